@@ -1,0 +1,30 @@
+"""Write the Python of every contract below kubevirt/ into python/, or into the folder named.
+
+Run by `make generate`; a contract test runs it into an empty folder and compares, so that what is checked in is
+what the .proto files say. The pinned grpcio-tools decides the oldest runtime that can load the result.
+"""
+
+from __future__ import annotations
+
+import sys
+from importlib.resources import files
+from pathlib import Path
+
+from grpc_tools import protoc
+
+HERE = Path(__file__).resolve().parent
+
+
+def generate(out: Path) -> None:
+    """Generate messages, services and their type stubs below `out`. Raises RuntimeError if protoc refuses."""
+    out.mkdir(parents=True, exist_ok=True)
+    sources = sorted(str(path.relative_to(HERE)) for path in (HERE / "kubevirt").rglob("*.proto"))
+    arguments = ["protoc", f"-I{HERE}", f"-I{files('grpc_tools') / '_proto'}"]
+    arguments += [f"--{kind}_out={out}" for kind in ("python", "mypy", "grpc_python", "mypy_grpc")]
+    status = protoc.main([*arguments, *sources])
+    if status != 0:
+        raise RuntimeError(f"protoc failed with status {status}")
+
+
+if __name__ == "__main__":
+    generate(Path(sys.argv[1]) if len(sys.argv) > 1 else HERE / "python")

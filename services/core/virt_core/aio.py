@@ -1,0 +1,36 @@
+"""Running a service: one event loop, its signals, its end. Called by each service's ``__main__``."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+
+def run(main: Callable[[asyncio.Event], Coroutine[Any, Any, None]]) -> None:
+    """Run `main(stopping)` on uvloop until it returns; `stopping` is set by SIGTERM or SIGINT."""
+    import uvloop  # type: ignore[import-untyped, unused-ignore]
+
+    async def supervised() -> None:
+        stopping = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, stopping.set)
+        await main(stopping)
+
+    uvloop.run(supervised())
+
+
+async def until(stopping: asyncio.Event, *coroutines: tuple[str, Coroutine[Any, Any, None]]) -> None:
+    """Run the named coroutines in one TaskGroup until `stopping` is set, then cancel them.
+
+    Raises:
+        ExceptionGroup: one of them failed; the others were cancelled.
+    """
+    async with asyncio.TaskGroup() as group:
+        tasks = [group.create_task(coroutine, name=name) for name, coroutine in coroutines]
+        ended = group.create_task(stopping.wait(), name="signal")
+        await ended
+        for task in tasks:
+            task.cancel()

@@ -1,0 +1,57 @@
+"""The KubeVirt object: the suite's own configuration. Read by operator, controller and handler."""
+
+from __future__ import annotations
+
+import msgspec
+
+from virt_core.api.meta import Condition, ObjectMeta, ObjectReference
+
+
+class DeveloperConfiguration(msgspec.Struct, frozen=True, rename="camel"):
+    """Switches of spec.configuration.developerConfiguration."""
+
+    use_emulation: bool = False
+
+
+class Configuration(msgspec.Struct, frozen=True, rename="camel"):
+    """What VMs get when their manifest says nothing."""
+
+    developer_configuration: DeveloperConfiguration = DeveloperConfiguration()
+
+
+class KubeVirtSpec(msgspec.Struct, frozen=True, rename="camel"):
+    """The part of the spec that this release acts on."""
+
+    image_tag: str = ""
+    image_registry: str = ""
+    image_pull_policy: str = ""
+    configuration: Configuration = Configuration()
+
+
+class KubeVirtStatus(msgspec.Struct, frozen=True, rename="camel"):
+    """The part of the status that decisions rest on."""
+
+    phase: str = ""
+    conditions: list[Condition] = []
+    observed_generation: int = 0
+    operator_version: str = ""
+    target_kube_virt_version: str = ""
+    observed_kube_virt_version: str = ""
+    target_kube_virt_registry: str = ""
+    observed_kube_virt_registry: str = ""
+    target_deployment_id: str = msgspec.field(default="", name="targetDeploymentID")
+    observed_deployment_id: str = msgspec.field(default="", name="observedDeploymentID")
+
+
+class KubeVirt(msgspec.Struct, frozen=True, rename="camel"):
+    """One per cluster."""
+
+    metadata: ObjectMeta
+    spec: KubeVirtSpec = KubeVirtSpec()
+    status: KubeVirtStatus = KubeVirtStatus()
+
+    @property
+    def reference(self) -> ObjectReference:
+        """For events."""
+        meta = self.metadata
+        return ObjectReference("kubevirt.io/v1", "KubeVirt", meta.name, meta.namespace, meta.uid)

@@ -1,0 +1,22 @@
+"""Labels, annotations, finalizers and names that KubeVirt's users and tools rely on. Source: kubevirt-contract.md."""
+
+from __future__ import annotations
+
+APP = "kubevirt.io"
+"""Which part of the suite an object is: "virt-launcher", "virt-handler", … on pods and Deployments."""
+
+CREATED_BY = "kubevirt.io/created-by"
+"""On launcher pods: the UID of their VirtualMachineInstance."""
+
+NODE_NAME = "kubevirt.io/nodeName"
+"""On VirtualMachineInstances, once their pod has a node. Handlers select by it."""
+
+DOMAIN = "kubevirt.io/domain"
+"""On launcher pods: the name of their VirtualMachineInstance."""
+
+MANAGED_BY = "app.kubernetes.io/managed-by"
+VMI_FINALIZER = "kubevirt.io/foregroundDeleteVirtualMachine"
+KUBEVIRT_FINALIZER = "kubevirt.io/foregroundDeleteKubeVirt"
+
+LAUNCHER_UID = 107
+"""User and group of everything in a launcher pod, as in KubeVirt."""

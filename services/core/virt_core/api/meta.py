@@ -1,0 +1,84 @@
+"""Metadata and conditions, as far as the suite reads them. Decoded by reflectors; never written back whole."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Any
+
+import msgspec
+
+
+class OwnerReference(msgspec.Struct, frozen=True, rename="camel"):
+    """One owner."""
+
+    kind: str
+    name: str
+    uid: str
+    controller: bool = False
+
+
+class ObjectMeta(msgspec.Struct, frozen=True, rename="camel"):
+    """The part of metadata that decisions rest on."""
+
+    name: str
+    namespace: str = ""
+    uid: str = ""
+    resource_version: str = ""
+    generation: int = 0
+    creation_timestamp: str = ""
+    deletion_timestamp: str | None = None
+    labels: dict[str, str] = {}
+    annotations: dict[str, str] = {}
+    finalizers: list[str] = []
+    owner_references: list[OwnerReference] = []
+
+
+class PartialObject(msgspec.Struct, frozen=True, rename="camel"):
+    """Any object, its metadata only."""
+
+    metadata: ObjectMeta
+
+
+class ObjectReference(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
+    """What an event is about."""
+
+    api_version: str
+    kind: str
+    name: str
+    namespace: str = ""
+    uid: str = ""
+
+    def to_builtins(self) -> dict[str, Any]:
+        """As JSON has it."""
+        built: dict[str, Any] = msgspec.to_builtins(self)
+        return built
+
+
+class Condition(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
+    """A condition in KubeVirt's form. Times are RFC 3339 in seconds, as KubeVirt writes them."""
+
+    type: str
+    status: str
+    reason: str = ""
+    message: str = ""
+    last_probe_time: str | None = None
+    last_transition_time: str | None = None
+
+
+def rfc3339(moment: datetime) -> str:
+    """`moment` (UTC) as Kubernetes writes it, for example "2026-01-31T10:00:00Z"."""
+    return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def with_conditions(current: Iterable[Condition], wanted: Iterable[Condition], now: datetime) -> list[Condition]:
+    """`current` with those of `wanted` put in by type; a condition whose status stays keeps its transition time."""
+    result = {condition.type: condition for condition in current}
+    for condition in wanted:
+        old = result.get(condition.type)
+        if old is not None and old.status == condition.status:
+            moved = old.last_transition_time
+        else:
+            moved = rfc3339(now)
+        result[condition.type] = msgspec.structs.replace(condition, last_transition_time=moved)
+    return list(result.values())

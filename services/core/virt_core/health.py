@@ -1,0 +1,31 @@
+"""What the kubelet's readiness probe asks: HTTP 200 once the service says that it is ready, 503 before.
+
+A few lines on asyncio, because a web framework for one answer would cost controller and handler 10 MB each.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+_LIMIT = 5.0  # seconds; the kubelet gives up after one
+
+
+async def serve(port: int, ready: Callable[[], bool]) -> None:
+    """Answer on all addresses until cancelled. Any path, any method; the request is read and ignored."""
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            async with asyncio.timeout(_LIMIT):
+                await reader.readuntil(b"\r\n\r\n")
+                status = "200 OK" if ready() else "503 Service Unavailable"
+                writer.write(f"HTTP/1.1 {status}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n".encode())
+                await writer.drain()
+        except (TimeoutError, OSError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
+            pass  # whoever asked went away or speaks something else; nobody is left to tell
+        finally:
+            writer.close()
+
+    server = await asyncio.start_server(answer, port=port, limit=16 * 1024)
+    async with server:
+        await server.serve_forever()

@@ -1,0 +1,46 @@
+"""Kubernetes Events: what an operator reads in ``kubectl describe``. Best effort: an event never fails a reconcile."""
+
+from __future__ import annotations
+
+import uuid
+from datetime import UTC, datetime
+
+from virt_core import logs
+from virt_core.api.meta import ObjectReference
+from virt_core.kube.client import KubeClient
+from virt_core.kube.errors import KubeError
+from virt_core.kube.resource import EVENTS
+
+_log = logs.bound("virt_core.kube.events")
+
+
+class EventRecorder:
+    """Writes events of one component."""
+
+    def __init__(self, client: KubeClient, component: str, instance: str) -> None:
+        self._client = client
+        self._component = component
+        self._instance = instance
+
+    async def record(
+        self, about: ObjectReference, reason: str, message: str, *, action: str, warning: bool = False
+    ) -> None:
+        """Write one event. `reason` and `action` are CamelCase words, `message` is for people (1 kB at most)."""
+        namespace = about.namespace or "default"
+        event = {
+            "apiVersion": EVENTS.api_version,
+            "kind": EVENTS.kind,
+            "metadata": {"name": f"{about.name}.{uuid.uuid4().hex[:16]}", "namespace": namespace},
+            "eventTime": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
+            "type": "Warning" if warning else "Normal",
+            "reason": reason,
+            "action": action,
+            "note": message[:1024],
+            "reportingController": f"kubevirt.io/{self._component}",
+            "reportingInstance": self._instance,
+            "regarding": about.to_builtins(),
+        }
+        try:
+            await self._client.create(EVENTS, namespace, event)
+        except KubeError as error:
+            _log.warning("losing an event", reason=str(error), event=reason, object=about.name)

@@ -1,0 +1,96 @@
+"""A queue of keys to reconcile: each key at most once in it, never two workers on one key, failures with back-off.
+
+Reflectors add keys, a service's reconciler works on them. Used by controller, handler and operator.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Hashable
+from typing import Generic, TypeVar
+
+from virt_core import logs
+from virt_core.kube.errors import Conflict, KubeError
+
+K = TypeVar("K", bound=Hashable)
+_BACKOFF_FIRST, _BACKOFF_LAST = 0.05, 30.0
+
+
+class WorkQueue(Generic[K]):
+    """Keys waiting for `reconcile(key)`, which returns the seconds after which to look again, or None."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._ready: asyncio.Queue[K] = asyncio.Queue()
+        self._waiting: set[K] = set()
+        self._running: set[K] = set()
+        self._again: set[K] = set()
+        self._timers: dict[K, asyncio.TimerHandle] = {}
+        self._failures: dict[K, int] = {}
+        self._log = logs.bound("virt_core.kube.queue", queue=name)
+
+    def add(self, key: K) -> None:
+        """Reconcile `key` as soon as a worker is free; if it is being reconciled, once more afterwards."""
+        timer = self._timers.pop(key, None)
+        if timer is not None:
+            timer.cancel()
+        if key in self._running:
+            self._again.add(key)
+        elif key not in self._waiting:
+            self._waiting.add(key)
+            self._ready.put_nowait(key)
+
+    def add_after(self, key: K, delay: float) -> None:
+        """Reconcile `key` in `delay` seconds, or earlier if it is added before."""
+        loop = asyncio.get_running_loop()
+        timer = self._timers.get(key)
+        if timer is not None:
+            if timer.when() <= loop.time() + delay:
+                return
+            timer.cancel()
+        self._timers[key] = loop.call_later(delay, self.add, key)
+
+    async def run(self, reconcile: Callable[[K], Awaitable[float | None]], workers: int) -> None:
+        """Work until cancelled."""
+        try:
+            async with asyncio.TaskGroup() as group:
+                for number in range(workers):
+                    group.create_task(self._work(reconcile), name=f"{self._name} worker {number}")
+        finally:
+            for timer in self._timers.values():
+                timer.cancel()
+
+    async def _work(self, reconcile: Callable[[K], Awaitable[float | None]]) -> None:
+        while True:
+            key = await self._ready.get()
+            self._waiting.discard(key)
+            self._running.add(key)
+            delay = await self._reconcile_once(reconcile, key)
+            self._running.discard(key)
+            if key in self._again:
+                self._again.discard(key)
+                self.add(key)
+            elif delay is not None:
+                self.add_after(key, delay)
+
+    async def _reconcile_once(self, reconcile: Callable[[K], Awaitable[float | None]], key: K) -> float | None:
+        try:
+            delay = await reconcile(key)
+        except Conflict as error:
+            # The change that we lost against arrives by watch; the delay is for the case that it was seen before.
+            self._log.debug("observing again after a conflict", key=key, reason=error.message)
+            return self._backoff(key)
+        except KubeError as error:
+            delay = self._backoff(key)
+            self._log.warning("reconciling again after a failure", key=key, reason=str(error), delay=delay)
+            return delay
+        except Exception:
+            delay = self._backoff(key)
+            self._log.error("reconciling again after a defect", key=key, delay=delay, exc_info=True)
+            return delay
+        self._failures.pop(key, None)
+        return delay
+
+    def _backoff(self, key: K) -> float:
+        failures = self._failures[key] = self._failures.get(key, 0) + 1
+        return float(min(_BACKOFF_FIRST * 2 ** (failures - 1), _BACKOFF_LAST))

@@ -1,0 +1,180 @@
+"""A local copy of one collection, kept by list and watch. The only watch in the suite; every service uses it.
+
+It survives what API servers do: a 410 leads to a new list, a closed watch is reopened where it ended, a silent one is
+given up after `_SILENCE` seconds (bookmarks arrive about every minute), a dead server is asked again with back-off.
+After a new list, objects that vanished meanwhile are reported like any other change.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Callable, Iterator
+from typing import Generic, Protocol, TypeVar
+
+import msgspec
+
+from virt_core import logs
+from virt_core.api.meta import ObjectMeta
+from virt_core.kube.client import KubeClient
+from virt_core.kube.errors import Gone, KubeError, Unavailable
+from virt_core.kube.resource import Resource
+
+_WATCH_SECONDS = 290
+_SILENCE = 90.0
+_BACKOFF_FIRST, _BACKOFF_LAST = 0.1, 5.0
+
+
+class HasMetadata(Protocol):
+    """What the reflector must see of an object."""
+
+    @property
+    def metadata(self) -> ObjectMeta: ...
+
+
+T = TypeVar("T", bound=HasMetadata)
+Key = tuple[str, str]
+"""Namespace ("" for cluster-scoped objects) and name."""
+
+
+class _ListMeta(msgspec.Struct, rename="camel"):
+    resource_version: str = ""
+
+
+class _List(msgspec.Struct):
+    metadata: _ListMeta
+    items: list[msgspec.Raw]
+
+
+class _WatchEvent(msgspec.Struct):
+    type: str
+    object: msgspec.Raw
+
+
+class _Status(msgspec.Struct):
+    code: int = 0
+    message: str = ""
+
+
+class _Bookmark(msgspec.Struct):
+    metadata: _ListMeta
+
+
+class Reflector(Generic[T]):
+    """A cache of the objects of `resource` that match, decoded as `kind`.
+
+    `on_change(key)` is called for each object that appeared, changed or went, after the cache says so. `synced` is set
+    after the first list. Objects that do not decode are logged and left out: one bad object stops nothing else.
+    """
+
+    def __init__(
+        self,
+        client: KubeClient,
+        resource: Resource,
+        kind: type[T],
+        on_change: Callable[[Key], None],
+        *,
+        namespace: str | None = None,
+        labels: str = "",
+        fields: str = "",
+    ) -> None:
+        self._client = client
+        self._resource = resource
+        self._decoder = msgspec.json.Decoder(kind)
+        self._on_change = on_change
+        self._path = resource.path(namespace)
+        self._query = {k: v for k, v in {"labelSelector": labels, "fieldSelector": fields}.items() if v}
+        self._objects: dict[Key, T] = {}
+        self._version = ""
+        self.synced = asyncio.Event()
+        self._log = logs.bound("virt_core.kube.reflector", resource=resource.plural)
+
+    def get(self, key: Key) -> T | None:
+        """The object as last seen."""
+        return self._objects.get(key)
+
+    def __iter__(self) -> Iterator[T]:
+        return iter(list(self._objects.values()))
+
+    async def run(self) -> None:
+        """Keep the cache until cancelled."""
+        backoff = _BACKOFF_FIRST
+        while True:
+            try:
+                if not self._version:
+                    await self._relist()
+                await self._watch()
+                backoff = _BACKOFF_FIRST
+            except Gone as error:
+                self._log.info("listing again", reason=error.message)
+                self._version = ""
+            except KubeError as error:
+                self._log.warning("watching again after a failure", reason=str(error), delay=backoff)
+                await asyncio.sleep(backoff * random.uniform(0.8, 1.2))  # noqa: S311 - spreads load, decides nothing
+                backoff = min(backoff * 2, _BACKOFF_LAST)
+
+    async def _relist(self) -> None:
+        # Without resourceVersion=0: after a 410 the server's cache may still be older than what was seen.
+        async with self._client.stream(self._path, self._query, deadline=60.0) as body:
+            listed = msgspec.json.decode(await body.read(), type=_List)
+        current = dict(filter(None, map(self._decode, listed.items)))
+        before, self._objects = self._objects, current
+        self._version = listed.metadata.resource_version
+        self.synced.set()
+        for key in before.keys() | current.keys():
+            old, new = before.get(key), current.get(key)
+            if old is None or new is None or old.metadata.resource_version != new.metadata.resource_version:
+                self._on_change(key)
+
+    async def _watch(self) -> None:
+        query = {
+            **self._query,
+            "watch": "1",
+            "allowWatchBookmarks": "true",
+            "resourceVersion": self._version,
+            "timeoutSeconds": str(_WATCH_SECONDS),
+        }
+        async with self._client.stream(self._path, query, deadline=_WATCH_SECONDS + 30.0) as body:
+            buffer = bytearray()
+            while True:
+                try:
+                    async with asyncio.timeout(_SILENCE):
+                        chunk = await body.readany()
+                except TimeoutError as error:
+                    raise Unavailable(0, f"watch silent for {_SILENCE:.0f} s") from error
+                if not chunk:
+                    return
+                buffer += chunk
+                # An event may be larger than any line limit of the transport, so lines are cut here.
+                *lines, rest = buffer.split(b"\n")
+                buffer = bytearray(rest)
+                for line in lines:
+                    if line:
+                        self._handle(bytes(line))
+
+    def _handle(self, line: bytes) -> None:
+        event = msgspec.json.decode(line, type=_WatchEvent)
+        if event.type == "ERROR":
+            status = msgspec.json.decode(event.object, type=_Status)
+            raise Gone(410, status.message) if status.code == 410 else Unavailable(status.code, status.message)
+        if event.type == "BOOKMARK":
+            self._version = msgspec.json.decode(event.object, type=_Bookmark).metadata.resource_version
+            return
+        decoded = self._decode(event.object)
+        if decoded is None:
+            return
+        key, value = decoded
+        self._version = value.metadata.resource_version
+        if event.type == "DELETED":
+            self._objects.pop(key, None)
+        else:
+            self._objects[key] = value
+        self._on_change(key)
+
+    def _decode(self, raw: msgspec.Raw) -> tuple[Key, T] | None:
+        try:
+            value = self._decoder.decode(raw)
+        except msgspec.ValidationError as error:
+            self._log.error("leaving out an object that does not decode", reason=str(error))
+            return None
+        return (value.metadata.namespace, value.metadata.name), value

@@ -1,0 +1,1 @@
+"""gRPC between the services: identity, servers, peers, must-understand messages, TLS, errors."""

@@ -1,0 +1,28 @@
+"""Who may call: the component that a client certificate names. Called first in each method served over TCP.
+
+The authority signs only for our own components (operator's certificates), so the common name is the identity.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Set
+from typing import Any
+
+from virt_core.rpc.errors import Denied
+
+COMMON_NAME_PREFIX = "kubevirt.io:system:"
+"""Common names are this and the component, for example "kubevirt.io:system:virt-api"."""
+
+
+def require_component(context: Any, allowed: Set[str]) -> str:
+    """The calling component ("virt-api"), if it is one of `allowed`.
+
+    Raises:
+        Denied: there is no client certificate, or it names another component.
+    """
+    names: list[str] = [name.decode() for name in context.auth_context().get("x509_common_name", ())]
+    for name in names:
+        component = name.removeprefix(COMMON_NAME_PREFIX)
+        if component != name and component in allowed:
+            return component
+    raise Denied(f"{names or 'a caller without certificate'} may not call this, only {sorted(allowed)}")

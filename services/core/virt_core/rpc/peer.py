@@ -1,0 +1,131 @@
+"""The other end of a channel: negotiated with the live process, again whenever that process is replaced.
+
+Used by the handler towards its launchers and by the api towards handlers. Negotiation follows the process, never an
+image tag: a stub of this release may find a launcher of another one behind the same socket.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any, TypeVar
+
+import grpc
+from google.protobuf.message import Message
+from kubevirt.info.v1 import info_pb2, info_pb2_grpc
+
+from virt_core.rpc.errors import Unavailable, from_rpc_error
+from virt_core.rpc.must_understand import is_must_understand, require_supported
+from virt_core.rpc.server import KEEPALIVE_OPTIONS
+
+_CHANNEL_OPTIONS = (
+    *KEEPALIVE_OPTIONS,
+    ("grpc.initial_reconnect_backoff_ms", 50),
+    ("grpc.min_reconnect_backoff_ms", 50),
+    ("grpc.max_reconnect_backoff_ms", 1_000),
+    ("grpc.enable_retries", 0),
+)
+Response = TypeVar("Response")
+
+
+class Peer:
+    """One peer behind one channel.
+
+    Attributes:
+        channel: for making stubs.
+        info: the last answer to GetInfo, or None before the first.
+    """
+
+    def __init__(self, target: str, *, name: str, credentials: grpc.ChannelCredentials | None = None) -> None:
+        """`target` is a gRPC target such as "unix:/pods/…" or "10.0.0.1:8186"; `name` is used in errors."""
+        self.name = name
+        self.info: info_pb2.GetInfoResponse | None = None
+        if credentials is None:
+            self.channel = grpc.aio.insecure_channel(target, options=_CHANNEL_OPTIONS)
+        else:
+            self.channel = grpc.aio.secure_channel(target, credentials, options=_CHANNEL_OPTIONS)
+        self._stub: Any = info_pb2_grpc.InfoServiceStub(self.channel)
+        self._negotiating = asyncio.Lock()
+        self._stale = True
+        self._watching: asyncio.Task[None] | None = None
+
+    async def negotiate(self, timeout: float = 5.0) -> info_pb2.GetInfoResponse:
+        """Ask the live process who it is, unless the connection is the one that was asked before.
+
+        Raises:
+            Unavailable: nobody answers within `timeout` seconds.
+        """
+        async with self._negotiating:
+            if self._watching is None:
+                self._watching = asyncio.create_task(self._watch_connection(), name=f"connection to {self.name}")
+            if self.info is None or self._stale:
+                self._stale = False  # a change of the connection from here on makes it stale again
+                try:
+                    self.info = await self._stub.GetInfo(
+                        info_pb2.GetInfoRequest(), timeout=timeout, wait_for_ready=True
+                    )
+                except grpc.aio.AioRpcError as error:
+                    self._stale = True
+                    raise from_rpc_error(error) from error
+            return self.info
+
+    async def call(
+        self, method: Callable[..., Awaitable[Response]], request: Message, *, timeout: float, **options: Any
+    ) -> Response:
+        """One unary call with a deadline of `timeout` seconds.
+
+        Raises:
+            UnsupportedByPeer: the peer lacks a field or the method; nothing was sent in the first case.
+            RpcError: as the peer or the transport says.
+        """
+        await self._check(request)
+        try:
+            return await method(request, timeout=timeout, **options)
+        except grpc.aio.AioRpcError as error:
+            raise from_rpc_error(error) from error
+
+    async def stream(
+        self, method: Callable[..., Any], request: Any, *, idle: float, lifetime: float
+    ) -> AsyncIterator[Any]:
+        """Responses of a streaming call; ends when the server ends it.
+
+        Raises:
+            Unavailable: no response, not even a heartbeat, for `idle` seconds.
+            RpcError: as the peer or the transport says.
+        """
+        await self._check(request)
+        call = method(request, timeout=lifetime)
+        try:
+            while True:
+                async with asyncio.timeout(idle):
+                    response = await call.read()
+                if response is grpc.aio.EOF:
+                    return
+                yield response
+        except TimeoutError as error:
+            raise Unavailable(f"{self.name} has been silent for {idle:.0f} s") from error
+        except grpc.aio.AioRpcError as error:
+            raise from_rpc_error(error) from error
+        finally:
+            call.cancel()
+
+    async def close(self) -> None:
+        """Close the channel; calls in flight end."""
+        if self._watching is not None:
+            self._watching.cancel()
+            await asyncio.wait([self._watching])
+        await self.channel.close()
+
+    async def _watch_connection(self) -> None:
+        """Another process may answer after a reconnection: ask again who it is."""
+        state = self.channel.get_state()
+        while True:
+            await self.channel.wait_for_state_change(state)
+            state = self.channel.get_state()
+            if state is not grpc.ChannelConnectivity.READY:
+                self._stale = True
+
+    async def _check(self, request: Any) -> None:
+        info = await self.negotiate()
+        if isinstance(request, Message) and is_must_understand(request):
+            require_supported(request, frozenset(info.features), self.name)
