@@ -1,4 +1,4 @@
-"""Write the Python of every contract below kubevirt/ into python/, or into the folder named.
+"""Write the Python of every contract below kubevirt/ and k8s/ into python/, or into the folder named.
 
 Run by `make generate`; a contract test runs it into an empty folder and compares, so that what is checked in is
 what the .proto files say. The pinned grpcio-tools decides the oldest runtime that can load the result.
@@ -18,7 +18,8 @@ HERE = Path(__file__).resolve().parent
 def generate(out: Path) -> None:
     """Generate messages, services and their type stubs below `out`. Raises RuntimeError if protoc refuses."""
     out.mkdir(parents=True, exist_ok=True)
-    sources = sorted(str(path.relative_to(HERE)) for path in (HERE / "kubevirt").rglob("*.proto"))
+    folders = (HERE / "kubevirt", HERE / "k8s")
+    sources = sorted(str(path.relative_to(HERE)) for folder in folders for path in folder.rglob("*.proto"))
     arguments = ["protoc", f"-I{HERE}", f"-I{files('grpc_tools') / '_proto'}"]
     arguments += [f"--{kind}_out={out}" for kind in ("python", "mypy", "grpc_python", "mypy_grpc")]
     status = protoc.main([*arguments, *sources])

@@ -16,7 +16,7 @@ from virt_core.api.meta import Condition, ObjectMeta, ObjectReference
 
 
 class VmiPhase(StrEnum):
-    """Phases of KubeVirt that this release writes."""
+    """KubeVirt's phases; this release writes those up to FAILED."""
 
     UNSET = ""
     PENDING = "Pending"
@@ -25,6 +25,8 @@ class VmiPhase(StrEnum):
     RUNNING = "Running"
     SUCCEEDED = "Succeeded"
     FAILED = "Failed"
+    WAITING_FOR_SYNC = "WaitingForSync"
+    UNKNOWN = "Unknown"
 
     @property
     def final(self) -> bool:
@@ -39,14 +41,23 @@ class VmiStatus(msgspec.Struct, frozen=True, rename="camel"):
     active_pods: dict[str, str] = {}
     node_name: str = ""
     conditions: list[Condition] = []
+    phase_transition_timestamps: list[dict[str, str]] = []
 
 
 class VirtualMachineInstance(msgspec.Struct, frozen=True, rename="camel"):
-    """What reflectors keep."""
+    """What reflectors keep.
+
+    `raw_status` is the status as stored, with fields of other writers and releases: patches are guarded by it.
+    """
 
     metadata: ObjectMeta
     spec: msgspec.Raw = msgspec.Raw(b"{}")
-    status: VmiStatus = VmiStatus()
+    raw_status: dict[str, Any] = msgspec.field(default_factory=dict, name="status")
+
+    @property
+    def status(self) -> VmiStatus:
+        """The part of the status that decisions rest on."""
+        return msgspec.convert(self.raw_status, VmiStatus)
 
     @property
     def key(self) -> tuple[str, str]:

@@ -54,7 +54,8 @@ class Lease:
         """Wait for the lease, run `work` while it is held, release it when `work` ends or is cancelled.
 
         Raises:
-            LeadershipLost: the API server could not be reached for too long; `work` was cancelled.
+            ExceptionGroup: of LeadershipLost, if the API server could not be reached for too long (`work` was
+                cancelled), or of what `work` raised.
         """
         await self._acquire()
         self.leading = True
@@ -64,8 +65,6 @@ class Lease:
                 renewing = group.create_task(self._renew(), name=f"renewal of lease {self._name}")
                 await work()
                 renewing.cancel()
-        except* LeadershipLost as lost:
-            raise lost.exceptions[0] from None
         finally:
             self.leading = False
             await self._release()

@@ -7,7 +7,7 @@ image tag: a stub of this release may find a launcher of another one behind the 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import Any, TypeVar
 
 import grpc
@@ -36,14 +36,25 @@ class Peer:
         info: the last answer to GetInfo, or None before the first.
     """
 
-    def __init__(self, target: str, *, name: str, credentials: grpc.ChannelCredentials | None = None) -> None:
-        """`target` is a gRPC target such as "unix:/pods/…" or "10.0.0.1:8186"; `name` is used in errors."""
+    def __init__(
+        self,
+        target: str,
+        *,
+        name: str,
+        credentials: grpc.ChannelCredentials | None = None,
+        options: Sequence[tuple[str, str | int]] = (),
+    ) -> None:
+        """`target` is a gRPC target such as "unix:/pods/…" or "10.0.0.1:8186"; `name` is used in errors.
+
+        `options` are gRPC channel arguments added to the suite's own, for example the TLS name of a peer reached by
+        its address.
+        """
         self.name = name
         self.info: info_pb2.GetInfoResponse | None = None
         if credentials is None:
-            self.channel = grpc.aio.insecure_channel(target, options=_CHANNEL_OPTIONS)
+            self.channel = grpc.aio.insecure_channel(target, options=(*_CHANNEL_OPTIONS, *options))
         else:
-            self.channel = grpc.aio.secure_channel(target, credentials, options=_CHANNEL_OPTIONS)
+            self.channel = grpc.aio.secure_channel(target, credentials, options=(*_CHANNEL_OPTIONS, *options))
         self._stub: Any = info_pb2_grpc.InfoServiceStub(self.channel)
         self._negotiating = asyncio.Lock()
         self._stale = True

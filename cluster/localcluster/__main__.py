@@ -1,0 +1,92 @@
+"""The command line: `python -m localcluster COMMAND`. Reads arguments, takes the lock, calls the module in charge."""
+
+from __future__ import annotations
+
+import argparse
+import fcntl
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from localcluster import images, kube_binary, node, teardown, up
+from localcluster.progress import PartFailed, say
+from localcluster.settings import PROJECT_ROOT, BadSetting, Cluster
+
+
+def parser() -> argparse.ArgumentParser:
+    top = argparse.ArgumentParser(prog="python -m localcluster", description="A real Kubernetes on this machine.")
+    commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    command = commands.add_parser("up", help="bring the cluster up; what works already is left alone")
+    command.add_argument("--nodes", type=int, help="how many nodes, 1 to 9 (default: as many as there are, else 2)")
+    commands.add_parser("down", help="remove the cluster and everything it put on the machine, but for the caches")
+    commands.add_parser("kill", help="kill -9 every process of the cluster at once and clean nothing, as a crash does")
+    commands.add_parser("status", help="one line per part; ends with 1 when one is down")
+    command = commands.add_parser(
+        "images", help="build the product's images and push them to REGISTRY (environment; default: the local one)"
+    )
+    command.add_argument("--source", type=Path, default=PROJECT_ROOT, help="the source tree (default: this one)")
+    command = commands.add_parser("node", help="kill a node, or start it again")
+    command.add_argument("act", choices=("kill", "start"))
+    command.add_argument("number", type=int, help="the node's number, from 1")
+    command = commands.add_parser("exec", help="run a command inside a node")
+    command.add_argument("number", type=int, help="the node's number, from 1")
+    command.add_argument("argv", nargs=argparse.REMAINDER, help="the command")
+    return top
+
+
+@contextmanager
+def locked(cluster: Cluster, name: str) -> Iterator[None]:
+    """One at a time on this machine; a second one waits."""
+    cluster.cache.mkdir(parents=True, exist_ok=True)
+    with (cluster.cache / f"{name}.lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            say("waiting for another command on this cluster to end")
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def run(options: argparse.Namespace) -> int:
+    cluster = Cluster.load(options.nodes if options.command == "up" else None)
+    if options.command == "status":
+        return 0 if up.status(cluster) else 1
+    if options.command == "exec":
+        return subprocess.run(node.exec_argv(cluster, options.number, options.argv), check=False).returncode
+    if options.command == "images":
+        with locked(cluster, "images"):
+            images.images(cluster, options.source.resolve())
+        return 0
+    with locked(cluster, "cluster"):
+        cluster = Cluster.load(options.nodes if options.command == "up" else None)  # as the one before has left it
+        if options.command == "up":
+            up.up(cluster)
+        elif options.command == "down":
+            teardown.down(cluster)
+        elif options.command == "kill":
+            teardown.kill(cluster)
+        elif options.act == "kill":
+            node.kill(cluster, cluster.node(options.number))
+        else:
+            node.start(cluster, cluster.node(options.number), kube_binary.ensure(cluster))
+    return 0
+
+
+def main() -> int:
+    try:
+        return run(parser().parse_args())
+    except PartFailed as failure:
+        print(f"failed: {failure}", file=sys.stderr)
+        for line in failure.log_end():
+            print(f"  {line}", file=sys.stderr)
+        if failure.log:
+            print(f"the whole log: {failure.log}", file=sys.stderr)
+    except (BadSetting, TimeoutError) as error:
+        print(f"failed: {error}", file=sys.stderr)
+    return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

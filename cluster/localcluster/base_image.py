@@ -1,0 +1,48 @@
+"""The Debian that the product's images begin from, made by mmdebstrap from the machine's apt sources, for `images`."""
+
+from __future__ import annotations
+
+import hashlib
+import subprocess
+from pathlib import Path
+
+from localcluster import build_settings
+from localcluster.progress import PartFailed, step
+from localcluster.settings import Cluster
+
+SUITE = "bookworm"
+
+
+def ensure(cluster: Cluster, buildah: list[str]) -> str:
+    """Name of the base image in buildah's store, made when the machine's sources are new. Raises PartFailed."""
+    sources = build_settings.debian_sources(SUITE)
+    name = f"localhost/debian:{SUITE}-{hashlib.sha256(sources.encode()).hexdigest()[:8]}"
+    there = subprocess.run([*buildah, "images", "--quiet", name], capture_output=True, check=False)
+    if there.returncode == 0 and there.stdout.strip():
+        return name
+    log = cluster.cache / "base-image.log"
+    archive = cluster.cache / "base-image.tar"
+    with step(f"making the base image {name}"):
+        options = [f"--aptopt={option}" for option in build_settings.apt_options()]
+        argv = ["mmdebstrap", "--variant=minbase", "--include=ca-certificates", *options, SUITE, str(archive)]
+        if sources:
+            listed = cluster.cache / "base-image.sources"
+            listed.write_text(sources)
+            argv.append(str(listed))
+        with log.open("wb") as output:
+            if subprocess.run(argv, stdout=output, stderr=output, check=False).returncode:
+                raise PartFailed("base image", "mmdebstrap failed", log)
+            commit(buildah, archive, name)
+        archive.unlink()
+    return name
+
+
+def commit(buildah: list[str], archive: Path, name: str) -> None:
+    """An image of one layer from a tar of a root file system."""
+    container = subprocess.run([*buildah, "from", "scratch"], capture_output=True, text=True, check=True).stdout.strip()
+    try:
+        subprocess.run([*buildah, "add", "--quiet", container, str(archive), "/"], capture_output=True, check=True)
+        subprocess.run([*buildah, "config", "--cmd", "/bin/bash", container], capture_output=True, check=True)
+        subprocess.run([*buildah, "commit", "--quiet", container, name], capture_output=True, check=True)
+    finally:
+        subprocess.run([*buildah, "rm", container], capture_output=True, check=False)

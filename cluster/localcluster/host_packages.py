@@ -1,0 +1,77 @@
+"""The Debian packages that the cluster needs, installed when missing. First step of `up` and `images`."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from localcluster.progress import PartFailed, step
+from localcluster.settings import Cluster
+
+PACKAGES = (
+    "buildah",
+    "ca-certificates",
+    "conntrack",
+    "containerd",
+    "containernetworking-plugins",
+    "debian-archive-keyring",
+    "docker-registry",
+    "ethtool",
+    "iproute2",
+    "iptables",
+    "kmod",
+    "mmdebstrap",
+    "mount",
+    "musl-tools",
+    "nftables",
+    "procps",
+    "runc",
+    "socat",
+    "util-linux",
+)
+POLICY = Path("/usr/sbin/policy-rc.d")
+
+
+def missing() -> list[str]:
+    """Packages that are not installed, by dpkg's own record."""
+    answer = subprocess.run(
+        ["dpkg-query", "-W", "-f", "${Package} ${db:Status-Status}\n", *PACKAGES],
+        capture_output=True,
+        text=True,
+        check=False,  # it ends with 1 when it does not know one of them
+    )
+    installed = {line.split()[0] for line in answer.stdout.splitlines() if line.endswith(" installed")}
+    return [name for name in PACKAGES if name not in installed]
+
+
+@contextmanager
+def no_service_starts() -> Iterator[None]:
+    """Keep containerd and the registry from being started as services of the machine (policy-rc.d of invoke-rc.d)."""
+    if POLICY.exists():
+        yield
+        return
+    POLICY.write_text("#!/bin/sh\nexit 101\n")
+    POLICY.chmod(0o755)
+    try:
+        yield
+    finally:
+        POLICY.unlink()
+
+
+def ensure(cluster: Cluster) -> None:
+    """Install what is missing. Raises PartFailed when apt-get does not manage."""
+    absent = missing()
+    if not absent:
+        return
+    log = cluster.cache / "apt-get.log"
+    log.parent.mkdir(parents=True, exist_ok=True)
+    environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+    commands = [["apt-get", "update"], ["apt-get", "install", "-y", "--no-install-recommends", *absent]]
+    doing = f"installing {len(absent)} Debian packages ({' '.join(absent)})"
+    with step(doing), no_service_starts(), log.open("wb") as output:
+        for argv in commands:
+            if subprocess.run(argv, stdout=output, stderr=output, env=environment, check=False).returncode:
+                raise PartFailed("Debian packages", f"`{' '.join(argv[:2])}` failed", log)

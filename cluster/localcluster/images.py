@@ -1,0 +1,80 @@
+"""`images`: builds the product's images from a source tree and pushes them to the registry. Called by `make images`.
+
+Environment: REGISTRY (host/path; default the local cluster's), REGISTRY_INSECURE=1 for one without TLS, TAG.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from localcluster import base_image, build_settings, host_packages, registry, source_tag
+from localcluster.progress import PartFailed, say, step
+from localcluster.settings import Cluster
+
+AT_ONCE = 2
+
+
+def containerfiles(source: Path) -> dict[str, Path]:
+    """Containerfile by image name."""
+    found = {f"virt-{path.parent.name}": path for path in sorted(source.glob("services/*/Containerfile"))}
+    guest = source / "tests" / "guest-image" / "Containerfile"
+    return {**found, "guest-demo": guest} if guest.exists() else found
+
+
+def images(cluster: Cluster, source: Path) -> None:
+    """Build and push what the registry lacks; the last line printed is `TAG=…`. Raises PartFailed."""
+    target = os.environ.get("REGISTRY") or cluster.registry
+    local = target == cluster.registry
+    if local and not registry.answers(cluster):
+        raise PartFailed("registry", f"{target} does not answer, run `up` first", cluster.log(registry.PART))
+    tag = os.environ.get("TAG") or source_tag.source_tag(source)
+    files = containerfiles(source)
+    # A tag that the user chose says nothing about what is in the images.
+    if local and "TAG" not in os.environ and all(registry.has(target, name, tag) for name in files):
+        say(f"{len(files)} images are in {target}")
+    else:
+        host_packages.ensure(cluster)
+        with step(f"building {len(files)} images for {target}"):
+            build_all(cluster, source, files, target, tag, insecure=local or bool(os.environ.get("REGISTRY_INSECURE")))
+    say(f"TAG={tag}")
+
+
+def build_all(cluster: Cluster, source: Path, files: dict[str, Path], target: str, tag: str, *, insecure: bool) -> None:
+    store = cluster.cache / "containers"
+    buildah = ["buildah", "--root", f"{store}/root", "--runroot", f"{store}/run", "--storage-driver", "overlay"]
+    base = base_image.ensure(cluster, buildah)
+    transport = ["--tls-verify=false", "--disable-compression"] if insecure else []
+
+    def build(name: str) -> None:
+        began = time.monotonic()
+        log = cluster.cache / "build" / f"{name}.log"
+        log.parent.mkdir(parents=True, exist_ok=True)
+        log.unlink(missing_ok=True)
+        reference = f"{target}/{name}:{tag}"
+        arguments = [f"BASE={base}", f"VERSION={source_tag.version(source)}"]
+        bud = [*buildah, "bud", "--isolation", "chroot", "--layers", "--tag", reference, "--file", str(files[name])]
+        bud += [part for argument in arguments for part in ("--build-arg", argument)]
+        run(name, [*bud, *build_settings.mounts(cluster, name), str(source)], log)
+        built = time.monotonic()
+        run(name, [*buildah, "push", "--quiet", *transport, reference], log)
+        say(f"{name}: built {built - began:.1f} s, pushed {time.monotonic() - built:.1f} s")
+
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        for finished in [pool.submit(build, name) for name in by_cost(files)]:
+            finished.result()
+
+
+def by_cost(files: dict[str, Path]) -> list[str]:
+    """The launcher first: it takes longest."""
+    return sorted(files, key=lambda name: (name != "virt-launcher", name))
+
+
+def run(name: str, argv: list[str], log: Path) -> None:
+    with log.open("ab") as output:
+        code = subprocess.run(argv, stdout=output, stderr=output, stdin=subprocess.DEVNULL, check=False).returncode
+    if code:
+        raise PartFailed(name, f"`{argv[0]} {argv[7]}` ended with {code}", log)

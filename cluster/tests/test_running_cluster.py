@@ -1,0 +1,84 @@
+"""The local cluster itself, for real: needs root and brings the cluster up. `pytest cluster/tests`.
+
+Leaves the cluster up. Kills a node and some programs: do not run it beside other tests on the same cluster.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+
+import pytest
+from localcluster import api_client, node, processes, waiting
+from localcluster.settings import Cluster
+
+pytestmark = [pytest.mark.e2e, pytest.mark.slow]
+
+
+def command(*arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run the command line as a user does."""
+    argv = [sys.executable, "-m", "localcluster", *arguments]
+    return subprocess.run(argv, capture_output=True, text=True, timeout=1500, check=False)
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Cluster:
+    done = command("up")
+    assert done.returncode == 0, done.stderr
+    return Cluster.load()
+
+
+def conditions(cluster: Cluster, name: str) -> dict[str, str]:
+    """A node's conditions as the API server tells them."""
+    status = json.loads(api_client.get(cluster, f"/api/v1/nodes/{name}"))["status"]
+    return {each["type"]: each["status"] for each in status["conditions"]}
+
+
+def test_up_on_a_healthy_cluster_changes_nothing_and_is_quick(cluster: Cluster) -> None:
+    before = processes.marked(cluster)
+    began = time.monotonic()
+    assert "the cluster is up" in command("up").stdout
+    assert time.monotonic() - began < 2
+    assert processes.marked(cluster) == before
+
+
+@pytest.mark.usefixtures("cluster")
+def test_a_node_sees_only_itself() -> None:
+    names = [node.exec(number, ["hostname"]).stdout.strip() for number in (1, 2)]
+    assert names == ["node1", "node2"]
+    first = node.exec(1, ["ps", "-e", "-o", "comm="]).stdout.split()
+    assert first.count("containerd") == 1
+
+
+def test_dead_parts_are_started_again_and_living_ones_left_alone(cluster: Cluster) -> None:
+    kept = {part: processes.alive(cluster, part) for part in ("kube-scheduler", "registry", "node1", "node2")}
+    victims = [found for part in ("etcd", "coredns") if (found := processes.alive(cluster, part))]
+    processes.kill(victims)
+    assert command("status").returncode == 1
+    assert command("up").returncode == 0
+    assert command("status").returncode == 0
+    assert {part: processes.alive(cluster, part) for part in kept} == kept
+
+
+@pytest.mark.parametrize(("dies", "stays"), [(1, 2), (2, 1)])
+def test_a_node_s_death_is_told_within_20_seconds_and_it_comes_back(cluster: Cluster, dies: int, stays: int) -> None:
+    def says(number: int, word: str) -> Callable[[], bool]:
+        return lambda: conditions(cluster, f"node{number}")["Ready"] == word
+
+    assert command("node", "kill", str(dies)).returncode == 0
+    waiting.until("the word of its death", says(dies, "Unknown"), 20, cluster.log("kube-controller-manager"))
+    assert says(stays, "True")()  # whichever dies, the other stays connected
+    assert command("node", "start", str(dies)).returncode == 0
+    waiting.until("the node", says(dies, "True"), 30, cluster.log(f"node{dies}-kubelet"))
+
+
+def test_up_after_a_crash_of_everything_keeps_the_objects(cluster: Cluster) -> None:
+    uid = json.loads(api_client.get(cluster, "/api/v1/namespaces/default"))["metadata"]["uid"]
+    assert command("kill").returncode == 0
+    assert processes.marked(cluster) == []
+    done = command("up")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(api_client.get(cluster, "/api/v1/namespaces/default"))["metadata"]["uid"] == uid

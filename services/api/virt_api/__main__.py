@@ -1,0 +1,17 @@
+"""``python -m virt_api``: logs, settings, then app.py until SIGTERM."""
+
+from __future__ import annotations
+
+from virt_core import aio, logs
+
+from virt_api.app import run
+
+
+def main() -> None:
+    """Run the service in this process."""
+    logs.setup("virt-api")
+    aio.run(run)
+
+
+if __name__ == "__main__":
+    main()

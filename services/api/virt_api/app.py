@@ -1,0 +1,87 @@
+"""virt-api's composition root. Called by __main__.
+
+settings → kube client → {front proxy's rules, handler pods} → HTTPS server: routes.py → authentication.py →
+authorization.py → subresources.py → console.py → handler_pods.py → console_stream.py → virt-handler.
+
+SIGTERM: not ready at once, still serving for a short while, because Services take a moment to hear of it; then every
+console is told, then the server closes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+from aiohttp import web
+from virt_core import aio, logs
+from virt_core.kube.client import KubeClient
+from virt_core.rpc.tls import Certificates
+
+from virt_api.authentication import FrontProxyWatch
+from virt_api.console import Consoles
+from virt_api.handler_pods import HandlerPods
+from virt_api.health import Health
+from virt_api.routes import make_application
+from virt_api.server_tls import ServerTls
+from virt_api.settings import Settings
+
+_log = logs.bound("virt_api.app")
+_KEEPALIVE = 75.0  # seconds that an idle connection stays open
+
+
+async def run(stopping: asyncio.Event) -> None:
+    """Serve until `stopping`, then drain."""
+    settings = Settings.from_environment()
+    async with KubeClient.connect("virt-api") as client:
+        certificates = Certificates(settings.certificates)
+        front_proxy = FrontProxyWatch(client)
+        handlers = HandlerPods(client, settings, certificates)
+        drained = asyncio.Event()
+        serving = _serve(
+            settings=settings,
+            client=client,
+            certificates=certificates,
+            front_proxy=front_proxy,
+            handlers=handlers,
+            stopping=stopping,
+            drained=drained,
+        )
+        await aio.until(
+            drained,
+            ("front proxy's rules", front_proxy.run()),
+            ("handler pods", handlers.run()),
+            ("server", serving),
+        )
+
+
+async def _serve(
+    *,
+    settings: Settings,
+    client: KubeClient,
+    certificates: Certificates,
+    front_proxy: FrontProxyWatch,
+    handlers: HandlerPods,
+    stopping: asyncio.Event,
+    drained: asyncio.Event,
+) -> None:
+    consoles = Consoles(client, handlers)
+    application = make_application(
+        release=settings.release,
+        client=client,
+        front_proxy=front_proxy,
+        consoles=consoles,
+        health=Health(client, settings.namespace),
+        ready=lambda: front_proxy.synced.is_set() and handlers.synced.is_set() and not stopping.is_set(),
+    )
+    tls = ServerTls(certificates, lambda: front_proxy.rules.authorities)
+    runner = web.AppRunner(application, access_log=None, keepalive_timeout=_KEEPALIVE, shutdown_timeout=1.0)
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, port=settings.port, ssl_context=tls.context).start()
+        _log.info("serving", port=runner.addresses[0][1], release=settings.release)
+        await stopping.wait()
+        _log.info("draining", seconds=settings.drain)
+        await asyncio.sleep(settings.drain)
+        await consoles.close()
+    finally:
+        await runner.cleanup()
+    drained.set()

@@ -1,0 +1,45 @@
+"""The group's own "healthz": does kube-apiserver answer, and which configuration is in force. Called by routes.py.
+
+Open to everyone, so the answer is kept for a second: asking often costs kube-apiserver nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from virt_core.kube.client import KubeClient
+from virt_core.kube.errors import KubeError
+from virt_core.kube.resource import KUBEVIRTS
+
+_KEPT = 1.0  # seconds
+Answer = tuple[int, dict[str, Any]]
+
+
+class Health:
+    """Asks kube-apiserver."""
+
+    def __init__(self, client: KubeClient, namespace: str) -> None:
+        self._client = client
+        self._namespace = namespace
+        self._asking = asyncio.Lock()
+        self._answer: Answer | None = None
+        self._until = 0.0
+
+    async def check(self) -> Answer:
+        """HTTP status and document."""
+        async with self._asking:
+            now = asyncio.get_running_loop().time()
+            if self._answer is None or now >= self._until:
+                self._answer = await self._ask()
+                self._until = asyncio.get_running_loop().time() + _KEPT
+            return self._answer
+
+    async def _ask(self) -> Answer:
+        try:
+            version = await self._client.raw("/version")
+            kubevirts = await self._client.list(KUBEVIRTS, self._namespace)
+        except KubeError as error:
+            return 500, {"apiserver": {"connectivity": "failed", "error": str(error)}}
+        revision = kubevirts[0]["metadata"]["resourceVersion"] if kubevirts else ""
+        return 200, {"apiserver": {"connectivity": "ok", "version": version}, "config-resource-version": revision}

@@ -1,0 +1,114 @@
+"""Paths and what answers them; every refusal leaves here as a Status object. Called by app.py.
+
+Open to everyone: discovery, OpenAPI, version and health. Everything else goes through authentication, then
+authorization, then support, in this order, so that nobody learns more than they may.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import msgspec
+from aiohttp import web
+from virt_core import logs
+from virt_core.kube.client import KubeClient
+
+from virt_api import discovery, errors
+from virt_api.authentication import FrontProxyWatch, authenticate
+from virt_api.authorization import authorize
+from virt_api.console import Consoles
+from virt_api.health import Health
+from virt_api.subresources import parse_call
+
+_log = logs.bound("virt_api.routes")
+_GROUP = f"/apis/{discovery.GROUP}"
+_VERSION = "{version:" + "|".join(discovery.VERSIONS) + "}"
+_SUBRESOURCE = f"{_GROUP}/{_VERSION}/namespaces/{{namespace}}/{{resource}}/{{name}}/{{rest:.+}}"
+
+
+def make_application(
+    *,
+    release: str,
+    client: KubeClient,
+    front_proxy: FrontProxyWatch,
+    consoles: Consoles,
+    health: Health,
+    ready: Callable[[], bool],
+) -> web.Application:
+    """The web application. `ready` is what the kubelet's probe hears."""
+    application = web.Application(middlewares=[_refusals_as_status])
+
+    async def subresource(request: web.Request) -> web.StreamResponse:
+        certificate = request.get_extra_info("peercert")
+        user = authenticate(certificate, request.headers, front_proxy.rules)
+        call = parse_call(request.method, **request.match_info)
+        await authorize(client, user, call)
+        call.require_supported()
+        return await consoles.serve(request, call)
+
+    async def anything_else(request: web.Request) -> web.StreamResponse:
+        authenticate(request.get_extra_info("peercert"), request.headers, front_proxy.rules)
+        raise errors.NotFound(f"there is no path {request.path!r}")
+
+    async def probe(_: web.Request) -> web.StreamResponse:
+        return web.Response(text="ok") if ready() else web.Response(status=503, text="not ready")
+
+    async def healthz(_: web.Request) -> web.StreamResponse:
+        status, document = await health.check()
+        return _json(document, status)
+
+    for path, document in _documents(release).items():
+        application.router.add_get(path, _serving(document))
+    application.router.add_get("/healthz", probe)
+    for version in discovery.VERSIONS:
+        application.router.add_get(f"{_GROUP}/{version}/healthz", healthz)
+    application.router.add_route("*", _SUBRESOURCE, subresource)
+    application.router.add_route("*", "/{rest:.*}", anything_else)
+    return application
+
+
+def _documents(release: str) -> dict[str, dict[str, Any]]:
+    documents = {
+        "/": discovery.root_paths(),
+        "/apis": discovery.api_group_list(),
+        _GROUP: discovery.api_group(),
+        "/openapi/v2": discovery.openapi_v2(release),
+        "/openapi/v3": discovery.openapi_v3_index(release),
+    }
+    for version in discovery.VERSIONS:
+        documents[f"{_GROUP}/{version}"] = discovery.api_resource_list(version)
+        documents[f"{_GROUP}/{version}/version"] = discovery.version_info(release)
+        documents[f"/openapi/v3{_GROUP}/{version}"] = discovery.openapi_v3(release, version)
+    return documents
+
+
+def _serving(document: dict[str, Any]) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
+    async def serve(_: web.Request) -> web.StreamResponse:
+        return _json(document)
+
+    return serve
+
+
+def _json(document: object, status: int = 200) -> web.Response:
+    return web.Response(body=msgspec.json.encode(document), status=status, content_type="application/json")
+
+
+@web.middleware
+async def _refusals_as_status(
+    request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
+) -> web.StreamResponse:
+    try:
+        return await handler(request)
+    except errors.ApiError as error:
+        refusal = error
+    except web.HTTPException as error:  # aiohttp's own: a bad path, a body that is too large
+        refusal = errors.BadRequest(error.text or error.reason)
+        refusal.code = error.status
+    except Exception as error:
+        if request.writer.output_size:  # upgraded already: all that is left is to end the connection
+            raise
+        _log.error("answering with an internal error", path=request.path, exc_info=error)
+        refusal = errors.ApiError("virt-api has failed, its log says why")
+    _log.info("refusing request", path=request.path, method=request.method, code=refusal.code, reason=refusal.message)
+    return _json(refusal.to_status(), refusal.code)

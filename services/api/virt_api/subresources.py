@@ -1,0 +1,77 @@
+"""Which call a path and a method are: KubeVirt's own list, and what of it this release serves. Pure.
+
+Called by routes.py. A subresource that KubeVirt has and this release has not is refused as not implemented, by name;
+anything else is not found.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from virt_api.discovery import GROUP
+from virt_api.errors import BadRequest, MethodNotAllowed, NotFound, NotSupported
+
+# Source: kubevirt-contract.md, "Subresource API". GET includes websockets.
+_KNOWN: dict[str, dict[str, str]] = {
+    "virtualmachineinstances": {
+        "GET": "console vnc usbredir portforward vsock vnc/screenshot guestosinfo userlist filesystemlist objectgraph "
+        "sev/fetchcertchain sev/querylaunchmeasurement",
+        "PUT": "pause unpause freeze unfreeze reset softreboot addvolume removevolume backup redefine-checkpoint "
+        "evacuate/cancel sev/setupsession sev/injectlaunchsecret",
+    },
+    "virtualmachines": {
+        "GET": "expand-spec objectgraph portforward",
+        "PUT": "start stop restart migrate addvolume removevolume memorydump removememorydump evacuate/cancel",
+    },
+}
+SUPPORTED = frozenset({("virtualmachineinstances", "console")})
+_VERBS = {"GET": "get", "PUT": "update"}
+# RFC 1123 as Kubernetes checks it. Names become parts of paths, so nothing else may pass.
+_NAMESPACE = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
+_NAME = re.compile(r"[a-z0-9]([-.a-z0-9]{0,251}[a-z0-9])?")
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A call of one subresource of one object."""
+
+    version: str
+    namespace: str
+    resource: str
+    name: str
+    subresource: str
+    verb: str
+
+    @property
+    def details(self) -> dict[str, str]:
+        """What a Status object says that it is about."""
+        return {"group": GROUP, "kind": self.resource, "name": self.name}
+
+    def require_supported(self) -> None:
+        """Raises NotSupported, naming what there is, unless this release serves it. Asked after authorization."""
+        if (self.resource, self.subresource) not in SUPPORTED:
+            there = ", ".join(sorted(f"{resource}/{name}" for resource, name in SUPPORTED))
+            message = f"{self.resource}/{self.subresource} is not supported by this release, which has {there}"
+            raise NotSupported(message, self.details)
+
+
+def parse_call(method: str, *, version: str, namespace: str, resource: str, name: str, rest: str) -> Call:
+    """The call that the parts of a path and the HTTP method stand for.
+
+    Raises:
+        NotFound: KubeVirt has no such subresource.
+        MethodNotAllowed: it has, for another method.
+        BadRequest: namespace or name are none.
+    """
+    # Port and protocol of a forwarding are arguments, not part of what access is granted to.
+    subresource = "portforward" if rest.startswith("portforward/") else rest
+    methods = [known for known, names in _KNOWN.get(resource, {}).items() if subresource in names.split()]
+    if not methods:
+        raise NotFound(f"{GROUP}/{version} has no {resource}/{subresource}")
+    if method not in methods:
+        raise MethodNotAllowed(f"{resource}/{subresource} does not allow {method}, use {methods[0]}")
+    for field, value, pattern in (("namespace", namespace, _NAMESPACE), ("name", name, _NAME)):
+        if not pattern.fullmatch(value):
+            raise BadRequest(f"{field}: {value!r} is not allowed, use a name as in RFC 1123")
+    return Call(version, namespace, resource, name, subresource, _VERBS[method])

@@ -1,0 +1,1 @@
+"""virt-controller: VirtualMachineInstances become launcher pods."""

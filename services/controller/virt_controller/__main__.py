@@ -1,0 +1,13 @@
+"""``python -m virt_controller``: settings from the environment, then app.main until SIGTERM."""
+
+from __future__ import annotations
+
+from virt_core import aio, logs
+
+from virt_controller.app import main
+from virt_controller.settings import Settings
+
+if __name__ == "__main__":
+    logs.setup("virt-controller")
+    settings = Settings.from_environment()
+    aio.run(lambda stopping: main(settings, stopping))

@@ -1,0 +1,31 @@
+"""virt-controller's composition root: every task of the process, named. Called by ``__main__``."""
+
+from __future__ import annotations
+
+import asyncio
+
+from virt_core import aio, health
+from virt_core.kube.client import KubeClient
+from virt_core.kube.events import EventRecorder
+from virt_core.kube.lease import Lease
+
+from virt_controller.settings import Settings
+from virt_controller.vmi.execute import Executor
+from virt_controller.vmi.plan import Planner
+from virt_controller.vmi.pod_template import LauncherSettings
+from virt_controller.vmi.reconcile import VmiReconciler
+
+
+async def main(settings: Settings, stopping: asyncio.Event) -> None:
+    """Run until `stopping`: caches and readiness on every replica, the work on the one that holds the Lease."""
+    async with KubeClient.connect("virt-controller") as client:
+        events = EventRecorder(client, "virt-controller", settings.pod_name)
+        planner = Planner(LauncherSettings(settings.launcher_image, settings.image_pull_policy))
+        vmis = VmiReconciler(client, settings.namespace, planner, Executor(client, events))
+        lease = Lease(client, settings.namespace, "virt-controller", settings.pod_name)
+        await aio.until(
+            stopping,
+            ("watches", vmis.watch()),
+            ("leader", lease.lead(vmis.work)),
+            ("health", health.serve(settings.health_port, lambda: vmis.synced)),
+        )

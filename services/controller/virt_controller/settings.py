@@ -1,0 +1,38 @@
+"""Settings of virt-controller, from environment variables that the operator writes into the Deployment."""
+
+from __future__ import annotations
+
+import os
+import socket
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """How this process runs."""
+
+    namespace: str
+    """The suite's namespace, where the Lease and the KubeVirt object are (POD_NAMESPACE)."""
+
+    pod_name: str
+    """This replica's name in the Lease (POD_NAME)."""
+
+    launcher_image: str
+    """The image of launcher pods (VIRT_LAUNCHER_IMAGE)."""
+
+    image_pull_policy: str
+    """Of the launcher's containers (IMAGE_PULL_POLICY)."""
+
+    health_port: int = 8080
+    """Where the kubelet asks whether this replica is ready (HEALTH_PORT)."""
+
+    @classmethod
+    def from_environment(cls) -> Settings:
+        """Read the environment. Raises KeyError naming the variable that is missing."""
+        return cls(
+            namespace=os.environ.get("POD_NAMESPACE", "kubevirt"),
+            pod_name=os.environ.get("POD_NAME", socket.gethostname()),
+            launcher_image=os.environ["VIRT_LAUNCHER_IMAGE"],
+            image_pull_policy=os.environ.get("IMAGE_PULL_POLICY", "IfNotPresent"),
+            health_port=int(os.environ.get("HEALTH_PORT", "8080")),
+        )

@@ -1,0 +1,76 @@
+"""Each action of a plan as one request. Called by reconcile.py, in the plan's order; stops at the first failure."""
+
+from __future__ import annotations
+
+from virt_core import logs
+from virt_core.api.vmi import VirtualMachineInstance
+from virt_core.kube.client import KubeClient
+from virt_core.kube.errors import AlreadyExists, Conflict, NotFound
+from virt_core.kube.events import EventRecorder
+from virt_core.kube.resource import PODS, VIRTUAL_MACHINE_INSTANCES
+
+from virt_controller.vmi.actions import Action, CreatePod, DeletePod, LookAgain, PatchVmi, RecordEvent
+
+
+class Executor:
+    """Carries plans out."""
+
+    def __init__(self, client: KubeClient, events: EventRecorder) -> None:
+        self._client = client
+        self._events = events
+
+    async def execute(self, vmi: VirtualMachineInstance, actions: tuple[Action, ...]) -> float | None:
+        """Carry `actions` out; returns the seconds after which to plan again, or None.
+
+        Raises:
+            KubeError: the rest was not carried out; observe and plan again.
+        """
+        log = logs.bound("virt_controller.vmi", namespace=vmi.metadata.namespace, vmi=vmi.metadata.name)
+        again: float | None = None
+        for action in actions:
+            match action:
+                case CreatePod():
+                    await self._create(vmi, action, log)
+                case DeletePod():
+                    await self._delete(vmi, action, log)
+                case PatchVmi():
+                    await self._patch(vmi, action, log)
+                case RecordEvent():
+                    await self._events.record(
+                        vmi.reference, action.reason, action.message, action="Reconcile", warning=action.warning
+                    )
+                case LookAgain():
+                    again = action.seconds
+        return again
+
+    async def _create(self, vmi: VirtualMachineInstance, action: CreatePod, log: logs.BoundLogger) -> None:
+        name = action.manifest["metadata"]["name"]
+        log.info("creating launcher pod", pod=name)
+        try:
+            await self._client.create(PODS, vmi.metadata.namespace, action.manifest)
+        except AlreadyExists:
+            log.info("finding the launcher pod created before", pod=name)
+
+    async def _delete(self, vmi: VirtualMachineInstance, action: DeletePod, log: logs.BoundLogger) -> None:
+        log.info("deleting launcher pod", pod=action.name)
+        try:
+            await self._client.delete(PODS, vmi.metadata.namespace, action.name, uid=action.uid)
+        except NotFound:
+            pass  # it went by itself, which is what was wanted
+
+    async def _patch(self, vmi: VirtualMachineInstance, action: PatchVmi, log: logs.BoundLogger) -> None:
+        meta = vmi.metadata
+        if action.only_if_pod_is_gone is not None and await self._exists(meta.namespace, action.only_if_pod_is_gone):
+            raise Conflict(409, f"pod {action.only_if_pod_is_gone} is there: the cache is behind")
+        log.info("patching", paths=[operation["path"] for operation in action.operations if operation["op"] != "test"])
+        try:
+            await self._client.json_patch(VIRTUAL_MACHINE_INSTANCES, meta.namespace, meta.name, action.operations)
+        except NotFound:
+            pass  # deleted meanwhile: there is nobody left to tell
+
+    async def _exists(self, namespace: str, pod: str) -> bool:
+        try:
+            await self._client.get(PODS, namespace, pod)
+        except NotFound:
+            return False
+        return True

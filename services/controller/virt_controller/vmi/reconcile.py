@@ -1,0 +1,79 @@
+"""Brings reflectors, plan and executor together for VirtualMachineInstances. Called by app.py."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, datetime
+
+from virt_core.api import labels
+from virt_core.api.kubevirt import Configuration, KubeVirt
+from virt_core.api.vmi import VirtualMachineInstance
+from virt_core.kube.client import KubeClient
+from virt_core.kube.queue import WorkQueue
+from virt_core.kube.reflector import Key, Reflector
+from virt_core.kube.resource import KUBEVIRTS, PODS, VIRTUAL_MACHINE_INSTANCES
+
+from virt_controller.vmi.execute import Executor
+from virt_controller.vmi.observe import LauncherPod, Observed
+from virt_controller.vmi.plan import Planner
+from virt_controller.vmi.pod_template import pod_name
+
+_WORKERS = 10  # requests in flight; one VMI is never worked on twice at a time
+
+
+class VmiReconciler:
+    """Every VirtualMachineInstance of the cluster."""
+
+    def __init__(self, client: KubeClient, namespace: str, planner: Planner, executor: Executor) -> None:
+        self._planner = planner
+        self._executor = executor
+        self._queue: WorkQueue[Key] = WorkQueue("vmi")
+        self._vmis = Reflector(client, VIRTUAL_MACHINE_INSTANCES, VirtualMachineInstance, self._queue.add)
+        self._pods = Reflector(client, PODS, LauncherPod, self._pod_changed, labels=f"{labels.APP}=virt-launcher")
+        self._kubevirts = Reflector(client, KUBEVIRTS, KubeVirt, self._configuration_changed, namespace=namespace)
+        self._owners: dict[Key, Key] = {}
+
+    @property
+    def synced(self) -> bool:
+        """Whether the caches hold the whole cluster."""
+        return all(reflector.synced.is_set() for reflector in (self._vmis, self._pods, self._kubevirts))
+
+    async def watch(self) -> None:
+        """Keep the caches until cancelled; a standby does too, so that it can take over at once."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._vmis.run(), name="reflector of vmis")
+            group.create_task(self._pods.run(), name="reflector of launcher pods")
+            group.create_task(self._kubevirts.run(), name="reflector of kubevirts")
+
+    async def work(self) -> None:
+        """Reconcile until cancelled. Nothing is concluded before every cache was filled once."""
+        for reflector in (self._vmis, self._pods, self._kubevirts):
+            await reflector.synced.wait()
+        await self._queue.run(self._reconcile, _WORKERS)
+
+    async def _reconcile(self, key: Key) -> float | None:
+        vmi = self._vmis.get(key)
+        if vmi is None:
+            return None
+        pod = self._pods.get((vmi.metadata.namespace, pod_name(vmi)))
+        if pod is not None and pod.metadata.labels.get(labels.CREATED_BY) != vmi.metadata.uid:
+            pod = None
+        observed = Observed(vmi, pod, self._configuration(), datetime.now(UTC))
+        return await self._executor.execute(vmi, self._planner.plan(observed))
+
+    def _configuration(self) -> Configuration:
+        return next((kubevirt.spec.configuration for kubevirt in self._kubevirts), Configuration())
+
+    def _pod_changed(self, key: Key) -> None:
+        pod = self._pods.get(key)
+        if pod is not None:
+            self._owners[key] = (pod.metadata.namespace, pod.metadata.annotations.get(labels.DOMAIN, ""))
+            self._queue.add(self._owners[key])
+        elif key in self._owners:
+            self._queue.add(self._owners.pop(key))
+
+    def _configuration_changed(self, _: Key) -> None:
+        """A VMI that waits for a pod may get one now; running ones keep what they were started with."""
+        for vmi in self._vmis:
+            if not vmi.status.active_pods:
+                self._queue.add(vmi.key)

@@ -1,0 +1,107 @@
+"""What a supported spec must hold beyond its types, and the defaults it gets. Pure; called by vmi.parse_spec's callers.
+
+Each refusal names field, value and what is allowed. Defaults are KubeVirt's, except that a VMI which names no network
+gets masquerade on the pod network.
+"""
+
+from __future__ import annotations
+
+from virt_core.api.quantity import parse_bytes
+from virt_core.api.vmi import Interface, Masquerade, Network, PodNetwork, UnsupportedSpec, VmiSpec
+
+_MODELS = ("virtio", "e1000e")
+_MAX_VCPUS = 64
+_MIN_MEMORY = 1 << 20
+DEFAULT_INTERFACE = "default"
+
+
+def check_spec(spec: VmiSpec) -> None:
+    """Refuse what no launcher could run.
+
+    Raises:
+        UnsupportedSpec: naming the field, its value and what is allowed.
+    """
+    cpu = spec.domain.cpu
+    for field in ("sockets", "cores", "threads"):
+        if not 1 <= getattr(cpu, field) <= _MAX_VCPUS:
+            raise _refusal(f"domain.cpu.{field}", getattr(cpu, field), f"1 to {_MAX_VCPUS}")
+    if cpu.sockets * cpu.cores * cpu.threads > _MAX_VCPUS:
+        raise _refusal("domain.cpu", f"{cpu.sockets}x{cpu.cores}x{cpu.threads} vCPUs", f"at most {_MAX_VCPUS} vCPUs")
+    guest_memory_bytes(spec)
+    if spec.architecture not in ("", "amd64"):
+        raise _refusal("architecture", spec.architecture, "amd64")
+    if spec.termination_grace_period_seconds < 0:
+        raise _refusal("terminationGracePeriodSeconds", spec.termination_grace_period_seconds, "0 or more")
+    boot = spec.domain.firmware.kernel_boot
+    if boot is not None and not boot.container.kernel_path.startswith("/"):
+        path = "domain.firmware.kernelBoot.container.kernelPath"
+        raise _refusal(path, boot.container.kernel_path, "an absolute path in the image")
+    if boot is not None and boot.container.initrd_path and not boot.container.initrd_path.startswith("/"):
+        path = "domain.firmware.kernelBoot.container.initrdPath"
+        raise _refusal(path, boot.container.initrd_path, "an absolute path in the image")
+    _check_networks(spec)
+
+
+def guest_memory_bytes(spec: VmiSpec) -> int:
+    """Guest memory: memory.guest, else the memory request, else the memory limit.
+
+    Raises:
+        UnsupportedSpec: none is given, or it is not a quantity of at least 1Mi.
+    """
+    resources = spec.domain.resources
+    candidates = (
+        ("domain.memory.guest", spec.domain.memory.guest),
+        ("domain.resources.requests.memory", resources.requests.get("memory", "")),
+        ("domain.resources.limits.memory", resources.limits.get("memory", "")),
+    )
+    for path, value in candidates:
+        if value == "":
+            continue
+        try:
+            size = parse_bytes(str(value))
+        except ValueError as error:
+            raise _refusal(path, value, "a quantity such as 64Mi") from error
+        if size < _MIN_MEMORY:
+            raise _refusal(path, value, "at least 1Mi")
+        return size
+    raise _refusal("domain.memory.guest", "", "a quantity such as 64Mi")
+
+
+def effective_interfaces(spec: VmiSpec) -> tuple[Interface, ...]:
+    """The interfaces that the guest gets, the default one included."""
+    interfaces = spec.domain.devices.interfaces
+    if not interfaces and spec.domain.devices.autoattach_pod_interface:
+        return (Interface(name=DEFAULT_INTERFACE, masquerade=Masquerade()),)
+    return tuple(interfaces)
+
+
+def effective_networks(spec: VmiSpec) -> tuple[Network, ...]:
+    """The networks of those interfaces, the default one included."""
+    if not spec.networks and spec.domain.devices.autoattach_pod_interface:
+        interfaces = spec.domain.devices.interfaces
+        return (Network(name=interfaces[0].name if interfaces else DEFAULT_INTERFACE, pod=PodNetwork()),)
+    return tuple(spec.networks)
+
+
+def _check_networks(spec: VmiSpec) -> None:
+    interfaces, networks = effective_interfaces(spec), effective_networks(spec)
+    if len(interfaces) > 1:
+        raise _refusal("domain.devices.interfaces", f"{len(interfaces)} interfaces", "one interface")
+    names = {network.name for network in networks}
+    for index, interface in enumerate(interfaces):
+        path = f"domain.devices.interfaces[{index}]"
+        if interface.name not in names:
+            raise _refusal(f"{path}.name", interface.name, f"the name of a network: {sorted(names)}")
+        if interface.masquerade is None:
+            raise _refusal(path, interface.name, "masquerade: {}")
+        if interface.model not in _MODELS:
+            raise _refusal(f"{path}.model", interface.model, " or ".join(_MODELS))
+    for index, network in enumerate(spec.networks):
+        if network.pod is None:
+            raise _refusal(f"networks[{index}]", network.name, "pod: {}")
+        if network.name not in {interface.name for interface in interfaces}:
+            raise _refusal(f"networks[{index}].name", network.name, "the name of an interface")
+
+
+def _refusal(path: str, value: object, allowed: str) -> UnsupportedSpec:
+    return UnsupportedSpec(f"spec.{path}: {value!r} is not allowed, use {allowed}")

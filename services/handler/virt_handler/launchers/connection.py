@@ -1,0 +1,58 @@
+"""One connection to the launcher of one pod: its socket, the pod's network namespace, a negotiated peer.
+
+Called by machines/link.py, which makes a new one whenever the old one broke: a launcher that was started again has
+another socket.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from kubevirt.launcher.v1 import launcher_pb2_grpc
+from virt_core.rpc.peer import Peer
+
+from virt_handler.launchers.peer_process import open_network_namespace
+from virt_handler.launchers.pod_folders import PodFolders
+
+VOLUME, SOCKET = "sockets", "launcher-sock"
+# Without it, channels to equal targets share connections. The target names a descriptor, whose number is reused: a
+# channel could be given the connection to another guest's launcher.
+_OPTIONS = (("grpc.use_local_subchannel_pool", 1),)
+
+
+@dataclass(frozen=True, slots=True)
+class Launcher:
+    """A live connection."""
+
+    peer: Peer
+    stub: Any
+    network_namespace: int
+    """A descriptor, valid while the connection is."""
+
+
+@asynccontextmanager
+async def connect(folders: PodFolders, pod_uid: str, name: str) -> AsyncIterator[Launcher]:
+    """Wait for the launcher's socket and connect to it. `name` is used in errors.
+
+    Raises:
+        HostilePath, NotThePod: never use what is there.
+        OSError, Unavailable: try again.
+    """
+    socket_fd = await folders.wait_for_socket(pod_uid, VOLUME, SOCKET)
+    try:
+        namespace = open_network_namespace(socket_fd, pod_uid)
+        try:
+            peer = Peer(f"unix:/proc/self/fd/{socket_fd}", name=name, options=_OPTIONS)
+            try:
+                await peer.negotiate()
+                yield Launcher(peer, launcher_pb2_grpc.LauncherServiceStub(peer.channel), namespace)
+            finally:
+                await peer.close()
+        finally:
+            os.close(namespace)
+    finally:
+        os.close(socket_fd)

@@ -1,0 +1,122 @@
+"""Reading and changing a pod's network namespace. Each function runs inside it, by namespace.run_inside.
+
+Everything looks before it changes: a handler that died in the middle does it all again, and a tap device that a guest
+uses is neither made anew nor taken down.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import struct
+import subprocess
+from pathlib import Path
+from typing import Any
+
+from pyroute2 import IPRoute
+from pyroute2.netlink.exceptions import NetlinkError
+
+from virt_handler.network.plan import POD_LINK, NetworkPlan, PodNetwork
+
+_NFT_SECONDS = 10.0
+# From <linux/if_tun.h>.
+_TUNSETIFF, _TUNSETPERSIST, _TUNSETOWNER, _TUNSETGROUP = 0x400454CA, 0x400454CB, 0x400454CC, 0x400454CE
+_IFF_TAP, _IFF_NO_PI, _IFF_VNET_HDR = 0x0002, 0x1000, 0x4000
+_IFF_UP = 0x1  # <linux/if.h>
+_AF_INET = 2
+_SCOPE_GLOBAL = 0
+
+
+class NetworkFailed(Exception):
+    """The namespace could not be read or changed: try again later, everything may be repeated."""
+
+
+def read_pod_network() -> PodNetwork:
+    """MTU and addresses of the pod's card.
+
+    Raises:
+        NetworkFailed: there is no such card.
+    """
+    try:
+        with IPRoute() as route:
+            link = _link(route, POD_LINK)
+            if link is None:
+                raise NetworkFailed(f"the pod has no {POD_LINK}")
+            addresses = route.get_addr(family=_AF_INET, index=link["index"])
+            found = tuple(str(a.get("address")) for a in addresses if a["scope"] == _SCOPE_GLOBAL)
+            return PodNetwork(int(link.get("mtu")), found)
+    except (NetlinkError, OSError) as error:
+        raise NetworkFailed(f"reading the pod's network: {error}") from error
+
+
+def prepare(plan: NetworkPlan) -> None:
+    """Make the namespace hold what `plan` says.
+
+    Raises:
+        NetworkFailed: naming the step.
+    """
+    try:
+        with IPRoute() as route:
+            bridge = _ensure_bridge(route, plan)
+            _ensure_tap(route, plan, bridge)
+        Path("/proc/sys/net/ipv4/ip_forward").write_text("1")
+    except (NetlinkError, OSError) as error:
+        raise NetworkFailed(f"making bridge {plan.bridge} and tap device {plan.tap}: {error}") from error
+    _load_rules(plan.ruleset)
+
+
+def _link(route: Any, name: str) -> Any:
+    indexes = route.link_lookup(ifname=name)
+    return route.get_links(indexes[0])[0] if indexes else None
+
+
+def _ensure_bridge(route: Any, plan: NetworkPlan) -> int:
+    if _link(route, plan.bridge) is None:
+        # Its own MAC from the start, and no delay before a new port forwards.
+        route.link("add", ifname=plan.bridge, kind="bridge", address=plan.bridge_mac, br_forward_delay=0)
+    link = _link(route, plan.bridge)
+    index: int = link["index"]
+    has = {address.get("address") for address in route.get_addr(family=_AF_INET, index=index)}
+    if str(plan.router.ip) not in has:
+        route.addr("add", index=index, address=str(plan.router.ip), prefixlen=plan.router.network.prefixlen)
+    _ensure_up(route, link, plan.mtu)
+    return index
+
+
+def _ensure_tap(route: Any, plan: NetworkPlan, bridge: int) -> None:
+    if _link(route, plan.tap) is None:
+        _make_tap(plan.tap, plan.owner)
+    link = _link(route, plan.tap)
+    if link.get("master") != bridge:
+        route.link("set", index=link["index"], master=bridge)
+    _ensure_up(route, link, plan.mtu)
+
+
+def _ensure_up(route: Any, link: Any, mtu: int) -> None:
+    if link.get("mtu") != mtu:
+        route.link("set", index=link["index"], mtu=mtu)
+    if not link["flags"] & _IFF_UP:
+        route.link("set", index=link["index"], state="up")
+
+
+def _make_tap(name: str, owner: int) -> None:
+    """A tap device that stays without a process. Persistent is the last step: half of one vanishes by itself."""
+    device = os.open("/dev/net/tun", os.O_RDWR | os.O_CLOEXEC)
+    try:
+        request = struct.pack("16sH22x", name.encode(), _IFF_TAP | _IFF_NO_PI | _IFF_VNET_HDR)
+        fcntl.ioctl(device, _TUNSETIFF, request)
+        fcntl.ioctl(device, _TUNSETOWNER, owner)
+        fcntl.ioctl(device, _TUNSETGROUP, owner)
+        fcntl.ioctl(device, _TUNSETPERSIST, 1)
+    finally:
+        os.close(device)
+
+
+def _load_rules(ruleset: str) -> None:
+    command = ["nft", "-f", "-"]
+    try:
+        subprocess.run(command, input=ruleset, text=True, capture_output=True, check=True, timeout=_NFT_SECONDS)
+    except subprocess.CalledProcessError as error:
+        raise NetworkFailed(f"loading nftables rules: {error.stderr.strip()[:500]}") from error
+    except (subprocess.TimeoutExpired, OSError) as error:
+        raise NetworkFailed(f"loading nftables rules: {error}") from error

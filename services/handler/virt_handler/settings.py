@@ -1,0 +1,43 @@
+"""Where this handler runs and what it finds there. Read once by __main__, passed on by app.py."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+
+class BadSetting(ValueError):
+    """An environment variable is missing: the DaemonSet's template is wrong."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Settings of one handler. Paths are those of its container."""
+
+    node: str
+    """The node, as in spec.nodeName."""
+    instance: str
+    """The pod, for events."""
+    namespace: str
+    """The suite's namespace, in which the KubeVirt object is."""
+    pods: Path = Path("/pods")
+    """The kubelet's pod folders: its full path would exceed the 107 bytes of a unix socket's address."""
+    device_plugins: Path = Path("/var/lib/kubelet/device-plugins")
+    """The kubelet's folder for plugins; plugins must use this very path."""
+    certificates: Path = Path("/etc/virt/certificates")
+    rpc_port: int = 8186
+    health_port: int = 8080
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str] = os.environ) -> Settings:
+        """NODE_NAME and POD_NAMESPACE are required, HOSTNAME is the pod's name.
+
+        Raises:
+            BadSetting: one is missing.
+        """
+        for name in ("NODE_NAME", "POD_NAMESPACE"):
+            if not environment.get(name):
+                raise BadSetting(f"{name}: '' is not allowed, set it by the downward API")
+        return cls(environment["NODE_NAME"], environment.get("HOSTNAME", "virt-handler"), environment["POD_NAMESPACE"])

@@ -1,0 +1,117 @@
+/* Brings a kernel and an initial RAM disk out of a user's image, whatever else that image holds or lacks.
+ *
+ * usage: boot-files install DESTINATION
+ *            copies this program to DESTINATION (an init container of the launcher's image does this), so that
+ *        boot-files place PATH DESTINATION [PATH DESTINATION]...
+ *            can run as the only program in a container of the user's image.
+ *
+ * The image is hostile. A PATH may lead through symbolic links within the image, but not out of it, through /proc or
+ * into another mount; it must end at a regular file of a bounded size. A DESTINATION appears whole or not at all.
+ * Failures go to standard error and to the container's termination message, by path and reason. */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/openat2.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#define LARGEST_FILE (512LL << 20)	/* kernels have 15 MiB, initial RAM disks with all firmware 200 */
+#define TERMINATION_LOG "/dev/termination-log"	/* Kubernetes' default terminationMessagePath */
+
+static void fail(const char *format, ...)
+{
+	char message[1024] = "";
+	va_list arguments;
+	int log;
+
+	va_start(arguments, format);
+	vsnprintf(message, sizeof message, format, arguments);
+	va_end(arguments);
+	fprintf(stderr, "boot-files: %s\n", message);
+	log = open(TERMINATION_LOG, O_WRONLY | O_CLOEXEC);
+	if (log >= 0 && write(log, message, strlen(message)) < 0)
+		perror(TERMINATION_LOG);
+	exit(1);
+}
+
+static int open_in_image(const char *path)
+{
+	struct open_how how = {
+		.flags = O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY,
+		.resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS | RESOLVE_NO_XDEV,
+	};
+	int root = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC), fd;
+	struct stat st;
+
+	if (root < 0)
+		fail("/: %s", strerror(errno));
+	fd = (int)syscall(SYS_openat2, root, path, &how, sizeof how);
+	if (fd < 0)
+		fail("%s: %s", path, errno == EXDEV ? "leads out of the image" : strerror(errno));
+	close(root);
+	if (fstat(fd, &st))
+		fail("%s: %s", path, strerror(errno));
+	if (!S_ISREG(st.st_mode))
+		fail("%s: not a regular file", path);
+	if (st.st_size > LARGEST_FILE)
+		fail("%s: %lld bytes, at most %lld are allowed", path, (long long)st.st_size, LARGEST_FILE);
+	return fd;
+}
+
+static void copy(int from, const char *path, const char *destination, mode_t mode)
+{
+	static char buffer[1 << 20];
+	char temporary[4096];
+	long long total = 0;
+	ssize_t n;
+	int to;
+
+	if (snprintf(temporary, sizeof temporary, "%s.part", destination) >= (int)sizeof temporary)
+		fail("%s: name too long", destination);
+	if (unlink(temporary) && errno != ENOENT)
+		fail("%s: %s", temporary, strerror(errno));
+	to = open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, mode);
+	if (to < 0)
+		fail("%s: %s", temporary, strerror(errno));
+	while ((n = read(from, buffer, sizeof buffer)) > 0) {
+		ssize_t done = 0, written;
+
+		total += n;
+		if (total > LARGEST_FILE)
+			fail("%s: grew beyond %lld bytes", path, LARGEST_FILE);
+		for (; done < n; done += written) {
+			written = write(to, buffer + done, (size_t)(n - done));
+			if (written < 0)
+				fail("%s: %s", temporary, strerror(errno));
+		}
+	}
+	if (n < 0)
+		fail("%s: %s", path, strerror(errno));
+	if (close(to) || rename(temporary, destination))
+		fail("%s: %s", destination, strerror(errno));
+	close(from);
+}
+
+int main(int argc, char **argv)
+{
+	int i;
+
+	if (argc == 3 && !strcmp(argv[1], "install")) {
+		int self = open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
+
+		if (self < 0)
+			fail("/proc/self/exe: %s", strerror(errno));
+		copy(self, "boot-files", argv[2], 0555);
+		return 0;
+	}
+	if (argc < 4 || argc % 2 || strcmp(argv[1], "place"))
+		fail("usage: boot-files install DESTINATION | boot-files place PATH DESTINATION [PATH DESTINATION]...");
+	for (i = 2; i < argc; i += 2)
+		copy(open_in_image(argv[i]), argv[i], argv[i + 1], 0444);
+	return 0;
+}

@@ -1,0 +1,1 @@
+"""virt-launcher: one guest, in its pod, by libvirt. See ARCHITECTURE.md."""

@@ -1,0 +1,35 @@
+"""virt-launcher: runs one guest by libvirt in its pod. Started, again and again, by the supervisor.
+
+The connection to libvirt is made by a thread while gRPC, the largest import, is still on its way.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from virt_launcher.domain.host import Host
+from virt_launcher.settings import Settings
+
+
+def main() -> None:
+    """Serve; exit with status 0 when the machine is over and done with."""
+    os.umask(0o077)  # sockets and records are for this user and for root
+    settings = Settings()
+    host = Host(settings.connection_uri)
+
+    import asyncio
+
+    from virt_core import logs
+
+    from virt_launcher import app
+
+    logs.setup("virt-launcher")
+    asyncio.run(app.run(settings, host))
+    sys.stderr.flush()
+    # Not by way of the interpreter's end: it would wait for a thread that libvirt may hold for ever.
+    os._exit(0)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,53 @@
+"""Composition root of virt-launcher: one loop, one TaskGroup, every task named. Called by ``__main__``."""
+
+from __future__ import annotations
+
+import asyncio
+
+from kubevirt.info.v1 import info_pb2
+from kubevirt.launcher.v1 import launcher_pb2_grpc
+from virt_core import logs
+from virt_core.rpc.identity import Identity
+from virt_core.rpc.server import create_server
+
+from virt_launcher.dhcp.responder import serve_leases
+from virt_launcher.domain.host import Host
+from virt_launcher.machine.keeper import Keeper
+from virt_launcher.machine.record import RecordFolder
+from virt_launcher.servicer import LauncherServicer
+from virt_launcher.settings import Settings
+from virt_launcher.shutdown import catch_signals, stop_guest
+
+_log = logs.bound("virt_launcher.app")
+
+CONTRACTS = ("kubevirt.info.v1", "kubevirt.launcher.v1")
+# Watches get this long to carry the last state to a handler.
+_LAST_WORDS_S = 1.0
+
+
+async def run(settings: Settings, host: Host) -> None:
+    """Serve until the machine has ended and that is known, or SIGTERM has ended it."""
+    stopping = catch_signals()
+    finished = asyncio.Event()
+    keeper = Keeper(settings, RecordFolder(settings.state_folder), host)
+    identity = Identity.for_process(info_pb2.COMPONENT_LAUNCHER, CONTRACTS)
+    server = create_server(identity)
+    servicer = LauncherServicer(settings, identity.instance_id, keeper, finished)
+    launcher_pb2_grpc.add_LauncherServiceServicer_to_server(servicer, server)  # type: ignore[no-untyped-call]
+    # The name appears when the socket answers, and replaces a dead predecessor's in one step.
+    unready = settings.socket.with_suffix(".part")
+    unready.unlink(missing_ok=True)
+    server.add_insecure_port(f"unix:{unready}")
+    await server.start()
+    unready.rename(settings.socket)
+    _log.info("serving", instance_id=identity.instance_id, socket=str(settings.socket))
+    async with asyncio.TaskGroup() as group:
+        tasks = [
+            group.create_task(keeper.run(), name="machine"),
+            group.create_task(serve_leases(keeper, settings), name="dhcp"),
+            group.create_task(stop_guest(stopping, keeper, finished), name="signals"),
+        ]
+        await finished.wait()
+        await server.stop(_LAST_WORDS_S)
+        for task in tasks:
+            task.cancel()

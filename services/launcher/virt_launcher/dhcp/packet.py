@@ -1,0 +1,162 @@
+"""One DHCP request in, one reply or none out: a pure function. Called by responder.py.
+
+Requests come from the guest and are hostile: every length is checked, and whatever is not a well-formed request of
+exactly the lease's client is ignored.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from virt_launcher.dhcp.resolv_conf import Resolver
+
+# RFC 2131, section 2: op, htype, hlen, hops, xid, secs, flags, ciaddr, yiaddr, siaddr, giaddr, chaddr, sname, file
+_HEADER = struct.Struct("!BBBBIHH4s4s4s4s16s64s128s")
+_COOKIE = b"\x63\x82\x53\x63"
+_BOOTREQUEST, _BOOTREPLY = 1, 2
+_ETHERNET = 1
+# RFC 2132
+_PAD, _END = 0, 255
+_SUBNET_MASK, _ROUTER, _NAME_SERVERS, _HOST_NAME, _DOMAIN_NAME, _MTU = 1, 3, 6, 12, 15, 26
+_REQUESTED_ADDRESS, _LEASE_TIME, _MESSAGE_TYPE, _SERVER = 50, 51, 53, 54
+_DOMAIN_SEARCH = 119  # RFC 3397
+_DISCOVER, _OFFER, _REQUEST, _ACK, _NAK, _INFORM = 1, 2, 3, 5, 6, 8
+# RFC 2131, section 2: a client accepts 576 bytes, 28 of them IP's and UDP's headers.
+_LONGEST_REPLY = 548
+# RFC 1542, section 2.1: relays and old clients want BOOTP's 300 bytes.
+_SHORTEST_REPLY = 300
+# The address is the guest's for as long as the pod lives; a day is what clients expect to see.
+_LEASE_S = 86_400
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """What one network card is told.
+
+    Attributes:
+        mac: the card's address, the only one that is answered.
+        server: our address, also the router.
+        mtu: in bytes, 0 if the guest is not told.
+    """
+
+    mac: bytes
+    server: ipaddress.IPv4Address
+    address: ipaddress.IPv4Address
+    prefix_length: int
+    hostname: str = ""
+    mtu: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class _Request:
+    kind: int
+    xid: int
+    flags: int
+    client: bytes
+    hardware: bytes
+    options: dict[int, bytes]
+
+
+def reply(datagram: bytes, lease: Lease, resolver: Resolver) -> bytes | None:
+    """The reply to `datagram`, or None if it gets none."""
+    request = _parse(datagram)
+    if request is None or request.hardware[:6] != lease.mac:
+        return None
+    if request.kind == _DISCOVER:
+        return _build(request, _OFFER, lease, resolver)
+    if request.kind == _INFORM:
+        return _build(request, _ACK, lease, resolver)
+    if request.kind != _REQUEST or request.options.get(_SERVER, lease.server.packed) != lease.server.packed:
+        return None
+    wanted = request.options.get(_REQUESTED_ADDRESS, request.client)
+    return _build(request, _ACK if wanted == lease.address.packed else _NAK, lease, resolver)
+
+
+def _parse(datagram: bytes) -> _Request | None:
+    if len(datagram) < _HEADER.size + len(_COOKIE):
+        return None
+    op, htype, hlen, _, xid, _, flags, client, _, _, relay, hardware, _, _ = _HEADER.unpack_from(datagram)
+    if (op, htype, hlen, relay) != (_BOOTREQUEST, _ETHERNET, 6, bytes(4)):
+        return None
+    if datagram[_HEADER.size : _HEADER.size + 4] != _COOKIE:
+        return None
+    options = _options(datagram[_HEADER.size + 4 :])
+    kind = options.get(_MESSAGE_TYPE, b"")
+    return _Request(kind[0], xid, flags, client, hardware, options) if len(kind) == 1 else None
+
+
+def _options(data: bytes) -> dict[int, bytes]:
+    """Up to the end, or up to the first one that does not fit."""
+    options: dict[int, bytes] = {}
+    position = 0
+    while position < len(data) and data[position] != _END:
+        if data[position] == _PAD:
+            position += 1
+            continue
+        start = position + 2
+        if start > len(data) or start + data[position + 1] > len(data):
+            break
+        options[data[position]] = data[start : start + data[position + 1]]
+        position = start + data[position + 1]
+    return options
+
+
+def _build(request: _Request, kind: int, lease: Lease, resolver: Resolver) -> bytes:
+    informing, refusing = request.kind == _INFORM, kind == _NAK
+    message = bytearray(
+        _HEADER.pack(
+            _BOOTREPLY,
+            _ETHERNET,
+            6,
+            0,
+            request.xid,
+            0,
+            request.flags,
+            bytes(4) if refusing else request.client,
+            bytes(4) if informing or refusing else lease.address.packed,
+            bytes(4),
+            bytes(4),
+            request.hardware,
+            b"",
+            b"",
+        )
+    )
+    message += _COOKIE + bytes([_MESSAGE_TYPE, 1, kind, _SERVER, 4]) + lease.server.packed
+    if not refusing:
+        if not informing:
+            message += bytes([_LEASE_TIME, 4]) + _LEASE_S.to_bytes(4, "big")
+        for option, value in _configuration(lease, resolver):
+            if 0 < len(value) <= 255 and len(message) + 2 + len(value) + 1 <= _LONGEST_REPLY:
+                message += bytes([option, len(value)]) + value
+    message.append(_END)
+    return bytes(message.ljust(_SHORTEST_REPLY, b"\0"))
+
+
+def _configuration(lease: Lease, resolver: Resolver) -> Iterator[tuple[int, bytes]]:
+    """In the order of importance: what does not fit is left out, from the end."""
+    yield _SUBNET_MASK, ipaddress.IPv4Network((0, lease.prefix_length)).netmask.packed
+    yield _ROUTER, lease.server.packed
+    yield _NAME_SERVERS, b"".join(server.packed for server in resolver.servers[:8])
+    if lease.mtu:
+        yield _MTU, lease.mtu.to_bytes(2, "big")
+    yield _HOST_NAME, lease.hostname.encode("ascii")
+    if resolver.search:
+        yield _DOMAIN_NAME, resolver.search[0].encode("ascii", "replace")
+        yield _DOMAIN_SEARCH, _search_list(resolver.search)
+
+
+def _search_list(domains: tuple[str, ...]) -> bytes:
+    """RFC 1035 names without compression, as many as fit into one option."""
+    encoded = b""
+    for domain in domains:
+        labels = [label.encode("ascii", "replace") for label in domain.split(".")]
+        if any(not 0 < len(label) < 64 for label in labels):
+            continue
+        name = b"".join(bytes([len(label)]) + label for label in labels) + b"\0"
+        if len(encoded) + len(name) > 255:
+            break
+        encoded += name
+    return encoded

@@ -1,0 +1,94 @@
+"""The one domain of this launcher's libvirtd: looking at it and acting on it, each a single blocking call.
+
+Called by host.py's threads with an open connection. Decides nothing.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from typing import Any
+
+from virt_launcher.domain.observation import DomainPhase, Observation, ShutoffReason
+
+# One pod, one libvirtd, one domain. A fixed name keeps QEMU's socket paths below a unix socket's 107 characters.
+DOMAIN_NAME = "guest"
+EMULATOR = "/usr/bin/qemu-system-x86_64"
+
+
+def warm(connection: Any) -> None:
+    """Have libvirt probe QEMU, or find that it has, while nobody waits for it. A machine that comes meanwhile does not
+    probe again, it waits for the rest."""
+    import libvirt
+
+    with contextlib.suppress(libvirt.libvirtError):
+        connection.getDomainCapabilities(EMULATOR)
+
+
+def observe(connection: Any) -> Observation:
+    """One look at the domain. Takes no lock that a running job holds."""
+    import libvirt
+
+    domain = _lookup(connection)
+    if domain is None:
+        return Observation(DomainPhase.ABSENT)
+    state, reason = domain.state()
+    if state == libvirt.VIR_DOMAIN_SHUTOFF:
+        reasons = {
+            libvirt.VIR_DOMAIN_SHUTOFF_SHUTDOWN: ShutoffReason.SHUTDOWN,
+            libvirt.VIR_DOMAIN_SHUTOFF_DESTROYED: ShutoffReason.DESTROYED,
+            libvirt.VIR_DOMAIN_SHUTOFF_CRASHED: ShutoffReason.CRASHED,
+            libvirt.VIR_DOMAIN_SHUTOFF_FAILED: ShutoffReason.FAILED,
+        }
+        return Observation(DomainPhase.SHUTOFF, reasons.get(reason, ShutoffReason.UNKNOWN))
+    if state == libvirt.VIR_DOMAIN_CRASHED:
+        return Observation(DomainPhase.PANICKED)
+    if state == libvirt.VIR_DOMAIN_PAUSED:
+        asked = (libvirt.VIR_DOMAIN_PAUSED_USER, libvirt.VIR_DOMAIN_PAUSED_STARTING_UP)
+        return Observation(DomainPhase.STANDING if reason in asked else DomainPhase.STALLED)
+    return Observation(DomainPhase.RUNNING)
+
+
+def define(connection: Any, xml: str) -> None:
+    """Make the domain known, persistently."""
+    import libvirt
+
+    connection.defineXMLFlags(xml, libvirt.VIR_DOMAIN_DEFINE_VALIDATE)
+
+
+def create_standing(connection: Any) -> None:
+    """Start QEMU with the CPUs standing still."""
+    import libvirt
+
+    _require(connection).createWithFlags(libvirt.VIR_DOMAIN_START_PAUSED)
+
+
+def start_cpus(connection: Any) -> None:
+    """Let the guest run."""
+    _require(connection).resume()
+
+
+def press_power_button(connection: Any) -> None:
+    """Ask the guest by ACPI to shut down."""
+    import libvirt
+
+    _require(connection).shutdownFlags(libvirt.VIR_DOMAIN_SHUTDOWN_ACPI_POWER_BTN)
+
+
+def destroy(connection: Any) -> None:
+    """End QEMU: SIGTERM, so that it flushes what it wrote, then SIGKILL."""
+    _require(connection).destroy()
+
+
+def _lookup(connection: Any) -> Any | None:
+    import libvirt
+
+    try:
+        return connection.lookupByName(DOMAIN_NAME)
+    except libvirt.libvirtError as error:
+        if error.get_error_code() == libvirt.VIR_ERR_NO_DOMAIN:
+            return None
+        raise
+
+
+def _require(connection: Any) -> Any:
+    return connection.lookupByName(DOMAIN_NAME)

@@ -1,0 +1,130 @@
+"""The connection to this launcher's libvirtd, made again whenever it breaks.
+
+Started by ``__main__`` before gRPC is imported: a thread of its own imports libvirt, connects and then runs libvirt's
+event loop. That thread may only enqueue (`_notify`); everything else happens on the asyncio loop, and blocking calls
+in a small pool. Decides nothing about the guest.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeVar
+
+from virt_launcher.domain.guest import warm
+from virt_launcher.errors import HypervisorRefused, HypervisorUnavailable
+
+Result = TypeVar("Result")
+
+_FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.02, 1.0
+# A libvirtd that hangs, rather than dies, is given up by the client's keepalive after about 20 s.
+_KEEPALIVE_INTERVAL_S, _KEEPALIVE_COUNT = 5, 3
+
+
+class Host:
+    """libvirt, asynchronously.
+
+    Attributes:
+        uri: what is connected to.
+    """
+
+    def __init__(self, uri: str) -> None:
+        self.uri = uri
+        self._pool = ThreadPoolExecutor(2, thread_name_prefix="libvirt-call")
+        self._connection: Any = None
+        self._lock = threading.Lock()
+        self._notify: Callable[[], None] = lambda: None
+        threading.Thread(target=self._serve, name="libvirt-events", daemon=True).start()
+
+    def subscribe(self, changed: Callable[[], None]) -> None:
+        """Have `changed` called on the running asyncio loop after each domain event, connection and disconnection."""
+        loop = asyncio.get_running_loop()
+
+        def enqueue() -> None:
+            try:
+                loop.call_soon_threadsafe(changed)
+            except RuntimeError:  # the loop is closed: the process is ending
+                return
+
+        self._notify = enqueue
+        changed()
+
+    @property
+    def connected(self) -> bool:
+        """Whether libvirtd was there when last heard of."""
+        return self._connection is not None
+
+    async def call(self, function: Callable[..., Result], *arguments: object, timeout: float) -> Result:
+        """Run one function of guest.py on the connection, for at most `timeout` seconds.
+
+        Raises:
+            HypervisorUnavailable: no connection, or it broke or took too long; what the call did is unknown.
+            HypervisorRefused: libvirt said no.
+        """
+        import libvirt
+
+        connection = self._connection
+        if connection is None:
+            raise HypervisorUnavailable("no connection to libvirtd")
+        loop = asyncio.get_running_loop()
+        try:
+            async with asyncio.timeout(timeout):
+                return await loop.run_in_executor(self._pool, lambda: function(connection, *arguments))
+        except TimeoutError as error:
+            raise HypervisorUnavailable(f"libvirtd took longer than {timeout:.0f} s") from error
+        except libvirt.libvirtError as error:
+            if self._connection is not connection or not _is_alive(connection):
+                raise HypervisorUnavailable(str(error)) from error
+            raise HypervisorRefused(str(error)) from error
+
+    # --- the thread ---
+
+    def _serve(self) -> None:
+        import libvirt
+
+        libvirt.registerErrorHandler(lambda _context, _error: None, None)  # errors arrive as exceptions
+        libvirt.virEventRegisterDefaultImpl()
+        self._connect()
+        while True:
+            libvirt.virEventRunDefaultImpl()
+            if self._connection is None:
+                self._connect()
+
+    def _connect(self) -> None:
+        """Connect, however long it takes. No event is lost meanwhile: there is no connection that could bring one."""
+        import libvirt
+
+        pause = _FIRST_PAUSE_S
+        while True:
+            try:
+                connection = libvirt.open(self.uri)
+                connection.registerCloseCallback(self._on_close, None)
+                connection.domainEventRegisterAny(None, libvirt.VIR_DOMAIN_EVENT_ID_LIFECYCLE, self._on_event, None)
+                connection.setKeepAlive(_KEEPALIVE_INTERVAL_S, _KEEPALIVE_COUNT)
+            except libvirt.libvirtError:
+                time.sleep(pause)
+                pause = min(pause * 2, _LONGEST_PAUSE_S)
+                continue
+            self._connection = connection
+            self._notify()
+            self._pool.submit(warm, connection)
+            return
+
+    def _on_event(self, *_event: object) -> None:
+        self._notify()
+
+    def _on_close(self, connection: Any, _reason: int, _opaque: object) -> None:
+        self._connection = None
+        self._notify()
+
+
+def _is_alive(connection: Any) -> bool:
+    import libvirt
+
+    try:
+        return bool(connection.isAlive())
+    except libvirt.libvirtError:
+        return False

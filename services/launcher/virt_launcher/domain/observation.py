@@ -1,0 +1,41 @@
+"""What libvirt says about the domain, in the words that the plan needs. Made by guest.py, read by machine/plan.py."""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+
+
+class DomainPhase(enum.Enum):
+    """libvirt's domain states, as far as they make a difference."""
+
+    ABSENT = "absent"
+    """Not defined."""
+    SHUTOFF = "shutoff"
+    """Defined, without a QEMU process."""
+    STANDING = "standing"
+    """A QEMU process whose CPUs nobody has started, or that somebody has paused."""
+    STALLED = "stalled"
+    """A QEMU process that stopped its CPUs by itself, for example on an I/O error."""
+    RUNNING = "running"
+    PANICKED = "panicked"
+    """The guest's kernel panicked; QEMU is kept."""
+
+
+class ShutoffReason(enum.Enum):
+    """Why there is no QEMU process."""
+
+    UNKNOWN = "unknown"
+    """Never started since libvirtd was: says nothing about the time before."""
+    SHUTDOWN = "shutdown"
+    DESTROYED = "destroyed"
+    CRASHED = "crashed"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """One look at the domain."""
+
+    phase: DomainPhase
+    reason: ShutoffReason = ShutoffReason.UNKNOWN

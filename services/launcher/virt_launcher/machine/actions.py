@@ -1,0 +1,49 @@
+"""Everything that the launcher can do to its machine. Decided by plan.py, done by execute.py."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from kubevirt.launcher.v1 import launcher_pb2 as pb
+
+
+@dataclass(frozen=True, slots=True)
+class Define:
+    """Make the domain known to libvirt, persistently. Legal while the domain is absent and nothing ran."""
+
+
+@dataclass(frozen=True, slots=True)
+class CreateStanding:
+    """Start QEMU with the CPUs standing still. Legal while the domain is shut off and nothing ran."""
+
+
+@dataclass(frozen=True, slots=True)
+class RecordRunning:
+    """Write down that the guest is about to run. Legal while its CPUs stand still."""
+
+
+@dataclass(frozen=True, slots=True)
+class StartCpus:
+    """Let the guest run. Legal once RecordRunning is done."""
+
+
+@dataclass(frozen=True, slots=True)
+class PressPowerButton:
+    """Ask the guest to shut down. Legal while it runs and a stop was asked for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Destroy:
+    """End QEMU. Legal when a stop was asked for and its time is over, or when the end is recorded."""
+
+
+@dataclass(frozen=True, slots=True)
+class RecordEnd:
+    """Write down how the machine ended. Legal once: it never runs again."""
+
+    end: pb.MachineEnd
+    message: str
+
+
+Action: TypeAlias = Define | CreateStanding | RecordRunning | StartCpus | PressPowerButton | Destroy | RecordEnd

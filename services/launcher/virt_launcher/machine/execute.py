@@ -1,0 +1,95 @@
+"""Doing one action. Called by keeper.py. The record is written here and nowhere else, but for the machine itself."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Coroutine
+from typing import Any
+
+from google.protobuf.timestamp_pb2 import Timestamp
+from kubevirt.launcher.v1 import launcher_pb2 as pb
+from virt_core import logs
+
+from virt_launcher.domain import guest
+from virt_launcher.domain.host import Host
+from virt_launcher.domain.xml import domain_xml
+from virt_launcher.errors import HypervisorRefused
+from virt_launcher.machine.actions import (
+    Action,
+    CreateStanding,
+    Define,
+    Destroy,
+    PressPowerButton,
+    RecordEnd,
+    RecordRunning,
+    StartCpus,
+)
+from virt_launcher.machine.record import RecordFolder
+
+_log = logs.bound("virt_launcher.machine")
+
+# A cold start has libvirt probe QEMU's capabilities first: 5 s on a busy machine, and nobody is served by giving up.
+_CREATE_TIMEOUT_S = 120.0
+# destroy() gives QEMU 15 s to end by itself before it kills it.
+_CALL_TIMEOUT_S = 30.0
+
+
+async def execute(action: Action, records: RecordFolder, host: Host) -> None:
+    """Do `action`.
+
+    Raises:
+        HypervisorUnavailable: whether it was done is unknown: look again.
+        HypervisorRefused: it was not done and would not be done next time.
+    """
+    machine = records.record.machine
+    assert machine is not None
+    log = _log.bind(machine_uid=machine.uid)
+    match action:
+        case Define():
+            log.info("defining the domain")
+            await _or_end(records, host.call(guest.define, domain_xml(machine), timeout=_CREATE_TIMEOUT_S))
+        case CreateStanding():
+            log.info("starting QEMU")
+            await _or_end(records, host.call(guest.create_standing, timeout=_CREATE_TIMEOUT_S))
+        case RecordRunning():
+            records.write_running(_state(machine, pb.MACHINE_PHASE_RUNNING))
+        case StartCpus():
+            log.info("starting the guest's CPUs")
+            await host.call(guest.start_cpus, timeout=_CALL_TIMEOUT_S)
+        case PressPowerButton():
+            log.info("pressing the guest's power button")
+            await host.call(guest.press_power_button, timeout=_CALL_TIMEOUT_S)
+        case Destroy():
+            log.info("destroying the guest")
+            await host.call(guest.destroy, timeout=_CALL_TIMEOUT_S)
+        case RecordEnd(end, message):
+            log.info("recording the machine's end", end=pb.MachineEnd.Name(end), message=message)
+            _end(records, end, message)
+
+
+async def _or_end(records: RecordFolder, call: Coroutine[Any, Any, None]) -> None:
+    """A machine that cannot be started has ended: what libvirt refuses once, it refuses again."""
+    try:
+        await call
+    except HypervisorRefused as error:
+        _log.warning("recording that the machine cannot be started", error=str(error))
+        _end(records, pb.MACHINE_END_START_FAILED, str(error))
+
+
+def _end(records: RecordFolder, end: pb.MachineEnd, message: str) -> None:
+    assert records.record.machine is not None
+    state = _state(records.record.machine, pb.MACHINE_PHASE_ENDED)
+    state.end = end
+    state.message = message
+    records.write_ended(state)
+
+
+def _state(machine: pb.Machine, phase: pb.MachinePhase) -> pb.MachineState:
+    return pb.MachineState(machine_uid=machine.uid, phase=phase, since=now())
+
+
+def now() -> Timestamp:
+    """The present, for people."""
+    stamp = Timestamp()
+    stamp.FromNanoseconds(time.time_ns())
+    return stamp

@@ -1,0 +1,148 @@
+"""Keeps the machine as it should be: look, plan, do, tell; again whenever something may have changed.
+
+Started by app.py as one task, the only one that acts on the guest. Woken by libvirt's events, by a connection that
+broke or came back, and by requests. Events only wake: what is true is read anew each time, so none can be missed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from dataclasses import replace
+
+from google.protobuf.timestamp_pb2 import Timestamp
+from kubevirt.launcher.v1 import launcher_pb2 as pb
+from virt_core import logs
+
+from virt_launcher.domain import guest
+from virt_launcher.domain.host import Host
+from virt_launcher.domain.observation import DomainPhase, Observation
+from virt_launcher.errors import HypervisorRefused, HypervisorUnavailable
+from virt_launcher.machine.actions import PressPowerButton
+from virt_launcher.machine.execute import execute, now
+from virt_launcher.machine.plan import Stop, plan
+from virt_launcher.machine.publication import Publication
+from virt_launcher.machine.record import Record, RecordFolder
+from virt_launcher.machine.status import state
+from virt_launcher.settings import Settings
+
+_log = logs.bound("virt_launcher.machine")
+
+_OBSERVE_TIMEOUT_S = 10.0
+_RETRY_S = 1.0
+
+
+class Keeper:
+    """The owner of the machine.
+
+    Attributes:
+        published: the newest state.
+        known: set as soon as there is a machine.
+    """
+
+    def __init__(self, settings: Settings, records: RecordFolder, host: Host) -> None:
+        self.published = Publication()
+        self.known = asyncio.Event()
+        self._settings = settings
+        self._records = records
+        self._host = host
+        self._wake = asyncio.Event()
+        self._stop: Stop | None = None
+        self._silent_since: float | None = None
+        if records.record.machine is not None:
+            self.known.set()
+
+    @property
+    def record(self) -> Record:
+        """The machine's history so far."""
+        return self._records.record
+
+    def accept(self, machine: pb.Machine) -> None:
+        """Take the machine on: from here on it will be started, whatever dies."""
+        self._records.write_machine(machine)
+        self.known.set()
+        self._wake.set()
+
+    def request_stop(self, grace_s: float) -> None:
+        """Ask for the machine's end, at the latest `grace_s` seconds from now. A later, shorter request wins."""
+        deadline = asyncio.get_running_loop().time() + grace_s
+        if self._stop is None or deadline < self._stop.deadline:
+            stop = self._stop or Stop(deadline, self._settings.power_button_interval_s)
+            self._stop = replace(stop, deadline=deadline)
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Keep the machine until cancelled."""
+        self._host.subscribe(self._wake.set)
+        while True:
+            self._wake.clear()
+            again_in = await self._work()
+            try:
+                async with asyncio.timeout(again_in):
+                    await self._wake.wait()
+            except TimeoutError:
+                continue
+
+    async def _work(self) -> float | None:
+        """Bring the machine as far as possible and tell; returns after how many seconds to come back at the latest."""
+        again_in: float | None = None
+        seen: Observation | None = None
+        try:
+            seen = await self._look()
+            while (action := plan(self.record, seen, self._stop, _clock())) is not None:
+                await execute(action, self._records, self._host)
+                if isinstance(action, PressPowerButton) and self._stop is not None:
+                    self._stop = replace(self._stop, pressed=_clock())
+                seen = await self._look()
+            again_in = self._next_stop_step()
+            self._silent_since = None
+        except HypervisorUnavailable as error:
+            seen = None
+            again_in = self._fall_silent(error)
+        except HypervisorRefused as error:
+            # Most likely the guest ended between the look and the act: the next look tells.
+            _log.warning("trying again after a refusal", error=str(error))
+            again_in = _RETRY_S
+        await self._tell(seen)
+        return again_in
+
+    async def _look(self) -> Observation:
+        if self.record.machine is None or (self.record.ended is not None and not self._host.connected):
+            return Observation(DomainPhase.ABSENT)  # what libvirt might say changes nothing
+        return await self._host.call(guest.observe, timeout=_OBSERVE_TIMEOUT_S)
+
+    def _fall_silent(self, error: HypervisorUnavailable) -> float | None:
+        clock = _clock()
+        if self._silent_since is None:
+            _log.info("waiting for libvirtd", error=str(error))
+            self._silent_since = clock
+        if self._host.connected:
+            return _RETRY_S  # a call took too long; without a connection its return wakes us
+        left = self._silent_since + self._settings.hiccup_s - clock
+        return left if left > 0 else None
+
+    def _next_stop_step(self) -> float | None:
+        if self._stop is None or self.record.machine is None or self.record.ended is not None:
+            return None
+        due = min(self._stop.deadline, self._stop.next_press())
+        return max(0.0, due - _clock()) if math.isfinite(due) else 0.0
+
+    async def _tell(self, seen: Observation | None) -> None:
+        undecided = self.record.machine is not None and self.record.ended is None and seen is None
+        if undecided and self._silent_since is not None and _clock() < self._silent_since + self._settings.hiccup_s:
+            return  # most likely libvirtd is being restarted, and nothing changed
+        new, old = state(self.record, seen), self.published.state
+        if not new.HasField("since"):
+            new.since.CopyFrom(self._since(new, old))
+        await self.published.publish(new)
+
+    def _since(self, new: pb.MachineState, old: pb.MachineState) -> Timestamp:
+        if self.published.revision and (new.phase, new.message) == (old.phase, old.message):
+            return old.since
+        if new.phase == pb.MACHINE_PHASE_RUNNING and self.record.running is not None:
+            return self.record.running.since
+        return now()
+
+
+def _clock() -> float:
+    return asyncio.get_running_loop().time()

@@ -1,0 +1,100 @@
+"""What to do next about the machine: a pure function of its record, one look at its domain, and a wish to stop it.
+
+Called by keeper.py again and again until the answer is "nothing". It never trusts what an earlier pass meant to do:
+whatever process died in between, record and domain together say where things stand. Knows no libvirt, no gRPC and no
+clock.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from kubevirt.launcher.v1 import launcher_pb2 as pb
+
+from virt_launcher.domain.observation import DomainPhase, Observation, ShutoffReason
+from virt_launcher.machine.actions import (
+    Action,
+    CreateStanding,
+    Define,
+    Destroy,
+    PressPowerButton,
+    RecordEnd,
+    RecordRunning,
+    StartCpus,
+)
+from virt_launcher.machine.record import Record
+
+_ENDS = {
+    ShutoffReason.SHUTDOWN: (pb.MACHINE_END_SHUTDOWN, "the guest powered itself off"),
+    ShutoffReason.DESTROYED: (pb.MACHINE_END_DESTROYED, "destroyed on request"),
+    ShutoffReason.CRASHED: (pb.MACHINE_END_CRASHED, "the hypervisor process died"),
+    ShutoffReason.FAILED: (pb.MACHINE_END_CRASHED, "the hypervisor process failed"),
+    # Only when the guest ended while we were away and libvirtd was restarted after that as well.
+    ShutoffReason.UNKNOWN: (pb.MACHINE_END_CRASHED, "the guest is gone and nobody saw how it ended"),
+}
+_ACTIVE = frozenset({DomainPhase.STANDING, DomainPhase.STALLED, DomainPhase.RUNNING, DomainPhase.PANICKED})
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """Somebody wants the machine to end. Times are seconds of one clock.
+
+    Attributes:
+        deadline: when the guest's time to shut down by itself is over.
+        pressed: when the power button was pressed last.
+        interval: after which it is pressed again.
+    """
+
+    deadline: float
+    interval: float
+    pressed: float | None = None
+
+    def next_press(self) -> float:
+        """When the power button is due."""
+        return float("-inf") if self.pressed is None else self.pressed + self.interval
+
+
+def plan(record: Record, seen: Observation, stop: Stop | None, now: float) -> Action | None:
+    """The next action, or None if there is nothing to do until something changes."""
+    if record.machine is None:
+        return None
+    if record.ended is not None:
+        return Destroy() if seen.phase in _ACTIVE else None
+    if record.running is None:
+        return _toward_running(seen) if stop is None else _never_start(seen)
+    return _after_start(seen) or (_toward_end(seen, stop, now) if stop is not None else _keep_running(seen))
+
+
+def _toward_running(seen: Observation) -> Action:
+    if seen.phase is DomainPhase.ABSENT:
+        return Define()
+    if seen.phase is DomainPhase.SHUTOFF:
+        return CreateStanding()
+    return RecordRunning()
+
+
+def _never_start(seen: Observation) -> Action:
+    if seen.phase in _ACTIVE:
+        return Destroy()
+    return RecordEnd(pb.MACHINE_END_DESTROYED, "told to stop before the guest ran")
+
+
+def _after_start(seen: Observation) -> Action | None:
+    if seen.phase is DomainPhase.SHUTOFF:
+        return RecordEnd(*_ENDS[seen.reason])
+    if seen.phase is DomainPhase.ABSENT:
+        return RecordEnd(pb.MACHINE_END_CRASHED, "the hypervisor does not know the guest any more")
+    if seen.phase is DomainPhase.PANICKED:
+        return RecordEnd(pb.MACHINE_END_PANICKED, "the guest's kernel reported a panic")
+    return None
+
+
+def _keep_running(seen: Observation) -> Action | None:
+    # Nobody can ask for a pause yet: CPUs that stand are ours to start, we died between record and start.
+    return StartCpus() if seen.phase is DomainPhase.STANDING else None
+
+
+def _toward_end(seen: Observation, stop: Stop, now: float) -> Action | None:
+    if now >= stop.deadline or seen.phase is not DomainPhase.RUNNING:
+        return Destroy()
+    return PressPowerButton() if now >= stop.next_press() else None

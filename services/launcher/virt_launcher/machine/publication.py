@@ -1,0 +1,45 @@
+"""The newest state of the machine, for everyone who waits for it. Written by keeper.py, read by servicer.py."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from kubevirt.launcher.v1 import launcher_pb2 as pb
+
+
+class Publication:
+    """One value that is replaced; readers that are slow miss what was in between, never the newest.
+
+    Attributes:
+        revision: rises with each change; 0 until the first state is known.
+    """
+
+    def __init__(self) -> None:
+        self.revision = 0
+        self._state = pb.MachineState()
+        self._changed = asyncio.Condition()
+
+    async def publish(self, state: pb.MachineState) -> None:
+        """Replace the state, if it differs."""
+        if self.revision and state == self._state:
+            return
+        async with self._changed:
+            self._state = state
+            self.revision += 1
+            self._changed.notify_all()
+
+    @property
+    def state(self) -> pb.MachineState:
+        """The newest state. Not to be changed by readers."""
+        return self._state
+
+    async def newer_than(self, revision: int) -> None:
+        """Wait until there is a state after `revision`."""
+        async with self._changed:
+            await self._changed.wait_for(lambda: self.revision > revision)
+
+    async def until(self, accepted: Callable[[pb.MachineState], bool]) -> None:
+        """Wait until the newest state is accepted."""
+        async with self._changed:
+            await self._changed.wait_for(lambda: self.revision > 0 and accepted(self._state))

@@ -1,0 +1,70 @@
+"""What this launcher knows about its machine whatever dies: three files, each written once, whole or not at all.
+
+machine.binpb   the machine to run, written before anything else is done for it
+running.binpb   the state when its guest was about to run, written while the guest's CPUs still stand still
+ended.binpb     how it ended
+
+So a guest whose machine has no running.binpb never ran an instruction and may be started; with it, it is never
+started again. Called by keeper.py. Processes die here, not disks: rename is enough, fsync is not needed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TypeVar
+
+from google.protobuf.message import Message
+from kubevirt.launcher.v1 import launcher_pb2 as pb
+
+_M = TypeVar("_M", bound=Message)
+_MACHINE, _RUNNING, _ENDED = "machine.binpb", "running.binpb", "ended.binpb"
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """A machine's history so far. Each step is there only if the ones before it are."""
+
+    machine: pb.Machine | None = None
+    running: pb.MachineState | None = None
+    ended: pb.MachineState | None = None
+
+
+class RecordFolder:
+    """The record on disk. Writes are small and local: they are done on the event loop."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self.record = Record(
+            _read(folder / _MACHINE, pb.Machine),
+            _read(folder / _RUNNING, pb.MachineState),
+            _read(folder / _ENDED, pb.MachineState),
+        )
+
+    def write_machine(self, machine: pb.Machine) -> None:
+        """Keep the machine. Done before anything that it describes is made."""
+        _write(self._folder / _MACHINE, machine)
+        self.record = replace(self.record, machine=machine)
+
+    def write_running(self, state: pb.MachineState) -> None:
+        """Keep that the guest is about to run. Done while its CPUs stand still."""
+        _write(self._folder / _RUNNING, state)
+        self.record = replace(self.record, running=state)
+
+    def write_ended(self, state: pb.MachineState) -> None:
+        """Keep how it ended."""
+        _write(self._folder / _ENDED, state)
+        self.record = replace(self.record, ended=state)
+
+
+def _read(path: Path, kind: type[_M]) -> _M | None:
+    try:
+        return kind.FromString(path.read_bytes())
+    except FileNotFoundError:
+        return None
+
+
+def _write(path: Path, message: Message) -> None:
+    temporary = path.with_suffix(".part")
+    temporary.write_bytes(message.SerializeToString(deterministic=True))
+    temporary.replace(path)

@@ -1,0 +1,31 @@
+"""Where things are in the launcher's pod. The paths are a convention with the pod template and the handler."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Paths and times of one launcher.
+
+    Attributes:
+        socket: the unix socket on which the handler calls.
+        state_folder: where the machine and its history are kept; lives as long as the pod.
+        resolv_conf: the pod's name servers, passed on to the guest.
+        connection_uri: libvirt's.
+        hiccup_s: for how long a silent hypervisor is not worth telling.
+        heartbeat_s: the longest silence on a watch.
+        watch_lifetime_s: after which the server ends a watch.
+        power_button_interval_s: a guest that has not loaded its button driver yet misses a press.
+    """
+
+    socket: Path = Path("/var/run/kubevirt/sockets/launcher-sock")
+    state_folder: Path = Path("/var/run/kubevirt-private")
+    resolv_conf: Path = Path("/etc/resolv.conf")
+    connection_uri: str = "qemu:///session"
+    hiccup_s: float = 5.0
+    heartbeat_s: float = 10.0
+    watch_lifetime_s: float = 30 * 60.0
+    power_button_interval_s: float = 5.0

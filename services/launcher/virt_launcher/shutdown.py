@@ -1,0 +1,42 @@
+"""What SIGTERM means: the pod is being deleted. Started by app.py as one task.
+
+A running guest is asked to shut down and destroyed when its own grace period is over. The process then ends with
+status 0, at which the supervisor ends the container. A launcher that is killed meanwhile gets the signal again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+
+from kubevirt.launcher.v1 import launcher_pb2 as pb
+from virt_core import logs
+
+from virt_launcher.machine.keeper import Keeper
+
+_log = logs.bound("virt_launcher.shutdown")
+_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+
+
+def catch_signals() -> asyncio.Event:
+    """An event that is set by SIGTERM or SIGINT, also by one that came before now: the supervisor starts this
+    process with both blocked."""
+    stopping = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in _SIGNALS:
+        loop.add_signal_handler(number, stopping.set)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
+    return stopping
+
+
+async def stop_guest(stopping: asyncio.Event, keeper: Keeper, finished: asyncio.Event) -> None:
+    """Wait for the signal, end the guest, then set `finished`."""
+    await stopping.wait()
+    machine = keeper.record.machine
+    if machine is not None:
+        grace_s = machine.shutdown_grace_period.ToNanoseconds() / 1e9
+        _log.info("stopping the machine", machine_uid=machine.uid, grace_s=grace_s)
+        keeper.request_stop(grace_s)
+        await keeper.published.until(lambda state: state.phase == pb.MACHINE_PHASE_ENDED)
+    _log.info("ending")
+    finished.set()

@@ -1,0 +1,1 @@
+"""virt-operator: installs the suite, keeps it in sync, reports on it, removes it."""

@@ -1,0 +1,112 @@
+"""Which certificates are due, and when the next one will be. Pure; called by install/plan.py with the Secrets it saw.
+
+Renewed at half of their life. A Secret that cannot be read, or that does not belong to the authority, is due at once.
+Not yet: keeping the old signer until every peer has the new bundle; today a new authority signs the leaves that fall
+due after it, while the old one stays in the bundle until it expires.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from cryptography import x509
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.hazmat.primitives import serialization
+from cryptography.x509.oid import NameOID
+from virt_core.rpc.authorize import COMMON_NAME_PREFIX
+
+from virt_operator.certificates.issue import KeyPair
+
+AUTHORITY_SECRET = "kubevirt-ca"  # noqa: S105 - the name of an object
+
+
+@dataclass(frozen=True, slots=True)
+class Leaf:
+    """A component's certificate as it should be."""
+
+    secret: str
+    common_name: str
+    dns_names: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Due:
+    """What to make now, and what is there."""
+
+    authority: KeyPair | None
+    """The one to sign with, unless it is itself due."""
+
+    renew_authority: bool
+    leaves: tuple[Leaf, ...]
+    next_deadline: datetime | None
+    """When the first of the certificates that are there falls due."""
+
+
+def leaves(namespace: str) -> tuple[Leaf, ...]:
+    """The leaves of the suite."""
+    return tuple(
+        Leaf(f"kubevirt-{one}-certs", f"{COMMON_NAME_PREFIX}{one}", (f"{one}.{namespace}.svc",))
+        for one in ("virt-api", "virt-handler")
+    )
+
+
+def due(secrets: Mapping[str, KeyPair], wanted: tuple[Leaf, ...], now: datetime) -> Due:
+    """Compare the Secrets of the suite's namespace, by name, with what is wanted."""
+    authority = secrets.get(AUTHORITY_SECRET)
+    deadline = _half_life(authority) if authority is not None else None
+    if authority is None or deadline is None or now >= deadline:
+        # Leaves follow in the next pass, when the new authority has been seen.
+        return Due(authority, renew_authority=True, leaves=(), next_deadline=None)
+    missing: list[Leaf] = []
+    deadlines = [deadline]
+    for leaf in wanted:
+        renewal = _leaf_deadline(leaf, secrets.get(leaf.secret), authority)
+        if renewal is None or now >= renewal:
+            missing.append(leaf)
+        else:
+            deadlines.append(renewal)
+    return Due(authority, renew_authority=False, leaves=tuple(missing), next_deadline=min(deadlines))
+
+
+def _leaf_deadline(leaf: Leaf, pair: KeyPair | None, authority: KeyPair) -> datetime | None:
+    """When to renew what is there; None if it is not the leaf that is wanted."""
+    if pair is None or pair.bundle != authority.bundle:
+        return None
+    deadline = _half_life(pair)
+    if deadline is None:
+        return None
+    certificate = x509.load_pem_x509_certificate(pair.certificate)
+    names = [name.value for name in certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)]
+    try:
+        alternative = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except x509.ExtensionNotFound:
+        return None
+    if names != [leaf.common_name] or tuple(alternative.get_values_for_type(x509.DNSName)) != leaf.dns_names:
+        return None
+    return deadline if _issued_by_any(certificate, authority.bundle) else None
+
+
+def _issued_by_any(certificate: x509.Certificate, bundle: bytes) -> bool:
+    for authority in x509.load_pem_x509_certificates(bundle):
+        try:
+            certificate.verify_directly_issued_by(authority)
+        except (ValueError, TypeError, InvalidSignature):
+            continue
+        return True
+    return False
+
+
+def _half_life(pair: KeyPair) -> datetime | None:
+    """The middle of the certificate's validity; None if certificate, key and bundle are not what they should be."""
+    try:
+        certificate = x509.load_pem_x509_certificate(pair.certificate)
+        key = serialization.load_pem_private_key(pair.key, password=None)
+        x509.load_pem_x509_certificates(pair.bundle)
+    except (ValueError, TypeError, UnsupportedAlgorithm):
+        return None
+    if key.public_key() != certificate.public_key():
+        return None
+    begin, end = certificate.not_valid_before_utc, certificate.not_valid_after_utc
+    return begin + (end - begin) / 2

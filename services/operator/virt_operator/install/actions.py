@@ -1,0 +1,88 @@
+"""Everything that the operator can do to a cluster: a closed union. Planned by plan.py, carried out by execute.py."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from virt_operator.certificates.issue import KeyPair
+from virt_operator.certificates.plan import Leaf
+from virt_operator.strategy.ref import Body, Ref
+
+
+@dataclass(frozen=True, slots=True)
+class AddFinalizer:
+    """Before anything is installed, so that nothing is left behind when the object is deleted."""
+
+    namespace: str
+    name: str
+    uid: str
+    present: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class RemoveFinalizer:
+    """When nothing of the suite is left. Legal only on an object that is being deleted."""
+
+    namespace: str
+    name: str
+    uid: str
+    present: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Apply:
+    """Server-side apply of a desired object that is absent or differs. Repeating it changes nothing."""
+
+    ref: Ref
+    body: Body
+    why: str
+    """ "absent" or the path of the first difference."""
+
+
+@dataclass(frozen=True, slots=True)
+class Delete:
+    """Delete an object of ours, that very one."""
+
+    ref: Ref
+    uid: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class DeletePod:
+    """Delete one old pod of a DaemonSet of type OnDelete. Legal only while all its other pods are ready."""
+
+    name: str
+    uid: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class IssueAuthority:
+    """Make a new authority; `seen` is the version of the Secret it replaces, None if there was none."""
+
+    trusted_before: bytes
+    seen: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class IssueLeaf:
+    """Make a leaf signed by `authority`; `seen` as above."""
+
+    leaf: Leaf
+    authority: KeyPair
+    seen: str | None
+
+
+Action = AddFinalizer | RemoveFinalizer | Apply | Delete | DeletePod | IssueAuthority | IssueLeaf
+
+
+@dataclass(frozen=True, slots=True)
+class WaitFor:
+    """Why a plan goes no further now. Nothing is done about it: what is waited for is watched."""
+
+    what: str
+    """For example "DaemonSet kubevirt/virt-handler"."""
+
+    why: str
+    """What is known of the reason, for example a pod's "ImagePullBackOff" with the image."""

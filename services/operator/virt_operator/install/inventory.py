@@ -1,0 +1,112 @@
+"""Watches of everything that the operator installs, and of what tells how it runs; makes `Observed` of them.
+
+Called by the reconciler. One watch a kind, selected by our label. What we wrote ourselves is seen at once, before the
+watch brings it, so that one installation is a few passes without repeated requests.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine, Iterable
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+from virt_core.api import labels
+from virt_core.api.labels import KUBEVIRT_FINALIZER
+from virt_core.kube.client import KubeClient
+from virt_core.kube.reflector import Key, Reflector
+from virt_core.kube.resource import KUBEVIRTS, PODS
+
+from virt_operator.install.observed import Observed, OwnedObject, PodObject, SuiteObject
+from virt_operator.strategy.ref import KINDS, MANAGED_BY_OPERATOR, Body, Ref
+from virt_operator.strategy.settings import COMPONENTS
+
+
+class Inventory:
+    """Local copies of the cluster's objects; `changed()` is called whenever one of them does."""
+
+    def __init__(self, client: KubeClient, namespace: str, changed: Callable[[], None]) -> None:
+        self._namespace = namespace
+        self._changed = changed
+        self._written: dict[Ref, OwnedObject] = {}
+        self._suites = Reflector(client, KUBEVIRTS, SuiteObject, lambda _: changed())
+        components = f"{labels.APP} in ({','.join(COMPONENTS)})"
+        self._pods = Reflector(client, PODS, PodObject, lambda _: changed(), namespace=namespace, labels=components)
+        self._owned = {kind: self._reflector(client, kind) for kind in KINDS}
+
+    def watches(self) -> list[tuple[str, Coroutine[Any, Any, None]]]:
+        """Each watch with a name for its task."""
+        named = [("KubeVirt", self._suites.run()), ("Pod", self._pods.run())]
+        named += [(kind, reflector.run()) for kind, reflector in self._owned.items()]
+        return [(f"watch of {name}", coroutine) for name, coroutine in named]
+
+    async def synced(self) -> None:
+        """Return when every watch has its first list: before that, nothing is known to be absent."""
+        for event in (self._suites.synced, self._pods.synced, *(one.synced for one in self._owned.values())):
+            await event.wait()
+
+    def observe(self) -> Observed:
+        """Everything as known now."""
+        owned = {
+            Ref(kind, *key): live
+            for kind, reflector in self._owned.items()
+            for live in reflector
+            if (key := (live.metadata.namespace, live.metadata.name))
+        }
+        suite, others = choose(self._suites, self._namespace)
+        return Observed(datetime.now(UTC), suite, others, {**owned, **self._written}, tuple(self._pods))
+
+    def wrote(self, ref: Ref, answer: Body) -> None:
+        """Take the API server's answer to our own write as seen."""
+        live = msgspec.json.decode(msgspec.json.encode(answer), type=OwnedObject)
+        cached = self._owned[ref.kind].get((ref.namespace, ref.name))
+        if cached is not None and _version(cached) >= _version(live):
+            return
+        self._written[ref] = live
+        self._changed()
+
+    def _reflector(self, client: KubeClient, kind: str) -> Reflector[OwnedObject]:
+        resource = KINDS[kind]
+        # Bindings are in two namespaces: ours, and kube-system for virt-api's view of the front proxy's authority.
+        namespace = self._namespace if resource.namespaced and kind != "RoleBinding" else None
+
+        def changed(key: Key) -> None:
+            ref = Ref(kind, *key)
+            written, cached = self._written.get(ref), self._owned[kind].get(key)
+            if written is not None and (cached is None or _version(cached) >= _version(written)):
+                del self._written[ref]
+            self._changed()
+
+        selector = f"{labels.MANAGED_BY}={MANAGED_BY_OPERATOR}"
+        return Reflector(client, resource, OwnedObject, changed, namespace=namespace, labels=selector)
+
+
+def choose(suites: Iterable[SuiteObject], namespace: str) -> tuple[SuiteObject | None, tuple[SuiteObject, ...]]:
+    """The KubeVirt object that counts, and the others: the one that holds our finalizer, else the oldest; only in the
+    operator's own namespace."""
+
+    def rank(suite: SuiteObject) -> tuple[bool, bool, str, str]:
+        meta = suite.metadata
+        foreign, new = meta.namespace != namespace, KUBEVIRT_FINALIZER not in meta.finalizers
+        return foreign, new, meta.creation_timestamp, meta.uid
+
+    ranked = sorted(suites, key=rank)
+    if not ranked or ranked[0].metadata.namespace != namespace:
+        return None, tuple(ranked)
+    return ranked[0], tuple(ranked[1:])
+
+
+async def watch_all(inventory: Inventory, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    """Run all watches, and `work` once they are synced, until cancelled."""
+    async with asyncio.TaskGroup() as group:
+        for name, coroutine in inventory.watches():
+            group.create_task(coroutine, name=name)
+        await inventory.synced()
+        await work()
+
+
+def _version(live: OwnedObject) -> int:
+    # Opaque by the letter of the API, a rising number in every API server; wrong only costs a repeated request.
+    text = live.metadata.resource_version
+    return int(text) if text.isdigit() else 0

@@ -1,0 +1,108 @@
+"""What one pass saw, as frozen values. Made by inventory.py, read by plan, rollout, removal and status."""
+
+from __future__ import annotations
+
+import binascii
+from base64 import b64decode
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import msgspec
+from virt_core.api.kubevirt import KubeVirtStatus
+from virt_core.api.meta import ObjectMeta, ObjectReference
+
+from virt_operator.certificates.issue import KeyPair
+from virt_operator.strategy.ref import Body, Ref
+
+_ABSENT = msgspec.Raw()
+
+
+class SuiteObject(msgspec.Struct, frozen=True, rename="camel"):
+    """A KubeVirt object with its spec as stored, so that a field which nobody knows is seen too."""
+
+    metadata: ObjectMeta
+    spec: dict[str, Any] = {}
+    status: KubeVirtStatus = KubeVirtStatus()
+
+    @property
+    def reference(self) -> ObjectReference:
+        """For events."""
+        meta = self.metadata
+        return ObjectReference("kubevirt.io/v1", "KubeVirt", meta.name, meta.namespace, meta.uid)
+
+
+class OwnedObject(msgspec.Struct, frozen=True, rename="camel"):
+    """Any object that the operator installs. What may be large stays undecoded until it is compared."""
+
+    metadata: ObjectMeta
+    spec: msgspec.Raw = _ABSENT
+    rules: msgspec.Raw = _ABSENT
+    role_ref: msgspec.Raw = _ABSENT
+    subjects: msgspec.Raw = _ABSENT
+    data: dict[str, str] = {}
+    status: dict[str, Any] = {}
+
+    def content(self) -> Body:
+        """The parts that a desired object can have."""
+        meta = self.metadata
+        found: Body = {"metadata": {"labels": meta.labels, "annotations": meta.annotations}}
+        for key, raw in (
+            ("spec", self.spec),
+            ("rules", self.rules),
+            ("roleRef", self.role_ref),
+            ("subjects", self.subjects),
+        ):
+            if bytes(raw):
+                found[key] = msgspec.json.decode(raw)
+        return found
+
+    def key_pair(self) -> KeyPair:
+        """A TLS Secret's content; parts that are absent or no base64 are empty."""
+        return KeyPair(self._part("tls.crt"), self._part("tls.key"), self._part("ca.crt"))
+
+    def _part(self, key: str) -> bytes:
+        try:
+            return b64decode(self.data.get(key, ""))
+        except binascii.Error:
+            return b""
+
+    def condition(self, kind: str) -> dict[str, Any]:
+        """A condition of the status; empty if it is not there."""
+        for one in self.status.get("conditions") or ():
+            if one.get("type") == kind:
+                found: dict[str, Any] = one
+                return found
+        return {}
+
+
+class PodObject(msgspec.Struct, frozen=True, rename="camel"):
+    """A pod of the suite."""
+
+    metadata: ObjectMeta
+    spec: dict[str, Any] = {}
+    status: dict[str, Any] = {}
+
+    @property
+    def ready(self) -> bool:
+        """Whether the kubelet calls it ready."""
+        conditions = self.status.get("conditions") or ()
+        return any(one.get("type") == "Ready" and one.get("status") == "True" for one in conditions)
+
+
+@dataclass(frozen=True, slots=True)
+class Observed:
+    """One moment, as the watches tell it."""
+
+    now: datetime
+    """UTC."""
+
+    suite: SuiteObject | None
+    """The KubeVirt object that counts."""
+
+    others: tuple[SuiteObject, ...]
+    """Further ones, which are told that they do not."""
+
+    owned: Mapping[Ref, OwnedObject]
+    pods: tuple[PodObject, ...]

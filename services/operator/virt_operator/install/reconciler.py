@@ -1,0 +1,93 @@
+"""The loop: whatever changes, one pass over the whole suite. Called by app.py while this replica leads.
+
+There is one key, the suite, so passes never overlap. An idle suite is watched and nothing is written.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import msgspec
+from virt_core import logs
+from virt_core.api.kubevirt import KubeVirtStatus
+from virt_core.kube.client import KubeClient
+from virt_core.kube.errors import Forbidden, Invalid, NotFound
+from virt_core.kube.queue import WorkQueue
+from virt_core.kube.resource import KUBEVIRTS
+
+from virt_operator.install.execute import Executor
+from virt_operator.install.inventory import Inventory, watch_all
+from virt_operator.install.observed import Observed, SuiteObject
+from virt_operator.install.plan import Plan, plan
+from virt_operator.install.removal import plan_removal
+from virt_operator.install.status import second_object_status, status_of
+from virt_operator.settings import Settings
+
+_SUITE = "suite"
+_RECHECK = 5.0  # seconds after a pass that acted, in case its writes changed nothing and so no watch tells
+
+
+class Reconciler:
+    """Holds the queue, the watches and the executor together."""
+
+    def __init__(self, client: KubeClient, settings: Settings) -> None:
+        self._client = client
+        self._settings = settings
+        self._queue: WorkQueue[str] = WorkQueue("suite")
+        self._inventory = Inventory(client, settings.namespace, lambda: self._queue.add(_SUITE))
+        self._executor = Executor(client, self._inventory, settings.namespace)
+        self._log = logs.bound("virt_operator.reconciler")
+
+    async def run(self) -> None:
+        """Reconcile until cancelled."""
+        await watch_all(self._inventory, lambda: self._queue.run(self._reconcile, workers=1))
+
+    async def _reconcile(self, _: str) -> float | None:
+        observed = self._inventory.observe()
+        decided = self._decide(observed)
+        failure: Forbidden | Invalid | None = None
+        try:
+            await self._executor.run(decided.actions)
+        except (Forbidden, Invalid) as error:  # told to the user; anything else is repeated
+            failure = error
+        await self._report(observed, decided, str(failure) if failure is not None else None)
+        if failure is not None:
+            raise failure
+        return _delay(decided, datetime.now(UTC))
+
+    def _decide(self, observed: Observed) -> Plan:
+        suite = observed.suite
+        if suite is not None and suite.metadata.deletion_timestamp is not None:
+            return plan_removal(observed, suite)
+        return plan(observed, self._settings)
+
+    async def _report(self, observed: Observed, decided: Plan, failure: str | None) -> None:
+        if observed.suite is not None:
+            status = status_of(observed.suite, observed, decided, self._settings, failure)
+            await self._write_status(observed.suite, status)
+        for other in observed.others:
+            await self._write_status(other, second_object_status(other, observed, self._settings))
+
+    async def _write_status(self, suite: SuiteObject, status: KubeVirtStatus) -> None:
+        if status == suite.status:
+            return
+        meta = suite.metadata
+        self._log.info(
+            "writing status",
+            kubevirt=f"{meta.namespace}/{meta.name}",
+            phase=status.phase,
+            conditions={one.type: f"{one.status} {one.reason}: {one.message}" for one in status.conditions},
+        )
+        body = {"metadata": {"uid": meta.uid}, "status": msgspec.to_builtins(status)}
+        try:
+            await self._client.merge_patch(KUBEVIRTS, meta.namespace, meta.name, body, "status")
+        except NotFound:
+            pass  # deleted meanwhile, which the watch tells
+
+
+def _delay(decided: Plan, now: datetime) -> float | None:
+    if decided.actions:
+        return _RECHECK
+    if decided.next_deadline is None:
+        return None
+    return max((decided.next_deadline - now).total_seconds(), 1.0)

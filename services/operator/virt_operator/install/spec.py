@@ -1,0 +1,73 @@
+"""From a KubeVirt object's spec to InstallSettings, refusing by name what this release does not act on. Pure.
+
+Called first in each plan. Empty values ({}, [], "", null) of fields that are not supported are accepted: they ask for
+nothing, and KubeVirt's own example manifest has several.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from virt_operator.settings import Settings
+from virt_operator.strategy.settings import PULL_POLICIES, InstallSettings
+
+REMOVE_WORKLOADS = "RemoveWorkloads"
+_SUPPORTED = {
+    "imageTag",
+    "imageRegistry",
+    "imagePullPolicy",
+    "uninstallStrategy",
+    "configuration.developerConfiguration.useEmulation",
+}
+_TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}")
+_REGISTRY = re.compile(r"[A-Za-z0-9.-]+(:[0-9]{1,5})?(/[a-z0-9._-]+)*")
+
+
+class RefusedSpec(ValueError):
+    """The spec asks for what cannot be done; nothing is begun. The message names field, value and what is allowed."""
+
+    def __init__(self, reason: str, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+
+
+def install_settings(spec: Mapping[str, Any], operator: Settings) -> InstallSettings:
+    """What to install.
+
+    Raises:
+        RefusedSpec: with reason "UnsupportedField" or "InvalidField".
+    """
+    unsupported = sorted(_unsupported("", spec))
+    if unsupported:
+        names = ", ".join(f"spec.{path}" for path in unsupported)
+        raise RefusedSpec("UnsupportedField", f"not supported by this release, remove it: {names}")
+    _check(spec, "uninstallStrategy", (REMOVE_WORKLOADS,))
+    _check(spec, "imagePullPolicy", PULL_POLICIES)
+    tag, registry = spec.get("imageTag") or operator.tag, spec.get("imageRegistry") or operator.registry
+    if not _TAG.fullmatch(tag):
+        raise RefusedSpec("InvalidField", f"spec.imageTag: {tag!r} is not a tag (letters, digits, '.', '_', '-')")
+    if registry and not _REGISTRY.fullmatch(registry):
+        raise RefusedSpec("InvalidField", f"spec.imageRegistry: {registry!r} is not of the form host[:port][/path]")
+    return InstallSettings(
+        namespace=operator.namespace,
+        registry=registry,
+        tag=tag,
+        pull_policy=spec.get("imagePullPolicy") or "IfNotPresent",
+    )
+
+
+def _check(spec: Mapping[str, Any], field: str, allowed: tuple[str, ...]) -> None:
+    value = spec.get(field) or allowed[0]
+    if value not in allowed:
+        raise RefusedSpec("InvalidField", f"spec.{field}: {value!r} is not one of {', '.join(allowed)}")
+
+
+def _unsupported(path: str, value: Any) -> list[str]:
+    """Paths at and below `path` that ask for something and are not supported."""
+    if path in _SUPPORTED or value in (None, "", [], {}):
+        return []
+    if isinstance(value, Mapping):
+        return [found for key, below in value.items() for found in _unsupported(f"{path}.{key}".lstrip("."), below)]
+    return [path]

@@ -1,0 +1,134 @@
+"""Phase, conditions and versions of the KubeVirt object, computed last from what was seen and planned. Pure.
+
+Meanings and reasons are KubeVirt's: `kubectl wait kv kubevirt --for condition=Available` must work as ever.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import msgspec
+from virt_core.api.kubevirt import KubeVirtStatus
+from virt_core.api.meta import Condition, with_conditions
+
+from virt_operator.install.observed import Observed, SuiteObject
+from virt_operator.install.plan import Plan
+from virt_operator.install.removal import DELETED, nothing_left
+from virt_operator.settings import Settings
+from virt_operator.strategy.ref import Ref
+from virt_operator.strategy.settings import InstallSettings
+
+_MOST = 1024  # characters of a message
+
+
+def status_of(
+    suite: SuiteObject, observed: Observed, plan: Plan, operator: Settings, failure: str | None
+) -> KubeVirtStatus:
+    """The status to write, equal to the present one if there is nothing to say.
+
+    `failure` is what kept an action from being done, other than what repeating will mend.
+    """
+    old = suite.status
+    if suite.metadata.deletion_timestamp is not None:
+        return _removing(old, observed, plan, failure)
+    if plan.refused is not None:
+        refused = Condition("Synchronized", "False", plan.refused.reason, str(plan.refused))
+        return _with(old, observed, [refused])
+    if plan.settings is None:
+        return old
+    settings = plan.settings
+    new = msgspec.structs.replace(
+        old,
+        operator_version=operator.release,
+        target_kube_virt_version=settings.tag,
+        target_kube_virt_registry=settings.registry,
+        target_deployment_id=settings.deployment_id,
+    )
+    if failure is not None:
+        return _failed(new, observed, failure)
+    if not plan.waits and not plan.actions:
+        return _ready(new, suite, settings, observed)
+    return _in_progress(new, settings, observed, plan)
+
+
+def second_object_status(other: SuiteObject, observed: Observed, operator: Settings) -> KubeVirtStatus:
+    """For a KubeVirt object that does not count."""
+    if observed.suite is not None:
+        meta = observed.suite.metadata
+        message = f"KubeVirt object {meta.namespace}/{meta.name} is there; this one is ignored"
+        condition = Condition("Synchronized", "False", "ExistingDeployment", message)
+    else:
+        message = f"only a KubeVirt object in the operator's namespace {operator.namespace!r} is installed"
+        condition = Condition("Synchronized", "False", "WrongNamespace", message)
+    return _with(other.status, observed, [condition])
+
+
+def _removing(old: KubeVirtStatus, observed: Observed, plan: Plan, failure: str | None) -> KubeVirtStatus:
+    reason, message = "DeletionInProgress", _waiting(plan) or "the suite is being removed"
+    conditions = _three("False", "False", "True", reason, message)
+    if failure is not None:
+        conditions.append(Condition("Synchronized", "False", "DeletionFailed", failure[:_MOST]))
+    phase = DELETED if nothing_left(observed) else "Deleting"
+    dropped = {"Created"} | (set() if failure is not None else {"Synchronized"})
+    return msgspec.structs.replace(_with(old, observed, conditions, drop=dropped), phase=phase)
+
+
+def _failed(new: KubeVirtStatus, observed: Observed, failure: str) -> KubeVirtStatus:
+    # What was installed before goes on serving: a failure to change it does not make it unavailable.
+    available = "True" if new.observed_deployment_id else "False"
+    conditions = _three(available, "False", "True", "DeploymentFailed", failure)
+    conditions.append(Condition("Synchronized", "False", "DeploymentFailed", failure[:_MOST]))
+    return msgspec.structs.replace(_with(new, observed, conditions), phase=new.phase or "Deploying")
+
+
+def _ready(new: KubeVirtStatus, suite: SuiteObject, settings: InstallSettings, observed: Observed) -> KubeVirtStatus:
+    conditions = _three("True", "False", "False", "AllComponentsReady", "all components are ready")
+    conditions.append(Condition("Created", "True", "AllResourcesCreated", "all objects are as desired"))
+    return msgspec.structs.replace(
+        _with(new, observed, conditions, drop={"Synchronized"}),
+        phase="Deployed",
+        observed_kube_virt_version=settings.tag,
+        observed_kube_virt_registry=settings.registry,
+        observed_deployment_id=settings.deployment_id,
+        observed_generation=suite.metadata.generation,
+    )
+
+
+def _in_progress(new: KubeVirtStatus, settings: InstallSettings, observed: Observed, plan: Plan) -> KubeVirtStatus:
+    message = _waiting(plan)
+    created = Condition("Created", "True", "AllResourcesCreated", "all objects are as desired")
+    if not new.observed_deployment_id:
+        conditions = _three("False", "True", "False", "DeploymentInProgress", message)
+        conditions += [created] if plan.created else []
+        return msgspec.structs.replace(_with(new, observed, conditions, drop={"Synchronized"}), phase="Deploying")
+    if new.observed_deployment_id != settings.deployment_id:
+        conditions = _three("True", "True", "True", "UpdateInProgress", message)
+        return _with(new, observed, conditions, drop={"Created", "Synchronized"})
+    if plan.actions:
+        return new  # a repair, and the pass after it will see how things are
+    available = "True" if _serving(observed, settings) else "False"
+    conditions = _three(available, "False", "True", "ComponentsNotReady", message)
+    return _with(new, observed, [*conditions, created], drop={"Synchronized"})
+
+
+def _serving(observed: Observed, settings: InstallSettings) -> bool:
+    """Whether users are served: one replica each of virt-api and virt-controller is enough."""
+    deployments = (Ref("Deployment", settings.namespace, name) for name in ("virt-api", "virt-controller"))
+    found = (observed.owned.get(ref) for ref in deployments)
+    return all(live is not None and live.status.get("availableReplicas", 0) > 0 for live in found)
+
+
+def _three(available: str, progressing: str, degraded: str, reason: str, message: str) -> list[Condition]:
+    states = (("Available", available), ("Progressing", progressing), ("Degraded", degraded))
+    return [Condition(kind, status, reason, message[:_MOST]) for kind, status in states]
+
+
+def _waiting(plan: Plan) -> str:
+    return "; ".join(f"{wait.what}: {wait.why}" for wait in plan.waits)
+
+
+def _with(
+    status: KubeVirtStatus, observed: Observed, wanted: Iterable[Condition], drop: Iterable[str] = ()
+) -> KubeVirtStatus:
+    kept = [one for one in status.conditions if one.type not in set(drop)]
+    return msgspec.structs.replace(status, conditions=with_conditions(kept, wanted, observed.now))

@@ -1,0 +1,59 @@
+"""Settings of virt-operator, from environment variables that its manifest sets."""
+
+from __future__ import annotations
+
+import os
+import socket
+from dataclasses import dataclass
+
+from virt_core.release import RELEASE
+
+
+class BadImage(ValueError):
+    """VIRT_OPERATOR_IMAGE is not the image of a virt-operator."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """How this process runs, and what it was installed from."""
+
+    namespace: str
+    """The suite's namespace (POD_NAMESPACE)."""
+
+    pod_name: str
+    """This replica's name in the Lease (POD_NAME)."""
+
+    registry: str
+    """Where the operator's own image came from; the components are taken from there unless the KubeVirt object says."""
+
+    tag: str
+    """Tag of the operator's own image, likewise."""
+
+    release: str
+    """The release that this operator was built as."""
+
+    health_port: int = 8080
+    """Where the kubelet asks whether this replica is ready (HEALTH_PORT)."""
+
+    @classmethod
+    def from_environment(cls) -> Settings:
+        """Read the environment. Raises KeyError or BadImage naming the variable."""
+        registry, tag = parse_image(os.environ["VIRT_OPERATOR_IMAGE"])
+        return cls(
+            namespace=os.environ.get("POD_NAMESPACE", "kubevirt"),
+            pod_name=os.environ.get("POD_NAME", socket.gethostname()),
+            registry=registry,
+            tag=tag or RELEASE,
+            release=RELEASE,
+            health_port=int(os.environ.get("HEALTH_PORT", "8080")),
+        )
+
+
+def parse_image(image: str) -> tuple[str, str]:
+    """Registry with path, and tag, of "host:port/path/virt-operator:tag"; "" for a tag that is absent or a digest."""
+    name, _, _ = image.partition("@")
+    registry, _, last = name.rpartition("/")
+    base, _, tag = last.partition(":")
+    if base != "virt-operator":
+        raise BadImage(f"VIRT_OPERATOR_IMAGE: {image!r} is not of the form [registry/]virt-operator[:tag]")
+    return registry, "" if "@" in image else tag

@@ -1,0 +1,97 @@
+"""CustomResourceDefinitions with KubeVirt's complete schemas, supported or not. Pure.
+
+Called by desired.py and operator_objects.py. v1 is stored; v1alpha3 is served with the same schema, so no conversion is needed.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from virt_operator.strategy.field_table import Schema, as_map_list, field_table, kept_whole, type_schema
+from virt_operator.strategy.ref import Body
+
+_GROUP = "kubevirt.io"
+_AGE = {"name": "Age", "type": "date", "jsonPath": ".metadata.creationTimestamp"}
+
+
+def virtual_machine_instances() -> Body:
+    """The CRD of VirtualMachineInstance. It has no status subresource, as in KubeVirt."""
+    schema = _object_schema("v1.VirtualMachineInstance")
+    as_map_list(schema, "status", "conditions", key="type")
+    as_map_list(schema, "status", "interfaces", key="name")
+    as_map_list(schema, "status", "volumeStatus", key="name")
+    columns = [
+        _AGE,
+        {"name": "Phase", "type": "string", "jsonPath": ".status.phase"},
+        {"name": "IP", "type": "string", "jsonPath": ".status.interfaces[0].ipAddress"},
+        {"name": "NodeName", "type": "string", "jsonPath": ".status.nodeName"},
+        _condition_column("Ready", "Ready"),
+        {**_condition_column("Live-Migratable", "LiveMigratable"), "priority": 1},
+        {**_condition_column("Paused", "Paused"), "priority": 1},
+    ]
+    names = _names("VirtualMachineInstance", "virtualmachineinstances", ["vmi", "vmis"])
+    return _definition(names, schema, columns, subresources={})
+
+
+def kubevirts() -> Body:
+    """The CRD of KubeVirt, shipped in the operator's manifest and never removed by the operator."""
+    schema = _object_schema("v1.KubeVirt")
+    as_map_list(schema, "status", "conditions", key="type")
+    # Later releases keep the state of an upgrade here; a rollback must not prune it.
+    schema["properties"]["status"]["properties"]["upgrade"] = kept_whole()
+    columns = [_AGE, {"name": "Phase", "type": "string", "jsonPath": ".status.phase"}]
+    names = _names("KubeVirt", "kubevirts", ["kv", "kvs"])
+    body = _definition(names, schema, columns, subresources={"status": {}})
+    body["metadata"]["labels"] = {"operator.kubevirt.io": ""}
+    return body
+
+
+def _object_schema(name: str) -> Schema:
+    schema = type_schema(name, field_table())
+    schema["properties"]["metadata"] = {"type": "object"}  # the API server knows its own
+    return schema
+
+
+def _names(kind: str, plural: str, short: list[str]) -> Body:
+    return {
+        "kind": kind,
+        "listKind": f"{kind}List",
+        "plural": plural,
+        "singular": kind.lower(),
+        "shortNames": short,
+        "categories": ["all"],
+    }
+
+
+def _condition_column(name: str, condition: str) -> Body:
+    return {"name": name, "type": "string", "jsonPath": f".status.conditions[?(@.type=='{condition}')].status"}
+
+
+def _definition(names: Body, schema: Schema, columns: list[Body], subresources: Body) -> Body:
+    def version(name: str, **more: Any) -> Body:
+        served: Body = {
+            "name": name,
+            "served": True,
+            "schema": {"openAPIV3Schema": schema},
+            "additionalPrinterColumns": columns,
+            **more,
+        }
+        if subresources:
+            served["subresources"] = subresources
+        return served
+
+    warning = f"kubevirt.io/v1alpha3 {names['kind']} is deprecated, use kubevirt.io/v1"
+    return {
+        "apiVersion": "apiextensions.k8s.io/v1",
+        "kind": "CustomResourceDefinition",
+        "metadata": {"name": f"{names['plural']}.{_GROUP}"},
+        "spec": {
+            "group": _GROUP,
+            "names": names,
+            "scope": "Namespaced",
+            "versions": [
+                version("v1", storage=True),
+                version("v1alpha3", storage=False, deprecated=True, deprecationWarning=warning),
+            ],
+        },
+    }

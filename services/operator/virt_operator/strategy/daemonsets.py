@@ -1,0 +1,65 @@
+"""virt-handler, one per node. Pure; called by desired.py.
+
+It is root, privileged and in the host's PID namespace because it enters other pods' network namespaces, makes their
+tap devices and rules, and serves devices to the kubelet. It has no host network: callers reach it by its pod's address.
+"""
+
+from __future__ import annotations
+
+from virt_core.api import labels
+
+from virt_operator.strategy import pods
+from virt_operator.strategy.pods import field_env
+from virt_operator.strategy.ref import Body
+from virt_operator.strategy.settings import InstallSettings
+
+HANDLER_PORT = 8186
+_DEVICE_PLUGINS = "/var/lib/kubelet/device-plugins"
+
+
+def virt_handler(settings: InstallSettings) -> Body:
+    """OnDelete: the operator replaces pods one by one, when it has seen that the one before is well."""
+    app = "virt-handler"
+    # /pods and not the full path, with which a launcher's socket would exceed the 107 characters of a unix address.
+    mounts = [
+        pods.certificates_mount(),
+        {"name": "kubelet-pods", "mountPath": "/pods", "mountPropagation": "HostToContainer"},
+        {"name": "device-plugins", "mountPath": _DEVICE_PLUGINS},
+    ]
+    container: Body = {
+        "name": app,
+        "image": settings.image(app),
+        "imagePullPolicy": settings.pull_policy,
+        "env": [
+            field_env("NODE_NAME", "spec.nodeName"),
+            field_env("POD_IP", "status.podIP"),
+            field_env("POD_NAMESPACE", "metadata.namespace"),
+            field_env("POD_NAME", "metadata.name"),
+        ],
+        "ports": [{"name": "grpc", "containerPort": HANDLER_PORT, "protocol": "TCP"}],
+        "resources": {"requests": {"cpu": "10m", "memory": "80Mi"}},
+        "securityContext": {"privileged": True, "runAsUser": 0},
+        "volumeMounts": mounts,
+        **pods.probes({"tcpSocket": {"port": HANDLER_PORT}}),
+    }
+    spec: Body = {
+        "serviceAccountName": "kubevirt-handler",
+        "hostPID": True,
+        "tolerations": [{"operator": "Exists"}],
+        "containers": [container],
+        "volumes": [
+            pods.certificates_volume("kubevirt-virt-handler-certs"),
+            {"name": "kubelet-pods", "hostPath": {"path": "/var/lib/kubelet/pods"}},
+            {"name": "device-plugins", "hostPath": {"path": _DEVICE_PLUGINS}},
+        ],
+    }
+    return {
+        "apiVersion": "apps/v1",
+        "kind": "DaemonSet",
+        "metadata": {"name": app, "namespace": settings.namespace, "labels": {labels.APP: app}},
+        "spec": {
+            "selector": {"matchLabels": {labels.APP: app}},
+            "updateStrategy": {"type": "OnDelete"},
+            "template": pods.template(app, spec),
+        },
+    }

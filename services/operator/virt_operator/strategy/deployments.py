@@ -1,0 +1,61 @@
+"""virt-api and virt-controller. Pure; called by desired.py."""
+
+from __future__ import annotations
+
+from virt_operator.strategy import pods
+from virt_operator.strategy.pods import field_env, value_env
+from virt_operator.strategy.ref import Body
+from virt_operator.strategy.settings import InstallSettings
+
+API_PORT = 8443
+
+
+def virt_api(settings: InstallSettings) -> Body:
+    """Aggregated API, over HTTPS."""
+    health = {"httpGet": {"path": "/healthz", "port": API_PORT, "scheme": "HTTPS"}, "timeoutSeconds": 2}
+    container = pods.restricted_container(
+        "virt-api",
+        settings.image("virt-api"),
+        settings.pull_policy,
+        "80Mi",
+        env=[field_env("POD_NAMESPACE", "metadata.namespace"), field_env("POD_NAME", "metadata.name")],
+        ports=[{"name": "https", "containerPort": API_PORT, "protocol": "TCP"}],
+        volumeMounts=[pods.certificates_mount()],
+        **pods.probes(health),
+    )
+    volumes = [pods.certificates_volume("kubevirt-virt-api-certs")]
+    return pods.deployment(
+        "virt-api",
+        settings.namespace,
+        settings.replicas,
+        account="kubevirt-apiserver",
+        container=container,
+        volumes=volumes,
+    )
+
+
+def virt_controller(settings: InstallSettings) -> Body:
+    """Makes launcher pods; one replica leads, all are ready."""
+    health = {"httpGet": {"path": "/healthz", "port": pods.HEALTH_PORT}, "timeoutSeconds": 2}
+    container = pods.restricted_container(
+        "virt-controller",
+        settings.image("virt-controller"),
+        settings.pull_policy,
+        "70Mi",
+        env=[
+            field_env("POD_NAMESPACE", "metadata.namespace"),
+            field_env("POD_NAME", "metadata.name"),
+            value_env("VIRT_LAUNCHER_IMAGE", settings.image("virt-launcher")),
+            value_env("IMAGE_PULL_POLICY", settings.pull_policy),
+        ],
+        ports=[{"name": "health", "containerPort": pods.HEALTH_PORT, "protocol": "TCP"}],
+        **pods.probes(health),
+    )
+    return pods.deployment(
+        "virt-controller",
+        settings.namespace,
+        settings.replicas,
+        account="kubevirt-controller",
+        container=container,
+        volumes=[],
+    )

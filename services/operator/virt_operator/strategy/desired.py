@@ -1,0 +1,51 @@
+"""Everything that a release installs, as one pure function. Called by the reconcile pass, by the command that prints
+the strategy, and by operator_rbac.py, which needs to know what the operator will touch.
+
+Secrets are not among it: their content is made where it is needed (certificates/), not printed.
+"""
+
+from __future__ import annotations
+
+from virt_core.api import labels
+
+from virt_operator.strategy import crds, daemonsets, deployments, rbac, services
+from virt_operator.strategy.ref import MANAGED_BY_OPERATOR, Body
+from virt_operator.strategy.settings import InstallSettings
+
+STRATEGY_VERSION = "kubevirt.io/install-strategy-version"
+STRATEGY_REGISTRY = "kubevirt.io/install-strategy-registry"
+STRATEGY_IDENTIFIER = "kubevirt.io/install-strategy-identifier"
+
+
+def desired_objects(settings: InstallSettings, ca_bundle: str = "") -> tuple[Body, ...]:
+    """All objects in the order of installation. `ca_bundle` (base64 of PEM) is what the API server trusts virt-api by;
+    a strategy is printed without it."""
+    objects = [
+        crds.virtual_machine_instances(),
+        *rbac.component_rbac(settings.namespace),
+        *rbac.user_rbac(),
+        services.virt_api_service(settings.namespace),
+        deployments.virt_api(settings),
+        deployments.virt_controller(settings),
+        daemonsets.virt_handler(settings),
+        *services.api_services(settings.namespace, ca_bundle),
+    ]
+    return tuple(_marked(body, settings) for body in objects)
+
+
+def managed_labels() -> dict[str, str]:
+    """Labels of everything that the operator installs."""
+    return {labels.MANAGED_BY: MANAGED_BY_OPERATOR, "app.kubernetes.io/component": "kubevirt"}
+
+
+def _marked(body: Body, settings: InstallSettings) -> Body:
+    meta = body["metadata"]
+    annotations = {
+        STRATEGY_VERSION: settings.tag,
+        STRATEGY_REGISTRY: settings.registry,
+        STRATEGY_IDENTIFIER: settings.deployment_id,
+    }
+    return {
+        **body,
+        "metadata": {**meta, "labels": {**meta.get("labels", {}), **managed_labels()}, "annotations": annotations},
+    }

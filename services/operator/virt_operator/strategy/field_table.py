@@ -1,0 +1,123 @@
+"""KubeVirt's field table (kubevirt_api.json) as structural schemas. Pure; called by crds.py.
+
+The table maps a type's name to its fields, each a line such as "[]v1.Disk! list=map:name":
+- a type: string, boolean, int32, int64, byte, float, double, time, duration, quantity, int-or-string, or the name of
+  another type; "[]T" is a list, "map:T" a map from strings;
+- "!" after it: required; "|null": may be null;
+- "list=atomic|set|map:keys": how server-side apply merges the list.
+
+Types of Kubernetes itself (core.*, meta.*) are not in the table: their content is kept whole and unchecked here, so
+nothing is pruned before admission has seen it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from functools import cache
+from importlib import resources
+from typing import Any
+
+Schema = dict[str, Any]
+Table = Mapping[str, Mapping[str, str]]
+
+_SCALARS: Mapping[str, Schema] = {
+    "string": {"type": "string"},
+    "boolean": {"type": "boolean"},
+    "int32": {"type": "integer", "format": "int32"},
+    "int64": {"type": "integer", "format": "int64"},
+    "byte": {"type": "integer", "minimum": 0, "maximum": 255},
+    "float": {"type": "number", "format": "float"},
+    "double": {"type": "number", "format": "double"},
+    "time": {"type": "string", "format": "date-time"},
+    "duration": {"type": "string"},
+    "quantity": {"anyOf": [{"type": "integer"}, {"type": "string"}], "x-kubernetes-int-or-string": True},
+    "int-or-string": {"anyOf": [{"type": "integer"}, {"type": "string"}], "x-kubernetes-int-or-string": True},
+}
+
+
+class BadFieldTable(ValueError):
+    """The table has an entry outside of its grammar: a defect of this package."""
+
+
+@cache
+def field_table() -> Table:
+    """The table that this release was built with."""
+    text = resources.files("virt_operator.strategy").joinpath("kubevirt_api.json").read_text()
+    table: Table = json.loads(text)
+    return table
+
+
+def kept_whole() -> Schema:
+    """A schema of any object, nothing of it pruned."""
+    return {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
+
+
+def type_schema(name: str, table: Table, above: tuple[str, ...] = ()) -> Schema:
+    """The schema of the type `name`; `above` are the types that it is nested in.
+
+    Raises:
+        BadFieldTable: naming the field that cannot be read.
+    """
+    if name not in table:
+        if name.startswith(("core.", "meta.")):
+            return kept_whole()
+        raise BadFieldTable(f"type {name} is not in the table, nested in {' > '.join(above)}")
+    if name in above:
+        return kept_whole()  # a schema cannot refer to itself
+    properties: Schema = {}
+    required: list[str] = []
+    for field, line in table[name].items():
+        declared, *marks = line.split()
+        kind = declared.rstrip("!")
+        if kind != declared:
+            required.append(field)
+        properties[field] = _field_schema(f"{name}.{field}", kind, marks, table, (*above, name))
+    schema: Schema = {"type": "object"}
+    if properties:
+        schema["properties"] = properties
+    if required:
+        schema["required"] = sorted(required)
+    return schema
+
+
+def _field_schema(path: str, kind: str, marks: list[str], table: Table, above: tuple[str, ...]) -> Schema:
+    if kind.endswith("|null"):
+        return {**_field_schema(path, kind.removesuffix("|null"), marks, table, above), "nullable": True}
+    if kind.startswith("[]"):
+        items = _field_schema(path, kind.removeprefix("[]"), [], table, above)
+        return {"type": "array", "items": items, **_list_marks(path, marks)}
+    if marks:
+        raise BadFieldTable(f"{path}: {marks} on something that is no list")
+    if kind.startswith("map:"):
+        values = _field_schema(path, kind.removeprefix("map:"), [], table, above)
+        return {"type": "object", "additionalProperties": values}
+    if kind in _SCALARS:
+        return dict(_SCALARS[kind])
+    return type_schema(kind, table, above)
+
+
+def _list_marks(path: str, marks: list[str]) -> Schema:
+    schema: Schema = {}
+    for mark in marks:
+        key, _, value = mark.partition("=")
+        how, _, keys = value.partition(":")
+        if key != "list" or how not in ("atomic", "set", "map"):
+            raise BadFieldTable(f"{path}: {mark!r} is none of list=atomic, list=set, list=map:keys")
+        schema["x-kubernetes-list-type"] = how
+        if how == "map":
+            schema["x-kubernetes-list-map-keys"] = keys.split(",")
+    return schema
+
+
+def as_map_list(schema: Schema, *path: str, key: str) -> None:
+    """Make the list at `path` (property names from `schema` down) merge by `key`, which becomes required in its items.
+
+    So each writer's conditions are its own under server-side apply.
+    """
+    for part in path:
+        schema = schema["properties"][part]
+    schema["x-kubernetes-list-type"] = "map"
+    schema["x-kubernetes-list-map-keys"] = [key]
+    items = schema["items"]
+    items["required"] = sorted({*items.get("required", ()), key})

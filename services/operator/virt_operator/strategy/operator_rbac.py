@@ -1,0 +1,79 @@
+"""What the operator itself may do: its own needs, and the union of all that it grants. Pure; called by manifest.py.
+
+Computed from the desired objects, so a component's new permission reaches the operator's manifest by itself. Changes
+and deletions of cluster-scoped objects are limited to the names that the strategy has.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from virt_operator.strategy import desired, rbac
+from virt_operator.strategy.ref import KINDS, Body, ref_of
+from virt_operator.strategy.rules import rule, union
+from virt_operator.strategy.settings import InstallSettings
+
+ACCOUNT = "kubevirt-operator"
+LEASE = "virt-operator"
+_AUTHENTICATION_READER = "extension-apiserver-authentication-reader"
+
+
+def operator_rbac(settings: InstallSettings) -> list[Body]:
+    """The operator's service account, roles and bindings."""
+    objects = desired.desired_objects(settings)
+    namespace = settings.namespace
+    subject = rbac.service_account_subject(ACCOUNT, namespace)
+    cluster = union([*_granted(objects, "ClusterRole"), *_cluster_needs(objects)])
+    local = union([*_granted(objects, "Role"), *_local_needs(objects, namespace)])
+    kube_system = union(_local_needs(objects, "kube-system"))
+    return [
+        {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": ACCOUNT, "namespace": namespace}},
+        rbac.cluster_role(ACCOUNT, tuple(cluster)),
+        rbac.cluster_role_binding(ACCOUNT, ACCOUNT, subject),
+        rbac.role(ACCOUNT, namespace, tuple(local)),
+        rbac.role_binding(ACCOUNT, namespace, ACCOUNT, subject),
+        rbac.role(ACCOUNT, "kube-system", tuple(kube_system)),
+        rbac.role_binding(ACCOUNT, "kube-system", ACCOUNT, subject),
+        # virt-api is bound to this role, and nobody grants what they do not hold.
+        rbac.role_binding(f"{ACCOUNT}-authentication", "kube-system", _AUTHENTICATION_READER, subject),
+    ]
+
+
+def _granted(objects: Iterable[Body], kind: str) -> list[Body]:
+    return [one for body in objects if body["kind"] == kind for one in body["rules"]]
+
+
+def _cluster_needs(objects: Iterable[Body]) -> list[Body]:
+    names: dict[str, list[str]] = {}
+    for body in objects:
+        if not KINDS[body["kind"]].namespaced:
+            names.setdefault(body["kind"], []).append(body["metadata"]["name"])
+    rules = [
+        rule("kubevirt.io", "kubevirts", "list", "watch", "patch"),
+        rule("kubevirt.io", "kubevirts/status", "patch"),
+        rule("events.k8s.io", "events", "create"),
+    ]
+    for kind, resource in KINDS.items():
+        if kind in names:
+            rules += [
+                rule(resource.group, resource.plural, "list", "watch", "create"),
+                rule(resource.group, resource.plural, "patch", "delete", names=names[kind]),
+            ]
+    # Bindings are in two namespaces and are watched by one request.
+    return [*rules, rule("rbac.authorization.k8s.io", "rolebindings", "list", "watch")]
+
+
+def _local_needs(objects: Iterable[Body], namespace: str) -> list[Body]:
+    kinds = {ref_of(body).kind for body in objects if ref_of(body).namespace == namespace}
+    rules = [
+        rule(KINDS[kind].group, KINDS[kind].plural, "list", "watch", "create", "patch", "delete")
+        for kind in sorted(kinds)
+    ]
+    if namespace != "kube-system":
+        rules += [
+            rule("", "secrets", "list", "watch", "create", "patch", "delete"),
+            rule("", "pods", "list", "watch", "delete"),
+            rule("coordination.k8s.io", "leases", "create"),
+            rule("coordination.k8s.io", "leases", "list", "watch", "patch", names=[LEASE]),
+        ]
+    return rules

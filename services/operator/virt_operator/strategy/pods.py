@@ -1,0 +1,109 @@
+"""What the pods of operator, api and controller have in common. Pure; called by deployments.py, daemonsets.py.
+
+Everything runs as PodSecurity `restricted` wants it, except the handler (daemonsets.py says why).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Any
+
+from virt_core.api import labels
+
+from virt_operator.strategy.ref import Body
+
+PRIORITY_CLASS = "kubevirt-cluster-critical"
+TEMPLATE_HASH = "kubevirt.io/template-hash"
+"""On pods: which template they were made from. A DaemonSet of type OnDelete does not tell which pods are old."""
+
+CERTIFICATES_PATH = "/etc/virt/certificates"
+_USER = 1001  # the images' USER
+HEALTH_PORT = 8080
+
+
+def field_env(name: str, path: str) -> Body:
+    """An environment variable from the pod's own object, for example "spec.nodeName"."""
+    return {"name": name, "valueFrom": {"fieldRef": {"fieldPath": path}}}
+
+
+def value_env(name: str, value: str) -> Body:
+    """A plain environment variable."""
+    return {"name": name, "value": value}
+
+
+def probes(action: Body) -> Body:
+    """Ask every second until the process is up, then every five."""
+    return {
+        "startupProbe": {**action, "periodSeconds": 1, "failureThreshold": 120},
+        "readinessProbe": {**action, "periodSeconds": 5, "failureThreshold": 2},
+    }
+
+
+def certificates_volume(secret: str) -> Body:
+    """The component's leaf; mounted at CERTIFICATES_PATH."""
+    return {"name": "certificates", "secret": {"secretName": secret, "defaultMode": 0o440}}
+
+
+def certificates_mount() -> Body:
+    """The place of `certificates_volume` in a container."""
+    return {"name": "certificates", "mountPath": CERTIFICATES_PATH, "readOnly": True}
+
+
+def restricted_container(name: str, image: str, pull_policy: str, memory: str, **more: Any) -> Body:
+    """A container without privileges on a read-only root."""
+    return {
+        "name": name,
+        "image": image,
+        "imagePullPolicy": pull_policy,
+        "resources": {"requests": {"cpu": "5m", "memory": memory}},
+        "securityContext": {
+            "allowPrivilegeEscalation": False,
+            "capabilities": {"drop": ["ALL"]},
+            "readOnlyRootFilesystem": True,
+            "runAsNonRoot": True,
+            "runAsUser": _USER,
+            "seccompProfile": {"type": "RuntimeDefault"},
+        },
+        **more,
+    }
+
+
+def template(app: str, spec: Body) -> Body:
+    """A pod template labelled as `app`, carrying its own hash."""
+    content = hashlib.sha256(json.dumps(spec, sort_keys=True).encode()).hexdigest()[:16]
+    return {
+        "metadata": {"labels": {labels.APP: app}, "annotations": {TEMPLATE_HASH: content}},
+        "spec": {"priorityClassName": PRIORITY_CLASS, **spec},
+    }
+
+
+def deployment(app: str, namespace: str, replicas: int, *, account: str, container: Body, volumes: list[Body]) -> Body:
+    """A Deployment whose replicas prefer different nodes and which never has fewer of them while it rolls."""
+    apart = {
+        "weight": 1,
+        "podAffinityTerm": {
+            "labelSelector": {"matchLabels": {labels.APP: app}},
+            "topologyKey": "kubernetes.io/hostname",
+        },
+    }
+    spec: Body = {
+        "serviceAccountName": account,
+        "affinity": {"podAntiAffinity": {"preferredDuringSchedulingIgnoredDuringExecution": [apart]}},
+        "securityContext": {"runAsNonRoot": True, "fsGroup": _USER},
+        "tolerations": [{"key": "CriticalAddonsOnly", "operator": "Exists"}],
+        "containers": [container],
+    }
+    if volumes:
+        spec["volumes"] = volumes
+    return {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": {"name": app, "namespace": namespace, "labels": {labels.APP: app}},
+        "spec": {
+            "replicas": replicas,
+            "selector": {"matchLabels": {labels.APP: app}},
+            "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 0, "maxSurge": 1}},
+            "template": template(app, spec),
+        },
+    }

@@ -1,0 +1,145 @@
+"""Service accounts and permissions of the components: only what each uses. Pure; called by desired.py.
+
+Rules for objects of the suite's own namespace are Roles, all others ClusterRoles.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from virt_operator.strategy.ref import Body
+from virt_operator.strategy.rules import rule
+
+_VMIS = "virtualmachineinstances"
+_SUBRESOURCES = "subresources.kubevirt.io"
+_VMI_VERBS = ("get", "list", "watch", "create", "update", "patch", "delete", "deletecollection")
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """A component's service account and what it may do."""
+
+    name: str
+    cluster: tuple[Body, ...]
+    """Everywhere."""
+
+    local: tuple[Body, ...]
+    """In the suite's namespace."""
+
+
+_CONFIGURATION = rule("kubevirt.io", "kubevirts", "list", "watch")
+_EVENTS = rule("events.k8s.io", "events", "create")
+
+ACCOUNTS = (
+    Account(
+        "kubevirt-apiserver",
+        (rule("authorization.k8s.io", "subjectaccessreviews", "create"), rule("kubevirt.io", _VMIS, "get")),
+        (rule("", "pods", "list"),),  # the handler of a VM's node
+    ),
+    Account(
+        "kubevirt-controller",
+        (
+            rule("kubevirt.io", _VMIS, "get", "list", "watch", "patch"),
+            rule("kubevirt.io", f"{_VMIS}/finalizers", "update"),  # ownerReferences that block the owner's deletion
+            rule("", "pods", "create", "list", "watch", "delete"),
+            _EVENTS,
+        ),
+        (
+            _CONFIGURATION,
+            rule("coordination.k8s.io", "leases", "create"),
+            rule("coordination.k8s.io", "leases", "list", "watch", "patch", names=["virt-controller"]),
+        ),
+    ),
+    Account(
+        "kubevirt-handler",
+        (rule("kubevirt.io", _VMIS, "list", "watch", "patch"), _EVENTS),
+        (_CONFIGURATION,),
+    ),
+)
+
+
+def component_rbac(namespace: str) -> list[Body]:
+    """Service accounts, roles and bindings of the three components."""
+    objects: list[Body] = []
+    for account in ACCOUNTS:
+        subject = service_account_subject(account.name, namespace)
+        objects += [
+            {
+                "apiVersion": "v1",
+                "kind": "ServiceAccount",
+                "metadata": {"name": account.name, "namespace": namespace},
+            },
+            cluster_role(account.name, account.cluster),
+            cluster_role_binding(account.name, account.name, subject),
+            role(account.name, namespace, account.local),
+            role_binding(account.name, namespace, account.name, subject),
+        ]
+    subject = service_account_subject("kubevirt-apiserver", namespace)
+    # The certificate authority and names of the front proxy, which virt-api must know to trust X-Remote headers.
+    reader = "extension-apiserver-authentication-reader"
+    return [*objects, role_binding("kubevirt-apiserver", "kube-system", reader, subject)]
+
+
+def user_rbac() -> list[Body]:
+    """What users may do, aggregated into Kubernetes' own admin, edit and view; `default` is everyone's."""
+    console = rule(_SUBRESOURCES, f"{_VMIS}/console", "get")
+    own = rule("kubevirt.io", _VMIS, *_VMI_VERBS)
+    see = rule("kubevirt.io", _VMIS, "get", "list", "watch")
+    everyone = rule(_SUBRESOURCES, "version", "get"), rule(_SUBRESOURCES, "healthz", "get")
+    authenticated = {"apiGroup": "rbac.authorization.k8s.io", "kind": "Group", "name": "system:authenticated"}
+    return [
+        _aggregated("admin", own, console),
+        _aggregated("edit", own, console),
+        _aggregated("view", see),
+        cluster_role("kubevirt.io:default", everyone),
+        cluster_role_binding("kubevirt.io:default", "kubevirt.io:default", authenticated),
+    ]
+
+
+def _aggregated(role_name: str, *rules: Body) -> Body:
+    body = cluster_role(f"kubevirt.io:{role_name}", rules)
+    body["metadata"]["labels"] = {f"rbac.authorization.k8s.io/aggregate-to-{role_name}": "true"}
+    return body
+
+
+def service_account_subject(name: str, namespace: str) -> Body:
+    """A service account as the subject of a binding."""
+    return {"kind": "ServiceAccount", "name": name, "namespace": namespace}
+
+
+def cluster_role(name: str, rules: tuple[Body, ...]) -> Body:
+    """A ClusterRole."""
+    return {
+        "apiVersion": "rbac.authorization.k8s.io/v1",
+        "kind": "ClusterRole",
+        "metadata": {"name": name},
+        "rules": list(rules),
+    }
+
+
+def role(name: str, namespace: str, rules: tuple[Body, ...]) -> Body:
+    """A Role."""
+    body = cluster_role(name, rules)
+    return {**body, "kind": "Role", "metadata": {"name": name, "namespace": namespace}}
+
+
+def cluster_role_binding(name: str, role_name: str, subject: Body) -> Body:
+    """A ClusterRoleBinding to a ClusterRole."""
+    return {
+        "apiVersion": "rbac.authorization.k8s.io/v1",
+        "kind": "ClusterRoleBinding",
+        "metadata": {"name": name},
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": role_name},
+        "subjects": [subject],
+    }
+
+
+def role_binding(name: str, namespace: str, role_name: str, subject: Body) -> Body:
+    """A RoleBinding to a Role of the same namespace."""
+    return {
+        "apiVersion": "rbac.authorization.k8s.io/v1",
+        "kind": "RoleBinding",
+        "metadata": {"name": name, "namespace": namespace},
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": role_name},
+        "subjects": [subject],
+    }

@@ -1,0 +1,55 @@
+"""Names of objects as strategy, plan and executor share them. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from virt_core.kube import resource
+from virt_core.kube.resource import Resource
+
+Body = dict[str, Any]
+"""A Kubernetes object as JSON has it."""
+
+# Every kind that the operator installs, watches and removes, in the order of installation.
+KINDS: Mapping[str, Resource] = {
+    known.kind: known
+    for known in (
+        resource.CUSTOM_RESOURCE_DEFINITIONS,
+        resource.SERVICE_ACCOUNTS,
+        resource.CLUSTER_ROLES,
+        resource.CLUSTER_ROLE_BINDINGS,
+        resource.ROLES,
+        resource.ROLE_BINDINGS,
+        resource.SERVICES,
+        resource.SECRETS,
+        resource.DEPLOYMENTS,
+        resource.DAEMON_SETS,
+        resource.API_SERVICES,
+    )
+}
+
+MANAGED_BY_OPERATOR = "virt-operator"
+"""Value of the label app.kubernetes.io/managed-by on everything that the operator installs, and may remove."""
+
+
+class Ref(NamedTuple):
+    """One object; `namespace` is "" for cluster-scoped kinds."""
+
+    kind: str
+    namespace: str
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.namespace}/{self.name}" if self.namespace else f"{self.kind} {self.name}"
+
+    @property
+    def resource(self) -> Resource:
+        """How the API server serves it."""
+        return KINDS[self.kind]
+
+
+def ref_of(body: Body) -> Ref:
+    """The name of a desired object."""
+    meta = body["metadata"]
+    return Ref(body["kind"], meta.get("namespace", ""), meta["name"])

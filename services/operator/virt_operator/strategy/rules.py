@@ -1,0 +1,48 @@
+"""RBAC rules: making them, and telling whether one set covers another. Pure; used by rbac.py and operator_rbac.py.
+
+Kubernetes lets nobody grant what they do not hold, and the operator has neither `escalate` nor `bind`. So its own
+rules are the union of what it grants, computed here, and a test asks `covers`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from itertools import product
+
+from virt_operator.strategy.ref import Body
+
+
+def rule(group: str, plural: str, *verbs: str, names: Iterable[str] = ()) -> Body:
+    """One rule for one resource ("pods" or "vmis/finalizers"), `names` being the only objects it is for, if given."""
+    made: Body = {"apiGroups": [group], "resources": [plural], "verbs": list(verbs)}
+    if names:
+        made["resourceNames"] = sorted(names)
+    return made
+
+
+def union(rules: Iterable[Body]) -> list[Body]:
+    """The same permissions with one rule for each group, resource and set of names, in a stable order."""
+    verbs: dict[tuple[str, str, tuple[str, ...]], set[str]] = {}
+    for one in rules:
+        names = tuple(sorted(one.get("resourceNames", ())))
+        for group, plural in product(one["apiGroups"], one["resources"]):
+            verbs.setdefault((group, plural, names), set()).update(one["verbs"])
+    return [
+        rule(group, plural, *sorted(allowed), names=names) for (group, plural, names), allowed in sorted(verbs.items())
+    ]
+
+
+def covers(held: Iterable[Body], wanted: Iterable[Body]) -> list[str]:
+    """The permissions of `wanted` that are not in `held`, as text; empty if all are."""
+    owned = {permission for one in held for permission in _permissions(one)}
+    return sorted(
+        " ".join(filter(None, permission))
+        for one in wanted
+        for permission in _permissions(one)
+        if permission not in owned and (*permission[:3], "") not in owned
+    )
+
+
+def _permissions(one: Body) -> Iterable[tuple[str, str, str, str]]:
+    names = one.get("resourceNames") or [""]
+    return product(one["apiGroups"], one["resources"], one["verbs"], names)

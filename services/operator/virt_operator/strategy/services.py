@@ -1,0 +1,45 @@
+"""The Service of virt-api and its APIServices. Pure; called by desired.py."""
+
+from __future__ import annotations
+
+from virt_core.api import labels
+
+from virt_operator.strategy.deployments import API_PORT
+from virt_operator.strategy.ref import Body
+
+_SUBRESOURCE_GROUP = "subresources.kubevirt.io"
+_SERVED = ("v1", "v1alpha3")
+
+
+def virt_api_service(namespace: str) -> Body:
+    """Where the API server finds virt-api."""
+    return {
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": {"name": "virt-api", "namespace": namespace, "labels": {labels.APP: "virt-api"}},
+        "spec": {
+            "type": "ClusterIP",
+            "selector": {labels.APP: "virt-api"},
+            "ports": [{"name": "https", "port": 443, "targetPort": API_PORT, "protocol": "TCP"}],
+        },
+    }
+
+
+def api_services(namespace: str, ca_bundle: str) -> list[Body]:
+    """One per version; `ca_bundle` is base64 of PEM. Numbers as in KubeVirt."""
+    return [
+        {
+            "apiVersion": "apiregistration.k8s.io/v1",
+            "kind": "APIService",
+            "metadata": {"name": f"{version}.{_SUBRESOURCE_GROUP}"},
+            "spec": {
+                "group": _SUBRESOURCE_GROUP,
+                "version": version,
+                "groupPriorityMinimum": 1000,
+                "versionPriority": 15,
+                "service": {"namespace": namespace, "name": "virt-api", "port": 443},
+                "caBundle": ca_bundle,
+            },
+        }
+        for version in _SERVED
+    ]

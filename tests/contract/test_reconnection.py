@@ -1,0 +1,95 @@
+"""What was negotiated belongs to a process: a replaced peer is asked again; reopened streams leave nothing behind."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import grpc
+import pytest
+from kubevirt.info.v1 import info_pb2
+from kubevirt.launcher.v1 import launcher_pb2, launcher_pb2_grpc
+from virt_core.rpc.errors import Unavailable
+from virt_core.rpc.identity import Identity
+from virt_core.rpc.peer import Peer
+from virt_core.rpc.server import create_server
+
+REOPENINGS = 10_000
+
+
+class Launcher(launcher_pb2_grpc.LauncherServiceServicer):
+    """Sends its state, then is silent until the client leaves."""
+
+    async def WatchMachine(self, request: Any, context: Any) -> AsyncIterator[Any]:  # noqa: N802
+        yield launcher_pb2.WatchMachineResponse(instance_id="a", revision=1)
+        await asyncio.Event().wait()
+
+
+async def serve(target: str, features: frozenset[str] = frozenset()) -> grpc.aio.Server:
+    server = create_server(Identity.for_process(info_pb2.COMPONENT_LAUNCHER, ("kubevirt.launcher.v1",), features))
+    launcher_pb2_grpc.add_LauncherServiceServicer_to_server(Launcher(), server)  # type: ignore[no-untyped-call]
+    server.add_insecure_port(target)
+    await server.start()
+    return server
+
+
+async def test_a_replaced_peer_is_negotiated_with_again(tmp_path: Path) -> None:
+    target = f"unix:{tmp_path}/sock"
+    first = await serve(target, frozenset({"new"}))
+    peer = Peer(target, name="launcher")
+    before = await peer.negotiate()
+    assert (await peer.negotiate()) is before  # the same process is not asked twice
+    await first.stop(None)
+    second = await serve(target)
+    while peer.channel.get_state(try_to_connect=True) is not grpc.ChannelConnectivity.READY:
+        await peer.channel.wait_for_state_change(peer.channel.get_state())
+    after = await peer.negotiate()
+    assert after.instance_id != before.instance_id
+    assert list(after.features) == []
+    await peer.close()
+    await second.stop(None)
+
+
+async def test_a_silent_stream_is_given_up(tmp_path: Path) -> None:
+    target = f"unix:{tmp_path}/sock"
+    server = await serve(target)
+    peer = Peer(target, name="launcher of ns/guest")
+    stub: Any = launcher_pb2_grpc.LauncherServiceStub(peer.channel)
+    with pytest.raises(Unavailable, match="launcher of ns/guest has been silent"):
+        async for _ in peer.stream(stub.WatchMachine, launcher_pb2.WatchMachineRequest(), idle=0.2, lifetime=60):
+            pass
+    await peer.close()
+    await server.stop(None)
+
+
+def resident_kib() -> int:
+    gc.collect()
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * 4
+
+
+async def test_ten_thousand_stream_reopenings_leave_memory_flat(tmp_path: Path) -> None:
+    target = f"unix:{tmp_path}/sock"
+    server = await serve(target)
+    peer = Peer(target, name="launcher")
+    stub: Any = launcher_pb2_grpc.LauncherServiceStub(peer.channel)
+
+    async def reopen(times: int) -> None:
+        for _ in range(times):
+            stream = peer.stream(stub.WatchMachine, launcher_pb2.WatchMachineRequest(), idle=5, lifetime=60)
+            async for response in stream:
+                assert response.revision == 1
+                break
+            await stream.aclose()
+
+    await reopen(REOPENINGS // 5)  # pools, caches and arenas reach their size
+    warm = resident_kib()
+    await reopen(REOPENINGS)
+    grown = resident_kib() - warm
+    print(f"{REOPENINGS} reopenings: {grown} KiB more than {warm} KiB")
+    assert grown < REOPENINGS * 0.2, f"{grown} KiB: about {grown * 1024 / REOPENINGS:.0f} bytes for each reopening"
+    await peer.close()
+    await server.stop(None)

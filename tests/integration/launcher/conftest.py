@@ -1,0 +1,411 @@
+"""A launcher container as the kubelet would run it, without Kubernetes: runc on the image's root file system.
+
+uid 107, no capabilities, no new privileges, the default seccomp profile, read-only root, a network namespace with the
+tap device and bridge that the handler would make.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ctypes
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import threading
+import uuid
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import grpc
+import pytest
+from kubevirt.launcher.v1 import launcher_pb2 as pb
+from kubevirt.launcher.v1 import launcher_pb2_grpc
+from localcluster import base_image, build_settings
+from localcluster.settings import Cluster
+from virt_core.rpc.peer import Peer
+
+ROOT = Path(__file__).resolve().parents[3]
+USER = 107
+KERNEL_BOOT = "/var/run/kubevirt/kernel-boot"
+PRIVATE = "/var/run/kubevirt-private"
+GUEST_ADDRESS, BRIDGE, TAP, MAC = "10.0.2.2", "k6t-eth0", "tap0", "52:54:00:00:00:01"
+Mounts: TypeAlias = "dict[str, tuple[Path, str]]"
+CLONE_NEWNET = 0x40000000  # sched.h; the os module has it from Python 3.12 on
+IN_MOVED_TO = 0x80  # sys/inotify.h
+# Of an emulated guest on a busy machine of two cores; a test that takes this long has failed.
+PATIENCE_S = 90.0
+
+
+def run(*argv: str) -> str:
+    """Run a command of the machine; its output."""
+    finished = subprocess.run(argv, capture_output=True, text=True, check=False)
+    assert finished.returncode == 0, f"{' '.join(argv)}: {finished.stderr.strip()}"
+    return finished.stdout
+
+
+@dataclass(frozen=True)
+class Images:
+    """Root file systems of the images, and what the launcher's image runs."""
+
+    launcher: str
+    guest: str
+    entrypoint: list[str]
+    environment: list[str]
+
+
+@pytest.fixture(scope="session")
+def images() -> Iterator[Images]:
+    """Both images built from the working tree; layers that did not change come from the cache of `make images`."""
+    for tool in ("buildah", "runc"):
+        if shutil.which(tool) is None:
+            pytest.skip(f"{tool} is not installed")
+    cluster = Cluster.load()
+    store = cluster.cache / "containers"
+    buildah = ["buildah", "--root", f"{store}/root", "--runroot", f"{store}/run", "--storage-driver", "overlay"]
+    base = base_image.ensure(cluster, buildah)
+    containers: list[str] = []
+
+    def mounted(name: str, containerfile: str) -> str:
+        bud = [*buildah, "bud", "--isolation", "chroot", "--layers", "--tag", f"localhost/{name}:integration"]
+        bud += ["--build-arg", f"BASE={base}", "--build-arg", f"VERSION={(ROOT / 'VERSION').read_text().strip()}"]
+        run(*bud, "--file", str(ROOT / containerfile), *build_settings.mounts(cluster, name), str(ROOT))
+        containers.append(run(*buildah, "from", "--pull-never", f"localhost/{name}:integration").strip())
+        return run(*buildah, "mount", containers[-1]).strip()
+
+    try:
+        launcher = mounted("virt-launcher", "services/launcher/Containerfile")
+        guest = mounted("guest-demo", "tests/guest-image/Containerfile")
+        inspected = json.loads(run(*buildah, "inspect", "--type", "image", "localhost/virt-launcher:integration"))
+        config = inspected["OCIv1"]["config"]
+        yield Images(launcher, guest, config["Entrypoint"], config["Env"])
+    finally:
+        for container in containers:
+            subprocess.run([*buildah, "rm", container], capture_output=True, check=False)
+
+
+class Pod:
+    """One pod: a network namespace, three volumes, a launcher container."""
+
+    def __init__(self, images: Images) -> None:
+        self.images = images
+        self.name = f"lt-{uuid.uuid4().hex[:8]}"
+        self.folder = Path(tempfile.mkdtemp(prefix="lt-", dir="/tmp"))  # short: unix sockets
+        self.volumes = {part: self.folder / part for part in ("sockets", "private", "kernel-boot")}
+        for volume in self.volumes.values():
+            volume.mkdir()
+            volume.chmod(0o777)
+        (self.folder / "resolv.conf").write_text("nameserver 10.96.0.10\nsearch default.svc.cluster.local\n")
+        self.uid = str(uuid.uuid4())
+        self.peer = Peer(f"unix:{self.volumes['sockets'] / 'launcher-sock'}", name="launcher")
+        self.stub: Any = launcher_pb2_grpc.LauncherServiceStub(self.peer.channel)
+        self._process: asyncio.subprocess.Process | None = None
+        self._writers: list[asyncio.StreamWriter] = []
+        self._console: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
+
+    @property
+    def log(self) -> str:
+        return (self.folder / "log").read_text()
+
+    def make_network(self) -> None:
+        """What the handler does."""
+        run("ip", "netns", "add", self.name)
+        inside = ("ip", "-n", self.name)
+        run(*inside, "link", "set", "lo", "up")
+        run(*inside, "link", "add", BRIDGE, "type", "bridge")
+        run(*inside, "addr", "add", "10.0.2.1/24", "dev", BRIDGE)
+        run(*inside, "tuntap", "add", TAP, "mode", "tap", "user", str(USER))
+        run(*inside, "link", "set", TAP, "master", BRIDGE, "up")
+        run(*inside, "link", "set", BRIDGE, "up")
+        run("ip", "netns", "exec", self.name, "sysctl", "-q", "-w", "net.ipv4.ip_unprivileged_port_start=0")
+
+    def place_boot_files(self, kernel: str = "/boot/vmlinuz") -> subprocess.CompletedProcess[str]:
+        """Both init containers: the tool out of the launcher's image, then the tool in the guest's image."""
+        tool, mounts = f"{KERNEL_BOOT}/boot-files", {KERNEL_BOOT: (self.volumes["kernel-boot"], "rw")}
+        install = ["/usr/lib/kubevirt/boot-files", "install", tool]
+        made = self._run_to_end("install", self.images.launcher, install, mounts)
+        assert made.returncode == 0, made.stderr
+        place = [tool, "place", kernel, f"{KERNEL_BOOT}/kernel", "/boot/initrd", f"{KERNEL_BOOT}/initrd"]
+        return self._run_to_end("place", self.images.guest, place, mounts)
+
+    async def start(self) -> None:
+        """Start the launcher container."""
+        mounts = {
+            "/var/run/kubevirt/sockets": (self.volumes["sockets"], "rw"),
+            PRIVATE: (self.volumes["private"], "rw"),
+            KERNEL_BOOT: (self.volumes["kernel-boot"], "ro"),
+            "/etc/resolv.conf": (self.folder / "resolv.conf", "ro"),
+        }
+        bundle = self._bundle("launcher", self.images.launcher, self.images.entrypoint, mounts)
+        with (self.folder / "log").open("ab") as log:
+            self._process = await asyncio.create_subprocess_exec(
+                "runc", "run", "--bundle", str(bundle), self.name, stdin=subprocess.DEVNULL, stdout=log, stderr=log
+            )
+
+    def machine(self, **changes: Any) -> pb.Machine:
+        """The demonstration guest."""
+        machine = pb.Machine(
+            uid=self.uid,
+            name="demo",
+            namespace="default",
+            accelerator=pb.ACCELERATOR_EMULATION,
+            machine_type="q35",
+            cpu=pb.CpuTopology(sockets=1, cores=1, threads=1),
+            memory_bytes=128 << 20,
+            firmware_uuid=self.uid,
+            kernel_boot=pb.KernelBoot(
+                kernel_path=f"{KERNEL_BOOT}/kernel",
+                initrd_path=f"{KERNEL_BOOT}/initrd",
+                command_line="console=ttyS0 quiet",
+            ),
+            serial_console=pb.SerialConsole(
+                socket_path=f"{PRIVATE}/virt-serial0", log_path=f"{PRIVATE}/virt-serial0-log"
+            ),
+            interfaces=[
+                pb.NetworkInterface(
+                    name="default",
+                    mac_address=MAC,
+                    model="virtio",
+                    tap_device=TAP,
+                    mtu=1450,
+                    dhcp=pb.DhcpLease(
+                        bridge_device=BRIDGE,
+                        router_address="10.0.2.1",
+                        client_address=GUEST_ADDRESS,
+                        prefix_length=24,
+                        hostname="demo",
+                    ),
+                )
+            ],
+        )
+        machine.shutdown_grace_period.FromSeconds(60)
+        machine.MergeFrom(pb.Machine(**changes))
+        return machine
+
+    async def start_machine(self, machine: pb.Machine) -> pb.MachineState:
+        """StartMachine as the handler calls it."""
+        request = pb.StartMachineRequest(machine=machine)
+        response: pb.StartMachineResponse = await self.peer.call(self.stub.StartMachine, request, timeout=PATIENCE_S)
+        return response.state
+
+    async def stop_machine(self, grace_s: int) -> pb.MachineState:
+        """StopMachine as the handler calls it."""
+        request = pb.StopMachineRequest(machine_uid=self.uid)
+        request.grace_period.FromSeconds(grace_s)
+        response: pb.StopMachineResponse = await self.peer.call(self.stub.StopMachine, request, timeout=10)
+        return response.state
+
+    async def wait_for_phase(self, phase: pb.MachinePhase) -> pb.MachineState:
+        """Watch, again whenever the launcher was replaced, until the machine is in `phase`."""
+        async with asyncio.timeout(PATIENCE_S):
+            while True:
+                call = self.stub.WatchMachine(pb.WatchMachineRequest(), wait_for_ready=True)
+                with contextlib.suppress(grpc.aio.AioRpcError):
+                    async for response in call:
+                        if response.state.phase == phase:
+                            call.cancel()
+                            state: pb.MachineState = response.state
+                            return state
+
+    def processes(self) -> dict[str, int]:
+        """Host PIDs of the container's processes by role."""
+        roles = {
+            "supervisor": "/usr/lib/kubevirt/supervisor",
+            "launcher": "/opt/kubevirt/bin/python",
+            "libvirtd": "/usr/sbin/libvirtd",
+            "qemu": "/usr/bin/qemu-system-x86_64",
+        }
+        found: dict[str, int] = {}
+        for pid in json.loads(run("runc", "ps", "--format", "json", self.name)):
+            with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+                program = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")[0].decode()
+                found |= {role: pid for role, path in roles.items() if path == program}
+        return found
+
+    async def kill(self, role: str, number: signal.Signals = signal.SIGKILL) -> None:
+        """Send a signal from outside; return when the process is gone, if it is one that ends it."""
+        pid = self.processes()[role]
+        descriptor = os.pidfd_open(pid)
+        try:
+            signal.pidfd_send_signal(descriptor, number)
+            if number == signal.SIGKILL:
+                await readable(descriptor)
+        finally:
+            os.close(descriptor)
+
+    async def exit_status(self) -> int:
+        """Wait for the container's end."""
+        assert self._process is not None
+        async with asyncio.timeout(PATIENCE_S):
+            return await self._process.wait()
+
+    async def wait_for_console(self, before: bytes, after: bytes) -> bytes:
+        """What the guest prints on its serial console between two marks, from where the last call ended."""
+        reader, _ = await self._open_console()
+        async with asyncio.timeout(PATIENCE_S):
+            await reader.readuntil(before)
+            return (await reader.readuntil(after))[: -len(after)]
+
+    async def type(self, text: bytes) -> None:
+        """Type on the guest's serial console."""
+        _, writer = await self._open_console()
+        writer.write(text)
+        await writer.drain()
+
+    async def _open_console(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        """The serial console, as the handler opens it."""
+        if self._console is None:
+            self._console = await asyncio.open_unix_connection(self.volumes["private"] / "virt-serial0")
+            self._writers.append(self._console[1])
+        return self._console
+
+    async def appears(self, path: Path) -> None:
+        """Wait for a file that is renamed into place."""
+        libc = ctypes.CDLL(None, use_errno=True)
+        watch = libc.inotify_init1(os.O_NONBLOCK)
+        try:
+            libc.inotify_add_watch(watch, bytes(path.parent), IN_MOVED_TO)
+            while not path.exists():
+                await readable(watch)
+                os.read(watch, 4096)
+        finally:
+            os.close(watch)
+
+    async def connect(self, port: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        """A TCP connection from the pod to the guest."""
+        made = await asyncio.to_thread(self._connect, port)
+        made.setblocking(False)
+        streams = await asyncio.open_connection(sock=made)
+        self._writers.append(streams[1])
+        return streams
+
+    def _connect(self, port: int) -> socket.socket:
+        made: list[socket.socket] = []
+
+        def inside() -> None:
+            # A thread has a network namespace of its own; a socket stays in the one where it was made.
+            with Path(f"/run/netns/{self.name}").open() as namespace:
+                assert ctypes.CDLL(None, use_errno=True).setns(namespace.fileno(), CLONE_NEWNET) == 0
+            made.append(socket.create_connection((GUEST_ADDRESS, port), timeout=10))
+
+        thread = threading.Thread(target=inside)
+        thread.start()
+        thread.join()
+        return made[0]
+
+    async def remove(self) -> None:
+        """Leave nothing."""
+        for writer in self._writers:
+            writer.close()
+        await self.peer.close()
+        if self._process is not None and self._process.returncode is None:
+            subprocess.run(["runc", "kill", self.name, "KILL"], capture_output=True, check=False)
+            await self.exit_status()
+        for name in (self.name, f"{self.name}-install", f"{self.name}-place"):
+            subprocess.run(["runc", "delete", "--force", name], capture_output=True, check=False)
+        subprocess.run(["ip", "netns", "del", self.name], capture_output=True, check=False)
+        shutil.rmtree(self.folder)
+
+    def _run_to_end(self, part: str, root: str, argv: list[str], mounts: Mounts) -> subprocess.CompletedProcess[str]:
+        bundle = self._bundle(part, root, argv, mounts)
+        command = ["runc", "run", "--bundle", str(bundle), f"{self.name}-{part}"]
+        return subprocess.run(command, capture_output=True, text=True, check=False)
+
+    def _bundle(self, part: str, root: str, argv: list[str], mounts: Mounts) -> Path:
+        bundle = self.folder / f"bundle-{part}"
+        bundle.mkdir(exist_ok=True)
+        config = oci_config(root, argv, self.images.environment, mounts)
+        config["linux"]["namespaces"].append({"type": "network", "path": f"/run/netns/{self.name}"})
+        config["linux"]["cgroupsPath"] = f"/launcher-integration/{self.name}-{part}"
+        (bundle / "config.json").write_text(json.dumps(config))
+        return bundle
+
+
+def oci_config(root: str, argv: list[str], environment: list[str], mounts: Mounts) -> dict[str, Any]:
+    """What containerd gives to runc for a container of a pod that obeys PodSecurity's `restricted`."""
+    tun = {"type": "c", "major": 10, "minor": 200}
+    devices = [(1, 3), (1, 5), (1, 7), (1, 8), (1, 9), (5, 0), (5, 2), (10, 200)]
+    allowed = [{"allow": True, "type": "c", "major": a, "minor": i, "access": "rwm"} for a, i in devices]
+    quiet = ["nosuid", "noexec", "nodev"]
+    return {
+        "ociVersion": "1.0.2",
+        "process": {
+            "user": {"uid": USER, "gid": USER},
+            "args": argv,
+            "env": environment,
+            "cwd": "/",
+            "noNewPrivileges": True,
+            "capabilities": {},
+        },
+        "root": {"path": root, "readonly": True},
+        "hostname": "virt-launcher-demo",
+        "mounts": [
+            {"destination": "/proc", "type": "proc", "source": "proc", "options": quiet},
+            {"destination": "/dev", "type": "tmpfs", "source": "tmpfs", "options": ["nosuid", "mode=755"]},
+            {
+                "destination": "/dev/pts",
+                "type": "devpts",
+                "source": "devpts",
+                "options": ["newinstance", "ptmxmode=666"],
+            },
+            {"destination": "/dev/shm", "type": "tmpfs", "source": "shm", "options": [*quiet, "mode=1777"]},
+            {"destination": "/sys", "type": "sysfs", "source": "sysfs", "options": [*quiet, "ro"]},
+            *(
+                {"destination": to, "type": "bind", "source": str(source), "options": ["rbind", how]}
+                for to, (source, how) in mounts.items()
+            ),
+        ],
+        "linux": {
+            "devices": [{**tun, "path": "/dev/net/tun", "fileMode": 0o666, "uid": 0, "gid": 0}],
+            "resources": {"devices": [{"allow": False, "access": "rwm"}, *allowed]},
+            "namespaces": [{"type": kind} for kind in ("pid", "mount", "ipc", "uts")],
+            "seccomp": seccomp_profile(),
+        },
+    }
+
+
+def seccomp_profile() -> dict[str, Any]:
+    """The machine's default container profile, as it is for a process without capabilities."""
+    profile = json.loads(Path("/usr/share/containers/seccomp.json").read_text())
+    rules = []
+    for rule in profile["syscalls"]:
+        needs = rule.get("includes") or {}
+        if "caps" in needs or "amd64" not in needs.get("arches", ["amd64"]):
+            continue
+        kept = {key: rule[key] for key in ("names", "action", "errnoRet") if rule.get(key) is not None}
+        rules.append({**kept, "args": rule.get("args") or []})
+    architectures = ["SCMP_ARCH_X86_64", "SCMP_ARCH_X86", "SCMP_ARCH_X32"]
+    return {"defaultAction": "SCMP_ACT_ERRNO", "defaultErrnoRet": 38, "architectures": architectures, "syscalls": rules}
+
+
+async def readable(descriptor: int) -> None:
+    """Wait until `descriptor` is readable: of a process, that it has ended."""
+    loop = asyncio.get_running_loop()
+    ready = asyncio.Event()
+    loop.add_reader(descriptor, ready.set)
+    try:
+        async with asyncio.timeout(PATIENCE_S):
+            await ready.wait()
+    finally:
+        loop.remove_reader(descriptor)
+
+
+@pytest.fixture
+async def pod(images: Images) -> AsyncIterator[Pod]:
+    """A pod whose launcher runs and has no machine yet."""
+    made = Pod(images)
+    try:
+        made.make_network()
+        placed = made.place_boot_files()
+        assert placed.returncode == 0, placed.stderr
+        await made.start()
+        await made.peer.negotiate(timeout=30)
+        yield made
+    finally:
+        await made.remove()

@@ -1,0 +1,81 @@
+"""A machine given to a launcher becomes a guest that can be reached; what cannot run is refused or told."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from kubevirt.launcher.v1 import launcher_pb2 as pb
+from virt_core.rpc.errors import InvalidField, Refused
+
+if TYPE_CHECKING:
+    from tests.integration.launcher.conftest import Pod
+
+
+async def test_guest_boots_gets_its_lease_and_is_reachable(pod: Pod) -> None:
+    state = await pod.start_machine(pod.machine())
+    assert (state.phase, state.machine_uid) == (pb.MACHINE_PHASE_RUNNING, pod.uid), pod.log
+    lease = await pod.wait_for_console(b"guest-demo: lease ", b"\n")
+    assert lease == b"10.0.2.2/255.255.255.0 router=10.0.2.1 mtu=1450 dns=10.96.0.10\r"
+    assert b"boot=" in await (await pod.connect(7777))[0].readline()
+    echoed, sender = await pod.connect(7)
+    sender.write(b"hello\n")
+    assert await echoed.readline() == b"hello\n"
+
+
+async def test_what_is_typed_on_the_console_is_answered_and_all_output_is_logged(pod: Pod) -> None:
+    await pod.start_machine(pod.machine())
+    await pod.wait_for_console(b"guest-demo login: ", b"ready")
+    await pod.type(b"echo $((6*7)); cat /etc/resolv.conf /proc/cmdline; hostname\n")
+    await pod.wait_for_console(b"42", b"\n")
+    log = (pod.volumes["private"] / "virt-serial0-log").read_bytes()
+    assert b"guest-demo: booted" in log
+
+
+async def test_starting_again_changes_nothing_and_another_machine_is_refused(pod: Pod) -> None:
+    first = await pod.start_machine(pod.machine())
+    qemu = pod.processes()["qemu"]
+    assert await pod.start_machine(pod.machine()) == first
+    assert pod.processes()["qemu"] == qemu
+    with pytest.raises(Refused) as refused:
+        await pod.start_machine(pod.machine(uid="another"))
+    assert (refused.value.reason, refused.value.field) == ("ANOTHER_MACHINE", "machine.uid")
+
+
+async def test_invalid_machine_is_refused_by_field_and_leaves_the_launcher_free(pod: Pod) -> None:
+    machine = pod.machine()
+    machine.interfaces[0].tap_device = "../tap"
+    with pytest.raises(InvalidField) as invalid:
+        await pod.start_machine(machine)
+    assert invalid.value.field == "machine.interfaces[0].tap_device"
+    assert "'../tap'" in invalid.value.message
+    assert (await pod.wait_for_phase(pb.MACHINE_PHASE_ABSENT)).machine_uid == ""
+
+
+async def test_machine_that_cannot_start_ends_with_the_reason(pod: Pod) -> None:
+    machine = pod.machine()
+    machine.interfaces[0].tap_device = "nosuchtap"
+    state = await pod.start_machine(machine)
+    assert (state.phase, state.end) == (pb.MACHINE_PHASE_ENDED, pb.MACHINE_END_START_FAILED)
+    assert "nosuchtap" in state.message, state
+
+
+async def test_machine_without_anything_to_boot_runs_until_it_is_destroyed(pod: Pod) -> None:
+    machine = pod.machine()
+    machine.ClearField("kernel_boot")
+    del machine.interfaces[:]
+    assert (await pod.start_machine(machine)).phase == pb.MACHINE_PHASE_RUNNING
+    await pod.stop_machine(grace_s=0)
+    assert (await pod.wait_for_phase(pb.MACHINE_PHASE_ENDED)).end == pb.MACHINE_END_DESTROYED
+    await pod.stop_machine(grace_s=0)
+    assert await pod.exit_status() == 0
+
+
+@pytest.mark.parametrize(
+    ("path", "reason"),
+    [("/boot/nothing", "No such file"), ("/proc/self/mem", "leads out of the image"), ("/boot", "not a regular file")],
+)
+async def test_kernel_that_is_not_a_file_of_the_image_is_refused(pod: Pod, path: str, reason: str) -> None:
+    placed = pod.place_boot_files(path)
+    assert placed.returncode == 1
+    assert placed.stderr.startswith(f"boot-files: {path}: {reason}")

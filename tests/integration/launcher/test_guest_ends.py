@@ -1,0 +1,67 @@
+"""How a guest ends is told apart, and a pod that is deleted gives its guest time."""
+
+from __future__ import annotations
+
+import signal
+from typing import TYPE_CHECKING
+
+from kubevirt.launcher.v1 import launcher_pb2 as pb
+
+if TYPE_CHECKING:
+    from tests.integration.launcher.conftest import Pod
+
+
+async def test_sigterm_lets_the_guest_shut_down_and_ends_the_container(pod: Pod) -> None:
+    await pod.start_machine(pod.machine())
+    await pod.wait_for_console(b"guest-demo login: ", b"ready")
+    await pod.kill("supervisor", signal.SIGTERM)
+    assert (await pod.wait_for_phase(pb.MACHINE_PHASE_ENDED)).end == pb.MACHINE_END_SHUTDOWN
+    assert await pod.exit_status() == 0
+    assert b"guest-demo: power button" in (pod.volumes["private"] / "virt-serial0-log").read_bytes()
+
+
+async def test_sigterm_is_not_forgotten_when_the_launcher_dies_of_something_else(pod: Pod) -> None:
+    await pod.start_machine(pod.machine())
+    await pod.wait_for_console(b"guest-demo login: ", b"ready")
+    await pod.kill("supervisor", signal.SIGSTOP)
+    await pod.kill("supervisor", signal.SIGTERM)
+    await pod.kill("launcher")
+    await pod.kill("supervisor", signal.SIGCONT)
+    assert await pod.exit_status() == 0
+    assert b"guest-demo: power button" in (pod.volumes["private"] / "virt-serial0-log").read_bytes()
+
+
+async def test_guest_that_does_not_listen_is_destroyed_after_its_grace_period(pod: Pod) -> None:
+    machine = pod.machine()
+    machine.ClearField("kernel_boot")
+    machine.shutdown_grace_period.FromSeconds(1)
+    await pod.start_machine(machine)
+    await pod.kill("supervisor", signal.SIGTERM)
+    assert await pod.exit_status() == 0
+    assert "destroying the guest" in pod.log
+
+
+async def test_launcher_without_a_machine_ends_at_once(pod: Pod) -> None:
+    await pod.kill("supervisor", signal.SIGTERM)
+    assert await pod.exit_status() == 0
+
+
+async def test_panic_is_told_from_a_crash(pod: Pod) -> None:
+    await pod.start_machine(pod.machine())
+    await pod.wait_for_console(b"guest-demo login: ", b"ready")
+    await pod.type(b"echo c > /proc/sysrq-trigger\n")
+    state = await pod.wait_for_phase(pb.MACHINE_PHASE_ENDED)
+    assert state.end == pb.MACHINE_END_PANICKED, state
+
+
+async def test_reboot_is_no_end(pod: Pod) -> None:
+    await pod.start_machine(pod.machine())
+    first = await pod.wait_for_console(b"guest-demo: booted, boot=", b"\r")
+    await pod.wait_for_console(b"guest-demo login: ", b"ready")
+    qemu = pod.processes()["qemu"]
+    await pod.type(b"reboot\n")
+    second = await pod.wait_for_console(b"guest-demo: booted, boot=", b"\r")
+    await pod.wait_for_console(b"guest-demo: lease ", b"\n")
+    assert first != second
+    assert pod.processes()["qemu"] == qemu
+    assert (await pod.wait_for_phase(pb.MACHINE_PHASE_RUNNING)).machine_uid == pod.uid

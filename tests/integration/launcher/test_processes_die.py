@@ -1,0 +1,113 @@
+"""Nothing that is restarted disturbs the guest: launcher and libvirtd are killed from outside under a ticking guest."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import signal
+from typing import TYPE_CHECKING
+
+import pytest
+from kubevirt.launcher.v1 import launcher_pb2 as pb
+
+if TYPE_CHECKING:
+    from tests.integration.launcher.conftest import Pod
+
+TICK = re.compile(rb"tick (\d+) uptime=([\d.]+) boot=(\S+)")
+LONGEST_GAP_S = 2.0
+
+
+class Ticks:
+    """One TCP connection to the guest, held open; checks each line against the one before."""
+
+    def __init__(self, reader: asyncio.StreamReader) -> None:
+        self._reader = reader
+        self._last: tuple[int, float, bytes] | None = None
+        self.count = 0
+
+    async def run(self) -> None:
+        while True:
+            async with asyncio.timeout(LONGEST_GAP_S * 2):
+                line = await self._reader.readline()
+            found = TICK.match(line)
+            assert found, line
+            tick = (int(found[1]), float(found[2]), found[3])
+            if self._last is not None:
+                assert tick[0] == self._last[0] + 1
+                assert tick[1] - self._last[1] < LONGEST_GAP_S
+                assert tick[2] == self._last[2]
+            self._last = tick
+            self.count += 1
+
+
+async def test_killing_launcher_and_libvirtd_leaves_the_guest_alone(pod: Pod) -> None:
+    await pod.start_machine(pod.machine())
+    await pod.wait_for_console(b"guest-demo: lease ", b"\n")
+    qemu = pod.processes()["qemu"]
+    ticks = Ticks((await pod.connect(7777))[0])
+    async with asyncio.TaskGroup() as group:
+        ticking = group.create_task(ticks.run(), name="ticks")
+        since = (await pod.wait_for_phase(pb.MACHINE_PHASE_RUNNING)).since
+        for victims in [("launcher",), ("libvirtd",), ("libvirtd", "launcher"), ("launcher", "libvirtd")] * 2:
+            for victim in victims:
+                await pod.kill(victim)
+            state = await pod.wait_for_phase(pb.MACHINE_PHASE_RUNNING)
+            assert state.since == since, "an old guest is not a new one"
+            assert (await pod.start_machine(pod.machine())).phase == pb.MACHINE_PHASE_RUNNING
+            assert pod.processes()["qemu"] == qemu
+        await pod.kill("launcher")
+        await pod.type(b"\n")
+        await pod.wait_for_console(b"guest-demo login: ", b"ready")  # the serial socket does not depend on them
+        ticking.cancel()
+    assert ticks.count > 10
+
+
+async def test_hiccup_of_libvirtd_is_not_told(pod: Pod) -> None:
+    await pod.start_machine(pod.machine())
+    call = pod.stub.WatchMachine(pb.WatchMachineRequest())
+    first = await call.read()
+    await pod.kill("libvirtd")
+    await pod.stop_machine(grace_s=0)  # served although libvirtd is away; done when it is back
+    told = [(await call.read()).state]
+    assert first.state.phase == pb.MACHINE_PHASE_RUNNING
+    assert [(state.phase, state.end) for state in told] == [(pb.MACHINE_PHASE_ENDED, pb.MACHINE_END_DESTROYED)]
+    call.cancel()
+
+
+@pytest.mark.parametrize("victim", ["launcher", "libvirtd"])
+async def test_machine_whose_start_is_interrupted_is_started_once(pod: Pod, victim: str) -> None:
+    starting = asyncio.create_task(pod.stub.StartMachine(pb.StartMachineRequest(machine=pod.machine())).code())
+    await pod.appears(pod.volumes["private"] / "machine.binpb")
+    await pod.kill(victim)
+    await starting
+    await pod.wait_for_phase(pb.MACHINE_PHASE_RUNNING)
+    assert b"boot=" in await pod.wait_for_console(b"guest-demo: booted,", b"\n")
+    assert pod.log.count("starting the guest's CPUs") == 1
+
+
+async def test_end_that_nobody_was_there_to_see_is_told(pod: Pod) -> None:
+    """The guest powers itself off while launcher and libvirtd are dead and the supervisor stands still."""
+    await pod.start_machine(pod.machine())
+    await pod.wait_for_console(b"guest-demo login: ", b"ready")
+    await pod.kill("supervisor", signal.SIGSTOP)
+    await pod.kill("launcher")
+    await pod.kill("libvirtd")
+    await pod.type(b"poweroff\n")
+    await pod.wait_for_console(b"Power", b"down")
+    await pod.kill("supervisor", signal.SIGCONT)
+    state = await pod.wait_for_phase(pb.MACHINE_PHASE_ENDED)
+    assert state.end == pb.MACHINE_END_SHUTDOWN, state
+
+
+async def test_killed_hypervisor_is_a_crash_and_never_starts_again(pod: Pod) -> None:
+    await pod.start_machine(pod.machine())
+    await pod.kill("supervisor", signal.SIGSTOP)
+    await pod.kill("libvirtd")
+    await pod.kill("qemu")
+    await pod.kill("supervisor", signal.SIGCONT)
+    assert (await pod.wait_for_phase(pb.MACHINE_PHASE_ENDED)).end == pb.MACHINE_END_CRASHED
+    for _ in range(2):
+        await pod.kill("launcher")
+        assert (await pod.wait_for_phase(pb.MACHINE_PHASE_ENDED)).end == pb.MACHINE_END_CRASHED
+        assert (await pod.start_machine(pod.machine())).end == pb.MACHINE_END_CRASHED
+    assert "qemu" not in pod.processes()

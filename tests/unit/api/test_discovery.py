@@ -1,0 +1,39 @@
+"""What the aggregator reads of the group."""
+
+from __future__ import annotations
+
+import pytest
+from virt_api import discovery
+
+
+def test_the_group_prefers_v1_and_serves_v1alpha3() -> None:
+    group = discovery.api_group_list()["groups"][0]
+    assert group["name"] == "subresources.kubevirt.io"
+    assert group["preferredVersion"] == {"groupVersion": "subresources.kubevirt.io/v1", "version": "v1"}
+    assert [version["version"] for version in group["versions"]] == ["v1", "v1alpha3"]
+
+
+@pytest.mark.parametrize("version", discovery.VERSIONS)
+def test_a_version_lists_exactly_what_is_served(version: str) -> None:
+    document = discovery.api_resource_list(version)
+    assert document["groupVersion"] == f"subresources.kubevirt.io/{version}"
+    assert [(resource["name"], resource["verbs"]) for resource in document["resources"]] == [
+        ("virtualmachineinstances/console", ["get"])
+    ]
+
+
+def test_openapi_v3_points_to_a_document_of_each_version_and_changes_with_the_release() -> None:
+    old, new = discovery.openapi_v3_index("0.1.0")["paths"], discovery.openapi_v3_index("0.2.0")["paths"]
+    assert sorted(old) == ["apis/subresources.kubevirt.io/v1", "apis/subresources.kubevirt.io/v1alpha3"]
+    for path, entry in old.items():
+        assert entry["serverRelativeURL"].startswith(f"/openapi/v3/{path}?hash=")
+        assert entry != new[path]
+
+
+def test_version_has_every_field_that_virtctl_prints_as_a_string() -> None:
+    document = discovery.version_info("0.1.0")
+    assert document["gitVersion"] == "v0.1.0"
+    assert document["compiler"] == "gc"
+    assert document["platform"].startswith("linux/")
+    fields = {"gitVersion", "gitCommit", "gitTreeState", "buildDate", "goVersion", "compiler", "platform"}
+    assert set(document) == fields and all(isinstance(value, str) for value in document.values())

@@ -1,0 +1,50 @@
+"""Which handler is asked while pods come and go, and what a guest must be for its console."""
+
+from __future__ import annotations
+
+import pytest
+from virt_api.console import Guest, GuestStatus
+from virt_api.errors import ApiError, BadRequest, Conflict
+from virt_api.handler_pods import HandlerPod, PodSpec, PodStatus, choose
+from virt_core.api.meta import Condition, ObjectMeta
+
+
+def pod(name: str, node: str, *, address: str = "10.0.0.1", ready: bool = True, deleted: bool = False) -> HandlerPod:
+    metadata = ObjectMeta(name, deletion_timestamp="2026-01-01T00:00:00Z" if deleted else None)
+    conditions = [Condition("Ready", "True" if ready else "False")]
+    return HandlerPod(metadata, PodSpec(node), PodStatus(address, conditions))
+
+
+def chosen(*pods: HandlerPod) -> str | None:
+    found = choose(pods, "node1")
+    return found.metadata.name if found else None
+
+
+def test_the_handler_of_the_node_that_stays_and_is_ready_is_asked() -> None:
+    assert chosen(pod("other", "node2"), pod("old", "node1", deleted=True), pod("new", "node1", ready=False)) == "new"
+    assert chosen(pod("unready", "node1", ready=False), pod("ready", "node1")) == "ready"
+    assert chosen(pod("leaving", "node1", deleted=True)) == "leaving"
+
+
+def test_there_may_be_none() -> None:
+    assert chosen(pod("other", "node2"), pod("without address", "node1", address="")) is None
+
+
+@pytest.mark.parametrize(
+    ("phase", "autoattach", "error"),
+    [
+        ("", True, BadRequest),  # virtctl waits on this code and gives up on all others
+        ("Scheduled", True, BadRequest),
+        ("Running", False, BadRequest),
+        ("Failed", True, Conflict),
+        ("Succeeded", True, Conflict),
+    ],
+)
+def test_no_console_without_a_running_guest_that_has_one(phase: str, autoattach: bool, error: type[ApiError]) -> None:
+    spec = {"domain": {"devices": {"autoattachSerialConsole": autoattach}}}
+    with pytest.raises(error):
+        Guest(ObjectMeta("vm"), GuestStatus(phase, "node1"), spec).require_console({})
+
+
+def test_a_running_guest_has_one() -> None:
+    Guest(ObjectMeta("vm"), GuestStatus("Running", "node1"), {"domain": {"devices": {}}}).require_console({})

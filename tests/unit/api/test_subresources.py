@@ -1,0 +1,67 @@
+"""From path and method to what a SubjectAccessReview asks."""
+
+from __future__ import annotations
+
+import pytest
+from virt_api.authentication import User
+from virt_api.authorization import review_of
+from virt_api.errors import ApiError, BadRequest, MethodNotAllowed, NotFound, NotSupported
+from virt_api.subresources import Call, parse_call
+
+
+def call(method: str, resource: str, rest: str, *, namespace: str = "ns", name: str = "vm") -> Call:
+    return parse_call(method, version="v1", namespace=namespace, resource=resource, name=name, rest=rest)
+
+
+@pytest.mark.parametrize(
+    ("method", "resource", "rest", "verb", "subresource"),
+    [
+        ("GET", "virtualmachineinstances", "console", "get", "console"),
+        ("PUT", "virtualmachineinstances", "pause", "update", "pause"),
+        ("GET", "virtualmachineinstances", "vnc/screenshot", "get", "vnc/screenshot"),
+        ("GET", "virtualmachines", "portforward/22/tcp", "get", "portforward"),
+    ],
+)
+def test_a_review_asks_for_the_subresource_with_the_methods_verb(
+    method: str, resource: str, rest: str, verb: str, subresource: str
+) -> None:
+    user = User("bob", groups=("dev",), extra=(("scope", ("a",)),))
+    assert review_of(user, call(method, resource, rest))["spec"] == {
+        "user": "bob",
+        "groups": ["dev"],
+        "extra": {"scope": ["a"]},
+        "resourceAttributes": {
+            "namespace": "ns",
+            "verb": verb,
+            "group": "subresources.kubevirt.io",
+            "version": "v1",
+            "resource": resource,
+            "subresource": subresource,
+            "name": "vm",
+        },
+    }
+
+
+@pytest.mark.parametrize(
+    ("method", "resource", "rest", "error"),
+    [
+        ("GET", "virtualmachineinstances", "nonsense", NotFound),
+        ("GET", "secrets", "console", NotFound),
+        ("POST", "virtualmachineinstances", "console", MethodNotAllowed),
+    ],
+)
+def test_what_kubevirt_has_not_is_refused(method: str, resource: str, rest: str, error: type[ApiError]) -> None:
+    with pytest.raises(error):
+        call(method, resource, rest)
+
+
+@pytest.mark.parametrize(("namespace", "name"), [("ns", ".."), ("ns/x", "vm"), ("ns", "vm\n"), ("", "vm")])
+def test_names_that_could_become_another_path_are_refused(namespace: str, name: str) -> None:
+    with pytest.raises(BadRequest, match="is not allowed"):
+        call("GET", "virtualmachineinstances", "console", namespace=namespace, name=name)
+
+
+def test_what_kubevirt_has_and_we_have_not_is_refused_by_name() -> None:
+    with pytest.raises(NotSupported, match=r"virtualmachineinstances/vnc is not supported .* has .*console"):
+        call("GET", "virtualmachineinstances", "vnc").require_supported()
+    call("GET", "virtualmachineinstances", "console").require_supported()

@@ -1,0 +1,77 @@
+"""What names an image: the tag follows every input; what reaches registries comes from the machine's settings."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import tarfile
+from pathlib import Path
+
+import pytest
+from localcluster import build_settings, kube_binary, pause, source_tag
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    (tmp_path / "VERSION").write_text("1.2.3\n")
+    (tmp_path / "services" / "api").mkdir(parents=True)
+    (tmp_path / "services" / "api" / "app.py").write_text("pass\n")
+    (tmp_path / "README.md").write_text("not an input\n")
+    return tmp_path
+
+
+def test_the_tag_changes_with_an_input_and_only_then(source: Path) -> None:
+    first = source_tag.source_tag(source)
+    assert first.startswith("1.2.3-") and len(first) == len("1.2.3-") + 12
+    (source / "README.md").write_text("changed\n")
+    assert source_tag.source_tag(source) == first
+    program = source / "services" / "api" / "app.py"
+    program.chmod(0o755)
+    executable = source_tag.source_tag(source)
+    program.rename(program.with_name("main.py"))
+    assert len({first, executable, source_tag.source_tag(source)}) == 3
+
+
+def test_the_binary_is_keyed_by_sources_and_not_by_other_files(tmp_path: Path) -> None:
+    for name in ("go.mod", "go.sum", "main.go"):
+        (tmp_path / name).write_text(name)
+    first = kube_binary.key(tmp_path)
+    (tmp_path / "notes.txt").write_text("x")
+    assert kube_binary.key(tmp_path) == first
+    (tmp_path / "go.sum").write_text("changed")
+    assert kube_binary.key(tmp_path) != first
+
+
+def test_pip_settings_are_merged_and_the_environment_wins() -> None:
+    files = {"/etc/pip.conf": "[global]\nindex-url = https://a.example/simple\ncert = /somewhere/ca.pem\nuser = yes\n"}
+    text = build_settings.pip_configuration(files, {"PIP_INDEX_URL": "https://b.example/simple", "PIP_USER": "1"})
+    assert "index-url = https://b.example/simple\n" in text
+    assert f"cert = {build_settings.CA_BUNDLE}\n" in text
+    assert "user = " not in text
+
+
+def test_only_debian_s_own_sources_of_the_suite_are_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    listed = tmp_path / "sources.list.d"
+    listed.mkdir()
+    monkeypatch.setattr(build_settings, "APT_SOURCES", tmp_path)
+    (listed / "debian.sources").write_text(
+        "Types: deb\n# a comment\nURIs: http://d.example/debian\nSuites: bookworm bookworm-updates\nComponents: main\n"
+        "\nTypes: deb\nURIs: http://d.example/debian\nSuites: trixie\nComponents: main\n"
+    )
+    (listed / "other.list").write_text("deb https://x.example/apt tool-bookworm main\n")
+    (tmp_path / "sources.list").write_text("deb [arch=amd64] http://s.example/ bookworm-security main contrib\n")
+    text = build_settings.debian_sources("bookworm")
+    assert [line for line in text.splitlines() if line.startswith("URIs")] == [
+        "URIs: http://d.example/debian",
+        "URIs: http://s.example/",
+    ]
+
+
+def test_the_pause_archive_names_its_layer_by_digest() -> None:
+    archive = pause.image_archive("pause", b"program", "localhost/pause:1")
+    with tarfile.open(fileobj=io.BytesIO(archive)) as tar:
+        files = {member.name: (tar.extractfile(member) or io.BytesIO()).read() for member in tar}
+    digest = "sha256:" + hashlib.sha256(files["layer.tar"]).hexdigest()
+    assert json.loads(files["config.json"])["rootfs"]["diff_ids"] == [digest]
+    assert json.loads(files["manifest.json"])[0]["RepoTags"] == ["localhost/pause:1"]

@@ -1,0 +1,206 @@
+"""What the controller does about one VirtualMachineInstance, state by state."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+import pytest
+from virt_controller.vmi.actions import Action, CreatePod, DeletePod, LookAgain, PatchVmi, RecordEvent
+from virt_controller.vmi.observe import LauncherPod, Observed
+from virt_controller.vmi.plan import Planner
+from virt_controller.vmi.pod_template import LauncherSettings, pod_name
+from virt_core.api.kubevirt import Configuration, DeveloperConfiguration
+from virt_core.api.vmi import VirtualMachineInstance
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+SPEC: dict[str, Any] = {"domain": {"devices": {}, "memory": {"guest": "64Mi"}}}
+PLANNER = Planner(LauncherSettings("registry.test/virt-launcher:1", "IfNotPresent"))
+EMULATION = Configuration(DeveloperConfiguration(use_emulation=True))
+
+
+def vmi(status: dict[str, Any] | None = None, spec: Any = SPEC, **meta: Any) -> VirtualMachineInstance:
+    body = {"metadata": {"name": "guest", "namespace": "ns", "uid": "vmi-uid", **meta}, "spec": spec}
+    if status is not None:
+        body["status"] = status
+    return msgspec.json.decode(json.dumps(body), type=VirtualMachineInstance)
+
+
+def pod(node: str = "", status: dict[str, Any] | None = None, **meta: Any) -> LauncherPod:
+    created = {"creationTimestamp": "2026-01-01T00:00:00Z"}
+    body = {"metadata": {"name": "p", "namespace": "ns", "uid": "pod-uid", **created, **meta}, "status": status or {}}
+    body["spec"] = {"nodeName": node}
+    return msgspec.json.decode(json.dumps(body), type=LauncherPod)
+
+
+def plan(subject: VirtualMachineInstance, launcher: LauncherPod | None = None) -> tuple[Action, ...]:
+    return PLANNER.plan(Observed(subject, launcher, EMULATION, NOW))
+
+
+def apply(subject: VirtualMachineInstance, action: Action) -> dict[str, Any]:
+    """The object after the plan's patch, by the rules of RFC 6902 as far as plans use them."""
+    assert isinstance(action, PatchVmi)
+    body: dict[str, Any] = {"metadata": msgspec.to_builtins(subject.metadata)}
+    if subject.raw_status:
+        body["status"] = json.loads(json.dumps(subject.raw_status))
+    for operation in action.operations:
+        *parents, last = [part.replace("~1", "/") for part in operation["path"].split("/")[1:]]
+        target = body
+        for part in parents:
+            target = target[part]
+        if operation["op"] == "test":
+            assert target[last] == operation["value"], operation
+        elif operation["op"] == "remove":
+            del target[last]
+        else:
+            target[last] = operation["value"]
+    return body
+
+
+def test_a_new_vmi_gets_a_pod_whose_name_is_always_the_same() -> None:
+    (first,), (second,) = plan(vmi()), plan(vmi())
+    assert isinstance(first, CreatePod)
+    assert first == second
+    assert first.manifest["metadata"]["name"] == pod_name(vmi())
+
+
+def test_the_pod_is_one_that_the_restricted_pod_security_standard_admits() -> None:
+    (action,) = plan(vmi(spec={**SPEC, "domain": {**SPEC["domain"], "firmware": {"kernelBoot": KERNEL_BOOT}}}))
+    assert isinstance(action, CreatePod)
+    spec = action.manifest["spec"]
+    assert spec["securityContext"]["runAsNonRoot"]
+    assert spec["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+    assert not spec["automountServiceAccountToken"]
+    for container in (*spec["initContainers"], *spec["containers"]):
+        assert container["securityContext"]["capabilities"] == {"drop": ["ALL"]}
+        assert container["securityContext"]["allowPrivilegeEscalation"] is False
+    assert {next(iter(set(volume) - {"name"})) for volume in spec["volumes"]} == {"emptyDir"}
+
+
+KERNEL_BOOT = {"container": {"image": "guest:1", "kernelPath": "/boot/vmlinuz", "initrdPath": "/boot/initrd"}}
+
+
+def test_hardware_assistance_is_requested_unless_the_cluster_emulates() -> None:
+    (emulated,) = plan(vmi())
+    (assisted,) = PLANNER.plan(Observed(vmi(), None, Configuration(), NOW))
+    assert isinstance(emulated, CreatePod) and isinstance(assisted, CreatePod)
+    limits = [action.manifest["spec"]["containers"][0]["resources"]["limits"] for action in (emulated, assisted)]
+    assert limits == [
+        {"devices.kubevirt.io/tun": "1"},
+        {"devices.kubevirt.io/tun": "1", "devices.kubevirt.io/kvm": "1"},
+    ]
+
+
+@pytest.mark.parametrize(
+    ("spec", "named"),
+    [
+        ({**SPEC, "volumes": []}, "volumes"),
+        ({"domain": {"devices": {"disks": []}, "memory": {"guest": "64Mi"}}}, "disks"),
+        ({"domain": {"devices": {}}}, "spec.domain.memory.guest"),
+        ({"domain": {"devices": {}, "memory": {"guest": "64Furlongs"}}}, "64Furlongs"),
+        ({"domain": {"devices": {}, "memory": {"guest": "1Gi"}, "cpu": {"cores": 0}}}, "spec.domain.cpu.cores: 0"),
+        ({**SPEC, "networks": [{"name": "x", "multus": {"networkName": "y"}}]}, "multus"),
+        ({"domain": {"devices": {"interfaces": [{"name": "a", "bridge": {}}]}, "memory": {"guest": "64Mi"}}}, "bridge"),
+    ],
+)
+def test_what_is_not_supported_is_refused_by_name_and_no_pod_is_made(spec: Any, named: str) -> None:
+    patch, event = plan(vmi(spec=spec))
+    assert isinstance(event, RecordEvent) and event.warning and named in event.message
+    after = apply(vmi(spec=spec), patch)["status"]
+    assert after["phase"] == "Pending"
+    synchronized = next(c for c in after["conditions"] if c["type"] == "Synchronized")
+    assert synchronized["status"] == "False" and named in synchronized["message"]
+    assert plan(vmi(after, spec=spec)) == ()  # said once
+
+
+def test_once_the_pod_has_a_node_one_patch_hands_it_to_the_handler() -> None:
+    (action,) = plan(vmi(), pod("node1"))
+    after = apply(vmi(), action)
+    assert after["status"]["phase"] == "Scheduling"
+    assert after["status"]["activePods"] == {"pod-uid": "node1"}
+    assert after["metadata"]["labels"] == {"kubevirt.io/nodeName": "node1"}
+    assert after["metadata"]["finalizers"] == ["kubevirt.io/foregroundDeleteVirtualMachine"]
+    assert plan(vmi(after["status"]), pod("node1")) == ()
+
+
+def scheduled(phase: str = "Scheduling") -> dict[str, Any]:
+    return {"phase": phase, "activePods": {"pod-uid": "node1"}, "nodeName": "node1"}
+
+
+def test_a_pod_that_cannot_be_scheduled_or_pulled_is_told_once_and_taken_back() -> None:
+    stuck = {
+        "conditions": [{"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "0/2 nodes"}]
+    }
+    patch, event = plan(vmi(), pod(status=stuck))
+    assert isinstance(event, RecordEvent) and event.reason == "Unschedulable"
+    after = apply(vmi(), patch)["status"]
+    assert {c["type"]: c["message"] for c in after["conditions"]} == {"PodScheduled": "0/2 nodes"}
+    assert plan(vmi(after), pod(status=stuck)) == ()
+
+    def waiting(reason: str, message: str) -> LauncherPod:
+        state = {"waiting": {"reason": reason, "message": message}}
+        return pod("node1", {"containerStatuses": [{"name": "compute", "state": state}]})
+
+    current = scheduled()
+    patch, event = plan(vmi(current), waiting("ErrImagePull", "no such image"))
+    told = apply(vmi(current), patch)["status"]
+    assert "no such image" in json.dumps(told["conditions"])
+    assert plan(vmi(told), waiting("ImagePullBackOff", "back-off 20s")) == ()
+    (patch,) = plan(vmi(told), waiting("ContainerCreating", ""))
+    assert apply(vmi(told), patch)["status"]["conditions"] == []
+
+
+def test_a_running_guest_is_the_handlers_business() -> None:
+    ready = {"conditions": [{"type": "Ready", "status": "True"}]}
+    assert plan(vmi(scheduled("Running")), pod("node1", ready)) == ()
+    (patch,) = plan(vmi(scheduled()), pod("node1", ready))
+    assert apply(vmi(scheduled()), patch)["status"]["phase"] == "Scheduled"
+
+
+def test_a_pod_missing_from_the_cache_fails_the_vmi_only_after_the_api_server_was_asked() -> None:
+    patch, event = plan(vmi(scheduled("Running")))
+    assert isinstance(patch, PatchVmi) and patch.only_if_pod_is_gone == pod_name(vmi())
+    assert apply(vmi(scheduled("Running")), patch)["status"]["phase"] == "Failed"
+    assert isinstance(event, RecordEvent) and event.warning
+
+
+def test_a_pod_that_ended_without_its_handlers_word_fails_the_vmi_with_the_exit_code() -> None:
+    state = {"terminated": {"exitCode": 137, "reason": "OOMKilled"}}
+    ended = pod("node1", {"phase": "Failed", "containerStatuses": [{"name": "compute", "state": state}]})
+    patch, event = plan(vmi(scheduled("Running")), ended)
+    assert apply(vmi(scheduled("Running")), patch)["status"]["phase"] == "Failed"
+    assert isinstance(event, RecordEvent) and "OOMKilled" in event.message and "137" in event.message
+
+
+def test_a_pod_that_the_kubelet_rejected_is_made_anew_and_the_vmi_stays_scheduling() -> None:
+    rejected = {"phase": "Failed", "reason": "UnexpectedAdmissionError", "message": "no devices"}
+    patch, event = plan(vmi(scheduled()), pod("node1", rejected))
+    after = apply(vmi(scheduled()), patch)["status"]
+    assert (after["phase"], after["activePods"]) == ("Scheduling", {})
+    assert isinstance(event, RecordEvent) and "no devices" in event.message
+    (later,) = plan(vmi(after), pod("node1", rejected))
+    assert isinstance(later, LookAgain) and 0 < later.seconds <= 1
+    (delete,) = plan(vmi(after), pod("node1", rejected, creationTimestamp="2025-12-31T23:00:00Z"))
+    assert delete == DeletePod("p", "pod-uid")
+    (create,) = plan(vmi(after))
+    assert isinstance(create, CreatePod)
+
+
+def test_a_deleted_vmi_loses_its_pod_first_and_its_finalizer_last() -> None:
+    deleted = {
+        "deletionTimestamp": "2026-01-01T00:00:00Z",
+        "finalizers": ["other", "kubevirt.io/foregroundDeleteVirtualMachine"],
+    }
+    assert plan(vmi(scheduled("Running"), **deleted), pod("node1")) == (DeletePod("p", "pod-uid"),)
+    leaving = pod("node1", deletionTimestamp="2026-01-01T00:00:00Z")
+    assert plan(vmi(scheduled("Running"), **deleted), leaving) == ()
+    (patch,) = plan(vmi(scheduled("Running"), **deleted))
+    assert isinstance(patch, PatchVmi) and patch.only_if_pod_is_gone == pod_name(vmi())
+    assert apply(vmi(scheduled("Running"), **deleted), patch)["metadata"]["finalizers"] == ["other"]
+
+
+def test_a_final_vmi_is_left_alone() -> None:
+    assert plan(vmi(scheduled("Succeeded"))) == ()
+    assert plan(vmi(scheduled("Failed")), pod("node1", {"phase": "Failed"})) == ()
