@@ -31,3 +31,58 @@ venv: $(VENV)/.synced ## the development environment in .venv
 lock: | $(UV) ## choose the newest versions that pyproject files allow
 	$(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-emit-package virt-core --no-emit-package kubevirt-protos \
 	  --upgrade --all-extras --group dev $(PROJECTS) -o requirements.lock
+
+# --- the local cluster; with KUBECONFIG set, the cluster and the registry (REGISTRY) that it names ---
+LOCAL := $(if $(KUBECONFIG),,1)
+export KUBECONFIG ?= $(CURDIR)/build/cluster/kubeconfig
+export REGISTRY ?= 172.30.0.1:5000
+NODES ?= 2
+export PATH := $(PATH):$(CURDIR)/build/cluster/bin
+
+.PHONY: cluster-up cluster-down images manifests install uninstall demo
+cluster-up: venv ## a real Kubernetes of NODES=2 nodes on this machine
+	$(if $(LOCAL),$(BIN)/python -m localcluster up --nodes $(NODES),@echo "using the cluster of KUBECONFIG=$(KUBECONFIG)")
+cluster-down: venv ## and nothing of it is left
+	$(if $(LOCAL),$(BIN)/python -m localcluster down,@echo "KUBECONFIG is set: leaving its cluster alone")
+images: cluster-up ## build every image and push it to the registry
+	$(BIN)/python -m localcluster images
+manifests: venv ## build/manifests/kubevirt-operator.yaml and kubevirt-cr.yaml
+	$(BIN)/python -m virt_operator manifests --registry $(REGISTRY) --tag $$($(BIN)/python -m localcluster tag) --use-emulation --out build/manifests
+install: images manifests ## the suite, as its users install it
+	kubectl apply -f build/manifests/kubevirt-operator.yaml
+	kubectl apply -f build/manifests/kubevirt-cr.yaml
+	kubectl -n kubevirt wait kv kubevirt --for condition=Available --timeout 300s
+uninstall: ## remove the suite; the KubeVirt object first
+	kubectl delete --ignore-not-found -f build/manifests/kubevirt-cr.yaml --wait
+	kubectl delete --ignore-not-found -f build/manifests/kubevirt-operator.yaml --wait
+demo: ## from nothing to a guest that ticks on its serial console
+	@tests/e2e/demo.sh
+
+# --- tests ---
+.PHONY: check generate format test test-unit test-contract test-integration test-e2e test-all chaos bench
+check: venv ## ruff, mypy, import-linter, buf
+	ruff check . && ruff format --check .
+	mypy protos/generate.py services/core/virt_core services/operator/virt_operator services/api/virt_api \
+	  services/controller/virt_controller services/handler/virt_handler services/launcher/virt_launcher cluster/localcluster
+	lint-imports
+	cd protos && buf lint && buf format --diff --exit-code
+	cd protos && for baseline in released/*.txtpb; do buf breaking --against $$baseline || exit 1; done
+format: venv ## rewrite as ruff and buf want it
+	ruff check --fix . ; ruff format . ; cd protos && buf format -w
+generate: venv ## Python of the contracts
+	$(BIN)/python protos/generate.py
+test-unit: venv ## seconds
+	pytest tests/unit
+test-contract: venv ## what peers must agree on
+	pytest tests/contract
+test-integration: images ## real processes, no cluster
+	pytest tests/integration
+test-e2e: install ## one pass over a real cluster that installs once
+	pytest tests/e2e -m 'not slow and not chaos'
+test: check test-unit test-contract test-integration test-e2e ## what must pass before a change lands
+test-all: test ## and what takes longer
+	pytest tests/e2e -m 'slow and not chaos'
+chaos: install ## kill everything, eight times each
+	pytest tests/e2e -m chaos -s
+bench: install ## start latency by stage, memory by process: build/bench.json
+	$(BIN)/python -m tests.bench

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import argparse
+import asyncio
 import fcntl
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from localcluster import images, kube_binary, node, teardown, up
+from localcluster import images, kube_binary, node, source_tag, teardown, up
 from localcluster.progress import PartFailed, say
 from localcluster.settings import PROJECT_ROOT, BadSetting, Cluster
 
@@ -27,12 +29,19 @@ def parser() -> argparse.ArgumentParser:
         "images", help="build the product's images and push them to REGISTRY (environment; default: the local one)"
     )
     command.add_argument("--source", type=Path, default=PROJECT_ROOT, help="the source tree (default: this one)")
+    command = commands.add_parser("tag", help="print the tag that `images` gives to this source tree")
+    command.add_argument("--source", type=Path, default=PROJECT_ROOT, help="the source tree (default: this one)")
     command = commands.add_parser("node", help="kill a node, or start it again")
     command.add_argument("act", choices=("kill", "start"))
     command.add_argument("number", type=int, help="the node's number, from 1")
     command = commands.add_parser("exec", help="run a command inside a node")
     command.add_argument("number", type=int, help="the node's number, from 1")
     command.add_argument("argv", nargs=argparse.REMAINDER, help="the command")
+    command = commands.add_parser("console", help="show a guest's serial console (cluster: KUBECONFIG, else this one)")
+    command.add_argument("namespace")
+    command.add_argument("name")
+    command.add_argument("--for-seconds", type=float, default=60.0, help="how long at most (default: 60)")
+    command.add_argument("--until", default="", help="end when this text is seen, and fail when it is not")
     return top
 
 
@@ -55,6 +64,15 @@ def run(options: argparse.Namespace) -> int:
         return 0 if up.status(cluster) else 1
     if options.command == "exec":
         return subprocess.run(node.exec_argv(cluster, options.number, options.argv), check=False).returncode
+    if options.command == "console":
+        from localcluster import console  # needs aiohttp, which nothing else here does
+
+        kubeconfig = Path(os.environ.get("KUBECONFIG") or cluster.kubeconfig)
+        limit = options.for_seconds
+        return asyncio.run(console.show(kubeconfig, options.namespace, options.name, limit, options.until))
+    if options.command == "tag":
+        print(os.environ.get("TAG") or source_tag.source_tag(options.source.resolve()))
+        return 0
     if options.command == "images":
         with locked(cluster, "images"):
             images.images(cluster, options.source.resolve())

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import contextlib
+import json
 import ssl
 import sys
 import tempfile
@@ -123,7 +124,7 @@ async def show(kubeconfig: Path, namespace: str, name: str, seconds: float, unti
                         sys.stdout.buffer.write(await console.read())
                         sys.stdout.buffer.flush()
             found = wanted in console.seen
-    except (ConsoleRefused, ConsoleEnded) as error:
+    except (ConsoleRefused, ConsoleEnded, aiohttp.ClientError) as error:
         print(f"failed: {error}", file=sys.stderr)
         return 1
     if not found:
@@ -143,10 +144,11 @@ async def _refusal(session: aiohttp.ClientSession, url: str, context: ssl.SSLCon
         if response.status == 101:
             return "refused at first and not the second time: try again"
         body = await response.read()
-    with contextlib.suppress(ValueError, AttributeError, KeyError):
-        status: dict[str, Any] = yaml.safe_load(body)
-        return str(status["message"])
-    return body[:500].decode(errors="replace")
+    with contextlib.suppress(ValueError):
+        status = json.loads(body)
+        if isinstance(status, dict) and "message" in status:
+            return str(status["message"])
+    return body[:500].decode(errors="replace").strip()
 
 
 def _credentials(kubeconfig: Path) -> tuple[str, ssl.SSLContext | None]:

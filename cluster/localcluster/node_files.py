@@ -80,6 +80,9 @@ def kubelet(cluster: Cluster, node: Node) -> dict[str, object]:
         "nodeStatusUpdateFrequency": "2s",
         "nodeStatusReportFrequency": "30s",
         "syncFrequency": "10s",
+        # Tests kill the same container again and again; the usual back-off would grow to five minutes.
+        "featureGates": {"KubeletCrashLoopBackOffMax": True},
+        "crashLoopBackOff": {"maxContainerRestartPeriod": "2s"},
         # The machine's disk is not ours to judge: neither collect images nor evict pods because others fill it.
         "imageGCHighThresholdPercent": 100,
         "evictionHard": {"memory.available": "100Mi", "nodefs.available": "1%", "imagefs.available": "1%"},

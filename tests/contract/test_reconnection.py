@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 import gc
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-import grpc
 import pytest
 from kubevirt.info.v1 import info_pb2
 from kubevirt.launcher.v1 import launcher_pb2, launcher_pb2_grpc
@@ -28,41 +28,47 @@ class Launcher(launcher_pb2_grpc.LauncherServiceServicer):
         await asyncio.Event().wait()
 
 
-async def serve(target: str, features: frozenset[str] = frozenset()) -> grpc.aio.Server:
+@asynccontextmanager
+async def serving(target: str, features: frozenset[str] = frozenset()) -> AsyncIterator[None]:
     server = create_server(Identity.for_process(info_pb2.COMPONENT_LAUNCHER, ("kubevirt.launcher.v1",), features))
     launcher_pb2_grpc.add_LauncherServiceServicer_to_server(Launcher(), server)  # type: ignore[no-untyped-call]
     server.add_insecure_port(target)
     await server.start()
-    return server
+    try:
+        yield
+    finally:
+        await server.stop(None)
+
+
+@asynccontextmanager
+async def peer_at(target: str) -> AsyncIterator[Peer]:
+    peer = Peer(target, name="launcher of ns/guest")
+    try:
+        yield peer
+    finally:
+        await peer.close()
 
 
 async def test_a_replaced_peer_is_negotiated_with_again(tmp_path: Path) -> None:
     target = f"unix:{tmp_path}/sock"
-    first = await serve(target, frozenset({"new"}))
-    peer = Peer(target, name="launcher")
-    before = await peer.negotiate()
-    assert (await peer.negotiate()) is before  # the same process is not asked twice
-    await first.stop(None)
-    second = await serve(target)
-    while peer.channel.get_state(try_to_connect=True) is not grpc.ChannelConnectivity.READY:
-        await peer.channel.wait_for_state_change(peer.channel.get_state())
-    after = await peer.negotiate()
-    assert after.instance_id != before.instance_id
-    assert list(after.features) == []
-    await peer.close()
-    await second.stop(None)
+    async with peer_at(target) as peer:
+        async with serving(target, frozenset({"new"})):
+            before = await peer.negotiate()
+            assert (await peer.negotiate()).instance_id == before.instance_id
+            assert list(before.features) == ["new"]
+        async with serving(target):
+            after = await peer.negotiate()
+            assert after.instance_id != before.instance_id
+            assert list(after.features) == []
 
 
 async def test_a_silent_stream_is_given_up(tmp_path: Path) -> None:
     target = f"unix:{tmp_path}/sock"
-    server = await serve(target)
-    peer = Peer(target, name="launcher of ns/guest")
-    stub: Any = launcher_pb2_grpc.LauncherServiceStub(peer.channel)
-    with pytest.raises(Unavailable, match="launcher of ns/guest has been silent"):
-        async for _ in peer.stream(stub.WatchMachine, launcher_pb2.WatchMachineRequest(), idle=0.2, lifetime=60):
-            pass
-    await peer.close()
-    await server.stop(None)
+    async with serving(target), peer_at(target) as peer:
+        stub: Any = launcher_pb2_grpc.LauncherServiceStub(peer.channel)
+        with pytest.raises(Unavailable, match="launcher of ns/guest has been silent"):
+            async for _ in peer.stream(stub.WatchMachine, launcher_pb2.WatchMachineRequest(), idle=0.2, lifetime=60):
+                pass
 
 
 def resident_kib() -> int:
@@ -73,23 +79,20 @@ def resident_kib() -> int:
 
 async def test_ten_thousand_stream_reopenings_leave_memory_flat(tmp_path: Path) -> None:
     target = f"unix:{tmp_path}/sock"
-    server = await serve(target)
-    peer = Peer(target, name="launcher")
-    stub: Any = launcher_pb2_grpc.LauncherServiceStub(peer.channel)
+    async with serving(target), peer_at(target) as peer:
+        stub: Any = launcher_pb2_grpc.LauncherServiceStub(peer.channel)
 
-    async def reopen(times: int) -> None:
-        for _ in range(times):
-            stream = peer.stream(stub.WatchMachine, launcher_pb2.WatchMachineRequest(), idle=5, lifetime=60)
-            async for response in stream:
-                assert response.revision == 1
-                break
-            await stream.aclose()
+        async def reopen(times: int) -> None:
+            for _ in range(times):
+                stream = peer.stream(stub.WatchMachine, launcher_pb2.WatchMachineRequest(), idle=5, lifetime=60)
+                async for response in stream:
+                    assert response.revision == 1
+                    break
+                await stream.aclose()
 
-    await reopen(REOPENINGS // 5)  # pools, caches and arenas reach their size
-    warm = resident_kib()
-    await reopen(REOPENINGS)
-    grown = resident_kib() - warm
+        await reopen(REOPENINGS // 5)  # pools, caches and arenas reach their size
+        warm = resident_kib()
+        await reopen(REOPENINGS)
+        grown = resident_kib() - warm
     print(f"{REOPENINGS} reopenings: {grown} KiB more than {warm} KiB")
     assert grown < REOPENINGS * 0.2, f"{grown} KiB: about {grown * 1024 / REOPENINGS:.0f} bytes for each reopening"
-    await peer.close()
-    await server.stop(None)

@@ -97,7 +97,7 @@ static int serve(int i, int console)
 	case BUTTON:
 		while (read(fds[i].fd, &press, sizeof press) == sizeof press)
 			if (press.type == EV_KEY && press.code == KEY_POWER && press.value == 1) {
-				n = write(console, "guest-demo: power button\r\n", 26);
+				n = write(console, "guest-demo: power button\n", 25);
 				sync();
 				reboot(RB_POWER_OFF);
 			}
@@ -139,7 +139,7 @@ int main(int argc, char **argv)
 		if (ms < due)
 			continue;
 		due = ms + TICK_MS;
-		length = snprintf(line, sizeof line, "tick %lu uptime=%lld.%03lld boot=%s\r\n", n, ms / 1000, ms % 1000, boot);
+		length = snprintf(line, sizeof line, "tick %lu uptime=%lld.%03lld boot=%s\n", n, ms / 1000, ms % 1000, boot);
 		for (i = used - 1; i >= 0; i--)
 			if (roles[i] == TICK_CLIENT && send(fds[i].fd, line, length, MSG_NOSIGNAL | MSG_DONTWAIT) < 0)
 				drop(i);

@@ -9,14 +9,13 @@ root=$(mktemp -d)
 
 # In the order in which init loads them: each after what it depends on.
 modules="virtio_ring virtio virtio_pci_legacy_dev virtio_pci_modern_dev virtio_pci failover net_failover virtio_net
-         virtio-rng button evdev pvpanic pvpanic-pci"
+         virtio-rng button evdev pvpanic pvpanic-mmio"
 
 mkdir -p "$out" "$root/bin" "$root/dev" "$root/etc" "$root/modules" "$root/proc" "$root/sbin" "$root/sys" "$root/tmp"
 cp /bin/busybox "$root/bin/busybox"
 for applet in $(/bin/busybox --list); do
     [ "$applet" = busybox ] || ln -s busybox "$root/bin/$applet"
 done
-rm "$root/bin/poweroff" "$root/bin/reboot"
 n=10
 for module in $modules; do
     cp "$(find "$kernel/lib/modules" -name "$module.ko")" "$root/modules/$n-$module.ko"
@@ -27,11 +26,6 @@ musl-gcc -static -Os -s -Wall -Wextra -Werror -idirafter /usr/include -idirafter
     -o "$root/bin/guest-services" "$src/guest-services.c"
 install -m 0755 "$src/init" "$root/init"
 install -m 0755 "$src/lease" "$root/etc/lease"
-for verb in poweroff reboot; do
-    # PID 1 is a shell, so these ask the kernel and not PID 1.
-    printf '#!/bin/sh\nsync\nexec busybox %s -f\n' "$verb" >"$root/bin/$verb"
-    chmod 0755 "$root/bin/$verb"
-done
 
 (cd "$root" && find . | LC_ALL=C sort | cpio --quiet --owner=0:0 -o -H newc) | gzip -9n >"$out/initrd"
 cp "$kernel"/boot/vmlinuz-* "$out/vmlinuz"

@@ -17,7 +17,7 @@ from virt_core.kube.client import KubeClient
 from virt_core.rpc.tls import Certificates
 
 from virt_api.authentication import FrontProxyWatch
-from virt_api.console import Consoles
+from virt_api.console import CLOSING, Consoles
 from virt_api.handler_pods import HandlerPods
 from virt_api.health import Health
 from virt_api.routes import make_application
@@ -73,7 +73,7 @@ async def _serve(
         ready=lambda: front_proxy.synced.is_set() and handlers.synced.is_set() and not stopping.is_set(),
     )
     tls = ServerTls(certificates, lambda: front_proxy.rules.authorities)
-    runner = web.AppRunner(application, access_log=None, keepalive_timeout=_KEEPALIVE, shutdown_timeout=1.0)
+    runner = web.AppRunner(application, access_log=None, keepalive_timeout=_KEEPALIVE, shutdown_timeout=CLOSING + 1)
     await runner.setup()
     try:
         await web.TCPSite(runner, port=settings.port, ssl_context=tls.context).start()
@@ -81,7 +81,7 @@ async def _serve(
         await stopping.wait()
         _log.info("draining", seconds=settings.drain)
         await asyncio.sleep(settings.drain)
-        await consoles.close()
+        consoles.stop()
     finally:
         await runner.cleanup()
     drained.set()

@@ -32,7 +32,7 @@ SUBPROTOCOL = "plain.kubevirt.io"
 _LARGEST_FRAME = 10240  # bytes, as KubeVirt's clients read them
 _LARGEST_MESSAGE = 1024 * 1024  # bytes taken from a client at once
 _PING = 25.0  # seconds; keeps proxies on the way from calling the connection idle
-_CLOSING = 5.0  # seconds for a client to take part in closing
+CLOSING = 5.0  # seconds for a client to take part in closing
 _log = logs.bound("virt_api.console")
 
 
@@ -87,7 +87,7 @@ class Consoles:
     def __init__(self, client: KubeClient, handlers: HandlerPods) -> None:
         self._client = client
         self._handlers = handlers
-        self._open: set[web.WebSocketResponse] = set()
+        self._stopping = asyncio.Event()
 
     async def serve(self, request: web.Request, call: Call) -> web.WebSocketResponse:
         """Join `request` to the console that `call` names, until either side ends.
@@ -111,21 +111,14 @@ class Consoles:
                 raise _refusal(error, peer.name, call) from error
             socket = web.WebSocketResponse(protocols=(SUBPROTOCOL,), compress=False, max_msg_size=_LARGEST_MESSAGE)
             await socket.prepare(request)
-            self._open.add(socket)
-            try:
-                end = await _join(socket, stream)
-                log.info("closing console", code=end.code, reason=end.reason)
-                await _close(socket, end)
-            finally:
-                self._open.discard(socket)
+            end = await _join(socket, stream, self._stopping)
+            log.info("closing console", code=end.code, reason=end.reason)
+            await _close(socket, end)
         return socket
 
-    async def close(self) -> None:
-        """Tell every client that this process ends."""
-        end = _End(WSCloseCode.GOING_AWAY, "virt-api is stopping, connect again")
-        async with asyncio.TaskGroup() as group:
-            for socket in list(self._open):
-                group.create_task(_close(socket, end), name="closing a console")
+    def stop(self) -> None:
+        """Let every console tell its client that this process ends, and end within CLOSING seconds."""
+        self._stopping.set()
 
     async def _guest(self, call: Call) -> Guest:
         try:
@@ -152,17 +145,26 @@ def _refusal(error: rpc_errors.RpcError, handler: str, call: Call) -> errors.Api
     return kind(f"cannot open the console of {call.name}: virt-handler {handler}: {error.message}", call.details)
 
 
-async def _join(socket: web.WebSocketResponse, stream: ConsoleStream) -> _End:
-    """Carry bytes both ways until one side ends; how it ended."""
+async def _join(socket: web.WebSocketResponse, stream: ConsoleStream, stopping: asyncio.Event) -> _End:
+    """Carry bytes both ways until one side ends, or this process; how it ended.
+
+    The socket is closed by the caller alone: closed from another task, it would be torn down before its close frame
+    is answered, and clients would miss the reason.
+    """
     async with asyncio.TaskGroup() as group:
         pings = group.create_task(_ping(socket), name="console: pings")
         typed = group.create_task(_to_guest(socket, stream), name="console: to the guest")
         shown = group.create_task(_to_client(socket, stream), name="console: to the client")
-        done, _ = await asyncio.wait((typed, shown), return_when=asyncio.FIRST_COMPLETED)
-        end = shown.result() if shown in done else typed.result()
-        if end is None:  # the stream to the handler has ended, and its reader knows how
-            end = await shown
-        for task in (pings, typed, shown):
+        leaving = group.create_task(stopping.wait(), name="console: end of the process")
+        done, _ = await asyncio.wait((typed, shown, leaving), return_when=asyncio.FIRST_COMPLETED)
+        if shown in done:
+            end = shown.result()
+        elif typed in done:
+            # None: the stream to the handler has ended, and its reader knows how.
+            end = typed.result() or await shown
+        else:
+            end = _End(WSCloseCode.GOING_AWAY, "virt-api is stopping, connect again")
+        for task in (pings, typed, shown, leaving):
             task.cancel()
     return end
 
@@ -200,5 +202,5 @@ async def _ping(socket: web.WebSocketResponse) -> None:
 async def _close(socket: web.WebSocketResponse, end: _End) -> None:
     reason = end.reason.encode()[:123].decode(errors="ignore").encode()  # a control frame holds 125 bytes
     with contextlib.suppress(TimeoutError, aiohttp.ClientError, ConnectionError):
-        async with asyncio.timeout(_CLOSING):
+        async with asyncio.timeout(CLOSING):
             await socket.close(code=end.code, message=reason)

@@ -8,10 +8,12 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+from virt_core import logs
 from virt_core.kube.client import KubeClient
 from virt_core.kube.errors import KubeError
 from virt_core.kube.resource import KUBEVIRTS
 
+_log = logs.bound("virt_api.health")
 _KEPT = 1.0  # seconds
 Answer = tuple[int, dict[str, Any]]
 
@@ -38,8 +40,16 @@ class Health:
     async def _ask(self) -> Answer:
         try:
             version = await self._client.raw("/version")
-            kubevirts = await self._client.list(KUBEVIRTS, self._namespace)
         except KubeError as error:
             return 500, {"apiserver": {"connectivity": "failed", "error": str(error)}}
-        revision = kubevirts[0]["metadata"]["resourceVersion"] if kubevirts else ""
+        revision = await self._revision()
         return 200, {"apiserver": {"connectivity": "ok", "version": version}, "config-resource-version": revision}
+
+    async def _revision(self) -> str:
+        """The KubeVirt object's resourceVersion; "" while there is none, or its kind is still being set up."""
+        try:
+            kubevirts = await self._client.list(KUBEVIRTS, self._namespace)
+        except KubeError as error:
+            _log.warning("answering without the configuration's revision", reason=str(error))
+            return ""
+        return str(kubevirts[0]["metadata"]["resourceVersion"]) if kubevirts else ""

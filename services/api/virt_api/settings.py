@@ -36,7 +36,9 @@ class Settings:
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] = os.environ) -> Settings:
-        """POD_NAMESPACE comes from the pod's template; the VIRT_API_* variables are for tests and runs by hand.
+        """POD_NAMESPACE comes from the pod's template; the VIRT_* variables are for tests and runs by hand.
+
+        No name ends with _PORT: for the Service virt-api the kubelet itself sets VIRT_API_PORT in every pod.
 
         Raises:
             BadSetting: naming the variable.
@@ -44,8 +46,8 @@ class Settings:
         default = cls()
         return cls(
             namespace=environment.get("POD_NAMESPACE") or default.namespace,
-            port=_port(environment, "VIRT_API_PORT", default.port),
-            handler_port=_port(environment, "VIRT_API_HANDLER_PORT", default.handler_port),
+            port=_port(environment, "VIRT_API_LISTENS_ON", default.port),
+            handler_port=_port(environment, "VIRT_HANDLER_LISTENS_ON", default.handler_port),
             certificates=Path(environment.get("VIRT_API_CERTIFICATES") or default.certificates),
             drain=_seconds(environment, "VIRT_API_DRAIN_SECONDS", default.drain),
         )

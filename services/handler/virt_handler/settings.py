@@ -32,7 +32,7 @@ class Settings:
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] = os.environ) -> Settings:
-        """NODE_NAME and POD_NAMESPACE are required, HOSTNAME is the pod's name.
+        """NODE_NAME and POD_NAMESPACE are required, POD_NAME is wanted.
 
         Raises:
             BadSetting: one is missing.
@@ -40,4 +40,4 @@ class Settings:
         for name in ("NODE_NAME", "POD_NAMESPACE"):
             if not environment.get(name):
                 raise BadSetting(f"{name}: '' is not allowed, set it by the downward API")
-        return cls(environment["NODE_NAME"], environment.get("HOSTNAME", "virt-handler"), environment["POD_NAMESPACE"])
+        return cls(environment["NODE_NAME"], environment.get("POD_NAME", "virt-handler"), environment["POD_NAMESPACE"])

@@ -33,7 +33,7 @@ async def run(settings: Settings, host: Host) -> None:
     identity = Identity.for_process(info_pb2.COMPONENT_LAUNCHER, CONTRACTS)
     server = create_server(identity)
     servicer = LauncherServicer(settings, identity.instance_id, keeper, finished)
-    launcher_pb2_grpc.add_LauncherServiceServicer_to_server(servicer, server)  # type: ignore[no-untyped-call]
+    launcher_pb2_grpc.add_LauncherServiceServicer_to_server(servicer, server)
     # The name appears when the socket answers, and replaces a dead predecessor's in one step.
     unready = settings.socket.with_suffix(".part")
     unready.unlink(missing_ok=True)

@@ -35,7 +35,7 @@ class LauncherServicer(launcher_pb2_grpc.LauncherServiceServicer):
         self._keeper = keeper
         self._finished = finished
 
-    async def StartMachine(  # type: ignore[override]  # noqa: N802 - the contract's name
+    async def StartMachine(  # noqa: N802 - the contract's name
         self, request: pb.StartMachineRequest, context: Any
     ) -> pb.StartMachineResponse:
         machine = request.machine
@@ -55,7 +55,7 @@ class LauncherServicer(launcher_pb2_grpc.LauncherServiceServicer):
             _log.info("answering before the guest runs", machine_uid=machine.uid)
         return pb.StartMachineResponse(state=self._keeper.published.state)
 
-    async def StopMachine(  # type: ignore[override]  # noqa: N802 - the contract's name
+    async def StopMachine(  # noqa: N802 - the contract's name
         self, request: pb.StopMachineRequest, context: Any
     ) -> pb.StopMachineResponse:
         self._require_uid(request.machine_uid, "machine_uid")
@@ -66,7 +66,7 @@ class LauncherServicer(launcher_pb2_grpc.LauncherServiceServicer):
             self._keeper.request_stop(max(0.0, request.grace_period.ToNanoseconds() / 1e9))
         return pb.StopMachineResponse(state=self._keeper.published.state)
 
-    async def WatchMachine(  # type: ignore[override]  # noqa: N802 - the contract's name
+    async def WatchMachine(  # noqa: N802 - the contract's name
         self, request: pb.WatchMachineRequest, context: Any
     ) -> AsyncIterator[pb.WatchMachineResponse]:
         loop = asyncio.get_running_loop()

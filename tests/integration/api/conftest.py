@@ -99,8 +99,8 @@ async def virt_api(tmp_path: Path) -> AsyncIterator[VirtApi]:
     environment = {
         **os.environ,
         "KUBECONFIG": str(_kubeconfig(tmp_path, kube.url)),
-        "VIRT_API_PORT": "0",
-        "VIRT_API_HANDLER_PORT": str(handler_port),
+        "VIRT_API_LISTENS_ON": "0",
+        "VIRT_HANDLER_LISTENS_ON": str(handler_port),
         "VIRT_API_CERTIFICATES": str(suite.write_leaf(tmp_path / "api", "kubevirt.io:system:virt-api")),
         "VIRT_API_DRAIN_SECONDS": "0.2",
     }

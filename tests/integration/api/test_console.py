@@ -93,5 +93,5 @@ async def test_sigterm_tells_every_console(virt_api: Any) -> None:
     async with connect(virt_api) as socket:
         virt_api.process.send_signal(signal.SIGTERM)
         code, reason = await ending(socket)
-        assert code == 1001 and "virt-api is stopping" in reason
+        assert (code, str(reason)[:20]) == (1001, "virt-api is stopping")
     assert await virt_api.process.wait() == 0

@@ -18,7 +18,7 @@ import subprocess
 import tempfile
 import threading
 import uuid
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -38,7 +38,7 @@ PRIVATE = "/var/run/kubevirt-private"
 GUEST_ADDRESS, BRIDGE, TAP, MAC = "10.0.2.2", "k6t-eth0", "tap0", "52:54:00:00:00:01"
 Mounts: TypeAlias = "dict[str, tuple[Path, str]]"
 CLONE_NEWNET = 0x40000000  # sched.h; the os module has it from Python 3.12 on
-IN_MOVED_TO = 0x80  # sys/inotify.h
+IN_MODIFY, IN_MOVED_TO = 0x02, 0x80  # sys/inotify.h
 # Of an emulated guest on a busy machine of two cores; a test that takes this long has failed.
 PATIENCE_S = 90.0
 
@@ -229,7 +229,8 @@ class Pod:
         return found
 
     async def kill(self, role: str, number: signal.Signals = signal.SIGKILL) -> None:
-        """Send a signal from outside; return when the process is gone, if it is one that ends it."""
+        """Send a signal from outside, as soon as the supervisor has the process; return when it is gone."""
+        await changes_until(self.folder / "log", lambda: role in self.processes())
         pid = self.processes()[role]
         descriptor = os.pidfd_open(pid)
         try:
@@ -267,15 +268,7 @@ class Pod:
 
     async def appears(self, path: Path) -> None:
         """Wait for a file that is renamed into place."""
-        libc = ctypes.CDLL(None, use_errno=True)
-        watch = libc.inotify_init1(os.O_NONBLOCK)
-        try:
-            libc.inotify_add_watch(watch, bytes(path.parent), IN_MOVED_TO)
-            while not path.exists():
-                await readable(watch)
-                os.read(watch, 4096)
-        finally:
-            os.close(watch)
+        await changes_until(path.parent, path.exists)
 
     async def connect(self, port: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         """A TCP connection from the pod to the guest."""
@@ -382,6 +375,19 @@ def seccomp_profile() -> dict[str, Any]:
         rules.append({**kept, "args": rule.get("args") or []})
     architectures = ["SCMP_ARCH_X86_64", "SCMP_ARCH_X86", "SCMP_ARCH_X32"]
     return {"defaultAction": "SCMP_ACT_ERRNO", "defaultErrnoRet": 38, "architectures": architectures, "syscalls": rules}
+
+
+async def changes_until(path: Path, true: Callable[[], bool]) -> None:
+    """Wait until something is true that can become so only when a file, or a file in a folder, changes."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    watch = libc.inotify_init1(os.O_NONBLOCK)
+    try:
+        assert libc.inotify_add_watch(watch, bytes(path), IN_MODIFY | IN_MOVED_TO) > 0
+        while not true():
+            await readable(watch)
+            os.read(watch, 4096)
+    finally:
+        os.close(watch)
 
 
 async def readable(descriptor: int) -> None:

@@ -16,7 +16,7 @@ async def test_guest_boots_gets_its_lease_and_is_reachable(pod: Pod) -> None:
     state = await pod.start_machine(pod.machine())
     assert (state.phase, state.machine_uid) == (pb.MACHINE_PHASE_RUNNING, pod.uid), pod.log
     lease = await pod.wait_for_console(b"guest-demo: lease ", b"\n")
-    assert lease == b"10.0.2.2/255.255.255.0 router=10.0.2.1 mtu=1450 dns=10.96.0.10\r"
+    assert lease == b"10.0.2.2/24 router=10.0.2.1 mtu=1450 dns=10.96.0.10\r"
     assert b"boot=" in await (await pod.connect(7777))[0].readline()
     echoed, sender = await pod.connect(7)
     sender.write(b"hello\n")
@@ -26,8 +26,8 @@ async def test_guest_boots_gets_its_lease_and_is_reachable(pod: Pod) -> None:
 async def test_what_is_typed_on_the_console_is_answered_and_all_output_is_logged(pod: Pod) -> None:
     await pod.start_machine(pod.machine())
     await pod.wait_for_console(b"guest-demo login: ", b"ready")
-    await pod.type(b"echo $((6*7)); cat /etc/resolv.conf /proc/cmdline; hostname\n")
-    await pod.wait_for_console(b"42", b"\n")
+    await pod.type(b"echo six times seven is $((6*7))\n")
+    await pod.wait_for_console(b"six times seven is 4", b"2")
     log = (pod.volumes["private"] / "virt-serial0-log").read_bytes()
     assert b"guest-demo: booted" in log
 
@@ -57,7 +57,7 @@ async def test_machine_that_cannot_start_ends_with_the_reason(pod: Pod) -> None:
     machine.interfaces[0].tap_device = "nosuchtap"
     state = await pod.start_machine(machine)
     assert (state.phase, state.end) == (pb.MACHINE_PHASE_ENDED, pb.MACHINE_END_START_FAILED)
-    assert "nosuchtap" in state.message, state
+    assert "dev doesn't exist" in state.message, state
 
 
 async def test_machine_without_anything_to_boot_runs_until_it_is_destroyed(pod: Pod) -> None:

@@ -74,6 +74,17 @@ async def test_hiccup_of_libvirtd_is_not_told(pod: Pod) -> None:
     call.cancel()
 
 
+async def test_long_silence_of_libvirtd_is_told_as_unknown_and_not_acted_on(pod: Pod) -> None:
+    await pod.start_machine(pod.machine())
+    qemu = pod.processes()["qemu"]
+    await pod.kill("supervisor", signal.SIGSTOP)
+    await pod.kill("libvirtd")
+    assert (await pod.wait_for_phase(pb.MACHINE_PHASE_UNKNOWN)).machine_uid == pod.uid
+    await pod.kill("supervisor", signal.SIGCONT)
+    await pod.wait_for_phase(pb.MACHINE_PHASE_RUNNING)
+    assert pod.processes()["qemu"] == qemu
+
+
 @pytest.mark.parametrize("victim", ["launcher", "libvirtd"])
 async def test_machine_whose_start_is_interrupted_is_started_once(pod: Pod, victim: str) -> None:
     starting = asyncio.create_task(pod.stub.StartMachine(pb.StartMachineRequest(machine=pod.machine())).code())

@@ -1,7 +1,9 @@
-"""The other end of a channel: negotiated with the live process, again whenever that process is replaced.
+"""The other end of a channel: negotiated with the live process right before each message that must be understood.
 
 Used by the handler towards its launchers and by the api towards handlers. Negotiation follows the process, never an
-image tag: a stub of this release may find a launcher of another one behind the same socket.
+image tag: a stub of this release may find a launcher of another one behind the same socket. Nothing is remembered
+between calls (such messages are few, GetInfo costs half a millisecond, and grpc.aio's watch of a channel's state hangs
+now and then when it is cancelled); the moment between the two calls is covered by the receiver's own refusal.
 """
 
 from __future__ import annotations
@@ -56,29 +58,18 @@ class Peer:
         else:
             self.channel = grpc.aio.secure_channel(target, credentials, options=(*_CHANNEL_OPTIONS, *options))
         self._stub: Any = info_pb2_grpc.InfoServiceStub(self.channel)
-        self._negotiating = asyncio.Lock()
-        self._stale = True
-        self._watching: asyncio.Task[None] | None = None
 
     async def negotiate(self, timeout: float = 5.0) -> info_pb2.GetInfoResponse:
-        """Ask the live process who it is, unless the connection is the one that was asked before.
+        """Ask the live process who it is.
 
         Raises:
             Unavailable: nobody answers within `timeout` seconds.
         """
-        async with self._negotiating:
-            if self._watching is None:
-                self._watching = asyncio.create_task(self._watch_connection(), name=f"connection to {self.name}")
-            if self.info is None or self._stale:
-                self._stale = False  # a change of the connection from here on makes it stale again
-                try:
-                    self.info = await self._stub.GetInfo(
-                        info_pb2.GetInfoRequest(), timeout=timeout, wait_for_ready=True
-                    )
-                except grpc.aio.AioRpcError as error:
-                    self._stale = True
-                    raise from_rpc_error(error) from error
-            return self.info
+        try:
+            self.info = await self._stub.GetInfo(info_pb2.GetInfoRequest(), timeout=timeout, wait_for_ready=True)
+        except grpc.aio.AioRpcError as error:
+            raise from_rpc_error(error) from error
+        return self.info
 
     async def call(
         self, method: Callable[..., Awaitable[Response]], request: Message, *, timeout: float, **options: Any
@@ -122,21 +113,9 @@ class Peer:
 
     async def close(self) -> None:
         """Close the channel; calls in flight end."""
-        if self._watching is not None:
-            self._watching.cancel()
-            await asyncio.wait([self._watching])
         await self.channel.close()
 
-    async def _watch_connection(self) -> None:
-        """Another process may answer after a reconnection: ask again who it is."""
-        state = self.channel.get_state()
-        while True:
-            await self.channel.wait_for_state_change(state)
-            state = self.channel.get_state()
-            if state is not grpc.ChannelConnectivity.READY:
-                self._stale = True
-
     async def _check(self, request: Any) -> None:
-        info = await self.negotiate()
         if isinstance(request, Message) and is_must_understand(request):
+            info = await self.negotiate()
             require_supported(request, frozenset(info.features), self.name)

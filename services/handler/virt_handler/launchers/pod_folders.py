@@ -12,6 +12,7 @@ import errno
 import os
 import re
 import stat
+from contextlib import ExitStack
 from pathlib import Path
 
 from virt_core.api.labels import LAUNCHER_UID
@@ -42,18 +43,18 @@ class PodFolders:
         """Like `open_socket`, as soon as the socket exists."""
         while True:
             folder, missing = self._open_deepest(_parts(pod_uid, volume))
-            try:
-                with self._events.watch(folder) as changed:
-                    if missing:
-                        if _exists(folder, missing[0]):
-                            continue
-                    elif _exists(folder, name):
+            with ExitStack() as watched:
+                try:
+                    changed = watched.enter_context(self._events.watch(folder))
+                    if missing and _exists(folder, missing[0]):
+                        continue
+                    if not missing and _exists(folder, name):
                         return _open_socket(folder, name)
-                    # A folder that was removed before it was watched will never report anything.
-                    if os.fstat(folder).st_nlink > 0:
-                        await changed.wait()
-            finally:
-                os.close(folder)
+                    removed = os.fstat(folder).st_nlink == 0
+                finally:
+                    os.close(folder)  # while it is open, the folder's removal is not reported
+                if not removed:  # before it was watched: it will never report anything
+                    await changed.wait()
 
     def open_socket(self, pod_uid: str, volume: str, name: str) -> int:
         """A descriptor of the socket `name` in the emptyDir `volume`; connect to /proc/self/fd/<it>, then close it.

@@ -1,8 +1,8 @@
 """The connection to this launcher's libvirtd, made again whenever it breaks.
 
-Started by ``__main__`` before gRPC is imported: a thread of its own imports libvirt, connects and then runs libvirt's
-event loop. That thread may only enqueue (`_notify`); everything else happens on the asyncio loop, and blocking calls
-in a small pool. Decides nothing about the guest.
+Started by ``__main__`` before gRPC is imported. One thread imports libvirt and keeps connected, one runs libvirt's
+event loop and may only enqueue (`_notify`), a small pool does the blocking calls; everything else happens on the
+asyncio loop. Decides nothing about the guest.
 """
 
 from __future__ import annotations
@@ -35,9 +35,9 @@ class Host:
         self.uri = uri
         self._pool = ThreadPoolExecutor(2, thread_name_prefix="libvirt-call")
         self._connection: Any = None
-        self._lock = threading.Lock()
+        self._lost = threading.Event()
         self._notify: Callable[[], None] = lambda: None
-        threading.Thread(target=self._serve, name="libvirt-events", daemon=True).start()
+        threading.Thread(target=self._keep_connected, name="libvirt-connection", daemon=True).start()
 
     def subscribe(self, changed: Callable[[], None]) -> None:
         """Have `changed` called on the running asyncio loop after each domain event, connection and disconnection."""
@@ -80,21 +80,29 @@ class Host:
                 raise HypervisorUnavailable(str(error)) from error
             raise HypervisorRefused(str(error)) from error
 
-    # --- the thread ---
+    # --- the threads ---
 
-    def _serve(self) -> None:
+    def _keep_connected(self) -> None:
         import libvirt
 
         libvirt.registerErrorHandler(lambda _context, _error: None, None)  # errors arrive as exceptions
         libvirt.virEventRegisterDefaultImpl()
-        self._connect()
+        threading.Thread(target=self._run_events, name="libvirt-events", daemon=True).start()
+        while True:
+            self._lost.clear()
+            self._connection = self._connect()
+            self._notify()
+            self._pool.submit(warm, self._connection)
+            self._lost.wait()
+
+    def _run_events(self) -> None:
+        import libvirt
+
         while True:
             libvirt.virEventRunDefaultImpl()
-            if self._connection is None:
-                self._connect()
 
-    def _connect(self) -> None:
-        """Connect, however long it takes. No event is lost meanwhile: there is no connection that could bring one."""
+    def _connect(self) -> Any:
+        """Connect, however long it takes. No event is missed meanwhile: connecting is followed by a look."""
         import libvirt
 
         pause = _FIRST_PAUSE_S
@@ -108,16 +116,15 @@ class Host:
                 time.sleep(pause)
                 pause = min(pause * 2, _LONGEST_PAUSE_S)
                 continue
-            self._connection = connection
-            self._notify()
-            self._pool.submit(warm, connection)
-            return
+            return connection
 
     def _on_event(self, *_event: object) -> None:
         self._notify()
 
     def _on_close(self, connection: Any, _reason: int, _opaque: object) -> None:
+        """Called by whichever thread notices: the one that runs events, or one whose call broke."""
         self._connection = None
+        self._lost.set()
         self._notify()
 
 

@@ -42,7 +42,7 @@ class Destroy:
 class RecordEnd:
     """Write down how the machine ended. Legal once: it never runs again."""
 
-    end: pb.MachineEnd
+    end: pb.MachineEnd.ValueType
     message: str
 
 

@@ -18,7 +18,7 @@ from virt_launcher.domain import guest
 from virt_launcher.domain.host import Host
 from virt_launcher.domain.observation import DomainPhase, Observation
 from virt_launcher.errors import HypervisorRefused, HypervisorUnavailable
-from virt_launcher.machine.actions import PressPowerButton
+from virt_launcher.machine.actions import Action, Destroy, PressPowerButton
 from virt_launcher.machine.execute import execute, now
 from virt_launcher.machine.plan import Stop, plan
 from virt_launcher.machine.publication import Publication
@@ -90,9 +90,8 @@ class Keeper:
         try:
             seen = await self._look()
             while (action := plan(self.record, seen, self._stop, _clock())) is not None:
+                self._remember(action)
                 await execute(action, self._records, self._host)
-                if isinstance(action, PressPowerButton) and self._stop is not None:
-                    self._stop = replace(self._stop, pressed=_clock())
                 seen = await self._look()
             again_in = self._next_stop_step()
             self._silent_since = None
@@ -105,6 +104,14 @@ class Keeper:
             again_in = _RETRY_S
         await self._tell(seen)
         return again_in
+
+    def _remember(self, action: Action) -> None:
+        if self._stop is None:
+            return
+        if isinstance(action, PressPowerButton):
+            self._stop = replace(self._stop, pressed=_clock())
+        elif isinstance(action, Destroy):
+            self._stop = replace(self._stop, destroyed=True)
 
     async def _look(self) -> Observation:
         if self.record.machine is None or (self.record.ended is not None and not self._host.connected):

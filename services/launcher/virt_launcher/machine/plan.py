@@ -43,11 +43,13 @@ class Stop:
         deadline: when the guest's time to shut down by itself is over.
         pressed: when the power button was pressed last.
         interval: after which it is pressed again.
+        destroyed: whether we have told libvirt to end QEMU.
     """
 
     deadline: float
     interval: float
     pressed: float | None = None
+    destroyed: bool = False
 
     def next_press(self) -> float:
         """When the power button is due."""
@@ -62,7 +64,7 @@ def plan(record: Record, seen: Observation, stop: Stop | None, now: float) -> Ac
         return Destroy() if seen.phase in _ACTIVE else None
     if record.running is None:
         return _toward_running(seen) if stop is None else _never_start(seen)
-    return _after_start(seen) or (_toward_end(seen, stop, now) if stop is not None else _keep_running(seen))
+    return _after_start(seen, stop) or (_toward_end(seen, stop, now) if stop is not None else _keep_running(seen))
 
 
 def _toward_running(seen: Observation) -> Action:
@@ -79,9 +81,11 @@ def _never_start(seen: Observation) -> Action:
     return RecordEnd(pb.MACHINE_END_DESTROYED, "told to stop before the guest ran")
 
 
-def _after_start(seen: Observation) -> Action | None:
+def _after_start(seen: Observation, stop: Stop | None) -> Action | None:
     if seen.phase is DomainPhase.SHUTOFF:
-        return RecordEnd(*_ENDS[seen.reason])
+        # A libvirtd that was just started again may see QEMU die of our destroy as a crash.
+        ours = stop is not None and stop.destroyed and seen.reason is not ShutoffReason.SHUTDOWN
+        return RecordEnd(*_ENDS[ShutoffReason.DESTROYED if ours else seen.reason])
     if seen.phase is DomainPhase.ABSENT:
         return RecordEnd(pb.MACHINE_END_CRASHED, "the hypervisor does not know the guest any more")
     if seen.phase is DomainPhase.PANICKED:

@@ -1,8 +1,8 @@
 """Which certificates are due, and when the next one will be. Pure; called by install/plan.py with the Secrets it saw.
 
 Renewed at half of their life. A Secret that cannot be read, or that does not belong to the authority, is due at once.
-Not yet: keeping the old signer until every peer has the new bundle; today a new authority signs the leaves that fall
-due after it, while the old one stays in the bundle until it expires.
+A new authority is first told to everyone (bundles) and signs the leaves that fall due after it; the old one stays in
+the bundle until it expires. Not yet: waiting until every peer is known to have the new bundle before it signs.
 """
 
 from __future__ import annotations
@@ -40,6 +40,11 @@ class Due:
 
     renew_authority: bool
     leaves: tuple[Leaf, ...]
+    """To issue."""
+
+    bundles: tuple[str, ...]
+    """Secrets whose leaf is well and whose bundle is not the authority's."""
+
     next_deadline: datetime | None
     """When the first of the certificates that are there falls due."""
 
@@ -55,25 +60,37 @@ def leaves(namespace: str) -> tuple[Leaf, ...]:
 def due(secrets: Mapping[str, KeyPair], wanted: tuple[Leaf, ...], now: datetime) -> Due:
     """Compare the Secrets of the suite's namespace, by name, with what is wanted."""
     authority = secrets.get(AUTHORITY_SECRET)
-    deadline = _half_life(authority) if authority is not None else None
+    deadline = _authority_deadline(authority) if authority is not None else None
     if authority is None or deadline is None or now >= deadline:
         # Leaves follow in the next pass, when the new authority has been seen.
-        return Due(authority, renew_authority=True, leaves=(), next_deadline=None)
+        readable = authority if deadline is not None else None
+        return Due(readable, renew_authority=True, leaves=(), bundles=(), next_deadline=None)
     missing: list[Leaf] = []
+    bundles: list[str] = []
     deadlines = [deadline]
     for leaf in wanted:
-        renewal = _leaf_deadline(leaf, secrets.get(leaf.secret), authority)
-        if renewal is None or now >= renewal:
+        pair = secrets.get(leaf.secret)
+        renewal = _leaf_deadline(leaf, pair, authority) if pair is not None else None
+        if pair is None or renewal is None or now >= renewal:
             missing.append(leaf)
-        else:
-            deadlines.append(renewal)
-    return Due(authority, renew_authority=False, leaves=tuple(missing), next_deadline=min(deadlines))
+            continue
+        deadlines.append(renewal)
+        if pair.bundle != authority.bundle:
+            bundles.append(leaf.secret)
+    return Due(authority, False, tuple(missing), tuple(bundles), min(deadlines))
 
 
-def _leaf_deadline(leaf: Leaf, pair: KeyPair | None, authority: KeyPair) -> datetime | None:
-    """When to renew what is there; None if it is not the leaf that is wanted."""
-    if pair is None or pair.bundle != authority.bundle:
+def _authority_deadline(authority: KeyPair) -> datetime | None:
+    """When to renew it; None if it cannot sign, or its bundle is not one that begins with it."""
+    try:
+        x509.load_pem_x509_certificates(authority.bundle)
+    except ValueError:
         return None
+    return _half_life(authority) if authority.bundle.startswith(authority.certificate) else None
+
+
+def _leaf_deadline(leaf: Leaf, pair: KeyPair, authority: KeyPair) -> datetime | None:
+    """When to renew what is there; None if it is not the leaf that is wanted."""
     deadline = _half_life(pair)
     if deadline is None:
         return None
@@ -103,7 +120,6 @@ def _half_life(pair: KeyPair) -> datetime | None:
     try:
         certificate = x509.load_pem_x509_certificate(pair.certificate)
         key = serialization.load_pem_private_key(pair.key, password=None)
-        x509.load_pem_x509_certificates(pair.bundle)
     except (ValueError, TypeError, UnsupportedAlgorithm):
         return None
     if key.public_key() != certificate.public_key():

@@ -74,7 +74,16 @@ class IssueLeaf:
     seen: str | None
 
 
-Action = AddFinalizer | RemoveFinalizer | Apply | Delete | DeletePod | IssueAuthority | IssueLeaf
+@dataclass(frozen=True, slots=True)
+class WriteBundle:
+    """Tell a component which authorities to trust, its leaf staying as it is."""
+
+    secret: str
+    bundle: bytes
+    seen: str
+
+
+Action = AddFinalizer | RemoveFinalizer | Apply | Delete | DeletePod | IssueAuthority | IssueLeaf | WriteBundle
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,6 +29,7 @@ from virt_operator.install.actions import (
     IssueAuthority,
     IssueLeaf,
     RemoveFinalizer,
+    WriteBundle,
 )
 from virt_operator.install.inventory import Inventory
 from virt_operator.strategy.desired import managed_labels
@@ -80,6 +81,12 @@ class Executor:
                 self._log.info("issuing a certificate", secret=leaf.secret)
                 pair = new_leaf(authority, leaf.common_name, leaf.dns_names, datetime.now(UTC))
                 await self._write_secret(leaf.secret, pair, seen)
+            case WriteBundle(secret, bundle, seen):
+                self._log.info("writing the trusted authorities", secret=secret)
+                data = {"ca.crt": b64encode(bundle).decode()}
+                body = {"metadata": {"resourceVersion": seen}, "data": data}
+                answer = await self._client.merge_patch(SECRETS, self._namespace, secret, body)
+                self._inventory.wrote(Ref("Secret", self._namespace, secret), answer)
             case AddFinalizer(_, _, _, present):
                 self._log.info("adding the finalizer", kubevirt=action.name)
                 await self._set_finalizers(action, [*present, KUBEVIRT_FINALIZER])

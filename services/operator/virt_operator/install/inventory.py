@@ -30,7 +30,8 @@ class Inventory:
         self._namespace = namespace
         self._changed = changed
         self._written: dict[Ref, OwnedObject] = {}
-        self._suites = Reflector(client, KUBEVIRTS, SuiteObject, lambda _: changed())
+        self._suites = Reflector(client, KUBEVIRTS, SuiteObject, self._suite_changed)
+        self._asked: dict[Key, object] = {}
         components = f"{labels.APP} in ({','.join(COMPONENTS)})"
         self._pods = Reflector(client, PODS, PodObject, lambda _: changed(), namespace=namespace, labels=components)
         self._owned = {kind: self._reflector(client, kind) for kind in KINDS}
@@ -65,6 +66,17 @@ class Inventory:
             return
         self._written[ref] = live
         self._changed()
+
+    def _suite_changed(self, key: Key) -> None:
+        """Our own status writes ask for nothing: reconciling after them would defeat the back-off after a failure."""
+        suite = self._suites.get(key)
+        asked = None
+        if suite is not None:
+            meta = suite.metadata
+            asked = (meta.uid, meta.generation, meta.deletion_timestamp, meta.finalizers, suite.status.phase)
+        if asked != self._asked.get(key):
+            self._asked[key] = asked
+            self._changed()
 
     def _reflector(self, client: KubeClient, kind: str) -> Reflector[OwnedObject]:
         resource = KINDS[kind]

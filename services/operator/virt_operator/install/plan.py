@@ -22,6 +22,7 @@ from virt_operator.install.actions import (
     IssueAuthority,
     IssueLeaf,
     WaitFor,
+    WriteBundle,
 )
 from virt_operator.install.drift import difference
 from virt_operator.install.observed import Observed
@@ -73,8 +74,8 @@ def plan(observed: Observed, operator: Settings) -> Plan:
 def _install(observed: Observed, operator: Settings, settings: InstallSettings, due: certificates.Due) -> Plan:
     if due.authority is None:
         # Bundles and leaves rest on it, so it is made first; what it leads to is planned when it has been seen.
-        waiting = WaitFor(f"Secret {certificates.AUTHORITY_SECRET}", "the certificate authority is being made")
-        return Plan(_certificate_actions(observed, operator, due), (waiting,), settings)
+        first = WaitFor(f"Secret {certificates.AUTHORITY_SECRET}", "the certificate authority is being made")
+        return Plan(_certificate_actions(observed, operator, due), (first,), settings)
     bundle = b64encode(due.authority.bundle).decode()
     desired = {ref_of(body): body for body in desired_objects(settings, bundle)}
     differences = {ref: _difference(observed, ref, body) for ref, body in desired.items()}
@@ -122,10 +123,9 @@ def _unfinished(
 
 def _gate(observed: Observed, settings: InstallSettings, ref: Ref, unfinished: dict[str, str]) -> str | None:
     """Why the object must not be written yet."""
-    if ref.kind == "APIService":
+    if ref.kind == "APIService" and ref not in observed.owned and "virt-api" in unfinished:
         # While an APIService has nobody behind it, discovery fails for the whole cluster; so the first time it waits.
-        if ref not in observed.owned and "virt-api" in unfinished:
-            return f"virt-api comes first: {unfinished['virt-api']}"
+        return f"virt-api comes first: {unfinished['virt-api']}"
     if ref.kind in ("Deployment", "DaemonSet"):
         # Pods whose Secret is not there yet would be retried by the kubelet only after a growing delay.
         if ref.name != "virt-controller" and not _has_leaf(observed, settings.namespace, ref.name):
@@ -172,4 +172,5 @@ def _certificate_actions(observed: Observed, operator: Settings, due: certificat
         trusted = due.authority.bundle if due.authority is not None else b""
         return (IssueAuthority(trusted, seen(certificates.AUTHORITY_SECRET)),)
     assert due.authority is not None
-    return tuple(IssueLeaf(leaf, due.authority, seen(leaf.secret)) for leaf in due.leaves)
+    issued = tuple(IssueLeaf(leaf, due.authority, seen(leaf.secret)) for leaf in due.leaves)
+    return issued + tuple(WriteBundle(one, due.authority.bundle, seen(one) or "") for one in due.bundles)

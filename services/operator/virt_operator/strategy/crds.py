@@ -1,6 +1,7 @@
 """CustomResourceDefinitions with KubeVirt's complete schemas, supported or not. Pure.
 
-Called by desired.py and operator_objects.py. v1 is stored; v1alpha3 is served with the same schema, so no conversion is needed.
+Called by desired.py and operator_objects.py. v1 is stored; v1alpha3 is served with the same schema, so nothing is
+converted.
 """
 
 from __future__ import annotations

@@ -36,11 +36,14 @@ def virt_handler(settings: InstallSettings) -> Body:
             field_env("POD_NAMESPACE", "metadata.namespace"),
             field_env("POD_NAME", "metadata.name"),
         ],
-        "ports": [{"name": "grpc", "containerPort": HANDLER_PORT, "protocol": "TCP"}],
+        "ports": [
+            {"name": "grpc", "containerPort": HANDLER_PORT, "protocol": "TCP"},
+            {"name": "health", "containerPort": pods.HEALTH_PORT, "protocol": "TCP"},
+        ],
         "resources": {"requests": {"cpu": "10m", "memory": "80Mi"}},
         "securityContext": {"privileged": True, "runAsUser": 0},
         "volumeMounts": mounts,
-        **pods.probes({"tcpSocket": {"port": HANDLER_PORT}}),
+        **pods.probes({"httpGet": {"path": "/healthz", "port": pods.HEALTH_PORT}, "timeoutSeconds": 2}),
     }
     spec: Body = {
         "serviceAccountName": "kubevirt-handler",

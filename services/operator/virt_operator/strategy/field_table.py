@@ -86,7 +86,7 @@ def _field_schema(path: str, kind: str, marks: list[str], table: Table, above: t
         return {**_field_schema(path, kind.removesuffix("|null"), marks, table, above), "nullable": True}
     if kind.startswith("[]"):
         items = _field_schema(path, kind.removeprefix("[]"), [], table, above)
-        return {"type": "array", "items": items, **_list_marks(path, marks)}
+        return _marked_list(path, {"type": "array", "items": items}, marks)
     if marks:
         raise BadFieldTable(f"{path}: {marks} on something that is no list")
     if kind.startswith("map:"):
@@ -97,8 +97,7 @@ def _field_schema(path: str, kind: str, marks: list[str], table: Table, above: t
     return type_schema(kind, table, above)
 
 
-def _list_marks(path: str, marks: list[str]) -> Schema:
-    schema: Schema = {}
+def _marked_list(path: str, schema: Schema, marks: list[str]) -> Schema:
     for mark in marks:
         key, _, value = mark.partition("=")
         how, _, keys = value.partition(":")
@@ -106,8 +105,17 @@ def _list_marks(path: str, marks: list[str]) -> Schema:
             raise BadFieldTable(f"{path}: {mark!r} is none of list=atomic, list=set, list=map:keys")
         schema["x-kubernetes-list-type"] = how
         if how == "map":
-            schema["x-kubernetes-list-map-keys"] = keys.split(",")
+            _merge_by(schema, keys.split(","))
     return schema
+
+
+def _merge_by(schema: Schema, keys: list[str]) -> None:
+    """Keys of a map list must be known and required in its items, also in those of Kubernetes' own types."""
+    schema["x-kubernetes-list-type"] = "map"
+    schema["x-kubernetes-list-map-keys"] = keys
+    items = schema["items"]
+    items["properties"] = {**{key: {"type": "string"} for key in keys}, **items.get("properties", {})}
+    items["required"] = sorted({*items.get("required", ()), *keys})
 
 
 def as_map_list(schema: Schema, *path: str, key: str) -> None:
@@ -117,7 +125,4 @@ def as_map_list(schema: Schema, *path: str, key: str) -> None:
     """
     for part in path:
         schema = schema["properties"][part]
-    schema["x-kubernetes-list-type"] = "map"
-    schema["x-kubernetes-list-map-keys"] = [key]
-    items = schema["items"]
-    items["required"] = sorted({*items.get("required", ()), key})
+    _merge_by(schema, [key])

@@ -74,7 +74,8 @@ def template(app: str, spec: Body) -> Body:
     content = hashlib.sha256(json.dumps(spec, sort_keys=True).encode()).hexdigest()[:16]
     return {
         "metadata": {"labels": {labels.APP: app}, "annotations": {TEMPLATE_HASH: content}},
-        "spec": {"priorityClassName": PRIORITY_CLASS, **spec},
+        # No variables for each Service of the namespace: nothing of the suite finds another by them.
+        "spec": {"priorityClassName": PRIORITY_CLASS, "enableServiceLinks": False, **spec},
     }
 
 

@@ -34,14 +34,15 @@ ACCOUNTS = (
     Account(
         "kubevirt-apiserver",
         (rule("authorization.k8s.io", "subjectaccessreviews", "create"), rule("kubevirt.io", _VMIS, "get")),
-        (rule("", "pods", "list"),),  # the handler of a VM's node
+        # The handler of a VM's node, and the configuration that the group's own "healthz" tells.
+        (rule("", "pods", "list", "watch"), _CONFIGURATION),
     ),
     Account(
         "kubevirt-controller",
         (
             rule("kubevirt.io", _VMIS, "get", "list", "watch", "patch"),
             rule("kubevirt.io", f"{_VMIS}/finalizers", "update"),  # ownerReferences that block the owner's deletion
-            rule("", "pods", "create", "list", "watch", "delete"),
+            rule("", "pods", "create", "get", "list", "watch", "delete"),
             _EVENTS,
         ),
         (

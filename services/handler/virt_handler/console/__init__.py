@@ -1,0 +1,1 @@
+"""Guests' serial consoles for virt-api."""

@@ -1,0 +1,1 @@
+"""The kubelet's device plugin for devices.kubevirt.io/tun."""

@@ -1,0 +1,52 @@
+"""What this node offers: /dev/net/tun, as often as pods may ask for it. Served by registration.py.
+
+A launcher pod has no capabilities; the device plugin is what puts the device node into its container and its device
+cgroup. The devices are no scarce good: their number only has to exceed the pods of a node.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+from k8s.deviceplugin.v1beta1 import deviceplugin_pb2 as pb
+from k8s.deviceplugin.v1beta1 import deviceplugin_pb2_grpc
+from virt_core import logs
+
+RESOURCE = "devices.kubevirt.io/tun"
+API_VERSION = "v1beta1"
+COUNT = 1000
+_DEVICE = "/dev/net/tun"
+
+
+class TunPlugin(deviceplugin_pb2_grpc.DevicePluginServicer):
+    """The servicer."""
+
+    def __init__(self) -> None:
+        self._ended = asyncio.Event()
+        self._log = logs.bound("virt_handler.deviceplugin")
+
+    def end(self) -> None:
+        """End the streams: the server stops."""
+        self._ended.set()
+
+    async def GetDevicePluginOptions(self, request: pb.Empty, context: Any) -> pb.DevicePluginOptions:  # noqa: N802
+        """No optional calls."""
+        return pb.DevicePluginOptions()
+
+    async def ListAndWatch(  # type: ignore[override, misc, unused-ignore]  # noqa: N802
+        self, request: pb.Empty, context: Any
+    ) -> AsyncIterator[pb.ListAndWatchResponse]:
+        """All devices once: their health does not change while this process lives."""
+        self._log.info("listing devices to the kubelet", resource=RESOURCE, count=COUNT)
+        devices = [pb.Device(id=f"tun{number}", health="Healthy") for number in range(COUNT)]
+        yield pb.ListAndWatchResponse(devices=devices)
+        await self._ended.wait()
+
+    async def Allocate(self, request: pb.AllocateRequest, context: Any) -> pb.AllocateResponse:  # noqa: N802
+        """The same device node for each container."""
+        device = pb.DeviceSpec(container_path=_DEVICE, host_path=_DEVICE, permissions="rw")
+        return pb.AllocateResponse(
+            container_responses=[pb.ContainerAllocateResponse(devices=[device]) for _ in request.container_requests]
+        )

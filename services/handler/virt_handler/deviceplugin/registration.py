@@ -1,0 +1,80 @@
+"""Serving the plugin and announcing it, again whenever the kubelet was started again. Run by app.py.
+
+A kubelet that starts removes every plugin's socket and makes its own kubelet.sock anew; that folder is watched. A pod
+that the kubelet places while no plugin is announced is rejected by it and made anew by the controller.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from pathlib import Path
+
+import grpc
+from k8s.deviceplugin.v1beta1 import deviceplugin_pb2 as pb
+from k8s.deviceplugin.v1beta1 import deviceplugin_pb2_grpc
+from virt_core import logs
+
+from virt_handler.deviceplugin.plugin import API_VERSION, RESOURCE, TunPlugin
+from virt_handler.launchers.folder_events import FolderEvents
+
+ENDPOINT, KUBELET = "kubevirt-tun.sock", "kubelet.sock"
+_DEADLINE = 5.0
+_BACKOFF_FIRST, _BACKOFF_LAST = 0.1, 5.0
+_log = logs.bound("virt_handler.deviceplugin")
+
+
+async def serve(folder: Path, events: FolderEvents) -> None:
+    """Offer the devices to the kubelet behind `folder` until cancelled."""
+    descriptor = os.open(folder, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    backoff = _BACKOFF_FIRST
+    try:
+        while True:
+            with events.watch(descriptor) as changed:
+                kubelet = _identity(folder / KUBELET)
+                if kubelet is None:
+                    await changed.wait()
+                    continue
+                try:
+                    await _offer(folder, changed, kubelet)
+                    backoff = _BACKOFF_FIRST
+                except (grpc.aio.AioRpcError, OSError) as error:
+                    _log.warning("announcing again after a failure", reason=str(error), delay=backoff)
+                    await asyncio.sleep(backoff)
+                    backoff = min(backoff * 2, _BACKOFF_LAST)
+    finally:
+        os.close(descriptor)
+
+
+async def _offer(folder: Path, changed: asyncio.Event, kubelet: tuple[int, int]) -> None:
+    """Serve and announce; ends when another kubelet is there."""
+    plugin = TunPlugin()
+    server = grpc.aio.server()
+    deviceplugin_pb2_grpc.add_DevicePluginServicer_to_server(plugin, server)
+    (folder / ENDPOINT).unlink(missing_ok=True)
+    server.add_insecure_port(f"unix:{folder / ENDPOINT}")
+    await server.start()
+    try:
+        await _announce(folder)
+        while _identity(folder / KUBELET) == kubelet:
+            changed.clear()
+            await changed.wait()
+        _log.info("seeing another kubelet")
+    finally:
+        plugin.end()
+        await server.stop(grace=None)
+
+
+async def _announce(folder: Path) -> None:
+    _log.info("announcing devices to the kubelet", resource=RESOURCE)
+    async with grpc.aio.insecure_channel(f"unix:{folder / KUBELET}") as channel:
+        request = pb.RegisterRequest(version=API_VERSION, endpoint=ENDPOINT, resource_name=RESOURCE)
+        await deviceplugin_pb2_grpc.RegistrationStub(channel).Register(request, timeout=_DEADLINE)  # type: ignore[no-untyped-call, unused-ignore]
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    try:
+        status = path.stat(follow_symlinks=False)
+    except FileNotFoundError:
+        return None
+    return status.st_ino, status.st_ctime_ns

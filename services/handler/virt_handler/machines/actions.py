@@ -1,0 +1,56 @@
+"""The closed set of what a handler does about a machine. Planned by plan.py, done by execute.py, one effect each."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from kubevirt.launcher.v1 import launcher_pb2
+from virt_core.kube.patch import Operation
+
+from virt_handler.network.plan import NetworkPlan
+
+
+@dataclass(frozen=True, slots=True)
+class PrepareNetwork:
+    """Make the pod's network what the machine needs. Before StartMachine; repeatable."""
+
+    plan: NetworkPlan
+
+
+@dataclass(frozen=True, slots=True)
+class StartMachine:
+    """Hand the machine to its launcher. Repeatable: a launcher starts one machine, once.
+
+    Legal only for a VMI that has not run yet, whose pod is in activePods on this node, and which is not being deleted.
+    """
+
+    machine: launcher_pb2.Machine
+
+
+@dataclass(frozen=True, slots=True)
+class PatchStatus:
+    """Write the status; refused by the API server if what it rests on has changed."""
+
+    operations: tuple[Operation, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Refuse:
+    """Tell the user why the machine is not started: a condition in `operations`, an event."""
+
+    reason: str
+    message: str
+    operations: tuple[Operation, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class AcknowledgeEnd:
+    """Tell the launcher that the end is recorded, so that it exits and its pod completes.
+
+    Legal only after the final phase is stored in the VMI.
+    """
+
+    machine_uid: str
+
+
+Action = PrepareNetwork | StartMachine | PatchStatus | Refuse | AcknowledgeEnd

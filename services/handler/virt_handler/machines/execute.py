@@ -1,0 +1,69 @@
+"""Doing what plan.py decided: one effect for each action. Called by reconcile.py."""
+
+from __future__ import annotations
+
+from google.protobuf import duration_pb2
+from kubevirt.launcher.v1 import launcher_pb2
+from virt_core import logs
+from virt_core.api.vmi import VirtualMachineInstance
+from virt_core.kube.client import KubeClient
+from virt_core.kube.events import EventRecorder
+from virt_core.kube.patch import Operation
+from virt_core.kube.resource import VIRTUAL_MACHINE_INSTANCES
+
+from virt_handler.machines.actions import AcknowledgeEnd, Action, PatchStatus, PrepareNetwork, Refuse, StartMachine
+from virt_handler.machines.link import MachineLink
+from virt_handler.network.execute import prepare
+from virt_handler.network.namespace import run_inside
+
+# Seconds. Starting answers when the guest's CPUs run; a cold hypervisor under load takes its time, and the call is
+# repeatable.
+_START_DEADLINE, _STOP_DEADLINE = 60.0, 5.0
+
+
+class Executor:
+    """The effects of this handler."""
+
+    def __init__(self, client: KubeClient, events: EventRecorder) -> None:
+        self._client = client
+        self._events = events
+
+    async def execute(self, action: Action, vmi: VirtualMachineInstance, link: MachineLink) -> None:
+        """One effect.
+
+        Raises:
+            KubeError: the API server refuses or does not answer.
+            RpcError: the launcher refuses or does not answer.
+            Disconnected: there is no launcher.
+            NetworkFailed: the pod's network could not be made.
+        """
+        log = logs.bound("virt_handler.machines.execute", vmi="/".join(vmi.key))
+        match action:
+            case PrepareNetwork(plan):
+                log.info("preparing the pod's network", bridge=plan.bridge, tap=plan.tap, mtu=plan.mtu)
+                async with link.launcher() as launcher:
+                    await run_inside(launcher.network_namespace, lambda: prepare(plan))
+            case StartMachine(machine):
+                log.info("starting the machine", uid=machine.uid)
+                async with link.launcher() as launcher:
+                    start = launcher_pb2.StartMachineRequest(machine=machine)
+                    await launcher.peer.call(launcher.stub.StartMachine, start, timeout=_START_DEADLINE)
+            case PatchStatus(operations):
+                log.info("writing the status", keys=[op["path"] for op in operations if op["op"] != "test"])
+                await self._patch(vmi, operations)
+            case Refuse(reason, message, operations):
+                log.warning("refusing the machine", reason=reason, message=message)
+                await self._patch(vmi, operations)
+                await self._events.record(vmi.reference, reason, message, action="StartMachine", warning=True)
+            case AcknowledgeEnd(machine_uid):
+                log.info("acknowledging the machine's end", uid=machine_uid)
+                async with link.launcher() as launcher:
+                    stop = launcher_pb2.StopMachineRequest(
+                        machine_uid=machine_uid, grace_period=duration_pb2.Duration(seconds=0)
+                    )
+                    await launcher.peer.call(launcher.stub.StopMachine, stop, timeout=_STOP_DEADLINE)
+                link.finish()
+
+    async def _patch(self, vmi: VirtualMachineInstance, operations: tuple[Operation, ...]) -> None:
+        meta = vmi.metadata
+        await self._client.json_patch(VIRTUAL_MACHINE_INSTANCES, meta.namespace, meta.name, operations)

@@ -1,0 +1,53 @@
+"""What is known about one machine: frozen values that plan.py and status.py reason about.
+
+Made by reconcile.py from the reflectors' caches and from what the launcher said (link.py).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from kubevirt.launcher.v1 import launcher_pb2
+from virt_core.api.vmi import VirtualMachineInstance
+
+from virt_handler.network.plan import PodNetwork
+
+_MESSAGE_LIMIT = 500  # characters of a launcher's text that go into a status
+
+
+@dataclass(frozen=True, slots=True)
+class GuestState:
+    """The launcher's word on its guest. Hostile: only compared, and its message cut."""
+
+    machine_uid: str
+    phase: launcher_pb2.MachinePhase.ValueType
+    end: launcher_pb2.MachineEnd.ValueType = launcher_pb2.MACHINE_END_UNSPECIFIED
+    message: str = ""
+
+    @classmethod
+    def from_message(cls, state: launcher_pb2.MachineState) -> GuestState:
+        """From the wire."""
+        return cls(state.machine_uid, state.phase, state.end, state.message[:_MESSAGE_LIMIT])
+
+
+@dataclass(frozen=True, slots=True)
+class Observed:
+    """Everything that a decision about one machine rests on."""
+
+    vmi: VirtualMachineInstance
+    node: str
+    emulation: bool
+    """Whether the cluster's guests are emulated: spec.configuration.developerConfiguration.useEmulation."""
+    guest: GuestState | None = None
+    """None: the launcher has not answered yet. That is "unknown" and never a reason to act."""
+    network: PodNetwork | None = None
+    """None as long as `guest` is."""
+    refused: bool = False
+    """This very launcher process has refused the machine."""
+
+
+def pod_on_node(vmi: VirtualMachineInstance, node: str) -> str | None:
+    """The UID of the VMI's launcher pod on the node; None if it has none there, or is being deleted."""
+    if vmi.metadata.deletion_timestamp is not None:
+        return None
+    return next((uid for uid, where in sorted(vmi.status.active_pods.items()) if where == node), None)

@@ -1,0 +1,97 @@
+"""From a VirtualMachineInstance's spec to the Machine that its launcher gets. Pure; called by plan.py.
+
+What the spec leaves open is derived from the VMI's UID, so that every attempt gives the same machine.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import uuid
+
+from google.protobuf import duration_pb2
+from kubevirt.launcher.v1 import launcher_pb2
+from virt_core.api.meta import ObjectMeta
+from virt_core.api.vmi import Interface, UnsupportedSpec, VirtualMachineInstance, VmiSpec, parse_spec
+from virt_core.api.vmi_rules import check_spec, effective_interfaces, guest_memory_bytes
+
+from virt_handler.network.plan import BRIDGE, GUEST, ROUTER, TAP, PodNetwork
+
+# Paths in the launcher's pod: volumes of the controller's template.
+KERNEL, INITRD = "/var/run/kubevirt/kernel-boot/kernel", "/var/run/kubevirt/kernel-boot/initrd"
+SERIAL, SERIAL_LOG = "/var/run/kubevirt-private/virt-serial0", "/var/run/kubevirt-private/virt-serial0-log"
+_HOSTNAME_LIMIT = 63  # bytes of a DNS label, RFC 1035
+
+
+def machine(vmi: VirtualMachineInstance, emulation: bool, pod: PodNetwork) -> launcher_pb2.Machine:
+    """The machine to start.
+
+    Raises:
+        UnsupportedSpec: naming the first field that is not supported.
+    """
+    spec = parse_spec(vmi.spec)
+    check_spec(spec)
+    meta, domain = vmi.metadata, spec.domain
+    result = launcher_pb2.Machine(
+        uid=meta.uid,
+        name=meta.name,
+        namespace=meta.namespace,
+        accelerator=launcher_pb2.ACCELERATOR_EMULATION if emulation else launcher_pb2.ACCELERATOR_KVM,
+        machine_type=domain.machine.type,
+        cpu=launcher_pb2.CpuTopology(sockets=domain.cpu.sockets, cores=domain.cpu.cores, threads=domain.cpu.threads),
+        memory_bytes=guest_memory_bytes(spec),
+        firmware_uuid=firmware_uuid(meta.uid, domain.firmware.uuid),
+        interfaces=[_interface(meta, spec, interface, pod) for interface in effective_interfaces(spec)],
+        shutdown_grace_period=duration_pb2.Duration(seconds=spec.termination_grace_period_seconds),
+    )
+    boot = domain.firmware.kernel_boot
+    if boot is not None:
+        result.kernel_boot.kernel_path = KERNEL
+        result.kernel_boot.initrd_path = INITRD if boot.container.initrd_path else ""
+        result.kernel_boot.command_line = boot.kernel_args
+    if domain.devices.autoattach_serial_console:
+        result.serial_console.socket_path = SERIAL
+        result.serial_console.log_path = SERIAL_LOG
+    return result
+
+
+def firmware_uuid(vmi_uid: str, wanted: str) -> str:
+    """`wanted`, or a UUID made from the VMI's UID.
+
+    KubeVirt makes it from the name, so that equal names in two namespaces share it; here it is unique. Whoever needs
+    one that outlives the VMI names it in the spec.
+
+    Raises:
+        UnsupportedSpec: `wanted` is not a UUID.
+    """
+    if not wanted:
+        return str(uuid.uuid5(uuid.NAMESPACE_OID, f"firmware {vmi_uid}"))
+    try:
+        return str(uuid.UUID(wanted))
+    except ValueError as error:
+        raise UnsupportedSpec(f"spec.domain.firmware.uuid: {wanted!r} is not allowed, use a UUID") from error
+
+
+def mac_address(vmi_uid: str, interface: Interface) -> str:
+    """The interface's own, or one made from the VMI's UID: locally administered, unicast."""
+    if interface.mac_address:
+        return interface.mac_address.lower().replace("-", ":")
+    digest = hashlib.sha256(f"{vmi_uid}/{interface.name}".encode()).digest()
+    return ":".join(f"{octet:02x}" for octet in (0x02, *digest[:5]))
+
+
+def _interface(meta: ObjectMeta, spec: VmiSpec, interface: Interface, pod: PodNetwork) -> launcher_pb2.NetworkInterface:
+    hostname = spec.hostname or meta.name.split(".")[0]
+    return launcher_pb2.NetworkInterface(
+        name=interface.name,
+        mac_address=mac_address(meta.uid, interface),
+        model=interface.model,
+        tap_device=TAP,
+        mtu=pod.mtu,
+        dhcp=launcher_pb2.DhcpLease(
+            bridge_device=BRIDGE,
+            router_address=str(ROUTER.ip),
+            client_address=str(GUEST.ip),
+            prefix_length=GUEST.network.prefixlen,
+            hostname=hostname[:_HOSTNAME_LIMIT],
+        ),
+    )

@@ -1,0 +1,79 @@
+"""kubectl as a person uses it, and the processes of pods as the node's root sees them. For end-to-end tests."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+NAMESPACE = "kubevirt"
+ROOT = Path(__file__).parents[2]
+
+
+def kubectl(*arguments: str, stdin: str | None = None, check: bool = True, deadline: float = 120) -> str:
+    """Run kubectl; returns its standard output. Fails with what it said on standard error."""
+    done = subprocess.run(
+        ["kubectl", *arguments], input=stdin, capture_output=True, text=True, timeout=deadline, check=False
+    )
+    if check and done.returncode != 0:
+        raise AssertionError(f"kubectl {' '.join(arguments)}: {done.stderr.strip()}\n{done.stdout[-2000:]}")
+    return done.stdout
+
+
+def get(*arguments: str) -> Any:
+    """An object or a list as JSON."""
+    return json.loads(kubectl("get", *arguments, "-o", "json"))
+
+
+def apply(*manifests: dict[str, Any]) -> None:
+    """``kubectl apply`` of manifests."""
+    kubectl("apply", "-f", "-", stdin=json.dumps({"apiVersion": "v1", "kind": "List", "items": list(manifests)}))
+
+
+def wait(kind: str, name: str, condition: str, *, namespace: str = "default", seconds: int = 120) -> None:
+    """``kubectl wait``; on a time-out fails with what ``kubectl describe`` says."""
+    try:
+        arguments = ("-n", namespace, "wait", kind, name, f"--for={condition}", f"--timeout={seconds}s")
+        kubectl(*arguments, deadline=seconds + 30)
+    except AssertionError as error:
+        described = kubectl("-n", namespace, "describe", kind, name, check=False)
+        pods = kubectl("get", "pods", "-A", "-o", "wide", check=False)
+        raise AssertionError(f"{error}\n{described[-4000:]}\n{pods}") from None
+
+
+@dataclass(frozen=True, slots=True)
+class Process:
+    """A process of a container, seen from the machine that the local cluster runs on."""
+
+    pid: int
+    command: str
+
+    def kill(self) -> None:
+        """kill -9."""
+        os.kill(self.pid, signal.SIGKILL)
+
+
+def processes(pod_uid: str) -> list[Process]:
+    """All processes in the pod's cgroup, its pause process left out."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if not entry.name.isdigit():
+            continue
+        try:
+            cgroup = (entry / "cgroup").read_text()
+            command = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace").strip()
+        except OSError:  # it ended while we looked
+            continue
+        if f"pod{pod_uid}" in cgroup.replace("_", "-") and command and not command.endswith("pause"):
+            found.append(Process(int(entry.name), command))
+    return sorted(found, key=lambda process: process.pid)
+
+
+def process(pod_uid: str, pattern: str) -> Process | None:
+    """The first process of the pod whose command line matches."""
+    return next((p for p in processes(pod_uid) if re.search(pattern, p.command)), None)

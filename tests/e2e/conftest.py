@@ -1,0 +1,25 @@
+"""The cluster with the suite installed: `make test-e2e` installs it once before pytest starts."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+import pytest
+
+from tests.e2e.cluster import NAMESPACE, wait
+from tests.e2e.guests import Guest, manifest, running
+
+
+@pytest.fixture(scope="session", autouse=True)
+def suite() -> None:
+    """The suite is Available."""
+    assert os.environ.get("KUBECONFIG"), "run end-to-end tests by `make test-e2e`"
+    wait("kv", "kubevirt", "condition=Available", namespace=NAMESPACE, seconds=120)
+
+
+@pytest.fixture(scope="module")
+def guests(suite: None) -> Iterator[list[Guest]]:
+    """A guest on each of two nodes."""
+    with running(manifest("guest1", node="node1"), manifest("guest2", node="node2")) as pair:
+        yield pair

@@ -1,0 +1,181 @@
+"""VirtualMachineInstances for end-to-end tests, and the pod that watches them tick from outside."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from tests.e2e.cluster import apply, get, kubectl, process, wait
+
+TICK_PORT = 7777
+
+
+def image(name: str) -> str:
+    """An image of this build."""
+    tag = subprocess.run(
+        ["python", "-m", "localcluster", "tag"], check=True, capture_output=True, text=True
+    ).stdout.strip()
+    return f"{os.environ['REGISTRY']}/{name}:{tag}"
+
+
+def manifest(name: str, *, node: str = "", ticks: str = "off", memory: str = "128Mi") -> dict[str, Any]:
+    """A small guest that boots the demo kernel."""
+    boot = {"image": image("guest-demo"), "kernelPath": "/boot/vmlinuz", "initrdPath": "/boot/initrd"}
+    spec: dict[str, Any] = {
+        "terminationGracePeriodSeconds": 0,
+        "domain": {
+            "devices": {"interfaces": [{"name": "default", "masquerade": {}}]},
+            "memory": {"guest": memory},
+            "firmware": {"kernelBoot": {"container": boot, "kernelArgs": f"console=ttyS0 quiet ticks={ticks}"}},
+        },
+        "networks": [{"name": "default", "pod": {}}],
+    }
+    if node:
+        spec["nodeSelector"] = {"kubernetes.io/hostname": node}
+    return {
+        "apiVersion": "kubevirt.io/v1",
+        "kind": "VirtualMachineInstance",
+        "metadata": {"name": name, "namespace": "default"},
+        "spec": spec,
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class Guest:
+    """A running VirtualMachineInstance."""
+
+    name: str
+
+    @property
+    def vmi(self) -> Any:
+        """The object now."""
+        return get("vmi", self.name)
+
+    @property
+    def phase(self) -> str:
+        """Its phase now."""
+        return str(self.vmi["status"]["phase"])
+
+    @property
+    def pod(self) -> Any:
+        """Its launcher pod."""
+        pods = get("pods", "-l", f"kubevirt.io/created-by={self.vmi['metadata']['uid']}")["items"]
+        assert len(pods) == 1, [pod["metadata"]["name"] for pod in pods]
+        return pods[0]
+
+    @property
+    def address(self) -> str:
+        """The address at which pods reach the guest."""
+        return str(self.pod["status"]["podIP"])
+
+    def qemu_pid(self) -> int:
+        """QEMU's PID on this machine."""
+        found = process(self.pod["metadata"]["uid"], r"^\S*qemu-system")
+        assert found is not None, "no QEMU runs"
+        return found.pid
+
+
+@contextmanager
+def running(*manifests: dict[str, Any]) -> Iterator[list[Guest]]:
+    """Create, wait until Running, delete afterwards and wait until gone."""
+    names = [body["metadata"]["name"] for body in manifests]
+    apply(*manifests)
+    try:
+        for name in names:
+            wait("vmi", name, "jsonpath={.status.phase}=Running", seconds=90)
+        yield [Guest(name) for name in names]
+    finally:
+        kubectl("delete", "vmi", *names, "--ignore-not-found", "--wait", "--timeout=90s")
+
+
+# Joins the tick ports of the guests named, for ever, and writes each line behind the time of its arrival. Runs in a
+# pod, so that nothing of the suite is between it and the guests.
+_OBSERVER = (
+    """
+import asyncio, sys, time
+async def follow(name, host):
+    while True:
+        try:
+            reader, writer = await asyncio.open_connection(host, %d)
+            print(f"{time.time():.3f} {name} connected", flush=True)
+            while line := await reader.readline():
+                print(f"{time.time():.3f} {name} {line.decode().strip()}", flush=True)
+            writer.close()
+        except OSError as error:
+            print(f"{time.time():.3f} {name} broken {error}", flush=True)
+        await asyncio.sleep(0.2)
+async def main():
+    await asyncio.gather(*(follow(*argument.split("=")) for argument in sys.argv[1:]))
+asyncio.run(main())
+"""
+    % TICK_PORT
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Ticks:
+    """What was seen of one guest."""
+
+    boots: frozenset[str]
+    count: int
+    longest_gap: float
+    connections: int
+
+
+@contextmanager
+def observed(*guests: Guest, name: str = "observer") -> Iterator[Callable[[], dict[str, Ticks]]]:
+    """Watch guests tick from a pod of its own; the value is called to learn what was seen so far."""
+    targets = [f"{guest.name}={guest.address}" for guest in guests]
+    container = {
+        "name": "observer",
+        "image": image("virt-controller"),
+        "command": ["/opt/kubevirt/bin/python", "-c", _OBSERVER, *targets],
+    }
+    sysctl = {"name": "net.ipv4.ping_group_range", "value": "0 2147483647"}
+    body = {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": name, "namespace": "default"},
+        "spec": {
+            "containers": [container],
+            "terminationGracePeriodSeconds": 0,
+            "securityContext": {"sysctls": [sysctl]},
+        },
+    }
+    apply(body)
+    try:
+        wait("pod", name, "condition=Ready", seconds=60)
+        until(lambda: all(t.count > 0 for t in _read(name, guests).values()), "the first tick of each guest")
+        yield lambda: _read(name, guests)
+    finally:
+        kubectl("delete", "pod", name, "--ignore-not-found", "--wait", "--timeout=60s")
+
+
+def _read(observer: str, guests: tuple[Guest, ...]) -> dict[str, Ticks]:
+    lines = [line.split(" ", 2) for line in kubectl("logs", observer).splitlines()]
+    result = {}
+    for guest in guests:
+        mine = [(float(line[0]), line[2]) for line in lines if len(line) == 3 and line[1] == guest.name]
+        ticks = [(moment, text) for moment, text in mine if text.startswith("tick ")]
+        moments = [moment for moment, _ in ticks]
+        gaps = [later - earlier for earlier, later in zip(moments, moments[1:], strict=False)]
+        boots = frozenset(match.group(1) for _, text in ticks if (match := re.search(r"boot=(\S+)", text)))
+        connected = sum(text == "connected" for _, text in mine)
+        result[guest.name] = Ticks(boots, len(ticks), max(gaps, default=0.0), connected)
+    return result
+
+
+def until(condition: Callable[[], bool], what: str, seconds: float = 60, every: float = 0.2) -> float:
+    """Ask again and again from outside, as a person would; returns the seconds that it took."""
+    started = time.monotonic()
+    while not condition():
+        if time.monotonic() - started > seconds:
+            raise AssertionError(f"after {seconds:.0f} s still waiting for {what}")
+        time.sleep(every)
+    return time.monotonic() - started

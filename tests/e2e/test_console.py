@@ -1,0 +1,54 @@
+"""A guest on each node, reached through the aggregated API as virtctl does it."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from localcluster.console import Console
+
+from tests.e2e.cluster import get, kubectl
+from tests.e2e.guests import Guest
+
+KUBECONFIG = Path(os.environ.get("KUBECONFIG", ""))
+
+
+def test_each_guest_runs_on_its_node(guests: list[Guest]) -> None:
+    assert [guest.vmi["status"]["nodeName"] for guest in guests] == ["node1", "node2"]
+    for guest in guests:
+        conditions = {condition["type"]: condition["status"] for condition in guest.vmi["status"]["conditions"]}
+        assert conditions["Ready"] == "True"
+        assert guest.vmi["status"]["interfaces"][0]["ipAddress"] == guest.address
+
+
+@pytest.mark.parametrize("version", ["v1", "v1alpha3"])
+def test_discovery_names_the_console(version: str) -> None:
+    resources = kubectl("get", "--raw", f"/apis/subresources.kubevirt.io/{version}")
+    assert '"virtualmachineinstances/console"' in resources
+    assert '"gitVersion"' in kubectl("get", "--raw", f"/apis/subresources.kubevirt.io/{version}/version")
+    assert '"ok"' in kubectl("get", "--raw", f"/apis/subresources.kubevirt.io/{version}/healthz")
+
+
+@pytest.mark.parametrize("number", [0, 1])
+async def test_console_carries_bytes_both_ways(guests: list[Guest], number: int) -> None:
+    async with Console.open(KUBECONFIG, "default", guests[number].name) as console:
+        await console.send(b"\n")
+        await console.read_until(b"ready", 30)
+        await console.send(b"echo $((6*7))-answer\n")
+        await console.read_until(b"42-answer", 15)
+
+
+async def test_a_guest_reaches_beyond_its_pod(guests: list[Guest]) -> None:
+    service = get("service", "kubernetes")["spec"]["clusterIP"]
+    async with Console.open(KUBECONFIG, "default", guests[0].name) as console:
+        await console.send(f"nc -w 5 {service} 443 </dev/null && echo out''side-reached\n".encode())
+        await console.read_until(b"outside-reached", 15)
+        await console.send(b"nslookup kubernetes.default.svc.cluster.local && echo name''-known\n")
+        await console.read_until(b"name-known", 15)
+
+
+def test_a_console_that_cannot_be_opened_says_why() -> None:
+    path = "/apis/subresources.kubevirt.io/v1/namespaces/default/virtualmachineinstances/nobody/console"
+    with pytest.raises(AssertionError, match="nobody"):
+        kubectl("get", "--raw", path)

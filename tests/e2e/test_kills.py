@@ -1,0 +1,121 @@
+"""kill -9 from outside of everything but PID 1 of the VM's container: the guests tick on, and all comes back by itself.
+
+`make test` kills each once; `make chaos` eight times each and prints the table.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+import pytest
+
+from tests.e2e.cluster import NAMESPACE, Process, get, kubectl, process, wait
+from tests.e2e.guests import Guest, manifest, observed, running, until
+
+MAX_GAP = 2.0  # seconds between two ticks, which come every 0.2 s
+
+
+def of_launcher(pattern: str) -> Callable[[list[Guest]], list[Process]]:
+    def find(guests: list[Guest]) -> list[Process]:
+        found = [process(guest.pod["metadata"]["uid"], pattern) for guest in guests]
+        return [p for p in found if p is not None]
+
+    return find
+
+
+def of_component(name: str) -> Callable[[list[Guest]], list[Process]]:
+    def find(guests: list[Guest]) -> list[Process]:
+        pods = get("pods", "-n", NAMESPACE, "-l", f"kubevirt.io={name}")["items"]
+        found = [process(pod["metadata"]["uid"], name.replace("-", "_")) for pod in pods]
+        return [p for p in found if p is not None]
+
+    return find
+
+
+VICTIMS: dict[str, Callable[[list[Guest]], list[Process]]] = {
+    "launcher": of_launcher("virt_launcher(?!.*supervisor)"),
+    "libvirtd": of_launcher(r"^\S*libvirtd"),
+    "virt-handler": of_component("virt-handler"),
+    "virt-controller": of_component("virt-controller"),
+    "virt-api": of_component("virt-api"),
+    "virt-operator": of_component("virt-operator"),
+}
+
+
+def victims(name: str, guests: list[Guest]) -> list[Process]:
+    """The processes to kill: never a supervisor, which is PID 1 of its container."""
+    return [p for p in VICTIMS[name](guests) if not p.command.startswith("/usr/lib/kubevirt/supervisor")]
+
+
+def kill_each(names: list[str], rounds: int) -> None:
+    """Kill, see it back, `rounds` times each; then compare QEMU's PIDs, boot ids and the longest gap."""
+    table = []
+    with running(manifest("t1", node="node1"), manifest("t2", node="node2")) as guests, observed(*guests) as ticks:
+        pids = {guest.name: guest.qemu_pid() for guest in guests}
+        for name in names:
+            for _ in range(rounds):
+                until(lambda name=name: len(victims(name, guests)) >= 1, f"{name} to run", 120)  # type: ignore[misc]
+                killed = victims(name, guests)
+                for victim in killed:
+                    victim.kill()
+                old = {victim.pid for victim in killed}
+                back = until(lambda name=name, old=old: _replaced(name, guests, old), f"{name} to come back", 180)  # type: ignore[misc]
+                table.append((name, len(killed), back))
+        for deployment in ("virt-operator", "virt-api", "virt-controller"):
+            kubectl("-n", NAMESPACE, "rollout", "status", f"deployment/{deployment}", "--timeout=180s", deadline=200)
+        wait("kv", "kubevirt", "condition=Available", namespace=NAMESPACE, seconds=180)
+        time.sleep(2 * MAX_GAP)  # a gap must have had the time to show
+        seen = ticks()
+        for guest in guests:
+            assert guest.phase == "Running"
+            assert guest.qemu_pid() == pids[guest.name]
+    for name in names:
+        kills = [row for row in table if row[0] == name]
+        longest = max(row[2] for row in kills)
+        print(f"{name:16} killed {sum(row[1] for row in kills):3} back within {longest:5.1f} s")
+    for name, tick in seen.items():
+        print(f"{name}: {tick.count} ticks, {len(tick.boots)} boot id, longest gap {tick.longest_gap:.2f} s")
+        assert len(tick.boots) == 1
+        assert tick.connections == 1
+        assert tick.longest_gap < MAX_GAP
+
+
+def _replaced(name: str, guests: list[Guest], old: set[int]) -> bool:
+    now = victims(name, guests)
+    return len(now) >= len(old) and not old & {victim.pid for victim in now}
+
+
+def test_guests_survive_the_death_of_each_process() -> None:
+    kill_each(list(VICTIMS), rounds=1)
+
+
+@pytest.mark.chaos
+def test_guests_survive_eight_deaths_of_each_process() -> None:
+    kill_each(list(VICTIMS), rounds=8)
+
+
+@pytest.mark.chaos
+def test_ten_vmis_run_though_the_handler_of_their_node_is_killed_in_a_loop() -> None:
+    manifests = [manifest(f"loop{number}", node="node1", memory="64Mi") for number in range(10)]
+    kills = 0
+
+    def all_running() -> bool:
+        nonlocal kills
+        for victim in victims("virt-handler", []):
+            victim.kill()
+            kills += 1
+        phases = [vmi.get("status", {}).get("phase") for vmi in get("vmi")["items"]]
+        return phases.count("Running") == len(manifests)
+
+    from tests.e2e.cluster import apply
+
+    try:
+        apply(*manifests)
+        took = until(all_running, "ten VMIs to run", 600, every=3.0)
+        print(f"ten VMIs running after {took:.1f} s and {kills} kills of virt-handler")
+        assert kills >= 1
+    finally:
+        kubectl(
+            "delete", "vmi", *[body["metadata"]["name"] for body in manifests], "--wait", "--timeout=180s", deadline=200
+        )

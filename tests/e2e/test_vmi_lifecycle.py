@@ -1,0 +1,72 @@
+"""What is left of a deleted VMI, what becomes of one whose guest ends, and what is said about one that cannot start."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tests.e2e.cluster import apply, get, kubectl, process, processes, wait
+from tests.e2e.guests import Guest, manifest, running, until
+
+
+def test_nothing_is_left_of_a_deleted_vmi() -> None:
+    with running(manifest("fleeting")) as (guest,):
+        uid = guest.pod["metadata"]["uid"]
+        assert process(uid, "qemu-system") is not None
+    assert get("pods", "-l", "kubevirt.io=virt-launcher")["items"] == []
+    assert processes(uid) == []
+    state = Path("/var/lib/kubevirt-local-cluster")
+    until(lambda: not list(state.glob(f"node*/kubelet/pods/{uid}")), "the kubelet to remove the pod's folder")
+
+
+def test_a_guest_that_powers_off_succeeds_and_one_that_is_killed_fails() -> None:
+    with running(manifest("leaver"), manifest("victim")) as (leaver, victim):
+        found = process(victim.pod["metadata"]["uid"], r"^\S*qemu-system")
+        assert found is not None
+        found.kill()
+        wait("vmi", victim.name, "jsonpath={.status.phase}=Failed", seconds=30)
+        _type(leaver, "poweroff\n")
+        wait("vmi", leaver.name, "jsonpath={.status.phase}=Succeeded", seconds=30)
+        for guest in (leaver, victim):
+            until(lambda guest=guest: guest.pod["status"]["phase"] in ("Succeeded", "Failed"), "its pod to complete")  # type: ignore[misc]
+
+
+def _type(guest: Guest, text: str) -> None:
+    import asyncio
+    import os
+
+    from localcluster.console import Console
+
+    async def typed() -> None:
+        async with Console.open(Path(os.environ["KUBECONFIG"]), "default", guest.name) as console:
+            await console.send(b"\n")
+            await console.read_until(b"ready", 30)
+            await console.send(text.encode())
+
+    asyncio.run(typed())
+
+
+def test_an_unsupported_field_is_refused_by_name_also_without_validation() -> None:
+    body = manifest("refused")
+    body["spec"]["domain"]["devices"]["gpus"] = [{"name": "g", "deviceName": "d"}]
+    try:
+        apply(body)
+        wait("vmi", "refused", "jsonpath={.status.phase}=Pending", seconds=30)
+        described = kubectl("describe", "vmi", "refused")
+        assert "gpus" in described and "UnsupportedSpec" in described
+        assert get("pods", "-l", f"kubevirt.io/created-by={get('vmi', 'refused')['metadata']['uid']}")["items"] == []
+    finally:
+        kubectl("delete", "vmi", "refused", "--ignore-not-found", "--wait")
+
+
+def test_an_image_that_does_not_exist_is_named() -> None:
+    body = manifest("imageless")
+    container = body["spec"]["domain"]["firmware"]["kernelBoot"]["container"]
+    container["image"] = container["image"] + "-not-there"
+    try:
+        apply(body)
+        until(
+            lambda: "not-there" in kubectl("get", "vmi", "imageless", "-o", "jsonpath={.status.conditions}"),
+            "the reason",
+        )
+    finally:
+        kubectl("delete", "vmi", "imageless", "--ignore-not-found", "--wait")

@@ -1,0 +1,31 @@
+"""VirtualMachineInstances as the API server gives them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+import pytest
+from virt_core.api.vmi import VirtualMachineInstance
+
+VMI_UID = "5f0c1e9e-6a50-4a34-8c6b-0d6f2b1c0a11"
+POD_UID = "0b8f3c52-1f7e-4f0a-9d43-7a1f5f2f9c00"
+NODE = "node1"
+
+MakeVmi = Callable[..., VirtualMachineInstance]
+
+
+@pytest.fixture
+def make_vmi() -> MakeVmi:
+    """A VMI that is being scheduled to NODE; `spec` is merged into a small domain, `status` into the status."""
+
+    def make(*, domain: dict[str, Any] | None = None, status: dict[str, Any] | None = None, **meta: Any) -> Any:
+        stored = {
+            "metadata": {"name": "demo", "namespace": "default", "uid": VMI_UID, **meta},
+            "spec": {"domain": {"devices": {}, "memory": {"guest": "128Mi"}, **(domain or {})}},
+            "status": {"phase": "Scheduling", "activePods": {POD_UID: NODE}, "nodeName": NODE, **(status or {})},
+        }
+        return msgspec.json.decode(msgspec.json.encode(stored), type=VirtualMachineInstance)
+
+    return make

@@ -1,0 +1,81 @@
+"""The device plugin, spoken to over real sockets by a kubelet of a few lines."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import grpc
+import pytest
+from k8s.deviceplugin.v1beta1 import deviceplugin_pb2 as pb
+from k8s.deviceplugin.v1beta1 import deviceplugin_pb2_grpc
+from virt_handler.deviceplugin import registration
+from virt_handler.launchers.folder_events import FolderEvents
+
+
+class Kubelet(deviceplugin_pb2_grpc.RegistrationServicer):
+    """Serves Registration as the kubelet does."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.registered: asyncio.Queue[pb.RegisterRequest] = asyncio.Queue()
+        self.server: Any = None
+
+    async def Register(self, request: pb.RegisterRequest, context: Any) -> pb.Empty:  # noqa: N802
+        self.registered.put_nowait(request)
+        return pb.Empty()
+
+    async def start(self) -> None:
+        """A kubelet that starts removes what it finds."""
+        for path in self.folder.iterdir():
+            path.unlink()
+        self.server = grpc.aio.server()
+        deviceplugin_pb2_grpc.add_RegistrationServicer_to_server(self, self.server)
+        self.server.add_insecure_port(f"unix:{self.folder / 'kubelet.sock'}")
+        await self.server.start()
+
+    async def stop(self) -> None:
+        await self.server.stop(None)
+
+
+@pytest.fixture
+async def kubelet() -> AsyncIterator[Kubelet]:
+    with TemporaryDirectory() as folder:  # short: a socket's address has 107 bytes
+        yield Kubelet(Path(folder))
+
+
+async def _announced(kubelet: Kubelet) -> pb.RegisterRequest:
+    async with asyncio.timeout(20):
+        return await kubelet.registered.get()
+
+
+async def test_devices_are_announced_listed_and_allocated_and_again_to_the_next_kubelet(kubelet: Kubelet) -> None:
+    events = FolderEvents()
+    serving = asyncio.create_task(registration.serve(kubelet.folder, events))
+    await kubelet.start()
+    for _ in range(2):
+        request = await _announced(kubelet)
+        assert (request.version, request.resource_name) == ("v1beta1", "devices.kubevirt.io/tun")
+        async with grpc.aio.insecure_channel(f"unix:{kubelet.folder / request.endpoint}") as channel:
+            stub: Any = deviceplugin_pb2_grpc.DevicePluginStub(channel)  # type: ignore[no-untyped-call, unused-ignore]
+            options = await stub.GetDevicePluginOptions(pb.Empty(), timeout=10)
+            assert options == pb.DevicePluginOptions()
+            listed = stub.ListAndWatch(pb.Empty(), timeout=10)
+            devices = (await listed.read()).devices
+            assert len({device.id for device in devices}) == len(devices) >= 110
+            assert {device.health for device in devices} == {"Healthy"}
+            containers = [pb.ContainerAllocateRequest(devices_ids=["tun0"])] * 2
+            answer = await stub.Allocate(pb.AllocateRequest(container_requests=containers), timeout=10)
+            expected = pb.DeviceSpec(container_path="/dev/net/tun", host_path="/dev/net/tun", permissions="rw")
+            assert [list(response.devices) for response in answer.container_responses] == [[expected], [expected]]
+            listed.cancel()
+        await kubelet.stop()
+        await kubelet.start()
+    await _announced(kubelet)
+    serving.cancel()
+    await asyncio.wait([serving])
+    await kubelet.stop()
+    events.close()

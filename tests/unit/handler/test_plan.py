@@ -1,0 +1,163 @@
+"""What is done about a machine in each situation."""
+
+from __future__ import annotations
+
+from copy import deepcopy
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from kubevirt.launcher.v1 import launcher_pb2 as pb
+from virt_core.api.vmi import VirtualMachineInstance
+from virt_handler.machines.actions import AcknowledgeEnd, PatchStatus, PrepareNetwork, Refuse, StartMachine
+from virt_handler.machines.observe import GuestState, Observed
+from virt_handler.machines.plan import plan, refusal
+from virt_handler.network.plan import PodNetwork
+
+from .conftest import NODE, POD_UID, VMI_UID, MakeVmi
+
+NOW = datetime(2026, 1, 31, 10, tzinfo=UTC)
+POD = PodNetwork(1500, ("10.244.1.7",))
+ABSENT = GuestState("", pb.MACHINE_PHASE_ABSENT)
+RUNNING = GuestState(VMI_UID, pb.MACHINE_PHASE_RUNNING)
+ALIVE = ["Scheduling", "Scheduled", "Running"]
+
+
+def observe(vmi: VirtualMachineInstance, guest: GuestState | None, *, refused: bool = False) -> Observed:
+    return Observed(vmi, NODE, True, guest, POD if guest else None, refused)
+
+
+def apply(stored: dict[str, Any], operations: tuple[dict[str, Any], ...]) -> dict[str, Any]:
+    """As the API server would; every test of the patch must hold."""
+    result = deepcopy(stored)
+    for operation in operations:
+        if operation["path"] == "/metadata/uid":
+            assert operation == {"op": "test", "path": "/metadata/uid", "value": VMI_UID}
+            continue
+        _, status, key = operation["path"].split("/")
+        assert status == "status"
+        match operation["op"]:
+            case "test":
+                assert result[key] == operation["value"]
+            case "remove":
+                del result[key]
+            case "add" | "replace":
+                result[key] = operation["value"]
+    return result
+
+
+def test_a_launcher_without_machine_gets_network_then_machine(make_vmi: MakeVmi) -> None:
+    for phase in ("Scheduling", "Scheduled"):
+        network, start = plan(observe(make_vmi(status={"phase": phase}), ABSENT), NOW)
+        assert isinstance(network, PrepareNetwork)
+        assert isinstance(start, StartMachine)
+        assert start.machine.uid == VMI_UID
+
+
+@pytest.mark.parametrize("phase", [*ALIVE, "Succeeded", "Failed"])
+def test_nothing_is_concluded_from_silence(make_vmi: MakeVmi, phase: str) -> None:
+    assert plan(observe(make_vmi(status={"phase": phase}), None), NOW) == ()
+
+
+@pytest.mark.parametrize("phase", ["", "Pending", "Running", "Succeeded", "Failed"])
+def test_a_machine_that_is_not_being_scheduled_is_never_started(make_vmi: MakeVmi, phase: str) -> None:
+    assert plan(observe(make_vmi(status={"phase": phase}), ABSENT), NOW) == ()
+
+
+def test_a_machine_being_deleted_or_without_pod_here_is_never_started(make_vmi: MakeVmi) -> None:
+    assert plan(observe(make_vmi(deletionTimestamp="2026-01-31T09:00:00Z"), ABSENT), NOW) == ()
+    assert plan(observe(make_vmi(status={"activePods": {POD_UID: "node2"}}), ABSENT), NOW) == ()
+    assert plan(observe(make_vmi(status={"activePods": {}}), ABSENT), NOW) == ()
+
+
+@pytest.mark.parametrize("phase", ALIVE)
+def test_a_running_guest_is_written_once(make_vmi: MakeVmi, phase: str) -> None:
+    scheduled = {"type": "PodScheduled", "status": "True"}
+    first = {"phase": "Scheduling", "phaseTransitionTimestamp": "2026-01-31T09:59:58Z"}
+    vmi = make_vmi(status={"phase": phase, "conditions": [scheduled], "phaseTransitionTimestamps": [first]})
+    (write,) = plan(observe(vmi, RUNNING), NOW)
+    assert isinstance(write, PatchStatus)
+    status = apply(vmi.raw_status, write.operations)
+    assert (status["phase"], status["nodeName"], status["activePods"]) == ("Running", NODE, {POD_UID: NODE})
+    (interface,) = status["interfaces"]
+    assert (interface["ipAddress"], interface["ipAddresses"], interface["name"]) == (
+        "10.244.1.7",
+        ["10.244.1.7"],
+        "default",
+    )
+    conditions = {condition["type"]: condition for condition in status["conditions"]}
+    assert conditions["PodScheduled"]["status"] == "True"
+    assert (conditions["Ready"]["status"], conditions["Ready"]["lastTransitionTime"]) == (
+        "True",
+        "2026-01-31T10:00:00Z",
+    )
+    assert conditions["LiveMigratable"]["reason"] == "NotSupported"
+    moved = [] if phase == "Running" else [{"phase": "Running", "phaseTransitionTimestamp": "2026-01-31T10:00:00Z"}]
+    assert status["phaseTransitionTimestamps"] == [first, *moved]
+    later = datetime(2026, 1, 31, 11, tzinfo=UTC)
+    assert plan(observe(make_vmi(status=status), RUNNING), later) == ()
+
+
+@pytest.mark.parametrize("phase", ["Succeeded", "Failed"])
+def test_an_end_that_is_written_is_final(make_vmi: MakeVmi, phase: str) -> None:
+    assert plan(observe(make_vmi(status={"phase": phase}), RUNNING), NOW) == ()
+
+
+@pytest.mark.parametrize(
+    ("end", "phase", "reason"),
+    [
+        (pb.MACHINE_END_SHUTDOWN, "Succeeded", "GuestShutdown"),
+        (pb.MACHINE_END_PANICKED, "Failed", "GuestPanicked"),
+        (pb.MACHINE_END_CRASHED, "Failed", "HypervisorCrashed"),
+        (pb.MACHINE_END_START_FAILED, "Failed", "StartFailed"),
+        (99, "Failed", "EndedForUnknownReason"),
+    ],
+)
+def test_an_end_is_written_then_acknowledged(make_vmi: MakeVmi, end: Any, phase: str, reason: str) -> None:
+    vmi = make_vmi(status={"phase": "Running", "conditions": [{"type": "Ready", "status": "True"}]})
+    guest = GuestState(VMI_UID, pb.MACHINE_PHASE_ENDED, end, "why")
+    (write,) = plan(observe(vmi, guest), NOW)
+    assert isinstance(write, PatchStatus)
+    status = apply(vmi.raw_status, write.operations)
+    assert (status["phase"], status["reason"]) == (phase, reason)
+    (ready,) = status["conditions"]
+    assert (ready["status"], ready["reason"], ready["message"]) == ("False", reason, "why")
+    assert plan(observe(make_vmi(status=status), guest), NOW) == (AcknowledgeEnd(VMI_UID),)
+
+
+@pytest.mark.parametrize("phase", [pb.MACHINE_PHASE_STARTING, pb.MACHINE_PHASE_UNKNOWN, pb.MACHINE_PHASE_PAUSED, 99])
+def test_a_state_that_tells_nothing_changes_nothing(make_vmi: MakeVmi, phase: Any) -> None:
+    assert plan(observe(make_vmi(status={"phase": "Running"}), GuestState(VMI_UID, phase)), NOW) == ()
+
+
+def test_a_launcher_that_speaks_of_another_machine_is_not_believed(make_vmi: MakeVmi) -> None:
+    vmi = make_vmi(status={"phase": "Running"})
+    for phase in (pb.MACHINE_PHASE_RUNNING, pb.MACHINE_PHASE_ENDED):
+        assert plan(observe(vmi, GuestState("another", phase)), NOW) == ()
+
+
+def test_a_refusal_is_told_once_and_not_tried_again_on_the_same_launcher(make_vmi: MakeVmi) -> None:
+    vmi = make_vmi()
+    assert plan(observe(vmi, ABSENT, refused=True), NOW) == ()
+    (told,) = refusal(observe(vmi, ABSENT), "UnsupportedByPeer", "Machine.x", NOW)
+    assert isinstance(told, Refuse)
+    status = apply(vmi.raw_status, told.operations)
+    assert status["phase"] == "Scheduling"
+    (condition,) = status["conditions"]
+    assert (condition["type"], condition["status"]) == ("Synchronized", "False")
+    assert (condition["reason"], condition["message"]) == ("UnsupportedByPeer", "Machine.x")
+    assert refusal(observe(make_vmi(status=status), ABSENT), "UnsupportedByPeer", "Machine.x", NOW) == ()
+
+
+def test_a_spec_that_is_not_supported_is_refused_by_name(make_vmi: MakeVmi) -> None:
+    (told,) = plan(observe(make_vmi(domain={"devices": {"tpm": {}}}), ABSENT), NOW)
+    assert isinstance(told, Refuse)
+    assert "tpm" in told.message
+
+
+def test_a_refusal_ends_when_the_guest_runs(make_vmi: MakeVmi) -> None:
+    vmi = make_vmi(status={"conditions": [{"type": "Synchronized", "status": "False", "reason": "UnsupportedByPeer"}]})
+    (write,) = plan(observe(vmi, RUNNING), NOW)
+    assert isinstance(write, PatchStatus)
+    conditions = apply(vmi.raw_status, write.operations)["conditions"]
+    assert {c["type"]: c["status"] for c in conditions}["Synchronized"] == "True"

@@ -1,0 +1,123 @@
+"""The plan, for each point at which launcher, libvirtd or QEMU may have died."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+from kubevirt.launcher.v1 import launcher_pb2 as pb
+from virt_launcher.domain.observation import DomainPhase, Observation, ShutoffReason
+from virt_launcher.machine.actions import (
+    Action,
+    CreateStanding,
+    Define,
+    Destroy,
+    PressPowerButton,
+    RecordEnd,
+    RecordRunning,
+    StartCpus,
+)
+from virt_launcher.machine.plan import Stop, plan
+from virt_launcher.machine.record import Record
+from virt_launcher.machine.status import state
+
+MACHINE = pb.Machine(uid="u")
+NEW = Record(MACHINE)
+RAN = Record(MACHINE, pb.MachineState(phase=pb.MACHINE_PHASE_RUNNING))
+ENDED = Record(MACHINE, RAN.running, pb.MachineState(phase=pb.MACHINE_PHASE_ENDED, end=pb.MACHINE_END_SHUTDOWN))
+
+ABSENT, STANDING, RUNNING = (Observation(p) for p in (DomainPhase.ABSENT, DomainPhase.STANDING, DomainPhase.RUNNING))
+PANICKED, STALLED = Observation(DomainPhase.PANICKED), Observation(DomainPhase.STALLED)
+SHUTOFF = {reason: Observation(DomainPhase.SHUTOFF, reason) for reason in ShutoffReason}
+EVERY_LOOK = [ABSENT, STANDING, RUNNING, PANICKED, STALLED, *SHUTOFF.values()]
+
+
+def test_no_machine_nothing_to_do() -> None:
+    assert all(plan(Record(), seen, stop, 0) is None for seen in EVERY_LOOK for stop in (None, Stop(0, 5)))
+
+
+@pytest.mark.parametrize(
+    ("died", "record", "seen", "then"),
+    [
+        ("before define", NEW, ABSENT, Define()),
+        ("after define", NEW, SHUTOFF[ShutoffReason.UNKNOWN], CreateStanding()),
+        ("QEMU, before its guest ran", NEW, SHUTOFF[ShutoffReason.CRASHED], CreateStanding()),
+        ("libvirtd, half-way through create", NEW, SHUTOFF[ShutoffReason.FAILED], CreateStanding()),
+        ("after create", NEW, STANDING, RecordRunning()),
+        ("after the record", RAN, STANDING, StartCpus()),
+        ("after the start", RAN, RUNNING, None),
+        ("a stalled guest is not ours to go on with", RAN, STALLED, None),
+    ],
+)
+def test_interrupted_start_goes_on(died: str, record: Record, seen: Observation, then: Action | None) -> None:
+    assert plan(record, seen, None, 0) == then
+
+
+@pytest.mark.parametrize(
+    ("seen", "end"),
+    [
+        (SHUTOFF[ShutoffReason.SHUTDOWN], pb.MACHINE_END_SHUTDOWN),
+        (SHUTOFF[ShutoffReason.DESTROYED], pb.MACHINE_END_DESTROYED),
+        (SHUTOFF[ShutoffReason.CRASHED], pb.MACHINE_END_CRASHED),
+        (SHUTOFF[ShutoffReason.FAILED], pb.MACHINE_END_CRASHED),
+        (SHUTOFF[ShutoffReason.UNKNOWN], pb.MACHINE_END_CRASHED),
+        (PANICKED, pb.MACHINE_END_PANICKED),
+        (ABSENT, pb.MACHINE_END_CRASHED),
+    ],
+)
+def test_guest_that_ran_and_is_gone_has_ended(seen: Observation, end: pb.MachineEnd) -> None:
+    action = plan(RAN, seen, None, 0)
+    assert isinstance(action, RecordEnd)
+    assert action.end == end
+
+
+def test_nothing_starts_what_ran_or_ended() -> None:
+    starting = (Define, CreateStanding)
+    for record, seen, stop in itertools.product((RAN, ENDED), EVERY_LOOK, (None, Stop(0, 5), Stop(100, 5))):
+        assert not isinstance(plan(record, seen, stop, 10), starting)
+
+
+def test_ended_machine_leaves_no_qemu() -> None:
+    assert plan(ENDED, PANICKED, None, 0) == Destroy()
+    assert plan(ENDED, RUNNING, None, 0) == Destroy()
+    assert plan(ENDED, SHUTOFF[ShutoffReason.SHUTDOWN], None, 0) is None
+
+
+def test_stop_presses_the_button_repeatedly_then_destroys() -> None:
+    assert plan(RAN, RUNNING, Stop(deadline=60, interval=5), 0) == PressPowerButton()
+    assert plan(RAN, RUNNING, Stop(deadline=60, interval=5, pressed=0), 4.9) is None
+    assert plan(RAN, RUNNING, Stop(deadline=60, interval=5, pressed=0), 5) == PressPowerButton()
+    assert plan(RAN, RUNNING, Stop(deadline=60, interval=5, pressed=58), 60) == Destroy()
+
+
+def test_guest_that_cannot_hear_the_button_is_destroyed_at_once() -> None:
+    assert plan(RAN, STANDING, Stop(60, 5), 0) == Destroy()
+    assert plan(RAN, STALLED, Stop(60, 5), 0) == Destroy()
+
+
+def test_stop_before_the_start_never_starts() -> None:
+    assert plan(NEW, STANDING, Stop(60, 5), 0) == Destroy()
+    for seen in (ABSENT, SHUTOFF[ShutoffReason.UNKNOWN], SHUTOFF[ShutoffReason.DESTROYED]):
+        action = plan(NEW, seen, Stop(60, 5), 0)
+        assert isinstance(action, RecordEnd)
+        assert action.end == pb.MACHINE_END_DESTROYED
+
+
+def test_own_destroy_is_not_taken_for_a_crash_but_own_shutdown_counts() -> None:
+    ends = {}
+    for reason in (ShutoffReason.CRASHED, ShutoffReason.SHUTDOWN):
+        action = plan(RAN, SHUTOFF[reason], Stop(0, 5, destroyed=True), 1)
+        assert isinstance(action, RecordEnd)
+        ends[reason] = action.end
+    expected = {ShutoffReason.CRASHED: pb.MACHINE_END_DESTROYED, ShutoffReason.SHUTDOWN: pb.MACHINE_END_SHUTDOWN}
+    assert ends == expected
+
+
+def test_phases() -> None:
+    assert state(Record(), None).phase == pb.MACHINE_PHASE_ABSENT
+    assert state(NEW, STANDING).phase == pb.MACHINE_PHASE_STARTING
+    assert state(RAN, STANDING).phase == pb.MACHINE_PHASE_STARTING
+    assert state(RAN, RUNNING).phase == pb.MACHINE_PHASE_RUNNING
+    assert state(RAN, STALLED).phase == pb.MACHINE_PHASE_PAUSED
+    assert state(RAN, None).phase == pb.MACHINE_PHASE_UNKNOWN
+    assert state(ENDED, None).end == pb.MACHINE_END_SHUTDOWN, "a recorded end needs no hypervisor"

@@ -1,0 +1,114 @@
+"""Values that the operator's tests start from: an installed suite as a cluster would show it."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterable
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+from virt_core.api.kubevirt import KubeVirtStatus
+from virt_core.api.meta import ObjectMeta
+from virt_operator.certificates.issue import KeyPair, new_authority, new_leaf
+from virt_operator.certificates.plan import AUTHORITY_SECRET, leaves
+from virt_operator.install.observed import Observed, OwnedObject, PodObject, SuiteObject
+from virt_operator.settings import Settings
+from virt_operator.strategy.desired import desired_objects, managed_labels
+from virt_operator.strategy.pods import TEMPLATE_HASH
+from virt_operator.strategy.ref import Body, Ref, ref_of
+from virt_operator.strategy.settings import InstallSettings
+
+NOW = datetime(2026, 1, 31, 10, tzinfo=UTC)
+OPERATOR = Settings("kubevirt", "virt-operator-0", "registry.example:5000/suite", "v1.2.3", "v1.2.3")
+INSTALL = InstallSettings("kubevirt", "registry.example:5000/suite", "v1.2.3")
+FINALIZER = "kubevirt.io/foregroundDeleteKubeVirt"
+
+
+def suite(spec: dict[str, Any] | None = None, status: KubeVirtStatus | None = None, **meta: Any) -> SuiteObject:
+    fields = {"uid": "uid-1", "generation": 1, "finalizers": [FINALIZER], "creation_timestamp": "2026-01-31T09:00:00Z"}
+    metadata = ObjectMeta(**{"name": "kubevirt", "namespace": "kubevirt", **fields, **meta})
+    return SuiteObject(metadata, spec or {}, status or KubeVirtStatus())
+
+
+def deployed() -> KubeVirtStatus:
+    return KubeVirtStatus(
+        phase="Deployed",
+        observed_kube_virt_version=INSTALL.tag,
+        observed_deployment_id=INSTALL.deployment_id,
+        target_deployment_id=INSTALL.deployment_id,
+    )
+
+
+def certificates(now: datetime = NOW) -> dict[str, KeyPair]:
+    authority = new_authority(now, b"")
+    made = {leaf.secret: new_leaf(authority, leaf.common_name, leaf.dns_names, now) for leaf in leaves("kubevirt")}
+    return {AUTHORITY_SECRET: authority, **made}
+
+
+def live(body: Body, status: dict[str, Any]) -> OwnedObject:
+    """`body` as the API server would return it."""
+    full = copy.deepcopy(body)
+    full["metadata"] |= {"uid": f"uid-{body['metadata']['name']}", "resourceVersion": "7", "generation": 1}
+    return msgspec.json.decode(msgspec.json.encode({**full, "status": status}), type=OwnedObject)
+
+
+def ready_status(body: Body) -> dict[str, Any]:
+    replicas = body.get("spec", {}).get("replicas", 0)
+    return {
+        "conditions": [{"type": kind, "status": "True"} for kind in ("Established", "Available")],
+        "observedGeneration": 1,
+        "replicas": replicas,
+        "updatedReplicas": replicas,
+        "availableReplicas": replicas,
+        "desiredNumberScheduled": 1,
+        "numberReady": 1,
+    }
+
+
+def pod(component: str, template_hash: str, *, ready: bool = True, name: str = "", **status: Any) -> PodObject:
+    meta = ObjectMeta(
+        name or f"{component}-0",
+        "kubevirt",
+        uid=f"uid-{name or component}",
+        labels={"kubevirt.io": component},
+        annotations={TEMPLATE_HASH: template_hash},
+    )
+    conditions = [{"type": "Ready", "status": str(ready)}]
+    return PodObject(meta, {}, {"conditions": conditions, **status})
+
+
+def handler_hash(settings: InstallSettings = INSTALL) -> str:
+    found = next(body for body in desired_objects(settings) if body["kind"] == "DaemonSet")
+    annotation: str = found["spec"]["template"]["metadata"]["annotations"][TEMPLATE_HASH]
+    return annotation
+
+
+def installed(settings: InstallSettings = INSTALL, pairs: dict[str, KeyPair] | None = None) -> Observed:
+    """Everything there, as desired, and ready."""
+    from base64 import b64encode
+
+    pairs = pairs if pairs is not None else certificates()
+    bundle = b64encode(pairs[AUTHORITY_SECRET].bundle).decode()
+    owned = {ref_of(body): live(body, ready_status(body)) for body in desired_objects(settings, bundle)}
+    for name, pair in pairs.items():
+        files = {"tls.crt": pair.certificate, "tls.key": pair.key, "ca.crt": pair.bundle}
+        body: Body = {
+            "metadata": {"name": name, "namespace": "kubevirt", "labels": managed_labels()},
+            "data": {key: b64encode(content).decode() for key, content in files.items()},
+        }
+        owned[Ref("Secret", "kubevirt", name)] = live(body, {})
+    return Observed(NOW, suite(status=deployed()), (), owned, (pod("virt-handler", handler_hash(settings)),))
+
+
+def without(observed: Observed, *refs: Ref) -> Observed:
+    return replace(observed, owned={ref: one for ref, one in observed.owned.items() if ref not in refs})
+
+
+def changed(observed: Observed, ref: Ref, one: OwnedObject) -> Observed:
+    return replace(observed, owned={**observed.owned, ref: one})
+
+
+def kinds(actions: Iterable[object]) -> list[str]:
+    return [type(action).__name__ for action in actions]

@@ -1,0 +1,258 @@
+"""What the operator decides in each state of a cluster."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+
+import msgspec
+import pytest
+from virt_core.api.kubevirt import KubeVirtStatus
+from virt_operator.install.actions import Apply, Delete, DeletePod, IssueAuthority, IssueLeaf, WriteBundle
+from virt_operator.install.observed import Observed
+from virt_operator.install.plan import plan
+from virt_operator.strategy.desired import desired_objects, managed_labels
+from virt_operator.strategy.ref import Ref, ref_of
+from virt_operator.strategy.settings import InstallSettings
+
+from tests.unit.operator.suites import (
+    INSTALL,
+    NOW,
+    OPERATOR,
+    certificates,
+    changed,
+    deployed,
+    handler_hash,
+    installed,
+    kinds,
+    live,
+    pod,
+    ready_status,
+    suite,
+    without,
+)
+
+API = Ref("Deployment", "kubevirt", "virt-api")
+CONTROLLER = Ref("Deployment", "kubevirt", "virt-controller")
+HANDLER = Ref("DaemonSet", "kubevirt", "virt-handler")
+API_SERVICE = Ref("APIService", "", "v1.subresources.kubevirt.io")
+
+
+def applied(observed: Observed) -> list[Ref]:
+    return [action.ref for action in plan(observed, OPERATOR).actions if isinstance(action, Apply)]
+
+
+def waits(observed: Observed) -> str:
+    return "; ".join(f"{wait.what}: {wait.why}" for wait in plan(observed, OPERATOR).waits)
+
+
+def test_without_a_kubevirt_object_nothing_is_done() -> None:
+    assert plan(Observed(NOW, None, (), {}, ()), OPERATOR).actions == ()
+
+
+def test_finalizer_comes_before_anything_is_installed() -> None:
+    observed = Observed(NOW, suite(finalizers=["other"]), (), {}, ())
+    assert kinds(plan(observed, OPERATOR).actions) == ["AddFinalizer"]
+
+
+def test_authority_comes_first_then_everything_but_pods_without_their_certificate() -> None:
+    empty = Observed(NOW, suite(), (), {}, ())
+    assert kinds(plan(empty, OPERATOR).actions) == ["IssueAuthority"]
+
+    authority = Ref("Secret", "kubevirt", "kubevirt-ca")
+    observed = replace(empty, owned={authority: installed().owned[authority]})
+    decided = plan(observed, OPERATOR)
+    issued = [action.leaf.secret for action in decided.actions if isinstance(action, IssueLeaf)]
+    assert issued == ["kubevirt-virt-api-certs", "kubevirt-virt-handler-certs"]
+    refs = applied(observed)
+    assert Ref("CustomResourceDefinition", "", "virtualmachineinstances.kubevirt.io") in refs
+    assert CONTROLLER in refs
+    assert not {API, HANDLER, API_SERVICE} & set(refs)
+    assert "virt-api: its certificate is being made" in waits(observed)
+
+
+def test_api_service_waits_for_virt_api_only_when_it_is_new() -> None:
+    starting = {**ready_status({}), "replicas": 2, "updatedReplicas": 2, "availableReplicas": 1}
+    everything = installed()
+    body = next(one for one in desired_objects(INSTALL) if ref_of(one) == API)
+    observed = changed(everything, API, live(body, starting))
+    assert applied(without(observed, API_SERVICE)) == []
+    assert "virt-api comes first: 1 of 2 pods are ready" in waits(without(observed, API_SERVICE))
+
+    stale = next(one for one in desired_objects(INSTALL, "c3RhbGU=") if ref_of(one) == API_SERVICE)
+    assert applied(changed(observed, API_SERVICE, live(stale, ready_status(stale)))) == [API_SERVICE]
+
+
+def test_an_installed_suite_needs_nothing() -> None:
+    decided = plan(installed(), OPERATOR)
+    assert decided.actions == ()
+    assert decided.waits == ()
+    assert decided.created
+    assert decided.next_deadline is not None
+    assert NOW < decided.next_deadline < NOW + timedelta(hours=13)
+
+
+@pytest.mark.parametrize(
+    "body", desired_objects(INSTALL), ids=lambda body: f"{body['kind']}-{body['metadata']['name']}"
+)
+def test_each_object_is_made_again_when_it_is_gone(body: dict[str, object]) -> None:
+    assert applied(without(installed(), ref_of(body))) == [ref_of(body)]
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("replicas", 0), ("template", {}), ("strategy", {"type": "Recreate"})],
+)
+def test_drift_of_a_deployment_is_repaired(field: str, value: object) -> None:
+    body = next(one for one in desired_objects(INSTALL) if ref_of(one) == API)
+    edited = {**body, "spec": {**body["spec"], field: value}}
+    assert applied(changed(installed(), API, live(edited, ready_status(body)))) == [API]
+
+
+def test_fields_that_others_added_are_left_alone() -> None:
+    body = next(one for one in desired_objects(INSTALL) if ref_of(one) == API)
+    edited = msgspec.json.decode(msgspec.json.encode(body))
+    edited["metadata"]["annotations"]["someone.else/note"] = "x"
+    edited["spec"]["revisionHistoryLimit"] = 3
+    edited["spec"]["template"]["spec"]["containers"][0]["env"].append({"name": "PROXY", "value": "y"})
+    assert applied(changed(installed(), API, live(edited, ready_status(body)))) == []
+
+
+def test_a_narrowed_role_is_repaired() -> None:
+    ref = Ref("ClusterRole", "", "kubevirt-handler")
+    body = next(one for one in desired_objects(INSTALL) if ref_of(one) == ref)
+    rules = [{**one, "resourceNames": ["only"]} for one in body["rules"]]
+    assert applied(changed(installed(), ref, live({**body, "rules": rules}, {}))) == [ref]
+
+
+def test_an_object_of_another_release_goes_when_all_is_ready() -> None:
+    old = {"kind": "Service", "metadata": {"name": "old", "namespace": "kubevirt", "labels": managed_labels()}}
+    observed = changed(installed(), Ref("Service", "kubevirt", "old"), live(old, {}))
+    assert plan(observed, OPERATOR).actions == (
+        Delete(Ref("Service", "kubevirt", "old"), "uid-old", "not part of this release"),
+    )
+    assert kinds(plan(without(observed, API), OPERATOR).actions) == ["Apply"]  # not before
+
+
+def test_an_unsupported_field_is_refused_by_name_and_nothing_is_begun() -> None:
+    spec = {
+        "infra": {"nodePlacement": {"nodeSelector": {"a": "b"}}},
+        "configuration": {"developerConfiguration": {"featureGates": ["Snapshot"]}},
+    }
+    decided = plan(Observed(NOW, suite(spec), (), {}, ()), OPERATOR)
+    assert decided.actions == ()
+    assert decided.refused is not None
+    assert decided.refused.reason == "UnsupportedField"
+    assert "spec.configuration.developerConfiguration.featureGates" in str(decided.refused)
+    assert "spec.infra.nodePlacement.nodeSelector.a" in str(decided.refused)
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("imageTag", "not a tag"),
+        ("imagePullPolicy", "Sometimes"),
+        ("imageRegistry", "https://x"),
+        ("uninstallStrategy", "Block"),
+    ],
+)
+def test_a_bad_value_is_refused_with_field_and_value(field: str, value: str) -> None:
+    refused = plan(Observed(NOW, suite({field: value}), (), {}, ()), OPERATOR).refused
+    assert refused is not None
+    assert refused.reason == "InvalidField"
+    assert f"spec.{field}: {value!r}" in str(refused)
+
+
+def test_certificates_of_a_refused_spec_are_still_renewed() -> None:
+    observed = installed(pairs=certificates(NOW - timedelta(hours=13)))
+    observed = replace(observed, suite=suite({"infra": {"replicas": 3}}, deployed()))
+    assert kinds(plan(observed, OPERATOR).actions) == ["IssueLeaf", "IssueLeaf"]
+
+
+def test_empty_values_ask_for_nothing() -> None:
+    spec = {
+        "certificateRotateStrategy": {},
+        "configuration": {"developerConfiguration": {"featureGates": [], "useEmulation": True}},
+        "customizeComponents": {},
+        "imagePullPolicy": "IfNotPresent",
+        "workloadUpdateStrategy": {},
+        "infra": {"nodePlacement": {}},
+    }
+    observed = replace(installed(), suite=suite(spec, deployed()))
+    assert plan(observed, OPERATOR).refused is None
+    assert plan(observed, OPERATOR).actions == ()
+
+
+def test_image_tag_and_registry_come_from_the_object() -> None:
+    decided = plan(
+        replace(installed(), suite=suite({"imageTag": "v9", "imageRegistry": "r:1/x"}, deployed())), OPERATOR
+    )
+    assert decided.settings == InstallSettings("kubevirt", "r:1/x", "v9")
+
+
+@pytest.mark.parametrize(
+    ("target", "first"), [("v1.3.0", HANDLER), ("not-a-version", HANDLER), ("v1.2.2", API), ("v1.2.3-rc.1", API)]
+)
+def test_a_change_of_version_begins_at_the_right_end(target: str, first: Ref) -> None:
+    observed = replace(installed(), suite=suite({"imageTag": target}, deployed()))
+    workloads = [ref for ref in applied(observed) if ref.kind in ("Deployment", "DaemonSet")]
+    assert workloads == [first]
+
+
+def test_old_handler_pods_are_replaced_one_by_one() -> None:
+    old, new = (pod("virt-handler", key, name=name) for key, name in (("old", "a"), (handler_hash(), "b")))
+    observed = replace(installed(), pods=(old, new))
+    assert plan(observed, OPERATOR).actions == (DeletePod("a", "uid-a", "made from an older template"),)
+    assert "replacing pods of the old template" in waits(observed)
+
+    unready = replace(observed, pods=(old, pod("virt-handler", handler_hash(), name="b", ready=False)))
+    assert plan(unready, OPERATOR).actions == ()
+
+    broken = replace(observed, pods=(pod("virt-handler", "old", name="a", ready=False), new))
+    assert kinds(plan(broken, OPERATOR).actions) == ["DeletePod"]
+
+
+def test_what_is_waited_for_is_named_with_reason_and_image() -> None:
+    waiting = {"reason": "ImagePullBackOff", "message": "not found"}
+    stuck = pod(
+        "virt-handler",
+        handler_hash(),
+        ready=False,
+        containerStatuses=[{"image": "r/virt-handler:v9", "state": {"waiting": waiting}}],
+    )
+    body = next(one for one in desired_objects(INSTALL) if ref_of(one) == HANDLER)
+    status = {**ready_status(body), "numberReady": 0}
+    observed = replace(changed(installed(), HANDLER, live(body, status)), pods=(stuck,))
+    assert waits(observed) == (
+        "DaemonSet kubevirt/virt-handler: 0 of 1 pods are ready "
+        "(pod virt-handler-0: ImagePullBackOff of image r/virt-handler:v9: not found)"
+    )
+
+
+def test_authority_is_renewed_at_half_life_and_its_bundle_reaches_all() -> None:
+    pairs = certificates(NOW - timedelta(days=4))
+    assert kinds(plan(installed(pairs=pairs), OPERATOR).actions) == ["IssueAuthority"]
+    action = plan(installed(pairs=pairs), OPERATOR).actions[0]
+    assert isinstance(action, IssueAuthority)
+    assert action.trusted_before == pairs["kubevirt-ca"].bundle
+    assert action.seen == "7"
+
+    fresh, renewed = certificates(), certificates()["kubevirt-ca"]
+    both = replace(renewed, bundle=renewed.certificate + fresh["kubevirt-ca"].certificate)
+    actions = plan(installed(pairs={**fresh, "kubevirt-ca": both}), OPERATOR).actions
+    assert [type(one) for one in actions] == [WriteBundle, WriteBundle]  # the leaves stay
+
+
+def test_a_scribbled_secret_is_made_anew() -> None:
+    pairs = certificates()
+    scribbled = {**pairs, "kubevirt-virt-api-certs": replace(pairs["kubevirt-virt-api-certs"], certificate=b"x")}
+    assert kinds(plan(installed(pairs=scribbled), OPERATOR).actions) == ["IssueLeaf"]
+    stranger = certificates()["kubevirt-virt-api-certs"]
+    foreign = {**pairs, "kubevirt-virt-api-certs": replace(stranger, bundle=pairs["kubevirt-ca"].bundle)}
+    assert kinds(plan(installed(pairs=foreign), OPERATOR).actions) == ["IssueLeaf"]
+
+
+def test_first_installation_has_no_order() -> None:
+    observed = without(installed(), API, CONTROLLER, HANDLER)
+    observed = replace(observed, suite=suite(status=KubeVirtStatus()), pods=())
+    assert applied(observed) == [API, CONTROLLER, HANDLER]

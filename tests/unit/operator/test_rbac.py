@@ -1,0 +1,56 @@
+"""The operator grants nothing that it does not hold, and nobody holds a wildcard."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from virt_operator.strategy.desired import desired_objects
+from virt_operator.strategy.operator_rbac import operator_rbac
+from virt_operator.strategy.ref import KINDS
+from virt_operator.strategy.rules import covers, rule, union
+
+from tests.unit.operator.suites import INSTALL
+
+OWN = operator_rbac(INSTALL)
+
+
+def held(namespace: str | None) -> list[dict[str, Any]]:
+    return [
+        one
+        for body in OWN
+        if body["kind"] == "ClusterRole" or (body["kind"] == "Role" and body["metadata"]["namespace"] == namespace)
+        for one in body["rules"]
+    ]
+
+
+def test_operator_holds_every_permission_that_it_grants() -> None:
+    for body in desired_objects(INSTALL):
+        if body["kind"] in ("ClusterRole", "Role"):
+            namespace = body["metadata"].get("namespace")
+            assert covers(held(namespace), body["rules"]) == [], body["metadata"]["name"]
+
+
+def test_operator_may_write_and_remove_everything_that_it_installs() -> None:
+    for body in desired_objects(INSTALL):
+        resource, meta = KINDS[body["kind"]], body["metadata"]
+        needed = [
+            rule(resource.group, resource.plural, "list", "watch", "create"),
+            rule(resource.group, resource.plural, "patch", "delete", names=[meta["name"]]),
+        ]
+        assert covers(held(meta.get("namespace")), needed) == [], meta["name"]
+
+
+def test_no_wildcards_and_no_escalation() -> None:
+    rules = [one for body in (*OWN, *desired_objects(INSTALL)) for one in body.get("rules", ())]
+    for one in rules:
+        words = {*one["apiGroups"], *one["resources"], *one["verbs"]}
+        assert not words & {"*", "escalate", "bind", "impersonate"}
+
+
+def test_covers_knows_names() -> None:
+    named = rule("", "secrets", "get", names=["a"])
+    assert covers([named], [named]) == []
+    assert covers([named], [rule("", "secrets", "get", names=["b"])]) == [" ".join(["secrets", "get", "b"])]
+    assert covers([named], [rule("", "secrets", "get")]) == ["secrets get"]
+    assert covers([rule("", "secrets", "get")], [named]) == []
+    assert union([rule("", "pods", "list"), rule("", "pods", "get")]) == [rule("", "pods", "get", "list")]

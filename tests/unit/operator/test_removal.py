@@ -1,0 +1,73 @@
+"""Removal: VMs first, while what ends them still runs; the finalizer last."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import msgspec
+from virt_operator.install.actions import Delete, RemoveFinalizer
+from virt_operator.install.observed import Observed, SuiteObject
+from virt_operator.install.plan import Plan
+from virt_operator.install.removal import plan_removal
+from virt_operator.strategy.ref import Ref
+
+from tests.unit.operator.suites import FINALIZER, NOW, deployed, installed, kinds, suite, without
+
+GOING = suite(status=deployed(), deletion_timestamp="2026-01-31T10:00:00Z")
+
+
+def deleted(decided: Plan) -> set[str]:
+    return {action.ref.kind for action in decided.actions if isinstance(action, Delete)}
+
+
+def drop(observed: Observed, kinds_gone: set[str]) -> Observed:
+    return without(observed, *(ref for ref in observed.owned if ref.kind in kinds_gone))
+
+
+def test_stages_follow_each_other() -> None:
+    observed, stages = replace(installed(), suite=GOING), []
+    while observed.owned:
+        decided = plan_removal(observed, GOING)
+        if not deleted(decided):  # only the pods are left to wait for
+            assert decided.waits[0].what == "Pod virt-handler-0"
+            observed = replace(observed, pods=())
+            continue
+        stages.append(deleted(decided))
+        observed = drop(observed, deleted(decided))
+    assert stages[:3] == [{"CustomResourceDefinition"}, {"APIService"}, {"Deployment", "DaemonSet"}]
+    assert {"Secret", "ServiceAccount", "ClusterRole"} <= stages[3]
+    assert len(stages) == 4
+
+
+def test_controller_stays_until_the_last_vm_is_gone() -> None:
+    ref = Ref("CustomResourceDefinition", "", "virtualmachineinstances.kubevirt.io")
+    body = installed().owned[ref]
+    meta = msgspec.structs.replace(body.metadata, deletion_timestamp="2026-01-31T10:00:00Z")
+    terminating = {"type": "Terminating", "status": "True", "message": "3 instances remain"}
+    going = msgspec.structs.replace(body, metadata=meta, status={"conditions": [terminating]})
+    observed = replace(installed(), owned={**installed().owned, ref: going})
+    decided = plan_removal(observed, GOING)
+    assert decided.actions == ()
+    assert decided.waits[0].why == "3 instances remain"
+
+
+def test_finalizer_goes_when_the_phase_says_deleted() -> None:
+    nothing = Observed(NOW, GOING, (), {}, ())
+    assert plan_removal(nothing, GOING).actions == ()
+    status = msgspec.structs.replace(GOING.status, phase="Deleted")
+    gone = SuiteObject(msgspec.structs.replace(GOING.metadata, finalizers=["other", FINALIZER]), {}, status)
+    assert plan_removal(nothing, gone).actions == (
+        RemoveFinalizer("kubevirt", "kubevirt", "uid-1", ("other", FINALIZER)),
+    )
+
+
+def test_an_object_without_our_finalizer_is_not_ours() -> None:
+    other = suite(finalizers=["other"], deletion_timestamp="2026-01-31T10:00:00Z")
+    assert plan_removal(replace(installed(), suite=other), other) == Plan()
+
+
+def test_block_uninstall_removes_nothing() -> None:
+    blocked = SuiteObject(GOING.metadata, {"uninstallStrategy": "BlockUninstallIfWorkloadsExist"}, GOING.status)
+    decided = plan_removal(replace(installed(), suite=blocked), blocked)
+    assert kinds(decided.actions) == []
+    assert "BlockUninstallIfWorkloadsExist" in decided.waits[0].why

@@ -1,0 +1,67 @@
+"""CRDs: the whole field table becomes schemas that an API server takes as structural."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from virt_operator.strategy import crds
+from virt_operator.strategy.field_table import BadFieldTable, type_schema
+
+
+def nodes(schema: dict[str, Any], path: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
+    yield path, schema
+    for key, below in schema.get("properties", {}).items():
+        yield from nodes(below, f"{path}.{key}")
+    for key in ("items", "additionalProperties"):
+        if key in schema:
+            yield from nodes(schema[key], f"{path}[]")
+
+
+@pytest.mark.parametrize("definition", [crds.virtual_machine_instances(), crds.kubevirts()], ids=["vmi", "kubevirt"])
+def test_schemas_are_structural(definition: dict[str, Any]) -> None:
+    for version in definition["spec"]["versions"]:
+        for path, node in nodes(version["schema"]["openAPIV3Schema"]):
+            assert "type" in node or node.get("x-kubernetes-int-or-string"), path
+            if node.get("type") == "array":
+                assert "items" in node, path
+            if keys := node.get("x-kubernetes-list-map-keys"):
+                assert set(keys) <= set(node["items"]["properties"]), path
+                assert set(keys) <= set(node["items"]["required"]), path
+            assert "$ref" not in node, path
+
+
+def test_unsupported_fields_of_kubevirt_are_kept() -> None:
+    schema = crds.virtual_machine_instances()["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
+    paths = {path for path, _ in nodes(schema)}
+    assert ".spec.domain.devices.gpus[].virtualGPUOptions.display.enabled" in paths
+    affinity = schema["properties"]["spec"]["properties"]["affinity"]
+    assert affinity["x-kubernetes-preserve-unknown-fields"]
+
+
+def test_v1_is_stored_and_v1alpha3_served_with_the_same_schema() -> None:
+    for definition in (crds.virtual_machine_instances(), crds.kubevirts()):
+        new, old = definition["spec"]["versions"]
+        assert (new["name"], new["storage"], old["name"], old["storage"]) == ("v1", True, "v1alpha3", False)
+        assert new["schema"] == old["schema"]
+
+
+def test_vmi_has_no_status_subresource_and_kubevirt_keeps_its_upgrade_state() -> None:
+    assert "subresources" not in crds.virtual_machine_instances()["spec"]["versions"][0]
+    version = crds.kubevirts()["spec"]["versions"][0]
+    assert version["subresources"] == {"status": {}}
+    upgrade = version["schema"]["openAPIV3Schema"]["properties"]["status"]["properties"]["upgrade"]
+    assert upgrade == {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
+
+
+def test_recursion_ends_in_an_unchecked_object() -> None:
+    schema = type_schema("v1.Tree", {"v1.Tree": {"name": "string!", "below": "[]v1.Tree"}})
+    assert schema["required"] == ["name"]
+    assert schema["properties"]["below"]["items"]["x-kubernetes-preserve-unknown-fields"]
+
+
+@pytest.mark.parametrize("line", ["v1.Missing", "[]string list=sorted", "string list=set"])
+def test_a_bad_table_is_refused_by_field(line: str) -> None:
+    with pytest.raises(BadFieldTable, match=r"v1\.A"):
+        type_schema("v1.A", {"v1.A": {"field": line}})
