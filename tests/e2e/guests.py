@@ -9,11 +9,13 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 from tests.e2e.cluster import apply, get, kubectl, process, wait
 
-TICK_PORT = 7777
+OBSERVER = Path(__file__).with_name("observer.py")
 
 
 def image(name: str) -> str:
@@ -94,30 +96,6 @@ def running(*manifests: dict[str, Any]) -> Iterator[list[Guest]]:
         kubectl("delete", "vmi", *names, "--ignore-not-found", "--wait", "--timeout=90s")
 
 
-# Joins the tick ports of the guests named, for ever, and writes each line behind the time of its arrival. Runs in a
-# pod, so that nothing of the suite is between it and the guests.
-_OBSERVER = (
-    """
-import asyncio, sys, time
-async def follow(name, host):
-    while True:
-        try:
-            reader, writer = await asyncio.open_connection(host, %d)
-            print(f"{time.time():.3f} {name} connected", flush=True)
-            while line := await reader.readline():
-                print(f"{time.time():.3f} {name} {line.decode().strip()}", flush=True)
-            writer.close()
-        except OSError as error:
-            print(f"{time.time():.3f} {name} broken {error}", flush=True)
-        await asyncio.sleep(0.2)
-async def main():
-    await asyncio.gather(*(follow(*argument.split("=")) for argument in sys.argv[1:]))
-asyncio.run(main())
-"""
-    % TICK_PORT
-)
-
-
 @dataclass(frozen=True, slots=True)
 class Ticks:
     """What was seen of one guest."""
@@ -135,7 +113,7 @@ def observed(*guests: Guest, name: str = "observer") -> Iterator[Callable[[], di
     container = {
         "name": "observer",
         "image": image("virt-controller"),
-        "command": ["/opt/kubevirt/bin/python", "-c", _OBSERVER, *targets],
+        "command": ["/opt/kubevirt/bin/python", "-c", OBSERVER.read_text(), *targets],
     }
     sysctl = {"name": "net.ipv4.ping_group_range", "value": "0 2147483647"}
     body = {
@@ -164,7 +142,7 @@ def _read(observer: str, guests: tuple[Guest, ...]) -> dict[str, Ticks]:
         mine = [(float(line[0]), line[2]) for line in lines if len(line) == 3 and line[1] == guest.name]
         ticks = [(moment, text) for moment, text in mine if text.startswith("tick ")]
         moments = [moment for moment, _ in ticks]
-        gaps = [later - earlier for earlier, later in zip(moments, moments[1:], strict=False)]
+        gaps = [later - earlier for earlier, later in pairwise(moments)]
         boots = frozenset(match.group(1) for _, text in ticks if (match := re.search(r"boot=(\S+)", text)))
         connected = sum(text == "connected" for _, text in mine)
         result[guest.name] = Ticks(boots, len(ticks), max(gaps, default=0.0), connected)

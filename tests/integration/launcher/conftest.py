@@ -50,6 +50,11 @@ def run(*argv: str) -> str:
     return finished.stdout
 
 
+def discard(*argv: str) -> None:
+    """Run a command that removes what may not be there."""
+    subprocess.run(argv, capture_output=True, check=False)
+
+
 @dataclass(frozen=True)
 class Images:
     """Root file systems of the images, and what the launcher's image runs."""
@@ -87,7 +92,7 @@ def images() -> Iterator[Images]:
         yield Images(launcher, guest, config["Entrypoint"], config["Env"])
     finally:
         for container in containers:
-            subprocess.run([*buildah, "rm", container], capture_output=True, check=False)
+            discard(*buildah, "rm", container)
 
 
 class Pod:
@@ -201,7 +206,7 @@ class Pod:
         response: pb.StopMachineResponse = await self.peer.call(self.stub.StopMachine, request, timeout=10)
         return response.state
 
-    async def wait_for_phase(self, phase: pb.MachinePhase) -> pb.MachineState:
+    async def wait_for_phase(self, phase: pb.MachinePhase.ValueType) -> pb.MachineState:
         """Watch, again whenever the launcher was replaced, until the machine is in `phase`."""
         async with asyncio.timeout(PATIENCE_S):
             while True:
@@ -298,11 +303,11 @@ class Pod:
             writer.close()
         await self.peer.close()
         if self._process is not None and self._process.returncode is None:
-            subprocess.run(["runc", "kill", self.name, "KILL"], capture_output=True, check=False)
+            discard("runc", "kill", self.name, "KILL")
             await self.exit_status()
         for name in (self.name, f"{self.name}-install", f"{self.name}-place"):
-            subprocess.run(["runc", "delete", "--force", name], capture_output=True, check=False)
-        subprocess.run(["ip", "netns", "del", self.name], capture_output=True, check=False)
+            discard("runc", "delete", "--force", name)
+        discard("ip", "netns", "del", self.name)
         shutil.rmtree(self.folder)
 
     def _run_to_end(self, part: str, root: str, argv: list[str], mounts: Mounts) -> subprocess.CompletedProcess[str]:
@@ -315,7 +320,7 @@ class Pod:
         bundle.mkdir(exist_ok=True)
         config = oci_config(root, argv, self.images.environment, mounts)
         config["linux"]["namespaces"].append({"type": "network", "path": f"/run/netns/{self.name}"})
-        config["linux"]["cgroupsPath"] = f"/launcher-integration/{self.name}-{part}"
+        config["linux"]["cgroupsPath"] = f"/{self.name}-{part}"
         (bundle / "config.json").write_text(json.dumps(config))
         return bundle
 

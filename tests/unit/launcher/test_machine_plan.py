@@ -65,7 +65,7 @@ def test_interrupted_start_goes_on(died: str, record: Record, seen: Observation,
         (ABSENT, pb.MACHINE_END_CRASHED),
     ],
 )
-def test_guest_that_ran_and_is_gone_has_ended(seen: Observation, end: pb.MachineEnd) -> None:
+def test_guest_that_ran_and_is_gone_has_ended(seen: Observation, end: pb.MachineEnd.ValueType) -> None:
     action = plan(RAN, seen, None, 0)
     assert isinstance(action, RecordEnd)
     assert action.end == end
@@ -116,6 +116,7 @@ def test_own_destroy_is_not_taken_for_a_crash_but_own_shutdown_counts() -> None:
 def test_phases() -> None:
     assert state(Record(), None).phase == pb.MACHINE_PHASE_ABSENT
     assert state(NEW, STANDING).phase == pb.MACHINE_PHASE_STARTING
+    assert state(NEW, None).phase == pb.MACHINE_PHASE_STARTING, "no hypervisor is needed to know that nothing ran"
     assert state(RAN, STANDING).phase == pb.MACHINE_PHASE_STARTING
     assert state(RAN, RUNNING).phase == pb.MACHINE_PHASE_RUNNING
     assert state(RAN, STALLED).phase == pb.MACHINE_PHASE_PAUSED

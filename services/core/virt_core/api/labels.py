@@ -20,3 +20,6 @@ KUBEVIRT_FINALIZER = "kubevirt.io/foregroundDeleteKubeVirt"
 
 LAUNCHER_UID = 107
 """User and group of everything in a launcher pod, as in KubeVirt."""
+
+COMMON_NAME_PREFIX = "kubevirt.io:system:"
+"""Common names of the suite's certificates are this and the component, for example "kubevirt.io:system:virt-api"."""

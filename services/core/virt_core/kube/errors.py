@@ -44,8 +44,9 @@ def from_status(status: int, message: str, reason: str) -> KubeError:
     """The error for an HTTP status with a Status object's message and reason."""
     if status == 409:
         return AlreadyExists(status, message) if reason == "AlreadyExists" else Conflict(status, message)
-    if status == 422 and "test operation" in message.lower():
-        return Conflict(status, message)  # a JSON patch whose test failed
+    if status == 422 and message.startswith("the server rejected our request due to an error"):
+        # A JSON patch whose test failed, or whose path is gone; an object that is not valid is named by its message.
+        return Conflict(status, message)
     kind = {400: Invalid, 401: Unavailable, 403: Forbidden, 404: NotFound, 410: Gone, 422: Invalid, 429: Unavailable}
     if status in kind:
         return kind[status](status, message)

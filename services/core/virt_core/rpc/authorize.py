@@ -8,10 +8,8 @@ from __future__ import annotations
 from collections.abc import Set
 from typing import Any
 
+from virt_core.api.labels import COMMON_NAME_PREFIX
 from virt_core.rpc.errors import Denied
-
-COMMON_NAME_PREFIX = "kubevirt.io:system:"
-"""Common names are this and the component, for example "kubevirt.io:system:virt-api"."""
 
 
 def require_component(context: Any, allowed: Set[str]) -> str:

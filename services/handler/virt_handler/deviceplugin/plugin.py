@@ -7,7 +7,8 @@ cgroup. The devices are no scarce good: their number only has to exceed the pods
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
 from typing import Any
 
 from k8s.deviceplugin.v1beta1 import deviceplugin_pb2 as pb
@@ -21,9 +22,17 @@ _DEVICE = "/dev/net/tun"
 
 
 class TunPlugin(deviceplugin_pb2_grpc.DevicePluginServicer):
-    """The servicer."""
+    """The servicer.
 
-    def __init__(self) -> None:
+    Attributes:
+        watched: set while the kubelet watches the devices, without which it offers none to pods.
+    """
+
+    def __init__(self, host_path: Path, on_drop: Callable[[], None]) -> None:
+        """`host_path` is the device node on the host (device_node.py); `on_drop` says that the kubelet hung up."""
+        self.watched = asyncio.Event()
+        self._on_drop = on_drop
+        self._host_path = str(host_path)
         self._ended = asyncio.Event()
         self._log = logs.bound("virt_handler.deviceplugin")
 
@@ -41,12 +50,17 @@ class TunPlugin(deviceplugin_pb2_grpc.DevicePluginServicer):
         """All devices once: their health does not change while this process lives."""
         self._log.info("listing devices to the kubelet", resource=RESOURCE, count=COUNT)
         devices = [pb.Device(id=f"tun{number}", health="Healthy") for number in range(COUNT)]
-        yield pb.ListAndWatchResponse(devices=devices)
-        await self._ended.wait()
+        self.watched.set()
+        try:
+            yield pb.ListAndWatchResponse(devices=devices)
+            await self._ended.wait()
+        finally:
+            self.watched.clear()
+            self._on_drop()
 
     async def Allocate(self, request: pb.AllocateRequest, context: Any) -> pb.AllocateResponse:  # noqa: N802
         """The same device node for each container."""
-        device = pb.DeviceSpec(container_path=_DEVICE, host_path=_DEVICE, permissions="rw")
+        device = pb.DeviceSpec(container_path=_DEVICE, host_path=self._host_path, permissions="rw")
         return pb.AllocateResponse(
             container_responses=[pb.ContainerAllocateResponse(devices=[device]) for _ in request.container_requests]
         )

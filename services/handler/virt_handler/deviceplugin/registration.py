@@ -15,6 +15,7 @@ from k8s.deviceplugin.v1beta1 import deviceplugin_pb2 as pb
 from k8s.deviceplugin.v1beta1 import deviceplugin_pb2_grpc
 from virt_core import logs
 
+from virt_handler.deviceplugin.device_node import ensure_tun
 from virt_handler.deviceplugin.plugin import API_VERSION, RESOURCE, TunPlugin
 from virt_handler.launchers.folder_events import FolderEvents
 
@@ -47,8 +48,12 @@ async def serve(folder: Path, events: FolderEvents) -> None:
 
 
 async def _offer(folder: Path, changed: asyncio.Event, kubelet: tuple[int, int]) -> None:
-    """Serve and announce; ends when another kubelet is there."""
-    plugin = TunPlugin()
+    """Serve and announce; ends when another kubelet is there.
+
+    Raises:
+        OSError, AioRpcError: the kubelet does not answer, does not call back or hung up.
+    """
+    plugin = TunPlugin(ensure_tun(folder), changed.set)
     server = grpc.aio.server()
     deviceplugin_pb2_grpc.add_DevicePluginServicer_to_server(plugin, server)
     (folder / ENDPOINT).unlink(missing_ok=True)
@@ -56,7 +61,12 @@ async def _offer(folder: Path, changed: asyncio.Event, kubelet: tuple[int, int])
     await server.start()
     try:
         await _announce(folder)
+        # It answers before it has called back; a handler that is just ending may take the socket's name away.
+        async with asyncio.timeout(_DEADLINE):
+            await plugin.watched.wait()
         while _identity(folder / KUBELET) == kubelet:
+            if not plugin.watched.is_set():
+                raise ConnectionError("the kubelet hung up")
             changed.clear()
             await changed.wait()
         _log.info("seeing another kubelet")

@@ -9,10 +9,7 @@ import contextlib
 from typing import Any
 
 from virt_launcher.domain.observation import DomainPhase, Observation, ShutoffReason
-
-# One pod, one libvirtd, one domain. A fixed name keeps QEMU's socket paths below a unix socket's 107 characters.
-DOMAIN_NAME = "guest"
-EMULATOR = "/usr/bin/qemu-system-x86_64"
+from virt_launcher.domain.xml import DOMAIN_NAME, EMULATOR
 
 
 def warm(connection: Any) -> None:

@@ -10,7 +10,9 @@ from xml.etree import ElementTree as ET
 
 from kubevirt.launcher.v1 import launcher_pb2 as pb
 
-from virt_launcher.domain.guest import DOMAIN_NAME, EMULATOR
+# One pod, one libvirtd, one domain. A fixed name keeps QEMU's socket paths below a unix socket's 107 characters.
+DOMAIN_NAME = "guest"
+EMULATOR = "/usr/bin/qemu-system-x86_64"
 
 
 def domain_xml(machine: pb.Machine) -> str:

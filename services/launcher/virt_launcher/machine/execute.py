@@ -76,7 +76,7 @@ async def _or_end(records: RecordFolder, call: Coroutine[Any, Any, None]) -> Non
         _end(records, pb.MACHINE_END_START_FAILED, str(error))
 
 
-def _end(records: RecordFolder, end: pb.MachineEnd, message: str) -> None:
+def _end(records: RecordFolder, end: pb.MachineEnd.ValueType, message: str) -> None:
     assert records.record.machine is not None
     state = _state(records.record.machine, pb.MACHINE_PHASE_ENDED)
     state.end = end
@@ -84,7 +84,7 @@ def _end(records: RecordFolder, end: pb.MachineEnd, message: str) -> None:
     records.write_ended(state)
 
 
-def _state(machine: pb.Machine, phase: pb.MachinePhase) -> pb.MachineState:
+def _state(machine: pb.Machine, phase: pb.MachinePhase.ValueType) -> pb.MachineState:
     return pb.MachineState(machine_uid=machine.uid, phase=phase, since=now())
 
 

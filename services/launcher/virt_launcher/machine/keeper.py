@@ -90,6 +90,7 @@ class Keeper:
         try:
             seen = await self._look()
             while (action := plan(self.record, seen, self._stop, _clock())) is not None:
+                await self._tell(seen)
                 self._remember(action)
                 await execute(action, self._records, self._host)
                 seen = await self._look()
@@ -135,7 +136,7 @@ class Keeper:
         return max(0.0, due - _clock()) if math.isfinite(due) else 0.0
 
     async def _tell(self, seen: Observation | None) -> None:
-        undecided = self.record.machine is not None and self.record.ended is None and seen is None
+        undecided = self.record.running is not None and self.record.ended is None and seen is None
         if undecided and self._silent_since is not None and _clock() < self._silent_since + self._settings.hiccup_s:
             return  # most likely libvirtd is being restarted, and nothing changed
         new, old = state(self.record, seen), self.published.state

@@ -22,11 +22,11 @@ def state(record: Record, seen: Observation | None) -> pb.MachineState:
     return pb.MachineState(machine_uid=record.machine.uid, phase=phase, message=message)
 
 
-def _phase(record: Record, seen: Observation | None) -> tuple[pb.MachinePhase, str]:
-    if seen is None:
-        return pb.MACHINE_PHASE_UNKNOWN, "libvirtd does not answer"
+def _phase(record: Record, seen: Observation | None) -> tuple[pb.MachinePhase.ValueType, str]:
     if record.running is None:
         return pb.MACHINE_PHASE_STARTING, ""
+    if seen is None:
+        return pb.MACHINE_PHASE_UNKNOWN, "libvirtd does not answer"
     if seen.phase is DomainPhase.STALLED:
         return pb.MACHINE_PHASE_PAUSED, "QEMU stopped the guest by itself, probably after an I/O error"
     if seen.phase is DomainPhase.STANDING:

@@ -15,7 +15,7 @@ from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 from cryptography.x509.oid import NameOID
-from virt_core.rpc.authorize import COMMON_NAME_PREFIX
+from virt_core.api.labels import COMMON_NAME_PREFIX
 
 from virt_operator.certificates.issue import KeyPair
 

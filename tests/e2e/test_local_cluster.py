@@ -1,4 +1,4 @@
-"""The local cluster itself, for real: needs root and brings the cluster up. `pytest cluster/tests`.
+"""The local cluster itself, for real: needs root and brings the cluster up. `make test-all`.
 
 Leaves the cluster up. Kills a node and some programs: do not run it beside other tests on the same cluster.
 """

@@ -1,0 +1,220 @@
+"""Consoles over real mTLS, the hypervisor's end being a plain unix socket."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import grpc
+import msgspec
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+from kubevirt.handler.v1 import handler_pb2 as pb
+from kubevirt.handler.v1 import handler_pb2_grpc
+from kubevirt.info.v1 import info_pb2
+from virt_core.api.vmi import VirtualMachineInstance
+from virt_core.rpc.errors import Denied, Displaced, NotFound, Refused, from_rpc_error
+from virt_core.rpc.identity import Identity
+from virt_core.rpc.server import create_server
+from virt_core.rpc.tls import Certificates
+from virt_handler.console.servicer import HandlerService
+from virt_handler.launchers.folder_events import FolderEvents
+from virt_handler.launchers.pod_folders import PodFolders
+
+VMI_UID = "5f0c1e9e-6a50-4a34-8c6b-0d6f2b1c0a11"
+POD_UID = "0b8f3c52-1f7e-4f0a-9d43-7a1f5f2f9c00"
+NAME = "virt-handler.kubevirt.svc"
+
+
+class Authority:
+    """Signs leaves into folders as Secrets are mounted."""
+
+    def __init__(self) -> None:
+        self._key = ec.generate_private_key(ec.SECP256R1())
+        self._name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "test authority")])
+        self._certificate = self._sign(self._name, self._key, authority=True)
+
+    def leaf(self, folder: Path, component: str) -> Certificates:
+        key = ec.generate_private_key(ec.SECP256R1())
+        subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, f"kubevirt.io:system:{component}")])
+        folder.mkdir()
+        pem = serialization.Encoding.PEM
+        (folder / "tls.crt").write_bytes(self._sign(subject, key).public_bytes(pem))
+        (folder / "ca.crt").write_bytes(self._certificate.public_bytes(pem))
+        private = key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+        (folder / "tls.key").write_bytes(private)
+        return Certificates(folder)
+
+    def _sign(self, subject: x509.Name, key: ec.EllipticCurvePrivateKey, *, authority: bool = False) -> Any:
+        now = datetime.now(UTC)
+        return (
+            x509.CertificateBuilder(self._name, subject, key.public_key(), x509.random_serial_number())
+            .not_valid_before(now - timedelta(minutes=1))
+            .not_valid_after(now + timedelta(hours=1))
+            .add_extension(x509.BasicConstraints(ca=authority, path_length=None), critical=True)
+            .add_extension(x509.SubjectAlternativeName([x509.DNSName(NAME)]), critical=False)
+            .sign(self._key, hashes.SHA256())
+        )
+
+
+class Serial:
+    """The hypervisor's end: one client at a time, as QEMU serves it; `accepted` hands each one over."""
+
+    def __init__(self) -> None:
+        self.accepted: asyncio.Queue[tuple[asyncio.StreamReader, asyncio.StreamWriter]] = asyncio.Queue()
+        self._writers: list[asyncio.StreamWriter] = []
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._writers.append(writer)
+        self.accepted.put_nowait((reader, writer))
+
+    def close(self) -> None:
+        for writer in self._writers:
+            writer.close()
+
+
+class Cache:
+    """What the servicer asks of the reflector."""
+
+    def __init__(self, vmi: VirtualMachineInstance) -> None:
+        self._vmi = vmi
+
+    def get(self, key: tuple[str, str]) -> VirtualMachineInstance | None:
+        return self._vmi if key == self._vmi.key else None
+
+
+class Place:
+    """A served handler."""
+
+    def __init__(self, serial: Serial, connect: Callable[[str], Any], path: Path) -> None:
+        self.serial = serial
+        self.socket = path
+        self._connect = connect
+
+    @asynccontextmanager
+    async def open(self, component: str = "virt-api", uid: str = VMI_UID) -> AsyncIterator[Any]:
+        async with self._connect(component) as channel:
+            call = handler_pb2_grpc.HandlerServiceStub(channel).OpenConsole(timeout=30)
+            await call.write(pb.OpenConsoleRequest(target={"namespace": "default", "name": "demo", "uid": uid}))
+            yield call
+
+    async def refusal(self, **options: str) -> Any:
+        async with self.open(**options) as call:
+            with pytest.raises(grpc.aio.AioRpcError) as refused:
+                await call.read()
+            return from_rpc_error(refused.value)
+
+
+@pytest.fixture
+async def place(tmp_path: Path) -> AsyncIterator[Place]:
+    if os.geteuid() != 0:
+        pytest.skip("needs root: sockets of another owner are made")
+    stored = {
+        "metadata": {"name": "demo", "namespace": "default", "uid": VMI_UID},
+        "status": {"phase": "Running", "activePods": {POD_UID: "node1"}},
+    }
+    vmi = msgspec.convert(stored, VirtualMachineInstance)
+    folder = tmp_path / "pods" / POD_UID / "volumes" / "kubernetes.io~empty-dir" / "private"
+    folder.mkdir(parents=True)
+    authority, serial = Authority(), Serial()
+    async with AsyncExitStack() as stack:
+        listening = await _listen_as_launcher(serial, folder)
+        stack.push_async_callback(listening.wait_closed)
+        stack.callback(listening.close)
+        stack.callback(serial.close)
+        events = FolderEvents()
+        stack.callback(events.close)
+        folders = PodFolders(tmp_path / "pods", events)
+        stack.callback(folders.close)
+        server = create_server(Identity.for_process(info_pb2.COMPONENT_HANDLER, ("kubevirt.handler.v1",)))
+        service = HandlerService("node1", Cache(vmi), folders)  # type: ignore[arg-type]
+        handler_pb2_grpc.add_HandlerServiceServicer_to_server(service, server)
+        own = authority.leaf(tmp_path / "virt-handler", "virt-handler")
+        port = server.add_secure_port("127.0.0.1:0", own.server_credentials())
+        await server.start()
+        stack.push_async_callback(server.stop, None)
+        authority.leaf(tmp_path / "virt-api", "virt-api")
+
+        def connect(component: str) -> Any:
+            credentials = Certificates(tmp_path / component).channel_credentials()
+            options = [("grpc.ssl_target_name_override", NAME)]
+            return grpc.aio.secure_channel(f"127.0.0.1:{port}", credentials, options=options)
+
+        yield Place(serial, connect, folder / "virt-serial0")
+
+
+async def _listen_as_launcher(serial: Serial, folder: Path) -> asyncio.Server:
+    """The kernel tells a client who called listen(), so that is done as the launcher's user."""
+    listener = socket.socket(socket.AF_UNIX)
+    descriptor = os.open(folder, os.O_PATH)  # the path itself may exceed a socket's address
+    listener.bind(f"/proc/self/fd/{descriptor}/virt-serial0")
+    os.close(descriptor)
+    os.chown(folder / "virt-serial0", 107, 107)
+    os.seteuid(107)
+    try:
+        return await asyncio.start_unix_server(serial.serve, sock=listener)
+    finally:
+        os.seteuid(0)
+
+
+async def test_bytes_go_both_ways_and_the_end_is_told(place: Place) -> None:
+    async with place.open() as call:
+        assert (await call.read()).WhichOneof("message") == "opened"
+        reader, writer = await place.serial.accepted.get()
+        await call.write(pb.OpenConsoleRequest(data=b"ls\n"))
+        assert await reader.readexactly(3) == b"ls\n"
+        big = bytes(range(256)) * 2048  # more than any buffer on the way
+        writer.write(big)
+        received = b""
+        while len(received) < len(big):
+            received += (await call.read()).data
+        assert received == big
+        writer.close()
+        assert await call.read() is grpc.aio.EOF
+        assert await call.code() is grpc.StatusCode.OK
+
+
+async def test_a_newer_caller_displaces_the_older(place: Place) -> None:
+    async with place.open() as older, place.open() as newer:
+        assert (await older.read()).WhichOneof("message") == "opened"
+        first, _ = await place.serial.accepted.get()
+        assert (await newer.read()).WhichOneof("message") == "opened"
+        with pytest.raises(grpc.aio.AioRpcError) as ended:
+            await older.read()
+        assert isinstance(from_rpc_error(ended.value), Displaced)
+        assert await first.read() == b""  # the port was released
+        second, _ = await place.serial.accepted.get()
+        await newer.write(pb.OpenConsoleRequest(data=b"x"))
+        assert await second.readexactly(1) == b"x"
+
+
+async def test_a_caller_that_goes_releases_the_port(place: Place) -> None:
+    async with place.open() as call:
+        assert (await call.read()).WhichOneof("message") == "opened"
+        reader, _ = await place.serial.accepted.get()
+        call.cancel()
+        async with asyncio.timeout(10):
+            assert await reader.read() == b""
+
+
+async def test_only_virt_api_may_call_and_only_for_a_guest_of_this_node(place: Place) -> None:
+    assert isinstance(await place.refusal(component="virt-handler"), Denied)
+    assert isinstance(await place.refusal(uid="another"), NotFound)
+
+
+async def test_a_console_that_is_not_the_launchers_socket_is_not_opened(place: Place) -> None:
+    place.socket.unlink()
+    assert isinstance(await place.refusal(), Refused)
+    place.socket.symlink_to("/run/elsewhere")
+    refused = await place.refusal()
+    assert isinstance(refused, Refused)
+    assert refused.reason == "HOSTILE_PATH"
