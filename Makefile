@@ -1,6 +1,6 @@
 # The two commands of the README are `make demo` and `make test`; `make help` lists the rest.
 SHELL := /bin/bash
-PYTHON ?= python3.11
+PYTHON ?= python3
 UV := .venv-uv/bin/uv
 VENV := .venv
 BIN := $(VENV)/bin

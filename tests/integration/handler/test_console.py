@@ -104,7 +104,8 @@ class Place:
     async def open(self, component: str = "virt-api", uid: str = VMI_UID) -> AsyncIterator[Any]:
         async with self._connect(component) as channel:
             call = handler_pb2_grpc.HandlerServiceStub(channel).OpenConsole(timeout=30)
-            await call.write(pb.OpenConsoleRequest(target={"namespace": "default", "name": "demo", "uid": uid}))
+            target = pb.VirtualMachineInstanceRef(namespace="default", name="demo", uid=uid)
+            await call.write(pb.OpenConsoleRequest(target=target))
             yield call
 
     async def refusal(self, **options: str) -> Any:

@@ -24,7 +24,6 @@ def operator_objects(settings: InstallSettings) -> list[Body]:
         "kind": "PriorityClass",
         "metadata": {"name": pods.PRIORITY_CLASS},
         "value": 1_000_000_000,
-        "globalDefault": False,
         "description": "The virtualization suite itself: it must not be preempted by what it runs.",
     }
     return [namespace, priority, crds.kubevirts(), *operator_rbac(settings), _deployment(settings)]

@@ -1,0 +1,45 @@
+"""The suite after `make install`: what a person sees, and what happens to objects that somebody changes."""
+
+from __future__ import annotations
+
+import json
+
+from tests.e2e.cluster import NAMESPACE, get, kubectl, wait
+from tests.e2e.guests import until
+
+
+def test_the_suite_is_deployed_and_says_so() -> None:
+    status = get("-n", NAMESPACE, "kv", "kubevirt")["status"]
+    assert status["phase"] == "Deployed"
+    conditions = {condition["type"]: condition["status"] for condition in status["conditions"]}
+    assert (conditions["Available"], conditions["Progressing"], conditions["Degraded"]) == ("True", "False", "False")
+    assert status["observedKubeVirtVersion"] == status["targetKubeVirtVersion"] != ""
+
+
+def test_crds_are_structural_and_know_all_of_kubevirts_fields() -> None:
+    for name in ("kubevirts.kubevirt.io", "virtualmachineinstances.kubevirt.io"):
+        crd = get("crd", name)
+        types = {c["type"]: c["status"] for c in crd["status"]["conditions"]}
+        assert types["Established"] == "True" and types.get("NonStructuralSchema", "False") == "False"
+    explained = kubectl("explain", "vmi.spec.domain.devices.disks", "--api-version=kubevirt.io/v1")
+    assert "bootOrder" in explained and "cdrom" in explained
+
+
+def test_what_somebody_deletes_or_scales_is_put_back() -> None:
+    kubectl("-n", NAMESPACE, "delete", "service", "virt-api")
+    until(
+        lambda: "virt-api" in kubectl("-n", NAMESPACE, "get", "services", "-o", "name"), "the Service to come back", 20
+    )
+    kubectl("-n", NAMESPACE, "scale", "deployment", "virt-controller", "--replicas=0")
+    until(lambda: get("-n", NAMESPACE, "deployment", "virt-controller")["spec"]["replicas"] == 2, "two replicas", 20)
+    wait("kv", "kubevirt", "condition=Available", namespace=NAMESPACE, seconds=60)
+
+
+def test_pods_of_the_suite_run_without_privileges_except_the_handler() -> None:
+    for pod in get("-n", NAMESPACE, "pods")["items"]:
+        for container in pod["spec"]["containers"]:
+            if pod["metadata"]["labels"]["kubevirt.io"] == "virt-handler":
+                continue
+            context = container["securityContext"]
+            assert context["capabilities"] == {"drop": ["ALL"]}, json.dumps(context)
+            assert context["allowPrivilegeEscalation"] is False
