@@ -72,15 +72,18 @@ def test_authority_comes_first_then_everything_but_pods_without_their_certificat
 
 
 def test_api_service_waits_for_virt_api_only_when_it_is_new() -> None:
-    starting = {**ready_status({}), "replicas": 2, "updatedReplicas": 2, "availableReplicas": 1}
+    starting = {**ready_status({}), "replicas": 2, "updatedReplicas": 2, "availableReplicas": 0}
     everything = installed()
     body = next(one for one in desired_objects(INSTALL) if ref_of(one) == API)
     observed = changed(everything, API, live(body, starting))
     assert applied(without(observed, API_SERVICE)) == []
-    assert "virt-api comes first: 1 of 2 pods are ready" in waits(without(observed, API_SERVICE))
+    assert "virt-api comes first: 0 of 2 pods are ready" in waits(without(observed, API_SERVICE))
 
     stale = next(one for one in desired_objects(INSTALL, "c3RhbGU=") if ref_of(one) == API_SERVICE)
     assert applied(changed(observed, API_SERVICE, live(stale, ready_status(stale)))) == [API_SERVICE]
+
+    serving = changed(everything, API, live(body, {**starting, "availableReplicas": 1}))
+    assert applied(without(serving, API_SERVICE)) == [API_SERVICE]
 
 
 def test_an_installed_suite_needs_nothing() -> None:

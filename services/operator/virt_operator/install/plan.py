@@ -123,9 +123,9 @@ def _unfinished(
 
 def _gate(observed: Observed, settings: InstallSettings, ref: Ref, unfinished: dict[str, str]) -> str | None:
     """Why the object must not be written yet."""
-    if ref.kind == "APIService" and ref not in observed.owned and "virt-api" in unfinished:
-        # While an APIService has nobody behind it, discovery fails for the whole cluster; so the first time it waits.
-        return f"virt-api comes first: {unfinished['virt-api']}"
+    if ref.kind == "APIService" and ref not in observed.owned and not _virt_api_serves(observed, settings):
+        # While an APIService has nobody behind it, discovery fails for the whole cluster; so a new one waits.
+        return f"virt-api comes first: {unfinished.get('virt-api', 'no replica is available')}"
     if ref.kind in ("Deployment", "DaemonSet"):
         # Pods whose Secret is not there yet would be retried by the kubelet only after a growing delay.
         if ref.name != "virt-controller" and not _has_leaf(observed, settings.namespace, ref.name):
@@ -133,6 +133,11 @@ def _gate(observed: Observed, settings: InstallSettings, ref: Ref, unfinished: d
         assert observed.suite is not None
         return rollout.blocked_by(ref.name, observed.suite, settings, unfinished)
     return None
+
+
+def _virt_api_serves(observed: Observed, settings: InstallSettings) -> bool:
+    live = observed.owned.get(Ref("Deployment", settings.namespace, "virt-api"))
+    return live is not None and live.status.get("availableReplicas", 0) > 0
 
 
 def _has_leaf(observed: Observed, namespace: str, component: str) -> bool:
