@@ -20,6 +20,7 @@ _MI = 1 << 20
 # Memory besides the guest's own, measured as PSS with four VMs on a node (make bench), with room for one in ten:
 _LAUNCHER_OVERHEAD = 64 * _MI  # supervisor, Python launcher, session libvirtd
 _QEMU_OVERHEAD = 64 * _MI  # QEMU besides guest memory under emulation, firmware and devices
+_EMULATION_OVERHEAD = 64 * _MI  # translated code, the launcher's TRANSLATION_CACHE_MIB
 _VCPU_OVERHEAD = 8 * _MI  # each vCPU's thread and translation buffers
 _PAGE_TABLE_SHARE = 512  # one 512th of guest memory: 8 bytes for each page of 4 KiB
 
@@ -164,7 +165,9 @@ def _resources(spec: VmiSpec, configuration: Configuration) -> dict[str, Any]:
     cpu = spec.domain.cpu
     vcpus = cpu.sockets * cpu.cores * cpu.threads
     guest = guest_memory_bytes(spec)
+    emulated = configuration.developer_configuration.use_emulation
     overhead = _LAUNCHER_OVERHEAD + _QEMU_OVERHEAD + vcpus * _VCPU_OVERHEAD + guest // _PAGE_TABLE_SHARE
+    overhead += _EMULATION_OVERHEAD if emulated else 0
     requests: dict[str, Any] = {"cpu": f"{vcpus * _CPU_REQUEST_MILLI}m", **spec.domain.resources.requests}
     memory = max(guest, parse_bytes(str(requests.get("memory", "0"))))
     requests["memory"] = str(memory + overhead)
@@ -174,7 +177,7 @@ def _resources(spec: VmiSpec, configuration: Configuration) -> dict[str, Any]:
     devices = {}
     if effective_interfaces(spec):
         devices["devices.kubevirt.io/tun"] = "1"
-    if not configuration.developer_configuration.use_emulation:
+    if not emulated:
         devices["devices.kubevirt.io/kvm"] = "1"
     return {"requests": {**requests, **devices}, "limits": {**limits, **devices}}
 

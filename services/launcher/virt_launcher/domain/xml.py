@@ -15,6 +15,11 @@ DOMAIN_NAME = "guest"
 EMULATOR = "/usr/bin/qemu-system-x86_64"
 
 
+# QEMU's own default is up to 1 GiB for each guest, and a busy one fills it: 920 MiB resident were seen for a guest of
+# 64 MiB. 32 MiB was QEMU's default for a decade.
+TRANSLATION_CACHE_MIB = 64
+
+
 def domain_xml(machine: pb.Machine) -> str:
     """The domain of `machine`."""
     kvm = machine.accelerator == pb.ACCELERATOR_KVM
@@ -28,6 +33,9 @@ def domain_xml(machine: pb.Machine) -> str:
     features = ET.SubElement(domain, "features")
     ET.SubElement(features, "acpi")
     ET.SubElement(features, "apic")
+    if not kvm:
+        tcg = ET.SubElement(features, "tcg")
+        _text(tcg, "tb-cache", str(TRANSLATION_CACHE_MIB), unit="MiB")
     _cpu(domain, machine, kvm=kvm)
     ET.SubElement(domain, "clock", offset="utc")
     _text(domain, "on_poweroff", "destroy")
