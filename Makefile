@@ -52,6 +52,8 @@ install: images manifests ## the suite, as its users install it
 	kubectl apply -f build/manifests/kubevirt-operator.yaml
 	kubectl apply -f build/manifests/kubevirt-cr.yaml
 	kubectl -n kubevirt wait kv kubevirt --for condition=Available --timeout 300s
+	@# an older suite was Available before: this one is there when it is observed
+	kubectl -n kubevirt wait kv kubevirt --for jsonpath='{.status.observedKubeVirtVersion}'=$$($(BIN)/python -m localcluster tag) --timeout 300s
 uninstall: ## remove the suite; the KubeVirt object first
 	kubectl delete --ignore-not-found -f build/manifests/kubevirt-cr.yaml --wait
 	kubectl delete --ignore-not-found -f build/manifests/kubevirt-operator.yaml --wait

@@ -61,7 +61,10 @@ def test_whole_machine() -> None:
   </os>
   <features>
     <acpi />
-    <apic /><tcg><tb-cache unit="MiB">64</tb-cache></tcg>
+    <apic />
+    <tcg>
+      <tb-cache unit="MiB">64</tb-cache>
+    </tcg>
   </features>
   <cpu mode="custom" match="exact" check="none">
     <model fallback="forbid">qemu64</model>
