@@ -1,6 +1,7 @@
 # The two commands of the README are `make demo` and `make test`; `make help` lists the rest.
 SHELL := /bin/bash
 PYTHON ?= python3
+PYTHON_NEXT ?= $(firstword $(wildcard /usr/bin/python3.13 $(HOME)/.pyenv/versions/3.13*/bin/python3.13))
 UV := .venv-uv/bin/uv
 VENV := .venv
 BIN := $(VENV)/bin
@@ -61,7 +62,7 @@ demo: ## from nothing to a guest that ticks on its serial console
 	@tests/e2e/demo.sh
 
 # --- tests ---
-.PHONY: check generate format test test-unit test-contract test-integration test-e2e test-all chaos bench
+.PHONY: check generate format test test-next test-unit test-contract test-integration test-e2e test-all chaos bench
 check: venv ## ruff, mypy, import-linter, buf
 	ruff check . && ruff format --check .
 	mypy protos/generate.py services/core/virt_core services/operator/virt_operator services/api/virt_api \
@@ -81,7 +82,16 @@ test-integration: images ## real processes, no cluster
 	pytest tests/integration
 test-e2e: install ## one pass over a real cluster that installs once
 	pytest tests/e2e -m 'not slow and not chaos'
-test: check test-unit test-contract test-integration test-e2e ## what must pass before a change lands
+test-next: venv ## unit and contract tests on Python 3.13, where this machine has one
+ifeq ($(PYTHON_NEXT),)
+	@echo "no Python 3.13 on this machine (PYTHON_NEXT): not tested on it"
+else
+	@[ -x build/venv-next/bin/python ] || $(UV) venv --quiet --no-python-downloads --python $(PYTHON_NEXT) build/venv-next
+	@$(UV) pip sync --quiet --python build/venv-next/bin/python requirements.lock
+	@$(UV) pip install --quiet --python build/venv-next/bin/python --no-deps $(MEMBERS:%=-e ./%)
+	build/venv-next/bin/pytest tests/unit tests/contract
+endif
+test: check test-unit test-contract test-next test-integration test-e2e ## what must pass before a change lands
 test-all: test ## and what takes longer
 	pytest tests/e2e -m 'slow and not chaos'
 chaos: install ## kill everything, eight times each

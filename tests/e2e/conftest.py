@@ -11,6 +11,11 @@ from tests.e2e.cluster import NAMESPACE, wait
 from tests.e2e.guests import Guest, manifest, running
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The tests that crash the whole cluster come last."""
+    items.sort(key=lambda item: item.path.name == "test_local_cluster.py")
+
+
 @pytest.fixture(scope="session", autouse=True)
 def suite() -> None:
     """The suite is Available."""

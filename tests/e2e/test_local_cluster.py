@@ -15,7 +15,12 @@ import pytest
 from localcluster import api_client, node, processes, waiting
 from localcluster.settings import Cluster
 
-pytestmark = [pytest.mark.e2e, pytest.mark.slow]
+from tests.e2e.cluster import NAMESPACE, get, wait
+from tests.e2e.guests import manifest, running, until
+
+pytestmark = pytest.mark.skipif(
+    not Cluster.load().state.exists(), reason="another cluster than this machine's own is in use (KUBECONFIG)"
+)
 
 
 def command(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -53,6 +58,7 @@ def test_a_node_sees_only_itself() -> None:
     assert first.count("containerd") == 1
 
 
+@pytest.mark.slow
 def test_dead_parts_are_started_again_and_living_ones_left_alone(cluster: Cluster) -> None:
     kept = {part: processes.alive(cluster, part) for part in ("kube-scheduler", "registry", "node1", "node2")}
     victims = [found for part in ("etcd", "coredns") if (found := processes.alive(cluster, part))]
@@ -63,6 +69,7 @@ def test_dead_parts_are_started_again_and_living_ones_left_alone(cluster: Cluste
     assert {part: processes.alive(cluster, part) for part in kept} == kept
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("dies", "stays"), [(1, 2), (2, 1)])
 def test_a_node_s_death_is_told_within_20_seconds_and_it_comes_back(cluster: Cluster, dies: int, stays: int) -> None:
     def says(number: int, word: str) -> Callable[[], bool]:
@@ -75,10 +82,19 @@ def test_a_node_s_death_is_told_within_20_seconds_and_it_comes_back(cluster: Clu
     waiting.until("the node", says(dies, "True"), 30, cluster.log(f"node{dies}-kubelet"))
 
 
-def test_up_after_a_crash_of_everything_keeps_the_objects(cluster: Cluster) -> None:
+def test_up_after_a_crash_of_everything_brings_objects_and_suite_back(cluster: Cluster) -> None:
     uid = json.loads(api_client.get(cluster, "/api/v1/namespaces/default"))["metadata"]["uid"]
     assert command("kill").returncode == 0
     assert processes.marked(cluster) == []
     done = command("up")
     assert done.returncode == 0, done.stderr
     assert json.loads(api_client.get(cluster, "/api/v1/namespaces/default"))["metadata"]["uid"] == uid
+    wait("kv", "kubevirt", "condition=Available", namespace=NAMESPACE, seconds=120)
+    until(lambda: _handlers_ready() == len(cluster.node_names), "a handler on each node", 120)
+    with running(manifest("afterwards")) as (guest,):
+        assert guest.phase == "Running"
+
+
+def _handlers_ready() -> int:
+    status = get("-n", NAMESPACE, "daemonset", "virt-handler")["status"]
+    return int(status.get("numberReady", 0))
