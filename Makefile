@@ -34,8 +34,9 @@ lock: | $(UV) ## choose the newest versions that pyproject files allow
 	  --upgrade --all-extras --group dev $(PROJECTS) -o requirements.lock
 
 # --- the local cluster; with KUBECONFIG set, the cluster and the registry (REGISTRY) that it names ---
-LOCAL := $(if $(KUBECONFIG),,1)
-export KUBECONFIG ?= $(CURDIR)/build/cluster/kubeconfig
+OWN_KUBECONFIG := $(CURDIR)/build/cluster/kubeconfig
+export KUBECONFIG ?= $(OWN_KUBECONFIG)
+LOCAL := $(filter $(OWN_KUBECONFIG),$(KUBECONFIG))
 export REGISTRY ?= 172.30.0.1:5000
 NODES ?= 2
 export PATH := $(PATH):$(CURDIR)/build/cluster/bin
@@ -48,13 +49,14 @@ cluster-down: venv ## and nothing of it is left
 images: cluster-up ## build every image and push it to the registry
 	$(BIN)/python -m localcluster images
 manifests: venv ## build/manifests/kubevirt-operator.yaml and kubevirt-cr.yaml
-	$(BIN)/python -m virt_operator manifests --registry $(REGISTRY) --tag $$($(BIN)/python -m localcluster tag) --use-emulation --out build/manifests
+	@mkdir -p build && $(BIN)/python -m localcluster tag > build/tag
+	$(BIN)/python -m virt_operator manifests --registry $(REGISTRY) --tag $$(cat build/tag) --use-emulation --out build/manifests
 install: images manifests ## the suite, as its users install it
 	kubectl apply -f build/manifests/kubevirt-operator.yaml
 	kubectl apply -f build/manifests/kubevirt-cr.yaml
 	kubectl -n kubevirt wait kv kubevirt --for condition=Available --timeout 300s
 	@# an older suite was Available before: this one is there when it is observed
-	kubectl -n kubevirt wait kv kubevirt --for jsonpath='{.status.observedKubeVirtVersion}'=$$($(BIN)/python -m localcluster tag) --timeout 300s
+	kubectl -n kubevirt wait kv kubevirt --for jsonpath='{.status.observedKubeVirtVersion}'=$$(cat build/tag) --timeout 300s
 uninstall: ## remove the suite; the KubeVirt object first
 	kubectl delete --ignore-not-found -f build/manifests/kubevirt-cr.yaml --wait
 	kubectl delete --ignore-not-found -f build/manifests/kubevirt-operator.yaml --wait

@@ -10,7 +10,7 @@ stage() { # title command...
   printf '== %s: %d s\n' "$title" $((SECONDS - began))
 }
 vmi_running() {
-  TAG=$(python -m localcluster tag)
+  TAG=$(cat build/tag)
   sed "s#\${REGISTRY}#$REGISTRY#; s#\${TAG}#$TAG#" tests/e2e/demo-vmi.yaml | kubectl apply -f -
   kubectl wait vmi demo --for jsonpath='{.status.phase}'=Running --timeout 120s
   kubectl get vmi demo

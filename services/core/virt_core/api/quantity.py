@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from decimal import Decimal
+from decimal import Context, Decimal
 from math import ceil
 
 _SUFFIXES = {
@@ -12,7 +12,9 @@ _SUFFIXES = {
     "E": Decimal("1e18"), "Ki": Decimal(2**10), "Mi": Decimal(2**20), "Gi": Decimal(2**30), "Ti": Decimal(2**40),
     "Pi": Decimal(2**50), "Ei": Decimal(2**60),
 }  # fmt: skip
-_FORMAT = re.compile(r"([+-]?[0-9]{1,30}(?:\.[0-9]{0,30})?)(?:([numkMGTPE]|[KMGTPE]i)|[eE]([+-]?[0-9]{1,2}))?")
+_NUMBER = r"([+-]?(?:[0-9]{1,30}(?:\.[0-9]{0,30})?|\.[0-9]{1,30}))"
+_FORMAT = re.compile(_NUMBER + r"(?:([numkMGTPE]|[KMGTPE]i)|[eE]([+-]?[0-9]{1,2}))?")
+_EXACT = Context(prec=100)  # 60 digits times an Ei's 19; the default context would round to 28
 
 
 def parse_quantity(text: str) -> Decimal:
@@ -26,8 +28,8 @@ def parse_quantity(text: str) -> Decimal:
         raise ValueError(f"{text!r} is not a quantity, use a number with a suffix such as Mi, Gi, M, G or m")
     number, suffix, exponent = match.groups()
     if exponent is not None:
-        return Decimal(number) * Decimal(10) ** int(exponent)
-    return Decimal(number) * _SUFFIXES[suffix or ""]
+        return Decimal(number).scaleb(int(exponent), _EXACT)
+    return _EXACT.multiply(Decimal(number), _SUFFIXES[suffix or ""])
 
 
 def parse_bytes(text: str) -> int:

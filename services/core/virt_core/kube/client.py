@@ -48,7 +48,9 @@ class KubeClient:
         if "KUBERNETES_SERVICE_HOST" in os.environ and _TOKEN.exists():
             parts.config.load_incluster_config(client_configuration=configuration)
         else:
-            await parts.config.load_kube_config(client_configuration=configuration)
+            # Named here, because the library's own default is the value of KUBECONFIG when it was first imported.
+            file = os.environ.get("KUBECONFIG") or None
+            await parts.config.load_kube_config(config_file=file, client_configuration=configuration)
         async with parts.api_client(configuration) as api:
             yield cls(api, user_agent)
 

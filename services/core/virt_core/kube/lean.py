@@ -24,11 +24,11 @@ class Lean(NamedTuple):
 
 def load() -> Lean:
     """Configuration and ApiClient classes and the config module of kubernetes_asyncio."""
-    spec = importlib.util.find_spec("kubernetes_asyncio")
-    if spec is None or not spec.submodule_search_locations:
-        raise ImportError("kubernetes_asyncio is not installed")
-    root = spec.submodule_search_locations[0]
-    if "kubernetes_asyncio" not in sys.modules:
+    if "kubernetes_asyncio" not in sys.modules:  # a bare package has no spec to be found again
+        spec = importlib.util.find_spec("kubernetes_asyncio")
+        if spec is None or not spec.submodule_search_locations:
+            raise ImportError("kubernetes_asyncio is not installed")
+        root = spec.submodule_search_locations[0]
         package = _bare("kubernetes_asyncio", root)
         client = _bare("kubernetes_asyncio.client", f"{root}/client")
         models = _bare("kubernetes_asyncio.client.models", f"{root}/client/models")

@@ -22,6 +22,7 @@ from virt_core.kube.resource import LEASES
 
 _DURATION = 15.0  # seconds without renewal after which the lease is free; Kubernetes' own components use 15
 _RENEWAL = 5.0
+_RETRY = 1.0
 _SURRENDER = 10.0  # seconds without a successful renewal after which the leader stops working
 
 
@@ -78,12 +79,11 @@ class Lease:
             namespace=self._namespace,
             fields=f"metadata.name={self._name}",
         )
-        watching = asyncio.create_task(reflector.run(), name=f"watch of lease {self._name}")
-        try:
+        async with asyncio.TaskGroup() as group:
+            watching = group.create_task(reflector.run(), name=f"watch of lease {self._name}")
             await reflector.synced.wait()
             while not await self._try_once(reflector.get((self._namespace, self._name))):
                 pass
-        finally:
             watching.cancel()
 
     async def _try_once(self, lease: _LeaseObject | None) -> bool:
@@ -100,7 +100,7 @@ class Lease:
                 return True
             except KubeError as error:
                 self._log.info("waiting for the lease", reason=str(error))
-                expires = loop.time() + 1.0
+                expires = loop.time() + _RETRY
         try:
             async with asyncio.timeout_at(expires):
                 await self._changed.wait()
@@ -128,7 +128,7 @@ class Lease:
         loop = asyncio.get_running_loop()
         renewed = loop.time()
         while True:
-            await asyncio.sleep(_RENEWAL if renewed + _RENEWAL > loop.time() else 1.0)
+            await asyncio.sleep(_RENEWAL if renewed + _RENEWAL > loop.time() else _RETRY)
             try:
                 async with asyncio.timeout_at(renewed + _SURRENDER):
                     await self._patch_if_ours({"renewTime": _micro_time()})

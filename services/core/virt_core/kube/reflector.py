@@ -23,6 +23,7 @@ from virt_core.kube.resource import Resource
 _WATCH_SECONDS = 290
 _SILENCE = 90.0
 _BACKOFF_FIRST, _BACKOFF_LAST = 0.1, 5.0
+_STEADY = 10.0  # a watch that lasted this long is reopened at once
 
 
 class HasMetadata(Protocol):
@@ -58,6 +59,16 @@ class _Status(msgspec.Struct):
 
 class _Bookmark(msgspec.Struct):
     metadata: _ListMeta
+
+
+class _Identity(msgspec.Struct, rename="camel"):
+    name: str
+    namespace: str = ""
+    resource_version: str = ""
+
+
+class _Identified(msgspec.Struct):
+    metadata: _Identity
 
 
 class Reflector(Generic[T]):
@@ -98,20 +109,25 @@ class Reflector(Generic[T]):
 
     async def run(self) -> None:
         """Keep the cache until cancelled."""
+        loop = asyncio.get_running_loop()
         backoff = _BACKOFF_FIRST
         while True:
+            began = loop.time()
             try:
                 if not self._version:
                     await self._relist()
                 await self._watch()
-                backoff = _BACKOFF_FIRST
             except Gone as error:
                 self._log.info("listing again", reason=error.message)
                 self._version = ""
             except KubeError as error:
                 self._log.warning("watching again after a failure", reason=str(error), delay=backoff)
-                await asyncio.sleep(backoff * random.uniform(0.8, 1.2))  # noqa: S311 - spreads load, decides nothing
-                backoff = min(backoff * 2, _BACKOFF_LAST)
+            if loop.time() - began > _STEADY:
+                backoff = _BACKOFF_FIRST
+                continue
+            # Whatever ended so soon, even without an error, would end so again at once.
+            await asyncio.sleep(backoff * random.uniform(0.8, 1.2))  # noqa: S311 - spreads load, decides nothing
+            backoff = min(backoff * 2, _BACKOFF_LAST)
 
     async def _relist(self) -> None:
         # Without resourceVersion=0: after a 410 the server's cache may still be older than what was seen.
@@ -160,15 +176,17 @@ class Reflector(Generic[T]):
         if event.type == "BOOKMARK":
             self._version = msgspec.json.decode(event.object, type=_Bookmark).metadata.resource_version
             return
-        decoded = self._decode(event.object)
-        if decoded is None:
-            return
-        key, value = decoded
-        self._version = value.metadata.resource_version
+        # The API server vouches for these three, whatever the rest of the object holds.
+        metadata = msgspec.json.decode(event.object, type=_Identified).metadata
+        self._version = metadata.resource_version
         if event.type == "DELETED":
+            key = (metadata.namespace, metadata.name)
             self._objects.pop(key, None)
         else:
-            self._objects[key] = value
+            decoded = self._decode(event.object)
+            if decoded is None:
+                return
+            key, self._objects[decoded[0]] = decoded
         self._on_change(key)
 
     def _decode(self, raw: msgspec.Raw) -> tuple[Key, T] | None:

@@ -1,0 +1,1 @@
+"""Fakes that tests of every service share, each held to the same conformance suite as the real thing."""

@@ -1,0 +1,208 @@
+"""A small double of the Kubernetes API server, over real HTTP: enough for KubeClient, Reflector and Lease.
+
+It holds objects of any resource, unvalidated, and has faults that a test can switch on. api_server_conformance.py says
+what it has in common with the real one. Server-side apply, graceful deletion, finalizers and admission are not there.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+from aiohttp import web
+
+from virt_core.testing.store import Matches, Object, Place, Refused, Store
+
+
+class FakeApiServer:
+    """Listens on 127.0.0.1 between `up` and `down`, on the same port each time. Make it with `running`."""
+
+    def __init__(self) -> None:
+        self.store = Store()
+        self.requests: list[tuple[str, str]] = []
+        """What was asked: ("GET", "LIST", "WATCH <resourceVersion>", "POST", "PATCH" or "DELETE"; path)."""
+        self._port = 0
+        self._runner: web.AppRunner | None = None
+        self._stirred = asyncio.Event()  # replaced each time: whoever waits for the old one looks again
+        self._asked = asyncio.Event()
+        self._connections = 0  # counts cuts: a watch of an earlier number ends
+        self._silent = False
+        self._gone_as_event = True
+
+    @classmethod
+    @asynccontextmanager
+    async def running(cls) -> AsyncIterator[FakeApiServer]:
+        """A server that answers."""
+        server = cls()
+        await server.up()
+        try:
+            yield server
+        finally:
+            await server.down()
+
+    def write_kubeconfig(self, path: Path) -> Path:
+        """A kubeconfig for this server, without credentials."""
+        config = {
+            "apiVersion": "v1",
+            "kind": "Config",
+            "current-context": "fake",
+            "clusters": [{"name": "fake", "cluster": {"server": f"http://127.0.0.1:{self._port}"}}],
+            "users": [{"name": "fake", "user": {}}],
+            "contexts": [{"name": "fake", "context": {"cluster": "fake", "user": "fake"}}],
+        }
+        path.write_text(json.dumps(config))
+        return path
+
+    async def up(self) -> None:
+        """Listen (again)."""
+        application = web.Application(client_max_size=16 * 1024 * 1024)
+        application.router.add_route("*", "/{path:.*}", self._answer)
+        self._runner = web.AppRunner(application, handler_cancellation=True, shutdown_timeout=0.1, access_log=None)
+        await self._runner.setup()
+        await web.TCPSite(self._runner, "127.0.0.1", self._port).start()
+        self._port = self._runner.addresses[0][1]
+
+    async def down(self) -> None:
+        """Close every connection and refuse new ones; the objects stay."""
+        self.cut()
+        if self._runner is not None:
+            runner, self._runner = self._runner, None
+            await runner.cleanup()
+
+    def cut(self) -> None:
+        """Close all watches, in good order."""
+        self._connections += 1
+        self._stir()
+
+    def hang(self, silent: bool = True) -> None:
+        """Watches stay open and say nothing until ``hang(False)``."""
+        self._silent = silent
+        self._stir()
+
+    def bookmark(self) -> None:
+        """Tell every watch the newest version."""
+        self.store.bookmark()
+        self._stir()
+
+    def compact(self, as_event: bool = True) -> None:
+        """Forget the history: watches from versions seen until now get 410, as an ERROR event or as HTTP status."""
+        self._gone_as_event = as_event
+        self.store.compact()
+
+    async def asked(self, method: str, count: int) -> None:
+        """Wait until `count` requests of that method ("WATCH" whatever its version) have come since the start."""
+        while self.count(method) < count:
+            await self._asked.wait()
+
+    def count(self, method: str) -> int:
+        """How many requests of that method have come since the start."""
+        return sum(asked.split()[0] == method for asked, _ in self.requests)
+
+    def put(self, path: str, body: Object) -> Object:
+        """Create an object directly, in the collection `path`."""
+        created = self.store.create(Place.parse(path), body)
+        self._stir()
+        return created
+
+    def _stir(self) -> None:
+        self._stirred.set()
+        self._stirred = asyncio.Event()
+
+    def _note(self, method: str, path: str) -> None:
+        self.requests.append((method, path))
+        self._asked.set()
+        self._asked = asyncio.Event()
+
+    async def _answer(self, request: web.Request) -> web.StreamResponse:
+        place = Place.parse(request.path)
+        try:
+            if request.method == "GET" and not place.name:
+                return await self._collection(request, place)
+            self._note(request.method, request.path)
+            body = await request.json() if request.can_read_body else {}
+            answer = self._one(request, place, body)
+        except Refused as refused:
+            return web.json_response(_status(refused), status=refused.code)
+        self._stir()
+        return web.json_response(answer, status=201 if request.method == "POST" else 200)
+
+    def _one(self, request: web.Request, place: Place, body: Any) -> Object:
+        if request.method == "GET":
+            return self.store.get(place)
+        if request.method == "POST":
+            return self.store.create(place, body)
+        if request.method == "DELETE":
+            self.store.delete(place, body.get("preconditions", {}).get("uid"))
+            return {"kind": "Status", "apiVersion": "v1", "status": "Success"}
+        if request.content_type == "application/json-patch+json":
+            return self.store.json_patch(place, body)
+        if request.content_type == "application/merge-patch+json":
+            return self.store.merge_patch(place, body)
+        raise Refused(415, "UnsupportedMediaType", f"{request.method} {request.content_type}")
+
+    async def _collection(self, request: web.Request, place: Place) -> web.StreamResponse:
+        matches = _selection(request.query.get("labelSelector", ""), request.query.get("fieldSelector", ""))
+        if "watch" in request.query:
+            version = request.query["resourceVersion"]
+            self._note(f"WATCH {version}", request.path)
+            return await self._watch(request, place, int(version), matches)
+        self._note("LIST", request.path)
+        metadata = {"resourceVersion": str(self.store.version)}
+        return web.json_response({"kind": "List", "metadata": metadata, "items": self.store.select(place, matches)})
+
+    async def _watch(self, request: web.Request, place: Place, since: int, matches: Matches) -> web.StreamResponse:
+        gone = Refused(410, "Expired", f"too old resource version: {since} ({self.store.oldest})")
+        if since < self.store.oldest and not self._gone_as_event:
+            raise gone
+        response = web.StreamResponse(headers={"Content-Type": "application/json"})
+        await response.prepare(request)
+        if since < self.store.oldest:
+            await response.write(_line({"type": "ERROR", "object": _status(gone)}))
+            return response
+        connection = self._connections
+        while connection == self._connections:
+            stirred = self._stirred
+            if not self._silent:
+                events = list(self.store.events(place, since, matches))
+                since = self.store.version
+                for event in events:
+                    await response.write(_line(event))
+            if stirred is self._stirred:
+                await stirred.wait()
+        return response
+
+
+def _line(event: Object) -> bytes:
+    return json.dumps(event).encode() + b"\n"
+
+
+def _status(refused: Refused) -> Object:
+    return {
+        "kind": "Status",
+        "apiVersion": "v1",
+        "status": "Failure",
+        "message": refused.message,
+        "reason": refused.reason,
+        "code": refused.code,
+    }
+
+
+def _selection(labels: str, fields: str) -> Matches:
+    """Equality only; a field other than metadata.name is refused, as the real server refuses most."""
+    wanted_labels = dict(term.split("=", 1) for term in labels.split(",") if term)
+    wanted_fields = dict(term.split("=", 1) for term in fields.split(",") if term)
+    if wanted_fields.keys() - {"metadata.name"}:
+        raise Refused(400, "BadRequest", f"field label not supported: {fields}")
+
+    def matches(body: Object) -> bool:
+        metadata = body["metadata"]
+        if metadata["name"] != wanted_fields.get("metadata.name", metadata["name"]):
+            return False
+        labels: dict[str, str] = metadata.get("labels", {})
+        return wanted_labels.items() <= labels.items()
+
+    return matches

@@ -1,0 +1,67 @@
+"""JSON patch (RFC 6902: test, add, replace, remove) and JSON merge patch (RFC 7386), as an API server applies them.
+
+Pure; used by store.py and by tests that ask what a planned patch would do.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+
+class PatchFailed(Exception):
+    """A test did not hold, or a path is not there."""
+
+
+def json_patch(document: Any, operations: Iterable[Mapping[str, Any]]) -> Any:
+    """`document` after the operations; it is itself left alone.
+
+    Raises:
+        PatchFailed: one of them cannot be applied, so none is.
+    """
+    document = copy.deepcopy(document)
+    for operation in operations:
+        parts = [part.replace("~1", "/").replace("~0", "~") for part in operation["path"].split("/")[1:]]
+        try:
+            target = document
+            for part in parts[:-1]:
+                target = target[int(part)] if isinstance(target, list) else target[part]
+            _apply(target, parts[-1], operation)
+        except (KeyError, IndexError, TypeError, ValueError) as error:
+            raise PatchFailed(f"{operation['op']} {operation['path']}") from error
+    return document
+
+
+def _apply(target: Any, last: str, operation: Mapping[str, Any]) -> None:
+    op = operation["op"]
+    if op == "add" and isinstance(target, list):
+        target.insert(len(target) if last == "-" else int(last), copy.deepcopy(operation["value"]))
+        return
+    key = int(last) if isinstance(target, list) else last
+    if op == "add":
+        target[key] = copy.deepcopy(operation["value"])
+        return
+    old = target[key]
+    if op == "test":
+        if old != operation["value"]:
+            raise ValueError(last)
+    elif op == "replace":
+        target[key] = copy.deepcopy(operation["value"])
+    elif op == "remove":
+        del target[key]
+    else:
+        raise ValueError(op)
+
+
+def merge_patch(document: Any, patch: Any) -> Any:
+    """`document` after the merge patch; it is itself left alone."""
+    if not isinstance(patch, Mapping):
+        return copy.deepcopy(patch)
+    merged = dict(document) if isinstance(document, Mapping) else {}
+    for key, value in patch.items():
+        if value is None:
+            merged.pop(key, None)
+        else:
+            merged[key] = merge_patch(merged.get(key), value)
+    return copy.deepcopy(merged)

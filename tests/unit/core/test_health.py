@@ -1,0 +1,47 @@
+"""The answer to the readiness probe."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+
+import pytest
+from virt_core import health
+
+
+async def ask(port: int, request: bytes = b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n") -> bytes:
+    while True:
+        try:
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            break
+        except ConnectionRefusedError:  # it does not listen yet
+            await asyncio.sleep(0)
+    writer.write(request)
+    writer.write_eof()
+    try:
+        return await reader.read()
+    finally:
+        writer.close()
+        await writer.wait_closed()
+
+
+@pytest.fixture
+def port() -> int:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        number: int = free.getsockname()[1]
+    return number
+
+
+async def test_503_until_ready_then_200_and_nothing_to_what_is_no_request(port: int) -> None:
+    ready = False
+    async with asyncio.timeout(5), asyncio.TaskGroup() as group:
+        serving = group.create_task(health.serve(port, lambda: ready), name="health")
+        assert (await ask(port)).startswith(b"HTTP/1.1 503 ")
+        ready = True
+        assert (await ask(port)).startswith(b"HTTP/1.1 200 ")
+        assert await ask(port, b"nonsense") == b""
+        assert await ask(port, b"x" * 15_000) == b""
+        ready = False
+        assert (await ask(port)).startswith(b"HTTP/1.1 503 ")
+        serving.cancel()

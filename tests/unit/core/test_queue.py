@@ -1,0 +1,131 @@
+"""Keys to reconcile: once each, never by two, again after failures."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from itertools import pairwise
+
+import pytest
+from virt_core.kube.errors import Conflict, Unavailable
+from virt_core.kube.queue import WorkQueue
+
+
+@asynccontextmanager
+async def working(
+    queue: WorkQueue[str], reconcile: Callable[[str], Awaitable[float | None]], workers: int = 2
+) -> AsyncIterator[None]:
+    async with asyncio.timeout(5), asyncio.TaskGroup() as group:
+        running = group.create_task(queue.run(reconcile, workers), name="queue")
+        yield
+        running.cancel()
+
+
+async def test_a_key_added_thrice_is_reconciled_once() -> None:
+    done: asyncio.Queue[str] = asyncio.Queue()
+    queue = WorkQueue[str]("test")
+
+    async def reconcile(key: str) -> None:
+        done.put_nowait(key)
+
+    for key in ("a", "a", "b", "a"):
+        queue.add(key)
+    async with working(queue, reconcile, workers=1):
+        assert [await done.get(), await done.get()] == ["a", "b"]
+        queue.add("last")
+        assert await done.get() == "last"
+
+
+async def test_two_workers_never_have_one_key_and_an_add_meanwhile_runs_once_more() -> None:
+    started: asyncio.Queue[str] = asyncio.Queue()
+    go = asyncio.Semaphore(0)
+    queue = WorkQueue[str]("test")
+
+    async def reconcile(key: str) -> None:
+        started.put_nowait(key)
+        if key == "slow":
+            await go.acquire()
+
+    queue.add("slow")
+    async with working(queue, reconcile):
+        assert await started.get() == "slow"
+        for _ in range(3):
+            queue.add("slow")
+        queue.add("other")
+        assert await started.get() == "other"  # by the second worker, which leaves "slow" alone
+        go.release()
+        assert await started.get() == "slow"
+        go.release()
+        queue.add("last")
+        assert await started.get() == "last"
+        assert started.empty()
+
+
+async def test_conflicts_are_tried_again_with_growing_delays() -> None:
+    times: list[float] = []
+    finished = asyncio.Event()
+    queue = WorkQueue[str]("test")
+
+    async def reconcile(key: str) -> None:
+        times.append(asyncio.get_running_loop().time())
+        if len(times) < 4:
+            raise Conflict(409, "changed")
+        finished.set()
+
+    queue.add("a")
+    async with working(queue, reconcile):
+        await finished.wait()
+    delays = [later - earlier for earlier, later in pairwise(times)]
+    assert all(delay >= least for delay, least in zip(delays, (0.049, 0.099, 0.199), strict=True)), delays
+
+
+@pytest.mark.parametrize("failure", [RuntimeError("defect"), Unavailable(503, "down")], ids=["defect", "unavailable"])
+async def test_a_failing_key_is_tried_again_and_stops_no_other(failure: Exception) -> None:
+    done: asyncio.Queue[str] = asyncio.Queue()
+    attempts: list[str] = []
+    queue = WorkQueue[str]("test")
+
+    async def reconcile(key: str) -> None:
+        attempts.append(key)
+        if key == "bad" and attempts.count("bad") == 1:
+            raise failure
+        done.put_nowait(key)
+
+    queue.add("bad")
+    queue.add("good")
+    async with working(queue, reconcile, workers=1):
+        assert [await done.get(), await done.get()] == ["good", "bad"]
+    assert attempts == ["bad", "good", "bad"]
+
+
+async def test_the_earlier_of_two_delays_counts_and_an_add_comes_before_both() -> None:
+    done: asyncio.Queue[str] = asyncio.Queue()
+    queue = WorkQueue[str]("test")
+
+    async def reconcile(key: str) -> None:
+        done.put_nowait(key)
+
+    async with working(queue, reconcile):
+        queue.add_after("later first", 60)
+        queue.add_after("later first", 0.01)
+        assert await done.get() == "later first"
+        queue.add_after("earlier first", 0.01)
+        queue.add_after("earlier first", 60)
+        assert await done.get() == "earlier first"
+        queue.add_after("added", 60)
+        queue.add("added")
+        assert await done.get() == "added"
+
+
+async def test_a_reconciler_s_delay_is_kept() -> None:
+    done: asyncio.Queue[str] = asyncio.Queue()
+    queue = WorkQueue[str]("test")
+
+    async def reconcile(key: str) -> float | None:
+        done.put_nowait(key)
+        return 0.01
+
+    queue.add("a")
+    async with working(queue, reconcile):
+        assert [await done.get() for _ in range(3)] == ["a", "a", "a"]

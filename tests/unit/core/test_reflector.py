@@ -1,0 +1,202 @@
+"""The cache of a collection, through everything that API servers do."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import msgspec
+import pytest
+from virt_core.api.meta import ObjectMeta
+from virt_core.kube import reflector as reflector_module
+from virt_core.kube.client import KubeClient
+from virt_core.kube.reflector import Key, Reflector
+from virt_core.kube.resource import CONFIG_MAPS
+from virt_core.testing.api_server import FakeApiServer
+
+PATH = CONFIG_MAPS.path("ns")
+
+
+class ConfigMap(msgspec.Struct):
+    """Strict enough that ``data: {"a": 5}`` does not decode."""
+
+    metadata: ObjectMeta
+    data: dict[str, str] = {}
+
+
+class Watched:
+    """A running reflector and what it told."""
+
+    def __init__(self, client: KubeClient) -> None:
+        self.told: asyncio.Queue[Key] = asyncio.Queue()
+        self.reflector = Reflector(client, CONFIG_MAPS, ConfigMap, self.told.put_nowait, namespace="ns")
+
+    def names(self) -> set[str]:
+        return {each.metadata.name for each in self.reflector}
+
+    async def next(self) -> str:
+        async with asyncio.timeout(5):
+            return (await self.told.get())[1]
+
+    def labels(self, name: str) -> dict[str, str]:
+        found = self.reflector.get(("ns", name))
+        assert found is not None
+        return found.metadata.labels
+
+
+@asynccontextmanager
+async def watching(client: KubeClient) -> AsyncIterator[Watched]:
+    watched = Watched(client)
+    async with asyncio.TaskGroup() as group:
+        running = group.create_task(watched.reflector.run(), name="reflector")
+        async with asyncio.timeout(5):
+            await watched.reflector.synced.wait()
+        yield watched
+        running.cancel()
+
+
+def config_map(name: str, **metadata: Any) -> dict[str, Any]:
+    return {"metadata": {"name": name, **metadata}}
+
+
+async def label(client: KubeClient, name: str, value: Any) -> None:
+    await client.merge_patch(CONFIG_MAPS, "ns", name, {"metadata": {"labels": {"l": value}}})
+
+
+async def test_the_list_is_told_and_then_each_change(server: FakeApiServer, client: KubeClient) -> None:
+    server.put(PATH, config_map("old"))
+    server.put(CONFIG_MAPS.path("elsewhere"), config_map("other"))
+    async with watching(client) as watched:
+        assert await watched.next() == "old"
+        server.put(PATH, config_map("new"))
+        assert await watched.next() == "new"
+        await label(client, "old", "1")
+        assert await watched.next() == "old"
+        assert watched.labels("old") == {"l": "1"}
+        await client.delete(CONFIG_MAPS, "ns", "old")
+        assert await watched.next() == "old"
+        assert watched.names() == {"new"}
+    assert server.count("LIST") == server.count("WATCH") == 1
+
+
+@pytest.mark.parametrize("as_event", [True, False], ids=["as event", "as HTTP status"])
+async def test_after_410_a_new_list_tells_what_changed_and_vanished(
+    as_event: bool, server: FakeApiServer, client: KubeClient
+) -> None:
+    for name in ("same", "changes", "vanishes"):
+        server.put(PATH, config_map(name))
+    async with watching(client) as watched:
+        assert {await watched.next() for _ in range(3)} == {"same", "changes", "vanishes"}
+        await server.asked("WATCH", 1)
+        server.hang()
+        await label(client, "changes", "1")
+        await client.delete(CONFIG_MAPS, "ns", "vanishes")
+        server.put(PATH, config_map("appears"))
+        server.compact(as_event)
+        server.cut()
+        assert {await watched.next() for _ in range(3)} == {"changes", "vanishes", "appears"}
+        assert watched.names() == {"same", "changes", "appears"}
+        assert watched.told.empty()
+    assert server.count("LIST") == 2
+
+
+async def test_a_closed_watch_is_reopened_where_it_ended(server: FakeApiServer, client: KubeClient) -> None:
+    async with watching(client) as watched:
+        seen = server.put(PATH, config_map("one"))
+        assert await watched.next() == "one"
+        server.hang()
+        server.put(PATH, config_map("two"))  # while nobody is told
+        server.cut()
+        async with asyncio.timeout(5):
+            await server.asked("WATCH", 2)
+        assert server.requests[-1] == (f"WATCH {seen['metadata']['resourceVersion']}", PATH)
+        server.hang(False)
+        assert await watched.next() == "two"
+        assert watched.told.empty()
+    assert server.count("LIST") == 1
+
+
+async def test_a_bookmark_moves_the_place_to_reopen_at(server: FakeApiServer, client: KubeClient) -> None:
+    async with watching(client) as watched:
+        server.put(PATH, config_map("one"))
+        assert await watched.next() == "one"
+        server.bookmark()
+        version = server.store.version
+        await until(lambda: watched.reflector._version == str(version))
+        server.cut()
+        async with asyncio.timeout(5):
+            await server.asked("WATCH", 2)
+        assert server.requests[-1] == (f"WATCH {version}", PATH)
+
+
+async def test_a_silent_watch_is_given_up(
+    server: FakeApiServer, client: KubeClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reflector_module, "_SILENCE", 0.05)
+    monkeypatch.setattr(reflector_module, "_BACKOFF_FIRST", 0.01)
+    async with watching(client) as watched:
+        await server.asked("WATCH", 1)
+        server.hang()
+        server.put(PATH, config_map("missed"))
+        async with asyncio.timeout(5):
+            await server.asked("WATCH", 3)
+        server.hang(False)
+        assert await watched.next() == "missed"
+    assert server.count("LIST") == 1
+
+
+async def test_a_dead_server_is_asked_again_and_nothing_is_lost(
+    server: FakeApiServer, client: KubeClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reflector_module, "_BACKOFF_FIRST", 0.01)
+    async with watching(client) as watched:
+        await server.down()
+        server.put(PATH, config_map("meanwhile"))
+        await server.up()
+        assert await watched.next() == "meanwhile"
+
+
+async def test_an_object_that_does_not_decode_is_left_out(server: FakeApiServer, client: KubeClient) -> None:
+    server.put(PATH, {**config_map("bad"), "data": {"a": 5}})
+    server.put(PATH, config_map("good"))
+    async with watching(client) as watched:
+        assert await watched.next() == "good"
+        bad = server.put(PATH, {**config_map("bad2"), "data": "neither"})
+        await until(lambda: watched.reflector._version == bad["metadata"]["resourceVersion"])
+        server.put(PATH, config_map("good2"))
+        assert await watched.next() == "good2"
+        assert watched.names() == {"good", "good2"}
+    assert server.count("WATCH") == 1
+
+
+@pytest.mark.parametrize("then", ["deleted", "repaired"])
+async def test_an_object_that_decodes_no_longer_can_be(then: str, server: FakeApiServer, client: KubeClient) -> None:
+    server.put(PATH, config_map("turns"))
+    async with watching(client) as watched:
+        assert await watched.next() == "turns"
+        await client.merge_patch(CONFIG_MAPS, "ns", "turns", {"data": {"a": 5}})
+        if then == "deleted":
+            await client.delete(CONFIG_MAPS, "ns", "turns")
+        else:
+            await client.merge_patch(CONFIG_MAPS, "ns", "turns", {"data": {"a": "5"}})
+        assert await watched.next() == "turns"
+        found = watched.reflector.get(("ns", "turns"))
+        assert (found and found.data) == (None if then == "deleted" else {"a": "5"})
+
+
+async def test_events_larger_than_any_line_limit_arrive(server: FakeApiServer, client: KubeClient) -> None:
+    async with watching(client) as watched:
+        for name in ("first", "second"):
+            server.put(PATH, config_map(name, annotations={"long": name * 200_000}))
+            assert await watched.next() == name
+        assert watched.names() == {"first", "second"}
+    assert server.count("WATCH") == 1
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """Let other tasks run until it holds."""
+    async with asyncio.timeout(5):
+        while not condition():  # noqa: ASYNC110 - what it looks at has no event
+            await asyncio.sleep(0)

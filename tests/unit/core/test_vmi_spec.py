@@ -1,0 +1,84 @@
+"""Reading a VirtualMachineInstance's spec: what is not supported is refused by its path."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import msgspec
+import pytest
+from virt_core.api.vmi import UnsupportedSpec, VirtualMachineInstance, VmiPhase, VmiSpec, parse_spec
+from virt_core.api.vmi_rules import check_spec, effective_interfaces, effective_networks, guest_memory_bytes
+from virt_core.testing.patches import merge_patch
+
+MINIMAL: dict[str, Any] = {"domain": {"memory": {"guest": "64Mi"}, "devices": {}}}
+MASQUERADE = {"name": "default", "masquerade": {}}
+
+
+def read(change: dict[str, Any]) -> VmiSpec:
+    """The minimal spec with a merge patch, read and checked."""
+    spec = parse_spec(msgspec.Raw(json.dumps(merge_patch(MINIMAL, change)).encode()))
+    check_spec(spec)
+    return spec
+
+
+def domain(**change: Any) -> dict[str, Any]:
+    return {"domain": change}
+
+
+def kernel(**container: str) -> dict[str, Any]:
+    return domain(firmware={"kernelBoot": {"container": {"image": "i", **container}}})
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"volumes": []}, ["unsupported field `volumes`"]),
+        (domain(cpu={"model": "host-model"}), ["`model`", "spec.domain.cpu"]),
+        (domain(devices={"disks": []}), ["`disks`", "spec.domain.devices"]),
+        (domain(devices={"interfaces": [{"name": "n", "bridge": {}}]}), ["`bridge`", "spec.domain.devices.interfaces"]),
+        (domain(cpu={"cores": "2"}), ["int", "spec.domain.cpu.cores"]),
+        ({"domain": None}, ["domain", "missing"]),
+        (domain(cpu={"cores": 0}), ["spec.domain.cpu.cores", "0", "1 to 64"]),
+        (domain(cpu={"sockets": 8, "cores": 8, "threads": 2}), ["spec.domain.cpu", "8x8x2", "at most 64"]),
+        (domain(memory={"guest": "lots"}), ["spec.domain.memory.guest", "'lots'", "a quantity"]),
+        (domain(memory={"guest": "1k"}), ["spec.domain.memory.guest", "'1k'", "at least 1Mi"]),
+        (domain(memory=None), ["spec.domain.memory.guest", "a quantity"]),
+        ({"architecture": "arm64"}, ["spec.architecture", "'arm64'", "amd64"]),
+        ({"terminationGracePeriodSeconds": -1}, ["spec.terminationGracePeriodSeconds", "-1", "0 or more"]),
+        (kernel(kernelPath="vmlinuz"), ["kernelBoot.container.kernelPath", "'vmlinuz'", "absolute"]),
+        (kernel(kernelPath="/k", initrdPath="i"), ["kernelBoot.container.initrdPath", "'i'", "absolute"]),
+        (domain(devices={"interfaces": [MASQUERADE, MASQUERADE]}), ["spec.domain.devices.interfaces", "one interface"]),
+        (domain(devices={"interfaces": [{"name": "default"}]}), ["interfaces[0]", "masquerade: {}"]),
+        (domain(devices={"interfaces": [{**MASQUERADE, "model": "rtl"}]}), ["interfaces[0].model", "'rtl'", "virtio"]),
+        ({"networks": [{"name": "other", "pod": {}}]}, ["interfaces[0].name", "'default'", "other"]),
+        ({"networks": [{"name": "default"}]}, ["spec.networks[0]", "pod: {}"]),
+    ],
+    ids=lambda value: value[0] if isinstance(value, list) else "",
+)
+def test_refusals_name_path_value_and_what_is_allowed(change: dict[str, Any], words: list[str]) -> None:
+    with pytest.raises(UnsupportedSpec) as refused:
+        read(change)
+    assert all(word in str(refused.value) for word in words), str(refused.value)
+
+
+def test_a_minimal_spec_gets_masquerade_on_the_pod_network() -> None:
+    spec = read({})
+    assert [(each.name, each.masquerade is not None) for each in effective_interfaces(spec)] == [("default", True)]
+    assert [(each.name, each.pod is not None) for each in effective_networks(spec)] == [("default", True)]
+    without = read(domain(devices={"autoattachPodInterface": False}))
+    assert effective_interfaces(without) == ()
+    assert effective_networks(without) == ()
+
+
+def test_guest_memory_comes_from_the_first_that_is_given() -> None:
+    resources = {"requests": {"memory": "32Mi"}, "limits": {"memory": "128Mi"}}
+    assert guest_memory_bytes(read(domain(resources=resources))) == 64 << 20
+    assert guest_memory_bytes(read(domain(memory=None, resources=resources))) == 32 << 20
+    assert guest_memory_bytes(read(domain(memory=None, resources={"limits": {"memory": 1 << 21}}))) == 2 << 20
+
+
+def test_a_reflector_can_hold_any_spec_and_foreign_status() -> None:
+    body = {"metadata": {"name": "g"}, "spec": {"new": 1}, "status": {"phase": "Running", "foreign": [1]}}
+    vmi = msgspec.json.decode(json.dumps(body), type=VirtualMachineInstance)
+    assert vmi.status.phase is VmiPhase.RUNNING and vmi.raw_status["foreign"] == [1]
