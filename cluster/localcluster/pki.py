@@ -94,7 +94,7 @@ def make_authority(folder: Path, name: str, common_name: str) -> None:
         encipher_only=False,
         decipher_only=False,
     )
-    builder = started(subject, subject, key.public_key())
+    builder = started(subject, subject, key.public_key(), key.public_key())
     builder = builder.add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
     builder = builder.add_extension(usage, critical=True)
     write_key(folder / f"{name}.key", key)
@@ -119,7 +119,7 @@ def issue(
     attributes = [x509.NameAttribute(NameOID.COMMON_NAME, common_name)]
     if organisation:
         attributes.append(x509.NameAttribute(NameOID.ORGANIZATION_NAME, organisation))
-    builder = started(x509.Name(attributes), issuer, key.public_key())
+    builder = started(x509.Name(attributes), issuer, key.public_key(), signer.public_key())
     purposes = [ExtendedKeyUsageOID.CLIENT_AUTH, ExtendedKeyUsageOID.SERVER_AUTH]
     builder = builder.add_extension(x509.ExtendedKeyUsage(purposes), critical=False)
     alternatives: list[x509.GeneralName] = [x509.DNSName(text) for text in dns_names]
@@ -130,10 +130,15 @@ def issue(
     (folder / f"{name}.crt").write_bytes(builder.sign(signer, hashes.SHA256()).public_bytes(serialization.Encoding.PEM))
 
 
-def started(subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePublicKey) -> x509.CertificateBuilder:
+def started(
+    subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePublicKey, signer: ec.EllipticCurvePublicKey
+) -> x509.CertificateBuilder:
+    """What all certificates have; without both identifiers Python 3.13 refuses them."""
     now = datetime.datetime.now(datetime.UTC)
     builder = x509.CertificateBuilder().subject_name(subject).issuer_name(issuer).public_key(key)
     builder = builder.serial_number(x509.random_serial_number())
+    builder = builder.add_extension(x509.SubjectKeyIdentifier.from_public_key(key), critical=False)
+    builder = builder.add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(signer), critical=False)
     return builder.not_valid_before(now - BACKDATED).not_valid_after(now + LIFETIME)
 
 

@@ -44,7 +44,17 @@ class Authority:
     def _sign(self, name: x509.Name, key: ec.EllipticCurvePublicKey, extension: x509.ExtensionType) -> x509.Certificate:
         now = datetime.datetime.now(datetime.UTC)
         builder = x509.CertificateBuilder().subject_name(name).issuer_name(self._name).public_key(key)
-        builder = builder.serial_number(x509.random_serial_number()).add_extension(extension, critical=False)
+        builder = builder.serial_number(x509.random_serial_number())
+        builder = builder.add_extension(extension, critical=isinstance(extension, x509.BasicConstraints))
+        # Python 3.13 refuses an authority without a key usage, and certificates without identifiers.
+        if isinstance(extension, x509.BasicConstraints):
+            unused = {"content_commitment", "key_encipherment", "data_encipherment", "key_agreement"}
+            flags = dict.fromkeys(unused | {"encipher_only", "decipher_only"}, False)
+            usage = x509.KeyUsage(digital_signature=True, key_cert_sign=True, crl_sign=True, **flags)
+            builder = builder.add_extension(usage, critical=True)
+        builder = builder.add_extension(x509.SubjectKeyIdentifier.from_public_key(key), critical=False)
+        signer = x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key())
+        builder = builder.add_extension(signer, critical=False)
         day = datetime.timedelta(days=1)
         return builder.not_valid_before(now - day).not_valid_after(now + day).sign(self._key, hashes.SHA256())
 
