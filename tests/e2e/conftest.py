@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.e2e.cluster import NAMESPACE, wait
+from tests.e2e.cluster import NAMESPACE, nodes, wait
 from tests.e2e.guests import Guest, manifest, running
 
 
@@ -26,5 +26,6 @@ def suite() -> None:
 @pytest.fixture(scope="module")
 def guests(suite: None) -> Iterator[list[Guest]]:
     """A guest on each of two nodes."""
-    with running(manifest("guest1", node="node1"), manifest("guest2", node="node2")) as pair:
+    first, second = nodes()
+    with running(manifest("guest1", node=first), manifest("guest2", node=second)) as pair:
         yield pair

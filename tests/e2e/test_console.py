@@ -8,14 +8,14 @@ from pathlib import Path
 import pytest
 from localcluster.console import Console
 
-from tests.e2e.cluster import get, kubectl
+from tests.e2e.cluster import get, kubectl, nodes
 from tests.e2e.guests import Guest
 
 KUBECONFIG = Path(os.environ.get("KUBECONFIG", ""))
 
 
 def test_each_guest_runs_on_its_node(guests: list[Guest]) -> None:
-    assert [guest.vmi["status"]["nodeName"] for guest in guests] == ["node1", "node2"]
+    assert [guest.vmi["status"]["nodeName"] for guest in guests] == nodes()
     for guest in guests:
         conditions = {condition["type"]: condition["status"] for condition in guest.vmi["status"]["conditions"]}
         assert conditions["Ready"] == "True"

@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.e2e.cluster import NAMESPACE, Process, apply, get, kubectl, process, wait
+from tests.e2e.cluster import NAMESPACE, Process, apply, get, kubectl, nodes, process, wait
 from tests.e2e.guests import Guest, manifest, observed, running, until
 
 MAX_GAP = 2.0  # seconds between two ticks, which come every 0.2 s
@@ -52,7 +52,8 @@ def victims(name: str, guests: list[Guest]) -> list[Process]:
 def kill_each(names: list[str], rounds: int) -> None:
     """Kill, see it back, `rounds` times each; then compare QEMU's PIDs, boot ids and the longest gap."""
     table = []
-    with running(manifest("t1", node="node1"), manifest("t2", node="node2")) as guests, observed(*guests) as ticks:
+    first, second = nodes()
+    with running(manifest("t1", node=first), manifest("t2", node=second)) as guests, observed(*guests) as ticks:
         pids = {guest.name: guest.qemu_pid() for guest in guests}
         for name in names:
             for _ in range(rounds):
@@ -98,7 +99,7 @@ def test_guests_survive_eight_deaths_of_each_process() -> None:
 
 @pytest.mark.chaos
 def test_ten_vmis_run_though_the_handler_of_their_node_is_killed_in_a_loop() -> None:
-    manifests = [manifest(f"loop{number}", node="node1") for number in range(10)]
+    manifests = [manifest(f"loop{number}", node=nodes()[0]) for number in range(10)]
     seen: dict[int, float] = {}
     killed: set[int] = set()
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from localcluster.settings import Cluster
+
 from tests.e2e.cluster import apply, get, kubectl, process, processes, wait
 from tests.e2e.guests import Guest, manifest, running, until
 
@@ -14,7 +16,7 @@ def test_nothing_is_left_of_a_deleted_vmi() -> None:
         assert process(uid, "qemu-system") is not None
     assert get("pods", "-l", "kubevirt.io=virt-launcher")["items"] == []
     assert processes(uid) == []
-    state = Path("/var/lib/kubevirt-local-cluster")
+    state = Cluster.load().state
     until(lambda: not list(state.glob(f"node*/kubelet/pods/{uid}")), "the kubelet to remove the pod's folder")
 
 

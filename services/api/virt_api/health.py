@@ -41,7 +41,9 @@ class Health:
         try:
             version = await self._client.raw("/version")
         except KubeError as error:
-            return 500, {"apiserver": {"connectivity": "failed", "error": str(error)}}
+            # Whoever asks may be anonymous, so the reason goes into the log and not into the answer.
+            _log.warning("answering that kube-apiserver cannot be reached", reason=str(error))
+            return 500, {"apiserver": {"connectivity": "failed", "error": "kube-apiserver does not answer"}}
         revision = await self._revision()
         return 200, {"apiserver": {"connectivity": "ok", "version": version}, "config-resource-version": revision}
 

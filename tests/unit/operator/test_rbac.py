@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import replace
 
 from virt_operator.strategy.desired import desired_objects
 from virt_operator.strategy.operator_rbac import operator_rbac
-from virt_operator.strategy.ref import KINDS
+from virt_operator.strategy.ref import KINDS, Body
 from virt_operator.strategy.rules import covers, rule, union
 
 from tests.unit.operator.suites import INSTALL
@@ -14,10 +14,10 @@ from tests.unit.operator.suites import INSTALL
 OWN = operator_rbac(INSTALL)
 
 
-def held(namespace: str | None) -> list[dict[str, Any]]:
+def held(namespace: str | None, own: list[Body] = OWN) -> list[Body]:
     return [
         one
-        for body in OWN
+        for body in own
         if body["kind"] == "ClusterRole" or (body["kind"] == "Role" and body["metadata"]["namespace"] == namespace)
         for one in body["rules"]
     ]
@@ -40,11 +40,44 @@ def test_operator_may_write_and_remove_everything_that_it_installs() -> None:
         assert covers(held(meta.get("namespace")), needed) == [], meta["name"]
 
 
+def test_operator_may_write_events() -> None:
+    assert covers(held(None), [rule("events.k8s.io", "events", "create")]) == []
+
+
+def test_operator_may_watch_and_remove_what_other_settings_install() -> None:
+    single = replace(INSTALL, replicas=1)
+    budgets = rule("policy", "poddisruptionbudgets", "list", "watch", "patch", "delete")
+    assert covers(held("kubevirt", operator_rbac(single)), [budgets]) == []
+
+
 def test_no_wildcards_and_no_escalation() -> None:
     rules = [one for body in (*OWN, *desired_objects(INSTALL)) for one in body.get("rules", ())]
     for one in rules:
         words = {*one["apiGroups"], *one["resources"], *one["verbs"]}
         assert not words & {"*", "escalate", "bind", "impersonate"}
+
+
+def test_users_get_what_is_served_and_no_more() -> None:
+    roles = {body["metadata"]["name"]: body for body in desired_objects(INSTALL) if body["kind"] == "ClusterRole"}
+    change = rule("kubevirt.io", "virtualmachineinstances", "create", "update", "patch", "delete", "deletecollection")
+    see = rule("kubevirt.io", "virtualmachineinstances", "get", "list", "watch")
+    console = rule("subresources.kubevirt.io", "virtualmachineinstances/console", "get")
+    everyone = [rule("subresources.kubevirt.io", path, "get") for path in ("version", "healthz")]
+    wanted = {"admin": [change, see, console], "edit": [change, see, console], "view": [see], "default": everyone}
+    for name, rules in wanted.items():
+        found = roles[f"kubevirt.io:{name}"]
+        assert covers(found["rules"], rules) == covers(rules, found["rules"]) == [], name
+        aggregated = {f"rbac.authorization.k8s.io/aggregate-to-{name}": "true"} if name != "default" else {}
+        labels = found["metadata"]["labels"].items()
+        assert {key: value for key, value in labels if key.startswith("rbac.")} == aggregated
+
+
+def test_version_and_health_are_everybodys() -> None:
+    bindings = [body for body in desired_objects(INSTALL) if body["kind"] == "ClusterRoleBinding"]
+    bound = {body["roleRef"]["name"]: [one["name"] for one in body["subjects"]] for body in bindings}
+    assert bound["kubevirt.io:default"] == ["system:authenticated", "system:unauthenticated"]
+    groups = [one["name"] for body in bindings for one in body["subjects"] if one["kind"] == "Group"]
+    assert groups == bound["kubevirt.io:default"]
 
 
 def test_covers_knows_names() -> None:

@@ -12,9 +12,11 @@ from virt_core import logs
 from virt_core.api.kubevirt import KubeVirtStatus
 from virt_core.kube.client import KubeClient
 from virt_core.kube.errors import Forbidden, Invalid, NotFound
+from virt_core.kube.events import EventRecorder
 from virt_core.kube.queue import WorkQueue
 from virt_core.kube.resource import KUBEVIRTS
 
+from virt_operator.install.events import event_of
 from virt_operator.install.execute import Executor
 from virt_operator.install.inventory import Inventory, watch_all
 from virt_operator.install.observed import Observed, SuiteObject
@@ -36,6 +38,9 @@ class Reconciler:
         self._queue: WorkQueue[str] = WorkQueue("suite")
         self._inventory = Inventory(client, settings.namespace, lambda: self._queue.add(_SUITE))
         self._executor = Executor(client, self._inventory, settings.namespace)
+        self._events = EventRecorder(client, "virt-operator", settings.pod_name)
+        # What was written last, by UID: a pass that the watch has not yet told of it must not tell the change twice.
+        self._reported: dict[str, KubeVirtStatus] = {}
         self._log = logs.bound("virt_operator.reconciler")
 
     async def run(self) -> None:
@@ -82,7 +87,13 @@ class Reconciler:
         try:
             await self._client.merge_patch(KUBEVIRTS, meta.namespace, meta.name, body, "status")
         except NotFound:
-            pass  # deleted meanwhile, which the watch tells
+            return  # deleted meanwhile, which the watch tells
+        event = event_of(self._reported.get(meta.uid, suite.status), status)
+        self._reported[meta.uid] = status
+        if event is not None:
+            await self._events.record(
+                suite.reference, event.reason, event.message, action="Reconcile", warning=event.warning
+            )
 
 
 def _delay(decided: Plan, now: datetime) -> float | None:

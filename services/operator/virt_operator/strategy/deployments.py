@@ -1,6 +1,8 @@
-"""virt-api and virt-controller. Pure; called by desired.py."""
+"""virt-api and virt-controller, and how few of their pods a drained node may leave. Pure; called by desired.py."""
 
 from __future__ import annotations
+
+from virt_core.api import labels
 
 from virt_operator.strategy import pods
 from virt_operator.strategy.pods import field_env, value_env
@@ -59,3 +61,18 @@ def virt_controller(settings: InstallSettings) -> Body:
         container=container,
         volumes=[],
     )
+
+
+def disruption_budgets(settings: InstallSettings) -> list[Body]:
+    """One for each of the two Deployments; none for a single replica, which would keep its node from being drained."""
+    if settings.replicas < 2:
+        return []
+    return [
+        {
+            "apiVersion": "policy/v1",
+            "kind": "PodDisruptionBudget",
+            "metadata": {"name": f"{app}-pdb", "namespace": settings.namespace, "labels": {labels.APP: app}},
+            "spec": {"minAvailable": settings.replicas - 1, "selector": {"matchLabels": {labels.APP: app}}},
+        }
+        for app in ("virt-api", "virt-controller")
+    ]

@@ -25,6 +25,7 @@ def desired_objects(settings: InstallSettings, ca_bundle: str = "") -> tuple[Bod
         *rbac.component_rbac(settings.namespace),
         *rbac.user_rbac(),
         services.virt_api_service(settings.namespace),
+        *deployments.disruption_budgets(settings),
         deployments.virt_api(settings),
         deployments.virt_controller(settings),
         daemonsets.virt_handler(settings),

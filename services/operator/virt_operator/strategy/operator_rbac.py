@@ -64,14 +64,17 @@ def _cluster_needs(objects: Iterable[Body]) -> list[Body]:
 
 
 def _local_needs(objects: Iterable[Body], namespace: str) -> list[Body]:
+    own = namespace != "kube-system"
     kinds = {ref_of(body).kind for body in objects if ref_of(body).namespace == namespace}
+    if own:
+        # All are watched, and those of another release or of other settings are removed.
+        kinds = {kind for kind, resource in KINDS.items() if resource.namespaced}
     rules = [
         rule(KINDS[kind].group, KINDS[kind].plural, "list", "watch", "create", "patch", "delete")
         for kind in sorted(kinds)
     ]
-    if namespace != "kube-system":
+    if own:
         rules += [
-            rule("", "secrets", "list", "watch", "create", "patch", "delete"),
             rule("", "pods", "list", "watch", "delete"),
             rule("coordination.k8s.io", "leases", "create"),
             rule("coordination.k8s.io", "leases", "list", "watch", "patch", names=[LEASE]),

@@ -12,6 +12,7 @@ from virt_operator.strategy.rules import rule
 
 _VMIS = "virtualmachineinstances"
 _SUBRESOURCES = "subresources.kubevirt.io"
+_EVERYONE = ("system:authenticated", "system:unauthenticated")
 _VMI_VERBS = ("get", "list", "watch", "create", "update", "patch", "delete", "deletecollection")
 
 
@@ -87,14 +88,18 @@ def user_rbac() -> list[Body]:
     own = rule("kubevirt.io", _VMIS, *_VMI_VERBS)
     see = rule("kubevirt.io", _VMIS, "get", "list", "watch")
     everyone = rule(_SUBRESOURCES, "version", "get"), rule(_SUBRESOURCES, "healthz", "get")
-    authenticated = {"apiGroup": "rbac.authorization.k8s.io", "kind": "Group", "name": "system:authenticated"}
     return [
         _aggregated("admin", own, console),
         _aggregated("edit", own, console),
         _aggregated("view", see),
         cluster_role("kubevirt.io:default", everyone),
-        cluster_role_binding("kubevirt.io:default", "kubevirt.io:default", authenticated),
+        # As in KubeVirt: version and health are told to those that the API server does not know, too.
+        cluster_role_binding("kubevirt.io:default", "kubevirt.io:default", *map(_group, _EVERYONE)),
     ]
+
+
+def _group(name: str) -> Body:
+    return {"apiGroup": "rbac.authorization.k8s.io", "kind": "Group", "name": name}
 
 
 def _aggregated(role_name: str, *rules: Body) -> Body:
@@ -124,14 +129,14 @@ def role(name: str, namespace: str, rules: tuple[Body, ...]) -> Body:
     return {**body, "kind": "Role", "metadata": {"name": name, "namespace": namespace}}
 
 
-def cluster_role_binding(name: str, role_name: str, subject: Body) -> Body:
+def cluster_role_binding(name: str, role_name: str, *subjects: Body) -> Body:
     """A ClusterRoleBinding to a ClusterRole."""
     return {
         "apiVersion": "rbac.authorization.k8s.io/v1",
         "kind": "ClusterRoleBinding",
         "metadata": {"name": name},
         "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": role_name},
-        "subjects": [subject],
+        "subjects": list(subjects),
     }
 
 

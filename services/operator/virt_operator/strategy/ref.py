@@ -11,6 +11,8 @@ from virt_core.kube.resource import Resource
 Body = dict[str, Any]
 """A Kubernetes object as JSON has it."""
 
+_DISRUPTION_BUDGETS = Resource("policy", "v1", "poddisruptionbudgets", "PodDisruptionBudget")
+
 # Every kind that the operator installs, watches and removes, in the order of installation.
 KINDS: Mapping[str, Resource] = {
     known.kind: known
@@ -23,6 +25,7 @@ KINDS: Mapping[str, Resource] = {
         resource.ROLE_BINDINGS,
         resource.SERVICES,
         resource.SECRETS,
+        _DISRUPTION_BUDGETS,
         resource.DEPLOYMENTS,
         resource.DAEMON_SETS,
         resource.API_SERVICES,

@@ -1,0 +1,61 @@
+"""A drained node leaves all but one replica, and never holds the last one."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from virt_operator.install.actions import Apply, Delete
+from virt_operator.install.plan import plan
+from virt_operator.install.removal import plan_removal
+from virt_operator.strategy.desired import desired_objects
+from virt_operator.strategy.ref import Body, Ref
+
+from tests.unit.operator.suites import INSTALL, OPERATOR, changed, installed, live, suite
+
+API, CONTROLLER = (Ref("PodDisruptionBudget", "kubevirt", f"{app}-pdb") for app in ("virt-api", "virt-controller"))
+
+
+def budgets(replicas: int) -> dict[str, Body]:
+    objects = desired_objects(replace(INSTALL, replicas=replicas))
+    return {one["metadata"]["name"]: one for one in objects if one["kind"] == "PodDisruptionBudget"}
+
+
+def test_one_replica_may_be_away() -> None:
+    for replicas in (2, 3):
+        found = budgets(replicas)
+        assert list(found) == [API.name, CONTROLLER.name]
+        assert {one["spec"]["minAvailable"] for one in found.values()} == {replicas - 1}
+    assert budgets(1) == {}
+
+
+def test_a_budget_counts_the_pods_of_its_deployment() -> None:
+    objects = {(one["kind"], one["metadata"]["name"]): one for one in desired_objects(INSTALL)}
+    for app in ("virt-api", "virt-controller"):
+        made = objects["Deployment", app]["spec"]["template"]["metadata"]["labels"]
+        wanted = objects["PodDisruptionBudget", f"{app}-pdb"]["spec"]["selector"]["matchLabels"]
+        assert wanted and wanted.items() <= made.items()
+
+
+def test_a_changed_budget_is_put_right() -> None:
+    body = budgets(2)[API.name]
+    loose = changed(installed(), API, live({**body, "spec": {**body["spec"], "minAvailable": 0}}, {}))
+    (action,) = plan(loose, OPERATOR).actions
+    assert isinstance(action, Apply)
+    assert (action.ref, action.why) == (API, ".spec.minAvailable")
+
+
+def test_a_budget_that_is_not_wanted_any_more_is_removed() -> None:
+    other = Ref("PodDisruptionBudget", "kubevirt", "virt-other-pdb")
+    more = changed(installed(), other, live({**budgets(2)[API.name], "metadata": {"name": other.name}}, {}))
+    (action,) = plan(more, OPERATOR).actions
+    assert isinstance(action, Delete)
+    assert action.ref == other
+
+
+def test_budgets_go_with_the_suite() -> None:
+    going = suite(deletion_timestamp="2026-01-31T10:00:00Z")
+    everything = installed()
+    workloads = ("CustomResourceDefinition", "APIService", "Deployment", "DaemonSet")
+    left = {ref: one for ref, one in everything.owned.items() if ref.kind not in workloads}
+    decided = plan_removal(replace(everything, suite=going, owned=left, pods=()), going)
+    assert {API, CONTROLLER} <= {one.ref for one in decided.actions if isinstance(one, Delete)}

@@ -1,0 +1,143 @@
+"""What an admin reads in `kubectl describe kv`: each change once, an idle pass never."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import cast
+
+import pytest
+from virt_core.api.kubevirt import KubeVirtStatus
+from virt_core.kube.client import KubeClient
+from virt_core.kube.resource import EVENTS, Resource
+from virt_operator.install.events import SuiteEvent, event_of
+from virt_operator.install.observed import Observed
+from virt_operator.install.plan import plan
+from virt_operator.install.reconciler import Reconciler
+from virt_operator.install.removal import plan_removal
+from virt_operator.install.status import status_of
+from virt_operator.strategy.desired import desired_objects
+from virt_operator.strategy.ref import Body, Ref, ref_of
+
+from tests.unit.operator.suites import INSTALL, NOW, OPERATOR, changed, installed, live, ready_status, suite
+
+API = Ref("Deployment", "kubevirt", "virt-api")
+NEW = KubeVirtStatus()
+
+
+def status(observed: Observed, failure: str | None = None) -> KubeVirtStatus:
+    assert observed.suite is not None
+    return status_of(observed.suite, observed, plan(observed, OPERATOR), OPERATOR, failure)
+
+
+INSTALLING = status(Observed(NOW, suite(), (), {}, ()))
+READY = status(replace(installed(), suite=suite()))
+
+
+def steady(**spec: str) -> Observed:
+    return replace(installed(), suite=suite(spec, READY))
+
+
+def lost_pods(available: int) -> KubeVirtStatus:
+    body = next(one for one in desired_objects(INSTALL) if ref_of(one) == API)
+    return status(changed(steady(), API, live(body, {**ready_status(body), "availableReplicas": available})))
+
+
+def test_installation_is_told_when_it_begins_and_when_it_is_done() -> None:
+    assert event_of(NEW, INSTALLING) == SuiteEvent("DeploymentInProgress", "installing v1.2.3")
+    assert event_of(INSTALLING, READY) == SuiteEvent("AllComponentsReady", "installed v1.2.3")
+
+
+def test_update_is_told_with_both_versions() -> None:
+    updating = status(steady(imageTag="v1.3.0"))
+    assert event_of(READY, updating) == SuiteEvent("UpdateInProgress", "begun: v1.2.3 to v1.3.0")
+    newer = replace(installed(replace(INSTALL, tag="v1.3.0")), suite=suite({"imageTag": "v1.3.0"}, updating))
+    assert event_of(updating, status(newer)) == SuiteEvent("AllComponentsReady", "done: v1.2.3 to v1.3.0")
+
+
+def test_a_second_target_during_an_update_is_told() -> None:
+    updating, further = status(steady(imageTag="v1.3.0")), status(steady(imageTag="v1.4.0"))
+    assert event_of(updating, further) == SuiteEvent("UpdateInProgress", "begun: v1.2.3 to v1.4.0")
+
+
+def test_other_settings_of_the_same_version_are_told() -> None:
+    found = event_of(READY, status(steady(imageRegistry="other.example")))
+    assert found == SuiteEvent("UpdateInProgress", "begun: other images or settings of v1.2.3")
+
+
+def test_giving_an_update_up_is_told() -> None:
+    updating = status(steady(imageTag="v1.3.0"))
+    half = replace(installed(replace(INSTALL, tag="v1.3.0")), suite=suite(status=updating))
+    found = event_of(updating, status(half))
+    assert found == SuiteEvent("UpdateInProgress", "begun: back to v1.2.3, the update is given up")
+
+
+def test_a_refused_spec_warns_once_for_each_refusal() -> None:
+    refused, other = (status(steady(imagePullPolicy=value)) for value in ("Sometimes", "Seldom"))
+    found = event_of(READY, refused)
+    assert found is not None and found.warning
+    assert found.reason == "InvalidField" and "spec.imagePullPolicy: 'Sometimes'" in found.message
+    assert event_of(refused, refused) is None
+    assert event_of(refused, other) is not None
+    assert event_of(refused, READY) is None  # nothing was done, so nothing is done again
+
+
+def test_degraded_warns_with_the_reason_and_recovery_is_told() -> None:
+    degraded = lost_pods(1)
+    found = event_of(READY, degraded)
+    assert found is not None and found.warning and found.reason == "ComponentsNotReady"
+    assert "Deployment kubevirt/virt-api: 1 of 2 pods are ready" in found.message
+    assert event_of(degraded, READY) == SuiteEvent("AllComponentsReady", "all components are ready again")
+
+
+def test_a_message_that_only_counts_pods_is_no_change() -> None:
+    assert lost_pods(1) != lost_pods(0)
+    assert event_of(lost_pods(1), lost_pods(0)) is None
+
+
+def test_a_failure_warns_once_and_its_end_is_told() -> None:
+    failed = status(steady(imageTag="v1.3.0"), failure="403: no")
+    assert event_of(READY, failed) == SuiteEvent("DeploymentFailed", "403: no", warning=True)
+    assert event_of(failed, failed) is None
+    mended = event_of(failed, status(steady(imageTag="v1.3.0")))
+    assert mended == SuiteEvent("UpdateInProgress", "begun: v1.2.3 to v1.3.0")
+
+
+def test_removal_is_told_once() -> None:
+    going = suite(status=READY, deletion_timestamp="2026-01-31T10:00:00Z")
+    busy, empty = replace(installed(), suite=going), Observed(NOW, going, (), {}, ())
+    deleting, deleted = (status_of(going, one, plan_removal(one, going), OPERATOR, None) for one in (busy, empty))
+    assert event_of(READY, deleting) == SuiteEvent("DeletionInProgress", "removing the suite")
+    assert deleting.phase != deleted.phase
+    assert event_of(deleting, deleted) is None
+
+
+@pytest.mark.parametrize("settled", [NEW, INSTALLING, READY], ids=["new", "installing", "ready"])
+def test_an_idle_pass_tells_nothing(settled: KubeVirtStatus) -> None:
+    assert event_of(settled, settled) is None
+
+
+class Writes:
+    """Takes what the reconciler writes; its watches are not run."""
+
+    def __init__(self) -> None:
+        self.events: list[Body] = []
+
+    async def merge_patch(self, *_: object) -> Body:
+        return {}
+
+    async def create(self, resource: Resource, namespace: str, body: Body) -> Body:
+        assert (resource, namespace) == (EVENTS, "kubevirt")
+        self.events.append(body)
+        return body
+
+
+async def test_a_pass_that_does_not_yet_see_its_own_status_tells_nothing_again() -> None:
+    client = Writes()
+    reconciler = Reconciler(cast(KubeClient, client), OPERATOR)
+    behind = suite()
+    await reconciler._write_status(behind, INSTALLING)
+    await reconciler._write_status(behind, INSTALLING)
+    await reconciler._write_status(behind, READY)
+    await reconciler._write_status(suite(status=READY), READY)
+    assert [one["note"] for one in client.events] == ["installing v1.2.3", "installed v1.2.3"]
+    assert {one["regarding"]["kind"] for one in client.events} == {"KubeVirt"}
