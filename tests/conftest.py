@@ -16,5 +16,5 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if folder in ("unit", "contract", "integration", "e2e"):
             item.add_marker(folder)
         if folder == "e2e":
-            # aiohttp leaves a websocket's TLS transport to the loop, which a test's end closes a moment too early.
+            # aiohttp leaves the TLS transport of a refused websocket to the loop, which a test's end closes too early.
             item.add_marker(pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"))

@@ -23,6 +23,7 @@ import yaml
 SUBPROTOCOL = "plain.kubevirt.io"
 _PATH = "/apis/subresources.kubevirt.io/v1/namespaces/{namespace}/virtualmachineinstances/{name}/console"
 _OPENING = 30.0  # seconds
+_CLOSING = 2.0
 
 
 class ConsoleRefused(Exception):
@@ -67,10 +68,13 @@ class Console:
                     socket = await session.ws_connect(url, ssl=context or True, protocols=(SUBPROTOCOL,), compress=0)
                 except aiohttp.WSServerHandshakeError as error:
                     raise ConsoleRefused(error.status, await _refusal(session, url, context)) from error
+            connection = socket.get_extra_info("socket")
             try:
                 yield cls(socket)
             finally:
                 await socket.close()
+                await session.close()
+                await _closed(connection)
 
     async def send(self, data: bytes) -> None:
         """Type `data`."""
@@ -108,6 +112,14 @@ class Console:
             raise TimeoutError(f"no {text!r} on the console within {deadline:.0f} s, it ends with {end!r}") from error
         start, self._searched = self._searched, found + len(text)
         return bytes(self.seen[start : self._searched])
+
+
+async def _closed(connection: Any) -> None:
+    """Wait until the connection's socket is closed, which aiohttp leaves to a loop that may end a moment too early."""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(_CLOSING):
+            while connection is not None and connection.fileno() != -1:  # noqa: ASYNC110 - aiohttp offers nothing to wait for
+                await asyncio.sleep(0.01)
 
 
 async def show(kubeconfig: Path, namespace: str, name: str, seconds: float, until: str) -> int:
