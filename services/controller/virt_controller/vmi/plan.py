@@ -12,6 +12,7 @@ from datetime import datetime
 
 from virt_core.api import labels
 from virt_core.api.vmi import UnsupportedSpec, VirtualMachineInstance, VmiPhase, parse_spec
+from virt_core.api.vmi_status import in_phase, status_patch
 from virt_core.kube.patch import Operation, guarded_patch
 
 from virt_controller.vmi import status
@@ -75,11 +76,11 @@ def _follow(vmi: VirtualMachineInstance, pod: LauncherPod, now: datetime) -> tup
     if vmi.status.phase == VmiPhase.RUNNING:
         return ()
     if pod.spec.node_name and pod.metadata.uid not in vmi.status.active_pods:
-        return (PatchVmi((*_metadata(vmi, pod), *_status(vmi, status.scheduled_to(vmi, pod, now)))),)
+        return (PatchVmi((*_metadata(vmi, pod), *status_patch(vmi, status.scheduled_to(vmi, pod, now)))),)
     problem = status.start_problem(pod)
     after = status.with_problem(vmi, problem, now)
     if problem is None and pod.ready and vmi.status.phase == VmiPhase.SCHEDULING:
-        after = status.moved(vmi, after, VmiPhase.SCHEDULED, now)
+        after = in_phase(after, VmiPhase.SCHEDULED, now)
     event = RecordEvent(problem.reason, problem.message, warning=True) if problem is not None else None
     return _patch_status(vmi, after, (event,) if event else ())
 
@@ -100,7 +101,7 @@ def _replace_rejected(vmi: VirtualMachineInstance, pod: LauncherPod, now: dateti
 def _fail(
     vmi: VirtualMachineInstance, failure: status.Failure, now: datetime, only_if_pod_is_gone: str | None = None
 ) -> tuple[Action, ...]:
-    operations = _status(vmi, status.failed(vmi, failure, now))
+    operations = status_patch(vmi, status.failed(vmi, failure, now))
     event = RecordEvent(failure.reason, failure.message, warning=True)
     return (PatchVmi(tuple(operations), only_if_pod_is_gone), event)
 
@@ -109,15 +110,8 @@ def _patch_status(
     vmi: VirtualMachineInstance, after: status.Status, events: tuple[RecordEvent, ...] = ()
 ) -> tuple[Action, ...]:
     """A patch if something changes, and only then the events that explain it."""
-    operations = _status(vmi, after)
+    operations = status_patch(vmi, after)
     return (PatchVmi(tuple(operations)), *events) if operations else ()
-
-
-def _status(vmi: VirtualMachineInstance, after: status.Status) -> list[Operation]:
-    uid = vmi.metadata.uid
-    if vmi.raw_status:
-        return guarded_patch(uid, vmi.raw_status, after, "status")
-    return guarded_patch(uid, {}, {"status": after}) if after else []
 
 
 def _metadata(vmi: VirtualMachineInstance, pod: LauncherPod) -> list[Operation]:

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-import msgspec
-from virt_core.api.meta import Condition, rfc3339, with_conditions
+from virt_core.api.meta import Condition
 from virt_core.api.vmi import VirtualMachineInstance, VmiPhase
+from virt_core.api.vmi_status import in_phase, stored_conditions
 
 from virt_controller.vmi.observe import ContainerStatus, LauncherPod
 
@@ -41,14 +41,14 @@ def scheduled_to(vmi: VirtualMachineInstance, pod: LauncherPod, now: datetime) -
     }
     after = _conditions(vmi, after, [_not_ready("GuestNotRunning", "the guest is not running yet")], now)
     after["conditions"] = [c for c in after["conditions"] if c["type"] not in ("PodScheduled", "Synchronized")]
-    return moved(vmi, after, VmiPhase.SCHEDULING, now)
+    return in_phase(after, VmiPhase.SCHEDULING, now)
 
 
 def unscheduled(vmi: VirtualMachineInstance, now: datetime) -> Status:
     """The pod that was recorded never ran anything: forget it."""
     after = {**vmi.raw_status, "activePods": {}}
     after.pop("nodeName", None)
-    return moved(vmi, after, VmiPhase.SCHEDULING, now)
+    return in_phase(after, VmiPhase.SCHEDULING, now)
 
 
 def refused(vmi: VirtualMachineInstance, message: str, now: datetime) -> Status:
@@ -57,13 +57,13 @@ def refused(vmi: VirtualMachineInstance, message: str, now: datetime) -> Status:
         Condition("Synchronized", "False", "UnsupportedSpec", message),
         _not_ready("GuestNotRunning", "the guest is not started"),
     ]
-    return moved(vmi, _conditions(vmi, vmi.raw_status, conditions, now), VmiPhase.PENDING, now)
+    return in_phase(_conditions(vmi, vmi.raw_status, conditions, now), VmiPhase.PENDING, now)
 
 
 def failed(vmi: VirtualMachineInstance, failure: Failure, now: datetime) -> Status:
     """The guest is gone and will not come back."""
     after = _conditions(vmi, vmi.raw_status, [_not_ready("PodTerminating", failure.message)], now)
-    return moved(vmi, {**after, "reason": failure.reason}, VmiPhase.FAILED, now)
+    return in_phase({**after, "reason": failure.reason}, VmiPhase.FAILED, now)
 
 
 def with_problem(vmi: VirtualMachineInstance, problem: Failure | None, now: datetime) -> Status:
@@ -78,16 +78,7 @@ def with_problem(vmi: VirtualMachineInstance, problem: Failure | None, now: date
     if known is not None and known.status == "False" and _same_problem(known, problem):
         return vmi.raw_status
     condition = Condition(kind, "False", problem.reason, problem.message)
-    return moved(vmi, _conditions(vmi, vmi.raw_status, [condition], now), VmiPhase.SCHEDULING, now)
-
-
-def moved(vmi: VirtualMachineInstance, after: Status, phase: VmiPhase, now: datetime) -> Status:
-    """`after` in `phase`, with the moment of the transition if it is one."""
-    if vmi.status.phase == phase:
-        return {**after, "phase": phase.value}
-    stamp = {"phase": phase.value, "phaseTransitionTimestamp": rfc3339(now)}
-    kept = [old for old in after.get("phaseTransitionTimestamps", []) if old.get("phase") != phase.value]
-    return {**after, "phase": phase.value, "phaseTransitionTimestamps": [*kept, stamp]}
+    return in_phase(_conditions(vmi, vmi.raw_status, [condition], now), VmiPhase.SCHEDULING, now)
 
 
 def start_problem(pod: LauncherPod) -> Failure | None:
@@ -127,5 +118,4 @@ def _not_ready(reason: str, message: str) -> Condition:
 
 
 def _conditions(vmi: VirtualMachineInstance, after: Status, wanted: list[Condition], now: datetime) -> Status:
-    merged = with_conditions(vmi.status.conditions, wanted, now)
-    return {**after, "conditions": msgspec.to_builtins(merged)}
+    return {**after, "conditions": stored_conditions(vmi, wanted, now)}

@@ -6,16 +6,15 @@ what the spec says, with the reason). Others' conditions stay as they are.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
-import msgspec
 from kubevirt.launcher.v1 import launcher_pb2
-from virt_core.api.meta import Condition, rfc3339, with_conditions
+from virt_core.api.meta import Condition
 from virt_core.api.vmi import UnsupportedSpec, VirtualMachineInstance, VmiPhase, parse_spec
 from virt_core.api.vmi_rules import effective_interfaces
-from virt_core.kube.patch import Operation, guarded_patch
+from virt_core.api.vmi_status import in_phase, status_patch, stored_conditions
+from virt_core.kube.patch import Operation
 
 from virt_handler.machines.observe import GuestState
 from virt_handler.machines.translate import mac_address
@@ -37,7 +36,7 @@ _UNKNOWN_END = (VmiPhase.FAILED, "EndedForUnknownReason")  # a newer launcher's
 
 def running(vmi: VirtualMachineInstance, node: str, pod: PodNetwork, now: datetime) -> list[Operation]:
     """The patch to Running; empty if the status says so already."""
-    after = _in_phase(vmi, VmiPhase.RUNNING, now)
+    after = in_phase(vmi.raw_status, VmiPhase.RUNNING, now)
     after["nodeName"] = node
     interfaces = _interfaces(vmi, pod)
     if interfaces is not None:
@@ -48,8 +47,8 @@ def running(vmi: VirtualMachineInstance, node: str, pod: PodNetwork, now: dateti
     ]
     if any(condition.type == SYNCHRONIZED for condition in vmi.status.conditions):
         conditions.append(Condition(SYNCHRONIZED, "True"))
-    after["conditions"] = _conditions(vmi, conditions, now)
-    return _patch(vmi, after)
+    after["conditions"] = stored_conditions(vmi, conditions, now)
+    return status_patch(vmi, after)
 
 
 def ended(vmi: VirtualMachineInstance, guest: GuestState, now: datetime) -> list[Operation]:
@@ -57,26 +56,17 @@ def ended(vmi: VirtualMachineInstance, guest: GuestState, now: datetime) -> list
     if vmi.status.phase.final:
         return []
     phase, reason = _ENDS.get(guest.end, _UNKNOWN_END)
-    after = _in_phase(vmi, phase, now)
+    after = in_phase(vmi.raw_status, phase, now)
     after["reason"] = reason
-    after["conditions"] = _conditions(vmi, [Condition(READY, "False", reason, guest.message)], now)
-    return _patch(vmi, after)
+    after["conditions"] = stored_conditions(vmi, [Condition(READY, "False", reason, guest.message)], now)
+    return status_patch(vmi, after)
 
 
 def refused(vmi: VirtualMachineInstance, reason: str, message: str, now: datetime) -> list[Operation]:
     """The patch that says why the machine is not started; empty if it is said already."""
     after = dict(vmi.raw_status)
-    after["conditions"] = _conditions(vmi, [Condition(SYNCHRONIZED, "False", reason, message)], now)
-    return _patch(vmi, after)
-
-
-def _in_phase(vmi: VirtualMachineInstance, phase: VmiPhase, now: datetime) -> dict[str, Any]:
-    after = dict(vmi.raw_status)
-    if vmi.status.phase is not phase:
-        after["phase"] = phase.value
-        moment = {"phase": phase.value, "phaseTransitionTimestamp": rfc3339(now)}
-        after["phaseTransitionTimestamps"] = [*vmi.raw_status.get("phaseTransitionTimestamps", []), moment]
-    return after
+    after["conditions"] = stored_conditions(vmi, [Condition(SYNCHRONIZED, "False", reason, message)], now)
+    return status_patch(vmi, after)
 
 
 def _interfaces(vmi: VirtualMachineInstance, pod: PodNetwork) -> list[dict[str, Any]] | None:
@@ -98,12 +88,3 @@ def _interfaces(vmi: VirtualMachineInstance, pod: PodNetwork) -> list[dict[str, 
             entry |= {"ipAddress": pod.addresses[0], "ipAddresses": list(pod.addresses)}
         result.append(entry)
     return result
-
-
-def _conditions(vmi: VirtualMachineInstance, wanted: Iterable[Condition], now: datetime) -> list[dict[str, Any]]:
-    built: list[dict[str, Any]] = msgspec.to_builtins(with_conditions(vmi.status.conditions, wanted, now))
-    return built
-
-
-def _patch(vmi: VirtualMachineInstance, after: dict[str, Any]) -> list[Operation]:
-    return guarded_patch(vmi.metadata.uid, vmi.raw_status, after, "status")

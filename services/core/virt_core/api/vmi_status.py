@@ -1,0 +1,40 @@
+"""Writing a VirtualMachineInstance's status: the pieces that controller and handler both need. Pure.
+
+Both start from the stored status, so that fields of the other and of other releases stay as they are, and write the
+difference as one guarded patch. Called by their status.py and plan.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from typing import Any
+
+import msgspec
+
+from virt_core.api.meta import Condition, rfc3339, with_conditions
+from virt_core.api.vmi import VirtualMachineInstance, VmiPhase
+from virt_core.kube.patch import Operation, guarded_patch
+
+
+def in_phase(status: Mapping[str, Any], phase: VmiPhase, now: datetime) -> dict[str, Any]:
+    """`status` in `phase`, with the moment of the transition if it is one."""
+    if status.get("phase", "") == phase.value:
+        return dict(status)
+    moment = {"phase": phase.value, "phaseTransitionTimestamp": rfc3339(now)}
+    kept = [old for old in status.get("phaseTransitionTimestamps", []) if old.get("phase") != phase.value]
+    return {**status, "phase": phase.value, "phaseTransitionTimestamps": [*kept, moment]}
+
+
+def stored_conditions(vmi: VirtualMachineInstance, wanted: Iterable[Condition], now: datetime) -> list[dict[str, Any]]:
+    """The VMI's conditions with those of `wanted` put in, as JSON has them."""
+    built: list[dict[str, Any]] = msgspec.to_builtins(with_conditions(vmi.status.conditions, wanted, now))
+    return built
+
+
+def status_patch(vmi: VirtualMachineInstance, after: Mapping[str, Any]) -> list[Operation]:
+    """The guarded patch from the stored status to `after`; empty if they are equal."""
+    uid = vmi.metadata.uid
+    if vmi.raw_status:
+        return guarded_patch(uid, vmi.raw_status, after, "status")
+    return guarded_patch(uid, {}, {"status": dict(after)}) if after else []
