@@ -70,8 +70,7 @@ def _local_needs(objects: Iterable[Body], namespace: str) -> list[Body]:
         # All are watched, and those of another release or of other settings are removed.
         kinds = {kind for kind, resource in KINDS.items() if resource.namespaced}
     rules = [
-        rule(KINDS[kind].group, KINDS[kind].plural, "list", "watch", "create", "patch", "delete")
-        for kind in sorted(kinds)
+        rule(KINDS[kind].group, KINDS[kind].plural, *_seen(kind), "create", "patch", "delete") for kind in sorted(kinds)
     ]
     if own:
         rules += [
@@ -80,3 +79,8 @@ def _local_needs(objects: Iterable[Body], namespace: str) -> list[Body]:
             rule("coordination.k8s.io", "leases", "list", "watch", "patch", names=[LEASE]),
         ]
     return rules
+
+
+def _seen(kind: str) -> tuple[str, ...]:
+    """Bindings are watched everywhere, by one request (_cluster_needs)."""
+    return () if kind == "RoleBinding" else ("list", "watch")

@@ -36,12 +36,12 @@ ACCOUNTS = (
         "kubevirt-apiserver",
         (rule("authorization.k8s.io", "subjectaccessreviews", "create"), rule("kubevirt.io", _VMIS, "get")),
         # The handler of a VM's node, and the configuration that the group's own "healthz" tells.
-        (rule("", "pods", "list", "watch"), _CONFIGURATION),
+        (rule("", "pods", "list", "watch"), rule("kubevirt.io", "kubevirts", "list")),
     ),
     Account(
         "kubevirt-controller",
         (
-            rule("kubevirt.io", _VMIS, "get", "list", "watch", "patch"),
+            rule("kubevirt.io", _VMIS, "list", "watch", "patch"),
             rule("kubevirt.io", f"{_VMIS}/finalizers", "update"),  # ownerReferences that block the owner's deletion
             rule("", "pods", "create", "get", "list", "watch", "delete"),
             _EVENTS,

@@ -1,0 +1,94 @@
+"""What our service accounts asked of the API server, from the local cluster's audit log. For tests and `make bench`.
+
+The log has one line for each finished request, two for a watch (begun, ended): a request counts when it began, once.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from localcluster.settings import Cluster
+
+from tests.e2e.cluster import NAMESPACE, get
+
+_USER = f"system:serviceaccount:{NAMESPACE}:"
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One request of a service account of the suite's namespace. `namespace` and `name` are "" where it has none."""
+
+    moment: datetime
+    account: str
+    verb: str
+    group: str
+    resource: str
+    """With its subresource, as RBAC has it, for example "kubevirts/status"; "" for a path that is no resource."""
+    namespace: str
+    name: str
+    code: int
+    path: str
+
+    def __str__(self) -> str:
+        return f"{self.moment:%H:%M:%S} {self.account} {self.verb} {self.path} answered {self.code}"
+
+
+def log_file() -> Path:
+    """The audit log of the cluster in use; skips the test where another cluster than this machine's is."""
+    cluster = Cluster.load()
+    if Path(os.environ["KUBECONFIG"]).resolve() != cluster.kubeconfig.resolve():
+        pytest.skip("the audit log of this cluster is not on this machine")
+    return cluster.audit_log
+
+
+def requests(since: datetime, until: datetime | None = None) -> Iterator[Request]:
+    """All requests of our service accounts that were received at `since` or later, and before `until`."""
+    seen: set[str] = set()
+    ours = f'"{_USER}'.encode()
+    with log_file().open("rb") as lines:
+        for line in lines:
+            if ours not in line:
+                continue
+            event = json.loads(line)
+            moment = datetime.fromisoformat(event["requestReceivedTimestamp"])
+            if moment < since or (until is not None and moment >= until) or event["auditID"] in seen:
+                continue
+            seen.add(event["auditID"])
+            if event["user"]["username"].startswith(_USER):
+                yield _request(event, moment)
+
+
+def _request(event: dict[str, Any], moment: datetime) -> Request:
+    target = event.get("objectRef", {})
+    resource = "/".join(filter(None, (target.get("resource", ""), target.get("subresource", ""))))
+    return Request(
+        moment=moment,
+        account=event["user"]["username"].removeprefix(_USER),
+        verb=event["verb"],
+        group=target.get("apiGroup", ""),
+        resource=resource,
+        namespace=target.get("namespace", ""),
+        name=target.get("name", ""),
+        code=event.get("responseStatus", {}).get("code", 0),
+        path=event["requestURI"],
+    )
+
+
+def installed_at() -> datetime:
+    """When the operator that runs now was first installed: what another build did before is not its doing."""
+    sets = get("replicasets", "-n", NAMESPACE, "-l", "kubevirt.io=virt-operator")["items"]
+    deployment = get("deployment", "virt-operator", "-n", NAMESPACE)
+    running = deployment["spec"]["template"]["spec"]["containers"][0]["image"]
+    made = [
+        one["metadata"]["creationTimestamp"]
+        for one in sets
+        if one["spec"]["template"]["spec"]["containers"][0]["image"] == running
+    ]
+    return datetime.fromisoformat(min(made))

@@ -1,0 +1,88 @@
+"""What each service account may do against what it did, from the audit log: after the other tests, which make it do it.
+
+Both ways: nothing is granted that was not used, but for what is explained here line by line; and nothing that was asked
+was forbidden.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+from dataclasses import dataclass
+
+from tests.e2e.audit import installed_at, requests
+from tests.e2e.cluster import NAMESPACE, get
+from tests.e2e.permissions import Grants, Permission
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """Why permissions of an account that match `permission`, as Permission prints it, may be unused."""
+
+    account: str
+    permission: str
+    why: str
+
+
+UNUSED = (
+    Reason(
+        "kubevirt-controller",
+        "update virtualmachineinstances/finalizers.kubevirt.io",
+        "asked by the admission plugin OwnerReferencesPermissionEnforcement, which this cluster does not enable",
+    ),
+    Reason("kubevirt-handler", "create events.events.k8s.io", "only when a launcher refuses its machine"),
+    Reason("kubevirt-operator", "patch secrets in *", "only when a certificate is renewed"),
+    Reason("kubevirt-operator", "delete *", "only when the suite is removed, or what a release no longer has"),
+)
+FORBIDDEN: tuple[Reason, ...] = ()
+
+
+def accounts() -> list[str]:
+    """The service accounts of the suite's namespace; "default" too, for nothing of ours may use it."""
+    return sorted(one["metadata"]["name"] for one in get("serviceaccounts", "-n", NAMESPACE)["items"])
+
+
+def explained(account: str, permission: Permission) -> str:
+    """The reason, "" if there is none."""
+    for reason in UNUSED:
+        if reason.account == account and fnmatch.fnmatchcase(str(permission), reason.permission):
+            return reason.why
+    return ""
+
+
+def test_each_account_may_do_what_it_does_and_no_more() -> None:
+    since = installed_at()
+    grants = Grants.read()
+    asked = list(requests(since))
+    to_others, of_kubernetes = grants.granted_to_others(), grants.of_kubernetes()
+    surplus = []
+    for account in accounts():
+        granted = grants.of(account)
+        own = [request for request in asked if request.account == account]
+        print(f"{account}: {len(own)} requests since {since:%H:%M:%S}, {len(granted)} permissions")
+        for permission in sorted(granted):
+            if any(permission.allows(request) for request in own):
+                continue
+            if account == "kubevirt-operator" and permission in to_others:
+                why = "held to be granted: nobody grants what they do not hold"
+            elif permission in of_kubernetes:
+                why = "in a role of Kubernetes' own, which is bound as it is"
+            else:
+                why = explained(account, permission)
+            print(f"  unused: {permission}: {why or 'NOT EXPLAINED'}")
+            surplus += [] if why else [f"{account}: {permission}"]
+    assert not surplus, "granted, never used and not explained:\n" + "\n".join(surplus)
+
+
+def test_nothing_that_was_asked_was_forbidden() -> None:
+    refused = [request for request in requests(installed_at()) if request.code == 403]
+    assert not refused, "\n".join(map(str, refused[:20]))
+
+
+def test_every_reason_is_about_something_granted() -> None:
+    grants = Grants.read()
+    stale = [
+        reason
+        for reason in UNUSED
+        if not any(fnmatch.fnmatchcase(str(one), reason.permission) for one in grants.of(reason.account))
+    ]
+    assert not stale
