@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 from dataclasses import dataclass
+from pathlib import Path
 
 from virt_core.release import RELEASE
 
@@ -35,6 +36,9 @@ class Settings:
     health_port: int = 8080
     """Where the kubelet asks whether this replica is ready (HEALTH_PORT)."""
 
+    certificates: Path = Path("/etc/virt/certificates")
+    """Where this replica keeps its own leaf, in memory (VIRT_OPERATOR_CERTIFICATES)."""
+
     @classmethod
     def from_environment(cls) -> Settings:
         """Read the environment. Raises KeyError or BadImage naming the variable."""
@@ -46,6 +50,7 @@ class Settings:
             tag=tag or RELEASE,
             release=RELEASE,
             health_port=int(os.environ.get("HEALTH_PORT", "8080")),
+            certificates=Path(os.environ.get("VIRT_OPERATOR_CERTIFICATES", "/etc/virt/certificates")),
         )
 
 

@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from kubevirt.info.v1 import info_pb2, info_pb2_grpc
 from virt_core.rpc.identity import Identity
 from virt_core.rpc.server import create_server
-from virt_core.rpc.tls import Certificates
+from virt_core.rpc.tls import NAMES, Certificates, read_files, write_files
 
 
 class Authority:
@@ -143,3 +143,18 @@ def test_the_fingerprint_changes_with_each_file(authority: Authority, tmp_path: 
             file.write(b"\n")
         seen.add(certificates.fingerprint())
     assert len(seen) == 4
+
+
+def test_files_are_replaced_as_one(tmp_path: Path) -> None:
+    files = [{name: f"{name} {number}".encode() for name in NAMES} for number in range(3)]
+    for each in files:
+        write_files(tmp_path, each)
+        assert read_files(tmp_path) == each == {name: (tmp_path / name).read_bytes() for name in NAMES}
+    link = tmp_path / "..data"
+    link.unlink()  # a writer that died in between leaves its folder behind
+    assert len(list(tmp_path.glob("..at_*"))) == 1
+    write_files(tmp_path, files[0])
+    assert read_files(tmp_path) == files[0]
+    assert sorted(one.name for one in tmp_path.iterdir() if one.is_dir() and not one.is_symlink()) == [
+        link.readlink().name
+    ]

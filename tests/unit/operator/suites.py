@@ -12,7 +12,8 @@ import msgspec
 from virt_core.api.kubevirt import KubeVirtStatus
 from virt_core.api.meta import ObjectMeta
 from virt_operator.certificates.issue import KeyPair, new_authority, new_leaf
-from virt_operator.certificates.plan import AUTHORITY_SECRET, leaves
+from virt_operator.certificates.plan import leaves
+from virt_operator.certificates.secret import AUTHORITY_SECRET, CertificateSecret, data_of
 from virt_operator.install.observed import Observed, OwnedObject, PodObject, SuiteObject
 from virt_operator.settings import Settings
 from virt_operator.strategy.desired import desired_objects, managed_labels
@@ -93,13 +94,18 @@ def installed(settings: InstallSettings = INSTALL, pairs: dict[str, KeyPair] | N
     bundle = b64encode(pairs[AUTHORITY_SECRET].bundle).decode()
     owned = {ref_of(body): live(body, ready_status(body)) for body in desired_objects(settings, bundle)}
     for name, pair in pairs.items():
-        files = {"tls.crt": pair.certificate, "tls.key": pair.key, "ca.crt": pair.bundle}
-        body: Body = {
-            "metadata": {"name": name, "namespace": "kubevirt", "labels": managed_labels()},
-            "data": {key: b64encode(content).decode() for key, content in files.items()},
-        }
-        owned[Ref("Secret", "kubevirt", name)] = live(body, {})
-    return Observed(NOW, suite(status=deployed()), (), owned, (pod("virt-handler", handler_hash(settings)),))
+        if name != AUTHORITY_SECRET:
+            body: Body = {
+                "metadata": {"name": name, "namespace": "kubevirt", "labels": managed_labels()},
+                "data": data_of(pair),
+            }
+            owned[Ref("Secret", "kubevirt", name)] = live(body, {})
+    handler = pod("virt-handler", handler_hash(settings))
+    return Observed(NOW, suite(status=deployed()), (), owned, (handler,), authority(pairs[AUTHORITY_SECRET]))
+
+
+def authority(pair: KeyPair) -> CertificateSecret:
+    return CertificateSecret(ObjectMeta(AUTHORITY_SECRET, "kubevirt", resource_version="7"), data_of(pair))
 
 
 def without(observed: Observed, *refs: Ref) -> Observed:

@@ -9,6 +9,7 @@ import pytest
 from virt_core.api.kubevirt import KubeVirtStatus
 from virt_core.kube.client import KubeClient
 from virt_core.kube.resource import EVENTS, Resource
+from virt_operator.certificates.authority import AuthorityWatch
 from virt_operator.install.events import SuiteEvent, event_of
 from virt_operator.install.observed import Observed
 from virt_operator.install.plan import plan
@@ -133,7 +134,7 @@ class Writes:
 
 async def test_a_pass_that_does_not_yet_see_its_own_status_tells_nothing_again() -> None:
     client = Writes()
-    reconciler = Reconciler(cast(KubeClient, client), OPERATOR)
+    reconciler = Reconciler(cast(KubeClient, client), AuthorityWatch(cast(KubeClient, client), "kubevirt"), OPERATOR)
     behind = suite()
     await reconciler._write_status(behind, INSTALLING)
     await reconciler._write_status(behind, INSTALLING)

@@ -55,19 +55,18 @@ def test_finalizer_comes_before_anything_is_installed() -> None:
     assert kinds(plan(observed, OPERATOR).actions) == ["AddFinalizer"]
 
 
-def test_authority_comes_first_then_everything_but_pods_without_their_certificate() -> None:
+def test_without_an_authority_everything_waits_then_pods_wait_for_their_certificates() -> None:
     empty = Observed(NOW, suite(), (), {}, ())
-    assert kinds(plan(empty, OPERATOR).actions) == ["IssueAuthority"]
+    assert plan(empty, OPERATOR).actions == ()
+    assert waits(empty) == "certificate authority: being made"
 
-    authority = Ref("Secret", "kubevirt", "kubevirt-ca")
-    observed = replace(empty, owned={authority: installed().owned[authority]})
+    observed = replace(empty, authority=installed().authority)
     decided = plan(observed, OPERATOR)
     issued = [action.leaf.secret for action in decided.actions if isinstance(action, IssueLeaf)]
-    assert issued == ["kubevirt-virt-api-certs", "kubevirt-virt-handler-certs"]
+    assert issued == [f"kubevirt-virt-{one}-certs" for one in ("api", "controller", "handler")]
     refs = applied(observed)
     assert Ref("CustomResourceDefinition", "", "virtualmachineinstances.kubevirt.io") in refs
-    assert CONTROLLER in refs
-    assert not {API, HANDLER, API_SERVICE} & set(refs)
+    assert not {API, CONTROLLER, HANDLER, API_SERVICE} & set(refs)
     assert "virt-api: its certificate is being made" in waits(observed)
 
 
@@ -169,7 +168,7 @@ def test_a_bad_value_is_refused_with_field_and_value(field: str, value: str) -> 
 def test_certificates_of_a_refused_spec_are_still_renewed() -> None:
     observed = installed(pairs=certificates(NOW - timedelta(hours=13)))
     observed = replace(observed, suite=suite({"infra": {"replicas": 3}}, deployed()))
-    assert kinds(plan(observed, OPERATOR).actions) == ["IssueLeaf", "IssueLeaf"]
+    assert kinds(plan(observed, OPERATOR).actions) == ["IssueLeaf"] * 3
 
 
 def test_empty_values_ask_for_nothing() -> None:
@@ -243,7 +242,7 @@ def test_authority_is_renewed_at_half_life_and_its_bundle_reaches_all() -> None:
     fresh, renewed = certificates(), certificates()["kubevirt-ca"]
     both = replace(renewed, bundle=renewed.certificate + fresh["kubevirt-ca"].certificate)
     actions = plan(installed(pairs={**fresh, "kubevirt-ca": both}), OPERATOR).actions
-    assert [type(one) for one in actions] == [WriteBundle, WriteBundle]  # the leaves stay
+    assert [type(one) for one in actions] == [WriteBundle] * 3  # the leaves stay
 
 
 def test_a_scribbled_secret_is_made_anew() -> None:

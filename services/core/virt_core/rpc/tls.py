@@ -2,16 +2,51 @@
 
 Servers load what the files hold at each handshake, if it changed; clients make a new channel when `fingerprint`
 changes (Python channels cannot reload). Called by the services' app.py. Layout: tls.crt, tls.key and ca.crt in one
-folder, as Kubernetes' TLS Secrets have it; ca.crt is the bundle of every authority trusted now.
+folder, as Kubernetes' TLS Secrets have it; ca.crt is the bundle of every authority trusted now. Operator and handler,
+whose keys are in no Secret, write theirs with `write_files`, in the kubelet's own way.
 """
 
 from __future__ import annotations
 
 import hashlib
+import shutil
+import tempfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import grpc
+
+NAMES = ("tls.key", "tls.crt", "ca.crt")
+_NOW = "..data"  # the kubelet's link to the folder that counts; replaced as one, so that the files belong together
+
+
+def read_files(folder: Path) -> dict[str, bytes]:
+    """The three files by name, all of one moment.
+
+    Raises:
+        OSError: one is not there, or they are being replaced.
+    """
+    now = folder / _NOW
+    at = folder / now.readlink() if now.is_symlink() else folder
+    return {name: (at / name).read_bytes() for name in NAMES}
+
+
+def write_files(folder: Path, files: Mapping[str, bytes]) -> None:
+    """Replace what `folder` holds, so that no reader sees a part of it. One writer at a time."""
+    before = list(folder.glob("..at_*"))
+    fresh = Path(tempfile.mkdtemp(prefix="..at_", dir=folder))
+    for name, content in files.items():
+        (fresh / name).write_bytes(content)
+    link = folder / "..data_tmp"
+    link.unlink(missing_ok=True)
+    link.symlink_to(fresh.name)
+    link.replace(folder / _NOW)
+    for name in files:
+        if not (folder / name).is_symlink():
+            (folder / name).symlink_to(f"{_NOW}/{name}")
+    for old in before:
+        shutil.rmtree(old)
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +61,7 @@ class Certificates:
 
     def fingerprint(self) -> str:
         """Changes whenever key, leaf or bundle change."""
-        return hashlib.sha256(b"\0".join(self._read())).hexdigest()
+        return hashlib.sha256(b"\0".join(read_files(self.folder).values())).hexdigest()
 
     def server_credentials(self) -> grpc.ServerCredentials:
         """Credentials that require a client certificate of our own authority and follow the files."""
@@ -52,12 +87,9 @@ class Certificates:
 
     def channel_credentials(self) -> grpc.ChannelCredentials:
         """Credentials of what the files hold now."""
-        key, leaf, bundle = self._read()
+        key, leaf, bundle = read_files(self.folder).values()
         return grpc.ssl_channel_credentials(bundle, key, leaf)
 
     def _configuration(self) -> grpc.ServerCertificateConfiguration:
-        key, leaf, bundle = self._read()
+        key, leaf, bundle = read_files(self.folder).values()
         return grpc.ssl_server_certificate_configuration([(key, leaf)], bundle)
-
-    def _read(self) -> tuple[bytes, bytes, bytes]:
-        return tuple((self.folder / name).read_bytes() for name in ("tls.key", "tls.crt", "ca.crt"))  # type: ignore[return-value]

@@ -18,8 +18,7 @@ from cryptography.x509.oid import NameOID
 from virt_core.api.labels import COMMON_NAME_PREFIX
 
 from virt_operator.certificates.issue import KeyPair
-
-AUTHORITY_SECRET = "kubevirt-ca"  # noqa: S105 - the name of an object
+from virt_operator.certificates.secret import AUTHORITY_SECRET
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,16 +50,22 @@ class Due:
 
 def leaves(namespace: str) -> tuple[Leaf, ...]:
     """The leaves of the suite."""
-    return tuple(
-        Leaf(f"kubevirt-{one}-certs", f"{COMMON_NAME_PREFIX}{one}", (f"{one}.{namespace}.svc",))
-        for one in ("virt-api", "virt-handler")
-    )
+    return tuple(_leaf(one, namespace) for one in ("virt-api", "virt-controller", "virt-handler"))
+
+
+def operator_leaf(namespace: str) -> Leaf:
+    """The operator's own leaf, which is in no Secret."""
+    return _leaf("virt-operator", namespace)
+
+
+def _leaf(component: str, namespace: str) -> Leaf:
+    return Leaf(f"kubevirt-{component}-certs", f"{COMMON_NAME_PREFIX}{component}", (f"{component}.{namespace}.svc",))
 
 
 def due(secrets: Mapping[str, KeyPair], wanted: tuple[Leaf, ...], now: datetime) -> Due:
     """Compare the Secrets of the suite's namespace, by name, with what is wanted."""
     authority = secrets.get(AUTHORITY_SECRET)
-    deadline = _authority_deadline(authority) if authority is not None else None
+    deadline = authority_deadline(authority) if authority is not None else None
     if authority is None or deadline is None or now >= deadline:
         # Leaves follow in the next pass, when the new authority has been seen.
         readable = authority if deadline is not None else None
@@ -70,7 +75,7 @@ def due(secrets: Mapping[str, KeyPair], wanted: tuple[Leaf, ...], now: datetime)
     deadlines = [deadline]
     for leaf in wanted:
         pair = secrets.get(leaf.secret)
-        renewal = _leaf_deadline(leaf, pair, authority) if pair is not None else None
+        renewal = leaf_deadline(leaf, pair, authority) if pair is not None else None
         if pair is None or renewal is None or now >= renewal:
             missing.append(leaf)
             continue
@@ -80,7 +85,7 @@ def due(secrets: Mapping[str, KeyPair], wanted: tuple[Leaf, ...], now: datetime)
     return Due(authority, False, tuple(missing), tuple(bundles), min(deadlines))
 
 
-def _authority_deadline(authority: KeyPair) -> datetime | None:
+def authority_deadline(authority: KeyPair) -> datetime | None:
     """When to renew it; None if it cannot sign, or its bundle is not one that begins with it."""
     try:
         x509.load_pem_x509_certificates(authority.bundle)
@@ -89,7 +94,7 @@ def _authority_deadline(authority: KeyPair) -> datetime | None:
     return _half_life(authority) if authority.bundle.startswith(authority.certificate) else None
 
 
-def _leaf_deadline(leaf: Leaf, pair: KeyPair, authority: KeyPair) -> datetime | None:
+def leaf_deadline(leaf: Leaf, pair: KeyPair, authority: KeyPair) -> datetime | None:
     """When to renew what is there; None if it is not the leaf that is wanted."""
     deadline = _half_life(pair)
     if deadline is None:

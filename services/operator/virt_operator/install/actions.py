@@ -59,15 +59,15 @@ class DeletePod:
 
 @dataclass(frozen=True, slots=True)
 class IssueAuthority:
-    """Make a new authority; `seen` is the version of the Secret it replaces, None if there was none."""
+    """Make a new authority; `seen` is the version of the Secret it replaces."""
 
     trusted_before: bytes
-    seen: str | None
+    seen: str
 
 
 @dataclass(frozen=True, slots=True)
 class IssueLeaf:
-    """Make a leaf signed by `authority`; `seen` as above."""
+    """Make a leaf signed by `authority`; `seen` as above, None if there is no Secret yet."""
 
     leaf: Leaf
     authority: KeyPair

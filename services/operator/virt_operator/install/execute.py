@@ -18,8 +18,9 @@ from virt_core.kube.client import KubeClient
 from virt_core.kube.errors import AlreadyExists, Conflict, Forbidden, Invalid, KubeError, NotFound
 from virt_core.kube.resource import KUBEVIRTS, PODS, SECRETS
 
+from virt_operator.certificates.authority import AuthorityWatch
 from virt_operator.certificates.issue import KeyPair, new_authority, new_leaf
-from virt_operator.certificates.plan import AUTHORITY_SECRET
+from virt_operator.certificates.secret import AUTHORITY_SECRET, data_of
 from virt_operator.install.actions import (
     Action,
     AddFinalizer,
@@ -43,8 +44,9 @@ _STAGES = {"ClusterRoleBinding": 1, "RoleBinding": 1, "Service": 1, "Deployment"
 class Executor:
     """Does to the cluster what was planned."""
 
-    def __init__(self, client: KubeClient, inventory: Inventory, namespace: str) -> None:
+    def __init__(self, client: KubeClient, inventory: Inventory, authority: AuthorityWatch, namespace: str) -> None:
         self._client = client
+        self._authority = authority
         self._inventory = inventory
         self._namespace = namespace
         self._log = logs.bound("virt_operator.execute")
@@ -76,7 +78,10 @@ class Executor:
             case IssueAuthority(trusted_before, seen):
                 self._log.info("issuing a certificate authority", secret=AUTHORITY_SECRET)
                 pair = new_authority(datetime.now(UTC), trusted_before)
-                await self._write_secret(AUTHORITY_SECRET, pair, seen)
+                replaced: Body = {"metadata": {"resourceVersion": seen}, "data": data_of(pair)}
+                self._authority.wrote(
+                    await self._client.merge_patch(SECRETS, self._namespace, AUTHORITY_SECRET, replaced)
+                )
             case IssueLeaf(leaf, authority, seen):
                 self._log.info("issuing a certificate", secret=leaf.secret)
                 pair = new_leaf(authority, leaf.common_name, leaf.dns_names, datetime.now(UTC))
@@ -101,8 +106,7 @@ class Executor:
             pass  # that is what was wanted
 
     async def _write_secret(self, name: str, pair: KeyPair, seen: str | None) -> None:
-        files = {"tls.crt": pair.certificate, "tls.key": pair.key, "ca.crt": pair.bundle}
-        data = {key: b64encode(content).decode() for key, content in files.items()}
+        data = data_of(pair)
         meta: Body = {"labels": managed_labels()}
         if seen is not None:
             body: Body = {"metadata": {**meta, "resourceVersion": seen}, "data": data}

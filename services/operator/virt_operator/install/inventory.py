@@ -18,6 +18,8 @@ from virt_core.kube.client import KubeClient
 from virt_core.kube.reflector import Key, Reflector
 from virt_core.kube.resource import KUBEVIRTS, PODS
 
+from virt_operator.certificates.authority import AuthorityWatch
+from virt_operator.certificates.secret import AUTHORITY_SECRET
 from virt_operator.install.observed import Observed, OwnedObject, PodObject, SuiteObject
 from virt_operator.strategy.ref import KINDS, MANAGED_BY_OPERATOR, Body, Ref
 from virt_operator.strategy.settings import COMPONENTS
@@ -26,8 +28,12 @@ from virt_operator.strategy.settings import COMPONENTS
 class Inventory:
     """Local copies of the cluster's objects; `changed()` is called whenever one of them does."""
 
-    def __init__(self, client: KubeClient, namespace: str, changed: Callable[[], None]) -> None:
+    def __init__(
+        self, client: KubeClient, authority: AuthorityWatch, namespace: str, changed: Callable[[], None]
+    ) -> None:
         self._namespace = namespace
+        self._authority = authority
+        authority.subscribe(changed)
         self._changed = changed
         self._written: dict[Ref, OwnedObject] = {}
         self._suites = Reflector(client, KUBEVIRTS, SuiteObject, self._suite_changed)
@@ -56,7 +62,9 @@ class Inventory:
             if (key := (live.metadata.namespace, live.metadata.name))
         }
         suite, others = choose(self._suites, self._namespace)
-        return Observed(datetime.now(UTC), suite, others, {**owned, **self._written}, tuple(self._pods))
+        owned |= self._written
+        owned.pop(Ref("Secret", self._namespace, AUTHORITY_SECRET), None)  # an early release labelled it as the suite's
+        return Observed(datetime.now(UTC), suite, others, owned, tuple(self._pods), self._authority.current)
 
     def wrote(self, ref: Ref, answer: Body) -> None:
         """Take the API server's answer to our own write as seen."""

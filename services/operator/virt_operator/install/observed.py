@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import binascii
-from base64 import b64decode
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -14,6 +12,7 @@ from virt_core.api.kubevirt import KubeVirtStatus
 from virt_core.api.meta import ObjectMeta, ObjectReference
 
 from virt_operator.certificates.issue import KeyPair
+from virt_operator.certificates.secret import CertificateSecret, key_pair_of
 from virt_operator.strategy.ref import Body, Ref
 
 _ABSENT = msgspec.Raw()
@@ -60,13 +59,7 @@ class OwnedObject(msgspec.Struct, frozen=True, rename="camel"):
 
     def key_pair(self) -> KeyPair:
         """A TLS Secret's content; parts that are absent or no base64 are empty."""
-        return KeyPair(self._part("tls.crt"), self._part("tls.key"), self._part("ca.crt"))
-
-    def _part(self, key: str) -> bytes:
-        try:
-            return b64decode(self.data.get(key, ""))
-        except binascii.Error:
-            return b""
+        return key_pair_of(self.data)
 
     def condition(self, kind: str) -> dict[str, Any]:
         """A condition of the status; empty if it is not there."""
@@ -106,3 +99,6 @@ class Observed:
 
     owned: Mapping[Ref, OwnedObject]
     pods: tuple[PodObject, ...]
+
+    authority: CertificateSecret | None = None
+    """The Secret of the certificate authority. It is the operator's own, so it is not among `owned`."""

@@ -12,18 +12,9 @@ from datetime import datetime
 
 from virt_core.api.labels import KUBEVIRT_FINALIZER
 
-from virt_operator.certificates import plan as certificates
-from virt_operator.install import rollout
-from virt_operator.install.actions import (
-    Action,
-    AddFinalizer,
-    Apply,
-    Delete,
-    IssueAuthority,
-    IssueLeaf,
-    WaitFor,
-    WriteBundle,
-)
+from virt_operator.certificates.plan import Due
+from virt_operator.install import certificates, rollout
+from virt_operator.install.actions import Action, AddFinalizer, Apply, Delete, WaitFor
 from virt_operator.install.drift import difference
 from virt_operator.install.observed import Observed
 from virt_operator.install.spec import RefusedSpec, install_settings
@@ -57,12 +48,12 @@ def plan(observed: Observed, operator: Settings) -> Plan:
     suite = observed.suite
     if suite is None:
         return Plan()
-    due = _due(observed, operator)
+    due = certificates.due_now(observed)
     try:
         settings = install_settings(suite.spec, operator)
     except RefusedSpec as refused:
         # What is installed goes on as it is, and its certificates must not run out meanwhile.
-        actions = _certificate_actions(observed, operator, due) if due.authority is not None else ()
+        actions = certificates.actions(observed, due) if due.authority is not None else ()
         return Plan(actions, refused=refused, next_deadline=due.next_deadline)
     if KUBEVIRT_FINALIZER not in suite.metadata.finalizers:
         meta = suite.metadata
@@ -71,17 +62,17 @@ def plan(observed: Observed, operator: Settings) -> Plan:
     return _install(observed, operator, settings, due)
 
 
-def _install(observed: Observed, operator: Settings, settings: InstallSettings, due: certificates.Due) -> Plan:
+def _install(observed: Observed, operator: Settings, settings: InstallSettings, due: Due) -> Plan:
     if due.authority is None:
         # Bundles and leaves rest on it, so it is made first; what it leads to is planned when it has been seen.
-        first = WaitFor(f"Secret {certificates.AUTHORITY_SECRET}", "the certificate authority is being made")
-        return Plan(_certificate_actions(observed, operator, due), (first,), settings)
+        first = WaitFor("certificate authority", "being made")
+        return Plan(certificates.actions(observed, due), (first,), settings)
     bundle = b64encode(due.authority.bundle).decode()
     desired = {ref_of(body): body for body in desired_objects(settings, bundle)}
     differences = {ref: _difference(observed, ref, body) for ref, body in desired.items()}
     unready = {ref: _not_ready(observed, ref, body) for ref, body in desired.items() if differences[ref] is None}
     unfinished = _unfinished(desired, differences, unready)
-    actions: list[Action] = [*_certificate_actions(observed, operator, due)]
+    actions: list[Action] = [*certificates.actions(observed, due)]
     waits: list[WaitFor] = []
     for ref, body in desired.items():
         why = differences[ref]
@@ -128,7 +119,7 @@ def _gate(observed: Observed, settings: InstallSettings, ref: Ref, unfinished: d
         return f"virt-api comes first: {unfinished.get('virt-api', 'no replica is available')}"
     if ref.kind in ("Deployment", "DaemonSet"):
         # Pods whose Secret is not there yet would be retried by the kubelet only after a growing delay.
-        if ref.name != "virt-controller" and not _has_leaf(observed, settings.namespace, ref.name):
+        if not certificates.has_leaf(observed, ref.name):
             return "its certificate is being made"
         assert observed.suite is not None
         return rollout.blocked_by(ref.name, observed.suite, settings, unfinished)
@@ -140,10 +131,6 @@ def _virt_api_serves(observed: Observed, settings: InstallSettings) -> bool:
     return live is not None and live.status.get("availableReplicas", 0) > 0
 
 
-def _has_leaf(observed: Observed, namespace: str, component: str) -> bool:
-    return Ref("Secret", namespace, f"kubevirt-{component}-certs") in observed.owned
-
-
 def _replacements(observed: Observed, ref: Ref, body: Body) -> list[Action]:
     if ref.kind != "DaemonSet":
         return []
@@ -153,29 +140,9 @@ def _replacements(observed: Observed, ref: Ref, body: Body) -> list[Action]:
 
 def _superfluous(observed: Observed, operator: Settings, desired: dict[Ref, Body]) -> list[Action]:
     """Objects of an earlier release that this one does not have, once all of this one is ready."""
-    secrets = {leaf.secret for leaf in certificates.leaves(operator.namespace)} | {certificates.AUTHORITY_SECRET}
+    secrets = certificates.secrets(operator.namespace)
     return [
         Delete(ref, live.metadata.uid, "not part of this release")
         for ref, live in sorted(observed.owned.items())
-        if ref not in desired
-        and not (ref.kind == "Secret" and ref.name in secrets)
-        and live.metadata.deletion_timestamp is None
+        if ref not in desired and ref not in secrets and live.metadata.deletion_timestamp is None
     ]
-
-
-def _due(observed: Observed, operator: Settings) -> certificates.Due:
-    pairs = {ref.name: live.key_pair() for ref, live in observed.owned.items() if ref.kind == "Secret"}
-    return certificates.due(pairs, certificates.leaves(operator.namespace), observed.now)
-
-
-def _certificate_actions(observed: Observed, operator: Settings, due: certificates.Due) -> tuple[Action, ...]:
-    def seen(secret: str) -> str | None:
-        live = observed.owned.get(Ref("Secret", operator.namespace, secret))
-        return live.metadata.resource_version if live is not None else None
-
-    if due.renew_authority:
-        trusted = due.authority.bundle if due.authority is not None else b""
-        return (IssueAuthority(trusted, seen(certificates.AUTHORITY_SECRET)),)
-    assert due.authority is not None
-    issued = tuple(IssueLeaf(leaf, due.authority, seen(leaf.secret)) for leaf in due.leaves)
-    return issued + tuple(WriteBundle(one, due.authority.bundle, seen(one) or "") for one in due.bundles)

@@ -16,6 +16,7 @@ from virt_core.kube.events import EventRecorder
 from virt_core.kube.queue import WorkQueue
 from virt_core.kube.resource import KUBEVIRTS
 
+from virt_operator.certificates.authority import AuthorityWatch
 from virt_operator.install.events import event_of
 from virt_operator.install.execute import Executor
 from virt_operator.install.inventory import Inventory, watch_all
@@ -32,12 +33,12 @@ _RECHECK = 5.0  # seconds after a pass that acted, in case its writes changed no
 class Reconciler:
     """Holds the queue, the watches and the executor together."""
 
-    def __init__(self, client: KubeClient, settings: Settings) -> None:
+    def __init__(self, client: KubeClient, authority: AuthorityWatch, settings: Settings) -> None:
         self._client = client
         self._settings = settings
         self._queue: WorkQueue[str] = WorkQueue("suite")
-        self._inventory = Inventory(client, settings.namespace, lambda: self._queue.add(_SUITE))
-        self._executor = Executor(client, self._inventory, settings.namespace)
+        self._inventory = Inventory(client, authority, settings.namespace, lambda: self._queue.add(_SUITE))
+        self._executor = Executor(client, self._inventory, authority, settings.namespace)
         self._events = EventRecorder(client, "virt-operator", settings.pod_name)
         # What was written last, by UID: a pass that the watch has not yet told of it must not tell the change twice.
         self._reported: dict[str, KubeVirtStatus] = {}

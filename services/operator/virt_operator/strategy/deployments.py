@@ -51,6 +51,7 @@ def virt_controller(settings: InstallSettings) -> Body:
             value_env("IMAGE_PULL_POLICY", settings.pull_policy),
         ],
         ports=[{"name": "health", "containerPort": pods.HEALTH_PORT, "protocol": "TCP"}],
+        volumeMounts=[pods.certificates_mount()],
         **pods.probes(health),
     )
     return pods.deployment(
@@ -59,7 +60,7 @@ def virt_controller(settings: InstallSettings) -> Body:
         settings.replicas,
         account="kubevirt-controller",
         container=container,
-        volumes=[],
+        volumes=[pods.certificates_volume("kubevirt-virt-controller-certs")],
     )
 
 

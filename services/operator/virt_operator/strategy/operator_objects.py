@@ -52,8 +52,14 @@ def _deployment(settings: InstallSettings) -> Body:
             field_env("POD_NAME", "metadata.name"),
         ],
         ports=[{"name": "health", "containerPort": pods.HEALTH_PORT, "protocol": "TCP"}],
+        volumeMounts=[pods.certificates_mount(read_only=False)],
         **pods.probes(health),
     )
     return pods.deployment(
-        "virt-operator", settings.namespace, settings.replicas, account=ACCOUNT, container=container, volumes=[]
+        "virt-operator",
+        settings.namespace,
+        settings.replicas,
+        account=ACCOUNT,
+        container=container,
+        volumes=[pods.own_certificates_volume()],
     )

@@ -45,9 +45,14 @@ def certificates_volume(secret: str) -> Body:
     return {"name": "certificates", "secret": {"secretName": secret, "defaultMode": 0o440}}
 
 
-def certificates_mount() -> Body:
-    """The place of `certificates_volume` in a container."""
-    return {"name": "certificates", "mountPath": CERTIFICATES_PATH, "readOnly": True}
+def own_certificates_volume() -> Body:
+    """For a leaf that the pod keeps itself, in memory; mounted at CERTIFICATES_PATH."""
+    return {"name": "certificates", "emptyDir": {"medium": "Memory", "sizeLimit": "1Mi"}}
+
+
+def certificates_mount(*, read_only: bool = True) -> Body:
+    """The place of either volume in a container."""
+    return {"name": "certificates", "mountPath": CERTIFICATES_PATH, "readOnly": read_only}
 
 
 def restricted_container(name: str, image: str, pull_policy: str, memory: str, **more: Any) -> Body:

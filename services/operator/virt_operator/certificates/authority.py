@@ -1,0 +1,99 @@
+"""The Secret with the suite's certificate authority: made if it is absent, then watched. Run by app.py on each replica.
+
+It is there before any KubeVirt object, because the operator itself serves by it, and stays when the suite is removed:
+it goes with the namespace. Whichever replica is first makes it; a new one in place of an old one is the leader's
+(install/certificates.py). Knows nothing of leaves.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+import msgspec
+from virt_core import logs
+from virt_core.kube.client import KubeClient, Object
+from virt_core.kube.errors import AlreadyExists, KubeError
+from virt_core.kube.reflector import Reflector
+from virt_core.kube.resource import SECRETS
+
+from virt_operator.certificates.issue import new_authority
+from virt_operator.certificates.secret import AUTHORITY_SECRET, CertificateSecret, data_of
+
+_RETRY = 1.0
+_log = logs.bound("virt_operator.certificates.authority")
+
+
+class AuthorityWatch:
+    """`current` is the Secret as last seen; whoever subscribed is called when that changes."""
+
+    def __init__(self, client: KubeClient, namespace: str) -> None:
+        self._client = client
+        self._namespace = namespace
+        self._subscribers: list[Callable[[], None]] = []
+        self._changed = asyncio.Event()
+        self._trusted = b""
+        self.current: CertificateSecret | None = None
+        self._reflector = Reflector(
+            client,
+            SECRETS,
+            CertificateSecret,
+            lambda _: self._seen(),
+            namespace=namespace,
+            fields=f"metadata.name={AUTHORITY_SECRET}",
+        )
+
+    def subscribe(self, changed: Callable[[], None]) -> None:
+        """Have `changed` called after each change."""
+        self._subscribers.append(changed)
+
+    def wrote(self, answer: Object) -> None:
+        """Take the API server's answer to our own write as seen."""
+        self._take(msgspec.convert(answer, CertificateSecret))
+
+    async def run(self) -> None:
+        """Watch, and make it whenever it is absent, until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._reflector.run(), name=f"watch of Secret {AUTHORITY_SECRET}")
+            await self._reflector.synced.wait()
+            while True:
+                self._changed.clear()
+                if self.current is None and not await self._create():
+                    await asyncio.sleep(_RETRY)
+                    continue
+                await self._changed.wait()
+
+    async def _create(self) -> bool:
+        _log.info("making the certificate authority", secret=AUTHORITY_SECRET)
+        meta = {"name": AUTHORITY_SECRET, "namespace": self._namespace, "labels": {"kubevirt.io": "virt-operator"}}
+        # If somebody deleted it, the leaves that are in use go on being trusted.
+        data = data_of(new_authority(datetime.now(UTC), self._trusted))
+        body = {"apiVersion": "v1", "kind": "Secret", "type": "kubernetes.io/tls", "metadata": meta, "data": data}
+        try:
+            self.wrote(await self._client.create(SECRETS, self._namespace, body))
+        except AlreadyExists:
+            return self.current is not None  # another replica was quicker, and the watch tells
+        except KubeError as error:
+            _log.warning("making the certificate authority again after a failure", reason=str(error))
+            return False
+        return True
+
+    def _seen(self) -> None:
+        seen = self._reflector.get((self._namespace, AUTHORITY_SECRET))
+        if seen is None or self.current is None or _version(seen) >= _version(self.current):
+            self._take(seen)
+
+    def _take(self, secret: CertificateSecret | None) -> None:
+        self.current = secret
+        if secret is not None:
+            self._trusted = secret.key_pair().bundle or self._trusted
+        self._changed.set()
+        for changed in self._subscribers:
+            changed()
+
+
+def _version(secret: CertificateSecret) -> int:
+    # Opaque by the letter of the API, a rising number in every API server; wrong only costs a repeated request.
+    text = secret.metadata.resource_version
+    return int(text) if text.isdigit() else 0

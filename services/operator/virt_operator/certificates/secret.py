@@ -1,0 +1,43 @@
+"""A TLS Secret as the certificates' modules read it. Pure; decoded by the watches of authority.py and install/."""
+
+from __future__ import annotations
+
+import binascii
+from base64 import b64decode, b64encode
+from collections.abc import Mapping
+
+import msgspec
+from virt_core.api.meta import ObjectMeta
+
+from virt_operator.certificates.issue import KeyPair
+
+AUTHORITY_SECRET = "kubevirt-ca"  # noqa: S105 - the name of an object
+
+
+class CertificateSecret(msgspec.Struct, frozen=True):
+    """A Secret of type kubernetes.io/tls."""
+
+    metadata: ObjectMeta
+    data: dict[str, str] = {}
+
+    def key_pair(self) -> KeyPair:
+        """Its content; parts that are absent or no base64 are empty."""
+        return key_pair_of(self.data)
+
+
+def key_pair_of(data: Mapping[str, str]) -> KeyPair:
+    """What a Secret's `data` holds; parts that are absent or no base64 are empty."""
+    return KeyPair(*(_part(data, key) for key in ("tls.crt", "tls.key", "ca.crt")))
+
+
+def data_of(pair: KeyPair) -> dict[str, str]:
+    """A Secret's `data` that holds `pair`."""
+    files = {"tls.crt": pair.certificate, "tls.key": pair.key, "ca.crt": pair.bundle}
+    return {key: b64encode(content).decode() for key, content in files.items()}
+
+
+def _part(data: Mapping[str, str], key: str) -> bytes:
+    try:
+        return b64decode(data.get(key, ""))
+    except binascii.Error:
+        return b""
