@@ -41,13 +41,15 @@ export REGISTRY ?= 172.30.0.1:5000
 NODES ?= 2
 export PATH := $(PATH):$(CURDIR)/build/cluster/bin
 
-.PHONY: cluster-up cluster-down images manifests install uninstall demo
+.PHONY: cluster-up cluster-down images next-images manifests install uninstall demo
 cluster-up: venv ## a real Kubernetes of NODES=2 nodes on this machine
 	$(if $(LOCAL),$(BIN)/python -m localcluster up --nodes $(NODES),@echo "using the cluster of KUBECONFIG=$(KUBECONFIG)")
 cluster-down: venv ## and nothing of it is left
 	$(if $(LOCAL),$(BIN)/python -m localcluster down,@echo "KUBECONFIG is set: leaving its cluster alone")
 images: cluster-up ## build every image and push it to the registry
 	$(BIN)/python -m localcluster images
+next-images: cluster-up ## the same of a next release of this tree, made by tests/next_release, and its manifests
+	$(BIN)/python -m tests.next_release
 manifests: venv ## build/manifests/kubevirt-operator.yaml and kubevirt-cr.yaml
 	@mkdir -p build && $(BIN)/python -m localcluster tag > build/tag
 	$(BIN)/python -m virt_operator manifests --registry $(REGISTRY) --tag $$(cat build/tag) --use-emulation --out build/manifests
@@ -82,7 +84,7 @@ test-contract: venv ## what peers must agree on
 	pytest tests/contract
 test-integration: images ## real processes, no cluster
 	pytest tests/integration
-test-e2e: install ## one pass over a real cluster that installs once
+test-e2e: install next-images ## one pass over a real cluster that installs once
 	pytest tests/e2e -m 'not slow and not chaos'
 test-next: venv ## unit and contract tests on Python 3.13, where this machine has one
 ifeq ($(PYTHON_NEXT),)
@@ -95,8 +97,8 @@ else
 endif
 test: check test-unit test-contract test-next test-integration test-e2e ## what must pass before a change lands
 test-all: test ## and what takes longer
-	pytest tests/e2e -m 'slow and not chaos'
+	pytest tests/e2e -m 'slow and not chaos' -s
 chaos: install ## kill everything, eight times each
 	pytest tests/e2e -m chaos -s
-bench: install ## start latency by stage, memory by process: build/bench.json
+bench: install ## seconds to install, start latency, memory, requests when idle (20 min): build/bench.json
 	$(BIN)/python -m tests.bench

@@ -1,4 +1,5 @@
-"""`make bench`: how long a VMI takes from created to Running, stage by stage, and what each process weighs.
+"""`make bench`: how long the suite takes to be installed, how long a VMI takes from created to Running, stage by stage,
+what each process weighs, and what an idle suite asks of the API server. `python -m tests.bench idle` is one of them.
 
 Moments come from one watch (arrival at this client) and from the handler's log (its own clock, the same machine).
 Prints tables, writes build/bench.json. Nothing here passes or fails.
@@ -6,6 +7,7 @@ Prints tables, writes build/bench.json. Nothing here passes or fails.
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import json
 import statistics
@@ -18,6 +20,8 @@ from typing import Any
 from virt_core.kube.client import KubeClient
 from virt_core.kube.resource import PODS, VIRTUAL_MACHINE_INSTANCES, Resource
 
+from tests.bench.idle import idle
+from tests.bench.installation import installation
 from tests.e2e.cluster import NAMESPACE, get, kubectl, processes
 from tests.e2e.guests import running
 
@@ -117,21 +121,50 @@ def pss(pid: int) -> float:
     return 0.0
 
 
-def main() -> None:
-    """Measure, print, write."""
-    starts = asyncio.run(start_all())
+def starts() -> dict[str, dict[str, float]]:
+    """Each stage of a VMI's start."""
+    found = asyncio.run(start_all())
     print(f"\nVMI created → stage, guestless, 64 Mi, {ROUNDS} in sequence, seconds")
     table = {}
     for stage in STAGES:
-        values = sorted(start[stage] for start in starts if stage in start)
+        values = sorted(start[stage] for start in found if stage in start)
         table[stage] = {"min": values[0], "median": statistics.median(values), "max": values[-1]}
         print(f"  {stage:18} min {values[0]:5.2f}  median {statistics.median(values):5.2f}  max {values[-1]:5.2f}")
-    weights = memory()
+    return table
+
+
+def weights() -> dict[str, float]:
+    """Memory by process."""
+    found = memory()
     print("PSS by process, four VMs on the node, MiB")
-    for name, weight in weights.items():
+    for name, weight in found.items():
         print(f"  {name:48} {weight:7.1f}")
+    return found
+
+
+PARTS = ("installation", "starts", "weights", "idle")
+
+
+def main() -> None:
+    """Measure, print, write."""
+    parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
+    parser.add_argument("parts", nargs="*", metavar="PART", help=f"of {', '.join(PARTS)}; default all")
+    parser.add_argument("--idle-seconds", type=float, default=600.0)
+    arguments = parser.parse_args()
+    if unknown := set(arguments.parts) - set(PARTS):
+        parser.error(f"PART: {sorted(unknown)} is not among {', '.join(PARTS)}")
+    measure: dict[str, Callable[[], Any]] = {
+        "installation": installation,
+        "starts": starts,
+        "weights": weights,
+        "idle": lambda: idle(arguments.idle_seconds),
+    }
+    names = {"installation": "installation_seconds", "starts": "start_seconds", "weights": "pss_mib", "idle": "idle"}
     OUT.parent.mkdir(exist_ok=True)
-    OUT.write_text(json.dumps({"start_seconds": table, "pss_mib": weights}, indent=1))
+    measured = json.loads(OUT.read_text()) if OUT.exists() else {}
+    for part in arguments.parts or PARTS:
+        measured[names[part]] = measure[part]()
+        OUT.write_text(json.dumps(measured, indent=1))
 
 
 if __name__ == "__main__":

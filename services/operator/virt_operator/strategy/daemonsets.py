@@ -13,6 +13,7 @@ from virt_operator.strategy.pods import field_env
 from virt_operator.strategy.ref import Body
 from virt_operator.strategy.settings import InstallSettings
 
+HANDLER_PORT = 8186
 _DEVICE_PLUGINS = "/var/lib/kubelet/device-plugins"
 
 
@@ -36,7 +37,7 @@ def virt_handler(settings: InstallSettings) -> Body:
             field_env("POD_NAME", "metadata.name"),
         ],
         "ports": [
-            pods.rpc_port(),
+            {"name": "grpc", "containerPort": HANDLER_PORT, "protocol": "TCP"},
             {"name": "health", "containerPort": pods.HEALTH_PORT, "protocol": "TCP"},
         ],
         # As much as a small guest asks for: with less, ten busy guests kept a restarted handler from its CPU for 30 s.

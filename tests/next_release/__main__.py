@@ -1,0 +1,32 @@
+"""`python -m tests.next_release`: the next release's tree, images and manifests, below build/next-release.
+
+Quick when nothing has changed: the tag is made from what is in the tree. Environment: REGISTRY, as for `make images`.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+from localcluster import source_tag
+
+from tests.next_release.tree import FOLDER, environment, make_tree
+
+
+def main() -> None:
+    """Make all."""
+    make_tree(FOLDER)
+    tag = source_tag.source_tag(FOLDER)
+    without_tag = {key: value for key, value in os.environ.items() if key != "TAG"}  # that one is this tree's
+    argv = [sys.executable, "-m", "localcluster", "images", "--source", str(FOLDER)]
+    subprocess.run(argv, check=True, env=without_tag)
+    (FOLDER / "build").mkdir(exist_ok=True)
+    (FOLDER / "build" / "tag").write_text(tag + "\n")
+    manifests = ["-m", "virt_operator", "manifests", "--registry", os.environ["REGISTRY"], "--tag", tag]
+    manifests += ["--use-emulation", "--out", str(FOLDER / "build" / "manifests")]
+    subprocess.run([sys.executable, *manifests], check=True, env=environment(FOLDER), cwd=FOLDER)
+
+
+if __name__ == "__main__":
+    main()

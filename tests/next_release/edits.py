@@ -1,0 +1,101 @@
+"""How the next release differs from this one: few edits of exact places. Called by tree.py.
+
+It has one field more from a VirtualMachineInstance to the domain's XML (`spec.domain.note`, `Machine.note` behind the
+feature "machine-note", `<description>`), a higher feature level, and a virt-controller with one variable more. An edit
+whose place is not there exactly once raises, so that whoever moves the place moves the edit too.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+FEATURE = "machine-note"
+FIELD_NUMBER = 1000  # far above what the contract reaches by growing
+
+
+class PlaceNotFound(Exception):
+    """The text to edit is not in the file exactly once: this tree has changed, change edits.py."""
+
+
+@dataclass(frozen=True, slots=True)
+class Edit:
+    """Put `added` right behind the only occurrence of `place`, or in its stead."""
+
+    path: str
+    place: str
+    added: str
+    instead: bool = False
+
+    def apply(self, root: Path) -> None:
+        """Rewrite the file below `root`. Raises PlaceNotFound."""
+        file = root / self.path
+        text = file.read_text()
+        if text.count(self.place) != 1:
+            raise PlaceNotFound(f"{self.path}: {text.count(self.place)} times {self.place!r}")
+        file.write_text(text.replace(self.place, self.added if self.instead else self.place + self.added))
+
+
+EDITS = (
+    Edit(
+        "protos/kubevirt/launcher/v1/launcher.proto",
+        "message Machine {\n",
+        "  // For people, told to the hypervisor.\n"
+        f'  string note = {FIELD_NUMBER} [(kubevirt.info.v1.feature) = "{FEATURE}"];\n',
+    ),
+    Edit(
+        "services/operator/virt_operator/strategy/kubevirt_api.json",
+        ' "v1.DomainSpec": {',
+        '"note": "string", ',
+    ),
+    Edit(
+        "services/core/virt_core/api/vmi.py",
+        "    machine: MachineType = MachineType()\n",
+        '    note: str = ""\n',
+    ),
+    Edit(
+        "services/handler/virt_handler/machines/translate.py",
+        "        machine_type=domain.machine.type,\n",
+        "        note=domain.note,\n",
+    ),
+    Edit(
+        "services/launcher/virt_launcher/app.py",
+        "Identity.for_process(info_pb2.COMPONENT_LAUNCHER, CONTRACTS)",
+        f'Identity.for_process(info_pb2.COMPONENT_LAUNCHER, CONTRACTS, frozenset({{"{FEATURE}"}}))',
+        instead=True,
+    ),
+    Edit(
+        "services/launcher/virt_launcher/machine/validation.py",
+        '    _require(_is_uuid(machine.firmware_uuid), "firmware_uuid", machine.firmware_uuid, "a UUID")\n',
+        '    _matches(_LINE, "note", machine.note, "printable ASCII")\n',
+    ),
+    Edit(
+        "services/launcher/virt_launcher/domain/xml.py",
+        '    _text(domain, "title", f"{machine.namespace}/{machine.name}")\n',
+        '    if machine.note:\n        _text(domain, "description", machine.note)\n',
+    ),
+    Edit(
+        "services/operator/virt_operator/strategy/deployments.py",
+        '            value_env("IMAGE_PULL_POLICY", settings.pull_policy),\n',
+        '            value_env("NEXT_RELEASE", "yes"),\n',
+    ),
+)
+
+
+def next_version(version: str) -> str:
+    """One minor release higher."""
+    major, minor, _ = version.split(".")
+    return f"{major}.{int(minor) + 1}.0"
+
+
+def apply_all(root: Path) -> None:
+    """Make the tree below `root` the next release, but for its generated code. Raises PlaceNotFound."""
+    for edit in EDITS:
+        edit.apply(root)
+    (root / "VERSION").write_text(next_version((root / "VERSION").read_text().strip()) + "\n")
+    release = root / "services/core/virt_core/release.py"
+    level = re.findall(r"^FEATURE_LEVEL = (\d+)$", release.read_text(), re.M)
+    if len(level) != 1:
+        raise PlaceNotFound(f"{release}: FEATURE_LEVEL")
+    Edit(str(release), f"\nFEATURE_LEVEL = {level[0]}\n", f"\nFEATURE_LEVEL = {int(level[0]) + 1}\n", True).apply(root)

@@ -1,0 +1,68 @@
+"""The next release that a script makes of this tree: it carries one field more, and this release refuses it by name."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from kubevirt.launcher.v1 import launcher_pb2
+from msgspec import Raw
+from virt_core.api.vmi import UnsupportedSpec, parse_spec
+from virt_core.release import FEATURE_LEVEL
+from virt_core.rpc.errors import UnsupportedByPeer
+from virt_core.rpc.must_understand import refuse_unknown
+
+from tests.next_release.edits import FIELD_NUMBER, Edit, PlaceNotFound, next_version
+from tests.next_release.tree import SOURCE, environment, make_tree
+
+SPEC = json.dumps({"domain": {"devices": {}, "memory": {"guest": "64Mi"}, "note": "kept"}})
+
+
+@pytest.fixture(scope="module")
+def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("next") / "tree"
+    make_tree(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def carried(tree: Path) -> Any:
+    """What the next release makes of the field."""
+    argv = [sys.executable, str(Path(__file__).with_name("carried.py")), SPEC]
+    done = subprocess.run(argv, env=environment(tree), capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def test_the_next_release_carries_the_field_to_the_domain(tree: Path, carried: Any) -> None:
+    assert "<description>kept</description>" in carried["xml"]
+    assert carried["schema"] == {"type": "string"}
+    assert carried["level"] == FEATURE_LEVEL + 1
+    assert (tree / "VERSION").read_text().strip() == next_version((SOURCE / "VERSION").read_text().strip())
+
+
+def test_it_does_not_send_the_field_to_an_older_launcher(carried: Any) -> None:
+    assert carried["refused"] == "StartMachineRequest.machine.note"
+
+
+def test_this_release_refuses_the_field_by_name_in_the_spec_and_by_number_in_the_message(carried: Any) -> None:
+    with pytest.raises(UnsupportedSpec, match=r"unsupported field `note` - at `spec\.domain`"):
+        parse_spec(Raw(SPEC.encode()))
+    with pytest.raises(UnsupportedByPeer, match=rf"StartMachineRequest\.machine\.{FIELD_NUMBER}$"):
+        refuse_unknown(launcher_pb2.StartMachineRequest.FromString(bytes.fromhex(carried["request"])))
+
+
+def test_buf_accepts_what_the_next_release_adds_to_the_contracts(tree: Path) -> None:
+    for argv in (["buf", "lint"], *(["buf", "breaking", "--against", p] for p in (tree / "protos/released").iterdir())):
+        done = subprocess.run(argv, cwd=tree / "protos", capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_an_edit_whose_place_is_gone_says_so(tmp_path: Path) -> None:
+    (tmp_path / "a.py").write_text("one two")
+    with pytest.raises(PlaceNotFound, match=r"a\.py: 0 times 'three'"):
+        Edit("a.py", "three", "four").apply(tmp_path)
