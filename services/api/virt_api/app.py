@@ -12,8 +12,12 @@ from __future__ import annotations
 import asyncio
 
 from aiohttp import web
+from kubevirt.info.v1 import info_pb2
 from virt_core import aio, logs
 from virt_core.kube.client import KubeClient
+from virt_core.rpc import port
+from virt_core.rpc.authorize import components
+from virt_core.rpc.identity import Identity
 from virt_core.rpc.tls import Certificates
 
 from virt_api.authentication import FrontProxyWatch
@@ -35,6 +39,7 @@ async def run(stopping: asyncio.Event) -> None:
         certificates = Certificates(settings.certificates)
         front_proxy = FrontProxyWatch(client)
         handlers = HandlerPods(client, settings, certificates)
+        identity = Identity.for_process(info_pb2.COMPONENT_API, ("kubevirt.info.v1",))
         drained = asyncio.Event()
         serving = _serve(
             settings=settings,
@@ -49,6 +54,7 @@ async def run(stopping: asyncio.Event) -> None:
             drained,
             ("front proxy's rules", front_proxy.run()),
             ("handler pods", handlers.run()),
+            ("rpc server", port.serve(settings.rpc_port, identity, certificates, peers=components("virt-operator"))),
             ("server", serving),
         )
 

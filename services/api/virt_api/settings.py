@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from virt_core.release import RELEASE
+from virt_core.rpc import PORT
 
 
 class BadSetting(ValueError):
@@ -22,6 +23,7 @@ class Settings:
         namespace: where the suite is installed.
         port: of the HTTPS server; 0 takes a free one (tests).
         handler_port: of virt-handler's gRPC server in its pod.
+        rpc_port: of the gRPC server that tells virt-operator who this is.
         certificates: folder with tls.crt, tls.key and ca.crt.
         drain: seconds to go on serving after SIGTERM, until no Service sends new requests here.
         release: of the suite, for example "0.1.0".
@@ -29,7 +31,8 @@ class Settings:
 
     namespace: str = "kubevirt"
     port: int = 8443
-    handler_port: int = 8186
+    handler_port: int = PORT
+    rpc_port: int = PORT
     certificates: Path = Path("/etc/virt/certificates")
     drain: float = 5.0
     release: str = RELEASE
@@ -48,6 +51,7 @@ class Settings:
             namespace=environment.get("POD_NAMESPACE") or default.namespace,
             port=_port(environment, "VIRT_API_LISTENS_ON", default.port),
             handler_port=_port(environment, "VIRT_HANDLER_LISTENS_ON", default.handler_port),
+            rpc_port=_port(environment, "VIRT_API_RPC_LISTENS_ON", default.rpc_port),
             certificates=Path(environment.get("VIRT_API_CERTIFICATES") or default.certificates),
             drain=_seconds(environment, "VIRT_API_DRAIN_SECONDS", default.drain),
         )

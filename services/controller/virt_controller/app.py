@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import asyncio
 
+from kubevirt.info.v1 import info_pb2
 from virt_core import aio, health
 from virt_core.kube.client import KubeClient
 from virt_core.kube.events import EventRecorder
 from virt_core.kube.lease import Lease
+from virt_core.rpc import port
+from virt_core.rpc.authorize import components
+from virt_core.rpc.identity import Identity
+from virt_core.rpc.tls import Certificates
 
 from virt_controller.settings import Settings
 from virt_controller.vmi.execute import Executor
@@ -23,9 +28,12 @@ async def main(settings: Settings, stopping: asyncio.Event) -> None:
         planner = Planner(LauncherSettings(settings.launcher_image, settings.image_pull_policy))
         vmis = VmiReconciler(client, settings.namespace, planner, Executor(client, events))
         lease = Lease(client, settings.namespace, "virt-controller", settings.pod_name)
+        identity = Identity.for_process(info_pb2.COMPONENT_CONTROLLER, ("kubevirt.info.v1",))
+        certificates = Certificates(settings.certificates)
         await aio.until(
             stopping,
             ("watches", vmis.watch()),
             ("leader", lease.lead(vmis.work)),
+            ("rpc server", port.serve(settings.rpc_port, identity, certificates, peers=components("virt-operator"))),
             ("health", health.serve(settings.health_port, lambda: vmis.synced)),
         )

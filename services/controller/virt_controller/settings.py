@@ -5,6 +5,9 @@ from __future__ import annotations
 import os
 import socket
 from dataclasses import dataclass
+from pathlib import Path
+
+from virt_core.rpc import PORT
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +29,12 @@ class Settings:
     health_port: int = 8080
     """Where the kubelet asks whether this replica is ready (HEALTH_PORT)."""
 
+    certificates: Path = Path("/etc/virt/certificates")
+    """Folder with tls.crt, tls.key and ca.crt (VIRT_CERTIFICATES)."""
+
+    rpc_port: int = PORT
+    """Where virt-operator asks who this is (RPC_LISTENS_ON)."""
+
     @classmethod
     def from_environment(cls) -> Settings:
         """Read the environment. Raises KeyError naming the variable that is missing."""
@@ -35,4 +44,6 @@ class Settings:
             launcher_image=os.environ["VIRT_LAUNCHER_IMAGE"],
             image_pull_policy=os.environ.get("IMAGE_PULL_POLICY", "IfNotPresent"),
             health_port=int(os.environ.get("HEALTH_PORT", "8080")),
+            certificates=Path(os.environ.get("VIRT_CERTIFICATES", "/etc/virt/certificates")),
+            rpc_port=int(os.environ.get("RPC_LISTENS_ON", PORT)),
         )

@@ -5,9 +5,8 @@ from __future__ import annotations
 import asyncio
 from contextlib import AsyncExitStack
 
-from kubevirt.handler.v1 import handler_pb2_grpc
 from kubevirt.info.v1 import info_pb2
-from virt_core import health, logs
+from virt_core import health
 from virt_core.aio import until
 from virt_core.api.kubevirt import KubeVirt
 from virt_core.api.labels import NODE_NAME
@@ -17,20 +16,18 @@ from virt_core.kube.events import EventRecorder
 from virt_core.kube.queue import WorkQueue
 from virt_core.kube.reflector import Key, Reflector
 from virt_core.kube.resource import KUBEVIRTS, VIRTUAL_MACHINE_INSTANCES
+from virt_core.rpc import port
+from virt_core.rpc.authorize import components
 from virt_core.rpc.identity import Identity
-from virt_core.rpc.server import create_server
 from virt_core.rpc.tls import Certificates
 
-from virt_handler.console.servicer import HandlerService
+from virt_handler.console.servicer import HandlerService, contract
 from virt_handler.deviceplugin import registration
 from virt_handler.launchers.folder_events import FolderEvents
 from virt_handler.launchers.pod_folders import PodFolders
 from virt_handler.machines.execute import Executor
 from virt_handler.machines.reconcile import Machines
 from virt_handler.settings import Settings
-
-_DRAIN = 1.0  # seconds that consoles get to end in order
-_log = logs.bound("virt_handler.app")
 
 
 async def run(settings: Settings, stopping: asyncio.Event) -> None:
@@ -56,7 +53,16 @@ async def run(settings: Settings, stopping: asyncio.Event) -> None:
         machines = Machines(
             settings.node, queue=queue, vmis=vmis, kubevirts=kubevirts, folders=folders, executor=executor
         )
+        identity = Identity.for_process(info_pb2.COMPONENT_HANDLER, ("kubevirt.info.v1", "kubevirt.handler.v1"))
         serving = asyncio.Event()
+        rpc = port.serve(
+            settings.rpc_port,
+            identity,
+            Certificates(settings.certificates),
+            contract(HandlerService(settings.node, vmis, folders)),
+            peers=components("virt-operator", "virt-api"),
+            serving=serving,
+        )
 
         def ready() -> bool:
             return vmis.synced.is_set() and kubevirts.synced.is_set() and serving.is_set() and not stopping.is_set()
@@ -66,24 +72,7 @@ async def run(settings: Settings, stopping: asyncio.Event) -> None:
             ("reflector of VirtualMachineInstances", vmis.run()),
             ("reflector of KubeVirts", kubevirts.run()),
             ("machines", machines.run()),
-            ("rpc server", _serve(settings, HandlerService(settings.node, vmis, folders), serving)),
+            ("rpc server", rpc),
             ("device plugin", registration.serve(settings.device_plugins, events)),
             ("health", health.serve(settings.health_port, ready)),
         )
-
-
-async def _serve(settings: Settings, service: HandlerService, serving: asyncio.Event) -> None:
-    certificates = Certificates(settings.certificates)
-    identity = Identity.for_process(info_pb2.COMPONENT_HANDLER, ("kubevirt.info.v1", "kubevirt.handler.v1"))
-    server = create_server(identity, certificates.trust_bundle_sha256)
-    handler_pb2_grpc.add_HandlerServiceServicer_to_server(service, server)
-    address = f"0.0.0.0:{settings.rpc_port}"
-    server.add_secure_port(address, certificates.server_credentials())
-    _log.info("serving", address=address, node=settings.node)
-    await server.start()
-    serving.set()
-    try:
-        await server.wait_for_termination()
-    finally:
-        serving.clear()
-        await server.stop(_DRAIN)

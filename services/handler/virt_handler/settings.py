@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from virt_core.rpc import PORT
+
 
 class BadSetting(ValueError):
     """An environment variable is missing: the DaemonSet's template is wrong."""
@@ -27,7 +29,7 @@ class Settings:
     device_plugins: Path = Path("/var/lib/kubelet/device-plugins")
     """The kubelet's folder for plugins; plugins must use this very path."""
     certificates: Path = Path("/etc/virt/certificates")
-    rpc_port: int = 8186
+    rpc_port: int = PORT
     health_port: int = 8080
 
     @classmethod

@@ -100,6 +100,7 @@ async def virt_api(tmp_path: Path) -> AsyncIterator[VirtApi]:
         **os.environ,
         "KUBECONFIG": str(_kubeconfig(tmp_path, kube.url)),
         "VIRT_API_LISTENS_ON": "0",
+        "VIRT_API_RPC_LISTENS_ON": "0",
         "VIRT_HANDLER_LISTENS_ON": str(handler_port),
         "VIRT_API_CERTIFICATES": str(suite.write_leaf(tmp_path / "api", "kubevirt.io:system:virt-api")),
         "VIRT_API_DRAIN_SECONDS": "0.2",

@@ -22,11 +22,12 @@ from kubevirt.handler.v1 import handler_pb2 as pb
 from kubevirt.handler.v1 import handler_pb2_grpc
 from kubevirt.info.v1 import info_pb2
 from virt_core.api.vmi import VirtualMachineInstance
+from virt_core.rpc.authorize import components
 from virt_core.rpc.errors import Denied, Displaced, NotFound, Refused, from_rpc_error
 from virt_core.rpc.identity import Identity
-from virt_core.rpc.server import create_server
+from virt_core.rpc.port import listening
 from virt_core.rpc.tls import Certificates
-from virt_handler.console.servicer import HandlerService
+from virt_handler.console.servicer import HandlerService, contract
 from virt_handler.launchers.folder_events import FolderEvents
 from virt_handler.launchers.pod_folders import PodFolders
 
@@ -128,21 +129,19 @@ async def place(tmp_path: Path) -> AsyncIterator[Place]:
     folder.mkdir(parents=True)
     authority, serial = Authority(), Serial()
     async with AsyncExitStack() as stack:
-        listening = await _listen_as_launcher(serial, folder)
-        stack.push_async_callback(listening.wait_closed)
-        stack.callback(listening.close)
+        listener = await _listen_as_launcher(serial, folder)
+        stack.push_async_callback(listener.wait_closed)
+        stack.callback(listener.close)
         stack.callback(serial.close)
         events = FolderEvents()
         stack.callback(events.close)
         folders = PodFolders(tmp_path / "pods", events)
         stack.callback(folders.close)
-        server = create_server(Identity.for_process(info_pb2.COMPONENT_HANDLER, ("kubevirt.handler.v1",)))
+        identity = Identity.for_process(info_pb2.COMPONENT_HANDLER, ("kubevirt.handler.v1",))
         service = HandlerService("node1", Cache(vmi), folders)  # type: ignore[arg-type]
-        handler_pb2_grpc.add_HandlerServiceServicer_to_server(service, server)
         own = authority.leaf(tmp_path / "virt-handler", "virt-handler")
-        port = server.add_secure_port("127.0.0.1:0", own.server_credentials())
-        await server.start()
-        stack.push_async_callback(server.stop, None)
+        serving = listening(0, identity, own, contract(service), peers=components("virt-api"))
+        port = await stack.enter_async_context(serving)
         authority.leaf(tmp_path / "virt-api", "virt-api")
 
         def connect(component: str) -> Any:

@@ -1,6 +1,7 @@
-"""Who may call: the component that a client certificate names. Called first in each method served over TCP.
+"""Who may call: the component that a client certificate names. Asked before each method served over TCP.
 
-The authority signs only for our own components (operator's certificates), so the common name is the identity.
+The authority signs only for our own components (operator's certificates), so the common name is the identity. A port
+that trusts further authorities (virt-operator's) brings a rule of its own.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from typing import Any
 
 from virt_core.api.labels import COMMON_NAME_PREFIX
 from virt_core.rpc.errors import Denied
+from virt_core.rpc.server import Rule
 
 
 def require_component(context: Any, allowed: Set[str]) -> str:
@@ -24,3 +26,19 @@ def require_component(context: Any, allowed: Set[str]) -> str:
         if component != name and component in allowed:
             return component
     raise Denied(f"{names or 'a caller without certificate'} may not call this, only {sorted(allowed)}")
+
+
+def components(*allowed: str) -> Rule:
+    """The rule that these components may call."""
+    names = frozenset(allowed)
+
+    async def rule(context: Any) -> None:
+        require_component(context, names)
+
+    return rule
+
+
+async def anyone(context: Any) -> None:
+    """The rule that whoever holds a certificate that the handshake verified may call."""
+    if not context.auth_context().get("x509_pem_cert"):
+        raise Denied("a caller without certificate may not call this")

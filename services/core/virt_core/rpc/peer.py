@@ -59,14 +59,14 @@ class Peer:
             self.channel = grpc.aio.secure_channel(target, credentials, options=(*_CHANNEL_OPTIONS, *options))
         self._stub: Any = info_pb2_grpc.InfoServiceStub(self.channel)
 
-    async def negotiate(self, timeout: float = 5.0) -> info_pb2.GetInfoResponse:
-        """Ask the live process who it is.
+    async def negotiate(self, timeout: float = 5.0, *, patient: bool = True) -> info_pb2.GetInfoResponse:
+        """Ask the live process who it is. Unless `patient`, an address that refuses is not tried again.
 
         Raises:
             Unavailable: nobody answers within `timeout` seconds.
         """
         try:
-            self.info = await self._stub.GetInfo(info_pb2.GetInfoRequest(), timeout=timeout, wait_for_ready=True)
+            self.info = await self._stub.GetInfo(info_pb2.GetInfoRequest(), timeout=timeout, wait_for_ready=patient)
         except grpc.aio.AioRpcError as error:
             raise from_rpc_error(error) from error
         return self.info

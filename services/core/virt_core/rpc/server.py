@@ -1,11 +1,11 @@
-"""A gRPC server of the suite: GetInfo, must-understand, errors as statuses. Called by each service's app.py.
+"""A gRPC server of the suite: GetInfo, must-understand, errors as statuses. Knows no contract but info/v1.
 
-Knows no contract but info/v1. Reflection and health are added by services whose port a person may call.
+Called by the launcher for its socket, and by port.py for whatever is served over TCP.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 import grpc
@@ -13,11 +13,14 @@ from google.protobuf.message import Message
 from kubevirt.info.v1 import info_pb2, info_pb2_grpc
 
 from virt_core import logs
-from virt_core.rpc.errors import RpcError, to_status
+from virt_core.rpc.errors import Denied, RpcError, to_status
 from virt_core.rpc.identity import Identity
 from virt_core.rpc.must_understand import is_must_understand, refuse_unknown
 
 _log = logs.bound("virt_core.rpc.server")
+
+Rule = Callable[[Any], Awaitable[None]]
+"""Who may call: returns if the caller behind a call's gRPC context may, raises Denied if not (authorize.py)."""
 
 # Both sides ping a silent connection, so that a peer whose node died is noticed within 15 s.
 KEEPALIVE_OPTIONS: tuple[tuple[str, int], ...] = (
@@ -29,9 +32,20 @@ KEEPALIVE_OPTIONS: tuple[tuple[str, int], ...] = (
 )
 
 
-def create_server(identity: Identity, trust_bundle_sha256: Callable[[], str] = str) -> grpc.aio.Server:
-    """A server that already answers GetInfo; the caller adds its servicers and its port and starts it."""
-    server = grpc.aio.server(interceptors=[_Boundary()], options=(*KEEPALIVE_OPTIONS, ("grpc.so_reuseport", 0)))
+def create_server(
+    identity: Identity,
+    trust_bundle_sha256: Callable[[], str] = str,
+    rules: Mapping[str, Rule] | None = None,
+    options: Sequence[tuple[str, int]] = (),
+) -> grpc.aio.Server:
+    """A server that already answers GetInfo; the caller adds its servicers and its port and starts it.
+
+    `rules` says by service, for example "kubevirt.info.v1.InfoService", who may call; a service without a rule is
+    refused. Without `rules` whoever reaches the server may call: a unix socket's folder decides that.
+    """
+    server = grpc.aio.server(
+        interceptors=[_Boundary(rules)], options=(*KEEPALIVE_OPTIONS, ("grpc.so_reuseport", 0), *options)
+    )
     info_pb2_grpc.add_InfoServiceServicer_to_server(_Info(identity, trust_bundle_sha256), server)
     return server
 
@@ -48,7 +62,11 @@ class _Info(info_pb2_grpc.InfoServiceServicer):
 
 
 class _Boundary(grpc.aio.ServerInterceptor):
-    """Refuses what is not understood before the servicer sees it, and says the servicer's errors on the wire."""
+    """Refuses who may not call and what is not understood before the servicer sees it, and says the servicer's errors
+    on the wire."""
+
+    def __init__(self, rules: Mapping[str, Rule] | None) -> None:
+        self._rules = rules
 
     async def intercept_service(
         self,
@@ -58,17 +76,32 @@ class _Boundary(grpc.aio.ServerInterceptor):
         handler = await continuation(handler_call_details)
         if handler is None:
             return None
+        authorize = self._rule(handler_call_details.method)
         codec = {
             "request_deserializer": handler.request_deserializer,
             "response_serializer": handler.response_serializer,
         }
         if handler.unary_unary is not None:
-            return grpc.unary_unary_rpc_method_handler(_guarded_unary(handler.unary_unary), **codec)
+            return grpc.unary_unary_rpc_method_handler(_guarded_unary(handler.unary_unary, authorize), **codec)
+        if handler.stream_unary is not None:
+            return grpc.stream_unary_rpc_method_handler(_guarded_unary(handler.stream_unary, authorize), **codec)
         if handler.unary_stream is not None:
-            return grpc.unary_stream_rpc_method_handler(_guarded_stream(handler.unary_stream), **codec)
-        if handler.stream_stream is not None:
-            return grpc.stream_stream_rpc_method_handler(_guarded_stream(handler.stream_stream), **codec)
-        return handler
+            return grpc.unary_stream_rpc_method_handler(_guarded_stream(handler.unary_stream, authorize), **codec)
+        return grpc.stream_stream_rpc_method_handler(_guarded_stream(handler.stream_stream, authorize), **codec)
+
+    def _rule(self, method: str) -> Rule:
+        if self._rules is None:
+            return _everyone
+        service = method.removeprefix("/").partition("/")[0]
+        return self._rules.get(service, _nobody)
+
+
+async def _everyone(_: Any) -> None:
+    return None
+
+
+async def _nobody(_: Any) -> None:
+    raise Denied("nobody may call this service: it has no rule")
 
 
 def _check(request: object) -> None:
@@ -82,9 +115,10 @@ async def _abort(context: Any, error: RpcError) -> None:
     await context.abort(code, message, metadata)
 
 
-def _guarded_unary(method: Any) -> Any:
+def _guarded_unary(method: Any, authorize: Rule) -> Any:
     async def call(request: Any, context: Any) -> Any:
         try:
+            await authorize(context)
             _check(request)
             return await method(request, context)
         except RpcError as error:
@@ -93,11 +127,16 @@ def _guarded_unary(method: Any) -> Any:
     return call
 
 
-def _guarded_stream(method: Any) -> Any:
+def _guarded_stream(method: Any, authorize: Rule) -> Any:
     async def call(request: Any, context: Any) -> AsyncIterator[Any]:
         try:
+            await authorize(context)
             _check(request)
-            async for response in method(request, context):
+            responses = method(request, context)
+            if not hasattr(responses, "__aiter__"):  # gRPC's own health service writes its responses itself
+                await responses
+                return
+            async for response in responses:
                 yield response
         except RpcError as error:
             await _abort(context, error)

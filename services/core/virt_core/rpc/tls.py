@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -63,24 +63,27 @@ class Certificates:
         """Changes whenever key, leaf or bundle change."""
         return hashlib.sha256(b"\0".join(read_files(self.folder).values())).hexdigest()
 
-    def server_credentials(self) -> grpc.ServerCredentials:
-        """Credentials that require a client certificate of our own authority and follow the files."""
-        loaded = self.fingerprint()
+    def server_credentials(self, also_trusted: Callable[[], bytes] = bytes) -> grpc.ServerCredentials:
+        """Credentials that require a client certificate of our own authority and follow the files.
+
+        `also_trusted` tells further authorities (PEM) whose certificates a client may show.
+        """
+        loaded = self.fingerprint(), also_trusted()
 
         def reload() -> grpc.ServerCertificateConfiguration | None:
             nonlocal loaded
             try:
-                current = self.fingerprint()
+                current = self.fingerprint(), also_trusted()
                 if current == loaded:
                     return None
-                configuration = self._configuration()
+                configuration = self._configuration(current[1])
             except OSError:  # the files are being replaced: the next handshake sees them
                 return None
             loaded = current
             return configuration
 
         return grpc.dynamic_ssl_server_credentials(
-            self._configuration(),
+            self._configuration(loaded[1]),
             reload,  # type: ignore[arg-type]  # None means unchanged, which the stubs do not say
             require_client_authentication=True,
         )
@@ -90,6 +93,6 @@ class Certificates:
         key, leaf, bundle = read_files(self.folder).values()
         return grpc.ssl_channel_credentials(bundle, key, leaf)
 
-    def _configuration(self) -> grpc.ServerCertificateConfiguration:
+    def _configuration(self, also_trusted: bytes) -> grpc.ServerCertificateConfiguration:
         key, leaf, bundle = read_files(self.folder).values()
-        return grpc.ssl_server_certificate_configuration([(key, leaf)], bundle)
+        return grpc.ssl_server_certificate_configuration([(key, leaf)], bundle + also_trusted)

@@ -8,21 +8,22 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from functools import partial
 from typing import Any
 
 from kubevirt.handler.v1 import handler_pb2, handler_pb2_grpc
 from virt_core import logs
 from virt_core.api.vmi import VirtualMachineInstance
 from virt_core.kube.reflector import Reflector
-from virt_core.rpc.authorize import require_component
+from virt_core.rpc.authorize import components
 from virt_core.rpc.errors import InvalidField, NotFound, Refused
+from virt_core.rpc.port import Contract
 
 from virt_handler.console.session import CHUNK, Session
 from virt_handler.launchers.pod_folders import HostilePath, PodFolders
 from virt_handler.machines.observe import pod_on_node
 
 VOLUME, SOCKET = "private", "virt-serial0"
-_CALLERS = frozenset({"virt-api"})
 _HEARTBEAT = 10.0
 _FIRST_REQUEST = 10.0
 _TARGET = "a VirtualMachineInstance in the first request"
@@ -42,7 +43,6 @@ class HandlerService(handler_pb2_grpc.HandlerServiceServicer):
         self, request_iterator: AsyncIterator[handler_pb2.OpenConsoleRequest], context: Any
     ) -> AsyncIterator[handler_pb2.OpenConsoleResponse]:
         """See handler.proto."""
-        require_component(context, _CALLERS)
         pod_uid = self._find(await _first(request_iterator))
         session = await self._take(pod_uid)
         typing = asyncio.create_task(_forward(request_iterator, session), name=f"console input of pod {pod_uid}")
@@ -89,6 +89,13 @@ class HandlerService(handler_pb2_grpc.HandlerServiceServicer):
         if older is not None:
             self._log.info("displacing a console", pod_uid=pod_uid)
             older.displace()
+
+
+def contract(service: HandlerService) -> Contract:
+    """How the handler's port serves it: to virt-api only."""
+    name = handler_pb2.DESCRIPTOR.services_by_name["HandlerService"].full_name
+    add = partial(handler_pb2_grpc.add_HandlerServiceServicer_to_server, service)
+    return Contract(name, add, components("virt-api"))
 
 
 async def _first(requests: AsyncIterator[handler_pb2.OpenConsoleRequest]) -> handler_pb2.VirtualMachineInstanceRef:

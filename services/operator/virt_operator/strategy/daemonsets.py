@@ -13,7 +13,6 @@ from virt_operator.strategy.pods import field_env
 from virt_operator.strategy.ref import Body
 from virt_operator.strategy.settings import InstallSettings
 
-HANDLER_PORT = 8186
 _DEVICE_PLUGINS = "/var/lib/kubelet/device-plugins"
 
 
@@ -37,7 +36,7 @@ def virt_handler(settings: InstallSettings) -> Body:
             field_env("POD_NAME", "metadata.name"),
         ],
         "ports": [
-            {"name": "grpc", "containerPort": HANDLER_PORT, "protocol": "TCP"},
+            pods.rpc_port(),
             {"name": "health", "containerPort": pods.HEALTH_PORT, "protocol": "TCP"},
         ],
         # As much as a small guest asks for: with less, ten busy guests kept a restarted handler from its CPU for 30 s.

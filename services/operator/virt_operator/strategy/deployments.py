@@ -21,7 +21,7 @@ def virt_api(settings: InstallSettings) -> Body:
         settings.pull_policy,
         "80Mi",
         env=[field_env("POD_NAMESPACE", "metadata.namespace"), field_env("POD_NAME", "metadata.name")],
-        ports=[{"name": "https", "containerPort": API_PORT, "protocol": "TCP"}],
+        ports=[{"name": "https", "containerPort": API_PORT, "protocol": "TCP"}, pods.rpc_port()],
         volumeMounts=[pods.certificates_mount()],
         **pods.probes(health),
     )
@@ -50,7 +50,7 @@ def virt_controller(settings: InstallSettings) -> Body:
             value_env("VIRT_LAUNCHER_IMAGE", settings.image("virt-launcher")),
             value_env("IMAGE_PULL_POLICY", settings.pull_policy),
         ],
-        ports=[{"name": "health", "containerPort": pods.HEALTH_PORT, "protocol": "TCP"}],
+        ports=[{"name": "health", "containerPort": pods.HEALTH_PORT, "protocol": "TCP"}, pods.rpc_port()],
         volumeMounts=[pods.certificates_mount()],
         **pods.probes(health),
     )

@@ -10,6 +10,7 @@ import json
 from typing import Any
 
 from virt_core.api import labels
+from virt_core.rpc import PORT as RPC_PORT
 
 from virt_operator.strategy.ref import Body
 
@@ -20,6 +21,11 @@ TEMPLATE_HASH = "kubevirt.io/template-hash"
 CERTIFICATES_PATH = "/etc/virt/certificates"
 _USER = 1001  # the images' USER
 HEALTH_PORT = 8080
+
+
+def rpc_port() -> Body:
+    """Where every component of the suite answers gRPC."""
+    return {"name": "grpc", "containerPort": RPC_PORT, "protocol": "TCP"}
 
 
 def field_env(name: str, path: str) -> Body:

@@ -1,0 +1,74 @@
+"""GetInfo of every pod of the suite, over real mTLS; the pods' addresses are those of this machine's loopback."""
+
+from __future__ import annotations
+
+import socket
+from datetime import UTC, datetime
+from pathlib import Path
+
+from kubevirt.info.v1 import info_pb2
+from virt_core.api.meta import ObjectMeta
+from virt_core.rpc.authorize import components
+from virt_core.rpc.identity import Identity
+from virt_core.rpc.port import listening
+from virt_core.rpc.tls import Certificates
+from virt_operator.certificates.issue import KeyPair, new_authority, new_leaf
+from virt_operator.install.observed import PodObject
+from virt_operator.peers import SuitePod, ask_all, suite_pods
+
+
+def certificates(authority: KeyPair, folder: Path, component: str) -> Certificates:
+    names = (f"{component}.kubevirt.svc",)
+    leaf = new_leaf(authority, f"kubevirt.io:system:{component}", names, datetime.now(UTC))
+    folder.mkdir()
+    for name, content in (("tls.crt", leaf.certificate), ("tls.key", leaf.key), ("ca.crt", leaf.bundle)):
+        (folder / name).write_bytes(content)
+    return Certificates(folder)
+
+
+def pod(name: str, app: str, phase: str = "Running", address: str = "10.0.0.1") -> PodObject:
+    meta = ObjectMeta(name=name, labels={"kubevirt.io": app})
+    return PodObject(meta, {"nodeName": "node1"}, {"phase": phase, "podIP": address})
+
+
+def test_guests_and_pods_that_have_ended_are_not_asked() -> None:
+    pods = [
+        pod("virt-handler-a", "virt-handler"),
+        pod("virt-api-a", "virt-api", address=""),
+        pod("virt-api-b", "virt-api", phase="Failed"),
+        pod("virt-launcher-guest", "virt-launcher"),
+        pod("virt-operator-strategy", "virt-operator-strategy"),
+    ]
+    assert suite_pods(pods) == (
+        SuitePod("virt-api", "virt-api-a", "node1", ""),
+        SuitePod("virt-handler", "virt-handler-a", "node1", "10.0.0.1"),
+    )
+
+
+async def test_each_pod_gives_an_answer_or_a_reason(tmp_path: Path) -> None:
+    authority = new_authority(datetime.now(UTC), b"")
+    own = certificates(authority, tmp_path / "operator", "virt-operator")
+    handler = certificates(authority, tmp_path / "handler", "virt-handler")
+    identity = Identity.for_process(info_pb2.COMPONENT_HANDLER, ("kubevirt.info.v1",), frozenset({"new"}))
+    asked = (
+        SuitePod("virt-handler", "virt-handler-a", "node1", "127.0.0.1"),
+        SuitePod("virt-handler", "virt-handler-silent", "node2", "127.0.0.2"),
+        SuitePod("virt-handler", "virt-handler-new", "node3", ""),
+        SuitePod("virt-api", "virt-api-a", "node1", "127.0.0.1"),
+    )
+    async with listening(0, identity, handler, peers=components("virt-operator")) as port:
+        # On one address of the loopback somebody listens who never says a word.
+        with socket.create_server(("127.0.0.2", 0)) as silent:
+            silent.listen()
+            first, *others = await ask_all(asked[:1] + asked[2:], own, "kubevirt", port=port)
+            mute = SuitePod("virt-handler", "virt-handler-silent", "node2", "127.0.0.2")
+            (last,) = await ask_all([mute], own, "kubevirt", port=silent.getsockname()[1], deadline=0.3)
+    assert first.info is not None
+    assert (first.info.instance_id, first.info.features) == (identity.instance_id, frozenset({"new"}))
+    assert first.info.trust_bundle_sha256 == handler.trust_bundle_sha256() == own.trust_bundle_sha256()
+    assert [answer.pod for answer in others] == [asked[2], asked[3]]
+    assert others[0].problem == "the pod has no address yet"
+    assert "Hostname Verification" in others[1].problem  # a handler's certificate is not an api's
+    assert last.info is None and last.problem
+    (gone,) = await ask_all(asked[:1], own, "kubevirt", port=port)
+    assert "refused" in gone.problem
