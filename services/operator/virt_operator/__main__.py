@@ -1,13 +1,16 @@
-"""``python -m virt_operator``: without arguments the operator itself; `manifests` writes what a user applies, and
-`dump-install-strategy` prints what this release installs."""
+"""``python -m virt_operator``: without arguments the operator itself; `manifests` and `chart` write what a user
+applies, `dump-install-strategy` prints what this release installs, and the chart's two Jobs run the rest."""
 
 from __future__ import annotations
 
 import argparse
+import asyncio
 import json
+import os
 import sys
 from pathlib import Path
 
+from virt_operator.chart import write_chart
 from virt_operator.manifest import write_manifests
 from virt_operator.settings import Settings
 from virt_operator.strategy.desired import desired_objects
@@ -25,6 +28,17 @@ def _arguments() -> argparse.Namespace:
     manifests.add_argument("--pull-policy", default="IfNotPresent", choices=PULL_POLICIES)
     manifests.add_argument("--use-emulation", action="store_true", help="guests run without hardware virtualization")
     manifests.add_argument("--out", type=Path, default=Path("build/manifests"), help="folder (default %(default)s)")
+    chart = commands.add_parser("chart", help="write the Helm chart")
+    chart.add_argument("--registry", required=True, help="default of the chart's value `registry`")
+    chart.add_argument("--tag", required=True, help="default of the chart's value `tag`")
+    chart.add_argument("--version", required=True, help="the chart's own version, for example 0.1.0")
+    chart.add_argument("--use-emulation", action="store_true", help="default of the chart's useEmulation")
+    chart.add_argument("--source", type=Path, default=Path("charts/kubevirt"), help="folder (default %(default)s)")
+    chart.add_argument("--out", type=Path, default=Path("build/charts/kubevirt"), help="folder (default %(default)s)")
+    after = commands.add_parser("after-install", help="of the chart: label the namespace, apply the KubeVirt object")
+    after.add_argument("--kubevirt", type=json.loads, help="the KubeVirt object, as JSON")
+    before = commands.add_parser("before-removal", help="of the chart: refuse while there is a KubeVirt object")
+    before.add_argument("--delete", action="store_true", help="delete it instead, and wait until the suite is gone")
     commands.add_parser("dump-install-strategy", help="print the desired objects as JSON (needs VIRT_OPERATOR_IMAGE)")
     return parser.parse_args()
 
@@ -41,11 +55,41 @@ def main() -> None:
         )
         print(*written, sep="\n")
         return
+    if arguments.command == "chart":
+        defaults = {"registry": arguments.registry.rstrip("/"), "tag": arguments.tag, "version": arguments.version}
+        write_chart(arguments.source, arguments.out, **defaults, use_emulation=arguments.use_emulation)
+        print(arguments.out)
+        return
+    if arguments.command in ("after-install", "before-removal"):
+        sys.exit(_chart_hook(arguments))
     own = Settings.from_environment()
     if arguments.command == "dump-install-strategy":
         json.dump(desired_objects(InstallSettings(own.namespace, own.registry, own.tag)), sys.stdout, indent=1)
         return
     _serve(own)
+
+
+def _chart_hook(arguments: argparse.Namespace) -> str | None:
+    from virt_core import logs
+    from virt_core.kube.client import KubeClient
+    from virt_core.kube.errors import Forbidden, Invalid
+
+    from virt_operator.chart_hooks import StillInUse, after_install, before_removal
+
+    async def hook() -> None:
+        namespace = os.environ["POD_NAMESPACE"]
+        async with KubeClient.connect("kubevirt-chart") as client:
+            if arguments.command == "after-install":
+                await after_install(client, namespace, arguments.kubevirt)
+            else:
+                await before_removal(client, namespace, delete=arguments.delete)
+
+    logs.setup("kubevirt-chart")
+    try:
+        asyncio.run(hook())
+    except (Forbidden, Invalid, StillInUse) as error:
+        return str(error)
+    return None
 
 
 def _serve(settings: Settings) -> None:

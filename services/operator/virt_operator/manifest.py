@@ -15,7 +15,7 @@ from virt_operator.strategy.ref import Body
 from virt_operator.strategy.settings import InstallSettings
 
 
-class _PlainDumper(yaml.SafeDumper):
+class PlainDumper(yaml.SafeDumper):
     """Without anchors: the two versions of a CRD share one schema in memory, not in the file."""
 
     def ignore_aliases(self, data: object) -> bool:
@@ -39,4 +39,4 @@ def write_manifests(settings: InstallSettings, folder: Path, *, use_emulation: b
 
 
 def _yaml(objects: Iterable[Body]) -> str:
-    return yaml.dump_all(objects, Dumper=_PlainDumper, sort_keys=False, explicit_start=True, width=120)
+    return yaml.dump_all(objects, Dumper=PlainDumper, sort_keys=False, explicit_start=True, width=120)

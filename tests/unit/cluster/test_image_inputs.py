@@ -9,7 +9,7 @@ import tarfile
 from pathlib import Path
 
 import pytest
-from localcluster import build_settings, kube_binary, pause, source_tag
+from localcluster import build_settings, go_build, pause, source_tag
 
 
 @pytest.fixture
@@ -36,11 +36,11 @@ def test_the_tag_changes_with_an_input_and_only_then(source: Path) -> None:
 def test_the_binary_is_keyed_by_sources_and_not_by_other_files(tmp_path: Path) -> None:
     for name in ("go.mod", "go.sum", "main.go"):
         (tmp_path / name).write_text(name)
-    first = kube_binary.key(tmp_path)
+    first = go_build.key(tmp_path)
     (tmp_path / "notes.txt").write_text("x")
-    assert kube_binary.key(tmp_path) == first
+    assert go_build.key(tmp_path) == first
     (tmp_path / "go.sum").write_text("changed")
-    assert kube_binary.key(tmp_path) != first
+    assert go_build.key(tmp_path) != first
 
 
 def test_pip_settings_are_merged_and_the_environment_wins() -> None:
