@@ -15,6 +15,7 @@ from virt_core.kube.errors import Forbidden, Invalid, NotFound
 from virt_core.kube.events import EventRecorder
 from virt_core.kube.queue import WorkQueue
 from virt_core.kube.resource import KUBEVIRTS
+from virt_core.rpc.tls import Certificates
 
 from virt_operator.certificates.authority import AuthorityWatch
 from virt_operator.install.events import event_of
@@ -37,7 +38,13 @@ class Reconciler:
         self._client = client
         self._settings = settings
         self._queue: WorkQueue[str] = WorkQueue("suite")
-        self._inventory = Inventory(client, authority, settings.namespace, lambda: self._queue.add(_SUITE))
+        self._inventory = Inventory(
+            client,
+            authority,
+            Certificates(settings.certificates),
+            settings.namespace,
+            lambda: self._queue.add(_SUITE),
+        )
         self._executor = Executor(client, self._inventory, authority, settings.namespace)
         self._events = EventRecorder(client, "virt-operator", settings.pod_name)
         # What was written last, by UID: a pass that the watch has not yet told of it must not tell the change twice.
