@@ -16,7 +16,9 @@ def test_the_suite_is_deployed_and_says_so() -> None:
     assert status["observedKubeVirtVersion"] == status["targetKubeVirtVersion"] != ""
     assert "AllComponentsReady" in kubectl("-n", NAMESPACE, "describe", "kv", "kubevirt")
     budgets = kubectl("-n", NAMESPACE, "get", "poddisruptionbudgets", "-o", "name").split()
-    assert [name.rpartition("/")[2] for name in budgets] == ["virt-api-pdb", "virt-controller-pdb"]
+    assert [name.rpartition("/")[2] for name in budgets] == [
+        f"virt-{name}-pdb" for name in ("api", "controller", "operator")
+    ]
 
 
 def test_crds_are_structural_and_know_all_of_kubevirts_fields() -> None:

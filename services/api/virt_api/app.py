@@ -18,6 +18,7 @@ from virt_core.kube.client import KubeClient
 from virt_core.rpc import port
 from virt_core.rpc.authorize import components
 from virt_core.rpc.identity import Identity
+from virt_core.rpc.server_tls import ServerTls
 from virt_core.rpc.tls import Certificates
 
 from virt_api.authentication import FrontProxyWatch
@@ -25,7 +26,6 @@ from virt_api.console import CLOSING, Consoles
 from virt_api.handler_pods import HandlerPods
 from virt_api.health import Health
 from virt_api.routes import make_application
-from virt_api.server_tls import ServerTls
 from virt_api.settings import Settings
 
 _log = logs.bound("virt_api.app")

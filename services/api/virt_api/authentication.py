@@ -2,7 +2,7 @@
 
 kube-apiserver calls an aggregated API with a client certificate of the request-header authority and names the user in
 headers. Which authority, which common names and which headers is written in one ConfigMap, which every aggregated API
-may read. server_tls.py verifies the certificate's chain during the handshake; this module checks its name and only then
+may read. virt_core.rpc.server_tls verifies its chain during the handshake; this module checks its name and only then
 reads the headers. Called by routes.py for all paths that are not open.
 """
 

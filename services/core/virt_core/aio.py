@@ -22,6 +22,16 @@ def run(main: Callable[[asyncio.Event], Coroutine[Any, Any, None]]) -> None:
     uvloop.run(supervised())
 
 
+async def first(*events: asyncio.Event) -> None:
+    """Return when one of `events` is set."""
+    waiting = [asyncio.create_task(event.wait(), name="one of several events") for event in events]
+    try:
+        await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in waiting:
+            task.cancel()
+
+
 async def until(stopping: asyncio.Event, *coroutines: tuple[str, Coroutine[Any, Any, None]]) -> None:
     """Run the named coroutines in one TaskGroup until `stopping` is set, then cancel them.
 

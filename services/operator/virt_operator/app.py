@@ -1,5 +1,8 @@
-"""virt-operator's tasks: readiness for the kubelet and its own certificate on each replica, and reconciling while this
-one leads. Called by __main__.py."""
+"""virt-operator's tasks: its own certificate and the webhook on each replica, and reconciling while this one leads.
+Called by __main__.py.
+
+SIGTERM: the lease is released at once; the webhook is not ready at once, but serves a little longer (server.py).
+"""
 
 from __future__ import annotations
 
@@ -14,19 +17,37 @@ from virt_operator.certificates.own import OwnCertificate
 from virt_operator.install.reconciler import Reconciler
 from virt_operator.settings import Settings
 from virt_operator.strategy.operator_rbac import LEASE
+from virt_operator.webhook.registration import WebhookRegistration
+from virt_operator.webhook.server import WebhookServer
 
 
 async def main(settings: Settings, stopping: asyncio.Event) -> None:
-    """Run until `stopping` is set. A standby is ready too: it watches the lease and the certificate authority."""
+    """Run until `stopping` is set and the webhook is drained. A standby is ready too: it serves the webhook."""
     async with KubeClient.connect("virt-operator") as client:
         lease = Lease(client, settings.namespace, LEASE, settings.pod_name)
         authority = AuthorityWatch(client, settings.namespace)
         own = OwnCertificate(authority, settings.namespace, settings.certificates)
         reconciler = Reconciler(client, authority, settings)
+        webhook = WebhookServer(client, settings)
+        registration = WebhookRegistration(client, settings, lambda: lease.leading)
+        drained = asyncio.Event()
+
+        async def serve() -> None:
+            await webhook.run(own.ready, stopping)
+            drained.set()
+
+        async def lead() -> None:
+            await aio.until(
+                stopping,
+                ("webhook registration", registration.run(webhook.serving)),
+                ("reconciler", lease.lead(reconciler.run)),
+            )
+
         await aio.until(
-            stopping,
-            ("health", health.serve(settings.health_port, own.ready.is_set)),
+            drained,
+            ("health", health.serve(settings.health_port, webhook.serving.is_set)),
             ("certificate authority", authority.run()),
             ("own certificate", own.run()),
-            ("reconciler", lease.lead(reconciler.run)),
+            ("webhook", serve()),
+            ("what ends at once", lead()),
         )

@@ -39,6 +39,12 @@ class Settings:
     certificates: Path = Path("/etc/virt/certificates")
     """Where this replica keeps its own leaf, in memory (VIRT_OPERATOR_CERTIFICATES)."""
 
+    webhook_port: int = 8444
+    """Where the API server asks about KubeVirt objects; 0 takes a free one (VIRT_OPERATOR_WEBHOOK_LISTENS_ON)."""
+
+    drain: float = 5.0
+    """Seconds to go on serving after SIGTERM, until no Service sends new requests (VIRT_OPERATOR_DRAIN_SECONDS)."""
+
     @classmethod
     def from_environment(cls) -> Settings:
         """Read the environment. Raises KeyError or BadImage naming the variable."""
@@ -51,6 +57,8 @@ class Settings:
             release=RELEASE,
             health_port=int(os.environ.get("HEALTH_PORT", "8080")),
             certificates=Path(os.environ.get("VIRT_OPERATOR_CERTIFICATES", "/etc/virt/certificates")),
+            webhook_port=int(os.environ.get("VIRT_OPERATOR_WEBHOOK_LISTENS_ON", "8444")),
+            drain=float(os.environ.get("VIRT_OPERATOR_DRAIN_SECONDS", "5")),
         )
 
 

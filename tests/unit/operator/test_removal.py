@@ -8,7 +8,7 @@ import msgspec
 from virt_operator.install.actions import Delete, RemoveFinalizer
 from virt_operator.install.observed import Observed, SuiteObject
 from virt_operator.install.plan import Plan
-from virt_operator.install.removal import plan_removal
+from virt_operator.install.removal import asks_for_workloads, plan_removal
 from virt_operator.strategy.ref import Ref
 
 from tests.unit.operator.suites import FINALIZER, NOW, deployed, installed, kinds, suite, without
@@ -36,7 +36,8 @@ def test_stages_follow_each_other() -> None:
         observed = drop(observed, deleted(decided))
     assert stages[:3] == [{"CustomResourceDefinition"}, {"APIService"}, {"Deployment", "DaemonSet"}]
     assert {"Secret", "ServiceAccount", "ClusterRole"} <= stages[3]
-    assert len(stages) == 4
+    assert stages[4] == {"ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding"}
+    assert len(stages) == 5
 
 
 def test_controller_stays_until_the_last_vm_is_gone() -> None:
@@ -66,8 +67,22 @@ def test_an_object_without_our_finalizer_is_not_ours() -> None:
     assert plan_removal(replace(installed(), suite=other), other) == Plan()
 
 
-def test_block_uninstall_removes_nothing() -> None:
-    blocked = SuiteObject(GOING.metadata, {"uninstallStrategy": "BlockUninstallIfWorkloadsExist"}, GOING.status)
-    decided = plan_removal(replace(installed(), suite=blocked), blocked)
+BLOCKED = SuiteObject(GOING.metadata, {"uninstallStrategy": "BlockUninstallIfWorkloadsExist"}, GOING.status)
+
+
+def test_block_uninstall_removes_nothing_while_a_workload_exists_and_looks_again() -> None:
+    observed = replace(installed(), suite=BLOCKED, workload="VirtualMachineInstance default/vm1")
+    assert asks_for_workloads(observed, BLOCKED)
+    decided = plan_removal(observed, BLOCKED)
     assert kinds(decided.actions) == []
+    assert decided.waits[0].what == "VirtualMachineInstance default/vm1"
     assert "BlockUninstallIfWorkloadsExist" in decided.waits[0].why
+    assert decided.next_deadline is not None
+    assert deleted(plan_removal(replace(observed, workload=None), BLOCKED)) == {"CustomResourceDefinition"}
+
+
+def test_block_uninstall_goes_on_once_the_definition_of_workloads_is_going() -> None:
+    gone = drop(replace(installed(), suite=BLOCKED), {"CustomResourceDefinition"})
+    assert not asks_for_workloads(gone, BLOCKED)
+    assert not asks_for_workloads(replace(installed(), suite=GOING), GOING)
+    assert deleted(plan_removal(gone, BLOCKED)) == {"APIService"}

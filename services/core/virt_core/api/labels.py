@@ -14,6 +14,9 @@ NODE_NAME = "kubevirt.io/nodeName"
 DOMAIN = "kubevirt.io/domain"
 """On launcher pods: the name of their VirtualMachineInstance."""
 
+OPERATOR = "operator.kubevirt.io"
+"""On everything in the operator's manifest and on CRDs: what must stay as long as a KubeVirt object exists."""
+
 MANAGED_BY = "app.kubernetes.io/managed-by"
 VMI_FINALIZER = "kubevirt.io/foregroundDeleteVirtualMachine"
 KUBEVIRT_FINALIZER = "kubevirt.io/foregroundDeleteKubeVirt"

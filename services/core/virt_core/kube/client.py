@@ -59,10 +59,12 @@ class KubeClient:
         return await self._request("GET", resource.path(namespace, name))
 
     async def list(
-        self, resource: Resource, namespace: str | None = None, *, labels: str = "", fields: str = ""
+        self, resource: Resource, namespace: str | None = None, *, labels: str = "", fields: str = "", limit: int = 0
     ) -> list[Object]:
-        """All objects that match, from the API server's cache (resourceVersion 0)."""
-        query = {"labelSelector": labels, "fieldSelector": fields, "resourceVersion": "0"}
+        """All objects that match, from the API server's cache (resourceVersion 0); with `limit` the first few, as they
+        are at this moment."""
+        query = {"labelSelector": labels, "fieldSelector": fields}
+        query |= {"limit": str(limit)} if limit else {"resourceVersion": "0"}
         answer = await self._request("GET", resource.path(namespace), query={k: v for k, v in query.items() if v})
         items: list[Object] = answer["items"]
         return items
@@ -95,11 +97,18 @@ class KubeClient:
         return await self._request("PATCH", path, body=list(operations), content_type="application/json-patch+json")
 
     async def merge_patch(
-        self, resource: Resource, namespace: str | None, name: str, body: Object, subresource: str | None = None
+        self,
+        resource: Resource,
+        namespace: str | None,
+        name: str,
+        body: Object,
+        subresource: str | None = None,
+        *,
+        dry_run: bool = False,
     ) -> Object:
-        """JSON merge patch: lists are replaced whole, null removes."""
-        path = resource.path(namespace, name, subresource)
-        return await self._request("PATCH", path, body=body, content_type="application/merge-patch+json")
+        """JSON merge patch: lists are replaced whole, null removes. A dry run goes through admission and ends there."""
+        path, query = resource.path(namespace, name, subresource), {"dryRun": "All"} if dry_run else None
+        return await self._request("PATCH", path, query=query, body=body, content_type="application/merge-patch+json")
 
     async def delete(
         self,

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import timedelta
 
+from virt_operator.certificates.issue import KeyPair
 from virt_operator.certificates.plan import Leaf
-from virt_operator.certificates.rollover import Authority
 from virt_operator.strategy.ref import Body, Ref
 
 
@@ -60,20 +59,9 @@ class DeletePod:
 
 @dataclass(frozen=True, slots=True)
 class IssueAuthority:
-    """Make a new authority: the successor of `before`, or the first one. `seen` is the version of the Secret."""
+    """Make a new authority; `seen` is the version of the Secret it replaces."""
 
-    before: Authority | None
-    life: timedelta
-    why: str
-    seen: str
-
-
-@dataclass(frozen=True, slots=True)
-class UpdateAuthority:
-    """Write the next step of a rollover."""
-
-    to: Authority
-    why: str
+    trusted_before: bytes
     seen: str
 
 
@@ -82,7 +70,7 @@ class IssueLeaf:
     """Make a leaf signed by `authority`; `seen` as above, None if there is no Secret yet."""
 
     leaf: Leaf
-    authority: Authority
+    authority: KeyPair
     seen: str | None
 
 
@@ -95,17 +83,7 @@ class WriteBundle:
     seen: str
 
 
-Action = (
-    AddFinalizer
-    | RemoveFinalizer
-    | Apply
-    | Delete
-    | DeletePod
-    | IssueAuthority
-    | UpdateAuthority
-    | IssueLeaf
-    | WriteBundle
-)
+Action = AddFinalizer | RemoveFinalizer | Apply | Delete | DeletePod | IssueAuthority | IssueLeaf | WriteBundle
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,8 @@ There is one key, the suite, so passes never overlap. An idle suite is watched a
 
 from __future__ import annotations
 
+import asyncio
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import msgspec
@@ -15,17 +17,20 @@ from virt_core.kube.errors import Forbidden, Invalid, NotFound
 from virt_core.kube.events import EventRecorder
 from virt_core.kube.queue import WorkQueue
 from virt_core.kube.resource import KUBEVIRTS
-from virt_core.rpc.tls import Certificates
 
 from virt_operator.certificates.authority import AuthorityWatch
+from virt_operator.install.actions import WaitFor
 from virt_operator.install.events import event_of
 from virt_operator.install.execute import Executor
 from virt_operator.install.inventory import Inventory, watch_all
 from virt_operator.install.observed import Observed, SuiteObject
 from virt_operator.install.plan import Plan, plan
-from virt_operator.install.removal import plan_removal
+from virt_operator.install.removal import asks_for_workloads, plan_removal
 from virt_operator.install.status import second_object_status, status_of
+from virt_operator.install.workloads import any_workload
 from virt_operator.settings import Settings
+from virt_operator.strategy.operator_rbac import VALIDATOR
+from virt_operator.webhook.reachability import WebhookReachability
 
 _SUITE = "suite"
 _RECHECK = 5.0  # seconds after a pass that acted, in case its writes changed nothing and so no watch tells
@@ -38,14 +43,9 @@ class Reconciler:
         self._client = client
         self._settings = settings
         self._queue: WorkQueue[str] = WorkQueue("suite")
-        self._inventory = Inventory(
-            client,
-            authority,
-            Certificates(settings.certificates),
-            settings.namespace,
-            lambda: self._queue.add(_SUITE),
-        )
+        self._inventory = Inventory(client, authority, settings.namespace, lambda: self._queue.add(_SUITE))
         self._executor = Executor(client, self._inventory, authority, settings.namespace)
+        self._reachability = WebhookReachability(client, self._inventory.asked_with)
         self._events = EventRecorder(client, "virt-operator", settings.pod_name)
         # What was written last, by UID: a pass that the watch has not yet told of it must not tell the change twice.
         self._reported: dict[str, KubeVirtStatus] = {}
@@ -53,10 +53,16 @@ class Reconciler:
 
     async def run(self) -> None:
         """Reconcile until cancelled."""
-        await watch_all(self._inventory, lambda: self._queue.run(self._reconcile, workers=1))
+        await watch_all(self._inventory, self._work)
+
+    async def _work(self) -> None:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._queue.run(self._reconcile, workers=1), name="reconcile")
+            asking = self._reachability.run(lambda: self._queue.add(_SUITE))
+            group.create_task(asking, name="reachability of the webhook")
 
     async def _reconcile(self, _: str) -> float | None:
-        observed = self._inventory.observe()
+        observed = await self._with_workload(self._inventory.observe())
         decided = self._decide(observed)
         failure: Forbidden | Invalid | None = None
         try:
@@ -68,11 +74,22 @@ class Reconciler:
             raise failure
         return _delay(decided, datetime.now(UTC))
 
+    async def _with_workload(self, observed: Observed) -> Observed:
+        """What is not watched, because it matters only before a removal that workloads may forbid."""
+        if observed.suite is None or not asks_for_workloads(observed, observed.suite):
+            return observed
+        return replace(observed, workload=await any_workload(self._client))
+
     def _decide(self, observed: Observed) -> Plan:
         suite = observed.suite
         if suite is not None and suite.metadata.deletion_timestamp is not None:
             return plan_removal(observed, suite)
-        return plan(observed, self._settings)
+        decided = plan(observed, self._settings)
+        trouble = self._reachability.trouble
+        if trouble is None:
+            return decided
+        wait = WaitFor(f"ValidatingWebhookConfiguration {VALIDATOR}", f"the API server cannot reach it: {trouble}")
+        return replace(decided, waits=(*decided.waits, wait))
 
     async def _report(self, observed: Observed, decided: Plan, failure: str | None) -> None:
         if observed.suite is not None:

@@ -2,25 +2,32 @@
 
 The definition of VirtualMachineInstance goes first: from then on nobody can make new ones, the API server deletes those
 that are there, and the definition is gone when the last of them is, while controller and handlers still run to end
-them. Then the APIServices, before what serves them; then the workloads; the rest when their pods are gone.
+them. Then the APIServices, before what serves them; then the workloads; the rest when their pods are gone; last the
+policy that keeps the operator itself from being deleted. The first stage is where workloads forbid the removal, if the
+uninstallStrategy says so: after it there are none.
 """
 
 from __future__ import annotations
+
+from datetime import timedelta
 
 from virt_core.api.labels import KUBEVIRT_FINALIZER
 
 from virt_operator.install.actions import Delete, RemoveFinalizer, WaitFor
 from virt_operator.install.observed import Observed, OwnedObject, SuiteObject
 from virt_operator.install.plan import Plan
-from virt_operator.install.spec import REMOVE_WORKLOADS
+from virt_operator.install.spec import blocks_uninstall
 from virt_operator.strategy.ref import KINDS, Ref
 
 DELETED = "Deleted"
+_DEFINITIONS = ("CustomResourceDefinition",)
 _STAGES = (
-    (("CustomResourceDefinition",), "its objects are being deleted"),
+    (_DEFINITIONS, "its objects are being deleted"),
     (("APIService",), "being deleted"),
     (("Deployment", "DaemonSet"), "being deleted"),
 )
+_POLICIES = ("ValidatingAdmissionPolicyBinding", "ValidatingAdmissionPolicy")
+_ASK_AGAIN = timedelta(seconds=5)
 
 
 def plan_removal(observed: Observed, suite: SuiteObject) -> Plan:
@@ -28,15 +35,22 @@ def plan_removal(observed: Observed, suite: SuiteObject) -> Plan:
     meta = suite.metadata
     if KUBEVIRT_FINALIZER not in meta.finalizers:
         return Plan()
-    strategy = suite.spec.get("uninstallStrategy") or REMOVE_WORKLOADS
-    if strategy != REMOVE_WORKLOADS:
-        why = f"{strategy!r} is not supported by this release; nothing is removed until it is {REMOVE_WORKLOADS!r}"
-        return Plan(waits=(WaitFor("spec.uninstallStrategy", why),))
+    if asks_for_workloads(observed, suite) and observed.workload is not None:
+        why = f"it exists and spec.uninstallStrategy is {suite.spec['uninstallStrategy']!r}: nothing is removed until "
+        why += "all workloads are deleted, or that is 'RemoveWorkloads'"
+        return Plan(waits=(WaitFor(observed.workload, why),), next_deadline=observed.now + _ASK_AGAIN)
     if not nothing_left(observed):
         return _next_stage(observed)
     if suite.status.phase != DELETED:
         return Plan()  # status.py says so first; the object's change brings us back
     return Plan((RemoveFinalizer(meta.namespace, meta.name, meta.uid, tuple(meta.finalizers)),))
+
+
+def asks_for_workloads(observed: Observed, suite: SuiteObject) -> bool:
+    """Whether a workload forbids the removal, which it can no more when its definition is being deleted."""
+    if suite.metadata.deletion_timestamp is None or not blocks_uninstall(suite.spec):
+        return False
+    return any(live.metadata.deletion_timestamp is None for _, live in _of(observed, *_DEFINITIONS))
 
 
 def _next_stage(observed: Observed) -> Plan:
@@ -45,7 +59,8 @@ def _next_stage(observed: Observed) -> Plan:
             return _delete(found, why)
     if observed.pods:
         return Plan(waits=tuple(WaitFor(f"Pod {pod.metadata.name}", "ending") for pod in observed.pods))
-    return _delete(_of(observed, *KINDS), "being deleted")
+    rest = _of(observed, *(kind for kind in KINDS if kind not in _POLICIES))
+    return _delete(rest or _of(observed, *_POLICIES), "being deleted")
 
 
 def nothing_left(observed: Observed) -> bool:

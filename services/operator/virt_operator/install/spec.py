@@ -10,17 +10,16 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from virt_operator.certificates.rotation import RefusedRotation, rotation_of
 from virt_operator.settings import Settings
 from virt_operator.strategy.settings import PULL_POLICIES, InstallSettings
 
 REMOVE_WORKLOADS = "RemoveWorkloads"
+_BLOCK_UNINSTALL = "BlockUninstallIfWorkloadsExist"
 _SUPPORTED = {
     "imageTag",
     "imageRegistry",
     "imagePullPolicy",
     "uninstallStrategy",
-    "certificateRotateStrategy",
     "configuration.developerConfiguration.useEmulation",
 }
 _TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}")
@@ -45,12 +44,8 @@ def install_settings(spec: Mapping[str, Any], operator: Settings) -> InstallSett
     if unsupported:
         names = ", ".join(f"spec.{path}" for path in unsupported)
         raise RefusedSpec("UnsupportedField", f"not supported by this release, remove it: {names}")
-    _check(spec, "uninstallStrategy", (REMOVE_WORKLOADS,))
+    _check(spec, "uninstallStrategy", (REMOVE_WORKLOADS, _BLOCK_UNINSTALL))
     _check(spec, "imagePullPolicy", PULL_POLICIES)
-    try:
-        rotation_of(spec)
-    except RefusedRotation as refused:
-        raise RefusedSpec("InvalidField", str(refused)) from refused
     tag, registry = spec.get("imageTag") or operator.tag, spec.get("imageRegistry") or operator.registry
     if not _TAG.fullmatch(tag):
         raise RefusedSpec("InvalidField", f"spec.imageTag: {tag!r} is not a tag (letters, digits, '.', '_', '-')")
@@ -62,6 +57,11 @@ def install_settings(spec: Mapping[str, Any], operator: Settings) -> InstallSett
         tag=tag,
         pull_policy=spec.get("imagePullPolicy") or "IfNotPresent",
     )
+
+
+def blocks_uninstall(spec: Mapping[str, Any]) -> bool:
+    """Whether nothing may be removed while workloads exist; so, too, for a strategy that this release does not know."""
+    return (spec.get("uninstallStrategy") or REMOVE_WORKLOADS) != REMOVE_WORKLOADS
 
 
 def _check(spec: Mapping[str, Any], field: str, allowed: tuple[str, ...]) -> None:

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from virt_core.api import labels
+
 from virt_operator.strategy.field_table import Schema, as_map_list, field_table, kept_whole, type_schema
 from virt_operator.strategy.ref import Body
 
@@ -42,9 +44,7 @@ def kubevirts() -> Body:
     schema["properties"]["status"]["properties"]["upgrade"] = kept_whole()
     columns = [_AGE, {"name": "Phase", "type": "string", "jsonPath": ".status.phase"}]
     names = _names("KubeVirt", "kubevirts", ["kv", "kvs"])
-    body = _definition(names, schema, columns, subresources={"status": {}})
-    body["metadata"]["labels"] = {"operator.kubevirt.io": ""}
-    return body
+    return _definition(names, schema, columns, subresources={"status": {}})
 
 
 def _object_schema(name: str) -> Schema:
@@ -85,7 +85,7 @@ def _definition(names: Body, schema: Schema, columns: list[Body], subresources: 
     return {
         "apiVersion": "apiextensions.k8s.io/v1",
         "kind": "CustomResourceDefinition",
-        "metadata": {"name": f"{names['plural']}.{_GROUP}"},
+        "metadata": {"name": f"{names['plural']}.{_GROUP}", "labels": {labels.OPERATOR: ""}},
         "spec": {
             "group": _GROUP,
             "names": names,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from virt_core.api import labels
 
-from virt_operator.strategy import crds, daemonsets, deployments, rbac, services
+from virt_operator.strategy import admission, crds, daemonsets, deployments, rbac, services
 from virt_operator.strategy.ref import MANAGED_BY_OPERATOR, Body
 from virt_operator.strategy.settings import InstallSettings
 
@@ -22,6 +22,7 @@ def desired_objects(settings: InstallSettings, ca_bundle: str = "") -> tuple[Bod
     a strategy is printed without it."""
     objects = [
         crds.virtual_machine_instances(),
+        *admission.policy(settings.namespace, rbac.OPERATOR_ACCOUNT),
         *rbac.component_rbac(settings.namespace),
         *rbac.user_rbac(),
         services.virt_api_service(settings.namespace),

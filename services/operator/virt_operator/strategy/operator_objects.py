@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from virt_core.api import labels
+
 from virt_operator.strategy import crds, pods
 from virt_operator.strategy.operator_rbac import ACCOUNT, operator_rbac
 from virt_operator.strategy.pods import field_env, value_env
 from virt_operator.strategy.ref import Body
 from virt_operator.strategy.settings import InstallSettings
 
-NAMESPACE_LABELS = {"kubevirt.io": "", "pod-security.kubernetes.io/enforce": "privileged"}
+NAMESPACE_LABELS = {"kubevirt.io": "", labels.OPERATOR: "", "pod-security.kubernetes.io/enforce": "privileged"}
+WEBHOOK_PORT = 8444
+_APP = "virt-operator"
 
 
 def operator_objects(settings: InstallSettings) -> list[Body]:
-    """Namespace, priority class, the KubeVirt CRD, permissions, Deployment."""
+    """Namespace, priority class, the KubeVirt CRD, permissions, Service and disruption budget, Deployment."""
     namespace: Body = {
         "apiVersion": "v1",
         "kind": "Namespace",
@@ -25,7 +29,15 @@ def operator_objects(settings: InstallSettings) -> list[Body]:
         "value": 1_000_000_000,
         "description": "The virtualization suite itself: it must not be preempted by what it runs.",
     }
-    return [namespace, priority, crds.kubevirts(), *operator_rbac(settings), _deployment(settings)]
+    permissions = operator_rbac(settings)
+    objects = [namespace, priority, crds.kubevirts(), *permissions, _service(settings), _budget(settings)]
+    return [_labelled(body) for body in (*objects, _deployment(settings))]
+
+
+def _labelled(body: Body) -> Body:
+    """As admission.py recognizes it."""
+    meta = body["metadata"]
+    return {**body, "metadata": {**meta, "labels": {**meta.get("labels", {}), labels.OPERATOR: ""}}}
 
 
 def kubevirt_object(settings: InstallSettings, use_emulation: bool) -> Body:
@@ -35,6 +47,29 @@ def kubevirt_object(settings: InstallSettings, use_emulation: bool) -> Body:
         "kind": "KubeVirt",
         "metadata": {"name": "kubevirt", "namespace": settings.namespace},
         "spec": {"configuration": {"developerConfiguration": {"useEmulation": use_emulation}}},
+    }
+
+
+def _service(settings: InstallSettings) -> Body:
+    """Where the API server finds the webhook. Whoever serves is ready, and nobody else is sent to."""
+    return {
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": {"name": _APP, "namespace": settings.namespace, "labels": {labels.APP: _APP}},
+        "spec": {
+            "type": "ClusterIP",
+            "selector": {labels.APP: _APP},
+            "ports": [{"name": "webhook", "port": 443, "targetPort": WEBHOOK_PORT, "protocol": "TCP"}],
+        },
+    }
+
+
+def _budget(settings: InstallSettings) -> Body:
+    return {
+        "apiVersion": "policy/v1",
+        "kind": "PodDisruptionBudget",
+        "metadata": {"name": f"{_APP}-pdb", "namespace": settings.namespace, "labels": {labels.APP: _APP}},
+        "spec": {"minAvailable": 1, "selector": {"matchLabels": {labels.APP: _APP}}},
     }
 
 
@@ -50,7 +85,10 @@ def _deployment(settings: InstallSettings) -> Body:
             field_env("POD_NAMESPACE", "metadata.namespace"),
             field_env("POD_NAME", "metadata.name"),
         ],
-        ports=[{"name": "health", "containerPort": pods.HEALTH_PORT, "protocol": "TCP"}],
+        ports=[
+            {"name": "health", "containerPort": pods.HEALTH_PORT, "protocol": "TCP"},
+            {"name": "webhook", "containerPort": WEBHOOK_PORT, "protocol": "TCP"},
+        ],
         volumeMounts=[pods.certificates_mount(read_only=False)],
         **pods.probes(health),
     )

@@ -13,8 +13,12 @@ from virt_operator.strategy.ref import KINDS, Body, ref_of
 from virt_operator.strategy.rules import rule, union
 from virt_operator.strategy.settings import InstallSettings
 
-ACCOUNT = "kubevirt-operator"
+ACCOUNT = rbac.OPERATOR_ACCOUNT
 LEASE = "virt-operator"
+VALIDATOR = "virt-operator-validator"
+"""The ValidatingWebhookConfiguration of the operator's webhook for KubeVirt objects."""
+
+_WEBHOOKS = "validatingwebhookconfigurations"
 _AUTHENTICATION_READER = "extension-apiserver-authentication-reader"
 
 
@@ -49,8 +53,12 @@ def _cluster_needs(objects: Iterable[Body]) -> list[Body]:
         if not KINDS[body["kind"]].namespaced:
             names.setdefault(body["kind"], []).append(body["metadata"]["name"])
     rules = [
-        rule("kubevirt.io", "kubevirts", "list", "watch", "patch"),
+        # "get" is asked of whoever makes an admission policy with KubeVirt objects as its parameters.
+        rule("kubevirt.io", "kubevirts", "get", "list", "watch", "patch"),
         rule("kubevirt.io", "kubevirts/status", "patch"),
+        rule("kubevirt.io", "virtualmachineinstances", "list"),
+        rule("admissionregistration.k8s.io", _WEBHOOKS, "create"),
+        rule("admissionregistration.k8s.io", _WEBHOOKS, "list", "watch", "patch", names=[VALIDATOR]),
         rule("events.k8s.io", "events", "create"),
     ]
     for kind, resource in KINDS.items():

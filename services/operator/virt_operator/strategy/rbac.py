@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from virt_operator.strategy.ref import Body
 from virt_operator.strategy.rules import rule
 
+OPERATOR_ACCOUNT = "kubevirt-operator"
 _VMIS = "virtualmachineinstances"
 _SUBRESOURCES = "subresources.kubevirt.io"
 _EVERYONE = ("system:authenticated", "system:unauthenticated")

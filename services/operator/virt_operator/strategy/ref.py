@@ -12,12 +12,24 @@ Body = dict[str, Any]
 """A Kubernetes object as JSON has it."""
 
 _DISRUPTION_BUDGETS = Resource("policy", "v1", "poddisruptionbudgets", "PodDisruptionBudget")
+_POLICIES = Resource(
+    "admissionregistration.k8s.io", "v1", "validatingadmissionpolicies", "ValidatingAdmissionPolicy", namespaced=False
+)
+_POLICY_BINDINGS = Resource(
+    "admissionregistration.k8s.io",
+    "v1",
+    "validatingadmissionpolicybindings",
+    "ValidatingAdmissionPolicyBinding",
+    namespaced=False,
+)
 
 # Every kind that the operator installs, watches and removes, in the order of installation.
 KINDS: Mapping[str, Resource] = {
     known.kind: known
     for known in (
         resource.CUSTOM_RESOURCE_DEFINITIONS,
+        _POLICIES,
+        _POLICY_BINDINGS,
         resource.SERVICE_ACCOUNTS,
         resource.CLUSTER_ROLES,
         resource.CLUSTER_ROLE_BINDINGS,

@@ -1,6 +1,6 @@
-"""The HTTPS server's TLS, looked at anew at each handshake. Called by app.py.
+"""TLS of an HTTPS server, looked at anew at each handshake. Called by virt-api's and virt-operator's servers.
 
-Our own leaf and the authority of the front proxy both change under the running process. A handshake that finds either
+Our own leaf and the authorities of our clients both change under the running process. A handshake that finds either
 changed makes a new context; a live context could take new authorities but never give one up. So a removed authority
 ends with the next handshake; connections that are open end by themselves (kube-apiserver's idle ones after 75 s).
 """
@@ -13,7 +13,7 @@ from collections.abc import Callable
 from virt_core import logs
 from virt_core.rpc.tls import Certificates
 
-_log = logs.bound("virt_api.server_tls")
+_log = logs.bound("virt_core.rpc.server_tls")
 
 
 class ServerTls:

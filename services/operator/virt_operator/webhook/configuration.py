@@ -1,0 +1,61 @@
+"""The webhook's ValidatingWebhookConfiguration as it should be. Pure; called by registration.py.
+
+It is no object of the suite: it is there as long as the CRD of KubeVirt, which owns it, so that it goes with the
+operator's manifest by garbage collection. The operator's own writes are not asked about, so that it can add and remove
+finalizers while its webhook is not reached; its dry runs are, which is how reachability.py asks.
+"""
+
+from __future__ import annotations
+
+from virt_core.api import labels
+
+from virt_operator.strategy.operator_rbac import ACCOUNT, VALIDATOR
+from virt_operator.strategy.ref import Body
+
+PATH = "/validate-kubevirt"
+HEALTH_PATH = "/healthz"
+SERVICE = "virt-operator"
+SERVICE_PORT = 443
+OWNER_CRD = "kubevirts.kubevirt.io"
+_DEADLINE = 10  # seconds; the webhook itself asks the API server once at most
+
+
+def configuration(namespace: str, ca_bundle: str, owner_uid: str) -> Body:
+    """`ca_bundle` is base64 of PEM, `owner_uid` the UID of the CRD of KubeVirt."""
+    own = f"request.userInfo.username == 'system:serviceaccount:{namespace}:{ACCOUNT}'"
+    webhook: Body = {
+        "name": "kubevirt-validator.kubevirt.io",
+        "admissionReviewVersions": ["v1"],
+        "clientConfig": {
+            "caBundle": ca_bundle,
+            "service": {"namespace": namespace, "name": SERVICE, "path": PATH, "port": SERVICE_PORT},
+        },
+        "failurePolicy": "Fail",
+        "matchConditions": [
+            {"name": "not-by-virt-operator", "expression": f"!({own}) || (has(request.dryRun) && request.dryRun)"}
+        ],
+        "matchPolicy": "Equivalent",
+        "rules": [
+            {
+                "apiGroups": ["kubevirt.io"],
+                "apiVersions": ["v1", "v1alpha3"],
+                "operations": ["CREATE", "UPDATE", "DELETE"],
+                "resources": ["kubevirts"],
+                "scope": "Namespaced",
+            }
+        ],
+        "sideEffects": "None",
+        "timeoutSeconds": _DEADLINE,
+    }
+    owner = {
+        "apiVersion": "apiextensions.k8s.io/v1",
+        "kind": "CustomResourceDefinition",
+        "name": OWNER_CRD,
+        "uid": owner_uid,
+    }
+    return {
+        "apiVersion": "admissionregistration.k8s.io/v1",
+        "kind": "ValidatingWebhookConfiguration",
+        "metadata": {"name": VALIDATOR, "labels": {labels.APP: "virt-operator"}, "ownerReferences": [owner]},
+        "webhooks": [webhook],
+    }

@@ -1,0 +1,132 @@
+"""Tells the API server of the webhook once it serves, and keeps that right. Run by app.py on every replica.
+
+Order: serve, see that the Service leads to who serves, then the configuration with the bundle that the leaf is verified
+by. Before that there is no configuration, so nothing is refused for want of an answer on an empty cluster. Whoever
+sees it absent makes it; what differs is put right by the leader alone, lest two releases undo each other's work while
+the operator is rolled. Compared first: when it is right nothing is written.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from base64 import b64encode
+from collections.abc import Callable
+
+import aiohttp
+import msgspec
+from virt_core import logs
+from virt_core.api.meta import ObjectMeta
+from virt_core.kube.client import KubeClient
+from virt_core.kube.errors import KubeError
+from virt_core.kube.reflector import Reflector
+from virt_core.kube.resource import CUSTOM_RESOURCE_DEFINITIONS, VALIDATING_WEBHOOK_CONFIGURATIONS
+
+from virt_operator.install.drift import difference
+from virt_operator.settings import Settings
+from virt_operator.strategy.operator_rbac import VALIDATOR
+from virt_operator.strategy.ref import Body
+from virt_operator.webhook.configuration import HEALTH_PATH, OWNER_CRD, SERVICE, SERVICE_PORT, configuration
+
+_MANAGER = "virt-operator"
+_LOOK = 2.0  # seconds; finds new bundles and a new leader, and costs no request when all is right
+_LOOK_FOR_CRD = 15.0  # seconds, while there is none
+_TRY, _PATIENCE = 0.3, 30.0
+_log = logs.bound("virt_operator.webhook.registration")
+
+
+class _Configuration(msgspec.Struct, frozen=True):
+    """As watched."""
+
+    metadata: ObjectMeta
+    webhooks: msgspec.Raw = msgspec.Raw(b"[]")
+
+
+class WebhookRegistration:
+    """Keeps one ValidatingWebhookConfiguration."""
+
+    def __init__(self, client: KubeClient, settings: Settings, leading: Callable[[], bool]) -> None:
+        self._client = client
+        self._settings = settings
+        self._leading = leading
+        self._changed = asyncio.Event()
+        self._owner = ""  # UID of the CRD
+        self._reflector = Reflector(
+            client,
+            VALIDATING_WEBHOOK_CONFIGURATIONS,
+            _Configuration,
+            lambda _: self._changed.set(),
+            fields=f"metadata.name={VALIDATOR}",
+        )
+
+    async def run(self, serving: asyncio.Event) -> None:
+        """Until cancelled; begins when the webhook is `serving`."""
+        await serving.wait()
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._reflector.run(), name=f"watch of ValidatingWebhookConfiguration {VALIDATOR}")
+            await self._reflector.synced.wait()
+            while True:
+                self._changed.clear()
+                try:
+                    await self._reconcile()
+                except (KubeError, OSError) as error:
+                    _log.warning("registering the webhook again after a failure", reason=str(error))
+                await self._stirred()
+
+    async def _reconcile(self) -> None:
+        live = self._reflector.get(("", VALIDATOR))
+        if live is None or not self._owner:
+            self._owner = await self._owner_uid()
+        if not self._owner:
+            return  # no CRD, so no KubeVirt objects; and what belonged to it goes by garbage collection
+        bundle = (self._settings.certificates / "ca.crt").read_bytes()
+        wanted = configuration(self._settings.namespace, b64encode(bundle).decode(), self._owner)
+        why = "absent" if live is None else _difference(wanted, live)
+        if why is None or (live is not None and not self._leading()):
+            return
+        if live is None:
+            await self._service_answers()
+        _log.info("applying", object=f"ValidatingWebhookConfiguration {VALIDATOR}", reason=why)
+        await self._client.apply(VALIDATING_WEBHOOK_CONFIGURATIONS, None, wanted, manager=_MANAGER)
+
+    async def _service_answers(self) -> None:
+        """Return when a request to the Service is answered, or after a while: where pods may not talk to each other,
+        the API server still may."""
+        url = f"https://{SERVICE}.{self._settings.namespace}.svc:{SERVICE_PORT}{HEALTH_PATH}"
+        tls = ssl.create_default_context(cafile=self._settings.certificates / "ca.crt")
+        reason = ""
+        try:
+            async with asyncio.timeout(_PATIENCE), aiohttp.ClientSession() as session:
+                while True:
+                    try:
+                        async with session.get(url, ssl=tls, timeout=aiohttp.ClientTimeout(_TRY * 5)) as answer:
+                            if answer.status == 200:
+                                return
+                            reason = f"status {answer.status}"
+                    except (aiohttp.ClientError, TimeoutError, OSError) as error:
+                        reason = str(error) or type(error).__name__
+                    await asyncio.sleep(_TRY)
+        except TimeoutError:
+            _log.warning("registering though the Service does not answer from here", url=url, reason=reason)
+
+    async def _owner_uid(self) -> str:
+        found = await self._client.list(CUSTOM_RESOURCE_DEFINITIONS, fields=f"metadata.name={OWNER_CRD}")
+        # One that is being deleted takes the configuration with it.
+        present = [one["metadata"] for one in found if "deletionTimestamp" not in one["metadata"]]
+        return str(present[0]["uid"]) if present else ""
+
+    async def _stirred(self) -> None:
+        try:
+            async with asyncio.timeout(_LOOK if self._owner else _LOOK_FOR_CRD):
+                await self._changed.wait()
+        except TimeoutError:
+            pass
+
+
+def _difference(wanted: Body, live: _Configuration) -> str | None:
+    """The path of the first place that is not as wanted."""
+    owners = [(one.kind, one.name, one.uid) for one in live.metadata.owner_references]
+    if owners != [(one["kind"], one["name"], one["uid"]) for one in wanted["metadata"]["ownerReferences"]]:
+        return ".metadata.ownerReferences"
+    metadata = {"labels": live.metadata.labels, "annotations": live.metadata.annotations}
+    return difference(wanted, {"metadata": metadata, "webhooks": msgspec.json.decode(live.webhooks)})

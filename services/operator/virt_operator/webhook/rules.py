@@ -1,0 +1,68 @@
+"""What is refused about a KubeVirt object. Pure; called by server.py with what it found out.
+
+The reconciler refuses the same, in conditions, about objects that came in while the webhook was away (install/spec.py,
+status.py, removal.py). So a change that leaves the spec alone passes, and so does any change of an object that is
+being deleted: whatever is stored, its owner can repair or remove it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from virt_operator.install.spec import RefusedSpec, blocks_uninstall, install_settings
+from virt_operator.settings import Settings
+from virt_operator.webhook.review import AdmissionRequest, Refusal, Reviewed
+
+
+def misplaced(new: Reviewed, operator: Settings) -> Refusal | None:
+    """A KubeVirt object anywhere but in the operator's own namespace would never be installed."""
+    namespace = new.metadata.namespace
+    if namespace == operator.namespace:
+        return None
+    allowed = f"only {operator.namespace!r}, the namespace of virt-operator, is allowed"
+    return Refusal("Invalid", 422, f"metadata.namespace: {namespace!r} is refused, {allowed}")
+
+
+def second(others: Iterable[dict[str, Any]]) -> Refusal | None:
+    """One for each cluster; one that is being deleted still counts."""
+    for other in others:
+        meta = other["metadata"]
+        going = " and is being deleted: wait until it is gone" if meta.get("deletionTimestamp") else ""
+        name = f"{meta['namespace']}/{meta['name']}"
+        return Refusal("Forbidden", 403, f"KubeVirt object {name} is there{going}; a cluster has one, change that one")
+    return None
+
+
+def refused_spec(request: AdmissionRequest, operator: Settings) -> Refusal | None:
+    """A spec that cannot be installed, unless it is stored already and only something else changes."""
+    new, old = request.object, request.old_object
+    if new is None or new.metadata.deletion_timestamp is not None:
+        return None
+    if old is not None and old.spec == new.spec:
+        return None
+    try:
+        install_settings(new.spec, operator)
+    except RefusedSpec as refused:
+        return Refusal("Invalid", 422, str(refused))
+    return None
+
+
+def asks_for_workloads(request: AdmissionRequest) -> bool:
+    """Whether the answer depends on what runs."""
+    old = request.old_object
+    if request.operation != "DELETE" or old is None or old.metadata.deletion_timestamp is not None:
+        return False
+    return blocks_uninstall(old.spec)
+
+
+def kept_by(workload: str | None) -> Refusal | None:
+    """For an object that `asks_for_workloads`: `workload` is one that exists."""
+    if workload is None:
+        return None
+    return Refusal(
+        "Forbidden",
+        403,
+        f"{workload} exists and spec.uninstallStrategy is 'BlockUninstallIfWorkloadsExist': "
+        "delete all workloads first, or set it to 'RemoveWorkloads'",
+    )
