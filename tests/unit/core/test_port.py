@@ -34,7 +34,7 @@ class Echo(handler_pb2_grpc.HandlerServiceServicer):
 
 @pytest.fixture
 def authority() -> KeyPair:
-    return new_authority(datetime.now(UTC), b"")
+    return new_authority(datetime.now(UTC))
 
 
 def certificates(authority: KeyPair, folder: Path, component: str) -> Certificates:
@@ -139,7 +139,7 @@ async def test_a_service_without_a_rule_is_refused(authority: KeyPair, tmp_path:
 
 
 async def test_a_further_authority_is_trusted_from_the_moment_it_is_told(authority: KeyPair, tmp_path: Path) -> None:
-    other = new_authority(datetime.now(UTC), b"")
+    other = new_authority(datetime.now(UTC))
     own = certificates(authority, tmp_path / "own", "virt-operator")
     foreign = certificates(other, tmp_path / "foreign", "virt-operator")
     credentials = grpc.ssl_channel_credentials(

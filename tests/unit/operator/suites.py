@@ -13,7 +13,9 @@ from virt_core.api.kubevirt import KubeVirtStatus
 from virt_core.api.meta import ObjectMeta
 from virt_operator.certificates.issue import KeyPair, new_authority, new_leaf
 from virt_operator.certificates.plan import leaves
-from virt_operator.certificates.secret import AUTHORITY_SECRET, CertificateSecret, data_of
+from virt_operator.certificates.rollover import read_authority
+from virt_operator.certificates.rotation import DEFAULT
+from virt_operator.certificates.secret import AUTHORITY_SECRET, data_of
 from virt_operator.install.observed import Observed, OwnedObject, PodObject, SuiteObject
 from virt_operator.settings import Settings
 from virt_operator.strategy.desired import desired_objects, managed_labels
@@ -43,8 +45,10 @@ def deployed() -> KubeVirtStatus:
 
 
 def certificates(now: datetime = NOW) -> dict[str, KeyPair]:
-    authority = new_authority(now, b"")
-    made = {leaf.secret: new_leaf(authority, leaf.common_name, leaf.dns_names, now) for leaf in leaves("kubevirt")}
+    authority = new_authority(now, DEFAULT.authority.duration)
+    life = DEFAULT.leaf.duration
+    wanted = leaves("kubevirt")
+    made = {leaf.secret: new_leaf(authority, leaf.common_name, leaf.dns_names, now, life) for leaf in wanted}
     return {AUTHORITY_SECRET: authority, **made}
 
 
@@ -101,11 +105,8 @@ def installed(settings: InstallSettings = INSTALL, pairs: dict[str, KeyPair] | N
             }
             owned[Ref("Secret", "kubevirt", name)] = live(body, {})
     handler = pod("virt-handler", handler_hash(settings))
-    return Observed(NOW, suite(status=deployed()), (), owned, (handler,), authority(pairs[AUTHORITY_SECRET]))
-
-
-def authority(pair: KeyPair) -> CertificateSecret:
-    return CertificateSecret(ObjectMeta(AUTHORITY_SECRET, "kubevirt", resource_version="7"), data_of(pair))
+    known = read_authority(data_of(pairs[AUTHORITY_SECRET]))
+    return Observed(NOW, suite(status=deployed()), (), owned, (handler,), known, "7")
 
 
 def without(observed: Observed, *refs: Ref) -> Observed:

@@ -63,26 +63,26 @@ async def test_two_replicas_that_begin_at_once_share_one_authority(client: KubeC
 
 
 async def test_an_authority_that_is_there_is_used(client: KubeClient, server: FakeApiServer, tmp_path: Path) -> None:
-    pair = new_authority(datetime.now(UTC), b"")
+    pair = new_authority(datetime.now(UTC))
     body = {"metadata": {"name": AUTHORITY_SECRET, "namespace": NAMESPACE}, "data": data_of(pair)}
     await client.create(SECRETS, NAMESPACE, body)
     async with replica(client, tmp_path / "a"):
         leaf(tmp_path / "a").verify_directly_issued_by(x509.load_pem_x509_certificate(pair.certificate))
 
 
-async def test_a_deleted_authority_is_made_anew_and_the_old_one_stays_trusted(
+async def test_a_deleted_authority_goes_on_until_everyone_trusts_its_successor(
     client: KubeClient, tmp_path: Path
 ) -> None:
     async with replica(client, tmp_path / "a") as authority:
-        assert authority.current is not None
-        before = authority.current.key_pair()
+        before = authority.able
+        assert before is not None
         await client.delete(SECRETS, NAMESPACE, AUTHORITY_SECRET)
-
-        def replaced() -> bool:
-            return authority.current is not None and authority.current.key_pair().certificate != before.certificate
-
-        await until(authority, replaced)
-        assert authority.current.key_pair().bundle.endswith(before.certificate)
+        await until(authority, lambda: authority.current is not None and authority.able != before)
+        after = authority.able
+        assert after is not None
+        assert after.signer.key == before.signer.key
+        assert after.successor is not None
+        assert after.bundle == after.successor.certificate + before.bundle
 
 
 async def test_a_container_that_starts_again_serves_its_leaf_without_an_api_server(
@@ -99,7 +99,7 @@ async def test_the_leaf_is_renewed_at_half_life(client: KubeClient, tmp_path: Pa
     clock = datetime.now(UTC)
     authority = AuthorityWatch(client, NAMESPACE)
     own = OwnCertificate(authority, NAMESPACE, tmp_path, now=lambda: clock)
-    pair = new_authority(clock, b"")
+    pair = new_authority(clock)
     body = {"metadata": {"name": AUTHORITY_SECRET, "namespace": NAMESPACE}, "data": data_of(pair)}
     authority.wrote(await client.create(SECRETS, NAMESPACE, body))
     async with asyncio.timeout(5), asyncio.TaskGroup() as group:

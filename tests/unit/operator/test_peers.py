@@ -46,7 +46,7 @@ def test_guests_and_pods_that_have_ended_are_not_asked() -> None:
 
 
 async def test_each_pod_gives_an_answer_or_a_reason(tmp_path: Path) -> None:
-    authority = new_authority(datetime.now(UTC), b"")
+    authority = new_authority(datetime.now(UTC))
     own = certificates(authority, tmp_path / "operator", "virt-operator")
     handler = certificates(authority, tmp_path / "handler", "virt-handler")
     identity = Identity.for_process(info_pb2.COMPONENT_HANDLER, ("kubevirt.info.v1",), frozenset({"new"}))

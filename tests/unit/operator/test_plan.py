@@ -8,7 +8,7 @@ from datetime import timedelta
 import msgspec
 import pytest
 from virt_core.api.kubevirt import KubeVirtStatus
-from virt_operator.install.actions import Apply, Delete, DeletePod, IssueAuthority, IssueLeaf, WriteBundle
+from virt_operator.install.actions import Apply, Delete, DeletePod, IssueLeaf
 from virt_operator.install.observed import Observed
 from virt_operator.install.plan import plan
 from virt_operator.strategy.desired import desired_objects, managed_labels
@@ -229,20 +229,6 @@ def test_what_is_waited_for_is_named_with_reason_and_image() -> None:
         "DaemonSet kubevirt/virt-handler: 0 of 1 pods are ready "
         "(pod virt-handler-0: ImagePullBackOff of image r/virt-handler:v9: not found)"
     )
-
-
-def test_authority_is_renewed_at_half_life_and_its_bundle_reaches_all() -> None:
-    pairs = certificates(NOW - timedelta(days=4))
-    assert kinds(plan(installed(pairs=pairs), OPERATOR).actions) == ["IssueAuthority"]
-    action = plan(installed(pairs=pairs), OPERATOR).actions[0]
-    assert isinstance(action, IssueAuthority)
-    assert action.trusted_before == pairs["kubevirt-ca"].bundle
-    assert action.seen == "7"
-
-    fresh, renewed = certificates(), certificates()["kubevirt-ca"]
-    both = replace(renewed, bundle=renewed.certificate + fresh["kubevirt-ca"].certificate)
-    actions = plan(installed(pairs={**fresh, "kubevirt-ca": both}), OPERATOR).actions
-    assert [type(one) for one in actions] == [WriteBundle] * 3  # the leaves stay
 
 
 def test_a_scribbled_secret_is_made_anew() -> None:

@@ -79,7 +79,7 @@ class Webhook:
 @pytest.fixture
 async def webhook(client: KubeClient, server: FakeApiServer, tmp_path: Path) -> AsyncIterator[Webhook]:
     now = datetime.now(UTC)
-    authority = new_authority(now, b"")
+    authority = new_authority(now)
     pair = new_leaf(authority, "kubevirt.io:system:virt-operator", ("virt-operator.kubevirt.svc",), now)
     write_files(tmp_path, {"tls.crt": pair.certificate, "tls.key": pair.key, "ca.crt": pair.bundle})
     settings: Settings = replace(OPERATOR, certificates=tmp_path, webhook_port=0, drain=10.0)

@@ -19,22 +19,25 @@ from virt_core.kube.reflector import Reflector
 from virt_core.kube.resource import SECRETS
 
 from virt_operator.certificates.issue import new_authority
-from virt_operator.certificates.secret import AUTHORITY_SECRET, CertificateSecret, data_of
+from virt_operator.certificates.rollover import Authority, authority_data, read_authority, with_successor
+from virt_operator.certificates.rotation import DEFAULT
+from virt_operator.certificates.secret import AUTHORITY_SECRET, CertificateSecret
 
 _RETRY = 1.0
 _log = logs.bound("virt_operator.certificates.authority")
 
 
 class AuthorityWatch:
-    """`current` is the Secret as last seen; whoever subscribed is called when that changes."""
+    """`current` is the Secret as last seen, `able` the authority as last seen able to sign, which outlives a Secret
+    that somebody deleted or spoilt. Whoever subscribed is called when either changes."""
 
     def __init__(self, client: KubeClient, namespace: str) -> None:
         self._client = client
         self._namespace = namespace
         self._subscribers: list[Callable[[], None]] = []
         self._changed = asyncio.Event()
-        self._trusted = b""
         self.current: CertificateSecret | None = None
+        self.able: Authority | None = None
         self._reflector = Reflector(
             client,
             SECRETS,
@@ -52,6 +55,16 @@ class AuthorityWatch:
         """Take the API server's answer to our own write as seen."""
         self._take(msgspec.convert(answer, CertificateSecret))
 
+    @property
+    def version(self) -> str:
+        """The Secret's resourceVersion, "" while there is none."""
+        return self.current.metadata.resource_version if self.current is not None else ""
+
+    @property
+    def spoilt(self) -> bool:
+        """Whether the Secret is there and holds no authority that can sign."""
+        return self.current is not None and read_authority(self.current.data) is None
+
     async def run(self) -> None:
         """Watch, and make it whenever it is absent, until cancelled."""
         async with asyncio.TaskGroup() as group:
@@ -67,8 +80,10 @@ class AuthorityWatch:
     async def _create(self) -> bool:
         _log.info("making the certificate authority", secret=AUTHORITY_SECRET)
         meta = {"name": AUTHORITY_SECRET, "namespace": self._namespace, "labels": {"kubevirt.io": "virt-operator"}}
-        # If somebody deleted it, the leaves that are in use go on being trusted.
-        data = data_of(new_authority(datetime.now(UTC), self._trusted))
+        # If somebody deleted it, the old one goes on until everyone trusts the new one.
+        made = new_authority(datetime.now(UTC), DEFAULT.authority.duration)
+        data = authority_data(with_successor(self.able, made) if self.able is not None else Authority(made))
+        data = {key: value for key, value in data.items() if value is not None}
         body = {"apiVersion": "v1", "kind": "Secret", "type": "kubernetes.io/tls", "metadata": meta, "data": data}
         try:
             self.wrote(await self._client.create(SECRETS, self._namespace, body))
@@ -87,7 +102,7 @@ class AuthorityWatch:
     def _take(self, secret: CertificateSecret | None) -> None:
         self.current = secret
         if secret is not None:
-            self._trusted = secret.key_pair().bundle or self._trusted
+            self.able = read_authority(secret.data) or self.able
         self._changed.set()
         for changed in self._subscribers:
             changed()

@@ -13,10 +13,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
-
-AUTHORITY_LIFE = timedelta(days=7)  # as in KubeVirt
-LEAF_LIFE = timedelta(hours=24)  # as in KubeVirt
-_SKEW = timedelta(minutes=5)  # clocks of nodes need not agree; counted before the beginning
+from virt_core.api.issuing import CLOCK_SKEW
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,34 +28,45 @@ class KeyPair:
         return "KeyPair(...)"  # never in a log
 
 
-def new_authority(now: datetime, trusted_before: bytes) -> KeyPair:
-    """A new authority; its bundle keeps those of `trusted_before` (PEM) that have not expired."""
+def new_authority(now: datetime, life: timedelta = timedelta(days=7)) -> KeyPair:
+    """A new authority, which trusts itself."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, f"kubevirt.io@{int(now.timestamp())}")])
     certificate = (
-        _builder(name, name, key.public_key(), now, AUTHORITY_LIFE)
+        _builder(name, name, key.public_key(), now, now + life)
         .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
         .add_extension(_key_usage(authority=True), critical=True)
         .sign(key, hashes.SHA256())
     )
-    old = (
-        [one for one in x509.load_pem_x509_certificates(trusted_before) if one.not_valid_after_utc > now]
-        if (trusted_before)
-        else []
-    )
-    bundle = b"".join(_pem(one) for one in [certificate, *old])
-    return KeyPair(_pem(certificate), _key_pem(key), bundle)
+    return KeyPair(_pem(certificate), _key_pem(key), _pem(certificate))
 
 
-def new_leaf(authority: KeyPair, common_name: str, dns_names: tuple[str, ...], now: datetime) -> KeyPair:
-    """A leaf for both ends of a connection, signed by `authority`."""
+def new_leaf(
+    authority: KeyPair, common_name: str, dns_names: tuple[str, ...], now: datetime, life: timedelta = timedelta(days=1)
+) -> KeyPair:
+    """A key and a leaf of it."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    certificate = sign_leaf(authority, common_name, dns_names, key.public_key(), now=now, life=life)
+    return KeyPair(certificate, _key_pem(key), authority.bundle)
+
+
+def sign_leaf(
+    authority: KeyPair,
+    common_name: str,
+    dns_names: tuple[str, ...],
+    public: ec.EllipticCurvePublicKey,
+    *,
+    now: datetime,
+    life: timedelta,
+) -> bytes:
+    """A leaf for both ends of a connection, PEM, signed by `authority`, which it does not outlive."""
     issuer = x509.load_pem_x509_certificate(authority.certificate)
     signer = serialization.load_pem_private_key(authority.key, password=None)
     assert isinstance(signer, ec.EllipticCurvePrivateKey)
-    key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common_name)])
+    end = min(now + life, issuer.not_valid_after_utc)
     certificate = (
-        _builder(name, issuer.subject, key.public_key(), now, LEAF_LIFE)
+        _builder(name, issuer.subject, public, now, end)
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         .add_extension(_key_usage(authority=False), critical=True)
         .add_extension(
@@ -68,11 +76,11 @@ def new_leaf(authority: KeyPair, common_name: str, dns_names: tuple[str, ...], n
         .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(signer.public_key()), critical=False)
         .sign(signer, hashes.SHA256())
     )
-    return KeyPair(_pem(certificate), _key_pem(key), authority.bundle)
+    return _pem(certificate)
 
 
 def _builder(
-    subject: x509.Name, issuer: x509.Name, public: ec.EllipticCurvePublicKey, now: datetime, life: timedelta
+    subject: x509.Name, issuer: x509.Name, public: ec.EllipticCurvePublicKey, now: datetime, end: datetime
 ) -> x509.CertificateBuilder:
     return (
         x509.CertificateBuilder()
@@ -80,8 +88,8 @@ def _builder(
         .issuer_name(issuer)
         .public_key(public)
         .serial_number(x509.random_serial_number())
-        .not_valid_before(now - _SKEW)
-        .not_valid_after(now + life)
+        .not_valid_before(now - CLOCK_SKEW)
+        .not_valid_after(end)
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(public), critical=False)
     )
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from virt_core import logs
@@ -17,7 +17,8 @@ from virt_core.rpc.tls import read_files, write_files
 
 from virt_operator.certificates.authority import AuthorityWatch
 from virt_operator.certificates.issue import KeyPair, new_leaf
-from virt_operator.certificates.plan import authority_deadline, leaf_deadline, operator_leaf
+from virt_operator.certificates.plan import leaf_renewal, operator_leaf
+from virt_operator.certificates.rollover import Authority
 
 _log = logs.bound("virt_operator.certificates.own")
 
@@ -47,8 +48,8 @@ class OwnCertificate:
             self.ready.set()  # a restarted container serves at once, also while there is no API server
         while True:
             self._changed.clear()
-            secret = self._authority.current
-            wanted = self._renewed(pair, secret.key_pair()) if secret is not None else pair
+            authority = self._authority.able
+            wanted = self._renewed(pair, authority) if authority is not None else pair
             if wanted is not None and wanted != pair:
                 write_files(
                     self._folder, {"tls.crt": wanted.certificate, "tls.key": wanted.key, "ca.crt": wanted.bundle}
@@ -57,22 +58,21 @@ class OwnCertificate:
                 self.ready.set()
             await self._wait(pair)
 
-    def _renewed(self, pair: KeyPair | None, authority: KeyPair) -> KeyPair | None:
-        """What the folder should hold; `pair` itself if that is well, or if the authority cannot sign now."""
-        if authority_deadline(authority) is None:
-            return pair
+    def _renewed(self, pair: KeyPair | None, authority: Authority) -> KeyPair:
+        """What the folder should hold; `pair` itself if that is well."""
         now = self._now()
-        deadline = leaf_deadline(self._leaf, pair, authority) if pair is not None else None
-        if pair is None or deadline is None or now >= deadline:
+        due = leaf_renewal(self._leaf, pair, authority) if pair is not None else None
+        if pair is None or due is None or now >= due:
             _log.info("issuing the operator's own certificate")
-            return new_leaf(authority, self._leaf.common_name, self._leaf.dns_names, now)
+            life = timedelta(seconds=authority.issuing.duration)
+            return new_leaf(authority.signer, self._leaf.common_name, self._leaf.dns_names, now, life)
         return replace(pair, bundle=authority.bundle)
 
     async def _wait(self, pair: KeyPair | None) -> None:
         """Until the authority changes or the leaf falls due."""
-        secret = self._authority.current
-        deadline = leaf_deadline(self._leaf, pair, secret.key_pair()) if pair is not None and secret else None
-        seconds = max((deadline - self._now()).total_seconds(), 1.0) if deadline is not None else None
+        authority = self._authority.able
+        due = leaf_renewal(self._leaf, pair, authority) if pair is not None and authority is not None else None
+        seconds = max((due - self._now()).total_seconds(), 1.0) if due is not None else None
         try:
             async with asyncio.timeout(seconds):
                 await self._changed.wait()

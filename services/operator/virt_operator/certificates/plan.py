@@ -1,24 +1,24 @@
-"""Which certificates are due, and when the next one will be. Pure; called by install/plan.py with the Secrets it saw.
+"""Which certificates are due, and when the next one will be. Pure; called by install/certificates.py and own.py.
 
-Renewed at half of their life. A Secret that cannot be read, or that does not belong to the authority, is due at once.
-A new authority is first told to everyone (bundles) and signs the leaves that fall due after it; the old one stays in
-the bundle until it expires. Not yet: waiting until every peer is known to have the new bundle before it signs.
+A leaf is renewed at half of its life (or as the KubeVirt object says), and at once if it cannot be read, lives longer
+than wanted, or was not signed by who signs now (rollover.py).
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
-from cryptography.hazmat.primitives import serialization
+from cryptography.exceptions import InvalidSignature
 from cryptography.x509.oid import NameOID
 from virt_core.api.labels import COMMON_NAME_PREFIX
 
 from virt_operator.certificates.issue import KeyPair
-from virt_operator.certificates.secret import AUTHORITY_SECRET
+from virt_operator.certificates.rollover import Authority, Step, deadlines, next_step, stalled, validity
+from virt_operator.certificates.rotation import Rotation
+from virt_operator.certificates.secret import key_pair_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,18 +34,23 @@ class Leaf:
 class Due:
     """What to make now, and what is there."""
 
-    authority: KeyPair | None
-    """The one to sign with, unless it is itself due."""
+    authority: Authority | None
+    """The one to sign with; None if there is none that can."""
 
-    renew_authority: bool
-    leaves: tuple[Leaf, ...]
+    step: Step | None
+    """What the authority itself needs."""
+
+    leaves: tuple[Leaf, ...] = ()
     """To issue."""
 
-    bundles: tuple[str, ...]
+    bundles: tuple[str, ...] = ()
     """Secrets whose leaf is well and whose bundle is not the authority's."""
 
-    next_deadline: datetime | None
-    """When the first of the certificates that are there falls due."""
+    stalled: tuple[str, ...] = ()
+    """Pods that a rollover has been waiting for too long."""
+
+    next_deadline: datetime | None = None
+    """When something falls due by itself."""
 
 
 def leaves(namespace: str) -> tuple[Leaf, ...]:
@@ -58,46 +63,43 @@ def operator_leaf(namespace: str) -> Leaf:
     return _leaf("virt-operator", namespace)
 
 
-def _leaf(component: str, namespace: str) -> Leaf:
-    return Leaf(f"kubevirt-{component}-certs", f"{COMMON_NAME_PREFIX}{component}", (f"{component}.{namespace}.svc",))
+def due(
+    authority: Authority | None,
+    secrets: Mapping[str, Mapping[str, str]],
+    wanted: tuple[Leaf, ...],
+    rotation: Rotation,
+    *,
+    behind: Collection[str],
+    now: datetime,
+) -> Due:
+    """Compare the Secrets of the suite's namespace, their data by name, with what is wanted.
 
-
-def due(secrets: Mapping[str, KeyPair], wanted: tuple[Leaf, ...], now: datetime) -> Due:
-    """Compare the Secrets of the suite's namespace, by name, with what is wanted."""
-    authority = secrets.get(AUTHORITY_SECRET)
-    deadline = authority_deadline(authority) if authority is not None else None
-    if authority is None or deadline is None or now >= deadline:
+    `behind` are the pods that are not known to have the authority's whole bundle.
+    """
+    if authority is None:
         # Leaves follow in the next pass, when the new authority has been seen.
-        readable = authority if deadline is not None else None
-        return Due(readable, renew_authority=True, leaves=(), bundles=(), next_deadline=None)
+        return Due(None, Step("there is none that can sign", None))
     missing: list[Leaf] = []
     bundles: list[str] = []
-    deadlines = [deadline]
+    moments = deadlines(authority, rotation)
     for leaf in wanted:
-        pair = secrets.get(leaf.secret)
-        renewal = leaf_deadline(leaf, pair, authority) if pair is not None else None
+        pair = key_pair_of(secrets[leaf.secret]) if leaf.secret in secrets else None
+        renewal = leaf_renewal(leaf, pair, authority) if pair is not None else None
         if pair is None or renewal is None or now >= renewal:
             missing.append(leaf)
             continue
-        deadlines.append(renewal)
+        moments.append(renewal)
         if pair.bundle != authority.bundle:
             bundles.append(leaf.secret)
-    return Due(authority, False, tuple(missing), tuple(bundles), min(deadlines))
+    step = next_step(authority, rotation, behind, now)
+    waited = stalled(authority, behind, now)
+    return Due(authority, step, tuple(missing), tuple(bundles), waited, min(moments))
 
 
-def authority_deadline(authority: KeyPair) -> datetime | None:
-    """When to renew it; None if it cannot sign, or its bundle is not one that begins with it."""
-    try:
-        x509.load_pem_x509_certificates(authority.bundle)
-    except ValueError:
-        return None
-    return _half_life(authority) if authority.bundle.startswith(authority.certificate) else None
-
-
-def leaf_deadline(leaf: Leaf, pair: KeyPair, authority: KeyPair) -> datetime | None:
+def leaf_renewal(leaf: Leaf, pair: KeyPair, authority: Authority) -> datetime | None:
     """When to renew what is there; None if it is not the leaf that is wanted."""
-    deadline = _half_life(pair)
-    if deadline is None:
+    life = validity(pair)
+    if life is None:
         return None
     certificate = x509.load_pem_x509_certificate(pair.certificate)
     names = [name.value for name in certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)]
@@ -107,27 +109,16 @@ def leaf_deadline(leaf: Leaf, pair: KeyPair, authority: KeyPair) -> datetime | N
         return None
     if names != [leaf.common_name] or tuple(alternative.get_values_for_type(x509.DNSName)) != leaf.dns_names:
         return None
-    return deadline if _issued_by_any(certificate, authority.bundle) else None
+    return authority.issuing.renewal(*life) if _signed_by(certificate, authority.signer) else None
 
 
-def _issued_by_any(certificate: x509.Certificate, bundle: bytes) -> bool:
-    for authority in x509.load_pem_x509_certificates(bundle):
-        try:
-            certificate.verify_directly_issued_by(authority)
-        except (ValueError, TypeError, InvalidSignature):
-            continue
-        return True
-    return False
+def _leaf(component: str, namespace: str) -> Leaf:
+    return Leaf(f"kubevirt-{component}-certs", f"{COMMON_NAME_PREFIX}{component}", (f"{component}.{namespace}.svc",))
 
 
-def _half_life(pair: KeyPair) -> datetime | None:
-    """The middle of the certificate's validity; None if certificate, key and bundle are not what they should be."""
+def _signed_by(certificate: x509.Certificate, signer: KeyPair) -> bool:
     try:
-        certificate = x509.load_pem_x509_certificate(pair.certificate)
-        key = serialization.load_pem_private_key(pair.key, password=None)
-    except (ValueError, TypeError, UnsupportedAlgorithm):
-        return None
-    if key.public_key() != certificate.public_key():
-        return None
-    begin, end = certificate.not_valid_before_utc, certificate.not_valid_after_utc
-    return begin + (end - begin) / 2
+        certificate.verify_directly_issued_by(x509.load_pem_x509_certificate(signer.certificate))
+    except (ValueError, TypeError, InvalidSignature):
+        return False
+    return True

@@ -20,10 +20,6 @@ class CertificateSecret(msgspec.Struct, frozen=True):
     metadata: ObjectMeta
     data: dict[str, str] = {}
 
-    def key_pair(self) -> KeyPair:
-        """Its content; parts that are absent or no base64 are empty."""
-        return key_pair_of(self.data)
-
 
 def key_pair_of(data: Mapping[str, str]) -> KeyPair:
     """What a Secret's `data` holds; parts that are absent or no base64 are empty."""

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import timedelta
 
-from virt_operator.certificates.issue import KeyPair
 from virt_operator.certificates.plan import Leaf
+from virt_operator.certificates.rollover import Authority
 from virt_operator.strategy.ref import Body, Ref
 
 
@@ -59,9 +60,20 @@ class DeletePod:
 
 @dataclass(frozen=True, slots=True)
 class IssueAuthority:
-    """Make a new authority; `seen` is the version of the Secret it replaces."""
+    """Make a new authority: the successor of `before`, or the first one. `seen` is the version of the Secret."""
 
-    trusted_before: bytes
+    before: Authority | None
+    life: timedelta
+    why: str
+    seen: str
+
+
+@dataclass(frozen=True, slots=True)
+class UpdateAuthority:
+    """Write the next step of a rollover."""
+
+    to: Authority
+    why: str
     seen: str
 
 
@@ -70,7 +82,7 @@ class IssueLeaf:
     """Make a leaf signed by `authority`; `seen` as above, None if there is no Secret yet."""
 
     leaf: Leaf
-    authority: KeyPair
+    authority: Authority
     seen: str | None
 
 
@@ -83,7 +95,17 @@ class WriteBundle:
     seen: str
 
 
-Action = AddFinalizer | RemoveFinalizer | Apply | Delete | DeletePod | IssueAuthority | IssueLeaf | WriteBundle
+Action = (
+    AddFinalizer
+    | RemoveFinalizer
+    | Apply
+    | Delete
+    | DeletePod
+    | IssueAuthority
+    | UpdateAuthority
+    | IssueLeaf
+    | WriteBundle
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from base64 import b64encode
 from collections.abc import Iterable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from itertools import groupby
 
 from virt_core import logs
@@ -20,6 +20,7 @@ from virt_core.kube.resource import KUBEVIRTS, PODS, SECRETS
 
 from virt_operator.certificates.authority import AuthorityWatch
 from virt_operator.certificates.issue import KeyPair, new_authority, new_leaf
+from virt_operator.certificates.rollover import Authority, authority_data, with_successor
 from virt_operator.certificates.secret import AUTHORITY_SECRET, data_of
 from virt_operator.install.actions import (
     Action,
@@ -30,6 +31,7 @@ from virt_operator.install.actions import (
     IssueAuthority,
     IssueLeaf,
     RemoveFinalizer,
+    UpdateAuthority,
     WriteBundle,
 )
 from virt_operator.install.inventory import Inventory
@@ -75,16 +77,17 @@ class Executor:
             case DeletePod(name, uid, why):
                 self._log.info("deleting", object=f"Pod {name}", reason=why)
                 await self._client.delete(PODS, self._namespace, name, uid=uid)
-            case IssueAuthority(trusted_before, seen):
-                self._log.info("issuing a certificate authority", secret=AUTHORITY_SECRET)
-                pair = new_authority(datetime.now(UTC), trusted_before)
-                replaced: Body = {"metadata": {"resourceVersion": seen}, "data": data_of(pair)}
-                self._authority.wrote(
-                    await self._client.merge_patch(SECRETS, self._namespace, AUTHORITY_SECRET, replaced)
-                )
+            case IssueAuthority(before, life, why, seen):
+                self._log.info("issuing a certificate authority", secret=AUTHORITY_SECRET, reason=why)
+                made = new_authority(datetime.now(UTC), life)
+                await self._write_authority(with_successor(before, made) if before else Authority(made), seen)
+            case UpdateAuthority(to, why, seen):
+                self._log.info("updating the certificate authority", secret=AUTHORITY_SECRET, reason=why)
+                await self._write_authority(to, seen)
             case IssueLeaf(leaf, authority, seen):
                 self._log.info("issuing a certificate", secret=leaf.secret)
-                pair = new_leaf(authority, leaf.common_name, leaf.dns_names, datetime.now(UTC))
+                life = timedelta(seconds=authority.issuing.duration)
+                pair = new_leaf(authority.signer, leaf.common_name, leaf.dns_names, datetime.now(UTC), life)
                 await self._write_secret(leaf.secret, pair, seen)
             case WriteBundle(secret, bundle, seen):
                 self._log.info("writing the trusted authorities", secret=secret)
@@ -104,6 +107,11 @@ class Executor:
             await self._client.delete(ref.resource, ref.namespace or None, ref.name, uid=uid)
         except NotFound:
             pass  # that is what was wanted
+
+    async def _write_authority(self, to: Authority, seen: str) -> None:
+        body: Body = {"metadata": {"resourceVersion": seen}, "data": authority_data(to)}
+        answer = await self._client.merge_patch(SECRETS, self._namespace, AUTHORITY_SECRET, body)
+        self._authority.wrote(answer)
 
     async def _write_secret(self, name: str, pair: KeyPair, seen: str | None) -> None:
         data = data_of(pair)

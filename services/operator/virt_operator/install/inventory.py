@@ -17,9 +17,11 @@ from virt_core.api.labels import KUBEVIRT_FINALIZER
 from virt_core.kube.client import KubeClient
 from virt_core.kube.reflector import Key, Reflector
 from virt_core.kube.resource import KUBEVIRTS, PODS
+from virt_core.rpc.tls import Certificates
 
 from virt_operator.certificates.authority import AuthorityWatch
 from virt_operator.certificates.secret import AUTHORITY_SECRET
+from virt_operator.certificates.trust import TrustReports
 from virt_operator.install.observed import Observed, OwnedObject, PodObject, SuiteObject
 from virt_operator.strategy.ref import KINDS, MANAGED_BY_OPERATOR, Body, Ref
 from virt_operator.strategy.settings import COMPONENTS
@@ -29,7 +31,12 @@ class Inventory:
     """Local copies of the cluster's objects; `changed()` is called whenever one of them does."""
 
     def __init__(
-        self, client: KubeClient, authority: AuthorityWatch, namespace: str, changed: Callable[[], None]
+        self,
+        client: KubeClient,
+        authority: AuthorityWatch,
+        certificates: Certificates,
+        namespace: str,
+        changed: Callable[[], None],
     ) -> None:
         self._namespace = namespace
         self._authority = authority
@@ -40,13 +47,14 @@ class Inventory:
         self._asked: dict[Key, object] = {}
         components = f"{labels.APP} in ({','.join(COMPONENTS)})"
         self._pods = Reflector(client, PODS, PodObject, lambda _: changed(), namespace=namespace, labels=components)
+        self._trust = TrustReports(authority, certificates, namespace, lambda: self._pods, changed)
         self._owned = {kind: self._reflector(client, kind) for kind in KINDS}
 
     def watches(self) -> list[tuple[str, Coroutine[Any, Any, None]]]:
         """Each watch with a name for its task."""
         named = [("KubeVirt", self._suites.run()), ("Pod", self._pods.run())]
         named += [(kind, reflector.run()) for kind, reflector in self._owned.items()]
-        return [(f"watch of {name}", coroutine) for name, coroutine in named]
+        return [("trust reports", self._trust.run()), *((f"watch of {name}", one) for name, one in named)]
 
     async def synced(self) -> None:
         """Return when every watch has its first list: before that, nothing is known to be absent."""
@@ -64,7 +72,17 @@ class Inventory:
         suite, others = choose(self._suites, self._namespace)
         owned |= self._written
         owned.pop(Ref("Secret", self._namespace, AUTHORITY_SECRET), None)  # an early release labelled it as the suite's
-        return Observed(datetime.now(UTC), suite, others, owned, tuple(self._pods), self._authority.current)
+        return Observed(
+            datetime.now(UTC),
+            suite,
+            others,
+            owned,
+            tuple(self._pods),
+            self._authority.able,
+            self._authority.version,
+            self._authority.spoilt,
+            self._trust.by_pod,
+        )
 
     def asked_with(self) -> tuple[str, str] | None:
         """Namespace and name of the KubeVirt object that counts; None when there is none, or it is on its way out."""

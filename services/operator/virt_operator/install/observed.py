@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -11,8 +11,7 @@ import msgspec
 from virt_core.api.kubevirt import KubeVirtStatus
 from virt_core.api.meta import ObjectMeta, ObjectReference
 
-from virt_operator.certificates.issue import KeyPair
-from virt_operator.certificates.secret import CertificateSecret, key_pair_of
+from virt_operator.certificates.rollover import Authority
 from virt_operator.strategy.ref import Body, Ref
 
 _ABSENT = msgspec.Raw()
@@ -57,10 +56,6 @@ class OwnedObject(msgspec.Struct, frozen=True, rename="camel"):
                 found[key] = msgspec.json.decode(raw)
         return found
 
-    def key_pair(self) -> KeyPair:
-        """A TLS Secret's content; parts that are absent or no base64 are empty."""
-        return key_pair_of(self.data)
-
     def condition(self, kind: str) -> dict[str, Any]:
         """A condition of the status; empty if it is not there."""
         for one in self.status.get("conditions") or ():
@@ -99,8 +94,18 @@ class Observed:
 
     owned: Mapping[Ref, OwnedObject]
     pods: tuple[PodObject, ...]
-    authority: CertificateSecret | None = None
-    """The Secret of the certificate authority. It is the operator's own, so it is not among `owned`."""
+
+    authority: Authority | None = None
+    """The certificate authority as last seen able to sign. Its Secret is the operator's own, so not among `owned`."""
+
+    authority_version: str = ""
+    """The resourceVersion of its Secret as it is now, good or bad; "" while there is none."""
+
+    authority_spoilt: bool = False
+    """It is there and holds no authority that can sign."""
+
+    trusting: Mapping[str, str] = field(default_factory=dict)
+    """What pods, by name, last said of the bundle that they trust (GetInfo.trust_bundle_sha256)."""
 
     workload: str | None = None
     """A workload that exists, as text; known only where removal.asks_for_workloads."""

@@ -73,7 +73,7 @@ def _install(observed: Observed, operator: Settings, settings: InstallSettings, 
     unready = {ref: _not_ready(observed, ref, body) for ref, body in desired.items() if differences[ref] is None}
     unfinished = _unfinished(desired, differences, unready)
     actions: list[Action] = [*certificates.actions(observed, due)]
-    waits: list[WaitFor] = []
+    waits: list[WaitFor] = [*certificates.waits(due)]
     for ref, body in desired.items():
         why = differences[ref]
         if why is not None:

@@ -17,6 +17,7 @@ from virt_core.kube.errors import Forbidden, Invalid, NotFound
 from virt_core.kube.events import EventRecorder
 from virt_core.kube.queue import WorkQueue
 from virt_core.kube.resource import KUBEVIRTS
+from virt_core.rpc.tls import Certificates
 
 from virt_operator.certificates.authority import AuthorityWatch
 from virt_operator.install.actions import WaitFor
@@ -43,7 +44,13 @@ class Reconciler:
         self._client = client
         self._settings = settings
         self._queue: WorkQueue[str] = WorkQueue("suite")
-        self._inventory = Inventory(client, authority, settings.namespace, lambda: self._queue.add(_SUITE))
+        self._inventory = Inventory(
+            client,
+            authority,
+            Certificates(settings.certificates),
+            settings.namespace,
+            lambda: self._queue.add(_SUITE),
+        )
         self._executor = Executor(client, self._inventory, authority, settings.namespace)
         self._reachability = WebhookReachability(client, self._inventory.asked_with)
         self._events = EventRecorder(client, "virt-operator", settings.pod_name)

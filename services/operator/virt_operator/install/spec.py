@@ -10,6 +10,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from virt_operator.certificates.rotation import RefusedRotation, rotation_of
 from virt_operator.settings import Settings
 from virt_operator.strategy.settings import PULL_POLICIES, InstallSettings
 
@@ -20,6 +21,7 @@ _SUPPORTED = {
     "imageRegistry",
     "imagePullPolicy",
     "uninstallStrategy",
+    "certificateRotateStrategy",
     "configuration.developerConfiguration.useEmulation",
 }
 _TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}")
@@ -46,6 +48,10 @@ def install_settings(spec: Mapping[str, Any], operator: Settings) -> InstallSett
         raise RefusedSpec("UnsupportedField", f"not supported by this release, remove it: {names}")
     _check(spec, "uninstallStrategy", (REMOVE_WORKLOADS, _BLOCK_UNINSTALL))
     _check(spec, "imagePullPolicy", PULL_POLICIES)
+    try:
+        rotation_of(spec)
+    except RefusedRotation as refused:
+        raise RefusedSpec("InvalidField", str(refused)) from refused
     tag, registry = spec.get("imageTag") or operator.tag, spec.get("imageRegistry") or operator.registry
     if not _TAG.fullmatch(tag):
         raise RefusedSpec("InvalidField", f"spec.imageTag: {tag!r} is not a tag (letters, digits, '.', '_', '-')")

@@ -1,0 +1,229 @@
+"""The authority as Secret kubevirt-ca holds it, and how a new one takes over without a failed call. Pure.
+
+A successor is made when the authority is due. First everyone learns to trust it: it is the first in every bundle. When
+every pod has said so (GetInfo), it becomes the signer, and every leaf is issued anew. When the last leaf of the old
+one has ended, the old one leaves the bundles. A pod that does not answer delays that, but not until certificates run
+out: at its last moment the old one hands over anyway. Called by plan.py; authority.py reads and writes the Secret.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from base64 import b64decode, b64encode
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+
+import msgspec
+from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives import serialization
+from virt_core.api.issuing import CLOCK_SKEW, ISSUING, Issuing, read_issuing
+from virt_core.api.meta import rfc3339
+
+from virt_operator.certificates.issue import KeyPair
+from virt_operator.certificates.rotation import Rotation
+from virt_operator.certificates.secret import data_of, key_pair_of
+
+_NEXT_CERTIFICATE, _NEXT_KEY, _OLD_LEAVES_END = "next.crt", "next.key", "old-leaves-end"
+_LEAST_MARGIN = timedelta(seconds=150)  # to issue leaves and have the kubelet show them to their pods
+_SILENT = timedelta(minutes=5)  # after which a pod that has not taken the bundle is named
+
+
+@dataclass(frozen=True, slots=True)
+class Authority:
+    """All that is known of the authority."""
+
+    signer: KeyPair
+    """Who signs now; its bundle is every authority that is trusted, newest first."""
+
+    successor: KeyPair | None = None
+    """Who will sign when everyone trusts it."""
+
+    issuing: Issuing = field(default_factory=Issuing)
+    """How leaves are issued now."""
+
+    old_leaves_end: datetime | None = None
+    """When the last leaf of the authorities before this one has ended; None while that is not known."""
+
+    @property
+    def bundle(self) -> bytes:
+        """PEM of everyone trusted."""
+        return self.signer.bundle
+
+    @property
+    def bundle_sha256(self) -> str:
+        """As GetInfo reports it."""
+        return hashlib.sha256(self.bundle).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """The next step of a rollover: the Secret's new content; None stands for `authority` with a new successor."""
+
+    why: str
+    to: Authority | None
+
+
+def read_authority(data: Mapping[str, str]) -> Authority | None:
+    """What the Secret's `data` holds; None if it cannot sign."""
+    signer = key_pair_of(data)
+    if validity(signer) is None or not _certificates(signer.bundle):
+        return None
+    following = key_pair_of({"tls.crt": data.get(_NEXT_CERTIFICATE, ""), "tls.key": data.get(_NEXT_KEY, "")})
+    issuing = read_issuing(_text(data, ISSUING))
+    issuing = _signed_by(issuing, signer)
+    ends = _moment(_text(data, _OLD_LEAVES_END))
+    return Authority(signer, following if validity(following) is not None else None, issuing, ends)
+
+
+def authority_data(authority: Authority) -> dict[str, str | None]:
+    """The Secret's `data` that holds `authority`; None for a key that is to go."""
+    following = authority.successor
+    ends = authority.old_leaves_end
+    return {
+        **data_of(authority.signer),
+        _NEXT_CERTIFICATE: _base64(following.certificate) if following is not None else None,
+        _NEXT_KEY: _base64(following.key) if following is not None else None,
+        ISSUING: issuing_data(authority.issuing),
+        _OLD_LEAVES_END: _base64(rfc3339(ends).encode()) if ends is not None else None,
+    }
+
+
+def issuing_data(issuing: Issuing) -> str:
+    """`issuing` as a Secret's value."""
+    return _base64(msgspec.json.encode(issuing))
+
+
+def with_successor(authority: Authority, successor: KeyPair) -> Authority:
+    """The rollover begun; `authority` goes on signing."""
+    bundle = successor.certificate + authority.bundle
+    return replace(authority, signer=replace(authority.signer, bundle=bundle), successor=successor)
+
+
+def next_step(authority: Authority, rotation: Rotation, behind: Collection[str], now: datetime) -> Step | None:
+    """What to do now; `behind` are the pods that are not known to trust the whole bundle."""
+    issuing = rotation.leaf.issuing(fingerprint(authority.signer.certificate))
+    if authority.issuing != issuing:
+        return Step("the wanted life of leaves has changed", replace(authority, issuing=issuing))
+    if (trusted := _trusted(authority, now)) != authority.bundle:
+        changed = replace(authority, signer=replace(authority.signer, bundle=trusted))
+        return Step("no leaf of an earlier authority is left", changed)
+    if authority.successor is None and now >= _renewal(authority, rotation):
+        return Step("it is due", None)
+    if authority.successor is not None and (not behind or now >= last_moment(authority)):
+        why = f"its end is near, without an answer of {', '.join(sorted(behind))}" if behind else "everyone trusts it"
+        return Step(f"the new authority signs from now on: {why}", _promoted(authority, now))
+    return None
+
+
+def deadlines(authority: Authority, rotation: Rotation) -> list[datetime]:
+    """When something falls due by itself."""
+    found = [last_moment(authority) if authority.successor is not None else _renewal(authority, rotation)]
+    old = _old(authority)
+    if old and authority.old_leaves_end is not None:
+        found.append(authority.old_leaves_end)
+    return found + [one.not_valid_after_utc for one in old]
+
+
+def last_moment(authority: Authority) -> datetime:
+    """When a successor takes over although not everyone has said that it is trusted."""
+    begin, end = _must(validity(authority.signer))
+    return end - max(_LEAST_MARGIN, (end - begin) / 10)
+
+
+def stalled(authority: Authority, behind: Collection[str], now: datetime) -> tuple[str, ...]:
+    """The pods that a rollover has been waiting for so long that they should be named."""
+    if authority.successor is None:
+        return ()
+    begin, _ = _must(validity(authority.successor))
+    return tuple(sorted(behind)) if now - begin > _SILENT else ()
+
+
+def validity(pair: KeyPair) -> tuple[datetime, datetime] | None:
+    """When the certificate was issued and when it ends; None if certificate and key do not belong together."""
+    try:
+        certificate = x509.load_pem_x509_certificate(pair.certificate)
+        key = serialization.load_pem_private_key(pair.key, password=None)
+    except (ValueError, TypeError, UnsupportedAlgorithm):
+        return None
+    if key.public_key() != certificate.public_key():
+        return None
+    return certificate.not_valid_before_utc + CLOCK_SKEW, certificate.not_valid_after_utc
+
+
+def fingerprint(pem: bytes) -> str:
+    """SHA-256 of a certificate's DER in lower-case hexadecimal."""
+    der = x509.load_pem_x509_certificate(pem).public_bytes(serialization.Encoding.DER)
+    return hashlib.sha256(der).hexdigest()
+
+
+def _renewal(authority: Authority, rotation: Rotation) -> datetime:
+    return rotation.authority.issuing().renewal(*_must(validity(authority.signer)))
+
+
+def _promoted(authority: Authority, now: datetime) -> Authority:
+    successor, before = authority.successor, authority.signer
+    assert successor is not None
+    _, ends = _must(validity(before))
+    # Pods are given their new leaves within the margin, but whatever an old one is used for goes on until its end.
+    leaves_end = min(now + max(timedelta(seconds=authority.issuing.duration), _LEAST_MARGIN), ends)
+    if authority.old_leaves_end is not None and _old(authority):
+        leaves_end = max(leaves_end, authority.old_leaves_end)
+    issuing = _signed_by(authority.issuing, successor)
+    return Authority(replace(successor, bundle=before.bundle), None, issuing, leaves_end)
+
+
+def _signed_by(issuing: Issuing, signer: KeyPair) -> Issuing:
+    return msgspec.structs.replace(issuing, signer=fingerprint(signer.certificate))
+
+
+def _trusted(authority: Authority, now: datetime) -> bytes:
+    """The bundle as it should be: successor, signer, and those before them whose leaves may still be in use."""
+    old = _old(authority)
+    if authority.successor is not None:  # everyone is being asked whether they know this bundle: nothing goes now
+        return b"".join([authority.successor.certificate, authority.signer.certificate, *map(_pem, old)])
+    over = authority.old_leaves_end is not None and now >= authority.old_leaves_end
+    left = [] if over else [one for one in old if one.not_valid_after_utc > now]
+    return b"".join([authority.signer.certificate, *map(_pem, left)])
+
+
+def _old(authority: Authority) -> list[x509.Certificate]:
+    own = {x509.load_pem_x509_certificate(authority.signer.certificate)}
+    if authority.successor is not None:
+        own.add(x509.load_pem_x509_certificate(authority.successor.certificate))
+    return [one for one in _certificates(authority.bundle) if one not in own]
+
+
+def _certificates(bundle: bytes) -> list[x509.Certificate]:
+    try:
+        return x509.load_pem_x509_certificates(bundle)
+    except ValueError:
+        return []
+
+
+def _pem(certificate: x509.Certificate) -> bytes:
+    return certificate.public_bytes(serialization.Encoding.PEM)
+
+
+def _must(found: tuple[datetime, datetime] | None) -> tuple[datetime, datetime]:
+    assert found is not None  # read_authority takes no other
+    return found
+
+
+def _base64(content: bytes) -> str:
+    return b64encode(content).decode()
+
+
+def _text(data: Mapping[str, str], key: str) -> str:
+    try:
+        return b64decode(data.get(key, "")).decode()
+    except ValueError:
+        return ""
+
+
+def _moment(text: str) -> datetime | None:
+    try:
+        return datetime.strptime(text, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC)
+    except ValueError:
+        return None

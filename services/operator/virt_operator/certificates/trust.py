@@ -1,0 +1,68 @@
+"""Asks pods which authorities they trust, while a new one waits for that. Run beside the leader's watches.
+
+What a pod has said stays: bundles only grow until the new authority signs, and a process that starts anew reads what
+its predecessor read, or newer.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable
+
+from virt_core import logs
+from virt_core.rpc.tls import Certificates
+
+from virt_operator import peers
+from virt_operator.certificates.authority import AuthorityWatch
+
+_PERIOD = 2.0  # the kubelet takes up to a minute and a half to show a pod what there is to trust
+_log = logs.bound("virt_operator.certificates.trust")
+
+
+class TrustReports:
+    """`by_pod` is the SHA-256 of the bundle that each pod, by name, said that it trusts."""
+
+    def __init__(
+        self,
+        authority: AuthorityWatch,
+        certificates: Certificates,
+        namespace: str,
+        pods: Callable[[], Iterable[peers.Pod]],
+        changed: Callable[[], None],
+    ) -> None:
+        self._authority = authority
+        self._certificates = certificates
+        self._namespace = namespace
+        self._pods = pods
+        self._changed = changed
+        self._stirred = asyncio.Event()
+        self.by_pod: dict[str, str] = {}
+        authority.subscribe(self._stirred.set)
+
+    async def run(self) -> None:
+        """Until cancelled. Nobody is asked while no rollover is under way."""
+        while True:
+            self._stirred.clear()
+            authority = self._authority.able
+            if authority is None or authority.successor is None:
+                self.by_pod = {}
+                await self._stirred.wait()
+                continue
+            await self._ask(authority.bundle_sha256)
+            await asyncio.sleep(_PERIOD)
+
+    async def _ask(self, wanted: str) -> None:
+        pods = peers.suite_pods(self._pods())
+        try:
+            answers = await peers.ask_all(
+                [pod for pod in pods if self.by_pod.get(pod.name) != wanted], self._certificates, self._namespace
+            )
+        except OSError as error:
+            _log.warning("asking again without a certificate of our own", reason=str(error))
+            return
+        told = {one.pod.name: one.info.trust_bundle_sha256 for one in answers if one.info is not None}
+        known = {pod.name: self.by_pod[pod.name] for pod in pods if pod.name in self.by_pod} | told
+        if known != self.by_pod:
+            _log.info("learning who trusts the new authority", pods=sorted(told), of=len(pods))
+            self.by_pod = known
+            self._changed()
