@@ -93,7 +93,8 @@ def due(
             bundles.append(leaf.secret)
     step = next_step(authority, rotation, behind, now)
     waited = stalled(authority, behind, now)
-    return Due(authority, step, tuple(missing), tuple(bundles), waited, min(moments))
+    upcoming = min((moment for moment in moments if moment > now), default=None)
+    return Due(authority, step, tuple(missing), tuple(bundles), waited, upcoming)
 
 
 def leaf_renewal(leaf: Leaf, pair: KeyPair, authority: Authority) -> datetime | None:

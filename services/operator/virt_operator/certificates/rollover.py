@@ -27,6 +27,7 @@ from virt_operator.certificates.secret import data_of, key_pair_of
 
 _NEXT_CERTIFICATE, _NEXT_KEY, _OLD_LEAVES_END = "next.crt", "next.key", "old-leaves-end"
 _LEAST_MARGIN = timedelta(seconds=150)  # to issue leaves and have the kubelet show them to their pods
+_SETTLED = timedelta(seconds=15)  # for the API server to act on the bundles in APIServices and webhooks
 _SILENT = timedelta(minutes=5)  # after which a pod that has not taken the bundle is named
 
 
@@ -111,7 +112,8 @@ def next_step(authority: Authority, rotation: Rotation, behind: Collection[str],
         return Step("no leaf of an earlier authority is left", changed)
     if authority.successor is None and now >= _renewal(authority, rotation):
         return Step("it is due", None)
-    if authority.successor is not None and (not behind or now >= last_moment(authority)):
+    told = authority.successor is not None and not behind and now >= _settled(authority)
+    if told or (authority.successor is not None and now >= last_moment(authority)):
         why = f"its end is near, without an answer of {', '.join(sorted(behind))}" if behind else "everyone trusts it"
         return Step(f"the new authority signs from now on: {why}", _promoted(authority, now))
     return None
@@ -119,7 +121,8 @@ def next_step(authority: Authority, rotation: Rotation, behind: Collection[str],
 
 def deadlines(authority: Authority, rotation: Rotation) -> list[datetime]:
     """When something falls due by itself."""
-    found = [last_moment(authority) if authority.successor is not None else _renewal(authority, rotation)]
+    rollover = authority.successor is not None
+    found = [_settled(authority), last_moment(authority)] if rollover else [_renewal(authority, rotation)]
     old = _old(authority)
     if old and authority.old_leaves_end is not None:
         found.append(authority.old_leaves_end)
@@ -156,6 +159,12 @@ def fingerprint(pem: bytes) -> str:
     """SHA-256 of a certificate's DER in lower-case hexadecimal."""
     der = x509.load_pem_x509_certificate(pem).public_bytes(serialization.Encoding.DER)
     return hashlib.sha256(der).hexdigest()
+
+
+def _settled(authority: Authority) -> datetime:
+    assert authority.successor is not None
+    begin, _ = _must(validity(authority.successor))
+    return begin + _SETTLED
 
 
 def _renewal(authority: Authority, rotation: Rotation) -> datetime:
