@@ -1,5 +1,5 @@
-"""virt-operator's tasks: its own certificate and the webhook on each replica, and reconciling while this one leads.
-Called by __main__.py.
+"""virt-operator's tasks: its own certificate, the webhook and the admin port on each replica, and reconciling while this
+one leads. Called by __main__.py.
 
 SIGTERM: the lease is released at once; the webhook is not ready at once, but serves a little longer (server.py).
 """
@@ -12,6 +12,7 @@ from virt_core import aio, health
 from virt_core.kube.client import KubeClient
 from virt_core.kube.lease import Lease
 
+from virt_operator.admin import server as admin
 from virt_operator.certificates.authority import AuthorityWatch
 from virt_operator.certificates.own import OwnCertificate
 from virt_operator.install.reconciler import Reconciler
@@ -50,4 +51,5 @@ async def main(settings: Settings, stopping: asyncio.Event) -> None:
             ("own certificate", own.run()),
             ("webhook", serve()),
             ("what ends at once", lead()),
+            ("admin", admin.serve(client, settings, own.ready)),
         )

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from virt_core.release import RELEASE
+from virt_core.rpc import PORT
 
 
 class BadImage(ValueError):
@@ -45,6 +46,9 @@ class Settings:
     drain: float = 5.0
     """Seconds to go on serving after SIGTERM, until no Service sends new requests (VIRT_OPERATOR_DRAIN_SECONDS)."""
 
+    rpc_port: int = PORT
+    """Of the admin port (RPC_LISTENS_ON)."""
+
     @classmethod
     def from_environment(cls) -> Settings:
         """Read the environment. Raises KeyError or BadImage naming the variable."""
@@ -59,6 +63,7 @@ class Settings:
             certificates=Path(os.environ.get("VIRT_OPERATOR_CERTIFICATES", "/etc/virt/certificates")),
             webhook_port=int(os.environ.get("VIRT_OPERATOR_WEBHOOK_LISTENS_ON", "8444")),
             drain=float(os.environ.get("VIRT_OPERATOR_DRAIN_SECONDS", "5")),
+            rpc_port=int(os.environ.get("RPC_LISTENS_ON", PORT)),
         )
 
 

@@ -14,7 +14,8 @@ from virt_core.rpc.port import listening
 from virt_core.rpc.tls import Certificates
 from virt_operator.certificates.issue import KeyPair, new_authority, new_leaf
 from virt_operator.install.observed import PodObject
-from virt_operator.peers import SuitePod, ask_all, suite_pods
+from virt_operator.peers.answer import SuitePod, suite_pods
+from virt_operator.peers.ask import ask_all
 
 
 def certificates(authority: KeyPair, folder: Path, component: str) -> Certificates:

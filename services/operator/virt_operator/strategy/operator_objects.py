@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from virt_core.api import labels
+from virt_core.rpc import PORT
 
 from virt_operator.strategy import crds, pods
 from virt_operator.strategy.operator_rbac import ACCOUNT, operator_rbac
@@ -51,7 +52,8 @@ def kubevirt_object(settings: InstallSettings, use_emulation: bool) -> Body:
 
 
 def _service(settings: InstallSettings) -> Body:
-    """Where the API server finds the webhook. Whoever serves is ready, and nobody else is sent to."""
+    """Where the API server finds the webhook, and people and tools the admin port. Whoever serves is ready, and nobody
+    else is sent to."""
     return {
         "apiVersion": "v1",
         "kind": "Service",
@@ -59,7 +61,10 @@ def _service(settings: InstallSettings) -> Body:
         "spec": {
             "type": "ClusterIP",
             "selector": {labels.APP: _APP},
-            "ports": [{"name": "webhook", "port": 443, "targetPort": WEBHOOK_PORT, "protocol": "TCP"}],
+            "ports": [
+                {"name": "webhook", "port": 443, "targetPort": WEBHOOK_PORT, "protocol": "TCP"},
+                {"name": "grpc", "port": PORT, "targetPort": PORT, "protocol": "TCP"},
+            ],
         },
     }
 
@@ -88,6 +93,7 @@ def _deployment(settings: InstallSettings) -> Body:
         ports=[
             {"name": "health", "containerPort": pods.HEALTH_PORT, "protocol": "TCP"},
             {"name": "webhook", "containerPort": WEBHOOK_PORT, "protocol": "TCP"},
+            pods.rpc_port(),
         ],
         volumeMounts=[pods.certificates_mount(read_only=False)],
         **pods.probes(health),

@@ -1,0 +1,119 @@
+"""Who calls the admin port, and may they: one SubjectAccessReview for each call. The rules of server.py's port.
+
+The handshake verified the certificate against two authorities. The cluster's own for clients makes a user and groups
+as kube-apiserver does: common name and organizations. The suite's own names a component, which is nobody's user and so
+may do nothing here unless somebody binds a role to its name. kube-apiserver decides, nothing is cached.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from cryptography import x509
+from cryptography.exceptions import InvalidSignature
+from cryptography.x509.oid import NameOID
+from virt_core.api.labels import COMMON_NAME_PREFIX
+from virt_core.kube.client import KubeClient
+from virt_core.kube.errors import KubeError
+from virt_core.kube.errors import Unavailable as NoAnswer
+from virt_core.kube.resource import KUBEVIRTS, SUBJECT_ACCESS_REVIEWS
+from virt_core.rpc.errors import Denied, Unavailable
+from virt_core.rpc.tls import Certificates
+
+SUBRESOURCE = "admin"
+"""Of "kubevirts". In no role that the suite brings: pod addresses and the state of an upgrade are for those who run the
+cluster, and kubevirt.io:admin is aggregated into the role of a namespace's admin."""
+
+READ = "get"
+_PEERS = f"{COMMON_NAME_PREFIX}virt-operator"
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Whom a certificate names."""
+
+    name: str
+    groups: tuple[str, ...] = ()
+    component: bool = False
+    """Whether it is one of the suite's processes, by the suite's own authority."""
+
+
+def caller_of(certificate: bytes, suite_bundle: bytes) -> Caller:
+    """The caller with this `certificate` (PEM), whose chain was verified; `suite_bundle` is the suite's own authority.
+
+    Raises:
+        Denied: it names nobody.
+    """
+    leaf = x509.load_pem_x509_certificate(certificate)
+    names = [str(one.value) for one in leaf.subject.get_attributes_for_oid(NameOID.COMMON_NAME)]
+    if len(names) != 1 or not names[0]:
+        raise Denied(f"the certificate's common names {names} are not allowed, use exactly one")
+    if any(_issued(leaf, authority) for authority in x509.load_pem_x509_certificates(suite_bundle)):
+        return Caller(names[0], component=True)
+    groups = [str(one.value) for one in leaf.subject.get_attributes_for_oid(NameOID.ORGANIZATION_NAME)]
+    return Caller(names[0], (*groups, "system:authenticated"))
+
+
+def review_of(caller: Caller, namespace: str, verb: str) -> dict[str, Any]:
+    """The SubjectAccessReview that asks whether `caller` may do `verb` to the suite in `namespace`."""
+    attributes = {
+        "namespace": namespace,
+        "verb": verb,
+        "group": KUBEVIRTS.group,
+        "version": KUBEVIRTS.version,
+        "resource": KUBEVIRTS.plural,
+        "subresource": SUBRESOURCE,
+    }
+    return {
+        "apiVersion": SUBJECT_ACCESS_REVIEWS.api_version,
+        "kind": SUBJECT_ACCESS_REVIEWS.kind,
+        "spec": {"user": caller.name, "groups": list(caller.groups), "resourceAttributes": attributes},
+    }
+
+
+class Authorization:
+    """The rules."""
+
+    def __init__(self, client: KubeClient, namespace: str, certificates: Certificates) -> None:
+        self._client = client
+        self._namespace = namespace
+        self._certificates = certificates
+
+    async def peers(self, context: Any) -> None:
+        """Other replicas of the operator, by the suite's own authority: for GetInfo."""
+        caller = self._caller(context)
+        if not caller.component or caller.name != _PEERS:
+            raise Denied(f"{caller.name!r} may not call this, only {_PEERS!r} of the suite's own authority")
+
+    async def readers(self, context: Any) -> None:
+        """Whoever may "get" "kubevirts/admin" in the suite's namespace."""
+        caller = self._caller(context)
+        try:
+            review = await self._client.create(SUBJECT_ACCESS_REVIEWS, None, review_of(caller, self._namespace, READ))
+        except NoAnswer as error:
+            raise Unavailable(f"cannot ask whether {caller.name!r} may do this, try again: {error}") from error
+        except KubeError as error:
+            raise Denied(f"virt-operator may not ask whether {caller.name!r} may do this: {error}") from error
+        status = review.get("status", {})
+        if status.get("allowed") is True:
+            return
+        reason = f": {status['reason']}" if status.get("reason") else ""
+        raise Denied(
+            f'User "{caller.name}" cannot {READ} resource "{KUBEVIRTS.plural}/{SUBRESOURCE}" in API group '
+            f'"{KUBEVIRTS.group}" in the namespace "{self._namespace}"{reason}'
+        )
+
+    def _caller(self, context: Any) -> Caller:
+        shown = context.auth_context().get("x509_pem_cert", ())
+        if not shown:
+            raise Denied("a caller without certificate may not call this")
+        return caller_of(shown[0], (self._certificates.folder / "ca.crt").read_bytes())
+
+
+def _issued(leaf: x509.Certificate, authority: x509.Certificate) -> bool:
+    try:
+        leaf.verify_directly_issued_by(authority)
+    except (ValueError, TypeError, InvalidSignature):
+        return False
+    return True

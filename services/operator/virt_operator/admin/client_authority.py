@@ -1,0 +1,42 @@
+"""The cluster's authority for client certificates, by which an administrator's own kubeconfig is known.
+
+Every API server publishes it in one ConfigMap, which our role binding lets us read. Followed by server.py while it
+serves; without it, or before the first answer, only certificates of the suite's own authority pass the handshake.
+"""
+
+from __future__ import annotations
+
+import msgspec
+from virt_core import logs
+from virt_core.api.meta import ObjectMeta
+from virt_core.kube.client import KubeClient
+from virt_core.kube.reflector import Key, Reflector
+from virt_core.kube.resource import CONFIG_MAPS
+
+_NAMESPACE, _NAME = "kube-system", "extension-apiserver-authentication"
+_log = logs.bound("virt_operator.admin.client_authority")
+
+
+class _ConfigMap(msgspec.Struct, frozen=True):
+    metadata: ObjectMeta
+    data: dict[str, str] = {}
+
+
+class ClientAuthority:
+    """`pem` is the bundle as the ConfigMap has it now."""
+
+    def __init__(self, client: KubeClient) -> None:
+        self.pem = b""
+        self._reflector = Reflector(
+            client, CONFIG_MAPS, _ConfigMap, self._changed, namespace=_NAMESPACE, fields=f"metadata.name={_NAME}"
+        )
+
+    async def run(self) -> None:
+        """Follow the ConfigMap until cancelled."""
+        await self._reflector.run()
+
+    def _changed(self, key: Key) -> None:
+        found = self._reflector.get(key)
+        text = found.data.get("client-ca-file", "") if found is not None else ""
+        _log.info("trusting the cluster's authority for clients", present=bool(text))
+        self.pem = text.encode()

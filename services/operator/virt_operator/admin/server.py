@@ -1,0 +1,42 @@
+"""The operator's gRPC port, on every replica from its start. Called by app.py."""
+
+from __future__ import annotations
+
+import asyncio
+from functools import partial
+
+from kubevirt.admin.v1 import admin_pb2, admin_pb2_grpc
+from kubevirt.info.v1 import info_pb2
+from virt_core.kube.client import KubeClient
+from virt_core.rpc import port
+from virt_core.rpc.identity import Identity
+from virt_core.rpc.tls import Certificates
+
+from virt_operator.admin.authorization import Authorization
+from virt_operator.admin.client_authority import ClientAuthority
+from virt_operator.admin.servicer import AdminServicer
+from virt_operator.settings import Settings
+
+_SERVICE = admin_pb2.DESCRIPTOR.services_by_name["AdminService"].full_name
+
+
+async def serve(client: KubeClient, settings: Settings, certified: asyncio.Event) -> None:
+    """Serve until cancelled, as soon as this replica is `certified`: as its own certificate is there."""
+    await certified.wait()
+    certificates = Certificates(settings.certificates)
+    identity = Identity.for_process(info_pb2.COMPONENT_OPERATOR, ("kubevirt.info.v1", "kubevirt.admin.v1"))
+    allowed = Authorization(client, settings.namespace, certificates)
+    servicer = AdminServicer(client, settings, identity, certificates)
+    add = partial(admin_pb2_grpc.add_AdminServiceServicer_to_server, servicer)
+    authority = ClientAuthority(client)
+    async with asyncio.TaskGroup() as group:
+        group.create_task(authority.run(), name="watch of the cluster's authority for clients")
+        await port.serve(
+            settings.rpc_port,
+            identity,
+            certificates,
+            port.Contract(_SERVICE, add, allowed.readers),
+            peers=allowed.peers,
+            people=allowed.readers,
+            also_trusted=lambda: authority.pem,
+        )

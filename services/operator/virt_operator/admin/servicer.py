@@ -1,0 +1,78 @@
+"""AdminService: asks API server and pods, and says what they say. Served by server.py, which asked who may call.
+
+It keeps nothing and asks for what it needs at each call, so a standby tells the same as the replica that leads.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable
+from typing import Any, TypeVar
+
+import msgspec
+from kubevirt.admin.v1 import admin_pb2, admin_pb2_grpc
+from virt_core.api.labels import APP
+from virt_core.kube.client import KubeClient, Object
+from virt_core.kube.errors import KubeError
+from virt_core.kube.resource import KUBEVIRTS, LEASES, PODS
+from virt_core.rpc.errors import Unavailable
+from virt_core.rpc.identity import Identity
+from virt_core.rpc.tls import Certificates
+
+from virt_operator.admin.status import holder_of, peer_message, suite_message
+from virt_operator.install.inventory import choose
+from virt_operator.install.observed import PodObject, SuiteObject
+from virt_operator.peers.answer import COMPONENTS, suite_pods
+from virt_operator.peers.ask import ask_all
+from virt_operator.settings import Settings
+from virt_operator.strategy.operator_rbac import LEASE
+
+T = TypeVar("T")
+_COMPONENTS = f"{APP} in ({','.join(COMPONENTS)})"
+
+
+class AdminServicer(admin_pb2_grpc.AdminServiceServicer):
+    """The servicer."""
+
+    def __init__(self, client: KubeClient, settings: Settings, identity: Identity, certificates: Certificates) -> None:
+        self._client = client
+        self._settings = settings
+        self._identity = identity
+        self._certificates = certificates
+
+    async def GetStatus(  # noqa: N802 - the contract's name
+        self, request: admin_pb2.GetStatusRequest, context: Any
+    ) -> admin_pb2.GetStatusResponse:
+        """See admin.proto."""
+        namespace = self._settings.namespace
+        leases = await _answer(self._client.list(LEASES, namespace, fields=f"metadata.name={LEASE}"))
+        suite = _counting(await _answer(self._client.list(KUBEVIRTS)), namespace)
+        return admin_pb2.GetStatusResponse(
+            operator=self._identity.to_message(self._certificates.trust_bundle_sha256()),
+            pod=self._settings.pod_name,
+            leader=holder_of(leases),
+            suite=suite_message(suite) if suite is not None else None,
+        )
+
+    async def ListPeers(  # noqa: N802 - the contract's name
+        self, request: admin_pb2.ListPeersRequest, context: Any
+    ) -> admin_pb2.ListPeersResponse:
+        """See admin.proto."""
+        namespace = self._settings.namespace
+        found = await _answer(self._client.list(PODS, namespace, labels=_COMPONENTS))
+        pods = suite_pods(msgspec.convert(found, list[PodObject]))
+        answers = await ask_all(pods, self._certificates, namespace)
+        return admin_pb2.ListPeersResponse(peers=[peer_message(answer) for answer in answers])
+
+
+def _counting(kubevirts: list[Object], namespace: str) -> Object | None:
+    """The KubeVirt object that counts, whole."""
+    by_uid = {one["metadata"]["uid"]: one for one in kubevirts}
+    suite, _ = choose((msgspec.convert(one, SuiteObject) for one in kubevirts), namespace)
+    return by_uid[suite.metadata.uid] if suite is not None else None
+
+
+async def _answer(request: Awaitable[T]) -> T:
+    try:
+        return await request
+    except KubeError as error:
+        raise Unavailable(f"the API server does not tell: {error}") from error
