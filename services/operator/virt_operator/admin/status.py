@@ -53,7 +53,13 @@ def peer_message(answer: Answer) -> admin_pb2.Peer:
             trust_bundle_sha256=info.trust_bundle_sha256,
         )
     return admin_pb2.Peer(
-        component=pod.component, pod=pod.name, node=pod.node, address=pod.address, info=said, problem=answer.problem
+        component=pod.component,
+        pod=pod.name,
+        node=pod.node,
+        address=pod.address,
+        info=said,
+        problem=answer.problem,
+        terminating=pod.terminating,
     )
 
 

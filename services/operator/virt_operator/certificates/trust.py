@@ -12,8 +12,9 @@ from collections.abc import Callable, Iterable
 from virt_core import logs
 from virt_core.rpc.tls import Certificates
 
-from virt_operator import peers
 from virt_operator.certificates.authority import AuthorityWatch
+from virt_operator.peers.answer import Pod, suite_pods
+from virt_operator.peers.ask import ask_all
 
 _PERIOD = 2.0  # the kubelet takes up to a minute and a half to show a pod what there is to trust
 _log = logs.bound("virt_operator.certificates.trust")
@@ -27,7 +28,7 @@ class TrustReports:
         authority: AuthorityWatch,
         certificates: Certificates,
         namespace: str,
-        pods: Callable[[], Iterable[peers.Pod]],
+        pods: Callable[[], Iterable[Pod]],
         changed: Callable[[], None],
     ) -> None:
         self._authority = authority
@@ -52,9 +53,9 @@ class TrustReports:
             await asyncio.sleep(_PERIOD)
 
     async def _ask(self, wanted: str) -> None:
-        pods = peers.suite_pods(self._pods())
+        pods = suite_pods(self._pods())
         try:
-            answers = await peers.ask_all(
+            answers = await ask_all(
                 [pod for pod in pods if self.by_pod.get(pod.name) != wanted], self._certificates, self._namespace
             )
         except OSError as error:

@@ -46,6 +46,9 @@ class SuitePod:
     address: str
     """"" until it has one."""
 
+    terminating: bool = False
+    """Whether it is being deleted; it may go on answering for a while."""
+
 
 @dataclass(frozen=True, slots=True)
 class Info:
@@ -76,6 +79,7 @@ def suite_pods(pods: Iterable[Pod]) -> tuple[SuitePod, ...]:
             pod.metadata.name,
             pod.spec.get("nodeName", ""),
             pod.status.get("podIP", ""),
+            pod.metadata.deletion_timestamp is not None,
         )
         for pod in pods
         if pod.status.get("phase") not in _ENDED

@@ -53,7 +53,7 @@ class GetStatusResponse(_message.Message):
     pod: _builtins.str
     """Its pod."""
     leader: _builtins.str
-    """The pod of the replica that leads; empty while none does."""
+    """The pod that holds the operator's Lease; empty if none does."""
     @_builtins.property
     def operator(self) -> _info_pb2.GetInfoResponse:
         """The replica that answers."""
@@ -341,6 +341,7 @@ class Peer(_message.Message):
     ADDRESS_FIELD_NUMBER: _builtins.int
     INFO_FIELD_NUMBER: _builtins.int
     PROBLEM_FIELD_NUMBER: _builtins.int
+    TERMINATING_FIELD_NUMBER: _builtins.int
     component: _builtins.str
     """"virt-operator", "virt-api", "virt-controller" or "virt-handler"."""
     pod: _builtins.str
@@ -351,6 +352,8 @@ class Peer(_message.Message):
     """The pod's address; empty before it has one."""
     problem: _builtins.str
     """Why it did not answer."""
+    terminating: _builtins.bool
+    """Whether the pod is being deleted; it may go on answering for a while."""
     @_builtins.property
     def info(self) -> _info_pb2.GetInfoResponse:
         """What the process answered; absent if it did not."""
@@ -364,10 +367,11 @@ class Peer(_message.Message):
         address: _builtins.str = ...,
         info: _info_pb2.GetInfoResponse | None = ...,
         problem: _builtins.str = ...,
+        terminating: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["info", b"info"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "component", b"component", "info", b"info", "node", b"node", "pod", b"pod", "problem", b"problem"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "component", b"component", "info", b"info", "node", b"node", "pod", b"pod", "problem", b"problem", "terminating", b"terminating"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
