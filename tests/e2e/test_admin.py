@@ -123,7 +123,7 @@ def _allowed(opened: grpc.Channel) -> bool:
 
 
 def test_without_a_certificate_or_with_that_of_a_stranger_there_is_no_connection(trusted: bytes, address: str) -> None:
-    stranger = new_leaf(new_authority(datetime.now(UTC), b""), "system:admin", ("a",), datetime.now(UTC))
+    stranger = new_leaf(new_authority(datetime.now(UTC)), "system:admin", ("a",), datetime.now(UTC))
     for caller in (None, Identity(stranger.certificate, stranger.key)):
         with channel(address, caller, trusted) as opened:
             assert refusal(get_status, opened)[0] is grpc.StatusCode.UNAVAILABLE

@@ -1,5 +1,5 @@
-"""virt-operator's tasks: its own certificate, the webhook and the admin port on each replica, and reconciling while this
-one leads. Called by __main__.py.
+"""virt-operator's tasks: its own certificate, the webhook and the admin port on each replica, and reconciling while
+this one leads. Called by __main__.py.
 
 SIGTERM: the lease is released at once; the webhook is not ready at once, but serves a little longer (server.py).
 """

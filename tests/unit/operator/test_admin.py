@@ -21,7 +21,7 @@ from virt_operator.certificates.issue import new_authority, new_leaf
 from virt_operator.peers.answer import Answer, Info, SuitePod
 
 NOW = datetime.now(UTC)
-SUITE = new_authority(NOW, b"")
+SUITE = new_authority(NOW)
 
 
 def of_the_suite(component: str) -> bytes:
