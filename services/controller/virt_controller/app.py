@@ -25,7 +25,9 @@ async def main(settings: Settings, stopping: asyncio.Event) -> None:
     """Run until `stopping`: caches and readiness on every replica, the work on the one that holds the Lease."""
     async with KubeClient.connect("virt-controller") as client:
         events = EventRecorder(client, "virt-controller", settings.pod_name)
-        planner = Planner(LauncherSettings(settings.launcher_image, settings.image_pull_policy))
+        planner = Planner(
+            LauncherSettings(settings.launcher_image, settings.image_pull_policy, settings.image_pull_secrets)
+        )
         vmis = VmiReconciler(client, settings.namespace, planner, Executor(client, events))
         lease = Lease(client, settings.namespace, "virt-controller", settings.pod_name)
         identity = Identity.for_process(info_pb2.COMPONENT_CONTROLLER, ("kubevirt.info.v1",))

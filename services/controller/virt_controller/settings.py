@@ -26,6 +26,9 @@ class Settings:
     image_pull_policy: str
     """Of the launcher's containers (IMAGE_PULL_POLICY)."""
 
+    image_pull_secrets: tuple[str, ...] = ()
+    """Secrets of a launcher pod's namespace that the kubelet pulls with (IMAGE_PULL_SECRETS, comma-separated)."""
+
     health_port: int = 8080
     """Where the kubelet asks whether this replica is ready (HEALTH_PORT)."""
 
@@ -43,6 +46,7 @@ class Settings:
             pod_name=os.environ.get("POD_NAME", socket.gethostname()),
             launcher_image=os.environ["VIRT_LAUNCHER_IMAGE"],
             image_pull_policy=os.environ.get("IMAGE_PULL_POLICY", "IfNotPresent"),
+            image_pull_secrets=tuple(filter(None, os.environ.get("IMAGE_PULL_SECRETS", "").split(","))),
             health_port=int(os.environ.get("HEALTH_PORT", "8080")),
             certificates=Path(os.environ.get("VIRT_CERTIFICATES", "/etc/virt/certificates")),
             rpc_port=int(os.environ.get("RPC_LISTENS_ON", PORT)),

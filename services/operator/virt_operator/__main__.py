@@ -1,5 +1,6 @@
 """``python -m virt_operator``: without arguments the operator itself; `manifests` and `chart` write what a user
-applies, `dump-install-strategy` prints what this release installs, and the chart's two Jobs run the rest."""
+applies, `print-install-strategy` is the Job in which a release says what it installs, and the chart's two Jobs run the
+rest."""
 
 from __future__ import annotations
 
@@ -13,7 +14,6 @@ from pathlib import Path
 from virt_operator.chart import write_chart
 from virt_operator.manifest import write_manifests
 from virt_operator.settings import Settings
-from virt_operator.strategy.desired import desired_objects
 from virt_operator.strategy.settings import PULL_POLICIES, InstallSettings
 
 
@@ -39,7 +39,9 @@ def _arguments() -> argparse.Namespace:
     after.add_argument("--kubevirt", type=json.loads, help="the KubeVirt object, as JSON")
     before = commands.add_parser("before-removal", help="of the chart: refuse while there is a KubeVirt object")
     before.add_argument("--delete", action="store_true", help="delete it instead, and wait until the suite is gone")
-    commands.add_parser("dump-install-strategy", help="print the desired objects as JSON (needs VIRT_OPERATOR_IMAGE)")
+    commands.add_parser(
+        "print-install-strategy", help="write this release's strategy into its ConfigMap (run by the operator's Job)"
+    )
     return parser.parse_args()
 
 
@@ -62,11 +64,10 @@ def main() -> None:
         return
     if arguments.command in ("after-install", "before-removal"):
         sys.exit(_chart_hook(arguments))
-    own = Settings.from_environment()
-    if arguments.command == "dump-install-strategy":
-        json.dump(desired_objects(InstallSettings(own.namespace, own.registry, own.tag)), sys.stdout, indent=1)
+    if arguments.command == "print-install-strategy":
+        _print_strategy()
         return
-    _serve(own)
+    _serve(Settings.from_environment())
 
 
 def _chart_hook(arguments: argparse.Namespace) -> str | None:
@@ -90,6 +91,15 @@ def _chart_hook(arguments: argparse.Namespace) -> str | None:
     except (Forbidden, Invalid, StillInUse) as error:
         return str(error)
     return None
+
+
+def _print_strategy() -> None:
+    from virt_core import aio, logs
+
+    from virt_operator.print_strategy import print_strategy
+
+    logs.setup("virt-operator-strategy")
+    aio.run(lambda _: print_strategy())
 
 
 def _serve(settings: Settings) -> None:

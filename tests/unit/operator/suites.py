@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from base64 import b64encode
 from collections.abc import Iterable
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -17,15 +18,29 @@ from virt_operator.certificates.rollover import read_authority
 from virt_operator.certificates.rotation import DEFAULT
 from virt_operator.certificates.secret import AUTHORITY_SECRET, data_of
 from virt_operator.install.observed import Observed, OwnedObject, PodObject, SuiteObject
+from virt_operator.install.spec import install_settings
 from virt_operator.settings import Settings
 from virt_operator.strategy.desired import desired_objects, managed_labels
+from virt_operator.strategy.install_strategy import strategy_of, to_config_map
+from virt_operator.strategy.operator_objects import operator_objects
+from virt_operator.strategy.operator_rbac import operator_rbac
 from virt_operator.strategy.pods import TEMPLATE_HASH
 from virt_operator.strategy.ref import Body, Ref, ref_of
 from virt_operator.strategy.settings import InstallSettings
+from virt_operator.strategy.trust import trusting
 
 NOW = datetime(2026, 1, 31, 10, tzinfo=UTC)
 OPERATOR = Settings("kubevirt", "virt-operator-0", "registry.example:5000/suite", "v1.2.3", "v1.2.3")
 INSTALL = InstallSettings("kubevirt", "registry.example:5000/suite", "v1.2.3")
+HELD = {
+    namespace: tuple(
+        one
+        for body in operator_rbac(INSTALL)
+        if body["kind"] == "ClusterRole" or body["metadata"].get("namespace") == namespace
+        for one in body.get("rules", ())
+    )
+    for namespace in ("kubevirt", "kube-system")
+}
 FINALIZER = "kubevirt.io/foregroundDeleteKubeVirt"
 
 
@@ -92,11 +107,10 @@ def handler_hash(settings: InstallSettings = INSTALL) -> str:
 
 def installed(settings: InstallSettings = INSTALL, pairs: dict[str, KeyPair] | None = None) -> Observed:
     """Everything there, as desired, and ready."""
-    from base64 import b64encode
-
     pairs = pairs if pairs is not None else certificates()
     bundle = b64encode(pairs[AUTHORITY_SECRET].bundle).decode()
-    owned = {ref_of(body): live(body, ready_status(body)) for body in desired_objects(settings, bundle)}
+    owned = {ref_of(body): live(trusting(body, bundle), ready_status(body)) for body in desired_objects(settings)}
+    owned |= strategies(settings)
     for name, pair in pairs.items():
         if name != AUTHORITY_SECRET:
             body: Body = {
@@ -106,7 +120,38 @@ def installed(settings: InstallSettings = INSTALL, pairs: dict[str, KeyPair] | N
             owned[Ref("Secret", "kubevirt", name)] = live(body, {})
     handler = pod("virt-handler", handler_hash(settings))
     known = read_authority(data_of(pairs[AUTHORITY_SECRET]))
-    return Observed(NOW, suite(status=deployed()), (), owned, (handler,), known, "7")
+    state = Observed(NOW, suite(status=deployed()), (), owned, (handler,), known, "7")
+    return replace(state, operator=own_deployment(), held=HELD)
+
+
+def strategies(*settings: InstallSettings, release: str = OPERATOR.release) -> dict[Ref, OwnedObject]:
+    """The ConfigMaps that the Jobs of `release` would have written."""
+    made = {}
+    for one in settings:
+        strategy = msgspec.structs.replace(strategy_of(one, one.deployment_id), release=release)
+        body = to_config_map(strategy, one)
+        made[ref_of(body)] = live(body, {})
+    return made
+
+
+def own_deployment(settings: InstallSettings = INSTALL) -> OwnedObject:
+    body = next(one for one in operator_objects(settings) if one["kind"] == "Deployment")
+    return live(body, ready_status(body))
+
+
+def expecting(observed: Observed, spec: dict[str, Any], release: str = OPERATOR.release) -> Observed:
+    """`observed` with another spec, its strategy printed by `release`, the operator being of that image already."""
+    wanted = install_settings(spec, OPERATOR)
+    asked = msgspec.structs.replace(observed.suite, spec=spec) if observed.suite is not None else None
+    return replace(observed, suite=asked, owned={**observed.owned, **strategies(wanted, release=release)})
+
+
+def settled_definitions(observed: Observed, tag: str) -> Observed:
+    """`observed` with everything but the workloads as `tag` has it."""
+    theirs = installed(msgspec.structs.replace(INSTALL, tag=tag)).owned
+    workloads = ("Deployment", "DaemonSet", "Secret", "ConfigMap")
+    settled = {ref: one for ref, one in theirs.items() if ref.kind not in workloads}
+    return replace(observed, owned={**observed.owned, **settled})
 
 
 def without(observed: Observed, *refs: Ref) -> Observed:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import msgspec
 from virt_operator.install.actions import Apply, Delete
 from virt_operator.install.plan import plan
 from virt_operator.install.removal import plan_removal
@@ -16,7 +17,7 @@ API, CONTROLLER = (Ref("PodDisruptionBudget", "kubevirt", f"{app}-pdb") for app 
 
 
 def budgets(replicas: int) -> dict[str, Body]:
-    objects = desired_objects(replace(INSTALL, replicas=replicas))
+    objects = desired_objects(msgspec.structs.replace(INSTALL, replicas=replicas))
     return {one["metadata"]["name"]: one for one in objects if one["kind"] == "PodDisruptionBudget"}
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import cast
 
+import msgspec
 import pytest
 from virt_core.api.kubevirt import KubeVirtStatus
 from virt_core.kube.client import KubeClient
@@ -51,7 +52,8 @@ def test_installation_is_told_when_it_begins_and_when_it_is_done() -> None:
 def test_update_is_told_with_both_versions() -> None:
     updating = status(steady(imageTag="v1.3.0"))
     assert event_of(READY, updating) == SuiteEvent("UpdateInProgress", "begun: v1.2.3 to v1.3.0")
-    newer = replace(installed(replace(INSTALL, tag="v1.3.0")), suite=suite({"imageTag": "v1.3.0"}, updating))
+    newer = installed(msgspec.structs.replace(INSTALL, tag="v1.3.0"))
+    newer = replace(newer, suite=suite({"imageTag": "v1.3.0"}, updating), operator=None)
     assert event_of(updating, status(newer)) == SuiteEvent("AllComponentsReady", "done: v1.2.3 to v1.3.0")
 
 
@@ -67,7 +69,7 @@ def test_other_settings_of_the_same_version_are_told() -> None:
 
 def test_giving_an_update_up_is_told() -> None:
     updating = status(steady(imageTag="v1.3.0"))
-    half = replace(installed(replace(INSTALL, tag="v1.3.0")), suite=suite(status=updating))
+    half = replace(installed(msgspec.structs.replace(INSTALL, tag="v1.3.0")), suite=suite(status=updating))
     found = event_of(updating, status(half))
     assert found == SuiteEvent("UpdateInProgress", "begun: back to v1.2.3, the update is given up")
 

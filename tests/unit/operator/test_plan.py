@@ -12,22 +12,28 @@ from virt_operator.install.actions import Apply, Delete, DeletePod, IssueLeaf
 from virt_operator.install.observed import Observed
 from virt_operator.install.plan import plan
 from virt_operator.strategy.desired import desired_objects, managed_labels
+from virt_operator.strategy.install_strategy import name_of
 from virt_operator.strategy.ref import Ref, ref_of
 from virt_operator.strategy.settings import InstallSettings
+from virt_operator.strategy.trust import trusting
 
 from tests.unit.operator.suites import (
+    HELD,
     INSTALL,
     NOW,
     OPERATOR,
     certificates,
     changed,
     deployed,
+    expecting,
     handler_hash,
     installed,
     kinds,
     live,
     pod,
     ready_status,
+    settled_definitions,
+    strategies,
     suite,
     without,
 )
@@ -35,6 +41,7 @@ from tests.unit.operator.suites import (
 API = Ref("Deployment", "kubevirt", "virt-api")
 CONTROLLER = Ref("Deployment", "kubevirt", "virt-controller")
 HANDLER = Ref("DaemonSet", "kubevirt", "virt-handler")
+STRATEGY = name_of(INSTALL.deployment_id)
 API_SERVICE = Ref("APIService", "", "v1.subresources.kubevirt.io")
 
 
@@ -57,6 +64,8 @@ def test_finalizer_comes_before_anything_is_installed() -> None:
 
 def test_without_an_authority_everything_waits_then_pods_wait_for_their_certificates() -> None:
     empty = Observed(NOW, suite(), (), {}, ())
+    assert applied(empty) == [Ref("Job", "kubevirt", STRATEGY)]
+    empty = replace(empty, owned=strategies(INSTALL), held=HELD)
     assert plan(empty, OPERATOR).actions == ()
     assert waits(empty) == "certificate authority: being made"
 
@@ -78,7 +87,9 @@ def test_api_service_waits_for_virt_api_only_when_it_is_new() -> None:
     assert applied(without(observed, API_SERVICE)) == []
     assert "virt-api comes first: 0 of 2 pods are ready" in waits(without(observed, API_SERVICE))
 
-    stale = next(one for one in desired_objects(INSTALL, "c3RhbGU=") if ref_of(one) == API_SERVICE)
+    stale = next(
+        one for one in (trusting(one, "c3RhbGU=") for one in desired_objects(INSTALL)) if ref_of(one) == API_SERVICE
+    )
     assert applied(changed(observed, API_SERVICE, live(stale, ready_status(stale)))) == [API_SERVICE]
 
     serving = changed(everything, API, live(body, {**starting, "availableReplicas": 1}))
@@ -138,7 +149,7 @@ def test_an_object_of_another_release_goes_when_all_is_ready() -> None:
 
 def test_an_unsupported_field_is_refused_by_name_and_nothing_is_begun() -> None:
     spec = {
-        "infra": {"nodePlacement": {"nodeSelector": {"a": "b"}}},
+        "workloads": {"replicas": 2},
         "configuration": {"developerConfiguration": {"featureGates": ["Snapshot"]}},
     }
     decided = plan(Observed(NOW, suite(spec), (), {}, ()), OPERATOR)
@@ -146,7 +157,7 @@ def test_an_unsupported_field_is_refused_by_name_and_nothing_is_begun() -> None:
     assert decided.refused is not None
     assert decided.refused.reason == "UnsupportedField"
     assert "spec.configuration.developerConfiguration.featureGates" in str(decided.refused)
-    assert "spec.infra.nodePlacement.nodeSelector.a" in str(decided.refused)
+    assert "spec.workloads.replicas" in str(decided.refused)
 
 
 @pytest.mark.parametrize(
@@ -167,7 +178,7 @@ def test_a_bad_value_is_refused_with_field_and_value(field: str, value: str) -> 
 
 def test_certificates_of_a_refused_spec_are_still_renewed() -> None:
     observed = installed(pairs=certificates(NOW - timedelta(hours=13)))
-    observed = replace(observed, suite=suite({"infra": {"replicas": 3}}, deployed()))
+    observed = replace(observed, suite=suite({"workloads": {"replicas": 3}}, deployed()))
     assert kinds(plan(observed, OPERATOR).actions) == ["IssueLeaf"] * 3
 
 
@@ -196,8 +207,11 @@ def test_image_tag_and_registry_come_from_the_object() -> None:
     ("target", "first"), [("v1.3.0", HANDLER), ("not-a-version", HANDLER), ("v1.2.2", API), ("v1.2.3-rc.1", API)]
 )
 def test_a_change_of_version_begins_at_the_right_end(target: str, first: Ref) -> None:
-    observed = replace(installed(), suite=suite({"imageTag": target}, deployed()))
-    workloads = [ref for ref in applied(observed) if ref.kind in ("Deployment", "DaemonSet")]
+    observed = expecting(installed(), {"imageTag": target}, release=target)
+    operator = replace(OPERATOR, tag=target, release=target) if first == HANDLER else OPERATOR
+    actions = plan(settled_definitions(observed, target), operator).actions
+    refs = [action.ref for action in actions if isinstance(action, Apply)]
+    workloads = [ref for ref in refs if ref.kind in ("Deployment", "DaemonSet")]
     assert workloads == [first]
 
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
+import msgspec
 from virt_operator.strategy.desired import desired_objects
 from virt_operator.strategy.operator_rbac import operator_rbac
 from virt_operator.strategy.ref import KINDS, Body
@@ -45,7 +44,7 @@ def test_operator_may_write_events() -> None:
 
 
 def test_operator_may_watch_and_remove_what_other_settings_install() -> None:
-    single = replace(INSTALL, replicas=1)
+    single = msgspec.structs.replace(INSTALL, replicas=1)
     budgets = rule("policy", "poddisruptionbudgets", "list", "watch", "patch", "delete")
     assert covers(held("kubevirt", operator_rbac(single)), [budgets]) == []
 

@@ -177,7 +177,7 @@ def test_an_authority_that_somebody_spoilt_gets_a_successor_and_goes_on_meanwhil
 
 def test_no_durations_of_a_refused_spec_let_certificates_run_out() -> None:
     pairs = certificates(NOW - timedelta(hours=13))
-    observed = replace(installed(pairs=pairs), suite=suite({"infra": {"replicas": 3}}, deployed()))
+    observed = replace(installed(pairs=pairs), suite=suite({"workloads": {"replicas": 3}}, deployed()))
     assert kinds(plan(observed, OPERATOR).actions) == ["IssueLeaf"] * 3
     observed = replace(installed(pairs=pairs), suite=suite(FAST_SPEC, deployed()))
     assert kinds(plan(observed, OPERATOR).actions)[0] == "UpdateAuthority"

@@ -97,7 +97,7 @@ def test_failure_is_told_and_what_runs_stays_available() -> None:
 
 def test_refused_spec_changes_only_synchronized() -> None:
     settled = status(installed())
-    found = status(replace(installed(), suite=suite({"infra": {"replicas": 3}}, settled)))
+    found = status(replace(installed(), suite=suite({"workloads": {"replicas": 3}}, settled)))
     assert three(found) == "T/F/F AllComponentsReady"
     assert others(found)["Synchronized"] == "False UnsupportedField"
     assert found.observed_generation == settled.observed_generation

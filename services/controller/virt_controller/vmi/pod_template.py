@@ -39,6 +39,7 @@ class LauncherSettings:
 
     image: str
     pull_policy: str
+    pull_secrets: tuple[str, ...] = ()
 
 
 def pod_name(vmi: VirtualMachineInstance) -> str:
@@ -80,11 +81,12 @@ def launcher_pod(
         },
         "volumes": [{"name": name, "emptyDir": {}} for name in ("private", "sockets", "kernel-boot")],
         "containers": [_compute(spec, launcher, configuration)],
+        "imagePullSecrets": [{"name": name} for name in launcher.pull_secrets],
     }
     if boot is not None:
         pod_spec["initContainers"] = _place_boot_files(boot, launcher)
         if boot.container.image_pull_secret:
-            pod_spec["imagePullSecrets"] = [{"name": boot.container.image_pull_secret}]
+            pod_spec["imagePullSecrets"] += [{"name": boot.container.image_pull_secret}]
     return {
         "apiVersion": "v1",
         "kind": "Pod",

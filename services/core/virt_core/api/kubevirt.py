@@ -28,6 +28,43 @@ class KubeVirtSpec(msgspec.Struct, frozen=True, rename="camel"):
     configuration: Configuration = Configuration()
 
 
+class Waiting(msgspec.Struct, frozen=True, rename="camel"):
+    """Something that the operator waits for."""
+
+    object: str
+    """Kind and name, for example "DaemonSet kubevirt/virt-handler"."""
+
+    reason: str
+    since: str
+    """RFC 3339."""
+
+
+class Upgrade(msgspec.Struct, frozen=True, rename="camel"):
+    """An operation that goes on; ours, beside KubeVirt's fields."""
+
+    operation: str
+    """ "Install", "Update", "Rollback" or "Removal"."""
+
+    step: str
+    since: str
+    """When the step began, RFC 3339."""
+
+    started_at: str = ""
+    from_version: str = ""
+    to_version: str = ""
+    waiting_for: list[Waiting] = []
+
+
+class Generation(msgspec.Struct, frozen=True, rename="camel"):
+    """The generation of an object of the suite when all was last as it should be."""
+
+    group: str
+    resource: str
+    name: str
+    last_generation: int
+    namespace: str = ""
+
+
 class KubeVirtStatus(msgspec.Struct, frozen=True, rename="camel"):
     """The part of the status that decisions rest on."""
 
@@ -41,6 +78,12 @@ class KubeVirtStatus(msgspec.Struct, frozen=True, rename="camel"):
     observed_kube_virt_registry: str = ""
     target_deployment_id: str = msgspec.field(default="", name="targetDeploymentID")
     observed_deployment_id: str = msgspec.field(default="", name="observedDeploymentID")
+    target_deployment_config: str = ""
+    observed_deployment_config: str = ""
+    """The settings as JSON, which the two IDs are hashes of."""
+
+    generations: list[Generation] = []
+    upgrade: Upgrade | None = None
 
 
 class KubeVirt(msgspec.Struct, frozen=True, rename="camel"):

@@ -41,6 +41,15 @@ class Apply:
 
 
 @dataclass(frozen=True, slots=True)
+class ApplyOwn:
+    """Server-side apply of the operator's own objects as another release has them: its Deployment moves to that
+    release's image, and this process is about to be replaced."""
+
+    bodies: tuple[Body, ...]
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
 class Delete:
     """Delete an object of ours, that very one."""
 
@@ -99,6 +108,7 @@ Action = (
     AddFinalizer
     | RemoveFinalizer
     | Apply
+    | ApplyOwn
     | Delete
     | DeletePod
     | IssueAuthority
@@ -117,3 +127,6 @@ class WaitFor:
 
     why: str
     """What is known of the reason, for example a pod's "ImagePullBackOff" with the image."""
+
+    step: str = ""
+    """The named step of the operation that this belongs to (plan.py)."""

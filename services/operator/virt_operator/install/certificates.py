@@ -9,12 +9,15 @@ import json
 from base64 import b64encode
 from dataclasses import replace
 
+from virt_core.api import labels
+
 from virt_operator.certificates import plan
 from virt_operator.certificates.rollover import Authority, Step
 from virt_operator.certificates.rotation import DEFAULT, RefusedRotation, Rotation, rotation_of
 from virt_operator.install.actions import Action, IssueAuthority, IssueLeaf, UpdateAuthority, WaitFor, WriteBundle
 from virt_operator.install.observed import Observed
 from virt_operator.strategy.ref import Ref
+from virt_operator.strategy.settings import COMPONENTS
 
 _ENDED = ("Succeeded", "Failed")
 
@@ -87,7 +90,9 @@ def _behind(observed: Observed, authority: Authority) -> frozenset[str]:
     pods = {
         f"Pod {pod.metadata.name}"
         for pod in observed.pods
-        if pod.status.get("phase") not in _ENDED and observed.trusting.get(pod.metadata.name) != wanted
+        if pod.metadata.labels.get(labels.APP) in COMPONENTS
+        and pod.status.get("phase") not in _ENDED
+        and observed.trusting.get(pod.metadata.name) != wanted
     }
     bundle = b64encode(authority.bundle).decode()
     objects = {

@@ -26,6 +26,7 @@ from virt_operator.install.actions import (
     Action,
     AddFinalizer,
     Apply,
+    ApplyOwn,
     Delete,
     DeletePod,
     IssueAuthority,
@@ -36,7 +37,7 @@ from virt_operator.install.actions import (
 )
 from virt_operator.install.inventory import Inventory
 from virt_operator.strategy.desired import managed_labels
-from virt_operator.strategy.ref import Body, Ref
+from virt_operator.strategy.ref import Body, Ref, ref_of
 
 FIELD_MANAGER = "virt-operator"
 # Roles before what binds them, permissions and Secrets before the pods that need them.
@@ -71,6 +72,11 @@ class Executor:
                 self._log.info("applying", object=str(ref), reason=why)
                 answer = await self._client.apply(ref.resource, ref.namespace or None, body, manager=FIELD_MANAGER)
                 self._inventory.wrote(ref, answer)
+            case ApplyOwn(bodies, why):
+                for body in bodies:
+                    ref = ref_of(body)
+                    self._log.info("applying", object=str(ref), reason=why)
+                    await self._client.apply(ref.resource, ref.namespace or None, body, manager=FIELD_MANAGER)
             case Delete(ref, uid, why):
                 self._log.info("deleting", object=str(ref), reason=why)
                 await self._delete(ref, uid)

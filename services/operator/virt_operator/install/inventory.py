@@ -16,15 +16,19 @@ from virt_core.api import labels
 from virt_core.api.labels import KUBEVIRT_FINALIZER
 from virt_core.kube.client import KubeClient
 from virt_core.kube.reflector import Key, Reflector
-from virt_core.kube.resource import KUBEVIRTS, PODS
+from virt_core.kube.resource import DEPLOYMENTS, KUBEVIRTS, PODS
 from virt_core.rpc.tls import Certificates
 
 from virt_operator.certificates.authority import AuthorityWatch
 from virt_operator.certificates.secret import AUTHORITY_SECRET
 from virt_operator.certificates.trust import TrustReports
 from virt_operator.install.observed import Observed, OwnedObject, PodObject, SuiteObject
+from virt_operator.install.permissions import Held
+from virt_operator.strategy.job import APP as STRATEGY_APP
 from virt_operator.strategy.ref import KINDS, MANAGED_BY_OPERATOR, Body, Ref
 from virt_operator.strategy.settings import COMPONENTS
+
+_OPERATOR = "virt-operator"
 
 
 class Inventory:
@@ -45,21 +49,47 @@ class Inventory:
         self._written: dict[Ref, OwnedObject] = {}
         self._suites = Reflector(client, KUBEVIRTS, SuiteObject, self._suite_changed)
         self._asked: dict[Key, object] = {}
-        components = f"{labels.APP} in ({','.join(COMPONENTS)})"
-        self._pods = Reflector(client, PODS, PodObject, lambda _: changed(), namespace=namespace, labels=components)
-        self._trust = TrustReports(authority, certificates, namespace, lambda: self._pods, changed)
+        parts = f"{labels.APP} in ({','.join((*COMPONENTS, STRATEGY_APP, _OPERATOR))})"
+        self._pods = Reflector(client, PODS, PodObject, lambda _: changed(), namespace=namespace, labels=parts)
+        self._trust = TrustReports(authority, certificates, namespace, lambda: self._pods_of(*COMPONENTS), changed)
+        self._operators = Reflector(
+            client,
+            DEPLOYMENTS,
+            OwnedObject,
+            lambda _: changed(),
+            namespace=namespace,
+            fields=f"metadata.name={_OPERATOR}",
+        )
+        self._held: Held | None = None
         self._owned = {kind: self._reflector(client, kind) for kind in KINDS}
 
     def watches(self) -> list[tuple[str, Coroutine[Any, Any, None]]]:
         """Each watch with a name for its task."""
-        named = [("KubeVirt", self._suites.run()), ("Pod", self._pods.run())]
+        named = [("KubeVirt", self._suites.run()), ("Pod", self._pods.run()), ("operator", self._operators.run())]
         named += [(kind, reflector.run()) for kind, reflector in self._owned.items()]
         return [("trust reports", self._trust.run()), *((f"watch of {name}", one) for name, one in named)]
 
     async def synced(self) -> None:
-        """Return when every watch has its first list: before that, nothing is known to be absent."""
-        for event in (self._suites.synced, self._pods.synced, *(one.synced for one in self._owned.values())):
-            await event.wait()
+        """Return when every watch has its first list, having called `changed()`."""
+        for synced in self._first_lists().values():
+            await synced.wait()
+        self._changed()
+
+    def _first_lists(self) -> dict[str, asyncio.Event]:
+        """By what the watch is of, its first list."""
+        watches = {KINDS[kind].plural: one.synced for kind, one in self._owned.items()}
+        return {
+            "kubevirts": self._suites.synced,
+            "pods": self._pods.synced,
+            "operator": self._operators.synced,
+            **watches,
+        }
+
+    def holds(self, held: Held) -> None:
+        """The permissions that the API server says the operator has."""
+        if held != self._held:
+            self._held = held
+            self._changed()
 
     def observe(self) -> Observed:
         """Everything as known now."""
@@ -77,12 +107,23 @@ class Inventory:
             suite,
             others,
             owned,
-            tuple(self._pods),
+            self._pods_of(*COMPONENTS, STRATEGY_APP),
             self._authority.able,
             self._authority.version,
             self._authority.spoilt,
             self._trust.by_pod,
+            next(iter(self._operators), None),
+            self._pods_of(_OPERATOR),
+            self._held or {},
+            self._unknown(),
         )
+
+    def _pods_of(self, *parts: str) -> tuple[PodObject, ...]:
+        return tuple(pod for pod in self._pods if pod.metadata.labels.get(labels.APP) in parts)
+
+    def _unknown(self) -> tuple[str, ...]:
+        waiting = tuple(name for name, synced in self._first_lists().items() if not synced.is_set())
+        return waiting if self._held is not None else (*waiting, "permissions")
 
     def asked_with(self) -> tuple[str, str] | None:
         """Namespace and name of the KubeVirt object that counts; None when there is none, or it is on its way out."""
@@ -140,15 +181,6 @@ def choose(suites: Iterable[SuiteObject], namespace: str) -> tuple[SuiteObject |
     if not ranked or ranked[0].metadata.namespace != namespace:
         return None, tuple(ranked)
     return ranked[0], tuple(ranked[1:])
-
-
-async def watch_all(inventory: Inventory, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
-    """Run all watches, and `work` once they are synced, until cancelled."""
-    async with asyncio.TaskGroup() as group:
-        for name, coroutine in inventory.watches():
-            group.create_task(coroutine, name=name)
-        await inventory.synced()
-        await work()
 
 
 def _version(live: OwnedObject) -> int:

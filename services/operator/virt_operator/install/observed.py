@@ -12,6 +12,7 @@ from virt_core.api.kubevirt import KubeVirtStatus
 from virt_core.api.meta import ObjectMeta, ObjectReference
 
 from virt_operator.certificates.rollover import Authority
+from virt_operator.install.permissions import Held
 from virt_operator.strategy.ref import Body, Ref
 
 _ABSENT = msgspec.Raw()
@@ -94,6 +95,7 @@ class Observed:
 
     owned: Mapping[Ref, OwnedObject]
     pods: tuple[PodObject, ...]
+    """Of the components, and of the Job that prints a strategy."""
 
     authority: Authority | None = None
     """The certificate authority as last seen able to sign. Its Secret is the operator's own, so not among `owned`."""
@@ -106,6 +108,16 @@ class Observed:
 
     trusting: Mapping[str, str] = field(default_factory=dict)
     """What pods, by name, last said of the bundle that they trust (GetInfo.trust_bundle_sha256)."""
+
+    operator: OwnedObject | None = None
+    """The operator's own Deployment; None if it runs without one."""
+
+    operator_pods: tuple[PodObject, ...] = ()
+    held: Held = field(default_factory=dict)
+    """The operator's permissions."""
+
+    unknown: tuple[str, ...] = ()
+    """What the API server has not told yet, for example "pods". Until it has, nothing is known to be absent."""
 
     workload: str | None = None
     """A workload that exists, as text; known only where removal.asks_for_workloads."""

@@ -23,8 +23,9 @@ from virt_operator.certificates.authority import AuthorityWatch
 from virt_operator.install.actions import WaitFor
 from virt_operator.install.events import event_of
 from virt_operator.install.execute import Executor
-from virt_operator.install.inventory import Inventory, watch_all
+from virt_operator.install.inventory import Inventory
 from virt_operator.install.observed import Observed, SuiteObject
+from virt_operator.install.permission_review import review_permissions
 from virt_operator.install.plan import Plan, plan
 from virt_operator.install.removal import asks_for_workloads, plan_removal
 from virt_operator.install.status import second_object_status, status_of
@@ -60,13 +61,14 @@ class Reconciler:
 
     async def run(self) -> None:
         """Reconcile until cancelled."""
-        await watch_all(self._inventory, self._work)
-
-    async def _work(self) -> None:
+        reviews = review_permissions(self._client, (self._settings.namespace, "kube-system"), self._inventory.holds)
         async with asyncio.TaskGroup() as group:
-            group.create_task(self._queue.run(self._reconcile, workers=1), name="reconcile")
+            for name, coroutine in (*self._inventory.watches(), ("first lists", self._inventory.synced())):
+                group.create_task(coroutine, name=name)
+            group.create_task(reviews, name="permissions")
             asking = self._reachability.run(lambda: self._queue.add(_SUITE))
             group.create_task(asking, name="reachability of the webhook")
+            group.create_task(self._queue.run(self._reconcile, workers=1), name="passes")
 
     async def _reconcile(self, _: str) -> float | None:
         observed = await self._with_workload(self._inventory.observe())
@@ -89,7 +91,7 @@ class Reconciler:
 
     def _decide(self, observed: Observed) -> Plan:
         suite = observed.suite
-        if suite is not None and suite.metadata.deletion_timestamp is not None:
+        if suite is not None and suite.metadata.deletion_timestamp is not None and not observed.unknown:
             return plan_removal(observed, suite)
         decided = plan(observed, self._settings)
         trouble = self._reachability.trouble

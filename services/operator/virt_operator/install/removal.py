@@ -22,9 +22,9 @@ from virt_operator.strategy.ref import KINDS, Ref
 DELETED = "Deleted"
 _DEFINITIONS = ("CustomResourceDefinition",)
 _STAGES = (
-    (_DEFINITIONS, "its objects are being deleted"),
-    (("APIService",), "being deleted"),
-    (("Deployment", "DaemonSet"), "being deleted"),
+    ("Machines", _DEFINITIONS, "its objects are being deleted"),
+    ("Registration", ("APIService",), "being deleted"),
+    ("Components", ("Deployment", "DaemonSet"), "being deleted"),
 )
 _POLICIES = ("ValidatingAdmissionPolicyBinding", "ValidatingAdmissionPolicy")
 _ASK_AGAIN = timedelta(seconds=5)
@@ -54,13 +54,13 @@ def asks_for_workloads(observed: Observed, suite: SuiteObject) -> bool:
 
 
 def _next_stage(observed: Observed) -> Plan:
-    for kinds, why in _STAGES:
+    for step, kinds, why in _STAGES:
         if found := _of(observed, *kinds):
-            return _delete(found, why)
+            return _delete(step, found, why)
     if observed.pods:
-        return Plan(waits=tuple(WaitFor(f"Pod {pod.metadata.name}", "ending") for pod in observed.pods))
+        return Plan(waits=tuple(WaitFor(f"Pod {pod.metadata.name}", "ending", "Pods") for pod in observed.pods))
     rest = _of(observed, *(kind for kind in KINDS if kind not in _POLICIES))
-    return _delete(rest or _of(observed, *_POLICIES), "being deleted")
+    return _delete("Definitions", rest or _of(observed, *_POLICIES), "being deleted")
 
 
 def nothing_left(observed: Observed) -> bool:
@@ -72,14 +72,14 @@ def _of(observed: Observed, *kinds: str) -> list[tuple[Ref, OwnedObject]]:
     return sorted((ref, live) for ref, live in observed.owned.items() if ref.kind in kinds)
 
 
-def _delete(found: list[tuple[Ref, OwnedObject]], why: str) -> Plan:
+def _delete(step: str, found: list[tuple[Ref, OwnedObject]], why: str) -> Plan:
     return Plan(
         tuple(
             Delete(ref, live.metadata.uid, "the KubeVirt object is being deleted")
             for ref, live in found
             if live.metadata.deletion_timestamp is None
         ),
-        tuple(WaitFor(str(ref), _why_left(live) or why) for ref, live in found),
+        tuple(WaitFor(str(ref), _why_left(live) or why, step) for ref, live in found),
     )
 
 

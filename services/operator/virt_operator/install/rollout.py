@@ -6,21 +6,18 @@ old handler for what it does not know; a way back goes in the reverse order.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 from virt_core.api import labels
 
 from virt_operator.install.actions import DeletePod
-from virt_operator.install.observed import OwnedObject, PodObject, SuiteObject
+from virt_operator.install.observed import OwnedObject, PodObject
 from virt_operator.strategy.pods import TEMPLATE_HASH
 from virt_operator.strategy.ref import Body, Ref
-from virt_operator.strategy.settings import InstallSettings
 
 _CONDITIONS = {"CustomResourceDefinition": "Established", "APIService": "Available"}
 UPDATE_ORDER = ("virt-handler", "virt-controller", "virt-api")
-_VERSION = re.compile(r"v?([0-9]+)\.([0-9]+)\.([0-9]+)(?:-(.+))?")
 
 
 def not_ready(ref: Ref, live: OwnedObject, pods: Iterable[PodObject], template_hash: str) -> str | None:
@@ -69,31 +66,14 @@ def replace_one(component: str, pods: Iterable[PodObject], template_hash: str) -
     return None
 
 
-def blocked_by(
-    component: str, suite: SuiteObject, settings: InstallSettings, unfinished: Mapping[str, str]
-) -> str | None:
-    """Why `component` may not be changed yet: an earlier one in the order is among `unfinished`.
-
-    A first installation has no order: nothing runs that could be disturbed, and all start at once. Nor has the repair
-    of drift within one version.
-    """
-    status = suite.status
-    if not status.observed_deployment_id or status.observed_deployment_id == settings.deployment_id:
+def blocked_by(component: str, order: tuple[str, ...], unfinished: Mapping[str, str]) -> str | None:
+    """Why `component` may not be changed yet: an earlier one in `order` is among `unfinished`."""
+    if component not in order:
         return None
-    forward = is_update(status.observed_kube_virt_version, settings.tag)
-    order = UPDATE_ORDER if forward else UPDATE_ORDER[::-1]
     for earlier in order[: order.index(component)]:
         if earlier in unfinished:
             return f"{earlier} comes first: {unfinished[earlier]}"
     return None
-
-
-def is_update(observed: str, target: str) -> bool:
-    """Whether `target` is newer than `observed`; versions that cannot be compared count as newer."""
-    old, new = _VERSION.fullmatch(observed), _VERSION.fullmatch(target)
-    if old is None or new is None:
-        return True
-    return _rank(new) > _rank(old)
 
 
 def template_hash_of(desired: Body) -> str:
@@ -101,11 +81,6 @@ def template_hash_of(desired: Body) -> str:
     template = desired.get("spec", {}).get("template", {})
     found: str = template.get("metadata", {}).get("annotations", {}).get(TEMPLATE_HASH, "")
     return found
-
-
-def _rank(match: re.Match[str]) -> tuple[int, int, int, bool, str]:
-    major, minor, patch, pre = match.groups()
-    return int(major), int(minor), int(patch), pre is None, pre or ""
 
 
 def _replicas(live: OwnedObject) -> int:
@@ -127,9 +102,13 @@ def _condition_missing(live: OwnedObject, kind: str) -> str | None:
 
 def _trouble(live: OwnedObject, pods: Iterable[PodObject]) -> str:
     failure = live.condition("ReplicaFailure")
-    reasons = [str(failure.get("message"))] if failure.get("status") == "True" else []
-    reasons += [f"pod {pod.metadata.name}: {why}" for pod in pods if (why := _pod_trouble(pod))]
-    return f" ({'; '.join(reasons[:3])})" if reasons else ""
+    return trouble(pods, [str(failure.get("message"))] if failure.get("status") == "True" else [])
+
+
+def trouble(pods: Iterable[PodObject], reasons: Iterable[str] = ()) -> str:
+    """What keeps pods from being ready, in parentheses, for the end of a message; "" if nothing is known."""
+    found = [*reasons, *(f"pod {pod.metadata.name}: {why}" for pod in pods if (why := _pod_trouble(pod)))]
+    return f" ({'; '.join(found[:3])})" if found else ""
 
 
 def _pod_trouble(pod: PodObject) -> str | None:

@@ -10,9 +10,11 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+import msgspec
+
 from virt_operator.certificates.rotation import RefusedRotation, rotation_of
 from virt_operator.settings import Settings
-from virt_operator.strategy.settings import PULL_POLICIES, InstallSettings
+from virt_operator.strategy.settings import PULL_POLICIES, InstallSettings, Placement
 
 REMOVE_WORKLOADS = "RemoveWorkloads"
 _BLOCK_UNINSTALL = "BlockUninstallIfWorkloadsExist"
@@ -20,10 +22,16 @@ _SUPPORTED = {
     "imageTag",
     "imageRegistry",
     "imagePullPolicy",
+    "imagePullSecrets",
     "uninstallStrategy",
     "certificateRotateStrategy",
+    "infra.nodePlacement",
+    "infra.replicas",
+    "workloads.nodePlacement",
     "configuration.developerConfiguration.useEmulation",
 }
+_REPLICAS, _MOST_REPLICAS = 2, 255  # the field is a byte
+_NAME = re.compile(r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?")
 _TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}")
 _REGISTRY = re.compile(r"[A-Za-z0-9.-]+(:[0-9]{1,5})?(/[a-z0-9._-]+)*")
 
@@ -62,12 +70,41 @@ def install_settings(spec: Mapping[str, Any], operator: Settings) -> InstallSett
         registry=registry,
         tag=tag,
         pull_policy=spec.get("imagePullPolicy") or "IfNotPresent",
+        pull_secrets=_pull_secrets(spec),
+        replicas=_replicas(spec),
+        infra=_placement(spec, "infra"),
+        workloads=_placement(spec, "workloads"),
     )
 
 
 def blocks_uninstall(spec: Mapping[str, Any]) -> bool:
     """Whether nothing may be removed while workloads exist; so, too, for a strategy that this release does not know."""
     return (spec.get("uninstallStrategy") or REMOVE_WORKLOADS) != REMOVE_WORKLOADS
+
+
+def _pull_secrets(spec: Mapping[str, Any]) -> list[str]:
+    secrets = spec.get("imagePullSecrets") or []
+    for index, one in enumerate(secrets):
+        if not isinstance(one, Mapping) or not _NAME.fullmatch(str(one.get("name", ""))):
+            raise RefusedSpec("InvalidField", f"spec.imagePullSecrets[{index}]: {one!r} is not of the form {{name: …}}")
+    return [one["name"] for one in secrets]
+
+
+def _replicas(spec: Mapping[str, Any]) -> int:
+    replicas = (spec.get("infra") or {}).get("replicas")
+    if replicas is None:
+        return _REPLICAS
+    if not isinstance(replicas, int) or not 1 <= replicas <= _MOST_REPLICAS:
+        raise RefusedSpec("InvalidField", f"spec.infra.replicas: {replicas!r} is not from 1 to {_MOST_REPLICAS}")
+    return replicas
+
+
+def _placement(spec: Mapping[str, Any], part: str) -> Placement:
+    given = (spec.get(part) or {}).get("nodePlacement") or {}
+    try:
+        return msgspec.convert(given, Placement)
+    except msgspec.ValidationError as error:
+        raise RefusedSpec("InvalidField", f"spec.{part}.nodePlacement: {error}") from error
 
 
 def _check(spec: Mapping[str, Any], field: str, allowed: tuple[str, ...]) -> None:

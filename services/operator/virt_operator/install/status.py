@@ -8,17 +8,20 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 import msgspec
-from virt_core.api.kubevirt import KubeVirtStatus
+from virt_core.api.kubevirt import Generation, KubeVirtStatus
 from virt_core.api.meta import Condition, with_conditions
 
 from virt_operator.install.observed import Observed, SuiteObject
 from virt_operator.install.plan import Plan
+from virt_operator.install.progress import progress
 from virt_operator.install.removal import DELETED, nothing_left
 from virt_operator.settings import Settings
 from virt_operator.strategy.ref import Ref
 from virt_operator.strategy.settings import InstallSettings
 
 _MOST = 1024  # characters of a message
+MISSING_PERMISSIONS = "MissingPermissions"
+_COUNTED = ("CustomResourceDefinition", "PodDisruptionBudget", "Deployment", "DaemonSet")
 
 
 def status_of(
@@ -31,6 +34,8 @@ def status_of(
     old = suite.status
     if suite.metadata.deletion_timestamp is not None:
         return _removing(old, observed, plan, failure)
+    if plan.settings is None and plan.missing:
+        return _lacking(old, old, observed, plan.missing)
     if plan.refused is not None:
         refused = Condition("Synchronized", "False", plan.refused.reason, str(plan.refused))
         return _with(old, observed, [refused])
@@ -43,12 +48,18 @@ def status_of(
         target_kube_virt_version=settings.tag,
         target_kube_virt_registry=settings.registry,
         target_deployment_id=settings.deployment_id,
+        target_deployment_config=settings.to_json(),
+        upgrade=progress(
+            old.upgrade, plan.operation, (old.observed_kube_virt_version, settings.tag), plan.waits, observed.now
+        ),
     )
     if failure is not None:
-        return _failed(new, observed, failure)
-    if not plan.waits and not plan.actions:
-        return _ready(new, suite, settings, observed)
-    return _in_progress(new, settings, observed, plan)
+        new = _failed(new, observed, failure)
+    elif not plan.waits and not plan.actions:
+        new = _ready(new, suite, settings, observed)
+    else:
+        new = _in_progress(new, settings, observed, plan)
+    return _lacking(old, new, observed, plan.missing) if plan.missing else new
 
 
 def second_object_status(other: SuiteObject, observed: Observed, operator: Settings) -> KubeVirtStatus:
@@ -63,6 +74,14 @@ def second_object_status(other: SuiteObject, observed: Observed, operator: Setti
     return _with(other.status, observed, [condition])
 
 
+def _lacking(old: KubeVirtStatus, new: KubeVirtStatus, observed: Observed, missing: str) -> KubeVirtStatus:
+    """`new` with what the operator may not do, its time kept from `old`."""
+    others = [one for one in new.conditions if one.type != "Synchronized"]
+    told = [one for one in old.conditions if one.type == "Synchronized"]
+    condition = Condition("Synchronized", "False", MISSING_PERMISSIONS, missing[:_MOST])
+    return _with(msgspec.structs.replace(new, conditions=[*others, *told]), observed, [condition])
+
+
 def _removing(old: KubeVirtStatus, observed: Observed, plan: Plan, failure: str | None) -> KubeVirtStatus:
     reason, message = "DeletionInProgress", _waiting(plan) or "the suite is being removed"
     conditions = _three("False", "False", "True", reason, message)
@@ -70,7 +89,9 @@ def _removing(old: KubeVirtStatus, observed: Observed, plan: Plan, failure: str 
         conditions.append(Condition("Synchronized", "False", "DeletionFailed", failure[:_MOST]))
     phase = DELETED if nothing_left(observed) else "Deleting"
     dropped = {"Created"} | (set() if failure is not None else {"Synchronized"})
-    return msgspec.structs.replace(_with(old, observed, conditions, drop=dropped), phase=phase)
+    upgrade = progress(old.upgrade, "Removal", (old.observed_kube_virt_version, ""), plan.waits, observed.now)
+    new = _with(old, observed, conditions, drop=dropped)
+    return msgspec.structs.replace(new, phase=phase, upgrade=upgrade)
 
 
 def _failed(new: KubeVirtStatus, observed: Observed, failure: str) -> KubeVirtStatus:
@@ -90,8 +111,20 @@ def _ready(new: KubeVirtStatus, suite: SuiteObject, settings: InstallSettings, o
         observed_kube_virt_version=settings.tag,
         observed_kube_virt_registry=settings.registry,
         observed_deployment_id=settings.deployment_id,
+        observed_deployment_config=settings.to_json(),
         observed_generation=suite.metadata.generation,
+        generations=_generations(observed),
+        upgrade=None,
     )
+
+
+def _generations(observed: Observed) -> list[Generation]:
+    """Of everything whose spec is counted by the API server."""
+    return [
+        Generation(ref.resource.group, ref.resource.plural, ref.name, live.metadata.generation, ref.namespace)
+        for ref, live in sorted(observed.owned.items())
+        if live.metadata.generation and ref.kind in _COUNTED
+    ]
 
 
 def _in_progress(new: KubeVirtStatus, settings: InstallSettings, observed: Observed, plan: Plan) -> KubeVirtStatus:

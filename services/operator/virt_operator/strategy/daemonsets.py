@@ -63,6 +63,6 @@ def virt_handler(settings: InstallSettings) -> Body:
         "spec": {
             "selector": {"matchLabels": {labels.APP: app}},
             "updateStrategy": {"type": "OnDelete"},
-            "template": pods.template(app, spec),
+            "template": pods.template(app, pods.placed(spec, settings, settings.workloads)),
         },
     }

@@ -28,11 +28,11 @@ def virt_api(settings: InstallSettings) -> Body:
     volumes = [pods.certificates_volume("kubevirt-virt-api-certs")]
     return pods.deployment(
         "virt-api",
-        settings.namespace,
-        settings.replicas,
+        settings,
         account="kubevirt-apiserver",
         container=container,
         volumes=volumes,
+        placement=settings.infra,
     )
 
 
@@ -49,6 +49,7 @@ def virt_controller(settings: InstallSettings) -> Body:
             field_env("POD_NAME", "metadata.name"),
             value_env("VIRT_LAUNCHER_IMAGE", settings.image("virt-launcher")),
             value_env("IMAGE_PULL_POLICY", settings.pull_policy),
+            value_env("IMAGE_PULL_SECRETS", ",".join(settings.pull_secrets)),
         ],
         ports=[{"name": "health", "containerPort": pods.HEALTH_PORT, "protocol": "TCP"}, pods.rpc_port()],
         volumeMounts=[pods.certificates_mount()],
@@ -56,11 +57,11 @@ def virt_controller(settings: InstallSettings) -> Body:
     )
     return pods.deployment(
         "virt-controller",
-        settings.namespace,
-        settings.replicas,
+        settings,
         account="kubevirt-controller",
         container=container,
         volumes=[pods.certificates_volume("kubevirt-virt-controller-certs")],
+        placement=settings.infra,
     )
 
 

@@ -1,4 +1,4 @@
-"""Everything that a release installs, as one pure function. Called by the reconcile pass, by the command that prints
+"""Everything that a release installs, as one pure function. Called by the command that prints
 the strategy, and by operator_rbac.py, which needs to know what the operator will touch.
 
 Secrets are not among it: their content is made where it is needed (certificates/), not printed.
@@ -17,9 +17,8 @@ STRATEGY_REGISTRY = "kubevirt.io/install-strategy-registry"
 STRATEGY_IDENTIFIER = "kubevirt.io/install-strategy-identifier"
 
 
-def desired_objects(settings: InstallSettings, ca_bundle: str = "") -> tuple[Body, ...]:
-    """All objects in the order of installation. `ca_bundle` (base64 of PEM) is what the API server trusts virt-api by;
-    a strategy is printed without it."""
+def desired_objects(settings: InstallSettings) -> tuple[Body, ...]:
+    """All objects in the order of installation, without what the API server is to trust: that is of the cluster."""
     objects = [
         crds.virtual_machine_instances(),
         *admission.policy(settings.namespace, rbac.OPERATOR_ACCOUNT),
@@ -30,7 +29,7 @@ def desired_objects(settings: InstallSettings, ca_bundle: str = "") -> tuple[Bod
         deployments.virt_api(settings),
         deployments.virt_controller(settings),
         daemonsets.virt_handler(settings),
-        *services.api_services(settings.namespace, ca_bundle),
+        *services.api_services(settings.namespace),
     ]
     return tuple(_marked(body, settings) for body in objects)
 
@@ -38,6 +37,11 @@ def desired_objects(settings: InstallSettings, ca_bundle: str = "") -> tuple[Bod
 def managed_labels() -> dict[str, str]:
     """Labels of everything that the operator installs."""
     return {labels.MANAGED_BY: MANAGED_BY_OPERATOR, "app.kubernetes.io/component": "kubevirt"}
+
+
+def strategy_labels() -> dict[str, str]:
+    """Labels of what a strategy is printed by and kept in."""
+    return {labels.MANAGED_BY: MANAGED_BY_OPERATOR, "kubevirt.io/install-strategy": ""}
 
 
 def _marked(body: Body, settings: InstallSettings) -> Body:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 from virt_core.api import labels
 from virt_core.rpc import PORT
 
@@ -9,7 +10,9 @@ from virt_operator.strategy import crds, pods
 from virt_operator.strategy.operator_rbac import ACCOUNT, operator_rbac
 from virt_operator.strategy.pods import field_env, value_env
 from virt_operator.strategy.ref import Body
-from virt_operator.strategy.settings import InstallSettings
+from virt_operator.strategy.settings import InstallSettings, Placement
+
+_REPLICAS = 2  # whatever spec.infra.replicas says: it is about virt-api and virt-controller
 
 NAMESPACE_LABELS = {"kubevirt.io": "", labels.OPERATOR: "", "pod-security.kubernetes.io/enforce": "privileged"}
 WEBHOOK_PORT = 8444
@@ -100,11 +103,11 @@ def _deployment(settings: InstallSettings) -> Body:
     )
     body = pods.deployment(
         "virt-operator",
-        settings.namespace,
-        settings.replicas,
+        msgspec.structs.replace(settings, replicas=_REPLICAS),
         account=ACCOUNT,
         container=container,
         volumes=[pods.own_certificates_volume()],
+        placement=Placement(),
     )
     # Nobody asks for the hash of this template, and one of an image that a Helm template has yet to name is wrong.
     del body["spec"]["template"]["metadata"]["annotations"]

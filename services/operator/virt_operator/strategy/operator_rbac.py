@@ -6,7 +6,7 @@ and deletions of cluster-scoped objects are limited to the names that the strate
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from virt_operator.strategy import desired, rbac
 from virt_operator.strategy.ref import KINDS, Body, ref_of
@@ -14,12 +14,16 @@ from virt_operator.strategy.rules import rule, union
 from virt_operator.strategy.settings import InstallSettings
 
 ACCOUNT = rbac.OPERATOR_ACCOUNT
+STRATEGY_ACCOUNT = "kubevirt-install-strategy"
 LEASE = "virt-operator"
 VALIDATOR = "virt-operator-validator"
 """The ValidatingWebhookConfiguration of the operator's webhook for KubeVirt objects."""
 
 _WEBHOOKS = "validatingwebhookconfigurations"
 _AUTHENTICATION_READER = "extension-apiserver-authentication-reader"
+
+# Strategies are written by the Job that prints them.
+_WRITES: Mapping[str, tuple[str, ...]] = {"ConfigMap": ()}
 
 
 def operator_rbac(settings: InstallSettings) -> list[Body]:
@@ -40,6 +44,17 @@ def operator_rbac(settings: InstallSettings) -> list[Body]:
         rbac.role_binding(ACCOUNT, "kube-system", ACCOUNT, subject),
         # virt-api is bound to this role, and nobody grants what they do not hold.
         rbac.role_binding(f"{ACCOUNT}-authentication", "kube-system", _AUTHENTICATION_READER, subject),
+        *_strategy_rbac(namespace),
+    ]
+
+
+def _strategy_rbac(namespace: str) -> list[Body]:
+    """The account of the Job that prints a release's strategy."""
+    subject = rbac.service_account_subject(STRATEGY_ACCOUNT, namespace)
+    return [
+        {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": STRATEGY_ACCOUNT, "namespace": namespace}},
+        rbac.role(STRATEGY_ACCOUNT, namespace, (rule("", "configmaps", "create", "patch"),)),
+        rbac.role_binding(STRATEGY_ACCOUNT, namespace, STRATEGY_ACCOUNT, subject),
     ]
 
 
@@ -78,7 +93,8 @@ def _local_needs(objects: Iterable[Body], namespace: str) -> list[Body]:
         # All are watched, and those of another release or of other settings are removed.
         kinds = {kind for kind, resource in KINDS.items() if resource.namespaced}
     rules = [
-        rule(KINDS[kind].group, KINDS[kind].plural, *_seen(kind), "create", "patch", "delete") for kind in sorted(kinds)
+        rule(KINDS[kind].group, KINDS[kind].plural, *_seen(kind), "delete", *_WRITES.get(kind, ("create", "patch")))
+        for kind in sorted(kinds)
     ]
     if own:
         rules += [

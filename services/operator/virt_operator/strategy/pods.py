@@ -13,6 +13,7 @@ from virt_core.api import labels
 from virt_core.rpc import PORT as RPC_PORT
 
 from virt_operator.strategy.ref import Body
+from virt_operator.strategy.settings import InstallSettings, Placement
 
 PRIORITY_CLASS = "kubevirt-cluster-critical"
 TEMPLATE_HASH = "kubevirt.io/template-hash"
@@ -90,7 +91,21 @@ def template(app: str, spec: Body) -> Body:
     }
 
 
-def deployment(app: str, namespace: str, replicas: int, *, account: str, container: Body, volumes: list[Body]) -> Body:
+def placed(spec: Body, settings: InstallSettings, placement: Placement) -> Body:
+    """`spec` where the user wants it, pulled with the user's Secrets. A kind of affinity that the user gives replaces
+    ours of the same kind; tolerations add up."""
+    more: Body = {
+        "imagePullSecrets": [{"name": name} for name in settings.pull_secrets],
+        "nodeSelector": placement.node_selector,
+        "affinity": {**spec.get("affinity", {}), **placement.affinity},
+        "tolerations": [*spec.get("tolerations", []), *placement.tolerations],
+    }
+    return {**spec, **{key: value for key, value in more.items() if value}}
+
+
+def deployment(
+    app: str, settings: InstallSettings, *, account: str, container: Body, volumes: list[Body], placement: Placement
+) -> Body:
     """A Deployment whose replicas prefer different nodes and which never has fewer of them while it rolls."""
     apart = {
         "weight": 1,
@@ -111,11 +126,11 @@ def deployment(app: str, namespace: str, replicas: int, *, account: str, contain
     return {
         "apiVersion": "apps/v1",
         "kind": "Deployment",
-        "metadata": {"name": app, "namespace": namespace, "labels": {labels.APP: app}},
+        "metadata": {"name": app, "namespace": settings.namespace, "labels": {labels.APP: app}},
         "spec": {
-            "replicas": replicas,
+            "replicas": settings.replicas,
             "selector": {"matchLabels": {labels.APP: app}},
             "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 0, "maxSurge": 1}},
-            "template": template(app, spec),
+            "template": template(app, placed(spec, settings, placement)),
         },
     }

@@ -37,6 +37,8 @@ KINDS: Mapping[str, Resource] = {
         resource.ROLE_BINDINGS,
         resource.SERVICES,
         resource.SECRETS,
+        resource.CONFIG_MAPS,
+        resource.JOBS,
         _DISRUPTION_BUDGETS,
         resource.DEPLOYMENTS,
         resource.DAEMON_SETS,

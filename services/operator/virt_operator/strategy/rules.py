@@ -39,8 +39,14 @@ def covers(held: Iterable[Body], wanted: Iterable[Body]) -> list[str]:
         " ".join(filter(None, permission))
         for one in wanted
         for permission in _permissions(one)
-        if permission not in owned and (*permission[:3], "") not in owned
+        if owned.isdisjoint(_sufficient(permission))
     )
+
+
+def _sufficient(permission: tuple[str, str, str, str]) -> Iterable[tuple[str, str, str, str]]:
+    """Every permission that implies this one."""
+    group, plural, verb, name = permission
+    return product((group, "*"), (plural, "*"), (verb, "*"), (name, ""))
 
 
 def _permissions(one: Body) -> Iterable[tuple[str, str, str, str]]:

@@ -25,8 +25,8 @@ def virt_api_service(namespace: str) -> Body:
     }
 
 
-def api_services(namespace: str, ca_bundle: str) -> list[Body]:
-    """One per version; `ca_bundle` is base64 of PEM. Numbers as in KubeVirt."""
+def api_services(namespace: str) -> list[Body]:
+    """One per version. Numbers as in KubeVirt."""
     return [
         {
             "apiVersion": "apiregistration.k8s.io/v1",
@@ -38,7 +38,6 @@ def api_services(namespace: str, ca_bundle: str) -> list[Body]:
                 "groupPriorityMinimum": 1000,
                 "versionPriority": 15,
                 "service": {"namespace": namespace, "name": "virt-api", "port": 443},
-                "caBundle": ca_bundle,
             },
         }
         for version in _SERVED

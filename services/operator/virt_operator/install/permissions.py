@@ -1,0 +1,41 @@
+"""Which permissions a release's operator needs that this one does not hold. Pure; called by plan.py.
+
+What it holds is asked from the API server by the reconciler, which has no other way to know: the operator's own roles
+come with its manifest, and whoever applied an older one must be told which to apply.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from virt_operator.strategy.operator_rbac import ACCOUNT
+from virt_operator.strategy.ref import Body
+from virt_operator.strategy.rules import covers
+
+Held = Mapping[str, tuple[Body, ...]]
+"""Rules by namespace, cluster-wide ones among those of each."""
+
+_MOST = 6  # named in a message
+
+
+def missing(held: Held, operator_objects: Iterable[Body], account_namespace: str) -> list[str]:
+    """Permissions in the operator's own roles, which are among `operator_objects`, that are not held, as text."""
+    found: set[str] = set()
+    for body in operator_objects:
+        if body["metadata"]["name"] != ACCOUNT:
+            continue
+        if body["kind"] == "ClusterRole":
+            found |= set(covers(held.get(account_namespace, ()), body["rules"]))
+        elif body["kind"] == "Role":
+            namespace = body["metadata"]["namespace"]
+            lacking = covers(held.get(namespace, ()), body["rules"])
+            found |= {f"{one} in {namespace}" for one in lacking}
+    return sorted(found)
+
+
+def told(lacking: list[str], release: str) -> str:
+    """For a condition: what is missing, and what to apply."""
+    named = "; ".join(lacking[:_MOST])
+    more = f" and {len(lacking) - _MOST} more" if len(lacking) > _MOST else ""
+    what = f"virt-operator lacks permissions that release {release} needs: {named}{more}"
+    return f"{what}; apply kubevirt-operator.yaml of release {release}"

@@ -1,0 +1,23 @@
+"""Which of two releases is the older one: it decides who drives and in which order. Pure."""
+
+from __future__ import annotations
+
+import re
+
+_VERSION = re.compile(r"v?([0-9]+)\.([0-9]+)\.([0-9]+)(?:-(.+))?")
+_CANDIDATE = re.compile(r"(alpha|beta|rc)\.?([0-9]+)")
+_LAST = ("~", 0)  # what is no candidate comes after alpha, beta and rc
+
+
+def is_older(one: str, other: str) -> bool:
+    """Whether `one` is surely older than `other`. Versions that cannot be compared, and builds of one version
+    ("0.1.0-3f2a9c"), are not older: a change to them counts as an update."""
+    first, second = _VERSION.fullmatch(one), _VERSION.fullmatch(other)
+    return first is not None and second is not None and _rank(first) < _rank(second)
+
+
+def _rank(match: re.Match[str]) -> tuple[int, int, int, tuple[str, int]]:
+    major, minor, patch, suffix = match.groups()
+    candidate = _CANDIDATE.fullmatch(suffix or "")
+    last = (candidate[1], int(candidate[2])) if candidate is not None else _LAST
+    return int(major), int(minor), int(patch), last

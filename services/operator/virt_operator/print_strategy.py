@@ -1,0 +1,33 @@
+"""The Job's command: this release's install strategy, for the settings it was given, into its ConfigMap.
+
+Run by strategy/job.py's Job under an account that may write ConfigMaps only. Called by __main__.py.
+"""
+
+from __future__ import annotations
+
+import os
+
+from virt_core import logs
+from virt_core.kube.client import KubeClient
+from virt_core.kube.resource import CONFIG_MAPS
+
+from virt_operator.strategy.install_strategy import strategy_of, to_config_map
+from virt_operator.strategy.job import DEPLOYMENT_ID, INSTALL_SETTINGS
+from virt_operator.strategy.settings import InstallSettings
+
+
+async def print_strategy() -> None:
+    """Write it; again is harmless.
+
+    Raises:
+        KeyError: a variable is missing.
+        msgspec.ValidationError: a setting that this release does not know. The Job's pod ends with it as its message.
+        KubeError: the API server refuses or does not answer; the kubelet starts the container again.
+    """
+    settings = InstallSettings.from_json(os.environ[INSTALL_SETTINGS])
+    body = to_config_map(strategy_of(settings, os.environ[DEPLOYMENT_ID]), settings)
+    name = body["metadata"]["name"]
+    log = logs.bound("virt_operator.print_strategy", config_map=name)
+    log.info("printing the install strategy", bytes=len(body["data"]["manifests"]))
+    async with KubeClient.connect("virt-operator-strategy") as client:
+        await client.apply(CONFIG_MAPS, settings.namespace, body, manager="virt-operator-strategy")

@@ -1,0 +1,104 @@
+"""A release's install strategy: everything it installs, printed by that release's own operator image. Pure.
+
+Made in the Job (print_strategy.py), kept compressed in a ConfigMap, read by whichever operator leads: so an operator
+of another release applies exactly the objects of this one. The schema only grows, like every contract of the suite.
+"""
+
+from __future__ import annotations
+
+import gzip
+import zlib
+from base64 import b64decode, b64encode
+
+import msgspec
+from virt_core.release import FEATURE_LEVEL, RELEASE
+
+from virt_operator.strategy.desired import (
+    STRATEGY_IDENTIFIER,
+    STRATEGY_REGISTRY,
+    STRATEGY_VERSION,
+    desired_objects,
+    strategy_labels,
+)
+from virt_operator.strategy.operator_objects import operator_objects
+from virt_operator.strategy.ref import Body
+from virt_operator.strategy.settings import InstallSettings
+
+SCHEMA = 1
+KEY = "manifests"
+"""The ConfigMap's key: base64 of gzip of JSON."""
+
+_MOST = 64 * 1024 * 1024  # bytes once unpacked: what no release comes near, and no memory is spent beyond
+
+
+class BadStrategy(ValueError):
+    """The ConfigMap does not hold a strategy that this operator can read; it is to be printed again."""
+
+
+class InstallStrategy(msgspec.Struct, frozen=True, rename="camel"):
+    """What the ConfigMap holds."""
+
+    schema: int
+    release: str
+    """KUBEVIRT_VERSION of the image that printed it."""
+
+    feature_level: int
+    deployment_id: str
+    """Of the settings that it was printed for, as the operator that asked computed it."""
+
+    objects: list[Body]
+    """All objects of the suite, in the order of installation."""
+
+    operator: list[Body]
+    """The operator's own, which a user applies: what permissions that release needs, and its Deployment."""
+
+
+def strategy_of(settings: InstallSettings, deployment_id: str) -> InstallStrategy:
+    """This release's strategy."""
+    objects, operator = list(desired_objects(settings)), operator_objects(settings)
+    return InstallStrategy(SCHEMA, RELEASE, FEATURE_LEVEL, deployment_id, objects, operator)
+
+
+def name_of(deployment_id: str) -> str:
+    """Name of ConfigMap and Job."""
+    return f"kubevirt-install-strategy-{deployment_id[:12]}"
+
+
+def to_config_map(strategy: InstallStrategy, settings: InstallSettings) -> Body:
+    """The ConfigMap. The same strategy gives the same bytes."""
+    packed = gzip.compress(msgspec.json.encode(strategy), mtime=0)
+    annotations = {
+        STRATEGY_VERSION: settings.tag,
+        STRATEGY_REGISTRY: settings.registry,
+        STRATEGY_IDENTIFIER: strategy.deployment_id,
+    }
+    return {
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": {
+            "name": name_of(strategy.deployment_id),
+            "namespace": settings.namespace,
+            "labels": strategy_labels(),
+            "annotations": annotations,
+        },
+        "data": {KEY: b64encode(packed).decode()},
+    }
+
+
+def from_config_map(text: str, deployment_id: str) -> InstallStrategy:
+    """Read what KEY holds.
+
+    Raises:
+        BadStrategy: it is damaged, of a newer schema, or was printed for other settings than `deployment_id`.
+    """
+    try:
+        unpacker = zlib.decompressobj(wbits=31)  # gzip
+        unpacked = unpacker.decompress(b64decode(text, validate=True), _MOST)
+        strategy = msgspec.json.decode(unpacked, type=InstallStrategy)
+    except (ValueError, zlib.error, msgspec.MsgspecError) as error:
+        raise BadStrategy(f"cannot be read: {error}") from error
+    if strategy.schema != SCHEMA:
+        raise BadStrategy(f"schema {strategy.schema} is not one that release {RELEASE} reads")
+    if strategy.deployment_id != deployment_id:
+        raise BadStrategy(f"printed for {strategy.deployment_id}, not {deployment_id}")
+    return strategy

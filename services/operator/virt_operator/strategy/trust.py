@@ -1,0 +1,20 @@
+"""Tells the API server which authorities the suite's servers are to be trusted by. Pure; called by install/plan.py.
+
+A strategy is printed without them: they are of the cluster, not of the release.
+"""
+
+from __future__ import annotations
+
+from virt_operator.strategy.ref import Body
+
+_WEBHOOKS = ("ValidatingWebhookConfiguration", "MutatingWebhookConfiguration")
+
+
+def trusting(body: Body, bundle: str) -> Body:
+    """`body` with `bundle` (base64 of PEM) wherever its kind names one."""
+    if body["kind"] == "APIService":
+        return {**body, "spec": {**body["spec"], "caBundle": bundle}}
+    if body["kind"] in _WEBHOOKS:
+        hooks = [{**one, "clientConfig": {**one["clientConfig"], "caBundle": bundle}} for one in body["webhooks"]]
+        return {**body, "webhooks": hooks}
+    return body

@@ -1,0 +1,240 @@
+"""What the operator decides while one release becomes another: who drives, what grows, what is refused."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import msgspec
+import pytest
+from virt_core.api.kubevirt import KubeVirtStatus
+from virt_operator.install.actions import Apply, ApplyOwn, Delete
+from virt_operator.install.growth import grown
+from virt_operator.install.observed import Observed
+from virt_operator.install.plan import plan
+from virt_operator.install.status import status_of
+from virt_operator.install.versions import is_older
+from virt_operator.strategy.desired import STRATEGY_VERSION, desired_objects
+from virt_operator.strategy.install_strategy import BadStrategy, from_config_map, name_of, strategy_of, to_config_map
+from virt_operator.strategy.ref import Body, Ref, ref_of
+from virt_operator.strategy.settings import InstallSettings
+
+from tests.unit.operator.suites import (
+    HELD,
+    INSTALL,
+    NOW,
+    OPERATOR,
+    changed,
+    deployed,
+    expecting,
+    installed,
+    kinds,
+    live,
+    own_deployment,
+    pod,
+    strategies,
+    suite,
+    without,
+)
+
+NEWER = msgspec.structs.replace(INSTALL, tag="v1.3.0")
+OLDER = msgspec.structs.replace(INSTALL, tag="v1.2.0")
+CRD = Ref("CustomResourceDefinition", "", "virtualmachineinstances.kubevirt.io")
+
+
+def status(observed: Observed) -> KubeVirtStatus:
+    assert observed.suite is not None
+    return status_of(observed.suite, observed, plan(observed, OPERATOR), OPERATOR, None)
+
+
+def steady(spec: dict[str, Any], **more: Any) -> Observed:
+    return replace(installed(), suite=suite(spec, deployed()), **more)
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "older"),
+    [
+        ("v1.2.3", "v1.2.4", True),
+        ("1.2.3", "v1.2.3", False),
+        ("v1.10.0", "v1.9.0", False),
+        ("v1.2.3-rc.2", "v1.2.3", True),
+        ("v1.2.3-beta.1", "v1.2.3-rc.0", True),
+        ("v1.2.3-3f2a9c", "v1.2.3-a0b1c2", False),
+        ("latest", "v1.0.0", False),
+    ],
+)
+def test_only_what_is_surely_older_is_older(one: str, other: str, older: bool) -> None:
+    assert is_older(one, other) is older
+
+
+def test_settings_survive_the_way_to_the_job_and_unknown_ones_are_refused_by_name() -> None:
+    settings = msgspec.structs.replace(INSTALL, replicas=3, pull_secrets=["regcred"])
+    assert InstallSettings.from_json(settings.to_json()) == settings
+    assert "replicas" not in INSTALL.to_json()
+    with pytest.raises(msgspec.ValidationError, match="fromTheFuture"):
+        InstallSettings.from_json('{"namespace":"a","registry":"b","tag":"c","fromTheFuture":1}')
+
+
+def test_a_strategy_comes_back_from_its_config_map_and_a_damaged_one_does_not() -> None:
+    strategy = strategy_of(INSTALL, INSTALL.deployment_id)
+    text = to_config_map(strategy, INSTALL)["data"]["manifests"]
+    assert len(text) < 512 * 1024  # of the megabyte that a ConfigMap may have
+    assert from_config_map(text, INSTALL.deployment_id) == strategy
+    for damaged in ("", "x", text[:-40], text[:100] + "AAAA" + text[104:]):
+        with pytest.raises(BadStrategy):
+            from_config_map(damaged, INSTALL.deployment_id)
+    with pytest.raises(BadStrategy, match="printed for"):
+        from_config_map(text, NEWER.deployment_id)
+
+
+def test_a_strategy_that_is_not_there_is_printed_by_the_image_that_is_asked_for() -> None:
+    observed = steady({"imageTag": "v1.3.0"})
+    (action,) = plan(observed, OPERATOR).actions
+    assert isinstance(action, Apply) and action.ref == Ref("Job", "kubevirt", name_of(NEWER.deployment_id))
+    container = action.body["spec"]["template"]["spec"]["containers"][0]
+    assert container["image"] == "registry.example:5000/suite/virt-operator:v1.3.0"
+
+
+def test_an_image_that_is_not_there_is_named_and_what_is_installed_is_kept_as_it_is() -> None:
+    waiting = {"reason": "ErrImagePull", "message": "not found"}
+    stuck = pod(
+        "virt-operator-strategy",
+        "",
+        ready=False,
+        containerStatuses=[
+            {"image": "registry.example:5000/suite/virt-operator:v1.3.0", "state": {"waiting": waiting}}
+        ],
+    )
+    job = Ref("Job", "kubevirt", name_of(NEWER.deployment_id))
+    observed = changed(steady({"imageTag": "v1.3.0"}), job, live({"metadata": {"name": job.name}}, {}))
+    observed = replace(observed, pods=(*observed.pods, stuck))
+    found = status(observed)
+    assert found.upgrade is not None and found.upgrade.step == "InstallStrategy"
+    assert (
+        "ErrImagePull of image registry.example:5000/suite/virt-operator:v1.3.0" in found.upgrade.waiting_for[0].reason
+    )
+    assert found.conditions[0].status == "True"  # Available
+
+    service = Ref("Service", "kubevirt", "virt-api")
+    repaired = plan(without(observed, service), OPERATOR).actions
+    assert [one.ref for one in repaired if isinstance(one, Apply)] == [service]
+
+
+def test_towards_a_newer_release_the_operator_moves_first_and_alone() -> None:
+    observed = expecting(installed(), {"imageTag": "v1.3.0"}, release="v1.3.0")
+    decided = plan(observed, OPERATOR)
+    (action,) = decided.actions
+    assert isinstance(action, ApplyOwn)
+    images = [
+        one["spec"]["template"]["spec"]["containers"][0]["image"]
+        for one in action.bodies
+        if one["kind"] == "Deployment"
+    ]
+    assert images == ["registry.example:5000/suite/virt-operator:v1.3.0"]
+    assert status(observed).upgrade == msgspec.structs.replace(
+        status(observed).upgrade, operation="Update", step="Operator", from_version="v1.2.3", to_version="v1.3.0"
+    )
+    moved = replace(observed, operator=own_deployment(NEWER))
+    assert plan(moved, OPERATOR).actions == ()
+    assert "its successor" in plan(moved, OPERATOR).waits[0].why
+
+
+def test_towards_an_older_release_the_operator_moves_last() -> None:
+    observed = expecting(installed(), {"imageTag": "v1.2.0"}, release="v1.2.0")
+    decided = plan(observed, OPERATOR)
+    assert decided.operation == "Rollback"
+    assert "ApplyOwn" not in kinds(decided.actions)
+    back = installed(OLDER)
+    back = replace(back, suite=suite({"imageTag": "v1.2.0"}, deployed()))
+    back = replace(back, owned={**back.owned, **strategies(OLDER, release="v1.2.0"), **strategies(INSTALL)})
+    assert kinds(plan(back, OPERATOR).actions) == ["ApplyOwn"]
+
+
+def test_a_release_that_needs_more_permissions_is_not_begun() -> None:
+    held = {**HELD, "kubevirt": tuple(one for one in HELD["kubevirt"] if one["resources"] != ["daemonsets"])}
+    observed = replace(expecting(installed(), {"imageTag": "v1.3.0"}, release="v1.3.0"), held=held)
+    decided = plan(observed, OPERATOR)
+    assert decided.actions == ()
+    assert "apps daemonsets" in decided.missing
+    assert "apply kubevirt-operator.yaml of release v1.3.0" in decided.missing
+    found = status(observed)
+    assert found.upgrade is not None and found.upgrade.step == "Permissions"
+    told = {one.type: f"{one.status} {one.reason}" for one in found.conditions}
+    assert told["Synchronized"] == "False MissingPermissions" and told["Available"] == "True UpdateInProgress"
+
+
+def test_a_permission_that_was_taken_away_is_told_and_the_rest_goes_on() -> None:
+    observed = replace(installed(), held={**HELD, "kube-system": ()})
+    found = status(observed)
+    told = {one.type: one for one in found.conditions}["Synchronized"]
+    assert (told.status, told.reason) == ("False", "MissingPermissions")
+    assert "rolebindings" in told.message and "in kube-system" in told.message
+    service = Ref("Service", "kubevirt", "virt-api")
+    assert kinds(plan(without(observed, service), OPERATOR).actions) == ["Apply"]
+
+
+def test_nothing_is_decided_while_a_list_is_missing_but_a_missing_permission_is_told() -> None:
+    blind = replace(installed(), unknown=("deployments",), owned={})
+    assert plan(blind, OPERATOR).actions == ()
+    assert status(blind) == deployed()
+    told = status(replace(blind, held={}))
+    assert [one.reason for one in told.conditions] == ["MissingPermissions"]
+
+
+def definition(settings: InstallSettings, field: str = "") -> Body:
+    body = msgspec.json.decode(
+        msgspec.json.encode(next(one for one in desired_objects(settings) if ref_of(one) == CRD))
+    )
+    if field:
+        for version in body["spec"]["versions"]:
+            version["schema"]["openAPIV3Schema"]["properties"]["spec"]["properties"][field] = {"type": "string"}
+    return body
+
+
+def test_a_definition_never_loses_a_field() -> None:
+    newer = definition(NEWER, "added")
+    assert newer["metadata"]["annotations"][STRATEGY_VERSION] == "v1.3.0"
+    back = grown(definition(INSTALL), newer, updating=False)
+    assert back == newer
+    up = grown(newer, definition(INSTALL), updating=False)
+    assert up["spec"] == newer["spec"]
+    observed = changed(installed(), CRD, live(newer, {"conditions": [{"type": "Established", "status": "True"}]}))
+    assert plan(observed, OPERATOR).actions == ()  # so an older operator does not fight it
+
+
+def test_roles_hold_the_rules_of_both_releases_until_the_change_is_done() -> None:
+    role = next(one for one in desired_objects(INSTALL) if ref_of(one) == Ref("ClusterRole", "", "kubevirt-handler"))
+    extra = {"apiGroups": [""], "resources": ["nodes"], "verbs": ["get"]}
+    before = {**role, "rules": [*role["rules"], extra]}
+    during = grown(role, before, updating=True)["rules"]
+    assert extra in during and len(during) > len(role["rules"])
+    assert grown(role, {**before, "rules": during}, updating=True)["rules"] == during
+    assert grown(role, before, updating=False) == role
+
+
+def test_times_of_an_operation_are_kept_as_long_as_it_waits_for_the_same() -> None:
+    observed = expecting(installed(), {"imageTag": "v1.3.0"}, release="v1.3.0")
+    first = status(observed)
+    assert observed.suite is not None and first.upgrade is not None
+    later = replace(
+        observed,
+        now=NOW + timedelta(minutes=1),
+        suite=msgspec.structs.replace(observed.suite, status=first),
+        operator=own_deployment(NEWER),
+    )
+    second = status(later)
+    assert second.upgrade is not None
+    assert second.upgrade.since == first.upgrade.since
+    assert second.upgrade.waiting_for[0].since == first.upgrade.waiting_for[0].since
+    assert second.upgrade.waiting_for[0].reason != first.upgrade.waiting_for[0].reason
+
+
+def test_the_old_strategy_goes_when_the_status_says_so() -> None:
+    observed = installed()
+    observed = replace(observed, owned={**observed.owned, **strategies(OLDER)})
+    old = Ref("ConfigMap", "kubevirt", name_of(OLDER.deployment_id))
+    assert plan(observed, OPERATOR).actions == (Delete(old, f"uid-{old.name}", "not part of this release"),)
+    unfinished = msgspec.structs.replace(deployed(), observed_deployment_id=OLDER.deployment_id)
+    during = replace(observed, suite=suite(status=unfinished))
+    assert plan(during, OPERATOR).actions == ()
