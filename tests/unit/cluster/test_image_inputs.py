@@ -5,11 +5,14 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import re
 import tarfile
+import tomllib
 from pathlib import Path
+from typing import Any
 
 import pytest
-from localcluster import build_settings, go_build, pause, source_tag
+from localcluster import build_settings, go_build, pause, settings, source_tag
 
 
 @pytest.fixture
@@ -75,3 +78,27 @@ def test_the_pause_archive_names_its_layer_by_digest() -> None:
     digest = "sha256:" + hashlib.sha256(files["layer.tar"]).hexdigest()
     assert json.loads(files["config.json"])["rootfs"]["diff_ids"] == [digest]
     assert json.loads(files["manifest.json"])[0]["RepoTags"] == ["localhost/pause:1"]
+
+
+def project(folder: str) -> dict[str, Any]:
+    found: dict[str, Any] = tomllib.loads((settings.PROJECT_ROOT / folder / "pyproject.toml").read_text())["project"]
+    return found
+
+
+@pytest.mark.parametrize("service", ["api", "controller", "handler", "launcher", "operator"])
+def test_an_image_has_the_packages_that_its_pyproject_names(service: str) -> None:
+    """Images install dependencies by name, apart from our own code, so that they are built once."""
+    core = project("services/core")
+    wanted = [
+        *project("protos")["dependencies"],
+        *core["dependencies"],
+        *project(f"services/{service}")["dependencies"],
+    ]
+    for extra in re.findall(r"virt-core\[(.*)\]", " ".join(wanted)):
+        wanted += [name for one in extra.split(",") for name in core["optional-dependencies"][one]]
+    names = {re.split(r"[<>=\[ ]", one)[0] for one in wanted} - {"virt-core", "kubevirt-protos"}
+    containerfile = (settings.PROJECT_ROOT / "services" / service / "Containerfile").read_text()
+    listed = re.search(r"-c /src/constraints\.txt ([^&]+)&&", containerfile)
+    assert listed is not None
+    # protobuf is named by the contracts and comes with grpcio-status.
+    assert set(listed[1].replace("\\", " ").split()) | {"protobuf"} == names
