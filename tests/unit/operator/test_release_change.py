@@ -33,6 +33,7 @@ from tests.unit.operator.suites import (
     live,
     own_deployment,
     pod,
+    ready_status,
     strategies,
     suite,
     without,
@@ -40,6 +41,7 @@ from tests.unit.operator.suites import (
 
 NEWER = msgspec.structs.replace(INSTALL, tag="v1.3.0")
 OLDER = msgspec.structs.replace(INSTALL, tag="v1.2.0")
+CONTROLLER = Ref("Deployment", "kubevirt", "virt-controller")
 CRD = Ref("CustomResourceDefinition", "", "virtualmachineinstances.kubevirt.io")
 
 
@@ -238,3 +240,14 @@ def test_the_old_strategy_goes_when_the_status_says_so() -> None:
     unfinished = msgspec.structs.replace(deployed(), observed_deployment_id=OLDER.deployment_id)
     during = replace(observed, suite=suite(status=unfinished))
     assert plan(during, OPERATOR).actions == ()
+
+
+def test_an_update_that_is_given_up_halfway_goes_back_in_order() -> None:
+    half = installed()
+    daemon = next(one for one in desired_objects(NEWER) if one["kind"] == "DaemonSet")
+    controller = next(one for one in desired_objects(NEWER) if ref_of(one) == CONTROLLER)
+    for body in (daemon, controller):
+        half = changed(half, ref_of(body), live(body, ready_status(body)))
+    actions = plan(half, OPERATOR).actions  # the KubeVirt object asks for what was installed before
+    assert [one.ref.name for one in actions if isinstance(one, Apply)] == ["virt-controller"]
+    assert plan(half, OPERATOR).operation == "Rollback"

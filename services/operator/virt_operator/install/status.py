@@ -134,7 +134,7 @@ def _in_progress(new: KubeVirtStatus, settings: InstallSettings, observed: Obser
         conditions = _three("False", "True", "False", "DeploymentInProgress", message)
         conditions += [created] if plan.created else []
         return msgspec.structs.replace(_with(new, observed, conditions, drop={"Synchronized"}), phase="Deploying")
-    if new.observed_deployment_id != settings.deployment_id:
+    if new.observed_deployment_id != settings.deployment_id or plan.operation:
         conditions = _three("True", "True", "True", "UpdateInProgress", message)
         return _with(new, observed, conditions, drop={"Created", "Synchronized"})
     if plan.actions:
