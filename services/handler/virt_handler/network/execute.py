@@ -13,9 +13,7 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-from pyroute2 import IPRoute
-from pyroute2.netlink.exceptions import NetlinkError
-
+from virt_handler.network.netlink import IPRoute, NetlinkError
 from virt_handler.network.plan import POD_LINK, NetworkPlan, PodNetwork
 
 _NFT_SECONDS = 10.0
