@@ -15,7 +15,6 @@ from virt_core.rpc.identity import Identity
 from virt_core.rpc.tls import Certificates
 
 from virt_controller.settings import Settings
-from virt_controller.vmi.execute import Executor
 from virt_controller.vmi.plan import Planner
 from virt_controller.vmi.pod_template import LauncherSettings
 from virt_controller.vmi.reconcile import VmiReconciler
@@ -28,7 +27,7 @@ async def main(settings: Settings, stopping: asyncio.Event) -> None:
         planner = Planner(
             LauncherSettings(settings.launcher_image, settings.image_pull_policy, settings.image_pull_secrets)
         )
-        vmis = VmiReconciler(client, settings.namespace, planner, Executor(client, events))
+        vmis = VmiReconciler(client, settings.namespace, planner, events)
         lease = Lease(client, settings.namespace, "virt-controller", settings.pod_name)
         identity = Identity.for_process(info_pb2.COMPONENT_CONTROLLER, ("kubevirt.info.v1",))
         certificates = Certificates(settings.certificates)

@@ -204,3 +204,14 @@ def test_a_deleted_vmi_loses_its_pod_first_and_its_finalizer_last() -> None:
 def test_a_final_vmi_is_left_alone() -> None:
     assert plan(vmi(scheduled("Succeeded"))) == ()
     assert plan(vmi(scheduled("Failed")), pod("node1", {"phase": "Failed"})) == ()
+
+
+def test_the_first_status_does_not_undo_what_was_written_since_the_cache_saw_none() -> None:
+    """The handler's "Running" may be there already, while this replica's watch is behind."""
+    seen = vmi(resourceVersion="7")
+    (action,) = plan(seen, pod(node="node1"))
+    assert apply(seen, action)["status"]["phase"] == "Scheduling"
+    assert isinstance(action, PatchVmi)
+    assert {"op": "test", "path": "/metadata/resourceVersion", "value": "7"} in action.operations
+    with pytest.raises(AssertionError, match="resourceVersion"):
+        apply(vmi({"phase": "Running"}, resourceVersion="8"), action)

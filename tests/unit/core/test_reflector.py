@@ -65,6 +65,40 @@ async def label(client: KubeClient, name: str, value: Any) -> None:
     await client.merge_patch(CONFIG_MAPS, "ns", name, {"metadata": {"labels": {"l": value}}})
 
 
+async def test_an_answer_to_an_own_write_is_seen_at_once_and_never_undone_by_the_watch(
+    server: FakeApiServer, client: KubeClient
+) -> None:
+    server.put(PATH, config_map("a"))
+    async with watching(client) as watched:
+        assert await watched.next() == "a"
+        server.hang()
+        first = await client.merge_patch(CONFIG_MAPS, "ns", "a", {"metadata": {"labels": {"l": "1"}}})
+        second = await client.merge_patch(CONFIG_MAPS, "ns", "a", {"metadata": {"labels": {"l": "2"}}})
+        watched.reflector.wrote(second)
+        assert await watched.next() == "a"
+        assert watched.labels("a") == {"l": "2"}
+        watched.reflector.wrote(first)
+        server.hang(False)
+        await label(client, "a", "3")  # what the watch tells of the first two is known already
+        assert await watched.next() == "a"
+        assert watched.labels("a") == {"l": "3"}
+        assert watched.told.empty()
+
+
+async def test_an_answer_about_an_object_that_is_gone_does_not_bring_it_back(
+    server: FakeApiServer, client: KubeClient
+) -> None:
+    server.put(PATH, config_map("a"))
+    async with watching(client) as watched:
+        assert await watched.next() == "a"
+        answer = await client.merge_patch(CONFIG_MAPS, "ns", "a", {"metadata": {"labels": {"l": "1"}}})
+        assert await watched.next() == "a"
+        await client.delete(CONFIG_MAPS, "ns", "a")
+        assert await watched.next() == "a"
+        watched.reflector.wrote(answer)
+        assert not watched.names()
+
+
 async def test_the_list_is_told_and_then_each_change(server: FakeApiServer, client: KubeClient) -> None:
     server.put(PATH, config_map("old"))
     server.put(CONFIG_MAPS.path("elsewhere"), config_map("other"))

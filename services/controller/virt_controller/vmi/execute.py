@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from virt_core import logs
 from virt_core.api.vmi import VirtualMachineInstance
-from virt_core.kube.client import KubeClient
+from virt_core.kube.client import KubeClient, Object
 from virt_core.kube.errors import AlreadyExists, Conflict, NotFound
 from virt_core.kube.events import EventRecorder
 from virt_core.kube.resource import PODS, VIRTUAL_MACHINE_INSTANCES
@@ -13,11 +15,12 @@ from virt_controller.vmi.actions import Action, CreatePod, DeletePod, LookAgain,
 
 
 class Executor:
-    """Carries plans out."""
+    """Carries plans out; `wrote` is told each answer to a patch of a VirtualMachineInstance."""
 
-    def __init__(self, client: KubeClient, events: EventRecorder) -> None:
+    def __init__(self, client: KubeClient, events: EventRecorder, wrote: Callable[[Object], None]) -> None:
         self._client = client
         self._events = events
+        self._wrote = wrote
 
     async def execute(self, vmi: VirtualMachineInstance, actions: tuple[Action, ...]) -> float | None:
         """Carry `actions` out; returns the seconds after which to plan again, or None.
@@ -64,9 +67,12 @@ class Executor:
             raise Conflict(409, f"pod {action.only_if_pod_is_gone} is there: the cache is behind")
         log.info("patching", paths=[operation["path"] for operation in action.operations if operation["op"] != "test"])
         try:
-            await self._client.json_patch(VIRTUAL_MACHINE_INSTANCES, meta.namespace, meta.name, action.operations)
+            answer = await self._client.json_patch(
+                VIRTUAL_MACHINE_INSTANCES, meta.namespace, meta.name, action.operations
+            )
         except NotFound:
-            pass  # deleted meanwhile: there is nobody left to tell
+            return  # deleted meanwhile: there is nobody left to tell
+        self._wrote(answer)
 
     async def _exists(self, namespace: str, pod: str) -> bool:
         try:

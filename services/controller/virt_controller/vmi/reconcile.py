@@ -9,6 +9,7 @@ from virt_core.api import labels
 from virt_core.api.kubevirt import Configuration, KubeVirt
 from virt_core.api.vmi import VirtualMachineInstance
 from virt_core.kube.client import KubeClient
+from virt_core.kube.events import EventRecorder
 from virt_core.kube.queue import WorkQueue
 from virt_core.kube.reflector import Key, Reflector
 from virt_core.kube.resource import KUBEVIRTS, PODS, VIRTUAL_MACHINE_INSTANCES
@@ -24,11 +25,11 @@ _WORKERS = 10  # requests in flight; one VMI is never worked on twice at a time
 class VmiReconciler:
     """Every VirtualMachineInstance of the cluster."""
 
-    def __init__(self, client: KubeClient, namespace: str, planner: Planner, executor: Executor) -> None:
+    def __init__(self, client: KubeClient, namespace: str, planner: Planner, events: EventRecorder) -> None:
         self._planner = planner
-        self._executor = executor
         self._queue: WorkQueue[Key] = WorkQueue("vmi")
         self._vmis = Reflector(client, VIRTUAL_MACHINE_INSTANCES, VirtualMachineInstance, self._queue.add)
+        self._executor = Executor(client, events, self._vmis.wrote)
         self._pods = Reflector(client, PODS, LauncherPod, self._pod_changed, labels=f"{labels.APP}=virt-launcher")
         self._kubevirts = Reflector(client, KUBEVIRTS, KubeVirt, self._configuration_changed, namespace=namespace)
         self._owners: dict[Key, Key] = {}

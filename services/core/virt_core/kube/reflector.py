@@ -16,7 +16,7 @@ import msgspec
 
 from virt_core import logs
 from virt_core.api.meta import ObjectMeta
-from virt_core.kube.client import KubeClient
+from virt_core.kube.client import KubeClient, Object
 from virt_core.kube.errors import Gone, KubeError, Unavailable
 from virt_core.kube.resource import Resource
 
@@ -107,6 +107,15 @@ class Reflector(Generic[T]):
     def __iter__(self) -> Iterator[T]:
         return iter(list(self._objects.values()))
 
+    def wrote(self, answer: Object) -> None:
+        """Take the API server's answer to a write of our own as seen, so that nothing is planned, and written, on what
+        was there before it. An object that is not in the cache (any more) stays out of it."""
+        decoded = self._decode(msgspec.Raw(msgspec.json.encode(answer)))
+        if decoded is None or decoded[0] not in self._objects or not self._is_newer(*decoded):
+            return
+        key, self._objects[decoded[0]] = decoded
+        self._on_change(key)
+
     async def run(self) -> None:
         """Keep the cache until cancelled."""
         loop = asyncio.get_running_loop()
@@ -184,10 +193,18 @@ class Reflector(Generic[T]):
             self._objects.pop(key, None)
         else:
             decoded = self._decode(event.object)
-            if decoded is None:
+            if decoded is None or not self._is_newer(*decoded):
                 return
             key, self._objects[decoded[0]] = decoded
         self._on_change(key)
+
+    def _is_newer(self, key: Key, value: T) -> bool:
+        """Than what the cache holds. Versions that are no numbers, which no API server has, are taken as they come."""
+        cached = self._objects.get(key)
+        if cached is None:
+            return True
+        old, new = cached.metadata.resource_version, value.metadata.resource_version
+        return not (old.isdecimal() and new.isdecimal()) or int(new) > int(old)
 
     def _decode(self, raw: msgspec.Raw) -> tuple[Key, T] | None:
         try:

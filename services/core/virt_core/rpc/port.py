@@ -1,7 +1,7 @@
 """The gRPC port of a pod of the suite: mTLS, and beside the component's own contracts GetInfo, health and reflection.
 
 Called by the app.py of operator, api, controller and handler. Each service has a rule that says who may call it, asked
-before anything of the call is looked at. The launcher is not reached over TCP and imports none of this.
+before its servicer sees anything of the call. The launcher is not reached over TCP and imports none of this.
 """
 
 from __future__ import annotations

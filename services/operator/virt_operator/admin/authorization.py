@@ -7,6 +7,7 @@ may do nothing here unless somebody binds a role to its name. kube-apiserver dec
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,6 +27,7 @@ SUBRESOURCE = "admin"
 cluster, and kubevirt.io:admin is aggregated into the role of a namespace's admin."""
 
 READ = "get"
+_AT_ONCE = 10  # reviews under way: whoever may nothing must not take the operator's own requests' place
 _PEERS = f"{COMMON_NAME_PREFIX}virt-operator"
 
 
@@ -79,6 +81,7 @@ class Authorization:
         self._client = client
         self._namespace = namespace
         self._certificates = certificates
+        self._turns = asyncio.Semaphore(_AT_ONCE)
 
     async def peers(self, context: Any) -> None:
         """Other replicas of the operator, by the suite's own authority: for GetInfo."""
@@ -90,7 +93,10 @@ class Authorization:
         """Whoever may "get" "kubevirts/admin" in the suite's namespace."""
         caller = self._caller(context)
         try:
-            review = await self._client.create(SUBJECT_ACCESS_REVIEWS, None, review_of(caller, self._namespace, READ))
+            async with self._turns:
+                review = await self._client.create(
+                    SUBJECT_ACCESS_REVIEWS, None, review_of(caller, self._namespace, READ)
+                )
         except NoAnswer as error:
             raise Unavailable(f"cannot ask whether {caller.name!r} may do this, try again: {error}") from error
         except KubeError as error:
