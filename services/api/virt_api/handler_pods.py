@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import msgspec
 from virt_core.api.labels import APP
 from virt_core.api.meta import Condition, ObjectMeta
+from virt_core.api.node_certificate import PER_NODE, node_name, shared_name
 from virt_core.kube.client import KubeClient
 from virt_core.kube.reflector import Reflector
 from virt_core.kube.resource import PODS
@@ -63,6 +64,13 @@ def choose(pods: Iterable[HandlerPod], node: str) -> HandlerPod | None:
     return max(there, key=preference, default=None)
 
 
+def server_name(pod: HandlerPod, namespace: str) -> str:
+    """The name that the handler's certificate must have: its node's, but a handler of an earlier release has none."""
+    if PER_NODE in pod.metadata.annotations:
+        return node_name(pod.spec.node_name, namespace)
+    return shared_name(namespace)
+
+
 @dataclass(slots=True)
 class _Shared:
     peer: Peer
@@ -74,7 +82,7 @@ class HandlerPods:
 
     def __init__(self, client: KubeClient, settings: Settings, certificates: Certificates) -> None:
         self._port = settings.handler_port
-        self._server_name = f"virt-handler.{settings.namespace}.svc"
+        self._namespace = settings.namespace
         self._certificates = certificates
         self._shared: dict[tuple[str, str], _Shared] = {}
         self._reflector = Reflector(
@@ -102,8 +110,8 @@ class HandlerPods:
         if shared is None:
             target = f"[{address}]:{self._port}" if ":" in address else f"{address}:{self._port}"
             name = f"{pod.metadata.name} of node {node}"
-            # Pods are reached by their address, and all of them hold the name of the component.
-            options = (("grpc.ssl_target_name_override", self._server_name),)
+            # Pods are reached by their address; what they must prove is that they are the handler of this node.
+            options = (("grpc.ssl_target_name_override", server_name(pod, self._namespace)),)
             credentials = self._certificates.channel_credentials()
             shared = self._shared[key] = _Shared(Peer(target, name=name, credentials=credentials, options=options))
         shared.users += 1

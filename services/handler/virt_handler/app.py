@@ -21,6 +21,7 @@ from virt_core.rpc.authorize import components
 from virt_core.rpc.identity import Identity
 from virt_core.rpc.tls import Certificates
 
+from virt_handler.certificates.renewal import NodeCertificate
 from virt_handler.console.servicer import HandlerService, contract
 from virt_handler.deviceplugin import registration
 from virt_handler.launchers.folder_events import FolderEvents
@@ -55,14 +56,25 @@ async def run(settings: Settings, stopping: asyncio.Event) -> None:
         )
         identity = Identity.for_process(info_pb2.COMPONENT_HANDLER, ("kubevirt.info.v1", "kubevirt.handler.v1"))
         serving = asyncio.Event()
-        rpc = port.serve(
-            settings.rpc_port,
-            identity,
-            Certificates(settings.certificates),
-            contract(HandlerService(settings.node, vmis, folders)),
-            peers=components("virt-operator", "virt-api"),
-            serving=serving,
+        own = NodeCertificate(
+            client,
+            node=settings.node,
+            namespace=settings.namespace,
+            instance=settings.instance,
+            folder=settings.certificates,
+            trust=settings.trust,
         )
+
+        async def rpc() -> None:
+            await own.ready.wait()
+            await port.serve(
+                settings.rpc_port,
+                identity,
+                Certificates(settings.certificates, settings.trust),
+                contract(HandlerService(settings.node, vmis, folders)),
+                peers=components("virt-operator", "virt-api"),
+                serving=serving,
+            )
 
         def ready() -> bool:
             return vmis.synced.is_set() and kubevirts.synced.is_set() and serving.is_set() and not stopping.is_set()
@@ -72,7 +84,8 @@ async def run(settings: Settings, stopping: asyncio.Event) -> None:
             ("reflector of VirtualMachineInstances", vmis.run()),
             ("reflector of KubeVirts", kubevirts.run()),
             ("machines", machines.run()),
-            ("rpc server", rpc),
+            ("certificate", own.run()),
+            ("rpc server", rpc()),
             ("device plugin", registration.serve(settings.device_plugins, events)),
             ("health", health.serve(settings.health_port, ready)),
         )

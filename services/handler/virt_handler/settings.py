@@ -29,6 +29,9 @@ class Settings:
     device_plugins: Path = Path("/var/lib/kubelet/device-plugins")
     """The kubelet's folder for plugins; plugins must use this very path."""
     certificates: Path = Path("/etc/virt/certificates")
+    """This node's key and leaf, in memory."""
+    trust: Path = Path("/etc/virt/trust")
+    """Whom to trust, and how leaves are issued now."""
     rpc_port: int = PORT
     health_port: int = 8080
 

@@ -13,8 +13,8 @@ import msgspec
 from virt_core.api.kubevirt import KubeVirtStatus
 from virt_core.api.meta import ObjectMeta
 from virt_operator.certificates.issue import KeyPair, new_authority, new_leaf
-from virt_operator.certificates.plan import leaves
-from virt_operator.certificates.rollover import read_authority
+from virt_operator.certificates.plan import Leaf, leaf_of
+from virt_operator.certificates.rollover import read_authority, trust_data
 from virt_operator.certificates.rotation import DEFAULT
 from virt_operator.certificates.secret import AUTHORITY_SECRET, data_of
 from virt_operator.install.observed import Observed, OwnedObject, PodObject, SuiteObject
@@ -24,7 +24,7 @@ from virt_operator.strategy.desired import desired_objects, managed_labels
 from virt_operator.strategy.install_strategy import strategy_of, to_config_map
 from virt_operator.strategy.operator_objects import operator_objects
 from virt_operator.strategy.operator_rbac import operator_rbac
-from virt_operator.strategy.pods import TEMPLATE_HASH
+from virt_operator.strategy.pods import TEMPLATE_HASH, TRUST_SECRET
 from virt_operator.strategy.ref import Body, Ref, ref_of
 from virt_operator.strategy.settings import InstallSettings
 from virt_operator.strategy.trust import trusting
@@ -59,10 +59,16 @@ def deployed() -> KubeVirtStatus:
     )
 
 
+def leaves(*components: str) -> tuple[Leaf, ...]:
+    """The leaves of components, else of those that have one in this release."""
+    found = [leaf_of(f"kubevirt-{one}-certs", "kubevirt") for one in components or ("virt-api", "virt-controller")]
+    return tuple(leaf for leaf in found if leaf is not None)
+
+
 def certificates(now: datetime = NOW) -> dict[str, KeyPair]:
     authority = new_authority(now, DEFAULT.authority.duration)
     life = DEFAULT.leaf.duration
-    wanted = leaves("kubevirt")
+    wanted = leaves()
     made = {leaf.secret: new_leaf(authority, leaf.common_name, leaf.dns_names, now, life) for leaf in wanted}
     return {AUTHORITY_SECRET: authority, **made}
 
@@ -118,8 +124,11 @@ def installed(settings: InstallSettings = INSTALL, pairs: dict[str, KeyPair] | N
                 "data": data_of(pair),
             }
             owned[Ref("Secret", "kubevirt", name)] = live(body, {})
-    handler = pod("virt-handler", handler_hash(settings))
     known = read_authority(data_of(pairs[AUTHORITY_SECRET]))
+    assert known is not None
+    trust = {"metadata": {"name": TRUST_SECRET, "namespace": "kubevirt", "labels": managed_labels()}}
+    owned[Ref("Secret", "kubevirt", TRUST_SECRET)] = live({**trust, "data": trust_data(known)}, {})
+    handler = pod("virt-handler", handler_hash(settings))
     state = Observed(NOW, suite(status=deployed()), (), owned, (handler,), known, "7")
     return replace(state, operator=own_deployment(), held=HELD)
 

@@ -8,6 +8,7 @@ from datetime import timedelta
 import msgspec
 import pytest
 from virt_core.api.kubevirt import KubeVirtStatus
+from virt_operator.install import certificates as install_certificates
 from virt_operator.install.actions import Apply, Delete, DeletePod, IssueLeaf
 from virt_operator.install.observed import Observed
 from virt_operator.install.plan import plan
@@ -72,11 +73,12 @@ def test_without_an_authority_everything_waits_then_pods_wait_for_their_certific
     observed = replace(empty, authority=installed().authority)
     decided = plan(observed, OPERATOR)
     issued = [action.leaf.secret for action in decided.actions if isinstance(action, IssueLeaf)]
-    assert issued == [f"kubevirt-virt-{one}-certs" for one in ("api", "controller", "handler")]
+    assert issued == [f"kubevirt-virt-{one}-certs" for one in ("api", "controller")]
+    assert "WriteTrust" in kinds(decided.actions)
     refs = applied(observed)
     assert Ref("CustomResourceDefinition", "", "virtualmachineinstances.kubevirt.io") in refs
     assert not {API, CONTROLLER, HANDLER, API_SERVICE} & set(refs)
-    assert "virt-api: its certificate is being made" in waits(observed)
+    assert "virt-api: Secret kubevirt-virt-api-certs is being made" in waits(observed)
 
 
 def test_api_service_waits_for_virt_api_only_when_it_is_new() -> None:
@@ -179,7 +181,7 @@ def test_a_bad_value_is_refused_with_field_and_value(field: str, value: str) -> 
 def test_certificates_of_a_refused_spec_are_still_renewed() -> None:
     observed = installed(pairs=certificates(NOW - timedelta(hours=13)))
     observed = replace(observed, suite=suite({"workloads": {"replicas": 3}}, deployed()))
-    assert kinds(plan(observed, OPERATOR).actions) == ["IssueLeaf"] * 3
+    assert kinds(plan(observed, OPERATOR).actions) == ["IssueLeaf"] * 2
 
 
 def test_empty_values_ask_for_nothing() -> None:
@@ -258,3 +260,21 @@ def test_first_installation_has_no_order() -> None:
     observed = without(installed(), API, CONTROLLER, HANDLER)
     observed = replace(observed, suite=suite(status=KubeVirtStatus()), pods=())
     assert applied(observed) == [API, CONTROLLER, HANDLER]
+
+
+def test_handlers_of_an_earlier_release_keep_the_certificate_that_they_share() -> None:
+    """Upgraded, it goes at the end like any superfluous object; on the way back it is there before its DaemonSet."""
+    body = msgspec.json.decode(
+        msgspec.json.encode(next(one for one in desired_objects(INSTALL) if ref_of(one) == HANDLER))
+    )
+    shared = Ref("Secret", "kubevirt", "kubevirt-virt-handler-certs")
+    body["spec"]["template"]["spec"]["volumes"] = [{"name": "c", "secret": {"secretName": shared.name}}]
+    earlier = changed(installed(), HANDLER, live(body, ready_status(body)))
+    issued = [one.leaf.dns_names for one in plan(earlier, OPERATOR).actions if isinstance(one, IssueLeaf)]
+    assert issued == [("virt-handler.kubevirt.svc",)]
+
+    old = {"kind": "Secret", "metadata": {"name": shared.name, "namespace": "kubevirt", "labels": managed_labels()}}
+    assert kinds(plan(changed(installed(), shared, live(old, {})), OPERATOR).actions) == ["Delete"]
+    due = install_certificates.due_now(installed(), [body])
+    assert [leaf.secret for leaf in due.leaves] == [shared.name]
+    assert install_certificates.missing(installed(), body) == shared.name

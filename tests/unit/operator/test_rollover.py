@@ -8,7 +8,7 @@ from datetime import timedelta
 
 from cryptography import x509
 from virt_operator.certificates.issue import new_authority, new_leaf
-from virt_operator.certificates.plan import Due, due, leaves
+from virt_operator.certificates.plan import Due, due
 from virt_operator.certificates.rollover import (
     Authority,
     Step,
@@ -19,10 +19,10 @@ from virt_operator.certificates.rollover import (
 )
 from virt_operator.certificates.rotation import DEFAULT, Rotation, Span
 from virt_operator.certificates.secret import AUTHORITY_SECRET, data_of
-from virt_operator.install.actions import IssueAuthority, IssueLeaf, UpdateAuthority, WriteBundle
+from virt_operator.install.actions import IssueAuthority, IssueLeaf, UpdateAuthority, WriteBundle, WriteTrust
 from virt_operator.install.plan import plan
 
-from tests.unit.operator.suites import NOW, OPERATOR, certificates, deployed, installed, kinds, pod, suite
+from tests.unit.operator.suites import NOW, OPERATOR, certificates, deployed, installed, kinds, leaves, pod, suite
 
 MINUTE = timedelta(minutes=1)
 FAST = Rotation(Span(10 * MINUTE, 5 * MINUTE), Span(5 * MINUTE, 2.5 * MINUTE))
@@ -100,7 +100,7 @@ def test_an_authority_or_leaf_that_lives_longer_than_wanted_is_due() -> None:
     assert following.issuing.duration == 300
     assert next_step(following, FAST, (), NOW) == Step("it is due", None)
 
-    (leaf, *_) = leaves("kubevirt")
+    (leaf, *_) = leaves()
     pair = new_leaf(following.signer, leaf.common_name, leaf.dns_names, NOW)
     found = due(following, {leaf.secret: data_of(pair)}, (leaf,), FAST, behind=(), now=NOW)
     assert found.leaves == (leaf,)
@@ -108,7 +108,7 @@ def test_an_authority_or_leaf_that_lives_longer_than_wanted_is_due() -> None:
 
 def test_a_leaf_does_not_outlive_its_authority_and_is_renewed_in_time() -> None:
     authority = fast(begin=-7 * MINUTE)
-    (leaf, *_) = leaves("kubevirt")
+    (leaf, *_) = leaves()
     pair = new_leaf(authority.signer, leaf.common_name, leaf.dns_names, NOW, timedelta(minutes=5))
     (certificate,) = names(pair.certificate)
     assert certificate.not_valid_after_utc == NOW + 3 * MINUTE
@@ -123,10 +123,9 @@ def test_a_leaf_does_not_outlive_its_authority_and_is_renewed_in_time() -> None:
 def test_the_next_deadline_is_the_first_of_all() -> None:
     authority = stored(Authority(new_authority(NOW)))
     made = {
-        leaf.secret: data_of(new_leaf(authority.signer, leaf.common_name, leaf.dns_names, NOW))
-        for leaf in leaves("kubevirt")
+        leaf.secret: data_of(new_leaf(authority.signer, leaf.common_name, leaf.dns_names, NOW)) for leaf in leaves()
     }
-    found = due(authority, made, leaves("kubevirt"), DEFAULT, behind=(), now=NOW)
+    found = due(authority, made, leaves(), DEFAULT, behind=(), now=NOW)
     assert found.step is None
     assert found.next_deadline == NOW + timedelta(hours=12)
 
@@ -136,7 +135,9 @@ def test_bundles_of_all_components_follow_the_authority_and_leaves_stay() -> Non
     assert observed.authority is not None
     both = with_successor(observed.authority, new_authority(NOW))
     actions = plan(replace(observed, authority=both), OPERATOR).actions
-    assert [type(one) for one in actions if isinstance(one, WriteBundle | IssueLeaf)] == [WriteBundle] * 3
+    assert [type(one) for one in actions if isinstance(one, WriteBundle | IssueLeaf)] == [WriteBundle] * 2
+    (trust,) = (one for one in actions if isinstance(one, WriteTrust))
+    assert b64decode(trust.data["ca.crt"]) == both.bundle
     assert "Apply" in kinds(actions)  # what the API server trusts virt-api by
     assert not any(isinstance(one, UpdateAuthority) for one in actions)
 
@@ -146,7 +147,7 @@ def test_nobody_signs_anew_before_every_pod_and_the_api_server_know() -> None:
     assert observed.authority is not None
     successor = new_authority(NOW)
     both = with_successor(observed.authority, successor)
-    made = {leaf.secret: new_leaf(both.signer, leaf.common_name, leaf.dns_names, NOW) for leaf in leaves("kubevirt")}
+    made = {leaf.secret: new_leaf(both.signer, leaf.common_name, leaf.dns_names, NOW) for leaf in leaves()}
     observed = replace(installed(pairs={**made, AUTHORITY_SECRET: both.signer}), authority=both)
     other = pod("virt-api", "x", name="virt-api-0")
     ended = pod("virt-api", "x", name="virt-api-1", phase="Failed")
@@ -178,7 +179,7 @@ def test_an_authority_that_somebody_spoilt_gets_a_successor_and_goes_on_meanwhil
 def test_no_durations_of_a_refused_spec_let_certificates_run_out() -> None:
     pairs = certificates(NOW - timedelta(hours=13))
     observed = replace(installed(pairs=pairs), suite=suite({"workloads": {"replicas": 3}}, deployed()))
-    assert kinds(plan(observed, OPERATOR).actions) == ["IssueLeaf"] * 3
+    assert kinds(plan(observed, OPERATOR).actions) == ["IssueLeaf"] * 2
     observed = replace(installed(pairs=pairs), suite=suite(FAST_SPEC, deployed()))
     assert kinds(plan(observed, OPERATOR).actions)[0] == "UpdateAuthority"
 

@@ -21,15 +21,15 @@ NAMES = ("tls.key", "tls.crt", "ca.crt")
 _NOW = "..data"  # the kubelet's link to the folder that counts; replaced as one, so that the files belong together
 
 
-def read_files(folder: Path) -> dict[str, bytes]:
-    """The three files by name, all of one moment.
+def read_files(folder: Path, names: tuple[str, ...] = NAMES) -> dict[str, bytes]:
+    """The files by name, all of one moment.
 
     Raises:
         OSError: one is not there, or they are being replaced.
     """
     now = folder / _NOW
     at = folder / now.readlink() if now.is_symlink() else folder
-    return {name: (at / name).read_bytes() for name in NAMES}
+    return {name: (at / name).read_bytes() for name in names}
 
 
 def write_files(folder: Path, files: Mapping[str, bytes]) -> None:
@@ -54,14 +54,16 @@ class Certificates:
     """A folder with tls.crt, tls.key and ca.crt."""
 
     folder: Path
+    trust: Path | None = None
+    """The folder with ca.crt, if that is another one."""
 
     def trust_bundle_sha256(self) -> str:
         """SHA-256 of the bundle in lower-case hexadecimal, as GetInfo reports it."""
-        return hashlib.sha256((self.folder / "ca.crt").read_bytes()).hexdigest()
+        return hashlib.sha256(((self.trust or self.folder) / "ca.crt").read_bytes()).hexdigest()
 
     def fingerprint(self) -> str:
         """Changes whenever key, leaf or bundle change."""
-        return hashlib.sha256(b"\0".join(read_files(self.folder).values())).hexdigest()
+        return hashlib.sha256(b"\0".join(self._read())).hexdigest()
 
     def server_credentials(self, also_trusted: Callable[[], bytes] = bytes) -> grpc.ServerCredentials:
         """Credentials that require a client certificate of our own authority and follow the files.
@@ -90,9 +92,15 @@ class Certificates:
 
     def channel_credentials(self) -> grpc.ChannelCredentials:
         """Credentials of what the files hold now."""
-        key, leaf, bundle = read_files(self.folder).values()
+        key, leaf, bundle = self._read()
         return grpc.ssl_channel_credentials(bundle, key, leaf)
 
     def _configuration(self, also_trusted: bytes) -> grpc.ServerCertificateConfiguration:
-        key, leaf, bundle = read_files(self.folder).values()
+        key, leaf, bundle = self._read()
         return grpc.ssl_server_certificate_configuration([(key, leaf)], bundle + also_trusted)
+
+    def _read(self) -> tuple[bytes, ...]:
+        if self.trust is None:
+            return tuple(read_files(self.folder).values())
+        own, trusted = read_files(self.folder, NAMES[:2]), read_files(self.trust, NAMES[2:])
+        return (*own.values(), *trusted.values())

@@ -192,15 +192,18 @@ def _status(refused: Refused) -> Object:
 
 
 def _selection(labels: str, fields: str) -> Matches:
-    """Equality only; a field other than metadata.name is refused, as the real server refuses most."""
+    """Equality only; fields other than two are refused, as the real server refuses most."""
     wanted_labels = dict(term.split("=", 1) for term in labels.split(",") if term)
     wanted_fields = dict(term.split("=", 1) for term in fields.split(",") if term)
-    if wanted_fields.keys() - {"metadata.name"}:
+    if wanted_fields.keys() - {"metadata.name", "spec.signerName"}:
         raise Refused(400, "BadRequest", f"field label not supported: {fields}")
 
     def matches(body: Object) -> bool:
         metadata = body["metadata"]
         if metadata["name"] != wanted_fields.get("metadata.name", metadata["name"]):
+            return False
+        signer = wanted_fields.get("spec.signerName")
+        if signer is not None and body.get("spec", {}).get("signerName") != signer:
             return False
         labels: dict[str, str] = metadata.get("labels", {})
         return wanted_labels.items() <= labels.items()

@@ -6,6 +6,7 @@ than wanted, or was not signed by who signs now (rollover.py).
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -19,6 +20,8 @@ from virt_operator.certificates.issue import KeyPair
 from virt_operator.certificates.rollover import Authority, Step, deadlines, next_step, stalled, validity
 from virt_operator.certificates.rotation import Rotation
 from virt_operator.certificates.secret import key_pair_of
+
+_SECRET = re.compile(r"kubevirt-(virt-(?!operator)[a-z]+)-certs")
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +49,9 @@ class Due:
     bundles: tuple[str, ...] = ()
     """Secrets whose leaf is well and whose bundle is not the authority's."""
 
+    trust: bool = False
+    """Whether to tell anew those who ask for their own leaves."""
+
     stalled: tuple[str, ...] = ()
     """Pods that a rollover has been waiting for too long."""
 
@@ -53,9 +59,13 @@ class Due:
     """When something falls due by itself."""
 
 
-def leaves(namespace: str) -> tuple[Leaf, ...]:
-    """The leaves of the suite."""
-    return tuple(_leaf(one, namespace) for one in ("virt-api", "virt-controller", "virt-handler"))
+def leaf_of(secret: str, namespace: str) -> Leaf | None:
+    """The leaf that belongs in a Secret of this name, for example "kubevirt-virt-api-certs"; None if none does.
+
+    An earlier release's handlers share one; later ones have a certificate for each node (node_requests.py).
+    """
+    found = _SECRET.fullmatch(secret)
+    return _leaf(found[1], namespace) if found is not None else None
 
 
 def operator_leaf(namespace: str) -> Leaf:
@@ -94,7 +104,7 @@ def due(
     step = next_step(authority, rotation, behind, now)
     waited = stalled(authority, behind, now)
     upcoming = min((moment for moment in moments if moment > now), default=None)
-    return Due(authority, step, tuple(missing), tuple(bundles), waited, upcoming)
+    return Due(authority, step, tuple(missing), tuple(bundles), stalled=waited, next_deadline=upcoming)
 
 
 def leaf_renewal(leaf: Leaf, pair: KeyPair, authority: Authority) -> datetime | None:

@@ -86,14 +86,14 @@ def authority_data(authority: Authority) -> dict[str, str | None]:
         **data_of(authority.signer),
         _NEXT_CERTIFICATE: _base64(following.certificate) if following is not None else None,
         _NEXT_KEY: _base64(following.key) if following is not None else None,
-        ISSUING: issuing_data(authority.issuing),
+        ISSUING: _base64(msgspec.json.encode(authority.issuing)),
         _OLD_LEAVES_END: _base64(rfc3339(ends).encode()) if ends is not None else None,
     }
 
 
-def issuing_data(issuing: Issuing) -> str:
-    """`issuing` as a Secret's value."""
-    return _base64(msgspec.json.encode(issuing))
+def trust_data(authority: Authority) -> dict[str, str]:
+    """What those need who ask for their own leaves: the `data` of a Secret without a key."""
+    return {"ca.crt": _base64(authority.bundle), ISSUING: _base64(msgspec.json.encode(authority.issuing))}
 
 
 def with_successor(authority: Authority, successor: KeyPair) -> Authority:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -104,6 +105,14 @@ class WriteBundle:
     seen: str
 
 
+@dataclass(frozen=True, slots=True)
+class WriteTrust:
+    """Tell handlers, whose keys are in no Secret, whom to trust and how leaves are issued; `seen` as for IssueLeaf."""
+
+    data: Mapping[str, str]
+    seen: str | None
+
+
 Action = (
     AddFinalizer
     | RemoveFinalizer
@@ -115,6 +124,7 @@ Action = (
     | UpdateAuthority
     | IssueLeaf
     | WriteBundle
+    | WriteTrust
 )
 
 

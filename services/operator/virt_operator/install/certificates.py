@@ -7,29 +7,44 @@ from __future__ import annotations
 
 import json
 from base64 import b64encode
+from collections.abc import Iterable
 from dataclasses import replace
 
 from virt_core.api import labels
 
 from virt_operator.certificates import plan
-from virt_operator.certificates.rollover import Authority, Step
+from virt_operator.certificates.rollover import Authority, Step, trust_data
 from virt_operator.certificates.rotation import DEFAULT, RefusedRotation, Rotation, rotation_of
-from virt_operator.install.actions import Action, IssueAuthority, IssueLeaf, UpdateAuthority, WaitFor, WriteBundle
+from virt_operator.install.actions import (
+    Action,
+    IssueAuthority,
+    IssueLeaf,
+    UpdateAuthority,
+    WaitFor,
+    WriteBundle,
+    WriteTrust,
+)
 from virt_operator.install.observed import Observed
-from virt_operator.strategy.ref import Ref
+from virt_operator.strategy.pods import TRUST_SECRET
+from virt_operator.strategy.ref import Body, Ref
 from virt_operator.strategy.settings import COMPONENTS
 
 _ENDED = ("Succeeded", "Failed")
+_WORKLOADS = ("Deployment", "DaemonSet")
 
 
-def due_now(observed: Observed) -> plan.Due:
-    """What to renew, from the Secrets that were seen."""
+def due_now(observed: Observed, desired: Iterable[Body] = ()) -> plan.Due:
+    """What to renew, from the Secrets that were seen, for the workloads that are there and the `desired` ones."""
     assert observed.suite is not None
     secrets = {ref.name: live.data for ref, live in observed.owned.items() if ref.kind == "Secret"}
-    wanted = plan.leaves(observed.suite.metadata.namespace)
+    namespace = observed.suite.metadata.namespace
+    there = [live.content() for ref, live in observed.owned.items() if ref.kind in _WORKLOADS]
+    mounted = sorted({ref.name for body in (*there, *desired) for ref in _mounted(body, namespace)})
+    wanted = tuple(leaf for name in mounted if (leaf := plan.leaf_of(name, namespace)) is not None)
     authority = observed.authority
     behind = _behind(observed, authority) if authority is not None else frozenset[str]()
     due = plan.due(authority, secrets, wanted, _rotation(observed), behind=behind, now=observed.now)
+    due = replace(due, trust=TRUST_SECRET in mounted and _untold(observed, authority))
     if authority is None or not observed.authority_spoilt:
         return due
     # What was seen before goes on, and as what is lost may have been lost for a reason, with a successor.
@@ -55,6 +70,7 @@ def actions(observed: Observed, due: plan.Due) -> tuple[Action, ...]:
             made.append(IssueAuthority(due.authority, life, due.step.why, observed.authority_version))
     if due.authority is not None:
         made += [IssueLeaf(leaf, due.authority, seen(leaf.secret)) for leaf in due.leaves]
+        made += [WriteTrust(trust_data(due.authority), seen(TRUST_SECRET))] if due.trust else []
         made += [WriteBundle(one, due.authority.bundle, seen(one) or "") for one in due.bundles]
     return tuple(made)
 
@@ -65,15 +81,30 @@ def waits(due: plan.Due) -> tuple[WaitFor, ...]:
     return tuple(WaitFor(one, why) for one in due.stalled)
 
 
-def has_leaf(observed: Observed, component: str) -> bool:
-    """Whether the Secret is there that the component's pods mount."""
+def missing(observed: Observed, body: Body) -> str | None:
+    """A Secret that the workload's pods mount and that is not there yet."""
     assert observed.suite is not None
-    return Ref("Secret", observed.suite.metadata.namespace, f"kubevirt-{component}-certs") in observed.owned
+    wanted = secrets((body,), observed.suite.metadata.namespace)
+    return next((ref.name for ref in sorted(wanted) if ref not in observed.owned), None)
 
 
-def secrets(namespace: str) -> frozenset[Ref]:
-    """The Secrets with leaves that this release has."""
-    return frozenset(Ref("Secret", namespace, leaf.secret) for leaf in plan.leaves(namespace))
+def secrets(desired: Iterable[Body], namespace: str) -> frozenset[Ref]:
+    """The Secrets that belong to `desired`."""
+    return frozenset(ref for body in desired for ref in _mounted(body, namespace))
+
+
+def _untold(observed: Observed, authority: Authority | None) -> bool:
+    assert observed.suite is not None
+    known = observed.owned.get(Ref("Secret", observed.suite.metadata.namespace, TRUST_SECRET))
+    return authority is not None and (known is None or known.data != trust_data(authority))
+
+
+def _mounted(body: Body, namespace: str) -> list[Ref]:
+    """The Secrets of ours among a workload's volumes."""
+    pod = body.get("spec", {}).get("template", {}).get("spec", {})
+    names = [volume["secret"].get("secretName", "") for volume in pod.get("volumes") or () if volume.get("secret")]
+    ours = [name for name in names if name == TRUST_SECRET or plan.leaf_of(name, namespace) is not None]
+    return [Ref("Secret", namespace, name) for name in ours]
 
 
 def _rotation(observed: Observed) -> Rotation:

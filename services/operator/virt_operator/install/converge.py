@@ -81,7 +81,7 @@ def converge(observed: Observed, due: Due, strategy: InstallStrategy, change: Ch
     for ref, body in desired.items():
         why = differences[ref]
         if why is not None:
-            gate = _gate(observed, ref, order, unfinished)
+            gate = _gate(observed, ref, body, order, unfinished)
             waits.append(WaitFor(str(ref), gate or "being written", _step(ref)))
             if gate is None:
                 actions.append(Apply(ref, body, why))
@@ -138,15 +138,17 @@ def _unfinished(
     return found
 
 
-def _gate(observed: Observed, ref: Ref, order: tuple[str, ...], unfinished: Mapping[str, str]) -> str | None:
+def _gate(
+    observed: Observed, ref: Ref, body: Body, order: tuple[str, ...], unfinished: Mapping[str, str]
+) -> str | None:
     """Why the object must not be written yet."""
     if ref.kind in _REGISTRATIONS and ref not in observed.owned and not _virt_api_serves(observed):
         # While an APIService has nobody behind it, discovery fails for the whole cluster; so a new one waits.
         return f"virt-api comes first: {unfinished.get('virt-api', 'no replica is available')}"
     if ref.kind in _WORKLOADS:
         # Pods whose Secret is not there yet would be retried by the kubelet only after a growing delay.
-        if not certificates.has_leaf(observed, ref.name):
-            return "its certificate is being made"
+        if (secret := certificates.missing(observed, body)) is not None:
+            return f"Secret {secret} is being made"
         if order:
             return rollout.blocked_by(ref.name, (DEFINITIONS, *order), unfinished)
     return None
@@ -168,7 +170,7 @@ def _superfluous(observed: Observed, desired: Mapping[Ref, Body], strategy: Inst
     """Objects of an earlier release that this one does not have, once all of this one is ready. The strategy of what
     was installed before goes only when the status no longer says that it is."""
     assert observed.suite is not None
-    secrets = certificates.secrets(observed.suite.metadata.namespace)
+    secrets = certificates.secrets(desired.values(), observed.suite.metadata.namespace)
     kept = {name_of(one) for one in (strategy.deployment_id, observed.suite.status.observed_deployment_id) if one}
     return [
         Delete(ref, live.metadata.uid, "not part of this release")

@@ -19,7 +19,7 @@ from virt_core.kube.errors import AlreadyExists, Conflict, Forbidden, Invalid, K
 from virt_core.kube.resource import KUBEVIRTS, PODS, SECRETS
 
 from virt_operator.certificates.authority import AuthorityWatch
-from virt_operator.certificates.issue import KeyPair, new_authority, new_leaf
+from virt_operator.certificates.issue import new_authority, new_leaf
 from virt_operator.certificates.rollover import Authority, authority_data, with_successor
 from virt_operator.certificates.secret import AUTHORITY_SECRET, data_of
 from virt_operator.install.actions import (
@@ -34,9 +34,11 @@ from virt_operator.install.actions import (
     RemoveFinalizer,
     UpdateAuthority,
     WriteBundle,
+    WriteTrust,
 )
 from virt_operator.install.inventory import Inventory
 from virt_operator.strategy.desired import managed_labels
+from virt_operator.strategy.pods import TRUST_SECRET
 from virt_operator.strategy.ref import Body, Ref, ref_of
 
 FIELD_MANAGER = "virt-operator"
@@ -94,7 +96,10 @@ class Executor:
                 self._log.info("issuing a certificate", secret=leaf.secret)
                 life = timedelta(seconds=authority.issuing.duration)
                 pair = new_leaf(authority.signer, leaf.common_name, leaf.dns_names, datetime.now(UTC), life)
-                await self._write_secret(leaf.secret, pair, seen)
+                await self._write_data(leaf.secret, "kubernetes.io/tls", data_of(pair), seen)
+            case WriteTrust(data, seen):
+                self._log.info("writing the trusted authorities", secret=TRUST_SECRET)
+                await self._write_data(TRUST_SECRET, "Opaque", dict(data), seen)
             case WriteBundle(secret, bundle, seen):
                 self._log.info("writing the trusted authorities", secret=secret)
                 data = {"ca.crt": b64encode(bundle).decode()}
@@ -119,15 +124,14 @@ class Executor:
         answer = await self._client.merge_patch(SECRETS, self._namespace, AUTHORITY_SECRET, body)
         self._authority.wrote(answer)
 
-    async def _write_secret(self, name: str, pair: KeyPair, seen: str | None) -> None:
-        data = data_of(pair)
+    async def _write_data(self, name: str, kind: str, data: dict[str, str], seen: str | None) -> None:
         meta: Body = {"labels": managed_labels()}
         if seen is not None:
             body: Body = {"metadata": {**meta, "resourceVersion": seen}, "data": data}
             answer = await self._client.merge_patch(SECRETS, self._namespace, name, body)
         else:
             meta |= {"name": name, "namespace": self._namespace}
-            body = {"apiVersion": "v1", "kind": "Secret", "type": "kubernetes.io/tls", "metadata": meta, "data": data}
+            body = {"apiVersion": "v1", "kind": "Secret", "type": kind, "metadata": meta, "data": data}
             try:
                 answer = await self._client.create(SECRETS, self._namespace, body)
             except AlreadyExists:

@@ -20,6 +20,7 @@ from virt_core.kube.resource import DEPLOYMENTS, KUBEVIRTS, PODS
 from virt_core.rpc.tls import Certificates
 
 from virt_operator.certificates.authority import AuthorityWatch
+from virt_operator.certificates.node_signing import NodeSigning
 from virt_operator.certificates.secret import AUTHORITY_SECRET
 from virt_operator.certificates.trust import TrustReports
 from virt_operator.install.observed import Observed, OwnedObject, PodObject, SuiteObject
@@ -52,6 +53,7 @@ class Inventory:
         parts = f"{labels.APP} in ({','.join((*COMPONENTS, STRATEGY_APP, _OPERATOR))})"
         self._pods = Reflector(client, PODS, PodObject, lambda _: changed(), namespace=namespace, labels=parts)
         self._trust = TrustReports(authority, certificates, namespace, lambda: self._pods_of(*COMPONENTS), changed)
+        self._signing = NodeSigning(client, authority, namespace, lambda: self._pods)
         self._operators = Reflector(
             client,
             DEPLOYMENTS,
@@ -67,7 +69,8 @@ class Inventory:
         """Each watch with a name for its task."""
         named = [("KubeVirt", self._suites.run()), ("Pod", self._pods.run()), ("operator", self._operators.run())]
         named += [(kind, reflector.run()) for kind, reflector in self._owned.items()]
-        return [("trust reports", self._trust.run()), *((f"watch of {name}", one) for name, one in named)]
+        beside = [("trust reports", self._trust.run()), ("certificates of nodes", self._signing.run())]
+        return [*beside, *((f"watch of {name}", one) for name, one in named)]
 
     async def synced(self) -> None:
         """Return when every watch has its first list, having called `changed()`."""

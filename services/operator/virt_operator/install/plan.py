@@ -83,6 +83,7 @@ def _towards(settings: InstallSettings, observed: Observed, suite: SuiteObject, 
     if lacking and operation:
         wait = WaitFor("permissions of virt-operator", lacking, PERMISSIONS)
         return replace(_standing(observed, due, settings, operation, waits=(wait,)), missing=lacking)
+    due = certificates.due_now(observed, found.strategy.objects)  # also what its pods will mount
     change = change_of(observed, found.strategy)
     if change is not None:
         operation = "Rollback" if change.backward else "Update"

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 from kubevirt.info.v1 import info_pb2
 from virt_core.api import labels
 from virt_core.api.meta import ObjectMeta
+from virt_core.api.node_certificate import PER_NODE, node_name
 
 COMPONENTS = {
     "virt-operator": info_pb2.COMPONENT_OPERATOR,
@@ -49,6 +50,9 @@ class SuitePod:
     terminating: bool = False
     """Whether it is being deleted; it may go on answering for a while."""
 
+    server_name: str = ""
+    """What its certificate is for, if not for its component."""
+
 
 @dataclass(frozen=True, slots=True)
 class Info:
@@ -80,11 +84,18 @@ def suite_pods(pods: Iterable[Pod]) -> tuple[SuitePod, ...]:
             pod.spec.get("nodeName", ""),
             pod.status.get("podIP", ""),
             pod.metadata.deletion_timestamp is not None,
+            _server_name(pod),
         )
         for pod in pods
         if pod.status.get("phase") not in _ENDED
     )
     return tuple(sorted(pod for pod in found if pod.component in COMPONENTS))
+
+
+def _server_name(pod: Pod) -> str:
+    if PER_NODE not in pod.metadata.annotations:
+        return ""
+    return node_name(pod.spec.get("nodeName", ""), pod.metadata.namespace)
 
 
 def answer_of(pod: SuitePod, said: info_pb2.GetInfoResponse) -> Answer:

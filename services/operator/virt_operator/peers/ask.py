@@ -45,8 +45,8 @@ async def ask_all(
         if not pod.address:
             return Answer(pod, None, "the pod has no address yet")
         address = f"[{pod.address}]" if ":" in pod.address else pod.address
-        # Pods are reached by their address, and all of a component hold its name.
-        options = (("grpc.ssl_target_name_override", f"{pod.component}.{namespace}.svc"),)
+        # Pods are reached by their address; what they must prove is their component, handlers also their node.
+        options = (("grpc.ssl_target_name_override", pod.server_name or f"{pod.component}.{namespace}.svc"),)
         async with turns:
             peer = Peer(f"{address}:{port}", name=pod.name, credentials=credentials, options=options)
             try:

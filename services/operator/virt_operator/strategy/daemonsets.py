@@ -7,6 +7,7 @@ tap devices and rules, and serves devices to the kubelet. It has no host network
 from __future__ import annotations
 
 from virt_core.api import labels
+from virt_core.api.node_certificate import PER_NODE
 
 from virt_operator.strategy import pods
 from virt_operator.strategy.pods import field_env
@@ -21,7 +22,8 @@ def virt_handler(settings: InstallSettings) -> Body:
     app = "virt-handler"
     # /pods and not the full path, with which a launcher's socket would exceed the 107 characters of a unix address.
     mounts = [
-        pods.certificates_mount(),
+        pods.certificates_mount(read_only=False),  # the node's own key is made here and never leaves
+        pods.trust_mount(),
         {"name": "kubelet-pods", "mountPath": "/pods", "mountPropagation": "HostToContainer"},
         {"name": "device-plugins", "mountPath": _DEVICE_PLUGINS},
     ]
@@ -51,7 +53,8 @@ def virt_handler(settings: InstallSettings) -> Body:
         "tolerations": [{"operator": "Exists"}],
         "containers": [container],
         "volumes": [
-            pods.certificates_volume("kubevirt-virt-handler-certs"),
+            pods.own_certificates_volume(),
+            pods.trust_volume(),
             {"name": "kubelet-pods", "hostPath": {"path": "/var/lib/kubelet/pods"}},
             {"name": "device-plugins", "hostPath": {"path": _DEVICE_PLUGINS}},
         ],
@@ -63,6 +66,6 @@ def virt_handler(settings: InstallSettings) -> Body:
         "spec": {
             "selector": {"matchLabels": {labels.APP: app}},
             "updateStrategy": {"type": "OnDelete"},
-            "template": pods.template(app, pods.placed(spec, settings, settings.workloads)),
+            "template": pods.template(app, pods.placed(spec, settings, settings.workloads), {PER_NODE: "true"}),
         },
     }

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
+from virt_core.api.node_certificate import SIGNER_NAME
+
 from virt_operator.strategy import desired, rbac
 from virt_operator.strategy.ref import KINDS, Body, ref_of
 from virt_operator.strategy.rules import rule, union
@@ -75,6 +77,10 @@ def _cluster_needs(objects: Iterable[Body]) -> list[Body]:
         rule("admissionregistration.k8s.io", _WEBHOOKS, "create"),
         rule("admissionregistration.k8s.io", _WEBHOOKS, "list", "watch", "patch", names=[VALIDATOR]),
         rule("events.k8s.io", "events", "create"),
+        rule("certificates.k8s.io", "certificatesigningrequests", "list", "watch"),
+        rule("certificates.k8s.io", "certificatesigningrequests/approval", "patch"),
+        rule("certificates.k8s.io", "certificatesigningrequests/status", "patch"),
+        rule("certificates.k8s.io", "signers", "approve", "sign", names=[SIGNER_NAME]),
     ]
     for kind, resource in KINDS.items():
         if kind in names:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from typing import Any
 
 from virt_core.api import labels
@@ -20,6 +21,8 @@ TEMPLATE_HASH = "kubevirt.io/template-hash"
 """On pods: which template they were made from. A DaemonSet of type OnDelete does not tell which pods are old."""
 
 CERTIFICATES_PATH = "/etc/virt/certificates"
+TRUST_PATH = "/etc/virt/trust"
+TRUST_SECRET = "kubevirt-trust"  # noqa: S105 - the name of an object, which holds no key
 _USER = 1001  # the images' USER
 HEALTH_PORT = 8080
 
@@ -52,6 +55,16 @@ def certificates_volume(secret: str) -> Body:
     return {"name": "certificates", "secret": {"secretName": secret, "defaultMode": 0o440}}
 
 
+def trust_volume() -> Body:
+    """Whom to trust, for a pod that keeps its own leaf; mounted at TRUST_PATH."""
+    return {"name": "trust", "secret": {"secretName": TRUST_SECRET, "defaultMode": 0o440}}
+
+
+def trust_mount() -> Body:
+    """The place of `trust_volume` in a container."""
+    return {"name": "trust", "mountPath": TRUST_PATH, "readOnly": True}
+
+
 def own_certificates_volume() -> Body:
     """For a leaf that the pod keeps itself, in memory; mounted at CERTIFICATES_PATH."""
     return {"name": "certificates", "emptyDir": {"medium": "Memory", "sizeLimit": "1Mi"}}
@@ -81,11 +94,11 @@ def restricted_container(name: str, image: str, pull_policy: str, memory: str, *
     }
 
 
-def template(app: str, spec: Body) -> Body:
+def template(app: str, spec: Body, annotations: Mapping[str, str] | None = None) -> Body:
     """A pod template labelled as `app`, carrying its own hash."""
     content = hashlib.sha256(json.dumps(spec, sort_keys=True).encode()).hexdigest()[:16]
     return {
-        "metadata": {"labels": {labels.APP: app}, "annotations": {TEMPLATE_HASH: content}},
+        "metadata": {"labels": {labels.APP: app}, "annotations": {TEMPLATE_HASH: content, **(annotations or {})}},
         # No variables for each Service of the namespace: nothing of the suite finds another by them.
         "spec": {"priorityClassName": PRIORITY_CLASS, "enableServiceLinks": False, **spec},
     }

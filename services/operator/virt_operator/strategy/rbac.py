@@ -55,7 +55,11 @@ ACCOUNTS = (
     ),
     Account(
         "kubevirt-handler",
-        (rule("kubevirt.io", _VMIS, "list", "watch", "patch"), _EVENTS),
+        (
+            rule("kubevirt.io", _VMIS, "list", "watch", "patch"),
+            _EVENTS,
+            rule("certificates.k8s.io", "certificatesigningrequests", "create", "list", "watch"),
+        ),
         (_CONFIGURATION,),
     ),
 )

@@ -1,0 +1,57 @@
+"""A key, what to ask for it, and whether what is there is due. Called by renewal.py; touches no files."""
+
+from __future__ import annotations
+
+import hashlib
+from datetime import datetime
+
+from cryptography import x509
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+from virt_core.api.issuing import CLOCK_SKEW, Issuing
+from virt_core.api.labels import COMMON_NAME_PREFIX
+from virt_core.api.node_certificate import COMPONENT
+
+
+def new_request(names: tuple[str, ...]) -> tuple[bytes, bytes]:
+    """A new key and the request for its certificate, both PEM."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, f"{COMMON_NAME_PREFIX}{COMPONENT}")])
+    alternative = x509.SubjectAlternativeName([x509.DNSName(name) for name in names])
+    request = x509.CertificateSigningRequestBuilder().subject_name(subject).add_extension(alternative, critical=False)
+    pem = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    return pem, request.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
+
+
+def renewal(leaf: bytes, key: bytes, bundle: bytes, issuing: Issuing) -> datetime | None:
+    """When the leaf is due; None for at once: it cannot be read, or was signed by one before who signs now."""
+    try:
+        certificate = x509.load_pem_x509_certificate(leaf)
+        private = serialization.load_pem_private_key(key, password=None)
+        authorities = x509.load_pem_x509_certificates(bundle)
+    except (ValueError, TypeError, UnsupportedAlgorithm):
+        return None
+    if private.public_key() != certificate.public_key():
+        return None
+    issuer = next((at for at, one in enumerate(authorities) if _issued(certificate, one)), None)
+    if issuer is None:
+        return None
+    # Newest first: one that is newer than what these files say signed since they were written.
+    prints = [_fingerprint(one) for one in authorities]
+    if issuing.signer in prints and issuer > prints.index(issuing.signer):
+        return None
+    return issuing.renewal(certificate.not_valid_before_utc + CLOCK_SKEW, certificate.not_valid_after_utc)
+
+
+def _issued(certificate: x509.Certificate, authority: x509.Certificate) -> bool:
+    try:
+        certificate.verify_directly_issued_by(authority)
+    except (ValueError, TypeError, InvalidSignature):
+        return False
+    return True
+
+
+def _fingerprint(certificate: x509.Certificate) -> str:
+    return hashlib.sha256(certificate.public_bytes(serialization.Encoding.DER)).hexdigest()

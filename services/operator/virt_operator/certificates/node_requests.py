@@ -1,0 +1,129 @@
+"""Whether a handler may have the certificate that it asks for. Pure; called by node_signing.py.
+
+The API server says who asked: a service account's token is bound to its pod. So a handler gets a certificate for the
+node that its own pod runs on and for no other, whatever its request says.
+"""
+
+from __future__ import annotations
+
+import binascii
+from base64 import b64decode
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Protocol
+
+import msgspec
+from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+from virt_core.api import labels
+from virt_core.api.labels import COMMON_NAME_PREFIX
+from virt_core.api.meta import Condition, ObjectMeta
+from virt_core.api.node_certificate import COMPONENT, SIGNER_NAME, dns_names
+
+COMMON_NAME = f"{COMMON_NAME_PREFIX}{COMPONENT}"
+_ACCOUNT = "kubevirt-handler"
+_EXTRA = "authentication.kubernetes.io/"
+
+
+class RequestSpec(msgspec.Struct, frozen=True, rename="camel"):
+    """What is asked; all but `request` is the API server's own word."""
+
+    request: str = ""
+    signer_name: str = ""
+    username: str = ""
+    extra: dict[str, list[str]] = {}
+
+
+class RequestStatus(msgspec.Struct, frozen=True):
+    """What was answered."""
+
+    certificate: str = ""
+    conditions: list[Condition] = []
+
+
+class SigningRequest(msgspec.Struct, frozen=True):
+    """A CertificateSigningRequest."""
+
+    metadata: ObjectMeta
+    spec: RequestSpec = RequestSpec()
+    status: RequestStatus = RequestStatus()
+
+    @property
+    def answered(self) -> bool:
+        """Whether nothing is left to do."""
+        return bool(self.status.certificate) or any(one.type in ("Denied", "Failed") for one in self.status.conditions)
+
+    @property
+    def approved(self) -> bool:
+        """Whether only the certificate is missing."""
+        return any(one.type == "Approved" for one in self.status.conditions)
+
+
+class Pod(Protocol):
+    """A pod as watched."""
+
+    @property
+    def metadata(self) -> ObjectMeta: ...
+
+    @property
+    def spec(self) -> dict[str, object]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """Sign this key for the handler of `node`."""
+
+    node: str
+    names: tuple[str, ...]
+    public: ec.EllipticCurvePublicKey
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Deny it for good."""
+
+    why: str
+
+
+def judge(request: SigningRequest, pods: Iterable[Pod], namespace: str) -> Grant | Refusal | None:
+    """What to answer; None while the pod that asks is not known yet."""
+    spec = request.spec
+    wanted = f"system:serviceaccount:{namespace}:{_ACCOUNT}"
+    if spec.signer_name != SIGNER_NAME or spec.username != wanted:
+        return Refusal(f"{spec.username!r} may not ask for this, only {wanted!r}")
+    name, uid = _extra(spec, "pod-name"), _extra(spec, "pod-uid")
+    if not name or not uid:
+        return Refusal("the token that asked is not bound to a pod")
+    pod = next((one for one in pods if (one.metadata.name, one.metadata.uid) == (name, uid)), None)
+    if pod is None:
+        return None
+    node = str(pod.spec.get("nodeName", ""))
+    if pod.metadata.labels.get(labels.APP) != COMPONENT or not node:
+        return Refusal(f"pod {name} is no {COMPONENT} on a node")
+    if _extra(spec, "node-name") not in ("", node):
+        return Refusal(f"the token that asked is of node {_extra(spec, 'node-name')!r}, pod {name} is on {node!r}")
+    return _read(spec.request, node, dns_names(node, namespace))
+
+
+def _extra(spec: RequestSpec, key: str) -> str:
+    values = spec.extra.get(_EXTRA + key) or [""]
+    return values[0] if len(values) == 1 else ""
+
+
+def _read(encoded: str, node: str, names: tuple[str, ...]) -> Grant | Refusal:
+    try:
+        asked = x509.load_pem_x509_csr(b64decode(encoded))
+        public = asked.public_key()
+        alternative = asked.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except (ValueError, binascii.Error, UnsupportedAlgorithm, x509.ExtensionNotFound) as error:
+        return Refusal(f"the request cannot be read: {error}")
+    if not isinstance(public, ec.EllipticCurvePublicKey) or not isinstance(public.curve, ec.SECP256R1):
+        return Refusal("the key is not of the curve P-256")
+    if not asked.is_signature_valid:
+        return Refusal("the request is not signed by its key")
+    common = [name.value for name in asked.subject.get_attributes_for_oid(NameOID.COMMON_NAME)]
+    if common != [COMMON_NAME] or tuple(alternative.get_values_for_type(x509.DNSName)) != names:
+        return Refusal(f"{common} {list(alternative)} is not what the handler of node {node!r} has: {list(names)}")
+    return Grant(node, names, public)

@@ -1,0 +1,216 @@
+"""A handler asks for the certificate of its node, the operator signs it: both ends as they are, one API server."""
+
+from __future__ import annotations
+
+import asyncio
+from base64 import b64decode, b64encode
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+from cryptography import x509
+from virt_core.api.meta import ObjectMeta
+from virt_core.api.node_certificate import dns_names
+from virt_core.kube.client import KubeClient
+from virt_core.kube.resource import CERTIFICATE_SIGNING_REQUESTS
+from virt_core.rpc.tls import read_files, write_files
+from virt_core.testing.api_server import FakeApiServer
+from virt_handler.certificates.renewal import NodeCertificate
+from virt_handler.certificates.request import new_request
+from virt_operator.certificates.authority import AuthorityWatch
+from virt_operator.certificates.issue import new_authority
+from virt_operator.certificates.node_requests import Grant, Refusal, RequestSpec, SigningRequest, judge
+from virt_operator.certificates.node_signing import NodeSigning
+from virt_operator.certificates.rollover import Authority, fingerprint, next_step, trust_data, with_successor
+from virt_operator.certificates.rotation import DEFAULT
+
+from tests.unit.core.conftest import client, server
+
+__all__ = ["client", "server"]
+
+NAMESPACE = "kubevirt"
+USER = "system:serviceaccount:kubevirt:kubevirt-handler"
+EXTRA = {
+    "authentication.kubernetes.io/pod-name": ["virt-handler-x"],
+    "authentication.kubernetes.io/pod-uid": ["uid-x"],
+    "authentication.kubernetes.io/node-name": ["node1"],
+}
+
+
+@dataclass
+class Pod:
+    metadata: ObjectMeta
+    spec: dict[str, object]
+
+
+def handler_pod(node: str = "node1", app: str = "virt-handler") -> Pod:
+    return Pod(ObjectMeta("virt-handler-x", NAMESPACE, uid="uid-x", labels={"kubevirt.io": app}), {"nodeName": node})
+
+
+def request(names: tuple[str, ...] = dns_names("node1", NAMESPACE), **spec: Any) -> SigningRequest:
+    _, pem = new_request(names)
+    asked = {"request": b64encode(pem).decode(), "signer_name": "kubevirt.io/virt-handler", "username": USER}
+    return SigningRequest(ObjectMeta("r"), RequestSpec(**{**asked, "extra": EXTRA, **spec}))
+
+
+def test_the_handler_of_a_node_is_granted_that_nodes_name() -> None:
+    granted = judge(request(), [handler_pod()], NAMESPACE)
+    assert isinstance(granted, Grant)
+    assert granted.node == "node1"
+    assert granted.names == ("node1.virt-handler.kubevirt.svc", "virt-handler.kubevirt.svc")
+
+
+def test_a_pod_that_is_not_known_yet_is_waited_for() -> None:
+    assert judge(request(), [], NAMESPACE) is None
+    reborn = replace(handler_pod(), metadata=ObjectMeta("virt-handler-x", NAMESPACE, uid="another"))
+    assert judge(request(), [reborn], NAMESPACE) is None
+
+
+@pytest.mark.parametrize(
+    ("asked", "pod", "why"),
+    [
+        (request(dns_names("node2", NAMESPACE)), handler_pod(), "is not what the handler of node 'node1' has"),
+        (request(("virt-api.kubevirt.svc",)), handler_pod(), "is not what the handler of node 'node1' has"),
+        (request(), handler_pod("node2"), "the token that asked is of node 'node1'"),
+        (request(username="system:serviceaccount:kubevirt:default"), handler_pod(), "may not ask for this"),
+        (request(username="system:serviceaccount:other:kubevirt-handler"), handler_pod(), "may not ask for this"),
+        (request(extra={}), handler_pod(), "is not bound to a pod"),
+        (request(), handler_pod(app="virt-api"), "is no virt-handler"),
+        (request(request="bm90IGEgcmVxdWVzdA=="), handler_pod(), "cannot be read"),
+    ],
+)
+def test_whoever_asks_for_another_name_is_refused(asked: SigningRequest, pod: Pod, why: str) -> None:
+    refused = judge(asked, [pod], NAMESPACE)
+    assert isinstance(refused, Refusal)
+    assert why in refused.why
+
+
+class AsPod:
+    """A client whose requests the API server stamps with who asked."""
+
+    def __init__(self, client: KubeClient) -> None:
+        self._client = client
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._client, name)
+
+    async def create(self, resource: Any, namespace: str | None, body: dict[str, Any]) -> Any:
+        spec = {**body["spec"], "username": USER, "extra": EXTRA}
+        body = {**body, "metadata": {**body["metadata"], "creationTimestamp": "2026-01-01T00:00:00Z"}, "spec": spec}
+        return await self._client.create(resource, namespace, body)
+
+
+@dataclass
+class Node:
+    """A handler and the operator's leader."""
+
+    folder: Path
+    trust: Path
+    authority: AuthorityWatch
+    certificate: NodeCertificate
+    clock: list[datetime] = field(default_factory=lambda: [datetime.now(UTC)])
+
+    def tell(self) -> None:
+        """The kubelet shows what the operator wrote."""
+        assert self.authority.able is not None
+        data = trust_data(self.authority.able)
+        write_files(self.trust, {name: b64decode(content) for name, content in data.items()})
+
+    def leaf(self) -> x509.Certificate:
+        return x509.load_pem_x509_certificate(read_files(self.folder, ("tls.crt",))["tls.crt"])
+
+
+@asynccontextmanager
+async def running(client: KubeClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Node]:
+    monkeypatch.setattr("virt_handler.certificates.renewal._LOOK", 0.01)
+    folder, trust = tmp_path / "own", tmp_path / "trust"
+    folder.mkdir(), trust.mkdir()
+    authority = AuthorityWatch(client, NAMESPACE)
+    made = new_authority(datetime.now(UTC))
+    authority.able = Authority(made)
+    node = Node(folder, trust, authority, cast(NodeCertificate, None))
+    signing = NodeSigning(client, authority, NAMESPACE, lambda: [handler_pod()], lambda: node.clock[0])
+    node.certificate = NodeCertificate(
+        cast(KubeClient, AsPod(client)),
+        node="node1",
+        namespace=NAMESPACE,
+        instance="virt-handler-x",
+        folder=folder,
+        trust=trust,
+        now=lambda: node.clock[0],
+    )
+    node.tell()
+    async with asyncio.timeout(20), asyncio.TaskGroup() as group:
+        tasks = [
+            group.create_task(signing.run(), name="signing"),
+            group.create_task(node.certificate.run(), name="certificate"),
+        ]
+        yield node
+        for task in tasks:
+            task.cancel()
+
+
+async def renewed(node: Node, before: int) -> None:
+    while node.leaf().serial_number == before:  # noqa: ASYNC110 - files tell nobody that they change
+        await asyncio.sleep(0.01)
+
+
+async def test_a_handler_gets_a_leaf_whose_key_never_left_it(
+    client: KubeClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with running(client, tmp_path, monkeypatch) as node:
+        await node.certificate.ready.wait()
+        alternative = node.leaf().extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+        assert tuple(alternative.get_values_for_type(x509.DNSName)) == dns_names("node1", NAMESPACE)
+        (stored,) = await client.list(CERTIFICATE_SIGNING_REQUESTS)
+        assert [one["type"] for one in stored["status"]["conditions"]] == ["Approved"]
+        assert b"PRIVATE" not in b64decode(stored["spec"]["request"])
+
+
+async def test_a_leaf_is_renewed_at_half_life_and_when_another_authority_signs(
+    client: KubeClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with running(client, tmp_path, monkeypatch) as node:
+        await node.certificate.ready.wait()
+        first = node.leaf().serial_number
+        node.clock[0] += timedelta(hours=12, minutes=1)
+        await renewed(node, first)
+
+        second = node.leaf().serial_number
+        assert node.authority.able is not None
+        successor = new_authority(node.clock[0])
+        both = with_successor(node.authority.able, successor)
+        issuing = DEFAULT.leaf.issuing(fingerprint(both.signer.certificate))
+        step = next_step(replace(both, issuing=issuing), DEFAULT, (), node.clock[0] + timedelta(minutes=1))
+        assert step is not None
+        assert step.to is not None
+        node.authority.able = step.to
+        node.tell()
+        await renewed(node, second)
+        node.leaf().verify_directly_issued_by(x509.load_pem_x509_certificate(successor.certificate))
+
+
+async def test_a_container_that_starts_again_has_its_leaf_without_an_api_server(
+    client: KubeClient, server: FakeApiServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with running(client, tmp_path, monkeypatch) as node:
+        await node.certificate.ready.wait()
+        before = node.leaf()
+    await server.down()
+    again = NodeCertificate(
+        client,
+        node="node1",
+        namespace=NAMESPACE,
+        instance="virt-handler-x",
+        folder=node.folder,
+        trust=node.trust,
+    )
+    async with asyncio.timeout(5), asyncio.TaskGroup() as group:
+        running_again = group.create_task(again.run(), name="again")
+        await again.ready.wait()
+        assert node.leaf() == before
+        running_again.cancel()
