@@ -43,7 +43,15 @@ from virt_operator.strategy.ref import Body, Ref, ref_of
 
 FIELD_MANAGER = "virt-operator"
 # Roles before what binds them, permissions and Secrets before the pods that need them.
-_STAGES = {"ClusterRoleBinding": 1, "RoleBinding": 1, "Service": 1, "Deployment": 2, "DaemonSet": 2, "APIService": 3}
+_STAGES = {
+    "ClusterRoleBinding": 1,
+    "RoleBinding": 1,
+    "ValidatingAdmissionPolicyBinding": 1,
+    "Service": 1,
+    "Deployment": 2,
+    "DaemonSet": 2,
+    "APIService": 3,
+}
 
 
 class Executor:
