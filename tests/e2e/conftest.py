@@ -12,9 +12,9 @@ from tests.e2e.guests import Guest, manifest, running
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The audit of what all the others made the suite do comes last but one, the tests that crash the cluster last:
-    an API server that has just started forbids what it has not read the roles of."""
-    last = ("test_rbac_audit.py", "test_local_cluster.py")
+    """The audit of what all the others made the suite do comes after them, then removal and new installation, then the
+    tests that crash the cluster: an API server that has just started forbids what it has not read the roles of."""
+    last = ("test_rbac_audit.py", "test_removal.py", "test_local_cluster.py")
     items.sort(key=lambda item: last.index(item.path.name) + 1 if item.path.name in last else 0)
 
 

@@ -30,6 +30,8 @@ UNUSED = (
         "asked by the admission plugin OwnerReferencesPermissionEnforcement, which this cluster does not enable",
     ),
     Reason("kubevirt-handler", "create events.events.k8s.io", "only when a launcher refuses its machine"),
+    Reason("kubevirt-operator", "get kubevirts.kubevirt.io", "asked of whoever makes a policy with them as parameters"),
+    Reason("kubevirt-operator", "create validatingwebhookconfigurations.*", "only when the webhook is not registered"),
     Reason("kubevirt-operator", "patch secrets in *", "only when a certificate is renewed"),
     Reason("kubevirt-operator", "delete *", "only when the suite is removed, or what a release no longer has"),
 )

@@ -1,7 +1,8 @@
 """The HTTPS server that the API server asks before it stores a KubeVirt object. Run by app.py on every replica.
 
 Answers are review.py's, decisions rules.py's; here is what must be found out for them. SIGTERM: not ready at once, but
-serving for a short while, because Services take a moment to hear of it; each answer then asks for a new connection.
+serving for a short while, because Services take a moment to hear of it. Each answer closes its connection: KubeVirt
+objects hardly ever change, and an open connection to a replica outlives the Service's knowledge of it either way.
 """
 
 from __future__ import annotations
@@ -24,7 +25,6 @@ from virt_operator.webhook.configuration import HEALTH_PATH, PATH
 from virt_operator.webhook.review import AdmissionRequest, BadReview, Refusal, answer, read
 
 _LIMIT = 8 * 1024 * 1024  # bytes of a review: two objects, each at most what etcd takes
-_KEEPALIVE = 75.0  # seconds that an idle connection stays open
 _CLOSING = 2.0
 _log = logs.bound("virt_operator.webhook.server")
 
@@ -35,7 +35,6 @@ class WebhookServer:
     def __init__(self, client: KubeClient, settings: Settings) -> None:
         self._client = client
         self._settings = settings
-        self._draining = False
         self.serving = asyncio.Event()
         self.addresses: list[tuple[str, int]] = []
 
@@ -46,9 +45,7 @@ class WebhookServer:
             return
         # The API server comes without a certificate: nothing of what is asked here is a secret.
         tls = ServerTls(Certificates(self._settings.certificates), lambda: "")
-        runner = web.AppRunner(
-            self._application(), access_log=None, keepalive_timeout=_KEEPALIVE, shutdown_timeout=_CLOSING
-        )
+        runner = web.AppRunner(self._application(), access_log=None, shutdown_timeout=_CLOSING)
         await runner.setup()
         try:
             await web.TCPSite(runner, port=self._settings.webhook_port, ssl_context=tls.context).start()
@@ -57,7 +54,6 @@ class WebhookServer:
             self.serving.set()
             await stopping.wait()
             self.serving.clear()
-            self._draining = True
             _log.info("draining", seconds=self._settings.drain)
             await asyncio.sleep(self._settings.drain)
         finally:
@@ -84,8 +80,7 @@ class WebhookServer:
                 _log.info("refusing", operation=request.operation, reason=refusal.message)
             body = msgspec.json.encode(answer(request, refusal))
             response = web.Response(body=body, content_type="application/json")
-        if self._draining:
-            response.force_close()
+        response.force_close()
         return response
 
     async def _judge(self, request: AdmissionRequest) -> Refusal | None:

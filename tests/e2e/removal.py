@@ -1,0 +1,73 @@
+"""Removing and installing the suite as a person does, and looking for what is left of it. For test_removal.py."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import time
+from typing import Any
+
+from tests.e2e.cluster import NAMESPACE, ROOT, get, kubectl, wait
+
+OPERATOR = str(ROOT / "build" / "manifests" / "kubevirt-operator.yaml")
+SUITE = str(ROOT / "build" / "manifests" / "kubevirt-cr.yaml")
+_EVERYWHERE = (
+    "apiservices,clusterrolebindings,clusterroles,customresourcedefinitions,mutatingwebhookconfigurations,namespaces,"
+    "nodes,priorityclasses,validatingadmissionpolicies,validatingadmissionpolicybindings,"
+    "validatingwebhookconfigurations,configmaps,controllerrevisions.apps,daemonsets,deployments,"
+    "endpointslices.discovery.k8s.io,jobs,leases.coordination.k8s.io,poddisruptionbudgets,pods,replicasets,"
+    "rolebindings,roles,secrets,serviceaccounts,services"
+)
+
+
+def install() -> float:
+    """Apply both manifests back to back and wait until the suite is Available; returns the seconds that it took."""
+    began = time.monotonic()
+    kubectl("apply", "-f", OPERATOR)
+    kubectl("apply", "-f", SUITE)
+    wait("kv", "kubevirt", "condition=Available", namespace=NAMESPACE, seconds=180)
+    return time.monotonic() - began
+
+
+def refusal(*arguments: str) -> str:
+    """What kubectl says on standard error when it must fail."""
+    done = subprocess.run(["kubectl", *arguments], capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode != 0, f"kubectl {' '.join(arguments)} was allowed: {done.stdout}"
+    return done.stderr
+
+
+def operators_own() -> dict[str, str]:
+    """UIDs of what the operator's manifest holds, by kind and name."""
+    objects = json.loads(kubectl("get", "-f", OPERATOR, "-o", "json"))["items"]
+    assert not [one for one in objects if "deletionTimestamp" in one["metadata"]]
+    return {f"{one['kind']} {one['metadata']['name']}": one["metadata"]["uid"] for one in objects}
+
+
+def left() -> list[str]:
+    """Everything in the cluster that is ours or says that it is: by name, label, annotation or finalizer."""
+    return sorted(_name(one) for one in get(_EVERYWHERE, "-A")["items"] if _ours(one))
+
+
+def _ours(one: dict[str, Any]) -> bool:
+    meta = one["metadata"]
+    if one["kind"] == "ConfigMap" and meta["name"] == "kube-root-ca.crt":
+        return False
+    texts = [meta["name"], meta.get("namespace", ""), *meta.get("finalizers", ()), *meta.get("labels", {})]
+    texts += [*meta.get("annotations", {}), *meta.get("labels", {}).values()]
+    texts += [group for rule in one.get("rules") or () for group in rule.get("apiGroups", ())]
+    return any("kubevirt" in text or text.startswith("virt-") for text in texts)
+
+
+def _name(one: dict[str, Any]) -> str:
+    return f"{one['kind']} {one['metadata'].get('namespace', '')}/{one['metadata']['name']}"
+
+
+def last_resort() -> None:
+    """Run the README's command for a cluster from which the operator was taken by force."""
+    text = (ROOT / "README.md").read_text()
+    found = re.search(r"```sh\n(# last resort\n.*?)```", text, re.S)
+    assert found is not None, "the README has no such command"
+    done = subprocess.run(["sh", "-c", found[1]], capture_output=True, text=True, timeout=240, check=False)
+    assert done.returncode == 0, done.stderr
+    print(done.stdout, done.stderr)

@@ -1,0 +1,125 @@
+"""What `kubectl describe kv` says while something keeps the suite from being well: the object and the reason, within
+30 s. Each stall is undone, and the suite must be Available again.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from tests.e2e.cluster import NAMESPACE, get, kubectl, process
+from tests.e2e.guests import until
+from tests.e2e.removal import OPERATOR
+
+SOON = 30.0
+
+
+def told(*words: str) -> None:
+    """The description of the KubeVirt object's conditions has all the words within 30 s."""
+
+    def said() -> bool:
+        return all(word in describe() for word in words)
+
+    took = until(said, f"{words} in:\n{describe()}", SOON)
+    message = next(one["message"] for one in _conditions() if any(word in one.get("message", "") for word in words))
+    print(f"told after {took:.1f} s: {message}")
+
+
+def describe() -> str:
+    """Without the events: they tell what was."""
+    return kubectl("-n", NAMESPACE, "describe", "kv", "kubevirt").partition("\nEvents:")[0]
+
+
+def _conditions() -> list[dict[str, str]]:
+    found: list[dict[str, str]] = get("-n", NAMESPACE, "kv", "kubevirt")["status"]["conditions"]
+    return found
+
+
+def available() -> bool:
+    return "True" in [one["status"] for one in _conditions() if one["type"] == "Available"]
+
+
+@contextmanager
+def stalled(begin: Callable[[], object], undo: Callable[[], object]) -> Iterator[None]:
+    """Between `begin` and `undo`; then everything is well again."""
+    begin()
+    try:
+        yield
+    finally:
+        undo()
+
+    def well() -> bool:
+        status = {one["type"]: one["status"] for one in _conditions()}
+        return (status["Available"], status["Progressing"], status["Degraded"]) == ("True", "False", "False")
+
+    until(well, "the suite to be well again", 120)
+
+
+def pods(component: str) -> list[str]:
+    found = get("-n", NAMESPACE, "pods", "-l", f"kubevirt.io={component}")["items"]
+    return [one["metadata"]["name"] for one in found if "deletionTimestamp" not in one["metadata"]]
+
+
+def _service_port(port: int) -> None:
+    patch = [{"op": "replace", "path": "/spec/ports/0/targetPort", "value": port}]
+    assert get("-n", NAMESPACE, "service", "virt-operator")["spec"]["ports"][0]["port"] == 443
+    kubectl("-n", NAMESPACE, "patch", "service", "virt-operator", "--type=json", "-p", json.dumps(patch))
+
+
+def test_a_webhook_that_the_api_server_cannot_reach_is_named() -> None:
+    with stalled(lambda: _service_port(1), lambda: kubectl("apply", "-f", OPERATOR)):
+        told("ValidatingWebhookConfiguration virt-operator-validator", "virt-operator.kubevirt.svc")
+        assert available()  # what runs goes on
+
+
+@pytest.mark.slow
+def test_an_image_that_cannot_be_pulled_is_named() -> None:
+    def tag(value: str | None) -> None:
+        patch = json.dumps({"spec": {"imageTag": value}})
+        kubectl("-n", NAMESPACE, "patch", "kv", "kubevirt", "--type=merge", "-p", patch)
+
+    with stalled(lambda: tag("not-there"), lambda: tag(None)):
+        told(":not-there", "Pull")
+        assert available()
+
+
+@pytest.mark.slow
+def test_a_pod_that_no_node_takes_is_named() -> None:
+    names = [one["metadata"]["name"] for one in get("nodes")["items"]]
+
+    def begin() -> None:
+        kubectl("cordon", *names)
+        kubectl("-n", NAMESPACE, "delete", "pod", pods("virt-controller")[0], "--wait=false")
+
+    with stalled(begin, lambda: kubectl("uncordon", *names)):
+        told("Deployment kubevirt/virt-controller", "pod virt-controller-", "Unschedulable", "nodes are available")
+
+
+@pytest.mark.slow
+def test_a_component_that_crashes_again_and_again_is_named() -> None:
+    pod = pods("virt-controller")[0]
+    uid = get("-n", NAMESPACE, "pod", pod)["metadata"]["uid"]
+
+    def crash() -> bool:
+        running = process(uid, "virt_controller")
+        if running is not None:
+            running.kill()
+        statuses = get("-n", NAMESPACE, "pod", pod)["status"]["containerStatuses"]
+        return "CrashLoopBackOff" in json.dumps(statuses)
+
+    with stalled(lambda: until(crash, "the kubelet to back off", 60), lambda: None):
+        told("Deployment kubevirt/virt-controller", f"pod {pod}", "CrashLoopBackOff", "exit code 137")
+
+
+@pytest.mark.slow
+def test_a_permission_that_the_operator_lacks_is_named_with_the_manifest_to_apply() -> None:
+    role = get("clusterrole", "kubevirt-operator")
+    rules = [rule for rule in role["rules"] if rule["resources"] != ["apiservices"]]
+    assert len(rules) < len(role["rules"])
+    patch = json.dumps({"rules": rules})
+    begin = lambda: kubectl("patch", "clusterrole", "kubevirt-operator", "--type=merge", "-p", patch)  # noqa: E731
+    with stalled(begin, lambda: kubectl("apply", "-f", OPERATOR)):
+        told("apiservices", "apply kubevirt-operator.yaml")
