@@ -38,6 +38,8 @@ OWN_KUBECONFIG := $(CURDIR)/build/cluster/kubeconfig
 export KUBECONFIG ?= $(OWN_KUBECONFIG)
 LOCAL := $(filter $(OWN_KUBECONFIG),$(KUBECONFIG))
 export REGISTRY ?= 172.30.0.1:5000
+# the local cluster's registry is there when the cluster is
+REGISTRY_UP := $(if $(filter 172.30.0.1:%,$(REGISTRY)),cluster-up,venv)
 NODES ?= 2
 export PATH := $(PATH):$(CURDIR)/build/cluster/bin
 
@@ -46,9 +48,9 @@ cluster-up: venv ## a real Kubernetes of NODES=2 nodes on this machine
 	$(if $(LOCAL),$(BIN)/python -m localcluster up --nodes $(NODES),@echo "using the cluster of KUBECONFIG=$(KUBECONFIG)")
 cluster-down: venv ## and nothing of it is left
 	$(if $(LOCAL),$(BIN)/python -m localcluster down,@echo "KUBECONFIG is set: leaving its cluster alone")
-images: cluster-up ## build every image and push it to the registry
+images: $(REGISTRY_UP) ## build every image and push it to the registry
 	$(BIN)/python -m localcluster images
-next-images: cluster-up ## the same of a next release of this tree, made by tests/next_release, and its manifests
+next-images: $(REGISTRY_UP) ## the same of a next release of this tree, made by tests/next_release, and its manifests
 	$(BIN)/python -m tests.next_release
 manifests: venv ## build/manifests/kubevirt-operator.yaml and kubevirt-cr.yaml
 	@mkdir -p build && $(BIN)/python -m localcluster tag > build/tag

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from pathlib import Path
 
 import pytest
 from virt_core.kube.client import KubeClient
@@ -13,20 +11,14 @@ from virt_core.testing.api_server import FakeApiServer
 from virt_operator import chart_hooks
 from virt_operator.chart_hooks import StillInUse, after_install, before_removal
 
+from tests.unit.core.conftest import client, server
 
-@pytest.fixture
-async def server() -> AsyncIterator[FakeApiServer]:
-    async with FakeApiServer.running() as server:
-        yield server
+__all__ = ["client", "server"]
 
 
-@pytest.fixture
-async def client(server: FakeApiServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[KubeClient]:
-    monkeypatch.setenv("KUBECONFIG", str(server.write_kubeconfig(tmp_path / "kubeconfig")))
-    monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
+@pytest.fixture(autouse=True)
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(chart_hooks, "_AGAIN", 0.01)
-    async with KubeClient.connect("test") as client:
-        yield client
 
 
 def put(server: FakeApiServer, name: str) -> None:
