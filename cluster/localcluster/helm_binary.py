@@ -1,7 +1,7 @@
 """Helm, built from its Go module as cluster/helm/go.mod pins it and cached by that. Used by tests and by `helm`.
 
 That module has Kubernetes' packages, and what they stand on, at the versions of cluster/kube, so that the two share
-Go's build cache: half a minute after Kubernetes was built, instead of three.
+Go's build cache: half a minute after Kubernetes was built, instead of two.
 """
 
 from __future__ import annotations

@@ -27,7 +27,7 @@ ADDED = {
 
 @pytest.fixture(scope="session")
 def helm() -> Path:
-    """Built on the first run: half a minute where Kubernetes was built, else a few minutes."""
+    """Built on the first run: half a minute where Kubernetes was built, else two minutes."""
     return helm_binary.ensure(Cluster.load())
 
 
