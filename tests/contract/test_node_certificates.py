@@ -13,16 +13,22 @@ from typing import Any, cast
 
 import pytest
 from cryptography import x509
+from kubevirt.info.v1 import info_pb2
 from virt_core.api.meta import ObjectMeta
-from virt_core.api.node_certificate import dns_names
+from virt_core.api.node_certificate import dns_names, node_name
 from virt_core.kube.client import KubeClient
 from virt_core.kube.resource import CERTIFICATE_SIGNING_REQUESTS
-from virt_core.rpc.tls import read_files, write_files
+from virt_core.rpc.authorize import components
+from virt_core.rpc.errors import Unavailable
+from virt_core.rpc.identity import Identity
+from virt_core.rpc.peer import Peer
+from virt_core.rpc.port import listening
+from virt_core.rpc.tls import Certificates, read_files, write_files
 from virt_core.testing.api_server import FakeApiServer
 from virt_handler.certificates.renewal import NodeCertificate
 from virt_handler.certificates.request import new_request
 from virt_operator.certificates.authority import AuthorityWatch
-from virt_operator.certificates.issue import new_authority
+from virt_operator.certificates.issue import new_authority, new_leaf
 from virt_operator.certificates.node_requests import Grant, Refusal, RequestSpec, SigningRequest, judge
 from virt_operator.certificates.node_signing import NodeSigning
 from virt_operator.certificates.rollover import Authority, fingerprint, next_step, trust_data, with_successor
@@ -214,3 +220,33 @@ async def test_a_container_that_starts_again_has_its_leaf_without_an_api_server(
         await again.ready.wait()
         assert node.leaf() == before
         running_again.cancel()
+
+
+async def test_the_certificate_of_one_node_is_of_no_use_as_another_nodes_handler(
+    client: KubeClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    identity = Identity.for_process(info_pb2.COMPONENT_HANDLER, ())
+    api = tmp_path / "api"
+    api.mkdir()
+    async with running(client, tmp_path, monkeypatch) as node:
+        await node.certificate.ready.wait()
+        assert node.authority.able is not None
+        pair = new_leaf(node.authority.able.signer, "kubevirt.io:system:virt-api", ("virt-api",), datetime.now(UTC))
+        write_files(api, {"tls.crt": pair.certificate, "tls.key": pair.key, "ca.crt": pair.bundle})
+        own = Certificates(node.folder, node.trust)
+        async with listening(0, identity, own, peers=components("virt-api")) as port:
+            for name in dns_names("node1", NAMESPACE):
+                said = await ask(port, name, Certificates(api))
+                assert said.trust_bundle_sha256 == node.authority.able.bundle_sha256
+            with pytest.raises(Unavailable, match="Hostname Verification Check failed"):
+                await ask(port, node_name("node2", NAMESPACE), Certificates(api))
+
+
+async def ask(port: int, name: str, certificates: Certificates) -> info_pb2.GetInfoResponse:
+    options = (("grpc.ssl_target_name_override", name), ("grpc.use_local_subchannel_pool", 1))
+    credentials = certificates.channel_credentials()
+    peer = Peer(f"127.0.0.1:{port}", name=name, credentials=credentials, options=options)
+    try:
+        return await peer.negotiate(5.0, patient=False)
+    finally:
+        await peer.close()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from virt_api.console import Guest, GuestStatus
 from virt_api.errors import ApiError, BadRequest, Conflict
-from virt_api.handler_pods import HandlerPod, PodSpec, PodStatus, choose
+from virt_api.handler_pods import HandlerPod, PodSpec, PodStatus, choose, server_name
 from virt_core.api.meta import Condition, ObjectMeta
 
 
@@ -28,6 +28,13 @@ def test_the_handler_of_the_node_that_stays_and_is_ready_is_asked() -> None:
 
 def test_there_may_be_none() -> None:
     assert chosen(pod("other", "node2"), pod("without address", "node1", address="")) is None
+
+
+def test_a_handler_must_prove_its_node_and_one_of_an_earlier_release_that_it_is_one() -> None:
+    earlier = HandlerPod(ObjectMeta("old"), PodSpec("node1"))
+    assert server_name(earlier, "kubevirt") == "virt-handler.kubevirt.svc"
+    marked = ObjectMeta("new", annotations={"kubevirt.io/certificate-per-node": "true"})
+    assert server_name(HandlerPod(marked, PodSpec("node1")), "kubevirt") == "node1.virt-handler.kubevirt.svc"
 
 
 @pytest.mark.parametrize(
