@@ -1,0 +1,106 @@
+"""Whatever the operator installed and somebody edits, scales or deletes is put back within seconds, kind by kind.
+
+The objects are found by the operator's label, so a kind or an object that is added is tested too.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from virt_operator.strategy.ref import KINDS, MANAGED_BY_OPERATOR
+
+from tests.e2e.cluster import NAMESPACE, get, kubectl, wait
+from tests.e2e.guests import manifest, running, until
+
+REPAIRED_WITHIN = 15.0  # seconds
+SELECTOR = f"app.kubernetes.io/managed-by={MANAGED_BY_OPERATOR}"
+# What somebody might change of a kind, as a JSON patch; where nothing is said, a label.
+EDITS: dict[str, Any] = {
+    "CustomResourceDefinition": {"op": "replace", "path": "/spec/names/shortNames", "value": ["edited"]},
+    "ClusterRole": {"op": "replace", "path": "/rules", "value": []},
+    "ClusterRoleBinding": {"op": "replace", "path": "/subjects", "value": []},
+    "Role": {"op": "replace", "path": "/rules", "value": []},
+    "RoleBinding": {"op": "replace", "path": "/subjects", "value": []},
+    "Service": {"op": "replace", "path": "/spec/selector", "value": {"edited": "yes"}},
+    "Secret": {"op": "replace", "path": "/data/tls.crt", "value": "ZWRpdGVk"},
+    "PodDisruptionBudget": {"op": "replace", "path": "/spec/minAvailable", "value": 0},
+    "Deployment": {"op": "replace", "path": "/spec/replicas", "value": 0},
+    "DaemonSet": {"op": "replace", "path": "/spec/template/spec/containers/0/image", "value": "edited:1"},
+    "APIService": {"op": "replace", "path": "/spec/versionPriority", "value": 99},
+}
+LABEL = {"op": "replace", "path": "/metadata/labels/app.kubernetes.io~1component", "value": "edited"}
+_MADE_BY_OTHERS = ("clusterIP", "clusterIPs", "caBundle")  # in a spec, and new when the object is
+
+
+@pytest.fixture(scope="module", autouse=True)
+def well_again() -> Iterator[None]:
+    """After all of it the suite is available and runs a machine."""
+    yield
+    wait("kv", "kubevirt", "condition=Available", namespace=NAMESPACE, seconds=120)
+    with running(manifest("after-drift")) as (guest,):
+        assert guest.phase == "Running"
+
+
+def owned(kind: str) -> dict[tuple[str, str], Any]:
+    """Objects of the kind that carry the operator's label, by namespace and name. The certificates' authority does not:
+    it is the operator's own, and outlives the suite."""
+    resource = KINDS[kind]
+    plural = f"{resource.plural}.{resource.group}" if resource.group else resource.plural
+    items = get(plural, "-A", "-l", SELECTOR)["items"]
+    return {(body["metadata"].get("namespace", ""), body["metadata"]["name"]): body for body in items}
+
+
+def content(body: Any) -> Any:
+    """What must come back: labels and content, without what the API server and controllers add. Certificates come back
+    as others, so of them only the names, and whether one is what the edit made it."""
+    kept = {key: value for key, value in body.items() if key not in ("metadata", "status", "secrets", "data")}
+    if isinstance(kept.get("spec"), dict):
+        kept["spec"] = {key: value for key, value in kept["spec"].items() if key not in _MADE_BY_OTHERS}
+    data = body.get("data", {})
+    broken = [key for key, value in data.items() if value == EDITS["Secret"]["value"]]
+    return {**kept, "labels": body["metadata"]["labels"], "keys": sorted(data), "broken": broken}
+
+
+def repaired(kind: str, before: dict[tuple[str, str], Any], uids_differ: bool) -> bool:
+    """Whether every object is as it was before."""
+    now = owned(kind)
+    return all(
+        key in now
+        and content(now[key]) == content(body)
+        and "deletionTimestamp" not in now[key]["metadata"]
+        and (now[key]["metadata"]["uid"] != body["metadata"]["uid"]) == uids_differ
+        for key, body in before.items()
+    )
+
+
+def arguments(kind: str, key: tuple[str, str]) -> list[str]:
+    """Naming one object for kubectl."""
+    namespace, name = key
+    resource = KINDS[kind]
+    plural = f"{resource.plural}.{resource.group}" if resource.group else resource.plural
+    return [plural, name, *(["-n", namespace] if namespace else [])]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_is_edited_is_put_back(kind: str) -> None:
+    before = owned(kind)
+    for key in before:
+        kubectl("patch", *arguments(kind, key), "--type=json", "-p", json.dumps([EDITS.get(kind, LABEL)]))
+    took = until(
+        lambda: repaired(kind, before, uids_differ=False), f"{sorted(before)} to be as before", REPAIRED_WITHIN
+    )
+    print(f"{kind}: {len(before)} edited, as before after {took:.1f} s")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_is_deleted_is_put_back(kind: str) -> None:
+    before = owned(kind)
+    began = time.monotonic()
+    for key in before:
+        kubectl("delete", *arguments(kind, key), "--wait=false")
+    until(lambda: repaired(kind, before, uids_differ=True), f"{sorted(before)} to be back", REPAIRED_WITHIN)
+    print(f"{kind}: {len(before)} deleted, back after {time.monotonic() - began:.1f} s")
