@@ -1,0 +1,84 @@
+"""Two builds of the suite: this tree, and its next release (tests/next_release). `make test-e2e` makes both."""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tests.e2e.cluster import NAMESPACE, ROOT, get, kubectl
+from tests.e2e.guests import until
+
+
+@dataclass(frozen=True, slots=True)
+class Build:
+    """Images in the registry and the manifests that name them."""
+
+    name: str
+    folder: Path
+
+    @property
+    def tag(self) -> str:
+        """Of its images; also what the KubeVirt object calls its version."""
+        return (self.folder / "tag").read_text().strip()
+
+    @property
+    def operator_manifest(self) -> Path:
+        """What `kubectl apply` installs the operator from."""
+        return self.folder / "manifests" / "kubevirt-operator.yaml"
+
+
+TODAY = Build("today", ROOT / "build")
+NEXT = Build("next", ROOT / "build" / "next-release" / "build")
+
+
+def suite() -> Any:
+    """The KubeVirt object now."""
+    return get("-n", NAMESPACE, "kv", "kubevirt")
+
+
+def condition(kind: str) -> dict[str, str]:
+    """A condition of the KubeVirt object now; without keys if it is not there."""
+    found = [one for one in suite().get("status", {}).get("conditions", []) if one["type"] == kind]
+    return found[0] if found else {}
+
+
+def by_manifest(build: Build) -> None:
+    """Change the suite's release as a person does who applies a manifest."""
+    kubectl("apply", "-f", str(build.operator_manifest))
+
+
+def by_image_tag(build: Build) -> None:
+    """Change the suite's release by the KubeVirt object's imageTag."""
+    set_image_tag(build.tag)
+
+
+def set_image_tag(tag: str | None, registry: str | None = None) -> None:
+    """None removes the field."""
+    patch = json.dumps({"spec": {"imageTag": tag, "imageRegistry": registry}})
+    kubectl("-n", NAMESPACE, "patch", "kv", "kubevirt", "--type=merge", "-p", patch)
+
+
+def runs(build: Build) -> bool:
+    """Whether the KubeVirt object says that all of `build` is there, the operator too."""
+    status = suite()["status"]
+    conditions = {one["type"]: one["status"] for one in status["conditions"]}
+    operator = get("-n", NAMESPACE, "deployment", "virt-operator")
+    image: str = operator["spec"]["template"]["spec"]["containers"][0]["image"]
+    said = status.get("observedKubeVirtVersion") == build.tag and not status.get("upgrade", {}).get("operation")
+    settled = (conditions.get("Available"), conditions.get("Progressing"), conditions.get("Degraded"))
+    return said and settled == ("True", "False", "False") and image.endswith(f":{build.tag}")
+
+
+def reached(build: Build, seconds: float = 180) -> float:
+    """Wait until the suite is of `build`; returns the seconds that it took."""
+    began = time.monotonic()
+    try:
+        until(lambda: runs(build), f"the suite to be {build.name} ({build.tag})", seconds, every=0.5)
+    except AssertionError as error:
+        said = kubectl("-n", NAMESPACE, "describe", "kv", "kubevirt", check=False)
+        pods = kubectl("-n", NAMESPACE, "get", "pods", "-o", "wide", check=False)
+        raise AssertionError(f"{error}\n{said[-5000:]}\n{pods}") from None
+    return time.monotonic() - began

@@ -1,0 +1,214 @@
+"""Up to the next release, down again and up again, while a guest ticks on each node, made on either build.
+
+`make test` goes up and down once by the operator's manifest; `make test-all` further, and by the KubeVirt object's
+imageTag. What the next release has more is told in tests/next_release/edits.py.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.e2e.builds import NEXT, TODAY, Build, by_image_tag, by_manifest, condition, reached, set_image_tag, suite
+from tests.e2e.cluster import NAMESPACE, apply, get, kubectl, nodes, wait
+from tests.e2e.guests import Guest, manifest, observed, running, until
+from tests.e2e.watching import History, template_variables, watching
+from tests.next_release.edits import FIELD_NUMBER
+
+MAX_GAP = 2.0  # seconds between two ticks, which come every 0.2 s
+LONGEST_CHANGE = 60.0  # seconds
+LONGEST_AWAY = 5.0  # seconds without a ready virt-handler on a node
+TOLD_WITHIN = 30.0  # seconds until a condition names what is wrong
+UP = ("virt-handler", "virt-controller", "virt-api")
+NOTE = "kept by the release that does not know it"
+Change = Callable[[Build], None]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def images_on_nodes() -> None:
+    """Images of both builds on all nodes."""
+    for build in (NEXT, TODAY):
+        pull(build)
+
+
+@pytest.fixture(autouse=True)
+def back_to_today() -> Iterator[None]:
+    """This tree's build afterwards, whatever happened."""
+    yield
+    set_image_tag(None)
+    by_manifest(TODAY)
+    reached(TODAY)
+
+
+def pull(build: Build) -> None:
+    """Have every node pull the images, so that what is measured is not the registry."""
+    registry = images(TODAY)["virt-operator"].rpartition("/")[0]
+    names = [f"{registry}/{name}:{build.tag}" for name in ("virt-operator", "virt-launcher", *UP)]
+    for node in set(nodes()):
+        containers = [
+            {"name": f"c{number}", "image": image, "command": ["/opt/kubevirt/bin/python", "-c", ""]}
+            for number, image in enumerate(names)
+        ]
+        spec = {"nodeName": node, "restartPolicy": "Never", "containers": containers}
+        metadata = {"name": f"pull-{build.name}-{node}", "namespace": "default"}
+        apply({"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec})
+    for node in set(nodes()):
+        pod = f"pull-{build.name}-{node}"
+        wait("pod", pod, "jsonpath={.status.phase}=Succeeded", seconds=120)
+        kubectl("delete", "pod", pod, "--wait=false")
+
+
+def images(build: Build) -> dict[str, str]:
+    """Image by Deployment of the manifest's operator."""
+    text = build.operator_manifest.read_text()
+    image = next(line.split()[-1] for line in text.splitlines() if "image:" in line and "virt-operator" in line)
+    return {"virt-operator": image}
+
+
+def travel(change: Change, build: Build, order: tuple[str, ...]) -> None:
+    """Change the release, and judge how it went: in which order, how long, how long each node had no handler."""
+    with watching() as history:
+        change(build)
+        seconds = reached(build)
+    away = history.handler_away()
+    told = ", ".join(f"{node} {gap:.1f} s" for node, gap in sorted(away.items()))
+    print(f"{build.name} by {change.__name__}: {seconds:.1f} s, without a handler: {told}")
+    print("\n".join(f"  {line}" for line in history.handlers()))
+    for state in history.upgrades():
+        waiting = [f"{one['object']}: {one['reason']}" for one in state.get("waitingFor", ())][:2]
+        print(f"  {state['moment']:5.1f} s {state.get('operation')} {state.get('step')}: {waiting}")
+    for earlier, later in pairwise(order):
+        assert history.last_ready(earlier, build.tag) <= history.first(later, build.tag), timeline(history, build)
+    assert seconds <= LONGEST_CHANGE, timeline(history, build)
+    assert set(away) == set(nodes()), away
+    assert max(away.values()) <= LONGEST_AWAY, away
+
+
+def timeline(history: History, build: Build) -> str:
+    """What became of each component when."""
+    return "\n".join(
+        f"{name}: first made {history.first(name, build.tag) - history.began:.1f} s, "
+        f"last ready {history.last_ready(name, build.tag) - history.began:.1f} s"
+        for name in (*UP, "virt-operator")
+    )
+
+
+def noted(name: str, node: str = "") -> dict[str, Any]:
+    """A machine with the field that only the next release has."""
+    body = manifest(name, node=node)
+    body["spec"]["domain"]["note"] = NOTE
+    return body
+
+
+def check_next_release(old: Guest) -> None:
+    """What is new in the next release is there, and a launcher of the old one refuses it by name."""
+    assert template_variables("virt-controller")["NEXT_RELEASE"] == "yes"
+    node = old.vmi["status"]["nodeName"]
+    handlers = get("pods", "-n", NAMESPACE, "-l", "kubevirt.io=virt-handler")["items"]
+    handler = next(pod for pod in handlers if pod["spec"]["nodeName"] == node)["metadata"]["name"]
+    script = Path(__file__).with_name("start_machine.py").read_text()
+    python = ("/opt/kubevirt/bin/python", "-c", script, old.pod["metadata"]["uid"])
+    answer = json.loads(kubectl("-n", NAMESPACE, "exec", handler, "--", *python))
+    print(f"next release's handler to an old launcher: {answer}")
+    assert "machine-note" not in answer["launcher"]["features"]
+    assert answer["sender"] == {"reason": "UNSUPPORTED_BY_PEER", "field": "StartMachineRequest.machine.note"}
+    field = f"StartMachineRequest.machine.{FIELD_NUMBER}"
+    assert answer["receiver"] == {"code": "FAILED_PRECONDITION", "reason": "UNSUPPORTED_BY_PEER", "field": field}
+
+
+def check_this_release(young: Guest) -> None:
+    """What the next release stored is kept though this one does not know it, and is refused in a new machine."""
+    assert "NEXT_RELEASE" not in template_variables("virt-controller")
+    assert young.vmi["spec"]["domain"]["note"] == NOTE
+    assert young.phase == "Running"
+    try:
+        kubectl("apply", "--validate=false", "-f", "-", stdin=json.dumps(noted("refused")))
+        until(lambda: "`note`" in str(get("vmi", "refused").get("status", {}).get("conditions")), "the refusal", 30)
+        refused = get("vmi", "refused")["status"]
+        print(f"this release of a machine with the field: {refused['conditions']}")
+        assert refused["phase"] == "Pending"
+    finally:
+        kubectl("delete", "vmi", "refused", "--ignore-not-found", "--wait")
+
+
+def journey(change: Change, *, again: bool) -> None:
+    """Up and down, and up again; all guests tick on, whichever build they were made on."""
+    first, second = nodes()
+    with ExitStack() as stack:
+        old = stack.enter_context(running(manifest("old1", node=first), manifest("old2", node=second)))
+        ticks = [stack.enter_context(observed(*old))]
+        pids = {guest.name: guest.qemu_pid() for guest in old}
+        travel(change, NEXT, UP)
+        check_next_release(old[0])
+        young = stack.enter_context(running(noted("young1", node=first), manifest("young2", node=second)))
+        ticks.append(stack.enter_context(observed(*young, name="observer-young")))
+        pids |= {guest.name: guest.qemu_pid() for guest in young}
+        check_description(young[0])
+        travel(change, TODAY, UP[::-1])
+        check_this_release(young[0])
+        if again:
+            travel(change, NEXT, UP)
+            assert young[0].vmi["spec"]["domain"]["note"] == NOTE
+            check_description(young[0])
+        time.sleep(2 * MAX_GAP)  # a gap must have had the time to show
+        seen = {name: tick for one in ticks for name, tick in one().items()}
+        for guest in (*old, *young):
+            tick = seen[guest.name]
+            print(f"{guest.name}: {tick.count} ticks, {len(tick.boots)} boot id, longest gap {tick.longest_gap:.2f} s")
+            assert guest.phase == "Running"
+            assert guest.qemu_pid() == pids[guest.name]
+            assert (len(tick.boots), tick.connections) == (1, 1)
+            assert tick.longest_gap < MAX_GAP
+
+
+def check_description(guest: Guest) -> None:
+    """The field has reached the hypervisor."""
+    code = "import libvirt; print(libvirt.open('qemu:///session').lookupByName('guest').XMLDesc())"
+    pod = guest.pod["metadata"]["name"]
+    domain = kubectl("exec", pod, "-c", "compute", "--", "/opt/kubevirt/bin/python", "-c", code)
+    assert f"<description>{NOTE}</description>" in domain
+
+
+def test_guests_tick_through_an_update_and_the_way_back() -> None:
+    journey(by_manifest, again=False)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("change", [by_manifest, by_image_tag])
+def test_guests_tick_through_up_down_and_up_again(change: Change) -> None:
+    journey(change, again=True)
+
+
+@pytest.mark.parametrize(
+    ("tag", "registry"), [("0.2.0-absent", None), (None, "172.30.0.200:5000")], ids=["no such image", "dead registry"]
+)
+def test_an_image_that_cannot_be_had_is_named_and_what_is_installed_stays(
+    tag: str | None, registry: str | None
+) -> None:
+    before = {pod["metadata"]["uid"] for pod in get("pods", "-n", NAMESPACE)["items"]}
+    image = f"{registry or images(TODAY)['virt-operator'].rpartition('/')[0]}/virt-"
+    began = time.monotonic()
+    try:
+        set_image_tag(tag, registry)
+
+        def told() -> bool:
+            message = json.dumps(suite()["status"])
+            return image in message and (tag or registry or "") in message and "Pull" in message
+
+        until(told, "a condition with image and reason", TOLD_WITHIN, every=0.5)
+        print(f"told after {time.monotonic() - began:.1f} s: {condition('Progressing')['message']}")
+        assert condition("Available")["status"] == "True"
+        left = {pod["metadata"]["uid"] for pod in get("pods", "-n", NAMESPACE)["items"]}
+        assert before <= left
+        with running(manifest("meanwhile")) as (guest,):
+            assert guest.phase == "Running"
+    finally:
+        set_image_tag(None)
+        reached(TODAY)

@@ -1,0 +1,158 @@
+"""Everything that happens to the suite's pods and its KubeVirt object while a test runs, in the order in which it does.
+
+One watch each, by kubectl in the background; moments are those of arrival here.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from tests.e2e.cluster import NAMESPACE, get, kubectl
+
+_PATHS = {
+    "Pod": f"/api/v1/namespaces/{NAMESPACE}/pods",
+    "KubeVirt": f"/apis/kubevirt.io/v1/namespaces/{NAMESPACE}/kubevirts",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One event of a watch."""
+
+    moment: float
+    kind: str
+    type: str
+    """ADDED, MODIFIED or DELETED."""
+    body: Any
+
+    @property
+    def name(self) -> str:
+        """The object's."""
+        return str(self.body["metadata"]["name"])
+
+    @property
+    def component(self) -> str:
+        """Of a pod, for example "virt-api"."""
+        return str(self.body["metadata"].get("labels", {}).get("kubevirt.io", ""))
+
+    @property
+    def tag(self) -> str:
+        """Of a pod's image."""
+        return str(self.body["spec"]["containers"][0]["image"].rpartition(":")[2])
+
+    @property
+    def ready(self) -> bool:
+        """Whether a pod is ready and stays."""
+        conditions = self.body.get("status", {}).get("conditions", ())
+        is_ready = any(one["type"] == "Ready" and one["status"] == "True" for one in conditions)
+        return is_ready and "deletionTimestamp" not in self.body["metadata"] and self.type != "DELETED"
+
+
+@dataclass(slots=True)
+class History:
+    """What was seen so far."""
+
+    changes: list[Change] = field(default_factory=list)
+    began: float = field(default_factory=time.monotonic)
+
+    def pods(self, component: str) -> list[Change]:
+        """Changes of one component's pods."""
+        return [one for one in list(self.changes) if one.kind == "Pod" and one.component == component]
+
+    def first(self, component: str, tag: str) -> float:
+        """When the first pod of that build was made."""
+        return min(one.moment for one in self.pods(component) if one.tag == tag)
+
+    def last_ready(self, component: str, tag: str) -> float:
+        """When the last pod of that build became ready for the first time."""
+        ready: dict[str, float] = {}
+        for one in self.pods(component):
+            if one.tag == tag and one.ready:
+                ready.setdefault(one.name, one.moment)
+        return max(ready.values())
+
+    def handler_away(self) -> dict[str, float]:
+        """For each node, the longest time without a ready virt-handler."""
+        ready: dict[str, set[str]] = {}
+        gone: dict[str, float] = {}
+        away: dict[str, float] = {}
+        for one in self.pods("virt-handler"):
+            node = one.body["spec"].get("nodeName", "")
+            there = ready.setdefault(node, set())
+            if one.ready:
+                there.add(one.name)
+                if node in gone:
+                    away[node] = max(away.get(node, 0.0), one.moment - gone.pop(node))
+            elif one.name in there:
+                there.remove(one.name)
+                if not there:
+                    gone[node] = one.moment
+        assert not gone, f"no virt-handler came back on {sorted(gone)}"
+        return away
+
+    def handlers(self) -> list[str]:
+        """What became of the handlers' pods when, a line for each that left or came."""
+        seen: set[str] = set()
+        lines = []
+        for one in self.pods("virt-handler"):
+            leaving = "deletionTimestamp" in one.body["metadata"]
+            state = "gone" if one.type == "DELETED" else "leaving" if leaving else "ready" if one.ready else "made"
+            line = f"{one.name} on {one.body['spec'].get('nodeName', '?')} {state}"
+            if line not in seen:
+                lines.append(f"{one.moment - self.began:5.1f} s {line}")
+            seen.add(line)
+        return lines
+
+    def upgrades(self) -> list[dict[str, Any]]:
+        """Each `status.upgrade` that differed from the one before in operation or step."""
+        seen: list[dict[str, Any]] = []
+        for one in list(self.changes):
+            state = one.body.get("status", {}).get("upgrade", {}) if one.kind == "KubeVirt" else {}
+            told = (state.get("operation"), state.get("step"))
+            if any(told) and (not seen or told != (seen[-1].get("operation"), seen[-1].get("step"))):
+                seen.append({**state, "moment": one.moment - self.began})
+        return seen
+
+
+@contextmanager
+def watching() -> Iterator[History]:
+    """Watch from now on."""
+    history = History()
+    watches = []
+    for kind, path in _PATHS.items():
+        known = json.loads(kubectl("get", "--raw", path))
+        history.changes += [Change(time.monotonic(), kind, "ADDED", body) for body in known["items"]]
+        version = known["metadata"]["resourceVersion"]
+        argv = ["kubectl", "get", "--raw", f"{path}?watch=1&resourceVersion={version}&timeoutSeconds=3000"]
+        process = subprocess.Popen(argv, stdout=subprocess.PIPE, text=True)
+        thread = threading.Thread(target=_follow, args=(process, kind, history), name=f"watch of {kind}")
+        thread.start()
+        watches.append((process, thread))
+    try:
+        yield history
+    finally:
+        for process, thread in watches:
+            process.kill()
+            process.wait()
+            thread.join()
+
+
+def _follow(process: subprocess.Popen[str], kind: str, history: History) -> None:
+    assert process.stdout is not None
+    with process.stdout as lines:
+        for line in lines:
+            event = json.loads(line)
+            history.changes.append(Change(time.monotonic(), kind, event["type"], event["object"]))
+
+
+def template_variables(deployment: str) -> dict[str, str]:
+    """Plain environment variables of a Deployment's first container."""
+    container = get("-n", NAMESPACE, "deployment", deployment)["spec"]["template"]["spec"]["containers"][0]
+    return {one["name"]: one["value"] for one in container.get("env", ()) if "value" in one}
