@@ -15,7 +15,7 @@ from pathlib import Path
 
 import msgspec
 from virt_core import logs
-from virt_core.api.issuing import ISSUING, read_issuing
+from virt_core.api.issuing import ISSUING
 from virt_core.api.meta import Condition, ObjectMeta
 from virt_core.api.node_certificate import SIGNER_NAME, dns_names
 from virt_core.kube.client import KubeClient
@@ -24,7 +24,8 @@ from virt_core.kube.reflector import Reflector
 from virt_core.kube.resource import CERTIFICATE_SIGNING_REQUESTS
 from virt_core.rpc.tls import NAMES, read_files, write_files
 
-from virt_handler.certificates.request import new_request, renewal
+from virt_handler.certificates import apart
+from virt_handler.certificates.question import Wanted
 
 _LOOK = 5.0  # seconds; the files change without a word
 _RETRY = 5.0
@@ -70,21 +71,22 @@ class NodeCertificate:
         self._folder = folder
         self._trust = trust
         self._now = now
+        self._judged: tuple[Wanted, datetime | None] | None = None
         self.ready = asyncio.Event()
 
     async def run(self) -> None:
         """Until cancelled."""
         while True:
-            if self._due():
-                try:
+            try:
+                if await self._due():
                     await self._renew()
-                except (KubeError, NotSigned, OSError) as error:
-                    _log.warning("asking for a certificate again after a failure", reason=str(error))
-                    await asyncio.sleep(_RETRY)
-                    continue
+            except (KubeError, NotSigned, OSError, apart.Failed) as error:
+                _log.warning("asking for a certificate again after a failure", reason=str(error))
+                await asyncio.sleep(_RETRY)
+                continue
             await asyncio.sleep(_LOOK)
 
-    def _due(self) -> bool:
+    async def _due(self) -> bool:
         try:
             own = read_files(self._folder, NAMES[:2])
         except OSError:
@@ -92,14 +94,18 @@ class NodeCertificate:
         self.ready.set()
         try:
             bundle = read_files(self._trust, ("ca.crt",))["ca.crt"]
-            issuing = read_issuing(read_files(self._trust, (ISSUING,))[ISSUING])
+            issuing = read_files(self._trust, (ISSUING,))[ISSUING]
         except OSError:
             return False  # being replaced
-        due = renewal(own["tls.crt"], own["tls.key"], bundle, issuing)
+        wanted = Wanted(leaf=own["tls.crt"], key=own["tls.key"], bundle=bundle, issuing=issuing)
+        if self._judged is None or self._judged[0] != wanted:
+            self._judged = wanted, (await apart.ask(wanted)).due
+        due = self._judged[1]
         return due is None or self._now() >= due
 
     async def _renew(self) -> None:
-        key, request = new_request(self._names)
+        made = await apart.ask(Wanted(names=self._names))
+        key, request = made.key, made.request
         name = f"{self._instance}-{hashlib.sha256(request).hexdigest()[:16]}"
         _log.info("asking for a certificate", request=name, names=self._names)
         spec = {

@@ -1,18 +1,25 @@
-"""A key, what to ask for it, and whether what is there is due. Called by renewal.py; touches no files."""
+"""A key, what to ask for it, and whether what is there is due. Touches no files.
+
+A program of its own, which apart.py starts: what it imports is not to stay in the handler's memory.
+"""
 
 from __future__ import annotations
 
 import hashlib
+import sys
 from datetime import datetime
 
+import msgspec
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
-from virt_core.api.issuing import CLOCK_SKEW, Issuing
+from virt_core.api.issuing import CLOCK_SKEW, Issuing, read_issuing
 from virt_core.api.labels import COMMON_NAME_PREFIX
 from virt_core.api.node_certificate import COMPONENT
+
+from virt_handler.certificates.question import Answer, Wanted
 
 
 def new_request(names: tuple[str, ...]) -> tuple[bytes, bytes]:
@@ -55,3 +62,17 @@ def _issued(certificate: x509.Certificate, authority: x509.Certificate) -> bool:
 
 def _fingerprint(certificate: x509.Certificate) -> str:
     return hashlib.sha256(certificate.public_bytes(serialization.Encoding.DER)).hexdigest()
+
+
+def main() -> None:
+    """Answer the question on standard input."""
+    wanted = msgspec.json.decode(sys.stdin.buffer.read(), type=Wanted)
+    if wanted.names:
+        answer = Answer(*new_request(wanted.names))
+    else:
+        answer = Answer(due=renewal(wanted.leaf, wanted.key, wanted.bundle, read_issuing(wanted.issuing)))
+    sys.stdout.buffer.write(msgspec.json.encode(answer))
+
+
+if __name__ == "__main__":
+    main()
