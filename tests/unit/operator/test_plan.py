@@ -275,6 +275,6 @@ def test_handlers_of_an_earlier_release_keep_the_certificate_that_they_share() -
 
     old = {"kind": "Secret", "metadata": {"name": shared.name, "namespace": "kubevirt", "labels": managed_labels()}}
     assert kinds(plan(changed(installed(), shared, live(old, {})), OPERATOR).actions) == ["Delete"]
-    due = install_certificates.due_now(installed(), [body])
+    due = install_certificates.due_now(installed(), "kubevirt", [body])
     assert [leaf.secret for leaf in due.leaves] == [shared.name]
     assert install_certificates.missing(installed(), body) == shared.name

@@ -19,10 +19,22 @@ from virt_operator.certificates.rollover import (
 )
 from virt_operator.certificates.rotation import DEFAULT, Rotation, Span
 from virt_operator.certificates.secret import AUTHORITY_SECRET, data_of
-from virt_operator.install.actions import IssueAuthority, IssueLeaf, UpdateAuthority, WriteBundle, WriteTrust
-from virt_operator.install.plan import plan
+from virt_operator.install.actions import IssueAuthority, IssueLeaf, UpdateAuthority, WaitFor, WriteBundle, WriteTrust
+from virt_operator.install.plan import Plan, kept, plan
+from virt_operator.strategy.ref import Ref
 
-from tests.unit.operator.suites import NOW, OPERATOR, certificates, deployed, installed, kinds, leaves, pod, suite
+from tests.unit.operator.suites import (
+    NOW,
+    OPERATOR,
+    certificates,
+    deployed,
+    installed,
+    kinds,
+    leaves,
+    pod,
+    suite,
+    without,
+)
 
 MINUTE = timedelta(minutes=1)
 FAST = Rotation(Span(10 * MINUTE, 5 * MINUTE), Span(5 * MINUTE, 2.5 * MINUTE))
@@ -102,7 +114,7 @@ def test_an_authority_or_leaf_that_lives_longer_than_wanted_is_due() -> None:
 
     (leaf, *_) = leaves()
     pair = new_leaf(following.signer, leaf.common_name, leaf.dns_names, NOW)
-    found = due(following, {leaf.secret: data_of(pair)}, (leaf,), FAST, behind=(), now=NOW)
+    found = due("kubevirt", following, {leaf.secret: data_of(pair)}, (leaf,), rotation=FAST, behind=(), now=NOW)
     assert found.leaves == (leaf,)
 
 
@@ -114,7 +126,9 @@ def test_a_leaf_does_not_outlive_its_authority_and_is_renewed_in_time() -> None:
     assert certificate.not_valid_after_utc == NOW + 3 * MINUTE
 
     def at(moment: timedelta) -> Due:
-        return due(authority, {leaf.secret: data_of(pair)}, (leaf,), FAST, behind=("x",), now=NOW + moment)
+        return due(
+            "kubevirt", authority, {leaf.secret: data_of(pair)}, (leaf,), rotation=FAST, behind=("x",), now=NOW + moment
+        )
 
     assert at(1.4 * MINUTE).leaves == ()
     assert at(1.5 * MINUTE).leaves == (leaf,)
@@ -125,7 +139,7 @@ def test_the_next_deadline_is_the_first_of_all() -> None:
     made = {
         leaf.secret: data_of(new_leaf(authority.signer, leaf.common_name, leaf.dns_names, NOW)) for leaf in leaves()
     }
-    found = due(authority, made, leaves(), DEFAULT, behind=(), now=NOW)
+    found = due("kubevirt", authority, made, leaves(), rotation=DEFAULT, behind=(), now=NOW)
     assert found.step is None
     assert found.next_deadline == NOW + timedelta(hours=12)
 
@@ -198,3 +212,21 @@ def test_what_is_stored_holds_no_second_key_once_the_rollover_is_over() -> None:
     assert told is not None
     assert told.to is not None
     assert authority_data(told.to)["next.key"] is None
+
+
+def test_without_a_kubevirt_object_the_authority_does_not_run_out() -> None:
+    """The operator's webhook is served by it."""
+    alone = replace(installed(pairs=certificates(NOW - timedelta(days=4))), suite=None, owned={}, pods=())
+    (action,) = plan(alone, OPERATOR).actions
+    assert isinstance(action, IssueAuthority)
+    fresh = plan(replace(alone, authority=installed().authority), OPERATOR)
+    assert fresh.actions == ()
+    assert fresh.next_deadline == NOW + timedelta(days=3.5)
+
+
+def test_certificates_do_not_run_out_while_a_removal_waits_and_what_it_removed_is_not_made_again() -> None:
+    observed = installed(pairs=certificates(NOW - timedelta(hours=13)))
+    first, second = (Ref("Secret", "kubevirt", leaf.secret) for leaf in leaves())
+    decided = kept(without(observed, first), Plan(waits=(WaitFor("VM default/vm", "it exists"),)), OPERATOR)
+    assert [one.leaf.secret for one in decided.actions if isinstance(one, IssueLeaf)] == [second.name]
+    assert kept(installed(), Plan(next_deadline=NOW), OPERATOR) == Plan(next_deadline=NOW)

@@ -37,6 +37,9 @@ class Leaf:
 class Due:
     """What to make now, and what is there."""
 
+    namespace: str
+    """Of the Secrets."""
+
     authority: Authority | None
     """The one to sign with; None if there is none that can."""
 
@@ -74,11 +77,12 @@ def operator_leaf(namespace: str) -> Leaf:
 
 
 def due(
+    namespace: str,
     authority: Authority | None,
     secrets: Mapping[str, Mapping[str, str]],
     wanted: tuple[Leaf, ...],
-    rotation: Rotation,
     *,
+    rotation: Rotation,
     behind: Collection[str],
     now: datetime,
 ) -> Due:
@@ -88,7 +92,7 @@ def due(
     """
     if authority is None:
         # Leaves follow in the next pass, when the new authority has been seen.
-        return Due(None, Step("there is none that can sign", None))
+        return Due(namespace, None, Step("there is none that can sign", None))
     missing: list[Leaf] = []
     bundles: list[str] = []
     moments = deadlines(authority, rotation)
@@ -104,7 +108,7 @@ def due(
     step = next_step(authority, rotation, behind, now)
     waited = stalled(authority, behind, now)
     upcoming = min((moment for moment in moments if moment > now), default=None)
-    return Due(authority, step, tuple(missing), tuple(bundles), stalled=waited, next_deadline=upcoming)
+    return Due(namespace, authority, step, tuple(missing), tuple(bundles), stalled=waited, next_deadline=upcoming)
 
 
 def leaf_renewal(leaf: Leaf, pair: KeyPair, authority: Authority) -> datetime | None:

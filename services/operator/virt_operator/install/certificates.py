@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import json
 from base64 import b64encode
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from datetime import datetime
 
 from virt_core.api import labels
 
@@ -33,18 +34,16 @@ _ENDED = ("Succeeded", "Failed")
 _WORKLOADS = ("Deployment", "DaemonSet")
 
 
-def due_now(observed: Observed, desired: Iterable[Body] = ()) -> plan.Due:
+def due_now(observed: Observed, namespace: str, desired: Iterable[Body] = ()) -> plan.Due:
     """What to renew, from the Secrets that were seen, for the workloads that are there and the `desired` ones."""
-    assert observed.suite is not None
     secrets = {ref.name: live.data for ref, live in observed.owned.items() if ref.kind == "Secret"}
-    namespace = observed.suite.metadata.namespace
     there = [live.content() for ref, live in observed.owned.items() if ref.kind in _WORKLOADS]
     mounted = sorted({ref.name for body in (*there, *desired) for ref in _mounted(body, namespace)})
     wanted = tuple(leaf for name in mounted if (leaf := plan.leaf_of(name, namespace)) is not None)
     authority = observed.authority
     behind = _behind(observed, authority) if authority is not None else frozenset[str]()
-    due = plan.due(authority, secrets, wanted, _rotation(observed), behind=behind, now=observed.now)
-    due = replace(due, trust=TRUST_SECRET in mounted and _untold(observed, authority))
+    due = plan.due(namespace, authority, secrets, wanted, rotation=_rotation(observed), behind=behind, now=observed.now)
+    due = replace(due, trust=TRUST_SECRET in mounted and _untold(secrets.get(TRUST_SECRET), authority))
     if authority is None or not observed.authority_spoilt:
         return due
     # What was seen before goes on, and as what is lost may have been lost for a reason, with a successor.
@@ -54,11 +53,9 @@ def due_now(observed: Observed, desired: Iterable[Body] = ()) -> plan.Due:
 
 def actions(observed: Observed, due: plan.Due) -> tuple[Action, ...]:
     """How to do it. An authority whose Secret is absent is not made here: certificates/authority.py does that."""
-    assert observed.suite is not None
-    namespace = observed.suite.metadata.namespace
 
     def seen(secret: str) -> str | None:
-        live = observed.owned.get(Ref("Secret", namespace, secret))
+        live = observed.owned.get(Ref("Secret", due.namespace, secret))
         return live.metadata.resource_version if live is not None else None
 
     made: list[Action] = []
@@ -73,6 +70,16 @@ def actions(observed: Observed, due: plan.Due) -> tuple[Action, ...]:
         made += [WriteTrust(trust_data(due.authority), seen(TRUST_SECRET))] if due.trust else []
         made += [WriteBundle(one, due.authority.bundle, seen(one) or "") for one in due.bundles]
     return tuple(made)
+
+
+def upkeep(observed: Observed, namespace: str) -> tuple[tuple[Action, ...], datetime | None]:
+    """What is there must not run out while nothing is installed, or while something else keeps a plan from going on;
+    nothing is made that is not there. Returns also when it is needed again."""
+    due = due_now(observed, namespace)
+    there = {ref.name for ref in observed.owned if ref.kind == "Secret"}
+    leaves = tuple(leaf for leaf in due.leaves if leaf.secret in there)
+    due = replace(due, leaves=leaves, trust=due.trust and TRUST_SECRET in there)
+    return actions(observed, due), due.next_deadline
 
 
 def waits(due: plan.Due) -> tuple[WaitFor, ...]:
@@ -93,10 +100,8 @@ def secrets(desired: Iterable[Body], namespace: str) -> frozenset[Ref]:
     return frozenset(ref for body in desired for ref in _mounted(body, namespace))
 
 
-def _untold(observed: Observed, authority: Authority | None) -> bool:
-    assert observed.suite is not None
-    known = observed.owned.get(Ref("Secret", observed.suite.metadata.namespace, TRUST_SECRET))
-    return authority is not None and (known is None or known.data != trust_data(authority))
+def _untold(told: Mapping[str, str] | None, authority: Authority | None) -> bool:
+    return authority is not None and told != trust_data(authority)
 
 
 def _mounted(body: Body, namespace: str) -> list[Ref]:
@@ -108,9 +113,8 @@ def _mounted(body: Body, namespace: str) -> list[Ref]:
 
 
 def _rotation(observed: Observed) -> Rotation:
-    assert observed.suite is not None
     try:
-        return rotation_of(observed.suite.spec)
+        return rotation_of(observed.suite.spec if observed.suite is not None else {})
     except RefusedRotation:  # spec.py says so; meanwhile nothing must run out
         return DEFAULT
 

@@ -56,10 +56,11 @@ class Plan:
 def plan(observed: Observed, operator: Settings) -> Plan:
     """Install, repair, change the release, or do nothing. A KubeVirt object that is being deleted is removal.py's."""
     if observed.suite is None:
-        return Plan()
+        return kept(observed, Plan(), operator)
     if observed.unknown:
-        return Plan(missing=_lacking(observed, operator.release, operator_rbac(_own(operator)), operator))
-    due = certificates.due_now(observed)
+        lacking = _lacking(observed, operator.release, operator_rbac(_own(operator)), operator)
+        return kept(observed, Plan(missing=lacking), operator)
+    due = certificates.due_now(observed, operator.namespace)
     try:
         settings = install_settings(observed.suite.spec, operator)
     except RefusedSpec as refused:
@@ -67,6 +68,13 @@ def plan(observed: Observed, operator: Settings) -> Plan:
         actions = certificates.actions(observed, due) if due.authority is not None else ()
         return Plan(actions, refused=refused, next_deadline=due.next_deadline)
     return _towards(settings, observed, observed.suite, operator, due)
+
+
+def kept(observed: Observed, decided: Plan, operator: Settings) -> Plan:
+    """`decided`, which thinks of no certificates (a removal may wait for days), with what keeps them good."""
+    actions, deadline = certificates.upkeep(observed, operator.namespace)
+    deadlines = [one for one in (decided.next_deadline, deadline) if one is not None]
+    return replace(decided, actions=(*decided.actions, *actions), next_deadline=min(deadlines, default=None))
 
 
 def _towards(settings: InstallSettings, observed: Observed, suite: SuiteObject, operator: Settings, due: Due) -> Plan:
@@ -83,7 +91,7 @@ def _towards(settings: InstallSettings, observed: Observed, suite: SuiteObject, 
     if lacking and operation:
         wait = WaitFor("permissions of virt-operator", lacking, PERMISSIONS)
         return replace(_standing(observed, due, settings, operation, waits=(wait,)), missing=lacking)
-    due = certificates.due_now(observed, found.strategy.objects)  # also what its pods will mount
+    due = certificates.due_now(observed, operator.namespace, found.strategy.objects)  # also what its pods will mount
     change = change_of(observed, found.strategy)
     if change is not None:
         operation = "Rollback" if change.backward else "Update"

@@ -26,7 +26,7 @@ from virt_operator.install.execute import Executor
 from virt_operator.install.inventory import Inventory
 from virt_operator.install.observed import Observed, SuiteObject
 from virt_operator.install.permission_review import review_permissions
-from virt_operator.install.plan import Plan, plan
+from virt_operator.install.plan import Plan, kept, plan
 from virt_operator.install.removal import asks_for_workloads, plan_removal
 from virt_operator.install.status import second_object_status, status_of
 from virt_operator.install.workloads import any_workload
@@ -92,7 +92,7 @@ class Reconciler:
     def _decide(self, observed: Observed) -> Plan:
         suite = observed.suite
         if suite is not None and suite.metadata.deletion_timestamp is not None and not observed.unknown:
-            return plan_removal(observed, suite)
+            return kept(observed, plan_removal(observed, suite), self._settings)
         decided = plan(observed, self._settings)
         trouble = self._reachability.trouble
         if trouble is None:
