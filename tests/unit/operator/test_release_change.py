@@ -149,6 +149,10 @@ def test_towards_an_older_release_the_operator_moves_last() -> None:
     assert "ApplyOwn" not in kinds(decided.actions)
     back = installed(OLDER)
     back = replace(back, suite=suite({"imageTag": "v1.2.0"}, deployed()))
+    found = strategies(OLDER, release="v1.2.0")
+    old_pods = replace(back, owned={**back.owned, **found}, pods=(pod("virt-handler", "x"),))
+    decided = plan(old_pods, OPERATOR)
+    assert (decided.operation, kinds(decided.actions)) == ("Rollback", ["DeletePod"])
     back = replace(back, owned={**back.owned, **strategies(OLDER, release="v1.2.0"), **strategies(INSTALL)})
     assert kinds(plan(back, OPERATOR).actions) == ["ApplyOwn"]
 

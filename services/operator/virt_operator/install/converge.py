@@ -65,13 +65,15 @@ def change_of(observed: Observed, strategy: InstallStrategy) -> Change | None:
     return Change(any(is_older(wanted, version) for version in found)) if found else None
 
 
-def converge(observed: Observed, due: Due, strategy: InstallStrategy, change: Change | None) -> Convergence:
-    """One pass."""
+def converge(
+    observed: Observed, due: Due, strategy: InstallStrategy, change: Change | None, *, changing: bool
+) -> Convergence:
+    """One pass. While `changing`, pods of another release may still run, and permissions only grow."""
     if due.authority is None:
         # Bundles and leaves rest on it, so it is made first; what it leads to is planned when it has been seen.
         first = WaitFor("certificate authority", "being made", DEFINITIONS)
         return Convergence(certificates.actions(observed, due), (first,))
-    desired = _desired(observed, strategy, due.authority.bundle, changing=change is not None)
+    desired = _desired(observed, strategy, due.authority.bundle, changing=changing)
     differences = {ref: _difference(observed, ref, body) for ref, body in desired.items()}
     unready = {ref: _not_ready(observed, ref, body) for ref, body in desired.items() if differences[ref] is None}
     unfinished = _unfinished(desired, differences, unready)

@@ -20,6 +20,7 @@ from virt_operator.install.actions import Action, AddFinalizer, Delete, WaitFor
 from virt_operator.install.converge import DEFINITIONS, change_of, converge
 from virt_operator.install.observed import Observed, SuiteObject
 from virt_operator.install.spec import RefusedSpec, install_settings
+from virt_operator.install.versions import is_older
 from virt_operator.settings import Settings
 from virt_operator.strategy.operator_rbac import operator_rbac
 from virt_operator.strategy.ref import Body
@@ -82,8 +83,7 @@ def _towards(settings: InstallSettings, observed: Observed, suite: SuiteObject, 
         meta = suite.metadata
         add = AddFinalizer(meta.namespace, meta.name, meta.uid, tuple(meta.finalizers))
         return Plan((add,), (WaitFor("KubeVirt object", "its finalizer is being added", DEFINITIONS),), settings)
-    installed = suite.status.observed_deployment_id
-    operation = "" if installed == settings.deployment_id else "Update" if installed else "Install"
+    operation = _operation(suite, settings)
     found = strategies.search(observed, settings)
     if found.strategy is None:
         return _standing(observed, due, settings, operation, waits=found.waits, actions=found.actions)
@@ -93,12 +93,12 @@ def _towards(settings: InstallSettings, observed: Observed, suite: SuiteObject, 
         return replace(_standing(observed, due, settings, operation, waits=(wait,)), missing=lacking)
     due = certificates.due_now(observed, operator.namespace, found.strategy.objects)  # also what its pods will mount
     change = change_of(observed, found.strategy)
-    if change is not None:
+    if change is not None and not operation:  # an update is given up: what is asked for is what was there before
         operation = "Rollback" if change.backward else "Update"
     actions, waits = succession.move(observed, found.strategy, settings, operator)
     if waits and succession.goes_first(found.strategy, operator):
         return _standing(observed, due, settings, operation, waits=waits, actions=actions)
-    done = converge(observed, due, found.strategy, change)
+    done = converge(observed, due, found.strategy, change, changing=bool(operation))
     if waits and not done.actions and not done.waits:  # the operator itself is last
         done = replace(done, actions=actions, waits=waits)
     return Plan(
@@ -126,9 +126,17 @@ def _standing(
     if installed is None or change_of(observed, installed) is not None:
         kept = certificates.actions(observed, due)
     else:
-        repairs = converge(observed, due, installed, None).actions
+        repairs = converge(observed, due, installed, None, changing=False).actions
         kept = tuple(one for one in repairs if not isinstance(one, Delete))
     return Plan((*kept, *actions), waits, settings, next_deadline=due.next_deadline, operation=operation)
+
+
+def _operation(suite: SuiteObject, settings: InstallSettings) -> str:
+    """What becomes of what the status says is installed."""
+    installed = suite.status.observed_deployment_id
+    if not installed or installed == settings.deployment_id:
+        return "" if installed else "Install"
+    return "Rollback" if is_older(settings.tag, suite.status.observed_kube_virt_version) else "Update"
 
 
 def _lacking(observed: Observed, release: str, needs: Iterable[Body], operator: Settings) -> str:
