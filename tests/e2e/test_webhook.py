@@ -43,6 +43,21 @@ def test_a_spec_that_cannot_be_installed_is_refused_by_field(spec: dict[str, obj
     assert all(word in said for word in words), said
 
 
+def test_what_somebody_does_to_webhook_and_policy_is_put_right() -> None:
+    def policy() -> str:
+        return kubectl("get", "validatingwebhookconfiguration", "virt-operator-validator", "-o", failing, check=False)
+
+    failing = "jsonpath={.webhooks[0].failurePolicy}"
+    patch = json.dumps([{"op": "replace", "path": "/webhooks/0/failurePolicy", "value": "Ignore"}])
+    kubectl("patch", "validatingwebhookconfiguration", "virt-operator-validator", "--type=json", "-p", patch)
+    until(lambda: policy() == "Fail", "the webhook to be mandatory again", 20)
+    kubectl("delete", "validatingwebhookconfiguration", "virt-operator-validator")
+    until(lambda: policy() == "Fail", "the webhook to be registered again", 20)
+    for kind in ("validatingadmissionpolicybinding", "validatingadmissionpolicy"):
+        kubectl("delete", kind, "kubevirt-operator-stays")
+        until(lambda kind=kind: "stays" in kubectl("get", kind, "-o", "name"), f"the {kind} to come back", 20)  # type: ignore[misc]
+
+
 def test_a_change_is_not_refused_while_the_operator_is_rolled() -> None:
     """With two replicas of which one at least serves, `kubectl apply` goes through at each moment."""
     refused: list[str] = []

@@ -12,6 +12,9 @@ from virt_core.api import labels
 from virt_operator.strategy.operator_rbac import ACCOUNT, VALIDATOR
 from virt_operator.strategy.ref import Body
 
+WEBHOOK = "kubevirt-validator.kubevirt.io"
+"""Its name in what the API server says about it."""
+
 PATH = "/validate-kubevirt"
 HEALTH_PATH = "/healthz"
 SERVICE = "virt-operator"
@@ -24,7 +27,7 @@ def configuration(namespace: str, ca_bundle: str, owner_uid: str) -> Body:
     """`ca_bundle` is base64 of PEM, `owner_uid` the UID of the CRD of KubeVirt."""
     own = f"request.userInfo.username == 'system:serviceaccount:{namespace}:{ACCOUNT}'"
     webhook: Body = {
-        "name": "kubevirt-validator.kubevirt.io",
+        "name": WEBHOOK,
         "admissionReviewVersions": ["v1"],
         "clientConfig": {
             "caBundle": ca_bundle,

@@ -17,8 +17,10 @@ from virt_core.kube.client import KubeClient
 from virt_core.kube.errors import KubeError
 from virt_core.kube.resource import KUBEVIRTS
 
+from virt_operator.webhook.configuration import WEBHOOK
+
 _PERIOD, _PERIOD_IN_TROUBLE = 10.0, 2.0
-_FAILED_CALL = "failed calling webhook"  # the API server's words, with the webhook's name and the reason
+_FAILED_CALL = f'failed calling webhook "{WEBHOOK}"'  # the API server's words, with the reason after them
 _log = logs.bound("virt_operator.webhook.reachability")
 
 
@@ -34,13 +36,18 @@ class WebhookReachability:
     async def run(self, changed: Callable[[], None]) -> None:
         """Ask until cancelled; `changed` is called when `trouble` does."""
         while True:
-            before, self.trouble = self.trouble, await self._ask()
+            before = self.trouble
+            await self.ask()
             if self.trouble != before:
                 _log.info("calling the webhook through the API server", trouble=self.trouble or "none")
                 changed()
             await asyncio.sleep(_PERIOD if self.trouble is None else _PERIOD_IN_TROUBLE)
 
-    async def _ask(self) -> str | None:
+    async def ask(self) -> None:
+        """Once."""
+        self.trouble = await self._answer()
+
+    async def _answer(self) -> str | None:
         suite = self._suite()
         if suite is None:
             return None
