@@ -67,6 +67,13 @@ class Seen:
         }
 
 
+class _Watch(AuthorityWatch):
+    """As the operator's, but what is absent is only the operator's to make."""
+
+    async def _create(self) -> bool:
+        return False
+
+
 class Caller:
     """Everything that is called, and what was counted."""
 
@@ -201,7 +208,7 @@ def _decoded(text: str) -> str:
 async def _main(arguments: argparse.Namespace) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
         async with KubeClient.connect("certificate-calls") as client, asyncio.TaskGroup() as group:
-            authority = AuthorityWatch(client, NAMESPACE)
+            authority = _Watch(client, NAMESPACE)
             own = OwnCertificate(authority, NAMESPACE, Path(folder))
             tasks = [group.create_task(authority.run(), name="authority"), group.create_task(own.run(), name="own")]
             await own.ready.wait()

@@ -1,4 +1,4 @@
-"""Certificates of five minutes and an authority that is replaced, under calls to everything that is served."""
+"""Certificates under calls to everything that is served: short lives, a new authority, a spoilt Secret."""
 
 from __future__ import annotations
 
@@ -6,14 +6,19 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from base64 import b64encode
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from localcluster import node
 from localcluster.settings import Cluster
+from virt_core.api.node_certificate import SIGNER_NAME, dns_names
+from virt_handler.certificates.request import new_request
 
 from tests.e2e.cluster import NAMESPACE, ROOT, get, kubectl
+from tests.e2e.guests import until
 
 SECONDS = float(os.environ.get("CERTIFICATES_SECONDS", "0"))  # 900 for the soak; else until all is new, once
 RATE = 10
@@ -21,27 +26,21 @@ FAST = {"selfSigned": {"ca": {"duration": "10m"}, "server": {"duration": "5m"}}}
 
 
 @pytest.fixture
-def fast(suite: None) -> Iterator[None]:
-    """Leaves of five minutes and authorities of ten, so a rollover begins at once and then every five minutes."""
+def reachable(suite: None) -> None:
     if Path(os.environ["KUBECONFIG"]).resolve() != Cluster.load().kubeconfig.resolve():
         pytest.skip("the pods of this cluster cannot be reached from this machine")
-    patch(FAST)
+
+
+@pytest.fixture
+def fast(reachable: None) -> Iterator[None]:
+    """Leaves of five minutes and authorities of ten, so a rollover begins at once and then every five minutes."""
+    patch("kv", "kubevirt", {"spec": {"certificateRotateStrategy": FAST}})
     yield
-    patch(None)
+    patch("kv", "kubevirt", {"spec": {"certificateRotateStrategy": None}})
 
 
-def patch(strategy: object) -> None:
-    kubectl(
-        "-n",
-        NAMESPACE,
-        "patch",
-        "kv",
-        "kubevirt",
-        "--type",
-        "merge",
-        "-p",
-        json.dumps({"spec": {"certificateRotateStrategy": strategy}}),
-    )
+def patch(kind: str, name: str, body: object) -> None:
+    kubectl("-n", NAMESPACE, "patch", kind, name, "--type", "merge", "-p", json.dumps(body))
 
 
 def restarts() -> dict[str, int]:
@@ -52,27 +51,79 @@ def restarts() -> dict[str, int]:
     }
 
 
-@pytest.mark.slow
-def test_a_new_authority_takes_over_without_a_restart_and_without_a_failed_call(fast: None) -> None:
+def called_through(change: Callable[[], None], *arguments: str, deadline: float = 300) -> dict[str, Any]:
+    """What was counted while `change` and all that follows from it went on; nothing failed or was restarted."""
     before = restarts()
     cluster = Cluster.load()
     inside = node.pid(cluster, cluster.node(1))
-    command = [sys.executable, "-m", "tests.e2e.certificate_calls", "--rate", str(RATE)]
-    command += ["--seconds", str(SECONDS)] if SECONDS else ["--seconds", "240", "--until-changed"]
-    done = subprocess.run(
-        ["nsenter", "-t", str(inside), "-n", "--", *command],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=SECONDS + 300,
-        check=True,
+    command = [sys.executable, "-m", "tests.e2e.certificate_calls", "--rate", str(RATE), *arguments]
+    calling = subprocess.Popen(
+        ["nsenter", "-t", str(inside), "-n", "--", *command], cwd=ROOT, stdout=subprocess.PIPE, text=True
     )
-    counted = json.loads(done.stdout)
-    print(done.stdout, done.stderr[-4000:])
-    assert counted["failures"] == 0, done.stdout
+    try:
+        change()
+        output, _ = calling.communicate(timeout=deadline)
+    finally:
+        calling.kill()
+    print(output)
+    counted: dict[str, Any] = json.loads(output)
+    assert counted["failures"] == 0, output
     for name, port in counted["ports"].items():
         assert port["calls"] >= 0.8 * RATE * counted["seconds"], name
         if port["leavesSeen"]:  # what goes through the API server shows its leaf to that alone
             assert port["authoritiesSeen"] >= 2, name
     after = restarts()  # pods of a suite that was replaced just before may be gone
     assert {name: before.get(name) for name in after} == after
+    return counted
+
+
+@pytest.mark.slow
+def test_a_new_authority_takes_over_without_a_restart_and_without_a_failed_call(fast: None) -> None:
+    arguments = ("--seconds", str(SECONDS)) if SECONDS else ("--seconds", "240", "--until-changed")
+    called_through(lambda: None, *arguments, deadline=SECONDS + 300)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("how", ["spoilt", "deleted"])
+def test_an_authority_that_somebody_spoils_or_deletes_goes_on_until_its_successor_is_trusted(
+    reachable: None, how: str
+) -> None:
+    def change() -> None:
+        if how == "deleted":
+            kubectl("-n", NAMESPACE, "delete", "secret", "kubevirt-ca")
+        else:
+            patch("secret", "kubevirt-ca", {"data": {"tls.crt": "", "tls.key": ""}})
+
+    called_through(change, "--seconds", "240", "--until-changed")
+
+
+def test_a_handler_gets_no_certificate_of_another_node(suite: None, tmp_path: Path) -> None:
+    """Asked with the very token that the pod has."""
+    pod = get("-n", NAMESPACE, "pods", "-l", "kubevirt.io=virt-handler")["items"][0]
+    bound = ("--bound-object-kind", "Pod", "--bound-object-name", pod["metadata"]["name"])
+    bound += ("--bound-object-uid", pod["metadata"]["uid"])
+    config = json.loads(kubectl("config", "view", "--raw", "-o", "json"))
+    token = kubectl("-n", NAMESPACE, "create", "token", "kubevirt-handler", *bound).strip()
+    config["users"] = [{"name": one["name"], "user": {"token": token}} for one in config["users"]]
+    as_handler = tmp_path / "kubeconfig"
+    as_handler.write_text(json.dumps(config))
+    _, request = new_request(dns_names("another-node", NAMESPACE))
+    asked = {
+        "apiVersion": "certificates.k8s.io/v1",
+        "kind": "CertificateSigningRequest",
+        "metadata": {"name": "of-another-node"},
+        "spec": {
+            "request": b64encode(request).decode(),
+            "signerName": SIGNER_NAME,
+            "usages": ["digital signature", "server auth", "client auth"],
+        },
+    }
+    try:
+        kubectl("--kubeconfig", str(as_handler), "create", "-f", "-", stdin=json.dumps(asked))
+        until(lambda: "conditions" in get("csr", "of-another-node").get("status", {}), "an answer", 20)
+        (condition,) = get("csr", "of-another-node")["status"]["conditions"]
+    finally:
+        kubectl("delete", "csr", "of-another-node", "--ignore-not-found")
+    assert condition["type"] == "Denied"
+    assert pod["spec"]["nodeName"] in condition["message"]
+    assert "another-node" in condition["message"]
