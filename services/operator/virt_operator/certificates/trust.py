@@ -10,6 +10,7 @@ import asyncio
 from collections.abc import Callable, Iterable
 
 from virt_core import logs
+from virt_core.rpc import PORT
 from virt_core.rpc.tls import Certificates
 
 from virt_operator.certificates.authority import AuthorityWatch
@@ -30,12 +31,15 @@ class TrustReports:
         namespace: str,
         pods: Callable[[], Iterable[Pod]],
         changed: Callable[[], None],
+        *,
+        port: int = PORT,
     ) -> None:
         self._authority = authority
         self._certificates = certificates
         self._namespace = namespace
         self._pods = pods
         self._changed = changed
+        self._port = port
         self._stirred = asyncio.Event()
         self.by_pod: dict[str, str] = {}
         authority.subscribe(self._stirred.set)
@@ -54,10 +58,9 @@ class TrustReports:
 
     async def _ask(self, wanted: str) -> None:
         pods = suite_pods(self._pods())
+        asked = [pod for pod in pods if self.by_pod.get(pod.name) != wanted]
         try:
-            answers = await ask_all(
-                [pod for pod in pods if self.by_pod.get(pod.name) != wanted], self._certificates, self._namespace
-            )
+            answers = await ask_all(asked, self._certificates, self._namespace, port=self._port)
         except OSError as error:
             _log.warning("asking again without a certificate of our own", reason=str(error))
             return
