@@ -1,0 +1,102 @@
+"""The operator's leader is killed at each step that `status.upgrade` names: of removal, installation, update and the way
+back. Each operation ends as it should, and nothing is done twice that must be done once.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import pytest
+
+from tests.bench.installation import SUITE
+from tests.e2e.builds import NEXT, TODAY, Build, by_manifest, reached, runs
+from tests.e2e.cluster import NAMESPACE, get, kubectl, nodes, process
+from tests.e2e.guests import manifest, observed, running
+from tests.e2e.watching import History, watching
+
+pytestmark = pytest.mark.slow
+LONGEST = 300.0  # seconds for one operation with all its kills: a killed leader's Lease runs out after 15 s
+MAX_GAP = 2.0
+MANAGED = "app.kubernetes.io/managed-by=virt-operator"
+
+
+def kill_leader() -> str:
+    """kill -9 of the process that leads; returns its pod's name, "" where nobody leads now."""
+    holder = get("lease", "virt-operator", "-n", NAMESPACE)["spec"].get("holderIdentity", "")
+    pods = {pod["metadata"]["name"]: pod["metadata"]["uid"] for pod in get("pods", "-n", NAMESPACE)["items"]}
+    victim = process(pods[holder], "virt_operator") if holder in pods else None
+    if victim is None:
+        return ""
+    victim.kill()
+    return str(holder)
+
+
+def with_kills(operation: str, begin: Callable[[], object], ended: Callable[[], bool]) -> History:
+    """Begin, kill the leader once at each step, wait until it has ended; print what was killed when."""
+    killed: dict[tuple[str, str], float] = {}
+    with watching() as history:
+        began = time.monotonic()
+        begin()
+        while not ended():
+            assert time.monotonic() - began < LONGEST, f"{operation} has not ended; killed at {killed}"
+            told = history.upgrades()
+            step = (told[-1].get("operation", ""), told[-1].get("step", "")) if told else None
+            if step and step not in killed and (victim := kill_leader()):
+                killed[step] = time.monotonic() - began
+                print(f"{operation}: killed {victim} at {' '.join(step)} after {killed[step]:.1f} s")
+    print(f"{operation}: ended after {time.monotonic() - began:.1f} s and {len(killed)} kills of its leader")
+    assert len(killed) >= 2, killed
+    return history
+
+
+def authority() -> Any:
+    """The suite's certificate authority."""
+    secret = get("secret", "kubevirt-ca", "-n", NAMESPACE)
+    return secret["metadata"]["uid"], secret["data"]["tls.crt"]
+
+
+def judge(history: History, build: Build) -> None:
+    """Each handler pod was replaced once, each Deployment given one new template."""
+    made = {one.name for one in history.pods("virt-handler") if one.tag == build.tag}
+    assert len(made) == len(set(nodes())), made
+    for component in ("virt-api", "virt-controller"):
+        sets = get("replicasets", "-n", NAMESPACE, "-l", f"kubevirt.io={component}")["items"]
+        images = [one["spec"]["template"]["spec"]["containers"][0]["image"] for one in sets]
+        assert sum(image.endswith(f":{build.tag}") for image in images) == 1, images
+
+
+def test_removal_and_installation_end_though_their_leader_is_killed_at_each_step() -> None:
+    reached(TODAY)
+    before = authority()
+
+    def gone() -> bool:
+        return not get("kv", "-A")["items"]
+
+    with_kills("removal", lambda: kubectl("delete", "-f", str(SUITE), "--wait=false"), gone)
+    left = kubectl("get", "all,roles,secrets,configmaps", "-n", NAMESPACE, "-o", "name", "-l", MANAGED).split()
+    assert left == []
+    history = with_kills("installation", lambda: kubectl("apply", "-f", str(SUITE)), lambda: runs(TODAY))
+    judge(history, TODAY)
+    assert authority() == before
+
+
+def test_an_update_and_the_way_back_end_though_their_leader_is_killed_at_each_step() -> None:
+    reached(TODAY)
+    before = authority()
+    try:
+        with running(manifest("ticker")) as guests, observed(*guests) as ticks:
+            pid = guests[0].qemu_pid()
+            for operation, build in (("update", NEXT), ("way back", TODAY)):
+                judge(with_kills(operation, partial(by_manifest, build), partial(runs, build)), build)
+            time.sleep(2 * MAX_GAP)  # a gap must have had the time to show
+            seen = ticks()["ticker"]
+            print(f"ticker: {seen.count} ticks, {len(seen.boots)} boot id, longest gap {seen.longest_gap:.2f} s")
+            assert (len(seen.boots), seen.connections, guests[0].qemu_pid()) == (1, 1, pid)
+            assert seen.longest_gap < MAX_GAP
+            assert authority() == before
+    finally:
+        by_manifest(TODAY)
+        reached(TODAY)
