@@ -1,5 +1,5 @@
-"""The operator's leader is killed at each step that `status.upgrade` names: of removal, installation, update and the way
-back. Each operation ends as it should, and nothing is done twice that must be done once.
+"""The operator's leader is killed at each step that `status.upgrade` names: of removal, installation, update and the
+way back. Each operation ends as it should, and nothing is done twice that must be done once.
 """
 
 from __future__ import annotations
