@@ -104,3 +104,22 @@ def test_what_is_deleted_is_put_back(kind: str) -> None:
         kubectl("delete", *arguments(kind, key), "--wait=false")
     until(lambda: repaired(kind, before, uids_differ=True), f"{sorted(before)} to be back", REPAIRED_WITHIN)
     print(f"{kind}: {len(before)} deleted, back after {time.monotonic() - began:.1f} s")
+
+
+def test_pods_whose_account_was_deleted_are_made_anew_and_work() -> None:
+    """Their tokens are of the account that is gone; the kubelet would renew them most of an hour later."""
+    before = owned("ServiceAccount")
+    pods = {pod["metadata"]["uid"] for pod in components()}
+    for key in before:
+        kubectl("delete", *arguments("ServiceAccount", key), "--wait=false")
+    until(lambda: not pods & {pod["metadata"]["uid"] for pod in components()}, "all pods to be made anew", 60)
+    wait("kv", "kubevirt", "condition=Available", namespace=NAMESPACE, seconds=60)
+    with running(manifest("after-accounts")) as (guest,):
+        assert guest.phase == "Running"
+
+
+def components() -> list[Any]:
+    """Pods of virt-api, virt-controller and virt-handler."""
+    selector = "kubevirt.io in (virt-api, virt-controller, virt-handler)"
+    found: list[Any] = get("pods", "-n", NAMESPACE, "-l", selector)["items"]
+    return found

@@ -16,6 +16,7 @@ from virt_operator.install.actions import Action, Apply, Delete, WaitFor
 from virt_operator.install.drift import difference
 from virt_operator.install.growth import grown
 from virt_operator.install.observed import Observed
+from virt_operator.install.orphans import orphans
 from virt_operator.install.versions import is_older
 from virt_operator.strategy.desired import STRATEGY_IDENTIFIER, STRATEGY_VERSION
 from virt_operator.strategy.install_strategy import InstallStrategy, name_of
@@ -78,7 +79,7 @@ def converge(
     unready = {ref: _not_ready(observed, ref, body) for ref, body in desired.items() if differences[ref] is None}
     unfinished = _unfinished(desired, differences, unready)
     order = change.order if change is not None else ()
-    actions: list[Action] = [*certificates.actions(observed, due)]
+    actions: list[Action] = [*certificates.actions(observed, due), *orphans(observed)]
     waits: list[WaitFor] = [*certificates.waits(due)]
     for ref, body in desired.items():
         why = differences[ref]
