@@ -14,7 +14,7 @@ import pytest
 from tests.bench.installation import SUITE
 from tests.e2e.builds import NEXT, TODAY, Build, by_manifest, reached, runs
 from tests.e2e.cluster import NAMESPACE, get, kubectl, nodes, process
-from tests.e2e.guests import manifest, observed, running
+from tests.e2e.guests import manifest, observed, running, until
 from tests.e2e.watching import History, watching
 
 pytestmark = pytest.mark.slow
@@ -23,30 +23,37 @@ MAX_GAP = 2.0
 MANAGED = "app.kubernetes.io/managed-by=virt-operator"
 
 
-def kill_leader() -> str:
+def kill_leader(history: History) -> str:
     """kill -9 of the process that leads; returns its pod's name, "" where nobody leads now."""
-    holder = get("lease", "virt-operator", "-n", NAMESPACE)["spec"].get("holderIdentity", "")
-    pods = {pod["metadata"]["name"]: pod["metadata"]["uid"] for pod in get("pods", "-n", NAMESPACE)["items"]}
-    victim = process(pods[holder], "virt_operator") if holder in pods else None
+    holder: str = get("lease", "virt-operator", "-n", NAMESPACE)["spec"].get("holderIdentity", "")
+    uids = {one.name: one.body["metadata"]["uid"] for one in history.pods("virt-operator")}
+    victim = process(uids[holder], "virt_operator") if holder in uids else None
     if victim is None:
         return ""
     victim.kill()
-    return str(holder)
+    return holder
 
 
 def with_kills(operation: str, begin: Callable[[], object], ended: Callable[[], bool]) -> History:
-    """Begin, kill the leader once at each step, wait until it has ended; print what was killed when."""
+    """Begin, kill the leader as soon as each step is told, wait until it has ended; print who was killed when."""
     killed: dict[tuple[str, str], float] = {}
     with watching() as history:
-        began = time.monotonic()
+        began = asked = time.monotonic()
         begin()
-        while not ended():
-            assert time.monotonic() - began < LONGEST, f"{operation} has not ended; killed at {killed}"
+
+        def over() -> bool:
+            nonlocal asked
             told = history.upgrades()
             step = (told[-1].get("operation", ""), told[-1].get("step", "")) if told else None
-            if step and step not in killed and (victim := kill_leader()):
+            if step and step not in killed and (victim := kill_leader(history)):
                 killed[step] = time.monotonic() - began
                 print(f"{operation}: killed {victim} at {' '.join(step)} after {killed[step]:.1f} s")
+            if time.monotonic() - asked < 1.0:
+                return False
+            asked = time.monotonic()
+            return ended()
+
+        until(over, f"{operation} to end, its leader killed at {killed}", LONGEST, every=0.02)
     print(f"{operation}: ended after {time.monotonic() - began:.1f} s and {len(killed)} kills of its leader")
     assert len(killed) >= 2, killed
     return history
