@@ -53,7 +53,7 @@ def with_kills(operation: str, begin: Callable[[], object], ended: Callable[[], 
             asked = time.monotonic()
             return ended()
 
-        until(over, f"{operation} to end, its leader killed at {killed}", LONGEST, every=0.02)
+        until(over, f"{operation} to end", LONGEST, every=0.02)
     print(f"{operation}: ended after {time.monotonic() - began:.1f} s and {len(killed)} kills of its leader")
     assert len(killed) >= 2, killed
     return history
