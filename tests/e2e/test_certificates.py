@@ -77,7 +77,6 @@ def called_through(change: Callable[[], None], *arguments: str, deadline: float 
     return counted
 
 
-@pytest.mark.slow
 def test_a_new_authority_takes_over_without_a_restart_and_without_a_failed_call(fast: None) -> None:
     arguments = ("--seconds", str(SECONDS)) if SECONDS else ("--seconds", "240", "--until-changed")
     called_through(lambda: None, *arguments, deadline=SECONDS + 300)
