@@ -188,6 +188,14 @@ def test_nothing_is_decided_while_a_list_is_missing_but_a_missing_permission_is_
     assert [one.reason for one in told.conditions] == ["MissingPermissions"]
 
 
+def test_what_is_installed_is_kept_in_repair_while_the_spec_is_refused() -> None:
+    observed = replace(installed(), suite=suite({"workloads": {"replicas": 3}}, deployed()))
+    service = Ref("Service", "kubevirt", "virt-api")
+    decided = plan(without(observed, service), OPERATOR)
+    assert decided.refused is not None
+    assert [one.ref for one in decided.actions if isinstance(one, Apply)] == [service]
+
+
 def definition(settings: InstallSettings, field: str = "") -> Body:
     body = msgspec.json.decode(
         msgspec.json.encode(next(one for one in desired_objects(settings) if ref_of(one) == CRD))

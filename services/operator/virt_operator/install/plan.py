@@ -65,9 +65,7 @@ def plan(observed: Observed, operator: Settings) -> Plan:
     try:
         settings = install_settings(observed.suite.spec, operator)
     except RefusedSpec as refused:
-        # What is installed goes on as it is, and its certificates must not run out meanwhile.
-        actions = certificates.actions(observed, due) if due.authority is not None else ()
-        return Plan(actions, refused=refused, next_deadline=due.next_deadline)
+        return Plan(_kept(observed, due), refused=refused, next_deadline=due.next_deadline)
     return _towards(settings, observed, observed.suite, operator, due)
 
 
@@ -122,13 +120,17 @@ def _standing(
     actions: tuple[Action, ...] = (),
 ) -> Plan:
     """What is installed is kept in repair, nothing of it is changed or removed, while `waits` are waited for."""
+    kept = _kept(observed, due)
+    return Plan((*kept, *actions), waits, settings, next_deadline=due.next_deadline, operation=operation)
+
+
+def _kept(observed: Observed, due: Due) -> tuple[Action, ...]:
+    """Repairs of what is installed, whatever is asked for; certificates at least."""
     installed = strategies.observed_strategy(observed)
     if installed is None or change_of(observed, installed) is not None:
-        kept = certificates.actions(observed, due)
-    else:
-        repairs = converge(observed, due, installed, None, changing=False).actions
-        kept = tuple(one for one in repairs if not isinstance(one, Delete))
-    return Plan((*kept, *actions), waits, settings, next_deadline=due.next_deadline, operation=operation)
+        return certificates.actions(observed, due)
+    repairs = converge(observed, due, installed, None, changing=False).actions
+    return tuple(one for one in repairs if not isinstance(one, Delete))
 
 
 def _operation(suite: SuiteObject, settings: InstallSettings) -> str:
