@@ -66,10 +66,23 @@ class Peer:
             Unavailable: nobody answers within `timeout` seconds.
         """
         try:
-            self.info = await self._stub.GetInfo(info_pb2.GetInfoRequest(), timeout=timeout, wait_for_ready=patient)
+            self.info = await self._ask(timeout, patient=patient)
         except grpc.aio.AioRpcError as error:
             raise from_rpc_error(error) from error
         return self.info
+
+    async def _ask(self, timeout: float, *, patient: bool) -> info_pb2.GetInfoResponse:
+        """GetInfo. The connection may still be that of a process which has just been replaced: then its loss is the
+        answer, and the question, which changes nothing, is put once more to whoever is there now."""
+        question = info_pb2.GetInfoRequest()
+        answer: info_pb2.GetInfoResponse
+        try:
+            answer = await self._stub.GetInfo(question, timeout=timeout, wait_for_ready=patient)
+        except grpc.aio.AioRpcError as error:
+            if not patient or error.code() is not grpc.StatusCode.UNAVAILABLE:
+                raise
+            answer = await self._stub.GetInfo(question, timeout=timeout, wait_for_ready=True)
+        return answer
 
     async def call(
         self, method: Callable[..., Awaitable[Response]], request: Message, *, timeout: float, **options: Any

@@ -87,7 +87,7 @@ def _deployment(settings: InstallSettings) -> Body:
         "virt-operator",
         settings.image("virt-operator"),
         settings.pull_policy,
-        "80Mi",
+        "90Mi",
         env=[
             value_env("VIRT_OPERATOR_IMAGE", settings.image("virt-operator")),
             field_env("POD_NAMESPACE", "metadata.namespace"),
