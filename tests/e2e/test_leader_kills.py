@@ -83,8 +83,8 @@ def test_removal_and_installation_end_though_their_leader_is_killed_at_each_step
         return not get("kv", "-A")["items"]
 
     with_kills("removal", lambda: kubectl("delete", "-f", str(SUITE), "--wait=false"), gone)
-    left = kubectl("get", "all,roles,secrets,configmaps", "-n", NAMESPACE, "-o", "name", "-l", MANAGED).split()
-    assert left == []
+    kinds = "deployments,daemonsets,pods,services,roles,secrets,configmaps"
+    assert kubectl("get", kinds, "-n", NAMESPACE, "-o", "name", "-l", MANAGED).split() == []
     history = with_kills("installation", lambda: kubectl("apply", "-f", str(SUITE)), lambda: runs(TODAY))
     judge(history, TODAY)
     assert authority() == before
