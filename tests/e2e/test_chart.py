@@ -21,6 +21,7 @@ from tests.e2e.cluster import NAMESPACE, get, kubectl, wait
 from tests.e2e.guests import manifest, observed, running, until
 
 pytestmark = pytest.mark.slow
+BLOCK = "BlockUninstallIfWorkloadsExist"
 CLUSTER_SCOPED = (
     "customresourcedefinitions,clusterroles,clusterrolebindings,apiservices,priorityclasses,"
     "validatingwebhookconfigurations,mutatingwebhookconfigurations,"
@@ -80,10 +81,14 @@ def test_helm_installs_upgrades_and_uninstalls(chart: Path) -> None:
     template.write_text(template.read_text().replace("    - kvs\n", "    - kvs\n    - kvirts\n"))  # the CRD grows
     with running(manifest("charted")) as [guest], observed(guest) as ticks:
         until(lambda: ticks()[guest.name].count > 0, "the guest to tick", 30)
-        helm("upgrade", "kubevirt", chart, "--wait", "--set", "kubevirt.spec.imagePullPolicy=IfNotPresent")
+        helm("upgrade", "kubevirt", chart, "--wait", "--set", f"kubevirt.spec.uninstallStrategy={BLOCK}")
         until(lambda: "kvirts" in short_names(), "the grown definition", 20)
         wait("kv", "kubevirt", "condition=Available", namespace=NAMESPACE, seconds=120)
-        assert get("-n", NAMESPACE, "kv", "kubevirt")["spec"]["imagePullPolicy"] == "IfNotPresent"
+        assert BLOCK in helm("uninstall", "kubevirt", check=False)
+        helm("rollback", "kubevirt")  # as helm wants it after an uninstall that was refused
+        assert "uninstallStrategy" not in get("-n", NAMESPACE, "kv", "kubevirt")["spec"]
+        before = ticks()[guest.name].count
+        until(lambda: ticks()[guest.name].count > before, "the guest to tick on", 30)
         assert len(ticks()[guest.name].boots) == 1
 
     # Without an object of its own the chart removes nothing while there is one.
@@ -92,7 +97,7 @@ def test_helm_installs_upgrades_and_uninstalls(chart: Path) -> None:
     assert "delete the KubeVirt object first" in told
     wait("kv", "kubevirt", "condition=Available", namespace=NAMESPACE, seconds=120)
 
-    helm("rollback", "kubevirt")  # as helm wants it after an uninstall that was refused
+    helm("rollback", "kubevirt")
     helm("uninstall", "kubevirt", "--wait")
     kubectl("delete", "namespace", NAMESPACE, "--timeout=120s", deadline=130)
     assert left() == []
