@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from tests.bench.installation import SUITE
-from tests.e2e.builds import NEXT, TODAY, Build, by_manifest, reached, runs
+from tests.e2e.builds import NEXT, TODAY, Build, by_image_tag, by_manifest, reached, runs, set_image_tag
 from tests.e2e.cluster import NAMESPACE, get, kubectl, nodes, process
 from tests.e2e.guests import manifest, observed, running, until
 from tests.e2e.watching import History, watching
@@ -90,14 +90,17 @@ def test_removal_and_installation_end_though_their_leader_is_killed_at_each_step
     assert authority() == before
 
 
-def test_an_update_and_the_way_back_end_though_their_leader_is_killed_at_each_step() -> None:
+@pytest.mark.parametrize("change", [by_manifest, by_image_tag])
+def test_an_update_and_the_way_back_end_though_their_leader_is_killed_at_each_step(
+    change: Callable[[Build], None],
+) -> None:
     reached(TODAY)
     before = authority()
     try:
         with running(manifest("ticker")) as guests, observed(*guests) as ticks:
             pid = guests[0].qemu_pid()
             for operation, build in (("update", NEXT), ("way back", TODAY)):
-                judge(with_kills(operation, partial(by_manifest, build), partial(runs, build)), build)
+                judge(with_kills(operation, partial(change, build), partial(runs, build)), build)
             time.sleep(2 * MAX_GAP)  # a gap must have had the time to show
             seen = ticks()["ticker"]
             print(f"ticker: {seen.count} ticks, {len(seen.boots)} boot id, longest gap {seen.longest_gap:.2f} s")
@@ -105,5 +108,6 @@ def test_an_update_and_the_way_back_end_though_their_leader_is_killed_at_each_st
             assert seen.longest_gap < MAX_GAP
             assert authority() == before
     finally:
+        set_image_tag(None)
         by_manifest(TODAY)
         reached(TODAY)
