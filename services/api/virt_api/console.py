@@ -32,6 +32,7 @@ SUBPROTOCOL = "plain.kubevirt.io"
 _LARGEST_FRAME = 10240  # bytes, as KubeVirt's clients read them
 _LARGEST_MESSAGE = 1024 * 1024  # bytes taken from a client at once
 _PING = 25.0  # seconds; keeps proxies on the way from calling the connection idle
+_FINISHING = 1.0  # seconds for what was typed last to reach the guest
 CLOSING = 5.0  # seconds for a client to take part in closing
 _log = logs.bound("virt_api.console")
 
@@ -156,20 +157,37 @@ async def _join(socket: web.WebSocketResponse, stream: ConsoleStream, stopping: 
         typed = group.create_task(_to_guest(socket, stream), name="console: to the guest")
         shown = group.create_task(_to_client(socket, stream), name="console: to the client")
         leaving = group.create_task(stopping.wait(), name="console: end of the process")
-        done, _ = await asyncio.wait((typed, shown, leaving), return_when=asyncio.FIRST_COMPLETED)
-        if shown in done:
-            end = shown.result()
-        elif typed in done:
-            # None: the stream to the handler has ended, and its reader knows how.
-            end = typed.result() or await shown
-        else:
+        await asyncio.wait((typed, shown, leaving), return_when=asyncio.FIRST_COMPLETED)
+        if shown.done() and (told := shown.result()) is not None:
+            end = told
+        elif leaving.done():
             end = _End(WSCloseCode.GOING_AWAY, "virt-api is stopping, connect again")
+        else:
+            end = await _client_left(typed, shown, stream)
         for task in (pings, typed, shown, leaving):
             task.cancel()
     return end
 
 
-async def _to_client(socket: web.WebSocketResponse, stream: ConsoleStream) -> _End:
+async def _client_left(
+    typed: asyncio.Task[_End | None], shown: asyncio.Task[_End | None], stream: ConsoleStream
+) -> _End:
+    """The client closes or is gone: what it typed last still goes to the guest. How it ended."""
+    await asyncio.wait((typed,), timeout=_FINISHING)  # a guest that takes nothing is not waited for
+    end = typed.result() if typed.done() else _End()
+    if end is None:
+        # The stream to the handler has ended, and its reader knows how.
+        return await shown or _End()
+    await stream.end_input()
+    # A read that is cancelled would cancel the stream, and what was typed last with it.
+    await asyncio.wait((shown,), timeout=_FINISHING)
+    if shown.done():
+        await stream.drain(_FINISHING)
+    return end
+
+
+async def _to_client(socket: web.WebSocketResponse, stream: ConsoleStream) -> _End | None:
+    """How the guest's side ended; None if the client is gone."""
     try:
         while (data := await stream.read()) is not None:
             for start in range(0, len(data), _LARGEST_FRAME):
@@ -179,7 +197,7 @@ async def _to_client(socket: web.WebSocketResponse, stream: ConsoleStream) -> _E
     except rpc_errors.RpcError as error:
         return _End(WSCloseCode.INTERNAL_ERROR, f"the console ended: {error.message}")
     except (aiohttp.ClientError, ConnectionError):
-        pass  # the client is gone
+        return None
     return _End()
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import grpc
 from kubevirt.handler.v1 import handler_pb2, handler_pb2_grpc
-from virt_core.rpc.errors import Unavailable, from_rpc_error
+from virt_core.rpc.errors import RpcError, Unavailable, from_rpc_error
 from virt_core.rpc.peer import Peer
 
 _OPENING = 5.0  # seconds for the handler to reach the guest's console
@@ -68,6 +68,18 @@ class ConsoleStream:
             if not await self._send(handler_pb2.OpenConsoleRequest(data=data[start : start + _LARGEST])):
                 return False
         return True
+
+    async def end_input(self) -> None:
+        """Say that the user types no more; the handler then ends the stream, once all that was typed is through."""
+        with contextlib.suppress(grpc.aio.AioRpcError, asyncio.InvalidStateError):
+            await self._call.done_writing()
+
+    async def drain(self, limit: float) -> None:
+        """Wait, `limit` seconds at most, for the handler's end of the stream. The user has gone: nobody reads it."""
+        with contextlib.suppress(TimeoutError, RpcError):
+            async with asyncio.timeout(limit):
+                while await self._next(limit) is not None:
+                    pass
 
     async def _send(self, request: handler_pb2.OpenConsoleRequest) -> bool:
         try:

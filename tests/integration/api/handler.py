@@ -24,6 +24,7 @@ class Handler(handler_pb2_grpc.HandlerServiceServicer):
 
     def __init__(self) -> None:
         self.targets: list[handler_pb2.VirtualMachineInstanceRef] = []
+        self.typed = b""
         self._holder: asyncio.Event | None = None
         self._server: grpc.aio.Server | None = None
         self.ended = asyncio.Event()
@@ -65,6 +66,7 @@ class Handler(handler_pb2_grpc.HandlerServiceServicer):
                 request = typed.result()
                 if request is None or request.data == b"EOF":
                     return
+                self.typed += request.data
                 if request.data == b"FLOOD":
                     for _ in range(64):
                         yield handler_pb2.OpenConsoleResponse(data=b"x" * 60_000)

@@ -28,6 +28,7 @@ from virt_core.rpc.identity import Identity
 from virt_core.rpc.port import listening
 from virt_core.rpc.tls import Certificates
 from virt_handler.console.servicer import HandlerService, contract
+from virt_handler.console.session import CHUNK
 from virt_handler.launchers.folder_events import FolderEvents
 from virt_handler.launchers.pod_folders import PodFolders
 
@@ -181,6 +182,18 @@ async def test_bytes_go_both_ways_and_the_end_is_told(place: Place) -> None:
         writer.close()
         assert await call.read() is grpc.aio.EOF
         assert await call.code() is grpc.StatusCode.OK
+
+
+async def test_what_was_typed_last_arrives_though_the_caller_ends_at_once(place: Place) -> None:
+    async with place.open() as call:
+        assert (await call.read()).WhichOneof("message") == "opened"
+        reader, _ = await place.serial.accepted.get()
+        typed = b"x" * (8 * CHUNK)  # more than the socket takes before its reader reads
+        for start in range(0, len(typed), CHUNK):
+            await call.write(pb.OpenConsoleRequest(data=typed[start : start + CHUNK]))
+        await call.done_writing()
+        assert await reader.readexactly(len(typed)) == typed
+        assert await call.read() is grpc.aio.EOF
 
 
 async def test_a_newer_caller_displaces_the_older(place: Place) -> None:

@@ -17,6 +17,7 @@ from virt_core.rpc.errors import Displaced, RpcError, Unavailable
 from virt_handler.launchers.peer_process import connect
 
 CHUNK = 64 * 1024  # bytes, the contract's limit
+_CLOSING = 1.0  # seconds
 _UCRED = struct.Struct("iII")
 
 
@@ -91,7 +92,13 @@ class Session:
             self._reading.cancel()
             await asyncio.wait([self._reading])
             self._reading = None
-        self._writer.transport.abort()
+        # What was typed last may still be on its way: a guest that takes nothing is not waited for.
+        self._writer.close()
+        try:
+            async with asyncio.timeout(_CLOSING):
+                await self._writer.wait_closed()
+        except (TimeoutError, OSError):
+            self._writer.transport.abort()
 
     def _finish(self, error: RpcError | None) -> None:
         if not self._ended.done():
