@@ -50,13 +50,13 @@ EDITS = (
         '"note": "string", ',
     ),
     Edit(
-        "services/core/virt_core/api/vmi.py",
+        "services/core/virt_core/api/vmi_spec.py",
         "    machine: MachineType = MachineType()\n",
         '    note: str = ""\n',
     ),
     Edit(
         "services/handler/virt_handler/machines/translate.py",
-        "        machine_type=domain.machine.type,\n",
+        "        machine_type=domain.machine.type or DEFAULT_MACHINE_TYPE,\n",
         "        note=domain.note,\n",
     ),
     Edit(

@@ -96,13 +96,13 @@ def test_hardware_assistance_is_requested_unless_the_cluster_emulates() -> None:
 @pytest.mark.parametrize(
     ("spec", "named"),
     [
-        ({**SPEC, "volumes": []}, "volumes"),
-        ({"domain": {"devices": {"disks": []}, "memory": {"guest": "64Mi"}}}, "disks"),
+        ({**SPEC, "accessCredentials": []}, "accessCredentials"),
+        ({"domain": {"devices": {"gpus": []}, "memory": {"guest": "64Mi"}}}, "gpus"),
         ({"domain": {"devices": {}}}, "spec.domain.memory.guest"),
         ({"domain": {"devices": {}, "memory": {"guest": "64Furlongs"}}}, "64Furlongs"),
-        ({"domain": {"devices": {}, "memory": {"guest": "1Gi"}, "cpu": {"cores": 0}}}, "spec.domain.cpu.cores: 0"),
+        ({"domain": {"devices": {}, "memory": {"guest": "1Gi"}, "cpu": {"cores": -1}}}, "spec.domain.cpu.cores: -1"),
         ({**SPEC, "networks": [{"name": "x", "multus": {"networkName": "y"}}]}, "multus"),
-        ({"domain": {"devices": {"interfaces": [{"name": "a", "bridge": {}}]}, "memory": {"guest": "64Mi"}}}, "bridge"),
+        ({"domain": {"devices": {"interfaces": [{"name": "a", "sriov": {}}]}, "memory": {"guest": "64Mi"}}}, "sriov"),
     ],
 )
 def test_what_is_not_supported_is_refused_by_name_and_no_pod_is_made(spec: Any, named: str) -> None:

@@ -7,8 +7,9 @@ from typing import Any
 
 import msgspec
 import pytest
-from virt_core.api.vmi import UnsupportedSpec, VirtualMachineInstance, VmiPhase, VmiSpec, parse_spec
+from virt_core.api.vmi import UnsupportedSpec, VirtualMachineInstance, VmiPhase, parse_spec
 from virt_core.api.vmi_rules import check_spec, effective_interfaces, effective_networks, guest_memory_bytes
+from virt_core.api.vmi_spec import VmiSpec
 from virt_core.testing.patches import merge_patch
 
 MINIMAL: dict[str, Any] = {"domain": {"memory": {"guest": "64Mi"}, "devices": {}}}
@@ -33,13 +34,13 @@ def kernel(**container: str) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"volumes": []}, ["unsupported field `volumes`"]),
-        (domain(cpu={"model": "host-model"}), ["`model`", "spec.domain.cpu"]),
-        (domain(devices={"disks": []}), ["`disks`", "spec.domain.devices"]),
-        (domain(devices={"interfaces": [{"name": "n", "bridge": {}}]}), ["`bridge`", "spec.domain.devices.interfaces"]),
+        ({"accessCredentials": []}, ["unsupported field `accessCredentials`"]),
+        (domain(cpu={"numa": {}}), ["`numa`", "spec.domain.cpu"]),
+        (domain(devices={"gpus": []}), ["`gpus`", "spec.domain.devices"]),
+        (domain(devices={"interfaces": [{"name": "n", "sriov": {}}]}), ["`sriov`", "spec.domain.devices.interfaces"]),
         (domain(cpu={"cores": "2"}), ["int", "spec.domain.cpu.cores"]),
         ({"domain": None}, ["domain", "missing"]),
-        (domain(cpu={"cores": 0}), ["spec.domain.cpu.cores", "0", "1 to 64"]),
+        (domain(cpu={"cores": -1}), ["spec.domain.cpu.cores", "-1", "1 to 64"]),
         (domain(cpu={"sockets": 8, "cores": 8, "threads": 2}), ["spec.domain.cpu", "8x8x2", "at most 64"]),
         (domain(memory={"guest": "lots"}), ["spec.domain.memory.guest", "'lots'", "a quantity"]),
         (domain(memory={"guest": "1k"}), ["spec.domain.memory.guest", "'1k'", "at least 1Mi"]),

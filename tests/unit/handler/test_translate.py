@@ -60,7 +60,7 @@ def test_no_interface_and_no_console_if_the_spec_says_so(make_vmi: MakeVmi) -> N
 @pytest.mark.parametrize(
     ("domain", "named"),
     [
-        ({"devices": {"tpm": {}}}, "tpm"),
+        ({"devices": {"gpus": []}}, "gpus"),
         ({"memory": {"guest": "lots"}}, "spec.domain.memory.guest"),
         ({"firmware": {"uuid": "x"}}, "spec.domain.firmware.uuid"),
         ({"devices": {"interfaces": [{"name": "default"}]}}, "spec.domain.devices.interfaces[0]"),

@@ -12,9 +12,11 @@ from typing import Any
 
 from virt_core.api import labels
 from virt_core.api.kubevirt import Configuration
+from virt_core.api.launcher_pod import KERNEL_BOOT, PRIVATE, SOCKETS
 from virt_core.api.quantity import parse_bytes
-from virt_core.api.vmi import KernelBoot, VirtualMachineInstance, VmiSpec
-from virt_core.api.vmi_rules import check_spec, effective_interfaces, guest_memory_bytes
+from virt_core.api.vmi import VirtualMachineInstance
+from virt_core.api.vmi_rules import check_spec, effective_interfaces, effective_topology, guest_memory_bytes
+from virt_core.api.vmi_spec import KernelBootContainer, VmiSpec
 
 _MI = 1 << 20
 # Memory besides the guest's own, measured as PSS with four VMs on a node (make bench), with room for one in ten:
@@ -27,9 +29,6 @@ _PAGE_TABLE_SHARE = 512  # one 512th of guest memory: 8 bytes for each page of 4
 _CPU_REQUEST_MILLI = 100  # for each vCPU, KubeVirt's cpuAllocationRatio of 10
 _SHUTDOWN_MARGIN = 30  # seconds beyond the guest's own grace period before the kubelet kills, as in KubeVirt
 
-SOCKETS = "/var/run/kubevirt/sockets"
-PRIVATE = "/var/run/kubevirt-private"
-KERNEL_BOOT = "/var/run/kubevirt/kernel-boot"
 _BOOT_FILES = f"{KERNEL_BOOT}/boot-files"
 
 
@@ -83,8 +82,8 @@ def launcher_pod(
         "containers": [_compute(spec, launcher, configuration)],
         "imagePullSecrets": [{"name": name} for name in launcher.pull_secrets],
     }
-    if boot is not None:
-        pod_spec["initContainers"] = _place_boot_files(boot, launcher)
+    if boot is not None and boot.container is not None:
+        pod_spec["initContainers"] = _place_boot_files(boot.container, launcher)
         if boot.container.image_pull_secret:
             pod_spec["imagePullSecrets"] += [{"name": boot.container.image_pull_secret}]
     return {
@@ -131,24 +130,24 @@ def _compute(spec: VmiSpec, launcher: LauncherSettings, configuration: Configura
     }
 
 
-def _place_boot_files(boot: KernelBoot, launcher: LauncherSettings) -> list[dict[str, Any]]:
+def _place_boot_files(boot: KernelBootContainer, launcher: LauncherSettings) -> list[dict[str, Any]]:
     """Two init containers: the first lends a static program to the second, which is the user's image and may hold
     nothing but a kernel."""
-    place = [_BOOT_FILES, "place", boot.container.kernel_path, f"{KERNEL_BOOT}/kernel"]
-    if boot.container.initrd_path:
-        place += [boot.container.initrd_path, f"{KERNEL_BOOT}/initrd"]
+    place = [_BOOT_FILES, "place", boot.kernel_path, f"{KERNEL_BOOT}/kernel"]
+    if boot.initrd_path:
+        place += [boot.initrd_path, f"{KERNEL_BOOT}/initrd"]
     mount = {"name": "kernel-boot", "mountPath": KERNEL_BOOT}
     small = {"requests": {"cpu": "10m", "memory": "16Mi"}, "limits": {"cpu": "1", "memory": "128Mi"}}
     user: dict[str, Any] = {
         "name": "kernel-boot",
-        "image": boot.container.image,
+        "image": boot.image,
         "command": place,
         "securityContext": _restricted(),
         "resources": small,
         "volumeMounts": [mount],
     }
-    if boot.container.image_pull_policy:
-        user["imagePullPolicy"] = boot.container.image_pull_policy
+    if boot.image_pull_policy:
+        user["imagePullPolicy"] = boot.image_pull_policy
     return [
         {
             "name": "boot-files",
@@ -164,8 +163,7 @@ def _place_boot_files(boot: KernelBoot, launcher: LauncherSettings) -> list[dict
 
 
 def _resources(spec: VmiSpec, configuration: Configuration) -> dict[str, Any]:
-    cpu = spec.domain.cpu
-    vcpus = cpu.sockets * cpu.cores * cpu.threads
+    vcpus = effective_topology(spec).vcpus
     guest = guest_memory_bytes(spec)
     emulated = configuration.developer_configuration.use_emulation
     overhead = _LAUNCHER_OVERHEAD + _QEMU_OVERHEAD + vcpus * _VCPU_OVERHEAD + guest // _PAGE_TABLE_SHARE

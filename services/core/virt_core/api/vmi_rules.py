@@ -6,13 +6,19 @@ gets masquerade on the pod network.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from virt_core.api.quantity import parse_bytes
-from virt_core.api.vmi import Interface, Masquerade, Network, PodNetwork, UnsupportedSpec, VmiSpec
+from virt_core.api.vmi import UnsupportedSpec
+from virt_core.api.vmi_devices import Interface
+from virt_core.api.vmi_spec import KernelBoot, VmiSpec
+from virt_core.api.vmi_volumes import Masquerade, Network, PodNetwork
 
 _MODELS = ("virtio", "e1000e")
 _MAX_VCPUS = 64
 _MIN_MEMORY = 1 << 20
 DEFAULT_INTERFACE = "default"
+DEFAULT_MACHINE_TYPE = "q35"
 
 
 def check_spec(spec: VmiSpec) -> None:
@@ -23,23 +29,41 @@ def check_spec(spec: VmiSpec) -> None:
     """
     cpu = spec.domain.cpu
     for field in ("sockets", "cores", "threads"):
-        if not 1 <= getattr(cpu, field) <= _MAX_VCPUS:
+        if not 0 <= getattr(cpu, field) <= _MAX_VCPUS:
             raise _refusal(f"domain.cpu.{field}", getattr(cpu, field), f"1 to {_MAX_VCPUS}")
-    if cpu.sockets * cpu.cores * cpu.threads > _MAX_VCPUS:
-        raise _refusal("domain.cpu", f"{cpu.sockets}x{cpu.cores}x{cpu.threads} vCPUs", f"at most {_MAX_VCPUS} vCPUs")
+    topology = effective_topology(spec)
+    if topology.vcpus > _MAX_VCPUS:
+        shape = f"{topology.sockets}x{topology.cores}x{topology.threads} vCPUs"
+        raise _refusal("domain.cpu", shape, f"at most {_MAX_VCPUS} vCPUs")
     guest_memory_bytes(spec)
     if spec.architecture not in ("", "amd64"):
         raise _refusal("architecture", spec.architecture, "amd64")
     if spec.termination_grace_period_seconds < 0:
         raise _refusal("terminationGracePeriodSeconds", spec.termination_grace_period_seconds, "0 or more")
     boot = spec.domain.firmware.kernel_boot
-    if boot is not None and not boot.container.kernel_path.startswith("/"):
-        path = "domain.firmware.kernelBoot.container.kernelPath"
-        raise _refusal(path, boot.container.kernel_path, "an absolute path in the image")
-    if boot is not None and boot.container.initrd_path and not boot.container.initrd_path.startswith("/"):
-        path = "domain.firmware.kernelBoot.container.initrdPath"
-        raise _refusal(path, boot.container.initrd_path, "an absolute path in the image")
+    if boot is not None:
+        _check_kernel_boot(boot)
     _check_networks(spec)
+
+
+@dataclass(frozen=True, slots=True)
+class Topology:
+    """How many of each level; each is at least 1."""
+
+    sockets: int
+    cores: int
+    threads: int
+
+    @property
+    def vcpus(self) -> int:
+        """The number of virtual CPUs."""
+        return self.sockets * self.cores * self.threads
+
+
+def effective_topology(spec: VmiSpec) -> Topology:
+    """The topology that the guest gets: levels that are not given count 1."""
+    cpu = spec.domain.cpu
+    return Topology(cpu.sockets or 1, cpu.cores or 1, cpu.threads or 1)
 
 
 def guest_memory_bytes(spec: VmiSpec) -> int:
@@ -70,17 +94,27 @@ def guest_memory_bytes(spec: VmiSpec) -> int:
 def effective_interfaces(spec: VmiSpec) -> tuple[Interface, ...]:
     """The interfaces that the guest gets, the default one included."""
     interfaces = spec.domain.devices.interfaces
-    if not interfaces and spec.domain.devices.autoattach_pod_interface:
+    if not interfaces and spec.domain.devices.autoattach_pod_interface is not False:
         return (Interface(name=DEFAULT_INTERFACE, masquerade=Masquerade()),)
     return tuple(interfaces)
 
 
 def effective_networks(spec: VmiSpec) -> tuple[Network, ...]:
     """The networks of those interfaces, the default one included."""
-    if not spec.networks and spec.domain.devices.autoattach_pod_interface:
+    if not spec.networks and spec.domain.devices.autoattach_pod_interface is not False:
         interfaces = spec.domain.devices.interfaces
         return (Network(name=interfaces[0].name if interfaces else DEFAULT_INTERFACE, pod=PodNetwork()),)
     return tuple(spec.networks)
+
+
+def _check_kernel_boot(boot: KernelBoot) -> None:
+    path, container = "domain.firmware.kernelBoot.container", boot.container
+    if container is None:
+        raise _refusal(path, "", "an image with a kernel")
+    if not container.kernel_path.startswith("/"):
+        raise _refusal(f"{path}.kernelPath", container.kernel_path, "an absolute path in the image")
+    if container.initrd_path and not container.initrd_path.startswith("/"):
+        raise _refusal(f"{path}.initrdPath", container.initrd_path, "an absolute path in the image")
 
 
 def _check_networks(spec: VmiSpec) -> None:

@@ -10,15 +10,21 @@ import uuid
 
 from google.protobuf import duration_pb2
 from kubevirt.launcher.v1 import launcher_pb2
+from virt_core.api.launcher_pod import INITRD, KERNEL, SERIAL, SERIAL_LOG
 from virt_core.api.meta import ObjectMeta
-from virt_core.api.vmi import Interface, UnsupportedSpec, VirtualMachineInstance, VmiSpec, parse_spec
-from virt_core.api.vmi_rules import check_spec, effective_interfaces, guest_memory_bytes
+from virt_core.api.vmi import UnsupportedSpec, VirtualMachineInstance, parse_spec
+from virt_core.api.vmi_devices import Interface
+from virt_core.api.vmi_rules import (
+    DEFAULT_MACHINE_TYPE,
+    check_spec,
+    effective_interfaces,
+    effective_topology,
+    guest_memory_bytes,
+)
+from virt_core.api.vmi_spec import VmiSpec
 
 from virt_handler.network.plan import BRIDGE, GUEST, ROUTER, TAP, PodNetwork
 
-# Paths in the launcher's pod: volumes of the controller's template.
-KERNEL, INITRD = "/var/run/kubevirt/kernel-boot/kernel", "/var/run/kubevirt/kernel-boot/initrd"
-SERIAL, SERIAL_LOG = "/var/run/kubevirt-private/virt-serial0", "/var/run/kubevirt-private/virt-serial0-log"
 _HOSTNAME_LIMIT = 63  # bytes of a DNS label, RFC 1035
 
 
@@ -30,25 +36,25 @@ def machine(vmi: VirtualMachineInstance, emulation: bool, pod: PodNetwork) -> la
     """
     spec = parse_spec(vmi.spec)
     check_spec(spec)
-    meta, domain = vmi.metadata, spec.domain
+    meta, domain, topology = vmi.metadata, spec.domain, effective_topology(spec)
     result = launcher_pb2.Machine(
         uid=meta.uid,
         name=meta.name,
         namespace=meta.namespace,
         accelerator=launcher_pb2.ACCELERATOR_EMULATION if emulation else launcher_pb2.ACCELERATOR_KVM,
-        machine_type=domain.machine.type,
-        cpu=launcher_pb2.CpuTopology(sockets=domain.cpu.sockets, cores=domain.cpu.cores, threads=domain.cpu.threads),
+        machine_type=domain.machine.type or DEFAULT_MACHINE_TYPE,
+        cpu=launcher_pb2.CpuTopology(sockets=topology.sockets, cores=topology.cores, threads=topology.threads),
         memory_bytes=guest_memory_bytes(spec),
         firmware_uuid=firmware_uuid(meta.uid, domain.firmware.uuid),
         interfaces=[_interface(meta, spec, interface, pod) for interface in effective_interfaces(spec)],
         shutdown_grace_period=duration_pb2.Duration(seconds=spec.termination_grace_period_seconds),
     )
     boot = domain.firmware.kernel_boot
-    if boot is not None:
+    if boot is not None and boot.container is not None:
         result.kernel_boot.kernel_path = KERNEL
         result.kernel_boot.initrd_path = INITRD if boot.container.initrd_path else ""
         result.kernel_boot.command_line = boot.kernel_args
-    if domain.devices.autoattach_serial_console:
+    if domain.devices.autoattach_serial_console is not False:
         result.serial_console.socket_path = SERIAL
         result.serial_console.log_path = SERIAL_LOG
     return result

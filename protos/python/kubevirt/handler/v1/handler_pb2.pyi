@@ -5,6 +5,8 @@ What virt-api and virt-operator ask of the handler of a node."""
 
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
+from kubevirt.launcher.v1 import launcher_pb2 as _launcher_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -15,6 +17,178 @@ else:
     from typing_extensions import TypeAlias as _TypeAlias, Never as _Never
 
 DESCRIPTOR: _descriptor.FileDescriptor
+
+class _ConsoleDevice:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _ConsoleDeviceEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ConsoleDevice.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    CONSOLE_DEVICE_UNSPECIFIED: _ConsoleDevice.ValueType  # 0
+    """The serial console."""
+    CONSOLE_DEVICE_SERIAL: _ConsoleDevice.ValueType  # 1
+    """The first serial port."""
+    CONSOLE_DEVICE_VNC: _ConsoleDevice.ValueType  # 2
+    """The display's VNC server."""
+
+class ConsoleDevice(_ConsoleDevice, metaclass=_ConsoleDeviceEnumTypeWrapper):
+    """ConsoleDevice is something of a guest that a person can be joined to."""
+
+CONSOLE_DEVICE_UNSPECIFIED: ConsoleDevice.ValueType  # 0
+"""The serial console."""
+CONSOLE_DEVICE_SERIAL: ConsoleDevice.ValueType  # 1
+"""The first serial port."""
+CONSOLE_DEVICE_VNC: ConsoleDevice.ValueType  # 2
+"""The display's VNC server."""
+Global___ConsoleDevice: _TypeAlias = ConsoleDevice  # noqa: Y015
+
+@_typing.final
+class CommandMachineRequest(_message.Message):
+    """CommandMachineRequest changes a guest and so is understood whole or refused."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TARGET_FIELD_NUMBER: _builtins.int
+    COMMAND_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def target(self) -> Global___VirtualMachineInstanceRef:
+        """Whose machine."""
+
+    @_builtins.property
+    def command(self) -> _launcher_pb2.Command:
+        """What to do."""
+
+    def __init__(
+        self,
+        *,
+        target: Global___VirtualMachineInstanceRef | None = ...,
+        command: _launcher_pb2.Command | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["command", b"command", "target", b"target"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["command", b"command", "target", b"target"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CommandMachineRequest: _TypeAlias = CommandMachineRequest  # noqa: Y015
+
+@_typing.final
+class CommandMachineResponse(_message.Message):
+    """CommandMachineResponse carries the state right after the call."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    STATE_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def state(self) -> _launcher_pb2.MachineState:
+        """The launcher's word."""
+
+    def __init__(
+        self,
+        *,
+        state: _launcher_pb2.MachineState | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["state", b"state"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["state", b"state"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CommandMachineResponse: _TypeAlias = CommandMachineResponse  # noqa: Y015
+
+@_typing.final
+class GetGuestDetailsRequest(_message.Message):
+    """GetGuestDetailsRequest names the guest."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TARGET_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def target(self) -> Global___VirtualMachineInstanceRef:
+        """Whose."""
+
+    def __init__(
+        self,
+        *,
+        target: Global___VirtualMachineInstanceRef | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["target", b"target"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["target", b"target"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetGuestDetailsRequest: _TypeAlias = GetGuestDetailsRequest  # noqa: Y015
+
+@_typing.final
+class GetGuestDetailsResponse(_message.Message):
+    """GetGuestDetailsResponse is the launcher's answer."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DETAILS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def details(self) -> _launcher_pb2.GetGuestDetailsResponse:
+        """What the agent said."""
+
+    def __init__(
+        self,
+        *,
+        details: _launcher_pb2.GetGuestDetailsResponse | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["details", b"details"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["details", b"details"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetGuestDetailsResponse: _TypeAlias = GetGuestDetailsResponse  # noqa: Y015
+
+@_typing.final
+class TakeScreenshotRequest(_message.Message):
+    """TakeScreenshotRequest names the guest."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TARGET_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def target(self) -> Global___VirtualMachineInstanceRef:
+        """Whose."""
+
+    def __init__(
+        self,
+        *,
+        target: Global___VirtualMachineInstanceRef | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["target", b"target"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["target", b"target"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___TakeScreenshotRequest: _TypeAlias = TakeScreenshotRequest  # noqa: Y015
+
+@_typing.final
+class TakeScreenshotResponse(_message.Message):
+    """TakeScreenshotResponse is a picture."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PNG_FIELD_NUMBER: _builtins.int
+    png: _builtins.bytes
+    """PNG, 16 MiB at most."""
+    def __init__(
+        self,
+        *,
+        png: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["png", b"png"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___TakeScreenshotResponse: _TypeAlias = TakeScreenshotResponse  # noqa: Y015
 
 @_typing.final
 class VirtualMachineInstanceRef(_message.Message):
@@ -54,8 +228,14 @@ class OpenConsoleRequest(_message.Message):
 
     TARGET_FIELD_NUMBER: _builtins.int
     DATA_FIELD_NUMBER: _builtins.int
+    DEVICE_FIELD_NUMBER: _builtins.int
+    PRESERVE_OLDER_FIELD_NUMBER: _builtins.int
     data: _builtins.bytes
     """Typed by the user, 64 KiB at most."""
+    device: Global___ConsoleDevice.ValueType
+    """Which of the guest's devices, in the first request only."""
+    preserve_older: _builtins.bool
+    """Refuse with FAILED_PRECONDITION, reason IN_USE, instead of displacing an older caller; in the first request only."""
     @_builtins.property
     def target(self) -> Global___VirtualMachineInstanceRef:
         """Whose console, in the first request only."""
@@ -65,10 +245,12 @@ class OpenConsoleRequest(_message.Message):
         *,
         target: Global___VirtualMachineInstanceRef | None = ...,
         data: _builtins.bytes = ...,
+        device: Global___ConsoleDevice.ValueType = ...,
+        preserve_older: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["data", b"data", "message", b"message", "target", b"target"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["data", b"data", "message", b"message", "target", b"target"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["data", b"data", "device", b"device", "message", b"message", "preserve_older", b"preserve_older", "target", b"target"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType_message: _TypeAlias = _typing.Literal["target", "data"]  # noqa: Y015
     _WhichOneofArgType_message: _TypeAlias = _typing.Literal["message", b"message"]  # noqa: Y015

@@ -40,6 +40,21 @@ class HandlerServiceStub:
                 request_serializer=kubevirt_dot_handler_dot_v1_dot_handler__pb2.OpenConsoleRequest.SerializeToString,
                 response_deserializer=kubevirt_dot_handler_dot_v1_dot_handler__pb2.OpenConsoleResponse.FromString,
                 _registered_method=True)
+        self.CommandMachine = channel.unary_unary(
+                '/kubevirt.handler.v1.HandlerService/CommandMachine',
+                request_serializer=kubevirt_dot_handler_dot_v1_dot_handler__pb2.CommandMachineRequest.SerializeToString,
+                response_deserializer=kubevirt_dot_handler_dot_v1_dot_handler__pb2.CommandMachineResponse.FromString,
+                _registered_method=True)
+        self.GetGuestDetails = channel.unary_unary(
+                '/kubevirt.handler.v1.HandlerService/GetGuestDetails',
+                request_serializer=kubevirt_dot_handler_dot_v1_dot_handler__pb2.GetGuestDetailsRequest.SerializeToString,
+                response_deserializer=kubevirt_dot_handler_dot_v1_dot_handler__pb2.GetGuestDetailsResponse.FromString,
+                _registered_method=True)
+        self.TakeScreenshot = channel.unary_unary(
+                '/kubevirt.handler.v1.HandlerService/TakeScreenshot',
+                request_serializer=kubevirt_dot_handler_dot_v1_dot_handler__pb2.TakeScreenshotRequest.SerializeToString,
+                response_deserializer=kubevirt_dot_handler_dot_v1_dot_handler__pb2.TakeScreenshotResponse.FromString,
+                _registered_method=True)
 
 
 class HandlerServiceServicer:
@@ -47,9 +62,30 @@ class HandlerServiceServicer:
     """
 
     def OpenConsole(self, request_iterator, context):
-        """OpenConsole joins the caller to a guest's serial console. The first request names the guest, the first
+        """OpenConsole joins the caller to a guest's serial console, or to its display's VNC server. The first request names the guest, the first
         response says that it is open; what follows is the console's bytes in both directions. A newer caller
         displaces an older one, which then ends with ABORTED. The stream carries a heartbeat every 10 seconds.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CommandMachine(self, request, context):
+        """CommandMachine hands a command to the guest's launcher, with its answer.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetGuestDetails(self, request, context):
+        """GetGuestDetails asks the guest's agent through its launcher.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def TakeScreenshot(self, request, context):
+        """TakeScreenshot takes a picture of the guest's first display through its launcher.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -62,6 +98,21 @@ def add_HandlerServiceServicer_to_server(servicer, server):
                     servicer.OpenConsole,
                     request_deserializer=kubevirt_dot_handler_dot_v1_dot_handler__pb2.OpenConsoleRequest.FromString,
                     response_serializer=kubevirt_dot_handler_dot_v1_dot_handler__pb2.OpenConsoleResponse.SerializeToString,
+            ),
+            'CommandMachine': grpc.unary_unary_rpc_method_handler(
+                    servicer.CommandMachine,
+                    request_deserializer=kubevirt_dot_handler_dot_v1_dot_handler__pb2.CommandMachineRequest.FromString,
+                    response_serializer=kubevirt_dot_handler_dot_v1_dot_handler__pb2.CommandMachineResponse.SerializeToString,
+            ),
+            'GetGuestDetails': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetGuestDetails,
+                    request_deserializer=kubevirt_dot_handler_dot_v1_dot_handler__pb2.GetGuestDetailsRequest.FromString,
+                    response_serializer=kubevirt_dot_handler_dot_v1_dot_handler__pb2.GetGuestDetailsResponse.SerializeToString,
+            ),
+            'TakeScreenshot': grpc.unary_unary_rpc_method_handler(
+                    servicer.TakeScreenshot,
+                    request_deserializer=kubevirt_dot_handler_dot_v1_dot_handler__pb2.TakeScreenshotRequest.FromString,
+                    response_serializer=kubevirt_dot_handler_dot_v1_dot_handler__pb2.TakeScreenshotResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -92,6 +143,87 @@ class HandlerService:
             '/kubevirt.handler.v1.HandlerService/OpenConsole',
             kubevirt_dot_handler_dot_v1_dot_handler__pb2.OpenConsoleRequest.SerializeToString,
             kubevirt_dot_handler_dot_v1_dot_handler__pb2.OpenConsoleResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CommandMachine(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/kubevirt.handler.v1.HandlerService/CommandMachine',
+            kubevirt_dot_handler_dot_v1_dot_handler__pb2.CommandMachineRequest.SerializeToString,
+            kubevirt_dot_handler_dot_v1_dot_handler__pb2.CommandMachineResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetGuestDetails(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/kubevirt.handler.v1.HandlerService/GetGuestDetails',
+            kubevirt_dot_handler_dot_v1_dot_handler__pb2.GetGuestDetailsRequest.SerializeToString,
+            kubevirt_dot_handler_dot_v1_dot_handler__pb2.GetGuestDetailsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def TakeScreenshot(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/kubevirt.handler.v1.HandlerService/TakeScreenshot',
+            kubevirt_dot_handler_dot_v1_dot_handler__pb2.TakeScreenshotRequest.SerializeToString,
+            kubevirt_dot_handler_dot_v1_dot_handler__pb2.TakeScreenshotResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -34,10 +34,16 @@ class HandlerServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> HandlerServiceAsyncStub: ...
     OpenConsole: _grpc.StreamStreamMultiCallable[_handler_pb2.OpenConsoleRequest, _handler_pb2.OpenConsoleResponse]
-    """OpenConsole joins the caller to a guest's serial console. The first request names the guest, the first
+    """OpenConsole joins the caller to a guest's serial console, or to its display's VNC server. The first request names the guest, the first
     response says that it is open; what follows is the console's bytes in both directions. A newer caller
     displaces an older one, which then ends with ABORTED. The stream carries a heartbeat every 10 seconds.
     """
+    CommandMachine: _grpc.UnaryUnaryMultiCallable[_handler_pb2.CommandMachineRequest, _handler_pb2.CommandMachineResponse]
+    """CommandMachine hands a command to the guest's launcher, with its answer."""
+    GetGuestDetails: _grpc.UnaryUnaryMultiCallable[_handler_pb2.GetGuestDetailsRequest, _handler_pb2.GetGuestDetailsResponse]
+    """GetGuestDetails asks the guest's agent through its launcher."""
+    TakeScreenshot: _grpc.UnaryUnaryMultiCallable[_handler_pb2.TakeScreenshotRequest, _handler_pb2.TakeScreenshotResponse]
+    """TakeScreenshot takes a picture of the guest's first display through its launcher."""
 
 @_typing.type_check_only
 class HandlerServiceAsyncStub(HandlerServiceStub):
@@ -45,10 +51,16 @@ class HandlerServiceAsyncStub(HandlerServiceStub):
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     OpenConsole: _aio.StreamStreamMultiCallable[_handler_pb2.OpenConsoleRequest, _handler_pb2.OpenConsoleResponse]  # type: ignore[assignment]
-    """OpenConsole joins the caller to a guest's serial console. The first request names the guest, the first
+    """OpenConsole joins the caller to a guest's serial console, or to its display's VNC server. The first request names the guest, the first
     response says that it is open; what follows is the console's bytes in both directions. A newer caller
     displaces an older one, which then ends with ABORTED. The stream carries a heartbeat every 10 seconds.
     """
+    CommandMachine: _aio.UnaryUnaryMultiCallable[_handler_pb2.CommandMachineRequest, _handler_pb2.CommandMachineResponse]  # type: ignore[assignment]
+    """CommandMachine hands a command to the guest's launcher, with its answer."""
+    GetGuestDetails: _aio.UnaryUnaryMultiCallable[_handler_pb2.GetGuestDetailsRequest, _handler_pb2.GetGuestDetailsResponse]  # type: ignore[assignment]
+    """GetGuestDetails asks the guest's agent through its launcher."""
+    TakeScreenshot: _aio.UnaryUnaryMultiCallable[_handler_pb2.TakeScreenshotRequest, _handler_pb2.TakeScreenshotResponse]  # type: ignore[assignment]
+    """TakeScreenshot takes a picture of the guest's first display through its launcher."""
 
 class HandlerServiceServicer(metaclass=_abc_1.ABCMeta):
     """HandlerService reaches the guests of one node."""
@@ -59,9 +71,33 @@ class HandlerServiceServicer(metaclass=_abc_1.ABCMeta):
         request_iterator: _MaybeAsyncIterator[_handler_pb2.OpenConsoleRequest],
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_handler_pb2.OpenConsoleResponse], _abc.AsyncIterator[_handler_pb2.OpenConsoleResponse]]:
-        """OpenConsole joins the caller to a guest's serial console. The first request names the guest, the first
+        """OpenConsole joins the caller to a guest's serial console, or to its display's VNC server. The first request names the guest, the first
         response says that it is open; what follows is the console's bytes in both directions. A newer caller
         displaces an older one, which then ends with ABORTED. The stream carries a heartbeat every 10 seconds.
         """
+
+    @_abc_1.abstractmethod
+    def CommandMachine(
+        self,
+        request: _handler_pb2.CommandMachineRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_handler_pb2.CommandMachineResponse, _abc.Awaitable[_handler_pb2.CommandMachineResponse]]:
+        """CommandMachine hands a command to the guest's launcher, with its answer."""
+
+    @_abc_1.abstractmethod
+    def GetGuestDetails(
+        self,
+        request: _handler_pb2.GetGuestDetailsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_handler_pb2.GetGuestDetailsResponse, _abc.Awaitable[_handler_pb2.GetGuestDetailsResponse]]:
+        """GetGuestDetails asks the guest's agent through its launcher."""
+
+    @_abc_1.abstractmethod
+    def TakeScreenshot(
+        self,
+        request: _handler_pb2.TakeScreenshotRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_handler_pb2.TakeScreenshotResponse, _abc.Awaitable[_handler_pb2.TakeScreenshotResponse]]:
+        """TakeScreenshot takes a picture of the guest's first display through its launcher."""
 
 def add_HandlerServiceServicer_to_server(servicer: HandlerServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -50,6 +50,21 @@ class LauncherServiceStub:
                 request_serializer=kubevirt_dot_launcher_dot_v1_dot_launcher__pb2.WatchMachineRequest.SerializeToString,
                 response_deserializer=kubevirt_dot_launcher_dot_v1_dot_launcher__pb2.WatchMachineResponse.FromString,
                 _registered_method=True)
+        self.CommandMachine = channel.unary_unary(
+                '/kubevirt.launcher.v1.LauncherService/CommandMachine',
+                request_serializer=kubevirt_dot_launcher_dot_v1_dot_launcher__pb2.CommandMachineRequest.SerializeToString,
+                response_deserializer=kubevirt_dot_launcher_dot_v1_dot_launcher__pb2.CommandMachineResponse.FromString,
+                _registered_method=True)
+        self.GetGuestDetails = channel.unary_unary(
+                '/kubevirt.launcher.v1.LauncherService/GetGuestDetails',
+                request_serializer=kubevirt_dot_launcher_dot_v1_dot_launcher__pb2.GetGuestDetailsRequest.SerializeToString,
+                response_deserializer=kubevirt_dot_launcher_dot_v1_dot_launcher__pb2.GetGuestDetailsResponse.FromString,
+                _registered_method=True)
+        self.TakeScreenshot = channel.unary_unary(
+                '/kubevirt.launcher.v1.LauncherService/TakeScreenshot',
+                request_serializer=kubevirt_dot_launcher_dot_v1_dot_launcher__pb2.TakeScreenshotRequest.SerializeToString,
+                response_deserializer=kubevirt_dot_launcher_dot_v1_dot_launcher__pb2.TakeScreenshotResponse.FromString,
+                _registered_method=True)
 
 
 class LauncherServiceServicer:
@@ -83,6 +98,30 @@ class LauncherServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def CommandMachine(self, request, context):
+        """CommandMachine does one thing to the running guest. Repeating a command whose effect is there already succeeds.
+        A machine that does not run refuses with FAILED_PRECONDITION, a guest agent that is needed and absent too.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetGuestDetails(self, request, context):
+        """GetGuestDetails asks the guest agent now for what WatchMachine does not carry. Without an agent it refuses with
+        FAILED_PRECONDITION, reason NO_GUEST_AGENT.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def TakeScreenshot(self, request, context):
+        """TakeScreenshot takes a picture of the guest's first display. A machine without one refuses with
+        FAILED_PRECONDITION, reason NO_DISPLAY.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_LauncherServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -100,6 +139,21 @@ def add_LauncherServiceServicer_to_server(servicer, server):
                     servicer.WatchMachine,
                     request_deserializer=kubevirt_dot_launcher_dot_v1_dot_launcher__pb2.WatchMachineRequest.FromString,
                     response_serializer=kubevirt_dot_launcher_dot_v1_dot_launcher__pb2.WatchMachineResponse.SerializeToString,
+            ),
+            'CommandMachine': grpc.unary_unary_rpc_method_handler(
+                    servicer.CommandMachine,
+                    request_deserializer=kubevirt_dot_launcher_dot_v1_dot_launcher__pb2.CommandMachineRequest.FromString,
+                    response_serializer=kubevirt_dot_launcher_dot_v1_dot_launcher__pb2.CommandMachineResponse.SerializeToString,
+            ),
+            'GetGuestDetails': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetGuestDetails,
+                    request_deserializer=kubevirt_dot_launcher_dot_v1_dot_launcher__pb2.GetGuestDetailsRequest.FromString,
+                    response_serializer=kubevirt_dot_launcher_dot_v1_dot_launcher__pb2.GetGuestDetailsResponse.SerializeToString,
+            ),
+            'TakeScreenshot': grpc.unary_unary_rpc_method_handler(
+                    servicer.TakeScreenshot,
+                    request_deserializer=kubevirt_dot_launcher_dot_v1_dot_launcher__pb2.TakeScreenshotRequest.FromString,
+                    response_serializer=kubevirt_dot_launcher_dot_v1_dot_launcher__pb2.TakeScreenshotResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -184,6 +238,87 @@ class LauncherService:
             '/kubevirt.launcher.v1.LauncherService/WatchMachine',
             kubevirt_dot_launcher_dot_v1_dot_launcher__pb2.WatchMachineRequest.SerializeToString,
             kubevirt_dot_launcher_dot_v1_dot_launcher__pb2.WatchMachineResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CommandMachine(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/kubevirt.launcher.v1.LauncherService/CommandMachine',
+            kubevirt_dot_launcher_dot_v1_dot_launcher__pb2.CommandMachineRequest.SerializeToString,
+            kubevirt_dot_launcher_dot_v1_dot_launcher__pb2.CommandMachineResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetGuestDetails(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/kubevirt.launcher.v1.LauncherService/GetGuestDetails',
+            kubevirt_dot_launcher_dot_v1_dot_launcher__pb2.GetGuestDetailsRequest.SerializeToString,
+            kubevirt_dot_launcher_dot_v1_dot_launcher__pb2.GetGuestDetailsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def TakeScreenshot(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/kubevirt.launcher.v1.LauncherService/TakeScreenshot',
+            kubevirt_dot_launcher_dot_v1_dot_launcher__pb2.TakeScreenshotRequest.SerializeToString,
+            kubevirt_dot_launcher_dot_v1_dot_launcher__pb2.TakeScreenshotResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -48,6 +48,18 @@ class LauncherServiceStub:
     changes fall together. A response with the revision of the one before is a heartbeat. The server ends the
     stream after 30 minutes at most; the client opens it again and loses nothing.
     """
+    CommandMachine: _grpc.UnaryUnaryMultiCallable[_launcher_pb2.CommandMachineRequest, _launcher_pb2.CommandMachineResponse]
+    """CommandMachine does one thing to the running guest. Repeating a command whose effect is there already succeeds.
+    A machine that does not run refuses with FAILED_PRECONDITION, a guest agent that is needed and absent too.
+    """
+    GetGuestDetails: _grpc.UnaryUnaryMultiCallable[_launcher_pb2.GetGuestDetailsRequest, _launcher_pb2.GetGuestDetailsResponse]
+    """GetGuestDetails asks the guest agent now for what WatchMachine does not carry. Without an agent it refuses with
+    FAILED_PRECONDITION, reason NO_GUEST_AGENT.
+    """
+    TakeScreenshot: _grpc.UnaryUnaryMultiCallable[_launcher_pb2.TakeScreenshotRequest, _launcher_pb2.TakeScreenshotResponse]
+    """TakeScreenshot takes a picture of the guest's first display. A machine without one refuses with
+    FAILED_PRECONDITION, reason NO_DISPLAY.
+    """
 
 @_typing.type_check_only
 class LauncherServiceAsyncStub(LauncherServiceStub):
@@ -68,6 +80,18 @@ class LauncherServiceAsyncStub(LauncherServiceStub):
     """WatchMachine sends the whole current state first and again after each change, the newest only if several
     changes fall together. A response with the revision of the one before is a heartbeat. The server ends the
     stream after 30 minutes at most; the client opens it again and loses nothing.
+    """
+    CommandMachine: _aio.UnaryUnaryMultiCallable[_launcher_pb2.CommandMachineRequest, _launcher_pb2.CommandMachineResponse]  # type: ignore[assignment]
+    """CommandMachine does one thing to the running guest. Repeating a command whose effect is there already succeeds.
+    A machine that does not run refuses with FAILED_PRECONDITION, a guest agent that is needed and absent too.
+    """
+    GetGuestDetails: _aio.UnaryUnaryMultiCallable[_launcher_pb2.GetGuestDetailsRequest, _launcher_pb2.GetGuestDetailsResponse]  # type: ignore[assignment]
+    """GetGuestDetails asks the guest agent now for what WatchMachine does not carry. Without an agent it refuses with
+    FAILED_PRECONDITION, reason NO_GUEST_AGENT.
+    """
+    TakeScreenshot: _aio.UnaryUnaryMultiCallable[_launcher_pb2.TakeScreenshotRequest, _launcher_pb2.TakeScreenshotResponse]  # type: ignore[assignment]
+    """TakeScreenshot takes a picture of the guest's first display. A machine without one refuses with
+    FAILED_PRECONDITION, reason NO_DISPLAY.
     """
 
 class LauncherServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -104,6 +128,36 @@ class LauncherServiceServicer(metaclass=_abc_1.ABCMeta):
         """WatchMachine sends the whole current state first and again after each change, the newest only if several
         changes fall together. A response with the revision of the one before is a heartbeat. The server ends the
         stream after 30 minutes at most; the client opens it again and loses nothing.
+        """
+
+    @_abc_1.abstractmethod
+    def CommandMachine(
+        self,
+        request: _launcher_pb2.CommandMachineRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_launcher_pb2.CommandMachineResponse, _abc.Awaitable[_launcher_pb2.CommandMachineResponse]]:
+        """CommandMachine does one thing to the running guest. Repeating a command whose effect is there already succeeds.
+        A machine that does not run refuses with FAILED_PRECONDITION, a guest agent that is needed and absent too.
+        """
+
+    @_abc_1.abstractmethod
+    def GetGuestDetails(
+        self,
+        request: _launcher_pb2.GetGuestDetailsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_launcher_pb2.GetGuestDetailsResponse, _abc.Awaitable[_launcher_pb2.GetGuestDetailsResponse]]:
+        """GetGuestDetails asks the guest agent now for what WatchMachine does not carry. Without an agent it refuses with
+        FAILED_PRECONDITION, reason NO_GUEST_AGENT.
+        """
+
+    @_abc_1.abstractmethod
+    def TakeScreenshot(
+        self,
+        request: _launcher_pb2.TakeScreenshotRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_launcher_pb2.TakeScreenshotResponse, _abc.Awaitable[_launcher_pb2.TakeScreenshotResponse]]:
+        """TakeScreenshot takes a picture of the guest's first display. A machine without one refuses with
+        FAILED_PRECONDITION, reason NO_DISPLAY.
         """
 
 def add_LauncherServiceServicer_to_server(servicer: LauncherServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
