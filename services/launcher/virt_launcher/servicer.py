@@ -81,6 +81,21 @@ class LauncherServicer(launcher_pb2_grpc.LauncherServiceServicer):
             except TimeoutError:
                 continue
 
+    async def CommandMachine(  # noqa: N802 - the contract's name
+        self, request: pb.CommandMachineRequest, context: Any
+    ) -> pb.CommandMachineResponse:
+        raise Refused("this launcher takes no commands yet", reason="NOT_SUPPORTED")
+
+    async def GetGuestDetails(  # noqa: N802 - the contract's name
+        self, request: pb.GetGuestDetailsRequest, context: Any
+    ) -> pb.GetGuestDetailsResponse:
+        raise Refused("this launcher asks no guest agent yet", reason="NO_GUEST_AGENT")
+
+    async def TakeScreenshot(  # noqa: N802 - the contract's name
+        self, request: pb.TakeScreenshotRequest, context: Any
+    ) -> pb.TakeScreenshotResponse:
+        raise Refused("this launcher attaches no display yet", reason="NO_DISPLAY")
+
     def _require_uid(self, uid: str, field: str) -> None:
         known = self._keeper.record.machine
         if known is None:

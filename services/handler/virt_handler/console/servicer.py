@@ -59,6 +59,21 @@ class HandlerService(handler_pb2_grpc.HandlerServiceServicer):
                 del self._open[pod_uid]
             await session.close()
 
+    async def CommandMachine(  # noqa: N802 - the contract's name
+        self, request: handler_pb2.CommandMachineRequest, context: Any
+    ) -> handler_pb2.CommandMachineResponse:
+        raise Refused("this handler carries no commands yet", reason="NOT_SUPPORTED")
+
+    async def GetGuestDetails(  # noqa: N802 - the contract's name
+        self, request: handler_pb2.GetGuestDetailsRequest, context: Any
+    ) -> handler_pb2.GetGuestDetailsResponse:
+        raise Refused("this handler asks no guest agent yet", reason="NO_GUEST_AGENT")
+
+    async def TakeScreenshot(  # noqa: N802 - the contract's name
+        self, request: handler_pb2.TakeScreenshotRequest, context: Any
+    ) -> handler_pb2.TakeScreenshotResponse:
+        raise Refused("this handler takes no pictures yet", reason="NO_DISPLAY")
+
     def _find(self, target: handler_pb2.VirtualMachineInstanceRef) -> str:
         vmi = self._vmis.get((target.namespace, target.name))
         if vmi is None or vmi.metadata.uid != target.uid:
