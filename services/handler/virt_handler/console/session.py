@@ -92,12 +92,17 @@ class Session:
             self._reading.cancel()
             await asyncio.wait([self._reading])
             self._reading = None
-        # What was typed last may still be on its way: a guest that takes nothing is not waited for.
-        self._writer.close()
+        # What was typed last may still be on its way. The hypervisor drops what it has not read yet when the other end
+        # is closed, but not when it is only shut for writing: then it reads to the end and closes by itself. A guest
+        # that takes nothing is not waited for.
         try:
             async with asyncio.timeout(_CLOSING):
-                await self._writer.wait_closed()
-        except (TimeoutError, OSError):
+                self._writer.write_eof()
+                while await self._reader.read(CHUNK):
+                    pass
+        except (TimeoutError, OSError, RuntimeError):
+            pass  # RuntimeError: the transport is closed already
+        finally:
             self._writer.transport.abort()
 
     def _finish(self, error: RpcError | None) -> None:
