@@ -34,12 +34,15 @@ def kernel(**container: str) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"accessCredentials": []}, ["unsupported field `accessCredentials`"]),
-        (domain(cpu={"numa": {}}), ["`numa`", "spec.domain.cpu"]),
-        (domain(devices={"gpus": []}), ["`gpus`", "spec.domain.devices"]),
-        (domain(devices={"interfaces": [{"name": "n", "sriov": {}}]}), ["`sriov`", "spec.domain.devices.interfaces"]),
-        (domain(cpu={"cores": "2"}), ["int", "spec.domain.cpu.cores"]),
-        ({"domain": None}, ["domain", "missing"]),
+        ({"accessCredentials": []}, ["spec.accessCredentials: is not supported"]),
+        (domain(cpu={"numa": {}}), ["spec.domain.cpu.numa: is not supported"]),
+        (domain(devices={"gpus": []}), ["spec.domain.devices.gpus: is not supported"]),
+        (
+            domain(devices={"interfaces": [{"name": "n", "sriov": {}}]}),
+            ["spec.domain.devices.interfaces[0].sriov: is not supported"],
+        ),
+        (domain(cpu={"cores": "2"}), ["spec.domain.cpu.cores", "'2'", "an integer"]),
+        ({"domain": None}, ["spec.domain: is missing"]),
         (domain(cpu={"cores": -1}), ["spec.domain.cpu.cores", "-1", "1 to 64"]),
         (domain(cpu={"sockets": 8, "cores": 8, "threads": 2}), ["spec.domain.cpu", "8x8x2", "at most 64"]),
         (domain(memory={"guest": "lots"}), ["spec.domain.memory.guest", "'lots'", "a quantity"]),

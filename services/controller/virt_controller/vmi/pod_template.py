@@ -55,7 +55,7 @@ def launcher_pod(
     Raises:
         UnsupportedSpec: no launcher could run this spec.
     """
-    check_spec(spec)
+    check_spec(spec, configuration)
     meta = vmi.metadata
     boot = spec.domain.firmware.kernel_boot
     pod_spec: dict[str, Any] = {

@@ -13,10 +13,39 @@ class DeveloperConfiguration(msgspec.Struct, frozen=True, rename="camel"):
     use_emulation: bool = False
 
 
+class ArchitectureConfiguration(msgspec.Struct, frozen=True, rename="camel"):
+    """What differs between processors' architectures."""
+
+    emulated_machines: list[str] = []
+    machine_type: str = ""
+
+
+class ArchitectureConfigurations(msgspec.Struct, frozen=True, rename="camel"):
+    """The one architecture that this release runs."""
+
+    amd64: ArchitectureConfiguration = ArchitectureConfiguration()
+
+
 class Configuration(msgspec.Struct, frozen=True, rename="camel"):
-    """What VMs get when their manifest says nothing."""
+    """What VMs get when their manifest says nothing, and what they may ask for."""
 
     developer_configuration: DeveloperConfiguration = DeveloperConfiguration()
+    architecture_configuration: ArchitectureConfigurations = ArchitectureConfigurations()
+    emulated_machines: list[str] = []
+    machine_type: str = ""
+    cpu_model: str = ""
+    eviction_strategy: str = ""
+
+    @property
+    def machine_types(self) -> tuple[str, ...]:
+        """Globs of the machine types that a VM may ask for; KubeVirt's unless the cluster has its own."""
+        own = self.architecture_configuration.amd64.emulated_machines or self.emulated_machines
+        return tuple(own) or ("q35*", "pc-q35*")
+
+    @property
+    def default_machine_type(self) -> str:
+        """Of a VM that asks for none."""
+        return self.architecture_configuration.amd64.machine_type or self.machine_type or "q35"
 
 
 class KubeVirtSpec(msgspec.Struct, frozen=True, rename="camel"):

@@ -2,7 +2,8 @@
 
 Two readings of one object: `VirtualMachineInstance` keeps the spec raw, so that a reflector can hold any object that
 the API server stored; `parse_spec` reads the spec strictly (vmi_spec.py) and refuses, by name, each field of KubeVirt's
-that is not supported yet. Called by the controller (before a pod is made) and the handler (before a Machine is made).
+that is not supported yet (unsupported.py). Called by the controller (before a pod is made) and the handler (before a
+Machine is made).
 """
 
 from __future__ import annotations
@@ -13,6 +14,8 @@ from typing import Any
 import msgspec
 
 from virt_core.api.meta import Condition, ObjectMeta, ObjectReference
+from virt_core.api.refusal import Refusal
+from virt_core.api.unsupported import unsupported
 from virt_core.api.vmi_spec import VmiSpec
 
 
@@ -72,21 +75,30 @@ class VirtualMachineInstance(msgspec.Struct, frozen=True, rename="camel"):
         return ObjectReference("kubevirt.io/v1", "VirtualMachineInstance", meta.name, meta.namespace, meta.uid)
 
 
+_SHOWN_REFUSALS = 32  # in one message: a condition's may have 32 KiB
 _spec_decoder = msgspec.json.Decoder(VmiSpec)
 
 
 class UnsupportedSpec(ValueError):
-    """The spec asks for something that is invalid or not supported; the message names the path. Tell the user."""
+    """The spec asks for something that is invalid or not supported; the message names every path. Tell the user."""
+
+    def __init__(self, *refusals: Refusal) -> None:
+        shown = "; ".join(str(refusal) for refusal in refusals[:_SHOWN_REFUSALS])
+        more = len(refusals) - _SHOWN_REFUSALS
+        super().__init__(f"{shown}; and {more} more" if more > 0 else shown)
+        self.refusals = refusals
 
 
 def parse_spec(raw: msgspec.Raw) -> VmiSpec:
     """The spec, strictly.
 
     Raises:
-        UnsupportedSpec: naming the first field that is unknown, not supported or of the wrong type.
+        UnsupportedSpec: naming each field that is unknown, not supported or of the wrong type.
     """
     try:
         return _spec_decoder.decode(raw)
     except msgspec.ValidationError as error:
-        message = str(error).replace("Object contains unknown field", "unsupported field").replace("`$", "`spec")
-        raise UnsupportedSpec(message) from error
+        found = tuple(unsupported(msgspec.json.decode(raw), VmiSpec))
+        raise UnsupportedSpec(*(found or (Refusal("spec", str(error)),))) from error
+    except RecursionError as error:
+        raise UnsupportedSpec(Refusal("spec", "nested too deeply")) from error

@@ -58,7 +58,6 @@ class Disk(Strict, frozen=True):
     cache: str = ""
     io: str = ""
     error_policy: str = ""
-    tag: str = ""
     shareable: bool | None = None
     dedicated_io_thread: bool | None = msgspec.field(default=None, name="dedicatedIOThread")
     block_size: BlockSize | None = None
@@ -84,7 +83,6 @@ class Interface(Strict, frozen=True):
     boot_order: int | None = None
     acpi_index: int = 0
     state: str = ""
-    tag: str = ""
 
 
 class Input(Strict, frozen=True):

@@ -12,6 +12,7 @@ from google.protobuf import duration_pb2
 from kubevirt.launcher.v1 import launcher_pb2
 from virt_core.api.launcher_pod import INITRD, KERNEL, SERIAL, SERIAL_LOG
 from virt_core.api.meta import ObjectMeta
+from virt_core.api.refusal import refused
 from virt_core.api.vmi import UnsupportedSpec, VirtualMachineInstance, parse_spec
 from virt_core.api.vmi_devices import Interface
 from virt_core.api.vmi_rules import (
@@ -74,7 +75,7 @@ def firmware_uuid(vmi_uid: str, wanted: str) -> str:
     try:
         return str(uuid.UUID(wanted))
     except ValueError as error:
-        raise UnsupportedSpec(f"spec.domain.firmware.uuid: {wanted!r} is not allowed, use a UUID") from error
+        raise UnsupportedSpec(refused("domain.firmware.uuid", wanted, "a UUID")) from error
 
 
 def mac_address(vmi_uid: str, interface: Interface) -> str:
