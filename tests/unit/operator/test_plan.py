@@ -198,6 +198,16 @@ def test_empty_values_ask_for_nothing() -> None:
     assert plan(observed, OPERATOR).actions == ()
 
 
+def test_what_new_machines_get_is_configured_without_touching_the_suite() -> None:
+    amd64 = {"emulatedMachines": ["pc-q35-7.*"], "machineType": "pc-q35-7.2"}
+    machines = {"cpuModel": "Haswell", "machineType": "q35", "emulatedMachines": ["q35"]}
+    spec = {"configuration": {**machines, "architectureConfiguration": {"amd64": amd64}}}
+    decided = plan(replace(installed(), suite=suite(spec, deployed())), OPERATOR)
+    assert (decided.refused, decided.actions) == (None, ())
+    other = {"configuration": {"architectureConfiguration": {"s390x": amd64}}}
+    assert "s390x.machineType" in str(plan(replace(installed(), suite=suite(other, deployed())), OPERATOR).refused)
+
+
 def test_image_tag_and_registry_come_from_the_object() -> None:
     decided = plan(
         replace(installed(), suite=suite({"imageTag": "v9", "imageRegistry": "r:1/x"}, deployed())), OPERATOR

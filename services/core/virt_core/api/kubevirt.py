@@ -34,7 +34,6 @@ class Configuration(msgspec.Struct, frozen=True, rename="camel"):
     emulated_machines: list[str] = []
     machine_type: str = ""
     cpu_model: str = ""
-    eviction_strategy: str = ""
 
     @property
     def machine_types(self) -> tuple[str, ...]:

@@ -76,6 +76,7 @@ class VirtualMachineInstance(msgspec.Struct, frozen=True, rename="camel"):
 
 
 _SHOWN_REFUSALS = 32  # in one message: a condition's may have 32 KiB
+_TOO_DEEP = Refusal("spec", "is nested too deeply")
 _spec_decoder = msgspec.json.Decoder(VmiSpec)
 
 
@@ -98,7 +99,25 @@ def parse_spec(raw: msgspec.Raw) -> VmiSpec:
     try:
         return _spec_decoder.decode(raw)
     except msgspec.ValidationError as error:
-        found = tuple(unsupported(msgspec.json.decode(raw), VmiSpec))
-        raise UnsupportedSpec(*(found or (Refusal("spec", str(error)),))) from error
+        raise _unsupported(msgspec.json.decode(raw), error) from error
     except RecursionError as error:
-        raise UnsupportedSpec(Refusal("spec", "nested too deeply")) from error
+        raise UnsupportedSpec(_TOO_DEEP) from error
+
+
+def read_spec(spec: Any) -> VmiSpec:
+    """The same of a spec made of builtins, which may be anything that JSON has.
+
+    Raises:
+        UnsupportedSpec: naming each field that is unknown, not supported or of the wrong type.
+    """
+    try:
+        return msgspec.convert(spec, VmiSpec)
+    except msgspec.ValidationError as error:
+        raise _unsupported(spec, error) from error
+    except RecursionError as error:
+        raise UnsupportedSpec(_TOO_DEEP) from error
+
+
+def _unsupported(spec: Any, error: msgspec.ValidationError) -> UnsupportedSpec:
+    found = tuple(unsupported(spec, VmiSpec))
+    return UnsupportedSpec(*(found or (Refusal("spec", str(error)),)))

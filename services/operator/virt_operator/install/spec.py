@@ -29,6 +29,11 @@ _SUPPORTED = {
     "infra.replicas",
     "workloads.nodePlacement",
     "configuration.developerConfiguration.useEmulation",
+    "configuration.architectureConfiguration.amd64.emulatedMachines",
+    "configuration.architectureConfiguration.amd64.machineType",
+    "configuration.cpuModel",
+    "configuration.emulatedMachines",
+    "configuration.machineType",
 }
 _REPLICAS, _MOST_REPLICAS = 2, 255  # the field is a byte
 _NAME = re.compile(r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?")
