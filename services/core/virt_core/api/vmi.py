@@ -75,7 +75,7 @@ class VirtualMachineInstance(msgspec.Struct, frozen=True, rename="camel"):
         return ObjectReference("kubevirt.io/v1", "VirtualMachineInstance", meta.name, meta.namespace, meta.uid)
 
 
-_SHOWN_REFUSALS = 32  # in one message: a condition's may have 32 KiB
+_SHOWN_REFUSALS = 64  # in one message: all that this release does not support, and no book
 _TOO_DEEP = Refusal("spec", "is nested too deeply")
 _spec_decoder = msgspec.json.Decoder(VmiSpec)
 
