@@ -1,0 +1,148 @@
+"""What happens to guests and to what is told of them when the cluster itself fails: a node dies and comes back, the API
+server is away, etcd forgets the past, a disk is full. `make chaos`; they disturb every other test on the cluster.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+from localcluster import control_plane, kube_binary, node, processes, waiting
+from localcluster.settings import Cluster
+
+from tests.e2e.cluster import NAMESPACE, apply, get, kubectl, nodes, wait
+from tests.e2e.guests import Guest, Ticks, manifest, observed, running, until
+
+pytestmark = pytest.mark.chaos
+
+TOLD_WITHIN = 60.0  # seconds in which an unreachable node must be told in its VMIs' conditions
+AWAY = 60.0  # seconds without an API server
+MAX_GAP = 2.0  # seconds between two ticks, which come every 0.2 s
+
+
+def ready(name: str) -> dict[str, Any]:
+    """The VMI's Ready condition."""
+    conditions = get("vmi", name)["status"].get("conditions", [])
+    return next((one for one in conditions if one["type"] == "Ready"), {})
+
+
+def undisturbed(seen: dict[str, Ticks], guests: list[Guest], pids: dict[str, int]) -> None:
+    """Every guest ran all the time, in the same QEMU."""
+    for guest in guests:
+        tick = seen[guest.name]
+        print(f"{guest.name}: {tick.count} ticks, {len(tick.boots)} boot id, longest gap {tick.longest_gap:.2f} s")
+        assert guest.phase == "Running"
+        assert guest.qemu_pid() == pids[guest.name]
+        assert (len(tick.boots), tick.connections) == (1, 1)
+        assert tick.longest_gap < MAX_GAP
+
+
+@contextmanager
+def two_guests() -> Iterator[tuple[list[Guest], dict[str, int]]]:
+    """One on each node, and the PIDs of their QEMUs."""
+    first, second = nodes()
+    with running(manifest("fault1", node=first), manifest("fault2", node=second)) as guests:
+        yield guests, {guest.name: guest.qemu_pid() for guest in guests}
+
+
+def test_a_dead_node_is_told_and_only_its_own_guests_end_when_their_pods_are_gone() -> None:
+    cluster = Cluster.load()
+    doomed, spared = manifest("doomed", node="node2"), manifest("spared", node="node1")
+    with running(doomed, spared) as (lost, kept), observed(kept) as ticks:
+        pids = {kept.name: kept.qemu_pid()}
+        old = lost.pod["metadata"]["uid"]
+        node.kill(cluster, cluster.node(2))
+        try:
+            took = until(lambda: ready("doomed").get("status") == "False", "Ready to become False", TOLD_WITHIN, 0.5)
+            print(f"told after {took:.1f} s: {ready('doomed')}")
+            assert "node2" in ready("doomed")["message"]
+            assert lost.phase == "Running", "nobody knows yet whether the guest has ended"
+            assert lost.pod["metadata"]["uid"] == old, "never two pods of one guest"
+        finally:
+            node.start(cluster, cluster.node(2), kube_binary.ensure(cluster))
+        took = until(lambda: lost.phase == "Failed", "the guest of the dead node to be told Failed", 120, 0.5)
+        print(f"Failed {took:.1f} s after the node came back: {get('vmi', 'doomed')['status'].get('reason')}")
+        undisturbed(ticks(), [kept], pids)
+    until(lambda: handlers_ready() == len(nodes()), "a handler on each node", 120)
+    with running(manifest("afterwards", node="node2")) as (again,):
+        assert again.phase == "Running"
+
+
+def test_a_deleted_node_fails_its_guests() -> None:
+    cluster = Cluster.load()
+    with running(manifest("orphan", node="node2")) as (guest,):
+        node.kill(cluster, cluster.node(2))
+        try:
+            until(lambda: ready("orphan").get("status") == "False", "Ready to become False", TOLD_WITHIN, 0.5)
+            kubectl("delete", "node", "node2")
+            until(lambda: guest.phase == "Failed", "the guest of the deleted node to be told Failed", 60, 0.5)
+            print(get("vmi", "orphan")["status"].get("reason"), ready("orphan"))
+        finally:
+            node.start(cluster, cluster.node(2), kube_binary.ensure(cluster))
+            wait("node", "node2", "condition=Ready", seconds=60)
+    until(lambda: handlers_ready() == len(nodes()), "a handler on each node", 180)
+
+
+def test_guests_tick_while_the_api_server_is_away_and_nothing_is_lost() -> None:
+    cluster = Cluster.load()
+    with two_guests() as (guests, pids), observed(*guests) as ticks:
+        apply(manifest("deleted-before"))
+        wait("vmi", "deleted-before", "jsonpath={.status.phase}=Running", seconds=60)
+        server = processes.alive(cluster, "kube-apiserver")
+        assert server is not None
+        kubectl("delete", "vmi", "deleted-before", "--wait=false")
+        processes.kill([server])
+        victim = guests[1].name
+        time.sleep(AWAY)  # the fault itself
+        control_plane.start_if_dead(cluster, kube_binary.ensure(cluster), "kube-apiserver")
+        waiting.until("the API server", lambda: control_plane.is_up(cluster), 90, cluster.log("kube-apiserver"))
+        until(lambda: "deleted-before" not in kubectl("get", "vmi", "-o", "name"), "the deletion to be finished", 90)
+        with running(manifest("afterwards")) as (again,):
+            assert again.phase == "Running"
+        wait("kv", "kubevirt", "condition=Available", namespace=NAMESPACE, seconds=120)
+        assert get("vmi", victim)["status"]["phase"] == "Running"
+        undisturbed(ticks(), guests, pids)
+
+
+def test_watches_that_etcd_has_compacted_away_are_begun_anew() -> None:
+    with two_guests() as (guests, pids), observed(*guests) as ticks:
+        # Writes, so that there is a past; then etcd forgets it while the API server is cut off from its own watches.
+        for number in range(20):
+            kubectl("label", "vmi", guests[0].name, f"compaction={number}", "--overwrite")
+        revision = int(etcd("/v3/maintenance/status", {})["header"]["revision"])
+        etcd("/v3/kv/compaction", {"revision": revision, "physical": True})
+        cluster = Cluster.load()
+        server = processes.alive(cluster, "kube-apiserver")
+        assert server is not None
+        processes.kill([server])  # its cache of watched objects begins after the compaction: clients are told 410
+        control_plane.start_if_dead(cluster, kube_binary.ensure(cluster), "kube-apiserver")
+        waiting.until("the API server", lambda: control_plane.is_up(cluster), 90, cluster.log("kube-apiserver"))
+        with running(manifest("afterwards")) as (again,):
+            assert again.phase == "Running"
+        undisturbed(ticks(), guests, pids)
+
+
+def etcd(path: str, body: dict[str, Any]) -> Any:
+    """A call of etcd's JSON gateway."""
+    request = urllib.request.Request(f"{control_plane.ETCD}{path}", json.dumps(body).encode())
+    with urllib.request.urlopen(request, timeout=30) as answer:
+        return json.load(answer)
+
+
+def handlers_ready() -> int:
+    """On how many nodes a handler is ready."""
+    status = get("-n", NAMESPACE, "daemonset", "virt-handler")["status"]
+    return int(status.get("numberReady", 0))
+
+
+def in_node(number: int, *argv: str) -> str:
+    """Run a command in a node."""
+    done: subprocess.CompletedProcess[str] = node.exec(number, list(argv))
+    assert done.returncode == 0, done.stderr
+    return done.stdout
