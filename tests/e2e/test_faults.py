@@ -102,7 +102,8 @@ def test_guests_tick_while_the_api_server_is_away_and_nothing_is_lost() -> None:
         time.sleep(AWAY)  # the fault itself
         control_plane.start_if_dead(cluster, kube_binary.ensure(cluster), "kube-apiserver")
         waiting.until("the API server", lambda: control_plane.is_up(cluster), 90, cluster.log("kube-apiserver"))
-        until(lambda: "deleted-before" not in kubectl("get", "vmi", "-o", "name"), "the deletion to be finished", 90)
+        # kubelets need up to a minute and a half to watch again, with back-off
+        until(lambda: "deleted-before" not in kubectl("get", "vmi", "-o", "name"), "the deletion to be finished", 180)
         with running(manifest("afterwards")) as (again,):
             assert again.phase == "Running"
         wait("kv", "kubevirt", "condition=Available", namespace=NAMESPACE, seconds=120)
