@@ -16,7 +16,7 @@ from virt_core.rpc.tls import Certificates
 
 from virt_controller.settings import Settings
 from virt_controller.vmi.plan import Planner
-from virt_controller.vmi.pod_template import LauncherSettings
+from virt_controller.vmi.pod_containers import LauncherSettings
 from virt_controller.vmi.reconcile import VmiReconciler
 
 

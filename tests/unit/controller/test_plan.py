@@ -9,9 +9,10 @@ from typing import Any
 import msgspec
 import pytest
 from virt_controller.vmi.actions import Action, CreatePod, DeletePod, LookAgain, PatchVmi, RecordEvent
-from virt_controller.vmi.observe import LauncherPod, Observed
+from virt_controller.vmi.observe import Claim, LauncherPod, Observed
 from virt_controller.vmi.plan import Planner
-from virt_controller.vmi.pod_template import LauncherSettings, pod_name
+from virt_controller.vmi.pod_containers import LauncherSettings
+from virt_controller.vmi.pod_template import pod_name
 from virt_core.api.kubevirt import Configuration, DeveloperConfiguration
 from virt_core.api.vmi import VirtualMachineInstance
 
@@ -215,3 +216,33 @@ def test_the_first_status_does_not_undo_what_was_written_since_the_cache_saw_non
     assert {"op": "test", "path": "/metadata/resourceVersion", "value": "7"} in action.operations
     with pytest.raises(AssertionError, match="resourceVersion"):
         apply(vmi({"phase": "Running"}, resourceVersion="8"), action)
+
+
+CLAIMED = {**SPEC, "volumes": [{"name": "root", "persistentVolumeClaim": {"claimName": "data"}}]}
+
+
+@pytest.mark.parametrize(("claim", "told"), [(None, "does not exist"), ({"status": {"phase": "Lost"}}, "lost")])
+def test_a_claim_that_cannot_be_used_is_named_and_asked_for_again(claim: Any, told: str) -> None:
+    found = msgspec.convert(claim, Claim) if claim is not None else None
+    subject = vmi(spec=CLAIMED)
+    patch, event, again = PLANNER.plan(Observed(subject, None, EMULATION, NOW, {"data": found}))
+    after = apply(subject, patch)["status"]
+    assert after["phase"] == "Pending"
+    (condition,) = [each for each in after["conditions"] if each["type"] == "Synchronized"]
+    assert condition["reason"] == "FailedPvcNotFound"
+    assert "data" in condition["message"] and told in condition["message"]
+    assert isinstance(event, RecordEvent) and isinstance(again, LookAgain)
+    told_before = vmi(spec=CLAIMED, status=after)
+    assert PLANNER.plan(Observed(told_before, None, EMULATION, NOW, {"data": found})) == (again,)
+
+
+def test_what_a_claim_is_goes_from_the_pod_into_the_status_when_the_pod_has_a_node() -> None:
+    claim = msgspec.convert({"spec": {"volumeMode": "Block"}, "status": {"phase": "Bound"}}, Claim)
+    subject = vmi(spec=CLAIMED)
+    (create,) = PLANNER.plan(Observed(subject, None, EMULATION, NOW, {"data": claim}))
+    assert isinstance(create, CreatePod)
+    annotations = create.manifest["metadata"]["annotations"]
+    (patch,) = plan(subject, pod(node="node1", annotations=annotations))
+    (volume,) = apply(subject, patch)["status"]["volumeStatus"]
+    assert volume["name"] == "root"
+    assert volume["persistentVolumeClaimInfo"]["volumeMode"] == "Block"

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Any
 
 import msgspec
 from virt_core.api.kubevirt import Configuration
@@ -94,6 +96,45 @@ class LauncherPod(msgspec.Struct, frozen=True, rename="camel"):
         return self.status.phase == "Failed" and not self.status.container_statuses and bool(self.status.reason)
 
 
+class ClaimSpec(msgspec.Struct, frozen=True, rename="camel"):
+    """What was asked for."""
+
+    volume_mode: str = "Filesystem"
+    access_modes: list[str] = []
+    resources: dict[str, dict[str, Any]] = {}
+
+
+class ClaimStatus(msgspec.Struct, frozen=True, rename="camel"):
+    """What was given."""
+
+    phase: str = ""
+    capacity: dict[str, Any] = {}
+    access_modes: list[str] = []
+
+
+class Claim(msgspec.Struct, frozen=True, rename="camel"):
+    """A PersistentVolumeClaim, as far as pod and machine depend on it."""
+
+    spec: ClaimSpec = ClaimSpec()
+    status: ClaimStatus = ClaimStatus()
+
+    @property
+    def block(self) -> bool:
+        """Whether the volume is a device rather than a file system."""
+        return self.spec.volume_mode == "Block"
+
+    def info(self, name: str, filesystem_overhead: str) -> dict[str, Any]:
+        """KubeVirt's PersistentVolumeClaimInfo."""
+        return {
+            "claimName": name,
+            "volumeMode": self.spec.volume_mode,
+            "accessModes": self.status.access_modes or self.spec.access_modes,
+            "capacity": self.status.capacity,
+            "requests": self.spec.resources.get("requests", {}),
+            "filesystemOverhead": filesystem_overhead,
+        }
+
+
 @dataclass(frozen=True, slots=True)
 class Observed:
     """Everything that a plan rests on."""
@@ -102,3 +143,5 @@ class Observed:
     pod: LauncherPod | None
     configuration: Configuration
     now: datetime
+    claims: Mapping[str, Claim | None] = field(default_factory=dict)
+    """By name, those that the spec names, None: there is none. Asked for only while there is no pod."""

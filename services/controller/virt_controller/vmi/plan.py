@@ -17,11 +17,14 @@ from virt_core.kube.patch import Operation, guarded_patch
 
 from virt_controller.vmi import status
 from virt_controller.vmi.actions import Action, CreatePod, DeletePod, LookAgain, PatchVmi, RecordEvent
-from virt_controller.vmi.observe import LauncherPod, Observed
-from virt_controller.vmi.pod_template import LauncherSettings, launcher_pod, pod_name
+from virt_controller.vmi.observe import Claim, LauncherPod, Observed
+from virt_controller.vmi.pod_containers import LauncherSettings
+from virt_controller.vmi.pod_template import launcher_pod, pod_name
 
 # A rejected pod is made anew no more often than this, while the node's device plugin comes back.
 _REJECTED_POD_SECONDS = 1.0
+# Claims are not watched: all claims of a cluster are many, and one that is missing is rare.
+_CLAIM_SECONDS = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,14 +53,31 @@ class Planner:
         if vmi.status.active_pods:
             failed = status.Failure("PodGone", f"launcher pod {pod_name(vmi)} is gone")
             return _fail(vmi, failed, observed.now, only_if_pod_is_gone=pod_name(vmi))
+        lacking = next((name for name, claim in observed.claims.items() if not _usable(claim)), None)
+        if lacking is not None:
+            return _wait_for_claim(vmi, lacking, observed)
+        claims = {name: claim for name, claim in observed.claims.items() if claim is not None}
         try:
             spec = parse_spec(vmi.spec)
-            manifest = launcher_pod(vmi, spec, self.launcher, observed.configuration)
+            manifest = launcher_pod(vmi, spec, self.launcher, observed.configuration, claims)
         except UnsupportedSpec as error:
             after = status.refused(vmi, str(error), observed.now)
             event = RecordEvent("UnsupportedSpec", str(error), warning=True)
             return _patch_status(vmi, after, (event,))
         return (CreatePod(manifest),)
+
+
+def _usable(claim: Claim | None) -> bool:
+    """A claim that is not bound yet is bound for its first pod, or the pod waits."""
+    return claim is not None and claim.status.phase != "Lost"
+
+
+def _wait_for_claim(vmi: VirtualMachineInstance, name: str, observed: Observed) -> tuple[Action, ...]:
+    lost = observed.claims[name] is not None
+    told = "has lost its volume" if lost else "does not exist"
+    failure = status.Failure("FailedPvcNotFound", f"PersistentVolumeClaim {name} {told}")
+    event = RecordEvent(failure.reason, failure.message, warning=True)
+    return (*_patch_status(vmi, status.waiting(vmi, failure, observed.now), (event,)), LookAgain(_CLAIM_SECONDS))
 
 
 def _delete(vmi: VirtualMachineInstance, pod: LauncherPod | None) -> tuple[Action, ...]:

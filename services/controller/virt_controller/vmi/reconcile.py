@@ -5,19 +5,22 @@ from __future__ import annotations
 import asyncio
 from datetime import UTC, datetime
 
+import msgspec
 from virt_core.api import labels
 from virt_core.api.kubevirt import Configuration, KubeVirt
 from virt_core.api.vmi import VirtualMachineInstance
 from virt_core.kube.client import KubeClient
+from virt_core.kube.errors import NotFound
 from virt_core.kube.events import EventRecorder
 from virt_core.kube.queue import WorkQueue
 from virt_core.kube.reflector import Key, Reflector
-from virt_core.kube.resource import KUBEVIRTS, PODS, VIRTUAL_MACHINE_INSTANCES
+from virt_core.kube.resource import KUBEVIRTS, PERSISTENT_VOLUME_CLAIMS, PODS, VIRTUAL_MACHINE_INSTANCES
 
 from virt_controller.vmi.execute import Executor
-from virt_controller.vmi.observe import LauncherPod, Observed
+from virt_controller.vmi.observe import Claim, LauncherPod, Observed
 from virt_controller.vmi.plan import Planner
 from virt_controller.vmi.pod_template import pod_name
+from virt_controller.vmi.pod_volumes import claim_names
 
 _WORKERS = 10  # requests in flight; one VMI is never worked on twice at a time
 
@@ -26,6 +29,7 @@ class VmiReconciler:
     """Every VirtualMachineInstance of the cluster."""
 
     def __init__(self, client: KubeClient, namespace: str, planner: Planner, events: EventRecorder) -> None:
+        self._client = client
         self._planner = planner
         self._queue: WorkQueue[Key] = WorkQueue("vmi")
         self._vmis = Reflector(client, VIRTUAL_MACHINE_INSTANCES, VirtualMachineInstance, self._queue.add)
@@ -59,8 +63,21 @@ class VmiReconciler:
         pod = self._pods.get((vmi.metadata.namespace, pod_name(vmi)))
         if pod is not None and pod.metadata.labels.get(labels.CREATED_BY) != vmi.metadata.uid:
             pod = None
-        observed = Observed(vmi, pod, self._configuration(), datetime.now(UTC))
+        claims = await self._claims(vmi) if pod is None and not vmi.status.active_pods else {}
+        observed = Observed(vmi, pod, self._configuration(), datetime.now(UTC), claims)
         return await self._executor.execute(vmi, self._planner.plan(observed))
+
+    async def _claims(self, vmi: VirtualMachineInstance) -> dict[str, Claim | None]:
+        """The claims that the VMI names, asked for by name."""
+        if vmi.metadata.deletion_timestamp is not None or vmi.status.phase.final:
+            return {}
+        return {name: await self._claim(vmi.metadata.namespace, name) for name in claim_names(vmi)}
+
+    async def _claim(self, namespace: str, name: str) -> Claim | None:
+        try:
+            return msgspec.convert(await self._client.get(PERSISTENT_VOLUME_CLAIMS, namespace, name), Claim)
+        except NotFound:
+            return None
 
     def _configuration(self) -> Configuration:
         return next((kubevirt.spec.configuration for kubevirt in self._kubevirts), Configuration())

@@ -11,11 +11,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+import msgspec
 from virt_core.api.meta import Condition
 from virt_core.api.vmi import VirtualMachineInstance, VmiPhase
 from virt_core.api.vmi_status import in_phase, stored_conditions
 
 from virt_controller.vmi.observe import ContainerStatus, LauncherPod
+from virt_controller.vmi.pod_template import VOLUME_STATUS
 
 Status = dict[str, Any]
 
@@ -39,6 +41,9 @@ def scheduled_to(vmi: VirtualMachineInstance, pod: LauncherPod, now: datetime) -
         "nodeName": pod.spec.node_name,
         "launcherContainerImageVersion": pod.metadata.annotations.get("kubevirt.io/launcher-image", ""),
     }
+    claims = pod.metadata.annotations.get(VOLUME_STATUS)
+    if claims is not None:
+        after["volumeStatus"] = msgspec.json.decode(claims)
     after = _conditions(vmi, after, [_not_ready("GuestNotRunning", "the guest is not running yet")], now)
     after["conditions"] = [c for c in after["conditions"] if c["type"] not in ("PodScheduled", "Synchronized")]
     return in_phase(after, VmiPhase.SCHEDULING, now)
@@ -53,8 +58,13 @@ def unscheduled(vmi: VirtualMachineInstance, now: datetime) -> Status:
 
 def refused(vmi: VirtualMachineInstance, message: str, now: datetime) -> Status:
     """The spec asks for what this release does not do: nothing is begun."""
+    return waiting(vmi, Failure("UnsupportedSpec", message), now)
+
+
+def waiting(vmi: VirtualMachineInstance, failure: Failure, now: datetime) -> Status:
+    """Something that the guest needs is not there: nothing is begun until it is."""
     conditions = [
-        Condition("Synchronized", "False", "UnsupportedSpec", message),
+        Condition("Synchronized", "False", failure.reason, failure.message),
         _not_ready("GuestNotRunning", "the guest is not started"),
     ]
     return in_phase(_conditions(vmi, vmi.raw_status, conditions, now), VmiPhase.PENDING, now)

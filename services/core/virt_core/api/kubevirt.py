@@ -11,6 +11,11 @@ class DeveloperConfiguration(msgspec.Struct, frozen=True, rename="camel"):
     """Switches of spec.configuration.developerConfiguration."""
 
     use_emulation: bool = False
+    memory_overcommit: int = 100
+    """Percent of guest memory for each percent that is requested of the node; 0 counts as 100."""
+
+    cpu_allocation_ratio: int = 10
+    """vCPUs for each CPU that is requested of the node; 0 counts as 10."""
 
 
 class ArchitectureConfiguration(msgspec.Struct, frozen=True, rename="camel"):

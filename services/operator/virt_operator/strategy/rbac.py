@@ -45,6 +45,7 @@ ACCOUNTS = (
             rule("kubevirt.io", _VMIS, "list", "watch", "patch"),
             rule("kubevirt.io", f"{_VMIS}/finalizers", "update"),  # ownerReferences that block the owner's deletion
             rule("", "pods", "create", "get", "list", "watch", "delete"),
+            rule("", "persistentvolumeclaims", "get"),  # of VMIs that name one: file system or device, how large
             _EVENTS,
         ),
         (

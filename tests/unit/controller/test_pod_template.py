@@ -1,0 +1,199 @@
+"""The launcher pod of a spec: what is mounted, which containers run beside the launcher, what is asked of the node."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import msgspec
+import pytest
+from virt_controller.vmi.observe import Claim
+from virt_controller.vmi.pod_containers import LauncherSettings
+from virt_controller.vmi.pod_resources import overhead_bytes
+from virt_controller.vmi.pod_template import VOLUME_STATUS, launcher_pod
+from virt_core.api.kubevirt import Configuration, DeveloperConfiguration
+from virt_core.api.vmi import VirtualMachineInstance, parse_spec
+
+LAUNCHER = LauncherSettings("registry.test/virt-launcher:1", "IfNotPresent", ("cluster-secret",))
+EMULATION = Configuration(DeveloperConfiguration(use_emulation=True))
+FILES = msgspec.convert({"spec": {"accessModes": ["ReadWriteOnce"]}, "status": {"capacity": {"storage": "1Gi"}}}, Claim)
+DEVICE = msgspec.convert({"spec": {"volumeMode": "Block"}}, Claim)
+
+
+def made(
+    spec: dict[str, Any], claims: dict[str, Claim] | None = None, configuration: Configuration = EMULATION
+) -> dict[str, Any]:
+    """The pod of a spec with 64 Mi of memory; `domain` parts are put beside it."""
+    domain = {"devices": {"autoattachGraphicsDevice": False}, "memory": {"guest": "64Mi"}, **spec.pop("domain", {})}
+    body = {"metadata": {"name": "guest", "namespace": "ns", "uid": "u"}, "spec": {"domain": domain, **spec}}
+    vmi = msgspec.json.decode(json.dumps(body), type=VirtualMachineInstance)
+    pod: dict[str, Any] = launcher_pod(vmi, parse_spec(vmi.spec), LAUNCHER, configuration, claims or {})
+    return pod
+
+
+def compute(pod: dict[str, Any]) -> dict[str, Any]:
+    (container,) = pod["spec"]["containers"]
+    found: dict[str, Any] = container
+    return found
+
+
+def mounts(pod: dict[str, Any]) -> dict[str, tuple[str, bool]]:
+    """By pod volume: where the launcher has it, and whether it may only read."""
+    return {each["name"]: (each["mountPath"], each.get("readOnly", False)) for each in compute(pod)["volumeMounts"]}
+
+
+def source(pod: dict[str, Any], name: str) -> dict[str, Any]:
+    (found,) = [each for each in pod["spec"]["volumes"] if each["name"] == name]
+    return {key: value for key, value in found.items() if key != "name"}
+
+
+def test_a_guest_without_volumes_has_one_container_in_namespaces_of_its_own() -> None:
+    pod = made({})
+    assert "initContainers" not in pod["spec"] and "shareProcessNamespace" not in pod["spec"]
+    assert set(mounts(pod)) == {"private", "sockets"}
+    assert VOLUME_STATUS not in pod["metadata"]["annotations"]
+
+
+def test_a_container_disk_is_a_sidecar_of_the_users_image_that_runs_only_our_program() -> None:
+    disk = {"image": "registry.test/disk:1", "imagePullSecret": "own-secret", "imagePullPolicy": "Always"}
+    pod = made({"volumes": [{"name": "root", "containerDisk": disk}]})
+    lend, sidecar = pod["spec"]["initContainers"]
+    assert lend["image"] == LAUNCHER.image and "restartPolicy" not in lend
+    assert (sidecar["name"], sidecar["image"], sidecar["restartPolicy"]) == ("volumeroot", disk["image"], "Always")
+    assert sidecar["command"][1:] == ["serve", "/var/run/kubevirt/container-disks/root.sock"]
+    assert sidecar["imagePullPolicy"] == "Always"
+    assert pod["spec"]["shareProcessNamespace"] is True
+    assert mounts(pod)["container-disks"] == ("/var/run/kubevirt/container-disks", False)
+    assert pod["spec"]["imagePullSecrets"] == [{"name": "cluster-secret"}, {"name": "own-secret"}]
+
+
+def test_every_container_is_what_a_restricted_namespace_admits() -> None:
+    pod = made(
+        {
+            "domain": {"devices": {"logSerialConsole": True}, "firmware": {"kernelBoot": {"container": KERNEL}}},
+            "volumes": [{"name": "root", "containerDisk": {"image": "d"}}],
+        }
+    )
+    containers = [*pod["spec"]["initContainers"], *pod["spec"]["containers"]]
+    assert len(containers) == 6
+    for container in containers:
+        security = container["securityContext"]
+        assert security["capabilities"] == {"drop": ["ALL"]} and security["allowPrivilegeEscalation"] is False
+        assert security["runAsNonRoot"] is True and container["resources"]["requests"]["memory"]
+
+
+KERNEL = {"image": "k", "kernelPath": "/boot/vmlinuz"}
+
+
+def test_claims_are_file_systems_or_devices_and_what_they_are_is_told_to_the_handler() -> None:
+    volumes = [
+        {"name": "files", "persistentVolumeClaim": {"claimName": "c1"}},
+        {"name": "device", "persistentVolumeClaim": {"claimName": "c2"}},
+        {"name": "base", "ephemeral": {"persistentVolumeClaim": {"claimName": "c3"}}},
+    ]
+    pod = made({"volumes": volumes}, {"c1": FILES, "c2": DEVICE, "c3": FILES})
+    assert mounts(pod)["volume-files"] == ("/var/run/kubevirt/volumes/files", False)
+    assert mounts(pod)["volume-base"] == ("/var/run/kubevirt/volumes/base", True)
+    assert compute(pod)["volumeDevices"] == [{"name": "volume-device", "devicePath": "/dev/kubevirt/device"}]
+    status = json.loads(pod["metadata"]["annotations"][VOLUME_STATUS])
+    assert [(each["name"], each["persistentVolumeClaimInfo"]["volumeMode"]) for each in status] == [
+        ("files", "Filesystem"),
+        ("device", "Block"),
+        ("base", "Filesystem"),
+    ]
+    assert status[0]["persistentVolumeClaimInfo"]["capacity"] == {"storage": "1Gi"}
+
+
+def test_secrets_and_their_like_are_mounted_for_the_launcher_to_read_only() -> None:
+    volumes = [
+        {"name": "config", "configMap": {"name": "m", "optional": True}},
+        {"name": "secret", "secret": {"secretName": "s"}},
+        {"name": "token", "serviceAccount": {"serviceAccountName": "robot"}},
+        {"name": "labels", "downwardAPI": {"fields": [{"path": "l", "fieldRef": {"fieldPath": "metadata.labels"}}]}},
+        {
+            "name": "cloud",
+            "cloudInitNoCloud": {"secretRef": {"name": "user"}, "networkDataSecretRef": {"name": "network"}},
+        },
+    ]
+    pod = made({"volumes": volumes})
+    assert source(pod, "volume-config") == {"configMap": {"name": "m", "optional": True}}
+    assert source(pod, "volume-secret") == {"secret": {"secretName": "s"}}
+    assert source(pod, "volume-cloud-userdata") == {"secret": {"secretName": "user"}}
+    assert source(pod, "volume-cloud-networkdata") == {"secret": {"secretName": "network"}}
+    assert source(pod, "volume-labels")["downwardAPI"]["items"][0]["path"] == "l"
+    assert pod["spec"]["serviceAccountName"] == "robot" and pod["spec"]["automountServiceAccountToken"] is False
+    assert all(read_only for name, (_, read_only) in mounts(pod).items() if name.startswith("volume-"))
+    assert mounts(pod)["volume-cloud-userdata"][0] == "/var/run/kubevirt/volumes/cloud/userdata"
+
+
+def test_the_cost_of_running_a_guest_comes_on_top_of_what_it_asks_for() -> None:
+    plain = compute(made({}))["resources"]
+    spec = parse_spec(
+        msgspec.Raw(b'{"domain":{"devices":{"autoattachGraphicsDevice":false},"memory":{"guest":"64Mi"}}}')
+    )
+    overhead = overhead_bytes(spec, EMULATION)
+    assert int(plain["requests"]["memory"]) == (64 << 20) + overhead
+    assert plain["requests"]["cpu"] == "100m" and "memory" not in plain["limits"]
+    given = {"requests": {"memory": "32Mi", "cpu": "500m"}, "limits": {"memory": "128Mi"}}
+    asked = compute(made({"domain": {"resources": given}}))["resources"]
+    assert int(asked["requests"]["memory"]) == (32 << 20) + overhead
+    assert int(asked["limits"]["memory"]) == (128 << 20) + overhead
+    assert asked["requests"]["cpu"] == "500m"
+    overcommitted = {**given, "overcommitGuestOverhead": True}
+    assert int(compute(made({"domain": {"resources": overcommitted}}))["resources"]["requests"]["memory"]) == 32 << 20
+
+
+def test_the_cluster_may_overcommit_memory_and_cpus() -> None:
+    generous = Configuration(DeveloperConfiguration(True, memory_overcommit=200, cpu_allocation_ratio=20))
+    wide = {"cpu": {"cores": 4}, "memory": {"guest": "128Mi"}}
+    tight, loose = (compute(made({"domain": dict(wide)}, configuration=c))["resources"] for c in (EMULATION, generous))
+    assert int(tight["requests"]["memory"]) - int(loose["requests"]["memory"]) == 64 << 20
+    assert (tight["requests"]["cpu"], loose["requests"]["cpu"]) == ("400m", "200m")
+
+
+def test_huge_pages_are_the_guests_memory_and_ordinary_memory_the_cost_of_running_it() -> None:
+    pod = made({"domain": {"memory": {"guest": "64Mi", "hugepages": {"pageSize": "2Mi"}}}})
+    asked = compute(pod)["resources"]
+    assert asked["requests"]["hugepages-2Mi"] == asked["limits"]["hugepages-2Mi"] == str(64 << 20)
+    assert int(asked["requests"]["memory"]) > 64 << 20  # of overhead alone
+    assert source(pod, "hugepages") == {"emptyDir": {"medium": "HugePages"}}
+    assert mounts(pod)["hugepages"][0] == "/dev/hugepages"
+
+
+@pytest.mark.parametrize(
+    ("probe", "expected"),
+    [
+        ({"tcpSocket": {"port": 22}}, {"tcpSocket": {"port": 22}, "timeoutSeconds": 1}),
+        (
+            {"httpGet": {"port": 80, "path": "/"}, "periodSeconds": 3, "timeoutSeconds": 4},
+            {"httpGet": {"port": 80, "path": "/"}, "periodSeconds": 3, "timeoutSeconds": 4},
+        ),
+        (
+            {"guestAgentPing": {}},
+            {"exec": {"command": ["/usr/lib/kubevirt/virt-probe", "guest-agent-ping", "--timeout", "1"]}},
+        ),
+        (
+            {"exec": {"command": ["cat", "/x"]}, "timeoutSeconds": 5},
+            {"exec": {"command": ["/usr/lib/kubevirt/virt-probe", "exec", "--timeout", "5", "--", "cat", "/x"]}},
+        ),
+    ],
+)
+def test_probes_are_the_pods_own_or_ask_through_the_guest_agent(probe: Any, expected: dict[str, Any]) -> None:
+    found = compute(made({"readinessProbe": probe}))["readinessProbe"]
+    assert {key: found[key] for key in expected} == expected
+
+
+def test_placement_names_and_dns_are_passed_on() -> None:
+    spread = [{"maxSkew": 1, "topologyKey": "zone", "whenUnsatisfiable": "DoNotSchedule"}]
+    passed = {
+        "subdomain": "sub",
+        "dnsPolicy": "None",
+        "dnsConfig": {"nameservers": ["192.0.2.1"]},
+        "topologySpreadConstraints": spread,
+        "tolerations": [{"key": "k", "operator": "Exists"}],
+        "priorityClassName": "high",
+        "schedulerName": "mine",
+    }
+    spec = made({**passed, "hostname": "box", "nodeSelector": {"disk": "fast"}})["spec"]
+    assert {key: spec[key] for key in passed} == passed
+    assert spec["hostname"] == "box" and spec["nodeSelector"]["disk"] == "fast"
