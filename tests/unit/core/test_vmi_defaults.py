@@ -73,6 +73,7 @@ def test_a_volume_without_a_disk_gets_one_behind_those_that_are_named() -> None:
         ({"resources": {"requests": {"cpu": 1}, "limits": {"cpu": "3"}}}, (3, 1, 1)),
         ({"cpu": {"threads": 2}, "resources": {"limits": {"cpu": "3"}}}, (1, 1, 2)),
         ({"resources": {"limits": {"cpu": 0}}}, (1, 1, 1)),
+        ({"cpu": {"sockets": 0}, "resources": {"limits": {"cpu": 2}}}, (2, 1, 1)),
     ],
 )
 def test_sockets_follow_the_cpu_limit_or_request_unless_a_topology_is_given(

@@ -201,6 +201,18 @@ REFUSED: list[tuple[Change, str, str]] = [
         "domain.firmware.kernelBoot.kernelArgs",
         "printable ASCII",
     ),
+    (
+        merge_patch(
+            domain(firmware={"bootloader": {"bios": {"useSerial": True}}}), devices(autoattachSerialConsole=False)
+        ),
+        "domain.firmware.bootloader.bios.useSerial",
+        "false without autoattachSerialConsole",
+    ),
+    (
+        domain(features={"apic": {"enabled": False, "endOfInterrupt": True}}),
+        "domain.features.apic.endOfInterrupt",
+        "false without an APIC",
+    ),
     (domain(chassis={"asset": "&"}), "domain.chassis.asset", "'&'"),
     (
         domain(clock={"utc": {}, "timezone": "UTC"}),

@@ -7,6 +7,7 @@ refuses stays whole. Nothing rests on the defaults being stored: vmi_effective.p
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any
 
 from virt_core.api.kubevirt import Configuration
@@ -37,7 +38,10 @@ def defaulted(vmi: Mapping[str, Any], configuration: Configuration) -> Body:
         check_spec(spec, configuration)
     except UnsupportedSpec:
         return body
-    return {**body, "spec": _filled(vmi["spec"], _defaults(spec, configuration))}
+    filled = _filled(vmi["spec"], _defaults(spec, configuration))
+    # A level of 0 is one that is not given.
+    cpu = {**filled["domain"]["cpu"], **asdict(effective_topology(spec))}
+    return {**body, "spec": {**filled, "domain": {**filled["domain"], "cpu": cpu}}}
 
 
 def defaults_patch(vmi: Mapping[str, Any], configuration: Configuration) -> list[Body]:
@@ -77,12 +81,8 @@ def _defaults(spec: VmiSpec, configuration: Configuration) -> Body:
 
 
 def _domain(spec: VmiSpec, configuration: Configuration) -> Body:
-    topology = effective_topology(spec)
-    cpu: Body = {"sockets": topology.sockets, "cores": topology.cores, "threads": topology.threads}
-    if configuration.cpu_model:
-        cpu["model"] = configuration.cpu_model
     return {
-        "cpu": cpu,
+        "cpu": {"model": configuration.cpu_model} if configuration.cpu_model else {},
         "memory": {"guest": _guest_memory(spec)},
         "machine": {"type": configuration.default_machine_type},
         "devices": _devices(spec),

@@ -29,7 +29,10 @@ _UUID = Text(re.compile(r"[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}"), 
 _SMBIOS = Text(re.compile(r"[A-Za-z0-9/_.() -]*[A-Za-z0-9/_.()-]"), 64, "64 letters, digits, spaces and /_.()- at most")
 # 2048: the longest command line of an x86 Linux kernel.
 _KERNEL_ARGS = Text(re.compile(r"[\x20-\x7e]*"), 2047, "2047 characters of printable ASCII at most")
-_TIMEZONE = Text(re.compile(r"[A-Za-z][A-Za-z0-9_+-]*(/[A-Za-z0-9_+-]+)*"), 64, "a time zone such as Europe/Berlin")
+# Names of the time zone database.
+_TIMEZONE = Text(
+    re.compile(r"[A-Za-z][A-Za-z0-9_+-]{0,31}(/[A-Za-z0-9_+-]{1,32}){0,2}"), 98, "a time zone such as Europe/Berlin"
+)
 _MAX_OFFSET = (1 << 31) - 1  # seconds; the field is an int32
 # KubeVirt's, those of them that QEMU has.
 _TICK_POLICIES = {
@@ -49,8 +52,19 @@ def platform_refusals(spec: VmiSpec, configuration: Configuration) -> Refusals:
             yield from matching_if_given(f"domain.chassis.{field}", getattr(domain.chassis, field), _SMBIOS)
     if domain.clock is not None:
         yield from _clock(domain.clock)
-    if boots_by_uefi(spec) and not domain.features.acpi.on:
+    yield from _features(spec)
+
+
+def _features(spec: VmiSpec) -> Refusals:
+    features, bootloader = spec.domain.features, spec.domain.firmware.bootloader
+    if boots_by_uefi(spec) and not features.acpi.on:
         yield refused("domain.features.acpi.enabled", False, "true: UEFI needs ACPI")
+    if features.apic is not None and features.apic.enabled is False and features.apic.end_of_interrupt:
+        yield refused("domain.features.apic.endOfInterrupt", True, "false without an APIC")
+    if bootloader is not None and bootloader.bios is not None and bootloader.bios.use_serial:
+        there = spec.domain.devices.autoattach_serial_console is not False
+        path = "domain.firmware.bootloader.bios.useSerial"
+        yield from unless(there, path, True, "false without autoattachSerialConsole")
 
 
 def _machine_type(machine_type: str, configuration: Configuration) -> Refusals:

@@ -1,0 +1,193 @@
+"""Whatever the rules let through becomes a machine, and the machine XML that libvirt takes.
+
+One path through the services' pure parts: rules → translation → the launcher's validation → domain XML → libvirt, whose
+own test driver reads the XML and holds it against its schema.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+from xml.etree import ElementTree as ET
+
+import libvirt
+import pytest
+from hypothesis import given, settings
+from kubevirt.launcher.v1 import launcher_pb2 as pb
+from msgspec import Raw
+from virt_core.api.kubevirt import Configuration
+from virt_core.api.meta import ObjectMeta
+from virt_core.api.vmi import VirtualMachineInstance, read_spec
+from virt_core.api.vmi_admission import admit_create
+from virt_core.api.vmi_defaults import defaulted
+from virt_core.api.vmi_effective import effective_disks
+from virt_core.api.vmi_rules import spec_refusals
+from virt_handler.machines.translate import machine
+from virt_handler.network.plan import PodNetwork
+from virt_launcher.domain.xml import domain_xml
+from virt_launcher.machine.validation import validate
+
+from tests.unit.machines.vmis import Spec, nearly_supported, supported
+
+POD = PodNetwork(1450, ("10.244.1.7",))
+META = ObjectMeta("g", "default", uid="6a1f0d52-6a7a-4c9b-8d5e-1c2b3a4d5e6f")
+NONE = Configuration()
+# All that may be in a domain. Whoever adds one says that it is meant.
+ELEMENTS = frozenset(
+    [
+        "acpi",
+        "address",
+        "alias",
+        "apic",
+        "backend",
+        "backingStore",
+        "bios",
+        "blockio",
+        "boot",
+        "channel",
+        "chassis",
+        "clock",
+        "cmdline",
+        "console",
+        "controller",
+        "cpu",
+        "devices",
+        "disk",
+        "domain",
+        "driver",
+        "emulator",
+        "encryption",
+        "entry",
+        "feature",
+        "features",
+        "format",
+        "graphics",
+        "hidden",
+        "hugepages",
+        "initrd",
+        "input",
+        "interface",
+        "iothreads",
+        "kernel",
+        "kvm",
+        "link",
+        "listen",
+        "loader",
+        "log",
+        "mac",
+        "memballoon",
+        "memory",
+        "memoryBacking",
+        "model",
+        "mtu",
+        "name",
+        "nvram",
+        "on_crash",
+        "on_poweroff",
+        "on_reboot",
+        "os",
+        "page",
+        "panic",
+        "protocol",
+        "pvspinlock",
+        "readonly",
+        "rng",
+        "rom",
+        "serial",
+        "shareable",
+        "smbios",
+        "smm",
+        "source",
+        "sysinfo",
+        "system",
+        "target",
+        "tb-cache",
+        "tcg",
+        "timer",
+        "title",
+        "topology",
+        "type",
+        "uuid",
+        "vcpu",
+        "video",
+        "watchdog",
+    ]
+)
+
+
+@pytest.fixture(scope="module")
+def hypervisor() -> Iterator[libvirt.virConnect]:
+    """libvirt's test driver, in this process: its parser and schema are the real ones."""
+    libvirt.registerErrorHandler(lambda _context, _error: None, None)
+    connection = libvirt.open("test:///default")
+    yield connection
+    connection.close()
+
+
+def vmi(spec: Spec) -> VirtualMachineInstance:
+    """The object as the handler sees it, with what the controller wrote of claims."""
+    claim = {"claimName": "claim", "volumeMode": "Filesystem", "accessModes": ["ReadWriteOnce"],
+             "capacity": {"storage": "1Gi"}, "requests": {"storage": "1Gi"}, "filesystemOverhead": "0.055"}  # fmt: skip
+    volumes = [
+        {"name": each["name"], "target": "", "persistentVolumeClaimInfo": claim} for each in spec.get("volumes", [])
+    ]
+    return VirtualMachineInstance(META, Raw(json.dumps(spec).encode()), {"volumeStatus": volumes})
+
+
+def translated(spec: Spec, *, emulation: bool) -> pb.Machine:
+    return machine(vmi(spec), emulation=emulation, pod=POD)
+
+
+def taken_by(hypervisor: libvirt.virConnect, xml: str) -> None:
+    """libvirt reads it and finds it valid."""
+    hypervisor.defineXMLFlags(xml, libvirt.VIR_DOMAIN_DEFINE_VALIDATE).undefine()
+
+
+def carried_through(hypervisor: libvirt.virConnect, spec: Spec) -> None:
+    """From an accepted spec to a domain, under emulation and with KVM."""
+    for emulation in (True, False):
+        made = translated(spec, emulation=emulation)
+        validate(made)
+        xml = domain_xml(made)
+        unknown = {element.tag for element in ET.fromstring(xml).iter()} - ELEMENTS
+        assert not unknown, f"not meant to be in a domain: {unknown}"
+        taken_by(hypervisor, xml)
+
+
+@settings(max_examples=60, deadline=None)
+@given(supported())
+def test_what_is_supported_becomes_a_domain_that_libvirt_takes(hypervisor: libvirt.virConnect, spec: Spec) -> None:
+    assert admit_create({"spec": spec}, NONE) == ()
+    carried_through(hypervisor, spec)
+
+
+@settings(max_examples=150, deadline=None)
+@given(nearly_supported())
+def test_odd_values_are_refused_by_the_rules_or_carried_through_safely(
+    hypervisor: libvirt.virConnect, spec: Spec
+) -> None:
+    if not admit_create({"spec": spec}, NONE):
+        carried_through(hypervisor, spec)
+
+
+@settings(max_examples=60, deadline=None)
+@given(supported())
+def test_stored_defaults_make_the_same_machine(spec: Spec) -> None:
+    stored: Any = defaulted({"spec": spec}, NONE)["spec"]
+    assert spec_refusals(read_spec(stored), NONE) == ()
+    assert defaulted({"spec": stored}, NONE)["spec"] == stored
+    assert translated(stored, emulation=True) == translated(spec, emulation=True)
+    shapes = [
+        [(disk.name, disk.kind, disk.bus, disk.read_only, disk.tray_open) for disk in effective_disks(read_spec(each))]
+        for each in (spec, stored)
+    ]
+    assert shapes[0] == shapes[1]
+
+
+def test_libvirts_schema_refuses_what_is_no_domain(hypervisor: libvirt.virConnect) -> None:
+    xml = domain_xml(translated({"domain": {"devices": {}, "memory": {"guest": "64Mi"}}}, emulation=True))
+    taken_by(hypervisor, xml)
+    for place, wrong in (("<devices>", "<devices><bogus/>"), ('arch="x86_64"', 'arch="x86_65"')):
+        with pytest.raises(libvirt.libvirtError):
+            taken_by(hypervisor, xml.replace(place, wrong))

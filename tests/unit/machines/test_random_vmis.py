@@ -1,0 +1,52 @@
+"""Random VirtualMachineInstances do no harm: types mixed up, junk strings, huge numbers, fields that nobody knows.
+
+RANDOM_VMIS says how many; the suite runs a few hundred, which is seconds.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from typing import Any
+from xml.etree import ElementTree as ET
+
+from hypothesis import HealthCheck, given, settings
+from msgspec import Raw
+from virt_core.api.kubevirt import Configuration
+from virt_core.api.vmi import UnsupportedSpec, parse_spec
+from virt_core.api.vmi_admission import admit_create, admit_update
+from virt_core.api.vmi_defaults import defaulted, defaults_patch
+from virt_core.api.vmi_rules import check_spec
+from virt_launcher.domain.xml import domain_xml
+from virt_launcher.machine.validation import validate
+
+from tests.unit.machines.test_from_vmi_to_xml import ELEMENTS, translated
+from tests.unit.machines.vmis import random_specs
+
+NONE = Configuration()
+COUNT = int(os.environ.get("RANDOM_VMIS", "200"))
+MINIMAL = {"spec": {"domain": {"devices": {}, "memory": {"guest": "64Mi"}}}}
+_LONGEST_MESSAGE = 1024  # of one refusal: a user reads it
+
+
+@settings(max_examples=COUNT, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(random_specs)
+def test_admission_refuses_them_in_words_or_they_become_machines(spec: Any) -> None:
+    body = {"metadata": {"name": "g"}, "spec": spec}
+    refusals = admit_create(body, NONE)
+    defaults_patch(body, NONE)
+    admit_update(MINIMAL, body, NONE, is_own_account=False)
+    for refusal in refusals:
+        assert refusal.field.startswith("spec") and len(str(refusal)) <= _LONGEST_MESSAGE
+        json.dumps(str(refusal))
+    # The controller, which reads what is stored, says the same.
+    try:
+        check_spec(parse_spec(Raw(json.dumps(spec).encode())))
+    except UnsupportedSpec as error:
+        assert refusals and {str(each) for each in error.refusals} == {str(each) for each in refusals}
+        return
+    assert not refusals
+    for accepted in (spec, defaulted(body, NONE)["spec"]):
+        made = translated(accepted, emulation=False)
+        validate(made)
+        assert {element.tag for element in ET.fromstring(domain_xml(made)).iter()} <= ELEMENTS
