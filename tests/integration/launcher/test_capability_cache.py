@@ -1,0 +1,140 @@
+"""A launcher's libvirtd takes what QEMU can do from the image if it is of this very QEMU, and asks QEMU otherwise.
+
+Each QEMU that is started opens its program: the guest's, and before it those that libvirt only asks.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ctypes
+import os
+import shutil
+import struct
+import time
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+
+import pytest
+from kubevirt.launcher.v1 import launcher_pb2 as pb
+
+from tests.integration.launcher.conftest import Images, Pod
+
+KEPT = "/usr/lib/kubevirt/capabilities"
+CACHED = "cache/libvirt/qemu/cache/capabilities"
+MARK = "<!-- asked when the image was built -->"
+IN_OPEN = 0x20  # sys/inotify.h
+_EVENT = struct.Struct("iIII")
+
+
+class Opened:
+    """Counts how often a file is opened from now on. Events are read at once: equal ones that wait become one."""
+
+    def __init__(self, path: str) -> None:
+        self.count = 0
+        libc = ctypes.CDLL(None, use_errno=True)
+        self._watch = libc.inotify_init1(os.O_NONBLOCK)
+        assert libc.inotify_add_watch(self._watch, path.encode(), IN_OPEN) > 0
+        asyncio.get_running_loop().add_reader(self._watch, self._read)
+
+    def _read(self) -> None:
+        self.count += len(os.read(self._watch, 1 << 16)) // _EVENT.size
+
+    def close(self) -> None:
+        asyncio.get_running_loop().remove_reader(self._watch)
+        os.close(self._watch)
+
+
+@pytest.fixture
+async def unstarted(images: Images) -> AsyncIterator[Pod]:
+    """A pod with its network, whose launcher is not started."""
+    made = Pod(images)
+    try:
+        made.make_network()
+        yield made
+    finally:
+        await made.remove()
+
+
+async def start_guest(pod: Pod, kept: Path | None = None) -> tuple[int, float]:
+    """Start the launcher, with `kept` in place of the image's answers, and a machine; how many QEMUs were started, and
+    the seconds from the container's start to a running guest."""
+    opened = Opened(f"{pod.images.launcher}/usr/bin/qemu-system-x86_64")
+    try:
+        began = time.monotonic()
+        await pod.start({KEPT: (kept, "ro")} if kept else {})
+        await pod.peer.negotiate(timeout=30)
+        machine = pod.machine()
+        machine.ClearField("kernel_boot")
+        assert (await pod.start_machine(machine)).phase == pb.MACHINE_PHASE_RUNNING, pod.log
+        return opened.count, time.monotonic() - began
+    finally:
+        opened.close()
+
+
+def cached(pod: Pod) -> str:
+    """What libvirt has in its cache now."""
+    (found,) = (pod.volumes["private"] / CACHED).iterdir()
+    return found.read_text()
+
+
+async def test_no_qemu_is_asked_what_the_image_knows(unstarted: Pod) -> None:
+    started, seconds = await start_guest(unstarted)
+    print(f"container started to guest running: {seconds:.2f} s")
+    assert started == 1, "only the guest's own"
+    assert MARK in cached(unstarted)
+    await unstarted.kill("libvirtd")
+    await unstarted.wait_for_phase(pb.MACHINE_PHASE_RUNNING)
+    assert MARK in cached(unstarted)
+
+
+def of_another_qemu(folder: Path) -> None:
+    origin = folder / "origin"
+    program, size, rest = origin.read_text().split(" ", 2)
+    origin.write_text(f"{program} {int(size) + 1} {rest}")
+
+
+def of_another_time(folder: Path) -> None:
+    origin = folder / "origin"
+    first, rest = origin.read_text().split("\n", 1)
+    program, size, modified = first.split()
+    origin.write_text(f"{program} {size} {int(modified) - 1}\n{rest}")
+
+
+def of_no_known_origin(folder: Path) -> None:
+    (folder / "origin").unlink()
+
+
+def of_another_libvirt(folder: Path) -> None:
+    (kept,) = folder.glob("*.xml")
+    text = kept.read_text()
+    kept.write_text(text.replace("<selfvers>", "<selfvers>1"))
+    assert kept.read_text() != text
+
+
+def cut_short(folder: Path) -> None:
+    (kept,) = folder.glob("*.xml")
+    kept.write_text(kept.read_text()[:5000])
+
+
+def two_of_them(folder: Path) -> None:
+    (kept,) = folder.glob("*.xml")
+    shutil.copy(kept, folder / "another.xml")
+
+
+def nothing(folder: Path) -> None:
+    for path in folder.iterdir():
+        path.unlink()
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [of_another_qemu, of_another_time, of_no_known_origin, of_another_libvirt, cut_short, two_of_them, nothing],
+)
+async def test_foreign_answers_are_not_taken(unstarted: Pod, changed: Callable[[Path], None]) -> None:
+    kept = unstarted.folder / "kept"
+    shutil.copytree(f"{unstarted.images.launcher}{KEPT}", kept)
+    changed(kept)
+    started, seconds = await start_guest(unstarted, kept)
+    print(f"container started to guest running: {seconds:.2f} s")
+    assert started > 1, "QEMU was asked"
+    assert MARK not in cached(unstarted), "libvirt wrote what it was told"
