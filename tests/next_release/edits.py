@@ -67,13 +67,13 @@ EDITS = (
     ),
     Edit(
         "services/launcher/virt_launcher/machine/validation.py",
-        '    _require(_is_uuid(machine.firmware_uuid), "firmware_uuid", machine.firmware_uuid, "a UUID")\n',
-        '    _matches(_LINE, "note", machine.note, "printable ASCII")\n',
+        '    require(_is_uuid(machine.firmware_uuid), "firmware_uuid", machine.firmware_uuid, "a UUID")\n',
+        '    matches(LINE, "note", machine.note, "printable ASCII")\n',
     ),
     Edit(
         "services/launcher/virt_launcher/domain/xml.py",
-        '    _text(domain, "title", f"{machine.namespace}/{machine.name}")\n',
-        '    if machine.note:\n        _text(domain, "description", machine.note)\n',
+        '    text(domain, "title", f"{machine.namespace}/{machine.name}")\n',
+        '    if machine.note:\n        text(domain, "description", machine.note)\n',
     ),
     Edit(
         "services/operator/virt_operator/strategy/deployments.py",

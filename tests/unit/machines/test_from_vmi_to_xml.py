@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree as ET
 
@@ -25,6 +26,7 @@ from virt_core.api.vmi_effective import effective_disks
 from virt_core.api.vmi_rules import spec_refusals
 from virt_handler.machines.translate import machine
 from virt_handler.network.plan import PodNetwork
+from virt_launcher.domain.files import DomainFiles
 from virt_launcher.domain.xml import domain_xml
 from virt_launcher.machine.validation import validate
 
@@ -33,6 +35,7 @@ from tests.unit.machines.vmis import Spec, nearly_supported, supported
 POD = PodNetwork(1450, ("10.244.1.7",))
 META = ObjectMeta("g", "default", uid="6a1f0d52-6a7a-4c9b-8d5e-1c2b3a4d5e6f")
 NONE = Configuration()
+FILES = DomainFiles.below(Path("/private"))
 # All that may be in a domain. Whoever adds one says that it is meant.
 ELEMENTS = frozenset(
     [
@@ -149,7 +152,7 @@ def carried_through(hypervisor: libvirt.virConnect, spec: Spec) -> None:
     for emulation in (True, False):
         made = translated(spec, emulation=emulation)
         validate(made)
-        xml = domain_xml(made)
+        xml = domain_xml(made, FILES)
         unknown = {element.tag for element in ET.fromstring(xml).iter()} - ELEMENTS
         assert not unknown, f"not meant to be in a domain: {unknown}"
         taken_by(hypervisor, xml)
@@ -186,7 +189,7 @@ def test_stored_defaults_make_the_same_machine(spec: Spec) -> None:
 
 
 def test_libvirts_schema_refuses_what_is_no_domain(hypervisor: libvirt.virConnect) -> None:
-    xml = domain_xml(translated({"domain": {"devices": {}, "memory": {"guest": "64Mi"}}}, emulation=True))
+    xml = domain_xml(translated({"domain": {"devices": {}, "memory": {"guest": "64Mi"}}}, emulation=True), FILES)
     taken_by(hypervisor, xml)
     for place, wrong in (("<devices>", "<devices><bogus/>"), ('arch="x86_64"', 'arch="x86_65"')):
         with pytest.raises(libvirt.libvirtError):

@@ -2,6 +2,7 @@
 
 import json
 import sys
+from pathlib import Path
 
 from kubevirt.launcher.v1 import launcher_pb2
 from msgspec import Raw
@@ -12,6 +13,7 @@ from virt_core.rpc.errors import UnsupportedByPeer
 from virt_core.rpc.must_understand import require_supported
 from virt_handler.machines.translate import machine
 from virt_handler.network.plan import PodNetwork
+from virt_launcher.domain.files import DomainFiles
 from virt_launcher.domain.xml import domain_xml
 from virt_launcher.machine.validation import validate
 from virt_operator.strategy.crds import virtual_machine_instances
@@ -30,7 +32,7 @@ schema = virtual_machine_instances()["spec"]["versions"][0]["schema"]["openAPIV3
 domain = schema["properties"]["spec"]["properties"]["domain"]["properties"]
 answer = {
     "level": FEATURE_LEVEL,
-    "xml": domain_xml(made),
+    "xml": domain_xml(made, DomainFiles.below(Path("/run"))),
     "refused": refused,
     "request": start.SerializeToString().hex(),
     "schema": domain.get("note"),

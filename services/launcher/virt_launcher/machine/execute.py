@@ -11,6 +11,7 @@ from kubevirt.launcher.v1 import launcher_pb2 as pb
 from virt_core import logs
 
 from virt_launcher.domain import guest
+from virt_launcher.domain.files import DomainFiles
 from virt_launcher.domain.host import Host
 from virt_launcher.domain.xml import domain_xml
 from virt_launcher.errors import HypervisorRefused
@@ -34,7 +35,7 @@ _CREATE_TIMEOUT_S = 120.0
 _CALL_TIMEOUT_S = 30.0
 
 
-async def execute(action: Action, records: RecordFolder, host: Host) -> None:
+async def execute(action: Action, records: RecordFolder, host: Host, files: DomainFiles) -> None:
     """Do `action`.
 
     Raises:
@@ -47,7 +48,7 @@ async def execute(action: Action, records: RecordFolder, host: Host) -> None:
     match action:
         case Define():
             log.info("defining the domain")
-            await _or_end(records, host.call(guest.define, domain_xml(machine), timeout=_CREATE_TIMEOUT_S))
+            await _or_end(records, host.call(guest.define, domain_xml(machine, files), timeout=_CREATE_TIMEOUT_S))
         case CreateStanding():
             log.info("starting QEMU")
             await _or_end(records, host.call(guest.create_standing, timeout=_CREATE_TIMEOUT_S))

@@ -15,6 +15,7 @@ from kubevirt.launcher.v1 import launcher_pb2 as pb
 from virt_core import logs
 
 from virt_launcher.domain import guest
+from virt_launcher.domain.files import DomainFiles
 from virt_launcher.domain.host import Host
 from virt_launcher.domain.observation import DomainPhase, Observation
 from virt_launcher.errors import HypervisorRefused, HypervisorUnavailable
@@ -44,6 +45,7 @@ class Keeper:
         self.published = Publication()
         self.known = asyncio.Event()
         self._settings = settings
+        self._files = DomainFiles.below(settings.state_folder)
         self._records = records
         self._host = host
         self._wake = asyncio.Event()
@@ -92,7 +94,7 @@ class Keeper:
             while (action := plan(self.record, seen, self._stop, _clock())) is not None:
                 await self._tell(seen)
                 self._remember(action)
-                await execute(action, self._records, self._host)
+                await execute(action, self._records, self._host, self._files)
                 seen = await self._look()
             again_in = self._next_stop_step()
             self._silent_since = None

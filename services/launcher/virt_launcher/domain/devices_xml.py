@@ -1,0 +1,99 @@
+"""What is plugged into the guest, disks apart. Part of xml.py, pure like it.
+
+No device that was not asked for: each costs memory and time at the start. The one exception is the guest agent's
+channel, for nobody says beforehand whether the guest will have an agent.
+"""
+
+from __future__ import annotations
+
+from xml.etree import ElementTree as ET
+
+from kubevirt.launcher.v1 import launcher_pb2 as pb
+
+from virt_launcher.domain.elements import text, vcpus, virtio_model
+from virt_launcher.domain.files import DomainFiles
+
+AGENT_CHANNEL = "org.qemu.guest_agent.0"
+"""The name by which guest agents, and libvirt, know their channel."""
+
+# More than this many queues libvirt refuses, as KubeVirt does.
+_MOST_QUEUES = 256
+
+
+def devices(parent: ET.Element, machine: pb.Machine, files: DomainFiles) -> None:
+    """Everything but disks and their controllers."""
+    _usb(parent, machine)
+    for interface in machine.interfaces:
+        _interface(parent, interface, machine)
+    if machine.HasField("serial_console"):
+        _serial(parent, machine.serial_console)
+    _agent_channel(parent, machine, files)
+    for wanted in machine.inputs:
+        ET.SubElement(parent, "input", type=wanted.type, bus=wanted.bus)
+    if machine.HasField("display"):
+        _display(parent, machine)
+    if machine.HasField("watchdog"):
+        ET.SubElement(parent, "watchdog", model=machine.watchdog.model, action=machine.watchdog.action)
+    if machine.balloon:
+        # Pages that the guest does not use go back to the node.
+        ET.SubElement(parent, "memballoon", model=virtio_model(machine), freePageReporting="on")
+    else:
+        ET.SubElement(parent, "memballoon", model="none")
+    if machine.rng:
+        rng = ET.SubElement(parent, "rng", model=virtio_model(machine))
+        text(rng, "backend", "/dev/urandom", model="random")
+    ET.SubElement(parent, "panic", model="isa")
+
+
+def _usb(parent: ET.Element, machine: pb.Machine) -> None:
+    needed = any(disk.bus == pb.DISK_BUS_USB for disk in machine.disks) or any(i.bus == "usb" for i in machine.inputs)
+    ET.SubElement(parent, "controller", type="usb", model="qemu-xhci" if needed else "none")
+
+
+def _interface(parent: ET.Element, interface: pb.NetworkInterface, machine: pb.Machine) -> None:
+    virtio = interface.model == "virtio"
+    element = ET.SubElement(parent, "interface", type="ethernet")
+    ET.SubElement(element, "mac", address=interface.mac_address)
+    # Not managed: the tap device is made by the handler, this process has no privilege for it.
+    ET.SubElement(element, "target", dev=interface.tap_device, managed="no")
+    ET.SubElement(element, "model", type=virtio_model(machine) if virtio else interface.model)
+    if virtio:
+        driver = ET.SubElement(element, "driver", name="qemu")
+        queues = min(vcpus(machine), _MOST_QUEUES)
+        if interface.multiqueue and queues > 1:
+            driver.set("queues", str(queues))
+    if interface.link_down:
+        ET.SubElement(element, "link", state="down")
+    if interface.mtu:
+        ET.SubElement(element, "mtu", size=str(interface.mtu))
+    if interface.boot_order:
+        ET.SubElement(element, "boot", order=str(interface.boot_order))
+    else:
+        # No option ROM: nothing is booted from here, and the firmware would wait for an answer.
+        ET.SubElement(element, "rom", enabled="no")
+    if interface.acpi_index:
+        ET.SubElement(element, "acpi", index=str(interface.acpi_index))
+
+
+def _serial(parent: ET.Element, console: pb.SerialConsole) -> None:
+    serial = ET.SubElement(parent, "serial", type="unix")
+    ET.SubElement(serial, "source", mode="bind", path=console.socket_path)
+    if console.log_path:
+        ET.SubElement(serial, "log", file=console.log_path, append="on")
+    ET.SubElement(serial, "target", type="isa-serial", port="0")
+
+
+def _agent_channel(parent: ET.Element, machine: pb.Machine, files: DomainFiles) -> None:
+    ET.SubElement(parent, "controller", type="virtio-serial", index="0", model=virtio_model(machine))
+    channel = ET.SubElement(parent, "channel", type="unix")
+    ET.SubElement(channel, "source", mode="bind", path=str(files.agent_socket))
+    ET.SubElement(channel, "target", type="virtio", name=AGENT_CHANNEL)
+
+
+def _display(parent: ET.Element, machine: pb.Machine) -> None:
+    """VNC on a unix socket: whoever reaches the pod's folder may look, nobody else."""
+    graphics = ET.SubElement(parent, "graphics", type="vnc")
+    ET.SubElement(graphics, "listen", type="socket", socket=machine.display.socket_path)
+    # Standard VGA is what SeaBIOS and every operating system's loader know; without VGA's legacy ports, UEFI's own.
+    card = machine.display.card or ("bochs" if machine.bootloader == pb.BOOTLOADER_UEFI else "vga")
+    ET.SubElement(ET.SubElement(parent, "video"), "model", type=card, heads="1", primary="yes")

@@ -1,0 +1,52 @@
+"""Checks of one value, each raising InvalidField by the field's path in the machine. Used by validation.py and the
+modules beside it. Pure."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Iterable
+
+from virt_core.rpc.errors import InvalidField
+
+DEVICE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,14}")  # IFNAMSIZ
+LINE = re.compile(r"[\x20-\x7e]*")
+PATH = re.compile(r"/[\x21-\x7e]{1,106}")  # 107: the longest unix socket
+
+
+def require(valid: bool, field: str, value: object, allowed: str) -> None:
+    """Raises InvalidField unless `valid`."""
+    if not valid:
+        raise InvalidField(f"machine.{field}", value, allowed)
+
+
+def matches(pattern: re.Pattern[str], field: str, value: str, allowed: str) -> None:
+    """The whole value must match."""
+    require(pattern.fullmatch(value) is not None, field, value, allowed)
+
+
+def one_of(allowed: tuple[str, ...], field: str, value: str) -> None:
+    """The value must be one of few words."""
+    require(value in allowed, field, value, " or ".join(word or "nothing" for word in allowed))
+
+
+def unix_socket(field: str, value: str) -> None:
+    """The value must be a path on which a socket can be bound."""
+    matches(PATH, field, value, "an absolute path of 107 characters at most")
+
+
+def distinct(fields: Iterable[tuple[str, object]]) -> None:
+    """No two of these fields may have the same value."""
+    seen: set[object] = set()
+    for field, value in fields:
+        require(value not in seen, field, value, "a value that no other has")
+        seen.add(value)
+
+
+def is_ipv4(value: str) -> bool:
+    """Whether this is an IPv4 address."""
+    try:
+        ipaddress.IPv4Address(value)
+    except ValueError:
+        return False
+    return True

@@ -1,0 +1,63 @@
+"""Whether what the guest runs on can be had: firmware, CPU, clock, switches, huge pages. Part of validation.py."""
+
+from __future__ import annotations
+
+import re
+
+from kubevirt.launcher.v1 import launcher_pb2 as pb
+
+from virt_launcher.machine.field_checks import LINE, distinct, matches, one_of, require
+
+_CPU_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+_POLICIES = ("force", "require", "optional", "disable", "forbid")
+# Names of the time zone database: no absolute path and none that leads upwards.
+_TIMEZONE = re.compile(r"[A-Za-z][A-Za-z0-9_+-]{0,31}(/[A-Za-z0-9_+-]{1,32}){0,2}")
+_TIMERS = ("hpet", "pit", "rtc", "kvmclock", "hypervclock")
+_TICK_POLICIES = ("", "delay", "catchup", "merge", "discard")
+_TRACKS = ("", "guest", "wall")
+_HUGE_PAGES = (0, 2 << 20, 1 << 30)  # of x86
+# The longest string of one SMBIOS structure that firmware is sure to pass on.
+_LONGEST_SMBIOS_STRING = 256
+
+
+def validate_platform(machine: pb.Machine) -> None:
+    """Raises InvalidField."""
+    known = pb.Bootloader.values()
+    require(machine.bootloader in known, "bootloader", machine.bootloader, "BIOS, BIOS_SERIAL or UEFI")
+    serial = machine.HasField("serial_console")
+    speaks = machine.bootloader == pb.BOOTLOADER_BIOS_SERIAL
+    require(serial or not speaks, "bootloader", "BIOS_SERIAL", "a serial_console with it")
+    for field, value in machine.smbios.ListFields():
+        path, text = f"smbios.{field.name}", str(value)
+        require(len(text) <= _LONGEST_SMBIOS_STRING, path, text, f"{_LONGEST_SMBIOS_STRING} characters at most")
+        matches(LINE, path, text, "printable ASCII")
+    _cpu_model(machine.cpu_model)
+    _clock(machine.clock)
+    features, size = machine.features, machine.hugepage_bytes
+    require(features.apic or not features.apic_eoi, "features.apic_eoi", features.apic_eoi, "features.apic with it")
+    require(size in _HUGE_PAGES, "hugepage_bytes", size, " or ".join(str(size) for size in _HUGE_PAGES))
+    whole = not size or machine.memory_bytes % size == 0
+    require(whole, "memory_bytes", machine.memory_bytes, f"a multiple of hugepage_bytes, {size}")
+
+
+def _cpu_model(model: pb.CpuModel) -> None:
+    if model.name:
+        matches(_CPU_NAME, "cpu_model.name", model.name, "the name of a CPU model")
+    for index, feature in enumerate(model.features):
+        path = f"cpu_model.features[{index}]"
+        matches(_CPU_NAME, f"{path}.name", feature.name, "the name of a CPU feature")
+        one_of(_POLICIES, f"{path}.policy", feature.policy)
+    distinct((f"cpu_model.features[{index}].name", feature.name) for index, feature in enumerate(model.features))
+
+
+def _clock(clock: pb.Clock) -> None:
+    if clock.timezone:
+        matches(_TIMEZONE, "clock.timezone", clock.timezone, 'a time zone such as "Europe/Berlin"')
+        offset = clock.utc_offset_seconds
+        require(offset == 0, "clock.utc_offset_seconds", offset, "either an offset or clock.timezone")
+    for index, timer in enumerate(clock.timers):
+        path = f"clock.timers[{index}]"
+        one_of(_TIMERS, f"{path}.name", timer.name)
+        one_of(_TICK_POLICIES, f"{path}.tick_policy", timer.tick_policy)
+        one_of(_TRACKS if timer.name == "rtc" else ("",), f"{path}.track", timer.track)
+    distinct((f"clock.timers[{index}].name", timer.name) for index, timer in enumerate(clock.timers))

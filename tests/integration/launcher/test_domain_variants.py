@@ -1,0 +1,83 @@
+"""Every field of a machine becomes XML that libvirt's own schema and QEMU's driver accept; some are booted."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import libvirt
+import pytest
+from kubevirt.launcher.v1 import launcher_pb2 as pb
+from virt_launcher.domain.files import DomainFiles
+from virt_launcher.domain.xml import domain_xml
+from virt_launcher.machine.validation import validate
+
+from tests.integration.launcher.conftest import PRIVATE
+from tests.integration.launcher.variants import VARIANTS
+
+if TYPE_CHECKING:
+    from tests.integration.launcher.conftest import Pod
+
+
+@pytest.fixture
+def connection(pod: Pod) -> Iterator[Any]:
+    """The pod's libvirtd, from outside."""
+    libvirt.registerErrorHandler(lambda _context, _error: None, None)
+    socket = pod.volumes["private"] / "run/libvirt/libvirt-sock"
+    made = libvirt.open(f"qemu+unix:///session?socket={socket}")
+    yield made
+    made.close()
+
+
+async def test_libvirt_accepts_every_variant(pod: Pod, connection: Any) -> None:
+    refused = {}
+    for name, change in VARIANTS.items():
+        machine = pod.machine()
+        change(machine)
+        validate(machine)
+        try:
+            domain = connection.defineXMLFlags(_xml(machine), libvirt.VIR_DOMAIN_DEFINE_VALIDATE)
+        except libvirt.libvirtError as error:
+            refused[name] = str(error)
+        else:
+            domain.undefineFlags(libvirt.VIR_DOMAIN_UNDEFINE_NVRAM)
+    assert not refused
+
+
+async def test_libvirts_schema_accepts_every_variant_under_kvm(pod: Pod, connection: Any) -> None:
+    """Where there is no KVM, that is all that libvirt has against them."""
+    for name, change in VARIANTS.items():
+        machine = pod.machine()
+        change(machine)
+        machine.accelerator = pb.ACCELERATOR_KVM
+        try:
+            domain = connection.defineXMLFlags(_xml(machine), libvirt.VIR_DOMAIN_DEFINE_VALIDATE)
+        except libvirt.libvirtError as error:
+            assert "does not support virt type 'kvm'" in str(error), name
+        else:
+            domain.undefineFlags(libvirt.VIR_DOMAIN_UNDEFINE_NVRAM)
+
+
+@pytest.mark.parametrize("variant", ["every device", "uefi", "transitional virtio", "clock in a time zone"])
+async def test_guest_boots_and_is_reachable(pod: Pod, variant: str) -> None:
+    machine = pod.machine()
+    VARIANTS[variant](machine)
+    assert (await pod.start_machine(machine)).phase == pb.MACHINE_PHASE_RUNNING, pod.log
+    await pod.wait_for_console(b"guest-demo: lease ", b"\n")
+    assert b"boot=" in await (await pod.connect(7777))[0].readline()
+
+
+async def test_guest_reads_what_the_firmware_was_told(pod: Pod) -> None:
+    machine = pod.machine()
+    machine.smbios.serial = "<4711>"
+    machine.clock.utc_offset_seconds = 20 * 365 * 86400
+    await pod.start_machine(machine)
+    await pod.wait_for_console(b"guest-demo login: ", b"ready")
+    await pod.type(b"echo serial=$(cat /sys/class/dmi/id/product_serial) year=$(date +%Y).\n")
+    assert await pod.wait_for_console(b"serial=<", b">") == b"4711"
+    assert int(await pod.wait_for_console(b"year=", b".")) > 2040
+
+
+def _xml(machine: pb.Machine) -> str:
+    return domain_xml(machine, DomainFiles.below(Path(PRIVATE)))

@@ -1,0 +1,134 @@
+"""Machines that between them have every field of the contract, disks apart: each as changes of the demonstration guest.
+
+Used by test_domain_variants.py, which has libvirt itself judge them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeAlias
+
+from kubevirt.launcher.v1 import launcher_pb2 as pb
+
+from tests.integration.launcher.conftest import PRIVATE
+
+Change: TypeAlias = "Callable[[pb.Machine], None]"
+
+
+def _display(card: str) -> Change:
+    return lambda machine: machine.display.MergeFrom(pb.Display(socket_path=f"{PRIVATE}/virt-vnc", card=card))
+
+
+def _watchdog(action: str) -> Change:
+    return lambda machine: machine.watchdog.MergeFrom(pb.Watchdog(model="i6300esb", action=action))
+
+
+def _card(model: str) -> Change:
+    return lambda machine: setattr(machine.interfaces[0], "model", model)
+
+
+def _every_device(machine: pb.Machine) -> None:
+    machine.display.socket_path = f"{PRIVATE}/virt-vnc"
+    machine.inputs.add(type="tablet", bus="usb")
+    machine.inputs.add(type="keyboard", bus="virtio")
+    machine.watchdog.model, machine.watchdog.action = "i6300esb", "reset"
+    machine.balloon = machine.rng = True
+
+
+def _uefi(machine: pb.Machine) -> None:
+    machine.bootloader = pb.BOOTLOADER_UEFI
+    machine.memory_bytes = 256 << 20  # the firmware with a kernel and its RAM disk in memory do not fit into half of it
+
+
+def _uefi_with_display(machine: pb.Machine) -> None:
+    _uefi(machine)
+    machine.display.socket_path = f"{PRIVATE}/virt-vnc"
+
+
+def _bios_on_the_serial_port(machine: pb.Machine) -> None:
+    machine.bootloader = pb.BOOTLOADER_BIOS_SERIAL
+
+
+def _smbios(machine: pb.Machine) -> None:
+    for field in pb.Smbios.DESCRIPTOR.fields:
+        setattr(machine.smbios, field.name, f'<{field.name}, "1">')
+
+
+def _one_smbios_string(machine: pb.Machine) -> None:
+    machine.smbios.serial = "4711"
+
+
+def _clock_with_offset(machine: pb.Machine) -> None:
+    machine.clock.utc_offset_seconds = -3600
+
+
+def _clock_in_a_time_zone(machine: pb.Machine) -> None:
+    machine.clock.timezone = "Europe/Berlin"
+    machine.clock.timers.add(name="hpet", present=False)
+    machine.clock.timers.add(name="pit", present=True, tick_policy="delay")
+    machine.clock.timers.add(name="rtc", present=True, tick_policy="catchup", track="guest")
+    machine.clock.timers.add(name="kvmclock", present=True)
+    machine.clock.timers.add(name="hypervclock", present=False)
+
+
+def _no_acpi(machine: pb.Machine) -> None:
+    machine.features.apic = True
+
+
+def _every_feature(machine: pb.Machine) -> None:
+    machine.features.acpi = machine.features.apic = machine.features.apic_eoi = machine.features.kvm_hidden = True
+    machine.features.pvspinlock, machine.features.smm = False, True
+
+
+def _cpu_by_name(machine: pb.Machine) -> None:
+    machine.cpu_model.name = "Haswell-noTSX"
+    machine.cpu.sockets = machine.cpu.cores = 2
+    for index, policy in enumerate(("force", "require", "optional", "disable", "forbid")):
+        machine.cpu_model.features.add(name=("aes", "rdrand", "pcid", "x2apic", "svm")[index], policy=policy)
+
+
+def _cpu_of_the_host(machine: pb.Machine) -> None:
+    machine.cpu_model.name = "host-passthrough"
+    machine.cpu_model.features.add(name="aes", policy="require")
+
+
+def _huge_pages(machine: pb.Machine) -> None:
+    machine.hugepage_bytes = 2 << 20
+
+
+def _transitional(machine: pb.Machine) -> None:
+    machine.virtio_transitional = machine.rng = machine.balloon = True
+
+
+def _network(machine: pb.Machine) -> None:
+    machine.cpu.cores = 4
+    card = machine.interfaces[0]
+    card.boot_order, card.acpi_index, card.link_down = 1, 101, True
+
+
+def _many_queues(machine: pb.Machine) -> None:
+    machine.cpu.cores = 4
+    machine.interfaces[0].multiqueue = True
+
+
+VARIANTS: dict[str, Change] = {
+    "every device": _every_device,
+    "uefi": _uefi,
+    "uefi with a display": _uefi_with_display,
+    "bios on the serial port": _bios_on_the_serial_port,
+    "every smbios string": _smbios,
+    "one smbios string": _one_smbios_string,
+    "clock with an offset": _clock_with_offset,
+    "clock in a time zone": _clock_in_a_time_zone,
+    "no acpi": _no_acpi,
+    "every feature": _every_feature,
+    "cpu by name": _cpu_by_name,
+    "cpu of the host": _cpu_of_the_host,
+    "huge pages": _huge_pages,
+    "transitional virtio": _transitional,
+    "network card": _network,
+    "many queues": _many_queues,
+    **{f"display {card}": _display(card) for card in ("vga", "bochs", "virtio", "ramfb")},
+    **{f"watchdog {action}": _watchdog(action) for action in ("reset", "poweroff", "shutdown")},
+    **{f"card {model}": _card(model) for model in ("e1000", "e1000e", "rtl8139")},
+}
