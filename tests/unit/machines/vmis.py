@@ -48,7 +48,7 @@ ODD_TEXT = st.one_of(
     st.text(max_size=12),
 )
 PLAIN_TEXT = st.from_regex(r"[a-z0-9]{1,8}", fullmatch=True)
-NAMES = ("a", "disk-1", "vol2", "x" * 63)
+NAMES = ("a", "disk-1", "vol2", "x" * 62, "x" * 63)
 SECRET = {"name": "some.secret"}
 
 

@@ -14,7 +14,7 @@ from virt_core.api.launcher_pod import CONTAINER_DISKS, container_disk_socket
 from virt_core.api.vmi_spec import VmiSpec
 from virt_core.api.vmi_volumes import ContainerDisk, Volume
 
-from virt_controller.vmi.pod_containers import SMALL, LauncherSettings, restricted
+from virt_controller.vmi.pod_containers import SMALL, LauncherSettings, label, restricted
 
 VOLUME = "container-disks"
 _PROGRAM = f"{CONTAINER_DISKS}/container-disk"
@@ -46,7 +46,7 @@ def container_disk_containers(spec: VmiSpec, launcher: LauncherSettings) -> list
 
 def _sidecar(name: str, disk: ContainerDisk) -> dict[str, Any]:
     sidecar: dict[str, Any] = {
-        "name": f"volume{name}"[:63].rstrip("-"),  # KubeVirt's name of it
+        "name": label(f"volume{name}"),  # KubeVirt's name of it
         "image": disk.image,
         "command": [_PROGRAM, "serve", container_disk_socket(name)],
         "restartPolicy": "Always",

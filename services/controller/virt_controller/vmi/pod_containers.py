@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from typing import Any
 
+_LONGEST_LABEL = 63  # RFC 1123
 SMALL: dict[str, Any] = {"requests": {"cpu": "10m", "memory": "16Mi"}, "limits": {"cpu": "1", "memory": "128Mi"}}
 """Resources of a container that runs a small program once, or waits."""
 
@@ -26,3 +28,10 @@ def restricted() -> dict[str, Any]:
         "runAsNonRoot": True,
         "readOnlyRootFilesystem": True,
     }
+
+
+def label(name: str) -> str:
+    """`name` as a DNS label: one that is too long is cut, and told from others that begin the same."""
+    if len(name) <= _LONGEST_LABEL:
+        return name
+    return f"{name[:52].rstrip('-')}-{hashlib.sha256(name.encode()).hexdigest()[:10]}"

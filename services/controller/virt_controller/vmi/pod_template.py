@@ -16,6 +16,7 @@ from virt_core.api import labels
 from virt_core.api.kubevirt import Configuration
 from virt_core.api.launcher_pod import PRIVATE, SERIAL_LOG
 from virt_core.api.vmi import VirtualMachineInstance
+from virt_core.api.vmi_effective import effective_interfaces
 from virt_core.api.vmi_rules import check_spec
 from virt_core.api.vmi_spec import VmiSpec
 
@@ -70,6 +71,7 @@ def launcher_pod(
         "resources": resources(spec, configuration),
         "volumeMounts": mounts.mounts,
         "volumeDevices": mounts.devices,
+        "ports": _ports(spec),
         **probes(spec),
     }
     pod_spec: dict[str, Any] = {
@@ -158,6 +160,13 @@ def _service_account(spec: VmiSpec) -> str:
     """The one whose token is on a disk; the pod itself has no token of it."""
     named = (each.service_account.service_account_name for each in spec.volumes if each.service_account is not None)
     return next(named, "")
+
+
+def _ports(spec: VmiSpec) -> list[dict[str, Any]]:
+    """Those that interfaces name, for Services and probes that name them too."""
+    ports = (port for interface in effective_interfaces(spec) for port in interface.ports)
+    named = ({"name": port.name, "containerPort": port.port, "protocol": port.protocol or "TCP"} for port in ports)
+    return [_given(port) for port in named]
 
 
 def _console_log(launcher: LauncherSettings) -> dict[str, Any]:

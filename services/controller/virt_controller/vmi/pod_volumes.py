@@ -20,6 +20,7 @@ from virt_core.api.vmi_volumes import PersistentVolumeClaim, Volume
 from virt_controller.vmi.observe import Claim
 from virt_controller.vmi.pod_container_disks import VOLUME as CONTAINER_DISKS
 from virt_controller.vmi.pod_container_disks import container_disks
+from virt_controller.vmi.pod_containers import label
 
 Body = dict[str, Any]
 _TOKEN_SECONDS = 3600
@@ -91,7 +92,7 @@ def _add(result: Mounted, volume: Volume, claims: Mapping[str, Claim]) -> None:
 
 def pod_volume(name: str) -> str:
     """The name in the pod of a machine's volume: apart from the pod's own."""
-    return f"volume-{name}"[:63].rstrip("-")
+    return label(f"volume-{name}")
 
 
 def _add_claim(result: Mounted, volume: Volume, claim: PersistentVolumeClaim, found: Claim) -> None:

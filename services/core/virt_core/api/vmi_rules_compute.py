@@ -88,6 +88,8 @@ def _resources(spec: VmiSpec) -> Refusals:
         yield from at_most(f"{path}.{kind}", quantities, _MAX_RESOURCES)
         for name, value in quantities.items():
             yield from matching(f"{path}.{kind}", name, QUALIFIED_NAME)
+            if name.startswith("hugepages-"):
+                yield refused(f"{path}.{kind}", name, "spec.domain.memory.hugepages")
             number = _parsed(value)
             valid = number is not None and 0 <= number <= MAX_BYTES
             yield from unless(valid, f"{path}.{kind}.{name[:64]}", value, "a quantity such as 64Mi or 500m")

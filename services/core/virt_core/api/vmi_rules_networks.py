@@ -6,7 +6,6 @@ import ipaddress
 import re
 
 from virt_core.api.refusal import (
-    DNS_LABEL,
     WORD,
     Refusals,
     Text,
@@ -29,7 +28,10 @@ _MAC = Text(
     17,
     "a unicast address such as 02:00:00:00:00:01",
 )
-_PORT_NAME = Text(DNS_LABEL.pattern, 15, "a DNS label of 15 characters at most")  # a Service's targetPort
+# Of a container's port in Kubernetes.
+_PORT_NAME = Text(
+    re.compile(r"(?=.*[a-z])[a-z0-9]+(-[a-z0-9]+)*"), 15, "1 to 15 of a-z, 0-9 and -, at least one a letter"
+)
 _MAX_PORTS = 256
 _MAX_ACPI_INDEX = 16383  # QEMU's
 _MAX_NETWORKS = 1

@@ -1,0 +1,76 @@
+"""The launcher pod of whatever the rules let through hangs together."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import msgspec
+from hypothesis import given, settings
+from virt_controller.vmi.observe import Claim
+from virt_controller.vmi.pod_containers import LauncherSettings
+from virt_controller.vmi.pod_template import launcher_pod
+from virt_core.api.kubevirt import Configuration
+from virt_core.api.refusal import DNS_LABEL
+from virt_core.api.vmi import VirtualMachineInstance, parse_spec
+
+from tests.unit.machines.vmis import Spec, supported
+
+LAUNCHER = LauncherSettings("registry.test/virt-launcher:1", "IfNotPresent")
+CLAIM = {"spec": {"volumeMode": "Filesystem"}, "status": {"capacity": {"storage": "1Gi"}}}
+
+
+def pod(spec: Spec, claim: dict[str, Any] = CLAIM) -> dict[str, Any]:
+    body = {"metadata": {"name": "g", "namespace": "n", "uid": "6a1f0d52"}, "spec": spec}
+    vmi = msgspec.json.decode(json.dumps(body), type=VirtualMachineInstance)
+    claims = {"claim": msgspec.convert(claim, Claim)}
+    made: dict[str, Any] = launcher_pod(vmi, parse_spec(vmi.spec), LAUNCHER, Configuration(), claims)
+    return made
+
+
+@settings(max_examples=60, deadline=None)
+@given(supported())
+def test_names_are_labels_of_their_own_and_every_mount_has_its_volume(spec: Spec) -> None:
+    for mode in ("Filesystem", "Block"):
+        body = pod(spec, {**CLAIM, "spec": {"volumeMode": mode}})["spec"]
+        containers = [*body.get("initContainers", []), *body["containers"]]
+        volumes = [volume["name"] for volume in body["volumes"]]
+        for names in (volumes, [container["name"] for container in containers]):
+            assert len(set(names)) == len(names), names
+            assert all(DNS_LABEL.accepts(name) for name in names), names
+        used = [each["name"] for container in containers for each in container.get("volumeMounts", [])]
+        used += [each["name"] for container in containers for each in container.get("volumeDevices", [])]
+        assert set(used) == set(volumes)
+        for container in containers:
+            paths = [each["mountPath"] for each in container.get("volumeMounts", [])]
+            assert len(set(paths)) == len(paths), paths
+
+
+def test_long_names_that_begin_the_same_stay_apart() -> None:
+    names = ["x" * 63, "x" * 62, "x" * 57 + "-a"]
+    for source in ({"configMap": {"name": "c"}}, {"containerDisk": {"image": "i"}}):
+        body = pod(
+            {
+                "domain": {"devices": {}, "memory": {"guest": "64Mi"}},
+                "volumes": [{"name": name, **source} for name in names],
+            }
+        )["spec"]
+        for part in ("volumes", "initContainers"):
+            found = [each["name"] for each in body.get(part, [])]
+            assert len(set(found)) == len(found)
+            assert all(DNS_LABEL.accepts(name) for name in found)
+
+
+def test_ports_that_an_interface_names_are_the_containers() -> None:
+    ports = [{"port": 80, "name": "http"}, {"port": 53, "protocol": "UDP"}]
+    devices = {"interfaces": [{"name": "default", "masquerade": {}, "ports": ports}]}
+    spec = {
+        "domain": {"devices": devices, "memory": {"guest": "64Mi"}},
+        "readinessProbe": {"httpGet": {"port": "http"}},
+    }
+    (compute,) = pod(spec)["spec"]["containers"]
+    assert compute["ports"] == [
+        {"name": "http", "containerPort": 80, "protocol": "TCP"},
+        {"containerPort": 53, "protocol": "UDP"},
+    ]
+    assert compute["readinessProbe"]["httpGet"] == {"port": "http"}
