@@ -1,10 +1,10 @@
 """virt-api's composition root. Called by __main__.
 
 settings → kube client → {front proxy's rules, handler pods} → HTTPS server: routes.py → authentication.py →
-authorization.py → subresources.py → console.py → handler_pods.py → console_stream.py → virt-handler.
+authorization.py → subresources.py → served.py → {streams.py, commands.py, details.py} → handler_pods.py → virt-handler.
 
 SIGTERM: not ready at once, still serving for a short while, because Services take a moment to hear of it; then every
-console is told, then the server closes.
+stream is told, then the server closes.
 """
 
 from __future__ import annotations
@@ -22,11 +22,13 @@ from virt_core.rpc.server_tls import ServerTls
 from virt_core.rpc.tls import Certificates
 
 from virt_api.authentication import FrontProxyWatch
-from virt_api.console import CLOSING, Consoles
 from virt_api.handler_pods import HandlerPods
 from virt_api.health import Health
 from virt_api.routes import make_application
+from virt_api.served import Served
 from virt_api.settings import Settings
+from virt_api.splice import CLOSING
+from virt_api.streams import Streams
 
 _log = logs.bound("virt_api.app")
 _KEEPALIVE = 75.0  # seconds that an idle connection stays open
@@ -69,12 +71,12 @@ async def _serve(
     stopping: asyncio.Event,
     drained: asyncio.Event,
 ) -> None:
-    consoles = Consoles(client, handlers)
+    streams = Streams(client, handlers)
     application = make_application(
         release=settings.release,
         client=client,
         front_proxy=front_proxy,
-        consoles=consoles,
+        served=Served(client, handlers, streams),
         health=Health(client, settings.namespace),
         ready=lambda: front_proxy.synced.is_set() and handlers.synced.is_set() and not stopping.is_set(),
     )
@@ -87,7 +89,7 @@ async def _serve(
         await stopping.wait()
         _log.info("draining", seconds=settings.drain)
         await asyncio.sleep(settings.drain)
-        consoles.stop()
+        streams.stop()
     finally:
         await runner.cleanup()
     drained.set()

@@ -13,8 +13,8 @@ from virt_core.kube.errors import KubeError, Unavailable
 from virt_core.kube.resource import SUBJECT_ACCESS_REVIEWS
 
 from virt_api.authentication import User
-from virt_api.discovery import GROUP
 from virt_api.errors import ApiError, Forbidden, ServiceUnavailable
+from virt_api.group import GROUP
 from virt_api.subresources import Call
 
 

@@ -1,4 +1,5 @@
-"""The handler's half of a console: OpenConsole of handler/v1. Called by console.py; knows nothing of HTTP."""
+"""The handler's half of a console or display: OpenConsole of handler/v1. Called by streams.py; knows nothing of
+HTTP."""
 
 from __future__ import annotations
 
@@ -22,12 +23,12 @@ class ConsoleStream:
 
     def __init__(self, call: Any, name: str) -> None:
         self._call = call
-        self._name = name
+        self.name = name
 
     @classmethod
     @contextlib.asynccontextmanager
-    async def open(cls, peer: Peer, target: handler_pb2.VirtualMachineInstanceRef) -> AsyncIterator[ConsoleStream]:
-        """The console of `target`, once the handler has said that it is open; closed at the end of the block.
+    async def open(cls, peer: Peer, request: handler_pb2.OpenConsoleRequest) -> AsyncIterator[ConsoleStream]:
+        """What the first `request` names, once the handler has said that it is open; closed at the end of the block.
 
         Raises:
             RpcError: as the handler or the transport says.
@@ -38,7 +39,7 @@ class ConsoleStream:
         call = stub.OpenConsole()
         stream = cls(call, peer.name)
         try:
-            await stream._send(handler_pb2.OpenConsoleRequest(target=target))
+            await stream._send(request)
             first = await stream._next(_OPENING)
             if first is None or first.WhichOneof("message") != "opened":
                 raise Unavailable(f"{peer.name} did not open the console")
@@ -93,7 +94,7 @@ class ConsoleStream:
             async with asyncio.timeout(limit):
                 response = await self._call.read()
         except TimeoutError as error:
-            raise Unavailable(f"{self._name} has been silent for {limit:.0f} s") from error
+            raise Unavailable(f"{self.name} has been silent for {limit:.0f} s") from error
         except grpc.aio.AioRpcError as error:
             raise from_rpc_error(error) from error
         if response is grpc.aio.EOF:

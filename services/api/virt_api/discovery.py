@@ -13,8 +13,8 @@ from typing import Any
 
 import msgspec
 
-GROUP = "subresources.kubevirt.io"
-VERSIONS = ("v1", "v1alpha3")  # the preferred one first
+from virt_api.group import GROUP, SUPPORTED, VERSIONS
+
 _TITLE = "KubeVirt subresources"
 
 
@@ -44,18 +44,15 @@ def api_group_list() -> dict[str, Any]:
 
 def api_resource_list(version: str) -> dict[str, Any]:
     """Document of one version: what this release serves, not what KubeVirt has."""
-    console = {
-        "name": "virtualmachineinstances/console",
-        "singularName": "",
-        "namespaced": True,
-        "kind": "VirtualMachineInstance",
-        "verbs": ["get"],
-    }
+    resources = [
+        {"name": name, "singularName": "", "namespaced": True, "kind": "VirtualMachineInstance", "verbs": [verb]}
+        for name, verb in SUPPORTED.items()
+    ]
     return {
         "kind": "APIResourceList",
         "apiVersion": "v1",
         "groupVersion": f"{GROUP}/{version}",
-        "resources": [console],
+        "resources": resources,
     }
 
 

@@ -1,4 +1,5 @@
-"""Which virt-handler serves a node, and a channel to it. Called by console.py; knows nothing of what is said over it.
+"""Which virt-handler serves a node, and a channel to it. Called by streams.py, commands.py and details.py;
+knows nothing of what is said over it.
 
 The pods come from a reflector of the suite's own namespace. A channel is shared by everyone who talks to the same pod
 with the same certificates and closed by the last of them, so a new leaf means a new channel for new callers while the
@@ -23,6 +24,8 @@ from virt_core.rpc.tls import Certificates
 
 from virt_api.errors import ServiceUnavailable
 from virt_api.settings import Settings
+
+_LARGEST_MESSAGE = 17 * 1024 * 1024  # bytes: a picture of a display, which handler/v1 bounds, and a little more
 
 
 class PodSpec(msgspec.Struct, frozen=True, rename="camel"):
@@ -111,7 +114,10 @@ class HandlerPods:
             target = f"[{address}]:{self._port}" if ":" in address else f"{address}:{self._port}"
             name = f"{pod.metadata.name} of node {node}"
             # Pods are reached by their address; what they must prove is that they are the handler of this node.
-            options = (("grpc.ssl_target_name_override", server_name(pod, self._namespace)),)
+            options = (
+                ("grpc.ssl_target_name_override", server_name(pod, self._namespace)),
+                ("grpc.max_receive_message_length", _LARGEST_MESSAGE),
+            )
             credentials = self._certificates.channel_credentials()
             shared = self._shared[key] = _Shared(Peer(target, name=name, credentials=credentials, options=options))
         shared.users += 1

@@ -17,13 +17,14 @@ from virt_core.kube.client import KubeClient
 from virt_api import discovery, errors
 from virt_api.authentication import FrontProxyWatch, authenticate
 from virt_api.authorization import authorize
-from virt_api.console import Consoles
+from virt_api.group import GROUP, VERSIONS
 from virt_api.health import Health
+from virt_api.served import Served
 from virt_api.subresources import parse_call
 
 _log = logs.bound("virt_api.routes")
-_GROUP = f"/apis/{discovery.GROUP}"
-_VERSION = "{version:" + "|".join(discovery.VERSIONS) + "}"
+_GROUP = f"/apis/{GROUP}"
+_VERSION = "{version:" + "|".join(VERSIONS) + "}"
 _SUBRESOURCE = f"{_GROUP}/{_VERSION}/namespaces/{{namespace}}/{{resource}}/{{name}}/{{rest:.+}}"
 
 
@@ -32,7 +33,7 @@ def make_application(
     release: str,
     client: KubeClient,
     front_proxy: FrontProxyWatch,
-    consoles: Consoles,
+    served: Served,
     health: Health,
     ready: Callable[[], bool],
 ) -> web.Application:
@@ -45,7 +46,7 @@ def make_application(
         call = parse_call(request.method, **request.match_info)
         await authorize(client, user, call)
         call.require_supported()
-        return await consoles.serve(request, call)
+        return await served.answer(request, call)
 
     async def anything_else(request: web.Request) -> web.StreamResponse:
         authenticate(request.get_extra_info("peercert"), request.headers, front_proxy.rules)
@@ -61,7 +62,7 @@ def make_application(
     for path, document in _documents(release).items():
         application.router.add_get(path, _serving(document))
     application.router.add_get("/healthz", probe)
-    for version in discovery.VERSIONS:
+    for version in VERSIONS:
         application.router.add_get(f"{_GROUP}/{version}/healthz", healthz)
     application.router.add_route("*", _SUBRESOURCE, subresource)
     application.router.add_route("*", "/{rest:.*}", anything_else)
@@ -76,7 +77,7 @@ def _documents(release: str) -> dict[str, dict[str, Any]]:
         "/openapi/v2": discovery.openapi_v2(release),
         "/openapi/v3": discovery.openapi_v3_index(release),
     }
-    for version in discovery.VERSIONS:
+    for version in VERSIONS:
         documents[f"{_GROUP}/{version}"] = discovery.api_resource_list(version)
         documents[f"{_GROUP}/{version}/version"] = discovery.version_info(release)
         documents[f"/openapi/v3{_GROUP}/{version}"] = discovery.openapi_v3(release, version)

@@ -9,8 +9,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from virt_api.discovery import GROUP
 from virt_api.errors import BadRequest, MethodNotAllowed, NotFound, NotSupported
+from virt_api.group import GROUP, SUPPORTED
 
 # Source: kubevirt-contract.md, "Subresource API". GET includes websockets.
 _KNOWN: dict[str, dict[str, str]] = {
@@ -25,7 +25,6 @@ _KNOWN: dict[str, dict[str, str]] = {
         "PUT": "start stop restart migrate addvolume removevolume memorydump removememorydump evacuate/cancel",
     },
 }
-SUPPORTED = frozenset({("virtualmachineinstances", "console")})
 _VERBS = {"GET": "get", "PUT": "update"}
 # RFC 1123 as Kubernetes checks it. Names become parts of paths, so nothing else may pass.
 _NAMESPACE = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
@@ -42,6 +41,8 @@ class Call:
     name: str
     subresource: str
     verb: str
+    arguments: str = ""
+    """Of a forwarding: "PORT" or "PORT/PROTOCOL"."""
 
     @property
     def details(self) -> dict[str, str]:
@@ -50,8 +51,8 @@ class Call:
 
     def require_supported(self) -> None:
         """Raises NotSupported, naming what there is, unless this release serves it. Asked after authorization."""
-        if (self.resource, self.subresource) not in SUPPORTED:
-            there = ", ".join(sorted(f"{resource}/{name}" for resource, name in SUPPORTED))
+        if f"{self.resource}/{self.subresource}" not in SUPPORTED:
+            there = ", ".join(SUPPORTED)
             message = f"{self.resource}/{self.subresource} is not supported by this release, which has {there}"
             raise NotSupported(message, self.details)
 
@@ -65,7 +66,9 @@ def parse_call(method: str, *, version: str, namespace: str, resource: str, name
         BadRequest: namespace or name are none.
     """
     # Port and protocol of a forwarding are arguments, not part of what access is granted to.
-    subresource = "portforward" if rest.startswith("portforward/") else rest
+    subresource, arguments = rest, ""
+    if rest.startswith("portforward/"):
+        subresource, _, arguments = rest.partition("/")
     methods = [known for known, names in _KNOWN.get(resource, {}).items() if subresource in names.split()]
     if not methods:
         raise NotFound(f"{GROUP}/{version} has no {resource}/{subresource}")
@@ -74,4 +77,4 @@ def parse_call(method: str, *, version: str, namespace: str, resource: str, name
     for field, value, pattern in (("namespace", namespace, _NAMESPACE), ("name", name, _NAME)):
         if not pattern.fullmatch(value):
             raise BadRequest(f"{field}: {value!r} is not allowed, use a name as in RFC 1123")
-    return Call(version, namespace, resource, name, subresource, _VERBS[method])
+    return Call(version, namespace, resource, name, subresource, _VERBS[method], arguments)

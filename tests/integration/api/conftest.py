@@ -62,6 +62,13 @@ class VirtApi:
         """The context of whoever holds a certificate of the front proxy's authority."""
         return self.tls(self.proxy.write_leaf(self.folder / f"client-{common_name}", common_name))
 
+    async def answered(self, method: str, path: str, body: bytes = b"", user: str = "bob") -> tuple[int, bytes, str]:
+        """Status, body and content type of a request by the front proxy."""
+        headers = {"X-Remote-User": user}
+        used = self.front_proxy()
+        async with self.session.request(method, self.url + path, headers=headers, data=body, ssl=used) as answer:
+            return answer.status, await answer.read(), answer.content_type
+
     async def get(
         self, path: str, *, user: str | None = "bob", context: ssl.SSLContext | None = None, method: str = "GET"
     ) -> tuple[int, Any]:

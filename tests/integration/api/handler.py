@@ -10,12 +10,17 @@ from typing import Any
 import grpc
 from kubevirt.handler.v1 import handler_pb2, handler_pb2_grpc
 from kubevirt.info.v1 import info_pb2
+from kubevirt.launcher.v1 import launcher_pb2
 from virt_core.rpc.authorize import require_component
-from virt_core.rpc.errors import Displaced, NotFound
+from virt_core.rpc.errors import Displaced, NotFound, Refused
 from virt_core.rpc.identity import Identity
 from virt_core.rpc.server import create_server
 from virt_core.rpc.tls import Certificates
 
+DETAILS = launcher_pb2.GetGuestDetailsResponse(
+    agent=launcher_pb2.GuestAgent(version="9.2", hostname="box"), users=[launcher_pb2.GuestUser(name="debian")]
+)
+PICTURE = b"\x89PNG\r\n\x1a\n" + bytes(5 * 1024 * 1024)  # more than gRPC takes unless told
 OPENED = handler_pb2.OpenConsoleResponse(opened=handler_pb2.Opened())
 
 
@@ -24,6 +29,9 @@ class Handler(handler_pb2_grpc.HandlerServiceServicer):
 
     def __init__(self) -> None:
         self.targets: list[handler_pb2.VirtualMachineInstanceRef] = []
+        self.devices: list[int] = []
+        self.commands: list[launcher_pb2.Command] = []
+        self.refusal: Exception | None = None
         self.typed = b""
         self._holder: asyncio.Event | None = None
         self._server: grpc.aio.Server | None = None
@@ -42,14 +50,41 @@ class Handler(handler_pb2_grpc.HandlerServiceServicer):
         assert self._server is not None
         await self._server.stop(None)
 
+    async def CommandMachine(  # noqa: N802 - the contract's name
+        self, request: handler_pb2.CommandMachineRequest, context: Any
+    ) -> handler_pb2.CommandMachineResponse:
+        require_component(context, {"virt-api"})
+        if self.refusal is not None:
+            raise self.refusal
+        self.targets.append(request.target)
+        self.commands.append(request.command)
+        return handler_pb2.CommandMachineResponse()
+
+    async def GetGuestDetails(  # noqa: N802 - the contract's name
+        self, request: handler_pb2.GetGuestDetailsRequest, context: Any
+    ) -> handler_pb2.GetGuestDetailsResponse:
+        require_component(context, {"virt-api"})
+        self.targets.append(request.target)
+        return handler_pb2.GetGuestDetailsResponse(details=DETAILS)
+
+    async def TakeScreenshot(  # noqa: N802 - the contract's name
+        self, request: handler_pb2.TakeScreenshotRequest, context: Any
+    ) -> handler_pb2.TakeScreenshotResponse:
+        require_component(context, {"virt-api"})
+        self.targets.append(request.target)
+        return handler_pb2.TakeScreenshotResponse(png=PICTURE)
+
     async def OpenConsole(  # noqa: N802 - the contract's name
         self, request_iterator: AsyncIterator[handler_pb2.OpenConsoleRequest], context: Any
     ) -> AsyncIterator[handler_pb2.OpenConsoleResponse]:
         require_component(context, {"virt-api"})
-        target = (await anext(request_iterator)).target
-        if target.name == "unknown":
+        first = await anext(request_iterator)
+        if first.target.name == "unknown":
             raise NotFound("no such guest on this node")
-        self.targets.append(target)
+        if self._holder is not None and first.preserve_older:
+            raise Refused("somebody looks at this display", reason="IN_USE")
+        self.targets.append(first.target)
+        self.devices.append(first.device)
         if self._holder is not None:
             self._holder.set()
         displaced = self._holder = asyncio.Event()

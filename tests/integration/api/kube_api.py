@@ -76,10 +76,16 @@ class KubeApi:
         return web.json_response({**review, "status": {"allowed": review["spec"]["user"] in self.allowed_users}})
 
 
-def guest(name: str, *, phase: str = "Running", node: str = "node1") -> Object:
+def guest(name: str, *conditions: str, phase: str = "Running", node: str = "node1") -> Object:
     """A VirtualMachineInstance."""
     metadata = {"name": name, "namespace": "default", "uid": f"uid-{name}", "resourceVersion": "5"}
-    return {"metadata": metadata, "spec": {"domain": {}}, "status": {"phase": phase, "nodeName": node}}
+    status = {
+        "phase": phase,
+        "nodeName": node,
+        "conditions": [{"type": one, "status": "True"} for one in conditions],
+        "interfaces": [{"name": "default", "ipAddress": "127.0.0.1"}],
+    }
+    return {"metadata": metadata, "spec": {"domain": {}}, "status": status}
 
 
 def handler_pod(name: str, node: str) -> Object:

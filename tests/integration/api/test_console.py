@@ -88,7 +88,7 @@ async def test_a_handler_that_dies_ends_the_console_with_its_name(virt_api: Any)
     async with connect(virt_api) as socket:
         await virt_api.handler.stop()
         code, reason = await ending(socket)
-        assert code == 1011 and reason.startswith("the console ended: ")
+        assert code == 1011 and reason.startswith("the connection ended: ")
 
 
 async def test_a_client_that_vanishes_frees_the_console(virt_api: Any) -> None:

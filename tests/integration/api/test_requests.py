@@ -82,7 +82,8 @@ async def test_refusals_are_status_objects(virt_api: Any) -> None:
         assert words in status["message"]
     base = f"{GROUP}/v1/namespaces/default/virtualmachineinstances/vm"
     for method, path, expected in (
-        ("GET", f"{base}/vnc", 501),
+        ("GET", f"{base}/usbredir", 501),
+        ("GET", f"{base}/vnc", 400),
         ("GET", f"{base}/nonsense", 404),
         ("PUT", f"{base}/console", 405),
         ("GET", f"{GROUP}/v2", 404),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 from virt_api import discovery
+from virt_api.group import SUPPORTED, VERSIONS
 
 
 def test_the_group_prefers_v1_and_serves_v1alpha3() -> None:
@@ -13,13 +14,14 @@ def test_the_group_prefers_v1_and_serves_v1alpha3() -> None:
     assert [version["version"] for version in group["versions"]] == ["v1", "v1alpha3"]
 
 
-@pytest.mark.parametrize("version", discovery.VERSIONS)
+@pytest.mark.parametrize("version", VERSIONS)
 def test_a_version_lists_exactly_what_is_served(version: str) -> None:
     document = discovery.api_resource_list(version)
     assert document["groupVersion"] == f"subresources.kubevirt.io/{version}"
-    assert [(resource["name"], resource["verbs"]) for resource in document["resources"]] == [
-        ("virtualmachineinstances/console", ["get"])
-    ]
+    listed = {resource["name"]: resource["verbs"] for resource in document["resources"]}
+    assert listed == {name: [verb] for name, verb in SUPPORTED.items()}
+    assert listed["virtualmachineinstances/vnc"] == ["get"]
+    assert listed["virtualmachineinstances/pause"] == ["update"]
 
 
 def test_openapi_v3_points_to_a_document_of_each_version_and_changes_with_the_release() -> None:

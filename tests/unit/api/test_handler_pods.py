@@ -1,10 +1,7 @@
-"""Which handler is asked while pods come and go, and what a guest must be for its console."""
+"""Which handler is asked while pods come and go."""
 
 from __future__ import annotations
 
-import pytest
-from virt_api.console import Guest, GuestStatus
-from virt_api.errors import ApiError, BadRequest, Conflict
 from virt_api.handler_pods import HandlerPod, PodSpec, PodStatus, choose, server_name
 from virt_core.api.meta import Condition, ObjectMeta
 
@@ -35,23 +32,3 @@ def test_a_handler_must_prove_its_node_and_one_of_an_earlier_release_that_it_is_
     assert server_name(earlier, "kubevirt") == "virt-handler.kubevirt.svc"
     marked = ObjectMeta("new", annotations={"kubevirt.io/certificate-per-node": "true"})
     assert server_name(HandlerPod(marked, PodSpec("node1")), "kubevirt") == "node1.virt-handler.kubevirt.svc"
-
-
-@pytest.mark.parametrize(
-    ("phase", "autoattach", "error"),
-    [
-        ("", True, BadRequest),  # virtctl waits on this code and gives up on all others
-        ("Scheduled", True, BadRequest),
-        ("Running", False, BadRequest),
-        ("Failed", True, Conflict),
-        ("Succeeded", True, Conflict),
-    ],
-)
-def test_no_console_without_a_running_guest_that_has_one(phase: str, autoattach: bool, error: type[ApiError]) -> None:
-    spec = {"domain": {"devices": {"autoattachSerialConsole": autoattach}}}
-    with pytest.raises(error):
-        Guest(ObjectMeta("vm"), GuestStatus(phase, "node1"), spec).require_console({})
-
-
-def test_a_running_guest_has_one() -> None:
-    Guest(ObjectMeta("vm"), GuestStatus("Running", "node1"), {"domain": {"devices": {}}}).require_console({})

@@ -6,6 +6,7 @@ import pytest
 from virt_api.authentication import User
 from virt_api.authorization import review_of
 from virt_api.errors import ApiError, BadRequest, MethodNotAllowed, NotFound, NotSupported
+from virt_api.group import SUPPORTED
 from virt_api.subresources import Call, parse_call
 
 
@@ -62,6 +63,15 @@ def test_names_that_could_become_another_path_are_refused(namespace: str, name: 
 
 
 def test_what_kubevirt_has_and_we_have_not_is_refused_by_name() -> None:
-    with pytest.raises(NotSupported, match=r"virtualmachineinstances/vnc is not supported .* has .*console"):
-        call("GET", "virtualmachineinstances", "vnc").require_supported()
-    call("GET", "virtualmachineinstances", "console").require_supported()
+    with pytest.raises(NotSupported, match=r"virtualmachineinstances/usbredir is not supported .* has .*console"):
+        call("GET", "virtualmachineinstances", "usbredir").require_supported()
+    with pytest.raises(NotSupported, match="virtualmachines/portforward is not supported"):
+        call("GET", "virtualmachines", "portforward/22").require_supported()
+
+
+@pytest.mark.parametrize(("name", "verb"), SUPPORTED.items())
+def test_all_that_is_served_is_kubevirts_with_the_same_verb(name: str, verb: str) -> None:
+    resource, _, subresource = name.partition("/")
+    served = call("GET" if verb == "get" else "PUT", resource, subresource)
+    served.require_supported()
+    assert (served.verb, served.subresource) == (verb, subresource)

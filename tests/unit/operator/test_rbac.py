@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import msgspec
+from virt_api.group import DETAILS, SUPPORTED
 from virt_operator.strategy.desired import desired_objects
 from virt_operator.strategy.operator_rbac import operator_rbac
 from virt_operator.strategy.ref import KINDS, Body
@@ -60,9 +61,11 @@ def test_users_get_what_is_served_and_no_more() -> None:
     roles = {body["metadata"]["name"]: body for body in desired_objects(INSTALL) if body["kind"] == "ClusterRole"}
     change = rule("kubevirt.io", "virtualmachineinstances", "create", "update", "patch", "delete", "deletecollection")
     see = rule("kubevirt.io", "virtualmachineinstances", "get", "list", "watch")
-    console = rule("subresources.kubevirt.io", "virtualmachineinstances/console", "get")
+    served = [rule("subresources.kubevirt.io", name, verb) for name, verb in SUPPORTED.items()]
+    told = [one for one in served if one["resources"][0].rpartition("/")[2] in DETAILS]
     everyone = [rule("subresources.kubevirt.io", path, "get") for path in ("version", "healthz")]
-    wanted = {"admin": [change, see, console], "edit": [change, see, console], "view": [see], "default": everyone}
+    use = [change, see, *served]
+    wanted = {"admin": use, "edit": use, "view": [see, *told], "default": everyone}
     for name, rules in wanted.items():
         found = roles[f"kubevirt.io:{name}"]
         assert covers(found["rules"], rules) == covers(rules, found["rules"]) == [], name

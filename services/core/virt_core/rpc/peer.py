@@ -48,15 +48,16 @@ class Peer:
     ) -> None:
         """`target` is a gRPC target such as "unix:/pods/…" or "10.0.0.1:8186"; `name` is used in errors.
 
-        `options` are gRPC channel arguments added to the suite's own, for example the TLS name of a peer reached by
-        its address.
+        `options` are gRPC channel arguments added to the suite's own or put in their stead, for example the TLS name
+        of a peer reached by its address.
         """
         self.name = name
         self.info: info_pb2.GetInfoResponse | None = None
+        arguments = tuple((dict(_CHANNEL_OPTIONS) | dict(options)).items())  # of two alike gRPC takes the first
         if credentials is None:
-            self.channel = grpc.aio.insecure_channel(target, options=(*_CHANNEL_OPTIONS, *options))
+            self.channel = grpc.aio.insecure_channel(target, options=arguments)
         else:
-            self.channel = grpc.aio.secure_channel(target, credentials, options=(*_CHANNEL_OPTIONS, *options))
+            self.channel = grpc.aio.secure_channel(target, credentials, options=arguments)
         self._stub: Any = info_pb2_grpc.InfoServiceStub(self.channel)
 
     async def negotiate(self, timeout: float = 5.0, *, patient: bool = True) -> info_pb2.GetInfoResponse:

@@ -5,12 +5,12 @@ Called by install/spec.py and by the webhook, so that both refuse the same. Dura
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
+from virt_core.api.duration import go_duration, parse_duration
 from virt_core.api.issuing import Issuing
 
 FIELD = "certificateRotateStrategy"
@@ -20,13 +20,10 @@ _DEPRECATED = {
     "caOverlapInterval": ("ca", "renewBefore"),
     "certRotateInterval": ("server", "duration"),
 }
-_PARTS = re.compile(r"([0-9]+\.?[0-9]*|\.[0-9]+)(ns|us|µs|ms|s|m|h)")
-_SECONDS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
 # The kubelet takes up to a minute and a half to show a Secret's new content to a pod. A new authority goes that way
 # twice before the old one ends: first its bundle, then the leaves that it signed.
 _LEAST_BEFORE = {"ca": timedelta(minutes=4), "server": timedelta(minutes=2)}
 _LEAST_AFTER = timedelta(minutes=1)  # between issuing and renewing, so that renewal is no endless loop
-_MOST = timedelta(days=36500)
 
 
 class RefusedRotation(ValueError):
@@ -85,24 +82,6 @@ def rotation_of(spec: Mapping[str, Any]) -> Rotation:
             f"which is the most that is allowed"
         )
     return Rotation(authority, leaf)
-
-
-def parse_duration(text: str) -> timedelta | None:
-    """A Go duration; None if it is none, or negative."""
-    if text == "0":
-        return timedelta(0)
-    parts = _PARTS.findall(text)
-    if not parts or "".join(number + unit for number, unit in parts) != text:
-        return None
-    seconds = sum(float(number) * _SECONDS[unit] for number, unit in parts)
-    return timedelta(seconds=seconds) if seconds <= _MOST.total_seconds() else None
-
-
-def go_duration(duration: timedelta) -> str:
-    """As Go prints it, in whole seconds: "24h0m0s"."""
-    seconds = int(duration.total_seconds())
-    hours, minutes = seconds // 3600, seconds // 60 % 60
-    return f"{hours}h{minutes}m{seconds % 60}s" if hours else f"{minutes}m{seconds % 60}s" if minutes else f"{seconds}s"
 
 
 def _mapping(value: Any, path: str, allowed: tuple[str, ...]) -> Mapping[str, Any]:

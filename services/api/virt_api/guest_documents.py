@@ -1,0 +1,73 @@
+"""What a guest's agent said, as KubeVirt's types: VirtualMachineInstanceGuestAgentInfo, …GuestOSUserList and
+…FileSystemList. Pure; called by details.py.
+
+All of it comes from the guest, bounded by its launcher; here it only changes its form.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from kubevirt.launcher.v1 import launcher_pb2
+
+Document = dict[str, Any]
+
+
+def document_of(subresource: str, details: launcher_pb2.GetGuestDetailsResponse) -> Document:
+    """The answer of "guestosinfo", "userlist" or "filesystemlist"."""
+    if subresource == "userlist":
+        return {"metadata": {}, "items": _users(details)}
+    if subresource == "filesystemlist":
+        return {"metadata": {}, "items": _filesystems(details)}
+    return _agent_info(details)
+
+
+def _agent_info(details: launcher_pb2.GetGuestDetailsResponse) -> Document:
+    agent, os = details.agent, details.agent.os
+    system = {
+        "name": os.name,
+        "kernelRelease": os.kernel_release,
+        "version": os.version,
+        "prettyName": os.pretty_name,
+        "versionId": os.version_id,
+        "kernelVersion": os.kernel_version,
+        "machine": os.machine,
+        "id": os.id,
+    }
+    commands = [_said({"name": one.name, "enabled": one.enabled}) for one in details.commands]
+    info = {
+        "guestAgentVersion": agent.version,
+        "supportedCommands": commands,
+        "hostname": agent.hostname,
+        "os": _said(system),
+        "timezone": details.timezone,
+        "userList": _users(details),
+        "fsFreezeStatus": "frozen" if agent.filesystems_frozen else "thawed",
+    }
+    return {**_said(info), "fsInfo": {"disks": _filesystems(details)}}
+
+
+def _users(details: launcher_pb2.GetGuestDetailsResponse) -> list[Document]:
+    return [
+        {"userName": user.name, **_said({"domain": user.domain, "loginTime": user.login_time})}
+        for user in details.users
+    ]
+
+
+def _filesystems(details: launcher_pb2.GetGuestDetailsResponse) -> list[Document]:
+    return [
+        {
+            "diskName": one.name,
+            "mountPoint": one.mount_point,
+            "fileSystemType": one.type,
+            "usedBytes": one.used_bytes,
+            "totalBytes": one.total_bytes,
+            **_said({"disk": [_said({"serial": disk.serial}) | {"busType": disk.bus_type} for disk in one.disks]}),
+        }
+        for one in details.filesystems
+    ]
+
+
+def _said(document: Document) -> Document:
+    """Without what nobody said."""
+    return {key: value for key, value in document.items() if value}
