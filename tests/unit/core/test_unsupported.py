@@ -124,11 +124,17 @@ def placed(kind: str, path: str) -> Any:
     name, _, rest = path.partition(".")
     field = name.rstrip("[]")
     below = declared(TABLE[kind][field])[0]
-    value = sample(below)
+    value = keyed(sample(below), TABLE[kind][field])
     if rest:
         value = placed(below.removeprefix("[]"), rest)
         value = [value] if below.startswith("[]") else value
     return {**sample(kind), field: value}
+
+
+def keyed(value: Any, line: str) -> Any:
+    """A list whose items the API server tells apart by keys has them, also in items of Kubernetes' own types."""
+    keys = line.partition(" list=map:")[2]
+    return [{**{key: "x" for key in keys.split(",")}, **item} for item in value] if keys else value
 
 
 def spec_with(*setting: str) -> dict[str, Any]:
