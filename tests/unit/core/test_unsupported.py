@@ -134,7 +134,7 @@ def placed(kind: str, path: str) -> Any:
 def keyed(value: Any, line: str) -> Any:
     """A list whose items the API server tells apart by keys has them, also in items of Kubernetes' own types."""
     keys = line.partition(" list=map:")[2]
-    return [{**{key: "x" for key in keys.split(",")}, **item} for item in value] if keys else value
+    return [{**dict.fromkeys(keys.split(","), "x"), **item} for item in value] if keys else value
 
 
 def spec_with(*setting: str) -> dict[str, Any]:

@@ -1,0 +1,46 @@
+"""Whatever the rules of a VirtualMachineInstance let through is a machine that QEMU's driver of libvirt takes, and of
+which it can say with which arguments it would run QEMU.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import libvirt
+import pytest
+from hypothesis import HealthCheck, given, settings
+from virt_launcher.domain.files import DomainFiles
+from virt_launcher.domain.xml import domain_xml
+from virt_launcher.machine.validation import validate
+
+from tests.integration.launcher.conftest import PRIVATE
+from tests.unit.machines.test_from_vmi_to_xml import translated
+from tests.unit.machines.vmis import Spec, supported
+
+if TYPE_CHECKING:
+    from tests.integration.launcher.conftest import Pod
+
+
+@pytest.fixture
+def connection(pod: Pod) -> Iterator[Any]:
+    """The pod's libvirtd, from outside."""
+    libvirt.registerErrorHandler(lambda _context, _error: None, None)
+    socket = pod.volumes["private"] / "run/libvirt/libvirt-sock"
+    made = libvirt.open(f"qemu+unix:///session?socket={socket}")
+    yield made
+    made.close()
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(spec=supported())
+def test_qemus_driver_takes_it(connection: Any, spec: Spec) -> None:
+    machine = translated(spec, emulation=True)
+    validate(machine)
+    xml = domain_xml(machine, DomainFiles.below(Path(PRIVATE)))
+    connection.defineXMLFlags(xml, libvirt.VIR_DOMAIN_DEFINE_VALIDATE).undefineFlags(libvirt.VIR_DOMAIN_UNDEFINE_NVRAM)
+    # Network cards apart: to say it, libvirt would make a tap device.
+    arguments = connection.domainXMLToNative("qemu-argv", re.sub("<interface .*?</interface>", "", xml), 0)
+    assert "/usr/bin/qemu-system-x86_64" in arguments
