@@ -9,3 +9,15 @@ class HypervisorUnavailable(Exception):
 
 class HypervisorRefused(Exception):
     """libvirt answered and said no: repeating the same call gives the same answer."""
+
+
+class UnusableDisk(Exception):
+    """A disk cannot be attached and could not be next time: the machine cannot be started.
+
+    Attributes:
+        disk: its name.
+    """
+
+    def __init__(self, disk: str, reason: str) -> None:
+        super().__init__(f"disk {disk}: {reason}")
+        self.disk = disk

@@ -139,15 +139,18 @@ class Pod:
         place = [tool, "place", kernel, f"{KERNEL_BOOT}/kernel", "/boot/initrd", f"{KERNEL_BOOT}/initrd"]
         return self._run_to_end("place", self.images.guest, place, mounts)
 
-    async def start(self, more: Mounts | None = None) -> None:
-        """Start the launcher container."""
-        mounts: Mounts = {
+    def mounts(self) -> Mounts:
+        """What the launcher container has of the machine."""
+        return {
             "/var/run/kubevirt/sockets": (self.volumes["sockets"], "rw"),
             PRIVATE: (self.volumes["private"], "rw"),
             KERNEL_BOOT: (self.volumes["kernel-boot"], "ro"),
             "/etc/resolv.conf": (self.folder / "resolv.conf", "ro"),
-            **(more or {}),
         }
+
+    async def start(self, more: Mounts | None = None) -> None:
+        """Start the launcher container."""
+        mounts = {**self.mounts(), **(more or {})}
         bundle = self._bundle("launcher", self.images.launcher, self.images.entrypoint, mounts)
         with (self.folder / "log").open("ab") as log:
             self._process = await asyncio.create_subprocess_exec(

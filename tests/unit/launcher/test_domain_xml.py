@@ -13,6 +13,8 @@ from kubevirt.launcher.v1 import launcher_pb2 as pb
 from virt_launcher.domain.files import DomainFiles
 from virt_launcher.domain.xml import domain_xml
 
+from tests.unit.launcher.prepared_disks import prepared
+
 FILES = DomainFiles.below(Path("/private"))
 
 
@@ -130,7 +132,7 @@ def test_no_command_line_becomes_an_element(line: str) -> None:
 def _tree(change: Callable[[pb.Machine], object]) -> ET.Element:
     made = machine()
     change(made)
-    return ET.fromstring(domain_xml(made, FILES))
+    return ET.fromstring(domain_xml(made, FILES, prepared(made)))
 
 
 def _get(tree: ET.Element, path: str, attribute: str) -> str | None:
@@ -196,7 +198,7 @@ def test_usb_controller_only_for_usb_devices() -> None:
 
     assert model(lambda made: made.inputs.add(type="tablet", bus="virtio")) == "none"
     assert model(lambda made: made.inputs.add(type="tablet", bus="usb")) == "qemu-xhci"
-    assert model(lambda made: made.disks.add(name="d", bus=pb.DISK_BUS_USB)) == "qemu-xhci"
+    assert model(lambda made: made.disks.add(name="d", device=pb.DISK_DEVICE_DISK, bus=pb.DISK_BUS_USB)) == "qemu-xhci"
 
 
 def test_clock_shows_what_was_asked_for() -> None:

@@ -10,7 +10,6 @@ from virt_launcher.domain.observation import DomainPhase, Observation, ShutoffRe
 from virt_launcher.machine.actions import (
     Action,
     CreateStanding,
-    Define,
     Destroy,
     PressPowerButton,
     RecordEnd,
@@ -39,7 +38,7 @@ def test_no_machine_nothing_to_do() -> None:
 @pytest.mark.parametrize(
     ("died", "record", "seen", "then"),
     [
-        ("before define", NEW, ABSENT, Define()),
+        ("before define", NEW, ABSENT, CreateStanding()),
         ("after define", NEW, SHUTOFF[ShutoffReason.UNKNOWN], CreateStanding()),
         ("QEMU, before its guest ran", NEW, SHUTOFF[ShutoffReason.CRASHED], CreateStanding()),
         ("libvirtd, half-way through create", NEW, SHUTOFF[ShutoffReason.FAILED], CreateStanding()),
@@ -72,9 +71,8 @@ def test_guest_that_ran_and_is_gone_has_ended(seen: Observation, end: pb.Machine
 
 
 def test_nothing_starts_what_ran_or_ended() -> None:
-    starting = (Define, CreateStanding)
     for record, seen, stop in itertools.product((RAN, ENDED), EVERY_LOOK, (None, Stop(0, 5), Stop(100, 5))):
-        assert not isinstance(plan(record, seen, stop, 10), starting)
+        assert not isinstance(plan(record, seen, stop, 10), CreateStanding)
 
 
 def test_ended_machine_leaves_no_qemu() -> None:

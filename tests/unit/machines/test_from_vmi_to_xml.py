@@ -30,6 +30,7 @@ from virt_launcher.domain.files import DomainFiles
 from virt_launcher.domain.xml import domain_xml
 from virt_launcher.machine.validation import validate
 
+from tests.unit.launcher.prepared_disks import prepared
 from tests.unit.machines.vmis import Spec, nearly_supported, supported
 
 POD = PodNetwork(1450, ("10.244.1.7",))
@@ -152,7 +153,7 @@ def carried_through(hypervisor: libvirt.virConnect, spec: Spec) -> None:
     for emulation in (True, False):
         made = translated(spec, emulation=emulation)
         validate(made)
-        xml = domain_xml(made, FILES)
+        xml = domain_xml(made, FILES, prepared(made))
         unknown = {element.tag for element in ET.fromstring(xml).iter()} - ELEMENTS
         assert not unknown, f"not meant to be in a domain: {unknown}"
         taken_by(hypervisor, xml)

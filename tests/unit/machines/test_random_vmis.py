@@ -20,6 +20,7 @@ from virt_core.api.vmi_rules import check_spec
 from virt_launcher.domain.xml import domain_xml
 from virt_launcher.machine.validation import validate
 
+from tests.unit.launcher.prepared_disks import prepared
 from tests.unit.machines.test_from_vmi_to_xml import ELEMENTS, FILES, translated
 from tests.unit.machines.vmis import random_specs
 
@@ -49,4 +50,4 @@ def test_admission_refuses_them_in_words_or_they_become_machines(spec: Any) -> N
     for accepted in (spec, defaulted(body, NONE)["spec"]):
         made = translated(accepted, emulation=False)
         validate(made)
-        assert {element.tag for element in ET.fromstring(domain_xml(made, FILES)).iter()} <= ELEMENTS
+        assert {element.tag for element in ET.fromstring(domain_xml(made, FILES, prepared(made))).iter()} <= ELEMENTS

@@ -15,15 +15,19 @@ class DomainFiles:
 
     Attributes:
         agent_socket: the other end of the guest agent's channel.
+        disks: a folder for disks that the launcher makes.
         firmware_variables: the UEFI variable store of this machine.
         screenshot: what the hypervisor writes a picture to, for as long as it takes to read it.
     """
 
     agent_socket: Path
+    disks: Path
     firmware_variables: Path
     screenshot: Path
 
     @classmethod
     def below(cls, folder: Path) -> DomainFiles:
         """The files of a launcher whose private folder is `folder`."""
-        return cls(folder / "guest-agent", folder / "firmware-variables.fd", folder / "screenshot.png")
+        return cls(
+            folder / "guest-agent", folder / "disks", folder / "firmware-variables.fd", folder / "screenshot.png"
+        )

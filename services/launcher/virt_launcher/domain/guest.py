@@ -45,18 +45,19 @@ def observe(connection: Any) -> Observation:
     return Observation(DomainPhase.RUNNING)
 
 
-def define(connection: Any, xml: str) -> None:
-    """Make the domain known, persistently."""
+def create_standing(connection: Any, xml: str) -> None:
+    """Make the domain known, persistently, in the place of what an earlier attempt defined, and start QEMU with the
+    CPUs standing still."""
     import libvirt
 
-    connection.defineXMLFlags(xml, libvirt.VIR_DOMAIN_DEFINE_VALIDATE)
+    domain = connection.defineXMLFlags(xml, libvirt.VIR_DOMAIN_DEFINE_VALIDATE)
+    domain.createWithFlags(libvirt.VIR_DOMAIN_START_PAUSED)
 
 
-def create_standing(connection: Any) -> None:
-    """Start QEMU with the CPUs standing still."""
-    import libvirt
-
-    _require(connection).createWithFlags(libvirt.VIR_DOMAIN_START_PAUSED)
+def disk_capacities(connection: Any, targets: list[str]) -> list[int]:
+    """The virtual sizes in bytes of disks that have a medium."""
+    domain = _require(connection)
+    return [int(domain.blockInfo(target)[0]) for target in targets]
 
 
 def start_cpus(connection: Any) -> None:

@@ -2,27 +2,30 @@
 
 Called by machine/execute.py. Built as a tree, never by pasting text, so that no value can become an element. The
 elements are those of libvirt 9.0's domain format; platform_xml.py has what the guest runs on, devices_xml.py what is
-plugged into it. What is valid was checked by servicer.py before.
+plugged into it, disks_xml.py its disks. What is valid was checked by servicer.py before.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from xml.etree import ElementTree as ET
 
 from kubevirt.launcher.v1 import launcher_pb2 as pb
 
 from virt_launcher.domain.devices_xml import devices
+from virt_launcher.domain.disks_xml import disks, io_threads
 from virt_launcher.domain.elements import text, vcpus
 from virt_launcher.domain.files import DomainFiles
 from virt_launcher.domain.platform_xml import boot, clock, cpu, features, memory_backing, sysinfo
+from virt_launcher.storage.layers import PreparedDisk
 
 # One pod, one libvirtd, one domain. A fixed name keeps QEMU's socket paths below a unix socket's 107 characters.
 DOMAIN_NAME = "guest"
 EMULATOR = "/usr/bin/qemu-system-x86_64"
 
 
-def domain_xml(machine: pb.Machine, files: DomainFiles) -> str:
-    """The domain of `machine`."""
+def domain_xml(machine: pb.Machine, files: DomainFiles, prepared: Sequence[PreparedDisk] = ()) -> str:
+    """The domain of `machine`, each of its disks consisting of what was prepared for it."""
     kvm = machine.accelerator == pb.ACCELERATOR_KVM
     domain = ET.Element("domain", type="kvm" if kvm else "qemu")
     text(domain, "name", DOMAIN_NAME)
@@ -31,6 +34,7 @@ def domain_xml(machine: pb.Machine, files: DomainFiles) -> str:
     text(domain, "memory", str(machine.memory_bytes), unit="b")
     memory_backing(domain, machine)
     text(domain, "vcpu", str(vcpus(machine)))
+    io_threads(domain, machine)
     sysinfo(domain, machine)
     boot(domain, machine, files)
     features(domain, machine, kvm=kvm)
@@ -42,5 +46,6 @@ def domain_xml(machine: pb.Machine, files: DomainFiles) -> str:
     text(domain, "on_crash", "preserve")
     inside = ET.SubElement(domain, "devices")
     text(inside, "emulator", EMULATOR)
+    disks(inside, machine, prepared)
     devices(inside, machine, files)
     return ET.tostring(domain, encoding="unicode")

@@ -9,13 +9,9 @@ from kubevirt.launcher.v1 import launcher_pb2 as pb
 
 
 @dataclass(frozen=True, slots=True)
-class Define:
-    """Make the domain known to libvirt, persistently. Legal while the domain is absent and nothing ran."""
-
-
-@dataclass(frozen=True, slots=True)
 class CreateStanding:
-    """Start QEMU with the CPUs standing still. Legal while the domain is shut off and nothing ran."""
+    """Prepare the disks, make the domain known to libvirt, persistently, and start QEMU with the CPUs standing still.
+    Legal while there is no QEMU and nothing ran: whatever an earlier attempt left is made anew."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,4 +42,4 @@ class RecordEnd:
     message: str
 
 
-Action: TypeAlias = Define | CreateStanding | RecordRunning | StartCpus | PressPowerButton | Destroy | RecordEnd
+Action: TypeAlias = CreateStanding | RecordRunning | StartCpus | PressPowerButton | Destroy | RecordEnd

@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Coroutine
-from typing import Any
 
 from google.protobuf.timestamp_pb2 import Timestamp
 from kubevirt.launcher.v1 import launcher_pb2 as pb
 from virt_core import logs
 
 from virt_launcher.domain import guest
+from virt_launcher.domain.disks_xml import disk_targets
 from virt_launcher.domain.files import DomainFiles
 from virt_launcher.domain.host import Host
 from virt_launcher.domain.xml import domain_xml
-from virt_launcher.errors import HypervisorRefused
+from virt_launcher.errors import HypervisorRefused, UnusableDisk
 from virt_launcher.machine.actions import (
     Action,
     CreateStanding,
-    Define,
     Destroy,
     PressPowerButton,
     RecordEnd,
@@ -46,14 +44,13 @@ async def execute(action: Action, records: RecordFolder, host: Host, files: Doma
     assert machine is not None
     log = _log.bind(machine_uid=machine.uid)
     match action:
-        case Define():
-            log.info("defining the domain")
-            await _or_end(records, host.call(guest.define, domain_xml(machine, files), timeout=_CREATE_TIMEOUT_S))
         case CreateStanding():
             log.info("starting QEMU")
-            await _or_end(records, host.call(guest.create_standing, timeout=_CREATE_TIMEOUT_S))
+            await _create_or_end(machine, records, host, files)
         case RecordRunning():
-            records.write_running(_state(machine, pb.MACHINE_PHASE_RUNNING))
+            state = _state(machine, pb.MACHINE_PHASE_RUNNING)
+            state.disks.extend(await _disk_states(machine, host))
+            records.write_running(state)
         case StartCpus():
             log.info("starting the guest's CPUs")
             await host.call(guest.start_cpus, timeout=_CALL_TIMEOUT_S)
@@ -68,20 +65,47 @@ async def execute(action: Action, records: RecordFolder, host: Host, files: Doma
             _end(records, end, message)
 
 
-async def _or_end(records: RecordFolder, call: Coroutine[Any, Any, None]) -> None:
-    """A machine that cannot be started has ended: what libvirt refuses once, it refuses again."""
+async def _create_or_end(machine: pb.Machine, records: RecordFolder, host: Host, files: DomainFiles) -> None:
+    """A machine that cannot be started has ended: what is refused once, is refused again."""
     try:
-        await call
+        await _create(machine, host, files)
     except HypervisorRefused as error:
         _log.warning("recording that the machine cannot be started", error=str(error))
         _end(records, pb.MACHINE_END_START_FAILED, str(error))
+    except UnusableDisk as error:
+        _log.warning("recording that a disk cannot be attached", disk=error.disk, error=str(error))
+        _end(records, pb.MACHINE_END_START_FAILED, str(error), failed_disk=error.disk)
 
 
-def _end(records: RecordFolder, end: pb.MachineEnd.ValueType, message: str) -> None:
+async def _create(machine: pb.Machine, host: Host, files: DomainFiles) -> None:
+    if not machine.disks:
+        await host.call(guest.create_standing, domain_xml(machine, files), timeout=_CREATE_TIMEOUT_S)
+        return
+    from virt_launcher.storage.prepare import prepared_disks
+
+    async with prepared_disks(machine.disks, files.disks) as prepared:
+        await host.call(guest.create_standing, domain_xml(machine, files, prepared), timeout=_CREATE_TIMEOUT_S)
+
+
+async def _disk_states(machine: pb.Machine, host: Host) -> list[pb.DiskState]:
+    """As the hypervisor has them: it may have been started by a launcher that died right after."""
+    named = zip(machine.disks, disk_targets(machine.disks), strict=True)
+    targets = {disk.name: target for disk, target in named if not disk.tray_open}
+    if not targets:
+        return []
+    sizes = await host.call(guest.disk_capacities, list(targets.values()), timeout=_CALL_TIMEOUT_S)
+    return [
+        pb.DiskState(name=name, target=target, capacity_bytes=size)
+        for (name, target), size in zip(targets.items(), sizes, strict=True)
+    ]
+
+
+def _end(records: RecordFolder, end: pb.MachineEnd.ValueType, message: str, *, failed_disk: str = "") -> None:
     assert records.record.machine is not None
     state = _state(records.record.machine, pb.MACHINE_PHASE_ENDED)
     state.end = end
     state.message = message
+    state.failed_disk = failed_disk
     records.write_ended(state)
 
 

@@ -15,7 +15,6 @@ from virt_launcher.domain.observation import DomainPhase, Observation, ShutoffRe
 from virt_launcher.machine.actions import (
     Action,
     CreateStanding,
-    Define,
     Destroy,
     PressPowerButton,
     RecordEnd,
@@ -68,11 +67,7 @@ def plan(record: Record, seen: Observation, stop: Stop | None, now: float) -> Ac
 
 
 def _toward_running(seen: Observation) -> Action:
-    if seen.phase is DomainPhase.ABSENT:
-        return Define()
-    if seen.phase is DomainPhase.SHUTOFF:
-        return CreateStanding()
-    return RecordRunning()
+    return RecordRunning() if seen.phase in _ACTIVE else CreateStanding()
 
 
 def _never_start(seen: Observation) -> Action:

@@ -19,7 +19,8 @@ def state(record: Record, seen: Observation | None) -> pb.MachineState:
     if record.ended is not None:
         return record.ended
     phase, message = _phase(record, seen)
-    return pb.MachineState(machine_uid=record.machine.uid, phase=phase, message=message)
+    disks = record.running.disks if record.running is not None else ()
+    return pb.MachineState(machine_uid=record.machine.uid, phase=phase, message=message, disks=disks)
 
 
 def _phase(record: Record, seen: Observation | None) -> tuple[pb.MachinePhase.ValueType, str]:

@@ -2,7 +2,7 @@
 
 The handler translates what admission let through, so each of these is somebody's mistake; but the values end up in
 file names, device names and XML, and are not trusted. platform_validation.py has what the guest runs on,
-device_validation.py what is plugged into it.
+device_validation.py what is plugged into it, disk_validation.py its disks.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import uuid
 from kubevirt.launcher.v1 import launcher_pb2 as pb
 
 from virt_launcher.machine.device_validation import validate_devices
+from virt_launcher.machine.disk_validation import validate_disks
 from virt_launcher.machine.field_checks import LINE, PATH, matches, require
 from virt_launcher.machine.platform_validation import validate_platform
 
@@ -41,6 +42,7 @@ def validate(machine: pb.Machine) -> None:
         _kernel_boot(machine.kernel_boot)
     validate_platform(machine)
     validate_devices(machine)
+    validate_disks(machine)
 
 
 def _kernel_boot(boot: pb.KernelBoot) -> None:

@@ -1,0 +1,149 @@
+"""The machine's disks and their controllers. Part of xml.py, pure like it.
+
+Every layer of a disk is named with its format, down to the last, so that neither libvirt nor QEMU looks into an image
+to guess what else belongs to it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from xml.etree import ElementTree as ET
+
+from kubevirt.launcher.v1 import launcher_pb2 as pb
+
+from virt_launcher.domain.elements import text, vcpus, virtio_model
+from virt_launcher.storage.layers import Layer, PreparedDisk
+
+_BUSES = {
+    pb.DISK_BUS_VIRTIO: "virtio",
+    pb.DISK_BUS_SATA: "sata",
+    pb.DISK_BUS_SCSI: "scsi",
+    pb.DISK_BUS_USB: "usb",
+}
+_DEVICES = {pb.DISK_DEVICE_DISK: "disk", pb.DISK_DEVICE_CDROM: "cdrom", pb.DISK_DEVICE_LUN: "lun"}
+_PORTS = 6  # of the AHCI controller of q35
+_MOST_QUEUES = 256  # libvirt's
+# File systems that the launcher made hold documents, nothing boots from them.
+_DATA = ("cloud_init", "folder")
+
+
+def disk_targets(disks: Sequence[pb.Disk]) -> list[str]:
+    """The guest's likely names: virtio disks are vda, vdb and so on, all others sda, sdb and so on, in their order."""
+    counts = {"vd": 0, "sd": 0}
+    targets = []
+    for disk in disks:
+        prefix = "vd" if disk.bus == pb.DISK_BUS_VIRTIO else "sd"
+        targets.append(prefix + _letters(counts[prefix]))
+        counts[prefix] += 1
+    return targets
+
+
+def io_threads(domain: ET.Element, machine: pb.Machine) -> None:
+    """As many as disks want one of their own."""
+    count = sum(disk.dedicated_io_thread for disk in machine.disks)
+    if count:
+        text(domain, "iothreads", str(count))
+
+
+def disks(parent: ET.Element, machine: pb.Machine, prepared: Sequence[PreparedDisk]) -> None:
+    """Every disk, in order, `prepared` being what each consists of."""
+    if any(disk.bus == pb.DISK_BUS_SCSI for disk in machine.disks):
+        model = "virtio-transitional" if machine.virtio_transitional else "virtio-scsi"
+        ET.SubElement(parent, "controller", type="scsi", index="0", model=model)
+    orders, units, threads = _boot_orders(machine), dict.fromkeys(_BUSES, 0), 0
+    targets = disk_targets(machine.disks)
+    for disk, made, target, order in zip(machine.disks, prepared, targets, orders, strict=True):
+        element = _disk(parent, disk, made, target)
+        driver = element.find("driver")
+        assert driver is not None
+        if disk.bus == pb.DISK_BUS_VIRTIO:
+            element.set("model", virtio_model(machine))
+            if machine.disk_multiqueue:
+                driver.set("queues", str(min(vcpus(machine), _MOST_QUEUES)))
+        if disk.dedicated_io_thread:
+            threads += 1
+            driver.set("iothread", str(threads))
+        if order:
+            ET.SubElement(element, "boot", order=str(order))
+        _address(element, disk, units[disk.bus])
+        units[disk.bus] += 1
+
+
+def _disk(parent: ET.Element, disk: pb.Disk, made: PreparedDisk, target: str) -> ET.Element:
+    writable = not disk.read_only and disk.device != pb.DISK_DEVICE_CDROM
+    top = made.layers[0] if made.layers else None
+    block = top is not None and top.block
+    element = ET.SubElement(parent, "disk", type="block" if block else "file", device=_DEVICES[disk.device])
+    cache = disk.cache or ("none" if made.direct else "writethrough")
+    driver = ET.SubElement(element, "driver", name="qemu", type=top.format if top is not None else "raw", cache=cache)
+    driver.set("error_policy", disk.error_policy or "stop")
+    # The kernel's own asynchronous I/O blocks on files with holes, which all but devices are.
+    io = disk.io or ("native" if block and cache == "none" else "")
+    if io:
+        driver.set("io", io)
+    if writable and disk.device == pb.DISK_DEVICE_DISK:
+        driver.set("discard", "unmap")  # what the guest deletes goes back to the node
+    if top is not None:
+        _source(element, top)
+        _backing(element, made.layers[1:])
+    where = ET.SubElement(element, "target", dev=target, bus=_BUSES[disk.bus])
+    if disk.tray_open:
+        where.set("tray", "open")
+    if not writable:
+        ET.SubElement(element, "readonly")
+    if disk.shareable:
+        ET.SubElement(element, "shareable")
+    if disk.serial:
+        text(element, "serial", disk.serial)
+    sizes = {"logical_block_size": disk.logical_block_size, "physical_block_size": disk.physical_block_size}
+    if any(sizes.values()):
+        ET.SubElement(element, "blockio", {name: str(size) for name, size in sizes.items() if size})
+    return element
+
+
+def _source(parent: ET.Element, layer: Layer) -> None:
+    ET.SubElement(parent, "source", {"dev" if layer.block else "file": layer.path})
+
+
+def _backing(parent: ET.Element, layers: Sequence[Layer]) -> None:
+    """The rest of the chain, and that there is no more of it."""
+    for layer in layers:
+        parent = ET.SubElement(parent, "backingStore", type="block" if layer.block else "file")
+        ET.SubElement(parent, "format", type=layer.format)
+        _source(parent, layer)
+    ET.SubElement(parent, "backingStore")
+
+
+def _address(element: ET.Element, disk: pb.Disk, unit: int) -> None:
+    """Where libvirt's own choice would depend on the other disks' names."""
+    if disk.bus == pb.DISK_BUS_SCSI:
+        place = {"controller": "0", "bus": "0", "target": "0", "unit": str(unit)}
+    elif disk.bus == pb.DISK_BUS_SATA:
+        place = {"controller": str(unit // _PORTS), "bus": "0", "target": "0", "unit": str(unit % _PORTS)}
+    else:
+        return
+    ET.SubElement(element, "address", {"type": "drive", **place})
+
+
+def _boot_orders(machine: pb.Machine) -> list[int]:
+    """As given; if nobody says anything, the disks in their order, so that the firmware guesses nothing."""
+    given = [disk.boot_order for disk in machine.disks]
+    if any(given) or any(interface.boot_order for interface in machine.interfaces):
+        return given
+    order = 0
+    orders = []
+    for disk in machine.disks:
+        bootable = disk.WhichOneof("source") not in _DATA and not disk.tray_open
+        order += bootable
+        orders.append(order if bootable else 0)
+    return orders
+
+
+def _letters(index: int) -> str:
+    """a to z, then aa and so on."""
+    letters = ""
+    index += 1
+    while index:
+        index, digit = divmod(index - 1, 26)
+        letters = chr(ord("a") + digit) + letters
+    return letters

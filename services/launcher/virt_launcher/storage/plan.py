@@ -1,0 +1,106 @@
+"""Which files make up a disk, and how they come to be: a pure function of the disk and of what was found for it.
+
+Called by prepare.py. Knows no file system.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from kubevirt.launcher.v1 import launcher_pb2 as pb
+
+from virt_launcher.storage.actions import Action, CheckQcow2, MakeEmpty, MakeIso, MakeOverlay
+from virt_launcher.storage.image_header import UnusableImage, image_header
+from virt_launcher.storage.layers import Layer
+
+
+@dataclass(frozen=True, slots=True)
+class OpenedImage:
+    """A file or device that was found and is held open.
+
+    Attributes:
+        path: by which it is opened again, see Layer.
+        head: its first bytes.
+        any_format: the user chose the format; else it is raw whatever the guest writes into it.
+    """
+
+    path: str
+    size_bytes: int
+    head: bytes = b""
+    block: bool = False
+    any_format: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Documents:
+    """Files for a disk, by their relative paths."""
+
+    files: Mapping[str, bytes]
+    label: str
+
+
+Found: TypeAlias = OpenedImage | Documents | None
+
+
+@dataclass(frozen=True, slots=True)
+class Preparation:
+    """What to do, and what the disk then consists of."""
+
+    actions: tuple[Action, ...]
+    layers: tuple[Layer, ...]
+
+
+def plan(disk: pb.Disk, found: Found, folder: str, free_bytes: int) -> Preparation:
+    """How `disk` is made.
+
+    Args:
+        folder: the launcher's own, for what is made.
+        free_bytes: of the file system there.
+
+    Raises:
+        UnusableImage: what was found cannot be attached.
+    """
+    if isinstance(found, Documents):
+        path = f"{folder}/{disk.name}.iso"
+        return Preparation((MakeIso(path, found.label, found.files),), (Layer(path, "raw"),))
+    path = f"{folder}/{disk.name}.qcow2"
+    if found is None:
+        capacity = disk.empty_disk.capacity_bytes
+        _require_room(capacity, free_bytes)
+        return Preparation((MakeEmpty(path, capacity),), (Layer(path, "qcow2"),))
+    return _image(disk, found, path, free_bytes)
+
+
+def _image(disk: pb.Disk, found: OpenedImage, path: str, free_bytes: int) -> Preparation:
+    image_format, virtual_bytes = "raw", found.size_bytes
+    if found.any_format:
+        header = image_header(found.head, found.size_bytes)
+        image_format, virtual_bytes = header.format, header.virtual_bytes
+    if not virtual_bytes:
+        raise UnusableImage("is empty")
+    layer = Layer(found.path, image_format, found.block)
+    checks = (CheckQcow2(found.path),) if image_format == "qcow2" else ()
+    if is_read_only(disk) or not _is_kept(disk):
+        return Preparation(checks, (layer,))
+    _require_room(virtual_bytes, free_bytes)
+    return Preparation((*checks, MakeOverlay(path, layer, virtual_bytes)), (Layer(path, "qcow2"), layer))
+
+
+def is_read_only(disk: pb.Disk) -> bool:
+    """Whether the guest cannot write: to no CD drive, and to no file system that the launcher made."""
+    made = disk.WhichOneof("source") in ("cloud_init", "folder")
+    return disk.read_only or disk.device == pb.DISK_DEVICE_CDROM or made
+
+
+def _is_kept(disk: pb.Disk) -> bool:
+    """Whether the image has to stay as it is."""
+    return disk.HasField("container_disk") or disk.image_file.ephemeral or disk.block_device.ephemeral
+
+
+def _require_room(needed: int, free_bytes: int) -> None:
+    """An overlay grows with what the guest writes, up to the disk's size; a guest that finds no room stands still."""
+    if needed > free_bytes:
+        allowed = f"{free_bytes} are free on the node for what the guest writes"
+        raise UnusableImage(f"has a virtual size of {needed} bytes, {allowed}")

@@ -1,0 +1,79 @@
+"""The disks of a machine, from what the contract names to what can be attached. Called by machine/execute.py right
+before the hypervisor is started, again for each attempt.
+
+For each disk: find what it is made of, plan, do. Images stay open until the hypervisor has them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
+
+from kubevirt.launcher.v1 import launcher_pb2 as pb
+from virt_core import logs
+
+from virt_launcher.errors import UnusableDisk
+from virt_launcher.storage import sources
+from virt_launcher.storage.container_files import serving_process
+from virt_launcher.storage.execute import execute
+from virt_launcher.storage.image_header import UnusableImage
+from virt_launcher.storage.layers import Layer, PreparedDisk
+from virt_launcher.storage.plan import plan
+
+_log = logs.bound("virt_launcher.storage")
+
+# Sidecars are started before the launcher; one that died is started again after ten seconds at most by the kubelet.
+_SIDECAR_PATIENCE_S = 30.0
+
+
+@contextlib.asynccontextmanager
+async def prepared_disks(disks: Sequence[pb.Disk], folder: Path) -> AsyncIterator[list[PreparedDisk]]:
+    """Everything behind `disks`, in their order; what is made is made in `folder`.
+
+    Raises:
+        UnusableDisk: one of them cannot be attached, now or later.
+    """
+    folder.mkdir(exist_ok=True)
+    with contextlib.ExitStack() as opened:
+        yield [await _prepare(disk, folder, opened) for disk in disks]
+
+
+async def _prepare(disk: pb.Disk, folder: Path, opened: contextlib.ExitStack) -> PreparedDisk:
+    if disk.tray_open:
+        return PreparedDisk()
+    image = sources.described(disk)
+
+    def hold(descriptor: int) -> int:
+        opened.callback(os.close, descriptor)
+        return descriptor
+
+    try:
+        pid = 0
+        if disk.HasField("container_disk"):
+            pid = await serving_process(disk.container_disk.socket_path, _SIDECAR_PATIENCE_S)
+        image, found = await asyncio.to_thread(sources.find, disk, pid, hold)
+        room = os.statvfs(folder)
+        made = plan(disk, found, str(folder), room.f_bavail * room.f_frsize)
+        _log.info("preparing a disk", disk=disk.name, image=image, actions=[type(a).__name__ for a in made.actions])
+        for action in made.actions:
+            await execute(action)
+        direct = await asyncio.to_thread(_all_direct, made.layers)
+    except UnusableImage as error:
+        raise UnusableDisk(disk.name, f"{image} {error}") from error
+    except OSError as error:
+        raise UnusableDisk(disk.name, f"{image} cannot be prepared: {error}") from error
+    if disk.cache == "none" and not direct:
+        raise UnusableDisk(disk.name, f'{image} is on a file system without O_DIRECT, use another cache than "none"')
+    return PreparedDisk(made.layers, direct)
+
+
+def _all_direct(layers: tuple[Layer, ...]) -> bool:
+    for layer in layers:
+        try:
+            os.close(os.open(layer.path, os.O_RDONLY | os.O_DIRECT | os.O_CLOEXEC))
+        except OSError:
+            return False
+    return True

@@ -1,0 +1,160 @@
+"""Finding what a disk is to be made of. Called by prepare.py in a thread, for a network's file system may hang.
+
+Claims may be shared with other pods and are hostile like images; what the kubelet mounts from ConfigMaps and Secrets is
+full of links, but they are the kubelet's, only the names are the user's.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from kubevirt.launcher.v1 import launcher_pb2 as pb
+
+from virt_launcher.storage.container_files import open_image
+from virt_launcher.storage.documents import NETWORK_DATA_KEYS, USER_DATA_KEYS, cloud_init
+from virt_launcher.storage.image_header import HEADER_BYTES, UnusableImage
+from virt_launcher.storage.plan import Documents, Found, OpenedImage, is_read_only
+
+# ConfigMaps and Secrets hold 1 MiB each; a projected volume has several.
+_MOST_DOCUMENT_BYTES = 8 << 20
+_MODE = 0o660  # the pod's fsGroup may write, as with KubeVirt
+
+Hold = Callable[[int], int]
+"""Keeps a descriptor open for as long as the disk's path is needed."""
+
+
+def described(disk: pb.Disk) -> str:
+    """What to call the disk's image in messages, before it is found."""
+    match disk.WhichOneof("source"):
+        case "image_file":
+            return disk.image_file.path
+        case "block_device":
+            return disk.block_device.path
+        case "folder":
+            return disk.folder.path
+        case "cloud_init":
+            return "its data source"
+        case "empty_disk":
+            return "the empty disk"
+    return "its image"
+
+
+def find(disk: pb.Disk, container_pid: int, hold: Hold) -> tuple[str, Found]:
+    """What to call the disk's image from here on, and what was found.
+
+    Raises:
+        UnusableImage: it is not there or not what it should be.
+    """
+    if disk.HasField("container_disk"):
+        return _container_disk(disk.container_disk, container_pid, hold)
+    return described(disk), _found(disk, hold)
+
+
+def _found(disk: pb.Disk, hold: Hold) -> Found:
+    match disk.WhichOneof("source"):
+        case "image_file":
+            return _image_file(disk, hold)
+        case "block_device":
+            return _block_device(disk, hold)
+        case "cloud_init":
+            source = disk.cloud_init
+            user_data = _document(source.user_data, source.user_data_folder, USER_DATA_KEYS)
+            network_data = _document(source.network_data, source.network_data_folder, NETWORK_DATA_KEYS)
+            return cloud_init(source, user_data, network_data)
+        case "folder":
+            return Documents(dict(_files(Path(disk.folder.path))), disk.folder.volume_label)
+    return None
+
+
+def _container_disk(source: pb.ContainerDisk, pid: int, hold: Hold) -> tuple[str, OpenedImage]:
+    descriptor, path = open_image(pid, source.path)
+    head, size = os.pread(hold(descriptor), HEADER_BYTES, 0), os.fstat(descriptor).st_size
+    return path, OpenedImage(_reopened(descriptor), size, head, any_format=True)
+
+
+def _image_file(disk: pb.Disk, hold: Hold) -> OpenedImage:
+    """Made in place, not renamed into it: of two pods that share a claim, one may be ahead and have bytes in it."""
+    source = disk.image_file
+    folder, name = os.path.split(source.path)
+    at = hold(os.open(folder, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC))
+    writes = not is_read_only(disk) and not source.ephemeral
+    flags = os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK | (os.O_RDWR if writes or source.create_bytes else os.O_RDONLY)
+    try:
+        descriptor = hold(os.open(name, flags | (os.O_CREAT if source.create_bytes else 0), _MODE, dir_fd=at))
+    except OSError as error:
+        raise UnusableImage(f"cannot be opened: {_reason(name, at) or error.strerror}") from error
+    found = os.fstat(descriptor)
+    if not stat.S_ISREG(found.st_mode):
+        raise UnusableImage("is not a regular file")
+    if not found.st_size and source.create_bytes:
+        _make_sparse(descriptor, source.create_bytes)
+    return OpenedImage(_reopened(descriptor), os.fstat(descriptor).st_size)
+
+
+def _make_sparse(descriptor: int, size: int) -> None:
+    room = os.fstatvfs(descriptor)
+    free = room.f_bavail * room.f_frsize
+    if size > free:
+        raise UnusableImage(f"needs {size} bytes, {free} are free in its volume")
+    os.fchmod(descriptor, _MODE)
+    os.ftruncate(descriptor, size)
+
+
+def _block_device(disk: pb.Disk, hold: Hold) -> OpenedImage:
+    source = disk.block_device
+    writes = not is_read_only(disk) and not source.ephemeral
+    try:
+        descriptor = hold(os.open(source.path, (os.O_RDWR if writes else os.O_RDONLY) | os.O_CLOEXEC | os.O_NONBLOCK))
+    except OSError as error:
+        raise UnusableImage(f"cannot be opened: {error.strerror}") from error
+    if not stat.S_ISBLK(os.fstat(descriptor).st_mode):
+        raise UnusableImage("is not a block device")
+    # A device node is the kubelet's: nobody else can put another in its place.
+    return OpenedImage(source.path, os.lseek(descriptor, 0, os.SEEK_END), block=True)
+
+
+def _document(inline: str, folder: str, keys: tuple[str, ...]) -> bytes:
+    if inline or not folder:
+        return inline.encode()
+    for key in keys:
+        try:
+            return _bounded(Path(folder) / key, _MOST_DOCUMENT_BYTES)
+        except FileNotFoundError:
+            continue
+    raise UnusableImage(f"lacks a document: the Secret at {folder} has no key {' or '.join(keys)}")
+
+
+def _files(folder: Path) -> Iterator[tuple[str, bytes]]:
+    """Names that begin with two dots are the kubelet's own."""
+    left = _MOST_DOCUMENT_BYTES
+    for top in sorted(folder.iterdir()):
+        if top.name.startswith(".."):
+            continue
+        for path in sorted(top.rglob("*")) if top.is_dir() else [top]:
+            if path.is_file():
+                content = _bounded(path, left)
+                left -= len(content)
+                yield str(path.relative_to(folder)), content
+
+
+def _bounded(path: Path, most: int) -> bytes:
+    with path.open("rb") as file:
+        content = file.read(most + 1)
+    if len(content) > most:
+        raise UnusableImage(f"is too large: more than {_MOST_DOCUMENT_BYTES} bytes of documents, at {path}")
+    return content
+
+
+def _reason(name: str, at: int) -> str:
+    """A link is told as such: the error is "too many levels of symbolic links"."""
+    try:
+        return "it is a symbolic link" if stat.S_ISLNK(os.stat(name, dir_fd=at, follow_symlinks=False).st_mode) else ""
+    except OSError:
+        return ""
+
+
+def _reopened(descriptor: int) -> str:
+    return f"/proc/{os.getpid()}/fd/{descriptor}"

@@ -1,0 +1,123 @@
+"""A launcher's pod with containerDisks: a process namespace shared with sidecars, as the kubelet makes it.
+
+Used by test_disks.py. PID 1 is a pause process, so that neither the launcher's supervisor nor a sidecar is.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from pathlib import Path
+
+from kubevirt.launcher.v1 import launcher_pb2 as pb
+
+from tests.integration.launcher.conftest import KERNEL_BOOT, Images, Pod, discard, run
+from tests.integration.launcher.oci import USER, Mounts
+
+CONTAINER_DISKS = "/var/run/kubevirt/container-disks"
+VOLUMES = "/var/run/kubevirt/volumes"
+TOOL = f"{CONTAINER_DISKS}/container-disk"
+
+
+class PodWithDisks(Pod):
+    """Two volumes more, and containers of users' images."""
+
+    def __init__(self, images: Images) -> None:
+        super().__init__(images)
+        for part in ("container-disks", "volumes"):
+            self.volumes[part] = self.folder / part
+            self.volumes[part].mkdir()
+            self.volumes[part].chmod(0o777)
+        self._started: list[str] = []
+        self._shared: str | None = None
+
+    @property
+    def private(self) -> Path:
+        """The launcher's own folder."""
+        return self.volumes["private"]
+
+    def share_processes(self) -> None:
+        """Start the pause process, and install the sidecars' program."""
+        mounts: Mounts = {CONTAINER_DISKS: (self.volumes["container-disks"], "rw")}
+        program = "/usr/lib/kubevirt/container-disk"
+        made = self._run_to_end("install", self.images.launcher, [program, "install", TOOL], mounts)
+        assert made.returncode == 0, made.stderr
+        pid = self._run_detached("pause", self.images.launcher, [program, "serve", f"{CONTAINER_DISKS}/pause"], mounts)
+        self._shared = f"/proc/{pid}/ns/pid"
+
+    def image(self, name: str) -> Path:
+        """The root of a user's image, with nothing in it yet."""
+        root = self.folder / f"image-{name}"
+        root.mkdir(exist_ok=True)
+        return root
+
+    def start_sidecar(self, volume: str, root: Path) -> int:
+        """The containerDisk's container; its process id on this machine."""
+        mounts: Mounts = {CONTAINER_DISKS: (self.volumes["container-disks"], "rw")}
+        return self._run_detached(volume, str(root), [TOOL, "serve", self.socket(volume)], mounts)
+
+    @staticmethod
+    def socket(volume: str) -> str:
+        """On which its sidecar listens."""
+        return f"{CONTAINER_DISKS}/{volume}.sock"
+
+    def diskful(self, *disks: pb.Disk) -> pb.Machine:
+        """The demonstration guest's machine, which boots from disks alone."""
+        machine = self.machine(disks=disks)
+        machine.ClearField("kernel_boot")
+        del machine.interfaces[:]
+        return machine
+
+    def container_disk(self, name: str = "root", path: str = "", **changes: object) -> pb.Disk:
+        """A disk from a sidecar's image."""
+        disk = pb.Disk(name=name, device=pb.DISK_DEVICE_DISK, bus=pb.DISK_BUS_VIRTIO)
+        disk.container_disk.socket_path, disk.container_disk.path = self.socket(name), path
+        disk.MergeFrom(pb.Disk(**changes))  # type: ignore[arg-type]
+        return disk
+
+    def mounts(self) -> Mounts:
+        """Beside the volumes of every launcher."""
+        return {
+            **super().mounts(),
+            CONTAINER_DISKS: (self.volumes["container-disks"], "ro"),
+            VOLUMES: (self.volumes["volumes"], "rw"),
+        }
+
+    async def remove(self) -> None:
+        for name in self._started:
+            discard("runc", "delete", "--force", name)
+        await super().remove()
+
+    def _run_detached(self, part: str, root: str, argv: list[str], mounts: Mounts) -> int:
+        name, pid_file = f"{self.name}-{part}", self.folder / f"{part}.pid"
+        bundle = self._bundle(part, root, argv, mounts)
+        command = ["runc", "run", "--detach", "--pid-file", str(pid_file), "--bundle", str(bundle), name]
+        self._started.append(name)
+        with (self.folder / "log").open("ab") as log:
+            subprocess.run(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, check=True)
+        return int(pid_file.read_text())
+
+    def _bundle(self, part: str, root: str, argv: list[str], mounts: Mounts) -> Path:
+        bundle = super()._bundle(part, root, argv, mounts)
+        if self._shared is not None:
+            config = json.loads((bundle / "config.json").read_text())
+            kinds = [space for space in config["linux"]["namespaces"] if space["type"] != "pid"]
+            config["linux"]["namespaces"] = [*kinds, {"type": "pid", "path": self._shared}]
+            (bundle / "config.json").write_text(json.dumps(config))
+        return bundle
+
+
+def qemu_img(*argv: str) -> str:
+    """Run the machine's own qemu-img."""
+    return run("qemu-img", *argv)
+
+
+def readable(path: Path) -> Path:
+    """Let the pod's user read it, whoever made it."""
+    import os
+
+    os.chown(path, USER, USER)
+    return path
+
+
+__all__ = ["CONTAINER_DISKS", "KERNEL_BOOT", "VOLUMES", "PodWithDisks", "qemu_img", "readable"]
