@@ -40,6 +40,7 @@ UNUSED = (
         "* signers.certificates.k8s.io kubevirt.io/virt-handler",
         "asked by API server's admission of whoever approves or signs, by no request that is audited",
     ),
+    Reason("kubevirt-operator", "list nodes", "only when the suite is removed"),
     Reason("kubevirt-operator", "delete *", "only when the suite is removed, or what a release no longer has"),
 )
 REPAIRED_WITHIN = timedelta(seconds=15)  # test_drift.py, which takes roles away and finds them put back

@@ -24,10 +24,12 @@ from virt_core.rpc.tls import Certificates
 from virt_handler.certificates.renewal import NodeCertificate
 from virt_handler.console.servicer import HandlerService, contract
 from virt_handler.deviceplugin import registration
+from virt_handler.deviceplugin.plugin import KVM, TUN
 from virt_handler.launchers.folder_events import FolderEvents
 from virt_handler.launchers.pod_folders import PodFolders
 from virt_handler.machines.execute import Executor
 from virt_handler.machines.reconcile import Machines
+from virt_handler.node import heartbeat, kvm
 from virt_handler.settings import Settings
 
 
@@ -55,7 +57,7 @@ async def run(settings: Settings, stopping: asyncio.Event) -> None:
             settings.node, queue=queue, vmis=vmis, kubevirts=kubevirts, folders=folders, executor=executor
         )
         identity = Identity.for_process(info_pb2.COMPONENT_HANDLER, ("kubevirt.info.v1", "kubevirt.handler.v1"))
-        serving = asyncio.Event()
+        serving, tun_offered = asyncio.Event(), asyncio.Event()
         own = NodeCertificate(
             client,
             node=settings.node,
@@ -76,8 +78,14 @@ async def run(settings: Settings, stopping: asyncio.Event) -> None:
                 serving=serving,
             )
 
+        async def offer_kvm() -> None:
+            if await kvm.runs_guests():
+                await registration.serve(settings.device_plugins, events, KVM, asyncio.Event())
+
         def ready() -> bool:
             return vmis.synced.is_set() and kubevirts.synced.is_set() and serving.is_set() and not stopping.is_set()
+
+        needed = (vmis.synced, kubevirts.synced, serving, tun_offered)
 
         await until(
             stopping,
@@ -86,6 +94,8 @@ async def run(settings: Settings, stopping: asyncio.Event) -> None:
             ("machines", machines.run()),
             ("certificate", own.run()),
             ("rpc server", rpc()),
-            ("device plugin", registration.serve(settings.device_plugins, events)),
+            ("device plugin for tun", registration.serve(settings.device_plugins, events, TUN, tun_offered)),
+            ("device plugin for kvm", offer_kvm()),
+            ("heartbeat", heartbeat.run(client, settings.node, *needed)),
             ("health", health.serve(settings.health_port, ready)),
         )

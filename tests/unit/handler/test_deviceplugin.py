@@ -15,6 +15,7 @@ import pytest
 from k8s.deviceplugin.v1beta1 import deviceplugin_pb2 as pb
 from k8s.deviceplugin.v1beta1 import deviceplugin_pb2_grpc
 from virt_handler.deviceplugin import registration
+from virt_handler.deviceplugin.plugin import KVM, TUN, Kind
 from virt_handler.launchers.folder_events import FolderEvents
 
 
@@ -57,27 +58,37 @@ async def _announced(kubelet: Kubelet) -> pb.RegisterRequest:
         return await kubelet.registered.get()
 
 
-async def test_devices_are_announced_listed_and_allocated_and_again_to_the_next_kubelet(kubelet: Kubelet) -> None:
-    events = FolderEvents()
-    serving = asyncio.create_task(registration.serve(kubelet.folder, events))
+@pytest.mark.parametrize(
+    ("kind", "path", "number"),
+    [(TUN, "/dev/net/tun", os.makedev(10, 200)), (KVM, "/dev/kvm", os.makedev(10, 232))],
+    ids=["tun", "kvm"],
+)
+async def test_devices_are_announced_listed_and_allocated_and_again_to_the_next_kubelet(
+    kubelet: Kubelet, kind: Kind, path: str, number: int
+) -> None:
+    events, offered = FolderEvents(), asyncio.Event()
+    serving = asyncio.create_task(registration.serve(kubelet.folder, events, kind, offered))
     await kubelet.start()
     for _ in range(2):
         request = await _announced(kubelet)
-        assert (request.version, request.resource_name) == ("v1beta1", "devices.kubevirt.io/tun")
+        assert (request.version, request.resource_name) == ("v1beta1", f"devices.kubevirt.io/{kind.name}")
         async with grpc.aio.insecure_channel(f"unix:{kubelet.folder / request.endpoint}") as channel:
             stub: Any = deviceplugin_pb2_grpc.DevicePluginStub(channel)  # type: ignore[no-untyped-call, unused-ignore]
             options = await stub.GetDevicePluginOptions(pb.Empty(), timeout=10)
             assert options == pb.DevicePluginOptions()
+            assert not offered.is_set()
             listed = stub.ListAndWatch(pb.Empty(), timeout=10)
             devices = (await listed.read()).devices
+            async with asyncio.timeout(20):
+                await offered.wait()
             assert len({device.id for device in devices}) == len(devices) >= 110
             assert {device.health for device in devices} == {"Healthy"}
-            node = kubelet.folder / "kubevirt-devices" / "tun"
+            node = kubelet.folder / "kubevirt-devices" / kind.name
             made = node.stat()
-            assert (stat.filemode(made.st_mode), made.st_rdev) == ("crw-rw-rw-", os.makedev(10, 200))
-            containers = [pb.ContainerAllocateRequest(devices_ids=["tun0"])] * 2
+            assert (stat.filemode(made.st_mode), made.st_rdev) == ("crw-rw-rw-", number)
+            containers = [pb.ContainerAllocateRequest(devices_ids=[f"{kind.name}0"])] * 2
             answer = await stub.Allocate(pb.AllocateRequest(container_requests=containers), timeout=10)
-            expected = pb.DeviceSpec(container_path="/dev/net/tun", host_path=str(node), permissions="rw")
+            expected = pb.DeviceSpec(container_path=path, host_path=str(node), permissions="rw")
             assert [list(response.devices) for response in answer.container_responses] == [[expected], [expected]]
             await kubelet.stop()
         await kubelet.start()

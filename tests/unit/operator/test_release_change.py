@@ -219,7 +219,7 @@ def test_a_definition_never_loses_a_field() -> None:
 
 def test_roles_hold_the_rules_of_both_releases_until_the_change_is_done() -> None:
     role = next(one for one in desired_objects(INSTALL) if ref_of(one) == Ref("ClusterRole", "", "kubevirt-handler"))
-    extra = {"apiGroups": [""], "resources": ["nodes"], "verbs": ["get"]}
+    extra = {"apiGroups": [""], "resources": ["configmaps"], "verbs": ["get"]}
     before = {**role, "rules": [*role["rules"], extra]}
     during = grown(role, before, updating=True)["rules"]
     assert extra in during and len(during) > len(role["rules"])

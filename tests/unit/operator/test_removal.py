@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 
 import msgspec
-from virt_operator.install.actions import Delete, RemoveFinalizer
+from virt_operator.install.actions import Delete, RemoveFinalizer, UnmarkNode
 from virt_operator.install.observed import Observed, SuiteObject
 from virt_operator.install.plan import Plan
-from virt_operator.install.removal import asks_for_workloads, plan_removal
+from virt_operator.install.removal import asks_for_nodes, asks_for_workloads, nothing_left, plan_removal
 from virt_operator.strategy.ref import Ref
 
 from tests.unit.operator.suites import FINALIZER, NOW, deployed, installed, kinds, suite, without
@@ -86,3 +86,26 @@ def test_block_uninstall_goes_on_once_the_definition_of_workloads_is_going() -> 
     assert not asks_for_workloads(gone, BLOCKED)
     assert not asks_for_workloads(replace(installed(), suite=GOING), GOING)
     assert deleted(plan_removal(gone, BLOCKED)) == {"APIService"}
+
+
+def test_nodes_are_unmarked_when_no_handler_is_left_to_mark_them_again() -> None:
+    observed = replace(installed(), suite=GOING)
+    assert not asks_for_nodes(observed, GOING)
+    without_handlers = drop(observed, {"CustomResourceDefinition", "APIService", "Deployment", "DaemonSet"})
+    assert not asks_for_nodes(without_handlers, GOING), "a pod is ending still"
+    ended = replace(without_handlers, pods=())
+    assert asks_for_nodes(ended, GOING)
+    decided = plan_removal(replace(ended, marked_nodes=("node1", "node2")), GOING)
+    unmarked = [action for action in decided.actions if isinstance(action, UnmarkNode)]
+    assert unmarked == [UnmarkNode("node1"), UnmarkNode("node2")]
+    assert len(decided.actions) > len(unmarked), "not a stage of its own: no watch would tell its end"
+
+
+def test_marked_nodes_keep_the_finalizer() -> None:
+    nothing = Observed(NOW, GOING, (), {}, (), marked_nodes=("node1",))
+    assert not nothing_left(nothing)
+    assert plan_removal(nothing, GOING).actions == (UnmarkNode("node1"),)
+
+
+def test_nodes_are_of_no_interest_while_the_suite_stays() -> None:
+    assert not asks_for_nodes(Observed(NOW, suite(status=deployed()), (), {}, ()), suite(status=deployed()))

@@ -11,6 +11,12 @@ CREATED_BY = "kubevirt.io/created-by"
 NODE_NAME = "kubevirt.io/nodeName"
 """On VirtualMachineInstances, once their pod has a node. Handlers select by it."""
 
+SCHEDULABLE = "kubevirt.io/schedulable"
+"""On Nodes: "true" where a handler can take machines, "false" where it cannot now. Launcher pods select it."""
+
+HEARTBEAT = "kubevirt.io/heartbeat"
+"""On Nodes, an annotation: when their handler last lived, in RFC 3339."""
+
 DOMAIN = "kubevirt.io/domain"
 """On launcher pods: the name of their VirtualMachineInstance."""
 

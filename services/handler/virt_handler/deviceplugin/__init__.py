@@ -1,1 +1,1 @@
-"""The kubelet's device plugin for devices.kubevirt.io/tun."""
+"""The kubelet's device plugins for devices.kubevirt.io/tun and devices.kubevirt.io/kvm."""

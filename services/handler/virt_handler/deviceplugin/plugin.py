@@ -1,4 +1,4 @@
-"""What this node offers: /dev/net/tun, as often as pods may ask for it. Served by registration.py.
+"""What this node offers of one kind of device, as often as pods may ask for it. Served by registration.py.
 
 A launcher pod has no capabilities; the device plugin is what puts the device node into its container and its device
 cgroup. The devices are no scarce good: their number only has to exceed the pods of a node.
@@ -7,7 +7,9 @@ cgroup. The devices are no scarce good: their number only has to exceed the pods
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,23 +17,45 @@ from k8s.deviceplugin.v1beta1 import deviceplugin_pb2 as pb
 from k8s.deviceplugin.v1beta1 import deviceplugin_pb2_grpc
 from virt_core import logs
 
-RESOURCE = "devices.kubevirt.io/tun"
 API_VERSION = "v1beta1"
 COUNT = 1000
-_DEVICE = "/dev/net/tun"
 
 
-class TunPlugin(deviceplugin_pb2_grpc.DevicePluginServicer):
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """A kind of device."""
+
+    name: str
+    """As in the resource devices.kubevirt.io/…"""
+
+    path: str
+    """The device in the launcher's container."""
+
+    number: int
+    """Major and minor, as of os.makedev. From <linux/miscdevice.h>."""
+
+    @property
+    def resource(self) -> str:
+        """The resource that pods ask for."""
+        return f"devices.kubevirt.io/{self.name}"
+
+
+TUN = Kind("tun", "/dev/net/tun", os.makedev(10, 200))
+KVM = Kind("kvm", "/dev/kvm", os.makedev(10, 232))
+
+
+class DevicePlugin(deviceplugin_pb2_grpc.DevicePluginServicer):
     """The servicer.
 
     Attributes:
         watched: set while the kubelet watches the devices, without which it offers none to pods.
     """
 
-    def __init__(self, host_path: Path, on_drop: Callable[[], None]) -> None:
+    def __init__(self, kind: Kind, host_path: Path, on_drop: Callable[[], None]) -> None:
         """`host_path` is the device node on the host (device_node.py); `on_drop` says that the kubelet hung up."""
         self.watched = asyncio.Event()
         self._on_drop = on_drop
+        self._kind = kind
         self._host_path = str(host_path)
         self._ended = asyncio.Event()
         self._log = logs.bound("virt_handler.deviceplugin")
@@ -48,8 +72,8 @@ class TunPlugin(deviceplugin_pb2_grpc.DevicePluginServicer):
         self, request: pb.Empty, context: Any
     ) -> AsyncIterator[pb.ListAndWatchResponse]:
         """All devices once: their health does not change while this process lives."""
-        self._log.info("listing devices to the kubelet", resource=RESOURCE, count=COUNT)
-        devices = [pb.Device(id=f"tun{number}", health="Healthy") for number in range(COUNT)]
+        self._log.info("listing devices to the kubelet", resource=self._kind.resource, count=COUNT)
+        devices = [pb.Device(id=f"{self._kind.name}{number}", health="Healthy") for number in range(COUNT)]
         self.watched.set()
         try:
             yield pb.ListAndWatchResponse(devices=devices)
@@ -60,7 +84,7 @@ class TunPlugin(deviceplugin_pb2_grpc.DevicePluginServicer):
 
     async def Allocate(self, request: pb.AllocateRequest, context: Any) -> pb.AllocateResponse:  # noqa: N802
         """The same device node for each container."""
-        device = pb.DeviceSpec(container_path=_DEVICE, host_path=self._host_path, permissions="rw")
+        device = pb.DeviceSpec(container_path=self._kind.path, host_path=self._host_path, permissions="rw")
         return pb.AllocateResponse(
             container_responses=[pb.ContainerAllocateResponse(devices=[device]) for _ in request.container_requests]
         )

@@ -1,4 +1,6 @@
-"""Serving the plugin and announcing it, again whenever the kubelet was started again. Run by app.py.
+"""Serving the plugin of one kind of device and announcing it, again whenever the kubelet was started again.
+
+Run by app.py, once for each kind.
 
 A kubelet that starts removes every plugin's socket and makes its own kubelet.sock anew; that folder is watched. A pod
 that the kubelet places while no plugin is announced is rejected by it and made anew by the controller.
@@ -15,18 +17,18 @@ from k8s.deviceplugin.v1beta1 import deviceplugin_pb2 as pb
 from k8s.deviceplugin.v1beta1 import deviceplugin_pb2_grpc
 from virt_core import logs
 
-from virt_handler.deviceplugin.device_node import ensure_tun
-from virt_handler.deviceplugin.plugin import API_VERSION, RESOURCE, TunPlugin
+from virt_handler.deviceplugin.device_node import ensure
+from virt_handler.deviceplugin.plugin import API_VERSION, DevicePlugin, Kind
 from virt_handler.launchers.folder_events import FolderEvents
 
-ENDPOINT, KUBELET = "kubevirt-tun.sock", "kubelet.sock"
+KUBELET = "kubelet.sock"
 _DEADLINE = 5.0
 _BACKOFF_FIRST, _BACKOFF_LAST = 0.1, 5.0
 _log = logs.bound("virt_handler.deviceplugin")
 
 
-async def serve(folder: Path, events: FolderEvents) -> None:
-    """Offer the devices to the kubelet behind `folder` until cancelled."""
+async def serve(folder: Path, events: FolderEvents, kind: Kind, offered: asyncio.Event) -> None:
+    """Offer the devices to the kubelet behind `folder` until cancelled; `offered` is set while it takes them."""
     descriptor = os.open(folder, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     backoff = _BACKOFF_FIRST
     try:
@@ -37,33 +39,39 @@ async def serve(folder: Path, events: FolderEvents) -> None:
                     await changed.wait()
                     continue
                 try:
-                    await _offer(folder, changed, kubelet)
+                    await _offer(folder, changed, kubelet, kind, offered)
                     backoff = _BACKOFF_FIRST
                 except (grpc.aio.AioRpcError, OSError) as error:
-                    _log.warning("announcing again after a failure", reason=str(error), delay=backoff)
+                    _log.warning(
+                        "announcing again after a failure", resource=kind.resource, reason=str(error), delay=backoff
+                    )
                     await asyncio.sleep(backoff)
                     backoff = min(backoff * 2, _BACKOFF_LAST)
     finally:
         os.close(descriptor)
 
 
-async def _offer(folder: Path, changed: asyncio.Event, kubelet: tuple[int, int]) -> None:
+async def _offer(
+    folder: Path, changed: asyncio.Event, kubelet: tuple[int, int], kind: Kind, offered: asyncio.Event
+) -> None:
     """Serve and announce; ends when another kubelet is there.
 
     Raises:
         OSError, AioRpcError: the kubelet does not answer, does not call back or hung up.
     """
-    plugin = TunPlugin(ensure_tun(folder), changed.set)
+    plugin = DevicePlugin(kind, ensure(folder, kind.name, kind.number), changed.set)
+    endpoint = f"kubevirt-{kind.name}.sock"
     server = grpc.aio.server()
     deviceplugin_pb2_grpc.add_DevicePluginServicer_to_server(plugin, server)
-    (folder / ENDPOINT).unlink(missing_ok=True)
-    server.add_insecure_port(f"unix:{folder / ENDPOINT}")
+    (folder / endpoint).unlink(missing_ok=True)
+    server.add_insecure_port(f"unix:{folder / endpoint}")
     await server.start()
     try:
-        await _announce(folder)
+        await _announce(folder, kind, endpoint)
         # It answers before it has called back; a handler that is just ending may take the socket's name away.
         async with asyncio.timeout(_DEADLINE):
             await plugin.watched.wait()
+        offered.set()
         while _identity(folder / KUBELET) == kubelet:
             if not plugin.watched.is_set():
                 raise ConnectionError("the kubelet hung up")
@@ -71,14 +79,15 @@ async def _offer(folder: Path, changed: asyncio.Event, kubelet: tuple[int, int])
             await changed.wait()
         _log.info("seeing another kubelet")
     finally:
+        offered.clear()
         plugin.end()
         await server.stop(grace=None)
 
 
-async def _announce(folder: Path) -> None:
-    _log.info("announcing devices to the kubelet", resource=RESOURCE)
+async def _announce(folder: Path, kind: Kind, endpoint: str) -> None:
+    _log.info("announcing devices to the kubelet", resource=kind.resource)
     async with grpc.aio.insecure_channel(f"unix:{folder / KUBELET}") as channel:
-        request = pb.RegisterRequest(version=API_VERSION, endpoint=ENDPOINT, resource_name=RESOURCE)
+        request = pb.RegisterRequest(version=API_VERSION, endpoint=endpoint, resource_name=kind.resource)
         await deviceplugin_pb2_grpc.RegistrationStub(channel).Register(request, timeout=_DEADLINE)  # type: ignore[no-untyped-call, unused-ignore]
 
 

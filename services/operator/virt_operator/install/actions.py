@@ -69,6 +69,14 @@ class DeletePod:
 
 
 @dataclass(frozen=True, slots=True)
+class UnmarkNode:
+    """Take the handler's label and annotation off a Node. Legal only when no handler runs, which would write them
+    again."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
 class IssueAuthority:
     """Make a new authority: the successor of `before`, or the first one. `seen` is the version of the Secret."""
 
@@ -120,6 +128,7 @@ Action = (
     | ApplyOwn
     | Delete
     | DeletePod
+    | UnmarkNode
     | IssueAuthority
     | UpdateAuthority
     | IssueLeaf

@@ -13,10 +13,10 @@ from datetime import UTC, datetime, timedelta
 from itertools import groupby
 
 from virt_core import logs
-from virt_core.api.labels import KUBEVIRT_FINALIZER
+from virt_core.api.labels import HEARTBEAT, KUBEVIRT_FINALIZER, SCHEDULABLE
 from virt_core.kube.client import KubeClient
 from virt_core.kube.errors import AlreadyExists, Conflict, Forbidden, Invalid, KubeError, NotFound
-from virt_core.kube.resource import KUBEVIRTS, PODS, SECRETS
+from virt_core.kube.resource import KUBEVIRTS, NODES, PODS, SECRETS
 
 from virt_operator.certificates.authority import AuthorityWatch
 from virt_operator.certificates.issue import new_authority, new_leaf
@@ -32,6 +32,7 @@ from virt_operator.install.actions import (
     IssueAuthority,
     IssueLeaf,
     RemoveFinalizer,
+    UnmarkNode,
     UpdateAuthority,
     WriteBundle,
     WriteTrust,
@@ -93,6 +94,9 @@ class Executor:
             case DeletePod(name, uid, why):
                 self._log.info("deleting", object=f"Pod {name}", reason=why)
                 await self._client.delete(PODS, self._namespace, name, uid=uid)
+            case UnmarkNode(name):
+                self._log.info("unmarking the node", node=name)
+                await self._unmark(name)
             case IssueAuthority(before, life, why, seen):
                 self._log.info("issuing a certificate authority", secret=AUTHORITY_SECRET, reason=why)
                 made = new_authority(datetime.now(UTC), life)
@@ -114,18 +118,21 @@ class Executor:
                 body = {"metadata": {"resourceVersion": seen}, "data": data}
                 answer = await self._client.merge_patch(SECRETS, self._namespace, secret, body)
                 self._inventory.wrote(Ref("Secret", self._namespace, secret), answer)
-            case AddFinalizer(_, _, _, present):
-                self._log.info("adding the finalizer", kubevirt=action.name)
-                await self._set_finalizers(action, [*present, KUBEVIRT_FINALIZER])
-            case RemoveFinalizer(_, _, _, present):
-                self._log.info("removing the finalizer", kubevirt=action.name)
-                await self._set_finalizers(action, [one for one in present if one != KUBEVIRT_FINALIZER])
+            case AddFinalizer() | RemoveFinalizer():
+                await self._set_finalizers(action)
 
     async def _delete(self, ref: Ref, uid: str) -> None:
         try:
             await self._client.delete(ref.resource, ref.namespace or None, ref.name, uid=uid)
         except NotFound:
             pass  # that is what was wanted
+
+    async def _unmark(self, node: str) -> None:
+        body: Body = {"metadata": {"labels": {SCHEDULABLE: None}, "annotations": {HEARTBEAT: None}}}
+        try:
+            await self._client.merge_patch(NODES, None, node, body)
+        except NotFound:
+            pass  # it went with what was written on it
 
     async def _write_authority(self, to: Authority, seen: str) -> None:
         body: Body = {"metadata": {"resourceVersion": seen}, "data": authority_data(to)}
@@ -149,7 +156,11 @@ class Executor:
                 )
         self._inventory.wrote(Ref("Secret", self._namespace, name), answer)
 
-    async def _set_finalizers(self, action: AddFinalizer | RemoveFinalizer, wanted: list[str]) -> None:
+    async def _set_finalizers(self, action: AddFinalizer | RemoveFinalizer) -> None:
+        adding = isinstance(action, AddFinalizer)
+        self._log.info("adding the finalizer" if adding else "removing the finalizer", kubevirt=action.name)
+        others = [one for one in action.present if one != KUBEVIRT_FINALIZER]
+        wanted = [*others, KUBEVIRT_FINALIZER] if adding else others
         # The UID and the old list are tested, so nobody else's finalizer is lost.
         operations: list[Body] = [{"op": "test", "path": "/metadata/uid", "value": action.uid}]
         if action.present:

@@ -121,3 +121,6 @@ class Observed:
 
     workload: str | None = None
     """A workload that exists, as text; known only where removal.asks_for_workloads."""
+
+    marked_nodes: tuple[str, ...] = ()
+    """Nodes that carry a handler's label; known only where removal.asks_for_nodes."""

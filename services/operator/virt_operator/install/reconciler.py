@@ -27,9 +27,9 @@ from virt_operator.install.inventory import Inventory
 from virt_operator.install.observed import Observed, SuiteObject
 from virt_operator.install.permission_review import review_permissions
 from virt_operator.install.plan import Plan, kept, plan
-from virt_operator.install.removal import asks_for_workloads, plan_removal
+from virt_operator.install.removal import asks_for_nodes, asks_for_workloads, plan_removal
 from virt_operator.install.status import second_object_status, status_of
-from virt_operator.install.workloads import any_workload
+from virt_operator.install.workloads import any_workload, marked_nodes
 from virt_operator.settings import Settings
 from virt_operator.strategy.operator_rbac import VALIDATOR
 from virt_operator.webhook.reachability import WebhookReachability
@@ -71,7 +71,7 @@ class Reconciler:
             group.create_task(self._queue.run(self._reconcile, workers=1), name="passes")
 
     async def _reconcile(self, _: str) -> float | None:
-        observed = await self._with_workload(self._inventory.observe())
+        observed = await self._with_unwatched(self._inventory.observe())
         decided = self._decide(observed)
         failure: Forbidden | Invalid | None = None
         try:
@@ -83,11 +83,14 @@ class Reconciler:
             raise failure
         return _delay(decided, datetime.now(UTC))
 
-    async def _with_workload(self, observed: Observed) -> Observed:
-        """What is not watched, because it matters only before a removal that workloads may forbid."""
-        if observed.suite is None or not asks_for_workloads(observed, observed.suite):
-            return observed
-        return replace(observed, workload=await any_workload(self._client))
+    async def _with_unwatched(self, observed: Observed) -> Observed:
+        """What is not watched, because it matters only before a removal that workloads may forbid, and at its end."""
+        suite = observed.suite
+        if suite is not None and asks_for_workloads(observed, suite):
+            return replace(observed, workload=await any_workload(self._client))
+        if suite is not None and asks_for_nodes(observed, suite):
+            return replace(observed, marked_nodes=await marked_nodes(self._client))
+        return observed
 
     def _decide(self, observed: Observed) -> Plan:
         suite = observed.suite

@@ -2,18 +2,19 @@
 
 The definition of VirtualMachineInstance goes first: from then on nobody can make new ones, the API server deletes those
 that are there, and the definition is gone when the last of them is, while controller and handlers still run to end
-them. Then the APIServices, before what serves them; then the workloads; the rest when their pods are gone; last the
-policy that keeps the operator itself from being deleted. The first stage is where workloads forbid the removal, if the
-uninstallStrategy says so: after it there are none.
+them. Then the APIServices, before what serves them; then the workloads; the rest, and what handlers wrote on their
+nodes, when their pods are gone; last the policy that keeps the operator itself from being deleted. The first stage is
+where workloads forbid the removal, if the uninstallStrategy says so: after it there are none.
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 
 from virt_core.api.labels import KUBEVIRT_FINALIZER
 
-from virt_operator.install.actions import Delete, RemoveFinalizer, WaitFor
+from virt_operator.install.actions import Delete, RemoveFinalizer, UnmarkNode, WaitFor
 from virt_operator.install.observed import Observed, OwnedObject, SuiteObject
 from virt_operator.install.plan import Plan
 from virt_operator.install.spec import blocks_uninstall
@@ -53,6 +54,12 @@ def asks_for_workloads(observed: Observed, suite: SuiteObject) -> bool:
     return any(live.metadata.deletion_timestamp is None for _, live in _of(observed, *_DEFINITIONS))
 
 
+def asks_for_nodes(observed: Observed, suite: SuiteObject) -> bool:
+    """Whether it matters which nodes are marked: the suite is going, and no handler is left to mark them again."""
+    going = suite.metadata.deletion_timestamp is not None and KUBEVIRT_FINALIZER in suite.metadata.finalizers
+    return going and not observed.pods and not _of(observed, "DaemonSet")
+
+
 def _next_stage(observed: Observed) -> Plan:
     for step, kinds, why in _STAGES:
         if found := _of(observed, *kinds):
@@ -60,12 +67,13 @@ def _next_stage(observed: Observed) -> Plan:
     if observed.pods:
         return Plan(waits=tuple(WaitFor(f"Pod {pod.metadata.name}", "ending", "Pods") for pod in observed.pods))
     rest = _of(observed, *(kind for kind in KINDS if kind not in _POLICIES))
-    return _delete("Definitions", rest or _of(observed, *_POLICIES), "being deleted")
+    decided = _delete("Definitions", rest or _of(observed, *_POLICIES), "being deleted")
+    return replace(decided, actions=(*decided.actions, *map(UnmarkNode, observed.marked_nodes)))
 
 
 def nothing_left(observed: Observed) -> bool:
-    """Whether all that the operator installed is gone."""
-    return not observed.owned and not observed.pods
+    """Whether all that the operator installed, and what handlers marked, is gone."""
+    return not observed.owned and not observed.pods and not observed.marked_nodes
 
 
 def _of(observed: Observed, *kinds: str) -> list[tuple[Ref, OwnedObject]]:

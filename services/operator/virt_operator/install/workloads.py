@@ -1,11 +1,15 @@
-"""Whether anything runs on the suite, asked from the API server itself: called by the webhook, and by the reconciler
-before it removes a suite that must not be removed from under workloads."""
+"""Whether anything runs on the suite, and which nodes say that something may: asked from the API server itself.
+
+Called by the webhook, and by the reconciler for a suite that is to be removed: not from under workloads, if its object
+says so, and with what handlers wrote on nodes.
+"""
 
 from __future__ import annotations
 
+from virt_core.api.labels import SCHEDULABLE
 from virt_core.kube.client import KubeClient
 from virt_core.kube.errors import NotFound
-from virt_core.kube.resource import VIRTUAL_MACHINE_INSTANCES
+from virt_core.kube.resource import NODES, VIRTUAL_MACHINE_INSTANCES
 
 _KINDS = (VIRTUAL_MACHINE_INSTANCES,)  # whatever this release serves
 
@@ -24,3 +28,12 @@ async def any_workload(client: KubeClient) -> str | None:
         for one in found:
             return f"{kind.kind} {one['metadata']['namespace']}/{one['metadata']['name']}"
     return None
+
+
+async def marked_nodes(client: KubeClient) -> tuple[str, ...]:
+    """Names of the nodes that a handler has marked.
+
+    Raises:
+        KubeError: it cannot be known now.
+    """
+    return tuple(sorted(one["metadata"]["name"] for one in await client.list(NODES, labels=SCHEDULABLE)))

@@ -74,6 +74,7 @@ def _cluster_needs(objects: Iterable[Body]) -> list[Body]:
         rule("kubevirt.io", "kubevirts", "get", "list", "watch", "patch"),
         rule("kubevirt.io", "kubevirts/status", "patch"),
         rule("kubevirt.io", "virtualmachineinstances", "list"),
+        rule("", "nodes", "list", "patch"),  # removal takes off what handlers wrote on them
         rule("admissionregistration.k8s.io", _WEBHOOKS, "create"),
         rule("admissionregistration.k8s.io", _WEBHOOKS, "list", "watch", "patch", names=[VALIDATOR]),
         rule("events.k8s.io", "events", "create"),

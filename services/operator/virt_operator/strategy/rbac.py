@@ -64,6 +64,7 @@ ACCOUNTS = (
             rule("kubevirt.io", _VMIS, "list", "watch", "patch"),
             _EVENTS,
             rule("certificates.k8s.io", "certificatesigningrequests", "create", "list", "watch"),
+            rule("", "nodes", "patch"),  # its own: heartbeat and labels
         ),
         (_CONFIGURATION,),
     ),

@@ -1,0 +1,52 @@
+"""Tells on the Node, once a minute, that this handler lives and whether machines may come. Run by app.py.
+
+The first time as soon as the handler can serve them. When it ends nothing is taken back: a handler that is replaced
+disturbs no scheduling, for guests go on without it and pods that come meanwhile find the next one. If it stays away,
+the age of the heartbeat says so.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+from virt_core import logs
+from virt_core.kube.client import KubeClient
+from virt_core.kube.errors import KubeError
+from virt_core.kube.resource import NODES
+
+from virt_handler.node.plan import marks
+
+_INTERVAL = 60.0
+_AGAIN = 5.0  # seconds after a failure
+_log = logs.bound("virt_handler.node")
+
+
+async def run(client: KubeClient, node: str, *needed: asyncio.Event) -> None:
+    """Beat until cancelled. Machines may come while all of `needed` are set."""
+    told = False
+    while True:
+        if told:
+            await asyncio.sleep(_INTERVAL)
+        else:
+            await _all_set(needed, _INTERVAL)
+        schedulable = all(event.is_set() for event in needed)
+        if schedulable != told:
+            _log.info("marking the node", node=node, schedulable=schedulable)
+        try:
+            await client.merge_patch(NODES, None, node, marks(schedulable=schedulable, now=datetime.now(UTC)))
+            told = schedulable
+        except KubeError as error:
+            _log.warning("losing a heartbeat", reason=str(error), delay=_AGAIN)
+            await asyncio.sleep(_AGAIN)
+
+
+async def _all_set(events: Sequence[asyncio.Event], seconds: float) -> None:
+    """Return when each of `events` has been set, at the latest after `seconds`."""
+    try:
+        async with asyncio.timeout(seconds):
+            for event in events:
+                await event.wait()
+    except TimeoutError:
+        return
