@@ -9,7 +9,8 @@ root=$(mktemp -d)
 
 # In the order in which init loads them: each after what it depends on.
 modules="virtio_ring virtio virtio_pci_legacy_dev virtio_pci_modern_dev virtio_pci failover net_failover virtio_net
-         virtio-rng button evdev pvpanic pvpanic-mmio"
+         virtio-rng button evdev pvpanic pvpanic-mmio
+         virtio_blk scsi_common scsi_mod virtio_scsi sd_mod cdrom sr_mod isofs"
 
 mkdir -p "$out" "$root/bin" "$root/dev" "$root/etc" "$root/modules" "$root/proc" "$root/sbin" "$root/sys" "$root/tmp"
 cp /bin/busybox "$root/bin/busybox"
