@@ -241,6 +241,21 @@ REFUSED: list[tuple[Change, str, str]] = [
     (disk({"emptyDisk": {"capacity": "1Gi"}}, shareable=True), "domain.devices.disks[0].shareable", "use false"),
     (disk(disk={"bus": "sata"}, dedicatedIOThread=True), "domain.devices.disks[0].dedicatedIOThread", "bus: virtio"),
     (disk(cache="unsafe"), "domain.devices.disks[0].cache", "none or writethrough or writeback"),
+    (
+        disk(disk={"readonly": True}),
+        "domain.devices.disks[0].disk.bus",
+        "'sata' is not allowed, use virtio, scsi or usb",
+    ),
+    (
+        disk({"persistentVolumeClaim": {"claimName": "c", "readOnly": True}}, disk={"bus": "sata"}),
+        "domain.devices.disks[0].disk.bus",
+        "nothing on SATA is read-only but a cdrom",
+    ),
+    (
+        volume(persistentVolumeClaim={"claimName": "c", "readOnly": True}),
+        "volumes[0].persistentVolumeClaim.readOnly",
+        "use false, or a disk of that name",
+    ),
     (disk(io="io_uring"), "domain.devices.disks[0].io", "native or threads"),
     (disk(io="native", cache="writeback"), "domain.devices.disks[0].cache", "none with io: native"),
     (disk(errorPolicy="retry"), "domain.devices.disks[0].errorPolicy", "stop or report"),
@@ -249,12 +264,12 @@ REFUSED: list[tuple[Change, str, str]] = [
     (disk(bootOrder=0), "domain.devices.disks[0].bootOrder", "0 is not allowed, use 1 to"),
     (disk(blockSize={}), "domain.devices.disks[0].blockSize.custom", "logical and physical"),
     (
-        disk(blockSize={"custom": {"logical": 1000, "physical": 4096}}),
+        disk(disk={"bus": "scsi"}, blockSize={"custom": {"logical": 1000, "physical": 4096}}),
         "domain.devices.disks[0].blockSize.custom.logical",
         "a power of two",
     ),
     (
-        disk(blockSize={"custom": {"logical": 4096, "physical": 512}}),
+        disk(disk={"bus": "scsi"}, blockSize={"custom": {"logical": 4096, "physical": 512}}),
         "domain.devices.disks[0].blockSize.custom.logical",
         "at most the physical size",
     ),

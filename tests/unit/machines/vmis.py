@@ -194,27 +194,30 @@ def volumes(draw: Draw) -> list[Spec]:
 def disk(draw: Draw, volume: Spec, order: int) -> Spec:
     """A disk for a volume."""
     claimed = "persistentVolumeClaim" in volume
+    only_read = claimed and volume["persistentVolumeClaim"].get("readOnly", False)
+    other = st.fixed_dictionaries({"bus": pick("virtio", "scsi", "usb")}, optional={"readonly": st.booleans()})
     targets: dict[str, st.SearchStrategy[Any]] = {
-        "disk": optional(bus=pick("virtio", "sata", "scsi", "usb"), readonly=st.booleans()),
+        "disk": other if only_read else other | optional(bus=pick("sata"), readonly=st.just(False)),
         "cdrom": optional(bus=pick("sata", "scsi"), tray=pick("open", "closed"), readonly=st.just(True)),
     }
     if claimed:
         targets["lun"] = optional(bus=pick("scsi"), readonly=st.booleans())
     made = {
         "name": volume["name"],
-        **draw(one(**targets) | constant()),
+        **draw(one(**targets) if only_read else one(**targets) | constant()),
         **draw(
             optional(
                 bootOrder=st.just(order),
                 serial=st.just(f"serial-{order}"),
                 errorPolicy=pick("stop", "ignore"),
-                blockSize=constant(custom={"logical": 512, "physical": 4096}),
             )
         ),
         **draw(
             optional(cache=pick("none", "writethrough", "writeback")) | constant(io="native") | constant(io="threads")
         ),
     }
+    if "cdrom" not in made and "lun" not in made and draw(st.booleans()):
+        made["blockSize"] = {"custom": {"logical": 512, "physical": 4096}}
     if claimed and draw(st.booleans()):
         made["shareable"] = True
     if made.get("disk", {}).get("bus") == "virtio" and draw(st.booleans()):
@@ -246,7 +249,13 @@ def network(draw: Draw) -> tuple[Spec, Spec]:
 def supported(draw: Draw) -> Spec:
     """A spec that this release does."""
     found = draw(volumes())
-    disks = [draw(disk(volume, order)) for order, volume in enumerate(found, 1) if draw(st.booleans())]
+    # A disk that is not named is on SATA, where none is read-only.
+    needed = [volume.get("persistentVolumeClaim", {}).get("readOnly", False) for volume in found]
+    disks = [
+        draw(disk(volume, order))
+        for order, (volume, must) in enumerate(zip(found, needed, strict=True), 1)
+        if must or draw(st.booleans())
+    ]
     devices, networks = draw(network())
     devices = {**draw(DEVICES), **devices, **({"disks": disks} if disks else {})}
     if "video" not in devices and draw(st.booleans()):

@@ -157,21 +157,28 @@ def volumes_without_disk(spec: VmiSpec) -> tuple[str, ...]:
 
 def _effective_disk(disk: Disk, volume: Volume) -> EffectiveDisk:
     """SATA is KubeVirt's default: every guest knows it. A lun is SCSI: no other bus carries a device's commands."""
-    read_only = always_read_only(volume)
+    read_only = claimed_read_only(volume)
     if disk.cdrom is not None:
         bus = disk.cdrom.bus or "sata"
         return EffectiveDisk(disk, volume, DiskKind.CDROM, bus, True, disk.cdrom.tray == "open")
     if disk.lun is not None:
         return EffectiveDisk(disk, volume, DiskKind.LUN, disk.lun.bus or "scsi", disk.lun.readonly or read_only, False)
     target = disk.disk or DiskTarget()
-    return EffectiveDisk(disk, volume, DiskKind.DISK, target.bus or "sata", target.readonly or read_only, False)
+    bus = target.bus or "sata"
+    # No SATA disk is read-only; writing to the launcher's own file does no harm.
+    read_only = read_only or (_made_of_files(volume) and bus != "sata")
+    return EffectiveDisk(disk, volume, DiskKind.DISK, bus, target.readonly or read_only, False)
 
 
-def always_read_only(volume: Volume) -> bool:
-    """Whether nothing can be written: what the launcher makes from other objects, and a claim that says so."""
-    claim = volume.persistent_volume_claim
+def claimed_read_only(volume: Volume) -> bool:
+    """Whether the volume is a claim that may only be read."""
+    return volume.persistent_volume_claim is not None and volume.persistent_volume_claim.read_only
+
+
+def _made_of_files(volume: Volume) -> bool:
+    """Whether the launcher makes the disk from another object's files."""
     made = (volume.config_map, volume.secret, volume.service_account, volume.downward_api)
-    return any(each is not None for each in made) or (claim is not None and claim.read_only)
+    return any(each is not None for each in made)
 
 
 def cloud_init(volume: Volume) -> CloudInit | None:

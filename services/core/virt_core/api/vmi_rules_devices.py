@@ -18,7 +18,7 @@ from virt_core.api.refusal import (
     within,
 )
 from virt_core.api.vmi_devices import CustomBlockSize, Devices, Disk, Watchdog
-from virt_core.api.vmi_effective import DiskKind, EffectiveDisk, effective_disks
+from virt_core.api.vmi_effective import DiskKind, EffectiveDisk, claimed_read_only, effective_disks
 from virt_core.api.vmi_spec import VmiSpec
 
 # virtio disks and cards take a slot each of a bus with 32.
@@ -35,6 +35,7 @@ _IO = ("native", "threads")
 _ERROR_POLICIES = ("stop", "report", "ignore", "enospace")
 _SERIAL = Text(re.compile(r"[A-Za-z0-9_.+-]+"), 256, "256 letters, digits and _.+- at most")  # KubeVirt's
 _MIN_BLOCK, _MAX_BLOCK = 512, 2 << 20  # QEMU's
+_SATA_BLOCK = 512  # QEMU's
 _CARDS = ("vga", "bochs", "virtio", "ramfb")
 _ACTIONS = ("poweroff", "reset", "shutdown")
 
@@ -66,6 +67,11 @@ def _disks(spec: VmiSpec) -> Refusals:
     yield from unique(path, "name", [disk.name for disk in disks])
     yield from unique(path, "serial", [disk.serial for disk in disks])
     effective = {disk.name: disk for disk in effective_disks(spec)}
+    named = {disk.name for disk in disks}
+    for index, volume in enumerate(spec.volumes):
+        if volume.name not in named and claimed_read_only(volume):
+            allowed = "false, or a disk of that name that is a cdrom or on virtio, scsi or usb"
+            yield refused(f"volumes[{index}].persistentVolumeClaim.readOnly", True, allowed)
     for index, disk in enumerate(disks):
         yield from _disk(f"{path}[{index}]", disk)
         if disk.name in effective:
@@ -115,6 +121,14 @@ def _disk_and_volume(path: str, disk: EffectiveDisk) -> Refusals:
     if disk.disk.shareable and claim is None:
         # Elsewhere what is written goes to an overlay of one machine's own.
         yield refused(f"{path}.shareable", True, "false: only a persistentVolumeClaim can be shared")
+    if disk.kind is DiskKind.DISK and disk.bus == "sata" and disk.read_only:
+        allowed = "virtio, scsi or usb: nothing on SATA is read-only but a cdrom"
+        yield refused(f"{path}.disk.bus", disk.bus, allowed)
+    size = disk.disk.block_size.custom if disk.disk.block_size is not None else None
+    if size is not None and disk.kind is not DiskKind.DISK:
+        yield refused(f"{path}.blockSize", disk.kind.value, "none: the device has its own")
+    elif size is not None and disk.bus == "sata" and size.logical != _SATA_BLOCK:
+        yield refused(f"{path}.blockSize.custom.logical", size.logical, f"{_SATA_BLOCK} on SATA")
     if disk.disk.dedicated_io_thread and disk.bus != "virtio":
         yield refused(f"{path}.dedicatedIOThread", True, f"false, or bus: virtio instead of {disk.bus[:16]}")
 
