@@ -14,6 +14,7 @@ from virt_core.rpc.authorize import components
 from virt_core.rpc.identity import Identity
 from virt_core.rpc.tls import Certificates
 
+from virt_controller.node.reconcile import Nodes
 from virt_controller.settings import Settings
 from virt_controller.vmi.plan import Planner
 from virt_controller.vmi.pod_containers import LauncherSettings
@@ -27,14 +28,22 @@ async def main(settings: Settings, stopping: asyncio.Event) -> None:
         planner = Planner(
             LauncherSettings(settings.launcher_image, settings.image_pull_policy, settings.image_pull_secrets)
         )
-        vmis = VmiReconciler(client, settings.namespace, planner, events)
+        nodes = Nodes(client)
+        vmis = VmiReconciler(client, settings.namespace, planner, events, nodes)
         lease = Lease(client, settings.namespace, "virt-controller", settings.pod_name)
         identity = Identity.for_process(info_pb2.COMPONENT_CONTROLLER, ("kubevirt.info.v1",))
         certificates = Certificates(settings.certificates)
         await aio.until(
             stopping,
             ("watches", vmis.watch()),
-            ("leader", lease.lead(vmis.work)),
+            ("watch of nodes", nodes.watch()),
+            ("leader", lease.lead(lambda: _work(vmis, nodes))),
             ("rpc server", port.serve(settings.rpc_port, identity, certificates, peers=components("virt-operator"))),
             ("health", health.serve(settings.health_port, lambda: vmis.synced)),
         )
+
+
+async def _work(vmis: VmiReconciler, nodes: Nodes) -> None:
+    async with asyncio.TaskGroup() as group:
+        group.create_task(vmis.work(), name="work on vmis")
+        group.create_task(nodes.work(), name="work on nodes")

@@ -161,3 +161,36 @@ def test_a_refusal_ends_when_the_guest_runs(make_vmi: MakeVmi) -> None:
     assert isinstance(write, PatchStatus)
     conditions = apply(vmi.raw_status, write.operations)["conditions"]
     assert {c["type"]: c["status"] for c in conditions}["Synchronized"] == "True"
+
+
+def conditions(status: str, reason: str) -> dict[str, Any]:
+    ready = {"type": "Ready", "status": status, "reason": reason, "message": "words"}
+    return {"phase": "Running", "conditions": [ready]}
+
+
+@pytest.mark.parametrize("reason", ["NodeUnreachable", "NodeNotReady", "HandlerUnresponsive", "PodTerminating"])
+def test_what_the_controller_says_of_ready_is_not_overruled(make_vmi: MakeVmi, reason: str) -> None:
+    vmi = make_vmi(status=conditions("False", reason))
+    (patch,) = plan(observe(vmi, RUNNING), NOW)  # what else there is to say
+    assert isinstance(patch, PatchStatus)
+    told = apply(vmi.raw_status, patch.operations)
+    (ready,) = [each for each in told["conditions"] if each["type"] == "Ready"]
+    assert (ready["status"], ready["reason"]) == ("False", reason)
+    assert plan(observe(make_vmi(status=told), RUNNING), NOW) == ()
+
+
+def test_once_the_controller_has_taken_it_back_the_handler_says_how_the_guest_is(make_vmi: MakeVmi) -> None:
+    vmi = make_vmi(status=conditions("Unknown", "NodeRecovered"))
+    (patch,) = plan(observe(vmi, RUNNING), NOW)
+    assert isinstance(patch, PatchStatus)
+    told = apply(vmi.raw_status, patch.operations)
+    assert {each["type"]: each["status"] for each in told["conditions"]}["Ready"] == "True"
+
+
+def test_a_guest_that_shut_down_because_its_pod_was_taken_away_has_failed(make_vmi: MakeVmi) -> None:
+    vmi = make_vmi(status=conditions("False", "PodTerminating"))
+    (patch,) = plan(observe(vmi, GuestState(VMI_UID, pb.MACHINE_PHASE_ENDED, pb.MACHINE_END_SHUTDOWN)), NOW)
+    assert isinstance(patch, PatchStatus)
+    told = apply(vmi.raw_status, patch.operations)
+    assert (told["phase"], told["reason"]) == ("Failed", "PodTerminating")
+    assert "words" in told["conditions"][0]["message"]

@@ -23,11 +23,12 @@ class DeletePod:
 
 @dataclass(frozen=True, slots=True)
 class PatchVmi:
-    """Apply a guarded JSON patch to the VirtualMachineInstance. `only_if_pod_is_gone` names a pod that must be found
-    absent by asking the API server, because a cache cannot know that."""
+    """Apply a guarded JSON patch to the VirtualMachineInstance. `only_if_pod_is_gone` and `only_if_node_is_gone` name
+    what must be found absent by asking the API server, because a cache cannot know that."""
 
     operations: tuple[dict[str, Any], ...]
     only_if_pod_is_gone: str | None = None
+    only_if_node_is_gone: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

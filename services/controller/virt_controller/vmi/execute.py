@@ -9,7 +9,7 @@ from virt_core.api.vmi import VirtualMachineInstance
 from virt_core.kube.client import KubeClient, Object
 from virt_core.kube.errors import AlreadyExists, Conflict, NotFound
 from virt_core.kube.events import EventRecorder
-from virt_core.kube.resource import PODS, VIRTUAL_MACHINE_INSTANCES
+from virt_core.kube.resource import NODES, PODS, VIRTUAL_MACHINE_INSTANCES, Resource
 
 from virt_controller.vmi.actions import Action, CreatePod, DeletePod, LookAgain, PatchVmi, RecordEvent
 
@@ -63,8 +63,11 @@ class Executor:
 
     async def _patch(self, vmi: VirtualMachineInstance, action: PatchVmi, log: logs.BoundLogger) -> None:
         meta = vmi.metadata
-        if action.only_if_pod_is_gone is not None and await self._exists(meta.namespace, action.only_if_pod_is_gone):
-            raise Conflict(409, f"pod {action.only_if_pod_is_gone} is there: the cache is behind")
+        pod, node = action.only_if_pod_is_gone, action.only_if_node_is_gone
+        if pod is not None and await self._exists(PODS, meta.namespace, pod):
+            raise Conflict(409, f"pod {pod} is there: the cache is behind")
+        if node is not None and await self._exists(NODES, None, node):
+            raise Conflict(409, f"node {node} is there: the cache is behind")
         log.info("patching", paths=[operation["path"] for operation in action.operations if operation["op"] != "test"])
         try:
             answer = await self._client.json_patch(
@@ -74,9 +77,9 @@ class Executor:
             return  # deleted meanwhile: there is nobody left to tell
         self._wrote(answer)
 
-    async def _exists(self, namespace: str, pod: str) -> bool:
+    async def _exists(self, resource: Resource, namespace: str | None, name: str) -> bool:
         try:
-            await self._client.get(PODS, namespace, pod)
+            await self._client.get(resource, namespace, name)
         except NotFound:
             return False
         return True

@@ -12,6 +12,8 @@ from virt_core.api.kubevirt import Configuration
 from virt_core.api.meta import ObjectMeta
 from virt_core.api.vmi import VirtualMachineInstance
 
+from virt_controller.node.health import Trouble
+
 
 class PodCondition(msgspec.Struct, frozen=True, rename="camel"):
     """A condition of a pod."""
@@ -36,11 +38,17 @@ class Terminated(msgspec.Struct, frozen=True, rename="camel"):
     reason: str = ""
     message: str = ""
 
+    @property
+    def told(self) -> str:
+        """What the container or its runtime said last."""
+        return self.message.strip() or self.reason
+
 
 class ContainerState(msgspec.Struct, frozen=True, rename="camel"):
     """One of waiting, running, terminated."""
 
     waiting: Waiting | None = None
+    running: dict[str, Any] | None = None
     terminated: Terminated | None = None
 
 
@@ -48,7 +56,9 @@ class ContainerStatus(msgspec.Struct, frozen=True, rename="camel"):
     """A container of the launcher pod."""
 
     name: str
+    image: str = ""
     state: ContainerState = ContainerState()
+    last_state: ContainerState = ContainerState()
 
 
 class PodSpec(msgspec.Struct, frozen=True, rename="camel"):
@@ -63,6 +73,7 @@ class PodStatus(msgspec.Struct, frozen=True, rename="camel"):
     phase: str = ""
     reason: str = ""
     message: str = ""
+    qos_class: str = ""
     conditions: list[PodCondition] = []
     init_container_statuses: list[ContainerStatus] = []
     container_statuses: list[ContainerStatus] = []
@@ -80,6 +91,16 @@ class LauncherPod(msgspec.Struct, frozen=True, rename="camel"):
         return next((condition for condition in self.status.conditions if condition.type == kind), None)
 
     @property
+    def containers(self) -> tuple[ContainerStatus, ...]:
+        """All of them, in the order in which they start."""
+        return (*self.status.init_container_statuses, *self.status.container_statuses)
+
+    @property
+    def begun(self) -> bool:
+        """Whether any container has been started: volumes are mounted then and the network is there."""
+        return any(each.state.running is not None or each.state.terminated is not None for each in self.containers)
+
+    @property
     def ready(self) -> bool:
         """Whether the kubelet calls the pod ready."""
         condition = self.condition("Ready")
@@ -94,6 +115,20 @@ class LauncherPod(msgspec.Struct, frozen=True, rename="camel"):
     def rejected(self) -> bool:
         """Whether the kubelet refused the pod before it ran anything, for example while a device plugin restarts."""
         return self.status.phase == "Failed" and not self.status.container_statuses and bool(self.status.reason)
+
+
+class PodEvent(msgspec.Struct, frozen=True, rename="camel"):
+    """A warning about a launcher pod."""
+
+    reason: str = ""
+    note: str = ""
+    event_time: str | None = None
+    deprecated_last_timestamp: str | None = None
+
+    @property
+    def last_seen(self) -> str:
+        """RFC 3339; who writes in the old form, as kubelets do, fills the second."""
+        return self.deprecated_last_timestamp or self.event_time or ""
 
 
 class ClaimSpec(msgspec.Struct, frozen=True, rename="camel"):
@@ -145,3 +180,9 @@ class Observed:
     now: datetime
     claims: Mapping[str, Claim | None] = field(default_factory=dict)
     """By name, those that the spec names, None: there is none. Asked for only while there is no pod."""
+
+    trouble: Trouble | None = None
+    """What is wrong with the pod's node."""
+
+    pod_events: tuple[PodEvent, ...] = ()
+    """Warnings about the pod. Asked for only while it takes long to start its first container."""

@@ -1,8 +1,8 @@
 """What to do about one VirtualMachineInstance: a pure function of what was observed.
 
 Called by reconcile.py. The controller makes the pod and tells the handler about it in one patch; from then on the
-guest's truth is the handler's, and the controller steps in only where no handler can: the pod is gone, ended, cannot
-be scheduled or cannot start.
+guest's truth is the handler's, and the controller steps in only where no handler can: the pod is gone, going, ended,
+cannot be scheduled or cannot start, or its node is in trouble.
 """
 
 from __future__ import annotations
@@ -12,19 +12,23 @@ from datetime import datetime
 
 from virt_core.api import labels
 from virt_core.api.vmi import UnsupportedSpec, VirtualMachineInstance, VmiPhase, parse_spec
-from virt_core.api.vmi_status import in_phase, status_patch
+from virt_core.api.vmi_status import NODE_REASONS, POD_TERMINATING, in_phase, ready_condition, status_patch
 from virt_core.kube.patch import Operation, guarded_patch
 
+from virt_controller.node.health import NODE_DELETED, Trouble
 from virt_controller.vmi import status
 from virt_controller.vmi.actions import Action, CreatePod, DeletePod, LookAgain, PatchVmi, RecordEvent
 from virt_controller.vmi.observe import Claim, LauncherPod, Observed
 from virt_controller.vmi.pod_containers import LauncherSettings
+from virt_controller.vmi.pod_problems import Failure, how_it_ended, start_problem
 from virt_controller.vmi.pod_template import launcher_pod, pod_name
 
-# A rejected pod is made anew no more often than this, while the node's device plugin comes back.
-_REJECTED_POD_SECONDS = 1.0
-# Claims are not watched: all claims of a cluster are many, and one that is missing is rare.
-_CLAIM_SECONDS = 5.0
+# A rejected pod is made anew after this while the node's device plugin comes back, then ever more slowly.
+_REJECTED_POD_SECONDS, _REJECTED_POD_SECONDS_LAST = 1.0, 60.0
+# A pod on a node starts its first container in a second or two; after this long its events are asked why it does not.
+_SLOW_START_SECONDS, _SLOW_START_SECONDS_LAST = 15.0, 60.0
+# Claims are not watched: all claims of a cluster are many, and one that is missing is rare. Asked for ever more slowly.
+_CLAIM_SECONDS, _CLAIM_SECONDS_LAST = 2.0, 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,17 +46,12 @@ class Planner:
             return ()
         if pod is None:
             return self._without_pod(observed)
-        if pod.rejected and vmi.status.phase != VmiPhase.RUNNING:
-            return _replace_rejected(vmi, pod, observed.now)
-        if pod.ended:
-            return _fail(vmi, status.ended_pod(pod), observed.now)
-        return _follow(vmi, pod, observed.now)
+        return _with_pod(vmi, pod, observed)
 
     def _without_pod(self, observed: Observed) -> tuple[Action, ...]:
         vmi = observed.vmi
         if vmi.status.active_pods:
-            failed = status.Failure("PodGone", f"launcher pod {pod_name(vmi)} is gone")
-            return _fail(vmi, failed, observed.now, only_if_pod_is_gone=pod_name(vmi))
+            return _fail(vmi, _gone(vmi), observed.now, only_if_pod_is_gone=pod_name(vmi))
         lacking = next((name for name, claim in observed.claims.items() if not _usable(claim)), None)
         if lacking is not None:
             return _wait_for_claim(vmi, lacking, observed)
@@ -75,9 +74,11 @@ def _usable(claim: Claim | None) -> bool:
 def _wait_for_claim(vmi: VirtualMachineInstance, name: str, observed: Observed) -> tuple[Action, ...]:
     lost = observed.claims[name] is not None
     told = "has lost its volume" if lost else "does not exist"
-    failure = status.Failure("FailedPvcNotFound", f"PersistentVolumeClaim {name} {told}")
+    failure = Failure("FailedPvcNotFound", f"PersistentVolumeClaim {name} {told}")
     event = RecordEvent(failure.reason, failure.message, warning=True)
-    return (*_patch_status(vmi, status.waiting(vmi, failure, observed.now), (event,)), LookAgain(_CLAIM_SECONDS))
+    waited = status.unsynchronized_seconds(vmi, failure, observed.now)
+    again = LookAgain(max(_CLAIM_SECONDS, min(waited, _CLAIM_SECONDS_LAST)))
+    return (*_patch_status(vmi, status.waiting(vmi, failure, observed.now), (event,)), again)
 
 
 def _delete(vmi: VirtualMachineInstance, pod: LauncherPod | None) -> tuple[Action, ...]:
@@ -91,18 +92,78 @@ def _delete(vmi: VirtualMachineInstance, pod: LauncherPod | None) -> tuple[Actio
     return (PatchVmi(tuple(operations), only_if_pod_is_gone=pod_name(vmi)),)
 
 
-def _follow(vmi: VirtualMachineInstance, pod: LauncherPod, now: datetime) -> tuple[Action, ...]:
-    """The pod lives: tell the handler where, or the user why it does not start."""
+def _with_pod(vmi: VirtualMachineInstance, pod: LauncherPod, observed: Observed) -> tuple[Action, ...]:
+    if pod.rejected and vmi.status.phase != VmiPhase.RUNNING:
+        return _replace_rejected(vmi, pod, observed.now)
+    if pod.ended:
+        return _fail(vmi, how_it_ended(pod), observed.now)
+    if pod.metadata.uid not in vmi.status.active_pods:
+        return _hand_over(vmi, pod, observed.now)
+    if observed.trouble is not None and observed.trouble.lost:
+        return _lose(vmi, pod, observed.trouble, observed.now)
+    return _follow(vmi, pod, observed)
+
+
+def _hand_over(vmi: VirtualMachineInstance, pod: LauncherPod, now: datetime) -> tuple[Action, ...]:
+    """The pod is new: tell the handler where it is, or the user why it is nowhere."""
+    if pod.spec.node_name:
+        return (PatchVmi((*_metadata(vmi, pod), *status_patch(vmi, status.scheduled_to(vmi, pod, now)))),)
+    problem = start_problem(pod)
+    return _patch_status(vmi, status.with_problem(vmi, problem, now), _events(problem))
+
+
+def _follow(vmi: VirtualMachineInstance, pod: LauncherPod, observed: Observed) -> tuple[Action, ...]:
+    """The handler knows of the pod: what the handler cannot tell is told here."""
+    now = observed.now
+    readiness = status.with_readiness(vmi, pod, observed.trouble, now)
+    if readiness is not vmi.raw_status:
+        return _patch_status(vmi, readiness, _readiness_events(readiness))
     if vmi.status.phase == VmiPhase.RUNNING:
         return ()
-    if pod.spec.node_name and pod.metadata.uid not in vmi.status.active_pods:
-        return (PatchVmi((*_metadata(vmi, pod), *status_patch(vmi, status.scheduled_to(vmi, pod, now)))),)
-    problem = status.start_problem(pod)
+    problem = start_problem(pod, observed.pod_events)
     after = status.with_problem(vmi, problem, now)
     if problem is None and pod.ready and vmi.status.phase == VmiPhase.SCHEDULING:
         after = in_phase(after, VmiPhase.SCHEDULED, now)
-    event = RecordEvent(problem.reason, problem.message, warning=True) if problem is not None else None
-    return _patch_status(vmi, after, (event,) if event else ())
+    # Whatever keeps a pod from its first container is told by no change of the pod.
+    again = () if pod.begun else (LookAgain(max(_SLOW_START_SECONDS, min(_age(pod, now), _SLOW_START_SECONDS_LAST))),)
+    return (*_patch_status(vmi, after, _events(problem)), *again)
+
+
+def is_slow_to_begin(vmi: VirtualMachineInstance, pod: LauncherPod, now: datetime) -> bool:
+    """Whether the pod's events must be asked why none of its containers is started."""
+    known = pod.metadata.uid in vmi.status.active_pods and vmi.status.phase != VmiPhase.RUNNING
+    return known and not pod.ended and not pod.begun and _age(pod, now) >= _SLOW_START_SECONDS
+
+
+def _age(pod: LauncherPod, now: datetime) -> float:
+    return (now - datetime.fromisoformat(pod.metadata.creation_timestamp)).total_seconds()
+
+
+def _events(problem: Failure | None) -> tuple[RecordEvent, ...]:
+    return () if problem is None else (RecordEvent(problem.reason, problem.message, warning=True),)
+
+
+def _readiness_events(after: status.Status) -> tuple[RecordEvent, ...]:
+    """Of a change of Ready that only the controller knows; the kubelet itself tells of a failing probe."""
+    (ready,) = (each for each in after["conditions"] if each["type"] == "Ready")
+    reason = ready.get("reason", "")
+    told = ready["status"] == "False" and (reason in NODE_REASONS or reason == POD_TERMINATING)
+    return _events(Failure(reason, ready["message"]) if told else None)
+
+
+def _gone(vmi: VirtualMachineInstance) -> Failure:
+    """The pod went without a word of its handler; what was known before says why."""
+    ready, message = ready_condition(vmi), f"launcher pod {pod_name(vmi)} is gone"
+    known = ready is not None and (ready.reason in NODE_REASONS or ready.reason == POD_TERMINATING)
+    return Failure("PodGone", f"{message}; before that, {ready.message}" if known and ready is not None else message)
+
+
+def _lose(vmi: VirtualMachineInstance, pod: LauncherPod, trouble: Trouble, now: datetime) -> tuple[Action, ...]:
+    """The node will not come back. Should it do so, its kubelet ends the pod, so that a guest never runs twice."""
+    deleted = pod.spec.node_name if trouble.reason == NODE_DELETED else None
+    failed = _fail(vmi, Failure(trouble.reason, trouble.message), now, only_if_node_is_gone=deleted)
+    delete = () if pod.metadata.deletion_timestamp else (DeletePod(pod.metadata.name, pod.metadata.uid),)
+    return (*failed, *delete)
 
 
 def _replace_rejected(vmi: VirtualMachineInstance, pod: LauncherPod, now: datetime) -> tuple[Action, ...]:
@@ -112,18 +173,23 @@ def _replace_rejected(vmi: VirtualMachineInstance, pod: LauncherPod, now: dateti
         return _patch_status(vmi, status.unscheduled(vmi, now), (RecordEvent("PodRejected", message, warning=True),))
     if pod.metadata.deletion_timestamp:
         return ()
-    age = (now - datetime.fromisoformat(pod.metadata.creation_timestamp)).total_seconds()
-    if age < _REJECTED_POD_SECONDS:
-        return (LookAgain(_REJECTED_POD_SECONDS - age),)
+    wait = max(_REJECTED_POD_SECONDS, min(status.scheduling_seconds(vmi, now) / 2, _REJECTED_POD_SECONDS_LAST))
+    age = _age(pod, now)
+    if age < wait:
+        return (LookAgain(wait - age),)
     return (DeletePod(pod.metadata.name, pod.metadata.uid),)
 
 
 def _fail(
-    vmi: VirtualMachineInstance, failure: status.Failure, now: datetime, only_if_pod_is_gone: str | None = None
+    vmi: VirtualMachineInstance,
+    failure: Failure,
+    now: datetime,
+    only_if_pod_is_gone: str | None = None,
+    only_if_node_is_gone: str | None = None,
 ) -> tuple[Action, ...]:
     operations = status_patch(vmi, status.failed(vmi, failure, now))
-    event = RecordEvent(failure.reason, failure.message, warning=True)
-    return (PatchVmi(tuple(operations), only_if_pod_is_gone), event)
+    patch = PatchVmi(tuple(operations), only_if_pod_is_gone, only_if_node_is_gone)
+    return (patch, *_events(failure))
 
 
 def _patch_status(

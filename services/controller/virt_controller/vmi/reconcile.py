@@ -14,22 +14,28 @@ from virt_core.kube.errors import NotFound
 from virt_core.kube.events import EventRecorder
 from virt_core.kube.queue import WorkQueue
 from virt_core.kube.reflector import Key, Reflector
-from virt_core.kube.resource import KUBEVIRTS, PERSISTENT_VOLUME_CLAIMS, PODS, VIRTUAL_MACHINE_INSTANCES
+from virt_core.kube.resource import EVENTS, KUBEVIRTS, PERSISTENT_VOLUME_CLAIMS, PODS, VIRTUAL_MACHINE_INSTANCES
 
+from virt_controller.node.reconcile import Nodes
 from virt_controller.vmi.execute import Executor
-from virt_controller.vmi.observe import Claim, LauncherPod, Observed
-from virt_controller.vmi.plan import Planner
+from virt_controller.vmi.observe import Claim, LauncherPod, Observed, PodEvent
+from virt_controller.vmi.plan import Planner, is_slow_to_begin
 from virt_controller.vmi.pod_template import pod_name
 from virt_controller.vmi.pod_volumes import claim_names
 
+_EVENTS = 50  # warnings of one pod that are looked at; the kubelet counts repetitions in one
 _WORKERS = 10  # requests in flight; one VMI is never worked on twice at a time
 
 
 class VmiReconciler:
     """Every VirtualMachineInstance of the cluster."""
 
-    def __init__(self, client: KubeClient, namespace: str, planner: Planner, events: EventRecorder) -> None:
+    def __init__(
+        self, client: KubeClient, namespace: str, planner: Planner, events: EventRecorder, nodes: Nodes
+    ) -> None:
         self._client = client
+        self._nodes = nodes
+        nodes.listen(self._node_changed)
         self._planner = planner
         self._queue: WorkQueue[Key] = WorkQueue("vmi")
         self._vmis = Reflector(client, VIRTUAL_MACHINE_INSTANCES, VirtualMachineInstance, self._queue.add)
@@ -41,7 +47,11 @@ class VmiReconciler:
     @property
     def synced(self) -> bool:
         """Whether the caches hold the whole cluster."""
-        return all(reflector.synced.is_set() for reflector in (self._vmis, self._pods, self._kubevirts))
+        return all(synced.is_set() for synced in self._synced)
+
+    @property
+    def _synced(self) -> tuple[asyncio.Event, ...]:
+        return (self._vmis.synced, self._pods.synced, self._kubevirts.synced, self._nodes.synced)
 
     async def watch(self) -> None:
         """Keep the caches until cancelled; a standby does too, so that it can take over at once."""
@@ -52,8 +62,8 @@ class VmiReconciler:
 
     async def work(self) -> None:
         """Reconcile until cancelled. Nothing is concluded before every cache was filled once."""
-        for reflector in (self._vmis, self._pods, self._kubevirts):
-            await reflector.synced.wait()
+        for synced in self._synced:
+            await synced.wait()
         await self._queue.run(self._reconcile, _WORKERS)
 
     async def _reconcile(self, key: Key) -> float | None:
@@ -63,9 +73,23 @@ class VmiReconciler:
         pod = self._pods.get((vmi.metadata.namespace, pod_name(vmi)))
         if pod is not None and pod.metadata.labels.get(labels.CREATED_BY) != vmi.metadata.uid:
             pod = None
-        claims = await self._claims(vmi) if pod is None and not vmi.status.active_pods else {}
-        observed = Observed(vmi, pod, self._configuration(), datetime.now(UTC), claims)
+        observed = await self._observe(vmi, pod, datetime.now(UTC))
         return await self._executor.execute(vmi, self._planner.plan(observed))
+
+    async def _observe(self, vmi: VirtualMachineInstance, pod: LauncherPod | None, now: datetime) -> Observed:
+        if pod is None:
+            claims = {} if vmi.status.active_pods else await self._claims(vmi)
+            return Observed(vmi, None, self._configuration(), now, claims)
+        node = pod.spec.node_name
+        trouble = self._nodes.trouble(node, now) if node else None
+        told = await self._pod_events(pod) if is_slow_to_begin(vmi, pod, now) else ()
+        return Observed(vmi, pod, self._configuration(), now, trouble=trouble, pod_events=told)
+
+    async def _pod_events(self, pod: LauncherPod) -> tuple[PodEvent, ...]:
+        """Warnings about a pod, asked for: an event of a cluster's many is looked at when there is a question."""
+        fields = f"regarding.uid={pod.metadata.uid},type=Warning"
+        found = await self._client.list(EVENTS, pod.metadata.namespace, fields=fields, limit=_EVENTS)
+        return tuple(msgspec.convert(each, PodEvent) for each in found)
 
     async def _claims(self, vmi: VirtualMachineInstance) -> dict[str, Claim | None]:
         """The claims that the VMI names, asked for by name."""
@@ -89,6 +113,11 @@ class VmiReconciler:
             self._queue.add(self._owners[key])
         elif key in self._owners:
             self._queue.add(self._owners.pop(key))
+
+    def _node_changed(self, name: str) -> None:
+        for vmi in self._vmis:
+            if name in vmi.raw_status.get("activePods", {}).values():
+                self._queue.add(vmi.key)
 
     def _configuration_changed(self, _: Key) -> None:
         """A VMI that waits for a pod may get one now; running ones keep what they were started with."""

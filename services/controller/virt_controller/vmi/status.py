@@ -6,31 +6,28 @@ and of other releases stay as they are.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 import msgspec
+from virt_core.api import labels
 from virt_core.api.meta import Condition
 from virt_core.api.vmi import VirtualMachineInstance, VmiPhase
-from virt_core.api.vmi_status import in_phase, stored_conditions
+from virt_core.api.vmi_status import (
+    NODE_REASONS,
+    POD_TERMINATING,
+    has_readiness_probe,
+    in_phase,
+    ready_condition,
+    stored_conditions,
+)
 
-from virt_controller.vmi.observe import ContainerStatus, LauncherPod
+from virt_controller.node.health import Trouble
+from virt_controller.vmi.observe import LauncherPod
+from virt_controller.vmi.pod_problems import PULLING, REASONS, UNSCHEDULABLE, Failure, why_deleted
 from virt_controller.vmi.pod_template import VOLUME_STATUS
 
 Status = dict[str, Any]
-
-# Waiting reasons of a container that are a normal part of its start (kubelet).
-_STARTING = frozenset({"", "ContainerCreating", "PodInitializing"})
-
-
-@dataclass(frozen=True, slots=True)
-class Failure:
-    """Why a VirtualMachineInstance failed, or does not start."""
-
-    reason: str
-    message: str
 
 
 def scheduled_to(vmi: VirtualMachineInstance, pod: LauncherPod, now: datetime) -> Status:
@@ -39,8 +36,11 @@ def scheduled_to(vmi: VirtualMachineInstance, pod: LauncherPod, now: datetime) -
         **vmi.raw_status,
         "activePods": {pod.metadata.uid: pod.spec.node_name},
         "nodeName": pod.spec.node_name,
+        "runtimeUser": labels.LAUNCHER_UID,
         "launcherContainerImageVersion": pod.metadata.annotations.get("kubevirt.io/launcher-image", ""),
     }
+    if pod.status.qos_class:
+        after["qosClass"] = pod.status.qos_class
     claims = pod.metadata.annotations.get(VOLUME_STATUS)
     if claims is not None:
         after["volumeStatus"] = msgspec.json.decode(claims)
@@ -54,6 +54,22 @@ def unscheduled(vmi: VirtualMachineInstance, now: datetime) -> Status:
     after = {**vmi.raw_status, "activePods": {}}
     after.pop("nodeName", None)
     return in_phase(after, VmiPhase.SCHEDULING, now)
+
+
+def scheduling_seconds(vmi: VirtualMachineInstance, now: datetime) -> float:
+    """Since when a pod has been tried; 0 if that is not told."""
+    for transition in vmi.status.phase_transition_timestamps:
+        if transition.get("phase") == VmiPhase.SCHEDULING:
+            return (now - datetime.fromisoformat(transition["phaseTransitionTimestamp"])).total_seconds()
+    return 0.0
+
+
+def unsynchronized_seconds(vmi: VirtualMachineInstance, failure: Failure, now: datetime) -> float:
+    """Since when `failure` has been told; 0 if it has not."""
+    for each in vmi.status.conditions:
+        if each.type == "Synchronized" and each.reason == failure.reason and each.last_transition_time:
+            return (now - datetime.fromisoformat(each.last_transition_time)).total_seconds()
+    return 0.0
 
 
 def refused(vmi: VirtualMachineInstance, message: str, now: datetime) -> Status:
@@ -72,55 +88,66 @@ def waiting(vmi: VirtualMachineInstance, failure: Failure, now: datetime) -> Sta
 
 def failed(vmi: VirtualMachineInstance, failure: Failure, now: datetime) -> Status:
     """The guest is gone and will not come back."""
-    after = _conditions(vmi, vmi.raw_status, [_not_ready("PodTerminating", failure.message)], now)
+    after = _conditions(vmi, vmi.raw_status, [_not_ready(failure.reason, failure.message)], now)
     return in_phase({**after, "reason": failure.reason}, VmiPhase.FAILED, now)
 
 
 def with_problem(vmi: VirtualMachineInstance, problem: Failure | None, now: datetime) -> Status:
     """Says, or no longer says, why the pod does not start."""
-    current = {condition.type: condition for condition in vmi.status.conditions}
-    kind = "PodScheduled" if problem is not None and problem.reason == "Unschedulable" else "Synchronized"
     if problem is None:
-        kept = [c for c in vmi.raw_status.get("conditions", []) if c["type"] not in ("PodScheduled", "Synchronized")]
-        changed = len(kept) != len(current)
+        kept = [each for each in vmi.raw_status.get("conditions", []) if not _is_problem(each)]
+        changed = len(kept) != len(vmi.status.conditions)
         return {**vmi.raw_status, "conditions": kept} if changed else vmi.raw_status
-    known = current.get(kind)
+    kind = "PodScheduled" if problem.reason == UNSCHEDULABLE else "Synchronized"
+    known = next((each for each in vmi.status.conditions if each.type == kind), None)
     if known is not None and known.status == "False" and _same_problem(known, problem):
         return vmi.raw_status
     condition = Condition(kind, "False", problem.reason, problem.message)
     return in_phase(_conditions(vmi, vmi.raw_status, [condition], now), VmiPhase.SCHEDULING, now)
 
 
-def start_problem(pod: LauncherPod) -> Failure | None:
-    """Why the pod does not start, in the words of the scheduler or the kubelet; None if nothing is wrong."""
-    scheduled = pod.condition("PodScheduled")
-    if scheduled is not None and scheduled.status == "False" and scheduled.reason == "Unschedulable":
-        return Failure(scheduled.reason, scheduled.message)
-    for container in (*pod.status.init_container_statuses, *pod.status.container_statuses):
-        waiting = container.state.waiting
-        if waiting is not None and waiting.reason not in _STARTING:
-            return Failure(waiting.reason, f"container {container.name}: {waiting.message or waiting.reason}")
-    return None
+def with_readiness(vmi: VirtualMachineInstance, pod: LauncherPod, trouble: Trouble | None, now: datetime) -> Status:
+    """Ready as far as it is the controller's: the pod is going, its node is in trouble, or the user has a probe for it.
+
+    Otherwise it is what the handler wrote. A handler leaves alone what is told here (ready_is_controllers), so that
+    the two never write in turns.
+    """
+    current, running = ready_condition(vmi), vmi.status.phase == VmiPhase.RUNNING
+    if pod.metadata.deletion_timestamp is not None:
+        wanted = _not_ready(POD_TERMINATING, why_deleted(pod))
+    elif trouble is not None:
+        wanted = _not_ready(trouble.reason, trouble.message)
+    elif running and has_readiness_probe(vmi):
+        wanted = _as_probed(pod)
+    elif current is None or current.reason not in NODE_REASONS:
+        return vmi.raw_status
+    elif running:
+        wanted = Condition("Ready", "Unknown", "NodeRecovered", "the node is back; its virt-handler has yet to tell")
+    else:
+        wanted = _not_ready("GuestNotRunning", "the guest is not running yet")
+    if current is not None and (current.status, current.reason) == (wanted.status, wanted.reason):
+        return vmi.raw_status
+    return _conditions(vmi, vmi.raw_status, [wanted], now)
 
 
-def ended_pod(pod: LauncherPod) -> Failure:
-    """How a pod ended whose handler did not say how the guest ended."""
-    ended = list(_terminated((*pod.status.container_statuses, *pod.status.init_container_statuses)))
-    told = "; ".join(ended) or f"{pod.status.reason} {pod.status.message}".strip() or "no reason given"
-    return Failure("PodEnded", f"launcher pod {pod.metadata.name} ended: {told}")
+def _as_probed(pod: LauncherPod) -> Condition:
+    condition = pod.condition("Ready")
+    if condition is None:
+        return _not_ready("PodConditionMissing", "the kubelet has not told yet whether the pod is ready")
+    return Condition("Ready", condition.status, condition.reason, condition.message)
 
 
-def _terminated(containers: Iterable[ContainerStatus]) -> Iterable[str]:
-    for container in containers:
-        state = container.state.terminated
-        if state is not None and state.exit_code != 0:
-            yield f"container {container.name}: {state.reason} (exit code {state.exit_code}) {state.message}".strip()
+def _is_problem(condition: dict[str, Any]) -> bool:
+    """Whether `with_problem` wrote it. What the handler says of Synchronized is the handler's to take back."""
+    kind, reason = condition["type"], condition.get("reason")
+    return kind == "PodScheduled" or (kind == "Synchronized" and reason in REASONS)
 
 
 def _same_problem(known: Condition, problem: Failure) -> bool:
-    # Back-off texts carry changing numbers: a new message alone is no reason to write.
-    pulling = {"ErrImagePull", "ImagePullBackOff"}
-    return known.reason == problem.reason or {known.reason, problem.reason} <= pulling
+    if known.reason == UNSCHEDULABLE:
+        return known.message == problem.message
+    # The kubelet's texts carry times and back-offs that change: a new message alone is no reason to write.
+    return known.reason == problem.reason or {known.reason, problem.reason} <= PULLING
 
 
 def _not_ready(reason: str, message: str) -> Condition:

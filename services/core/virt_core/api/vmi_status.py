@@ -16,6 +16,39 @@ from virt_core.api.meta import Condition, rfc3339, with_conditions
 from virt_core.api.vmi import VirtualMachineInstance, VmiPhase
 from virt_core.kube.patch import Operation, guarded_patch
 
+NODE_UNREACHABLE = "NodeUnreachable"
+NODE_NOT_READY = "NodeNotReady"
+HANDLER_UNRESPONSIVE = "HandlerUnresponsive"
+NODE_REASONS = frozenset({NODE_UNREACHABLE, NODE_NOT_READY, HANDLER_UNRESPONSIVE})
+"""Reasons of Ready=False when nobody can say how the guest is. The controller writes them and takes them back."""
+
+POD_TERMINATING = "PodTerminating"
+"""Reason of Ready=False when the launcher pod of a VMI that nobody deleted is going: the guest is told to shut down."""
+
+
+class _Probed(msgspec.Struct, frozen=True, rename="camel"):
+    readiness_probe: dict[str, Any] | None = None
+
+
+_probed = msgspec.json.Decoder(_Probed)
+
+
+def has_readiness_probe(vmi: VirtualMachineInstance) -> bool:
+    """Whether Ready says what the user's probe says, rather than that the guest runs."""
+    return _probed.decode(vmi.spec).readiness_probe is not None
+
+
+def ready_condition(vmi: VirtualMachineInstance) -> Condition | None:
+    """The condition Ready as stored."""
+    return next((condition for condition in vmi.status.conditions if condition.type == "Ready"), None)
+
+
+def ready_is_controllers(vmi: VirtualMachineInstance) -> bool:
+    """Whether a handler must leave Ready alone while the guest runs."""
+    current = ready_condition(vmi)
+    told = current is not None and (current.reason in NODE_REASONS or current.reason == POD_TERMINATING)
+    return told or has_readiness_probe(vmi)
+
 
 def in_phase(status: Mapping[str, Any], phase: VmiPhase, now: datetime) -> dict[str, Any]:
     """`status` in `phase`, with the moment of the transition if it is one."""

@@ -17,6 +17,8 @@ from aiohttp import web
 
 from virt_core.testing.store import Matches, Object, Place, Refused, Store
 
+_SELECTABLE = {"metadata.name", "spec.signerName", "regarding.uid", "type"}
+
 
 class FakeApiServer:
     """Listens on 127.0.0.1 between `up` and `down`, on the same port each time. Make it with `running`."""
@@ -192,20 +194,22 @@ def _status(refused: Refused) -> Object:
 
 
 def _selection(labels: str, fields: str) -> Matches:
-    """Equality only; fields other than two are refused, as the real server refuses most."""
+    """Equality only; fields other than a few are refused, as the real server refuses most."""
     wanted_labels = dict(term.split("=", 1) for term in labels.split(",") if term)
     wanted_fields = dict(term.split("=", 1) for term in fields.split(",") if term)
-    if wanted_fields.keys() - {"metadata.name", "spec.signerName"}:
+    if wanted_fields.keys() - _SELECTABLE:
         raise Refused(400, "BadRequest", f"field label not supported: {fields}")
 
     def matches(body: Object) -> bool:
-        metadata = body["metadata"]
-        if metadata["name"] != wanted_fields.get("metadata.name", metadata["name"]):
+        if any(_field(body, path) != value for path, value in wanted_fields.items()):
             return False
-        signer = wanted_fields.get("spec.signerName")
-        if signer is not None and body.get("spec", {}).get("signerName") != signer:
-            return False
-        labels: dict[str, str] = metadata.get("labels", {})
+        labels: dict[str, str] = body["metadata"].get("labels", {})
         return wanted_labels.items() <= labels.items()
 
     return matches
+
+
+def _field(body: Any, path: str) -> Any:
+    for part in path.split("."):
+        body = body.get(part, {})
+    return body

@@ -1,7 +1,8 @@
 """What a VirtualMachineInstance's status should say, computed last and from what was observed. Pure; called by plan.py.
 
-Conditions that this handler writes: Ready (the guest runs), LiveMigratable, Synchronized (False: the machine is not
-what the spec says, with the reason). Others' conditions stay as they are.
+Conditions that this handler writes: Ready (the guest runs), unless the controller knows better or the user has a probe
+for it; LiveMigratable; Synchronized (False: the machine is not what the spec says, with the reason). Others' conditions
+stay as they are.
 """
 
 from __future__ import annotations
@@ -13,7 +14,14 @@ from kubevirt.launcher.v1 import launcher_pb2
 from virt_core.api.meta import Condition
 from virt_core.api.vmi import UnsupportedSpec, VirtualMachineInstance, VmiPhase, parse_spec
 from virt_core.api.vmi_rules import effective_interfaces
-from virt_core.api.vmi_status import in_phase, status_patch, stored_conditions
+from virt_core.api.vmi_status import (
+    POD_TERMINATING,
+    in_phase,
+    ready_condition,
+    ready_is_controllers,
+    status_patch,
+    stored_conditions,
+)
 from virt_core.kube.patch import Operation
 
 from virt_handler.machines.observe import GuestState
@@ -42,9 +50,10 @@ def running(vmi: VirtualMachineInstance, node: str, pod: PodNetwork, now: dateti
     if interfaces is not None:
         after["interfaces"] = interfaces
     conditions = [
-        Condition(READY, "True"),
         Condition(LIVE_MIGRATABLE, "False", "NotSupported", "this release does not migrate machines"),
     ]
+    if not ready_is_controllers(vmi):
+        conditions.append(Condition(READY, "True"))
     if any(condition.type == SYNCHRONIZED for condition in vmi.status.conditions):
         conditions.append(Condition(SYNCHRONIZED, "True"))
     after["conditions"] = stored_conditions(vmi, conditions, now)
@@ -56,9 +65,13 @@ def ended(vmi: VirtualMachineInstance, guest: GuestState, now: datetime) -> list
     if vmi.status.phase.final:
         return []
     phase, reason = _ENDS.get(guest.end, _UNKNOWN_END)
+    message, told = guest.message, ready_condition(vmi)
+    if told is not None and told.reason == POD_TERMINATING:
+        # It did not end by itself: whoever took the pod away may want the guest started anew.
+        phase, reason, message = VmiPhase.FAILED, POD_TERMINATING, f"{told.message}; {message or reason}"
     after = in_phase(vmi.raw_status, phase, now)
     after["reason"] = reason
-    after["conditions"] = stored_conditions(vmi, [Condition(READY, "False", reason, guest.message)], now)
+    after["conditions"] = stored_conditions(vmi, [Condition(READY, "False", reason, message)], now)
     return status_patch(vmi, after)
 
 

@@ -1,0 +1,63 @@
+"""Whether a node's guests can be spoken for. Pure; called by node/reconcile.py and the VMI's reconciler.
+
+A node that is silent proves nothing about its guests: they may well run. Only whoever can know says that they are
+gone: an administrator, by deleting the node or by the taint out-of-service, or Kubernetes, by removing the pod.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from virt_core.api import labels
+from virt_core.api.vmi_status import HANDLER_UNRESPONSIVE, NODE_NOT_READY, NODE_UNREACHABLE
+
+from virt_controller.node.observe import Node
+
+NODE_DELETED = "NodeDeleted"
+NODE_OUT_OF_SERVICE = "NodeOutOfService"
+
+# Kubernetes' well-known taints.
+_UNREACHABLE = "node.kubernetes.io/unreachable"
+_OUT_OF_SERVICE = "node.kubernetes.io/out-of-service"
+
+HEARTBEAT_SECONDS = 300.0
+"""A handler writes its heartbeat every minute; after this long without one KubeVirt, too, calls it unresponsive."""
+
+
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """What is wrong with a node, in the words of a condition."""
+
+    reason: str
+    message: str
+    lost: bool = False
+    """Whether the guests on it are gone for ever."""
+
+
+def trouble(name: str, node: Node | None, now: datetime) -> Trouble | None:
+    """What is wrong with the node of that name, None: there is no such node; None if nothing is."""
+    if node is None:
+        return Trouble(NODE_DELETED, f"node {name} has been deleted", lost=True)
+    ready = node.ready
+    unreachable = node.tainted(_UNREACHABLE) or (ready is not None and ready.status == "Unknown")
+    if unreachable or (ready is not None and ready.status == "False"):
+        if node.tainted(_OUT_OF_SERVICE):
+            return Trouble(NODE_OUT_OF_SERVICE, f"node {name} is out of service: tainted {_OUT_OF_SERVICE}", lost=True)
+        told = f": {ready.message}" if ready is not None and ready.status != "True" and ready.message else ""
+        if unreachable:
+            return Trouble(NODE_UNREACHABLE, f"node {name} is unreachable{told}")
+        return Trouble(NODE_NOT_READY, f"node {name} is not ready{told}")
+    if silence(node, now) > HEARTBEAT_SECONDS:
+        since = node.metadata.annotations[labels.HEARTBEAT]
+        return Trouble(HANDLER_UNRESPONSIVE, f"virt-handler on node {name} has not been heard of since {since}")
+    return None
+
+
+def silence(node: Node, now: datetime) -> float:
+    """Seconds since the handler's last heartbeat; 0 for a node that never had one, or whose clock is ahead."""
+    try:
+        heard = datetime.fromisoformat(node.metadata.annotations.get(labels.HEARTBEAT, ""))
+    except ValueError:
+        return 0.0
+    return max(0.0, (now - (heard if heard.tzinfo else heard.replace(tzinfo=UTC))).total_seconds())

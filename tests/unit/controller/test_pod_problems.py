@@ -1,0 +1,89 @@
+"""What a user is told of a launcher pod: why it does not start, how it ended."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import msgspec
+import pytest
+from virt_controller.vmi.observe import LauncherPod, PodEvent
+from virt_controller.vmi.pod_problems import REASONS, how_it_ended, start_problem, why_deleted
+
+
+def pod(**status: Any) -> LauncherPod:
+    return msgspec.json.decode(json.dumps({"metadata": {"name": "p"}, "status": status}), type=LauncherPod)
+
+
+def waiting(reason: str, message: str = "", **more: Any) -> dict[str, Any]:
+    state = {"waiting": {"reason": reason, "message": message}}
+    return {"name": "volumeroot", "image": "registry.test/disk:1", "state": state, **more}
+
+
+@pytest.mark.parametrize(
+    "reason", ["ErrImagePull", "ImagePullBackOff", "InvalidImageName", "CreateContainerConfigError"]
+)
+def test_a_container_that_does_not_start_is_named_with_its_image_and_the_kubelets_words(reason: str) -> None:
+    problem = start_problem(pod(initContainerStatuses=[waiting(reason, "not there")]))
+    assert problem is not None
+    assert problem.reason == reason
+    assert problem.message == "container volumeroot, image registry.test/disk:1: not there"
+
+
+def test_a_container_that_ends_again_and_again_is_told_with_what_it_said_last() -> None:
+    last = {"terminated": {"exitCode": 3, "reason": "Error", "message": "exec format error\n"}}
+    problem = start_problem(pod(initContainerStatuses=[waiting("CrashLoopBackOff", "back-off", lastState=last)]))
+    assert problem is not None
+    assert problem.message.endswith("back-off; it ended before with exit code 3: exec format error")
+
+
+def test_a_reason_that_no_kubelet_has_yet_is_told_under_one_of_ours() -> None:
+    problem = start_problem(pod(containerStatuses=[waiting("FromTheFuture", "words")]))
+    assert problem is not None and problem.reason in REASONS and "words" in problem.message
+
+
+@pytest.mark.parametrize("reason", ["", "ContainerCreating", "PodInitializing"])
+def test_a_normal_start_is_no_problem(reason: str) -> None:
+    assert start_problem(pod(containerStatuses=[waiting(reason)])) is None
+
+
+MISSING = PodEvent("FailedMount", 'secret "gone" not found', None, "2026-01-01T00:00:20Z")
+
+
+def test_what_keeps_a_pod_from_its_first_container_is_told_by_its_newest_event() -> None:
+    older = PodEvent("FailedMount", "older", None, "2026-01-01T00:00:10Z")
+    other = PodEvent("Unhealthy", "no matter", "2026-01-01T00:00:30.000000Z")
+    stuck = pod(containerStatuses=[waiting("ContainerCreating")])
+    problem = start_problem(stuck, (older, MISSING, other))
+    assert problem is not None
+    assert (problem.reason, problem.message) == ("FailedMount", 'secret "gone" not found')
+
+
+def test_what_kept_it_is_forgotten_once_a_container_runs() -> None:
+    begun = pod(initContainerStatuses=[{"name": "lend", "state": {"running": {}}}])
+    assert start_problem(begun, (MISSING,)) is None
+
+
+def test_a_container_killed_for_want_of_memory_is_the_reason_whatever_else_ended() -> None:
+    ended = {"name": "compute", "state": {"terminated": {"exitCode": 137, "reason": "OOMKilled"}}}
+    other = {"name": "volumeroot", "state": {"terminated": {"exitCode": 2, "reason": "Error"}}}
+    failure = how_it_ended(pod(phase="Failed", initContainerStatuses=[other], containerStatuses=[ended]))
+    assert failure.reason == "OOMKilled" and "compute" in failure.message
+
+
+def test_an_evicted_pod_is_told_in_the_kubelets_words() -> None:
+    failure = how_it_ended(pod(phase="Failed", reason="Evicted", message="The node was low on resource: memory."))
+    assert failure.reason == "Evicted" and "low on resource: memory" in failure.message
+
+
+def test_a_container_that_failed_is_named_with_exit_code_and_message() -> None:
+    state = {"terminated": {"exitCode": 1, "reason": "Error", "message": "no /boot/vmlinuz in the image"}}
+    failure = how_it_ended(pod(phase="Failed", initContainerStatuses=[{"name": "copy", "state": state}]))
+    assert failure.reason == "PodEnded"
+    assert "container copy: Error (exit code 1) no /boot/vmlinuz in the image" in failure.message
+
+
+def test_why_a_pod_is_deleted_is_told_as_far_as_kubernetes_does() -> None:
+    disrupted = {"type": "DisruptionTarget", "status": "True", "reason": "EvictionByEvictionAPI", "message": "evicting"}
+    assert why_deleted(pod()) == "launcher pod p is being deleted"
+    assert why_deleted(pod(conditions=[disrupted])).endswith("deleted: EvictionByEvictionAPI: evicting")

@@ -1,0 +1,118 @@
+"""The condition Ready as far as it is the controller's: nodes in trouble, pods that go, users' probes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from virt_controller.node.health import NODE_DELETED, NODE_OUT_OF_SERVICE, Trouble
+from virt_controller.vmi.actions import Action, DeletePod, PatchVmi, RecordEvent
+from virt_controller.vmi.observe import LauncherPod, Observed
+from virt_core.api.vmi import VirtualMachineInstance
+
+from tests.unit.controller.test_plan import COMPUTE, EMULATION, NOW, PLANNER, SPEC, apply, plan, pod, scheduled, vmi
+
+PROBED = {**SPEC, "readinessProbe": {"tcpSocket": {"port": 22}}}
+LOST = Trouble("NodeUnreachable", "node node1 is unreachable")
+
+
+def running(ready: dict[str, Any] | None = None, **more: Any) -> dict[str, Any]:
+    conditions = [{"type": "Ready", **(ready or {"status": "True"})}]
+    return {**scheduled("Running"), "conditions": conditions, **more}
+
+
+def alive(ready: str = "True", **meta: Any) -> LauncherPod:
+    status = {"phase": "Running", "conditions": [{"type": "Ready", "status": ready}], "containerStatuses": [COMPUTE]}
+    return pod("node1", status, **meta)
+
+
+def with_trouble(subject: VirtualMachineInstance, trouble: Trouble | None) -> tuple[Action, ...]:
+    return PLANNER.plan(Observed(subject, alive(), EMULATION, NOW, trouble=trouble))
+
+
+def ready(body: dict[str, Any]) -> dict[str, Any]:
+    (found,) = [each for each in body["status"]["conditions"] if each["type"] == "Ready"]
+    return dict(found)
+
+
+def test_a_node_in_trouble_is_told_once_and_the_guest_is_not_given_up() -> None:
+    subject = vmi(running())
+    patch, event = with_trouble(subject, LOST)
+    told = apply(subject, patch)
+    assert (ready(told)["status"], ready(told)["reason"]) == ("False", "NodeUnreachable")
+    assert told["status"]["phase"] == "Running"
+    assert isinstance(event, RecordEvent) and event.warning and "node1" in event.message
+    assert with_trouble(vmi(told["status"]), Trouble("NodeUnreachable", "in other words")) == ()
+
+
+def test_when_the_node_is_back_the_word_is_the_handlers() -> None:
+    subject = vmi(running({"status": "False", "reason": "NodeUnreachable"}))
+    (patch,) = with_trouble(subject, None)
+    told = apply(subject, patch)
+    assert ready(told)["status"] == "Unknown"
+    assert with_trouble(vmi(told["status"]), None) == ()
+
+
+@pytest.mark.parametrize("reason", [NODE_DELETED, NODE_OUT_OF_SERVICE])
+def test_a_node_that_will_not_come_back_fails_its_guests_and_takes_their_pods(reason: str) -> None:
+    patch, event, delete = with_trouble(vmi(running()), Trouble(reason, "words", lost=True))
+    after = apply(vmi(running()), patch)["status"]
+    assert (after["phase"], after["reason"]) == ("Failed", reason)
+    assert ready({"status": after})["message"] == "words"
+    assert isinstance(event, RecordEvent) and event.reason == reason
+    assert delete == DeletePod("p", "pod-uid")
+    # Whether the node is really gone only the API server knows; a taint is an administrator's word.
+    assert isinstance(patch, PatchVmi)
+    assert patch.only_if_node_is_gone == ("node1" if reason == NODE_DELETED else None)
+
+
+def test_a_pod_that_goes_under_its_guest_is_told_with_the_reason() -> None:
+    evicted = {"type": "DisruptionTarget", "status": "True", "reason": "EvictionByEvictionAPI", "message": "evicting"}
+    going = pod("node1", {"phase": "Running", "conditions": [evicted]}, deletionTimestamp="2026-01-01T00:00:00Z")
+    subject = vmi(running())
+    patch, event = plan(subject, going)
+    told = apply(subject, patch)
+    assert ready(told)["reason"] == "PodTerminating" and "evicting" in ready(told)["message"]
+    assert isinstance(event, RecordEvent) and "evicting" in event.message
+    assert plan(vmi(told["status"]), going) == ()
+    gone, _ = plan(vmi(told["status"]))
+    failed = apply(vmi(told["status"]), gone)
+    assert failed["status"]["reason"] == "PodGone" and "evicting" in ready(failed)["message"]
+
+
+@pytest.mark.parametrize("state", ["True", "False"])
+def test_with_a_readiness_probe_ready_is_what_the_kubelet_found(state: str) -> None:
+    before = {"status": "False" if state == "True" else "True", "reason": "GuestNotRunning"}
+    subject = vmi(running(before), spec=PROBED)
+    (patch,) = plan(subject, alive(state))
+    told = apply(subject, patch)
+    assert ready(told)["status"] == state
+    assert plan(vmi(told["status"], spec=PROBED), alive(state)) == ()
+    assert plan(vmi(running(before)), alive(state)) == ()  # without a probe the kubelet knows nothing of the guest
+
+
+def test_what_a_handler_says_while_a_guest_starts_is_left_to_it() -> None:
+    """A refused disk, for example: the pod is well, so nobody else would say it."""
+    refused = {"type": "Synchronized", "status": "False", "reason": "DiskRefused", "message": "two disks"}
+    status = {**scheduled("Scheduled"), "conditions": [refused]}
+    assert plan(vmi(status), alive()) == ()
+
+
+def test_the_schedulers_newest_words_are_told() -> None:
+    def stuck(message: str) -> LauncherPod:
+        condition = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": message}
+        return pod(status={"conditions": [condition]})
+
+    patch, _ = plan(vmi(), stuck("0/2 nodes: insufficient memory"))
+    told = apply(vmi(), patch)["status"]
+    assert plan(vmi(told), stuck("0/2 nodes: insufficient memory")) == ()
+    patch, _ = plan(vmi(told), stuck("0/3 nodes: insufficient memory"))
+    assert "0/3" in str(apply(vmi(told), patch)["status"]["conditions"])
+
+
+def test_what_the_pod_is_goes_into_the_status_at_the_hand_over() -> None:
+    placed = pod("node1", {"qosClass": "Burstable"}, annotations={"kubevirt.io/launcher-image": "launcher:1"})
+    (patch,) = plan(vmi(), placed)
+    after = apply(vmi(), patch)["status"]
+    assert (after["qosClass"], after["runtimeUser"]) == ("Burstable", 107)
+    assert after["launcherContainerImageVersion"] == "launcher:1"

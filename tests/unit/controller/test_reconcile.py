@@ -1,0 +1,122 @@
+"""What the controller asks the API server for besides its watches, and when."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import msgspec
+from virt_controller.node.reconcile import Nodes
+from virt_controller.vmi.pod_template import pod_name
+from virt_controller.vmi.reconcile import VmiReconciler
+from virt_core.api.vmi import VirtualMachineInstance
+from virt_core.kube.client import KubeClient
+from virt_core.kube.events import EventRecorder
+from virt_core.kube.resource import EVENTS, NODES, PERSISTENT_VOLUME_CLAIMS, PODS, VIRTUAL_MACHINE_INSTANCES
+from virt_core.testing.api_server import FakeApiServer
+from virt_core.testing.store import Place
+
+from tests.unit.controller.test_plan import CLAIMED, PLANNER, SPEC
+
+VMIS = VIRTUAL_MACHINE_INSTANCES.path("ns")
+NODE = {"metadata": {"name": "node1"}, "status": {"conditions": [{"type": "Ready", "status": "True"}]}}
+
+
+@asynccontextmanager
+async def at_work(client: KubeClient) -> AsyncIterator[None]:
+    nodes = Nodes(client)
+    reconciler = VmiReconciler(client, "kubevirt", PLANNER, EventRecorder(client, "test", "test-0"), nodes)
+    async with asyncio.TaskGroup() as group:
+        works = (nodes.watch(), nodes.work(), reconciler.watch(), reconciler.work())
+        tasks = [group.create_task(work) for work in works]
+        try:
+            async with asyncio.timeout(10):
+                yield
+        finally:
+            for task in tasks:
+                task.cancel()
+
+
+async def told(client: KubeClient, server: FakeApiServer, kind: str) -> dict[str, Any]:
+    """The condition, once it has been written."""
+    while True:
+        patches = server.count("PATCH")
+        found = await client.get(VIRTUAL_MACHINE_INSTANCES, "ns", "guest")
+        for condition in found.get("status", {}).get("conditions", []):
+            if condition["type"] == kind:
+                return dict(condition)
+        await server.asked("PATCH", patches + 1)
+
+
+def guest(server: FakeApiServer, spec: Any) -> VirtualMachineInstance:
+    """Stored; the server gives it its UID."""
+    stored = server.put(VMIS, {"metadata": {"name": "guest"}, "spec": spec})
+    return msgspec.json.decode(msgspec.json.encode(stored), type=VirtualMachineInstance)
+
+
+def launcher(server: FakeApiServer, vmi: VirtualMachineInstance, phase: str, **metadata: Any) -> str:
+    """Stored, on node1; its UID."""
+    meta = {
+        "name": pod_name(vmi),
+        "labels": {"kubevirt.io": "virt-launcher", "kubevirt.io/created-by": vmi.metadata.uid},
+        "annotations": {"kubevirt.io/domain": "guest"},
+    }
+    body = {"metadata": meta, "spec": {"nodeName": "node1"}, "status": {"phase": phase}}
+    uid: str = server.put(PODS.path("ns"), body)["metadata"]["uid"]
+    server.store.merge_patch(Place.parse(PODS.path("ns", pod_name(vmi))), {"metadata": metadata})
+    return uid
+
+
+async def handed_over(client: KubeClient, uid: str, phase: str) -> None:
+    status = {"phase": phase, "activePods": {uid: "node1"}, "nodeName": "node1"}
+    await client.merge_patch(VIRTUAL_MACHINE_INSTANCES, "ns", "guest", {"status": status})
+
+
+async def test_a_pod_that_is_long_in_starting_its_first_container_is_asked_about(
+    server: FakeApiServer, client: KubeClient
+) -> None:
+    server.put(NODES.path(), NODE)
+    pod = launcher(server, guest(server, SPEC), "Pending", creationTimestamp="2026-01-01T00:00:00Z")
+    await handed_over(client, pod, "Scheduling")
+    for name, uid, note in (("a", pod, 'secret "gone" not found'), ("b", "another", "no matter")):
+        event = {"reason": "FailedMount", "note": note, "type": "Warning", "regarding": {"uid": uid}}
+        server.put(EVENTS.path("ns"), {"metadata": {"name": name}, **event})
+    async with at_work(client):
+        condition = await told(client, server, "Synchronized")
+    assert condition["reason"] == "FailedMount"
+    assert condition["message"] == 'secret "gone" not found'
+
+
+async def test_a_pod_that_has_just_been_made_is_not_asked_about(server: FakeApiServer, client: KubeClient) -> None:
+    server.put(NODES.path(), NODE)
+    launcher(server, guest(server, SPEC), "Pending")
+    async with at_work(client):
+        assert (await told(client, server, "Ready"))["reason"] == "GuestNotRunning"
+    assert not [path for method, path in server.requests if method == "LIST" and "events" in path]
+
+
+async def test_a_claim_is_asked_for_by_name_until_it_is_there(server: FakeApiServer, client: KubeClient) -> None:
+    vmi = guest(server, CLAIMED)
+    async with at_work(client):
+        condition = await told(client, server, "Synchronized")
+        assert condition["reason"] == "FailedPvcNotFound" and "data" in condition["message"]
+        server.put(PERSISTENT_VOLUME_CLAIMS.path("ns"), {"metadata": {"name": "data"}, "status": {"phase": "Bound"}})
+        while ("POST", PODS.path("ns")) not in server.requests:
+            await server.asked("POST", server.count("POST") + 1)
+    pod = await client.get(PODS, "ns", pod_name(vmi))
+    (source,) = [each for each in pod["spec"]["volumes"] if "persistentVolumeClaim" in each]
+    assert source["persistentVolumeClaim"]["claimName"] == "data"
+    assert not [path for method, path in server.requests if method == "LIST" and "persistentvolumeclaims" in path]
+
+
+async def test_a_node_missing_from_the_cache_fails_guests_only_after_the_api_server_was_asked(
+    server: FakeApiServer, client: KubeClient
+) -> None:
+    await handed_over(client, launcher(server, guest(server, SPEC), "Running"), "Running")
+    async with at_work(client):
+        await server.asked("DELETE", 1)
+    found = await client.get(VIRTUAL_MACHINE_INSTANCES, "ns", "guest")
+    assert (found["status"]["phase"], found["status"]["reason"]) == ("Failed", "NodeDeleted")
+    assert ("GET", NODES.path(None, "node1")) in server.requests
