@@ -17,6 +17,7 @@ from virt_launcher.domain.xml import domain_xml
 from virt_launcher.machine.validation import validate
 
 from tests.integration.launcher.conftest import PRIVATE
+from tests.unit.launcher.prepared_disks import prepared
 from tests.unit.machines.test_from_vmi_to_xml import translated
 from tests.unit.machines.vmis import Spec, supported
 
@@ -39,7 +40,7 @@ def connection(pod: Pod) -> Iterator[Any]:
 def test_qemus_driver_takes_it(connection: Any, spec: Spec) -> None:
     machine = translated(spec, emulation=True)
     validate(machine)
-    xml = domain_xml(machine, DomainFiles.below(Path(PRIVATE)))
+    xml = domain_xml(machine, DomainFiles.below(Path(PRIVATE)), prepared(machine))
     connection.defineXMLFlags(xml, libvirt.VIR_DOMAIN_DEFINE_VALIDATE).undefineFlags(libvirt.VIR_DOMAIN_UNDEFINE_NVRAM)
     # Network cards apart: to say it, libvirt would make a tap device.
     arguments = connection.domainXMLToNative("qemu-argv", re.sub("<interface .*?</interface>", "", xml), 0)

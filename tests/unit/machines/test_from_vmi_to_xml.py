@@ -129,12 +129,21 @@ def hypervisor() -> Iterator[libvirt.virConnect]:
     connection.close()
 
 
+def claim(mode: str) -> Spec:
+    """What the controller wrote of one."""
+    size = {"storage": "1Gi"}
+    return {
+        "claimName": "claim", "volumeMode": mode, "accessModes": ["ReadWriteOnce"], "capacity": size, "requests": size,
+        "filesystemOverhead": "0.055",
+    }  # fmt: skip
+
+
 def vmi(spec: Spec) -> VirtualMachineInstance:
-    """The object as the handler sees it, with what the controller wrote of claims."""
-    claim = {"claimName": "claim", "volumeMode": "Filesystem", "accessModes": ["ReadWriteOnce"],
-             "capacity": {"storage": "1Gi"}, "requests": {"storage": "1Gi"}, "filesystemOverhead": "0.055"}  # fmt: skip
+    """The object as the handler sees it, with what the controller wrote of its claims."""
+    luns = {disk["name"] for disk in spec["domain"]["devices"].get("disks", []) if "lun" in disk}
     volumes = [
-        {"name": each["name"], "target": "", "persistentVolumeClaimInfo": claim} for each in spec.get("volumes", [])
+        {"name": name, "target": "", "persistentVolumeClaimInfo": claim("Block" if name in luns else "Filesystem")}
+        for name in (volume["name"] for volume in spec.get("volumes", []))
     ]
     return VirtualMachineInstance(META, Raw(json.dumps(spec).encode()), {"volumeStatus": volumes})
 

@@ -6,33 +6,41 @@ import json
 from typing import Any
 
 import msgspec
+import pytest
 from hypothesis import given, settings
 from virt_controller.vmi.observe import Claim
 from virt_controller.vmi.pod_containers import LauncherSettings
 from virt_controller.vmi.pod_template import launcher_pod
 from virt_core.api.kubevirt import Configuration
 from virt_core.api.refusal import DNS_LABEL
-from virt_core.api.vmi import VirtualMachineInstance, parse_spec
+from virt_core.api.vmi import UnsupportedSpec, VirtualMachineInstance, parse_spec
 
 from tests.unit.machines.vmis import Spec, supported
 
 LAUNCHER = LauncherSettings("registry.test/virt-launcher:1", "IfNotPresent")
-CLAIM = {"spec": {"volumeMode": "Filesystem"}, "status": {"capacity": {"storage": "1Gi"}}}
 
 
-def pod(spec: Spec, claim: dict[str, Any] = CLAIM) -> dict[str, Any]:
+def pod(spec: Spec, mode: str = "") -> dict[str, Any]:
+    """The pod of a spec whose claims are of that mode; empty: one that fits."""
     body = {"metadata": {"name": "g", "namespace": "n", "uid": "6a1f0d52"}, "spec": spec}
     vmi = msgspec.json.decode(json.dumps(body), type=VirtualMachineInstance)
-    claims = {"claim": msgspec.convert(claim, Claim)}
-    made: dict[str, Any] = launcher_pod(vmi, parse_spec(vmi.spec), LAUNCHER, Configuration(), claims)
+    status = {"capacity": {"storage": "1Gi"}}
+    claim = msgspec.convert({"spec": {"volumeMode": mode or fitting_modes(spec)[0]}, "status": status}, Claim)
+    made: dict[str, Any] = launcher_pod(vmi, parse_spec(vmi.spec), LAUNCHER, Configuration(), {"claim": claim})
     return made
+
+
+def fitting_modes(spec: Spec) -> tuple[str, ...]:
+    """What the spec's claims may be."""
+    luns = any("lun" in disk for disk in spec["domain"]["devices"].get("disks", []))
+    return ("Block",) if luns else ("Filesystem", "Block")
 
 
 @settings(max_examples=60, deadline=None)
 @given(supported())
 def test_names_are_labels_of_their_own_and_every_mount_has_its_volume(spec: Spec) -> None:
-    for mode in ("Filesystem", "Block"):
-        body = pod(spec, {**CLAIM, "spec": {"volumeMode": mode}})["spec"]
+    for mode in fitting_modes(spec):
+        body = pod(spec, mode)["spec"]
         containers = [*body.get("initContainers", []), *body["containers"]]
         volumes = [volume["name"] for volume in body["volumes"]]
         for names in (volumes, [container["name"] for container in containers]):
@@ -59,6 +67,16 @@ def test_long_names_that_begin_the_same_stay_apart() -> None:
             found = [each["name"] for each in body.get(part, [])]
             assert len(set(found)) == len(found)
             assert all(DNS_LABEL.accepts(name) for name in found)
+
+
+def test_a_lun_on_a_file_system_is_refused_when_the_claim_is_known() -> None:
+    spec = {
+        "domain": {"devices": {"disks": [{"name": "v", "lun": {}}]}, "memory": {"guest": "64Mi"}},
+        "volumes": [{"name": "v", "persistentVolumeClaim": {"claimName": "claim"}}],
+    }
+    with pytest.raises(UnsupportedSpec, match=r"spec\.domain\.devices\.disks\[0\]\.lun: 'claim' .* mode Block"):
+        pod(spec, "Filesystem")
+    assert pod(spec, "Block")
 
 
 def test_ports_that_an_interface_names_are_the_containers() -> None:

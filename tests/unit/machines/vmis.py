@@ -254,7 +254,7 @@ def supported(draw: Draw) -> Spec:
     disks = [
         draw(disk(volume, order))
         for order, (volume, must) in enumerate(zip(found, needed, strict=True), 1)
-        if must or draw(st.booleans())
+        if must or draw(st.integers(0, 3))
     ]
     devices, networks = draw(network())
     devices = {**draw(DEVICES), **devices, **({"disks": disks} if disks else {})}

@@ -15,9 +15,10 @@ import msgspec
 from virt_core.api import labels
 from virt_core.api.kubevirt import Configuration
 from virt_core.api.launcher_pod import PRIVATE, SERIAL_LOG
-from virt_core.api.vmi import VirtualMachineInstance
+from virt_core.api.vmi import UnsupportedSpec, VirtualMachineInstance
 from virt_core.api.vmi_effective import effective_interfaces
 from virt_core.api.vmi_rules import check_spec
+from virt_core.api.vmi_rules_devices import claim_refusals
 from virt_core.api.vmi_spec import VmiSpec
 
 from virt_controller.vmi.observe import Claim
@@ -54,6 +55,8 @@ def launcher_pod(
         UnsupportedSpec: no launcher could run this spec.
     """
     check_spec(spec, configuration)
+    if unfit := tuple(claim_refusals(spec, {name: claim.spec.volume_mode for name, claim in claims.items()})):
+        raise UnsupportedSpec(*unfit)
     meta, mounts = vmi.metadata, mounted(spec, claims)
     boot = spec.domain.firmware.kernel_boot
     secrets = [*launcher.pull_secrets, *(disk.image_pull_secret for _, disk in container_disks(spec))]

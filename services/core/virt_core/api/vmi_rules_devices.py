@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 
 from virt_core.api.refusal import (
     DNS_LABEL,
@@ -59,6 +60,16 @@ def device_refusals(spec: VmiSpec) -> Refusals:
         yield from one_of(f"{path}.video.type", devices.video.type, _CARDS)
         if devices.autoattach_graphics_device is False:
             yield refused(f"{path}.video", devices.video.type, "no video without autoattachGraphicsDevice")
+
+
+def claim_refusals(spec: VmiSpec, modes: Mapping[str, str]) -> Refusals:
+    """What is wrong with disks given the claims' volume modes, by name: known when the pod is made."""
+    claims = {volume.name: volume.persistent_volume_claim for volume in spec.volumes}
+    for index, disk in enumerate(spec.domain.devices.disks):
+        claim = claims.get(disk.name)
+        if disk.lun is not None and claim is not None and modes.get(claim.claim_name) != "Block":
+            allowed = "disk: a lun is a claim of mode Block, and this one is a file system"
+            yield refused(f"domain.devices.disks[{index}].lun", claim.claim_name, allowed)
 
 
 def _disks(spec: VmiSpec) -> Refusals:
