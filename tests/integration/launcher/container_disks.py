@@ -1,17 +1,18 @@
 """A launcher's pod with containerDisks: a process namespace shared with sidecars, as the kubelet makes it.
 
-Used by test_disks.py. PID 1 is a pause process, so that neither the launcher's supervisor nor a sidecar is.
+Used by test_disks.py and test_disk_contents.py. PID 1 is a pause process: the launcher's supervisor is not.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 from pathlib import Path
 
 from kubevirt.launcher.v1 import launcher_pb2 as pb
 
-from tests.integration.launcher.conftest import KERNEL_BOOT, Images, Pod, discard, run
+from tests.integration.launcher.conftest import Images, Pod, discard, run
 from tests.integration.launcher.oci import USER, Mounts
 
 CONTAINER_DISKS = "/var/run/kubevirt/container-disks"
@@ -30,6 +31,7 @@ class PodWithDisks(Pod):
             self.volumes[part].chmod(0o777)
         self._started: list[str] = []
         self._shared: str | None = None
+        self._devices: list[tuple[str, Path]] = []
 
     @property
     def private(self) -> Path:
@@ -44,6 +46,17 @@ class PodWithDisks(Pod):
         assert made.returncode == 0, made.stderr
         pid = self._run_detached("pause", self.images.launcher, [program, "serve", f"{CONTAINER_DISKS}/pause"], mounts)
         self._shared = f"/proc/{pid}/ns/pid"
+
+    def add_block_device(self, path: str, image: Path) -> None:
+        """A device node at `path` in the launcher's container, as for a claim of mode Block. Before the start."""
+        self._devices.append((path, Path(run("losetup", "--find", "--show", str(image)).strip())))
+
+    def volume(self, name: str) -> Path:
+        """An empty volume, mounted as the kubelet would."""
+        folder = self.volumes["volumes"] / name
+        folder.mkdir()
+        give_to_the_pod(folder)
+        return folder
 
     def image(self, name: str) -> Path:
         """The root of a user's image, with nothing in it yet."""
@@ -87,6 +100,8 @@ class PodWithDisks(Pod):
         for name in self._started:
             discard("runc", "delete", "--force", name)
         await super().remove()
+        for _, device in self._devices:
+            discard("losetup", "--detach", str(device))
 
     def _run_detached(self, part: str, root: str, argv: list[str], mounts: Mounts) -> int:
         name, pid_file = f"{self.name}-{part}", self.folder / f"{part}.pid"
@@ -99,11 +114,17 @@ class PodWithDisks(Pod):
 
     def _bundle(self, part: str, root: str, argv: list[str], mounts: Mounts) -> Path:
         bundle = super()._bundle(part, root, argv, mounts)
+        config = json.loads((bundle / "config.json").read_text())
+        linux = config["linux"]
         if self._shared is not None:
-            config = json.loads((bundle / "config.json").read_text())
-            kinds = [space for space in config["linux"]["namespaces"] if space["type"] != "pid"]
-            config["linux"]["namespaces"] = [*kinds, {"type": "pid", "path": self._shared}]
-            (bundle / "config.json").write_text(json.dumps(config))
+            kinds = [space for space in linux["namespaces"] if space["type"] != "pid"]
+            linux["namespaces"] = [*kinds, {"type": "pid", "path": self._shared}]
+        for path, device in self._devices if part == "launcher" else ():
+            number = device.stat().st_rdev
+            node = {"type": "b", "major": os.major(number), "minor": os.minor(number)}
+            linux["devices"].append({**node, "path": path, "fileMode": 0o660, "uid": USER, "gid": USER})
+            linux["resources"]["devices"].append({**node, "allow": True, "access": "rwm"})
+        (bundle / "config.json").write_text(json.dumps(config))
         return bundle
 
 
@@ -112,12 +133,7 @@ def qemu_img(*argv: str) -> str:
     return run("qemu-img", *argv)
 
 
-def readable(path: Path) -> Path:
-    """Let the pod's user read it, whoever made it."""
-    import os
-
-    os.chown(path, USER, USER)
-    return path
-
-
-__all__ = ["CONTAINER_DISKS", "KERNEL_BOOT", "VOLUMES", "PodWithDisks", "qemu_img", "readable"]
+def give_to_the_pod(folder: Path) -> None:
+    """Make the pod's user the owner of a volume and all that is in it."""
+    for path in (folder, *folder.rglob("*")):
+        os.chown(path, USER, USER, follow_symlinks=False)

@@ -10,8 +10,8 @@ import pytest
 from kubevirt.launcher.v1 import launcher_pb2 as pb
 
 from tests.integration.launcher.boot_sector import bootable, was_written
-from tests.integration.launcher.conftest import Images
-from tests.integration.launcher.container_disks import VOLUMES, PodWithDisks, qemu_img
+from tests.integration.launcher.conftest import Images, changes_until
+from tests.integration.launcher.container_disks import VOLUMES, PodWithDisks, give_to_the_pod, qemu_img
 
 GIB = 1 << 30
 
@@ -64,10 +64,9 @@ def _overlay(path: Path) -> str:
 
 
 async def test_guest_of_a_claim_finds_what_it_wrote(pod: PodWithDisks) -> None:
-    claim = pod.volumes["volumes"] / "claim"
-    claim.mkdir()
+    claim = pod.volume("claim")
     (claim / "disk.img").write_bytes(bootable("booted from the claim\r\n"))
-    _give_to_the_pod(claim)
+    give_to_the_pod(claim)
     disk = pb.Disk(name="claim", device=pb.DISK_DEVICE_DISK, bus=pb.DISK_BUS_SATA)
     disk.image_file.path = f"{VOLUMES}/claim/disk.img"
     state = await pod.start_machine(pod.diskful(disk))
@@ -76,11 +75,6 @@ async def test_guest_of_a_claim_finds_what_it_wrote(pod: PodWithDisks) -> None:
     await pod.stop_machine(grace_s=0)
     await pod.wait_for_phase(pb.MACHINE_PHASE_ENDED)
     assert was_written((claim / "disk.img").read_bytes())
-
-
-def _give_to_the_pod(folder: Path) -> None:
-    for path in (folder, *folder.rglob("*")):
-        os.chown(path, 107, 107, follow_symlinks=False)
 
 
 async def test_killing_sidecar_libvirtd_and_launcher_leaves_the_guest_its_disk(pod: PodWithDisks) -> None:
@@ -103,6 +97,32 @@ async def test_sidecar_that_is_late_is_waited_for(pod: PodWithDisks) -> None:
     await pod.appears(pod.private / "machine.binpb")
     pod.start_sidecar("root", pod.image("root"))
     assert (await starting).state.phase == pb.MACHINE_PHASE_RUNNING
+
+
+async def test_launcher_killed_while_it_prepares_starts_the_guest_once(pod: PodWithDisks) -> None:
+    """Twice it waits for the sidecar; what it, or one before it, left half-made is in nobody's way."""
+    _image(pod)
+    disks = pod.private / "disks"
+    for name in ("root.qcow2", "root.qcow2.part", "data.part"):
+        disks.mkdir(exist_ok=True)
+        (disks / name).write_bytes(b"half")
+    (disks / "data.files").mkdir()
+    give_to_the_pod(disks)
+    data = pb.Disk(name="data", device=pb.DISK_DEVICE_CDROM, bus=pb.DISK_BUS_SATA)
+    data.cloud_init.source = pb.CLOUD_INIT_SOURCE_NO_CLOUD
+    request = pb.StartMachineRequest(machine=pod.diskful(data, pod.container_disk()))
+    starting = pod.stub.StartMachine(request)
+    await pod.appears(pod.private / "machine.binpb")
+    await changes_until(disks, (disks / "data.iso").exists)
+    for _ in range(2):
+        await pod.kill("launcher")
+    pod.start_sidecar("root", pod.image("root"))
+    state = await pod.wait_for_phase(pb.MACHINE_PHASE_RUNNING)
+    await starting.code()
+    assert [disk.target for disk in state.disks] == ["sda", "vda"]
+    await pod.wait_for_console(b"booted from the ", b"image")
+    assert sorted(path.name for path in disks.iterdir()) == ["data.iso", "root.qcow2"]
+    assert pod.log.count("starting the guest's CPUs") == 1
 
 
 def _two(pod: PodWithDisks) -> None:

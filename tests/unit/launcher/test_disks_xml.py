@@ -132,6 +132,11 @@ def test_threads_and_queues_are_for_virtio_disks_that_ask() -> None:
     assert ET.fromstring(domain_xml(made, FILES, prepared(made))).findtext("iothreads") == "2"
 
 
+def test_read_only_is_told() -> None:
+    told = elements(machine(disk("a", read_only=True), disk("b", SATA), disk("c", SATA, device=CDROM)))
+    assert [element.find("readonly") is not None for element in told] == [True, False, True]
+
+
 def test_open_tray_is_empty() -> None:
     made = machine(disk("cd", SATA, device=CDROM, tray_open=True))
     (element,) = elements(made)

@@ -12,6 +12,7 @@ from xml.etree import ElementTree as ET
 from kubevirt.launcher.v1 import launcher_pb2 as pb
 
 from virt_launcher.domain.elements import text, vcpus, virtio_model
+from virt_launcher.storage.access import is_read_only
 from virt_launcher.storage.layers import Layer, PreparedDisk
 
 _BUSES = {
@@ -70,7 +71,7 @@ def disks(parent: ET.Element, machine: pb.Machine, prepared: Sequence[PreparedDi
 
 
 def _disk(parent: ET.Element, disk: pb.Disk, made: PreparedDisk, target: str) -> ET.Element:
-    writable = not disk.read_only and disk.device != pb.DISK_DEVICE_CDROM
+    writable = not is_read_only(disk)
     top = made.layers[0] if made.layers else None
     block = top is not None and top.block
     element = ET.SubElement(parent, "disk", type="block" if block else "file", device=_DEVICES[disk.device])

@@ -47,7 +47,7 @@ def _disk(path: str, disk: pb.Disk) -> None:
     require(not threaded, f"{path}.dedicated_io_thread", True, "false on any bus but virtio")
     wrong = disk.tray_open and disk.device != pb.DISK_DEVICE_CDROM
     require(not wrong, f"{path}.tray_open", True, "false for what is no CD drive")
-    # AHCI has no disks that cannot be written to; QEMU refuses.
+    # AHCI has no disks that cannot be written to; libvirt refuses.
     wrong = disk.read_only and (disk.device, disk.bus) == (pb.DISK_DEVICE_DISK, pb.DISK_BUS_SATA)
     require(not wrong, f"{path}.read_only", True, "false for a disk on SATA, or another bus")
     for field in ("logical_block_size", "physical_block_size"):

@@ -11,6 +11,7 @@ from typing import TypeAlias
 
 from kubevirt.launcher.v1 import launcher_pb2 as pb
 
+from virt_launcher.storage.access import is_read_only
 from virt_launcher.storage.actions import Action, CheckQcow2, MakeEmpty, MakeIso, MakeOverlay
 from virt_launcher.storage.image_header import UnusableImage, image_header
 from virt_launcher.storage.layers import Layer
@@ -86,12 +87,6 @@ def _image(disk: pb.Disk, found: OpenedImage, path: str, free_bytes: int) -> Pre
         return Preparation(checks, (layer,))
     _require_room(virtual_bytes, free_bytes)
     return Preparation((*checks, MakeOverlay(path, layer, virtual_bytes)), (Layer(path, "qcow2"), layer))
-
-
-def is_read_only(disk: pb.Disk) -> bool:
-    """Whether the guest cannot write: to no CD drive, and to no file system that the launcher made."""
-    made = disk.WhichOneof("source") in ("cloud_init", "folder")
-    return disk.read_only or disk.device == pb.DISK_DEVICE_CDROM or made
 
 
 def _is_kept(disk: pb.Disk) -> bool:

@@ -13,10 +13,11 @@ from pathlib import Path
 
 from kubevirt.launcher.v1 import launcher_pb2 as pb
 
+from virt_launcher.storage.access import is_read_only
 from virt_launcher.storage.container_files import open_image
 from virt_launcher.storage.documents import NETWORK_DATA_KEYS, USER_DATA_KEYS, cloud_init
 from virt_launcher.storage.image_header import HEADER_BYTES, UnusableImage
-from virt_launcher.storage.plan import Documents, Found, OpenedImage, is_read_only
+from virt_launcher.storage.plan import Documents, Found, OpenedImage
 
 # ConfigMaps and Secrets hold 1 MiB each; a projected volume has several.
 _MOST_DOCUMENT_BYTES = 8 << 20
