@@ -10,10 +10,12 @@ from virt_core import logs
 from virt_core.rpc.identity import Identity
 from virt_core.rpc.server import create_server
 
+from virt_launcher.agent.keeper import AgentKeeper
 from virt_launcher.dhcp.responder import serve_leases
 from virt_launcher.domain.host import Host
 from virt_launcher.machine.keeper import Keeper
 from virt_launcher.machine.record import RecordFolder
+from virt_launcher.screenshot import Screenshots
 from virt_launcher.servicer import LauncherServicer
 from virt_launcher.settings import Settings
 from virt_launcher.shutdown import catch_signals, stop_guest
@@ -32,7 +34,11 @@ async def run(settings: Settings, host: Host) -> None:
     keeper = Keeper(settings, RecordFolder(settings.state_folder), host)
     identity = Identity.for_process(info_pb2.COMPONENT_LAUNCHER, CONTRACTS)
     server = create_server(identity)
-    servicer = LauncherServicer(settings, identity.instance_id, keeper, finished)
+    agent = AgentKeeper(settings, keeper, host)
+    screenshots = Screenshots(settings, host)
+    servicer = LauncherServicer(
+        settings, identity.instance_id, keeper, agent=agent, screenshots=screenshots, finished=finished
+    )
     launcher_pb2_grpc.add_LauncherServiceServicer_to_server(servicer, server)
     # The name appears when the socket answers, and replaces a dead predecessor's in one step.
     unready = settings.socket.with_suffix(".part")
@@ -44,6 +50,7 @@ async def run(settings: Settings, host: Host) -> None:
     async with asyncio.TaskGroup() as group:
         tasks = [
             group.create_task(keeper.run(), name="machine"),
+            group.create_task(agent.run(), name="guest agent"),
             group.create_task(serve_leases(keeper, settings), name="dhcp"),
             group.create_task(stop_guest(stopping, keeper, finished), name="signals"),
         ]

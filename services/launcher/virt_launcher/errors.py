@@ -21,3 +21,19 @@ class UnusableDisk(Exception):
     def __init__(self, disk: str, reason: str) -> None:
         super().__init__(f"disk {disk}: {reason}")
         self.disk = disk
+
+
+class CommandRefused(Exception):
+    """The machine is not in a state for the command: change something first. `reason` is for programs."""
+
+    def __init__(self, message: str, reason: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+
+
+class AgentUnavailable(Exception):
+    """No guest agent, or one that does not answer in time: whether it did what it was asked is unknown."""
+
+
+class AgentRefused(Exception):
+    """The guest agent answered with an error, or with something that is no answer."""

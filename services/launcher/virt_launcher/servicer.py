@@ -6,16 +6,26 @@ Calls may be repeated and may end half-way: all that lasts is done by keeper.py.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator
 from typing import Any
 
 from kubevirt.launcher.v1 import launcher_pb2 as pb
 from kubevirt.launcher.v1 import launcher_pb2_grpc
 from virt_core import logs
-from virt_core.rpc.errors import Refused
+from virt_core.rpc.errors import InvalidField, Refused, Unavailable
 
+from virt_launcher.agent.keeper import AgentKeeper
+from virt_launcher.errors import (
+    AgentRefused,
+    AgentUnavailable,
+    CommandRefused,
+    HypervisorRefused,
+    HypervisorUnavailable,
+)
 from virt_launcher.machine.keeper import Keeper
 from virt_launcher.machine.validation import validate
+from virt_launcher.screenshot import Screenshots
 from virt_launcher.settings import Settings
 
 _log = logs.bound("virt_launcher.servicer")
@@ -23,16 +33,52 @@ _log = logs.bound("virt_launcher.servicer")
 # How much of a caller's deadline is left for the way back of a reply that says "still starting".
 _REPLY_MARGIN_S = 0.5
 _LONGEST_START_WAIT_S = 60.0
+_LONGEST_FREEZE_S = 24 * 3600
 _SETTLED = frozenset({pb.MACHINE_PHASE_RUNNING, pb.MACHINE_PHASE_PAUSED, pb.MACHINE_PHASE_ENDED})
+
+
+@contextlib.asynccontextmanager
+async def _as_contract_says() -> AsyncIterator[None]:
+    """The launcher's own errors as those of the contract."""
+    try:
+        yield
+    except CommandRefused as error:
+        raise Refused(str(error), reason=error.reason) from error
+    except AgentUnavailable as error:
+        raise Refused(f"no guest agent answers: {error}", reason="NO_GUEST_AGENT") from error
+    except AgentRefused as error:
+        raise Refused(f"the guest agent refuses: {error}", reason="AGENT_REFUSED") from error
+    except HypervisorRefused as error:
+        raise Refused(str(error), reason="HYPERVISOR_REFUSED") from error
+    except HypervisorUnavailable as error:
+        raise Unavailable(str(error)) from error
+
+
+def _freeze_s(freeze: pb.Freeze) -> float:
+    seconds = freeze.unfreeze_after.ToNanoseconds() / 1e9
+    if not 0 <= seconds <= _LONGEST_FREEZE_S:
+        raise InvalidField("command.freeze.unfreeze_after", f"{seconds:.0f}s", f"0 to {_LONGEST_FREEZE_S} seconds")
+    return seconds
 
 
 class LauncherServicer(launcher_pb2_grpc.LauncherServiceServicer):
     """One guest, for one handler. `finished` is set when the handler has taken note of the end."""
 
-    def __init__(self, settings: Settings, instance_id: str, keeper: Keeper, finished: asyncio.Event) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        instance_id: str,
+        keeper: Keeper,
+        *,
+        agent: AgentKeeper,
+        screenshots: Screenshots,
+        finished: asyncio.Event,
+    ) -> None:
         self._settings = settings
         self._instance_id = instance_id
         self._keeper = keeper
+        self._agent = agent
+        self._screenshots = screenshots
         self._finished = finished
 
     async def StartMachine(  # noqa: N802 - the contract's name
@@ -84,17 +130,44 @@ class LauncherServicer(launcher_pb2_grpc.LauncherServiceServicer):
     async def CommandMachine(  # noqa: N802 - the contract's name
         self, request: pb.CommandMachineRequest, context: Any
     ) -> pb.CommandMachineResponse:
-        raise Refused("this launcher takes no commands yet", reason="NOT_SUPPORTED")
+        self._require_guest(request.machine_uid)
+        command = request.command
+        kind = command.WhichOneof("command")
+        if kind is None:
+            raise InvalidField("command", "", "one of the contract's commands")
+        _log.info("commanding", machine_uid=request.machine_uid, command=kind)
+        async with _as_contract_says():
+            if kind == "freeze":
+                await self._agent.freeze(_freeze_s(command.freeze))
+            elif kind == "unfreeze":
+                await self._agent.unfreeze()
+            elif not (kind == "soft_reboot" and await self._agent.reboot()):
+                await self._keeper.command(command)
+        return pb.CommandMachineResponse(state=self._keeper.published.state)
 
     async def GetGuestDetails(  # noqa: N802 - the contract's name
         self, request: pb.GetGuestDetailsRequest, context: Any
     ) -> pb.GetGuestDetailsResponse:
-        raise Refused("this launcher asks no guest agent yet", reason="NO_GUEST_AGENT")
+        self._require_guest(request.machine_uid)
+        async with _as_contract_says():
+            return await self._agent.details()
 
     async def TakeScreenshot(  # noqa: N802 - the contract's name
         self, request: pb.TakeScreenshotRequest, context: Any
     ) -> pb.TakeScreenshotResponse:
-        raise Refused("this launcher attaches no display yet", reason="NO_DISPLAY")
+        if not self._require_guest(request.machine_uid).HasField("display"):
+            raise Refused("the machine has no display", reason="NO_DISPLAY")
+        async with _as_contract_says():
+            return pb.TakeScreenshotResponse(png=await self._screenshots.take())
+
+    def _require_guest(self, uid: str) -> pb.Machine:
+        """The machine, whose guest was started and has not ended."""
+        self._require_uid(uid, "machine_uid")
+        record = self._keeper.record
+        assert record.machine is not None
+        if record.running is None or record.ended is not None:
+            raise Refused("the machine does not run", reason="NOT_RUNNING")
+        return record.machine
 
     def _require_uid(self, uid: str, field: str) -> None:
         known = self._keeper.record.machine

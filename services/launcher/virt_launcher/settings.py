@@ -19,6 +19,7 @@ class Settings:
         heartbeat_s: the longest silence on a watch.
         watch_lifetime_s: after which the server ends a watch.
         power_button_interval_s: a guest that has not loaded its button driver yet misses a press.
+        agent_interval_s: how old what the guest's agent says may become.
     """
 
     socket: Path = Path("/var/run/kubevirt/sockets/launcher-sock")
@@ -29,3 +30,4 @@ class Settings:
     heartbeat_s: float = 10.0
     watch_lifetime_s: float = 30 * 60.0
     power_button_interval_s: float = 5.0
+    agent_interval_s: float = 60.0

@@ -210,6 +210,12 @@ class Pod:
         response: pb.StopMachineResponse = await self.peer.call(self.stub.StopMachine, request, timeout=10)
         return response.state
 
+    async def command(self, **command: Any) -> pb.MachineState:
+        """CommandMachine as the handler calls it."""
+        request = pb.CommandMachineRequest(machine_uid=self.uid, command=pb.Command(**command))
+        response: pb.CommandMachineResponse = await self.peer.call(self.stub.CommandMachine, request, timeout=30)
+        return response.state
+
     async def wait_for_phase(self, phase: pb.MachinePhase.ValueType) -> pb.MachineState:
         """Watch, again whenever the launcher was replaced, until the machine is in `phase`."""
         async with asyncio.timeout(PATIENCE_S):

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 
 import pytest
 from kubevirt.launcher.v1 import launcher_pb2 as pb
-from virt_launcher.domain.observation import DomainPhase, Observation, ShutoffReason
+from virt_launcher.domain.observation import DomainPhase, Observation, ShutoffReason, StallReason
 from virt_launcher.machine.actions import (
     Action,
     CreateStanding,
@@ -15,6 +16,7 @@ from virt_launcher.machine.actions import (
     RecordEnd,
     RecordRunning,
     StartCpus,
+    StopCpus,
 )
 from virt_launcher.machine.plan import Stop, plan
 from virt_launcher.machine.record import Record
@@ -23,6 +25,9 @@ from virt_launcher.machine.status import state
 MACHINE = pb.Machine(uid="u")
 NEW = Record(MACHINE)
 RAN = Record(MACHINE, pb.MachineState(phase=pb.MACHINE_PHASE_RUNNING))
+PAUSED = replace(RAN, wanted=pb.MachineState(phase=pb.MACHINE_PHASE_PAUSED))
+UNPAUSED = replace(RAN, wanted=pb.MachineState(phase=pb.MACHINE_PHASE_RUNNING))
+PAUSED_FROM_THE_START = replace(RAN, machine=pb.Machine(uid="u", start_paused=True))
 ENDED = Record(MACHINE, RAN.running, pb.MachineState(phase=pb.MACHINE_PHASE_ENDED, end=pb.MACHINE_END_SHUTDOWN))
 
 ABSENT, STANDING, RUNNING = (Observation(p) for p in (DomainPhase.ABSENT, DomainPhase.STANDING, DomainPhase.RUNNING))
@@ -46,6 +51,19 @@ def test_no_machine_nothing_to_do() -> None:
         ("after the record", RAN, STANDING, StartCpus()),
         ("after the start", RAN, RUNNING, None),
         ("a stalled guest is not ours to go on with", RAN, STALLED, None),
+        ("between a pause's record and the pause", PAUSED, RUNNING, StopCpus()),
+        ("after a pause", PAUSED, STANDING, None),
+        ("a pause of a guest that stalled", PAUSED, STALLED, None),
+        ("between an unpause's record and the unpause", UNPAUSED, STANDING, StartCpus()),
+        ("after an unpause", UNPAUSED, RUNNING, None),
+        ("after a start that stands still", PAUSED_FROM_THE_START, STANDING, None),
+        (
+            "a start that stands still, before its record",
+            replace(PAUSED_FROM_THE_START, running=None),
+            STANDING,
+            RecordRunning(),
+        ),
+        ("after its unpause", replace(UNPAUSED, machine=PAUSED_FROM_THE_START.machine), STANDING, StartCpus()),
     ],
 )
 def test_interrupted_start_goes_on(died: str, record: Record, seen: Observation, then: Action | None) -> None:
@@ -71,7 +89,8 @@ def test_guest_that_ran_and_is_gone_has_ended(seen: Observation, end: pb.Machine
 
 
 def test_nothing_starts_what_ran_or_ended() -> None:
-    for record, seen, stop in itertools.product((RAN, ENDED), EVERY_LOOK, (None, Stop(0, 5), Stop(100, 5))):
+    records, stops = (RAN, PAUSED, PAUSED_FROM_THE_START, ENDED), (None, Stop(0, 5), Stop(100, 5))
+    for record, seen, stop in itertools.product(records, EVERY_LOOK, stops):
         assert not isinstance(plan(record, seen, stop, 10), CreateStanding)
 
 
@@ -117,6 +136,28 @@ def test_phases() -> None:
     assert state(NEW, None).phase == pb.MACHINE_PHASE_STARTING, "no hypervisor is needed to know that nothing ran"
     assert state(RAN, STANDING).phase == pb.MACHINE_PHASE_STARTING
     assert state(RAN, RUNNING).phase == pb.MACHINE_PHASE_RUNNING
-    assert state(RAN, STALLED).phase == pb.MACHINE_PHASE_PAUSED
+    assert state(UNPAUSED, STANDING).phase == pb.MACHINE_PHASE_RUNNING, "it started long ago"
+    assert state(ENDED, None, pb.GuestAgent(version="1")).HasField("agent") is False
     assert state(RAN, None).phase == pb.MACHINE_PHASE_UNKNOWN
     assert state(ENDED, None).end == pb.MACHINE_END_SHUTDOWN, "a recorded end needs no hypervisor"
+
+
+@pytest.mark.parametrize(
+    ("record", "seen", "reason"),
+    [
+        (PAUSED, STANDING, pb.PAUSE_REASON_BY_USER),
+        (PAUSED_FROM_THE_START, STANDING, pb.PAUSE_REASON_BY_USER),
+        (RAN, Observation(DomainPhase.STALLED, stall=StallReason.IO_ERROR), pb.PAUSE_REASON_IO_ERROR),
+        (PAUSED, Observation(DomainPhase.STALLED, stall=StallReason.IO_ERROR), pb.PAUSE_REASON_IO_ERROR),
+        (RAN, STALLED, pb.PAUSE_REASON_BY_HYPERVISOR),
+    ],
+)
+def test_reasons_of_a_pause_are_told_apart(record: Record, seen: Observation, reason: pb.PauseReason.ValueType) -> None:
+    told = state(record, seen)
+    assert (told.phase, told.pause_reason) == (pb.MACHINE_PHASE_PAUSED, reason)
+    assert bool(told.message) == (reason != pb.PAUSE_REASON_BY_USER)
+
+
+def test_agent_is_told_with_every_state_of_a_guest() -> None:
+    agent = pb.GuestAgent(version="7.2")
+    assert all(state(RAN, seen, agent).agent == agent for seen in (RUNNING, STANDING, STALLED, None))

@@ -12,9 +12,7 @@ from kubevirt.launcher.v1 import launcher_pb2 as pb
 
 from virt_launcher.domain.elements import text, vcpus, virtio_model
 from virt_launcher.domain.files import DomainFiles
-
-AGENT_CHANNEL = "org.qemu.guest_agent.0"
-"""The name by which guest agents, and libvirt, know their channel."""
+from virt_launcher.domain.names import AGENT_CHANNEL
 
 # More than this many queues libvirt refuses, as KubeVirt does.
 _MOST_QUEUES = 256

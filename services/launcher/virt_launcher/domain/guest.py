@@ -6,10 +6,12 @@ Called by host.py's threads with an open connection. Decides nothing.
 from __future__ import annotations
 
 import contextlib
+import json
 from typing import Any
 
-from virt_launcher.domain.observation import DomainPhase, Observation, ShutoffReason
-from virt_launcher.domain.xml import DOMAIN_NAME, EMULATOR
+from virt_launcher.domain.names import DOMAIN_NAME, EMULATOR
+from virt_launcher.domain.observation import DomainPhase, Observation, ShutoffReason, StallReason
+from virt_launcher.errors import HypervisorRefused
 
 
 def warm(connection: Any) -> None:
@@ -40,8 +42,10 @@ def observe(connection: Any) -> Observation:
     if state == libvirt.VIR_DOMAIN_CRASHED:
         return Observation(DomainPhase.PANICKED)
     if state == libvirt.VIR_DOMAIN_PAUSED:
-        asked = (libvirt.VIR_DOMAIN_PAUSED_USER, libvirt.VIR_DOMAIN_PAUSED_STARTING_UP)
-        return Observation(DomainPhase.STANDING if reason in asked else DomainPhase.STALLED)
+        if reason in (libvirt.VIR_DOMAIN_PAUSED_USER, libvirt.VIR_DOMAIN_PAUSED_STARTING_UP):
+            return Observation(DomainPhase.STANDING)
+        io_error = reason == libvirt.VIR_DOMAIN_PAUSED_IOERROR
+        return Observation(DomainPhase.STALLED, stall=StallReason.IO_ERROR if io_error else StallReason.OTHER)
     return Observation(DomainPhase.RUNNING)
 
 
@@ -63,6 +67,33 @@ def disk_capacities(connection: Any, targets: list[str]) -> list[int]:
 def start_cpus(connection: Any) -> None:
     """Let the guest run."""
     _require(connection).resume()
+
+
+def stop_cpus(connection: Any) -> None:
+    """Have the guest's CPUs stand still."""
+    _require(connection).suspend()
+
+
+def reset(connection: Any) -> None:
+    """Press the reset button."""
+    _require(connection).reset()
+
+
+def press_reboot_button(connection: Any) -> None:
+    """Ask the guest by ACPI to shut down; libvirt resets it when it has."""
+    import libvirt
+
+    _require(connection).reboot(libvirt.VIR_DOMAIN_REBOOT_ACPI_POWER_BTN)
+
+
+def take_screenshot(connection: Any, path: str) -> None:
+    """Have QEMU draw the first display as PNG into a new file of its own."""
+    import libvirt_qemu
+
+    command = {"execute": "screendump", "arguments": {"filename": path, "format": "png"}}
+    answer = json.loads(libvirt_qemu.qemuMonitorCommand(_require(connection), json.dumps(command), 0))
+    if "error" in answer:
+        raise HypervisorRefused(str(answer["error"].get("desc", answer["error"])))
 
 
 def press_power_button(connection: Any) -> None:

@@ -1,8 +1,8 @@
 """The connection to this launcher's libvirtd, made again whenever it breaks.
 
 Started by ``__main__`` before gRPC is imported. One thread imports libvirt and keeps connected, one runs libvirt's
-event loop and may only enqueue (`_notify`), a small pool does the blocking calls; everything else happens on the
-asyncio loop. Decides nothing about the guest.
+event loop and may only enqueue (`_notify`), a small pool does the blocking calls and one thread those that wait for
+the guest's agent; everything else happens on the asyncio loop. Decides nothing about the guest.
 """
 
 from __future__ import annotations
@@ -34,13 +34,16 @@ class Host:
     def __init__(self, uri: str) -> None:
         self.uri = uri
         self._pool = ThreadPoolExecutor(2, thread_name_prefix="libvirt-call")
+        # An agent that hangs holds its own thread, and no other call.
+        self._agent_pool = ThreadPoolExecutor(1, thread_name_prefix="libvirt-agent")
         self._connection: Any = None
         self._lost = threading.Event()
-        self._notify: Callable[[], None] = lambda: None
+        self._subscribers: tuple[Callable[[], None], ...] = ()
         threading.Thread(target=self._keep_connected, name="libvirt-connection", daemon=True).start()
 
     def subscribe(self, changed: Callable[[], None]) -> None:
-        """Have `changed` called on the running asyncio loop after each domain event, connection and disconnection."""
+        """Have `changed`, too, called on the running asyncio loop after each event of the domain or of its guest agent,
+        each connection and disconnection."""
         loop = asyncio.get_running_loop()
 
         def enqueue() -> None:
@@ -49,7 +52,7 @@ class Host:
             except RuntimeError:  # the loop is closed: the process is ending
                 return
 
-        self._notify = enqueue
+        self._subscribers = (*self._subscribers, enqueue)
         changed()
 
     @property
@@ -64,6 +67,15 @@ class Host:
             HypervisorUnavailable: no connection, or it broke or took too long; what the call did is unknown.
             HypervisorRefused: libvirt said no.
         """
+        return await self._call(self._pool, function, *arguments, timeout=timeout)
+
+    async def call_agent(self, function: Callable[..., Result], *arguments: object, timeout: float) -> Result:
+        """The same for a function of guest_agent.py: one at a time, and in the way of nothing else."""
+        return await self._call(self._agent_pool, function, *arguments, timeout=timeout)
+
+    async def _call(
+        self, pool: ThreadPoolExecutor, function: Callable[..., Result], *arguments: object, timeout: float
+    ) -> Result:
         import libvirt
 
         connection = self._connection
@@ -72,7 +84,7 @@ class Host:
         loop = asyncio.get_running_loop()
         try:
             async with asyncio.timeout(timeout):
-                return await loop.run_in_executor(self._pool, lambda: function(connection, *arguments))
+                return await loop.run_in_executor(pool, lambda: function(connection, *arguments))
         except TimeoutError as error:
             raise HypervisorUnavailable(f"libvirtd took longer than {timeout:.0f} s") from error
         except libvirt.libvirtError as error:
@@ -81,6 +93,10 @@ class Host:
             raise HypervisorRefused(str(error)) from error
 
     # --- the threads ---
+
+    def _notify(self) -> None:
+        for enqueue in self._subscribers:
+            enqueue()
 
     def _keep_connected(self) -> None:
         import libvirt
@@ -110,7 +126,8 @@ class Host:
             try:
                 connection = libvirt.open(self.uri)
                 connection.registerCloseCallback(self._on_close, None)
-                connection.domainEventRegisterAny(None, libvirt.VIR_DOMAIN_EVENT_ID_LIFECYCLE, self._on_event, None)
+                for event in (libvirt.VIR_DOMAIN_EVENT_ID_LIFECYCLE, libvirt.VIR_DOMAIN_EVENT_ID_AGENT_LIFECYCLE):
+                    connection.domainEventRegisterAny(None, event, self._on_event, None)
                 connection.setKeepAlive(_KEEPALIVE_INTERVAL_S, _KEEPALIVE_COUNT)
             except libvirt.libvirtError:
                 time.sleep(pause)

@@ -16,7 +16,7 @@ class DomainPhase(enum.Enum):
     STANDING = "standing"
     """A QEMU process whose CPUs nobody has started, or that somebody has paused."""
     STALLED = "stalled"
-    """A QEMU process that stopped its CPUs by itself, for example on an I/O error."""
+    """A QEMU process that stopped its CPUs by itself."""
     RUNNING = "running"
     PANICKED = "panicked"
     """The guest's kernel panicked; QEMU is kept."""
@@ -33,9 +33,18 @@ class ShutoffReason(enum.Enum):
     FAILED = "failed"
 
 
+class StallReason(enum.Enum):
+    """Why QEMU stopped the CPUs by itself."""
+
+    OTHER = "other"
+    IO_ERROR = "I/O error"
+    """A disk could not be read or written."""
+
+
 @dataclass(frozen=True, slots=True)
 class Observation:
     """One look at the domain."""
 
     phase: DomainPhase
     reason: ShutoffReason = ShutoffReason.UNKNOWN
+    stall: StallReason = StallReason.OTHER

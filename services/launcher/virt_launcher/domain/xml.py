@@ -16,12 +16,9 @@ from virt_launcher.domain.devices_xml import devices
 from virt_launcher.domain.disks_xml import disks, io_threads
 from virt_launcher.domain.elements import text, vcpus
 from virt_launcher.domain.files import DomainFiles
+from virt_launcher.domain.names import DOMAIN_NAME, EMULATOR
 from virt_launcher.domain.platform_xml import boot, clock, cpu, features, memory_backing, sysinfo
 from virt_launcher.storage.layers import PreparedDisk
-
-# One pod, one libvirtd, one domain. A fixed name keeps QEMU's socket paths below a unix socket's 107 characters.
-DOMAIN_NAME = "guest"
-EMULATOR = "/usr/bin/qemu-system-x86_64"
 
 
 def domain_xml(machine: pb.Machine, files: DomainFiles, prepared: Sequence[PreparedDisk] = ()) -> str:

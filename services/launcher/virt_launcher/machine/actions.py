@@ -21,7 +21,30 @@ class RecordRunning:
 
 @dataclass(frozen=True, slots=True)
 class StartCpus:
-    """Let the guest run. Legal once RecordRunning is done."""
+    """Let the guest run. Legal once RecordRunning is done and unless it shall stand still; also where it stalled, on
+    command."""
+
+
+@dataclass(frozen=True, slots=True)
+class RecordWanted:
+    """Write down whether the guest's CPUs shall stand still. Legal on command, once the guest was started."""
+
+    paused: bool
+
+
+@dataclass(frozen=True, slots=True)
+class StopCpus:
+    """Have the guest's CPUs stand still. Legal while they run and RecordWanted says so."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reset:
+    """Press the reset button. Legal on command, while there is a guest."""
+
+
+@dataclass(frozen=True, slots=True)
+class PressRebootButton:
+    """Ask the guest by ACPI to reboot. Legal on command, while its CPUs run."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,4 +65,15 @@ class RecordEnd:
     message: str
 
 
-Action: TypeAlias = CreateStanding | RecordRunning | StartCpus | PressPowerButton | Destroy | RecordEnd
+Action: TypeAlias = (
+    CreateStanding
+    | RecordRunning
+    | StartCpus
+    | RecordWanted
+    | StopCpus
+    | Reset
+    | PressRebootButton
+    | PressPowerButton
+    | Destroy
+    | RecordEnd
+)

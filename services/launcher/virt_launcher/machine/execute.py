@@ -19,9 +19,13 @@ from virt_launcher.machine.actions import (
     CreateStanding,
     Destroy,
     PressPowerButton,
+    PressRebootButton,
     RecordEnd,
     RecordRunning,
+    RecordWanted,
+    Reset,
     StartCpus,
+    StopCpus,
 )
 from virt_launcher.machine.record import RecordFolder
 
@@ -54,6 +58,19 @@ async def execute(action: Action, records: RecordFolder, host: Host, files: Doma
         case StartCpus():
             log.info("starting the guest's CPUs")
             await host.call(guest.start_cpus, timeout=_CALL_TIMEOUT_S)
+        case RecordWanted(paused):
+            log.info("recording what is wanted", paused=paused)
+            phase = pb.MACHINE_PHASE_PAUSED if paused else pb.MACHINE_PHASE_RUNNING
+            records.write_wanted(_state(machine, phase))
+        case StopCpus():
+            log.info("stopping the guest's CPUs")
+            await host.call(guest.stop_cpus, timeout=_CALL_TIMEOUT_S)
+        case Reset():
+            log.info("resetting the guest")
+            await host.call(guest.reset, timeout=_CALL_TIMEOUT_S)
+        case PressRebootButton():
+            log.info("asking the guest to reboot")
+            await host.call(guest.press_reboot_button, timeout=_CALL_TIMEOUT_S)
         case PressPowerButton():
             log.info("pressing the guest's power button")
             await host.call(guest.press_power_button, timeout=_CALL_TIMEOUT_S)

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import math
-from dataclasses import replace
+from collections import deque
+from dataclasses import dataclass, replace
 
 from google.protobuf.timestamp_pb2 import Timestamp
 from kubevirt.launcher.v1 import launcher_pb2 as pb
@@ -18,8 +19,9 @@ from virt_launcher.domain import guest
 from virt_launcher.domain.files import DomainFiles
 from virt_launcher.domain.host import Host
 from virt_launcher.domain.observation import DomainPhase, Observation
-from virt_launcher.errors import HypervisorRefused, HypervisorUnavailable
+from virt_launcher.errors import CommandRefused, HypervisorRefused, HypervisorUnavailable
 from virt_launcher.machine.actions import Action, Destroy, PressPowerButton
+from virt_launcher.machine.commands import steps
 from virt_launcher.machine.execute import execute, now
 from virt_launcher.machine.plan import Stop, plan
 from virt_launcher.machine.publication import Publication
@@ -51,6 +53,8 @@ class Keeper:
         self._wake = asyncio.Event()
         self._stop: Stop | None = None
         self._silent_since: float | None = None
+        self._requests: deque[_Request] = deque()
+        self._agent: pb.GuestAgent | None = None
         if records.record.machine is not None:
             self.known.set()
 
@@ -73,6 +77,31 @@ class Keeper:
             self._stop = replace(stop, deadline=deadline)
         self._wake.set()
 
+    async def command(self, command: pb.Command) -> None:
+        """Have a command done once, by the one task that acts on the guest; returns when its effect is told.
+
+        Raises:
+            CommandRefused: the machine is in no state for it.
+            HypervisorRefused: nor for the hypervisor.
+            HypervisorUnavailable: whether it was done is unknown.
+        """
+        request = _Request(command, asyncio.get_running_loop().create_future())
+        self._requests.append(request)
+        self._wake.set()
+        await request.done
+
+    def tell_agent(self, agent: pb.GuestAgent | None) -> None:
+        """Take note of what the guest's agent says, or that there is none."""
+        self._agent = agent
+        self._wake.set()
+
+    def record_thaw_at(self, when: Timestamp | None) -> None:
+        """Keep when file systems are to be thawed; None: they are."""
+        if when is None:
+            self._records.forget_thaw()
+        else:
+            self._records.write_thaw_at(when)
+
     async def run(self) -> None:
         """Keep the machine until cancelled."""
         self._host.subscribe(self._wake.set)
@@ -90,12 +119,9 @@ class Keeper:
         again_in: float | None = None
         seen: Observation | None = None
         try:
-            seen = await self._look()
-            while (action := plan(self.record, seen, self._stop, _clock())) is not None:
-                await self._tell(seen)
-                self._remember(action)
-                await execute(action, self._records, self._host, self._files)
-                seen = await self._look()
+            seen = await self._settle()
+            while self._requests:
+                seen = await self._serve(self._requests.popleft(), seen)
             again_in = self._next_stop_step()
             self._silent_since = None
         except HypervisorUnavailable as error:
@@ -107,6 +133,34 @@ class Keeper:
             again_in = _RETRY_S
         await self._tell(seen)
         return again_in
+
+    async def _settle(self) -> Observation:
+        """Do what the plan says until it says nothing more."""
+        seen = await self._look()
+        while (action := plan(self.record, seen, self._stop, _clock())) is not None:
+            await self._tell(seen)
+            self._remember(action)
+            await execute(action, self._records, self._host, self._files)
+            seen = await self._look()
+        return seen
+
+    async def _serve(self, request: _Request, seen: Observation) -> Observation:
+        """Do one command, unless its caller has given up, and tell its effect before the caller hears of it."""
+        if request.done.done():
+            return seen
+        try:
+            for action in steps(request.command, self.record, seen, stopping=self._stop is not None):
+                await execute(action, self._records, self._host, self._files)
+            seen = await self._settle()
+            await self._tell(seen)
+        except CommandRefused as error:
+            request.fail(error)
+        except (HypervisorRefused, HypervisorUnavailable) as error:
+            request.fail(error)
+            raise
+        else:
+            request.succeed()
+        return seen
 
     def _remember(self, action: Action) -> None:
         if self._stop is None:
@@ -141,7 +195,7 @@ class Keeper:
         undecided = self.record.running is not None and self.record.ended is None and seen is None
         if undecided and self._silent_since is not None and _clock() < self._silent_since + self._settings.hiccup_s:
             return  # most likely libvirtd is being restarted, and nothing changed
-        new, old = state(self.record, seen), self.published.state
+        new, old = state(self.record, seen, self._agent), self.published.state
         if not new.HasField("since"):
             new.since.CopyFrom(self._since(new, old))
         await self.published.publish(new)
@@ -151,7 +205,25 @@ class Keeper:
             return old.since
         if new.phase == pb.MACHINE_PHASE_RUNNING and self.record.running is not None:
             return self.record.running.since
+        if new.pause_reason == pb.PAUSE_REASON_BY_USER and (paused := self.record.wanted or self.record.running):
+            return paused.since
         return now()
+
+
+@dataclass(frozen=True, slots=True)
+class _Request:
+    """A command and whoever waits for it; a caller that gives up cancels `done`."""
+
+    command: pb.Command
+    done: asyncio.Future[None]
+
+    def succeed(self) -> None:
+        if not self.done.done():
+            self.done.set_result(None)
+
+    def fail(self, error: Exception) -> None:
+        if not self.done.done():
+            self.done.set_exception(error)
 
 
 def _clock() -> float:

@@ -20,6 +20,7 @@ from virt_launcher.machine.actions import (
     RecordEnd,
     RecordRunning,
     StartCpus,
+    StopCpus,
 )
 from virt_launcher.machine.record import Record
 
@@ -63,7 +64,7 @@ def plan(record: Record, seen: Observation, stop: Stop | None, now: float) -> Ac
         return Destroy() if seen.phase in _ACTIVE else None
     if record.running is None:
         return _toward_running(seen) if stop is None else _never_start(seen)
-    return _after_start(seen, stop) or (_toward_end(seen, stop, now) if stop is not None else _keep_running(seen))
+    return _after_start(seen, stop) or (_toward_end(seen, stop, now) if stop is not None else _as_wanted(record, seen))
 
 
 def _toward_running(seen: Observation) -> Action:
@@ -88,9 +89,14 @@ def _after_start(seen: Observation, stop: Stop | None) -> Action | None:
     return None
 
 
-def _keep_running(seen: Observation) -> Action | None:
-    # Nobody can ask for a pause yet: CPUs that stand are ours to start, we died between record and start.
-    return StartCpus() if seen.phase is DomainPhase.STANDING else None
+def _as_wanted(record: Record, seen: Observation) -> Action | None:
+    """libvirt calls CPUs that nobody has started and CPUs that somebody has paused the same: the record tells them
+    apart. CPUs that stalled by themselves stay: only a command starts them."""
+    if seen.phase is DomainPhase.STANDING and not record.pause_wanted:
+        return StartCpus()
+    if seen.phase is DomainPhase.RUNNING and record.pause_wanted:
+        return StopCpus()
+    return None
 
 
 def _toward_end(seen: Observation, stop: Stop, now: float) -> Action | None:

@@ -1,8 +1,12 @@
-"""What this launcher knows about its machine whatever dies: three files, each written once, whole or not at all.
+"""What this launcher knows about its machine whatever dies: files, each written whole or not at all.
 
 machine.binpb   the machine to run, written before anything else is done for it
 running.binpb   the state when its guest was about to run, written while the guest's CPUs still stand still
 ended.binpb     how it ended
+wanted.binpb    whether the guest's CPUs shall stand still, written again by each pause and unpause before it is done
+thaw.binpb      when the guest's file systems are to be thawed, there while they may be frozen
+
+The first three are written once.
 
 So a guest whose machine has no running.binpb never ran an instruction and may be started; with it, it is never
 started again. Called by keeper.py. Processes die here, not disks: rename is enough, fsync is not needed.
@@ -15,19 +19,35 @@ from pathlib import Path
 from typing import TypeVar
 
 from google.protobuf.message import Message
+from google.protobuf.timestamp_pb2 import Timestamp
 from kubevirt.launcher.v1 import launcher_pb2 as pb
 
 _M = TypeVar("_M", bound=Message)
 _MACHINE, _RUNNING, _ENDED = "machine.binpb", "running.binpb", "ended.binpb"
+_WANTED, _THAW = "wanted.binpb", "thaw.binpb"
 
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """A machine's history so far. Each step is there only if the ones before it are."""
+    """A machine's history so far. Each of the first three is there only if the ones before it are.
+
+    Attributes:
+        wanted: RUNNING or PAUSED, as was asked for last; None: nobody has asked.
+        thaw_at: when frozen file systems are to be thawed; None: none are frozen.
+    """
 
     machine: pb.Machine | None = None
     running: pb.MachineState | None = None
     ended: pb.MachineState | None = None
+    wanted: pb.MachineState | None = None
+    thaw_at: Timestamp | None = None
+
+    @property
+    def pause_wanted(self) -> bool:
+        """Whether the CPUs of a guest that was started shall stand still."""
+        if self.wanted is not None:
+            return self.wanted.phase == pb.MACHINE_PHASE_PAUSED
+        return self.machine is not None and self.machine.start_paused
 
 
 class RecordFolder:
@@ -39,6 +59,8 @@ class RecordFolder:
             _read(folder / _MACHINE, pb.Machine),
             _read(folder / _RUNNING, pb.MachineState),
             _read(folder / _ENDED, pb.MachineState),
+            _read(folder / _WANTED, pb.MachineState),
+            _read(folder / _THAW, Timestamp),
         )
 
     def write_machine(self, machine: pb.Machine) -> None:
@@ -50,6 +72,21 @@ class RecordFolder:
         """Keep that the guest is about to run. Done while its CPUs stand still."""
         _write(self._folder / _RUNNING, state)
         self.record = replace(self.record, running=state)
+
+    def write_wanted(self, state: pb.MachineState) -> None:
+        """Keep whether the guest shall stand still. Done before it is made to."""
+        _write(self._folder / _WANTED, state)
+        self.record = replace(self.record, wanted=state)
+
+    def write_thaw_at(self, when: Timestamp) -> None:
+        """Keep when file systems are to be thawed. Done before they are frozen."""
+        _write(self._folder / _THAW, when)
+        self.record = replace(self.record, thaw_at=when)
+
+    def forget_thaw(self) -> None:
+        """File systems are thawed."""
+        (self._folder / _THAW).unlink(missing_ok=True)
+        self.record = replace(self.record, thaw_at=None)
 
     def write_ended(self, state: pb.MachineState) -> None:
         """Keep how it ended."""

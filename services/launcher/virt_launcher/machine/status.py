@@ -4,15 +4,21 @@ from __future__ import annotations
 
 from kubevirt.launcher.v1 import launcher_pb2 as pb
 
-from virt_launcher.domain.observation import DomainPhase, Observation
+from virt_launcher.domain.observation import DomainPhase, Observation, StallReason
 from virt_launcher.machine.record import Record
 
+_STALLS = {
+    StallReason.IO_ERROR: "QEMU could not read or write a disk and stopped the guest",
+    StallReason.OTHER: "QEMU stopped the guest by itself",
+}
 
-def state(record: Record, seen: Observation | None) -> pb.MachineState:
+
+def state(record: Record, seen: Observation | None, agent: pb.GuestAgent | None = None) -> pb.MachineState:
     """The machine's state, without the time since when it is so.
 
     Args:
         seen: None if the hypervisor has been silent for too long.
+        agent: what the guest's agent said last; None if there is none.
     """
     if record.machine is None:
         return pb.MachineState(phase=pb.MACHINE_PHASE_ABSENT)
@@ -20,7 +26,12 @@ def state(record: Record, seen: Observation | None) -> pb.MachineState:
         return record.ended
     phase, message = _phase(record, seen)
     disks = record.running.disks if record.running is not None else ()
-    return pb.MachineState(machine_uid=record.machine.uid, phase=phase, message=message, disks=disks)
+    told = pb.MachineState(machine_uid=record.machine.uid, phase=phase, message=message, disks=disks)
+    if phase == pb.MACHINE_PHASE_PAUSED and seen is not None:
+        told.pause_reason = _pause_reason(seen)
+    if agent is not None:
+        told.agent.CopyFrom(agent)
+    return told
 
 
 def _phase(record: Record, seen: Observation | None) -> tuple[pb.MachinePhase.ValueType, str]:
@@ -29,7 +40,15 @@ def _phase(record: Record, seen: Observation | None) -> tuple[pb.MachinePhase.Va
     if seen is None:
         return pb.MACHINE_PHASE_UNKNOWN, "libvirtd does not answer"
     if seen.phase is DomainPhase.STALLED:
-        return pb.MACHINE_PHASE_PAUSED, "QEMU stopped the guest by itself, probably after an I/O error"
-    if seen.phase is DomainPhase.STANDING:
+        return pb.MACHINE_PHASE_PAUSED, _STALLS[seen.stall]
+    if seen.phase is DomainPhase.STANDING and record.pause_wanted:
+        return pb.MACHINE_PHASE_PAUSED, ""
+    if seen.phase is DomainPhase.STANDING and record.wanted is None:
         return pb.MACHINE_PHASE_STARTING, ""
     return pb.MACHINE_PHASE_RUNNING, ""
+
+
+def _pause_reason(seen: Observation) -> pb.PauseReason.ValueType:
+    if seen.phase is not DomainPhase.STALLED:
+        return pb.PAUSE_REASON_BY_USER
+    return pb.PAUSE_REASON_IO_ERROR if seen.stall is StallReason.IO_ERROR else pb.PAUSE_REASON_BY_HYPERVISOR

@@ -1,0 +1,227 @@
+"""Keeps company with the guest's agent: what it says is told, what it froze is thawed again.
+
+Started by app.py as one task, called by servicer.py for what only an agent can do. Everything that waits for the agent
+has a time-out and a thread of its own, so that an agent that hangs holds up nothing but this. Acts on the guest only
+through its agent; machine/keeper.py does the rest.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from typing import Any
+
+from google.protobuf.timestamp_pb2 import Timestamp
+from kubevirt.launcher.v1 import launcher_pb2 as pb
+from virt_core import logs
+
+from virt_launcher.agent import replies
+from virt_launcher.domain import guest_agent
+from virt_launcher.domain.host import Host
+from virt_launcher.errors import AgentRefused, AgentUnavailable, HypervisorRefused, HypervisorUnavailable
+from virt_launcher.machine.keeper import Keeper
+from virt_launcher.settings import Settings
+
+_log = logs.bound("virt_launcher.agent")
+
+_LOOK_TIMEOUT_S = 10.0
+# An answer takes milliseconds; a guest that is emulated on a busy machine gets more.
+_ANSWER_S = 10
+# A freeze first writes what the guest has not written yet.
+_FREEZE_S = 60
+# libvirt's own wait behind the agent's: for the agent's greeting, which precedes each command.
+_MARGIN_S = 10.0
+# How long an agent that is told to reboot may take to say no.
+_REBOOT_REFUSAL_S = 5.0
+_DEFAULT_THAW_AFTER_S = 5 * 60.0  # the contract's
+_THAW_RETRY_S = 5.0
+# An agent that has just opened its channel may not listen yet.
+_FIRST_WORD_RETRY_S = 10.0
+
+
+class AgentKeeper:
+    """The agent of the one guest."""
+
+    def __init__(self, settings: Settings, keeper: Keeper, host: Host) -> None:
+        self._settings = settings
+        self._keeper = keeper
+        self._host = host
+        self._wake = asyncio.Event()
+        self._said: pb.GuestAgent | None = None
+        self._ask_again_at = 0.0
+        self._one_at_a_time = asyncio.Lock()
+
+    async def run(self) -> None:
+        """Keep company until cancelled."""
+        await self._keeper.known.wait()
+        self._host.subscribe(self._wake.set)
+        while True:
+            self._wake.clear()
+            again_in = await self._work()
+            try:
+                async with asyncio.timeout(again_in):
+                    await self._wake.wait()
+            except TimeoutError:
+                continue
+
+    async def details(self) -> pb.GetGuestDetailsResponse:
+        """All that the agent says now.
+
+        Raises:
+            AgentUnavailable: there is none, or it does not answer.
+            AgentRefused: what it answers is no answer.
+        """
+        async with self._one_at_a_time:
+            info = await self._ask("guest-info")
+            self._tell(await self._portrait(info))
+            response = pb.GetGuestDetailsResponse(agent=self._said, commands=replies.commands(info))
+            response.timezone = replies.timezone(await self._ask_if_known("guest-get-timezone"))
+            response.users.extend(replies.users(await self._ask_if_known("guest-get-users")))
+            response.filesystems.extend(replies.filesystems(await self._ask_if_known("guest-get-fsinfo")))
+            return response
+
+    async def freeze(self, thaw_after_s: float) -> None:
+        """Freeze the guest's file systems; they thaw by themselves after `thaw_after_s` seconds, 0: 5 minutes.
+
+        Raises:
+            AgentUnavailable: there is none, or it does not answer; what it froze thaws by itself.
+            AgentRefused: nothing is frozen.
+        """
+        async with self._one_at_a_time:
+            already = replies.frozen(await self._ask("guest-fsfreeze-status"))
+            when = Timestamp()
+            when.FromNanoseconds(time.time_ns() + int((thaw_after_s or _DEFAULT_THAW_AFTER_S) * 1e9))
+            self._keeper.record_thaw_at(when)
+            if not already:
+                _log.info("freezing the guest's file systems", thaw_at=when.ToJsonString())
+                try:
+                    await self._ask("guest-fsfreeze-freeze", timeout_s=_FREEZE_S)
+                except AgentRefused:
+                    self._keeper.record_thaw_at(None)
+                    raise
+            self._tell_frozen(frozen=True)
+        self._wake.set()  # the thaw is due some day
+
+    async def unfreeze(self) -> None:
+        """Thaw the guest's file systems.
+
+        Raises:
+            AgentUnavailable: there is none, or it does not answer; it is asked again if they were frozen by us.
+            AgentRefused: it says no.
+        """
+        async with self._one_at_a_time:
+            await self._thaw()
+
+    async def reboot(self) -> bool:
+        """Have the agent reboot the guest; False if there is no agent that would."""
+        async with self._one_at_a_time:
+            try:
+                await self._ask("guest-ping")
+                _log.info("asking the guest's agent to reboot")
+                await self._host.call_agent(guest_agent.reboot, timeout=_REBOOT_REFUSAL_S)
+            except (AgentUnavailable, AgentRefused, HypervisorRefused) as error:
+                _log.info("doing without the guest's agent", error=str(error))
+                return False
+            except HypervisorUnavailable:
+                return self._host.connected  # it is still at it: nobody said no
+            return True
+
+    async def _work(self) -> float | None:
+        """One look; returns after how many seconds to come back at the latest."""
+        record = self._keeper.record
+        if record.running is None or record.ended is not None or not self._host.connected:
+            return None  # an event, or the connection, wakes us
+        try:
+            connected = await self._host.call_agent(guest_agent.is_connected, timeout=_LOOK_TIMEOUT_S)
+        except (HypervisorUnavailable, HypervisorRefused) as error:
+            _log.info("not knowing whether there is a guest agent", error=str(error))
+            return self._settings.agent_interval_s
+        async with self._one_at_a_time:
+            if not connected:
+                self._ask_again_at = 0.0
+                self._tell(None)
+                return None
+            thaw_in = await self._thaw_if_due()
+            if (left := self._ask_again_at - _clock()) <= 0:
+                left = self._settings.agent_interval_s if await self._refresh() else _FIRST_WORD_RETRY_S
+                self._ask_again_at = _clock() + left
+        return left if thaw_in is None else min(left, thaw_in)
+
+    async def _refresh(self) -> bool:
+        """Ask anew; whether anything is known now."""
+        try:
+            self._tell(await self._portrait(await self._ask("guest-info")))
+        except (AgentUnavailable, AgentRefused) as error:
+            _log.info("hearing nothing from the guest's agent", error=str(error))
+        return self._said is not None
+
+    async def _portrait(self, info: Any) -> pb.GuestAgent:
+        """What the agent says of the guest. While file systems are frozen it says little, and the rest stays as it
+        was said before."""
+        portrait = pb.GuestAgent(version=replies.version(info))
+        portrait.filesystems_frozen = replies.frozen(await self._ask_if_known("guest-fsfreeze-status"))
+        if portrait.filesystems_frozen and self._said is not None:
+            portrait.hostname, known = self._said.hostname, self._said
+            portrait.os.CopyFrom(known.os)
+            portrait.interfaces.extend(known.interfaces)
+            return portrait
+        portrait.hostname = replies.host_name(await self._ask_if_known("guest-get-host-name"))
+        portrait.os.CopyFrom(replies.operating_system(await self._ask_if_known("guest-get-osinfo")))
+        portrait.interfaces.extend(replies.interfaces(await self._ask_if_known("guest-network-get-interfaces")))
+        return portrait
+
+    async def _thaw_if_due(self) -> float | None:
+        """Thaw what was frozen for long enough; returns in how many seconds to look at that again."""
+        thaw_at = self._keeper.record.thaw_at
+        if thaw_at is None:
+            return None
+        left = (thaw_at.ToNanoseconds() - time.time_ns()) / 1e9
+        if left > 0:
+            return left
+        try:
+            await self._thaw()
+        except (AgentUnavailable, AgentRefused) as error:
+            _log.warning("trying to thaw again", error=str(error))
+            return _THAW_RETRY_S
+        return None
+
+    async def _thaw(self) -> None:
+        _log.info("thawing the guest's file systems")
+        await self._ask("guest-fsfreeze-thaw", timeout_s=_FREEZE_S)
+        self._keeper.record_thaw_at(None)
+        self._tell_frozen(frozen=False)
+
+    def _tell_frozen(self, *, frozen: bool) -> None:
+        if self._said is not None:
+            changed = pb.GuestAgent()
+            changed.CopyFrom(self._said)
+            changed.filesystems_frozen = frozen
+            self._tell(changed)
+
+    def _tell(self, said: pb.GuestAgent | None) -> None:
+        if said == self._said:
+            return
+        if (said is None) != (self._said is None):
+            _log.info("telling whether there is a guest agent", connected=said is not None)
+        self._said = said
+        self._keeper.tell_agent(said)
+
+    async def _ask_if_known(self, command: str) -> Any:
+        """The answer, or None from an agent that does not know the command or may not do it."""
+        try:
+            return await self._ask(command)
+        except AgentRefused:
+            return None
+
+    async def _ask(self, command: str, timeout_s: int = _ANSWER_S) -> Any:
+        request = json.dumps({"execute": command})
+        try:
+            reply = await self._host.call_agent(guest_agent.ask, request, timeout_s, timeout=timeout_s + _MARGIN_S)
+        except (HypervisorUnavailable, HypervisorRefused) as error:
+            raise AgentUnavailable(str(error)) from error
+        return replies.returned(reply)
+
+
+def _clock() -> float:
+    return asyncio.get_running_loop().time()

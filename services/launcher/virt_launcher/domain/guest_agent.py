@@ -1,0 +1,80 @@
+"""Talking with the guest's agent through libvirt, each function a single blocking call. Called by host.py's thread for
+agents with an open connection, and by probe.py. Decides nothing; what answers mean is agent/replies.py's."""
+
+from __future__ import annotations
+
+from typing import Any
+from xml.etree import ElementTree as ET
+
+from virt_launcher.domain.names import AGENT_CHANNEL, DOMAIN_NAME
+from virt_launcher.errors import AgentRefused, AgentUnavailable
+
+# VIR_ERR_AGENT_COMMAND_TIMEOUT and VIR_ERR_AGENT_COMMAND_FAILED of libvirt 11.2; older bindings do not name them, and
+# older libvirts say VIR_ERR_AGENT_UNRESPONSIVE and VIR_ERR_INTERNAL_ERROR instead.
+_COMMAND_TIMEOUT, _COMMAND_FAILED = 112, 113
+
+
+def is_connected(connection: Any) -> bool:
+    """Whether an agent has opened its end of the channel."""
+    import libvirt
+
+    try:
+        described = connection.lookupByName(DOMAIN_NAME).XMLDesc(0)
+    except libvirt.libvirtError as error:
+        if error.get_error_code() == libvirt.VIR_ERR_NO_DOMAIN:
+            return False
+        raise
+    tree = ET.fromstring(described)  # noqa: S314 - libvirtd's own
+    target = tree.find(f"devices/channel/target[@name='{AGENT_CHANNEL}']")
+    return target is not None and target.get("state") == "connected"
+
+
+def ask(connection: Any, command: str, timeout_s: int) -> str:
+    """The agent's answer to a command in its own words, JSON both.
+
+    Raises:
+        AgentUnavailable: there is none, or it did not answer within `timeout_s` seconds.
+        AgentRefused: it answered with an error.
+    """
+    import libvirt
+    import libvirt_qemu
+
+    try:
+        domain = connection.lookupByName(DOMAIN_NAME)
+        return str(libvirt_qemu.qemuAgentCommand(domain, command, timeout_s, 0))
+    except libvirt.libvirtError as error:
+        raise _translated(error) from error
+
+
+def reboot(connection: Any) -> None:
+    """Have the agent reboot the guest. Returns when the guest was reset, or libvirt has waited for that long enough.
+
+    Raises:
+        AgentUnavailable: there is none, or nothing happened.
+        AgentRefused: it answered with an error.
+    """
+    import libvirt
+
+    try:
+        connection.lookupByName(DOMAIN_NAME).reboot(libvirt.VIR_DOMAIN_REBOOT_GUEST_AGENT)
+    except libvirt.libvirtError as error:
+        raise _translated(error) from error
+
+
+def _translated(error: Any) -> Exception:
+    import libvirt
+
+    code = error.get_error_code()
+    absent = (
+        libvirt.VIR_ERR_AGENT_UNRESPONSIVE,
+        libvirt.VIR_ERR_AGENT_UNSYNCED,
+        _COMMAND_TIMEOUT,
+        libvirt.VIR_ERR_OPERATION_INVALID,  # no domain that runs
+        libvirt.VIR_ERR_NO_DOMAIN,
+    )
+    if code in absent:
+        return AgentUnavailable(str(error))
+    if code in (libvirt.VIR_ERR_INTERNAL_ERROR, _COMMAND_FAILED):
+        return AgentRefused(str(error))
+    assert isinstance(error, Exception)
+    return error

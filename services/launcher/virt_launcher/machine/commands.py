@@ -1,0 +1,40 @@
+"""What a command means for the machine as it is: a pure function to the actions that do it. Called by keeper.py.
+
+A command whose effect is there already is no action at all. What the guest agent does is agent/keeper.py's.
+"""
+
+from __future__ import annotations
+
+from kubevirt.launcher.v1 import launcher_pb2 as pb
+
+from virt_launcher.domain.observation import DomainPhase, Observation
+from virt_launcher.errors import CommandRefused
+from virt_launcher.machine.actions import Action, PressRebootButton, RecordWanted, Reset, StartCpus
+from virt_launcher.machine.record import Record
+
+_GUEST_EXISTS = frozenset({DomainPhase.STANDING, DomainPhase.STALLED, DomainPhase.RUNNING})
+
+
+def steps(command: pb.Command, record: Record, seen: Observation, *, stopping: bool) -> tuple[Action, ...]:
+    """The actions, in order; what they leave to do, plan.py sees by itself.
+
+    Raises:
+        CommandRefused: the machine is in no state for it.
+    """
+    if record.running is None or record.ended is not None or seen.phase not in _GUEST_EXISTS:
+        raise CommandRefused("the machine does not run", reason="NOT_RUNNING")
+    if stopping:
+        raise CommandRefused("the machine is being stopped", reason="STOPPING")
+    kind = command.WhichOneof("command")
+    if kind == "pause":
+        return () if record.pause_wanted else (RecordWanted(paused=True),)
+    if kind == "unpause":
+        wanted = (RecordWanted(paused=False),) if record.pause_wanted else ()
+        return (*wanted, StartCpus()) if seen.phase is DomainPhase.STALLED else wanted
+    if kind == "reset":
+        return (Reset(),)
+    if kind == "soft_reboot":
+        if seen.phase is not DomainPhase.RUNNING:
+            raise CommandRefused("the guest's CPUs stand still", reason="PAUSED")
+        return (PressRebootButton(),)
+    raise CommandRefused(f"{kind or 'no command'} is not for the hypervisor", reason="NOT_SUPPORTED")

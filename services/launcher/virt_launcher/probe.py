@@ -1,0 +1,133 @@
+"""virt-probe: whether the guest is well, for probes that the kubelet runs in the launcher's container.
+
+Asks the guest's agent through libvirtd, beside the launcher and without it. It starts once in a few seconds, so it
+imports next to nothing. Status 0: well; 1: not, the reason is on standard error; 64: called wrongly.
+
+    virt-probe guest-agent-ping [--timeout SECONDS]
+    virt-probe exec [--timeout SECONDS] -- COMMAND [ARGUMENT...]
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from virt_launcher.domain import guest_agent
+from virt_launcher.errors import AgentRefused, AgentUnavailable
+
+_URI = "qemu:///session"
+_DEFAULT_TIMEOUT_S = 1  # Kubernetes' own for probes
+_FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.05, 0.5
+# Of what a failed command printed, this much is worth an event.
+_LONGEST_WORDS = 512
+
+Ask = Callable[[str, int], str]
+"""An agent's answer to a command, both JSON, within so many seconds."""
+
+
+class Misuse(Exception):
+    """The command line makes no sense."""
+
+
+class Unwell(Exception):
+    """The guest is not well: why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """The command line. Without a command the agent is only pinged."""
+
+    timeout_s: int
+    command: tuple[str, ...] = ()
+
+
+def parse(arguments: Sequence[str]) -> Call:
+    """Read the command line. Raises Misuse."""
+    options, separator = list(arguments), "--" in arguments
+    command: tuple[str, ...] = ()
+    if separator:
+        at = options.index("--")
+        options, command = options[:at], tuple(options[at + 1 :])
+    kind, timeout_s = (options[0] if options else ""), _DEFAULT_TIMEOUT_S
+    if len(options) > 1:
+        if len(options) != 3 or options[1] != "--timeout" or not options[2].isdecimal() or int(options[2]) < 1:
+            raise Misuse("after the verb only --timeout SECONDS, at least 1")
+        timeout_s = int(options[2])
+    if kind == "guest-agent-ping" and not separator:
+        return Call(timeout_s)
+    if kind == "exec" and command:
+        return Call(timeout_s, command)
+    raise Misuse("guest-agent-ping, or exec with -- and a command")
+
+
+def ask_guest(call: Call, ask: Ask, clock: Callable[[], float], pause: Callable[[float], None]) -> None:
+    """Ask the agent as the command line says. Raises Unwell, AgentUnavailable, AgentRefused."""
+    deadline = clock() + call.timeout_s
+
+    def say(execute: str, **arguments: object) -> object:
+        left = max(1, int(deadline - clock()))
+        answer = json.loads(ask(json.dumps({"execute": execute, "arguments": arguments}), left))
+        return answer.get("return") if isinstance(answer, dict) else None
+
+    if not call.command:
+        say("guest-ping")
+        return
+    path, *arguments = call.command
+    started = say("guest-exec", path=path, arg=arguments, **{"capture-output": True})
+    pid = started.get("pid") if isinstance(started, dict) else None
+    wait = _FIRST_PAUSE_S
+    while True:
+        status = say("guest-exec-status", pid=pid)
+        if not isinstance(status, dict):
+            raise Unwell("the guest agent does not say what became of the command")
+        if status.get("exited"):
+            return _judge(status)
+        if clock() + wait >= deadline:
+            raise Unwell(f"the command did not end within {call.timeout_s} s")
+        pause(wait)
+        wait = min(2 * wait, _LONGEST_PAUSE_S)
+
+
+def _judge(status: dict[str, object]) -> None:
+    code = status.get("exitcode")
+    if code == 0:
+        return
+    ended = f"status {code}" if code is not None else f"signal {status.get('signal')}"
+    words = " ".join(filter(None, (_decoded(status.get(stream)) for stream in ("out-data", "err-data"))))
+    raise Unwell(f"the command ended with {ended}" + (f": {words}" if words else ""))
+
+
+def _decoded(data: object) -> str:
+    try:
+        text = base64.b64decode(str(data or "")[: 2 * _LONGEST_WORDS], validate=False).decode(errors="replace")
+    except binascii.Error:
+        return ""
+    return "".join(c if c.isprintable() else " " for c in text[:_LONGEST_WORDS]).strip()
+
+
+def main(arguments: Sequence[str]) -> int:
+    """The program; its exit status."""
+    try:
+        call = parse(arguments)
+    except Misuse as error:
+        sys.stderr.write(f"virt-probe: {error}\n")
+        return 64
+    import libvirt
+
+    libvirt.registerErrorHandler(lambda _context, _error: None, None)  # errors arrive as exceptions
+    try:
+        connection = libvirt.open(_URI)
+        ask_guest(call, lambda command, s: guest_agent.ask(connection, command, s), time.monotonic, time.sleep)
+    except (Unwell, AgentUnavailable, AgentRefused, ValueError, libvirt.libvirtError) as error:
+        sys.stderr.write(f"virt-probe: {error}\n")
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

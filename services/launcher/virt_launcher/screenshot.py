@@ -1,0 +1,45 @@
+"""Pictures of the guest's first display. Called by servicer.py.
+
+QEMU draws PNG by itself into a file in the private folder, so neither libvirt's stream of an older format nor a library
+for pictures is needed. How large the display is, the guest decides.
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+from virt_launcher.domain import guest
+from virt_launcher.domain.files import DomainFiles
+from virt_launcher.domain.host import Host
+from virt_launcher.errors import CommandRefused
+from virt_launcher.settings import Settings
+
+_TIMEOUT_S = 30.0
+_LARGEST = 16 << 20
+
+
+class Screenshots:
+    """Takes one picture after the other."""
+
+    def __init__(self, settings: Settings, host: Host) -> None:
+        self._path = DomainFiles.below(settings.state_folder).screenshot
+        self._host = host
+        self._one_at_a_time = asyncio.Lock()
+
+    async def take(self) -> bytes:
+        """PNG.
+
+        Raises:
+            CommandRefused: the picture is too large.
+            HypervisorRefused: there is no display, or nothing to see.
+            HypervisorUnavailable: libvirtd does not answer.
+        """
+        async with self._one_at_a_time:
+            try:
+                await self._host.call(guest.take_screenshot, str(self._path), timeout=_TIMEOUT_S)
+                size = self._path.stat().st_size
+                if size > _LARGEST:
+                    raise CommandRefused(f"the picture has {size} bytes, more than {_LARGEST}", reason="TOO_LARGE")
+                return self._path.read_bytes()
+            finally:
+                self._path.unlink(missing_ok=True)
