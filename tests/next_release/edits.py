@@ -56,7 +56,7 @@ EDITS = (
     ),
     Edit(
         "services/handler/virt_handler/machines/translate.py",
-        "        machine_type=domain.machine.type or DEFAULT_MACHINE_TYPE,\n",
+        "        machine_type=domain.machine.type or configuration.default_machine_type,\n",
         "        note=domain.note,\n",
     ),
     Edit(

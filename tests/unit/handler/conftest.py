@@ -20,10 +20,16 @@ MakeVmi = Callable[..., VirtualMachineInstance]
 def make_vmi() -> MakeVmi:
     """A VMI that is being scheduled to NODE; `spec` is merged into a small domain, `status` into the status."""
 
-    def make(*, domain: dict[str, Any] | None = None, status: dict[str, Any] | None = None, **meta: Any) -> Any:
+    def make(
+        *,
+        domain: dict[str, Any] | None = None,
+        status: dict[str, Any] | None = None,
+        spec: dict[str, Any] | None = None,
+        **meta: Any,
+    ) -> Any:
         stored = {
             "metadata": {"name": "demo", "namespace": "default", "uid": VMI_UID, **meta},
-            "spec": {"domain": {"devices": {}, "memory": {"guest": "128Mi"}, **(domain or {})}},
+            "spec": {"domain": {"devices": {}, "memory": {"guest": "128Mi"}, **(domain or {})}, **(spec or {})},
             "status": {"phase": "Scheduling", "activePods": {POD_UID: NODE}, "nodeName": NODE, **(status or {})},
         }
         return msgspec.json.decode(msgspec.json.encode(stored), type=VirtualMachineInstance)

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from kubevirt.launcher.v1 import launcher_pb2 as pb
+from virt_core.api.kubevirt import Configuration
 from virt_core.api.vmi import VirtualMachineInstance
 from virt_handler.machines.actions import AcknowledgeEnd, PatchStatus, PrepareNetwork, Refuse, StartMachine
 from virt_handler.machines.observe import GuestState, Observed
@@ -24,7 +25,7 @@ ALIVE = ["Scheduling", "Scheduled", "Running"]
 
 
 def observe(vmi: VirtualMachineInstance, guest: GuestState | None, *, refused: bool = False) -> Observed:
-    return Observed(vmi, NODE, True, guest, POD if guest else None, refused)
+    return Observed(vmi, NODE, Configuration(), guest, POD if guest else None, refused)
 
 
 def apply(stored: dict[str, Any], operations: tuple[dict[str, Any], ...]) -> dict[str, Any]:

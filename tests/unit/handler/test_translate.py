@@ -6,6 +6,7 @@ import uuid
 
 import pytest
 from kubevirt.launcher.v1 import launcher_pb2
+from virt_core.api.kubevirt import Configuration, DeveloperConfiguration
 from virt_core.api.vmi import UnsupportedSpec
 from virt_handler.machines.translate import machine
 from virt_handler.network.plan import PodNetwork
@@ -13,10 +14,11 @@ from virt_handler.network.plan import PodNetwork
 from .conftest import VMI_UID, MakeVmi
 
 POD = PodNetwork(1450, ("10.244.1.7",))
+EMULATED = Configuration(DeveloperConfiguration(use_emulation=True))
 
 
 def test_a_plain_machine_gets_defaults_and_a_masqueraded_interface(make_vmi: MakeVmi) -> None:
-    result = machine(make_vmi(), emulation=True, pod=POD)
+    result = machine(make_vmi(), EMULATED, POD)
     assert (result.uid, result.namespace, result.name) == (VMI_UID, "default", "demo")
     assert result.accelerator == launcher_pb2.ACCELERATOR_EMULATION
     assert result.memory_bytes == 128 << 20
@@ -31,8 +33,8 @@ def test_a_plain_machine_gets_defaults_and_a_masqueraded_interface(make_vmi: Mak
 
 
 def test_what_the_spec_leaves_open_is_the_same_in_each_attempt_and_differs_between_machines(make_vmi: MakeVmi) -> None:
-    first, again = (machine(make_vmi(), emulation=True, pod=POD) for _ in range(2))
-    other = machine(make_vmi(uid=str(uuid.uuid4())), emulation=True, pod=POD)
+    first, again = (machine(make_vmi(), EMULATED, POD) for _ in range(2))
+    other = machine(make_vmi(uid=str(uuid.uuid4())), EMULATED, POD)
     assert first == again
     assert first.firmware_uuid != other.firmware_uuid
     mac = first.interfaces[0].mac_address
@@ -43,7 +45,7 @@ def test_what_the_spec_leaves_open_is_the_same_in_each_attempt_and_differs_betwe
 
 def test_kernel_boot_names_the_files_in_the_pod_and_not_in_the_users_image(make_vmi: MakeVmi) -> None:
     boot = {"container": {"image": "guest", "kernelPath": "/boot/k", "initrdPath": "/boot/i"}, "kernelArgs": "quiet"}
-    result = machine(make_vmi(domain={"firmware": {"kernelBoot": boot}}), emulation=False, pod=POD)
+    result = machine(make_vmi(domain={"firmware": {"kernelBoot": boot}}), Configuration(), POD)
     assert result.accelerator == launcher_pb2.ACCELERATOR_KVM
     assert result.kernel_boot.kernel_path == "/var/run/kubevirt/kernel-boot/kernel"
     assert result.kernel_boot.initrd_path == "/var/run/kubevirt/kernel-boot/initrd"
@@ -52,7 +54,7 @@ def test_kernel_boot_names_the_files_in_the_pod_and_not_in_the_users_image(make_
 
 def test_no_interface_and_no_console_if_the_spec_says_so(make_vmi: MakeVmi) -> None:
     devices = {"autoattachPodInterface": False, "autoattachSerialConsole": False}
-    result = machine(make_vmi(domain={"devices": devices}), emulation=True, pod=POD)
+    result = machine(make_vmi(domain={"devices": devices}), EMULATED, POD)
     assert not result.interfaces
     assert not result.HasField("serial_console")
 
@@ -68,5 +70,57 @@ def test_no_interface_and_no_console_if_the_spec_says_so(make_vmi: MakeVmi) -> N
 )
 def test_what_is_not_supported_is_refused_by_name(make_vmi: MakeVmi, domain: dict[str, object], named: str) -> None:
     with pytest.raises(UnsupportedSpec) as refused:
-        machine(make_vmi(domain=domain), emulation=True, pod=POD)
+        machine(make_vmi(domain=domain), EMULATED, POD)
     assert named in str(refused.value)
+
+
+def test_devices_firmware_and_clock_are_carried_over(make_vmi: MakeVmi) -> None:
+    devices = {
+        "autoattachMemBalloon": False,
+        "rng": {},
+        "watchdog": {"name": "w", "i6300esb": {"action": "poweroff"}},
+        "inputs": [{"name": "t", "type": "tablet", "bus": "virtio"}],
+        "video": {"type": "virtio"},
+        "logSerialConsole": True,
+        "interfaces": [{"name": "default", "masquerade": {}, "state": "down", "acpiIndex": 3, "bootOrder": 2}],
+    }
+    domain = {
+        "devices": devices,
+        "firmware": {"bootloader": {"efi": {"secureBoot": False}}, "serial": "s-1"},
+        "chassis": {"asset": "a-1"},
+        "clock": {"timezone": "Europe/Berlin", "timer": {"hpet": {"present": False}, "rtc": {"tickPolicy": "catchup"}}},
+        "features": {"apic": {"endOfInterrupt": True}, "smm": {"enabled": False}},
+        "cpu": {"cores": 2, "model": "Nehalem", "features": [{"name": "aes", "policy": "disable"}]},
+    }
+    result = machine(make_vmi(domain=domain), EMULATED, POD)
+    assert (result.balloon, result.rng, result.watchdog.action) == (False, True, "poweroff")
+    assert [(each.type, each.bus) for each in result.inputs] == [("tablet", "virtio")]
+    assert (result.display.card, result.display.socket_path) == ("virtio", "/var/run/kubevirt-private/virt-vnc")
+    assert result.serial_console.log_path == "/var/run/kubevirt-private/virt-serial0-log"
+    assert result.bootloader == launcher_pb2.BOOTLOADER_UEFI
+    assert (result.smbios.serial, result.smbios.chassis_asset, result.smbios.manufacturer) == ("s-1", "a-1", "KubeVirt")
+    assert result.clock.timezone == "Europe/Berlin"
+    timers = {each.name: (each.present, each.tick_policy) for each in result.clock.timers}
+    assert timers == {"hpet": (False, ""), "rtc": (True, "catchup")}
+    assert (result.features.acpi, result.features.apic, result.features.apic_eoi) == (True, True, True)
+    assert result.features.HasField("smm") and not result.features.smm
+    assert not result.features.HasField("pvspinlock")
+    assert (result.cpu_model.name, result.cpu_model.features[0].policy) == ("Nehalem", "disable")
+    (interface,) = result.interfaces
+    assert (interface.link_down, interface.acpi_index, interface.boot_order) == (True, 3, 2)
+
+
+def test_nothing_is_attached_that_the_spec_switches_off(make_vmi: MakeVmi) -> None:
+    result = machine(make_vmi(domain={"devices": {"autoattachGraphicsDevice": False}}), EMULATED, POD)
+    assert not result.HasField("display") and not result.HasField("watchdog") and not result.inputs
+    assert not result.serial_console.log_path
+    assert machine(make_vmi(), EMULATED, POD).HasField("display")
+
+
+def test_machine_type_and_cpu_model_are_the_clusters_where_the_spec_has_none(make_vmi: MakeVmi) -> None:
+    configured = Configuration(machine_type="pc-q35-7.2", cpu_model="Haswell")
+    result = machine(make_vmi(), configured, POD)
+    assert (result.machine_type, result.cpu_model.name) == ("pc-q35-7.2", "Haswell")
+    own = make_vmi(domain={"machine": {"type": "q35"}, "cpu": {"model": "Nehalem"}})
+    result = machine(own, configured, POD)
+    assert (result.machine_type, result.cpu_model.name) == ("q35", "Nehalem")

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from kubevirt.launcher.v1 import launcher_pb2
 from msgspec import Raw
+from virt_core.api.kubevirt import Configuration
 from virt_core.api.meta import ObjectMeta
 from virt_core.api.vmi import VirtualMachineInstance
 from virt_core.release import FEATURE_LEVEL
@@ -19,7 +20,9 @@ from virt_launcher.machine.validation import validate
 from virt_operator.strategy.crds import virtual_machine_instances
 
 meta = ObjectMeta("demo", "default", uid="6a1f0d52-6a7a-4c9b-8d5e-1c2b3a4d5e6f")
-made = machine(VirtualMachineInstance(meta, Raw(sys.argv[1].encode())), True, PodNetwork(1450, ("10.244.1.7",)))
+made = machine(
+    VirtualMachineInstance(meta, Raw(sys.argv[1].encode())), Configuration(), PodNetwork(1450, ("10.244.1.7",))
+)
 validate(made)
 start = launcher_pb2.StartMachineRequest(machine=made)
 require_supported(start, {"machine-note"}, "a launcher of this release")

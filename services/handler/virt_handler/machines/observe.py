@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from kubevirt.launcher.v1 import launcher_pb2
+from virt_core.api.kubevirt import Configuration
 from virt_core.api.vmi import VirtualMachineInstance
 
 from virt_handler.network.plan import PodNetwork
@@ -36,8 +37,8 @@ class Observed:
 
     vmi: VirtualMachineInstance
     node: str
-    emulation: bool
-    """Whether the cluster's guests are emulated: spec.configuration.developerConfiguration.useEmulation."""
+    configuration: Configuration
+    """What the KubeVirt object says of all guests."""
     guest: GuestState | None = None
     """None: the launcher has not answered yet. That is "unknown" and never a reason to act."""
     network: PodNetwork | None = None

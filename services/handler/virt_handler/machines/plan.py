@@ -48,7 +48,7 @@ def _start(observed: Observed, now: datetime) -> tuple[Action, ...]:
     if observed.refused or observed.network is None or observed.vmi.status.phase not in _STARTABLE:
         return ()
     try:
-        wanted = machine(observed.vmi, observed.emulation, observed.network)
+        wanted = machine(observed.vmi, observed.configuration, observed.network)
     except UnsupportedSpec as error:
         return refusal(observed, "UnsupportedSpec", str(error), now)
     prepare = (PrepareNetwork(network_plan(observed.network)),) if wanted.interfaces else ()

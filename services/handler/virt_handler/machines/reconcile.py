@@ -11,7 +11,7 @@ import asyncio
 from datetime import UTC, datetime
 
 from virt_core import logs
-from virt_core.api.kubevirt import KubeVirt
+from virt_core.api.kubevirt import Configuration, KubeVirt
 from virt_core.api.vmi import VirtualMachineInstance
 from virt_core.kube.queue import WorkQueue
 from virt_core.kube.reflector import Key, Reflector
@@ -64,7 +64,7 @@ class Machines:
             self._drop(key)
             return None
         link = self._link(group, key, vmi.metadata.uid, pod_uid)
-        observed = Observed(vmi, self._node, self._emulation(), link.guest, link.network, link.refused)
+        observed = Observed(vmi, self._node, self._configuration(), link.guest, link.network, link.refused)
         return await self._act(observed, link)
 
     async def _act(self, observed: Observed, link: MachineLink) -> float | None:
@@ -104,8 +104,8 @@ class Machines:
             _, task = self._links.pop(key)
             task.cancel()
 
-    def _emulation(self) -> bool:
-        return any(kubevirt.spec.configuration.developer_configuration.use_emulation for kubevirt in self._kubevirts)
+    def _configuration(self) -> Configuration:
+        return next((kubevirt.spec.configuration for kubevirt in self._kubevirts), Configuration())
 
 
 def _camel(reason: str) -> str:

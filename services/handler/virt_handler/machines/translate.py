@@ -1,5 +1,7 @@
 """From a VirtualMachineInstance's spec to the Machine that its launcher gets. Pure; called by plan.py.
 
+Disks are in translate_disks.py, firmware, clock and CPU in translate_platform.py.
+
 What the spec leaves open is derived from the VMI's UID, so that every attempt gives the same machine.
 """
 
@@ -10,55 +12,89 @@ import uuid
 
 from google.protobuf import duration_pb2
 from kubevirt.launcher.v1 import launcher_pb2
-from virt_core.api.launcher_pod import INITRD, KERNEL, SERIAL, SERIAL_LOG
+from virt_core.api.kubevirt import Configuration
+from virt_core.api.launcher_pod import INITRD, KERNEL, SERIAL, SERIAL_LOG, VNC
 from virt_core.api.meta import ObjectMeta
 from virt_core.api.refusal import refused
 from virt_core.api.vmi import UnsupportedSpec, VirtualMachineInstance, parse_spec
 from virt_core.api.vmi_devices import Interface
-from virt_core.api.vmi_rules import (
-    DEFAULT_MACHINE_TYPE,
-    check_spec,
+from virt_core.api.vmi_effective import (
+    effective_display,
+    effective_inputs,
     effective_interfaces,
     effective_topology,
+    effective_watchdog_action,
     guest_memory_bytes,
+    hugepage_bytes,
 )
+from virt_core.api.vmi_rules import check_spec
 from virt_core.api.vmi_spec import VmiSpec
 
+from virt_handler.machines.translate_disks import machine_disks
+from virt_handler.machines.translate_platform import bootloader, clock, cpu_model, features, smbios
 from virt_handler.network.plan import BRIDGE, GUEST, ROUTER, TAP, PodNetwork
 
 _HOSTNAME_LIMIT = 63  # bytes of a DNS label, RFC 1035
 
 
-def machine(vmi: VirtualMachineInstance, emulation: bool, pod: PodNetwork) -> launcher_pb2.Machine:
+def machine(vmi: VirtualMachineInstance, configuration: Configuration, pod: PodNetwork) -> launcher_pb2.Machine:
     """The machine to start.
 
     Raises:
-        UnsupportedSpec: naming the first field that is not supported.
+        UnsupportedSpec: naming the fields that are not supported.
     """
     spec = parse_spec(vmi.spec)
-    check_spec(spec)
+    check_spec(spec, configuration)
     meta, domain, topology = vmi.metadata, spec.domain, effective_topology(spec)
+    emulation = configuration.developer_configuration.use_emulation
     result = launcher_pb2.Machine(
         uid=meta.uid,
         name=meta.name,
         namespace=meta.namespace,
         accelerator=launcher_pb2.ACCELERATOR_EMULATION if emulation else launcher_pb2.ACCELERATOR_KVM,
-        machine_type=domain.machine.type or DEFAULT_MACHINE_TYPE,
+        machine_type=domain.machine.type or configuration.default_machine_type,
         cpu=launcher_pb2.CpuTopology(sockets=topology.sockets, cores=topology.cores, threads=topology.threads),
+        cpu_model=cpu_model(spec, configuration),
         memory_bytes=guest_memory_bytes(spec),
+        hugepage_bytes=hugepage_bytes(spec),
         firmware_uuid=firmware_uuid(meta.uid, domain.firmware.uuid),
+        bootloader=bootloader(spec),
+        smbios=smbios(spec),
+        features=features(spec),
+        disks=machine_disks(vmi, spec, _hostname(meta, spec)),
         interfaces=[_interface(meta, spec, interface, pod) for interface in effective_interfaces(spec)],
         shutdown_grace_period=duration_pb2.Duration(seconds=spec.termination_grace_period_seconds),
+        start_paused=spec.start_strategy == "Paused",
     )
     boot = domain.firmware.kernel_boot
     if boot is not None and boot.container is not None:
         result.kernel_boot.kernel_path = KERNEL
         result.kernel_boot.initrd_path = INITRD if boot.container.initrd_path else ""
         result.kernel_boot.command_line = boot.kernel_args
-    if domain.devices.autoattach_serial_console is not False:
-        result.serial_console.socket_path = SERIAL
-        result.serial_console.log_path = SERIAL_LOG
+    if domain.clock is not None:
+        result.clock.CopyFrom(clock(domain.clock))
+    _add_devices(result, spec)
     return result
+
+
+def _add_devices(result: launcher_pb2.Machine, spec: VmiSpec) -> None:
+    devices = spec.domain.devices
+    if devices.autoattach_serial_console is not False:
+        result.serial_console.socket_path = SERIAL
+        # Whoever does not ask for the log is spared a file that a talkative guest fills.
+        result.serial_console.log_path = SERIAL_LOG if devices.log_serial_console else ""
+    display = effective_display(spec)
+    if display is not None:
+        result.display.socket_path = VNC
+        result.display.card = display.card
+    result.inputs.extend(launcher_pb2.Input(type=each.type, bus=each.bus) for each in effective_inputs(spec))
+    result.balloon = devices.autoattach_mem_balloon is not False
+    result.rng = devices.rng is not None
+    action = effective_watchdog_action(spec)
+    if action is not None:
+        result.watchdog.CopyFrom(launcher_pb2.Watchdog(model="i6300esb", action=action))
+    result.virtio_transitional = bool(devices.use_virtio_transitional)
+    result.disk_multiqueue = bool(devices.block_multi_queue)
 
 
 def firmware_uuid(vmi_uid: str, wanted: str) -> str:
@@ -86,19 +122,26 @@ def mac_address(vmi_uid: str, interface: Interface) -> str:
     return ":".join(f"{octet:02x}" for octet in (0x02, *digest[:5]))
 
 
+def _hostname(meta: ObjectMeta, spec: VmiSpec) -> str:
+    return (spec.hostname or meta.name.split(".")[0])[:_HOSTNAME_LIMIT]
+
+
 def _interface(meta: ObjectMeta, spec: VmiSpec, interface: Interface, pod: PodNetwork) -> launcher_pb2.NetworkInterface:
-    hostname = spec.hostname or meta.name.split(".")[0]
     return launcher_pb2.NetworkInterface(
         name=interface.name,
         mac_address=mac_address(meta.uid, interface),
         model=interface.model,
         tap_device=TAP,
         mtu=pod.mtu,
+        boot_order=interface.boot_order or 0,
+        acpi_index=interface.acpi_index,
+        link_down=interface.state == "down",
+        multiqueue=bool(spec.domain.devices.network_interface_multiqueue),
         dhcp=launcher_pb2.DhcpLease(
             bridge_device=BRIDGE,
             router_address=str(ROUTER.ip),
             client_address=str(GUEST.ip),
             prefix_length=GUEST.network.prefixlen,
-            hostname=hostname[:_HOSTNAME_LIMIT],
+            hostname=_hostname(meta, spec),
         ),
     )
