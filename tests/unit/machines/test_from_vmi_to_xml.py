@@ -17,7 +17,7 @@ import pytest
 from hypothesis import given, settings
 from kubevirt.launcher.v1 import launcher_pb2 as pb
 from msgspec import Raw
-from virt_core.api.kubevirt import Configuration
+from virt_core.api.kubevirt import Configuration, DeveloperConfiguration
 from virt_core.api.meta import ObjectMeta
 from virt_core.api.vmi import VirtualMachineInstance, read_spec
 from virt_core.api.vmi_admission import admit_create
@@ -149,7 +149,7 @@ def vmi(spec: Spec) -> VirtualMachineInstance:
 
 
 def translated(spec: Spec, *, emulation: bool) -> pb.Machine:
-    return machine(vmi(spec), emulation=emulation, pod=POD)
+    return machine(vmi(spec), Configuration(DeveloperConfiguration(use_emulation=emulation)), POD)
 
 
 def taken_by(hypervisor: libvirt.virConnect, xml: str) -> None:

@@ -126,6 +126,12 @@ def _hostname(meta: ObjectMeta, spec: VmiSpec) -> str:
     return (spec.hostname or meta.name.split(".")[0])[:_HOSTNAME_LIMIT]
 
 
+def has_queues(spec: VmiSpec, interface: Interface) -> bool:
+    """Whether the card has a queue for each vCPU; only virtio's cards can."""
+    wanted = spec.domain.devices.network_interface_multiqueue and interface.model == "virtio"
+    return bool(wanted) and effective_topology(spec).vcpus > 1
+
+
 def _interface(meta: ObjectMeta, spec: VmiSpec, interface: Interface, pod: PodNetwork) -> launcher_pb2.NetworkInterface:
     return launcher_pb2.NetworkInterface(
         name=interface.name,
@@ -136,7 +142,7 @@ def _interface(meta: ObjectMeta, spec: VmiSpec, interface: Interface, pod: PodNe
         boot_order=interface.boot_order or 0,
         acpi_index=interface.acpi_index,
         link_down=interface.state == "down",
-        multiqueue=bool(spec.domain.devices.network_interface_multiqueue),
+        multiqueue=has_queues(spec, interface),
         dhcp=launcher_pb2.DhcpLease(
             bridge_device=BRIDGE,
             router_address=str(ROUTER.ip),

@@ -79,4 +79,6 @@ def cpu_model(spec: VmiSpec, configuration: Configuration) -> pb.CpuModel | None
     name = cpu.model or configuration.cpu_model
     if not name and not cpu.features:
         return None
-    return pb.CpuModel(name=name, features=[pb.CpuFeature(name=each.name, policy=each.policy) for each in cpu.features])
+    return pb.CpuModel(
+        name=name, features=[pb.CpuFeature(name=each.name, policy=each.policy or "require") for each in cpu.features]
+    )
