@@ -22,7 +22,6 @@ from virt_core.rpc.identity import Identity
 from virt_core.rpc.tls import Certificates
 
 from virt_handler.certificates.renewal import NodeCertificate
-from virt_handler.console.servicer import HandlerService, contract
 from virt_handler.deviceplugin import registration
 from virt_handler.deviceplugin.plugin import KVM, TUN
 from virt_handler.launchers.folder_events import FolderEvents
@@ -30,6 +29,9 @@ from virt_handler.launchers.pod_folders import PodFolders
 from virt_handler.machines.execute import Executor
 from virt_handler.machines.reconcile import Machines
 from virt_handler.node import heartbeat, kvm
+from virt_handler.service.commands import Commands
+from virt_handler.service.consoles import Consoles
+from virt_handler.service.servicer import HandlerService, contract
 from virt_handler.settings import Settings
 
 
@@ -67,13 +69,15 @@ async def run(settings: Settings, stopping: asyncio.Event) -> None:
             trust=settings.trust,
         )
 
+        service = HandlerService(settings.node, vmis, Consoles(folders), Commands(machines.link_of))
+
         async def rpc() -> None:
             await own.ready.wait()
             await port.serve(
                 settings.rpc_port,
                 identity,
                 Certificates(settings.certificates, settings.trust),
-                contract(HandlerService(settings.node, vmis, folders)),
+                contract(service),
                 peers=components("virt-operator", "virt-api"),
                 serving=serving,
             )

@@ -23,14 +23,16 @@ from kubevirt.handler.v1 import handler_pb2_grpc
 from kubevirt.info.v1 import info_pb2
 from virt_core.api.vmi import VirtualMachineInstance
 from virt_core.rpc.authorize import components
-from virt_core.rpc.errors import Denied, Displaced, NotFound, Refused, from_rpc_error
+from virt_core.rpc.errors import Denied, Displaced, InvalidField, NotFound, Refused, from_rpc_error
 from virt_core.rpc.identity import Identity
 from virt_core.rpc.port import listening
 from virt_core.rpc.tls import Certificates
-from virt_handler.console.servicer import HandlerService, contract
-from virt_handler.console.session import CHUNK
 from virt_handler.launchers.folder_events import FolderEvents
 from virt_handler.launchers.pod_folders import PodFolders
+from virt_handler.service.commands import Commands
+from virt_handler.service.consoles import Consoles
+from virt_handler.service.servicer import HandlerService, contract
+from virt_handler.service.session import CHUNK
 
 VMI_UID = "5f0c1e9e-6a50-4a34-8c6b-0d6f2b1c0a11"
 POD_UID = "0b8f3c52-1f7e-4f0a-9d43-7a1f5f2f9c00"
@@ -103,14 +105,14 @@ class Place:
         self._connect = connect
 
     @asynccontextmanager
-    async def open(self, component: str = "virt-api", uid: str = VMI_UID) -> AsyncIterator[Any]:
+    async def open(self, component: str = "virt-api", uid: str = VMI_UID, **request: Any) -> AsyncIterator[Any]:
         async with self._connect(component) as channel:
             call = handler_pb2_grpc.HandlerServiceStub(channel).OpenConsole(timeout=30)
             target = pb.VirtualMachineInstanceRef(namespace="default", name="demo", uid=uid)
-            await call.write(pb.OpenConsoleRequest(target=target))
+            await call.write(pb.OpenConsoleRequest(target=target, **request))
             yield call
 
-    async def refusal(self, **options: str) -> Any:
+    async def refusal(self, **options: Any) -> Any:
         async with self.open(**options) as call:
             with pytest.raises(grpc.aio.AioRpcError) as refused:
                 await call.read()
@@ -139,7 +141,7 @@ async def place(tmp_path: Path) -> AsyncIterator[Place]:
         folders = PodFolders(tmp_path / "pods", events)
         stack.callback(folders.close)
         identity = Identity.for_process(info_pb2.COMPONENT_HANDLER, ("kubevirt.handler.v1",))
-        service = HandlerService("node1", Cache(vmi), folders)  # type: ignore[arg-type]
+        service = HandlerService("node1", Cache(vmi), Consoles(folders), Commands(lambda _: None))  # type: ignore[arg-type]
         own = authority.leaf(tmp_path / "virt-handler", "virt-handler")
         serving = listening(0, identity, own, contract(service), peers=components("virt-api"))
         port = await stack.enter_async_context(serving)
@@ -208,6 +210,26 @@ async def test_a_newer_caller_displaces_the_older(place: Place) -> None:
         second, _ = await place.serial.accepted.get()
         await newer.write(pb.OpenConsoleRequest(data=b"x"))
         assert await second.readexactly(1) == b"x"
+
+
+async def test_a_newer_caller_who_preserves_the_older_is_refused(place: Place) -> None:
+    async with place.open() as older:
+        assert (await older.read()).WhichOneof("message") == "opened"
+        refused = await place.refusal(preserve_older=True)
+        assert isinstance(refused, Refused) and refused.reason == "IN_USE"
+        reader, _ = await place.serial.accepted.get()
+        await older.write(pb.OpenConsoleRequest(data=b"x"))
+        assert await reader.readexactly(1) == b"x"
+
+
+async def test_the_display_is_another_device_than_the_console(place: Place) -> None:
+    refused = await place.refusal(device=pb.CONSOLE_DEVICE_VNC)
+    assert isinstance(refused, Refused) and "virt-vnc" in refused.message
+    place.socket.rename(place.socket.with_name("virt-vnc"))
+    async with place.open(device=pb.CONSOLE_DEVICE_VNC) as call:
+        assert (await call.read()).WhichOneof("message") == "opened"
+    unknown = await place.refusal(device=99)
+    assert isinstance(unknown, InvalidField)
 
 
 async def test_a_caller_that_goes_releases_the_port(place: Place) -> None:

@@ -21,7 +21,10 @@ from virt_handler.launchers.pod_folders import PodFolders
 VOLUME, SOCKET = "sockets", "launcher-sock"
 # Without it, channels to equal targets share connections. The target names a descriptor, whose number is reused: a
 # channel could be given the connection to another guest's launcher.
-_OPTIONS = (("grpc.use_local_subchannel_pool", 1),)
+_OPTIONS = (
+    ("grpc.use_local_subchannel_pool", 1),
+    ("grpc.max_receive_message_length", 17 << 20),  # bytes: a picture of the guest's display, and what is around it
+)
 
 
 @dataclass(frozen=True, slots=True)

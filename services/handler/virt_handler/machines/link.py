@@ -55,7 +55,9 @@ class MachineLink:
         self._name = f"launcher of {key[0]}/{key[1]}"
         self._on_change = on_change
         self._launcher: Launcher | None = None
-        self._in_use = asyncio.Lock()
+        self._users = 0
+        self._unused = asyncio.Event()
+        self._unused.set()
         self._finished = asyncio.Event()
         self._log = logs.bound("virt_handler.machines.link", vmi=f"{key[0]}/{key[1]}", pod_uid=pod_uid)
 
@@ -90,10 +92,16 @@ class MachineLink:
         Raises:
             Disconnected: there is none.
         """
-        async with self._in_use:
-            if self._launcher is None:
-                raise Disconnected(f"{self._name} is not connected")
+        if self._launcher is None:
+            raise Disconnected(f"{self._name} is not connected")
+        self._users += 1
+        self._unused.clear()
+        try:
             yield self._launcher
+        finally:
+            self._users -= 1
+            if self._users == 0:
+                self._unused.set()
 
     async def _follow(self) -> None:
         async with connect(self._folders, self.pod_uid, self._name) as launcher:
@@ -106,9 +114,8 @@ class MachineLink:
                 await self._watch(launcher)
             finally:
                 self._launcher = None
-                # A call in flight holds the lock; closing the channel below it would cancel its caller.
-                async with self._in_use:
-                    pass
+                # Closing the channel below a call in flight would cancel its caller.
+                await self._unused.wait()
 
     async def _watch(self, launcher: Launcher) -> None:
         request = launcher_pb2.WatchMachineRequest()

@@ -56,6 +56,11 @@ class Machines:
         async with asyncio.TaskGroup() as group:
             await self._queue.run(lambda key: self._reconcile(group, key), _WORKERS)
 
+    def link_of(self, vmi: VirtualMachineInstance) -> MachineLink | None:
+        """The link to the launcher of that very VMI, None while there is none."""
+        found = self._links.get(vmi.key)
+        return found[0] if found is not None and found[0].vmi_uid == vmi.metadata.uid else None
+
     async def _reconcile(self, group: asyncio.TaskGroup, key: Key) -> float | None:
         vmi = self._vmis.get(key)
         pod_uid = pod_on_node(vmi, self._node) if vmi is not None else None

@@ -1,1 +1,0 @@
-"""Guests' serial consoles for virt-api."""

@@ -1,0 +1,69 @@
+"""Hands commands and questions of virt-api to the launcher of a guest, by the link that the machine has. Called by
+servicer.py. What the launcher refuses goes back as it is; nothing is repeated here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+from kubevirt.handler.v1 import handler_pb2 as pb
+from kubevirt.launcher.v1 import launcher_pb2
+from virt_core import logs
+from virt_core.api.vmi import VirtualMachineInstance
+from virt_core.rpc.errors import Unavailable
+
+from virt_handler.launchers.connection import Launcher
+from virt_handler.machines.link import Disconnected, MachineLink
+
+# Seconds. An agent may take its time to freeze file systems; virt-api waits longer than this.
+_COMMAND_DEADLINE, _QUESTION_DEADLINE = 20.0, 15.0
+_LARGEST_PICTURE = 16 << 20  # bytes, the contract's limit
+
+
+class Commands:
+    """Commands for the machines of this node; `link_of` gives a machine's link, None while it has none."""
+
+    def __init__(self, link_of: Callable[[VirtualMachineInstance], MachineLink | None]) -> None:
+        self._link_of = link_of
+        self._log = logs.bound("virt_handler.service.commands")
+
+    async def command(self, vmi: VirtualMachineInstance, command: launcher_pb2.Command) -> pb.CommandMachineResponse:
+        """Do `command`; the state after it.
+
+        Raises:
+            Unavailable: the launcher is not connected now.
+            RpcError: as the launcher says.
+        """
+        self._log.info("commanding the machine", vmi="/".join(vmi.key), command=command.WhichOneof("command"))
+        request = launcher_pb2.CommandMachineRequest(machine_uid=vmi.metadata.uid, command=command)
+        async with self._launcher(vmi) as launcher:
+            answer = await launcher.peer.call(launcher.stub.CommandMachine, request, timeout=_COMMAND_DEADLINE)
+        return pb.CommandMachineResponse(state=answer.state)
+
+    async def guest_details(self, vmi: VirtualMachineInstance) -> pb.GetGuestDetailsResponse:
+        """What the guest's agent says now. Raises as `command`."""
+        request = launcher_pb2.GetGuestDetailsRequest(machine_uid=vmi.metadata.uid)
+        async with self._launcher(vmi) as launcher:
+            answer = await launcher.peer.call(launcher.stub.GetGuestDetails, request, timeout=_QUESTION_DEADLINE)
+        return pb.GetGuestDetailsResponse(details=answer)
+
+    async def screenshot(self, vmi: VirtualMachineInstance) -> pb.TakeScreenshotResponse:
+        """A picture of the guest's first display. Raises as `command`."""
+        request = launcher_pb2.TakeScreenshotRequest(machine_uid=vmi.metadata.uid)
+        async with self._launcher(vmi) as launcher:
+            answer = await launcher.peer.call(launcher.stub.TakeScreenshot, request, timeout=_QUESTION_DEADLINE)
+        if len(answer.png) > _LARGEST_PICTURE:
+            raise Unavailable(f"the launcher's picture of {len(answer.png)} bytes is too large")
+        return pb.TakeScreenshotResponse(png=answer.png)
+
+    @asynccontextmanager
+    async def _launcher(self, vmi: VirtualMachineInstance) -> AsyncIterator[Launcher]:
+        link = self._link_of(vmi)
+        try:
+            if link is None:
+                raise Disconnected(f"{vmi.metadata.name} has no launcher on this node")
+            async with link.launcher() as launcher:
+                yield launcher
+        except Disconnected as error:
+            raise Unavailable(str(error), reason="NO_LAUNCHER") from error

@@ -1,0 +1,116 @@
+"""Joins virt-api's stream to a guest's serial console or display. Called by servicer.py.
+
+Opens their sockets as launchers/ does: the pod's folder is hostile. It does not ask the launcher, so consoles work
+while the launcher restarts.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+
+from kubevirt.handler.v1 import handler_pb2 as pb
+from virt_core import logs
+from virt_core.rpc.errors import InvalidField, Refused
+
+from virt_handler.launchers.pod_folders import HostilePath, PodFolders
+from virt_handler.service.session import CHUNK, Session
+
+VOLUME = "private"
+SOCKETS = {
+    pb.CONSOLE_DEVICE_UNSPECIFIED: "virt-serial0",
+    pb.CONSOLE_DEVICE_SERIAL: "virt-serial0",
+    pb.CONSOLE_DEVICE_VNC: "virt-vnc",
+}
+_HEARTBEAT = 10.0
+_FIRST_REQUEST = 10.0
+_TARGET = "a VirtualMachineInstance in the first request"
+Requests = AsyncIterator[pb.OpenConsoleRequest]
+Place = tuple[str, str]  # a pod's UID and the name of a socket in it
+
+
+class Consoles:
+    """All consoles that are open through this handler: one caller for each device, the newest."""
+
+    def __init__(self, folders: PodFolders) -> None:
+        self._folders = folders
+        self._open: dict[Place, Session] = {}
+        self._log = logs.bound("virt_handler.service.consoles")
+
+    async def open(
+        self, requests: Requests, pod_of: Callable[[pb.VirtualMachineInstanceRef], str]
+    ) -> AsyncIterator[pb.OpenConsoleResponse]:
+        """The responses to a caller; `pod_of` gives the UID of the target's pod.
+
+        Raises:
+            InvalidField: the first request does not name a guest and a device.
+            Refused: there is nothing to open, or somebody has it who is to be preserved.
+            Displaced: a newer caller has it.
+        """
+        first = await _first(requests)
+        name = SOCKETS.get(first.device)
+        if name is None:
+            raise InvalidField("OpenConsoleRequest.device", first.device, "CONSOLE_DEVICE_SERIAL or CONSOLE_DEVICE_VNC")
+        place = (pod_of(first.target), name)
+        session = await self._take(place, preserve=first.preserve_older)
+        typing = asyncio.create_task(_forward(requests, session), name=f"console input of pod {place[0]}")
+        try:
+            yield pb.OpenConsoleResponse(opened=pb.Opened())
+            while (data := await session.read(_HEARTBEAT)) != b"":
+                if data is None:
+                    yield pb.OpenConsoleResponse(heartbeat=pb.Heartbeat())
+                else:
+                    yield pb.OpenConsoleResponse(data=data)
+        finally:
+            typing.cancel()
+            if self._open.get(place) is session:
+                del self._open[place]
+            await session.close()
+
+    async def _take(self, place: Place, *, preserve: bool) -> Session:
+        """A session for the newest caller; the older one ends first, for a device has one client."""
+        pod_uid, name = place
+        if preserve and place in self._open:
+            raise Refused(f"{name} is in use", reason="IN_USE")
+        self._log.info("opening a console", pod_uid=pod_uid, socket=name)
+        try:
+            socket_fd = self._folders.open_socket(pod_uid, VOLUME, name)
+        except FileNotFoundError as error:
+            raise Refused(f"the guest has no {name}, or does not run yet", reason="NO_CONSOLE") from error
+        except HostilePath as error:
+            raise Refused(f"{name} is not used: {error}", reason="HOSTILE_PATH") from error
+        self._displace(place)
+        session = await Session.open(socket_fd)
+        self._displace(place)  # who came while this one was opened
+        self._open[place] = session
+        return session
+
+    def _displace(self, place: Place) -> None:
+        older = self._open.pop(place, None)
+        if older is not None:
+            self._log.info("displacing a console", pod_uid=place[0], socket=place[1])
+            older.displace()
+
+
+async def _first(requests: Requests) -> pb.OpenConsoleRequest:
+    try:
+        async with asyncio.timeout(_FIRST_REQUEST):
+            request = await anext(requests)
+    except (TimeoutError, StopAsyncIteration) as error:
+        raise InvalidField("OpenConsoleRequest.target", None, _TARGET) from error
+    if request.WhichOneof("message") != "target":
+        raise InvalidField("OpenConsoleRequest.target", request.WhichOneof("message"), _TARGET)
+    return request
+
+
+async def _forward(requests: Requests, session: Session) -> None:
+    """What the user types, until the user or the hypervisor ends it."""
+    try:
+        async for request in requests:
+            if len(request.data) <= CHUNK:
+                await session.write(request.data)
+            else:
+                break
+    except OSError:  # the hypervisor went away
+        pass
+    session.end()

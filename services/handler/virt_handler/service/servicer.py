@@ -1,0 +1,80 @@
+"""HandlerService, the contract that virt-api calls. Served by app.py; knows which guests are on this node from the
+reflector's cache, and leaves the rest to consoles.py and commands.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from functools import partial
+from typing import Any
+
+from kubevirt.handler.v1 import handler_pb2 as pb
+from kubevirt.handler.v1 import handler_pb2_grpc
+from virt_core.api.vmi import VirtualMachineInstance
+from virt_core.kube.reflector import Reflector
+from virt_core.rpc.authorize import components
+from virt_core.rpc.errors import NotFound
+from virt_core.rpc.port import Contract
+
+from virt_handler.machines.observe import pod_on_node
+from virt_handler.service.commands import Commands
+from virt_handler.service.consoles import Consoles
+
+
+class HandlerService(handler_pb2_grpc.HandlerServiceServicer):
+    """The servicer."""
+
+    def __init__(
+        self, node: str, vmis: Reflector[VirtualMachineInstance], consoles: Consoles, commands: Commands
+    ) -> None:
+        self._node = node
+        self._vmis = vmis
+        self._consoles = consoles
+        self._commands = commands
+
+    async def OpenConsole(  # type: ignore[override, misc, unused-ignore]  # noqa: N802 - the contract's name
+        self, request_iterator: AsyncIterator[pb.OpenConsoleRequest], context: Any
+    ) -> AsyncIterator[pb.OpenConsoleResponse]:
+        """See handler.proto."""
+        async for response in self._consoles.open(request_iterator, self._pod):
+            yield response
+
+    async def CommandMachine(  # noqa: N802
+        self, request: pb.CommandMachineRequest, context: Any
+    ) -> pb.CommandMachineResponse:
+        """See handler.proto."""
+        return await self._commands.command(self._vmi(request.target), request.command)
+
+    async def GetGuestDetails(  # noqa: N802
+        self, request: pb.GetGuestDetailsRequest, context: Any
+    ) -> pb.GetGuestDetailsResponse:
+        """See handler.proto."""
+        return await self._commands.guest_details(self._vmi(request.target))
+
+    async def TakeScreenshot(  # noqa: N802
+        self, request: pb.TakeScreenshotRequest, context: Any
+    ) -> pb.TakeScreenshotResponse:
+        """See handler.proto."""
+        return await self._commands.screenshot(self._vmi(request.target))
+
+    def _vmi(self, target: pb.VirtualMachineInstanceRef) -> VirtualMachineInstance:
+        vmi = self._vmis.get((target.namespace, target.name))
+        if vmi is None or vmi.metadata.uid != target.uid:
+            raise NotFound(f"{target.namespace}/{target.name} with uid {target.uid} is not on node {self._node}")
+        return vmi
+
+    def _pod(self, target: pb.VirtualMachineInstanceRef) -> str:
+        """The UID of its pod on this node, also of one that is being deleted."""
+        vmi = self._vmi(target)
+        pods = vmi.status.active_pods
+        pod_uid = pod_on_node(vmi, self._node) or next((u for u, n in sorted(pods.items()) if n == self._node), None)
+        if pod_uid is None:
+            raise NotFound(f"{target.namespace}/{target.name} has no pod on node {self._node}")
+        return pod_uid
+
+
+def contract(service: HandlerService) -> Contract:
+    """How the handler's port serves it: to virt-api only."""
+    name = pb.DESCRIPTOR.services_by_name["HandlerService"].full_name
+    add = partial(handler_pb2_grpc.add_HandlerServiceServicer_to_server, service)
+    return Contract(name, add, components("virt-api"))
