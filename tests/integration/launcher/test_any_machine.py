@@ -35,7 +35,7 @@ def connection(pod: Pod) -> Iterator[Any]:
     made.close()
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(spec=supported())
 def test_qemus_driver_takes_it(connection: Any, spec: Spec) -> None:
     machine = translated(spec, emulation=True)

@@ -138,12 +138,14 @@ def test_read_only_is_told() -> None:
 
 
 def test_open_tray_is_empty() -> None:
-    made = machine(disk("cd", SATA, device=CDROM, tray_open=True))
+    made = machine(disk("cd", SATA, device=CDROM, tray_open=True, io="native"))
     (element,) = elements(made)
     target = element.find("target")
     assert element.find("source") is None
     assert target is not None
     assert target.get("tray") == "open"
+    driver = element.find("driver")
+    assert driver is not None and driver.get("cache") == "none", "native I/O has no other"
 
 
 @pytest.fixture(scope="module")

@@ -216,6 +216,8 @@ def disk(draw: Draw, volume: Spec, order: int) -> Spec:
             optional(cache=pick("none", "writethrough", "writeback")) | constant(io="native") | constant(io="threads")
         ),
     }
+    if "lun" in made:
+        made.pop("serial", None)
     if "cdrom" not in made and "lun" not in made and draw(st.booleans()):
         made["blockSize"] = {"custom": {"logical": 512, "physical": 4096}}
     if claimed and draw(st.booleans()):

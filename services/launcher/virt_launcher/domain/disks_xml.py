@@ -75,7 +75,8 @@ def _disk(parent: ET.Element, disk: pb.Disk, made: PreparedDisk, target: str) ->
     top = made.layers[0] if made.layers else None
     block = top is not None and top.block
     element = ET.SubElement(parent, "disk", type="block" if block else "file", device=_DEVICES[disk.device])
-    cache = disk.cache or ("none" if made.direct else "writethrough")
+    # A drive without a medium has no file system that could be in the way.
+    cache = disk.cache or ("none" if made.direct or not made.layers else "writethrough")
     driver = ET.SubElement(element, "driver", name="qemu", type=top.format if top is not None else "raw", cache=cache)
     driver.set("error_policy", disk.error_policy or "stop")
     # The kernel's own asynchronous I/O blocks on files with holes, which all but devices are.
