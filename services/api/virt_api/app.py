@@ -1,6 +1,7 @@
 """virt-api's composition root. Called by __main__.
 
-settings → kube client → {front proxy's rules, handler pods} → HTTPS server: routes.py → authentication.py →
+settings → kube client → {front proxy's rules, handler pods, configuration} → HTTPS server: routes.py → webhooks.py →
+admission.py for kube-apiserver's questions, and for users' calls authentication.py →
 authorization.py → subresources.py → served.py → {streams.py, commands.py, details.py} → handler_pods.py → virt-handler.
 
 SIGTERM: not ready at once, still serving for a short while, because Services take a moment to hear of it; then every
@@ -14,6 +15,7 @@ import asyncio
 from aiohttp import web
 from kubevirt.info.v1 import info_pb2
 from virt_core import aio, logs
+from virt_core.api.vmi_webhooks import own_users
 from virt_core.kube.client import KubeClient
 from virt_core.rpc import port
 from virt_core.rpc.authorize import components
@@ -22,6 +24,7 @@ from virt_core.rpc.server_tls import ServerTls
 from virt_core.rpc.tls import Certificates
 
 from virt_api.authentication import FrontProxyWatch
+from virt_api.configuration import ConfigurationWatch
 from virt_api.handler_pods import HandlerPods
 from virt_api.health import Health
 from virt_api.routes import make_application
@@ -29,6 +32,7 @@ from virt_api.served import Served
 from virt_api.settings import Settings
 from virt_api.splice import CLOSING
 from virt_api.streams import Streams
+from virt_api.webhooks import webhooks
 
 _log = logs.bound("virt_api.app")
 _KEEPALIVE = 75.0  # seconds that an idle connection stays open
@@ -41,6 +45,7 @@ async def run(stopping: asyncio.Event) -> None:
         certificates = Certificates(settings.certificates)
         front_proxy = FrontProxyWatch(client)
         handlers = HandlerPods(client, settings, certificates)
+        configuration = ConfigurationWatch(client, settings.namespace)
         identity = Identity.for_process(info_pb2.COMPONENT_API, ("kubevirt.info.v1",))
         drained = asyncio.Event()
         serving = _serve(
@@ -49,6 +54,7 @@ async def run(stopping: asyncio.Event) -> None:
             certificates=certificates,
             front_proxy=front_proxy,
             handlers=handlers,
+            configuration=configuration,
             stopping=stopping,
             drained=drained,
         )
@@ -56,6 +62,7 @@ async def run(stopping: asyncio.Event) -> None:
             drained,
             ("front proxy's rules", front_proxy.run()),
             ("handler pods", handlers.run()),
+            ("configuration", configuration.run()),
             ("rpc server", port.serve(settings.rpc_port, identity, certificates, peers=components("virt-operator"))),
             ("server", serving),
         )
@@ -68,17 +75,20 @@ async def _serve(
     certificates: Certificates,
     front_proxy: FrontProxyWatch,
     handlers: HandlerPods,
+    configuration: ConfigurationWatch,
     stopping: asyncio.Event,
     drained: asyncio.Event,
 ) -> None:
     streams = Streams(client, handlers)
+    watches = (front_proxy, handlers, configuration)
     application = make_application(
         release=settings.release,
         client=client,
         front_proxy=front_proxy,
         served=Served(client, handlers, streams),
         health=Health(client, settings.namespace),
-        ready=lambda: front_proxy.synced.is_set() and handlers.synced.is_set() and not stopping.is_set(),
+        webhooks=webhooks(configuration.current, own_users(settings.namespace)),
+        ready=lambda: all(one.synced.is_set() for one in watches) and not stopping.is_set(),
     )
     tls = ServerTls(certificates, lambda: front_proxy.rules.authorities)
     runner = web.AppRunner(application, access_log=None, keepalive_timeout=_KEEPALIVE, shutdown_timeout=CLOSING + 1)

@@ -1,17 +1,18 @@
 """Paths and what answers them; every refusal leaves here as a Status object. Called by app.py.
 
-Open to everyone: discovery, OpenAPI, version and health. Everything else goes through authentication, then
-authorization, then support, in this order, so that nobody learns more than they may.
+Open to everyone: discovery, OpenAPI, version, health and the webhooks. Everything else goes through authentication,
+then authorization, then support, in this order, so that nobody learns more than they may.
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 import msgspec
 from aiohttp import web
 from virt_core import logs
+from virt_core.api.admission_review import LARGEST_REVIEW
 from virt_core.kube.client import KubeClient
 
 from virt_api import discovery, errors
@@ -21,6 +22,7 @@ from virt_api.group import GROUP, VERSIONS
 from virt_api.health import Health
 from virt_api.served import Served
 from virt_api.subresources import parse_call
+from virt_api.webhooks import Handler
 
 _log = logs.bound("virt_api.routes")
 _GROUP = f"/apis/{GROUP}"
@@ -35,10 +37,11 @@ def make_application(
     front_proxy: FrontProxyWatch,
     served: Served,
     health: Health,
+    webhooks: Mapping[str, Handler],
     ready: Callable[[], bool],
 ) -> web.Application:
     """The web application. `ready` is what the kubelet's probe hears."""
-    application = web.Application(middlewares=[_refusals_as_status])
+    application = web.Application(middlewares=[_refusals_as_status], client_max_size=LARGEST_REVIEW)
 
     async def subresource(request: web.Request) -> web.StreamResponse:
         certificate = request.get_extra_info("peercert")
@@ -62,6 +65,8 @@ def make_application(
     for path, document in _documents(release).items():
         application.router.add_get(path, _serving(document))
     application.router.add_get("/healthz", probe)
+    for path, review in webhooks.items():
+        application.router.add_post(path, review)
     for version in VERSIONS:
         application.router.add_get(f"{_GROUP}/{version}/healthz", healthz)
     application.router.add_route("*", _SUBRESOURCE, subresource)

@@ -110,7 +110,7 @@ async def virt_api(tmp_path: Path) -> AsyncIterator[VirtApi]:
         "VIRT_API_RPC_LISTENS_ON": "0",
         "VIRT_HANDLER_LISTENS_ON": str(handler_port),
         "VIRT_API_CERTIFICATES": str(suite.write_leaf(tmp_path / "api", "kubevirt.io:system:virt-api")),
-        "VIRT_API_DRAIN_SECONDS": "0.2",
+        "VIRT_API_DRAIN_SECONDS": "0.5",
     }
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "virt_api", env=environment, stderr=asyncio.subprocess.PIPE

@@ -19,6 +19,7 @@ class KubeApi:
     def __init__(self) -> None:
         self.config_maps: list[Object] = []
         self.pods: list[Object] = []
+        self.kubevirts: list[Object] = [_kubevirt()]
         self.guests: dict[str, Object] = {}
         self.allowed_users = {"bob"}
         self.reviews: list[Object] = []
@@ -31,7 +32,7 @@ class KubeApi:
         add = application.router.add_get
         add("/api/v1/namespaces/kube-system/configmaps", self._collection(self.config_maps))
         add("/api/v1/namespaces/kubevirt/pods", self._collection(self.pods))
-        add("/apis/kubevirt.io/v1/namespaces/kubevirt/kubevirts", self._collection([_kubevirt()]))
+        add("/apis/kubevirt.io/v1/namespaces/kubevirt/kubevirts", self._collection(self.kubevirts))
         add("/version", self._version)
         add(VMI_PATH, self._guest)
         application.router.add_post("/apis/authorization.k8s.io/v1/subjectaccessreviews", self._review)

@@ -10,6 +10,7 @@ from virt_operator.install.plan import plan
 from virt_operator.install.removal import plan_removal
 from virt_operator.strategy.desired import desired_objects
 from virt_operator.strategy.ref import Body, Ref
+from virt_operator.strategy.trust import REGISTRATIONS
 
 from tests.unit.operator.suites import INSTALL, OPERATOR, changed, installed, live, suite
 
@@ -56,7 +57,7 @@ def test_a_budget_that_is_not_wanted_any_more_is_removed() -> None:
 def test_budgets_go_with_the_suite() -> None:
     going = suite(deletion_timestamp="2026-01-31T10:00:00Z")
     everything = installed()
-    workloads = ("CustomResourceDefinition", "APIService", "Deployment", "DaemonSet")
+    workloads = ("CustomResourceDefinition", *REGISTRATIONS, "Deployment", "DaemonSet")
     left = {ref: one for ref, one in everything.owned.items() if ref.kind not in workloads}
     decided = plan_removal(replace(everything, suite=going, owned=left, pods=()), going)
     assert {API, CONTROLLER} <= {one.ref for one in decided.actions if isinstance(one, Delete)}

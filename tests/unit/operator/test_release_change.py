@@ -15,6 +15,7 @@ from virt_operator.install.observed import Observed
 from virt_operator.install.plan import plan
 from virt_operator.install.status import status_of
 from virt_operator.install.versions import is_older
+from virt_operator.settings import Settings
 from virt_operator.strategy.desired import STRATEGY_VERSION, desired_objects
 from virt_operator.strategy.install_strategy import BadStrategy, from_config_map, name_of, strategy_of, to_config_map
 from virt_operator.strategy.ref import Body, Ref, ref_of
@@ -28,12 +29,14 @@ from tests.unit.operator.suites import (
     changed,
     deployed,
     expecting,
+    handler_hash,
     installed,
     kinds,
     live,
     own_deployment,
     pod,
     ready_status,
+    settled_definitions,
     strategies,
     suite,
     without,
@@ -263,3 +266,37 @@ def test_an_update_that_is_given_up_halfway_goes_back_in_order() -> None:
     actions = plan(half, OPERATOR).actions  # the KubeVirt object asks for what was installed before
     assert [one.ref.name for one in actions if isinstance(one, Apply)] == ["virt-controller"]
     assert plan(half, OPERATOR).operation == "Rollback"
+
+
+def running(observed: Observed, settings: InstallSettings, *components: str) -> Observed:
+    """`observed` with the components as `settings` have them."""
+    for body in desired_objects(settings):
+        if body["kind"] in ("Deployment", "DaemonSet") and body["metadata"]["name"] in components:
+            observed = changed(observed, ref_of(body), live(body, ready_status(body)))
+    handler = pod("virt-handler", handler_hash(settings)) if "virt-handler" in components else None
+    return replace(observed, pods=(handler,)) if handler is not None else observed
+
+
+def applied(observed: Observed, operator: Settings = OPERATOR) -> set[str]:
+    return {one.ref.kind for one in plan(observed, operator).actions if isinstance(one, Apply)}
+
+
+def test_a_webhook_that_is_new_with_a_release_waits_until_no_virt_api_is_left_that_lacks_it() -> None:
+    webhooks = {"MutatingWebhookConfiguration", "ValidatingWebhookConfiguration"}
+    older = settled_definitions(installed(), "v1.3.0")
+    older = without(older, *(ref for ref in older.owned if ref.kind in webhooks))
+    older = expecting(older, {"imageTag": "v1.3.0"}, release="v1.3.0")
+    operator = replace(OPERATOR, tag="v1.3.0", release="v1.3.0")
+    assert "DaemonSet" in applied(older, operator) and not webhooks & applied(older, operator)
+    half = running(older, NEWER, "virt-handler", "virt-controller")
+    assert "Deployment" in applied(half, operator) and not webhooks & applied(half, operator)
+    assert webhooks <= applied(running(half, NEWER, "virt-api"), operator)
+
+
+def test_on_a_way_back_a_webhook_that_the_older_release_lacks_goes_before_its_virt_api_comes() -> None:
+    newer = running(installed(), NEWER, "virt-handler", "virt-controller", "virt-api")
+    ref = Ref("ValidatingWebhookConfiguration", "", "of-the-newer-release")
+    with_it = changed(newer, ref, live({"metadata": {"name": ref.name}, "webhooks": []}, {}))
+    removal = Delete(ref, "uid-of-the-newer-release", "not part of the release that comes back")
+    assert plan(with_it, OPERATOR).actions == (removal,)
+    assert applied(newer) == {"Deployment"}

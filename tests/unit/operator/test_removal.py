@@ -10,6 +10,7 @@ from virt_operator.install.observed import Observed, SuiteObject
 from virt_operator.install.plan import Plan
 from virt_operator.install.removal import asks_for_nodes, asks_for_workloads, nothing_left, plan_removal
 from virt_operator.strategy.ref import Ref
+from virt_operator.strategy.trust import REGISTRATIONS
 
 from tests.unit.operator.suites import FINALIZER, NOW, deployed, installed, kinds, suite, without
 
@@ -34,7 +35,7 @@ def test_stages_follow_each_other() -> None:
             continue
         stages.append(deleted(decided))
         observed = drop(observed, deleted(decided))
-    assert stages[:3] == [{"CustomResourceDefinition"}, {"APIService"}, {"Deployment", "DaemonSet"}]
+    assert stages[:3] == [{"CustomResourceDefinition"}, set(REGISTRATIONS), {"Deployment", "DaemonSet"}]
     assert {"Secret", "ServiceAccount", "ClusterRole"} <= stages[3]
     assert stages[4] == {"ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding"}
     assert len(stages) == 5
@@ -85,13 +86,13 @@ def test_block_uninstall_goes_on_once_the_definition_of_workloads_is_going() -> 
     gone = drop(replace(installed(), suite=BLOCKED), {"CustomResourceDefinition"})
     assert not asks_for_workloads(gone, BLOCKED)
     assert not asks_for_workloads(replace(installed(), suite=GOING), GOING)
-    assert deleted(plan_removal(gone, BLOCKED)) == {"APIService"}
+    assert deleted(plan_removal(gone, BLOCKED)) == set(REGISTRATIONS)
 
 
 def test_nodes_are_unmarked_when_no_handler_is_left_to_mark_them_again() -> None:
     observed = replace(installed(), suite=GOING)
     assert not asks_for_nodes(observed, GOING)
-    without_handlers = drop(observed, {"CustomResourceDefinition", "APIService", "Deployment", "DaemonSet"})
+    without_handlers = drop(observed, {"CustomResourceDefinition", *REGISTRATIONS, "Deployment", "DaemonSet"})
     assert not asks_for_nodes(without_handlers, GOING), "a pod is ending still"
     ended = replace(without_handlers, pods=())
     assert asks_for_nodes(ended, GOING)

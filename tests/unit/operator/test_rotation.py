@@ -6,7 +6,8 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from virt_operator.certificates.rotation import DEFAULT, RefusedRotation, Rotation, Span, parse_duration, rotation_of
+from virt_core.api.duration import parse_duration
+from virt_operator.certificates.rotation import DEFAULT, RefusedRotation, Rotation, Span, rotation_of
 
 
 def asked(**own: Any) -> dict[str, Any]:

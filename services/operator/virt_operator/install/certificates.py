@@ -5,7 +5,6 @@ Called by install/plan.py.
 
 from __future__ import annotations
 
-import json
 from base64 import b64encode
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
@@ -29,6 +28,7 @@ from virt_operator.install.observed import Observed
 from virt_operator.strategy.pods import TRUST_SECRET
 from virt_operator.strategy.ref import Body, Ref
 from virt_operator.strategy.settings import COMPONENTS
+from virt_operator.strategy.trust import REGISTRATIONS, trusts
 
 _ENDED = ("Succeeded", "Failed")
 _WORKLOADS = ("Deployment", "DaemonSet")
@@ -133,6 +133,6 @@ def _behind(observed: Observed, authority: Authority) -> frozenset[str]:
     objects = {
         str(ref)
         for ref, live in observed.owned.items()
-        if ref.kind == "APIService" and json.loads(bytes(live.spec) or b"{}").get("caBundle") != bundle
+        if ref.kind in REGISTRATIONS and not trusts({"kind": ref.kind, **live.content()}, bundle)
     }
     return frozenset(pods | objects)

@@ -22,11 +22,10 @@ from virt_operator.strategy.desired import STRATEGY_IDENTIFIER, STRATEGY_VERSION
 from virt_operator.strategy.install_strategy import InstallStrategy, name_of
 from virt_operator.strategy.ref import Body, Ref, ref_of
 from virt_operator.strategy.settings import COMPONENTS
-from virt_operator.strategy.trust import trusting
+from virt_operator.strategy.trust import REGISTRATIONS, trusting
 
 DEFINITIONS, REGISTRATION, CLEANUP = "Definitions", "Registration", "Cleanup"
 _WORKLOADS = ("Deployment", "DaemonSet")
-_REGISTRATIONS = ("APIService", "ValidatingWebhookConfiguration", "MutatingWebhookConfiguration")
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,12 +78,17 @@ def converge(
     unready = {ref: _not_ready(observed, ref, body) for ref, body in desired.items() if differences[ref] is None}
     unfinished = _unfinished(desired, differences, unready)
     order = change.order if change is not None else ()
+    retired = _retired(observed, desired) if change is not None and change.backward else ()
     actions: list[Action] = [*certificates.actions(observed, due), *orphans(observed)]
+    actions += retired
     waits: list[WaitFor] = [*certificates.waits(due)]
+    waits += [WaitFor(str(one.ref), "being removed before virt-api goes back", REGISTRATION) for one in retired]
     for ref, body in desired.items():
         why = differences[ref]
         if why is not None:
             gate = _gate(observed, ref, body, order, unfinished)
+            if ref.name == "virt-api" and ref.kind in _WORKLOADS and retired:
+                gate = f"{retired[0].ref} comes first: the release that comes back does not serve it"
             waits.append(WaitFor(str(ref), gate or "being written", _step(ref)))
             if gate is None:
                 actions.append(Apply(ref, body, why))
@@ -112,7 +116,7 @@ def _desired(observed: Observed, strategy: InstallStrategy, bundle: bytes, *, ch
 def _step(ref: Ref) -> str:
     if ref.kind in _WORKLOADS:
         return ref.name
-    return REGISTRATION if ref.kind in _REGISTRATIONS else DEFINITIONS
+    return REGISTRATION if ref.kind in REGISTRATIONS else DEFINITIONS
 
 
 def _in_order(waits: Iterable[WaitFor], order: tuple[str, ...]) -> tuple[WaitFor, ...]:
@@ -145,8 +149,9 @@ def _gate(
     observed: Observed, ref: Ref, body: Body, order: tuple[str, ...], unfinished: Mapping[str, str]
 ) -> str | None:
     """Why the object must not be written yet."""
-    if ref.kind in _REGISTRATIONS and ref not in observed.owned and not _virt_api_serves(observed):
-        # While an APIService has nobody behind it, discovery fails for the whole cluster; so a new one waits.
+    if ref.kind in REGISTRATIONS and ref not in observed.owned and not _virt_api_serves(observed, order, unfinished):
+        # While an APIService has nobody behind it, discovery fails for the whole cluster, and behind a webhook every
+        # request that it matches; so a new one waits, in a change of release until nobody is left who lacks it.
         return f"virt-api comes first: {unfinished.get('virt-api', 'no replica is available')}"
     if ref.kind in _WORKLOADS:
         # Pods whose Secret is not there yet would be retried by the kubelet only after a growing delay.
@@ -157,9 +162,20 @@ def _gate(
     return None
 
 
-def _virt_api_serves(observed: Observed) -> bool:
+def _virt_api_serves(observed: Observed, order: tuple[str, ...], unfinished: Mapping[str, str]) -> bool:
+    if order and "virt-api" in unfinished:
+        return False
     found = (live for ref, live in observed.owned.items() if (ref.kind, ref.name) == ("Deployment", "virt-api"))
     return any(live.status.get("availableReplicas", 0) > 0 for live in found)
+
+
+def _retired(observed: Observed, desired: Mapping[Ref, Body]) -> tuple[Delete, ...]:
+    """By which the API server is sent to a newer virt-api for what an older one does not serve."""
+    return tuple(
+        Delete(ref, live.metadata.uid, "not part of the release that comes back")
+        for ref, live in sorted(observed.owned.items())
+        if ref.kind in REGISTRATIONS and ref not in desired and live.metadata.deletion_timestamp is None
+    )
 
 
 def _replacements(observed: Observed, ref: Ref, body: Body) -> list[Action]:

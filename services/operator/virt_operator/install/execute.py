@@ -52,6 +52,8 @@ _STAGES = {
     "Deployment": 2,
     "DaemonSet": 2,
     "APIService": 3,
+    "MutatingWebhookConfiguration": 3,
+    "ValidatingWebhookConfiguration": 3,
 }
 
 

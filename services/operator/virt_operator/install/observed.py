@@ -40,6 +40,7 @@ class OwnedObject(msgspec.Struct, frozen=True, rename="camel"):
     rules: msgspec.Raw = _ABSENT
     role_ref: msgspec.Raw = _ABSENT
     subjects: msgspec.Raw = _ABSENT
+    webhooks: msgspec.Raw = _ABSENT
     data: dict[str, str] = {}
     status: dict[str, Any] = {}
 
@@ -52,6 +53,7 @@ class OwnedObject(msgspec.Struct, frozen=True, rename="camel"):
             ("rules", self.rules),
             ("roleRef", self.role_ref),
             ("subjects", self.subjects),
+            ("webhooks", self.webhooks),
         ):
             if bytes(raw):
                 found[key] = msgspec.json.decode(raw)

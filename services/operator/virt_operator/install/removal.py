@@ -2,9 +2,9 @@
 
 The definition of VirtualMachineInstance goes first: from then on nobody can make new ones, the API server deletes those
 that are there, and the definition is gone when the last of them is, while controller and handlers still run to end
-them. Then the APIServices, before what serves them; then the workloads; the rest, and what handlers wrote on their
-nodes, when their pods are gone; last the policy that keeps the operator itself from being deleted. The first stage is
-where workloads forbid the removal, if the uninstallStrategy says so: after it there are none.
+them. Then APIServices and webhooks, before what serves them; then the workloads; the rest, and what handlers wrote on
+their nodes, when their pods are gone; last the policy that keeps the operator itself from being deleted. The first
+stage is where workloads forbid the removal, if the uninstallStrategy says so: after it there are none.
 """
 
 from __future__ import annotations
@@ -19,12 +19,13 @@ from virt_operator.install.observed import Observed, OwnedObject, SuiteObject
 from virt_operator.install.plan import Plan
 from virt_operator.install.spec import blocks_uninstall
 from virt_operator.strategy.ref import KINDS, Ref
+from virt_operator.strategy.trust import REGISTRATIONS
 
 DELETED = "Deleted"
 _DEFINITIONS = ("CustomResourceDefinition",)
 _STAGES = (
     ("Machines", _DEFINITIONS, "its objects are being deleted"),
-    ("Registration", ("APIService",), "being deleted"),
+    ("Registration", REGISTRATIONS, "being deleted"),
     ("Components", ("Deployment", "DaemonSet"), "being deleted"),
 )
 _POLICIES = ("ValidatingAdmissionPolicyBinding", "ValidatingAdmissionPolicy")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from virt_core.api import labels
+from virt_core.api.vmi_webhooks import API_ACCOUNT, CONTROLLER_ACCOUNT
 
 from virt_operator.strategy import pods
 from virt_operator.strategy.pods import field_env, value_env
@@ -29,7 +30,7 @@ def virt_api(settings: InstallSettings) -> Body:
     return pods.deployment(
         "virt-api",
         settings,
-        account="kubevirt-apiserver",
+        account=API_ACCOUNT,
         container=container,
         volumes=volumes,
         placement=settings.infra,
@@ -58,7 +59,7 @@ def virt_controller(settings: InstallSettings) -> Body:
     return pods.deployment(
         "virt-controller",
         settings,
-        account="kubevirt-controller",
+        account=CONTROLLER_ACCOUNT,
         container=container,
         volumes=[pods.certificates_volume("kubevirt-virt-controller-certs")],
         placement=settings.infra,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from virt_core.api import labels
 
-from virt_operator.strategy import admission, crds, daemonsets, deployments, rbac, services
+from virt_operator.strategy import admission, crds, daemonsets, deployments, rbac, services, webhooks
 from virt_operator.strategy.ref import MANAGED_BY_OPERATOR, Body
 from virt_operator.strategy.settings import InstallSettings
 
@@ -30,6 +30,7 @@ def desired_objects(settings: InstallSettings) -> tuple[Body, ...]:
         deployments.virt_controller(settings),
         daemonsets.virt_handler(settings),
         *services.api_services(settings.namespace),
+        *webhooks.webhooks(settings.namespace),
     ]
     return tuple(_marked(body, settings) for body in objects)
 

@@ -75,8 +75,8 @@ def _cluster_needs(objects: Iterable[Body]) -> list[Body]:
         rule("kubevirt.io", "kubevirts/status", "patch"),
         rule("kubevirt.io", "virtualmachineinstances", "list"),
         rule("", "nodes", "list", "patch"),  # removal takes off what handlers wrote on them
-        rule("admissionregistration.k8s.io", _WEBHOOKS, "create"),
-        rule("admissionregistration.k8s.io", _WEBHOOKS, "list", "watch", "patch", names=[VALIDATOR]),
+        rule("admissionregistration.k8s.io", _WEBHOOKS, "create", "list", "watch"),
+        rule("admissionregistration.k8s.io", _WEBHOOKS, "patch", names=[VALIDATOR]),
         rule("events.k8s.io", "events", "create"),
         rule("certificates.k8s.io", "certificatesigningrequests", "list", "watch"),
         rule("certificates.k8s.io", "certificatesigningrequests/approval", "patch"),

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from virt_core.api.vmi_webhooks import API_ACCOUNT, CONTROLLER_ACCOUNT, HANDLER_ACCOUNT
+
 from virt_operator.strategy.ref import Body
 from virt_operator.strategy.rules import rule
 
@@ -38,13 +40,13 @@ _EVENTS = rule("events.k8s.io", "events", "create")
 
 ACCOUNTS = (
     Account(
-        "kubevirt-apiserver",
+        API_ACCOUNT,
         (rule("authorization.k8s.io", "subjectaccessreviews", "create"), rule("kubevirt.io", _VMIS, "get")),
-        # The handler of a VM's node, and the configuration that the group's own "healthz" tells.
-        (rule("", "pods", "list", "watch"), rule("kubevirt.io", "kubevirts", "list")),
+        # The handler of a VM's node; the configuration, for webhooks and for the group's own "healthz".
+        (rule("", "pods", "list", "watch"), _CONFIGURATION),
     ),
     Account(
-        "kubevirt-controller",
+        CONTROLLER_ACCOUNT,
         (
             rule("kubevirt.io", _VMIS, "list", "watch", "patch"),
             rule("kubevirt.io", f"{_VMIS}/finalizers", "update"),  # ownerReferences that block the owner's deletion
@@ -61,7 +63,7 @@ ACCOUNTS = (
         ),
     ),
     Account(
-        "kubevirt-handler",
+        HANDLER_ACCOUNT,
         (
             rule("kubevirt.io", _VMIS, "list", "watch", "patch"),
             _EVENTS,
@@ -89,10 +91,10 @@ def component_rbac(namespace: str) -> list[Body]:
             role(account.name, namespace, account.local),
             role_binding(account.name, namespace, account.name, subject),
         ]
-    subject = service_account_subject("kubevirt-apiserver", namespace)
+    subject = service_account_subject(API_ACCOUNT, namespace)
     # The certificate authority and names of the front proxy, which virt-api must know to trust X-Remote headers.
     reader = "extension-apiserver-authentication-reader"
-    return [*objects, role_binding("kubevirt-apiserver", "kube-system", reader, subject)]
+    return [*objects, role_binding(API_ACCOUNT, "kube-system", reader, subject)]
 
 
 def user_rbac() -> list[Body]:

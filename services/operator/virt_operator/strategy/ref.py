@@ -43,6 +43,8 @@ KINDS: Mapping[str, Resource] = {
         resource.DEPLOYMENTS,
         resource.DAEMON_SETS,
         resource.API_SERVICES,
+        resource.MUTATING_WEBHOOK_CONFIGURATIONS,
+        resource.VALIDATING_WEBHOOK_CONFIGURATIONS,
     )
 }
 

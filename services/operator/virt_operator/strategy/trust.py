@@ -1,4 +1,5 @@
-"""Tells the API server which authorities the suite's servers are to be trusted by. Pure; called by install/plan.py.
+"""Tells the API server which authorities the suite's servers are to be trusted by. Pure; called by
+install/converge.py and install/certificates.py.
 
 A strategy is printed without them: they are of the cluster, not of the release.
 """
@@ -8,6 +9,8 @@ from __future__ import annotations
 from virt_operator.strategy.ref import Body
 
 _WEBHOOKS = ("ValidatingWebhookConfiguration", "MutatingWebhookConfiguration")
+REGISTRATIONS = ("APIService", *_WEBHOOKS)
+"""Kinds by which the API server is sent to virt-api."""
 
 
 def trusting(body: Body, bundle: str) -> Body:
@@ -18,3 +21,10 @@ def trusting(body: Body, bundle: str) -> Body:
         hooks = [{**one, "clientConfig": {**one["clientConfig"], "caBundle": bundle}} for one in body["webhooks"]]
         return {**body, "webhooks": hooks}
     return body
+
+
+def trusts(body: Body, bundle: str) -> bool:
+    """Whether the API server has `bundle` wherever a live object's kind names one."""
+    if body["kind"] == "APIService":
+        return bool(body["spec"].get("caBundle") == bundle)
+    return all(one["clientConfig"].get("caBundle") == bundle for one in body.get("webhooks") or ())

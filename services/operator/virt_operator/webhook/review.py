@@ -1,17 +1,12 @@
-"""AdmissionReview v1 as far as the webhook reads it, and its answer. Pure; called by server.py.
-
-What a later API server adds is ignored; what is missing is a bad request, which the API server counts as no answer.
-"""
+"""The KubeVirt object as the webhook reads it in an AdmissionReview. Pure; called by server.py and rules.py."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import msgspec
+from virt_core.api import admission_review
 from virt_core.api.meta import ObjectMeta
-
-from virt_operator.strategy.ref import Body
 
 
 class Reviewed(msgspec.Struct, frozen=True, rename="camel"):
@@ -21,56 +16,10 @@ class Reviewed(msgspec.Struct, frozen=True, rename="camel"):
     spec: dict[str, Any] = {}
 
 
-class AdmissionRequest(msgspec.Struct, frozen=True, rename="camel"):
-    """What is to be decided. `object` is absent for DELETE, `old_object` for CREATE."""
-
-    uid: str
-    operation: str
-    object: Reviewed | None = None
-    old_object: Reviewed | None = None
-
-
-class AdmissionReview(msgspec.Struct, frozen=True, rename="camel"):
-    """The envelope."""
-
-    api_version: str
-    request: AdmissionRequest
-
-
-@dataclass(frozen=True, slots=True)
-class Refusal:
-    """Why the request is refused: `reason` is one of meta/v1's, which says to clients whether repeating may help."""
-
-    reason: str
-    code: int
-    message: str
-
-
-class BadReview(ValueError):
-    """The body is not an AdmissionReview of version v1."""
-
-
-_decoder = msgspec.json.Decoder(AdmissionReview)
+AdmissionRequest = admission_review.AdmissionRequest[Reviewed]
+_decoder = msgspec.json.Decoder(admission_review.AdmissionReview[Reviewed])
 
 
 def read(body: bytes) -> AdmissionRequest:
-    """The request in an AdmissionReview.
-
-    Raises:
-        BadReview: naming what is wrong.
-    """
-    try:
-        review = _decoder.decode(body)
-    except msgspec.DecodeError as error:
-        raise BadReview(f"not an AdmissionReview: {error}") from error
-    if review.api_version != "admission.k8s.io/v1":
-        raise BadReview(f"apiVersion: {review.api_version!r} is not 'admission.k8s.io/v1'")
-    return review.request
-
-
-def answer(request: AdmissionRequest, refusal: Refusal | None) -> Body:
-    """The AdmissionReview to send back."""
-    response: Body = {"uid": request.uid, "allowed": refusal is None}
-    if refusal is not None:
-        response["status"] = {"code": refusal.code, "reason": refusal.reason, "message": refusal.message}
-    return {"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "response": response}
+    """The request in an AdmissionReview. Raises BadReview naming what is wrong."""
+    return admission_review.read_review(body, _decoder)

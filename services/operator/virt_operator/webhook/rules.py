@@ -10,31 +10,33 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from virt_core.api.admission_review import Denial
+
 from virt_operator.install.spec import RefusedSpec, blocks_uninstall, install_settings
 from virt_operator.settings import Settings
-from virt_operator.webhook.review import AdmissionRequest, Refusal, Reviewed
+from virt_operator.webhook.review import AdmissionRequest, Reviewed
 
 
-def misplaced(new: Reviewed, operator: Settings) -> Refusal | None:
+def misplaced(new: Reviewed, operator: Settings) -> Denial | None:
     """A KubeVirt object anywhere but in the operator's own namespace would never be installed."""
     namespace = new.metadata.namespace
     if namespace == operator.namespace:
         return None
     allowed = f"only {operator.namespace!r}, the namespace of virt-operator, is allowed"
-    return Refusal("Invalid", 422, f"metadata.namespace: {namespace!r} is refused, {allowed}")
+    return Denial("Invalid", 422, f"metadata.namespace: {namespace!r} is refused, {allowed}")
 
 
-def second(others: Iterable[dict[str, Any]]) -> Refusal | None:
+def second(others: Iterable[dict[str, Any]]) -> Denial | None:
     """One for each cluster; one that is being deleted still counts."""
     for other in others:
         meta = other["metadata"]
         going = " and is being deleted: wait until it is gone" if meta.get("deletionTimestamp") else ""
         name = f"{meta['namespace']}/{meta['name']}"
-        return Refusal("Forbidden", 403, f"KubeVirt object {name} is there{going}; a cluster has one, change that one")
+        return Denial("Forbidden", 403, f"KubeVirt object {name} is there{going}; a cluster has one, change that one")
     return None
 
 
-def refused_spec(request: AdmissionRequest, operator: Settings) -> Refusal | None:
+def refused_spec(request: AdmissionRequest, operator: Settings) -> Denial | None:
     """A spec that cannot be installed, unless it is stored already and only something else changes."""
     new, old = request.object, request.old_object
     if new is None or new.metadata.deletion_timestamp is not None:
@@ -44,7 +46,7 @@ def refused_spec(request: AdmissionRequest, operator: Settings) -> Refusal | Non
     try:
         install_settings(new.spec, operator)
     except RefusedSpec as refused:
-        return Refusal("Invalid", 422, str(refused))
+        return Denial("Invalid", 422, str(refused))
     return None
 
 
@@ -56,11 +58,11 @@ def asks_for_workloads(request: AdmissionRequest) -> bool:
     return blocks_uninstall(old.spec)
 
 
-def kept_by(workload: str | None) -> Refusal | None:
+def kept_by(workload: str | None) -> Denial | None:
     """For an object that `asks_for_workloads`: `workload` is one that exists."""
     if workload is None:
         return None
-    return Refusal(
+    return Denial(
         "Forbidden",
         403,
         f"{workload} exists and spec.uninstallStrategy is 'BlockUninstallIfWorkloadsExist': "

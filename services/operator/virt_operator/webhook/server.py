@@ -1,6 +1,6 @@
 """The HTTPS server that the API server asks before it stores a KubeVirt object. Run by app.py on every replica.
 
-Answers are review.py's, decisions rules.py's; here is what must be found out for them. SIGTERM: not ready at once, but
+Decisions are rules.py's; here is what must be found out for them. SIGTERM: not ready at once, but
 serving for a short while, because Services take a moment to hear of it. Each answer closes its connection: KubeVirt
 objects hardly ever change, and an open connection to a replica outlives the Service's knowledge of it either way.
 """
@@ -12,6 +12,7 @@ import asyncio
 import msgspec
 from aiohttp import web
 from virt_core import aio, logs
+from virt_core.api.admission_review import LARGEST_REVIEW, BadReview, Denial, answer
 from virt_core.kube.client import KubeClient
 from virt_core.kube.errors import KubeError
 from virt_core.kube.resource import KUBEVIRTS
@@ -22,9 +23,8 @@ from virt_operator.install.workloads import any_workload
 from virt_operator.settings import Settings
 from virt_operator.webhook import rules
 from virt_operator.webhook.configuration import HEALTH_PATH, PATH
-from virt_operator.webhook.review import AdmissionRequest, BadReview, Refusal, answer, read
+from virt_operator.webhook.review import AdmissionRequest, read
 
-_LIMIT = 8 * 1024 * 1024  # bytes of a review: two objects, each at most what etcd takes
 _CLOSING = 2.0
 _log = logs.bound("virt_operator.webhook.server")
 
@@ -60,7 +60,7 @@ class WebhookServer:
             await runner.cleanup()
 
     def _application(self) -> web.Application:
-        application = web.Application(client_max_size=_LIMIT)
+        application = web.Application(client_max_size=LARGEST_REVIEW)
         application.router.add_post(PATH, self._review)
         application.router.add_get(HEALTH_PATH, self._health)
         return application
@@ -78,12 +78,12 @@ class WebhookServer:
             refusal = await self._judge(request)
             if refusal is not None:
                 _log.info("refusing", operation=request.operation, reason=refusal.message)
-            body = msgspec.json.encode(answer(request, refusal))
+            body = msgspec.json.encode(answer(request.uid, refusal))
             response = web.Response(body=body, content_type="application/json")
         response.force_close()
         return response
 
-    async def _judge(self, request: AdmissionRequest) -> Refusal | None:
+    async def _judge(self, request: AdmissionRequest) -> Denial | None:
         try:
             if request.operation == "CREATE" and request.object is not None:
                 misplaced = rules.misplaced(request.object, self._settings)
@@ -94,5 +94,5 @@ class WebhookServer:
                 return rules.kept_by(await any_workload(self._client))
         except KubeError as error:
             message = f"virt-operator cannot find out now whether this is allowed, repeat it later: {error}"
-            return Refusal("ServiceUnavailable", 503, message)
+            return Denial("ServiceUnavailable", 503, message)
         return rules.refused_spec(request, self._settings)

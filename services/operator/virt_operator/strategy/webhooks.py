@@ -1,0 +1,60 @@
+"""The webhooks of virt-api for VirtualMachineInstances. Pure; called by desired.py, registered when virt-api serves.
+
+Objects are KubeVirt's by name. Status patches of our own controller and handlers are not asked about: they are most of
+the writes, they are right by construction, and they go on while no virt-api is there. Nothing but
+VirtualMachineInstances matches, so nothing else in the cluster waits for virt-api.
+"""
+
+from __future__ import annotations
+
+from virt_core.api import labels
+from virt_core.api.vmi_webhooks import MUTATE, VALIDATE_CREATE, VALIDATE_UPDATE, own_users
+
+from virt_operator.strategy.ref import Body
+
+MUTATOR, VALIDATOR = "virt-api-mutator", "virt-api-validator"
+_VERSION = "admissionregistration.k8s.io/v1"
+_DEADLINE = 10  # seconds, KubeVirt's
+
+
+def webhooks(namespace: str) -> list[Body]:
+    """Both configurations, without what the API server trusts virt-api by (trust.py)."""
+    own = ", ".join(f"'{user}'" for user in own_users(namespace))
+    by_others = {"name": "not-by-kubevirt", "expression": f"!(request.userInfo.username in [{own}])"}
+    mutator = _webhook("virtualmachineinstances-mutator.kubevirt.io", namespace, MUTATE, "CREATE")
+    create = _webhook("virtualmachineinstances-create-validator.kubevirt.io", namespace, VALIDATE_CREATE, "CREATE")
+    update = _webhook("virtualmachineinstances-update-validator.kubevirt.io", namespace, VALIDATE_UPDATE, "UPDATE")
+    return [
+        _configuration("MutatingWebhookConfiguration", MUTATOR, {**mutator, "reinvocationPolicy": "Never"}),
+        _configuration("ValidatingWebhookConfiguration", VALIDATOR, create, {**update, "matchConditions": [by_others]}),
+    ]
+
+
+def _configuration(kind: str, name: str, *hooks: Body) -> Body:
+    return {
+        "apiVersion": _VERSION,
+        "kind": kind,
+        "metadata": {"name": name, "labels": {labels.APP: name}},
+        "webhooks": list(hooks),
+    }
+
+
+def _webhook(name: str, namespace: str, path: str, operation: str) -> Body:
+    return {
+        "name": name,
+        "admissionReviewVersions": ["v1"],
+        "clientConfig": {"service": {"namespace": namespace, "name": "virt-api", "path": path, "port": 443}},
+        "failurePolicy": "Fail",
+        "matchPolicy": "Equivalent",
+        "rules": [
+            {
+                "apiGroups": ["kubevirt.io"],
+                "apiVersions": ["v1", "v1alpha3"],
+                "operations": [operation],
+                "resources": ["virtualmachineinstances"],
+                "scope": "Namespaced",
+            }
+        ],
+        "sideEffects": "None",
+        "timeoutSeconds": _DEADLINE,
+    }

@@ -1,0 +1,63 @@
+"""Reviews as kube-apiserver sends them: over HTTPS, without a certificate."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import signal
+from typing import Any
+
+from virt_core.api.vmi_webhooks import MUTATE, VALIDATE_CREATE, VALIDATE_UPDATE
+
+SPEC = {"domain": {"memory": {"guest": "64Mi"}, "devices": {}}}
+VMI = {"metadata": {"name": "vm", "namespace": "default"}, "spec": SPEC}
+
+
+async def ask(virt_api: Any, path: str, **request: Any) -> tuple[int, Any, str]:
+    """Status, document and what becomes of the connection."""
+    body = {"apiVersion": "admission.k8s.io/v1", "request": {"uid": "r1", "operation": "CREATE", **request}}
+    url = f"{virt_api.url}{path}?timeout=10s"
+    async with virt_api.session.post(url, json=body, ssl=virt_api.tls(None)) as answer:
+        return answer.status, json.loads(await answer.read()), answer.headers.get("Connection", "")
+
+
+async def test_a_review_needs_no_certificate_and_ends_its_connection(virt_api: Any) -> None:
+    code, document, connection = await ask(virt_api, MUTATE, object=VMI)
+    assert (code, document["response"]["patchType"], connection) == (200, "JSONPatch", "close")
+    code, document, _ = await ask(virt_api, VALIDATE_CREATE, object=VMI)
+    assert (code, document["response"]) == (200, {"uid": "r1", "allowed": True})
+    other = {**VMI, "status": {"phase": "Running"}}
+    code, document, _ = await ask(virt_api, VALIDATE_UPDATE, object=other, oldObject=VMI)
+    assert (code, document["response"]["allowed"]) == (200, False)
+    denied = await virt_api.logged("denying")
+    assert "status" in denied["reason"]
+
+
+async def test_the_rules_follow_the_clusters_configuration(virt_api: Any) -> None:
+    spec = {"domain": {**SPEC["domain"], "machine": {"type": "pc-q35-7.2"}}}
+    one = {**VMI, "spec": spec}
+    _, document, _ = await ask(virt_api, VALIDATE_CREATE, object=one)
+    assert document["response"]["allowed"]
+    kubevirt = virt_api.kube.kubevirts[0]
+    narrow = {**kubevirt, "spec": {"configuration": {"emulatedMachines": ["pc-q35-9*"]}}}
+    narrow["metadata"] = {**kubevirt["metadata"], "resourceVersion": "43"}
+    await virt_api.kube.change("kubevirts", narrow)
+    async with asyncio.timeout(10):
+        while document["response"]["allowed"]:  # the watch brings it within milliseconds
+            _, document, _ = await ask(virt_api, VALIDATE_CREATE, object=one)
+    assert "pc-q35-9*" in document["response"]["status"]["message"]
+
+
+async def test_what_is_no_review_is_a_bad_request(virt_api: Any) -> None:
+    code, status, _ = await ask(virt_api, MUTATE, object="text")
+    assert (code, status["kind"]) == (400, "Status")
+    async with virt_api.session.get(virt_api.url + MUTATE, ssl=virt_api.tls(None)) as answer:
+        assert answer.status == 401  # only POST is a review; anything else is for those whom the front proxy names
+
+
+async def test_reviews_are_answered_while_the_replica_drains(virt_api: Any) -> None:
+    virt_api.process.send_signal(signal.SIGTERM)
+    await virt_api.logged("draining")
+    code, _, _ = await ask(virt_api, VALIDATE_CREATE, object=VMI)
+    assert code == 200
+    assert await virt_api.process.wait() == 0

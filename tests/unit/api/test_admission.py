@@ -1,0 +1,111 @@
+"""What the API server is answered about a VirtualMachineInstance that is to be stored."""
+
+from __future__ import annotations
+
+import json
+from base64 import b64decode
+from typing import Any
+
+import pytest
+from virt_api.admission import DECISIONS, read
+from virt_core.api.admission_review import BadReview
+from virt_core.api.kubevirt import Configuration
+from virt_core.api.vmi_webhooks import MUTATE, VALIDATE_CREATE, VALIDATE_UPDATE, own_users
+
+OWN = own_users("kubevirt")
+HANDLER = "system:serviceaccount:kubevirt:kubevirt-handler"
+SPEC = {"domain": {"memory": {"guest": "64Mi"}, "devices": {}}}
+
+
+def review(operation: str, new: Any = None, old: Any = None, user: str = "bob") -> bytes:
+    request = {"uid": "r1", "operation": operation, "object": new, "oldObject": old, "userInfo": {"username": user}}
+    return json.dumps({"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "request": request}).encode()
+
+
+def decided(path: str, operation: str, new: Any, old: Any = None, *, user: str = "bob") -> Any:
+    body = DECISIONS[path](read(review(operation, new, old, user)), Configuration(), OWN)
+    assert (body["apiVersion"], body["kind"], body["response"]["uid"]) == (
+        "admission.k8s.io/v1",
+        "AdmissionReview",
+        "r1",
+    )
+    return body["response"]
+
+
+def vmi(spec: Any = SPEC, **more: Any) -> dict[str, Any]:
+    return {"metadata": {"name": "vm", "namespace": "default"}, "spec": spec, **more}
+
+
+def test_a_new_object_gets_its_defaults_by_a_json_patch() -> None:
+    response = decided(MUTATE, "CREATE", vmi())
+    assert response["allowed"] and response["patchType"] == "JSONPatch" and "warnings" not in response
+    (operation,) = json.loads(b64decode(response["patch"]))
+    assert (operation["op"], operation["path"]) == ("add", "/spec")
+    assert operation["value"]["domain"]["machine"] == {"type": "q35"}
+
+
+def test_a_status_in_a_new_object_is_dropped_with_a_warning() -> None:
+    response = decided(MUTATE, "CREATE", vmi(status={"phase": "Running"}))
+    assert {"op": "remove", "path": "/status"} in json.loads(b64decode(response["patch"]))
+    assert response["warnings"] == ["status: is written by KubeVirt itself, what is given is dropped"]
+
+
+def test_an_object_that_will_be_refused_passes_the_defaults_unchanged() -> None:
+    response = decided(MUTATE, "CREATE", vmi({"nonsense": 1}))
+    assert response == {"uid": "r1", "allowed": True}
+
+
+def test_what_is_not_supported_is_denied_with_a_cause_for_each_field() -> None:
+    spec = {"domain": {"memory": {"guest": "64Mi"}, "devices": {"usbs": []}, "nonsense": 1}}
+    response = decided(VALIDATE_CREATE, "CREATE", vmi(spec))
+    status = response["status"]
+    assert (response["allowed"], status["code"], status["reason"]) == (False, 422, "Invalid")
+    fields = [cause["field"] for cause in status["details"]["causes"]]
+    assert sorted(fields) == ["spec.domain.devices.usbs", "spec.domain.nonsense"]
+    assert all(f"{cause['field']}: {cause['message']}" in status["message"] for cause in status["details"]["causes"])
+
+
+def test_an_answer_does_not_become_a_book() -> None:
+    spec = {"domain": {"memory": {"guest": "64Mi"}, "devices": {}}, **{f"unknown{number}": 1 for number in range(500)}}
+    response = decided(VALIDATE_CREATE, "CREATE", vmi(spec))
+    assert len(response["status"]["details"]["causes"]) == 64
+    assert response["status"]["message"].endswith("and 436 more")
+
+
+def test_the_defaults_are_admitted() -> None:
+    (operation,) = json.loads(b64decode(decided(MUTATE, "CREATE", vmi())["patch"]))
+    assert decided(VALIDATE_CREATE, "CREATE", vmi(operation["value"])) == {"uid": "r1", "allowed": True}
+
+
+def test_a_spec_is_not_changed_and_a_status_only_by_the_suite() -> None:
+    other = {"domain": {"memory": {"guest": "128Mi"}, "devices": {}}}
+    for new, field in ((vmi(other), "spec.domain.memory.guest"), (vmi(status={"phase": "Failed"}), "status")):
+        response = decided(VALIDATE_UPDATE, "UPDATE", new, vmi())
+        assert [cause["field"] for cause in response["status"]["details"]["causes"]] == [field]
+        assert decided(VALIDATE_UPDATE, "UPDATE", new, vmi(), user=HANDLER)["allowed"]
+    somebody = "system:serviceaccount:other:kubevirt-handler"
+    assert not decided(VALIDATE_UPDATE, "UPDATE", vmi(other), vmi(), user=somebody)["allowed"]
+    labelled = vmi() | {"metadata": {"name": "vm", "namespace": "default", "labels": {"team": "a"}}}
+    assert decided(VALIDATE_UPDATE, "UPDATE", labelled, vmi())["allowed"]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"{}",
+        b"[" * 100_000,
+        review("CREATE", vmi()).replace(b"admission.k8s.io/v1", b"admission.k8s.io/v2"),
+        review("CREATE", "no object"),
+    ],
+    ids=["empty", "no request", "deep", "another version", "no object"],
+)
+def test_what_is_no_review_is_said_so(body: bytes) -> None:
+    with pytest.raises(BadReview):
+        read(body)
+
+
+@pytest.mark.parametrize("path", DECISIONS)
+@pytest.mark.parametrize("new", [None, {}, {"spec": None}, {"metadata": None, "spec": []}, vmi("text")])
+def test_no_object_is_too_odd_for_an_answer(path: str, new: Any) -> None:
+    decided(path, "UPDATE", new, new)
