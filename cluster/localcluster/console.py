@@ -1,4 +1,5 @@
-"""A small console client: a guest's serial console through the aggregated API, as KubeVirt's own clients open it.
+"""A small console client: a guest's serial console, display or port through the aggregated API, as KubeVirt's own
+clients open them.
 
 Called by __main__.py (``console NAMESPACE NAME``), the demo and the end-to-end tests. Knows a kubeconfig with a client
 certificate, a websocket and nothing of the suite's insides.
@@ -21,7 +22,7 @@ import aiohttp
 import yaml
 
 SUBPROTOCOL = "plain.kubevirt.io"
-_PATH = "/apis/subresources.kubevirt.io/v1/namespaces/{namespace}/virtualmachineinstances/{name}/console"
+_PATH = "/apis/subresources.kubevirt.io/{version}/namespaces/{namespace}/virtualmachineinstances/{name}/{subresource}"
 _OPENING = 30.0  # seconds
 _CLOSING = 2.0
 
@@ -53,14 +54,16 @@ class Console:
 
     @classmethod
     @contextlib.asynccontextmanager
-    async def open(cls, kubeconfig: Path, namespace: str, name: str) -> AsyncIterator[Console]:
-        """The console of a VirtualMachineInstance, closed at the end of the block.
+    async def open(
+        cls, kubeconfig: Path, namespace: str, name: str, subresource: str = "console", *, version: str = "v1"
+    ) -> AsyncIterator[Console]:
+        """The console of a VirtualMachineInstance, or another stream of it, closed at the end of the block.
 
         Raises:
             ConsoleRefused: the API says no, or the machine is not running yet (code 400).
         """
         server, context = _credentials(kubeconfig)
-        url = server + _PATH.format(namespace=namespace, name=name)
+        url = server + _PATH.format(version=version, namespace=namespace, name=name, subresource=subresource)
         async with aiohttp.ClientSession() as session:
             async with asyncio.timeout(_OPENING):
                 # A handshake that fails would hide the Status object, so refusals are read by hand.

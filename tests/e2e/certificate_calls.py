@@ -28,7 +28,7 @@ import msgspec
 from cryptography import x509
 from kubevirt.info.v1 import info_pb2, info_pb2_grpc
 from virt_core.kube.client import KubeClient
-from virt_core.kube.resource import API_SERVICES, KUBEVIRTS, PODS
+from virt_core.kube.resource import API_SERVICES, KUBEVIRTS, PODS, VIRTUAL_MACHINE_INSTANCES
 from virt_core.rpc import PORT
 from virt_core.rpc.tls import Certificates
 from virt_operator.certificates.authority import AuthorityWatch
@@ -109,6 +109,7 @@ class Caller:
     def _calls(self) -> dict[str, Callable[[], Awaitable[object]]]:
         calls: dict[str, Callable[[], Awaitable[object]]] = {
             "webhook, through the API server": self._webhook,
+            "webhooks of virt-api, through the API server": self._machine,
             "aggregated API, through the API server": self._aggregated,
         }
         for component in sorted({pod.component for pod in self._pods}):
@@ -131,6 +132,16 @@ class Caller:
 
     async def _webhook(self) -> None:
         await self._client.merge_patch(KUBEVIRTS, NAMESPACE, "kubevirt", {}, dry_run=True)
+
+    async def _machine(self) -> None:
+        spec = {"domain": {"memory": {"guest": "64Mi"}, "devices": {}}}
+        body = {
+            "apiVersion": "kubevirt.io/v1",
+            "kind": "VirtualMachineInstance",
+            "metadata": {"name": "a"},
+            "spec": spec,
+        }
+        await self._client.create(VIRTUAL_MACHINE_INSTANCES, "default", body, dry_run=True)
 
     async def _aggregated(self) -> None:
         path = "/apis/subresources.kubevirt.io/v1/version"

@@ -32,6 +32,8 @@ EDITS: dict[str, Any] = {
     "Deployment": {"op": "replace", "path": "/spec/replicas", "value": 0},
     "DaemonSet": {"op": "replace", "path": "/spec/template/spec/containers/0/image", "value": "edited:1"},
     "APIService": {"op": "replace", "path": "/spec/versionPriority", "value": 99},
+    "MutatingWebhookConfiguration": {"op": "replace", "path": "/webhooks/0/clientConfig/service/path", "value": "/x"},
+    "ValidatingWebhookConfiguration": {"op": "replace", "path": "/webhooks/0/failurePolicy", "value": "Ignore"},
 }
 LABEL = {"op": "replace", "path": "/metadata/labels/app.kubernetes.io~1component", "value": "edited"}
 PRINTED_ANEW = ("ConfigMap",)  # a strategy that cannot be read is deleted, and its release prints it once more

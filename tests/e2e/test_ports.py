@@ -22,6 +22,7 @@ from kubevirt.admin.v1 import admin_pb2
 from kubevirt.handler.v1 import handler_pb2
 from kubevirt.info.v1 import info_pb2, info_pb2_grpc
 from localcluster.settings import Cluster
+from virt_core.api.vmi_webhooks import MUTATE, VALIDATE_CREATE, VALIDATE_UPDATE
 
 from tests.e2e import admin
 from tests.e2e.admin import Identity, administrator
@@ -38,6 +39,7 @@ PORTS = {
     "virt-launcher": set(),
 }
 COMPONENTS = [name for name, ports in PORTS.items() if RPC in ports]
+VMI_WEBHOOKS = (MUTATE, VALIDATE_CREATE, VALIDATE_UPDATE)
 API_PORT, WEBHOOK_PORT = ("virt-api", API), ("virt-operator", WEBHOOK)
 CONTRACTS: tuple[Any, ...] = (admin_pb2, handler_pb2, info_pb2, health_pb2, reflection_pb2)
 HEALTH_SERVICE = "grpc.health.v1.Health"
@@ -222,14 +224,19 @@ def test_the_aggregated_api_says_what_it_serves_to_everyone_and_no_more(cluster:
         assert https(API_PORT, path, None, tmp_path, headers=CLUSTER_ADMIN) == 401
 
 
-def test_the_webhook_takes_reviews_from_kube_apiserver_which_shows_no_certificate(
-    authority: Authority, tmp_path: Path
+@pytest.mark.parametrize(
+    ("where", "path"), [(WEBHOOK_PORT, "/validate-kubevirt"), *((API_PORT, path) for path in VMI_WEBHOOKS)]
+)
+def test_a_webhook_takes_reviews_from_kube_apiserver_which_shows_no_certificate(
+    authority: Authority, tmp_path: Path, where: tuple[str, int], path: str
 ) -> None:
     """An API server has none for webhooks unless it is configured so. Whoever asks gets a verdict on what they sent."""
-    path = "/validate-kubevirt"
     for what, stranger in authority.strangers(component("virt-operator")).items():
-        assert https(WEBHOOK_PORT, path, stranger, tmp_path, method="POST", body="{}") is None, what
-    assert https(WEBHOOK_PORT, path, None, tmp_path, method="POST", body="{}") == 400
+        assert https(where, path, stranger, tmp_path, method="POST", body="{}") is None, what
+    assert https(where, path, None, tmp_path, method="POST", body="{}") == 400
+
+
+def test_the_operators_webhook_serves_nothing_else(authority: Authority, tmp_path: Path) -> None:
     assert https(WEBHOOK_PORT, "/metrics", None, tmp_path) == 404
 
 

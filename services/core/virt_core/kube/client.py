@@ -70,11 +70,18 @@ class KubeClient:
         return items
 
     async def create(
-        self, resource: Resource, namespace: str | None, body: Object, subresource: str | None = None
+        self,
+        resource: Resource,
+        namespace: str | None,
+        body: Object,
+        subresource: str | None = None,
+        *,
+        dry_run: bool = False,
     ) -> Object:
-        """Create; AlreadyExists if the name is taken."""
+        """Create; AlreadyExists if the name is taken. A dry run goes through admission and ends there."""
         name = body["metadata"]["name"] if subresource else None
-        return await self._request("POST", resource.path(namespace, name, subresource), body=body)
+        path, query = resource.path(namespace, name, subresource), {"dryRun": "All"} if dry_run else None
+        return await self._request("POST", path, query=query, body=body)
 
     async def apply(self, resource: Resource, namespace: str | None, body: Object, *, manager: str) -> Object:
         """Server-side apply, taking over fields that others own: `manager` is the field manager."""

@@ -1,0 +1,167 @@
+"""Admission of VirtualMachineInstances by virt-api's webhooks, as kubectl and controllers meet it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import subprocess
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from virt_core.api.kubevirt import Configuration
+from virt_core.api.vmi_defaults import defaulted
+from virt_core.kube.client import KubeClient
+from virt_core.kube.errors import KubeError
+from virt_core.kube.resource import VIRTUAL_MACHINE_INSTANCES
+
+from tests.e2e.cluster import NAMESPACE, get, kubectl, wait
+from tests.e2e.guests import Guest, manifest, running, until
+
+RATE = 10  # creations a second
+AFTER = 20.0  # seconds that are still asked after the last replica is new
+CONFIGURATIONS = ("mutatingwebhookconfiguration/virt-api-mutator", "validatingwebhookconfiguration/virt-api-validator")
+SMALL = {"domain": {"memory": {"guest": "64Mi"}, "devices": {}}}
+
+
+def vmi(name: str, spec: Any = SMALL, version: str = "v1") -> dict[str, Any]:
+    """A VirtualMachineInstance."""
+    metadata = {"name": name, "namespace": "default"}
+    return {
+        "apiVersion": f"kubevirt.io/{version}",
+        "kind": "VirtualMachineInstance",
+        "metadata": metadata,
+        "spec": spec,
+    }
+
+
+def create(body: dict[str, Any], *arguments: str) -> subprocess.CompletedProcess[str]:
+    """As a controller or a GitOps tool writes: nobody validates but the API server's admission."""
+    command = ["kubectl", "create", "--validate=false", "--dry-run=server", "-o", "json", *arguments, "-f", "-"]
+    return subprocess.run(command, input=json.dumps(body), capture_output=True, text=True, timeout=60, check=False)
+
+
+@pytest.fixture(scope="module")
+def guest(suite: None) -> Iterator[Guest]:
+    """One that runs."""
+    with running(manifest("admitted")) as (one,):
+        yield one
+
+
+@pytest.mark.parametrize("version", ["v1", "v1alpha3"])
+def test_kubevirts_defaults_are_stored(version: str) -> None:
+    stored = json.loads(create(vmi("new", version=version)).stdout)
+    configuration = get("-n", NAMESPACE, "kv", "kubevirt")["spec"].get("configuration", {})
+    assert stored["spec"]["domain"]["machine"]["type"] == configuration.get("machineType", "q35")
+    assert stored["spec"]["domain"]["cpu"] == {"sockets": 1, "cores": 1, "threads": 1}
+    assert stored["spec"]["domain"]["devices"]["interfaces"] == [{"name": "default", "masquerade": {}}]
+    assert stored["spec"]["networks"] == [{"name": "default", "pod": {}}]
+    assert stored["spec"] == defaulted(vmi("new"), Configuration())["spec"]
+
+
+def test_a_status_that_comes_with_a_new_object_is_dropped_with_a_warning() -> None:
+    done = create(vmi("new") | {"status": {"phase": "Running", "nodeName": "elsewhere"}})
+    assert "Warning: status: is written by KubeVirt itself" in done.stderr
+    assert "status" not in json.loads(done.stdout)
+
+
+@pytest.mark.parametrize("version", ["v1", "v1alpha3"])
+def test_what_cannot_be_run_is_refused_by_field_value_and_what_is_allowed_all_at_once(version: str) -> None:
+    domain = {"memory": {"guest": "64Mi"}, "machine": {"type": "pc-i440fx"}, "cpu": {"cores": 0}}
+    devices = {"gpus": [{"name": "g", "deviceName": "d"}], "nonsense": 1}
+    done = create(vmi("refused", {"domain": {**domain, "devices": {}}}, version))
+    assert done.returncode != 0 and 'virtualmachineinstances-create-validator.kubevirt.io" denied' in done.stderr
+    assert all(word in done.stderr for word in ("spec.domain.machine.type", "'pc-i440fx'", "q35*")), done.stderr
+    done = create(vmi("refused", {"domain": {**domain, "devices": devices}}, version))
+    assert "spec.domain.devices.gpus" in done.stderr
+    print(done.stderr)
+
+
+def test_a_spec_is_not_changed_and_a_status_not_edited(guest: Guest) -> None:
+    before = guest.vmi
+    for patch, field in (
+        ({"spec": {"domain": {"memory": {"guest": "1Gi"}}}}, "spec.domain.memory.guest"),
+        ({"spec": {"terminationGracePeriodSeconds": 7}}, "spec.terminationGracePeriodSeconds"),
+        ({"status": {"phase": "Failed"}}, "status"),
+        ({"metadata": {"labels": {"kubevirt.io/nodeName": "elsewhere"}}}, "metadata.labels.kubevirt.io/nodeName"),
+    ):
+        with pytest.raises(AssertionError, match=rf"virtualmachineinstances-update-validator.*{field}"):
+            kubectl("patch", "vmi", guest.name, "--type=merge", "-p", json.dumps(patch))
+    kubectl("label", "vmi", guest.name, "team=blue")
+    kubectl("apply", "-f", "-", stdin=json.dumps(manifest("admitted")))  # the manifest names none of the defaults
+    after = guest.vmi
+    assert (after["spec"], after["status"]) == (before["spec"], before["status"])
+    assert after["metadata"]["labels"]["team"] == "blue" and guest.phase == "Running"
+
+
+def test_a_reserved_label_is_not_created() -> None:
+    body = vmi("refused")
+    body["metadata"]["labels"] = {"kubevirt.io/nodeName": "node1"}
+    assert "metadata.labels.kubevirt.io/nodeName: is reserved" in create(body).stderr
+
+
+async def test_a_rolling_restart_of_virt_api_refuses_no_creation() -> None:
+    """Ten a second, each a dry run, which goes through both webhooks, while every replica is replaced."""
+    failures: list[str] = []
+    slowest, asked = 0.0, 0
+
+    async def one(client: KubeClient) -> None:
+        nonlocal slowest
+        began = time.monotonic()
+        try:
+            stored = await client.create(VIRTUAL_MACHINE_INSTANCES, "default", vmi("new"), dry_run=True)
+            assert stored["spec"]["domain"]["machine"]
+        except (KubeError, AssertionError) as error:
+            failures.append(f"{time.monotonic() - started:.1f} s: {error}")
+        slowest = max(slowest, time.monotonic() - began)
+
+    before = {pod["metadata"]["uid"] for pod in get("-n", NAMESPACE, "pods", "-l", "kubevirt.io=virt-api")["items"]}
+    kubectl("-n", NAMESPACE, "rollout", "restart", "deployment", "virt-api")
+    started = time.monotonic()
+    status = ("kubectl", "-n", NAMESPACE, "rollout", "status", "deployment", "virt-api", "--timeout=120s")
+    rollout = await asyncio.create_subprocess_exec(*status, stdout=asyncio.subprocess.DEVNULL)
+    rolled = asyncio.ensure_future(rollout.wait())
+    async with KubeClient.connect("admission-test") as client, asyncio.TaskGroup() as group:
+        ends = None
+        while ends is None or time.monotonic() < ends:
+            if rolled.done() and ends is None:
+                ends = time.monotonic() + AFTER  # the last old replica drains
+                print(f"rolled after {time.monotonic() - started:.1f} s, {asked} asked")
+            group.create_task(one(client))
+            asked += 1
+            await asyncio.sleep(1 / RATE)
+    assert rolled.result() == 0
+    pods = get("-n", NAMESPACE, "pods", "-l", "kubevirt.io=virt-api")["items"]
+    assert len(pods) == len(before) and not before & {pod["metadata"]["uid"] for pod in pods}
+    print(f"{asked} creations, {len(failures)} failed, the slowest took {slowest:.2f} s")
+    assert failures == []
+
+
+def test_what_comes_in_while_the_webhooks_are_away_is_refused_by_the_controller() -> None:
+    scale = ("-n", NAMESPACE, "scale", "deployment", "virt-operator")
+    kubectl(*scale, "--replicas=0")
+    try:
+        kubectl("-n", NAMESPACE, "wait", "pod", "-l", "kubevirt.io=virt-operator", "--for=delete", "--timeout=60s")
+        kubectl("delete", *CONFIGURATIONS)
+        devices = {"gpus": [{"name": "g", "deviceName": "d"}]}
+        body = vmi("unasked", {"domain": {"memory": {"guest": "64Mi"}, "devices": devices}})
+        until(lambda: _created(body), "the API server to forget the webhooks", 20, every=0.5)
+        wait("vmi", "unasked", "jsonpath={.status.phase}=Pending", seconds=30)
+        described = kubectl("describe", "vmi", "unasked")
+        assert "spec.domain.devices.gpus" in described and "UnsupportedSpec" in described
+        uid = get("vmi", "unasked")["metadata"]["uid"]
+        assert get("pods", "-l", f"kubevirt.io/created-by={uid}")["items"] == []
+    finally:
+        kubectl(*scale, "--replicas=2")
+        until(lambda: kubectl("get", *CONFIGURATIONS, "-o", "name", check=False).count("/") == 2, "the webhooks", 60)
+        # What is stored may be changed and deleted though it would not be admitted any more.
+        kubectl("label", "vmi", "unasked", "team=blue")
+        kubectl("delete", "vmi", "unasked", "--ignore-not-found", "--wait", "--timeout=60s")
+        wait("kv", "kubevirt", "condition=Available", namespace=NAMESPACE, seconds=60)
+
+
+def _created(body: dict[str, Any]) -> bool:
+    command = ["kubectl", "create", "--validate=false", "-f", "-"]
+    done = subprocess.run(command, input=json.dumps(body), capture_output=True, text=True, timeout=60, check=False)
+    return done.returncode == 0
