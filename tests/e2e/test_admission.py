@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import subprocess
 import time
 from collections.abc import Iterator
@@ -68,12 +69,12 @@ def test_a_status_that_comes_with_a_new_object_is_dropped_with_a_warning() -> No
 
 @pytest.mark.parametrize("version", ["v1", "v1alpha3"])
 def test_what_cannot_be_run_is_refused_by_field_value_and_what_is_allowed_all_at_once(version: str) -> None:
-    domain = {"memory": {"guest": "64Mi"}, "machine": {"type": "pc-i440fx"}, "cpu": {"cores": 0}}
-    devices = {"gpus": [{"name": "g", "deviceName": "d"}], "nonsense": 1}
-    done = create(vmi("refused", {"domain": {**domain, "devices": {}}}, version))
-    assert done.returncode != 0 and 'virtualmachineinstances-create-validator.kubevirt.io" denied' in done.stderr
-    assert all(word in done.stderr for word in ("spec.domain.machine.type", "'pc-i440fx'", "q35*")), done.stderr
-    done = create(vmi("refused", {"domain": {**domain, "devices": devices}}, version))
+    domain = {"memory": {"guest": "64Mi"}, "machine": {"type": "pc-i440fx"}, "devices": {"disks": [{"name": "absent"}]}}
+    done = create(vmi("refused", {"domain": domain}, version))
+    words = ('VirtualMachineInstance "refused" is invalid', "spec.domain.machine.type", "'pc-i440fx'", "pc-q35-7.2")
+    assert all(word in done.stderr for word in (*words, "spec.domain.devices.disks[0]")), done.stderr
+    devices = {"gpus": [{"name": "g", "deviceName": "d"}], "usbs": [1]}
+    done = create(vmi("refused", {"domain": {"memory": {"guest": "64Mi"}, "devices": devices}}, version))
     assert "spec.domain.devices.gpus" in done.stderr
     print(done.stderr)
 
@@ -86,7 +87,7 @@ def test_a_spec_is_not_changed_and_a_status_not_edited(guest: Guest) -> None:
         ({"status": {"phase": "Failed"}}, "status"),
         ({"metadata": {"labels": {"kubevirt.io/nodeName": "elsewhere"}}}, "metadata.labels.kubevirt.io/nodeName"),
     ):
-        with pytest.raises(AssertionError, match=rf"virtualmachineinstances-update-validator.*{field}"):
+        with pytest.raises(AssertionError, match=re.escape(f"{field}: ")):
             kubectl("patch", "vmi", guest.name, "--type=merge", "-p", json.dumps(patch))
     kubectl("label", "vmi", guest.name, "team=blue")
     kubectl("apply", "-f", "-", stdin=json.dumps(manifest("admitted")))  # the manifest names none of the defaults

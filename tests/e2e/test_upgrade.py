@@ -128,7 +128,7 @@ def check_this_release(young: Guest) -> None:
     assert "NEXT_RELEASE" not in template_variables("virt-controller")
     assert young.vmi["spec"]["domain"]["note"] == NOTE
     assert young.phase == "Running"
-    with pytest.raises(AssertionError, match="spec.domain.note") as refused:
+    with pytest.raises(AssertionError, match=r"spec\.domain\.note") as refused:
         kubectl("create", "--validate=false", "-f", "-", stdin=json.dumps(noted("refused")))
     print(f"this release of a machine with the field: {refused.value}")
 

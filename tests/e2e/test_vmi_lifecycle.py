@@ -52,7 +52,7 @@ def _type(guest: Guest, text: str) -> None:
 def test_an_unsupported_field_is_refused_by_name_also_without_validation() -> None:
     body = manifest("refused")
     body["spec"]["domain"]["devices"]["gpus"] = [{"name": "g", "deviceName": "d"}]
-    with pytest.raises(AssertionError, match="spec.domain.devices.gpus"):
+    with pytest.raises(AssertionError, match=r"spec\.domain\.devices\.gpus"):
         kubectl("create", "--validate=false", "-f", "-", stdin=json.dumps(body))
     assert kubectl("get", "vmi", "refused", "--ignore-not-found") == ""
 

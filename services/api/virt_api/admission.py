@@ -62,4 +62,5 @@ def _verdict(request: Request, refusals: tuple[Refusal, ...]) -> Body:
     message = "; ".join(map(str, refusals[:_SHOWN]))
     more = len(refusals) - _SHOWN
     said = f"{message}; and {more} more" if more > 0 else message
-    return answer(request.uid, Denial("Invalid", 422, said, refusals[:_SHOWN]))
+    denial = Denial("Invalid", 422, said, "VirtualMachineInstance", request.name, refusals[:_SHOWN])
+    return answer(request.uid, denial)

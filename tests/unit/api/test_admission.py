@@ -18,7 +18,8 @@ SPEC = {"domain": {"memory": {"guest": "64Mi"}, "devices": {}}}
 
 
 def review(operation: str, new: Any = None, old: Any = None, user: str = "bob") -> bytes:
-    request = {"uid": "r1", "operation": operation, "object": new, "oldObject": old, "userInfo": {"username": user}}
+    request: dict[str, Any] = {"uid": "r1", "operation": operation, "name": "vm"}
+    request |= {"object": new, "oldObject": old, "userInfo": {"username": user}}
     return json.dumps({"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "request": request}).encode()
 
 
@@ -60,6 +61,7 @@ def test_what_is_not_supported_is_denied_with_a_cause_for_each_field() -> None:
     response = decided(VALIDATE_CREATE, "CREATE", vmi(spec))
     status = response["status"]
     assert (response["allowed"], status["code"], status["reason"]) == (False, 422, "Invalid")
+    assert (status["details"]["kind"], status["details"]["name"]) == ("VirtualMachineInstance", "vm")
     fields = [cause["field"] for cause in status["details"]["causes"]]
     assert sorted(fields) == ["spec.domain.devices.usbs", "spec.domain.nonsense"]
     assert all(f"{cause['field']}: {cause['message']}" in status["message"] for cause in status["details"]["causes"])

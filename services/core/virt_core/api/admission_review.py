@@ -33,6 +33,7 @@ class AdmissionRequest(msgspec.Struct, Generic[Subject], frozen=True, rename="ca
 
     uid: str
     operation: str
+    name: str = ""
     user_info: UserInfo = UserInfo()
     object: Subject | None = None
     old_object: Subject | None = None
@@ -52,6 +53,10 @@ class Denial:
     reason: str
     code: int
     message: str
+    kind: str = ""
+    name: str = ""
+    """Of the object, for clients' messages."""
+
     causes: tuple[Refusal, ...] = ()
     """One for each field, if fields are the cause."""
 
@@ -97,5 +102,5 @@ def _status(denial: Denial) -> dict[str, Any]:
     status: dict[str, Any] = {"code": denial.code, "reason": denial.reason, "message": denial.message}
     if denial.causes:
         causes = [{"reason": "FieldValueInvalid", "field": one.field, "message": one.message} for one in denial.causes]
-        status["details"] = {"causes": causes}
+        status["details"] = {"kind": denial.kind, "name": denial.name, "causes": causes}
     return status
