@@ -29,6 +29,9 @@ def test_discovery_lists_all_that_is_served(version: str) -> None:
 async def test_a_guests_port_is_forwarded(guests: list[Guest], version: str) -> None:
     name = f"portforward/{TICK_PORT}/tcp" if version == "v1" else f"portforward/{TICK_PORT}"
     for guest in guests:
+        async with Console.open(KUBECONFIG, "default", guest.name) as console:
+            await console.send(b"\n")
+            await console.read_until(b"ready", 30)
         async with Console.open(KUBECONFIG, "default", guest.name, name, version=version) as stream:
             line = await stream.read_until(b"\n", 15)
             assert re.search(rb"tick .*boot=", line), line
