@@ -11,7 +11,8 @@ from kubevirt.launcher.v1 import launcher_pb2 as pb
 from virt_core.api.kubevirt import Configuration
 from virt_core.api.vmi import VirtualMachineInstance
 from virt_handler.machines.actions import AcknowledgeEnd, PatchStatus, PrepareNetwork, Refuse, StartMachine
-from virt_handler.machines.observe import GuestState, Observed
+from virt_handler.machines.guest_state import AgentState, DiskState, GuestInterface, GuestState
+from virt_handler.machines.observe import Observed
 from virt_handler.machines.plan import plan, refusal
 from virt_handler.network.plan import PodNetwork
 
@@ -126,7 +127,7 @@ def test_an_end_is_written_then_acknowledged(make_vmi: MakeVmi, end: Any, phase:
     assert plan(observe(make_vmi(status=status), guest), NOW) == (AcknowledgeEnd(VMI_UID),)
 
 
-@pytest.mark.parametrize("phase", [pb.MACHINE_PHASE_STARTING, pb.MACHINE_PHASE_UNKNOWN, pb.MACHINE_PHASE_PAUSED, 99])
+@pytest.mark.parametrize("phase", [pb.MACHINE_PHASE_STARTING, pb.MACHINE_PHASE_UNKNOWN, 99])
 def test_a_state_that_tells_nothing_changes_nothing(make_vmi: MakeVmi, phase: Any) -> None:
     assert plan(observe(make_vmi(status={"phase": "Running"}), GuestState(VMI_UID, phase)), NOW) == ()
 
@@ -195,3 +196,101 @@ def test_a_guest_that_shut_down_because_its_pod_was_taken_away_has_failed(make_v
     told = apply(vmi.raw_status, patch.operations)
     assert (told["phase"], told["reason"]) == ("Failed", "PodTerminating")
     assert "words" in told["conditions"][0]["message"]
+
+
+def told(vmi: VirtualMachineInstance, guest: GuestState) -> dict[str, Any]:
+    """The status after what is planned; planning again from there plans nothing."""
+    actions = plan(observe(vmi, guest), NOW)
+    status = vmi.raw_status
+    for action in actions:
+        assert isinstance(action, PatchStatus)
+        status = apply(status, action.operations)
+    return status
+
+
+def types(status: dict[str, Any]) -> dict[str, tuple[str, str]]:
+    return {each["type"]: (each["status"], each.get("reason", "")) for each in status["conditions"]}
+
+
+@pytest.mark.parametrize(
+    ("why", "reason"),
+    [
+        (pb.PAUSE_REASON_BY_USER, "PausedByUser"),
+        (pb.PAUSE_REASON_IO_ERROR, "PausedIOError"),
+        (pb.PAUSE_REASON_BY_HYPERVISOR, "PausedByHypervisor"),
+    ],
+)
+def test_a_guest_that_stands_still_is_running_and_paused_until_it_goes_on(
+    make_vmi: MakeVmi, why: Any, reason: str
+) -> None:
+    paused = told(make_vmi(), GuestState(VMI_UID, pb.MACHINE_PHASE_PAUSED, pause_reason=why))
+    assert paused["phase"] == "Running"
+    assert types(paused)["Paused"] == ("True", reason)
+    assert types(paused)["Ready"] == ("False", "GuestNotRunning")
+    again = make_vmi(status=paused)
+    assert plan(observe(again, GuestState(VMI_UID, pb.MACHINE_PHASE_PAUSED, pause_reason=why)), NOW) == ()
+    on = told(again, RUNNING)
+    assert "Paused" not in types(on)
+    assert types(on)["Ready"] == ("True", "")
+
+
+def test_what_the_agent_says_is_told_while_it_is_connected(make_vmi: MakeVmi) -> None:
+    mac = told(make_vmi(), RUNNING)["interfaces"][0]["mac"]
+    cards = (
+        GuestInterface("enp1s0", mac, ("10.0.2.2",)),
+        GuestInterface("docker0", "02:42:00:00:00:01", ("172.17.0.1",)),
+    )
+    agent = AgentState((("id", "debian"),), (*cards, GuestInterface("lo", "", ("127.0.0.1",))), frozen=True)
+    status = told(make_vmi(), GuestState(VMI_UID, pb.MACHINE_PHASE_RUNNING, agent=agent))
+    assert types(status)["AgentConnected"] == ("True", "")
+    assert (status["guestOSInfo"], status["fsFreezeStatus"]) == ({"id": "debian"}, "frozen")
+    own, other = status["interfaces"]
+    assert (own["interfaceName"], own["infoSource"], own["ipAddress"]) == (
+        "enp1s0",
+        "domain, guest-agent",
+        "10.244.1.7",
+    )
+    assert (other["interfaceName"], other["ipAddresses"]) == ("docker0", ["172.17.0.1"])
+    gone = told(make_vmi(status=status), RUNNING)
+    assert "AgentConnected" not in types(gone) and "guestOSInfo" not in gone and "fsFreezeStatus" not in gone
+    assert len(gone["interfaces"]) == 1
+
+
+def test_disks_of_the_running_guest_join_what_is_known_of_their_claims(make_vmi: MakeVmi) -> None:
+    claim = {"claimName": "c", "volumeMode": "Block"}
+    stored = [{"name": "root", "target": "", "persistentVolumeClaimInfo": claim}]
+    volumes = [
+        {"name": "root", "persistentVolumeClaim": {"claimName": "c"}},
+        {"name": "scratch", "emptyDisk": {"capacity": "1Gi"}},
+    ]
+    vmi = make_vmi(spec={"volumes": volumes}, status={"volumeStatus": stored})
+    disks = (DiskState("root", "sda", 1 << 30), DiskState("scratch", "sdb", 2 << 30))
+    status = told(vmi, GuestState(VMI_UID, pb.MACHINE_PHASE_RUNNING, disks=disks))
+    root, scratch = status["volumeStatus"]
+    assert root == {"name": "root", "target": "sda", "size": 1 << 30, "persistentVolumeClaimInfo": claim}
+    assert scratch == {"name": "scratch", "target": "sdb", "size": 2 << 30}
+
+
+def test_a_disk_that_could_not_be_prepared_is_named(make_vmi: MakeVmi) -> None:
+    failed = GuestState(
+        VMI_UID, pb.MACHINE_PHASE_ENDED, pb.MACHINE_END_START_FAILED, "two files in /disk", failed_disk="root"
+    )
+    status = told(make_vmi(), failed)
+    assert status["phase"] == "Failed"
+    assert next(each for each in status["conditions"] if each["type"] == "Ready")["message"] == (
+        "disk root: two files in /disk"
+    )
+
+
+def test_a_hostile_launcher_says_no_more_than_a_status_holds() -> None:
+    state = pb.MachineState(machine_uid=VMI_UID, phase=pb.MACHINE_PHASE_RUNNING, message="m" * 9999)
+    state.agent.os.name = "x\x00\n" * 999
+    for number in range(999):
+        card = state.agent.interfaces.add(name="n" * 999, mac_address="zz")
+        card.addresses.extend(["127.0.0.1", "not an address", "; rm -rf /"] * 99)
+        state.disks.add(name=f"d{number}")
+    seen = GuestState.from_message(state)
+    assert seen.agent is not None
+    assert (len(seen.message), len(seen.agent.interfaces), len(seen.disks)) == (500, 32, 256)
+    assert set(seen.agent.interfaces[0].addresses) == {"127.0.0.1"}
+    assert dict(seen.agent.os)["name"].isprintable() and len(dict(seen.agent.os)["name"]) <= 128

@@ -17,7 +17,7 @@ from virt_core.rpc.errors import RpcError
 from virt_handler.launchers.connection import Launcher, connect
 from virt_handler.launchers.peer_process import NotThePod
 from virt_handler.launchers.pod_folders import HostilePath, PodFolders
-from virt_handler.machines.observe import GuestState
+from virt_handler.machines.guest_state import GuestState
 from virt_handler.network.execute import NetworkFailed, read_pod_network
 from virt_handler.network.namespace import run_inside
 from virt_handler.network.plan import PodNetwork

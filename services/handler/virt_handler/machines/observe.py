@@ -7,28 +7,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from kubevirt.launcher.v1 import launcher_pb2
 from virt_core.api.kubevirt import Configuration
 from virt_core.api.vmi import VirtualMachineInstance
 
+from virt_handler.machines.guest_state import GuestState
 from virt_handler.network.plan import PodNetwork
-
-_MESSAGE_LIMIT = 500  # characters of a launcher's text that go into a status
-
-
-@dataclass(frozen=True, slots=True)
-class GuestState:
-    """The launcher's word on its guest. Hostile: only compared, and its message cut."""
-
-    machine_uid: str
-    phase: launcher_pb2.MachinePhase.ValueType
-    end: launcher_pb2.MachineEnd.ValueType = launcher_pb2.MACHINE_END_UNSPECIFIED
-    message: str = ""
-
-    @classmethod
-    def from_message(cls, state: launcher_pb2.MachineState) -> GuestState:
-        """From the wire."""
-        return cls(state.machine_uid, state.phase, state.end, state.message[:_MESSAGE_LIMIT])
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,7 @@ from virt_handler.machines.translate import machine
 from virt_handler.network.plan import network_plan
 
 _STARTABLE = (VmiPhase.SCHEDULING, VmiPhase.SCHEDULED)
+_STARTED = (launcher_pb2.MACHINE_PHASE_RUNNING, launcher_pb2.MACHINE_PHASE_PAUSED)
 _ALIVE = (*_STARTABLE, VmiPhase.RUNNING)
 
 
@@ -31,8 +32,8 @@ def plan(observed: Observed, now: datetime) -> tuple[Action, ...]:
         return _start(observed, now)
     if guest.machine_uid != vmi.metadata.uid:
         return ()  # a launcher that speaks of another machine is not believed
-    if guest.phase == launcher_pb2.MACHINE_PHASE_RUNNING and vmi.status.phase in _ALIVE:
-        return _patched(status.running(vmi, observed.node, observed.network, now))
+    if guest.phase in _STARTED and vmi.status.phase in _ALIVE:
+        return _patched(status.running(vmi, observed.node, observed.network, guest, now))
     if guest.phase == launcher_pb2.MACHINE_PHASE_ENDED:
         return _patched(status.ended(vmi, guest, now)) or (AcknowledgeEnd(guest.machine_uid),)
     return ()

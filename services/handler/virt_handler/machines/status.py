@@ -1,8 +1,8 @@
 """What a VirtualMachineInstance's status should say, computed last and from what was observed. Pure; called by plan.py.
 
 Conditions that this handler writes: Ready (the guest runs), unless the controller knows better or the user has a probe
-for it; LiveMigratable; Synchronized (False: the machine is not what the spec says, with the reason). Others' conditions
-stay as they are.
+for it; Paused; AgentConnected; LiveMigratable; Synchronized (False: the machine is not what the spec says, with the
+reason). Others' conditions stay as they are. A guest of which nothing new is known causes no patch.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ from typing import Any
 from kubevirt.launcher.v1 import launcher_pb2
 from virt_core.api.meta import Condition
 from virt_core.api.vmi import UnsupportedSpec, VirtualMachineInstance, VmiPhase, parse_spec
-from virt_core.api.vmi_rules import effective_interfaces
 from virt_core.api.vmi_status import (
     POD_TERMINATING,
     in_phase,
@@ -24,11 +23,12 @@ from virt_core.api.vmi_status import (
 )
 from virt_core.kube.patch import Operation
 
-from virt_handler.machines.observe import GuestState
-from virt_handler.machines.translate import mac_address
-from virt_handler.network.plan import POD_LINK, PodNetwork
+from virt_handler.machines import status_devices
+from virt_handler.machines.guest_state import GuestState
+from virt_handler.network.plan import PodNetwork
 
 READY, LIVE_MIGRATABLE, SYNCHRONIZED = "Ready", "LiveMigratable", "Synchronized"
+PAUSED, AGENT_CONNECTED = "Paused", "AgentConnected"
 
 # How a machine ended: the final phase, the reason of status.reason and of Ready. KubeVirt calls a destroyed guest
 # failed, since it did not shut down.
@@ -42,22 +42,72 @@ _ENDS: dict[int, tuple[VmiPhase, str]] = {
 _UNKNOWN_END = (VmiPhase.FAILED, "EndedForUnknownReason")  # a newer launcher's
 
 
-def running(vmi: VirtualMachineInstance, node: str, pod: PodNetwork, now: datetime) -> list[Operation]:
-    """The patch to Running; empty if the status says so already."""
+# Why a guest stands still: reason and message of Paused, which are KubeVirt's where KubeVirt has them.
+_PAUSES: dict[int, tuple[str, str]] = {
+    launcher_pb2.PAUSE_REASON_BY_USER: ("PausedByUser", "VMI was paused by user"),
+    launcher_pb2.PAUSE_REASON_IO_ERROR: ("PausedIOError", "VMI was paused, low-level IO error detected"),
+}
+_OTHER_PAUSE = ("PausedByHypervisor", "VMI was paused by the hypervisor")
+
+
+def running(
+    vmi: VirtualMachineInstance, node: str, pod: PodNetwork, guest: GuestState, now: datetime
+) -> list[Operation]:
+    """The patch to Running, and to what is known of the running guest; empty if the status says so already."""
     after = in_phase(vmi.raw_status, VmiPhase.RUNNING, now)
     after["nodeName"] = node
-    interfaces = _interfaces(vmi, pod)
-    if interfaces is not None:
-        after["interfaces"] = interfaces
-    conditions = [
-        Condition(LIVE_MIGRATABLE, "False", "NotSupported", "this release does not migrate machines"),
+    try:
+        spec = parse_spec(vmi.spec)
+    except UnsupportedSpec:
+        pass  # of another release: what it wrote of the guest's devices stays
+    else:
+        after |= status_devices.compute(spec)
+        after["interfaces"] = status_devices.interfaces(vmi, spec, pod, guest.agent)
+        if spec.volumes:
+            after["volumeStatus"] = status_devices.volumes(vmi, spec, guest)
+    _of_agent(after, guest)
+    after["conditions"] = [
+        condition
+        for condition in stored_conditions(vmi, _conditions(vmi, guest), now)
+        if condition["type"] not in _gone(guest)
     ]
+    return status_patch(vmi, after)
+
+
+def _of_agent(after: dict[str, Any], guest: GuestState) -> None:
+    """What only the agent knows goes when the agent does."""
+    told: dict[str, Any] = {}
+    if guest.agent is not None and guest.agent.os:
+        told["guestOSInfo"] = dict(guest.agent.os)
+    if guest.agent is not None and guest.agent.frozen:
+        told["fsFreezeStatus"] = "frozen"
+    for field in ("guestOSInfo", "fsFreezeStatus"):
+        after.pop(field, None)
+    after |= told
+
+
+def _conditions(vmi: VirtualMachineInstance, guest: GuestState) -> list[Condition]:
+    conditions = [Condition(LIVE_MIGRATABLE, "False", "NotSupported", "this release does not migrate machines")]
+    paused = guest.phase == launcher_pb2.MACHINE_PHASE_PAUSED
+    if paused:
+        reason, message = _PAUSES.get(guest.pause_reason, _OTHER_PAUSE)
+        conditions.append(
+            Condition(PAUSED, "True", reason, f"{message}: {guest.message}" if guest.message else message)
+        )
     if not ready_is_controllers(vmi):
-        conditions.append(Condition(READY, "True"))
+        standing = Condition(READY, "False", "GuestNotRunning", "the guest is paused")
+        conditions.append(standing if paused else Condition(READY, "True"))
     if any(condition.type == SYNCHRONIZED for condition in vmi.status.conditions):
         conditions.append(Condition(SYNCHRONIZED, "True"))
-    after["conditions"] = stored_conditions(vmi, conditions, now)
-    return status_patch(vmi, after)
+    if guest.agent is not None:
+        conditions.append(Condition(AGENT_CONNECTED, "True"))
+    return conditions
+
+
+def _gone(guest: GuestState) -> set[str]:
+    """Conditions that KubeVirt takes away, rather than set to False, when they do not hold."""
+    gone = set() if guest.phase == launcher_pb2.MACHINE_PHASE_PAUSED else {PAUSED}
+    return gone if guest.agent is not None else gone | {AGENT_CONNECTED}
 
 
 def ended(vmi: VirtualMachineInstance, guest: GuestState, now: datetime) -> list[Operation]:
@@ -66,12 +116,15 @@ def ended(vmi: VirtualMachineInstance, guest: GuestState, now: datetime) -> list
         return []
     phase, reason = _ENDS.get(guest.end, _UNKNOWN_END)
     message, told = guest.message, ready_condition(vmi)
+    if guest.failed_disk:
+        message = f"disk {guest.failed_disk}: {message}"
     if told is not None and told.reason == POD_TERMINATING:
         # It did not end by itself: whoever took the pod away may want the guest started anew.
         phase, reason, message = VmiPhase.FAILED, POD_TERMINATING, f"{told.message}; {message or reason}"
     after = in_phase(vmi.raw_status, phase, now)
     after["reason"] = reason
-    after["conditions"] = stored_conditions(vmi, [Condition(READY, "False", reason, message)], now)
+    kept = stored_conditions(vmi, [Condition(READY, "False", reason, message)], now)
+    after["conditions"] = [each for each in kept if each["type"] not in (PAUSED, AGENT_CONNECTED)]
     return status_patch(vmi, after)
 
 
@@ -80,24 +133,3 @@ def refused(vmi: VirtualMachineInstance, reason: str, message: str, now: datetim
     after = dict(vmi.raw_status)
     after["conditions"] = stored_conditions(vmi, [Condition(SYNCHRONIZED, "False", reason, message)], now)
     return status_patch(vmi, after)
-
-
-def _interfaces(vmi: VirtualMachineInstance, pod: PodNetwork) -> list[dict[str, Any]] | None:
-    """The guest's interfaces as others reach them; None if the spec does not tell."""
-    try:
-        spec = parse_spec(vmi.spec)
-    except UnsupportedSpec:
-        return None
-    result: list[dict[str, Any]] = []
-    for interface in effective_interfaces(spec):
-        entry: dict[str, Any] = {
-            "name": interface.name,
-            "mac": mac_address(vmi.metadata.uid, interface),
-            "infoSource": "domain",
-            "podInterfaceName": POD_LINK,
-            "queueCount": 1,
-        }
-        if pod.addresses:
-            entry |= {"ipAddress": pod.addresses[0], "ipAddresses": list(pod.addresses)}
-        result.append(entry)
-    return result

@@ -1,0 +1,109 @@
+"""What a launcher says of its guest, made harmless. Pure; called by link.py, reasoned about by plan.py and status.py.
+
+A launcher is the guest's side, and what the agent in the guest says comes from whoever rules the guest. So everything
+is bounded in number and length, addresses are addresses, and texts are printable; none of it is ever acted on.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from kubevirt.launcher.v1 import launcher_pb2 as pb
+
+_MESSAGE_LIMIT = 500  # characters of a launcher's text that go into a status
+_TEXT_LIMIT = 128
+_INTERFACES, _ADDRESSES, _DISKS = 32, 16, 256  # more than any guest of ours has
+
+
+@dataclass(frozen=True, slots=True)
+class GuestInterface:
+    """A card as the guest sees it."""
+
+    name: str
+    mac: str
+    addresses: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class AgentState:
+    """The guest agent's word."""
+
+    os: tuple[tuple[str, str], ...] = ()
+    """KubeVirt's names and values, those that are there."""
+    interfaces: tuple[GuestInterface, ...] = ()
+    frozen: bool = False
+
+    @classmethod
+    def from_message(cls, agent: pb.GuestAgent) -> AgentState:
+        """From the wire."""
+        named = {
+            "id": agent.os.id,
+            "name": agent.os.name,
+            "prettyName": agent.os.pretty_name,
+            "version": agent.os.version,
+            "versionId": agent.os.version_id,
+            "kernelRelease": agent.os.kernel_release,
+            "kernelVersion": agent.os.kernel_version,
+            "machine": agent.os.machine,
+        }
+        cards = (
+            GuestInterface(_text(each.name), _text(each.mac_address).lower(), _addresses(each.addresses))
+            for each in agent.interfaces[:_INTERFACES]
+        )
+        known = tuple((name, _text(value)) for name, value in named.items() if value)
+        return cls(known, tuple(cards), agent.filesystems_frozen)
+
+
+@dataclass(frozen=True, slots=True)
+class DiskState:
+    """A disk of the running machine."""
+
+    name: str
+    target: str
+    capacity_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class GuestState:
+    """The launcher's word on its guest. Hostile: only compared, and its texts cut."""
+
+    machine_uid: str
+    phase: pb.MachinePhase.ValueType
+    end: pb.MachineEnd.ValueType = pb.MACHINE_END_UNSPECIFIED
+    message: str = ""
+    pause_reason: pb.PauseReason.ValueType = pb.PAUSE_REASON_UNSPECIFIED
+    failed_disk: str = ""
+    agent: AgentState | None = None
+    disks: tuple[DiskState, ...] = ()
+
+    @classmethod
+    def from_message(cls, state: pb.MachineState) -> GuestState:
+        """From the wire."""
+        disks = (DiskState(_text(d.name), _text(d.target), d.capacity_bytes) for d in state.disks[:_DISKS])
+        return cls(
+            state.machine_uid,
+            state.phase,
+            state.end,
+            state.message[:_MESSAGE_LIMIT],
+            state.pause_reason,
+            _text(state.failed_disk),
+            AgentState.from_message(state.agent) if state.HasField("agent") else None,
+            tuple(disks),
+        )
+
+
+def _text(value: str) -> str:
+    return "".join(character for character in value[:_TEXT_LIMIT] if character.isprintable())
+
+
+def _addresses(values: Iterable[str]) -> tuple[str, ...]:
+    return tuple(str(found) for value in list(values)[:_ADDRESSES] if (found := _address(value)) is not None)
+
+
+def _address(value: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    try:
+        return ipaddress.ip_address(value)
+    except ValueError:
+        return None
