@@ -6,11 +6,21 @@ import json
 import socket
 import subprocess
 
+from virt_core.api.vmi import read_spec
 from virt_handler.network.execute import prepare, read_pod_network
 from virt_handler.network.namespace import run_inside
-from virt_handler.network.plan import BRIDGE, TAP, PodNetwork, network_plan
+from virt_handler.network.plan import BRIDGE, TAP, NetworkPlan, PodNetwork, Route, network_plan, other_mac
 
 from .conftest import MTU, Pod, ip
+
+
+def planned(found: PodNetwork, binding: str = "masquerade", *, queues: bool = False) -> NetworkPlan:
+    devices = {"interfaces": [{"name": "default", binding: {}}]}
+    networks = [{"name": "default", "pod": {}}]
+    spec = read_spec({"domain": {"devices": devices, "memory": {"guest": "64Mi"}}, "networks": networks})
+    plan = network_plan(found, spec, queues=queues)
+    assert plan is not None
+    return plan
 
 
 def _state(pod: Pod) -> tuple[object, ...]:
@@ -24,12 +34,15 @@ def _state(pod: Pod) -> tuple[object, ...]:
 
 
 async def test_the_pods_card_is_read(pod: Pod) -> None:
-    assert await run_inside(pod.fd, read_pod_network) == PodNetwork(MTU, ("10.99.0.2",))
+    pod.ip("route", "add", "default", "via", "10.99.0.1")
+    found = await run_inside(pod.fd, read_pod_network)
+    (card,) = json.loads(pod.ip("-j", "link", "show", "eth0"))
+    assert found == PodNetwork(MTU, ("10.99.0.2",), 24, card["address"], (Route("0.0.0.0/0", "10.99.0.1"),))
 
 
 async def test_preparing_twice_is_preparing_once_and_leaves_the_process_where_it_was(pod: Pod) -> None:
     before = socket.if_nameindex()
-    plan = network_plan(await run_inside(pod.fd, read_pod_network))
+    plan = planned(await run_inside(pod.fd, read_pod_network))
     await run_inside(pod.fd, lambda: prepare(plan))
     once = _state(pod)
     await run_inside(pod.fd, lambda: prepare(plan))
@@ -42,7 +55,7 @@ async def test_preparing_twice_is_preparing_once_and_leaves_the_process_where_it
 
 
 async def test_half_of_it_is_completed(pod: Pod) -> None:
-    plan = network_plan(await run_inside(pod.fd, read_pod_network))
+    plan = planned(await run_inside(pod.fd, read_pod_network))
     pod.ip("link", "add", BRIDGE, "address", "02:00:00:00:00:00", "type", "bridge")
     pod.ip("tuntap", "add", TAP, "mode", "tap", "user", "107", "group", "107", "vnet_hdr")
     index = json.loads(pod.ip("-j", "link", "show", TAP))[0]["ifindex"]
@@ -52,7 +65,7 @@ async def test_half_of_it_is_completed(pod: Pod) -> None:
 
 
 async def test_what_arrives_at_the_pod_reaches_the_guest_and_the_guest_reaches_out(pod: Pod) -> None:
-    plan = network_plan(await run_inside(pod.fd, read_pod_network))
+    plan = planned(await run_inside(pod.fd, read_pod_network))
     await run_inside(pod.fd, lambda: prepare(plan))
     guest = f"{pod.name}-g"
     ip("netns", "add", guest)
@@ -71,6 +84,51 @@ async def test_what_arrives_at_the_pod_reaches_the_guest_and_the_guest_reaches_o
         assert not _ping(guest, "10.99.0.1", source="10.0.2.77")  # not the guest's own address
     finally:
         ip("netns", "delete", guest)
+
+
+async def test_a_bridged_guest_takes_the_pods_address_and_a_handler_that_comes_later_knows_it(pod: Pod) -> None:
+    pod.ip("route", "add", "default", "via", "10.99.0.1")
+    found = await run_inside(pod.fd, read_pod_network)
+    plan = planned(found, "bridge")
+    await run_inside(pod.fd, lambda: prepare(plan))
+    once = _state(pod)
+    assert await run_inside(pod.fd, read_pod_network) == found
+    again = planned(await run_inside(pod.fd, read_pod_network), "bridge")
+    await run_inside(pod.fd, lambda: prepare(again))
+    assert _state(pod) == once
+    (card,) = json.loads(pod.ip("-j", "link", "show", "eth0"))
+    assert (card["master"], card["address"]) == (BRIDGE, other_mac(found.mac))
+    guest = f"{pod.name}-g"
+    ip("netns", "add", guest)
+    try:
+        pod.ip("link", "add", "port", "type", "veth", "peer", "name", "eth0", "netns", guest)
+        pod.ip("link", "set", "port", "master", BRIDGE, "up")
+        ip("-n", guest, "link", "set", "eth0", "address", found.mac)
+        ip("-n", guest, "address", "add", "10.99.0.2/24", "dev", "eth0")
+        ip("-n", guest, "link", "set", "eth0", "up")
+        assert _exchange(server=guest, client=pod.outside, address="10.99.0.2") == "10.99.0.1"
+        assert _exchange(server=pod.outside, client=guest, address="10.99.0.1") == "10.99.0.2"
+    finally:
+        ip("netns", "delete", guest)
+
+
+async def test_bridging_that_ended_halfway_is_completed_from_what_was_remembered(pod: Pod) -> None:
+    found = await run_inside(pod.fd, read_pod_network)
+    plan = planned(found, "bridge")
+    await run_inside(pod.fd, lambda: prepare(plan))
+    pod.ip("link", "set", "eth0", "nomaster")  # as if the handler had died before the last step
+    later = await run_inside(pod.fd, read_pod_network)
+    assert later == found
+    await run_inside(pod.fd, lambda: prepare(planned(later, "bridge")))
+    (card,) = json.loads(pod.ip("-j", "link", "show", "eth0"))
+    assert card["master"] == BRIDGE
+
+
+async def test_a_tap_device_has_several_queues_only_if_they_are_wanted(pod: Pod) -> None:
+    plan = planned(await run_inside(pod.fd, read_pod_network), queues=True)
+    await run_inside(pod.fd, lambda: prepare(plan))
+    (tap,) = json.loads(pod.ip("-j", "-d", "link", "show", TAP))
+    assert tap["linkinfo"]["info_data"]["multi_queue"] is True
 
 
 def _in(namespace: str, *command: str) -> list[str]:

@@ -1,12 +1,33 @@
-"""The network plan follows the pod's card."""
+"""The network plan follows the pod's card and what the spec says of the guest's interface."""
 
 from __future__ import annotations
 
-from virt_handler.network.plan import PodNetwork, network_plan
+from typing import Any
+
+import pytest
+from virt_core.api.vmi import read_spec
+from virt_core.api.vmi_spec import VmiSpec
+from virt_handler.network import remembered
+from virt_handler.network.plan import NetworkPlan, PodNetwork, Route, network_plan, other_mac
+
+POD = PodNetwork(1400, ("10.244.0.5",), 24, "0a:58:0a:f4:00:05", (Route("0.0.0.0/0", "10.244.0.1"),))
+
+
+def spec(interface: dict[str, Any] | None = None, pod: dict[str, Any] | None = None) -> VmiSpec:
+    interfaces = [{"name": "default", **(interface or {"masquerade": {}})}]
+    networks = [{"name": "default", "pod": pod or {}}]
+    domain = {"devices": {"interfaces": interfaces}, "memory": {"guest": "64Mi"}}
+    return read_spec({"domain": domain, "networks": networks})
+
+
+def planned(*arguments: Any, **options: Any) -> NetworkPlan:
+    plan = network_plan(POD, spec(*arguments, **options), queues=False)
+    assert plan is not None
+    return plan
 
 
 def test_mtu_is_the_pods_and_rules_replace_only_our_table() -> None:
-    plan = network_plan(PodNetwork(1400, ("10.244.0.5",)))
+    plan = planned()
     assert (plan.mtu, plan.tap, plan.bridge, plan.owner, str(plan.router)) == (
         1400,
         "tap0",
@@ -16,3 +37,49 @@ def test_mtu_is_the_pods_and_rules_replace_only_our_table() -> None:
     )
     assert plan.ruleset.startswith("table ip kubevirt\ndelete table ip kubevirt\ntable ip kubevirt {")
     assert "flush ruleset" not in plan.ruleset
+    assert plan.uplink is None
+
+
+def test_all_that_arrives_is_the_guests_unless_ports_are_named() -> None:
+    assert 'iifname "eth0" dnat to 10.0.2.2' in planned().ruleset
+    ports = [{"port": 80}, {"port": 53, "protocol": "UDP"}]
+    ruleset = planned({"masquerade": {}, "ports": ports}).ruleset
+    assert 'iifname "eth0" tcp dport 80 dnat to 10.0.2.2' in ruleset
+    assert 'iifname "eth0" udp dport 53 dnat to 10.0.2.2' in ruleset
+    assert 'iifname "eth0" dnat' not in ruleset
+
+
+def test_the_network_between_pod_and_guest_may_be_another() -> None:
+    plan = planned(pod={"vmNetworkCIDR": "192.168.7.0/28"})
+    assert str(plan.router) == "192.168.7.1/28"
+    assert "dnat to 192.168.7.2" in plan.ruleset
+
+
+def test_a_bridged_guest_takes_the_pods_place_and_no_rule_is_left() -> None:
+    plan = planned({"bridge": {}})
+    assert plan.uplink is not None
+    assert plan.uplink.remembered == POD
+    assert plan.uplink.mac == other_mac(POD.mac) != POD.mac
+    assert int(plan.uplink.mac[:2], 16) & 0b11 == 0b10  # locally administered, unicast
+    assert "chain" not in plan.ruleset
+
+
+def test_without_an_interface_nothing_is_made() -> None:
+    none = read_spec({"domain": {"devices": {"autoattachPodInterface": False}, "memory": {"guest": "64Mi"}}})
+    assert network_plan(POD, none, queues=False) is None
+
+
+@pytest.mark.parametrize("pod", [POD, PodNetwork(1500, (), mac="aa:bb:cc:dd:ee:ff")])
+def test_what_is_remembered_is_what_was_there(pod: PodNetwork) -> None:
+    assert remembered.read(remembered.write(pod)) == pod
+
+
+@pytest.mark.parametrize("text", [None, "", "something else", "kubevirt x", "kubevirt m 1500 not-an-address/24"])
+def test_what_somebody_else_wrote_is_not_taken_for_ours(text: str | None) -> None:
+    assert remembered.read(text) is None
+
+
+def test_more_routes_than_fit_are_told() -> None:
+    many = PodNetwork(1500, ("10.0.0.1",), 24, POD.mac, tuple(Route(f"10.{n}.0.0/16", "10.0.0.2") for n in range(20)))
+    with pytest.raises(remembered.DoesNotFit, match="20 routes"):
+        remembered.write(many)

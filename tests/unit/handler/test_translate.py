@@ -9,7 +9,7 @@ from kubevirt.launcher.v1 import launcher_pb2
 from virt_core.api.kubevirt import Configuration, DeveloperConfiguration
 from virt_core.api.vmi import UnsupportedSpec
 from virt_handler.machines.translate import machine
-from virt_handler.network.plan import PodNetwork
+from virt_handler.network.plan import PodNetwork, Route
 
 from .conftest import VMI_UID, MakeVmi
 
@@ -124,3 +124,31 @@ def test_machine_type_and_cpu_model_are_the_clusters_where_the_spec_has_none(mak
     own = make_vmi(domain={"machine": {"type": "q35"}, "cpu": {"model": "Nehalem"}})
     result = machine(own, configured, POD)
     assert (result.machine_type, result.cpu_model.name) == ("q35", "Nehalem")
+
+
+BRIDGED = {"devices": {"interfaces": [{"name": "default", "bridge": {}}]}}
+
+
+def test_a_bridged_guest_has_the_pods_address_card_and_router(make_vmi: MakeVmi) -> None:
+    pod = PodNetwork(1450, ("10.244.1.7",), 24, "0a:58:0a:f4:01:07", (Route("0.0.0.0/0", "10.244.1.1"),))
+    (interface,) = machine(make_vmi(domain=BRIDGED), EMULATED, pod).interfaces
+    assert interface.mac_address == pod.mac
+    dhcp = interface.dhcp
+    assert (dhcp.client_address, dhcp.prefix_length, dhcp.router_address) == ("10.244.1.7", 24, "10.244.1.1")
+    assert not dhcp.routes and dhcp.hostname == "demo"
+
+
+def test_a_router_beyond_the_pods_network_is_sent_as_routes(make_vmi: MakeVmi) -> None:
+    routes = (Route("169.254.1.1/32"), Route("0.0.0.0/0", "169.254.1.1"))
+    pod = PodNetwork(1450, ("10.244.1.7",), 32, "0a:58:0a:f4:01:07", routes)
+    (interface,) = machine(make_vmi(domain=BRIDGED), EMULATED, pod).interfaces
+    assert not interface.dhcp.router_address
+    assert [(each.destination, each.prefix_length, each.router) for each in interface.dhcp.routes] == [
+        ("169.254.1.1", 32, "0.0.0.0"),
+        ("0.0.0.0", 0, "169.254.1.1"),
+    ]
+
+
+def test_a_pod_without_addresses_leaves_a_bridged_guest_to_its_networks_dhcp(make_vmi: MakeVmi) -> None:
+    (interface,) = machine(make_vmi(domain=BRIDGED), EMULATED, PodNetwork(1450, (), mac="0a:58:0a:f4:01:07")).interfaces
+    assert not interface.HasField("dhcp")

@@ -9,7 +9,7 @@ from __future__ import annotations
 from datetime import datetime
 
 from kubevirt.launcher.v1 import launcher_pb2
-from virt_core.api.vmi import UnsupportedSpec, VmiPhase
+from virt_core.api.vmi import UnsupportedSpec, VmiPhase, parse_spec
 from virt_core.kube.patch import Operation
 
 from virt_handler.machines import status
@@ -52,7 +52,10 @@ def _start(observed: Observed, now: datetime) -> tuple[Action, ...]:
         wanted = machine(observed.vmi, observed.configuration, observed.network)
     except UnsupportedSpec as error:
         return refusal(observed, "UnsupportedSpec", str(error), now)
-    prepare = (PrepareNetwork(network_plan(observed.network)),) if wanted.interfaces else ()
+    spec = parse_spec(observed.vmi.spec)
+    queues = any(interface.multiqueue for interface in wanted.interfaces)
+    network = network_plan(observed.network, spec, queues=queues)
+    prepare = (PrepareNetwork(network),) if network is not None else ()
     return (*prepare, StartMachine(wanted))
 
 

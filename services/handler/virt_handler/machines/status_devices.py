@@ -20,7 +20,7 @@ def interfaces(vmi: VirtualMachineInstance, spec: VmiSpec, pod: PodNetwork, agen
     seen = {card.mac: card for card in agent.interfaces} if agent is not None else {}
     result: list[Entry] = []
     for interface in effective_interfaces(spec):
-        mac = mac_address(vmi.metadata.uid, interface)
+        mac = mac_address(vmi.metadata.uid, interface, pod)
         entry: Entry = {
             "name": interface.name,
             "mac": mac,

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import uuid
+from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 
 from google.protobuf import duration_pb2
 from kubevirt.launcher.v1 import launcher_pb2
@@ -32,7 +33,7 @@ from virt_core.api.vmi_spec import VmiSpec
 
 from virt_handler.machines.translate_disks import machine_disks
 from virt_handler.machines.translate_platform import bootloader, clock, cpu_model, features, smbios
-from virt_handler.network.plan import BRIDGE, GUEST, ROUTER, TAP, PodNetwork
+from virt_handler.network.plan import BRIDGE, TAP, PodNetwork, Route, masqueraded
 
 _HOSTNAME_LIMIT = 63  # bytes of a DNS label, RFC 1035
 
@@ -114,10 +115,13 @@ def firmware_uuid(vmi_uid: str, wanted: str) -> str:
         raise UnsupportedSpec(refused("domain.firmware.uuid", wanted, "a UUID")) from error
 
 
-def mac_address(vmi_uid: str, interface: Interface) -> str:
-    """The interface's own, or one made from the VMI's UID: locally administered, unicast."""
+def mac_address(vmi_uid: str, interface: Interface, pod: PodNetwork) -> str:
+    """The interface's own; the pod's, which a bridged guest has; or one made from the VMI's UID: locally administered,
+    unicast."""
     if interface.mac_address:
         return interface.mac_address.lower().replace("-", ":")
+    if interface.bridge is not None and pod.mac:
+        return pod.mac
     digest = hashlib.sha256(f"{vmi_uid}/{interface.name}".encode()).digest()
     return ":".join(f"{octet:02x}" for octet in (0x02, *digest[:5]))
 
@@ -133,9 +137,9 @@ def has_queues(spec: VmiSpec, interface: Interface) -> bool:
 
 
 def _interface(meta: ObjectMeta, spec: VmiSpec, interface: Interface, pod: PodNetwork) -> launcher_pb2.NetworkInterface:
-    return launcher_pb2.NetworkInterface(
+    result = launcher_pb2.NetworkInterface(
         name=interface.name,
-        mac_address=mac_address(meta.uid, interface),
+        mac_address=mac_address(meta.uid, interface, pod),
         model=interface.model,
         tap_device=TAP,
         mtu=pod.mtu,
@@ -143,11 +147,47 @@ def _interface(meta: ObjectMeta, spec: VmiSpec, interface: Interface, pod: PodNe
         acpi_index=interface.acpi_index,
         link_down=interface.state == "down",
         multiqueue=has_queues(spec, interface),
-        dhcp=launcher_pb2.DhcpLease(
-            bridge_device=BRIDGE,
-            router_address=str(ROUTER.ip),
-            client_address=str(GUEST.ip),
-            prefix_length=GUEST.network.prefixlen,
-            hostname=_hostname(meta, spec),
-        ),
+    )
+    if interface.bridge is None:
+        result.dhcp.CopyFrom(_masqueraded_lease(spec))
+    elif pod.addresses:
+        result.dhcp.CopyFrom(_bridged_lease(pod))
+    else:
+        return result  # the guest asks whoever gives out addresses on that network
+    result.dhcp.hostname = _hostname(meta, spec)
+    return result
+
+
+def _masqueraded_lease(spec: VmiSpec) -> launcher_pb2.DhcpLease:
+    router, guest = masqueraded(spec)
+    return launcher_pb2.DhcpLease(
+        bridge_device=BRIDGE,
+        router_address=str(router.ip),
+        client_address=str(guest.ip),
+        prefix_length=guest.network.prefixlen,
+    )
+
+
+def _bridged_lease(pod: PodNetwork) -> launcher_pb2.DhcpLease:
+    """The pod's address and routes. A router beyond the guest's own network, as some CNI plugins have it, is reached
+    by a route of its own, so then all of them are sent as routes."""
+    own = IPv4Interface(f"{pod.addresses[0]}/{pod.prefix_length}")
+    default = next((route.via for route in pod.routes if route.destination == "0.0.0.0/0" and route.via), "")
+    near = bool(default) and IPv4Address(default) in own.network
+    routes = [route for route in pod.routes if not (near and route.destination == "0.0.0.0/0")]
+    return launcher_pb2.DhcpLease(
+        bridge_device=BRIDGE,
+        router_address=default if near else "",
+        client_address=str(own.ip),
+        prefix_length=pod.prefix_length,
+        routes=[_route(route) for route in routes],
+    )
+
+
+def _route(route: Route) -> launcher_pb2.DhcpRoute:
+    network = IPv4Network(route.destination)
+    return launcher_pb2.DhcpRoute(
+        destination=str(network.network_address),
+        prefix_length=network.prefixlen,
+        router=route.via or "0.0.0.0",  # noqa: S104 - on the link, RFC 3442
     )

@@ -13,16 +13,18 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+from virt_handler.network import remembered
 from virt_handler.network.netlink import IPRoute, NetlinkError
-from virt_handler.network.plan import POD_LINK, NetworkPlan, PodNetwork
+from virt_handler.network.plan import BRIDGE, POD_LINK, NetworkPlan, PodNetwork, Route, Uplink
 
 _NFT_SECONDS = 10.0
 # From <linux/if_tun.h>.
 _TUNSETIFF, _TUNSETPERSIST, _TUNSETOWNER, _TUNSETGROUP = 0x400454CA, 0x400454CB, 0x400454CC, 0x400454CE
-_IFF_TAP, _IFF_NO_PI, _IFF_VNET_HDR = 0x0002, 0x1000, 0x4000
+_IFF_TAP, _IFF_MULTI_QUEUE, _IFF_NO_PI, _IFF_VNET_HDR = 0x0002, 0x0100, 0x1000, 0x4000
 _IFF_UP = 0x1  # <linux/if.h>
 _AF_INET = 2
 _SCOPE_GLOBAL = 0
+_MAIN_TABLE, _BY_KERNEL = 254, 2  # RT_TABLE_MAIN and RTPROT_KERNEL of <linux/rtnetlink.h>
 
 
 class NetworkFailed(Exception):
@@ -30,19 +32,28 @@ class NetworkFailed(Exception):
 
 
 def read_pod_network() -> PodNetwork:
-    """MTU and addresses of the pod's card.
+    """MTU, addresses and routes of the pod's card, or what they were before they became the guest's.
 
     Raises:
         NetworkFailed: there is no such card.
     """
     try:
         with IPRoute() as route:
+            bridge = _link(route, BRIDGE)
+            before = remembered.read(bridge.get("ifalias")) if bridge is not None else None
+            if before is not None:
+                return before
             link = _link(route, POD_LINK)
             if link is None:
                 raise NetworkFailed(f"the pod has no {POD_LINK}")
-            addresses = route.get_addr(family=_AF_INET, index=link["index"])
-            found = tuple(str(a.get("address")) for a in addresses if a["scope"] == _SCOPE_GLOBAL)
-            return PodNetwork(int(link.get("mtu")), found)
+            found = _addresses(route, link["index"])
+            return PodNetwork(
+                mtu=int(link.get("mtu")),
+                addresses=tuple(str(address.get("address")) for address in found),
+                prefix_length=found[0]["prefixlen"] if found else 32,
+                mac=str(link.get("address")),
+                routes=_routes(route, link["index"]),
+            )
     except (NetlinkError, OSError) as error:
         raise NetworkFailed(f"reading the pod's network: {error}") from error
 
@@ -56,9 +67,12 @@ def prepare(plan: NetworkPlan) -> None:
     try:
         with IPRoute() as route:
             bridge = _ensure_bridge(route, plan)
+            if plan.uplink is not None:
+                _ensure_uplink(route, plan.uplink, bridge)
             _ensure_tap(route, plan, bridge)
-        Path("/proc/sys/net/ipv4/ip_forward").write_text("1")
-    except (NetlinkError, OSError) as error:
+        if plan.uplink is None:
+            Path("/proc/sys/net/ipv4/ip_forward").write_text("1")
+    except (NetlinkError, OSError, remembered.DoesNotFit) as error:
         raise NetworkFailed(f"making bridge {plan.bridge} and tap device {plan.tap}: {error}") from error
     _load_rules(plan.ruleset)
 
@@ -66,6 +80,20 @@ def prepare(plan: NetworkPlan) -> None:
 def _link(route: Any, name: str) -> Any:
     indexes = route.link_lookup(ifname=name)
     return route.get_links(indexes[0])[0] if indexes else None
+
+
+def _addresses(route: Any, index: int) -> list[Any]:
+    return [a for a in route.get_addr(family=_AF_INET, index=index) if a["scope"] == _SCOPE_GLOBAL]
+
+
+def _routes(route: Any, index: int) -> tuple[Route, ...]:
+    """Of the main table through that card, without those that come with its addresses."""
+    found = []
+    for each in route.get_routes(family=_AF_INET, table=_MAIN_TABLE, oif=index):
+        if each["proto"] != _BY_KERNEL:
+            destination = f"{each.get('dst') or '0.0.0.0'}/{each['dst_len']}"  # noqa: S104 - the default route
+            found.append(Route(destination, str(each.get("gateway") or "")))
+    return tuple(found)
 
 
 def _ensure_bridge(route: Any, plan: NetworkPlan) -> int:
@@ -81,9 +109,23 @@ def _ensure_bridge(route: Any, plan: NetworkPlan) -> int:
     return index
 
 
+def _ensure_uplink(route: Any, uplink: Uplink, bridge: int) -> None:
+    """Remember, then change: whoever dies in between leaves what the next one needs."""
+    if remembered.read(route.get_links(bridge)[0].get("ifalias")) is None:
+        route.link("set", index=bridge, ifalias=remembered.write(uplink.remembered))
+    link = _link(route, POD_LINK)
+    index: int = link["index"]
+    for address in _addresses(route, index):
+        route.addr("del", index=index, address=address.get("address"), prefixlen=address["prefixlen"])
+    if link.get("address") != uplink.mac:
+        route.link("set", index=index, address=uplink.mac)
+    if link.get("master") != bridge:
+        route.link("set", index=index, master=bridge)
+
+
 def _ensure_tap(route: Any, plan: NetworkPlan, bridge: int) -> None:
     if _link(route, plan.tap) is None:
-        _make_tap(plan.tap, plan.owner)
+        _make_tap(plan.tap, plan.owner, queues=plan.queues)
     link = _link(route, plan.tap)
     if link.get("master") != bridge:
         route.link("set", index=link["index"], master=bridge)
@@ -97,11 +139,12 @@ def _ensure_up(route: Any, link: Any, mtu: int) -> None:
         route.link("set", index=link["index"], state="up")
 
 
-def _make_tap(name: str, owner: int) -> None:
+def _make_tap(name: str, owner: int, *, queues: bool) -> None:
     """A tap device that stays without a process. Persistent is the last step: half of one vanishes by itself."""
     device = os.open("/dev/net/tun", os.O_RDWR | os.O_CLOEXEC)
     try:
-        request = struct.pack("16sH22x", name.encode(), _IFF_TAP | _IFF_NO_PI | _IFF_VNET_HDR)
+        flags = _IFF_TAP | _IFF_NO_PI | _IFF_VNET_HDR | (_IFF_MULTI_QUEUE if queues else 0)
+        request = struct.pack("16sH22x", name.encode(), flags)
         fcntl.ioctl(device, _TUNSETIFF, request)
         fcntl.ioctl(device, _TUNSETOWNER, owner)
         fcntl.ioctl(device, _TUNSETGROUP, owner)

@@ -1,0 +1,54 @@
+"""What the pod's card was, as a text on the bridge: it lives exactly as long as the pod's network. Pure.
+
+Called by execute.py. A bridged guest has the pod's address, so whoever comes after this process finds no address on
+the card. The text is an interface alias (ip-link(8), ``alias``), of 255 bytes at most.
+"""
+
+from __future__ import annotations
+
+from ipaddress import IPv4Address, IPv4Network
+
+from virt_handler.network.plan import PodNetwork, Route
+
+_MARK = "kubevirt"
+_NONE = "-"
+_LIMIT = 255  # bytes, IFALIASZ of <linux/if.h> less the final zero
+
+
+class DoesNotFit(ValueError):
+    """The pod has more routes than can be remembered: its card cannot be bridged."""
+
+
+def write(pod: PodNetwork) -> str:
+    """The text.
+
+    Raises:
+        DoesNotFit: it would be too long.
+    """
+    routes = [f"{route.destination}>{route.via}" for route in pod.routes]
+    address = f"{pod.addresses[0]}/{pod.prefix_length}" if pod.addresses else _NONE
+    text = " ".join([_MARK, pod.mac, str(pod.mtu), address, *routes])
+    if len(text) > _LIMIT:
+        raise DoesNotFit(f"{len(pod.routes)} routes of the pod are more than can be remembered")
+    return text
+
+
+def read(text: str | None) -> PodNetwork | None:
+    """What was written; None if it was not by us."""
+    mark, *words = (text or "").split(" ")
+    if mark != _MARK or len(words) < 3:
+        return None
+    mac, mtu, address, *routes = words
+    try:
+        ip, _, prefix = address.partition("/")
+        found = tuple(_route(route) for route in routes)
+        if address == _NONE:
+            return PodNetwork(int(mtu), (), mac=mac, routes=found)
+        return PodNetwork(int(mtu), (str(IPv4Address(ip)),), int(prefix), mac, found)
+    except ValueError:
+        return None
+
+
+def _route(text: str) -> Route:
+    destination, _, via = text.partition(">")
+    return Route(str(IPv4Network(destination)), str(IPv4Address(via)) if via else "")
