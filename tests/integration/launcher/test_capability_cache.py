@@ -12,12 +12,13 @@ import shutil
 import struct
 import time
 from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
 from kubevirt.launcher.v1 import launcher_pb2 as pb
 
-from tests.integration.launcher.conftest import Images, Pod
+from tests.integration.launcher.conftest import Images, Pod, run
 
 KEPT = "/usr/lib/kubevirt/capabilities"
 CACHED = "cache/libvirt/qemu/cache/capabilities"
@@ -44,8 +45,8 @@ class Opened:
         os.close(self._watch)
 
 
-@pytest.fixture
-async def unstarted(images: Images) -> AsyncIterator[Pod]:
+@asynccontextmanager
+async def network_only(images: Images) -> AsyncIterator[Pod]:
     """A pod with its network, whose launcher is not started."""
     made = Pod(images)
     try:
@@ -55,7 +56,19 @@ async def unstarted(images: Images) -> AsyncIterator[Pod]:
         await made.remove()
 
 
-async def start_guest(pod: Pod, kept: Path | None = None) -> tuple[int, float]:
+@pytest.fixture
+async def unstarted(images: Images) -> AsyncIterator[Pod]:
+    async with network_only(images) as pod:
+        yield pod
+
+
+@pytest.fixture
+async def unstarted_too(images: Images) -> AsyncIterator[Pod]:
+    async with network_only(images) as pod:
+        yield pod
+
+
+async def start_guest(pod: Pod, kept: Path | None = None, cpu_model: str = "") -> tuple[int, float]:
     """Start the launcher, with `kept` in place of the image's answers, and a machine; how many QEMUs were started, and
     the seconds from the container's start to a running guest."""
     opened = Opened(f"{pod.images.launcher}/usr/bin/qemu-system-x86_64")
@@ -65,6 +78,7 @@ async def start_guest(pod: Pod, kept: Path | None = None) -> tuple[int, float]:
         await pod.peer.negotiate(timeout=30)
         machine = pod.machine()
         machine.ClearField("kernel_boot")
+        machine.cpu_model.name = cpu_model
         assert (await pod.start_machine(machine)).phase == pb.MACHINE_PHASE_RUNNING, pod.log
         return opened.count, time.monotonic() - began
     finally:
@@ -138,3 +152,28 @@ async def test_foreign_answers_are_not_taken(unstarted: Pod, changed: Callable[[
     print(f"container started to guest running: {seconds:.2f} s")
     assert started > 1, "QEMU was asked"
     assert MARK not in cached(unstarted), "libvirt wrote what it was told"
+
+
+_PRINT_CPU = """
+import libvirt
+text = libvirt.open("qemu:///session").listAllDomains()[0].XMLDesc()
+print(text[text.index("<cpu") : text.index("</cpu>")])
+"""
+
+
+def live_cpu(pod: Pod) -> str:
+    """The guest's processor, as libvirt knows it since QEMU runs."""
+    python = ("/opt/kubevirt/bin/python", "-I", "-c", _PRINT_CPU)
+    return run("runc", "exec", "--user", "107:107", pod.name, *python)
+
+
+@pytest.mark.parametrize("cpu_model", ["", "Skylake-Client", "EPYC"])
+async def test_the_processor_is_known_as_well_as_if_qemu_had_been_asked(
+    unstarted: Pod, unstarted_too: Pod, cpu_model: str
+) -> None:
+    kept = unstarted_too.folder / "kept"
+    kept.mkdir()
+    assert (await start_guest(unstarted, None, cpu_model))[0] == 1
+    assert (await start_guest(unstarted_too, kept, cpu_model))[0] > 1
+    told = live_cpu(unstarted)
+    assert told == live_cpu(unstarted_too) and "<feature policy=" in told

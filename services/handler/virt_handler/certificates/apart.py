@@ -26,7 +26,8 @@ async def ask(wanted: Wanted) -> Answer:
     Raises:
         Failed: it gave none.
     """
-    command = (sys.executable, "-B", "-m", _MODULE)
+    optimized = ("-OO",) if sys.flags.optimize else ()  # as this process: there are .pyc files of one level only
+    command = (sys.executable, "-B", *optimized, "-m", _MODULE)
     pipe = asyncio.subprocess.PIPE
     process = await asyncio.create_subprocess_exec(*command, stdin=pipe, stdout=pipe)
     try:
