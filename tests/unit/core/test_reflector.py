@@ -205,6 +205,20 @@ async def test_an_object_that_does_not_decode_is_left_out(server: FakeApiServer,
     assert server.count("WATCH") == 1
 
 
+async def test_an_object_nested_thousands_deep_keeps_no_other_out(server: FakeApiServer, client: KubeClient) -> None:
+    nested: dict[str, Any] = {}
+    for _ in range(3000):
+        nested = {"a": nested}
+    server.put(PATH, {**config_map("deep"), "more": nested})
+    server.put(PATH, config_map("good"))
+    async with watching(client) as watched:
+        assert watched.names() == {"deep", "good"}
+        server.put(PATH, {**config_map("deep2"), "more": nested})
+        server.put(PATH, config_map("good2"))
+        await until(lambda: "good2" in watched.names())
+    assert server.count("WATCH") == 1
+
+
 @pytest.mark.parametrize("then", ["deleted", "repaired"])
 async def test_an_object_that_decodes_no_longer_can_be(then: str, server: FakeApiServer, client: KubeClient) -> None:
     server.put(PATH, config_map("turns"))

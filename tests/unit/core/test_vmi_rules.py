@@ -437,6 +437,16 @@ def test_the_message_of_a_thousand_problems_has_an_end() -> None:
     assert len(error.value.refusals) > 1000
 
 
+def test_what_is_passed_on_is_not_nested_without_end() -> None:
+    nested: Any = "x"
+    for _ in range(900):
+        nested = {"a": [nested]}
+    probed = {"readinessProbe": {"httpGet": {"port": 80, "x": nested}}}
+    for change in ({"affinity": nested}, {"tolerations": [nested]}, {"dnsConfig": nested}, probed):
+        (refused,) = refusals(change)
+        assert str(refused) == f"spec.{next(iter(change))}: 'nesting' is not allowed, use at most 32 levels"
+
+
 def test_an_interface_and_a_network_that_do_not_fit_are_both_named() -> None:
     assert {str(each) for each in refusals(interface(name="other"))} == {
         "spec.domain.devices.interfaces[0].name: 'other' is not allowed, use the name of a network: default",

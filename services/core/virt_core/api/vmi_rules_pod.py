@@ -29,6 +29,7 @@ from virt_core.api.vmi_spec import Probe, VmiSpec
 _MAX_GRACE = (1 << 31) - 1  # seconds
 _MAX_SECONDS = (1 << 31) - 1  # a probe's numbers are int32
 _MAX_LIST = 100
+_MAX_NESTING = 32  # affinity, Kubernetes' deepest, has 10
 _MAX_ARGUMENTS, _MAX_ARGUMENT = 64, 4096
 _DNS_POLICIES = ("ClusterFirst", "ClusterFirstWithHostNet", "Default", "None")
 _EVICTION_STRATEGIES = ("None", "LiveMigrateIfPossible")
@@ -61,6 +62,36 @@ def pod_refusals(spec: VmiSpec) -> Refusals:
     yield from _dns(spec)
     yield from _scheduling(spec)
     yield from _probes(spec)
+    yield from _passed_on(spec)
+
+
+def _passed_on(spec: VmiSpec) -> Refusals:
+    """What is Kubernetes' own goes into the pod as it is, but not without end."""
+    passed_on: dict[str, Any] = {
+        "affinity": spec.affinity,
+        "tolerations": spec.tolerations,
+        "topologySpreadConstraints": spec.topology_spread_constraints,
+        "dnsConfig": spec.dns_config,
+        "volumes": [volume.downward_api.fields for volume in spec.volumes if volume.downward_api is not None],
+        "livenessProbe": _handlers(spec.liveness_probe),
+        "readinessProbe": _handlers(spec.readiness_probe),
+    }
+    for path, value in passed_on.items():
+        yield from unless(_nesting(value) <= _MAX_NESTING, path, "nesting", f"at most {_MAX_NESTING} levels")
+
+
+def _handlers(probe: Probe | None) -> list[Any]:
+    return [probe.exec, probe.http_get, probe.tcp_socket] if probe is not None else []
+
+
+def _nesting(value: Any) -> int:
+    """How deep lists and objects are in one another; level by level, for the depth is a stranger's."""
+    depth, level = 0, [value]
+    while level and depth <= _MAX_NESTING:
+        inside = [each for each in level if isinstance(each, dict | list)]
+        level = [item for each in inside for item in (each.values() if isinstance(each, dict) else each)]
+        depth += bool(inside)
+    return depth
 
 
 def _dns(spec: VmiSpec) -> Refusals:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import sys
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -24,6 +25,10 @@ from virt_core.kube.resource import Resource
 Object = dict[str, Any]
 _TOKEN = Path("/var/run/secrets/kubernetes.io/serviceaccount/token")
 _DEADLINE = 15.0  # seconds for one request; the API server's own limit is 60
+# An API server stores objects nested up to 10000 deep. What is not meant to be is refused by admission; what is there
+# all the same must not end every process that watches.
+sys.setrecursionlimit(max(sys.getrecursionlimit(), 12_000))
+
 _encode = msgspec.json.encode
 _decode = msgspec.json.decode
 

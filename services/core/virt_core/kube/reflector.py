@@ -178,7 +178,11 @@ class Reflector(Generic[T]):
                         self._handle(bytes(line))
 
     def _handle(self, line: bytes) -> None:
-        event = msgspec.json.decode(line, type=_WatchEvent)
+        try:
+            event = msgspec.json.decode(line, type=_WatchEvent)
+        except RecursionError:
+            self._log.error("leaving out a change of an object that is nested too deeply", size=len(line))
+            return
         if event.type == "ERROR":
             status = msgspec.json.decode(event.object, type=_Status)
             raise Gone(410, status.message) if status.code == 410 else Unavailable(status.code, status.message)
@@ -209,7 +213,7 @@ class Reflector(Generic[T]):
     def _decode(self, raw: msgspec.Raw) -> tuple[Key, T] | None:
         try:
             value = self._decoder.decode(raw)
-        except msgspec.ValidationError as error:
+        except (msgspec.ValidationError, RecursionError) as error:
             self._log.error("leaving out an object that does not decode", reason=str(error))
             return None
         return (value.metadata.namespace, value.metadata.name), value
