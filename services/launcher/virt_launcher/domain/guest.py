@@ -11,7 +11,7 @@ from typing import Any
 
 from virt_launcher.domain.names import DOMAIN_NAME, EMULATOR
 from virt_launcher.domain.observation import DomainPhase, Observation, ShutoffReason, StallReason
-from virt_launcher.errors import HypervisorRefused
+from virt_launcher.errors import HypervisorRefused, HypervisorUnavailable
 
 
 def warm(connection: Any) -> None:
@@ -24,7 +24,11 @@ def warm(connection: Any) -> None:
 
 
 def observe(connection: Any) -> Observation:
-    """One look at the domain. Takes no lock that a running job holds."""
+    """One look at the domain. Takes no lock that a running job holds.
+
+    Raises:
+        HypervisorUnavailable: nothing is to be concluded from what there is now.
+    """
     import libvirt
 
     domain = _lookup(connection)
@@ -42,8 +46,11 @@ def observe(connection: Any) -> Observation:
     if state == libvirt.VIR_DOMAIN_CRASHED:
         return Observation(DomainPhase.PANICKED)
     if state == libvirt.VIR_DOMAIN_PAUSED:
-        if reason in (libvirt.VIR_DOMAIN_PAUSED_USER, libvirt.VIR_DOMAIN_PAUSED_STARTING_UP):
+        if reason == libvirt.VIR_DOMAIN_PAUSED_USER:
             return Observation(DomainPhase.STANDING)
+        if reason == libvirt.VIR_DOMAIN_PAUSED_STARTING_UP:
+            # The libvirtd that was starting QEMU died; its successor is about to kill what it found half started.
+            raise HypervisorUnavailable("libvirtd has not cleared away a start that was interrupted")
         io_error = reason == libvirt.VIR_DOMAIN_PAUSED_IOERROR
         return Observation(DomainPhase.STALLED, stall=StallReason.IO_ERROR if io_error else StallReason.OTHER)
     return Observation(DomainPhase.RUNNING)
