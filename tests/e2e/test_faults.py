@@ -85,6 +85,7 @@ def test_a_deleted_node_fails_its_guests() -> None:
             print(get("vmi", "orphan")["status"].get("reason"), ready("orphan"))
         finally:
             node.start(cluster, cluster.node(2), kube_binary.ensure(cluster))
+            until(lambda: "node/node2" in kubectl("get", "nodes", "-o", "name").split(), "the node to register again")
             wait("node", "node2", "condition=Ready", seconds=60)
     until(lambda: handlers_ready() == len(nodes()), "a handler on each node", 180)
 

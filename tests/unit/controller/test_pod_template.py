@@ -197,3 +197,4 @@ def test_placement_names_and_dns_are_passed_on() -> None:
     spec = made({**passed, "hostname": "box", "nodeSelector": {"disk": "fast"}})["spec"]
     assert {key: spec[key] for key in passed} == passed
     assert spec["hostname"] == "box" and spec["nodeSelector"]["disk"] == "fast"
+    assert spec["nodeSelector"]["kubevirt.io/schedulable"] == "true"

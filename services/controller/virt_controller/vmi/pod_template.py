@@ -87,7 +87,8 @@ def launcher_pod(
         "subdomain": spec.subdomain,
         "dnsPolicy": spec.dns_policy,
         "dnsConfig": spec.dns_config,
-        "nodeSelector": {"kubernetes.io/arch": "amd64", **spec.node_selector},
+        # Only where a handler said within minutes that it can run machines.
+        "nodeSelector": {"kubernetes.io/arch": "amd64", **spec.node_selector, labels.SCHEDULABLE: "true"},
         "tolerations": spec.tolerations,
         "affinity": spec.affinity,
         "topologySpreadConstraints": spec.topology_spread_constraints,

@@ -32,9 +32,3 @@ LAUNCHER_UID = 107
 
 COMMON_NAME_PREFIX = "kubevirt.io:system:"
 """Common names of the suite's certificates are this and the component, for example "kubevirt.io:system:virt-api"."""
-
-HEARTBEAT = "kubevirt.io/heartbeat"
-"""Annotation of a node: when its virt-handler was last well, RFC 3339."""
-
-SCHEDULABLE = "kubevirt.io/schedulable"
-"""Label of a node: "true" while launcher pods may be put there."""

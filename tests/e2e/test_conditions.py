@@ -1,0 +1,112 @@
+"""What is said of a VMI whose pod cannot start or is taken from under it, where users look: conditions and events."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+
+from tests.e2e.cluster import apply, kubectl, wait
+from tests.e2e.guests import Guest, manifest, running, until
+
+SECRET = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "late"}, "stringData": {"a": "b"}}
+
+
+@contextmanager
+def created(body: dict[str, Any]) -> Iterator[Guest]:
+    """A VMI that need not come to run; gone afterwards, however far it came."""
+    name = body["metadata"]["name"]
+    apply(body)
+    try:
+        yield Guest(name)
+    finally:
+        kubectl("delete", "vmi", name, "--ignore-not-found", "--wait", "--timeout=60s")
+
+
+def condition(guest: Guest, kind: str) -> dict[str, Any]:
+    found = guest.vmi.get("status", {}).get("conditions", [])
+    return next((each for each in found if each["type"] == kind), {})
+
+
+def told(guest: Guest, kind: str, reason: str, within: float = 60) -> str:
+    """The condition's message once it has that reason."""
+    took = until(lambda: condition(guest, kind).get("reason") == reason, f"{kind} to be {reason}", within)
+    found = condition(guest, kind)
+    assert found["status"] == "False"
+    assert reason in kubectl("describe", "vmi", guest.name).partition("Events:")[2], "no event says so"
+    print(f"{reason} after {took:.1f} s: {found['message']}")
+    return str(found["message"])
+
+
+def test_a_guest_that_fits_nowhere_is_told_in_the_schedulers_words() -> None:
+    body = manifest("placeless")
+    body["spec"]["nodeSelector"] = {"kubernetes.io/hostname": "no-such-node"}
+    with created(body) as guest:
+        assert "nodes are available" in told(guest, "PodScheduled", "Unschedulable")
+        assert guest.phase == "Scheduling"
+
+
+def test_a_secret_that_is_not_there_is_named_and_the_guest_starts_when_it_is() -> None:
+    body = manifest("secretless")
+    body["spec"]["domain"]["devices"]["disks"] = [{"name": "late", "disk": {"bus": "virtio"}}]
+    body["spec"]["volumes"] = [{"name": "late", "secret": {"secretName": "late"}}]
+    try:
+        with created(body) as guest:
+            assert '"late" not found' in told(guest, "Synchronized", "FailedMount")
+            apply(SECRET)
+            # The kubelet tries again after two minutes at the latest.
+            wait("vmi", guest.name, "jsonpath={.status.phase}=Running", seconds=150)
+            assert condition(guest, "Synchronized").get("status", "True") == "True"
+    finally:
+        kubectl("delete", "secret", "late", "--ignore-not-found")
+
+
+def test_a_claim_that_is_not_there_is_named() -> None:
+    body = manifest("claimless")
+    body["spec"]["domain"]["devices"]["disks"] = [{"name": "data", "disk": {"bus": "virtio"}}]
+    body["spec"]["volumes"] = [{"name": "data", "persistentVolumeClaim": {"claimName": "no-such-claim"}}]
+    with created(body) as guest:
+        assert "no-such-claim" in told(guest, "Synchronized", "FailedPvcNotFound")
+        assert guest.phase == "Pending"
+
+
+@pytest.mark.parametrize("how", ["delete", "evict"])
+def test_a_guest_whose_pod_is_taken_away_has_failed_and_says_why(how: str) -> None:
+    with running(manifest("taken")) as (guest,):
+        name = guest.pod["metadata"]["name"]
+        if how == "delete":
+            kubectl("delete", "pod", name, "--wait=false")
+        else:
+            eviction = {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": name}}
+            path = f"/api/v1/namespaces/default/pods/{name}/eviction"
+            kubectl("create", "--raw", path, "-f", "-", stdin=json.dumps(eviction))
+        took = until(lambda: guest.phase == "Failed", "the guest to be Failed", 60)
+        status, ready = guest.vmi["status"], condition(guest, "Ready")
+        print(f"{how}: Failed after {took:.1f} s: {status['reason']}: {ready['message']}")
+        assert name in ready["message"]
+        assert how == "delete" or "EvictionByEvictionAPI" in ready["message"]
+        until(lambda: name not in kubectl("get", "pods", "-o", "name"), "its pod to go")
+
+
+def test_ready_is_what_the_users_probe_finds() -> None:
+    body = manifest("probed")
+    body["spec"]["readinessProbe"] = {"tcpSocket": {"port": 9}, "periodSeconds": 1}  # nobody listens there
+    with running(body) as (guest,):
+        assert "compute" in str(until_mirrored(guest)["message"])
+        assert condition(guest, "Ready")["status"] == "False"
+
+
+def until_mirrored(guest: Guest) -> dict[str, Any]:
+    until(lambda: condition(guest, "Ready").get("reason") == "ContainersNotReady", "the kubelet's verdict")
+    return condition(guest, "Ready")
+
+
+def test_what_a_user_may_ask_of_the_pod_is_in_the_status() -> None:
+    with running(manifest("plain")) as (guest,):
+        status = guest.vmi["status"]
+        assert status["qosClass"] == guest.pod["status"]["qosClass"]
+        assert status["runtimeUser"] == 107
+        assert status["launcherContainerImageVersion"] == guest.pod["spec"]["containers"][0]["image"]
