@@ -237,7 +237,8 @@ class Pod:
             "qemu": "/usr/bin/qemu-system-x86_64",
         }
         found: dict[str, int] = {}
-        for pid in json.loads(run("runc", "ps", "--format", "json", self.name)):
+        # The oldest of each: a child of libvirtd has its name until it becomes QEMU.
+        for pid in sorted(json.loads(run("runc", "ps", "--format", "json", self.name)), reverse=True):
             with contextlib.suppress(FileNotFoundError, ProcessLookupError):
                 program = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")[0].decode()
                 found |= {role: pid for role, path in roles.items() if path == program}
