@@ -74,6 +74,23 @@ def test_a_dead_node_is_told_and_only_its_own_guests_end_when_their_pods_are_gon
         assert again.phase == "Running"
 
 
+def test_a_kubelet_that_is_silent_for_a_while_ends_no_guest_and_ready_comes_back() -> None:
+    with two_guests() as (guests, pids), observed(*guests) as ticks:
+        silent = guests[1]
+        pod = silent.pod["metadata"]["uid"]
+        in_node(2, "pkill", "-STOP", "-f", "kubelet --config")
+        try:
+            took = until(lambda: ready(silent.name).get("reason") == "NodeUnreachable", "the word", TOLD_WITHIN, 0.5)
+            print(f"told after {took:.1f} s: {ready(silent.name)['message']}")
+            assert silent.phase == "Running" and ready(guests[0].name)["status"] == "True"
+        finally:
+            in_node(2, "pkill", "-CONT", "-f", "kubelet --config")
+        took = until(lambda: ready(silent.name).get("status") == "True", "the guest to be Ready again", 60, 0.5)
+        print(f"Ready again {took:.1f} s after the kubelet was")
+        assert silent.pod["metadata"]["uid"] == pod
+        undisturbed(ticks(), guests, pids)
+
+
 def test_a_deleted_node_fails_its_guests() -> None:
     cluster = Cluster.load()
     with running(manifest("orphan", node="node2")) as (guest,):
