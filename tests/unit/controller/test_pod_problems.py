@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 from virt_controller.vmi.observe import LauncherPod, PodEvent
-from virt_controller.vmi.pod_problems import REASONS, how_it_ended, start_problem, why_deleted
+from virt_controller.vmi.pod_problems import REASONS, how_it_ended, start_problem, why_taken
 
 
 def pod(**status: Any) -> LauncherPod:
@@ -83,7 +83,7 @@ def test_a_container_that_failed_is_named_with_exit_code_and_message() -> None:
     assert "container copy: Error (exit code 1) no /boot/vmlinuz in the image" in failure.message
 
 
-def test_why_a_pod_is_deleted_is_told_as_far_as_kubernetes_does() -> None:
+def test_why_a_pod_goes_is_told_as_far_as_kubernetes_does() -> None:
     disrupted = {"type": "DisruptionTarget", "status": "True", "reason": "EvictionByEvictionAPI", "message": "evicting"}
-    assert why_deleted(pod()) == "launcher pod p is being deleted"
-    assert why_deleted(pod(conditions=[disrupted])).endswith("deleted: EvictionByEvictionAPI: evicting")
+    assert why_taken(pod()) == "launcher pod p is being taken away"
+    assert why_taken(pod(conditions=[disrupted])).endswith("away: EvictionByEvictionAPI: evicting")

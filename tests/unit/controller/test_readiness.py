@@ -116,3 +116,24 @@ def test_what_the_pod_is_goes_into_the_status_at_the_hand_over() -> None:
     after = apply(vmi(), patch)["status"]
     assert (after["qosClass"], after["runtimeUser"]) == ("Burstable", 107)
     assert after["launcherContainerImageVersion"] == "launcher:1"
+
+
+def test_a_pod_that_kubernetes_is_about_to_end_is_told_and_taken_back_if_it_changes_its_mind() -> None:
+    doomed = {"type": "DisruptionTarget", "status": "True", "reason": "TerminationByKubelet", "message": "no memory"}
+    patch, event = plan(vmi(running()), pod("node1", {"phase": "Running", "conditions": [doomed]}))
+    told = apply(vmi(running()), patch)
+    assert ready(told)["reason"] == "PodTerminating" and "no memory" in ready(told)["message"]
+    assert isinstance(event, RecordEvent)
+    (patch,) = plan(vmi(told["status"]), alive())
+    assert ready(apply(vmi(told["status"]), patch))["status"] == "Unknown"
+
+
+def test_who_waits_for_a_deletion_is_told_that_the_node_is_in_trouble() -> None:
+    subject = vmi(running(), deletionTimestamp="2026-01-01T00:00:00Z")
+    going = alive(deletionTimestamp="2026-01-01T00:00:00Z")
+    patch, event = PLANNER.plan(Observed(subject, going, EMULATION, NOW, trouble=LOST))
+    told = apply(subject, patch)
+    assert ready(told)["reason"] == "NodeUnreachable" and told["status"]["phase"] == "Running"
+    assert isinstance(event, RecordEvent)
+    again = vmi(told["status"], deletionTimestamp="2026-01-01T00:00:00Z")
+    assert PLANNER.plan(Observed(again, going, EMULATION, NOW, trouble=LOST)) == ()

@@ -182,7 +182,7 @@ def test_what_the_controller_says_of_ready_is_not_overruled(make_vmi: MakeVmi, r
 
 
 def test_once_the_controller_has_taken_it_back_the_handler_says_how_the_guest_is(make_vmi: MakeVmi) -> None:
-    vmi = make_vmi(status=conditions("Unknown", "NodeRecovered"))
+    vmi = make_vmi(status=conditions("Unknown", "Recovered"))
     (patch,) = plan(observe(vmi, RUNNING), NOW)
     assert isinstance(patch, PatchStatus)
     told = apply(vmi.raw_status, patch.operations)

@@ -101,6 +101,12 @@ class LauncherPod(msgspec.Struct, frozen=True, rename="camel"):
         return any(each.state.running is not None or each.state.terminated is not None for each in self.containers)
 
     @property
+    def going(self) -> bool:
+        """Whether the pod is deleted, or Kubernetes is about to end it: an eviction, a preemption, a node's want."""
+        disrupted = self.condition("DisruptionTarget")
+        return self.metadata.deletion_timestamp is not None or (disrupted is not None and disrupted.status == "True")
+
+    @property
     def ready(self) -> bool:
         """Whether the kubelet calls the pod ready."""
         condition = self.condition("Ready")

@@ -12,7 +12,7 @@ from datetime import datetime
 
 from virt_core.api import labels
 from virt_core.api.vmi import UnsupportedSpec, VirtualMachineInstance, VmiPhase, parse_spec
-from virt_core.api.vmi_status import NODE_REASONS, POD_TERMINATING, in_phase, ready_condition, status_patch
+from virt_core.api.vmi_status import CONTROLLERS_REASONS, in_phase, ready_condition, status_patch
 from virt_core.kube.patch import Operation, guarded_patch
 
 from virt_controller.node.health import NODE_DELETED, Trouble
@@ -41,7 +41,7 @@ class Planner:
         """The actions that bring the world nearer to the VirtualMachineInstance; none when all is well."""
         vmi, pod = observed.vmi, observed.pod
         if vmi.metadata.deletion_timestamp is not None:
-            return _delete(vmi, pod)
+            return _delete(vmi, pod, observed)
         if vmi.status.phase.final:
             return ()
         if pod is None:
@@ -81,9 +81,15 @@ def _wait_for_claim(vmi: VirtualMachineInstance, name: str, observed: Observed) 
     return (*_patch_status(vmi, status.waiting(vmi, failure, observed.now), (event,)), again)
 
 
-def _delete(vmi: VirtualMachineInstance, pod: LauncherPod | None) -> tuple[Action, ...]:
+def _delete(vmi: VirtualMachineInstance, pod: LauncherPod | None, observed: Observed) -> tuple[Action, ...]:
     if pod is not None:
-        return () if pod.metadata.deletion_timestamp else (DeletePod(pod.metadata.name, pod.metadata.uid),)
+        if pod.metadata.deletion_timestamp is None:
+            return (DeletePod(pod.metadata.name, pod.metadata.uid),)
+        if observed.trouble is None or vmi.status.phase.final:
+            return ()
+        # Who waits for the deletion is told what it waits for.
+        after = status.with_readiness(vmi, pod, observed.trouble, observed.now)
+        return _patch_status(vmi, after, _events(Failure(observed.trouble.reason, observed.trouble.message)))
     if labels.VMI_FINALIZER not in vmi.metadata.finalizers:
         return ()
     kept = [finalizer for finalizer in vmi.metadata.finalizers if finalizer != labels.VMI_FINALIZER]
@@ -147,15 +153,16 @@ def _readiness_events(after: status.Status) -> tuple[RecordEvent, ...]:
     """Of a change of Ready that only the controller knows; the kubelet itself tells of a failing probe."""
     (ready,) = (each for each in after["conditions"] if each["type"] == "Ready")
     reason = ready.get("reason", "")
-    told = ready["status"] == "False" and (reason in NODE_REASONS or reason == POD_TERMINATING)
+    told = ready["status"] == "False" and reason in CONTROLLERS_REASONS
     return _events(Failure(reason, ready["message"]) if told else None)
 
 
 def _gone(vmi: VirtualMachineInstance) -> Failure:
     """The pod went without a word of its handler; what was known before says why."""
     ready, message = ready_condition(vmi), f"launcher pod {pod_name(vmi)} is gone"
-    known = ready is not None and (ready.reason in NODE_REASONS or ready.reason == POD_TERMINATING)
-    return Failure("PodGone", f"{message}; before that, {ready.message}" if known and ready is not None else message)
+    if ready is not None and ready.reason in CONTROLLERS_REASONS:
+        message += f"; before that, {ready.message}"
+    return Failure("PodGone", message)
 
 
 def _lose(vmi: VirtualMachineInstance, pod: LauncherPod, trouble: Trouble, now: datetime) -> tuple[Action, ...]:

@@ -80,11 +80,11 @@ def how_it_ended(pod: LauncherPod) -> Failure:
     return Failure("PodEnded", f"launcher pod {name} ended: {ended or 'no reason given'}")
 
 
-def why_deleted(pod: LauncherPod) -> str:
-    """Why the pod is being deleted, as far as Kubernetes tells: an eviction, a taint, a preemption."""
+def why_taken(pod: LauncherPod) -> str:
+    """Why the pod is going, as far as Kubernetes tells: an eviction, a taint, a preemption."""
     disrupted = pod.condition("DisruptionTarget")
     told = f": {disrupted.reason}: {disrupted.message}" if disrupted is not None and disrupted.status == "True" else ""
-    return f"launcher pod {pod.metadata.name} is being deleted{told}"
+    return f"launcher pod {pod.metadata.name} is being taken away{told}"
 
 
 def _terminated(containers: Iterable[ContainerStatus]) -> Iterable[str]:

@@ -14,7 +14,7 @@ from virt_core.api import labels
 from virt_core.api.meta import Condition
 from virt_core.api.vmi import VirtualMachineInstance, VmiPhase
 from virt_core.api.vmi_status import (
-    NODE_REASONS,
+    CONTROLLERS_REASONS,
     POD_TERMINATING,
     has_readiness_probe,
     in_phase,
@@ -24,7 +24,7 @@ from virt_core.api.vmi_status import (
 
 from virt_controller.node.health import Trouble
 from virt_controller.vmi.observe import LauncherPod
-from virt_controller.vmi.pod_problems import PULLING, REASONS, UNSCHEDULABLE, Failure, why_deleted
+from virt_controller.vmi.pod_problems import PULLING, REASONS, UNSCHEDULABLE, Failure, why_taken
 from virt_controller.vmi.pod_template import VOLUME_STATUS
 
 Status = dict[str, Any]
@@ -113,16 +113,16 @@ def with_readiness(vmi: VirtualMachineInstance, pod: LauncherPod, trouble: Troub
     the two never write in turns.
     """
     current, running = ready_condition(vmi), vmi.status.phase == VmiPhase.RUNNING
-    if pod.metadata.deletion_timestamp is not None:
-        wanted = _not_ready(POD_TERMINATING, why_deleted(pod))
-    elif trouble is not None:
+    if trouble is not None:
         wanted = _not_ready(trouble.reason, trouble.message)
+    elif pod.going:
+        wanted = _not_ready(POD_TERMINATING, why_taken(pod))
     elif running and has_readiness_probe(vmi):
         wanted = _as_probed(pod)
-    elif current is None or current.reason not in NODE_REASONS:
+    elif current is None or current.reason not in CONTROLLERS_REASONS:
         return vmi.raw_status
     elif running:
-        wanted = Condition("Ready", "Unknown", "NodeRecovered", "the node is back; its virt-handler has yet to tell")
+        wanted = Condition("Ready", "Unknown", "Recovered", f"{current.reason} is over; virt-handler has yet to tell")
     else:
         wanted = _not_ready("GuestNotRunning", "the guest is not running yet")
     if current is not None and (current.status, current.reason) == (wanted.status, wanted.reason):

@@ -25,6 +25,9 @@ NODE_REASONS = frozenset({NODE_UNREACHABLE, NODE_NOT_READY, HANDLER_UNRESPONSIVE
 POD_TERMINATING = "PodTerminating"
 """Reason of Ready=False when the launcher pod of a VMI that nobody deleted is going: the guest is told to shut down."""
 
+CONTROLLERS_REASONS = NODE_REASONS | {POD_TERMINATING}
+"""Reasons of Ready=False that handlers neither write nor overrule."""
+
 
 class _Probed(msgspec.Struct, frozen=True, rename="camel"):
     readiness_probe: dict[str, Any] | None = None
@@ -46,7 +49,7 @@ def ready_condition(vmi: VirtualMachineInstance) -> Condition | None:
 def ready_is_controllers(vmi: VirtualMachineInstance) -> bool:
     """Whether a handler must leave Ready alone while the guest runs."""
     current = ready_condition(vmi)
-    told = current is not None and (current.reason in NODE_REASONS or current.reason == POD_TERMINATING)
+    told = current is not None and current.reason in CONTROLLERS_REASONS
     return told or has_readiness_probe(vmi)
 
 
