@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import ipaddress
 import struct
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from virt_launcher.dhcp.packet import Lease, reply
+from kubevirt.launcher.v1 import launcher_pb2 as pb
+from virt_launcher.dhcp.packet import Lease, Route, reply
 from virt_launcher.dhcp.resolv_conf import Resolver, parse
+from virt_launcher.dhcp.responder import lease_of
 
 IP = ipaddress.IPv4Address
 MAC = bytes.fromhex("525400000001")
-LEASE = Lease(MAC, IP("10.0.2.1"), IP("10.0.2.2"), 24, hostname="demo", mtu=1450)
+LEASE = Lease(MAC, IP("10.0.2.1"), IP("10.0.2.1"), IP("10.0.2.2"), 24, hostname="demo", mtu=1450)
 RESOLVER = Resolver((IP("10.96.0.10"), IP("1.1.1.1")), ("default.svc.cluster.local", "svc.cluster.local"))
 COOKIE = b"\x63\x82\x53\x63"
 DISCOVER, REQUEST, DECLINE, ACK, NAK, RELEASE, INFORM = 1, 3, 4, 5, 6, 7, 8
@@ -56,6 +59,50 @@ def test_offer_carries_the_whole_lease() -> None:
         15: b"default.svc.cluster.local",
         119: b"\x07default\x03svc\x07cluster\x05local\x00\x03svc\x07cluster\x05local\x00",
     }
+
+
+def test_routes_carry_the_default_one_too() -> None:
+    """Numbers of the table in RFC 3442: only the significant octets of a destination are sent."""
+    routes = (
+        Route(ipaddress.IPv4Network("10.17.0.0/16"), IP("10.0.2.1")),
+        Route(ipaddress.IPv4Network("10.229.0.128/25"), IP("10.0.2.3")),
+        Route(ipaddress.IPv4Network("10.0.2.1/32"), IP("0.0.0.0")),
+    )
+    told = options(reply(request(DISCOVER), replace(LEASE, routes=routes), RESOLVER))
+    assert told[3] == LEASE.server.packed, "for clients that know no other routes"
+    assert told[121] == (
+        b"\x00"
+        + IP("10.0.2.1").packed
+        + b"\x10\x0a\x11"
+        + IP("10.0.2.1").packed
+        + b"\x19\x0a\xe5\x00\x80"
+        + IP("10.0.2.3").packed
+        + b"\x20\x0a\x00\x02\x01"
+        + bytes(4)
+    )
+
+
+def test_card_without_a_router_gets_no_default_route() -> None:
+    told = options(reply(request(DISCOVER), replace(LEASE, router=None), RESOLVER))
+    assert not {3, 121} & set(told)
+    routes = (Route(ipaddress.IPv4Network("10.244.0.0/16"), IP("10.244.1.1")),)
+    told = options(reply(request(DISCOVER), replace(LEASE, router=None, routes=routes), RESOLVER))
+    assert 3 not in told
+    assert told[121] == b"\x10\x0a\xf4" + IP("10.244.1.1").packed
+
+
+def test_lease_is_what_the_machine_says() -> None:
+    card = pb.NetworkInterface(
+        mac_address="52:54:00:00:00:01",
+        mtu=1450,
+        dhcp=pb.DhcpLease(router_address="10.0.2.1", client_address="10.0.2.2", prefix_length=24, hostname="demo"),
+    )
+    assert lease_of(card) == LEASE
+    card.dhcp.router_address = ""
+    card.dhcp.routes.add(destination="10.244.7.9", prefix_length=16, router="10.244.1.1")
+    lease = lease_of(card)
+    assert (lease.router, lease.server.is_link_local) == (None, True)
+    assert lease.routes == (Route(ipaddress.IPv4Network("10.244.0.0/16"), IP("10.244.1.1")),)
 
 
 def test_request_is_acknowledged_selecting_and_renewing() -> None:

@@ -23,6 +23,7 @@ _PAD, _END = 0, 255
 _SUBNET_MASK, _ROUTER, _NAME_SERVERS, _HOST_NAME, _DOMAIN_NAME, _MTU = 1, 3, 6, 12, 15, 26
 _REQUESTED_ADDRESS, _LEASE_TIME, _MESSAGE_TYPE, _SERVER = 50, 51, 53, 54
 _DOMAIN_SEARCH = 119  # RFC 3397
+_CLASSLESS_ROUTES = 121  # RFC 3442
 _DISCOVER, _OFFER, _REQUEST, _ACK, _NAK, _INFORM = 1, 2, 3, 5, 6, 8
 # RFC 2131, section 2: a client accepts 576 bytes, 28 of them IP's and UDP's headers.
 _LONGEST_REPLY = 548
@@ -30,6 +31,15 @@ _LONGEST_REPLY = 548
 _SHORTEST_REPLY = 300
 # The address is the guest's for as long as the pod lives; a day is what clients expect to see.
 _LEASE_S = 86_400
+_EVERYWHERE = ipaddress.IPv4Network("0.0.0.0/0")
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """A route besides the default one; the router 0.0.0.0 means that the destination is on the link."""
+
+    destination: ipaddress.IPv4Network
+    router: ipaddress.IPv4Address
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,14 +48,17 @@ class Lease:
 
     Attributes:
         mac: the card's address, the only one that is answered.
-        server: our address, also the router.
+        server: by which we are told from other servers.
+        router: of the default route; None: no such route.
         mtu: in bytes, 0 if the guest is not told.
     """
 
     mac: bytes
     server: ipaddress.IPv4Address
+    router: ipaddress.IPv4Address | None
     address: ipaddress.IPv4Address
     prefix_length: int
+    routes: tuple[Route, ...] = ()
     hostname: str = ""
     mtu: int = 0
 
@@ -138,7 +151,10 @@ def _build(request: _Request, kind: int, lease: Lease, resolver: Resolver) -> by
 def _configuration(lease: Lease, resolver: Resolver) -> Iterator[tuple[int, bytes]]:
     """In the order of importance: what does not fit is left out, from the end."""
     yield _SUBNET_MASK, ipaddress.IPv4Network((0, lease.prefix_length)).netmask.packed
-    yield _ROUTER, lease.server.packed
+    if lease.router is not None:
+        yield _ROUTER, lease.router.packed
+    if lease.routes:
+        yield _CLASSLESS_ROUTES, _route_list(lease)
     yield _NAME_SERVERS, b"".join(server.packed for server in resolver.servers[:8])
     if lease.mtu:
         yield _MTU, lease.mtu.to_bytes(2, "big")
@@ -146,6 +162,17 @@ def _configuration(lease: Lease, resolver: Resolver) -> Iterator[tuple[int, byte
     if resolver.search:
         yield _DOMAIN_NAME, resolver.search[0].encode("ascii", "replace")
         yield _DOMAIN_SEARCH, _search_list(resolver.search)
+
+
+def _route_list(lease: Lease) -> bytes:
+    """The default route among them, for a client that reads this option ignores the router's (RFC 3442)."""
+    default = [Route(_EVERYWHERE, lease.router)] if lease.router is not None else []
+    encoded = b""
+    for route in (*default, *lease.routes):
+        length = route.destination.prefixlen
+        significant = route.destination.network_address.packed[: (length + 7) // 8]
+        encoded += bytes([length]) + significant + route.router.packed
+    return encoded
 
 
 def _search_list(domains: tuple[str, ...]) -> bytes:

@@ -15,7 +15,7 @@ from typing import Any
 from kubevirt.launcher.v1 import launcher_pb2 as pb
 from virt_core import logs
 
-from virt_launcher.dhcp.packet import Lease, reply
+from virt_launcher.dhcp.packet import Lease, Route, reply
 from virt_launcher.dhcp.resolv_conf import parse
 from virt_launcher.machine.keeper import Keeper
 from virt_launcher.settings import Settings
@@ -24,6 +24,8 @@ _log = logs.bound("virt_launcher.dhcp")
 
 _SERVER_PORT, _CLIENT_PORT = 67, 68
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.05, 2.0
+# A server has to name itself, and the bridge of such a lease has no address: a link-local one, which is nobody's.
+_SERVER_WITHOUT_ROUTER = ipaddress.IPv4Address("169.254.86.1")
 
 
 async def serve_leases(keeper: Keeper, settings: Settings) -> None:
@@ -35,18 +37,29 @@ async def serve_leases(keeper: Keeper, settings: Settings) -> None:
     async with asyncio.TaskGroup() as group:
         for interface in machine.interfaces:
             if interface.HasField("dhcp"):
-                lease = _lease(interface)
+                lease = lease_of(interface)
                 answer: Callable[[bytes], bytes | None] = lambda data, lease=lease: reply(data, lease, resolver)  # type: ignore[misc]  # noqa: E731
                 group.create_task(_serve(interface.dhcp.bridge_device, answer), name=f"dhcp {interface.name}")
 
 
-def _lease(interface: pb.NetworkInterface) -> Lease:
+def lease_of(interface: pb.NetworkInterface) -> Lease:
+    """What the card is told, as the machine says."""
+    told = interface.dhcp
+    router = ipaddress.IPv4Address(told.router_address) if told.router_address else None
     return Lease(
         mac=bytes.fromhex(interface.mac_address.replace(":", "")),
-        server=ipaddress.IPv4Address(interface.dhcp.router_address),
-        address=ipaddress.IPv4Address(interface.dhcp.client_address),
-        prefix_length=interface.dhcp.prefix_length,
-        hostname=interface.dhcp.hostname,
+        server=router or _SERVER_WITHOUT_ROUTER,
+        router=router,
+        address=ipaddress.IPv4Address(told.client_address),
+        prefix_length=told.prefix_length,
+        routes=tuple(
+            Route(
+                ipaddress.IPv4Network((route.destination, route.prefix_length), strict=False),
+                ipaddress.IPv4Address(route.router),
+            )
+            for route in told.routes
+        ),
+        hostname=told.hostname,
         mtu=interface.mtu,
     )
 
