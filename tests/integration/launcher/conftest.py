@@ -218,15 +218,24 @@ class Pod:
 
     async def wait_for_phase(self, phase: pb.MachinePhase.ValueType) -> pb.MachineState:
         """Watch, again whenever the launcher was replaced, until the machine is in `phase`."""
+        return await self.wait_for_state(lambda state: state.phase == phase)
+
+    async def wait_for_state(self, accepted: Callable[[pb.MachineState], bool]) -> pb.MachineState:
+        """The same for whatever a state says."""
         async with asyncio.timeout(PATIENCE_S):
             while True:
                 call = self.stub.WatchMachine(pb.WatchMachineRequest(), wait_for_ready=True)
                 with contextlib.suppress(grpc.aio.AioRpcError):
                     async for response in call:
-                        if response.state.phase == phase:
+                        if accepted(response.state):
                             call.cancel()
                             state: pb.MachineState = response.state
                             return state
+
+    def run_inside(self, *argv: str) -> subprocess.CompletedProcess[str]:
+        """Run a program in the launcher's container, as the kubelet runs a probe."""
+        command = ["runc", "exec", self.name, *argv]
+        return subprocess.run(command, capture_output=True, text=True, check=False)
 
     def processes(self) -> dict[str, int]:
         """Host PIDs of the container's processes by role."""

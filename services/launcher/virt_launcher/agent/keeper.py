@@ -82,7 +82,8 @@ class AgentKeeper:
             return response
 
     async def freeze(self, thaw_after_s: float) -> None:
-        """Freeze the guest's file systems; they thaw by themselves after `thaw_after_s` seconds, 0: 5 minutes.
+        """Freeze the guest's file systems; they thaw by themselves after `thaw_after_s` seconds, 0: 5 minutes. A guest
+        may have none that can be frozen.
 
         Raises:
             AgentUnavailable: there is none, or it does not answer; what it froze thaws by itself.
@@ -100,7 +101,10 @@ class AgentKeeper:
                 except AgentRefused:
                     self._keeper.record_thaw_at(None)
                     raise
-            self._tell_frozen(frozen=True)
+            frozen = replies.frozen(await self._ask("guest-fsfreeze-status"))
+            if not frozen:
+                self._keeper.record_thaw_at(None)
+            self._tell_frozen(frozen=frozen)
         self._wake.set()  # the thaw is due some day
 
     async def unfreeze(self) -> None:
@@ -133,7 +137,7 @@ class AgentKeeper:
         if record.running is None or record.ended is not None or not self._host.connected:
             return None  # an event, or the connection, wakes us
         try:
-            connected = await self._host.call_agent(guest_agent.is_connected, timeout=_LOOK_TIMEOUT_S)
+            connected = await self._host.call(guest_agent.is_connected, timeout=_LOOK_TIMEOUT_S)
         except (HypervisorUnavailable, HypervisorRefused) as error:
             _log.info("not knowing whether there is a guest agent", error=str(error))
             return self._settings.agent_interval_s

@@ -1,5 +1,5 @@
-"""Talking with the guest's agent through libvirt, each function a single blocking call. Called by host.py's thread for
-agents with an open connection, and by probe.py. Decides nothing; what answers mean is agent/replies.py's."""
+"""Talking with the guest's agent through libvirt, each function a single blocking call. Called by host.py's threads,
+with an open connection, and by probe.py. Decides nothing; what answers mean is agent/replies.py's."""
 
 from __future__ import annotations
 

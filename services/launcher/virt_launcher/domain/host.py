@@ -34,8 +34,10 @@ class Host:
     def __init__(self, uri: str) -> None:
         self.uri = uri
         self._pool = ThreadPoolExecutor(2, thread_name_prefix="libvirt-call")
-        # An agent that hangs holds its own thread, and no other call.
+        # An agent that hangs holds a thread and a connection of its own: on one connection, libvirt's client leaves a
+        # second call lying while a first one waits for its answer (5 to 10 s were seen with libvirt 9.0).
         self._agent_pool = ThreadPoolExecutor(1, thread_name_prefix="libvirt-agent")
+        self._agent_connection: Any = None
         self._connection: Any = None
         self._lost = threading.Event()
         self._subscribers: tuple[Callable[[], None], ...] = ()
@@ -71,7 +73,14 @@ class Host:
 
     async def call_agent(self, function: Callable[..., Result], *arguments: object, timeout: float) -> Result:
         """The same for a function of guest_agent.py: one at a time, and in the way of nothing else."""
-        return await self._call(self._agent_pool, function, *arguments, timeout=timeout)
+        import libvirt
+
+        def on_own_connection(_connection: Any) -> Result:
+            if self._agent_connection is None or not _is_alive(self._agent_connection):
+                self._agent_connection = libvirt.open(self.uri)
+            return function(self._agent_connection, *arguments)
+
+        return await self._call(self._agent_pool, on_own_connection, timeout=timeout)
 
     async def _call(
         self, pool: ThreadPoolExecutor, function: Callable[..., Result], *arguments: object, timeout: float

@@ -1,0 +1,145 @@
+"""Debian's own guest agent in the guest: what it says is told, what it is asked is done, and it may hang."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from kubevirt.launcher.v1 import launcher_pb2 as pb
+from virt_core.rpc.errors import Refused
+
+from tests.integration.launcher.conftest import GUEST_ADDRESS, MAC, PRIVATE, run
+
+if TYPE_CHECKING:
+    from tests.integration.launcher.conftest import Pod
+
+PROBE = "/usr/lib/kubevirt/virt-probe"
+
+
+async def start_with_agent(pod: Pod) -> None:
+    """The demonstration guest with the agent's archive behind its initial RAM disk; returns when the agent runs."""
+    with (pod.volumes["kernel-boot"] / "initrd").open("ab") as initrd:
+        initrd.write((Path(pod.images.guest) / "boot/agent").read_bytes())
+    disk = pod.volumes["private"] / "disk.img"
+    run("mkfs.ext4", "-q", str(disk), "8M")
+    disk.chmod(0o666)
+    machine = pod.machine(memory_bytes=192 << 20)
+    machine.disks.add(
+        name="d",
+        device=pb.DISK_DEVICE_DISK,
+        bus=pb.DISK_BUS_VIRTIO,
+        image_file=pb.ImageFile(path=f"{PRIVATE}/disk.img"),
+    )
+    state = await pod.start_machine(machine)
+    assert state.phase == pb.MACHINE_PHASE_RUNNING, pod.log
+    await pod.wait_for_console(b"guest-demo: lease ", b"\n")
+    await start_agent(pod)
+
+
+async def start_agent(pod: Pod) -> None:
+    """Have the guest start its agent; returns when that is told."""
+    await pod.type(b"\n/agent/start &\n")
+    await pod.wait_for_state(lambda state: state.HasField("agent"))
+
+
+async def details(pod: Pod) -> pb.GetGuestDetailsResponse:
+    """GetGuestDetails as the handler calls it."""
+    request = pb.GetGuestDetailsRequest(machine_uid=pod.uid)
+    response: pb.GetGuestDetailsResponse = await pod.peer.call(pod.stub.GetGuestDetails, request, timeout=60)
+    return response
+
+
+async def test_what_the_agent_says_is_told_and_told_again_by_the_next_launcher(pod: Pod) -> None:
+    await start_with_agent(pod)
+    agent = (await pod.wait_for_state(lambda state: state.HasField("agent"))).agent
+    assert agent.version.count(".") >= 1
+    assert (agent.hostname, agent.os.id, agent.os.machine) == ("demo", "debian", "x86_64")
+    assert [(each.mac_address, GUEST_ADDRESS in each.addresses) for each in agent.interfaces] == [(MAC, True)]
+    assert not agent.filesystems_frozen
+    await pod.kill("launcher")
+    assert (await pod.wait_for_state(lambda state: state.HasField("agent"))).agent == agent
+    found = await details(pod)
+    assert found.agent == agent
+    assert found.timezone == "UTC, 0"
+    assert {each.name for each in found.commands if each.enabled} >= {"guest-ping", "guest-fsfreeze-freeze"}
+    await pod.type(b"kill $(cat /tmp/agent.pid)\n")
+    await pod.wait_for_state(lambda state: not state.HasField("agent"))
+    with pytest.raises(Refused) as refused:
+        await details(pod)
+    assert refused.value.reason == "NO_GUEST_AGENT"
+
+
+async def test_frozen_file_systems_thaw_on_command_or_by_themselves_though_the_launcher_dies(pod: Pod) -> None:
+    await start_with_agent(pod)
+    await pod.command(freeze=pb.Freeze())
+    await pod.wait_for_state(lambda state: state.HasField("agent") and not state.agent.filesystems_frozen)
+    assert not (pod.volumes["private"] / "thaw.binpb").exists(), "there was nothing to freeze"
+    await pod.type(b"mkdir /mnt; mount -t ext4 /dev/vda /mnt && echo mo''unted\n")
+    await pod.wait_for_console(b"mounted", b"\n")
+    for _ in range(2):
+        assert (await pod.command(freeze=pb.Freeze())).phase == pb.MACHINE_PHASE_RUNNING
+        await pod.wait_for_state(lambda state: state.agent.filesystems_frozen)
+    for _ in range(2):
+        await pod.command(unfreeze=pb.Unfreeze())
+        await pod.wait_for_state(lambda state: state.HasField("agent") and not state.agent.filesystems_frozen)
+    freeze = pb.Freeze()
+    freeze.unfreeze_after.FromSeconds(20)
+    await pod.command(freeze=freeze)
+    await pod.kill("launcher")
+    await pod.wait_for_state(lambda state: state.agent.filesystems_frozen)
+    await pod.wait_for_state(lambda state: state.HasField("agent") and not state.agent.filesystems_frozen)
+    await pod.kill("launcher")
+    await pod.wait_for_state(lambda state: state.HasField("agent"))
+    assert pod.log.count("thawing the guest's file systems") == 3, "what is thawed is forgotten"
+
+
+async def test_agent_reboots_the_guest(pod: Pod) -> None:
+    await start_with_agent(pod)
+    qemu = pod.processes()["qemu"]
+    assert (await pod.command(soft_reboot=pb.SoftReboot())).phase == pb.MACHINE_PHASE_RUNNING
+    await pod.wait_for_console(b"guest-demo: booted, boot=", b"\r")
+    assert "asking the guest's agent to reboot" in pod.log
+    assert "asking the guest to reboot" not in pod.log
+    await pod.wait_for_state(lambda state: not state.HasField("agent"))
+    await pod.wait_for_console(b"guest-demo: lease ", b"\n")
+    await start_agent(pod)
+    assert pod.processes()["qemu"] == qemu
+
+
+async def test_probe_tells_a_guest_that_is_well(pod: Pod) -> None:
+    absent = pod.run_inside(PROBE, "guest-agent-ping")
+    assert (absent.returncode, absent.stderr.count("\n")) == (1, 1), absent
+    await start_with_agent(pod)
+    ping = pod.run_inside(PROBE, "guest-agent-ping", "--timeout", "5")
+    assert ping.returncode == 0, ping.stderr
+    good = pod.run_inside(PROBE, "exec", "--timeout", "10", "--", "test", "-e", "/etc/os-release")
+    assert good.returncode == 0, good.stderr
+    bad = pod.run_inside(PROBE, "exec", "--timeout", "10", "--", "ls", "/nothing")
+    assert (bad.returncode, "status 1: ls: /nothing: No such file" in bad.stderr) == (1, True), bad.stderr
+    slow = pod.run_inside(PROBE, "exec", "--timeout", "2", "--", "sleep", "100")
+    assert (slow.returncode, slow.stderr) == (1, "virt-probe: the command did not end within 2 s\n")
+    assert pod.run_inside(PROBE, "ping").returncode == 64
+
+
+async def test_agent_that_hangs_disturbs_nothing(pod: Pod) -> None:
+    await start_with_agent(pod)
+    await pod.type(b"kill -STOP $(cat /tmp/agent.pid); echo ha''nging\n")
+    await pod.wait_for_console(b"hanging", b"\n")
+    async with asyncio.TaskGroup() as group:
+        asking = group.create_task(_reason_of_refusal(pod), name="asking")
+        for _ in range(5):
+            async with asyncio.timeout(5):
+                assert (await pod.command(pause=pb.Pause())).phase == pb.MACHINE_PHASE_PAUSED
+                assert (await pod.command(unpause=pb.Unpause())).phase == pb.MACHINE_PHASE_RUNNING
+        assert not asking.done()
+    assert asking.result() == "NO_GUEST_AGENT"
+    assert (await pod.command(soft_reboot=pb.SoftReboot())).phase == pb.MACHINE_PHASE_RUNNING
+    await pod.wait_for_console(b"guest-demo: booted, boot=", b"\r")
+
+
+async def _reason_of_refusal(pod: Pod) -> str:
+    with pytest.raises(Refused) as refused:
+        await details(pod)
+    return refused.value.reason or ""
