@@ -143,6 +143,20 @@ def test_the_cost_of_running_a_guest_comes_on_top_of_what_it_asks_for() -> None:
     assert int(compute(made({"domain": {"resources": overcommitted}}))["resources"]["requests"]["memory"]) == 32 << 20
 
 
+@pytest.mark.parametrize(
+    ("more", "megabytes"),
+    [
+        ({"domain": {"devices": {}}}, 32),  # a display
+        ({"domain": {"devices": {"autoattachGraphicsDevice": False}, "cpu": {"cores": 4}}}, 3 * 4),
+        ({"livenessProbe": {"guestAgentPing": {}}, "readinessProbe": {"exec": {"command": ["true"]}}}, 2 * 32),
+        ({"readinessProbe": {"tcpSocket": {"port": 22}}}, 0),  # the kubelet runs nothing in the pod for it
+    ],
+)
+def test_what_a_machine_has_besides_costs_memory_of_its_own(more: dict[str, Any], megabytes: int) -> None:
+    plain, larger = (int(compute(made(spec))["resources"]["requests"]["memory"]) for spec in ({}, more))
+    assert larger - plain == megabytes << 20
+
+
 def test_the_cluster_may_overcommit_memory_and_cpus() -> None:
     generous = Configuration(DeveloperConfiguration(True, memory_overcommit=200, cpu_allocation_ratio=20))
     wide = {"cpu": {"cores": 4}, "memory": {"guest": "128Mi"}}

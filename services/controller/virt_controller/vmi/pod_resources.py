@@ -18,16 +18,18 @@ from virt_core.api.vmi_effective import (
     guest_memory_bytes,
     hugepage_bytes,
 )
-from virt_core.api.vmi_spec import VmiSpec
+from virt_core.api.vmi_spec import Probe, VmiSpec
 from virt_core.api.vmi_volumes import Volume
 
 _MI = 1 << 20
-# Memory besides the guest's own, measured as PSS with four VMs on a node (make bench), with room for one in ten:
-_LAUNCHER_OVERHEAD = 64 * _MI  # supervisor, Python launcher, session libvirtd
-_QEMU_OVERHEAD = 64 * _MI  # QEMU besides guest memory under emulation, firmware and devices
-_EMULATION_OVERHEAD = 64 * _MI  # translated code, the launcher's TRANSLATION_CACHE_MIB
-_VCPU_OVERHEAD = 8 * _MI  # each vCPU's thread and translation buffers
-_DISPLAY_OVERHEAD = 32 * _MI  # a card's memory of 16 MiB, and the VNC server's copies of it while somebody looks
+# Memory besides the guest's own. Measured as PSS of the processes of one pod alone on its machine, a small Linux guest
+# booted under emulation; the constants are that and room for what a busy guest adds.
+_LAUNCHER_OVERHEAD = 48 * _MI  # 42 measured: Python launcher 29.5, session libvirtd 12.5, supervisor 0.1
+_QEMU_OVERHEAD = 64 * _MI  # 48 measured: QEMU without guest memory, translated code, display; disks cache tables, too
+_EMULATION_OVERHEAD = 64 * _MI  # 52 measured after the boot: translated code, the launcher's TRANSLATION_CACHE_MIB
+_VCPU_OVERHEAD = 4 * _MI  # 1.1 measured for each vCPU; the kernel's own share is in no PSS
+_DISPLAY_OVERHEAD = 32 * _MI  # 4.6 measured; while somebody looks, the card's 16 MiB and the VNC server's copy of them
+_PROBE_OVERHEAD = 32 * _MI  # 32.7 measured, of it libraries that the launcher has too: each virt-probe that runs
 _PAGE_TABLE_SHARE = 512  # one 512th of guest memory: 8 bytes for each page of 4 KiB
 
 _OVERLAYS = 50_000_000  # bytes of ephemeral storage that a pod with overlays asks for, as in KubeVirt
@@ -39,7 +41,13 @@ def overhead_bytes(spec: VmiSpec, configuration: Configuration) -> int:
     overhead = _LAUNCHER_OVERHEAD + _QEMU_OVERHEAD + effective_topology(spec).vcpus * _VCPU_OVERHEAD
     overhead += guest_memory_bytes(spec) // _PAGE_TABLE_SHARE
     overhead += _EMULATION_OVERHEAD if emulated else 0
+    overhead += sum(map(_runs_program, (spec.liveness_probe, spec.readiness_probe))) * _PROBE_OVERHEAD
     return overhead + (_DISPLAY_OVERHEAD if effective_display(spec) is not None else 0)
+
+
+def _runs_program(probe: Probe | None) -> bool:
+    """Whether the kubelet runs a program in the pod for it."""
+    return probe is not None and (probe.exec is not None or probe.guest_agent_ping is not None)
 
 
 def resources(spec: VmiSpec, configuration: Configuration) -> dict[str, Any]:
