@@ -121,14 +121,18 @@ class Pod:
     def make_network(self) -> None:
         """What the handler does."""
         run("ip", "netns", "add", self.name)
-        inside = ("ip", "-n", self.name)
-        run(*inside, "link", "set", "lo", "up")
-        run(*inside, "link", "add", BRIDGE, "type", "bridge")
-        run(*inside, "addr", "add", "10.0.2.1/24", "dev", BRIDGE)
-        run(*inside, "tuntap", "add", TAP, "mode", "tap", "user", str(USER))
-        run(*inside, "link", "set", TAP, "master", BRIDGE, "up")
-        run(*inside, "link", "set", BRIDGE, "up")
+        run("ip", "-n", self.name, "link", "set", "lo", "up")
+        self.add_bridge(BRIDGE, "10.0.2.1/24", TAP)
         run("ip", "netns", "exec", self.name, "sysctl", "-q", "-w", "net.ipv4.ip_unprivileged_port_start=0")
+
+    def add_bridge(self, bridge: str, address: str, tap: str) -> None:
+        """A bridge with an address, and the tap device of a guest's card on it."""
+        inside = ("ip", "-n", self.name)
+        run(*inside, "link", "add", bridge, "type", "bridge")
+        run(*inside, "addr", "add", address, "dev", bridge)
+        run(*inside, "tuntap", "add", tap, "mode", "tap", "user", str(USER))
+        run(*inside, "link", "set", tap, "master", bridge, "up")
+        run(*inside, "link", "set", bridge, "up")
 
     def place_boot_files(self, kernel: str = "/boot/vmlinuz") -> subprocess.CompletedProcess[str]:
         """Both init containers: the tool out of the launcher's image, then the tool in the guest's image."""

@@ -23,6 +23,23 @@ async def test_guest_boots_gets_its_lease_and_is_reachable(pod: Pod) -> None:
     assert await echoed.readline() == b"hello\n"
 
 
+async def test_two_cards_get_leases_of_their_own(pod: Pod) -> None:
+    pod.add_bridge("k6t-eth1", "10.0.3.1/24", "tap1")
+    machine = pod.machine()
+    second = machine.interfaces.add()
+    second.CopyFrom(machine.interfaces[0])
+    second.name, second.mac_address, second.tap_device, second.mtu = "second", "52:54:00:00:00:02", "tap1", 1400
+    second.dhcp.bridge_device, second.dhcp.client_address = "k6t-eth1", "10.0.3.2"
+    second.dhcp.router_address = ""
+    second.dhcp.routes.add(destination="10.9.0.0", prefix_length=16, router="10.0.3.1")
+    await pod.start_machine(machine)
+    leases = {await pod.wait_for_console(b"guest-demo: lease ", b"\r\n") for _ in range(2)}
+    assert leases == {
+        b"10.0.2.2/24 router=10.0.2.1 mtu=1450 dns=10.96.0.10",
+        b"10.0.3.2/24 router= mtu=1400 dns=10.96.0.10",
+    }
+
+
 async def test_what_is_typed_on_the_console_is_answered_and_all_output_is_logged(pod: Pod) -> None:
     await pod.start_machine(pod.machine())
     await pod.wait_for_console(b"guest-demo login: ", b"ready")

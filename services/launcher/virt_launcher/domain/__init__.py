@@ -1,1 +1,1 @@
-"""The machine as libvirt sees it. Only host.py and guest.py import libvirt."""
+"""The machine as libvirt sees it. Only host.py, guest.py and guest_agent.py import libvirt."""
