@@ -10,7 +10,7 @@ import os
 from typing import Any
 from xml.etree import ElementTree as ET
 
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, event, given, settings
 from msgspec import Raw
 from virt_core.api.kubevirt import Configuration
 from virt_core.api.vmi import UnsupportedSpec, parse_spec
@@ -46,6 +46,7 @@ def test_admission_refuses_them_in_words_or_they_become_machines(spec: Any) -> N
     except UnsupportedSpec as error:
         assert refusals and {str(each) for each in error.refusals} == {str(each) for each in refusals}
         return
+    event("admitted")
     assert not refusals
     for accepted in (spec, defaulted(body, NONE)["spec"]):
         made = translated(accepted, emulation=False)
