@@ -98,6 +98,16 @@ def test_what_a_handler_says_while_a_guest_starts_is_left_to_it() -> None:
     assert plan(vmi(status), alive()) == ()
 
 
+def test_a_container_that_fails_later_is_told_and_the_phase_does_not_go_back() -> None:
+    state = {"waiting": {"reason": "CrashLoopBackOff", "message": "back-off"}}
+    failing = [{"name": "volumeroot", "image": "disk:1", "state": state}]
+    stored = vmi({**scheduled("Scheduled"), "conditions": []})
+    patch, event = plan(stored, pod("node1", {"initContainerStatuses": failing, "containerStatuses": [COMPUTE]}))
+    after = apply(stored, patch)["status"]
+    assert after["phase"] == "Scheduled" and "volumeroot" in str(after["conditions"])
+    assert isinstance(event, RecordEvent) and event.reason == "CrashLoopBackOff"
+
+
 def test_the_schedulers_newest_words_are_told() -> None:
     def stuck(message: str) -> LauncherPod:
         condition = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": message}

@@ -102,8 +102,9 @@ def with_problem(vmi: VirtualMachineInstance, problem: Failure | None, now: date
     known = next((each for each in vmi.status.conditions if each.type == kind), None)
     if known is not None and known.status == "False" and _same_problem(known, problem):
         return vmi.raw_status
-    condition = Condition(kind, "False", problem.reason, problem.message)
-    return in_phase(_conditions(vmi, vmi.raw_status, [condition], now), VmiPhase.SCHEDULING, now)
+    after = _conditions(vmi, vmi.raw_status, [Condition(kind, "False", problem.reason, problem.message)], now)
+    # A container that ends again later does not take back that the pod was ready once.
+    return after if vmi.status.phase == VmiPhase.SCHEDULED else in_phase(after, VmiPhase.SCHEDULING, now)
 
 
 def with_readiness(vmi: VirtualMachineInstance, pod: LauncherPod, trouble: Trouble | None, now: datetime) -> Status:
