@@ -256,6 +256,14 @@ def test_what_the_agent_says_is_told_while_it_is_connected(make_vmi: MakeVmi) ->
     assert len(gone["interfaces"]) == 1
 
 
+def test_a_card_that_the_guest_has_bridged_is_told_beside_its_bridge(make_vmi: MakeVmi) -> None:
+    mac = told(make_vmi(), RUNNING)["interfaces"][0]["mac"]
+    agent = AgentState((), (GuestInterface("enp1s0", mac, ()), GuestInterface("br0", mac, ("10.0.2.2",))))
+    status = told(make_vmi(), GuestState(VMI_UID, pb.MACHINE_PHASE_RUNNING, agent=agent))
+    assert [each["interfaceName"] for each in status["interfaces"]] == ["enp1s0", "br0"]
+    assert status["interfaces"][1]["ipAddresses"] == ["10.0.2.2"]
+
+
 def test_disks_of_the_running_guest_join_what_is_known_of_their_claims(make_vmi: MakeVmi) -> None:
     claim = {"claimName": "c", "volumeMode": "Block"}
     stored = [{"name": "root", "target": "", "persistentVolumeClaimInfo": claim}]
@@ -288,9 +296,12 @@ def test_a_hostile_launcher_says_no_more_than_a_status_holds() -> None:
     for number in range(999):
         card = state.agent.interfaces.add(name="n" * 999, mac_address="zz")
         card.addresses.extend(["127.0.0.1", "not an address", "; rm -rf /"] * 99)
-        state.disks.add(name=f"d{number}")
+        state.disks.add(name=f"d{number}", capacity_bytes=(1 << 64) - 1)
+    state.agent.interfaces[1].addresses[:] = ["FE80::1%" + "z\n" * 99999, "fe80::2%eth0", "%"]
     seen = GuestState.from_message(state)
     assert seen.agent is not None
     assert (len(seen.message), len(seen.agent.interfaces), len(seen.disks)) == (500, 32, 256)
     assert set(seen.agent.interfaces[0].addresses) == {"127.0.0.1"}
     assert dict(seen.agent.os)["name"].isprintable() and len(dict(seen.agent.os)["name"]) <= 128
+    assert seen.agent.interfaces[1].addresses == ("fe80::1", "fe80::2")
+    assert seen.disks[0].capacity_bytes == (1 << 63) - 1

@@ -15,6 +15,7 @@ from kubevirt.launcher.v1 import launcher_pb2 as pb
 _MESSAGE_LIMIT = 500  # characters of a launcher's text that go into a status
 _TEXT_LIMIT = 128
 _INTERFACES, _ADDRESSES, _DISKS = 32, 16, 256  # more than any guest of ours has
+_LARGEST_SIZE = (1 << 63) - 1  # int64, what the CRD takes: one value too large would have every patch refused
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +82,10 @@ class GuestState:
     @classmethod
     def from_message(cls, state: pb.MachineState) -> GuestState:
         """From the wire."""
-        disks = (DiskState(_text(d.name), _text(d.target), d.capacity_bytes) for d in state.disks[:_DISKS])
+        disks = (
+            DiskState(_text(d.name), _text(d.target), min(d.capacity_bytes, _LARGEST_SIZE))
+            for d in state.disks[:_DISKS]
+        )
         return cls(
             state.machine_uid,
             state.phase,
@@ -99,11 +103,14 @@ def _text(value: str) -> str:
 
 
 def _addresses(values: Iterable[str]) -> tuple[str, ...]:
-    return tuple(str(found) for value in list(values)[:_ADDRESSES] if (found := _address(value)) is not None)
+    return tuple(found for value in list(values)[:_ADDRESSES] if (found := _address(value)))
 
 
-def _address(value: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+def _address(value: str) -> str:
+    """The address as it is usually written; empty if it is none. An IPv6 zone (RFC 4007) may be any text of any length,
+    and means something to the guest alone: it goes."""
+    address, _, _ = value.partition("%")
     try:
-        return ipaddress.ip_address(value)
+        return str(ipaddress.ip_address(address))
     except ValueError:
-        return None
+        return ""

@@ -17,7 +17,8 @@ Entry = dict[str, Any]
 
 def interfaces(vmi: VirtualMachineInstance, spec: VmiSpec, pod: PodNetwork, agent: AgentState | None) -> list[Entry]:
     """The guest's interfaces as others reach them, then those that only the guest knows."""
-    seen = {card.mac: card for card in agent.interfaces} if agent is not None else {}
+    # The first with a MAC is the card; bridges and VLANs that the guest puts on it share that and come later.
+    cards = list(agent.interfaces) if agent is not None else []
     result: list[Entry] = []
     for interface in effective_interfaces(spec):
         mac = mac_address(vmi.metadata.uid, interface, pod)
@@ -31,13 +32,14 @@ def interfaces(vmi: VirtualMachineInstance, spec: VmiSpec, pod: PodNetwork, agen
         if pod.addresses:
             # The pod's and not the guest's own: behind a masquerade nobody else reaches that.
             entry |= {"ipAddress": pod.addresses[0], "ipAddresses": list(pod.addresses)}
-        card = seen.pop(mac, None)
+        card = next((each for each in cards if each.mac == mac), None)
         if card is not None:
+            cards.remove(card)
             entry |= {"infoSource": "domain, guest-agent", "interfaceName": card.name}
         if interface.state:
             entry["linkState"] = interface.state
         result.append(entry)
-    return result + [_only_guests(card) for card in seen.values() if card.name != "lo"]
+    return result + [_only_guests(card) for card in cards if card.name != "lo"]
 
 
 def _only_guests(card: GuestInterface) -> Entry:
