@@ -38,6 +38,28 @@ def manifest(name: str, *, node: str = "", memory: str = "128Mi") -> dict[str, A
     return body
 
 
+def disk_manifest(name: str, volumes: dict[str, dict[str, Any]], *, node: str = "") -> dict[str, Any]:
+    """A small guest with disks, each with its name as serial. `volumes`: by name the volume's source, and the device in
+    "disk" or "cdrom" (default: a disk on virtio) and what else the disk says in "device".
+    """
+    body = manifest(name, node=node)
+    spec = body["spec"]
+    spec["volumes"], spec["domain"]["devices"]["disks"] = [], []
+    for volume, said in volumes.items():
+        source = dict(said)
+        target = {kind: source.pop(kind) for kind in ("disk", "cdrom") if kind in source} or {"disk": {"bus": "virtio"}}
+        device = {"name": volume, "serial": volume, **target, **source.pop("device", {})}
+        spec["domain"]["devices"]["disks"].append(device)
+        spec["volumes"].append({"name": volume, **source})
+    return body
+
+
+def booting_from_disk(body: dict[str, Any]) -> dict[str, Any]:
+    """The same guest without a kernel beside it: its disks boot it."""
+    del body["spec"]["domain"]["firmware"]["kernelBoot"]
+    return body
+
+
 @dataclass(frozen=True, slots=True)
 class Guest:
     """A running VirtualMachineInstance."""
@@ -66,6 +88,11 @@ class Guest:
         """The address at which pods reach the guest."""
         return str(self.pod["status"]["podIP"])
 
+    def condition(self, kind: str) -> dict[str, Any]:
+        """A condition now; empty: there is none."""
+        conditions = self.vmi.get("status", {}).get("conditions", [])
+        return next((one for one in conditions if one["type"] == kind), {})
+
     def qemu_pid(self) -> int:
         """QEMU's PID on this machine."""
         found = process(self.pod["metadata"]["uid"], r"^\S*qemu-system")
@@ -74,16 +101,23 @@ class Guest:
 
 
 @contextmanager
-def running(*manifests: dict[str, Any]) -> Iterator[list[Guest]]:
-    """Create, wait until Running, delete afterwards and wait until gone."""
+def created(*manifests: dict[str, Any]) -> Iterator[list[Guest]]:
+    """Create, whatever becomes of them; delete afterwards and wait until gone."""
     names = [body["metadata"]["name"] for body in manifests]
     apply(*manifests)
     try:
-        for name in names:
-            wait("vmi", name, "jsonpath={.status.phase}=Running", seconds=90)
         yield [Guest(name) for name in names]
     finally:
         kubectl("delete", "vmi", *names, "--ignore-not-found", "--wait", "--timeout=90s")
+
+
+@contextmanager
+def running(*manifests: dict[str, Any]) -> Iterator[list[Guest]]:
+    """Create, wait until Running, delete afterwards and wait until gone."""
+    with created(*manifests) as guests:
+        for guest in guests:
+            wait("vmi", guest.name, "jsonpath={.status.phase}=Running", seconds=90)
+        yield guests
 
 
 @dataclass(frozen=True, slots=True)

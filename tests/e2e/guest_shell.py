@@ -1,0 +1,66 @@
+"""The shell on a small guest's serial console, for end-to-end tests: a command and what it printed."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+from localcluster.console import Console
+
+from tests.e2e.guests import Guest
+
+_PROMPT = b"ready # "
+
+
+class Shell:
+    """A shell that is at its prompt."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+
+    @classmethod
+    @contextlib.asynccontextmanager
+    async def of(cls, guest: Guest, boot_s: float = 60) -> AsyncIterator[Shell]:
+        """The shell of a guest that boots within `boot_s` seconds."""
+        async with Console.open(Path(os.environ["KUBECONFIG"]), "default", guest.name) as console:
+            await console.send(b"\n")  # the prompt may have been written before anybody read it
+            await console.read_until(_PROMPT, boot_s)
+            yield cls(console)
+
+    async def run(self, command: str, seconds: float = 30) -> str:
+        """What `command` printed; fails if it failed."""
+        # The echo of what is typed must not look like the marks.
+        await self._console.send(f"echo be''gun; {command}; echo en''ded=$?\n".encode())
+        await self._console.read_until(b"begun\r\n", seconds)
+        printed = await self._console.read_until(b"ended=", seconds)
+        status = (await self._console.read_until(b"\n", seconds)).strip()
+        text = printed.removesuffix(b"ended=").decode(errors="replace").replace("\r\n", "\n").strip()
+        assert status == b"0", f"{command}: {status.decode()}\n{text}"
+        return text
+
+    @property
+    def seen(self) -> bytes:
+        """Everything that has been on the console since it was opened."""
+        return bytes(self._console.seen)
+
+    async def expect(self, text: bytes, seconds: float = 30) -> None:
+        """Wait for what the guest writes of itself."""
+        await self._console.read_until(text, seconds)
+
+    async def type(self, command: str) -> None:
+        """Begin something whose end nobody waits for."""
+        await self._console.send(command.encode() + b"\n")
+
+    async def booted_again(self, seconds: float = 60) -> None:
+        """Wait for the prompt of the next boot."""
+        await self._console.read_until(b"guest-demo: booted", seconds)
+        await self._console.send(b"\n")
+        await self._console.read_until(_PROMPT, seconds)
+
+
+def disk(serial: str) -> str:
+    """A shell expression: the device of the disk with that serial, on virtio or SCSI."""
+    where = "/sys/block/*/serial /sys/block/*/device/vpd_pg80 2>/dev/null"
+    return f"/dev/$(grep -l {serial} {where} | cut -d/ -f4)"

@@ -1,0 +1,79 @@
+"""The pod of a guest: what the spec says of it, its image, its memory, its probes. More of it in test_conditions.py."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from tests.e2e.cluster import get, wait
+from tests.e2e.guests import Guest, created, manifest, running, until
+
+
+def told(guest: Guest) -> str:
+    """All conditions that are not True, as kubectl describe shows them."""
+    conditions = get("vmi", guest.name).get("status", {}).get("conditions", [])
+    return "\n".join(
+        f"{one['type']} {one.get('reason')}: {one.get('message')}" for one in conditions if one["status"] != "True"
+    )
+
+
+def test_an_image_that_cannot_be_pulled_is_named() -> None:
+    body = manifest("unpulled")
+    body["spec"]["domain"]["firmware"]["kernelBoot"]["container"]["image"] = f"{os.environ['REGISTRY']}/absent:1"
+    with created(body) as (guest,):
+        until(lambda: "absent:1" in told(guest), "the image to be named", 60)
+        print(told(guest))
+        assert "ImagePull" in told(guest)
+        assert guest.phase in ("Pending", "Scheduling")
+
+
+def test_what_the_spec_says_of_the_pod_is_in_the_pod() -> None:
+    body = manifest("placed")
+    term = {"matchExpressions": [{"key": "kubernetes.io/os", "operator": "In", "values": ["linux"]}]}
+    affinity = {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": [term]}}}
+    spread = {"maxSkew": 1, "topologyKey": "kubernetes.io/hostname", "whenUnsatisfiable": "ScheduleAnyway"}
+    body["spec"] |= {
+        "affinity": affinity,
+        "tolerations": [{"key": "colour", "operator": "Exists", "effect": "NoSchedule"}],
+        "topologySpreadConstraints": [{**spread, "labelSelector": {"matchLabels": {"app": "placed"}}}],
+        "hostname": "myhost",
+        "subdomain": "mydomain",
+        "dnsPolicy": "None",
+        "dnsConfig": {"nameservers": ["192.0.2.53"], "searches": ["example.test"]},
+        "nodeSelector": {"kubernetes.io/os": "linux"},
+    }
+    body["spec"]["domain"]["resources"] = {"requests": {"cpu": "50m"}, "limits": {"cpu": "2"}}
+    body["metadata"]["labels"] = {"app": "placed"}
+    with created(body) as (guest,):
+        until(lambda: bool(get("pods", "-l", "app=placed")["items"]), "its pod", 30)
+        (pod,) = get("pods", "-l", "app=placed")["items"]
+        spec: dict[str, Any] = pod["spec"]
+        assert term in _terms(spec["affinity"])
+        assert body["spec"]["tolerations"][0] in spec["tolerations"]
+        assert spec["topologySpreadConstraints"] == body["spec"]["topologySpreadConstraints"]
+        for field in ("hostname", "subdomain", "dnsPolicy", "dnsConfig"):
+            assert spec[field] == body["spec"][field]
+        assert spec["nodeSelector"]["kubernetes.io/os"] == "linux"
+        compute = next(one for one in spec["containers"] if one["name"] == "compute")
+        assert compute["resources"]["requests"]["cpu"] == "50m"
+        assert compute["resources"]["limits"]["cpu"] == "2"
+        wait("vmi", guest.name, "jsonpath={.status.phase}=Running", seconds=90)
+
+
+def _terms(affinity: dict[str, Any]) -> list[dict[str, Any]]:
+    required = affinity["nodeAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"]
+    terms: list[dict[str, Any]] = required["nodeSelectorTerms"]
+    return [{"matchExpressions": one["matchExpressions"]} for one in terms]
+
+
+def test_readiness_is_the_probes_and_a_guest_that_fails_its_liveness_probe_is_failed() -> None:
+    ready, dead = manifest("probed"), manifest("unlively")
+    probe = {"periodSeconds": 1, "timeoutSeconds": 1, "failureThreshold": 2}
+    ready["spec"]["readinessProbe"] = {"tcpSocket": {"port": 7777}, "initialDelaySeconds": 1, **probe}
+    # Nothing in this guest speaks HTTP.
+    dead["spec"]["livenessProbe"] = {"httpGet": {"port": 80}, "initialDelaySeconds": 1, **probe}
+    with running(ready, dead) as (probed, unlively):
+        until(lambda: probed.condition("Ready").get("status") == "True", "the probe to succeed", 60)
+        until(lambda: unlively.phase == "Failed", "the guest that does not answer to be Failed", 90)
+        print(unlively.vmi["status"].get("reason"), told(unlively))
+        assert probed.phase == "Running"

@@ -1,0 +1,126 @@
+"""What a user does to a running guest, and how it ends: paused, reset, shut down in time or not."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import time
+from pathlib import Path
+from typing import Any
+
+from localcluster.console import Console
+
+from tests.e2e.cluster import get, kubectl, wait
+from tests.e2e.guest_shell import Shell
+from tests.e2e.guests import Guest, created, disk_manifest, manifest, running, until
+
+KUBECONFIG = Path(os.environ.get("KUBECONFIG", ""))
+BASE = "/apis/subresources.kubevirt.io/v1/namespaces/default/virtualmachineinstances"
+
+
+def command(guest: Guest, name: str, body: dict[str, Any] | None = None) -> str:
+    """A verb of the subresource API."""
+    path = f"{BASE}/{guest.name}/{name}"
+    return kubectl("replace", "--raw", path, "-f", "-", stdin=json.dumps(body) if body else "")
+
+
+def paused(guest: Guest) -> bool:
+    """Whether the VMI says so."""
+    return guest.condition("Paused").get("status") == "True"
+
+
+def boot_id(text: str) -> str:
+    """That of the shell's answer."""
+    return text.strip().splitlines()[-1]
+
+
+async def test_a_guest_is_paused_continued_and_started_anew() -> None:
+    body = manifest("verbs")
+    body["spec"]["startStrategy"] = "Paused"
+    body["spec"]["domain"]["devices"]["logSerialConsole"] = True
+    with running(body) as (guest,):
+        until(lambda: paused(guest), "the guest to begin paused")
+        assert guest.condition("Paused")["reason"]
+        pid = guest.qemu_pid()
+        pod = guest.pod["metadata"]["name"]
+        assert "booted" not in kubectl("logs", pod, "-c", "guest-console-log"), "it must not have begun to boot"
+        command(guest, "unpause")
+        until(lambda: not paused(guest), "the guest to run")
+        async with Shell.of(guest) as shell:
+            read = "cat /proc/sys/kernel/random/boot_id"
+            first = boot_id(await shell.run(read))
+            command(guest, "pause")
+            until(lambda: paused(guest), "the guest to be paused")
+            await shell.type("echo aw''ake")
+            async with Console.open(KUBECONFIG, "default", guest.name, "vnc") as display:
+                assert await display.read_until(b"\n", 15) == b"RFB 003.008\n"
+            assert b"awake" not in shell.seen, "a paused guest answered"
+            command(guest, "unpause")
+            await shell.expect(b"awake")
+            until(lambda: not paused(guest), "the guest to run")
+            assert picture(guest).startswith(b"\x89PNG\r\n")
+
+            command(guest, "reset")
+            await shell.booted_again()
+            second = boot_id(await shell.run(read))
+            command(guest, "softreboot")
+            await shell.booted_again()
+            third = boot_id(await shell.run(read))
+            await shell.type("reboot")
+            await shell.booted_again()
+        assert len({first, second, third}) == 3
+        assert (guest.phase, guest.qemu_pid()) == ("Running", pid)
+        log = kubectl("logs", pod, "-c", "guest-console-log")
+        assert log.count("guest-demo: booted") == 4, log[-1000:]
+        assert "guest-demo: power button" in log
+
+
+def picture(guest: Guest) -> bytes:
+    """A screenshot."""
+    argv = ["kubectl", "get", "--raw", f"{BASE}/{guest.name}/vnc/screenshot"]
+    return subprocess.run(argv, capture_output=True, timeout=60, check=True).stdout
+
+
+async def test_a_deleted_guest_is_asked_to_shut_down_and_destroyed_when_it_does_not() -> None:
+    grace = 6
+    willing, deaf = manifest("willing"), manifest("deaf")
+    willing["spec"]["terminationGracePeriodSeconds"] = 60
+    deaf["spec"]["terminationGracePeriodSeconds"] = grace
+    with running(willing, deaf) as (first, second):
+        async with Shell.of(second) as shell:
+            await shell.run("killall guest-services")  # nobody reads the power button any more
+        async with Shell.of(first) as shell:
+            started = time.monotonic()
+            kubectl("delete", "vmi", first.name, second.name, "--wait=false")
+            await shell.expect(b"guest-demo: power button")
+            wait("vmi", first.name, "delete", seconds=30)
+            took = time.monotonic() - started
+            assert took < 30, "a guest that shuts down is not waited for any longer"
+        wait("vmi", second.name, "delete", seconds=60)
+        assert time.monotonic() - started >= grace
+        print(f"shut down and gone after {took:.1f} s, destroyed and gone after {time.monotonic() - started:.1f} s")
+
+
+async def test_a_panic_is_told_apart() -> None:
+    with running(manifest("panics")) as (guest,):
+        async with Shell.of(guest) as shell:
+            await shell.type("echo c >/proc/sysrq-trigger")
+        wait("vmi", guest.name, "jsonpath={.status.phase}=Failed", seconds=30)
+        assert guest.vmi["status"]["reason"] == "GuestPanicked"
+
+
+def test_a_vmi_is_deleted_in_every_phase() -> None:
+    scheduling, runs = manifest("deleted-scheduling"), manifest("deleted-running")
+    pending = disk_manifest("deleted-pending", {"data": {"persistentVolumeClaim": {"claimName": "no-such-claim"}}})
+    scheduling["spec"]["domain"]["firmware"]["kernelBoot"]["container"]["image"] = f"{os.environ['REGISTRY']}/no:such"
+    with created(pending, scheduling, runs) as guests:
+        wanted = ["Pending", "Scheduling", "Running"]
+        until(
+            lambda: [get("vmi", guest.name).get("status", {}).get("phase") for guest in guests] == wanted, str(wanted)
+        )
+        started = time.monotonic()
+    took = time.monotonic() - started
+    print(f"deleted in {wanted} within {took:.1f} s")
+    assert took < 30
+    assert "virt-launcher-deleted-" not in kubectl("get", "pods", "-o", "name")
