@@ -321,14 +321,18 @@ class Pod:
         thread.join()
         return made[0]
 
+    async def end(self) -> None:
+        """End the container, if it has not ended."""
+        if self._process is not None and self._process.returncode is None:
+            discard("runc", "kill", self.name, "KILL")
+            await self.exit_status()
+
     async def remove(self) -> None:
         """Leave nothing."""
         for writer in self._writers:
             writer.close()
         await self.peer.close()
-        if self._process is not None and self._process.returncode is None:
-            discard("runc", "kill", self.name, "KILL")
-            await self.exit_status()
+        await self.end()
         for name in (self.name, f"{self.name}-install", f"{self.name}-place"):
             discard("runc", "delete", "--force", name)
         discard("ip", "netns", "del", self.name)

@@ -1,0 +1,62 @@
+"""A guest that QEMU stopped because a disk could not be written is told apart from a paused one, and goes on."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import AsyncIterator
+
+import pytest
+from kubevirt.launcher.v1 import launcher_pb2 as pb
+
+from tests.integration.launcher.conftest import PRIVATE, Images, Pod, discard, run
+
+STALLED = (pb.MACHINE_PHASE_PAUSED, pb.PAUSE_REASON_IO_ERROR)
+
+
+@pytest.fixture
+async def small(images: Images) -> AsyncIterator[Pod]:
+    """A pod with a file system of 2 MiB in its private folder."""
+    made = Pod(images)
+    folder = made.volumes["private"] / "small"
+    folder.mkdir()
+    run("mount", "-t", "tmpfs", "-o", "size=2m,mode=777", "tmpfs", str(folder))
+    try:
+        made.make_network()
+        placed = made.place_boot_files()
+        assert placed.returncode == 0, placed.stderr
+        await made.start()
+        await made.peer.negotiate(timeout=30)
+        yield made
+    finally:
+        await made.end()
+        discard("umount", str(folder))
+        await made.remove()
+
+
+async def test_guest_on_a_full_file_system_stands_still_until_there_is_room(small: Pod) -> None:
+    machine = small.machine()
+    disk = small.volumes["private"] / "small" / "disk.img"
+    disk.touch()
+    os.truncate(disk, 8 << 20)
+    disk.chmod(0o666)
+    source = pb.ImageFile(path=f"{PRIVATE}/small/disk.img")
+    machine.disks.add(
+        name="d", device=pb.DISK_DEVICE_DISK, bus=pb.DISK_BUS_VIRTIO, error_policy="stop", image_file=source
+    )
+    state = await small.start_machine(machine)
+    assert state.phase == pb.MACHINE_PHASE_RUNNING, state
+    await small.wait_for_console(b"guest-demo login: ", b"ready")
+    await small.type(b"dd if=/dev/zero of=/dev/vda bs=64k count=64 conv=fsync && echo wri''tten\n")
+    state = await small.wait_for_state(lambda state: state.phase == pb.MACHINE_PHASE_PAUSED)
+    assert (state.phase, state.pause_reason) == STALLED
+    assert "disk" in state.message
+    for victims in (("libvirtd", "launcher"), ("launcher",)):
+        for victim in victims:
+            await small.kill(victim)
+        state = await small.wait_for_state(lambda state: state.phase == pb.MACHINE_PHASE_PAUSED)
+        assert state.pause_reason == pb.PAUSE_REASON_IO_ERROR, "nobody has paused it"
+    await asyncio.to_thread(run, "mount", "-o", "remount,size=16m", str(small.volumes["private"] / "small"))
+    assert (await small.command(unpause=pb.Unpause())).phase == pb.MACHINE_PHASE_RUNNING
+    await small.wait_for_console(b"written", b"\n")
+    await small.wait_for_state(lambda state: state.phase == pb.MACHINE_PHASE_RUNNING)
