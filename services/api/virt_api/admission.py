@@ -7,14 +7,18 @@ The rules are virt_core's (vmi_defaults.py, vmi_admission.py); here they are tur
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 import msgspec
 from virt_core.api.admission_review import AdmissionRequest, AdmissionReview, Denial, answer, read_review
 from virt_core.api.kubevirt import Configuration
 from virt_core.api.refusal import Refusal
+from virt_core.api.vmi import VmiPhase
 from virt_core.api.vmi_admission import admit_create, admit_update
 from virt_core.api.vmi_defaults import defaults_patch
+from virt_core.api.vmi_status import in_phase
 from virt_core.api.vmi_webhooks import MUTATE, VALIDATE_CREATE, VALIDATE_UPDATE
 
 Body = dict[str, Any]
@@ -23,37 +27,51 @@ _SHOWN = 64  # causes in one answer: all that a release does not support, and no
 _decoder = msgspec.json.Decoder(AdmissionReview[Body])
 
 
+@dataclass(frozen=True, slots=True)
+class Circumstances:
+    """What a decision rests on besides the request."""
+
+    configuration: Configuration
+    own_users: Collection[str]
+    """Whose word about an object's status counts."""
+
+    now: datetime
+    """UTC."""
+
+
 def read(body: bytes) -> Request:
     """The request in an AdmissionReview. Raises BadReview naming what is wrong."""
     return read_review(body, _decoder)
 
 
-def mutate(request: Request, configuration: Configuration, _: Collection[str]) -> Body:
-    """The answer to a creation, with the defaults; what is not supported is left for `validate_create` to refuse."""
+def mutate(request: Request, given: Circumstances) -> Body:
+    """The answer to a creation: the defaults, and phase Pending until the controller says more. What is not supported
+    is left for `validate_create` to refuse."""
     vmi = request.object or {}
+    pending = {"op": "add", "path": "/status", "value": in_phase({}, VmiPhase.PENDING, given.now)}
     warnings = ["status: is written by KubeVirt itself, what is given is dropped"] if vmi.get("status") else []
-    return answer(request.uid, patch=defaults_patch(vmi, configuration), warnings=warnings)
+    return answer(request.uid, patch=[*defaults_patch(vmi, given.configuration), pending], warnings=warnings)
 
 
-def validate_create(request: Request, configuration: Configuration, own: Collection[str]) -> Body:
+def validate_create(request: Request, given: Circumstances) -> Body:
     """Whether a new object may be stored."""
-    is_own = request.user_info.username in own
-    return _verdict(request, admit_create(request.object or {}, configuration, is_own_account=is_own))
+    is_own = request.user_info.username in given.own_users
+    return _verdict(request, admit_create(request.object or {}, given.configuration, is_own_account=is_own))
 
 
-def validate_update(request: Request, configuration: Configuration, own: Collection[str]) -> Body:
+def validate_update(request: Request, given: Circumstances) -> Body:
     """Whether a change may be stored."""
-    is_own = request.user_info.username in own
+    is_own = request.user_info.username in given.own_users
     old, new = request.old_object or {}, request.object or {}
-    return _verdict(request, admit_update(old, new, configuration, is_own_account=is_own))
+    return _verdict(request, admit_update(old, new, given.configuration, is_own_account=is_own))
 
 
-DECISIONS: Mapping[str, Callable[[Request, Configuration, Collection[str]], Body]] = {
+DECISIONS: Mapping[str, Callable[[Request, Circumstances], Body]] = {
     MUTATE: mutate,
     VALIDATE_CREATE: validate_create,
     VALIDATE_UPDATE: validate_update,
 }
-"""By path. `own` are the users whose status of an object counts."""
+"""By path."""
 
 
 def _verdict(request: Request, refusals: tuple[Refusal, ...]) -> Body:

@@ -18,6 +18,7 @@ from virt_core.rpc import errors as rpc_errors
 from virt_api import errors
 from virt_api.command_options import command_of, options_of
 from virt_api.guest import IS_PAUSED, NO_AGENT, NOT_RUNNING, Guest, read_guest
+from virt_api.handler_errors import from_rpc
 from virt_api.handler_pods import HandlerPods
 from virt_api.subresources import Call
 
@@ -77,5 +78,5 @@ class Commands:
                     await peer.call(stub.CommandMachine, message, timeout=_DEADLINE)
                 except rpc_errors.RpcError as error:
                     what = f"cannot {call.subresource} {call.name}: virt-handler {peer.name}"
-                    raise errors.from_rpc(error, what, call.details) from error
+                    raise from_rpc(error, what, call.details) from error
         return web.Response()

@@ -18,6 +18,7 @@ from virt_api import errors
 from virt_api.group import SCREENSHOT
 from virt_api.guest import Guest, read_guest
 from virt_api.guest_documents import document_of
+from virt_api.handler_errors import from_rpc
 from virt_api.handler_pods import HandlerPods
 from virt_api.subresources import Call
 
@@ -71,4 +72,4 @@ class Details:
                 yield peer
             except rpc_errors.RpcError as error:
                 what = f"cannot tell {call.subresource} of {call.name}: virt-handler {peer.name}"
-                raise errors.from_rpc(error, what, call.details) from error
+                raise from_rpc(error, what, call.details) from error

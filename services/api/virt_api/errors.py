@@ -8,8 +8,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from virt_core.rpc import errors as rpc_errors
-
 
 class ApiError(Exception):
     """Base. `details` is the Status object's own field: group, kind and name of what the request was about."""
@@ -82,17 +80,3 @@ class ServiceUnavailable(ApiError):
     """Something that the answer needs is away at the moment: repeat later."""
 
     code, reason = 503, "ServiceUnavailable"
-
-
-def from_rpc(error: rpc_errors.RpcError, what: str, details: Mapping[str, str]) -> ApiError:
-    """The refusal that a handler's error is to the user; `what` says what failed and whose word it is."""
-    kinds: tuple[tuple[type[rpc_errors.RpcError], type[ApiError]], ...] = (
-        (rpc_errors.UnsupportedByPeer, NotSupported),
-        (rpc_errors.NotFound, NotFound),
-        (rpc_errors.InvalidField, BadRequest),
-        (rpc_errors.Refused, Conflict),
-        (rpc_errors.Displaced, Conflict),
-        (rpc_errors.Unavailable, ServiceUnavailable),
-    )
-    kind = next((answer for cause, answer in kinds if isinstance(error, cause)), ApiError)
-    return kind(f"{what}: {error.message}", details)

@@ -20,6 +20,7 @@ from virt_core.rpc import errors as rpc_errors
 from virt_api import errors
 from virt_api.console_stream import ConsoleStream
 from virt_api.guest import Guest, read_guest
+from virt_api.handler_errors import from_rpc
 from virt_api.handler_pods import HandlerPods
 from virt_api.port_stream import PortStream
 from virt_api.splice import Stream, splice
@@ -91,7 +92,7 @@ class Streams:
                 what = f"cannot open {call.subresource} of {call.name}: virt-handler {peer.name}"
                 if error.reason == _IN_USE:
                     raise errors.ServiceUnavailable(f"{what}: {error.message}", call.details) from error
-                raise errors.from_rpc(error, what, call.details) from error
+                raise from_rpc(error, what, call.details) from error
             yield stream
 
 

@@ -9,6 +9,7 @@ that drains would have to refuse the next review on it, and a refused review is 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Collection, Mapping
+from datetime import UTC, datetime
 
 import msgspec
 from aiohttp import web
@@ -16,7 +17,7 @@ from virt_core import logs
 from virt_core.api.admission_review import BadReview
 from virt_core.api.kubevirt import Configuration
 
-from virt_api.admission import DECISIONS, read
+from virt_api.admission import DECISIONS, Circumstances, read
 from virt_api.errors import BadRequest
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -31,7 +32,7 @@ def webhooks(configuration: Callable[[], Configuration], own: Collection[str]) -
             request = read(await http.read())
         except BadReview as error:
             raise BadRequest(str(error)) from error
-        body = DECISIONS[http.path](request, configuration(), own)
+        body = DECISIONS[http.path](request, Circumstances(configuration(), own, datetime.now(UTC)))
         told = body["response"]
         if not told["allowed"]:
             user, why = request.user_info.username, told["status"]["message"]

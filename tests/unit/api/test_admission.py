@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import json
 from base64 import b64decode
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from virt_api.admission import DECISIONS, read
+from virt_api.admission import DECISIONS, Circumstances, read
 from virt_core.api.admission_review import BadReview
 from virt_core.api.kubevirt import Configuration
 from virt_core.api.vmi_webhooks import MUTATE, VALIDATE_CREATE, VALIDATE_UPDATE, own_users
 
+NOW = datetime(2026, 1, 31, 10, tzinfo=UTC)
+PENDING = {
+    "phase": "Pending",
+    "phaseTransitionTimestamps": [{"phase": "Pending", "phaseTransitionTimestamp": "2026-01-31T10:00:00Z"}],
+}
 OWN = own_users("kubevirt")
 HANDLER = "system:serviceaccount:kubevirt:kubevirt-handler"
 SPEC = {"domain": {"memory": {"guest": "64Mi"}, "devices": {}}}
@@ -24,7 +30,7 @@ def review(operation: str, new: Any = None, old: Any = None, user: str = "bob") 
 
 
 def decided(path: str, operation: str, new: Any, old: Any = None, *, user: str = "bob") -> Any:
-    body = DECISIONS[path](read(review(operation, new, old, user)), Configuration(), OWN)
+    body = DECISIONS[path](read(review(operation, new, old, user)), Circumstances(Configuration(), OWN, NOW))
     assert (body["apiVersion"], body["kind"], body["response"]["uid"]) == (
         "admission.k8s.io/v1",
         "AdmissionReview",
@@ -40,20 +46,23 @@ def vmi(spec: Any = SPEC, **more: Any) -> dict[str, Any]:
 def test_a_new_object_gets_its_defaults_by_a_json_patch() -> None:
     response = decided(MUTATE, "CREATE", vmi())
     assert response["allowed"] and response["patchType"] == "JSONPatch" and "warnings" not in response
-    (operation,) = json.loads(b64decode(response["patch"]))
-    assert (operation["op"], operation["path"]) == ("add", "/spec")
-    assert operation["value"]["domain"]["machine"] == {"type": "q35"}
+    defaults, status = json.loads(b64decode(response["patch"]))
+    assert (defaults["op"], defaults["path"]) == ("add", "/spec")
+    assert defaults["value"]["domain"]["machine"] == {"type": "q35"}
+    assert status == {"op": "add", "path": "/status", "value": PENDING}
 
 
 def test_a_status_in_a_new_object_is_dropped_with_a_warning() -> None:
     response = decided(MUTATE, "CREATE", vmi(status={"phase": "Running"}))
-    assert {"op": "remove", "path": "/status"} in json.loads(b64decode(response["patch"]))
+    removed, *_, added = json.loads(b64decode(response["patch"]))
+    assert (removed, added["value"]) == ({"op": "remove", "path": "/status"}, PENDING)
     assert response["warnings"] == ["status: is written by KubeVirt itself, what is given is dropped"]
 
 
 def test_an_object_that_will_be_refused_passes_the_defaults_unchanged() -> None:
     response = decided(MUTATE, "CREATE", vmi({"nonsense": 1}))
-    assert response == {"uid": "r1", "allowed": True}
+    (operation,) = json.loads(b64decode(response["patch"]))
+    assert response["allowed"] and operation["path"] == "/status"
 
 
 def test_what_is_not_supported_is_denied_with_a_cause_for_each_field() -> None:
@@ -75,8 +84,8 @@ def test_an_answer_does_not_become_a_book() -> None:
 
 
 def test_the_defaults_are_admitted() -> None:
-    (operation,) = json.loads(b64decode(decided(MUTATE, "CREATE", vmi())["patch"]))
-    assert decided(VALIDATE_CREATE, "CREATE", vmi(operation["value"])) == {"uid": "r1", "allowed": True}
+    defaults, _ = json.loads(b64decode(decided(MUTATE, "CREATE", vmi())["patch"]))
+    assert decided(VALIDATE_CREATE, "CREATE", vmi(defaults["value"])) == {"uid": "r1", "allowed": True}
 
 
 def test_a_spec_is_not_changed_and_a_status_only_by_the_suite() -> None:

@@ -123,9 +123,11 @@ def test_what_is_not_supported_is_refused_by_name_and_no_pod_is_made(spec: Any, 
     assert plan(vmi(after, spec=spec)) == ()  # said once
 
 
-def test_once_the_pod_has_a_node_one_patch_hands_it_to_the_handler() -> None:
-    (action,) = plan(vmi(), pod("node1"))
-    after = apply(vmi(), action)
+@pytest.mark.parametrize("admitted", [None, {"phase": "Pending"}], ids=["without the webhook", "with it"])
+def test_once_the_pod_has_a_node_one_patch_hands_it_to_the_handler(admitted: dict[str, Any] | None) -> None:
+    new = vmi(admitted)
+    (action,) = plan(new, pod("node1"))
+    after = apply(new, action)
     assert after["status"]["phase"] == "Scheduling"
     assert after["status"]["activePods"] == {"pod-uid": "node1"}
     assert after["metadata"]["labels"] == {"kubevirt.io/nodeName": "node1"}
