@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 from kubevirt.launcher.v1 import launcher_pb2 as pb
@@ -33,6 +34,7 @@ _log = logs.bound("virt_launcher.servicer")
 # How much of a caller's deadline is left for the way back of a reply that says "still starting".
 _REPLY_MARGIN_S = 0.5
 _LONGEST_START_WAIT_S = 60.0
+_TIME_ZONES = Path("/usr/share/zoneinfo")  # of Debian's package tzdata
 _LONGEST_FREEZE_S = 24 * 3600
 _SETTLED = frozenset({pb.MACHINE_PHASE_RUNNING, pb.MACHINE_PHASE_PAUSED, pb.MACHINE_PHASE_ENDED})
 
@@ -52,6 +54,12 @@ async def _as_contract_says() -> AsyncIterator[None]:
         raise Refused(str(error), reason="HYPERVISOR_REFUSED") from error
     except HypervisorUnavailable as error:
         raise Unavailable(str(error)) from error
+
+
+def _require_known_timezone(name: str) -> None:
+    """An unknown one would silently be UTC: QEMU leaves it to the C library."""
+    if name and not (_TIME_ZONES / name).is_file():
+        raise InvalidField("machine.clock.timezone", name, "a name of the time zone database")
 
 
 def _freeze_s(freeze: pb.Freeze) -> float:
@@ -86,6 +94,7 @@ class LauncherServicer(launcher_pb2_grpc.LauncherServiceServicer):
     ) -> pb.StartMachineResponse:
         machine = request.machine
         validate(machine)
+        _require_known_timezone(machine.clock.timezone)
         known = self._keeper.record.machine
         if known is None:
             _log.info("accepting the machine", machine_uid=machine.uid, machine=f"{machine.namespace}/{machine.name}")

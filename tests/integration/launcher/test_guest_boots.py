@@ -66,6 +66,10 @@ async def test_invalid_machine_is_refused_by_field_and_leaves_the_launcher_free(
         await pod.start_machine(machine)
     assert invalid.value.field == "machine.interfaces[0].tap_device"
     assert "'../tap'" in invalid.value.message
+    machine = pod.machine()
+    machine.clock.timezone = "Europe/Atlantis"
+    with pytest.raises(InvalidField, match="Europe/Atlantis"):
+        await pod.start_machine(machine)
     assert (await pod.wait_for_phase(pb.MACHINE_PHASE_ABSENT)).machine_uid == ""
 
 
