@@ -106,7 +106,7 @@ async def node(tmp_path: Path) -> AsyncIterator[Node]:
         "status": {"phase": "Running", "activePods": {"pod": "node1"}},
     }
     vmi = msgspec.convert(stored, VirtualMachineInstance)
-    launcher = LauncherDouble()  # type: ignore[abstract, unused-ignore] - what it lacks answers UNIMPLEMENTED
+    launcher = LauncherDouble()  # type: ignore[abstract, unused-ignore]  # the rest answers UNIMPLEMENTED
     below, above = f"unix:{tmp_path}/launcher", f"unix:{tmp_path}/handler"
     peer = Peer(below, name="launcher of default/demo", options=[("grpc.max_receive_message_length", 32 << 20)])
     link = Link(Launcher(peer, launcher_pb2_grpc.LauncherServiceStub(peer.channel), -1))
