@@ -17,6 +17,7 @@ from virt_core.rpc.errors import RpcError
 from virt_handler.launchers.connection import Launcher, connect
 from virt_handler.launchers.peer_process import NotThePod
 from virt_handler.launchers.pod_folders import HostilePath, PodFolders
+from virt_handler.machines.allowance import Allowance
 from virt_handler.machines.guest_state import GuestState
 from virt_handler.network.execute import NetworkFailed, read_pod_network
 from virt_handler.network.namespace import run_inside
@@ -27,6 +28,8 @@ _LIFETIME = 31 * 60.0  # the launcher ends the stream after 30 minutes
 _BACKOFF_FIRST, _BACKOFF_LAST = 0.05, 1.0
 _STEADY = 5.0  # a connection, or a wait for one, that lasted this long was no failure to connect
 _HOSTILE_DELAY = 30.0
+# A guest's whole life is a dozen changes; its agent is asked less often than this.
+_CHANGES_AT_ONCE, _SECONDS_PER_CHANGE = 20, 1.0
 
 
 class Disconnected(Exception):
@@ -54,6 +57,7 @@ class MachineLink:
         self._folders = folders
         self._name = f"launcher of {key[0]}/{key[1]}"
         self._on_change = on_change
+        self._allowance = Allowance(_CHANGES_AT_ONCE, _SECONDS_PER_CHANGE)
         self._launcher: Launcher | None = None
         self._users = 0
         self._unused = asyncio.Event()
@@ -132,6 +136,8 @@ class MachineLink:
             )
             self.guest = guest
             self._on_change()
+            # Nothing is read meanwhile, so gRPC's flow control stops a launcher that says too much.
+            await asyncio.sleep(self._allowance.take(asyncio.get_running_loop().time()))
 
     async def _wait(self, delay: float) -> None:
         try:
