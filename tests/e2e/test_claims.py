@@ -5,8 +5,10 @@ The cluster has no provisioner: the volumes are folders and loop devices of one 
 
 from __future__ import annotations
 
+import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -68,6 +70,24 @@ def folder() -> Iterator[str]:
     in_node("rm", "-rf", FOLDER)
 
 
+@pytest.fixture
+def device(tmp_path: Path) -> Iterator[str]:
+    """A block device of 8 MiB, the same on this machine and in the node."""
+    backing = tmp_path / "device.img"
+    with backing.open("wb") as file:
+        file.truncate(8 << 20)
+    made = subprocess.run(["losetup", "--find", "--show", str(backing)], capture_output=True, text=True, check=False)
+    if made.returncode != 0:
+        pytest.skip(f"this machine gives no loop device for a claim of mode Block: {made.stderr.strip()}")
+    name = made.stdout.strip()
+    try:
+        if node.exec(1, ["test", "-b", name]).returncode != 0:
+            pytest.skip(f"the node does not see {name} of this machine")
+        yield name
+    finally:
+        subprocess.run(["losetup", "--detach", name], check=True)
+
+
 async def test_what_is_written_to_a_claim_outlives_the_guest_but_not_if_it_is_ephemeral(folder: str) -> None:
     here = Cluster.load().node(1).name
     data = {"persistentVolumeClaim": {"claimName": "files"}}
@@ -96,3 +116,14 @@ async def test_what_is_written_to_a_claim_outlives_the_guest_but_not_if_it_is_ep
 def size_of_image() -> int:
     """Of disk.img in the volume."""
     return int(in_node("stat", "-c", "%s", f"{FOLDER}/disk.img"))
+
+
+async def test_a_block_claim_is_the_guests_disk(device: str) -> None:
+    here = Cluster.load().node(1).name
+    volumes = {"data": {"persistentVolumeClaim": {"claimName": "blocks"}}}
+    block = claim("blocks", {"local": {"path": device}}, "Block", "8Mi")
+    with block, running(disk_manifest("blockwriter", volumes, node=here)) as (guest,):
+        async with Shell.of(guest) as shell:
+            assert await shell.run(f"blockdev --getsize64 {disk('data')}") == str(8 << 20)
+            await shell.run(WRITE.format(text="to-the-device", device=disk("data")))
+    assert Path(device).read_bytes()[9 * 512 :].startswith(b"to-the-device\n")

@@ -11,6 +11,7 @@ import subprocess
 from pathlib import Path
 
 from kubevirt.launcher.v1 import launcher_pb2 as pb
+from virt_handler.launchers.block_devices import give
 
 from tests.integration.launcher.conftest import Images, Pod, discard, run
 from tests.integration.launcher.oci import USER, Mounts
@@ -50,6 +51,14 @@ class PodWithDisks(Pod):
     def add_block_device(self, path: str, image: Path) -> None:
         """A device node at `path` in the launcher's container, as for a claim of mode Block. Before the start."""
         self._devices.append((path, Path(run("losetup", "--find", "--show", str(image)).strip())))
+
+    async def start_machine(self, machine: pb.Machine) -> pb.MachineState:
+        """As the handler does it: what is in /dev of the container belongs to root at first."""
+        for path, _ in self._devices:
+            root = os.open(f"/proc/{self.processes()['launcher']}/root", os.O_PATH | os.O_DIRECTORY)
+            give(root, path, USER)
+            os.close(root)
+        return await super().start_machine(machine)
 
     def volume(self, name: str) -> Path:
         """An empty volume, mounted as the kubelet would."""
@@ -122,7 +131,7 @@ class PodWithDisks(Pod):
         for path, device in self._devices if part == "launcher" else ():
             number = device.stat().st_rdev
             node = {"type": "b", "major": os.major(number), "minor": os.minor(number)}
-            linux["devices"].append({**node, "path": path, "fileMode": 0o660, "uid": USER, "gid": USER})
+            linux["devices"].append({**node, "path": path, "fileMode": 0o600, "uid": 0, "gid": 0})
             linux["resources"]["devices"].append({**node, "allow": True, "access": "rwm"})
         (bundle / "config.json").write_text(json.dumps(config))
         return bundle

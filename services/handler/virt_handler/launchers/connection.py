@@ -15,7 +15,7 @@ from typing import Any
 from kubevirt.launcher.v1 import launcher_pb2_grpc
 from virt_core.rpc.peer import Peer
 
-from virt_handler.launchers.peer_process import open_network_namespace
+from virt_handler.launchers.peer_process import open_namespaces
 from virt_handler.launchers.pod_folders import PodFolders
 
 VOLUME, SOCKET = "sockets", "launcher-sock"
@@ -34,7 +34,8 @@ class Launcher:
     peer: Peer
     stub: Any
     network_namespace: int
-    """A descriptor, valid while the connection is."""
+    root: int
+    """Descriptors of the launcher's network and of its root folder, valid while the connection is."""
 
 
 @asynccontextmanager
@@ -47,15 +48,16 @@ async def connect(folders: PodFolders, pod_uid: str, name: str) -> AsyncIterator
     """
     socket_fd = await folders.wait_for_socket(pod_uid, VOLUME, SOCKET)
     try:
-        namespace = open_network_namespace(socket_fd, pod_uid)
+        namespace, root = open_namespaces(socket_fd, pod_uid)
         try:
             peer = Peer(f"unix:/proc/self/fd/{socket_fd}", name=name, options=_OPTIONS)
             try:
                 await peer.negotiate()
-                yield Launcher(peer, launcher_pb2_grpc.LauncherServiceStub(peer.channel), namespace)
+                yield Launcher(peer, launcher_pb2_grpc.LauncherServiceStub(peer.channel), namespace, root)
             finally:
                 await peer.close()
         finally:
             os.close(namespace)
+            os.close(root)
     finally:
         os.close(socket_fd)

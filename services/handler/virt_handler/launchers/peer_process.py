@@ -1,4 +1,4 @@
-"""The process behind a launcher's socket, and the network namespace that it lives in.
+"""The process behind a launcher's socket, the network namespace that it lives in and its file system.
 
 Called by connection.py. The kernel says who listens (SO_PEERCRED); whether that process is in the pod is read from
 its cgroups, which an unprivileged pod cannot choose. All is read through one descriptor of /proc/PID: the number may
@@ -36,8 +36,8 @@ def connect(socket_fd: int) -> socket.socket:
     return connection
 
 
-def open_network_namespace(socket_fd: int, pod_uid: str) -> int:
-    """A descriptor of the network namespace of the process that listens on the socket.
+def open_namespaces(socket_fd: int, pod_uid: str) -> tuple[int, int]:
+    """Descriptors of the network namespace and of the root folder of the process that listens on the socket.
 
     Raises:
         NotThePod: the process is not in the pod, or shares the node's network.
@@ -52,12 +52,15 @@ def open_network_namespace(socket_fd: int, pod_uid: str) -> int:
         if not names_pod(_read(process, "cgroup"), pod_uid):
             raise NotThePod(f"process {pid} is in no cgroup of pod {pod_uid}")
         namespace = os.open("ns/net", os.O_RDONLY | os.O_CLOEXEC, dir_fd=process)
+        try:
+            if os.path.sameopenfile(namespace, _node_namespace()):
+                raise NotThePod(f"pod {pod_uid} shares the node's network, which is never changed for a guest")
+            return namespace, os.open("root", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=process)
+        except BaseException:
+            os.close(namespace)
+            raise
     finally:
         os.close(process)
-    if os.path.sameopenfile(namespace, _node_namespace()):
-        os.close(namespace)
-        raise NotThePod(f"pod {pod_uid} shares the node's network, which is never changed for a guest")
-    return namespace
 
 
 def names_pod(cgroups: str, pod_uid: str) -> bool:

@@ -5,12 +5,14 @@ from __future__ import annotations
 from google.protobuf import duration_pb2
 from kubevirt.launcher.v1 import launcher_pb2
 from virt_core import logs
+from virt_core.api.labels import LAUNCHER_UID
 from virt_core.api.vmi import VirtualMachineInstance
 from virt_core.kube.client import KubeClient
 from virt_core.kube.events import EventRecorder
 from virt_core.kube.patch import Operation
 from virt_core.kube.resource import VIRTUAL_MACHINE_INSTANCES
 
+from virt_handler.launchers.block_devices import NoBlockDevice, give
 from virt_handler.machines.actions import AcknowledgeEnd, Action, PatchStatus, PrepareNetwork, Refuse, StartMachine
 from virt_handler.machines.link import MachineLink
 from virt_handler.network.execute import prepare
@@ -46,6 +48,12 @@ class Executor:
             case StartMachine(machine):
                 log.info("starting the machine", uid=machine.uid)
                 async with link.launcher() as launcher:
+                    for disk in machine.disks:
+                        if disk.HasField("block_device"):
+                            try:
+                                give(launcher.root, disk.block_device.path, LAUNCHER_UID)
+                            except NoBlockDevice as error:  # the launcher will say so of its disk
+                                log.warning("leaving a device as it is", disk=disk.name, reason=str(error))
                     start = launcher_pb2.StartMachineRequest(machine=machine)
                     await launcher.peer.call(launcher.stub.StartMachine, start, timeout=_START_DEADLINE)
             case PatchStatus(operations):
