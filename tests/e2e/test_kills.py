@@ -5,13 +5,14 @@
 
 from __future__ import annotations
 
+import random
 import time
 from collections.abc import Callable
 
 import pytest
 
 from tests.e2e.cluster import NAMESPACE, Process, apply, get, kubectl, nodes, process, wait
-from tests.e2e.guests import Guest, manifest, observed, running, until
+from tests.e2e.guests import Guest, booting_from_disk, disk_manifest, image, manifest, observed, running, until
 
 MAX_GAP = 2.0  # seconds between two ticks, which come every 0.2 s
 LIFE = 3.0  # seconds that each virt-handler lives while ten VMIs are created
@@ -95,6 +96,49 @@ def test_guests_survive_the_death_of_each_process() -> None:
 @pytest.mark.chaos
 def test_guests_survive_eight_deaths_of_each_process() -> None:
     kill_each(list(VICTIMS), rounds=8)
+
+
+# How often each dies at random: a hundred deaths in all. The kubelet brings containers back with a growing delay, so
+# most are of what the launcher's supervisor brings back itself.
+DEATHS = {**dict.fromkeys(VICTIMS, 8), "launcher": 30, "libvirtd": 30, "containerDisk sidecar": 8}
+
+
+@pytest.mark.chaos
+def test_three_guests_survive_a_hundred_random_deaths() -> None:
+    """Nobody waits for one to be back before the next dies: any process, at any instant, in any order."""
+    sidecars = of_launcher(r"^\S*container-disk serve")
+    find = {**VICTIMS, "containerDisk sidecar": sidecars}
+    seed = random.randrange(1 << 32)
+    print(f"seed {seed}")
+    chance = random.Random(seed)
+    order = [name for name, deaths in DEATHS.items() for _ in range(deaths)]
+    chance.shuffle(order)
+    first, second = nodes()
+    disk = disk_manifest("r3", {"root": {"containerDisk": {"image": image("guest-disk")}}}, node=second)
+    with (
+        running(manifest("r1", node=first), manifest("r2", node=second), booting_from_disk(disk)) as guests,
+        observed(*guests) as ticks,
+    ):
+        pids = {guest.name: guest.qemu_pid() for guest in guests}
+        longest: dict[str, float] = {}
+        for name in order:
+            waited = until(lambda name=name: bool(find[name](guests)), f"{name} to run", 400)  # type: ignore[misc]
+            longest[name] = max(longest.get(name, 0.0), waited)
+            alive = find[name](guests)
+            if alive:  # one that died between the two looks is dead all the same
+                chance.choice(alive).kill()
+        wait("kv", "kubevirt", "condition=Available", namespace=NAMESPACE, seconds=400)
+        time.sleep(2 * MAX_GAP)  # a gap must have had the time to show
+        seen = ticks()
+        for guest in guests:
+            assert guest.phase == "Running"
+            assert guest.qemu_pid() == pids[guest.name]
+    for name, deaths in DEATHS.items():
+        print(f"{name:22} killed {deaths:3} times, at most {longest[name]:5.1f} s until there was one to kill")
+    for name, tick in seen.items():
+        print(f"{name}: {tick.count} ticks, {len(tick.boots)} boot id, longest gap {tick.longest_gap:.2f} s")
+        assert (len(tick.boots), tick.connections) == (1, 1)
+        assert tick.longest_gap < MAX_GAP
 
 
 @pytest.mark.chaos

@@ -91,8 +91,14 @@ def test_up_after_a_crash_of_everything_brings_objects_and_suite_back(cluster: C
     assert json.loads(api_client.get(cluster, "/api/v1/namespaces/default"))["metadata"]["uid"] == uid
     wait("kv", "kubevirt", "condition=Available", namespace=NAMESPACE, seconds=120)
     until(lambda: _handlers_ready() == len(cluster.node_names), "a handler on each node", 120)
+    until(_virt_api_answers, "virt-api, without whose admission no machine is made", 120)
     with running(manifest("afterwards")) as (guest,):
         assert guest.phase == "Running"
+
+
+def _virt_api_answers() -> bool:
+    slices = get("-n", NAMESPACE, "endpointslices", "-l", "kubernetes.io/service-name=virt-api")["items"]
+    return any(each.get("conditions", {}).get("ready") for one in slices for each in one.get("endpoints") or ())
 
 
 def _handlers_ready() -> int:
