@@ -109,7 +109,7 @@ async def node(tmp_path: Path) -> AsyncIterator[Node]:
     launcher = LauncherDouble()  # type: ignore[abstract, unused-ignore]  # the rest answers UNIMPLEMENTED
     below, above = f"unix:{tmp_path}/launcher", f"unix:{tmp_path}/handler"
     peer = Peer(below, name="launcher of default/demo", options=[("grpc.max_receive_message_length", 32 << 20)])
-    link = Link(Launcher(peer, launcher_pb2_grpc.LauncherServiceStub(peer.channel), -1))
+    link = Link(Launcher(peer, launcher_pb2_grpc.LauncherServiceStub(peer.channel), -1, -1))
     links = {UID: link}
     commands = Commands(lambda found: links.get(found.metadata.uid))  # type: ignore[arg-type, return-value]
     service = HandlerService("node1", {vmi.key: vmi}, None, commands)  # type: ignore[arg-type]

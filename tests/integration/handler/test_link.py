@@ -48,7 +48,7 @@ async def test_a_launcher_that_never_stops_changing_its_mind_is_listened_to_now_
     await server.start()
     peer = Peer(f"unix:{tmp_path}/sock", name="launcher")
     link = MachineLink(None, ("default", "demo"), "vmi", "pod", changed)  # type: ignore[arg-type]
-    launcher = Launcher(peer, launcher_pb2_grpc.LauncherServiceStub(peer.channel), -1)
+    launcher = Launcher(peer, launcher_pb2_grpc.LauncherServiceStub(peer.channel), -1, -1)
     watching = asyncio.create_task(link._watch(launcher))
     try:
         await asyncio.wait_for(some.wait(), 10)
