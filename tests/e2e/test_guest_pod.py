@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from typing import Any
 
 from tests.e2e.cluster import get, wait
@@ -64,6 +65,30 @@ def _terms(affinity: dict[str, Any]) -> list[dict[str, Any]]:
     required = affinity["nodeAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"]
     terms: list[dict[str, Any]] = required["nodeSelectorTerms"]
     return [{"matchExpressions": one["matchExpressions"]} for one in terms]
+
+
+def test_a_guest_that_outgrows_its_pods_memory_fails_alone() -> None:
+    with running(manifest("starved"), manifest("fed")) as (starved, fed):
+        limit_memory(starved.qemu_pid(), 4 << 20)  # it still boots, and touches more memory
+        until(lambda: starved.phase == "Failed", "the guest to be Failed", 60)
+        print(starved.vmi["status"].get("reason"), told(starved))
+        assert starved.vmi["status"]["reason"] in ("HypervisorCrashed", "OOMKilled")
+        assert fed.phase == "Running"
+
+
+def limit_memory(pid: int, more: int) -> None:
+    """What a memory limit does, soon: QEMU's cgroup may grow by `more` bytes, then the kernel kills in it."""
+    for line in Path(f"/proc/{pid}/cgroup").read_text().splitlines():
+        _, controllers, path = line.split(":", 2)
+        if controllers in ("", "memory"):
+            folder = Path("/sys/fs/cgroup") / controllers / path.lstrip("/")
+            used, limit = (
+                ("memory.usage_in_bytes", "memory.limit_in_bytes") if controllers else ("memory.current", "memory.max")
+            )
+            if (folder / limit).exists():
+                (folder / limit).write_text(str(int((folder / used).read_text()) + more))
+                return
+    raise AssertionError(f"no memory controller of {pid}")
 
 
 def test_readiness_is_the_probes_and_a_guest_that_fails_its_liveness_probe_is_failed() -> None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from tests.e2e.cluster import kubectl
-from tests.e2e.guests import Guest, observed
+from tests.e2e.cluster import get, kubectl
+from tests.e2e.guest_shell import Shell
+from tests.e2e.guests import Guest, manifest, observed, running
 
 # An echo request by an unprivileged ICMP socket, since the image has no ping.
 _PING = """
@@ -25,3 +26,26 @@ def test_tcp_and_ping_from_a_pod_to_guests_on_both_nodes(guests: list[Guest]) ->
         addresses = [guest.address for guest in guests]
         answer = kubectl("exec", "observer", "--", "/opt/kubevirt/bin/python", "-c", _PING, *addresses)
         assert answer.split() == ["pong", addresses[0], "pong", addresses[1]]
+
+
+async def test_a_guest_on_a_bridge_has_the_pods_own_address_and_reaches_beyond_it() -> None:
+    body = manifest("bridged")
+    body["spec"]["domain"]["devices"]["interfaces"] = [{"name": "default", "bridge": {}}]
+    with running(body) as (guest,), observed(guest) as ticks:
+        address = guest.address
+        async with Shell.of(guest) as shell:
+            assert f"inet {address}/" in await shell.run("ip -4 addr show eth0")
+            service = get("service", "kubernetes")["spec"]["clusterIP"]
+            await shell.run(f"nc -w 5 {service} 443 </dev/null")
+        assert guest.vmi["status"]["interfaces"][0]["ipAddress"] == address
+        assert ticks()[guest.name].count > 0
+
+
+async def test_only_the_ports_that_an_interface_names_are_open() -> None:
+    body = manifest("ported")
+    body["spec"]["domain"]["devices"]["interfaces"][0]["ports"] = [{"name": "tick", "port": 7777}]
+    with running(body) as (guest,), observed(guest):
+        connect = "import socket; s = socket.create_connection(('{}', {}), 3); s.sendall(b'x'); print(len(s.recv(1)))"
+        asked = ("exec", "observer", "--", "/opt/kubevirt/bin/python", "-c")
+        assert kubectl(*asked, connect.format(guest.address, 7777)).strip() == "1"
+        assert kubectl(*asked, connect.format(guest.address, 7), check=False) == ""
