@@ -12,6 +12,7 @@ from localcluster.console import Console
 from tests.e2e.guests import Guest
 
 _PROMPT = b"ready # "
+_ANNOUNCED = "guest-demo: "  # what the guest says of itself, in the middle of anything
 
 
 class Shell:
@@ -36,7 +37,8 @@ class Shell:
         await self._console.read_until(b"begun\r\n", seconds)
         printed = await self._console.read_until(b"ended=", seconds)
         status = (await self._console.read_until(b"\n", seconds)).strip()
-        text = printed.removesuffix(b"ended=").decode(errors="replace").replace("\r\n", "\n").strip()
+        lines = printed.removesuffix(b"ended=").decode(errors="replace").replace("\r\n", "\n").strip().splitlines()
+        text = "\n".join(line for line in lines if not line.startswith(_ANNOUNCED))
         assert status == b"0", f"{command}: {status.decode()}\n{text}"
         return text
 

@@ -39,6 +39,7 @@ LABEL = {"op": "replace", "path": "/metadata/labels/app.kubernetes.io~1component
 PRINTED_ANEW = ("ConfigMap",)  # a strategy that cannot be read is deleted, and its release prints it once more
 KEPT_BY_POLICY = ("CustomResourceDefinition",)  # its deletion would delete every machine
 LASTING = tuple(kind for kind in KINDS if kind != "Job")  # which is there while it prints a strategy, no longer
+_RESTARTED = "kubectl.kubernetes.io/restartedAt"
 _MADE_BY_OTHERS = ("clusterIP", "clusterIPs", "caBundle")  # in a spec, and new when the object is
 
 
@@ -66,6 +67,12 @@ def content(body: Any) -> Any:
     kept = {key: value for key, value in body.items() if key not in ("metadata", "status", "secrets", "data")}
     if isinstance(kept.get("spec"), dict):
         kept["spec"] = {key: value for key, value in kept["spec"].items() if key not in _MADE_BY_OTHERS}
+        # What ``kubectl rollout restart`` of another test has left, and an object that is made anew has not.
+        pod = kept["spec"].get("template", {}).get("metadata", {})
+        if _RESTARTED in pod.get("annotations", {}):
+            annotations = {key: value for key, value in pod["annotations"].items() if key != _RESTARTED}
+            template = {**kept["spec"]["template"], "metadata": {**pod, "annotations": annotations}}
+            kept["spec"] = {**kept["spec"], "template": template}
     data = body.get("data", {})
     broken = [key for key, value in data.items() if value == EDITS["Secret"]["value"]]
     return {**kept, "labels": body["metadata"]["labels"], "keys": sorted(data), "broken": broken}

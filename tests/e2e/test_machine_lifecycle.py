@@ -44,7 +44,7 @@ async def test_a_guest_is_paused_continued_and_started_anew() -> None:
         assert guest.condition("Paused")["reason"]
         pid = guest.qemu_pid()
         pod = guest.pod["metadata"]["name"]
-        assert "booted" not in kubectl("logs", pod, "-c", "guest-console-log"), "it must not have begun to boot"
+        assert "booted" not in console_log(pod), "it must not have begun to boot"
         command(guest, "unpause")
         until(lambda: not paused(guest), "the guest to run")
         async with Shell.of(guest) as shell:
@@ -71,9 +71,15 @@ async def test_a_guest_is_paused_continued_and_started_anew() -> None:
             await shell.booted_again()
         assert len({first, second, third}) == 3
         assert (guest.phase, guest.qemu_pid()) == ("Running", pid)
-        log = kubectl("logs", pod, "-c", "guest-console-log")
-        assert log.count("guest-demo: booted") == 4, log[-1000:]
-        assert "guest-demo: power button" in log
+        # The log's reader comes a moment after the guest.
+        until(lambda: console_log(pod).count("guest-demo: booted") >= 4, "the console's log to tell of four boots", 15)
+        assert console_log(pod).count("guest-demo: booted") == 4
+        assert "guest-demo: power button" in console_log(pod)
+
+
+def console_log(pod: str) -> str:
+    """What the guest has written, as ``kubectl logs`` has it."""
+    return kubectl("logs", pod, "-c", "guest-console-log")
 
 
 def picture(guest: Guest) -> bytes:

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import re
+import subprocess
 from pathlib import Path
 
 import pytest
-from localcluster.console import Console, ConsoleRefused
+from localcluster.console import Console, ConsoleEnded, ConsoleRefused
 from virt_api.group import SUPPORTED
 
 from tests.e2e.cluster import kubectl
-from tests.e2e.guests import Guest
+from tests.e2e.guests import Guest, until
 
 KUBECONFIG = Path(os.environ.get("KUBECONFIG", ""))
 BASE = "/apis/subresources.kubevirt.io/{}/namespaces/default/virtualmachineinstances/{}/{}"
@@ -60,6 +62,56 @@ def test_a_state_that_does_not_allow_it_is_a_conflict(guests: list[Guest]) -> No
         _put(guests[0], "freeze", '{"unfreezeTimeout": "soon"}')
 
 
+def test_a_guest_is_paused_and_goes_on(guests: list[Guest]) -> None:
+    for version, guest in zip(("v1", "v1alpha3"), guests, strict=True):
+        _put(guest, "pause", '{"dryRun": ["All"]}', version)
+        _put(guest, "pause", version=version)
+        until(lambda guest=guest: _paused(guest), "the condition Paused", 15)  # type: ignore[misc]
+        for subresource, words in (("pause", "VMI is already paused"), ("softreboot", "VMI is paused")):
+            with pytest.raises(AssertionError, match=words):
+                _put(guest, subresource, version=version)
+        _put(guest, "unpause", version=version)
+        until(lambda guest=guest: not _paused(guest), "the condition Paused to go", 15)  # type: ignore[misc]
+        assert guest.phase == "Running"
+
+
+def test_a_guest_that_is_reset_boots_anew(guests: list[Guest]) -> None:
+    guest = guests[0]
+    before, pid = _boot(guest), guest.qemu_pid()
+    assert before
+    _put(guest, "reset")
+    until(lambda: _boot(guest) not in ("", before), "another boot", 60, every=1)
+    assert (guest.phase, guest.qemu_pid()) == ("Running", pid)
+
+
+async def test_a_display_speaks_rfb_and_is_kept_from_others_on_demand(guests: list[Guest]) -> None:
+    name = guests[0].name
+    async with Console.open(KUBECONFIG, "default", name, "vnc") as display:
+        assert await display.read_until(b"\n", 15) == b"RFB 003.008\n"
+        with pytest.raises(ConsoleRefused) as refused:
+            async with Console.open(KUBECONFIG, "default", name, "vnc?preserveSession=true"):
+                pass
+        assert refused.value.code == 503
+        await display.send(b"RFB 003.008\n")
+        assert await display.read() == b"\x01\x01"  # one security type: none
+        async with Console.open(KUBECONFIG, "default", name, "vnc") as newer:
+            assert await newer.read_until(b"\n", 15) == b"RFB 003.008\n"
+            with pytest.raises(ConsoleEnded) as ended:
+                await display.read()
+            assert ended.value.code == 1008
+
+
+def test_a_screenshot_is_a_picture(guests: list[Guest]) -> None:
+    picture = subprocess.run(
+        ["kubectl", "get", "--raw", BASE.format("v1", guests[0].name, "vnc/screenshot")],
+        capture_output=True,
+        timeout=60,
+        check=True,
+    ).stdout
+    assert picture.startswith(b"\x89PNG\r\n\x1a\n")
+    print(f"{len(picture)} bytes")
+
+
 @pytest.mark.parametrize(("role", "allowed"), [("view", False), ("edit", True), ("admin", True)])
 def test_roles_grant_what_kubevirts_grant(role: str, allowed: bool) -> None:
     rules = json.loads(kubectl("get", "clusterrole", role, "-o", "json"))["rules"]
@@ -74,6 +126,25 @@ def test_roles_grant_what_kubevirts_grant(role: str, allowed: bool) -> None:
     assert {(name, "get") for name in told} <= granted
     others = {(name, verb) for name, verb in SUPPORTED.items() if name not in told}
     assert granted & others == (others if allowed else set())
+
+
+def _paused(guest: Guest) -> bool:
+    conditions = guest.vmi["status"]["conditions"]
+    return any(one["type"] == "Paused" and one["status"] == "True" for one in conditions)
+
+
+def _boot(guest: Guest) -> str:
+    """The boot id that the guest ticks with, "" if it does not."""
+
+    async def asked() -> str:
+        try:
+            async with Console.open(KUBECONFIG, "default", guest.name, f"portforward/{TICK_PORT}") as stream:
+                line = await stream.read_until(b"\n", 10)
+        except (ConsoleRefused, ConsoleEnded, TimeoutError):
+            return ""
+        return line.partition(b"boot=")[2].split()[0].decode()
+
+    return asyncio.run(asked())
 
 
 def _put(guest: Guest, subresource: str, body: str = "", version: str = "v1") -> str:
