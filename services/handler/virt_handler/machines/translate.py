@@ -7,7 +7,6 @@ What the spec leaves open is derived from the VMI's UID, so that every attempt g
 
 from __future__ import annotations
 
-import hashlib
 import uuid
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 
@@ -33,7 +32,7 @@ from virt_core.api.vmi_spec import VmiSpec
 
 from virt_handler.machines.translate_disks import machine_disks
 from virt_handler.machines.translate_platform import bootloader, clock, cpu_model, features, smbios
-from virt_handler.network.plan import BRIDGE, TAP, PodNetwork, Route, masqueraded
+from virt_handler.network.plan import BRIDGE, TAP, PodNetwork, Route, made_mac, masqueraded
 
 _HOSTNAME_LIMIT = 63  # bytes of a DNS label, RFC 1035
 
@@ -116,14 +115,12 @@ def firmware_uuid(vmi_uid: str, wanted: str) -> str:
 
 
 def mac_address(vmi_uid: str, interface: Interface, pod: PodNetwork) -> str:
-    """The interface's own; the pod's, which a bridged guest has; or one made from the VMI's UID: locally administered,
-    unicast."""
+    """The interface's own; the pod's, which a bridged guest has; or one made from the VMI's UID."""
     if interface.mac_address:
         return interface.mac_address.lower().replace("-", ":")
     if interface.bridge is not None and pod.mac:
         return pod.mac
-    digest = hashlib.sha256(f"{vmi_uid}/{interface.name}".encode()).digest()
-    return ":".join(f"{octet:02x}" for octet in (0x02, *digest[:5]))
+    return made_mac(f"{vmi_uid}/{interface.name}")
 
 
 def _hostname(meta: ObjectMeta, spec: VmiSpec) -> str:

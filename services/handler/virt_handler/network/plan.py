@@ -105,8 +105,13 @@ def masqueraded(spec: VmiSpec) -> tuple[IPv4Interface, IPv4Interface]:
 
 
 def other_mac(mac: str) -> str:
-    """A card's new address, made from its old one: locally administered, unicast."""
-    digest = hashlib.sha256(f"uplink {mac}".encode()).digest()
+    """A card's new address, made from its old one."""
+    return made_mac(f"uplink {mac}")
+
+
+def made_mac(text: str) -> str:
+    """An address that is always the same for the same text: locally administered, unicast."""
+    digest = hashlib.sha256(text.encode()).digest()
     return ":".join(f"{octet:02x}" for octet in (0x02, *digest[:5]))
 
 
