@@ -8,7 +8,8 @@ from typing import Any
 import msgspec
 import pytest
 from virt_core.api.vmi import UnsupportedSpec, VirtualMachineInstance, VmiPhase, parse_spec
-from virt_core.api.vmi_rules import check_spec, effective_interfaces, effective_networks, guest_memory_bytes
+from virt_core.api.vmi_effective import effective_interfaces, effective_networks, guest_memory_bytes
+from virt_core.api.vmi_rules import check_spec
 from virt_core.api.vmi_spec import VmiSpec
 from virt_core.testing.patches import merge_patch
 

@@ -11,13 +11,6 @@ from collections.abc import Iterator
 from virt_core.api.kubevirt import Configuration
 from virt_core.api.refusal import Refusal
 from virt_core.api.vmi import UnsupportedSpec
-from virt_core.api.vmi_effective import (
-    DEFAULT_MACHINE_TYPE,
-    effective_interfaces,
-    effective_networks,
-    effective_topology,
-    guest_memory_bytes,
-)
 from virt_core.api.vmi_rules_compute import compute_refusals
 from virt_core.api.vmi_rules_devices import device_refusals
 from virt_core.api.vmi_rules_networks import network_refusals
@@ -25,16 +18,6 @@ from virt_core.api.vmi_rules_platform import platform_refusals
 from virt_core.api.vmi_rules_pod import pod_refusals
 from virt_core.api.vmi_rules_volumes import volume_refusals
 from virt_core.api.vmi_spec import VmiSpec
-
-__all__ = [
-    "DEFAULT_MACHINE_TYPE",
-    "check_spec",
-    "effective_interfaces",
-    "effective_networks",
-    "effective_topology",
-    "guest_memory_bytes",
-    "spec_refusals",
-]
 
 _DEFAULTS = Configuration()
 
