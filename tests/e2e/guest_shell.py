@@ -63,6 +63,5 @@ class Shell:
 
 
 def disk(serial: str) -> str:
-    """A shell expression: the device of the disk with that serial, on virtio or SCSI."""
-    where = "/sys/block/*/serial /sys/block/*/device/vpd_pg80 2>/dev/null"
-    return f"/dev/$(grep -l {serial} {where} | cut -d/ -f4)"
+    """A shell expression: the device of the disk or CD-ROM drive with that serial."""
+    return f"$(find-disk {serial})"

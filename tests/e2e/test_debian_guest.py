@@ -123,8 +123,9 @@ def debians(suite: None, ssh: Ssh) -> Iterator[list[Guest]]:
             for guest in guests:
                 login = f"a login at {guest.name}"
                 until(lambda guest=guest: ssh.attempt(guest, "true").returncode == 0, login, BOOT_S, 1)  # type: ignore[misc]
-                # An error of one of its modules is no matter: what it was asked for is looked at below.
-                print(guest.name, ssh.attempt(guest, "cloud-init status --wait --long", BOOT_S).stdout)
+                status = json.loads(ssh.attempt(guest, "cloud-init status --wait --format json", BOOT_S).stdout)
+                print(guest.name, status)
+                assert (status["status"], status["errors"], status["recoverable_errors"]) == ("done", [], {})
             yield guests
     finally:
         kubectl("delete", "secret", "debian", "--ignore-not-found")

@@ -10,14 +10,18 @@ import time
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
 from localcluster import control_plane, kube_binary, node, processes, waiting
 from localcluster.settings import Cluster
 
+from tests.e2e import claims
 from tests.e2e.cluster import NAMESPACE, apply, get, kubectl, nodes, wait
-from tests.e2e.guests import Guest, Ticks, manifest, observed, running, until
+from tests.e2e.guest_shell import Shell, disk
+from tests.e2e.guests import Guest, Ticks, disk_manifest, manifest, observed, running, until
+from tests.e2e.test_machine_lifecycle import command, paused
 
 pytestmark = pytest.mark.chaos
 
@@ -145,6 +149,46 @@ def test_watches_that_etcd_has_compacted_away_are_begun_anew() -> None:
         with running(manifest("afterwards")) as (again,):
             assert again.phase == "Running"
         undisturbed(ticks(), guests, pids)
+
+
+async def test_a_guest_on_a_full_disk_stands_still_until_there_is_room_and_loses_nothing(tmp_path: Path) -> None:
+    """What somebody else fills is a small file system of the test's own, behind a claim that promises more than is left
+    then. Overlays and empty disks are files of the node's in the same way, and the launcher's path is the same.
+    """
+    here, volumes = claims.node_name(), {"data": {"persistentVolumeClaim": {"claimName": "full"}}}
+    size, room = 12 << 20, 4 << 20  # of what the guest writes, and left for it
+    read_id = "cat /proc/sys/kernel/random/boot_id"
+    with (
+        claims.loop_device(tmp_path / "small.img", 24 << 20) as device,
+        claims.file_system_of_node("guest-full", device) as folder,
+        claims.claim("full", folder, "Filesystem", "16Mi"),
+    ):
+        writes, beside = disk_manifest("writes", volumes, node=here), manifest("beside", node=here)
+        with running(writes, beside) as (guest, other), observed(other) as ticks:
+            pids = {each.name: each.qemu_pid() for each in (guest, other)}
+            async with Shell.of(guest) as shell:
+                boot = await shell.run(read_id)
+                await shell.run(f"dd if=/dev/urandom of=/tmp/data bs=64k count={size >> 16} 2>/dev/null")
+                digest = (await shell.run("sha256sum </tmp/data")).split()[0]
+                free = int(claims.in_node("df", "--output=avail", "-B1", folder).split()[1])
+                claims.in_node("fallocate", "-l", str(free - room), f"{folder}/of-others")
+                await shell.type(f"dd if=/tmp/data of={disk('data')} bs=64k conv=fsync && echo writ''ten")
+                until(lambda: paused(guest), "the guest to be told stalled", 60)
+                told = guest.condition("Paused")
+                print(f"{told['reason']}: {told['message']}")
+                assert (told["reason"], guest.phase) == ("PausedIOError", "Running")
+                assert b"written" not in shell.seen
+                claims.in_node("rm", f"{folder}/of-others")
+                command(guest, "unpause")
+                await shell.expect(b"written", 60)
+                until(lambda: not paused(guest), "the guest to be told running")
+                assert await shell.run(read_id) == boot
+                again = f"dd if={disk('data')} bs=64k count={size >> 16} 2>/dev/null | sha256sum"
+                assert (await shell.run(f"echo 3 >/proc/sys/vm/drop_caches; {again}")).split()[0] == digest
+            assert guest.qemu_pid() == pids[guest.name]
+            undisturbed(ticks(), [other], pids)
+        written = claims.in_node("sh", "-c", f"head -c {size} {folder}/disk.img | sha256sum")
+        assert written.split()[0] == digest
 
 
 def etcd(path: str, body: dict[str, Any]) -> Any:

@@ -22,7 +22,7 @@ mkdir -p "$1/etc/initramfs-tools/conf.d"
 printf 'MODULES=list\nCOMPRESS=zstd\nRESUME=none\n' >"$1/etc/initramfs-tools/conf.d/guest"
 printf 'virtio_pci\nvirtio_blk\next4\n' >"$1/etc/initramfs-tools/modules"
 END
-packages=cloud-init,dbus,initramfs-tools,iproute2,linux-image-cloud-amd64,netbase,openssh-server,qemu-guest-agent
+packages=cloud-init,dbus,e2fsprogs,initramfs-tools,iproute2,linux-image-cloud-amd64,netbase,openssh-server,qemu-guest-agent
 packages=$packages,systemd-resolved,systemd-sysv,udev,zstd
 mmdebstrap --quiet --variant=minbase --format=directory "$@" --include="$packages" \
     --dpkgopt='path-exclude=/usr/share/doc/*' --dpkgopt='path-exclude=/usr/share/man/*' \

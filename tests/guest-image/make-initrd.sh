@@ -47,8 +47,10 @@ for applet in $(/bin/busybox --list); do
     [ "$applet" = busybox ] || ln -s busybox "$root/bin/$applet"
 done
 # musl has no kernel headers of its own; the C library's folder comes last, for linux/ only.
-musl-gcc -static -Os -s -Wall -Wextra -Werror -idirafter /usr/include -idirafter "/usr/include/$(uname -m)-linux-gnu" \
-    -o "$root/bin/guest-services" "$src/guest-services.c"
+for program in guest-services find-disk; do
+    musl-gcc -static -Os -s -Wall -Wextra -Werror -idirafter /usr/include \
+        -idirafter "/usr/include/$(uname -m)-linux-gnu" -o "$root/bin/$program" "$src/$program.c"
+done
 install -m 0755 "$src/init" "$root/init"
 install -m 0755 "$src/lease" "$root/etc/lease"
 pack "$root" >"$root.base"

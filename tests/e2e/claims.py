@@ -1,0 +1,105 @@
+"""PersistentVolumeClaims for end-to-end tests. The cluster has no provisioner: the volumes are folders and loop devices
+of its first node, made by hand.
+"""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from localcluster import node
+from localcluster.settings import Cluster
+
+from tests.e2e.cluster import apply, kubectl
+
+NODE = 1  # of the volumes
+LAUNCHER = "107"  # the user to whom a provisioner would give a volume
+
+
+def node_name() -> str:
+    """As Kubernetes calls the node of the volumes."""
+    return Cluster.load().node(NODE).name
+
+
+def in_node(*argv: str) -> str:
+    """Run a command in the node of the volumes."""
+    done = node.exec(NODE, list(argv), check=False)
+    assert done.returncode == 0, f"{' '.join(argv)}: {done.stderr}"
+    return str(done.stdout)
+
+
+@contextmanager
+def claim(name: str, path: str, mode: str, size: str) -> Iterator[None]:
+    """A volume of the node, folder or device, and a claim that is bound to it."""
+    where = {"key": "kubernetes.io/hostname", "operator": "In", "values": [node_name()]}
+    common = {"storageClassName": "", "volumeMode": mode, "accessModes": ["ReadWriteOnce"]}
+    volume: dict[str, Any] = {
+        "apiVersion": "v1",
+        "kind": "PersistentVolume",
+        "metadata": {"name": f"e2e-{name}"},
+        "spec": {
+            **common,
+            "local": {"path": path},
+            "capacity": {"storage": size},
+            "claimRef": {"namespace": "default", "name": name},
+            "nodeAffinity": {"required": {"nodeSelectorTerms": [{"matchExpressions": [where]}]}},
+        },
+    }
+    body = {
+        "apiVersion": "v1",
+        "kind": "PersistentVolumeClaim",
+        "metadata": {"name": name, "namespace": "default"},
+        "spec": {**common, "volumeName": f"e2e-{name}", "resources": {"requests": {"storage": size}}},
+    }
+    apply(volume, body)
+    try:
+        yield
+    finally:
+        kubectl("delete", "pvc", name, "--ignore-not-found", "--timeout=60s")
+        kubectl("delete", "pv", f"e2e-{name}", "--ignore-not-found", "--timeout=60s")
+
+
+@contextmanager
+def folder_of_node(name: str) -> Iterator[str]:
+    """A folder of the node that launchers may write to."""
+    path = f"/var/lib/{name}"
+    in_node("install", "-d", "-o", LAUNCHER, "-g", LAUNCHER, path)
+    try:
+        yield path
+    finally:
+        in_node("rm", "-rf", path)
+
+
+@contextmanager
+def loop_device(backing: Path, size: int) -> Iterator[str]:
+    """A block device, the same on this machine and in the node, over a file that is made."""
+    with backing.open("wb") as file:
+        file.truncate(size)
+    made = subprocess.run(["losetup", "--find", "--show", str(backing)], capture_output=True, text=True, check=False)
+    if made.returncode != 0:
+        pytest.skip(f"this machine gives no loop device: {made.stderr.strip()}")
+    name = made.stdout.strip()
+    try:
+        if node.exec(NODE, ["test", "-b", name], check=False).returncode != 0:
+            pytest.skip(f"the node does not see {name} of this machine")
+        yield name
+    finally:
+        subprocess.run(["losetup", "--detach", name], check=True)
+
+
+@contextmanager
+def file_system_of_node(name: str, device: str) -> Iterator[str]:
+    """A file system of its own in a folder of the node that launchers may write to."""
+    subprocess.run(["mkfs.ext4", "-q", "-m", "0", "-O", "^has_journal", device], check=True)
+    with folder_of_node(name) as path:
+        in_node("mount", device, path)
+        try:
+            in_node("rmdir", f"{path}/lost+found")
+            in_node("chown", f"{LAUNCHER}:{LAUNCHER}", path)
+            yield path
+        finally:
+            in_node("umount", path)

@@ -1,0 +1,70 @@
+"""A guest whose memory is huge pages of its node. The test makes the pages itself, in the local cluster only: they are
+the machine's, and a kubelet counts them when it starts.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from localcluster.settings import Cluster
+
+from tests.e2e.claims import in_node, node_name
+from tests.e2e.cluster import get, wait
+from tests.e2e.guests import created, manifest, observed, until
+
+COUNT = Path("/proc/sys/vm/nr_hugepages")
+RESOURCE = "hugepages-2Mi"
+MIB = 1 << 20
+GUEST = 96  # MiB
+POD = 104  # MiB that the node is given
+
+
+def offered() -> str:
+    """How much of it the node says that it has."""
+    return str(get("node", node_name())["status"]["allocatable"].get(RESOURCE, "0"))
+
+
+def count_again() -> None:
+    """End the node's kubelet; the node starts it anew."""
+    (kubelet,) = in_node("pgrep", "-f", "kubelet --config").split()
+    in_node("kill", kubelet)
+
+
+@contextmanager
+def huge_pages(mib: int) -> Iterator[None]:
+    """Pages of 2 MiB on the machine, known to the first node."""
+    before = COUNT.read_text()
+    try:
+        COUNT.write_text(str(int(before) + mib // 2))
+        given = int(COUNT.read_text()) - int(before)
+        if given < mib // 2:
+            pytest.skip(f"this machine gives {given} huge pages of 2 MiB, {mib // 2} are needed")
+        count_again()
+        until(lambda: offered() == f"{mib}Mi", "the node to offer huge pages", 60)
+        yield
+    finally:
+        COUNT.write_text(before)
+        count_again()
+        until(lambda: offered() == "0", "the node to offer none any more", 60)
+
+
+@pytest.mark.slow
+def test_a_guest_waits_for_huge_pages_and_runs_in_them() -> None:
+    if Path(os.environ["KUBECONFIG"]).resolve() != Cluster.load().kubeconfig.resolve():
+        pytest.skip("the nodes of this cluster are not this machine's")
+    body = manifest("huge", node=node_name(), memory=f"{GUEST}Mi")
+    body["spec"]["domain"]["memory"]["hugepages"] = {"pageSize": "2Mi"}
+    with created(body) as (guest,):
+        until(lambda: RESOURCE in guest.condition("PodScheduled").get("message", ""), "what is missing to be told")
+        print(guest.condition("PodScheduled")["message"])
+        with huge_pages(POD):
+            wait("vmi", guest.name, "jsonpath={.status.phase}=Running", seconds=90)
+            rollup = Path(f"/proc/{guest.qemu_pid()}/smaps_rollup").read_text().splitlines()
+            sizes = {name: int(size.split()[0]) for name, _, size in (line.partition(":") for line in rollup[1:])}
+            assert (sizes["Shared_Hugetlb"] + sizes["Private_Hugetlb"]) << 10 == GUEST * MIB
+            with observed(guest) as ticks:
+                assert ticks()[guest.name].count > 0
