@@ -14,7 +14,7 @@ import pytest
 from localcluster import node
 from localcluster.settings import Cluster
 
-from tests.e2e.cluster import apply, kubectl
+from tests.e2e.cluster import apply, kubectl, wait
 
 NODE = 1  # of the volumes
 LAUNCHER = "107"  # the user to whom a provisioner would give a volume
@@ -55,8 +55,12 @@ def claim(name: str, path: str, mode: str, size: str) -> Iterator[None]:
         "metadata": {"name": name, "namespace": "default"},
         "spec": {**common, "volumeName": f"e2e-{name}", "resources": {"requests": {"storage": size}}},
     }
-    apply(volume, body)
     try:
+        # A claim that is seen before its volume is looked at again only after a while.
+        apply(volume)
+        wait("pv", f"e2e-{name}", "jsonpath={.status.phase}=Available", seconds=30)
+        apply(body)
+        wait("pvc", name, "jsonpath={.status.phase}=Bound", seconds=30)
         yield
     finally:
         kubectl("delete", "pvc", name, "--ignore-not-found", "--timeout=60s")
