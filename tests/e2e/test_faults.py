@@ -177,6 +177,7 @@ async def test_a_guest_on_a_full_disk_stands_still_until_there_is_room_and_loses
                 told = guest.condition("Paused")
                 print(f"{told['reason']}: {told['message']}")
                 assert (told["reason"], guest.phase) == ("PausedIOError", "Running")
+                assert "disk data: there is no space left" in told["message"]
                 assert b"written" not in shell.seen
                 claims.in_node("rm", f"{folder}/of-others")
                 command(guest, "unpause")

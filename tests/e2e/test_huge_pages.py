@@ -5,7 +5,7 @@ the machine's, and a kubelet counts them when it starts.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -35,21 +35,25 @@ def count_again() -> None:
 
 
 @contextmanager
-def huge_pages(mib: int) -> Iterator[None]:
-    """Pages of 2 MiB on the machine, known to the first node."""
+def taken_back() -> Iterator[Callable[[int], None]]:
+    """A function that makes pages of so many MiB on the machine and has the first node count them."""
     before = COUNT.read_text()
-    try:
+
+    def make(mib: int) -> None:
         COUNT.write_text(str(int(before) + mib // 2))
         given = int(COUNT.read_text()) - int(before)
         if given < mib // 2:
             pytest.skip(f"this machine gives {given} huge pages of 2 MiB, {mib // 2} are needed")
         count_again()
-        until(lambda: offered() == f"{mib}Mi", "the node to offer huge pages", 60)
-        yield
+        until(lambda: offered() == f"{mib}Mi", "the node to offer huge pages")
+
+    assert offered() == "0"
+    try:
+        yield make
     finally:
         COUNT.write_text(before)
         count_again()
-        until(lambda: offered() == "0", "the node to offer none any more", 60)
+        until(lambda: offered() == "0", "the node to offer none any more")
 
 
 @pytest.mark.slow
@@ -58,13 +62,13 @@ def test_a_guest_waits_for_huge_pages_and_runs_in_them() -> None:
         pytest.skip("the nodes of this cluster are not this machine's")
     body = manifest("huge", node=node_name(), memory=f"{GUEST}Mi")
     body["spec"]["domain"]["memory"]["hugepages"] = {"pageSize": "2Mi"}
-    with created(body) as (guest,):
+    with taken_back() as make, created(body) as (guest,):
         until(lambda: RESOURCE in guest.condition("PodScheduled").get("message", ""), "what is missing to be told")
         print(guest.condition("PodScheduled")["message"])
-        with huge_pages(POD):
-            wait("vmi", guest.name, "jsonpath={.status.phase}=Running", seconds=90)
-            rollup = Path(f"/proc/{guest.qemu_pid()}/smaps_rollup").read_text().splitlines()
-            sizes = {name: int(size.split()[0]) for name, _, size in (line.partition(":") for line in rollup[1:])}
-            assert (sizes["Shared_Hugetlb"] + sizes["Private_Hugetlb"]) << 10 == GUEST * MIB
-            with observed(guest) as ticks:
-                assert ticks()[guest.name].count > 0
+        make(POD)
+        wait("vmi", guest.name, "jsonpath={.status.phase}=Running", seconds=90)
+        rollup = Path(f"/proc/{guest.qemu_pid()}/smaps_rollup").read_text().splitlines()
+        sizes = {name: int(size.split()[0]) for name, _, size in (line.partition(":") for line in rollup[1:])}
+        assert (sizes["Shared_Hugetlb"] + sizes["Private_Hugetlb"]) << 10 == GUEST * MIB
+        with observed(guest) as ticks:
+            assert ticks()[guest.name].count > 0

@@ -11,6 +11,7 @@ from kubevirt.launcher.v1 import launcher_pb2 as pb
 
 from tests.integration.launcher.conftest import PRIVATE, Images, Pod, discard, run
 
+NO_SPACE = "disk d: there is no space left where it is stored"
 STALLED = (pb.MACHINE_PHASE_PAUSED, pb.PAUSE_REASON_IO_ERROR)
 
 
@@ -50,12 +51,12 @@ async def test_guest_on_a_full_file_system_stands_still_until_there_is_room(smal
     await small.type(b"dd if=/dev/zero of=/dev/vda bs=64k count=64 conv=fsync && echo wri''tten\n")
     state = await small.wait_for_state(lambda state: state.phase == pb.MACHINE_PHASE_PAUSED)
     assert (state.phase, state.pause_reason) == STALLED
-    assert "disk" in state.message
+    assert state.message == NO_SPACE
     for victims in (("libvirtd", "launcher"), ("launcher",)):
         for victim in victims:
             await small.kill(victim)
         state = await small.wait_for_state(lambda state: state.phase == pb.MACHINE_PHASE_PAUSED)
-        assert state.pause_reason == pb.PAUSE_REASON_IO_ERROR, "nobody has paused it"
+        assert (state.pause_reason, state.message) == (pb.PAUSE_REASON_IO_ERROR, NO_SPACE), "nobody has paused it"
     await asyncio.to_thread(run, "mount", "-o", "remount,size=16m", str(small.volumes["private"] / "small"))
     assert (await small.command(unpause=pb.Unpause())).phase == pb.MACHINE_PHASE_RUNNING
     await small.wait_for_console(b"written", b"\n")

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 from kubevirt.launcher.v1 import launcher_pb2 as pb
-from virt_launcher.domain.observation import DomainPhase, Observation, ShutoffReason, StallReason
+from virt_launcher.domain.observation import DiskError, DomainPhase, Observation, ShutoffReason, StallReason
 from virt_launcher.machine.actions import (
     Action,
     CreateStanding,
@@ -156,6 +156,17 @@ def test_reasons_of_a_pause_are_told_apart(record: Record, seen: Observation, re
     told = state(record, seen)
     assert (told.phase, told.pause_reason) == (pb.MACHINE_PHASE_PAUSED, reason)
     assert bool(told.message) == (reason != pb.PAUSE_REASON_BY_USER)
+
+
+def test_disks_that_kept_qemu_from_going_on_are_told_by_name() -> None:
+    running = pb.MachineState(disks=[pb.DiskState(name="data", target="vda"), pb.DiskState(name="logs", target="sda")])
+    record = replace(RAN, running=running)
+    errors = (DiskError("vda", no_space=True), DiskError("sda", no_space=False), DiskError("sdz", no_space=False))
+    seen = Observation(DomainPhase.STALLED, stall=StallReason.IO_ERROR, disk_errors=errors)
+    assert state(record, seen).message == (
+        "disk data: there is no space left where it is stored; disk logs: it could not be read or written; "
+        "disk sdz: it could not be read or written"
+    )
 
 
 def test_agent_is_told_with_every_state_of_a_guest() -> None:

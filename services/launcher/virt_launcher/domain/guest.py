@@ -10,7 +10,7 @@ import json
 from typing import Any
 
 from virt_launcher.domain.names import DOMAIN_NAME, EMULATOR
-from virt_launcher.domain.observation import DomainPhase, Observation, ShutoffReason, StallReason
+from virt_launcher.domain.observation import DiskError, DomainPhase, Observation, ShutoffReason, StallReason
 from virt_launcher.errors import HypervisorRefused, HypervisorUnavailable
 
 
@@ -69,6 +69,15 @@ def disk_capacities(connection: Any, targets: list[str]) -> list[int]:
     """The virtual sizes in bytes of disks that have a medium."""
     domain = _require(connection)
     return [int(domain.blockInfo(target)[0]) for target in targets]
+
+
+def disk_errors(connection: Any) -> tuple[DiskError, ...]:
+    """Which disks QEMU could not read or write, so that it stopped the guest. QEMU itself is asked, which may hang with
+    its disk."""
+    import libvirt
+
+    errors: dict[str, int] = _require(connection).diskErrors()
+    return tuple(DiskError(target, error == libvirt.VIR_DOMAIN_DISK_ERROR_NO_SPACE) for target, error in errors.items())
 
 
 def start_cpus(connection: Any) -> None:

@@ -42,9 +42,22 @@ class StallReason(enum.Enum):
 
 
 @dataclass(frozen=True, slots=True)
+class DiskError:
+    """A disk that QEMU could not read or write, by its target.
+
+    Attributes:
+        no_space: what it is stored on is full.
+    """
+
+    target: str
+    no_space: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Observation:
     """One look at the domain."""
 
     phase: DomainPhase
     reason: ShutoffReason = ShutoffReason.UNKNOWN
     stall: StallReason = StallReason.OTHER
+    disk_errors: tuple[DiskError, ...] = ()

@@ -18,7 +18,7 @@ from virt_core import logs
 from virt_launcher.domain import guest
 from virt_launcher.domain.files import DomainFiles
 from virt_launcher.domain.host import Host
-from virt_launcher.domain.observation import DomainPhase, Observation
+from virt_launcher.domain.observation import DiskError, DomainPhase, Observation, StallReason
 from virt_launcher.errors import CommandRefused, HypervisorRefused, HypervisorUnavailable
 from virt_launcher.machine.actions import Action, Destroy, PressPowerButton
 from virt_launcher.machine.commands import steps
@@ -32,6 +32,7 @@ from virt_launcher.settings import Settings
 _log = logs.bound("virt_launcher.machine")
 
 _OBSERVE_TIMEOUT_S = 10.0
+_DISK_ERRORS_TIMEOUT_S = 2.0
 _RETRY_S = 1.0
 
 
@@ -55,6 +56,7 @@ class Keeper:
         self._silent_since: float | None = None
         self._requests: deque[_Request] = deque()
         self._agent: pb.GuestAgent | None = None
+        self._disk_errors: tuple[DiskError, ...] | None = None
         if records.record.machine is not None:
             self.known.set()
 
@@ -173,7 +175,22 @@ class Keeper:
     async def _look(self) -> Observation:
         if self.record.machine is None or (self.record.ended is not None and not self._host.connected):
             return Observation(DomainPhase.ABSENT)  # what libvirt might say changes nothing
-        return await self._host.call(guest.observe, timeout=_OBSERVE_TIMEOUT_S)
+        seen = await self._host.call(guest.observe, timeout=_OBSERVE_TIMEOUT_S)
+        if seen.stall is not StallReason.IO_ERROR:
+            self._disk_errors = None
+            return seen
+        if self._disk_errors is None:
+            self._disk_errors = await self._ask_disk_errors()
+        return replace(seen, disk_errors=self._disk_errors)
+
+    async def _ask_disk_errors(self) -> tuple[DiskError, ...]:
+        """Once for each time that the guest stalls and only to be told: a QEMU that hangs with its disk may keep one
+        call for ever, and nothing waits for it."""
+        try:
+            return await self._host.call(guest.disk_errors, timeout=_DISK_ERRORS_TIMEOUT_S)
+        except (HypervisorUnavailable, HypervisorRefused) as error:
+            _log.warning("which disk failed is not known", error=str(error))
+            return ()
 
     def _fall_silent(self, error: HypervisorUnavailable) -> float | None:
         clock = _clock()

@@ -11,6 +11,7 @@ _STALLS = {
     StallReason.IO_ERROR: "QEMU could not read or write a disk and stopped the guest",
     StallReason.OTHER: "QEMU stopped the guest by itself",
 }
+_NO_SPACE, _FAILED = "there is no space left where it is stored", "it could not be read or written"
 
 
 def state(record: Record, seen: Observation | None, agent: pb.GuestAgent | None = None) -> pb.MachineState:
@@ -40,12 +41,21 @@ def _phase(record: Record, seen: Observation | None) -> tuple[pb.MachinePhase.Va
     if seen is None:
         return pb.MACHINE_PHASE_UNKNOWN, "libvirtd does not answer"
     if seen.phase is DomainPhase.STALLED:
-        return pb.MACHINE_PHASE_PAUSED, _STALLS[seen.stall]
+        return pb.MACHINE_PHASE_PAUSED, _disk_errors(record.running, seen) or _STALLS[seen.stall]
     if seen.phase is DomainPhase.STANDING and record.pause_wanted:
         return pb.MACHINE_PHASE_PAUSED, ""
     if seen.phase is DomainPhase.STANDING and record.wanted is None:
         return pb.MACHINE_PHASE_STARTING, ""
     return pb.MACHINE_PHASE_RUNNING, ""
+
+
+def _disk_errors(running: pb.MachineState, seen: Observation) -> str:
+    """Which disks kept QEMU from going on; empty if that is not known."""
+    names = {disk.target: disk.name for disk in running.disks}
+    return "; ".join(
+        f"disk {names.get(error.target, error.target)}: {_NO_SPACE if error.no_space else _FAILED}"
+        for error in seen.disk_errors
+    )
 
 
 def _pause_reason(seen: Observation) -> pb.PauseReason.ValueType:
