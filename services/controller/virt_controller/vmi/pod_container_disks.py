@@ -14,12 +14,10 @@ from virt_core.api.launcher_pod import CONTAINER_DISKS, container_disk_socket
 from virt_core.api.vmi_spec import VmiSpec
 from virt_core.api.vmi_volumes import ContainerDisk, Volume
 
-from virt_controller.vmi.pod_containers import SMALL, LauncherSettings, label, restricted
+from virt_controller.vmi.pod_containers import IDLE, SMALL, LauncherSettings, label, restricted
 
 VOLUME = "container-disks"
 _PROGRAM = f"{CONTAINER_DISKS}/container-disk"
-_IDLE = {"requests": {"cpu": "1m", "memory": "1Mi"}, "limits": {"cpu": "100m", "memory": "40Mi"}}
-"""Of a static program that waits in accept(); the limit leaves room for the runtime's own start in the cgroup."""
 
 
 def container_disks(spec: VmiSpec) -> tuple[tuple[Volume, ContainerDisk], ...]:
@@ -51,7 +49,7 @@ def _sidecar(name: str, disk: ContainerDisk) -> dict[str, Any]:
         "command": [_PROGRAM, "serve", container_disk_socket(name)],
         "restartPolicy": "Always",
         "securityContext": restricted(),
-        "resources": _IDLE,
+        "resources": IDLE,
         "volumeMounts": [{"name": VOLUME, "mountPath": CONTAINER_DISKS}],
     }
     if disk.image_pull_policy:

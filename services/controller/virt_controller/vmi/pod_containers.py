@@ -8,7 +8,10 @@ from typing import Any
 
 _LONGEST_LABEL = 63  # RFC 1123
 SMALL: dict[str, Any] = {"requests": {"cpu": "10m", "memory": "16Mi"}, "limits": {"cpu": "1", "memory": "128Mi"}}
-"""Resources of a container that runs a small program once, or waits."""
+"""Resources of a container that runs a small program once."""
+IDLE: dict[str, Any] = {"requests": {"cpu": "1m", "memory": "1Mi"}, "limits": {"cpu": "100m", "memory": "40Mi"}}
+"""Of a static program that lives as long as the pod and mostly waits; the limit leaves room for the runtime's own start
+in the cgroup."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,7 +24,7 @@ from virt_core.api.vmi_spec import VmiSpec
 from virt_controller.vmi.observe import Claim
 from virt_controller.vmi.pod_boot_files import boot_file_containers
 from virt_controller.vmi.pod_container_disks import container_disk_containers, container_disks
-from virt_controller.vmi.pod_containers import SMALL, LauncherSettings, restricted
+from virt_controller.vmi.pod_containers import IDLE, LauncherSettings, restricted
 from virt_controller.vmi.pod_probes import probes
 from virt_controller.vmi.pod_resources import resources
 from virt_controller.vmi.pod_volumes import claim_of, mounted
@@ -174,16 +174,17 @@ def _ports(spec: VmiSpec) -> list[dict[str, Any]]:
 
 
 def _console_log(launcher: LauncherSettings) -> dict[str, Any]:
-    """A sidecar whose log is the guest's serial console: ``kubectl logs POD -c guest-console-log``."""
+    """A sidecar whose log is the guest's serial console: ``kubectl logs POD -c guest-console-log``. What it copied it
+    takes out of QEMU's file, which so stays small."""
     return {
         "name": "guest-console-log",
         "image": launcher.image,
         "imagePullPolicy": launcher.pull_policy,
-        "command": ["/usr/bin/tail", "-n", "+1", "-F", SERIAL_LOG],
+        "command": ["/usr/lib/kubevirt/console-log", SERIAL_LOG],
         "restartPolicy": "Always",
         "securityContext": restricted(),
-        "resources": SMALL,
-        "volumeMounts": [{"name": "private", "mountPath": PRIVATE, "readOnly": True}],
+        "resources": IDLE,
+        "volumeMounts": [{"name": "private", "mountPath": PRIVATE}],
     }
 
 

@@ -81,7 +81,6 @@ def _add_devices(result: launcher_pb2.Machine, spec: VmiSpec) -> None:
     devices = spec.domain.devices
     if devices.autoattach_serial_console is not False:
         result.serial_console.socket_path = SERIAL
-        # Whoever does not ask for the log is spared a file that a talkative guest fills.
         result.serial_console.log_path = SERIAL_LOG if devices.log_serial_console else ""
     display = effective_display(spec)
     if display is not None:
