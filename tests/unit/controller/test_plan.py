@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import msgspec
 import pytest
 from virt_controller.vmi.actions import Action, CreatePod, DeletePod, LookAgain, PatchVmi, RecordEvent
-from virt_controller.vmi.observe import Claim, LauncherPod, Observed
+from virt_controller.vmi.observe import Claim, LauncherPod, Observed, PodRefusal
 from virt_controller.vmi.plan import Planner
 from virt_controller.vmi.pod_containers import LauncherSettings
 from virt_controller.vmi.pod_template import pod_name
@@ -256,3 +256,71 @@ def test_what_a_claim_is_goes_from_the_pod_into_the_status_when_the_pod_has_a_no
     (volume,) = apply(subject, patch)["status"]["volumeStatus"]
     assert volume["name"] == "root"
     assert volume["persistentVolumeClaimInfo"]["volumeMode"] == "Block"
+
+
+QUOTA = 'pods "virt-launcher-guest" is forbidden: exceeded quota: few, requested: pods=1, used: pods=1, limited: pods=1'
+
+
+def refused(subject: VirtualMachineInstance, message: str = QUOTA, ago: float = 0) -> tuple[Action, ...]:
+    """The plan `ago` seconds after the API server has refused the pod."""
+    refusal = PodRefusal(message, NOW - timedelta(seconds=ago))
+    return PLANNER.plan(Observed(subject, None, EMULATION, NOW, refusal=refusal))
+
+
+def unsynchronized(status: dict[str, Any]) -> dict[str, Any]:
+    (condition,) = [each for each in status["conditions"] if each["type"] == "Synchronized"]
+    return dict(condition)
+
+
+def test_a_pod_that_the_api_server_refuses_is_told_in_its_words_with_one_event() -> None:
+    subject = vmi({"phase": "Pending"})
+    patch, event, again = refused(subject)
+    after = apply(subject, patch)["status"]
+    assert after["phase"] == "Pending"
+    assert (unsynchronized(after)["status"], unsynchronized(after)["reason"]) == ("False", "FailedCreate")
+    assert QUOTA in unsynchronized(after)["message"]
+    assert isinstance(event, RecordEvent) and event.warning and QUOTA in event.message
+    assert isinstance(again, LookAgain)
+    assert refused(vmi(after)) == (again,)  # the same words are no news
+    patch, again = refused(vmi(after), "violates PodSecurity")  # others are, but no second event
+    assert "violates PodSecurity" in unsynchronized(apply(vmi(after), patch)["status"])["message"]
+
+
+def test_what_the_api_server_says_of_a_refused_pod_is_bounded() -> None:
+    patch, event, _ = refused(vmi({"phase": "Pending"}), "no " * 100_000)
+    told = unsynchronized(apply(vmi({"phase": "Pending"}), patch)["status"])["message"]
+    assert len(told) == 1024
+    assert isinstance(event, RecordEvent) and event.message == told
+
+
+@pytest.mark.parametrize(("told_seconds", "wait"), [(0, 2), (1, 2), (10, 10), (60, 60), (86_400, 60)])
+def test_a_refused_pod_is_asked_for_ever_more_slowly_and_never_before_its_time(told_seconds: int, wait: int) -> None:
+    since = (NOW - timedelta(seconds=told_seconds)).strftime("%Y-%m-%dT%H:%M:%SZ")
+    condition = {"type": "Synchronized", "status": "False", "reason": "FailedCreate", "lastTransitionTime": since}
+    told = vmi({"phase": "Pending", "conditions": [condition]})
+    *_, again = refused(told)
+    assert again == LookAgain(wait)
+    # Some seconds later the same refusal is as many seconds nearer to its end, whatever woke the reconciler.
+    just_before = refused(vmi({"phase": "Pending"}), ago=1.5)
+    assert just_before[-1] == LookAgain(0.5)
+    (create,) = refused(vmi({"phase": "Pending"}), ago=2)
+    assert isinstance(create, CreatePod)
+
+
+def test_a_guest_whose_first_pod_was_taken_back_stays_scheduling_when_the_next_is_refused() -> None:
+    subject = vmi({"phase": "Scheduling", "activePods": {}})
+    patch, *_ = refused(subject)
+    assert apply(subject, patch)["status"]["phase"] == "Scheduling"
+
+
+@pytest.mark.parametrize("node", ["", "node1"])
+def test_a_pod_that_was_admitted_at_last_takes_the_refusal_back(node: str) -> None:
+    subject = vmi({"phase": "Pending"})
+    patch, *_ = refused(subject)
+    told = vmi(apply(subject, patch)["status"])
+    (patch,) = plan(told, pod(node))
+    assert not [each for each in apply(told, patch)["status"]["conditions"] if each["type"] == "Synchronized"]
+    stuck = {"conditions": [{"type": "PodScheduled", "status": "False", "reason": "Unschedulable"}]}
+    patch, _ = plan(told, pod(status=stuck))
+    reasons = {each["reason"] for each in apply(told, patch)["status"]["conditions"]}
+    assert reasons == {"GuestNotRunning", "Unschedulable"}

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
 import msgspec
+import pytest
 from virt_controller.node.reconcile import Nodes
 from virt_controller.vmi.pod_template import pod_name
 from virt_controller.vmi.reconcile import VmiReconciler
@@ -16,7 +17,7 @@ from virt_core.kube.client import KubeClient
 from virt_core.kube.events import EventRecorder
 from virt_core.kube.resource import EVENTS, NODES, PERSISTENT_VOLUME_CLAIMS, PODS, VIRTUAL_MACHINE_INSTANCES
 from virt_core.testing.api_server import FakeApiServer
-from virt_core.testing.store import Place
+from virt_core.testing.store import Object, Place, Refused
 
 from tests.unit.controller.test_plan import CLAIMED, PLANNER, SPEC
 
@@ -120,3 +121,51 @@ async def test_a_node_missing_from_the_cache_fails_guests_only_after_the_api_ser
     found = await client.get(VIRTUAL_MACHINE_INSTANCES, "ns", "guest")
     assert (found["status"]["phase"], found["status"]["reason"]) == ("Failed", "NodeDeleted")
     assert ("GET", NODES.path(None, "node1")) in server.requests
+
+
+def no_pods(code: int, reason: str) -> Callable[[Place, Object], None]:
+    """An API server that refuses pods, and nothing else."""
+
+    def admit(place: Place, _: Object) -> None:
+        if place.plural == "pods":
+            raise Refused(code, reason, "no room here")
+
+    return admit
+
+
+@pytest.mark.parametrize(("code", "reason"), [(400, "BadRequest"), (422, "Invalid"), (500, "InternalError")])
+async def test_whatever_the_api_server_says_of_the_pod_itself_is_told(
+    server: FakeApiServer, client: KubeClient, code: int, reason: str
+) -> None:
+    guest(server, SPEC)
+    server.admit = no_pods(code, reason)
+    async with at_work(client):
+        condition = await told(client, server, "Synchronized")
+    assert condition["reason"] == "FailedCreate" and "no room here" in condition["message"]
+
+
+async def test_an_api_server_that_is_busy_has_not_refused_the_pod(server: FakeApiServer, client: KubeClient) -> None:
+    guest(server, SPEC)
+    server.admit = no_pods(429, "TooManyRequests")
+    async with at_work(client):
+        await server.asked("POST", 3)
+    assert server.count("PATCH") == 0
+
+
+async def test_a_refused_pod_is_asked_for_in_its_time_however_often_the_vmi_changes_and_started_when_admitted(
+    server: FakeApiServer, client: KubeClient
+) -> None:
+    vmi = guest(server, SPEC)
+    server.admit = no_pods(403, "Forbidden")
+    pods, events = ("POST", PODS.path("ns")), ("POST", EVENTS.path("ns"))
+    async with at_work(client):
+        condition = await told(client, server, "Synchronized")
+        assert condition["reason"] == "FailedCreate" and "no room here" in condition["message"]
+        for number in range(20):
+            labels = {"metadata": {"labels": {"changed": str(number)}}}
+            await client.merge_patch(VIRTUAL_MACHINE_INSTANCES, "ns", "guest", labels)
+        server.admit = lambda _place, _body: None
+        while server.requests.count(pods) < 2:
+            await server.asked("POST", server.count("POST") + 1)
+    assert await client.get(PODS, "ns", pod_name(vmi))
+    assert (server.requests.count(pods), server.requests.count(events)) == (2, 1)

@@ -7,11 +7,17 @@ from collections.abc import Callable
 from virt_core import logs
 from virt_core.api.vmi import VirtualMachineInstance
 from virt_core.kube.client import KubeClient, Object
-from virt_core.kube.errors import AlreadyExists, Conflict, NotFound
+from virt_core.kube.errors import AlreadyExists, Conflict, Forbidden, Invalid, KubeError, NotFound
 from virt_core.kube.events import EventRecorder
 from virt_core.kube.resource import NODES, PODS, VIRTUAL_MACHINE_INSTANCES, Resource
 
 from virt_controller.vmi.actions import Action, CreatePod, DeletePod, LookAgain, PatchVmi, RecordEvent
+
+_INTERNAL = 500  # what the API server answers when somebody else's admission webhook fails
+
+
+class PodRefused(Exception):
+    """The API server does not want the launcher pod, and says why."""
 
 
 class Executor:
@@ -26,6 +32,7 @@ class Executor:
         """Carry `actions` out; returns the seconds after which to plan again, or None.
 
         Raises:
+            PodRefused: to be told; the rest was not carried out.
             KubeError: the rest was not carried out; observe and plan again.
         """
         log = logs.bound("virt_controller.vmi", namespace=vmi.metadata.namespace, vmi=vmi.metadata.name)
@@ -53,6 +60,11 @@ class Executor:
             await self._client.create(PODS, vmi.metadata.namespace, action.manifest)
         except AlreadyExists:
             log.info("finding the launcher pod created before", pod=name)
+        except KubeError as error:
+            if not isinstance(error, (Forbidden, Invalid)) and error.status != _INTERNAL:
+                raise
+            log.warning("waiting for the API server to admit the launcher pod", pod=name, reason=str(error))
+            raise PodRefused(error.message) from error
 
     async def _delete(self, vmi: VirtualMachineInstance, action: DeletePod, log: logs.BoundLogger) -> None:
         log.info("deleting launcher pod", pod=action.name)

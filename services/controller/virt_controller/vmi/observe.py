@@ -177,6 +177,14 @@ class Claim(msgspec.Struct, frozen=True, rename="camel"):
 
 
 @dataclass(frozen=True, slots=True)
+class PodRefusal:
+    """What the API server said when it was asked for the pod last."""
+
+    message: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class Observed:
     """Everything that a plan rests on."""
 
@@ -192,3 +200,6 @@ class Observed:
 
     pod_events: tuple[PodEvent, ...] = ()
     """Warnings about the pod. Asked for only while it takes long to start its first container."""
+
+    refusal: PodRefusal | None = None
+    """Why there is no pod, if the API server refused it."""

@@ -2,7 +2,7 @@
 
 Called by reconcile.py. The controller makes the pod and tells the handler about it in one patch; from then on the
 guest's truth is the handler's, and the controller steps in only where no handler can: the pod is gone, going, ended,
-cannot be scheduled or cannot start, or its node is in trouble.
+cannot be made, be scheduled or start, or its node is in trouble.
 """
 
 from __future__ import annotations
@@ -18,17 +18,19 @@ from virt_core.kube.patch import Operation, guarded_patch
 from virt_controller.node.health import NODE_DELETED, Trouble
 from virt_controller.vmi import status
 from virt_controller.vmi.actions import Action, CreatePod, DeletePod, LookAgain, PatchVmi, RecordEvent
-from virt_controller.vmi.observe import Claim, LauncherPod, Observed
+from virt_controller.vmi.observe import Claim, LauncherPod, Observed, PodRefusal
 from virt_controller.vmi.pod_containers import LauncherSettings
-from virt_controller.vmi.pod_problems import Failure, how_it_ended, start_problem
+from virt_controller.vmi.pod_problems import CLAIM_NOT_FOUND, CREATE_REFUSED, Failure, how_it_ended, start_problem
 from virt_controller.vmi.pod_template import launcher_pod, pod_name
 
 # A rejected pod is made anew after this while the node's device plugin comes back, then ever more slowly.
 _REJECTED_POD_SECONDS, _REJECTED_POD_SECONDS_LAST = 1.0, 60.0
 # A pod on a node starts its first container in a second or two; after this long its events are asked why it does not.
 _SLOW_START_SECONDS, _SLOW_START_SECONDS_LAST = 15.0, 60.0
-# Claims are not watched: all claims of a cluster are many, and one that is missing is rare. Asked for ever more slowly.
-_CLAIM_SECONDS, _CLAIM_SECONDS_LAST = 2.0, 60.0
+# Neither claims nor what makes an API server refuse a pod (quotas, policies, others' webhooks) are watched: they are
+# many, and what waits for them is rare. Tried ever more slowly.
+_RETRY_SECONDS, _RETRY_SECONDS_LAST = 2.0, 60.0
+_TOLD = 1024  # characters of the API server's words; others' webhooks may say more than a condition should hold
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +54,8 @@ class Planner:
         vmi = observed.vmi
         if vmi.status.active_pods:
             return _fail(vmi, _gone(vmi), observed.now, only_if_pod_is_gone=pod_name(vmi))
+        if observed.refusal is not None and (wait := _wait_seconds(vmi, observed.refusal, observed.now)) > 0:
+            return (*_tell_refusal(vmi, observed.refusal, observed.now), LookAgain(wait))
         lacking = next((name for name, claim in observed.claims.items() if not _usable(claim)), None)
         if lacking is not None:
             return _wait_for_claim(vmi, lacking, observed)
@@ -74,11 +78,31 @@ def _usable(claim: Claim | None) -> bool:
 def _wait_for_claim(vmi: VirtualMachineInstance, name: str, observed: Observed) -> tuple[Action, ...]:
     lost = observed.claims[name] is not None
     told = "has lost its volume" if lost else "does not exist"
-    failure = Failure("FailedPvcNotFound", f"PersistentVolumeClaim {name} {told}")
+    failure = Failure(CLAIM_NOT_FOUND, f"PersistentVolumeClaim {name} {told}")
     event = RecordEvent(failure.reason, failure.message, warning=True)
-    waited = status.unsynchronized_seconds(vmi, failure, observed.now)
-    again = LookAgain(max(_CLAIM_SECONDS, min(waited, _CLAIM_SECONDS_LAST)))
+    again = LookAgain(_retry_seconds(vmi, failure, observed.now))
     return (*_patch_status(vmi, status.waiting(vmi, failure, observed.now), (event,)), again)
+
+
+def _tell_refusal(vmi: VirtualMachineInstance, refusal: PodRefusal, now: datetime) -> tuple[Action, ...]:
+    """One event, however often it is tried; the condition holds the newest words."""
+    failure = _refused(refusal)
+    events = () if status.tells(vmi, failure) else _events(failure)
+    return _patch_status(vmi, status.waiting(vmi, failure, now), events)
+
+
+def _wait_seconds(vmi: VirtualMachineInstance, refusal: PodRefusal, now: datetime) -> float:
+    """Until the pod is asked for again, whatever else makes this VMI be looked at meanwhile."""
+    return _retry_seconds(vmi, _refused(refusal), refusal.at) - (now - refusal.at).total_seconds()
+
+
+def _refused(refusal: PodRefusal) -> Failure:
+    return Failure(CREATE_REFUSED, f"the API server refuses the launcher pod: {refusal.message}"[:_TOLD])
+
+
+def _retry_seconds(vmi: VirtualMachineInstance, failure: Failure, now: datetime) -> float:
+    """As long as it has been waited for, within limits."""
+    return max(_RETRY_SECONDS, min(status.unsynchronized_seconds(vmi, failure, now), _RETRY_SECONDS_LAST))
 
 
 def _delete(vmi: VirtualMachineInstance, pod: LauncherPod | None, observed: Observed) -> tuple[Action, ...]:

@@ -30,6 +30,9 @@ _WAITING = PULLING | {
 }
 # Events of a pod whose containers are not even made, which its status does not tell (kubelet, attach controller).
 _BEFORE_CONTAINERS = frozenset({"FailedMount", "FailedAttachVolume", "FailedMapVolume", "FailedCreatePodSandBox"})
+CLAIM_NOT_FOUND, CREATE_REFUSED = "FailedPvcNotFound", "FailedCreate"  # KubeVirt's
+BEFORE_POD = frozenset({CLAIM_NOT_FOUND, CREATE_REFUSED})
+"""Why there is no pod yet: over as soon as there is one."""
 REASONS = _WAITING | _BEFORE_CONTAINERS | {_OTHER}
 """Every reason of `start_problem` but UNSCHEDULABLE: who sees one of them in a condition knows that it is told here."""
 

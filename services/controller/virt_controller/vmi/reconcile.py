@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import msgspec
@@ -17,8 +18,8 @@ from virt_core.kube.reflector import Key, Reflector
 from virt_core.kube.resource import EVENTS, KUBEVIRTS, PERSISTENT_VOLUME_CLAIMS, PODS, VIRTUAL_MACHINE_INSTANCES
 
 from virt_controller.node.reconcile import Nodes
-from virt_controller.vmi.execute import Executor
-from virt_controller.vmi.observe import Claim, LauncherPod, Observed, PodEvent
+from virt_controller.vmi.execute import Executor, PodRefused
+from virt_controller.vmi.observe import Claim, LauncherPod, Observed, PodEvent, PodRefusal
 from virt_controller.vmi.plan import Planner, is_slow_to_begin
 from virt_controller.vmi.pod_template import pod_name
 from virt_controller.vmi.pod_volumes import claim_names
@@ -43,6 +44,7 @@ class VmiReconciler:
         self._pods = Reflector(client, PODS, LauncherPod, self._pod_changed, labels=f"{labels.APP}=virt-launcher")
         self._kubevirts = Reflector(client, KUBEVIRTS, KubeVirt, self._configuration_changed, namespace=namespace)
         self._owners: dict[Key, Key] = {}
+        self._refusals: dict[Key, tuple[str, PodRefusal]] = {}  # of VMIs without a pod, with their UID
 
     @property
     def synced(self) -> bool:
@@ -69,21 +71,33 @@ class VmiReconciler:
     async def _reconcile(self, key: Key) -> float | None:
         vmi = self._vmis.get(key)
         if vmi is None:
+            self._refusals.pop(key, None)
             return None
         pod = self._pods.get((vmi.metadata.namespace, pod_name(vmi)))
         if pod is not None and pod.metadata.labels.get(labels.CREATED_BY) != vmi.metadata.uid:
             pod = None
         observed = await self._observe(vmi, pod, datetime.now(UTC))
-        return await self._executor.execute(vmi, self._planner.plan(observed))
+        try:
+            return await self._executor.execute(vmi, self._planner.plan(observed))
+        except PodRefused as error:
+            refusal = PodRefusal(str(error), datetime.now(UTC))
+            self._refusals[key] = vmi.metadata.uid, refusal
+            observed = replace(observed, refusal=refusal, now=refusal.at)
+            return await self._executor.execute(vmi, self._planner.plan(observed))
 
     async def _observe(self, vmi: VirtualMachineInstance, pod: LauncherPod | None, now: datetime) -> Observed:
         if pod is None:
             claims = {} if vmi.status.active_pods else await self._claims(vmi)
-            return Observed(vmi, None, self._configuration(), now, claims)
+            return Observed(vmi, None, self._configuration(), now, claims, refusal=self._refusal(vmi))
+        self._refusals.pop(vmi.key, None)
         node = pod.spec.node_name
         trouble = self._nodes.trouble(node, now) if node else None
         told = await self._pod_events(pod) if is_slow_to_begin(vmi, pod, now) else ()
         return Observed(vmi, pod, self._configuration(), now, trouble=trouble, pod_events=told)
+
+    def _refusal(self, vmi: VirtualMachineInstance) -> PodRefusal | None:
+        uid, refusal = self._refusals.get(vmi.key, ("", None))
+        return refusal if uid == vmi.metadata.uid else None
 
     async def _pod_events(self, pod: LauncherPod) -> tuple[PodEvent, ...]:
         """Warnings about a pod, asked for: an event of a cluster's many is looked at when there is a question."""

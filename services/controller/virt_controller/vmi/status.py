@@ -24,7 +24,7 @@ from virt_core.api.vmi_status import (
 
 from virt_controller.node.health import Trouble
 from virt_controller.vmi.observe import LauncherPod
-from virt_controller.vmi.pod_problems import PULLING, REASONS, UNSCHEDULABLE, Failure, why_taken
+from virt_controller.vmi.pod_problems import BEFORE_POD, PULLING, REASONS, UNSCHEDULABLE, Failure, why_taken
 from virt_controller.vmi.pod_template import VOLUME_STATUS
 
 Status = dict[str, Any]
@@ -64,6 +64,11 @@ def scheduling_seconds(vmi: VirtualMachineInstance, now: datetime) -> float:
     return 0.0
 
 
+def tells(vmi: VirtualMachineInstance, failure: Failure) -> bool:
+    """Whether the status gives that reason, in whatever words."""
+    return any(each.type == "Synchronized" and each.reason == failure.reason for each in vmi.status.conditions)
+
+
 def unsynchronized_seconds(vmi: VirtualMachineInstance, failure: Failure, now: datetime) -> float:
     """Since when `failure` has been told; 0 if it has not."""
     for each in vmi.status.conditions:
@@ -78,12 +83,14 @@ def refused(vmi: VirtualMachineInstance, message: str, now: datetime) -> Status:
 
 
 def waiting(vmi: VirtualMachineInstance, failure: Failure, now: datetime) -> Status:
-    """Something that the guest needs is not there: nothing is begun until it is."""
+    """Something that the guest needs is not there: nothing is begun until it is. A VMI whose first pod was taken back
+    is no longer Pending."""
     conditions = [
         Condition("Synchronized", "False", failure.reason, failure.message),
         _not_ready("GuestNotRunning", "the guest is not started"),
     ]
-    return in_phase(_conditions(vmi, vmi.raw_status, conditions, now), VmiPhase.PENDING, now)
+    phase = VmiPhase.SCHEDULING if vmi.status.phase == VmiPhase.SCHEDULING else VmiPhase.PENDING
+    return in_phase(_conditions(vmi, vmi.raw_status, conditions, now), phase, now)
 
 
 def failed(vmi: VirtualMachineInstance, failure: Failure, now: datetime) -> Status:
@@ -103,6 +110,7 @@ def with_problem(vmi: VirtualMachineInstance, problem: Failure | None, now: date
     if known is not None and known.status == "False" and _same_problem(known, problem):
         return vmi.raw_status
     after = _conditions(vmi, vmi.raw_status, [Condition(kind, "False", problem.reason, problem.message)], now)
+    after["conditions"] = [each for each in after["conditions"] if each.get("reason") not in BEFORE_POD]
     # A container that ends again later does not take back that the pod was ready once.
     return after if vmi.status.phase == VmiPhase.SCHEDULED else in_phase(after, VmiPhase.SCHEDULING, now)
 
@@ -139,9 +147,9 @@ def _as_probed(pod: LauncherPod) -> Condition:
 
 
 def _is_problem(condition: dict[str, Any]) -> bool:
-    """Whether `with_problem` wrote it. What the handler says of Synchronized is the handler's to take back."""
+    """Whether it is over once the pod starts. What the handler says of Synchronized is the handler's to take back."""
     kind, reason = condition["type"], condition.get("reason")
-    return kind == "PodScheduled" or (kind == "Synchronized" and reason in REASONS)
+    return kind == "PodScheduled" or (kind == "Synchronized" and reason in REASONS | BEFORE_POD)
 
 
 def _same_problem(known: Condition, problem: Failure) -> bool:

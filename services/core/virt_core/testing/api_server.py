@@ -1,14 +1,15 @@
 """A small double of the Kubernetes API server, over real HTTP: enough for KubeClient, Reflector and Lease.
 
 It holds objects of any resource, unvalidated, and has faults that a test can switch on. api_server_conformance.py says
-what it has in common with the real one. Server-side apply, graceful deletion, finalizers and admission are not there.
+what it has in common with the real one. Server-side apply, graceful deletion and finalizers are not there; admission is
+what a test says it is.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,8 @@ class FakeApiServer:
         self.store = Store()
         self.requests: list[tuple[str, str]] = []
         """What was asked: ("GET", "LIST", "WATCH <resourceVersion>", "POST", "PATCH" or "DELETE"; path)."""
+        self.admit: Callable[[Place, Object], None] = lambda _place, _body: None
+        """Called with the collection before an object is created in it; may raise Refused."""
         self._port = 0
         self._runner: web.AppRunner | None = None
         self._stirred = asyncio.Event()  # replaced each time: whoever waits for the old one looks again
@@ -136,6 +139,7 @@ class FakeApiServer:
         if request.method == "GET":
             return self.store.get(place)
         if request.method == "POST":
+            self.admit(place, body)
             return self.store.create(place, body)
         if request.method == "DELETE":
             self.store.delete(place, body.get("preconditions", {}).get("uid"))
