@@ -10,8 +10,8 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,11 @@ _DEADLINE = 15.0  # seconds for one request; the API server's own limit is 60
 # all the same must not end every process that watches.
 sys.setrecursionlimit(max(sys.getrecursionlimit(), 12_000))
 
+# What uvloop says when a new socket gets the number of a descriptor that it still takes for a connection's: somebody
+# closed it below that connection. uvloop did so itself when connecting was cancelled (its issues 645 and 738, mended in
+# 0.23), and with that, too, it was seen once, after an API server's death.
+_STALE_DESCRIPTOR = "is used by transport"
+
 _encode = msgspec.json.encode
 _decode = msgspec.json.decode
 
@@ -40,6 +45,7 @@ class KubeClient:
         self._api = api
         self._host: str = api.configuration.host
         self._user_agent = user_agent
+        self._streams: set[aiohttp.ClientResponse] = set()
 
     @classmethod
     @asynccontextmanager
@@ -148,15 +154,17 @@ class KubeClient:
     async def stream(self, path: str, query: Mapping[str, str], deadline: float) -> AsyncIterator[aiohttp.StreamReader]:
         """The body of a watch, open for `deadline` seconds at most."""
         timeout = aiohttp.ClientTimeout(total=deadline, connect=_DEADLINE)
-        try:
+        with self._connected(f"watching {path}"):
             async with self._session.get(
                 self._url(path), params=dict(query), headers=await self._headers(), timeout=timeout
             ) as response:
                 if response.status != 200:
                     raise _error(response.status, await response.read())
-                yield response.content
-        except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            raise Unavailable(0, f"watching {path}: {error or type(error).__name__}") from error
+                self._streams.add(response)
+                try:
+                    yield response.content
+                finally:
+                    self._streams.discard(response)
 
     async def _request(
         self,
@@ -172,18 +180,31 @@ class KubeClient:
         if body is not None:
             data = _encode(body)
             headers["Content-Type"] = content_type
-        try:
+        with self._connected(f"{method} {path}"):
             async with asyncio.timeout(_DEADLINE):
                 async with self._session.request(
                     method, self._url(path), params=query, data=data, headers=headers
                 ) as response:
                     payload = await response.read()
-        except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            raise Unavailable(0, f"{method} {path}: {error or type(error).__name__}") from error
         if response.status >= 300:
             raise _error(response.status, payload)
         decoded: Object = _decode(payload)
         return decoded
+
+    @contextmanager
+    def _connected(self, doing: str) -> Iterator[None]:
+        """Whatever happens to a connection inside is Unavailable."""
+        try:
+            yield
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            raise Unavailable(0, f"{doing}: {error or type(error).__name__}") from error
+        except RuntimeError as error:
+            if _STALE_DESCRIPTOR not in str(error):
+                raise
+            # One of the watches is dead and does not know it; until it is closed nobody can connect by that number.
+            for response in self._streams:
+                response.close()
+            raise Unavailable(0, f"{doing}: {error}") from error
 
     @property
     def _session(self) -> aiohttp.ClientSession:

@@ -49,6 +49,11 @@ class FakeApiServer:
         finally:
             await server.down()
 
+    @property
+    def port(self) -> int:
+        """On 127.0.0.1, once it has been up."""
+        return self._port
+
     def write_kubeconfig(self, path: Path) -> Path:
         """A kubeconfig for this server, without credentials."""
         config = {

@@ -1,0 +1,71 @@
+"""A process of its own, as services are: a client on uvloop, one of whose connections loses its descriptor.
+
+Run by test_client_on_uvloop.py: ``python closed_descriptor.py PORT``, with KUBECONFIG for a server at that port.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+import sys
+from pathlib import Path
+
+import aiohttp
+import uvloop
+from virt_core.kube.client import KubeClient
+from virt_core.kube.errors import Unavailable
+from virt_core.kube.resource import CONFIG_MAPS
+
+
+def connection_to(port: int) -> int:
+    """The descriptor of this process's only connection to that port."""
+    found = []
+    for entry in list(Path("/proc/self/fd").iterdir()):
+        number = int(entry.name)
+        try:
+            with socket.socket(fileno=os.dup(number)) as copy:
+                if copy.family == socket.AF_INET and copy.getpeername()[1] == port:
+                    found.append(number)
+        except OSError:  # no socket, or one that is not connected
+            continue
+    (only,) = found
+    return only
+
+
+async def said(client: KubeClient) -> str:
+    """What a request fails with; empty if it does not."""
+    try:
+        await client.get(CONFIG_MAPS, "ns", "a")
+    except Unavailable as error:
+        return error.message
+    return ""
+
+
+async def ended(body: aiohttp.StreamReader) -> bool:
+    """Whether reading ends, in whatever way, within seconds."""
+    try:
+        async with asyncio.timeout(5):
+            return not await body.readany()
+    except TimeoutError:
+        return False
+
+
+async def main(port: int) -> None:
+    """Raises AssertionError."""
+    async with KubeClient.connect("test") as client:
+        try:
+            async with client.stream(CONFIG_MAPS.path("ns"), {"watch": "1", "resourceVersion": "0"}, 30) as body:
+                assert b"ADDED" in await body.readany()
+                os.close(connection_to(port))
+                assert "is used by transport" in await said(client)
+                assert await ended(body), "the watch hangs"
+        except Unavailable as error:
+            print(f"the watch ended: {error}")
+        else:
+            raise AssertionError("the watch goes on")
+        assert await said(client) == ""
+
+
+if __name__ == "__main__":
+    uvloop.run(main(int(sys.argv[1])))
