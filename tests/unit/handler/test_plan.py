@@ -14,7 +14,7 @@ from virt_handler.machines.actions import AcknowledgeEnd, PatchStatus, PrepareNe
 from virt_handler.machines.guest_state import AgentState, DiskState, GuestInterface, GuestState
 from virt_handler.machines.observe import Observed
 from virt_handler.machines.plan import plan, refusal
-from virt_handler.network.plan import PodNetwork
+from virt_handler.network.plan import PodNetwork, Route
 
 from .conftest import NODE, POD_UID, VMI_UID, MakeVmi
 
@@ -305,3 +305,26 @@ def test_a_hostile_launcher_says_no_more_than_a_status_holds() -> None:
     assert dict(seen.agent.os)["name"].isprintable() and len(dict(seen.agent.os)["name"]) <= 128
     assert seen.agent.interfaces[1].addresses == ("fe80::1", "fe80::2")
     assert seen.disks[0].capacity_bytes == (1 << 63) - 1
+
+
+def test_a_pod_whose_routes_do_not_fit_is_refused_by_condition_and_event_and_nothing_is_changed(
+    make_vmi: MakeVmi,
+) -> None:
+    interfaces = [{"name": "default", "bridge": {}}]
+    vmi = make_vmi(domain={"devices": {"interfaces": interfaces}}, spec={"networks": [{"name": "default", "pod": {}}]})
+    routes = tuple(Route(f"10.{number}.0.0/16", "10.244.0.1") for number in range(12))
+    pod = PodNetwork(1500, ("10.244.0.5",), 24, "0a:58:0a:f4:00:05", routes)
+    (action,) = plan(Observed(vmi, NODE, Configuration(), ABSENT, pod, False), NOW)
+    assert isinstance(action, Refuse)
+    assert action.reason == "PodNetworkNotBridged"
+    assert "12 routes" in action.message and "10.0.0.0/16 via 10.244.0.1" in action.message and "255" in action.message
+    told = apply(dict(vmi.raw_status), action.operations)
+    (condition,) = [each for each in told["conditions"] if each["type"] == "Synchronized"]
+    assert (condition["status"], condition["message"]) == ("False", action.message)
+    again = make_vmi(
+        domain={"devices": {"interfaces": interfaces}}, spec={"networks": [{"name": "default", "pod": {}}]}, status=told
+    )
+    assert plan(Observed(again, NODE, Configuration(), ABSENT, pod, False), NOW) == ()  # told once
+    few = PodNetwork(1500, ("10.244.0.5",), 24, "0a:58:0a:f4:00:05", routes[:2])
+    network, start = plan(Observed(again, NODE, Configuration(), ABSENT, few, False), NOW)
+    assert isinstance(network, PrepareNetwork) and isinstance(start, StartMachine)

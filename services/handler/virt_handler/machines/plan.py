@@ -16,6 +16,7 @@ from virt_handler.machines import status
 from virt_handler.machines.actions import AcknowledgeEnd, Action, PatchStatus, PrepareNetwork, Refuse, StartMachine
 from virt_handler.machines.observe import Observed, pod_on_node
 from virt_handler.machines.translate import machine
+from virt_handler.network import remembered
 from virt_handler.network.plan import network_plan
 
 _STARTABLE = (VmiPhase.SCHEDULING, VmiPhase.SCHEDULED)
@@ -55,6 +56,11 @@ def _start(observed: Observed, now: datetime) -> tuple[Action, ...]:
     spec = parse_spec(observed.vmi.spec)
     queues = any(interface.multiqueue for interface in wanted.interfaces)
     network = network_plan(observed.network, spec, queues=queues)
+    if network is not None and network.uplink is not None:
+        try:
+            remembered.write(network.uplink.remembered)
+        except remembered.DoesNotFit as error:
+            return refusal(observed, "PodNetworkNotBridged", str(error), now)
     prepare = (PrepareNetwork(network),) if network is not None else ()
     return (*prepare, StartMachine(wanted))
 

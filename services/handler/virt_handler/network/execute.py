@@ -72,7 +72,7 @@ def prepare(plan: NetworkPlan) -> None:
             _ensure_tap(route, plan, bridge)
         if plan.uplink is None:
             Path("/proc/sys/net/ipv4/ip_forward").write_text("1")
-    except (NetlinkError, OSError, remembered.DoesNotFit) as error:
+    except (NetlinkError, OSError) as error:
         raise NetworkFailed(f"making bridge {plan.bridge} and tap device {plan.tap}: {error}") from error
     _load_rules(plan.ruleset)
 

@@ -1,7 +1,8 @@
 """What the pod's card was, as a text on the bridge: it lives exactly as long as the pod's network. Pure.
 
-Called by execute.py. A bridged guest has the pod's address, so whoever comes after this process finds no address on
-the card. The text is an interface alias (ip-link(8), ``alias``), of 255 bytes at most.
+Called by machines/plan.py, which refuses what does not fit, and by execute.py. A bridged guest has the pod's address,
+so whoever comes after this process finds no address on the card. The text is an interface alias (ip-link(8),
+``alias``), of 255 bytes at most.
 """
 
 from __future__ import annotations
@@ -15,8 +16,11 @@ _NONE = "-"
 _LIMIT = 255  # bytes, IFALIASZ of <linux/if.h> less the final zero
 
 
+_NAMED = 3  # routes that a message shows
+
+
 class DoesNotFit(ValueError):
-    """The pod has more routes than can be remembered: its card cannot be bridged."""
+    """The pod has more routes than can be remembered: its card cannot be bridged. The message says which."""
 
 
 def write(pod: PodNetwork) -> str:
@@ -29,7 +33,11 @@ def write(pod: PodNetwork) -> str:
     address = f"{pod.addresses[0]}/{pod.prefix_length}" if pod.addresses else _NONE
     text = " ".join([_MARK, pod.mac, str(pod.mtu), address, *routes])
     if len(text) > _LIMIT:
-        raise DoesNotFit(f"{len(pod.routes)} routes of the pod are more than can be remembered")
+        named = ", ".join(f"{route.destination} via {route.via or 'the link'}" for route in pod.routes[:_NAMED])
+        raise DoesNotFit(
+            f"the pod's {len(pod.routes)} routes cannot be kept for the guest: with the card's address they take"
+            f" {len(text)} bytes, allowed are {_LIMIT}: {named}{', …' if len(pod.routes) > _NAMED else ''}"
+        )
     return text
 
 
