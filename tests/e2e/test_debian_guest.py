@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import json
 import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -152,6 +153,7 @@ def test_cloud_init_made_the_user_ran_the_commands_and_set_name_and_network(debi
         assert ssh.run(guest, f"cat {PROOF}") == "made by runcmd"
         source = ssh.run(guest, "cloud-init query platform")
         assert source in ("nocloud", "openstack", "configdrive"), source
+        assert abs(int(ssh.run(guest, "date +%s")) - time.time()) < 30, "its clock is the node's"
     no_cloud, drive = (ssh.run(guest, "ip -4 -o addr show eth0") for guest in debians)
     assert STATIC in no_cloud and "10.0.2.2/" in no_cloud
     assert "10.0.2.2/" in drive and STATIC not in drive
