@@ -170,8 +170,7 @@ def test_huge_pages_are_the_guests_memory_and_ordinary_memory_the_cost_of_runnin
     asked = compute(pod)["resources"]
     assert asked["requests"]["hugepages-2Mi"] == asked["limits"]["hugepages-2Mi"] == str(64 << 20)
     assert int(asked["requests"]["memory"]) > 64 << 20  # of overhead alone
-    assert source(pod, "hugepages") == {"emptyDir": {"medium": "HugePages"}}
-    assert mounts(pod)["hugepages"][0] == "/dev/hugepages"
+    assert "hugepages" not in mounts(pod)  # QEMU has them without a file system
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from typing import Any
 
 from virt_core.api import launcher_pod
 from virt_core.api.vmi import UnsupportedSpec, VirtualMachineInstance, parse_spec
-from virt_core.api.vmi_effective import cloud_init, hugepage_bytes
+from virt_core.api.vmi_effective import cloud_init
 from virt_core.api.vmi_spec import VmiSpec
 from virt_core.api.vmi_volumes import PersistentVolumeClaim, Volume
 
@@ -24,7 +24,6 @@ from virt_controller.vmi.pod_containers import label
 
 Body = dict[str, Any]
 _TOKEN_SECONDS = 3600
-_HUGEPAGES = "/dev/hugepages"
 
 
 @dataclass(slots=True)
@@ -67,8 +66,6 @@ def mounted(spec: VmiSpec, claims: Mapping[str, Claim]) -> Mounted:
         result.add("kernel-boot", {"emptyDir": {}}, launcher_pod.KERNEL_BOOT, read_only=True)
     if container_disks(spec):
         result.add(CONTAINER_DISKS, {"emptyDir": {}}, launcher_pod.CONTAINER_DISKS)
-    if hugepage_bytes(spec):
-        result.add("hugepages", {"emptyDir": {"medium": "HugePages"}}, _HUGEPAGES)
     for volume in spec.volumes:
         _add(result, volume, claims)
     return result
