@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 import pytest
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 async def test_guest_boots_gets_its_lease_and_is_reachable(pod: Pod) -> None:
     state = await pod.start_machine(pod.machine())
     assert (state.phase, state.machine_uid) == (pb.MACHINE_PHASE_RUNNING, pod.uid), pod.log
+    assert re.fullmatch(r"pc-q35-\d+\.\d+", state.machine_type)
     lease = await pod.wait_for_console(b"guest-demo: lease ", b"\n")
     assert lease == b"10.0.2.2/24 router=10.0.2.1 mtu=1450 dns=10.96.0.10\r"
     assert b"boot=" in await (await pod.connect(7777))[0].readline()

@@ -279,6 +279,13 @@ def test_disks_of_the_running_guest_join_what_is_known_of_their_claims(make_vmi:
     assert scratch == {"name": "scratch", "target": "sdb", "size": 2 << 30}
 
 
+def test_the_machine_type_is_the_hypervisors(make_vmi: MakeVmi) -> None:
+    status = told(make_vmi(), GuestState(VMI_UID, pb.MACHINE_PHASE_RUNNING, machine_type="pc-q35-10.0"))
+    assert (status["phase"], status["machine"]) == ("Running", {"type": "pc-q35-10.0"})
+    assert told(make_vmi(status=status), RUNNING)["machine"] == {"type": "pc-q35-10.0"}
+    assert "machine" not in told(make_vmi(), RUNNING)
+
+
 def test_a_disk_that_could_not_be_prepared_is_named(make_vmi: MakeVmi) -> None:
     failed = GuestState(
         VMI_UID, pb.MACHINE_PHASE_ENDED, pb.MACHINE_END_START_FAILED, "two files in /disk", failed_disk="root"
@@ -292,6 +299,7 @@ def test_a_disk_that_could_not_be_prepared_is_named(make_vmi: MakeVmi) -> None:
 
 def test_a_hostile_launcher_says_no_more_than_a_status_holds() -> None:
     state = pb.MachineState(machine_uid=VMI_UID, phase=pb.MACHINE_PHASE_RUNNING, message="m" * 9999)
+    state.machine_type = "pc\n" * 999
     state.agent.os.name = "x\x00\n" * 999
     for number in range(999):
         card = state.agent.interfaces.add(name="n" * 999, mac_address="zz")
@@ -305,6 +313,7 @@ def test_a_hostile_launcher_says_no_more_than_a_status_holds() -> None:
     assert dict(seen.agent.os)["name"].isprintable() and len(dict(seen.agent.os)["name"]) <= 128
     assert seen.agent.interfaces[1].addresses == ("fe80::1", "fe80::2")
     assert seen.disks[0].capacity_bytes == (1 << 63) - 1
+    assert seen.machine_type.isprintable() and len(seen.machine_type) <= 128
 
 
 def test_a_pod_whose_routes_do_not_fit_is_refused_by_condition_and_event_and_nothing_is_changed(

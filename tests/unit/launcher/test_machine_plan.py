@@ -169,6 +169,11 @@ def test_disks_that_kept_qemu_from_going_on_are_told_by_name() -> None:
     )
 
 
+def test_the_machine_type_is_told_from_when_the_guest_runs() -> None:
+    record = replace(RAN, running=pb.MachineState(machine_type="pc-q35-10.0"))
+    assert all(state(record, seen).machine_type == "pc-q35-10.0" for seen in (RUNNING, STANDING, STALLED, None))
+
+
 def test_agent_is_told_with_every_state_of_a_guest() -> None:
     agent = pb.GuestAgent(version="7.2")
     assert all(state(RAN, seen, agent).agent == agent for seen in (RUNNING, STANDING, STALLED, None))

@@ -78,6 +78,7 @@ class GuestState:
     failed_disk: str = ""
     agent: AgentState | None = None
     disks: tuple[DiskState, ...] = ()
+    machine_type: str = ""
 
     @classmethod
     def from_message(cls, state: pb.MachineState) -> GuestState:
@@ -95,6 +96,7 @@ class GuestState:
             _text(state.failed_disk),
             AgentState.from_message(state.agent) if state.HasField("agent") else None,
             tuple(disks),
+            _text(state.machine_type),
         )
 
 

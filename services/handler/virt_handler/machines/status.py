@@ -65,6 +65,8 @@ def running(
         after["interfaces"] = status_devices.interfaces(vmi, spec, pod, guest.agent)
         if spec.volumes:
             after["volumeStatus"] = status_devices.volumes(vmi, spec, guest)
+    if guest.machine_type:
+        after["machine"] = {"type": guest.machine_type}
     _of_agent(after, guest)
     after["conditions"] = [
         condition

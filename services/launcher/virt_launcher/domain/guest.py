@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import json
 from typing import Any
+from xml.etree import ElementTree as ET
 
 from virt_launcher.domain.names import DOMAIN_NAME, EMULATOR
 from virt_launcher.domain.observation import DiskError, DomainPhase, Observation, ShutoffReason, StallReason
@@ -78,6 +79,12 @@ def disk_errors(connection: Any) -> tuple[DiskError, ...]:
 
     errors: dict[str, int] = _require(connection).diskErrors()
     return tuple(DiskError(target, error == libvirt.VIR_DOMAIN_DISK_ERROR_NO_SPACE) for target, error in errors.items())
+
+
+def machine_type(connection: Any) -> str:
+    """What libvirt made of the machine type that was asked for."""
+    found = ET.fromstring(_require(connection).XMLDesc(0)).find("os/type")  # noqa: S314 - libvirt's own
+    return "" if found is None else found.get("machine", "")
 
 
 def start_cpus(connection: Any) -> None:

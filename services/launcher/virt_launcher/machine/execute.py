@@ -54,6 +54,7 @@ async def execute(action: Action, records: RecordFolder, host: Host, files: Doma
         case RecordRunning():
             state = _state(machine, pb.MACHINE_PHASE_RUNNING)
             state.disks.extend(await _disk_states(machine, host))
+            state.machine_type = await host.call(guest.machine_type, timeout=_CALL_TIMEOUT_S)
             records.write_running(state)
         case StartCpus():
             log.info("starting the guest's CPUs")

@@ -26,8 +26,10 @@ def state(record: Record, seen: Observation | None, agent: pb.GuestAgent | None 
     if record.ended is not None:
         return record.ended
     phase, message = _phase(record, seen)
-    disks = record.running.disks if record.running is not None else ()
-    told = pb.MachineState(machine_uid=record.machine.uid, phase=phase, message=message, disks=disks)
+    told = pb.MachineState(machine_uid=record.machine.uid, phase=phase, message=message)
+    if record.running is not None:
+        told.disks.extend(record.running.disks)
+        told.machine_type = record.running.machine_type
     if phase == pb.MACHINE_PHASE_PAUSED and seen is not None:
         told.pause_reason = _pause_reason(seen)
     if agent is not None:

@@ -1853,6 +1853,7 @@ class MachineState(_message.Message):
     AGENT_FIELD_NUMBER: _builtins.int
     DISKS_FIELD_NUMBER: _builtins.int
     FAILED_DISK_FIELD_NUMBER: _builtins.int
+    MACHINE_TYPE_FIELD_NUMBER: _builtins.int
     machine_uid: _builtins.str
     """The machine's uid; empty while ABSENT."""
     phase: Global___MachinePhase.ValueType
@@ -1865,6 +1866,8 @@ class MachineState(_message.Message):
     """Why the guest's CPUs stand still, while PAUSED."""
     failed_disk: _builtins.str
     """Filled in where a start failed because of one disk: its name. The message says why."""
+    machine_type: _builtins.str
+    """The machine type that the hypervisor made of Machine.machine_type, once it runs: for example "pc-q35-10.0"."""
     @_builtins.property
     def since(self) -> _timestamp_pb2.Timestamp:
         """When the phase was entered."""
@@ -1889,10 +1892,11 @@ class MachineState(_message.Message):
         agent: Global___GuestAgent | None = ...,
         disks: _abc.Iterable[Global___DiskState] | None = ...,
         failed_disk: _builtins.str = ...,
+        machine_type: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["agent", b"agent", "since", b"since"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent", b"agent", "disks", b"disks", "end", b"end", "failed_disk", b"failed_disk", "machine_uid", b"machine_uid", "message", b"message", "pause_reason", b"pause_reason", "phase", b"phase", "since", b"since"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent", b"agent", "disks", b"disks", "end", b"end", "failed_disk", b"failed_disk", "machine_type", b"machine_type", "machine_uid", b"machine_uid", "message", b"message", "pause_reason", b"pause_reason", "phase", b"phase", "since", b"since"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
