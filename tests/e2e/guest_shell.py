@@ -42,6 +42,10 @@ class Shell:
         assert status == b"0", f"{command}: {status.decode()}\n{text}"
         return text
 
+    async def silence(self) -> None:
+        """End the guest's ticks, which would be in the midst of answers; a kernel with `ticks=off` writes none."""
+        await self.run("killall guest-services")
+
     @property
     def seen(self) -> bytes:
         """Everything that has been on the console since it was opened."""

@@ -44,6 +44,7 @@ async def test_uefi_boots_the_same_image_from_sata() -> None:
     body["spec"]["domain"]["memory"]["guest"] = "192Mi"
     with running(body) as (guest,):
         async with Shell.of(guest, boot_s=90) as shell:
+            await shell.silence()
             assert "firmware=uefi" in await shell.run("cat /proc/cmdline")
             assert "runtime-map" in await shell.run("ls /sys/firmware/efi")
 
