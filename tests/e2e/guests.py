@@ -112,11 +112,11 @@ def created(*manifests: dict[str, Any]) -> Iterator[list[Guest]]:
 
 
 @contextmanager
-def running(*manifests: dict[str, Any]) -> Iterator[list[Guest]]:
-    """Create, wait until Running, delete afterwards and wait until gone."""
+def running(*manifests: dict[str, Any], seconds: float = 90) -> Iterator[list[Guest]]:
+    """Create, wait until Running for `seconds` each, delete afterwards and wait until gone."""
     with created(*manifests) as guests:
         for guest in guests:
-            wait("vmi", guest.name, "jsonpath={.status.phase}=Running", seconds=90)
+            wait("vmi", guest.name, "jsonpath={.status.phase}=Running", seconds=int(seconds))
         yield guests
 
 
