@@ -85,13 +85,14 @@ format: venv ## rewrite as ruff and buf want it
 generate: venv ## Python of the contracts
 	$(BIN)/python protos/generate.py
 test-unit: venv ## seconds
-	pytest tests/unit
+	pytest tests/unit -n 2
 test-contract: venv ## what peers must agree on
 	pytest tests/contract
 test-integration: images ## real processes, no cluster
 	pytest tests/integration
 test-e2e: install next-images ## one pass over a real cluster that installs once
-	pytest tests/e2e -m 'not slow and not chaos'
+	pytest tests/e2e -m 'parallel and not slow and not chaos' -n 2 --dist loadfile
+	pytest tests/e2e -m 'not parallel and not slow and not chaos'
 test-next: venv ## unit and contract tests on Python 3.13, where this machine has one
 ifeq ($(PYTHON_NEXT),)
 	@echo "no Python 3.13 on this machine (PYTHON_NEXT): not tested on it"
@@ -99,7 +100,7 @@ else
 	@[ -x build/venv-next/bin/python ] || $(UV) venv --quiet --no-python-downloads --python $(PYTHON_NEXT) build/venv-next
 	@$(UV) pip sync --quiet --python build/venv-next/bin/python requirements.lock
 	@$(UV) pip install --quiet --python build/venv-next/bin/python --no-deps $(MEMBERS:%=-e ./%)
-	build/venv-next/bin/pytest tests/unit tests/contract
+	build/venv-next/bin/pytest tests/unit tests/contract -n 2
 endif
 test: check test-unit test-contract test-next test-integration test-e2e ## what must pass before a change lands
 test-all: test ## and what takes longer

@@ -26,8 +26,9 @@ def suite() -> None:
 
 
 @pytest.fixture(scope="module")
-def guests(suite: None) -> Iterator[list[Guest]]:
-    """A guest on each of two nodes."""
+def guests(suite: None, request: pytest.FixtureRequest) -> Iterator[list[Guest]]:
+    """A guest on each of two nodes, named after the module: another may run beside it."""
     first, second = nodes()
-    with running(manifest("guest1", node=first), manifest("guest2", node=second)) as pair:
+    name = request.path.stem.removeprefix("test_")
+    with running(manifest(f"{name}1", node=first), manifest(f"{name}2", node=second)) as pair:
         yield pair

@@ -131,8 +131,9 @@ class Ticks:
 
 
 @contextmanager
-def observed(*guests: Guest, name: str = "observer") -> Iterator[Callable[[], dict[str, Ticks]]]:
+def observed(*guests: Guest, name: str = "") -> Iterator[Callable[[], dict[str, Ticks]]]:
     """Watch guests tick from a pod of its own; the value is called to learn what was seen so far."""
+    name = name or f"observer-of-{guests[0].name}"
     targets = [f"{guest.name}={guest.address}" for guest in guests]
     container = {
         "name": "observer",

@@ -16,6 +16,8 @@ from tests.unit.core.test_unsupported import UNSUPPORTED, spec_with
 from tests.unit.machines.test_pods import pod
 from tests.unit.machines.vmis import Spec, supported
 
+pytestmark = pytest.mark.parallel
+
 NAMESPACE = "any-machine"
 
 

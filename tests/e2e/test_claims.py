@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from tests.e2e.claims import claim, folder_of_node, in_node, loop_device, node_name
 from tests.e2e.guest_shell import Shell, disk
 from tests.e2e.guests import disk_manifest, running
+
+pytestmark = pytest.mark.parallel
 
 WRITE = "echo {text} | dd of={device} bs=512 seek=9 conv=fsync 2>/dev/null"
 READ = "dd if={device} bs=512 skip=9 count=1 2>/dev/null | tr -d '\\000'"

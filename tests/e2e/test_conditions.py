@@ -12,6 +12,8 @@ import pytest
 from tests.e2e.cluster import apply, kubectl, wait
 from tests.e2e.guests import Guest, manifest, running, until
 
+pytestmark = pytest.mark.parallel
+
 SECRET = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "late"}, "stringData": {"a": "b"}}
 
 
@@ -92,7 +94,7 @@ def test_a_guest_whose_pod_is_taken_away_has_failed_and_says_why(how: str) -> No
 
 
 def test_ready_is_what_the_users_probe_finds() -> None:
-    body = manifest("probed")
+    body = manifest("unheard")
     body["spec"]["readinessProbe"] = {"tcpSocket": {"port": 9}, "periodSeconds": 1}  # nobody listens there
     with running(body) as (guest,):
         assert "compute" in str(until_mirrored(guest)["message"])

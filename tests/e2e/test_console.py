@@ -11,6 +11,8 @@ from localcluster.console import Console
 from tests.e2e.cluster import get, kubectl, nodes
 from tests.e2e.guests import Guest
 
+pytestmark = pytest.mark.parallel
+
 KUBECONFIG = Path(os.environ.get("KUBECONFIG", ""))
 
 

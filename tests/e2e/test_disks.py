@@ -12,6 +12,8 @@ from tests.e2e.cluster import apply, get, kubectl
 from tests.e2e.guest_shell import Shell
 from tests.e2e.guests import Guest, booting_from_disk, created, disk_manifest, image, running, until
 
+pytestmark = pytest.mark.parallel
+
 # What each image of guest-hostile is refused for, by the path that the VMI names; "" is the folder of two.
 HOSTILE = {
     "": "holds more than one file in /disk, name one by path: one.img, two.img",

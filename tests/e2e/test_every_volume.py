@@ -18,6 +18,8 @@ from tests.e2e.cluster import apply, kubectl
 from tests.e2e.guest_shell import Shell, disk
 from tests.e2e.guests import booting_from_disk, disk_manifest, image, running
 
+pytestmark = pytest.mark.parallel
+
 USER_DATA = "#cloud-config\n# é, and longer than an inline document may be\n" + "#" * 3000 + "\n"
 NETWORK_DATA = "version: 2\nethernets: {eth0: {dhcp4: true}}\n"
 MIB = 1 << 20

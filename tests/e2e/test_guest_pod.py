@@ -6,8 +6,12 @@ import os
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from tests.e2e.cluster import get, wait
 from tests.e2e.guests import Guest, created, manifest, running, until
+
+pytestmark = pytest.mark.parallel
 
 
 def told(guest: Guest) -> str:

@@ -9,11 +9,14 @@ import time
 from pathlib import Path
 from typing import Any
 
+import pytest
 from localcluster.console import Console
 
 from tests.e2e.cluster import get, kubectl, wait
 from tests.e2e.guest_shell import Shell
 from tests.e2e.guests import Guest, created, disk_manifest, manifest, running, until
+
+pytestmark = pytest.mark.parallel
 
 KUBECONFIG = Path(os.environ.get("KUBECONFIG", ""))
 BASE = "/apis/subresources.kubevirt.io/v1/namespaces/default/virtualmachineinstances"

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tests.e2e.cluster import get
 from tests.e2e.guest_shell import Shell, disk
 from tests.e2e.guests import disk_manifest, observed, running
+
+pytestmark = pytest.mark.parallel
 
 
 async def test_each_cpu_has_a_queue_of_the_disk_and_of_the_card_and_both_carry() -> None:

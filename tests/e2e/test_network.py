@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tests.e2e.cluster import get, kubectl
 from tests.e2e.guest_shell import Shell
 from tests.e2e.guests import Guest, manifest, observed, running
+
+pytestmark = pytest.mark.parallel
 
 # An echo request by an unprivileged ICMP socket, since the image has no ping.
 _PING = """
@@ -20,7 +24,7 @@ for host in sys.argv[1:]:
 
 
 def test_tcp_and_ping_from_a_pod_to_guests_on_both_nodes(guests: list[Guest]) -> None:
-    with observed(*guests) as ticks:
+    with observed(*guests, name="observer") as ticks:
         seen = ticks()
         assert all(seen[guest.name].count > 0 for guest in guests)
         addresses = [guest.address for guest in guests]

@@ -16,6 +16,8 @@ from virt_api.group import SUPPORTED
 from tests.e2e.cluster import kubectl
 from tests.e2e.guests import Guest, until
 
+pytestmark = pytest.mark.parallel
+
 KUBECONFIG = Path(os.environ.get("KUBECONFIG", ""))
 BASE = "/apis/subresources.kubevirt.io/{}/namespaces/default/virtualmachineinstances/{}/{}"
 TICK_PORT = 7777  # tests/guest-image

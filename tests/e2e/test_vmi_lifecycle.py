@@ -11,12 +11,14 @@ from localcluster.settings import Cluster
 from tests.e2e.cluster import apply, get, kubectl, process, processes, wait
 from tests.e2e.guests import Guest, manifest, running, until
 
+pytestmark = pytest.mark.parallel
+
 
 def test_nothing_is_left_of_a_deleted_vmi() -> None:
     with running(manifest("fleeting")) as (guest,):
-        uid = guest.pod["metadata"]["uid"]
+        made_by, uid = guest.vmi["metadata"]["uid"], guest.pod["metadata"]["uid"]
         assert process(uid, "qemu-system") is not None
-    assert get("pods", "-l", "kubevirt.io=virt-launcher")["items"] == []
+    assert get("pods", "-l", f"kubevirt.io/created-by={made_by}")["items"] == []
     assert processes(uid) == []
     state = Cluster.load().state
     until(lambda: not list(state.glob(f"node*/kubelet/pods/{uid}")), "the kubelet to remove the pod's folder")
