@@ -43,7 +43,7 @@ REGISTRY_UP := $(if $(filter 172.30.0.1:%,$(REGISTRY)),cluster-up,venv)
 NODES ?= 2
 export PATH := $(PATH):$(CURDIR)/build/cluster/bin
 
-.PHONY: cluster-up cluster-down images next-images manifests chart helm install uninstall demo
+.PHONY: cluster-up cluster-down images next-images manifests chart helm virtctl install uninstall demo
 cluster-up: venv ## a real Kubernetes of NODES=2 nodes on this machine
 	$(if $(LOCAL),$(BIN)/python -m localcluster up --nodes $(NODES),@echo "using the cluster of KUBECONFIG=$(KUBECONFIG)")
 cluster-down: venv ## and nothing of it is left
@@ -57,8 +57,8 @@ manifests: venv ## build/manifests/kubevirt-operator.yaml and kubevirt-cr.yaml
 	$(BIN)/python -m virt_operator manifests --registry $(REGISTRY) --tag $$(cat build/tag) --use-emulation --out build/manifests
 chart: venv ## build/charts/kubevirt, a Helm chart of the same objects
 	$(BIN)/python -m virt_operator chart --registry $(REGISTRY) --tag $$($(BIN)/python -m localcluster tag) --version $$(cat VERSION) --use-emulation
-helm: venv ## a helm to use it with, in build/cluster/bin
-	$(BIN)/python -m localcluster helm
+helm virtctl: venv ## a helm or a virtctl to use it with, in build/cluster/bin
+	$(BIN)/python -m localcluster client $@
 install: images manifests ## the suite, as its users install it
 	kubectl apply -f build/manifests/kubevirt-operator.yaml
 	kubectl apply -f build/manifests/kubevirt-cr.yaml

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from localcluster import helm_binary, images, kube_binary, node, source_tag, teardown, up
+from localcluster import clients, images, kube_binary, node, source_tag, teardown, up
 from localcluster.progress import PartFailed, say
 from localcluster.settings import PROJECT_ROOT, BadSetting, Cluster
 
@@ -31,7 +31,8 @@ def parser() -> argparse.ArgumentParser:
     command.add_argument("--source", type=Path, default=PROJECT_ROOT, help="the source tree (default: this one)")
     command = commands.add_parser("tag", help="print the tag that `images` gives to this source tree")
     command.add_argument("--source", type=Path, default=PROJECT_ROOT, help="the source tree (default: this one)")
-    commands.add_parser("helm", help="build helm and link it to build/cluster/bin")
+    client = commands.add_parser("client", help="build a client and link it to build/cluster/bin")
+    client.add_argument("name", choices=sorted(clients.CLIENTS))
     command = commands.add_parser("node", help="kill a node, or start it again")
     command.add_argument("act", choices=("kill", "start"))
     command.add_argument("number", type=int, help="the node's number, from 1")
@@ -84,8 +85,8 @@ def run(options: argparse.Namespace) -> int:
             up.up(cluster)
         elif options.command == "down":
             teardown.down(cluster)
-        elif options.command == "helm":
-            say(str(helm_binary.ensure_link(cluster)))
+        elif options.command == "client":
+            say(str(clients.ensure_link(clients.CLIENTS[options.name], cluster)))
         elif options.command == "kill":
             teardown.kill(cluster)
         elif options.act == "kill":

@@ -1,4 +1,4 @@
-"""Go programs from a module of ours, static and cached by their sources. Called by kube_binary.py, helm_binary.py."""
+"""Go programs from a module of ours, static and cached by their sources. Called by kube_binary.py, clients.py."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from localcluster import helm_binary
+from localcluster import clients
 from localcluster.settings import PROJECT_ROOT, Cluster
 from virt_operator.chart import write_chart
 from virt_operator.manifest import write_manifests
@@ -30,7 +30,7 @@ CLUSTER_SCOPED = (
 
 
 def helm(*arguments: str | Path, check: bool = True) -> str:
-    command = [helm_binary.ensure(Cluster.load()), "--namespace", NAMESPACE, *arguments]
+    command = [clients.ensure(clients.HELM, Cluster.load()), "--namespace", NAMESPACE, *arguments]
     done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
     assert (done.returncode == 0) is check, f"{arguments}: {done.stdout}{done.stderr}"
     return done.stdout + done.stderr

@@ -10,6 +10,7 @@ import time
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,19 @@ TOLD_WITHIN = 60.0  # seconds in which an unreachable node must be told in its V
 AWAY = 60.0  # seconds without an API server
 KUBELET_WATCHES = 180.0  # seconds after the death of an API server until kubelets watch pods again; 52 to 100 were seen
 MAX_GAP = 2.0  # seconds between two ticks, which come every 0.2 s
+
+
+@pytest.fixture(autouse=True)
+def after_the_fault_before() -> None:
+    """What the fault before has left is over."""
+    wait_for_every_replica()
+
+
+def wait_for_every_replica() -> None:
+    """The suite is whole again."""
+    wait("kv", "kubevirt", "condition=Available", namespace=NAMESPACE, seconds=120)
+    for workload in ("daemonset/virt-handler", "deployment/virt-api", "deployment/virt-controller"):
+        until(partial(replicas_ready, workload), f"every replica of {workload}", 180)
 
 
 def ready(name: str) -> dict[str, Any]:
@@ -74,7 +88,7 @@ def test_a_dead_node_is_told_and_only_its_own_guests_end_when_their_pods_are_gon
         took = until(lambda: lost.phase == "Failed", "the guest of the dead node to be told Failed", 120, 0.5)
         print(f"Failed {took:.1f} s after the node came back: {get('vmi', 'doomed')['status'].get('reason')}")
         undisturbed(ticks(), [kept], pids)
-    until(lambda: handlers_ready() == len(nodes()), "a handler on each node", 120)
+    wait_for_every_replica()
     with running(manifest("afterwards", node="node2")) as (again,):
         assert again.phase == "Running"
 
@@ -109,7 +123,6 @@ def test_a_deleted_node_fails_its_guests() -> None:
             node.start(cluster, cluster.node(2), kube_binary.ensure(cluster))
             until(lambda: "node/node2" in kubectl("get", "nodes", "-o", "name").split(), "the node to register again")
             wait("node", "node2", "condition=Ready", seconds=60)
-    until(lambda: handlers_ready() == len(nodes()), "a handler on each node", 180)
 
 
 def test_guests_tick_while_the_api_server_is_away_and_nothing_is_lost() -> None:
@@ -126,6 +139,7 @@ def test_guests_tick_while_the_api_server_is_away_and_nothing_is_lost() -> None:
         control_plane.start_if_dead(cluster, kube_binary.ensure(cluster), "kube-apiserver")
         waiting.until("the API server", lambda: control_plane.is_up(cluster), 90, cluster.log("kube-apiserver"))
         until(lambda: "deleted-before" not in kubectl("get", "vmi", "-o", "name"), "the deletion", KUBELET_WATCHES)
+        wait_for_every_replica()
         with running(manifest("afterwards")) as (again,):
             assert again.phase == "Running"
         wait("kv", "kubevirt", "condition=Available", namespace=NAMESPACE, seconds=120)
@@ -146,6 +160,7 @@ def test_watches_that_etcd_has_compacted_away_are_begun_anew() -> None:
         processes.kill([server])  # its cache of watched objects begins after the compaction: clients are told 410
         control_plane.start_if_dead(cluster, kube_binary.ensure(cluster), "kube-apiserver")
         waiting.until("the API server", lambda: control_plane.is_up(cluster), 90, cluster.log("kube-apiserver"))
+        wait_for_every_replica()
         afterwards = manifest("afterwards")
         afterwards["spec"]["tolerations"] = [{"operator": "Exists", "effect": "NoExecute"}]
         with running(afterwards, seconds=KUBELET_WATCHES) as (again,):
@@ -201,10 +216,11 @@ def etcd(path: str, body: dict[str, Any]) -> Any:
         return json.load(answer)
 
 
-def handlers_ready() -> int:
-    """On how many nodes a handler is ready."""
-    status = get("-n", NAMESPACE, "daemonset", "virt-handler")["status"]
-    return int(status.get("numberReady", 0))
+def replicas_ready(workload: str) -> bool:
+    """Whether as many of its pods are ready as there should be."""
+    status = get("-n", NAMESPACE, workload)["status"]
+    wanted = status.get("desiredNumberScheduled", status.get("replicas"))
+    return wanted == status.get("numberReady", status.get("readyReplicas", 0))
 
 
 def in_node(number: int, *argv: str) -> str:

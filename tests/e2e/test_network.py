@@ -48,7 +48,7 @@ async def test_a_guest_on_a_bridge_has_the_pods_own_address_and_reaches_beyond_i
 async def test_only_the_ports_that_an_interface_names_are_open() -> None:
     body = manifest("ported")
     body["spec"]["domain"]["devices"]["interfaces"][0]["ports"] = [{"name": "tick", "port": 7777}]
-    with running(body) as (guest,), observed(guest):
+    with running(body) as (guest,), observed(guest, name="observer"):
         connect = "import socket; s = socket.create_connection(('{}', {}), 3); s.sendall(b'x'); print(len(s.recv(1)))"
         asked = ("exec", "observer", "--", "/opt/kubevirt/bin/python", "-c")
         assert kubectl(*asked, connect.format(guest.address, 7777)).strip() == "1"

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import yaml
-from localcluster import helm_binary
+from localcluster import clients
 from localcluster.settings import PROJECT_ROOT, Cluster
 from virt_operator.chart import write_chart
 from virt_operator.manifest import write_manifests
@@ -28,7 +28,7 @@ ADDED = {
 @pytest.fixture(scope="session")
 def helm() -> Path:
     """Built on the first run: half a minute where Kubernetes was built, else two minutes."""
-    return helm_binary.ensure(Cluster.load())
+    return clients.ensure(clients.HELM, Cluster.load())
 
 
 @pytest.fixture

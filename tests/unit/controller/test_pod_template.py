@@ -11,6 +11,7 @@ from virt_controller.vmi.observe import Claim
 from virt_controller.vmi.pod_containers import LauncherSettings
 from virt_controller.vmi.pod_resources import overhead_bytes
 from virt_controller.vmi.pod_template import VOLUME_STATUS, launcher_pod
+from virt_core.api import labels
 from virt_core.api.kubevirt import Configuration, DeveloperConfiguration
 from virt_core.api.vmi import VirtualMachineInstance, parse_spec
 
@@ -211,3 +212,9 @@ def test_placement_names_and_dns_are_passed_on() -> None:
     assert {key: spec[key] for key in passed} == passed
     assert spec["hostname"] == "box" and spec["nodeSelector"]["disk"] == "fast"
     assert spec["nodeSelector"]["kubevirt.io/schedulable"] == "true"
+
+
+def test_services_select_the_pod_by_the_id_that_virtctl_computes() -> None:
+    assert made({})["metadata"]["labels"]["vmi.kubevirt.io/id"] == "guest"
+    assert labels.vmi_id("a" * 63) == "a" * 63
+    assert labels.vmi_id("a" * 70) == "a" * 54 + "-ed6c69d9"  # of sha1sum

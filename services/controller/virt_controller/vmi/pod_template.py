@@ -133,6 +133,7 @@ def _metadata(
             **meta.labels,
             labels.APP: "virt-launcher",
             labels.CREATED_BY: meta.uid,
+            labels.VMI_ID: labels.vmi_id(meta.name),
             "vm.kubevirt.io/name": meta.name[:63].rstrip(".-"),
         },
         "annotations": annotations,

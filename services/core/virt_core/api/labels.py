@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+
 APP = "kubevirt.io"
 """Which part of the suite an object is: "virt-launcher", "virt-handler", … on pods and Deployments."""
 
@@ -16,6 +18,9 @@ SCHEDULABLE = "kubevirt.io/schedulable"
 
 HEARTBEAT = "kubevirt.io/heartbeat"
 """On Nodes, an annotation: when their handler last lived, in RFC 3339."""
+
+VMI_ID = "vmi.kubevirt.io/id"
+"""On launcher pods: what Services select, `virtctl expose`'s for example. `vmi_id` makes it of a VMI's name."""
 
 DOMAIN = "kubevirt.io/domain"
 """On launcher pods: the name of their VirtualMachineInstance."""
@@ -32,3 +37,14 @@ LAUNCHER_UID = 107
 
 COMMON_NAME_PREFIX = "kubevirt.io:system:"
 """Common names of the suite's certificates are this and the component, for example "kubevirt.io:system:virt-api"."""
+
+_LABEL_LENGTH, _HASH_LENGTH = 63, 8
+
+
+def vmi_id(name: str) -> str:
+    """The value of VMI_ID for a VMI of that name: where the name is too long for a label, cut, with the first digits of
+    its SHA-1. virtctl computes the same."""
+    if len(name) <= _LABEL_LENGTH:
+        return name
+    digest = hashlib.sha1(name.encode(), usedforsecurity=False).hexdigest()
+    return f"{name[: _LABEL_LENGTH - _HASH_LENGTH - 1]}-{digest[:_HASH_LENGTH]}"

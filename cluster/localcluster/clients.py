@@ -1,0 +1,85 @@
+"""The clients that tests run, helm and virtctl, built from their Go modules as cluster/<name>/go.mod pins them and
+cached by that. Used by tests and by `python -m localcluster client`.
+
+Helm's module has Kubernetes' packages, and what they stand on, at the versions of cluster/kube, so that the two share
+Go's build cache: half a minute after Kubernetes was built, instead of two. virtctl is KubeVirt's own, as its users have
+it; it takes two and a half minutes.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from localcluster import go_build, go_toolchain
+from localcluster.progress import step
+from localcluster.settings import KUBERNETES_VERSION, PROJECT_ROOT, Cluster
+
+
+@dataclass(frozen=True, slots=True)
+class Client:
+    """A program of others. `versions`: the Go variables that tell its version, from its module's version."""
+
+    name: str
+    module: str
+    package: str
+    versions: Callable[[str], dict[str, str]]
+
+    @property
+    def sources(self) -> Path:
+        """The folder of go.mod."""
+        return PROJECT_ROOT / "cluster" / self.name
+
+    def flags(self) -> str:
+        """The linker's."""
+        values = self.versions(version((self.sources / "go.mod").read_text(), self.module))
+        return " ".join(["-s -w", *(f"-X {name}={value}" for name, value in values.items())])
+
+
+def version(go_mod: str, module: str) -> str:
+    """The module's version in the text of go.mod."""
+    found = re.search(rf"^\s*(?:require )?{re.escape(module)} (v\S+)", go_mod, re.MULTILINE)
+    if found is None:
+        raise ValueError(f"go.mod: no {module} is required")
+    return found[1]
+
+
+def _helm_versions(own: str) -> dict[str, str]:
+    """Helm's own version, and the Kubernetes that it renders for where it sees no cluster."""
+    major, minor, _ = KUBERNETES_VERSION.lstrip("v").split(".")
+    values = {"helm.sh/helm/v3/internal/version.version": own}
+    for package in ("pkg/chartutil", "pkg/lint/rules"):
+        values |= {f"helm.sh/helm/v3/{package}.k8sVersion{part}": n for part, n in (("Major", major), ("Minor", minor))}
+    return values
+
+
+def _virtctl_versions(own: str) -> dict[str, str]:
+    return {"kubevirt.io/client-go/version.gitVersion": own}
+
+
+HELM = Client("helm", "helm.sh/helm/v3", "cmd/helm", _helm_versions)
+VIRTCTL = Client("virtctl", "kubevirt.io/kubevirt", "cmd/virtctl", _virtctl_versions)
+CLIENTS = {client.name: client for client in (HELM, VIRTCTL)}
+
+
+def ensure(client: Client, cluster: Cluster) -> Path:
+    """The binary, built when the cache has none for this go.mod. Raises PartFailed with the build's log."""
+    binary = cluster.cache / f"{client.name}-{go_build.key(client.sources)}"
+    if not binary.exists():
+        cluster.cache.mkdir(parents=True, exist_ok=True)
+        with step(f"building {client.name}"):
+            go = go_toolchain.find(cluster)
+            go_build.build(go, client.sources, f"{client.module}/{client.package}", client.flags(), binary)
+    return binary
+
+
+def ensure_link(client: Client, cluster: Cluster) -> Path:
+    """A link of its name to the binary, beside kubectl's."""
+    link = cluster.bin / client.name
+    binary = ensure(client, cluster)
+    link.parent.mkdir(parents=True, exist_ok=True)
+    link.unlink(missing_ok=True)
+    link.symlink_to(binary)
+    return link

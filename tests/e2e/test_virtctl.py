@@ -1,0 +1,176 @@
+"""KubeVirt's own virtctl, unmodified, on a small guest: every command of it that a VirtualMachineInstance has.
+
+`make test-all`: it is built from its Go module, which takes minutes where there is no cache.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import subprocess
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+from localcluster import clients
+from localcluster.settings import Cluster
+
+from tests.e2e.cluster import ROOT, get, kubectl
+from tests.e2e.guests import Guest, manifest, running, until
+
+pytestmark = pytest.mark.slow
+
+TICK_PORT = 7777  # tests/guest-image
+ESCAPE = b"\x1d"  # what ends a console, as virtctl says
+PATIENCE_S = 60.0
+VERSION = (ROOT / "VERSION").read_text().strip()
+
+
+@pytest.fixture(scope="module")
+def virtctl() -> Path:
+    """The program."""
+    return clients.ensure(clients.VIRTCTL, Cluster.load())
+
+
+@pytest.fixture(scope="module")
+def guest(suite: None) -> Iterator[Guest]:
+    """A guest that ticks."""
+    with running(manifest("known-to-virtctl")) as (only,):
+        yield only
+
+
+def run(virtctl: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    done = subprocess.run([virtctl, *arguments], capture_output=True, text=True, timeout=PATIENCE_S, check=False)
+    print(f"$ virtctl {' '.join(arguments)}\n{done.stdout}{done.stderr}")
+    return done
+
+
+def succeeds(virtctl: Path, *arguments: str) -> str:
+    done = run(virtctl, *arguments)
+    assert done.returncode == 0, done.stderr
+    return done.stdout + done.stderr
+
+
+@asynccontextmanager
+async def started(virtctl: Path, *arguments: str) -> AsyncIterator[asyncio.subprocess.Process]:
+    """While it runs, its output and its errors in one pipe."""
+    pipe, stdout = asyncio.subprocess.PIPE, asyncio.subprocess.STDOUT
+    process = await asyncio.create_subprocess_exec(virtctl, *arguments, stdin=pipe, stdout=pipe, stderr=stdout)
+    try:
+        yield process
+    finally:
+        if process.returncode is None:
+            process.kill()
+        await process.communicate()
+
+
+async def until_said(process: asyncio.subprocess.Process, pattern: bytes) -> re.Match[bytes]:
+    """Read what it says until that is in it."""
+    assert process.stdout is not None
+    said = b""
+    async with asyncio.timeout(PATIENCE_S):
+        while (found := re.search(pattern, said)) is None:
+            more = await process.stdout.read(4096)
+            assert more, said.decode(errors="replace")
+            said += more
+    print(said.decode(errors="replace"))
+    return found
+
+
+def test_version_is_told_of_client_and_server(virtctl: Path) -> None:
+    said = succeeds(virtctl, "version")
+    assert 'Client Version: version.Info{GitVersion:"v1.' in said
+    assert f'Server Version: version.Info{{GitVersion:"v{VERSION}"' in said
+
+
+async def test_a_console_is_typed_on_and_left_by_its_escape(virtctl: Path, guest: Guest) -> None:
+    async with started(virtctl, "console", guest.name) as process:
+        assert process.stdin is not None
+        await until_said(process, rb"Successfully connected to \S* ?console")
+        process.stdin.write(b"\n")
+        await until_said(process, rb"ready # ")
+        process.stdin.write(b"echo 6 times 7 is $((6 * 7))\n")
+        await until_said(process, rb"times 7 is 42")
+        process.stdin.write(ESCAPE)
+        async with asyncio.timeout(PATIENCE_S):
+            assert await process.wait() == 0
+
+
+async def test_a_display_is_served_to_a_viewer(virtctl: Path, guest: Guest) -> None:
+    async with started(virtctl, "vnc", guest.name, "--proxy-only") as process:
+        port = int((await until_said(process, rb'"port": ?(\d+)'))[1])
+        async with asyncio.timeout(PATIENCE_S):
+            assert await first_line(port) == b"RFB 003.008\n"
+
+
+def test_a_screenshot_is_a_picture(virtctl: Path, guest: Guest, tmp_path: Path) -> None:
+    picture = tmp_path / "picture.png"
+    succeeds(virtctl, "vnc", "screenshot", guest.name, "--file", str(picture))
+    assert picture.read_bytes().startswith(b"\x89PNG\r\n\x1a\n")
+
+
+async def test_a_port_is_forwarded(virtctl: Path, guest: Guest) -> None:
+    async with started(virtctl, "port-forward", "--stdio", f"vmi/{guest.name}", str(TICK_PORT)) as process:
+        await until_said(process, rb"tick .*boot=")
+    async with started(virtctl, "port-forward", f"vmi/{guest.name}", f"17777:{TICK_PORT}") as process:
+        await until_said(process, rb"17777")  # and then it begins to listen
+        async with asyncio.timeout(PATIENCE_S):
+            assert b"boot=" in await first_line(17777)
+
+
+async def first_line(port: int) -> bytes:
+    """What is said first on a port of this machine, once somebody listens there."""
+    while True:
+        try:
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        except ConnectionRefusedError:
+            await asyncio.sleep(0.1)
+        else:
+            try:
+                return await reader.readline()
+            finally:
+                writer.close()
+
+
+def test_a_guest_is_paused_and_goes_on(virtctl: Path, guest: Guest) -> None:
+    assert "was scheduled to pause" in succeeds(virtctl, "pause", "vmi", guest.name)
+    until(lambda: guest.condition("Paused").get("status") == "True", "the guest to be paused", 15)
+    assert "already paused" in run(virtctl, "pause", "vmi", guest.name).stderr
+    assert "was scheduled to unpause" in succeeds(virtctl, "unpause", "vmi", guest.name)
+    until(lambda: guest.condition("Paused") == {}, "the guest to go on", 15)
+
+
+def test_a_guest_is_reset_and_rebooted(virtctl: Path, guest: Guest) -> None:
+    pid = guest.qemu_pid()
+    assert "was scheduled to reset" in succeeds(virtctl, "reset", guest.name)
+    assert "was scheduled to soft-reboot" in succeeds(virtctl, "soft-reboot", guest.name)
+    assert (guest.phase, guest.qemu_pid()) == ("Running", pid)
+
+
+def test_what_only_an_agent_knows_is_refused(virtctl: Path, guest: Guest) -> None:
+    for command in ("guestosinfo", "userlist", "fslist"):
+        done = run(virtctl, command, guest.name)
+        assert done.returncode != 0
+        assert "the server reported a conflict" in done.stderr
+
+
+def test_a_guest_is_exposed_as_a_service(virtctl: Path, guest: Guest) -> None:
+    kubectl("delete", "service", "ticks", "--ignore-not-found")
+    try:
+        succeeds(virtctl, "expose", "vmi", guest.name, "--name", "ticks", "--port", str(TICK_PORT))
+        until(lambda: addresses("ticks") == [guest.address], "the Service to lead to the guest", 30)
+    finally:
+        kubectl("delete", "service", "ticks", "--ignore-not-found")
+
+
+def addresses(service: str) -> list[str]:
+    """To which a Service leads."""
+    slices = get("endpointslices", "-l", f"kubernetes.io/service-name={service}")["items"]
+    return [address for each in slices for end in each["endpoints"] or [] for address in end["addresses"]]
+
+
+def test_a_machine_that_is_not_there_is_named(virtctl: Path) -> None:
+    done = run(virtctl, "console", "nobody")
+    assert done.returncode != 0
+    assert 'virtualmachineinstances.kubevirt.io "nobody" not found' in done.stderr
