@@ -14,7 +14,7 @@ from virt_launcher.domain.xml import domain_xml
 from virt_launcher.machine.validation import validate
 
 from tests.integration.launcher.conftest import PRIVATE
-from tests.integration.launcher.variants import VARIANTS
+from tests.integration.launcher.variants import LEAST_WITH_UEFI, VARIANTS
 
 if TYPE_CHECKING:
     from tests.integration.launcher.conftest import Pod
@@ -66,6 +66,17 @@ async def test_guest_boots_and_is_reachable(pod: Pod, variant: str) -> None:
     assert (await pod.start_machine(machine)).phase == pb.MACHINE_PHASE_RUNNING, pod.log
     await pod.wait_for_console(b"guest-demo: lease ", b"\n")
     assert b"boot=" in await (await pod.connect(7777))[0].readline()
+
+
+async def test_uefi_comes_up_with_the_least_memory_and_every_device(pod: Pod) -> None:
+    machine = pod.machine()
+    VARIANTS["every device"](machine)
+    VARIANTS["uefi"](machine)
+    machine.ClearField("kernel_boot")
+    machine.memory_bytes = LEAST_WITH_UEFI
+    machine.cpu.cores = 8
+    assert (await pod.start_machine(machine)).phase == pb.MACHINE_PHASE_RUNNING, pod.log
+    await pod.wait_for_console(b"BdsDxe: ", b" ")
 
 
 async def test_guest_reads_what_the_firmware_was_told(pod: Pod) -> None:

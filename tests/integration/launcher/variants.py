@@ -35,9 +35,13 @@ def _every_device(machine: pb.Machine) -> None:
     machine.balloon = machine.rng = True
 
 
+# The rules of a VirtualMachineInstance refuse less (vmi_rules_compute.py).
+LEAST_WITH_UEFI, LEAST_WITH_UEFI_AND_KERNEL = 64 << 20, 160 << 20
+
+
 def _uefi(machine: pb.Machine) -> None:
     machine.bootloader = pb.BOOTLOADER_UEFI
-    machine.memory_bytes = 256 << 20  # the firmware with a kernel and its RAM disk in memory do not fit into half of it
+    machine.memory_bytes = LEAST_WITH_UEFI_AND_KERNEL
 
 
 def _uefi_with_display(machine: pb.Machine) -> None:

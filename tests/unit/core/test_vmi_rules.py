@@ -66,6 +66,12 @@ def efi(**change: Any) -> Change:
     return domain(firmware={"bootloader": {"efi": change}})
 
 
+def uefi_kernel(memory: str) -> Change:
+    kernel = {"container": {"image": "i", "kernelPath": "/k"}}
+    firmware = {"bootloader": {"efi": {"secureBoot": False}}, "kernelBoot": kernel}
+    return domain(memory={"guest": memory}, firmware=firmware)
+
+
 def probe(**change: Any) -> Change:
     return {"readinessProbe": change}
 
@@ -81,6 +87,7 @@ ACCEPTED: dict[str, Change] = {
     "memory of one huge page": domain(memory={"guest": None, "hugepages": {"pageSize": "1Gi"}}),
     "machine types": domain(machine={"type": "pc-q35-7.2"}),
     "uefi": efi(secureBoot=False),
+    "uefi and a kernel with the least memory": uefi_kernel("160Mi"),
     "bios": domain(
         firmware={"bootloader": {"bios": {"useSerial": True}}, "uuid": "5d307ca9-b3ef-428c-8861-06e72d69f223"}
     ),
@@ -190,6 +197,25 @@ REFUSED: list[tuple[Change, str, str]] = [
         {**merge_patch(efi(secureBoot=False), domain(features={"acpi": {"enabled": False}}))},
         "domain.features.acpi.enabled",
         "UEFI needs ACPI",
+    ),
+    (
+        merge_patch(efi(secureBoot=False), domain(memory={"guest": "63Mi"})),
+        "domain.memory.guest",
+        "'63Mi' is not allowed, use at least 64Mi with UEFI",
+    ),
+    (
+        uefi_kernel("159Mi"),
+        "domain.memory.guest",
+        "'159Mi' is not allowed, use at least 160Mi with UEFI and kernelBoot",
+    ),
+    (
+        domain(
+            memory=None,
+            resources={"requests": {"memory": "32Mi"}},
+            firmware={"bootloader": {"efi": {"secureBoot": False}}},
+        ),
+        "domain.resources.requests.memory",
+        "'32Mi' is not allowed, use at least 64Mi with UEFI",
     ),
     (domain(firmware={"kernelBoot": {"kernelArgs": "x"}}), "domain.firmware.kernelBoot.container", "an image"),
     (

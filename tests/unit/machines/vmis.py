@@ -273,6 +273,9 @@ def supported(draw: Draw) -> Spec:
         "machine": constant(type="q35") | constant(type="pc-q35-7.2"),
     }
     domain |= draw(optional(**parts))
+    firmware = domain.get("firmware", {})
+    if "efi" in firmware.get("bootloader", {}) and "kernelBoot" in firmware:
+        domain["memory"] = {**domain["memory"], "guest": "1Gi"}  # UEFI and a kernel do not fit into 64Mi
     around = optional(
         hostname=pick("web-1"),
         subdomain=pick("web"),

@@ -59,7 +59,21 @@ def effective_topology(spec: VmiSpec) -> Topology:
     return Topology(cpu.sockets or 1, cpu.cores or 1, cpu.threads or 1)
 
 
-def guest_memory_bytes(spec: VmiSpec) -> int:
+@dataclass(frozen=True, slots=True)
+class GuestMemory:
+    """The guest's memory, and where it is given."""
+
+    field: str
+    """Its path below spec."""
+
+    value: str | int | float
+    """As it is given."""
+
+    size: int
+    """In bytes."""
+
+
+def guest_memory(spec: VmiSpec) -> GuestMemory:
     """Guest memory: memory.guest, else the memory request, else the memory limit, else one huge page.
 
     Raises:
@@ -81,8 +95,17 @@ def guest_memory_bytes(spec: VmiSpec) -> int:
             raise UnsupportedSpec(refused(path, value, "a quantity such as 64Mi")) from error
         if not _MIN_MEMORY <= size <= MAX_BYTES:
             raise UnsupportedSpec(refused(path, value, "at least 1Mi and at most 1Pi"))
-        return size
+        return GuestMemory(path, value, size)
     raise UnsupportedSpec(refused("domain.memory.guest", "", "a quantity such as 64Mi"))
+
+
+def guest_memory_bytes(spec: VmiSpec) -> int:
+    """Its size alone.
+
+    Raises:
+        UnsupportedSpec: as guest_memory does.
+    """
+    return guest_memory(spec).size
 
 
 def hugepage_bytes(spec: VmiSpec) -> int:
