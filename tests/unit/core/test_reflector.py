@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
 from virt_core.api.meta import ObjectMeta
 from virt_core.kube import reflector as reflector_module
 from virt_core.kube.client import KubeClient
@@ -17,6 +21,7 @@ from virt_core.kube.resource import CONFIG_MAPS
 from virt_core.testing.api_server import FakeApiServer
 
 PATH = CONFIG_MAPS.path("ns")
+DEEPER = 20_000  # levels; what the client allows is 12,000
 
 
 class ConfigMap(msgspec.Struct):
@@ -217,6 +222,35 @@ async def test_an_object_nested_thousands_deep_keeps_no_other_out(server: FakeAp
         server.put(PATH, config_map("good2"))
         await until(lambda: "good2" in watched.names())
     assert server.count("WATCH") == 1
+
+
+async def test_an_object_nested_deeper_than_can_be_decoded_keeps_no_other_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    deep = "[" * DEEPER + "]" * DEEPER
+    objects = [json.dumps(config_map(name, resourceVersion="5"))[:-1] for name in ("deep", "good")]
+    listed = f'{{"kind": "List", "metadata": {{"resourceVersion": "7"}}, "items": [{objects[0]}, "more": {deep}}},'
+    listed += f"{objects[1]}}}]}}"
+    watches = asyncio.Queue[str]()
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        if "watch" not in request.query:
+            return web.Response(text=listed, content_type="application/json")
+        watches.put_nowait(request.query["resourceVersion"])
+        return web.json_response({"type": "ADDED", "object": config_map("later", resourceVersion="8")})
+
+    application = web.Application()
+    application.router.add_get(PATH, answer)
+    async with TestServer(application) as server:
+        config = tmp_path / "kubeconfig"
+        fake = FakeApiServer().write_kubeconfig(config).read_text()
+        config.write_text(fake.replace("http://127.0.0.1:0", f"http://127.0.0.1:{server.port}"))
+        monkeypatch.setenv("KUBECONFIG", str(config))
+        monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
+        async with KubeClient.connect("test") as client, watching(client) as watched:
+            assert watched.names() == {"good"}
+            async with asyncio.timeout(5):
+                assert await watches.get() == "7"
 
 
 @pytest.mark.parametrize("then", ["deleted", "repaired"])

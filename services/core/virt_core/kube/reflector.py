@@ -19,6 +19,7 @@ from virt_core.api.meta import ObjectMeta
 from virt_core.kube.client import KubeClient, Object
 from virt_core.kube.errors import Gone, KubeError, Unavailable
 from virt_core.kube.resource import Resource
+from virt_core.kube.shallow import members, parts
 
 _WATCH_SECONDS = 290
 _SILENCE = 90.0
@@ -141,7 +142,7 @@ class Reflector(Generic[T]):
     async def _relist(self) -> None:
         # Without resourceVersion=0: after a 410 the server's cache may still be older than what was seen.
         async with self._client.stream(self._path, self._query, deadline=60.0) as body:
-            listed = msgspec.json.decode(await body.read(), type=_List)
+            listed = _list(await body.read())
         current = dict(filter(None, map(self._decode, listed.items)))
         before, self._objects = self._objects, current
         self._version = listed.metadata.resource_version
@@ -217,3 +218,12 @@ class Reflector(Generic[T]):
             self._log.error("leaving out an object that does not decode", reason=str(error))
             return None
         return (value.metadata.namespace, value.metadata.name), value
+
+
+def _list(text: bytes) -> _List:
+    try:
+        return msgspec.json.decode(text, type=_List)
+    except RecursionError:
+        found = members(text)
+        metadata = msgspec.json.decode(found["metadata"], type=_ListMeta)
+        return _List(metadata, [msgspec.Raw(each) for each in parts(found["items"])])

@@ -1,0 +1,37 @@
+"""A list of objects taken apart without looking into them, for one that is nested too deeply to be decoded. Pure.
+
+Called by reflector.py when decoding a list has failed: Python 3.13 gives C code 10,000 levels and no more, as many as
+an API server stores in one object, and the list adds some. An object that cannot be decoded must keep no other out.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+# Strings as a whole, for they may hold any of the others.
+_TOKEN = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"|[\[\]{},]', re.DOTALL)
+
+
+def parts(text: bytes) -> Iterator[bytes]:
+    """What stands between the commas of a JSON array or object."""
+    depth, start = 0, 0
+    for token in _TOKEN.finditer(text):
+        sign = token.group()
+        if sign in (b"[", b"{"):
+            depth += 1
+            if depth == 1:
+                start = token.end()
+        elif sign in (b"]", b"}"):
+            depth -= 1
+            if depth == 0 and (last := text[start : token.start()].strip()):
+                yield last
+        elif sign == b"," and depth == 1:
+            yield text[start : token.start()].strip()
+            start = token.end()
+
+
+def members(text: bytes) -> dict[str, bytes]:
+    """The members of a JSON object by name, for names that need no escape."""
+    pairs = (part.partition(b":") for part in parts(text))
+    return {name.strip(b'" \n').decode(): value.strip() for name, _, value in pairs}
