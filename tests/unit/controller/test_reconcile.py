@@ -22,6 +22,7 @@ from virt_core.testing.store import Object, Place, Refused
 from tests.unit.controller.test_plan import CLAIMED, PLANNER, SPEC
 
 VMIS = VIRTUAL_MACHINE_INSTANCES.path("ns")
+ENDED = {"containerStatuses": [{"name": "compute", "state": {"terminated": {"exitCode": 0}}}]}
 NODE = {"metadata": {"name": "node1"}, "status": {"conditions": [{"type": "Ready", "status": "True"}]}}
 
 
@@ -96,6 +97,26 @@ async def test_a_pod_that_has_just_been_made_is_not_asked_about(server: FakeApiS
     async with at_work(client):
         assert (await told(client, server, "Ready"))["reason"] == "GuestNotRunning"
     assert not [path for method, path in server.requests if method == "LIST" and "events" in path]
+
+
+@pytest.mark.parametrize(("reason", "asked"), [("", 1), ("Evicted", 0)])
+async def test_a_pod_that_ended_without_a_word_is_asked_about_once(
+    server: FakeApiServer, client: KubeClient, reason: str, asked: int
+) -> None:
+    server.put(NODES.path(), NODE)
+    vmi = guest(server, SPEC)
+    pod = launcher(server, vmi, "Failed")
+    server.store.merge_patch(Place.parse(PODS.path("ns", pod_name(vmi))), {"status": {"reason": reason, **ENDED}})
+    await handed_over(client, pod, "Running")
+    note = "Liveness probe failed: connection refused"
+    event = {"reason": "Unhealthy", "note": note, "type": "Warning", "regarding": {"uid": pod}}
+    server.put(EVENTS.path("ns"), {"metadata": {"name": "a"}, **event})
+    async with at_work(client):
+        condition = await told(client, server, "Ready")
+        await server.asked("POST", 1)
+    assert condition["reason"] == (reason or "Unhealthy")
+    assert (note in condition["message"]) == bool(asked)
+    assert len([path for method, path in server.requests if method == "LIST" and "events" in path]) == asked
 
 
 async def test_a_claim_is_asked_for_by_name_until_it_is_there(server: FakeApiServer, client: KubeClient) -> None:

@@ -337,3 +337,16 @@ def test_a_pod_whose_routes_do_not_fit_is_refused_by_condition_and_event_and_not
     few = PodNetwork(1500, ("10.244.0.5",), 24, "0a:58:0a:f4:00:05", routes[:2])
     network, start = plan(Observed(again, NODE, Configuration(), ABSENT, few, False), NOW)
     assert isinstance(network, PrepareNetwork) and isinstance(start, StartMachine)
+
+
+@pytest.mark.parametrize("phase", ALIVE)
+def test_a_guest_that_the_kubelet_ended_is_left_to_the_controller_unless_it_has_told_why(
+    make_vmi: MakeVmi, phase: str
+) -> None:
+    destroyed = GuestState(VMI_UID, pb.MACHINE_PHASE_ENDED, pb.MACHINE_END_DESTROYED, "destroyed on request")
+    assert plan(observe(make_vmi(status={"phase": phase}), destroyed), NOW) == ()
+    going = {"type": "Ready", "status": "False", "reason": "PodTerminating", "message": "drained"}
+    (patch,) = plan(observe(make_vmi(status={"phase": phase, "conditions": [going]}), destroyed), NOW)
+    assert isinstance(patch, PatchStatus)
+    (acknowledge,) = plan(observe(make_vmi(status={"phase": "Failed"}), destroyed), NOW)
+    assert isinstance(acknowledge, AcknowledgeEnd)

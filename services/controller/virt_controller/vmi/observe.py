@@ -199,7 +199,7 @@ class Observed:
     """What is wrong with the pod's node."""
 
     pod_events: tuple[PodEvent, ...] = ()
-    """Warnings about the pod. Asked for only while it takes long to start its first container."""
+    """Warnings about the pod. Asked for only while it takes long to start its first container, or when it has ended."""
 
     refusal: PodRefusal | None = None
     """Why there is no pod, if the API server refused it."""

@@ -126,7 +126,7 @@ def _with_pod(vmi: VirtualMachineInstance, pod: LauncherPod, observed: Observed)
     if pod.rejected and vmi.status.phase != VmiPhase.RUNNING:
         return _replace_rejected(vmi, pod, observed.now)
     if pod.ended:
-        return _fail(vmi, how_it_ended(pod), observed.now)
+        return _fail(vmi, how_it_ended(pod, observed.pod_events), observed.now)
     if pod.metadata.uid not in vmi.status.active_pods:
         return _hand_over(vmi, pod, observed.now)
     if observed.trouble is not None and observed.trouble.lost:
@@ -159,10 +159,13 @@ def _follow(vmi: VirtualMachineInstance, pod: LauncherPod, observed: Observed) -
     return (*_patch_status(vmi, after, _events(problem)), *again)
 
 
-def is_slow_to_begin(vmi: VirtualMachineInstance, pod: LauncherPod, now: datetime) -> bool:
-    """Whether the pod's events must be asked why none of its containers is started."""
-    known = pod.metadata.uid in vmi.status.active_pods and vmi.status.phase != VmiPhase.RUNNING
-    return known and not pod.ended and not pod.begun and _age(pod, now) >= _SLOW_START_SECONDS
+def needs_events(vmi: VirtualMachineInstance, pod: LauncherPod, now: datetime) -> bool:
+    """Whether the pod's events must be asked: why none of its containers is started, or why it ended without a word."""
+    if vmi.status.phase.final or pod.metadata.uid not in vmi.status.active_pods:
+        return False
+    if pod.ended:
+        return not pod.status.reason
+    return vmi.status.phase != VmiPhase.RUNNING and not pod.begun and _age(pod, now) >= _SLOW_START_SECONDS
 
 
 def _age(pod: LauncherPod, now: datetime) -> float:

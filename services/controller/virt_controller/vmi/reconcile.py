@@ -20,7 +20,7 @@ from virt_core.kube.resource import EVENTS, KUBEVIRTS, PERSISTENT_VOLUME_CLAIMS,
 from virt_controller.node.reconcile import Nodes
 from virt_controller.vmi.execute import Executor, PodRefused
 from virt_controller.vmi.observe import Claim, LauncherPod, Observed, PodEvent, PodRefusal
-from virt_controller.vmi.plan import Planner, is_slow_to_begin
+from virt_controller.vmi.plan import Planner, needs_events
 from virt_controller.vmi.pod_template import pod_name
 from virt_controller.vmi.pod_volumes import claim_names
 
@@ -92,7 +92,7 @@ class VmiReconciler:
         self._refusals.pop(vmi.key, None)
         node = pod.spec.node_name
         trouble = self._nodes.trouble(node, now) if node else None
-        told = await self._pod_events(pod) if is_slow_to_begin(vmi, pod, now) else ()
+        told = await self._pod_events(pod) if needs_events(vmi, pod, now) else ()
         return Observed(vmi, pod, self._configuration(), now, trouble=trouble, pod_events=told)
 
     def _refusal(self, vmi: VirtualMachineInstance) -> PodRefusal | None:

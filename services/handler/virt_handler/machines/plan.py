@@ -35,7 +35,7 @@ def plan(observed: Observed, now: datetime) -> tuple[Action, ...]:
         return ()  # a launcher that speaks of another machine is not believed
     if guest.phase in _STARTED and vmi.status.phase in _ALIVE:
         return _patched(status.running(vmi, observed.node, observed.network, guest, now))
-    if guest.phase == launcher_pb2.MACHINE_PHASE_ENDED:
+    if guest.phase == launcher_pb2.MACHINE_PHASE_ENDED and not status.ended_by_kubelet(vmi, guest):
         return _patched(status.ended(vmi, guest, now)) or (AcknowledgeEnd(guest.machine_uid),)
     return ()
 

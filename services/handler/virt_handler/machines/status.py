@@ -130,6 +130,17 @@ def ended(vmi: VirtualMachineInstance, guest: GuestState, now: datetime) -> list
     return status_patch(vmi, after)
 
 
+def ended_by_kubelet(vmi: VirtualMachineInstance, guest: GuestState) -> bool:
+    """Whether the kubelet has ended the guest and nobody has said why yet.
+
+    A launcher destroys its guest for nothing else, and it hears of that before the API server does. So the end is left
+    to the controller, which tells what the kubelet says of the pod then: evicted, the node shuts down.
+    """
+    told = ready_condition(vmi)
+    known = vmi.status.phase.final or (told is not None and told.reason == POD_TERMINATING)
+    return guest.end == launcher_pb2.MACHINE_END_DESTROYED and not known
+
+
 def refused(vmi: VirtualMachineInstance, reason: str, message: str, now: datetime) -> list[Operation]:
     """The patch that says why the machine is not started; empty if it is said already."""
     after = dict(vmi.raw_status)
