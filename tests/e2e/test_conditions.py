@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from tests.e2e.guests import Guest, manifest, running, until
 
 pytestmark = pytest.mark.parallel
 
+PRIVATE = "/run/kubevirt-private"  # an emptyDir; /var/run is a link that leads out of the container from here
 SECRET = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "late"}, "stringData": {"a": "b"}}
 
 
@@ -91,6 +93,23 @@ def test_a_guest_whose_pod_is_taken_away_has_failed_and_says_why(how: str) -> No
         assert name in ready["message"]
         assert how == "delete" or "EvictionByEvictionAPI" in ready["message"]
         until(lambda: name not in kubectl("get", "pods", "-o", "name"), "its pod to go")
+
+
+@pytest.mark.slow
+def test_a_guest_whose_pod_the_kubelet_evicts_has_failed_with_the_kubelets_reason() -> None:
+    body = manifest("greedy")
+    body["spec"]["domain"]["resources"] = {"limits": {"ephemeral-storage": "64Mi"}}
+    with running(body) as (guest,):
+        filler = Path(f"/proc/{guest.qemu_pid()}/root{PRIVATE}/filler")
+        filler.write_bytes(bytes(128 << 20))
+        # The kubelet measures pods' folders once a minute.
+        took = until(lambda: guest.phase == "Failed", "the guest to be Failed", 150)
+        reason, ready = guest.vmi["status"]["reason"], condition(guest, "Ready")
+        print(f"Failed after {took:.1f} s: {reason}: {ready['message']}")
+        # The kubelet ends the guest and tells the API server why; the controller may hear of it before the end.
+        assert reason in ("Evicted", "PodTerminating")
+        assert (ready["status"], ready["reason"]) == ("False", reason)
+        assert "ephemeral local storage usage exceeds" in ready["message"]
 
 
 def test_ready_is_what_the_users_probe_finds() -> None:

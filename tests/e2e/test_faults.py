@@ -5,11 +5,14 @@ server is away, etcd forgets the past, a disk is full. `make chaos`; they distur
 from __future__ import annotations
 
 import json
+import os
+import signal
 import subprocess
 import time
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -19,7 +22,7 @@ from localcluster import control_plane, kube_binary, node, processes, waiting
 from localcluster.settings import Cluster
 
 from tests.e2e import claims
-from tests.e2e.cluster import NAMESPACE, apply, get, kubectl, nodes, wait
+from tests.e2e.cluster import NAMESPACE, Process, apply, get, kubectl, nodes, process, wait
 from tests.e2e.guest_shell import Shell, disk
 from tests.e2e.guests import Guest, Ticks, disk_manifest, manifest, observed, running, until
 from tests.e2e.test_machine_lifecycle import command, paused
@@ -27,6 +30,8 @@ from tests.e2e.test_machine_lifecycle import command, paused
 pytestmark = pytest.mark.chaos
 
 TOLD_WITHIN = 60.0  # seconds in which an unreachable node must be told in its VMIs' conditions
+HEARTBEAT_TOO_OLD = timedelta(minutes=5)  # after which a handler is called unresponsive
+OUT_OF_SERVICE = "node.kubernetes.io/out-of-service=nodeshutdown:NoExecute"
 AWAY = 60.0  # seconds without an API server
 KUBELET_WATCHES = 180.0  # seconds after the death of an API server until kubelets watch pods again; 52 to 100 were seen
 MAX_GAP = 2.0  # seconds between two ticks, which come every 0.2 s
@@ -123,6 +128,69 @@ def test_a_deleted_node_fails_its_guests() -> None:
             node.start(cluster, cluster.node(2), kube_binary.ensure(cluster))
             until(lambda: "node/node2" in kubectl("get", "nodes", "-o", "name").split(), "the node to register again")
             wait("node", "node2", "condition=Ready", seconds=60)
+
+
+def test_a_silent_node_that_is_declared_out_of_service_fails_its_guests_and_not_before() -> None:
+    cluster = Cluster.load()
+    with running(manifest("lost", node="node2")) as (guest,):
+        node.kill(cluster, cluster.node(2))
+        try:
+            until(lambda: ready("lost").get("reason") == "NodeUnreachable", "the word", TOLD_WITHIN, 0.5)
+            assert guest.phase == "Running", "nobody has said that the guest is gone"
+            kubectl("taint", "node", "node2", OUT_OF_SERVICE)
+            took = until(lambda: guest.phase == "Failed", "the guest to be told Failed", 30, 0.5)
+            status = get("vmi", "lost")["status"]
+            print(f"Failed {took:.1f} s after the taint: {status.get('reason')}: {ready('lost').get('message')}")
+            assert status["reason"] == "NodeOutOfService"
+            assert "node2" in ready("lost")["message"]
+        finally:
+            kubectl("taint", "node", "node2", f"{OUT_OF_SERVICE}-", check=False)
+            node.start(cluster, cluster.node(2), kube_binary.ensure(cluster))
+            wait("node", "node2", "condition=Ready", seconds=90)
+
+
+def test_a_handler_that_falls_silent_is_told_no_machines_come_and_its_guest_ticks_until_it_is_back() -> None:
+    with two_guests() as (guests, pids), observed(*guests) as ticks:
+        mute = guests[1]
+        with stopped(handler("node2")):
+            # Five minutes would pass until then; instead the last heartbeat is dated back.
+            long_ago = (datetime.now(UTC) - HEARTBEAT_TOO_OLD).strftime("%Y-%m-%dT%H:%M:%SZ")
+            kubectl("annotate", "node", "node2", f"kubevirt.io/heartbeat={long_ago}", "--overwrite")
+            took = until(lambda: ready(mute.name).get("reason") == "HandlerUnresponsive", "the word", 20, 0.5)
+            print(f"told after {took:.1f} s: {ready(mute.name)['message']}")
+            assert long_ago in ready(mute.name)["message"]
+            assert (mute.phase, ready(guests[0].name)["status"]) == ("Running", "True")
+            until(lambda: schedulable("node2") == "false", "the node to take no machines", 10)
+            before = ticks()[mute.name].count
+            until(lambda: ticks()[mute.name].count > before, "the guest's next tick", 10)
+        took = until(lambda: ready(mute.name).get("status") == "True", "the guest to be Ready again", 90, 0.5)
+        print(f"Ready again {took:.1f} s after the handler went on")
+        assert schedulable("node2") == "true"
+        undisturbed(ticks(), guests, pids)
+
+
+def handler(name: str) -> Process:
+    """The handler's process on that node."""
+    pods = get("-n", NAMESPACE, "pods", "-l", "kubevirt.io=virt-handler", "--field-selector", f"spec.nodeName={name}")
+    (pod,) = pods["items"]
+    found = process(pod["metadata"]["uid"], "virt_handler")
+    assert found is not None
+    return found
+
+
+@contextmanager
+def stopped(victim: Process) -> Iterator[None]:
+    """Silent, but not dead: nothing replaces it."""
+    os.kill(victim.pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(victim.pid, signal.SIGCONT)
+
+
+def schedulable(name: str) -> str:
+    """Whether new machines may come to the node."""
+    return str(get("node", name)["metadata"]["labels"].get("kubevirt.io/schedulable"))
 
 
 def test_guests_tick_while_the_api_server_is_away_and_nothing_is_lost() -> None:

@@ -105,4 +105,5 @@ def test_readiness_is_the_probes_and_a_guest_that_fails_its_liveness_probe_is_fa
         until(lambda: probed.condition("Ready").get("status") == "True", "the probe to succeed", 60)
         until(lambda: unlively.phase == "Failed", "the guest that does not answer to be Failed", 90)
         print(unlively.vmi["status"].get("reason"), told(unlively))
+        assert "Liveness probe failed" in told(unlively)
         assert probed.phase == "Running"

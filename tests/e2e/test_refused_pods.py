@@ -1,0 +1,81 @@
+"""A launcher pod that the API server refuses at first, in a namespace that admits no more than "restricted" pods."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from tests.e2e import audit
+from tests.e2e.cluster import apply, get, kubectl, wait
+from tests.e2e.guests import manifest, until
+
+pytestmark = pytest.mark.parallel
+
+NAMESPACE = "refused-pods"
+NAME = "refused"
+ATTEMPTS = 4  # at 0, 2, 4 and 8 seconds
+
+
+def quota(pods: int) -> None:
+    """So many pods fit. The API server enforces what the quota's controller has read."""
+    meta = {"name": "few", "namespace": NAMESPACE}
+    apply({"apiVersion": "v1", "kind": "ResourceQuota", "metadata": meta, "spec": {"hard": {"pods": str(pods)}}})
+    wait("resourcequota", "few", f"jsonpath={{.status.hard.pods}}={pods}", namespace=NAMESPACE, seconds=30)
+
+
+@pytest.fixture
+def namespace() -> Iterator[str]:
+    labels = {"pod-security.kubernetes.io/enforce": "restricted"}
+    apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE, "labels": labels}})
+    try:
+        yield NAMESPACE
+    finally:
+        kubectl("-n", NAMESPACE, "delete", "vmi", "--all", "--wait", "--timeout=60s")
+        kubectl("delete", "namespace", NAMESPACE, "--wait")
+
+
+def condition(kind: str) -> dict[str, Any]:
+    found = get("-n", NAMESPACE, "vmi", NAME).get("status", {}).get("conditions", [])
+    return next((each for each in found if each["type"] == kind), {})
+
+
+def asked(since: datetime) -> Counter[str]:
+    """What the controller has asked of the API server in the namespace: verb and resource."""
+    requests = (each for each in audit.requests(since) if each.namespace == NAMESPACE)
+    return Counter(f"{each.verb} {each.resource}" for each in requests if "controller" in each.account)
+
+
+def test_a_pod_over_quota_is_told_in_the_api_servers_words_tried_seldom_and_started_when_there_is_room(
+    namespace: str,
+) -> None:
+    body = manifest(NAME)
+    body["metadata"]["namespace"] = namespace
+    # The guest itself answers there, so that Ready says that it has booted.
+    body["spec"]["readinessProbe"] = {"tcpSocket": {"port": 7777}, "periodSeconds": 1}
+    quota(0)
+    since = datetime.now(UTC)
+    apply(body)
+    took = until(lambda: condition("Synchronized").get("reason") == "FailedCreate", "the refusal to be told")
+    told = condition("Synchronized")
+    print(f"told after {took:.1f} s: {told['message']}")
+    assert told["status"] == "False"
+    assert "exceeded quota: few" in told["message"]
+    assert get("-n", namespace, "vmi", NAME)["status"]["phase"] == "Pending"
+    for number in range(10):  # whatever wakes the controller
+        kubectl("-n", namespace, "label", "vmi", NAME, f"changed={number}", "--overwrite")
+    until(lambda: asked(since)["create pods"] >= ATTEMPTS, f"{ATTEMPTS} attempts", 30, 0.5)
+    waited = (datetime.now(UTC) - since).total_seconds()
+    counted = asked(since)
+    print(f"asked in {waited:.0f} s: {dict(counted)}")
+    assert waited > 6
+    assert counted == {"create pods": ATTEMPTS, "create events": 1, "patch virtualmachineinstances": 1}
+    quota(1)
+    until(lambda: condition("Ready").get("status") == "True", "the guest to answer", 60)
+    assert get("-n", namespace, "vmi", NAME)["status"]["phase"] == "Running"
+    assert condition("Synchronized").get("status", "True") == "True"
+    reasons = [each["reason"] for each in get("-n", namespace, "events")["items"] if each["type"] == "Warning"]
+    assert reasons.count("FailedCreate") == 1
