@@ -30,11 +30,11 @@ _WAITING = PULLING | {
 }
 # Events of a pod whose containers are not even made, which its status does not tell (kubelet, attach controller).
 _BEFORE_CONTAINERS = frozenset({"FailedMount", "FailedAttachVolume", "FailedMapVolume", "FailedCreatePodSandBox"})
+# Events before the kubelet ends a pod: its own decision, which the pod's status may lack, and a probe that failed.
+_EVICTED, _UNHEALTHY = "Evicted", "Unhealthy"
 CLAIM_NOT_FOUND, CREATE_REFUSED = "FailedPvcNotFound", "FailedCreate"  # KubeVirt's
 BEFORE_POD = frozenset({CLAIM_NOT_FOUND, CREATE_REFUSED})
 """Why there is no pod yet: over as soon as there is one."""
-# The kubelet's events, before it ends a pod: its own decision, which the pod's status may lack, and a probe that failed.
-_EVICTED, _UNHEALTHY = "Evicted", "Unhealthy"
 REASONS = _WAITING | _BEFORE_CONTAINERS | {_OTHER}
 """Every reason of `start_problem` but UNSCHEDULABLE: who sees one of them in a condition knows that it is told here."""
 
@@ -82,8 +82,8 @@ def how_it_ended(pod: LauncherPod, events: Iterable[PodEvent] = ()) -> Failure:
     if pod.status.reason:  # the kubelet's own decision: Evicted, Terminated (the node shuts down), DeadlineExceeded
         told = f"{pod.status.reason}: {pod.status.message}" + (f" ({ended})" if ended else "")
         return Failure(_camel_case(pod.status.reason), f"launcher pod {name} ended: {told}")
-    told = [event for event in events if event.reason == _EVICTED or _is_not_alive(event)]
-    newest = max(told, key=lambda event: event.last_seen, default=None)
+    why = [event for event in events if event.reason == _EVICTED or _is_not_alive(event)]
+    newest = max(why, key=lambda event: event.last_seen, default=None)
     if newest is not None:
         return Failure(newest.reason, f"launcher pod {name} was ended by the kubelet: {newest.note}")
     return Failure("PodEnded", f"launcher pod {name} ended: {ended or 'no reason given'}")
