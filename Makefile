@@ -89,7 +89,7 @@ test-unit: venv ## seconds
 test-contract: venv ## what peers must agree on
 	pytest tests/contract
 test-integration: images ## real processes, no cluster
-	pytest tests/integration
+	pytest tests/integration -n 2 --dist loadfile
 test-e2e: install next-images ## one pass over a real cluster that installs once
 	pytest tests/e2e -m 'parallel and not slow and not chaos' -n 2 --dist loadfile
 	pytest tests/e2e -m 'not parallel and not slow and not chaos'
