@@ -24,7 +24,9 @@ def main() -> None:
     import asyncio
 
     from virt_core import logs
+    from virt_core.rpc import lean
 
+    lean.load()
     from virt_launcher import app
 
     logs.setup("virt-launcher")
