@@ -68,6 +68,16 @@ def test_a_container_disk_is_a_sidecar_of_the_users_image_that_runs_only_our_pro
     assert pod["spec"]["imagePullSecrets"] == [{"name": "cluster-secret"}, {"name": "own-secret"}]
 
 
+def test_what_runs_beside_a_guaranteed_guest_is_guaranteed_too() -> None:
+    asked = {"requests": {"cpu": "1", "memory": "64Mi"}, "limits": {"cpu": 1, "memory": "64Mi"}}
+    disk = [{"name": "root", "containerDisk": {"image": "d"}}]
+    beside = made({"domain": {"resources": asked}, "volumes": disk})["spec"]["initContainers"]
+    assert all(each["resources"]["requests"] == each["resources"]["limits"] for each in beside)
+    asked["limits"] = {"cpu": 2, "memory": "64Mi"}
+    beside = made({"domain": {"resources": asked}, "volumes": disk})["spec"]["initContainers"]
+    assert all(each["resources"]["requests"] != each["resources"]["limits"] for each in beside)
+
+
 def test_every_container_is_what_a_restricted_namespace_admits() -> None:
     pod = made(
         {

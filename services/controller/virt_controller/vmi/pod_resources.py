@@ -10,7 +10,7 @@ from decimal import Decimal
 from typing import Any
 
 from virt_core.api.kubevirt import Configuration
-from virt_core.api.quantity import parse_bytes
+from virt_core.api.quantity import parse_bytes, parse_quantity
 from virt_core.api.vmi_effective import (
     effective_display,
     effective_interfaces,
@@ -72,6 +72,21 @@ def resources(spec: VmiSpec, configuration: Configuration) -> dict[str, Any]:
         requests.setdefault("ephemeral-storage", str(_OVERLAYS))
     devices = _devices(spec, configuration)
     return {"requests": {**requests, **devices}, "limits": {**limits, **devices}}
+
+
+def is_guaranteed(asked: dict[str, Any]) -> bool:
+    """Whether Kubernetes counts a container that asks for this as Guaranteed: CPU and memory that are its limits, too.
+    A pod is what all of its containers are."""
+    requests, limits = asked["requests"], asked["limits"]
+    return all(
+        name in limits and parse_quantity(str(requests[name])) == parse_quantity(str(limits[name]))
+        for name in ("cpu", "memory")
+    )
+
+
+def guaranteed(asked: dict[str, Any]) -> dict[str, Any]:
+    """The same limits, guaranteed: for what runs beside a container that is."""
+    return {"requests": asked["limits"], "limits": asked["limits"]}
 
 
 def _memory_request(spec: VmiSpec, configuration: Configuration) -> int:

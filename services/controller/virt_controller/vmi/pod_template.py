@@ -26,7 +26,7 @@ from virt_controller.vmi.pod_boot_files import boot_file_containers
 from virt_controller.vmi.pod_container_disks import container_disk_containers, container_disks
 from virt_controller.vmi.pod_containers import IDLE, LauncherSettings, restricted
 from virt_controller.vmi.pod_probes import probes
-from virt_controller.vmi.pod_resources import resources
+from virt_controller.vmi.pod_resources import guaranteed, is_guaranteed, resources
 from virt_controller.vmi.pod_volumes import claim_of, mounted
 
 _SHUTDOWN_MARGIN = 30  # seconds beyond the guest's own grace period before the kubelet kills, as in KubeVirt
@@ -66,12 +66,15 @@ def launcher_pod(
         secrets.append(boot.container.image_pull_secret)
     if spec.domain.devices.log_serial_console:
         first.append(_console_log(launcher))
+    asked = resources(spec, configuration)
+    if is_guaranteed(asked):
+        first = [{**each, "resources": guaranteed(each["resources"])} for each in first]
     compute = {
         "name": "compute",
         "image": launcher.image,
         "imagePullPolicy": launcher.pull_policy,
         "securityContext": restricted(),
-        "resources": resources(spec, configuration),
+        "resources": asked,
         "volumeMounts": mounts.mounts,
         "volumeDevices": mounts.devices,
         "ports": _ports(spec),
