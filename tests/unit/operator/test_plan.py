@@ -152,7 +152,11 @@ def test_an_object_of_another_release_goes_when_all_is_ready() -> None:
 def test_an_unsupported_field_is_refused_by_name_and_nothing_is_begun() -> None:
     spec = {
         "workloads": {"replicas": 2},
-        "configuration": {"developerConfiguration": {"featureGates": ["Snapshot"]}},
+        "configuration": {
+            "developerConfiguration": {"featureGates": ["Snapshot"]},
+            "virtualMachineOptions": {"disableFreePageReporting": {}},
+            "migrations": {},
+        },
     }
     decided = plan(Observed(NOW, suite(spec), (), {}, ()), OPERATOR)
     assert decided.actions == ()
@@ -160,6 +164,8 @@ def test_an_unsupported_field_is_refused_by_name_and_nothing_is_begun() -> None:
     assert decided.refused.reason == "UnsupportedField"
     assert "spec.configuration.developerConfiguration.featureGates" in str(decided.refused)
     assert "spec.workloads.replicas" in str(decided.refused)
+    assert "spec.configuration.virtualMachineOptions.disableFreePageReporting" in str(decided.refused)
+    assert "migrations" not in str(decided.refused)
 
 
 @pytest.mark.parametrize(

@@ -35,6 +35,7 @@ _SUPPORTED = {
     "configuration.emulatedMachines",
     "configuration.machineType",
 }
+_CHOSEN_BY_BEING_THERE = "configuration.virtualMachineOptions."  # its fields: empty objects, which ask for something
 _REPLICAS, _MOST_REPLICAS = 2, 255  # the field is a byte
 _NAME = re.compile(r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?")
 _TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}")
@@ -120,8 +121,10 @@ def _check(spec: Mapping[str, Any], field: str, allowed: tuple[str, ...]) -> Non
 
 def _unsupported(path: str, value: Any) -> list[str]:
     """Paths at and below `path` that ask for something and are not supported."""
-    if path in _SUPPORTED or value in (None, "", [], {}):
+    if path in _SUPPORTED or value in (None, "", []):
         return []
-    if isinstance(value, Mapping):
+    if value == {} and not path.startswith(_CHOSEN_BY_BEING_THERE):
+        return []
+    if isinstance(value, Mapping) and value:
         return [found for key, below in value.items() for found in _unsupported(f"{path}.{key}".lstrip("."), below)]
     return [path]
