@@ -8,7 +8,6 @@ from __future__ import annotations
 import contextlib
 import json
 from typing import Any
-from xml.etree import ElementTree as ET
 
 from virt_launcher.domain.names import DOMAIN_NAME, EMULATOR
 from virt_launcher.domain.observation import DiskError, DomainPhase, Observation, ShutoffReason, StallReason
@@ -83,6 +82,8 @@ def disk_errors(connection: Any) -> tuple[DiskError, ...]:
 
 def machine_type(connection: Any) -> str:
     """What libvirt made of the machine type that was asked for."""
+    from xml.etree import ElementTree as ET  # not while a connection to libvirtd waits to be begun
+
     found = ET.fromstring(_require(connection).XMLDesc(0)).find("os/type")  # noqa: S314 - libvirt's own
     return "" if found is None else found.get("machine", "")
 
