@@ -1,6 +1,6 @@
 """protobuf without the messages that are written in Python, which upb, its C implementation, replaces.
 
-protobuf imports them all the same: 14 modules, 2 MiB of each process. Called by the launcher, of which a node has many,
+protobuf imports them all the same: 14 modules, a MiB of each process. Called by the launcher, of which a node has many,
 before anything imports a message. The version is locked, and a unit test sees that nobody needs them.
 """
 
