@@ -60,6 +60,12 @@ def booting_from_disk(body: dict[str, Any]) -> dict[str, Any]:
     return body
 
 
+def logged(body: dict[str, Any]) -> dict[str, Any]:
+    """The same guest, its serial console copied to a log."""
+    body["spec"]["domain"]["devices"]["logSerialConsole"] = True
+    return body
+
+
 @dataclass(frozen=True, slots=True)
 class Guest:
     """A running VirtualMachineInstance."""

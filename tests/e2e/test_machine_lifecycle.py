@@ -14,7 +14,7 @@ from localcluster.console import Console
 
 from tests.e2e.cluster import get, kubectl, wait
 from tests.e2e.guest_shell import Shell
-from tests.e2e.guests import Guest, created, disk_manifest, manifest, running, until
+from tests.e2e.guests import Guest, created, disk_manifest, logged, manifest, running, until
 
 pytestmark = pytest.mark.parallel
 
@@ -39,9 +39,8 @@ def boot_id(text: str) -> str:
 
 
 async def test_a_guest_is_paused_continued_and_started_anew() -> None:
-    body = manifest("verbs")
+    body = logged(manifest("verbs"))
     body["spec"]["startStrategy"] = "Paused"
-    body["spec"]["domain"]["devices"]["logSerialConsole"] = True
     with running(body) as (guest,):
         until(lambda: paused(guest), "the guest to begin paused")
         assert guest.condition("Paused")["reason"]

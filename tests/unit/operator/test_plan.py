@@ -154,7 +154,7 @@ def test_an_unsupported_field_is_refused_by_name_and_nothing_is_begun() -> None:
         "workloads": {"replicas": 2},
         "configuration": {
             "developerConfiguration": {"featureGates": ["Snapshot"]},
-            "virtualMachineOptions": {"disableFreePageReporting": {}},
+            "virtualMachineOptions": {"disableFreePageReporting": {}, "disableSerialConsoleLog": {}},
             "migrations": {},
         },
     }
@@ -165,7 +165,7 @@ def test_an_unsupported_field_is_refused_by_name_and_nothing_is_begun() -> None:
     assert "spec.configuration.developerConfiguration.featureGates" in str(decided.refused)
     assert "spec.workloads.replicas" in str(decided.refused)
     assert "spec.configuration.virtualMachineOptions.disableFreePageReporting" in str(decided.refused)
-    assert "migrations" not in str(decided.refused)
+    assert "disableSerialConsoleLog" not in str(decided.refused) and "migrations" not in str(decided.refused)
 
 
 @pytest.mark.parametrize(

@@ -34,6 +34,7 @@ _SUPPORTED = {
     "configuration.cpuModel",
     "configuration.emulatedMachines",
     "configuration.machineType",
+    "configuration.virtualMachineOptions.disableSerialConsoleLog",  # they are not logged unless they ask for it
 }
 _CHOSEN_BY_BEING_THERE = "configuration.virtualMachineOptions."  # its fields: empty objects, which ask for something
 _REPLICAS, _MOST_REPLICAS = 2, 255  # the field is a byte

@@ -1,0 +1,38 @@
+"""What a guest writes on its serial console is the log of its pod's guest-console-log, if the manifest asks for it."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.e2e.cluster import kubectl, process
+from tests.e2e.guest_shell import Shell
+from tests.e2e.guests import Guest, logged, manifest, running, until
+
+pytestmark = pytest.mark.parallel
+
+LOG = "guest-console-log"
+
+
+def log(guest: Guest) -> str:
+    """All of it, also what was written before the container was started anew."""
+    name = guest.pod["metadata"]["name"]
+    previous = kubectl("logs", name, "-c", LOG, "--previous", check=False) if restarts(guest) else ""
+    return previous + kubectl("logs", name, "-c", LOG)
+
+
+def restarts(guest: Guest) -> int:
+    (status,) = [one for one in guest.pod["status"]["initContainerStatuses"] if one["name"] == LOG]
+    return int(status["restartCount"])
+
+
+async def test_it_goes_on_where_it_was_killed() -> None:
+    with running(logged(manifest("logged"))) as (guest,):
+        until(lambda: "guest-demo: booted" in log(guest), "the boot to be logged", 30)
+        pid, copier = guest.qemu_pid(), process(guest.pod["metadata"]["uid"], r"^\S*console-log ")
+        assert copier is not None
+        copier.kill()
+        async with Shell.of(guest) as shell:
+            await shell.run("echo after the de''ath")
+        until(lambda: restarts(guest) == 1 and "after the death" in log(guest), "the log to go on", 60)
+        assert log(guest).count("guest-demo: booted") == 1
+        assert (guest.phase, guest.qemu_pid()) == ("Running", pid)
