@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import subprocess
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -98,6 +99,29 @@ class Guest:
         """A condition now; empty: there is none."""
         conditions = self.vmi.get("status", {}).get("conditions", [])
         return next((one for one in conditions if one["type"] == kind), {})
+
+    @property
+    def paused(self) -> bool:
+        """Whether it is told to be, by a user or by an error."""
+        return self.condition("Paused").get("status") == "True"
+
+    def path(self, subresource: str, version: str = "v1") -> str:
+        """Of one of its subresources."""
+        group = f"/apis/subresources.kubevirt.io/{version}"
+        return f"{group}/namespaces/default/virtualmachineinstances/{self.name}/{subresource}"
+
+    def command(self, verb: str, body: str = "", version: str = "v1") -> str:
+        """Ask for pause, reset or their like; the answer."""
+        return kubectl("replace", "--raw", self.path(verb, version), "-f", "-", stdin=body)
+
+    def question(self, subresource: str) -> str:
+        """Ask for guestosinfo or its like; the answer."""
+        return kubectl("get", "--raw", self.path(subresource))
+
+    def picture(self) -> bytes:
+        """Of its display."""
+        argv = ["kubectl", "get", "--raw", self.path("vnc/screenshot")]
+        return subprocess.run(argv, capture_output=True, timeout=60, check=True).stdout
 
     def qemu_pid(self) -> int:
         """QEMU's PID on this machine."""

@@ -22,7 +22,6 @@ from tests.e2e.guests import Guest, disk_manifest, running, until
 pytestmark = pytest.mark.slow
 
 BOOT_S = 420  # two emulated guests on two cores, each a minute or two by itself
-BASE = "/apis/subresources.kubevirt.io/v1/namespaces/default/virtualmachineinstances"
 STATIC = "198.51.100.10"  # beside what DHCP gives
 PROOF = "/var/tmp/proof"
 NETWORK_V2 = f"""version: 2
@@ -137,16 +136,6 @@ def connected(guest: Guest) -> bool:
     return guest.condition("AgentConnected").get("status") == "True"
 
 
-def asked(guest: Guest, what: str) -> Any:
-    """One of the agent's subresources."""
-    return json.loads(kubectl("get", "--raw", f"{BASE}/{guest.name}/{what}"))
-
-
-def command(guest: Guest, name: str) -> None:
-    """A verb of the subresource API."""
-    kubectl("replace", "--raw", f"{BASE}/{guest.name}/{name}", "-f", "-", stdin="")
-
-
 def test_cloud_init_made_the_user_ran_the_commands_and_set_name_and_network(debians: list[Guest], ssh: Ssh) -> None:
     for guest, hostname in zip(debians, ("ada-machine", "drive"), strict=True):
         assert ssh.run(guest, "id -un; hostname") == f"ada\n{hostname}"
@@ -163,12 +152,12 @@ def test_the_agents_word_is_in_the_status_and_the_subresources(debians: list[Gue
     guest = debians[0]
     until(lambda: "guestOSInfo" in guest.vmi["status"], "what the guest is")
     assert guest.vmi["status"]["guestOSInfo"]["id"] == "debian"
-    info = asked(guest, "guestosinfo")
+    info = json.loads(guest.question("guestosinfo"))
     assert (info["hostname"], info["os"]["id"], info["os"]["versionId"]) == ("ada-machine", "debian", "13")
     assert info["guestAgentVersion"]
-    mounted = {one["mountPoint"]: one for one in asked(guest, "filesystemlist")["items"]}
+    mounted = {one["mountPoint"]: one for one in json.loads(guest.question("filesystemlist"))["items"]}
     assert mounted["/"]["fileSystemType"] == "ext4" and mounted["/"]["usedBytes"] > 0
-    assert "items" in asked(guest, "userlist")
+    assert "items" in json.loads(guest.question("userlist"))
 
 
 def test_probes_ask_inside_the_guest(debians: list[Guest]) -> None:
@@ -178,18 +167,18 @@ def test_probes_ask_inside_the_guest(debians: list[Guest]) -> None:
 
 def test_file_systems_are_frozen_and_thawed(debians: list[Guest]) -> None:
     guest = debians[0]
-    command(guest, "freeze")
+    guest.command("freeze")
     try:
         until(lambda: guest.vmi["status"].get("fsFreezeStatus") == "frozen", "the status to say frozen")
     finally:
-        command(guest, "unfreeze")
+        guest.command("unfreeze")
     until(lambda: "fsFreezeStatus" not in guest.vmi["status"], "the status to say no more")
 
 
 def test_a_soft_reboot_is_the_guests_own(debians: list[Guest], ssh: Ssh) -> None:
     guest, read = debians[1], "cat /proc/sys/kernel/random/boot_id"
     first, pid = ssh.run(guest, read), guest.qemu_pid()
-    command(guest, "softreboot")
+    guest.command("softreboot")
 
     def rebooted() -> bool:
         done = ssh.attempt(guest, read)

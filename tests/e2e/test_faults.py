@@ -25,7 +25,6 @@ from tests.e2e import claims
 from tests.e2e.cluster import NAMESPACE, Process, apply, get, kubectl, nodes, process, wait
 from tests.e2e.guest_shell import Shell, disk
 from tests.e2e.guests import Guest, Ticks, disk_manifest, manifest, observed, running, until
-from tests.e2e.test_machine_lifecycle import command, paused
 
 pytestmark = pytest.mark.chaos
 
@@ -258,16 +257,16 @@ async def test_a_guest_on_a_full_disk_stands_still_until_there_is_room_and_loses
                 free = int(claims.in_node("df", "--output=avail", "-B1", folder).split()[1])
                 claims.in_node("fallocate", "-l", str(free - room), f"{folder}/of-others")
                 await shell.type(f"dd if=/tmp/data of={disk('data')} bs=64k conv=fsync && echo writ''ten")
-                until(lambda: paused(guest), "the guest to be told stalled", 60)
+                until(lambda: guest.paused, "the guest to be told stalled", 60)
                 told = guest.condition("Paused")
                 print(f"{told['reason']}: {told['message']}")
                 assert (told["reason"], guest.phase) == ("PausedIOError", "Running")
                 assert "disk data: there is no space left" in told["message"]
                 assert b"written" not in shell.seen
                 claims.in_node("rm", f"{folder}/of-others")
-                command(guest, "unpause")
+                guest.command("unpause")
                 await shell.expect(b"written", 60)
-                until(lambda: not paused(guest), "the guest to be told running")
+                until(lambda: not guest.paused, "the guest to be told running")
                 assert await shell.run(read_id) == boot
                 again = f"dd if={disk('data')} bs=64k count={size >> 16} 2>/dev/null | sha256sum"
                 assert (await shell.run(f"echo 3 >/proc/sys/vm/drop_caches; {again}")).split()[0] == digest

@@ -2,35 +2,20 @@
 
 from __future__ import annotations
 
-import json
 import os
-import subprocess
 import time
 from pathlib import Path
-from typing import Any
 
 import pytest
 from localcluster.console import Console
 
 from tests.e2e.cluster import get, kubectl, wait
 from tests.e2e.guest_shell import Shell
-from tests.e2e.guests import Guest, created, disk_manifest, logged, manifest, running, until
+from tests.e2e.guests import created, disk_manifest, logged, manifest, running, until
 
 pytestmark = pytest.mark.parallel
 
 KUBECONFIG = Path(os.environ.get("KUBECONFIG", ""))
-BASE = "/apis/subresources.kubevirt.io/v1/namespaces/default/virtualmachineinstances"
-
-
-def command(guest: Guest, name: str, body: dict[str, Any] | None = None) -> str:
-    """A verb of the subresource API."""
-    path = f"{BASE}/{guest.name}/{name}"
-    return kubectl("replace", "--raw", path, "-f", "-", stdin=json.dumps(body) if body else "")
-
-
-def paused(guest: Guest) -> bool:
-    """Whether the VMI says so."""
-    return guest.condition("Paused").get("status") == "True"
 
 
 def boot_id(text: str) -> str:
@@ -42,31 +27,31 @@ async def test_a_guest_is_paused_continued_and_started_anew() -> None:
     body = logged(manifest("verbs"))
     body["spec"]["startStrategy"] = "Paused"
     with running(body) as (guest,):
-        until(lambda: paused(guest), "the guest to begin paused")
+        until(lambda: guest.paused, "the guest to begin paused")
         assert guest.condition("Paused")["reason"]
         pid = guest.qemu_pid()
         pod = guest.pod["metadata"]["name"]
         assert "booted" not in console_log(pod), "it must not have begun to boot"
-        command(guest, "unpause")
-        until(lambda: not paused(guest), "the guest to run")
+        guest.command("unpause")
+        until(lambda: not guest.paused, "the guest to run")
         async with Shell.of(guest) as shell:
             read = "cat /proc/sys/kernel/random/boot_id"
             first = boot_id(await shell.run(read))
-            command(guest, "pause")
-            until(lambda: paused(guest), "the guest to be paused")
+            guest.command("pause")
+            until(lambda: guest.paused, "the guest to be paused")
             await shell.type("echo aw''ake")
             async with Console.open(KUBECONFIG, "default", guest.name, "vnc") as display:
                 assert await display.read_until(b"\n", 15) == b"RFB 003.008\n"
             assert b"awake" not in shell.seen, "a paused guest answered"
-            command(guest, "unpause")
+            guest.command("unpause")
             await shell.expect(b"awake")
-            until(lambda: not paused(guest), "the guest to run")
-            assert picture(guest).startswith(b"\x89PNG\r\n")
+            until(lambda: not guest.paused, "the guest to run")
+            assert guest.picture().startswith(b"\x89PNG\r\n")
 
-            command(guest, "reset")
+            guest.command("reset")
             await shell.booted_again()
             second = boot_id(await shell.run(read))
-            command(guest, "softreboot")
+            guest.command("softreboot")
             await shell.booted_again()
             third = boot_id(await shell.run(read))
             await shell.type("reboot")
@@ -82,12 +67,6 @@ async def test_a_guest_is_paused_continued_and_started_anew() -> None:
 def console_log(pod: str) -> str:
     """What the guest has written, as ``kubectl logs`` has it."""
     return kubectl("logs", pod, "-c", "guest-console-log")
-
-
-def picture(guest: Guest) -> bytes:
-    """A screenshot."""
-    argv = ["kubectl", "get", "--raw", f"{BASE}/{guest.name}/vnc/screenshot"]
-    return subprocess.run(argv, capture_output=True, timeout=60, check=True).stdout
 
 
 async def test_a_deleted_guest_is_asked_to_shut_down_and_destroyed_when_it_does_not() -> None:

@@ -6,7 +6,6 @@ import asyncio
 import json
 import os
 import re
-import subprocess
 from pathlib import Path
 
 import pytest
@@ -19,7 +18,6 @@ from tests.e2e.guests import Guest, until
 pytestmark = pytest.mark.parallel
 
 KUBECONFIG = Path(os.environ.get("KUBECONFIG", ""))
-BASE = "/apis/subresources.kubevirt.io/{}/namespaces/default/virtualmachineinstances/{}/{}"
 TICK_PORT = 7777  # tests/guest-image
 
 
@@ -51,29 +49,29 @@ async def test_a_port_where_nobody_listens_is_said_so(guests: list[Guest]) -> No
 def test_an_agent_that_is_not_there_is_a_conflict(guests: list[Guest]) -> None:
     for subresource in ("guestosinfo", "userlist", "filesystemlist"):
         with pytest.raises(AssertionError, match="VMI does not have guest agent connected"):
-            kubectl("get", "--raw", BASE.format("v1", guests[0].name, subresource))
+            guests[0].question(subresource)
     for subresource in ("freeze", "unfreeze"):
         with pytest.raises(AssertionError, match="VMI does not have guest agent connected"):
-            _put(guests[0], subresource)
+            guests[0].command(subresource)
 
 
 def test_a_state_that_does_not_allow_it_is_a_conflict(guests: list[Guest]) -> None:
     with pytest.raises(AssertionError, match="VMI is not paused"):
-        _put(guests[0], "unpause")
+        guests[0].command("unpause")
     with pytest.raises(AssertionError, match="unfreezeTimeout"):
-        _put(guests[0], "freeze", '{"unfreezeTimeout": "soon"}')
+        guests[0].command("freeze", '{"unfreezeTimeout": "soon"}')
 
 
 def test_a_guest_is_paused_and_goes_on(guests: list[Guest]) -> None:
     for version, guest in zip(("v1", "v1alpha3"), guests, strict=True):
-        _put(guest, "pause", '{"dryRun": ["All"]}', version)
-        _put(guest, "pause", version=version)
-        until(lambda guest=guest: _paused(guest), "the condition Paused", 15)  # type: ignore[misc]
+        guest.command("pause", '{"dryRun": ["All"]}', version)
+        guest.command("pause", version=version)
+        until(lambda guest=guest: guest.paused, "the condition Paused", 15)  # type: ignore[misc]
         for subresource, words in (("pause", "VMI is already paused"), ("softreboot", "VMI is paused")):
             with pytest.raises(AssertionError, match=words):
-                _put(guest, subresource, version=version)
-        _put(guest, "unpause", version=version)
-        until(lambda guest=guest: not _paused(guest), "the condition Paused to go", 15)  # type: ignore[misc]
+                guest.command(subresource, version=version)
+        guest.command("unpause", version=version)
+        until(lambda guest=guest: not guest.paused, "the condition Paused to go", 15)  # type: ignore[misc]
         assert guest.phase == "Running"
 
 
@@ -81,7 +79,7 @@ def test_a_guest_that_is_reset_boots_anew(guests: list[Guest]) -> None:
     guest = guests[0]
     before, pid = _boot(guest), guest.qemu_pid()
     assert before
-    _put(guest, "reset")
+    guest.command("reset")
     until(lambda: _boot(guest) not in ("", before), "another boot", 60, every=1)
     assert (guest.phase, guest.qemu_pid()) == ("Running", pid)
 
@@ -104,12 +102,7 @@ async def test_a_display_speaks_rfb_and_is_kept_from_others_on_demand(guests: li
 
 
 def test_a_screenshot_is_a_picture(guests: list[Guest]) -> None:
-    picture = subprocess.run(
-        ["kubectl", "get", "--raw", BASE.format("v1", guests[0].name, "vnc/screenshot")],
-        capture_output=True,
-        timeout=60,
-        check=True,
-    ).stdout
+    picture = guests[0].picture()
     assert picture.startswith(b"\x89PNG\r\n\x1a\n")
     print(f"{len(picture)} bytes")
 
@@ -130,11 +123,6 @@ def test_roles_grant_what_kubevirts_grant(role: str, allowed: bool) -> None:
     assert granted & others == (others if allowed else set())
 
 
-def _paused(guest: Guest) -> bool:
-    conditions = guest.vmi["status"]["conditions"]
-    return any(one["type"] == "Paused" and one["status"] == "True" for one in conditions)
-
-
 def _boot(guest: Guest) -> str:
     """The boot id that the guest ticks with, "" if it does not."""
 
@@ -147,7 +135,3 @@ def _boot(guest: Guest) -> str:
         return line.partition(b"boot=")[2].split()[0].decode()
 
     return asyncio.run(asked())
-
-
-def _put(guest: Guest, subresource: str, body: str = "", version: str = "v1") -> str:
-    return kubectl("replace", "--raw", BASE.format(version, guest.name, subresource), "-f", "-", stdin=body)

@@ -135,10 +135,10 @@ async def first_line(port: int) -> bytes:
 
 def test_a_guest_is_paused_and_goes_on(virtctl: Path, guest: Guest) -> None:
     assert "was scheduled to pause" in succeeds(virtctl, "pause", "vmi", guest.name)
-    until(lambda: guest.condition("Paused").get("status") == "True", "the guest to be paused", 15)
+    until(lambda: guest.paused, "the guest to be paused", 15)
     assert "already paused" in run(virtctl, "pause", "vmi", guest.name).stderr
     assert "was scheduled to unpause" in succeeds(virtctl, "unpause", "vmi", guest.name)
-    until(lambda: guest.condition("Paused") == {}, "the guest to go on", 15)
+    until(lambda: not guest.paused, "the guest to go on", 15)
 
 
 def test_a_guest_is_reset_and_rebooted(virtctl: Path, guest: Guest) -> None:
