@@ -35,6 +35,8 @@ class Request:
     name: str
     code: int
     path: str
+    forbidden: bool
+    """By authorization; admission, a quota for example, answers 403 as well."""
 
     def __str__(self) -> str:
         return f"{self.moment:%H:%M:%S} {self.account} {self.verb} {self.path} answered {self.code}"
@@ -83,6 +85,8 @@ def roles_written_by_others(since: datetime) -> list[datetime]:
 def _request(event: dict[str, Any], moment: datetime) -> Request:
     target = event.get("objectRef", {})
     resource = "/".join(filter(None, (target.get("resource", ""), target.get("subresource", ""))))
+    code = event.get("responseStatus", {}).get("code", 0)
+    decision = event.get("annotations", {}).get("authorization.k8s.io/decision")
     return Request(
         moment=moment,
         account=event["user"]["username"].removeprefix(_USER),
@@ -91,8 +95,9 @@ def _request(event: dict[str, Any], moment: datetime) -> Request:
         resource=resource,
         namespace=target.get("namespace", ""),
         name=target.get("name", ""),
-        code=event.get("responseStatus", {}).get("code", 0),
+        code=code,
         path=event["requestURI"],
+        forbidden=code == 403 and decision != "allow",
     )
 
 
