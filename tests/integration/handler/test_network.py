@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import socket
 import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from virt_core.api.vmi import read_spec
 from virt_handler.network.execute import prepare, read_pod_network
@@ -98,6 +100,28 @@ async def test_a_bridged_guest_takes_the_pods_address_and_a_handler_that_comes_l
     assert _state(pod) == once
     (card,) = json.loads(pod.ip("-j", "link", "show", "eth0"))
     assert (card["master"], card["address"]) == (BRIDGE, other_mac(found.mac))
+    with bridged_guest(pod, found) as guest:
+        assert _exchange(server=guest, client=pod.outside, address="10.99.0.2") == "10.99.0.1"
+        assert _exchange(server=pod.outside, client=guest, address="10.99.0.1") == "10.99.0.2"
+
+
+async def test_a_bridged_guest_reaches_out_first_though_the_node_sends_back_what_it_broadcasts(pod: Pod) -> None:
+    # CNI's bridge plugin with hairpinMode, as flannel and others set it.
+    ip("-n", pod.outside, "link", "add", "cni0", "type", "bridge")
+    ip("-n", pod.outside, "address", "flush", "dev", "eth0")
+    ip("-n", pod.outside, "link", "set", "eth0", "master", "cni0")
+    ip("-n", pod.outside, "link", "set", "eth0", "type", "bridge_slave", "hairpin", "on")
+    ip("-n", pod.outside, "address", "add", "10.99.0.1/24", "dev", "cni0")
+    ip("-n", pod.outside, "link", "set", "cni0", "up")
+    found = await run_inside(pod.fd, read_pod_network)
+    await run_inside(pod.fd, lambda: prepare(planned(found, "bridge")))
+    with bridged_guest(pod, found) as guest:
+        assert _exchange(server=pod.outside, client=guest, address="10.99.0.1") == "10.99.0.2"
+
+
+@contextmanager
+def bridged_guest(pod: Pod, found: PodNetwork) -> Iterator[str]:
+    """Another namespace on the bridge, with what was the pod's."""
     guest = f"{pod.name}-g"
     ip("netns", "add", guest)
     try:
@@ -106,8 +130,7 @@ async def test_a_bridged_guest_takes_the_pods_address_and_a_handler_that_comes_l
         ip("-n", guest, "link", "set", "eth0", "address", found.mac)
         ip("-n", guest, "address", "add", "10.99.0.2/24", "dev", "eth0")
         ip("-n", guest, "link", "set", "eth0", "up")
-        assert _exchange(server=guest, client=pod.outside, address="10.99.0.2") == "10.99.0.1"
-        assert _exchange(server=pod.outside, client=guest, address="10.99.0.1") == "10.99.0.2"
+        yield guest
     finally:
         ip("netns", "delete", guest)
 

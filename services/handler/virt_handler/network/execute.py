@@ -121,6 +121,9 @@ def _ensure_uplink(route: Any, uplink: Uplink, bridge: int) -> None:
         route.link("set", index=index, address=uplink.mac)
     if link.get("master") != bridge:
         route.link("set", index=index, master=bridge)
+    # A node whose bridge has hairpin ports (flannel's, for one) sends back what the guest broadcasts. The bridge must
+    # not learn from that that the guest is out there: what is for the guest would not be let in any more.
+    route.brport("set", index=index, learning=0)
 
 
 def _ensure_tap(route: Any, plan: NetworkPlan, bridge: int) -> None:
