@@ -14,6 +14,7 @@ import pytest
 from localcluster import node
 from localcluster.settings import Cluster
 
+from tests.e2e import cluster
 from tests.e2e.cluster import apply, kubectl, wait
 
 NODE = 1  # of the volumes
@@ -27,9 +28,7 @@ def node_name() -> str:
 
 def in_node(*argv: str) -> str:
     """Run a command in the node of the volumes."""
-    done = node.exec(NODE, list(argv), check=False)
-    assert done.returncode == 0, f"{' '.join(argv)}: {done.stderr}"
-    return str(done.stdout)
+    return cluster.in_node(NODE, *argv)
 
 
 @contextmanager

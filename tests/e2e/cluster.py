@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from localcluster import node
 from localcluster.settings import Cluster
 
 NAMESPACE = "kubevirt"
@@ -53,6 +54,13 @@ def wait(kind: str, name: str, condition: str, *, namespace: str = "default", se
         described = kubectl("-n", namespace, "describe", kind, name, check=False)
         pods = kubectl("get", "pods", "-A", "-o", "wide", check=False)
         raise AssertionError(f"{error}\n{described[-4000:]}\n{pods}") from None
+
+
+def in_node(number: int, *argv: str) -> str:
+    """What a command printed in a node of the local cluster; fails with what it said on standard error."""
+    done = node.exec(number, list(argv), check=False)
+    assert done.returncode == 0, f"{' '.join(argv)}: {done.stderr}"
+    return str(done.stdout)
 
 
 @dataclass(frozen=True, slots=True)

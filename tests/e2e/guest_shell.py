@@ -42,6 +42,10 @@ class Shell:
         assert status == b"0", f"{command}: {status.decode()}\n{text}"
         return text
 
+    async def boot_id(self) -> str:
+        """Another one after each boot."""
+        return (await self.run("cat /proc/sys/kernel/random/boot_id")).splitlines()[-1]
+
     async def silence(self) -> None:
         """End the guest's ticks, which would be in the midst of answers; a kernel with `ticks=off` writes none."""
         await self.run("killall guest-services")

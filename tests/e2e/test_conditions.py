@@ -30,15 +30,10 @@ def created(body: dict[str, Any]) -> Iterator[Guest]:
         kubectl("delete", "vmi", name, "--ignore-not-found", "--wait", "--timeout=60s")
 
 
-def condition(guest: Guest, kind: str) -> dict[str, Any]:
-    found = guest.vmi.get("status", {}).get("conditions", [])
-    return next((each for each in found if each["type"] == kind), {})
-
-
 def told(guest: Guest, kind: str, reason: str, within: float = 60) -> str:
     """The condition's message once it has that reason."""
-    took = until(lambda: condition(guest, kind).get("reason") == reason, f"{kind} to be {reason}", within)
-    found = condition(guest, kind)
+    took = until(lambda: guest.condition(kind).get("reason") == reason, f"{kind} to be {reason}", within)
+    found = guest.condition(kind)
     assert found["status"] == "False"
     assert reason in kubectl("describe", "vmi", guest.name).partition("Events:")[2], "no event says so"
     print(f"{reason} after {took:.1f} s: {found['message']}")
@@ -63,7 +58,7 @@ def test_a_secret_that_is_not_there_is_named_and_the_guest_starts_when_it_is() -
             apply(SECRET)
             # The kubelet tries again after two minutes at the latest.
             wait("vmi", guest.name, "jsonpath={.status.phase}=Running", seconds=150)
-            assert condition(guest, "Synchronized").get("status", "True") == "True"
+            assert guest.condition("Synchronized").get("status", "True") == "True"
     finally:
         kubectl("delete", "secret", "late", "--ignore-not-found")
 
@@ -88,7 +83,7 @@ def test_a_guest_whose_pod_is_taken_away_has_failed_and_says_why(how: str) -> No
             path = f"/api/v1/namespaces/default/pods/{name}/eviction"
             kubectl("create", "--raw", path, "-f", "-", stdin=json.dumps(eviction))
         took = until(lambda: guest.phase == "Failed", "the guest to be Failed", 60)
-        status, ready = guest.vmi["status"], condition(guest, "Ready")
+        status, ready = guest.vmi["status"], guest.condition("Ready")
         print(f"{how}: Failed after {took:.1f} s: {status['reason']}: {ready['message']}")
         assert name in ready["message"]
         assert how == "delete" or "EvictionByEvictionAPI" in ready["message"]
@@ -104,7 +99,7 @@ def test_a_guest_whose_pod_the_kubelet_evicts_has_failed_with_the_kubelets_reaso
         filler.write_bytes(bytes(128 << 20))
         # The kubelet measures pods' folders once a minute.
         took = until(lambda: guest.phase == "Failed", "the guest to be Failed", 150)
-        reason, ready = guest.vmi["status"]["reason"], condition(guest, "Ready")
+        reason, ready = guest.vmi["status"]["reason"], guest.condition("Ready")
         print(f"Failed after {took:.1f} s: {reason}: {ready['message']}")
         # The kubelet ends the guest and tells the API server why; the controller may hear of it before the end.
         assert reason in ("Evicted", "PodTerminating")
@@ -117,12 +112,12 @@ def test_ready_is_what_the_users_probe_finds() -> None:
     body["spec"]["readinessProbe"] = {"tcpSocket": {"port": 9}, "periodSeconds": 1}  # nobody listens there
     with running(body) as (guest,):
         assert "compute" in str(until_mirrored(guest)["message"])
-        assert condition(guest, "Ready")["status"] == "False"
+        assert guest.condition("Ready")["status"] == "False"
 
 
 def until_mirrored(guest: Guest) -> dict[str, Any]:
-    until(lambda: condition(guest, "Ready").get("reason") == "ContainersNotReady", "the kubelet's verdict")
-    return condition(guest, "Ready")
+    until(lambda: guest.condition("Ready").get("reason") == "ContainersNotReady", "the kubelet's verdict")
+    return guest.condition("Ready")
 
 
 def test_what_a_user_may_ask_of_the_pod_is_in_the_status() -> None:

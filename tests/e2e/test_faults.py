@@ -7,7 +7,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
 import time
 import urllib.request
 from collections.abc import Iterator
@@ -22,7 +21,7 @@ from localcluster import control_plane, kube_binary, node, processes, waiting
 from localcluster.settings import Cluster
 
 from tests.e2e import claims
-from tests.e2e.cluster import NAMESPACE, Process, apply, get, kubectl, nodes, process, wait
+from tests.e2e.cluster import NAMESPACE, Process, apply, get, in_node, kubectl, nodes, process, wait
 from tests.e2e.guest_shell import Shell, disk
 from tests.e2e.guests import Guest, Ticks, disk_manifest, manifest, observed, running, until
 
@@ -51,8 +50,7 @@ def wait_for_every_replica() -> None:
 
 def ready(name: str) -> dict[str, Any]:
     """The VMI's Ready condition."""
-    conditions = get("vmi", name)["status"].get("conditions", [])
-    return next((one for one in conditions if one["type"] == "Ready"), {})
+    return Guest(name).condition("Ready")
 
 
 def undisturbed(seen: dict[str, Ticks], guests: list[Guest], pids: dict[str, int]) -> None:
@@ -74,21 +72,42 @@ def two_guests() -> Iterator[tuple[list[Guest], dict[str, int]]]:
         yield guests, {guest.name: guest.qemu_pid() for guest in guests}
 
 
-def test_a_dead_node_is_told_and_only_its_own_guests_end_when_their_pods_are_gone() -> None:
+@contextmanager
+def dead_node2() -> Iterator[None]:
+    """Killed with all that runs on it; started again afterwards."""
     cluster = Cluster.load()
+    node.kill(cluster, cluster.node(2))
+    try:
+        yield
+    finally:
+        node.start(cluster, cluster.node(2), kube_binary.ensure(cluster))
+
+
+@contextmanager
+def dead_api_server() -> Iterator[None]:
+    """Killed; started again afterwards, and up."""
+    cluster = Cluster.load()
+    server = processes.alive(cluster, "kube-apiserver")
+    assert server is not None
+    processes.kill([server])
+    try:
+        yield
+    finally:
+        control_plane.start_if_dead(cluster, kube_binary.ensure(cluster), "kube-apiserver")
+        waiting.until("the API server", lambda: control_plane.is_up(cluster), 90, cluster.log("kube-apiserver"))
+
+
+def test_a_dead_node_is_told_and_only_its_own_guests_end_when_their_pods_are_gone() -> None:
     doomed, spared = manifest("doomed", node="node2"), manifest("spared", node="node1")
     with running(doomed, spared) as (lost, kept), observed(kept) as ticks:
         pids = {kept.name: kept.qemu_pid()}
         old = lost.pod["metadata"]["uid"]
-        node.kill(cluster, cluster.node(2))
-        try:
+        with dead_node2():
             took = until(lambda: ready("doomed").get("status") == "False", "Ready to become False", TOLD_WITHIN, 0.5)
             print(f"told after {took:.1f} s: {ready('doomed')}")
             assert "node2" in ready("doomed")["message"]
             assert lost.phase == "Running", "nobody knows yet whether the guest has ended"
             assert lost.pod["metadata"]["uid"] == old, "never two pods of one guest"
-        finally:
-            node.start(cluster, cluster.node(2), kube_binary.ensure(cluster))
         took = until(lambda: lost.phase == "Failed", "the guest of the dead node to be told Failed", 120, 0.5)
         print(f"Failed {took:.1f} s after the node came back: {get('vmi', 'doomed')['status'].get('reason')}")
         undisturbed(ticks(), [kept], pids)
@@ -115,25 +134,19 @@ def test_a_kubelet_that_is_silent_for_a_while_ends_no_guest_and_ready_comes_back
 
 
 def test_a_deleted_node_fails_its_guests() -> None:
-    cluster = Cluster.load()
     with running(manifest("orphan", node="node2")) as (guest,):
-        node.kill(cluster, cluster.node(2))
-        try:
+        with dead_node2():
             until(lambda: ready("orphan").get("status") == "False", "Ready to become False", TOLD_WITHIN, 0.5)
             kubectl("delete", "node", "node2")
             until(lambda: guest.phase == "Failed", "the guest of the deleted node to be told Failed", 60, 0.5)
             print(get("vmi", "orphan")["status"].get("reason"), ready("orphan"))
-        finally:
-            node.start(cluster, cluster.node(2), kube_binary.ensure(cluster))
-            until(lambda: "node/node2" in kubectl("get", "nodes", "-o", "name").split(), "the node to register again")
-            wait("node", "node2", "condition=Ready", seconds=60)
+        until(lambda: "node/node2" in kubectl("get", "nodes", "-o", "name").split(), "the node to register again")
+        wait("node", "node2", "condition=Ready", seconds=60)
 
 
 def test_a_silent_node_that_is_declared_out_of_service_fails_its_guests_and_not_before() -> None:
-    cluster = Cluster.load()
     with running(manifest("lost", node="node2")) as (guest,):
-        node.kill(cluster, cluster.node(2))
-        try:
+        with dead_node2(), taint_taken_off("node2"):
             until(lambda: ready("lost").get("reason") == "NodeUnreachable", "the word", TOLD_WITHIN, 0.5)
             assert guest.phase == "Running", "nobody has said that the guest is gone"
             kubectl("taint", "node", "node2", OUT_OF_SERVICE)
@@ -142,10 +155,16 @@ def test_a_silent_node_that_is_declared_out_of_service_fails_its_guests_and_not_
             print(f"Failed {took:.1f} s after the taint: {status.get('reason')}: {ready('lost').get('message')}")
             assert status["reason"] == "NodeOutOfService"
             assert "node2" in ready("lost")["message"]
-        finally:
-            kubectl("taint", "node", "node2", f"{OUT_OF_SERVICE}-", check=False)
-            node.start(cluster, cluster.node(2), kube_binary.ensure(cluster))
-            wait("node", "node2", "condition=Ready", seconds=90)
+        wait("node", "node2", "condition=Ready", seconds=90)
+
+
+@contextmanager
+def taint_taken_off(name: str) -> Iterator[None]:
+    """Whatever happens, the node is in service afterwards."""
+    try:
+        yield
+    finally:
+        kubectl("taint", "node", name, f"{OUT_OF_SERVICE}-", check=False)
 
 
 def test_a_handler_that_falls_silent_is_told_no_machines_come_and_its_guest_ticks_until_it_is_back() -> None:
@@ -193,24 +212,18 @@ def schedulable(name: str) -> str:
 
 
 def test_guests_tick_while_the_api_server_is_away_and_nothing_is_lost() -> None:
-    cluster = Cluster.load()
     with two_guests() as (guests, pids), observed(*guests) as ticks:
         apply(manifest("deleted-before"))
         wait("vmi", "deleted-before", "jsonpath={.status.phase}=Running", seconds=60)
-        server = processes.alive(cluster, "kube-apiserver")
-        assert server is not None
         kubectl("delete", "vmi", "deleted-before", "--wait=false")
-        processes.kill([server])
-        victim = guests[1].name
-        time.sleep(AWAY)  # the fault itself
-        control_plane.start_if_dead(cluster, kube_binary.ensure(cluster), "kube-apiserver")
-        waiting.until("the API server", lambda: control_plane.is_up(cluster), 90, cluster.log("kube-apiserver"))
+        with dead_api_server():
+            time.sleep(AWAY)  # the fault itself
         until(lambda: "deleted-before" not in kubectl("get", "vmi", "-o", "name"), "the deletion", KUBELET_WATCHES)
         wait_for_every_replica()
         with running(manifest("afterwards")) as (again,):
             assert again.phase == "Running"
         wait("kv", "kubevirt", "condition=Available", namespace=NAMESPACE, seconds=120)
-        assert get("vmi", victim)["status"]["phase"] == "Running"
+        assert guests[1].phase == "Running"
         undisturbed(ticks(), guests, pids)
 
 
@@ -221,12 +234,8 @@ def test_watches_that_etcd_has_compacted_away_are_begun_anew() -> None:
             kubectl("label", "vmi", guests[0].name, f"compaction={number}", "--overwrite")
         revision = int(etcd("/v3/maintenance/status", {})["header"]["revision"])
         etcd("/v3/kv/compaction", {"revision": revision, "physical": True})
-        cluster = Cluster.load()
-        server = processes.alive(cluster, "kube-apiserver")
-        assert server is not None
-        processes.kill([server])  # its cache of watched objects begins after the compaction: clients are told 410
-        control_plane.start_if_dead(cluster, kube_binary.ensure(cluster), "kube-apiserver")
-        waiting.until("the API server", lambda: control_plane.is_up(cluster), 90, cluster.log("kube-apiserver"))
+        with dead_api_server():
+            pass  # its next cache of watched objects begins after the compaction: clients are told 410
         wait_for_every_replica()
         afterwards = manifest("afterwards")
         afterwards["spec"]["tolerations"] = [{"operator": "Exists", "effect": "NoExecute"}]
@@ -241,7 +250,6 @@ async def test_a_guest_on_a_full_disk_stands_still_until_there_is_room_and_loses
     """
     here, volumes = claims.node_name(), {"data": {"persistentVolumeClaim": {"claimName": "full"}}}
     size, room = 12 << 20, 4 << 20  # of what the guest writes, and left for it
-    read_id = "cat /proc/sys/kernel/random/boot_id"
     with (
         claims.loop_device(tmp_path / "small.img", 24 << 20) as device,
         claims.file_system_of_node("guest-full", device) as folder,
@@ -251,7 +259,7 @@ async def test_a_guest_on_a_full_disk_stands_still_until_there_is_room_and_loses
         with running(writes, beside) as (guest, other), observed(other) as ticks:
             pids = {each.name: each.qemu_pid() for each in (guest, other)}
             async with Shell.of(guest) as shell:
-                boot = await shell.run(read_id)
+                boot = await shell.boot_id()
                 await shell.run(f"dd if=/dev/urandom of=/tmp/data bs=64k count={size >> 16} 2>/dev/null")
                 digest = (await shell.run("sha256sum </tmp/data")).split()[0]
                 free = int(claims.in_node("df", "--output=avail", "-B1", folder).split()[1])
@@ -267,7 +275,7 @@ async def test_a_guest_on_a_full_disk_stands_still_until_there_is_room_and_loses
                 guest.command("unpause")
                 await shell.expect(b"written", 60)
                 until(lambda: not guest.paused, "the guest to be told running")
-                assert await shell.run(read_id) == boot
+                assert await shell.boot_id() == boot
                 again = f"dd if={disk('data')} bs=64k count={size >> 16} 2>/dev/null | sha256sum"
                 assert (await shell.run(f"echo 3 >/proc/sys/vm/drop_caches; {again}")).split()[0] == digest
             assert guest.qemu_pid() == pids[guest.name]
@@ -288,10 +296,3 @@ def replicas_ready(workload: str) -> bool:
     status = get("-n", NAMESPACE, workload)["status"]
     wanted = status.get("desiredNumberScheduled", status.get("replicas"))
     return wanted == status.get("numberReady", status.get("readyReplicas", 0))
-
-
-def in_node(number: int, *argv: str) -> str:
-    """Run a command in a node."""
-    done: subprocess.CompletedProcess[str] = node.exec(number, list(argv))
-    assert done.returncode == 0, done.stderr
-    return done.stdout

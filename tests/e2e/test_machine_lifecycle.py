@@ -18,11 +18,6 @@ pytestmark = pytest.mark.parallel
 KUBECONFIG = Path(os.environ.get("KUBECONFIG", ""))
 
 
-def boot_id(text: str) -> str:
-    """That of the shell's answer."""
-    return text.strip().splitlines()[-1]
-
-
 async def test_a_guest_is_paused_continued_and_started_anew() -> None:
     body = logged(manifest("verbs"))
     body["spec"]["startStrategy"] = "Paused"
@@ -35,8 +30,7 @@ async def test_a_guest_is_paused_continued_and_started_anew() -> None:
         guest.command("unpause")
         until(lambda: not guest.paused, "the guest to run")
         async with Shell.of(guest) as shell:
-            read = "cat /proc/sys/kernel/random/boot_id"
-            first = boot_id(await shell.run(read))
+            first = await shell.boot_id()
             guest.command("pause")
             until(lambda: guest.paused, "the guest to be paused")
             await shell.type("echo aw''ake")
@@ -50,10 +44,10 @@ async def test_a_guest_is_paused_continued_and_started_anew() -> None:
 
             guest.command("reset")
             await shell.booted_again()
-            second = boot_id(await shell.run(read))
+            second = await shell.boot_id()
             guest.command("softreboot")
             await shell.booted_again()
-            third = boot_id(await shell.run(read))
+            third = await shell.boot_id()
             await shell.type("reboot")
             await shell.booted_again()
         assert len({first, second, third}) == 3
