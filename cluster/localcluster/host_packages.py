@@ -1,4 +1,7 @@
-"""The Debian packages that the cluster needs, installed when missing. First step of `up` and `images`."""
+"""The Debian packages that the cluster and its tests need, installed when missing. First step of `up` and `images`.
+
+Only tests need e2fsprogs and qemu-utils: they make disk images of their own.
+"""
 
 from __future__ import annotations
 
@@ -19,6 +22,7 @@ PACKAGES = (
     "containernetworking-plugins",
     "debian-archive-keyring",
     "docker-registry",
+    "e2fsprogs",
     "ethtool",
     "iproute2",
     "iptables",
@@ -28,6 +32,7 @@ PACKAGES = (
     "musl-tools",
     "nftables",
     "procps",
+    "qemu-utils",
     "runc",
     "socat",
     "util-linux",
