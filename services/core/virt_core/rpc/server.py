@@ -6,6 +6,7 @@ Called by the launcher for its socket, and by port.py for whatever is served ove
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import aclosing
 from typing import Any
 
 import grpc
@@ -136,8 +137,9 @@ def _guarded_stream(method: Any, authorize: Rule) -> Any:
             if not hasattr(responses, "__aiter__"):  # gRPC's own health service writes its responses itself
                 await responses
                 return
-            async for response in responses:
-                yield response
+            async with aclosing(responses):  # a caller that goes leaves both generators where they are
+                async for response in responses:
+                    yield response
         except RpcError as error:
             await _abort(context, error)
 

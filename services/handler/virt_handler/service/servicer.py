@@ -5,6 +5,7 @@ reflector's cache, and leaves the rest to consoles.py and commands.py.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from contextlib import aclosing
 from functools import partial
 from typing import Any
 
@@ -36,8 +37,10 @@ class HandlerService(handler_pb2_grpc.HandlerServiceServicer):
         self, request_iterator: AsyncIterator[pb.OpenConsoleRequest], context: Any
     ) -> AsyncIterator[pb.OpenConsoleResponse]:
         """See handler.proto."""
-        async for response in self._consoles.open(request_iterator, self._pod):
-            yield response
+        # A caller that goes leaves this generator where it is: the console is closed with it, not whenever it is found.
+        async with aclosing(self._consoles.open(request_iterator, self._pod)) as responses:
+            async for response in responses:
+                yield response
 
     async def CommandMachine(  # noqa: N802
         self, request: pb.CommandMachineRequest, context: Any

@@ -88,15 +88,15 @@ class Session:
 
     async def close(self) -> None:
         """Release the guest's serial port, which has one client at a time."""
-        if self._reading is not None:
-            self._reading.cancel()
-            await asyncio.wait([self._reading])
-            self._reading = None
         # What was typed last may still be on its way. The hypervisor drops what it has not read yet when the other end
         # is closed, but not when it is only shut for writing: then it reads to the end and closes by itself. A guest
         # that takes nothing is not waited for.
         try:
             async with asyncio.timeout(_CLOSING):
+                if self._reading is not None:
+                    self._reading.cancel()
+                    await asyncio.wait([self._reading])
+                    self._reading = None
                 self._writer.write_eof()
                 while await self._reader.read(CHUNK):
                     pass
