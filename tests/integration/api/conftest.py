@@ -80,6 +80,11 @@ class VirtApi:
         async with self.session.request(method, self.url + path, headers=headers, ssl=used) as answer:
             return answer.status, json.loads(await answer.read())
 
+    async def is_ready(self) -> bool:
+        """What the kubelet's probe hears."""
+        async with self.session.get(f"{self.url}/healthz", ssl=self.tls(None)) as answer:
+            return answer.status == 200
+
     async def logged(self, message: str) -> dict[str, Any]:
         """The next line of the log with `message`."""
         assert self.process.stderr is not None
@@ -122,6 +127,8 @@ async def virt_api(tmp_path: Path) -> AsyncIterator[VirtApi]:
             if not (serving := [line for line in running.lines if line["msg"] == "serving"]):
                 serving = [await running.logged("serving")]
             running.url = f"https://localhost:{serving[0]['port']}"
+            while not await running.is_ready():
+                pass
             yield running
     finally:
         if process.returncode is None:

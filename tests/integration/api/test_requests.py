@@ -127,11 +127,8 @@ async def test_new_certificates_and_rules_hold_from_the_next_handshake(virt_api:
 
 
 async def test_sigterm_is_heard_by_the_probe_first_and_ends_the_process(virt_api: Any) -> None:
-    async with virt_api.session.get(f"{virt_api.url}/healthz", ssl=virt_api.tls(None)) as answer:
-        assert answer.status == 200
-        await answer.read()
+    assert await virt_api.is_ready()
     virt_api.process.send_signal(signal.SIGTERM)
     await virt_api.logged("draining")
-    async with virt_api.session.get(f"{virt_api.url}/healthz", ssl=virt_api.tls(None)) as answer:
-        assert answer.status == 503
+    assert not await virt_api.is_ready()
     assert await virt_api.process.wait() == 0
