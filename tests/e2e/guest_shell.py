@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from localcluster.console import Console
 from tests.e2e.guests import Guest
 
 _PROMPT = b"ready # "
-_ANNOUNCED = "guest-demo: "  # what the guest says of itself, in the middle of anything
+_ANNOUNCED = re.compile(r"guest-demo: [^\n]*\n?")  # what the guest says of itself, in the middle of anything
 
 
 class Shell:
@@ -37,8 +38,8 @@ class Shell:
         await self._console.read_until(b"begun\r\n", seconds)
         printed = await self._console.read_until(b"ended=", seconds)
         status = (await self._console.read_until(b"\n", seconds)).strip()
-        lines = printed.removesuffix(b"ended=").decode(errors="replace").replace("\r\n", "\n").strip().splitlines()
-        text = "\n".join(line for line in lines if not line.startswith(_ANNOUNCED))
+        text = printed.removesuffix(b"ended=").decode(errors="replace").replace("\r\n", "\n")
+        text = _ANNOUNCED.sub("", text).strip()
         assert status == b"0", f"{command}: {status.decode()}\n{text}"
         return text
 
