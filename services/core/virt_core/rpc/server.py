@@ -137,7 +137,8 @@ def _guarded_stream(method: Any, authorize: Rule) -> Any:
             if not hasattr(responses, "__aiter__"):  # gRPC's own health service writes its responses itself
                 await responses
                 return
-            async with aclosing(responses):  # a caller that goes leaves both generators where they are
+            # A caller that goes leaves a generator where it is: it ends with the call, not whenever it is collected.
+            async with aclosing(responses):
                 async for response in responses:
                     yield response
         except RpcError as error:

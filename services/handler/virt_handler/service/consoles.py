@@ -7,7 +7,7 @@ while the launcher restarts.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable
 
 from kubevirt.handler.v1 import handler_pb2 as pb
 from virt_core import logs
@@ -39,7 +39,7 @@ class Consoles:
 
     async def open(
         self, requests: Requests, pod_of: Callable[[pb.VirtualMachineInstanceRef], str]
-    ) -> AsyncGenerator[pb.OpenConsoleResponse, None]:
+    ) -> AsyncIterator[pb.OpenConsoleResponse]:
         """The responses to a caller; `pod_of` gives the UID of the target's pod.
 
         Raises:

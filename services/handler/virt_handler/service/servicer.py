@@ -5,7 +5,6 @@ reflector's cache, and leaves the rest to consoles.py and commands.py.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from contextlib import aclosing
 from functools import partial
 from typing import Any
 
@@ -33,14 +32,11 @@ class HandlerService(handler_pb2_grpc.HandlerServiceServicer):
         self._consoles = consoles
         self._commands = commands
 
-    async def OpenConsole(  # type: ignore[override, misc, unused-ignore]  # noqa: N802 - the contract's name
+    def OpenConsole(  # type: ignore[override, misc, unused-ignore]  # noqa: N802 - the contract's name
         self, request_iterator: AsyncIterator[pb.OpenConsoleRequest], context: Any
     ) -> AsyncIterator[pb.OpenConsoleResponse]:
         """See handler.proto."""
-        # A caller that goes leaves this generator where it is: the console is closed with it, not whenever it is found.
-        async with aclosing(self._consoles.open(request_iterator, self._pod)) as responses:
-            async for response in responses:
-                yield response
+        return self._consoles.open(request_iterator, self._pod)
 
     async def CommandMachine(  # noqa: N802
         self, request: pb.CommandMachineRequest, context: Any
