@@ -101,10 +101,14 @@ def wait_for_node(cluster: Cluster, each: Node, began: float) -> None:
         raise
 
 
+def parts(cluster: Cluster) -> tuple[str, ...]:
+    """All that `up` starts; everything else descends from one of these."""
+    return (*control_plane.PARTS, registry.PART, dns.PART, *cluster.node_names)
+
+
 def end_strays(cluster: Cluster) -> None:
     """Kill processes of ours that belong to no living part: a crash may have left them with ports and sockets."""
-    known = (*control_plane.PARTS, registry.PART, dns.PART, *cluster.node_names)
-    living = {found.pid for part in known if (found := processes.alive(cluster, part))}
+    living = {found.pid for part in parts(cluster) if (found := processes.alive(cluster, part))}
     strays = [each for each in processes.marked(cluster) if not descends_from(each.pid, living)]
     if strays:
         say(f"killing {len(strays)} stray processes")
