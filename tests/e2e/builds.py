@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.e2e.cluster import NAMESPACE, ROOT, get, kubectl
+from tests.e2e.cluster import NAMESPACE, ROOT, condition_of, get, kubectl
 from tests.e2e.guests import until
 
 
@@ -39,10 +39,9 @@ def suite() -> Any:
     return get("-n", NAMESPACE, "kv", "kubevirt")
 
 
-def condition(kind: str) -> dict[str, str]:
+def condition(kind: str) -> dict[str, Any]:
     """A condition of the KubeVirt object now; without keys if it is not there."""
-    found = [one for one in suite().get("status", {}).get("conditions", []) if one["type"] == kind]
-    return found[0] if found else {}
+    return condition_of(suite(), kind)
 
 
 def by_manifest(build: Build) -> None:

@@ -56,6 +56,12 @@ def wait(kind: str, name: str, condition: str, *, namespace: str = "default", se
         raise AssertionError(f"{error}\n{described[-4000:]}\n{pods}") from None
 
 
+def condition_of(body: dict[str, Any], kind: str) -> dict[str, Any]:
+    """A condition of an object; empty: it has none of that type."""
+    conditions = body.get("status", {}).get("conditions", [])
+    return next((one for one in conditions if one["type"] == kind), {})
+
+
 def in_node(number: int, *argv: str) -> str:
     """What a command printed in a node of the local cluster; fails with what it said on standard error."""
     done = node.exec(number, list(argv), check=False)

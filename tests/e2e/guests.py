@@ -15,7 +15,7 @@ from typing import Any
 
 import yaml
 
-from tests.e2e.cluster import ROOT, apply, get, kubectl, process, wait
+from tests.e2e.cluster import ROOT, apply, condition_of, get, kubectl, process, wait
 
 OBSERVER = Path(__file__).with_name("observer.py")
 EXAMPLE = Path(__file__).with_name("demo-vmi.yaml")
@@ -97,8 +97,7 @@ class Guest:
 
     def condition(self, kind: str) -> dict[str, Any]:
         """A condition now; empty: there is none."""
-        conditions = self.vmi.get("status", {}).get("conditions", [])
-        return next((one for one in conditions if one["type"] == kind), {})
+        return condition_of(self.vmi, kind)
 
     @property
     def paused(self) -> bool:

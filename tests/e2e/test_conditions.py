@@ -3,31 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.e2e.cluster import apply, kubectl, wait
-from tests.e2e.guests import Guest, manifest, running, until
+from tests.e2e.guests import Guest, created, manifest, running, until
 
 pytestmark = pytest.mark.parallel
 
 PRIVATE = "/run/kubevirt-private"  # an emptyDir; /var/run is a link that leads out of the container from here
 SECRET = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "late"}, "stringData": {"a": "b"}}
-
-
-@contextmanager
-def created(body: dict[str, Any]) -> Iterator[Guest]:
-    """A VMI that need not come to run; gone afterwards, however far it came."""
-    name = body["metadata"]["name"]
-    apply(body)
-    try:
-        yield Guest(name)
-    finally:
-        kubectl("delete", "vmi", name, "--ignore-not-found", "--wait", "--timeout=60s")
 
 
 def told(guest: Guest, kind: str, reason: str, within: float = 60) -> str:
@@ -43,7 +30,7 @@ def told(guest: Guest, kind: str, reason: str, within: float = 60) -> str:
 def test_a_guest_that_fits_nowhere_is_told_in_the_schedulers_words() -> None:
     body = manifest("placeless")
     body["spec"]["nodeSelector"] = {"kubernetes.io/hostname": "no-such-node"}
-    with created(body) as guest:
+    with created(body) as (guest,):
         assert "nodes are available" in told(guest, "PodScheduled", "Unschedulable")
         assert guest.phase == "Scheduling"
 
@@ -53,7 +40,7 @@ def test_a_secret_that_is_not_there_is_named_and_the_guest_starts_when_it_is() -
     body["spec"]["domain"]["devices"]["disks"] = [{"name": "late", "disk": {"bus": "virtio"}}]
     body["spec"]["volumes"] = [{"name": "late", "secret": {"secretName": "late"}}]
     try:
-        with created(body) as guest:
+        with created(body) as (guest,):
             assert '"late" not found' in told(guest, "Synchronized", "FailedMount")
             apply(SECRET)
             # The kubelet tries again after two minutes at the latest.
@@ -67,7 +54,7 @@ def test_a_claim_that_is_not_there_is_named() -> None:
     body = manifest("claimless")
     body["spec"]["domain"]["devices"]["disks"] = [{"name": "data", "disk": {"bus": "virtio"}}]
     body["spec"]["volumes"] = [{"name": "data", "persistentVolumeClaim": {"claimName": "no-such-claim"}}]
-    with created(body) as guest:
+    with created(body) as (guest,):
         assert "no-such-claim" in told(guest, "Synchronized", "FailedPvcNotFound")
         assert guest.phase == "Pending"
 

@@ -19,8 +19,7 @@ KUBECONFIG = Path(os.environ.get("KUBECONFIG", ""))
 def test_each_guest_runs_on_its_node(guests: list[Guest]) -> None:
     assert [guest.vmi["status"]["nodeName"] for guest in guests] == nodes()
     for guest in guests:
-        conditions = {condition["type"]: condition["status"] for condition in guest.vmi["status"]["conditions"]}
-        assert conditions["Ready"] == "True"
+        assert guest.condition("Ready")["status"] == "True"
         assert guest.vmi["status"]["interfaces"][0]["ipAddress"] == guest.address
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tests.e2e import audit
-from tests.e2e.cluster import apply, get, kubectl, wait
+from tests.e2e.cluster import apply, condition_of, get, kubectl, wait
 from tests.e2e.guests import manifest, until
 
 pytestmark = pytest.mark.parallel
@@ -39,8 +39,7 @@ def namespace() -> Iterator[str]:
 
 
 def condition(kind: str) -> dict[str, Any]:
-    found = get("-n", NAMESPACE, "vmi", NAME).get("status", {}).get("conditions", [])
-    return next((each for each in found if each["type"] == kind), {})
+    return condition_of(get("-n", NAMESPACE, "vmi", NAME), kind)
 
 
 def asked(since: datetime) -> Counter[str]:

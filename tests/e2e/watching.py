@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from tests.e2e.cluster import NAMESPACE, get, kubectl
+from tests.e2e.cluster import NAMESPACE, condition_of, get, kubectl
 
 _PATHS = {
     "Pod": f"/api/v1/namespaces/{NAMESPACE}/pods",
@@ -50,8 +50,7 @@ class Change:
     @property
     def ready(self) -> bool:
         """Whether a pod is ready and stays."""
-        conditions = self.body.get("status", {}).get("conditions", ())
-        is_ready = any(one["type"] == "Ready" and one["status"] == "True" for one in conditions)
+        is_ready = condition_of(self.body, "Ready").get("status") == "True"
         return is_ready and "deletionTimestamp" not in self.body["metadata"] and self.type != "DELETED"
 
 
