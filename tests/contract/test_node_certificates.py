@@ -14,10 +14,10 @@ from typing import Any, cast
 import pytest
 from cryptography import x509
 from kubevirt.info.v1 import info_pb2
-from virt_core.api.meta import ObjectMeta
-from virt_core.api.node_certificate import dns_names, node_name
+from virt_core.conventions.node_certificate import dns_names, node_name
 from virt_core.kube.client import KubeClient
 from virt_core.kube.resource import CERTIFICATE_SIGNING_REQUESTS
+from virt_core.objects.meta import ObjectMeta
 from virt_core.rpc.authorize import components
 from virt_core.rpc.errors import Unavailable
 from virt_core.rpc.identity import Identity

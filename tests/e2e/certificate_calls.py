@@ -33,8 +33,8 @@ from virt_core.rpc import PORT
 from virt_core.rpc.tls import Certificates
 from virt_operator.certificates.authority import AuthorityWatch
 from virt_operator.certificates.own import OwnCertificate
-from virt_operator.install.observed import PodObject
 from virt_operator.peers.answer import SuitePod, suite_pods
+from virt_operator.suite.observed import PodObject
 
 NAMESPACE = "kubevirt"
 _DEADLINE = 10.0

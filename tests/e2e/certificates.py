@@ -11,7 +11,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
-from virt_core.api.labels import COMMON_NAME_PREFIX
+from virt_core.conventions.labels import COMMON_NAME_PREFIX
 from virt_operator.certificates.issue import KeyPair
 
 from tests.e2e.admin import Identity

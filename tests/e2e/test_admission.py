@@ -11,11 +11,11 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from virt_core.api.kubevirt import Configuration
-from virt_core.api.vmi_defaults import defaulted
 from virt_core.kube.client import KubeClient
 from virt_core.kube.errors import KubeError
 from virt_core.kube.resource import VIRTUAL_MACHINE_INSTANCES
+from virt_core.objects.kubevirt import Configuration
+from virt_core.vmi.defaults import defaulted
 
 from tests.e2e.cluster import NAMESPACE, get, kubectl, wait
 from tests.e2e.guests import Guest, manifest, running, until

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from localcluster import node
 from localcluster.settings import Cluster
-from virt_core.api.node_certificate import SIGNER_NAME, dns_names
+from virt_core.conventions.node_certificate import SIGNER_NAME, dns_names
 from virt_handler.certificates.request import new_request
 
 from tests.e2e.cluster import NAMESPACE, ROOT, get, kubectl

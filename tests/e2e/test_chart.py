@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 from localcluster import clients
 from localcluster.settings import PROJECT_ROOT, Cluster
-from virt_operator.chart import write_chart
-from virt_operator.manifest import write_manifests
+from virt_operator.packaging.chart import write_chart
+from virt_operator.packaging.manifest import write_manifests
 from virt_operator.strategy.settings import InstallSettings
 
 from tests.e2e.cluster import NAMESPACE, get, kubectl, wait

@@ -50,12 +50,12 @@ EDITS = (
         '"note": "string", ',
     ),
     Edit(
-        "services/core/virt_core/api/vmi_spec.py",
+        "services/core/virt_core/vmi/spec/domain.py",
         "    machine: MachineType = MachineType()\n",
         '    note: str = ""\n',
     ),
     Edit(
-        "services/handler/virt_handler/machines/translate.py",
+        "services/handler/virt_handler/machines/translate/machine.py",
         "        machine_type=domain.machine.type or configuration.default_machine_type,\n",
         "        note=domain.note,\n",
     ),

@@ -15,7 +15,7 @@ import asyncio
 from aiohttp import web
 from kubevirt.info.v1 import info_pb2
 from virt_core import aio, logs
-from virt_core.api.vmi_webhooks import own_users
+from virt_core.conventions.vmi_webhooks import own_users
 from virt_core.kube.client import KubeClient
 from virt_core.rpc import port
 from virt_core.rpc.authorize import components
@@ -23,16 +23,16 @@ from virt_core.rpc.identity import Identity
 from virt_core.rpc.server_tls import ServerTls
 from virt_core.rpc.tls import Certificates
 
-from virt_api.authentication import FrontProxyWatch
-from virt_api.configuration import ConfigurationWatch
-from virt_api.handler_pods import HandlerPods
-from virt_api.health import Health
+from virt_api.admission.configuration import ConfigurationWatch
+from virt_api.admission.webhooks import webhooks
+from virt_api.aggregation.authentication import FrontProxyWatch
+from virt_api.aggregation.health import Health
 from virt_api.routes import make_application
-from virt_api.served import Served
 from virt_api.settings import Settings
-from virt_api.splice import CLOSING
-from virt_api.streams import Streams
-from virt_api.webhooks import webhooks
+from virt_api.subresources.handler_pods import HandlerPods
+from virt_api.subresources.served import Served
+from virt_api.subresources.splice import CLOSING
+from virt_api.subresources.streams import Streams
 
 _log = logs.bound("virt_api.app")
 _KEEPALIVE = 75.0  # seconds that an idle connection stays open

@@ -12,17 +12,18 @@ from typing import Any
 import msgspec
 from aiohttp import web
 from virt_core import logs
-from virt_core.api.admission_review import LARGEST_REVIEW
 from virt_core.kube.client import KubeClient
+from virt_core.objects.admission_review import LARGEST_REVIEW
 
-from virt_api import discovery, errors
-from virt_api.authentication import FrontProxyWatch, authenticate
-from virt_api.authorization import authorize
+from virt_api import errors
+from virt_api.admission.webhooks import Handler
+from virt_api.aggregation import discovery
+from virt_api.aggregation.authentication import FrontProxyWatch, authenticate
+from virt_api.aggregation.authorization import authorize
+from virt_api.aggregation.health import Health
 from virt_api.group import GROUP, VERSIONS
-from virt_api.health import Health
-from virt_api.served import Served
-from virt_api.subresources import parse_call
-from virt_api.webhooks import Handler
+from virt_api.subresources.call import parse_call
+from virt_api.subresources.served import Served
 
 _log = logs.bound("virt_api.routes")
 _GROUP = f"/apis/{GROUP}"

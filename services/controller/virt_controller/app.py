@@ -15,9 +15,9 @@ from virt_core.rpc.identity import Identity
 from virt_core.rpc.tls import Certificates
 
 from virt_controller.node.reconcile import Nodes
+from virt_controller.pod.containers import LauncherSettings
 from virt_controller.settings import Settings
 from virt_controller.vmi.plan import Planner
-from virt_controller.vmi.pod_containers import LauncherSettings
 from virt_controller.vmi.reconcile import VmiReconciler
 
 

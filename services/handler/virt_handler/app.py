@@ -8,18 +8,18 @@ from contextlib import AsyncExitStack
 from kubevirt.info.v1 import info_pb2
 from virt_core import health
 from virt_core.aio import until
-from virt_core.api.kubevirt import KubeVirt
-from virt_core.api.labels import NODE_NAME
-from virt_core.api.vmi import VirtualMachineInstance
+from virt_core.conventions.labels import NODE_NAME
 from virt_core.kube.client import KubeClient
 from virt_core.kube.events import EventRecorder
 from virt_core.kube.queue import WorkQueue
 from virt_core.kube.reflector import Key, Reflector
 from virt_core.kube.resource import KUBEVIRTS, VIRTUAL_MACHINE_INSTANCES
+from virt_core.objects.kubevirt import KubeVirt
 from virt_core.rpc import port
 from virt_core.rpc.authorize import components
 from virt_core.rpc.identity import Identity
 from virt_core.rpc.tls import Certificates
+from virt_core.vmi.instance import VirtualMachineInstance
 
 from virt_handler.certificates.renewal import NodeCertificate
 from virt_handler.deviceplugin import registration

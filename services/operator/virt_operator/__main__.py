@@ -11,8 +11,8 @@ import os
 import sys
 from pathlib import Path
 
-from virt_operator.chart import write_chart
-from virt_operator.manifest import write_manifests
+from virt_operator.packaging.chart import write_chart
+from virt_operator.packaging.manifest import write_manifests
 from virt_operator.settings import Settings
 from virt_operator.strategy.settings import PULL_POLICIES, InstallSettings
 
@@ -75,7 +75,7 @@ def _chart_hook(arguments: argparse.Namespace) -> str | None:
     from virt_core.kube.client import KubeClient
     from virt_core.kube.errors import Forbidden, Invalid
 
-    from virt_operator.chart_hooks import StillInUse, after_install, before_removal
+    from virt_operator.packaging.chart_hooks import StillInUse, after_install, before_removal
 
     async def hook() -> None:
         namespace = os.environ["POD_NAMESPACE"]

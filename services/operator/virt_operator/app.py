@@ -15,7 +15,7 @@ from virt_core.kube.lease import Lease
 from virt_operator.admin import server as admin
 from virt_operator.certificates.authority import AuthorityWatch
 from virt_operator.certificates.own import OwnCertificate
-from virt_operator.install.reconciler import Reconciler
+from virt_operator.reconcile.reconciler import Reconciler
 from virt_operator.settings import Settings
 from virt_operator.strategy.operator_rbac import LEASE
 from virt_operator.webhook.registration import WebhookRegistration

@@ -11,8 +11,8 @@ import pytest
 import yaml
 from localcluster import clients
 from localcluster.settings import PROJECT_ROOT, Cluster
-from virt_operator.chart import write_chart
-from virt_operator.manifest import write_manifests
+from virt_operator.packaging.chart import write_chart
+from virt_operator.packaging.manifest import write_manifests
 from virt_operator.strategy.settings import InstallSettings
 
 Objects = dict[tuple[str, str, str], Any]

@@ -15,11 +15,11 @@ from kubevirt.handler.v1 import handler_pb2 as pb
 from kubevirt.handler.v1 import handler_pb2_grpc
 from kubevirt.info.v1 import info_pb2
 from kubevirt.launcher.v1 import launcher_pb2, launcher_pb2_grpc
-from virt_core.api.vmi import VirtualMachineInstance
 from virt_core.rpc.errors import NotFound, Refused, RpcError, Unavailable, from_rpc_error
 from virt_core.rpc.identity import Identity
 from virt_core.rpc.peer import Peer
 from virt_core.rpc.server import create_server
+from virt_core.vmi.instance import VirtualMachineInstance
 from virt_handler.launchers.connection import Launcher
 from virt_handler.machines.link import Disconnected
 from virt_handler.service.commands import Commands

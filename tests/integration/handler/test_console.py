@@ -21,12 +21,12 @@ from cryptography.x509.oid import NameOID
 from kubevirt.handler.v1 import handler_pb2 as pb
 from kubevirt.handler.v1 import handler_pb2_grpc
 from kubevirt.info.v1 import info_pb2
-from virt_core.api.vmi import VirtualMachineInstance
 from virt_core.rpc.authorize import components
 from virt_core.rpc.errors import Denied, Displaced, InvalidField, NotFound, Refused, from_rpc_error
 from virt_core.rpc.identity import Identity
 from virt_core.rpc.port import listening
 from virt_core.rpc.tls import Certificates
+from virt_core.vmi.instance import VirtualMachineInstance
 from virt_handler.launchers.folder_events import FolderEvents
 from virt_handler.launchers.pod_folders import PodFolders
 from virt_handler.service.commands import Commands

@@ -8,7 +8,7 @@ import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from virt_core.api.vmi import read_spec
+from virt_core.vmi.instance import read_spec
 from virt_handler.network.execute import prepare, read_pod_network
 from virt_handler.network.namespace import run_inside
 from virt_handler.network.plan import BRIDGE, TAP, NetworkPlan, PodNetwork, Route, network_plan, other_mac

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 
 import msgspec
 import pytest
-from virt_core.api.kubevirt import Configuration
-from virt_core.api.vmi import VirtualMachineInstance, parse_spec
-from virt_handler.machines.translate import machine
+from virt_core.objects.kubevirt import Configuration
+from virt_core.vmi.instance import VirtualMachineInstance, parse_spec
+from virt_handler.machines.translate.machine import machine
 from virt_handler.network.execute import prepare, read_pod_network
 from virt_handler.network.namespace import run_inside
 from virt_handler.network.plan import network_plan

@@ -35,7 +35,7 @@ def _every_device(machine: pb.Machine) -> None:
     machine.balloon = machine.rng = True
 
 
-# The rules of a VirtualMachineInstance refuse less (vmi_rules_compute.py).
+# The rules of a VirtualMachineInstance refuse less (rules/compute.py).
 LEAST_WITH_UEFI, LEAST_WITH_UEFI_AND_KERNEL = 64 << 20, 160 << 20
 
 

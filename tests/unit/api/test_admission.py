@@ -8,10 +8,10 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from virt_api.admission import DECISIONS, Circumstances, read
-from virt_core.api.admission_review import BadReview
-from virt_core.api.kubevirt import Configuration
-from virt_core.api.vmi_webhooks import MUTATE, VALIDATE_CREATE, VALIDATE_UPDATE, own_users
+from virt_api.admission.vmi import DECISIONS, Circumstances, read
+from virt_core.conventions.vmi_webhooks import MUTATE, VALIDATE_CREATE, VALIDATE_UPDATE, own_users
+from virt_core.objects.admission_review import BadReview
+from virt_core.objects.kubevirt import Configuration
 
 NOW = datetime(2026, 1, 31, 10, tzinfo=UTC)
 PENDING = {

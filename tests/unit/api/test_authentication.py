@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from multidict import CIMultiDict
-from virt_api.authentication import FrontProxy, User, authenticate
+from virt_api.aggregation.authentication import FrontProxy, User, authenticate
 from virt_api.errors import Unauthorized
 
 RULES = FrontProxy.from_config_map(

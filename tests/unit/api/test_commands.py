@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 from kubevirt.launcher.v1 import launcher_pb2
-from virt_api.command_options import command_of, options_of
 from virt_api.errors import BadRequest
 from virt_api.group import COMMANDS
-from virt_api.guest_documents import document_of
-from virt_api.streams import port_of
-from virt_api.subresources import Call, parse_call
+from virt_api.subresources.call import Call, parse_call
+from virt_api.subresources.command_options import command_of, options_of
+from virt_api.subresources.guest_documents import document_of
+from virt_api.subresources.streams import port_of
 
 KINDS = {
     "freeze": "freeze",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from virt_api import discovery
+from virt_api.aggregation import discovery
 from virt_api.group import SUPPORTED, VERSIONS
 
 

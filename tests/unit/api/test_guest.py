@@ -6,10 +6,10 @@ from typing import Any
 
 import msgspec
 import pytest
-from virt_api.commands import require_possible
 from virt_api.errors import ApiError, BadRequest, Conflict, Forbidden
 from virt_api.group import COMMANDS
-from virt_api.guest import Guest
+from virt_api.subresources.commands import require_possible
+from virt_api.subresources.guest import Guest
 
 
 def guest(phase: str = "Running", *conditions: str, spec: Any = None, address: str = "10.244.0.7") -> Guest:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from virt_api.handler_pods import HandlerPod, PodSpec, PodStatus, choose, server_name
-from virt_core.api.meta import Condition, ObjectMeta
+from virt_api.subresources.handler_pods import HandlerPod, PodSpec, PodStatus, choose, server_name
+from virt_core.objects.meta import Condition, ObjectMeta
 
 
 def pod(name: str, node: str, *, address: str = "10.0.0.1", ready: bool = True, deleted: bool = False) -> HandlerPod:

@@ -14,9 +14,9 @@ import pytest
 from virt_controller.node.health import trouble
 from virt_controller.node.observe import Node
 from virt_controller.node.reconcile import Nodes
-from virt_core.api.meta import rfc3339
 from virt_core.kube.client import KubeClient
 from virt_core.kube.resource import NODES
+from virt_core.objects.meta import rfc3339
 from virt_core.testing.api_server import FakeApiServer
 
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)

@@ -8,13 +8,14 @@ from typing import Any
 
 import msgspec
 import pytest
+from virt_controller.pod.containers import LauncherSettings
+from virt_controller.pod.observed import Claim, LauncherPod
+from virt_controller.pod.template import pod_name
 from virt_controller.vmi.actions import Action, CreatePod, DeletePod, LookAgain, PatchVmi, RecordEvent
-from virt_controller.vmi.observe import Claim, LauncherPod, Observed, PodRefusal
+from virt_controller.vmi.observe import Observed, PodRefusal
 from virt_controller.vmi.plan import Planner
-from virt_controller.vmi.pod_containers import LauncherSettings
-from virt_controller.vmi.pod_template import pod_name
-from virt_core.api.kubevirt import Configuration, DeveloperConfiguration
-from virt_core.api.vmi import VirtualMachineInstance
+from virt_core.objects.kubevirt import Configuration, DeveloperConfiguration
+from virt_core.vmi.instance import VirtualMachineInstance
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 SPEC: dict[str, Any] = {"domain": {"devices": {}, "memory": {"guest": "64Mi"}}}

@@ -7,8 +7,8 @@ from typing import Any
 
 import msgspec
 import pytest
-from virt_controller.vmi.observe import LauncherPod, PodEvent
-from virt_controller.vmi.pod_problems import REASONS, how_it_ended, start_problem, why_taken
+from virt_controller.pod.observed import LauncherPod, PodEvent
+from virt_controller.pod.problems import REASONS, how_it_ended, start_problem, why_taken
 
 
 def pod(**status: Any) -> LauncherPod:

@@ -7,13 +7,13 @@ from typing import Any
 
 import msgspec
 import pytest
-from virt_controller.vmi.observe import Claim
-from virt_controller.vmi.pod_containers import LauncherSettings
-from virt_controller.vmi.pod_resources import overhead_bytes
-from virt_controller.vmi.pod_template import VOLUME_STATUS, launcher_pod
-from virt_core.api import labels
-from virt_core.api.kubevirt import Configuration, DeveloperConfiguration
-from virt_core.api.vmi import VirtualMachineInstance, parse_spec
+from virt_controller.pod.containers import LauncherSettings
+from virt_controller.pod.observed import Claim
+from virt_controller.pod.resources import overhead_bytes
+from virt_controller.pod.template import VOLUME_STATUS, launcher_pod
+from virt_core.conventions import labels
+from virt_core.objects.kubevirt import Configuration, DeveloperConfiguration
+from virt_core.vmi.instance import VirtualMachineInstance, parse_spec
 
 LAUNCHER = LauncherSettings("registry.test/virt-launcher:1", "IfNotPresent", ("cluster-secret",))
 EMULATION = Configuration(DeveloperConfiguration(use_emulation=True))

@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 from virt_controller.node.health import NODE_DELETED, NODE_OUT_OF_SERVICE, Trouble
+from virt_controller.pod.observed import LauncherPod
 from virt_controller.vmi.actions import Action, DeletePod, PatchVmi, RecordEvent
-from virt_controller.vmi.observe import LauncherPod, Observed
-from virt_core.api.vmi import VirtualMachineInstance
+from virt_controller.vmi.observe import Observed
+from virt_core.vmi.instance import VirtualMachineInstance
 
 from tests.unit.controller.test_plan import COMPUTE, EMULATION, NOW, PLANNER, SPEC, apply, plan, pod, scheduled, vmi
 

@@ -10,14 +10,14 @@ from typing import Any
 import msgspec
 import pytest
 from virt_controller.node.reconcile import Nodes
-from virt_controller.vmi.pod_template import pod_name
+from virt_controller.pod.template import pod_name
 from virt_controller.vmi.reconcile import VmiReconciler
-from virt_core.api.vmi import VirtualMachineInstance
 from virt_core.kube.client import KubeClient
 from virt_core.kube.events import EventRecorder
 from virt_core.kube.resource import EVENTS, NODES, PERSISTENT_VOLUME_CLAIMS, PODS, VIRTUAL_MACHINE_INSTANCES
 from virt_core.testing.api_server import FakeApiServer
 from virt_core.testing.store import Object, Place, Refused
+from virt_core.vmi.instance import VirtualMachineInstance
 
 from tests.unit.controller.test_plan import CLAIMED, PLANNER, SPEC
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from virt_core.kube.patch import guarded_patch, pointer
+from virt_core.objects.patch import guarded_patch, pointer
 from virt_core.testing.patches import PatchFailed, json_patch, merge_patch
 
 UID = {"op": "test", "path": "/metadata/uid", "value": "u"}

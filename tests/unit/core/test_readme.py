@@ -9,9 +9,9 @@ from typing import Any
 import msgspec
 import pytest
 import yaml
-from virt_core.api.kubevirt import Configuration
-from virt_core.api.vmi import parse_spec
-from virt_core.api.vmi_rules import check_spec
+from virt_core.objects.kubevirt import Configuration
+from virt_core.vmi.instance import parse_spec
+from virt_core.vmi.rules.check import check_spec
 
 README = (Path(__file__).parents[3] / "README.md").read_text()
 MACHINES = [yaml.safe_load(text) for text in re.findall(r"(?ms)^```yaml\n(.*?)^```$", README)]

@@ -13,11 +13,11 @@ import msgspec
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
-from virt_core.api.meta import ObjectMeta
 from virt_core.kube import reflector as reflector_module
 from virt_core.kube.client import KubeClient
 from virt_core.kube.reflector import Key, Reflector
 from virt_core.kube.resource import CONFIG_MAPS
+from virt_core.objects.meta import ObjectMeta
 from virt_core.testing.api_server import FakeApiServer
 
 PATH = CONFIG_MAPS.path("ns")

@@ -12,12 +12,13 @@ from typing import Any
 
 import pytest
 from msgspec import inspect
-from virt_core.api.kubevirt import Configuration
-from virt_core.api.unsupported import unsupported
-from virt_core.api.vmi import UnsupportedSpec, read_spec
-from virt_core.api.vmi_admission import admit_create
-from virt_core.api.vmi_spec import VmiSpec
+from virt_core.objects.kubevirt import Configuration
 from virt_core.testing.patches import merge_patch
+from virt_core.validation.refusal import UnsupportedSpec
+from virt_core.validation.unsupported import unsupported
+from virt_core.vmi.admission import admit_create
+from virt_core.vmi.instance import read_spec
+from virt_core.vmi.spec.domain import VmiSpec
 from virt_operator.strategy.crds import virtual_machine_instances
 from virt_operator.strategy.field_table import field_table
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from virt_core.api.kubevirt import Configuration
-from virt_core.api.vmi_admission import RESERVED_LABELS, admit_create, admit_update
-from virt_core.api.vmi_defaults import defaulted
+from virt_core.objects.kubevirt import Configuration
 from virt_core.testing.patches import merge_patch
+from virt_core.vmi.admission import RESERVED_LABELS, admit_create, admit_update
+from virt_core.vmi.defaults import defaulted
 
 NONE = Configuration()
 VMI: dict[str, Any] = {

@@ -6,10 +6,11 @@ import copy
 from typing import Any
 
 import pytest
-from virt_core.api.kubevirt import ArchitectureConfiguration, ArchitectureConfigurations, Configuration
-from virt_core.api.vmi import read_spec
-from virt_core.api.vmi_defaults import defaulted, defaults_patch
-from virt_core.api.vmi_effective import (
+from virt_core.objects.kubevirt import ArchitectureConfiguration, ArchitectureConfigurations, Configuration
+from virt_core.testing.patches import merge_patch
+from virt_core.vmi.defaults import defaulted, defaults_patch
+from virt_core.vmi.instance import read_spec
+from virt_core.vmi.spec.effective import (
     effective_disks,
     effective_display,
     effective_inputs,
@@ -19,7 +20,6 @@ from virt_core.api.vmi_effective import (
     empty_disk_bytes,
     guest_memory_bytes,
 )
-from virt_core.testing.patches import merge_patch
 
 NONE = Configuration()
 

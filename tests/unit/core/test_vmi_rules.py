@@ -8,11 +8,11 @@ from typing import Any
 
 import msgspec
 import pytest
-from virt_core.api.kubevirt import ArchitectureConfiguration, ArchitectureConfigurations, Configuration
-from virt_core.api.refusal import Refusal
-from virt_core.api.vmi import UnsupportedSpec, parse_spec
-from virt_core.api.vmi_rules import check_spec, spec_refusals
+from virt_core.objects.kubevirt import ArchitectureConfiguration, ArchitectureConfigurations, Configuration
 from virt_core.testing.patches import merge_patch
+from virt_core.validation.refusal import Refusal, UnsupportedSpec
+from virt_core.vmi.instance import parse_spec
+from virt_core.vmi.rules.check import check_spec, spec_refusals
 
 Change = dict[str, Any]
 MINIMAL: Change = {"domain": {"memory": {"guest": "64Mi"}, "devices": {}}}

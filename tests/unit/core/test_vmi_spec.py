@@ -7,11 +7,12 @@ from typing import Any
 
 import msgspec
 import pytest
-from virt_core.api.vmi import UnsupportedSpec, VirtualMachineInstance, VmiPhase, parse_spec
-from virt_core.api.vmi_effective import effective_interfaces, effective_networks, guest_memory_bytes
-from virt_core.api.vmi_rules import check_spec
-from virt_core.api.vmi_spec import VmiSpec
 from virt_core.testing.patches import merge_patch
+from virt_core.validation.refusal import UnsupportedSpec
+from virt_core.vmi.instance import VirtualMachineInstance, VmiPhase, parse_spec
+from virt_core.vmi.rules.check import check_spec
+from virt_core.vmi.spec.domain import VmiSpec
+from virt_core.vmi.spec.effective import effective_interfaces, effective_networks, guest_memory_bytes
 
 MINIMAL: dict[str, Any] = {"domain": {"memory": {"guest": "64Mi"}, "devices": {}}}
 MASQUERADE = {"name": "default", "masquerade": {}}

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from virt_core.api.vmi import read_spec
-from virt_core.api.vmi_spec import VmiSpec
+from virt_core.vmi.instance import read_spec
+from virt_core.vmi.spec.domain import VmiSpec
 from virt_handler.network import remembered
 from virt_handler.network.plan import NetworkPlan, PodNetwork, Route, network_plan, other_mac
 

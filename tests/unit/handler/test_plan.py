@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 from kubevirt.launcher.v1 import launcher_pb2 as pb
-from virt_core.api.kubevirt import Configuration
-from virt_core.api.vmi import VirtualMachineInstance
+from virt_core.objects.kubevirt import Configuration
+from virt_core.vmi.instance import VirtualMachineInstance
 from virt_handler.machines.actions import AcknowledgeEnd, PatchStatus, PrepareNetwork, Refuse, StartMachine
 from virt_handler.machines.guest_state import AgentState, DiskState, GuestInterface, GuestState
 from virt_handler.machines.observe import Observed

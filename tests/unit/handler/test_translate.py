@@ -6,9 +6,9 @@ import uuid
 
 import pytest
 from kubevirt.launcher.v1 import launcher_pb2
-from virt_core.api.kubevirt import Configuration, DeveloperConfiguration
-from virt_core.api.vmi import UnsupportedSpec
-from virt_handler.machines.translate import machine
+from virt_core.objects.kubevirt import Configuration, DeveloperConfiguration
+from virt_core.validation.refusal import UnsupportedSpec
+from virt_handler.machines.translate.machine import machine
 from virt_handler.network.plan import PodNetwork, Route
 
 from .conftest import VMI_UID, MakeVmi

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 from kubevirt.launcher.v1 import launcher_pb2 as pb
-from virt_core.api.kubevirt import Configuration
-from virt_core.api.vmi import UnsupportedSpec
-from virt_handler.machines.translate import machine
+from virt_core.objects.kubevirt import Configuration
+from virt_core.validation.refusal import UnsupportedSpec
+from virt_handler.machines.translate.machine import machine
 from virt_handler.network.plan import PodNetwork
 
 from .conftest import MakeVmi

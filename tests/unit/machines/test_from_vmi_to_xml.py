@@ -17,14 +17,14 @@ import pytest
 from hypothesis import given, settings
 from kubevirt.launcher.v1 import launcher_pb2 as pb
 from msgspec import Raw
-from virt_core.api.kubevirt import Configuration, DeveloperConfiguration
-from virt_core.api.meta import ObjectMeta
-from virt_core.api.vmi import VirtualMachineInstance, read_spec
-from virt_core.api.vmi_admission import admit_create
-from virt_core.api.vmi_defaults import defaulted
-from virt_core.api.vmi_effective import effective_disks
-from virt_core.api.vmi_rules import spec_refusals
-from virt_handler.machines.translate import machine
+from virt_core.objects.kubevirt import Configuration, DeveloperConfiguration
+from virt_core.objects.meta import ObjectMeta
+from virt_core.vmi.admission import admit_create
+from virt_core.vmi.defaults import defaulted
+from virt_core.vmi.instance import VirtualMachineInstance, read_spec
+from virt_core.vmi.rules.check import spec_refusals
+from virt_core.vmi.spec.effective import effective_disks
+from virt_handler.machines.translate.machine import machine
 from virt_handler.network.plan import PodNetwork
 from virt_launcher.domain.files import DomainFiles
 from virt_launcher.domain.xml import domain_xml

@@ -8,12 +8,12 @@ from typing import Any
 import msgspec
 import pytest
 from hypothesis import given, settings
-from virt_controller.vmi.observe import Claim
-from virt_controller.vmi.pod_containers import LauncherSettings
-from virt_controller.vmi.pod_template import launcher_pod
-from virt_core.api.kubevirt import Configuration
-from virt_core.api.refusal import DNS_LABEL
-from virt_core.api.vmi import UnsupportedSpec, VirtualMachineInstance, parse_spec
+from virt_controller.pod.containers import LauncherSettings
+from virt_controller.pod.observed import Claim
+from virt_controller.pod.template import launcher_pod
+from virt_core.objects.kubevirt import Configuration
+from virt_core.validation.refusal import DNS_LABEL, UnsupportedSpec
+from virt_core.vmi.instance import VirtualMachineInstance, parse_spec
 
 from tests.unit.machines.vmis import Spec, supported
 

@@ -12,11 +12,12 @@ from xml.etree import ElementTree as ET
 
 from hypothesis import HealthCheck, event, given, settings
 from msgspec import Raw
-from virt_core.api.kubevirt import Configuration
-from virt_core.api.vmi import UnsupportedSpec, parse_spec
-from virt_core.api.vmi_admission import admit_create, admit_update
-from virt_core.api.vmi_defaults import defaulted, defaults_patch
-from virt_core.api.vmi_rules import check_spec
+from virt_core.objects.kubevirt import Configuration
+from virt_core.validation.refusal import UnsupportedSpec
+from virt_core.vmi.admission import admit_create, admit_update
+from virt_core.vmi.defaults import defaulted, defaults_patch
+from virt_core.vmi.instance import parse_spec
+from virt_core.vmi.rules.check import check_spec
 from virt_launcher.domain.xml import domain_xml
 from virt_launcher.machine.validation import validate
 

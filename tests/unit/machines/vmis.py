@@ -10,7 +10,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 from msgspec import inspect
-from virt_core.api.vmi_spec import VmiSpec
+from virt_core.vmi.spec.domain import VmiSpec
 
 Spec = dict[str, Any]
 Draw = st.DrawFn

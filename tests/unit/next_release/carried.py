@@ -6,13 +6,13 @@ from pathlib import Path
 
 from kubevirt.launcher.v1 import launcher_pb2
 from msgspec import Raw
-from virt_core.api.kubevirt import Configuration
-from virt_core.api.meta import ObjectMeta
-from virt_core.api.vmi import VirtualMachineInstance
+from virt_core.objects.kubevirt import Configuration
+from virt_core.objects.meta import ObjectMeta
 from virt_core.release import FEATURE_LEVEL
 from virt_core.rpc.errors import UnsupportedByPeer
 from virt_core.rpc.must_understand import require_supported
-from virt_handler.machines.translate import machine
+from virt_core.vmi.instance import VirtualMachineInstance
+from virt_handler.machines.translate.machine import machine
 from virt_handler.network.plan import PodNetwork
 from virt_launcher.domain.files import DomainFiles
 from virt_launcher.domain.xml import domain_xml

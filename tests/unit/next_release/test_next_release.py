@@ -11,10 +11,11 @@ from typing import Any
 import pytest
 from kubevirt.launcher.v1 import launcher_pb2
 from msgspec import Raw
-from virt_core.api.vmi import UnsupportedSpec, parse_spec
 from virt_core.release import FEATURE_LEVEL
 from virt_core.rpc.errors import UnsupportedByPeer
 from virt_core.rpc.must_understand import refuse_unknown
+from virt_core.validation.refusal import UnsupportedSpec
+from virt_core.vmi.instance import parse_spec
 
 from tests.next_release.edits import FIELD_NUMBER, Edit, PlaceNotFound, next_version
 from tests.next_release.tree import SOURCE, environment, make_tree

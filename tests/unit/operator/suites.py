@@ -10,15 +10,13 @@ from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
-from virt_core.api.kubevirt import KubeVirtStatus
-from virt_core.api.meta import ObjectMeta
+from virt_core.objects.kubevirt import KubeVirtStatus
+from virt_core.objects.meta import ObjectMeta
 from virt_operator.certificates.issue import KeyPair, new_authority, new_leaf
 from virt_operator.certificates.plan import Leaf, leaf_of
 from virt_operator.certificates.rollover import read_authority, trust_data
 from virt_operator.certificates.rotation import DEFAULT
 from virt_operator.certificates.secret import AUTHORITY_SECRET, data_of
-from virt_operator.install.observed import Observed, OwnedObject, PodObject, SuiteObject
-from virt_operator.install.spec import install_settings
 from virt_operator.settings import Settings
 from virt_operator.strategy.desired import desired_objects, managed_labels
 from virt_operator.strategy.install_strategy import strategy_of, to_config_map
@@ -28,6 +26,8 @@ from virt_operator.strategy.pods import TEMPLATE_HASH, TRUST_SECRET
 from virt_operator.strategy.ref import Body, Ref, ref_of
 from virt_operator.strategy.settings import InstallSettings
 from virt_operator.strategy.trust import trusting
+from virt_operator.suite.observed import Observed, OwnedObject, PodObject, SuiteObject
+from virt_operator.suite.spec import install_settings
 
 NOW = datetime(2026, 1, 31, 10, tzinfo=UTC)
 OPERATOR = Settings("kubevirt", "virt-operator-0", "registry.example:5000/suite", "v1.2.3", "v1.2.3")

@@ -8,8 +8,8 @@ import pytest
 from virt_core.kube.client import KubeClient
 from virt_core.kube.resource import KUBEVIRTS, NAMESPACES
 from virt_core.testing.api_server import FakeApiServer
-from virt_operator import chart_hooks
-from virt_operator.chart_hooks import StillInUse, after_install, before_removal
+from virt_operator.packaging import chart_hooks
+from virt_operator.packaging.chart_hooks import StillInUse, after_install, before_removal
 
 from tests.unit.core.conftest import client, server
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 
 import msgspec
-from virt_operator.install.actions import Apply, Delete
-from virt_operator.install.plan import plan
-from virt_operator.install.removal import plan_removal
+from virt_operator.change.plan import plan
+from virt_operator.removal.plan import plan_removal
 from virt_operator.strategy.desired import desired_objects
 from virt_operator.strategy.ref import Body, Ref
 from virt_operator.strategy.trust import REGISTRATIONS
+from virt_operator.suite.actions import Apply, Delete
 
 from tests.unit.operator.suites import INSTALL, OPERATOR, changed, installed, live, suite
 

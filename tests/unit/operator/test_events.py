@@ -7,18 +7,18 @@ from typing import cast
 
 import msgspec
 import pytest
-from virt_core.api.kubevirt import KubeVirtStatus
 from virt_core.kube.client import KubeClient
 from virt_core.kube.resource import EVENTS, Resource
+from virt_core.objects.kubevirt import KubeVirtStatus
 from virt_operator.certificates.authority import AuthorityWatch
-from virt_operator.install.events import SuiteEvent, event_of
-from virt_operator.install.observed import Observed
-from virt_operator.install.plan import plan
-from virt_operator.install.reconciler import Reconciler
-from virt_operator.install.removal import plan_removal
-from virt_operator.install.status import status_of
+from virt_operator.change.plan import plan
+from virt_operator.reconcile.events import SuiteEvent, event_of
+from virt_operator.reconcile.reconciler import Reconciler
+from virt_operator.reconcile.status import status_of
+from virt_operator.removal.plan import plan_removal
 from virt_operator.strategy.desired import desired_objects
 from virt_operator.strategy.ref import Body, Ref, ref_of
+from virt_operator.suite.observed import Observed
 
 from tests.unit.operator.suites import INSTALL, NOW, OPERATOR, changed, installed, live, ready_status, suite
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from virt_operator.manifest import write_manifests
+from virt_operator.packaging.manifest import write_manifests
 from virt_operator.settings import BadImage, parse_image
 from virt_operator.strategy.desired import desired_objects
 

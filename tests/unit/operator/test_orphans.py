@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 
 import msgspec
-from virt_operator.install.actions import DeletePod
-from virt_operator.install.observed import Observed, OwnedObject, PodObject
-from virt_operator.install.orphans import orphans
+from virt_operator.change.orphans import orphans
 from virt_operator.strategy.ref import Ref
+from virt_operator.suite.actions import DeletePod
+from virt_operator.suite.observed import Observed, OwnedObject, PodObject
 
 from tests.unit.operator.suites import changed, installed
 

@@ -7,15 +7,15 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from kubevirt.info.v1 import info_pb2
-from virt_core.api.meta import ObjectMeta
+from virt_core.objects.meta import ObjectMeta
 from virt_core.rpc.authorize import components
 from virt_core.rpc.identity import Identity
 from virt_core.rpc.port import listening
 from virt_core.rpc.tls import Certificates
 from virt_operator.certificates.issue import KeyPair, new_authority, new_leaf
-from virt_operator.install.observed import PodObject
 from virt_operator.peers.answer import SuitePod, suite_pods
 from virt_operator.peers.ask import ask_all
+from virt_operator.suite.observed import PodObject
 
 
 def certificates(authority: KeyPair, folder: Path, component: str) -> Certificates:

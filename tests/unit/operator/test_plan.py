@@ -7,16 +7,16 @@ from datetime import timedelta
 
 import msgspec
 import pytest
-from virt_core.api.kubevirt import KubeVirtStatus
-from virt_operator.install import certificates as install_certificates
-from virt_operator.install.actions import Apply, Delete, DeletePod, IssueLeaf
-from virt_operator.install.observed import Observed
-from virt_operator.install.plan import plan
+from virt_core.objects.kubevirt import KubeVirtStatus
+from virt_operator.change import renewals
+from virt_operator.change.plan import plan
 from virt_operator.strategy.desired import desired_objects, managed_labels
 from virt_operator.strategy.install_strategy import name_of
 from virt_operator.strategy.ref import Ref, ref_of
 from virt_operator.strategy.settings import InstallSettings
 from virt_operator.strategy.trust import trusting
+from virt_operator.suite.actions import Apply, Delete, DeletePod, IssueLeaf
+from virt_operator.suite.observed import Observed
 
 from tests.unit.operator.suites import (
     HELD,
@@ -291,6 +291,6 @@ def test_handlers_of_an_earlier_release_keep_the_certificate_that_they_share() -
 
     old = {"kind": "Secret", "metadata": {"name": shared.name, "namespace": "kubevirt", "labels": managed_labels()}}
     assert kinds(plan(changed(installed(), shared, live(old, {})), OPERATOR).actions) == ["Delete"]
-    due = install_certificates.due_now(installed(), "kubevirt", [body])
+    due = renewals.due_now(installed(), "kubevirt", [body])
     assert [leaf.secret for leaf in due.leaves] == [shared.name]
-    assert install_certificates.missing(installed(), body) == shared.name
+    assert renewals.missing(installed(), body) == shared.name

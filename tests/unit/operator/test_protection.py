@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from virt_core.api import labels
+from virt_core.conventions import labels
 from virt_operator.strategy.admission import PROTECTED, policy
 from virt_operator.strategy.desired import desired_objects
 from virt_operator.strategy.operator_objects import WEBHOOK_PORT, operator_objects

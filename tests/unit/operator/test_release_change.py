@@ -8,18 +8,18 @@ from typing import Any
 
 import msgspec
 import pytest
-from virt_core.api.kubevirt import KubeVirtStatus
-from virt_operator.install.actions import Apply, ApplyOwn, Delete
-from virt_operator.install.growth import grown
-from virt_operator.install.observed import Observed
-from virt_operator.install.plan import plan
-from virt_operator.install.status import status_of
-from virt_operator.install.versions import is_older
+from virt_core.objects.kubevirt import KubeVirtStatus
+from virt_operator.change.growth import grown
+from virt_operator.change.plan import plan
+from virt_operator.change.versions import is_older
+from virt_operator.reconcile.status import status_of
 from virt_operator.settings import Settings
 from virt_operator.strategy.desired import STRATEGY_VERSION, desired_objects
 from virt_operator.strategy.install_strategy import BadStrategy, from_config_map, name_of, strategy_of, to_config_map
 from virt_operator.strategy.ref import Body, Ref, ref_of
 from virt_operator.strategy.settings import InstallSettings
+from virt_operator.suite.actions import Apply, ApplyOwn, Delete
+from virt_operator.suite.observed import Observed
 
 from tests.unit.operator.suites import (
     HELD,

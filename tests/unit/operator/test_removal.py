@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 
 import msgspec
-from virt_operator.install.actions import Delete, RemoveFinalizer, UnmarkNode
-from virt_operator.install.observed import Observed, SuiteObject
-from virt_operator.install.plan import Plan
-from virt_operator.install.removal import asks_for_nodes, asks_for_workloads, nothing_left, plan_removal
+from virt_operator.change.plan import Plan
+from virt_operator.removal.plan import asks_for_nodes, asks_for_workloads, nothing_left, plan_removal
 from virt_operator.strategy.ref import Ref
 from virt_operator.strategy.trust import REGISTRATIONS
+from virt_operator.suite.actions import Delete, RemoveFinalizer, UnmarkNode
+from virt_operator.suite.observed import Observed, SuiteObject
 
 from tests.unit.operator.suites import FINALIZER, NOW, deployed, installed, kinds, suite, without
 

@@ -19,9 +19,9 @@ from virt_operator.certificates.rollover import (
 )
 from virt_operator.certificates.rotation import DEFAULT, Rotation, Span
 from virt_operator.certificates.secret import AUTHORITY_SECRET, data_of
-from virt_operator.install.actions import IssueAuthority, IssueLeaf, UpdateAuthority, WaitFor, WriteBundle, WriteTrust
-from virt_operator.install.plan import Plan, kept, plan
+from virt_operator.change.plan import Plan, kept, plan
 from virt_operator.strategy.ref import Ref
+from virt_operator.suite.actions import IssueAuthority, IssueLeaf, UpdateAuthority, WaitFor, WriteBundle, WriteTrust
 
 from tests.unit.operator.suites import (
     NOW,

@@ -6,7 +6,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from virt_core.api.duration import parse_duration
+from virt_core.objects.duration import parse_duration
 from virt_operator.certificates.rotation import DEFAULT, RefusedRotation, Rotation, Span, rotation_of
 
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from virt_core.api.kubevirt import KubeVirtStatus
-from virt_operator.install.inventory import choose
-from virt_operator.install.observed import Observed, SuiteObject
-from virt_operator.install.plan import plan
-from virt_operator.install.removal import plan_removal
-from virt_operator.install.status import second_object_status, status_of
+from virt_core.objects.kubevirt import KubeVirtStatus
+from virt_operator.change.plan import plan
+from virt_operator.reconcile.inventory import choose
+from virt_operator.reconcile.status import second_object_status, status_of
+from virt_operator.removal.plan import plan_removal
 from virt_operator.strategy.desired import desired_objects
 from virt_operator.strategy.ref import Ref, ref_of
+from virt_operator.suite.observed import Observed, SuiteObject
 
 from tests.unit.operator.suites import (
     INSTALL,

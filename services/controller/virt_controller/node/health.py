@@ -9,8 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from virt_core.api import labels
-from virt_core.api.vmi_status import HANDLER_UNRESPONSIVE, NODE_NOT_READY, NODE_UNREACHABLE
+from virt_core.conventions import labels
+from virt_core.vmi.status import HANDLER_UNRESPONSIVE, NODE_NOT_READY, NODE_UNREACHABLE
 
 from virt_controller.node.observe import Node
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import msgspec
-from virt_core.api.meta import ObjectMeta
+from virt_core.objects.meta import ObjectMeta
 
 
 class Taint(msgspec.Struct, frozen=True):

@@ -11,13 +11,13 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 
 from virt_core import logs
-from virt_core.api import labels
+from virt_core.conventions import labels
 from virt_core.kube.client import KubeClient
 from virt_core.kube.errors import NotFound
-from virt_core.kube.patch import pointer
 from virt_core.kube.queue import WorkQueue
 from virt_core.kube.reflector import Key, Reflector
 from virt_core.kube.resource import NODES
+from virt_core.objects.patch import pointer
 
 from virt_controller.node.health import HEARTBEAT_SECONDS, Trouble, silence, trouble
 from virt_controller.node.observe import Node

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from virt_core import logs
-from virt_core.api.vmi import VirtualMachineInstance
 from virt_core.kube.client import KubeClient, Object
 from virt_core.kube.errors import AlreadyExists, Conflict, Forbidden, Invalid, KubeError, NotFound
 from virt_core.kube.events import EventRecorder
 from virt_core.kube.resource import NODES, PODS, VIRTUAL_MACHINE_INSTANCES, Resource
+from virt_core.vmi.instance import VirtualMachineInstance
 
 from virt_controller.vmi.actions import Action, CreatePod, DeletePod, LookAgain, PatchVmi, RecordEvent
 

@@ -10,18 +10,20 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from virt_core.api import labels
-from virt_core.api.vmi import UnsupportedSpec, VirtualMachineInstance, VmiPhase, parse_spec
-from virt_core.api.vmi_status import CONTROLLERS_REASONS, in_phase, ready_condition, status_patch
-from virt_core.kube.patch import Operation, guarded_patch
+from virt_core.conventions import labels
+from virt_core.objects.patch import Operation, guarded_patch
+from virt_core.validation.refusal import UnsupportedSpec
+from virt_core.vmi.instance import VirtualMachineInstance, VmiPhase, parse_spec
+from virt_core.vmi.status import CONTROLLERS_REASONS, in_phase, ready_condition, status_patch
 
 from virt_controller.node.health import NODE_DELETED, Trouble
+from virt_controller.pod.containers import LauncherSettings
+from virt_controller.pod.observed import Claim, LauncherPod
+from virt_controller.pod.problems import CLAIM_NOT_FOUND, CREATE_REFUSED, Failure, how_it_ended, start_problem
+from virt_controller.pod.template import launcher_pod, pod_name
 from virt_controller.vmi import status
 from virt_controller.vmi.actions import Action, CreatePod, DeletePod, LookAgain, PatchVmi, RecordEvent
-from virt_controller.vmi.observe import Claim, LauncherPod, Observed, PodRefusal
-from virt_controller.vmi.pod_containers import LauncherSettings
-from virt_controller.vmi.pod_problems import CLAIM_NOT_FOUND, CREATE_REFUSED, Failure, how_it_ended, start_problem
-from virt_controller.vmi.pod_template import launcher_pod, pod_name
+from virt_controller.vmi.observe import Observed, PodRefusal
 
 # A rejected pod is made anew after this while the node's device plugin comes back, then ever more slowly.
 _REJECTED_POD_SECONDS, _REJECTED_POD_SECONDS_LAST = 1.0, 60.0

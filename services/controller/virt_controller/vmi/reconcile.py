@@ -7,22 +7,23 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 import msgspec
-from virt_core.api import labels
-from virt_core.api.kubevirt import Configuration, KubeVirt
-from virt_core.api.vmi import VirtualMachineInstance
+from virt_core.conventions import labels
 from virt_core.kube.client import KubeClient
 from virt_core.kube.errors import NotFound
 from virt_core.kube.events import EventRecorder
 from virt_core.kube.queue import WorkQueue
 from virt_core.kube.reflector import Key, Reflector
 from virt_core.kube.resource import EVENTS, KUBEVIRTS, PERSISTENT_VOLUME_CLAIMS, PODS, VIRTUAL_MACHINE_INSTANCES
+from virt_core.objects.kubevirt import Configuration, KubeVirt
+from virt_core.vmi.instance import VirtualMachineInstance
 
 from virt_controller.node.reconcile import Nodes
+from virt_controller.pod.observed import Claim, LauncherPod, PodEvent
+from virt_controller.pod.template import pod_name
+from virt_controller.pod.volumes import claim_names
 from virt_controller.vmi.execute import Executor, PodRefused
-from virt_controller.vmi.observe import Claim, LauncherPod, Observed, PodEvent, PodRefusal
+from virt_controller.vmi.observe import Observed, PodRefusal
 from virt_controller.vmi.plan import Planner, needs_events
-from virt_controller.vmi.pod_template import pod_name
-from virt_controller.vmi.pod_volumes import claim_names
 
 _EVENTS = 50  # warnings of one pod that are looked at; the kubelet counts repetitions in one
 _WORKERS = 10  # requests in flight; one VMI is never worked on twice at a time

@@ -10,10 +10,10 @@ from datetime import datetime
 from typing import Any
 
 import msgspec
-from virt_core.api import labels
-from virt_core.api.meta import Condition
-from virt_core.api.vmi import VirtualMachineInstance, VmiPhase
-from virt_core.api.vmi_status import (
+from virt_core.conventions import labels
+from virt_core.objects.meta import Condition
+from virt_core.vmi.instance import VirtualMachineInstance, VmiPhase
+from virt_core.vmi.status import (
     CONTROLLERS_REASONS,
     POD_TERMINATING,
     has_readiness_probe,
@@ -23,9 +23,9 @@ from virt_core.api.vmi_status import (
 )
 
 from virt_controller.node.health import Trouble
-from virt_controller.vmi.observe import LauncherPod
-from virt_controller.vmi.pod_problems import BEFORE_POD, PULLING, REASONS, UNSCHEDULABLE, Failure, why_taken
-from virt_controller.vmi.pod_template import VOLUME_STATUS
+from virt_controller.pod.observed import LauncherPod
+from virt_controller.pod.problems import BEFORE_POD, PULLING, REASONS, UNSCHEDULABLE, Failure, why_taken
+from virt_controller.pod.template import VOLUME_STATUS
 
 Status = dict[str, Any]
 

@@ -6,10 +6,10 @@ import uuid
 from datetime import UTC, datetime
 
 from virt_core import logs
-from virt_core.api.meta import ObjectReference
 from virt_core.kube.client import KubeClient
 from virt_core.kube.errors import KubeError
 from virt_core.kube.resource import EVENTS
+from virt_core.objects.meta import ObjectReference
 
 _log = logs.bound("virt_core.kube.events")
 

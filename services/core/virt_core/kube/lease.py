@@ -14,11 +14,11 @@ from datetime import UTC, datetime
 import msgspec
 
 from virt_core import logs
-from virt_core.api.meta import ObjectMeta
 from virt_core.kube.client import KubeClient
 from virt_core.kube.errors import AlreadyExists, Conflict, KubeError, NotFound
 from virt_core.kube.reflector import Reflector
 from virt_core.kube.resource import LEASES
+from virt_core.objects.meta import ObjectMeta
 
 _DURATION = 15.0  # seconds without renewal after which the lease is free; Kubernetes' own components use 15
 _RENEWAL = 5.0

@@ -15,11 +15,11 @@ from typing import Generic, Protocol, TypeVar
 import msgspec
 
 from virt_core import logs
-from virt_core.api.meta import ObjectMeta
 from virt_core.kube.client import KubeClient, Object
 from virt_core.kube.errors import Gone, KubeError, Unavailable
 from virt_core.kube.resource import Resource
 from virt_core.kube.shallow import members, parts
+from virt_core.objects.meta import ObjectMeta
 
 _WATCH_SECONDS = 290
 _SILENCE = 90.0

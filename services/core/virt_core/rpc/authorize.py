@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Set
 from typing import Any
 
-from virt_core.api.labels import COMMON_NAME_PREFIX
+from virt_core.conventions.labels import COMMON_NAME_PREFIX
 from virt_core.rpc.errors import Denied
 from virt_core.rpc.server import Rule
 

@@ -10,11 +10,11 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from virt_core.api.meta import PartialObject
 from virt_core.kube.client import KubeClient
 from virt_core.kube.errors import AlreadyExists, Conflict, KubeError, NotFound
 from virt_core.kube.reflector import Key, Reflector
 from virt_core.kube.resource import CONFIG_MAPS
+from virt_core.objects.meta import PartialObject
 
 Check = Callable[[KubeClient, str], Awaitable[None]]
 _DEADLINE = 10.0  # seconds for a change to be seen by watch

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from virt_core.api.meta import rfc3339
+from virt_core.objects.meta import rfc3339
 from virt_core.testing.patches import PatchFailed, json_patch, merge_patch
 
 Object = dict[str, Any]

@@ -15,13 +15,13 @@ from pathlib import Path
 
 import msgspec
 from virt_core import logs
-from virt_core.api.issuing import ISSUING
-from virt_core.api.meta import Condition, ObjectMeta
-from virt_core.api.node_certificate import SIGNER_NAME, dns_names
+from virt_core.conventions.issuing import ISSUING
+from virt_core.conventions.node_certificate import SIGNER_NAME, dns_names
 from virt_core.kube.client import KubeClient
 from virt_core.kube.errors import KubeError
 from virt_core.kube.reflector import Reflector
 from virt_core.kube.resource import CERTIFICATE_SIGNING_REQUESTS
+from virt_core.objects.meta import Condition, ObjectMeta
 from virt_core.rpc.tls import NAMES, read_files, write_files
 
 from virt_handler.certificates import apart

@@ -15,9 +15,9 @@ from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
-from virt_core.api.issuing import CLOCK_SKEW, Issuing, read_issuing
-from virt_core.api.labels import COMMON_NAME_PREFIX
-from virt_core.api.node_certificate import COMPONENT
+from virt_core.conventions.issuing import CLOCK_SKEW, Issuing, read_issuing
+from virt_core.conventions.labels import COMMON_NAME_PREFIX
+from virt_core.conventions.node_certificate import COMPONENT
 
 from virt_handler.certificates.question import Answer, Wanted
 

@@ -15,7 +15,7 @@ import stat
 from contextlib import ExitStack
 from pathlib import Path
 
-from virt_core.api.labels import LAUNCHER_UID
+from virt_core.conventions.labels import LAUNCHER_UID
 
 from virt_handler.launchers.folder_events import FolderEvents
 

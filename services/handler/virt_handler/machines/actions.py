@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from kubevirt.launcher.v1 import launcher_pb2
-from virt_core.kube.patch import Operation
+from virt_core.objects.patch import Operation
 
 from virt_handler.network.plan import NetworkPlan
 

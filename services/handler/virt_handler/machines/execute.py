@@ -5,12 +5,12 @@ from __future__ import annotations
 from google.protobuf import duration_pb2
 from kubevirt.launcher.v1 import launcher_pb2
 from virt_core import logs
-from virt_core.api.labels import LAUNCHER_UID
-from virt_core.api.vmi import VirtualMachineInstance
+from virt_core.conventions.labels import LAUNCHER_UID
 from virt_core.kube.client import KubeClient
 from virt_core.kube.events import EventRecorder
-from virt_core.kube.patch import Operation
 from virt_core.kube.resource import VIRTUAL_MACHINE_INSTANCES
+from virt_core.objects.patch import Operation
+from virt_core.vmi.instance import VirtualMachineInstance
 
 from virt_handler.launchers.block_devices import NoBlockDevice, give
 from virt_handler.machines.actions import AcknowledgeEnd, Action, PatchStatus, PrepareNetwork, Refuse, StartMachine

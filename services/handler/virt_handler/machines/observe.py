@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from virt_core.api.kubevirt import Configuration
-from virt_core.api.vmi import VirtualMachineInstance
+from virt_core.objects.kubevirt import Configuration
+from virt_core.vmi.instance import VirtualMachineInstance
 
 from virt_handler.machines.guest_state import GuestState
 from virt_handler.network.plan import PodNetwork

@@ -9,13 +9,14 @@ from __future__ import annotations
 from datetime import datetime
 
 from kubevirt.launcher.v1 import launcher_pb2
-from virt_core.api.vmi import UnsupportedSpec, VmiPhase, parse_spec
-from virt_core.kube.patch import Operation
+from virt_core.objects.patch import Operation
+from virt_core.validation.refusal import UnsupportedSpec
+from virt_core.vmi.instance import VmiPhase, parse_spec
 
 from virt_handler.machines import status
 from virt_handler.machines.actions import AcknowledgeEnd, Action, PatchStatus, PrepareNetwork, Refuse, StartMachine
 from virt_handler.machines.observe import Observed, pod_on_node
-from virt_handler.machines.translate import machine
+from virt_handler.machines.translate.machine import machine
 from virt_handler.network import remembered
 from virt_handler.network.plan import network_plan
 

@@ -11,11 +11,11 @@ import asyncio
 from datetime import UTC, datetime
 
 from virt_core import logs
-from virt_core.api.kubevirt import Configuration, KubeVirt
-from virt_core.api.vmi import VirtualMachineInstance
 from virt_core.kube.queue import WorkQueue
 from virt_core.kube.reflector import Key, Reflector
+from virt_core.objects.kubevirt import Configuration, KubeVirt
 from virt_core.rpc.errors import InvalidField, Refused, RpcError
+from virt_core.vmi.instance import VirtualMachineInstance
 
 from virt_handler.launchers.pod_folders import PodFolders
 from virt_handler.machines.execute import Executor

@@ -11,9 +11,11 @@ from datetime import datetime
 from typing import Any
 
 from kubevirt.launcher.v1 import launcher_pb2
-from virt_core.api.meta import Condition
-from virt_core.api.vmi import UnsupportedSpec, VirtualMachineInstance, VmiPhase, parse_spec
-from virt_core.api.vmi_status import (
+from virt_core.objects.meta import Condition
+from virt_core.objects.patch import Operation
+from virt_core.validation.refusal import UnsupportedSpec
+from virt_core.vmi.instance import VirtualMachineInstance, VmiPhase, parse_spec
+from virt_core.vmi.status import (
     POD_TERMINATING,
     in_phase,
     ready_condition,
@@ -21,7 +23,6 @@ from virt_core.api.vmi_status import (
     status_patch,
     stored_conditions,
 )
-from virt_core.kube.patch import Operation
 
 from virt_handler.machines import status_devices
 from virt_handler.machines.guest_state import GuestState

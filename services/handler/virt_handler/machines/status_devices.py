@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from virt_core.api.vmi import VirtualMachineInstance
-from virt_core.api.vmi_effective import effective_interfaces, effective_topology, guest_memory_bytes
-from virt_core.api.vmi_spec import VmiSpec
+from virt_core.vmi.instance import VirtualMachineInstance
+from virt_core.vmi.spec.domain import VmiSpec
+from virt_core.vmi.spec.effective import effective_interfaces, effective_topology, guest_memory_bytes
 
 from virt_handler.machines.guest_state import AgentState, GuestInterface, GuestState
-from virt_handler.machines.translate import has_queues, mac_address
+from virt_handler.machines.translate.machine import has_queues, mac_address
 from virt_handler.network.plan import POD_LINK, PodNetwork
 
 Entry = dict[str, Any]

@@ -13,10 +13,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from ipaddress import IPv4Interface, IPv4Network
 
-from virt_core.api.labels import LAUNCHER_UID
-from virt_core.api.vmi_devices import Port
-from virt_core.api.vmi_effective import effective_interfaces, effective_networks, network_cidr
-from virt_core.api.vmi_spec import VmiSpec
+from virt_core.conventions.labels import LAUNCHER_UID
+from virt_core.vmi.spec.devices import Port
+from virt_core.vmi.spec.domain import VmiSpec
+from virt_core.vmi.spec.effective import effective_interfaces, effective_networks, network_cidr
 
 POD_LINK = "eth0"  # what CNI plugins call a pod's card
 BRIDGE = "k6t-eth0"

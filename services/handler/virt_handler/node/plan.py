@@ -8,8 +8,8 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from virt_core.api.labels import HEARTBEAT, SCHEDULABLE
-from virt_core.api.meta import rfc3339
+from virt_core.conventions.labels import HEARTBEAT, SCHEDULABLE
+from virt_core.objects.meta import rfc3339
 
 
 def marks(*, schedulable: bool, now: datetime) -> dict[str, Any]:

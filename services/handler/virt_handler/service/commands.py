@@ -10,8 +10,8 @@ from contextlib import asynccontextmanager
 from kubevirt.handler.v1 import handler_pb2 as pb
 from kubevirt.launcher.v1 import launcher_pb2
 from virt_core import logs
-from virt_core.api.vmi import VirtualMachineInstance
 from virt_core.rpc.errors import Unavailable
+from virt_core.vmi.instance import VirtualMachineInstance
 
 from virt_handler.launchers.connection import Launcher
 from virt_handler.machines.link import Disconnected, MachineLink

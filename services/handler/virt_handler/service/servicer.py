@@ -10,11 +10,11 @@ from typing import Any
 
 from kubevirt.handler.v1 import handler_pb2 as pb
 from kubevirt.handler.v1 import handler_pb2_grpc
-from virt_core.api.vmi import VirtualMachineInstance
 from virt_core.kube.reflector import Reflector
 from virt_core.rpc.authorize import components
 from virt_core.rpc.errors import NotFound
 from virt_core.rpc.port import Contract
+from virt_core.vmi.instance import VirtualMachineInstance
 
 from virt_handler.machines.observe import pod_on_node
 from virt_handler.service.commands import Commands

@@ -11,7 +11,7 @@ import socket
 import struct
 from typing import Any
 
-from virt_core.api.labels import LAUNCHER_UID
+from virt_core.conventions.labels import LAUNCHER_UID
 from virt_core.rpc.errors import Displaced, RpcError, Unavailable
 
 from virt_handler.launchers.peer_process import connect

@@ -14,7 +14,7 @@ from typing import Any
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature
 from cryptography.x509.oid import NameOID
-from virt_core.api.labels import COMMON_NAME_PREFIX
+from virt_core.conventions.labels import COMMON_NAME_PREFIX
 from virt_core.kube.client import KubeClient
 from virt_core.kube.errors import KubeError
 from virt_core.kube.errors import Unavailable as NoAnswer

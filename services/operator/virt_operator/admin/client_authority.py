@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import msgspec
 from virt_core import logs
-from virt_core.api.meta import ObjectMeta
 from virt_core.kube.client import KubeClient
 from virt_core.kube.reflector import Key, Reflector
 from virt_core.kube.resource import CONFIG_MAPS
+from virt_core.objects.meta import ObjectMeta
 
 _NAMESPACE, _NAME = "kube-system", "extension-apiserver-authentication"
 _log = logs.bound("virt_operator.admin.client_authority")

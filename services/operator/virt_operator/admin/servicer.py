@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 import msgspec
 from kubevirt.admin.v1 import admin_pb2, admin_pb2_grpc
-from virt_core.api.labels import APP
+from virt_core.conventions.labels import APP
 from virt_core.kube.client import KubeClient, Object
 from virt_core.kube.errors import KubeError
 from virt_core.kube.resource import KUBEVIRTS, LEASES, PODS
@@ -19,12 +19,12 @@ from virt_core.rpc.identity import Identity
 from virt_core.rpc.tls import Certificates
 
 from virt_operator.admin.status import holder_of, peer_message, suite_message
-from virt_operator.install.inventory import choose
-from virt_operator.install.observed import PodObject, SuiteObject
 from virt_operator.peers.answer import COMPONENTS, suite_pods
 from virt_operator.peers.ask import ask_all
+from virt_operator.reconcile.inventory import choose
 from virt_operator.settings import Settings
 from virt_operator.strategy.operator_rbac import LEASE
+from virt_operator.suite.observed import PodObject, SuiteObject
 
 T = TypeVar("T")
 _COMPONENTS = f"{APP} in ({','.join(COMPONENTS)})"

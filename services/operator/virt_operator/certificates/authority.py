@@ -2,7 +2,7 @@
 
 It is there before any KubeVirt object, because the operator itself serves by it, and stays when the suite is removed:
 it goes with the namespace. Whichever replica is first makes it; a new one in place of an old one is the leader's
-(install/certificates.py). Knows nothing of leaves.
+(change/renewals.py). Knows nothing of leaves.
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
-from virt_core.api.issuing import CLOCK_SKEW
+from virt_core.conventions.issuing import CLOCK_SKEW
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,10 +17,10 @@ from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
-from virt_core.api import labels
-from virt_core.api.labels import COMMON_NAME_PREFIX
-from virt_core.api.meta import Condition, ObjectMeta
-from virt_core.api.node_certificate import COMPONENT, SIGNER_NAME, dns_names
+from virt_core.conventions import labels
+from virt_core.conventions.labels import COMMON_NAME_PREFIX
+from virt_core.conventions.node_certificate import COMPONENT, SIGNER_NAME, dns_names
+from virt_core.objects.meta import Condition, ObjectMeta
 
 COMMON_NAME = f"{COMMON_NAME_PREFIX}{COMPONENT}"
 _ACCOUNT = "kubevirt-handler"

@@ -12,13 +12,13 @@ from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
 
 from virt_core import logs
-from virt_core.api.meta import rfc3339
-from virt_core.api.node_certificate import SIGNER_NAME
+from virt_core.conventions.node_certificate import SIGNER_NAME
 from virt_core.kube.client import KubeClient
 from virt_core.kube.errors import NotFound
 from virt_core.kube.queue import WorkQueue
 from virt_core.kube.reflector import Key, Reflector
 from virt_core.kube.resource import CERTIFICATE_SIGNING_REQUESTS
+from virt_core.objects.meta import rfc3339
 
 from virt_operator.certificates.authority import AuthorityWatch
 from virt_operator.certificates.issue import sign_leaf

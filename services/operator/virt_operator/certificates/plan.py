@@ -1,4 +1,4 @@
-"""Which certificates are due, and when the next one will be. Pure; called by install/certificates.py and own.py.
+"""Which certificates are due, and when the next one will be. Pure; called by change/renewals.py and own.py.
 
 A leaf is renewed at half of its life (or as the KubeVirt object says), and at once if it cannot be read, lives longer
 than wanted, or was not signed by who signs now (rollover.py).
@@ -14,7 +14,7 @@ from datetime import datetime
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature
 from cryptography.x509.oid import NameOID
-from virt_core.api.labels import COMMON_NAME_PREFIX
+from virt_core.conventions.labels import COMMON_NAME_PREFIX
 
 from virt_operator.certificates.issue import KeyPair
 from virt_operator.certificates.rollover import Authority, Step, deadlines, next_step, stalled, validity

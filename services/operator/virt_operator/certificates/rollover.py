@@ -18,8 +18,8 @@ import msgspec
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
-from virt_core.api.issuing import CLOCK_SKEW, ISSUING, Issuing, read_issuing
-from virt_core.api.meta import rfc3339
+from virt_core.conventions.issuing import CLOCK_SKEW, ISSUING, Issuing, read_issuing
+from virt_core.objects.meta import rfc3339
 
 from virt_operator.certificates.issue import KeyPair
 from virt_operator.certificates.rotation import Rotation

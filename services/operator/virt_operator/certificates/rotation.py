@@ -1,6 +1,6 @@
 """How long certificates live and when they are renewed: spec.certificateRotateStrategy, read strictly. Pure.
 
-Called by install/spec.py and by the webhook, so that both refuse the same. Durations are Go's ("24h", "5m0s").
+Called by suite/spec.py and by the webhook, so that both refuse the same. Durations are Go's ("24h", "5m0s").
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from virt_core.api.duration import go_duration, parse_duration
-from virt_core.api.issuing import Issuing
+from virt_core.conventions.issuing import Issuing
+from virt_core.objects.duration import go_duration, parse_duration
 
 FIELD = "certificateRotateStrategy"
 _SELF_SIGNED = f"spec.{FIELD}.selfSigned"

@@ -7,7 +7,7 @@ from base64 import b64decode, b64encode
 from collections.abc import Mapping
 
 import msgspec
-from virt_core.api.meta import ObjectMeta
+from virt_core.objects.meta import ObjectMeta
 
 from virt_operator.certificates.issue import KeyPair
 

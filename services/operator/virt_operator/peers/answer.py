@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from kubevirt.info.v1 import info_pb2
-from virt_core.api import labels
-from virt_core.api.meta import ObjectMeta
-from virt_core.api.node_certificate import PER_NODE, node_name
+from virt_core.conventions import labels
+from virt_core.conventions.node_certificate import PER_NODE, node_name
+from virt_core.objects.meta import ObjectMeta
 
 COMPONENTS = {
     "virt-operator": info_pb2.COMPONENT_OPERATOR,

@@ -10,7 +10,7 @@ that nothing else in the cluster depends on the policy's evaluation.
 
 from __future__ import annotations
 
-from virt_core.api import labels
+from virt_core.conventions import labels
 
 from virt_operator.strategy.ref import Body
 

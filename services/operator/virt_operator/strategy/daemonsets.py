@@ -6,8 +6,8 @@ tap devices and rules, and serves devices to the kubelet. It has no host network
 
 from __future__ import annotations
 
-from virt_core.api import labels
-from virt_core.api.node_certificate import PER_NODE
+from virt_core.conventions import labels
+from virt_core.conventions.node_certificate import PER_NODE
 
 from virt_operator.strategy import pods
 from virt_operator.strategy.pods import field_env

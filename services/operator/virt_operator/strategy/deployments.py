@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from virt_core.api import labels
-from virt_core.api.vmi_webhooks import API_ACCOUNT, CONTROLLER_ACCOUNT
+from virt_core.conventions import labels
+from virt_core.conventions.vmi_webhooks import API_ACCOUNT, CONTROLLER_ACCOUNT
 
 from virt_operator.strategy import pods
 from virt_operator.strategy.pods import field_env, value_env

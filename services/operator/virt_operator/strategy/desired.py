@@ -6,7 +6,7 @@ Secrets are not among it: their content is made where it is needed (certificates
 
 from __future__ import annotations
 
-from virt_core.api import labels
+from virt_core.conventions import labels
 
 from virt_operator.strategy import admission, crds, daemonsets, deployments, rbac, services, webhooks
 from virt_operator.strategy.ref import MANAGED_BY_OPERATOR, Body

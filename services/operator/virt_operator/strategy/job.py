@@ -1,4 +1,4 @@
-"""The Job that has a release print its install strategy. Pure; called by install/strategy.py.
+"""The Job that has a release print its install strategy. Pure; called by change/strategies.py.
 
 It runs that release's operator image under an account that may write ConfigMaps of the suite's namespace and nothing
 else: the image is of the release that is to be installed, which this operator does not know.
@@ -6,7 +6,7 @@ else: the image is of the release that is to be installed, which this operator d
 
 from __future__ import annotations
 
-from virt_core.api import labels
+from virt_core.conventions import labels
 
 from virt_operator.strategy import pods
 from virt_operator.strategy.desired import strategy_labels

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import msgspec
-from virt_core.api import labels
+from virt_core.conventions import labels
 from virt_core.rpc import PORT
 
 from virt_operator.strategy import crds, pods

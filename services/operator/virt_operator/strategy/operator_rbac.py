@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from virt_core.api.node_certificate import SIGNER_NAME
+from virt_core.conventions.node_certificate import SIGNER_NAME
 
 from virt_operator.strategy import desired, rbac
 from virt_operator.strategy.ref import KINDS, Body, ref_of

@@ -10,7 +10,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from virt_core.api import labels
+from virt_core.conventions import labels
 from virt_core.rpc import PORT as RPC_PORT
 
 from virt_operator.strategy.ref import Body

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from virt_core.api.vmi_webhooks import API_ACCOUNT, CONTROLLER_ACCOUNT, HANDLER_ACCOUNT
+from virt_core.conventions.vmi_webhooks import API_ACCOUNT, CONTROLLER_ACCOUNT, HANDLER_ACCOUNT
 
 from virt_operator.strategy.ref import Body
 from virt_operator.strategy.rules import rule

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from virt_core.api import labels
+from virt_core.conventions import labels
 
 from virt_operator.strategy.deployments import API_PORT
 from virt_operator.strategy.ref import Body

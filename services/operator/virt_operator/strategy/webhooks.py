@@ -7,8 +7,8 @@ VirtualMachineInstances matches, so nothing else in the cluster waits for virt-a
 
 from __future__ import annotations
 
-from virt_core.api import labels
-from virt_core.api.vmi_webhooks import MUTATE, VALIDATE_CREATE, VALIDATE_UPDATE, own_users
+from virt_core.conventions import labels
+from virt_core.conventions.vmi_webhooks import MUTATE, VALIDATE_CREATE, VALIDATE_UPDATE, own_users
 
 from virt_operator.strategy.ref import Body
 

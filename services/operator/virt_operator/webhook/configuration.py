@@ -7,7 +7,7 @@ finalizers while its webhook is not reached; its dry runs are, which is how reac
 
 from __future__ import annotations
 
-from virt_core.api import labels
+from virt_core.conventions import labels
 
 from virt_operator.strategy.operator_rbac import ACCOUNT, VALIDATOR
 from virt_operator.strategy.ref import Body

@@ -16,16 +16,16 @@ from collections.abc import Callable
 import aiohttp
 import msgspec
 from virt_core import logs
-from virt_core.api.meta import ObjectMeta
 from virt_core.kube.client import KubeClient
 from virt_core.kube.errors import KubeError
 from virt_core.kube.reflector import Reflector
 from virt_core.kube.resource import CUSTOM_RESOURCE_DEFINITIONS, VALIDATING_WEBHOOK_CONFIGURATIONS
+from virt_core.objects.meta import ObjectMeta
 
-from virt_operator.install.drift import difference
 from virt_operator.settings import Settings
 from virt_operator.strategy.operator_rbac import VALIDATOR
 from virt_operator.strategy.ref import Body
+from virt_operator.suite.drift import difference
 from virt_operator.webhook.configuration import HEALTH_PATH, OWNER_CRD, SERVICE, SERVICE_PORT, configuration
 
 _MANAGER = "virt-operator"

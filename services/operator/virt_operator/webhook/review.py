@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import msgspec
-from virt_core.api import admission_review
-from virt_core.api.meta import ObjectMeta
+from virt_core.objects import admission_review
+from virt_core.objects.meta import ObjectMeta
 
 
 class Reviewed(msgspec.Struct, frozen=True, rename="camel"):

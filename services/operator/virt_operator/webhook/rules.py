@@ -1,6 +1,6 @@
 """What is refused about a KubeVirt object. Pure; called by server.py with what it found out.
 
-The reconciler refuses the same, in conditions, about objects that came in while the webhook was away (install/spec.py,
+The reconciler refuses the same, in conditions, about objects that came in while the webhook was away (suite/spec.py,
 status.py, removal.py). So a change that leaves the spec alone passes, and so does any change of an object that is
 being deleted: whatever is stored, its owner can repair or remove it.
 """
@@ -10,10 +10,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from virt_core.api.admission_review import Denial
+from virt_core.objects.admission_review import Denial
 
-from virt_operator.install.spec import RefusedSpec, blocks_uninstall, install_settings
 from virt_operator.settings import Settings
+from virt_operator.suite.spec import RefusedSpec, blocks_uninstall, install_settings
 from virt_operator.webhook.review import AdmissionRequest, Reviewed
 
 

@@ -12,14 +12,14 @@ import asyncio
 import msgspec
 from aiohttp import web
 from virt_core import aio, logs
-from virt_core.api.admission_review import LARGEST_REVIEW, BadReview, Denial, answer
 from virt_core.kube.client import KubeClient
 from virt_core.kube.errors import KubeError
 from virt_core.kube.resource import KUBEVIRTS
+from virt_core.objects.admission_review import LARGEST_REVIEW, BadReview, Denial, answer
 from virt_core.rpc.server_tls import ServerTls
 from virt_core.rpc.tls import Certificates
 
-from virt_operator.install.workloads import any_workload
+from virt_operator.removal.workloads import any_workload
 from virt_operator.settings import Settings
 from virt_operator.webhook import rules
 from virt_operator.webhook.configuration import HEALTH_PATH, PATH

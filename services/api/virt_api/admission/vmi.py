@@ -1,0 +1,84 @@
+"""What becomes of a VirtualMachineInstance that is to be stored: its defaults, or why it is not. Pure; called by
+webhooks.py.
+
+The rules are virt_core's (vmi/defaults.py, vmi/admission.py); here they are turned into answers to the API server.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import msgspec
+from virt_core.conventions.vmi_webhooks import MUTATE, VALIDATE_CREATE, VALIDATE_UPDATE
+from virt_core.objects.admission_review import AdmissionRequest, AdmissionReview, Denial, answer, read_review
+from virt_core.objects.kubevirt import Configuration
+from virt_core.validation.refusal import Refusal
+from virt_core.vmi.admission import admit_create, admit_update
+from virt_core.vmi.defaults import defaults_patch
+from virt_core.vmi.instance import VmiPhase
+from virt_core.vmi.status import in_phase
+
+Body = dict[str, Any]
+Request = AdmissionRequest[Body]
+_SHOWN = 64  # causes in one answer: all that a release does not support, and no book
+_decoder = msgspec.json.Decoder(AdmissionReview[Body])
+
+
+@dataclass(frozen=True, slots=True)
+class Circumstances:
+    """What a decision rests on besides the request."""
+
+    configuration: Configuration
+    own_users: Collection[str]
+    """Whose word about an object's status counts."""
+
+    now: datetime
+    """UTC."""
+
+
+def read(body: bytes) -> Request:
+    """The request in an AdmissionReview. Raises BadReview naming what is wrong."""
+    return read_review(body, _decoder)
+
+
+def mutate(request: Request, given: Circumstances) -> Body:
+    """The answer to a creation: the defaults, and phase Pending until the controller says more. What is not supported
+    is left for `validate_create` to refuse."""
+    vmi = request.object or {}
+    pending = {"op": "add", "path": "/status", "value": in_phase({}, VmiPhase.PENDING, given.now)}
+    warnings = ["status: is written by KubeVirt itself, what is given is dropped"] if vmi.get("status") else []
+    return answer(request.uid, patch=[*defaults_patch(vmi, given.configuration), pending], warnings=warnings)
+
+
+def validate_create(request: Request, given: Circumstances) -> Body:
+    """Whether a new object may be stored."""
+    is_own = request.user_info.username in given.own_users
+    return _verdict(request, admit_create(request.object or {}, given.configuration, is_own_account=is_own))
+
+
+def validate_update(request: Request, given: Circumstances) -> Body:
+    """Whether a change may be stored."""
+    is_own = request.user_info.username in given.own_users
+    old, new = request.old_object or {}, request.object or {}
+    return _verdict(request, admit_update(old, new, given.configuration, is_own_account=is_own))
+
+
+DECISIONS: Mapping[str, Callable[[Request, Circumstances], Body]] = {
+    MUTATE: mutate,
+    VALIDATE_CREATE: validate_create,
+    VALIDATE_UPDATE: validate_update,
+}
+"""By path."""
+
+
+def _verdict(request: Request, refusals: tuple[Refusal, ...]) -> Body:
+    if not refusals:
+        return answer(request.uid)
+    message = "; ".join(map(str, refusals[:_SHOWN]))
+    more = len(refusals) - _SHOWN
+    said = f"{message}; and {more} more" if more > 0 else message
+    denial = Denial("Invalid", 422, said, "VirtualMachineInstance", request.name, refusals[:_SHOWN])
+    return answer(request.uid, denial)

@@ -1,0 +1,144 @@
+"""Who is asking: the front proxy's word, if the front proxy it is. Pure but for FrontProxyWatch, which keeps its rules.
+
+kube-apiserver calls an aggregated API with a client certificate of the request-header authority and names the user in
+headers. Which authority, which common names and which headers is written in one ConfigMap, which every aggregated API
+may read. virt_core.rpc.server_tls verifies its chain during the handshake; this module checks its name and only then
+reads the headers. Called by routes.py for all paths that are not open.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import unquote
+
+import msgspec
+from multidict import CIMultiDict, CIMultiDictProxy
+from virt_core import logs
+from virt_core.kube.client import KubeClient
+from virt_core.kube.reflector import Reflector
+from virt_core.kube.resource import CONFIG_MAPS
+from virt_core.objects.meta import ObjectMeta
+
+from virt_api.errors import Unauthorized
+
+_NAMESPACE, _NAME = "kube-system", "extension-apiserver-authentication"
+Headers = CIMultiDict[str] | CIMultiDictProxy[str]
+
+
+@dataclass(frozen=True, slots=True)
+class FrontProxy:
+    """Whom to believe about users, and where it says so.
+
+    Attributes:
+        authorities: PEM bundle that the client certificate must be signed by; empty trusts nobody.
+        names: common names allowed; empty allows every one that the authority signed, as Kubernetes defines it.
+    """
+
+    authorities: str = ""
+    names: frozenset[str] = frozenset()
+    user_headers: tuple[str, ...] = ()
+    uid_headers: tuple[str, ...] = ()
+    group_headers: tuple[str, ...] = ()
+    extra_prefixes: tuple[str, ...] = ()
+
+    @classmethod
+    def from_config_map(cls, data: Mapping[str, str]) -> FrontProxy:
+        """The rules in the ConfigMap's data.
+
+        Raises:
+            ValueError: a list in it is not a JSON list of strings.
+        """
+
+        def strings(key: str) -> tuple[str, ...]:
+            try:
+                return tuple(msgspec.json.decode(data.get(key) or "[]", type=list[str]))
+            except msgspec.DecodeError as error:
+                raise ValueError(f"{key}: {data[key]!r} is not allowed, use a JSON list of strings") from error
+
+        return cls(
+            authorities=data.get("requestheader-client-ca-file", ""),
+            names=frozenset(strings("requestheader-allowed-names")),
+            user_headers=strings("requestheader-username-headers"),
+            uid_headers=strings("requestheader-uid-headers"),
+            group_headers=strings("requestheader-group-headers"),
+            extra_prefixes=strings("requestheader-extra-headers-prefix"),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class User:
+    """A user as the front proxy names it."""
+
+    name: str
+    uid: str = ""
+    groups: tuple[str, ...] = ()
+    extra: tuple[tuple[str, tuple[str, ...]], ...] = ()
+
+
+def authenticate(certificate: Mapping[str, Any] | None, headers: Headers, trusted: FrontProxy) -> User:
+    """The user that the front proxy names in `headers`.
+
+    `certificate` is the client's, in the form of ssl.SSLObject.getpeercert, which is empty unless its chain was
+    verified against the authorities of `trusted`.
+
+    Raises:
+        Unauthorized: the caller is not the front proxy, or it names no user.
+    """
+    if not trusted.authorities or not certificate:
+        raise Unauthorized("Unauthorized: no client certificate of the cluster's request-header authority")
+    names = {value for part in certificate.get("subject", ()) for key, value in part if key == "commonName"}
+    if trusted.names and not names & trusted.names:
+        raise Unauthorized(f"Unauthorized: the client certificate's common name {sorted(names)} is not a front proxy's")
+    name = _first(headers, trusted.user_headers)
+    if not name:
+        raise Unauthorized(f"Unauthorized: no user in any of the headers {list(trusted.user_headers)}")
+    groups = tuple(value for header in trusted.group_headers for value in headers.getall(header, ()))
+    return User(name, _first(headers, trusted.uid_headers), groups, _extra(headers, trusted.extra_prefixes))
+
+
+def _first(headers: Headers, names: tuple[str, ...]) -> str:
+    return next((headers[name] for name in names if headers.get(name)), "")
+
+
+def _extra(headers: Headers, prefixes: tuple[str, ...]) -> tuple[tuple[str, tuple[str, ...]], ...]:
+    extra: dict[str, list[str]] = {}
+    for header, value in headers.items():
+        for prefix in prefixes:
+            if header.lower().startswith(prefix.lower()):
+                # Kubernetes escapes what a header's name cannot hold, and compares keys in lower case.
+                extra.setdefault(unquote(header[len(prefix) :]).lower(), []).append(value)
+                break
+    return tuple((key, tuple(values)) for key, values in sorted(extra.items()))
+
+
+class _ConfigMap(msgspec.Struct, frozen=True):
+    metadata: ObjectMeta
+    data: dict[str, str] = {}
+
+
+class FrontProxyWatch:
+    """`rules` as the cluster's ConfigMap has them now. Trusts nobody before the first answer, or without ConfigMap."""
+
+    def __init__(self, client: KubeClient) -> None:
+        self.rules = FrontProxy()
+        self._log = logs.bound("virt_api.aggregation.authentication", configmap=f"{_NAMESPACE}/{_NAME}")
+        self._reflector = Reflector(
+            client, CONFIG_MAPS, _ConfigMap, self._changed, namespace=_NAMESPACE, fields=f"metadata.name={_NAME}"
+        )
+        self.synced = self._reflector.synced
+
+    async def run(self) -> None:
+        """Follow the ConfigMap until cancelled."""
+        await self._reflector.run()
+
+    def _changed(self, key: tuple[str, str]) -> None:
+        found = self._reflector.get(key)
+        try:
+            rules = FrontProxy.from_config_map(found.data) if found else FrontProxy()
+        except ValueError as error:
+            self._log.error("keeping the rules of before: the new ones cannot be read", reason=str(error))
+            return
+        self._log.info("trusting the front proxy", names=sorted(rules.names), present=bool(rules.authorities))
+        self.rules = rules

@@ -1,0 +1,57 @@
+"""The group's own "healthz": does kube-apiserver answer, and which configuration is in force. Called by routes.py.
+
+Open to everyone, so the answer is kept for a second: asking often costs kube-apiserver nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from virt_core import logs
+from virt_core.kube.client import KubeClient
+from virt_core.kube.errors import KubeError
+from virt_core.kube.resource import KUBEVIRTS
+
+_log = logs.bound("virt_api.aggregation.health")
+_KEPT = 1.0  # seconds
+Answer = tuple[int, dict[str, Any]]
+
+
+class Health:
+    """Asks kube-apiserver."""
+
+    def __init__(self, client: KubeClient, namespace: str) -> None:
+        self._client = client
+        self._namespace = namespace
+        self._asking = asyncio.Lock()
+        self._answer: Answer | None = None
+        self._until = 0.0
+
+    async def check(self) -> Answer:
+        """HTTP status and document."""
+        async with self._asking:
+            now = asyncio.get_running_loop().time()
+            if self._answer is None or now >= self._until:
+                self._answer = await self._ask()
+                self._until = asyncio.get_running_loop().time() + _KEPT
+            return self._answer
+
+    async def _ask(self) -> Answer:
+        try:
+            version = await self._client.raw("/version")
+        except KubeError as error:
+            # Whoever asks may be anonymous, so the reason goes into the log and not into the answer.
+            _log.warning("answering that kube-apiserver cannot be reached", reason=str(error))
+            return 500, {"apiserver": {"connectivity": "failed", "error": "kube-apiserver does not answer"}}
+        revision = await self._revision()
+        return 200, {"apiserver": {"connectivity": "ok", "version": version}, "config-resource-version": revision}
+
+    async def _revision(self) -> str:
+        """The KubeVirt object's resourceVersion; "" while there is none, or its kind is still being set up."""
+        try:
+            kubevirts = await self._client.list(KUBEVIRTS, self._namespace)
+        except KubeError as error:
+            _log.warning("answering without the configuration's revision", reason=str(error))
+            return ""
+        return str(kubevirts[0]["metadata"]["resourceVersion"]) if kubevirts else ""

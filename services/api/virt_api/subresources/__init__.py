@@ -1,0 +1,1 @@
+"""The subresources of VirtualMachineInstances: which call it is, and what answers it."""

@@ -1,0 +1,81 @@
+"""What a command's request body may say, and the command that it asks for. Pure; called by commands.py.
+
+KubeVirt's PauseOptions, UnpauseOptions and FreezeUnfreezeTimeout. A body may be absent; a field that is none of these
+is refused by name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import timedelta
+
+import msgspec
+from kubevirt.launcher.v1 import launcher_pb2
+from virt_core.objects.duration import go_duration, parse_duration
+
+from virt_api.errors import BadRequest
+
+_LONGEST_FREEZE = timedelta(hours=1)
+
+
+class CommandOptions(msgspec.Struct, frozen=True, rename="camel", forbid_unknown_fields=True):
+    """Of every command."""
+
+    api_version: str = ""
+    kind: str = ""
+    dry_run: list[str] | None = None
+
+    @property
+    def dry(self) -> bool:
+        """Whether only to look whether it could be done."""
+        return bool(self.dry_run)
+
+
+class FreezeOptions(CommandOptions, frozen=True, rename="camel", forbid_unknown_fields=True):
+    """Of freeze."""
+
+    unfreeze_timeout: str | None = None
+
+
+_COMMANDS: Mapping[str, Callable[[], launcher_pb2.Command]] = {
+    "pause": lambda: launcher_pb2.Command(pause=launcher_pb2.Pause()),
+    "unpause": lambda: launcher_pb2.Command(unpause=launcher_pb2.Unpause()),
+    "reset": lambda: launcher_pb2.Command(reset=launcher_pb2.Reset()),
+    "softreboot": lambda: launcher_pb2.Command(soft_reboot=launcher_pb2.SoftReboot()),
+    "unfreeze": lambda: launcher_pb2.Command(unfreeze=launcher_pb2.Unfreeze()),
+}
+
+
+def options_of(subresource: str, body: bytes) -> CommandOptions:
+    """The options in a request's body.
+
+    Raises:
+        BadRequest: naming what is wrong.
+    """
+    kind = FreezeOptions if subresource == "freeze" else CommandOptions
+    try:
+        options = msgspec.json.decode(body, type=kind) if body.strip() else kind()
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise BadRequest(f"the body of {subresource} is not understood: {error}") from error
+    for value in options.dry_run or ():
+        if value != "All":
+            raise BadRequest(f"dryRun: {value[:80]!r} is not allowed, use All")
+    return options
+
+
+def command_of(subresource: str, options: CommandOptions) -> launcher_pb2.Command:
+    """The command for the guest's launcher.
+
+    Raises:
+        BadRequest: naming field, value and what is allowed.
+    """
+    if not isinstance(options, FreezeOptions):
+        return _COMMANDS[subresource]()
+    freeze = launcher_pb2.Freeze()
+    if options.unfreeze_timeout:
+        after = parse_duration(options.unfreeze_timeout)
+        if after is None or after > _LONGEST_FREEZE:
+            allowed = f"a duration such as 5m0s, {go_duration(_LONGEST_FREEZE)} at most"
+            raise BadRequest(f"unfreezeTimeout: {options.unfreeze_timeout[:80]!r} is not allowed, use {allowed}")
+        freeze.unfreeze_after.FromTimedelta(after)  # zero is the launcher's own, 5 minutes: never is not offered
+    return launcher_pb2.Command(freeze=freeze)

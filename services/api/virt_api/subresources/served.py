@@ -1,0 +1,34 @@
+"""What answers a call of a subresource that was authorized and that this release serves. Called by routes.py."""
+
+from __future__ import annotations
+
+from aiohttp import web
+from virt_core.kube.client import KubeClient
+
+from virt_api.group import COMMANDS, STREAMS
+from virt_api.subresources.call import Call
+from virt_api.subresources.commands import Commands
+from virt_api.subresources.details import Details
+from virt_api.subresources.handler_pods import HandlerPods
+from virt_api.subresources.streams import Streams
+
+
+class Served:
+    """The subresources by what they carry: bytes both ways, a command, or an answer about the guest."""
+
+    def __init__(self, client: KubeClient, handlers: HandlerPods, streams: Streams) -> None:
+        self._streams = streams
+        self._commands = Commands(client, handlers)
+        self._details = Details(client, handlers)
+
+    async def answer(self, request: web.Request, call: Call) -> web.StreamResponse:
+        """The response.
+
+        Raises:
+            ApiError: before anything was sent.
+        """
+        if call.subresource in STREAMS:
+            return await self._streams.serve(request, call)
+        if call.subresource in COMMANDS:
+            return await self._commands.serve(request, call)
+        return await self._details.serve(request, call)

@@ -1,0 +1,169 @@
+"""A launcher pod, its events and its claims as the controller reads them. Pure; decoded by vmi/reconcile.py."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+from virt_core.objects.meta import ObjectMeta
+
+
+class PodCondition(msgspec.Struct, frozen=True, rename="camel"):
+    """A condition of a pod."""
+
+    type: str
+    status: str
+    reason: str = ""
+    message: str = ""
+
+
+class Waiting(msgspec.Struct, frozen=True, rename="camel"):
+    """Why a container does not run yet."""
+
+    reason: str = ""
+    message: str = ""
+
+
+class Terminated(msgspec.Struct, frozen=True, rename="camel"):
+    """How a container ended."""
+
+    exit_code: int = 0
+    reason: str = ""
+    message: str = ""
+
+    @property
+    def told(self) -> str:
+        """What the container or its runtime said last."""
+        return self.message.strip() or self.reason
+
+
+class ContainerState(msgspec.Struct, frozen=True, rename="camel"):
+    """One of waiting, running, terminated."""
+
+    waiting: Waiting | None = None
+    running: dict[str, Any] | None = None
+    terminated: Terminated | None = None
+
+
+class ContainerStatus(msgspec.Struct, frozen=True, rename="camel"):
+    """A container of the launcher pod."""
+
+    name: str
+    image: str = ""
+    state: ContainerState = ContainerState()
+    last_state: ContainerState = ContainerState()
+
+
+class PodSpec(msgspec.Struct, frozen=True, rename="camel"):
+    """Where the pod is."""
+
+    node_name: str = ""
+
+
+class PodStatus(msgspec.Struct, frozen=True, rename="camel"):
+    """What the kubelet and the scheduler say of the pod."""
+
+    phase: str = ""
+    reason: str = ""
+    message: str = ""
+    qos_class: str = ""
+    conditions: list[PodCondition] = []
+    init_container_statuses: list[ContainerStatus] = []
+    container_statuses: list[ContainerStatus] = []
+
+
+class LauncherPod(msgspec.Struct, frozen=True, rename="camel"):
+    """A launcher pod as the reflector keeps it."""
+
+    metadata: ObjectMeta
+    spec: PodSpec = PodSpec()
+    status: PodStatus = PodStatus()
+
+    def condition(self, kind: str) -> PodCondition | None:
+        """The condition of that type."""
+        return next((condition for condition in self.status.conditions if condition.type == kind), None)
+
+    @property
+    def containers(self) -> tuple[ContainerStatus, ...]:
+        """All of them, in the order in which they start."""
+        return (*self.status.init_container_statuses, *self.status.container_statuses)
+
+    @property
+    def begun(self) -> bool:
+        """Whether any container has been started: volumes are mounted then and the network is there."""
+        return any(each.state.running is not None or each.state.terminated is not None for each in self.containers)
+
+    @property
+    def going(self) -> bool:
+        """Whether the pod is deleted, or Kubernetes is about to end it: an eviction, a preemption, a node's want."""
+        disrupted = self.condition("DisruptionTarget")
+        return self.metadata.deletion_timestamp is not None or (disrupted is not None and disrupted.status == "True")
+
+    @property
+    def ready(self) -> bool:
+        """Whether the kubelet calls the pod ready."""
+        condition = self.condition("Ready")
+        return condition is not None and condition.status == "True"
+
+    @property
+    def ended(self) -> bool:
+        """Whether none of the pod's containers will run again."""
+        return self.status.phase in ("Succeeded", "Failed")
+
+    @property
+    def rejected(self) -> bool:
+        """Whether the kubelet refused the pod before it ran anything, for example while a device plugin restarts."""
+        return self.status.phase == "Failed" and not self.status.container_statuses and bool(self.status.reason)
+
+
+class PodEvent(msgspec.Struct, frozen=True, rename="camel"):
+    """A warning about a launcher pod."""
+
+    reason: str = ""
+    note: str = ""
+    event_time: str | None = None
+    deprecated_last_timestamp: str | None = None
+
+    @property
+    def last_seen(self) -> str:
+        """RFC 3339; who writes in the old form, as kubelets do, fills the second."""
+        return self.deprecated_last_timestamp or self.event_time or ""
+
+
+class ClaimSpec(msgspec.Struct, frozen=True, rename="camel"):
+    """What was asked for."""
+
+    volume_mode: str = "Filesystem"
+    access_modes: list[str] = []
+    resources: dict[str, dict[str, Any]] = {}
+
+
+class ClaimStatus(msgspec.Struct, frozen=True, rename="camel"):
+    """What was given."""
+
+    phase: str = ""
+    capacity: dict[str, Any] = {}
+    access_modes: list[str] = []
+
+
+class Claim(msgspec.Struct, frozen=True, rename="camel"):
+    """A PersistentVolumeClaim, as far as pod and machine depend on it."""
+
+    spec: ClaimSpec = ClaimSpec()
+    status: ClaimStatus = ClaimStatus()
+
+    @property
+    def block(self) -> bool:
+        """Whether the volume is a device rather than a file system."""
+        return self.spec.volume_mode == "Block"
+
+    def info(self, name: str, filesystem_overhead: str) -> dict[str, Any]:
+        """KubeVirt's PersistentVolumeClaimInfo."""
+        return {
+            "claimName": name,
+            "volumeMode": self.spec.volume_mode,
+            "accessModes": self.status.access_modes or self.spec.access_modes,
+            "capacity": self.status.capacity,
+            "requests": self.spec.resources.get("requests", {}),
+            "filesystemOverhead": filesystem_overhead,
+        }

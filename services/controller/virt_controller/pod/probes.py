@@ -1,0 +1,40 @@
+"""The guest's probes as the kubelet makes them. Pure; called by pod/template.py.
+
+A guest answers at its pod's address, so TCP and HTTP probes are the pod's own. What must be asked inside the guest is
+asked by a program of the launcher's image, through the guest agent.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from virt_core.vmi.spec.domain import Probe, VmiSpec
+
+_PROGRAM = "/usr/lib/kubevirt/virt-probe"
+_STARTING = 2  # seconds for the program itself, which the user's time-out does not cover
+
+
+def probes(spec: VmiSpec) -> dict[str, Any]:
+    """Fields of the launcher's container."""
+    named = (("livenessProbe", spec.liveness_probe), ("readinessProbe", spec.readiness_probe))
+    return {name: _probe(probe) for name, probe in named if probe is not None}
+
+
+def _probe(probe: Probe) -> dict[str, Any]:
+    timeout = probe.timeout_seconds or 1  # Kubernetes' default
+    numbers = {
+        "initialDelaySeconds": probe.initial_delay_seconds,
+        "periodSeconds": probe.period_seconds,
+        "successThreshold": probe.success_threshold,
+        "failureThreshold": probe.failure_threshold,
+    }
+    result: dict[str, Any] = {"timeoutSeconds": timeout, **{name: each for name, each in numbers.items() if each}}
+    if probe.http_get is not None:
+        return {**result, "httpGet": probe.http_get}
+    if probe.tcp_socket is not None:
+        return {**result, "tcpSocket": probe.tcp_socket}
+    if probe.exec is not None:
+        command = [_PROGRAM, "exec", "--timeout", str(timeout), "--", *probe.exec.get("command", [])]
+    else:
+        command = [_PROGRAM, "guest-agent-ping", "--timeout", str(timeout)]
+    return {**result, "timeoutSeconds": timeout + _STARTING, "exec": {"command": command}}

@@ -1,0 +1,112 @@
+"""What a launcher pod's own status and events say to a user: why it does not start, and how it ended. Pure.
+
+Called by plan.py. The words are the scheduler's and the kubelet's; here they get the names of container and image.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from virt_controller.pod.observed import ContainerStatus, LauncherPod, PodEvent
+
+UNSCHEDULABLE = "Unschedulable"
+
+# Waiting reasons of a container that are a normal part of its start (kubelet).
+_STARTING = frozenset({"", "ContainerCreating", "PodInitializing"})
+PULLING = frozenset({"ErrImagePull", "ImagePullBackOff"})
+"""The kubelet changes between them: it is one problem."""
+
+_OTHER = "ContainerNotStarted"  # a waiting reason that no kubelet known to this release has
+_WAITING = PULLING | {
+    "CrashLoopBackOff",
+    "CreateContainerConfigError",
+    "CreateContainerError",
+    "ErrImageNeverPull",
+    "ImageInspectError",
+    "InvalidImageName",
+    "RegistryUnavailable",
+    "RunContainerError",
+}
+# Events of a pod whose containers are not even made, which its status does not tell (kubelet, attach controller).
+_BEFORE_CONTAINERS = frozenset({"FailedMount", "FailedAttachVolume", "FailedMapVolume", "FailedCreatePodSandBox"})
+# Events before the kubelet ends a pod: its own decision, which the pod's status may lack, and a probe that failed.
+_EVICTED, _UNHEALTHY = "Evicted", "Unhealthy"
+CLAIM_NOT_FOUND, CREATE_REFUSED = "FailedPvcNotFound", "FailedCreate"  # KubeVirt's
+BEFORE_POD = frozenset({CLAIM_NOT_FOUND, CREATE_REFUSED})
+"""Why there is no pod yet: over as soon as there is one."""
+REASONS = _WAITING | _BEFORE_CONTAINERS | {_OTHER}
+"""Every reason of `start_problem` but UNSCHEDULABLE: who sees one of them in a condition knows that it is told here."""
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why a VirtualMachineInstance failed, or does not start."""
+
+    reason: str
+    message: str
+
+
+def start_problem(pod: LauncherPod, events: Iterable[PodEvent] = ()) -> Failure | None:
+    """Why the pod does not start; None if nothing is wrong. `events` are the pod's warnings, if they were asked for."""
+    scheduled = pod.condition("PodScheduled")
+    if scheduled is not None and scheduled.status == "False" and scheduled.reason == UNSCHEDULABLE:
+        return Failure(UNSCHEDULABLE, scheduled.message)
+    for container in pod.containers:
+        waiting = container.state.waiting
+        if waiting is not None and waiting.reason not in _STARTING:
+            reason = waiting.reason if waiting.reason in _WAITING else _OTHER
+            return Failure(reason, _waits(container, waiting.reason, waiting.message))
+    if pod.begun:
+        return None
+    told = [event for event in events if event.reason in _BEFORE_CONTAINERS]
+    newest = max(told, key=lambda event: event.last_seen, default=None)
+    return Failure(newest.reason, newest.note) if newest is not None else None
+
+
+def _waits(container: ContainerStatus, reason: str, message: str) -> str:
+    told = f"container {container.name}, image {container.image}: {message or reason}"
+    last = container.last_state.terminated
+    return told if last is None else f"{told}; it ended before with exit code {last.exit_code}: {last.told}"
+
+
+def how_it_ended(pod: LauncherPod, events: Iterable[PodEvent] = ()) -> Failure:
+    """How a pod ended whose handler did not say how the guest ended. `events` are its warnings, if asked for."""
+    name = pod.metadata.name
+    for container in pod.containers:
+        state = container.state.terminated
+        if state is not None and state.reason == "OOMKilled":
+            told = f"for want of memory: OOMKilled (exit code {state.exit_code})"
+            return Failure("OOMKilled", f"container {container.name} of launcher pod {name} was killed {told}")
+    ended = "; ".join(_terminated(pod.containers))
+    if pod.status.reason:  # the kubelet's own decision: Evicted, Terminated (the node shuts down), DeadlineExceeded
+        told = f"{pod.status.reason}: {pod.status.message}" + (f" ({ended})" if ended else "")
+        return Failure(_camel_case(pod.status.reason), f"launcher pod {name} ended: {told}")
+    why = [event for event in events if event.reason == _EVICTED or _is_not_alive(event)]
+    newest = max(why, key=lambda event: event.last_seen, default=None)
+    if newest is not None:
+        return Failure(newest.reason, f"launcher pod {name} was ended by the kubelet: {newest.note}")
+    return Failure("PodEnded", f"launcher pod {name} ended: {ended or 'no reason given'}")
+
+
+def _is_not_alive(event: PodEvent) -> bool:
+    return event.reason == _UNHEALTHY and event.note.startswith("Liveness")
+
+
+def why_taken(pod: LauncherPod) -> str:
+    """Why the pod is going, as far as Kubernetes tells: an eviction, a taint, a preemption."""
+    disrupted = pod.condition("DisruptionTarget")
+    told = f": {disrupted.reason}: {disrupted.message}" if disrupted is not None and disrupted.status == "True" else ""
+    return f"launcher pod {pod.metadata.name} is being taken away{told}"
+
+
+def _terminated(containers: Iterable[ContainerStatus]) -> Iterable[str]:
+    for container in containers:
+        state = container.state.terminated
+        if state is not None and state.exit_code != 0:
+            yield f"container {container.name}: {state.reason} (exit code {state.exit_code}) {state.message}".strip()
+
+
+def _camel_case(reason: str) -> str:
+    """A pod's reason may be any text, a condition's is one word."""
+    return reason if reason.isidentifier() else "PodEnded"

@@ -1,0 +1,127 @@
+"""What a launcher pod asks of its node. Pure; called by pod/template.py.
+
+The guest's memory and CPUs, the memory that running it costs besides, and devices. A user's requests and limits are
+the guest's; the cost comes on top, as in KubeVirt.
+"""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any
+
+from virt_core.objects.kubevirt import Configuration
+from virt_core.objects.quantity import parse_bytes, parse_quantity
+from virt_core.vmi.spec.domain import Probe, VmiSpec
+from virt_core.vmi.spec.effective import (
+    effective_display,
+    effective_interfaces,
+    effective_topology,
+    guest_memory_bytes,
+    hugepage_bytes,
+)
+from virt_core.vmi.spec.volumes import Volume
+
+_MI = 1 << 20
+# Memory besides the guest's own. Measured as PSS of the processes of one pod alone on its machine, a small Linux guest
+# booted under emulation; the constants are that and room for what a busy guest adds.
+_LAUNCHER_OVERHEAD = 48 * _MI  # 42 measured: Python launcher 29.5, session libvirtd 12.5, supervisor 0.1
+_QEMU_OVERHEAD = 64 * _MI  # 48 measured: QEMU without guest memory, translated code, display; disks cache tables, too
+_EMULATION_OVERHEAD = 64 * _MI  # 52 measured after the boot: translated code, the launcher's TRANSLATION_CACHE_MIB
+_VCPU_OVERHEAD = 4 * _MI  # 1.1 measured for each vCPU; the kernel's own share is in no PSS
+_DISPLAY_OVERHEAD = 32 * _MI  # 4.6 measured; while somebody looks, the card's 16 MiB and the VNC server's copy of them
+_PROBE_OVERHEAD = 32 * _MI  # 32.7 measured, of it libraries that the launcher has too: each virt-probe that runs
+_PAGE_TABLE_SHARE = 512  # one 512th of guest memory: 8 bytes for each page of 4 KiB
+
+_OVERLAYS = 50_000_000  # bytes of ephemeral storage that a pod with overlays asks for, as in KubeVirt
+
+
+def overhead_bytes(spec: VmiSpec, configuration: Configuration) -> int:
+    """Memory that running the guest costs besides its own."""
+    emulated = configuration.developer_configuration.use_emulation
+    overhead = _LAUNCHER_OVERHEAD + _QEMU_OVERHEAD + effective_topology(spec).vcpus * _VCPU_OVERHEAD
+    overhead += guest_memory_bytes(spec) // _PAGE_TABLE_SHARE
+    overhead += _EMULATION_OVERHEAD if emulated else 0
+    overhead += sum(map(_runs_program, (spec.liveness_probe, spec.readiness_probe))) * _PROBE_OVERHEAD
+    return overhead + (_DISPLAY_OVERHEAD if effective_display(spec) is not None else 0)
+
+
+def _runs_program(probe: Probe | None) -> bool:
+    """Whether the kubelet runs a program in the pod for it."""
+    return probe is not None and (probe.exec is not None or probe.guest_agent_ping is not None)
+
+
+def resources(spec: VmiSpec, configuration: Configuration) -> dict[str, Any]:
+    """Requests and limits of the launcher's container."""
+    given, overhead = spec.domain.resources, overhead_bytes(spec, configuration)
+    requests: dict[str, Any] = {"cpu": _cpu_request(spec, configuration), **given.requests}
+    limits: dict[str, Any] = dict(given.limits)
+    on_request = 0 if given.overcommit_guest_overhead else overhead
+    requests["memory"] = str(_memory_request(spec, configuration) + on_request)
+    if "memory" in limits:
+        limits["memory"] = str(parse_bytes(str(limits["memory"])) + overhead)
+    if page := hugepage_bytes(spec):
+        # Huge pages are the guest's memory; ordinary memory is what running it costs.
+        pages = {f"hugepages-{_binary(page)}": str(guest_memory_bytes(spec))}
+        requests = {**requests, "memory": str(overhead), **pages}
+        limits = {**limits, **({"memory": str(overhead)} if "memory" in limits else {}), **pages}
+    if any(_has_overlay(volume) for volume in spec.volumes):
+        for where in (requests, limits):
+            asked = where.get("ephemeral-storage")
+            if asked is not None:
+                where["ephemeral-storage"] = str(parse_bytes(str(asked)) + _OVERLAYS)
+        requests.setdefault("ephemeral-storage", str(_OVERLAYS))
+    devices = _devices(spec, configuration)
+    return {"requests": {**requests, **devices}, "limits": {**limits, **devices}}
+
+
+def is_guaranteed(asked: dict[str, Any]) -> bool:
+    """Whether Kubernetes counts a container that asks for this as Guaranteed: CPU and memory that are its limits, too.
+    A pod is what all of its containers are."""
+    requests, limits = asked["requests"], asked["limits"]
+    return all(
+        name in limits and parse_quantity(str(requests[name])) == parse_quantity(str(limits[name]))
+        for name in ("cpu", "memory")
+    )
+
+
+def guaranteed(asked: dict[str, Any]) -> dict[str, Any]:
+    """The same limits, guaranteed: for what runs beside a container that is."""
+    return {"requests": asked["limits"], "limits": asked["limits"]}
+
+
+def _memory_request(spec: VmiSpec, configuration: Configuration) -> int:
+    """What the user requests, else the limit, else guest memory by the cluster's overcommit."""
+    given = spec.domain.resources
+    if "memory" in given.requests:
+        return parse_bytes(str(given.requests["memory"]))
+    if "memory" in given.limits:
+        return parse_bytes(str(given.limits["memory"]))
+    return guest_memory_bytes(spec) * 100 // (configuration.developer_configuration.memory_overcommit or 100)
+
+
+def _cpu_request(spec: VmiSpec, configuration: Configuration) -> str:
+    """The user's limit, else a share of each vCPU: KubeVirt's cpuAllocationRatio."""
+    limit = spec.domain.resources.limits.get("cpu")
+    if limit is not None:
+        return str(limit)
+    ratio = configuration.developer_configuration.cpu_allocation_ratio or 10
+    return f"{max(1, effective_topology(spec).vcpus * 1000 // ratio)}m"
+
+
+def _devices(spec: VmiSpec, configuration: Configuration) -> dict[str, str]:
+    devices = {}
+    if effective_interfaces(spec):
+        devices["devices.kubevirt.io/tun"] = "1"
+    if not configuration.developer_configuration.use_emulation:
+        devices["devices.kubevirt.io/kvm"] = "1"
+    return devices
+
+
+def _has_overlay(volume: Volume) -> bool:
+    return any(source is not None for source in (volume.container_disk, volume.ephemeral, volume.empty_disk))
+
+
+def _binary(size: int) -> str:
+    """A size of huge pages as Kubernetes names it: "2Mi", "1Gi"."""
+    unit, suffix = (1 << 30, "Gi") if size % (1 << 30) == 0 else (_MI, "Mi")
+    return f"{Decimal(size) / unit:f}{suffix}"

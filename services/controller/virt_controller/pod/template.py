@@ -1,0 +1,198 @@
+"""The launcher pod of a VirtualMachineInstance. Pure; called by plan.py.
+
+The pod is what a namespace enforcing PodSecurity "restricted" admits: uid 107, nothing privileged, no API token. Its
+name follows from the VMI's UID, so creating it twice is impossible and asking for it needs no list. Its parts are in
+pod/volumes.py, pod/container_disks.py, pod/boot_files.py, pod/resources.py and pod/probes.py.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+from virt_core.conventions import labels
+from virt_core.conventions.launcher_pod import PRIVATE, SERIAL_LOG
+from virt_core.objects.kubevirt import Configuration
+from virt_core.validation.refusal import UnsupportedSpec
+from virt_core.vmi.instance import VirtualMachineInstance
+from virt_core.vmi.rules.check import check_spec
+from virt_core.vmi.rules.devices import claim_refusals
+from virt_core.vmi.spec.domain import VmiSpec
+from virt_core.vmi.spec.effective import effective_interfaces
+
+from virt_controller.pod.boot_files import boot_file_containers
+from virt_controller.pod.container_disks import container_disk_containers, container_disks
+from virt_controller.pod.containers import IDLE, LauncherSettings, restricted
+from virt_controller.pod.observed import Claim
+from virt_controller.pod.probes import probes
+from virt_controller.pod.resources import guaranteed, is_guaranteed, resources
+from virt_controller.pod.volumes import claim_of, mounted
+
+_SHUTDOWN_MARGIN = 30  # seconds beyond the guest's own grace period before the kubelet kills, as in KubeVirt
+VOLUME_STATUS = "kubevirt.io/volume-status"
+"""On launcher pods: what their claims were when the pod was made, as JSON of the VMI's status.volumeStatus."""
+
+_FILESYSTEM_OVERHEAD = "0.055"  # KubeVirt's share of a claim that its file system takes for itself
+
+
+def pod_name(vmi: VirtualMachineInstance) -> str:
+    """ "virt-launcher-", the VMI's name (cut so that the result is a host name) and five characters of its UID."""
+    suffix = hashlib.sha256(vmi.metadata.uid.encode()).hexdigest()[:5]
+    return f"virt-launcher-{vmi.metadata.name[:43].rstrip('.-')}-{suffix}"
+
+
+def launcher_pod(
+    vmi: VirtualMachineInstance,
+    spec: VmiSpec,
+    launcher: LauncherSettings,
+    configuration: Configuration,
+    claims: Mapping[str, Claim],
+) -> dict[str, Any]:
+    """The pod's manifest. `claims` by name: those that the spec names, all of them there.
+
+    Raises:
+        UnsupportedSpec: no launcher could run this spec.
+    """
+    check_spec(spec, configuration)
+    if unfit := tuple(claim_refusals(spec, {name: claim.spec.volume_mode for name, claim in claims.items()})):
+        raise UnsupportedSpec(*unfit)
+    meta, mounts = vmi.metadata, mounted(spec, claims)
+    boot = spec.domain.firmware.kernel_boot
+    secrets = [*launcher.pull_secrets, *(disk.image_pull_secret for _, disk in container_disks(spec))]
+    first = container_disk_containers(spec, launcher)
+    if boot is not None and boot.container is not None:
+        first += boot_file_containers(boot.container, launcher)
+        secrets.append(boot.container.image_pull_secret)
+    if spec.domain.devices.log_serial_console:
+        first.append(_console_log(launcher))
+    asked = resources(spec, configuration)
+    if is_guaranteed(asked):
+        first = [{**each, "resources": guaranteed(each["resources"])} for each in first]
+    compute = {
+        "name": "compute",
+        "image": launcher.image,
+        "imagePullPolicy": launcher.pull_policy,
+        "securityContext": restricted(),
+        "resources": asked,
+        "volumeMounts": mounts.mounts,
+        "volumeDevices": mounts.devices,
+        "ports": _ports(spec),
+        **probes(spec),
+    }
+    pod_spec: dict[str, Any] = {
+        "restartPolicy": "Never",
+        "automountServiceAccountToken": False,
+        "serviceAccountName": _service_account(spec),
+        "enableServiceLinks": False,
+        "terminationGracePeriodSeconds": spec.termination_grace_period_seconds + _SHUTDOWN_MARGIN,
+        "hostname": (spec.hostname or meta.name.replace(".", "-"))[:63].rstrip("-"),
+        "subdomain": spec.subdomain,
+        "dnsPolicy": spec.dns_policy,
+        "dnsConfig": spec.dns_config,
+        # Only where a handler said within minutes that it can run machines.
+        "nodeSelector": {"kubernetes.io/arch": "amd64", **spec.node_selector, labels.SCHEDULABLE: "true"},
+        "tolerations": spec.tolerations,
+        "affinity": spec.affinity,
+        "topologySpreadConstraints": spec.topology_spread_constraints,
+        "priorityClassName": spec.priority_class_name,
+        "schedulerName": spec.scheduler_name,
+        # The launcher reads a containerDisk through /proc of its sidecar.
+        "shareProcessNamespace": True if container_disks(spec) else None,
+        "securityContext": {
+            "runAsUser": labels.LAUNCHER_UID,
+            "runAsGroup": labels.LAUNCHER_UID,
+            "fsGroup": labels.LAUNCHER_UID,
+            "runAsNonRoot": True,
+            "seccompProfile": {"type": "RuntimeDefault"},
+            # The launcher answers the guest's DHCP requests, on port 67, without a capability.
+            "sysctls": [{"name": "net.ipv4.ip_unprivileged_port_start", "value": "0"}],
+        },
+        "volumes": mounts.volumes,
+        "initContainers": first,
+        "containers": [_given(compute)],
+        "imagePullSecrets": [{"name": name} for name in dict.fromkeys(secrets) if name],
+    }
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": _metadata(vmi, spec, launcher, claims),
+        "spec": _given(pod_spec),
+    }
+
+
+def _metadata(
+    vmi: VirtualMachineInstance, spec: VmiSpec, launcher: LauncherSettings, claims: Mapping[str, Claim]
+) -> dict[str, Any]:
+    meta = vmi.metadata
+    annotations = {labels.DOMAIN: meta.name, "kubevirt.io/launcher-image": launcher.image}
+    if status := _volume_status(spec, claims):
+        annotations[VOLUME_STATUS] = msgspec.json.encode(status).decode()
+    return {
+        "name": pod_name(vmi),
+        "namespace": meta.namespace,
+        # The VMI's own labels come first: ours are what the suite selects by.
+        "labels": {
+            **meta.labels,
+            labels.APP: "virt-launcher",
+            labels.CREATED_BY: meta.uid,
+            labels.VMI_ID: labels.vmi_id(meta.name),
+            "vm.kubevirt.io/name": meta.name[:63].rstrip(".-"),
+        },
+        "annotations": annotations,
+        "ownerReferences": [
+            {
+                "apiVersion": "kubevirt.io/v1",
+                "kind": "VirtualMachineInstance",
+                "name": meta.name,
+                "uid": meta.uid,
+                "controller": True,
+                "blockOwnerDeletion": True,
+            }
+        ],
+    }
+
+
+def _volume_status(spec: VmiSpec, claims: Mapping[str, Claim]) -> list[dict[str, Any]]:
+    """What the handler must know of claims, which it never reads itself."""
+    result = []
+    for volume in spec.volumes:
+        claim = claim_of(volume)
+        if claim is not None:
+            info = claims[claim.claim_name].info(claim.claim_name, _FILESYSTEM_OVERHEAD)
+            result.append({"name": volume.name, "target": "", "persistentVolumeClaimInfo": info})
+    return result
+
+
+def _service_account(spec: VmiSpec) -> str:
+    """The one whose token is on a disk; the pod itself has no token of it."""
+    named = (each.service_account.service_account_name for each in spec.volumes if each.service_account is not None)
+    return next(named, "")
+
+
+def _ports(spec: VmiSpec) -> list[dict[str, Any]]:
+    """Those that interfaces name, for Services and probes that name them too."""
+    ports = (port for interface in effective_interfaces(spec) for port in interface.ports)
+    named = ({"name": port.name, "containerPort": port.port, "protocol": port.protocol or "TCP"} for port in ports)
+    return [_given(port) for port in named]
+
+
+def _console_log(launcher: LauncherSettings) -> dict[str, Any]:
+    """A sidecar whose log is the guest's serial console: ``kubectl logs POD -c guest-console-log``. What it copied it
+    takes out of QEMU's file, which so stays small."""
+    return {
+        "name": "guest-console-log",
+        "image": launcher.image,
+        "imagePullPolicy": launcher.pull_policy,
+        "command": ["/usr/lib/kubevirt/console-log", SERIAL_LOG],
+        "restartPolicy": "Always",
+        "securityContext": restricted(),
+        "resources": IDLE,
+        "volumeMounts": [{"name": "private", "mountPath": PRIVATE}],
+    }
+
+
+def _given(fields: dict[str, Any]) -> dict[str, Any]:
+    """Without what is left to Kubernetes' defaults."""
+    return {key: value for key, value in fields.items() if value not in (None, "", [], {})}

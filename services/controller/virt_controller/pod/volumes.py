@@ -1,0 +1,133 @@
+"""What the launcher's container has mounted: the machine's volumes and the pod's own. Pure; called by pod/template.py.
+
+Claims are mounted as file systems or handed over as block devices, as their mode says; ConfigMaps, Secrets and their
+like are mounted for the launcher to make disks from. Nothing here is read by the controller: what a Secret holds
+never leaves the node.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from virt_core.conventions import launcher_pod
+from virt_core.validation.refusal import UnsupportedSpec
+from virt_core.vmi.instance import VirtualMachineInstance, parse_spec
+from virt_core.vmi.spec.domain import VmiSpec
+from virt_core.vmi.spec.effective import cloud_init
+from virt_core.vmi.spec.volumes import PersistentVolumeClaim, Volume
+
+from virt_controller.pod.container_disks import VOLUME as CONTAINER_DISKS
+from virt_controller.pod.container_disks import container_disks
+from virt_controller.pod.containers import label
+from virt_controller.pod.observed import Claim
+
+Body = dict[str, Any]
+_TOKEN_SECONDS = 3600
+
+
+@dataclass(slots=True)
+class Mounted:
+    """Volumes of the pod, and where they are in the launcher's container."""
+
+    volumes: list[Body] = field(default_factory=list)
+    mounts: list[Body] = field(default_factory=list)
+    devices: list[Body] = field(default_factory=list)
+
+    def add(self, name: str, source: Body, path: str, *, read_only: bool = False) -> None:
+        """Mount a volume."""
+        self.volumes.append({"name": name, **source})
+        mount: Body = {"name": name, "mountPath": path}
+        self.mounts.append({**mount, "readOnly": True} if read_only else mount)
+
+
+def claim_of(volume: Volume) -> PersistentVolumeClaim | None:
+    """The claim behind the volume, if there is one."""
+    if volume.ephemeral is not None:
+        return volume.ephemeral.persistent_volume_claim
+    return volume.persistent_volume_claim
+
+
+def claim_names(vmi: VirtualMachineInstance) -> tuple[str, ...]:
+    """Names of the claims that must be looked at before the pod can be made; none if the spec cannot be read."""
+    try:
+        spec = parse_spec(vmi.spec)
+    except UnsupportedSpec:
+        return ()
+    return tuple(dict.fromkeys(claim.claim_name for volume in spec.volumes if (claim := claim_of(volume)) is not None))
+
+
+def mounted(spec: VmiSpec, claims: Mapping[str, Claim]) -> Mounted:
+    """Everything that is mounted; `claims` by name, all of them there."""
+    result = Mounted()
+    result.add("private", {"emptyDir": {}}, launcher_pod.PRIVATE)
+    result.add("sockets", {"emptyDir": {}}, launcher_pod.SOCKETS)
+    if spec.domain.firmware.kernel_boot is not None:
+        result.add("kernel-boot", {"emptyDir": {}}, launcher_pod.KERNEL_BOOT, read_only=True)
+    if container_disks(spec):
+        result.add(CONTAINER_DISKS, {"emptyDir": {}}, launcher_pod.CONTAINER_DISKS)
+    for volume in spec.volumes:
+        _add(result, volume, claims)
+    return result
+
+
+def _add(result: Mounted, volume: Volume, claims: Mapping[str, Claim]) -> None:
+    claim = claim_of(volume)
+    if claim is not None:
+        _add_claim(result, volume, claim, claims[claim.claim_name])
+    elif (source := _files(volume)) is not None:
+        result.add(pod_volume(volume.name), source, launcher_pod.volume_folder(volume.name), read_only=True)
+    elif (documents := cloud_init(volume)) is not None:
+        for reference, kind, folder in (
+            (documents.secret_ref, "userdata", launcher_pod.user_data_folder(volume.name)),
+            (documents.network_data_secret_ref, "networkdata", launcher_pod.network_data_folder(volume.name)),
+        ):
+            if reference is not None and reference.name:
+                secret = {"secret": {"secretName": reference.name}}
+                result.add(pod_volume(f"{volume.name}-{kind}"), secret, folder, read_only=True)
+
+
+def pod_volume(name: str) -> str:
+    """The name in the pod of a machine's volume: apart from the pod's own."""
+    return label(f"volume-{name}")
+
+
+def _add_claim(result: Mounted, volume: Volume, claim: PersistentVolumeClaim, found: Claim) -> None:
+    name, read_only = pod_volume(volume.name), claim.read_only or volume.ephemeral is not None
+    source: Body = {"persistentVolumeClaim": {"claimName": claim.claim_name}}
+    if claim.read_only:
+        source["persistentVolumeClaim"]["readOnly"] = True
+    if found.block:
+        result.volumes.append({"name": name, **source})
+        result.devices.append({"name": name, "devicePath": launcher_pod.block_device(volume.name)})
+    else:
+        result.add(name, source, launcher_pod.volume_folder(volume.name), read_only=read_only)
+
+
+def _files(volume: Volume) -> Body | None:
+    """The pod's own source of a volume that the launcher makes a disk of; None for others."""
+    if volume.config_map is not None:
+        return {"configMap": _given(name=volume.config_map.name, optional=volume.config_map.optional)}
+    if volume.secret is not None:
+        return {"secret": _given(secretName=volume.secret.secret_name, optional=volume.secret.optional)}
+    if volume.downward_api is not None:
+        return {"downwardAPI": {"items": volume.downward_api.fields}}
+    if volume.service_account is not None:
+        return {"projected": {"sources": _service_account()}}
+    return None
+
+
+def _service_account() -> list[Body]:
+    """What a pod with an automatic token has; the kubelet renews the token, the disk keeps the one of the start."""
+    certificate = {"name": "kube-root-ca.crt", "items": [{"key": "ca.crt", "path": "ca.crt"}]}
+    namespace = {"items": [{"path": "namespace", "fieldRef": {"fieldPath": "metadata.namespace"}}]}
+    return [
+        {"serviceAccountToken": {"path": "token", "expirationSeconds": _TOKEN_SECONDS}},
+        {"configMap": certificate},
+        {"downwardAPI": namespace},
+    ]
+
+
+def _given(**values: object) -> Body:
+    return {key: value for key, value in values.items() if value is not None}

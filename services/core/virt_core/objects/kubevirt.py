@@ -1,0 +1,133 @@
+"""The KubeVirt object: the suite's own configuration. Read by operator, controller and handler."""
+
+from __future__ import annotations
+
+import msgspec
+
+from virt_core.objects.meta import Condition, ObjectMeta, ObjectReference
+
+
+class DeveloperConfiguration(msgspec.Struct, frozen=True, rename="camel"):
+    """Switches of spec.configuration.developerConfiguration."""
+
+    use_emulation: bool = False
+    memory_overcommit: int = 100
+    """Percent of guest memory for each percent that is requested of the node; 0 counts as 100."""
+
+    cpu_allocation_ratio: int = 10
+    """vCPUs for each CPU that is requested of the node; 0 counts as 10."""
+
+
+class ArchitectureConfiguration(msgspec.Struct, frozen=True, rename="camel"):
+    """What differs between processors' architectures."""
+
+    emulated_machines: list[str] = []
+    machine_type: str = ""
+
+
+class ArchitectureConfigurations(msgspec.Struct, frozen=True, rename="camel"):
+    """The one architecture that this release runs."""
+
+    amd64: ArchitectureConfiguration = ArchitectureConfiguration()
+
+
+class Configuration(msgspec.Struct, frozen=True, rename="camel"):
+    """What VMs get when their manifest says nothing, and what they may ask for."""
+
+    developer_configuration: DeveloperConfiguration = DeveloperConfiguration()
+    architecture_configuration: ArchitectureConfigurations = ArchitectureConfigurations()
+    emulated_machines: list[str] = []
+    machine_type: str = ""
+    cpu_model: str = ""
+
+    @property
+    def machine_types(self) -> tuple[str, ...]:
+        """Globs of the machine types that a VM may ask for; KubeVirt's unless the cluster has its own."""
+        own = self.architecture_configuration.amd64.emulated_machines or self.emulated_machines
+        return tuple(own) or ("q35*", "pc-q35*")
+
+    @property
+    def default_machine_type(self) -> str:
+        """Of a VM that asks for none."""
+        return self.architecture_configuration.amd64.machine_type or self.machine_type or "q35"
+
+
+class KubeVirtSpec(msgspec.Struct, frozen=True, rename="camel"):
+    """The part of the spec that this release acts on."""
+
+    image_tag: str = ""
+    image_registry: str = ""
+    image_pull_policy: str = ""
+    configuration: Configuration = Configuration()
+
+
+class Waiting(msgspec.Struct, frozen=True, rename="camel"):
+    """Something that the operator waits for."""
+
+    object: str
+    """Kind and name, for example "DaemonSet kubevirt/virt-handler"."""
+
+    reason: str
+    since: str
+    """RFC 3339."""
+
+
+class Upgrade(msgspec.Struct, frozen=True, rename="camel"):
+    """An operation that goes on; ours, beside KubeVirt's fields."""
+
+    operation: str
+    """ "Install", "Update", "Rollback" or "Removal"."""
+
+    step: str
+    since: str
+    """When the step began, RFC 3339."""
+
+    started_at: str = ""
+    from_version: str = ""
+    to_version: str = ""
+    waiting_for: list[Waiting] = []
+
+
+class Generation(msgspec.Struct, frozen=True, rename="camel"):
+    """The generation of an object of the suite when all was last as it should be."""
+
+    group: str
+    resource: str
+    name: str
+    last_generation: int
+    namespace: str = ""
+
+
+class KubeVirtStatus(msgspec.Struct, frozen=True, rename="camel"):
+    """The part of the status that decisions rest on."""
+
+    phase: str = ""
+    conditions: list[Condition] = []
+    observed_generation: int = 0
+    operator_version: str = ""
+    target_kube_virt_version: str = ""
+    observed_kube_virt_version: str = ""
+    target_kube_virt_registry: str = ""
+    observed_kube_virt_registry: str = ""
+    target_deployment_id: str = msgspec.field(default="", name="targetDeploymentID")
+    observed_deployment_id: str = msgspec.field(default="", name="observedDeploymentID")
+    target_deployment_config: str = ""
+    observed_deployment_config: str = ""
+    """The settings as JSON, which the two IDs are hashes of."""
+
+    generations: list[Generation] = []
+    upgrade: Upgrade | None = None
+
+
+class KubeVirt(msgspec.Struct, frozen=True, rename="camel"):
+    """One per cluster."""
+
+    metadata: ObjectMeta
+    spec: KubeVirtSpec = KubeVirtSpec()
+    status: KubeVirtStatus = KubeVirtStatus()
+
+    @property
+    def reference(self) -> ObjectReference:
+        """For events."""
+        meta = self.metadata
+        return ObjectReference("kubevirt.io/v1", "KubeVirt", meta.name, meta.namespace, meta.uid)

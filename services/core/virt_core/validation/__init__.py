@@ -1,0 +1,1 @@
+"""How an object is read strictly, and how its refusals are worded. Pure."""

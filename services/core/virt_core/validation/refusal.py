@@ -1,0 +1,135 @@
+"""What a user is told about a spec that is refused, and the words of checking it. Pure.
+
+A check is a generator of refusals, so that all of them are found at once. Called by vmi/rules/*.py and unsupported.py.
+Whatever reaches XML, a file name or a command line is matched by one of the texts here, each of which is bounded.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+
+_SHOWN = 80  # characters of a refused value that are repeated to the user
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """One problem: where it is, for example "spec.domain.cpu.cores", and what is wrong with it."""
+
+    field: str
+    message: str
+
+    def __str__(self) -> str:
+        return f"{self.field}: {self.message}"
+
+
+Refusals = Iterator[Refusal]
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """Strings that are accepted: a pattern, a length, and both in words."""
+
+    pattern: re.Pattern[str]
+    limit: int
+    words: str
+
+    def accepts(self, value: str) -> bool:
+        """Whether `value` is one of them."""
+        return len(value) <= self.limit and self.pattern.fullmatch(value) is not None
+
+
+# RFC 1123, as Kubernetes has it for names of volumes, host names and subdomains.
+DNS_LABEL = Text(re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?"), 63, "a DNS label: 1 to 63 of a-z, 0-9 and -")
+# The same for names of objects.
+DNS_NAME = Text(
+    re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*"),
+    253,
+    "a name of 253 characters at most: DNS labels with dots between them",
+)
+# KubeVirt's for interfaces and their networks.
+WORD = Text(re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*"), 63, "1 to 63 letters, digits, - and _")
+# Kubernetes' for keys of labels and resources.
+QUALIFIED_NAME = Text(
+    re.compile(r"([a-z0-9]([-a-z0-9.]*[a-z0-9])?/)?[A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?"),
+    317,
+    "a qualified name such as example.com/name",
+)
+LABEL_VALUE = Text(re.compile(r"([A-Za-z0-9]([A-Za-z0-9_.-]*[A-Za-z0-9])?)?"), 63, "a label's value, 63 characters")
+IMAGE = Text(re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/@-]*"), 512, "the reference of an image")
+# Each part of it a name: no "//", no "." and "..", no "/" at the end.
+FILE = Text(
+    re.compile(r"(/(?!\.{1,2}(/|$))[\x21-\x2e\x30-\x7e]+)+"),
+    1024,
+    "an absolute path of printable ASCII without . and .. in it",
+)
+
+
+def given(value: object) -> str:
+    """The value as a message shows it."""
+    shown = repr(value[: _SHOWN + 1] if isinstance(value, str) else value)
+    return shown if len(shown) <= _SHOWN + 2 else f"{shown[:_SHOWN]}…"
+
+
+def refused(field: str, value: object, allowed: str) -> Refusal:
+    """`value` is not allowed."""
+    return Refusal(below_spec(field), f"{given(value)} is not allowed, use {allowed}")
+
+
+def below_spec(path: str) -> str:
+    """The path as the user writes it."""
+    return f"spec.{path}" if path else "spec"
+
+
+def unless(valid: bool, field: str, value: object, allowed: str) -> Refusals:
+    """Refuse `value` unless it is valid."""
+    if not valid:
+        yield refused(field, value, allowed)
+
+
+def one_of(field: str, value: str, allowed: Collection[str]) -> Refusals:
+    """Refuse what is none of `allowed`; empty is always allowed and stands for the default."""
+    return unless(value == "" or value in allowed, field, value, " or ".join(allowed))
+
+
+def matching(field: str, value: str, text: Text) -> Refusals:
+    """Refuse what `text` does not accept."""
+    return unless(text.accepts(value), field, value, text.words)
+
+
+def matching_if_given(field: str, value: str, text: Text) -> Refusals:
+    """The same of a field that may be empty."""
+    return matching(field, value, text) if value else iter(())
+
+
+def within(field: str, value: int, low: int, high: int) -> Refusals:
+    """Refuse a number below `low` or above `high`."""
+    return unless(low <= value <= high, field, value, f"{low} to {high}")
+
+
+def unique(field: str, key: str, values: Collection[object]) -> Refusals:
+    """Refuse each of a list's values that was there before it; None and empty ones are no values."""
+    seen: set[object] = set()
+    for index, value in enumerate(values):
+        if value not in (None, "", 0) and value in seen:
+            yield refused(f"{field}[{index}].{key}", value, "one that no other has")
+        seen.add(value)
+
+
+def at_most(field: str, values: Collection[object], limit: int) -> Refusals:
+    """Refuse a list that is too long."""
+    return unless(len(values) <= limit, field, f"{len(values)} items", f"at most {limit}")
+
+
+_SHOWN_REFUSALS = 64  # in one message: all that this release does not support, and no book
+
+
+class UnsupportedSpec(ValueError):
+    """The spec asks for something that is invalid or not supported; the message names every path. Tell the user."""
+
+    def __init__(self, *refusals: Refusal) -> None:
+        shown = "; ".join(str(refusal) for refusal in refusals[:_SHOWN_REFUSALS])
+        more = len(refusals) - _SHOWN_REFUSALS
+        super().__init__(f"{shown}; and {more} more" if more > 0 else shown)
+        self.refusals = refusals

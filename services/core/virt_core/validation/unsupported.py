@@ -1,0 +1,102 @@
+"""Every field of a stored object that a strict type does not have, and every value that does not fit. Pure.
+
+msgspec stops at the first of them; a user wants all. Called by instance.parse_spec when msgspec has refused, and by
+vmi/admission.py. The object may be whatever an API server stores under fieldValidation=Ignore.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+import msgspec
+from msgspec import inspect
+
+from virt_core.validation.refusal import Refusal, Refusals, below_spec, refused
+
+_LONGEST_KEY = 128  # characters of a field's name that are repeated to the user
+_PLAIN: dict[type[inspect.Type], tuple[type | tuple[type, ...], str]] = {
+    inspect.StrType: (str, "a string"),
+    inspect.IntType: (int, "an integer"),
+    inspect.FloatType: ((int, float), "a number"),
+    inspect.BoolType: (bool, "true or false"),
+    inspect.NoneType: (type(None), "null"),
+}
+
+
+def unsupported(value: Any, kind: type[msgspec.Struct], path: str = "") -> Refusals:
+    """What of `value`, made of builtins, `kind` does not have.
+
+    A path below `spec` is refused at the highest level that is not supported: its parent is.
+    """
+    yield from _walk(path, value, _inspected(kind))
+
+
+@cache
+def _inspected(kind: type[msgspec.Struct]) -> inspect.Type:
+    return inspect.type_info(kind)
+
+
+def _walk(path: str, value: Any, kind: inspect.Type) -> Refusals:
+    if isinstance(kind, inspect.UnionType):
+        yield from _walk_union(path, value, kind)
+    elif isinstance(kind, inspect.StructType):
+        yield from _walk_struct(path, value, kind)
+    elif isinstance(kind, inspect.ListType):
+        if not isinstance(value, list):
+            yield _wrong(path, value, "a list")
+            return
+        for index, item in enumerate(value):
+            yield from _walk(f"{path}[{index}]", item, kind.item_type)
+    elif isinstance(kind, inspect.DictType):
+        if not isinstance(value, dict):
+            yield _wrong(path, value, "an object")
+            return
+        for key, item in value.items():
+            yield from _walk(_below(path, key), item, kind.value_type)
+    elif type(kind) in _PLAIN and not _fits(value, kind):
+        yield _wrong(path, value, _PLAIN[type(kind)][1])
+
+
+def _walk_struct(path: str, value: Any, kind: inspect.StructType) -> Refusals:
+    if not isinstance(value, dict):
+        yield _wrong(path, value, "an object")
+        return
+    fields = {field.encode_name: field for field in kind.fields}
+    for key, item in value.items():
+        if key in fields:
+            yield from _walk(_below(path, key), item, fields[key].type)
+        else:
+            yield Refusal(below_spec(_below(path, key)), "is not supported by this release, remove it")
+    for name, field in fields.items():
+        if field.required and name not in value:
+            yield Refusal(below_spec(_below(path, name)), "is missing")
+
+
+def _walk_union(path: str, value: Any, kind: inspect.UnionType) -> Refusals:
+    """A type or none, or one of several plain types."""
+    structured = [each for each in kind.types if type(each) not in _PLAIN]
+    if any(_fits(value, each) for each in kind.types if type(each) in _PLAIN):
+        return
+    if structured:
+        yield from _walk(path, value, structured[0])
+        return
+    words = [_PLAIN[type(each)][1] for each in kind.types if not isinstance(each, inspect.NoneType)]
+    yield _wrong(path, value, " or ".join(words))
+
+
+def _fits(value: Any, kind: inspect.Type) -> bool:
+    # A Boolean is an int to Python only.
+    if isinstance(value, bool):
+        return isinstance(kind, inspect.BoolType)
+    return isinstance(value, _PLAIN[type(kind)][0])
+
+
+def _wrong(path: str, value: Any, wanted: str) -> Refusal:
+    if isinstance(value, dict | list):
+        value = f"{'an object' if isinstance(value, dict) else 'a list'} of {len(value)}"
+    return refused(path, value, wanted)
+
+
+def _below(path: str, key: object) -> str:
+    return f"{path}.{str(key)[:_LONGEST_KEY]}".lstrip(".")

@@ -1,0 +1,1 @@
+"""VirtualMachineInstance: its types, rules, defaults, admission and status. Pure."""

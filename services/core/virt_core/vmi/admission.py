@@ -1,0 +1,88 @@
+"""Whether a VirtualMachineInstance may be stored. Pure; called by virt-api's validating webhook with objects as JSON
+has them.
+
+The controller refuses the same specs, in a condition, about objects that came in while the webhook was away.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from virt_core.objects.kubevirt import Configuration
+from virt_core.validation.refusal import Refusal, UnsupportedSpec
+from virt_core.vmi.defaults import defaulted
+from virt_core.vmi.instance import read_spec
+from virt_core.vmi.rules.check import spec_refusals
+
+RESERVED_LABELS = frozenset(
+    {
+        "kubevirt.io/created-by",
+        "kubevirt.io/migrationJobUID",
+        "kubevirt.io/nodeName",
+        "kubevirt.io/migrationTargetNodeName",
+        "kubevirt.io/schedulable",
+        "kubevirt.io/install-strategy",
+    }
+)
+"""Only the suite sets them, as in KubeVirt: handlers would take a foreign VirtualMachineInstance for theirs."""
+
+_SHOWN_CHANGES = 16
+
+Body = Mapping[str, Any]
+
+
+def admit_create(vmi: Body, configuration: Configuration, *, is_own_account: bool = False) -> tuple[Refusal, ...]:
+    """Why the new object is refused; empty: it is admitted. `is_own_account`: a component of the suite asks."""
+    labels = () if is_own_account else tuple(_changed_labels({}, vmi))
+    try:
+        spec = read_spec(vmi.get("spec"))
+    except UnsupportedSpec as error:
+        return (*labels, *error.refusals)
+    return (*labels, *spec_refusals(spec, configuration))
+
+
+def admit_update(old: Body, new: Body, configuration: Configuration, *, is_own_account: bool) -> tuple[Refusal, ...]:
+    """Why the change is refused: the spec stays as it is, labels and status of the suite are the suite's.
+
+    A spec that means the same is the same: applying a manifest again that names none of the stored defaults passes.
+    """
+    if is_own_account:
+        return ()
+    return (*_changed_labels(old, new), *_changed_spec(old, new, configuration), *_changed_status(old, new))
+
+
+def _changed_labels(old: Body, new: Body) -> Iterator[Refusal]:
+    before, after = _labels(old), _labels(new)
+    for name in sorted(RESERVED_LABELS):
+        if before.get(name) != after.get(name):
+            yield Refusal(f"metadata.labels.{name}", "is reserved: only KubeVirt itself sets, changes or removes it")
+
+
+def _labels(vmi: Body) -> Mapping[str, Any]:
+    labels = (vmi.get("metadata") or {}).get("labels")
+    return labels if isinstance(labels, dict) else {}
+
+
+def _changed_spec(old: Body, new: Body, configuration: Configuration) -> Iterator[Refusal]:
+    if old.get("spec") == new.get("spec"):
+        return
+    before, after = defaulted(old, configuration).get("spec"), defaulted(new, configuration).get("spec")
+    paths = list(_differences("spec", before, after))
+    for path in paths[:_SHOWN_CHANGES]:
+        yield Refusal(path, "cannot be changed, create a new VirtualMachineInstance")
+
+
+def _differences(path: str, before: Any, after: Any) -> Iterator[str]:
+    if before == after:
+        return
+    if isinstance(before, dict) and isinstance(after, dict):
+        for key in sorted(before.keys() | after.keys()):
+            yield from _differences(f"{path}.{key}", before.get(key), after.get(key))
+    else:
+        yield path
+
+
+def _changed_status(old: Body, new: Body) -> Iterator[Refusal]:
+    if (old.get("status") or {}) != (new.get("status") or {}):
+        yield Refusal("status", "is written by KubeVirt itself, leave it as it is")

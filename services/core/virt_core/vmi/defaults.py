@@ -1,0 +1,140 @@
+"""What the mutating webhook stores of a new VirtualMachineInstance: the defaults that KubeVirt would store. Pure.
+
+Called by virt-api with the object as JSON has it. What it does not name stays, and an object that vmi/admission.py
+refuses stays whole. Nothing rests on the defaults being stored: spec/effective.py has the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+from virt_core.objects.kubevirt import Configuration
+from virt_core.validation.refusal import UnsupportedSpec
+from virt_core.vmi.instance import read_spec
+from virt_core.vmi.rules.check import check_spec
+from virt_core.vmi.spec.devices import Interface
+from virt_core.vmi.spec.domain import VmiSpec
+from virt_core.vmi.spec.effective import (
+    DiskKind,
+    EffectiveDisk,
+    effective_disks,
+    effective_inputs,
+    effective_interfaces,
+    effective_networks,
+    effective_topology,
+    effective_watchdog_action,
+)
+from virt_core.vmi.spec.volumes import Volume
+
+Body = dict[str, Any]
+
+
+def defaulted(vmi: Mapping[str, Any], configuration: Configuration) -> Body:
+    """The object with its defaults; a new one has no status, whoever wrote one."""
+    body = {key: value for key, value in vmi.items() if key != "status"}
+    try:
+        spec = read_spec(vmi.get("spec"))
+        check_spec(spec, configuration)
+    except UnsupportedSpec:
+        return body
+    filled = _filled(vmi["spec"], _defaults(spec, configuration))
+    # A level of 0 is one that is not given.
+    cpu = {**filled["domain"]["cpu"], **asdict(effective_topology(spec))}
+    return {**body, "spec": {**filled, "domain": {**filled["domain"], "cpu": cpu}}}
+
+
+def defaults_patch(vmi: Mapping[str, Any], configuration: Configuration) -> list[Body]:
+    """The JSON patch from the object to what is to be stored; empty if that is the same."""
+    after = defaulted(vmi, configuration)
+    removed: list[Body] = [{"op": "remove", "path": f"/{key}"} for key in vmi if key not in after]
+    changed = (key for key in after if after[key] != vmi.get(key))
+    return removed + [{"op": "add", "path": f"/{key}", "value": after[key]} for key in changed]
+
+
+def _filled(value: Any, default: Any) -> Any:
+    """`value` with what only `default` has; lists item by item, the default's last ones behind."""
+    if isinstance(value, dict) and isinstance(default, dict):
+        merged = {key: _filled(below, default[key]) if key in default else below for key, below in value.items()}
+        return {**default, **merged}
+    if isinstance(value, list) and isinstance(default, list):
+        known = [_filled(item, of) for item, of in zip(value, default, strict=False)]
+        return [*known, *value[len(known) :], *default[len(known) :]]
+    return default if value == "" else value
+
+
+def _defaults(spec: VmiSpec, configuration: Configuration) -> Body:
+    filled: Body = {
+        "architecture": "amd64",
+        "domain": _domain(spec, configuration),
+        "evictionStrategy": "None",
+        "terminationGracePeriodSeconds": 30,
+        "networks": [{"name": network.name, "pod": {}} for network in effective_networks(spec)],
+        "volumes": [_volume(volume) for volume in spec.volumes],
+    }
+    # KubeVirt's numbers, which are Kubernetes' own.
+    numbers = {"timeoutSeconds": 1, "periodSeconds": 10, "successThreshold": 1, "failureThreshold": 3}
+    for name, probe in (("livenessProbe", spec.liveness_probe), ("readinessProbe", spec.readiness_probe)):
+        if probe is not None:
+            filled[name] = numbers
+    return {key: value for key, value in filled.items() if value != []}
+
+
+def _domain(spec: VmiSpec, configuration: Configuration) -> Body:
+    return {
+        "cpu": {"model": configuration.cpu_model} if configuration.cpu_model else {},
+        "memory": {"guest": _guest_memory(spec)},
+        "machine": {"type": configuration.default_machine_type},
+        "devices": _devices(spec),
+    }
+
+
+def _guest_memory(spec: VmiSpec) -> str | int | float:
+    """As it is written where it comes from: the first of these that is given."""
+    resources, hugepages = spec.domain.resources, spec.domain.memory.hugepages
+    page = hugepages.page_size if hugepages is not None else ""
+    given = (
+        spec.domain.memory.guest,
+        resources.requests.get("memory", ""),
+        resources.limits.get("memory", ""),
+        page,
+    )
+    return next(value for value in given if value != "")
+
+
+def _devices(spec: VmiSpec) -> Body:
+    devices: Body = {
+        "disks": [_disk(disk) for disk in effective_disks(spec)],
+        "interfaces": [_interface(each) for each in effective_interfaces(spec)],
+        "inputs": [{"name": each.name, "type": each.type, "bus": each.bus} for each in effective_inputs(spec)],
+    }
+    action = effective_watchdog_action(spec)
+    if action is not None:
+        devices["watchdog"] = {"i6300esb": {"action": action}}
+    return {key: value for key, value in devices.items() if value != []}
+
+
+def _interface(interface: Interface) -> Body:
+    return {"name": interface.name, "bridge" if interface.bridge is not None else "masquerade": {}}
+
+
+def _disk(disk: EffectiveDisk) -> Body:
+    target: Body = {"bus": disk.bus}
+    if disk.kind is DiskKind.CDROM:
+        target |= {"readonly": True, "tray": "open" if disk.tray_open else "closed"}
+    return {"name": disk.name, disk.kind.value: target}
+
+
+def _volume(volume: Volume) -> Body:
+    if volume.container_disk is None:
+        return {}
+    return {"containerDisk": {"imagePullPolicy": _pull_policy(volume.container_disk.image)}}
+
+
+def _pull_policy(image: str) -> str:
+    """As Kubernetes chooses it: what may have changed behind its name is looked up each time."""
+    if "@" in image:
+        return "IfNotPresent"
+    tag = image.rpartition("/")[2].partition(":")[2]
+    return "Always" if tag in ("", "latest") else "IfNotPresent"

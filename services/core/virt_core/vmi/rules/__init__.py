@@ -1,0 +1,1 @@
+"""What a VirtualMachineInstance's spec must hold beyond its types, by subject. Pure."""

@@ -1,0 +1,46 @@
+"""What a supported spec must hold beyond its types. Pure; called by instance.parse_spec's callers and vmi/admission.py.
+
+Each refusal names field, value and what is allowed; all of them are found at once. The rules are KubeVirt's, without
+what this release cannot do, by subject: compute.py, platform.py, devices.py, volumes.py, networks.py, pod.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from virt_core.objects.kubevirt import Configuration
+from virt_core.validation.refusal import Refusal, UnsupportedSpec
+from virt_core.vmi.rules.compute import compute_refusals
+from virt_core.vmi.rules.devices import device_refusals
+from virt_core.vmi.rules.networks import network_refusals
+from virt_core.vmi.rules.platform import platform_refusals
+from virt_core.vmi.rules.pod import pod_refusals
+from virt_core.vmi.rules.volumes import volume_refusals
+from virt_core.vmi.spec.domain import VmiSpec
+
+_DEFAULTS = Configuration()
+
+
+def check_spec(spec: VmiSpec, configuration: Configuration = _DEFAULTS) -> None:
+    """Refuse what no launcher could run.
+
+    Raises:
+        UnsupportedSpec: naming each field, its value and what is allowed.
+    """
+    found = spec_refusals(spec, configuration)
+    if found:
+        raise UnsupportedSpec(*found)
+
+
+def spec_refusals(spec: VmiSpec, configuration: Configuration = _DEFAULTS) -> tuple[Refusal, ...]:
+    """Everything that is wrong with the spec; empty: it can be run."""
+    return tuple(dict.fromkeys(_refusals(spec, configuration)))
+
+
+def _refusals(spec: VmiSpec, configuration: Configuration) -> Iterator[Refusal]:
+    yield from compute_refusals(spec)
+    yield from platform_refusals(spec, configuration)
+    yield from device_refusals(spec)
+    yield from volume_refusals(spec)
+    yield from network_refusals(spec)
+    yield from pod_refusals(spec)

@@ -1,0 +1,1 @@
+"""The fields of a VirtualMachineInstance's spec that this release supports."""

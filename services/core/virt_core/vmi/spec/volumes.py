@@ -1,0 +1,125 @@
+"""Volumes and networks of a VirtualMachineInstance, as far as this release supports them. Part of spec/domain.py.
+
+What a volume's values must be beyond their types: rules/volumes.py.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from virt_core.validation.strict import Empty, Strict
+
+
+class ContainerDisk(Strict, frozen=True):
+    """A disk image in a container image; what is written to it ends with the guest."""
+
+    image: str
+    image_pull_policy: str = ""
+    image_pull_secret: str = ""
+    path: str = ""
+    """Absolute, in the image; empty: the only file in /disk."""
+
+
+class LocalReference(Strict, frozen=True):
+    """An object of the same namespace."""
+
+    name: str = ""
+
+
+class CloudInit(Strict, frozen=True):
+    """A data source for cloud-init, of either form. Inline, base64 and Secret exclude each other."""
+
+    user_data: str = ""
+    user_data_base64: str = ""
+    secret_ref: LocalReference | None = None
+    network_data: str = ""
+    network_data_base64: str = ""
+    network_data_secret_ref: LocalReference | None = None
+
+
+class EmptyDisk(Strict, frozen=True):
+    """A disk of the guest's own, empty at its start."""
+
+    capacity: str | int
+
+
+class PersistentVolumeClaim(Strict, frozen=True):
+    """A claim: a file system holds disk.img, a block volume is the disk."""
+
+    claim_name: str
+    read_only: bool = False
+
+
+class Ephemeral(Strict, frozen=True):
+    """A claim that is only read; what is written ends with the guest."""
+
+    persistent_volume_claim: PersistentVolumeClaim | None = None
+
+
+class ConfigMapVolume(Strict, frozen=True):
+    """A ConfigMap as files on a disk."""
+
+    name: str = ""
+    optional: bool | None = None
+    volume_label: str = ""
+
+
+class SecretVolume(Strict, frozen=True):
+    """A Secret as files on a disk."""
+
+    secret_name: str = ""
+    optional: bool | None = None
+    volume_label: str = ""
+
+
+class ServiceAccountVolume(Strict, frozen=True):
+    """A service account's token as files on a disk."""
+
+    service_account_name: str = ""
+
+
+class DownwardApiVolume(Strict, frozen=True):
+    """Fields of the object as files on a disk."""
+
+    fields: list[dict[str, Any]] = []
+    volume_label: str = ""
+
+
+class Volume(Strict, frozen=True):
+    """A name and exactly one source."""
+
+    name: str
+    container_disk: ContainerDisk | None = None
+    cloud_init_no_cloud: CloudInit | None = None
+    cloud_init_config_drive: CloudInit | None = None
+    empty_disk: EmptyDisk | None = None
+    persistent_volume_claim: PersistentVolumeClaim | None = None
+    ephemeral: Ephemeral | None = None
+    config_map: ConfigMapVolume | None = None
+    secret: SecretVolume | None = None
+    service_account: ServiceAccountVolume | None = None
+    downward_api: DownwardApiVolume | None = msgspec.field(default=None, name="downwardAPI")
+
+
+class PodNetwork(Strict, frozen=True):
+    """The pod's own network."""
+
+    vm_network_cidr: str = msgspec.field(default="", name="vmNetworkCIDR")
+    """The network between guest and pod behind a masquerade; empty: 10.0.2.0/24."""
+
+
+class Network(Strict, frozen=True):
+    """Where an interface of the same name is plugged in."""
+
+    name: str
+    pod: PodNetwork | None = None
+
+
+class Masquerade(Empty, frozen=True):
+    """The guest behind the pod's address."""
+
+
+class Bridge(Empty, frozen=True):
+    """The guest has the pod's address."""

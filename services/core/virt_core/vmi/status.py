@@ -1,0 +1,80 @@
+"""Writing a VirtualMachineInstance's status: the pieces that controller and handler both need. Pure.
+
+Both start from the stored status, so that fields of the other and of other releases stay as they are, and write the
+difference as one guarded patch. Called by their status.py and plan.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from typing import Any
+
+import msgspec
+
+from virt_core.objects.meta import Condition, rfc3339, with_conditions
+from virt_core.objects.patch import Operation, guarded_patch
+from virt_core.vmi.instance import VirtualMachineInstance, VmiPhase
+
+NODE_UNREACHABLE = "NodeUnreachable"
+NODE_NOT_READY = "NodeNotReady"
+HANDLER_UNRESPONSIVE = "HandlerUnresponsive"
+NODE_REASONS = frozenset({NODE_UNREACHABLE, NODE_NOT_READY, HANDLER_UNRESPONSIVE})
+"""Reasons of Ready=False when nobody can say how the guest is. The controller writes them and takes them back."""
+
+POD_TERMINATING = "PodTerminating"
+"""Reason of Ready=False when the launcher pod of a VMI that nobody deleted is going: the guest is told to shut down."""
+
+CONTROLLERS_REASONS = NODE_REASONS | {POD_TERMINATING}
+"""Reasons of Ready=False that handlers neither write nor overrule."""
+
+
+class _Probed(msgspec.Struct, frozen=True, rename="camel"):
+    readiness_probe: dict[str, Any] | None = None
+
+
+_probed = msgspec.json.Decoder(_Probed)
+
+
+def has_readiness_probe(vmi: VirtualMachineInstance) -> bool:
+    """Whether Ready says what the user's probe says, rather than that the guest runs."""
+    return _probed.decode(vmi.spec).readiness_probe is not None
+
+
+def ready_condition(vmi: VirtualMachineInstance) -> Condition | None:
+    """The condition Ready as stored."""
+    return next((condition for condition in vmi.status.conditions if condition.type == "Ready"), None)
+
+
+def ready_is_controllers(vmi: VirtualMachineInstance) -> bool:
+    """Whether a handler must leave Ready alone while the guest runs."""
+    current = ready_condition(vmi)
+    told = current is not None and current.reason in CONTROLLERS_REASONS
+    return told or has_readiness_probe(vmi)
+
+
+def in_phase(status: Mapping[str, Any], phase: VmiPhase, now: datetime) -> dict[str, Any]:
+    """`status` in `phase`, with the moment of the transition if it is one."""
+    if status.get("phase", "") == phase.value:
+        return dict(status)
+    moment = {"phase": phase.value, "phaseTransitionTimestamp": rfc3339(now)}
+    kept = [old for old in status.get("phaseTransitionTimestamps", []) if old.get("phase") != phase.value]
+    return {**status, "phase": phase.value, "phaseTransitionTimestamps": [*kept, moment]}
+
+
+def stored_conditions(vmi: VirtualMachineInstance, wanted: Iterable[Condition], now: datetime) -> list[dict[str, Any]]:
+    """The VMI's conditions with those of `wanted` put in, as JSON has them."""
+    built: list[dict[str, Any]] = msgspec.to_builtins(with_conditions(vmi.status.conditions, wanted, now))
+    return built
+
+
+def status_patch(vmi: VirtualMachineInstance, after: Mapping[str, Any]) -> list[Operation]:
+    """The guarded patch from the stored status to `after`; empty if they are equal."""
+    meta = vmi.metadata
+    if vmi.raw_status:
+        return guarded_patch(meta.uid, vmi.raw_status, after, "status")
+    if not after:
+        return []
+    # No old value guards the first status: it is written to the very version that had none.
+    unchanged = {"op": "test", "path": "/metadata/resourceVersion", "value": meta.resource_version}
+    return [unchanged, *guarded_patch(meta.uid, {}, {"status": dict(after)})]

@@ -1,0 +1,1 @@
+"""From a VirtualMachineInstance to the Machine that its launcher is sent. Pure."""

@@ -1,0 +1,141 @@
+"""The disks of a Machine. Pure; called by translate.py.
+
+What a claim is (file system or device, how large) was written into the status by the controller, which looked at it
+when it made the pod; nothing is asked for here.
+"""
+
+from __future__ import annotations
+
+import base64
+from decimal import Decimal
+from typing import Any
+
+from kubevirt.launcher.v1 import launcher_pb2 as pb
+from virt_core.conventions import launcher_pod
+from virt_core.objects.quantity import parse_quantity
+from virt_core.validation.refusal import UnsupportedSpec, refused
+from virt_core.vmi.instance import VirtualMachineInstance
+from virt_core.vmi.spec.domain import VmiSpec
+from virt_core.vmi.spec.effective import (
+    DEFAULT_VOLUME_LABEL,
+    DiskKind,
+    EffectiveDisk,
+    effective_disks,
+    empty_disk_bytes,
+)
+from virt_core.vmi.spec.volumes import CloudInit, PersistentVolumeClaim, Volume
+
+_DEVICES = {
+    DiskKind.DISK: pb.DISK_DEVICE_DISK,
+    DiskKind.CDROM: pb.DISK_DEVICE_CDROM,
+    DiskKind.LUN: pb.DISK_DEVICE_LUN,
+}
+_BUSES = {
+    "virtio": pb.DISK_BUS_VIRTIO,
+    "sata": pb.DISK_BUS_SATA,
+    "scsi": pb.DISK_BUS_SCSI,
+    "usb": pb.DISK_BUS_USB,
+}
+_IMAGE = "disk.img"  # KubeVirt's name of the image in a claim's file system
+_MI = 1 << 20
+
+
+def machine_disks(vmi: VirtualMachineInstance, spec: VmiSpec, hostname: str) -> list[pb.Disk]:
+    """The disks in the order of the guest's slots.
+
+    Raises:
+        UnsupportedSpec: the status does not say what a claim is.
+    """
+    claims = {
+        each.get("name"): each.get("persistentVolumeClaimInfo") for each in vmi.raw_status.get("volumeStatus", [])
+    }
+    return [_disk(vmi, disk, hostname, claims) for disk in effective_disks(spec)]
+
+
+def _disk(vmi: VirtualMachineInstance, disk: EffectiveDisk, hostname: str, claims: dict[Any, Any]) -> pb.Disk:
+    wanted, volume = disk.disk, disk.volume
+    size = wanted.block_size.custom if wanted.block_size is not None else None
+    result = pb.Disk(
+        name=disk.name,
+        device=_DEVICES[disk.kind],
+        bus=_BUSES[disk.bus],
+        boot_order=wanted.boot_order or 0,
+        cache=wanted.cache,
+        io=wanted.io,
+        serial=wanted.serial,
+        read_only=disk.read_only,
+        shareable=bool(wanted.shareable),
+        error_policy=wanted.error_policy,
+        logical_block_size=size.logical if size is not None else 0,
+        physical_block_size=size.physical if size is not None else 0,
+        tray_open=disk.tray_open,
+        dedicated_io_thread=bool(wanted.dedicated_io_thread),
+    )
+    if volume.container_disk is not None:
+        result.container_disk.socket_path = launcher_pod.container_disk_socket(volume.name)
+        result.container_disk.path = volume.container_disk.path
+    elif volume.cloud_init_no_cloud is not None:
+        result.cloud_init.source = pb.CLOUD_INIT_SOURCE_NO_CLOUD
+        _cloud_init(result.cloud_init, vmi, volume.name, volume.cloud_init_no_cloud, hostname)
+    elif volume.cloud_init_config_drive is not None:
+        result.cloud_init.source = pb.CLOUD_INIT_SOURCE_CONFIG_DRIVE
+        _cloud_init(result.cloud_init, vmi, volume.name, volume.cloud_init_config_drive, hostname)
+    elif volume.empty_disk is not None:
+        result.empty_disk.capacity_bytes = empty_disk_bytes(volume)
+    elif volume.persistent_volume_claim is not None:
+        _claim(result, volume, volume.persistent_volume_claim, claims.get(volume.name), ephemeral=False)
+    elif volume.ephemeral is not None and volume.ephemeral.persistent_volume_claim is not None:
+        _claim(result, volume, volume.ephemeral.persistent_volume_claim, claims.get(volume.name), ephemeral=True)
+    else:
+        result.folder.path = launcher_pod.volume_folder(volume.name)
+        result.folder.volume_label = _volume_label(volume)
+    return result
+
+
+def _cloud_init(
+    made: pb.CloudInit, vmi: VirtualMachineInstance, volume: str, documents: CloudInit, hostname: str
+) -> None:
+    made.user_data = documents.user_data or _decoded(documents.user_data_base64)
+    made.network_data = documents.network_data or _decoded(documents.network_data_base64)
+    if documents.secret_ref is not None and documents.secret_ref.name:
+        made.user_data_folder = launcher_pod.user_data_folder(volume)
+    if documents.network_data_secret_ref is not None and documents.network_data_secret_ref.name:
+        made.network_data_folder = launcher_pod.network_data_folder(volume)
+    # KubeVirt's: a guest that is started anew on the same disk is the same instance.
+    made.instance_id = f"{vmi.metadata.name}.{vmi.metadata.namespace}"
+    made.hostname = hostname
+
+
+def _decoded(document: str) -> str:
+    """The rules have seen that it is base64 of text."""
+    return base64.b64decode(document).decode()
+
+
+def _claim(result: pb.Disk, volume: Volume, claim: PersistentVolumeClaim, info: Any, *, ephemeral: bool) -> None:
+    if not isinstance(info, dict):
+        field = f"volumes[{volume.name}].persistentVolumeClaim.claimName"
+        raise UnsupportedSpec(refused(field, claim.claim_name, "a claim that status.volumeStatus tells of"))
+    if info.get("volumeMode") == "Block":
+        result.block_device.path = launcher_pod.block_device(volume.name)
+        result.block_device.ephemeral = ephemeral
+        return
+    result.image_file.path = f"{launcher_pod.volume_folder(volume.name)}/{_IMAGE}"
+    result.image_file.ephemeral = ephemeral
+    if not ephemeral and not claim.read_only:
+        result.image_file.create_bytes = _usable_bytes(info)
+
+
+def _usable_bytes(info: dict[str, Any]) -> int:
+    """What a claim's file system leaves to an image, in whole MiB; 0 if nothing is known of its size."""
+    size = info.get("capacity", {}).get("storage") or info.get("requests", {}).get("storage")
+    if size is None:
+        return 0
+    share = 1 - Decimal(str(info.get("filesystemOverhead", "0")))
+    return int(parse_quantity(str(size)) * share) // _MI * _MI
+
+
+def _volume_label(volume: Volume) -> str:
+    if volume.service_account is not None:
+        return ""  # KubeVirt gives it none
+    labelled = volume.config_map or volume.secret or volume.downward_api
+    return (labelled.volume_label if labelled is not None else "") or DEFAULT_VOLUME_LABEL

@@ -1,0 +1,189 @@
+"""From a VirtualMachineInstance's spec to the Machine that its launcher gets. Pure; called by plan.py.
+
+Disks are in translate/disks.py, firmware, clock and CPU in translate/platform.py.
+
+What the spec leaves open is derived from the VMI's UID, so that every attempt gives the same machine.
+"""
+
+from __future__ import annotations
+
+import uuid
+from ipaddress import IPv4Address, IPv4Interface, IPv4Network
+
+from google.protobuf import duration_pb2
+from kubevirt.launcher.v1 import launcher_pb2
+from virt_core.conventions.launcher_pod import INITRD, KERNEL, SERIAL, SERIAL_LOG, VNC
+from virt_core.objects.kubevirt import Configuration
+from virt_core.objects.meta import ObjectMeta
+from virt_core.validation.refusal import UnsupportedSpec, refused
+from virt_core.vmi.instance import VirtualMachineInstance, parse_spec
+from virt_core.vmi.rules.check import check_spec
+from virt_core.vmi.spec.devices import Interface
+from virt_core.vmi.spec.domain import VmiSpec
+from virt_core.vmi.spec.effective import (
+    effective_display,
+    effective_inputs,
+    effective_interfaces,
+    effective_topology,
+    effective_watchdog_action,
+    guest_memory_bytes,
+    hugepage_bytes,
+)
+
+from virt_handler.machines.translate.disks import machine_disks
+from virt_handler.machines.translate.platform import bootloader, clock, cpu_model, features, smbios
+from virt_handler.network.plan import BRIDGE, TAP, PodNetwork, Route, made_mac, masqueraded
+
+_HOSTNAME_LIMIT = 63  # bytes of a DNS label, RFC 1035
+
+
+def machine(vmi: VirtualMachineInstance, configuration: Configuration, pod: PodNetwork) -> launcher_pb2.Machine:
+    """The machine to start.
+
+    Raises:
+        UnsupportedSpec: naming the fields that are not supported.
+    """
+    spec = parse_spec(vmi.spec)
+    check_spec(spec, configuration)
+    meta, domain, topology = vmi.metadata, spec.domain, effective_topology(spec)
+    emulation = configuration.developer_configuration.use_emulation
+    result = launcher_pb2.Machine(
+        uid=meta.uid,
+        name=meta.name,
+        namespace=meta.namespace,
+        accelerator=launcher_pb2.ACCELERATOR_EMULATION if emulation else launcher_pb2.ACCELERATOR_KVM,
+        machine_type=domain.machine.type or configuration.default_machine_type,
+        cpu=launcher_pb2.CpuTopology(sockets=topology.sockets, cores=topology.cores, threads=topology.threads),
+        cpu_model=cpu_model(spec, configuration),
+        memory_bytes=guest_memory_bytes(spec),
+        hugepage_bytes=hugepage_bytes(spec),
+        firmware_uuid=firmware_uuid(meta.uid, domain.firmware.uuid),
+        bootloader=bootloader(spec),
+        smbios=smbios(spec),
+        features=features(spec),
+        disks=machine_disks(vmi, spec, _hostname(meta, spec)),
+        interfaces=[_interface(meta, spec, interface, pod) for interface in effective_interfaces(spec)],
+        shutdown_grace_period=duration_pb2.Duration(seconds=spec.termination_grace_period_seconds),
+        start_paused=spec.start_strategy == "Paused",
+    )
+    boot = domain.firmware.kernel_boot
+    if boot is not None and boot.container is not None:
+        result.kernel_boot.kernel_path = KERNEL
+        result.kernel_boot.initrd_path = INITRD if boot.container.initrd_path else ""
+        result.kernel_boot.command_line = boot.kernel_args
+    if domain.clock is not None:
+        result.clock.CopyFrom(clock(domain.clock))
+    _add_devices(result, spec)
+    return result
+
+
+def _add_devices(result: launcher_pb2.Machine, spec: VmiSpec) -> None:
+    devices = spec.domain.devices
+    if devices.autoattach_serial_console is not False:
+        result.serial_console.socket_path = SERIAL
+        result.serial_console.log_path = SERIAL_LOG if devices.log_serial_console else ""
+    display = effective_display(spec)
+    if display is not None:
+        result.display.socket_path = VNC
+        result.display.card = display.card
+    result.inputs.extend(launcher_pb2.Input(type=each.type, bus=each.bus) for each in effective_inputs(spec))
+    result.balloon = devices.autoattach_mem_balloon is not False
+    result.rng = devices.rng is not None
+    action = effective_watchdog_action(spec)
+    if action is not None:
+        result.watchdog.CopyFrom(launcher_pb2.Watchdog(model="i6300esb", action=action))
+    result.virtio_transitional = bool(devices.use_virtio_transitional)
+    result.disk_multiqueue = bool(devices.block_multi_queue)
+
+
+def firmware_uuid(vmi_uid: str, wanted: str) -> str:
+    """`wanted`, or a UUID made from the VMI's UID.
+
+    KubeVirt makes it from the name, so that equal names in two namespaces share it; here it is unique. Whoever needs
+    one that outlives the VMI names it in the spec.
+
+    Raises:
+        UnsupportedSpec: `wanted` is not a UUID.
+    """
+    if not wanted:
+        return str(uuid.uuid5(uuid.NAMESPACE_OID, f"firmware {vmi_uid}"))
+    try:
+        return str(uuid.UUID(wanted))
+    except ValueError as error:
+        raise UnsupportedSpec(refused("domain.firmware.uuid", wanted, "a UUID")) from error
+
+
+def mac_address(vmi_uid: str, interface: Interface, pod: PodNetwork) -> str:
+    """The interface's own; the pod's, which a bridged guest has; or one made from the VMI's UID."""
+    if interface.mac_address:
+        return interface.mac_address.lower().replace("-", ":")
+    if interface.bridge is not None and pod.mac:
+        return pod.mac
+    return made_mac(f"{vmi_uid}/{interface.name}")
+
+
+def _hostname(meta: ObjectMeta, spec: VmiSpec) -> str:
+    return (spec.hostname or meta.name.split(".")[0])[:_HOSTNAME_LIMIT]
+
+
+def has_queues(spec: VmiSpec, interface: Interface) -> bool:
+    """Whether the card has a queue for each vCPU; only virtio's cards can."""
+    wanted = spec.domain.devices.network_interface_multiqueue and interface.model == "virtio"
+    return bool(wanted) and effective_topology(spec).vcpus > 1
+
+
+def _interface(meta: ObjectMeta, spec: VmiSpec, interface: Interface, pod: PodNetwork) -> launcher_pb2.NetworkInterface:
+    result = launcher_pb2.NetworkInterface(
+        name=interface.name,
+        mac_address=mac_address(meta.uid, interface, pod),
+        model=interface.model,
+        tap_device=TAP,
+        mtu=pod.mtu,
+        boot_order=interface.boot_order or 0,
+        acpi_index=interface.acpi_index,
+        link_down=interface.state == "down",
+        multiqueue=has_queues(spec, interface),
+    )
+    if interface.bridge is None:
+        result.dhcp.CopyFrom(_masqueraded_lease(spec))
+    elif pod.addresses:
+        result.dhcp.CopyFrom(_bridged_lease(pod))
+    else:
+        return result  # the guest asks whoever gives out addresses on that network
+    result.dhcp.hostname = _hostname(meta, spec)
+    return result
+
+
+def _masqueraded_lease(spec: VmiSpec) -> launcher_pb2.DhcpLease:
+    router, guest = masqueraded(spec)
+    return launcher_pb2.DhcpLease(
+        bridge_device=BRIDGE,
+        router_address=str(router.ip),
+        client_address=str(guest.ip),
+        prefix_length=guest.network.prefixlen,
+    )
+
+
+def _bridged_lease(pod: PodNetwork) -> launcher_pb2.DhcpLease:
+    """The pod's address and routes. A router beyond the guest's own network, as some CNI plugins have it, is reached
+    by a route of its own, so then all of them are sent as routes."""
+    own = IPv4Interface(f"{pod.addresses[0]}/{pod.prefix_length}")
+    default = next((route.via for route in pod.routes if route.destination == "0.0.0.0/0" and route.via), "")
+    near = bool(default) and IPv4Address(default) in own.network
+    routes = [route for route in pod.routes if not (near and route.destination == "0.0.0.0/0")]
+    return launcher_pb2.DhcpLease(
+        bridge_device=BRIDGE,
+        router_address=default if near else "",
+        client_address=str(own.ip),
+        prefix_length=pod.prefix_length,
+        routes=[_route(route) for route in routes],
+    )
+
+
+def _route(route: Route) -> launcher_pb2.DhcpRoute:
+    network = IPv4Network(route.destination)
+    return launcher_pb2.DhcpRoute(
+        destination=str(network.network_address),
+        prefix_length=network.prefixlen,
+        router=route.via or "0.0.0.0",  # noqa: S104 - on the link, RFC 3442
+    )

@@ -1,0 +1,84 @@
+"""Firmware, clock, features and CPU model of a Machine. Pure; called by translate.py."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from kubevirt.launcher.v1 import launcher_pb2 as pb
+from virt_core.objects.kubevirt import Configuration
+from virt_core.vmi.spec.domain import Clock, Timers, VmiSpec
+from virt_core.vmi.spec.effective import boots_by_uefi
+
+# What KubeVirt's guests are told of their manufacturer, and inventory tools know them by.
+_MANUFACTURER, _PRODUCT, _FAMILY = "KubeVirt", "None", "KubeVirt"
+
+
+def bootloader(spec: VmiSpec) -> pb.Bootloader.ValueType:
+    """The firmware that is asked for; BIOS if none is."""
+    if boots_by_uefi(spec):
+        return pb.BOOTLOADER_UEFI
+    loader = spec.domain.firmware.bootloader
+    bios = loader.bios if loader is not None else None
+    return pb.BOOTLOADER_BIOS_SERIAL if bios is not None and bios.use_serial else pb.BOOTLOADER_BIOS
+
+
+def smbios(spec: VmiSpec) -> pb.Smbios:
+    """What the firmware tells the guest of the machine."""
+    result = pb.Smbios(manufacturer=_MANUFACTURER, product=_PRODUCT, family=_FAMILY, serial=spec.domain.firmware.serial)
+    chassis = spec.domain.chassis
+    if chassis is not None:
+        result.chassis_manufacturer = chassis.manufacturer
+        result.chassis_version = chassis.version
+        result.chassis_serial = chassis.serial
+        result.chassis_asset = chassis.asset
+        result.chassis_sku = chassis.sku
+    return result
+
+
+def clock(wanted: Clock) -> pb.Clock:
+    """The clock that is asked for."""
+    return pb.Clock(
+        utc_offset_seconds=wanted.utc.offset_seconds if wanted.utc is not None else 0,
+        timezone=wanted.timezone,
+        timers=_timers(wanted.timer) if wanted.timer is not None else (),
+    )
+
+
+def _timers(timers: Timers) -> Iterator[pb.Timer]:
+    """A timer that is named is present unless it says no."""
+    for name, plain in (("kvmclock", timers.kvm), ("hypervclock", timers.hyperv)):
+        if plain is not None:
+            yield pb.Timer(name=name, present=plain.present is not False)
+    for name, ticking in (("hpet", timers.hpet), ("pit", timers.pit)):
+        if ticking is not None:
+            yield pb.Timer(name=name, present=ticking.present is not False, tick_policy=ticking.tick_policy)
+    rtc = timers.rtc
+    if rtc is not None:
+        yield pb.Timer(name="rtc", present=rtc.present is not False, tick_policy=rtc.tick_policy, track=rtc.track)
+
+
+def features(spec: VmiSpec) -> pb.Features:
+    """Switches of the platform; what is not named is left to the hypervisor."""
+    wanted = spec.domain.features
+    result = pb.Features(
+        acpi=wanted.acpi.on,
+        apic=wanted.apic is None or wanted.apic.enabled is not False,
+        apic_eoi=wanted.apic is not None and wanted.apic.end_of_interrupt,
+        kvm_hidden=wanted.kvm is not None and wanted.kvm.hidden,
+    )
+    if wanted.pvspinlock is not None:
+        result.pvspinlock = wanted.pvspinlock.on
+    if wanted.smm is not None:
+        result.smm = wanted.smm.on
+    return result
+
+
+def cpu_model(spec: VmiSpec, configuration: Configuration) -> pb.CpuModel | None:
+    """The model that is asked for, by the spec or for the whole cluster; None: the launcher's choice."""
+    cpu = spec.domain.cpu
+    name = cpu.model or configuration.cpu_model
+    if not name and not cpu.features:
+        return None
+    return pb.CpuModel(
+        name=name, features=[pb.CpuFeature(name=each.name, policy=each.policy or "require") for each in cpu.features]
+    )

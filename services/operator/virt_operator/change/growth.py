@@ -1,0 +1,60 @@
+"""What may only grow while two releases coexist: definitions always, permissions until the change of release is done.
+Pure; called by plan.py on each desired object.
+
+A definition that lost a field would prune it from every object that is stored or written, so what a newer release
+added stays when an older one comes back. A role that lost a rule would stop components of the release that is leaving.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from virt_operator.change.versions import is_older
+from virt_operator.strategy.desired import STRATEGY_VERSION
+from virt_operator.strategy.ref import Body
+from virt_operator.strategy.rules import covers, union
+
+_ROLES = ("ClusterRole", "Role")
+
+
+def grown(desired: Body, live: Body, *, updating: bool) -> Body:
+    """`desired` with what `live` has and must not lose."""
+    if desired["kind"] == "CustomResourceDefinition":
+        return _definition(desired, live)
+    if desired["kind"] in _ROLES and updating and covers(desired["rules"], live.get("rules") or []):
+        return {**desired, "rules": union([*(live.get("rules") or []), *desired["rules"]])}
+    return desired
+
+
+def _definition(desired: Body, live: Body) -> Body:
+    written_by = (live["metadata"].get("annotations") or {}).get(STRATEGY_VERSION, "")
+    newer = is_older((desired["metadata"].get("annotations") or {}).get(STRATEGY_VERSION, ""), written_by)
+    spec = _merged(desired["spec"], live.get("spec", {}), keep=newer)
+    if not newer:
+        return {**desired, "spec": spec}
+    return {
+        **desired,
+        "metadata": {**desired["metadata"], "annotations": live["metadata"]["annotations"]},
+        "spec": spec,
+    }
+
+
+def _merged(wanted: Any, found: Any, *, keep: bool) -> Any:
+    """Both, deeply. Where they disagree `wanted` holds, or `found` with `keep`."""
+    if isinstance(wanted, Mapping) and isinstance(found, Mapping):
+        both = {key: _merged(wanted[key], found[key], keep=keep) for key in wanted if key in found}
+        return {**found, **wanted, **both}
+    if _is_versions(wanted) and _is_versions(found):
+        live = {one["name"]: one for one in found}
+        names = {one["name"] for one in wanted}
+        merged = [_merged(one, live[one["name"]], keep=keep) if one["name"] in live else one for one in wanted]
+        return [*merged, *(one for one in found if one["name"] not in names)]
+    return found if keep else wanted
+
+
+def _is_versions(value: Any) -> bool:
+    """The list spec.versions, whose entries are the only ones in a definition with a name and a schema."""
+    return (
+        isinstance(value, list) and bool(value) and all(isinstance(one, Mapping) and "schema" in one for one in value)
+    )

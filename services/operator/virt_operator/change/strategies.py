@@ -1,0 +1,84 @@
+"""The install strategy of the release that the KubeVirt object asks for: found in its ConfigMap, or being printed by a
+Job of that release's operator image. Pure; called by plan.py.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+from virt_operator.change import rollout
+from virt_operator.strategy import install_strategy
+from virt_operator.strategy.desired import STRATEGY_IDENTIFIER
+from virt_operator.strategy.install_strategy import BadStrategy, InstallStrategy
+from virt_operator.strategy.job import APP, strategy_job
+from virt_operator.strategy.ref import Ref
+from virt_operator.strategy.settings import InstallSettings
+from virt_operator.suite.actions import Action, Apply, Delete, WaitFor
+from virt_operator.suite.observed import Observed, OwnedObject
+
+STEP = "InstallStrategy"
+
+
+@dataclass(frozen=True, slots=True)
+class Search:
+    """Where the strategy is, or what to do to have it."""
+
+    strategy: InstallStrategy | None
+    actions: tuple[Action, ...] = ()
+    waits: tuple[WaitFor, ...] = ()
+
+
+def search(observed: Observed, settings: InstallSettings) -> Search:
+    """The strategy of `settings`."""
+    name = install_strategy.name_of(settings.deployment_id)
+    config_map = Ref("ConfigMap", settings.namespace, name)
+    job = Ref("Job", settings.namespace, name)
+    kept, printing = observed.owned.get(config_map), observed.owned.get(job)
+    problem = "its Job has not written it yet"
+    actions: list[Action] = []
+    if kept is not None:
+        try:
+            strategy = _read(kept.data.get(install_strategy.KEY, ""), settings.deployment_id)
+        except BadStrategy as error:
+            problem = str(error)
+            actions.append(Delete(config_map, kept.metadata.uid, problem))
+        else:
+            return Search(strategy, _finished(job, printing))
+    if printing is None:
+        actions.append(Apply(job, strategy_job(settings), "absent"))
+    elif kept is not None or _complete(printing):
+        # It has done its work, and the work is gone: once more.
+        actions += _deleted(job, printing, "its ConfigMap is gone or damaged")
+    trouble = rollout.trouble(rollout.pods_of(APP, observed.pods))
+    return Search(None, tuple(actions), (WaitFor(str(config_map), problem + trouble, STEP),))
+
+
+def observed_strategy(observed: Observed) -> InstallStrategy | None:
+    """Of what was installed last, if its ConfigMap is still there."""
+    assert observed.suite is not None
+    installed = observed.suite.status.observed_deployment_id
+    for ref, live in observed.owned.items():
+        if ref.kind == "ConfigMap" and live.metadata.annotations.get(STRATEGY_IDENTIFIER) == installed:
+            try:
+                return _read(live.data.get(install_strategy.KEY, ""), installed)
+            except BadStrategy:
+                return None
+    return None
+
+
+@lru_cache(maxsize=2)  # of what is installed and of what is to be: each some hundred kilobytes
+def _read(text: str, deployment_id: str) -> InstallStrategy:
+    return install_strategy.from_config_map(text, deployment_id)
+
+
+def _complete(job: OwnedObject) -> bool:
+    return job.condition("Complete").get("status") == "True"
+
+
+def _finished(ref: Ref, job: OwnedObject | None) -> tuple[Action, ...]:
+    return _deleted(ref, job, "its strategy is there") if job is not None and _complete(job) else ()
+
+
+def _deleted(ref: Ref, job: OwnedObject, why: str) -> tuple[Action, ...]:
+    return () if job.metadata.deletion_timestamp is not None else (Delete(ref, job.metadata.uid, why),)

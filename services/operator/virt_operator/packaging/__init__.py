@@ -1,0 +1,1 @@
+"""What `make` runs to write manifests and the Helm chart; the operator itself does not."""

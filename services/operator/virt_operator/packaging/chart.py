@@ -1,0 +1,71 @@
+"""Writes the Helm chart: charts/kubevirt with the operator's objects as templates. Called by __main__.py.
+
+The objects come from the same builders as kubevirt-operator.yaml, so they are not written down a second time; what
+changes between installations is built as a placeholder and replaced by the template's action for it.
+"""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import yaml
+
+from virt_operator.packaging.manifest import PlainDumper
+from virt_operator.strategy.operator_objects import operator_objects
+from virt_operator.strategy.settings import InstallSettings
+
+_ACTIONS = {
+    "chart-namespace": "{{ .Release.Namespace }}",
+    "chart-registry": "{{ .Values.registry }}",
+    "chart-tag": '{{ include "kubevirt.tag" . }}',
+    "chart-pull-policy": "{{ .Values.pullPolicy }}",
+}
+
+
+class _TemplateDumper(PlainDumper):
+    """Quotes what will be replaced: a namespace may be called 1 or true. values.schema.json refuses quotes in it."""
+
+
+def _text(dumper: yaml.SafeDumper, value: str) -> yaml.ScalarNode:
+    style = "'" if any(placeholder in value for placeholder in _ACTIONS) else None
+    return dumper.represent_scalar("tag:yaml.org,2002:str", value, style=style)
+
+
+_TemplateDumper.add_representer(str, _text)
+
+
+def write_chart(source: Path, folder: Path, *, registry: str, tag: str, version: str, use_emulation: bool) -> None:
+    """Make `folder` anew from `source`, the chart without the operator's objects. `registry` and `tag` become the
+    defaults of its values."""
+    if folder.exists():
+        shutil.rmtree(folder)
+    shutil.copytree(source, folder)
+    _fill(folder / "Chart.yaml", {"version: 0.0.0": f"version: {version}", 'appVersion: ""': f'appVersion: "{tag}"'})
+    values = {'registry: ""': f'registry: "{registry}"'}
+    if use_emulation:
+        values["useEmulation: false"] = "useEmulation: true"
+    _fill(folder / "values.yaml", values)
+    (folder / "templates" / "operator.yaml").write_text(operator_template())
+
+
+def operator_template() -> str:
+    """The operator's objects as a Helm template: all but the namespace, which is where helm itself keeps the release
+    and so is there before."""
+    namespace, registry, tag, pull_policy = _ACTIONS
+    objects = operator_objects(InstallSettings(namespace, registry, tag, pull_policy))
+    in_chart = [body for body in objects if body["kind"] != "Namespace"]
+    text = yaml.dump_all(in_chart, Dumper=_TemplateDumper, sort_keys=False, explicit_start=True, width=120)
+    text = text.replace("{{", '{{ "{{" }}')
+    for placeholder, action in _ACTIONS.items():
+        text = text.replace(placeholder, action)
+    return text
+
+
+def _fill(path: Path, lines: dict[str, str]) -> None:
+    text = path.read_text()
+    for old, new in lines.items():
+        if text.count(old) != 1:
+            raise ValueError(f"{path}: {old!r} must be there once")
+        text = text.replace(old, new)
+    path.write_text(text)

@@ -1,0 +1,75 @@
+"""Which event a change of the KubeVirt object's status is worth, if any. Pure.
+
+Called by the reconciler for each status that it writes. Events carry the reasons that the conditions have, so what
+`kubectl describe` lists is one vocabulary. A message that only counts pods is no change.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from virt_core.objects.kubevirt import KubeVirtStatus
+from virt_core.objects.meta import Condition
+
+_NONE = Condition("", "")
+_WARNINGS = ("ComponentsNotReady", "DeploymentFailed")
+
+
+@dataclass(frozen=True, slots=True)
+class SuiteEvent:
+    """What is told of one change."""
+
+    reason: str
+    """Of the condition that changed, for example "UpdateInProgress"."""
+
+    message: str
+    warning: bool = False
+
+
+def event_of(old: KubeVirtStatus, new: KubeVirtStatus) -> SuiteEvent | None:
+    """The event for a status that becomes `new`: a refusal or failure first, else what the suite is doing now."""
+    refusal = _condition(new, "Synchronized")
+    if refusal.status == "False" and _told(refusal) != _told(_condition(old, "Synchronized")):
+        return SuiteEvent(refusal.reason, refusal.message, warning=True)
+    now = _condition(new, "Available")
+    same_target = old.target_deployment_id == new.target_deployment_id
+    if now.reason == _condition(old, "Available").reason and same_target:
+        return None
+    return SuiteEvent(now.reason, _doing(old, new, now), warning=now.reason in _WARNINGS)
+
+
+def _doing(old: KubeVirtStatus, new: KubeVirtStatus, now: Condition) -> str:
+    match now.reason:
+        case "DeploymentInProgress":
+            return f"installing {new.target_kube_virt_version}"
+        case "UpdateInProgress":
+            return f"begun: {_step(new, new)}"
+        case "AllComponentsReady":
+            return _done(old, new)
+        case "DeletionInProgress":
+            return "removing the suite"
+    return now.message
+
+
+def _done(old: KubeVirtStatus, new: KubeVirtStatus) -> str:
+    if not old.observed_deployment_id:
+        return f"installed {new.observed_kube_virt_version}"
+    if old.observed_deployment_id != new.observed_deployment_id:
+        return f"done: {_step(old, new)}"
+    return "all components are ready again"
+
+
+def _step(before: KubeVirtStatus, new: KubeVirtStatus) -> str:
+    if before.observed_deployment_id == new.target_deployment_id:
+        return f"back to {new.target_kube_virt_version}, the update is given up"
+    if before.observed_kube_virt_version == new.target_kube_virt_version:
+        return f"other images or settings of {new.target_kube_virt_version}"
+    return f"{before.observed_kube_virt_version} to {new.target_kube_virt_version}"
+
+
+def _condition(status: KubeVirtStatus, kind: str) -> Condition:
+    return next((one for one in status.conditions if one.type == kind), _NONE)
+
+
+def _told(condition: Condition) -> tuple[str, str, str]:
+    return condition.status, condition.reason, condition.message

@@ -1,0 +1,184 @@
+"""Carries out a plan's actions: one request each, side by side within a stage. Called by the reconciler.
+
+Every action says what it rests on (a UID, a resourceVersion, a list of finalizers), so one that was planned from an
+old picture fails with Conflict, and the next pass decides anew.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from base64 import b64encode
+from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta
+from itertools import groupby
+
+from virt_core import logs
+from virt_core.conventions.labels import HEARTBEAT, KUBEVIRT_FINALIZER, SCHEDULABLE
+from virt_core.kube.client import KubeClient
+from virt_core.kube.errors import AlreadyExists, Conflict, Forbidden, Invalid, KubeError, NotFound
+from virt_core.kube.resource import KUBEVIRTS, NODES, PODS, SECRETS
+
+from virt_operator.certificates.authority import AuthorityWatch
+from virt_operator.certificates.issue import new_authority, new_leaf
+from virt_operator.certificates.rollover import Authority, authority_data, with_successor
+from virt_operator.certificates.secret import AUTHORITY_SECRET, data_of
+from virt_operator.reconcile.inventory import Inventory
+from virt_operator.strategy.desired import managed_labels
+from virt_operator.strategy.pods import TRUST_SECRET
+from virt_operator.strategy.ref import Body, Ref, ref_of
+from virt_operator.suite.actions import (
+    Action,
+    AddFinalizer,
+    Apply,
+    ApplyOwn,
+    Delete,
+    DeletePod,
+    IssueAuthority,
+    IssueLeaf,
+    RemoveFinalizer,
+    UnmarkNode,
+    UpdateAuthority,
+    WriteBundle,
+    WriteTrust,
+)
+
+FIELD_MANAGER = "virt-operator"
+# Roles before what binds them, permissions and Secrets before the pods that need them.
+_STAGES = {
+    "ClusterRoleBinding": 1,
+    "RoleBinding": 1,
+    "ValidatingAdmissionPolicyBinding": 1,
+    "Service": 1,
+    "Deployment": 2,
+    "DaemonSet": 2,
+    "APIService": 3,
+    "MutatingWebhookConfiguration": 3,
+    "ValidatingWebhookConfiguration": 3,
+}
+
+
+class Executor:
+    """Does to the cluster what was planned."""
+
+    def __init__(self, client: KubeClient, inventory: Inventory, authority: AuthorityWatch, namespace: str) -> None:
+        self._client = client
+        self._authority = authority
+        self._inventory = inventory
+        self._namespace = namespace
+        self._log = logs.bound("virt_operator.execute")
+
+    async def run(self, actions: Iterable[Action]) -> None:
+        """Stage after stage; a stage with a failure is the last one.
+
+        Raises:
+            KubeError: the most telling failure of the stage.
+        """
+        for _, stage in groupby(sorted(actions, key=_stage), key=_stage):
+            outcomes = await asyncio.gather(*map(self._do, stage), return_exceptions=True)
+            failures = [one for one in outcomes if isinstance(one, BaseException)]
+            if failures:
+                raise min(failures, key=_severity)
+
+    async def _do(self, action: Action) -> None:
+        match action:
+            case Apply(ref, body, why):
+                self._log.info("applying", object=str(ref), reason=why)
+                answer = await self._client.apply(ref.resource, ref.namespace or None, body, manager=FIELD_MANAGER)
+                self._inventory.wrote(ref, answer)
+            case ApplyOwn(bodies, why):
+                for body in bodies:
+                    ref = ref_of(body)
+                    self._log.info("applying", object=str(ref), reason=why)
+                    await self._client.apply(ref.resource, ref.namespace or None, body, manager=FIELD_MANAGER)
+            case Delete(ref, uid, why):
+                self._log.info("deleting", object=str(ref), reason=why)
+                await self._delete(ref, uid)
+            case DeletePod(name, uid, why):
+                self._log.info("deleting", object=f"Pod {name}", reason=why)
+                await self._client.delete(PODS, self._namespace, name, uid=uid)
+            case UnmarkNode(name):
+                self._log.info("unmarking the node", node=name)
+                await self._unmark(name)
+            case IssueAuthority(before, life, why, seen):
+                self._log.info("issuing a certificate authority", secret=AUTHORITY_SECRET, reason=why)
+                made = new_authority(datetime.now(UTC), life)
+                await self._write_authority(with_successor(before, made) if before else Authority(made), seen)
+            case UpdateAuthority(to, why, seen):
+                self._log.info("updating the certificate authority", secret=AUTHORITY_SECRET, reason=why)
+                await self._write_authority(to, seen)
+            case IssueLeaf(leaf, authority, seen):
+                self._log.info("issuing a certificate", secret=leaf.secret)
+                life = timedelta(seconds=authority.issuing.duration)
+                pair = new_leaf(authority.signer, leaf.common_name, leaf.dns_names, datetime.now(UTC), life)
+                await self._write_data(leaf.secret, "kubernetes.io/tls", data_of(pair), seen)
+            case WriteTrust(data, seen):
+                self._log.info("writing the trusted authorities", secret=TRUST_SECRET)
+                await self._write_data(TRUST_SECRET, "Opaque", dict(data), seen)
+            case WriteBundle(secret, bundle, seen):
+                self._log.info("writing the trusted authorities", secret=secret)
+                data = {"ca.crt": b64encode(bundle).decode()}
+                body = {"metadata": {"resourceVersion": seen}, "data": data}
+                answer = await self._client.merge_patch(SECRETS, self._namespace, secret, body)
+                self._inventory.wrote(Ref("Secret", self._namespace, secret), answer)
+            case AddFinalizer() | RemoveFinalizer():
+                await self._set_finalizers(action)
+
+    async def _delete(self, ref: Ref, uid: str) -> None:
+        try:
+            await self._client.delete(ref.resource, ref.namespace or None, ref.name, uid=uid)
+        except NotFound:
+            pass  # that is what was wanted
+
+    async def _unmark(self, node: str) -> None:
+        body: Body = {"metadata": {"labels": {SCHEDULABLE: None}, "annotations": {HEARTBEAT: None}}}
+        try:
+            await self._client.merge_patch(NODES, None, node, body)
+        except NotFound:
+            pass  # it went with what was written on it
+
+    async def _write_authority(self, to: Authority, seen: str) -> None:
+        body: Body = {"metadata": {"resourceVersion": seen}, "data": authority_data(to)}
+        answer = await self._client.merge_patch(SECRETS, self._namespace, AUTHORITY_SECRET, body)
+        self._authority.wrote(answer)
+
+    async def _write_data(self, name: str, kind: str, data: dict[str, str], seen: str | None) -> None:
+        meta: Body = {"labels": managed_labels()}
+        if seen is not None:
+            body: Body = {"metadata": {**meta, "resourceVersion": seen}, "data": data}
+            answer = await self._client.merge_patch(SECRETS, self._namespace, name, body)
+        else:
+            meta |= {"name": name, "namespace": self._namespace}
+            body = {"apiVersion": "v1", "kind": "Secret", "type": kind, "metadata": meta, "data": data}
+            try:
+                answer = await self._client.create(SECRETS, self._namespace, body)
+            except AlreadyExists:
+                # It lost our label, so no watch shows it. Labelled again it is seen, and judged by the next pass.
+                answer = await self._client.merge_patch(
+                    SECRETS, self._namespace, name, {"metadata": {"labels": managed_labels()}}
+                )
+        self._inventory.wrote(Ref("Secret", self._namespace, name), answer)
+
+    async def _set_finalizers(self, action: AddFinalizer | RemoveFinalizer) -> None:
+        adding = isinstance(action, AddFinalizer)
+        self._log.info("adding the finalizer" if adding else "removing the finalizer", kubevirt=action.name)
+        others = [one for one in action.present if one != KUBEVIRT_FINALIZER]
+        wanted = [*others, KUBEVIRT_FINALIZER] if adding else others
+        # The UID and the old list are tested, so nobody else's finalizer is lost.
+        operations: list[Body] = [{"op": "test", "path": "/metadata/uid", "value": action.uid}]
+        if action.present:
+            operations.append({"op": "test", "path": "/metadata/finalizers", "value": list(action.present)})
+        operations.append({"op": "add", "path": "/metadata/finalizers", "value": wanted})
+        await self._client.json_patch(KUBEVIRTS, action.namespace, action.name, operations)
+
+
+def _stage(action: Action) -> int:
+    return _STAGES.get(action.ref.kind, 0) if isinstance(action, Apply) else 0
+
+
+def _severity(failure: BaseException) -> int:
+    """Defects first, then refusals that will not mend themselves, then the rest."""
+    if not isinstance(failure, KubeError):
+        return 0
+    if isinstance(failure, Forbidden | Invalid):
+        return 1
+    return 3 if isinstance(failure, Conflict) else 2

@@ -1,0 +1,192 @@
+"""Watches of everything that the operator installs, and of what tells how it runs; makes `Observed` of them.
+
+Called by the reconciler. One watch a kind, selected by our label. What we wrote ourselves is seen at once, before the
+watch brings it, so that one installation is a few passes without repeated requests.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine, Iterable
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+from virt_core.conventions import labels
+from virt_core.conventions.labels import KUBEVIRT_FINALIZER
+from virt_core.kube.client import KubeClient
+from virt_core.kube.reflector import Key, Reflector
+from virt_core.kube.resource import DEPLOYMENTS, KUBEVIRTS, PODS
+from virt_core.rpc.tls import Certificates
+
+from virt_operator.certificates.authority import AuthorityWatch
+from virt_operator.certificates.node_signing import NodeSigning
+from virt_operator.certificates.secret import AUTHORITY_SECRET
+from virt_operator.certificates.trust import TrustReports
+from virt_operator.strategy.job import APP as STRATEGY_APP
+from virt_operator.strategy.ref import KINDS, MANAGED_BY_OPERATOR, Body, Ref
+from virt_operator.strategy.settings import COMPONENTS
+from virt_operator.suite.observed import Observed, OwnedObject, PodObject, SuiteObject
+from virt_operator.suite.permissions import Held
+
+_OPERATOR = "virt-operator"
+
+
+class Inventory:
+    """Local copies of the cluster's objects; `changed()` is called whenever one of them does."""
+
+    def __init__(
+        self,
+        client: KubeClient,
+        authority: AuthorityWatch,
+        certificates: Certificates,
+        namespace: str,
+        changed: Callable[[], None],
+    ) -> None:
+        self._namespace = namespace
+        self._authority = authority
+        authority.subscribe(changed)
+        self._changed = changed
+        self._written: dict[Ref, OwnedObject] = {}
+        self._suites = Reflector(client, KUBEVIRTS, SuiteObject, self._suite_changed)
+        self._asked: dict[Key, object] = {}
+        parts = f"{labels.APP} in ({','.join((*COMPONENTS, STRATEGY_APP, _OPERATOR))})"
+        self._pods = Reflector(client, PODS, PodObject, lambda _: changed(), namespace=namespace, labels=parts)
+        self._trust = TrustReports(authority, certificates, namespace, lambda: self._pods_of(*COMPONENTS), changed)
+        self._signing = NodeSigning(client, authority, namespace, lambda: self._pods)
+        self._operators = Reflector(
+            client,
+            DEPLOYMENTS,
+            OwnedObject,
+            lambda _: changed(),
+            namespace=namespace,
+            fields=f"metadata.name={_OPERATOR}",
+        )
+        self._held: Held | None = None
+        self._owned = {kind: self._reflector(client, kind) for kind in KINDS}
+
+    def watches(self) -> list[tuple[str, Coroutine[Any, Any, None]]]:
+        """Each watch with a name for its task."""
+        named = [("KubeVirt", self._suites.run()), ("Pod", self._pods.run()), ("operator", self._operators.run())]
+        named += [(kind, reflector.run()) for kind, reflector in self._owned.items()]
+        beside = [("trust reports", self._trust.run()), ("certificates of nodes", self._signing.run())]
+        return [*beside, *((f"watch of {name}", one) for name, one in named)]
+
+    async def synced(self) -> None:
+        """Return when every watch has its first list, having called `changed()`."""
+        for synced in self._first_lists().values():
+            await synced.wait()
+        self._changed()
+
+    def _first_lists(self) -> dict[str, asyncio.Event]:
+        """By what the watch is of, its first list."""
+        watches = {KINDS[kind].plural: one.synced for kind, one in self._owned.items()}
+        return {
+            "kubevirts": self._suites.synced,
+            "pods": self._pods.synced,
+            "operator": self._operators.synced,
+            **watches,
+        }
+
+    def holds(self, held: Held) -> None:
+        """The permissions that the API server says the operator has."""
+        if held != self._held:
+            self._held = held
+            self._changed()
+
+    def observe(self) -> Observed:
+        """Everything as known now."""
+        owned = {
+            Ref(kind, *key): live
+            for kind, reflector in self._owned.items()
+            for live in reflector
+            if (key := (live.metadata.namespace, live.metadata.name))
+        }
+        suite, others = choose(self._suites, self._namespace)
+        owned |= self._written
+        owned.pop(Ref("Secret", self._namespace, AUTHORITY_SECRET), None)  # an early release labelled it as the suite's
+        return Observed(
+            datetime.now(UTC),
+            suite,
+            others,
+            owned,
+            self._pods_of(*COMPONENTS, STRATEGY_APP),
+            self._authority.able,
+            self._authority.version,
+            self._authority.spoilt,
+            self._trust.by_pod,
+            next(iter(self._operators), None),
+            self._pods_of(_OPERATOR),
+            self._held or {},
+            self._unknown(),
+        )
+
+    def _pods_of(self, *parts: str) -> tuple[PodObject, ...]:
+        return tuple(pod for pod in self._pods if pod.metadata.labels.get(labels.APP) in parts)
+
+    def _unknown(self) -> tuple[str, ...]:
+        waiting = tuple(name for name, synced in self._first_lists().items() if not synced.is_set())
+        return waiting if self._held is not None else (*waiting, "permissions")
+
+    def asked_with(self) -> tuple[str, str] | None:
+        """Namespace and name of the KubeVirt object that counts; None when there is none, or it is on its way out."""
+        suite, _ = choose(self._suites, self._namespace)
+        if suite is None or suite.metadata.deletion_timestamp is not None:
+            return None
+        return suite.metadata.namespace, suite.metadata.name
+
+    def wrote(self, ref: Ref, answer: Body) -> None:
+        """Take the API server's answer to our own write as seen."""
+        live = msgspec.json.decode(msgspec.json.encode(answer), type=OwnedObject)
+        cached = self._owned[ref.kind].get((ref.namespace, ref.name))
+        if cached is not None and _version(cached) >= _version(live):
+            return
+        self._written[ref] = live
+        self._changed()
+
+    def _suite_changed(self, key: Key) -> None:
+        """Our own status writes ask for nothing: reconciling after them would defeat the back-off after a failure."""
+        suite = self._suites.get(key)
+        asked = None
+        if suite is not None:
+            meta = suite.metadata
+            asked = (meta.uid, meta.generation, meta.deletion_timestamp, meta.finalizers, suite.status.phase)
+        if asked != self._asked.get(key):
+            self._asked[key] = asked
+            self._changed()
+
+    def _reflector(self, client: KubeClient, kind: str) -> Reflector[OwnedObject]:
+        resource = KINDS[kind]
+        # Bindings are in two namespaces: ours, and kube-system for virt-api's view of the front proxy's authority.
+        namespace = self._namespace if resource.namespaced and kind != "RoleBinding" else None
+
+        def changed(key: Key) -> None:
+            ref = Ref(kind, *key)
+            written, cached = self._written.get(ref), self._owned[kind].get(key)
+            if written is not None and (cached is None or _version(cached) >= _version(written)):
+                del self._written[ref]
+            self._changed()
+
+        selector = f"{labels.MANAGED_BY}={MANAGED_BY_OPERATOR}"
+        return Reflector(client, resource, OwnedObject, changed, namespace=namespace, labels=selector)
+
+
+def choose(suites: Iterable[SuiteObject], namespace: str) -> tuple[SuiteObject | None, tuple[SuiteObject, ...]]:
+    """The KubeVirt object that counts, and the others: the one that holds our finalizer, else the oldest; only in the
+    operator's own namespace."""
+
+    def rank(suite: SuiteObject) -> tuple[bool, bool, str, str]:
+        meta = suite.metadata
+        foreign, new = meta.namespace != namespace, KUBEVIRT_FINALIZER not in meta.finalizers
+        return foreign, new, meta.creation_timestamp, meta.uid
+
+    ranked = sorted(suites, key=rank)
+    if not ranked or ranked[0].metadata.namespace != namespace:
+        return None, tuple(ranked)
+    return ranked[0], tuple(ranked[1:])
+
+
+def _version(live: OwnedObject) -> int:
+    # Opaque by the letter of the API, a rising number in every API server; wrong only costs a repeated request.
+    text = live.metadata.resource_version
+    return int(text) if text.isdigit() else 0

@@ -1,0 +1,141 @@
+"""The loop: whatever changes, one pass over the whole suite. Called by app.py while this replica leads.
+
+There is one key, the suite, so passes never overlap. An idle suite is watched and nothing is written.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import msgspec
+from virt_core import logs
+from virt_core.kube.client import KubeClient
+from virt_core.kube.errors import Forbidden, Invalid, NotFound
+from virt_core.kube.events import EventRecorder
+from virt_core.kube.queue import WorkQueue
+from virt_core.kube.resource import KUBEVIRTS
+from virt_core.objects.kubevirt import KubeVirtStatus
+from virt_core.rpc.tls import Certificates
+
+from virt_operator.certificates.authority import AuthorityWatch
+from virt_operator.change.permission_review import review_permissions
+from virt_operator.change.plan import Plan, kept, plan
+from virt_operator.reconcile.events import event_of
+from virt_operator.reconcile.execute import Executor
+from virt_operator.reconcile.inventory import Inventory
+from virt_operator.reconcile.status import second_object_status, status_of
+from virt_operator.removal.plan import asks_for_nodes, asks_for_workloads, plan_removal
+from virt_operator.removal.workloads import any_workload, marked_nodes
+from virt_operator.settings import Settings
+from virt_operator.strategy.operator_rbac import VALIDATOR
+from virt_operator.suite.actions import WaitFor
+from virt_operator.suite.observed import Observed, SuiteObject
+from virt_operator.webhook.reachability import WebhookReachability
+
+_SUITE = "suite"
+_RECHECK = 5.0  # seconds after a pass that acted, in case its writes changed nothing and so no watch tells
+
+
+class Reconciler:
+    """Holds the queue, the watches and the executor together."""
+
+    def __init__(self, client: KubeClient, authority: AuthorityWatch, settings: Settings) -> None:
+        self._client = client
+        self._settings = settings
+        self._queue: WorkQueue[str] = WorkQueue("suite")
+        self._inventory = Inventory(
+            client,
+            authority,
+            Certificates(settings.certificates),
+            settings.namespace,
+            lambda: self._queue.add(_SUITE),
+        )
+        self._executor = Executor(client, self._inventory, authority, settings.namespace)
+        self._reachability = WebhookReachability(client, self._inventory.asked_with)
+        self._events = EventRecorder(client, "virt-operator", settings.pod_name)
+        # What was written last, by UID: a pass that the watch has not yet told of it must not tell the change twice.
+        self._reported: dict[str, KubeVirtStatus] = {}
+        self._log = logs.bound("virt_operator.reconciler")
+
+    async def run(self) -> None:
+        """Reconcile until cancelled."""
+        reviews = review_permissions(self._client, (self._settings.namespace, "kube-system"), self._inventory.holds)
+        async with asyncio.TaskGroup() as group:
+            for name, coroutine in (*self._inventory.watches(), ("first lists", self._inventory.synced())):
+                group.create_task(coroutine, name=name)
+            group.create_task(reviews, name="permissions")
+            asking = self._reachability.run(lambda: self._queue.add(_SUITE))
+            group.create_task(asking, name="reachability of the webhook")
+            group.create_task(self._queue.run(self._reconcile, workers=1), name="passes")
+
+    async def _reconcile(self, _: str) -> float | None:
+        observed = await self._with_unwatched(self._inventory.observe())
+        decided = self._decide(observed)
+        failure: Forbidden | Invalid | None = None
+        try:
+            await self._executor.run(decided.actions)
+        except (Forbidden, Invalid) as error:  # told to the user; anything else is repeated
+            failure = error
+        await self._report(observed, decided, str(failure) if failure is not None else None)
+        if failure is not None:
+            raise failure
+        return _delay(decided, datetime.now(UTC))
+
+    async def _with_unwatched(self, observed: Observed) -> Observed:
+        """What is not watched, because it matters only before a removal that workloads may forbid, and at its end."""
+        suite = observed.suite
+        if suite is not None and asks_for_workloads(observed, suite):
+            return replace(observed, workload=await any_workload(self._client))
+        if suite is not None and asks_for_nodes(observed, suite):
+            return replace(observed, marked_nodes=await marked_nodes(self._client))
+        return observed
+
+    def _decide(self, observed: Observed) -> Plan:
+        suite = observed.suite
+        if suite is not None and suite.metadata.deletion_timestamp is not None and not observed.unknown:
+            return kept(observed, plan_removal(observed, suite), self._settings)
+        decided = plan(observed, self._settings)
+        trouble = self._reachability.trouble
+        if trouble is None:
+            return decided
+        wait = WaitFor(f"ValidatingWebhookConfiguration {VALIDATOR}", f"the API server cannot reach it: {trouble}")
+        return replace(decided, waits=(*decided.waits, wait))
+
+    async def _report(self, observed: Observed, decided: Plan, failure: str | None) -> None:
+        if observed.suite is not None:
+            status = status_of(observed.suite, observed, decided, self._settings, failure)
+            await self._write_status(observed.suite, status)
+        for other in observed.others:
+            await self._write_status(other, second_object_status(other, observed, self._settings))
+
+    async def _write_status(self, suite: SuiteObject, status: KubeVirtStatus) -> None:
+        if status == suite.status:
+            return
+        meta = suite.metadata
+        self._log.info(
+            "writing status",
+            kubevirt=f"{meta.namespace}/{meta.name}",
+            phase=status.phase,
+            conditions={one.type: f"{one.status} {one.reason}: {one.message}" for one in status.conditions},
+        )
+        body = {"metadata": {"uid": meta.uid}, "status": msgspec.to_builtins(status)}
+        try:
+            await self._client.merge_patch(KUBEVIRTS, meta.namespace, meta.name, body, "status")
+        except NotFound:
+            return  # deleted meanwhile, which the watch tells
+        event = event_of(self._reported.get(meta.uid, suite.status), status)
+        self._reported[meta.uid] = status
+        if event is not None:
+            await self._events.record(
+                suite.reference, event.reason, event.message, action="Reconcile", warning=event.warning
+            )
+
+
+def _delay(decided: Plan, now: datetime) -> float | None:
+    if decided.actions:
+        return _RECHECK
+    if decided.next_deadline is None:
+        return None
+    return max((decided.next_deadline - now).total_seconds(), 1.0)

@@ -1,0 +1,167 @@
+"""Phase, conditions and versions of the KubeVirt object, computed last from what was seen and planned. Pure.
+
+Meanings and reasons are KubeVirt's: `kubectl wait kv kubevirt --for condition=Available` must work as ever.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import msgspec
+from virt_core.objects.kubevirt import Generation, KubeVirtStatus
+from virt_core.objects.meta import Condition, with_conditions
+
+from virt_operator.change.plan import Plan
+from virt_operator.reconcile.progress import progress
+from virt_operator.removal.plan import DELETED, nothing_left
+from virt_operator.settings import Settings
+from virt_operator.strategy.ref import Ref
+from virt_operator.strategy.settings import InstallSettings
+from virt_operator.suite.observed import Observed, SuiteObject
+
+_MOST = 1024  # characters of a message
+MISSING_PERMISSIONS = "MissingPermissions"
+_COUNTED = ("CustomResourceDefinition", "PodDisruptionBudget", "Deployment", "DaemonSet")
+
+
+def status_of(
+    suite: SuiteObject, observed: Observed, plan: Plan, operator: Settings, failure: str | None
+) -> KubeVirtStatus:
+    """The status to write, equal to the present one if there is nothing to say.
+
+    `failure` is what kept an action from being done, other than what repeating will mend.
+    """
+    old = suite.status
+    if suite.metadata.deletion_timestamp is not None:
+        return _removing(old, observed, plan, failure)
+    if plan.settings is None and plan.missing:
+        return _lacking(old, old, observed, plan.missing)
+    if plan.refused is not None:
+        refused = Condition("Synchronized", "False", plan.refused.reason, str(plan.refused))
+        return _with(old, observed, [refused])
+    if plan.settings is None:
+        return old
+    settings = plan.settings
+    new = msgspec.structs.replace(
+        old,
+        operator_version=operator.release,
+        target_kube_virt_version=settings.tag,
+        target_kube_virt_registry=settings.registry,
+        target_deployment_id=settings.deployment_id,
+        target_deployment_config=settings.to_json(),
+        upgrade=progress(
+            old.upgrade, plan.operation, (old.observed_kube_virt_version, settings.tag), plan.waits, observed.now
+        ),
+    )
+    if failure is not None:
+        new = _failed(new, observed, failure)
+    elif not plan.waits and not plan.actions:
+        new = _ready(new, suite, settings, observed)
+    else:
+        new = _in_progress(new, settings, observed, plan)
+    return _lacking(old, new, observed, plan.missing) if plan.missing else new
+
+
+def second_object_status(other: SuiteObject, observed: Observed, operator: Settings) -> KubeVirtStatus:
+    """For a KubeVirt object that does not count."""
+    if observed.suite is not None:
+        meta = observed.suite.metadata
+        message = f"KubeVirt object {meta.namespace}/{meta.name} is there; this one is ignored"
+        condition = Condition("Synchronized", "False", "ExistingDeployment", message)
+    else:
+        message = f"only a KubeVirt object in the operator's namespace {operator.namespace!r} is installed"
+        condition = Condition("Synchronized", "False", "WrongNamespace", message)
+    return _with(other.status, observed, [condition])
+
+
+def _lacking(old: KubeVirtStatus, new: KubeVirtStatus, observed: Observed, missing: str) -> KubeVirtStatus:
+    """`new` with what the operator may not do, its time kept from `old`."""
+    others = [one for one in new.conditions if one.type != "Synchronized"]
+    told = [one for one in old.conditions if one.type == "Synchronized"]
+    condition = Condition("Synchronized", "False", MISSING_PERMISSIONS, missing[:_MOST])
+    return _with(msgspec.structs.replace(new, conditions=[*others, *told]), observed, [condition])
+
+
+def _removing(old: KubeVirtStatus, observed: Observed, plan: Plan, failure: str | None) -> KubeVirtStatus:
+    reason, message = "DeletionInProgress", _waiting(plan) or "the suite is being removed"
+    conditions = _three("False", "False", "True", reason, message)
+    if failure is not None:
+        conditions.append(Condition("Synchronized", "False", "DeletionFailed", failure[:_MOST]))
+    phase = DELETED if nothing_left(observed) else "Deleting"
+    dropped = {"Created"} | (set() if failure is not None else {"Synchronized"})
+    upgrade = progress(old.upgrade, "Removal", (old.observed_kube_virt_version, ""), plan.waits, observed.now)
+    new = _with(old, observed, conditions, drop=dropped)
+    return msgspec.structs.replace(new, phase=phase, upgrade=upgrade)
+
+
+def _failed(new: KubeVirtStatus, observed: Observed, failure: str) -> KubeVirtStatus:
+    # What was installed before goes on serving: a failure to change it does not make it unavailable.
+    available = "True" if new.observed_deployment_id else "False"
+    conditions = _three(available, "False", "True", "DeploymentFailed", failure)
+    conditions.append(Condition("Synchronized", "False", "DeploymentFailed", failure[:_MOST]))
+    return msgspec.structs.replace(_with(new, observed, conditions), phase=new.phase or "Deploying")
+
+
+def _ready(new: KubeVirtStatus, suite: SuiteObject, settings: InstallSettings, observed: Observed) -> KubeVirtStatus:
+    conditions = _three("True", "False", "False", "AllComponentsReady", "all components are ready")
+    conditions.append(Condition("Created", "True", "AllResourcesCreated", "all objects are as desired"))
+    return msgspec.structs.replace(
+        _with(new, observed, conditions, drop={"Synchronized"}),
+        phase="Deployed",
+        observed_kube_virt_version=settings.tag,
+        observed_kube_virt_registry=settings.registry,
+        observed_deployment_id=settings.deployment_id,
+        observed_deployment_config=settings.to_json(),
+        observed_generation=suite.metadata.generation,
+        generations=_generations(observed),
+        upgrade=None,
+    )
+
+
+def _generations(observed: Observed) -> list[Generation]:
+    """Of everything whose spec is counted by the API server."""
+    return [
+        Generation(ref.resource.group, ref.resource.plural, ref.name, live.metadata.generation, ref.namespace)
+        for ref, live in sorted(observed.owned.items())
+        if live.metadata.generation and ref.kind in _COUNTED
+    ]
+
+
+def _in_progress(new: KubeVirtStatus, settings: InstallSettings, observed: Observed, plan: Plan) -> KubeVirtStatus:
+    message = _waiting(plan)
+    created = Condition("Created", "True", "AllResourcesCreated", "all objects are as desired")
+    if not new.observed_deployment_id:
+        conditions = _three("False", "True", "False", "DeploymentInProgress", message)
+        conditions += [created] if plan.created else []
+        return msgspec.structs.replace(_with(new, observed, conditions, drop={"Synchronized"}), phase="Deploying")
+    if new.observed_deployment_id != settings.deployment_id or plan.operation:
+        conditions = _three("True", "True", "True", "UpdateInProgress", message)
+        return _with(new, observed, conditions, drop={"Created", "Synchronized"})
+    if plan.actions:
+        return new  # a repair, and the pass after it will see how things are
+    available = "True" if _serving(observed, settings) else "False"
+    conditions = _three(available, "False", "True", "ComponentsNotReady", message)
+    return _with(new, observed, [*conditions, created], drop={"Synchronized"})
+
+
+def _serving(observed: Observed, settings: InstallSettings) -> bool:
+    """Whether users are served: one replica each of virt-api and virt-controller is enough."""
+    deployments = (Ref("Deployment", settings.namespace, name) for name in ("virt-api", "virt-controller"))
+    found = (observed.owned.get(ref) for ref in deployments)
+    return all(live is not None and live.status.get("availableReplicas", 0) > 0 for live in found)
+
+
+def _three(available: str, progressing: str, degraded: str, reason: str, message: str) -> list[Condition]:
+    states = (("Available", available), ("Progressing", progressing), ("Degraded", degraded))
+    return [Condition(kind, status, reason, message[:_MOST]) for kind, status in states]
+
+
+def _waiting(plan: Plan) -> str:
+    return "; ".join(f"{wait.what}: {wait.why}" for wait in plan.waits)
+
+
+def _with(
+    status: KubeVirtStatus, observed: Observed, wanted: Iterable[Condition], drop: Iterable[str] = ()
+) -> KubeVirtStatus:
+    kept = [one for one in status.conditions if one.type not in set(drop)]
+    return msgspec.structs.replace(status, conditions=with_conditions(kept, wanted, observed.now))

@@ -1,0 +1,1 @@
+"""What a pass does to remove the suite."""

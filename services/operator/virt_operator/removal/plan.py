@@ -1,0 +1,98 @@
+"""Taking the suite away when its KubeVirt object is deleted. Pure; called instead of plan.py.
+
+The definition of VirtualMachineInstance goes first: from then on nobody can make new ones, the API server deletes those
+that are there, and the definition is gone when the last of them is, while controller and handlers still run to end
+them. Then APIServices and webhooks, before what serves them; then the workloads; the rest, and what handlers wrote on
+their nodes, when their pods are gone; last the policy that keeps the operator itself from being deleted. The first
+stage is where workloads forbid the removal, if the uninstallStrategy says so: after it there are none.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+
+from virt_core.conventions.labels import KUBEVIRT_FINALIZER
+
+from virt_operator.change.plan import Plan
+from virt_operator.strategy.ref import KINDS, Ref
+from virt_operator.strategy.trust import REGISTRATIONS
+from virt_operator.suite.actions import Delete, RemoveFinalizer, UnmarkNode, WaitFor
+from virt_operator.suite.observed import Observed, OwnedObject, SuiteObject
+from virt_operator.suite.spec import blocks_uninstall
+
+DELETED = "Deleted"
+_DEFINITIONS = ("CustomResourceDefinition",)
+_STAGES = (
+    ("Machines", _DEFINITIONS, "its objects are being deleted"),
+    ("Registration", REGISTRATIONS, "being deleted"),
+    ("Components", ("Deployment", "DaemonSet"), "being deleted"),
+)
+_POLICIES = ("ValidatingAdmissionPolicyBinding", "ValidatingAdmissionPolicy")
+_ASK_AGAIN = timedelta(seconds=5)
+
+
+def plan_removal(observed: Observed, suite: SuiteObject) -> Plan:
+    """The next stage of the removal; an empty plan when the object is no longer ours to hold."""
+    meta = suite.metadata
+    if KUBEVIRT_FINALIZER not in meta.finalizers:
+        return Plan()
+    if asks_for_workloads(observed, suite) and observed.workload is not None:
+        why = f"it exists and spec.uninstallStrategy is {suite.spec['uninstallStrategy']!r}: nothing is removed until "
+        why += "all workloads are deleted, or that is 'RemoveWorkloads'"
+        return Plan(waits=(WaitFor(observed.workload, why),), next_deadline=observed.now + _ASK_AGAIN)
+    if not nothing_left(observed):
+        return _next_stage(observed)
+    if suite.status.phase != DELETED:
+        return Plan()  # status.py says so first; the object's change brings us back
+    return Plan((RemoveFinalizer(meta.namespace, meta.name, meta.uid, tuple(meta.finalizers)),))
+
+
+def asks_for_workloads(observed: Observed, suite: SuiteObject) -> bool:
+    """Whether a workload forbids the removal, which it can no more when its definition is being deleted."""
+    if suite.metadata.deletion_timestamp is None or not blocks_uninstall(suite.spec):
+        return False
+    return any(live.metadata.deletion_timestamp is None for _, live in _of(observed, *_DEFINITIONS))
+
+
+def asks_for_nodes(observed: Observed, suite: SuiteObject) -> bool:
+    """Whether it matters which nodes are marked: the suite is going, and no handler is left to mark them again."""
+    going = suite.metadata.deletion_timestamp is not None and KUBEVIRT_FINALIZER in suite.metadata.finalizers
+    return going and not observed.pods and not _of(observed, "DaemonSet")
+
+
+def _next_stage(observed: Observed) -> Plan:
+    for step, kinds, why in _STAGES:
+        if found := _of(observed, *kinds):
+            return _delete(step, found, why)
+    if observed.pods:
+        return Plan(waits=tuple(WaitFor(f"Pod {pod.metadata.name}", "ending", "Pods") for pod in observed.pods))
+    rest = _of(observed, *(kind for kind in KINDS if kind not in _POLICIES))
+    decided = _delete("Definitions", rest or _of(observed, *_POLICIES), "being deleted")
+    return replace(decided, actions=(*decided.actions, *map(UnmarkNode, observed.marked_nodes)))
+
+
+def nothing_left(observed: Observed) -> bool:
+    """Whether all that the operator installed, and what handlers marked, is gone."""
+    return not observed.owned and not observed.pods and not observed.marked_nodes
+
+
+def _of(observed: Observed, *kinds: str) -> list[tuple[Ref, OwnedObject]]:
+    return sorted((ref, live) for ref, live in observed.owned.items() if ref.kind in kinds)
+
+
+def _delete(step: str, found: list[tuple[Ref, OwnedObject]], why: str) -> Plan:
+    return Plan(
+        tuple(
+            Delete(ref, live.metadata.uid, "the KubeVirt object is being deleted")
+            for ref, live in found
+            if live.metadata.deletion_timestamp is None
+        ),
+        tuple(WaitFor(str(ref), _why_left(live) or why, step) for ref, live in found),
+    )
+
+
+def _why_left(live: OwnedObject) -> str | None:
+    condition = live.condition("Terminating")
+    message: str | None = condition.get("message")
+    return message if condition.get("status") == "True" else None
