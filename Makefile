@@ -72,7 +72,7 @@ demo: ## from nothing to a guest that ticks on its serial console
 	@tests/e2e/demo.sh
 
 # --- tests ---
-.PHONY: check generate format test test-next test-unit test-contract test-integration test-e2e test-all chaos bench
+.PHONY: check generate format supported test test-next test-unit test-contract test-integration test-e2e test-all chaos bench
 check: venv ## ruff, mypy, import-linter, buf
 	ruff check . && ruff format --check .
 	mypy protos/generate.py services/core/virt_core services/operator/virt_operator services/api/virt_api \
@@ -84,6 +84,8 @@ format: venv ## rewrite as ruff and buf want it
 	ruff check --fix . ; ruff format . ; cd protos && buf format -w
 generate: venv ## Python of the contracts
 	$(BIN)/python protos/generate.py
+supported: venv ## the tables of what is supported, in README.md and docs/supported.md
+	$(BIN)/python -m virt_operator.packaging.supported .
 test-unit: venv ## seconds
 	pytest tests/unit -n 2
 test-contract: venv ## what peers must agree on

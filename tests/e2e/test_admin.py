@@ -129,10 +129,10 @@ def test_without_a_certificate_or_with_that_of_a_stranger_there_is_no_connection
             assert refusal(get_status, opened)[0] is grpc.StatusCode.UNAVAILABLE
 
 
-def test_what_the_readme_says_works(address: str, tmp_path: Path) -> None:
-    administrator()  # who has no certificate cannot follow the README
-    said = (ROOT / "README.md").read_text().partition("## Ask the operator\n")[2].partition("\n## ")[0]
-    shell, python = (textwrap.dedent(one) for one in re.findall(r"\n\n((?:    .*\n|\n(?=    ))+)", said))
+def test_the_commands_of_the_manual_work(address: str, tmp_path: Path) -> None:
+    administrator()  # without a client certificate nobody can follow the page
+    page = (ROOT / "docs" / "admin-api.md").read_text()
+    shell, python = (textwrap.dedent(block) for block in re.findall(r"\n\n((?:    .*\n|\n(?=    ))+)", page))
     files, _, _ = shell.partition("kubectl -n kubevirt port-forward")
     subprocess.run(["bash", "-ec", files], cwd=tmp_path, check=True, timeout=30)
     (tmp_path / "ask.py").write_text(python.replace("localhost:8186", address))

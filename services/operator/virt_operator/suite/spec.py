@@ -18,7 +18,7 @@ from virt_operator.strategy.settings import PULL_POLICIES, InstallSettings, Plac
 
 REMOVE_WORKLOADS = "RemoveWorkloads"
 _BLOCK_UNINSTALL = "BlockUninstallIfWorkloadsExist"
-_SUPPORTED = {
+SUPPORTED = {
     "imageTag",
     "imageRegistry",
     "imagePullPolicy",
@@ -122,7 +122,7 @@ def _check(spec: Mapping[str, Any], field: str, allowed: tuple[str, ...]) -> Non
 
 def _unsupported(path: str, value: Any) -> list[str]:
     """Paths at and below `path` that ask for something and are not supported."""
-    if path in _SUPPORTED or value in (None, "", []):
+    if path in SUPPORTED or value in (None, "", []):
         return []
     if value == {} and not path.startswith(_CHOSEN_BY_BEING_THERE):
         return []

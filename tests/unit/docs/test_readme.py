@@ -1,0 +1,49 @@
+"""The README and docs/ say what is true of this tree: its example machines, and the tables of what is supported."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+import yaml
+from virt_core.objects.kubevirt import Configuration
+from virt_core.vmi.instance import parse_spec
+from virt_core.vmi.rules.check import check_spec
+from virt_operator.packaging.supported import complete, known_paths, supported_paths, with_summary
+
+ROOT = Path(__file__).parents[3]
+PAGES = (ROOT / "README.md", ROOT / "ARCHITECTURE.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md")))
+README = (ROOT / "README.md").read_text()
+MACHINES = [yaml.safe_load(text) for text in re.findall(r"(?ms)^```yaml\n(.*?)^```$", README)]
+
+
+@pytest.mark.parametrize("machine", MACHINES, ids=lambda machine: str(machine["metadata"]["name"]))
+def test_a_machine_of_the_readme_is_supported(machine: dict[str, Any]) -> None:
+    assert machine["kind"] == "VirtualMachineInstance"
+    check_spec(parse_spec(msgspec.Raw(msgspec.json.encode(machine["spec"]))), Configuration())
+
+
+def test_the_readme_shows_one() -> None:
+    assert MACHINES
+
+
+def test_the_tables_of_what_is_supported_are_those_of_the_code() -> None:
+    assert with_summary(README) == README, "run `make supported`"
+    assert (ROOT / "docs" / "supported.md").read_text() == complete(), "run `make supported`"
+
+
+def test_a_supported_field_is_in_the_table_and_a_refused_one_is_not() -> None:
+    supported = supported_paths()
+    assert "volumes[].containerDisk" in supported
+    assert "volumes[].sysprep" in known_paths()
+    assert "volumes[].sysprep" not in supported
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_lead_to_files_that_exist(page: Path) -> None:
+    links = re.findall(r"\]\((?!https?://)([^)#]*)(#[^)]*)?\)", page.read_text())
+    missing = [link for link, _ in links if link and not (page.parent / link).exists()]
+    assert not missing
