@@ -5,11 +5,13 @@ from __future__ import annotations
 import hashlib
 import os
 import subprocess
+from collections.abc import Set
 from pathlib import Path
+from typing import IO
 
 from localcluster.progress import PartFailed, say
 
-SAY_EVERY_SECONDS = 60
+SAY_EVERY_SECONDS = 20
 
 
 def key(sources: Path) -> str:
@@ -25,26 +27,52 @@ def key(sources: Path) -> str:
 def build(go: str, sources: Path, package: str, flags: str, binary: Path) -> None:
     """Build `package` as the module in `sources` pins it; moved into its place when complete.
 
-    Static, so that it needs nothing of the machine it runs on. `flags` are the linker's. Raises PartFailed.
+    Static, so that it needs nothing of the machine it runs on. `flags` are the linker's. Prints which share of the
+    packages is compiled. Raises PartFailed.
     """
     name = binary.name.partition("-")[0]
     unfinished = binary.with_suffix(f".{os.getpid()}")
     log = binary.with_name(f"{name}-build.log")
-    argv = [go, "build", "-buildvcs=false", "-trimpath", "-ldflags", flags, "-o", str(unfinished), package]
-    environment = {**os.environ, "CGO_ENABLED": "0", "GOTOOLCHAIN": "local", "GOWORK": "off"}
+    how = ["-buildvcs=false", "-trimpath", "-ldflags", flags]
     with log.open("wb") as output:
-        process = subprocess.Popen(argv, cwd=sources, stdout=output, stderr=output, env=environment)
-        minutes = 0
+        say(f"building {name}: counting packages, downloading modules where they are missing")
+        to_compile = _packages_to_compile(sources, [go, "list", *how], package, output)
+        argv = [go, "build", "-v", *how, "-o", str(unfinished), package]
+        process = subprocess.Popen(argv, cwd=sources, stdout=output, stderr=output, env=_environment())
         try:
-            while True:
-                try:
-                    code = process.wait(timeout=SAY_EVERY_SECONDS)
-                    break
-                except subprocess.TimeoutExpired:
-                    minutes += 1
-                    say(f"building {name}: {minutes} min so far")
+            code = _wait(process, log, name, to_compile)
         finally:
             process.kill()
     if code:
         raise PartFailed(name, f"`go build` ended with {code}", log)
     unfinished.replace(binary)
+
+
+def progress(log: str, to_compile: Set[str]) -> str:
+    """Which share of the packages is compiled. `go build -v` prints the name of a package when it compiles it.
+
+    The program itself is one of them, and the last: it is compiled and linked in one step.
+    """
+    done = len(to_compile & set(log.splitlines()))
+    if done >= len(to_compile) - 1:
+        return f"{len(to_compile)} packages compiled, linking"
+    return f"{done} of {len(to_compile)} packages ({100 * done // len(to_compile)} %)"
+
+
+def _packages_to_compile(sources: Path, go_list: list[str], package: str, log: IO[bytes]) -> set[str]:
+    """Those that Go's cache does not have. Empty when `go list` fails: the build then says why."""
+    argv = [*go_list, "-deps", "-f", "{{if .Stale}}{{.ImportPath}}{{end}}", package]
+    listed = subprocess.run(argv, cwd=sources, stdout=subprocess.PIPE, stderr=log, env=_environment(), check=False)
+    return set(listed.stdout.decode().split()) if listed.returncode == 0 else set()
+
+
+def _environment() -> dict[str, str]:
+    return {**os.environ, "CGO_ENABLED": "0", "GOTOOLCHAIN": "local", "GOWORK": "off"}
+
+
+def _wait(process: subprocess.Popen[bytes], log: Path, name: str, to_compile: Set[str]) -> int:
+    while True:
+        try:
+            return process.wait(timeout=SAY_EVERY_SECONDS)
+        except subprocess.TimeoutExpired:
+            say(f"building {name}: {progress(log.read_text(errors='replace'), to_compile)}")
