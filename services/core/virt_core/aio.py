@@ -22,6 +22,10 @@ def run(main: Callable[[asyncio.Event], Coroutine[Any, Any, None]]) -> None:
     uvloop.run(supervised())
 
 
+class TaskEnded(Exception):
+    """A task that must run as long as the process has returned: the process ends, and the kubelet restarts it."""
+
+
 async def first(*events: asyncio.Event) -> None:
     """Return when one of `events` is set."""
     waiting = [asyncio.create_task(event.wait(), name="one of several events") for event in events]
@@ -36,10 +40,16 @@ async def until(stopping: asyncio.Event, *coroutines: tuple[str, Coroutine[Any, 
     """Run the named coroutines in one TaskGroup until `stopping` is set, then cancel them.
 
     Raises:
-        ExceptionGroup: one of them failed; the others were cancelled.
+        ExceptionGroup: one of them failed or returned (TaskEnded); the others were cancelled.
     """
+
+    async def endless(name: str, coroutine: Coroutine[Any, Any, None]) -> None:
+        await coroutine
+        if not stopping.is_set():
+            raise TaskEnded(f"{name} returned, without which the process is not whole")
+
     async with asyncio.TaskGroup() as group:
-        tasks = [group.create_task(coroutine, name=name) for name, coroutine in coroutines]
+        tasks = [group.create_task(endless(name, coroutine), name=name) for name, coroutine in coroutines]
         ended = group.create_task(stopping.wait(), name="signal")
         await ended
         for task in tasks:

@@ -15,7 +15,8 @@ from virt_controller.vmi.actions import Action, CreatePod, DeletePod, LookAgain,
 from virt_controller.vmi.observe import Observed, PodRefusal
 from virt_controller.vmi.plan import Planner
 from virt_core.objects.kubevirt import Configuration, DeveloperConfiguration
-from virt_core.vmi.instance import VirtualMachineInstance
+from virt_core.testing.patches import PatchFailed, json_patch
+from virt_core.vmi.instance import VirtualMachineInstance, VmiPhase
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 SPEC: dict[str, Any] = {"domain": {"devices": {}, "memory": {"guest": "64Mi"}}}
@@ -325,3 +326,27 @@ def test_a_pod_that_was_admitted_at_last_takes_the_refusal_back(node: str) -> No
     patch, _ = plan(told, pod(status=stuck))
     reasons = {each["reason"] for each in apply(told, patch)["status"]["conditions"]}
     assert reasons == {"GuestNotRunning", "Unschedulable"}
+
+
+def test_a_vmi_in_a_phase_of_another_release_is_left_alone() -> None:
+    for phase in ("MigrationPreparing", "Unknown"):
+        subject = vmi({"phase": phase, "activePods": {"other": "node1"}})
+        assert subject.status.phase is VmiPhase.UNKNOWN
+        assert plan(subject) == plan(subject, pod("node1")) == ()
+
+
+def test_a_status_that_does_not_decode_is_left_alone() -> None:
+    subject = vmi({"phase": "Running", "activePods": ["no mapping"]})
+    assert plan(subject) == ()
+
+
+def test_labels_and_finalizers_that_others_add_during_the_hand_over_are_kept() -> None:
+    subject = vmi({"phase": "Pending"}, resourceVersion="5")
+    (patch,) = changes(subject, pod("node1"))
+    assert isinstance(patch, PatchVmi)
+    meanwhile = {
+        "metadata": {"uid": "vmi-uid", "resourceVersion": "6", "labels": {"app": "shop"}, "finalizers": ["backup"]},
+        "status": {"phase": "Pending"},
+    }
+    with pytest.raises(PatchFailed):
+        json_patch(meanwhile, list(patch.operations))

@@ -14,7 +14,14 @@ from virt_controller.pod.template import pod_name
 from virt_controller.vmi.reconcile import VmiReconciler
 from virt_core.kube.client import KubeClient
 from virt_core.kube.events import EventRecorder
-from virt_core.kube.resource import EVENTS, NODES, PERSISTENT_VOLUME_CLAIMS, PODS, VIRTUAL_MACHINE_INSTANCES
+from virt_core.kube.resource import (
+    EVENTS,
+    KUBEVIRTS,
+    NODES,
+    PERSISTENT_VOLUME_CLAIMS,
+    PODS,
+    VIRTUAL_MACHINE_INSTANCES,
+)
 from virt_core.testing.api_server import FakeApiServer
 from virt_core.testing.store import Object, Place, Refused
 from virt_core.vmi.instance import VirtualMachineInstance
@@ -190,3 +197,16 @@ async def test_a_refused_pod_is_asked_for_in_its_time_however_often_the_vmi_chan
             await server.asked("POST", server.count("POST") + 1)
     assert await client.get(PODS, "ns", pod_name(vmi))
     assert (server.requests.count(pods), server.requests.count(events)) == (2, 1)
+
+
+async def test_a_vmi_in_an_unknown_phase_disturbs_no_other_when_the_configuration_changes(
+    server: FakeApiServer, client: KubeClient
+) -> None:
+    server.put(VMIS, {"metadata": {"name": "strange"}, "spec": SPEC, "status": {"phase": "MigrationPreparing"}})
+    server.put(KUBEVIRTS.path("kubevirt"), {"metadata": {"name": "kubevirt"}, "spec": {}})
+    async with at_work(client):
+        await server.asked("WATCH", 4)
+        await client.merge_patch(KUBEVIRTS, "kubevirt", "kubevirt", {"spec": {"configuration": {"cpuModel": "x"}}})
+        ordinary = guest(server, SPEC)
+        await server.asked("POST", 1)
+    assert [pod["metadata"]["name"] for pod in await client.list(PODS, "ns")] == [pod_name(ordinary)]

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import asyncio
 
-import pytest
-from virt_core.kube import lease as lease_module
 from virt_core.kube.client import KubeClient
-from virt_core.kube.lease import LeadershipLost, Lease
+from virt_core.kube.lease import LeadershipLost, Lease, Timing
 from virt_core.kube.resource import LEASES
 from virt_core.testing.api_server import FakeApiServer
 
@@ -15,8 +13,8 @@ from virt_core.testing.api_server import FakeApiServer
 class Replica:
     """A candidate whose work lasts until it is cancelled."""
 
-    def __init__(self, client: KubeClient, group: asyncio.TaskGroup, name: str) -> None:
-        self.lease = Lease(client, "ns", "leader", name)
+    def __init__(self, client: KubeClient, group: asyncio.TaskGroup, name: str, **seconds: float) -> None:
+        self.lease = Lease(client, "ns", "leader", name, Timing(**seconds))
         self.working, self.cancelled = asyncio.Event(), asyncio.Event()
         self.failure: BaseExceptionGroup[BaseException] | None = None
         self.task = group.create_task(self._run(), name=name)
@@ -64,28 +62,23 @@ async def test_the_first_leads_and_the_second_takes_over_at_once_when_it_is_rele
 
 
 async def test_a_killed_leader_s_lease_is_taken_when_it_expires_and_not_before(
-    server: FakeApiServer, client: KubeClient, monkeypatch: pytest.MonkeyPatch
+    server: FakeApiServer, client: KubeClient
 ) -> None:
-    monkeypatch.setattr(lease_module, "_DURATION", 0.2)
     server.put(LEASES.path("ns"), {"metadata": {"name": "leader"}, "spec": {"holderIdentity": "killed"}})
     began = asyncio.get_running_loop().time()
     async with asyncio.timeout(5), asyncio.TaskGroup() as group:
-        standby = Replica(client, group, "standby")
+        standby = Replica(client, group, "standby", duration=0.2)
         await standby.working.wait()
         assert asyncio.get_running_loop().time() - began >= 0.2
         assert await holder(client) == "standby"
         await standby.stop()
 
 
-async def test_a_lease_that_is_renewed_is_not_taken(
-    server: FakeApiServer, client: KubeClient, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(lease_module, "_DURATION", 0.8)
-    monkeypatch.setattr(lease_module, "_RENEWAL", 0.05)
+async def test_a_lease_that_is_renewed_is_not_taken(server: FakeApiServer, client: KubeClient) -> None:
     async with asyncio.timeout(5), asyncio.TaskGroup() as group:
-        leader = Replica(client, group, "leader")
+        leader = Replica(client, group, "leader", duration=0.8, renewal=0.05)
         await leader.working.wait()
-        standby = Replica(client, group, "standby")
+        standby = Replica(client, group, "standby", duration=0.8, renewal=0.05)
         await server.asked("PATCH", 18)  # renewals for longer than that
         assert leader.lease.leading and not standby.lease.leading
         await standby.stop()
@@ -116,11 +109,10 @@ async def test_one_of_two_leads_when_both_begin_at_once(client: KubeClient) -> N
 
 
 async def test_work_is_cancelled_when_another_holds_the_lease(
-    client: KubeClient, monkeypatch: pytest.MonkeyPatch
+    client: KubeClient,
 ) -> None:
-    monkeypatch.setattr(lease_module, "_RENEWAL", 0.02)
     async with asyncio.timeout(5), asyncio.TaskGroup() as group:
-        replica = Replica(client, group, "robbed")
+        replica = Replica(client, group, "robbed", renewal=0.02)
         await replica.working.wait()
         await client.merge_patch(LEASES, "ns", "leader", {"spec": {"holderIdentity": "robber"}})
         await replica.cancelled.wait()
@@ -130,13 +122,10 @@ async def test_work_is_cancelled_when_another_holds_the_lease(
 
 
 async def test_work_is_cancelled_when_the_api_server_is_away_too_long(
-    server: FakeApiServer, client: KubeClient, monkeypatch: pytest.MonkeyPatch
+    server: FakeApiServer, client: KubeClient
 ) -> None:
-    monkeypatch.setattr(lease_module, "_RENEWAL", 0.02)
-    monkeypatch.setattr(lease_module, "_RETRY", 0.02)
-    monkeypatch.setattr(lease_module, "_SURRENDER", 0.1)
     async with asyncio.timeout(5), asyncio.TaskGroup() as group:
-        replica = Replica(client, group, "lonely")
+        replica = Replica(client, group, "lonely", renewal=0.02, retry=0.02, surrender=0.1)
         await replica.working.wait()
         await server.down()
         await replica.cancelled.wait()

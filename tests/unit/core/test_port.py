@@ -55,6 +55,15 @@ async def port(authority: KeyPair, tmp_path: Path) -> AsyncIterator[int]:
         yield port
 
 
+@pytest.mark.parametrize("address", ["127.0.0.1", "[::1]"])
+async def test_the_port_answers_on_ipv4_and_ipv6(address: str, port: int, authority: KeyPair, tmp_path: Path) -> None:
+    caller = certificates(authority, tmp_path / "caller", "virt-operator").channel_credentials()
+    options = [("grpc.ssl_target_name_override", "localhost")]
+    async with grpc.aio.secure_channel(f"{address}:{port}", caller, options) as channel:
+        info = await info_pb2_grpc.InfoServiceStub(channel).GetInfo(info_pb2.GetInfoRequest(), timeout=5)
+    assert info.component == info_pb2.COMPONENT_HANDLER
+
+
 @pytest.fixture
 async def connect(port: int, authority: KeyPair, tmp_path: Path) -> AsyncIterator[Any]:
     """Channels by the name of the component that calls."""

@@ -14,10 +14,10 @@ from virt_core.kube.queue import WorkQueue
 
 @asynccontextmanager
 async def working(
-    queue: WorkQueue[str], reconcile: Callable[[str], Awaitable[float | None]], workers: int = 2
+    queue: WorkQueue[str], reconcile: Callable[[str], Awaitable[float | None]], *first: str, workers: int = 2
 ) -> AsyncIterator[None]:
     async with asyncio.timeout(5), asyncio.TaskGroup() as group:
-        running = group.create_task(queue.run(reconcile, workers), name="queue")
+        running = group.create_task(queue.run(reconcile, workers, first=first), name="queue")
         yield
         running.cancel()
 
@@ -29,9 +29,7 @@ async def test_a_key_added_thrice_is_reconciled_once() -> None:
     async def reconcile(key: str) -> None:
         done.put_nowait(key)
 
-    for key in ("a", "a", "b", "a"):
-        queue.add(key)
-    async with working(queue, reconcile, workers=1):
+    async with working(queue, reconcile, "a", "a", "b", "a", workers=1):
         assert [await done.get(), await done.get()] == ["a", "b"]
         queue.add("last")
         assert await done.get() == "last"
@@ -47,8 +45,7 @@ async def test_two_workers_never_have_one_key_and_an_add_meanwhile_runs_once_mor
         if key == "slow":
             await go.acquire()
 
-    queue.add("slow")
-    async with working(queue, reconcile):
+    async with working(queue, reconcile, "slow"):
         assert await started.get() == "slow"
         for _ in range(3):
             queue.add("slow")
@@ -73,8 +70,7 @@ async def test_conflicts_are_tried_again_with_growing_delays() -> None:
             raise Conflict(409, "changed")
         finished.set()
 
-    queue.add("a")
-    async with working(queue, reconcile):
+    async with working(queue, reconcile, "a"):
         await finished.wait()
     delays = [later - earlier for earlier, later in pairwise(times)]
     assert all(delay >= least for delay, least in zip(delays, (0.049, 0.099, 0.199), strict=True)), delays
@@ -92,9 +88,7 @@ async def test_a_failing_key_is_tried_again_and_stops_no_other(failure: Exceptio
             raise failure
         done.put_nowait(key)
 
-    queue.add("bad")
-    queue.add("good")
-    async with working(queue, reconcile, workers=1):
+    async with working(queue, reconcile, "bad", "good", workers=1):
         assert [await done.get(), await done.get()] == ["good", "bad"]
     assert attempts == ["bad", "good", "bad"]
 
@@ -106,7 +100,8 @@ async def test_the_earlier_of_two_delays_counts_and_an_add_comes_before_both() -
     async def reconcile(key: str) -> None:
         done.put_nowait(key)
 
-    async with working(queue, reconcile):
+    async with working(queue, reconcile, "first"):
+        assert await done.get() == "first"
         queue.add_after("later first", 60)
         queue.add_after("later first", 0.01)
         assert await done.get() == "later first"
@@ -126,6 +121,25 @@ async def test_a_reconciler_s_delay_is_kept() -> None:
         done.put_nowait(key)
         return 0.01
 
-    queue.add("a")
-    async with working(queue, reconcile):
+    async with working(queue, reconcile, "a"):
         assert [await done.get() for _ in range(3)] == ["a", "a", "a"]
+
+
+async def test_a_queue_that_is_not_worked_on_keeps_nothing() -> None:
+    done: asyncio.Queue[str] = asyncio.Queue()
+    queue = WorkQueue[str]("standby")
+
+    async def reconcile(key: str) -> None:
+        done.put_nowait(key)
+
+    def kept() -> int:
+        return len(queue._waiting) + queue._ready.qsize() + len(queue._timers) + len(queue._failures)
+
+    for number in range(5000):
+        queue.add(f"machine{number}")
+        queue.add_after(f"machine{number}", 60)
+    assert kept() == 0
+    async with working(queue, reconcile, "seen", workers=1):
+        assert await done.get() == "seen"
+        queue.add_after("later", 60)
+    assert kept() == 0

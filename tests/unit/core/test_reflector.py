@@ -13,9 +13,8 @@ import msgspec
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
-from virt_core.kube import reflector as reflector_module
 from virt_core.kube.client import KubeClient
-from virt_core.kube.reflector import Key, Reflector
+from virt_core.kube.reflector import Key, Reflector, Timing
 from virt_core.kube.resource import CONFIG_MAPS
 from virt_core.objects.meta import ObjectMeta
 from virt_core.testing.api_server import FakeApiServer
@@ -34,16 +33,19 @@ class ConfigMap(msgspec.Struct):
 class Watched:
     """A running reflector and what it told."""
 
-    def __init__(self, client: KubeClient) -> None:
-        self.told: asyncio.Queue[Key] = asyncio.Queue()
-        self.reflector = Reflector(client, CONFIG_MAPS, ConfigMap, self.told.put_nowait, namespace="ns")
+    def __init__(self, client: KubeClient, **seconds: float) -> None:
+        self.changes: asyncio.Queue[Key] = asyncio.Queue()
+        timing = Timing(**seconds)
+        self.reflector = Reflector(
+            client, CONFIG_MAPS, ConfigMap, self.changes.put_nowait, namespace="ns", timing=timing
+        )
 
     def names(self) -> set[str]:
         return {each.metadata.name for each in self.reflector}
 
     async def next(self) -> str:
         async with asyncio.timeout(5):
-            return (await self.told.get())[1]
+            return (await self.changes.get())[1]
 
     def labels(self, name: str) -> dict[str, str]:
         found = self.reflector.get(("ns", name))
@@ -52,8 +54,8 @@ class Watched:
 
 
 @asynccontextmanager
-async def watching(client: KubeClient) -> AsyncIterator[Watched]:
-    watched = Watched(client)
+async def watching(client: KubeClient, **seconds: float) -> AsyncIterator[Watched]:
+    watched = Watched(client, **seconds)
     async with asyncio.TaskGroup() as group:
         running = group.create_task(watched.reflector.run(), name="reflector")
         async with asyncio.timeout(5):
@@ -87,7 +89,7 @@ async def test_an_answer_to_an_own_write_is_seen_at_once_and_never_undone_by_the
         await label(client, "a", "3")  # what the watch tells of the first two is known already
         assert await watched.next() == "a"
         assert watched.labels("a") == {"l": "3"}
-        assert watched.told.empty()
+        assert watched.changes.empty()
 
 
 async def test_an_answer_about_an_object_that_is_gone_does_not_bring_it_back(
@@ -137,7 +139,7 @@ async def test_after_410_a_new_list_tells_what_changed_and_vanished(
         server.cut()
         assert {await watched.next() for _ in range(3)} == {"changes", "vanishes", "appears"}
         assert watched.names() == {"same", "changes", "appears"}
-        assert watched.told.empty()
+        assert watched.changes.empty()
     assert server.count("LIST") == 2
 
 
@@ -153,7 +155,7 @@ async def test_a_closed_watch_is_reopened_where_it_ended(server: FakeApiServer, 
         assert server.requests[-1] == (f"WATCH {seen['metadata']['resourceVersion']}", PATH)
         server.hang(False)
         assert await watched.next() == "two"
-        assert watched.told.empty()
+        assert watched.changes.empty()
     assert server.count("LIST") == 1
 
 
@@ -170,12 +172,8 @@ async def test_a_bookmark_moves_the_place_to_reopen_at(server: FakeApiServer, cl
         assert server.requests[-1] == (f"WATCH {version}", PATH)
 
 
-async def test_a_silent_watch_is_given_up(
-    server: FakeApiServer, client: KubeClient, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(reflector_module, "_SILENCE", 0.05)
-    monkeypatch.setattr(reflector_module, "_BACKOFF_FIRST", 0.01)
-    async with watching(client) as watched:
+async def test_a_silent_watch_is_given_up(server: FakeApiServer, client: KubeClient) -> None:
+    async with watching(client, silence=0.05, backoff=0.01) as watched:
         await server.asked("WATCH", 1)
         server.hang()
         server.put(PATH, config_map("missed"))
@@ -186,28 +184,71 @@ async def test_a_silent_watch_is_given_up(
     assert server.count("LIST") == 1
 
 
-async def test_a_dead_server_is_asked_again_and_nothing_is_lost(
-    server: FakeApiServer, client: KubeClient, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(reflector_module, "_BACKOFF_FIRST", 0.01)
-    async with watching(client) as watched:
+async def test_a_dead_server_is_asked_again_and_nothing_is_lost(server: FakeApiServer, client: KubeClient) -> None:
+    async with watching(client, backoff=0.01) as watched:
         await server.down()
         server.put(PATH, config_map("meanwhile"))
         await server.up()
         assert await watched.next() == "meanwhile"
 
 
-async def test_an_object_that_does_not_decode_is_left_out(server: FakeApiServer, client: KubeClient) -> None:
+async def test_an_object_that_does_not_decode_is_left_out_and_recorded(
+    server: FakeApiServer, client: KubeClient
+) -> None:
     server.put(PATH, {**config_map("bad"), "data": {"a": 5}})
     server.put(PATH, config_map("good"))
     async with watching(client) as watched:
-        assert await watched.next() == "good"
-        bad = server.put(PATH, {**config_map("bad2"), "data": "neither"})
-        await until(lambda: watched.reflector._version == bad["metadata"]["resourceVersion"])
+        assert {await watched.next(), await watched.next()} == {"good", "bad"}
+        server.put(PATH, {**config_map("bad2"), "data": "neither"})
+        assert await watched.next() == "bad2"
         server.put(PATH, config_map("good2"))
         assert await watched.next() == "good2"
         assert watched.names() == {"good", "good2"}
+        assert set(watched.reflector.undecodable) == {("ns", "bad"), ("ns", "bad2")}
+        assert "str" in watched.reflector.undecodable["ns", "bad"]
     assert server.count("WATCH") == 1
+
+
+async def test_the_last_version_that_decoded_is_kept_also_by_a_new_list(
+    server: FakeApiServer, client: KubeClient
+) -> None:
+    server.put(PATH, {**config_map("turns"), "data": {"a": "1"}})
+    async with watching(client, backoff=0.01) as watched:
+        assert await watched.next() == "turns"
+        await client.merge_patch(CONFIG_MAPS, "ns", "turns", {"data": {"a": 5}})
+        assert await watched.next() == "turns"
+        server.compact()
+        server.cut()
+        async with asyncio.timeout(5):
+            await server.asked("LIST", 2)
+        (kept,) = watched.reflector
+        assert kept.data == {"a": "1"}
+        assert set(watched.reflector.undecodable) == {("ns", "turns")}
+        await client.merge_patch(CONFIG_MAPS, "ns", "turns", {"data": {"a": "2"}})
+        await until(lambda: watched.reflector.get(("ns", "turns")) is not kept)
+        assert watched.reflector.undecodable == {}
+
+
+async def test_a_defect_in_a_callback_ends_neither_the_watch_nor_the_process(
+    server: FakeApiServer, client: KubeClient, caplog: pytest.LogCaptureFixture
+) -> None:
+    seen: asyncio.Queue[Key] = asyncio.Queue()
+
+    def on_change(key: Key) -> None:
+        seen.put_nowait(key)
+        raise KeyError("a defect")
+
+    reflector = Reflector(client, CONFIG_MAPS, ConfigMap, on_change, namespace="ns")
+    server.put(PATH, config_map("first"))
+    async with asyncio.timeout(5), asyncio.TaskGroup() as group:
+        running = group.create_task(reflector.run(), name="reflector")
+        assert await seen.get() == ("ns", "first")
+        await server.asked("WATCH", 1)
+        server.put(PATH, config_map("second"))
+        assert await seen.get() == ("ns", "second")
+        running.cancel()
+    assert server.count("WATCH") == server.count("LIST") == 1
+    assert [vars(record)["virt_fields"]["key"] for record in caplog.records] == [("ns", "first"), ("ns", "second")]
 
 
 async def test_an_object_nested_thousands_deep_keeps_no_other_out(server: FakeApiServer, client: KubeClient) -> None:
@@ -259,6 +300,7 @@ async def test_an_object_that_decodes_no_longer_can_be(then: str, server: FakeAp
     async with watching(client) as watched:
         assert await watched.next() == "turns"
         await client.merge_patch(CONFIG_MAPS, "ns", "turns", {"data": {"a": 5}})
+        assert await watched.next() == "turns"
         if then == "deleted":
             await client.delete(CONFIG_MAPS, "ns", "turns")
         else:

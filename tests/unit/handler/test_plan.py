@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from copy import deepcopy
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 from kubevirt.launcher.v1 import launcher_pb2 as pb
 from virt_core.objects.kubevirt import Configuration
+from virt_core.testing.patches import json_patch
 from virt_core.vmi.instance import VirtualMachineInstance
 from virt_handler.machines.actions import AcknowledgeEnd, PatchStatus, PrepareNetwork, Refuse, StartMachine
 from virt_handler.machines.guest_state import AgentState, DiskState, GuestInterface, GuestState
@@ -31,21 +31,9 @@ def observe(vmi: VirtualMachineInstance, guest: GuestState | None, *, refused: b
 
 def apply(stored: dict[str, Any], operations: tuple[dict[str, Any], ...]) -> dict[str, Any]:
     """As the API server would; every test of the patch must hold."""
-    result = deepcopy(stored)
-    for operation in operations:
-        if operation["path"] == "/metadata/uid":
-            assert operation == {"op": "test", "path": "/metadata/uid", "value": VMI_UID}
-            continue
-        _, status, key = operation["path"].split("/")
-        assert status == "status"
-        match operation["op"]:
-            case "test":
-                assert result[key] == operation["value"]
-            case "remove":
-                del result[key]
-            case "add" | "replace":
-                result[key] = operation["value"]
-    return result
+    whole = {"metadata": {"uid": VMI_UID, "resourceVersion": ""}, "status": stored}
+    patched: dict[str, Any] = json_patch(whole, list(operations))["status"]
+    return patched
 
 
 def test_a_launcher_without_machine_gets_network_then_machine(make_vmi: MakeVmi) -> None:

@@ -58,9 +58,7 @@ def test_finalizer_goes_when_the_phase_says_deleted() -> None:
     assert plan_removal(nothing, GOING).actions == ()
     status = msgspec.structs.replace(GOING.status, phase="Deleted")
     gone = SuiteObject(msgspec.structs.replace(GOING.metadata, finalizers=["other", FINALIZER]), {}, status)
-    assert plan_removal(nothing, gone).actions == (
-        RemoveFinalizer("kubevirt", "kubevirt", "uid-1", ("other", FINALIZER)),
-    )
+    assert plan_removal(nothing, gone).actions == (RemoveFinalizer(gone.metadata),)
 
 
 def test_an_object_without_our_finalizer_is_not_ours() -> None:

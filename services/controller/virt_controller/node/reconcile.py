@@ -56,7 +56,7 @@ class Nodes:
     async def work(self) -> None:
         """Notice handlers that fall silent, and mark their nodes, until cancelled."""
         await self.synced.wait()
-        await self._queue.run(self._reconcile, workers=1)
+        await self._queue.run(self._reconcile, workers=1, first=[node.metadata.name for node in self._nodes])
 
     def _changed(self, key: Key) -> None:
         self._tell(key[1])

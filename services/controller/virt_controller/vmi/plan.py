@@ -46,8 +46,8 @@ class Planner:
         vmi, pod = observed.vmi, observed.pod
         if vmi.metadata.deletion_timestamp is not None:
             return _delete(vmi, pod, observed)
-        if vmi.status.phase.final:
-            return ()
+        if vmi.status.phase.final or vmi.status.phase is VmiPhase.UNKNOWN:
+            return ()  # an unknown phase is another release's: it may mean a second pod, or a guest elsewhere
         if pod is None:
             return self._without_pod(observed)
         return _with_pod(vmi, pod, observed)
@@ -120,7 +120,7 @@ def _delete(vmi: VirtualMachineInstance, pod: LauncherPod | None, observed: Obse
         return ()
     kept = [finalizer for finalizer in vmi.metadata.finalizers if finalizer != labels.VMI_FINALIZER]
     before = {"finalizers": vmi.metadata.finalizers}
-    operations = guarded_patch(vmi.metadata.uid, before, {"finalizers": kept}, "metadata")
+    operations = guarded_patch(vmi.metadata, before, {"finalizers": kept}, "metadata")
     return (PatchVmi(tuple(operations), only_if_pod_is_gone=pod_name(vmi)),)
 
 
@@ -241,4 +241,4 @@ def _metadata(vmi: VirtualMachineInstance, pod: LauncherPod) -> list[Operation]:
     before = {key: value for key, value in (("labels", meta.labels), ("finalizers", meta.finalizers)) if value}
     finalizers = sorted({*meta.finalizers, labels.VMI_FINALIZER})
     after = {"labels": {**meta.labels, labels.NODE_NAME: pod.spec.node_name}, "finalizers": finalizers}
-    return guarded_patch(meta.uid, before, after, "metadata")
+    return guarded_patch(meta, before, after, "metadata")

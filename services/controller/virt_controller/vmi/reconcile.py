@@ -67,7 +67,7 @@ class VmiReconciler:
         """Reconcile until cancelled. Nothing is concluded before every cache was filled once."""
         for synced in self._synced:
             await synced.wait()
-        await self._queue.run(self._reconcile, _WORKERS)
+        await self._queue.run(self._reconcile, _WORKERS, first=[vmi.key for vmi in self._vmis])
 
     async def _reconcile(self, key: Key) -> float | None:
         vmi = self._vmis.get(key)

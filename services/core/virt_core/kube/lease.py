@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
 import msgspec
@@ -20,10 +21,25 @@ from virt_core.kube.reflector import Reflector
 from virt_core.kube.resource import LEASES
 from virt_core.objects.meta import ObjectMeta
 
-_DURATION = 15.0  # seconds without renewal after which the lease is free; Kubernetes' own components use 15
-_RENEWAL = 5.0
-_RETRY = 1.0
-_SURRENDER = 10.0  # seconds without a successful renewal after which the leader stops working
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """Seconds, as Kubernetes' own components have them."""
+
+    duration: float = 15.0
+    """Without renewal, after which the lease is free."""
+
+    renewal: float = 5.0
+    """Between two renewals."""
+
+    retry: float = 1.0
+    """After a failed attempt to take or renew it."""
+
+    surrender: float = 10.0
+    """Without a successful renewal, after which the leader stops working; less than `duration`."""
+
+
+_TIMING = Timing()
 
 
 class _LeaseSpec(msgspec.Struct, frozen=True, rename="camel"):
@@ -43,9 +59,10 @@ class LeadershipLost(Exception):
 class Lease:
     """A Lease named `name`, sought by `identity` (the pod's name)."""
 
-    def __init__(self, client: KubeClient, namespace: str, name: str, identity: str) -> None:
+    def __init__(self, client: KubeClient, namespace: str, name: str, identity: str, timing: Timing = _TIMING) -> None:
         self._client = client
         self._namespace, self._name, self._identity = namespace, name, identity
+        self._timing = timing
         self._log = logs.bound("virt_core.kube.lease", lease=name, identity=identity)
         self._seen: tuple[str, float] = ("", 0.0)  # resourceVersion, and the local time when it was first seen
         self._changed = asyncio.Event()
@@ -93,14 +110,14 @@ class Lease:
         if lease is not None and self._seen[0] != lease.metadata.resource_version:
             self._seen = (lease.metadata.resource_version, loop.time())
         holder = lease.spec.holder_identity if lease is not None else ""
-        expires = self._seen[1] + _DURATION
+        expires = self._seen[1] + self._timing.duration
         if not holder or holder == self._identity or loop.time() >= expires:
             try:
                 await self._take(lease)
                 return True
             except KubeError as error:
                 self._log.info("waiting for the lease", reason=str(error))
-                expires = loop.time() + _RETRY
+                expires = loop.time() + self._timing.retry
         try:
             async with asyncio.timeout_at(expires):
                 await self._changed.wait()
@@ -112,7 +129,7 @@ class Lease:
         now = _micro_time()
         spec = {
             "holderIdentity": self._identity,
-            "leaseDurationSeconds": int(_DURATION),
+            "leaseDurationSeconds": int(self._timing.duration),
             "acquireTime": now,
             "renewTime": now,
         }
@@ -125,19 +142,19 @@ class Lease:
             await self._client.merge_patch(LEASES, self._namespace, self._name, body)
 
     async def _renew(self) -> None:
-        loop = asyncio.get_running_loop()
+        loop, timing = asyncio.get_running_loop(), self._timing
         renewed = loop.time()
         while True:
-            await asyncio.sleep(_RENEWAL if renewed + _RENEWAL > loop.time() else _RETRY)
+            await asyncio.sleep(timing.renewal if renewed + timing.renewal > loop.time() else timing.retry)
             try:
-                async with asyncio.timeout_at(renewed + _SURRENDER):
+                async with asyncio.timeout_at(renewed + timing.surrender):
                     await self._patch_if_ours({"renewTime": _micro_time()})
                 renewed = loop.time()
             except (Conflict, NotFound, AlreadyExists) as error:
                 raise LeadershipLost(f"lease {self._name}: {error}") from error
             except (KubeError, TimeoutError) as error:
                 self._log.warning("renewing again after a failure", reason=str(error))
-                if loop.time() >= renewed + _SURRENDER:
+                if loop.time() >= renewed + timing.surrender:
                     raise LeadershipLost(f"lease {self._name} could not be renewed") from error
 
     async def _release(self) -> None:

@@ -1,12 +1,13 @@
 """A queue of keys to reconcile: each key at most once in it, never two workers on one key, failures with back-off.
 
-Reflectors add keys, a service's reconciler works on them. Used by controller, handler and operator.
+Reflectors add keys, a service's reconciler works on them. Used by controller, handler and operator. A replica that does
+not work keeps no keys: reconciling starts with all keys of the caches, so none is lost.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Hashable
+from collections.abc import Awaitable, Callable, Hashable, Iterable
 from typing import Generic, TypeVar
 
 from virt_core import logs
@@ -21,6 +22,7 @@ class WorkQueue(Generic[K]):
 
     def __init__(self, name: str) -> None:
         self._name = name
+        self._working = False
         self._ready: asyncio.Queue[K] = asyncio.Queue()
         self._waiting: set[K] = set()
         self._running: set[K] = set()
@@ -30,7 +32,12 @@ class WorkQueue(Generic[K]):
         self._log = logs.bound("virt_core.kube.queue", queue=name)
 
     def add(self, key: K) -> None:
-        """Reconcile `key` as soon as a worker is free; if it is being reconciled, once more afterwards."""
+        """Reconcile `key` as soon as a worker is free; if it is being reconciled, once more afterwards.
+
+        Does nothing while `run` does not: a standby must not collect keys that nobody takes out.
+        """
+        if not self._working:
+            return
         timer = self._timers.pop(key, None)
         if timer is not None:
             timer.cancel()
@@ -41,7 +48,9 @@ class WorkQueue(Generic[K]):
             self._ready.put_nowait(key)
 
     def add_after(self, key: K, delay: float) -> None:
-        """Reconcile `key` in `delay` seconds, or earlier if it is added before."""
+        """Reconcile `key` in `delay` seconds, or earlier if it is added before. Does nothing while `run` does not."""
+        if not self._working:
+            return
         loop = asyncio.get_running_loop()
         timer = self._timers.get(key)
         if timer is not None:
@@ -50,15 +59,27 @@ class WorkQueue(Generic[K]):
             timer.cancel()
         self._timers[key] = loop.call_later(delay, self.add, key)
 
-    async def run(self, reconcile: Callable[[K], Awaitable[float | None]], workers: int) -> None:
-        """Work until cancelled."""
+    async def run(
+        self, reconcile: Callable[[K], Awaitable[float | None]], workers: int, *, first: Iterable[K] = ()
+    ) -> None:
+        """Work until cancelled. `first` are the keys that the caches hold now; later ones come by `add`."""
+        self._working = True
+        for key in first:
+            self.add(key)
         try:
             async with asyncio.TaskGroup() as group:
                 for number in range(workers):
                     group.create_task(self._work(reconcile), name=f"{self._name} worker {number}")
         finally:
-            for timer in self._timers.values():
-                timer.cancel()
+            self._working = False
+            self._forget()
+
+    def _forget(self) -> None:
+        for timer in self._timers.values():
+            timer.cancel()
+        for keys in (self._timers, self._waiting, self._running, self._again, self._failures):
+            keys.clear()
+        self._ready = asyncio.Queue()
 
     async def _work(self, reconcile: Callable[[K], Awaitable[float | None]]) -> None:
         while True:

@@ -1,15 +1,16 @@
 """A local copy of one collection, kept by list and watch. The only watch in the suite; every service uses it.
 
 It survives what API servers do: a 410 leads to a new list, a closed watch is reopened where it ended, a silent one is
-given up after `_SILENCE` seconds (bookmarks arrive about every minute), a dead server is asked again with back-off.
-After a new list, objects that vanished meanwhile are reported like any other change.
+given up after a time (bookmarks arrive about every minute), a dead server is asked again with back-off. After a new
+list, objects that vanished meanwhile are reported like any other change.
 """
 
 from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
 
 import msgspec
@@ -22,9 +23,22 @@ from virt_core.kube.shallow import members, parts
 from virt_core.objects.meta import ObjectMeta
 
 _WATCH_SECONDS = 290
-_SILENCE = 90.0
-_BACKOFF_FIRST, _BACKOFF_LAST = 0.1, 5.0
+_BACKOFF_LAST = 5.0
 _STEADY = 10.0  # a watch that lasted this long is reopened at once
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """Seconds that a reflector waits."""
+
+    silence: float = 90.0
+    """Without a byte, after which a watch is given up."""
+
+    backoff: float = 0.1
+    """After the first failure; doubled after each further one."""
+
+
+_TIMING = Timing()
 
 
 class HasMetadata(Protocol):
@@ -75,8 +89,12 @@ class _Identified(msgspec.Struct):
 class Reflector(Generic[T]):
     """A cache of the objects of `resource` that match, decoded as `kind`.
 
-    `on_change(key)` is called for each object that appeared, changed or went, after the cache says so. `synced` is set
-    after the first list. Objects that do not decode are logged and left out: one bad object stops nothing else.
+    `on_change(key)` is called for each object that appeared, changed or went, after the cache says so. It may only note
+    the key; an exception in it is a defect that is logged with the key and ends neither the watch nor the process.
+    `synced` is set after the first list.
+
+    An object that does not decode is logged and recorded in `undecodable`; the cache keeps the last version of it that
+    did decode, if there is one. So one bad object stops nothing else.
     """
 
     def __init__(
@@ -89,6 +107,7 @@ class Reflector(Generic[T]):
         namespace: str | None = None,
         labels: str = "",
         fields: str = "",
+        timing: Timing = _TIMING,
     ) -> None:
         self._client = client
         self._resource = resource
@@ -96,7 +115,9 @@ class Reflector(Generic[T]):
         self._on_change = on_change
         self._path = resource.path(namespace)
         self._query = {k: v for k, v in {"labelSelector": labels, "fieldSelector": fields}.items() if v}
+        self._timing = timing
         self._objects: dict[Key, T] = {}
+        self._undecodable: dict[Key, str] = {}
         self._version = ""
         self.synced = asyncio.Event()
         self._log = logs.bound("virt_core.kube.reflector", resource=resource.plural)
@@ -104,6 +125,11 @@ class Reflector(Generic[T]):
     def get(self, key: Key) -> T | None:
         """The object as last seen."""
         return self._objects.get(key)
+
+    @property
+    def undecodable(self) -> Mapping[Key, str]:
+        """Why the newest version of an object does not decode. What `get` returns for its key is older, or None."""
+        return self._undecodable
 
     def __iter__(self) -> Iterator[T]:
         return iter(list(self._objects.values()))
@@ -115,12 +141,12 @@ class Reflector(Generic[T]):
         if decoded is None or decoded[0] not in self._objects or not self._is_newer(*decoded):
             return
         key, self._objects[decoded[0]] = decoded
-        self._on_change(key)
+        self._changed(key)
 
     async def run(self) -> None:
         """Keep the cache until cancelled."""
         loop = asyncio.get_running_loop()
-        backoff = _BACKOFF_FIRST
+        backoff = self._timing.backoff
         while True:
             began = loop.time()
             try:
@@ -133,7 +159,7 @@ class Reflector(Generic[T]):
             except KubeError as error:
                 self._log.warning("watching again after a failure", reason=str(error), delay=backoff)
             if loop.time() - began > _STEADY:
-                backoff = _BACKOFF_FIRST
+                backoff = self._timing.backoff
                 continue
             # Whatever ended so soon, even without an error, would end so again at once.
             await asyncio.sleep(backoff * random.uniform(0.8, 1.2))  # noqa: S311 - spreads load, decides nothing
@@ -143,14 +169,19 @@ class Reflector(Generic[T]):
         # Without resourceVersion=0: after a 410 the server's cache may still be older than what was seen.
         async with self._client.stream(self._path, self._query, deadline=60.0) as body:
             listed = _list(await body.read())
+        before, undecodable = self._objects, self._undecodable
+        self._undecodable = {}
         current = dict(filter(None, map(self._decode, listed.items)))
-        before, self._objects = self._objects, current
+        current |= {key: before[key] for key in self._undecodable.keys() & before.keys()}
+        self._objects = current
         self._version = listed.metadata.resource_version
         self.synced.set()
         for key in before.keys() | current.keys():
             old, new = before.get(key), current.get(key)
             if old is None or new is None or old.metadata.resource_version != new.metadata.resource_version:
-                self._on_change(key)
+                self._changed(key)
+        for key in undecodable.keys() ^ self._undecodable.keys():
+            self._changed(key)
 
     async def _watch(self) -> None:
         query = {
@@ -164,10 +195,10 @@ class Reflector(Generic[T]):
             buffer = bytearray()
             while True:
                 try:
-                    async with asyncio.timeout(_SILENCE):
+                    async with asyncio.timeout(self._timing.silence):
                         chunk = await body.readany()
                 except TimeoutError as error:
-                    raise Unavailable(0, f"watch silent for {_SILENCE:.0f} s") from error
+                    raise Unavailable(0, f"watch silent for {self._timing.silence:.0f} s") from error
                 if not chunk:
                     return
                 buffer += chunk
@@ -196,12 +227,22 @@ class Reflector(Generic[T]):
         if event.type == "DELETED":
             key = (metadata.namespace, metadata.name)
             self._objects.pop(key, None)
+            self._undecodable.pop(key, None)
         else:
             decoded = self._decode(event.object)
-            if decoded is None or not self._is_newer(*decoded):
-                return
-            key, self._objects[decoded[0]] = decoded
-        self._on_change(key)
+            key = (metadata.namespace, metadata.name)
+            if decoded is not None:
+                if not self._is_newer(*decoded):
+                    return
+                self._objects[key] = decoded[1]
+                self._undecodable.pop(key, None)
+        self._changed(key)
+
+    def _changed(self, key: Key) -> None:
+        try:
+            self._on_change(key)
+        except Exception:
+            self._log.error("watching on after a defect in a callback", key=key, exc_info=True)
 
     def _is_newer(self, key: Key, value: T) -> bool:
         """Than what the cache holds. Versions that are no numbers, which no API server has, are taken as they come."""
@@ -215,9 +256,21 @@ class Reflector(Generic[T]):
         try:
             value = self._decoder.decode(raw)
         except (msgspec.ValidationError, RecursionError) as error:
-            self._log.error("leaving out an object that does not decode", reason=str(error))
+            key = _key(raw)
+            self._log.error("ignoring a version of an object that does not decode", key=key, reason=str(error))
+            if key is not None:
+                self._undecodable[key] = str(error) or type(error).__name__
             return None
         return (value.metadata.namespace, value.metadata.name), value
+
+
+def _key(raw: msgspec.Raw) -> Key | None:
+    """The key of an object, if that much of it decodes."""
+    try:
+        metadata = msgspec.json.decode(raw, type=_Identified).metadata
+    except (msgspec.ValidationError, RecursionError):
+        return None
+    return metadata.namespace, metadata.name
 
 
 def _list(text: bytes) -> _List:

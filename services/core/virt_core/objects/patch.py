@@ -1,13 +1,16 @@
 """JSON patches that change only what was planned and fail if what they rest on has changed. Pure.
 
 A VirtualMachineInstance has no status subresource and several writers: each writes the difference between what it saw
-and what it wants, guarded by the object's UID and by the old value of each key it replaces.
+and what it wants. The patch is guarded by the object's UID, by the old value of each key that it replaces and, if it
+adds a key, by the object's version.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
+
+from virt_core.objects.meta import ObjectMeta
 
 Operation = dict[str, Any]
 
@@ -17,11 +20,11 @@ def pointer(*parts: str) -> str:
     return "".join("/" + part.replace("~", "~0").replace("/", "~1") for part in parts)
 
 
-def guarded_patch(uid: str, before: Mapping[str, Any], after: Mapping[str, Any], *at: str) -> list[Operation]:
+def guarded_patch(meta: ObjectMeta, before: Mapping[str, Any], after: Mapping[str, Any], *at: str) -> list[Operation]:
     """The patch that turns the mapping `before` into `after` at the path `at`, key by key; empty if they are equal.
 
-    Keys replaced or removed are tested to hold the old value. Keys added cannot be tested to be absent, so a writer
-    that may race for one must also change a key that both would change (the phase).
+    Keys that are replaced or removed are tested to hold the old value. A JSON patch cannot test that a key is absent,
+    and `add` replaces what somebody else added meanwhile: a patch that adds a key tests the object's resourceVersion.
     """
     operations: list[Operation] = []
     for key in sorted(before.keys() | after.keys()):
@@ -37,4 +40,7 @@ def guarded_patch(uid: str, before: Mapping[str, Any], after: Mapping[str, Any],
             ]
     if not operations:
         return []
-    return [{"op": "test", "path": "/metadata/uid", "value": uid}, *operations]
+    guards = [{"op": "test", "path": "/metadata/uid", "value": meta.uid}]
+    if any(operation["op"] == "add" for operation in operations):
+        guards.append({"op": "test", "path": "/metadata/resourceVersion", "value": meta.resource_version})
+    return [*guards, *operations]

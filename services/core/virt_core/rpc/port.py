@@ -58,7 +58,7 @@ async def listening(
     people: Rule | None = None,
     also_trusted: Callable[[], bytes] = bytes,
 ) -> AsyncIterator[int]:
-    """Listen on `port` of all addresses, 0 for a free one, for the time of the block; yields the port.
+    """Listen on `port` of all addresses, IPv6 and IPv4, 0 for a free one, for the time of the block; yields the port.
 
     `peers` may ask GetInfo, `people` may ask for reflection (if not given: `peers`), health tells everyone with a
     certificate. `also_trusted` tells further authorities (PEM) whose certificates a caller may show.
@@ -73,7 +73,7 @@ async def listening(
     health_pb2_grpc.add_HealthServicer_to_server(healthy, server)
     for name in ("", *rules):
         await healthy.set(name, health_pb2.HealthCheckResponse.SERVING)
-    bound = server.add_secure_port(f"0.0.0.0:{port}", certificates.server_credentials(also_trusted))
+    bound = server.add_secure_port(f"[::]:{port}", certificates.server_credentials(also_trusted))
     _log.info("serving rpc", port=bound, services=sorted(rules))
     await server.start()
     try:

@@ -89,8 +89,9 @@ async def lists_select_by_label_and_name(client: KubeClient, namespace: str) -> 
 async def a_reflector_sees_each_change(client: KubeClient, namespace: str) -> None:
     """Created, modified, out of the selection and in again, deleted; objects of other labels are never told."""
     told: asyncio.Queue[Key] = asyncio.Queue()
-    watch = {"namespace": namespace, "labels": "watched=yes"}
-    reflector = Reflector(client, CONFIG_MAPS, PartialObject, told.put_nowait, **watch)
+    reflector = Reflector(
+        client, CONFIG_MAPS, PartialObject, told.put_nowait, namespace=namespace, labels="watched=yes"
+    )
     key = (namespace, "seen")
 
     async def next_labels() -> dict[str, str] | None:

@@ -9,6 +9,7 @@ KubeVirt's that is not supported yet (unsupported.py). Called by the controller 
 from __future__ import annotations
 
 from enum import StrEnum
+from functools import cached_property
 from typing import Any
 
 import msgspec
@@ -20,7 +21,10 @@ from virt_core.vmi.spec.domain import VmiSpec
 
 
 class VmiPhase(StrEnum):
-    """KubeVirt's phases; this release writes those up to FAILED."""
+    """KubeVirt's phases; this release writes those up to FAILED.
+
+    A phase that this release does not know reads as UNKNOWN: another release wrote it, so nothing is done about it.
+    """
 
     UNSET = ""
     PENDING = "Pending"
@@ -31,6 +35,10 @@ class VmiPhase(StrEnum):
     FAILED = "Failed"
     WAITING_FOR_SYNC = "WaitingForSync"
     UNKNOWN = "Unknown"
+
+    @classmethod
+    def _missing_(cls, value: object) -> VmiPhase:  # noqa: ARG003 - the signature is enum's
+        return cls.UNKNOWN
 
     @property
     def final(self) -> bool:
@@ -48,7 +56,7 @@ class VmiStatus(msgspec.Struct, frozen=True, rename="camel"):
     phase_transition_timestamps: list[dict[str, str]] = []
 
 
-class VirtualMachineInstance(msgspec.Struct, frozen=True, rename="camel"):
+class VirtualMachineInstance(msgspec.Struct, frozen=True, rename="camel", dict=True):
     """What reflectors keep.
 
     `raw_status` is the status as stored, with fields of other writers and releases: patches are guarded by it.
@@ -58,10 +66,13 @@ class VirtualMachineInstance(msgspec.Struct, frozen=True, rename="camel"):
     spec: msgspec.Raw = msgspec.Raw(b"{}")
     raw_status: dict[str, Any] = msgspec.field(default_factory=dict, name="status")
 
-    @property
+    @cached_property
     def status(self) -> VmiStatus:
-        """The part of the status that decisions rest on."""
-        return msgspec.convert(self.raw_status, VmiStatus)
+        """The part of the status that decisions rest on. One that does not decode has the phase UNKNOWN."""
+        try:
+            return msgspec.convert(self.raw_status, VmiStatus)
+        except msgspec.ValidationError:
+            return VmiStatus(phase=VmiPhase.UNKNOWN)
 
     @property
     def key(self) -> tuple[str, str]:

@@ -70,11 +70,6 @@ def stored_conditions(vmi: VirtualMachineInstance, wanted: Iterable[Condition], 
 
 def status_patch(vmi: VirtualMachineInstance, after: Mapping[str, Any]) -> list[Operation]:
     """The guarded patch from the stored status to `after`; empty if they are equal."""
-    meta = vmi.metadata
     if vmi.raw_status:
-        return guarded_patch(meta.uid, vmi.raw_status, after, "status")
-    if not after:
-        return []
-    # No old value guards the first status: it is written to the very version that had none.
-    unchanged = {"op": "test", "path": "/metadata/resourceVersion", "value": meta.resource_version}
-    return [unchanged, *guarded_patch(meta.uid, {}, {"status": dict(after)})]
+        return guarded_patch(vmi.metadata, vmi.raw_status, after, "status")
+    return guarded_patch(vmi.metadata, {}, {"status": dict(after)}) if after else []

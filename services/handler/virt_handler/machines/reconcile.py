@@ -54,7 +54,8 @@ class Machines:
         await self._vmis.synced.wait()
         await self._kubevirts.synced.wait()
         async with asyncio.TaskGroup() as group:
-            await self._queue.run(lambda key: self._reconcile(group, key), _WORKERS)
+            first = [vmi.key for vmi in self._vmis]
+            await self._queue.run(lambda key: self._reconcile(group, key), _WORKERS, first=first)
 
     def link_of(self, vmi: VirtualMachineInstance) -> MachineLink | None:
         """The link to the launcher of that very VMI, None while there is none."""

@@ -63,7 +63,7 @@ class NodeSigning:
         """Until cancelled."""
         async with asyncio.TaskGroup() as group:
             group.create_task(self._requests.run(), name="watch of CertificateSigningRequests")
-            await self._queue.run(self._answer, workers=4)
+            await self._queue.run(self._answer, workers=4, first=[_key(request) for request in self._requests])
 
     async def _answer(self, key: Key) -> float | None:
         request = self._requests.get(key)
@@ -122,3 +122,7 @@ class NodeSigning:
         except ValueError:
             return False
         return self._now() - created < _PATIENCE
+
+
+def _key(request: SigningRequest) -> Key:
+    return "", request.metadata.name

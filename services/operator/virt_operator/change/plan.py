@@ -80,7 +80,7 @@ def kept(observed: Observed, decided: Plan, operator: Settings) -> Plan:
 def _towards(settings: InstallSettings, observed: Observed, suite: SuiteObject, operator: Settings, due: Due) -> Plan:
     if KUBEVIRT_FINALIZER not in suite.metadata.finalizers:
         meta = suite.metadata
-        add = AddFinalizer(meta.namespace, meta.name, meta.uid, tuple(meta.finalizers))
+        add = AddFinalizer(meta)
         return Plan((add,), (WaitFor("KubeVirt object", "its finalizer is being added", DEFINITIONS),), settings)
     operation = _operation(suite, settings)
     found = strategies.search(observed, settings)

@@ -17,6 +17,7 @@ from virt_core.conventions.labels import HEARTBEAT, KUBEVIRT_FINALIZER, SCHEDULA
 from virt_core.kube.client import KubeClient
 from virt_core.kube.errors import AlreadyExists, Conflict, Forbidden, Invalid, KubeError, NotFound
 from virt_core.kube.resource import KUBEVIRTS, NODES, PODS, SECRETS
+from virt_core.objects.patch import guarded_patch
 
 from virt_operator.certificates.authority import AuthorityWatch
 from virt_operator.certificates.issue import new_authority, new_leaf
@@ -160,15 +161,14 @@ class Executor:
 
     async def _set_finalizers(self, action: AddFinalizer | RemoveFinalizer) -> None:
         adding = isinstance(action, AddFinalizer)
-        self._log.info("adding the finalizer" if adding else "removing the finalizer", kubevirt=action.name)
-        others = [one for one in action.present if one != KUBEVIRT_FINALIZER]
+        meta = action.meta
+        self._log.info("adding the finalizer" if adding else "removing the finalizer", kubevirt=meta.name)
+        others = [finalizer for finalizer in meta.finalizers if finalizer != KUBEVIRT_FINALIZER]
         wanted = [*others, KUBEVIRT_FINALIZER] if adding else others
-        # The UID and the old list are tested, so nobody else's finalizer is lost.
-        operations: list[Body] = [{"op": "test", "path": "/metadata/uid", "value": action.uid}]
-        if action.present:
-            operations.append({"op": "test", "path": "/metadata/finalizers", "value": list(action.present)})
-        operations.append({"op": "add", "path": "/metadata/finalizers", "value": wanted})
-        await self._client.json_patch(KUBEVIRTS, action.namespace, action.name, operations)
+        # An empty list is not stored, so nothing can be tested but the version.
+        before = {"finalizers": meta.finalizers} if meta.finalizers else {}
+        operations = guarded_patch(meta, before, {"finalizers": wanted}, "metadata")
+        await self._client.json_patch(KUBEVIRTS, meta.namespace, meta.name, operations)
 
 
 def _stage(action: Action) -> int:

@@ -68,7 +68,7 @@ class Reconciler:
             group.create_task(reviews, name="permissions")
             asking = self._reachability.run(lambda: self._queue.add(_SUITE))
             group.create_task(asking, name="reachability of the webhook")
-            group.create_task(self._queue.run(self._reconcile, workers=1), name="passes")
+            group.create_task(self._queue.run(self._reconcile, workers=1, first=[_SUITE]), name="passes")
 
     async def _reconcile(self, _: str) -> float | None:
         observed = await self._with_unwatched(self._inventory.observe())

@@ -45,7 +45,7 @@ def plan_removal(observed: Observed, suite: SuiteObject) -> Plan:
         return _next_stage(observed)
     if suite.status.phase != DELETED:
         return Plan()  # status.py says so first; the object's change brings us back
-    return Plan((RemoveFinalizer(meta.namespace, meta.name, meta.uid, tuple(meta.finalizers)),))
+    return Plan((RemoveFinalizer(meta),))
 
 
 def asks_for_workloads(observed: Observed, suite: SuiteObject) -> bool:

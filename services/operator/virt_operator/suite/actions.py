@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 
+from virt_core.objects.meta import ObjectMeta
+
 from virt_operator.certificates.plan import Leaf
 from virt_operator.certificates.rollover import Authority
 from virt_operator.strategy.ref import Body, Ref
@@ -15,20 +17,15 @@ from virt_operator.strategy.ref import Body, Ref
 class AddFinalizer:
     """Before anything is installed, so that nothing is left behind when the object is deleted."""
 
-    namespace: str
-    name: str
-    uid: str
-    present: tuple[str, ...]
+    meta: ObjectMeta
+    """Of the KubeVirt object, as observed."""
 
 
 @dataclass(frozen=True, slots=True)
 class RemoveFinalizer:
     """When nothing of the suite is left. Legal only on an object that is being deleted."""
 
-    namespace: str
-    name: str
-    uid: str
-    present: tuple[str, ...]
+    meta: ObjectMeta
 
 
 @dataclass(frozen=True, slots=True)
