@@ -85,6 +85,7 @@ async def run(settings: Settings, stopping: asyncio.Event) -> None:
         async def offer_kvm() -> None:
             if await kvm.runs_guests():
                 await registration.serve(settings.device_plugins, events, KVM, asyncio.Event())
+            await stopping.wait()  # a node without KVM offers nothing for as long as this handler runs
 
         def ready() -> bool:
             return vmis.synced.is_set() and kubevirts.synced.is_set() and serving.is_set() and not stopping.is_set()

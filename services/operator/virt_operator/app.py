@@ -43,6 +43,7 @@ async def main(settings: Settings, stopping: asyncio.Event) -> None:
                 ("webhook registration", registration.run(webhook.serving)),
                 ("reconciler", lease.lead(reconciler.run)),
             )
+            await drained.wait()
 
         await aio.until(
             drained,

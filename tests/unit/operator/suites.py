@@ -26,7 +26,7 @@ from virt_operator.strategy.pods import TEMPLATE_HASH, TRUST_SECRET
 from virt_operator.strategy.ref import Body, Ref, ref_of
 from virt_operator.strategy.settings import InstallSettings
 from virt_operator.strategy.trust import trusting
-from virt_operator.suite.observed import Observed, OwnedObject, PodObject, SuiteObject
+from virt_operator.suite.observed import Comparison, Observed, OwnedObject, PodObject, SuiteObject
 from virt_operator.suite.spec import install_settings
 
 NOW = datetime(2026, 1, 31, 10, tzinfo=UTC)
@@ -130,7 +130,19 @@ def installed(settings: InstallSettings = INSTALL, pairs: dict[str, KeyPair] | N
     owned[Ref("Secret", "kubevirt", TRUST_SECRET)] = live({**trust, "data": trust_data(known)}, {})
     handler = pod("virt-handler", handler_hash(settings))
     state = Observed(NOW, suite(status=deployed()), (), owned, (handler,), known, "7")
-    return replace(state, operator=own_deployment(), held=HELD)
+    return compared(replace(state, operator=own_deployment(), held=HELD), settings)
+
+
+def compared(observed: Observed, settings: InstallSettings = INSTALL) -> Observed:
+    """`observed` after a dry run for each object, in which nothing was found that others changed."""
+    assert observed.authority is not None
+    bundle = b64encode(observed.authority.bundle).decode()
+    found = {}
+    for body in desired_objects(settings):
+        ref, wanted = ref_of(body), trusting(body, bundle)
+        if ref in observed.owned:
+            found[ref] = Comparison(wanted, observed.owned[ref].parts, None)
+    return replace(observed, compared=found)
 
 
 def strategies(*settings: InstallSettings, release: str = OPERATOR.release) -> dict[Ref, OwnedObject]:

@@ -15,7 +15,7 @@ from virt_operator.strategy.install_strategy import name_of
 from virt_operator.strategy.ref import Ref, ref_of
 from virt_operator.strategy.settings import InstallSettings
 from virt_operator.strategy.trust import trusting
-from virt_operator.suite.actions import Apply, Delete, DeletePod, IssueLeaf
+from virt_operator.suite.actions import Apply, Delete, DeletePod, IssueLeaf, Replace
 from virt_operator.suite.observed import Observed
 
 from tests.unit.operator.suites import (
@@ -47,7 +47,7 @@ API_SERVICE = Ref("APIService", "", "v1.subresources.kubevirt.io")
 
 
 def applied(observed: Observed) -> list[Ref]:
-    return [action.ref for action in plan(observed, OPERATOR).actions if isinstance(action, Apply)]
+    return [action.ref for action in plan(observed, OPERATOR).actions if isinstance(action, Apply | Replace)]
 
 
 def waits(observed: Observed) -> str:
@@ -228,7 +228,7 @@ def test_a_change_of_version_begins_at_the_right_end(target: str, first: Ref) ->
     observed = expecting(installed(), {"imageTag": target}, release=target)
     operator = replace(OPERATOR, tag=target, release=target) if first == HANDLER else OPERATOR
     actions = plan(settled_definitions(observed, target), operator).actions
-    refs = [action.ref for action in actions if isinstance(action, Apply)]
+    refs = [action.ref for action in actions if isinstance(action, Apply | Replace)]
     workloads = [ref for ref in refs if ref.kind in ("Deployment", "DaemonSet")]
     assert workloads == [first]
 

@@ -152,7 +152,7 @@ def test_bundles_of_all_components_follow_the_authority_and_leaves_stay() -> Non
     assert [type(one) for one in actions if isinstance(one, WriteBundle | IssueLeaf)] == [WriteBundle] * 2
     (trust,) = (one for one in actions if isinstance(one, WriteTrust))
     assert b64decode(trust.data["ca.crt"]) == both.bundle
-    assert "Apply" in kinds(actions)  # what the API server trusts virt-api by
+    assert "Replace" in kinds(actions)  # what the API server trusts virt-api by
     assert not any(isinstance(one, UpdateAuthority) for one in actions)
 
 

@@ -109,10 +109,13 @@ class KubeClient:
         name: str,
         operations: Sequence[Mapping[str, Any]],
         subresource: str | None = None,
+        *,
+        dry_run: bool = False,
     ) -> Object:
-        """JSON patch; Conflict if one of its tests fails."""
-        path = resource.path(namespace, name, subresource)
-        return await self._request("PATCH", path, body=list(operations), content_type="application/json-patch+json")
+        """JSON patch; Conflict if one of its tests fails. A dry run goes through admission and stores nothing."""
+        path, query = resource.path(namespace, name, subresource), {"dryRun": "All"} if dry_run else None
+        kind = "application/json-patch+json"
+        return await self._request("PATCH", path, query=query, body=list(operations), content_type=kind)
 
     async def merge_patch(
         self,

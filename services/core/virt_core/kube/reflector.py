@@ -135,10 +135,13 @@ class Reflector(Generic[T]):
         return iter(list(self._objects.values()))
 
     def wrote(self, answer: Object) -> None:
-        """Take the API server's answer to a write of our own as seen, so that nothing is planned, and written, on what
-        was there before it. An object that is not in the cache (any more) stays out of it."""
+        """Take the API server's answer to a write of our own as seen, so that the next plan does not repeat the write.
+
+        Only an answer that is ahead of the watch counts: what is older the watch has reported already, perhaps with the
+        object's deletion. Whatever happens to the object later, the watch or the next list reports it.
+        """
         decoded = self._decode(msgspec.Raw(msgspec.json.encode(answer)))
-        if decoded is None or decoded[0] not in self._objects or not self._is_newer(*decoded):
+        if decoded is None or not self._is_ahead(decoded[1]) or not self._is_newer(*decoded):
             return
         key, self._objects[decoded[0]] = decoded
         self._changed(key)
@@ -243,6 +246,11 @@ class Reflector(Generic[T]):
             self._on_change(key)
         except Exception:
             self._log.error("watching on after a defect in a callback", key=key, exc_info=True)
+
+    def _is_ahead(self, value: T) -> bool:
+        """Whether the watch has yet to report this version. Versions of one resource are ordered (KEP-5504)."""
+        version = value.metadata.resource_version
+        return self._version.isdecimal() and version.isdecimal() and int(version) > int(self._version)
 
     def _is_newer(self, key: Key, value: T) -> bool:
         """Than what the cache holds. Versions that are no numbers, which no API server has, are taken as they come."""

@@ -9,6 +9,9 @@ from __future__ import annotations
 from base64 import b64encode
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from virt_core.objects.meta import rfc3339
 
 from virt_operator.certificates.plan import Due
 from virt_operator.change import renewals, rollout
@@ -20,12 +23,15 @@ from virt_operator.strategy.install_strategy import InstallStrategy, name_of
 from virt_operator.strategy.ref import Body, Ref, ref_of
 from virt_operator.strategy.settings import COMPONENTS
 from virt_operator.strategy.trust import REGISTRATIONS, trusting
-from virt_operator.suite.actions import Action, Apply, Delete, WaitFor
-from virt_operator.suite.drift import difference
-from virt_operator.suite.observed import Observed
+from virt_operator.suite.actions import Action, Apply, Compare, Delete, Replace, WaitFor
+from virt_operator.suite.drift import desired_parts, difference
+from virt_operator.suite.observed import Observed, Repair
 
 DEFINITIONS, REGISTRATION, CLEANUP = "Definitions", "Registration", "Cleanup"
 _WORKLOADS = ("Deployment", "DaemonSet")
+# An object that is changed by each write of it, for example by a webhook, is repaired ever less often.
+_VAIN_REPAIRS = 2
+_REPAIR_AGAIN, _REPAIR_AGAIN_LAST = 5.0, 300.0  # seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,12 +95,14 @@ def converge(
             gate = _gate(observed, ref, body, order, unfinished)
             if ref.name == "virt-api" and ref.kind in _WORKLOADS and retired:
                 gate = f"{retired[0].ref} comes first: the release that comes back does not serve it"
+            gate = gate or _repaired_in_vain(observed, ref, why)
             waits.append(WaitFor(str(ref), gate or "being written", _step(ref)))
             if gate is None:
-                actions.append(Apply(ref, body, why))
+                actions.append(_write(observed, ref, body, why))
         elif (waiting := unready[ref]) is not None:
             waits.append(WaitFor(str(ref), waiting, _step(ref)))
             actions += _replacements(observed, ref, body)
+    actions += _comparisons(observed, desired, differences)
     if not waits:
         superfluous = _superfluous(observed, desired, strategy)
         actions += superfluous
@@ -126,7 +134,52 @@ def _in_order(waits: Iterable[WaitFor], order: tuple[str, ...]) -> tuple[WaitFor
 
 def _difference(observed: Observed, ref: Ref, body: Body) -> str | None:
     live = observed.owned.get(ref)
-    return "absent" if live is None else difference(body, live.content())
+    if live is None:
+        return "absent"
+    compared = observed.compared.get(ref)
+    found = compared.difference if compared is not None and compared.answers(body, live) else None
+    return difference(body, live.content()) or found
+
+
+def _write(observed: Observed, ref: Ref, body: Body, why: str) -> Action:
+    live = observed.owned.get(ref)
+    return Apply(ref, body, why) if live is None else Replace(ref, body, live, why)
+
+
+def _comparisons(
+    observed: Observed, desired: Mapping[Ref, Body], differences: Mapping[Ref, str | None]
+) -> list[Compare]:
+    """For each object in which nothing is missing: whether something was changed or added beside it."""
+    unknown = []
+    for ref, body in desired.items():
+        live, compared = observed.owned.get(ref), observed.compared.get(ref)
+        if live is None or differences[ref] is not None or not (desired_parts(body) or live.parts):
+            continue
+        if compared is None or not compared.answers(body, live):
+            unknown.append(Compare(ref, body, live))
+    return unknown
+
+
+def next_repair(observed: Observed) -> datetime | None:
+    """When an object is next repaired whose repairs were in vain."""
+    due = [moment for repair in observed.repairs.values() if (moment := _due(repair)) is not None]
+    return min((moment for moment in due if moment > observed.now), default=None)
+
+
+def _due(repair: Repair) -> datetime | None:
+    if repair.vain < _VAIN_REPAIRS:
+        return None
+    seconds = min(_REPAIR_AGAIN * 2 ** (repair.vain - _VAIN_REPAIRS), _REPAIR_AGAIN_LAST)
+    return repair.at + timedelta(seconds=seconds)
+
+
+def _repaired_in_vain(observed: Observed, ref: Ref, why: str) -> str | None:
+    """Why an object is not written now: whoever admits the write changes it."""
+    repair = observed.repairs.get(ref)
+    due = _due(repair) if repair is not None else None
+    if due is None or observed.now >= due:
+        return None
+    return f"{why} is changed by each write, perhaps by a webhook of somebody else; next attempt at {rfc3339(due)}"
 
 
 def _not_ready(observed: Observed, ref: Ref, body: Body) -> str | None:

@@ -16,7 +16,7 @@ from virt_core.conventions.labels import KUBEVIRT_FINALIZER
 
 from virt_operator.certificates.plan import Due
 from virt_operator.change import renewals, strategies, succession
-from virt_operator.change.converge import DEFINITIONS, change_of, converge
+from virt_operator.change.converge import DEFINITIONS, change_of, converge, next_repair
 from virt_operator.change.versions import is_older
 from virt_operator.settings import Settings
 from virt_operator.strategy.operator_rbac import operator_rbac
@@ -105,7 +105,7 @@ def _towards(settings: InstallSettings, observed: Observed, suite: SuiteObject, 
         done.waits,
         settings,
         created=done.created,
-        next_deadline=due.next_deadline,
+        next_deadline=min(filter(None, (due.next_deadline, next_repair(observed))), default=None),
         operation=operation,
         missing=lacking,
     )

@@ -11,6 +11,7 @@ from base64 import b64encode
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from itertools import groupby
+from typing import assert_never
 
 from virt_core import logs
 from virt_core.conventions.labels import HEARTBEAT, KUBEVIRT_FINALIZER, SCHEDULABLE
@@ -32,16 +33,20 @@ from virt_operator.suite.actions import (
     AddFinalizer,
     Apply,
     ApplyOwn,
+    Compare,
     Delete,
     DeletePod,
     IssueAuthority,
     IssueLeaf,
     RemoveFinalizer,
+    Replace,
     UnmarkNode,
     UpdateAuthority,
     WriteBundle,
     WriteTrust,
 )
+from virt_operator.suite.drift import part_difference, replacement
+from virt_operator.suite.observed import Comparison, OwnedObject
 
 FIELD_MANAGER = "virt-operator"
 # Roles before what binds them, permissions and Secrets before the pods that need them.
@@ -86,6 +91,11 @@ class Executor:
                 self._log.info("applying", object=str(ref), reason=why)
                 answer = await self._client.apply(ref.resource, ref.namespace or None, body, manager=FIELD_MANAGER)
                 self._inventory.wrote(ref, answer)
+            case Compare(ref, body, live):
+                self._inventory.compared(ref, Comparison(body, live.parts, await self._compare(ref, body, live)))
+            case Replace(ref, body, live, why):
+                self._log.info("replacing", object=str(ref), reason=why)
+                await self._replace(ref, body, live)
             case ApplyOwn(bodies, why):
                 for body in bodies:
                     ref = ref_of(body)
@@ -96,10 +106,21 @@ class Executor:
                 await self._delete(ref, uid)
             case DeletePod(name, uid, why):
                 self._log.info("deleting", object=f"Pod {name}", reason=why)
-                await self._client.delete(PODS, self._namespace, name, uid=uid)
+                await self._delete_pod(name, uid)
             case UnmarkNode(name):
                 self._log.info("unmarking the node", node=name)
                 await self._unmark(name)
+            case IssueAuthority() | UpdateAuthority() | IssueLeaf() | WriteTrust() | WriteBundle():
+                await self._write_certificates(action)
+            case AddFinalizer() | RemoveFinalizer():
+                await self._set_finalizers(action)
+            case _:
+                assert_never(action)
+
+    async def _write_certificates(
+        self, action: IssueAuthority | UpdateAuthority | IssueLeaf | WriteTrust | WriteBundle
+    ) -> None:
+        match action:
             case IssueAuthority(before, life, why, seen):
                 self._log.info("issuing a certificate authority", secret=AUTHORITY_SECRET, reason=why)
                 made = new_authority(datetime.now(UTC), life)
@@ -121,8 +142,41 @@ class Executor:
                 body = {"metadata": {"resourceVersion": seen}, "data": data}
                 answer = await self._client.merge_patch(SECRETS, self._namespace, secret, body)
                 self._inventory.wrote(Ref("Secret", self._namespace, secret), answer)
-            case AddFinalizer() | RemoveFinalizer():
-                await self._set_finalizers(action)
+
+    async def _compare(self, ref: Ref, body: Body, live: OwnedObject) -> str | None:
+        """What differs between the live object and what the desired one would be in its place."""
+        operations = replacement(body, live)
+        try:
+            made = await self._client.json_patch(
+                ref.resource, ref.namespace or None, ref.name, operations, dry_run=True
+            )
+        except NotFound:
+            return None  # the watch reports it
+        except Invalid as error:
+            if "does not support dry run" in error.message:  # a webhook of somebody else's
+                self._log.warning("not comparing what others added", object=str(ref), reason=error.message)
+                return None
+            return error.message
+        return part_difference(made, live)
+
+    async def _replace(self, ref: Ref, body: Body, live: OwnedObject) -> None:
+        try:
+            answer = await self._client.json_patch(
+                ref.resource, ref.namespace or None, ref.name, replacement(body, live)
+            )
+        except Invalid as error:
+            if not _is_immutable(error):
+                raise
+            self._log.info("deleting", object=str(ref), reason=error.message)
+            await self._delete(ref, live.metadata.uid)
+        else:
+            self._inventory.repaired(ref, live, answer)
+
+    async def _delete_pod(self, name: str, uid: str) -> None:
+        try:
+            await self._client.delete(PODS, self._namespace, name, uid=uid)
+        except NotFound:
+            pass  # it is gone, as wanted
 
     async def _delete(self, ref: Ref, uid: str) -> None:
         try:
@@ -172,7 +226,12 @@ class Executor:
 
 
 def _stage(action: Action) -> int:
-    return _STAGES.get(action.ref.kind, 0) if isinstance(action, Apply) else 0
+    return _STAGES.get(action.ref.kind, 0) if isinstance(action, Apply | Replace) else 0
+
+
+def _is_immutable(error: Invalid) -> bool:
+    """Whether the API server refuses a change of a field that cannot be changed, in the words that its kinds use."""
+    return any(words in error.message for words in ("immutable", "cannot change", "may not change", "can not be unset"))
 
 
 def _severity(failure: BaseException) -> int:

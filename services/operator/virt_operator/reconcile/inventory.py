@@ -26,7 +26,7 @@ from virt_operator.certificates.trust import TrustReports
 from virt_operator.strategy.job import APP as STRATEGY_APP
 from virt_operator.strategy.ref import KINDS, MANAGED_BY_OPERATOR, Body, Ref
 from virt_operator.strategy.settings import COMPONENTS
-from virt_operator.suite.observed import Observed, OwnedObject, PodObject, SuiteObject
+from virt_operator.suite.observed import Comparison, Observed, OwnedObject, PodObject, Repair, SuiteObject
 from virt_operator.suite.permissions import Held
 
 _OPERATOR = "virt-operator"
@@ -47,7 +47,8 @@ class Inventory:
         self._authority = authority
         authority.subscribe(changed)
         self._changed = changed
-        self._written: dict[Ref, OwnedObject] = {}
+        self._compared: dict[Ref, Comparison] = {}
+        self._repairs: dict[Ref, Repair] = {}
         self._suites = Reflector(client, KUBEVIRTS, SuiteObject, self._suite_changed)
         self._asked: dict[Key, object] = {}
         parts = f"{labels.APP} in ({','.join((*COMPONENTS, STRATEGY_APP, _OPERATOR))})"
@@ -103,7 +104,6 @@ class Inventory:
             if (key := (live.metadata.namespace, live.metadata.name))
         }
         suite, others = choose(self._suites, self._namespace)
-        owned |= self._written
         owned.pop(Ref("Secret", self._namespace, AUTHORITY_SECRET), None)  # an early release labelled it as the suite's
         return Observed(
             datetime.now(UTC),
@@ -119,6 +119,8 @@ class Inventory:
             self._pods_of(_OPERATOR),
             self._held or {},
             self._unknown(),
+            compared=self._compared,
+            repairs=self._repairs,
         )
 
     def _pods_of(self, *parts: str) -> tuple[PodObject, ...]:
@@ -137,12 +139,21 @@ class Inventory:
 
     def wrote(self, ref: Ref, answer: Body) -> None:
         """Take the API server's answer to our own write as seen."""
-        live = msgspec.json.decode(msgspec.json.encode(answer), type=OwnedObject)
-        cached = self._owned[ref.kind].get((ref.namespace, ref.name))
-        if cached is not None and _version(cached) >= _version(live):
-            return
-        self._written[ref] = live
-        self._changed()
+        self._owned[ref.kind].wrote(answer)
+
+    def compared(self, ref: Ref, comparison: Comparison) -> None:
+        """Remember the outcome of a dry run until the object or what is desired of it changes."""
+        self._compared[ref] = comparison
+        if comparison.difference is not None:
+            self._changed()
+
+    def repaired(self, ref: Ref, live: OwnedObject, answer: Body) -> None:
+        """Take the answer to a repair as seen. It was in vain if what is repaired is the answer to the last repair."""
+        self.wrote(ref, answer)
+        made = msgspec.json.decode(msgspec.json.encode(answer), type=OwnedObject)
+        before = self._repairs.get(ref)
+        vain = before.vain + 1 if before is not None and before.parts == live.parts else 0
+        self._repairs[ref] = Repair(made.parts, vain, datetime.now(UTC))
 
     def _suite_changed(self, key: Key) -> None:
         """Our own status writes ask for nothing: reconciling after them would defeat the back-off after a failure."""
@@ -161,10 +172,9 @@ class Inventory:
         namespace = self._namespace if resource.namespaced and kind != "RoleBinding" else None
 
         def changed(key: Key) -> None:
-            ref = Ref(kind, *key)
-            written, cached = self._written.get(ref), self._owned[kind].get(key)
-            if written is not None and (cached is None or _version(cached) >= _version(written)):
-                del self._written[ref]
+            if self._owned[kind].get(key) is None:
+                self._compared.pop(Ref(kind, *key), None)
+                self._repairs.pop(Ref(kind, *key), None)
             self._changed()
 
         selector = f"{labels.MANAGED_BY}={MANAGED_BY_OPERATOR}"
@@ -184,9 +194,3 @@ def choose(suites: Iterable[SuiteObject], namespace: str) -> tuple[SuiteObject |
     if not ranked or ranked[0].metadata.namespace != namespace:
         return None, tuple(ranked)
     return ranked[0], tuple(ranked[1:])
-
-
-def _version(live: OwnedObject) -> int:
-    # Opaque by the letter of the API, a rising number in every API server; wrong only costs a repeated request.
-    text = live.metadata.resource_version
-    return int(text) if text.isdigit() else 0

@@ -11,6 +11,7 @@ from virt_core.objects.meta import ObjectMeta
 from virt_operator.certificates.plan import Leaf
 from virt_operator.certificates.rollover import Authority
 from virt_operator.strategy.ref import Body, Ref
+from virt_operator.suite.observed import OwnedObject
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,12 +31,34 @@ class RemoveFinalizer:
 
 @dataclass(frozen=True, slots=True)
 class Apply:
-    """Server-side apply of a desired object that is absent or differs. Repeating it changes nothing."""
+    """Server-side apply of a desired object that is absent. Repeating it changes nothing."""
 
     ref: Ref
     body: Body
     why: str
-    """ "absent" or the path of the first difference."""
+
+
+@dataclass(frozen=True, slots=True)
+class Compare:
+    """Ask the API server, by a dry run, what the desired object becomes in the place of the live one, with its defaults
+    and allocations and what admission adds. Whatever the live object has otherwise is drift. Changes nothing."""
+
+    ref: Ref
+    body: Body
+    live: OwnedObject
+
+
+@dataclass(frozen=True, slots=True)
+class Replace:
+    """Replace every part of an object that belongs to the suite, and put its labels and annotations beside those of
+    others. Server-side apply would leave what others added, and merges keyed lists. An object of which an immutable
+    field differs is deleted, and applied by the next pass."""
+
+    ref: Ref
+    body: Body
+    live: OwnedObject
+    why: str
+    """The path of the first difference."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +145,8 @@ Action = (
     AddFinalizer
     | RemoveFinalizer
     | Apply
+    | Compare
+    | Replace
     | ApplyOwn
     | Delete
     | DeletePod

@@ -1,6 +1,11 @@
-"""Whether an object is as it should be: what is desired must be in it, what others added may be. Pure.
+"""Whether an object is as it should be. Pure; called by change/converge.py and reconcile/execute.py.
 
-Compares content, never a remembered hash or generation: so it needs no memory, and a restarted operator writes nothing.
+In two steps. `difference` finds, without a request, what of the desired object is not in the live one. What others
+changed beside it only the API server can tell from its own defaults and allocations: `replacement` is a patch that
+puts the desired parts in the place of the live ones, and `part_difference` compares what the patch would make (a dry
+run) with what is there. Labels and annotations of others stay.
+
+Compares content, never a remembered generation: a restarted operator writes nothing.
 """
 
 from __future__ import annotations
@@ -8,20 +13,60 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from virt_core.objects.patch import Operation
+
 from virt_operator.strategy.ref import Body
+from virt_operator.suite.observed import PARTS, OwnedObject
 
 _ABSENT = object()
 _POD_TEMPLATE = ".spec.template."
 
 
 def difference(desired: Body, live: Body) -> str | None:
-    """The path of the first place where `live` is not as `desired`, or None."""
-    meta = desired["metadata"]
-    wanted: Body = {key: value for key, value in desired.items() if key not in ("apiVersion", "kind")}
-    wanted["metadata"] = {key: meta[key] for key in ("labels", "annotations") if key in meta}
-    if wanted.get("rules") != live.get("rules"):
+    """The path of the first place where something of `desired` is not in `live`, or None."""
+    parts = desired_parts(desired)
+    if parts.get("rules") != live.get("rules"):
         return ".rules"  # nobody adds to a role, and a name added to a rule takes away
-    return _differs("", wanted, live)
+    meta = desired["metadata"]
+    marks = {key: meta[key] for key in ("labels", "annotations") if key in meta}
+    return _differs("", parts, live) or _differs(".metadata", marks, live["metadata"])
+
+
+def desired_parts(desired: Body) -> Body:
+    """What belongs to the suite whole."""
+    return {key: value for key, value in desired.items() if key not in ("apiVersion", "kind", "metadata")}
+
+
+def replacement(desired: Body, live: OwnedObject) -> list[Operation]:
+    """The JSON patch that puts the desired parts in the place of the live ones, and adds labels and annotations."""
+    wanted, meta = desired_parts(desired), live.metadata
+    marks = {
+        "labels": {**meta.labels, **desired["metadata"].get("labels", {})},
+        "annotations": {**meta.annotations, **desired["metadata"].get("annotations", {})},
+    }
+    return [
+        {"op": "test", "path": "/metadata/uid", "value": meta.uid},
+        {"op": "test", "path": "/metadata/resourceVersion", "value": meta.resource_version},
+        *({"op": "add", "path": f"/metadata/{key}", "value": value} for key, value in marks.items() if value),
+        *({"op": "add", "path": f"/{key}", "value": value} for key, value in wanted.items()),
+        *({"op": "remove", "path": f"/{key}"} for key in live.parts if key not in wanted),
+    ]
+
+
+def part_difference(made: Body, live: OwnedObject) -> str | None:
+    """The path of the first place where the parts of two objects of the API server's differ, or None."""
+    found = live.content()
+    return _first(_unequal(f".{key}", made.get(key, _ABSENT), found.get(key, _ABSENT)) for key in PARTS)
+
+
+def _unequal(path: str, wanted: Any, found: Any) -> str | None:
+    if isinstance(wanted, Mapping) and isinstance(found, Mapping):
+        keys = dict.fromkeys((*wanted, *found))
+        return _first(_unequal(f"{path}.{key}", wanted.get(key, _ABSENT), found.get(key, _ABSENT)) for key in keys)
+    if isinstance(wanted, list) and isinstance(found, list) and len(wanted) == len(found):
+        pairs = enumerate(zip(wanted, found, strict=True))
+        return _first(_unequal(f"{path}[{index}]", *pair) for index, pair in pairs)
+    return None if wanted == found and isinstance(wanted, bool) == isinstance(found, bool) else path
 
 
 def _differs(path: str, wanted: Any, found: Any) -> str | None:

@@ -16,6 +16,8 @@ from virt_operator.strategy.ref import Body, Ref
 from virt_operator.suite.permissions import Held
 
 _ABSENT = msgspec.Raw()
+PARTS = ("spec", "rules", "roleRef", "subjects", "webhooks", "aggregationRule")
+"""Fields of an object of the suite that belong to it whole. Everything else is the API server's or somebody else's."""
 
 
 class SuiteObject(msgspec.Struct, frozen=True, rename="camel"):
@@ -41,23 +43,21 @@ class OwnedObject(msgspec.Struct, frozen=True, rename="camel"):
     role_ref: msgspec.Raw = _ABSENT
     subjects: msgspec.Raw = _ABSENT
     webhooks: msgspec.Raw = _ABSENT
+    aggregation_rule: msgspec.Raw = _ABSENT
     data: dict[str, str] = {}
     status: dict[str, Any] = {}
 
     def content(self) -> Body:
-        """The parts that a desired object can have."""
+        """Labels, annotations and the parts that are the suite's."""
         meta = self.metadata
-        found: Body = {"metadata": {"labels": meta.labels, "annotations": meta.annotations}}
-        for key, raw in (
-            ("spec", self.spec),
-            ("rules", self.rules),
-            ("roleRef", self.role_ref),
-            ("subjects", self.subjects),
-            ("webhooks", self.webhooks),
-        ):
-            if bytes(raw):
-                found[key] = msgspec.json.decode(raw)
-        return found
+        parts = {key: msgspec.json.decode(raw) for key, raw in self.parts.items()}
+        return {"metadata": {"labels": meta.labels, "annotations": meta.annotations}, **parts}
+
+    @property
+    def parts(self) -> dict[str, bytes]:
+        """What belongs to the suite whole, as JSON by the name of the field."""
+        raws = (self.spec, self.rules, self.role_ref, self.subjects, self.webhooks, self.aggregation_rule)
+        return {key: bytes(raw) for key, raw in zip(PARTS, raws, strict=True) if bytes(raw)}
 
     def condition(self, kind: str) -> dict[str, Any]:
         """A condition of the status; empty if it is not there."""
@@ -80,6 +80,35 @@ class PodObject(msgspec.Struct, frozen=True, rename="camel"):
         """Whether the kubelet calls it ready."""
         conditions = self.status.get("conditions") or ()
         return any(one.get("type") == "Ready" and one.get("status") == "True" for one in conditions)
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """What a dry run found out about one object: whether anything was changed, added or removed in its parts."""
+
+    desired: Body
+    parts: Mapping[str, bytes]
+    """Of the live object that the dry run started from."""
+
+    difference: str | None
+    """The path of the first difference, or why the API server refuses the desired object in its place."""
+
+    def answers(self, desired: Body, live: OwnedObject) -> bool:
+        """Whether it is still about these two."""
+        return self.parts == live.parts and self.desired == desired
+
+
+@dataclass(frozen=True, slots=True)
+class Repair:
+    """The last replacement of an object."""
+
+    parts: Mapping[str, bytes]
+    """What the API server made of it."""
+
+    vain: int
+    """How many times in a row the API server's own answer differed, for example because a webhook changes it."""
+
+    at: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +149,12 @@ class Observed:
 
     unknown: tuple[str, ...] = ()
     """What the API server has not told yet, for example "pods". Until it has, nothing is known to be absent."""
+
+    compared: Mapping[Ref, Comparison] = field(default_factory=dict)
+    """The last dry run for each object."""
+
+    repairs: Mapping[Ref, Repair] = field(default_factory=dict)
+    """The last replacement of each object that was replaced."""
 
     workload: str | None = None
     """A workload that exists, as text; known only where removal.asks_for_workloads."""

@@ -1,0 +1,183 @@
+"""Whatever is changed, added or removed in the parts of any object of the suite is as desired again within seconds.
+
+Each round edits every object at one random place, through the API server's own validation: an edit that it refuses
+cannot happen. `make test` runs a few rounds, `make test-all` runs enough to reach most fields.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+import random
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from virt_core.kube.client import KubeClient
+from virt_core.kube.errors import Conflict, Forbidden, Invalid, KubeError
+from virt_core.objects.patch import pointer
+from virt_operator.strategy.ref import KINDS, MANAGED_BY_OPERATOR, Ref
+from virt_operator.suite.observed import PARTS
+
+from tests.e2e.audit import requests
+from tests.e2e.cluster import NAMESPACE, get, wait
+from tests.e2e.guests import manifest, running, until
+
+REPAIRED_WITHIN = 20.0  # seconds, for all objects of one round together
+QUIET = 20.0  # seconds in which nothing more is written
+SELECTOR = f"app.kubernetes.io/managed-by={MANAGED_BY_OPERATOR}"
+# Certificates and printed strategies are not written from the strategy; what a release added to a definition stays.
+OTHERWISE = ("Secret", "ConfigMap", "Job")
+GROWS = "CustomResourceDefinition"
+FREE = ("clusterIP", "clusterIPs")  # allocated anew when the Service is made anew
+Json = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Edit:
+    """One operation on one object."""
+
+    ref: Ref
+    operation: Json
+
+    def __str__(self) -> str:
+        return f"{self.ref}: {self.operation['op']} {self.operation['path']}"
+
+
+def places(value: Any, path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], Any]]:
+    """Every value below `path`, leaves and collections."""
+    yield path, value
+    if isinstance(value, dict):
+        for key, below in value.items():
+            yield from places(below, (*path, key))
+    if isinstance(value, list):
+        for index, below in enumerate(value):
+            yield from places(below, (*path, str(index)))
+
+
+def edits(ref: Ref, body: Json) -> list[Edit]:
+    """Every leaf changed, every entry removed, an entry added to every collection."""
+    found = []
+    for part in PARTS:
+        for path, value in places(body.get(part), (part,)) if part in body else ():
+            where = pointer(*path)
+            if len(path) > 1:
+                found.append({"op": "remove", "path": where})
+            if isinstance(value, dict):
+                if ref.kind != GROWS:
+                    found.append({"op": "add", "path": f"{where}/edited", "value": "edited"})
+            elif isinstance(value, list):
+                found += [{"op": "add", "path": f"{where}/-", "value": entry} for entry in added(value)]
+            else:
+                found.append({"op": "replace", "path": where, "value": changed(value)})
+    return [Edit(ref, operation) for operation in found]
+
+
+def changed(value: Any) -> Any:
+    if isinstance(value, bool):
+        return not value
+    if isinstance(value, int):
+        return value + 1
+    return f"{value}x"
+
+
+def added(value: list[Any]) -> list[Any]:
+    """An entry like the first under another name, and a plain one."""
+    if not value or not isinstance(value[0], dict):
+        return ["edited"]
+    entry = copy.deepcopy(value[0])
+    for key, number in (("name", "edited"), ("port", 9999), ("containerPort", 9998), ("mountPath", "/edited")):
+        if key in entry:
+            entry[key] = number
+    return [entry, {"name": "edited", "value": "1"}]
+
+
+async def owned(client: KubeClient) -> dict[Ref, Json]:
+    found = {}
+    for kind, resource in KINDS.items():
+        if kind not in OTHERWISE:
+            for body in await client.list(resource, None, labels=SELECTOR, limit=500):
+                meta = body["metadata"]
+                found[Ref(kind, meta.get("namespace", ""), meta["name"])] = body
+    return found
+
+
+def parts(body: Json) -> Json:
+    found = {part: copy.deepcopy(body[part]) for part in PARTS if part in body}
+    for key in FREE:
+        found.get("spec", {}).pop(key, None) if isinstance(found.get("spec"), dict) else None
+    return found
+
+
+async def edit(client: KubeClient, ref: Ref, body: Json, chance: random.Random) -> Edit | None:
+    """The first edit, in random order, that the API server takes and that changes the parts."""
+    possible = edits(ref, body)
+    chance.shuffle(possible)
+    for tried in possible[:40]:
+        try:
+            answer = await client.json_patch(ref.resource, ref.namespace or None, ref.name, [tried.operation])
+        except (Invalid, Forbidden, Conflict):
+            continue
+        if parts(answer) != parts(body):
+            return tried
+    return None
+
+
+async def different(client: KubeClient, before: dict[Ref, Json]) -> list[Ref]:
+    now = await owned(client)
+    return [ref for ref, body in before.items() if ref not in now or parts(now[ref]) != parts(body)]
+
+
+async def repaired(client: KubeClient, before: dict[Ref, Json]) -> list[Ref]:
+    """Those that are not as before when the time is over."""
+    left = list(before)
+    try:
+        async with asyncio.timeout(REPAIRED_WITHIN):
+            while left:
+                try:
+                    left = await different(client, before)
+                except KubeError:
+                    continue  # an APIService of ours is broken: discovery may fail for a moment
+    except TimeoutError:
+        pass
+    return left
+
+
+@pytest.mark.parametrize("rounds", [pytest.param(3, id="sample"), pytest.param(60, id="most", marks=pytest.mark.slow)])
+async def test_any_edit_of_any_object_is_undone(rounds: int) -> None:
+    chance = random.Random(rounds)
+    made: list[Edit] = []
+    with running(manifest("any-field")) as (guest,):
+        async with KubeClient.connect("drift-test") as client:
+            for _ in range(rounds):
+                before = await owned(client)
+                done = await asyncio.gather(*(edit(client, ref, body, chance) for ref, body in before.items()))
+                these = [each for each in done if each is not None]
+                made += these
+                left = await repaired(client, before)
+                assert not left, [str(each) for each in these if each.ref in left]
+        wait("kv", "kubevirt", "condition=Available", namespace=NAMESPACE, seconds=120)
+        assert guest.phase == "Running"
+    print(f"{len(made)} edits undone:", *made, sep="\n  ")
+    assert {each.ref for each in made} >= {ref for ref in before if ref.kind not in ("ServiceAccount",)}
+
+
+def test_a_suite_that_is_as_desired_is_not_written() -> None:
+    wait("kv", "kubevirt", "condition=Progressing=false", namespace=NAMESPACE, seconds=120)
+    began = datetime.now(UTC)
+    until(lambda: renewed_after(began + timedelta(seconds=QUIET)), "the leader to renew its lease", 2 * QUIET)
+    writes = [
+        str(request)
+        for request in requests(began)
+        if request.account.endswith("operator") and request.verb not in ("get", "list", "watch")
+        if request.resource not in ("leases", "subjectaccessreviews", "selfsubjectrulesreviews")
+    ]
+    assert writes == []
+
+
+def renewed_after(moment: datetime) -> bool:
+    """Whether the operator's leader has been at work so long."""
+    renewal = get("lease", "virt-operator", "-n", NAMESPACE)["spec"]["renewTime"]
+    return datetime.fromisoformat(renewal) > moment

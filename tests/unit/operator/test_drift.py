@@ -1,0 +1,125 @@
+"""Drift in objects of the suite: what is missing, what others added, and what is changed by each write."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import msgspec
+import pytest
+from virt_core.testing.patches import json_patch
+from virt_operator.change.plan import plan
+from virt_operator.strategy.ref import Body, Ref
+from virt_operator.suite.actions import Compare, Replace
+from virt_operator.suite.drift import part_difference, replacement
+from virt_operator.suite.observed import Comparison, Observed, OwnedObject, Repair
+
+from tests.unit.operator.suites import NOW, OPERATOR, installed
+
+SERVICE = Ref("Service", "kubevirt", "virt-api")
+DEPLOYMENT = Ref("Deployment", "kubevirt", "virt-api")
+
+
+def edited(observed: Observed, ref: Ref, *operations: dict[str, Any]) -> Observed:
+    body = json_patch(stored(observed.owned[ref]), list(operations))
+    found = msgspec.json.decode(msgspec.json.encode(body), type=OwnedObject)
+    return replace(observed, owned={**observed.owned, ref: found})
+
+
+def found_by_dry_run(observed: Observed, compare: Compare, difference: str | None) -> Observed:
+    comparison = Comparison(compare.body, compare.live.parts, difference)
+    return replace(observed, compared={**observed.compared, compare.ref: comparison})
+
+
+def test_a_suite_that_is_as_desired_is_neither_written_nor_compared_again() -> None:
+    assert plan(installed(), OPERATOR).actions == ()
+
+
+def test_after_a_start_every_object_is_compared_once_and_nothing_is_written() -> None:
+    actions = plan(replace(installed(), compared={}), OPERATOR).actions
+    assert {type(action) for action in actions} == {Compare}
+    kinds = {action.ref.kind for action in actions if isinstance(action, Compare)}
+    assert kinds >= {
+        "Service",
+        "Deployment",
+        "DaemonSet",
+        "ClusterRole",
+        "APIService",
+        "ValidatingWebhookConfiguration",
+    }
+
+
+@pytest.mark.parametrize(
+    ("ref", "operation"),
+    [
+        (SERVICE, {"op": "add", "path": "/spec/selector/edited", "value": "yes"}),
+        (SERVICE, {"op": "add", "path": "/spec/sessionAffinity", "value": "ClientIP"}),
+        (DEPLOYMENT, {"op": "add", "path": "/spec/template/spec/containers/0/env/-", "value": {"name": "X"}}),
+        (DEPLOYMENT, {"op": "add", "path": "/spec/template/spec/containers/-", "value": {"name": "another"}}),
+        (DEPLOYMENT, {"op": "add", "path": "/spec/paused", "value": True}),
+    ],
+    ids=lambda value: value["path"] if isinstance(value, dict) else str(value),
+)
+def test_what_somebody_added_is_found_by_a_dry_run_and_replaced(ref: Ref, operation: dict[str, Any]) -> None:
+    observed = edited(installed(), ref, operation)
+    (compare,) = plan(observed, OPERATOR).actions
+    assert isinstance(compare, Compare) and compare.ref == ref
+    (repair,) = plan(found_by_dry_run(observed, compare, operation["path"]), OPERATOR).actions
+    assert isinstance(repair, Replace) and repair.why == operation["path"]
+    assert plan(found_by_dry_run(observed, compare, None), OPERATOR).actions == ()
+
+
+def test_a_changed_key_of_a_keyed_list_is_replaced_not_applied_beside_it() -> None:
+    observed = edited(installed(), SERVICE, {"op": "replace", "path": "/spec/ports/0/port", "value": 123})
+    (repair,) = plan(observed, OPERATOR).actions
+    assert isinstance(repair, Replace)
+    assert repair.why == ".spec.ports[0].port"
+    ports = json_patch(stored(repair.live), replacement(repair.body, repair.live))["spec"]["ports"]
+    assert [port["port"] for port in ports] == [443]
+
+
+def test_labels_and_annotations_of_others_stay() -> None:
+    added = {"op": "add", "path": "/metadata/labels/app.example~1team", "value": "storage"}
+    observed = edited(installed(), SERVICE, added, {"op": "replace", "path": "/spec/ports/0/port", "value": 123})
+    (repair,) = plan(observed, OPERATOR).actions
+    assert isinstance(repair, Replace)
+    after = json_patch(stored(repair.live), replacement(repair.body, repair.live))
+    assert after["metadata"]["labels"]["app.example/team"] == "storage"
+    only = edited(installed(), SERVICE, added)
+    assert plan(only, OPERATOR).actions == ()
+
+
+def test_a_part_that_the_suite_does_not_have_goes() -> None:
+    role = Ref("ClusterRole", "", "kubevirt-handler")
+    observed = edited(installed(), role, {"op": "add", "path": "/aggregationRule", "value": {}})
+    (compare,) = plan(observed, OPERATOR).actions
+    assert isinstance(compare, Compare)
+    assert {"op": "remove", "path": "/aggregationRule"} in replacement(compare.body, compare.live)
+
+
+def test_defaults_and_allocations_of_the_api_server_are_no_difference() -> None:
+    live = installed().owned[SERVICE]
+    made = stored(live)
+    made["status"] = {"loadBalancer": {}}
+    made["metadata"]["resourceVersion"] = "9"
+    assert part_difference(made, live) is None
+    assert part_difference({**made, "spec": {**made["spec"], "clusterIP": "10.96.0.7"}}, live) == ".spec.clusterIP"
+
+
+def test_an_object_that_each_write_changes_is_repaired_ever_less_often_and_named() -> None:
+    observed = edited(installed(), SERVICE, {"op": "replace", "path": "/spec/ports/0/port", "value": 123})
+    repair = Repair(observed.owned[SERVICE].parts, vain=3, at=NOW)
+    fought = replace(observed, repairs={SERVICE: repair}, now=NOW + timedelta(seconds=1))
+    decided = plan(fought, OPERATOR)
+    assert decided.actions == ()
+    (wait,) = decided.waits
+    assert wait.what == str(SERVICE)
+    assert "changed by each write" in wait.why
+    assert decided.next_deadline == NOW + timedelta(seconds=10)
+    later = plan(replace(fought, now=NOW + timedelta(seconds=11)), OPERATOR)
+    assert [type(action) for action in later.actions] == [Replace]
+
+
+def stored(live: OwnedObject) -> Body:
+    return {**live.content(), "metadata": msgspec.to_builtins(live.metadata), "status": live.status}
