@@ -9,7 +9,7 @@ from itertools import pairwise
 
 import pytest
 from virt_core.kube.errors import Conflict, Unavailable
-from virt_core.kube.queue import WorkQueue
+from virt_core.kube.queue import Retry, WorkQueue
 
 
 @asynccontextmanager
@@ -59,7 +59,8 @@ async def test_two_workers_never_have_one_key_and_an_add_meanwhile_runs_once_mor
         assert started.empty()
 
 
-async def test_conflicts_are_tried_again_with_growing_delays() -> None:
+@pytest.mark.parametrize("failure", [Conflict(409, "changed"), Retry("not there yet")], ids=["conflict", "retry"])
+async def test_a_key_is_tried_again_with_growing_delays(failure: Exception) -> None:
     times: list[float] = []
     finished = asyncio.Event()
     queue = WorkQueue[str]("test")
@@ -67,13 +68,29 @@ async def test_conflicts_are_tried_again_with_growing_delays() -> None:
     async def reconcile(key: str) -> None:
         times.append(asyncio.get_running_loop().time())
         if len(times) < 4:
-            raise Conflict(409, "changed")
+            raise failure
         finished.set()
 
     async with working(queue, reconcile, "a"):
         await finished.wait()
     delays = [later - earlier for earlier, later in pairwise(times)]
     assert all(delay >= least for delay, least in zip(delays, (0.049, 0.099, 0.199), strict=True)), delays
+
+
+async def test_whoever_asks_for_a_retry_bounds_its_delay() -> None:
+    attempts = 0
+    finished = asyncio.Event()
+    queue = WorkQueue[str]("test")
+
+    async def reconcile(_key: str) -> None:
+        nonlocal attempts
+        attempts += 1
+        if attempts < 8:
+            raise Retry("not there yet", longest=0.05)
+        finished.set()
+
+    async with working(queue, reconcile, "a"):
+        await asyncio.wait_for(finished.wait(), 2)  # unbounded, the delays alone are 6 s
 
 
 @pytest.mark.parametrize("failure", [RuntimeError("defect"), Unavailable(503, "down")], ids=["defect", "unavailable"])

@@ -17,6 +17,17 @@ K = TypeVar("K", bound=Hashable)
 _BACKOFF_FIRST, _BACKOFF_LAST = 0.05, 30.0
 
 
+class Retry(Exception):
+    """What `reconcile` needs is not there now: reconcile the key again, later after each further failure.
+
+    `longest` bounds the delay in seconds, for failures that end soon and cost nobody else anything.
+    """
+
+    def __init__(self, message: str, *, longest: float = _BACKOFF_LAST) -> None:
+        super().__init__(message)
+        self.longest = longest
+
+
 class WorkQueue(Generic[K]):
     """Keys waiting for `reconcile(key)`, which returns the seconds after which to look again, or None."""
 
@@ -101,8 +112,8 @@ class WorkQueue(Generic[K]):
             # The change that we lost against arrives by watch; the delay is for the case that it was seen before.
             self._log.debug("observing again after a conflict", key=key, reason=error.message)
             return self._backoff(key)
-        except KubeError as error:
-            delay = self._backoff(key)
+        except (KubeError, Retry) as error:
+            delay = self._backoff(key, error.longest if isinstance(error, Retry) else _BACKOFF_LAST)
             self._log.warning("reconciling again after a failure", key=key, reason=str(error), delay=delay)
             return delay
         except Exception:
@@ -112,6 +123,6 @@ class WorkQueue(Generic[K]):
         self._failures.pop(key, None)
         return delay
 
-    def _backoff(self, key: K) -> float:
+    def _backoff(self, key: K, longest: float = _BACKOFF_LAST) -> float:
         failures = self._failures[key] = self._failures.get(key, 0) + 1
-        return float(min(_BACKOFF_FIRST * 2 ** (failures - 1), _BACKOFF_LAST))
+        return float(min(_BACKOFF_FIRST * 2 ** min(failures - 1, 10), longest))

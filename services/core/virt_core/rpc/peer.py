@@ -9,7 +9,7 @@ now and then when it is cancelled); the moment between the two calls is covered 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from typing import Any, TypeVar
 
 import grpc
@@ -102,8 +102,8 @@ class Peer:
 
     async def stream(
         self, method: Callable[..., Any], request: Any, *, idle: float, lifetime: float
-    ) -> AsyncIterator[Any]:
-        """Responses of a streaming call; ends when the server ends it.
+    ) -> AsyncGenerator[Any, None]:
+        """Responses of a streaming call; ends when the server ends it. Close it (`aclosing`) if you may leave it early.
 
         Raises:
             Unavailable: no response, not even a heartbeat, for `idle` seconds.
