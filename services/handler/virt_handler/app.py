@@ -27,6 +27,7 @@ from virt_handler.deviceplugin.plugin import KVM, TUN
 from virt_handler.launchers.folder_events import FolderEvents
 from virt_handler.launchers.pod_folders import PodFolders
 from virt_handler.machines.execute import Executor
+from virt_handler.machines.pod import launchers_of
 from virt_handler.machines.reconcile import Machines
 from virt_handler.node import heartbeat, kvm
 from virt_handler.service.commands import Commands
@@ -56,7 +57,12 @@ async def run(settings: Settings, stopping: asyncio.Event) -> None:
         recorder = EventRecorder(client, "virt-handler", settings.instance)
         executor = Executor(client, recorder)
         machines = Machines(
-            settings.node, queue=queue, vmis=vmis, kubevirts=kubevirts, folders=folders, executor=executor
+            settings.node,
+            queue=queue,
+            vmis=vmis,
+            kubevirts=kubevirts,
+            connect=launchers_of(folders),
+            executor=executor,
         )
         identity = Identity.for_process(info_pb2.COMPONENT_HANDLER, ("kubevirt.info.v1", "kubevirt.handler.v1"))
         serving, tun_offered = asyncio.Event(), asyncio.Event()

@@ -10,10 +10,17 @@ from kubevirt.launcher.v1 import launcher_pb2 as pb
 from virt_core.objects.kubevirt import Configuration
 from virt_core.testing.patches import json_patch
 from virt_core.vmi.instance import VirtualMachineInstance
-from virt_handler.machines.actions import AcknowledgeEnd, PatchStatus, PrepareNetwork, Refuse, StartMachine
+from virt_handler.machines.actions import (
+    AcknowledgeEnd,
+    PatchStatus,
+    PrepareDisks,
+    PrepareNetwork,
+    RecordEvent,
+    StartMachine,
+)
 from virt_handler.machines.guest_state import AgentState, DiskState, GuestInterface, GuestState
-from virt_handler.machines.observe import Observed
-from virt_handler.machines.plan import plan, refusal
+from virt_handler.machines.observe import LauncherRefusal, Observed
+from virt_handler.machines.plan import plan
 from virt_handler.network.plan import PodNetwork, Route
 
 from .conftest import NODE, POD_UID, VMI_UID, MakeVmi
@@ -25,8 +32,10 @@ RUNNING = GuestState(VMI_UID, pb.MACHINE_PHASE_RUNNING)
 ALIVE = ["Scheduling", "Scheduled", "Running"]
 
 
-def observe(vmi: VirtualMachineInstance, guest: GuestState | None, *, refused: bool = False) -> Observed:
-    return Observed(vmi, NODE, Configuration(), guest, POD if guest else None, refused)
+def observe(
+    vmi: VirtualMachineInstance, guest: GuestState | None, *, refusal: LauncherRefusal | None = None
+) -> Observed:
+    return Observed(vmi, NODE, Configuration(), guest, POD if guest else None, refusal)
 
 
 def apply(stored: dict[str, Any], operations: tuple[dict[str, Any], ...]) -> dict[str, Any]:
@@ -60,13 +69,56 @@ def test_a_machine_being_deleted_or_without_pod_here_is_never_started(make_vmi: 
     assert plan(observe(make_vmi(status={"activePods": {}}), ABSENT), NOW) == ()
 
 
+def test_of_a_vmi_with_two_pods_the_one_on_its_node_counts(make_vmi: MakeVmi) -> None:
+    other = "1c9d4e21-2222-4f0a-9d43-7a1f5f2f9c00"
+    migrating = {POD_UID: NODE, other: "node2"}
+    here = make_vmi(status={"phase": "Running", "activePods": migrating})
+    assert plan(observe(here, RUNNING), NOW)
+    there = make_vmi(status={"phase": "Running", "activePods": migrating, "nodeName": "node2"})
+    assert plan(observe(there, RUNNING), NOW) == ()
+    both = make_vmi(status={"phase": "Scheduling", "activePods": {POD_UID: NODE, other: NODE}})
+    assert plan(observe(both, ABSENT), NOW) == ()
+
+
+@pytest.mark.parametrize(
+    ("end", "phase"), [(pb.MACHINE_END_SHUTDOWN, "Succeeded"), (pb.MACHINE_END_DESTROYED, "Failed")]
+)
+def test_a_vmi_that_is_being_deleted_is_followed_to_its_end(make_vmi: MakeVmi, end: Any, phase: str) -> None:
+    deleted = "2026-01-31T09:59:00Z"
+    vmi = make_vmi(status={"phase": "Running"}, deletionTimestamp=deleted)
+    guest = GuestState(VMI_UID, pb.MACHINE_PHASE_ENDED, end)
+    write, event = plan(observe(vmi, guest), NOW)
+    assert isinstance(write, PatchStatus) and isinstance(event, RecordEvent)
+    status = apply(vmi.raw_status, write.operations)
+    assert (status["phase"], event.reason) == (phase, "Stopped")
+    assert plan(observe(make_vmi(status=status, deletionTimestamp=deleted), guest), NOW) == (AcknowledgeEnd(VMI_UID),)
+
+
+def test_an_end_is_recorded_when_the_launcher_is_gone_already(make_vmi: MakeVmi) -> None:
+    guest = GuestState(VMI_UID, pb.MACHINE_PHASE_ENDED, pb.MACHINE_END_SHUTDOWN)
+    disconnected = Observed(make_vmi(status={"phase": "Running"}), NODE, Configuration(), guest, network=None)
+    write, _ = plan(disconnected, NOW)
+    assert isinstance(write, PatchStatus)
+
+
+def test_claims_are_prepared_before_the_machine_is_started(make_vmi: MakeVmi) -> None:
+    volumes = [{"name": "data", "persistentVolumeClaim": {"claimName": "c"}}]
+    claim = {"name": "data", "persistentVolumeClaimInfo": {"volumeMode": "Filesystem"}}
+    _, disks, start = plan(observe(make_vmi(spec={"volumes": volumes}, status={"volumeStatus": [claim]}), ABSENT), NOW)
+    assert isinstance(disks, PrepareDisks) and isinstance(start, StartMachine)
+    assert [disk.name for disk in disks.disks] == ["data"]
+
+
 @pytest.mark.parametrize("phase", ALIVE)
 def test_a_running_guest_is_written_once(make_vmi: MakeVmi, phase: str) -> None:
     scheduled = {"type": "PodScheduled", "status": "True"}
     first = {"phase": "Scheduling", "phaseTransitionTimestamp": "2026-01-31T09:59:58Z"}
     vmi = make_vmi(status={"phase": phase, "conditions": [scheduled], "phaseTransitionTimestamps": [first]})
-    (write,) = plan(observe(vmi, RUNNING), NOW)
+    write, *events = plan(observe(vmi, RUNNING), NOW)
     assert isinstance(write, PatchStatus)
+    assert [event.reason for event in events if isinstance(event, RecordEvent)] == (
+        [] if phase == "Running" else ["Created", "Started"]
+    )
     status = apply(vmi.raw_status, write.operations)
     assert (status["phase"], status["nodeName"], status["activePods"]) == ("Running", NODE, {POD_UID: NODE})
     (interface,) = status["interfaces"]
@@ -106,8 +158,9 @@ def test_an_end_that_is_written_is_final(make_vmi: MakeVmi, phase: str) -> None:
 def test_an_end_is_written_then_acknowledged(make_vmi: MakeVmi, end: Any, phase: str, reason: str) -> None:
     vmi = make_vmi(status={"phase": "Running", "conditions": [{"type": "Ready", "status": "True"}]})
     guest = GuestState(VMI_UID, pb.MACHINE_PHASE_ENDED, end, "why")
-    (write,) = plan(observe(vmi, guest), NOW)
-    assert isinstance(write, PatchStatus)
+    write, event = plan(observe(vmi, guest), NOW)
+    assert isinstance(write, PatchStatus) and isinstance(event, RecordEvent)
+    assert (event.reason, event.warning) == ("SyncFailed" if reason == "StartFailed" else "Stopped", phase == "Failed")
     status = apply(vmi.raw_status, write.operations)
     assert (status["phase"], status["reason"]) == (phase, reason)
     (ready,) = status["conditions"]
@@ -126,28 +179,28 @@ def test_a_launcher_that_speaks_of_another_machine_is_not_believed(make_vmi: Mak
         assert plan(observe(vmi, GuestState("another", phase)), NOW) == ()
 
 
-def test_a_refusal_is_told_once_and_not_tried_again_on_the_same_launcher(make_vmi: MakeVmi) -> None:
-    vmi = make_vmi()
-    assert plan(observe(vmi, ABSENT, refused=True), NOW) == ()
-    (told,) = refusal(observe(vmi, ABSENT), "UnsupportedByPeer", "Machine.x", NOW)
-    assert isinstance(told, Refuse)
-    status = apply(vmi.raw_status, told.operations)
+def test_a_refusal_is_planned_until_the_object_shows_it_and_the_launcher_is_not_asked_again(make_vmi: MakeVmi) -> None:
+    vmi, refusal = make_vmi(), LauncherRefusal("UnsupportedByPeer", "Machine.x")
+    write, event = plan(observe(vmi, ABSENT, refusal=refusal), NOW)
+    assert isinstance(write, PatchStatus)
+    assert event == RecordEvent("UnsupportedByPeer", "Machine.x", warning=True)
+    status = apply(vmi.raw_status, write.operations)
     assert status["phase"] == "Scheduling"
     (condition,) = status["conditions"]
     assert (condition["type"], condition["status"]) == ("Synchronized", "False")
     assert (condition["reason"], condition["message"]) == ("UnsupportedByPeer", "Machine.x")
-    assert refusal(observe(make_vmi(status=status), ABSENT), "UnsupportedByPeer", "Machine.x", NOW) == ()
+    assert plan(observe(make_vmi(status=status), ABSENT, refusal=refusal), NOW) == ()
 
 
 def test_a_spec_that_is_not_supported_is_refused_by_name(make_vmi: MakeVmi) -> None:
-    (told,) = plan(observe(make_vmi(domain={"devices": {"gpus": []}}), ABSENT), NOW)
-    assert isinstance(told, Refuse)
-    assert "gpus" in told.message
+    _, event = plan(observe(make_vmi(domain={"devices": {"gpus": []}}), ABSENT), NOW)
+    assert isinstance(event, RecordEvent)
+    assert "gpus" in event.message
 
 
 def test_a_refusal_ends_when_the_guest_runs(make_vmi: MakeVmi) -> None:
     vmi = make_vmi(status={"conditions": [{"type": "Synchronized", "status": "False", "reason": "UnsupportedByPeer"}]})
-    (write,) = plan(observe(vmi, RUNNING), NOW)
+    write, *_ = plan(observe(vmi, RUNNING), NOW)
     assert isinstance(write, PatchStatus)
     conditions = apply(vmi.raw_status, write.operations)["conditions"]
     assert {c["type"]: c["status"] for c in conditions}["Synchronized"] == "True"
@@ -179,7 +232,7 @@ def test_once_the_controller_has_taken_it_back_the_handler_says_how_the_guest_is
 
 def test_a_guest_that_shut_down_because_its_pod_was_taken_away_has_failed(make_vmi: MakeVmi) -> None:
     vmi = make_vmi(status=conditions("False", "PodTerminating"))
-    (patch,) = plan(observe(vmi, GuestState(VMI_UID, pb.MACHINE_PHASE_ENDED, pb.MACHINE_END_SHUTDOWN)), NOW)
+    patch, _ = plan(observe(vmi, GuestState(VMI_UID, pb.MACHINE_PHASE_ENDED, pb.MACHINE_END_SHUTDOWN)), NOW)
     assert isinstance(patch, PatchStatus)
     told = apply(vmi.raw_status, patch.operations)
     assert (told["phase"], told["reason"]) == ("Failed", "PodTerminating")
@@ -191,8 +244,10 @@ def told(vmi: VirtualMachineInstance, guest: GuestState) -> dict[str, Any]:
     actions = plan(observe(vmi, guest), NOW)
     status = vmi.raw_status
     for action in actions:
-        assert isinstance(action, PatchStatus)
-        status = apply(status, action.operations)
+        if isinstance(action, PatchStatus):
+            status = apply(status, action.operations)
+        else:
+            assert isinstance(action, RecordEvent)
     return status
 
 
@@ -285,23 +340,13 @@ def test_a_disk_that_could_not_be_prepared_is_named(make_vmi: MakeVmi) -> None:
     )
 
 
-def test_a_hostile_launcher_says_no_more_than_a_status_holds() -> None:
-    state = pb.MachineState(machine_uid=VMI_UID, phase=pb.MACHINE_PHASE_RUNNING, message="m" * 9999)
-    state.machine_type = "pc\n" * 999
-    state.agent.os.name = "x\x00\n" * 999
-    for number in range(999):
-        card = state.agent.interfaces.add(name="n" * 999, mac_address="zz")
-        card.addresses.extend(["127.0.0.1", "not an address", "; rm -rf /"] * 99)
-        state.disks.add(name=f"d{number}", capacity_bytes=(1 << 64) - 1)
-    state.agent.interfaces[1].addresses[:] = ["FE80::1%" + "z\n" * 99999, "fe80::2%eth0", "%"]
-    seen = GuestState.from_message(state)
-    assert seen.agent is not None
-    assert (len(seen.message), len(seen.agent.interfaces), len(seen.disks)) == (500, 32, 256)
-    assert set(seen.agent.interfaces[0].addresses) == {"127.0.0.1"}
-    assert dict(seen.agent.os)["name"].isprintable() and len(dict(seen.agent.os)["name"]) <= 128
-    assert seen.agent.interfaces[1].addresses == ("fe80::1", "fe80::2")
-    assert seen.disks[0].capacity_bytes == (1 << 63) - 1
-    assert seen.machine_type.isprintable() and len(seen.machine_type) <= 128
+@pytest.mark.parametrize("words", ["is corrupt", "disk root: is corrupt"], ids=["now", "of an older launcher"])
+def test_a_disk_that_could_not_be_prepared_is_told_with_the_users_claim_and_once(make_vmi: MakeVmi, words: str) -> None:
+    volumes = [{"name": "root", "persistentVolumeClaim": {"claimName": "shop-db"}}]
+    failed = GuestState(VMI_UID, pb.MACHINE_PHASE_ENDED, pb.MACHINE_END_START_FAILED, words, failed_disk="root")
+    status = told(make_vmi(spec={"volumes": volumes}), failed)
+    (ready,) = [each for each in status["conditions"] if each["type"] == "Ready"]
+    assert ready["message"] == "disk root (PersistentVolumeClaim shop-db): is corrupt"
 
 
 def test_a_pod_whose_routes_do_not_fit_is_refused_by_condition_and_event_and_nothing_is_changed(
@@ -311,19 +356,19 @@ def test_a_pod_whose_routes_do_not_fit_is_refused_by_condition_and_event_and_not
     vmi = make_vmi(domain={"devices": {"interfaces": interfaces}}, spec={"networks": [{"name": "default", "pod": {}}]})
     routes = tuple(Route(f"10.{number}.0.0/16", "10.244.0.1") for number in range(12))
     pod = PodNetwork(1500, ("10.244.0.5",), 24, "0a:58:0a:f4:00:05", routes)
-    (action,) = plan(Observed(vmi, NODE, Configuration(), ABSENT, pod, False), NOW)
-    assert isinstance(action, Refuse)
-    assert action.reason == "PodNetworkNotBridged"
-    assert "12 routes" in action.message and "10.0.0.0/16 via 10.244.0.1" in action.message and "255" in action.message
-    told = apply(dict(vmi.raw_status), action.operations)
+    write, event = plan(Observed(vmi, NODE, Configuration(), ABSENT, pod), NOW)
+    assert isinstance(write, PatchStatus) and isinstance(event, RecordEvent)
+    assert event.reason == "PodNetworkNotBridged"
+    assert "12 routes" in event.message and "10.0.0.0/16 via 10.244.0.1" in event.message and "255" in event.message
+    told = apply(dict(vmi.raw_status), write.operations)
     (condition,) = [each for each in told["conditions"] if each["type"] == "Synchronized"]
-    assert (condition["status"], condition["message"]) == ("False", action.message)
+    assert (condition["status"], condition["message"]) == ("False", event.message)
     again = make_vmi(
         domain={"devices": {"interfaces": interfaces}}, spec={"networks": [{"name": "default", "pod": {}}]}, status=told
     )
-    assert plan(Observed(again, NODE, Configuration(), ABSENT, pod, False), NOW) == ()  # told once
+    assert plan(Observed(again, NODE, Configuration(), ABSENT, pod), NOW) == ()  # told once
     few = PodNetwork(1500, ("10.244.0.5",), 24, "0a:58:0a:f4:00:05", routes[:2])
-    network, start = plan(Observed(again, NODE, Configuration(), ABSENT, few, False), NOW)
+    network, start = plan(Observed(again, NODE, Configuration(), ABSENT, few), NOW)
     assert isinstance(network, PrepareNetwork) and isinstance(start, StartMachine)
 
 
@@ -334,7 +379,7 @@ def test_a_guest_that_the_kubelet_ended_is_left_to_the_controller_unless_it_has_
     destroyed = GuestState(VMI_UID, pb.MACHINE_PHASE_ENDED, pb.MACHINE_END_DESTROYED, "destroyed on request")
     assert plan(observe(make_vmi(status={"phase": phase}), destroyed), NOW) == ()
     going = {"type": "Ready", "status": "False", "reason": "PodTerminating", "message": "drained"}
-    (patch,) = plan(observe(make_vmi(status={"phase": phase, "conditions": [going]}), destroyed), NOW)
+    patch, _ = plan(observe(make_vmi(status={"phase": phase, "conditions": [going]}), destroyed), NOW)
     assert isinstance(patch, PatchStatus)
     (acknowledge,) = plan(observe(make_vmi(status={"phase": "Failed"}), destroyed), NOW)
     assert isinstance(acknowledge, AcknowledgeEnd)

@@ -18,6 +18,13 @@ class PrepareNetwork:
 
 
 @dataclass(frozen=True, slots=True)
+class PrepareDisks:
+    """Make devices and images of the machine's claims usable for the launcher. Before StartMachine; repeatable."""
+
+    disks: tuple[launcher_pb2.Disk, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class StartMachine:
     """Hand the machine to its launcher. Repeatable: a launcher starts one machine, once.
 
@@ -35,17 +42,17 @@ class PatchStatus:
 
 
 @dataclass(frozen=True, slots=True)
-class Refuse:
-    """Tell the user why the machine is not started: a condition in `operations`, an event."""
+class RecordEvent:
+    """Show a change of the VMI to people. After the PatchStatus that makes it, so that it is recorded once."""
 
     reason: str
     message: str
-    operations: tuple[Operation, ...]
+    warning: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class AcknowledgeEnd:
-    """Tell the launcher that the end is recorded, so that it exits and its pod completes.
+    """Confirm to the launcher that the end is recorded, so that it exits and its pod completes.
 
     Legal only after the final phase is stored in the VMI.
     """
@@ -53,4 +60,4 @@ class AcknowledgeEnd:
     machine_uid: str
 
 
-Action = PrepareNetwork | StartMachine | PatchStatus | Refuse | AcknowledgeEnd
+Action = PrepareNetwork | PrepareDisks | StartMachine | PatchStatus | RecordEvent | AcknowledgeEnd

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+from typing import assert_never
+
 from google.protobuf import duration_pb2
 from kubevirt.launcher.v1 import launcher_pb2
 from virt_core import logs
-from virt_core.conventions.labels import LAUNCHER_UID
 from virt_core.kube.client import KubeClient
 from virt_core.kube.events import EventRecorder
 from virt_core.kube.resource import VIRTUAL_MACHINE_INSTANCES
-from virt_core.objects.patch import Operation
 from virt_core.vmi.instance import VirtualMachineInstance
 
-from virt_handler.launchers.block_devices import NoBlockDevice, give
-from virt_handler.machines.actions import AcknowledgeEnd, Action, PatchStatus, PrepareNetwork, Refuse, StartMachine
+from virt_handler.machines.actions import (
+    AcknowledgeEnd,
+    Action,
+    PatchStatus,
+    PrepareDisks,
+    PrepareNetwork,
+    RecordEvent,
+    StartMachine,
+)
 from virt_handler.machines.link import MachineLink
-from virt_handler.network.execute import prepare
-from virt_handler.network.namespace import run_inside
 
 # Seconds. Starting answers when the guest's CPUs run; a cold hypervisor under load takes its time, and the call is
 # repeatable.
@@ -44,34 +49,31 @@ class Executor:
             case PrepareNetwork(plan):
                 log.info("preparing the pod's network", bridge=plan.bridge, tap=plan.tap, mtu=plan.mtu)
                 async with link.launcher() as launcher:
-                    await run_inside(launcher.network_namespace, lambda: prepare(plan))
+                    await launcher.pod.prepare_network(plan)
+            case PrepareDisks(disks):
+                log.info("preparing the machine's disks", disks=[disk.name for disk in disks])
+                async with link.launcher() as launcher:
+                    for disk in disks:
+                        await launcher.pod.prepare_disk(disk)
             case StartMachine(machine):
                 log.info("starting the machine", uid=machine.uid)
+                start = launcher_pb2.StartMachineRequest(machine=machine)
                 async with link.launcher() as launcher:
-                    for disk in machine.disks:
-                        if disk.HasField("block_device"):
-                            try:
-                                give(launcher.root, disk.block_device.path, LAUNCHER_UID)
-                            except NoBlockDevice as error:  # the launcher will say so of its disk
-                                log.warning("leaving a device as it is", disk=disk.name, reason=str(error))
-                    start = launcher_pb2.StartMachineRequest(machine=machine)
                     await launcher.peer.call(launcher.stub.StartMachine, start, timeout=_START_DEADLINE)
             case PatchStatus(operations):
                 log.info("writing the status", keys=[op["path"] for op in operations if op["op"] != "test"])
-                await self._patch(vmi, operations)
-            case Refuse(reason, message, operations):
-                log.warning("refusing the machine", reason=reason, message=message)
-                await self._patch(vmi, operations)
-                await self._events.record(vmi.reference, reason, message, action="StartMachine", warning=True)
+                meta = vmi.metadata
+                await self._client.json_patch(VIRTUAL_MACHINE_INSTANCES, meta.namespace, meta.name, operations)
+            case RecordEvent(reason, message, warning):
+                log.info("recording an event", reason=reason, message=message)
+                await self._events.record(vmi.reference, reason, message, action="Reconcile", warning=warning)
             case AcknowledgeEnd(machine_uid):
                 log.info("acknowledging the machine's end", uid=machine_uid)
+                stop = launcher_pb2.StopMachineRequest(
+                    machine_uid=machine_uid, grace_period=duration_pb2.Duration(seconds=0)
+                )
                 async with link.launcher() as launcher:
-                    stop = launcher_pb2.StopMachineRequest(
-                        machine_uid=machine_uid, grace_period=duration_pb2.Duration(seconds=0)
-                    )
                     await launcher.peer.call(launcher.stub.StopMachine, stop, timeout=_STOP_DEADLINE)
                 link.finish()
-
-    async def _patch(self, vmi: VirtualMachineInstance, operations: tuple[Operation, ...]) -> None:
-        meta = vmi.metadata
-        await self._client.json_patch(VIRTUAL_MACHINE_INSTANCES, meta.namespace, meta.name, operations)
+            case _:
+                assert_never(action)

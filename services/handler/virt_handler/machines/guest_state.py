@@ -1,7 +1,7 @@
-"""What a launcher says of its guest, made harmless. Pure; called by link.py, reasoned about by plan.py and status.py.
+"""A launcher's report on its guest, made harmless. Pure; called by link.py, reasoned about by plan.py and status.py.
 
-A launcher is the guest's side, and what the agent in the guest says comes from whoever rules the guest. So everything
-is bounded in number and length, addresses are addresses, and texts are printable; none of it is ever acted on.
+A launcher is the guest's side, and the agent's answers come from whoever rules the guest. So everything is bounded in
+number and length, addresses are addresses, and texts are printable (hostile_text.py); none of it is ever acted on.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from dataclasses import dataclass
 
 from kubevirt.launcher.v1 import launcher_pb2 as pb
 
-_MESSAGE_LIMIT = 500  # characters of a launcher's text that go into a status
-_TEXT_LIMIT = 128
+from virt_handler.machines.hostile_text import MESSAGE_LENGTH, TEXT_LENGTH, printable
+
 _INTERFACES, _ADDRESSES, _DISKS = 32, 16, 256  # more than any guest of ours has
 _LARGEST_SIZE = (1 << 63) - 1  # int64, what the CRD takes: one value too large would have every patch refused
 
@@ -68,7 +68,7 @@ class DiskState:
 
 @dataclass(frozen=True, slots=True)
 class GuestState:
-    """The launcher's word on its guest. Hostile: only compared, and its texts cut."""
+    """A launcher's report on its guest. Hostile: only compared and shown."""
 
     machine_uid: str
     phase: pb.MachinePhase.ValueType
@@ -91,7 +91,7 @@ class GuestState:
             state.machine_uid,
             state.phase,
             state.end,
-            state.message[:_MESSAGE_LIMIT],
+            printable(state.message, MESSAGE_LENGTH),
             state.pause_reason,
             _text(state.failed_disk),
             AgentState.from_message(state.agent) if state.HasField("agent") else None,
@@ -101,7 +101,7 @@ class GuestState:
 
 
 def _text(value: str) -> str:
-    return "".join(character for character in value[:_TEXT_LIMIT] if character.isprintable())
+    return printable(value, TEXT_LENGTH)
 
 
 def _addresses(values: Iterable[str]) -> tuple[str, ...]:

@@ -1,26 +1,28 @@
-"""The handler's tie to one machine: keeps a connection to its launcher and the last state that it told.
+"""Connection to one VM's launcher. Reconnects on failure and caches the last reported state.
 
-One task for each VMI with a pod on this node, started and cancelled by reconcile.py. It only observes; whenever what
-is known changes it says so, and reconcile.py decides. When the connection breaks, what was known becomes unknown.
+One task for each launcher pod of a VMI on this node, started and cancelled by reconcile.py. It only observes; it calls
+back whenever the state changes, and reconcile.py decides. When the connection breaks, the state becomes unknown; only
+an end is final and stays known.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 
 from kubevirt.launcher.v1 import launcher_pb2
 from virt_core import logs
 from virt_core.rpc.errors import RpcError
 
-from virt_handler.launchers.connection import Launcher, connect
 from virt_handler.launchers.peer_process import NotThePod
-from virt_handler.launchers.pod_folders import HostilePath, PodFolders
+from virt_handler.launchers.pod_folders import HostilePath
 from virt_handler.machines.allowance import Allowance
 from virt_handler.machines.guest_state import GuestState
-from virt_handler.network.execute import NetworkFailed, read_pod_network
-from virt_handler.network.namespace import run_inside
+from virt_handler.machines.hostile_text import MESSAGE_LENGTH, printable
+from virt_handler.machines.observe import LauncherRefusal
+from virt_handler.machines.pod import ConnectedLauncher, ConnectLauncher
+from virt_handler.network.execute import NetworkFailed
 from virt_handler.network.plan import PodNetwork
 
 _IDLE = 25.0  # seconds; launchers send a heartbeat every 10
@@ -33,32 +35,30 @@ _CHANGES_AT_ONCE, _SECONDS_PER_CHANGE = 20, 1.0
 
 
 class Disconnected(Exception):
-    """The launcher is not connected now: what was planned is planned again once it is."""
+    """The launcher is not connected now: plan again once it is."""
 
 
 class MachineLink:
     """Ties VMI `vmi_uid` to pod `pod_uid`.
 
     Attributes:
-        guest: the launcher's last word, None while unknown.
+        guest: the last state that the launcher reported, None while unknown.
         network: the pod's network, None while unknown.
-        refused: whether the connected launcher has refused the machine.
-        failures: of actions in a row, for their back-off; reconcile.py counts.
+        refusal: why the connected launcher has refused the machine; reconcile.py sets it.
     """
 
     def __init__(
-        self, folders: PodFolders, key: tuple[str, str], vmi_uid: str, pod_uid: str, on_change: Callable[[], None]
+        self, connect: ConnectLauncher, key: tuple[str, str], vmi_uid: str, pod_uid: str, on_change: Callable[[], None]
     ) -> None:
         self.vmi_uid, self.pod_uid = vmi_uid, pod_uid
         self.guest: GuestState | None = None
         self.network: PodNetwork | None = None
-        self.refused = False
-        self.failures = 0
-        self._folders = folders
+        self.refusal: LauncherRefusal | None = None
+        self._connect = connect
         self._name = f"launcher of {key[0]}/{key[1]}"
         self._on_change = on_change
         self._allowance = Allowance(_CHANGES_AT_ONCE, _SECONDS_PER_CHANGE)
-        self._launcher: Launcher | None = None
+        self._launcher: ConnectedLauncher | None = None
         self._users = 0
         self._unused = asyncio.Event()
         self._unused.set()
@@ -77,20 +77,26 @@ class MachineLink:
                 delay = _HOSTILE_DELAY
                 self._log.error("distrusting the launcher's folder", reason=str(error), delay=delay)
             except (RpcError, NetworkFailed, OSError) as error:
-                self._log.info("connecting again", reason=str(error), delay=delay)
+                self._log.info("connecting again", reason=printable(str(error), MESSAGE_LENGTH), delay=delay)
             except Exception:
                 delay = _HOSTILE_DELAY
                 self._log.error("connecting again after a defect", delay=delay, exc_info=True)
-            self.guest = self.network = None
+            self._forget()
             backoff = _BACKOFF_FIRST if loop.time() - began > _STEADY else min(backoff * 2, _BACKOFF_LAST)
             await self._wait(delay)
 
     def finish(self) -> None:
-        """Nothing more will be asked of this launcher: do not connect again when it goes."""
+        """Do not connect again when the launcher exits: nothing more is needed from it."""
         self._finished.set()
 
+    def _forget(self) -> None:
+        """A launcher exits soon after it reported the end: the end must not be lost with the connection."""
+        self.network = None
+        if self.guest is not None and self.guest.phase != launcher_pb2.MACHINE_PHASE_ENDED:
+            self.guest = None
+
     @asynccontextmanager
-    async def launcher(self) -> AsyncIterator[Launcher]:
+    async def launcher(self) -> AsyncIterator[ConnectedLauncher]:
         """The connected launcher, which stays connected inside.
 
         Raises:
@@ -108,11 +114,11 @@ class MachineLink:
                 self._unused.set()
 
     async def _follow(self) -> None:
-        async with connect(self._folders, self.pod_uid, self._name) as launcher:
+        async with self._connect(self.pod_uid, self._name) as launcher:
             info = launcher.peer.info
             self._log.info("following the launcher", release=info.release if info else "")
-            self.network = await run_inside(launcher.network_namespace, read_pod_network)
-            self.refused = False
+            self.network = await launcher.pod.read_network()
+            self.refusal = None  # another process of the launcher may know more
             self._launcher = launcher
             try:
                 await self._watch(launcher)
@@ -121,23 +127,26 @@ class MachineLink:
                 # Closing the channel below a call in flight would cancel its caller.
                 await self._unused.wait()
 
-    async def _watch(self, launcher: Launcher) -> None:
-        request = launcher_pb2.WatchMachineRequest()
+    async def _watch(self, launcher: ConnectedLauncher) -> None:
+        request, known = launcher_pb2.WatchMachineRequest(), False
         stream = launcher.peer.stream(launcher.stub.WatchMachine, request, idle=_IDLE, lifetime=_LIFETIME)
-        async for response in stream:
-            guest = GuestState.from_message(response.state)
-            if guest == self.guest:
-                continue  # a heartbeat
-            self._log.info(
-                "seeing the guest",
-                phase=launcher_pb2.MachinePhase.Name(guest.phase) if guest.phase in _PHASES else guest.phase,
-                instance=response.instance_id[:32],
-                revision=response.revision,
-            )
-            self.guest = guest
-            self._on_change()
-            # Nothing is read meanwhile, so gRPC's flow control stops a launcher that says too much.
-            await asyncio.sleep(self._allowance.take(asyncio.get_running_loop().time()))
+        # Left by a cancellation or a defect, the stream must end here and not when it is collected.
+        async with aclosing(stream):
+            async for response in stream:
+                guest = GuestState.from_message(response.state)
+                if guest == self.guest and known:
+                    continue  # a heartbeat
+                known = True
+                self._log.info(
+                    "seeing the guest",
+                    phase=launcher_pb2.MachinePhase.Name(guest.phase) if guest.phase in _PHASES else guest.phase,
+                    instance=printable(response.instance_id, 32),
+                    revision=response.revision,
+                )
+                self.guest = guest
+                self._on_change()
+                # Nothing is read meanwhile, so gRPC's flow control stops a launcher that sends too much.
+                await asyncio.sleep(self._allowance.take(asyncio.get_running_loop().time()))
 
     async def _wait(self, delay: float) -> None:
         try:

@@ -1,6 +1,6 @@
 """What is known about one machine: frozen values that plan.py and status.py reason about.
 
-Made by reconcile.py from the reflectors' caches and from what the launcher said (link.py).
+Made by reconcile.py from the reflectors' caches and from what the launcher reported (link.py).
 """
 
 from __future__ import annotations
@@ -15,23 +15,39 @@ from virt_handler.network.plan import PodNetwork
 
 
 @dataclass(frozen=True, slots=True)
+class LauncherRefusal:
+    """Why a launcher process refused to start the machine: a condition's reason and message."""
+
+    reason: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
 class Observed:
     """Everything that a decision about one machine rests on."""
 
     vmi: VirtualMachineInstance
     node: str
     configuration: Configuration
-    """What the KubeVirt object says of all guests."""
+    """The KubeVirt object's, which applies to all guests."""
     guest: GuestState | None = None
     """None: the launcher has not answered yet. That is "unknown" and never a reason to act."""
     network: PodNetwork | None = None
-    """None as long as `guest` is."""
-    refused: bool = False
-    """This very launcher process has refused the machine."""
+    """None while the launcher is not connected."""
+    refusal: LauncherRefusal | None = None
+    """Of the launcher process that is connected; it is not asked again."""
 
 
-def pod_on_node(vmi: VirtualMachineInstance, node: str) -> str | None:
-    """The UID of the VMI's launcher pod on the node; None if it has none there, or is being deleted."""
-    if vmi.metadata.deletion_timestamp is not None:
-        return None
-    return next((uid for uid, where in sorted(vmi.status.active_pods.items()) if where == node), None)
+def pods_on_node(vmi: VirtualMachineInstance, node: str) -> tuple[str, ...]:
+    """UIDs of the VMI's launcher pods on the node."""
+    return tuple(sorted(uid for uid, place in vmi.status.active_pods.items() if place == node))
+
+
+def counting_pod(vmi: VirtualMachineInstance, node: str) -> str | None:
+    """The pod whose launcher the VMI's status is about; None if that is not on this node.
+
+    A VMI has two pods while it migrates, on two nodes: status.nodeName is where the guest is. Two pods on one node are
+    none of this suite's doing; nothing is concluded from either.
+    """
+    pods = pods_on_node(vmi, node)
+    return pods[0] if len(pods) == 1 and vmi.status.node_name in ("", node) else None

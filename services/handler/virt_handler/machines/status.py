@@ -7,6 +7,7 @@ reason). Others' conditions stay as they are. A guest of which nothing new is kn
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -25,8 +26,18 @@ from virt_core.vmi.status import (
 )
 
 from virt_handler.machines import status_devices
+from virt_handler.machines.actions import RecordEvent
 from virt_handler.machines.guest_state import GuestState
 from virt_handler.network.plan import PodNetwork
+
+START_FAILED = "StartFailed"
+"""Reason of the end of a guest that never ran."""
+
+STARTED_EVENTS = (
+    RecordEvent("Created", "VirtualMachineInstance defined."),
+    RecordEvent("Started", "VirtualMachineInstance started."),
+)
+"""Recorded once the guest runs; reasons and messages are KubeVirt's."""
 
 READY, LIVE_MIGRATABLE, SYNCHRONIZED = "Ready", "LiveMigratable", "Synchronized"
 PAUSED, AGENT_CONNECTED = "Paused", "AgentConnected"
@@ -38,12 +49,12 @@ _ENDS: dict[int, tuple[VmiPhase, str]] = {
     launcher_pb2.MACHINE_END_PANICKED: (VmiPhase.FAILED, "GuestPanicked"),
     launcher_pb2.MACHINE_END_CRASHED: (VmiPhase.FAILED, "HypervisorCrashed"),
     launcher_pb2.MACHINE_END_DESTROYED: (VmiPhase.FAILED, "GuestDestroyed"),
-    launcher_pb2.MACHINE_END_START_FAILED: (VmiPhase.FAILED, "StartFailed"),
+    launcher_pb2.MACHINE_END_START_FAILED: (VmiPhase.FAILED, START_FAILED),
 }
 _UNKNOWN_END = (VmiPhase.FAILED, "EndedForUnknownReason")  # a newer launcher's
 
 
-# Why a guest stands still: reason and message of Paused, which are KubeVirt's where KubeVirt has them.
+# Why a guest is paused: reason and message of Paused, which are KubeVirt's where KubeVirt has them.
 _PAUSES: dict[int, tuple[str, str]] = {
     launcher_pb2.PAUSE_REASON_BY_USER: ("PausedByUser", "VMI was paused by user"),
     launcher_pb2.PAUSE_REASON_IO_ERROR: ("PausedIOError", "VMI was paused, low-level IO error detected"),
@@ -72,21 +83,21 @@ def running(
     after["conditions"] = [
         condition
         for condition in stored_conditions(vmi, _conditions(vmi, guest), now)
-        if condition["type"] not in _gone(guest)
+        if condition["type"] not in _removed(guest)
     ]
     return status_patch(vmi, after)
 
 
 def _of_agent(after: dict[str, Any], guest: GuestState) -> None:
-    """What only the agent knows goes when the agent does."""
-    told: dict[str, Any] = {}
+    """Fields that only the agent fills; they are removed when the agent disconnects."""
+    fields: dict[str, Any] = {}
     if guest.agent is not None and guest.agent.os:
-        told["guestOSInfo"] = dict(guest.agent.os)
+        fields["guestOSInfo"] = dict(guest.agent.os)
     if guest.agent is not None and guest.agent.frozen:
-        told["fsFreezeStatus"] = "frozen"
+        fields["fsFreezeStatus"] = "frozen"
     for field in ("guestOSInfo", "fsFreezeStatus"):
         after.pop(field, None)
-    after |= told
+    after |= fields
 
 
 def _conditions(vmi: VirtualMachineInstance, guest: GuestState) -> list[Condition]:
@@ -98,8 +109,8 @@ def _conditions(vmi: VirtualMachineInstance, guest: GuestState) -> list[Conditio
             Condition(PAUSED, "True", reason, f"{message}: {guest.message}" if guest.message else message)
         )
     if not ready_is_controllers(vmi):
-        standing = Condition(READY, "False", "GuestNotRunning", "the guest is paused")
-        conditions.append(standing if paused else Condition(READY, "True"))
+        not_ready = Condition(READY, "False", "GuestNotRunning", "the guest is paused")
+        conditions.append(not_ready if paused else Condition(READY, "True"))
     if any(condition.type == SYNCHRONIZED for condition in vmi.status.conditions):
         conditions.append(Condition(SYNCHRONIZED, "True"))
     if guest.agent is not None:
@@ -107,43 +118,68 @@ def _conditions(vmi: VirtualMachineInstance, guest: GuestState) -> list[Conditio
     return conditions
 
 
-def _gone(guest: GuestState) -> set[str]:
-    """Conditions that KubeVirt takes away, rather than set to False, when they do not hold."""
-    gone = set() if guest.phase == launcher_pb2.MACHINE_PHASE_PAUSED else {PAUSED}
-    return gone if guest.agent is not None else gone | {AGENT_CONNECTED}
+def _removed(guest: GuestState) -> set[str]:
+    """Conditions that KubeVirt removes, rather than sets to False, when they do not hold."""
+    removed = set() if guest.phase == launcher_pb2.MACHINE_PHASE_PAUSED else {PAUSED}
+    return removed if guest.agent is not None else removed | {AGENT_CONNECTED}
 
 
-def ended(vmi: VirtualMachineInstance, guest: GuestState, now: datetime) -> list[Operation]:
-    """The patch to Succeeded or Failed; empty if the VMI has ended already."""
-    if vmi.status.phase.final:
-        return []
+@dataclass(frozen=True, slots=True)
+class End:
+    """How a guest ended, in the VMI's words."""
+
+    phase: VmiPhase
+    reason: str
+    message: str
+
+
+def end_of(vmi: VirtualMachineInstance, guest: GuestState) -> End:
+    """The end of a guest that its launcher reports as ended."""
     phase, reason = _ENDS.get(guest.end, _UNKNOWN_END)
-    message, told = guest.message, ready_condition(vmi)
+    message, ready = guest.message, ready_condition(vmi)
     if guest.failed_disk:
-        message = f"disk {guest.failed_disk}: {message}"
-    if told is not None and told.reason == POD_TERMINATING:
-        # It did not end by itself: whoever took the pod away may want the guest started anew.
-        phase, reason, message = VmiPhase.FAILED, POD_TERMINATING, f"{told.message}; {message or reason}"
-    after = in_phase(vmi.raw_status, phase, now)
-    after["reason"] = reason
-    kept = stored_conditions(vmi, [Condition(READY, "False", reason, message)], now)
-    after["conditions"] = [each for each in kept if each["type"] not in (PAUSED, AGENT_CONNECTED)]
+        # Launchers of older releases name the disk as well.
+        reason_alone = message.removeprefix(f"disk {guest.failed_disk}: ")
+        message = f"{status_devices.described_disk(vmi, guest.failed_disk)}: {reason_alone}"
+    if ready is not None and ready.reason == POD_TERMINATING:
+        # It did not end by itself: whoever took the pod away may want the guest started again.
+        return End(VmiPhase.FAILED, POD_TERMINATING, f"{ready.message}; {message or reason}")
+    return End(phase, reason, message)
+
+
+def ended(vmi: VirtualMachineInstance, end: End, now: datetime) -> list[Operation]:
+    """The patch to Succeeded or Failed."""
+    after = in_phase(vmi.raw_status, end.phase, now)
+    after["reason"] = end.reason
+    conditions = stored_conditions(vmi, [Condition(READY, "False", end.reason, end.message)], now)
+    after["conditions"] = [each for each in conditions if each["type"] not in (PAUSED, AGENT_CONNECTED)]
     return status_patch(vmi, after)
 
 
+def end_event(end: End) -> RecordEvent:
+    """The event that reports it, under KubeVirt's reasons."""
+    if end.phase is VmiPhase.SUCCEEDED:
+        return RecordEvent("Stopped", "The VirtualMachineInstance was shut down.")
+    words = f"{end.reason}: {end.message}" if end.message else end.reason
+    if end.reason == START_FAILED:
+        return RecordEvent("SyncFailed", f"The VirtualMachineInstance could not be started: {words}", warning=True)
+    return RecordEvent("Stopped", f"The VirtualMachineInstance crashed: {words}", warning=True)
+
+
 def ended_by_kubelet(vmi: VirtualMachineInstance, guest: GuestState) -> bool:
-    """Whether the kubelet has ended the guest and nobody has said why yet.
+    """Whether the kubelet has ended the guest of a VMI that nobody deleted, and the reason is not known yet.
 
     A launcher destroys its guest for nothing else, and it hears of that before the API server does. So the end is left
-    to the controller, which tells what the kubelet says of the pod then: evicted, the node shuts down.
+    to the controller, which reads the kubelet's reason from the pod then: evicted, the node shuts down.
     """
-    told = ready_condition(vmi)
-    known = vmi.status.phase.final or (told is not None and told.reason == POD_TERMINATING)
-    return guest.end == launcher_pb2.MACHINE_END_DESTROYED and not known
+    ready = ready_condition(vmi)
+    known = ready is not None and ready.reason == POD_TERMINATING
+    deleted = vmi.metadata.deletion_timestamp is not None
+    return guest.end == launcher_pb2.MACHINE_END_DESTROYED and not known and not deleted
 
 
 def refused(vmi: VirtualMachineInstance, reason: str, message: str, now: datetime) -> list[Operation]:
-    """The patch that says why the machine is not started; empty if it is said already."""
+    """The patch with the condition that explains why the machine is not started; empty if it is there."""
     after = dict(vmi.raw_status)
     after["conditions"] = stored_conditions(vmi, [Condition(SYNCHRONIZED, "False", reason, message)], now)
     return status_patch(vmi, after)

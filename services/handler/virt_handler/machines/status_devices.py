@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from virt_core.vmi.instance import VirtualMachineInstance
+from virt_core.validation.refusal import UnsupportedSpec
+from virt_core.vmi.instance import VirtualMachineInstance, parse_spec
 from virt_core.vmi.spec.domain import VmiSpec
 from virt_core.vmi.spec.effective import effective_interfaces, effective_topology, guest_memory_bytes
+from virt_core.vmi.spec.volumes import Volume
 
 from virt_handler.machines.guest_state import AgentState, GuestInterface, GuestState
 from virt_handler.machines.translate.machine import has_queues, mac_address
@@ -72,3 +74,31 @@ def compute(spec: VmiSpec) -> Entry:
         "currentCPUTopology": {"sockets": topology.sockets, "cores": topology.cores, "threads": topology.threads},
         "memory": {"guestAtBoot": memory, "guestCurrent": memory, "guestRequested": memory},
     }
+
+
+def described_disk(vmi: VirtualMachineInstance, name: str) -> str:
+    """The disk `name` with the object of the user's that it is made from, for messages."""
+    try:
+        volumes = parse_spec(vmi.spec).volumes
+    except UnsupportedSpec:
+        volumes = []
+    volume = next((volume for volume in volumes if volume.name == name), None)
+    source = _source(volume) if volume is not None else ""
+    return f"disk {name} ({source})" if source else f"disk {name}"
+
+
+def _source(volume: Volume) -> str:
+    claim = volume.persistent_volume_claim or (volume.ephemeral and volume.ephemeral.persistent_volume_claim)
+    if claim:
+        return f"PersistentVolumeClaim {claim.claim_name}"
+    if volume.container_disk is not None:
+        return f"containerDisk {volume.container_disk.image}"
+    if volume.config_map is not None:
+        return f"ConfigMap {volume.config_map.name}"
+    if volume.secret is not None:
+        return f"Secret {volume.secret.secret_name}"
+    cloud_init = volume.cloud_init_no_cloud or volume.cloud_init_config_drive
+    if cloud_init is not None:
+        secrets = [ref.name for ref in (cloud_init.secret_ref, cloud_init.network_data_secret_ref) if ref is not None]
+        return "cloud-init" + (f" from Secret {' and '.join(secrets)}" if secrets else "")
+    return ""

@@ -1,5 +1,5 @@
 """Hands commands and questions of virt-api to the launcher of a guest, by the link that the machine has. Called by
-servicer.py. What the launcher refuses goes back as it is; nothing is repeated here.
+servicer.py. The launcher's refusals go back in its words, made harmless; nothing is repeated here.
 """
 
 from __future__ import annotations
@@ -10,11 +10,12 @@ from contextlib import asynccontextmanager
 from kubevirt.handler.v1 import handler_pb2 as pb
 from kubevirt.launcher.v1 import launcher_pb2
 from virt_core import logs
-from virt_core.rpc.errors import Unavailable
+from virt_core.rpc.errors import RpcError, Unavailable
 from virt_core.vmi.instance import VirtualMachineInstance
 
-from virt_handler.launchers.connection import Launcher
+from virt_handler.machines.hostile_text import MESSAGE_LENGTH, TEXT_LENGTH, printable
 from virt_handler.machines.link import Disconnected, MachineLink
+from virt_handler.machines.pod import ConnectedLauncher
 
 # Seconds. An agent may take its time to freeze file systems; virt-api waits longer than this.
 _COMMAND_DEADLINE, _QUESTION_DEADLINE = 20.0, 15.0
@@ -58,7 +59,7 @@ class Commands:
         return pb.TakeScreenshotResponse(png=answer.png)
 
     @asynccontextmanager
-    async def _launcher(self, vmi: VirtualMachineInstance) -> AsyncIterator[Launcher]:
+    async def _launcher(self, vmi: VirtualMachineInstance) -> AsyncIterator[ConnectedLauncher]:
         link = self._link_of(vmi)
         try:
             if link is None:
@@ -67,3 +68,14 @@ class Commands:
                 yield launcher
         except Disconnected as error:
             raise Unavailable(str(error), reason="NO_LAUNCHER") from error
+        except RpcError as error:
+            raise harmless(error) from error
+
+
+def harmless(error: RpcError) -> RpcError:
+    """The launcher's own `error`, with bounded and printable texts."""
+    error.message = printable(error.message, MESSAGE_LENGTH)
+    error.reason = printable(error.reason, TEXT_LENGTH)
+    error.field = printable(error.field, TEXT_LENGTH)
+    error.args = (error.message,)
+    return error

@@ -7,7 +7,7 @@ while the launcher restarts.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 
 from kubevirt.handler.v1 import handler_pb2 as pb
 from virt_core import logs
@@ -32,8 +32,9 @@ Place = tuple[str, str]  # a pod's UID and the name of a socket in it
 class Consoles:
     """All consoles that are open through this handler: one caller for each device, the newest."""
 
-    def __init__(self, folders: PodFolders) -> None:
+    def __init__(self, folders: PodFolders, open_session: Callable[[int], Awaitable[Session]] = Session.open) -> None:
         self._folders = folders
+        self._open_session = open_session
         self._open: dict[Place, Session] = {}
         self._log = logs.bound("virt_handler.service.consoles")
 
@@ -62,10 +63,15 @@ class Consoles:
                 else:
                     yield pb.OpenConsoleResponse(data=data)
         finally:
-            typing.cancel()
             if self._open.get(place) is session:
                 del self._open[place]
-            await session.close()
+            typing.cancel()
+            try:
+                await asyncio.wait([typing])
+            finally:
+                await session.close()
+            if not typing.cancelled() and (error := typing.exception()) is not None:
+                self._log.warning("ending a console whose caller's stream broke", pod_uid=place[0], reason=str(error))
 
     async def _take(self, place: Place, *, preserve: bool) -> Session:
         """A session for the newest caller; the older one ends first, for a device has one client."""
@@ -80,7 +86,7 @@ class Consoles:
         except HostilePath as error:
             raise Refused(f"{name} is not used: {error}", reason="HOSTILE_PATH") from error
         self._displace(place)
-        session = await Session.open(socket_fd)
+        session = await self._open_session(socket_fd)
         self._displace(place)  # who came while this one was opened
         self._open[place] = session
         return session
@@ -104,13 +110,13 @@ async def _first(requests: Requests) -> pb.OpenConsoleRequest:
 
 
 async def _forward(requests: Requests, session: Session) -> None:
-    """What the user types, until the user or the hypervisor ends it."""
+    """Carry the user's input to the guest. However that ends, the console ends with it."""
     try:
         async for request in requests:
-            if len(request.data) <= CHUNK:
-                await session.write(request.data)
-            else:
+            if len(request.data) > CHUNK:
                 break
+            await session.write(request.data)
     except OSError:  # the hypervisor went away
         pass
-    session.end()
+    finally:
+        session.end()

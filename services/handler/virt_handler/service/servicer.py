@@ -16,7 +16,7 @@ from virt_core.rpc.errors import NotFound
 from virt_core.rpc.port import Contract
 from virt_core.vmi.instance import VirtualMachineInstance
 
-from virt_handler.machines.observe import pod_on_node
+from virt_handler.machines.observe import counting_pod, pods_on_node
 from virt_handler.service.commands import Commands
 from virt_handler.service.consoles import Consoles
 
@@ -63,10 +63,9 @@ class HandlerService(handler_pb2_grpc.HandlerServiceServicer):
         return vmi
 
     def _pod(self, target: pb.VirtualMachineInstanceRef) -> str:
-        """The UID of its pod on this node, also of one that is being deleted."""
+        """The UID of its pod on this node."""
         vmi = self._vmi(target)
-        pods = vmi.status.active_pods
-        pod_uid = pod_on_node(vmi, self._node) or next((u for u, n in sorted(pods.items()) if n == self._node), None)
+        pod_uid = counting_pod(vmi, self._node) or next(iter(pods_on_node(vmi, self._node)), None)
         if pod_uid is None:
             raise NotFound(f"{target.namespace}/{target.name} has no pod on node {self._node}")
         return pod_uid

@@ -1,0 +1,98 @@
+"""One VM's launcher while it is connected, and what the handler does inside that launcher's pod.
+
+link.py connects, execute.py and service/commands.py call the launcher. The pod's network namespace and files are behind
+PodAccess, so that tests run everything else against a launcher without a pod.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from kubevirt.launcher.v1 import launcher_pb2
+from virt_core import logs
+from virt_core.conventions.labels import LAUNCHER_UID
+from virt_core.rpc.peer import Peer
+
+from virt_handler.launchers.block_devices import NoBlockDevice, give
+from virt_handler.launchers.connection import connect
+from virt_handler.launchers.pod_folders import PodFolders
+from virt_handler.network.execute import prepare, read_pod_network
+from virt_handler.network.namespace import run_inside
+from virt_handler.network.plan import NetworkPlan, PodNetwork
+
+_log = logs.bound("virt_handler.machines.pod")
+
+
+class PodAccess(Protocol):
+    """What the handler does inside a launcher's pod. Everything may be repeated."""
+
+    async def read_network(self) -> PodNetwork:
+        """The pod's network as Kubernetes made it.
+
+        Raises:
+            NetworkFailed: it cannot be read.
+        """
+
+    async def prepare_network(self, plan: NetworkPlan) -> None:
+        """Make the pod's network hold what `plan` says.
+
+        Raises:
+            NetworkFailed: naming the step.
+        """
+
+    async def prepare_disk(self, disk: launcher_pb2.Disk) -> None:
+        """Make what is behind `disk` usable for the launcher's user. What cannot be done the launcher reports."""
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectedLauncher:
+    """A live connection."""
+
+    peer: Peer
+    stub: Any
+    pod: PodAccess
+
+
+ConnectLauncher = Callable[[str, str], AbstractAsyncContextManager[ConnectedLauncher]]
+"""Connects to the launcher of the pod with this UID, whose name is used in errors; waits until it listens.
+
+Raises:
+    HostilePath, NotThePod: never use what is there.
+    OSError, Unavailable: try again.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class _NodePod:
+    """A pod of this node, by descriptors of its launcher's network namespace and root folder."""
+
+    network_namespace: int
+    root: int
+
+    async def read_network(self) -> PodNetwork:
+        return await run_inside(self.network_namespace, read_pod_network)
+
+    async def prepare_network(self, plan: NetworkPlan) -> None:
+        await run_inside(self.network_namespace, lambda: prepare(plan))
+
+    async def prepare_disk(self, disk: launcher_pb2.Disk) -> None:
+        if disk.HasField("block_device"):
+            try:
+                give(self.root, disk.block_device.path, LAUNCHER_UID)
+            except NoBlockDevice as error:
+                _log.warning("leaving a device as it is", disk=disk.name, reason=str(error))
+
+
+def launchers_of(folders: PodFolders) -> ConnectLauncher:
+    """Connects to launchers of this node by the sockets in their pods' folders."""
+
+    @asynccontextmanager
+    async def connected(pod_uid: str, name: str) -> AsyncIterator[ConnectedLauncher]:
+        async with connect(folders, pod_uid, name) as launcher:
+            pod = _NodePod(launcher.network_namespace, launcher.root)
+            yield ConnectedLauncher(launcher.peer, launcher.stub, pod)
+
+    return connected

@@ -1,0 +1,160 @@
+"""A launcher without a guest: the contract's servicer, the pod around it, and two ways for a handler to reach it.
+
+By gRPC over a unix socket, as in production, or directly, for tests that make thousands of calls.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, cast
+
+from kubevirt.info.v1 import info_pb2
+from kubevirt.launcher.v1 import launcher_pb2 as pb
+from kubevirt.launcher.v1 import launcher_pb2_grpc
+from virt_core.rpc.errors import Refused, RpcError, Unavailable
+from virt_core.rpc.identity import Identity
+from virt_core.rpc.peer import Peer
+from virt_core.rpc.server import create_server
+from virt_handler.machines.pod import ConnectedLauncher
+from virt_handler.network.plan import NetworkPlan, PodNetwork
+
+NETWORK = PodNetwork(1500, ("10.244.1.7",))
+
+
+class FakePod:
+    """The network and the files of a pod: keeps what the handler did in it."""
+
+    def __init__(self) -> None:
+        self.network = NETWORK
+        self.prepared: list[NetworkPlan] = []
+        self.disks: list[str] = []
+
+    async def read_network(self) -> PodNetwork:
+        return self.network
+
+    async def prepare_network(self, plan: NetworkPlan) -> None:
+        self.prepared.append(plan)
+
+    async def prepare_disk(self, disk: pb.Disk) -> None:
+        self.disks.append(disk.name)
+
+
+class FakeLauncher(launcher_pb2_grpc.LauncherServiceServicer):
+    """Starts its machine at once, unless it is to refuse or fail."""
+
+    def __init__(self) -> None:
+        self.pod = FakePod()
+        self.state = pb.MachineState(phase=pb.MACHINE_PHASE_ABSENT)
+        self.error: RpcError | None = None
+        """What StartMachine and StopMachine answer, if anything."""
+        self.before_answer: Callable[[], None] = lambda: None
+        """Called when StartMachine has come in."""
+        self.calls: list[str] = []
+        self.acknowledged = False
+        self._changed = asyncio.Event()
+        self._process = 0
+
+    def become(self, phase: pb.MachinePhase.ValueType, **fields: Any) -> None:
+        """Tell every watch a new state of the machine."""
+        uid = fields.pop("machine_uid", self.state.machine_uid)
+        self.state = pb.MachineState(machine_uid=uid, phase=phase, **fields)
+        self._stir()
+
+    def restart(self) -> None:
+        """Another process takes over: watches end, the machine stays."""
+        self._process += 1
+        self._stir()
+
+    def _stir(self) -> None:
+        self._changed.set()
+        self._changed = asyncio.Event()
+
+    async def StartMachine(self, request: Any, context: Any) -> pb.StartMachineResponse:  # noqa: N802
+        self.calls.append("StartMachine")
+        self.before_answer()
+        if self.error is not None:
+            raise self.error
+        if self.state.phase == pb.MACHINE_PHASE_ABSENT:
+            self.become(pb.MACHINE_PHASE_RUNNING, machine_uid=request.machine.uid)
+        return pb.StartMachineResponse(state=self.state)
+
+    async def StopMachine(self, request: Any, context: Any) -> pb.StopMachineResponse:  # noqa: N802
+        self.calls.append("StopMachine")
+        if self.error is not None:
+            raise self.error
+        if self.state.phase != pb.MACHINE_PHASE_ENDED:
+            raise Refused("the guest runs", reason="RUNNING")
+        self.acknowledged = True
+        return pb.StopMachineResponse(state=self.state)
+
+    async def WatchMachine(  # type: ignore[override, misc, unused-ignore]  # noqa: N802 - the contract's name
+        self, request: Any, context: Any
+    ) -> AsyncIterator[pb.WatchMachineResponse]:
+        process, revision = self._process, 0
+        while process == self._process:
+            changed, revision = self._changed, revision + 1
+            yield pb.WatchMachineResponse(instance_id=f"fake-{process}", revision=revision, state=self.state)
+            await changed.wait()
+        raise Unavailable("the launcher ended")
+
+
+@asynccontextmanager
+async def listening(launcher: FakeLauncher, socket: Path) -> AsyncIterator[None]:
+    """The launcher serves gRPC on `socket`."""
+    server = create_server(Identity.for_process(info_pb2.COMPONENT_LAUNCHER, ("kubevirt.launcher.v1",)))
+    launcher_pb2_grpc.add_LauncherServiceServicer_to_server(launcher, server)  # type: ignore[no-untyped-call, unused-ignore]
+    server.add_insecure_port(f"unix:{socket}")
+    await server.start()
+    try:
+        yield
+    finally:
+        await server.stop(None)
+
+
+@asynccontextmanager
+async def connected(launcher: FakeLauncher, socket: Path, name: str) -> AsyncIterator[ConnectedLauncher]:
+    """A handler's connection to a launcher that listens on `socket`."""
+    peer = Peer(f"unix:{socket}", name=name)
+    try:
+        await peer.negotiate()
+        yield ConnectedLauncher(peer, launcher_pb2_grpc.LauncherServiceStub(peer.channel), launcher.pod)
+    finally:
+        await peer.close()
+
+
+class _DirectPeer:
+    """Calls a servicer's methods without a transport."""
+
+    info = None
+
+    async def call(self, method: Any, request: Any, *, timeout: float) -> Any:
+        return await method(request, None)
+
+    async def stream(self, method: Any, request: Any, *, idle: float, lifetime: float) -> AsyncIterator[Any]:
+        async for response in method(request, None):
+            yield response
+
+
+class DirectConnections:
+    """Launchers by the UID of their pods, reached without a transport. A pod that is not here does not listen yet."""
+
+    def __init__(self) -> None:
+        self.launchers: dict[str, FakeLauncher] = {}
+        self._stirred = asyncio.Event()
+
+    def add(self, pod_uid: str, launcher: FakeLauncher) -> None:
+        """From now on it listens."""
+        self.launchers[pod_uid] = launcher
+        self._stirred.set()
+        self._stirred = asyncio.Event()
+
+    @asynccontextmanager
+    async def connect(self, pod_uid: str, _name: str) -> AsyncIterator[ConnectedLauncher]:
+        """As machines.pod.ConnectLauncher says."""
+        while pod_uid not in self.launchers:
+            await self._stirred.wait()
+        launcher = self.launchers[pod_uid]
+        yield ConnectedLauncher(cast(Peer, _DirectPeer()), launcher, launcher.pod)

@@ -1,0 +1,65 @@
+"""A handler of one node against a fake API server, for tests: all of it but the guests is real."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+from virt_core.kube.client import KubeClient
+from virt_core.kube.events import EventRecorder
+from virt_core.kube.queue import WorkQueue
+from virt_core.kube.reflector import Key, Reflector
+from virt_core.kube.resource import KUBEVIRTS, VIRTUAL_MACHINE_INSTANCES
+from virt_core.objects.kubevirt import KubeVirt
+from virt_core.testing.api_server import FakeApiServer
+from virt_core.testing.store import Place
+from virt_core.vmi.instance import VirtualMachineInstance
+from virt_handler.machines.execute import Executor
+from virt_handler.machines.pod import ConnectLauncher
+from virt_handler.machines.reconcile import Machines
+
+from .conftest import NODE, POD_UID
+
+VMIS = VIRTUAL_MACHINE_INSTANCES.path("default")
+DEMO = VIRTUAL_MACHINE_INSTANCES.path("default", "demo")
+
+
+@asynccontextmanager
+async def handler(client: KubeClient, connect: ConnectLauncher) -> AsyncIterator[Machines]:
+    queue = WorkQueue[Key]("machines")
+    vmis = Reflector(client, VIRTUAL_MACHINE_INSTANCES, VirtualMachineInstance, queue.add)
+    kubevirts = Reflector(client, KUBEVIRTS, KubeVirt, lambda _: None)
+    executor = Executor(client, EventRecorder(client, "virt-handler", "virt-handler-x"))
+    machines = Machines(NODE, queue=queue, vmis=vmis, kubevirts=kubevirts, connect=connect, executor=executor)
+    async with asyncio.timeout(10), asyncio.TaskGroup() as group:
+        tasks = [group.create_task(work) for work in (vmis.run(), kubevirts.run(), machines.run())]
+        yield machines
+        for task in tasks:
+            task.cancel()
+
+
+def put_vmi(server: FakeApiServer, **status: Any) -> None:
+    stored = {"phase": "Scheduling", "activePods": {POD_UID: NODE}, **status}
+    spec = {"domain": {"devices": {}, "memory": {"guest": "128Mi"}}}
+    server.put(VMIS, {"metadata": {"name": "demo"}, "spec": spec, "status": stored})
+
+
+def write_status(server: FakeApiServer, **fields: Any) -> None:
+    """As another client, unseen by watches until the next change."""
+    server.store.merge_patch(Place.parse(DEMO), {"status": fields})
+
+
+async def until(server: FakeApiServer, holds: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
+    """The VMI's status, once it is so."""
+    while True:
+        patches = server.count("PATCH")
+        status: dict[str, Any] = server.store.get(Place.parse(DEMO))["status"]
+        if holds(status):
+            return status
+        await server.asked("PATCH", patches + 1)
+
+
+def condition(status: dict[str, Any], kind: str) -> dict[str, Any]:
+    return next((each for each in status.get("conditions", []) if each["type"] == kind), {})

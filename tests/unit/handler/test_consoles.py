@@ -1,0 +1,82 @@
+"""How a console ends when one of its two directions does."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+from collections.abc import AsyncIterator
+from typing import Any, cast
+
+import pytest
+from kubevirt.handler.v1 import handler_pb2 as pb
+from virt_core.rpc.errors import Denied
+from virt_handler.launchers.pod_folders import PodFolders
+from virt_handler.service.consoles import Consoles
+from virt_handler.service.session import Session
+
+FIRST = pb.OpenConsoleRequest(target=pb.VirtualMachineInstanceRef(name="demo"))
+
+
+class Folders:
+    """Any pod has any socket; descriptors are of nothing in particular."""
+
+    def open_socket(self, _pod_uid: str, _volume: str, _name: str) -> int:
+        return os.open("/dev/null", os.O_PATH)
+
+
+@pytest.fixture
+async def guest() -> AsyncIterator[tuple[Consoles, socket.socket]]:
+    """Consoles whose sockets all lead to one guest, and the guest's end."""
+    ours, guests = socket.socketpair()
+    guests.setblocking(False)
+
+    async def open_session(descriptor: int) -> Session:
+        os.close(descriptor)
+        return Session(*await asyncio.open_unix_connection(sock=ours))
+
+    with guests:
+        yield Consoles(cast(PodFolders, Folders()), open_session), guests
+
+
+async def all_of(responses: AsyncIterator[Any], opened: asyncio.Event) -> list[Any]:
+    found = []
+    async for response in responses:
+        found.append(response)
+        opened.set()
+    return found
+
+
+async def test_a_console_ends_when_its_callers_stream_breaks(guest: tuple[Consoles, socket.socket]) -> None:
+    consoles, _ = guest
+
+    async def requests() -> AsyncIterator[pb.OpenConsoleRequest]:
+        yield FIRST
+        raise Denied("the caller's certificate was revoked")
+
+    async with asyncio.timeout(5):
+        responses = await all_of(consoles.open(requests(), lambda _: "pod"), asyncio.Event())
+    assert [response.WhichOneof("message") for response in responses] == ["opened"]
+
+
+async def test_a_console_that_the_guest_ends_leaves_no_reader_of_its_callers_stream(
+    guest: tuple[Consoles, socket.socket],
+) -> None:
+    consoles, serial = guest
+    opened, released = asyncio.Event(), asyncio.Event()
+
+    async def requests() -> AsyncIterator[pb.OpenConsoleRequest]:
+        yield FIRST
+        try:
+            await asyncio.Event().wait()
+        finally:
+            for _ in range(50):  # as a transport that has something to put in order
+                await asyncio.sleep(0)
+            released.set()
+
+    async with asyncio.timeout(5), asyncio.TaskGroup() as group:
+        reading = group.create_task(all_of(consoles.open(requests(), lambda _: "pod"), opened))
+        await opened.wait()
+        serial.shutdown(socket.SHUT_WR)
+        await reading
+        assert released.is_set()

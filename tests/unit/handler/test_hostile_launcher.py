@@ -1,0 +1,74 @@
+"""A launcher belongs to the guest's side: its texts are bounded and harmless before anybody sees them."""
+
+from __future__ import annotations
+
+import pytest
+from kubevirt.launcher.v1 import launcher_pb2 as pb
+from virt_core.kube.client import KubeClient
+from virt_core.kube.resource import EVENTS
+from virt_core.rpc.errors import InvalidField, Refused, RpcError
+from virt_core.testing.api_server import FakeApiServer
+from virt_handler.machines.guest_state import GuestState
+from virt_handler.machines.hostile_text import condition_reason, printable
+from virt_handler.service.commands import harmless
+
+from .conftest import POD_UID, VMI_UID
+from .fake_launcher import DirectConnections, FakeLauncher
+from .node import condition, handler, put_vmi, until
+
+HOSTILE = "\x1b[2J\u202ekernel panic\n" * 9999
+
+
+def test_a_hostile_launcher_says_no_more_than_a_status_holds() -> None:
+    state = pb.MachineState(machine_uid=VMI_UID, phase=pb.MACHINE_PHASE_RUNNING, message="\x1b[2Jm\n\u202e" * 9999)
+    state.machine_type = "pc\n" * 999
+    state.agent.os.name = "x\x00\n" * 999
+    for number in range(999):
+        card = state.agent.interfaces.add(name="n" * 999, mac_address="zz")
+        card.addresses.extend(["127.0.0.1", "not an address", "; rm -rf /"] * 99)
+        state.disks.add(name=f"d{number}", capacity_bytes=(1 << 64) - 1)
+    state.agent.interfaces[1].addresses[:] = ["FE80::1%" + "z\n" * 99999, "fe80::2%eth0", "%"]
+    seen = GuestState.from_message(state)
+    assert seen.agent is not None
+    assert (len(seen.agent.interfaces), len(seen.disks)) == (32, 256)
+    assert seen.message.isprintable() and "\n" not in seen.message and 100 < len(seen.message) <= 500
+    assert set(seen.agent.interfaces[0].addresses) == {"127.0.0.1"}
+    assert dict(seen.agent.os)["name"].isprintable() and len(dict(seen.agent.os)["name"]) <= 128
+    assert seen.agent.interfaces[1].addresses == ("fe80::1", "fe80::2")
+    assert seen.disks[0].capacity_bytes == (1 << 63) - 1
+    assert seen.machine_type.isprintable() and len(seen.machine_type) <= 128
+
+
+@pytest.mark.parametrize(
+    "error",
+    [Refused(HOSTILE, reason="NO SUCH\n" * 999), InvalidField("field" * 999, HOSTILE, "less")],
+    ids=["refused", "invalid"],
+)
+async def test_a_hostile_refusal_becomes_a_bounded_condition_and_event(
+    server: FakeApiServer, client: KubeClient, error: RpcError
+) -> None:
+    launcher, connections = FakeLauncher(), DirectConnections()
+    launcher.error = error
+    connections.add(POD_UID, launcher)
+    put_vmi(server)
+    async with handler(client, connections.connect):
+        seen = condition(await until(server, lambda status: bool(condition(status, "Synchronized"))), "Synchronized")
+        await server.asked("POST", 1)
+        (event,) = await client.list(EVENTS, "default")
+    for text in (seen["message"], event["note"]):
+        assert text.isprintable() and 0 < len(text) <= 500
+    assert seen["reason"].isalnum() and len(seen["reason"]) <= 64
+
+
+@pytest.mark.parametrize(
+    ("word", "reason"), [("UNSUPPORTED_BY_PEER", "UnsupportedByPeer"), ("", "Refused"), ("9;DROP", "Refused9Drop")]
+)
+def test_a_refusals_reason_is_a_conditions_reason(word: str, reason: str) -> None:
+    assert condition_reason(word) == reason
+
+
+def test_a_refusal_of_a_command_is_harmless_for_whoever_asked() -> None:
+    seen = harmless(Refused(HOSTILE, reason=HOSTILE, field=HOSTILE))
+    assert isinstance(seen, Refused)
+    assert all(text.isprintable() and len(text) <= 500 for text in (str(seen), seen.message, seen.reason, seen.field))
+    assert printable("two\nlines", 99) == "two lines"

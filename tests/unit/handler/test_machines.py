@@ -1,0 +1,123 @@
+"""VirtualMachineInstances of a node, from the API server to their launchers and back."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+from kubevirt.launcher.v1 import launcher_pb2 as pb
+from virt_core.kube.client import KubeClient
+from virt_core.kube.resource import EVENTS
+from virt_core.kube.resource import VIRTUAL_MACHINE_INSTANCES as VMI
+from virt_core.rpc.errors import Refused, Unavailable
+from virt_core.testing.api_server import FakeApiServer
+
+from .conftest import NODE, POD_UID
+from .fake_launcher import DirectConnections, FakeLauncher, connected, listening
+from .node import condition, handler, put_vmi, until, write_status
+
+SECOND_UID = "1c9d4e21-2222-4f0a-9d43-7a1f5f2f9c00"
+
+
+async def test_a_vmi_is_started_and_its_end_is_recorded_before_the_launcher_is_released(
+    server: FakeApiServer, client: KubeClient, tmp_path: Path
+) -> None:
+    launcher, socket = FakeLauncher(), tmp_path / "sock"
+    put_vmi(server)
+    async with listening(launcher, socket), handler(client, lambda _, name: connected(launcher, socket, name)):
+        await until(server, lambda status: status["phase"] == "Running")
+        assert launcher.pod.prepared
+        launcher.become(pb.MACHINE_PHASE_ENDED, end=pb.MACHINE_END_SHUTDOWN)
+        await until(server, lambda status: status["phase"] == "Succeeded")
+        while not launcher.acknowledged:  # noqa: ASYNC110 - it is called by the other side
+            await asyncio.sleep(0.01)
+
+
+async def test_a_refusal_that_meets_another_writer_reaches_the_user(server: FakeApiServer, client: KubeClient) -> None:
+    launcher, connections = FakeLauncher(), DirectConnections()
+    launcher.error = Refused("Machine.tpm is not known", reason="UNSUPPORTED_BY_PEER")
+    scheduled = {"type": "PodScheduled", "status": "True"}
+    launcher.before_answer = lambda: write_status(server, conditions=[scheduled])
+    connections.add(POD_UID, launcher)
+    put_vmi(server, conditions=[{"type": "PodScheduled", "status": "False"}])
+    async with handler(client, connections.connect):
+        status = await until(server, lambda status: bool(condition(status, "Synchronized")))
+        assert condition(status, "Synchronized")["message"] == "Machine.tpm is not known"
+        assert condition(status, "PodScheduled")["status"] == "True"
+        await server.asked("POST", 1)
+        (event,) = await client.list(EVENTS, "default")
+        assert (event["reason"], event["note"]) == ("UnsupportedByPeer", "Machine.tpm is not known")
+    assert launcher.calls == ["StartMachine"]
+
+
+async def test_a_launcher_that_fails_is_asked_again(server: FakeApiServer, client: KubeClient) -> None:
+    launcher, connections = FakeLauncher(), DirectConnections()
+    launcher.error = Unavailable("the hypervisor does not answer")
+
+    def recover() -> None:
+        if launcher.calls.count("StartMachine") == 3:
+            launcher.error = None
+
+    launcher.before_answer = recover
+    connections.add(POD_UID, launcher)
+    put_vmi(server)
+    async with handler(client, connections.connect):
+        await until(server, lambda status: status["phase"] == "Running")
+    assert launcher.calls.count("StartMachine") == 3
+
+
+async def test_another_process_of_a_launcher_that_refused_is_asked_once_more(
+    server: FakeApiServer, client: KubeClient
+) -> None:
+    launcher, connections = FakeLauncher(), DirectConnections()
+    launcher.error = Refused("Machine.tpm is not known", reason="UNSUPPORTED_BY_PEER")
+    connections.add(POD_UID, launcher)
+    put_vmi(server)
+    async with handler(client, connections.connect):
+        await until(server, lambda status: bool(condition(status, "Synchronized")))
+        launcher.error = None
+        launcher.restart()
+        status = await until(server, lambda status: status["phase"] == "Running")
+        assert condition(status, "Synchronized")["status"] == "True"
+
+
+async def test_a_vmi_whose_pod_is_replaced_is_started_in_the_new_pod(server: FakeApiServer, client: KubeClient) -> None:
+    first, second, connections = FakeLauncher(), FakeLauncher(), DirectConnections()
+    connections.add(SECOND_UID, second)
+    put_vmi(server)
+    async with handler(client, connections.connect):
+        status = {"activePods": {POD_UID: None, SECOND_UID: NODE}}
+        await client.merge_patch(VMI, "default", "demo", {"status": status})
+        await until(server, lambda status: status["phase"] == "Running")
+        connections.add(POD_UID, first)
+    assert (first.calls, second.calls) == ([], ["StartMachine"])
+
+
+async def test_a_vmi_that_migrates_is_followed_in_the_pod_on_its_node(
+    server: FakeApiServer, client: KubeClient
+) -> None:
+    source, connections = FakeLauncher(), DirectConnections()
+    connections.add(POD_UID, source)
+    put_vmi(server, nodeName=NODE)
+    async with handler(client, connections.connect):
+        await until(server, lambda status: status["phase"] == "Running")
+        status = {"activePods": {POD_UID: NODE, SECOND_UID: "node2"}}
+        await client.merge_patch(VMI, "default", "demo", {"status": status})
+        source.become(pb.MACHINE_PHASE_PAUSED, pause_reason=pb.PAUSE_REASON_BY_USER)
+        await until(server, lambda status: bool(condition(status, "Paused")))
+
+
+async def test_the_end_of_a_vmi_that_is_being_deleted_is_on_the_object_before_it_goes(
+    server: FakeApiServer, client: KubeClient
+) -> None:
+    launcher, connections = FakeLauncher(), DirectConnections()
+    connections.add(POD_UID, launcher)
+    put_vmi(server)
+    async with handler(client, connections.connect):
+        await until(server, lambda status: status["phase"] == "Running")
+        deleted = {"metadata": {"deletionTimestamp": "2026-01-31T09:00:00Z"}}
+        await client.merge_patch(VMI, "default", "demo", deleted)
+        launcher.become(pb.MACHINE_PHASE_ENDED, end=pb.MACHINE_END_SHUTDOWN)
+        launcher.restart()  # it exits at once
+        status = await until(server, lambda status: status["phase"] == "Succeeded")
+        assert status["reason"] == "GuestShutdown"
