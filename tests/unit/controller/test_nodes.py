@@ -115,10 +115,10 @@ async def test_listeners_are_told_when_trouble_begins_and_ends_and_of_nothing_el
     server.put(NODES.path(), body())
     async with at_work(client) as watched:
         await client.merge_patch(NODES, None, "node1", {"metadata": {"labels": {"other": "1"}}})
-        await client.merge_patch(NODES, None, "node1", {"status": body("Unknown")["status"]})
+        await client.merge_patch(NODES, None, "node1", {"status": body("Unknown")["status"]}, "status")
         assert await watched.next() == "NodeUnreachable"
         await client.merge_patch(NODES, None, "node1", {"spec": body("Unknown", UNREACHABLE)["spec"]})
-        await client.merge_patch(NODES, None, "node1", {"spec": {"taints": []}, "status": body()["status"]})
+        server.patch(NODES.path(None, "node1"), {"spec": {"taints": []}, "status": body()["status"]})
         assert await watched.next() is None
         await client.delete(NODES, None, "node1")
         assert await watched.next() == "NodeDeleted"

@@ -23,7 +23,9 @@ from virt_core.kube.resource import (
     VIRTUAL_MACHINE_INSTANCES,
 )
 from virt_core.testing.api_server import FakeApiServer
-from virt_core.testing.store import Object, Place, Refused
+from virt_core.testing.history import Object
+from virt_core.testing.place import Place
+from virt_core.testing.refused import Refused
 from virt_core.vmi.instance import VirtualMachineInstance
 
 from tests.unit.controller.test_plan import CLAIMED, PLANNER, SPEC

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 from virt_core.kube.client import KubeClient
-from virt_core.testing.api_server_conformance import CHECKS, Check
+from virt_core.testing.conformance import CHECKS
+from virt_core.testing.conformance.calls import Check
 
 
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)

@@ -94,10 +94,13 @@ class KubeClient:
         path, query = resource.path(namespace, name, subresource), {"dryRun": "All"} if dry_run else None
         return await self._request("POST", path, query=query, body=body)
 
-    async def apply(self, resource: Resource, namespace: str | None, body: Object, *, manager: str) -> Object:
-        """Server-side apply, taking over fields that others own: `manager` is the field manager."""
+    async def apply(
+        self, resource: Resource, namespace: str | None, body: Object, *, manager: str, force: bool = True
+    ) -> Object:
+        """Server-side apply as field manager `manager`. Takes over fields that others own; without `force` they are a
+        Conflict."""
         name: str = body["metadata"]["name"]
-        query = {"fieldManager": manager, "force": "true"}
+        query = {"fieldManager": manager, "force": "true" if force else "false"}
         kind = "application/apply-patch+yaml"
         full = {"apiVersion": resource.api_version, "kind": resource.kind, **body}
         return await self._request("PATCH", resource.path(namespace, name), query=query, body=full, content_type=kind)

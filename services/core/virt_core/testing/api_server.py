@@ -1,8 +1,8 @@
-"""A small double of the Kubernetes API server, over real HTTP: enough for KubeClient, Reflector and Lease.
+"""A small double of the Kubernetes API server, over real HTTP: enough for KubeClient, Reflector, Lease and executors.
 
-It holds objects of any resource, unvalidated, and has faults that a test can switch on. api_server_conformance.py says
-what it has in common with the real one. Server-side apply, graceful deletion and finalizers are not there; admission is
-what a test says it is.
+It holds objects of any resource, without validation or defaults, and has faults that a test can switch on. The checks
+of `conformance` are what it has in common with the real one, server-side apply, finalizers and graceful deletion among
+them. Admission is a test's own. There are no controllers: nothing collects garbage, binds pods or acts as a kubelet.
 """
 
 from __future__ import annotations
@@ -16,9 +16,12 @@ from typing import Any
 
 from aiohttp import web
 
-from virt_core.testing.store import Matches, Object, Place, Refused, Store
-
-_SELECTABLE = {"metadata.name", "spec.signerName", "regarding.uid", "type"}
+from virt_core.testing.history import Matches, Object
+from virt_core.testing.place import Place, subresource_of
+from virt_core.testing.refused import Refused
+from virt_core.testing.selection import selection
+from virt_core.testing.store import Store, Writer
+from virt_core.testing.writes import Deletion, Part
 
 
 class FakeApiServer:
@@ -27,7 +30,7 @@ class FakeApiServer:
     def __init__(self) -> None:
         self.store = Store()
         self.requests: list[tuple[str, str]] = []
-        """What was asked: ("GET", "LIST", "WATCH <resourceVersion>", "POST", "PATCH" or "DELETE"; path)."""
+        """In order: ("GET", "LIST", "WATCH <resourceVersion>", "POST", "PATCH" or "DELETE"; path)."""
         self.admit: Callable[[Place, Object], None] = lambda _place, _body: None
         """Called with the collection before an object is created in it; may raise Refused."""
         self._port = 0
@@ -113,10 +116,21 @@ class FakeApiServer:
         return sum(asked.split()[0] == method for asked, _ in self.requests)
 
     def put(self, path: str, body: Object) -> Object:
-        """Create an object directly, in the collection `path`."""
+        """Create an object directly, in the collection `path`, with its status."""
         created = self.store.create(Place.parse(path), body)
         self._stir()
         return created
+
+    def patch(self, path: str, body: Object) -> Object:
+        """Merge `body` into the object directly, status included, as its kubelet or controller would."""
+        patched = self.store.merge_patch(Place.parse(path), body)
+        self._stir()
+        return patched
+
+    def remove(self, path: str) -> None:
+        """End the deletion of an object, or delete it directly: no grace, no finalizers."""
+        self.store.remove(Place.parse(path))
+        self._stir()
 
     def _stir(self) -> None:
         self._stirred.set()
@@ -133,30 +147,37 @@ class FakeApiServer:
             if request.method == "GET" and not place.name:
                 return await self._collection(request, place)
             self._note(request.method, request.path)
-            body = await request.json() if request.can_read_body else {}
-            answer = self._one(request, place, body)
+            body = json.loads(await request.read() or "{}")
+            answer = self._single(request, place, body)
         except Refused as refused:
             return web.json_response(_status(refused), status=refused.code)
         self._stir()
         return web.json_response(answer, status=201 if request.method == "POST" else 200)
 
-    def _one(self, request: web.Request, place: Place, body: Any) -> Object:
+    def _single(self, request: web.Request, place: Place, body: Any) -> Object:
         if request.method == "GET":
             return self.store.get(place)
+        writer = _writer(request)
         if request.method == "POST":
+            if place.name:
+                raise Refused(404, "NotFound", "the server could not find the requested resource")
             self.admit(place, body)
-            return self.store.create(place, body)
+            return self.store.create(place, body, writer)
         if request.method == "DELETE":
-            self.store.delete(place, body.get("preconditions", {}).get("uid"))
-            return {"kind": "Status", "apiVersion": "v1", "status": "Success"}
-        if request.content_type == "application/json-patch+json":
-            return self.store.json_patch(place, body)
-        if request.content_type == "application/merge-patch+json":
-            return self.store.merge_patch(place, body)
+            conditions = body.get("preconditions", {})
+            options = Deletion(conditions.get("uid"), conditions.get("resourceVersion"), body.get("gracePeriodSeconds"))
+            return self.store.delete(place, options, writer.dry_run)
+        match request.content_type:
+            case "application/json-patch+json":
+                return self.store.json_patch(place, body, writer)
+            case "application/merge-patch+json":
+                return self.store.merge_patch(place, body, writer)
+            case "application/apply-patch+yaml":  # JSON is YAML; the client writes JSON
+                return self.store.apply(place, body, writer, request.query.get("force") == "true")
         raise Refused(415, "UnsupportedMediaType", f"{request.method} {request.content_type}")
 
     async def _collection(self, request: web.Request, place: Place) -> web.StreamResponse:
-        matches = _selection(request.query.get("labelSelector", ""), request.query.get("fieldSelector", ""))
+        matches = selection(request.query.get("labelSelector", ""), request.query.get("fieldSelector", ""))
         if "watch" in request.query:
             version = request.query["resourceVersion"]
             self._note(f"WATCH {version}", request.path)
@@ -187,6 +208,12 @@ class FakeApiServer:
         return response
 
 
+def _writer(request: web.Request) -> Writer:
+    agent = request.headers.get("User-Agent", "unknown").split("/")[0]
+    part = Part.STATUS if subresource_of(request.path) in ("status", "approval") else Part.OBJECT
+    return Writer(request.query.get("fieldManager", agent), part, request.query.get("dryRun") == "All")
+
+
 def _line(event: Object) -> bytes:
     return json.dumps(event).encode() + b"\n"
 
@@ -200,25 +227,3 @@ def _status(refused: Refused) -> Object:
         "reason": refused.reason,
         "code": refused.code,
     }
-
-
-def _selection(labels: str, fields: str) -> Matches:
-    """Equality only; fields other than a few are refused, as the real server refuses most."""
-    wanted_labels = dict(term.split("=", 1) for term in labels.split(",") if term)
-    wanted_fields = dict(term.split("=", 1) for term in fields.split(",") if term)
-    if wanted_fields.keys() - _SELECTABLE:
-        raise Refused(400, "BadRequest", f"field label not supported: {fields}")
-
-    def matches(body: Object) -> bool:
-        if any(_field(body, path) != value for path, value in wanted_fields.items()):
-            return False
-        labels: dict[str, str] = body["metadata"].get("labels", {})
-        return wanted_labels.items() <= labels.items()
-
-    return matches
-
-
-def _field(body: Any, path: str) -> Any:
-    for part in path.split("."):
-        body = body.get(part, {})
-    return body

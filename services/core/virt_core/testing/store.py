@@ -1,79 +1,65 @@
-"""What a fake API server holds: objects of any collection and the history that watches replay. Knows no HTTP.
+"""What a fake API server holds: objects of any collection, changed as the API server changes them. Knows no HTTP.
 
-Every write has a resourceVersion of its own, as in etcd. Called by api_server.py.
+Called by api_server.py for requests, and by tests for what kubelets and other controllers would write.
 """
 
 from __future__ import annotations
 
-import uuid
-from collections.abc import Callable, Iterator, Mapping
+import secrets
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 from virt_core.objects.meta import rfc3339
+from virt_core.testing.apply import applied
+from virt_core.testing.history import History, Matches, Object
+from virt_core.testing.kinds import BUILT_IN, Kind, custom_kind
+from virt_core.testing.managed_fields import Manager, managed_fields, owners_after_update
 from virt_core.testing.patches import PatchFailed, json_patch, merge_patch
+from virt_core.testing.place import Place
+from virt_core.testing.refused import Refused
+from virt_core.testing.writes import Deletion, Part, created, deleted, is_gone, updated
 
-Object = dict[str, Any]
-Matches = Callable[[Object], bool]
-
-
-class Refused(Exception):
-    """The answer is a Status of this code, reason and message."""
-
-    def __init__(self, code: int, reason: str, message: str) -> None:
-        super().__init__(message)
-        self.code, self.reason, self.message = code, reason, message
+_DEFINITIONS = "/apis/apiextensions.k8s.io/v1"
+_MODIFIED = "the object has been modified; please apply your changes to the latest version and try again"
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
-    """A collection, for example root "/api/v1" and plural "pods", or one object in it."""
+class Writer:
+    """Who writes what of an object. The default is a test, which may write everything."""
 
-    root: str
-    plural: str
-    namespace: str = ""
-    """Empty for cluster-scoped objects, and for a collection over all namespaces."""
-    name: str = ""
-
-    @classmethod
-    def parse(cls, path: str) -> Place:
-        """The place that a URL path names; subresources are the object itself."""
-        parts = path.strip("/").split("/")
-        size = 2 if parts[0] == "api" else 3
-        root, rest = "/" + "/".join(parts[:size]), parts[size:]
-        namespace = ""
-        if len(rest) > 2 and rest[0] == "namespaces":
-            namespace, rest = rest[1], rest[2:]
-        return cls(root, rest[0], namespace, rest[1] if len(rest) > 1 else "")
-
-    def holds(self, other: Place) -> bool:
-        """Whether the object `other` is in this collection."""
-        same = (self.root, self.plural) == (other.root, other.plural)
-        return same and self.namespace in ("", other.namespace)
+    manager: str = "test"
+    part: Part = Part.WHOLE
+    dry_run: bool = False
+    """Answers what would be stored, and stores nothing."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Change:
-    version: int
-    place: Place | None  # None: a bookmark, for every watch
-    before: Object | None
-    after: Object | None
+_TEST = Writer()
+_DEFAULTS = Deletion()
 
 
 class Store:
     """Objects by place."""
 
     def __init__(self) -> None:
-        self.version = 100  # not 0, which means "any" on the wire
-        self.oldest = 0
+        self._history = History()
         self._objects: dict[Place, Object] = {}
-        self._history: list[_Change] = []
+
+    @property
+    def version(self) -> int:
+        """The newest resourceVersion."""
+        return self._history.version
+
+    @property
+    def oldest(self) -> int:
+        """Watches from earlier versions are too old."""
+        return self._history.oldest
 
     def select(self, collection: Place, matches: Matches) -> list[Object]:
         """All objects of the collection that match, by namespace and name."""
         found = [place for place, body in self._objects.items() if collection.holds(place) and matches(body)]
-        return [self._objects[place] for place in sorted(found, key=lambda each: (each.namespace, each.name))]
+        return [self._objects[place] for place in sorted(found, key=lambda place: (place.namespace, place.name))]
 
     def get(self, place: Place) -> Object:
         """The object, or 404."""
@@ -82,84 +68,134 @@ class Store:
         except KeyError:
             raise Refused(404, "NotFound", f'{place.plural} "{place.name}" not found') from None
 
-    def create(self, collection: Place, body: Object) -> Object:
-        """The object with the metadata that the server gives it, or 409 AlreadyExists."""
-        name = body["metadata"]["name"]
+    def create(self, collection: Place, body: Object, writer: Writer = _TEST) -> Object:
+        """The object with the metadata that the server sets, or 409 AlreadyExists."""
+        name = body["metadata"].get("name") or body["metadata"]["generateName"] + secrets.token_hex(3)[:5]
         place = Place(collection.root, collection.plural, collection.namespace, name)
         if place in self._objects:
             raise Refused(409, "AlreadyExists", f'{place.plural} "{name}" already exists')
-        given = {"uid": str(uuid.uuid4()), "creationTimestamp": rfc3339(datetime.now(UTC))}
-        if place.namespace:
-            given["namespace"] = place.namespace
-        return self._write(place, {**body, "metadata": {**body["metadata"], **given}})
+        kind, now = self._kind(place), datetime.now(UTC)
+        after = created(kind, body, place, writer.part, now)
+        return self._owned(place, kind, {"metadata": {}}, after, writer)
 
-    def json_patch(self, place: Place, operations: list[Mapping[str, Any]]) -> Object:
+    def json_patch(self, place: Place, operations: list[Mapping[str, Any]], writer: Writer = _TEST) -> Object:
         """The object after the patch; 422 if it does not apply, in the words of the real server."""
         before = self.get(place)
         try:
-            return self._write(place, json_patch(before, operations))
+            return self._update(place, json_patch(before, operations), writer)
         except PatchFailed as error:
             message = "the server rejected our request due to an error in our request"
             raise Refused(422, "Invalid", message) from error
 
-    def merge_patch(self, place: Place, body: Object) -> Object:
+    def merge_patch(self, place: Place, body: Object, writer: Writer = _TEST) -> Object:
         """The object after the patch; 409 if the patch names another resourceVersion than the object has."""
         before = self.get(place)
-        wanted = body.get("metadata", {}).get("resourceVersion")
-        if wanted not in (None, before["metadata"]["resourceVersion"]):
-            text = "the object has been modified; please apply your changes to the latest version and try again"
-            raise Refused(409, "Conflict", _cannot(place, text))
-        return self._write(place, merge_patch(before, body))
+        _refuse_other_version(place, before, body.get("metadata", {}).get("resourceVersion"))
+        return self._update(place, merge_patch(before, body), writer)
 
-    def delete(self, place: Place, uid: str | None = None) -> None:
-        """Remove the object at once; 409 if it has another uid."""
+    def apply(self, place: Place, configuration: Object, writer: Writer, force: bool) -> Object:
+        """The object after server-side apply, which creates it if it is absent; 409 on a conflict without `force`."""
+        kind, now = self._kind(place), datetime.now(UTC)
+        if configuration["metadata"].get("managedFields"):
+            raise Refused(400, "BadRequest", "metadata.managedFields must be nil")
+        live = self._objects.get(place)
+        if live is not None:
+            _refuse_other_version(place, live, configuration["metadata"].get("resourceVersion"))
+        if kind.status and writer.part is Part.OBJECT:
+            configuration = {name: value for name, value in configuration.items() if name != "status"}
+        manager = Manager(writer.manager, "Apply", place.api_version, _subresource(writer))
+        base = live or {"metadata": {}}
+        after = applied(kind, base, configuration, manager=manager, force=force, now=rfc3339(now))
+        fields = after["metadata"]["managedFields"]
+        if live is None:
+            stored = created(kind, after, place, writer.part, now)
+        else:
+            stored = updated(kind, live, after, writer.part)
+        stored["metadata"]["managedFields"] = fields
+        return self._write(place, stored, writer)
+
+    def delete(self, place: Place, options: Deletion = _DEFAULTS, dry_run: bool = False) -> Object:
+        """The object after the request, which removes it if nothing keeps it; 409 if it has another uid or version."""
         body = self.get(place)
-        actual = body["metadata"]["uid"]
-        if uid not in (None, actual):
-            text = f"Precondition failed: UID in precondition: {uid}, UID in object meta: {actual}"
-            raise Refused(409, "Conflict", _cannot(place, text))
-        self._write(place, None)
+        metadata = body["metadata"]
+        for what, wanted, actual in (
+            ("UID", options.uid, metadata["uid"]),
+            ("ResourceVersion", options.version, metadata["resourceVersion"]),
+        ):
+            if wanted not in (None, actual):
+                text = f"Precondition failed: {what} in precondition: {wanted}, {what} in object meta: {actual}"
+                raise Refused(409, "Conflict", _cannot(place, text))
+        after = deleted(self._kind(place), body, options, datetime.now(UTC))
+        if dry_run:
+            return after or body
+        if after is None:
+            self._remove(place, body)
+            return body
+        return self._write(place, after, _TEST)
+
+    def remove(self, place: Place) -> None:
+        """Remove the object, whatever keeps it; 404 if it is not there."""
+        self._remove(place, self.get(place))
 
     def bookmark(self) -> None:
-        """A new version without a change of any object, told to every watch."""
-        self.version += 1
-        self._history.append(_Change(self.version, None, None, None))
+        """A new version without a change of any object, sent to every watch."""
+        self._history.bookmark()
 
     def compact(self) -> None:
-        """Forget the history: a watch from any version seen until now is too old."""
-        self.version += 1
-        self.oldest = self.version
-        self._history.clear()
+        """Forget the history: a watch from any version until now is too old."""
+        self._history.compact()
 
     def events(self, collection: Place, since: int, matches: Matches) -> Iterator[Object]:
-        """The watch events after version `since`. An object that ceases to match is told as deleted."""
-        for change in self._history:
-            if change.version <= since:
-                continue
-            version = str(change.version)
-            if change.place is None:
-                yield {"type": "BOOKMARK", "object": {"metadata": {"resourceVersion": version}}}
-            elif collection.holds(change.place):
-                before = change.before if change.before is not None and matches(change.before) else None
-                after = change.after if change.after is not None and matches(change.after) else None
-                if after is not None:
-                    yield {"type": "MODIFIED" if before is not None else "ADDED", "object": after}
-                elif before is not None:
-                    metadata = {**before["metadata"], "resourceVersion": version}
-                    yield {"type": "DELETED", "object": {**before, "metadata": metadata}}
+        """The watch events after version `since`."""
+        return self._history.events(collection, since, matches)
 
-    def _write(self, place: Place, body: Object | None) -> Object:
-        before = self._objects.pop(place, None)
-        if body is not None and before is not None and body == before:
-            self._objects[place] = before  # the real server writes nothing either
-            return before
-        self.version += 1
-        after = None
-        if body is not None:
-            after = {**body, "metadata": {**body["metadata"], "resourceVersion": str(self.version)}}
-            self._objects[place] = after
-        self._history.append(_Change(self.version, place, before, after))
-        return after or {}
+    def _kind(self, place: Place) -> Kind:
+        name = f"{place.plural}.{place.group}"
+        definition = self._objects.get(Place(_DEFINITIONS, "customresourcedefinitions", name=name))
+        if definition is not None:
+            return custom_kind(definition, place.version)
+        return BUILT_IN.get((place.group, place.plural), Kind())
+
+    def _update(self, place: Place, after: Object, writer: Writer) -> Object:
+        kind, before = self._kind(place), self.get(place)
+        after = updated(kind, before, after, writer.part)
+        return self._owned(place, kind, before, after, writer)
+
+    def _owned(self, place: Place, kind: Kind, before: Object, after: Object, writer: Writer) -> Object:
+        manager = Manager(writer.manager, "Update", place.api_version, _subresource(writer))
+        owners = owners_after_update(kind, before, after, manager, rfc3339(datetime.now(UTC)))
+        return self._write(
+            place, {**after, "metadata": {**after["metadata"], "managedFields": managed_fields(owners)}}, writer
+        )
+
+    def _write(self, place: Place, body: Object, writer: Writer) -> Object:
+        before = self._objects.get(place)
+        if body == before:
+            return before  # the real server writes nothing either
+        if writer.dry_run:
+            return body
+        if is_gone(body):
+            self._remove(place, body)
+            return body
+        self._history.version += 1
+        after = {**body, "metadata": {**body["metadata"], "resourceVersion": str(self.version)}}
+        self._objects[place] = after
+        self._history.add(place, before, after)
+        return after
+
+    def _remove(self, place: Place, last: Object) -> None:
+        del self._objects[place]
+        self._history.version += 1
+        self._history.add(place, last, None)
+
+
+def _subresource(writer: Writer) -> str:
+    return "status" if writer.part is Part.STATUS else ""
+
+
+def _refuse_other_version(place: Place, live: Object, wanted: str | None) -> None:
+    if wanted not in (None, live["metadata"]["resourceVersion"]):
+        raise Refused(409, "Conflict", _cannot(place, _MODIFIED))
 
 
 def _cannot(place: Place, text: str) -> str:

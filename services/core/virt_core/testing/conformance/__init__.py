@@ -1,0 +1,18 @@
+"""What a fake API server and the real one must agree on, as far as the suite relies on it.
+
+Each function of CHECKS takes a client and the name of an empty namespace and raises AssertionError. Run against
+FakeApiServer with the unit tests and against a real API server end to end.
+"""
+
+from __future__ import annotations
+
+from virt_core.testing.conformance import applying, deleting, kinds, plain_writes, watching
+from virt_core.testing.conformance.calls import Check
+
+CHECKS: tuple[Check, ...] = (
+    *plain_writes.CHECKS,
+    *applying.CHECKS,
+    *deleting.CHECKS,
+    *kinds.CHECKS,
+    *watching.CHECKS,
+)

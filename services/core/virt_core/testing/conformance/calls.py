@@ -1,0 +1,43 @@
+"""What the checks share: objects to try things on, and refusals that are expected."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from virt_core.kube.client import KubeClient
+from virt_core.kube.errors import KubeError
+from virt_core.kube.reflector import Reflector
+from virt_core.kube.resource import CONFIG_MAPS
+from virt_core.objects.meta import PartialObject
+
+Object = dict[str, Any]
+Check = Callable[[KubeClient, str], Awaitable[None]]
+DEADLINE = 10.0  # seconds for a change to be seen by watch
+
+
+def config_map(name: str, **labels: str) -> Object:
+    """A ConfigMap with a single value, "a"."""
+    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name, "labels": labels}, "data": {"a": "1"}}
+
+
+async def refused(kind: type[KubeError], call: Awaitable[object]) -> KubeError:
+    """The error, which is of that very class."""
+    try:
+        answer = await call
+    except KubeError as error:
+        assert type(error) is kind, error
+        return error
+    raise AssertionError(f"{kind.__name__} expected, not {answer}")
+
+
+async def cached(client: KubeClient, namespace: str, name: str) -> None:
+    """Wait until the server's cache, which answers lists and watches, has the ConfigMap."""
+    seen = asyncio.Event()
+    fields = f"metadata.name={name}"
+    reflector = Reflector(client, CONFIG_MAPS, PartialObject, lambda _: seen.set(), namespace=namespace, fields=fields)
+    async with asyncio.timeout(DEADLINE), asyncio.TaskGroup() as group:
+        running = group.create_task(reflector.run(), name="reflector")
+        await seen.wait()
+        running.cancel()

@@ -1,0 +1,16 @@
+"""The fake API server treats KubeVirt's kinds, stored without their definitions, as their definitions say."""
+
+from __future__ import annotations
+
+import pytest
+from virt_core.testing.kinds import BUILT_IN, custom_kind
+from virt_operator.strategy.crds import kubevirts, virtual_machine_instances
+from virt_operator.strategy.ref import Body
+
+
+@pytest.mark.parametrize("definition", [kubevirts(), virtual_machine_instances()], ids=lambda body: body["kind"])
+def test_fake_and_definition_agree(definition: Body) -> None:
+    spec = definition["spec"]
+    fake, defined = BUILT_IN[spec["group"], spec["names"]["plural"]], custom_kind(definition, "v1")
+    assert (fake.status, fake.generations) == (defined.status, defined.generations)
+    assert {path: defined.merging.get(path) for path in fake.merging} == fake.merging
