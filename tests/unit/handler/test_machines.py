@@ -14,7 +14,7 @@ from virt_core.testing.api_server import FakeApiServer
 
 from .conftest import NODE, POD_UID
 from .fake_launcher import DirectConnections, FakeLauncher, connected, listening
-from .node import condition, handler, put_vmi, until, write_status
+from .node import DEMO, condition, handler, put_vmi, until, write_status
 
 SECOND_UID = "1c9d4e21-2222-4f0a-9d43-7a1f5f2f9c00"
 
@@ -115,8 +115,8 @@ async def test_the_end_of_a_vmi_that_is_being_deleted_is_on_the_object_before_it
     put_vmi(server)
     async with handler(client, connections.connect):
         await until(server, lambda status: status["phase"] == "Running")
-        deleted = {"metadata": {"deletionTimestamp": "2026-01-31T09:00:00Z"}}
-        await client.merge_patch(VMI, "default", "demo", deleted)
+        server.patch(DEMO, {"metadata": {"finalizers": ["foregroundDeleteVirtualMachine"]}})
+        await client.delete(VMI, "default", "demo")
         launcher.become(pb.MACHINE_PHASE_ENDED, end=pb.MACHINE_END_SHUTDOWN)
         launcher.restart()  # it exits at once
         status = await until(server, lambda status: status["phase"] == "Succeeded")
