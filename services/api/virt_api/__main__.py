@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from virt_core import aio, logs
+from virt_core.flags import log_level
 
 from virt_api.app import run
 
 
 def main() -> None:
     """Run the service in this process."""
-    logs.setup("virt-api")
+    logs.setup("virt-api", log_level("virt-api"))
     aio.run(run)
 
 

@@ -68,7 +68,12 @@ def bound(name: str, **fields: Any) -> BoundLogger:
 
 
 def setup(component: str, level: int = logging.INFO) -> None:
-    """Send all logs of this process to standard error as JSON, `component` being for example "virt-handler"."""
+    """Send all logs of this process to standard error as JSON, `component` being for example "virt-handler".
+
+    `level` is of the suite's own loggers; libraries log from INFO on.
+    """
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_JsonFormatter(component))
-    logging.basicConfig(level=level, handlers=[handler], force=True)
+    logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
+    for package in ("virt_core", component.replace("-", "_")):
+        logging.getLogger(package).setLevel(level)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 
 from virt_core import aio, logs
+from virt_core.flags import log_level
 
 from virt_handler import app
 from virt_handler.settings import BadSetting, Settings
@@ -12,7 +13,7 @@ from virt_handler.settings import BadSetting, Settings
 
 def main() -> int:
     """The process's exit status."""
-    logs.setup("virt-handler")
+    logs.setup("virt-handler", log_level("virt-handler"))
     try:
         settings = Settings.from_environment()
     except BadSetting as error:

@@ -9,25 +9,28 @@ from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stderr
 from typing import Any
 
+import pytest
 from virt_core import logs
+from virt_core.flags import log_level
 
 Line = dict[str, Any]
 
 
 @contextmanager
-def written() -> Iterator[list[Line]]:
+def written(level: int = logging.INFO) -> Iterator[list[Line]]:
     """The lines that were written to standard error within. pytest's own handlers come back afterwards."""
     root, lines = logging.getLogger(), list[Line]()
-    handlers, level = root.handlers, root.level
+    handlers, before = root.handlers, {name: logging.getLogger(name).level for name in ("", "virt_core", "virt_test")}
     root.handlers = []  # set aside, because setup closes what it finds
     try:
         with redirect_stderr(io.StringIO()) as errors:
-            logs.setup("virt-test")
+            logs.setup("virt-test", level)
             yield lines
         lines += [json.loads(line) for line in errors.getvalue().splitlines()]
     finally:
         root.handlers = handlers
-        root.setLevel(level)
+        for name, kept in before.items():
+            logging.getLogger(name).setLevel(kept)
 
 
 def test_a_line_is_one_object_with_the_bound_fields() -> None:
@@ -65,3 +68,18 @@ def test_debug_is_not_written_by_default_and_plain_loggers_are() -> None:
         logs.bound("virt_core.test").debug("hidden")
         logging.getLogger("library").info("said %s", "so")
     assert [line["msg"] for line in lines] == ["said so"]
+
+
+def test_the_flag_v_adds_details_of_the_suite_and_not_of_libraries() -> None:
+    with written(log_level("virt-test", ["--v", "3"])) as lines:
+        for name in ("virt_core.kube.client", "virt_test.app", "library"):
+            logs.bound(name).debug("detail")
+    assert [line["logger"] for line in lines] == ["virt_core.kube.client", "virt_test.app"]
+    assert log_level("virt-test", ["--v=2"]) == log_level("virt-test", []) == logging.INFO
+
+
+@pytest.mark.parametrize("arguments", [["--v", "loud"], ["--v", "10"], ["--port", "1"]])
+def test_an_unknown_flag_ends_the_process_naming_it(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        log_level("virt-test", arguments)
+    assert arguments[0] in capsys.readouterr().err

@@ -114,6 +114,11 @@ async def test_another_namespace_than_the_operators_is_refused(webhook: Webhook)
     assert "metadata.namespace" in message and "'elsewhere'" in message and "'kubevirt'" in message
 
 
+def customizing(kind: str, name: str, patch: str) -> dict[str, Any]:
+    asked = {"resourceType": kind, "resourceName": name, "patch": patch, "type": "strategic"}
+    return {"customizeComponents": {"patches": [asked]}}
+
+
 @pytest.mark.parametrize(
     ("spec", "words"),
     [
@@ -121,6 +126,9 @@ async def test_another_namespace_than_the_operators_is_refused(webhook: Webhook)
         ({"uninstallStrategy": "Never"}, ["spec.uninstallStrategy", "'Never'", "RemoveWorkloads", "BlockUninstallIf"]),
         ({"imagePullPolicy": "Sometimes"}, ["spec.imagePullPolicy", "'Sometimes'", "IfNotPresent"]),
         ({"imageTag": "a b"}, ["spec.imageTag", "'a b'"]),
+        (customizing("Deployment", "virt-api", "{"), ["spec.customizeComponents.patches[0].patch", "is not JSON"]),
+        (customizing("Deployment", "virt-x", "{}"), ["spec.customizeComponents.patches[0]", "'Deployment virt-x'"]),
+        ({"customizeComponents": {"flags": {"api": {"port": "1"}}}}, ["spec.customizeComponents.flags.api", "'port'"]),
     ],
 )
 async def test_a_spec_that_cannot_be_installed_is_refused_by_field(
@@ -129,6 +137,11 @@ async def test_a_spec_that_cannot_be_installed_is_refused_by_field(
     for operation, old in (("CREATE", None), ("UPDATE", kubevirt())):
         message = await webhook.ask(operation, kubevirt(spec), old)
         assert message is not None and all(word in message for word in words), message
+
+
+async def test_patches_of_another_release_are_judged_when_its_objects_are_known(webhook: Webhook) -> None:
+    spec = {**customizing("Deployment", "virt-later", "{}"), "imageTag": "v9.9.9"}
+    assert await webhook.ask("UPDATE", kubevirt(spec), kubevirt()) is None
 
 
 async def test_what_is_stored_can_be_labelled_repaired_and_let_go(webhook: Webhook) -> None:

@@ -18,6 +18,7 @@ from typing import Any
 import aiohttp
 import msgspec
 
+from virt_core import logs
 from virt_core.kube import lean
 from virt_core.kube.errors import KubeError, Unavailable, from_status
 from virt_core.kube.resource import Resource
@@ -34,6 +35,7 @@ sys.setrecursionlimit(max(sys.getrecursionlimit(), 12_000))
 # 0.23), and with that, too, it was seen once, after an API server's death.
 _STALE_DESCRIPTOR = "is used by transport"
 
+_log = logs.bound("virt_core.kube.client")
 _encode = msgspec.json.encode
 _decode = msgspec.json.decode
 
@@ -186,6 +188,7 @@ class KubeClient:
         if body is not None:
             data = _encode(body)
             headers["Content-Type"] = content_type
+        _log.debug("asking the API server", method=method, path=path)
         with self._connected(f"{method} {path}"):
             async with asyncio.timeout(_DEADLINE):
                 async with self._session.request(

@@ -3,21 +3,25 @@
 Called by the reconciler in each pass; what it returns is carried out by execute.py and reported by status.py. Every
 pass starts from the cluster's state and trusts nothing that an earlier pass wrote, so any crash is just a later pass.
 
-    spec.py → strategies.py → permissions.py → succession.py → converge.py (growth.py, drift.py, rollout.py)
+    spec.py → strategies.py → customize.py → permissions.py → succession.py
+        → converge.py (growth.py, drift.py, rollout.py)
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
+from msgspec import structs
 from virt_core.conventions.labels import KUBEVIRT_FINALIZER
 
 from virt_operator.certificates.plan import Due
 from virt_operator.change import renewals, strategies, succession
 from virt_operator.change.converge import DEFINITIONS, change_of, converge, next_repair
 from virt_operator.change.versions import is_older
+from virt_operator.customization.customize import customized, standing
+from virt_operator.customization.patches import Patch, patches_of
 from virt_operator.settings import Settings
 from virt_operator.strategy.operator_rbac import operator_rbac
 from virt_operator.strategy.ref import Body
@@ -64,10 +68,10 @@ def plan(observed: Observed, operator: Settings) -> Plan:
         return kept(observed, Plan(missing=lacking), operator)
     due = renewals.due_now(observed, operator.namespace)
     try:
-        settings = install_settings(observed.suite.spec, operator)
+        settings, patches = install_settings(observed.suite.spec, operator), patches_of(observed.suite.spec)
+        return _towards(settings, patches, observed, operator, due)
     except RefusedSpec as refused:
-        return Plan(_kept(observed, due), refused=refused, next_deadline=due.next_deadline)
-    return _towards(settings, observed, observed.suite, operator, due)
+        return Plan(_kept(observed, due, None), refused=refused, next_deadline=due.next_deadline)
 
 
 def kept(observed: Observed, decided: Plan, operator: Settings) -> Plan:
@@ -77,7 +81,11 @@ def kept(observed: Observed, decided: Plan, operator: Settings) -> Plan:
     return replace(decided, actions=(*decided.actions, *actions), next_deadline=min(deadlines, default=None))
 
 
-def _towards(settings: InstallSettings, observed: Observed, suite: SuiteObject, operator: Settings, due: Due) -> Plan:
+def _towards(
+    settings: InstallSettings, patches: Sequence[Patch], observed: Observed, operator: Settings, due: Due
+) -> Plan:
+    suite = observed.suite
+    assert suite is not None
     if KUBEVIRT_FINALIZER not in suite.metadata.finalizers:
         meta = suite.metadata
         add = AddFinalizer(meta)
@@ -85,19 +93,20 @@ def _towards(settings: InstallSettings, observed: Observed, suite: SuiteObject, 
     operation = _operation(suite, settings)
     found = strategies.search(observed, settings)
     if found.strategy is None:
-        return _standing(observed, due, settings, operation, waits=found.waits, actions=found.actions)
-    lacking = _lacking(observed, found.strategy.release, found.strategy.operator, operator)
+        return _standing(observed, due, settings, patches, operation, waits=found.waits, actions=found.actions)
+    strategy = structs.replace(found.strategy, objects=customized(found.strategy.objects, patches))
+    lacking = _lacking(observed, strategy.release, strategy.operator, operator)
     if lacking and operation:
         wait = WaitFor("permissions of virt-operator", lacking, PERMISSIONS)
-        return replace(_standing(observed, due, settings, operation, waits=(wait,)), missing=lacking)
-    due = renewals.due_now(observed, operator.namespace, found.strategy.objects)  # also what its pods will mount
-    change = change_of(observed, found.strategy)
+        return replace(_standing(observed, due, settings, patches, operation, waits=(wait,)), missing=lacking)
+    due = renewals.due_now(observed, operator.namespace, strategy.objects)  # also what its pods will mount
+    change = change_of(observed, strategy)
     if change is not None and not operation:  # an update is given up: what is asked for is what was there before
         operation = "Rollback" if change.backward else "Update"
-    actions, waits = succession.move(observed, found.strategy, settings, operator)
-    if waits and succession.goes_first(found.strategy, operator):
-        return _standing(observed, due, settings, operation, waits=waits, actions=actions)
-    done = converge(observed, due, found.strategy, change, changing=bool(operation))
+    actions, waits = succession.move(observed, strategy, settings, operator)
+    if waits and succession.goes_first(strategy, operator):
+        return _standing(observed, due, settings, patches, operation, waits=waits, actions=actions)
+    done = converge(observed, due, strategy, change, changing=bool(operation))
     if waits and not done.actions and not done.waits:  # the operator itself is last
         done = replace(done, actions=actions, waits=waits)
     return Plan(
@@ -115,22 +124,24 @@ def _standing(
     observed: Observed,
     due: Due,
     settings: InstallSettings,
+    patches: Sequence[Patch],
     operation: str,
     *,
     waits: tuple[WaitFor, ...],
     actions: tuple[Action, ...] = (),
 ) -> Plan:
     """What is installed is kept in repair, nothing of it is changed or removed, while `waits` are waited for."""
-    kept = _kept(observed, due)
+    kept = _kept(observed, due, patches)
     return Plan((*kept, *actions), waits, settings, next_deadline=due.next_deadline, operation=operation)
 
 
-def _kept(observed: Observed, due: Due) -> tuple[Action, ...]:
-    """Repairs of what is installed, whatever is asked for; certificates at least."""
+def _kept(observed: Observed, due: Due, patches: Sequence[Patch] | None) -> tuple[Action, ...]:
+    """Repairs of what is installed, certificates at least. Begins and ends no customization."""
     installed = strategies.observed_strategy(observed)
     if installed is None or change_of(observed, installed) is not None:
         return renewals.actions(observed, due)
-    repairs = converge(observed, due, installed, None, changing=False).actions
+    objects = standing(installed.objects, patches, observed.owned)
+    repairs = converge(observed, due, structs.replace(installed, objects=objects), None, changing=False).actions
     return tuple(one for one in repairs if not isinstance(one, Delete))
 
 

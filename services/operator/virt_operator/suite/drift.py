@@ -15,6 +15,7 @@ from typing import Any
 
 from virt_core.objects.patch import Operation
 
+from virt_operator.strategy import marks
 from virt_operator.strategy.ref import Body
 from virt_operator.suite.observed import PARTS, OwnedObject
 
@@ -28,8 +29,9 @@ def difference(desired: Body, live: Body) -> str | None:
     if parts.get("rules") != live.get("rules"):
         return ".rules"  # nobody adds to a role, and a name added to a rule takes away
     meta = desired["metadata"]
-    marks = {key: meta[key] for key in ("labels", "annotations") if key in meta}
-    return _differs("", parts, live) or _differs(".metadata", marks, live["metadata"])
+    own = {key: meta[key] for key in ("labels", "annotations") if key in meta}
+    left = (f".metadata.{part}.{key}" for part, key in marks.left_over(meta, live["metadata"]))
+    return _differs("", parts, live) or _differs(".metadata", own, live["metadata"]) or next(left, None)
 
 
 def desired_parts(desired: Body) -> Body:
@@ -39,15 +41,21 @@ def desired_parts(desired: Body) -> Body:
 
 def replacement(desired: Body, live: OwnedObject) -> list[Operation]:
     """The JSON patch that puts the desired parts in the place of the live ones, and adds labels and annotations."""
-    wanted, meta = desired_parts(desired), live.metadata
-    marks = {
-        "labels": {**meta.labels, **desired["metadata"].get("labels", {})},
-        "annotations": {**meta.annotations, **desired["metadata"].get("annotations", {})},
+    wanted, meta = desired_parts(desired), desired["metadata"]
+    found = {"labels": live.metadata.labels, "annotations": live.metadata.annotations}
+    left = set(marks.left_over(meta, found))
+    own = {
+        part: {**{key: value for key, value in there.items() if (part, key) not in left}, **meta.get(part, {})}
+        for part, there in found.items()
     }
     return [
-        {"op": "test", "path": "/metadata/uid", "value": meta.uid},
-        {"op": "test", "path": "/metadata/resourceVersion", "value": meta.resource_version},
-        *({"op": "add", "path": f"/metadata/{key}", "value": value} for key, value in marks.items() if value),
+        {"op": "test", "path": "/metadata/uid", "value": live.metadata.uid},
+        {"op": "test", "path": "/metadata/resourceVersion", "value": live.metadata.resource_version},
+        *(
+            {"op": "add", "path": f"/metadata/{key}", "value": value}
+            for key, value in own.items()
+            if value or found[key]
+        ),
         *({"op": "add", "path": f"/{key}", "value": value} for key, value in wanted.items()),
         *({"op": "remove", "path": f"/{key}"} for key in live.parts if key not in wanted),
     ]

@@ -19,6 +19,7 @@ from virt_operator.strategy.settings import PULL_POLICIES, InstallSettings, Plac
 REMOVE_WORKLOADS = "RemoveWorkloads"
 _BLOCK_UNINSTALL = "BlockUninstallIfWorkloadsExist"
 SUPPORTED = {
+    "customizeComponents",  # customization/patches.py
     "imageTag",
     "imageRegistry",
     "imagePullPolicy",

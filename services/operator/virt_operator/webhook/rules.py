@@ -12,7 +12,10 @@ from typing import Any
 
 from virt_core.objects.admission_review import Denial
 
+from virt_operator.customization.customize import customized
+from virt_operator.customization.patches import patches_of
 from virt_operator.settings import Settings
+from virt_operator.strategy.desired import desired_objects
 from virt_operator.suite.spec import RefusedSpec, blocks_uninstall, install_settings
 from virt_operator.webhook.review import AdmissionRequest, Reviewed
 
@@ -44,7 +47,9 @@ def refused_spec(request: AdmissionRequest, operator: Settings) -> Denial | None
     if old is not None and old.spec == new.spec:
         return None
     try:
-        install_settings(new.spec, operator)
+        settings, patches = install_settings(new.spec, operator), patches_of(new.spec)
+        if patches and settings.tag == operator.tag:  # the objects of another release are not known here
+            customized(desired_objects(settings), patches)
     except RefusedSpec as refused:
         return Denial("Invalid", 422, str(refused))
     return None

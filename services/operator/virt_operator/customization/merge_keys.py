@@ -1,0 +1,50 @@
+"""Lists that a strategic merge patch merges instead of replacing, by kind. Pure; read by strategic_merge.py's callers.
+
+From the `x-kubernetes-patch-merge-key` and `x-kubernetes-patch-strategy` of the API server's OpenAPI document, which
+tests/e2e/test_customize_components.py compares with this table.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+MergeKeys = Mapping[str, str]
+"""By the path of a list, without indices: the key by which its entries are the same; "" for a list of plain values."""
+
+_CONTAINER = {
+    "": "name",
+    ".env": "name",
+    ".ports": "containerPort",
+    ".volumeDevices": "devicePath",
+    ".volumeMounts": "mountPath",
+}
+_POD = {
+    **{
+        f".{kind}{path}": key
+        for kind in ("containers", "initContainers", "ephemeralContainers")
+        for path, key in _CONTAINER.items()
+    },
+    ".hostAliases": "ip",
+    ".imagePullSecrets": "name",
+    ".resourceClaims": "name",
+    ".schedulingGates": "name",
+    ".topologySpreadConstraints": "topologyKey",
+    ".volumes": "name",
+}
+_META = {".metadata.finalizers": "", ".metadata.ownerReferences": "uid"}
+_WORKLOAD = {
+    **_META,
+    **{f".spec.template{path}": key for path, key in _META.items()},
+    **{f".spec.template.spec{path}": key for path, key in _POD.items()},
+}
+_WEBHOOKS = {**_META, ".webhooks": "name", ".webhooks.matchConditions": "name"}
+
+MERGE_KEYS: Mapping[str, MergeKeys] = {
+    "APIService": _META,
+    "DaemonSet": _WORKLOAD,
+    "Deployment": _WORKLOAD,
+    "MutatingWebhookConfiguration": _WEBHOOKS,
+    "Service": {**_META, ".spec.ports": "port"},
+    "ValidatingWebhookConfiguration": _WEBHOOKS,
+}
+"""By kind. These are the kinds that KubeVirt customizes: what else a release has decides what is stored and allowed."""

@@ -1,0 +1,165 @@
+"""The patches that a KubeVirt object asks for, and what one of them does to an object. Pure; called by customize.py.
+
+`spec.customizeComponents` has KubeVirt's form: `patches` of the types json (RFC 6902), merge (RFC 7386) and strategic,
+applied in their order, then `flags`, which become arguments of the component's container.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from virt_operator.customization.merge_keys import MERGE_KEYS
+from virt_operator.customization.strategic_merge import BadPatch, strategic_merge
+from virt_operator.strategy.ref import Body, Ref
+from virt_operator.suite.spec import RefusedSpec
+
+FIELD = "customizeComponents"
+TYPES = ("json", "merge", "strategic")
+_ANY = "*"
+_FLAGGED = {
+    "api": ("Deployment", "virt-api"),
+    "controller": ("Deployment", "virt-controller"),
+    "handler": ("DaemonSet", "virt-handler"),
+}
+# What the components understand (virt_core/flags.py), and the values.
+_FLAGS = {"v": tuple(map(str, range(10)))}
+
+
+class _Asked(msgspec.Struct, frozen=True, rename="camel", forbid_unknown_fields=True):
+    resource_type: str
+    resource_name: str
+    patch: str
+    type: str
+
+
+class _AskedAll(msgspec.Struct, frozen=True, rename="camel", forbid_unknown_fields=True):
+    patches: list[_Asked] | None = None
+    flags: dict[str, dict[str, str] | None] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Patch:
+    """One patch, read."""
+
+    where: str
+    """The field that asks for it, for example "spec.customizeComponents.patches[0]"."""
+
+    kind: str
+    name: str
+    """Of the objects that it changes, in any case; "*" for all."""
+
+    type: str
+    """One of TYPES."""
+
+    content: Any
+    """What its JSON says."""
+
+    @property
+    def objects(self) -> str:
+        """Which objects, for a message."""
+        return f"{self.kind} {self.name}"
+
+    def changes(self, ref: Ref) -> bool:
+        """Whether it is meant for the object."""
+        return _matches(self.kind, ref.kind) and _matches(self.name, ref.name)
+
+    def applied(self, body: Body) -> Body:
+        """`body` after the patch.
+
+        Raises:
+            BadPatch: it does not apply.
+        """
+        after = _APPLIED[self.type](body, self.content)
+        if not isinstance(after, dict):
+            raise BadPatch(f"the result is not an object but {after!r:.50}")
+        return after
+
+
+def patches_of(spec: Mapping[str, Any]) -> tuple[Patch, ...]:
+    """The patches of a KubeVirt object's spec, in the order in which they are applied.
+
+    Raises:
+        RefusedSpec: one cannot be read; the message names its field.
+    """
+    try:
+        asked = msgspec.convert(spec.get(FIELD) or {}, _AskedAll)
+    except msgspec.ValidationError as error:
+        raise RefusedSpec("InvalidField", f"spec.{FIELD}: {error}") from error
+    found = [_read(f"spec.{FIELD}.patches[{index}]", patch) for index, patch in enumerate(asked.patches or ())]
+    return (*found, *_flags(asked.flags or {}))
+
+
+def _read(where: str, asked: _Asked) -> Patch:
+    if asked.type not in TYPES:
+        raise RefusedSpec("InvalidField", f"{where}.type: {asked.type!r} is not one of {', '.join(TYPES)}")
+    try:
+        content = msgspec.json.decode(asked.patch)
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise RefusedSpec("InvalidField", f"{where}.patch: {asked.patch!r:.100} is not JSON: {error}") from error
+    wanted = list if asked.type == "json" else dict
+    if not isinstance(content, wanted):
+        form = "a list of operations" if asked.type == "json" else "an object"
+        raise RefusedSpec("InvalidField", f"{where}.patch: a patch of type {asked.type!r} is {form}")
+    return Patch(where, asked.resource_type, asked.resource_name, asked.type, content)
+
+
+def _flags(asked: Mapping[str, Mapping[str, str] | None]) -> list[Patch]:
+    found = []
+    for component, flags in asked.items():
+        where = f"spec.{FIELD}.flags.{component}"
+        if component not in _FLAGGED:
+            raise RefusedSpec("InvalidField", f"{where}: {component!r} is not one of {', '.join(_FLAGGED)}")
+        arguments: list[str] = []
+        for flag, value in sorted((flags or {}).items()):
+            allowed = _FLAGS.get(flag.lower())
+            if allowed is None:
+                raise RefusedSpec("InvalidField", f"{where}: {flag!r} is not one of {', '.join(_FLAGS)}")
+            if value not in allowed:
+                raise RefusedSpec("InvalidField", f"{where}.{flag}: {value!r} is not one of {', '.join(allowed)}")
+            arguments += [f"--{flag.lower()}", value]
+        if arguments:
+            kind, name = _FLAGGED[component]
+            container = {"name": name, "args": arguments}
+            content = {"spec": {"template": {"spec": {"containers": [container]}}}}
+            found.append(Patch(where, kind, name, "strategic", content))
+    return found
+
+
+def _matches(wanted: str, found: str) -> bool:
+    return wanted == _ANY or wanted.lower() == found.lower()
+
+
+def _json(body: Body, operations: list[Any]) -> Any:
+    import jsonpatch
+
+    try:
+        return jsonpatch.apply_patch(body, operations)
+    except (jsonpatch.JsonPatchException, jsonpatch.JsonPointerException, TypeError, ValueError) as error:
+        raise BadPatch(str(error)) from error
+
+
+def _merge(body: Body, content: Body) -> Any:
+    return _merged(body, content)
+
+
+def _merged(document: Any, patch: Any) -> Any:
+    if not isinstance(patch, Mapping):
+        return patch
+    result = dict(document) if isinstance(document, Mapping) else {}
+    for key, value in patch.items():
+        if value is None:
+            result.pop(key, None)
+        else:
+            result[key] = _merged(result.get(key), value)
+    return result
+
+
+def _strategic(body: Body, content: Body) -> Any:
+    return strategic_merge(body, content, MERGE_KEYS[body["kind"]])
+
+
+_APPLIED: Mapping[str, Callable[[Body, Any], Any]] = {"json": _json, "merge": _merge, "strategic": _strategic}
