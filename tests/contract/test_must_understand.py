@@ -9,10 +9,11 @@ from typing import Any
 
 import grpc
 import pytest
-from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
+from google.protobuf import descriptor_pb2, descriptor_pool, duration_pb2, message_factory, timestamp_pb2
 from google.protobuf.message import Message
-from kubevirt.info.v1 import info_pb2, must_understand_pb2
-from kubevirt.launcher.v1 import launcher_pb2, launcher_pb2_grpc
+from kubevirt.contract.v1 import options_pb2
+from kubevirt.info.v1 import info_pb2
+from kubevirt.launcher.v1 import command_pb2, guest_pb2, launcher_pb2, launcher_pb2_grpc, machine_pb2, state_pb2
 from virt_core.rpc.errors import InvalidField, Refused, UnsupportedByPeer, from_rpc_error
 from virt_core.rpc.identity import Identity
 from virt_core.rpc.must_understand import require_supported
@@ -20,23 +21,28 @@ from virt_core.rpc.peer import Peer
 from virt_core.rpc.server import create_server
 
 FIELD = descriptor_pb2.FieldDescriptorProto
+NVME = 90
 
 
 def newer_start_request() -> Any:
-    """StartMachineRequest of a later release: Machine gains `tpm`, and SerialConsole, one level down, `speed`."""
+    """StartMachineRequest of a later release: Machine gains `tpm`, SerialConsole, one level down, `speed`, and DiskBus
+    the value NVME."""
     pool = descriptor_pool.DescriptorPool()
-    for module in (descriptor_pb2, must_understand_pb2):
+    for module in (descriptor_pb2, options_pb2, duration_pb2, timestamp_pb2, guest_pb2, state_pb2, command_pb2):
         pool.AddSerializedFile(module.DESCRIPTOR.serialized_pb)
-    for dependency in launcher_pb2.DESCRIPTOR.dependencies:
-        if "google/protobuf" in dependency.name:
-            pool.AddSerializedFile(dependency.serialized_pb)
-    file = descriptor_pb2.FileDescriptorProto.FromString(launcher_pb2.DESCRIPTOR.serialized_pb)
+    file = descriptor_pb2.FileDescriptorProto.FromString(machine_pb2.DESCRIPTOR.serialized_pb)
+    if options_pb2.DESCRIPTOR.name not in file.dependency:
+        file.dependency.append(options_pb2.DESCRIPTOR.name)
+    bus = next(enum for enum in file.enum_type if enum.name == "DiskBus")
+    nvme = bus.value.add(name="DISK_BUS_NVME", number=NVME)
+    nvme.options.Extensions[options_pb2.value_feature] = "disk.nvme"
     for message in file.message_type:
         if message.name in ("Machine", "SerialConsole"):
             name, feature = ("tpm", "machine.tpm") if message.name == "Machine" else ("speed", "console.speed")
             added = message.field.add(name=name, number=900, type=FIELD.TYPE_STRING, label=FIELD.LABEL_OPTIONAL)
-            added.options.Extensions[must_understand_pb2.feature] = feature
+            added.options.Extensions[options_pb2.feature] = feature
     pool.Add(file)  # type: ignore[no-untyped-call]
+    pool.AddSerializedFile(launcher_pb2.DESCRIPTOR.serialized_pb)
     descriptor = pool.FindMessageTypeByName("kubevirt.launcher.v1.StartMachineRequest")  # type: ignore[no-untyped-call]
     return message_factory.GetMessageClass(descriptor)
 
@@ -84,6 +90,7 @@ def start(channel: grpc.aio.Channel) -> Any:
             lambda m: setattr(m.machine.serial_console, "speed", "9600"),
             "StartMachineRequest.machine.serial_console.speed",
         ),
+        (lambda m: m.machine.disks.add(bus=NVME), "StartMachineRequest.machine.disks[0].bus"),
     ],
 )
 async def test_sender_refuses_before_sending(older: tuple[OlderLauncher, str], fill: Any, path: str) -> None:
@@ -105,6 +112,7 @@ async def test_sender_refuses_before_sending(older: tuple[OlderLauncher, str], f
             lambda m: setattr(m.machine.serial_console, "speed", "9600"),
             "StartMachineRequest.machine.serial_console.900",
         ),
+        (lambda m: m.machine.disks.add(bus=NVME), "StartMachineRequest.machine.disks[0].bus"),
     ],
 )
 async def test_receiver_refuses_what_got_through(older: tuple[OlderLauncher, str], fill: Any, path: str) -> None:
@@ -143,7 +151,7 @@ async def test_typed_refusals_arrive_as_they_were_raised(older: tuple[OlderLaunc
     stub: Any = launcher_pb2_grpc.LauncherServiceStub(peer.channel)
 
     async def start_named(name: str) -> None:
-        request = launcher_pb2.StartMachineRequest(machine=launcher_pb2.Machine(name=name))
+        request = launcher_pb2.StartMachineRequest(machine=machine_pb2.Machine(name=name))
         await peer.call(stub.StartMachine, request, timeout=5)
 
     with pytest.raises(InvalidField, match="use another") as invalid:
@@ -158,4 +166,5 @@ async def test_typed_refusals_arrive_as_they_were_raised(older: tuple[OlderLaunc
 def test_a_feature_that_the_peer_names_may_be_used() -> None:
     request: Message = newer_start_request()()
     request.machine.tpm = "x"  # type: ignore[attr-defined]
-    require_supported(request, {"machine.tpm"}, "launcher")
+    request.machine.disks.add(bus=NVME)  # type: ignore[attr-defined]
+    require_supported(request, {"machine.tpm", "disk.nvme"}, "launcher")

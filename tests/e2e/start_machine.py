@@ -7,7 +7,7 @@ import asyncio
 import json
 import sys
 
-from kubevirt.launcher.v1 import launcher_pb2, launcher_pb2_grpc
+from kubevirt.launcher.v1 import launcher_pb2, launcher_pb2_grpc, machine_pb2
 from virt_core.rpc.errors import RpcError, from_rpc_error
 from virt_core.rpc.peer import Peer
 
@@ -16,7 +16,7 @@ async def main() -> None:
     socket = f"/pods/{sys.argv[1]}/volumes/kubernetes.io~empty-dir/sockets/launcher-sock"
     peer = Peer(f"unix:{socket}", name="the launcher")
     stub = launcher_pb2_grpc.LauncherServiceStub(peer.channel)
-    request = launcher_pb2.StartMachineRequest(machine=launcher_pb2.Machine(uid="nobody", note="added"))
+    request = launcher_pb2.StartMachineRequest(machine=machine_pb2.Machine(uid="nobody", note="added"))
     answer = {}
     info = await peer.negotiate()
     answer["launcher"] = {"release": info.release, "level": info.feature_level, "features": list(info.features)}

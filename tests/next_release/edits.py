@@ -39,10 +39,15 @@ class Edit:
 
 EDITS = (
     Edit(
-        "protos/kubevirt/launcher/v1/launcher.proto",
+        "protos/kubevirt/launcher/v1/machine.proto",
+        'import "google/protobuf/duration.proto";\n',
+        'import "kubevirt/contract/v1/options.proto";\n',
+    ),
+    Edit(
+        "protos/kubevirt/launcher/v1/machine.proto",
         "message Machine {\n",
         "  // For people, told to the hypervisor.\n"
-        f'  string note = {FIELD_NUMBER} [(kubevirt.info.v1.feature) = "{FEATURE}"];\n',
+        f'  string note = {FIELD_NUMBER} [(kubevirt.contract.v1.feature) = "{FEATURE}"];\n',
     ),
     Edit(
         "services/operator/virt_operator/strategy/kubevirt_api.json",
@@ -66,7 +71,7 @@ EDITS = (
         instead=True,
     ),
     Edit(
-        "services/launcher/virt_launcher/machine/validation.py",
+        "services/launcher/virt_launcher/machine/validation/machine.py",
         '    require(_is_uuid(machine.firmware_uuid), "firmware_uuid", machine.firmware_uuid, "a UUID")\n',
         '    matches(LINE, "note", machine.note, "printable ASCII")\n',
     ),

@@ -11,8 +11,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
-from kubevirt.launcher.v1 import launcher_pb2 as pb
-from kubevirt.launcher.v1 import launcher_pb2_grpc
+from kubevirt.launcher.v1 import command_pb2, launcher_pb2, launcher_pb2_grpc, machine_pb2, state_pb2
 from virt_core import logs
 from virt_core.rpc.errors import InvalidField, Refused, Unavailable
 
@@ -25,7 +24,7 @@ from virt_launcher.errors import (
     HypervisorUnavailable,
 )
 from virt_launcher.machine.keeper import Keeper
-from virt_launcher.machine.validation import validate
+from virt_launcher.machine.validation.machine import validate
 from virt_launcher.screenshot import Screenshots
 from virt_launcher.settings import Settings
 
@@ -36,7 +35,7 @@ _REPLY_MARGIN_S = 0.5
 _LONGEST_START_WAIT_S = 60.0
 _TIME_ZONES = Path("/usr/share/zoneinfo")  # of Debian's package tzdata
 _LONGEST_FREEZE_S = 24 * 3600
-_SETTLED = frozenset({pb.MACHINE_PHASE_RUNNING, pb.MACHINE_PHASE_PAUSED, pb.MACHINE_PHASE_ENDED})
+_SETTLED = frozenset({state_pb2.MACHINE_PHASE_RUNNING, state_pb2.MACHINE_PHASE_PAUSED, state_pb2.MACHINE_PHASE_ENDED})
 
 
 @contextlib.asynccontextmanager
@@ -62,7 +61,7 @@ def _require_known_timezone(name: str) -> None:
         raise InvalidField("machine.clock.timezone", name, "a name of the time zone database")
 
 
-def _freeze_s(freeze: pb.Freeze) -> float:
+def _freeze_s(freeze: command_pb2.Freeze) -> float:
     seconds = freeze.unfreeze_after.ToNanoseconds() / 1e9
     if not 0 <= seconds <= _LONGEST_FREEZE_S:
         raise InvalidField("command.freeze.unfreeze_after", f"{seconds:.0f}s", f"0 to {_LONGEST_FREEZE_S} seconds")
@@ -90,8 +89,8 @@ class LauncherServicer(launcher_pb2_grpc.LauncherServiceServicer):
         self._finished = finished
 
     async def StartMachine(  # noqa: N802 - the contract's name
-        self, request: pb.StartMachineRequest, context: Any
-    ) -> pb.StartMachineResponse:
+        self, request: launcher_pb2.StartMachineRequest, context: Any
+    ) -> launcher_pb2.StartMachineResponse:
         machine = request.machine
         validate(machine)
         _require_known_timezone(machine.clock.timezone)
@@ -108,28 +107,39 @@ class LauncherServicer(launcher_pb2_grpc.LauncherServiceServicer):
                 await self._keeper.published.until(lambda state: state.phase in _SETTLED)
         except TimeoutError:
             _log.info("answering before the guest runs", machine_uid=machine.uid)
-        return pb.StartMachineResponse(state=self._keeper.published.state)
+        return launcher_pb2.StartMachineResponse(state=self._keeper.published.state)
 
     async def StopMachine(  # noqa: N802 - the contract's name
-        self, request: pb.StopMachineRequest, context: Any
-    ) -> pb.StopMachineResponse:
+        self, request: launcher_pb2.StopMachineRequest, context: Any
+    ) -> launcher_pb2.StopMachineResponse:
         self._require_uid(request.machine_uid, "machine_uid")
-        if self._keeper.record.ended is not None:
-            _log.info("ending, the handler has recorded the machine's end", machine_uid=request.machine_uid)
-            self._finished.set()
-        else:
+        if self._keeper.record.ended is None:
             self._keeper.request_stop(max(0.0, request.grace_period.ToNanoseconds() / 1e9))
-        return pb.StopMachineResponse(state=self._keeper.published.state)
+        return launcher_pb2.StopMachineResponse(state=self._keeper.published.state)
+
+    async def AcknowledgeEnd(  # noqa: N802 - the contract's name
+        self, request: launcher_pb2.AcknowledgeEndRequest, context: Any
+    ) -> launcher_pb2.AcknowledgeEndResponse:
+        self._require_uid(request.machine_uid, "machine_uid")
+        ended = self._keeper.record.ended
+        if ended is None or ended.end != request.end:
+            found = "has not ended" if ended is None else f"ended as {state_pb2.MachineEnd.Name(ended.end)}"
+            raise Refused(f"the machine {found}", reason="NOT_ENDED", field="end")
+        _log.info("exiting, the machine's end is recorded", machine_uid=request.machine_uid)
+        self._finished.set()
+        return launcher_pb2.AcknowledgeEndResponse()
 
     async def WatchMachine(  # noqa: N802 - the contract's name
-        self, request: pb.WatchMachineRequest, context: Any
-    ) -> AsyncIterator[pb.WatchMachineResponse]:
+        self, request: launcher_pb2.WatchMachineRequest, context: Any
+    ) -> AsyncIterator[launcher_pb2.WatchMachineResponse]:
         loop = asyncio.get_running_loop()
         published, end = self._keeper.published, loop.time() + self._settings.watch_lifetime_s
         await published.newer_than(0)
         while loop.time() < end:
             revision = published.revision
-            yield pb.WatchMachineResponse(instance_id=self._instance_id, revision=revision, state=published.state)
+            yield launcher_pb2.WatchMachineResponse(
+                instance_id=self._instance_id, revision=revision, state=published.state
+            )
             try:
                 async with asyncio.timeout(min(self._settings.heartbeat_s, max(0.0, end - loop.time()))):
                     await published.newer_than(revision)
@@ -137,8 +147,8 @@ class LauncherServicer(launcher_pb2_grpc.LauncherServiceServicer):
                 continue
 
     async def CommandMachine(  # noqa: N802 - the contract's name
-        self, request: pb.CommandMachineRequest, context: Any
-    ) -> pb.CommandMachineResponse:
+        self, request: launcher_pb2.CommandMachineRequest, context: Any
+    ) -> launcher_pb2.CommandMachineResponse:
         self._require_guest(request.machine_uid)
         command = request.command
         kind = command.WhichOneof("command")
@@ -152,24 +162,24 @@ class LauncherServicer(launcher_pb2_grpc.LauncherServiceServicer):
                 await self._agent.unfreeze()
             elif not (kind == "soft_reboot" and await self._agent.reboot()):
                 await self._keeper.command(command)
-        return pb.CommandMachineResponse(state=self._keeper.published.state)
+        return launcher_pb2.CommandMachineResponse(state=self._keeper.published.state)
 
     async def GetGuestDetails(  # noqa: N802 - the contract's name
-        self, request: pb.GetGuestDetailsRequest, context: Any
-    ) -> pb.GetGuestDetailsResponse:
+        self, request: launcher_pb2.GetGuestDetailsRequest, context: Any
+    ) -> launcher_pb2.GetGuestDetailsResponse:
         self._require_guest(request.machine_uid)
         async with _as_contract_says():
             return await self._agent.details()
 
     async def TakeScreenshot(  # noqa: N802 - the contract's name
-        self, request: pb.TakeScreenshotRequest, context: Any
-    ) -> pb.TakeScreenshotResponse:
+        self, request: launcher_pb2.TakeScreenshotRequest, context: Any
+    ) -> launcher_pb2.TakeScreenshotResponse:
         if not self._require_guest(request.machine_uid).HasField("display"):
             raise Refused("the machine has no display", reason="NO_DISPLAY")
         async with _as_contract_says():
-            return pb.TakeScreenshotResponse(png=await self._screenshots.take())
+            return launcher_pb2.TakeScreenshotResponse(png=await self._screenshots.take())
 
-    def _require_guest(self, uid: str) -> pb.Machine:
+    def _require_guest(self, uid: str) -> machine_pb2.Machine:
         """The machine, whose guest was started and has not ended."""
         self._require_uid(uid, "machine_uid")
         record = self._keeper.record

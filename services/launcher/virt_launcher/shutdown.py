@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import signal
 
-from kubevirt.launcher.v1 import launcher_pb2 as pb
+from kubevirt.launcher.v1 import state_pb2
 from virt_core import logs
 
 from virt_launcher.machine.keeper import Keeper
@@ -37,6 +37,6 @@ async def stop_guest(stopping: asyncio.Event, keeper: Keeper, finished: asyncio.
         grace_s = machine.shutdown_grace_period.ToNanoseconds() / 1e9
         _log.info("stopping the machine", machine_uid=machine.uid, grace_s=grace_s)
         keeper.request_stop(grace_s)
-        await keeper.published.until(lambda state: state.phase == pb.MACHINE_PHASE_ENDED)
+        await keeper.published.until(lambda state: state.phase == state_pb2.MACHINE_PHASE_ENDED)
     _log.info("ending")
     finished.set()

@@ -10,7 +10,7 @@ from typing import Any
 import grpc
 from kubevirt.handler.v1 import handler_pb2, handler_pb2_grpc
 from kubevirt.info.v1 import info_pb2
-from kubevirt.launcher.v1 import launcher_pb2
+from kubevirt.launcher.v1 import command_pb2, guest_pb2, launcher_pb2
 from virt_core.rpc.authorize import require_component
 from virt_core.rpc.errors import Displaced, NotFound, Refused
 from virt_core.rpc.identity import Identity
@@ -18,7 +18,7 @@ from virt_core.rpc.server import create_server
 from virt_core.rpc.tls import Certificates
 
 DETAILS = launcher_pb2.GetGuestDetailsResponse(
-    agent=launcher_pb2.GuestAgent(version="9.2", hostname="box"), users=[launcher_pb2.GuestUser(name="debian")]
+    agent=guest_pb2.GuestAgent(version="9.2", hostname="box"), users=[guest_pb2.GuestUser(name="debian")]
 )
 PICTURE = b"\x89PNG\r\n\x1a\n" + bytes(5 * 1024 * 1024)  # more than gRPC takes unless told
 OPENED = handler_pb2.OpenConsoleResponse(opened=handler_pb2.Opened())
@@ -30,7 +30,7 @@ class Handler(handler_pb2_grpc.HandlerServiceServicer):
     def __init__(self) -> None:
         self.targets: list[handler_pb2.VirtualMachineInstanceRef] = []
         self.devices: list[int] = []
-        self.commands: list[launcher_pb2.Command] = []
+        self.commands: list[command_pb2.Command] = []
         self.refusal: Exception | None = None
         self.typed = b""
         self._holder: asyncio.Event | None = None

@@ -14,7 +14,7 @@ import pytest
 from kubevirt.handler.v1 import handler_pb2 as pb
 from kubevirt.handler.v1 import handler_pb2_grpc
 from kubevirt.info.v1 import info_pb2
-from kubevirt.launcher.v1 import launcher_pb2, launcher_pb2_grpc
+from kubevirt.launcher.v1 import command_pb2, launcher_pb2, launcher_pb2_grpc, state_pb2
 from virt_core.rpc.errors import NotFound, Refused, RpcError, Unavailable, from_rpc_error
 from virt_core.rpc.identity import Identity
 from virt_core.rpc.peer import Peer
@@ -26,7 +26,7 @@ from virt_handler.service.commands import Commands
 from virt_handler.service.servicer import HandlerService
 
 UID = "5f0c1e9e-6a50-4a34-8c6b-0d6f2b1c0a11"
-PAUSE = launcher_pb2.Command(pause=launcher_pb2.Pause())
+PAUSE = command_pb2.Command(pause=command_pb2.Pause())
 
 
 class LauncherDouble(launcher_pb2_grpc.LauncherServiceServicer):
@@ -41,7 +41,7 @@ class LauncherDouble(launcher_pb2_grpc.LauncherServiceServicer):
         self.seen.append(request)
         if self.refuses:
             raise Refused("the guest is paused already", reason="ALREADY_PAUSED")
-        state = launcher_pb2.MachineState(machine_uid=UID, phase=launcher_pb2.MACHINE_PHASE_PAUSED)
+        state = state_pb2.MachineState(machine_uid=UID, phase=state_pb2.MACHINE_PHASE_PAUSED)
         return launcher_pb2.CommandMachineResponse(state=state)
 
     async def GetGuestDetails(self, request: Any, context: Any) -> launcher_pb2.GetGuestDetailsResponse:  # noqa: N802
@@ -126,7 +126,7 @@ async def node(tmp_path: Path) -> AsyncIterator[Node]:
 
 async def test_a_command_reaches_the_launcher_and_the_state_after_it_the_caller(node: Node) -> None:
     answer = await node.ask("CommandMachine", command=PAUSE)
-    assert answer.state.phase == launcher_pb2.MACHINE_PHASE_PAUSED
+    assert answer.state.phase == state_pb2.MACHINE_PHASE_PAUSED
     assert node.launcher.seen == [launcher_pb2.CommandMachineRequest(machine_uid=UID, command=PAUSE)]
 
 

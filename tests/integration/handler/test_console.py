@@ -121,7 +121,7 @@ class Place:
     async def open(self, uid: str = VMI_UID, **request: Any) -> AsyncIterator[Any]:
         async with self.call("virt-api") as call:
             target = pb.VirtualMachineInstanceRef(namespace="default", name="demo", uid=uid)
-            await call.write(pb.OpenConsoleRequest(target=target, **request))
+            await call.write(pb.OpenConsoleRequest(target=target, **{"device": pb.CONSOLE_DEVICE_SERIAL, **request}))
             yield call
 
     async def refusal(self, **options: Any) -> Any:

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from kubevirt.info.v1 import info_pb2
-from kubevirt.launcher.v1 import launcher_pb2, launcher_pb2_grpc
+from kubevirt.launcher.v1 import launcher_pb2, launcher_pb2_grpc, state_pb2
 from virt_core.rpc.identity import Identity
 from virt_core.rpc.peer import Peer
 from virt_core.rpc.server import create_server
@@ -27,7 +27,7 @@ class Restless(launcher_pb2_grpc.LauncherServiceServicer):
         self, request: Any, context: Any
     ) -> AsyncIterator[launcher_pb2.WatchMachineResponse]:
         for number in count():
-            yield launcher_pb2.WatchMachineResponse(state=launcher_pb2.MachineState(message=str(number)))
+            yield launcher_pb2.WatchMachineResponse(state=state_pb2.MachineState(message=str(number)))
 
 
 async def test_a_launcher_that_never_stops_changing_its_mind_is_listened_to_now_and_then(tmp_path: Path) -> None:

@@ -25,8 +25,7 @@ from typing import Any
 
 import grpc
 import pytest
-from kubevirt.launcher.v1 import launcher_pb2 as pb
-from kubevirt.launcher.v1 import launcher_pb2_grpc
+from kubevirt.launcher.v1 import command_pb2, launcher_pb2, launcher_pb2_grpc, machine_pb2, state_pb2
 from localcluster import base_image, build_settings
 from localcluster.settings import Cluster
 from virt_core.rpc.peer import Peer
@@ -161,33 +160,34 @@ class Pod:
                 "runc", "run", "--bundle", str(bundle), self.name, stdin=subprocess.DEVNULL, stdout=log, stderr=log
             )
 
-    def machine(self, **changes: Any) -> pb.Machine:
+    def machine(self, **changes: Any) -> machine_pb2.Machine:
         """The demonstration guest."""
-        machine = pb.Machine(
+        machine = machine_pb2.Machine(
+            bootloader=machine_pb2.BOOTLOADER_BIOS,
             uid=self.uid,
             name="demo",
             namespace="default",
-            accelerator=pb.ACCELERATOR_EMULATION,
+            accelerator=machine_pb2.ACCELERATOR_EMULATION,
             machine_type="q35",
-            cpu=pb.CpuTopology(sockets=1, cores=1, threads=1),
+            cpu=machine_pb2.CpuTopology(sockets=1, cores=1, threads=1),
             memory_bytes=128 << 20,
             firmware_uuid=self.uid,
-            kernel_boot=pb.KernelBoot(
+            kernel_boot=machine_pb2.KernelBoot(
                 kernel_path=f"{KERNEL_BOOT}/kernel",
                 initrd_path=f"{KERNEL_BOOT}/initrd",
                 command_line="console=ttyS0 quiet",
             ),
-            serial_console=pb.SerialConsole(
+            serial_console=machine_pb2.SerialConsole(
                 socket_path=f"{PRIVATE}/virt-serial0", log_path=f"{PRIVATE}/virt-serial0-log"
             ),
             interfaces=[
-                pb.NetworkInterface(
+                machine_pb2.NetworkInterface(
                     name="default",
                     mac_address=MAC,
                     model="virtio",
                     tap_device=TAP,
                     mtu=1450,
-                    dhcp=pb.DhcpLease(
+                    dhcp=machine_pb2.DhcpLease(
                         bridge_device=BRIDGE,
                         router_address="10.0.2.1",
                         client_address=GUEST_ADDRESS,
@@ -198,42 +198,51 @@ class Pod:
             ],
         )
         machine.shutdown_grace_period.FromSeconds(60)
-        machine.MergeFrom(pb.Machine(**changes))
+        machine.MergeFrom(machine_pb2.Machine(**changes))
         return machine
 
-    async def start_machine(self, machine: pb.Machine) -> pb.MachineState:
+    async def start_machine(self, machine: machine_pb2.Machine) -> state_pb2.MachineState:
         """StartMachine as the handler calls it."""
-        request = pb.StartMachineRequest(machine=machine)
-        response: pb.StartMachineResponse = await self.peer.call(self.stub.StartMachine, request, timeout=PATIENCE_S)
+        request = launcher_pb2.StartMachineRequest(machine=machine)
+        response: launcher_pb2.StartMachineResponse = await self.peer.call(
+            self.stub.StartMachine, request, timeout=PATIENCE_S
+        )
         return response.state
 
-    async def stop_machine(self, grace_s: int) -> pb.MachineState:
+    async def stop_machine(self, grace_s: int) -> state_pb2.MachineState:
         """StopMachine as the handler calls it."""
-        request = pb.StopMachineRequest(machine_uid=self.uid)
+        request = launcher_pb2.StopMachineRequest(machine_uid=self.uid)
         request.grace_period.FromSeconds(grace_s)
-        response: pb.StopMachineResponse = await self.peer.call(self.stub.StopMachine, request, timeout=10)
+        response: launcher_pb2.StopMachineResponse = await self.peer.call(self.stub.StopMachine, request, timeout=10)
         return response.state
 
-    async def command(self, **command: Any) -> pb.MachineState:
+    async def acknowledge_end(self, end: state_pb2.MachineEnd.ValueType, uid: str = "") -> None:
+        """AcknowledgeEnd as the handler calls it."""
+        request = launcher_pb2.AcknowledgeEndRequest(machine_uid=uid or self.uid, end=end)
+        await self.peer.call(self.stub.AcknowledgeEnd, request, timeout=10)
+
+    async def command(self, **command: Any) -> state_pb2.MachineState:
         """CommandMachine as the handler calls it."""
-        request = pb.CommandMachineRequest(machine_uid=self.uid, command=pb.Command(**command))
-        response: pb.CommandMachineResponse = await self.peer.call(self.stub.CommandMachine, request, timeout=30)
+        request = launcher_pb2.CommandMachineRequest(machine_uid=self.uid, command=command_pb2.Command(**command))
+        response: launcher_pb2.CommandMachineResponse = await self.peer.call(
+            self.stub.CommandMachine, request, timeout=30
+        )
         return response.state
 
-    async def wait_for_phase(self, phase: pb.MachinePhase.ValueType) -> pb.MachineState:
+    async def wait_for_phase(self, phase: state_pb2.MachinePhase.ValueType) -> state_pb2.MachineState:
         """Watch, again whenever the launcher was replaced, until the machine is in `phase`."""
         return await self.wait_for_state(lambda state: state.phase == phase)
 
-    async def wait_for_state(self, accepted: Callable[[pb.MachineState], bool]) -> pb.MachineState:
+    async def wait_for_state(self, accepted: Callable[[state_pb2.MachineState], bool]) -> state_pb2.MachineState:
         """The same for whatever a state says."""
         async with asyncio.timeout(PATIENCE_S):
             while True:
-                call = self.stub.WatchMachine(pb.WatchMachineRequest(), wait_for_ready=True)
+                call = self.stub.WatchMachine(launcher_pb2.WatchMachineRequest(), wait_for_ready=True)
                 with contextlib.suppress(grpc.aio.AioRpcError):
                     async for response in call:
                         if accepted(response.state):
                             call.cancel()
-                            state: pb.MachineState = response.state
+                            state: state_pb2.MachineState = response.state
                             return state
 
     def run_inside(self, *argv: str) -> subprocess.CompletedProcess[str]:

@@ -10,7 +10,7 @@ import os
 import subprocess
 from pathlib import Path
 
-from kubevirt.launcher.v1 import launcher_pb2 as pb
+from kubevirt.launcher.v1 import machine_pb2, state_pb2
 from virt_handler.launchers.block_devices import give
 
 from tests.integration.launcher.conftest import Images, Pod, discard, run
@@ -52,7 +52,7 @@ class PodWithDisks(Pod):
         """A device node at `path` in the launcher's container, as for a claim of mode Block. Before the start."""
         self._devices.append((path, Path(run("losetup", "--find", "--show", str(image)).strip())))
 
-    async def start_machine(self, machine: pb.Machine) -> pb.MachineState:
+    async def start_machine(self, machine: machine_pb2.Machine) -> state_pb2.MachineState:
         """As the handler does it: what is in /dev of the container belongs to root at first."""
         for path, _ in self._devices:
             root = os.open(f"/proc/{self.processes()['launcher']}/root", os.O_PATH | os.O_DIRECTORY)
@@ -83,18 +83,18 @@ class PodWithDisks(Pod):
         """On which its sidecar listens."""
         return f"{CONTAINER_DISKS}/{volume}.sock"
 
-    def diskful(self, *disks: pb.Disk) -> pb.Machine:
+    def diskful(self, *disks: machine_pb2.Disk) -> machine_pb2.Machine:
         """The demonstration guest's machine, which boots from disks alone."""
         machine = self.machine(disks=disks)
         machine.ClearField("kernel_boot")
         del machine.interfaces[:]
         return machine
 
-    def container_disk(self, name: str = "root", path: str = "", **changes: object) -> pb.Disk:
+    def container_disk(self, name: str = "root", path: str = "", **changes: object) -> machine_pb2.Disk:
         """A disk from a sidecar's image."""
-        disk = pb.Disk(name=name, device=pb.DISK_DEVICE_DISK, bus=pb.DISK_BUS_VIRTIO)
+        disk = machine_pb2.Disk(name=name, device=machine_pb2.DISK_DEVICE_DISK, bus=machine_pb2.DISK_BUS_VIRTIO)
         disk.container_disk.socket_path, disk.container_disk.path = self.socket(name), path
-        disk.MergeFrom(pb.Disk(**changes))  # type: ignore[arg-type]
+        disk.MergeFrom(machine_pb2.Disk(**changes))  # type: ignore[arg-type]
         return disk
 
     def mounts(self) -> Mounts:

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from virt_launcher.domain.files import DomainFiles
 from virt_launcher.domain.xml import domain_xml
-from virt_launcher.machine.validation import validate
+from virt_launcher.machine.validation.machine import validate
 
 from tests.integration.launcher.conftest import PRIVATE
 from tests.unit.launcher.prepared_disks import prepared

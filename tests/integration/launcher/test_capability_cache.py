@@ -16,7 +16,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
-from kubevirt.launcher.v1 import launcher_pb2 as pb
+from kubevirt.launcher.v1 import state_pb2
 
 from tests.integration.launcher.conftest import Images, Pod, run
 
@@ -79,7 +79,7 @@ async def start_guest(pod: Pod, kept: Path | None = None, cpu_model: str = "") -
         machine = pod.machine()
         machine.ClearField("kernel_boot")
         machine.cpu_model.name = cpu_model
-        assert (await pod.start_machine(machine)).phase == pb.MACHINE_PHASE_RUNNING, pod.log
+        assert (await pod.start_machine(machine)).phase == state_pb2.MACHINE_PHASE_RUNNING, pod.log
         return opened.count, time.monotonic() - began
     finally:
         opened.close()
@@ -97,7 +97,7 @@ async def test_no_qemu_is_asked_what_the_image_knows(unstarted: Pod) -> None:
     assert started == 1, "only the guest's own"
     assert MARK in cached(unstarted)
     await unstarted.kill("libvirtd")
-    await unstarted.wait_for_phase(pb.MACHINE_PHASE_RUNNING)
+    await unstarted.wait_for_phase(state_pb2.MACHINE_PHASE_RUNNING)
     assert MARK in cached(unstarted)
 
 

@@ -8,7 +8,7 @@ import struct
 from typing import TYPE_CHECKING
 
 import pytest
-from kubevirt.launcher.v1 import launcher_pb2 as pb
+from kubevirt.launcher.v1 import command_pb2, launcher_pb2, state_pb2
 from virt_core.rpc.errors import InvalidField, Refused
 
 from tests.integration.launcher.conftest import PRIVATE
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 TICK = re.compile(rb"tick (\d+) uptime=([\d.]+) boot=(\S+)")
 # Ticks come each 0.2 s.
 SILENCE_S = 2.0
-PAUSED = (pb.MACHINE_PHASE_PAUSED, pb.PAUSE_REASON_BY_USER)
+PAUSED = (state_pb2.MACHINE_PHASE_PAUSED, state_pb2.PAUSE_REASON_BY_USER)
 
 
 class Ticks:
@@ -58,12 +58,15 @@ async def test_paused_guest_stands_still_and_goes_on_as_the_same(pod: Pod) -> No
     ticks = Ticks((await pod.connect(7777))[0])
     boot = await ticks.next()
     for _ in range(2):  # the second time is no different
-        state = await pod.command(pause=pb.Pause())
+        state = await pod.command(pause=command_pb2.Pause())
         assert (state.phase, state.pause_reason) == PAUSED
     last = await ticks.until_silence()
     for _ in range(2):
-        state = await pod.command(unpause=pb.Unpause())
-        assert (state.phase, state.pause_reason) == (pb.MACHINE_PHASE_RUNNING, pb.PAUSE_REASON_UNSPECIFIED)
+        state = await pod.command(unpause=command_pb2.Unpause())
+        assert (state.phase, state.pause_reason) == (
+            state_pb2.MACHINE_PHASE_RUNNING,
+            state_pb2.PAUSE_REASON_UNSPECIFIED,
+        )
     assert (await ticks.next(), ticks.number) == (boot, last + 1)
 
 
@@ -73,7 +76,7 @@ async def test_paused_guest_stays_paused_whatever_dies(pod: Pod) -> None:
     ticks = Ticks((await pod.connect(7777))[0])
     boot = await ticks.next()
     qemu = pod.processes()["qemu"]
-    since = (await pod.command(pause=pb.Pause())).since
+    since = (await pod.command(pause=command_pb2.Pause())).since
     last = await ticks.until_silence()
     for victims in [("launcher",), ("libvirtd",), ("libvirtd", "launcher"), ("launcher", "libvirtd")]:
         for victim in victims:
@@ -81,7 +84,7 @@ async def test_paused_guest_stays_paused_whatever_dies(pod: Pod) -> None:
         state = await pod.start_machine(pod.machine())
         assert (state.phase, state.pause_reason, state.since) == (*PAUSED, since)
     assert await ticks.until_silence() == last
-    assert (await pod.command(unpause=pb.Unpause())).phase == pb.MACHINE_PHASE_RUNNING
+    assert (await pod.command(unpause=command_pb2.Unpause())).phase == state_pb2.MACHINE_PHASE_RUNNING
     assert (await ticks.next(), ticks.number) == (boot, last + 1)
     assert pod.processes()["qemu"] == qemu
 
@@ -91,28 +94,28 @@ async def test_machine_that_starts_paused_runs_when_told_to(pod: Pod) -> None:
     assert (state.phase, state.pause_reason) == PAUSED
     for victim in ("launcher", "libvirtd"):
         await pod.kill(victim)
-        state = await pod.wait_for_phase(pb.MACHINE_PHASE_PAUSED)
-        assert state.pause_reason == pb.PAUSE_REASON_BY_USER
+        state = await pod.wait_for_phase(state_pb2.MACHINE_PHASE_PAUSED)
+        assert state.pause_reason == state_pb2.PAUSE_REASON_BY_USER
     assert not (pod.volumes["private"] / "virt-serial0-log").read_bytes(), "the guest has not run"
-    assert (await pod.command(unpause=pb.Unpause())).phase == pb.MACHINE_PHASE_RUNNING
+    assert (await pod.command(unpause=command_pb2.Unpause())).phase == state_pb2.MACHINE_PHASE_RUNNING
     await pod.wait_for_console(b"guest-demo: booted,", b"\n")
     await pod.kill("launcher")
-    await pod.wait_for_phase(pb.MACHINE_PHASE_RUNNING)
+    await pod.wait_for_phase(state_pb2.MACHINE_PHASE_RUNNING)
 
 
-@pytest.mark.parametrize("command", [{"reset": pb.Reset()}, {"soft_reboot": pb.SoftReboot()}])
+@pytest.mark.parametrize("command", [{"reset": command_pb2.Reset()}, {"soft_reboot": command_pb2.SoftReboot()}])
 async def test_reset_and_reboot_are_no_end(pod: Pod, command: dict[str, object]) -> None:
     """Without an agent a reboot is asked for by ACPI."""
     since = (await pod.start_machine(pod.machine())).since
     first = await pod.wait_for_console(b"guest-demo: booted, boot=", b"\r")
     await pod.wait_for_console(b"guest-demo login: ", b"ready")
     qemu = pod.processes()["qemu"]
-    assert (await pod.command(**command)).phase == pb.MACHINE_PHASE_RUNNING
+    assert (await pod.command(**command)).phase == state_pb2.MACHINE_PHASE_RUNNING
     assert await pod.wait_for_console(b"guest-demo: booted, boot=", b"\r") != first
     log = (pod.volumes["private"] / "virt-serial0-log").read_bytes()
     assert (b"guest-demo: power button" in log) == ("soft_reboot" in command)
     assert pod.processes()["qemu"] == qemu
-    state = await pod.wait_for_phase(pb.MACHINE_PHASE_RUNNING)
+    state = await pod.wait_for_phase(state_pb2.MACHINE_PHASE_RUNNING)
     assert state.since == since, "the machine is the same"
 
 
@@ -122,38 +125,40 @@ async def test_commands_are_refused_by_reason(pod: Pod) -> None:
             await pod.command(**command)
         return refused.value.reason
 
-    assert await reason(pause=pb.Pause()) == "NO_MACHINE"
+    assert await reason(pause=command_pb2.Pause()) == "NO_MACHINE"
     machine = pod.machine()
     machine.ClearField("kernel_boot")
     await pod.start_machine(machine)
-    assert await reason(freeze=pb.Freeze()) == "NO_GUEST_AGENT"
-    assert await reason(unfreeze=pb.Unfreeze()) == "NO_GUEST_AGENT"
+    assert await reason(freeze=command_pb2.Freeze()) == "NO_GUEST_AGENT"
+    assert await reason(unfreeze=command_pb2.Unfreeze()) == "NO_GUEST_AGENT"
     with pytest.raises(Refused) as refused:
-        await pod.peer.call(pod.stub.GetGuestDetails, pb.GetGuestDetailsRequest(machine_uid=pod.uid), timeout=30)
+        await pod.peer.call(
+            pod.stub.GetGuestDetails, launcher_pb2.GetGuestDetailsRequest(machine_uid=pod.uid), timeout=30
+        )
     assert refused.value.reason == "NO_GUEST_AGENT"
     with pytest.raises(Refused) as refused:
         await screenshot(pod)
     assert refused.value.reason == "NO_DISPLAY"
     with pytest.raises(InvalidField):
         await pod.command()
-    await pod.command(pause=pb.Pause())
-    assert await reason(soft_reboot=pb.SoftReboot()) == "PAUSED"
+    await pod.command(pause=command_pb2.Pause())
+    assert await reason(soft_reboot=command_pb2.SoftReboot()) == "PAUSED"
     await pod.stop_machine(grace_s=0)
-    await pod.wait_for_phase(pb.MACHINE_PHASE_ENDED)
-    assert await reason(unpause=pb.Unpause()) == "NOT_RUNNING"
+    await pod.wait_for_phase(state_pb2.MACHINE_PHASE_ENDED)
+    assert await reason(unpause=command_pb2.Unpause()) == "NOT_RUNNING"
 
 
 async def test_paused_guest_can_be_stopped(pod: Pod) -> None:
     await pod.start_machine(pod.machine())
-    await pod.command(pause=pb.Pause())
+    await pod.command(pause=command_pb2.Pause())
     await pod.stop_machine(grace_s=30)
-    assert (await pod.wait_for_phase(pb.MACHINE_PHASE_ENDED)).end == pb.MACHINE_END_DESTROYED
+    assert (await pod.wait_for_phase(state_pb2.MACHINE_PHASE_ENDED)).end == state_pb2.MACHINE_END_DESTROYED
 
 
 async def screenshot(pod: Pod) -> bytes:
     """TakeScreenshot as the handler calls it."""
-    request = pb.TakeScreenshotRequest(machine_uid=pod.uid)
-    response: pb.TakeScreenshotResponse = await pod.peer.call(pod.stub.TakeScreenshot, request, timeout=30)
+    request = launcher_pb2.TakeScreenshotRequest(machine_uid=pod.uid)
+    response: launcher_pb2.TakeScreenshotResponse = await pod.peer.call(pod.stub.TakeScreenshot, request, timeout=30)
     return response.png
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from kubevirt.launcher.v1 import launcher_pb2 as pb
+from kubevirt.launcher.v1 import command_pb2
 
 from tests.integration.launcher.conftest import PATIENCE_S, Images, changes_until, run
 
@@ -158,7 +158,7 @@ async def test_qemu_adds_to_the_file_whatever_was_taken_out_of_it_before_a_reset
         await _read_until(copier, b"guest-demo: booted")
         assert _flags(pod.processes()["qemu"], log) & os.O_APPEND
         before = log.stat().st_size
-        await pod.command(reset=pb.Reset())
+        await pod.command(reset=command_pb2.Reset())
         await _read_until(copier, b"guest-demo: booted")
         assert log.stat().st_size > before
         await changes_until(log, lambda: nothing_left(log))

@@ -6,14 +6,14 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from kubevirt.launcher.v1 import launcher_pb2 as pb
+from kubevirt.launcher.v1 import machine_pb2, state_pb2
 from virt_core.rpc.errors import InvalidField
 
 from tests.integration.launcher.conftest import Images
 from tests.integration.launcher.container_disks import VOLUMES, PodWithDisks, give_to_the_pod
 
-DISK, CDROM = pb.DISK_DEVICE_DISK, pb.DISK_DEVICE_CDROM
-VIRTIO, SCSI = pb.DISK_BUS_VIRTIO, pb.DISK_BUS_SCSI
+DISK, CDROM = machine_pb2.DISK_DEVICE_DISK, machine_pb2.DISK_DEVICE_CDROM
+VIRTIO, SCSI = machine_pb2.DISK_BUS_VIRTIO, machine_pb2.DISK_BUS_SCSI
 DEVICES = ("/dev/kubevirt/written", "/dev/kubevirt/kept")
 MIB, HUGE = 1 << 20, 1 << 50
 
@@ -58,20 +58,20 @@ async def test_guest_reads_each_kind_of_document(pod: PodWithDisks) -> None:
     _as_the_kubelet_mounts(secret, {"userdata": "from a secret", "unused": "x"})
     config = pod.volume("config")
     _as_the_kubelet_mounts(config, {"a-name-of-more-than-eight-letters.conf": "from a ConfigMap"})
-    no_cloud = pb.Disk(name="cloud", device=CDROM, bus=SCSI)
+    no_cloud = machine_pb2.Disk(name="cloud", device=CDROM, bus=SCSI)
     no_cloud.cloud_init.MergeFrom(
-        pb.CloudInit(
-            source=pb.CLOUD_INIT_SOURCE_NO_CLOUD,
+        machine_pb2.CloudInit(
+            source=machine_pb2.CLOUD_INIT_SOURCE_NO_CLOUD,
             user_data="#cloud-config\nusers: [<me>]",
             network_data="version: 2",
             instance_id="i-1",
             hostname="demo",
         )
     )
-    drive = pb.Disk(name="drive", device=DISK, bus=VIRTIO, read_only=True)
-    drive.cloud_init.source = pb.CLOUD_INIT_SOURCE_CONFIG_DRIVE
+    drive = machine_pb2.Disk(name="drive", device=DISK, bus=VIRTIO, read_only=True)
+    drive.cloud_init.source = machine_pb2.CLOUD_INIT_SOURCE_CONFIG_DRIVE
     drive.cloud_init.user_data_folder = f"{VOLUMES}/secret"
-    folder = pb.Disk(name="files", device=DISK, bus=SCSI, read_only=True)
+    folder = machine_pb2.Disk(name="files", device=DISK, bus=SCSI, read_only=True)
     folder.folder.path, folder.folder.volume_label = f"{VOLUMES}/config", "CONFIG"
     state = await pod.start_machine(pod.machine(disks=[no_cloud, drive, folder]))
     assert [(disk.name, disk.target) for disk in state.disks] == [("cloud", "sda"), ("drive", "vda"), ("files", "sdb")]
@@ -96,7 +96,9 @@ async def test_what_the_guest_writes_stays_where_it_should(pod: PodWithDisks) ->
     claim, base = pod.volume("claim"), pod.volume("base")
     (base / "disk.img").write_bytes(b"base ".ljust(MIB, b"\0"))
     give_to_the_pod(base)
-    disks = [pb.Disk(name=name, device=DISK, bus=VIRTIO) for name in ("claim", "base", "empty", "block", "over")]
+    disks = [
+        machine_pb2.Disk(name=name, device=DISK, bus=VIRTIO) for name in ("claim", "base", "empty", "block", "over")
+    ]
     disks[0].image_file.path, disks[0].image_file.create_bytes = f"{VOLUMES}/claim/disk.img", 2 * MIB
     disks[1].image_file.path, disks[1].image_file.ephemeral = f"{VOLUMES}/base/disk.img", True
     disks[2].empty_disk.capacity_bytes = 3 * MIB
@@ -118,7 +120,7 @@ async def test_what_the_guest_writes_stays_where_it_should(pod: PodWithDisks) ->
         "wrote-awrote-bwrote-cwrote-dwrote-e"
     )
     await pod.stop_machine(grace_s=0)
-    await pod.wait_for_phase(pb.MACHINE_PHASE_ENDED)
+    await pod.wait_for_phase(state_pb2.MACHINE_PHASE_ENDED)
     assert (claim / "disk.img").read_bytes()[:7] == b"wrote-a"
     assert (claim / "disk.img").stat().st_size == 2 * MIB
     assert (base / "disk.img").read_bytes()[:5] == b"base "
@@ -129,39 +131,49 @@ async def test_what_the_guest_writes_stays_where_it_should(pod: PodWithDisks) ->
 async def test_claim_keeps_what_is_in_it_and_a_link_in_it_is_not_followed(pod: PodWithDisks) -> None:
     claim = pod.volume("claim")
     (claim / "disk.img").symlink_to("/var/run/kubevirt-private/machine.binpb")
-    disk = pb.Disk(name="claim", device=DISK, bus=VIRTIO)
+    disk = machine_pb2.Disk(name="claim", device=DISK, bus=VIRTIO)
     disk.image_file.path, disk.image_file.create_bytes = f"{VOLUMES}/claim/disk.img", MIB
     state = await pod.start_machine(pod.machine(disks=[disk]))
-    assert (state.end, state.failed_disk) == (pb.MACHINE_END_START_FAILED, "claim")
+    assert (state.end, state.failed_disk) == (state_pb2.MACHINE_END_START_FAILED, "claim")
     assert state.message.endswith("/claim/disk.img cannot be opened: it is a symbolic link"), state.message
 
 
 @pytest.mark.parametrize(
     ("source", "reason"),
     [
-        ({"image_file": pb.ImageFile(path=f"{VOLUMES}/absent.img")}, "absent.img cannot be opened: No such file"),
         (
-            {"image_file": pb.ImageFile(path=f"{VOLUMES}/new.img", create_bytes=HUGE)},
+            {"image_file": machine_pb2.ImageFile(path=f"{VOLUMES}/absent.img")},
+            "absent.img cannot be opened: No such file",
+        ),
+        (
+            {"image_file": machine_pb2.ImageFile(path=f"{VOLUMES}/new.img", create_bytes=HUGE)},
             f"new.img needs {HUGE} bytes",
         ),
-        ({"empty_disk": pb.EmptyDisk(capacity_bytes=HUGE)}, f"the empty disk has a virtual size of {HUGE} bytes"),
-        ({"block_device": pb.BlockDevice(path="/dev/null")}, "/dev/null is not a block device"),
-        ({"folder": pb.FolderImage(path=f"{VOLUMES}/absent")}, "absent cannot be prepared: [Errno 2]"),
         (
-            {"cloud_init": pb.CloudInit(source=pb.CLOUD_INIT_SOURCE_NO_CLOUD, user_data_folder=VOLUMES)},
+            {"empty_disk": machine_pb2.EmptyDisk(capacity_bytes=HUGE)},
+            f"the empty disk has a virtual size of {HUGE} bytes",
+        ),
+        ({"block_device": machine_pb2.BlockDevice(path="/dev/null")}, "/dev/null is not a block device"),
+        ({"folder": machine_pb2.FolderImage(path=f"{VOLUMES}/absent")}, "absent cannot be prepared: [Errno 2]"),
+        (
+            {
+                "cloud_init": machine_pb2.CloudInit(
+                    source=machine_pb2.CLOUD_INIT_SOURCE_NO_CLOUD, user_data_folder=VOLUMES
+                )
+            },
             "its data source lacks a document: the Secret at /var/run/kubevirt/volumes has no key userdata or userData",
         ),
     ],
 )
 async def test_what_is_not_there_is_told(pod: PodWithDisks, source: dict[str, object], reason: str) -> None:
-    disk = pb.Disk(name="bad", device=DISK, bus=VIRTIO, **source)  # type: ignore[arg-type]
+    disk = machine_pb2.Disk(name="bad", device=DISK, bus=VIRTIO, **source)  # type: ignore[arg-type]
     state = await pod.start_machine(pod.machine(disks=[disk]))
-    assert (state.end, state.failed_disk) == (pb.MACHINE_END_START_FAILED, "bad")
+    assert (state.end, state.failed_disk) == (state_pb2.MACHINE_END_START_FAILED, "bad")
     assert reason in state.message
 
 
 async def test_invalid_disk_is_refused_by_field(pod: PodWithDisks) -> None:
-    disk = pb.Disk(name="../x", device=DISK, bus=VIRTIO, empty_disk=pb.EmptyDisk(capacity_bytes=MIB))
+    disk = machine_pb2.Disk(name="../x", device=DISK, bus=VIRTIO, empty_disk=machine_pb2.EmptyDisk(capacity_bytes=MIB))
     with pytest.raises(InvalidField) as invalid:
         await pod.start_machine(pod.machine(disks=[disk]))
     assert invalid.value.field == "machine.disks[0].name"

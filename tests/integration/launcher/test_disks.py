@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
-from kubevirt.launcher.v1 import launcher_pb2 as pb
+from kubevirt.launcher.v1 import launcher_pb2, machine_pb2, state_pb2
 
 from tests.integration.launcher.boot_sector import bootable, was_written
 from tests.integration.launcher.conftest import Images, changes_until
@@ -50,8 +50,8 @@ async def test_guest_boots_from_a_container_disk_which_stays_as_it_is(pod: PodWi
     before = image.read_bytes()
     pod.start_sidecar("root", pod.image("root"))
     state = await pod.start_machine(pod.diskful(pod.container_disk()))
-    assert state.phase == pb.MACHINE_PHASE_RUNNING, state
-    assert list(state.disks) == [pb.DiskState(name="root", target="vda", capacity_bytes=1 << 20)]
+    assert state.phase == state_pb2.MACHINE_PHASE_RUNNING, state
+    assert list(state.disks) == [state_pb2.DiskState(name="root", target="vda", capacity_bytes=1 << 20)]
     await pod.wait_for_console(b"booted from the ", b"image")
     assert image.read_bytes() == before
     # The overlay alone, while QEMU holds it: what it lies upon is named by the launcher.
@@ -67,13 +67,13 @@ async def test_guest_of_a_claim_finds_what_it_wrote(pod: PodWithDisks) -> None:
     claim = pod.volume("claim")
     (claim / "disk.img").write_bytes(bootable("booted from the claim\r\n"))
     give_to_the_pod(claim)
-    disk = pb.Disk(name="claim", device=pb.DISK_DEVICE_DISK, bus=pb.DISK_BUS_SATA)
+    disk = machine_pb2.Disk(name="claim", device=machine_pb2.DISK_DEVICE_DISK, bus=machine_pb2.DISK_BUS_SATA)
     disk.image_file.path = f"{VOLUMES}/claim/disk.img"
     state = await pod.start_machine(pod.diskful(disk))
     assert [(each.name, each.target) for each in state.disks] == [("claim", "sda")], state
     await pod.wait_for_console(b"booted from the ", b"claim")
     await pod.stop_machine(grace_s=0)
-    await pod.wait_for_phase(pb.MACHINE_PHASE_ENDED)
+    await pod.wait_for_phase(state_pb2.MACHINE_PHASE_ENDED)
     assert was_written((claim / "disk.img").read_bytes())
 
 
@@ -86,17 +86,17 @@ async def test_killing_sidecar_libvirtd_and_launcher_leaves_the_guest_its_disk(p
     os.kill(pid, 9)
     for victim in ("libvirtd", "launcher", "libvirtd"):
         await pod.kill(victim)
-        state = await pod.wait_for_phase(pb.MACHINE_PHASE_RUNNING)
+        state = await pod.wait_for_phase(state_pb2.MACHINE_PHASE_RUNNING)
     assert pod.processes()["qemu"] == qemu
     assert [disk.target for disk in state.disks] == ["vda"]
 
 
 async def test_sidecar_that_is_late_is_waited_for(pod: PodWithDisks) -> None:
     _image(pod)
-    starting = pod.stub.StartMachine(pb.StartMachineRequest(machine=pod.diskful(pod.container_disk())))
+    starting = pod.stub.StartMachine(launcher_pb2.StartMachineRequest(machine=pod.diskful(pod.container_disk())))
     await pod.appears(pod.private / "machine.binpb")
     pod.start_sidecar("root", pod.image("root"))
-    assert (await starting).state.phase == pb.MACHINE_PHASE_RUNNING
+    assert (await starting).state.phase == state_pb2.MACHINE_PHASE_RUNNING
 
 
 async def test_launcher_killed_while_it_prepares_starts_the_guest_once(pod: PodWithDisks) -> None:
@@ -108,16 +108,16 @@ async def test_launcher_killed_while_it_prepares_starts_the_guest_once(pod: PodW
         (disks / name).write_bytes(b"half")
     (disks / "data.files").mkdir()
     give_to_the_pod(disks)
-    data = pb.Disk(name="data", device=pb.DISK_DEVICE_CDROM, bus=pb.DISK_BUS_SATA)
-    data.cloud_init.source = pb.CLOUD_INIT_SOURCE_NO_CLOUD
-    request = pb.StartMachineRequest(machine=pod.diskful(data, pod.container_disk()))
+    data = machine_pb2.Disk(name="data", device=machine_pb2.DISK_DEVICE_CDROM, bus=machine_pb2.DISK_BUS_SATA)
+    data.cloud_init.source = machine_pb2.CLOUD_INIT_SOURCE_NO_CLOUD
+    request = launcher_pb2.StartMachineRequest(machine=pod.diskful(data, pod.container_disk()))
     starting = pod.stub.StartMachine(request)
     await pod.appears(pod.private / "machine.binpb")
     await changes_until(disks, (disks / "data.iso").exists)
     for _ in range(2):
         await pod.kill("launcher")
     pod.start_sidecar("root", pod.image("root"))
-    state = await pod.wait_for_phase(pb.MACHINE_PHASE_RUNNING)
+    state = await pod.wait_for_phase(state_pb2.MACHINE_PHASE_RUNNING)
     await starting.code()
     assert [disk.target for disk in state.disks] == ["sda", "vda"]
     await pod.wait_for_console(b"booted from the ", b"image")
@@ -260,9 +260,9 @@ async def test_hostile_image_is_refused_by_what_is_wrong_with_it(pod: PodWithDis
     make(pod)
     pod.start_sidecar("root", pod.image("root"))
     state = await pod.start_machine(pod.diskful(pod.container_disk(path=path)))
-    assert (state.phase, state.end) == (pb.MACHINE_PHASE_ENDED, pb.MACHINE_END_START_FAILED), state
+    assert (state.phase, state.end) == (state_pb2.MACHINE_PHASE_ENDED, state_pb2.MACHINE_END_START_FAILED), state
     assert state.message.startswith(f"disk root: {reason}"), state.message
     assert state.failed_disk == "root"
     assert not (pod.private / "virt-serial0").exists(), "QEMU was started"
     await pod.kill("launcher")
-    assert await pod.wait_for_phase(pb.MACHINE_PHASE_ENDED) == state
+    assert await pod.wait_for_phase(state_pb2.MACHINE_PHASE_ENDED) == state

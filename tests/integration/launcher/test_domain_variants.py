@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import libvirt
 import pytest
-from kubevirt.launcher.v1 import launcher_pb2 as pb
+from kubevirt.launcher.v1 import machine_pb2, state_pb2
 from virt_launcher.domain.files import DomainFiles
 from virt_launcher.domain.xml import domain_xml
-from virt_launcher.machine.validation import validate
+from virt_launcher.machine.validation.machine import validate
 
 from tests.integration.launcher.conftest import PRIVATE
 from tests.integration.launcher.variants import LEAST_WITH_UEFI, VARIANTS
@@ -50,7 +50,7 @@ async def test_libvirts_schema_accepts_every_variant_under_kvm(pod: Pod, connect
     for name, change in VARIANTS.items():
         machine = pod.machine()
         change(machine)
-        machine.accelerator = pb.ACCELERATOR_KVM
+        machine.accelerator = machine_pb2.ACCELERATOR_KVM
         try:
             domain = connection.defineXMLFlags(_xml(machine), libvirt.VIR_DOMAIN_DEFINE_VALIDATE)
         except libvirt.libvirtError as error:
@@ -63,7 +63,7 @@ async def test_libvirts_schema_accepts_every_variant_under_kvm(pod: Pod, connect
 async def test_guest_boots_and_is_reachable(pod: Pod, variant: str) -> None:
     machine = pod.machine()
     VARIANTS[variant](machine)
-    assert (await pod.start_machine(machine)).phase == pb.MACHINE_PHASE_RUNNING, pod.log
+    assert (await pod.start_machine(machine)).phase == state_pb2.MACHINE_PHASE_RUNNING, pod.log
     await pod.wait_for_console(b"guest-demo: lease ", b"\n")
     assert b"boot=" in await (await pod.connect(7777))[0].readline()
 
@@ -75,7 +75,7 @@ async def test_uefi_comes_up_with_the_least_memory_and_every_device(pod: Pod) ->
     machine.ClearField("kernel_boot")
     machine.memory_bytes = LEAST_WITH_UEFI
     machine.cpu.cores = 8
-    assert (await pod.start_machine(machine)).phase == pb.MACHINE_PHASE_RUNNING, pod.log
+    assert (await pod.start_machine(machine)).phase == state_pb2.MACHINE_PHASE_RUNNING, pod.log
     await pod.wait_for_console(b"BdsDxe: ", b" ")
 
 
@@ -90,5 +90,5 @@ async def test_guest_reads_what_the_firmware_was_told(pod: Pod) -> None:
     assert int(await pod.wait_for_console(b"year=", b".")) > 2040
 
 
-def _xml(machine: pb.Machine) -> str:
+def _xml(machine: machine_pb2.Machine) -> str:
     return domain_xml(machine, DomainFiles.below(Path(PRIVATE)))

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from kubevirt.launcher.v1 import launcher_pb2 as pb
+from kubevirt.launcher.v1 import command_pb2, guest_pb2, launcher_pb2, machine_pb2, state_pb2
 from virt_core.rpc.errors import Refused
 
 from tests.integration.launcher.conftest import GUEST_ADDRESS, MAC, PRIVATE, run
@@ -28,12 +28,12 @@ async def start_with_agent(pod: Pod) -> None:
     machine = pod.machine(memory_bytes=192 << 20)
     machine.disks.add(
         name="d",
-        device=pb.DISK_DEVICE_DISK,
-        bus=pb.DISK_BUS_VIRTIO,
-        image_file=pb.ImageFile(path=f"{PRIVATE}/disk.img"),
+        device=machine_pb2.DISK_DEVICE_DISK,
+        bus=machine_pb2.DISK_BUS_VIRTIO,
+        image_file=machine_pb2.ImageFile(path=f"{PRIVATE}/disk.img"),
     )
     state = await pod.start_machine(machine)
-    assert state.phase == pb.MACHINE_PHASE_RUNNING, pod.log
+    assert state.phase == state_pb2.MACHINE_PHASE_RUNNING, pod.log
     await pod.wait_for_console(b"guest-demo: lease ", b"\n")
     await start_agent(pod)
 
@@ -44,16 +44,16 @@ async def start_agent(pod: Pod) -> None:
     await pod.wait_for_state(lambda state: state.HasField("agent"))
 
 
-async def details(pod: Pod) -> pb.GetGuestDetailsResponse:
+async def details(pod: Pod) -> launcher_pb2.GetGuestDetailsResponse:
     """GetGuestDetails as the handler calls it."""
-    request = pb.GetGuestDetailsRequest(machine_uid=pod.uid)
-    response: pb.GetGuestDetailsResponse = await pod.peer.call(pod.stub.GetGuestDetails, request, timeout=60)
+    request = launcher_pb2.GetGuestDetailsRequest(machine_uid=pod.uid)
+    response: launcher_pb2.GetGuestDetailsResponse = await pod.peer.call(pod.stub.GetGuestDetails, request, timeout=60)
     return response
 
 
-def settled(agent: pb.GuestAgent) -> pb.GuestAgent:
+def settled(agent: guest_pb2.GuestAgent) -> guest_pb2.GuestAgent:
     """Without link-local addresses, which the guest's kernel gives its cards a moment after they are up."""
-    result = pb.GuestAgent()
+    result = guest_pb2.GuestAgent()
     result.CopyFrom(agent)
     for interface in result.interfaces:
         kept = [address for address in interface.addresses if not address.startswith("fe80:")]
@@ -84,18 +84,18 @@ async def test_what_the_agent_says_is_told_and_told_again_by_the_next_launcher(p
 
 async def test_frozen_file_systems_thaw_on_command_or_by_themselves_though_the_launcher_dies(pod: Pod) -> None:
     await start_with_agent(pod)
-    await pod.command(freeze=pb.Freeze())
+    await pod.command(freeze=command_pb2.Freeze())
     await pod.wait_for_state(lambda state: state.HasField("agent") and not state.agent.filesystems_frozen)
     assert not (pod.volumes["private"] / "thaw.binpb").exists(), "there was nothing to freeze"
     await pod.type(b"mkdir /mnt; mount -t ext4 /dev/vda /mnt && echo mo''unted\n")
     await pod.wait_for_console(b"mounted", b"\n")
     for _ in range(2):
-        assert (await pod.command(freeze=pb.Freeze())).phase == pb.MACHINE_PHASE_RUNNING
+        assert (await pod.command(freeze=command_pb2.Freeze())).phase == state_pb2.MACHINE_PHASE_RUNNING
         await pod.wait_for_state(lambda state: state.agent.filesystems_frozen)
     for _ in range(2):
-        await pod.command(unfreeze=pb.Unfreeze())
+        await pod.command(unfreeze=command_pb2.Unfreeze())
         await pod.wait_for_state(lambda state: state.HasField("agent") and not state.agent.filesystems_frozen)
-    freeze = pb.Freeze()
+    freeze = command_pb2.Freeze()
     freeze.unfreeze_after.FromSeconds(20)
     await pod.command(freeze=freeze)
     await pod.kill("launcher")
@@ -109,7 +109,7 @@ async def test_frozen_file_systems_thaw_on_command_or_by_themselves_though_the_l
 async def test_agent_reboots_the_guest(pod: Pod) -> None:
     await start_with_agent(pod)
     qemu = pod.processes()["qemu"]
-    assert (await pod.command(soft_reboot=pb.SoftReboot())).phase == pb.MACHINE_PHASE_RUNNING
+    assert (await pod.command(soft_reboot=command_pb2.SoftReboot())).phase == state_pb2.MACHINE_PHASE_RUNNING
     await pod.wait_for_console(b"guest-demo: booted, boot=", b"\r")
     assert "asking the guest's agent to reboot" in pod.log
     assert "asking the guest to reboot" not in pod.log
@@ -142,11 +142,11 @@ async def test_agent_that_hangs_disturbs_nothing(pod: Pod) -> None:
         asking = group.create_task(_reason_of_refusal(pod), name="asking")
         for _ in range(5):
             async with asyncio.timeout(5):
-                assert (await pod.command(pause=pb.Pause())).phase == pb.MACHINE_PHASE_PAUSED
-                assert (await pod.command(unpause=pb.Unpause())).phase == pb.MACHINE_PHASE_RUNNING
+                assert (await pod.command(pause=command_pb2.Pause())).phase == state_pb2.MACHINE_PHASE_PAUSED
+                assert (await pod.command(unpause=command_pb2.Unpause())).phase == state_pb2.MACHINE_PHASE_RUNNING
         assert not asking.done()
     assert asking.result() == "NO_GUEST_AGENT"
-    assert (await pod.command(soft_reboot=pb.SoftReboot())).phase == pb.MACHINE_PHASE_RUNNING
+    assert (await pod.command(soft_reboot=command_pb2.SoftReboot())).phase == state_pb2.MACHINE_PHASE_RUNNING
     await pod.wait_for_console(b"guest-demo: booted, boot=", b"\r")
 
 

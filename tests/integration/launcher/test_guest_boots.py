@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING
 
 import pytest
-from kubevirt.launcher.v1 import launcher_pb2 as pb
+from kubevirt.launcher.v1 import state_pb2
 from virt_core.rpc.errors import InvalidField, Refused
 
 if TYPE_CHECKING:
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 async def test_guest_boots_gets_its_lease_and_is_reachable(pod: Pod) -> None:
     state = await pod.start_machine(pod.machine())
-    assert (state.phase, state.machine_uid) == (pb.MACHINE_PHASE_RUNNING, pod.uid), pod.log
+    assert (state.phase, state.machine_uid) == (state_pb2.MACHINE_PHASE_RUNNING, pod.uid), pod.log
     assert re.fullmatch(r"pc-q35-\d+\.\d+", state.machine_type)
     lease = await pod.wait_for_console(b"guest-demo: lease ", b"\n")
     assert lease == b"10.0.2.2/24 router=10.0.2.1 mtu=1450 dns=10.96.0.10\r"
@@ -72,14 +72,14 @@ async def test_invalid_machine_is_refused_by_field_and_leaves_the_launcher_free(
     machine.clock.timezone = "Europe/Atlantis"
     with pytest.raises(InvalidField, match="Europe/Atlantis"):
         await pod.start_machine(machine)
-    assert (await pod.wait_for_phase(pb.MACHINE_PHASE_ABSENT)).machine_uid == ""
+    assert (await pod.wait_for_phase(state_pb2.MACHINE_PHASE_ABSENT)).machine_uid == ""
 
 
 async def test_machine_that_cannot_start_ends_with_the_reason(pod: Pod) -> None:
     machine = pod.machine()
     machine.interfaces[0].tap_device = "nosuchtap"
     state = await pod.start_machine(machine)
-    assert (state.phase, state.end) == (pb.MACHINE_PHASE_ENDED, pb.MACHINE_END_START_FAILED)
+    assert (state.phase, state.end) == (state_pb2.MACHINE_PHASE_ENDED, state_pb2.MACHINE_END_START_FAILED)
     assert "dev doesn't exist" in state.message, state
 
 
@@ -87,9 +87,9 @@ async def test_machine_without_anything_to_boot_runs_until_it_is_destroyed(pod: 
     machine = pod.machine()
     machine.ClearField("kernel_boot")
     del machine.interfaces[:]
-    assert (await pod.start_machine(machine)).phase == pb.MACHINE_PHASE_RUNNING
+    assert (await pod.start_machine(machine)).phase == state_pb2.MACHINE_PHASE_RUNNING
     await pod.stop_machine(grace_s=0)
-    assert (await pod.wait_for_phase(pb.MACHINE_PHASE_ENDED)).end == pb.MACHINE_END_DESTROYED
+    assert (await pod.wait_for_phase(state_pb2.MACHINE_PHASE_ENDED)).end == state_pb2.MACHINE_END_DESTROYED
     await pod.stop_machine(grace_s=0)
     assert await pod.exit_status() == 0
 

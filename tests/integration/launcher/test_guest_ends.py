@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 from typing import TYPE_CHECKING
 
-from kubevirt.launcher.v1 import launcher_pb2 as pb
+from kubevirt.launcher.v1 import state_pb2
 
 if TYPE_CHECKING:
     from tests.integration.launcher.conftest import Pod
@@ -15,7 +15,7 @@ async def test_sigterm_lets_the_guest_shut_down_and_ends_the_container(pod: Pod)
     await pod.start_machine(pod.machine())
     await pod.wait_for_console(b"guest-demo login: ", b"ready")
     await pod.kill("supervisor", signal.SIGTERM)
-    assert (await pod.wait_for_phase(pb.MACHINE_PHASE_ENDED)).end == pb.MACHINE_END_SHUTDOWN
+    assert (await pod.wait_for_phase(state_pb2.MACHINE_PHASE_ENDED)).end == state_pb2.MACHINE_END_SHUTDOWN
     assert await pod.exit_status() == 0
     assert b"guest-demo: power button" in (pod.volumes["private"] / "virt-serial0-log").read_bytes()
 
@@ -50,8 +50,8 @@ async def test_panic_is_told_from_a_crash(pod: Pod) -> None:
     await pod.start_machine(pod.machine())
     await pod.wait_for_console(b"guest-demo login: ", b"ready")
     await pod.type(b"echo c > /proc/sysrq-trigger\n")
-    state = await pod.wait_for_phase(pb.MACHINE_PHASE_ENDED)
-    assert state.end == pb.MACHINE_END_PANICKED, state
+    state = await pod.wait_for_phase(state_pb2.MACHINE_PHASE_ENDED)
+    assert state.end == state_pb2.MACHINE_END_PANICKED, state
 
 
 async def test_reboot_is_no_end(pod: Pod) -> None:
@@ -64,4 +64,4 @@ async def test_reboot_is_no_end(pod: Pod) -> None:
     await pod.wait_for_console(b"guest-demo: lease ", b"\n")
     assert first != second
     assert pod.processes()["qemu"] == qemu
-    assert (await pod.wait_for_phase(pb.MACHINE_PHASE_RUNNING)).machine_uid == pod.uid
+    assert (await pod.wait_for_phase(state_pb2.MACHINE_PHASE_RUNNING)).machine_uid == pod.uid

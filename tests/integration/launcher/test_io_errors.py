@@ -7,12 +7,12 @@ import os
 from collections.abc import AsyncIterator
 
 import pytest
-from kubevirt.launcher.v1 import launcher_pb2 as pb
+from kubevirt.launcher.v1 import command_pb2, machine_pb2, state_pb2
 
 from tests.integration.launcher.conftest import PRIVATE, Images, Pod, discard, run
 
 NO_SPACE = "disk d: there is no space left where it is stored"
-STALLED = (pb.MACHINE_PHASE_PAUSED, pb.PAUSE_REASON_IO_ERROR)
+STALLED = (state_pb2.MACHINE_PHASE_PAUSED, state_pb2.PAUSE_REASON_IO_ERROR)
 
 
 @pytest.fixture
@@ -41,23 +41,29 @@ async def test_guest_on_a_full_file_system_stands_still_until_there_is_room(smal
     disk.touch()
     os.truncate(disk, 8 << 20)
     disk.chmod(0o666)
-    source = pb.ImageFile(path=f"{PRIVATE}/small/disk.img")
+    source = machine_pb2.ImageFile(path=f"{PRIVATE}/small/disk.img")
     machine.disks.add(
-        name="d", device=pb.DISK_DEVICE_DISK, bus=pb.DISK_BUS_VIRTIO, error_policy="stop", image_file=source
+        name="d",
+        device=machine_pb2.DISK_DEVICE_DISK,
+        bus=machine_pb2.DISK_BUS_VIRTIO,
+        error_policy="stop",
+        image_file=source,
     )
     state = await small.start_machine(machine)
-    assert state.phase == pb.MACHINE_PHASE_RUNNING, state
+    assert state.phase == state_pb2.MACHINE_PHASE_RUNNING, state
     await small.wait_for_console(b"guest-demo login: ", b"ready")
     await small.type(b"dd if=/dev/zero of=/dev/vda bs=64k count=64 conv=fsync && echo wri''tten\n")
-    state = await small.wait_for_state(lambda state: state.phase == pb.MACHINE_PHASE_PAUSED)
+    state = await small.wait_for_state(lambda state: state.phase == state_pb2.MACHINE_PHASE_PAUSED)
     assert (state.phase, state.pause_reason) == STALLED
     assert state.message == NO_SPACE
     for victims in (("libvirtd", "launcher"), ("launcher",)):
         for victim in victims:
             await small.kill(victim)
-        state = await small.wait_for_state(lambda state: state.phase == pb.MACHINE_PHASE_PAUSED)
-        assert (state.pause_reason, state.message) == (pb.PAUSE_REASON_IO_ERROR, NO_SPACE), "nobody has paused it"
+        state = await small.wait_for_state(lambda state: state.phase == state_pb2.MACHINE_PHASE_PAUSED)
+        assert (state.pause_reason, state.message) == (state_pb2.PAUSE_REASON_IO_ERROR, NO_SPACE), (
+            "nobody has paused it"
+        )
     await asyncio.to_thread(run, "mount", "-o", "remount,size=16m", str(small.volumes["private"] / "small"))
-    assert (await small.command(unpause=pb.Unpause())).phase == pb.MACHINE_PHASE_RUNNING
+    assert (await small.command(unpause=command_pb2.Unpause())).phase == state_pb2.MACHINE_PHASE_RUNNING
     await small.wait_for_console(b"written", b"\n")
-    await small.wait_for_state(lambda state: state.phase == pb.MACHINE_PHASE_RUNNING)
+    await small.wait_for_state(lambda state: state.phase == state_pb2.MACHINE_PHASE_RUNNING)

@@ -8,7 +8,7 @@ import signal
 from typing import TYPE_CHECKING
 
 import pytest
-from kubevirt.launcher.v1 import launcher_pb2 as pb
+from kubevirt.launcher.v1 import launcher_pb2, state_pb2
 
 if TYPE_CHECKING:
     from tests.integration.launcher.conftest import Pod
@@ -47,13 +47,13 @@ async def test_killing_launcher_and_libvirtd_leaves_the_guest_alone(pod: Pod) ->
     ticks = Ticks((await pod.connect(7777))[0])
     async with asyncio.TaskGroup() as group:
         ticking = group.create_task(ticks.run(), name="ticks")
-        since = (await pod.wait_for_phase(pb.MACHINE_PHASE_RUNNING)).since
+        since = (await pod.wait_for_phase(state_pb2.MACHINE_PHASE_RUNNING)).since
         for victims in [("launcher",), ("libvirtd",), ("libvirtd", "launcher"), ("launcher", "libvirtd")] * 2:
             for victim in victims:
                 await pod.kill(victim)
-            state = await pod.wait_for_phase(pb.MACHINE_PHASE_RUNNING)
+            state = await pod.wait_for_phase(state_pb2.MACHINE_PHASE_RUNNING)
             assert state.since == since, "an old guest is not a new one"
-            assert (await pod.start_machine(pod.machine())).phase == pb.MACHINE_PHASE_RUNNING
+            assert (await pod.start_machine(pod.machine())).phase == state_pb2.MACHINE_PHASE_RUNNING
             assert pod.processes()["qemu"] == qemu
         await pod.kill("launcher")
         await pod.type(b"\n")
@@ -64,13 +64,15 @@ async def test_killing_launcher_and_libvirtd_leaves_the_guest_alone(pod: Pod) ->
 
 async def test_hiccup_of_libvirtd_is_not_told(pod: Pod) -> None:
     await pod.start_machine(pod.machine())
-    call = pod.stub.WatchMachine(pb.WatchMachineRequest())
+    call = pod.stub.WatchMachine(launcher_pb2.WatchMachineRequest())
     first = await call.read()
     await pod.kill("libvirtd")
     await pod.stop_machine(grace_s=0)  # served although libvirtd is away; done when it is back
     told = [(await call.read()).state]
-    assert first.state.phase == pb.MACHINE_PHASE_RUNNING
-    assert [(state.phase, state.end) for state in told] == [(pb.MACHINE_PHASE_ENDED, pb.MACHINE_END_DESTROYED)]
+    assert first.state.phase == state_pb2.MACHINE_PHASE_RUNNING
+    assert [(state.phase, state.end) for state in told] == [
+        (state_pb2.MACHINE_PHASE_ENDED, state_pb2.MACHINE_END_DESTROYED)
+    ]
     call.cancel()
 
 
@@ -79,19 +81,21 @@ async def test_long_silence_of_libvirtd_is_told_as_unknown_and_not_acted_on(pod:
     qemu = pod.processes()["qemu"]
     await pod.kill("supervisor", signal.SIGSTOP)
     await pod.kill("libvirtd")
-    assert (await pod.wait_for_phase(pb.MACHINE_PHASE_UNKNOWN)).machine_uid == pod.uid
+    assert (await pod.wait_for_phase(state_pb2.MACHINE_PHASE_UNKNOWN)).machine_uid == pod.uid
     await pod.kill("supervisor", signal.SIGCONT)
-    await pod.wait_for_phase(pb.MACHINE_PHASE_RUNNING)
+    await pod.wait_for_phase(state_pb2.MACHINE_PHASE_RUNNING)
     assert pod.processes()["qemu"] == qemu
 
 
 @pytest.mark.parametrize("victim", ["launcher", "libvirtd"])
 async def test_machine_whose_start_is_interrupted_is_started_once(pod: Pod, victim: str) -> None:
-    starting = asyncio.create_task(pod.stub.StartMachine(pb.StartMachineRequest(machine=pod.machine())).code())
+    starting = asyncio.create_task(
+        pod.stub.StartMachine(launcher_pb2.StartMachineRequest(machine=pod.machine())).code()
+    )
     await pod.appears(pod.volumes["private"] / "machine.binpb")
     await pod.kill(victim)
     await starting
-    await pod.wait_for_phase(pb.MACHINE_PHASE_RUNNING)
+    await pod.wait_for_phase(state_pb2.MACHINE_PHASE_RUNNING)
     assert b"boot=" in await pod.wait_for_console(b"guest-demo: booted,", b"\n")
     assert pod.log.count("starting the guest's CPUs") == 1
 
@@ -106,8 +110,8 @@ async def test_end_that_nobody_was_there_to_see_is_told(pod: Pod) -> None:
     await pod.type(b"poweroff\n")
     await pod.wait_for_console(b"Power", b"down")
     await pod.kill("supervisor", signal.SIGCONT)
-    state = await pod.wait_for_phase(pb.MACHINE_PHASE_ENDED)
-    assert state.end == pb.MACHINE_END_SHUTDOWN, state
+    state = await pod.wait_for_phase(state_pb2.MACHINE_PHASE_ENDED)
+    assert state.end == state_pb2.MACHINE_END_SHUTDOWN, state
 
 
 async def test_killed_hypervisor_is_a_crash_and_never_starts_again(pod: Pod) -> None:
@@ -116,9 +120,9 @@ async def test_killed_hypervisor_is_a_crash_and_never_starts_again(pod: Pod) -> 
     await pod.kill("libvirtd")
     await pod.kill("qemu")
     await pod.kill("supervisor", signal.SIGCONT)
-    assert (await pod.wait_for_phase(pb.MACHINE_PHASE_ENDED)).end == pb.MACHINE_END_CRASHED
+    assert (await pod.wait_for_phase(state_pb2.MACHINE_PHASE_ENDED)).end == state_pb2.MACHINE_END_CRASHED
     for _ in range(2):
         await pod.kill("launcher")
-        assert (await pod.wait_for_phase(pb.MACHINE_PHASE_ENDED)).end == pb.MACHINE_END_CRASHED
-        assert (await pod.start_machine(pod.machine())).end == pb.MACHINE_END_CRASHED
+        assert (await pod.wait_for_phase(state_pb2.MACHINE_PHASE_ENDED)).end == state_pb2.MACHINE_END_CRASHED
+        assert (await pod.start_machine(pod.machine())).end == state_pb2.MACHINE_END_CRASHED
     assert "qemu" not in pod.processes()

@@ -8,26 +8,26 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TypeAlias
 
-from kubevirt.launcher.v1 import launcher_pb2 as pb
+from kubevirt.launcher.v1 import machine_pb2
 
 from tests.integration.launcher.conftest import PRIVATE
 
-Change: TypeAlias = "Callable[[pb.Machine], None]"
+Change: TypeAlias = "Callable[[machine_pb2.Machine], None]"
 
 
 def _display(card: str) -> Change:
-    return lambda machine: machine.display.MergeFrom(pb.Display(socket_path=f"{PRIVATE}/virt-vnc", card=card))
+    return lambda machine: machine.display.MergeFrom(machine_pb2.Display(socket_path=f"{PRIVATE}/virt-vnc", card=card))
 
 
 def _watchdog(action: str) -> Change:
-    return lambda machine: machine.watchdog.MergeFrom(pb.Watchdog(model="i6300esb", action=action))
+    return lambda machine: machine.watchdog.MergeFrom(machine_pb2.Watchdog(model="i6300esb", action=action))
 
 
 def _card(model: str) -> Change:
     return lambda machine: setattr(machine.interfaces[0], "model", model)
 
 
-def _every_device(machine: pb.Machine) -> None:
+def _every_device(machine: machine_pb2.Machine) -> None:
     machine.display.socket_path = f"{PRIVATE}/virt-vnc"
     machine.inputs.add(type="tablet", bus="usb")
     machine.inputs.add(type="keyboard", bus="virtio")
@@ -39,34 +39,34 @@ def _every_device(machine: pb.Machine) -> None:
 LEAST_WITH_UEFI, LEAST_WITH_UEFI_AND_KERNEL = 64 << 20, 160 << 20
 
 
-def _uefi(machine: pb.Machine) -> None:
-    machine.bootloader = pb.BOOTLOADER_UEFI
+def _uefi(machine: machine_pb2.Machine) -> None:
+    machine.bootloader = machine_pb2.BOOTLOADER_UEFI
     machine.memory_bytes = LEAST_WITH_UEFI_AND_KERNEL
 
 
-def _uefi_with_display(machine: pb.Machine) -> None:
+def _uefi_with_display(machine: machine_pb2.Machine) -> None:
     _uefi(machine)
     machine.display.socket_path = f"{PRIVATE}/virt-vnc"
 
 
-def _bios_on_the_serial_port(machine: pb.Machine) -> None:
-    machine.bootloader = pb.BOOTLOADER_BIOS_SERIAL
+def _bios_on_the_serial_port(machine: machine_pb2.Machine) -> None:
+    machine.bootloader = machine_pb2.BOOTLOADER_BIOS_SERIAL
 
 
-def _smbios(machine: pb.Machine) -> None:
-    for field in pb.Smbios.DESCRIPTOR.fields:
+def _smbios(machine: machine_pb2.Machine) -> None:
+    for field in machine_pb2.Smbios.DESCRIPTOR.fields:
         setattr(machine.smbios, field.name, f'<{field.name}, "1">')
 
 
-def _one_smbios_string(machine: pb.Machine) -> None:
+def _one_smbios_string(machine: machine_pb2.Machine) -> None:
     machine.smbios.serial = "4711"
 
 
-def _clock_with_offset(machine: pb.Machine) -> None:
+def _clock_with_offset(machine: machine_pb2.Machine) -> None:
     machine.clock.utc_offset_seconds = -3600
 
 
-def _clock_in_a_time_zone(machine: pb.Machine) -> None:
+def _clock_in_a_time_zone(machine: machine_pb2.Machine) -> None:
     machine.clock.timezone = "Europe/Berlin"
     machine.clock.timers.add(name="hpet", present=False)
     machine.clock.timers.add(name="pit", present=True, tick_policy="delay")
@@ -75,42 +75,42 @@ def _clock_in_a_time_zone(machine: pb.Machine) -> None:
     machine.clock.timers.add(name="hypervclock", present=False)
 
 
-def _no_acpi(machine: pb.Machine) -> None:
+def _no_acpi(machine: machine_pb2.Machine) -> None:
     machine.features.apic = True
 
 
-def _every_feature(machine: pb.Machine) -> None:
+def _every_feature(machine: machine_pb2.Machine) -> None:
     machine.features.acpi = machine.features.apic = machine.features.apic_eoi = machine.features.kvm_hidden = True
     machine.features.pvspinlock, machine.features.smm = False, True
 
 
-def _cpu_by_name(machine: pb.Machine) -> None:
+def _cpu_by_name(machine: machine_pb2.Machine) -> None:
     machine.cpu_model.name = "Haswell-noTSX"
     machine.cpu.sockets = machine.cpu.cores = 2
     for index, policy in enumerate(("force", "require", "optional", "disable", "forbid")):
         machine.cpu_model.features.add(name=("aes", "rdrand", "pcid", "x2apic", "svm")[index], policy=policy)
 
 
-def _cpu_of_the_host(machine: pb.Machine) -> None:
+def _cpu_of_the_host(machine: machine_pb2.Machine) -> None:
     machine.cpu_model.name = "host-passthrough"
     machine.cpu_model.features.add(name="aes", policy="require")
 
 
-def _huge_pages(machine: pb.Machine) -> None:
+def _huge_pages(machine: machine_pb2.Machine) -> None:
     machine.hugepage_bytes = 2 << 20
 
 
-def _transitional(machine: pb.Machine) -> None:
+def _transitional(machine: machine_pb2.Machine) -> None:
     machine.virtio_transitional = machine.rng = machine.balloon = True
 
 
-def _network(machine: pb.Machine) -> None:
+def _network(machine: machine_pb2.Machine) -> None:
     machine.cpu.cores = 4
     card = machine.interfaces[0]
     card.boot_order, card.acpi_index, card.link_down = 1, 101, True
 
 
-def _many_queues(machine: pb.Machine) -> None:
+def _many_queues(machine: machine_pb2.Machine) -> None:
     machine.cpu.cores = 4
     machine.interfaces[0].multiqueue = True
 

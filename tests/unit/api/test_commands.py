@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from kubevirt.launcher.v1 import launcher_pb2
+from kubevirt.launcher.v1 import guest_pb2, launcher_pb2
 from virt_api.errors import BadRequest
 from virt_api.group import COMMANDS
 from virt_api.subresources.call import Call, parse_call
@@ -86,25 +86,25 @@ def _forwarding(arguments: str) -> Call:
 
 
 DETAILS = launcher_pb2.GetGuestDetailsResponse(
-    agent=launcher_pb2.GuestAgent(
+    agent=guest_pb2.GuestAgent(
         version="9.2",
         hostname="box",
-        os=launcher_pb2.GuestOs(id="debian", name="Debian GNU/Linux", version_id="13", kernel_release="6.12"),
+        os=guest_pb2.GuestOs(id="debian", name="Debian GNU/Linux", version_id="13", kernel_release="6.12"),
         filesystems_frozen=True,
     ),
     timezone="CET, 3600",
-    users=[launcher_pb2.GuestUser(name="debian", login_time=1.5)],
+    users=[guest_pb2.GuestUser(name="debian", login_time=1.5)],
     filesystems=[
-        launcher_pb2.GuestFilesystem(
+        guest_pb2.GuestFilesystem(
             name="vda1",
             mount_point="/",
             type="ext4",
             used_bytes=1 << 40,
             total_bytes=1 << 41,
-            disks=[launcher_pb2.GuestDisk(bus_type="virtio", serial="s1"), launcher_pb2.GuestDisk(bus_type="sata")],
+            disks=[guest_pb2.GuestDisk(bus_type="virtio", serial="s1"), guest_pb2.GuestDisk(bus_type="sata")],
         )
     ],
-    commands=[launcher_pb2.GuestAgentCommand(name="guest-ping", enabled=True)],
+    commands=[guest_pb2.GuestAgentCommand(name="guest-ping", enabled=True)],
 )
 FILESYSTEM = {
     "diskName": "vda1",

@@ -10,19 +10,19 @@ import sys
 from virt_core.rpc import lean
 lean.load()
 import virt_launcher.app
-from kubevirt.launcher.v1 import launcher_pb2 as pb
+from kubevirt.launcher.v1 import command_pb2, machine_pb2
 from google.protobuf.internal import python_message
 assert "google.protobuf.text_format" not in sys.modules
 assert not hasattr(python_message, "GeneratedProtocolMessageType")
 
-machine = pb.Machine(uid="u", name="n")
+machine = machine_pb2.Machine(uid="u", name="n")
 machine.shutdown_grace_period.FromSeconds(60)
 machine.interfaces.add(name="default").dhcp.routes.add(prefix_length=16)
-again = pb.Machine.FromString(machine.SerializeToString(deterministic=True))
+again = machine_pb2.Machine.FromString(machine.SerializeToString(deterministic=True))
 assert again == machine and "prefix_length: 16" in str(again)
-assert pb.Machine.DESCRIPTOR.fields_by_name["uid"].number == 1
-assert again.WhichOneof is not None and pb.Command(reset=pb.Reset()).WhichOneof("command") == "reset"
-unknown = pb.Machine.FromString(machine.SerializeToString() + bytes([0xC2, 0x3E, 1, 65]))
+assert machine_pb2.Machine.DESCRIPTOR.fields_by_name["uid"].number == 1
+assert again.WhichOneof is not None and command_pb2.Command(reset=command_pb2.Reset()).WhichOneof("command") == "reset"
+unknown = machine_pb2.Machine.FromString(machine.SerializeToString() + bytes([0xC2, 0x3E, 1, 65]))
 assert unknown.SerializeToString() != machine.SerializeToString()
 """
 

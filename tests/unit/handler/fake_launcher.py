@@ -12,8 +12,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from kubevirt.info.v1 import info_pb2
-from kubevirt.launcher.v1 import launcher_pb2 as pb
-from kubevirt.launcher.v1 import launcher_pb2_grpc
+from kubevirt.launcher.v1 import launcher_pb2, launcher_pb2_grpc, machine_pb2, state_pb2
 from virt_core.rpc.errors import Refused, RpcError, Unavailable
 from virt_core.rpc.identity import Identity
 from virt_core.rpc.peer import Peer
@@ -38,7 +37,7 @@ class FakePod:
     async def prepare_network(self, plan: NetworkPlan) -> None:
         self.prepared.append(plan)
 
-    async def prepare_disk(self, disk: pb.Disk) -> None:
+    async def prepare_disk(self, disk: machine_pb2.Disk) -> None:
         self.disks.append(disk.name)
 
 
@@ -47,9 +46,9 @@ class FakeLauncher(launcher_pb2_grpc.LauncherServiceServicer):
 
     def __init__(self) -> None:
         self.pod = FakePod()
-        self.state = pb.MachineState(phase=pb.MACHINE_PHASE_ABSENT)
+        self.state = state_pb2.MachineState(phase=state_pb2.MACHINE_PHASE_ABSENT)
         self.error: RpcError | None = None
-        """What StartMachine and StopMachine answer, if anything."""
+        """What StartMachine and AcknowledgeEnd answer, if anything."""
         self.before_answer: Callable[[], None] = lambda: None
         """Called when StartMachine has come in."""
         self.calls: list[str] = []
@@ -57,10 +56,10 @@ class FakeLauncher(launcher_pb2_grpc.LauncherServiceServicer):
         self._changed = asyncio.Event()
         self._process = 0
 
-    def become(self, phase: pb.MachinePhase.ValueType, **fields: Any) -> None:
+    def become(self, phase: state_pb2.MachinePhase.ValueType, **fields: Any) -> None:
         """Tell every watch a new state of the machine."""
         uid = fields.pop("machine_uid", self.state.machine_uid)
-        self.state = pb.MachineState(machine_uid=uid, phase=phase, **fields)
+        self.state = state_pb2.MachineState(machine_uid=uid, phase=phase, **fields)
         self._stir()
 
     def restart(self) -> None:
@@ -72,31 +71,31 @@ class FakeLauncher(launcher_pb2_grpc.LauncherServiceServicer):
         self._changed.set()
         self._changed = asyncio.Event()
 
-    async def StartMachine(self, request: Any, context: Any) -> pb.StartMachineResponse:  # noqa: N802
+    async def StartMachine(self, request: Any, context: Any) -> launcher_pb2.StartMachineResponse:  # noqa: N802
         self.calls.append("StartMachine")
         self.before_answer()
         if self.error is not None:
             raise self.error
-        if self.state.phase == pb.MACHINE_PHASE_ABSENT:
-            self.become(pb.MACHINE_PHASE_RUNNING, machine_uid=request.machine.uid)
-        return pb.StartMachineResponse(state=self.state)
+        if self.state.phase == state_pb2.MACHINE_PHASE_ABSENT:
+            self.become(state_pb2.MACHINE_PHASE_RUNNING, machine_uid=request.machine.uid)
+        return launcher_pb2.StartMachineResponse(state=self.state)
 
-    async def StopMachine(self, request: Any, context: Any) -> pb.StopMachineResponse:  # noqa: N802
-        self.calls.append("StopMachine")
+    async def AcknowledgeEnd(self, request: Any, context: Any) -> launcher_pb2.AcknowledgeEndResponse:  # noqa: N802
+        self.calls.append("AcknowledgeEnd")
         if self.error is not None:
             raise self.error
-        if self.state.phase != pb.MACHINE_PHASE_ENDED:
-            raise Refused("the guest runs", reason="RUNNING")
+        if self.state.phase != state_pb2.MACHINE_PHASE_ENDED or self.state.end != request.end:
+            raise Refused("the machine has not ended so", reason="NOT_ENDED")
         self.acknowledged = True
-        return pb.StopMachineResponse(state=self.state)
+        return launcher_pb2.AcknowledgeEndResponse()
 
     async def WatchMachine(  # type: ignore[override, misc, unused-ignore]  # noqa: N802 - the contract's name
         self, request: Any, context: Any
-    ) -> AsyncIterator[pb.WatchMachineResponse]:
+    ) -> AsyncIterator[launcher_pb2.WatchMachineResponse]:
         process, revision = self._process, 0
         while process == self._process:
             changed, revision = self._changed, revision + 1
-            yield pb.WatchMachineResponse(instance_id=f"fake-{process}", revision=revision, state=self.state)
+            yield launcher_pb2.WatchMachineResponse(instance_id=f"fake-{process}", revision=revision, state=self.state)
             await changed.wait()
         raise Unavailable("the launcher ended")
 

@@ -15,7 +15,7 @@ from virt_handler.launchers.pod_folders import PodFolders
 from virt_handler.service.consoles import Consoles
 from virt_handler.service.session import Session
 
-FIRST = pb.OpenConsoleRequest(target=pb.VirtualMachineInstanceRef(name="demo"))
+FIRST = pb.OpenConsoleRequest(target=pb.VirtualMachineInstanceRef(name="demo"), device=pb.CONSOLE_DEVICE_SERIAL)
 
 
 class Folders:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from kubevirt.launcher.v1 import launcher_pb2 as pb
+from kubevirt.launcher.v1 import state_pb2
 from virt_core.kube.client import KubeClient
 from virt_core.kube.resource import EVENTS
 from virt_core.rpc.errors import InvalidField, Refused, RpcError
@@ -20,7 +20,9 @@ HOSTILE = "\x1b[2J\u202ekernel panic\n" * 9999
 
 
 def test_a_hostile_launcher_says_no_more_than_a_status_holds() -> None:
-    state = pb.MachineState(machine_uid=VMI_UID, phase=pb.MACHINE_PHASE_RUNNING, message="\x1b[2Jm\n\u202e" * 9999)
+    state = state_pb2.MachineState(
+        machine_uid=VMI_UID, phase=state_pb2.MACHINE_PHASE_RUNNING, message="\x1b[2Jm\n\u202e" * 9999
+    )
     state.machine_type = "pc\n" * 999
     state.agent.os.name = "x\x00\n" * 999
     for number in range(999):

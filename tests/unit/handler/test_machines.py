@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
-from kubevirt.launcher.v1 import launcher_pb2 as pb
+from kubevirt.launcher.v1 import state_pb2
 from virt_core.kube.client import KubeClient
 from virt_core.kube.resource import EVENTS
 from virt_core.kube.resource import VIRTUAL_MACHINE_INSTANCES as VMI
@@ -27,7 +27,7 @@ async def test_a_vmi_is_started_and_its_end_is_recorded_before_the_launcher_is_r
     async with listening(launcher, socket), handler(client, lambda _, name: connected(launcher, socket, name)):
         await until(server, lambda status: status["phase"] == "Running")
         assert launcher.pod.prepared
-        launcher.become(pb.MACHINE_PHASE_ENDED, end=pb.MACHINE_END_SHUTDOWN)
+        launcher.become(state_pb2.MACHINE_PHASE_ENDED, end=state_pb2.MACHINE_END_SHUTDOWN)
         await until(server, lambda status: status["phase"] == "Succeeded")
         while not launcher.acknowledged:  # noqa: ASYNC110 - it is called by the other side
             await asyncio.sleep(0.01)
@@ -103,7 +103,7 @@ async def test_a_vmi_that_migrates_is_followed_in_the_pod_on_its_node(
         await until(server, lambda status: status["phase"] == "Running")
         status = {"activePods": {POD_UID: NODE, SECOND_UID: "node2"}}
         await client.merge_patch(VMI, "default", "demo", {"status": status})
-        source.become(pb.MACHINE_PHASE_PAUSED, pause_reason=pb.PAUSE_REASON_BY_USER)
+        source.become(state_pb2.MACHINE_PHASE_PAUSED, pause_reason=state_pb2.PAUSE_REASON_BY_USER)
         await until(server, lambda status: bool(condition(status, "Paused")))
 
 
@@ -117,7 +117,7 @@ async def test_the_end_of_a_vmi_that_is_being_deleted_is_on_the_object_before_it
         await until(server, lambda status: status["phase"] == "Running")
         server.patch(DEMO, {"metadata": {"finalizers": ["foregroundDeleteVirtualMachine"]}})
         await client.delete(VMI, "default", "demo")
-        launcher.become(pb.MACHINE_PHASE_ENDED, end=pb.MACHINE_END_SHUTDOWN)
+        launcher.become(state_pb2.MACHINE_PHASE_ENDED, end=state_pb2.MACHINE_END_SHUTDOWN)
         launcher.restart()  # it exits at once
         status = await until(server, lambda status: status["phase"] == "Succeeded")
         assert status["reason"] == "GuestShutdown"

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from kubevirt.launcher.v1 import launcher_pb2 as pb
+from kubevirt.launcher.v1 import state_pb2
 from virt_core.objects.kubevirt import Configuration
 from virt_core.testing.patches import json_patch
 from virt_core.vmi.instance import VirtualMachineInstance
@@ -27,8 +27,8 @@ from .conftest import NODE, POD_UID, VMI_UID, MakeVmi
 
 NOW = datetime(2026, 1, 31, 10, tzinfo=UTC)
 POD = PodNetwork(1500, ("10.244.1.7",))
-ABSENT = GuestState("", pb.MACHINE_PHASE_ABSENT)
-RUNNING = GuestState(VMI_UID, pb.MACHINE_PHASE_RUNNING)
+ABSENT = GuestState("", state_pb2.MACHINE_PHASE_ABSENT)
+RUNNING = GuestState(VMI_UID, state_pb2.MACHINE_PHASE_RUNNING)
 ALIVE = ["Scheduling", "Scheduled", "Running"]
 
 
@@ -81,21 +81,23 @@ def test_of_a_vmi_with_two_pods_the_one_on_its_node_counts(make_vmi: MakeVmi) ->
 
 
 @pytest.mark.parametrize(
-    ("end", "phase"), [(pb.MACHINE_END_SHUTDOWN, "Succeeded"), (pb.MACHINE_END_DESTROYED, "Failed")]
+    ("end", "phase"), [(state_pb2.MACHINE_END_SHUTDOWN, "Succeeded"), (state_pb2.MACHINE_END_DESTROYED, "Failed")]
 )
 def test_a_vmi_that_is_being_deleted_is_followed_to_its_end(make_vmi: MakeVmi, end: Any, phase: str) -> None:
     deleted = "2026-01-31T09:59:00Z"
     vmi = make_vmi(status={"phase": "Running"}, deletionTimestamp=deleted)
-    guest = GuestState(VMI_UID, pb.MACHINE_PHASE_ENDED, end)
+    guest = GuestState(VMI_UID, state_pb2.MACHINE_PHASE_ENDED, end)
     write, event = plan(observe(vmi, guest), NOW)
     assert isinstance(write, PatchStatus) and isinstance(event, RecordEvent)
     status = apply(vmi.raw_status, write.operations)
     assert (status["phase"], event.reason) == (phase, "Stopped")
-    assert plan(observe(make_vmi(status=status, deletionTimestamp=deleted), guest), NOW) == (AcknowledgeEnd(VMI_UID),)
+    assert plan(observe(make_vmi(status=status, deletionTimestamp=deleted), guest), NOW) == (
+        AcknowledgeEnd(VMI_UID, end),
+    )
 
 
 def test_an_end_is_recorded_when_the_launcher_is_gone_already(make_vmi: MakeVmi) -> None:
-    guest = GuestState(VMI_UID, pb.MACHINE_PHASE_ENDED, pb.MACHINE_END_SHUTDOWN)
+    guest = GuestState(VMI_UID, state_pb2.MACHINE_PHASE_ENDED, state_pb2.MACHINE_END_SHUTDOWN)
     disconnected = Observed(make_vmi(status={"phase": "Running"}), NODE, Configuration(), guest, network=None)
     write, _ = plan(disconnected, NOW)
     assert isinstance(write, PatchStatus)
@@ -148,16 +150,16 @@ def test_an_end_that_is_written_is_final(make_vmi: MakeVmi, phase: str) -> None:
 @pytest.mark.parametrize(
     ("end", "phase", "reason"),
     [
-        (pb.MACHINE_END_SHUTDOWN, "Succeeded", "GuestShutdown"),
-        (pb.MACHINE_END_PANICKED, "Failed", "GuestPanicked"),
-        (pb.MACHINE_END_CRASHED, "Failed", "HypervisorCrashed"),
-        (pb.MACHINE_END_START_FAILED, "Failed", "StartFailed"),
+        (state_pb2.MACHINE_END_SHUTDOWN, "Succeeded", "GuestShutdown"),
+        (state_pb2.MACHINE_END_PANICKED, "Failed", "GuestPanicked"),
+        (state_pb2.MACHINE_END_CRASHED, "Failed", "HypervisorCrashed"),
+        (state_pb2.MACHINE_END_START_FAILED, "Failed", "StartFailed"),
         (99, "Failed", "EndedForUnknownReason"),
     ],
 )
 def test_an_end_is_written_then_acknowledged(make_vmi: MakeVmi, end: Any, phase: str, reason: str) -> None:
     vmi = make_vmi(status={"phase": "Running", "conditions": [{"type": "Ready", "status": "True"}]})
-    guest = GuestState(VMI_UID, pb.MACHINE_PHASE_ENDED, end, "why")
+    guest = GuestState(VMI_UID, state_pb2.MACHINE_PHASE_ENDED, end, "why")
     write, event = plan(observe(vmi, guest), NOW)
     assert isinstance(write, PatchStatus) and isinstance(event, RecordEvent)
     assert (event.reason, event.warning) == ("SyncFailed" if reason == "StartFailed" else "Stopped", phase == "Failed")
@@ -165,17 +167,17 @@ def test_an_end_is_written_then_acknowledged(make_vmi: MakeVmi, end: Any, phase:
     assert (status["phase"], status["reason"]) == (phase, reason)
     (ready,) = status["conditions"]
     assert (ready["status"], ready["reason"], ready["message"]) == ("False", reason, "why")
-    assert plan(observe(make_vmi(status=status), guest), NOW) == (AcknowledgeEnd(VMI_UID),)
+    assert plan(observe(make_vmi(status=status), guest), NOW) == (AcknowledgeEnd(VMI_UID, end),)
 
 
-@pytest.mark.parametrize("phase", [pb.MACHINE_PHASE_STARTING, pb.MACHINE_PHASE_UNKNOWN, 99])
+@pytest.mark.parametrize("phase", [state_pb2.MACHINE_PHASE_STARTING, state_pb2.MACHINE_PHASE_UNKNOWN, 99])
 def test_a_state_that_tells_nothing_changes_nothing(make_vmi: MakeVmi, phase: Any) -> None:
     assert plan(observe(make_vmi(status={"phase": "Running"}), GuestState(VMI_UID, phase)), NOW) == ()
 
 
 def test_a_launcher_that_speaks_of_another_machine_is_not_believed(make_vmi: MakeVmi) -> None:
     vmi = make_vmi(status={"phase": "Running"})
-    for phase in (pb.MACHINE_PHASE_RUNNING, pb.MACHINE_PHASE_ENDED):
+    for phase in (state_pb2.MACHINE_PHASE_RUNNING, state_pb2.MACHINE_PHASE_ENDED):
         assert plan(observe(vmi, GuestState("another", phase)), NOW) == ()
 
 
@@ -232,7 +234,9 @@ def test_once_the_controller_has_taken_it_back_the_handler_says_how_the_guest_is
 
 def test_a_guest_that_shut_down_because_its_pod_was_taken_away_has_failed(make_vmi: MakeVmi) -> None:
     vmi = make_vmi(status=conditions("False", "PodTerminating"))
-    patch, _ = plan(observe(vmi, GuestState(VMI_UID, pb.MACHINE_PHASE_ENDED, pb.MACHINE_END_SHUTDOWN)), NOW)
+    patch, _ = plan(
+        observe(vmi, GuestState(VMI_UID, state_pb2.MACHINE_PHASE_ENDED, state_pb2.MACHINE_END_SHUTDOWN)), NOW
+    )
     assert isinstance(patch, PatchStatus)
     told = apply(vmi.raw_status, patch.operations)
     assert (told["phase"], told["reason"]) == ("Failed", "PodTerminating")
@@ -258,20 +262,20 @@ def types(status: dict[str, Any]) -> dict[str, tuple[str, str]]:
 @pytest.mark.parametrize(
     ("why", "reason"),
     [
-        (pb.PAUSE_REASON_BY_USER, "PausedByUser"),
-        (pb.PAUSE_REASON_IO_ERROR, "PausedIOError"),
-        (pb.PAUSE_REASON_BY_HYPERVISOR, "PausedByHypervisor"),
+        (state_pb2.PAUSE_REASON_BY_USER, "PausedByUser"),
+        (state_pb2.PAUSE_REASON_IO_ERROR, "PausedIOError"),
+        (state_pb2.PAUSE_REASON_BY_HYPERVISOR, "PausedByHypervisor"),
     ],
 )
 def test_a_guest_that_stands_still_is_running_and_paused_until_it_goes_on(
     make_vmi: MakeVmi, why: Any, reason: str
 ) -> None:
-    paused = told(make_vmi(), GuestState(VMI_UID, pb.MACHINE_PHASE_PAUSED, pause_reason=why))
+    paused = told(make_vmi(), GuestState(VMI_UID, state_pb2.MACHINE_PHASE_PAUSED, pause_reason=why))
     assert paused["phase"] == "Running"
     assert types(paused)["Paused"] == ("True", reason)
     assert types(paused)["Ready"] == ("False", "GuestNotRunning")
     again = make_vmi(status=paused)
-    assert plan(observe(again, GuestState(VMI_UID, pb.MACHINE_PHASE_PAUSED, pause_reason=why)), NOW) == ()
+    assert plan(observe(again, GuestState(VMI_UID, state_pb2.MACHINE_PHASE_PAUSED, pause_reason=why)), NOW) == ()
     on = told(again, RUNNING)
     assert "Paused" not in types(on)
     assert types(on)["Ready"] == ("True", "")
@@ -284,7 +288,7 @@ def test_what_the_agent_says_is_told_while_it_is_connected(make_vmi: MakeVmi) ->
         GuestInterface("docker0", "02:42:00:00:00:01", ("172.17.0.1",)),
     )
     agent = AgentState((("id", "debian"),), (*cards, GuestInterface("lo", "", ("127.0.0.1",))), frozen=True)
-    status = told(make_vmi(), GuestState(VMI_UID, pb.MACHINE_PHASE_RUNNING, agent=agent))
+    status = told(make_vmi(), GuestState(VMI_UID, state_pb2.MACHINE_PHASE_RUNNING, agent=agent))
     assert types(status)["AgentConnected"] == ("True", "")
     assert (status["guestOSInfo"], status["fsFreezeStatus"]) == ({"id": "debian"}, "frozen")
     own, other = status["interfaces"]
@@ -302,7 +306,7 @@ def test_what_the_agent_says_is_told_while_it_is_connected(make_vmi: MakeVmi) ->
 def test_a_card_that_the_guest_has_bridged_is_told_beside_its_bridge(make_vmi: MakeVmi) -> None:
     mac = told(make_vmi(), RUNNING)["interfaces"][0]["mac"]
     agent = AgentState((), (GuestInterface("enp1s0", mac, ()), GuestInterface("br0", mac, ("10.0.2.2",))))
-    status = told(make_vmi(), GuestState(VMI_UID, pb.MACHINE_PHASE_RUNNING, agent=agent))
+    status = told(make_vmi(), GuestState(VMI_UID, state_pb2.MACHINE_PHASE_RUNNING, agent=agent))
     assert [each["interfaceName"] for each in status["interfaces"]] == ["enp1s0", "br0"]
     assert status["interfaces"][1]["ipAddresses"] == ["10.0.2.2"]
 
@@ -316,14 +320,14 @@ def test_disks_of_the_running_guest_join_what_is_known_of_their_claims(make_vmi:
     ]
     vmi = make_vmi(spec={"volumes": volumes}, status={"volumeStatus": stored})
     disks = (DiskState("root", "sda", 1 << 30), DiskState("scratch", "sdb", 2 << 30))
-    status = told(vmi, GuestState(VMI_UID, pb.MACHINE_PHASE_RUNNING, disks=disks))
+    status = told(vmi, GuestState(VMI_UID, state_pb2.MACHINE_PHASE_RUNNING, disks=disks))
     root, scratch = status["volumeStatus"]
     assert root == {"name": "root", "target": "sda", "size": 1 << 30, "persistentVolumeClaimInfo": claim}
     assert scratch == {"name": "scratch", "target": "sdb", "size": 2 << 30}
 
 
 def test_the_machine_type_is_the_hypervisors(make_vmi: MakeVmi) -> None:
-    status = told(make_vmi(), GuestState(VMI_UID, pb.MACHINE_PHASE_RUNNING, machine_type="pc-q35-10.0"))
+    status = told(make_vmi(), GuestState(VMI_UID, state_pb2.MACHINE_PHASE_RUNNING, machine_type="pc-q35-10.0"))
     assert (status["phase"], status["machine"]) == ("Running", {"type": "pc-q35-10.0"})
     assert told(make_vmi(status=status), RUNNING)["machine"] == {"type": "pc-q35-10.0"}
     assert "machine" not in told(make_vmi(), RUNNING)
@@ -331,7 +335,11 @@ def test_the_machine_type_is_the_hypervisors(make_vmi: MakeVmi) -> None:
 
 def test_a_disk_that_could_not_be_prepared_is_named(make_vmi: MakeVmi) -> None:
     failed = GuestState(
-        VMI_UID, pb.MACHINE_PHASE_ENDED, pb.MACHINE_END_START_FAILED, "two files in /disk", failed_disk="root"
+        VMI_UID,
+        state_pb2.MACHINE_PHASE_ENDED,
+        state_pb2.MACHINE_END_START_FAILED,
+        "two files in /disk",
+        failed_disk="root",
     )
     status = told(make_vmi(), failed)
     assert status["phase"] == "Failed"
@@ -343,7 +351,9 @@ def test_a_disk_that_could_not_be_prepared_is_named(make_vmi: MakeVmi) -> None:
 @pytest.mark.parametrize("words", ["is corrupt", "disk root: is corrupt"], ids=["now", "of an older launcher"])
 def test_a_disk_that_could_not_be_prepared_is_told_with_the_users_claim_and_once(make_vmi: MakeVmi, words: str) -> None:
     volumes = [{"name": "root", "persistentVolumeClaim": {"claimName": "shop-db"}}]
-    failed = GuestState(VMI_UID, pb.MACHINE_PHASE_ENDED, pb.MACHINE_END_START_FAILED, words, failed_disk="root")
+    failed = GuestState(
+        VMI_UID, state_pb2.MACHINE_PHASE_ENDED, state_pb2.MACHINE_END_START_FAILED, words, failed_disk="root"
+    )
     status = told(make_vmi(spec={"volumes": volumes}), failed)
     (ready,) = [each for each in status["conditions"] if each["type"] == "Ready"]
     assert ready["message"] == "disk root (PersistentVolumeClaim shop-db): is corrupt"
@@ -376,7 +386,9 @@ def test_a_pod_whose_routes_do_not_fit_is_refused_by_condition_and_event_and_not
 def test_a_guest_that_the_kubelet_ended_is_left_to_the_controller_unless_it_has_told_why(
     make_vmi: MakeVmi, phase: str
 ) -> None:
-    destroyed = GuestState(VMI_UID, pb.MACHINE_PHASE_ENDED, pb.MACHINE_END_DESTROYED, "destroyed on request")
+    destroyed = GuestState(
+        VMI_UID, state_pb2.MACHINE_PHASE_ENDED, state_pb2.MACHINE_END_DESTROYED, "destroyed on request"
+    )
     assert plan(observe(make_vmi(status={"phase": phase}), destroyed), NOW) == ()
     going = {"type": "Ready", "status": "False", "reason": "PodTerminating", "message": "drained"}
     patch, _ = plan(observe(make_vmi(status={"phase": phase, "conditions": [going]}), destroyed), NOW)

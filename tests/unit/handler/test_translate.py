@@ -5,7 +5,7 @@ from __future__ import annotations
 import uuid
 
 import pytest
-from kubevirt.launcher.v1 import launcher_pb2
+from kubevirt.launcher.v1 import machine_pb2
 from virt_core.objects.kubevirt import Configuration, DeveloperConfiguration
 from virt_core.validation.refusal import UnsupportedSpec
 from virt_handler.machines.translate.machine import machine
@@ -20,7 +20,7 @@ EMULATED = Configuration(DeveloperConfiguration(use_emulation=True))
 def test_a_plain_machine_gets_defaults_and_a_masqueraded_interface(make_vmi: MakeVmi) -> None:
     result = machine(make_vmi(), EMULATED, POD)
     assert (result.uid, result.namespace, result.name) == (VMI_UID, "default", "demo")
-    assert result.accelerator == launcher_pb2.ACCELERATOR_EMULATION
+    assert result.accelerator == machine_pb2.ACCELERATOR_EMULATION
     assert result.memory_bytes == 128 << 20
     assert (result.cpu.sockets, result.cpu.cores, result.cpu.threads) == (1, 1, 1)
     assert result.shutdown_grace_period.seconds == 30
@@ -46,7 +46,7 @@ def test_what_the_spec_leaves_open_is_the_same_in_each_attempt_and_differs_betwe
 def test_kernel_boot_names_the_files_in_the_pod_and_not_in_the_users_image(make_vmi: MakeVmi) -> None:
     boot = {"container": {"image": "guest", "kernelPath": "/boot/k", "initrdPath": "/boot/i"}, "kernelArgs": "quiet"}
     result = machine(make_vmi(domain={"firmware": {"kernelBoot": boot}}), Configuration(), POD)
-    assert result.accelerator == launcher_pb2.ACCELERATOR_KVM
+    assert result.accelerator == machine_pb2.ACCELERATOR_KVM
     assert result.kernel_boot.kernel_path == "/var/run/kubevirt/kernel-boot/kernel"
     assert result.kernel_boot.initrd_path == "/var/run/kubevirt/kernel-boot/initrd"
     assert result.kernel_boot.command_line == "quiet"
@@ -97,7 +97,7 @@ def test_devices_firmware_and_clock_are_carried_over(make_vmi: MakeVmi) -> None:
     assert [(each.type, each.bus) for each in result.inputs] == [("tablet", "virtio")]
     assert (result.display.card, result.display.socket_path) == ("virtio", "/var/run/kubevirt-private/virt-vnc")
     assert result.serial_console.log_path == "/var/run/kubevirt-private/virt-serial0-log"
-    assert result.bootloader == launcher_pb2.BOOTLOADER_UEFI
+    assert result.bootloader == machine_pb2.BOOTLOADER_UEFI
     assert (result.smbios.serial, result.smbios.chassis_asset, result.smbios.manufacturer) == ("s-1", "a-1", "KubeVirt")
     assert result.clock.timezone == "Europe/Berlin"
     timers = {each.name: (each.present, each.tick_policy) for each in result.clock.timers}

@@ -6,7 +6,7 @@ import base64
 from typing import Any
 
 import pytest
-from kubevirt.launcher.v1 import launcher_pb2 as pb
+from kubevirt.launcher.v1 import machine_pb2
 from virt_core.objects.kubevirt import Configuration
 from virt_core.validation.refusal import UnsupportedSpec
 from virt_handler.machines.translate.machine import machine
@@ -23,7 +23,7 @@ def disks(
     wanted: list[dict[str, Any]] | None = None,
     status: list[dict[str, Any]] | None = None,
     **spec: Any,
-) -> list[pb.Disk]:
+) -> list[machine_pb2.Disk]:
     vmi = make_vmi(
         domain={"devices": {"disks": wanted or []}},
         spec={"volumes": volumes, **spec},
@@ -43,7 +43,7 @@ def test_what_is_said_of_a_disk_is_carried_over(make_vmi: MakeVmi) -> None:
         "blockSize": {"custom": {"logical": 512, "physical": 4096}},
     }
     (disk,) = disks(make_vmi, [{"name": "root", "containerDisk": {"image": "i", "path": "/d.img"}}], [wanted])
-    assert (disk.device, disk.bus, disk.boot_order) == (pb.DISK_DEVICE_DISK, pb.DISK_BUS_SCSI, 1)
+    assert (disk.device, disk.bus, disk.boot_order) == (machine_pb2.DISK_DEVICE_DISK, machine_pb2.DISK_BUS_SCSI, 1)
     assert (disk.cache, disk.serial, disk.error_policy) == ("writethrough", "S1", "report")
     assert (disk.logical_block_size, disk.physical_block_size) == (512, 4096)
     assert disk.container_disk.socket_path == "/var/run/kubevirt/container-disks/root.sock"
@@ -54,8 +54,8 @@ def test_a_cd_drive_is_read_only_and_its_tray_may_be_open(make_vmi: MakeVmi) -> 
     wanted = [{"name": "cd", "cdrom": {"tray": "open"}}]
     (disk,) = disks(make_vmi, [{"name": "cd", "emptyDisk": {"capacity": "1Gi"}}], wanted)
     assert (disk.device, disk.bus, disk.read_only, disk.tray_open) == (
-        pb.DISK_DEVICE_CDROM,
-        pb.DISK_BUS_SATA,
+        machine_pb2.DISK_DEVICE_CDROM,
+        machine_pb2.DISK_BUS_SATA,
         True,
         True,
     )
@@ -67,11 +67,11 @@ def test_cloud_init_is_inline_decoded_or_named_as_a_folder(make_vmi: MakeVmi) ->
     inline = {"name": "a", "cloudInitNoCloud": {"userDataBase64": encoded, "networkData": "version: 2"}}
     secret = {"name": "b", "cloudInitConfigDrive": {"secretRef": {"name": "s"}}}
     (first,), (second,) = (disks(make_vmi, [volume], hostname="box") for volume in (inline, secret))
-    assert first.cloud_init.source == pb.CLOUD_INIT_SOURCE_NO_CLOUD
+    assert first.cloud_init.source == machine_pb2.CLOUD_INIT_SOURCE_NO_CLOUD
     assert first.cloud_init.user_data == "#cloud-config\nhostname: ä\n"
     assert (first.cloud_init.network_data, first.cloud_init.hostname) == ("version: 2", "box")
     assert first.cloud_init.instance_id == "demo.default"
-    assert second.cloud_init.source == pb.CLOUD_INIT_SOURCE_CONFIG_DRIVE
+    assert second.cloud_init.source == machine_pb2.CLOUD_INIT_SOURCE_CONFIG_DRIVE
     assert second.cloud_init.user_data_folder == "/var/run/kubevirt/volumes/b/userdata"
     assert not second.cloud_init.user_data
 

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from kubevirt.launcher.v1 import launcher_pb2 as pb
+from kubevirt.launcher.v1 import machine_pb2
 from virt_launcher.storage.layers import Layer, PreparedDisk
 
 
-def prepared(machine: pb.Machine) -> list[PreparedDisk]:
+def prepared(machine: machine_pb2.Machine) -> list[PreparedDisk]:
     """What storage would prepare for the machine's disks, if everything behind them was as it should be."""
     return [_prepared(disk) for disk in machine.disks]
 
 
-def _prepared(disk: pb.Disk) -> PreparedDisk:
+def _prepared(disk: machine_pb2.Disk) -> PreparedDisk:
     if disk.tray_open:
         return PreparedDisk()
     image = Layer("/dev/device" if disk.HasField("block_device") else "/image", "raw", disk.HasField("block_device"))

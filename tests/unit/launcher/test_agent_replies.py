@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from kubevirt.launcher.v1 import launcher_pb2 as pb
+from kubevirt.launcher.v1 import guest_pb2, launcher_pb2
 from virt_launcher.agent import replies
 from virt_launcher.errors import AgentRefused
 
@@ -42,7 +42,7 @@ INTERFACES: list[dict[str, Any]] = [
 
 
 def test_operating_system() -> None:
-    assert replies.operating_system(OSINFO) == pb.GuestOs(
+    assert replies.operating_system(OSINFO) == guest_pb2.GuestOs(
         id="debian",
         name="Debian GNU/Linux",
         pretty_name="Debian GNU/Linux 13 (trixie)",
@@ -55,7 +55,7 @@ def test_operating_system() -> None:
 
 
 def test_interfaces_are_the_guests_cards() -> None:
-    expected = pb.GuestInterface(
+    expected = guest_pb2.GuestInterface(
         name="enp1s0", mac_address="52:54:00:00:00:01", addresses=["10.0.2.2", "fe80::5054:ff:fe00:1"]
     )
     assert replies.interfaces(INTERFACES) == [expected]
@@ -80,7 +80,9 @@ def test_details() -> None:
     assert replies.host_name({"host-name": "demo"}) == "demo"
     assert (replies.frozen("frozen"), replies.frozen("thawed"), replies.frozen(None)) == (True, False, False)
     assert replies.timezone({"offset": -3600, "zone": "CVT"}) == "CVT, -3600"
-    assert replies.users([{"login-time": 1.5e9, "user": "debian"}]) == [pb.GuestUser(name="debian", login_time=1.5e9)]
+    assert replies.users([{"login-time": 1.5e9, "user": "debian"}]) == [
+        guest_pb2.GuestUser(name="debian", login_time=1.5e9)
+    ]
     filesystem = {
         "name": "vda1",
         "total-bytes": 100,
@@ -90,13 +92,13 @@ def test_details() -> None:
         "type": "ext4",
     }
     assert replies.filesystems([filesystem]) == [
-        pb.GuestFilesystem(
+        guest_pb2.GuestFilesystem(
             name="vda1",
             mount_point="/",
             type="ext4",
             used_bytes=50,
             total_bytes=100,
-            disks=[pb.GuestDisk(bus_type="virtio", serial="s")],
+            disks=[guest_pb2.GuestDisk(bus_type="virtio", serial="s")],
         )
     ]
 
@@ -124,7 +126,7 @@ def test_lies_count_as_absent() -> None:
     assert list(replies.interfaces([liar])[0].addresses) == []
     assert replies.interfaces([{"name": "x", "hardware-address": "<mac>"}]) == []
     assert replies.commands({"supported_commands": [{"name": "guest ping"}]}) == []
-    assert replies.filesystems([{"used-bytes": -1, "total-bytes": 2**70}]) == [pb.GuestFilesystem()]
+    assert replies.filesystems([{"used-bytes": -1, "total-bytes": 2**70}]) == [guest_pb2.GuestFilesystem()]
     assert replies.users([{"login-time": float("nan")}])[0].login_time == 0
 
 
@@ -145,8 +147,8 @@ JSON = st.recursive(
 @given(JSON)
 def test_no_answer_breaks_anything(answer: Any) -> None:
     returned = replies.returned(json.dumps({"return": answer}))
-    told = pb.GetGuestDetailsResponse(
-        agent=pb.GuestAgent(
+    told = launcher_pb2.GetGuestDetailsResponse(
+        agent=guest_pb2.GuestAgent(
             version=replies.version(returned),
             hostname=replies.host_name(returned),
             os=replies.operating_system(returned),
@@ -158,4 +160,4 @@ def test_no_answer_breaks_anything(answer: Any) -> None:
         filesystems=replies.filesystems(returned),
         commands=replies.commands(returned),
     )
-    assert pb.GetGuestDetailsResponse.FromString(told.SerializeToString()) == told
+    assert launcher_pb2.GetGuestDetailsResponse.FromString(told.SerializeToString()) == told

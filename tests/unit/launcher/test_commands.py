@@ -6,24 +6,27 @@ import itertools
 from dataclasses import replace
 
 import pytest
-from kubevirt.launcher.v1 import launcher_pb2 as pb
+from kubevirt.launcher.v1 import command_pb2, machine_pb2, state_pb2
 from virt_launcher.domain.observation import DomainPhase, Observation
 from virt_launcher.errors import CommandRefused
 from virt_launcher.machine.actions import PressRebootButton, RecordWanted, Reset, StartCpus
 from virt_launcher.machine.commands import steps
 from virt_launcher.machine.record import Record
 
-MACHINE = pb.Machine(uid="u")
-RAN = Record(MACHINE, pb.MachineState(phase=pb.MACHINE_PHASE_RUNNING))
-PAUSED = replace(RAN, wanted=pb.MachineState(phase=pb.MACHINE_PHASE_PAUSED))
-UNPAUSED = replace(RAN, wanted=pb.MachineState(phase=pb.MACHINE_PHASE_RUNNING))
-FROM_THE_START = replace(RAN, machine=pb.Machine(uid="u", start_paused=True))
-ENDED = replace(RAN, ended=pb.MachineState(phase=pb.MACHINE_PHASE_ENDED))
+MACHINE = machine_pb2.Machine(uid="u")
+RAN = Record(MACHINE, state_pb2.MachineState(phase=state_pb2.MACHINE_PHASE_RUNNING))
+PAUSED = replace(RAN, wanted=state_pb2.MachineState(phase=state_pb2.MACHINE_PHASE_PAUSED))
+UNPAUSED = replace(RAN, wanted=state_pb2.MachineState(phase=state_pb2.MACHINE_PHASE_RUNNING))
+FROM_THE_START = replace(RAN, machine=machine_pb2.Machine(uid="u", start_paused=True))
+ENDED = replace(RAN, ended=state_pb2.MachineState(phase=state_pb2.MACHINE_PHASE_ENDED))
 STANDING, STALLED, RUNNING = (
     Observation(phase) for phase in (DomainPhase.STANDING, DomainPhase.STALLED, DomainPhase.RUNNING)
 )
-PAUSE, UNPAUSE = pb.Command(pause=pb.Pause()), pb.Command(unpause=pb.Unpause())
-RESET, SOFT_REBOOT = pb.Command(reset=pb.Reset()), pb.Command(soft_reboot=pb.SoftReboot())
+PAUSE, UNPAUSE = command_pb2.Command(pause=command_pb2.Pause()), command_pb2.Command(unpause=command_pb2.Unpause())
+RESET, SOFT_REBOOT = (
+    command_pb2.Command(reset=command_pb2.Reset()),
+    command_pb2.Command(soft_reboot=command_pb2.SoftReboot()),
+)
 
 
 @pytest.mark.parametrize(
@@ -45,7 +48,7 @@ RESET, SOFT_REBOOT = pb.Command(reset=pb.Reset()), pb.Command(soft_reboot=pb.Sof
     ],
 )
 def test_command_is_done_unless_its_effect_is_there(
-    command: pb.Command, record: Record, seen: Observation, expected: tuple[object, ...]
+    command: command_pb2.Command, record: Record, seen: Observation, expected: tuple[object, ...]
 ) -> None:
     assert steps(command, record, seen, stopping=False) == expected
 
@@ -72,8 +75,8 @@ def test_guest_that_stands_still_cannot_be_asked_to_reboot(seen: Observation) ->
     assert refused.value.reason == "PAUSED"
 
 
-@pytest.mark.parametrize("command", [pb.Command(), pb.Command(freeze=pb.Freeze())])
-def test_what_is_not_for_the_hypervisor_is_refused(command: pb.Command) -> None:
+@pytest.mark.parametrize("command", [command_pb2.Command(), command_pb2.Command(freeze=command_pb2.Freeze())])
+def test_what_is_not_for_the_hypervisor_is_refused(command: command_pb2.Command) -> None:
     with pytest.raises(CommandRefused) as refused:
         steps(command, RAN, RUNNING, stopping=False)
     assert refused.value.reason == "NOT_SUPPORTED"

@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from kubevirt.launcher.v1 import launcher_pb2 as pb
+from kubevirt.launcher.v1 import machine_pb2
 from virt_launcher.dhcp.packet import Lease, Route, reply
 from virt_launcher.dhcp.resolv_conf import Resolver, parse
 from virt_launcher.dhcp.responder import lease_of
@@ -92,10 +92,12 @@ def test_card_without_a_router_gets_no_default_route() -> None:
 
 
 def test_lease_is_what_the_machine_says() -> None:
-    card = pb.NetworkInterface(
+    card = machine_pb2.NetworkInterface(
         mac_address="52:54:00:00:00:01",
         mtu=1450,
-        dhcp=pb.DhcpLease(router_address="10.0.2.1", client_address="10.0.2.2", prefix_length=24, hostname="demo"),
+        dhcp=machine_pb2.DhcpLease(
+            router_address="10.0.2.1", client_address="10.0.2.2", prefix_length=24, hostname="demo"
+        ),
     )
     assert lease_of(card) == LEASE
     card.dhcp.router_address = ""

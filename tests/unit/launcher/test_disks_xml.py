@@ -10,45 +10,50 @@ import libvirt
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from kubevirt.launcher.v1 import launcher_pb2 as pb
+from kubevirt.launcher.v1 import machine_pb2
 from virt_core.rpc.errors import InvalidField
 from virt_launcher.domain.disks_xml import disk_targets
 from virt_launcher.domain.files import DomainFiles
 from virt_launcher.domain.xml import domain_xml
-from virt_launcher.machine.validation import validate
+from virt_launcher.machine.validation.machine import validate
 from virt_launcher.storage.layers import Layer, PreparedDisk
 
 from tests.unit.launcher.prepared_disks import prepared
 
 FILES = DomainFiles.below(Path("/private"))
-VIRTIO, SATA, SCSI, USB = (pb.DISK_BUS_VIRTIO, pb.DISK_BUS_SATA, pb.DISK_BUS_SCSI, pb.DISK_BUS_USB)
-DISK, CDROM, LUN = pb.DISK_DEVICE_DISK, pb.DISK_DEVICE_CDROM, pb.DISK_DEVICE_LUN
-CONTAINER_DISK = pb.ContainerDisk(socket_path="/run/a.sock")
+VIRTIO, SATA, SCSI, USB = (
+    machine_pb2.DISK_BUS_VIRTIO,
+    machine_pb2.DISK_BUS_SATA,
+    machine_pb2.DISK_BUS_SCSI,
+    machine_pb2.DISK_BUS_USB,
+)
+DISK, CDROM, LUN = machine_pb2.DISK_DEVICE_DISK, machine_pb2.DISK_DEVICE_CDROM, machine_pb2.DISK_DEVICE_LUN
+CONTAINER_DISK = machine_pb2.ContainerDisk(socket_path="/run/a.sock")
 
 
-def machine(*disks: pb.Disk) -> pb.Machine:
-    return pb.Machine(
+def machine(*disks: machine_pb2.Disk) -> machine_pb2.Machine:
+    return machine_pb2.Machine(
         uid="u",
         name="demo",
         namespace="default",
-        accelerator=pb.ACCELERATOR_EMULATION,
+        accelerator=machine_pb2.ACCELERATOR_EMULATION,
         machine_type="q35",
-        bootloader=pb.BOOTLOADER_BIOS,
-        cpu=pb.CpuTopology(sockets=1, cores=2, threads=1),
+        bootloader=machine_pb2.BOOTLOADER_BIOS,
+        cpu=machine_pb2.CpuTopology(sockets=1, cores=2, threads=1),
         memory_bytes=64 << 20,
         firmware_uuid="6a1f0d52-6a7a-4c9b-8d5e-1c2b3a4d5e6f",
         disks=disks,
     )
 
 
-def disk(name: str = "root", bus: pb.DiskBus.ValueType = VIRTIO, **fields: object) -> pb.Disk:
+def disk(name: str = "root", bus: machine_pb2.DiskBus.ValueType = VIRTIO, **fields: object) -> machine_pb2.Disk:
     given: dict[str, object] = {"device": DISK, "container_disk": CONTAINER_DISK}
     if {"empty_disk", "image_file", "block_device", "cloud_init", "folder"} & fields.keys():
         del given["container_disk"]
-    return pb.Disk(name=name, bus=bus, **{**given, **fields})  # type: ignore[arg-type]
+    return machine_pb2.Disk(name=name, bus=bus, **{**given, **fields})  # type: ignore[arg-type]
 
 
-def elements(made: pb.Machine, disks: list[PreparedDisk] | None = None) -> list[ET.Element]:
+def elements(made: machine_pb2.Machine, disks: list[PreparedDisk] | None = None) -> list[ET.Element]:
     tree = ET.fromstring(domain_xml(made, FILES, prepared(made) if disks is None else disks))
     return tree.findall("devices/disk")
 
@@ -100,13 +105,15 @@ def test_cache_and_io_follow_what_is_below(
     assert (driver.get("cache"), driver.get("io")) == (cache, io)
 
 
-def orders(made: pb.Machine) -> list[str | None]:
+def orders(made: machine_pb2.Machine) -> list[str | None]:
     boots = [element.find("boot") for element in elements(made)]
     return [None if boot is None else boot.get("order") for boot in boots]
 
 
 def test_disks_boot_in_their_order_unless_somebody_says_otherwise() -> None:
-    data = disk("data", SATA, device=CDROM, cloud_init=pb.CloudInit(source=pb.CLOUD_INIT_SOURCE_NO_CLOUD))
+    data = disk(
+        "data", SATA, device=CDROM, cloud_init=machine_pb2.CloudInit(source=machine_pb2.CLOUD_INIT_SOURCE_NO_CLOUD)
+    )
     assert orders(machine(disk("a"), data, disk("b"))) == ["1", None, "2"]
     assert orders(machine(disk("a"), data, disk("b", boot_order=7))) == [None, None, "7"]
     over_the_network = machine(disk("a"))
@@ -161,17 +168,17 @@ block_sizes = st.sampled_from([0, 512, 4096])
 sources = st.sampled_from(
     [
         {"container_disk": CONTAINER_DISK},
-        {"empty_disk": pb.EmptyDisk(capacity_bytes=512)},
-        {"image_file": pb.ImageFile(path="/v/disk.img")},
-        {"image_file": pb.ImageFile(path="/v/disk.img", ephemeral=True)},
-        {"block_device": pb.BlockDevice(path="/dev/v")},
-        {"block_device": pb.BlockDevice(path="/dev/v", ephemeral=True)},
-        {"cloud_init": pb.CloudInit(source=pb.CLOUD_INIT_SOURCE_CONFIG_DRIVE)},
-        {"folder": pb.FolderImage(path="/v")},
+        {"empty_disk": machine_pb2.EmptyDisk(capacity_bytes=512)},
+        {"image_file": machine_pb2.ImageFile(path="/v/disk.img")},
+        {"image_file": machine_pb2.ImageFile(path="/v/disk.img", ephemeral=True)},
+        {"block_device": machine_pb2.BlockDevice(path="/dev/v")},
+        {"block_device": machine_pb2.BlockDevice(path="/dev/v", ephemeral=True)},
+        {"cloud_init": machine_pb2.CloudInit(source=machine_pb2.CLOUD_INIT_SOURCE_CONFIG_DRIVE)},
+        {"folder": machine_pb2.FolderImage(path="/v")},
     ]
 )
 random_disks = st.builds(
-    lambda source, **fields: pb.Disk(**source, **fields),
+    lambda source, **fields: machine_pb2.Disk(**source, **fields),
     sources,
     device=st.sampled_from([DISK, CDROM, LUN]),
     bus=st.sampled_from([VIRTIO, SATA, SCSI, USB]),
@@ -192,7 +199,7 @@ random_disks = st.builds(
 @settings(max_examples=200, deadline=None)
 @given(st.lists(random_disks, max_size=6), st.booleans(), st.booleans())
 def test_disks_that_are_valid_are_taken_by_libvirt(
-    hypervisor: libvirt.virConnect, disks: list[pb.Disk], transitional: bool, multiqueue: bool
+    hypervisor: libvirt.virConnect, disks: list[machine_pb2.Disk], transitional: bool, multiqueue: bool
 ) -> None:
     made = machine()
     made.virtio_transitional, made.disk_multiqueue = transitional, multiqueue
@@ -215,8 +222,8 @@ def test_disks_that_are_valid_are_taken_by_libvirt(
     [
         ("name", {"name": "../x"}),
         ("name", {"name": ""}),
-        ("device", {"device": pb.DISK_DEVICE_UNSPECIFIED}),
-        ("bus", {"bus": pb.DISK_BUS_UNSPECIFIED}),
+        ("device", {"device": machine_pb2.DISK_DEVICE_UNSPECIFIED}),
+        ("bus", {"bus": machine_pb2.DISK_BUS_UNSPECIFIED}),
         ("bus", {"device": CDROM, "bus": VIRTIO}),
         ("cache", {"cache": "unsafe"}),
         ("cache", {"cache": "writeback", "io": "native"}),
@@ -230,14 +237,14 @@ def test_disks_that_are_valid_are_taken_by_libvirt(
         ("physical_block_size", {"physical_block_size": 4 << 20}),
         ("shareable", {"shareable": True}),
         ("device", {"device": LUN, "bus": SCSI}),
-        ("container_disk.socket_path", {"container_disk": pb.ContainerDisk(socket_path="/" + "x" * 107)}),
-        ("container_disk.path", {"container_disk": pb.ContainerDisk(socket_path="/s", path="/disk/../../x")}),
-        ("empty_disk.capacity_bytes", {"empty_disk": pb.EmptyDisk()}),
-        ("image_file.path", {"image_file": pb.ImageFile(path="disk.img")}),
-        ("image_file.create_bytes", {"image_file": pb.ImageFile(path="/d", create_bytes=511)}),
-        ("folder.volume_label", {"folder": pb.FolderImage(path="/d", volume_label="x" * 33)}),
-        ("cloud_init.source", {"cloud_init": pb.CloudInit()}),
-        ("cloud_init.hostname", {"cloud_init": pb.CloudInit(source=1, hostname="a\nb")}),
+        ("container_disk.socket_path", {"container_disk": machine_pb2.ContainerDisk(socket_path="/" + "x" * 107)}),
+        ("container_disk.path", {"container_disk": machine_pb2.ContainerDisk(socket_path="/s", path="/disk/../../x")}),
+        ("empty_disk.capacity_bytes", {"empty_disk": machine_pb2.EmptyDisk()}),
+        ("image_file.path", {"image_file": machine_pb2.ImageFile(path="disk.img")}),
+        ("image_file.create_bytes", {"image_file": machine_pb2.ImageFile(path="/d", create_bytes=511)}),
+        ("folder.volume_label", {"folder": machine_pb2.FolderImage(path="/d", volume_label="x" * 33)}),
+        ("cloud_init.source", {"cloud_init": machine_pb2.CloudInit()}),
+        ("cloud_init.hostname", {"cloud_init": machine_pb2.CloudInit(source=1, hostname="a\nb")}),
     ],
 )
 def test_bad_disk_is_refused_by_field(field: str, fields: dict[str, object]) -> None:
@@ -250,4 +257,4 @@ def test_two_disks_of_one_name_and_none_without_a_source() -> None:
     with pytest.raises(InvalidField, match=r"disks\[1\]\.name"):
         validate(machine(disk("a"), disk("a")))
     with pytest.raises(InvalidField, match=r"disks\[0\]\.source"):
-        validate(machine(pb.Disk(name="a", device=DISK, bus=VIRTIO)))
+        validate(machine(machine_pb2.Disk(name="a", device=DISK, bus=VIRTIO)))

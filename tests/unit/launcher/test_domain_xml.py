@@ -9,7 +9,7 @@ from xml.etree import ElementTree as ET
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from kubevirt.launcher.v1 import launcher_pb2 as pb
+from kubevirt.launcher.v1 import machine_pb2
 from virt_launcher.domain.files import DomainFiles
 from virt_launcher.domain.xml import domain_xml
 
@@ -18,26 +18,27 @@ from tests.unit.launcher.prepared_disks import prepared
 FILES = DomainFiles.below(Path("/private"))
 
 
-def machine() -> pb.Machine:
-    return pb.Machine(
+def machine() -> machine_pb2.Machine:
+    return machine_pb2.Machine(
+        bootloader=machine_pb2.BOOTLOADER_BIOS,
         uid="6a1f0d52-6a7a-4c9b-8d5e-1c2b3a4d5e6f",
         name="demo",
         namespace="default",
-        accelerator=pb.ACCELERATOR_EMULATION,
+        accelerator=machine_pb2.ACCELERATOR_EMULATION,
         machine_type="pc-q35-7.2",
-        cpu=pb.CpuTopology(sockets=2, cores=3, threads=1),
+        cpu=machine_pb2.CpuTopology(sockets=2, cores=3, threads=1),
         memory_bytes=128 << 20,
         firmware_uuid="6a1f0d52-6a7a-4c9b-8d5e-1c2b3a4d5e6f",
-        kernel_boot=pb.KernelBoot(kernel_path="/k", initrd_path="/i", command_line="console=ttyS0"),
-        serial_console=pb.SerialConsole(socket_path="/run/s", log_path="/run/l"),
+        kernel_boot=machine_pb2.KernelBoot(kernel_path="/k", initrd_path="/i", command_line="console=ttyS0"),
+        serial_console=machine_pb2.SerialConsole(socket_path="/run/s", log_path="/run/l"),
         interfaces=[
-            pb.NetworkInterface(
+            machine_pb2.NetworkInterface(
                 name="default",
                 mac_address="52:54:00:00:00:01",
                 model="virtio",
                 tap_device="tap0",
                 mtu=1450,
-                dhcp=pb.DhcpLease(
+                dhcp=machine_pb2.DhcpLease(
                     bridge_device="k6t-eth0",
                     router_address="10.0.2.1",
                     client_address="10.0.2.2",
@@ -129,7 +130,7 @@ def test_no_command_line_becomes_an_element(line: str) -> None:
     assert len(list(tree.iter())) == len(list(ET.fromstring(domain_xml(machine(), FILES)).iter())) - (line == "")
 
 
-def _tree(change: Callable[[pb.Machine], object]) -> ET.Element:
+def _tree(change: Callable[[machine_pb2.Machine], object]) -> ET.Element:
     made = machine()
     change(made)
     return ET.fromstring(domain_xml(made, FILES, prepared(made)))
@@ -144,30 +145,30 @@ def _get(tree: ET.Element, path: str, attribute: str) -> str | None:
 @pytest.mark.parametrize(
     ("accelerator", "name", "mode", "model"),
     [
-        (pb.ACCELERATOR_KVM, "", "host-model", None),
-        (pb.ACCELERATOR_KVM, "host-model", "host-model", None),
-        (pb.ACCELERATOR_KVM, "host-passthrough", "host-passthrough", None),
-        (pb.ACCELERATOR_KVM, "Haswell-noTSX", "custom", "Haswell-noTSX"),
-        (pb.ACCELERATOR_EMULATION, "", "custom", "qemu64"),
-        (pb.ACCELERATOR_EMULATION, "host-model", "custom", "qemu64"),
-        (pb.ACCELERATOR_EMULATION, "host-passthrough", "custom", "qemu64"),
-        (pb.ACCELERATOR_EMULATION, "Haswell-noTSX", "custom", "Haswell-noTSX"),
+        (machine_pb2.ACCELERATOR_KVM, "", "host-model", None),
+        (machine_pb2.ACCELERATOR_KVM, "host-model", "host-model", None),
+        (machine_pb2.ACCELERATOR_KVM, "host-passthrough", "host-passthrough", None),
+        (machine_pb2.ACCELERATOR_KVM, "Haswell-noTSX", "custom", "Haswell-noTSX"),
+        (machine_pb2.ACCELERATOR_EMULATION, "", "custom", "qemu64"),
+        (machine_pb2.ACCELERATOR_EMULATION, "host-model", "custom", "qemu64"),
+        (machine_pb2.ACCELERATOR_EMULATION, "host-passthrough", "custom", "qemu64"),
+        (machine_pb2.ACCELERATOR_EMULATION, "Haswell-noTSX", "custom", "Haswell-noTSX"),
     ],
 )
 def test_cpu_is_the_named_one_or_what_the_accelerator_can_have_anywhere(
-    accelerator: pb.Accelerator.ValueType, name: str, mode: str, model: str | None
+    accelerator: machine_pb2.Accelerator.ValueType, name: str, mode: str, model: str | None
 ) -> None:
     made = machine()
     made.accelerator, made.cpu_model.name = accelerator, name
     made.cpu_model.features.add(name="aes", policy="require")
     tree = ET.fromstring(domain_xml(made, FILES))
-    assert tree.get("type") == ("kvm" if accelerator == pb.ACCELERATOR_KVM else "qemu")
+    assert tree.get("type") == ("kvm" if accelerator == machine_pb2.ACCELERATOR_KVM else "qemu")
     assert (_get(tree, "cpu", "mode"), tree.findtext("cpu/model")) == (mode, model)
     assert _get(tree, "cpu/feature[@name='aes']", "policy") == "require"
 
 
 def test_uefi_has_a_variable_store_of_the_machines_own() -> None:
-    tree = _tree(lambda made: setattr(made, "bootloader", pb.BOOTLOADER_UEFI))
+    tree = _tree(lambda made: setattr(made, "bootloader", machine_pb2.BOOTLOADER_UEFI))
     assert (_get(tree, "os/loader", "type"), _get(tree, "os/loader", "readonly")) == ("pflash", "yes")
     assert tree.findtext("os/nvram") == "/private/firmware-variables.fd"
     assert _get(tree, "os/nvram", "template") == "/usr/share/OVMF/OVMF_VARS_4M.fd"
@@ -176,14 +177,14 @@ def test_uefi_has_a_variable_store_of_the_machines_own() -> None:
 @pytest.mark.parametrize(
     ("bootloader", "card", "expected"),
     [
-        (pb.BOOTLOADER_UNSPECIFIED, "", "vga"),
-        (pb.BOOTLOADER_BIOS_SERIAL, "", "vga"),
-        (pb.BOOTLOADER_UEFI, "", "bochs"),
-        (pb.BOOTLOADER_BIOS, "virtio", "virtio"),
+        (machine_pb2.BOOTLOADER_BIOS, "", "vga"),
+        (machine_pb2.BOOTLOADER_BIOS_SERIAL, "", "vga"),
+        (machine_pb2.BOOTLOADER_UEFI, "", "bochs"),
+        (machine_pb2.BOOTLOADER_BIOS, "virtio", "virtio"),
     ],
 )
 def test_display_has_the_card_that_its_firmware_knows(
-    bootloader: pb.Bootloader.ValueType, card: str, expected: str
+    bootloader: machine_pb2.Bootloader.ValueType, card: str, expected: str
 ) -> None:
     made = machine()
     made.bootloader, made.display.socket_path, made.display.card = bootloader, "/run/vnc", card
@@ -193,12 +194,15 @@ def test_display_has_the_card_that_its_firmware_knows(
 
 
 def test_usb_controller_only_for_usb_devices() -> None:
-    def model(change: Callable[[pb.Machine], object]) -> str | None:
+    def model(change: Callable[[machine_pb2.Machine], object]) -> str | None:
         return _get(_tree(change), "devices/controller[@type='usb']", "model")
 
     assert model(lambda made: made.inputs.add(type="tablet", bus="virtio")) == "none"
     assert model(lambda made: made.inputs.add(type="tablet", bus="usb")) == "qemu-xhci"
-    assert model(lambda made: made.disks.add(name="d", device=pb.DISK_DEVICE_DISK, bus=pb.DISK_BUS_USB)) == "qemu-xhci"
+    assert (
+        model(lambda made: made.disks.add(name="d", device=machine_pb2.DISK_DEVICE_DISK, bus=machine_pb2.DISK_BUS_USB))
+        == "qemu-xhci"
+    )
 
 
 def test_clock_shows_what_was_asked_for() -> None:
@@ -216,16 +220,16 @@ def test_timers_of_a_hypervisor_are_kvms_alone() -> None:
     assert [timer.get("name") for timer in emulated.iterfind("clock/timer")] == ["rtc", "hpet"]
     assert (_get(emulated, "clock/timer[@name='hpet']", "present")) == "no"
     assert (_get(emulated, "clock/timer[@name='rtc']", "tickpolicy")) == "catchup"
-    made.accelerator = pb.ACCELERATOR_KVM
+    made.accelerator = machine_pb2.ACCELERATOR_KVM
     assert len(list(ET.fromstring(domain_xml(made, FILES)).iterfind("clock/timer"))) == 4
 
 
 def test_features_that_were_not_asked_for_are_absent() -> None:
-    def tags(change: Callable[[pb.Machine], object]) -> list[str]:
+    def tags(change: Callable[[machine_pb2.Machine], object]) -> list[str]:
         return [child.tag for child in _tree(change).iterfind("features/*")]
 
-    def all_on(made: pb.Machine) -> None:
-        made.accelerator = pb.ACCELERATOR_KVM
+    def all_on(made: machine_pb2.Machine) -> None:
+        made.accelerator = machine_pb2.ACCELERATOR_KVM
         made.features.acpi = made.features.apic = made.features.apic_eoi = made.features.kvm_hidden = True
         made.features.pvspinlock = made.features.smm = True
 
@@ -235,7 +239,7 @@ def test_features_that_were_not_asked_for_are_absent() -> None:
 
 
 def test_network_card_with_everything() -> None:
-    def change(made: pb.Machine) -> None:
+    def change(made: machine_pb2.Machine) -> None:
         card = made.interfaces[0]
         card.boot_order, card.acpi_index, card.multiqueue, card.link_down = 2, 7, True, True
 
@@ -248,7 +252,7 @@ def test_network_card_with_everything() -> None:
 
 
 def test_smbios_strings_and_huge_pages_and_watchdog() -> None:
-    def change(made: pb.Machine) -> None:
+    def change(made: machine_pb2.Machine) -> None:
         made.smbios.serial, made.smbios.chassis_sku = "<4711>", "c"
         made.hugepage_bytes = 2 << 20
         made.watchdog.model, made.watchdog.action = "i6300esb", "poweroff"
@@ -262,7 +266,7 @@ def test_smbios_strings_and_huge_pages_and_watchdog() -> None:
 
 
 def test_transitional_form_reaches_every_virtio_device() -> None:
-    def change(made: pb.Machine) -> None:
+    def change(made: machine_pb2.Machine) -> None:
         made.virtio_transitional = made.balloon = made.rng = True
 
     tree = _tree(change)

@@ -6,7 +6,7 @@ import itertools
 from dataclasses import replace
 
 import pytest
-from kubevirt.launcher.v1 import launcher_pb2 as pb
+from kubevirt.launcher.v1 import guest_pb2, machine_pb2, state_pb2
 from virt_launcher.domain.observation import DiskError, DomainPhase, Observation, ShutoffReason, StallReason
 from virt_launcher.machine.actions import (
     Action,
@@ -22,13 +22,17 @@ from virt_launcher.machine.plan import Stop, plan
 from virt_launcher.machine.record import Record
 from virt_launcher.machine.status import state
 
-MACHINE = pb.Machine(uid="u")
+MACHINE = machine_pb2.Machine(uid="u")
 NEW = Record(MACHINE)
-RAN = Record(MACHINE, pb.MachineState(phase=pb.MACHINE_PHASE_RUNNING))
-PAUSED = replace(RAN, wanted=pb.MachineState(phase=pb.MACHINE_PHASE_PAUSED))
-UNPAUSED = replace(RAN, wanted=pb.MachineState(phase=pb.MACHINE_PHASE_RUNNING))
-PAUSED_FROM_THE_START = replace(RAN, machine=pb.Machine(uid="u", start_paused=True))
-ENDED = Record(MACHINE, RAN.running, pb.MachineState(phase=pb.MACHINE_PHASE_ENDED, end=pb.MACHINE_END_SHUTDOWN))
+RAN = Record(MACHINE, state_pb2.MachineState(phase=state_pb2.MACHINE_PHASE_RUNNING))
+PAUSED = replace(RAN, wanted=state_pb2.MachineState(phase=state_pb2.MACHINE_PHASE_PAUSED))
+UNPAUSED = replace(RAN, wanted=state_pb2.MachineState(phase=state_pb2.MACHINE_PHASE_RUNNING))
+PAUSED_FROM_THE_START = replace(RAN, machine=machine_pb2.Machine(uid="u", start_paused=True))
+ENDED = Record(
+    MACHINE,
+    RAN.running,
+    state_pb2.MachineState(phase=state_pb2.MACHINE_PHASE_ENDED, end=state_pb2.MACHINE_END_SHUTDOWN),
+)
 
 ABSENT, STANDING, RUNNING = (Observation(p) for p in (DomainPhase.ABSENT, DomainPhase.STANDING, DomainPhase.RUNNING))
 PANICKED, STALLED = Observation(DomainPhase.PANICKED), Observation(DomainPhase.STALLED)
@@ -73,16 +77,16 @@ def test_interrupted_start_goes_on(died: str, record: Record, seen: Observation,
 @pytest.mark.parametrize(
     ("seen", "end"),
     [
-        (SHUTOFF[ShutoffReason.SHUTDOWN], pb.MACHINE_END_SHUTDOWN),
-        (SHUTOFF[ShutoffReason.DESTROYED], pb.MACHINE_END_DESTROYED),
-        (SHUTOFF[ShutoffReason.CRASHED], pb.MACHINE_END_CRASHED),
-        (SHUTOFF[ShutoffReason.FAILED], pb.MACHINE_END_CRASHED),
-        (SHUTOFF[ShutoffReason.UNKNOWN], pb.MACHINE_END_CRASHED),
-        (PANICKED, pb.MACHINE_END_PANICKED),
-        (ABSENT, pb.MACHINE_END_CRASHED),
+        (SHUTOFF[ShutoffReason.SHUTDOWN], state_pb2.MACHINE_END_SHUTDOWN),
+        (SHUTOFF[ShutoffReason.DESTROYED], state_pb2.MACHINE_END_DESTROYED),
+        (SHUTOFF[ShutoffReason.CRASHED], state_pb2.MACHINE_END_CRASHED),
+        (SHUTOFF[ShutoffReason.FAILED], state_pb2.MACHINE_END_CRASHED),
+        (SHUTOFF[ShutoffReason.UNKNOWN], state_pb2.MACHINE_END_CRASHED),
+        (PANICKED, state_pb2.MACHINE_END_PANICKED),
+        (ABSENT, state_pb2.MACHINE_END_CRASHED),
     ],
 )
-def test_guest_that_ran_and_is_gone_has_ended(seen: Observation, end: pb.MachineEnd.ValueType) -> None:
+def test_guest_that_ran_and_is_gone_has_ended(seen: Observation, end: state_pb2.MachineEnd.ValueType) -> None:
     action = plan(RAN, seen, None, 0)
     assert isinstance(action, RecordEnd)
     assert action.end == end
@@ -117,7 +121,7 @@ def test_stop_before_the_start_never_starts() -> None:
     for seen in (ABSENT, SHUTOFF[ShutoffReason.UNKNOWN], SHUTOFF[ShutoffReason.DESTROYED]):
         action = plan(NEW, seen, Stop(60, 5), 0)
         assert isinstance(action, RecordEnd)
-        assert action.end == pb.MACHINE_END_DESTROYED
+        assert action.end == state_pb2.MACHINE_END_DESTROYED
 
 
 def test_own_destroy_is_not_taken_for_a_crash_but_own_shutdown_counts() -> None:
@@ -126,40 +130,49 @@ def test_own_destroy_is_not_taken_for_a_crash_but_own_shutdown_counts() -> None:
         action = plan(RAN, SHUTOFF[reason], Stop(0, 5, destroyed=True), 1)
         assert isinstance(action, RecordEnd)
         ends[reason] = action.end
-    expected = {ShutoffReason.CRASHED: pb.MACHINE_END_DESTROYED, ShutoffReason.SHUTDOWN: pb.MACHINE_END_SHUTDOWN}
+    expected = {
+        ShutoffReason.CRASHED: state_pb2.MACHINE_END_DESTROYED,
+        ShutoffReason.SHUTDOWN: state_pb2.MACHINE_END_SHUTDOWN,
+    }
     assert ends == expected
 
 
 def test_phases() -> None:
-    assert state(Record(), None).phase == pb.MACHINE_PHASE_ABSENT
-    assert state(NEW, STANDING).phase == pb.MACHINE_PHASE_STARTING
-    assert state(NEW, None).phase == pb.MACHINE_PHASE_STARTING, "no hypervisor is needed to know that nothing ran"
-    assert state(RAN, STANDING).phase == pb.MACHINE_PHASE_STARTING
-    assert state(RAN, RUNNING).phase == pb.MACHINE_PHASE_RUNNING
-    assert state(UNPAUSED, STANDING).phase == pb.MACHINE_PHASE_RUNNING, "it started long ago"
-    assert state(ENDED, None, pb.GuestAgent(version="1")).HasField("agent") is False
-    assert state(RAN, None).phase == pb.MACHINE_PHASE_UNKNOWN
-    assert state(ENDED, None).end == pb.MACHINE_END_SHUTDOWN, "a recorded end needs no hypervisor"
+    assert state(Record(), None).phase == state_pb2.MACHINE_PHASE_ABSENT
+    assert state(NEW, STANDING).phase == state_pb2.MACHINE_PHASE_STARTING
+    assert state(NEW, None).phase == state_pb2.MACHINE_PHASE_STARTING, (
+        "no hypervisor is needed to know that nothing ran"
+    )
+    assert state(RAN, STANDING).phase == state_pb2.MACHINE_PHASE_STARTING
+    assert state(RAN, RUNNING).phase == state_pb2.MACHINE_PHASE_RUNNING
+    assert state(UNPAUSED, STANDING).phase == state_pb2.MACHINE_PHASE_RUNNING, "it started long ago"
+    assert state(ENDED, None, guest_pb2.GuestAgent(version="1")).HasField("agent") is False
+    assert state(RAN, None).phase == state_pb2.MACHINE_PHASE_UNKNOWN
+    assert state(ENDED, None).end == state_pb2.MACHINE_END_SHUTDOWN, "a recorded end needs no hypervisor"
 
 
 @pytest.mark.parametrize(
     ("record", "seen", "reason"),
     [
-        (PAUSED, STANDING, pb.PAUSE_REASON_BY_USER),
-        (PAUSED_FROM_THE_START, STANDING, pb.PAUSE_REASON_BY_USER),
-        (RAN, Observation(DomainPhase.STALLED, stall=StallReason.IO_ERROR), pb.PAUSE_REASON_IO_ERROR),
-        (PAUSED, Observation(DomainPhase.STALLED, stall=StallReason.IO_ERROR), pb.PAUSE_REASON_IO_ERROR),
-        (RAN, STALLED, pb.PAUSE_REASON_BY_HYPERVISOR),
+        (PAUSED, STANDING, state_pb2.PAUSE_REASON_BY_USER),
+        (PAUSED_FROM_THE_START, STANDING, state_pb2.PAUSE_REASON_BY_USER),
+        (RAN, Observation(DomainPhase.STALLED, stall=StallReason.IO_ERROR), state_pb2.PAUSE_REASON_IO_ERROR),
+        (PAUSED, Observation(DomainPhase.STALLED, stall=StallReason.IO_ERROR), state_pb2.PAUSE_REASON_IO_ERROR),
+        (RAN, STALLED, state_pb2.PAUSE_REASON_BY_HYPERVISOR),
     ],
 )
-def test_reasons_of_a_pause_are_told_apart(record: Record, seen: Observation, reason: pb.PauseReason.ValueType) -> None:
+def test_reasons_of_a_pause_are_told_apart(
+    record: Record, seen: Observation, reason: state_pb2.PauseReason.ValueType
+) -> None:
     told = state(record, seen)
-    assert (told.phase, told.pause_reason) == (pb.MACHINE_PHASE_PAUSED, reason)
-    assert bool(told.message) == (reason != pb.PAUSE_REASON_BY_USER)
+    assert (told.phase, told.pause_reason) == (state_pb2.MACHINE_PHASE_PAUSED, reason)
+    assert bool(told.message) == (reason != state_pb2.PAUSE_REASON_BY_USER)
 
 
 def test_disks_that_kept_qemu_from_going_on_are_told_by_name() -> None:
-    running = pb.MachineState(disks=[pb.DiskState(name="data", target="vda"), pb.DiskState(name="logs", target="sda")])
+    running = state_pb2.MachineState(
+        disks=[state_pb2.DiskState(name="data", target="vda"), state_pb2.DiskState(name="logs", target="sda")]
+    )
     record = replace(RAN, running=running)
     errors = (DiskError("vda", no_space=True), DiskError("sda", no_space=False), DiskError("sdz", no_space=False))
     seen = Observation(DomainPhase.STALLED, stall=StallReason.IO_ERROR, disk_errors=errors)
@@ -170,10 +183,10 @@ def test_disks_that_kept_qemu_from_going_on_are_told_by_name() -> None:
 
 
 def test_the_machine_type_is_told_from_when_the_guest_runs() -> None:
-    record = replace(RAN, running=pb.MachineState(machine_type="pc-q35-10.0"))
+    record = replace(RAN, running=state_pb2.MachineState(machine_type="pc-q35-10.0"))
     assert all(state(record, seen).machine_type == "pc-q35-10.0" for seen in (RUNNING, STANDING, STALLED, None))
 
 
 def test_agent_is_told_with_every_state_of_a_guest() -> None:
-    agent = pb.GuestAgent(version="7.2")
+    agent = guest_pb2.GuestAgent(version="7.2")
     assert all(state(RAN, seen, agent).agent == agent for seen in (RUNNING, STANDING, STALLED, None))

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from kubevirt.launcher.v1 import launcher_pb2 as pb
+from kubevirt.launcher.v1 import machine_pb2, state_pb2
 from virt_launcher.machine.record import Record, RecordFolder
 
 
 def test_next_process_reads_what_the_last_one_wrote(tmp_path: Path) -> None:
-    machine, running = pb.Machine(uid="u"), pb.MachineState(phase=pb.MACHINE_PHASE_RUNNING)
-    ended = pb.MachineState(phase=pb.MACHINE_PHASE_ENDED)
+    machine, running = machine_pb2.Machine(uid="u"), state_pb2.MachineState(phase=state_pb2.MACHINE_PHASE_RUNNING)
+    ended = state_pb2.MachineState(phase=state_pb2.MACHINE_PHASE_ENDED)
     assert RecordFolder(tmp_path).record == Record()
     writer = RecordFolder(tmp_path)
     writer.write_machine(machine)

@@ -8,7 +8,7 @@ import struct
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from kubevirt.launcher.v1 import launcher_pb2 as pb
+from kubevirt.launcher.v1 import machine_pb2
 from virt_launcher.storage.actions import CheckQcow2, MakeEmpty, MakeIso, MakeOverlay
 from virt_launcher.storage.documents import cloud_init
 from virt_launcher.storage.image_header import HEADER_BYTES, ImageHeader, UnusableImage, image_header
@@ -16,7 +16,9 @@ from virt_launcher.storage.layers import Layer
 from virt_launcher.storage.plan import Documents, OpenedImage, Preparation, plan
 
 FREE = 1 << 30
-CONTAINER_DISK = pb.Disk(name="root", device=pb.DISK_DEVICE_DISK, container_disk=pb.ContainerDisk(socket_path="/s"))
+CONTAINER_DISK = machine_pb2.Disk(
+    name="root", device=machine_pb2.DISK_DEVICE_DISK, container_disk=machine_pb2.ContainerDisk(socket_path="/s")
+)
 RAW = Layer("/proc/1/fd/9", "raw")
 
 
@@ -44,19 +46,19 @@ def test_qcow2_is_checked_before_anything_lies_on_it() -> None:
 
 
 @pytest.mark.parametrize(
-    "changes", [{"read_only": True}, {"device": pb.DISK_DEVICE_CDROM}], ids=["read-only disk", "CD drive"]
+    "changes", [{"read_only": True}, {"device": machine_pb2.DISK_DEVICE_CDROM}], ids=["read-only disk", "CD drive"]
 )
 def test_what_cannot_be_written_needs_no_overlay_and_no_room(changes: dict[str, object]) -> None:
-    disk = pb.Disk()
+    disk = machine_pb2.Disk()
     disk.CopyFrom(CONTAINER_DISK)
-    disk.MergeFrom(pb.Disk(**changes))  # type: ignore[arg-type]
+    disk.MergeFrom(machine_pb2.Disk(**changes))  # type: ignore[arg-type]
     assert plan(disk, user_image(), "/d", 0) == Preparation((), (RAW,))
 
 
 @pytest.mark.parametrize("kind", ["image_file", "block_device"])
 @pytest.mark.parametrize("ephemeral", [False, True])
 def test_claim_is_raw_whatever_a_guest_wrote_into_it(kind: str, ephemeral: bool) -> None:
-    disk = pb.Disk(name="claim", device=pb.DISK_DEVICE_DISK)
+    disk = machine_pb2.Disk(name="claim", device=machine_pb2.DISK_DEVICE_DISK)
     getattr(disk, kind).path, getattr(disk, kind).ephemeral = "/c", ephemeral
     found = OpenedImage("/c", 4096, qcow2(backing=512), block=kind == "block_device")
     layer = Layer("/c", "raw", kind == "block_device")
@@ -66,16 +68,20 @@ def test_claim_is_raw_whatever_a_guest_wrote_into_it(kind: str, ephemeral: bool)
 
 
 def test_empty_disk_and_documents_are_made() -> None:
-    empty = pb.Disk(name="scratch", empty_disk=pb.EmptyDisk(capacity_bytes=1 << 20))
+    empty = machine_pb2.Disk(name="scratch", empty_disk=machine_pb2.EmptyDisk(capacity_bytes=1 << 20))
     assert plan(empty, None, "/d", FREE).actions == (MakeEmpty("/d/scratch.qcow2", 1 << 20),)
     documents = Documents({"a": b"b"}, "label")
-    made = plan(pb.Disk(name="files", folder=pb.FolderImage(path="/f")), documents, "/d", 0)
+    made = plan(machine_pb2.Disk(name="files", folder=machine_pb2.FolderImage(path="/f")), documents, "/d", 0)
     assert made == Preparation((MakeIso("/d/files.iso", "label", {"a": b"b"}),), (Layer("/d/files.iso", "raw"),))
 
 
 @pytest.mark.parametrize("found", [user_image(size=FREE + 1), user_image(qcow2(size=FREE + 1)), None])
 def test_more_than_there_is_room_for_is_refused(found: OpenedImage | None) -> None:
-    disk = CONTAINER_DISK if found else pb.Disk(name="e", empty_disk=pb.EmptyDisk(capacity_bytes=FREE + 1))
+    disk = (
+        CONTAINER_DISK
+        if found
+        else machine_pb2.Disk(name="e", empty_disk=machine_pb2.EmptyDisk(capacity_bytes=FREE + 1))
+    )
     with pytest.raises(UnusableImage, match=f"{FREE + 1} bytes, {FREE} are free"):
         plan(disk, found, "/d", FREE)
 
@@ -121,9 +127,9 @@ def test_versions_of_qcow2_are_taken() -> None:
 @pytest.mark.parametrize(
     ("source", "label", "prefix", "names"),
     [
-        (pb.CLOUD_INIT_SOURCE_NO_CLOUD, "cidata", "", ["meta-data", "network-config", "user-data"]),
+        (machine_pb2.CLOUD_INIT_SOURCE_NO_CLOUD, "cidata", "", ["meta-data", "network-config", "user-data"]),
         (
-            pb.CLOUD_INIT_SOURCE_CONFIG_DRIVE,
+            machine_pb2.CLOUD_INIT_SOURCE_CONFIG_DRIVE,
             "config-2",
             "openstack/latest/",
             ["meta_data.json", "network_data.json", "user_data"],
@@ -131,9 +137,11 @@ def test_versions_of_qcow2_are_taken() -> None:
     ],
 )
 def test_each_data_source_has_its_files(
-    source: pb.CloudInitSource.ValueType, label: str, prefix: str, names: list[str]
+    source: machine_pb2.CloudInitSource.ValueType, label: str, prefix: str, names: list[str]
 ) -> None:
-    made = cloud_init(pb.CloudInit(source=source, instance_id="i-1", hostname='a"b'), b"#cloud-config\nx: 1", b"net")
+    made = cloud_init(
+        machine_pb2.CloudInit(source=source, instance_id="i-1", hostname='a"b'), b"#cloud-config\nx: 1", b"net"
+    )
     assert (made.label, sorted(made.files)) == (label, [prefix + name for name in names])
     assert {b"#cloud-config\nx: 1", b"net"} < set(made.files.values())
     metadata = json.loads(made.files[prefix + names[0]])
@@ -141,5 +149,5 @@ def test_each_data_source_has_its_files(
 
 
 def test_absent_network_data_makes_no_file() -> None:
-    made = cloud_init(pb.CloudInit(source=pb.CLOUD_INIT_SOURCE_NO_CLOUD), b"", b"")
+    made = cloud_init(machine_pb2.CloudInit(source=machine_pb2.CLOUD_INIT_SOURCE_NO_CLOUD), b"", b"")
     assert sorted(made.files) == ["meta-data", "user-data"]

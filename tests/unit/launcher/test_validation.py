@@ -8,17 +8,17 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from kubevirt.launcher.v1 import launcher_pb2 as pb
+from kubevirt.launcher.v1 import machine_pb2
 from virt_core.rpc.errors import InvalidField
-from virt_launcher.machine.validation import validate
+from virt_launcher.machine.validation.machine import validate
 
 from tests.unit.launcher.test_domain_xml import machine
 
 
-def whole() -> pb.Machine:
+def whole() -> machine_pb2.Machine:
     """A valid machine with something in every field that is looked at."""
     made = machine()
-    made.bootloader = pb.BOOTLOADER_BIOS_SERIAL
+    made.bootloader = machine_pb2.BOOTLOADER_BIOS_SERIAL
     made.smbios.serial = "4711"
     made.clock.timezone = "America/Argentina/Buenos_Aires"
     made.clock.timers.add(name="rtc", present=True, tick_policy="catchup", track="guest")
@@ -44,7 +44,7 @@ def test_good_machines_are_valid() -> None:
     ("path", "value"),
     [
         ("uid", ""),
-        ("accelerator", pb.ACCELERATOR_UNSPECIFIED),
+        ("accelerator", machine_pb2.ACCELERATOR_UNSPECIFIED),
         ("machine_type", "virt"),
         ("machine_type", 'q35"/><x'),
         ("cpu.cores", 0),

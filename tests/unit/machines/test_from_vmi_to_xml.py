@@ -15,7 +15,7 @@ from xml.etree import ElementTree as ET
 import libvirt
 import pytest
 from hypothesis import given, settings
-from kubevirt.launcher.v1 import launcher_pb2 as pb
+from kubevirt.launcher.v1 import machine_pb2
 from msgspec import Raw
 from virt_core.objects.kubevirt import Configuration, DeveloperConfiguration
 from virt_core.objects.meta import ObjectMeta
@@ -28,7 +28,7 @@ from virt_handler.machines.translate.machine import machine
 from virt_handler.network.plan import PodNetwork
 from virt_launcher.domain.files import DomainFiles
 from virt_launcher.domain.xml import domain_xml
-from virt_launcher.machine.validation import validate
+from virt_launcher.machine.validation.machine import validate
 
 from tests.unit.launcher.prepared_disks import prepared
 from tests.unit.machines.vmis import Spec, nearly_supported, supported
@@ -148,7 +148,7 @@ def vmi(spec: Spec) -> VirtualMachineInstance:
     return VirtualMachineInstance(META, Raw(json.dumps(spec).encode()), {"volumeStatus": volumes})
 
 
-def translated(spec: Spec, *, emulation: bool) -> pb.Machine:
+def translated(spec: Spec, *, emulation: bool) -> machine_pb2.Machine:
     return machine(vmi(spec), Configuration(DeveloperConfiguration(use_emulation=emulation)), POD)
 
 

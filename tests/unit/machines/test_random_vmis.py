@@ -19,7 +19,7 @@ from virt_core.vmi.defaults import defaulted, defaults_patch
 from virt_core.vmi.instance import parse_spec
 from virt_core.vmi.rules.check import check_spec
 from virt_launcher.domain.xml import domain_xml
-from virt_launcher.machine.validation import validate
+from virt_launcher.machine.validation.machine import validate
 
 from tests.unit.launcher.prepared_disks import prepared
 from tests.unit.machines.test_from_vmi_to_xml import ELEMENTS, FILES, translated

@@ -16,7 +16,7 @@ from virt_handler.machines.translate.machine import machine
 from virt_handler.network.plan import PodNetwork
 from virt_launcher.domain.files import DomainFiles
 from virt_launcher.domain.xml import domain_xml
-from virt_launcher.machine.validation import validate
+from virt_launcher.machine.validation.machine import validate
 from virt_operator.strategy.crds import virtual_machine_instances
 
 meta = ObjectMeta("demo", "default", uid="6a1f0d52-6a7a-4c9b-8d5e-1c2b3a4d5e6f")

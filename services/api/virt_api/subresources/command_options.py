@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from datetime import timedelta
 
 import msgspec
-from kubevirt.launcher.v1 import launcher_pb2
+from kubevirt.launcher.v1 import command_pb2
 from virt_core.objects.duration import go_duration, parse_duration
 
 from virt_api.errors import BadRequest
@@ -37,12 +37,12 @@ class FreezeOptions(CommandOptions, frozen=True, rename="camel", forbid_unknown_
     unfreeze_timeout: str | None = None
 
 
-_COMMANDS: Mapping[str, Callable[[], launcher_pb2.Command]] = {
-    "pause": lambda: launcher_pb2.Command(pause=launcher_pb2.Pause()),
-    "unpause": lambda: launcher_pb2.Command(unpause=launcher_pb2.Unpause()),
-    "reset": lambda: launcher_pb2.Command(reset=launcher_pb2.Reset()),
-    "softreboot": lambda: launcher_pb2.Command(soft_reboot=launcher_pb2.SoftReboot()),
-    "unfreeze": lambda: launcher_pb2.Command(unfreeze=launcher_pb2.Unfreeze()),
+_COMMANDS: Mapping[str, Callable[[], command_pb2.Command]] = {
+    "pause": lambda: command_pb2.Command(pause=command_pb2.Pause()),
+    "unpause": lambda: command_pb2.Command(unpause=command_pb2.Unpause()),
+    "reset": lambda: command_pb2.Command(reset=command_pb2.Reset()),
+    "softreboot": lambda: command_pb2.Command(soft_reboot=command_pb2.SoftReboot()),
+    "unfreeze": lambda: command_pb2.Command(unfreeze=command_pb2.Unfreeze()),
 }
 
 
@@ -63,7 +63,7 @@ def options_of(subresource: str, body: bytes) -> CommandOptions:
     return options
 
 
-def command_of(subresource: str, options: CommandOptions) -> launcher_pb2.Command:
+def command_of(subresource: str, options: CommandOptions) -> command_pb2.Command:
     """The command for the guest's launcher.
 
     Raises:
@@ -71,11 +71,11 @@ def command_of(subresource: str, options: CommandOptions) -> launcher_pb2.Comman
     """
     if not isinstance(options, FreezeOptions):
         return _COMMANDS[subresource]()
-    freeze = launcher_pb2.Freeze()
+    freeze = command_pb2.Freeze()
     if options.unfreeze_timeout:
         after = parse_duration(options.unfreeze_timeout)
         if after is None or after > _LONGEST_FREEZE:
             allowed = f"a duration such as 5m0s, {go_duration(_LONGEST_FREEZE)} at most"
             raise BadRequest(f"unfreezeTimeout: {options.unfreeze_timeout[:80]!r} is not allowed, use {allowed}")
         freeze.unfreeze_after.FromTimedelta(after)  # zero is the launcher's own, 5 minutes: never is not offered
-    return launcher_pb2.Command(freeze=freeze)
+    return command_pb2.Command(freeze=freeze)

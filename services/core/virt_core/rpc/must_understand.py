@@ -1,54 +1,77 @@
 """Messages that change a guest are understood whole or refused, by sender and by receiver.
 
 The sender asks `require_supported` before it sends (peer.py does), the receiver asks `refuse_unknown` before it acts
-(server.py's interceptor does). Both name the field's path. Source of the options: info/v1/must_understand.proto.
+(server.py's interceptor does). Both name the field's path. Source of the options: contract/v1/options.proto.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Set
+from collections.abc import Iterable, Iterator, Set
 
-from google.protobuf.descriptor import FieldDescriptor
+from google.protobuf.descriptor import EnumValueDescriptor, FieldDescriptor
 from google.protobuf.message import Message
 from google.protobuf.unknown_fields import UnknownFieldSet
-from kubevirt.info.v1 import must_understand_pb2
+from kubevirt.contract.v1 import options_pb2
 
 from virt_core.rpc.errors import UnsupportedByPeer
 
 
 def is_must_understand(message: Message) -> bool:
     """Whether the message's type carries the option."""
-    return bool(message.DESCRIPTOR.GetOptions().Extensions[must_understand_pb2.must_understand])
+    return bool(message.DESCRIPTOR.GetOptions().Extensions[options_pb2.must_understand])
 
 
 def require_supported(message: Message, peer_features: Set[str], peer: str) -> None:
-    """Refuse to send `message` if a field set in it, at any depth, needs a feature that the peer lacks.
+    """Refuse to send `message` if a field or enum value set in it, at any depth, needs a feature that the peer lacks.
 
     Raises:
         UnsupportedByPeer: naming the field's path, the feature and `peer`.
     """
-    for path, descriptor in _set_fields(message, message.DESCRIPTOR.name):
-        feature = descriptor.GetOptions().Extensions[must_understand_pb2.feature]
+    for path, descriptor, value in _set_fields(message, message.DESCRIPTOR.name):
+        feature = descriptor.GetOptions().Extensions[options_pb2.feature]
         if feature and feature not in peer_features:
             raise UnsupportedByPeer(f"{peer} does not support {path} (feature {feature!r})", field=path)
+        for place, known, _ in _enum_values(path, descriptor, value):
+            feature = known.GetOptions().Extensions[options_pb2.value_feature] if known is not None else ""
+            if known is not None and feature and feature not in peer_features:
+                what = f"{place} {known.name} (feature {feature!r})"
+                raise UnsupportedByPeer(f"{peer} does not support {what}", field=place)
 
 
 def refuse_unknown(message: Message) -> None:
-    """Refuse a received `message` that carries a field which this release does not know, at any depth.
+    """Refuse a received `message` that carries a field or enum value which this release does not know, at any depth.
 
     Raises:
-        UnsupportedByPeer: naming the path by field number, for this release has no name for it.
+        UnsupportedByPeer: naming the path; what this release has no name for is named by its number.
     """
     for path in _unknown_fields(message, message.DESCRIPTOR.name):
         raise UnsupportedByPeer(f"this release does not know {path}", field=path)
+    for path, descriptor, value in _set_fields(message, message.DESCRIPTOR.name):
+        for place, known, number in _enum_values(path, descriptor, value):
+            if known is None:
+                raise UnsupportedByPeer(f"this release does not know the value {number} of {place}", field=place)
 
 
-def _set_fields(message: Message, path: str) -> Iterator[tuple[str, FieldDescriptor]]:
+def _set_fields(message: Message, path: str) -> Iterator[tuple[str, FieldDescriptor, object]]:
     for descriptor, value in message.ListFields():
         here = f"{path}.{descriptor.name}"
-        yield here, descriptor
+        yield here, descriptor, value
         for suffix, child in _children(descriptor, value):
             yield from _set_fields(child, here + suffix)
+
+
+def _enum_values(
+    path: str, descriptor: FieldDescriptor, value: object
+) -> Iterator[tuple[str, EnumValueDescriptor | None, int]]:
+    """Of a field of an enum: the path of each value, its descriptor if this release knows it, and its number."""
+    enum = descriptor.enum_type
+    if enum is None:
+        return
+    if isinstance(value, int):
+        yield path, enum.values_by_number.get(value), value
+    elif isinstance(value, Iterable):
+        for index, number in enumerate(value):
+            yield f"{path}[{index}]", enum.values_by_number.get(number), number
 
 
 def _unknown_fields(message: Message, path: str) -> Iterator[str]:

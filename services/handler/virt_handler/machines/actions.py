@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from kubevirt.launcher.v1 import launcher_pb2
+from kubevirt.launcher.v1 import machine_pb2, state_pb2
 from virt_core.objects.patch import Operation
 
 from virt_handler.network.plan import NetworkPlan
@@ -21,7 +21,7 @@ class PrepareNetwork:
 class PrepareDisks:
     """Make devices and images of the machine's claims usable for the launcher. Before StartMachine; repeatable."""
 
-    disks: tuple[launcher_pb2.Disk, ...]
+    disks: tuple[machine_pb2.Disk, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +31,7 @@ class StartMachine:
     Legal only for a VMI that has not run yet, whose pod is in activePods on this node, and which is not being deleted.
     """
 
-    machine: launcher_pb2.Machine
+    machine: machine_pb2.Machine
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +58,8 @@ class AcknowledgeEnd:
     """
 
     machine_uid: str
+    end: state_pb2.MachineEnd.ValueType
+    """The end that is stored: the launcher refuses if its machine has not ended so."""
 
 
 Action = PrepareNetwork | PrepareDisks | StartMachine | PatchStatus | RecordEvent | AcknowledgeEnd

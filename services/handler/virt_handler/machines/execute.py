@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import assert_never
 
-from google.protobuf import duration_pb2
 from kubevirt.launcher.v1 import launcher_pb2
 from virt_core import logs
 from virt_core.kube.client import KubeClient
@@ -25,7 +24,7 @@ from virt_handler.machines.link import MachineLink
 
 # Seconds. Starting answers when the guest's CPUs run; a cold hypervisor under load takes its time, and the call is
 # repeatable.
-_START_DEADLINE, _STOP_DEADLINE = 60.0, 5.0
+_START_DEADLINE, _ACKNOWLEDGE_DEADLINE = 60.0, 5.0
 
 
 class Executor:
@@ -67,13 +66,11 @@ class Executor:
             case RecordEvent(reason, message, warning):
                 log.info("recording an event", reason=reason, message=message)
                 await self._events.record(vmi.reference, reason, message, action="Reconcile", warning=warning)
-            case AcknowledgeEnd(machine_uid):
-                log.info("acknowledging the machine's end", uid=machine_uid)
-                stop = launcher_pb2.StopMachineRequest(
-                    machine_uid=machine_uid, grace_period=duration_pb2.Duration(seconds=0)
-                )
+            case AcknowledgeEnd(machine_uid, end):
+                log.info("acknowledging the machine's end", uid=machine_uid, end=end)
+                request = launcher_pb2.AcknowledgeEndRequest(machine_uid=machine_uid, end=end)
                 async with link.launcher() as launcher:
-                    await launcher.peer.call(launcher.stub.StopMachine, stop, timeout=_STOP_DEADLINE)
+                    await launcher.peer.call(launcher.stub.AcknowledgeEnd, request, timeout=_ACKNOWLEDGE_DEADLINE)
                 link.finish()
             case _:
                 assert_never(action)

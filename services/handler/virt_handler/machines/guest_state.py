@@ -10,7 +10,7 @@ import ipaddress
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from kubevirt.launcher.v1 import launcher_pb2 as pb
+from kubevirt.launcher.v1 import guest_pb2, state_pb2
 
 from virt_handler.machines.hostile_text import MESSAGE_LENGTH, TEXT_LENGTH, printable
 
@@ -37,7 +37,7 @@ class AgentState:
     frozen: bool = False
 
     @classmethod
-    def from_message(cls, agent: pb.GuestAgent) -> AgentState:
+    def from_message(cls, agent: guest_pb2.GuestAgent) -> AgentState:
         """From the wire."""
         named = {
             "id": agent.os.id,
@@ -71,17 +71,17 @@ class GuestState:
     """A launcher's report on its guest. Hostile: only compared and shown."""
 
     machine_uid: str
-    phase: pb.MachinePhase.ValueType
-    end: pb.MachineEnd.ValueType = pb.MACHINE_END_UNSPECIFIED
+    phase: state_pb2.MachinePhase.ValueType
+    end: state_pb2.MachineEnd.ValueType = state_pb2.MACHINE_END_UNSPECIFIED
     message: str = ""
-    pause_reason: pb.PauseReason.ValueType = pb.PAUSE_REASON_UNSPECIFIED
+    pause_reason: state_pb2.PauseReason.ValueType = state_pb2.PAUSE_REASON_UNSPECIFIED
     failed_disk: str = ""
     agent: AgentState | None = None
     disks: tuple[DiskState, ...] = ()
     machine_type: str = ""
 
     @classmethod
-    def from_message(cls, state: pb.MachineState) -> GuestState:
+    def from_message(cls, state: state_pb2.MachineState) -> GuestState:
         """From the wire."""
         disks = (
             DiskState(_text(d.name), _text(d.target), min(d.capacity_bytes, _LARGEST_SIZE))

@@ -11,7 +11,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing, asynccontextmanager
 
-from kubevirt.launcher.v1 import launcher_pb2
+from kubevirt.launcher.v1 import launcher_pb2, state_pb2
 from virt_core import logs
 from virt_core.rpc.errors import RpcError
 
@@ -92,7 +92,7 @@ class MachineLink:
     def _forget(self) -> None:
         """A launcher exits soon after it reported the end: the end must not be lost with the connection."""
         self.network = None
-        if self.guest is not None and self.guest.phase != launcher_pb2.MACHINE_PHASE_ENDED:
+        if self.guest is not None and self.guest.phase != state_pb2.MACHINE_PHASE_ENDED:
             self.guest = None
 
     @asynccontextmanager
@@ -139,7 +139,7 @@ class MachineLink:
                 known = True
                 self._log.info(
                     "seeing the guest",
-                    phase=launcher_pb2.MachinePhase.Name(guest.phase) if guest.phase in _PHASES else guest.phase,
+                    phase=state_pb2.MachinePhase.Name(guest.phase) if guest.phase in _PHASES else guest.phase,
                     instance=printable(response.instance_id, 32),
                     revision=response.revision,
                 )
@@ -156,4 +156,4 @@ class MachineLink:
             pass
 
 
-_PHASES = frozenset(launcher_pb2.MachinePhase.values())
+_PHASES = frozenset(state_pb2.MachinePhase.values())

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from kubevirt.launcher.v1 import launcher_pb2
+from kubevirt.launcher.v1 import state_pb2
 from virt_core.objects.patch import Operation
 from virt_core.validation.refusal import UnsupportedSpec
 from virt_core.vmi.instance import VirtualMachineInstance, VmiPhase, parse_spec
@@ -31,7 +31,7 @@ from virt_handler.network import remembered
 from virt_handler.network.plan import PodNetwork, network_plan
 
 _STARTABLE = (VmiPhase.SCHEDULING, VmiPhase.SCHEDULED)
-_STARTED = (launcher_pb2.MACHINE_PHASE_RUNNING, launcher_pb2.MACHINE_PHASE_PAUSED)
+_STARTED = (state_pb2.MACHINE_PHASE_RUNNING, state_pb2.MACHINE_PHASE_PAUSED)
 _ALIVE = (*_STARTABLE, VmiPhase.RUNNING)
 
 
@@ -40,19 +40,19 @@ def plan(observed: Observed, now: datetime) -> tuple[Action, ...]:
     vmi, guest, network = observed.vmi, observed.guest, observed.network
     if guest is None or counting_pod(vmi, observed.node) is None:
         return ()
-    if guest.phase == launcher_pb2.MACHINE_PHASE_ABSENT:
+    if guest.phase == state_pb2.MACHINE_PHASE_ABSENT:
         return _start(observed, network, now) if network is not None else ()
     if guest.machine_uid != vmi.metadata.uid:
         return ()  # a launcher that reports another machine is not believed
     if guest.phase in _STARTED and vmi.status.phase in _ALIVE and network is not None:
         events = () if vmi.status.phase is VmiPhase.RUNNING else status.STARTED_EVENTS
         return _patched(status.running(vmi, observed.node, network, guest, now), *events)
-    return _end(vmi, guest, now) if guest.phase == launcher_pb2.MACHINE_PHASE_ENDED else ()
+    return _end(vmi, guest, now) if guest.phase == state_pb2.MACHINE_PHASE_ENDED else ()
 
 
 def _end(vmi: VirtualMachineInstance, guest: GuestState, now: datetime) -> tuple[Action, ...]:
     if vmi.status.phase.final:
-        return (AcknowledgeEnd(guest.machine_uid),)
+        return (AcknowledgeEnd(guest.machine_uid, guest.end),)
     if status.ended_by_kubelet(vmi, guest):
         return ()
     end = status.end_of(vmi, guest)

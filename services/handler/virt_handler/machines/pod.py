@@ -11,7 +11,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from kubevirt.launcher.v1 import launcher_pb2
+from kubevirt.launcher.v1 import machine_pb2
 from virt_core import logs
 from virt_core.conventions.labels import LAUNCHER_UID
 from virt_core.rpc.peer import Peer
@@ -43,7 +43,7 @@ class PodAccess(Protocol):
             NetworkFailed: naming the step.
         """
 
-    async def prepare_disk(self, disk: launcher_pb2.Disk) -> None:
+    async def prepare_disk(self, disk: machine_pb2.Disk) -> None:
         """Make what is behind `disk` usable for the launcher's user. What cannot be done the launcher reports."""
 
 
@@ -78,7 +78,7 @@ class _NodePod:
     async def prepare_network(self, plan: NetworkPlan) -> None:
         await run_inside(self.network_namespace, lambda: prepare(plan))
 
-    async def prepare_disk(self, disk: launcher_pb2.Disk) -> None:
+    async def prepare_disk(self, disk: machine_pb2.Disk) -> None:
         if disk.HasField("block_device"):
             try:
                 give(self.root, disk.block_device.path, LAUNCHER_UID)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from kubevirt.launcher.v1 import launcher_pb2
+from kubevirt.launcher.v1 import state_pb2
 from virt_core.objects.meta import Condition
 from virt_core.objects.patch import Operation
 from virt_core.validation.refusal import UnsupportedSpec
@@ -45,19 +45,19 @@ PAUSED, AGENT_CONNECTED = "Paused", "AgentConnected"
 # How a machine ended: the final phase, the reason of status.reason and of Ready. KubeVirt calls a destroyed guest
 # failed, since it did not shut down.
 _ENDS: dict[int, tuple[VmiPhase, str]] = {
-    launcher_pb2.MACHINE_END_SHUTDOWN: (VmiPhase.SUCCEEDED, "GuestShutdown"),
-    launcher_pb2.MACHINE_END_PANICKED: (VmiPhase.FAILED, "GuestPanicked"),
-    launcher_pb2.MACHINE_END_CRASHED: (VmiPhase.FAILED, "HypervisorCrashed"),
-    launcher_pb2.MACHINE_END_DESTROYED: (VmiPhase.FAILED, "GuestDestroyed"),
-    launcher_pb2.MACHINE_END_START_FAILED: (VmiPhase.FAILED, START_FAILED),
+    state_pb2.MACHINE_END_SHUTDOWN: (VmiPhase.SUCCEEDED, "GuestShutdown"),
+    state_pb2.MACHINE_END_PANICKED: (VmiPhase.FAILED, "GuestPanicked"),
+    state_pb2.MACHINE_END_CRASHED: (VmiPhase.FAILED, "HypervisorCrashed"),
+    state_pb2.MACHINE_END_DESTROYED: (VmiPhase.FAILED, "GuestDestroyed"),
+    state_pb2.MACHINE_END_START_FAILED: (VmiPhase.FAILED, START_FAILED),
 }
 _UNKNOWN_END = (VmiPhase.FAILED, "EndedForUnknownReason")  # a newer launcher's
 
 
 # Why a guest is paused: reason and message of Paused, which are KubeVirt's where KubeVirt has them.
 _PAUSES: dict[int, tuple[str, str]] = {
-    launcher_pb2.PAUSE_REASON_BY_USER: ("PausedByUser", "VMI was paused by user"),
-    launcher_pb2.PAUSE_REASON_IO_ERROR: ("PausedIOError", "VMI was paused, low-level IO error detected"),
+    state_pb2.PAUSE_REASON_BY_USER: ("PausedByUser", "VMI was paused by user"),
+    state_pb2.PAUSE_REASON_IO_ERROR: ("PausedIOError", "VMI was paused, low-level IO error detected"),
 }
 _OTHER_PAUSE = ("PausedByHypervisor", "VMI was paused by the hypervisor")
 
@@ -102,7 +102,7 @@ def _of_agent(after: dict[str, Any], guest: GuestState) -> None:
 
 def _conditions(vmi: VirtualMachineInstance, guest: GuestState) -> list[Condition]:
     conditions = [Condition(LIVE_MIGRATABLE, "False", "NotSupported", "this release does not migrate machines")]
-    paused = guest.phase == launcher_pb2.MACHINE_PHASE_PAUSED
+    paused = guest.phase == state_pb2.MACHINE_PHASE_PAUSED
     if paused:
         reason, message = _PAUSES.get(guest.pause_reason, _OTHER_PAUSE)
         conditions.append(
@@ -120,7 +120,7 @@ def _conditions(vmi: VirtualMachineInstance, guest: GuestState) -> list[Conditio
 
 def _removed(guest: GuestState) -> set[str]:
     """Conditions that KubeVirt removes, rather than sets to False, when they do not hold."""
-    removed = set() if guest.phase == launcher_pb2.MACHINE_PHASE_PAUSED else {PAUSED}
+    removed = set() if guest.phase == state_pb2.MACHINE_PHASE_PAUSED else {PAUSED}
     return removed if guest.agent is not None else removed | {AGENT_CONNECTED}
 
 
@@ -175,7 +175,7 @@ def ended_by_kubelet(vmi: VirtualMachineInstance, guest: GuestState) -> bool:
     ready = ready_condition(vmi)
     known = ready is not None and ready.reason == POD_TERMINATING
     deleted = vmi.metadata.deletion_timestamp is not None
-    return guest.end == launcher_pb2.MACHINE_END_DESTROYED and not known and not deleted
+    return guest.end == state_pb2.MACHINE_END_DESTROYED and not known and not deleted
 
 
 def refused(vmi: VirtualMachineInstance, reason: str, message: str, now: datetime) -> list[Operation]:

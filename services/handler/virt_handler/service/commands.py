@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 from kubevirt.handler.v1 import handler_pb2 as pb
-from kubevirt.launcher.v1 import launcher_pb2
+from kubevirt.launcher.v1 import command_pb2, launcher_pb2
 from virt_core import logs
 from virt_core.rpc.errors import RpcError, Unavailable
 from virt_core.vmi.instance import VirtualMachineInstance
@@ -29,7 +29,7 @@ class Commands:
         self._link_of = link_of
         self._log = logs.bound("virt_handler.service.commands")
 
-    async def command(self, vmi: VirtualMachineInstance, command: launcher_pb2.Command) -> pb.CommandMachineResponse:
+    async def command(self, vmi: VirtualMachineInstance, command: command_pb2.Command) -> pb.CommandMachineResponse:
         """Do `command`; the state after it.
 
         Raises:

@@ -18,7 +18,6 @@ from virt_handler.service.session import CHUNK, Session
 
 VOLUME = "private"
 SOCKETS = {
-    pb.CONSOLE_DEVICE_UNSPECIFIED: "virt-serial0",
     pb.CONSOLE_DEVICE_SERIAL: "virt-serial0",
     pb.CONSOLE_DEVICE_VNC: "virt-vnc",
 }

@@ -13,7 +13,7 @@ import time
 from typing import Any
 
 from google.protobuf.timestamp_pb2 import Timestamp
-from kubevirt.launcher.v1 import launcher_pb2 as pb
+from kubevirt.launcher.v1 import guest_pb2, launcher_pb2
 from virt_core import logs
 
 from virt_launcher.agent import replies
@@ -48,7 +48,7 @@ class AgentKeeper:
         self._keeper = keeper
         self._host = host
         self._wake = asyncio.Event()
-        self._said: pb.GuestAgent | None = None
+        self._said: guest_pb2.GuestAgent | None = None
         self._ask_again_at = 0.0
         self._one_at_a_time = asyncio.Lock()
 
@@ -65,7 +65,7 @@ class AgentKeeper:
             except TimeoutError:
                 continue
 
-    async def details(self) -> pb.GetGuestDetailsResponse:
+    async def details(self) -> launcher_pb2.GetGuestDetailsResponse:
         """All that the agent says now.
 
         Raises:
@@ -75,7 +75,7 @@ class AgentKeeper:
         async with self._one_at_a_time:
             info = await self._ask("guest-info")
             self._tell(await self._portrait(info))
-            response = pb.GetGuestDetailsResponse(agent=self._said, commands=replies.commands(info))
+            response = launcher_pb2.GetGuestDetailsResponse(agent=self._said, commands=replies.commands(info))
             response.timezone = replies.timezone(await self._ask_if_known("guest-get-timezone"))
             response.users.extend(replies.users(await self._ask_if_known("guest-get-users")))
             response.filesystems.extend(replies.filesystems(await self._ask_if_known("guest-get-fsinfo")))
@@ -160,10 +160,10 @@ class AgentKeeper:
             _log.info("hearing nothing from the guest's agent", error=str(error))
         return self._said is not None
 
-    async def _portrait(self, info: Any) -> pb.GuestAgent:
+    async def _portrait(self, info: Any) -> guest_pb2.GuestAgent:
         """What the agent says of the guest. While file systems are frozen it says little, and the rest stays as it
         was said before."""
-        portrait = pb.GuestAgent(version=replies.version(info))
+        portrait = guest_pb2.GuestAgent(version=replies.version(info))
         portrait.filesystems_frozen = replies.frozen(await self._ask_if_known("guest-fsfreeze-status"))
         if portrait.filesystems_frozen and self._said is not None:
             portrait.hostname, known = self._said.hostname, self._said
@@ -198,12 +198,12 @@ class AgentKeeper:
 
     def _tell_frozen(self, *, frozen: bool) -> None:
         if self._said is not None:
-            changed = pb.GuestAgent()
+            changed = guest_pb2.GuestAgent()
             changed.CopyFrom(self._said)
             changed.filesystems_frozen = frozen
             self._tell(changed)
 
-    def _tell(self, said: pb.GuestAgent | None) -> None:
+    def _tell(self, said: guest_pb2.GuestAgent | None) -> None:
         if said == self._said:
             return
         if (said is None) != (self._said is None):

@@ -11,7 +11,7 @@ import json
 import re
 from typing import Any
 
-from kubevirt.launcher.v1 import launcher_pb2 as pb
+from kubevirt.launcher.v1 import guest_pb2
 
 from virt_launcher.errors import AgentRefused
 
@@ -48,19 +48,19 @@ def version(info: Any) -> str:
     return _text(info, "version")
 
 
-def commands(info: Any) -> list[pb.GuestAgentCommand]:
+def commands(info: Any) -> list[guest_pb2.GuestAgentCommand]:
     """Of guest-info."""
     found = []
     for entry in _list(info, "supported_commands", _MOST_COMMANDS):
         name = _text(entry, "name")
         if _COMMAND.fullmatch(name):
-            found.append(pb.GuestAgentCommand(name=name, enabled=_get(entry, "enabled") is True))
+            found.append(guest_pb2.GuestAgentCommand(name=name, enabled=_get(entry, "enabled") is True))
     return found
 
 
-def operating_system(info: Any) -> pb.GuestOs:
+def operating_system(info: Any) -> guest_pb2.GuestOs:
     """Of guest-get-osinfo."""
-    return pb.GuestOs(
+    return guest_pb2.GuestOs(
         id=_text(info, "id"),
         name=_text(info, "name"),
         pretty_name=_text(info, "pretty-name"),
@@ -77,7 +77,7 @@ def host_name(answer: Any) -> str:
     return _text(answer, "host-name")
 
 
-def interfaces(answer: Any) -> list[pb.GuestInterface]:
+def interfaces(answer: Any) -> list[guest_pb2.GuestInterface]:
     """Of guest-network-get-interfaces, without the loopback."""
     found = []
     for entry in _items(answer, _MOST_INTERFACES):
@@ -86,7 +86,7 @@ def interfaces(answer: Any) -> list[pb.GuestInterface]:
             continue
         addresses = [_text(each, "ip-address") for each in _list(entry, "ip-addresses", _MOST_ADDRESSES)]
         valid = [address for address in addresses if _is_address(address)]
-        found.append(pb.GuestInterface(name=name, mac_address=mac, addresses=valid))
+        found.append(guest_pb2.GuestInterface(name=name, mac_address=mac, addresses=valid))
     return found
 
 
@@ -100,27 +100,27 @@ def timezone(answer: Any) -> str:
     return f"{_text(answer, 'zone')}, {_count(answer, 'offset', lowest=-_LARGEST_COUNT)}"
 
 
-def users(answer: Any) -> list[pb.GuestUser]:
+def users(answer: Any) -> list[guest_pb2.GuestUser]:
     """Of guest-get-users."""
     found = []
     for entry in _items(answer, _MOST_USERS):
         login = _get(entry, "login-time")
         since = float(login) if isinstance(login, int | float) and abs(login) < _LARGEST_COUNT else 0.0
-        found.append(pb.GuestUser(name=_text(entry, "user"), domain=_text(entry, "domain"), login_time=since))
+        found.append(guest_pb2.GuestUser(name=_text(entry, "user"), domain=_text(entry, "domain"), login_time=since))
     return found
 
 
-def filesystems(answer: Any) -> list[pb.GuestFilesystem]:
+def filesystems(answer: Any) -> list[guest_pb2.GuestFilesystem]:
     """Of guest-get-fsinfo."""
     return [
-        pb.GuestFilesystem(
+        guest_pb2.GuestFilesystem(
             name=_text(entry, "name"),
             mount_point=_text(entry, "mountpoint"),
             type=_text(entry, "type"),
             used_bytes=_count(entry, "used-bytes"),
             total_bytes=_count(entry, "total-bytes"),
             disks=[
-                pb.GuestDisk(bus_type=_text(disk, "bus-type"), serial=_text(disk, "serial"))
+                guest_pb2.GuestDisk(bus_type=_text(disk, "bus-type"), serial=_text(disk, "serial"))
                 for disk in _list(entry, "disk", _MOST_DISKS)
             ],
         )

@@ -12,7 +12,7 @@ import socket
 from collections.abc import Callable
 from typing import Any
 
-from kubevirt.launcher.v1 import launcher_pb2 as pb
+from kubevirt.launcher.v1 import machine_pb2
 from virt_core import logs
 
 from virt_launcher.dhcp.packet import Lease, Route, reply
@@ -42,7 +42,7 @@ async def serve_leases(keeper: Keeper, settings: Settings) -> None:
                 group.create_task(_serve(interface.dhcp.bridge_device, answer), name=f"dhcp {interface.name}")
 
 
-def lease_of(interface: pb.NetworkInterface) -> Lease:
+def lease_of(interface: machine_pb2.NetworkInterface) -> Lease:
     """What the card is told, as the machine says."""
     told = interface.dhcp
     router = ipaddress.IPv4Address(told.router_address) if told.router_address else None

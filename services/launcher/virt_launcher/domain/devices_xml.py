@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from xml.etree import ElementTree as ET
 
-from kubevirt.launcher.v1 import launcher_pb2 as pb
+from kubevirt.launcher.v1 import machine_pb2
 
 from virt_launcher.domain.elements import text, vcpus, virtio_model
 from virt_launcher.domain.files import DomainFiles
@@ -18,7 +18,7 @@ from virt_launcher.domain.names import AGENT_CHANNEL
 _MOST_QUEUES = 256
 
 
-def devices(parent: ET.Element, machine: pb.Machine, files: DomainFiles) -> None:
+def devices(parent: ET.Element, machine: machine_pb2.Machine, files: DomainFiles) -> None:
     """Everything but disks and their controllers."""
     _usb(parent, machine)
     for interface in machine.interfaces:
@@ -43,12 +43,14 @@ def devices(parent: ET.Element, machine: pb.Machine, files: DomainFiles) -> None
     ET.SubElement(parent, "panic", model="isa")
 
 
-def _usb(parent: ET.Element, machine: pb.Machine) -> None:
-    needed = any(disk.bus == pb.DISK_BUS_USB for disk in machine.disks) or any(i.bus == "usb" for i in machine.inputs)
+def _usb(parent: ET.Element, machine: machine_pb2.Machine) -> None:
+    needed = any(disk.bus == machine_pb2.DISK_BUS_USB for disk in machine.disks) or any(
+        i.bus == "usb" for i in machine.inputs
+    )
     ET.SubElement(parent, "controller", type="usb", model="qemu-xhci" if needed else "none")
 
 
-def _interface(parent: ET.Element, interface: pb.NetworkInterface, machine: pb.Machine) -> None:
+def _interface(parent: ET.Element, interface: machine_pb2.NetworkInterface, machine: machine_pb2.Machine) -> None:
     virtio = interface.model == "virtio"
     element = ET.SubElement(parent, "interface", type="ethernet")
     ET.SubElement(element, "mac", address=interface.mac_address)
@@ -73,7 +75,7 @@ def _interface(parent: ET.Element, interface: pb.NetworkInterface, machine: pb.M
         ET.SubElement(element, "acpi", index=str(interface.acpi_index))
 
 
-def _serial(parent: ET.Element, console: pb.SerialConsole) -> None:
+def _serial(parent: ET.Element, console: machine_pb2.SerialConsole) -> None:
     serial = ET.SubElement(parent, "serial", type="unix")
     ET.SubElement(serial, "source", mode="bind", path=console.socket_path)
     if console.log_path:
@@ -81,17 +83,17 @@ def _serial(parent: ET.Element, console: pb.SerialConsole) -> None:
     ET.SubElement(serial, "target", type="isa-serial", port="0")
 
 
-def _agent_channel(parent: ET.Element, machine: pb.Machine, files: DomainFiles) -> None:
+def _agent_channel(parent: ET.Element, machine: machine_pb2.Machine, files: DomainFiles) -> None:
     ET.SubElement(parent, "controller", type="virtio-serial", index="0", model=virtio_model(machine))
     channel = ET.SubElement(parent, "channel", type="unix")
     ET.SubElement(channel, "source", mode="bind", path=str(files.agent_socket))
     ET.SubElement(channel, "target", type="virtio", name=AGENT_CHANNEL)
 
 
-def _display(parent: ET.Element, machine: pb.Machine) -> None:
+def _display(parent: ET.Element, machine: machine_pb2.Machine) -> None:
     """VNC on a unix socket: whoever reaches the pod's folder may look, nobody else."""
     graphics = ET.SubElement(parent, "graphics", type="vnc")
     ET.SubElement(graphics, "listen", type="socket", socket=machine.display.socket_path)
     # Standard VGA is what SeaBIOS and every operating system's loader know; without VGA's legacy ports, UEFI's own.
-    card = machine.display.card or ("bochs" if machine.bootloader == pb.BOOTLOADER_UEFI else "vga")
+    card = machine.display.card or ("bochs" if machine.bootloader == machine_pb2.BOOTLOADER_UEFI else "vga")
     ET.SubElement(ET.SubElement(parent, "video"), "model", type=card, heads="1", primary="yes")

@@ -9,46 +9,50 @@ from __future__ import annotations
 from collections.abc import Sequence
 from xml.etree import ElementTree as ET
 
-from kubevirt.launcher.v1 import launcher_pb2 as pb
+from kubevirt.launcher.v1 import machine_pb2
 
 from virt_launcher.domain.elements import text, vcpus, virtio_model
 from virt_launcher.storage.access import is_read_only
 from virt_launcher.storage.layers import Layer, PreparedDisk
 
 _BUSES = {
-    pb.DISK_BUS_VIRTIO: "virtio",
-    pb.DISK_BUS_SATA: "sata",
-    pb.DISK_BUS_SCSI: "scsi",
-    pb.DISK_BUS_USB: "usb",
+    machine_pb2.DISK_BUS_VIRTIO: "virtio",
+    machine_pb2.DISK_BUS_SATA: "sata",
+    machine_pb2.DISK_BUS_SCSI: "scsi",
+    machine_pb2.DISK_BUS_USB: "usb",
 }
-_DEVICES = {pb.DISK_DEVICE_DISK: "disk", pb.DISK_DEVICE_CDROM: "cdrom", pb.DISK_DEVICE_LUN: "lun"}
+_DEVICES = {
+    machine_pb2.DISK_DEVICE_DISK: "disk",
+    machine_pb2.DISK_DEVICE_CDROM: "cdrom",
+    machine_pb2.DISK_DEVICE_LUN: "lun",
+}
 _PORTS = 6  # of the AHCI controller of q35
 _MOST_QUEUES = 256  # libvirt's
 # File systems that the launcher made hold documents, nothing boots from them.
 _DATA = ("cloud_init", "folder")
 
 
-def disk_targets(disks: Sequence[pb.Disk]) -> list[str]:
+def disk_targets(disks: Sequence[machine_pb2.Disk]) -> list[str]:
     """The guest's likely names: virtio disks are vda, vdb and so on, all others sda, sdb and so on, in their order."""
     counts = {"vd": 0, "sd": 0}
     targets = []
     for disk in disks:
-        prefix = "vd" if disk.bus == pb.DISK_BUS_VIRTIO else "sd"
+        prefix = "vd" if disk.bus == machine_pb2.DISK_BUS_VIRTIO else "sd"
         targets.append(prefix + _letters(counts[prefix]))
         counts[prefix] += 1
     return targets
 
 
-def io_threads(domain: ET.Element, machine: pb.Machine) -> None:
+def io_threads(domain: ET.Element, machine: machine_pb2.Machine) -> None:
     """As many as disks want one of their own."""
     count = sum(disk.dedicated_io_thread for disk in machine.disks)
     if count:
         text(domain, "iothreads", str(count))
 
 
-def disks(parent: ET.Element, machine: pb.Machine, prepared: Sequence[PreparedDisk]) -> None:
+def disks(parent: ET.Element, machine: machine_pb2.Machine, prepared: Sequence[PreparedDisk]) -> None:
     """Every disk, in order, `prepared` being what each consists of."""
-    if any(disk.bus == pb.DISK_BUS_SCSI for disk in machine.disks):
+    if any(disk.bus == machine_pb2.DISK_BUS_SCSI for disk in machine.disks):
         model = "virtio-transitional" if machine.virtio_transitional else "virtio-scsi"
         ET.SubElement(parent, "controller", type="scsi", index="0", model=model)
     orders, units, threads = _boot_orders(machine), dict.fromkeys(_BUSES, 0), 0
@@ -57,7 +61,7 @@ def disks(parent: ET.Element, machine: pb.Machine, prepared: Sequence[PreparedDi
         element = _disk(parent, disk, made, target)
         driver = element.find("driver")
         assert driver is not None
-        if disk.bus == pb.DISK_BUS_VIRTIO:
+        if disk.bus == machine_pb2.DISK_BUS_VIRTIO:
             element.set("model", virtio_model(machine))
             if machine.disk_multiqueue:
                 driver.set("queues", str(min(vcpus(machine), _MOST_QUEUES)))
@@ -70,7 +74,7 @@ def disks(parent: ET.Element, machine: pb.Machine, prepared: Sequence[PreparedDi
         units[disk.bus] += 1
 
 
-def _disk(parent: ET.Element, disk: pb.Disk, made: PreparedDisk, target: str) -> ET.Element:
+def _disk(parent: ET.Element, disk: machine_pb2.Disk, made: PreparedDisk, target: str) -> ET.Element:
     writable = not is_read_only(disk)
     top = made.layers[0] if made.layers else None
     block = top is not None and top.block
@@ -83,7 +87,7 @@ def _disk(parent: ET.Element, disk: pb.Disk, made: PreparedDisk, target: str) ->
     io = disk.io or ("native" if block and cache == "none" else "")
     if io:
         driver.set("io", io)
-    if writable and disk.device == pb.DISK_DEVICE_DISK:
+    if writable and disk.device == machine_pb2.DISK_DEVICE_DISK:
         driver.set("discard", "unmap")  # what the guest deletes goes back to the node
     if top is not None:
         _source(element, top)
@@ -116,18 +120,18 @@ def _backing(parent: ET.Element, layers: Sequence[Layer]) -> None:
     ET.SubElement(parent, "backingStore")
 
 
-def _address(element: ET.Element, disk: pb.Disk, unit: int) -> None:
+def _address(element: ET.Element, disk: machine_pb2.Disk, unit: int) -> None:
     """Where libvirt's own choice would depend on the other disks' names."""
-    if disk.bus == pb.DISK_BUS_SCSI:
+    if disk.bus == machine_pb2.DISK_BUS_SCSI:
         place = {"controller": "0", "bus": "0", "target": "0", "unit": str(unit)}
-    elif disk.bus == pb.DISK_BUS_SATA:
+    elif disk.bus == machine_pb2.DISK_BUS_SATA:
         place = {"controller": str(unit // _PORTS), "bus": "0", "target": "0", "unit": str(unit % _PORTS)}
     else:
         return
     ET.SubElement(element, "address", {"type": "drive", **place})
 
 
-def _boot_orders(machine: pb.Machine) -> list[int]:
+def _boot_orders(machine: machine_pb2.Machine) -> list[int]:
     """As given; if nobody says anything, the disks in their order, so that the firmware guesses nothing."""
     given = [disk.boot_order for disk in machine.disks]
     if any(given) or any(interface.boot_order for interface in machine.interfaces):

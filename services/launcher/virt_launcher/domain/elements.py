@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from xml.etree import ElementTree as ET
 
-from kubevirt.launcher.v1 import launcher_pb2 as pb
+from kubevirt.launcher.v1 import machine_pb2
 
 
 def text(parent: ET.Element, name: str, content: str, /, **attributes: str) -> None:
@@ -22,11 +22,11 @@ def yes_no(true: bool) -> str:
     return "yes" if true else "no"
 
 
-def virtio_model(machine: pb.Machine) -> str:
+def virtio_model(machine: machine_pb2.Machine) -> str:
     """The form of the machine's virtio devices."""
     return "virtio-transitional" if machine.virtio_transitional else "virtio"
 
 
-def vcpus(machine: pb.Machine) -> int:
+def vcpus(machine: machine_pb2.Machine) -> int:
     """The number of virtual CPUs."""
     return machine.cpu.sockets * machine.cpu.cores * machine.cpu.threads

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from xml.etree import ElementTree as ET
 
-from kubevirt.launcher.v1 import launcher_pb2 as pb
+from kubevirt.launcher.v1 import machine_pb2
 
 from virt_launcher.domain.elements import switch, text, yes_no
 from virt_launcher.domain.files import DomainFiles
@@ -22,7 +22,7 @@ _HOST_MODELS = ("", "host-model", "host-passthrough")
 _HYPERVISOR_TIMERS = ("kvmclock", "hypervclock")
 
 
-def memory_backing(domain: ET.Element, machine: pb.Machine) -> None:
+def memory_backing(domain: ET.Element, machine: machine_pb2.Machine) -> None:
     """Huge pages by memfd: they are the pod's to use without a file system of them mounted into it."""
     if not machine.hugepage_bytes:
         return
@@ -31,7 +31,7 @@ def memory_backing(domain: ET.Element, machine: pb.Machine) -> None:
     ET.SubElement(backing, "source", type="memfd")
 
 
-def sysinfo(domain: ET.Element, machine: pb.Machine) -> None:
+def sysinfo(domain: ET.Element, machine: machine_pb2.Machine) -> None:
     """What the firmware tells the guest of the machine."""
     told = machine.smbios
     blocks = {
@@ -62,11 +62,11 @@ def sysinfo(domain: ET.Element, machine: pb.Machine) -> None:
                     text(parent, "entry", value, name=name)
 
 
-def boot(domain: ET.Element, machine: pb.Machine, files: DomainFiles) -> None:
+def boot(domain: ET.Element, machine: machine_pb2.Machine, files: DomainFiles) -> None:
     """Machine type, firmware, and a kernel if one is booted directly. What else boots says so itself."""
     os = ET.SubElement(domain, "os")
     text(os, "type", "hvm", arch="x86_64", machine=machine.machine_type)
-    if machine.bootloader == pb.BOOTLOADER_UEFI:
+    if machine.bootloader == machine_pb2.BOOTLOADER_UEFI:
         text(os, "loader", FIRMWARE, readonly="yes", secure="no", type="pflash")
         # libvirt makes the machine's own store from the template when there is none.
         text(os, "nvram", str(files.firmware_variables), template=FIRMWARE_VARIABLES)
@@ -76,15 +76,15 @@ def boot(domain: ET.Element, machine: pb.Machine, files: DomainFiles) -> None:
             text(os, "initrd", machine.kernel_boot.initrd_path)
         if machine.kernel_boot.command_line:
             text(os, "cmdline", machine.kernel_boot.command_line)
-    if machine.bootloader == pb.BOOTLOADER_BIOS_SERIAL:
+    if machine.bootloader == machine_pb2.BOOTLOADER_BIOS_SERIAL:
         ET.SubElement(os, "bios", useserial="yes")
     if _tells(machine.smbios):
         ET.SubElement(os, "smbios", mode="sysinfo")
 
 
-def features(domain: ET.Element, machine: pb.Machine, *, kvm: bool) -> None:
+def features(domain: ET.Element, machine: machine_pb2.Machine, *, kvm: bool) -> None:
     """Switches of the platform; those of KVM mean nothing without it."""
-    wanted = machine.features if machine.HasField("features") else pb.Features(acpi=True, apic=True)
+    wanted = machine.features if machine.HasField("features") else machine_pb2.Features(acpi=True, apic=True)
     element = ET.SubElement(domain, "features")
     if wanted.acpi:
         ET.SubElement(element, "acpi")
@@ -100,7 +100,7 @@ def features(domain: ET.Element, machine: pb.Machine, *, kvm: bool) -> None:
         text(ET.SubElement(element, "tcg"), "tb-cache", str(TRANSLATION_CACHE_MIB), unit="MiB")
 
 
-def cpu(domain: ET.Element, machine: pb.Machine, *, kvm: bool) -> None:
+def cpu(domain: ET.Element, machine: machine_pb2.Machine, *, kvm: bool) -> None:
     """Unless a model is named, KVM: the named model nearest to this host's CPU, which another host can offer too
     (host-passthrough is one host's alone). Emulation: the same on every host and QEMU; "max" is not, it grows with
     each QEMU."""
@@ -119,7 +119,7 @@ def cpu(domain: ET.Element, machine: pb.Machine, *, kvm: bool) -> None:
         ET.SubElement(element, "feature", policy=feature.policy, name=feature.name)
 
 
-def clock(domain: ET.Element, machine: pb.Machine, *, kvm: bool) -> None:
+def clock(domain: ET.Element, machine: machine_pb2.Machine, *, kvm: bool) -> None:
     """The guest's clock, and timers that are not the hypervisor's choice."""
     wanted = machine.clock
     if wanted.timezone:
@@ -140,5 +140,5 @@ def clock(domain: ET.Element, machine: pb.Machine, *, kvm: bool) -> None:
         ET.SubElement(element, "timer", attributes)
 
 
-def _tells(smbios: pb.Smbios) -> bool:
+def _tells(smbios: machine_pb2.Smbios) -> bool:
     return bool(smbios.ListFields())

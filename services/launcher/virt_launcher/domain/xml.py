@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from xml.etree import ElementTree as ET
 
-from kubevirt.launcher.v1 import launcher_pb2 as pb
+from kubevirt.launcher.v1 import machine_pb2
 
 from virt_launcher.domain.devices_xml import devices
 from virt_launcher.domain.disks_xml import disks, io_threads
@@ -21,9 +21,9 @@ from virt_launcher.domain.platform_xml import boot, clock, cpu, features, memory
 from virt_launcher.storage.layers import PreparedDisk
 
 
-def domain_xml(machine: pb.Machine, files: DomainFiles, prepared: Sequence[PreparedDisk] = ()) -> str:
+def domain_xml(machine: machine_pb2.Machine, files: DomainFiles, prepared: Sequence[PreparedDisk] = ()) -> str:
     """The domain of `machine`, each of its disks consisting of what was prepared for it."""
-    kvm = machine.accelerator == pb.ACCELERATOR_KVM
+    kvm = machine.accelerator == machine_pb2.ACCELERATOR_KVM
     domain = ET.Element("domain", type="kvm" if kvm else "qemu")
     text(domain, "name", DOMAIN_NAME)
     text(domain, "uuid", machine.firmware_uuid)

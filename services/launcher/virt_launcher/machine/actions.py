@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from kubevirt.launcher.v1 import launcher_pb2 as pb
+from kubevirt.launcher.v1 import state_pb2
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +61,7 @@ class Destroy:
 class RecordEnd:
     """Write down how the machine ended. Legal once: it never runs again."""
 
-    end: pb.MachineEnd.ValueType
+    end: state_pb2.MachineEnd.ValueType
     message: str
 
 

@@ -5,7 +5,7 @@ A command whose effect is there already is no action at all. What the guest agen
 
 from __future__ import annotations
 
-from kubevirt.launcher.v1 import launcher_pb2 as pb
+from kubevirt.launcher.v1 import command_pb2
 
 from virt_launcher.domain.observation import DomainPhase, Observation
 from virt_launcher.errors import CommandRefused
@@ -15,7 +15,7 @@ from virt_launcher.machine.record import Record
 _GUEST_EXISTS = frozenset({DomainPhase.STANDING, DomainPhase.STALLED, DomainPhase.RUNNING})
 
 
-def steps(command: pb.Command, record: Record, seen: Observation, *, stopping: bool) -> tuple[Action, ...]:
+def steps(command: command_pb2.Command, record: Record, seen: Observation, *, stopping: bool) -> tuple[Action, ...]:
     """The actions, in order; what they leave to do, plan.py sees by itself.
 
     Raises:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 from google.protobuf.timestamp_pb2 import Timestamp
-from kubevirt.launcher.v1 import launcher_pb2 as pb
+from kubevirt.launcher.v1 import machine_pb2, state_pb2
 from virt_core import logs
 
 from virt_launcher.domain import guest
@@ -52,7 +52,7 @@ async def execute(action: Action, records: RecordFolder, host: Host, files: Doma
             log.info("starting QEMU")
             await _create_or_end(machine, records, host, files)
         case RecordRunning():
-            state = _state(machine, pb.MACHINE_PHASE_RUNNING)
+            state = _state(machine, state_pb2.MACHINE_PHASE_RUNNING)
             state.disks.extend(await _disk_states(machine, host))
             state.machine_type = await host.call(guest.machine_type, timeout=_CALL_TIMEOUT_S)
             records.write_running(state)
@@ -61,7 +61,7 @@ async def execute(action: Action, records: RecordFolder, host: Host, files: Doma
             await host.call(guest.start_cpus, timeout=_CALL_TIMEOUT_S)
         case RecordWanted(paused):
             log.info("recording what is wanted", paused=paused)
-            phase = pb.MACHINE_PHASE_PAUSED if paused else pb.MACHINE_PHASE_RUNNING
+            phase = state_pb2.MACHINE_PHASE_PAUSED if paused else state_pb2.MACHINE_PHASE_RUNNING
             records.write_wanted(_state(machine, phase))
         case StopCpus():
             log.info("stopping the guest's CPUs")
@@ -79,23 +79,23 @@ async def execute(action: Action, records: RecordFolder, host: Host, files: Doma
             log.info("destroying the guest")
             await host.call(guest.destroy, timeout=_CALL_TIMEOUT_S)
         case RecordEnd(end, message):
-            log.info("recording the machine's end", end=pb.MachineEnd.Name(end), message=message)
+            log.info("recording the machine's end", end=state_pb2.MachineEnd.Name(end), message=message)
             _end(records, end, message)
 
 
-async def _create_or_end(machine: pb.Machine, records: RecordFolder, host: Host, files: DomainFiles) -> None:
+async def _create_or_end(machine: machine_pb2.Machine, records: RecordFolder, host: Host, files: DomainFiles) -> None:
     """A machine that cannot be started has ended: what is refused once, is refused again."""
     try:
         await _create(machine, host, files)
     except HypervisorRefused as error:
         _log.warning("recording that the machine cannot be started", error=str(error))
-        _end(records, pb.MACHINE_END_START_FAILED, str(error))
+        _end(records, state_pb2.MACHINE_END_START_FAILED, str(error))
     except UnusableDisk as error:
         _log.warning("recording that a disk cannot be attached", disk=error.disk, error=str(error))
-        _end(records, pb.MACHINE_END_START_FAILED, str(error), failed_disk=error.disk)
+        _end(records, state_pb2.MACHINE_END_START_FAILED, str(error), failed_disk=error.disk)
 
 
-async def _create(machine: pb.Machine, host: Host, files: DomainFiles) -> None:
+async def _create(machine: machine_pb2.Machine, host: Host, files: DomainFiles) -> None:
     if not machine.disks:
         await host.call(guest.create_standing, domain_xml(machine, files), timeout=_CREATE_TIMEOUT_S)
         return
@@ -105,7 +105,7 @@ async def _create(machine: pb.Machine, host: Host, files: DomainFiles) -> None:
         await host.call(guest.create_standing, domain_xml(machine, files, prepared), timeout=_CREATE_TIMEOUT_S)
 
 
-async def _disk_states(machine: pb.Machine, host: Host) -> list[pb.DiskState]:
+async def _disk_states(machine: machine_pb2.Machine, host: Host) -> list[state_pb2.DiskState]:
     """As the hypervisor has them: it may have been started by a launcher that died right after."""
     named = zip(machine.disks, disk_targets(machine.disks), strict=True)
     targets = {disk.name: target for disk, target in named if not disk.tray_open}
@@ -113,22 +113,22 @@ async def _disk_states(machine: pb.Machine, host: Host) -> list[pb.DiskState]:
         return []
     sizes = await host.call(guest.disk_capacities, list(targets.values()), timeout=_CALL_TIMEOUT_S)
     return [
-        pb.DiskState(name=name, target=target, capacity_bytes=size)
+        state_pb2.DiskState(name=name, target=target, capacity_bytes=size)
         for (name, target), size in zip(targets.items(), sizes, strict=True)
     ]
 
 
-def _end(records: RecordFolder, end: pb.MachineEnd.ValueType, message: str, *, failed_disk: str = "") -> None:
+def _end(records: RecordFolder, end: state_pb2.MachineEnd.ValueType, message: str, *, failed_disk: str = "") -> None:
     assert records.record.machine is not None
-    state = _state(records.record.machine, pb.MACHINE_PHASE_ENDED)
+    state = _state(records.record.machine, state_pb2.MACHINE_PHASE_ENDED)
     state.end = end
     state.message = message
     state.failed_disk = failed_disk
     records.write_ended(state)
 
 
-def _state(machine: pb.Machine, phase: pb.MachinePhase.ValueType) -> pb.MachineState:
-    return pb.MachineState(machine_uid=machine.uid, phase=phase, since=now())
+def _state(machine: machine_pb2.Machine, phase: state_pb2.MachinePhase.ValueType) -> state_pb2.MachineState:
+    return state_pb2.MachineState(machine_uid=machine.uid, phase=phase, since=now())
 
 
 def now() -> Timestamp:

@@ -12,7 +12,7 @@ from collections import deque
 from dataclasses import dataclass, replace
 
 from google.protobuf.timestamp_pb2 import Timestamp
-from kubevirt.launcher.v1 import launcher_pb2 as pb
+from kubevirt.launcher.v1 import command_pb2, guest_pb2, machine_pb2, state_pb2
 from virt_core import logs
 
 from virt_launcher.domain import guest
@@ -55,7 +55,7 @@ class Keeper:
         self._stop: Stop | None = None
         self._silent_since: float | None = None
         self._requests: deque[_Request] = deque()
-        self._agent: pb.GuestAgent | None = None
+        self._agent: guest_pb2.GuestAgent | None = None
         self._disk_errors: tuple[DiskError, ...] | None = None
         if records.record.machine is not None:
             self.known.set()
@@ -65,7 +65,7 @@ class Keeper:
         """The machine's history so far."""
         return self._records.record
 
-    def accept(self, machine: pb.Machine) -> None:
+    def accept(self, machine: machine_pb2.Machine) -> None:
         """Take the machine on: from here on it will be started, whatever dies."""
         self._records.write_machine(machine)
         self.known.set()
@@ -79,7 +79,7 @@ class Keeper:
             self._stop = replace(stop, deadline=deadline)
         self._wake.set()
 
-    async def command(self, command: pb.Command) -> None:
+    async def command(self, command: command_pb2.Command) -> None:
         """Have a command done once, by the one task that acts on the guest; returns when its effect is told.
 
         Raises:
@@ -92,7 +92,7 @@ class Keeper:
         self._wake.set()
         await request.done
 
-    def tell_agent(self, agent: pb.GuestAgent | None) -> None:
+    def tell_agent(self, agent: guest_pb2.GuestAgent | None) -> None:
         """Take note of what the guest's agent says, or that there is none."""
         self._agent = agent
         self._wake.set()
@@ -217,12 +217,12 @@ class Keeper:
             new.since.CopyFrom(self._since(new, old))
         await self.published.publish(new)
 
-    def _since(self, new: pb.MachineState, old: pb.MachineState) -> Timestamp:
+    def _since(self, new: state_pb2.MachineState, old: state_pb2.MachineState) -> Timestamp:
         if self.published.revision and (new.phase, new.message) == (old.phase, old.message):
             return old.since
-        if new.phase == pb.MACHINE_PHASE_RUNNING and self.record.running is not None:
+        if new.phase == state_pb2.MACHINE_PHASE_RUNNING and self.record.running is not None:
             return self.record.running.since
-        if new.pause_reason == pb.PAUSE_REASON_BY_USER and (paused := self.record.wanted or self.record.running):
+        if new.pause_reason == state_pb2.PAUSE_REASON_BY_USER and (paused := self.record.wanted or self.record.running):
             return paused.since
         return now()
 
@@ -231,7 +231,7 @@ class Keeper:
 class _Request:
     """A command and whoever waits for it; a caller that gives up cancels `done`."""
 
-    command: pb.Command
+    command: command_pb2.Command
     done: asyncio.Future[None]
 
     def succeed(self) -> None:

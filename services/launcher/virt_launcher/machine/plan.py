@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from kubevirt.launcher.v1 import launcher_pb2 as pb
+from kubevirt.launcher.v1 import state_pb2
 
 from virt_launcher.domain.observation import DomainPhase, Observation, ShutoffReason
 from virt_launcher.machine.actions import (
@@ -25,12 +25,12 @@ from virt_launcher.machine.actions import (
 from virt_launcher.machine.record import Record
 
 _ENDS = {
-    ShutoffReason.SHUTDOWN: (pb.MACHINE_END_SHUTDOWN, "the guest powered itself off"),
-    ShutoffReason.DESTROYED: (pb.MACHINE_END_DESTROYED, "destroyed on request"),
-    ShutoffReason.CRASHED: (pb.MACHINE_END_CRASHED, "the hypervisor process died"),
-    ShutoffReason.FAILED: (pb.MACHINE_END_CRASHED, "the hypervisor process failed"),
+    ShutoffReason.SHUTDOWN: (state_pb2.MACHINE_END_SHUTDOWN, "the guest powered itself off"),
+    ShutoffReason.DESTROYED: (state_pb2.MACHINE_END_DESTROYED, "destroyed on request"),
+    ShutoffReason.CRASHED: (state_pb2.MACHINE_END_CRASHED, "the hypervisor process died"),
+    ShutoffReason.FAILED: (state_pb2.MACHINE_END_CRASHED, "the hypervisor process failed"),
     # Only when the guest ended while we were away and libvirtd was restarted after that as well.
-    ShutoffReason.UNKNOWN: (pb.MACHINE_END_CRASHED, "the guest is gone and nobody saw how it ended"),
+    ShutoffReason.UNKNOWN: (state_pb2.MACHINE_END_CRASHED, "the guest is gone and nobody saw how it ended"),
 }
 _ACTIVE = frozenset({DomainPhase.STANDING, DomainPhase.STALLED, DomainPhase.RUNNING, DomainPhase.PANICKED})
 
@@ -74,7 +74,7 @@ def _toward_running(seen: Observation) -> Action:
 def _never_start(seen: Observation) -> Action:
     if seen.phase in _ACTIVE:
         return Destroy()
-    return RecordEnd(pb.MACHINE_END_DESTROYED, "told to stop before the guest ran")
+    return RecordEnd(state_pb2.MACHINE_END_DESTROYED, "told to stop before the guest ran")
 
 
 def _after_start(seen: Observation, stop: Stop | None) -> Action | None:
@@ -83,9 +83,9 @@ def _after_start(seen: Observation, stop: Stop | None) -> Action | None:
         ours = stop is not None and stop.destroyed and seen.reason is not ShutoffReason.SHUTDOWN
         return RecordEnd(*_ENDS[ShutoffReason.DESTROYED if ours else seen.reason])
     if seen.phase is DomainPhase.ABSENT:
-        return RecordEnd(pb.MACHINE_END_CRASHED, "the hypervisor does not know the guest any more")
+        return RecordEnd(state_pb2.MACHINE_END_CRASHED, "the hypervisor does not know the guest any more")
     if seen.phase is DomainPhase.PANICKED:
-        return RecordEnd(pb.MACHINE_END_PANICKED, "the guest's kernel reported a panic")
+        return RecordEnd(state_pb2.MACHINE_END_PANICKED, "the guest's kernel reported a panic")
     return None
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
-from kubevirt.launcher.v1 import launcher_pb2 as pb
+from kubevirt.launcher.v1 import state_pb2
 
 
 class Publication:
@@ -17,10 +17,10 @@ class Publication:
 
     def __init__(self) -> None:
         self.revision = 0
-        self._state = pb.MachineState()
+        self._state = state_pb2.MachineState()
         self._changed = asyncio.Condition()
 
-    async def publish(self, state: pb.MachineState) -> None:
+    async def publish(self, state: state_pb2.MachineState) -> None:
         """Replace the state, if it differs."""
         if self.revision and state == self._state:
             return
@@ -30,7 +30,7 @@ class Publication:
             self._changed.notify_all()
 
     @property
-    def state(self) -> pb.MachineState:
+    def state(self) -> state_pb2.MachineState:
         """The newest state. Not to be changed by readers."""
         return self._state
 
@@ -39,7 +39,7 @@ class Publication:
         async with self._changed:
             await self._changed.wait_for(lambda: self.revision > revision)
 
-    async def until(self, accepted: Callable[[pb.MachineState], bool]) -> None:
+    async def until(self, accepted: Callable[[state_pb2.MachineState], bool]) -> None:
         """Wait until the newest state is accepted."""
         async with self._changed:
             await self._changed.wait_for(lambda: self.revision > 0 and accepted(self._state))

@@ -20,7 +20,7 @@ from typing import TypeVar
 
 from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
-from kubevirt.launcher.v1 import launcher_pb2 as pb
+from kubevirt.launcher.v1 import machine_pb2, state_pb2
 
 _M = TypeVar("_M", bound=Message)
 _MACHINE, _RUNNING, _ENDED = "machine.binpb", "running.binpb", "ended.binpb"
@@ -36,17 +36,17 @@ class Record:
         thaw_at: when frozen file systems are to be thawed; None: none are frozen.
     """
 
-    machine: pb.Machine | None = None
-    running: pb.MachineState | None = None
-    ended: pb.MachineState | None = None
-    wanted: pb.MachineState | None = None
+    machine: machine_pb2.Machine | None = None
+    running: state_pb2.MachineState | None = None
+    ended: state_pb2.MachineState | None = None
+    wanted: state_pb2.MachineState | None = None
     thaw_at: Timestamp | None = None
 
     @property
     def pause_wanted(self) -> bool:
         """Whether the CPUs of a guest that was started shall stand still."""
         if self.wanted is not None:
-            return self.wanted.phase == pb.MACHINE_PHASE_PAUSED
+            return self.wanted.phase == state_pb2.MACHINE_PHASE_PAUSED
         return self.machine is not None and self.machine.start_paused
 
 
@@ -56,24 +56,24 @@ class RecordFolder:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self.record = Record(
-            _read(folder / _MACHINE, pb.Machine),
-            _read(folder / _RUNNING, pb.MachineState),
-            _read(folder / _ENDED, pb.MachineState),
-            _read(folder / _WANTED, pb.MachineState),
+            _read(folder / _MACHINE, machine_pb2.Machine),
+            _read(folder / _RUNNING, state_pb2.MachineState),
+            _read(folder / _ENDED, state_pb2.MachineState),
+            _read(folder / _WANTED, state_pb2.MachineState),
             _read(folder / _THAW, Timestamp),
         )
 
-    def write_machine(self, machine: pb.Machine) -> None:
+    def write_machine(self, machine: machine_pb2.Machine) -> None:
         """Keep the machine. Done before anything that it describes is made."""
         _write(self._folder / _MACHINE, machine)
         self.record = replace(self.record, machine=machine)
 
-    def write_running(self, state: pb.MachineState) -> None:
+    def write_running(self, state: state_pb2.MachineState) -> None:
         """Keep that the guest is about to run. Done while its CPUs stand still."""
         _write(self._folder / _RUNNING, state)
         self.record = replace(self.record, running=state)
 
-    def write_wanted(self, state: pb.MachineState) -> None:
+    def write_wanted(self, state: state_pb2.MachineState) -> None:
         """Keep whether the guest shall stand still. Done before it is made to."""
         _write(self._folder / _WANTED, state)
         self.record = replace(self.record, wanted=state)
@@ -88,7 +88,7 @@ class RecordFolder:
         (self._folder / _THAW).unlink(missing_ok=True)
         self.record = replace(self.record, thaw_at=None)
 
-    def write_ended(self, state: pb.MachineState) -> None:
+    def write_ended(self, state: state_pb2.MachineState) -> None:
         """Keep how it ended."""
         _write(self._folder / _ENDED, state)
         self.record = replace(self.record, ended=state)

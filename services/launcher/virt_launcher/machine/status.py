@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from kubevirt.launcher.v1 import launcher_pb2 as pb
+from kubevirt.launcher.v1 import guest_pb2, state_pb2
 
 from virt_launcher.domain.observation import DomainPhase, Observation, StallReason
 from virt_launcher.machine.record import Record
@@ -14,7 +14,9 @@ _STALLS = {
 _NO_SPACE, _FAILED = "there is no space left where it is stored", "it could not be read or written"
 
 
-def state(record: Record, seen: Observation | None, agent: pb.GuestAgent | None = None) -> pb.MachineState:
+def state(
+    record: Record, seen: Observation | None, agent: guest_pb2.GuestAgent | None = None
+) -> state_pb2.MachineState:
     """The machine's state, without the time since when it is so.
 
     Args:
@@ -22,36 +24,36 @@ def state(record: Record, seen: Observation | None, agent: pb.GuestAgent | None 
         agent: what the guest's agent said last; None if there is none.
     """
     if record.machine is None:
-        return pb.MachineState(phase=pb.MACHINE_PHASE_ABSENT)
+        return state_pb2.MachineState(phase=state_pb2.MACHINE_PHASE_ABSENT)
     if record.ended is not None:
         return record.ended
     phase, message = _phase(record, seen)
-    told = pb.MachineState(machine_uid=record.machine.uid, phase=phase, message=message)
+    told = state_pb2.MachineState(machine_uid=record.machine.uid, phase=phase, message=message)
     if record.running is not None:
         told.disks.extend(record.running.disks)
         told.machine_type = record.running.machine_type
-    if phase == pb.MACHINE_PHASE_PAUSED and seen is not None:
+    if phase == state_pb2.MACHINE_PHASE_PAUSED and seen is not None:
         told.pause_reason = _pause_reason(seen)
     if agent is not None:
         told.agent.CopyFrom(agent)
     return told
 
 
-def _phase(record: Record, seen: Observation | None) -> tuple[pb.MachinePhase.ValueType, str]:
+def _phase(record: Record, seen: Observation | None) -> tuple[state_pb2.MachinePhase.ValueType, str]:
     if record.running is None:
-        return pb.MACHINE_PHASE_STARTING, ""
+        return state_pb2.MACHINE_PHASE_STARTING, ""
     if seen is None:
-        return pb.MACHINE_PHASE_UNKNOWN, "libvirtd does not answer"
+        return state_pb2.MACHINE_PHASE_UNKNOWN, "libvirtd does not answer"
     if seen.phase is DomainPhase.STALLED:
-        return pb.MACHINE_PHASE_PAUSED, _disk_errors(record.running, seen) or _STALLS[seen.stall]
+        return state_pb2.MACHINE_PHASE_PAUSED, _disk_errors(record.running, seen) or _STALLS[seen.stall]
     if seen.phase is DomainPhase.STANDING and record.pause_wanted:
-        return pb.MACHINE_PHASE_PAUSED, ""
+        return state_pb2.MACHINE_PHASE_PAUSED, ""
     if seen.phase is DomainPhase.STANDING and record.wanted is None:
-        return pb.MACHINE_PHASE_STARTING, ""
-    return pb.MACHINE_PHASE_RUNNING, ""
+        return state_pb2.MACHINE_PHASE_STARTING, ""
+    return state_pb2.MACHINE_PHASE_RUNNING, ""
 
 
-def _disk_errors(running: pb.MachineState, seen: Observation) -> str:
+def _disk_errors(running: state_pb2.MachineState, seen: Observation) -> str:
     """Which disks kept QEMU from going on; empty if that is not known."""
     names = {disk.target: disk.name for disk in running.disks}
     return "; ".join(
@@ -60,7 +62,9 @@ def _disk_errors(running: pb.MachineState, seen: Observation) -> str:
     )
 
 
-def _pause_reason(seen: Observation) -> pb.PauseReason.ValueType:
+def _pause_reason(seen: Observation) -> state_pb2.PauseReason.ValueType:
     if seen.phase is not DomainPhase.STALLED:
-        return pb.PAUSE_REASON_BY_USER
-    return pb.PAUSE_REASON_IO_ERROR if seen.stall is StallReason.IO_ERROR else pb.PAUSE_REASON_BY_HYPERVISOR
+        return state_pb2.PAUSE_REASON_BY_USER
+    return (
+        state_pb2.PAUSE_REASON_IO_ERROR if seen.stall is StallReason.IO_ERROR else state_pb2.PAUSE_REASON_BY_HYPERVISOR
+    )

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from kubevirt.launcher.v1 import launcher_pb2 as pb
+from kubevirt.launcher.v1 import machine_pb2
 
 
-def is_read_only(disk: pb.Disk) -> bool:
+def is_read_only(disk: machine_pb2.Disk) -> bool:
     """Whether the guest cannot write: to no CD, and to no disk that says so."""
-    return disk.read_only or disk.device == pb.DISK_DEVICE_CDROM
+    return disk.read_only or disk.device == machine_pb2.DISK_DEVICE_CDROM

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 
-from kubevirt.launcher.v1 import launcher_pb2 as pb
+from kubevirt.launcher.v1 import machine_pb2
 
 from virt_launcher.storage.plan import Documents
 
@@ -15,9 +15,9 @@ USER_DATA_KEYS, NETWORK_DATA_KEYS = ("userdata", "userData"), ("networkdata", "n
 """The keys under which a Secret may have the documents."""
 
 
-def cloud_init(source: pb.CloudInit, user_data: bytes, network_data: bytes) -> Documents:
+def cloud_init(source: machine_pb2.CloudInit, user_data: bytes, network_data: bytes) -> Documents:
     """The data source with these documents, wherever they came from; an empty one is absent."""
-    if source.source == pb.CLOUD_INIT_SOURCE_CONFIG_DRIVE:
+    if source.source == machine_pb2.CLOUD_INIT_SOURCE_CONFIG_DRIVE:
         metadata = {"uuid": source.instance_id, "instance_id": source.instance_id, "hostname": source.hostname}
         label, folder, names = "config-2", "openstack/latest/", ("meta_data.json", "user_data", "network_data.json")
     else:

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from kubevirt.launcher.v1 import launcher_pb2 as pb
+from kubevirt.launcher.v1 import machine_pb2
 
 from virt_launcher.storage.access import is_read_only
 from virt_launcher.storage.actions import Action, CheckQcow2, MakeEmpty, MakeIso, MakeOverlay
@@ -53,7 +53,7 @@ class Preparation:
     layers: tuple[Layer, ...]
 
 
-def plan(disk: pb.Disk, found: Found, folder: str, free_bytes: int) -> Preparation:
+def plan(disk: machine_pb2.Disk, found: Found, folder: str, free_bytes: int) -> Preparation:
     """How `disk` is made.
 
     Args:
@@ -74,7 +74,7 @@ def plan(disk: pb.Disk, found: Found, folder: str, free_bytes: int) -> Preparati
     return _image(disk, found, path, free_bytes)
 
 
-def _image(disk: pb.Disk, found: OpenedImage, path: str, free_bytes: int) -> Preparation:
+def _image(disk: machine_pb2.Disk, found: OpenedImage, path: str, free_bytes: int) -> Preparation:
     image_format, virtual_bytes = "raw", found.size_bytes
     if found.any_format:
         header = image_header(found.head, found.size_bytes)
@@ -89,7 +89,7 @@ def _image(disk: pb.Disk, found: OpenedImage, path: str, free_bytes: int) -> Pre
     return Preparation((*checks, MakeOverlay(path, layer, virtual_bytes)), (Layer(path, "qcow2"), layer))
 
 
-def _is_kept(disk: pb.Disk) -> bool:
+def _is_kept(disk: machine_pb2.Disk) -> bool:
     """Whether the image has to stay as it is."""
     return disk.HasField("container_disk") or disk.image_file.ephemeral or disk.block_device.ephemeral
 

@@ -12,7 +12,7 @@ import os
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
-from kubevirt.launcher.v1 import launcher_pb2 as pb
+from kubevirt.launcher.v1 import machine_pb2
 from virt_core import logs
 
 from virt_launcher.errors import UnusableDisk
@@ -30,7 +30,7 @@ _SIDECAR_PATIENCE_S = 30.0
 
 
 @contextlib.asynccontextmanager
-async def prepared_disks(disks: Sequence[pb.Disk], folder: Path) -> AsyncIterator[list[PreparedDisk]]:
+async def prepared_disks(disks: Sequence[machine_pb2.Disk], folder: Path) -> AsyncIterator[list[PreparedDisk]]:
     """Everything behind `disks`, in their order; what is made is made in `folder`.
 
     Raises:
@@ -41,7 +41,7 @@ async def prepared_disks(disks: Sequence[pb.Disk], folder: Path) -> AsyncIterato
         yield [await _prepare(disk, folder, opened) for disk in disks]
 
 
-async def _prepare(disk: pb.Disk, folder: Path, opened: contextlib.ExitStack) -> PreparedDisk:
+async def _prepare(disk: machine_pb2.Disk, folder: Path, opened: contextlib.ExitStack) -> PreparedDisk:
     if disk.tray_open:
         return PreparedDisk()
     image = sources.described(disk)

@@ -11,7 +11,7 @@ import stat
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from kubevirt.launcher.v1 import launcher_pb2 as pb
+from kubevirt.launcher.v1 import machine_pb2
 
 from virt_launcher.storage.access import is_read_only
 from virt_launcher.storage.container_files import open_image
@@ -27,7 +27,7 @@ Hold = Callable[[int], int]
 """Keeps a descriptor open for as long as the disk's path is needed."""
 
 
-def described(disk: pb.Disk) -> str:
+def described(disk: machine_pb2.Disk) -> str:
     """What to call the disk's image in messages, before it is found."""
     match disk.WhichOneof("source"):
         case "image_file":
@@ -43,7 +43,7 @@ def described(disk: pb.Disk) -> str:
     return "its image"
 
 
-def find(disk: pb.Disk, container_pid: int, hold: Hold) -> tuple[str, Found]:
+def find(disk: machine_pb2.Disk, container_pid: int, hold: Hold) -> tuple[str, Found]:
     """What to call the disk's image from here on, and what was found.
 
     Raises:
@@ -54,7 +54,7 @@ def find(disk: pb.Disk, container_pid: int, hold: Hold) -> tuple[str, Found]:
     return described(disk), _found(disk, hold)
 
 
-def _found(disk: pb.Disk, hold: Hold) -> Found:
+def _found(disk: machine_pb2.Disk, hold: Hold) -> Found:
     match disk.WhichOneof("source"):
         case "image_file":
             return _image_file(disk, hold)
@@ -70,13 +70,13 @@ def _found(disk: pb.Disk, hold: Hold) -> Found:
     return None
 
 
-def _container_disk(source: pb.ContainerDisk, pid: int, hold: Hold) -> tuple[str, OpenedImage]:
+def _container_disk(source: machine_pb2.ContainerDisk, pid: int, hold: Hold) -> tuple[str, OpenedImage]:
     descriptor, path = open_image(pid, source.path)
     head, size = os.pread(hold(descriptor), HEADER_BYTES, 0), os.fstat(descriptor).st_size
     return path, OpenedImage(_reopened(descriptor), size, head, any_format=True)
 
 
-def _image_file(disk: pb.Disk, hold: Hold) -> OpenedImage:
+def _image_file(disk: machine_pb2.Disk, hold: Hold) -> OpenedImage:
     """Made in place, not renamed into it: of two pods that share a claim, one may be ahead and have bytes in it."""
     source = disk.image_file
     folder, name = os.path.split(source.path)
@@ -104,7 +104,7 @@ def _make_sparse(descriptor: int, size: int) -> None:
     os.ftruncate(descriptor, size)
 
 
-def _block_device(disk: pb.Disk, hold: Hold) -> OpenedImage:
+def _block_device(disk: machine_pb2.Disk, hold: Hold) -> OpenedImage:
     source = disk.block_device
     writes = not is_read_only(disk) and not source.ephemeral
     try:

@@ -22,11 +22,13 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
-from kubevirt.info.v1 import must_understand_pb2 as kubevirt_dot_info_dot_v1_dot_must__understand__pb2
+from kubevirt.contract.v1 import options_pb2 as kubevirt_dot_contract_dot_v1_dot_options__pb2
+from kubevirt.launcher.v1 import command_pb2 as kubevirt_dot_launcher_dot_v1_dot_command__pb2
 from kubevirt.launcher.v1 import launcher_pb2 as kubevirt_dot_launcher_dot_v1_dot_launcher__pb2
+from kubevirt.launcher.v1 import state_pb2 as kubevirt_dot_launcher_dot_v1_dot_state__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!kubevirt/handler/v1/handler.proto\x12\x13kubevirt.handler.v1\x1a&kubevirt/info/v1/must_understand.proto\x1a#kubevirt/launcher/v1/launcher.proto\"\x8d\x01\n\x15\x43ommandMachineRequest\x12>\n\x06target\x18\x01 \x01(\x0b\x32..kubevirt.handler.v1.VirtualMachineInstanceRef\x12.\n\x07\x63ommand\x18\x02 \x01(\x0b\x32\x1d.kubevirt.launcher.v1.Command:\x04\xc0\xe1\x18\x01\"K\n\x16\x43ommandMachineResponse\x12\x31\n\x05state\x18\x01 \x01(\x0b\x32\".kubevirt.launcher.v1.MachineState\"X\n\x16GetGuestDetailsRequest\x12>\n\x06target\x18\x01 \x01(\x0b\x32..kubevirt.handler.v1.VirtualMachineInstanceRef\"Y\n\x17GetGuestDetailsResponse\x12>\n\x07\x64\x65tails\x18\x01 \x01(\x0b\x32-.kubevirt.launcher.v1.GetGuestDetailsResponse\"W\n\x15TakeScreenshotRequest\x12>\n\x06target\x18\x01 \x01(\x0b\x32..kubevirt.handler.v1.VirtualMachineInstanceRef\"%\n\x16TakeScreenshotResponse\x12\x0b\n\x03png\x18\x01 \x01(\x0c\"I\n\x19VirtualMachineInstanceRef\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x0b\n\x03uid\x18\x03 \x01(\t\"\xbd\x01\n\x12OpenConsoleRequest\x12@\n\x06target\x18\x01 \x01(\x0b\x32..kubevirt.handler.v1.VirtualMachineInstanceRefH\x00\x12\x0e\n\x04\x64\x61ta\x18\x02 \x01(\x0cH\x00\x12\x32\n\x06\x64\x65vice\x18\x03 \x01(\x0e\x32\".kubevirt.handler.v1.ConsoleDevice\x12\x16\n\x0epreserve_older\x18\x04 \x01(\x08\x42\t\n\x07message\"\x94\x01\n\x13OpenConsoleResponse\x12-\n\x06opened\x18\x01 \x01(\x0b\x32\x1b.kubevirt.handler.v1.OpenedH\x00\x12\x0e\n\x04\x64\x61ta\x18\x02 \x01(\x0cH\x00\x12\x33\n\theartbeat\x18\x03 \x01(\x0b\x32\x1e.kubevirt.handler.v1.HeartbeatH\x00\x42\t\n\x07message\"\x08\n\x06Opened\"\x0b\n\tHeartbeat*b\n\rConsoleDevice\x12\x1e\n\x1a\x43ONSOLE_DEVICE_UNSPECIFIED\x10\x00\x12\x19\n\x15\x43ONSOLE_DEVICE_SERIAL\x10\x01\x12\x16\n\x12\x43ONSOLE_DEVICE_VNC\x10\x02\x32\xba\x03\n\x0eHandlerService\x12\x64\n\x0bOpenConsole\x12\'.kubevirt.handler.v1.OpenConsoleRequest\x1a(.kubevirt.handler.v1.OpenConsoleResponse(\x01\x30\x01\x12i\n\x0e\x43ommandMachine\x12*.kubevirt.handler.v1.CommandMachineRequest\x1a+.kubevirt.handler.v1.CommandMachineResponse\x12l\n\x0fGetGuestDetails\x12+.kubevirt.handler.v1.GetGuestDetailsRequest\x1a,.kubevirt.handler.v1.GetGuestDetailsResponse\x12i\n\x0eTakeScreenshot\x12*.kubevirt.handler.v1.TakeScreenshotRequest\x1a+.kubevirt.handler.v1.TakeScreenshotResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!kubevirt/handler/v1/handler.proto\x12\x13kubevirt.handler.v1\x1a\"kubevirt/contract/v1/options.proto\x1a\"kubevirt/launcher/v1/command.proto\x1a#kubevirt/launcher/v1/launcher.proto\x1a kubevirt/launcher/v1/state.proto\"\x8d\x01\n\x15\x43ommandMachineRequest\x12>\n\x06target\x18\x01 \x01(\x0b\x32..kubevirt.handler.v1.VirtualMachineInstanceRef\x12.\n\x07\x63ommand\x18\x02 \x01(\x0b\x32\x1d.kubevirt.launcher.v1.Command:\x04\xc0\xe1\x18\x01\"K\n\x16\x43ommandMachineResponse\x12\x31\n\x05state\x18\x01 \x01(\x0b\x32\".kubevirt.launcher.v1.MachineState\"X\n\x16GetGuestDetailsRequest\x12>\n\x06target\x18\x01 \x01(\x0b\x32..kubevirt.handler.v1.VirtualMachineInstanceRef\"Y\n\x17GetGuestDetailsResponse\x12>\n\x07\x64\x65tails\x18\x01 \x01(\x0b\x32-.kubevirt.launcher.v1.GetGuestDetailsResponse\"W\n\x15TakeScreenshotRequest\x12>\n\x06target\x18\x01 \x01(\x0b\x32..kubevirt.handler.v1.VirtualMachineInstanceRef\"%\n\x16TakeScreenshotResponse\x12\x0b\n\x03png\x18\x01 \x01(\x0c\"I\n\x19VirtualMachineInstanceRef\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x0b\n\x03uid\x18\x03 \x01(\t\"\xbd\x01\n\x12OpenConsoleRequest\x12@\n\x06target\x18\x01 \x01(\x0b\x32..kubevirt.handler.v1.VirtualMachineInstanceRefH\x00\x12\x0e\n\x04\x64\x61ta\x18\x02 \x01(\x0cH\x00\x12\x32\n\x06\x64\x65vice\x18\x03 \x01(\x0e\x32\".kubevirt.handler.v1.ConsoleDevice\x12\x16\n\x0epreserve_older\x18\x04 \x01(\x08\x42\t\n\x07message\"\x94\x01\n\x13OpenConsoleResponse\x12-\n\x06opened\x18\x01 \x01(\x0b\x32\x1b.kubevirt.handler.v1.OpenedH\x00\x12\x0e\n\x04\x64\x61ta\x18\x02 \x01(\x0cH\x00\x12\x33\n\theartbeat\x18\x03 \x01(\x0b\x32\x1e.kubevirt.handler.v1.HeartbeatH\x00\x42\t\n\x07message\"\x08\n\x06Opened\"\x0b\n\tHeartbeat*b\n\rConsoleDevice\x12\x1e\n\x1a\x43ONSOLE_DEVICE_UNSPECIFIED\x10\x00\x12\x19\n\x15\x43ONSOLE_DEVICE_SERIAL\x10\x01\x12\x16\n\x12\x43ONSOLE_DEVICE_VNC\x10\x02\x32\xba\x03\n\x0eHandlerService\x12\x64\n\x0bOpenConsole\x12\'.kubevirt.handler.v1.OpenConsoleRequest\x1a(.kubevirt.handler.v1.OpenConsoleResponse(\x01\x30\x01\x12i\n\x0e\x43ommandMachine\x12*.kubevirt.handler.v1.CommandMachineRequest\x1a+.kubevirt.handler.v1.CommandMachineResponse\x12l\n\x0fGetGuestDetails\x12+.kubevirt.handler.v1.GetGuestDetailsRequest\x1a,.kubevirt.handler.v1.GetGuestDetailsResponse\x12i\n\x0eTakeScreenshot\x12*.kubevirt.handler.v1.TakeScreenshotRequest\x1a+.kubevirt.handler.v1.TakeScreenshotResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -35,30 +37,30 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_COMMANDMACHINEREQUEST']._loaded_options = None
   _globals['_COMMANDMACHINEREQUEST']._serialized_options = b'\300\341\030\001'
-  _globals['_CONSOLEDEVICE']._serialized_start=1106
-  _globals['_CONSOLEDEVICE']._serialized_end=1204
-  _globals['_COMMANDMACHINEREQUEST']._serialized_start=136
-  _globals['_COMMANDMACHINEREQUEST']._serialized_end=277
-  _globals['_COMMANDMACHINERESPONSE']._serialized_start=279
-  _globals['_COMMANDMACHINERESPONSE']._serialized_end=354
-  _globals['_GETGUESTDETAILSREQUEST']._serialized_start=356
-  _globals['_GETGUESTDETAILSREQUEST']._serialized_end=444
-  _globals['_GETGUESTDETAILSRESPONSE']._serialized_start=446
-  _globals['_GETGUESTDETAILSRESPONSE']._serialized_end=535
-  _globals['_TAKESCREENSHOTREQUEST']._serialized_start=537
-  _globals['_TAKESCREENSHOTREQUEST']._serialized_end=624
-  _globals['_TAKESCREENSHOTRESPONSE']._serialized_start=626
-  _globals['_TAKESCREENSHOTRESPONSE']._serialized_end=663
-  _globals['_VIRTUALMACHINEINSTANCEREF']._serialized_start=665
-  _globals['_VIRTUALMACHINEINSTANCEREF']._serialized_end=738
-  _globals['_OPENCONSOLEREQUEST']._serialized_start=741
-  _globals['_OPENCONSOLEREQUEST']._serialized_end=930
-  _globals['_OPENCONSOLERESPONSE']._serialized_start=933
-  _globals['_OPENCONSOLERESPONSE']._serialized_end=1081
-  _globals['_OPENED']._serialized_start=1083
-  _globals['_OPENED']._serialized_end=1091
-  _globals['_HEARTBEAT']._serialized_start=1093
-  _globals['_HEARTBEAT']._serialized_end=1104
-  _globals['_HANDLERSERVICE']._serialized_start=1207
-  _globals['_HANDLERSERVICE']._serialized_end=1649
+  _globals['_CONSOLEDEVICE']._serialized_start=1172
+  _globals['_CONSOLEDEVICE']._serialized_end=1270
+  _globals['_COMMANDMACHINEREQUEST']._serialized_start=202
+  _globals['_COMMANDMACHINEREQUEST']._serialized_end=343
+  _globals['_COMMANDMACHINERESPONSE']._serialized_start=345
+  _globals['_COMMANDMACHINERESPONSE']._serialized_end=420
+  _globals['_GETGUESTDETAILSREQUEST']._serialized_start=422
+  _globals['_GETGUESTDETAILSREQUEST']._serialized_end=510
+  _globals['_GETGUESTDETAILSRESPONSE']._serialized_start=512
+  _globals['_GETGUESTDETAILSRESPONSE']._serialized_end=601
+  _globals['_TAKESCREENSHOTREQUEST']._serialized_start=603
+  _globals['_TAKESCREENSHOTREQUEST']._serialized_end=690
+  _globals['_TAKESCREENSHOTRESPONSE']._serialized_start=692
+  _globals['_TAKESCREENSHOTRESPONSE']._serialized_end=729
+  _globals['_VIRTUALMACHINEINSTANCEREF']._serialized_start=731
+  _globals['_VIRTUALMACHINEINSTANCEREF']._serialized_end=804
+  _globals['_OPENCONSOLEREQUEST']._serialized_start=807
+  _globals['_OPENCONSOLEREQUEST']._serialized_end=996
+  _globals['_OPENCONSOLERESPONSE']._serialized_start=999
+  _globals['_OPENCONSOLERESPONSE']._serialized_end=1147
+  _globals['_OPENED']._serialized_start=1149
+  _globals['_OPENED']._serialized_end=1157
+  _globals['_HEARTBEAT']._serialized_start=1159
+  _globals['_HEARTBEAT']._serialized_end=1170
+  _globals['_HANDLERSERVICE']._serialized_start=1273
+  _globals['_HANDLERSERVICE']._serialized_end=1715
 # @@protoc_insertion_point(module_scope)

@@ -6,7 +6,9 @@ What virt-api and virt-operator ask of the handler of a node."""
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
+from kubevirt.launcher.v1 import command_pb2 as _command_pb2
 from kubevirt.launcher.v1 import launcher_pb2 as _launcher_pb2
+from kubevirt.launcher.v1 import state_pb2 as _state_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -25,7 +27,7 @@ class _ConsoleDevice:
 class _ConsoleDeviceEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ConsoleDevice.ValueType], _builtins.type):
     DESCRIPTOR: _descriptor.EnumDescriptor
     CONSOLE_DEVICE_UNSPECIFIED: _ConsoleDevice.ValueType  # 0
-    """The serial console."""
+    """Refused."""
     CONSOLE_DEVICE_SERIAL: _ConsoleDevice.ValueType  # 1
     """The first serial port."""
     CONSOLE_DEVICE_VNC: _ConsoleDevice.ValueType  # 2
@@ -35,7 +37,7 @@ class ConsoleDevice(_ConsoleDevice, metaclass=_ConsoleDeviceEnumTypeWrapper):
     """ConsoleDevice is something of a guest that a person can be joined to."""
 
 CONSOLE_DEVICE_UNSPECIFIED: ConsoleDevice.ValueType  # 0
-"""The serial console."""
+"""Refused."""
 CONSOLE_DEVICE_SERIAL: ConsoleDevice.ValueType  # 1
 """The first serial port."""
 CONSOLE_DEVICE_VNC: ConsoleDevice.ValueType  # 2
@@ -55,14 +57,14 @@ class CommandMachineRequest(_message.Message):
         """Whose machine."""
 
     @_builtins.property
-    def command(self) -> _launcher_pb2.Command:
+    def command(self) -> _command_pb2.Command:
         """What to do."""
 
     def __init__(
         self,
         *,
         target: Global___VirtualMachineInstanceRef | None = ...,
-        command: _launcher_pb2.Command | None = ...,
+        command: _command_pb2.Command | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["command", b"command", "target", b"target"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
@@ -80,13 +82,13 @@ class CommandMachineResponse(_message.Message):
 
     STATE_FIELD_NUMBER: _builtins.int
     @_builtins.property
-    def state(self) -> _launcher_pb2.MachineState:
+    def state(self) -> _state_pb2.MachineState:
         """The launcher's word."""
 
     def __init__(
         self,
         *,
-        state: _launcher_pb2.MachineState | None = ...,
+        state: _state_pb2.MachineState | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["state", b"state"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...

@@ -62,9 +62,10 @@ class HandlerServiceServicer:
     """
 
     def OpenConsole(self, request_iterator, context):
-        """OpenConsole joins the caller to a guest's serial console, or to its display's VNC server. The first request names the guest, the first
-        response says that it is open; what follows is the console's bytes in both directions. A newer caller
-        displaces an older one, which then ends with ABORTED. The stream carries a heartbeat every 10 seconds.
+        """OpenConsole joins the caller to a guest's serial console, or to its display's VNC server. The first request
+        names the guest, the first response says that it is open; what follows is the console's bytes in both
+        directions. A newer caller displaces an older one, which then ends with ABORTED. The stream carries a heartbeat
+        every 10 seconds.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -34,9 +34,10 @@ class HandlerServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> HandlerServiceAsyncStub: ...
     OpenConsole: _grpc.StreamStreamMultiCallable[_handler_pb2.OpenConsoleRequest, _handler_pb2.OpenConsoleResponse]
-    """OpenConsole joins the caller to a guest's serial console, or to its display's VNC server. The first request names the guest, the first
-    response says that it is open; what follows is the console's bytes in both directions. A newer caller
-    displaces an older one, which then ends with ABORTED. The stream carries a heartbeat every 10 seconds.
+    """OpenConsole joins the caller to a guest's serial console, or to its display's VNC server. The first request
+    names the guest, the first response says that it is open; what follows is the console's bytes in both
+    directions. A newer caller displaces an older one, which then ends with ABORTED. The stream carries a heartbeat
+    every 10 seconds.
     """
     CommandMachine: _grpc.UnaryUnaryMultiCallable[_handler_pb2.CommandMachineRequest, _handler_pb2.CommandMachineResponse]
     """CommandMachine hands a command to the guest's launcher, with its answer."""
@@ -51,9 +52,10 @@ class HandlerServiceAsyncStub(HandlerServiceStub):
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     OpenConsole: _aio.StreamStreamMultiCallable[_handler_pb2.OpenConsoleRequest, _handler_pb2.OpenConsoleResponse]  # type: ignore[assignment]
-    """OpenConsole joins the caller to a guest's serial console, or to its display's VNC server. The first request names the guest, the first
-    response says that it is open; what follows is the console's bytes in both directions. A newer caller
-    displaces an older one, which then ends with ABORTED. The stream carries a heartbeat every 10 seconds.
+    """OpenConsole joins the caller to a guest's serial console, or to its display's VNC server. The first request
+    names the guest, the first response says that it is open; what follows is the console's bytes in both
+    directions. A newer caller displaces an older one, which then ends with ABORTED. The stream carries a heartbeat
+    every 10 seconds.
     """
     CommandMachine: _aio.UnaryUnaryMultiCallable[_handler_pb2.CommandMachineRequest, _handler_pb2.CommandMachineResponse]  # type: ignore[assignment]
     """CommandMachine hands a command to the guest's launcher, with its answer."""
@@ -71,9 +73,10 @@ class HandlerServiceServicer(metaclass=_abc_1.ABCMeta):
         request_iterator: _MaybeAsyncIterator[_handler_pb2.OpenConsoleRequest],
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_handler_pb2.OpenConsoleResponse], _abc.AsyncIterator[_handler_pb2.OpenConsoleResponse]]:
-        """OpenConsole joins the caller to a guest's serial console, or to its display's VNC server. The first request names the guest, the first
-        response says that it is open; what follows is the console's bytes in both directions. A newer caller
-        displaces an older one, which then ends with ABORTED. The stream carries a heartbeat every 10 seconds.
+        """OpenConsole joins the caller to a guest's serial console, or to its display's VNC server. The first request
+        names the guest, the first response says that it is open; what follows is the console's bytes in both
+        directions. A newer caller displaces an older one, which then ends with ABORTED. The stream carries a heartbeat
+        every 10 seconds.
         """
 
     @_abc_1.abstractmethod

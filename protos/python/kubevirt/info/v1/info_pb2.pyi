@@ -105,7 +105,7 @@ class GetInfoResponse(_message.Message):
 
     @_builtins.property
     def features(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """The names of the must-understand fields (see must_understand.proto) that the process knows."""
+        """The names of the must-understand fields (see contract/v1/options.proto) that the process knows."""
 
     def __init__(
         self,

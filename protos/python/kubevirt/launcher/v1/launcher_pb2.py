@@ -23,11 +23,14 @@ _sym_db = _symbol_database.Default()
 
 
 from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
-from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
-from kubevirt.info.v1 import must_understand_pb2 as kubevirt_dot_info_dot_v1_dot_must__understand__pb2
+from kubevirt.contract.v1 import options_pb2 as kubevirt_dot_contract_dot_v1_dot_options__pb2
+from kubevirt.launcher.v1 import command_pb2 as kubevirt_dot_launcher_dot_v1_dot_command__pb2
+from kubevirt.launcher.v1 import guest_pb2 as kubevirt_dot_launcher_dot_v1_dot_guest__pb2
+from kubevirt.launcher.v1 import machine_pb2 as kubevirt_dot_launcher_dot_v1_dot_machine__pb2
+from kubevirt.launcher.v1 import state_pb2 as kubevirt_dot_launcher_dot_v1_dot_state__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#kubevirt/launcher/v1/launcher.proto\x12\x14kubevirt.launcher.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a&kubevirt/info/v1/must_understand.proto\"K\n\x13StartMachineRequest\x12.\n\x07machine\x18\x01 \x01(\x0b\x32\x1d.kubevirt.launcher.v1.Machine:\x04\xc0\xe1\x18\x01\"I\n\x14StartMachineResponse\x12\x31\n\x05state\x18\x01 \x01(\x0b\x32\".kubevirt.launcher.v1.MachineState\"`\n\x12StopMachineRequest\x12\x13\n\x0bmachine_uid\x18\x01 \x01(\t\x12/\n\x0cgrace_period\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration:\x04\xc0\xe1\x18\x01\"H\n\x13StopMachineResponse\x12\x31\n\x05state\x18\x01 \x01(\x0b\x32\".kubevirt.launcher.v1.MachineState\"\x15\n\x13WatchMachineRequest\"p\n\x14WatchMachineResponse\x12\x13\n\x0binstance_id\x18\x01 \x01(\t\x12\x10\n\x08revision\x18\x02 \x01(\x04\x12\x31\n\x05state\x18\x03 \x01(\x0b\x32\".kubevirt.launcher.v1.MachineState\"b\n\x15\x43ommandMachineRequest\x12\x13\n\x0bmachine_uid\x18\x01 \x01(\t\x12.\n\x07\x63ommand\x18\x02 \x01(\x0b\x32\x1d.kubevirt.launcher.v1.Command:\x04\xc0\xe1\x18\x01\"K\n\x16\x43ommandMachineResponse\x12\x31\n\x05state\x18\x01 \x01(\x0b\x32\".kubevirt.launcher.v1.MachineState\"\xbf\x02\n\x07\x43ommand\x12,\n\x05pause\x18\x01 \x01(\x0b\x32\x1b.kubevirt.launcher.v1.PauseH\x00\x12\x30\n\x07unpause\x18\x02 \x01(\x0b\x32\x1d.kubevirt.launcher.v1.UnpauseH\x00\x12,\n\x05reset\x18\x03 \x01(\x0b\x32\x1b.kubevirt.launcher.v1.ResetH\x00\x12\x37\n\x0bsoft_reboot\x18\x04 \x01(\x0b\x32 .kubevirt.launcher.v1.SoftRebootH\x00\x12.\n\x06\x66reeze\x18\x05 \x01(\x0b\x32\x1c.kubevirt.launcher.v1.FreezeH\x00\x12\x32\n\x08unfreeze\x18\x06 \x01(\x0b\x32\x1e.kubevirt.launcher.v1.UnfreezeH\x00\x42\t\n\x07\x63ommand\"\x07\n\x05Pause\"\t\n\x07Unpause\"\x07\n\x05Reset\"\x0c\n\nSoftReboot\";\n\x06\x46reeze\x12\x31\n\x0eunfreeze_after\x18\x01 \x01(\x0b\x32\x19.google.protobuf.Duration\"\n\n\x08Unfreeze\"-\n\x16GetGuestDetailsRequest\x12\x13\n\x0bmachine_uid\x18\x01 \x01(\t\"\x83\x02\n\x17GetGuestDetailsResponse\x12/\n\x05\x61gent\x18\x01 \x01(\x0b\x32 .kubevirt.launcher.v1.GuestAgent\x12\x10\n\x08timezone\x18\x02 \x01(\t\x12.\n\x05users\x18\x03 \x03(\x0b\x32\x1f.kubevirt.launcher.v1.GuestUser\x12:\n\x0b\x66ilesystems\x18\x04 \x03(\x0b\x32%.kubevirt.launcher.v1.GuestFilesystem\x12\x39\n\x08\x63ommands\x18\x05 \x03(\x0b\x32\'.kubevirt.launcher.v1.GuestAgentCommand\"=\n\tGuestUser\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06\x64omain\x18\x02 \x01(\t\x12\x12\n\nlogin_time\x18\x03 \x01(\x01\"\x9b\x01\n\x0fGuestFilesystem\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x13\n\x0bmount_point\x18\x02 \x01(\t\x12\x0c\n\x04type\x18\x03 \x01(\t\x12\x12\n\nused_bytes\x18\x04 \x01(\x04\x12\x13\n\x0btotal_bytes\x18\x05 \x01(\x04\x12.\n\x05\x64isks\x18\x06 \x03(\x0b\x32\x1f.kubevirt.launcher.v1.GuestDisk\"-\n\tGuestDisk\x12\x10\n\x08\x62us_type\x18\x01 \x01(\t\x12\x0e\n\x06serial\x18\x02 \x01(\t\"2\n\x11GuestAgentCommand\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07\x65nabled\x18\x02 \x01(\x08\",\n\x15TakeScreenshotRequest\x12\x13\n\x0bmachine_uid\x18\x01 \x01(\t\"%\n\x16TakeScreenshotResponse\x12\x0b\n\x03png\x18\x01 \x01(\x0c\"\xfd\x07\n\x07Machine\x12\x0b\n\x03uid\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x11\n\tnamespace\x18\x03 \x01(\t\x12\x36\n\x0b\x61\x63\x63\x65lerator\x18\x04 \x01(\x0e\x32!.kubevirt.launcher.v1.Accelerator\x12\x14\n\x0cmachine_type\x18\x05 \x01(\t\x12.\n\x03\x63pu\x18\x06 \x01(\x0b\x32!.kubevirt.launcher.v1.CpuTopology\x12\x14\n\x0cmemory_bytes\x18\x07 \x01(\x04\x12\x15\n\rfirmware_uuid\x18\x08 \x01(\t\x12\x35\n\x0bkernel_boot\x18\t \x01(\x0b\x32 .kubevirt.launcher.v1.KernelBoot\x12;\n\x0eserial_console\x18\n \x01(\x0b\x32#.kubevirt.launcher.v1.SerialConsole\x12:\n\ninterfaces\x18\x0b \x03(\x0b\x32&.kubevirt.launcher.v1.NetworkInterface\x12\x38\n\x15shutdown_grace_period\x18\x0c \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x34\n\nbootloader\x18\r \x01(\x0e\x32 .kubevirt.launcher.v1.Bootloader\x12,\n\x06smbios\x18\x0e \x01(\x0b\x32\x1c.kubevirt.launcher.v1.Smbios\x12*\n\x05\x63lock\x18\x0f \x01(\x0b\x32\x1b.kubevirt.launcher.v1.Clock\x12\x30\n\x08\x66\x65\x61tures\x18\x10 \x01(\x0b\x32\x1e.kubevirt.launcher.v1.Features\x12\x31\n\tcpu_model\x18\x11 \x01(\x0b\x32\x1e.kubevirt.launcher.v1.CpuModel\x12\x16\n\x0ehugepage_bytes\x18\x12 \x01(\x04\x12)\n\x05\x64isks\x18\x13 \x03(\x0b\x32\x1a.kubevirt.launcher.v1.Disk\x12+\n\x06inputs\x18\x14 \x03(\x0b\x32\x1b.kubevirt.launcher.v1.Input\x12.\n\x07\x64isplay\x18\x15 \x01(\x0b\x32\x1d.kubevirt.launcher.v1.Display\x12\x0f\n\x07\x62\x61lloon\x18\x16 \x01(\x08\x12\x0b\n\x03rng\x18\x17 \x01(\x08\x12\x30\n\x08watchdog\x18\x18 \x01(\x0b\x32\x1e.kubevirt.launcher.v1.Watchdog\x12\x14\n\x0cstart_paused\x18\x19 \x01(\x08\x12\x1b\n\x13virtio_transitional\x18\x1a \x01(\x08\x12\x17\n\x0f\x64isk_multiqueue\x18\x1b \x01(\x08\"\xe8\x01\n\x06Smbios\x12\x14\n\x0cmanufacturer\x18\x01 \x01(\t\x12\x0f\n\x07product\x18\x02 \x01(\t\x12\x0f\n\x07version\x18\x03 \x01(\t\x12\x0e\n\x06serial\x18\x04 \x01(\t\x12\x0b\n\x03sku\x18\x05 \x01(\t\x12\x0e\n\x06\x66\x61mily\x18\x06 \x01(\t\x12\x1c\n\x14\x63hassis_manufacturer\x18\x07 \x01(\t\x12\x17\n\x0f\x63hassis_version\x18\x08 \x01(\t\x12\x16\n\x0e\x63hassis_serial\x18\t \x01(\t\x12\x15\n\rchassis_asset\x18\n \x01(\t\x12\x13\n\x0b\x63hassis_sku\x18\x0b \x01(\t\"b\n\x05\x43lock\x12\x1a\n\x12utc_offset_seconds\x18\x01 \x01(\x11\x12\x10\n\x08timezone\x18\x02 \x01(\t\x12+\n\x06timers\x18\x03 \x03(\x0b\x32\x1b.kubevirt.launcher.v1.Timer\"J\n\x05Timer\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07present\x18\x02 \x01(\x08\x12\x13\n\x0btick_policy\x18\x03 \x01(\t\x12\r\n\x05track\x18\x04 \x01(\t\"\x8e\x01\n\x08\x46\x65\x61tures\x12\x0c\n\x04\x61\x63pi\x18\x01 \x01(\x08\x12\x0c\n\x04\x61pic\x18\x02 \x01(\x08\x12\x10\n\x08\x61pic_eoi\x18\x03 \x01(\x08\x12\x12\n\nkvm_hidden\x18\x04 \x01(\x08\x12\x17\n\npvspinlock\x18\x05 \x01(\x08H\x00\x88\x01\x01\x12\x10\n\x03smm\x18\x06 \x01(\x08H\x01\x88\x01\x01\x42\r\n\x0b_pvspinlockB\x06\n\x04_smm\"L\n\x08\x43puModel\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x32\n\x08\x66\x65\x61tures\x18\x02 \x03(\x0b\x32 .kubevirt.launcher.v1.CpuFeature\"*\n\nCpuFeature\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06policy\x18\x02 \x01(\t\"\xb4\x05\n\x04\x44isk\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x30\n\x06\x64\x65vice\x18\x02 \x01(\x0e\x32 .kubevirt.launcher.v1.DiskDevice\x12*\n\x03\x62us\x18\x03 \x01(\x0e\x32\x1d.kubevirt.launcher.v1.DiskBus\x12\x12\n\nboot_order\x18\x04 \x01(\r\x12\r\n\x05\x63\x61\x63he\x18\x05 \x01(\t\x12\n\n\x02io\x18\x06 \x01(\t\x12\x0e\n\x06serial\x18\x07 \x01(\t\x12\x11\n\tread_only\x18\x08 \x01(\x08\x12\x11\n\tshareable\x18\t \x01(\x08\x12\x14\n\x0c\x65rror_policy\x18\n \x01(\t\x12\x1a\n\x12logical_block_size\x18\x0b \x01(\r\x12\x1b\n\x13physical_block_size\x18\x0c \x01(\r\x12\x11\n\ttray_open\x18\r \x01(\x08\x12\x1b\n\x13\x64\x65\x64icated_io_thread\x18\x0e \x01(\x08\x12=\n\x0e\x63ontainer_disk\x18\x14 \x01(\x0b\x32#.kubevirt.launcher.v1.ContainerDiskH\x00\x12\x35\n\ncloud_init\x18\x15 \x01(\x0b\x32\x1f.kubevirt.launcher.v1.CloudInitH\x00\x12\x35\n\nempty_disk\x18\x16 \x01(\x0b\x32\x1f.kubevirt.launcher.v1.EmptyDiskH\x00\x12\x35\n\nimage_file\x18\x17 \x01(\x0b\x32\x1f.kubevirt.launcher.v1.ImageFileH\x00\x12\x39\n\x0c\x62lock_device\x18\x18 \x01(\x0b\x32!.kubevirt.launcher.v1.BlockDeviceH\x00\x12\x33\n\x06\x66older\x18\x19 \x01(\x0b\x32!.kubevirt.launcher.v1.FolderImageH\x00\x42\x08\n\x06source\"2\n\rContainerDisk\x12\x13\n\x0bsocket_path\x18\x01 \x01(\t\x12\x0c\n\x04path\x18\x02 \x01(\t\"\xc9\x01\n\tCloudInit\x12\x35\n\x06source\x18\x01 \x01(\x0e\x32%.kubevirt.launcher.v1.CloudInitSource\x12\x11\n\tuser_data\x18\x02 \x01(\t\x12\x14\n\x0cnetwork_data\x18\x03 \x01(\t\x12\x18\n\x10user_data_folder\x18\x04 \x01(\t\x12\x1b\n\x13network_data_folder\x18\x05 \x01(\t\x12\x13\n\x0binstance_id\x18\x06 \x01(\t\x12\x10\n\x08hostname\x18\x07 \x01(\t\"#\n\tEmptyDisk\x12\x16\n\x0e\x63\x61pacity_bytes\x18\x01 \x01(\x04\"B\n\tImageFile\x12\x0c\n\x04path\x18\x01 \x01(\t\x12\x11\n\tephemeral\x18\x02 \x01(\x08\x12\x14\n\x0c\x63reate_bytes\x18\x03 \x01(\x04\".\n\x0b\x42lockDevice\x12\x0c\n\x04path\x18\x01 \x01(\t\x12\x11\n\tephemeral\x18\x02 \x01(\x08\"1\n\x0b\x46olderImage\x12\x0c\n\x04path\x18\x01 \x01(\t\x12\x14\n\x0cvolume_label\x18\x02 \x01(\t\"\"\n\x05Input\x12\x0c\n\x04type\x18\x01 \x01(\t\x12\x0b\n\x03\x62us\x18\x02 \x01(\t\",\n\x07\x44isplay\x12\x13\n\x0bsocket_path\x18\x01 \x01(\t\x12\x0c\n\x04\x63\x61rd\x18\x02 \x01(\t\")\n\x08Watchdog\x12\r\n\x05model\x18\x01 \x01(\t\x12\x0e\n\x06\x61\x63tion\x18\x02 \x01(\t\">\n\x0b\x43puTopology\x12\x0f\n\x07sockets\x18\x01 \x01(\r\x12\r\n\x05\x63ores\x18\x02 \x01(\r\x12\x0f\n\x07threads\x18\x03 \x01(\r\"L\n\nKernelBoot\x12\x13\n\x0bkernel_path\x18\x01 \x01(\t\x12\x13\n\x0binitrd_path\x18\x02 \x01(\t\x12\x14\n\x0c\x63ommand_line\x18\x03 \x01(\t\"6\n\rSerialConsole\x12\x13\n\x0bsocket_path\x18\x01 \x01(\t\x12\x10\n\x08log_path\x18\x02 \x01(\t\"\xe3\x01\n\x10NetworkInterface\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x13\n\x0bmac_address\x18\x02 \x01(\t\x12\r\n\x05model\x18\x03 \x01(\t\x12\x12\n\ntap_device\x18\x04 \x01(\t\x12\x0b\n\x03mtu\x18\x05 \x01(\r\x12-\n\x04\x64hcp\x18\x06 \x01(\x0b\x32\x1f.kubevirt.launcher.v1.DhcpLease\x12\x12\n\nboot_order\x18\x07 \x01(\r\x12\x12\n\nmultiqueue\x18\x08 \x01(\x08\x12\x12\n\nacpi_index\x18\t \x01(\r\x12\x11\n\tlink_down\x18\n \x01(\x08\"\xac\x01\n\tDhcpLease\x12\x15\n\rbridge_device\x18\x01 \x01(\t\x12\x16\n\x0erouter_address\x18\x02 \x01(\t\x12\x16\n\x0e\x63lient_address\x18\x03 \x01(\t\x12\x15\n\rprefix_length\x18\x04 \x01(\r\x12\x10\n\x08hostname\x18\x05 \x01(\t\x12/\n\x06routes\x18\x06 \x03(\x0b\x32\x1f.kubevirt.launcher.v1.DhcpRoute\"G\n\tDhcpRoute\x12\x13\n\x0b\x64\x65stination\x18\x01 \x01(\t\x12\x15\n\rprefix_length\x18\x02 \x01(\r\x12\x0e\n\x06router\x18\x03 \x01(\t\"\x86\x03\n\x0cMachineState\x12\x13\n\x0bmachine_uid\x18\x01 \x01(\t\x12\x31\n\x05phase\x18\x02 \x01(\x0e\x32\".kubevirt.launcher.v1.MachinePhase\x12-\n\x03\x65nd\x18\x03 \x01(\x0e\x32 .kubevirt.launcher.v1.MachineEnd\x12\x0f\n\x07message\x18\x04 \x01(\t\x12)\n\x05since\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x37\n\x0cpause_reason\x18\x06 \x01(\x0e\x32!.kubevirt.launcher.v1.PauseReason\x12/\n\x05\x61gent\x18\x07 \x01(\x0b\x32 .kubevirt.launcher.v1.GuestAgent\x12.\n\x05\x64isks\x18\x08 \x03(\x0b\x32\x1f.kubevirt.launcher.v1.DiskState\x12\x13\n\x0b\x66\x61iled_disk\x18\t \x01(\t\x12\x14\n\x0cmachine_type\x18\n \x01(\t\"\xb0\x01\n\nGuestAgent\x12\x0f\n\x07version\x18\x01 \x01(\t\x12\x10\n\x08hostname\x18\x02 \x01(\t\x12)\n\x02os\x18\x03 \x01(\x0b\x32\x1d.kubevirt.launcher.v1.GuestOs\x12\x38\n\ninterfaces\x18\x04 \x03(\x0b\x32$.kubevirt.launcher.v1.GuestInterface\x12\x1a\n\x12\x66ilesystems_frozen\x18\x05 \x01(\x08\"\x9e\x01\n\x07GuestOs\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x13\n\x0bpretty_name\x18\x03 \x01(\t\x12\x0f\n\x07version\x18\x04 \x01(\t\x12\x12\n\nversion_id\x18\x05 \x01(\t\x12\x16\n\x0ekernel_release\x18\x06 \x01(\t\x12\x16\n\x0ekernel_version\x18\x07 \x01(\t\x12\x0f\n\x07machine\x18\x08 \x01(\t\"F\n\x0eGuestInterface\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x13\n\x0bmac_address\x18\x02 \x01(\t\x12\x11\n\taddresses\x18\x03 \x03(\t\"A\n\tDiskState\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06target\x18\x02 \x01(\t\x12\x16\n\x0e\x63\x61pacity_bytes\x18\x03 \x01(\x04*n\n\nBootloader\x12\x1a\n\x16\x42OOTLOADER_UNSPECIFIED\x10\x00\x12\x13\n\x0f\x42OOTLOADER_BIOS\x10\x01\x12\x1a\n\x16\x42OOTLOADER_BIOS_SERIAL\x10\x02\x12\x13\n\x0f\x42OOTLOADER_UEFI\x10\x03*p\n\x07\x44iskBus\x12\x18\n\x14\x44ISK_BUS_UNSPECIFIED\x10\x00\x12\x13\n\x0f\x44ISK_BUS_VIRTIO\x10\x01\x12\x11\n\rDISK_BUS_SATA\x10\x02\x12\x11\n\rDISK_BUS_SCSI\x10\x03\x12\x10\n\x0c\x44ISK_BUS_USB\x10\x04*k\n\nDiskDevice\x12\x1b\n\x17\x44ISK_DEVICE_UNSPECIFIED\x10\x00\x12\x14\n\x10\x44ISK_DEVICE_DISK\x10\x01\x12\x15\n\x11\x44ISK_DEVICE_CDROM\x10\x02\x12\x13\n\x0f\x44ISK_DEVICE_LUN\x10\x03*x\n\x0f\x43loudInitSource\x12!\n\x1d\x43LOUD_INIT_SOURCE_UNSPECIFIED\x10\x00\x12\x1e\n\x1a\x43LOUD_INIT_SOURCE_NO_CLOUD\x10\x01\x12\"\n\x1e\x43LOUD_INIT_SOURCE_CONFIG_DRIVE\x10\x02*Z\n\x0b\x41\x63\x63\x65lerator\x12\x1b\n\x17\x41\x43\x43\x45LERATOR_UNSPECIFIED\x10\x00\x12\x19\n\x15\x41\x43\x43\x45LERATOR_EMULATION\x10\x01\x12\x13\n\x0f\x41\x43\x43\x45LERATOR_KVM\x10\x02*\xcc\x01\n\x0cMachinePhase\x12\x1d\n\x19MACHINE_PHASE_UNSPECIFIED\x10\x00\x12\x18\n\x14MACHINE_PHASE_ABSENT\x10\x01\x12\x1a\n\x16MACHINE_PHASE_STARTING\x10\x02\x12\x19\n\x15MACHINE_PHASE_RUNNING\x10\x03\x12\x18\n\x14MACHINE_PHASE_PAUSED\x10\x04\x12\x17\n\x13MACHINE_PHASE_ENDED\x10\x05\x12\x19\n\x15MACHINE_PHASE_UNKNOWN\x10\x06*\xaf\x01\n\nMachineEnd\x12\x1b\n\x17MACHINE_END_UNSPECIFIED\x10\x00\x12\x18\n\x14MACHINE_END_SHUTDOWN\x10\x01\x12\x18\n\x14MACHINE_END_PANICKED\x10\x02\x12\x17\n\x13MACHINE_END_CRASHED\x10\x03\x12\x19\n\x15MACHINE_END_DESTROYED\x10\x04\x12\x1c\n\x18MACHINE_END_START_FAILED\x10\x05*\x80\x01\n\x0bPauseReason\x12\x1c\n\x18PAUSE_REASON_UNSPECIFIED\x10\x00\x12\x18\n\x14PAUSE_REASON_BY_USER\x10\x01\x12\x19\n\x15PAUSE_REASON_IO_ERROR\x10\x02\x12\x1e\n\x1aPAUSE_REASON_BY_HYPERVISOR\x10\x03\x32\x8f\x05\n\x0fLauncherService\x12\x65\n\x0cStartMachine\x12).kubevirt.launcher.v1.StartMachineRequest\x1a*.kubevirt.launcher.v1.StartMachineResponse\x12\x62\n\x0bStopMachine\x12(.kubevirt.launcher.v1.StopMachineRequest\x1a).kubevirt.launcher.v1.StopMachineResponse\x12g\n\x0cWatchMachine\x12).kubevirt.launcher.v1.WatchMachineRequest\x1a*.kubevirt.launcher.v1.WatchMachineResponse0\x01\x12k\n\x0e\x43ommandMachine\x12+.kubevirt.launcher.v1.CommandMachineRequest\x1a,.kubevirt.launcher.v1.CommandMachineResponse\x12n\n\x0fGetGuestDetails\x12,.kubevirt.launcher.v1.GetGuestDetailsRequest\x1a-.kubevirt.launcher.v1.GetGuestDetailsResponse\x12k\n\x0eTakeScreenshot\x12+.kubevirt.launcher.v1.TakeScreenshotRequest\x1a,.kubevirt.launcher.v1.TakeScreenshotResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#kubevirt/launcher/v1/launcher.proto\x12\x14kubevirt.launcher.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\"kubevirt/contract/v1/options.proto\x1a\"kubevirt/launcher/v1/command.proto\x1a kubevirt/launcher/v1/guest.proto\x1a\"kubevirt/launcher/v1/machine.proto\x1a kubevirt/launcher/v1/state.proto\"K\n\x13StartMachineRequest\x12.\n\x07machine\x18\x01 \x01(\x0b\x32\x1d.kubevirt.launcher.v1.Machine:\x04\xc0\xe1\x18\x01\"I\n\x14StartMachineResponse\x12\x31\n\x05state\x18\x01 \x01(\x0b\x32\".kubevirt.launcher.v1.MachineState\"`\n\x12StopMachineRequest\x12\x13\n\x0bmachine_uid\x18\x01 \x01(\t\x12/\n\x0cgrace_period\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration:\x04\xc0\xe1\x18\x01\"H\n\x13StopMachineResponse\x12\x31\n\x05state\x18\x01 \x01(\x0b\x32\".kubevirt.launcher.v1.MachineState\"a\n\x15\x41\x63knowledgeEndRequest\x12\x13\n\x0bmachine_uid\x18\x01 \x01(\t\x12-\n\x03\x65nd\x18\x02 \x01(\x0e\x32 .kubevirt.launcher.v1.MachineEnd:\x04\xc0\xe1\x18\x01\"\x18\n\x16\x41\x63knowledgeEndResponse\"\x15\n\x13WatchMachineRequest\"p\n\x14WatchMachineResponse\x12\x13\n\x0binstance_id\x18\x01 \x01(\t\x12\x10\n\x08revision\x18\x02 \x01(\x04\x12\x31\n\x05state\x18\x03 \x01(\x0b\x32\".kubevirt.launcher.v1.MachineState\"b\n\x15\x43ommandMachineRequest\x12\x13\n\x0bmachine_uid\x18\x01 \x01(\t\x12.\n\x07\x63ommand\x18\x02 \x01(\x0b\x32\x1d.kubevirt.launcher.v1.Command:\x04\xc0\xe1\x18\x01\"K\n\x16\x43ommandMachineResponse\x12\x31\n\x05state\x18\x01 \x01(\x0b\x32\".kubevirt.launcher.v1.MachineState\"-\n\x16GetGuestDetailsRequest\x12\x13\n\x0bmachine_uid\x18\x01 \x01(\t\"\x83\x02\n\x17GetGuestDetailsResponse\x12/\n\x05\x61gent\x18\x01 \x01(\x0b\x32 .kubevirt.launcher.v1.GuestAgent\x12\x10\n\x08timezone\x18\x02 \x01(\t\x12.\n\x05users\x18\x03 \x03(\x0b\x32\x1f.kubevirt.launcher.v1.GuestUser\x12:\n\x0b\x66ilesystems\x18\x04 \x03(\x0b\x32%.kubevirt.launcher.v1.GuestFilesystem\x12\x39\n\x08\x63ommands\x18\x05 \x03(\x0b\x32\'.kubevirt.launcher.v1.GuestAgentCommand\",\n\x15TakeScreenshotRequest\x12\x13\n\x0bmachine_uid\x18\x01 \x01(\t\"%\n\x16TakeScreenshotResponse\x12\x0b\n\x03png\x18\x01 \x01(\x0c\x32\xfc\x05\n\x0fLauncherService\x12\x65\n\x0cStartMachine\x12).kubevirt.launcher.v1.StartMachineRequest\x1a*.kubevirt.launcher.v1.StartMachineResponse\x12\x62\n\x0bStopMachine\x12(.kubevirt.launcher.v1.StopMachineRequest\x1a).kubevirt.launcher.v1.StopMachineResponse\x12k\n\x0e\x41\x63knowledgeEnd\x12+.kubevirt.launcher.v1.AcknowledgeEndRequest\x1a,.kubevirt.launcher.v1.AcknowledgeEndResponse\x12g\n\x0cWatchMachine\x12).kubevirt.launcher.v1.WatchMachineRequest\x1a*.kubevirt.launcher.v1.WatchMachineResponse0\x01\x12k\n\x0e\x43ommandMachine\x12+.kubevirt.launcher.v1.CommandMachineRequest\x1a,.kubevirt.launcher.v1.CommandMachineResponse\x12n\n\x0fGetGuestDetails\x12,.kubevirt.launcher.v1.GetGuestDetailsRequest\x1a-.kubevirt.launcher.v1.GetGuestDetailsResponse\x12k\n\x0eTakeScreenshot\x12+.kubevirt.launcher.v1.TakeScreenshotRequest\x1a,.kubevirt.launcher.v1.TakeScreenshotResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -38,126 +41,38 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_STARTMACHINEREQUEST']._serialized_options = b'\300\341\030\001'
   _globals['_STOPMACHINEREQUEST']._loaded_options = None
   _globals['_STOPMACHINEREQUEST']._serialized_options = b'\300\341\030\001'
+  _globals['_ACKNOWLEDGEENDREQUEST']._loaded_options = None
+  _globals['_ACKNOWLEDGEENDREQUEST']._serialized_options = b'\300\341\030\001'
   _globals['_COMMANDMACHINEREQUEST']._loaded_options = None
   _globals['_COMMANDMACHINEREQUEST']._serialized_options = b'\300\341\030\001'
-  _globals['_BOOTLOADER']._serialized_start=6486
-  _globals['_BOOTLOADER']._serialized_end=6596
-  _globals['_DISKBUS']._serialized_start=6598
-  _globals['_DISKBUS']._serialized_end=6710
-  _globals['_DISKDEVICE']._serialized_start=6712
-  _globals['_DISKDEVICE']._serialized_end=6819
-  _globals['_CLOUDINITSOURCE']._serialized_start=6821
-  _globals['_CLOUDINITSOURCE']._serialized_end=6941
-  _globals['_ACCELERATOR']._serialized_start=6943
-  _globals['_ACCELERATOR']._serialized_end=7033
-  _globals['_MACHINEPHASE']._serialized_start=7036
-  _globals['_MACHINEPHASE']._serialized_end=7240
-  _globals['_MACHINEEND']._serialized_start=7243
-  _globals['_MACHINEEND']._serialized_end=7418
-  _globals['_PAUSEREASON']._serialized_start=7421
-  _globals['_PAUSEREASON']._serialized_end=7549
-  _globals['_STARTMACHINEREQUEST']._serialized_start=166
-  _globals['_STARTMACHINEREQUEST']._serialized_end=241
-  _globals['_STARTMACHINERESPONSE']._serialized_start=243
-  _globals['_STARTMACHINERESPONSE']._serialized_end=316
-  _globals['_STOPMACHINEREQUEST']._serialized_start=318
-  _globals['_STOPMACHINEREQUEST']._serialized_end=414
-  _globals['_STOPMACHINERESPONSE']._serialized_start=416
-  _globals['_STOPMACHINERESPONSE']._serialized_end=488
-  _globals['_WATCHMACHINEREQUEST']._serialized_start=490
-  _globals['_WATCHMACHINEREQUEST']._serialized_end=511
-  _globals['_WATCHMACHINERESPONSE']._serialized_start=513
-  _globals['_WATCHMACHINERESPONSE']._serialized_end=625
-  _globals['_COMMANDMACHINEREQUEST']._serialized_start=627
-  _globals['_COMMANDMACHINEREQUEST']._serialized_end=725
-  _globals['_COMMANDMACHINERESPONSE']._serialized_start=727
-  _globals['_COMMANDMACHINERESPONSE']._serialized_end=802
-  _globals['_COMMAND']._serialized_start=805
-  _globals['_COMMAND']._serialized_end=1124
-  _globals['_PAUSE']._serialized_start=1126
-  _globals['_PAUSE']._serialized_end=1133
-  _globals['_UNPAUSE']._serialized_start=1135
-  _globals['_UNPAUSE']._serialized_end=1144
-  _globals['_RESET']._serialized_start=1146
-  _globals['_RESET']._serialized_end=1153
-  _globals['_SOFTREBOOT']._serialized_start=1155
-  _globals['_SOFTREBOOT']._serialized_end=1167
-  _globals['_FREEZE']._serialized_start=1169
-  _globals['_FREEZE']._serialized_end=1228
-  _globals['_UNFREEZE']._serialized_start=1230
-  _globals['_UNFREEZE']._serialized_end=1240
-  _globals['_GETGUESTDETAILSREQUEST']._serialized_start=1242
-  _globals['_GETGUESTDETAILSREQUEST']._serialized_end=1287
-  _globals['_GETGUESTDETAILSRESPONSE']._serialized_start=1290
-  _globals['_GETGUESTDETAILSRESPONSE']._serialized_end=1549
-  _globals['_GUESTUSER']._serialized_start=1551
-  _globals['_GUESTUSER']._serialized_end=1612
-  _globals['_GUESTFILESYSTEM']._serialized_start=1615
-  _globals['_GUESTFILESYSTEM']._serialized_end=1770
-  _globals['_GUESTDISK']._serialized_start=1772
-  _globals['_GUESTDISK']._serialized_end=1817
-  _globals['_GUESTAGENTCOMMAND']._serialized_start=1819
-  _globals['_GUESTAGENTCOMMAND']._serialized_end=1869
-  _globals['_TAKESCREENSHOTREQUEST']._serialized_start=1871
-  _globals['_TAKESCREENSHOTREQUEST']._serialized_end=1915
-  _globals['_TAKESCREENSHOTRESPONSE']._serialized_start=1917
-  _globals['_TAKESCREENSHOTRESPONSE']._serialized_end=1954
-  _globals['_MACHINE']._serialized_start=1957
-  _globals['_MACHINE']._serialized_end=2978
-  _globals['_SMBIOS']._serialized_start=2981
-  _globals['_SMBIOS']._serialized_end=3213
-  _globals['_CLOCK']._serialized_start=3215
-  _globals['_CLOCK']._serialized_end=3313
-  _globals['_TIMER']._serialized_start=3315
-  _globals['_TIMER']._serialized_end=3389
-  _globals['_FEATURES']._serialized_start=3392
-  _globals['_FEATURES']._serialized_end=3534
-  _globals['_CPUMODEL']._serialized_start=3536
-  _globals['_CPUMODEL']._serialized_end=3612
-  _globals['_CPUFEATURE']._serialized_start=3614
-  _globals['_CPUFEATURE']._serialized_end=3656
-  _globals['_DISK']._serialized_start=3659
-  _globals['_DISK']._serialized_end=4351
-  _globals['_CONTAINERDISK']._serialized_start=4353
-  _globals['_CONTAINERDISK']._serialized_end=4403
-  _globals['_CLOUDINIT']._serialized_start=4406
-  _globals['_CLOUDINIT']._serialized_end=4607
-  _globals['_EMPTYDISK']._serialized_start=4609
-  _globals['_EMPTYDISK']._serialized_end=4644
-  _globals['_IMAGEFILE']._serialized_start=4646
-  _globals['_IMAGEFILE']._serialized_end=4712
-  _globals['_BLOCKDEVICE']._serialized_start=4714
-  _globals['_BLOCKDEVICE']._serialized_end=4760
-  _globals['_FOLDERIMAGE']._serialized_start=4762
-  _globals['_FOLDERIMAGE']._serialized_end=4811
-  _globals['_INPUT']._serialized_start=4813
-  _globals['_INPUT']._serialized_end=4847
-  _globals['_DISPLAY']._serialized_start=4849
-  _globals['_DISPLAY']._serialized_end=4893
-  _globals['_WATCHDOG']._serialized_start=4895
-  _globals['_WATCHDOG']._serialized_end=4936
-  _globals['_CPUTOPOLOGY']._serialized_start=4938
-  _globals['_CPUTOPOLOGY']._serialized_end=5000
-  _globals['_KERNELBOOT']._serialized_start=5002
-  _globals['_KERNELBOOT']._serialized_end=5078
-  _globals['_SERIALCONSOLE']._serialized_start=5080
-  _globals['_SERIALCONSOLE']._serialized_end=5134
-  _globals['_NETWORKINTERFACE']._serialized_start=5137
-  _globals['_NETWORKINTERFACE']._serialized_end=5364
-  _globals['_DHCPLEASE']._serialized_start=5367
-  _globals['_DHCPLEASE']._serialized_end=5539
-  _globals['_DHCPROUTE']._serialized_start=5541
-  _globals['_DHCPROUTE']._serialized_end=5612
-  _globals['_MACHINESTATE']._serialized_start=5615
-  _globals['_MACHINESTATE']._serialized_end=6005
-  _globals['_GUESTAGENT']._serialized_start=6008
-  _globals['_GUESTAGENT']._serialized_end=6184
-  _globals['_GUESTOS']._serialized_start=6187
-  _globals['_GUESTOS']._serialized_end=6345
-  _globals['_GUESTINTERFACE']._serialized_start=6347
-  _globals['_GUESTINTERFACE']._serialized_end=6417
-  _globals['_DISKSTATE']._serialized_start=6419
-  _globals['_DISKSTATE']._serialized_end=6484
-  _globals['_LAUNCHERSERVICE']._serialized_start=7552
-  _globals['_LAUNCHERSERVICE']._serialized_end=8207
+  _globals['_STARTMACHINEREQUEST']._serialized_start=269
+  _globals['_STARTMACHINEREQUEST']._serialized_end=344
+  _globals['_STARTMACHINERESPONSE']._serialized_start=346
+  _globals['_STARTMACHINERESPONSE']._serialized_end=419
+  _globals['_STOPMACHINEREQUEST']._serialized_start=421
+  _globals['_STOPMACHINEREQUEST']._serialized_end=517
+  _globals['_STOPMACHINERESPONSE']._serialized_start=519
+  _globals['_STOPMACHINERESPONSE']._serialized_end=591
+  _globals['_ACKNOWLEDGEENDREQUEST']._serialized_start=593
+  _globals['_ACKNOWLEDGEENDREQUEST']._serialized_end=690
+  _globals['_ACKNOWLEDGEENDRESPONSE']._serialized_start=692
+  _globals['_ACKNOWLEDGEENDRESPONSE']._serialized_end=716
+  _globals['_WATCHMACHINEREQUEST']._serialized_start=718
+  _globals['_WATCHMACHINEREQUEST']._serialized_end=739
+  _globals['_WATCHMACHINERESPONSE']._serialized_start=741
+  _globals['_WATCHMACHINERESPONSE']._serialized_end=853
+  _globals['_COMMANDMACHINEREQUEST']._serialized_start=855
+  _globals['_COMMANDMACHINEREQUEST']._serialized_end=953
+  _globals['_COMMANDMACHINERESPONSE']._serialized_start=955
+  _globals['_COMMANDMACHINERESPONSE']._serialized_end=1030
+  _globals['_GETGUESTDETAILSREQUEST']._serialized_start=1032
+  _globals['_GETGUESTDETAILSREQUEST']._serialized_end=1077
+  _globals['_GETGUESTDETAILSRESPONSE']._serialized_start=1080
+  _globals['_GETGUESTDETAILSRESPONSE']._serialized_end=1339
+  _globals['_TAKESCREENSHOTREQUEST']._serialized_start=1341
+  _globals['_TAKESCREENSHOTREQUEST']._serialized_end=1385
+  _globals['_TAKESCREENSHOTRESPONSE']._serialized_start=1387
+  _globals['_TAKESCREENSHOTRESPONSE']._serialized_end=1424
+  _globals['_LAUNCHERSERVICE']._serialized_start=1427
+  _globals['_LAUNCHERSERVICE']._serialized_end=2191
 # @@protoc_insertion_point(module_scope)

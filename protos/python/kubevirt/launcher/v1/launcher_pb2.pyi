@@ -7,9 +7,11 @@ from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import duration_pb2 as _duration_pb2
 from google.protobuf import message as _message
-from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
-from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
+from kubevirt.launcher.v1 import command_pb2 as _command_pb2
+from kubevirt.launcher.v1 import guest_pb2 as _guest_pb2
+from kubevirt.launcher.v1 import machine_pb2 as _machine_pb2
+from kubevirt.launcher.v1 import state_pb2 as _state_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -21,246 +23,6 @@ else:
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
-class _Bootloader:
-    ValueType = _typing.NewType("ValueType", _builtins.int)
-    V: _TypeAlias = ValueType  # noqa: Y015
-
-class _BootloaderEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Bootloader.ValueType], _builtins.type):
-    DESCRIPTOR: _descriptor.EnumDescriptor
-    BOOTLOADER_UNSPECIFIED: _Bootloader.ValueType  # 0
-    """BIOS."""
-    BOOTLOADER_BIOS: _Bootloader.ValueType  # 1
-    """SeaBIOS."""
-    BOOTLOADER_BIOS_SERIAL: _Bootloader.ValueType  # 2
-    """SeaBIOS that also speaks on the first serial port."""
-    BOOTLOADER_UEFI: _Bootloader.ValueType  # 3
-    """OVMF without secure boot."""
-
-class Bootloader(_Bootloader, metaclass=_BootloaderEnumTypeWrapper):
-    """Bootloader is the machine's firmware."""
-
-BOOTLOADER_UNSPECIFIED: Bootloader.ValueType  # 0
-"""BIOS."""
-BOOTLOADER_BIOS: Bootloader.ValueType  # 1
-"""SeaBIOS."""
-BOOTLOADER_BIOS_SERIAL: Bootloader.ValueType  # 2
-"""SeaBIOS that also speaks on the first serial port."""
-BOOTLOADER_UEFI: Bootloader.ValueType  # 3
-"""OVMF without secure boot."""
-Global___Bootloader: _TypeAlias = Bootloader  # noqa: Y015
-
-class _DiskBus:
-    ValueType = _typing.NewType("ValueType", _builtins.int)
-    V: _TypeAlias = ValueType  # noqa: Y015
-
-class _DiskBusEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_DiskBus.ValueType], _builtins.type):
-    DESCRIPTOR: _descriptor.EnumDescriptor
-    DISK_BUS_UNSPECIFIED: _DiskBus.ValueType  # 0
-    """Refused."""
-    DISK_BUS_VIRTIO: _DiskBus.ValueType  # 1
-    """virtio-blk."""
-    DISK_BUS_SATA: _DiskBus.ValueType  # 2
-    """AHCI."""
-    DISK_BUS_SCSI: _DiskBus.ValueType  # 3
-    """virtio-scsi."""
-    DISK_BUS_USB: _DiskBus.ValueType  # 4
-    """USB mass storage."""
-
-class DiskBus(_DiskBus, metaclass=_DiskBusEnumTypeWrapper):
-    """DiskBus is how a disk is attached."""
-
-DISK_BUS_UNSPECIFIED: DiskBus.ValueType  # 0
-"""Refused."""
-DISK_BUS_VIRTIO: DiskBus.ValueType  # 1
-"""virtio-blk."""
-DISK_BUS_SATA: DiskBus.ValueType  # 2
-"""AHCI."""
-DISK_BUS_SCSI: DiskBus.ValueType  # 3
-"""virtio-scsi."""
-DISK_BUS_USB: DiskBus.ValueType  # 4
-"""USB mass storage."""
-Global___DiskBus: _TypeAlias = DiskBus  # noqa: Y015
-
-class _DiskDevice:
-    ValueType = _typing.NewType("ValueType", _builtins.int)
-    V: _TypeAlias = ValueType  # noqa: Y015
-
-class _DiskDeviceEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_DiskDevice.ValueType], _builtins.type):
-    DESCRIPTOR: _descriptor.EnumDescriptor
-    DISK_DEVICE_UNSPECIFIED: _DiskDevice.ValueType  # 0
-    """Refused."""
-    DISK_DEVICE_DISK: _DiskDevice.ValueType  # 1
-    """A disk."""
-    DISK_DEVICE_CDROM: _DiskDevice.ValueType  # 2
-    """A CD drive."""
-    DISK_DEVICE_LUN: _DiskDevice.ValueType  # 3
-    """A SCSI logical unit whose commands go to the device below."""
-
-class DiskDevice(_DiskDevice, metaclass=_DiskDeviceEnumTypeWrapper):
-    """DiskDevice is what a disk looks like to the guest."""
-
-DISK_DEVICE_UNSPECIFIED: DiskDevice.ValueType  # 0
-"""Refused."""
-DISK_DEVICE_DISK: DiskDevice.ValueType  # 1
-"""A disk."""
-DISK_DEVICE_CDROM: DiskDevice.ValueType  # 2
-"""A CD drive."""
-DISK_DEVICE_LUN: DiskDevice.ValueType  # 3
-"""A SCSI logical unit whose commands go to the device below."""
-Global___DiskDevice: _TypeAlias = DiskDevice  # noqa: Y015
-
-class _CloudInitSource:
-    ValueType = _typing.NewType("ValueType", _builtins.int)
-    V: _TypeAlias = ValueType  # noqa: Y015
-
-class _CloudInitSourceEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_CloudInitSource.ValueType], _builtins.type):
-    DESCRIPTOR: _descriptor.EnumDescriptor
-    CLOUD_INIT_SOURCE_UNSPECIFIED: _CloudInitSource.ValueType  # 0
-    """Refused."""
-    CLOUD_INIT_SOURCE_NO_CLOUD: _CloudInitSource.ValueType  # 1
-    """NoCloud, volume label "cidata"."""
-    CLOUD_INIT_SOURCE_CONFIG_DRIVE: _CloudInitSource.ValueType  # 2
-    """OpenStack's configuration drive, volume label "config-2"."""
-
-class CloudInitSource(_CloudInitSource, metaclass=_CloudInitSourceEnumTypeWrapper):
-    """CloudInitSource is the form of a data source."""
-
-CLOUD_INIT_SOURCE_UNSPECIFIED: CloudInitSource.ValueType  # 0
-"""Refused."""
-CLOUD_INIT_SOURCE_NO_CLOUD: CloudInitSource.ValueType  # 1
-"""NoCloud, volume label "cidata"."""
-CLOUD_INIT_SOURCE_CONFIG_DRIVE: CloudInitSource.ValueType  # 2
-"""OpenStack's configuration drive, volume label "config-2"."""
-Global___CloudInitSource: _TypeAlias = CloudInitSource  # noqa: Y015
-
-class _Accelerator:
-    ValueType = _typing.NewType("ValueType", _builtins.int)
-    V: _TypeAlias = ValueType  # noqa: Y015
-
-class _AcceleratorEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Accelerator.ValueType], _builtins.type):
-    DESCRIPTOR: _descriptor.EnumDescriptor
-    ACCELERATOR_UNSPECIFIED: _Accelerator.ValueType  # 0
-    """Refused."""
-    ACCELERATOR_EMULATION: _Accelerator.ValueType  # 1
-    """Translated instruction by instruction (QEMU's TCG)."""
-    ACCELERATOR_KVM: _Accelerator.ValueType  # 2
-    """By the processor's virtualization extension."""
-
-class Accelerator(_Accelerator, metaclass=_AcceleratorEnumTypeWrapper):
-    """Accelerator is how guest code is executed."""
-
-ACCELERATOR_UNSPECIFIED: Accelerator.ValueType  # 0
-"""Refused."""
-ACCELERATOR_EMULATION: Accelerator.ValueType  # 1
-"""Translated instruction by instruction (QEMU's TCG)."""
-ACCELERATOR_KVM: Accelerator.ValueType  # 2
-"""By the processor's virtualization extension."""
-Global___Accelerator: _TypeAlias = Accelerator  # noqa: Y015
-
-class _MachinePhase:
-    ValueType = _typing.NewType("ValueType", _builtins.int)
-    V: _TypeAlias = ValueType  # noqa: Y015
-
-class _MachinePhaseEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_MachinePhase.ValueType], _builtins.type):
-    DESCRIPTOR: _descriptor.EnumDescriptor
-    MACHINE_PHASE_UNSPECIFIED: _MachinePhase.ValueType  # 0
-    """Never sent."""
-    MACHINE_PHASE_ABSENT: _MachinePhase.ValueType  # 1
-    """This launcher was not given a machine yet."""
-    MACHINE_PHASE_STARTING: _MachinePhase.ValueType  # 2
-    """Given, its guest's CPUs do not run yet."""
-    MACHINE_PHASE_RUNNING: _MachinePhase.ValueType  # 3
-    """The guest's CPUs run."""
-    MACHINE_PHASE_PAUSED: _MachinePhase.ValueType  # 4
-    """The guest exists and its CPUs stand still."""
-    MACHINE_PHASE_ENDED: _MachinePhase.ValueType  # 5
-    """Ended for good; end tells how."""
-    MACHINE_PHASE_UNKNOWN: _MachinePhase.ValueType  # 6
-    """The hypervisor does not answer now, the guest may well run. Never a reason to act on the guest."""
-
-class MachinePhase(_MachinePhase, metaclass=_MachinePhaseEnumTypeWrapper):
-    """MachinePhase is where a machine is in its life."""
-
-MACHINE_PHASE_UNSPECIFIED: MachinePhase.ValueType  # 0
-"""Never sent."""
-MACHINE_PHASE_ABSENT: MachinePhase.ValueType  # 1
-"""This launcher was not given a machine yet."""
-MACHINE_PHASE_STARTING: MachinePhase.ValueType  # 2
-"""Given, its guest's CPUs do not run yet."""
-MACHINE_PHASE_RUNNING: MachinePhase.ValueType  # 3
-"""The guest's CPUs run."""
-MACHINE_PHASE_PAUSED: MachinePhase.ValueType  # 4
-"""The guest exists and its CPUs stand still."""
-MACHINE_PHASE_ENDED: MachinePhase.ValueType  # 5
-"""Ended for good; end tells how."""
-MACHINE_PHASE_UNKNOWN: MachinePhase.ValueType  # 6
-"""The hypervisor does not answer now, the guest may well run. Never a reason to act on the guest."""
-Global___MachinePhase: _TypeAlias = MachinePhase  # noqa: Y015
-
-class _MachineEnd:
-    ValueType = _typing.NewType("ValueType", _builtins.int)
-    V: _TypeAlias = ValueType  # noqa: Y015
-
-class _MachineEndEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_MachineEnd.ValueType], _builtins.type):
-    DESCRIPTOR: _descriptor.EnumDescriptor
-    MACHINE_END_UNSPECIFIED: _MachineEnd.ValueType  # 0
-    """Not ended."""
-    MACHINE_END_SHUTDOWN: _MachineEnd.ValueType  # 1
-    """The guest powered itself off."""
-    MACHINE_END_PANICKED: _MachineEnd.ValueType  # 2
-    """The guest's kernel reported a panic."""
-    MACHINE_END_CRASHED: _MachineEnd.ValueType  # 3
-    """The hypervisor process died."""
-    MACHINE_END_DESTROYED: _MachineEnd.ValueType  # 4
-    """Destroyed on request."""
-    MACHINE_END_START_FAILED: _MachineEnd.ValueType  # 5
-    """Never started: the message says why."""
-
-class MachineEnd(_MachineEnd, metaclass=_MachineEndEnumTypeWrapper):
-    """MachineEnd is how a machine ended."""
-
-MACHINE_END_UNSPECIFIED: MachineEnd.ValueType  # 0
-"""Not ended."""
-MACHINE_END_SHUTDOWN: MachineEnd.ValueType  # 1
-"""The guest powered itself off."""
-MACHINE_END_PANICKED: MachineEnd.ValueType  # 2
-"""The guest's kernel reported a panic."""
-MACHINE_END_CRASHED: MachineEnd.ValueType  # 3
-"""The hypervisor process died."""
-MACHINE_END_DESTROYED: MachineEnd.ValueType  # 4
-"""Destroyed on request."""
-MACHINE_END_START_FAILED: MachineEnd.ValueType  # 5
-"""Never started: the message says why."""
-Global___MachineEnd: _TypeAlias = MachineEnd  # noqa: Y015
-
-class _PauseReason:
-    ValueType = _typing.NewType("ValueType", _builtins.int)
-    V: _TypeAlias = ValueType  # noqa: Y015
-
-class _PauseReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_PauseReason.ValueType], _builtins.type):
-    DESCRIPTOR: _descriptor.EnumDescriptor
-    PAUSE_REASON_UNSPECIFIED: _PauseReason.ValueType  # 0
-    """Not paused."""
-    PAUSE_REASON_BY_USER: _PauseReason.ValueType  # 1
-    """Somebody asked for it."""
-    PAUSE_REASON_IO_ERROR: _PauseReason.ValueType  # 2
-    """The hypervisor could not read or write a disk."""
-    PAUSE_REASON_BY_HYPERVISOR: _PauseReason.ValueType  # 3
-    """The hypervisor's own decision, for a reason that is in the message."""
-
-class PauseReason(_PauseReason, metaclass=_PauseReasonEnumTypeWrapper):
-    """PauseReason is why a guest's CPUs stand still."""
-
-PAUSE_REASON_UNSPECIFIED: PauseReason.ValueType  # 0
-"""Not paused."""
-PAUSE_REASON_BY_USER: PauseReason.ValueType  # 1
-"""Somebody asked for it."""
-PAUSE_REASON_IO_ERROR: PauseReason.ValueType  # 2
-"""The hypervisor could not read or write a disk."""
-PAUSE_REASON_BY_HYPERVISOR: PauseReason.ValueType  # 3
-"""The hypervisor's own decision, for a reason that is in the message."""
-Global___PauseReason: _TypeAlias = PauseReason  # noqa: Y015
-
 @_typing.final
 class StartMachineRequest(_message.Message):
     """StartMachineRequest changes a guest and so is understood whole or refused."""
@@ -269,13 +31,13 @@ class StartMachineRequest(_message.Message):
 
     MACHINE_FIELD_NUMBER: _builtins.int
     @_builtins.property
-    def machine(self) -> Global___Machine:
+    def machine(self) -> _machine_pb2.Machine:
         """What to run."""
 
     def __init__(
         self,
         *,
-        machine: Global___Machine | None = ...,
+        machine: _machine_pb2.Machine | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["machine", b"machine"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
@@ -293,13 +55,13 @@ class StartMachineResponse(_message.Message):
 
     STATE_FIELD_NUMBER: _builtins.int
     @_builtins.property
-    def state(self) -> Global___MachineState:
+    def state(self) -> _state_pb2.MachineState:
         """The state right after the call; RUNNING if the guest's CPUs were started by it."""
 
     def __init__(
         self,
         *,
-        state: Global___MachineState | None = ...,
+        state: _state_pb2.MachineState | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["state", b"state"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
@@ -345,13 +107,13 @@ class StopMachineResponse(_message.Message):
 
     STATE_FIELD_NUMBER: _builtins.int
     @_builtins.property
-    def state(self) -> Global___MachineState:
+    def state(self) -> _state_pb2.MachineState:
         """The state right after the call."""
 
     def __init__(
         self,
         *,
-        state: Global___MachineState | None = ...,
+        state: _state_pb2.MachineState | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["state", b"state"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
@@ -360,6 +122,49 @@ class StopMachineResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___StopMachineResponse: _TypeAlias = StopMachineResponse  # noqa: Y015
+
+@_typing.final
+class AcknowledgeEndRequest(_message.Message):
+    """AcknowledgeEndRequest lets a launcher exit and so is understood whole or refused."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MACHINE_UID_FIELD_NUMBER: _builtins.int
+    END_FIELD_NUMBER: _builtins.int
+    machine_uid: _builtins.str
+    """The machine meant: a launcher that runs another refuses."""
+    end: _state_pb2.MachineEnd.ValueType
+    """The end that is recorded, as MachineState reported it."""
+    def __init__(
+        self,
+        *,
+        machine_uid: _builtins.str = ...,
+        end: _state_pb2.MachineEnd.ValueType = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["end", b"end", "machine_uid", b"machine_uid"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AcknowledgeEndRequest: _TypeAlias = AcknowledgeEndRequest  # noqa: Y015
+
+@_typing.final
+class AcknowledgeEndResponse(_message.Message):
+    """AcknowledgeEndResponse carries nothing."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AcknowledgeEndResponse: _TypeAlias = AcknowledgeEndResponse  # noqa: Y015
 
 @_typing.final
 class WatchMachineRequest(_message.Message):
@@ -392,7 +197,7 @@ class WatchMachineResponse(_message.Message):
     revision: _builtins.int
     """Rises with each change of the state within one instance."""
     @_builtins.property
-    def state(self) -> Global___MachineState:
+    def state(self) -> _state_pb2.MachineState:
         """The whole state."""
 
     def __init__(
@@ -400,7 +205,7 @@ class WatchMachineResponse(_message.Message):
         *,
         instance_id: _builtins.str = ...,
         revision: _builtins.int = ...,
-        state: Global___MachineState | None = ...,
+        state: _state_pb2.MachineState | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["state", b"state"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
@@ -421,14 +226,14 @@ class CommandMachineRequest(_message.Message):
     machine_uid: _builtins.str
     """The machine meant: a launcher that runs another refuses."""
     @_builtins.property
-    def command(self) -> Global___Command:
+    def command(self) -> _command_pb2.Command:
         """What to do."""
 
     def __init__(
         self,
         *,
         machine_uid: _builtins.str = ...,
-        command: Global___Command | None = ...,
+        command: _command_pb2.Command | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["command", b"command"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
@@ -446,13 +251,13 @@ class CommandMachineResponse(_message.Message):
 
     STATE_FIELD_NUMBER: _builtins.int
     @_builtins.property
-    def state(self) -> Global___MachineState:
+    def state(self) -> _state_pb2.MachineState:
         """The state right after the call."""
 
     def __init__(
         self,
         *,
-        state: Global___MachineState | None = ...,
+        state: _state_pb2.MachineState | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["state", b"state"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
@@ -461,171 +266,6 @@ class CommandMachineResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___CommandMachineResponse: _TypeAlias = CommandMachineResponse  # noqa: Y015
-
-@_typing.final
-class Command(_message.Message):
-    """Command is one of what can be done to a running guest."""
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    PAUSE_FIELD_NUMBER: _builtins.int
-    UNPAUSE_FIELD_NUMBER: _builtins.int
-    RESET_FIELD_NUMBER: _builtins.int
-    SOFT_REBOOT_FIELD_NUMBER: _builtins.int
-    FREEZE_FIELD_NUMBER: _builtins.int
-    UNFREEZE_FIELD_NUMBER: _builtins.int
-    @_builtins.property
-    def pause(self) -> Global___Pause:
-        """The guest's CPUs stand still until Unpause."""
-
-    @_builtins.property
-    def unpause(self) -> Global___Unpause:
-        """They go on."""
-
-    @_builtins.property
-    def reset(self) -> Global___Reset:
-        """As if the reset button was pressed: nothing is flushed."""
-
-    @_builtins.property
-    def soft_reboot(self) -> Global___SoftReboot:
-        """The guest is asked to reboot, by its agent or by ACPI."""
-
-    @_builtins.property
-    def freeze(self) -> Global___Freeze:
-        """The guest's file systems are frozen by its agent."""
-
-    @_builtins.property
-    def unfreeze(self) -> Global___Unfreeze:
-        """They are thawed."""
-
-    def __init__(
-        self,
-        *,
-        pause: Global___Pause | None = ...,
-        unpause: Global___Unpause | None = ...,
-        reset: Global___Reset | None = ...,
-        soft_reboot: Global___SoftReboot | None = ...,
-        freeze: Global___Freeze | None = ...,
-        unfreeze: Global___Unfreeze | None = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["command", b"command", "freeze", b"freeze", "pause", b"pause", "reset", b"reset", "soft_reboot", b"soft_reboot", "unfreeze", b"unfreeze", "unpause", b"unpause"]  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["command", b"command", "freeze", b"freeze", "pause", b"pause", "reset", b"reset", "soft_reboot", b"soft_reboot", "unfreeze", b"unfreeze", "unpause", b"unpause"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_command: _TypeAlias = _typing.Literal["pause", "unpause", "reset", "soft_reboot", "freeze", "unfreeze"]  # noqa: Y015
-    _WhichOneofArgType_command: _TypeAlias = _typing.Literal["command", b"command"]  # noqa: Y015
-    def WhichOneof(self, oneof_group: _WhichOneofArgType_command) -> _WhichOneofReturnType_command | None: ...
-
-Global___Command: _TypeAlias = Command  # noqa: Y015
-
-@_typing.final
-class Pause(_message.Message):
-    """Pause carries nothing."""
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    def __init__(
-        self,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___Pause: _TypeAlias = Pause  # noqa: Y015
-
-@_typing.final
-class Unpause(_message.Message):
-    """Unpause carries nothing."""
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    def __init__(
-        self,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___Unpause: _TypeAlias = Unpause  # noqa: Y015
-
-@_typing.final
-class Reset(_message.Message):
-    """Reset carries nothing."""
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    def __init__(
-        self,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___Reset: _TypeAlias = Reset  # noqa: Y015
-
-@_typing.final
-class SoftReboot(_message.Message):
-    """SoftReboot carries nothing."""
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    def __init__(
-        self,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___SoftReboot: _TypeAlias = SoftReboot  # noqa: Y015
-
-@_typing.final
-class Freeze(_message.Message):
-    """Freeze says for how long."""
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    UNFREEZE_AFTER_FIELD_NUMBER: _builtins.int
-    @_builtins.property
-    def unfreeze_after(self) -> _duration_pb2.Duration:
-        """After which the launcher thaws by itself, so that nobody's death leaves a guest frozen; zero: 5 minutes."""
-
-    def __init__(
-        self,
-        *,
-        unfreeze_after: _duration_pb2.Duration | None = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["unfreeze_after", b"unfreeze_after"]  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["unfreeze_after", b"unfreeze_after"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___Freeze: _TypeAlias = Freeze  # noqa: Y015
-
-@_typing.final
-class Unfreeze(_message.Message):
-    """Unfreeze carries nothing."""
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    def __init__(
-        self,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___Unfreeze: _TypeAlias = Unfreeze  # noqa: Y015
 
 @_typing.final
 class GetGuestDetailsRequest(_message.Message):
@@ -663,29 +303,29 @@ class GetGuestDetailsResponse(_message.Message):
     timezone: _builtins.str
     """The guest's time zone, for example "CET, 3600"."""
     @_builtins.property
-    def agent(self) -> Global___GuestAgent:
+    def agent(self) -> _guest_pb2.GuestAgent:
         """The agent."""
 
     @_builtins.property
-    def users(self) -> _containers.RepeatedCompositeFieldContainer[Global___GuestUser]:
+    def users(self) -> _containers.RepeatedCompositeFieldContainer[_guest_pb2.GuestUser]:
         """Who is logged in."""
 
     @_builtins.property
-    def filesystems(self) -> _containers.RepeatedCompositeFieldContainer[Global___GuestFilesystem]:
+    def filesystems(self) -> _containers.RepeatedCompositeFieldContainer[_guest_pb2.GuestFilesystem]:
         """What is mounted."""
 
     @_builtins.property
-    def commands(self) -> _containers.RepeatedCompositeFieldContainer[Global___GuestAgentCommand]:
+    def commands(self) -> _containers.RepeatedCompositeFieldContainer[_guest_pb2.GuestAgentCommand]:
         """The agent's commands."""
 
     def __init__(
         self,
         *,
-        agent: Global___GuestAgent | None = ...,
+        agent: _guest_pb2.GuestAgent | None = ...,
         timezone: _builtins.str = ...,
-        users: _abc.Iterable[Global___GuestUser] | None = ...,
-        filesystems: _abc.Iterable[Global___GuestFilesystem] | None = ...,
-        commands: _abc.Iterable[Global___GuestAgentCommand] | None = ...,
+        users: _abc.Iterable[_guest_pb2.GuestUser] | None = ...,
+        filesystems: _abc.Iterable[_guest_pb2.GuestFilesystem] | None = ...,
+        commands: _abc.Iterable[_guest_pb2.GuestAgentCommand] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["agent", b"agent"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
@@ -694,132 +334,6 @@ class GetGuestDetailsResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___GetGuestDetailsResponse: _TypeAlias = GetGuestDetailsResponse  # noqa: Y015
-
-@_typing.final
-class GuestUser(_message.Message):
-    """GuestUser is somebody logged in."""
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    NAME_FIELD_NUMBER: _builtins.int
-    DOMAIN_FIELD_NUMBER: _builtins.int
-    LOGIN_TIME_FIELD_NUMBER: _builtins.int
-    name: _builtins.str
-    """Name."""
-    domain: _builtins.str
-    """Windows domain; mostly empty."""
-    login_time: _builtins.float
-    """When, in seconds since 1970."""
-    def __init__(
-        self,
-        *,
-        name: _builtins.str = ...,
-        domain: _builtins.str = ...,
-        login_time: _builtins.float = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["domain", b"domain", "login_time", b"login_time", "name", b"name"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___GuestUser: _TypeAlias = GuestUser  # noqa: Y015
-
-@_typing.final
-class GuestFilesystem(_message.Message):
-    """GuestFilesystem is something mounted."""
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    NAME_FIELD_NUMBER: _builtins.int
-    MOUNT_POINT_FIELD_NUMBER: _builtins.int
-    TYPE_FIELD_NUMBER: _builtins.int
-    USED_BYTES_FIELD_NUMBER: _builtins.int
-    TOTAL_BYTES_FIELD_NUMBER: _builtins.int
-    DISKS_FIELD_NUMBER: _builtins.int
-    name: _builtins.str
-    """The guest's name of the device."""
-    mount_point: _builtins.str
-    """Where it is mounted."""
-    type: _builtins.str
-    """For example "ext4"."""
-    used_bytes: _builtins.int
-    """In bytes."""
-    total_bytes: _builtins.int
-    """In bytes."""
-    @_builtins.property
-    def disks(self) -> _containers.RepeatedCompositeFieldContainer[Global___GuestDisk]:
-        """The disks below, by the guest's bus, for example "virtio"."""
-
-    def __init__(
-        self,
-        *,
-        name: _builtins.str = ...,
-        mount_point: _builtins.str = ...,
-        type: _builtins.str = ...,
-        used_bytes: _builtins.int = ...,
-        total_bytes: _builtins.int = ...,
-        disks: _abc.Iterable[Global___GuestDisk] | None = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["disks", b"disks", "mount_point", b"mount_point", "name", b"name", "total_bytes", b"total_bytes", "type", b"type", "used_bytes", b"used_bytes"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___GuestFilesystem: _TypeAlias = GuestFilesystem  # noqa: Y015
-
-@_typing.final
-class GuestDisk(_message.Message):
-    """GuestDisk is a disk below a file system."""
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    BUS_TYPE_FIELD_NUMBER: _builtins.int
-    SERIAL_FIELD_NUMBER: _builtins.int
-    bus_type: _builtins.str
-    """For example "virtio"."""
-    serial: _builtins.str
-    """Its serial number, if it has one."""
-    def __init__(
-        self,
-        *,
-        bus_type: _builtins.str = ...,
-        serial: _builtins.str = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["bus_type", b"bus_type", "serial", b"serial"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___GuestDisk: _TypeAlias = GuestDisk  # noqa: Y015
-
-@_typing.final
-class GuestAgentCommand(_message.Message):
-    """GuestAgentCommand is one of the agent's commands."""
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    NAME_FIELD_NUMBER: _builtins.int
-    ENABLED_FIELD_NUMBER: _builtins.int
-    name: _builtins.str
-    """For example "guest-ping"."""
-    enabled: _builtins.bool
-    """Whether the guest allows it."""
-    def __init__(
-        self,
-        *,
-        name: _builtins.str = ...,
-        enabled: _builtins.bool = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["enabled", b"enabled", "name", b"name"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___GuestAgentCommand: _TypeAlias = GuestAgentCommand  # noqa: Y015
 
 @_typing.final
 class TakeScreenshotRequest(_message.Message):
@@ -864,1194 +378,3 @@ class TakeScreenshotResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___TakeScreenshotResponse: _TypeAlias = TakeScreenshotResponse  # noqa: Y015
-
-@_typing.final
-class Machine(_message.Message):
-    """Machine is a virtual machine in terms that no hypervisor owns."""
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    UID_FIELD_NUMBER: _builtins.int
-    NAME_FIELD_NUMBER: _builtins.int
-    NAMESPACE_FIELD_NUMBER: _builtins.int
-    ACCELERATOR_FIELD_NUMBER: _builtins.int
-    MACHINE_TYPE_FIELD_NUMBER: _builtins.int
-    CPU_FIELD_NUMBER: _builtins.int
-    MEMORY_BYTES_FIELD_NUMBER: _builtins.int
-    FIRMWARE_UUID_FIELD_NUMBER: _builtins.int
-    KERNEL_BOOT_FIELD_NUMBER: _builtins.int
-    SERIAL_CONSOLE_FIELD_NUMBER: _builtins.int
-    INTERFACES_FIELD_NUMBER: _builtins.int
-    SHUTDOWN_GRACE_PERIOD_FIELD_NUMBER: _builtins.int
-    BOOTLOADER_FIELD_NUMBER: _builtins.int
-    SMBIOS_FIELD_NUMBER: _builtins.int
-    CLOCK_FIELD_NUMBER: _builtins.int
-    FEATURES_FIELD_NUMBER: _builtins.int
-    CPU_MODEL_FIELD_NUMBER: _builtins.int
-    HUGEPAGE_BYTES_FIELD_NUMBER: _builtins.int
-    DISKS_FIELD_NUMBER: _builtins.int
-    INPUTS_FIELD_NUMBER: _builtins.int
-    DISPLAY_FIELD_NUMBER: _builtins.int
-    BALLOON_FIELD_NUMBER: _builtins.int
-    RNG_FIELD_NUMBER: _builtins.int
-    WATCHDOG_FIELD_NUMBER: _builtins.int
-    START_PAUSED_FIELD_NUMBER: _builtins.int
-    VIRTIO_TRANSITIONAL_FIELD_NUMBER: _builtins.int
-    DISK_MULTIQUEUE_FIELD_NUMBER: _builtins.int
-    uid: _builtins.str
-    """The UID of the VirtualMachineInstance."""
-    name: _builtins.str
-    """Its name."""
-    namespace: _builtins.str
-    """Its namespace."""
-    accelerator: Global___Accelerator.ValueType
-    """Emulated or hardware-assisted."""
-    machine_type: _builtins.str
-    """The machine type, for example "q35" or "pc-q35-7.2"."""
-    memory_bytes: _builtins.int
-    """Guest memory in bytes."""
-    firmware_uuid: _builtins.str
-    """The UUID that the guest's firmware reports."""
-    bootloader: Global___Bootloader.ValueType
-    """What boots the machine."""
-    hugepage_bytes: _builtins.int
-    """Guest memory in huge pages of this many bytes; 0: ordinary pages."""
-    balloon: _builtins.bool
-    """A memory balloon."""
-    rng: _builtins.bool
-    """A random number generator."""
-    start_paused: _builtins.bool
-    """The guest's CPUs stand still after the start, until Unpause."""
-    virtio_transitional: _builtins.bool
-    """Virtio devices in their transitional form, for guests that know no newer one."""
-    disk_multiqueue: _builtins.bool
-    """As many queues for each virtio disk as there are vCPUs."""
-    @_builtins.property
-    def cpu(self) -> Global___CpuTopology:
-        """The virtual CPUs."""
-
-    @_builtins.property
-    def kernel_boot(self) -> Global___KernelBoot:
-        """Boot a kernel directly. Without it and without disks the firmware finds nothing to boot."""
-
-    @_builtins.property
-    def serial_console(self) -> Global___SerialConsole:
-        """A serial port, its other end a unix socket in the pod. None: no serial port."""
-
-    @_builtins.property
-    def interfaces(self) -> _containers.RepeatedCompositeFieldContainer[Global___NetworkInterface]:
-        """Network interfaces in the order of the guest's PCI slots."""
-
-    @_builtins.property
-    def shutdown_grace_period(self) -> _duration_pb2.Duration:
-        """How long the guest may take to shut down by itself when the launcher's pod is told to terminate."""
-
-    @_builtins.property
-    def smbios(self) -> Global___Smbios:
-        """What the firmware tells the guest of itself."""
-
-    @_builtins.property
-    def clock(self) -> Global___Clock:
-        """The guest's clock and timers."""
-
-    @_builtins.property
-    def features(self) -> Global___Features:
-        """Features of the platform."""
-
-    @_builtins.property
-    def cpu_model(self) -> Global___CpuModel:
-        """The virtual CPUs' model. None: the launcher's own choice for the accelerator."""
-
-    @_builtins.property
-    def disks(self) -> _containers.RepeatedCompositeFieldContainer[Global___Disk]:
-        """Disks in the order of the guest's slots."""
-
-    @_builtins.property
-    def inputs(self) -> _containers.RepeatedCompositeFieldContainer[Global___Input]:
-        """Input devices."""
-
-    @_builtins.property
-    def display(self) -> Global___Display:
-        """A display, reached by VNC on a unix socket in the pod. None: no graphics card."""
-
-    @_builtins.property
-    def watchdog(self) -> Global___Watchdog:
-        """A watchdog device. None: no device."""
-
-    def __init__(
-        self,
-        *,
-        uid: _builtins.str = ...,
-        name: _builtins.str = ...,
-        namespace: _builtins.str = ...,
-        accelerator: Global___Accelerator.ValueType = ...,
-        machine_type: _builtins.str = ...,
-        cpu: Global___CpuTopology | None = ...,
-        memory_bytes: _builtins.int = ...,
-        firmware_uuid: _builtins.str = ...,
-        kernel_boot: Global___KernelBoot | None = ...,
-        serial_console: Global___SerialConsole | None = ...,
-        interfaces: _abc.Iterable[Global___NetworkInterface] | None = ...,
-        shutdown_grace_period: _duration_pb2.Duration | None = ...,
-        bootloader: Global___Bootloader.ValueType = ...,
-        smbios: Global___Smbios | None = ...,
-        clock: Global___Clock | None = ...,
-        features: Global___Features | None = ...,
-        cpu_model: Global___CpuModel | None = ...,
-        hugepage_bytes: _builtins.int = ...,
-        disks: _abc.Iterable[Global___Disk] | None = ...,
-        inputs: _abc.Iterable[Global___Input] | None = ...,
-        display: Global___Display | None = ...,
-        balloon: _builtins.bool = ...,
-        rng: _builtins.bool = ...,
-        watchdog: Global___Watchdog | None = ...,
-        start_paused: _builtins.bool = ...,
-        virtio_transitional: _builtins.bool = ...,
-        disk_multiqueue: _builtins.bool = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["clock", b"clock", "cpu", b"cpu", "cpu_model", b"cpu_model", "display", b"display", "features", b"features", "kernel_boot", b"kernel_boot", "serial_console", b"serial_console", "shutdown_grace_period", b"shutdown_grace_period", "smbios", b"smbios", "watchdog", b"watchdog"]  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["accelerator", b"accelerator", "balloon", b"balloon", "bootloader", b"bootloader", "clock", b"clock", "cpu", b"cpu", "cpu_model", b"cpu_model", "disk_multiqueue", b"disk_multiqueue", "disks", b"disks", "display", b"display", "features", b"features", "firmware_uuid", b"firmware_uuid", "hugepage_bytes", b"hugepage_bytes", "inputs", b"inputs", "interfaces", b"interfaces", "kernel_boot", b"kernel_boot", "machine_type", b"machine_type", "memory_bytes", b"memory_bytes", "name", b"name", "namespace", b"namespace", "rng", b"rng", "serial_console", b"serial_console", "shutdown_grace_period", b"shutdown_grace_period", "smbios", b"smbios", "start_paused", b"start_paused", "uid", b"uid", "virtio_transitional", b"virtio_transitional", "watchdog", b"watchdog"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___Machine: _TypeAlias = Machine  # noqa: Y015
-
-@_typing.final
-class Smbios(_message.Message):
-    """Smbios is what the firmware tells the guest of the machine. Empty fields are left to the hypervisor."""
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    MANUFACTURER_FIELD_NUMBER: _builtins.int
-    PRODUCT_FIELD_NUMBER: _builtins.int
-    VERSION_FIELD_NUMBER: _builtins.int
-    SERIAL_FIELD_NUMBER: _builtins.int
-    SKU_FIELD_NUMBER: _builtins.int
-    FAMILY_FIELD_NUMBER: _builtins.int
-    CHASSIS_MANUFACTURER_FIELD_NUMBER: _builtins.int
-    CHASSIS_VERSION_FIELD_NUMBER: _builtins.int
-    CHASSIS_SERIAL_FIELD_NUMBER: _builtins.int
-    CHASSIS_ASSET_FIELD_NUMBER: _builtins.int
-    CHASSIS_SKU_FIELD_NUMBER: _builtins.int
-    manufacturer: _builtins.str
-    """System: manufacturer."""
-    product: _builtins.str
-    """System: product."""
-    version: _builtins.str
-    """System: version."""
-    serial: _builtins.str
-    """System: serial number."""
-    sku: _builtins.str
-    """System: SKU."""
-    family: _builtins.str
-    """System: family."""
-    chassis_manufacturer: _builtins.str
-    """Chassis: manufacturer."""
-    chassis_version: _builtins.str
-    """Chassis: version."""
-    chassis_serial: _builtins.str
-    """Chassis: serial number."""
-    chassis_asset: _builtins.str
-    """Chassis: asset tag."""
-    chassis_sku: _builtins.str
-    """Chassis: SKU."""
-    def __init__(
-        self,
-        *,
-        manufacturer: _builtins.str = ...,
-        product: _builtins.str = ...,
-        version: _builtins.str = ...,
-        serial: _builtins.str = ...,
-        sku: _builtins.str = ...,
-        family: _builtins.str = ...,
-        chassis_manufacturer: _builtins.str = ...,
-        chassis_version: _builtins.str = ...,
-        chassis_serial: _builtins.str = ...,
-        chassis_asset: _builtins.str = ...,
-        chassis_sku: _builtins.str = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["chassis_asset", b"chassis_asset", "chassis_manufacturer", b"chassis_manufacturer", "chassis_serial", b"chassis_serial", "chassis_sku", b"chassis_sku", "chassis_version", b"chassis_version", "family", b"family", "manufacturer", b"manufacturer", "product", b"product", "serial", b"serial", "sku", b"sku", "version", b"version"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___Smbios: _TypeAlias = Smbios  # noqa: Y015
-
-@_typing.final
-class Clock(_message.Message):
-    """Clock is the guest's clock."""
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    UTC_OFFSET_SECONDS_FIELD_NUMBER: _builtins.int
-    TIMEZONE_FIELD_NUMBER: _builtins.int
-    TIMERS_FIELD_NUMBER: _builtins.int
-    utc_offset_seconds: _builtins.int
-    """Seconds between UTC and what the guest's clock shows."""
-    timezone: _builtins.str
-    """A time zone's name such as "Europe/Berlin", instead of an offset."""
-    @_builtins.property
-    def timers(self) -> _containers.RepeatedCompositeFieldContainer[Global___Timer]:
-        """Timers; one that is not named is left to the hypervisor."""
-
-    def __init__(
-        self,
-        *,
-        utc_offset_seconds: _builtins.int = ...,
-        timezone: _builtins.str = ...,
-        timers: _abc.Iterable[Global___Timer] | None = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["timers", b"timers", "timezone", b"timezone", "utc_offset_seconds", b"utc_offset_seconds"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___Clock: _TypeAlias = Clock  # noqa: Y015
-
-@_typing.final
-class Timer(_message.Message):
-    """Timer is one timer of the platform."""
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    NAME_FIELD_NUMBER: _builtins.int
-    PRESENT_FIELD_NUMBER: _builtins.int
-    TICK_POLICY_FIELD_NUMBER: _builtins.int
-    TRACK_FIELD_NUMBER: _builtins.int
-    name: _builtins.str
-    """"hpet", "pit", "rtc", "kvmclock" or "hypervclock"."""
-    present: _builtins.bool
-    """Whether the guest has it."""
-    tick_policy: _builtins.str
-    """"delay", "catchup", "merge" or "discard"; empty: the hypervisor's."""
-    track: _builtins.str
-    """"guest" or "wall", of the rtc only; empty: the hypervisor's."""
-    def __init__(
-        self,
-        *,
-        name: _builtins.str = ...,
-        present: _builtins.bool = ...,
-        tick_policy: _builtins.str = ...,
-        track: _builtins.str = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name", "present", b"present", "tick_policy", b"tick_policy", "track", b"track"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___Timer: _TypeAlias = Timer  # noqa: Y015
-
-@_typing.final
-class Features(_message.Message):
-    """Features are switches of the platform."""
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    ACPI_FIELD_NUMBER: _builtins.int
-    APIC_FIELD_NUMBER: _builtins.int
-    APIC_EOI_FIELD_NUMBER: _builtins.int
-    KVM_HIDDEN_FIELD_NUMBER: _builtins.int
-    PVSPINLOCK_FIELD_NUMBER: _builtins.int
-    SMM_FIELD_NUMBER: _builtins.int
-    acpi: _builtins.bool
-    """Without ACPI a guest cannot be asked to shut down."""
-    apic: _builtins.bool
-    """Local interrupt controllers."""
-    apic_eoi: _builtins.bool
-    """End of interrupt, of the APIC, without leaving the guest."""
-    kvm_hidden: _builtins.bool
-    """KVM does not tell the guest that it is there."""
-    pvspinlock: _builtins.bool
-    """Paravirtual spin locks. None: the hypervisor's."""
-    smm: _builtins.bool
-    """System management mode. None: the hypervisor's."""
-    def __init__(
-        self,
-        *,
-        acpi: _builtins.bool = ...,
-        apic: _builtins.bool = ...,
-        apic_eoi: _builtins.bool = ...,
-        kvm_hidden: _builtins.bool = ...,
-        pvspinlock: _builtins.bool | None = ...,
-        smm: _builtins.bool | None = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_pvspinlock", b"_pvspinlock", "_smm", b"_smm", "pvspinlock", b"pvspinlock", "smm", b"smm"]  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_pvspinlock", b"_pvspinlock", "_smm", b"_smm", "acpi", b"acpi", "apic", b"apic", "apic_eoi", b"apic_eoi", "kvm_hidden", b"kvm_hidden", "pvspinlock", b"pvspinlock", "smm", b"smm"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType__pvspinlock: _TypeAlias = _typing.Literal["pvspinlock"]  # noqa: Y015
-    _WhichOneofArgType__pvspinlock: _TypeAlias = _typing.Literal["_pvspinlock", b"_pvspinlock"]  # noqa: Y015
-    _WhichOneofReturnType__smm: _TypeAlias = _typing.Literal["smm"]  # noqa: Y015
-    _WhichOneofArgType__smm: _TypeAlias = _typing.Literal["_smm", b"_smm"]  # noqa: Y015
-    @_typing.overload
-    def WhichOneof(self, oneof_group: _WhichOneofArgType__pvspinlock) -> _WhichOneofReturnType__pvspinlock | None: ...
-    @_typing.overload
-    def WhichOneof(self, oneof_group: _WhichOneofArgType__smm) -> _WhichOneofReturnType__smm | None: ...
-
-Global___Features: _TypeAlias = Features  # noqa: Y015
-
-@_typing.final
-class CpuModel(_message.Message):
-    """CpuModel is a CPU by name."""
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    NAME_FIELD_NUMBER: _builtins.int
-    FEATURES_FIELD_NUMBER: _builtins.int
-    name: _builtins.str
-    """"host-model", "host-passthrough" or a model's name; empty: the launcher's own choice for the accelerator."""
-    @_builtins.property
-    def features(self) -> _containers.RepeatedCompositeFieldContainer[Global___CpuFeature]:
-        """Single features on top."""
-
-    def __init__(
-        self,
-        *,
-        name: _builtins.str = ...,
-        features: _abc.Iterable[Global___CpuFeature] | None = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["features", b"features", "name", b"name"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___CpuModel: _TypeAlias = CpuModel  # noqa: Y015
-
-@_typing.final
-class CpuFeature(_message.Message):
-    """CpuFeature is one feature of a CPU."""
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    NAME_FIELD_NUMBER: _builtins.int
-    POLICY_FIELD_NUMBER: _builtins.int
-    name: _builtins.str
-    """For example "aes"."""
-    policy: _builtins.str
-    """"force", "require", "optional", "disable" or "forbid"."""
-    def __init__(
-        self,
-        *,
-        name: _builtins.str = ...,
-        policy: _builtins.str = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name", "policy", b"policy"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___CpuFeature: _TypeAlias = CpuFeature  # noqa: Y015
-
-@_typing.final
-class Disk(_message.Message):
-    """Disk is one disk and what is on it."""
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    NAME_FIELD_NUMBER: _builtins.int
-    DEVICE_FIELD_NUMBER: _builtins.int
-    BUS_FIELD_NUMBER: _builtins.int
-    BOOT_ORDER_FIELD_NUMBER: _builtins.int
-    CACHE_FIELD_NUMBER: _builtins.int
-    IO_FIELD_NUMBER: _builtins.int
-    SERIAL_FIELD_NUMBER: _builtins.int
-    READ_ONLY_FIELD_NUMBER: _builtins.int
-    SHAREABLE_FIELD_NUMBER: _builtins.int
-    ERROR_POLICY_FIELD_NUMBER: _builtins.int
-    LOGICAL_BLOCK_SIZE_FIELD_NUMBER: _builtins.int
-    PHYSICAL_BLOCK_SIZE_FIELD_NUMBER: _builtins.int
-    TRAY_OPEN_FIELD_NUMBER: _builtins.int
-    DEDICATED_IO_THREAD_FIELD_NUMBER: _builtins.int
-    CONTAINER_DISK_FIELD_NUMBER: _builtins.int
-    CLOUD_INIT_FIELD_NUMBER: _builtins.int
-    EMPTY_DISK_FIELD_NUMBER: _builtins.int
-    IMAGE_FILE_FIELD_NUMBER: _builtins.int
-    BLOCK_DEVICE_FIELD_NUMBER: _builtins.int
-    FOLDER_FIELD_NUMBER: _builtins.int
-    name: _builtins.str
-    """The disk's and volume's name in the VirtualMachineInstance."""
-    device: Global___DiskDevice.ValueType
-    """What it looks like to the guest."""
-    bus: Global___DiskBus.ValueType
-    """How it is attached."""
-    boot_order: _builtins.int
-    """From 1, the lowest boots first; 0: not booted from."""
-    cache: _builtins.str
-    """"none", "writethrough" or "writeback"; empty: chosen by the launcher for what is below."""
-    io: _builtins.str
-    """"native" or "threads"; empty: chosen by the launcher."""
-    serial: _builtins.str
-    """Serial number told to the guest; empty: none."""
-    read_only: _builtins.bool
-    """The guest cannot write."""
-    shareable: _builtins.bool
-    """Several machines may write."""
-    error_policy: _builtins.str
-    """"stop", "report", "ignore" or "enospace"; empty: "stop"."""
-    logical_block_size: _builtins.int
-    """Logical block size in bytes; 0: the hypervisor's."""
-    physical_block_size: _builtins.int
-    """Physical block size in bytes; 0: the hypervisor's."""
-    tray_open: _builtins.bool
-    """The CD drive's tray is open: it is empty."""
-    dedicated_io_thread: _builtins.bool
-    """A thread of its own for its I/O."""
-    @_builtins.property
-    def container_disk(self) -> Global___ContainerDisk:
-        """An image in a container of the pod."""
-
-    @_builtins.property
-    def cloud_init(self) -> Global___CloudInit:
-        """A file system made by the launcher from cloud-init's documents."""
-
-    @_builtins.property
-    def empty_disk(self) -> Global___EmptyDisk:
-        """An empty disk of the machine's own."""
-
-    @_builtins.property
-    def image_file(self) -> Global___ImageFile:
-        """A file in a mounted volume."""
-
-    @_builtins.property
-    def block_device(self) -> Global___BlockDevice:
-        """A block device."""
-
-    @_builtins.property
-    def folder(self) -> Global___FolderImage:
-        """An ISO 9660 file system made by the launcher from a folder."""
-
-    def __init__(
-        self,
-        *,
-        name: _builtins.str = ...,
-        device: Global___DiskDevice.ValueType = ...,
-        bus: Global___DiskBus.ValueType = ...,
-        boot_order: _builtins.int = ...,
-        cache: _builtins.str = ...,
-        io: _builtins.str = ...,
-        serial: _builtins.str = ...,
-        read_only: _builtins.bool = ...,
-        shareable: _builtins.bool = ...,
-        error_policy: _builtins.str = ...,
-        logical_block_size: _builtins.int = ...,
-        physical_block_size: _builtins.int = ...,
-        tray_open: _builtins.bool = ...,
-        dedicated_io_thread: _builtins.bool = ...,
-        container_disk: Global___ContainerDisk | None = ...,
-        cloud_init: Global___CloudInit | None = ...,
-        empty_disk: Global___EmptyDisk | None = ...,
-        image_file: Global___ImageFile | None = ...,
-        block_device: Global___BlockDevice | None = ...,
-        folder: Global___FolderImage | None = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["block_device", b"block_device", "cloud_init", b"cloud_init", "container_disk", b"container_disk", "empty_disk", b"empty_disk", "folder", b"folder", "image_file", b"image_file", "source", b"source"]  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["block_device", b"block_device", "boot_order", b"boot_order", "bus", b"bus", "cache", b"cache", "cloud_init", b"cloud_init", "container_disk", b"container_disk", "dedicated_io_thread", b"dedicated_io_thread", "device", b"device", "empty_disk", b"empty_disk", "error_policy", b"error_policy", "folder", b"folder", "image_file", b"image_file", "io", b"io", "logical_block_size", b"logical_block_size", "name", b"name", "physical_block_size", b"physical_block_size", "read_only", b"read_only", "serial", b"serial", "shareable", b"shareable", "source", b"source", "tray_open", b"tray_open"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_source: _TypeAlias = _typing.Literal["container_disk", "cloud_init", "empty_disk", "image_file", "block_device", "folder"]  # noqa: Y015
-    _WhichOneofArgType_source: _TypeAlias = _typing.Literal["source", b"source"]  # noqa: Y015
-    def WhichOneof(self, oneof_group: _WhichOneofArgType_source) -> _WhichOneofReturnType_source | None: ...
-
-Global___Disk: _TypeAlias = Disk  # noqa: Y015
-
-@_typing.final
-class ContainerDisk(_message.Message):
-    """ContainerDisk is a disk image in another container of the pod, read through /proc of a process of that container.
-    Everything that is written goes to an overlay of the machine's own.
-    """
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    SOCKET_PATH_FIELD_NUMBER: _builtins.int
-    PATH_FIELD_NUMBER: _builtins.int
-    socket_path: _builtins.str
-    """The unix socket that a process of that container listens on; SO_PEERCRED tells its PID."""
-    path: _builtins.str
-    """The image's path in that container; empty: the only file in /disk."""
-    def __init__(
-        self,
-        *,
-        socket_path: _builtins.str = ...,
-        path: _builtins.str = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["path", b"path", "socket_path", b"socket_path"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___ContainerDisk: _TypeAlias = ContainerDisk  # noqa: Y015
-
-@_typing.final
-class CloudInit(_message.Message):
-    """CloudInit is a data source for cloud-init."""
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    SOURCE_FIELD_NUMBER: _builtins.int
-    USER_DATA_FIELD_NUMBER: _builtins.int
-    NETWORK_DATA_FIELD_NUMBER: _builtins.int
-    USER_DATA_FOLDER_FIELD_NUMBER: _builtins.int
-    NETWORK_DATA_FOLDER_FIELD_NUMBER: _builtins.int
-    INSTANCE_ID_FIELD_NUMBER: _builtins.int
-    HOSTNAME_FIELD_NUMBER: _builtins.int
-    source: Global___CloudInitSource.ValueType
-    """Its form."""
-    user_data: _builtins.str
-    """Documents given in the VirtualMachineInstance; each is empty if it is in a file or absent."""
-    network_data: _builtins.str
-    """The network's configuration."""
-    user_data_folder: _builtins.str
-    """Folder with the keys of a Secret as files; "userdata" or "userData" is taken. Empty: none."""
-    network_data_folder: _builtins.str
-    """Folder with the keys of a Secret as files; "networkdata" or "networkData" is taken. Empty: none."""
-    instance_id: _builtins.str
-    """Names the instance: cloud-init does once what it does once for each."""
-    hostname: _builtins.str
-    """The guest's host name."""
-    def __init__(
-        self,
-        *,
-        source: Global___CloudInitSource.ValueType = ...,
-        user_data: _builtins.str = ...,
-        network_data: _builtins.str = ...,
-        user_data_folder: _builtins.str = ...,
-        network_data_folder: _builtins.str = ...,
-        instance_id: _builtins.str = ...,
-        hostname: _builtins.str = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["hostname", b"hostname", "instance_id", b"instance_id", "network_data", b"network_data", "network_data_folder", b"network_data_folder", "source", b"source", "user_data", b"user_data", "user_data_folder", b"user_data_folder"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___CloudInit: _TypeAlias = CloudInit  # noqa: Y015
-
-@_typing.final
-class EmptyDisk(_message.Message):
-    """EmptyDisk is made when the machine is started."""
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    CAPACITY_BYTES_FIELD_NUMBER: _builtins.int
-    capacity_bytes: _builtins.int
-    """In bytes."""
-    def __init__(
-        self,
-        *,
-        capacity_bytes: _builtins.int = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["capacity_bytes", b"capacity_bytes"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___EmptyDisk: _TypeAlias = EmptyDisk  # noqa: Y015
-
-@_typing.final
-class ImageFile(_message.Message):
-    """ImageFile is a raw disk image."""
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    PATH_FIELD_NUMBER: _builtins.int
-    EPHEMERAL_FIELD_NUMBER: _builtins.int
-    CREATE_BYTES_FIELD_NUMBER: _builtins.int
-    path: _builtins.str
-    """Its path."""
-    ephemeral: _builtins.bool
-    """Everything written goes to an overlay of the machine's own and ends with it."""
-    create_bytes: _builtins.int
-    """Make it, sparse, with this many bytes if it is not there; 0: it must be there."""
-    def __init__(
-        self,
-        *,
-        path: _builtins.str = ...,
-        ephemeral: _builtins.bool = ...,
-        create_bytes: _builtins.int = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_bytes", b"create_bytes", "ephemeral", b"ephemeral", "path", b"path"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___ImageFile: _TypeAlias = ImageFile  # noqa: Y015
-
-@_typing.final
-class BlockDevice(_message.Message):
-    """BlockDevice is a device node."""
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    PATH_FIELD_NUMBER: _builtins.int
-    EPHEMERAL_FIELD_NUMBER: _builtins.int
-    path: _builtins.str
-    """Its path."""
-    ephemeral: _builtins.bool
-    """Everything written goes to an overlay of the machine's own and ends with it."""
-    def __init__(
-        self,
-        *,
-        path: _builtins.str = ...,
-        ephemeral: _builtins.bool = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["ephemeral", b"ephemeral", "path", b"path"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___BlockDevice: _TypeAlias = BlockDevice  # noqa: Y015
-
-@_typing.final
-class FolderImage(_message.Message):
-    """FolderImage is a folder of a mounted ConfigMap, Secret or the like."""
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    PATH_FIELD_NUMBER: _builtins.int
-    VOLUME_LABEL_FIELD_NUMBER: _builtins.int
-    path: _builtins.str
-    """The folder."""
-    volume_label: _builtins.str
-    """The file system's label; empty: none."""
-    def __init__(
-        self,
-        *,
-        path: _builtins.str = ...,
-        volume_label: _builtins.str = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["path", b"path", "volume_label", b"volume_label"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___FolderImage: _TypeAlias = FolderImage  # noqa: Y015
-
-@_typing.final
-class Input(_message.Message):
-    """Input is an input device."""
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    TYPE_FIELD_NUMBER: _builtins.int
-    BUS_FIELD_NUMBER: _builtins.int
-    type: _builtins.str
-    """"tablet" or "keyboard"."""
-    bus: _builtins.str
-    """"usb" or "virtio"."""
-    def __init__(
-        self,
-        *,
-        type: _builtins.str = ...,
-        bus: _builtins.str = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["bus", b"bus", "type", b"type"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___Input: _TypeAlias = Input  # noqa: Y015
-
-@_typing.final
-class Display(_message.Message):
-    """Display is a graphics card with a VNC server behind it."""
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    SOCKET_PATH_FIELD_NUMBER: _builtins.int
-    CARD_FIELD_NUMBER: _builtins.int
-    socket_path: _builtins.str
-    """Path in the pod of the unix socket on which the hypervisor listens."""
-    card: _builtins.str
-    """"vga", "bochs", "virtio" or "ramfb"; empty: the launcher's choice for the bootloader."""
-    def __init__(
-        self,
-        *,
-        socket_path: _builtins.str = ...,
-        card: _builtins.str = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["card", b"card", "socket_path", b"socket_path"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___Display: _TypeAlias = Display  # noqa: Y015
-
-@_typing.final
-class Watchdog(_message.Message):
-    """Watchdog resets or ends a guest that does not feed it."""
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    MODEL_FIELD_NUMBER: _builtins.int
-    ACTION_FIELD_NUMBER: _builtins.int
-    model: _builtins.str
-    """"i6300esb"."""
-    action: _builtins.str
-    """"reset", "poweroff" or "shutdown"."""
-    def __init__(
-        self,
-        *,
-        model: _builtins.str = ...,
-        action: _builtins.str = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["action", b"action", "model", b"model"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___Watchdog: _TypeAlias = Watchdog  # noqa: Y015
-
-@_typing.final
-class CpuTopology(_message.Message):
-    """CpuTopology counts each level; the number of vCPUs is their product. Each is at least 1."""
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    SOCKETS_FIELD_NUMBER: _builtins.int
-    CORES_FIELD_NUMBER: _builtins.int
-    THREADS_FIELD_NUMBER: _builtins.int
-    sockets: _builtins.int
-    """Sockets."""
-    cores: _builtins.int
-    """Cores in a socket."""
-    threads: _builtins.int
-    """Threads in a core."""
-    def __init__(
-        self,
-        *,
-        sockets: _builtins.int = ...,
-        cores: _builtins.int = ...,
-        threads: _builtins.int = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["cores", b"cores", "sockets", b"sockets", "threads", b"threads"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___CpuTopology: _TypeAlias = CpuTopology  # noqa: Y015
-
-@_typing.final
-class KernelBoot(_message.Message):
-    """KernelBoot names files in the pod, placed there before the launcher started."""
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    KERNEL_PATH_FIELD_NUMBER: _builtins.int
-    INITRD_PATH_FIELD_NUMBER: _builtins.int
-    COMMAND_LINE_FIELD_NUMBER: _builtins.int
-    kernel_path: _builtins.str
-    """Path of the kernel."""
-    initrd_path: _builtins.str
-    """Path of the initial RAM disk; empty: none."""
-    command_line: _builtins.str
-    """The kernel's command line."""
-    def __init__(
-        self,
-        *,
-        kernel_path: _builtins.str = ...,
-        initrd_path: _builtins.str = ...,
-        command_line: _builtins.str = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["command_line", b"command_line", "initrd_path", b"initrd_path", "kernel_path", b"kernel_path"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___KernelBoot: _TypeAlias = KernelBoot  # noqa: Y015
-
-@_typing.final
-class SerialConsole(_message.Message):
-    """SerialConsole is the guest's first serial port."""
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    SOCKET_PATH_FIELD_NUMBER: _builtins.int
-    LOG_PATH_FIELD_NUMBER: _builtins.int
-    socket_path: _builtins.str
-    """Path in the pod of the unix socket on which the hypervisor listens."""
-    log_path: _builtins.str
-    """Path in the pod of a file to which all output is added; empty: none."""
-    def __init__(
-        self,
-        *,
-        socket_path: _builtins.str = ...,
-        log_path: _builtins.str = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["log_path", b"log_path", "socket_path", b"socket_path"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___SerialConsole: _TypeAlias = SerialConsole  # noqa: Y015
-
-@_typing.final
-class NetworkInterface(_message.Message):
-    """NetworkInterface is one network card."""
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    NAME_FIELD_NUMBER: _builtins.int
-    MAC_ADDRESS_FIELD_NUMBER: _builtins.int
-    MODEL_FIELD_NUMBER: _builtins.int
-    TAP_DEVICE_FIELD_NUMBER: _builtins.int
-    MTU_FIELD_NUMBER: _builtins.int
-    DHCP_FIELD_NUMBER: _builtins.int
-    BOOT_ORDER_FIELD_NUMBER: _builtins.int
-    MULTIQUEUE_FIELD_NUMBER: _builtins.int
-    ACPI_INDEX_FIELD_NUMBER: _builtins.int
-    LINK_DOWN_FIELD_NUMBER: _builtins.int
-    name: _builtins.str
-    """The interface's name in the VirtualMachineInstance."""
-    mac_address: _builtins.str
-    """"aa:bb:cc:dd:ee:ff"."""
-    model: _builtins.str
-    """The card's model, for example "virtio"."""
-    tap_device: _builtins.str
-    """The tap device in the pod's network namespace, made before the machine is started."""
-    mtu: _builtins.int
-    """In bytes."""
-    boot_order: _builtins.int
-    """From 1, the lowest boots first, over the network; 0: not booted from."""
-    multiqueue: _builtins.bool
-    """As many queues as there are vCPUs."""
-    acpi_index: _builtins.int
-    """The guest's index of the card, from which it names it; 0: none."""
-    link_down: _builtins.bool
-    """The link is down: the guest sees no carrier."""
-    @_builtins.property
-    def dhcp(self) -> Global___DhcpLease:
-        """The lease that the launcher gives to the guest; none: no DHCP on this interface. Name servers and search
-        domains are those of the pod.
-        """
-
-    def __init__(
-        self,
-        *,
-        name: _builtins.str = ...,
-        mac_address: _builtins.str = ...,
-        model: _builtins.str = ...,
-        tap_device: _builtins.str = ...,
-        mtu: _builtins.int = ...,
-        dhcp: Global___DhcpLease | None = ...,
-        boot_order: _builtins.int = ...,
-        multiqueue: _builtins.bool = ...,
-        acpi_index: _builtins.int = ...,
-        link_down: _builtins.bool = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["dhcp", b"dhcp"]  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["acpi_index", b"acpi_index", "boot_order", b"boot_order", "dhcp", b"dhcp", "link_down", b"link_down", "mac_address", b"mac_address", "model", b"model", "mtu", b"mtu", "multiqueue", b"multiqueue", "name", b"name", "tap_device", b"tap_device"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___NetworkInterface: _TypeAlias = NetworkInterface  # noqa: Y015
-
-@_typing.final
-class DhcpLease(_message.Message):
-    """DhcpLease is what the guest learns by DHCP over IPv4."""
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    BRIDGE_DEVICE_FIELD_NUMBER: _builtins.int
-    ROUTER_ADDRESS_FIELD_NUMBER: _builtins.int
-    CLIENT_ADDRESS_FIELD_NUMBER: _builtins.int
-    PREFIX_LENGTH_FIELD_NUMBER: _builtins.int
-    HOSTNAME_FIELD_NUMBER: _builtins.int
-    ROUTES_FIELD_NUMBER: _builtins.int
-    bridge_device: _builtins.str
-    """The bridge in the pod's network namespace on which requests arrive."""
-    router_address: _builtins.str
-    """The address of the bridge, which is the guest's router."""
-    client_address: _builtins.str
-    """The guest's address."""
-    prefix_length: _builtins.int
-    """Length of the network's prefix in bits."""
-    hostname: _builtins.str
-    """The host name offered; empty: none."""
-    @_builtins.property
-    def routes(self) -> _containers.RepeatedCompositeFieldContainer[Global___DhcpRoute]:
-        """Routes besides the default one through router_address, which is absent where that is empty."""
-
-    def __init__(
-        self,
-        *,
-        bridge_device: _builtins.str = ...,
-        router_address: _builtins.str = ...,
-        client_address: _builtins.str = ...,
-        prefix_length: _builtins.int = ...,
-        hostname: _builtins.str = ...,
-        routes: _abc.Iterable[Global___DhcpRoute] | None = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["bridge_device", b"bridge_device", "client_address", b"client_address", "hostname", b"hostname", "prefix_length", b"prefix_length", "router_address", b"router_address", "routes", b"routes"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___DhcpLease: _TypeAlias = DhcpLease  # noqa: Y015
-
-@_typing.final
-class DhcpRoute(_message.Message):
-    """DhcpRoute is one classless static route (RFC 3442)."""
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    DESTINATION_FIELD_NUMBER: _builtins.int
-    PREFIX_LENGTH_FIELD_NUMBER: _builtins.int
-    ROUTER_FIELD_NUMBER: _builtins.int
-    destination: _builtins.str
-    """The destination, for example "10.244.0.0"."""
-    prefix_length: _builtins.int
-    """Length of its prefix in bits."""
-    router: _builtins.str
-    """The router; "0.0.0.0": on the link."""
-    def __init__(
-        self,
-        *,
-        destination: _builtins.str = ...,
-        prefix_length: _builtins.int = ...,
-        router: _builtins.str = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["destination", b"destination", "prefix_length", b"prefix_length", "router", b"router"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___DhcpRoute: _TypeAlias = DhcpRoute  # noqa: Y015
-
-@_typing.final
-class MachineState(_message.Message):
-    """MachineState is the whole truth about the guest."""
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    MACHINE_UID_FIELD_NUMBER: _builtins.int
-    PHASE_FIELD_NUMBER: _builtins.int
-    END_FIELD_NUMBER: _builtins.int
-    MESSAGE_FIELD_NUMBER: _builtins.int
-    SINCE_FIELD_NUMBER: _builtins.int
-    PAUSE_REASON_FIELD_NUMBER: _builtins.int
-    AGENT_FIELD_NUMBER: _builtins.int
-    DISKS_FIELD_NUMBER: _builtins.int
-    FAILED_DISK_FIELD_NUMBER: _builtins.int
-    MACHINE_TYPE_FIELD_NUMBER: _builtins.int
-    machine_uid: _builtins.str
-    """The machine's uid; empty while ABSENT."""
-    phase: Global___MachinePhase.ValueType
-    """Where the machine is in its life."""
-    end: Global___MachineEnd.ValueType
-    """How it ended, if it did."""
-    message: _builtins.str
-    """For people: why the machine is in this state. Never parsed."""
-    pause_reason: Global___PauseReason.ValueType
-    """Why the guest's CPUs stand still, while PAUSED."""
-    failed_disk: _builtins.str
-    """Filled in where a start failed because of one disk: its name. The message says why."""
-    machine_type: _builtins.str
-    """The machine type that the hypervisor made of Machine.machine_type, once it runs: for example "pc-q35-10.0"."""
-    @_builtins.property
-    def since(self) -> _timestamp_pb2.Timestamp:
-        """When the phase was entered."""
-
-    @_builtins.property
-    def agent(self) -> Global___GuestAgent:
-        """The guest agent's word; none: no agent is connected."""
-
-    @_builtins.property
-    def disks(self) -> _containers.RepeatedCompositeFieldContainer[Global___DiskState]:
-        """The guest's disks as the hypervisor has them, once it runs."""
-
-    def __init__(
-        self,
-        *,
-        machine_uid: _builtins.str = ...,
-        phase: Global___MachinePhase.ValueType = ...,
-        end: Global___MachineEnd.ValueType = ...,
-        message: _builtins.str = ...,
-        since: _timestamp_pb2.Timestamp | None = ...,
-        pause_reason: Global___PauseReason.ValueType = ...,
-        agent: Global___GuestAgent | None = ...,
-        disks: _abc.Iterable[Global___DiskState] | None = ...,
-        failed_disk: _builtins.str = ...,
-        machine_type: _builtins.str = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["agent", b"agent", "since", b"since"]  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent", b"agent", "disks", b"disks", "end", b"end", "failed_disk", b"failed_disk", "machine_type", b"machine_type", "machine_uid", b"machine_uid", "message", b"message", "pause_reason", b"pause_reason", "phase", b"phase", "since", b"since"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___MachineState: _TypeAlias = MachineState  # noqa: Y015
-
-@_typing.final
-class GuestAgent(_message.Message):
-    """GuestAgent is what the agent in the guest said last. All of it comes from the guest: bounded, never trusted."""
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    VERSION_FIELD_NUMBER: _builtins.int
-    HOSTNAME_FIELD_NUMBER: _builtins.int
-    OS_FIELD_NUMBER: _builtins.int
-    INTERFACES_FIELD_NUMBER: _builtins.int
-    FILESYSTEMS_FROZEN_FIELD_NUMBER: _builtins.int
-    version: _builtins.str
-    """The agent's version."""
-    hostname: _builtins.str
-    """The guest's host name."""
-    filesystems_frozen: _builtins.bool
-    """Whether its file systems are frozen."""
-    @_builtins.property
-    def os(self) -> Global___GuestOs:
-        """The guest's operating system."""
-
-    @_builtins.property
-    def interfaces(self) -> _containers.RepeatedCompositeFieldContainer[Global___GuestInterface]:
-        """The guest's network cards."""
-
-    def __init__(
-        self,
-        *,
-        version: _builtins.str = ...,
-        hostname: _builtins.str = ...,
-        os: Global___GuestOs | None = ...,
-        interfaces: _abc.Iterable[Global___GuestInterface] | None = ...,
-        filesystems_frozen: _builtins.bool = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["os", b"os"]  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["filesystems_frozen", b"filesystems_frozen", "hostname", b"hostname", "interfaces", b"interfaces", "os", b"os", "version", b"version"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___GuestAgent: _TypeAlias = GuestAgent  # noqa: Y015
-
-@_typing.final
-class GuestOs(_message.Message):
-    """GuestOs is os-release and uname."""
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    ID_FIELD_NUMBER: _builtins.int
-    NAME_FIELD_NUMBER: _builtins.int
-    PRETTY_NAME_FIELD_NUMBER: _builtins.int
-    VERSION_FIELD_NUMBER: _builtins.int
-    VERSION_ID_FIELD_NUMBER: _builtins.int
-    KERNEL_RELEASE_FIELD_NUMBER: _builtins.int
-    KERNEL_VERSION_FIELD_NUMBER: _builtins.int
-    MACHINE_FIELD_NUMBER: _builtins.int
-    id: _builtins.str
-    """For example "debian"."""
-    name: _builtins.str
-    """For example "Debian GNU/Linux"."""
-    pretty_name: _builtins.str
-    """For example "Debian GNU/Linux 13 (trixie)"."""
-    version: _builtins.str
-    """For example "13 (trixie)"."""
-    version_id: _builtins.str
-    """For example "13"."""
-    kernel_release: _builtins.str
-    """uname -r."""
-    kernel_version: _builtins.str
-    """uname -v."""
-    machine: _builtins.str
-    """uname -m."""
-    def __init__(
-        self,
-        *,
-        id: _builtins.str = ...,
-        name: _builtins.str = ...,
-        pretty_name: _builtins.str = ...,
-        version: _builtins.str = ...,
-        version_id: _builtins.str = ...,
-        kernel_release: _builtins.str = ...,
-        kernel_version: _builtins.str = ...,
-        machine: _builtins.str = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["id", b"id", "kernel_release", b"kernel_release", "kernel_version", b"kernel_version", "machine", b"machine", "name", b"name", "pretty_name", b"pretty_name", "version", b"version", "version_id", b"version_id"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___GuestOs: _TypeAlias = GuestOs  # noqa: Y015
-
-@_typing.final
-class GuestInterface(_message.Message):
-    """GuestInterface is a network card as the guest sees it."""
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    NAME_FIELD_NUMBER: _builtins.int
-    MAC_ADDRESS_FIELD_NUMBER: _builtins.int
-    ADDRESSES_FIELD_NUMBER: _builtins.int
-    name: _builtins.str
-    """For example "enp1s0"."""
-    mac_address: _builtins.str
-    """"aa:bb:cc:dd:ee:ff"."""
-    @_builtins.property
-    def addresses(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Addresses without a prefix length."""
-
-    def __init__(
-        self,
-        *,
-        name: _builtins.str = ...,
-        mac_address: _builtins.str = ...,
-        addresses: _abc.Iterable[_builtins.str] | None = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["addresses", b"addresses", "mac_address", b"mac_address", "name", b"name"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___GuestInterface: _TypeAlias = GuestInterface  # noqa: Y015
-
-@_typing.final
-class DiskState(_message.Message):
-    """DiskState is one disk of a running machine."""
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    NAME_FIELD_NUMBER: _builtins.int
-    TARGET_FIELD_NUMBER: _builtins.int
-    CAPACITY_BYTES_FIELD_NUMBER: _builtins.int
-    name: _builtins.str
-    """The disk's name."""
-    target: _builtins.str
-    """The guest's likely name of it, for example "vda"."""
-    capacity_bytes: _builtins.int
-    """Its virtual size in bytes."""
-    def __init__(
-        self,
-        *,
-        name: _builtins.str = ...,
-        target: _builtins.str = ...,
-        capacity_bytes: _builtins.int = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["capacity_bytes", b"capacity_bytes", "name", b"name", "target", b"target"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___DiskState: _TypeAlias = DiskState  # noqa: Y015

@@ -45,6 +45,11 @@ class LauncherServiceStub:
                 request_serializer=kubevirt_dot_launcher_dot_v1_dot_launcher__pb2.StopMachineRequest.SerializeToString,
                 response_deserializer=kubevirt_dot_launcher_dot_v1_dot_launcher__pb2.StopMachineResponse.FromString,
                 _registered_method=True)
+        self.AcknowledgeEnd = channel.unary_unary(
+                '/kubevirt.launcher.v1.LauncherService/AcknowledgeEnd',
+                request_serializer=kubevirt_dot_launcher_dot_v1_dot_launcher__pb2.AcknowledgeEndRequest.SerializeToString,
+                response_deserializer=kubevirt_dot_launcher_dot_v1_dot_launcher__pb2.AcknowledgeEndResponse.FromString,
+                _registered_method=True)
         self.WatchMachine = channel.unary_stream(
                 '/kubevirt.launcher.v1.LauncherService/WatchMachine',
                 request_serializer=kubevirt_dot_launcher_dot_v1_dot_launcher__pb2.WatchMachineRequest.SerializeToString,
@@ -82,8 +87,17 @@ class LauncherServiceServicer:
 
     def StopMachine(self, request, context):
         """StopMachine asks the guest to shut down and destroys it after the grace period; with a grace period of zero,
-        or none, at once. It answers when the stop is under way; WatchMachine tells when it is done. For a machine
-        that has ended it says that the end was recorded: the launcher then exits, and its pod completes.
+        or none, at once. It answers when the stop is under way; WatchMachine reports when it is done. For a machine
+        that has ended it changes nothing.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def AcknowledgeEnd(self, request, context):
+        """AcknowledgeEnd says that the end of the machine is recorded where users see it: the launcher then exits, and
+        its pod completes. It never ends a guest: a machine that has not ended, or has ended otherwise, refuses with
+        FAILED_PRECONDITION, reason NOT_ENDED.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -134,6 +148,11 @@ def add_LauncherServiceServicer_to_server(servicer, server):
                     servicer.StopMachine,
                     request_deserializer=kubevirt_dot_launcher_dot_v1_dot_launcher__pb2.StopMachineRequest.FromString,
                     response_serializer=kubevirt_dot_launcher_dot_v1_dot_launcher__pb2.StopMachineResponse.SerializeToString,
+            ),
+            'AcknowledgeEnd': grpc.unary_unary_rpc_method_handler(
+                    servicer.AcknowledgeEnd,
+                    request_deserializer=kubevirt_dot_launcher_dot_v1_dot_launcher__pb2.AcknowledgeEndRequest.FromString,
+                    response_serializer=kubevirt_dot_launcher_dot_v1_dot_launcher__pb2.AcknowledgeEndResponse.SerializeToString,
             ),
             'WatchMachine': grpc.unary_stream_rpc_method_handler(
                     servicer.WatchMachine,
@@ -211,6 +230,33 @@ class LauncherService:
             '/kubevirt.launcher.v1.LauncherService/StopMachine',
             kubevirt_dot_launcher_dot_v1_dot_launcher__pb2.StopMachineRequest.SerializeToString,
             kubevirt_dot_launcher_dot_v1_dot_launcher__pb2.StopMachineResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def AcknowledgeEnd(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/kubevirt.launcher.v1.LauncherService/AcknowledgeEnd',
+            kubevirt_dot_launcher_dot_v1_dot_launcher__pb2.AcknowledgeEndRequest.SerializeToString,
+            kubevirt_dot_launcher_dot_v1_dot_launcher__pb2.AcknowledgeEndResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -40,8 +40,13 @@ class LauncherServiceStub:
     """
     StopMachine: _grpc.UnaryUnaryMultiCallable[_launcher_pb2.StopMachineRequest, _launcher_pb2.StopMachineResponse]
     """StopMachine asks the guest to shut down and destroys it after the grace period; with a grace period of zero,
-    or none, at once. It answers when the stop is under way; WatchMachine tells when it is done. For a machine
-    that has ended it says that the end was recorded: the launcher then exits, and its pod completes.
+    or none, at once. It answers when the stop is under way; WatchMachine reports when it is done. For a machine
+    that has ended it changes nothing.
+    """
+    AcknowledgeEnd: _grpc.UnaryUnaryMultiCallable[_launcher_pb2.AcknowledgeEndRequest, _launcher_pb2.AcknowledgeEndResponse]
+    """AcknowledgeEnd says that the end of the machine is recorded where users see it: the launcher then exits, and
+    its pod completes. It never ends a guest: a machine that has not ended, or has ended otherwise, refuses with
+    FAILED_PRECONDITION, reason NOT_ENDED.
     """
     WatchMachine: _grpc.UnaryStreamMultiCallable[_launcher_pb2.WatchMachineRequest, _launcher_pb2.WatchMachineResponse]
     """WatchMachine sends the whole current state first and again after each change, the newest only if several
@@ -73,8 +78,13 @@ class LauncherServiceAsyncStub(LauncherServiceStub):
     """
     StopMachine: _aio.UnaryUnaryMultiCallable[_launcher_pb2.StopMachineRequest, _launcher_pb2.StopMachineResponse]  # type: ignore[assignment]
     """StopMachine asks the guest to shut down and destroys it after the grace period; with a grace period of zero,
-    or none, at once. It answers when the stop is under way; WatchMachine tells when it is done. For a machine
-    that has ended it says that the end was recorded: the launcher then exits, and its pod completes.
+    or none, at once. It answers when the stop is under way; WatchMachine reports when it is done. For a machine
+    that has ended it changes nothing.
+    """
+    AcknowledgeEnd: _aio.UnaryUnaryMultiCallable[_launcher_pb2.AcknowledgeEndRequest, _launcher_pb2.AcknowledgeEndResponse]  # type: ignore[assignment]
+    """AcknowledgeEnd says that the end of the machine is recorded where users see it: the launcher then exits, and
+    its pod completes. It never ends a guest: a machine that has not ended, or has ended otherwise, refuses with
+    FAILED_PRECONDITION, reason NOT_ENDED.
     """
     WatchMachine: _aio.UnaryStreamMultiCallable[_launcher_pb2.WatchMachineRequest, _launcher_pb2.WatchMachineResponse]  # type: ignore[assignment]
     """WatchMachine sends the whole current state first and again after each change, the newest only if several
@@ -115,8 +125,19 @@ class LauncherServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_launcher_pb2.StopMachineResponse, _abc.Awaitable[_launcher_pb2.StopMachineResponse]]:
         """StopMachine asks the guest to shut down and destroys it after the grace period; with a grace period of zero,
-        or none, at once. It answers when the stop is under way; WatchMachine tells when it is done. For a machine
-        that has ended it says that the end was recorded: the launcher then exits, and its pod completes.
+        or none, at once. It answers when the stop is under way; WatchMachine reports when it is done. For a machine
+        that has ended it changes nothing.
+        """
+
+    @_abc_1.abstractmethod
+    def AcknowledgeEnd(
+        self,
+        request: _launcher_pb2.AcknowledgeEndRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_launcher_pb2.AcknowledgeEndResponse, _abc.Awaitable[_launcher_pb2.AcknowledgeEndResponse]]:
+        """AcknowledgeEnd says that the end of the machine is recorded where users see it: the launcher then exits, and
+        its pod completes. It never ends a guest: a machine that has not ended, or has ended otherwise, refuses with
+        FAILED_PRECONDITION, reason NOT_ENDED.
         """
 
     @_abc_1.abstractmethod

@@ -10,7 +10,7 @@ import base64
 from decimal import Decimal
 from typing import Any
 
-from kubevirt.launcher.v1 import launcher_pb2 as pb
+from kubevirt.launcher.v1 import machine_pb2
 from virt_core.conventions import launcher_pod
 from virt_core.objects.quantity import parse_quantity
 from virt_core.validation.refusal import UnsupportedSpec, refused
@@ -26,21 +26,21 @@ from virt_core.vmi.spec.effective import (
 from virt_core.vmi.spec.volumes import CloudInit, PersistentVolumeClaim, Volume
 
 _DEVICES = {
-    DiskKind.DISK: pb.DISK_DEVICE_DISK,
-    DiskKind.CDROM: pb.DISK_DEVICE_CDROM,
-    DiskKind.LUN: pb.DISK_DEVICE_LUN,
+    DiskKind.DISK: machine_pb2.DISK_DEVICE_DISK,
+    DiskKind.CDROM: machine_pb2.DISK_DEVICE_CDROM,
+    DiskKind.LUN: machine_pb2.DISK_DEVICE_LUN,
 }
 _BUSES = {
-    "virtio": pb.DISK_BUS_VIRTIO,
-    "sata": pb.DISK_BUS_SATA,
-    "scsi": pb.DISK_BUS_SCSI,
-    "usb": pb.DISK_BUS_USB,
+    "virtio": machine_pb2.DISK_BUS_VIRTIO,
+    "sata": machine_pb2.DISK_BUS_SATA,
+    "scsi": machine_pb2.DISK_BUS_SCSI,
+    "usb": machine_pb2.DISK_BUS_USB,
 }
 _IMAGE = "disk.img"  # KubeVirt's name of the image in a claim's file system
 _MI = 1 << 20
 
 
-def machine_disks(vmi: VirtualMachineInstance, spec: VmiSpec, hostname: str) -> list[pb.Disk]:
+def machine_disks(vmi: VirtualMachineInstance, spec: VmiSpec, hostname: str) -> list[machine_pb2.Disk]:
     """The disks in the order of the guest's slots.
 
     Raises:
@@ -52,10 +52,10 @@ def machine_disks(vmi: VirtualMachineInstance, spec: VmiSpec, hostname: str) -> 
     return [_disk(vmi, disk, hostname, claims) for disk in effective_disks(spec)]
 
 
-def _disk(vmi: VirtualMachineInstance, disk: EffectiveDisk, hostname: str, claims: dict[Any, Any]) -> pb.Disk:
+def _disk(vmi: VirtualMachineInstance, disk: EffectiveDisk, hostname: str, claims: dict[Any, Any]) -> machine_pb2.Disk:
     wanted, volume = disk.disk, disk.volume
     size = wanted.block_size.custom if wanted.block_size is not None else None
-    result = pb.Disk(
+    result = machine_pb2.Disk(
         name=disk.name,
         device=_DEVICES[disk.kind],
         bus=_BUSES[disk.bus],
@@ -75,10 +75,10 @@ def _disk(vmi: VirtualMachineInstance, disk: EffectiveDisk, hostname: str, claim
         result.container_disk.socket_path = launcher_pod.container_disk_socket(volume.name)
         result.container_disk.path = volume.container_disk.path
     elif volume.cloud_init_no_cloud is not None:
-        result.cloud_init.source = pb.CLOUD_INIT_SOURCE_NO_CLOUD
+        result.cloud_init.source = machine_pb2.CLOUD_INIT_SOURCE_NO_CLOUD
         _cloud_init(result.cloud_init, vmi, volume.name, volume.cloud_init_no_cloud, hostname)
     elif volume.cloud_init_config_drive is not None:
-        result.cloud_init.source = pb.CLOUD_INIT_SOURCE_CONFIG_DRIVE
+        result.cloud_init.source = machine_pb2.CLOUD_INIT_SOURCE_CONFIG_DRIVE
         _cloud_init(result.cloud_init, vmi, volume.name, volume.cloud_init_config_drive, hostname)
     elif volume.empty_disk is not None:
         result.empty_disk.capacity_bytes = empty_disk_bytes(volume)
@@ -93,7 +93,7 @@ def _disk(vmi: VirtualMachineInstance, disk: EffectiveDisk, hostname: str, claim
 
 
 def _cloud_init(
-    made: pb.CloudInit, vmi: VirtualMachineInstance, volume: str, documents: CloudInit, hostname: str
+    made: machine_pb2.CloudInit, vmi: VirtualMachineInstance, volume: str, documents: CloudInit, hostname: str
 ) -> None:
     made.user_data = documents.user_data or _decoded(documents.user_data_base64)
     made.network_data = documents.network_data or _decoded(documents.network_data_base64)
@@ -111,7 +111,9 @@ def _decoded(document: str) -> str:
     return base64.b64decode(document).decode()
 
 
-def _claim(result: pb.Disk, volume: Volume, claim: PersistentVolumeClaim, info: Any, *, ephemeral: bool) -> None:
+def _claim(
+    result: machine_pb2.Disk, volume: Volume, claim: PersistentVolumeClaim, info: Any, *, ephemeral: bool
+) -> None:
     if not isinstance(info, dict):
         field = f"volumes[{volume.name}].persistentVolumeClaim.claimName"
         raise UnsupportedSpec(refused(field, claim.claim_name, "a claim that status.volumeStatus tells of"))

@@ -11,7 +11,7 @@ import uuid
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 
 from google.protobuf import duration_pb2
-from kubevirt.launcher.v1 import launcher_pb2
+from kubevirt.launcher.v1 import machine_pb2
 from virt_core.conventions.launcher_pod import INITRD, KERNEL, SERIAL, SERIAL_LOG, VNC
 from virt_core.objects.kubevirt import Configuration
 from virt_core.objects.meta import ObjectMeta
@@ -37,7 +37,7 @@ from virt_handler.network.plan import BRIDGE, TAP, PodNetwork, Route, made_mac, 
 _HOSTNAME_LIMIT = 63  # bytes of a DNS label, RFC 1035
 
 
-def machine(vmi: VirtualMachineInstance, configuration: Configuration, pod: PodNetwork) -> launcher_pb2.Machine:
+def machine(vmi: VirtualMachineInstance, configuration: Configuration, pod: PodNetwork) -> machine_pb2.Machine:
     """The machine to start.
 
     Raises:
@@ -47,13 +47,13 @@ def machine(vmi: VirtualMachineInstance, configuration: Configuration, pod: PodN
     check_spec(spec, configuration)
     meta, domain, topology = vmi.metadata, spec.domain, effective_topology(spec)
     emulation = configuration.developer_configuration.use_emulation
-    result = launcher_pb2.Machine(
+    result = machine_pb2.Machine(
         uid=meta.uid,
         name=meta.name,
         namespace=meta.namespace,
-        accelerator=launcher_pb2.ACCELERATOR_EMULATION if emulation else launcher_pb2.ACCELERATOR_KVM,
+        accelerator=machine_pb2.ACCELERATOR_EMULATION if emulation else machine_pb2.ACCELERATOR_KVM,
         machine_type=domain.machine.type or configuration.default_machine_type,
-        cpu=launcher_pb2.CpuTopology(sockets=topology.sockets, cores=topology.cores, threads=topology.threads),
+        cpu=machine_pb2.CpuTopology(sockets=topology.sockets, cores=topology.cores, threads=topology.threads),
         cpu_model=cpu_model(spec, configuration),
         memory_bytes=guest_memory_bytes(spec),
         hugepage_bytes=hugepage_bytes(spec),
@@ -77,7 +77,7 @@ def machine(vmi: VirtualMachineInstance, configuration: Configuration, pod: PodN
     return result
 
 
-def _add_devices(result: launcher_pb2.Machine, spec: VmiSpec) -> None:
+def _add_devices(result: machine_pb2.Machine, spec: VmiSpec) -> None:
     devices = spec.domain.devices
     if devices.autoattach_serial_console is not False:
         result.serial_console.socket_path = SERIAL
@@ -86,12 +86,12 @@ def _add_devices(result: launcher_pb2.Machine, spec: VmiSpec) -> None:
     if display is not None:
         result.display.socket_path = VNC
         result.display.card = display.card
-    result.inputs.extend(launcher_pb2.Input(type=each.type, bus=each.bus) for each in effective_inputs(spec))
+    result.inputs.extend(machine_pb2.Input(type=each.type, bus=each.bus) for each in effective_inputs(spec))
     result.balloon = devices.autoattach_mem_balloon is not False
     result.rng = devices.rng is not None
     action = effective_watchdog_action(spec)
     if action is not None:
-        result.watchdog.CopyFrom(launcher_pb2.Watchdog(model="i6300esb", action=action))
+        result.watchdog.CopyFrom(machine_pb2.Watchdog(model="i6300esb", action=action))
     result.virtio_transitional = bool(devices.use_virtio_transitional)
     result.disk_multiqueue = bool(devices.block_multi_queue)
 
@@ -132,8 +132,8 @@ def has_queues(spec: VmiSpec, interface: Interface) -> bool:
     return bool(wanted) and effective_topology(spec).vcpus > 1
 
 
-def _interface(meta: ObjectMeta, spec: VmiSpec, interface: Interface, pod: PodNetwork) -> launcher_pb2.NetworkInterface:
-    result = launcher_pb2.NetworkInterface(
+def _interface(meta: ObjectMeta, spec: VmiSpec, interface: Interface, pod: PodNetwork) -> machine_pb2.NetworkInterface:
+    result = machine_pb2.NetworkInterface(
         name=interface.name,
         mac_address=mac_address(meta.uid, interface, pod),
         model=interface.model,
@@ -154,9 +154,9 @@ def _interface(meta: ObjectMeta, spec: VmiSpec, interface: Interface, pod: PodNe
     return result
 
 
-def _masqueraded_lease(spec: VmiSpec) -> launcher_pb2.DhcpLease:
+def _masqueraded_lease(spec: VmiSpec) -> machine_pb2.DhcpLease:
     router, guest = masqueraded(spec)
-    return launcher_pb2.DhcpLease(
+    return machine_pb2.DhcpLease(
         bridge_device=BRIDGE,
         router_address=str(router.ip),
         client_address=str(guest.ip),
@@ -164,14 +164,14 @@ def _masqueraded_lease(spec: VmiSpec) -> launcher_pb2.DhcpLease:
     )
 
 
-def _bridged_lease(pod: PodNetwork) -> launcher_pb2.DhcpLease:
+def _bridged_lease(pod: PodNetwork) -> machine_pb2.DhcpLease:
     """The pod's address and routes. A router beyond the guest's own network, as some CNI plugins have it, is reached
     by a route of its own, so then all of them are sent as routes."""
     own = IPv4Interface(f"{pod.addresses[0]}/{pod.prefix_length}")
     default = next((route.via for route in pod.routes if route.destination == "0.0.0.0/0" and route.via), "")
     near = bool(default) and IPv4Address(default) in own.network
     routes = [route for route in pod.routes if not (near and route.destination == "0.0.0.0/0")]
-    return launcher_pb2.DhcpLease(
+    return machine_pb2.DhcpLease(
         bridge_device=BRIDGE,
         router_address=default if near else "",
         client_address=str(own.ip),
@@ -180,9 +180,9 @@ def _bridged_lease(pod: PodNetwork) -> launcher_pb2.DhcpLease:
     )
 
 
-def _route(route: Route) -> launcher_pb2.DhcpRoute:
+def _route(route: Route) -> machine_pb2.DhcpRoute:
     network = IPv4Network(route.destination)
-    return launcher_pb2.DhcpRoute(
+    return machine_pb2.DhcpRoute(
         destination=str(network.network_address),
         prefix_length=network.prefixlen,
         router=route.via or "0.0.0.0",  # noqa: S104 - on the link, RFC 3442

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from kubevirt.launcher.v1 import launcher_pb2 as pb
+from kubevirt.launcher.v1 import machine_pb2
 from virt_core.objects.kubevirt import Configuration
 from virt_core.vmi.spec.domain import Clock, Timers, VmiSpec
 from virt_core.vmi.spec.effective import boots_by_uefi
@@ -13,18 +13,20 @@ from virt_core.vmi.spec.effective import boots_by_uefi
 _MANUFACTURER, _PRODUCT, _FAMILY = "KubeVirt", "None", "KubeVirt"
 
 
-def bootloader(spec: VmiSpec) -> pb.Bootloader.ValueType:
+def bootloader(spec: VmiSpec) -> machine_pb2.Bootloader.ValueType:
     """The firmware that is asked for; BIOS if none is."""
     if boots_by_uefi(spec):
-        return pb.BOOTLOADER_UEFI
+        return machine_pb2.BOOTLOADER_UEFI
     loader = spec.domain.firmware.bootloader
     bios = loader.bios if loader is not None else None
-    return pb.BOOTLOADER_BIOS_SERIAL if bios is not None and bios.use_serial else pb.BOOTLOADER_BIOS
+    return machine_pb2.BOOTLOADER_BIOS_SERIAL if bios is not None and bios.use_serial else machine_pb2.BOOTLOADER_BIOS
 
 
-def smbios(spec: VmiSpec) -> pb.Smbios:
+def smbios(spec: VmiSpec) -> machine_pb2.Smbios:
     """What the firmware tells the guest of the machine."""
-    result = pb.Smbios(manufacturer=_MANUFACTURER, product=_PRODUCT, family=_FAMILY, serial=spec.domain.firmware.serial)
+    result = machine_pb2.Smbios(
+        manufacturer=_MANUFACTURER, product=_PRODUCT, family=_FAMILY, serial=spec.domain.firmware.serial
+    )
     chassis = spec.domain.chassis
     if chassis is not None:
         result.chassis_manufacturer = chassis.manufacturer
@@ -35,32 +37,34 @@ def smbios(spec: VmiSpec) -> pb.Smbios:
     return result
 
 
-def clock(wanted: Clock) -> pb.Clock:
+def clock(wanted: Clock) -> machine_pb2.Clock:
     """The clock that is asked for."""
-    return pb.Clock(
+    return machine_pb2.Clock(
         utc_offset_seconds=wanted.utc.offset_seconds if wanted.utc is not None else 0,
         timezone=wanted.timezone,
         timers=_timers(wanted.timer) if wanted.timer is not None else (),
     )
 
 
-def _timers(timers: Timers) -> Iterator[pb.Timer]:
+def _timers(timers: Timers) -> Iterator[machine_pb2.Timer]:
     """A timer that is named is present unless it says no."""
     for name, plain in (("kvmclock", timers.kvm), ("hypervclock", timers.hyperv)):
         if plain is not None:
-            yield pb.Timer(name=name, present=plain.present is not False)
+            yield machine_pb2.Timer(name=name, present=plain.present is not False)
     for name, ticking in (("hpet", timers.hpet), ("pit", timers.pit)):
         if ticking is not None:
-            yield pb.Timer(name=name, present=ticking.present is not False, tick_policy=ticking.tick_policy)
+            yield machine_pb2.Timer(name=name, present=ticking.present is not False, tick_policy=ticking.tick_policy)
     rtc = timers.rtc
     if rtc is not None:
-        yield pb.Timer(name="rtc", present=rtc.present is not False, tick_policy=rtc.tick_policy, track=rtc.track)
+        yield machine_pb2.Timer(
+            name="rtc", present=rtc.present is not False, tick_policy=rtc.tick_policy, track=rtc.track
+        )
 
 
-def features(spec: VmiSpec) -> pb.Features:
+def features(spec: VmiSpec) -> machine_pb2.Features:
     """Switches of the platform; what is not named is left to the hypervisor."""
     wanted = spec.domain.features
-    result = pb.Features(
+    result = machine_pb2.Features(
         acpi=wanted.acpi.on,
         apic=wanted.apic is None or wanted.apic.enabled is not False,
         apic_eoi=wanted.apic is not None and wanted.apic.end_of_interrupt,
@@ -73,12 +77,13 @@ def features(spec: VmiSpec) -> pb.Features:
     return result
 
 
-def cpu_model(spec: VmiSpec, configuration: Configuration) -> pb.CpuModel | None:
+def cpu_model(spec: VmiSpec, configuration: Configuration) -> machine_pb2.CpuModel | None:
     """The model that is asked for, by the spec or for the whole cluster; None: the launcher's choice."""
     cpu = spec.domain.cpu
     name = cpu.model or configuration.cpu_model
     if not name and not cpu.features:
         return None
-    return pb.CpuModel(
-        name=name, features=[pb.CpuFeature(name=each.name, policy=each.policy or "require") for each in cpu.features]
+    return machine_pb2.CpuModel(
+        name=name,
+        features=[machine_pb2.CpuFeature(name=each.name, policy=each.policy or "require") for each in cpu.features],
     )

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 
-from kubevirt.launcher.v1 import launcher_pb2 as pb
+from kubevirt.launcher.v1 import machine_pb2
 
-from virt_launcher.machine.field_checks import LINE, distinct, matches, one_of, require
+from virt_launcher.machine.validation.checks import LINE, distinct, matches, one_of, require, specified
 
 _CPU_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _POLICIES = ("force", "require", "optional", "disable", "forbid")
@@ -20,12 +20,11 @@ _HUGE_PAGES = (0, 2 << 20, 1 << 30)  # of x86
 _LONGEST_SMBIOS_STRING = 256
 
 
-def validate_platform(machine: pb.Machine) -> None:
+def validate_platform(machine: machine_pb2.Machine) -> None:
     """Raises InvalidField."""
-    known = pb.Bootloader.values()
-    require(machine.bootloader in known, "bootloader", machine.bootloader, "BIOS, BIOS_SERIAL or UEFI")
+    specified(machine_pb2.Bootloader, "bootloader", machine.bootloader)
     serial = machine.HasField("serial_console")
-    speaks = machine.bootloader == pb.BOOTLOADER_BIOS_SERIAL
+    speaks = machine.bootloader == machine_pb2.BOOTLOADER_BIOS_SERIAL
     require(serial or not speaks, "bootloader", "BIOS_SERIAL", "a serial_console with it")
     for field, value in machine.smbios.ListFields():
         path, text = f"smbios.{field.name}", str(value)
@@ -40,7 +39,7 @@ def validate_platform(machine: pb.Machine) -> None:
     require(whole, "memory_bytes", machine.memory_bytes, f"a multiple of hugepage_bytes, {size}")
 
 
-def _cpu_model(model: pb.CpuModel) -> None:
+def _cpu_model(model: machine_pb2.CpuModel) -> None:
     if model.name:
         matches(_CPU_NAME, "cpu_model.name", model.name, "the name of a CPU model")
     for index, feature in enumerate(model.features):
@@ -50,7 +49,7 @@ def _cpu_model(model: pb.CpuModel) -> None:
     distinct((f"cpu_model.features[{index}].name", feature.name) for index, feature in enumerate(model.features))
 
 
-def _clock(clock: pb.Clock) -> None:
+def _clock(clock: machine_pb2.Clock) -> None:
     if clock.timezone:
         matches(_TIMEZONE, "clock.timezone", clock.timezone, 'a time zone such as "Europe/Berlin"')
         offset = clock.utc_offset_seconds

@@ -6,6 +6,7 @@ from __future__ import annotations
 import ipaddress
 import re
 from collections.abc import Iterable
+from typing import Any
 
 from virt_core.rpc.errors import InvalidField
 
@@ -28,6 +29,12 @@ def matches(pattern: re.Pattern[str], field: str, value: str, allowed: str) -> N
 def one_of(allowed: tuple[str, ...], field: str, value: str) -> None:
     """The value must be one of few words."""
     require(value in allowed, field, value, " or ".join(word or "nothing" for word in allowed))
+
+
+def specified(enum: Any, field: str, number: int) -> None:
+    """The value of `enum`, a generated enum, must be one that the contract names, and not UNSPECIFIED."""
+    names = [name for name, value in enum.items() if value]
+    require(number in enum.values() and number != 0, field, number, " or ".join(names))
 
 
 def unix_socket(field: str, value: str) -> None:

@@ -12,9 +12,16 @@ DESCRIPTOR: _descriptor.FileDescriptor
 
 FEATURE_FIELD_NUMBER: _builtins.int
 MUST_UNDERSTAND_FIELD_NUMBER: _builtins.int
+VALUE_FEATURE_FIELD_NUMBER: _builtins.int
 feature: _extension_dict._ExtensionFieldDescriptor[_descriptor_pb2.FieldOptions, _builtins.str]
 """The feature that a receiver must name in GetInfoResponse.features before this field may be set. Every
 field added to a must-understand message after v1.0 of its contract has one.
 """
 must_understand: _extension_dict._ExtensionFieldDescriptor[_descriptor_pb2.MessageOptions, _builtins.bool]
-"""A receiver refuses this message if it, or any message in it, carries a field that it does not know."""
+"""A receiver refuses this message if it, or any message in it, carries a field or an enum value that it does
+not know.
+"""
+value_feature: _extension_dict._ExtensionFieldDescriptor[_descriptor_pb2.EnumValueOptions, _builtins.str]
+"""The same as feature, of a value: every value added after v1.0 to an enum that a must-understand message
+uses has one.
+"""

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 
-from kubevirt.launcher.v1 import launcher_pb2 as pb
+from kubevirt.launcher.v1 import machine_pb2
 
-from virt_launcher.machine.field_checks import DEVICE, distinct, is_ipv4, matches, one_of, require, unix_socket
+from virt_launcher.machine.validation.checks import DEVICE, distinct, is_ipv4, matches, one_of, require, unix_socket
 
 _MAC = re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}")
 _HOST_NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]{0,252})?")
@@ -20,7 +20,7 @@ _HIGHEST_ACPI_INDEX = 16 * 1024 - 1  # QEMU's
 _HIGHEST_BOOT_ORDER = 65535  # libvirt's
 
 
-def validate_devices(machine: pb.Machine) -> None:
+def validate_devices(machine: machine_pb2.Machine) -> None:
     """Raises InvalidField."""
     if machine.HasField("serial_console"):
         console = machine.serial_console
@@ -45,7 +45,7 @@ def validate_devices(machine: pb.Machine) -> None:
         one_of(_WATCHDOG_ACTIONS, "watchdog.action", machine.watchdog.action)
 
 
-def _boot_orders(machine: pb.Machine) -> None:
+def _boot_orders(machine: machine_pb2.Machine) -> None:
     orders = [(f"disks[{index}].boot_order", disk.boot_order) for index, disk in enumerate(machine.disks)]
     orders += [(f"interfaces[{index}].boot_order", i.boot_order) for index, i in enumerate(machine.interfaces)]
     for field, order in orders:
@@ -53,7 +53,7 @@ def _boot_orders(machine: pb.Machine) -> None:
     distinct((field, order) for field, order in orders if order)
 
 
-def _interface(path: str, interface: pb.NetworkInterface) -> None:
+def _interface(path: str, interface: machine_pb2.NetworkInterface) -> None:
     matches(_MAC, f"{path}.mac_address", interface.mac_address, 'lower-case "aa:bb:cc:dd:ee:ff"')
     one_of(_MODELS, f"{path}.model", interface.model)
     matches(DEVICE, f"{path}.tap_device", interface.tap_device, "a network device's name")
@@ -66,7 +66,7 @@ def _interface(path: str, interface: pb.NetworkInterface) -> None:
         _lease(f"{path}.dhcp", interface.dhcp)
 
 
-def _lease(path: str, lease: pb.DhcpLease) -> None:
+def _lease(path: str, lease: machine_pb2.DhcpLease) -> None:
     matches(DEVICE, f"{path}.bridge_device", lease.bridge_device, "a network device's name")
     require(is_ipv4(lease.client_address), f"{path}.client_address", lease.client_address, "an IPv4 address")
     if lease.router_address:

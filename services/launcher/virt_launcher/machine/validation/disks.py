@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 
-from kubevirt.launcher.v1 import launcher_pb2 as pb
+from kubevirt.launcher.v1 import machine_pb2
 
-from virt_launcher.machine.field_checks import LINE, PATH, distinct, matches, one_of, require, unix_socket
+from virt_launcher.machine.validation.checks import LINE, PATH, distinct, matches, one_of, require, unix_socket
 
 _NAME = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 _IMAGE_PATH = re.compile(r"/[\x20-\x7e]{1,4094}")  # PATH_MAX
@@ -15,16 +15,21 @@ _LABEL = re.compile(r"[\x20-\x7e]{0,32}")  # ISO 9660
 _CACHES, _IO = ("", "none", "writethrough", "writeback"), ("", "native", "threads")
 _ERROR_POLICIES = ("", "stop", "report", "ignore", "enospace")
 _BUSES = {
-    pb.DISK_DEVICE_DISK: (pb.DISK_BUS_VIRTIO, pb.DISK_BUS_SATA, pb.DISK_BUS_SCSI, pb.DISK_BUS_USB),
-    pb.DISK_DEVICE_CDROM: (pb.DISK_BUS_SATA, pb.DISK_BUS_SCSI, pb.DISK_BUS_USB),
-    pb.DISK_DEVICE_LUN: (pb.DISK_BUS_SCSI,),
+    machine_pb2.DISK_DEVICE_DISK: (
+        machine_pb2.DISK_BUS_VIRTIO,
+        machine_pb2.DISK_BUS_SATA,
+        machine_pb2.DISK_BUS_SCSI,
+        machine_pb2.DISK_BUS_USB,
+    ),
+    machine_pb2.DISK_DEVICE_CDROM: (machine_pb2.DISK_BUS_SATA, machine_pb2.DISK_BUS_SCSI, machine_pb2.DISK_BUS_USB),
+    machine_pb2.DISK_DEVICE_LUN: (machine_pb2.DISK_BUS_SCSI,),
 }
 _MOST_DISKS = 64
 _SMALLEST_BLOCK, _LARGEST_BLOCK = 512, 2 << 20  # QEMU's
 _LARGEST_DOCUMENT = 1 << 20  # a Kubernetes object is not larger
 
 
-def validate_disks(machine: pb.Machine) -> None:
+def validate_disks(machine: machine_pb2.Machine) -> None:
     """Raises InvalidField."""
     require(len(machine.disks) <= _MOST_DISKS, "disks", len(machine.disks), f"{_MOST_DISKS} at most")
     for index, disk in enumerate(machine.disks):
@@ -32,23 +37,23 @@ def validate_disks(machine: pb.Machine) -> None:
     distinct((f"disks[{index}].name", disk.name) for index, disk in enumerate(machine.disks))
 
 
-def _disk(path: str, disk: pb.Disk) -> None:
+def _disk(path: str, disk: machine_pb2.Disk) -> None:
     matches(_NAME, f"{path}.name", disk.name, "a DNS label")
     require(disk.device in _BUSES, f"{path}.device", disk.device, "DISK, CDROM or LUN")
     allowed = _BUSES[disk.device]
-    require(disk.bus in allowed, f"{path}.bus", disk.bus, " or ".join(pb.DiskBus.Name(bus) for bus in allowed))
+    require(disk.bus in allowed, f"{path}.bus", disk.bus, " or ".join(machine_pb2.DiskBus.Name(bus) for bus in allowed))
     one_of(_CACHES, f"{path}.cache", disk.cache)
     one_of(_IO, f"{path}.io", disk.io)
     cached = disk.cache not in ("", "none")
     require(not (disk.io == "native" and cached), f"{path}.cache", disk.cache, '"none" with native I/O')
     one_of(_ERROR_POLICIES, f"{path}.error_policy", disk.error_policy)
     matches(_SERIAL, f"{path}.serial", disk.serial, "256 letters, digits and _.+- at most")
-    threaded = disk.dedicated_io_thread and disk.bus != pb.DISK_BUS_VIRTIO
+    threaded = disk.dedicated_io_thread and disk.bus != machine_pb2.DISK_BUS_VIRTIO
     require(not threaded, f"{path}.dedicated_io_thread", True, "false on any bus but virtio")
-    wrong = disk.tray_open and disk.device != pb.DISK_DEVICE_CDROM
+    wrong = disk.tray_open and disk.device != machine_pb2.DISK_DEVICE_CDROM
     require(not wrong, f"{path}.tray_open", True, "false for what is no CD drive")
     # AHCI has no disks that cannot be written to; libvirt refuses.
-    wrong = disk.read_only and (disk.device, disk.bus) == (pb.DISK_DEVICE_DISK, pb.DISK_BUS_SATA)
+    wrong = disk.read_only and (disk.device, disk.bus) == (machine_pb2.DISK_DEVICE_DISK, machine_pb2.DISK_BUS_SATA)
     require(not wrong, f"{path}.read_only", True, "false for a disk on SATA, or another bus")
     for field in ("logical_block_size", "physical_block_size"):
         _block_size(f"{path}.{field}", getattr(disk, field))
@@ -60,14 +65,19 @@ def _block_size(path: str, size: int) -> None:
     require(valid, path, size, f"a power of two from {_SMALLEST_BLOCK} to {_LARGEST_BLOCK}, or 0")
 
 
-def _source(path: str, disk: pb.Disk) -> None:
+def _source(path: str, disk: machine_pb2.Disk) -> None:
     kind = disk.WhichOneof("source")
     own = (kind == "image_file" and not disk.image_file.ephemeral) or (
         kind == "block_device" and not disk.block_device.ephemeral
     )
     require(own or not disk.shareable, f"{path}.shareable", True, "false where writes go to an overlay")
     device = kind == "block_device" and own
-    require(device or disk.device != pb.DISK_DEVICE_LUN, f"{path}.device", "LUN", "DISK for what is no block device")
+    require(
+        device or disk.device != machine_pb2.DISK_DEVICE_LUN,
+        f"{path}.device",
+        "LUN",
+        "DISK for what is no block device",
+    )
     match kind:
         case "container_disk":
             unix_socket(f"{path}.container_disk.socket_path", disk.container_disk.socket_path)
@@ -93,8 +103,8 @@ def _source(path: str, disk: pb.Disk) -> None:
             require(disk.tray_open, f"{path}.source", "nothing", "one, except for an open CD drive")
 
 
-def _cloud_init(path: str, source: pb.CloudInit) -> None:
-    forms = (pb.CLOUD_INIT_SOURCE_NO_CLOUD, pb.CLOUD_INIT_SOURCE_CONFIG_DRIVE)
+def _cloud_init(path: str, source: machine_pb2.CloudInit) -> None:
+    forms = (machine_pb2.CLOUD_INIT_SOURCE_NO_CLOUD, machine_pb2.CLOUD_INIT_SOURCE_CONFIG_DRIVE)
     require(source.source in forms, f"{path}.source", source.source, "NO_CLOUD or CONFIG_DRIVE")
     for field in ("user_data", "network_data"):
         size = len(getattr(source, field).encode())

@@ -1,8 +1,8 @@
 """Whether a machine can be run at all. Called by servicer.py before anything is written. Pure.
 
 The handler translates what admission let through, so each of these is somebody's mistake; but the values end up in
-file names, device names and XML, and are not trusted. platform_validation.py has what the guest runs on,
-device_validation.py what is plugged into it, disk_validation.py its disks.
+file names, device names and XML, and are not trusted. validation/platform.py has what the guest runs on,
+validation/devices.py what is plugged into it, validation/disks.py its disks.
 """
 
 from __future__ import annotations
@@ -10,18 +10,18 @@ from __future__ import annotations
 import re
 import uuid
 
-from kubevirt.launcher.v1 import launcher_pb2 as pb
+from kubevirt.launcher.v1 import machine_pb2
 
-from virt_launcher.machine.device_validation import validate_devices
-from virt_launcher.machine.disk_validation import validate_disks
-from virt_launcher.machine.field_checks import LINE, PATH, matches, require
-from virt_launcher.machine.platform_validation import validate_platform
+from virt_launcher.machine.validation.checks import LINE, PATH, matches, require
+from virt_launcher.machine.validation.devices import validate_devices
+from virt_launcher.machine.validation.disks import validate_disks
+from virt_launcher.machine.validation.platform import validate_platform
 
 _MACHINE_TYPE = re.compile(r"(pc-)?q35(-[0-9.]+)?")
 _MIB = 1 << 20
 
 
-def validate(machine: pb.Machine) -> None:
+def validate(machine: machine_pb2.Machine) -> None:
     """Check every field.
 
     Raises:
@@ -30,7 +30,7 @@ def validate(machine: pb.Machine) -> None:
     for name in ("uid", "name", "namespace"):
         value = getattr(machine, name)
         require(bool(value) and bool(LINE.fullmatch(value)), name, value, "a name in printable ASCII")
-    accelerators = (pb.ACCELERATOR_EMULATION, pb.ACCELERATOR_KVM)
+    accelerators = (machine_pb2.ACCELERATOR_EMULATION, machine_pb2.ACCELERATOR_KVM)
     require(machine.accelerator in accelerators, "accelerator", machine.accelerator, "EMULATION or KVM")
     matches(_MACHINE_TYPE, "machine_type", machine.machine_type, '"q35" or a version of it such as "pc-q35-7.2"')
     for level in ("sockets", "cores", "threads"):
@@ -45,7 +45,7 @@ def validate(machine: pb.Machine) -> None:
     validate_disks(machine)
 
 
-def _kernel_boot(boot: pb.KernelBoot) -> None:
+def _kernel_boot(boot: machine_pb2.KernelBoot) -> None:
     matches(PATH, "kernel_boot.kernel_path", boot.kernel_path, "an absolute path")
     if boot.initrd_path:
         matches(PATH, "kernel_boot.initrd_path", boot.initrd_path, "an absolute path")
