@@ -184,7 +184,7 @@ class Pod:
                 machine_pb2.NetworkInterface(
                     name="default",
                     mac_address=MAC,
-                    model="virtio",
+                    model=machine_pb2.NETWORK_CARD_MODEL_VIRTIO,
                     tap_device=TAP,
                     mtu=1450,
                     dhcp=machine_pb2.DhcpLease(

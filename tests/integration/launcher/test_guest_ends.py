@@ -5,7 +5,9 @@ from __future__ import annotations
 import signal
 from typing import TYPE_CHECKING
 
+import pytest
 from kubevirt.launcher.v1 import state_pb2
+from virt_core.rpc.errors import Refused
 
 if TYPE_CHECKING:
     from tests.integration.launcher.conftest import Pod
@@ -65,3 +67,22 @@ async def test_reboot_is_no_end(pod: Pod) -> None:
     assert first != second
     assert pod.processes()["qemu"] == qemu
     assert (await pod.wait_for_phase(state_pb2.MACHINE_PHASE_RUNNING)).machine_uid == pod.uid
+
+
+async def test_only_the_end_that_happened_is_acknowledged_and_a_running_guest_is_left_alone(pod: Pod) -> None:
+    await pod.start_machine(pod.machine())
+    await pod.wait_for_console(b"guest-demo login: ", b"ready")
+    shutdown, crashed = state_pb2.MACHINE_END_SHUTDOWN, state_pb2.MACHINE_END_CRASHED
+    qemu = pod.processes()["qemu"]
+    with pytest.raises(Refused, match="has not ended") as refused:
+        await pod.acknowledge_end(shutdown)
+    assert refused.value.reason == "NOT_ENDED"
+    assert pod.processes()["qemu"] == qemu
+    await pod.type(b"poweroff\n")
+    assert (await pod.wait_for_phase(state_pb2.MACHINE_PHASE_ENDED)).end == shutdown
+    with pytest.raises(Refused, match="MACHINE_END_SHUTDOWN"):
+        await pod.acknowledge_end(crashed)
+    with pytest.raises(Refused, match="runs machine"):
+        await pod.acknowledge_end(shutdown, uid="another")
+    await pod.acknowledge_end(shutdown)
+    assert await pod.exit_status() == 0

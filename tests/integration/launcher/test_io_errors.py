@@ -46,7 +46,7 @@ async def test_guest_on_a_full_file_system_stands_still_until_there_is_room(smal
         name="d",
         device=machine_pb2.DISK_DEVICE_DISK,
         bus=machine_pb2.DISK_BUS_VIRTIO,
-        error_policy="stop",
+        error_policy=machine_pb2.DISK_ERROR_POLICY_STOP,
         image_file=source,
     )
     state = await small.start_machine(machine)

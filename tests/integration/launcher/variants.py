@@ -9,29 +9,33 @@ from collections.abc import Callable
 from typing import TypeAlias
 
 from kubevirt.launcher.v1 import machine_pb2
+from virt_core.rpc.words import number
 
 from tests.integration.launcher.conftest import PRIVATE
 
 Change: TypeAlias = "Callable[[machine_pb2.Machine], None]"
 
 
-def _display(card: str) -> Change:
+def _display(name: str) -> Change:
+    card = number(machine_pb2.DisplayCard, name)
     return lambda machine: machine.display.MergeFrom(machine_pb2.Display(socket_path=f"{PRIVATE}/virt-vnc", card=card))
 
 
-def _watchdog(action: str) -> Change:
-    return lambda machine: machine.watchdog.MergeFrom(machine_pb2.Watchdog(model="i6300esb", action=action))
+def _watchdog(name: str) -> Change:
+    action = number(machine_pb2.WatchdogAction, name)
+    device = machine_pb2.Watchdog(model=machine_pb2.WATCHDOG_MODEL_I6300ESB, action=action)
+    return lambda machine: machine.watchdog.MergeFrom(device)
 
 
 def _card(model: str) -> Change:
-    return lambda machine: setattr(machine.interfaces[0], "model", model)
+    return lambda machine: setattr(machine.interfaces[0], "model", number(machine_pb2.NetworkCardModel, model))
 
 
 def _every_device(machine: machine_pb2.Machine) -> None:
     machine.display.socket_path = f"{PRIVATE}/virt-vnc"
-    machine.inputs.add(type="tablet", bus="usb")
-    machine.inputs.add(type="keyboard", bus="virtio")
-    machine.watchdog.model, machine.watchdog.action = "i6300esb", "reset"
+    machine.inputs.add(type=machine_pb2.INPUT_TYPE_TABLET, bus=machine_pb2.INPUT_BUS_USB)
+    machine.inputs.add(type=machine_pb2.INPUT_TYPE_KEYBOARD, bus=machine_pb2.INPUT_BUS_VIRTIO)
+    _watchdog("reset")(machine)
     machine.balloon = machine.rng = True
 
 
@@ -68,11 +72,13 @@ def _clock_with_offset(machine: machine_pb2.Machine) -> None:
 
 def _clock_in_a_time_zone(machine: machine_pb2.Machine) -> None:
     machine.clock.timezone = "Europe/Berlin"
-    machine.clock.timers.add(name="hpet", present=False)
-    machine.clock.timers.add(name="pit", present=True, tick_policy="delay")
-    machine.clock.timers.add(name="rtc", present=True, tick_policy="catchup", track="guest")
-    machine.clock.timers.add(name="kvmclock", present=True)
-    machine.clock.timers.add(name="hypervclock", present=False)
+    timers = machine.clock.timers
+    timers.add(name=machine_pb2.TIMER_NAME_HPET, present=False)
+    timers.add(name=machine_pb2.TIMER_NAME_PIT, present=True, tick_policy=machine_pb2.TICK_POLICY_DELAY)
+    timers.add(name=machine_pb2.TIMER_NAME_RTC, present=True, tick_policy=machine_pb2.TICK_POLICY_CATCHUP)
+    timers[-1].track = machine_pb2.TIMER_TRACK_GUEST
+    timers.add(name=machine_pb2.TIMER_NAME_KVMCLOCK, present=True)
+    timers.add(name=machine_pb2.TIMER_NAME_HYPERVCLOCK, present=False)
 
 
 def _no_acpi(machine: machine_pb2.Machine) -> None:
@@ -87,13 +93,14 @@ def _every_feature(machine: machine_pb2.Machine) -> None:
 def _cpu_by_name(machine: machine_pb2.Machine) -> None:
     machine.cpu_model.name = "Haswell-noTSX"
     machine.cpu.sockets = machine.cpu.cores = 2
-    for index, policy in enumerate(("force", "require", "optional", "disable", "forbid")):
-        machine.cpu_model.features.add(name=("aes", "rdrand", "pcid", "x2apic", "svm")[index], policy=policy)
+    names, policies = ("aes", "rdrand", "pcid", "x2apic", "svm"), machine_pb2.CpuFeaturePolicy.values()[1:]
+    for name, policy in zip(names, policies, strict=True):
+        machine.cpu_model.features.add(name=name, policy=policy)
 
 
 def _cpu_of_the_host(machine: machine_pb2.Machine) -> None:
     machine.cpu_model.name = "host-passthrough"
-    machine.cpu_model.features.add(name="aes", policy="require")
+    machine.cpu_model.features.add(name="aes", policy=machine_pb2.CPU_FEATURE_POLICY_REQUIRE)
 
 
 def _huge_pages(machine: machine_pb2.Machine) -> None:

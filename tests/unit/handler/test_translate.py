@@ -26,7 +26,8 @@ def test_a_plain_machine_gets_defaults_and_a_masqueraded_interface(make_vmi: Mak
     assert result.shutdown_grace_period.seconds == 30
     assert not result.HasField("kernel_boot")
     (interface,) = result.interfaces
-    assert (interface.name, interface.model, interface.tap_device, interface.mtu) == ("default", "virtio", "tap0", 1450)
+    assert (interface.name, interface.tap_device, interface.mtu) == ("default", "tap0", 1450)
+    assert interface.model == machine_pb2.NETWORK_CARD_MODEL_VIRTIO
     dhcp = interface.dhcp
     assert (dhcp.bridge_device, dhcp.router_address, dhcp.client_address) == ("k6t-eth0", "10.0.2.1", "10.0.2.2")
     assert (dhcp.prefix_length, dhcp.hostname) == (24, "demo")
@@ -93,19 +94,25 @@ def test_devices_firmware_and_clock_are_carried_over(make_vmi: MakeVmi) -> None:
         "cpu": {"cores": 2, "model": "Nehalem", "features": [{"name": "aes", "policy": "disable"}]},
     }
     result = machine(make_vmi(domain=domain), EMULATED, POD)
-    assert (result.balloon, result.rng, result.watchdog.action) == (False, True, "poweroff")
-    assert [(each.type, each.bus) for each in result.inputs] == [("tablet", "virtio")]
-    assert (result.display.card, result.display.socket_path) == ("virtio", "/var/run/kubevirt-private/virt-vnc")
+    assert (result.balloon, result.rng) == (False, True)
+    assert result.watchdog.action == machine_pb2.WATCHDOG_ACTION_POWEROFF
+    assert [(device.type, device.bus) for device in result.inputs] == [
+        (machine_pb2.INPUT_TYPE_TABLET, machine_pb2.INPUT_BUS_VIRTIO)
+    ]
+    assert result.display.card == machine_pb2.DISPLAY_CARD_VIRTIO
+    assert result.display.socket_path == "/var/run/kubevirt-private/virt-vnc"
     assert result.serial_console.log_path == "/var/run/kubevirt-private/virt-serial0-log"
     assert result.bootloader == machine_pb2.BOOTLOADER_UEFI
     assert (result.smbios.serial, result.smbios.chassis_asset, result.smbios.manufacturer) == ("s-1", "a-1", "KubeVirt")
     assert result.clock.timezone == "Europe/Berlin"
-    timers = {each.name: (each.present, each.tick_policy) for each in result.clock.timers}
-    assert timers == {"hpet": (False, ""), "rtc": (True, "catchup")}
+    hpet, rtc = result.clock.timers
+    assert (hpet.name, hpet.present, hpet.HasField("tick_policy")) == (machine_pb2.TIMER_NAME_HPET, False, False)
+    assert (rtc.name, rtc.tick_policy) == (machine_pb2.TIMER_NAME_RTC, machine_pb2.TICK_POLICY_CATCHUP)
     assert (result.features.acpi, result.features.apic, result.features.apic_eoi) == (True, True, True)
     assert result.features.HasField("smm") and not result.features.smm
     assert not result.features.HasField("pvspinlock")
-    assert (result.cpu_model.name, result.cpu_model.features[0].policy) == ("Nehalem", "disable")
+    assert result.cpu_model.name == "Nehalem"
+    assert result.cpu_model.features[0].policy == machine_pb2.CPU_FEATURE_POLICY_DISABLE
     (interface,) = result.interfaces
     assert (interface.link_down, interface.acpi_index, interface.boot_order) == (True, 3, 2)
 

@@ -44,7 +44,8 @@ def test_what_is_said_of_a_disk_is_carried_over(make_vmi: MakeVmi) -> None:
     }
     (disk,) = disks(make_vmi, [{"name": "root", "containerDisk": {"image": "i", "path": "/d.img"}}], [wanted])
     assert (disk.device, disk.bus, disk.boot_order) == (machine_pb2.DISK_DEVICE_DISK, machine_pb2.DISK_BUS_SCSI, 1)
-    assert (disk.cache, disk.serial, disk.error_policy) == ("writethrough", "S1", "report")
+    assert (disk.cache, disk.serial) == (machine_pb2.DISK_CACHE_WRITETHROUGH, "S1")
+    assert disk.error_policy == machine_pb2.DISK_ERROR_POLICY_REPORT
     assert (disk.logical_block_size, disk.physical_block_size) == (512, 4096)
     assert disk.container_disk.socket_path == "/var/run/kubevirt/container-disks/root.sock"
     assert disk.container_disk.path == "/d.img"

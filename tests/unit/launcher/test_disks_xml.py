@@ -91,9 +91,9 @@ def test_targets_follow_the_order() -> None:
         (True, False, {}, "none", None),
         (False, False, {}, "writethrough", None),
         (True, True, {}, "none", "native"),
-        (True, True, {"io": "threads"}, "none", "threads"),
-        (True, True, {"cache": "writeback"}, "writeback", None),
-        (True, False, {"io": "native"}, "none", "native"),
+        (True, True, {"io": machine_pb2.DISK_IO_THREADS}, "none", "threads"),
+        (True, True, {"cache": machine_pb2.DISK_CACHE_WRITEBACK}, "writeback", None),
+        (True, False, {"io": machine_pb2.DISK_IO_NATIVE}, "none", "native"),
     ],
 )
 def test_cache_and_io_follow_what_is_below(
@@ -117,7 +117,9 @@ def test_disks_boot_in_their_order_unless_somebody_says_otherwise() -> None:
     assert orders(machine(disk("a"), data, disk("b"))) == ["1", None, "2"]
     assert orders(machine(disk("a"), data, disk("b", boot_order=7))) == [None, None, "7"]
     over_the_network = machine(disk("a"))
-    over_the_network.interfaces.add(model="virtio", tap_device="tap0", mac_address="52:54:00:00:00:01", boot_order=1)
+    over_the_network.interfaces.add(
+        model=machine_pb2.NETWORK_CARD_MODEL_VIRTIO, tap_device="tap0", mac_address="52:54:00:00:00:01", boot_order=1
+    )
     assert orders(over_the_network) == [None]
 
 
@@ -145,7 +147,7 @@ def test_read_only_is_told() -> None:
 
 
 def test_open_tray_is_empty() -> None:
-    made = machine(disk("cd", SATA, device=CDROM, tray_open=True, io="native"))
+    made = machine(disk("cd", SATA, device=CDROM, tray_open=True, io=machine_pb2.DISK_IO_NATIVE))
     (element,) = elements(made)
     target = element.find("target")
     assert element.find("source") is None
@@ -183,12 +185,12 @@ random_disks = st.builds(
     device=st.sampled_from([DISK, CDROM, LUN]),
     bus=st.sampled_from([VIRTIO, SATA, SCSI, USB]),
     boot_order=st.integers(0, 9),
-    cache=st.sampled_from(["", "none", "writethrough", "writeback"]),
-    io=st.sampled_from(["", "native", "threads"]),
+    cache=st.none() | st.sampled_from(machine_pb2.DiskCache.values()[1:]),
+    io=st.none() | st.sampled_from(machine_pb2.DiskIo.values()[1:]),
     serial=st.text("aZ9_.+-", max_size=20),
     read_only=st.booleans(),
     shareable=st.booleans(),
-    error_policy=st.sampled_from(["", "stop", "report", "ignore", "enospace"]),
+    error_policy=st.none() | st.sampled_from(machine_pb2.DiskErrorPolicy.values()[1:]),
     logical_block_size=block_sizes,
     physical_block_size=block_sizes,
     tray_open=st.booleans(),
@@ -225,10 +227,10 @@ def test_disks_that_are_valid_are_taken_by_libvirt(
         ("device", {"device": machine_pb2.DISK_DEVICE_UNSPECIFIED}),
         ("bus", {"bus": machine_pb2.DISK_BUS_UNSPECIFIED}),
         ("bus", {"device": CDROM, "bus": VIRTIO}),
-        ("cache", {"cache": "unsafe"}),
-        ("cache", {"cache": "writeback", "io": "native"}),
-        ("io", {"io": "io_uring"}),
-        ("error_policy", {"error_policy": "retry"}),
+        ("cache", {"cache": 0}),
+        ("cache", {"cache": machine_pb2.DISK_CACHE_WRITEBACK, "io": machine_pb2.DISK_IO_NATIVE}),
+        ("io", {"io": 99}),
+        ("error_policy", {"error_policy": 99}),
         ("serial", {"serial": 'a"/><b'}),
         ("dedicated_io_thread", {"bus": SATA, "dedicated_io_thread": True}),
         ("tray_open", {"tray_open": True}),

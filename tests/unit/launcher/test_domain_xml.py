@@ -35,7 +35,7 @@ def machine() -> machine_pb2.Machine:
             machine_pb2.NetworkInterface(
                 name="default",
                 mac_address="52:54:00:00:00:01",
-                model="virtio",
+                model=machine_pb2.NETWORK_CARD_MODEL_VIRTIO,
                 tap_device="tap0",
                 mtu=1450,
                 dhcp=machine_pb2.DhcpLease(
@@ -160,7 +160,7 @@ def test_cpu_is_the_named_one_or_what_the_accelerator_can_have_anywhere(
 ) -> None:
     made = machine()
     made.accelerator, made.cpu_model.name = accelerator, name
-    made.cpu_model.features.add(name="aes", policy="require")
+    made.cpu_model.features.add(name="aes", policy=machine_pb2.CPU_FEATURE_POLICY_REQUIRE)
     tree = ET.fromstring(domain_xml(made, FILES))
     assert tree.get("type") == ("kvm" if accelerator == machine_pb2.ACCELERATOR_KVM else "qemu")
     assert (_get(tree, "cpu", "mode"), tree.findtext("cpu/model")) == (mode, model)
@@ -177,17 +177,18 @@ def test_uefi_has_a_variable_store_of_the_machines_own() -> None:
 @pytest.mark.parametrize(
     ("bootloader", "card", "expected"),
     [
-        (machine_pb2.BOOTLOADER_BIOS, "", "vga"),
-        (machine_pb2.BOOTLOADER_BIOS_SERIAL, "", "vga"),
-        (machine_pb2.BOOTLOADER_UEFI, "", "bochs"),
-        (machine_pb2.BOOTLOADER_BIOS, "virtio", "virtio"),
+        (machine_pb2.BOOTLOADER_BIOS, None, "vga"),
+        (machine_pb2.BOOTLOADER_BIOS_SERIAL, None, "vga"),
+        (machine_pb2.BOOTLOADER_UEFI, None, "bochs"),
+        (machine_pb2.BOOTLOADER_BIOS, machine_pb2.DISPLAY_CARD_VIRTIO, "virtio"),
     ],
 )
 def test_display_has_the_card_that_its_firmware_knows(
-    bootloader: machine_pb2.Bootloader.ValueType, card: str, expected: str
+    bootloader: machine_pb2.Bootloader.ValueType, card: machine_pb2.DisplayCard.ValueType | None, expected: str
 ) -> None:
     made = machine()
-    made.bootloader, made.display.socket_path, made.display.card = bootloader, "/run/vnc", card
+    made.bootloader = bootloader
+    made.display.CopyFrom(machine_pb2.Display(socket_path="/run/vnc", card=card))
     tree = ET.fromstring(domain_xml(made, FILES))
     assert _get(tree, "devices/video/model", "type") == expected
     assert _get(tree, "devices/graphics/listen", "socket") == "/run/vnc"
@@ -197,8 +198,14 @@ def test_usb_controller_only_for_usb_devices() -> None:
     def model(change: Callable[[machine_pb2.Machine], object]) -> str | None:
         return _get(_tree(change), "devices/controller[@type='usb']", "model")
 
-    assert model(lambda made: made.inputs.add(type="tablet", bus="virtio")) == "none"
-    assert model(lambda made: made.inputs.add(type="tablet", bus="usb")) == "qemu-xhci"
+    assert (
+        model(lambda made: made.inputs.add(type=machine_pb2.INPUT_TYPE_TABLET, bus=machine_pb2.INPUT_BUS_VIRTIO))
+        == "none"
+    )
+    assert (
+        model(lambda made: made.inputs.add(type=machine_pb2.INPUT_TYPE_TABLET, bus=machine_pb2.INPUT_BUS_USB))
+        == "qemu-xhci"
+    )
     assert (
         model(lambda made: made.disks.add(name="d", device=machine_pb2.DISK_DEVICE_DISK, bus=machine_pb2.DISK_BUS_USB))
         == "qemu-xhci"
@@ -214,8 +221,9 @@ def test_clock_shows_what_was_asked_for() -> None:
 
 def test_timers_of_a_hypervisor_are_kvms_alone() -> None:
     made = machine()
-    for name in ("kvmclock", "hypervclock", "rtc", "hpet"):
-        made.clock.timers.add(name=name, present=name != "hpet", tick_policy="catchup" if name == "rtc" else "")
+    for name in ("KVMCLOCK", "HYPERVCLOCK", "RTC", "HPET"):
+        made.clock.timers.add(name=machine_pb2.TimerName.Value(f"TIMER_NAME_{name}"), present=name != "HPET")
+    made.clock.timers[2].tick_policy = machine_pb2.TICK_POLICY_CATCHUP
     emulated = ET.fromstring(domain_xml(made, FILES))
     assert [timer.get("name") for timer in emulated.iterfind("clock/timer")] == ["rtc", "hpet"]
     assert (_get(emulated, "clock/timer[@name='hpet']", "present")) == "no"
@@ -255,7 +263,10 @@ def test_smbios_strings_and_huge_pages_and_watchdog() -> None:
     def change(made: machine_pb2.Machine) -> None:
         made.smbios.serial, made.smbios.chassis_sku = "<4711>", "c"
         made.hugepage_bytes = 2 << 20
-        made.watchdog.model, made.watchdog.action = "i6300esb", "poweroff"
+        made.watchdog.model, made.watchdog.action = (
+            machine_pb2.WATCHDOG_MODEL_I6300ESB,
+            machine_pb2.WATCHDOG_ACTION_POWEROFF,
+        )
 
     tree = _tree(change)
     assert [(e.get("name"), e.text) for e in tree.iterfind("sysinfo/system/entry")] == [("serial", "<4711>")]

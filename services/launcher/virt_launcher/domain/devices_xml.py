@@ -9,6 +9,7 @@ from __future__ import annotations
 from xml.etree import ElementTree as ET
 
 from kubevirt.launcher.v1 import machine_pb2
+from virt_core.rpc.words import word
 
 from virt_launcher.domain.elements import text, vcpus, virtio_model
 from virt_launcher.domain.files import DomainFiles
@@ -27,11 +28,14 @@ def devices(parent: ET.Element, machine: machine_pb2.Machine, files: DomainFiles
         _serial(parent, machine.serial_console)
     _agent_channel(parent, machine, files)
     for wanted in machine.inputs:
-        ET.SubElement(parent, "input", type=wanted.type, bus=wanted.bus)
+        kind, bus = word(machine_pb2.InputType, wanted.type), word(machine_pb2.InputBus, wanted.bus)
+        ET.SubElement(parent, "input", type=kind, bus=bus)
     if machine.HasField("display"):
         _display(parent, machine)
     if machine.HasField("watchdog"):
-        ET.SubElement(parent, "watchdog", model=machine.watchdog.model, action=machine.watchdog.action)
+        model = word(machine_pb2.WatchdogModel, machine.watchdog.model)
+        action = word(machine_pb2.WatchdogAction, machine.watchdog.action)
+        ET.SubElement(parent, "watchdog", model=model, action=action)
     if machine.balloon:
         # Pages that the guest does not use go back to the node.
         ET.SubElement(parent, "memballoon", model=virtio_model(machine), freePageReporting="on")
@@ -45,18 +49,20 @@ def devices(parent: ET.Element, machine: machine_pb2.Machine, files: DomainFiles
 
 def _usb(parent: ET.Element, machine: machine_pb2.Machine) -> None:
     needed = any(disk.bus == machine_pb2.DISK_BUS_USB for disk in machine.disks) or any(
-        i.bus == "usb" for i in machine.inputs
+        wanted.bus == machine_pb2.INPUT_BUS_USB for wanted in machine.inputs
     )
     ET.SubElement(parent, "controller", type="usb", model="qemu-xhci" if needed else "none")
 
 
 def _interface(parent: ET.Element, interface: machine_pb2.NetworkInterface, machine: machine_pb2.Machine) -> None:
-    virtio = interface.model == "virtio"
+    virtio = interface.model == machine_pb2.NETWORK_CARD_MODEL_VIRTIO
     element = ET.SubElement(parent, "interface", type="ethernet")
     ET.SubElement(element, "mac", address=interface.mac_address)
     # Not managed: the tap device is made by the handler, this process has no privilege for it.
     ET.SubElement(element, "target", dev=interface.tap_device, managed="no")
-    ET.SubElement(element, "model", type=virtio_model(machine) if virtio else interface.model)
+    ET.SubElement(
+        element, "model", type=virtio_model(machine) if virtio else word(machine_pb2.NetworkCardModel, interface.model)
+    )
     if virtio:
         driver = ET.SubElement(element, "driver", name="qemu")
         queues = min(vcpus(machine), _MOST_QUEUES)
@@ -95,5 +101,7 @@ def _display(parent: ET.Element, machine: machine_pb2.Machine) -> None:
     graphics = ET.SubElement(parent, "graphics", type="vnc")
     ET.SubElement(graphics, "listen", type="socket", socket=machine.display.socket_path)
     # Standard VGA is what SeaBIOS and every operating system's loader know; without VGA's legacy ports, UEFI's own.
-    card = machine.display.card or ("bochs" if machine.bootloader == machine_pb2.BOOTLOADER_UEFI else "vga")
+    card = "bochs" if machine.bootloader == machine_pb2.BOOTLOADER_UEFI else "vga"
+    if machine.display.HasField("card"):
+        card = word(machine_pb2.DisplayCard, machine.display.card)
     ET.SubElement(ET.SubElement(parent, "video"), "model", type=card, heads="1", primary="yes")

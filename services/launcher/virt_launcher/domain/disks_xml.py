@@ -10,22 +10,12 @@ from collections.abc import Sequence
 from xml.etree import ElementTree as ET
 
 from kubevirt.launcher.v1 import machine_pb2
+from virt_core.rpc.words import word
 
 from virt_launcher.domain.elements import text, vcpus, virtio_model
 from virt_launcher.storage.access import is_read_only
 from virt_launcher.storage.layers import Layer, PreparedDisk
 
-_BUSES = {
-    machine_pb2.DISK_BUS_VIRTIO: "virtio",
-    machine_pb2.DISK_BUS_SATA: "sata",
-    machine_pb2.DISK_BUS_SCSI: "scsi",
-    machine_pb2.DISK_BUS_USB: "usb",
-}
-_DEVICES = {
-    machine_pb2.DISK_DEVICE_DISK: "disk",
-    machine_pb2.DISK_DEVICE_CDROM: "cdrom",
-    machine_pb2.DISK_DEVICE_LUN: "lun",
-}
 _PORTS = 6  # of the AHCI controller of q35
 _MOST_QUEUES = 256  # libvirt's
 # File systems that the launcher made hold documents, nothing boots from them.
@@ -55,7 +45,7 @@ def disks(parent: ET.Element, machine: machine_pb2.Machine, prepared: Sequence[P
     if any(disk.bus == machine_pb2.DISK_BUS_SCSI for disk in machine.disks):
         model = "virtio-transitional" if machine.virtio_transitional else "virtio-scsi"
         ET.SubElement(parent, "controller", type="scsi", index="0", model=model)
-    orders, units, threads = _boot_orders(machine), dict.fromkeys(_BUSES, 0), 0
+    orders, units, threads = _boot_orders(machine), dict.fromkeys(machine_pb2.DiskBus.values(), 0), 0
     targets = disk_targets(machine.disks)
     for disk, made, target, order in zip(machine.disks, prepared, targets, orders, strict=True):
         element = _disk(parent, disk, made, target)
@@ -78,21 +68,26 @@ def _disk(parent: ET.Element, disk: machine_pb2.Disk, made: PreparedDisk, target
     writable = not is_read_only(disk)
     top = made.layers[0] if made.layers else None
     block = top is not None and top.block
-    element = ET.SubElement(parent, "disk", type="block" if block else "file", device=_DEVICES[disk.device])
+    device = word(machine_pb2.DiskDevice, disk.device)
+    element = ET.SubElement(parent, "disk", type="block" if block else "file", device=device)
     # A drive without a medium has no file system that could be in the way.
-    cache = disk.cache or ("none" if made.direct or not made.layers else "writethrough")
+    cache = "none" if made.direct or not made.layers else "writethrough"
+    if disk.HasField("cache"):
+        cache = word(machine_pb2.DiskCache, disk.cache)
     driver = ET.SubElement(element, "driver", name="qemu", type=top.format if top is not None else "raw", cache=cache)
-    driver.set("error_policy", disk.error_policy or "stop")
+    stop = not disk.HasField("error_policy")
+    driver.set("error_policy", "stop" if stop else word(machine_pb2.DiskErrorPolicy, disk.error_policy))
     # The kernel's own asynchronous I/O blocks on files with holes, which all but devices are.
-    io = disk.io or ("native" if block and cache == "none" else "")
-    if io:
-        driver.set("io", io)
+    if disk.HasField("io"):
+        driver.set("io", word(machine_pb2.DiskIo, disk.io))
+    elif block and cache == "none":
+        driver.set("io", "native")
     if writable and disk.device == machine_pb2.DISK_DEVICE_DISK:
         driver.set("discard", "unmap")  # what the guest deletes goes back to the node
     if top is not None:
         _source(element, top)
         _backing(element, made.layers[1:])
-    where = ET.SubElement(element, "target", dev=target, bus=_BUSES[disk.bus])
+    where = ET.SubElement(element, "target", dev=target, bus=word(machine_pb2.DiskBus, disk.bus))
     if disk.tray_open:
         where.set("tray", "open")
     if not writable:

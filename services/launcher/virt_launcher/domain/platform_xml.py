@@ -5,6 +5,7 @@ from __future__ import annotations
 from xml.etree import ElementTree as ET
 
 from kubevirt.launcher.v1 import machine_pb2
+from virt_core.rpc.words import word
 
 from virt_launcher.domain.elements import switch, text, yes_no
 from virt_launcher.domain.files import DomainFiles
@@ -19,7 +20,7 @@ TRANSLATION_CACHE_MIB = 64
 
 # Without KVM there is neither a host's CPU for the guest nor a clock that a hypervisor hands to it.
 _HOST_MODELS = ("", "host-model", "host-passthrough")
-_HYPERVISOR_TIMERS = ("kvmclock", "hypervclock")
+_HYPERVISOR_TIMERS = (machine_pb2.TIMER_NAME_KVMCLOCK, machine_pb2.TIMER_NAME_HYPERVCLOCK)
 
 
 def memory_backing(domain: ET.Element, machine: machine_pb2.Machine) -> None:
@@ -116,7 +117,7 @@ def cpu(domain: ET.Element, machine: machine_pb2.Machine, *, kvm: bool) -> None:
     levels = {"sockets": topology.sockets, "dies": 1, "cores": topology.cores, "threads": topology.threads}
     ET.SubElement(element, "topology", {level: str(count) for level, count in levels.items()})
     for feature in machine.cpu_model.features:
-        ET.SubElement(element, "feature", policy=feature.policy, name=feature.name)
+        ET.SubElement(element, "feature", policy=word(machine_pb2.CpuFeaturePolicy, feature.policy), name=feature.name)
 
 
 def clock(domain: ET.Element, machine: machine_pb2.Machine, *, kvm: bool) -> None:
@@ -132,11 +133,11 @@ def clock(domain: ET.Element, machine: machine_pb2.Machine, *, kvm: bool) -> Non
     for timer in wanted.timers:
         if not kvm and timer.name in _HYPERVISOR_TIMERS:
             continue
-        attributes = {"name": timer.name, "present": yes_no(timer.present)}
-        if timer.present and timer.tick_policy:
-            attributes["tickpolicy"] = timer.tick_policy
-        if timer.present and timer.track:
-            attributes["track"] = timer.track
+        attributes = {"name": word(machine_pb2.TimerName, timer.name), "present": yes_no(timer.present)}
+        if timer.present and timer.HasField("tick_policy"):
+            attributes["tickpolicy"] = word(machine_pb2.TickPolicy, timer.tick_policy)
+        if timer.present and timer.HasField("track"):
+            attributes["track"] = word(machine_pb2.TimerTrack, timer.track)
         ET.SubElement(element, "timer", attributes)
 
 

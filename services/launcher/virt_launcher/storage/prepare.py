@@ -65,7 +65,7 @@ async def _prepare(disk: machine_pb2.Disk, folder: Path, opened: contextlib.Exit
         raise UnusableDisk(disk.name, f"{image} {error}") from error
     except OSError as error:
         raise UnusableDisk(disk.name, f"{image} cannot be prepared: {error}") from error
-    if disk.cache == "none" and not direct:
+    if disk.cache == machine_pb2.DISK_CACHE_NONE and not direct:
         raise UnusableDisk(disk.name, f'{image} is on a file system without O_DIRECT, use another cache than "none"')
     return PreparedDisk(made.layers, direct)
 

@@ -48,6 +48,134 @@ BOOTLOADER_UEFI: Bootloader.ValueType  # 3
 """OVMF without secure boot."""
 Global___Bootloader: _TypeAlias = Bootloader  # noqa: Y015
 
+class _TimerName:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _TimerNameEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_TimerName.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    TIMER_NAME_UNSPECIFIED: _TimerName.ValueType  # 0
+    """Refused."""
+    TIMER_NAME_HPET: _TimerName.ValueType  # 1
+    """The HPET."""
+    TIMER_NAME_PIT: _TimerName.ValueType  # 2
+    """The 8254."""
+    TIMER_NAME_RTC: _TimerName.ValueType  # 3
+    """The real-time clock."""
+    TIMER_NAME_KVMCLOCK: _TimerName.ValueType  # 4
+    """KVM's paravirtual clock."""
+    TIMER_NAME_HYPERVCLOCK: _TimerName.ValueType  # 5
+    """Hyper-V's paravirtual clock."""
+
+class TimerName(_TimerName, metaclass=_TimerNameEnumTypeWrapper):
+    """TimerName is a timer of the platform."""
+
+TIMER_NAME_UNSPECIFIED: TimerName.ValueType  # 0
+"""Refused."""
+TIMER_NAME_HPET: TimerName.ValueType  # 1
+"""The HPET."""
+TIMER_NAME_PIT: TimerName.ValueType  # 2
+"""The 8254."""
+TIMER_NAME_RTC: TimerName.ValueType  # 3
+"""The real-time clock."""
+TIMER_NAME_KVMCLOCK: TimerName.ValueType  # 4
+"""KVM's paravirtual clock."""
+TIMER_NAME_HYPERVCLOCK: TimerName.ValueType  # 5
+"""Hyper-V's paravirtual clock."""
+Global___TimerName: _TypeAlias = TimerName  # noqa: Y015
+
+class _TickPolicy:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _TickPolicyEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_TickPolicy.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    TICK_POLICY_UNSPECIFIED: _TickPolicy.ValueType  # 0
+    """Refused."""
+    TICK_POLICY_DELAY: _TickPolicy.ValueType  # 1
+    """They come late."""
+    TICK_POLICY_CATCHUP: _TickPolicy.ValueType  # 2
+    """They come faster."""
+    TICK_POLICY_MERGE: _TickPolicy.ValueType  # 3
+    """They become one."""
+    TICK_POLICY_DISCARD: _TickPolicy.ValueType  # 4
+    """They are lost."""
+
+class TickPolicy(_TickPolicy, metaclass=_TickPolicyEnumTypeWrapper):
+    """TickPolicy is what becomes of lost ticks."""
+
+TICK_POLICY_UNSPECIFIED: TickPolicy.ValueType  # 0
+"""Refused."""
+TICK_POLICY_DELAY: TickPolicy.ValueType  # 1
+"""They come late."""
+TICK_POLICY_CATCHUP: TickPolicy.ValueType  # 2
+"""They come faster."""
+TICK_POLICY_MERGE: TickPolicy.ValueType  # 3
+"""They become one."""
+TICK_POLICY_DISCARD: TickPolicy.ValueType  # 4
+"""They are lost."""
+Global___TickPolicy: _TypeAlias = TickPolicy  # noqa: Y015
+
+class _TimerTrack:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _TimerTrackEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_TimerTrack.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    TIMER_TRACK_UNSPECIFIED: _TimerTrack.ValueType  # 0
+    """Refused."""
+    TIMER_TRACK_GUEST: _TimerTrack.ValueType  # 1
+    """The guest's own."""
+    TIMER_TRACK_WALL: _TimerTrack.ValueType  # 2
+    """The wall clock."""
+
+class TimerTrack(_TimerTrack, metaclass=_TimerTrackEnumTypeWrapper):
+    """TimerTrack is what time a timer follows."""
+
+TIMER_TRACK_UNSPECIFIED: TimerTrack.ValueType  # 0
+"""Refused."""
+TIMER_TRACK_GUEST: TimerTrack.ValueType  # 1
+"""The guest's own."""
+TIMER_TRACK_WALL: TimerTrack.ValueType  # 2
+"""The wall clock."""
+Global___TimerTrack: _TypeAlias = TimerTrack  # noqa: Y015
+
+class _CpuFeaturePolicy:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _CpuFeaturePolicyEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_CpuFeaturePolicy.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    CPU_FEATURE_POLICY_UNSPECIFIED: _CpuFeaturePolicy.ValueType  # 0
+    """Refused."""
+    CPU_FEATURE_POLICY_FORCE: _CpuFeaturePolicy.ValueType  # 1
+    """The guest has it, whatever the host has."""
+    CPU_FEATURE_POLICY_REQUIRE: _CpuFeaturePolicy.ValueType  # 2
+    """The guest is not started without it."""
+    CPU_FEATURE_POLICY_OPTIONAL: _CpuFeaturePolicy.ValueType  # 3
+    """The guest has it if the host has it."""
+    CPU_FEATURE_POLICY_DISABLE: _CpuFeaturePolicy.ValueType  # 4
+    """The guest does not have it."""
+    CPU_FEATURE_POLICY_FORBID: _CpuFeaturePolicy.ValueType  # 5
+    """The guest is not started on a host that has it."""
+
+class CpuFeaturePolicy(_CpuFeaturePolicy, metaclass=_CpuFeaturePolicyEnumTypeWrapper):
+    """CpuFeaturePolicy is what becomes of a feature."""
+
+CPU_FEATURE_POLICY_UNSPECIFIED: CpuFeaturePolicy.ValueType  # 0
+"""Refused."""
+CPU_FEATURE_POLICY_FORCE: CpuFeaturePolicy.ValueType  # 1
+"""The guest has it, whatever the host has."""
+CPU_FEATURE_POLICY_REQUIRE: CpuFeaturePolicy.ValueType  # 2
+"""The guest is not started without it."""
+CPU_FEATURE_POLICY_OPTIONAL: CpuFeaturePolicy.ValueType  # 3
+"""The guest has it if the host has it."""
+CPU_FEATURE_POLICY_DISABLE: CpuFeaturePolicy.ValueType  # 4
+"""The guest does not have it."""
+CPU_FEATURE_POLICY_FORBID: CpuFeaturePolicy.ValueType  # 5
+"""The guest is not started on a host that has it."""
+Global___CpuFeaturePolicy: _TypeAlias = CpuFeaturePolicy  # noqa: Y015
+
 class _DiskBus:
     ValueType = _typing.NewType("ValueType", _builtins.int)
     V: _TypeAlias = ValueType  # noqa: Y015
@@ -108,6 +236,90 @@ DISK_DEVICE_LUN: DiskDevice.ValueType  # 3
 """A SCSI logical unit whose commands go to the device below."""
 Global___DiskDevice: _TypeAlias = DiskDevice  # noqa: Y015
 
+class _DiskCache:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _DiskCacheEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_DiskCache.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    DISK_CACHE_UNSPECIFIED: _DiskCache.ValueType  # 0
+    """Refused."""
+    DISK_CACHE_NONE: _DiskCache.ValueType  # 1
+    """Nothing."""
+    DISK_CACHE_WRITETHROUGH: _DiskCache.ValueType  # 2
+    """Reads."""
+    DISK_CACHE_WRITEBACK: _DiskCache.ValueType  # 3
+    """Reads and writes."""
+
+class DiskCache(_DiskCache, metaclass=_DiskCacheEnumTypeWrapper):
+    """DiskCache is what the host caches of a disk."""
+
+DISK_CACHE_UNSPECIFIED: DiskCache.ValueType  # 0
+"""Refused."""
+DISK_CACHE_NONE: DiskCache.ValueType  # 1
+"""Nothing."""
+DISK_CACHE_WRITETHROUGH: DiskCache.ValueType  # 2
+"""Reads."""
+DISK_CACHE_WRITEBACK: DiskCache.ValueType  # 3
+"""Reads and writes."""
+Global___DiskCache: _TypeAlias = DiskCache  # noqa: Y015
+
+class _DiskIo:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _DiskIoEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_DiskIo.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    DISK_IO_UNSPECIFIED: _DiskIo.ValueType  # 0
+    """Refused."""
+    DISK_IO_NATIVE: _DiskIo.ValueType  # 1
+    """Asynchronously by the kernel."""
+    DISK_IO_THREADS: _DiskIo.ValueType  # 2
+    """By threads."""
+
+class DiskIo(_DiskIo, metaclass=_DiskIoEnumTypeWrapper):
+    """DiskIo is how the hypervisor does a disk's I/O."""
+
+DISK_IO_UNSPECIFIED: DiskIo.ValueType  # 0
+"""Refused."""
+DISK_IO_NATIVE: DiskIo.ValueType  # 1
+"""Asynchronously by the kernel."""
+DISK_IO_THREADS: DiskIo.ValueType  # 2
+"""By threads."""
+Global___DiskIo: _TypeAlias = DiskIo  # noqa: Y015
+
+class _DiskErrorPolicy:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _DiskErrorPolicyEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_DiskErrorPolicy.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    DISK_ERROR_POLICY_UNSPECIFIED: _DiskErrorPolicy.ValueType  # 0
+    """Refused."""
+    DISK_ERROR_POLICY_STOP: _DiskErrorPolicy.ValueType  # 1
+    """The guest's CPUs stop."""
+    DISK_ERROR_POLICY_REPORT: _DiskErrorPolicy.ValueType  # 2
+    """The guest is told."""
+    DISK_ERROR_POLICY_IGNORE: _DiskErrorPolicy.ValueType  # 3
+    """Nothing."""
+    DISK_ERROR_POLICY_ENOSPACE: _DiskErrorPolicy.ValueType  # 4
+    """The guest's CPUs stop if there is no space, else it is told."""
+
+class DiskErrorPolicy(_DiskErrorPolicy, metaclass=_DiskErrorPolicyEnumTypeWrapper):
+    """DiskErrorPolicy is what happens at an I/O error."""
+
+DISK_ERROR_POLICY_UNSPECIFIED: DiskErrorPolicy.ValueType  # 0
+"""Refused."""
+DISK_ERROR_POLICY_STOP: DiskErrorPolicy.ValueType  # 1
+"""The guest's CPUs stop."""
+DISK_ERROR_POLICY_REPORT: DiskErrorPolicy.ValueType  # 2
+"""The guest is told."""
+DISK_ERROR_POLICY_IGNORE: DiskErrorPolicy.ValueType  # 3
+"""Nothing."""
+DISK_ERROR_POLICY_ENOSPACE: DiskErrorPolicy.ValueType  # 4
+"""The guest's CPUs stop if there is no space, else it is told."""
+Global___DiskErrorPolicy: _TypeAlias = DiskErrorPolicy  # noqa: Y015
+
 class _CloudInitSource:
     ValueType = _typing.NewType("ValueType", _builtins.int)
     V: _TypeAlias = ValueType  # noqa: Y015
@@ -132,6 +344,134 @@ CLOUD_INIT_SOURCE_CONFIG_DRIVE: CloudInitSource.ValueType  # 2
 """OpenStack's configuration drive, volume label "config-2"."""
 Global___CloudInitSource: _TypeAlias = CloudInitSource  # noqa: Y015
 
+class _InputType:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _InputTypeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_InputType.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    INPUT_TYPE_UNSPECIFIED: _InputType.ValueType  # 0
+    """Refused."""
+    INPUT_TYPE_TABLET: _InputType.ValueType  # 1
+    """A pointer with absolute positions."""
+    INPUT_TYPE_KEYBOARD: _InputType.ValueType  # 2
+    """A keyboard."""
+
+class InputType(_InputType, metaclass=_InputTypeEnumTypeWrapper):
+    """InputType is an input device."""
+
+INPUT_TYPE_UNSPECIFIED: InputType.ValueType  # 0
+"""Refused."""
+INPUT_TYPE_TABLET: InputType.ValueType  # 1
+"""A pointer with absolute positions."""
+INPUT_TYPE_KEYBOARD: InputType.ValueType  # 2
+"""A keyboard."""
+Global___InputType: _TypeAlias = InputType  # noqa: Y015
+
+class _InputBus:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _InputBusEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_InputBus.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    INPUT_BUS_UNSPECIFIED: _InputBus.ValueType  # 0
+    """Refused."""
+    INPUT_BUS_USB: _InputBus.ValueType  # 1
+    """USB."""
+    INPUT_BUS_VIRTIO: _InputBus.ValueType  # 2
+    """virtio-input."""
+
+class InputBus(_InputBus, metaclass=_InputBusEnumTypeWrapper):
+    """InputBus is how an input device is attached."""
+
+INPUT_BUS_UNSPECIFIED: InputBus.ValueType  # 0
+"""Refused."""
+INPUT_BUS_USB: InputBus.ValueType  # 1
+"""USB."""
+INPUT_BUS_VIRTIO: InputBus.ValueType  # 2
+"""virtio-input."""
+Global___InputBus: _TypeAlias = InputBus  # noqa: Y015
+
+class _DisplayCard:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _DisplayCardEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_DisplayCard.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    DISPLAY_CARD_UNSPECIFIED: _DisplayCard.ValueType  # 0
+    """Refused."""
+    DISPLAY_CARD_VGA: _DisplayCard.ValueType  # 1
+    """Standard VGA."""
+    DISPLAY_CARD_BOCHS: _DisplayCard.ValueType  # 2
+    """VGA without its old modes."""
+    DISPLAY_CARD_VIRTIO: _DisplayCard.ValueType  # 3
+    """virtio-gpu."""
+    DISPLAY_CARD_RAMFB: _DisplayCard.ValueType  # 4
+    """A frame buffer in memory."""
+
+class DisplayCard(_DisplayCard, metaclass=_DisplayCardEnumTypeWrapper):
+    """DisplayCard is a graphics card."""
+
+DISPLAY_CARD_UNSPECIFIED: DisplayCard.ValueType  # 0
+"""Refused."""
+DISPLAY_CARD_VGA: DisplayCard.ValueType  # 1
+"""Standard VGA."""
+DISPLAY_CARD_BOCHS: DisplayCard.ValueType  # 2
+"""VGA without its old modes."""
+DISPLAY_CARD_VIRTIO: DisplayCard.ValueType  # 3
+"""virtio-gpu."""
+DISPLAY_CARD_RAMFB: DisplayCard.ValueType  # 4
+"""A frame buffer in memory."""
+Global___DisplayCard: _TypeAlias = DisplayCard  # noqa: Y015
+
+class _WatchdogModel:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _WatchdogModelEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_WatchdogModel.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    WATCHDOG_MODEL_UNSPECIFIED: _WatchdogModel.ValueType  # 0
+    """Refused."""
+    WATCHDOG_MODEL_I6300ESB: _WatchdogModel.ValueType  # 1
+    """Intel's PCI watchdog."""
+
+class WatchdogModel(_WatchdogModel, metaclass=_WatchdogModelEnumTypeWrapper):
+    """WatchdogModel is a watchdog device."""
+
+WATCHDOG_MODEL_UNSPECIFIED: WatchdogModel.ValueType  # 0
+"""Refused."""
+WATCHDOG_MODEL_I6300ESB: WatchdogModel.ValueType  # 1
+"""Intel's PCI watchdog."""
+Global___WatchdogModel: _TypeAlias = WatchdogModel  # noqa: Y015
+
+class _WatchdogAction:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _WatchdogActionEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_WatchdogAction.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    WATCHDOG_ACTION_UNSPECIFIED: _WatchdogAction.ValueType  # 0
+    """Refused."""
+    WATCHDOG_ACTION_RESET: _WatchdogAction.ValueType  # 1
+    """The guest is reset."""
+    WATCHDOG_ACTION_POWEROFF: _WatchdogAction.ValueType  # 2
+    """It is powered off."""
+    WATCHDOG_ACTION_SHUTDOWN: _WatchdogAction.ValueType  # 3
+    """It is asked to shut down."""
+
+class WatchdogAction(_WatchdogAction, metaclass=_WatchdogActionEnumTypeWrapper):
+    """WatchdogAction is what a watchdog does."""
+
+WATCHDOG_ACTION_UNSPECIFIED: WatchdogAction.ValueType  # 0
+"""Refused."""
+WATCHDOG_ACTION_RESET: WatchdogAction.ValueType  # 1
+"""The guest is reset."""
+WATCHDOG_ACTION_POWEROFF: WatchdogAction.ValueType  # 2
+"""It is powered off."""
+WATCHDOG_ACTION_SHUTDOWN: WatchdogAction.ValueType  # 3
+"""It is asked to shut down."""
+Global___WatchdogAction: _TypeAlias = WatchdogAction  # noqa: Y015
+
 class _Accelerator:
     ValueType = _typing.NewType("ValueType", _builtins.int)
     V: _TypeAlias = ValueType  # noqa: Y015
@@ -155,6 +495,38 @@ ACCELERATOR_EMULATION: Accelerator.ValueType  # 1
 ACCELERATOR_KVM: Accelerator.ValueType  # 2
 """By the processor's virtualization extension."""
 Global___Accelerator: _TypeAlias = Accelerator  # noqa: Y015
+
+class _NetworkCardModel:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _NetworkCardModelEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_NetworkCardModel.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    NETWORK_CARD_MODEL_UNSPECIFIED: _NetworkCardModel.ValueType  # 0
+    """Refused."""
+    NETWORK_CARD_MODEL_VIRTIO: _NetworkCardModel.ValueType  # 1
+    """virtio-net."""
+    NETWORK_CARD_MODEL_E1000: _NetworkCardModel.ValueType  # 2
+    """Intel 82540EM."""
+    NETWORK_CARD_MODEL_E1000E: _NetworkCardModel.ValueType  # 3
+    """Intel 82574L."""
+    NETWORK_CARD_MODEL_RTL8139: _NetworkCardModel.ValueType  # 4
+    """Realtek 8139."""
+
+class NetworkCardModel(_NetworkCardModel, metaclass=_NetworkCardModelEnumTypeWrapper):
+    """NetworkCardModel is a network card."""
+
+NETWORK_CARD_MODEL_UNSPECIFIED: NetworkCardModel.ValueType  # 0
+"""Refused."""
+NETWORK_CARD_MODEL_VIRTIO: NetworkCardModel.ValueType  # 1
+"""virtio-net."""
+NETWORK_CARD_MODEL_E1000: NetworkCardModel.ValueType  # 2
+"""Intel 82540EM."""
+NETWORK_CARD_MODEL_E1000E: NetworkCardModel.ValueType  # 3
+"""Intel 82574L."""
+NETWORK_CARD_MODEL_RTL8139: NetworkCardModel.ValueType  # 4
+"""Realtek 8139."""
+Global___NetworkCardModel: _TypeAlias = NetworkCardModel  # noqa: Y015
 
 @_typing.final
 class Machine(_message.Message):
@@ -412,27 +784,34 @@ class Timer(_message.Message):
     PRESENT_FIELD_NUMBER: _builtins.int
     TICK_POLICY_FIELD_NUMBER: _builtins.int
     TRACK_FIELD_NUMBER: _builtins.int
-    name: _builtins.str
-    """"hpet", "pit", "rtc", "kvmclock" or "hypervclock"."""
+    name: Global___TimerName.ValueType
+    """Which."""
     present: _builtins.bool
     """Whether the guest has it."""
-    tick_policy: _builtins.str
-    """"delay", "catchup", "merge" or "discard"; empty: the hypervisor's."""
-    track: _builtins.str
-    """"guest" or "wall", of the rtc only; empty: the hypervisor's."""
+    tick_policy: Global___TickPolicy.ValueType
+    """What becomes of lost ticks. None: the hypervisor's choice."""
+    track: Global___TimerTrack.ValueType
+    """What time the rtc follows, of the rtc only. None: the hypervisor's choice."""
     def __init__(
         self,
         *,
-        name: _builtins.str = ...,
+        name: Global___TimerName.ValueType = ...,
         present: _builtins.bool = ...,
-        tick_policy: _builtins.str = ...,
-        track: _builtins.str = ...,
+        tick_policy: Global___TickPolicy.ValueType | None = ...,
+        track: Global___TimerTrack.ValueType | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_tick_policy", b"_tick_policy", "_track", b"_track", "tick_policy", b"tick_policy", "track", b"track"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name", "present", b"present", "tick_policy", b"tick_policy", "track", b"track"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_tick_policy", b"_tick_policy", "_track", b"_track", "name", b"name", "present", b"present", "tick_policy", b"tick_policy", "track", b"track"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__tick_policy: _TypeAlias = _typing.Literal["tick_policy"]  # noqa: Y015
+    _WhichOneofArgType__tick_policy: _TypeAlias = _typing.Literal["_tick_policy", b"_tick_policy"]  # noqa: Y015
+    _WhichOneofReturnType__track: _TypeAlias = _typing.Literal["track"]  # noqa: Y015
+    _WhichOneofArgType__track: _TypeAlias = _typing.Literal["_track", b"_track"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__tick_policy) -> _WhichOneofReturnType__tick_policy | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__track) -> _WhichOneofReturnType__track | None: ...
 
 Global___Timer: _TypeAlias = Timer  # noqa: Y015
 
@@ -523,13 +902,13 @@ class CpuFeature(_message.Message):
     POLICY_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """For example "aes"."""
-    policy: _builtins.str
-    """"force", "require", "optional", "disable" or "forbid"."""
+    policy: Global___CpuFeaturePolicy.ValueType
+    """What becomes of it."""
     def __init__(
         self,
         *,
         name: _builtins.str = ...,
-        policy: _builtins.str = ...,
+        policy: Global___CpuFeaturePolicy.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
@@ -573,18 +952,18 @@ class Disk(_message.Message):
     """How it is attached."""
     boot_order: _builtins.int
     """From 1, the lowest boots first; 0: not booted from."""
-    cache: _builtins.str
-    """"none", "writethrough" or "writeback"; empty: chosen by the launcher for what is below."""
-    io: _builtins.str
-    """"native" or "threads"; empty: chosen by the launcher."""
+    cache: Global___DiskCache.ValueType
+    """The host's cache. None: chosen by the launcher for what is below."""
+    io: Global___DiskIo.ValueType
+    """How the hypervisor does I/O. None: chosen by the launcher."""
     serial: _builtins.str
     """Serial number told to the guest; empty: none."""
     read_only: _builtins.bool
     """The guest cannot write."""
     shareable: _builtins.bool
     """Several machines may write."""
-    error_policy: _builtins.str
-    """"stop", "report", "ignore" or "enospace"; empty: "stop"."""
+    error_policy: Global___DiskErrorPolicy.ValueType
+    """What happens at an I/O error. None: STOP."""
     logical_block_size: _builtins.int
     """Logical block size in bytes; 0: the hypervisor's."""
     physical_block_size: _builtins.int
@@ -624,12 +1003,12 @@ class Disk(_message.Message):
         device: Global___DiskDevice.ValueType = ...,
         bus: Global___DiskBus.ValueType = ...,
         boot_order: _builtins.int = ...,
-        cache: _builtins.str = ...,
-        io: _builtins.str = ...,
+        cache: Global___DiskCache.ValueType | None = ...,
+        io: Global___DiskIo.ValueType | None = ...,
         serial: _builtins.str = ...,
         read_only: _builtins.bool = ...,
         shareable: _builtins.bool = ...,
-        error_policy: _builtins.str = ...,
+        error_policy: Global___DiskErrorPolicy.ValueType | None = ...,
         logical_block_size: _builtins.int = ...,
         physical_block_size: _builtins.int = ...,
         tray_open: _builtins.bool = ...,
@@ -641,12 +1020,25 @@ class Disk(_message.Message):
         block_device: Global___BlockDevice | None = ...,
         folder: Global___FolderImage | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["block_device", b"block_device", "cloud_init", b"cloud_init", "container_disk", b"container_disk", "empty_disk", b"empty_disk", "folder", b"folder", "image_file", b"image_file", "source", b"source"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_cache", b"_cache", "_error_policy", b"_error_policy", "_io", b"_io", "block_device", b"block_device", "cache", b"cache", "cloud_init", b"cloud_init", "container_disk", b"container_disk", "empty_disk", b"empty_disk", "error_policy", b"error_policy", "folder", b"folder", "image_file", b"image_file", "io", b"io", "source", b"source"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["block_device", b"block_device", "boot_order", b"boot_order", "bus", b"bus", "cache", b"cache", "cloud_init", b"cloud_init", "container_disk", b"container_disk", "dedicated_io_thread", b"dedicated_io_thread", "device", b"device", "empty_disk", b"empty_disk", "error_policy", b"error_policy", "folder", b"folder", "image_file", b"image_file", "io", b"io", "logical_block_size", b"logical_block_size", "name", b"name", "physical_block_size", b"physical_block_size", "read_only", b"read_only", "serial", b"serial", "shareable", b"shareable", "source", b"source", "tray_open", b"tray_open"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_cache", b"_cache", "_error_policy", b"_error_policy", "_io", b"_io", "block_device", b"block_device", "boot_order", b"boot_order", "bus", b"bus", "cache", b"cache", "cloud_init", b"cloud_init", "container_disk", b"container_disk", "dedicated_io_thread", b"dedicated_io_thread", "device", b"device", "empty_disk", b"empty_disk", "error_policy", b"error_policy", "folder", b"folder", "image_file", b"image_file", "io", b"io", "logical_block_size", b"logical_block_size", "name", b"name", "physical_block_size", b"physical_block_size", "read_only", b"read_only", "serial", b"serial", "shareable", b"shareable", "source", b"source", "tray_open", b"tray_open"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__cache: _TypeAlias = _typing.Literal["cache"]  # noqa: Y015
+    _WhichOneofArgType__cache: _TypeAlias = _typing.Literal["_cache", b"_cache"]  # noqa: Y015
+    _WhichOneofReturnType__error_policy: _TypeAlias = _typing.Literal["error_policy"]  # noqa: Y015
+    _WhichOneofArgType__error_policy: _TypeAlias = _typing.Literal["_error_policy", b"_error_policy"]  # noqa: Y015
+    _WhichOneofReturnType__io: _TypeAlias = _typing.Literal["io"]  # noqa: Y015
+    _WhichOneofArgType__io: _TypeAlias = _typing.Literal["_io", b"_io"]  # noqa: Y015
     _WhichOneofReturnType_source: _TypeAlias = _typing.Literal["container_disk", "cloud_init", "empty_disk", "image_file", "block_device", "folder"]  # noqa: Y015
     _WhichOneofArgType_source: _TypeAlias = _typing.Literal["source", b"source"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__cache) -> _WhichOneofReturnType__cache | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__error_policy) -> _WhichOneofReturnType__error_policy | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__io) -> _WhichOneofReturnType__io | None: ...
+    @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType_source) -> _WhichOneofReturnType_source | None: ...
 
 Global___Disk: _TypeAlias = Disk  # noqa: Y015
@@ -837,15 +1229,15 @@ class Input(_message.Message):
 
     TYPE_FIELD_NUMBER: _builtins.int
     BUS_FIELD_NUMBER: _builtins.int
-    type: _builtins.str
-    """"tablet" or "keyboard"."""
-    bus: _builtins.str
-    """"usb" or "virtio"."""
+    type: Global___InputType.ValueType
+    """What it is."""
+    bus: Global___InputBus.ValueType
+    """How it is attached."""
     def __init__(
         self,
         *,
-        type: _builtins.str = ...,
-        bus: _builtins.str = ...,
+        type: Global___InputType.ValueType = ...,
+        bus: Global___InputBus.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
@@ -865,19 +1257,21 @@ class Display(_message.Message):
     CARD_FIELD_NUMBER: _builtins.int
     socket_path: _builtins.str
     """Path in the pod of the unix socket on which the hypervisor listens."""
-    card: _builtins.str
-    """"vga", "bochs", "virtio" or "ramfb"; empty: the launcher's choice for the bootloader."""
+    card: Global___DisplayCard.ValueType
+    """The card. None: the launcher's choice for the bootloader."""
     def __init__(
         self,
         *,
         socket_path: _builtins.str = ...,
-        card: _builtins.str = ...,
+        card: Global___DisplayCard.ValueType | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_card", b"_card", "card", b"card"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["card", b"card", "socket_path", b"socket_path"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_card", b"_card", "card", b"card", "socket_path", b"socket_path"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__card: _TypeAlias = _typing.Literal["card"]  # noqa: Y015
+    _WhichOneofArgType__card: _TypeAlias = _typing.Literal["_card", b"_card"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__card) -> _WhichOneofReturnType__card | None: ...
 
 Global___Display: _TypeAlias = Display  # noqa: Y015
 
@@ -889,15 +1283,15 @@ class Watchdog(_message.Message):
 
     MODEL_FIELD_NUMBER: _builtins.int
     ACTION_FIELD_NUMBER: _builtins.int
-    model: _builtins.str
-    """"i6300esb"."""
-    action: _builtins.str
-    """"reset", "poweroff" or "shutdown"."""
+    model: Global___WatchdogModel.ValueType
+    """The device."""
+    action: Global___WatchdogAction.ValueType
+    """What it does to a guest that does not feed it."""
     def __init__(
         self,
         *,
-        model: _builtins.str = ...,
-        action: _builtins.str = ...,
+        model: Global___WatchdogModel.ValueType = ...,
+        action: Global___WatchdogAction.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
@@ -1013,8 +1407,8 @@ class NetworkInterface(_message.Message):
     """The interface's name in the VirtualMachineInstance."""
     mac_address: _builtins.str
     """"aa:bb:cc:dd:ee:ff"."""
-    model: _builtins.str
-    """The card's model, for example "virtio"."""
+    model: Global___NetworkCardModel.ValueType
+    """The card's model."""
     tap_device: _builtins.str
     """The tap device in the pod's network namespace, made before the machine is started."""
     mtu: _builtins.int
@@ -1038,7 +1432,7 @@ class NetworkInterface(_message.Message):
         *,
         name: _builtins.str = ...,
         mac_address: _builtins.str = ...,
-        model: _builtins.str = ...,
+        model: Global___NetworkCardModel.ValueType = ...,
         tap_device: _builtins.str = ...,
         mtu: _builtins.int = ...,
         dhcp: Global___DhcpLease | None = ...,

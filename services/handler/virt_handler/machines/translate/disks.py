@@ -13,6 +13,7 @@ from typing import Any
 from kubevirt.launcher.v1 import machine_pb2
 from virt_core.conventions import launcher_pod
 from virt_core.objects.quantity import parse_quantity
+from virt_core.rpc.words import number
 from virt_core.validation.refusal import UnsupportedSpec, refused
 from virt_core.vmi.instance import VirtualMachineInstance
 from virt_core.vmi.spec.domain import VmiSpec
@@ -29,12 +30,6 @@ _DEVICES = {
     DiskKind.DISK: machine_pb2.DISK_DEVICE_DISK,
     DiskKind.CDROM: machine_pb2.DISK_DEVICE_CDROM,
     DiskKind.LUN: machine_pb2.DISK_DEVICE_LUN,
-}
-_BUSES = {
-    "virtio": machine_pb2.DISK_BUS_VIRTIO,
-    "sata": machine_pb2.DISK_BUS_SATA,
-    "scsi": machine_pb2.DISK_BUS_SCSI,
-    "usb": machine_pb2.DISK_BUS_USB,
 }
 _IMAGE = "disk.img"  # KubeVirt's name of the image in a claim's file system
 _MI = 1 << 20
@@ -58,19 +53,22 @@ def _disk(vmi: VirtualMachineInstance, disk: EffectiveDisk, hostname: str, claim
     result = machine_pb2.Disk(
         name=disk.name,
         device=_DEVICES[disk.kind],
-        bus=_BUSES[disk.bus],
+        bus=number(machine_pb2.DiskBus, disk.bus),
         boot_order=wanted.boot_order or 0,
-        cache=wanted.cache,
-        io=wanted.io,
         serial=wanted.serial,
         read_only=disk.read_only,
         shareable=bool(wanted.shareable),
-        error_policy=wanted.error_policy,
         logical_block_size=size.logical if size is not None else 0,
         physical_block_size=size.physical if size is not None else 0,
         tray_open=disk.tray_open,
         dedicated_io_thread=bool(wanted.dedicated_io_thread),
     )
+    if wanted.cache:
+        result.cache = number(machine_pb2.DiskCache, wanted.cache)
+    if wanted.io:
+        result.io = number(machine_pb2.DiskIo, wanted.io)
+    if wanted.error_policy:
+        result.error_policy = number(machine_pb2.DiskErrorPolicy, wanted.error_policy)
     if volume.container_disk is not None:
         result.container_disk.socket_path = launcher_pod.container_disk_socket(volume.name)
         result.container_disk.path = volume.container_disk.path

@@ -15,6 +15,7 @@ from kubevirt.launcher.v1 import machine_pb2
 from virt_core.conventions.launcher_pod import INITRD, KERNEL, SERIAL, SERIAL_LOG, VNC
 from virt_core.objects.kubevirt import Configuration
 from virt_core.objects.meta import ObjectMeta
+from virt_core.rpc.words import number
 from virt_core.validation.refusal import UnsupportedSpec, refused
 from virt_core.vmi.instance import VirtualMachineInstance, parse_spec
 from virt_core.vmi.rules.check import check_spec
@@ -85,13 +86,18 @@ def _add_devices(result: machine_pb2.Machine, spec: VmiSpec) -> None:
     display = effective_display(spec)
     if display is not None:
         result.display.socket_path = VNC
-        result.display.card = display.card
-    result.inputs.extend(machine_pb2.Input(type=each.type, bus=each.bus) for each in effective_inputs(spec))
+        if display.card:
+            result.display.card = number(machine_pb2.DisplayCard, display.card)
+    result.inputs.extend(
+        machine_pb2.Input(type=number(machine_pb2.InputType, wanted.type), bus=number(machine_pb2.InputBus, wanted.bus))
+        for wanted in effective_inputs(spec)
+    )
     result.balloon = devices.autoattach_mem_balloon is not False
     result.rng = devices.rng is not None
     action = effective_watchdog_action(spec)
     if action is not None:
-        result.watchdog.CopyFrom(machine_pb2.Watchdog(model="i6300esb", action=action))
+        result.watchdog.model = machine_pb2.WATCHDOG_MODEL_I6300ESB
+        result.watchdog.action = number(machine_pb2.WatchdogAction, action)
     result.virtio_transitional = bool(devices.use_virtio_transitional)
     result.disk_multiqueue = bool(devices.block_multi_queue)
 
@@ -136,7 +142,7 @@ def _interface(meta: ObjectMeta, spec: VmiSpec, interface: Interface, pod: PodNe
     result = machine_pb2.NetworkInterface(
         name=interface.name,
         mac_address=mac_address(meta.uid, interface, pod),
-        model=interface.model,
+        model=number(machine_pb2.NetworkCardModel, interface.model),
         tap_device=TAP,
         mtu=pod.mtu,
         boot_order=interface.boot_order or 0,

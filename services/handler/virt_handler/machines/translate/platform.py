@@ -6,7 +6,8 @@ from collections.abc import Iterator
 
 from kubevirt.launcher.v1 import machine_pb2
 from virt_core.objects.kubevirt import Configuration
-from virt_core.vmi.spec.domain import Clock, Timers, VmiSpec
+from virt_core.rpc.words import number
+from virt_core.vmi.spec.domain import Clock, TickTimer, Timer, Timers, VmiSpec
 from virt_core.vmi.spec.effective import boots_by_uefi
 
 # What KubeVirt's guests are told of their manufacturer, and inventory tools know them by.
@@ -48,17 +49,27 @@ def clock(wanted: Clock) -> machine_pb2.Clock:
 
 def _timers(timers: Timers) -> Iterator[machine_pb2.Timer]:
     """A timer that is named is present unless it says no."""
-    for name, plain in (("kvmclock", timers.kvm), ("hypervclock", timers.hyperv)):
+    for name, plain in (
+        (machine_pb2.TIMER_NAME_KVMCLOCK, timers.kvm),
+        (machine_pb2.TIMER_NAME_HYPERVCLOCK, timers.hyperv),
+    ):
         if plain is not None:
             yield machine_pb2.Timer(name=name, present=plain.present is not False)
-    for name, ticking in (("hpet", timers.hpet), ("pit", timers.pit)):
+    for name, ticking in ((machine_pb2.TIMER_NAME_HPET, timers.hpet), (machine_pb2.TIMER_NAME_PIT, timers.pit)):
         if ticking is not None:
-            yield machine_pb2.Timer(name=name, present=ticking.present is not False, tick_policy=ticking.tick_policy)
-    rtc = timers.rtc
-    if rtc is not None:
-        yield machine_pb2.Timer(
-            name="rtc", present=rtc.present is not False, tick_policy=rtc.tick_policy, track=rtc.track
-        )
+            yield _ticking(name, ticking)
+    if timers.rtc is not None:
+        rtc = _ticking(machine_pb2.TIMER_NAME_RTC, timers.rtc)
+        if timers.rtc.track:
+            rtc.track = number(machine_pb2.TimerTrack, timers.rtc.track)
+        yield rtc
+
+
+def _ticking(name: machine_pb2.TimerName.ValueType, wanted: Timer | TickTimer) -> machine_pb2.Timer:
+    timer = machine_pb2.Timer(name=name, present=wanted.present is not False)
+    if wanted.tick_policy:
+        timer.tick_policy = number(machine_pb2.TickPolicy, wanted.tick_policy)
+    return timer
 
 
 def features(spec: VmiSpec) -> machine_pb2.Features:
@@ -83,7 +94,10 @@ def cpu_model(spec: VmiSpec, configuration: Configuration) -> machine_pb2.CpuMod
     name = cpu.model or configuration.cpu_model
     if not name and not cpu.features:
         return None
-    return machine_pb2.CpuModel(
-        name=name,
-        features=[machine_pb2.CpuFeature(name=each.name, policy=each.policy or "require") for each in cpu.features],
+    features = (
+        machine_pb2.CpuFeature(
+            name=feature.name, policy=number(machine_pb2.CpuFeaturePolicy, feature.policy or "require")
+        )
+        for feature in cpu.features
     )
+    return machine_pb2.CpuModel(name=name, features=features)

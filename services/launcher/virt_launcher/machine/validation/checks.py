@@ -26,11 +26,6 @@ def matches(pattern: re.Pattern[str], field: str, value: str, allowed: str) -> N
     require(pattern.fullmatch(value) is not None, field, value, allowed)
 
 
-def one_of(allowed: tuple[str, ...], field: str, value: str) -> None:
-    """The value must be one of few words."""
-    require(value in allowed, field, value, " or ".join(word or "nothing" for word in allowed))
-
-
 def specified(enum: Any, field: str, number: int) -> None:
     """The value of `enum`, a generated enum, must be one that the contract names, and not UNSPECIFIED."""
     names = [name for name, value in enum.items() if value]

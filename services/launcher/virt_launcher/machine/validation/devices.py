@@ -6,14 +6,10 @@ import re
 
 from kubevirt.launcher.v1 import machine_pb2
 
-from virt_launcher.machine.validation.checks import DEVICE, distinct, is_ipv4, matches, one_of, require, unix_socket
+from virt_launcher.machine.validation.checks import DEVICE, distinct, is_ipv4, matches, require, specified, unix_socket
 
 _MAC = re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}")
 _HOST_NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]{0,252})?")
-_MODELS = ("virtio", "e1000", "e1000e", "rtl8139")
-_INPUTS, _INPUT_BUSES = ("tablet", "keyboard"), ("usb", "virtio")
-_CARDS = ("", "vga", "bochs", "virtio", "ramfb")
-_WATCHDOGS, _WATCHDOG_ACTIONS = ("i6300esb",), ("reset", "poweroff", "shutdown")
 _MOST_INPUTS = 16
 _MOST_ROUTES = 16  # more would not fit into one DHCP reply
 _HIGHEST_ACPI_INDEX = 16 * 1024 - 1  # QEMU's
@@ -35,14 +31,15 @@ def validate_devices(machine: machine_pb2.Machine) -> None:
     _boot_orders(machine)
     require(len(machine.inputs) <= _MOST_INPUTS, "inputs", len(machine.inputs), f"{_MOST_INPUTS} at most")
     for index, wanted in enumerate(machine.inputs):
-        one_of(_INPUTS, f"inputs[{index}].type", wanted.type)
-        one_of(_INPUT_BUSES, f"inputs[{index}].bus", wanted.bus)
+        specified(machine_pb2.InputType, f"inputs[{index}].type", wanted.type)
+        specified(machine_pb2.InputBus, f"inputs[{index}].bus", wanted.bus)
     if machine.HasField("display"):
         unix_socket("display.socket_path", machine.display.socket_path)
-        one_of(_CARDS, "display.card", machine.display.card)
+        if machine.display.HasField("card"):
+            specified(machine_pb2.DisplayCard, "display.card", machine.display.card)
     if machine.HasField("watchdog"):
-        one_of(_WATCHDOGS, "watchdog.model", machine.watchdog.model)
-        one_of(_WATCHDOG_ACTIONS, "watchdog.action", machine.watchdog.action)
+        specified(machine_pb2.WatchdogModel, "watchdog.model", machine.watchdog.model)
+        specified(machine_pb2.WatchdogAction, "watchdog.action", machine.watchdog.action)
 
 
 def _boot_orders(machine: machine_pb2.Machine) -> None:
@@ -55,13 +52,14 @@ def _boot_orders(machine: machine_pb2.Machine) -> None:
 
 def _interface(path: str, interface: machine_pb2.NetworkInterface) -> None:
     matches(_MAC, f"{path}.mac_address", interface.mac_address, 'lower-case "aa:bb:cc:dd:ee:ff"')
-    one_of(_MODELS, f"{path}.model", interface.model)
+    specified(machine_pb2.NetworkCardModel, f"{path}.model", interface.model)
     matches(DEVICE, f"{path}.tap_device", interface.tap_device, "a network device's name")
     require(interface.mtu == 0 or 576 <= interface.mtu <= 65535, f"{path}.mtu", interface.mtu, "576 to 65535, or 0")
     index = interface.acpi_index
     require(index <= _HIGHEST_ACPI_INDEX, f"{path}.acpi_index", index, f"0 to {_HIGHEST_ACPI_INDEX}")
     many = interface.multiqueue
-    require(not many or interface.model == "virtio", f"{path}.multiqueue", many, "false unless the model is virtio")
+    virtio = interface.model == machine_pb2.NETWORK_CARD_MODEL_VIRTIO
+    require(not many or virtio, f"{path}.multiqueue", many, "false unless the model is virtio")
     if interface.HasField("dhcp"):
         _lease(f"{path}.dhcp", interface.dhcp)
 

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import re
+from typing import Any, Literal
 
 from kubevirt.launcher.v1 import machine_pb2
 
-from virt_launcher.machine.validation.checks import LINE, PATH, distinct, matches, one_of, require, unix_socket
+from virt_launcher.machine.validation.checks import LINE, PATH, distinct, matches, require, specified, unix_socket
 
 _NAME = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 _IMAGE_PATH = re.compile(r"/[\x20-\x7e]{1,4094}")  # PATH_MAX
 _SERIAL = re.compile(r"[A-Za-z0-9_.+-]{0,256}")  # libvirt's letters, KubeVirt's length
 _LABEL = re.compile(r"[\x20-\x7e]{0,32}")  # ISO 9660
-_CACHES, _IO = ("", "none", "writethrough", "writeback"), ("", "native", "threads")
-_ERROR_POLICIES = ("", "stop", "report", "ignore", "enospace")
 _BUSES = {
     machine_pb2.DISK_DEVICE_DISK: (
         machine_pb2.DISK_BUS_VIRTIO,
@@ -24,6 +23,11 @@ _BUSES = {
     machine_pb2.DISK_DEVICE_CDROM: (machine_pb2.DISK_BUS_SATA, machine_pb2.DISK_BUS_SCSI, machine_pb2.DISK_BUS_USB),
     machine_pb2.DISK_DEVICE_LUN: (machine_pb2.DISK_BUS_SCSI,),
 }
+_CHOICES: tuple[tuple[Literal["cache", "io", "error_policy"], Any], ...] = (
+    ("cache", machine_pb2.DiskCache),
+    ("io", machine_pb2.DiskIo),
+    ("error_policy", machine_pb2.DiskErrorPolicy),
+)
 _MOST_DISKS = 64
 _SMALLEST_BLOCK, _LARGEST_BLOCK = 512, 2 << 20  # QEMU's
 _LARGEST_DOCUMENT = 1 << 20  # a Kubernetes object is not larger
@@ -42,11 +46,12 @@ def _disk(path: str, disk: machine_pb2.Disk) -> None:
     require(disk.device in _BUSES, f"{path}.device", disk.device, "DISK, CDROM or LUN")
     allowed = _BUSES[disk.device]
     require(disk.bus in allowed, f"{path}.bus", disk.bus, " or ".join(machine_pb2.DiskBus.Name(bus) for bus in allowed))
-    one_of(_CACHES, f"{path}.cache", disk.cache)
-    one_of(_IO, f"{path}.io", disk.io)
-    cached = disk.cache not in ("", "none")
-    require(not (disk.io == "native" and cached), f"{path}.cache", disk.cache, '"none" with native I/O')
-    one_of(_ERROR_POLICIES, f"{path}.error_policy", disk.error_policy)
+    for choice, enum in _CHOICES:
+        if disk.HasField(choice):
+            specified(enum, f"{path}.{choice}", getattr(disk, choice))
+    cached = disk.HasField("cache") and disk.cache != machine_pb2.DISK_CACHE_NONE
+    native = disk.io == machine_pb2.DISK_IO_NATIVE
+    require(not (native and cached), f"{path}.cache", disk.cache, "DISK_CACHE_NONE with native I/O")
     matches(_SERIAL, f"{path}.serial", disk.serial, "256 letters, digits and _.+- at most")
     threaded = disk.dedicated_io_thread and disk.bus != machine_pb2.DISK_BUS_VIRTIO
     require(not threaded, f"{path}.dedicated_io_thread", True, "false on any bus but virtio")

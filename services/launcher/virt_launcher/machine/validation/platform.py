@@ -6,15 +6,11 @@ import re
 
 from kubevirt.launcher.v1 import machine_pb2
 
-from virt_launcher.machine.validation.checks import LINE, distinct, matches, one_of, require, specified
+from virt_launcher.machine.validation.checks import LINE, distinct, matches, require, specified
 
 _CPU_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
-_POLICIES = ("force", "require", "optional", "disable", "forbid")
 # Names of the time zone database: no absolute path and none that leads upwards.
 _TIMEZONE = re.compile(r"[A-Za-z][A-Za-z0-9_+-]{0,31}(/[A-Za-z0-9_+-]{1,32}){0,2}")
-_TIMERS = ("hpet", "pit", "rtc", "kvmclock", "hypervclock")
-_TICK_POLICIES = ("", "delay", "catchup", "merge", "discard")
-_TRACKS = ("", "guest", "wall")
 _HUGE_PAGES = (0, 2 << 20, 1 << 30)  # of x86
 # The longest string of one SMBIOS structure that firmware is sure to pass on.
 _LONGEST_SMBIOS_STRING = 256
@@ -45,7 +41,7 @@ def _cpu_model(model: machine_pb2.CpuModel) -> None:
     for index, feature in enumerate(model.features):
         path = f"cpu_model.features[{index}]"
         matches(_CPU_NAME, f"{path}.name", feature.name, "the name of a CPU feature")
-        one_of(_POLICIES, f"{path}.policy", feature.policy)
+        specified(machine_pb2.CpuFeaturePolicy, f"{path}.policy", feature.policy)
     distinct((f"cpu_model.features[{index}].name", feature.name) for index, feature in enumerate(model.features))
 
 
@@ -56,7 +52,11 @@ def _clock(clock: machine_pb2.Clock) -> None:
         require(offset == 0, "clock.utc_offset_seconds", offset, "either an offset or clock.timezone")
     for index, timer in enumerate(clock.timers):
         path = f"clock.timers[{index}]"
-        one_of(_TIMERS, f"{path}.name", timer.name)
-        one_of(_TICK_POLICIES, f"{path}.tick_policy", timer.tick_policy)
-        one_of(_TRACKS if timer.name == "rtc" else ("",), f"{path}.track", timer.track)
+        specified(machine_pb2.TimerName, f"{path}.name", timer.name)
+        if timer.HasField("tick_policy"):
+            specified(machine_pb2.TickPolicy, f"{path}.tick_policy", timer.tick_policy)
+        if timer.HasField("track"):
+            specified(machine_pb2.TimerTrack, f"{path}.track", timer.track)
+            rtc = timer.name == machine_pb2.TIMER_NAME_RTC
+            require(rtc, f"{path}.track", timer.track, "none, except for the rtc")
     distinct((f"clock.timers[{index}].name", timer.name) for index, timer in enumerate(clock.timers))
