@@ -47,8 +47,9 @@ def put_vmi(server: FakeApiServer, **status: Any) -> None:
 
 
 def write_status(server: FakeApiServer, **fields: Any) -> None:
-    """As another client, unseen by watches until the next change."""
+    """As another client; watches see it a moment later, so that a patch which is under way meets it."""
     server.store.merge_patch(Place.parse(DEMO), {"status": fields})
+    asyncio.get_running_loop().call_later(0.05, server.stir)
 
 
 async def until(server: FakeApiServer, holds: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:

@@ -89,17 +89,17 @@ class FakeApiServer:
     def cut(self) -> None:
         """Close all watches, in good order."""
         self._connections += 1
-        self._stir()
+        self.stir()
 
     def hang(self, silent: bool = True) -> None:
         """Watches stay open and say nothing until ``hang(False)``."""
         self._silent = silent
-        self._stir()
+        self.stir()
 
     def bookmark(self) -> None:
         """Tell every watch the newest version."""
         self.store.bookmark()
-        self._stir()
+        self.stir()
 
     def compact(self, as_event: bool = True) -> None:
         """Forget the history: watches from versions seen until now get 410, as an ERROR event or as HTTP status."""
@@ -118,21 +118,22 @@ class FakeApiServer:
     def put(self, path: str, body: Object) -> Object:
         """Create an object directly, in the collection `path`, with its status."""
         created = self.store.create(Place.parse(path), body)
-        self._stir()
+        self.stir()
         return created
 
     def patch(self, path: str, body: Object) -> Object:
         """Merge `body` into the object directly, status included, as its kubelet or controller would."""
         patched = self.store.merge_patch(Place.parse(path), body)
-        self._stir()
+        self.stir()
         return patched
 
     def remove(self, path: str) -> None:
         """End the deletion of an object, or delete it directly: no grace, no finalizers."""
         self.store.remove(Place.parse(path))
-        self._stir()
+        self.stir()
 
-    def _stir(self) -> None:
+    def stir(self) -> None:
+        """Have every watch look for changes, for whoever writes to `store` directly."""
         self._stirred.set()
         self._stirred = asyncio.Event()
 
@@ -151,7 +152,7 @@ class FakeApiServer:
             answer = self._single(request, place, body)
         except Refused as refused:
             return web.json_response(_status(refused), status=refused.code)
-        self._stir()
+        self.stir()
         return web.json_response(answer, status=201 if request.method == "POST" else 200)
 
     def _single(self, request: web.Request, place: Place, body: Any) -> Object:
