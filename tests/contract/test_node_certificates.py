@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from base64 import b64decode, b64encode
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -25,7 +25,7 @@ from virt_core.rpc.peer import Peer
 from virt_core.rpc.port import listening
 from virt_core.rpc.tls import Certificates, read_files, write_files
 from virt_core.testing.api_server import FakeApiServer
-from virt_handler.certificates.renewal import NodeCertificate
+from virt_handler.certificates.renewal import NodeCertificate, Timing
 from virt_handler.certificates.request import new_request
 from virt_operator.certificates.authority import AuthorityWatch
 from virt_operator.certificates.issue import new_authority, new_leaf
@@ -114,11 +114,12 @@ class AsPod:
 class Node:
     """A handler and the operator's leader."""
 
+    client: KubeClient
     folder: Path
     trust: Path
     authority: AuthorityWatch
-    certificate: NodeCertificate
     clock: list[datetime] = field(default_factory=lambda: [datetime.now(UTC)])
+    certificate: NodeCertificate = field(init=False)
 
     def tell(self) -> None:
         """The kubelet shows what the operator wrote."""
@@ -131,33 +132,52 @@ class Node:
 
 
 @asynccontextmanager
-async def running(client: KubeClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Node]:
-    monkeypatch.setattr("virt_handler.certificates.renewal._LOOK", 0.01)
+async def running(client: KubeClient, tmp_path: Path) -> AsyncIterator[Node]:
+    node = new_node(client, tmp_path)
+    async with signing(client, node, [handler_pod()]), at_work(node):
+        yield node
+
+
+def new_node(client: KubeClient, tmp_path: Path) -> Node:
     folder, trust = tmp_path / "own", tmp_path / "trust"
     folder.mkdir(), trust.mkdir()
     authority = AuthorityWatch(client, NAMESPACE)
-    made = new_authority(datetime.now(UTC))
-    authority.able = Authority(made)
-    node = Node(folder, trust, authority, cast(NodeCertificate, None))
-    signing = NodeSigning(client, authority, NAMESPACE, lambda: [handler_pod()], lambda: node.clock[0])
+    authority.able = Authority(new_authority(datetime.now(UTC)))
+    node = Node(client, folder, trust, authority)
+    node.tell()
+    return node
+
+
+@asynccontextmanager
+async def signing(client: KubeClient, node: Node, pods: list[Pod]) -> AsyncIterator[None]:
+    signing = NodeSigning(client, node.authority, NAMESPACE, lambda: pods, now=lambda: node.clock[0], look_again=0.01)
+    async with task("signing", signing.run()):
+        yield
+
+
+@asynccontextmanager
+async def at_work(node: Node) -> AsyncIterator[None]:
+    """One process of the handler."""
     node.certificate = NodeCertificate(
-        cast(KubeClient, AsPod(client)),
+        cast(KubeClient, AsPod(node.client)),
         node="node1",
         namespace=NAMESPACE,
         instance="virt-handler-x",
-        folder=folder,
-        trust=trust,
+        folder=node.folder,
+        trust=node.trust,
         now=lambda: node.clock[0],
+        timing=Timing(look=0.01, retry=0.01, reminder=0.01),
     )
-    node.tell()
+    async with task("certificate", node.certificate.run()):
+        yield
+
+
+@asynccontextmanager
+async def task(name: str, work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
     async with asyncio.timeout(20), asyncio.TaskGroup() as group:
-        tasks = [
-            group.create_task(signing.run(), name="signing"),
-            group.create_task(node.certificate.run(), name="certificate"),
-        ]
-        yield node
-        for task in tasks:
-            task.cancel()
+        running = group.create_task(work, name=name)
+        yield
+        running.cancel()
 
 
 async def renewed(node: Node, before: int) -> None:
@@ -165,10 +185,8 @@ async def renewed(node: Node, before: int) -> None:
         await asyncio.sleep(0.01)
 
 
-async def test_a_handler_gets_a_leaf_whose_key_never_left_it(
-    client: KubeClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    async with running(client, tmp_path, monkeypatch) as node:
+async def test_a_handler_gets_a_leaf_whose_key_never_left_it(client: KubeClient, tmp_path: Path) -> None:
+    async with running(client, tmp_path) as node:
         await node.certificate.ready.wait()
         alternative = node.leaf().extensions.get_extension_for_class(x509.SubjectAlternativeName).value
         assert tuple(alternative.get_values_for_type(x509.DNSName)) == dns_names("node1", NAMESPACE)
@@ -178,9 +196,9 @@ async def test_a_handler_gets_a_leaf_whose_key_never_left_it(
 
 
 async def test_a_leaf_is_renewed_at_half_life_and_when_another_authority_signs(
-    client: KubeClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    client: KubeClient, tmp_path: Path
 ) -> None:
-    async with running(client, tmp_path, monkeypatch) as node:
+    async with running(client, tmp_path) as node:
         await node.certificate.ready.wait()
         first = node.leaf().serial_number
         node.clock[0] += timedelta(hours=12, minutes=1)
@@ -201,9 +219,9 @@ async def test_a_leaf_is_renewed_at_half_life_and_when_another_authority_signs(
 
 
 async def test_a_container_that_starts_again_has_its_leaf_without_an_api_server(
-    client: KubeClient, server: FakeApiServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    client: KubeClient, server: FakeApiServer, tmp_path: Path
 ) -> None:
-    async with running(client, tmp_path, monkeypatch) as node:
+    async with running(client, tmp_path) as node:
         await node.certificate.ready.wait()
         before = node.leaf()
     await server.down()
@@ -223,12 +241,12 @@ async def test_a_container_that_starts_again_has_its_leaf_without_an_api_server(
 
 
 async def test_the_certificate_of_one_node_is_of_no_use_as_another_nodes_handler(
-    client: KubeClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    client: KubeClient, tmp_path: Path
 ) -> None:
     identity = Identity.for_process(info_pb2.COMPONENT_HANDLER, ())
     api = tmp_path / "api"
     api.mkdir()
-    async with running(client, tmp_path, monkeypatch) as node:
+    async with running(client, tmp_path) as node:
         await node.certificate.ready.wait()
         assert node.authority.able is not None
         pair = new_leaf(node.authority.able.signer, "kubevirt.io:system:virt-api", ("virt-api",), datetime.now(UTC))
@@ -250,3 +268,53 @@ async def ask(port: int, name: str, certificates: Certificates) -> info_pb2.GetI
         return await peer.negotiate(5.0, patient=False)
     finally:
         await peer.close()
+
+
+async def requests(client: KubeClient) -> list[dict[str, Any]]:
+    return await client.list(CERTIFICATE_SIGNING_REQUESTS)
+
+
+async def test_a_night_without_an_operator_leaves_one_request_which_is_then_answered(
+    client: KubeClient, server: FakeApiServer, tmp_path: Path
+) -> None:
+    node, pods = new_node(client, tmp_path), list[Pod]()
+    for restart in range(5):
+        async with at_work(node):
+            await server.asked("WATCH", server.count("WATCH") + 1)
+            node.clock[0] += timedelta(hours=2)
+            server.compact()  # as etcd does every five minutes
+            server.cut()
+            await server.asked("WATCH", server.count("WATCH") + 1)
+            assert len(await requests(client)) == 1, restart
+    async with signing(client, node, pods), at_work(node):
+        await server.asked("WATCH", server.count("WATCH") + 2)
+        pods.append(handler_pod())  # the operator's watch of pods is behind that of requests
+        await node.certificate.ready.wait()
+        (answered,) = await requests(client)
+        assert b64decode(answered["status"]["certificate"]) == read_files(node.folder, ("tls.crt",))["tls.crt"]
+
+
+async def test_a_request_that_was_deleted_is_made_again_with_the_same_key(
+    client: KubeClient, server: FakeApiServer, tmp_path: Path
+) -> None:
+    node = new_node(client, tmp_path)
+    async with at_work(node):
+        await server.asked("WATCH", 1)
+        (first,) = await requests(client)
+        await client.delete(CERTIFICATE_SIGNING_REQUESTS, None, first["metadata"]["name"])
+        await server.asked("WATCH", 2)  # of the next request
+        (second,) = await requests(client)
+    assert second["spec"]["request"] == first["spec"]["request"]
+    assert second["metadata"]["uid"] != first["metadata"]["uid"]
+
+
+async def test_after_a_denial_another_key_is_used(client: KubeClient, server: FakeApiServer, tmp_path: Path) -> None:
+    node = new_node(client, tmp_path)
+    async with at_work(node):
+        await server.asked("WATCH", 1)
+        (first,) = await requests(client)
+        denied = {"conditions": [{"type": "Denied", "status": "True", "message": "no"}]}
+        name = first["metadata"]["name"]
+        await client.merge_patch(CERTIFICATE_SIGNING_REQUESTS, None, name, {"status": denied}, "approval")
+        await server.asked("WATCH", 2)  # of the next request
+    assert len({each["spec"]["request"] for each in await requests(client)}) == 2

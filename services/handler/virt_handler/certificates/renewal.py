@@ -1,15 +1,18 @@
-"""Keeps this node's certificate good: key and leaf in a folder in memory, asked for by a CertificateSigningRequest.
+"""Keeps this node's certificate good: key and leaf in a folder in memory, signed by a CertificateSigningRequest.
 
 Run by app.py. The key never leaves the pod. A container that starts again finds both and serves at once, also with
 the operator away; a new pod serves when the operator has signed. Machines do not wait for any of this.
+
+A request waits for its answer as long as it takes, across restarts of the container (pending.py): while the operator
+is away there is one pending CertificateSigningRequest for each pod.
 """
 
 from __future__ import annotations
 
 import asyncio
-import hashlib
 from base64 import b64decode, b64encode
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -18,23 +21,42 @@ from virt_core import logs
 from virt_core.conventions.issuing import ISSUING
 from virt_core.conventions.node_certificate import SIGNER_NAME, dns_names
 from virt_core.kube.client import KubeClient
-from virt_core.kube.errors import KubeError
+from virt_core.kube.errors import AlreadyExists, KubeError
 from virt_core.kube.reflector import Reflector
 from virt_core.kube.resource import CERTIFICATE_SIGNING_REQUESTS
 from virt_core.objects.meta import Condition, ObjectMeta
 from virt_core.rpc.tls import NAMES, read_files, write_files
 
-from virt_handler.certificates import apart
+from virt_handler.certificates import apart, pending
+from virt_handler.certificates.pending import Pending
 from virt_handler.certificates.question import Wanted
 
-_LOOK = 5.0  # seconds; the files change without a word
-_RETRY = 5.0
-_PATIENCE = 600.0  # for an operator that is away; then asked anew
 _log = logs.bound("virt_handler.certificates.renewal")
 
 
-class NotSigned(Exception):
-    """The request was denied, went, or nobody answered: ask again later."""
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """Seconds."""
+
+    look: float = 5.0
+    """Between two looks at the files, which change without a notification."""
+    retry: float = 5.0
+    """After a failure; doubled after each further one."""
+    retry_last: float = 600.0
+    """A request that is denied stays for an hour, so denials must not come faster than they are removed."""
+    reminder: float = 600.0
+    """Between two log lines about a request that nobody answers."""
+
+
+_TIMING = Timing()
+
+
+class RequestGone(Exception):
+    """The request was deleted without an answer: create it again."""
+
+
+class Denied(Exception):
+    """The request will not be answered: make another one, later."""
 
 
 class _Status(msgspec.Struct, frozen=True):
@@ -64,6 +86,7 @@ class NodeCertificate:
         folder: Path,
         trust: Path,
         now: Callable[[], datetime] = _utc,
+        timing: Timing = _TIMING,
     ) -> None:
         self._client = client
         self._names = dns_names(node, namespace)
@@ -71,20 +94,24 @@ class NodeCertificate:
         self._folder = folder
         self._trust = trust
         self._now = now
+        self._timing = timing
         self._judged: tuple[Wanted, datetime | None] | None = None
         self.ready = asyncio.Event()
 
     async def run(self) -> None:
         """Until cancelled."""
+        delay = self._timing.retry
         while True:
             try:
                 if await self._due():
                     await self._renew()
-            except (KubeError, NotSigned, OSError, apart.Failed) as error:
-                _log.warning("asking for a certificate again after a failure", reason=str(error))
-                await asyncio.sleep(_RETRY)
+            except (KubeError, RequestGone, Denied, OSError, apart.Failed) as error:
+                _log.warning("trying again to get a certificate", reason=str(error), delay=delay)
+                await asyncio.sleep(delay)
+                delay = min(2 * delay, self._timing.retry_last)
                 continue
-            await asyncio.sleep(_LOOK)
+            delay = self._timing.retry
+            await asyncio.sleep(self._timing.look)
 
     async def _due(self) -> bool:
         try:
@@ -104,21 +131,39 @@ class NodeCertificate:
         return due is None or self._now() >= due
 
     async def _renew(self) -> None:
-        made = await apart.ask(Wanted(names=self._names))
-        key, request = made.key, made.request
-        name = f"{self._instance}-{hashlib.sha256(request).hexdigest()[:16]}"
-        _log.info("asking for a certificate", request=name, names=self._names)
+        waiting = pending.read(self._folder) or await self._new_request()
+        name = waiting.name(self._instance)
+        _log.info("requesting a certificate", request=name, names=self._names)
         spec = {
-            "request": b64encode(request).decode(),
+            "request": b64encode(waiting.request).decode(),
             "signerName": SIGNER_NAME,
             "usages": ["digital signature", "server auth", "client auth"],
         }
-        await self._client.create(CERTIFICATE_SIGNING_REQUESTS, None, {"metadata": {"name": name}, "spec": spec})
-        leaf = await self._signed(name)
-        write_files(self._folder, {"tls.key": key, "tls.crt": leaf})
+        try:
+            await self._client.create(CERTIFICATE_SIGNING_REQUESTS, None, {"metadata": {"name": name}, "spec": spec})
+        except AlreadyExists:
+            _log.info("waiting for the request of an earlier process", request=name)
+        try:
+            leaf = await self._signed(name)
+        except Denied:
+            pending.forget(self._folder)
+            raise
+        write_files(self._folder, {"tls.key": waiting.key, "tls.crt": leaf})
+        pending.forget(self._folder)
         self.ready.set()
 
+    async def _new_request(self) -> Pending:
+        made = await apart.ask(Wanted(names=self._names))
+        waiting = Pending(made.key, made.request)
+        pending.write(self._folder, waiting)
+        return waiting
+
     async def _signed(self, name: str) -> bytes:
+        """The leaf, however long that takes.
+
+        Raises:
+            RequestGone, Denied: there will be none.
+        """
         changed = asyncio.Event()
         answers = Reflector(
             self._client,
@@ -127,21 +172,21 @@ class NodeCertificate:
             lambda _: changed.set(),
             fields=f"metadata.name={name}",
         )
+        watching = asyncio.create_task(answers.run(), name=f"watch of CertificateSigningRequest {name}")
         try:
-            async with asyncio.timeout(_PATIENCE), asyncio.TaskGroup() as group:
-                watching = group.create_task(answers.run(), name=f"watch of CertificateSigningRequest {name}")
-                await answers.synced.wait()
-                while (leaf := _answer(answers.get(("", name)))) is None:
-                    changed.clear()
-                    await changed.wait()
-                watching.cancel()
-        except TimeoutError as error:
-            raise NotSigned(f"{name}: nobody answered for {_PATIENCE:.0f} s") from error
-        except ExceptionGroup as group_error:
-            refused = group_error.subgroup(NotSigned)
-            if refused is None:
-                raise
-            raise refused.exceptions[0] from None
+            await answers.synced.wait()
+            while (leaf := _answer(answers.get(("", name)))) is None:
+                changed.clear()
+                try:
+                    async with asyncio.timeout(self._timing.reminder):
+                        await changed.wait()
+                except TimeoutError:
+                    if watching.done():
+                        watching.result()
+                    _log.warning("waiting for virt-operator to answer a request", request=name)
+        finally:
+            watching.cancel()
+            await asyncio.wait([watching])
         return leaf
 
 
@@ -149,11 +194,11 @@ def _answer(request: _Request | None) -> bytes | None:
     """The leaf, None while there is none.
 
     Raises:
-        NotSigned: there will be none.
+        RequestGone, Denied: there will be none.
     """
     if request is None:
-        raise NotSigned("the request is gone")
+        raise RequestGone("the request is gone")
     for condition in request.status.conditions:
         if condition.type in ("Denied", "Failed"):
-            raise NotSigned(f"{condition.type}: {condition.message}")
+            raise Denied(f"{condition.type}: {condition.message}")
     return b64decode(request.status.certificate) if request.status.certificate else None

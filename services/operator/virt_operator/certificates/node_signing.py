@@ -25,8 +25,9 @@ from virt_operator.certificates.issue import sign_leaf
 from virt_operator.certificates.node_requests import COMMON_NAME, Grant, Pod, Refusal, SigningRequest, judge
 from virt_operator.certificates.rollover import Authority
 
-_LOOK_AGAIN = 2.0  # for a pod that the watch has not brought yet
-_PATIENCE = timedelta(minutes=5)  # then the pod is gone
+# Seconds between two looks for a pod that the watch has not brought yet, or that is gone. A request may be many hours
+# old when an operator sees it first, so its age says nothing about that.
+_LOOK_AGAIN, _LOOK_AGAIN_LAST = 2.0, 60.0
 _log = logs.bound("virt_operator.certificates.node_signing")
 
 
@@ -43,13 +44,17 @@ class NodeSigning:
         authority: AuthorityWatch,
         namespace: str,
         pods: Callable[[], Iterable[Pod]],
+        *,
         now: Callable[[], datetime] = _utc,
+        look_again: float = _LOOK_AGAIN,
     ) -> None:
         self._client = client
         self._authority = authority
         self._namespace = namespace
         self._pods = pods
         self._now = now
+        self._look_again = look_again
+        self._delays: dict[Key, float] = {}
         self._queue: WorkQueue[Key] = WorkQueue("certificate requests")
         self._requests = Reflector(
             client,
@@ -68,11 +73,15 @@ class NodeSigning:
     async def _answer(self, key: Key) -> float | None:
         request = self._requests.get(key)
         if request is None or request.answered:
+            self._delays.pop(key, None)
             return None
         decided = judge(request, self._pods(), self._namespace)
         authority = self._authority.able
         if decided is None or authority is None:
-            return _LOOK_AGAIN if self._young(request) else None
+            delay = self._delays.get(key, self._look_again)
+            self._delays[key] = min(2 * delay, _LOOK_AGAIN_LAST)
+            return delay
+        self._delays.pop(key, None)
         name = request.metadata.name
         try:
             if isinstance(decided, Refusal):
@@ -114,14 +123,6 @@ class NodeSigning:
         # The version makes sure that a request which the watch has not shown as answered is not answered twice.
         body = {"metadata": {"resourceVersion": seen}, "status": {"certificate": b64encode(leaf).decode()}}
         await self._client.merge_patch(CERTIFICATE_SIGNING_REQUESTS, None, name, body, "status")
-
-    def _young(self, request: SigningRequest) -> bool:
-        text = request.metadata.creation_timestamp
-        try:
-            created = datetime.strptime(text, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC)
-        except ValueError:
-            return False
-        return self._now() - created < _PATIENCE
 
 
 def _key(request: SigningRequest) -> Key:
