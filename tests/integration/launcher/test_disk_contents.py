@@ -62,8 +62,8 @@ async def test_guest_reads_each_kind_of_document(pod: PodWithDisks) -> None:
     no_cloud.cloud_init.MergeFrom(
         machine_pb2.CloudInit(
             source=machine_pb2.CLOUD_INIT_SOURCE_NO_CLOUD,
-            user_data="#cloud-config\nusers: [<me>]",
-            network_data="version: 2",
+            user_data=b"#cloud-config\nusers: [<me>]",
+            network_data=b"version: 2",
             instance_id="i-1",
             hostname="demo",
         )

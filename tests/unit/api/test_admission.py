@@ -56,7 +56,13 @@ def test_a_status_in_a_new_object_is_dropped_with_a_warning() -> None:
     response = decided(MUTATE, "CREATE", vmi(status={"phase": "Running"}))
     removed, *_, added = json.loads(b64decode(response["patch"]))
     assert (removed, added["value"]) == ({"op": "remove", "path": "/status"}, PENDING)
-    assert response["warnings"] == ["status: is written by KubeVirt itself, what is given is dropped"]
+    assert response["warnings"] == ["status: is written by KubeVirt itself, the status in this manifest is dropped"]
+
+
+def test_zero_values_that_a_go_client_sends_as_status_give_no_warning() -> None:
+    sent = {"status": {"guestOSInfo": {}, "runtimeUser": 0, "conditions": None, "phase": ""}}
+    response = decided(MUTATE, "CREATE", vmi(**sent))
+    assert "warnings" not in response
 
 
 def test_an_object_that_will_be_refused_passes_the_defaults_unchanged() -> None:

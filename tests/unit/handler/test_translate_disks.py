@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import gzip
 from typing import Any
 
 import pytest
@@ -64,13 +65,14 @@ def test_a_cd_drive_is_read_only_and_its_tray_may_be_open(make_vmi: MakeVmi) -> 
 
 
 def test_cloud_init_is_inline_decoded_or_named_as_a_folder(make_vmi: MakeVmi) -> None:
-    encoded = base64.b64encode("#cloud-config\nhostname: ä\n".encode()).decode()
+    compressed = gzip.compress(b"#cloud-config\n")
+    encoded = base64.encodebytes(compressed).decode()  # in lines, as base64(1) prints it
     inline = {"name": "a", "cloudInitNoCloud": {"userDataBase64": encoded, "networkData": "version: 2"}}
     secret = {"name": "b", "cloudInitConfigDrive": {"secretRef": {"name": "s"}}}
     (first,), (second,) = (disks(make_vmi, [volume], hostname="box") for volume in (inline, secret))
     assert first.cloud_init.source == machine_pb2.CLOUD_INIT_SOURCE_NO_CLOUD
-    assert first.cloud_init.user_data == "#cloud-config\nhostname: ä\n"
-    assert (first.cloud_init.network_data, first.cloud_init.hostname) == ("version: 2", "box")
+    assert first.cloud_init.user_data == compressed
+    assert (first.cloud_init.network_data, first.cloud_init.hostname) == (b"version: 2", "box")
     assert first.cloud_init.instance_id == "demo.default"
     assert second.cloud_init.source == machine_pb2.CLOUD_INIT_SOURCE_CONFIG_DRIVE
     assert second.cloud_init.user_data_folder == "/var/run/kubevirt/volumes/b/userdata"

@@ -153,7 +153,7 @@ def test_an_unsupported_field_is_refused_by_name_and_nothing_is_begun() -> None:
     spec = {
         "workloads": {"replicas": 2},
         "configuration": {
-            "developerConfiguration": {"featureGates": ["Snapshot"]},
+            "developerConfiguration": {"minimumClusterTSCFrequency": 1},
             "virtualMachineOptions": {"disableFreePageReporting": {}, "disableSerialConsoleLog": {}},
             "migrations": {},
         },
@@ -162,7 +162,7 @@ def test_an_unsupported_field_is_refused_by_name_and_nothing_is_begun() -> None:
     assert decided.actions == ()
     assert decided.refused is not None
     assert decided.refused.reason == "UnsupportedField"
-    assert "spec.configuration.developerConfiguration.featureGates" in str(decided.refused)
+    assert "spec.configuration.developerConfiguration.minimumClusterTSCFrequency" in str(decided.refused)
     assert "spec.workloads.replicas" in str(decided.refused)
     assert "spec.configuration.virtualMachineOptions.disableFreePageReporting" in str(decided.refused)
     assert "disableSerialConsoleLog" not in str(decided.refused) and "migrations" not in str(decided.refused)

@@ -49,8 +49,19 @@ def mutate(request: Request, given: Circumstances) -> Body:
     is left for `validate_create` to refuse."""
     vmi = request.object or {}
     pending = {"op": "add", "path": "/status", "value": in_phase({}, VmiPhase.PENDING, given.now)}
-    warnings = ["status: is written by KubeVirt itself, what is given is dropped"] if vmi.get("status") else []
+    warnings = (
+        ["status: is written by KubeVirt itself, the status in this manifest is dropped"]
+        if _says_something(vmi.get("status"))
+        else []
+    )
     return answer(request.uid, patch=[*defaults_patch(vmi, given.configuration), pending], warnings=warnings)
+
+
+def _says_something(value: object) -> bool:
+    """Whether there is more than zero values, which Go's clients send of every field that they know."""
+    if isinstance(value, dict):
+        return any(map(_says_something, value.values()))
+    return bool(value)
 
 
 def validate_create(request: Request, given: Circumstances) -> Body:

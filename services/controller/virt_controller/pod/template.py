@@ -16,6 +16,7 @@ from virt_core.conventions import labels
 from virt_core.conventions.launcher_pod import PRIVATE, SERIAL_LOG
 from virt_core.objects.kubevirt import Configuration
 from virt_core.validation.refusal import UnsupportedSpec
+from virt_core.vmi.annotations import annotation_refusals
 from virt_core.vmi.instance import VirtualMachineInstance
 from virt_core.vmi.rules.check import check_spec
 from virt_core.vmi.rules.devices import claim_refusals
@@ -56,13 +57,14 @@ def launcher_pod(
         UnsupportedSpec: no launcher could run this spec.
     """
     check_spec(spec, configuration)
-    if unfit := tuple(claim_refusals(spec, {name: claim.spec.volume_mode for name, claim in claims.items()})):
+    modes = {name: claim.spec.volume_mode for name, claim in claims.items()}
+    if unfit := (*annotation_refusals(vmi.metadata.annotations), *claim_refusals(spec, modes)):
         raise UnsupportedSpec(*unfit)
     meta, mounts = vmi.metadata, mounted(spec, claims)
     boot = spec.domain.firmware.kernel_boot
     secrets = [*launcher.pull_secrets, *(disk.image_pull_secret for _, disk in container_disks(spec))]
     first = container_disk_containers(spec, launcher)
-    if boot is not None and boot.container is not None:
+    if boot is not None and boot.container is not None and boot.container.kernel_path:
         first += boot_file_containers(boot.container, launcher)
         secrets.append(boot.container.image_pull_secret)
     if spec.domain.devices.log_serial_console:

@@ -11,6 +11,8 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
 _SHOWN = 80  # characters of a refused value that are repeated to the user
+SECRET_FIELDS = frozenset({"userData", "userDataBase64", "networkData", "networkDataBase64", "kernelArgs"})
+"""Fields whose content may hold a secret."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,8 +75,9 @@ def given(value: object) -> str:
 
 
 def refused(field: str, value: object, allowed: str) -> Refusal:
-    """`value` is not allowed."""
-    return Refusal(below_spec(field), f"{given(value)} is not allowed, use {allowed}")
+    """`value` is not allowed. What may hold a password is not repeated: audit logs keep messages."""
+    shown = "the value" if field.rpartition(".")[2] in SECRET_FIELDS else given(value)
+    return Refusal(below_spec(field), f"{shown} is not allowed, use {allowed}")
 
 
 def below_spec(path: str) -> str:

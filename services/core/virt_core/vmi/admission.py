@@ -11,6 +11,7 @@ from typing import Any
 
 from virt_core.objects.kubevirt import Configuration
 from virt_core.validation.refusal import Refusal, UnsupportedSpec
+from virt_core.vmi.annotations import annotation_refusals
 from virt_core.vmi.defaults import defaulted
 from virt_core.vmi.instance import read_spec
 from virt_core.vmi.rules.check import spec_refusals
@@ -35,11 +36,12 @@ Body = Mapping[str, Any]
 def admit_create(vmi: Body, configuration: Configuration, *, is_own_account: bool = False) -> tuple[Refusal, ...]:
     """Why the new object is refused; empty: it is admitted. `is_own_account`: a component of the suite asks."""
     labels = () if is_own_account else tuple(_changed_labels({}, vmi))
+    meta = (*labels, *annotation_refusals(_annotations(vmi)))
     try:
         spec = read_spec(vmi.get("spec"))
     except UnsupportedSpec as error:
-        return (*labels, *error.refusals)
-    return (*labels, *spec_refusals(spec, configuration))
+        return (*meta, *error.refusals)
+    return (*meta, *spec_refusals(spec, configuration))
 
 
 def admit_update(old: Body, new: Body, configuration: Configuration, *, is_own_account: bool) -> tuple[Refusal, ...]:
@@ -62,6 +64,11 @@ def _changed_labels(old: Body, new: Body) -> Iterator[Refusal]:
 def _labels(vmi: Body) -> Mapping[str, Any]:
     labels = (vmi.get("metadata") or {}).get("labels")
     return labels if isinstance(labels, dict) else {}
+
+
+def _annotations(vmi: Body) -> Mapping[str, Any]:
+    annotations = (vmi.get("metadata") or {}).get("annotations")
+    return annotations if isinstance(annotations, dict) else {}
 
 
 def _changed_spec(old: Body, new: Body, configuration: Configuration) -> Iterator[Refusal]:

@@ -117,9 +117,9 @@ def _block_device(disk: machine_pb2.Disk, hold: Hold) -> OpenedImage:
     return OpenedImage(source.path, os.lseek(descriptor, 0, os.SEEK_END), block=True)
 
 
-def _document(inline: str, folder: str, keys: tuple[str, ...]) -> bytes:
+def _document(inline: bytes, folder: str, keys: tuple[str, ...]) -> bytes:
     if inline or not folder:
-        return inline.encode()
+        return inline
     for key in keys:
         try:
             return _bounded(Path(folder) / key, _MOST_DOCUMENT_BYTES)

@@ -17,10 +17,12 @@ from virt_operator.removal.plan import DELETED, nothing_left
 from virt_operator.settings import Settings
 from virt_operator.strategy.ref import Ref
 from virt_operator.strategy.settings import InstallSettings
+from virt_operator.suite.feature_gates import without_effect
 from virt_operator.suite.observed import Observed, SuiteObject
 
 _MOST = 1024  # characters of a message
 MISSING_PERMISSIONS = "MissingPermissions"
+FEATURE_GATES = "FeatureGatesSupported"
 _COUNTED = ("CustomResourceDefinition", "PodDisruptionBudget", "Deployment", "DaemonSet")
 
 
@@ -59,7 +61,17 @@ def status_of(
         new = _ready(new, suite, settings, observed)
     else:
         new = _in_progress(new, settings, observed, plan)
-    return _lacking(old, new, observed, plan.missing) if plan.missing else new
+    new = _lacking(old, new, observed, plan.missing) if plan.missing else new
+    return _with_gates(new, suite, observed)
+
+
+def _with_gates(new: KubeVirtStatus, suite: SuiteObject, observed: Observed) -> KubeVirtStatus:
+    """`new` with the feature gates that have no effect; the condition is there only while there are some."""
+    gates = without_effect(suite.spec)
+    if not gates:
+        return _with(new, observed, (), drop={FEATURE_GATES})
+    message = f"without effect, this release does not have these features: {', '.join(gates)}"[:_MOST]
+    return _with(new, observed, [Condition(FEATURE_GATES, "False", "NotSupported", message)])
 
 
 def second_object_status(other: SuiteObject, observed: Observed, operator: Settings) -> KubeVirtStatus:

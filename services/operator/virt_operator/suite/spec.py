@@ -29,6 +29,10 @@ SUPPORTED = {
     "infra.nodePlacement",
     "infra.replicas",
     "workloads.nodePlacement",
+    "configuration.developerConfiguration.cpuAllocationRatio",
+    "configuration.developerConfiguration.disabledFeatureGates",  # feature_gates.py
+    "configuration.developerConfiguration.featureGates",
+    "configuration.developerConfiguration.memoryOvercommit",
     "configuration.developerConfiguration.useEmulation",
     "configuration.architectureConfiguration.amd64.emulatedMachines",
     "configuration.architectureConfiguration.amd64.machineType",
@@ -64,6 +68,8 @@ def install_settings(spec: Mapping[str, Any], operator: Settings) -> InstallSett
         raise RefusedSpec("UnsupportedField", f"not supported by this release, remove it: {names}")
     _check(spec, "uninstallStrategy", (REMOVE_WORKLOADS, _BLOCK_UNINSTALL))
     _check(spec, "imagePullPolicy", PULL_POLICIES)
+    for field in ("cpuAllocationRatio", "memoryOvercommit"):
+        _check_positive(spec, field)
     try:
         rotation_of(spec)
     except RefusedRotation as refused:
@@ -119,6 +125,14 @@ def _check(spec: Mapping[str, Any], field: str, allowed: tuple[str, ...]) -> Non
     value = spec.get(field) or allowed[0]
     if value not in allowed:
         raise RefusedSpec("InvalidField", f"spec.{field}: {value!r} is not one of {', '.join(allowed)}")
+
+
+def _check_positive(spec: Mapping[str, Any], field: str) -> None:
+    developer = (spec.get("configuration") or {}).get("developerConfiguration") or {}
+    value = developer.get(field)
+    if value is not None and not (isinstance(value, int) and not isinstance(value, bool) and value >= 0):
+        name = f"spec.configuration.developerConfiguration.{field}"
+        raise RefusedSpec("InvalidField", f"{name}: {value!r} is not a number from 0, which stands for the default")
 
 
 def _unsupported(path: str, value: Any) -> list[str]:

@@ -16,6 +16,7 @@ from virt_operator.customization.customize import customized
 from virt_operator.customization.patches import patches_of
 from virt_operator.settings import Settings
 from virt_operator.strategy.desired import desired_objects
+from virt_operator.suite.feature_gates import gate_warnings
 from virt_operator.suite.spec import RefusedSpec, blocks_uninstall, install_settings
 from virt_operator.webhook.review import AdmissionRequest, Reviewed
 
@@ -53,6 +54,14 @@ def refused_spec(request: AdmissionRequest, operator: Settings) -> Denial | None
     except RefusedSpec as refused:
         return Denial("Invalid", 422, str(refused))
     return None
+
+
+def warnings(request: AdmissionRequest) -> tuple[str, ...]:
+    """What an admitted spec asks for without an effect."""
+    new, old = request.object, request.old_object
+    if new is None or (old is not None and old.spec == new.spec):
+        return ()
+    return gate_warnings(new.spec)
 
 
 def asks_for_workloads(request: AdmissionRequest) -> bool:

@@ -78,7 +78,8 @@ class WebhookServer:
             refusal = await self._judge(request)
             if refusal is not None:
                 _log.info("refusing", operation=request.operation, reason=refusal.message)
-            body = msgspec.json.encode(answer(request.uid, refusal))
+            warnings = rules.warnings(request) if refusal is None else ()
+            body = msgspec.json.encode(answer(request.uid, refusal, warnings=warnings))
             response = web.Response(body=body, content_type="application/json")
         response.force_close()
         return response

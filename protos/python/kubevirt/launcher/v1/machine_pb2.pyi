@@ -1086,10 +1086,10 @@ class CloudInit(_message.Message):
     HOSTNAME_FIELD_NUMBER: _builtins.int
     source: Global___CloudInitSource.ValueType
     """Its form."""
-    user_data: _builtins.str
-    """Documents given in the VirtualMachineInstance; each is empty if it is in a file or absent."""
-    network_data: _builtins.str
-    """The network's configuration."""
+    user_data: _builtins.bytes
+    """A document of the VirtualMachineInstance, any bytes: it may be compressed. Empty if it is in a file or absent."""
+    network_data: _builtins.bytes
+    """The network's configuration, likewise."""
     user_data_folder: _builtins.str
     """Folder with the keys of a Secret as files; "userdata" or "userData" is taken. Empty: none."""
     network_data_folder: _builtins.str
@@ -1102,8 +1102,8 @@ class CloudInit(_message.Message):
         self,
         *,
         source: Global___CloudInitSource.ValueType = ...,
-        user_data: _builtins.str = ...,
-        network_data: _builtins.str = ...,
+        user_data: _builtins.bytes = ...,
+        network_data: _builtins.bytes = ...,
         user_data_folder: _builtins.str = ...,
         network_data_folder: _builtins.str = ...,
         instance_id: _builtins.str = ...,

@@ -107,7 +107,8 @@ def _kernel_boot(boot: KernelBoot) -> Refusals:
         yield refused(path, "", "an image with a kernel")
         return
     yield from matching(f"{path}.image", container.image, IMAGE)
-    yield from matching(f"{path}.kernelPath", container.kernel_path, FILE)
+    if container.kernel_path or not container.initrd_path:  # an initrd alone is accepted, as KubeVirt does
+        yield from matching(f"{path}.kernelPath", container.kernel_path, FILE)
     yield from matching_if_given(f"{path}.initrdPath", container.initrd_path, FILE)
     yield from one_of(f"{path}.imagePullPolicy", container.image_pull_policy, PULL_POLICIES)
     yield from matching_if_given(f"{path}.imagePullSecret", container.image_pull_secret, DNS_NAME)

@@ -13,9 +13,11 @@ from virt_core.validation.refusal import (
     DNS_NAME,
     FILE,
     IMAGE,
+    Refusal,
     Refusals,
     Text,
     at_most,
+    below_spec,
     matching,
     matching_if_given,
     one_of,
@@ -112,26 +114,27 @@ def _document(path: str, forms: Mapping[str, str | LocalReference | None]) -> Re
 
 def _encoded(path: str, value: str, secret: str) -> Refusals:
     try:
-        document = base64.b64decode(value, validate=True)
+        document = decoded_base64(value)
     except ValueError:
         yield refused(path, value, "base64")
         return
     yield from _inline(path, document, secret)
-    # It travels as text; a Secret's keys are files.
-    yield from unless(_is_text(document), path, value, f"base64 of text in UTF-8, or {secret}")
 
 
-def _is_text(document: bytes) -> bool:
-    try:
-        document.decode()
-    except UnicodeDecodeError:
-        return False
-    return True
+def decoded_base64(value: str) -> bytes:
+    """The bytes that `value` encodes, in lines of any length, as base64(1) prints them.
+
+    Raises:
+        ValueError: it is not base64.
+    """
+    return base64.b64decode("".join(value.split()), validate=True)
 
 
 def _inline(path: str, document: bytes, secret: str) -> Refusals:
-    allowed = f"at most {MAX_INLINE} bytes, or {secret}"
-    yield from unless(len(document) <= MAX_INLINE, path, f"{len(document)} bytes", allowed)
+    if len(document) > MAX_INLINE:
+        yield Refusal(
+            below_spec(path), f"{len(document)} bytes are too many, use at most {MAX_INLINE} bytes, or {secret}"
+        )
 
 
 def _empty_disk(path: str, disk: EmptyDisk) -> Refusals:

@@ -6,7 +6,6 @@ when it made the pod; nothing is asked for here.
 
 from __future__ import annotations
 
-import base64
 from decimal import Decimal
 from typing import Any
 
@@ -16,6 +15,7 @@ from virt_core.objects.quantity import parse_quantity
 from virt_core.rpc.words import number
 from virt_core.validation.refusal import UnsupportedSpec, refused
 from virt_core.vmi.instance import VirtualMachineInstance
+from virt_core.vmi.rules.volumes import decoded_base64
 from virt_core.vmi.spec.domain import VmiSpec
 from virt_core.vmi.spec.effective import (
     DEFAULT_VOLUME_LABEL,
@@ -93,8 +93,8 @@ def _disk(vmi: VirtualMachineInstance, disk: EffectiveDisk, hostname: str, claim
 def _cloud_init(
     made: machine_pb2.CloudInit, vmi: VirtualMachineInstance, volume: str, documents: CloudInit, hostname: str
 ) -> None:
-    made.user_data = documents.user_data or _decoded(documents.user_data_base64)
-    made.network_data = documents.network_data or _decoded(documents.network_data_base64)
+    made.user_data = documents.user_data.encode() or decoded_base64(documents.user_data_base64)
+    made.network_data = documents.network_data.encode() or decoded_base64(documents.network_data_base64)
     if documents.secret_ref is not None and documents.secret_ref.name:
         made.user_data_folder = launcher_pod.user_data_folder(volume)
     if documents.network_data_secret_ref is not None and documents.network_data_secret_ref.name:
@@ -102,11 +102,6 @@ def _cloud_init(
     # KubeVirt's: a guest that is started anew on the same disk is the same instance.
     made.instance_id = f"{vmi.metadata.name}.{vmi.metadata.namespace}"
     made.hostname = hostname
-
-
-def _decoded(document: str) -> str:
-    """The rules have seen that it is base64 of text."""
-    return base64.b64decode(document).decode()
 
 
 def _claim(

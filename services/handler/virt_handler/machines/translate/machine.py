@@ -68,7 +68,7 @@ def machine(vmi: VirtualMachineInstance, configuration: Configuration, pod: PodN
         start_paused=spec.start_strategy == "Paused",
     )
     boot = domain.firmware.kernel_boot
-    if boot is not None and boot.container is not None:
+    if boot is not None and boot.container is not None and boot.container.kernel_path:  # QEMU boots no initrd alone
         result.kernel_boot.kernel_path = KERNEL
         result.kernel_boot.initrd_path = INITRD if boot.container.initrd_path else ""
         result.kernel_boot.command_line = boot.kernel_args

@@ -112,7 +112,7 @@ def _cloud_init(path: str, source: machine_pb2.CloudInit) -> None:
     forms = (machine_pb2.CLOUD_INIT_SOURCE_NO_CLOUD, machine_pb2.CLOUD_INIT_SOURCE_CONFIG_DRIVE)
     require(source.source in forms, f"{path}.source", source.source, "NO_CLOUD or CONFIG_DRIVE")
     for field in ("user_data", "network_data"):
-        size = len(getattr(source, field).encode())
+        size = len(getattr(source, field))
         require(size <= _LARGEST_DOCUMENT, f"{path}.{field}", f"{size} bytes", f"{_LARGEST_DOCUMENT} bytes at most")
         folder = getattr(source, f"{field}_folder")
         if folder:

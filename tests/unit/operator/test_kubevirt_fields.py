@@ -1,0 +1,75 @@
+"""A KubeVirt object as clusters that move over from KubeVirt have it: what it may ask for, and what comes of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import msgspec
+import pytest
+from msgspec import inspect
+from virt_core.objects.kubevirt import Configuration
+from virt_operator.change.plan import plan
+from virt_operator.reconcile.status import FEATURE_GATES, status_of
+from virt_operator.suite.feature_gates import gate_warnings
+from virt_operator.suite.spec import SUPPORTED, RefusedSpec, install_settings
+
+from tests.unit.operator.suites import OPERATOR, installed, suite
+
+# Accepted with no reader: they ask for what is so anyway, or are answered by a warning (feature_gates.py).
+WITHOUT_READER = {
+    "configuration.virtualMachineOptions.disableSerialConsoleLog",
+    "configuration.developerConfiguration.featureGates",
+    "configuration.developerConfiguration.disabledFeatureGates",
+}
+MOST_HAVE = ["LiveMigration", "Snapshot", "ExpandDisks", "NonRoot"]
+
+
+def developer(**fields: Any) -> dict[str, Any]:
+    return {"configuration": {"developerConfiguration": fields}}
+
+
+def read_paths(kind: inspect.Type, above: str) -> Iterator[str]:
+    assert isinstance(kind, inspect.StructType)
+    for field in kind.fields:
+        path = f"{above}.{field.encode_name}"
+        if isinstance(field.type, inspect.StructType):
+            yield from read_paths(field.type, path)
+        else:
+            yield path
+
+
+def test_each_field_of_the_configuration_is_supported_exactly_if_somebody_reads_it() -> None:
+    read = set(read_paths(inspect.type_info(Configuration), "configuration"))
+    supported = {path for path in SUPPORTED if path.startswith("configuration.")}
+    assert supported - WITHOUT_READER == read
+
+
+def test_overcommit_is_accepted_and_bad_values_are_refused_by_field() -> None:
+    install_settings(developer(cpuAllocationRatio=4, memoryOvercommit=150), OPERATOR)
+    with pytest.raises(RefusedSpec, match=r"developerConfiguration\.memoryOvercommit: -1 is not a number from 0"):
+        install_settings(developer(memoryOvercommit=-1), OPERATOR)
+    with pytest.raises(RefusedSpec, match=r"cpuAllocationRatio: 'many'"):
+        install_settings(developer(cpuAllocationRatio="many"), OPERATOR)
+
+
+def test_feature_gates_are_no_reason_to_refuse_the_object_and_each_is_named_in_a_warning() -> None:
+    spec = developer(featureGates=MOST_HAVE)
+    install_settings(spec, OPERATOR)
+    found = gate_warnings(spec)
+    assert [any(gate in line for line in found) for gate in MOST_HAVE] == [True] * 4
+    assert "'NonRoot' has no effect, it is always on" in found[3]
+    assert "'Snapshot' has no effect, it is of a feature that this release does not have" in found[1]
+
+
+def test_gates_of_features_that_this_release_lacks_are_in_the_status_as_long_as_they_are_asked_for() -> None:
+    observed = installed()
+    assert observed.suite is not None
+    asking = suite(developer(featureGates=MOST_HAVE), observed.suite.status)
+    status = status_of(asking, observed, plan(observed, OPERATOR), OPERATOR, None)
+    (condition,) = (each for each in status.conditions if each.type == FEATURE_GATES)
+    assert condition.status == "False"
+    assert condition.message.endswith("LiveMigration, Snapshot, ExpandDisks")
+    after = msgspec.structs.replace(observed.suite, status=status)
+    again = status_of(after, observed, plan(observed, OPERATOR), OPERATOR, None)
+    assert not [each for each in again.conditions if each.type == FEATURE_GATES]
