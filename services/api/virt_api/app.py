@@ -17,13 +17,13 @@ from kubevirt.info.v1 import info_pb2
 from virt_core import aio, logs
 from virt_core.conventions.vmi_webhooks import own_users
 from virt_core.kube.client import KubeClient
+from virt_core.kube.configuration import ConfigurationCache
 from virt_core.rpc import port
 from virt_core.rpc.authorize import components
 from virt_core.rpc.identity import Identity
 from virt_core.rpc.server_tls import ServerTls
 from virt_core.rpc.tls import Certificates
 
-from virt_api.admission.configuration import ConfigurationWatch
 from virt_api.admission.webhooks import webhooks
 from virt_api.aggregation.authentication import FrontProxyWatch
 from virt_api.aggregation.health import Health
@@ -45,7 +45,7 @@ async def run(stopping: asyncio.Event) -> None:
         certificates = Certificates(settings.certificates)
         front_proxy = FrontProxyWatch(client)
         handlers = HandlerPods(client, settings, certificates)
-        configuration = ConfigurationWatch(client, settings.namespace)
+        configuration = ConfigurationCache(client, settings.namespace)
         identity = Identity.for_process(info_pb2.COMPONENT_API, ("kubevirt.info.v1",))
         drained = asyncio.Event()
         serving = _serve(
@@ -75,7 +75,7 @@ async def _serve(
     certificates: Certificates,
     front_proxy: FrontProxyWatch,
     handlers: HandlerPods,
-    configuration: ConfigurationWatch,
+    configuration: ConfigurationCache,
     stopping: asyncio.Event,
     drained: asyncio.Event,
 ) -> None:
@@ -86,8 +86,8 @@ async def _serve(
         client=client,
         front_proxy=front_proxy,
         served=Served(client, handlers, streams),
-        health=Health(client, settings.namespace),
-        webhooks=webhooks(configuration.current, own_users(settings.namespace)),
+        health=Health(client, lambda: configuration.resource_version),
+        webhooks=webhooks(configuration, own_users(settings.namespace)),
         ready=lambda: all(one.synced.is_set() for one in watches) and not stopping.is_set(),
     )
     tls = ServerTls(certificates, lambda: front_proxy.rules.authorities)

@@ -14,6 +14,7 @@ from virt_core.rpc.authorize import components
 from virt_core.rpc.identity import Identity
 from virt_core.rpc.tls import Certificates
 
+from virt_controller.caches import Caches
 from virt_controller.node.reconcile import Nodes
 from virt_controller.pod.containers import LauncherSettings
 from virt_controller.settings import Settings
@@ -28,18 +29,18 @@ async def main(settings: Settings, stopping: asyncio.Event) -> None:
         planner = Planner(
             LauncherSettings(settings.launcher_image, settings.image_pull_policy, settings.image_pull_secrets)
         )
-        nodes = Nodes(client)
-        vmis = VmiReconciler(client, settings.namespace, planner, events, nodes)
+        caches = Caches(client, settings.namespace)
+        nodes = Nodes(client, caches.nodes)
+        vmis = VmiReconciler(client, caches, nodes, planner, events)
         lease = Lease(client, settings.namespace, "virt-controller", settings.pod_name)
         identity = Identity.for_process(info_pb2.COMPONENT_CONTROLLER, ("kubevirt.info.v1",))
         certificates = Certificates(settings.certificates)
         await aio.until(
             stopping,
-            ("watches", vmis.watch()),
-            ("watch of nodes", nodes.watch()),
+            ("caches", caches.run()),
             ("leader", lease.lead(lambda: _work(vmis, nodes))),
             ("rpc server", port.serve(settings.rpc_port, identity, certificates, peers=components("virt-operator"))),
-            ("health", health.serve(settings.health_port, lambda: vmis.synced)),
+            ("health", health.serve(settings.health_port, lambda: caches.synced)),
         )
 
 

@@ -10,11 +10,11 @@ from virt_core import health
 from virt_core.aio import until
 from virt_core.conventions.labels import NODE_NAME
 from virt_core.kube.client import KubeClient
+from virt_core.kube.configuration import ConfigurationCache
 from virt_core.kube.events import EventRecorder
 from virt_core.kube.queue import WorkQueue
 from virt_core.kube.reflector import Key, Reflector
-from virt_core.kube.resource import KUBEVIRTS, VIRTUAL_MACHINE_INSTANCES
-from virt_core.objects.kubevirt import KubeVirt
+from virt_core.kube.resource import VIRTUAL_MACHINE_INSTANCES
 from virt_core.rpc import port
 from virt_core.rpc.authorize import components
 from virt_core.rpc.identity import Identity
@@ -49,18 +49,19 @@ async def run(settings: Settings, stopping: asyncio.Event) -> None:
         selector = f"{NODE_NAME}={settings.node}"
         vmis = Reflector(client, VIRTUAL_MACHINE_INSTANCES, VirtualMachineInstance, queue.add, labels=selector)
 
-        def configured(_: Key) -> None:
+        def configured() -> None:
             for vmi in vmis:
                 queue.add(vmi.key)
 
-        kubevirts = Reflector(client, KUBEVIRTS, KubeVirt, configured, namespace=settings.namespace)
+        configuration = ConfigurationCache(client, settings.namespace)
+        configuration.subscribe(configured)
         recorder = EventRecorder(client, "virt-handler", settings.instance)
         executor = Executor(client, recorder)
         machines = Machines(
             settings.node,
             queue=queue,
             vmis=vmis,
-            kubevirts=kubevirts,
+            configuration=configuration,
             connect=launchers_of(folders),
             executor=executor,
         )
@@ -94,14 +95,14 @@ async def run(settings: Settings, stopping: asyncio.Event) -> None:
             await stopping.wait()  # a node without KVM offers nothing for as long as this handler runs
 
         def ready() -> bool:
-            return vmis.synced.is_set() and kubevirts.synced.is_set() and serving.is_set() and not stopping.is_set()
+            return vmis.synced.is_set() and configuration.synced.is_set() and serving.is_set() and not stopping.is_set()
 
-        needed = (vmis.synced, kubevirts.synced, serving, tun_offered)
+        needed = (vmis.synced, configuration.synced, serving, tun_offered)
 
         await until(
             stopping,
             ("reflector of VirtualMachineInstances", vmis.run()),
-            ("reflector of KubeVirts", kubevirts.run()),
+            ("configuration", configuration.run()),
             ("machines", machines.run()),
             ("certificate", own.run()),
             ("rpc server", rpc()),

@@ -52,7 +52,7 @@ async def run(settings: Settings, host: Host) -> None:
             group.create_task(keeper.run(), name="machine"),
             group.create_task(agent.run(), name="guest agent"),
             group.create_task(serve_leases(keeper, settings), name="dhcp"),
-            group.create_task(stop_guest(stopping, keeper, finished), name="signals"),
+            group.create_task(stop_guest(stopping, keeper, finished, settings.termination_message), name="signals"),
         ]
         await finished.wait()
         await server.stop(_LAST_WORDS_S)

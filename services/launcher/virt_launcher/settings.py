@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from virt_core.conventions.launcher_pod import TERMINATION_MESSAGE
+
 
 @dataclass(frozen=True, slots=True)
 class Settings:
@@ -20,6 +22,7 @@ class Settings:
         watch_lifetime_s: after which the server ends a watch.
         power_button_interval_s: a guest that has not loaded its button driver yet misses a press.
         agent_interval_s: how old what the guest's agent says may become.
+        termination_message: where the kubelet reads how the container ended.
     """
 
     socket: Path = Path("/var/run/kubevirt/sockets/launcher-sock")
@@ -31,3 +34,4 @@ class Settings:
     watch_lifetime_s: float = 30 * 60.0
     power_button_interval_s: float = 5.0
     agent_interval_s: float = 60.0
+    termination_message: Path = Path(TERMINATION_MESSAGE)

@@ -45,10 +45,10 @@ class KubeApi:
         assert self._runner is not None
         await self._runner.cleanup()
 
-    async def change(self, plural: str, body: Object) -> None:
-        """Tell whoever watches, once somebody does."""
+    async def change(self, plural: str, body: Object, kind: str = "MODIFIED") -> None:
+        """Send an event to whoever watches, once somebody does."""
         queue = self._watches.setdefault(plural, asyncio.Queue())
-        await queue.put({"type": "MODIFIED", "object": body})
+        await queue.put({"type": kind, "object": body})
 
     def _collection(self, items: list[Object]) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
         async def answer(request: web.Request) -> web.StreamResponse:
@@ -117,4 +117,4 @@ def front_proxy_rules(authorities: str, *, names: str = '["front-proxy-client"]'
 
 
 def _kubevirt() -> Object:
-    return {"metadata": {"name": "kubevirt", "resourceVersion": "42"}}
+    return {"metadata": {"name": "kubevirt", "namespace": "kubevirt", "resourceVersion": "42"}}

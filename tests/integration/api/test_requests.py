@@ -69,12 +69,14 @@ async def test_refusals_are_status_objects(virt_api: Any) -> None:
         **virt_api.kube.guests["vm"],
         "status": {"phase": "Running", "nodeName": "node9"},
     }
+    virt_api.kube.guests["unreadable"] = {**virt_api.kube.guests["vm"], "status": {"phase": 5}}
     unknown = virt_api.kube.guests["vm"]
     virt_api.kube.guests["unknown"] = {**unknown, "metadata": {**unknown["metadata"], "name": "unknown"}}
     for name, expected, words in (
         ("absent", 404, '"absent" not found'),
         ("starting", 400, "its phase is Scheduling"),
         ("elsewhere", 503, "no virt-handler pod on node 'node9'"),
+        ("unreadable", 500, "status.phase"),
         ("unknown", 404, "virt-handler virt-handler-abc of node node1: no such guest"),
     ):
         code, status = await virt_api.get(CONSOLE.format(name))

@@ -61,3 +61,14 @@ async def test_reviews_are_answered_while_the_replica_drains(virt_api: Any) -> N
     code, _, _ = await ask(virt_api, VALIDATE_CREATE, object=VMI)
     assert code == 200
     assert await virt_api.process.wait() == 0
+
+
+async def test_nothing_is_admitted_by_defaults_while_there_is_no_kubevirt_object(virt_api: Any) -> None:
+    metadata = {"name": "kubevirt", "namespace": "kubevirt", "resourceVersion": "43"}
+    await virt_api.kube.change("kubevirts", {"metadata": metadata}, kind="DELETED")
+    while True:
+        code, document, _ = await ask(virt_api, VALIDATE_CREATE, object=VMI)
+        if code != 200:
+            break
+    assert (code, document["reason"]) == (503, "ServiceUnavailable")
+    assert "there is no KubeVirt object in namespace kubevirt" in document["message"]

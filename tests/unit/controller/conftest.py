@@ -7,12 +7,15 @@ from pathlib import Path
 
 import pytest
 from virt_core.kube.client import KubeClient
+from virt_core.kube.resource import KUBEVIRTS
 from virt_core.testing.api_server import FakeApiServer
 
 
 @pytest.fixture
 async def server() -> AsyncIterator[FakeApiServer]:
+    """With a KubeVirt object: without one no pod is made."""
     async with FakeApiServer.running() as server:
+        server.put(KUBEVIRTS.path("kubevirt"), {"metadata": {"name": "kubevirt"}, "spec": {}})
         yield server
 
 

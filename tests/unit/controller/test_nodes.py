@@ -15,6 +15,7 @@ from virt_controller.node.health import trouble
 from virt_controller.node.observe import Node
 from virt_controller.node.reconcile import Nodes
 from virt_core.kube.client import KubeClient
+from virt_core.kube.reflector import Reflector
 from virt_core.kube.resource import NODES
 from virt_core.objects.meta import rfc3339
 from virt_core.testing.api_server import FakeApiServer
@@ -87,7 +88,8 @@ class Watched:
 
     def __init__(self, client: KubeClient) -> None:
         self.told: asyncio.Queue[str] = asyncio.Queue()
-        self.nodes = Nodes(client)
+        self.cache = Reflector(client, NODES, Node)
+        self.nodes = Nodes(client, self.cache)
         self.nodes.listen(self.told.put_nowait)
 
     async def next(self) -> str | None:
@@ -101,9 +103,9 @@ class Watched:
 async def at_work(client: KubeClient) -> AsyncIterator[Watched]:
     watched = Watched(client)
     async with asyncio.TaskGroup() as group:
-        tasks = [group.create_task(work) for work in (watched.nodes.watch(), watched.nodes.work())]
+        tasks = [group.create_task(work) for work in (watched.cache.run(), watched.nodes.work())]
         async with asyncio.timeout(5):
-            await watched.nodes.synced.wait()
+            await watched.cache.synced.wait()
         yield watched
         for task in tasks:
             task.cancel()
@@ -147,3 +149,14 @@ async def test_a_node_that_no_handler_has_labelled_is_left_alone(server: FakeApi
         await client.delete(NODES, None, "node1")
         assert await watched.next() == "NodeDeleted"
     assert server.count("PATCH") == 0
+
+
+async def test_a_node_that_is_made_again_is_reported_again(server: FakeApiServer, client: KubeClient) -> None:
+    """What was reported of a deleted node is forgotten: names of nodes are generated in many clusters."""
+    server.put(NODES.path(), body("Unknown"))
+    async with at_work(client) as watched:
+        for _ in range(2):
+            assert await watched.next() == "NodeUnreachable"
+            await client.delete(NODES, None, "node1")
+            assert await watched.next() == "NodeDeleted"
+            server.put(NODES.path(), body("Unknown"))

@@ -11,7 +11,7 @@ import pytest
 from virt_controller.pod.containers import LauncherSettings
 from virt_controller.pod.observed import Claim, LauncherPod
 from virt_controller.pod.template import pod_name
-from virt_controller.vmi.actions import Action, CreatePod, DeletePod, LookAgain, PatchVmi, RecordEvent
+from virt_controller.vmi.actions import Action, CreatePod, DeletePod, GonePod, LookAgain, PatchVmi, RecordEvent
 from virt_controller.vmi.observe import Observed, PodRefusal
 from virt_controller.vmi.plan import Planner
 from virt_core.objects.kubevirt import Configuration, DeveloperConfiguration
@@ -35,13 +35,14 @@ def vmi(status: dict[str, Any] | None = None, spec: Any = SPEC, **meta: Any) -> 
 
 def pod(node: str = "", status: dict[str, Any] | None = None, **meta: Any) -> LauncherPod:
     created = {"creationTimestamp": "2026-01-01T00:00:00Z"}
-    body = {"metadata": {"name": "p", "namespace": "ns", "uid": "pod-uid", **created, **meta}, "status": status or {}}
+    name = {"name": pod_name(vmi()), "namespace": "ns", "uid": "pod-uid"}
+    body: dict[str, Any] = {"metadata": {**name, **created, **meta}, "status": status or {}}
     body["spec"] = {"nodeName": node}
     return msgspec.json.decode(json.dumps(body), type=LauncherPod)
 
 
 def plan(subject: VirtualMachineInstance, launcher: LauncherPod | None = None) -> tuple[Action, ...]:
-    return PLANNER.plan(Observed(subject, launcher, EMULATION, NOW))
+    return PLANNER.plan(Observed(subject, (launcher,) if launcher is not None else (), EMULATION, NOW))
 
 
 def changes(subject: VirtualMachineInstance, launcher: LauncherPod | None = None) -> tuple[Action, ...]:
@@ -70,14 +71,15 @@ def apply(subject: VirtualMachineInstance, action: Action) -> dict[str, Any]:
 
 
 def test_a_new_vmi_gets_a_pod_whose_name_is_always_the_same() -> None:
-    (first,), (second,) = plan(vmi()), plan(vmi())
+    first, event = plan(vmi())
     assert isinstance(first, CreatePod)
-    assert first == second
+    assert plan(vmi()) == (first, event)
     assert first.manifest["metadata"]["name"] == pod_name(vmi())
+    assert event == RecordEvent("SuccessfulCreate", f"Created virtual machine pod {pod_name(vmi())}")
 
 
 def test_the_pod_is_one_that_the_restricted_pod_security_standard_admits() -> None:
-    (action,) = plan(vmi(spec={**SPEC, "domain": {**SPEC["domain"], "firmware": {"kernelBoot": KERNEL_BOOT}}}))
+    action, _ = plan(vmi(spec={**SPEC, "domain": {**SPEC["domain"], "firmware": {"kernelBoot": KERNEL_BOOT}}}))
     assert isinstance(action, CreatePod)
     spec = action.manifest["spec"]
     assert spec["securityContext"]["runAsNonRoot"]
@@ -93,8 +95,8 @@ KERNEL_BOOT = {"container": {"image": "guest:1", "kernelPath": "/boot/vmlinuz", 
 
 
 def test_hardware_assistance_is_requested_unless_the_cluster_emulates() -> None:
-    (emulated,) = plan(vmi())
-    (assisted,) = PLANNER.plan(Observed(vmi(), None, Configuration(), NOW))
+    emulated, _ = plan(vmi())
+    assisted, _ = PLANNER.plan(Observed(vmi(), (), Configuration(), NOW))
     assert isinstance(emulated, CreatePod) and isinstance(assisted, CreatePod)
     limits = [action.manifest["spec"]["containers"][0]["resources"]["limits"] for action in (emulated, assisted)]
     assert limits == [
@@ -174,7 +176,8 @@ def test_a_running_guest_is_the_handlers_business() -> None:
 
 def test_a_pod_missing_from_the_cache_fails_the_vmi_only_after_the_api_server_was_asked() -> None:
     patch, event = plan(vmi(scheduled("Running")))
-    assert isinstance(patch, PatchVmi) and patch.only_if_pod_is_gone == pod_name(vmi())
+    assert isinstance(patch, PatchVmi)
+    assert patch.only_if_pod_is_gone == GonePod(pod_name(vmi()), frozenset({"pod-uid"}))
     assert apply(vmi(scheduled("Running")), patch)["status"]["phase"] == "Failed"
     assert isinstance(event, RecordEvent) and event.warning
 
@@ -196,22 +199,9 @@ def test_a_pod_that_the_kubelet_rejected_is_made_anew_and_the_vmi_stays_scheduli
     (later,) = plan(vmi(after), pod("node1", rejected))
     assert isinstance(later, LookAgain) and 0 < later.seconds <= 1
     (delete,) = plan(vmi(after), pod("node1", rejected, creationTimestamp="2025-12-31T23:00:00Z"))
-    assert delete == DeletePod("p", "pod-uid")
-    (create,) = plan(vmi(after))
+    assert delete == DeletePod(pod_name(vmi()), "pod-uid")
+    create, _ = plan(vmi(after))
     assert isinstance(create, CreatePod)
-
-
-def test_a_deleted_vmi_loses_its_pod_first_and_its_finalizer_last() -> None:
-    deleted = {
-        "deletionTimestamp": "2026-01-01T00:00:00Z",
-        "finalizers": ["other", "kubevirt.io/foregroundDeleteVirtualMachine"],
-    }
-    assert plan(vmi(scheduled("Running"), **deleted), pod("node1")) == (DeletePod("p", "pod-uid"),)
-    leaving = pod("node1", deletionTimestamp="2026-01-01T00:00:00Z")
-    assert plan(vmi(scheduled("Running"), **deleted), leaving) == ()
-    (patch,) = plan(vmi(scheduled("Running"), **deleted))
-    assert isinstance(patch, PatchVmi) and patch.only_if_pod_is_gone == pod_name(vmi())
-    assert apply(vmi(scheduled("Running"), **deleted), patch)["metadata"]["finalizers"] == ["other"]
 
 
 def test_a_final_vmi_is_left_alone() -> None:
@@ -237,7 +227,7 @@ CLAIMED = {**SPEC, "volumes": [{"name": "root", "persistentVolumeClaim": {"claim
 def test_a_claim_that_cannot_be_used_is_named_and_asked_for_again(claim: Any, told: str) -> None:
     found = msgspec.convert(claim, Claim) if claim is not None else None
     subject = vmi(spec=CLAIMED)
-    patch, event, again = PLANNER.plan(Observed(subject, None, EMULATION, NOW, {"data": found}))
+    patch, event, again = PLANNER.plan(Observed(subject, (), EMULATION, NOW, {"data": found}))
     after = apply(subject, patch)["status"]
     assert after["phase"] == "Pending"
     (condition,) = [each for each in after["conditions"] if each["type"] == "Synchronized"]
@@ -245,13 +235,13 @@ def test_a_claim_that_cannot_be_used_is_named_and_asked_for_again(claim: Any, to
     assert "data" in condition["message"] and told in condition["message"]
     assert isinstance(event, RecordEvent) and isinstance(again, LookAgain)
     told_before = vmi(spec=CLAIMED, status=after)
-    assert PLANNER.plan(Observed(told_before, None, EMULATION, NOW, {"data": found})) == (again,)
+    assert PLANNER.plan(Observed(told_before, (), EMULATION, NOW, {"data": found})) == (again,)
 
 
 def test_what_a_claim_is_goes_from_the_pod_into_the_status_when_the_pod_has_a_node() -> None:
     claim = msgspec.convert({"spec": {"volumeMode": "Block"}, "status": {"phase": "Bound"}}, Claim)
     subject = vmi(spec=CLAIMED)
-    (create,) = PLANNER.plan(Observed(subject, None, EMULATION, NOW, {"data": claim}))
+    create, _ = PLANNER.plan(Observed(subject, (), EMULATION, NOW, {"data": claim}))
     assert isinstance(create, CreatePod)
     annotations = create.manifest["metadata"]["annotations"]
     (patch,) = plan(subject, pod(node="node1", annotations=annotations))
@@ -266,7 +256,7 @@ QUOTA = 'pods "virt-launcher-guest" is forbidden: exceeded quota: few, requested
 def refused(subject: VirtualMachineInstance, message: str = QUOTA, ago: float = 0) -> tuple[Action, ...]:
     """The plan `ago` seconds after the API server has refused the pod."""
     refusal = PodRefusal(message, NOW - timedelta(seconds=ago))
-    return PLANNER.plan(Observed(subject, None, EMULATION, NOW, refusal=refusal))
+    return PLANNER.plan(Observed(subject, (), EMULATION, NOW, refusal=refusal))
 
 
 def unsynchronized(status: dict[str, Any]) -> dict[str, Any]:
@@ -305,7 +295,7 @@ def test_a_refused_pod_is_asked_for_ever_more_slowly_and_never_before_its_time(t
     # Some seconds later the same refusal is as many seconds nearer to its end, whatever woke the reconciler.
     just_before = refused(vmi({"phase": "Pending"}), ago=1.5)
     assert just_before[-1] == LookAgain(0.5)
-    (create,) = refused(vmi({"phase": "Pending"}), ago=2)
+    create, _ = refused(vmi({"phase": "Pending"}), ago=2)
     assert isinstance(create, CreatePod)
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from virt_controller.node.health import NODE_DELETED, NODE_OUT_OF_SERVICE, Trouble
 from virt_controller.pod.observed import LauncherPod
+from virt_controller.pod.template import pod_name
 from virt_controller.vmi.actions import Action, DeletePod, PatchVmi, RecordEvent
 from virt_controller.vmi.observe import Observed
 from virt_core.vmi.instance import VirtualMachineInstance
@@ -28,7 +29,7 @@ def alive(ready: str = "True", **meta: Any) -> LauncherPod:
 
 
 def with_trouble(subject: VirtualMachineInstance, trouble: Trouble | None) -> tuple[Action, ...]:
-    return PLANNER.plan(Observed(subject, alive(), EMULATION, NOW, trouble=trouble))
+    return PLANNER.plan(Observed(subject, (alive(),), EMULATION, NOW, trouble=trouble))
 
 
 def ready(body: dict[str, Any]) -> dict[str, Any]:
@@ -61,7 +62,7 @@ def test_a_node_that_will_not_come_back_fails_its_guests_and_takes_their_pods(re
     assert (after["phase"], after["reason"]) == ("Failed", reason)
     assert ready({"status": after})["message"] == "words"
     assert isinstance(event, RecordEvent) and event.reason == reason
-    assert delete == DeletePod("p", "pod-uid")
+    assert delete == DeletePod(pod_name(vmi()), "pod-uid")
     # Whether the node is really gone only the API server knows; a taint is an administrator's word.
     assert isinstance(patch, PatchVmi)
     assert patch.only_if_node_is_gone == ("node1" if reason == NODE_DELETED else None)
@@ -142,9 +143,9 @@ def test_a_pod_that_kubernetes_is_about_to_end_is_told_and_taken_back_if_it_chan
 def test_who_waits_for_a_deletion_is_told_that_the_node_is_in_trouble() -> None:
     subject = vmi(running(), deletionTimestamp="2026-01-01T00:00:00Z")
     going = alive(deletionTimestamp="2026-01-01T00:00:00Z")
-    patch, event = PLANNER.plan(Observed(subject, going, EMULATION, NOW, trouble=LOST))
+    patch, event = PLANNER.plan(Observed(subject, (going,), EMULATION, NOW, trouble=LOST))
     told = apply(subject, patch)
     assert ready(told)["reason"] == "NodeUnreachable" and told["status"]["phase"] == "Running"
     assert isinstance(event, RecordEvent)
     again = vmi(told["status"], deletionTimestamp="2026-01-01T00:00:00Z")
-    assert PLANNER.plan(Observed(again, going, EMULATION, NOW, trouble=LOST)) == ()
+    assert PLANNER.plan(Observed(again, (going,), EMULATION, NOW, trouble=LOST)) == ()

@@ -9,17 +9,23 @@ from typing import Any
 
 import msgspec
 import pytest
+from virt_controller.caches import Caches
 from virt_controller.node.reconcile import Nodes
-from virt_controller.pod.template import pod_name
+from virt_controller.pod.containers import LauncherSettings
+from virt_controller.pod.template import VOLUME_STATUS, pod_name
+from virt_controller.vmi.creation import RetryDelays
+from virt_controller.vmi.plan import Planner
 from virt_controller.vmi.reconcile import VmiReconciler
 from virt_core.kube.client import KubeClient
 from virt_core.kube.events import EventRecorder
 from virt_core.kube.resource import (
     EVENTS,
     KUBEVIRTS,
+    NAMESPACES,
     NODES,
     PERSISTENT_VOLUME_CLAIMS,
     PODS,
+    RESOURCE_QUOTAS,
     VIRTUAL_MACHINE_INSTANCES,
 )
 from virt_core.testing.api_server import FakeApiServer
@@ -28,23 +34,27 @@ from virt_core.testing.place import Place
 from virt_core.testing.refused import Refused
 from virt_core.vmi.instance import VirtualMachineInstance
 
-from tests.unit.controller.test_plan import CLAIMED, PLANNER, SPEC
+from tests.unit.controller.test_plan import CLAIMED, SPEC
 
 VMIS = VIRTUAL_MACHINE_INSTANCES.path("ns")
 ENDED = {"containerStatuses": [{"name": "compute", "state": {"terminated": {"exitCode": 0}}}]}
 NODE = {"metadata": {"name": "node1"}, "status": {"conditions": [{"type": "Ready", "status": "True"}]}}
 
 
+PLANNER = Planner(LauncherSettings("registry.test/virt-launcher:1", "IfNotPresent"), RetryDelays(first=0.2))
+
+
 @asynccontextmanager
-async def at_work(client: KubeClient) -> AsyncIterator[None]:
-    nodes = Nodes(client)
-    reconciler = VmiReconciler(client, "kubevirt", PLANNER, EventRecorder(client, "test", "test-0"), nodes)
+async def at_work(client: KubeClient) -> AsyncIterator[Caches]:
+    """A controller on a cluster that has a KubeVirt object."""
+    caches = Caches(client, "kubevirt")
+    nodes = Nodes(client, caches.nodes)
+    reconciler = VmiReconciler(client, caches, nodes, PLANNER, EventRecorder(client, "test", "test-0"))
     async with asyncio.TaskGroup() as group:
-        works = (nodes.watch(), nodes.work(), reconciler.watch(), reconciler.work())
-        tasks = [group.create_task(work) for work in works]
+        tasks = [group.create_task(work) for work in (caches.run(), nodes.work(), reconciler.work())]
         try:
             async with asyncio.timeout(10):
-                yield
+                yield caches
         finally:
             for task in tasks:
                 task.cancel()
@@ -73,6 +83,9 @@ def launcher(server: FakeApiServer, vmi: VirtualMachineInstance, phase: str, **m
         "name": pod_name(vmi),
         "labels": {"kubevirt.io": "virt-launcher", "kubevirt.io/created-by": vmi.metadata.uid},
         "annotations": {"kubevirt.io/domain": "guest"},
+        "ownerReferences": [
+            {"kind": "VirtualMachineInstance", "name": "guest", "uid": vmi.metadata.uid, "controller": True}
+        ],
     }
     body = {"metadata": meta, "spec": {"nodeName": "node1"}, "status": {"phase": phase}}
     uid: str = server.put(PODS.path("ns"), body)["metadata"]["uid"]
@@ -205,10 +218,112 @@ async def test_a_vmi_in_an_unknown_phase_disturbs_no_other_when_the_configuratio
     server: FakeApiServer, client: KubeClient
 ) -> None:
     server.put(VMIS, {"metadata": {"name": "strange"}, "spec": SPEC, "status": {"phase": "MigrationPreparing"}})
-    server.put(KUBEVIRTS.path("kubevirt"), {"metadata": {"name": "kubevirt"}, "spec": {}})
     async with at_work(client):
         await server.asked("WATCH", 4)
         await client.merge_patch(KUBEVIRTS, "kubevirt", "kubevirt", {"spec": {"configuration": {"cpuModel": "x"}}})
         ordinary = guest(server, SPEC)
         await server.asked("POST", 1)
     assert [pod["metadata"]["name"] for pod in await client.list(PODS, "ns")] == [pod_name(ordinary)]
+
+
+async def test_a_pod_of_the_expected_name_that_is_somebody_else_s_is_named_and_left_alone(
+    server: FakeApiServer, client: KubeClient
+) -> None:
+    vmi = guest(server, SPEC)
+    labels = {"kubevirt.io": "virt-launcher", "kubevirt.io/created-by": vmi.metadata.uid}
+    stranger = server.put(PODS.path("ns"), {"metadata": {"name": pod_name(vmi), "labels": labels}})
+    async with at_work(client):
+        condition = await told(client, server, "Synchronized")
+        assert condition["reason"] == "FailedCreate"
+        assert pod_name(vmi) in condition["message"] and stranger["metadata"]["uid"] in condition["message"]
+        assert await client.get(PODS, "ns", pod_name(vmi)) == stranger
+        await client.delete(PODS, "ns", pod_name(vmi))
+        await server.asked("POST", server.count("POST") + 2)  # the pod, and its event
+    assert (await client.get(PODS, "ns", pod_name(vmi)))["metadata"]["uid"] != stranger["metadata"]["uid"]
+
+
+async def test_a_running_guest_whose_pod_was_replaced_fails_and_the_stranger_is_left_alone(
+    server: FakeApiServer, client: KubeClient
+) -> None:
+    server.put(NODES.path(), NODE)
+    stranger = launcher(server, guest(server, SPEC), "Running")
+    await handed_over(client, "uid-of-the-first", "Running")
+    async with at_work(client):
+        await server.asked("POST", 1)
+    found = await client.get(VIRTUAL_MACHINE_INSTANCES, "ns", "guest")
+    assert (found["status"]["phase"], found["status"]["activePods"]) == ("Failed", {"uid-of-the-first": "node1"})
+    (ready,) = [condition for condition in found["status"]["conditions"] if condition["type"] == "Ready"]
+    assert stranger in ready["message"]
+    assert server.count("DELETE") == 0
+
+
+def asks_for_limits(place: Place, body: Object) -> None:
+    """The API server of a namespace with a quota on limits."""
+    if place.plural == "pods" and "memory" not in body["spec"]["containers"][0]["resources"]["limits"]:
+        raise Refused(403, "Forbidden", "failed quota: limits: must specify limits.memory for: compute")
+
+
+async def test_limits_are_set_once_the_namespace_has_asked_for_them_and_from_then_on_at_once(
+    server: FakeApiServer, client: KubeClient
+) -> None:
+    server.put(NAMESPACES.path(), {"metadata": {"name": "ns"}})
+    server.put(RESOURCE_QUOTAS.path("ns"), {"metadata": {"name": "q"}, "spec": {"hard": {"limits.memory": "2Gi"}}})
+    server.admit = asks_for_limits
+    guest(server, SPEC)
+    pods = ("POST", PODS.path("ns"))
+    async with at_work(client):
+        await server.asked("POST", 3)
+        assert server.requests.count(pods) == 2
+        server.put(VMIS, {"metadata": {"name": "another"}, "spec": SPEC})
+        await server.asked("POST", 5)
+    assert server.requests.count(pods) == 3
+    assert server.requests.count(("LIST", RESOURCE_QUOTAS.path("ns"))) == 1
+    for pod in await client.list(PODS, "ns"):
+        assert "memory" in pod["spec"]["containers"][0]["resources"]["limits"]
+
+
+@pytest.mark.parametrize("readable", [True, False])
+async def test_a_refusal_that_no_limits_mend_is_reported_whether_or_not_the_namespace_s_rules_can_be_read(
+    server: FakeApiServer, client: KubeClient, readable: bool
+) -> None:
+    if readable:
+        server.put(NAMESPACES.path(), {"metadata": {"name": "ns"}})
+    guest(server, SPEC)
+    server.admit = no_pods(403, "Forbidden")
+    async with at_work(client):
+        condition = await told(client, server, "Synchronized")
+    assert condition["reason"] == "FailedCreate" and "no room here" in condition["message"]
+
+
+async def test_pods_wait_for_a_kubevirt_object(server: FakeApiServer, client: KubeClient) -> None:
+    await client.delete(KUBEVIRTS, "kubevirt", "kubevirt")
+    vmi = guest(server, SPEC)
+    async with at_work(client):
+        assert (await told(client, server, "Synchronized"))["reason"] == "NotConfigured"
+        assert await client.list(PODS, "ns") == []
+        server.put(KUBEVIRTS.path("kubevirt"), {"metadata": {"name": "kubevirt"}})
+        await server.asked("POST", 3)
+    assert await client.get(PODS, "ns", pod_name(vmi))
+
+
+async def test_a_status_that_anybody_may_have_written_stops_nothing(server: FakeApiServer, client: KubeClient) -> None:
+    """Times that are none, in what the controller counts by."""
+    server.put(NODES.path(), NODE)
+    vmi = guest(server, SPEC)
+    rejected = launcher(
+        server, vmi, "Failed", creationTimestamp="2026-01-01T00:00:00Z", annotations={VOLUME_STATUS: "{"}
+    )
+    server.store.merge_patch(Place.parse(PODS.path("ns", pod_name(vmi))), {"status": {"reason": "Rejected"}})
+    transition = {"phase": "Scheduling", "phaseTransitionTimestamp": "yesterday"}
+    status = {"phase": "Scheduling", "activePods": {rejected: "node1"}, "phaseTransitionTimestamps": [transition]}
+    await client.merge_patch(VIRTUAL_MACHINE_INSTANCES, "ns", "guest", {"status": status})
+    async with at_work(client):
+        await server.asked("DELETE", 1)
+
+
+async def test_the_events_of_a_vmi_s_life_are_one_request_each(server: FakeApiServer, client: KubeClient) -> None:
+    guest(server, SPEC)
+    async with at_work(client):
+        await server.asked("POST", 2)
+    (event,) = await client.list(EVENTS, "ns")
+    assert (event["reason"], event["type"]) == ("SuccessfulCreate", "Normal")

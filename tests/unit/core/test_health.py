@@ -9,10 +9,12 @@ import pytest
 from virt_core import health
 
 
-async def ask(port: int, request: bytes = b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n") -> bytes:
+async def ask(
+    port: int, request: bytes = b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n", address: str = "127.0.0.1"
+) -> bytes:
     while True:
         try:
-            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            reader, writer = await asyncio.open_connection(address, port)
             break
         except ConnectionRefusedError:  # it does not listen yet
             await asyncio.sleep(0)
@@ -44,4 +46,12 @@ async def test_503_until_ready_then_200_and_nothing_to_what_is_no_request(port: 
         assert await ask(port, b"x" * 15_000) == b""
         ready = False
         assert (await ask(port)).startswith(b"HTTP/1.1 503 ")
+        serving.cancel()
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1", "::1"])
+async def test_the_probe_is_answered_on_both_families(port: int, address: str) -> None:
+    async with asyncio.timeout(5), asyncio.TaskGroup() as group:
+        serving = group.create_task(health.serve(port, lambda: True), name="health")
+        assert (await ask(port, address=address)).startswith(b"HTTP/1.1 200 ")
         serving.cancel()

@@ -8,11 +8,11 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from virt_core.kube.client import KubeClient
+from virt_core.kube.configuration import ConfigurationCache
 from virt_core.kube.events import EventRecorder
 from virt_core.kube.queue import WorkQueue
 from virt_core.kube.reflector import Key, Reflector
 from virt_core.kube.resource import KUBEVIRTS, VIRTUAL_MACHINE_INSTANCES
-from virt_core.objects.kubevirt import KubeVirt
 from virt_core.testing.api_server import FakeApiServer
 from virt_core.testing.store import Place
 from virt_core.vmi.instance import VirtualMachineInstance
@@ -30,11 +30,11 @@ DEMO = VIRTUAL_MACHINE_INSTANCES.path("default", "demo")
 async def handler(client: KubeClient, connect: ConnectLauncher) -> AsyncIterator[Machines]:
     queue = WorkQueue[Key]("machines")
     vmis = Reflector(client, VIRTUAL_MACHINE_INSTANCES, VirtualMachineInstance, queue.add)
-    kubevirts = Reflector(client, KUBEVIRTS, KubeVirt, lambda _: None)
+    configuration = ConfigurationCache(client, "kubevirt")
     executor = Executor(client, EventRecorder(client, "virt-handler", "virt-handler-x"))
-    machines = Machines(NODE, queue=queue, vmis=vmis, kubevirts=kubevirts, connect=connect, executor=executor)
+    machines = Machines(NODE, queue=queue, vmis=vmis, configuration=configuration, connect=connect, executor=executor)
     async with asyncio.timeout(10), asyncio.TaskGroup() as group:
-        tasks = [group.create_task(work) for work in (vmis.run(), kubevirts.run(), machines.run())]
+        tasks = [group.create_task(work) for work in (vmis.run(), configuration.run(), machines.run())]
         yield machines
         for task in tasks:
             task.cancel()
@@ -43,6 +43,7 @@ async def handler(client: KubeClient, connect: ConnectLauncher) -> AsyncIterator
 def put_vmi(server: FakeApiServer, **status: Any) -> None:
     stored = {"phase": "Scheduling", "activePods": {POD_UID: NODE}, **status}
     spec = {"domain": {"devices": {}, "memory": {"guest": "128Mi"}}}
+    server.put(KUBEVIRTS.path("kubevirt"), {"metadata": {"name": "kubevirt"}, "spec": {}})
     server.put(VMIS, {"metadata": {"name": "demo"}, "spec": spec, "status": stored})
 
 

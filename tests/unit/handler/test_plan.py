@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -51,6 +52,11 @@ def test_a_launcher_without_machine_gets_network_then_machine(make_vmi: MakeVmi)
         assert isinstance(network, PrepareNetwork)
         assert isinstance(start, StartMachine)
         assert start.machine.uid == VMI_UID
+
+
+def test_without_the_cluster_s_configuration_nothing_is_started(make_vmi: MakeVmi) -> None:
+    vmi = make_vmi(status={"phase": "Scheduling"})
+    assert plan(replace(observe(vmi, ABSENT), configuration=None), NOW) == ()
 
 
 @pytest.mark.parametrize("phase", [*ALIVE, "Succeeded", "Failed"])

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from virt_core.objects.kubevirt import KubeVirtStatus
+from virt_core.objects.kubevirt import KubeVirtStatus, by_precedence
 from virt_operator.change.plan import plan
-from virt_operator.reconcile.inventory import choose
 from virt_operator.reconcile.status import second_object_status, status_of
 from virt_operator.removal.plan import plan_removal
 from virt_operator.strategy.desired import desired_objects
@@ -121,11 +120,11 @@ def test_the_oldest_object_of_our_namespace_counts() -> None:
         return suite(name=name, uid=name, creation_timestamp=stamp, finalizers=finalizers, namespace=namespace)
 
     first, second = made("a", 1, []), made("b", 2, [])
-    assert choose([second, first], "kubevirt") == (first, (second,))
+    assert by_precedence([second, first], "kubevirt") == (first, (second,))
     holding = made("c", 3, ["kubevirt.io/foregroundDeleteKubeVirt"])
-    assert choose([first, holding], "kubevirt") == (holding, (first,))
+    assert by_precedence([first, holding], "kubevirt") == (holding, (first,))
     elsewhere = made("d", 0, [], "default")
-    assert choose([elsewhere], "kubevirt") == (None, (elsewhere,))
+    assert by_precedence([elsewhere], "kubevirt") == (None, (elsewhere,))
 
     observed = Observed(NOW, first, (second,), {}, ())
     assert others(second_object_status(second, observed, OPERATOR)) == {"Synchronized": "False ExistingDeployment"}

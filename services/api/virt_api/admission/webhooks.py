@@ -14,25 +14,28 @@ from datetime import UTC, datetime
 import msgspec
 from aiohttp import web
 from virt_core import logs
+from virt_core.kube.configuration import ConfigurationCache
 from virt_core.objects.admission_review import BadReview
-from virt_core.objects.kubevirt import Configuration
 
 from virt_api.admission.vmi import DECISIONS, Circumstances, read
-from virt_api.errors import BadRequest
+from virt_api.errors import BadRequest, ServiceUnavailable
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 _log = logs.bound("virt_api.admission.webhooks")
 
 
-def webhooks(configuration: Callable[[], Configuration], own: Collection[str]) -> Mapping[str, Handler]:
-    """What answers each path, by the decisions of admission.py; `own` are the suite's users."""
+def webhooks(configuration: ConfigurationCache, own: Collection[str]) -> Mapping[str, Handler]:
+    """Handlers by path, which answer by the decisions of admission/vmi.py; `own` are the suite's users."""
 
     async def review(http: web.Request) -> web.StreamResponse:
         try:
             request = read(await http.read())
         except BadReview as error:
             raise BadRequest(str(error)) from error
-        body = DECISIONS[http.path](request, Circumstances(configuration(), own, datetime.now(UTC)))
+        current = configuration.current
+        if current is None:
+            raise ServiceUnavailable(f"nothing is admitted without the suite's configuration: {configuration.unknown}")
+        body = DECISIONS[http.path](request, Circumstances(current, own, datetime.now(UTC)))
         told = body["response"]
         if not told["allowed"]:
             user, why = request.user_info.username, told["status"]["message"]

@@ -6,12 +6,12 @@ Open to everyone, so the answer is kept for a second: asking often costs kube-ap
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Any
 
 from virt_core import logs
 from virt_core.kube.client import KubeClient
 from virt_core.kube.errors import KubeError
-from virt_core.kube.resource import KUBEVIRTS
 
 _log = logs.bound("virt_api.aggregation.health")
 _KEPT = 1.0  # seconds
@@ -19,11 +19,11 @@ Answer = tuple[int, dict[str, Any]]
 
 
 class Health:
-    """Asks kube-apiserver."""
+    """Asks kube-apiserver. `revision()` is the resourceVersion of the KubeVirt object in force, "" if there is none."""
 
-    def __init__(self, client: KubeClient, namespace: str) -> None:
+    def __init__(self, client: KubeClient, revision: Callable[[], str]) -> None:
         self._client = client
-        self._namespace = namespace
+        self._revision = revision
         self._asking = asyncio.Lock()
         self._answer: Answer | None = None
         self._until = 0.0
@@ -44,14 +44,5 @@ class Health:
             # Whoever asks may be anonymous, so the reason goes into the log and not into the answer.
             _log.warning("answering that kube-apiserver cannot be reached", reason=str(error))
             return 500, {"apiserver": {"connectivity": "failed", "error": "kube-apiserver does not answer"}}
-        revision = await self._revision()
-        return 200, {"apiserver": {"connectivity": "ok", "version": version}, "config-resource-version": revision}
-
-    async def _revision(self) -> str:
-        """The KubeVirt object's resourceVersion; "" while there is none, or its kind is still being set up."""
-        try:
-            kubevirts = await self._client.list(KUBEVIRTS, self._namespace)
-        except KubeError as error:
-            _log.warning("answering without the configuration's revision", reason=str(error))
-            return ""
-        return str(kubevirts[0]["metadata"]["resourceVersion"]) if kubevirts else ""
+        apiserver = {"connectivity": "ok", "version": version}
+        return 200, {"apiserver": apiserver, "config-resource-version": self._revision()}

@@ -124,4 +124,7 @@ async def read_guest(client: KubeClient, call: Call) -> Guest:
         raise errors.ServiceUnavailable(f"cannot read {call.name}, try again: {error}", call.details) from error
     except KubeError as error:
         raise errors.ApiError(f"virt-api cannot read {call.name}: {error}", call.details) from error
-    return msgspec.convert(found, Guest)
+    try:
+        return msgspec.convert(found, Guest)
+    except msgspec.ValidationError as error:
+        raise errors.ApiError(f"virt-api cannot read {call.name} as it is stored: {error}", call.details) from error

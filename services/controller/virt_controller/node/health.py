@@ -7,9 +7,10 @@ gone: an administrator, by deleting the node or by the taint out-of-service, or 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 
 from virt_core.conventions import labels
+from virt_core.objects.meta import seconds_since
 from virt_core.vmi.status import HANDLER_UNRESPONSIVE, NODE_NOT_READY, NODE_UNREACHABLE
 
 from virt_controller.node.observe import Node
@@ -56,8 +57,4 @@ def trouble(name: str, node: Node | None, now: datetime) -> Trouble | None:
 
 def silence(node: Node, now: datetime) -> float:
     """Seconds since the handler's last heartbeat; 0 for a node that never had one, or whose clock is ahead."""
-    try:
-        heard = datetime.fromisoformat(node.metadata.annotations.get(labels.HEARTBEAT, ""))
-    except ValueError:
-        return 0.0
-    return max(0.0, (now - (heard if heard.tzinfo else heard.replace(tzinfo=UTC))).total_seconds())
+    return seconds_since(node.metadata.annotations.get(labels.HEARTBEAT), now)

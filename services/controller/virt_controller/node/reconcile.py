@@ -1,12 +1,11 @@
-"""Every node of the cluster: what is wrong with it, told to whoever listens, and marked where pods are placed.
+"""What is wrong with each node: reported to listeners, and marked on the node, so that no pod is placed there.
 
-Run by app.py. Kubelets renew Leases, which nobody here reads; a Node changes every few minutes, with each heartbeat of
-its handler and when it fails, so that one watch is all that this costs.
+Made and run by app.py; reads the cache of nodes. Kubelets renew Leases, which nobody here reads; a Node changes every
+few minutes, with each heartbeat of its handler and when it fails, so that one watch is all that this costs.
 """
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 from datetime import UTC, datetime
 
@@ -27,58 +26,54 @@ _MARGIN = 1.0  # seconds after which a heartbeat that was just young enough is t
 
 
 class Nodes:
-    """A cache of the nodes; `listen` before `watch`."""
+    """What is wrong with the nodes in the cache; `listen` before the cache runs."""
 
-    def __init__(self, client: KubeClient) -> None:
+    def __init__(self, client: KubeClient, nodes: Reflector[Node]) -> None:
         self._client = client
         self._queue: WorkQueue[str] = WorkQueue("node")
-        self._nodes = Reflector(client, NODES, Node, self._changed)
-        self._told: dict[str, str | None] = {}  # by node, the reason that listeners have been told of last
+        self._nodes = nodes
+        nodes.subscribe(self._changed)
+        self._reported: dict[str, str] = {}  # by existing node in trouble, the last reason that listeners know
         self._listeners: list[Callable[[str], None]] = []
 
-    @property
-    def synced(self) -> asyncio.Event:
-        """Set once the cache holds every node: before that a node that is missing says nothing."""
-        return self._nodes.synced
-
     def listen(self, changed: Callable[[str], None]) -> None:
-        """Have `changed(name)` called when something else than before is wrong with a node."""
+        """Call `changed(name)` when what is wrong with a node has changed."""
         self._listeners.append(changed)
 
     def trouble(self, name: str, now: datetime) -> Trouble | None:
         """What is wrong with the node."""
         return trouble(name, self._nodes.get(("", name)), now)
 
-    async def watch(self) -> None:
-        """Keep the cache until cancelled, on every replica."""
-        await self._nodes.run()
-
     async def work(self) -> None:
         """Notice handlers that fall silent, and mark their nodes, until cancelled."""
-        await self.synced.wait()
+        await self._nodes.synced.wait()
         await self._queue.run(self._reconcile, workers=1, first=[node.metadata.name for node in self._nodes])
 
     def _changed(self, key: Key) -> None:
-        self._tell(key[1])
+        self._report(key[1])
         self._queue.add(key[1])
 
-    def _tell(self, name: str) -> None:
+    def _report(self, name: str) -> None:
         found = self.trouble(name, datetime.now(UTC))
-        reason = found.reason if found is not None else None
-        if self._told.get(name) == reason:
+        if self._reported.get(name) == (found.reason if found is not None else None):
             return
-        self._told[name] = reason
+        if found is None or self._nodes.get(("", name)) is None:
+            self._reported.pop(name, None)
+        else:
+            self._reported[name] = found.reason
         if found is not None:
-            _log.warning("seeing a node in trouble", node=name, reason=found.reason, told=found.message)
+            _log.warning("seeing a node in trouble", node=name, reason=found.reason, message=found.message)
         else:
             _log.info("seeing a node that is well", node=name)
         for listener in self._listeners:
             listener(name)
 
     async def _reconcile(self, name: str) -> float | None:
-        self._tell(name)  # nothing changes when a heartbeat does not come
         node = self._nodes.get(("", name))
-        if node is None or labels.HEARTBEAT not in node.metadata.annotations:
+        if node is None:
+            return None
+        self._report(name)  # nothing changes when a heartbeat does not come
+        if labels.HEARTBEAT not in node.metadata.annotations:
             return None
         silent = silence(node, datetime.now(UTC))
         if silent <= HEARTBEAT_SECONDS:

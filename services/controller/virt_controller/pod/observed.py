@@ -1,10 +1,11 @@
-"""A launcher pod, its events and its claims as the controller reads them. Pure; decoded by vmi/reconcile.py."""
+"""A launcher pod, its events and its claims as the controller reads them. Pure; decoded by caches and reconcilers."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import msgspec
+from virt_core.conventions import labels
 from virt_core.objects.meta import ObjectMeta
 
 
@@ -114,6 +115,13 @@ class LauncherPod(msgspec.Struct, frozen=True, rename="camel"):
     def rejected(self) -> bool:
         """Whether the kubelet refused the pod before it ran anything, for example while a device plugin restarts."""
         return self.status.phase == "Failed" and not self.status.container_statuses and bool(self.status.reason)
+
+
+def belongs_to(pod: ObjectMeta, vmi: ObjectMeta) -> bool:
+    """Whether the controller made the pod for the VMI: a pod of the expected name may be anybody's."""
+    owners = (owner.uid for owner in pod.owner_references if owner.controller)
+    created_by = pod.labels.get(labels.CREATED_BY)
+    return pod.namespace == vmi.namespace and created_by == vmi.uid and vmi.uid in owners
 
 
 class PodEvent(msgspec.Struct, frozen=True, rename="camel"):

@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from virt_core.conventions.launcher_pod import GUEST_DESTROYED, GUEST_SHUTDOWN
+
 from virt_controller.pod.observed import ContainerStatus, LauncherPod, PodEvent
 
 UNSCHEDULABLE = "Unschedulable"
@@ -33,7 +35,8 @@ _BEFORE_CONTAINERS = frozenset({"FailedMount", "FailedAttachVolume", "FailedMapV
 # Events before the kubelet ends a pod: its own decision, which the pod's status may lack, and a probe that failed.
 _EVICTED, _UNHEALTHY = "Evicted", "Unhealthy"
 CLAIM_NOT_FOUND, CREATE_REFUSED = "FailedPvcNotFound", "FailedCreate"  # KubeVirt's
-BEFORE_POD = frozenset({CLAIM_NOT_FOUND, CREATE_REFUSED})
+NOT_CONFIGURED = "NotConfigured"  # ours
+BEFORE_POD = frozenset({CLAIM_NOT_FOUND, CREATE_REFUSED, NOT_CONFIGURED})
 """Why there is no pod yet: over as soon as there is one."""
 REASONS = _WAITING | _BEFORE_CONTAINERS | {_OTHER}
 """Every reason of `start_problem` but UNSCHEDULABLE: who sees one of them in a condition knows that it is told here."""
@@ -70,6 +73,18 @@ def _waits(container: ContainerStatus, reason: str, message: str) -> str:
     return told if last is None else f"{told}; it ended before with exit code {last.exit_code}: {last.told}"
 
 
+def shut_down(pod: LauncherPod) -> bool:
+    """Whether the launcher left word that its guest shut down by itself when the pod was deleted."""
+    return _last_word(pod) == GUEST_SHUTDOWN
+
+
+def _last_word(pod: LauncherPod) -> str:
+    """The launcher's termination message. It comes from the guest's side, so only known words count."""
+    states = (each.state.terminated for each in pod.status.container_statuses if each.name == "compute")
+    state = next(states, None)
+    return state.message.strip() if state is not None and state.exit_code == 0 else ""
+
+
 def how_it_ended(pod: LauncherPod, events: Iterable[PodEvent] = ()) -> Failure:
     """How a pod ended whose handler did not say how the guest ended. `events` are its warnings, if asked for."""
     name = pod.metadata.name
@@ -86,6 +101,8 @@ def how_it_ended(pod: LauncherPod, events: Iterable[PodEvent] = ()) -> Failure:
     newest = max(why, key=lambda event: event.last_seen, default=None)
     if newest is not None:
         return Failure(newest.reason, f"launcher pod {name} was ended by the kubelet: {newest.note}")
+    if _last_word(pod) == GUEST_DESTROYED:
+        return Failure(GUEST_DESTROYED, "the guest did not shut down in its grace period and was destroyed")
     return Failure("PodEnded", f"launcher pod {name} ended: {ended or 'no reason given'}")
 
 

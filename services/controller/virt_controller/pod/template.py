@@ -21,11 +21,12 @@ from virt_core.vmi.instance import VirtualMachineInstance
 from virt_core.vmi.rules.check import check_spec
 from virt_core.vmi.rules.devices import claim_refusals
 from virt_core.vmi.spec.domain import VmiSpec
-from virt_core.vmi.spec.effective import effective_interfaces
+from virt_core.vmi.spec.effective import effective_interfaces, effective_topology
 
 from virt_controller.pod.boot_files import boot_file_containers
 from virt_controller.pod.container_disks import container_disk_containers, container_disks
 from virt_controller.pod.containers import IDLE, LauncherSettings, restricted
+from virt_controller.pod.limits import Limits, with_limits
 from virt_controller.pod.observed import Claim
 from virt_controller.pod.probes import probes
 from virt_controller.pod.resources import guaranteed, is_guaranteed, resources
@@ -35,6 +36,19 @@ _SHUTDOWN_MARGIN = 30  # seconds beyond the guest's own grace period before the 
 VOLUME_STATUS = "kubevirt.io/volume-status"
 """On launcher pods: what their claims were when the pod was made, as JSON of the VMI's status.volumeStatus."""
 
+LAUNCHER_IMAGE = "kubevirt.io/launcher-image"
+"""On launcher pods: the image of the launcher, for the VMI's status.launcherContainerImageVersion."""
+
+_OWN_ANNOTATIONS = frozenset(
+    {
+        labels.DOMAIN,
+        LAUNCHER_IMAGE,
+        VOLUME_STATUS,
+        # KubeVirt's own bookkeeping on VMIs, which it leaves out, too.
+        "kubevirt.io/latest-observed-api-version",
+        "kubevirt.io/storage-observed-api-version",
+    }
+)
 _FILESYSTEM_OVERHEAD = "0.055"  # KubeVirt's share of a claim that its file system takes for itself
 
 
@@ -50,8 +64,11 @@ def launcher_pod(
     launcher: LauncherSettings,
     configuration: Configuration,
     claims: Mapping[str, Claim],
+    *,
+    limits: Limits | None = None,
 ) -> dict[str, Any]:
-    """The pod's manifest. `claims` by name: those that the spec names, all of them there.
+    """The pod's manifest. `claims` by name: those that the spec names, all of them there. `limits`: those that the
+    namespace asks for.
 
     Raises:
         UnsupportedSpec: no launcher could run this spec.
@@ -70,6 +87,9 @@ def launcher_pod(
     if spec.domain.devices.log_serial_console:
         first.append(_console_log(launcher))
     asked = resources(spec, configuration)
+    if limits is not None:
+        sidecars = [each["resources"] for each in first if each.get("restartPolicy") == "Always"]
+        asked = with_limits(asked, effective_topology(spec).vcpus, limits, sidecars)
     if is_guaranteed(asked):
         first = [{**each, "resources": guaranteed(each["resources"])} for each in first]
     compute = {
@@ -128,7 +148,8 @@ def _metadata(
     vmi: VirtualMachineInstance, spec: VmiSpec, launcher: LauncherSettings, claims: Mapping[str, Claim]
 ) -> dict[str, Any]:
     meta = vmi.metadata
-    annotations = {labels.DOMAIN: meta.name, "kubevirt.io/launcher-image": launcher.image}
+    annotations = {key: value for key, value in meta.annotations.items() if _travels(key)}
+    annotations |= {labels.DOMAIN: meta.name, LAUNCHER_IMAGE: launcher.image}
     if status := _volume_status(spec, claims):
         annotations[VOLUME_STATUS] = msgspec.json.encode(status).decode()
     return {
@@ -154,6 +175,11 @@ def _metadata(
             }
         ],
     }
+
+
+def _travels(annotation: str) -> bool:
+    """Whether an annotation of the VMI is copied to its pod, where meshes, autoscalers and CNIs look for it."""
+    return not annotation.startswith("kubectl.kubernetes.io/") and annotation not in _OWN_ANNOTATIONS
 
 
 def _volume_status(spec: VmiSpec, claims: Mapping[str, Claim]) -> list[dict[str, Any]]:

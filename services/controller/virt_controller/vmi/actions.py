@@ -8,17 +8,27 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class CreatePod:
-    """Create the launcher pod. Legal when no pod of its name exists; one that does is adopted by the next pass."""
+    """Create the launcher pod. Legal while activePods is empty. If the pod is there already, the rest of the plan is
+    left to the next pass, which sees it."""
 
     manifest: dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
 class DeletePod:
-    """Delete that very pod; the launcher shuts its guest down within the pod's grace period."""
+    """Delete the pod of this UID; the launcher shuts its guest down within the pod's grace period."""
 
     name: str
     uid: str
+
+
+@dataclass(frozen=True, slots=True)
+class GonePod:
+    """A pod that must not exist."""
+
+    name: str
+    uids: frozenset[str]
+    """Its possible UIDs; a pod of that name with another UID is somebody else's. Empty: any that belongs to the VMI."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +37,7 @@ class PatchVmi:
     what must be found absent by asking the API server, because a cache cannot know that."""
 
     operations: tuple[dict[str, Any], ...]
-    only_if_pod_is_gone: str | None = None
+    only_if_pod_is_gone: GonePod | None = None
     only_if_node_is_gone: str | None = None
 
 

@@ -3,25 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import assert_never
 
+import msgspec
 from virt_core import logs
 from virt_core.kube.client import KubeClient, Object
 from virt_core.kube.errors import AlreadyExists, Conflict, Forbidden, Invalid, KubeError, NotFound
 from virt_core.kube.events import EventRecorder
-from virt_core.kube.resource import NODES, PODS, VIRTUAL_MACHINE_INSTANCES, Resource
+from virt_core.kube.resource import NODES, PODS, VIRTUAL_MACHINE_INSTANCES
+from virt_core.objects.meta import ObjectMeta, PartialObject
 from virt_core.vmi.instance import VirtualMachineInstance
 
-from virt_controller.vmi.actions import Action, CreatePod, DeletePod, LookAgain, PatchVmi, RecordEvent
+from virt_controller.pod.observed import belongs_to
+from virt_controller.vmi.actions import Action, CreatePod, DeletePod, GonePod, LookAgain, PatchVmi, RecordEvent
 
 _INTERNAL = 500  # what the API server answers when somebody else's admission webhook fails
 
 
 class PodRefused(Exception):
-    """The API server does not want the launcher pod, and says why."""
+    """There cannot be a launcher pod now; the text says why. `by_rules`: limits might make it admissible."""
+
+    def __init__(self, message: str, *, by_rules: bool = False) -> None:
+        super().__init__(message)
+        self.by_rules = by_rules
 
 
 class Executor:
-    """Carries plans out; `wrote` is told each answer to a patch of a VirtualMachineInstance."""
+    """Carries plans out; `wrote` takes each answer to a patch of a VirtualMachineInstance."""
 
     def __init__(self, client: KubeClient, events: EventRecorder, wrote: Callable[[Object], None]) -> None:
         self._client = client
@@ -32,7 +40,7 @@ class Executor:
         """Carry `actions` out; returns the seconds after which to plan again, or None.
 
         Raises:
-            PodRefused: to be told; the rest was not carried out.
+            PodRefused: to be reported; the rest was not carried out.
             KubeError: the rest was not carried out; observe and plan again.
         """
         log = logs.bound("virt_controller.vmi", namespace=vmi.metadata.namespace, vmi=vmi.metadata.name)
@@ -40,7 +48,8 @@ class Executor:
         for action in actions:
             match action:
                 case CreatePod():
-                    await self._create(vmi, action, log)
+                    if not await self._create(vmi, action, log):
+                        break
                 case DeletePod():
                     await self._delete(vmi, action, log)
                 case PatchVmi():
@@ -51,20 +60,31 @@ class Executor:
                     )
                 case LookAgain():
                     again = action.seconds
+                case _:
+                    assert_never(action)
         return again
 
-    async def _create(self, vmi: VirtualMachineInstance, action: CreatePod, log: logs.BoundLogger) -> None:
+    async def _create(self, vmi: VirtualMachineInstance, action: CreatePod, log: logs.BoundLogger) -> bool:
+        """Whether it was made by this request."""
         name = action.manifest["metadata"]["name"]
         log.info("creating launcher pod", pod=name)
         try:
             await self._client.create(PODS, vmi.metadata.namespace, action.manifest)
         except AlreadyExists:
+            found = await self._find(vmi.metadata.namespace, name)
+            if found is not None and not belongs_to(found, vmi.metadata):
+                log.warning("waiting for another pod of the launcher pod's name to go", pod=name, uid=found.uid)
+                message = f"pod {name} (UID {found.uid}) has the launcher pod's name and is not this VMI's: delete it"
+                raise PodRefused(message) from None
             log.info("finding the launcher pod created before", pod=name)
+            return False
         except KubeError as error:
             if not isinstance(error, (Forbidden, Invalid)) and error.status != _INTERNAL:
                 raise
             log.warning("waiting for the API server to admit the launcher pod", pod=name, reason=str(error))
-            raise PodRefused(error.message) from error
+            message = f"the API server refuses the launcher pod: {error.message}"
+            raise PodRefused(message, by_rules=isinstance(error, (Forbidden, Invalid))) from error
+        return True
 
     async def _delete(self, vmi: VirtualMachineInstance, action: DeletePod, log: logs.BoundLogger) -> None:
         log.info("deleting launcher pod", pod=action.name)
@@ -76,9 +96,9 @@ class Executor:
     async def _patch(self, vmi: VirtualMachineInstance, action: PatchVmi, log: logs.BoundLogger) -> None:
         meta = vmi.metadata
         pod, node = action.only_if_pod_is_gone, action.only_if_node_is_gone
-        if pod is not None and await self._exists(PODS, meta.namespace, pod):
-            raise Conflict(409, f"pod {pod} is there: the cache is behind")
-        if node is not None and await self._exists(NODES, None, node):
+        if pod is not None and await self._is_there(vmi, pod):
+            raise Conflict(409, f"pod {pod.name} is there: the cache is behind")
+        if node is not None and await self._node_is_there(node):
             raise Conflict(409, f"node {node} is there: the cache is behind")
         log.info("patching", paths=[operation["path"] for operation in action.operations if operation["op"] != "test"])
         try:
@@ -89,9 +109,23 @@ class Executor:
             return  # deleted meanwhile: there is nobody left to tell
         self._wrote(answer)
 
-    async def _exists(self, resource: Resource, namespace: str | None, name: str) -> bool:
+    async def _is_there(self, vmi: VirtualMachineInstance, pod: GonePod) -> bool:
+        found = await self._find(vmi.metadata.namespace, pod.name)
+        if found is None:
+            return False
+        return found.uid in pod.uids if pod.uids else belongs_to(found, vmi.metadata)
+
+    async def _find(self, namespace: str, name: str) -> ObjectMeta | None:
+        """The pod's metadata, as the API server has it now."""
         try:
-            await self._client.get(resource, namespace, name)
+            found = await self._client.get(PODS, namespace, name)
+        except NotFound:
+            return None
+        return msgspec.convert(found, PartialObject).metadata
+
+    async def _node_is_there(self, name: str) -> bool:
+        try:
+            await self._client.get(NODES, None, name)
         except NotFound:
             return False
         return True

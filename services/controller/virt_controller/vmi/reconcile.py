@@ -1,4 +1,8 @@
-"""Brings reflectors, plan and executor together for VirtualMachineInstances. Called by app.py."""
+"""Brings caches, plan and executor together for VirtualMachineInstances. Made and run by app.py.
+
+Besides the caches it asks the API server only where a question comes up: claims before a pod is made, a pod's events
+when it does not start, a namespace's rules when a pod is refused.
+"""
 
 from __future__ import annotations
 
@@ -7,22 +11,22 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 import msgspec
-from virt_core.conventions import labels
+from virt_core import logs
 from virt_core.kube.client import KubeClient
-from virt_core.kube.errors import NotFound
+from virt_core.kube.errors import KubeError, NotFound
 from virt_core.kube.events import EventRecorder
 from virt_core.kube.queue import WorkQueue
-from virt_core.kube.reflector import Key, Reflector
-from virt_core.kube.resource import EVENTS, KUBEVIRTS, PERSISTENT_VOLUME_CLAIMS, PODS, VIRTUAL_MACHINE_INSTANCES
-from virt_core.objects.kubevirt import Configuration, KubeVirt
+from virt_core.kube.reflector import Key
+from virt_core.kube.resource import EVENTS, PERSISTENT_VOLUME_CLAIMS
 from virt_core.vmi.instance import VirtualMachineInstance
 
+from virt_controller.caches import Caches
 from virt_controller.node.reconcile import Nodes
 from virt_controller.pod.observed import Claim, LauncherPod, PodEvent
-from virt_controller.pod.template import pod_name
 from virt_controller.pod.volumes import claim_names
 from virt_controller.vmi.execute import Executor, PodRefused
-from virt_controller.vmi.observe import Observed, PodRefusal
+from virt_controller.vmi.namespaces import Namespaces
+from virt_controller.vmi.observe import Observed, PodRefusal, current_pod
 from virt_controller.vmi.plan import Planner, needs_events
 
 _EVENTS = 50  # warnings of one pod that are looked at; the kubelet counts repetitions in one
@@ -33,68 +37,84 @@ class VmiReconciler:
     """Every VirtualMachineInstance of the cluster."""
 
     def __init__(
-        self, client: KubeClient, namespace: str, planner: Planner, events: EventRecorder, nodes: Nodes
+        self, client: KubeClient, caches: Caches, nodes: Nodes, planner: Planner, events: EventRecorder
     ) -> None:
         self._client = client
+        self._caches = caches
         self._nodes = nodes
-        nodes.listen(self._node_changed)
         self._planner = planner
         self._queue: WorkQueue[Key] = WorkQueue("vmi")
-        self._vmis = Reflector(client, VIRTUAL_MACHINE_INSTANCES, VirtualMachineInstance, self._queue.add)
-        self._executor = Executor(client, events, self._vmis.wrote)
-        self._pods = Reflector(client, PODS, LauncherPod, self._pod_changed, labels=f"{labels.APP}=virt-launcher")
-        self._kubevirts = Reflector(client, KUBEVIRTS, KubeVirt, self._configuration_changed, namespace=namespace)
-        self._owners: dict[Key, Key] = {}
+        self._executor = Executor(client, events, caches.vmis.wrote)
+        self._namespaces = Namespaces(client, asyncio.get_running_loop().time)
         self._refusals: dict[Key, tuple[str, PodRefusal]] = {}  # of VMIs without a pod, with their UID
-
-    @property
-    def synced(self) -> bool:
-        """Whether the caches hold the whole cluster."""
-        return all(synced.is_set() for synced in self._synced)
-
-    @property
-    def _synced(self) -> tuple[asyncio.Event, ...]:
-        return (self._vmis.synced, self._pods.synced, self._kubevirts.synced, self._nodes.synced)
-
-    async def watch(self) -> None:
-        """Keep the caches until cancelled; a standby does too, so that it can take over at once."""
-        async with asyncio.TaskGroup() as group:
-            group.create_task(self._vmis.run(), name="reflector of vmis")
-            group.create_task(self._pods.run(), name="reflector of launcher pods")
-            group.create_task(self._kubevirts.run(), name="reflector of kubevirts")
+        self._log = logs.bound("virt_controller.vmi.reconcile")
+        caches.vmis.subscribe(self._queue.add)
+        caches.pods.subscribe(self._queue.add)
+        caches.configuration.subscribe(self._configuration_changed)
+        nodes.listen(self._node_changed)
 
     async def work(self) -> None:
         """Reconcile until cancelled. Nothing is concluded before every cache was filled once."""
-        for synced in self._synced:
-            await synced.wait()
-        await self._queue.run(self._reconcile, _WORKERS, first=[vmi.key for vmi in self._vmis])
+        await self._caches.wait()
+        await self._queue.run(self._reconcile, _WORKERS, first=[vmi.key for vmi in self._caches.vmis])
 
     async def _reconcile(self, key: Key) -> float | None:
-        vmi = self._vmis.get(key)
+        vmi = self._caches.vmis.get(key)
         if vmi is None:
             self._refusals.pop(key, None)
             return None
-        pod = self._pods.get((vmi.metadata.namespace, pod_name(vmi)))
-        if pod is not None and pod.metadata.labels.get(labels.CREATED_BY) != vmi.metadata.uid:
-            pod = None
-        observed = await self._observe(vmi, pod, datetime.now(UTC))
+        observed = await self._observe(vmi, datetime.now(UTC))
         try:
-            return await self._executor.execute(vmi, self._planner.plan(observed))
+            return await self._carry_out(observed)
         except PodRefused as error:
             refusal = PodRefusal(str(error), datetime.now(UTC))
             self._refusals[key] = vmi.metadata.uid, refusal
-            observed = replace(observed, refusal=refusal, now=refusal.at)
-            return await self._executor.execute(vmi, self._planner.plan(observed))
+            return await self._executor.execute(
+                vmi, self._planner.plan(replace(observed, refusal=refusal, now=refusal.at))
+            )
 
-    async def _observe(self, vmi: VirtualMachineInstance, pod: LauncherPod | None, now: datetime) -> Observed:
+    async def _carry_out(self, observed: Observed) -> float | None:
+        """The plan; if the pod is refused by rules of the namespace that were not known, the plan that obeys them."""
+        plan = self._planner.plan(observed)
+        try:
+            return await self._executor.execute(observed.vmi, plan)
+        except PodRefused as error:
+            if not error.by_rules or observed.rules is not None:
+                raise
+            try:
+                rules = await self._namespaces.read(observed.vmi.metadata.namespace)
+            except KubeError as unread:
+                self._log.warning("reporting a refused pod without its namespace's rules", reason=str(unread))
+                raise error from unread
+            obeying = self._planner.plan(replace(observed, rules=rules))
+            if obeying == plan:
+                raise
+            return await self._executor.execute(observed.vmi, obeying)
+
+    async def _observe(self, vmi: VirtualMachineInstance, now: datetime) -> Observed:
+        caches, active = self._caches, vmi.status.active_pods
+        known = {pod.metadata.uid: pod for pod in caches.pods.of(vmi)}
+        known |= {uid: pod for uid in active if (pod := caches.pods.get(uid)) is not None}
+        pods = tuple(known[uid] for uid in sorted(known))
+        observed = Observed(
+            vmi,
+            pods,
+            caches.configuration.current,
+            now,
+            removed=caches.pods.removed(vmi),
+            unconfigured=caches.configuration.unknown,
+        )
+        pod = current_pod(vmi, pods)
         if pod is None:
-            claims = {} if vmi.status.active_pods else await self._claims(vmi)
-            return Observed(vmi, None, self._configuration(), now, claims, refusal=self._refusal(vmi))
+            if active:
+                return observed
+            rules = self._namespaces.known(vmi.metadata.namespace)
+            return replace(observed, claims=await self._claims(vmi), refusal=self._refusal(vmi), rules=rules)
         self._refusals.pop(vmi.key, None)
         node = pod.spec.node_name
         trouble = self._nodes.trouble(node, now) if node else None
-        told = await self._pod_events(pod) if needs_events(vmi, pod, now) else ()
-        return Observed(vmi, pod, self._configuration(), now, trouble=trouble, pod_events=told)
+        events = await self._pod_events(pod) if needs_events(vmi, pod, now) else ()
+        return replace(observed, trouble=trouble, pod_events=events)
 
     def _refusal(self, vmi: VirtualMachineInstance) -> PodRefusal | None:
         uid, refusal = self._refusals.get(vmi.key, ("", None))
@@ -104,7 +124,7 @@ class VmiReconciler:
         """Warnings about a pod, asked for: an event of a cluster's many is looked at when there is a question."""
         fields = f"regarding.uid={pod.metadata.uid},type=Warning"
         found = await self._client.list(EVENTS, pod.metadata.namespace, fields=fields, limit=_EVENTS)
-        return tuple(msgspec.convert(each, PodEvent) for each in found)
+        return tuple(msgspec.convert(event, PodEvent) for event in found)
 
     async def _claims(self, vmi: VirtualMachineInstance) -> dict[str, Claim | None]:
         """The claims that the VMI names, asked for by name."""
@@ -118,24 +138,13 @@ class VmiReconciler:
         except NotFound:
             return None
 
-    def _configuration(self) -> Configuration:
-        return next((kubevirt.spec.configuration for kubevirt in self._kubevirts), Configuration())
-
-    def _pod_changed(self, key: Key) -> None:
-        pod = self._pods.get(key)
-        if pod is not None:
-            self._owners[key] = (pod.metadata.namespace, pod.metadata.annotations.get(labels.DOMAIN, ""))
-            self._queue.add(self._owners[key])
-        elif key in self._owners:
-            self._queue.add(self._owners.pop(key))
-
     def _node_changed(self, name: str) -> None:
-        for vmi in self._vmis:
-            if name in vmi.raw_status.get("activePods", {}).values():
+        for vmi in self._caches.vmis:
+            if name in vmi.status.active_pods.values():
                 self._queue.add(vmi.key)
 
-    def _configuration_changed(self, _: Key) -> None:
+    def _configuration_changed(self) -> None:
         """A VMI that waits for a pod may get one now; running ones keep what they were started with."""
-        for vmi in self._vmis:
+        for vmi in self._caches.vmis:
             if not vmi.status.active_pods:
                 self._queue.add(vmi.key)

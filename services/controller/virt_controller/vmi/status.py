@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 from virt_core.conventions import labels
-from virt_core.objects.meta import Condition
+from virt_core.objects.meta import Condition, seconds_since
 from virt_core.vmi.instance import VirtualMachineInstance, VmiPhase
 from virt_core.vmi.status import (
     CONTROLLERS_REASONS,
@@ -25,7 +25,7 @@ from virt_core.vmi.status import (
 from virt_controller.node.health import Trouble
 from virt_controller.pod.observed import LauncherPod
 from virt_controller.pod.problems import BEFORE_POD, PULLING, REASONS, UNSCHEDULABLE, Failure, why_taken
-from virt_controller.pod.template import VOLUME_STATUS
+from virt_controller.pod.template import LAUNCHER_IMAGE, VOLUME_STATUS
 
 Status = dict[str, Any]
 
@@ -37,16 +37,25 @@ def scheduled_to(vmi: VirtualMachineInstance, pod: LauncherPod, now: datetime) -
         "activePods": {pod.metadata.uid: pod.spec.node_name},
         "nodeName": pod.spec.node_name,
         "runtimeUser": labels.LAUNCHER_UID,
-        "launcherContainerImageVersion": pod.metadata.annotations.get("kubevirt.io/launcher-image", ""),
+        "launcherContainerImageVersion": pod.metadata.annotations.get(LAUNCHER_IMAGE, ""),
     }
     if pod.status.qos_class:
         after["qosClass"] = pod.status.qos_class
-    claims = pod.metadata.annotations.get(VOLUME_STATUS)
-    if claims is not None:
-        after["volumeStatus"] = msgspec.json.decode(claims)
+    if (claims := _claims(pod)) is not None:
+        after["volumeStatus"] = claims
     after = _conditions(vmi, after, [_not_ready("GuestNotRunning", "the guest is not running yet")], now)
     after["conditions"] = [c for c in after["conditions"] if c["type"] not in ("PodScheduled", "Synchronized")]
     return in_phase(after, VmiPhase.SCHEDULING, now)
+
+
+def _claims(pod: LauncherPod) -> list[dict[str, Any]] | None:
+    """What the pod's claims were when it was made; None if it has none, or somebody has changed the annotation."""
+    try:
+        return msgspec.json.decode(
+            pod.metadata.annotations.get(VOLUME_STATUS, "null"), type=list[dict[str, Any]] | None
+        )
+    except msgspec.DecodeError:
+        return None
 
 
 def unscheduled(vmi: VirtualMachineInstance, now: datetime) -> Status:
@@ -60,7 +69,7 @@ def scheduling_seconds(vmi: VirtualMachineInstance, now: datetime) -> float:
     """Since when a pod has been tried; 0 if that is not told."""
     for transition in vmi.status.phase_transition_timestamps:
         if transition.get("phase") == VmiPhase.SCHEDULING:
-            return (now - datetime.fromisoformat(transition["phaseTransitionTimestamp"])).total_seconds()
+            return seconds_since(transition.get("phaseTransitionTimestamp"), now)
     return 0.0
 
 
@@ -72,8 +81,8 @@ def tells(vmi: VirtualMachineInstance, failure: Failure) -> bool:
 def unsynchronized_seconds(vmi: VirtualMachineInstance, failure: Failure, now: datetime) -> float:
     """Since when `failure` has been told; 0 if it has not."""
     for each in vmi.status.conditions:
-        if each.type == "Synchronized" and each.reason == failure.reason and each.last_transition_time:
-            return (now - datetime.fromisoformat(each.last_transition_time)).total_seconds()
+        if each.type == "Synchronized" and each.reason == failure.reason:
+            return seconds_since(each.last_transition_time, now)
     return 0.0
 
 
@@ -95,8 +104,13 @@ def waiting(vmi: VirtualMachineInstance, failure: Failure, now: datetime) -> Sta
 
 def failed(vmi: VirtualMachineInstance, failure: Failure, now: datetime) -> Status:
     """The guest is gone and will not come back."""
-    after = _conditions(vmi, vmi.raw_status, [_not_ready(failure.reason, failure.message)], now)
-    return in_phase({**after, "reason": failure.reason}, VmiPhase.FAILED, now)
+    return ended(vmi, VmiPhase.FAILED, failure, now)
+
+
+def ended(vmi: VirtualMachineInstance, phase: VmiPhase, why: Failure, now: datetime) -> Status:
+    """The guest has ended in `phase`, which is final."""
+    after = _conditions(vmi, vmi.raw_status, [_not_ready(why.reason, why.message)], now)
+    return in_phase({**after, "reason": why.reason}, phase, now)
 
 
 def with_problem(vmi: VirtualMachineInstance, problem: Failure | None, now: datetime) -> Status:

@@ -31,6 +31,13 @@ SERIAL = f"{PRIVATE}/virt-serial0"
 SERIAL_LOG = f"{PRIVATE}/virt-serial0-log"
 VNC = f"{PRIVATE}/virt-vnc"
 
+TERMINATION_MESSAGE = "/dev/termination-log"
+"""Kubernetes' default terminationMessagePath. A launcher whose pod is deleted leaves one of the next two words there,
+so that the controller knows how the guest ended, whether or not a handler watched."""
+
+GUEST_SHUTDOWN = "GuestShutdown"
+GUEST_DESTROYED = "GuestDestroyed"
+
 
 def volume_folder(volume: str) -> str:
     """Where the volume is mounted."""

@@ -89,9 +89,9 @@ class _Identified(msgspec.Struct):
 class Reflector(Generic[T]):
     """A cache of the objects of `resource` that match, decoded as `kind`.
 
-    `on_change(key)` is called for each object that appeared, changed or went, after the cache says so. It may only note
-    the key; an exception in it is a defect that is logged with the key and ends neither the watch nor the process.
-    `synced` is set after the first list.
+    `on_change(key)` is called for each object that appeared, changed or went, after the cache says so; others subscribe
+    before `run`. They may only note the key; an exception in one of them is a defect that is logged with the key and
+    ends neither the watch nor the process. `synced` is set after the first list.
 
     An object that does not decode is logged and recorded in `undecodable`; the cache keeps the last version of it that
     did decode, if there is one. So one bad object stops nothing else.
@@ -102,7 +102,7 @@ class Reflector(Generic[T]):
         client: KubeClient,
         resource: Resource,
         kind: type[T],
-        on_change: Callable[[Key], None],
+        on_change: Callable[[Key], None] | None = None,
         *,
         namespace: str | None = None,
         labels: str = "",
@@ -112,7 +112,7 @@ class Reflector(Generic[T]):
         self._client = client
         self._resource = resource
         self._decoder = msgspec.json.Decoder(kind)
-        self._on_change = on_change
+        self._subscribers = [on_change] if on_change is not None else []
         self._path = resource.path(namespace)
         self._query = {k: v for k, v in {"labelSelector": labels, "fieldSelector": fields}.items() if v}
         self._timing = timing
@@ -121,6 +121,10 @@ class Reflector(Generic[T]):
         self._version = ""
         self.synced = asyncio.Event()
         self._log = logs.bound("virt_core.kube.reflector", resource=resource.plural)
+
+    def subscribe(self, on_change: Callable[[Key], None]) -> None:
+        """Call `on_change` like the one of the constructor, after those that subscribed before."""
+        self._subscribers.append(on_change)
 
     def get(self, key: Key) -> T | None:
         """The object as last seen."""
@@ -242,10 +246,11 @@ class Reflector(Generic[T]):
         self._changed(key)
 
     def _changed(self, key: Key) -> None:
-        try:
-            self._on_change(key)
-        except Exception:
-            self._log.error("watching on after a defect in a callback", key=key, exc_info=True)
+        for on_change in self._subscribers:
+            try:
+                on_change(key)
+            except Exception:
+                self._log.error("watching on after a defect in a callback", key=key, exc_info=True)
 
     def _is_ahead(self, value: T) -> bool:
         """Whether the watch has yet to report this version. Versions of one resource are ordered (KEP-5504)."""

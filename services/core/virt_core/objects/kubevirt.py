@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from typing import Protocol, TypeVar
+
 import msgspec
 
+from virt_core.conventions.labels import KUBEVIRT_FINALIZER
 from virt_core.objects.meta import Condition, ObjectMeta, ObjectReference
 
 
@@ -131,3 +135,31 @@ class KubeVirt(msgspec.Struct, frozen=True, rename="camel"):
         """For events."""
         meta = self.metadata
         return ObjectReference("kubevirt.io/v1", "KubeVirt", meta.name, meta.namespace, meta.uid)
+
+
+class HasMetadata(Protocol):
+    """A KubeVirt object, whatever else of it is decoded."""
+
+    @property
+    def metadata(self) -> ObjectMeta: ...
+
+
+K = TypeVar("K", bound=HasMetadata)
+
+
+def by_precedence(kubevirts: Iterable[K], namespace: str) -> tuple[K | None, tuple[K, ...]]:
+    """The KubeVirt object that counts, and the others.
+
+    The one that holds our finalizer counts, else the oldest; only in `namespace`, which is the suite's own. Operator,
+    controller, handler and API use this one function, so that they never follow different objects.
+    """
+
+    def rank(kubevirt: K) -> tuple[bool, bool, str, str]:
+        meta = kubevirt.metadata
+        foreign, new = meta.namespace != namespace, KUBEVIRT_FINALIZER not in meta.finalizers
+        return foreign, new, meta.creation_timestamp, meta.uid
+
+    ranked = sorted(kubevirts, key=rank)
+    if not ranked or ranked[0].metadata.namespace != namespace:
+        return None, tuple(ranked)
+    return ranked[0], tuple(ranked[1:])

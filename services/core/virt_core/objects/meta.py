@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
@@ -69,6 +69,15 @@ class Condition(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True)
 def rfc3339(moment: datetime) -> str:
     """`moment` (UTC) as Kubernetes writes it, for example "2026-01-31T10:00:00Z"."""
     return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def seconds_since(moment: str | None, now: datetime) -> float:
+    """How long ago `moment` (RFC 3339, as anybody may have stored it) was; 0 if it is not a time or in the future."""
+    try:
+        then = datetime.fromisoformat(moment or "")
+    except ValueError:
+        return 0.0
+    return max(0.0, (now - (then if then.tzinfo else then.replace(tzinfo=UTC))).total_seconds())
 
 
 def with_conditions(current: Iterable[Condition], wanted: Iterable[Condition], now: datetime) -> list[Condition]:

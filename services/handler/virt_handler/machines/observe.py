@@ -28,8 +28,8 @@ class Observed:
 
     vmi: VirtualMachineInstance
     node: str
-    configuration: Configuration
-    """The KubeVirt object's, which applies to all guests."""
+    configuration: Configuration | None
+    """The KubeVirt object's, which applies to all guests; None: unknown, so nothing is started."""
     guest: GuestState | None = None
     """None: the launcher has not answered yet. That is "unknown" and never a reason to act."""
     network: PodNetwork | None = None

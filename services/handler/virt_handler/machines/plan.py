@@ -60,13 +60,15 @@ def _end(vmi: VirtualMachineInstance, guest: GuestState, now: datetime) -> tuple
 
 
 def _start(observed: Observed, pod: PodNetwork, now: datetime) -> tuple[Action, ...]:
-    vmi = observed.vmi
+    vmi, configuration = observed.vmi, observed.configuration
     if vmi.metadata.deletion_timestamp is not None or vmi.status.phase not in _STARTABLE:
         return ()
+    if configuration is None:
+        return ()  # a guest that is started with defaults may never run; planned again when the configuration arrives
     if observed.refusal is not None:
         return _refused(observed, observed.refusal, now)
     try:
-        wanted = machine(vmi, observed.configuration, pod)
+        wanted = machine(vmi, configuration, pod)
     except UnsupportedSpec as error:
         return _refused(observed, LauncherRefusal("UnsupportedSpec", str(error)), now)
     queues = any(interface.multiqueue for interface in wanted.interfaces)

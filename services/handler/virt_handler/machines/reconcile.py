@@ -11,9 +11,9 @@ import asyncio
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from virt_core.kube.configuration import ConfigurationCache
 from virt_core.kube.queue import Retry, WorkQueue
 from virt_core.kube.reflector import Key, Reflector
-from virt_core.objects.kubevirt import Configuration, KubeVirt
 from virt_core.rpc.errors import InvalidField, Refused, RpcError
 from virt_core.vmi.instance import VirtualMachineInstance
 
@@ -46,14 +46,14 @@ class Machines:
         *,
         queue: WorkQueue[Key],
         vmis: Reflector[VirtualMachineInstance],
-        kubevirts: Reflector[KubeVirt],
+        configuration: ConfigurationCache,
         connect: ConnectLauncher,
         executor: Executor,
     ) -> None:
         self._node = node
         self._queue = queue
         self._vmis = vmis
-        self._kubevirts = kubevirts
+        self._configuration = configuration
         self._connect = connect
         self._executor = executor
         # By the UIDs of VMI and launcher pod: a VMI that migrates has two pods, a new VMI of an old name has another.
@@ -62,7 +62,7 @@ class Machines:
     async def run(self) -> None:
         """Work until cancelled. Nothing is done before both caches have been filled once."""
         await self._vmis.synced.wait()
-        await self._kubevirts.synced.wait()
+        await self._configuration.synced.wait()
         async with asyncio.TaskGroup() as group:
             first = [vmi.key for vmi in self._vmis]
             await self._queue.run(lambda key: self._reconcile(group, key), _WORKERS, first=first)
@@ -79,7 +79,7 @@ class Machines:
         link = self.link_of(vmi) if vmi is not None else None
         if vmi is None or link is None:
             return
-        observed = Observed(vmi, self._node, self._configuration(), link.guest, link.network, link.refusal)
+        observed = Observed(vmi, self._node, self._configuration.current, link.guest, link.network, link.refusal)
         try:
             await self._act(observed, link)
         except Disconnected:
@@ -111,6 +111,3 @@ class Machines:
             link = MachineLink(self._connect, key, *uids, lambda: self._queue.add(key))
             task = group.create_task(link.run(), name=f"launcher of {key[0]}/{key[1]}, pod {uids[1]}")
             self._links[uids] = _Linked(key, link, task)
-
-    def _configuration(self) -> Configuration:
-        return next((kubevirt.spec.configuration for kubevirt in self._kubevirts), Configuration())

@@ -14,6 +14,8 @@ from virt_core.conventions.labels import APP
 from virt_core.kube.client import KubeClient, Object
 from virt_core.kube.errors import KubeError
 from virt_core.kube.resource import KUBEVIRTS, LEASES, PODS
+from virt_core.objects.kubevirt import by_precedence
+from virt_core.objects.meta import PartialObject
 from virt_core.rpc.errors import Unavailable
 from virt_core.rpc.identity import Identity
 from virt_core.rpc.tls import Certificates
@@ -21,10 +23,9 @@ from virt_core.rpc.tls import Certificates
 from virt_operator.admin.status import holder_of, peer_message, suite_message
 from virt_operator.peers.answer import COMPONENTS, suite_pods
 from virt_operator.peers.ask import ask_all
-from virt_operator.reconcile.inventory import choose
 from virt_operator.settings import Settings
 from virt_operator.strategy.operator_rbac import LEASE
-from virt_operator.suite.observed import PodObject, SuiteObject
+from virt_operator.suite.observed import PodObject
 
 T = TypeVar("T")
 _COMPONENTS = f"{APP} in ({','.join(COMPONENTS)})"
@@ -66,8 +67,8 @@ class AdminServicer(admin_pb2_grpc.AdminServiceServicer):
 
 def _counting(kubevirts: list[Object], namespace: str) -> Object | None:
     """The KubeVirt object that counts, whole."""
-    by_uid = {one["metadata"]["uid"]: one for one in kubevirts}
-    suite, _ = choose((msgspec.convert(one, SuiteObject) for one in kubevirts), namespace)
+    by_uid = {kubevirt["metadata"]["uid"]: kubevirt for kubevirt in kubevirts}
+    suite, _ = by_precedence((msgspec.convert(kubevirt, PartialObject) for kubevirt in kubevirts), namespace)
     return by_uid[suite.metadata.uid] if suite is not None else None
 
 

@@ -7,16 +7,16 @@ watch brings it, so that one installation is a few passes without repeated reque
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Callable, Coroutine
 from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
 from virt_core.conventions import labels
-from virt_core.conventions.labels import KUBEVIRT_FINALIZER
 from virt_core.kube.client import KubeClient
 from virt_core.kube.reflector import Key, Reflector
 from virt_core.kube.resource import DEPLOYMENTS, KUBEVIRTS, PODS
+from virt_core.objects.kubevirt import by_precedence
 from virt_core.rpc.tls import Certificates
 
 from virt_operator.certificates.authority import AuthorityWatch
@@ -103,7 +103,7 @@ class Inventory:
             for live in reflector
             if (key := (live.metadata.namespace, live.metadata.name))
         }
-        suite, others = choose(self._suites, self._namespace)
+        suite, others = by_precedence(self._suites, self._namespace)
         owned.pop(Ref("Secret", self._namespace, AUTHORITY_SECRET), None)  # an early release labelled it as the suite's
         return Observed(
             datetime.now(UTC),
@@ -132,7 +132,7 @@ class Inventory:
 
     def asked_with(self) -> tuple[str, str] | None:
         """Namespace and name of the KubeVirt object that counts; None when there is none, or it is on its way out."""
-        suite, _ = choose(self._suites, self._namespace)
+        suite, _ = by_precedence(self._suites, self._namespace)
         if suite is None or suite.metadata.deletion_timestamp is not None:
             return None
         return suite.metadata.namespace, suite.metadata.name
@@ -158,10 +158,12 @@ class Inventory:
     def _suite_changed(self, key: Key) -> None:
         """Our own status writes ask for nothing: reconciling after them would defeat the back-off after a failure."""
         suite = self._suites.get(key)
-        asked = None
-        if suite is not None:
-            meta = suite.metadata
-            asked = (meta.uid, meta.generation, meta.deletion_timestamp, meta.finalizers, suite.status.phase)
+        if suite is None:
+            self._asked.pop(key, None)
+            self._changed()
+            return
+        meta = suite.metadata
+        asked = (meta.uid, meta.generation, meta.deletion_timestamp, meta.finalizers, suite.status.phase)
         if asked != self._asked.get(key):
             self._asked[key] = asked
             self._changed()
@@ -179,18 +181,3 @@ class Inventory:
 
         selector = f"{labels.MANAGED_BY}={MANAGED_BY_OPERATOR}"
         return Reflector(client, resource, OwnedObject, changed, namespace=namespace, labels=selector)
-
-
-def choose(suites: Iterable[SuiteObject], namespace: str) -> tuple[SuiteObject | None, tuple[SuiteObject, ...]]:
-    """The KubeVirt object that counts, and the others: the one that holds our finalizer, else the oldest; only in the
-    operator's own namespace."""
-
-    def rank(suite: SuiteObject) -> tuple[bool, bool, str, str]:
-        meta = suite.metadata
-        foreign, new = meta.namespace != namespace, KUBEVIRT_FINALIZER not in meta.finalizers
-        return foreign, new, meta.creation_timestamp, meta.uid
-
-    ranked = sorted(suites, key=rank)
-    if not ranked or ranked[0].metadata.namespace != namespace:
-        return None, tuple(ranked)
-    return ranked[0], tuple(ranked[1:])

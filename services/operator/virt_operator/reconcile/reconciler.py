@@ -104,6 +104,8 @@ class Reconciler:
         return replace(decided, waits=(*decided.waits, wait))
 
     async def _report(self, observed: Observed, decided: Plan, failure: str | None) -> None:
+        there = {suite.metadata.uid for suite in (observed.suite, *observed.others) if suite is not None}
+        self._reported = {uid: status for uid, status in self._reported.items() if uid in there}
         if observed.suite is not None:
             status = status_of(observed.suite, observed, decided, self._settings, failure)
             await self._write_status(observed.suite, status)

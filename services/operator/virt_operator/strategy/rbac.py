@@ -52,6 +52,9 @@ ACCOUNTS = (
             rule("kubevirt.io", f"{_VMIS}/finalizers", "update"),  # ownerReferences that block the owner's deletion
             rule("", "pods", "create", "get", "list", "watch", "delete"),
             rule("", "persistentvolumeclaims", "get"),  # of VMIs that name one: file system or device, how large
+            rule("", "resourcequotas", "list"),  # of a namespace in which a launcher pod was refused: does it
+            rule("", "limitranges", "list"),  # ask for limits, and which ratio has
+            rule("", "namespaces", "get"),  # the namespace's label
             rule("", "nodes", "get", "list", "watch", "patch"),  # who is unreachable; where no guest may be placed
             # Its own; those about a launcher pod whose first container does not start.
             rule("events.k8s.io", "events", "create", "list"),

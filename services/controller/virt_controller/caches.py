@@ -1,0 +1,135 @@
+"""The objects that every reconciler of this process decides from, one watch for each kind. Made and run by app.py.
+
+Reconcilers subscribe to changes and read; nobody but `wrote` changes a cache. Caches know no reconciler.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from virt_core.conventions import labels
+from virt_core.kube.client import KubeClient
+from virt_core.kube.configuration import ConfigurationCache
+from virt_core.kube.reflector import Key, Reflector
+from virt_core.kube.resource import NODES, PODS, VIRTUAL_MACHINE_INSTANCES
+from virt_core.vmi.instance import VirtualMachineInstance
+
+from virt_controller.node.observe import Node
+from virt_controller.pod.observed import LauncherPod, belongs_to
+
+
+class Caches:
+    """Subscribe to them before `run`."""
+
+    def __init__(self, client: KubeClient, namespace: str) -> None:
+        self.vmis = Reflector(client, VIRTUAL_MACHINE_INSTANCES, VirtualMachineInstance)
+        self.nodes = Reflector(client, NODES, Node)
+        self.pods = LauncherPods(client, self.vmis)
+        self.configuration = ConfigurationCache(client, namespace)
+
+    @property
+    def synced(self) -> bool:
+        """Whether every cache holds the whole cluster: before that, an object that is missing proves nothing."""
+        return all(synced.is_set() for synced in self._synced)
+
+    async def wait(self) -> None:
+        """Return when all are synced."""
+        for synced in self._synced:
+            await synced.wait()
+
+    async def run(self) -> None:
+        """Keep the caches until cancelled; a standby does too, so that it can take over at once."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self.vmis.run(), name="watch of VirtualMachineInstances")
+            group.create_task(self.pods.run(), name="watch of launcher pods")
+            group.create_task(self.nodes.run(), name="watch of nodes")
+            group.create_task(self.configuration.run(), name="watch of the KubeVirt object")
+
+    @property
+    def _synced(self) -> tuple[asyncio.Event, ...]:
+        return (self.vmis.synced, self.pods.synced, self.nodes.synced, self.configuration.synced)
+
+
+class LauncherPods:
+    """Launcher pods by the VirtualMachineInstance that they were made for, and by their own UID.
+
+    Also the last version of a pod that ended and was removed since, as long as its VirtualMachineInstance exists: the
+    kubelet reports the end and removes the pod within milliseconds, which a busy worker would miss.
+    """
+
+    def __init__(self, client: KubeClient, vmis: Reflector[VirtualMachineInstance]) -> None:
+        self._vmis = vmis
+        self._reflector = Reflector(client, PODS, LauncherPod, self._changed, labels=f"{labels.APP}=virt-launcher")
+        self._indexed: dict[Key, LauncherPod] = {}
+        self._by_uid: dict[str, LauncherPod] = {}
+        self._of: dict[str, dict[Key, LauncherPod]] = {}  # by the UID of their VirtualMachineInstance
+        self._removed: dict[Key, dict[str, LauncherPod]] = {}  # by the key of it, then by their own UID
+        self._subscribers: list[Callable[[Key], None]] = []
+        vmis.subscribe(self._forget_removed)
+
+    def subscribe(self, changed: Callable[[Key], None]) -> None:
+        """Call `changed(key)` with the VirtualMachineInstance's key after each change of one of its pods."""
+        self._subscribers.append(changed)
+
+    @property
+    def synced(self) -> asyncio.Event:
+        """Set after the first list."""
+        return self._reflector.synced
+
+    async def run(self) -> None:
+        """Keep the cache until cancelled."""
+        await self._reflector.run()
+
+    def of(self, vmi: VirtualMachineInstance) -> tuple[LauncherPod, ...]:
+        """The pods that belong to it, by name."""
+        found = self._of.get(vmi.metadata.uid, {}).values()
+        mine = (pod for pod in found if belongs_to(pod.metadata, vmi.metadata))
+        return tuple(sorted(mine, key=lambda pod: pod.metadata.name))
+
+    def get(self, uid: str) -> LauncherPod | None:
+        """The pod of that UID."""
+        return self._by_uid.get(uid)
+
+    def removed(self, vmi: VirtualMachineInstance) -> tuple[LauncherPod, ...]:
+        """Pods of activePods that ended and exist no more, as last seen."""
+        found = self._removed.get(vmi.key, {})
+        return tuple(found[uid] for uid in sorted(vmi.status.active_pods) if uid in found)
+
+    def _changed(self, key: Key) -> None:
+        before, pod = self._indexed.pop(key, None), self._reflector.get(key)
+        if before is not None:
+            self._take_out(key, before)
+        if pod is not None:
+            self._indexed[key] = self._by_uid[pod.metadata.uid] = pod
+            self._of.setdefault(_created_by(pod), {})[key] = pod
+        if before is not None and (pod is None or pod.metadata.uid != before.metadata.uid):
+            self._keep_removed(before)
+        for changed in {_owner(version) for version in (before, pod) if version is not None}:
+            for subscriber in self._subscribers:
+                subscriber(changed)
+
+    def _take_out(self, key: Key, pod: LauncherPod) -> None:
+        del self._by_uid[pod.metadata.uid]
+        siblings = self._of[_created_by(pod)]
+        del siblings[key]
+        if not siblings:
+            del self._of[_created_by(pod)]
+
+    def _keep_removed(self, pod: LauncherPod) -> None:
+        vmi = self._vmis.get(_owner(pod))
+        if pod.ended and vmi is not None and pod.metadata.uid in vmi.status.active_pods:
+            self._removed.setdefault(vmi.key, {})[pod.metadata.uid] = pod
+
+    def _forget_removed(self, key: Key) -> None:
+        vmi = self._vmis.get(key)
+        if vmi is None or not vmi.status.active_pods.keys() & self._removed.get(key, {}).keys():
+            self._removed.pop(key, None)
+
+
+def _created_by(pod: LauncherPod) -> str:
+    return pod.metadata.labels.get(labels.CREATED_BY, "")
+
+
+def _owner(pod: LauncherPod) -> Key:
+    return pod.metadata.namespace, pod.metadata.annotations.get(labels.DOMAIN, "")

@@ -1,0 +1,179 @@
+"""Limits that a launcher pod must have because its namespace asks for limits. Pure.
+
+Read by vmi/namespaces.py when the API server has refused a pod; applied by pod/template.py. As in KubeVirt, whose
+users give neither limit: memory gets twice its request (or the ratio of a label of the namespace), CPU one for each
+vCPU. A LimitRange's maxima and ratios bound both.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal, InvalidOperation
+from math import ceil
+from typing import Any
+
+import msgspec
+from virt_core.objects.quantity import parse_quantity
+
+RATIO_LABEL = "alpha.kubevirt.io/auto-memory-limits-ratio"
+"""On namespaces, KubeVirt's: the memory limit as a multiple of the request, 1 or more."""
+
+_RATIO = Decimal(2)
+_LIMITED = ("cpu", "memory")
+
+
+class ScopeTerm(msgspec.Struct, frozen=True, rename="camel"):
+    """One term of a quota's scopeSelector."""
+
+    scope_name: str
+    operator: str
+    values: list[str] = []
+
+
+class ScopeSelector(msgspec.Struct, frozen=True, rename="camel"):
+    """All terms must match."""
+
+    match_expressions: list[ScopeTerm] = []
+
+
+class QuotaSpec(msgspec.Struct, frozen=True, rename="camel"):
+    """What a ResourceQuota counts, and of which pods."""
+
+    hard: dict[str, Any] = {}
+    scopes: list[str] = []
+    scope_selector: ScopeSelector = ScopeSelector()
+
+
+class Quota(msgspec.Struct, frozen=True):
+    """A ResourceQuota."""
+
+    spec: QuotaSpec = QuotaSpec()
+
+
+class RangeItem(msgspec.Struct, frozen=True, rename="camel"):
+    """One rule of a LimitRange."""
+
+    type: str
+    max: dict[str, Any] = {}
+    default: dict[str, Any] = {}
+    max_limit_request_ratio: dict[str, Any] = {}
+
+
+class RangeSpec(msgspec.Struct, frozen=True):
+    """The rules."""
+
+    limits: list[RangeItem] = []
+
+
+class LimitRange(msgspec.Struct, frozen=True):
+    """A LimitRange."""
+
+    spec: RangeSpec = RangeSpec()
+
+
+@dataclass(frozen=True, slots=True)
+class NamespaceRules:
+    """What a namespace says about the resources of its pods."""
+
+    quotas: tuple[Quota, ...] = ()
+    ranges: tuple[LimitRange, ...] = ()
+    labels: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What a namespace asks of a launcher pod."""
+
+    names: frozenset[str]
+    """Resources that need a limit: "cpu", "memory"."""
+
+    memory_ratio: Decimal = _RATIO
+    most: Mapping[str, Decimal] = field(default_factory=dict)
+    """By resource, the greatest limit of one container."""
+
+    most_of_pod: Mapping[str, Decimal] = field(default_factory=dict)
+    """By resource, the greatest sum of the limits of a pod's containers."""
+
+    ratios: Mapping[str, Decimal] = field(default_factory=dict)
+    """By resource, the greatest multiple of the request that a limit may be."""
+
+
+def required_limits(rules: NamespaceRules, priority_class: str) -> Limits | None:
+    """The limits that a launcher pod of that priority class needs; None if it needs none."""
+    counted = [quota.spec.hard for quota in rules.quotas if _counts(quota.spec, priority_class)]
+    items = [item for found in rules.ranges for item in found.spec.limits if item.type in ("Container", "Pod")]
+    names = {name for name in _LIMITED if any(f"limits.{name}" in hard for hard in counted)}
+    # Where a range has a default or a bound, a container without a limit gets one that may be below its request.
+    names |= {name for name in _LIMITED for item in items if _bounds(item, name)}
+    if not names:
+        return None
+    return Limits(
+        frozenset(names),
+        _memory_ratio(rules.labels),
+        _least(item.max for item in items if item.type == "Container"),
+        _least(item.max for item in items if item.type == "Pod"),
+        _least(item.max_limit_request_ratio for item in items),
+    )
+
+
+def with_limits(
+    asked: dict[str, Any], vcpus: int, limits: Limits, beside: Iterable[Mapping[str, Any]]
+) -> dict[str, Any]:
+    """The resources `asked` for the launcher's container with the limits that are missing. `beside` are the resources
+    of the containers that run beside it."""
+    wanted = {"cpu": Decimal(vcpus), "memory": _quantity(asked["requests"]["memory"]) * limits.memory_ratio}
+    others = list(beside)
+    added = {}
+    for name in sorted(limits.names - asked["limits"].keys()):
+        request = _quantity(asked["requests"][name])
+        bounds = [wanted[name]]
+        if name in limits.most:
+            bounds.append(limits.most[name])
+        if name in limits.most_of_pod:
+            bounds.append(limits.most_of_pod[name] - sum(_quantity(other["limits"][name]) for other in others))
+        if name in limits.ratios:
+            bounds.append(request * limits.ratios[name])
+        limit = max(request, min(bounds))
+        added[name] = str(ceil(limit)) if name == "memory" else f"{ceil(limit * 1000)}m"
+    return {**asked, "limits": {**asked["limits"], **added}}
+
+
+def _counts(quota: QuotaSpec, priority_class: str) -> bool:
+    """Whether the quota counts launcher pods, which have requests and no deadline."""
+    terms = [*(ScopeTerm(scope, "Exists") for scope in quota.scopes), *quota.scope_selector.match_expressions]
+    return all(_matches(term, priority_class) for term in terms)
+
+
+def _matches(term: ScopeTerm, priority_class: str) -> bool:
+    if term.scope_name == "PriorityClass":
+        there = bool(priority_class)
+        named = priority_class in term.values
+        return {"Exists": there, "DoesNotExist": not there, "In": named, "NotIn": not named}.get(term.operator, True)
+    return term.scope_name not in ("BestEffort", "Terminating")
+
+
+def _bounds(item: RangeItem, name: str) -> bool:
+    return name in item.max or name in item.max_limit_request_ratio or name in item.default
+
+
+def _least(found: Iterable[Mapping[str, Any]]) -> dict[str, Decimal]:
+    result: dict[str, Decimal] = {}
+    for amounts in found:
+        for name in _LIMITED:
+            if name in amounts:
+                value = _quantity(amounts[name])
+                result[name] = min(value, result.get(name, value))
+    return result
+
+
+def _memory_ratio(namespace_labels: Mapping[str, str]) -> Decimal:
+    try:
+        ratio = Decimal(namespace_labels.get(RATIO_LABEL, str(_RATIO)))
+    except InvalidOperation:
+        return _RATIO
+    return ratio if ratio.is_finite() and ratio >= 1 else _RATIO
+
+
+def _quantity(value: object) -> Decimal:
+    return parse_quantity(str(value))

@@ -1,0 +1,100 @@
+"""How a VMI ends where no handler can say it: it is deleted, its pod is gone, its node is lost. Pure.
+
+Called by plan.py. A guest that ends on deletion is recorded as Succeeded or Failed before the finalizer goes, so that
+whoever watches learns how it ended.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from virt_core.conventions import labels
+from virt_core.objects.patch import guarded_patch
+from virt_core.vmi.instance import VirtualMachineInstance, VmiPhase
+from virt_core.vmi.status import CONTROLLERS_REASONS, ready_condition
+
+from virt_controller.node.health import NODE_DELETED, Trouble
+from virt_controller.pod.observed import LauncherPod
+from virt_controller.pod.problems import Failure, how_it_ended, shut_down
+from virt_controller.pod.template import pod_name
+from virt_controller.vmi import status
+from virt_controller.vmi.actions import Action, DeletePod, GonePod, PatchVmi, RecordEvent
+from virt_controller.vmi.observe import Observed
+from virt_controller.vmi.outcome import fail, patch_status, warnings
+
+
+def delete(observed: Observed) -> tuple[Action, ...]:
+    """The VMI is deleted: first its pods go, then its end is recorded, then its finalizer goes."""
+    vmi = observed.vmi
+    undecided = bool(vmi.status.active_pods) and not vmi.status.phase.final and vmi.status.phase != VmiPhase.UNKNOWN
+    if undecided and (ended := _ended(observed)) is not None:
+        return _record_end(observed, ended)
+    if staying := [pod for pod in observed.pods if pod.metadata.deletion_timestamp is None]:
+        deletions = tuple(DeletePod(pod.metadata.name, pod.metadata.uid) for pod in staying)
+        return (*deletions, RecordEvent("Deleted", "Signaled Deletion"))
+    if observed.pods:
+        return _explain_waiting(observed)
+    if undecided:
+        return vanish(observed)
+    if labels.VMI_FINALIZER not in vmi.metadata.finalizers:
+        return ()
+    kept = [finalizer for finalizer in vmi.metadata.finalizers if finalizer != labels.VMI_FINALIZER]
+    before = {"finalizers": vmi.metadata.finalizers}
+    operations = guarded_patch(vmi.metadata, before, {"finalizers": kept}, "metadata")
+    return (PatchVmi(tuple(operations), only_if_pod_is_gone=_gone_pod(vmi)),)
+
+
+def vanish(observed: Observed) -> tuple[Action, ...]:
+    """None of the pods of activePods is there any more."""
+    vmi = observed.vmi
+    if observed.removed:
+        return fail(vmi, how_it_ended(observed.removed[0], observed.pod_events), observed.now)
+    failure = _gone(vmi, observed.pods)
+    return fail(vmi, failure, observed.now, only_if_pod_is_gone=_gone_pod(vmi))
+
+
+def lose(vmi: VirtualMachineInstance, pod: LauncherPod, trouble: Trouble, now: datetime) -> tuple[Action, ...]:
+    """The node will not come back. Should it do so, its kubelet ends the pod, so that a guest never runs twice."""
+    deleted = pod.spec.node_name if trouble.reason == NODE_DELETED else None
+    failed = fail(vmi, Failure(trouble.reason, trouble.message), now, only_if_node_is_gone=deleted)
+    deletion = () if pod.metadata.deletion_timestamp else (DeletePod(pod.metadata.name, pod.metadata.uid),)
+    return (*failed, *deletion)
+
+
+def _ended(observed: Observed) -> LauncherPod | None:
+    """The guest's pod, if it has ended: as it is, or as it was last seen."""
+    pod = observed.pod
+    if pod is not None:
+        return pod if pod.ended else None
+    return observed.removed[0] if observed.removed else None
+
+
+def _record_end(observed: Observed, pod: LauncherPod) -> tuple[Action, ...]:
+    vmi, now = observed.vmi, observed.now
+    if not shut_down(pod):
+        return fail(vmi, how_it_ended(pod, observed.pod_events), now)
+    after = status.ended(vmi, VmiPhase.SUCCEEDED, Failure("GuestShutdown", "the guest has shut down"), now)
+    return patch_status(vmi, after, (RecordEvent("Stopped", "The VirtualMachineInstance was shut down."),))
+
+
+def _explain_waiting(observed: Observed) -> tuple[Action, ...]:
+    """Say why a deletion takes its time, if the node is in trouble."""
+    vmi, pod, trouble = observed.vmi, observed.pod, observed.trouble
+    if pod is None or trouble is None or vmi.status.phase.final:
+        return ()
+    after = status.with_readiness(vmi, pod, trouble, observed.now)
+    return patch_status(vmi, after, warnings(Failure(trouble.reason, trouble.message)))
+
+
+def _gone_pod(vmi: VirtualMachineInstance) -> GonePod:
+    return GonePod(pod_name(vmi), frozenset(vmi.status.active_pods))
+
+
+def _gone(vmi: VirtualMachineInstance, others: tuple[LauncherPod, ...]) -> Failure:
+    """The pod went without its handler reporting an end; what was known before says why."""
+    ready, message = ready_condition(vmi), f"launcher pod {pod_name(vmi)} is gone"
+    if ready is not None and ready.reason in CONTROLLERS_REASONS:
+        message += f"; before that, {ready.message}"
+    for pod in others:
+        message += f"; pod {pod.metadata.name} (UID {pod.metadata.uid}) is another one, and is left alone"
+    return Failure("PodGone", message)

@@ -1,0 +1,66 @@
+"""The cluster's configuration, as the KubeVirt object has it now. Watched by controller, handler and API.
+
+A process that cannot read the KubeVirt object has no configuration, rather than KubeVirt's defaults: a guest that is
+started with `useEmulation: false` on a cluster that emulates never runs. Whoever asks waits until there is one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from virt_core.kube.client import KubeClient
+from virt_core.kube.reflector import Reflector
+from virt_core.kube.resource import KUBEVIRTS
+from virt_core.objects.kubevirt import Configuration, KubeVirt, by_precedence
+
+
+class ConfigurationCache:
+    """Follows the KubeVirt object of the suite's namespace."""
+
+    def __init__(self, client: KubeClient, namespace: str) -> None:
+        self._namespace = namespace
+        self._kubevirts = Reflector(client, KUBEVIRTS, KubeVirt, namespace=namespace)
+
+    def subscribe(self, on_change: Callable[[], None]) -> None:
+        """Call `on_change()`, which may only note it, after each change."""
+        self._kubevirts.subscribe(lambda _: on_change())
+
+    @property
+    def synced(self) -> asyncio.Event:
+        """Set after the first list."""
+        return self._kubevirts.synced
+
+    async def run(self) -> None:
+        """Keep the cache until cancelled."""
+        await self._kubevirts.run()
+
+    @property
+    def current(self) -> Configuration | None:
+        """The configuration in force, or its last version that decoded; None while there is none (see `unknown`)."""
+        counts = self._counts
+        return counts.spec.configuration if counts is not None else None
+
+    @property
+    def resource_version(self) -> str:
+        """Of the KubeVirt object that `current` comes from; "" while there is none."""
+        counts = self._counts
+        return counts.metadata.resource_version if counts is not None else ""
+
+    @property
+    def unknown(self) -> str:
+        """Why there is no configuration, for people; "" while there is one."""
+        if self._counts is not None:
+            return ""
+        for (_, name), reason in self._never_decoded():
+            return f"KubeVirt object {name} in namespace {self._namespace} cannot be read: {reason}"
+        return f"there is no KubeVirt object in namespace {self._namespace}"
+
+    @property
+    def _counts(self) -> KubeVirt | None:
+        # An object that never decoded may be the one that counts.
+        return None if self._never_decoded() else by_precedence(self._kubevirts, self._namespace)[0]
+
+    def _never_decoded(self) -> list[tuple[tuple[str, str], str]]:
+        found = self._kubevirts.undecodable.items()
+        return [(key, reason) for key, reason in found if self._kubevirts.get(key) is None]
