@@ -12,6 +12,7 @@ import yaml
 from virt_core.objects.kubevirt import Configuration
 from virt_core.vmi.instance import parse_spec
 from virt_core.vmi.rules.check import check_spec
+from virt_operator.change.steps import BACKWARD, FORWARD
 from virt_operator.packaging.supported import complete, known_paths, supported_paths, with_summary
 
 ROOT = Path(__file__).parents[3]
@@ -47,3 +48,13 @@ def test_links_lead_to_files_that_exist(page: Path) -> None:
     links = re.findall(r"\]\((?!https?://)([^)#]*)(#[^)]*)?\)", page.read_text())
     missing = [link for link, _ in links if link and not (page.parent / link).exists()]
     assert not missing
+
+
+def test_the_steps_of_the_architecture_are_those_of_the_code() -> None:
+    _, _, section = (ROOT / "ARCHITECTURE.md").read_text().partition("## From one release to another")
+    cells = re.findall(r"(?m)^\| ([A-Za-z, -]+) \|", section.partition("\n## ")[0])
+    written = [name for cell in cells[1:] for name in cell.split(", ")]
+    forward, backward = (list(dict.fromkeys(step.name for step in steps)) for steps in (FORWARD, BACKWARD))
+    assert [name for name in written if name in forward] == forward
+    reverse = {"virt-handler": "virt-api", "virt-api": "virt-handler"}
+    assert [reverse.get(name, name) for name in written] == backward

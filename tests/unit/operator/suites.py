@@ -129,7 +129,14 @@ def installed(settings: InstallSettings = INSTALL, pairs: dict[str, KeyPair] | N
     trust = {"metadata": {"name": TRUST_SECRET, "namespace": "kubevirt", "labels": managed_labels()}}
     owned[Ref("Secret", "kubevirt", TRUST_SECRET)] = live({**trust, "data": trust_data(known)}, {})
     handler = pod("virt-handler", handler_hash(settings))
-    state = Observed(NOW, suite(status=deployed()), (), owned, (handler,), known, "7")
+    state = Observed(
+        now=NOW,
+        suite=suite(status=deployed()),
+        owned=owned,
+        pods=(handler,),
+        authority=known,
+        authority_version="7",
+    )
     return compared(replace(state, operator=own_deployment(), held=HELD), settings)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from virt_core.testing.patches import json_patch
-from virt_operator.change.plan import Plan, plan
+from virt_operator.change.plan import plan
 from virt_operator.customization.customize import customized
 from virt_operator.customization.patches import patches_of
 from virt_operator.strategy import marks
@@ -18,6 +18,7 @@ from virt_operator.strategy.ref import Body, Ref, ref_of
 from virt_operator.suite.actions import Apply, DeletePod, Replace
 from virt_operator.suite.drift import replacement
 from virt_operator.suite.observed import Observed
+from virt_operator.suite.plan import Plan
 from virt_operator.suite.spec import RefusedSpec
 
 from tests.unit.operator.suites import (

@@ -31,7 +31,7 @@ def status(observed: Observed, failure: str | None = None) -> KubeVirtStatus:
     return status_of(observed.suite, observed, plan(observed, OPERATOR), OPERATOR, failure)
 
 
-INSTALLING = status(Observed(NOW, suite(), (), {}, ()))
+INSTALLING = status(Observed(now=NOW, suite=suite()))
 READY = status(replace(installed(), suite=suite()))
 
 
@@ -107,7 +107,7 @@ def test_a_failure_warns_once_and_its_end_is_told() -> None:
 
 def test_removal_is_told_once() -> None:
     going = suite(status=READY, deletion_timestamp="2026-01-31T10:00:00Z")
-    busy, empty = replace(installed(), suite=going), Observed(NOW, going, (), {}, ())
+    busy, empty = replace(installed(), suite=going), Observed(now=NOW, suite=going)
     deleting, deleted = (status_of(going, one, plan_removal(one, going), OPERATOR, None) for one in (busy, empty))
     assert event_of(READY, deleting) == SuiteEvent("DeletionInProgress", "removing the suite")
     assert deleting.phase != deleted.phase

@@ -55,16 +55,16 @@ def waits(observed: Observed) -> str:
 
 
 def test_without_a_kubevirt_object_nothing_is_done() -> None:
-    assert plan(Observed(NOW, None, (), {}, ()), OPERATOR).actions == ()
+    assert plan(Observed(now=NOW, suite=None), OPERATOR).actions == ()
 
 
 def test_finalizer_comes_before_anything_is_installed() -> None:
-    observed = Observed(NOW, suite(finalizers=["other"]), (), {}, ())
+    observed = Observed(now=NOW, suite=suite(finalizers=["other"]))
     assert kinds(plan(observed, OPERATOR).actions) == ["AddFinalizer"]
 
 
 def test_without_an_authority_everything_waits_then_pods_wait_for_their_certificates() -> None:
-    empty = Observed(NOW, suite(), (), {}, ())
+    empty = Observed(now=NOW, suite=suite())
     assert applied(empty) == [Ref("Job", "kubevirt", STRATEGY)]
     empty = replace(empty, owned=strategies(INSTALL), held=HELD)
     assert plan(empty, OPERATOR).actions == ()
@@ -158,7 +158,7 @@ def test_an_unsupported_field_is_refused_by_name_and_nothing_is_begun() -> None:
             "migrations": {},
         },
     }
-    decided = plan(Observed(NOW, suite(spec), (), {}, ()), OPERATOR)
+    decided = plan(Observed(now=NOW, suite=suite(spec)), OPERATOR)
     assert decided.actions == ()
     assert decided.refused is not None
     assert decided.refused.reason == "UnsupportedField"
@@ -178,7 +178,7 @@ def test_an_unsupported_field_is_refused_by_name_and_nothing_is_begun() -> None:
     ],
 )
 def test_a_bad_value_is_refused_with_field_and_value(field: str, value: str) -> None:
-    refused = plan(Observed(NOW, suite({field: value}), (), {}, ()), OPERATOR).refused
+    refused = plan(Observed(now=NOW, suite=suite({field: value})), OPERATOR).refused
     assert refused is not None
     assert refused.reason == "InvalidField"
     assert f"spec.{field}: {value!r}" in str(refused)
@@ -294,3 +294,28 @@ def test_handlers_of_an_earlier_release_keep_the_certificate_that_they_share() -
     due = renewals.due_now(installed(), "kubevirt", [body])
     assert [leaf.secret for leaf in due.leaves] == [shared.name]
     assert renewals.missing(installed(), body) == shared.name
+
+
+def test_an_object_that_is_being_deleted_is_removed_by_the_same_decision() -> None:
+    leaving = suite(status=deployed(), deletion_timestamp="2026-01-31T10:00:00Z")
+    decided = plan(replace(installed(), suite=leaving), OPERATOR)
+    definitions = {action.ref.kind for action in decided.actions if isinstance(action, Delete)}
+    assert definitions == {"CustomResourceDefinition"}
+    assert plan(replace(installed(), suite=leaving, unknown=("pods",)), OPERATOR).actions == ()
+
+
+def test_trouble_of_the_api_server_with_the_webhook_is_waited_for() -> None:
+    decided = plan(replace(installed(), webhook_trouble="connection refused"), OPERATOR)
+    assert [wait.what for wait in decided.waits] == ["ValidatingWebhookConfiguration virt-operator-validator"]
+    assert "connection refused" in decided.waits[0].why
+    assert decided.actions == ()
+
+
+def test_while_a_release_cannot_be_begun_certificates_and_drift_of_the_installed_one_are_seen_to() -> None:
+    observed = installed(pairs=certificates(NOW - timedelta(hours=13)))
+    observed = replace(
+        without(observed, Ref("Service", "kubevirt", "virt-api")), suite=suite({"imageTag": "v9"}, deployed())
+    )
+    actions = plan(observed, OPERATOR).actions
+    assert kinds(actions) == ["IssueLeaf", "IssueLeaf", "Apply", "Apply"]
+    assert [action.ref.kind for action in actions if isinstance(action, Apply)] == ["Service", "Job"]

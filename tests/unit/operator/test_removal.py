@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 
 import msgspec
-from virt_operator.change.plan import Plan
 from virt_operator.removal.plan import asks_for_nodes, asks_for_workloads, nothing_left, plan_removal
 from virt_operator.strategy.ref import Ref
 from virt_operator.strategy.trust import REGISTRATIONS
 from virt_operator.suite.actions import Delete, RemoveFinalizer, UnmarkNode
 from virt_operator.suite.observed import Observed, SuiteObject
+from virt_operator.suite.plan import Plan
 
 from tests.unit.operator.suites import FINALIZER, NOW, deployed, installed, kinds, suite, without
 
@@ -54,7 +54,7 @@ def test_controller_stays_until_the_last_vm_is_gone() -> None:
 
 
 def test_finalizer_goes_when_the_phase_says_deleted() -> None:
-    nothing = Observed(NOW, GOING, (), {}, ())
+    nothing = Observed(now=NOW, suite=GOING)
     assert plan_removal(nothing, GOING).actions == ()
     status = msgspec.structs.replace(GOING.status, phase="Deleted")
     gone = SuiteObject(msgspec.structs.replace(GOING.metadata, finalizers=["other", FINALIZER]), {}, status)
@@ -101,10 +101,10 @@ def test_nodes_are_unmarked_when_no_handler_is_left_to_mark_them_again() -> None
 
 
 def test_marked_nodes_keep_the_finalizer() -> None:
-    nothing = Observed(NOW, GOING, (), {}, (), marked_nodes=("node1",))
+    nothing = Observed(now=NOW, suite=GOING, marked_nodes=("node1",))
     assert not nothing_left(nothing)
     assert plan_removal(nothing, GOING).actions == (UnmarkNode("node1"),)
 
 
 def test_nodes_are_of_no_interest_while_the_suite_stays() -> None:
-    assert not asks_for_nodes(Observed(NOW, suite(status=deployed()), (), {}, ()), suite(status=deployed()))
+    assert not asks_for_nodes(Observed(now=NOW, suite=suite(status=deployed())), suite(status=deployed()))

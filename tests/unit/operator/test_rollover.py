@@ -19,9 +19,10 @@ from virt_operator.certificates.rollover import (
 )
 from virt_operator.certificates.rotation import DEFAULT, Rotation, Span
 from virt_operator.certificates.secret import AUTHORITY_SECRET, data_of
-from virt_operator.change.plan import Plan, kept, plan
+from virt_operator.change.plan import plan, with_upkeep
 from virt_operator.strategy.ref import Ref
 from virt_operator.suite.actions import IssueAuthority, IssueLeaf, UpdateAuthority, WaitFor, WriteBundle, WriteTrust
+from virt_operator.suite.plan import Plan
 
 from tests.unit.operator.suites import (
     NOW,
@@ -227,6 +228,6 @@ def test_without_a_kubevirt_object_the_authority_does_not_run_out() -> None:
 def test_certificates_do_not_run_out_while_a_removal_waits_and_what_it_removed_is_not_made_again() -> None:
     observed = installed(pairs=certificates(NOW - timedelta(hours=13)))
     first, second = (Ref("Secret", "kubevirt", leaf.secret) for leaf in leaves())
-    decided = kept(without(observed, first), Plan(waits=(WaitFor("VM default/vm", "it exists"),)), OPERATOR)
+    decided = with_upkeep(without(observed, first), Plan(waits=(WaitFor("VM default/vm", "it exists"),)), OPERATOR)
     assert [one.leaf.secret for one in decided.actions if isinstance(one, IssueLeaf)] == [second.name]
-    assert kept(installed(), Plan(next_deadline=NOW), OPERATOR) == Plan(next_deadline=NOW)
+    assert with_upkeep(installed(), Plan(next_deadline=NOW), OPERATOR) == Plan(next_deadline=NOW)

@@ -44,7 +44,7 @@ def others(found: KubeVirtStatus) -> dict[str, str]:
 
 
 def test_installing() -> None:
-    found = status(Observed(NOW, suite(), (), {}, ()))
+    found = status(Observed(now=NOW, suite=suite()))
     assert (found.phase, three(found)) == ("Deploying", "F/T/F DeploymentInProgress")
     assert found.target_kube_virt_version == "v1.2.3"
     assert found.observed_kube_virt_version == ""
@@ -87,7 +87,7 @@ def test_an_installed_suite_that_lost_pods_is_degraded() -> None:
 
 
 def test_failure_is_told_and_what_runs_stays_available() -> None:
-    first = status(Observed(NOW, suite(), (), {}, ()), failure="403: no")
+    first = status(Observed(now=NOW, suite=suite()), failure="403: no")
     assert three(first) == "F/F/T DeploymentFailed"
     assert others(first) == {"Synchronized": "False DeploymentFailed"}
     later = status(replace(without(installed(), API), suite=suite(status=deployed())), failure="403: no")
@@ -110,7 +110,7 @@ def test_removal_is_told_until_nothing_is_left() -> None:
     found = status_of(going, busy, plan_removal(busy, going), OPERATOR, None)
     assert (found.phase, three(found)) == ("Deleting", "F/F/T DeletionInProgress")
     assert "virtualmachineinstances" in found.conditions[0].message
-    empty = Observed(NOW, going, (), {}, ())
+    empty = Observed(now=NOW, suite=going)
     assert status_of(going, empty, plan_removal(empty, going), OPERATOR, None).phase == "Deleted"
 
 
@@ -126,7 +126,7 @@ def test_the_oldest_object_of_our_namespace_counts() -> None:
     elsewhere = made("d", 0, [], "default")
     assert by_precedence([elsewhere], "kubevirt") == (None, (elsewhere,))
 
-    observed = Observed(NOW, first, (second,), {}, ())
+    observed = Observed(now=NOW, suite=first, others=(second,))
     assert others(second_object_status(second, observed, OPERATOR)) == {"Synchronized": "False ExistingDeployment"}
-    alone = Observed(NOW, None, (elsewhere,), {}, ())
+    alone = Observed(now=NOW, others=(elsewhere,))
     assert others(second_object_status(elsewhere, alone, OPERATOR)) == {"Synchronized": "False WrongNamespace"}

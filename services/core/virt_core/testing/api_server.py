@@ -33,6 +33,10 @@ class FakeApiServer:
         """In order: ("GET", "LIST", "WATCH <resourceVersion>", "POST", "PATCH" or "DELETE"; path)."""
         self.admit: Callable[[Place, Object], None] = lambda _place, _body: None
         """Called with the collection before an object is created in it; may raise Refused."""
+        self.fault: Callable[[str, Place], None] = lambda _method, _place: None
+        """Called with the method and the place of each request for a single object; may raise Refused."""
+        self.reviews: dict[str, Object] = {}
+        """The status with which reviews are answered, by plural, for example of "selfsubjectrulesreviews"."""
         self._port = 0
         self._runner: web.AppRunner | None = None
         self._stirred = asyncio.Event()  # replaced each time: whoever waits for the old one looks again
@@ -149,6 +153,7 @@ class FakeApiServer:
                 return await self._collection(request, place)
             self._note(request.method, request.path)
             body = json.loads(await request.read() or "{}")
+            self.fault(request.method, place)
             answer = self._single(request, place, body)
         except Refused as refused:
             return web.json_response(_status(refused), status=refused.code)
@@ -162,8 +167,7 @@ class FakeApiServer:
         if request.method == "POST":
             if place.name:
                 raise Refused(404, "NotFound", "the server could not find the requested resource")
-            self.admit(place, body)
-            return self.store.create(place, body, writer)
+            return self._created(place, body, writer)
         if request.method == "DELETE":
             conditions = body.get("preconditions", {})
             options = Deletion(conditions.get("uid"), conditions.get("resourceVersion"), body.get("gracePeriodSeconds"))
@@ -176,6 +180,12 @@ class FakeApiServer:
             case "application/apply-patch+yaml":  # JSON is YAML; the client writes JSON
                 return self.store.apply(place, body, writer, request.query.get("force") == "true")
         raise Refused(415, "UnsupportedMediaType", f"{request.method} {request.content_type}")
+
+    def _created(self, place: Place, body: Object, writer: Writer) -> Object:
+        if place.plural in self.reviews:  # answered and not stored
+            return {**body, "status": self.reviews[place.plural]}
+        self.admit(place, body)
+        return self.store.create(place, body, writer)
 
     async def _collection(self, request: web.Request, place: Place) -> web.StreamResponse:
         matches = selection(request.query.get("labelSelector", ""), request.query.get("fieldSelector", ""))

@@ -1,5 +1,5 @@
 """What may only grow while two releases coexist: definitions always, permissions until the change of release is done.
-Pure; called by plan.py on each desired object.
+Pure; called by change/objects.py on each desired object.
 
 A definition that lost a field would prune it from every object that is stored or written, so what a newer release
 added stays when an older one comes back. A role that lost a rule would stop components of the release that is leaving.

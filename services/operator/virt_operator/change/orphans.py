@@ -1,4 +1,4 @@
-"""Pods whose service account is not the one that they were made with. Pure; called by converge.py.
+"""Pods whose service account is not the one that they were made with. Pure; called by change/object_steps.py.
 
 A token is good for one account, that very one. When somebody has deleted an account, it is put back at once, but pods
 that run keep the token of the old one until the kubelet renews it, most of an hour later, and are refused meanwhile.

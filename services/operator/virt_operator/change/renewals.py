@@ -1,6 +1,6 @@
 """What a pass does about certificates: what is due (certificates/plan.py) as actions on Secrets. Pure.
 
-Called by change/plan.py.
+Called by change/plan.py and the steps.
 """
 
 from __future__ import annotations

@@ -1,12 +1,11 @@
-"""Whether a component runs as its object says, why not, and which component may be changed when. Pure.
+"""Whether a component runs as its object says, why not, and which of its pods is replaced next. Pure.
 
-Called by plan.py. An update goes virt-handler, virt-controller, virt-api, so that a new API or controller never asks an
-old handler for what it does not know; a way back goes in the reverse order.
+Called by change/objects.py, change/object_steps.py and, for the reasons alone, by the other steps.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Any
 
 from virt_core.conventions import labels
@@ -17,7 +16,6 @@ from virt_operator.suite.actions import DeletePod
 from virt_operator.suite.observed import OwnedObject, PodObject
 
 _CONDITIONS = {"CustomResourceDefinition": "Established", "APIService": "Available"}
-UPDATE_ORDER = ("virt-handler", "virt-controller", "virt-api")
 
 
 def not_ready(ref: Ref, live: OwnedObject, pods: Iterable[PodObject], template_hash: str) -> str | None:
@@ -63,16 +61,6 @@ def replace_one(component: str, pods: Iterable[PodObject], template_hash: str) -
         return None
     for pod in broken or old:
         return DeletePod(pod.metadata.name, pod.metadata.uid, "made from an older template")
-    return None
-
-
-def blocked_by(component: str, order: tuple[str, ...], unfinished: Mapping[str, str]) -> str | None:
-    """Why `component` may not be changed yet: an earlier one in `order` is among `unfinished`."""
-    if component not in order:
-        return None
-    for earlier in order[: order.index(component)]:
-        if earlier in unfinished:
-            return f"{earlier} comes first: {unfinished[earlier]}"
     return None
 
 

@@ -1,5 +1,5 @@
 """The install strategy of the release that the KubeVirt object asks for: found in its ConfigMap, or being printed by a
-Job of that release's operator image. Pure; called by plan.py.
+Job of that release's operator image. Pure; called by change/plan.py.
 """
 
 from __future__ import annotations
@@ -16,8 +16,6 @@ from virt_operator.strategy.ref import Ref
 from virt_operator.strategy.settings import InstallSettings
 from virt_operator.suite.actions import Action, Apply, Delete, WaitFor
 from virt_operator.suite.observed import Observed, OwnedObject
-
-STEP = "InstallStrategy"
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +49,7 @@ def search(observed: Observed, settings: InstallSettings) -> Search:
         # It has done its work, and the work is gone: once more.
         actions += _deleted(job, printing, "its ConfigMap is gone or damaged")
     trouble = rollout.trouble(rollout.pods_of(APP, observed.pods))
-    return Search(None, tuple(actions), (WaitFor(str(config_map), problem + trouble, STEP),))
+    return Search(None, tuple(actions), (WaitFor(str(config_map), problem + trouble),))
 
 
 def observed_strategy(observed: Observed) -> InstallStrategy | None:

@@ -1,4 +1,4 @@
-"""When the operator itself moves to the release that is asked for. Pure; called by plan.py.
+"""When the operator itself moves to the release that is asked for. Pure; called by change/steps.py.
 
 The newest operator drives: towards a newer release it moves first, all else stays as it is, and its successor does the
 rest; towards an older one it takes the components back and moves last.
@@ -15,7 +15,6 @@ from virt_operator.strategy.settings import InstallSettings
 from virt_operator.suite.actions import Action, ApplyOwn, WaitFor
 from virt_operator.suite.observed import Observed
 
-STEP = "Operator"
 # Permissions are not among them: they come with the manifest that a user applies, never from the operator itself.
 _KINDS = ("Service", "PodDisruptionBudget", "Deployment")
 
@@ -36,9 +35,9 @@ def move(
     bodies = tuple(body for body in strategy.operator if body["kind"] in _KINDS)
     what = str(next(ref_of(body) for body in bodies if body["kind"] == "Deployment"))
     if image not in images(observed):
-        return (ApplyOwn(bodies, f"moving to {image}"),), (WaitFor(what, f"moving to {image}", STEP),)
+        return (ApplyOwn(bodies, f"moving to {image}"),), (WaitFor(what, f"moving to {image}"),)
     trouble = rollout.trouble(observed.operator_pods)
-    return (), (WaitFor(what, f"its successor of {image} is not leading yet{trouble}", STEP),)
+    return (), (WaitFor(what, f"its successor of {image} is not leading yet{trouble}"),)
 
 
 def images(observed: Observed) -> list[str]:

@@ -16,7 +16,7 @@ from typing import assert_never
 from virt_core import logs
 from virt_core.conventions.labels import HEARTBEAT, KUBEVIRT_FINALIZER, SCHEDULABLE
 from virt_core.kube.client import KubeClient
-from virt_core.kube.errors import AlreadyExists, Conflict, Forbidden, Invalid, KubeError, NotFound
+from virt_core.kube.errors import AlreadyExists, Invalid, NotFound
 from virt_core.kube.resource import KUBEVIRTS, NODES, PODS, SECRETS
 from virt_core.objects.patch import guarded_patch
 
@@ -24,6 +24,7 @@ from virt_operator.certificates.authority import AuthorityWatch
 from virt_operator.certificates.issue import new_authority, new_leaf
 from virt_operator.certificates.rollover import Authority, authority_data, with_successor
 from virt_operator.certificates.secret import AUTHORITY_SECRET, data_of
+from virt_operator.reconcile.failure import Failure, most_telling
 from virt_operator.reconcile.inventory import Inventory
 from virt_operator.strategy.desired import managed_labels
 from virt_operator.strategy.pods import TRUST_SECRET
@@ -44,6 +45,7 @@ from virt_operator.suite.actions import (
     UpdateAuthority,
     WriteBundle,
     WriteTrust,
+    target_of,
 )
 from virt_operator.suite.drift import part_difference, replacement
 from virt_operator.suite.observed import Comparison, OwnedObject
@@ -73,17 +75,20 @@ class Executor:
         self._namespace = namespace
         self._log = logs.bound("virt_operator.execute")
 
-    async def run(self, actions: Iterable[Action]) -> None:
-        """Stage after stage; a stage with a failure is the last one.
-
-        Raises:
-            KubeError: the most telling failure of the stage.
-        """
+    async def run(self, actions: Iterable[Action]) -> Failure | None:
+        """Stage after stage; a stage with a failure is the last one, and its most telling failure is returned."""
         for _, stage in groupby(sorted(actions, key=_stage), key=_stage):
-            outcomes = await asyncio.gather(*map(self._do, stage), return_exceptions=True)
-            failures = [one for one in outcomes if isinstance(one, BaseException)]
-            if failures:
-                raise min(failures, key=_severity)
+            outcomes = await asyncio.gather(*map(self._attempt, stage))
+            if (failure := most_telling(filter(None, outcomes))) is not None:
+                return failure
+        return None
+
+    async def _attempt(self, action: Action) -> Failure | None:
+        try:
+            await self._do(action)
+        except Exception as error:
+            return Failure(target_of(action), error)
+        return None
 
     async def _do(self, action: Action) -> None:
         match action:
@@ -232,12 +237,3 @@ def _stage(action: Action) -> int:
 def _is_immutable(error: Invalid) -> bool:
     """Whether the API server refuses a change of a field that cannot be changed, in the words that its kinds use."""
     return any(words in error.message for words in ("immutable", "cannot change", "may not change", "can not be unset"))
-
-
-def _severity(failure: BaseException) -> int:
-    """Defects first, then refusals that will not mend themselves, then the rest."""
-    if not isinstance(failure, KubeError):
-        return 0
-    if isinstance(failure, Forbidden | Invalid):
-        return 1
-    return 3 if isinstance(failure, Conflict) else 2

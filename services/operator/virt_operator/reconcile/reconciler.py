@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 import msgspec
 from virt_core import logs
 from virt_core.kube.client import KubeClient
-from virt_core.kube.errors import Forbidden, Invalid, NotFound
+from virt_core.kube.errors import KubeError, NotFound
 from virt_core.kube.events import EventRecorder
 from virt_core.kube.queue import WorkQueue
 from virt_core.kube.resource import KUBEVIRTS
@@ -21,17 +21,17 @@ from virt_core.rpc.tls import Certificates
 
 from virt_operator.certificates.authority import AuthorityWatch
 from virt_operator.change.permission_review import review_permissions
-from virt_operator.change.plan import Plan, kept, plan
+from virt_operator.change.plan import plan
 from virt_operator.reconcile.events import event_of
 from virt_operator.reconcile.execute import Executor
+from virt_operator.reconcile.failure import Failure, is_reported
 from virt_operator.reconcile.inventory import Inventory
 from virt_operator.reconcile.status import second_object_status, status_of
-from virt_operator.removal.plan import asks_for_nodes, asks_for_workloads, plan_removal
+from virt_operator.removal.plan import asks_for_nodes, asks_for_workloads
 from virt_operator.removal.workloads import any_workload, marked_nodes
 from virt_operator.settings import Settings
-from virt_operator.strategy.operator_rbac import VALIDATOR
-from virt_operator.suite.actions import WaitFor
 from virt_operator.suite.observed import Observed, SuiteObject
+from virt_operator.suite.plan import Plan
 from virt_operator.webhook.reachability import WebhookReachability
 
 _SUITE = "suite"
@@ -55,8 +55,9 @@ class Reconciler:
         self._executor = Executor(client, self._inventory, authority, settings.namespace)
         self._reachability = WebhookReachability(client, self._inventory.asked_with)
         self._events = EventRecorder(client, "virt-operator", settings.pod_name)
-        # What was written last, by UID: a pass that the watch has not yet told of it must not tell the change twice.
-        self._reported: dict[str, KubeVirtStatus] = {}
+        # The last written status by UID: a pass that does not see it yet must not send its event twice.
+        self._written: dict[str, KubeVirtStatus] = {}
+        self._failing_since: float | None = None  # the loop's time
         self._log = logs.bound("virt_operator.reconciler")
 
     async def run(self) -> None:
@@ -71,16 +72,25 @@ class Reconciler:
             group.create_task(self._queue.run(self._reconcile, workers=1, first=[_SUITE]), name="passes")
 
     async def _reconcile(self, _: str) -> float | None:
-        observed = await self._with_unwatched(self._inventory.observe())
-        decided = self._decide(observed)
-        failure: Forbidden | Invalid | None = None
+        """One pass. Whatever it ends in, the KubeVirt object says so before the error goes to the queue."""
+        began = asyncio.get_running_loop().time()
+        observed = replace(self._inventory.observe(), webhook_trouble=self._reachability.trouble)
+        decided, failure = Plan(), None
         try:
-            await self._executor.run(decided.actions)
-        except (Forbidden, Invalid) as error:  # told to the user; anything else is repeated
-            failure = error
-        await self._report(observed, decided, str(failure) if failure is not None else None)
+            observed = await self._with_unwatched(observed)
+            decided = plan(observed, self._settings)
+            failure = await self._executor.run(decided.actions)
+        except Exception as error:
+            failure = Failure("", error)
+        reported = self._reported(failure, began)
+        try:
+            await self._report(observed, decided, reported)
+        except KubeError as error:
+            if failure is None:
+                raise
+            self._log.warning("not reporting a failure", failure=str(failure), reason=str(error))
         if failure is not None:
-            raise failure
+            raise failure.error
         return _delay(decided, datetime.now(UTC))
 
     async def _with_unwatched(self, observed: Observed) -> Observed:
@@ -92,20 +102,19 @@ class Reconciler:
             return replace(observed, marked_nodes=await marked_nodes(self._client))
         return observed
 
-    def _decide(self, observed: Observed) -> Plan:
-        suite = observed.suite
-        if suite is not None and suite.metadata.deletion_timestamp is not None and not observed.unknown:
-            return kept(observed, plan_removal(observed, suite), self._settings)
-        decided = plan(observed, self._settings)
-        trouble = self._reachability.trouble
-        if trouble is None:
-            return decided
-        wait = WaitFor(f"ValidatingWebhookConfiguration {VALIDATOR}", f"the API server cannot reach it: {trouble}")
-        return replace(decided, waits=(*decided.waits, wait))
+    def _reported(self, failure: Failure | None, began: float) -> str | None:
+        """The failure as a message, unless it may be over by the next pass."""
+        if failure is None:
+            self._failing_since = None
+            return None
+        if self._failing_since is None:
+            self._failing_since = began
+        lasted = asyncio.get_running_loop().time() - self._failing_since
+        return str(failure) if is_reported(failure, lasted) else None
 
     async def _report(self, observed: Observed, decided: Plan, failure: str | None) -> None:
         there = {suite.metadata.uid for suite in (observed.suite, *observed.others) if suite is not None}
-        self._reported = {uid: status for uid, status in self._reported.items() if uid in there}
+        self._written = {uid: status for uid, status in self._written.items() if uid in there}
         if observed.suite is not None:
             status = status_of(observed.suite, observed, decided, self._settings, failure)
             await self._write_status(observed.suite, status)
@@ -127,8 +136,8 @@ class Reconciler:
             await self._client.merge_patch(KUBEVIRTS, meta.namespace, meta.name, body, "status")
         except NotFound:
             return  # deleted meanwhile, which the watch tells
-        event = event_of(self._reported.get(meta.uid, suite.status), status)
-        self._reported[meta.uid] = status
+        event = event_of(self._written.get(meta.uid, suite.status), status)
+        self._written[meta.uid] = status
         if event is not None:
             await self._events.record(
                 suite.reference, event.reason, event.message, action="Reconcile", warning=event.warning

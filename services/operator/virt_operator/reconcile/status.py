@@ -11,7 +11,6 @@ import msgspec
 from virt_core.objects.kubevirt import Generation, KubeVirtStatus
 from virt_core.objects.meta import Condition, with_conditions
 
-from virt_operator.change.plan import Plan
 from virt_operator.reconcile.progress import progress
 from virt_operator.removal.plan import DELETED, nothing_left
 from virt_operator.settings import Settings
@@ -19,6 +18,7 @@ from virt_operator.strategy.ref import Ref
 from virt_operator.strategy.settings import InstallSettings
 from virt_operator.suite.feature_gates import without_effect
 from virt_operator.suite.observed import Observed, SuiteObject
+from virt_operator.suite.plan import Plan
 
 _MOST = 1024  # characters of a message
 MISSING_PERMISSIONS = "MissingPermissions"
@@ -31,7 +31,7 @@ def status_of(
 ) -> KubeVirtStatus:
     """The status to write, equal to the present one if there is nothing to say.
 
-    `failure` is what kept an action from being done, other than what repeating will mend.
+    `failure` is what kept the pass from being done.
     """
     old = suite.status
     if suite.metadata.deletion_timestamp is not None:
@@ -42,7 +42,7 @@ def status_of(
         refused = Condition("Synchronized", "False", plan.refused.reason, str(plan.refused))
         return _with(old, observed, [refused])
     if plan.settings is None:
-        return old
+        return old if failure is None else _failed(old, observed, failure)
     settings = plan.settings
     new = msgspec.structs.replace(
         old,
@@ -99,7 +99,7 @@ def _removing(old: KubeVirtStatus, observed: Observed, plan: Plan, failure: str 
     conditions = _three("False", "False", "True", reason, message)
     if failure is not None:
         conditions.append(Condition("Synchronized", "False", "DeletionFailed", failure[:_MOST]))
-    phase = DELETED if nothing_left(observed) else "Deleting"
+    phase = DELETED if nothing_left(observed) and failure is None else "Deleting"
     dropped = {"Created"} | (set() if failure is not None else {"Synchronized"})
     upgrade = progress(old.upgrade, "Removal", (old.observed_kube_virt_version, ""), plan.waits, observed.now)
     new = _with(old, observed, conditions, drop=dropped)

@@ -1,4 +1,4 @@
-"""Taking the suite away when its KubeVirt object is deleted. Pure; called instead of plan.py.
+"""Taking the suite away when its KubeVirt object is deleted. Pure; called by change/plan.py.
 
 The definition of VirtualMachineInstance goes first: from then on nobody can make new ones, the API server deletes those
 that are there, and the definition is gone when the last of them is, while controller and handlers still run to end
@@ -14,11 +14,11 @@ from datetime import timedelta
 
 from virt_core.conventions.labels import KUBEVIRT_FINALIZER
 
-from virt_operator.change.plan import Plan
 from virt_operator.strategy.ref import KINDS, Ref
 from virt_operator.strategy.trust import REGISTRATIONS
 from virt_operator.suite.actions import Delete, RemoveFinalizer, UnmarkNode, WaitFor
 from virt_operator.suite.observed import Observed, OwnedObject, SuiteObject
+from virt_operator.suite.plan import Plan
 from virt_operator.suite.spec import blocks_uninstall
 
 DELETED = "Deleted"

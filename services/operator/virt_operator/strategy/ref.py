@@ -52,6 +52,10 @@ MANAGED_BY_OPERATOR = "virt-operator"
 """Value of the label app.kubernetes.io/managed-by on everything that the operator installs, and may remove."""
 
 
+WORKLOADS = ("Deployment", "DaemonSet")
+"""Kinds whose pods are the suite's components."""
+
+
 class Ref(NamedTuple):
     """One object; `namespace` is "" for cluster-scoped kinds."""
 

@@ -1,5 +1,5 @@
 """Tells the API server which authorities the suite's servers are to be trusted by. Pure; called by
-change/converge.py and change/renewals.py.
+change/objects.py and change/renewals.py.
 
 A strategy is printed without them: they are of the cluster, not of the release.
 """

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import assert_never
 
 from virt_core.objects.meta import ObjectMeta
 
 from virt_operator.certificates.plan import Leaf
 from virt_operator.certificates.rollover import Authority
+from virt_operator.strategy.pods import TRUST_SECRET
 from virt_operator.strategy.ref import Body, Ref
 from virt_operator.suite.observed import OwnedObject
 
@@ -157,6 +159,32 @@ Action = (
     | WriteBundle
     | WriteTrust
 )
+
+
+def target_of(action: Action) -> str:
+    """What an action is done to, as a message names it."""
+    match action:
+        case Apply(ref=ref) | Replace(ref=ref) | Compare(ref=ref) | Delete(ref=ref):
+            what = str(ref)
+        case ApplyOwn():
+            what = "virt-operator's own objects"
+        case DeletePod(name=name):
+            what = f"Pod {name}"
+        case UnmarkNode(name=name):
+            what = f"Node {name}"
+        case IssueAuthority() | UpdateAuthority():
+            what = "certificate authority"
+        case IssueLeaf(leaf=leaf):
+            what = f"Secret {leaf.secret}"
+        case WriteBundle(secret=secret):
+            what = f"Secret {secret}"
+        case WriteTrust():
+            what = f"Secret {TRUST_SECRET}"
+        case AddFinalizer() | RemoveFinalizer():
+            what = "finalizer of the KubeVirt object"
+        case _:
+            assert_never(action)
+    return what
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""Whether an object is as it should be. Pure; called by change/converge.py and reconcile/execute.py.
+"""Whether an object is as it should be. Pure; called by change/objects.py and reconcile/execute.py.
 
 In two steps. `difference` finds, without a request, what of the desired object is not in the live one. What others
 changed beside it only the API server can tell from its own defaults and allocations: `replacement` is a patch that

@@ -111,21 +111,21 @@ class Repair:
     at: datetime
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Observed:
-    """One moment, as the watches tell it."""
+    """One moment, as the watches report it."""
 
     now: datetime
     """UTC."""
 
-    suite: SuiteObject | None
+    suite: SuiteObject | None = None
     """The KubeVirt object that counts."""
 
-    others: tuple[SuiteObject, ...]
-    """Further ones, which are told that they do not."""
+    others: tuple[SuiteObject, ...] = ()
+    """Further KubeVirt objects, whose status says that they do not count."""
 
-    owned: Mapping[Ref, OwnedObject]
-    pods: tuple[PodObject, ...]
+    owned: Mapping[Ref, OwnedObject] = field(default_factory=dict)
+    pods: tuple[PodObject, ...] = ()
     """Of the components, and of the Job that prints a strategy."""
 
     authority: Authority | None = None
@@ -155,6 +155,9 @@ class Observed:
 
     repairs: Mapping[Ref, Repair] = field(default_factory=dict)
     """The last replacement of each object that was replaced."""
+
+    webhook_trouble: str | None = None
+    """Why the API server cannot call the operator's webhook for KubeVirt objects."""
 
     workload: str | None = None
     """A workload that exists, as text; known only where removal.asks_for_workloads."""

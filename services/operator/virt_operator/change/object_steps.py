@@ -1,0 +1,123 @@
+"""The steps that write or delete objects of the suite. Pure; called by steps.py.
+
+Which objects are of another release is read from the objects themselves, so an update that is given up halfway goes
+back in order too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+from virt_operator.change import renewals, rollout
+from virt_operator.change.objects import Gate, ObjectState, brought
+from virt_operator.change.orphans import orphans
+from virt_operator.change.situation import Progress, Situation
+from virt_operator.strategy.install_strategy import name_of
+from virt_operator.strategy.ref import WORKLOADS, Ref
+from virt_operator.strategy.trust import REGISTRATIONS
+from virt_operator.suite.actions import Action, Delete, WaitFor
+
+
+def definitions(situation: Situation, _: Progress) -> Progress:
+    """CRDs, permissions, Services: whatever is neither a workload nor sends the API server to virt-api."""
+    states = (state for state in situation.objects if state.ref.kind not in (*WORKLOADS, *REGISTRATIONS))
+    written = _brought(situation, states, lambda _: None)
+    return Progress(tuple(orphans(situation.observed))).and_then(written)
+
+
+def component(name: str) -> Callable[[Situation, Progress], Progress]:
+    """The step of one workload, for example "virt-handler"."""
+
+    def run(situation: Situation, earlier: Progress) -> Progress:
+        def gate(state: ObjectState) -> str | None:
+            # Pods whose Secret is not there yet would be retried by the kubelet only after a growing delay.
+            secret = renewals.missing(situation.observed, state.body)
+            return f"Secret {secret} is being made" if secret is not None else _held(situation, earlier)
+
+        states = [state for state in situation.objects if state.ref.kind in WORKLOADS and state.ref.name == name]
+        written = _brought(situation, states, gate)
+        return written.and_then(Progress(tuple(_replacements(situation, states))))
+
+    return run
+
+
+def registration(situation: Situation, earlier: Progress) -> Progress:
+    """APIServices and webhooks. While an APIService has nobody behind it, discovery fails for the whole cluster, and
+    behind a webhook every request that it matches; so a new one waits, in a change of release until nobody is left
+    who lacks it."""
+
+    def gate(state: ObjectState) -> str | None:
+        return None if state.live is not None else _held(situation, earlier) or _virt_api_away(situation)
+
+    return _brought(situation, (state for state in situation.objects if state.ref.kind in REGISTRATIONS), gate)
+
+
+def deregistration(situation: Situation, _: Progress) -> Progress:
+    """On a way back: by which the API server is sent to a newer virt-api for what an older one does not serve."""
+    if not situation.ordered or not situation.backward:
+        return Progress()
+    desired = {state.ref for state in situation.objects}
+    retired = [ref for ref in situation.observed.owned if ref.kind in REGISTRATIONS and ref not in desired]
+    return _deleted(situation, retired, "not part of the release that comes back")
+
+
+def cleanup(situation: Situation, earlier: Progress) -> Progress:
+    """Objects of an earlier release that this one does not have, once all of this one is ready. The strategy of what
+    was installed before goes only when the status no longer names it."""
+    if earlier.waits:
+        return Progress()
+    desired, namespace = {state.ref for state in situation.objects}, situation.suite.metadata.namespace
+    desired |= renewals.secrets((state.body for state in situation.objects), namespace)
+    strategies = (situation.strategy.deployment_id, situation.suite.status.observed_deployment_id)
+    names = {name_of(one) for one in strategies if one}
+    superfluous = [
+        ref
+        for ref in situation.observed.owned
+        if ref not in desired and not (ref.kind in ("ConfigMap", "Job") and ref.name in names)
+    ]
+    return _deleted(situation, superfluous, "not part of this release")
+
+
+def _brought(situation: Situation, states: Iterable[ObjectState], gate: Gate) -> Progress:
+    actions, waits = brought(situation.observed, states, gate)
+    return Progress(tuple(actions), tuple(waits))
+
+
+def _deleted(situation: Situation, refs: Iterable[Ref], why: str) -> Progress:
+    owned = situation.observed.owned
+    leaving = [ref for ref in sorted(refs) if owned[ref].metadata.deletion_timestamp is None]
+    return Progress(
+        tuple(Delete(ref, owned[ref].metadata.uid, why) for ref in leaving),
+        tuple(WaitFor(str(ref), f"being removed: {why}") for ref in leaving),
+    )
+
+
+def _held(situation: Situation, earlier: Progress) -> str | None:
+    """Why objects of another release are not written yet: the first thing that the earlier steps wait for."""
+    if not situation.ordered or not earlier.waits:
+        return None
+    wait = earlier.waits[0]
+    named = wait.what.endswith(f"/{wait.step}")  # the object of a component's step is the component
+    return f"{wait.step} comes first: {wait.why if named else f'{wait.what}: {wait.why}'}"
+
+
+def _virt_api_away(situation: Situation) -> str | None:
+    api = next((state for state in situation.objects if _is_virt_api(state.ref)), None)
+    live = next((live for ref, live in situation.observed.owned.items() if _is_virt_api(ref)), None)
+    if live is not None and live.status.get("availableReplicas", 0) > 0:
+        return None
+    return f"virt-api comes first: {(api.unfinished if api is not None else None) or 'no replica is available'}"
+
+
+def _is_virt_api(ref: Ref) -> bool:
+    return (ref.kind, ref.name) == ("Deployment", "virt-api")
+
+
+def _replacements(situation: Situation, states: Iterable[ObjectState]) -> list[Action]:
+    """The next pod of a DaemonSet of type OnDelete to delete."""
+    found = (
+        rollout.replace_one(state.ref.name, situation.observed.pods, rollout.template_hash_of(state.body))
+        for state in states
+        if state.ref.kind == "DaemonSet" and state.difference is None and state.unready is not None
+    )
+    return [action for action in found if action is not None]

@@ -1,0 +1,129 @@
+"""Each object of a strategy beside the live one, and the write that makes them the same. Pure.
+
+`states_of` is called once per pass by situation.py, `brought` by the steps (steps.py) for their own objects.
+"""
+
+from __future__ import annotations
+
+from base64 import b64encode
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from virt_core.objects.meta import rfc3339
+
+from virt_operator.change import rollout
+from virt_operator.change.growth import grown
+from virt_operator.strategy.install_strategy import InstallStrategy
+from virt_operator.strategy.ref import Body, Ref, ref_of
+from virt_operator.strategy.trust import trusting
+from virt_operator.suite.actions import Action, Apply, Compare, Replace, WaitFor
+from virt_operator.suite.drift import desired_parts, difference
+from virt_operator.suite.observed import Observed, OwnedObject, Repair
+
+# An object that is changed by each write of it, for example by a webhook, is repaired ever less often.
+_VAIN_REPAIRS = 2
+_REPAIR_AGAIN, _REPAIR_AGAIN_LAST = 5.0, 300.0  # seconds
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectState:
+    """One object of the strategy."""
+
+    ref: Ref
+    body: Body
+    """As this cluster is to have it."""
+
+    live: OwnedObject | None
+    difference: str | None
+    """ "absent" or the path of the first difference; None if the live object is as desired."""
+
+    unready: str | None
+    """Why an object that is as desired is not yet what the suite needs."""
+
+    @property
+    def unfinished(self) -> str | None:
+        """What is missing, whichever it is."""
+        return self.difference or self.unready
+
+
+Gate = Callable[[ObjectState], str | None]
+"""Why an object must not be written yet."""
+
+
+def states_of(
+    observed: Observed, strategy: InstallStrategy, bundle: bytes, *, changing: bool
+) -> tuple[ObjectState, ...]:
+    """In the order of the strategy. While `changing`, pods of another release may still run, and permissions only
+    grow. `bundle` is the PEM that the API server is to trust virt-api by."""
+    authorities = b64encode(bundle).decode()
+    return tuple(_state(observed, trusting(body, authorities), changing) for body in strategy.objects)
+
+
+def _state(observed: Observed, wanted: Body, changing: bool) -> ObjectState:
+    ref = ref_of(wanted)
+    live = observed.owned.get(ref)
+    if live is None:
+        return ObjectState(ref, wanted, None, "absent", None)
+    content = live.content()
+    body = grown(wanted, content, updating=changing)
+    compared = observed.compared.get(ref)
+    found = compared.difference if compared is not None and compared.answers(body, live) else None
+    differs = difference(body, content) or found
+    unready = None
+    if differs is None:
+        unready = rollout.not_ready(ref, live, observed.pods, rollout.template_hash_of(body))
+    return ObjectState(ref, body, live, differs, unready)
+
+
+def brought(observed: Observed, states: Iterable[ObjectState], gate: Gate) -> tuple[list[Action], list[WaitFor]]:
+    """The writes that bring these objects to what is desired, unless `gate` holds them, and what is waited for."""
+    actions: list[Action] = []
+    waits: list[WaitFor] = []
+    for state in states:
+        if state.difference is not None:
+            held = gate(state) or _repaired_in_vain(observed, state.ref, state.difference)
+            waits.append(WaitFor(str(state.ref), held or "being written"))
+            actions += [_write(state, state.difference)] if held is None else []
+            continue
+        if state.unready is not None:
+            waits.append(WaitFor(str(state.ref), state.unready))
+        actions += _comparison(observed, state)
+    return actions, waits
+
+
+def next_repair(observed: Observed) -> datetime | None:
+    """When an object is next repaired whose repairs were in vain."""
+    due = [moment for repair in observed.repairs.values() if (moment := _due(repair)) is not None]
+    return min((moment for moment in due if moment > observed.now), default=None)
+
+
+def _write(state: ObjectState, why: str) -> Action:
+    if state.live is None:
+        return Apply(state.ref, state.body, why)
+    return Replace(state.ref, state.body, state.live, why)
+
+
+def _comparison(observed: Observed, state: ObjectState) -> list[Action]:
+    """For an object in which nothing is missing: whether something was changed or added beside it."""
+    live, compared = state.live, observed.compared.get(state.ref)
+    if live is None or not (desired_parts(state.body) or live.parts):
+        return []
+    known = compared is not None and compared.answers(state.body, live)
+    return [] if known else [Compare(state.ref, state.body, live)]
+
+
+def _due(repair: Repair) -> datetime | None:
+    if repair.vain < _VAIN_REPAIRS:
+        return None
+    seconds = min(_REPAIR_AGAIN * 2 ** (repair.vain - _VAIN_REPAIRS), _REPAIR_AGAIN_LAST)
+    return repair.at + timedelta(seconds=seconds)
+
+
+def _repaired_in_vain(observed: Observed, ref: Ref, why: str) -> str | None:
+    """Why an object is not written now: whoever admits the write changes it."""
+    repair = observed.repairs.get(ref)
+    due = _due(repair) if repair is not None else None
+    if due is None or observed.now >= due:
+        return None
+    return f"{why} is changed by each write, perhaps by a webhook of somebody else; next attempt at {rfc3339(due)}"

@@ -1,0 +1,122 @@
+"""The steps of an installation, an update and a rollback, in their order. Pure; called by change/plan.py.
+
+Each step says what it does now and what it waits for; one that waits for nothing is done. Nothing is remembered: every
+pass walks all steps, so a new leader continues from what it sees. In an ordered change a step's objects wait until
+every earlier step is done, so whatever is put into a tuple here holds what comes behind it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from virt_core.conventions.labels import KUBEVIRT_FINALIZER
+
+from virt_operator.change import object_steps, renewals, succession
+from virt_operator.change.situation import Progress, Situation
+from virt_operator.suite.actions import AddFinalizer, WaitFor
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """A named part of the way."""
+
+    name: str
+    """As in status.upgrade.step."""
+
+    run: Callable[[Situation, Progress], Progress]
+    """Called with what the earlier steps of this pass do and wait for."""
+
+    first: bool = False
+    """Until it is done no later step runs, and what is installed is kept in repair."""
+
+
+@dataclass(frozen=True, slots=True)
+class Walk:
+    """The outcome of all steps."""
+
+    progress: Progress
+    stopped_at: Step | None
+    """A step that comes first and is not done; None if all steps were run."""
+
+
+def _finalizer(situation: Situation, _: Progress) -> Progress:
+    meta = situation.suite.metadata
+    if KUBEVIRT_FINALIZER in meta.finalizers:
+        return Progress()
+    return Progress((AddFinalizer(meta),), (WaitFor("KubeVirt object", "its finalizer is being added"),))
+
+
+def _install_strategy(situation: Situation, _: Progress) -> Progress:
+    return Progress(situation.search.actions, situation.search.waits)
+
+
+def _permissions(situation: Situation, _: Progress) -> Progress:
+    if not situation.lacking or not situation.operation:
+        return Progress()
+    return Progress(waits=(WaitFor("permissions of virt-operator", situation.lacking),))
+
+
+def _operator_first(situation: Situation, _: Progress) -> Progress:
+    return _moved(situation) if succession.goes_first(situation.strategy, situation.operator) else Progress()
+
+
+def _operator_last(situation: Situation, earlier: Progress) -> Progress:
+    if earlier.actions or earlier.waits or succession.goes_first(situation.strategy, situation.operator):
+        return Progress()
+    return _moved(situation)
+
+
+def _moved(situation: Situation) -> Progress:
+    assert situation.settings is not None
+    return Progress(*succession.move(situation.observed, situation.strategy, situation.settings, situation.operator))
+
+
+def _certificates(situation: Situation, _: Progress) -> Progress:
+    actions = renewals.actions(situation.observed, situation.due)
+    if situation.due.authority is not None:
+        return Progress(actions)
+    # Bundles and leaves rest on it; what it leads to is planned when it has been seen.
+    return Progress(actions, (WaitFor("certificate authority", "being made"),))
+
+
+def _rollover(situation: Situation, _: Progress) -> Progress:
+    return Progress(waits=renewals.waits(situation.due))
+
+
+_BEFORE = (
+    Step("Finalizer", _finalizer, first=True),
+    Step("InstallStrategy", _install_strategy, first=True),
+    Step("Permissions", _permissions, first=True),
+    Step("Operator", _operator_first, first=True),
+)
+CERTIFICATES = Step("Certificates", _certificates, first=True)
+_DEFINITIONS = Step("Definitions", object_steps.definitions)
+_HANDLER, _CONTROLLER, _API = (
+    Step(name, object_steps.component(name)) for name in ("virt-handler", "virt-controller", "virt-api")
+)
+_REGISTRATION = Step("Registration", object_steps.registration)
+_DEREGISTRATION = Step("Deregistration", object_steps.deregistration)
+_AFTER = (Step("Rollover", _rollover), Step("Cleanup", object_steps.cleanup))
+_OPERATOR_LAST = Step("Operator", _operator_last)
+
+OBJECTS_FORWARD = (CERTIFICATES, _DEFINITIONS, _HANDLER, _CONTROLLER, _API, _REGISTRATION, *_AFTER)
+OBJECTS_BACKWARD = (CERTIFICATES, _DEFINITIONS, _DEREGISTRATION, _API, _CONTROLLER, _HANDLER, _REGISTRATION, *_AFTER)
+
+FORWARD: tuple[Step, ...] = (*_BEFORE, *OBJECTS_FORWARD, _OPERATOR_LAST)
+"""An update: a new virt-api or virt-controller never asks an old virt-handler for what it does not know."""
+
+BACKWARD: tuple[Step, ...] = (*_BEFORE, *OBJECTS_BACKWARD, _OPERATOR_LAST)
+"""A rollback; and, without an order among the components, an installation and a repair."""
+
+
+def walk(steps: tuple[Step, ...], situation: Situation) -> Walk:
+    """Run the steps, each with the outcome of the earlier ones."""
+    total = Progress()
+    for step in steps:
+        own = step.run(situation, total)
+        waits = tuple(replace(wait, step=step.name) for wait in own.waits)
+        total = total.and_then(Progress(own.actions, waits))
+        if step.first and waits:
+            return Walk(total, step)
+    return Walk(total, None)

@@ -1,0 +1,108 @@
+"""What the KubeVirt object says after passes that ended badly: whole passes on the fake API server."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import msgspec
+import pytest
+from virt_core.kube.client import KubeClient
+from virt_core.kube.reflector import Reflector
+from virt_core.kube.resource import CONFIG_MAPS, KUBEVIRTS
+from virt_core.objects.kubevirt import KubeVirtStatus
+from virt_core.testing.api_server import FakeApiServer
+from virt_core.testing.place import Place
+from virt_core.testing.refused import Refused
+from virt_operator.certificates.authority import AuthorityWatch
+from virt_operator.reconcile.reconciler import Reconciler
+from virt_operator.strategy.install_strategy import InstallStrategy, strategy_of, to_config_map
+from virt_operator.suite.observed import SuiteObject
+
+from tests.unit.operator.suites import HELD, INSTALL, OPERATOR
+
+WEBHOOK = 'Internal error occurred: failed calling webhook "policy.example.com": connection refused'
+
+
+class Suite:
+    """The KubeVirt object as a user watches it."""
+
+    def __init__(self, client: KubeClient) -> None:
+        self._changed = asyncio.Event()
+        self.watch = Reflector(client, KUBEVIRTS, SuiteObject, lambda _: self._changed.set())
+
+    @property
+    def status(self) -> KubeVirtStatus:
+        return next((suite.status for suite in self.watch), KubeVirtStatus())
+
+    async def until(self, wanted: Callable[[KubeVirtStatus], bool]) -> KubeVirtStatus:
+        async with asyncio.timeout(20):
+            while not wanted(self.status):
+                self._changed.clear()
+                await self._changed.wait()
+        return self.status
+
+
+def conditions(status: KubeVirtStatus) -> dict[str, str]:
+    return {one.type: f"{one.status} {one.reason}: {one.message}" for one in status.conditions}
+
+
+@asynccontextmanager
+async def installing(
+    client: KubeClient, server: FakeApiServer, folder: Path, strategy: InstallStrategy
+) -> AsyncIterator[Suite]:
+    """An operator that leads, and a KubeVirt object whose strategy has been printed."""
+    server.reviews["selfsubjectrulesreviews"] = {"resourceRules": [rule for rules in HELD.values() for rule in rules]}
+    server.put(CONFIG_MAPS.path("kubevirt"), to_config_map(strategy, INSTALL))
+    server.put(KUBEVIRTS.path("kubevirt"), {"metadata": {"name": "kubevirt"}, "spec": {}})
+    authority, suite = AuthorityWatch(client, "kubevirt"), Suite(client)
+    reconciler = Reconciler(client, authority, replace(OPERATOR, certificates=folder))
+    async with asyncio.TaskGroup() as group:
+        tasks = [group.create_task(run()) for run in (suite.watch.run, authority.run, reconciler.run)]
+        yield suite
+        for task in tasks:
+            task.cancel()
+
+
+PRINTED = strategy_of(INSTALL, INSTALL.deployment_id)
+
+
+@pytest.mark.parametrize(
+    "refusal",
+    [
+        Refused(500, "InternalError", WEBHOOK),
+        Refused(503, "ServiceUnavailable", "etcdserver: leader changed"),
+        Refused(504, "Timeout", "request did not complete within the allotted timeout"),
+        Refused(404, "NotFound", "the server could not find the requested resource"),
+        Refused(409, "Conflict", "the object has been modified"),
+        Refused(415, "UnsupportedMediaType", "the body of the request was in an unknown format"),
+        Refused(403, "Forbidden", "admission denies it"),
+    ],
+    ids=lambda refusal: str(refusal.code),
+)
+async def test_whatever_an_object_is_refused_with_is_in_the_conditions_until_it_is_over(
+    client: KubeClient, server: FakeApiServer, tmp_path: Path, refusal: Refused
+) -> None:
+    def refuse(method: str, place: Place) -> None:
+        if place.plural == "services" and method != "GET":
+            raise refusal
+
+    server.fault = refuse
+    async with installing(client, server, tmp_path, PRINTED) as suite:
+        failed = conditions(await suite.until(lambda status: "Synchronized" in conditions(status)))
+        assert failed["Synchronized"] == f"False DeploymentFailed: Service kubevirt/virt-api: {refusal.code}: {refusal}"
+        assert failed["Degraded"].startswith("True DeploymentFailed: Service kubevirt/virt-api")
+        server.fault = lambda _method, _place: None
+        mended = await suite.until(lambda status: "Synchronized" not in conditions(status))
+        assert conditions(mended)["Degraded"].startswith("False DeploymentInProgress")
+
+
+async def test_a_defect_is_reported(client: KubeClient, server: FakeApiServer, tmp_path: Path) -> None:
+    strategy = msgspec.structs.replace(PRINTED, objects=[{"kind": "Unknown", "metadata": {"name": "odd"}}])
+    async with installing(client, server, tmp_path, strategy) as suite:
+        failed = conditions(await suite.until(lambda status: "Synchronized" in conditions(status)))
+        assert failed["Synchronized"].startswith("False DeploymentFailed: defect of virt-operator ")
+        assert "KeyError: 'Unknown'" in failed["Synchronized"]
