@@ -115,7 +115,11 @@ class Host:
         threading.Thread(target=self._run_events, name="libvirt-events", daemon=True).start()
         while True:
             self._lost.clear()
-            self._connection = self._connect()
+            connection = self._connect()
+            self._connection = connection
+            if not _is_alive(connection):  # closed before it was stored: its callback found another here
+                self._connection = None
+                continue
             self._notify()
             self._pool.submit(warm, self._connection)
             self._lost.wait()
@@ -148,7 +152,10 @@ class Host:
         self._notify()
 
     def _on_close(self, connection: Any, _reason: int, _opaque: object) -> None:
-        """Called by whichever thread notices: the one that runs events, or one whose call broke."""
+        """Called by whichever thread notices: the one that runs events, or one whose call broke. A connection that was
+        replaced may close late: the one in use stays."""
+        if connection is not self._connection:
+            return
         self._connection = None
         self._lost.set()
         self._notify()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from typing import assert_never
 
 from google.protobuf.timestamp_pb2 import Timestamp
 from kubevirt.launcher.v1 import machine_pb2, state_pb2
@@ -81,6 +82,8 @@ async def execute(action: Action, records: RecordFolder, host: Host, files: Doma
         case RecordEnd(end, message):
             log.info("recording the machine's end", end=state_pb2.MachineEnd.Name(end), message=message)
             _end(records, end, message)
+        case _:
+            assert_never(action)
 
 
 async def _create_or_end(machine: machine_pb2.Machine, records: RecordFolder, host: Host, files: DomainFiles) -> None:

@@ -10,6 +10,7 @@ import os
 import shutil
 import subprocess
 from pathlib import Path
+from typing import assert_never
 
 from virt_launcher.storage.actions import Action, CheckQcow2, MakeEmpty, MakeIso, MakeOverlay
 from virt_launcher.storage.image_header import UnusableImage
@@ -42,6 +43,8 @@ async def execute(action: Action) -> None:
             await _make_qcow2(path, size)
         case MakeIso(path, label, files):
             await _make_iso(Path(path), label, dict(files))
+        case _:
+            assert_never(action)
 
 
 async def _make_qcow2(path: str, size: int, *options: str) -> None:

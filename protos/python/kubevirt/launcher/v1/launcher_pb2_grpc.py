@@ -27,6 +27,8 @@ if _version_not_supported:
 
 class LauncherServiceStub:
     """LauncherService owns one guest. Every call may be repeated: a handler that died in the middle calls again.
+    The names PrepareMigration, MigrateMachine, WatchMigration, CancelMigration and FinishMigration are kept for live
+    migration, which has a file of its own in this package.
     """
 
     def __init__(self, channel):
@@ -74,6 +76,8 @@ class LauncherServiceStub:
 
 class LauncherServiceServicer:
     """LauncherService owns one guest. Every call may be repeated: a handler that died in the middle calls again.
+    The names PrepareMigration, MigrateMachine, WatchMigration, CancelMigration and FinishMigration are kept for live
+    migration, which has a file of its own in this package.
     """
 
     def StartMachine(self, request, context):
@@ -184,6 +188,8 @@ def add_LauncherServiceServicer_to_server(servicer, server):
  # This class is part of an EXPERIMENTAL API.
 class LauncherService:
     """LauncherService owns one guest. Every call may be repeated: a handler that died in the middle calls again.
+    The names PrepareMigration, MigrateMachine, WatchMigration, CancelMigration and FinishMigration are kept for live
+    migration, which has a file of its own in this package.
     """
 
     @staticmethod

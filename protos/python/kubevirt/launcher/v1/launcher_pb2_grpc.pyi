@@ -27,7 +27,10 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class LauncherServiceStub:
-    """LauncherService owns one guest. Every call may be repeated: a handler that died in the middle calls again."""
+    """LauncherService owns one guest. Every call may be repeated: a handler that died in the middle calls again.
+    The names PrepareMigration, MigrateMachine, WatchMigration, CancelMigration and FinishMigration are kept for live
+    migration, which has a file of its own in this package.
+    """
 
     @_typing.overload
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
@@ -68,7 +71,10 @@ class LauncherServiceStub:
 
 @_typing.type_check_only
 class LauncherServiceAsyncStub(LauncherServiceStub):
-    """LauncherService owns one guest. Every call may be repeated: a handler that died in the middle calls again."""
+    """LauncherService owns one guest. Every call may be repeated: a handler that died in the middle calls again.
+    The names PrepareMigration, MigrateMachine, WatchMigration, CancelMigration and FinishMigration are kept for live
+    migration, which has a file of its own in this package.
+    """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     StartMachine: _aio.UnaryUnaryMultiCallable[_launcher_pb2.StartMachineRequest, _launcher_pb2.StartMachineResponse]  # type: ignore[assignment]
@@ -105,7 +111,10 @@ class LauncherServiceAsyncStub(LauncherServiceStub):
     """
 
 class LauncherServiceServicer(metaclass=_abc_1.ABCMeta):
-    """LauncherService owns one guest. Every call may be repeated: a handler that died in the middle calls again."""
+    """LauncherService owns one guest. Every call may be repeated: a handler that died in the middle calls again.
+    The names PrepareMigration, MigrateMachine, WatchMigration, CancelMigration and FinishMigration are kept for live
+    migration, which has a file of its own in this package.
+    """
 
     @_abc_1.abstractmethod
     def StartMachine(

@@ -30,15 +30,15 @@ class _MachinePhaseEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_MachineP
     MACHINE_PHASE_UNSPECIFIED: _MachinePhase.ValueType  # 0
     """Never sent."""
     MACHINE_PHASE_ABSENT: _MachinePhase.ValueType  # 1
-    """This launcher was not given a machine yet."""
+    """This launcher has no machine yet."""
     MACHINE_PHASE_STARTING: _MachinePhase.ValueType  # 2
-    """Given, its guest's CPUs do not run yet."""
+    """It has one; the guest's CPUs do not run yet."""
     MACHINE_PHASE_RUNNING: _MachinePhase.ValueType  # 3
     """The guest's CPUs run."""
     MACHINE_PHASE_PAUSED: _MachinePhase.ValueType  # 4
-    """The guest exists and its CPUs stand still."""
+    """The guest exists, its CPUs are stopped."""
     MACHINE_PHASE_ENDED: _MachinePhase.ValueType  # 5
-    """Ended for good; end tells how."""
+    """Ended for good; the field end says how."""
     MACHINE_PHASE_UNKNOWN: _MachinePhase.ValueType  # 6
     """The hypervisor does not answer now, the guest may well run. Never a reason to act on the guest."""
 
@@ -48,15 +48,15 @@ class MachinePhase(_MachinePhase, metaclass=_MachinePhaseEnumTypeWrapper):
 MACHINE_PHASE_UNSPECIFIED: MachinePhase.ValueType  # 0
 """Never sent."""
 MACHINE_PHASE_ABSENT: MachinePhase.ValueType  # 1
-"""This launcher was not given a machine yet."""
+"""This launcher has no machine yet."""
 MACHINE_PHASE_STARTING: MachinePhase.ValueType  # 2
-"""Given, its guest's CPUs do not run yet."""
+"""It has one; the guest's CPUs do not run yet."""
 MACHINE_PHASE_RUNNING: MachinePhase.ValueType  # 3
 """The guest's CPUs run."""
 MACHINE_PHASE_PAUSED: MachinePhase.ValueType  # 4
-"""The guest exists and its CPUs stand still."""
+"""The guest exists, its CPUs are stopped."""
 MACHINE_PHASE_ENDED: MachinePhase.ValueType  # 5
-"""Ended for good; end tells how."""
+"""Ended for good; the field end says how."""
 MACHINE_PHASE_UNKNOWN: MachinePhase.ValueType  # 6
 """The hypervisor does not answer now, the guest may well run. Never a reason to act on the guest."""
 Global___MachinePhase: _TypeAlias = MachinePhase  # noqa: Y015
