@@ -61,7 +61,7 @@ EDITS = (
     ),
     Edit(
         "services/handler/virt_handler/machines/translate/machine.py",
-        "        machine_type=domain.machine.type or configuration.default_machine_type,\n",
+        "        machine_type=accepted.machine_type,\n",
         "        note=domain.note,\n",
     ),
     Edit(

@@ -8,7 +8,8 @@ import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from virt_core.vmi.instance import read_spec
+from virt_core.objects.kubevirt import Configuration
+from virt_core.vmi.accepted import accept
 from virt_handler.network.execute import prepare, read_pod_network
 from virt_handler.network.namespace import run_inside
 from virt_handler.network.plan import BRIDGE, TAP, NetworkPlan, PodNetwork, Route, network_plan, other_mac
@@ -19,7 +20,7 @@ from .conftest import MTU, Pod, ip
 def planned(found: PodNetwork, binding: str = "masquerade", *, queues: bool = False) -> NetworkPlan:
     devices = {"interfaces": [{"name": "default", binding: {}}]}
     networks = [{"name": "default", "pod": {}}]
-    spec = read_spec({"domain": {"devices": devices, "memory": {"guest": "64Mi"}}, "networks": networks})
+    spec = accept({"domain": {"devices": devices, "memory": {"guest": "64Mi"}}, "networks": networks}, Configuration())
     plan = network_plan(found, spec, queues=queues)
     assert plan is not None
     return plan

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 import msgspec
 import pytest
 from virt_core.objects.kubevirt import Configuration
-from virt_core.vmi.instance import VirtualMachineInstance, parse_spec
+from virt_core.vmi.accepted import accept
+from virt_core.vmi.instance import VirtualMachineInstance
 from virt_handler.machines.translate.machine import machine
 from virt_handler.network.execute import prepare, read_pod_network
 from virt_handler.network.namespace import run_inside
@@ -59,10 +60,10 @@ async def test_a_bridged_guest_has_the_pods_address_and_keeps_its_callers_when_a
 
     async def as_a_new_handler_does() -> None:
         found = await run_inside(inside, read_pod_network)
-        plan = network_plan(found, parse_spec(vmi.spec), queues=False)
+        plan = network_plan(found, accept(vmi.spec, Configuration()), queues=False)
         assert plan is not None
         await run_inside(inside, lambda: prepare(plan))
-        wanted.interfaces[0].CopyFrom(machine(vmi, Configuration(), found).interfaces[0])
+        wanted.interfaces[0].CopyFrom(machine(vmi, accept(vmi.spec, Configuration()), found).interfaces[0])
 
     wanted, inside = pod.machine(), os.open(f"/run/netns/{pod.name}", os.O_RDONLY | os.O_CLOEXEC)
     try:

@@ -10,18 +10,17 @@ from virt_controller.node.health import Trouble
 from virt_controller.pod.observed import LauncherPod
 from virt_controller.pod.template import pod_name
 from virt_controller.vmi.actions import Action, CreatePod, DeletePod, GonePod, PatchVmi, RecordEvent
-from virt_controller.vmi.observe import Observed
 from virt_core.conventions.labels import VMI_FINALIZER
 from virt_core.vmi.instance import VirtualMachineInstance
 
-from tests.unit.controller.test_plan import EMULATION, NOW, PLANNER, apply, plan, pod, scheduled, vmi
+from tests.unit.controller.test_plan import EMULATION, NOW, PLANNER, apply, observed, plan, pod, scheduled, vmi
 
 DELETED: dict[str, Any] = {"deletionTimestamp": "2026-01-01T00:00:00Z", "finalizers": ["other", VMI_FINALIZER]}
 GONE = GonePod(pod_name(vmi()), frozenset({"pod-uid"}))
 
 
 def planned(subject: VirtualMachineInstance, *pods: LauncherPod, **more: Any) -> tuple[Action, ...]:
-    return PLANNER.plan(replace(Observed(subject, pods, EMULATION, NOW), **more))
+    return PLANNER.plan(replace(observed(subject, pods, EMULATION, NOW), **more))
 
 
 def ended(message: str = "", exit_code: int = 0, **meta: Any) -> LauncherPod:
@@ -140,11 +139,11 @@ def test_a_node_that_is_lost_fails_a_deleted_vmi_no_faster_than_its_pod_goes() -
 
 def test_without_the_cluster_s_configuration_no_pod_is_made_and_the_condition_says_why() -> None:
     why = "there is no KubeVirt object in namespace kubevirt"
-    patch, event = PLANNER.plan(Observed(vmi(), (), None, NOW, unconfigured=why))
+    patch, event = PLANNER.plan(observed(vmi(), (), None, NOW, unconfigured=why))
     after = apply(vmi(), patch)["status"]
     (condition,) = [found for found in after["conditions"] if found["type"] == "Synchronized"]
     assert (condition["reason"], condition["message"]) == ("NotConfigured", why)
     assert isinstance(event, RecordEvent) and event.message == why
-    assert PLANNER.plan(Observed(vmi(after), (), None, NOW, unconfigured=why)) == ()
+    assert PLANNER.plan(observed(vmi(after), (), None, NOW, unconfigured=why)) == ()
     (handed_over,) = plan(vmi(after), pod("node1"))
     assert not [c for c in apply(vmi(after), handed_over)["status"]["conditions"] if c["type"] == "Synchronized"]

@@ -8,9 +8,8 @@ import msgspec
 import pytest
 from virt_controller.pod.limits import LimitRange, NamespaceRules, Quota, required_limits, with_limits
 from virt_controller.vmi.actions import CreatePod
-from virt_controller.vmi.observe import Observed
 
-from tests.unit.controller.test_plan import EMULATION, NOW, PLANNER, SPEC, vmi
+from tests.unit.controller.test_plan import EMULATION, NOW, PLANNER, SPEC, observed, vmi
 
 MI = 1 << 20
 ASKED: dict[str, Any] = {"requests": {"cpu": "100m", "memory": str(300 * MI)}, "limits": {}}
@@ -104,7 +103,7 @@ def test_a_range_s_default_below_the_request_is_not_left_to_apply() -> None:
 
 
 def test_the_pod_has_the_limits_that_its_namespace_asks_for() -> None:
-    create, _ = PLANNER.plan(Observed(vmi(spec=SPEC), (), EMULATION, NOW, rules=rules(BOTH)))
+    create, _ = PLANNER.plan(observed(vmi(spec=SPEC), (), EMULATION, NOW, rules=rules(BOTH)))
     assert isinstance(create, CreatePod)
     resources = create.manifest["spec"]["containers"][0]["resources"]
     assert int(resources["limits"]["memory"]) == 2 * int(resources["requests"]["memory"])

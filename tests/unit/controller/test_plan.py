@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -16,6 +17,7 @@ from virt_controller.vmi.observe import Observed, PodRefusal
 from virt_controller.vmi.plan import Planner
 from virt_core.objects.kubevirt import Configuration, DeveloperConfiguration
 from virt_core.testing.patches import PatchFailed, json_patch
+from virt_core.vmi.accepted import AcceptedSpecs
 from virt_core.vmi.instance import VirtualMachineInstance, VmiPhase
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -41,8 +43,21 @@ def pod(node: str = "", status: dict[str, Any] | None = None, **meta: Any) -> La
     return msgspec.json.decode(json.dumps(body), type=LauncherPod)
 
 
+def observed(
+    subject: VirtualMachineInstance,
+    pods: tuple[LauncherPod, ...],
+    configuration: Configuration | None,
+    now: datetime,
+    claims: Mapping[str, Claim | None] | None = None,
+    **more: Any,
+) -> Observed:
+    """As the reconciler observes it."""
+    spec = AcceptedSpecs().of(subject, configuration) if configuration is not None else None
+    return Observed(subject, pods, configuration, now, claims or {}, spec=spec, **more)
+
+
 def plan(subject: VirtualMachineInstance, launcher: LauncherPod | None = None) -> tuple[Action, ...]:
-    return PLANNER.plan(Observed(subject, (launcher,) if launcher is not None else (), EMULATION, NOW))
+    return PLANNER.plan(observed(subject, (launcher,) if launcher is not None else (), EMULATION, NOW))
 
 
 def changes(subject: VirtualMachineInstance, launcher: LauncherPod | None = None) -> tuple[Action, ...]:
@@ -96,7 +111,7 @@ KERNEL_BOOT = {"container": {"image": "guest:1", "kernelPath": "/boot/vmlinuz", 
 
 def test_hardware_assistance_is_requested_unless_the_cluster_emulates() -> None:
     emulated, _ = plan(vmi())
-    assisted, _ = PLANNER.plan(Observed(vmi(), (), Configuration(), NOW))
+    assisted, _ = PLANNER.plan(observed(vmi(), (), Configuration(), NOW))
     assert isinstance(emulated, CreatePod) and isinstance(assisted, CreatePod)
     limits = [action.manifest["spec"]["containers"][0]["resources"]["limits"] for action in (emulated, assisted)]
     assert limits == [
@@ -227,7 +242,7 @@ CLAIMED = {**SPEC, "volumes": [{"name": "root", "persistentVolumeClaim": {"claim
 def test_a_claim_that_cannot_be_used_is_named_and_asked_for_again(claim: Any, told: str) -> None:
     found = msgspec.convert(claim, Claim) if claim is not None else None
     subject = vmi(spec=CLAIMED)
-    patch, event, again = PLANNER.plan(Observed(subject, (), EMULATION, NOW, {"data": found}))
+    patch, event, again = PLANNER.plan(observed(subject, (), EMULATION, NOW, {"data": found}))
     after = apply(subject, patch)["status"]
     assert after["phase"] == "Pending"
     (condition,) = [each for each in after["conditions"] if each["type"] == "Synchronized"]
@@ -235,13 +250,13 @@ def test_a_claim_that_cannot_be_used_is_named_and_asked_for_again(claim: Any, to
     assert "data" in condition["message"] and told in condition["message"]
     assert isinstance(event, RecordEvent) and isinstance(again, LookAgain)
     told_before = vmi(spec=CLAIMED, status=after)
-    assert PLANNER.plan(Observed(told_before, (), EMULATION, NOW, {"data": found})) == (again,)
+    assert PLANNER.plan(observed(told_before, (), EMULATION, NOW, {"data": found})) == (again,)
 
 
 def test_what_a_claim_is_goes_from_the_pod_into_the_status_when_the_pod_has_a_node() -> None:
     claim = msgspec.convert({"spec": {"volumeMode": "Block"}, "status": {"phase": "Bound"}}, Claim)
     subject = vmi(spec=CLAIMED)
-    create, _ = PLANNER.plan(Observed(subject, (), EMULATION, NOW, {"data": claim}))
+    create, _ = PLANNER.plan(observed(subject, (), EMULATION, NOW, {"data": claim}))
     assert isinstance(create, CreatePod)
     annotations = create.manifest["metadata"]["annotations"]
     (patch,) = plan(subject, pod(node="node1", annotations=annotations))
@@ -256,7 +271,7 @@ QUOTA = 'pods "virt-launcher-guest" is forbidden: exceeded quota: few, requested
 def refused(subject: VirtualMachineInstance, message: str = QUOTA, ago: float = 0) -> tuple[Action, ...]:
     """The plan `ago` seconds after the API server has refused the pod."""
     refusal = PodRefusal(message, NOW - timedelta(seconds=ago))
-    return PLANNER.plan(Observed(subject, (), EMULATION, NOW, refusal=refusal))
+    return PLANNER.plan(observed(subject, (), EMULATION, NOW, refusal=refusal))
 
 
 def unsynchronized(status: dict[str, Any]) -> dict[str, Any]:
@@ -340,3 +355,16 @@ def test_labels_and_finalizers_that_others_add_during_the_hand_over_are_kept() -
     }
     with pytest.raises(PatchFailed):
         json_patch(meanwhile, list(patch.operations))
+
+
+def test_a_lun_on_a_file_system_is_refused_when_the_claim_is_known() -> None:
+    spec = {
+        "domain": {"devices": {"disks": [{"name": "v", "lun": {}}]}, "memory": {"guest": "64Mi"}},
+        "volumes": [{"name": "v", "persistentVolumeClaim": {"claimName": "claim"}}],
+    }
+    files, device = (msgspec.convert({"spec": {"volumeMode": mode}}, Claim) for mode in ("Filesystem", "Block"))
+    _, event = PLANNER.plan(observed(vmi(spec=spec), (), EMULATION, NOW, {"claim": files}))
+    assert isinstance(event, RecordEvent) and event.reason == "UnsupportedSpec"
+    assert "spec.domain.devices.disks[0].lun: 'claim' is not allowed" in event.message
+    create, _ = PLANNER.plan(observed(vmi(spec=spec), (), EMULATION, NOW, {"claim": device}))
+    assert isinstance(create, CreatePod)

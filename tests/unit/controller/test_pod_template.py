@@ -13,7 +13,8 @@ from virt_controller.pod.resources import overhead_bytes
 from virt_controller.pod.template import VOLUME_STATUS, launcher_pod
 from virt_core.conventions import labels
 from virt_core.objects.kubevirt import Configuration, DeveloperConfiguration
-from virt_core.vmi.instance import VirtualMachineInstance, parse_spec
+from virt_core.vmi.accepted import accept
+from virt_core.vmi.instance import VirtualMachineInstance
 
 LAUNCHER = LauncherSettings("registry.test/virt-launcher:1", "IfNotPresent", ("cluster-secret",))
 EMULATION = Configuration(DeveloperConfiguration(use_emulation=True))
@@ -28,7 +29,7 @@ def made(
     domain = {"devices": {"autoattachGraphicsDevice": False}, "memory": {"guest": "64Mi"}, **spec.pop("domain", {})}
     body = {"metadata": {"name": "guest", "namespace": "ns", "uid": "u"}, "spec": {"domain": domain, **spec}}
     vmi = msgspec.json.decode(json.dumps(body), type=VirtualMachineInstance)
-    pod: dict[str, Any] = launcher_pod(vmi, parse_spec(vmi.spec), LAUNCHER, configuration, claims or {})
+    pod: dict[str, Any] = launcher_pod(vmi, accept(vmi.spec, configuration), LAUNCHER, configuration, claims or {})
     return pod
 
 
@@ -139,10 +140,8 @@ def test_secrets_and_their_like_are_mounted_for_the_launcher_to_read_only() -> N
 
 def test_the_cost_of_running_a_guest_comes_on_top_of_what_it_asks_for() -> None:
     plain = compute(made({}))["resources"]
-    spec = parse_spec(
-        msgspec.Raw(b'{"domain":{"devices":{"autoattachGraphicsDevice":false},"memory":{"guest":"64Mi"}}}')
-    )
-    overhead = overhead_bytes(spec, EMULATION)
+    domain = {"devices": {"autoattachGraphicsDevice": False}, "memory": {"guest": "64Mi"}}
+    overhead = overhead_bytes(accept({"domain": domain}, EMULATION), EMULATION)
     assert int(plain["requests"]["memory"]) == (64 << 20) + overhead
     assert plain["requests"]["cpu"] == "100m" and "memory" not in plain["limits"]
     given = {"requests": {"memory": "32Mi", "cpu": "500m"}, "limits": {"memory": "128Mi"}}

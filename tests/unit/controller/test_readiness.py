@@ -9,10 +9,21 @@ from virt_controller.node.health import NODE_DELETED, NODE_OUT_OF_SERVICE, Troub
 from virt_controller.pod.observed import LauncherPod
 from virt_controller.pod.template import pod_name
 from virt_controller.vmi.actions import Action, DeletePod, PatchVmi, RecordEvent
-from virt_controller.vmi.observe import Observed
 from virt_core.vmi.instance import VirtualMachineInstance
 
-from tests.unit.controller.test_plan import COMPUTE, EMULATION, NOW, PLANNER, SPEC, apply, plan, pod, scheduled, vmi
+from tests.unit.controller.test_plan import (
+    COMPUTE,
+    EMULATION,
+    NOW,
+    PLANNER,
+    SPEC,
+    apply,
+    observed,
+    plan,
+    pod,
+    scheduled,
+    vmi,
+)
 
 PROBED = {**SPEC, "readinessProbe": {"tcpSocket": {"port": 22}}}
 LOST = Trouble("NodeUnreachable", "node node1 is unreachable")
@@ -29,7 +40,7 @@ def alive(ready: str = "True", **meta: Any) -> LauncherPod:
 
 
 def with_trouble(subject: VirtualMachineInstance, trouble: Trouble | None) -> tuple[Action, ...]:
-    return PLANNER.plan(Observed(subject, (alive(),), EMULATION, NOW, trouble=trouble))
+    return PLANNER.plan(observed(subject, (alive(),), EMULATION, NOW, trouble=trouble))
 
 
 def ready(body: dict[str, Any]) -> dict[str, Any]:
@@ -143,9 +154,9 @@ def test_a_pod_that_kubernetes_is_about_to_end_is_told_and_taken_back_if_it_chan
 def test_who_waits_for_a_deletion_is_told_that_the_node_is_in_trouble() -> None:
     subject = vmi(running(), deletionTimestamp="2026-01-01T00:00:00Z")
     going = alive(deletionTimestamp="2026-01-01T00:00:00Z")
-    patch, event = PLANNER.plan(Observed(subject, (going,), EMULATION, NOW, trouble=LOST))
+    patch, event = PLANNER.plan(observed(subject, (going,), EMULATION, NOW, trouble=LOST))
     told = apply(subject, patch)
     assert ready(told)["reason"] == "NodeUnreachable" and told["status"]["phase"] == "Running"
     assert isinstance(event, RecordEvent)
     again = vmi(told["status"], deletionTimestamp="2026-01-01T00:00:00Z")
-    assert PLANNER.plan(Observed(again, (going,), EMULATION, NOW, trouble=LOST)) == ()
+    assert PLANNER.plan(observed(again, (going,), EMULATION, NOW, trouble=LOST)) == ()

@@ -38,6 +38,7 @@ def test_every_problem_of_a_new_object_is_told() -> None:
         "spec.domain.devices.gpus: is not supported by this release, remove it",
         "spec.domain.devices.disks[0].changedBlockTracking: is not supported by this release, remove it",
         "spec.domain.devices.disks[0].cache: 7 is not allowed, use a string",
+        "spec.domain.devices.disks[0].name: 'd' is not allowed, use the name of a volume: there is none",
     ]
     values = changed({"spec": {"hostname": "A", "architecture": "s390x"}})
     assert [refusal.field for refusal in admit_create(values, NONE)] == ["spec.architecture", "spec.hostname"]

@@ -11,8 +11,9 @@ import pytest
 from virt_core.objects.kubevirt import ArchitectureConfiguration, ArchitectureConfigurations, Configuration
 from virt_core.testing.patches import merge_patch
 from virt_core.validation.refusal import Refusal, UnsupportedSpec
+from virt_core.vmi.accepted import accept
 from virt_core.vmi.instance import parse_spec
-from virt_core.vmi.rules.check import check_spec, spec_refusals
+from virt_core.vmi.rules.check import spec_refusals
 
 Change = dict[str, Any]
 MINIMAL: Change = {"domain": {"memory": {"guest": "64Mi"}, "devices": {}}}
@@ -445,7 +446,7 @@ def test_all_problems_are_told_at_once_and_the_exception_names_them() -> None:
     fields = {refusal.field for refusal in refusals(change)}
     assert fields >= {"spec.domain.cpu.cores", "spec.domain.machine.type", "spec.hostname"}
     with pytest.raises(UnsupportedSpec) as error:
-        check_spec(parse_spec(msgspec.Raw(json.dumps(merge_patch(MINIMAL, change)).encode())))
+        accept(merge_patch(MINIMAL, change), Configuration())
     assert all(field in str(error.value) for field in fields)
 
 
@@ -457,7 +458,7 @@ def test_a_long_value_is_not_repeated_whole() -> None:
 def test_the_message_of_a_thousand_problems_has_an_end() -> None:
     disks = [{"name": f"d{number}", "cache": "x"} for number in range(1000)]
     with pytest.raises(UnsupportedSpec, match=r"and [0-9]+ more$") as error:
-        check_spec(parse_spec(msgspec.Raw(json.dumps(merge_patch(MINIMAL, devices(disks=disks))).encode())))
+        accept(merge_patch(MINIMAL, devices(disks=disks)), Configuration())
     assert len(str(error.value)) < 32_000
     assert len(error.value.refusals) > 1000
 

@@ -21,7 +21,7 @@ MASQUERADE = {"name": "default", "masquerade": {}}
 def read(change: dict[str, Any]) -> VmiSpec:
     """The minimal spec with a merge patch, read and checked."""
     spec = parse_spec(msgspec.Raw(json.dumps(merge_patch(MINIMAL, change)).encode()))
-    check_spec(spec)
+    check_spec(spec, None)
     return spec
 
 

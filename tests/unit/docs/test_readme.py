@@ -6,12 +6,10 @@ import re
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import pytest
 import yaml
 from virt_core.objects.kubevirt import Configuration
-from virt_core.vmi.instance import parse_spec
-from virt_core.vmi.rules.check import check_spec
+from virt_core.vmi.accepted import accept
 from virt_operator.change.steps import BACKWARD, FORWARD
 from virt_operator.packaging.supported import complete, known_paths, supported_paths, with_summary
 
@@ -24,7 +22,7 @@ MACHINES = [yaml.safe_load(text) for text in re.findall(r"(?ms)^```yaml\n(.*?)^`
 @pytest.mark.parametrize("machine", MACHINES, ids=lambda machine: str(machine["metadata"]["name"]))
 def test_a_machine_of_the_readme_is_supported(machine: dict[str, Any]) -> None:
     assert machine["kind"] == "VirtualMachineInstance"
-    check_spec(parse_spec(msgspec.Raw(msgspec.json.encode(machine["spec"]))), Configuration())
+    accept(machine["spec"], Configuration())
 
 
 def test_the_readme_shows_one() -> None:

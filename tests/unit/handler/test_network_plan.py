@@ -5,19 +5,19 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from virt_core.vmi.instance import read_spec
-from virt_core.vmi.spec.domain import VmiSpec
+from virt_core.objects.kubevirt import Configuration
+from virt_core.vmi.accepted import AcceptedSpec, accept
 from virt_handler.network import remembered
 from virt_handler.network.plan import NetworkPlan, PodNetwork, Route, network_plan, other_mac
 
 POD = PodNetwork(1400, ("10.244.0.5",), 24, "0a:58:0a:f4:00:05", (Route("0.0.0.0/0", "10.244.0.1"),))
 
 
-def spec(interface: dict[str, Any] | None = None, pod: dict[str, Any] | None = None) -> VmiSpec:
+def spec(interface: dict[str, Any] | None = None, pod: dict[str, Any] | None = None) -> AcceptedSpec:
     interfaces = [{"name": "default", **(interface or {"masquerade": {}})}]
     networks = [{"name": "default", "pod": pod or {}}]
     domain = {"devices": {"interfaces": interfaces}, "memory": {"guest": "64Mi"}}
-    return read_spec({"domain": domain, "networks": networks})
+    return accept({"domain": domain, "networks": networks}, Configuration())
 
 
 def planned(*arguments: Any, **options: Any) -> NetworkPlan:
@@ -65,7 +65,9 @@ def test_a_bridged_guest_takes_the_pods_place_and_no_rule_is_left() -> None:
 
 
 def test_without_an_interface_nothing_is_made() -> None:
-    none = read_spec({"domain": {"devices": {"autoattachPodInterface": False}, "memory": {"guest": "64Mi"}}})
+    none = accept(
+        {"domain": {"devices": {"autoattachPodInterface": False}, "memory": {"guest": "64Mi"}}}, Configuration()
+    )
     assert network_plan(POD, none, queues=False) is None
 
 

@@ -10,6 +10,7 @@ import pytest
 from kubevirt.launcher.v1 import state_pb2
 from virt_core.objects.kubevirt import Configuration
 from virt_core.testing.patches import json_patch
+from virt_core.vmi.accepted import AcceptedSpec, AcceptedSpecs, RefusedSpec
 from virt_core.vmi.instance import VirtualMachineInstance
 from virt_handler.machines.actions import (
     AcknowledgeEnd,
@@ -33,10 +34,14 @@ RUNNING = GuestState(VMI_UID, state_pb2.MACHINE_PHASE_RUNNING)
 ALIVE = ["Scheduling", "Scheduled", "Running"]
 
 
+def accepted(vmi: VirtualMachineInstance) -> AcceptedSpec | RefusedSpec:
+    return AcceptedSpecs().of(vmi, Configuration())
+
+
 def observe(
     vmi: VirtualMachineInstance, guest: GuestState | None, *, refusal: LauncherRefusal | None = None
 ) -> Observed:
-    return Observed(vmi, NODE, Configuration(), guest, POD if guest else None, refusal)
+    return Observed(vmi, NODE, accepted(vmi), guest=guest, network=POD if guest else None, refusal=refusal)
 
 
 def apply(stored: dict[str, Any], operations: tuple[dict[str, Any], ...]) -> dict[str, Any]:
@@ -56,7 +61,7 @@ def test_a_launcher_without_machine_gets_network_then_machine(make_vmi: MakeVmi)
 
 def test_without_the_cluster_s_configuration_nothing_is_started(make_vmi: MakeVmi) -> None:
     vmi = make_vmi(status={"phase": "Scheduling"})
-    assert plan(replace(observe(vmi, ABSENT), configuration=None), NOW) == ()
+    assert plan(replace(observe(vmi, ABSENT), configured=False), NOW) == ()
 
 
 @pytest.mark.parametrize("phase", [*ALIVE, "Succeeded", "Failed"])
@@ -104,7 +109,8 @@ def test_a_vmi_that_is_being_deleted_is_followed_to_its_end(make_vmi: MakeVmi, e
 
 def test_an_end_is_recorded_when_the_launcher_is_gone_already(make_vmi: MakeVmi) -> None:
     guest = GuestState(VMI_UID, state_pb2.MACHINE_PHASE_ENDED, state_pb2.MACHINE_END_SHUTDOWN)
-    disconnected = Observed(make_vmi(status={"phase": "Running"}), NODE, Configuration(), guest, network=None)
+    running = make_vmi(status={"phase": "Running"})
+    disconnected = Observed(running, NODE, accepted(running), guest=guest, network=None)
     write, _ = plan(disconnected, NOW)
     assert isinstance(write, PatchStatus)
 
@@ -372,7 +378,7 @@ def test_a_pod_whose_routes_do_not_fit_is_refused_by_condition_and_event_and_not
     vmi = make_vmi(domain={"devices": {"interfaces": interfaces}}, spec={"networks": [{"name": "default", "pod": {}}]})
     routes = tuple(Route(f"10.{number}.0.0/16", "10.244.0.1") for number in range(12))
     pod = PodNetwork(1500, ("10.244.0.5",), 24, "0a:58:0a:f4:00:05", routes)
-    write, event = plan(Observed(vmi, NODE, Configuration(), ABSENT, pod), NOW)
+    write, event = plan(Observed(vmi, NODE, accepted(vmi), guest=ABSENT, network=pod), NOW)
     assert isinstance(write, PatchStatus) and isinstance(event, RecordEvent)
     assert event.reason == "PodNetworkNotBridged"
     assert "12 routes" in event.message and "10.0.0.0/16 via 10.244.0.1" in event.message and "255" in event.message
@@ -382,9 +388,9 @@ def test_a_pod_whose_routes_do_not_fit_is_refused_by_condition_and_event_and_not
     again = make_vmi(
         domain={"devices": {"interfaces": interfaces}}, spec={"networks": [{"name": "default", "pod": {}}]}, status=told
     )
-    assert plan(Observed(again, NODE, Configuration(), ABSENT, pod), NOW) == ()  # told once
+    assert plan(Observed(again, NODE, accepted(again), guest=ABSENT, network=pod), NOW) == ()  # told once
     few = PodNetwork(1500, ("10.244.0.5",), 24, "0a:58:0a:f4:00:05", routes[:2])
-    network, start = plan(Observed(again, NODE, Configuration(), ABSENT, few), NOW)
+    network, start = plan(Observed(again, NODE, accepted(again), guest=ABSENT, network=few), NOW)
     assert isinstance(network, PrepareNetwork) and isinstance(start, StartMachine)
 
 

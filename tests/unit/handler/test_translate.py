@@ -8,17 +8,16 @@ import pytest
 from kubevirt.launcher.v1 import machine_pb2
 from virt_core.objects.kubevirt import Configuration, DeveloperConfiguration
 from virt_core.validation.refusal import UnsupportedSpec
-from virt_handler.machines.translate.machine import machine
 from virt_handler.network.plan import PodNetwork, Route
 
-from .conftest import VMI_UID, MakeVmi
+from .conftest import VMI_UID, MakeVmi, translated
 
 POD = PodNetwork(1450, ("10.244.1.7",))
 EMULATED = Configuration(DeveloperConfiguration(use_emulation=True))
 
 
 def test_a_plain_machine_gets_defaults_and_a_masqueraded_interface(make_vmi: MakeVmi) -> None:
-    result = machine(make_vmi(), EMULATED, POD)
+    result = translated(make_vmi(), EMULATED, POD)
     assert (result.uid, result.namespace, result.name) == (VMI_UID, "default", "demo")
     assert result.accelerator == machine_pb2.ACCELERATOR_EMULATION
     assert result.memory_bytes == 128 << 20
@@ -34,8 +33,8 @@ def test_a_plain_machine_gets_defaults_and_a_masqueraded_interface(make_vmi: Mak
 
 
 def test_what_the_spec_leaves_open_is_the_same_in_each_attempt_and_differs_between_machines(make_vmi: MakeVmi) -> None:
-    first, again = (machine(make_vmi(), EMULATED, POD) for _ in range(2))
-    other = machine(make_vmi(uid=str(uuid.uuid4())), EMULATED, POD)
+    first, again = (translated(make_vmi(), EMULATED, POD) for _ in range(2))
+    other = translated(make_vmi(uid=str(uuid.uuid4())), EMULATED, POD)
     assert first == again
     assert first.firmware_uuid != other.firmware_uuid
     mac = first.interfaces[0].mac_address
@@ -46,7 +45,7 @@ def test_what_the_spec_leaves_open_is_the_same_in_each_attempt_and_differs_betwe
 
 def test_kernel_boot_names_the_files_in_the_pod_and_not_in_the_users_image(make_vmi: MakeVmi) -> None:
     boot = {"container": {"image": "guest", "kernelPath": "/boot/k", "initrdPath": "/boot/i"}, "kernelArgs": "quiet"}
-    result = machine(make_vmi(domain={"firmware": {"kernelBoot": boot}}), Configuration(), POD)
+    result = translated(make_vmi(domain={"firmware": {"kernelBoot": boot}}), Configuration(), POD)
     assert result.accelerator == machine_pb2.ACCELERATOR_KVM
     assert result.kernel_boot.kernel_path == "/var/run/kubevirt/kernel-boot/kernel"
     assert result.kernel_boot.initrd_path == "/var/run/kubevirt/kernel-boot/initrd"
@@ -55,7 +54,7 @@ def test_kernel_boot_names_the_files_in_the_pod_and_not_in_the_users_image(make_
 
 def test_no_interface_and_no_console_if_the_spec_says_so(make_vmi: MakeVmi) -> None:
     devices = {"autoattachPodInterface": False, "autoattachSerialConsole": False}
-    result = machine(make_vmi(domain={"devices": devices}), EMULATED, POD)
+    result = translated(make_vmi(domain={"devices": devices}), EMULATED, POD)
     assert not result.interfaces
     assert not result.HasField("serial_console")
 
@@ -71,7 +70,7 @@ def test_no_interface_and_no_console_if_the_spec_says_so(make_vmi: MakeVmi) -> N
 )
 def test_what_is_not_supported_is_refused_by_name(make_vmi: MakeVmi, domain: dict[str, object], named: str) -> None:
     with pytest.raises(UnsupportedSpec) as refused:
-        machine(make_vmi(domain=domain), EMULATED, POD)
+        translated(make_vmi(domain=domain), EMULATED, POD)
     assert named in str(refused.value)
 
 
@@ -93,7 +92,7 @@ def test_devices_firmware_and_clock_are_carried_over(make_vmi: MakeVmi) -> None:
         "features": {"apic": {"endOfInterrupt": True}, "smm": {"enabled": False}},
         "cpu": {"cores": 2, "model": "Nehalem", "features": [{"name": "aes", "policy": "disable"}]},
     }
-    result = machine(make_vmi(domain=domain), EMULATED, POD)
+    result = translated(make_vmi(domain=domain), EMULATED, POD)
     assert (result.balloon, result.rng) == (False, True)
     assert result.watchdog.action == machine_pb2.WATCHDOG_ACTION_POWEROFF
     assert [(device.type, device.bus) for device in result.inputs] == [
@@ -118,18 +117,18 @@ def test_devices_firmware_and_clock_are_carried_over(make_vmi: MakeVmi) -> None:
 
 
 def test_nothing_is_attached_that_the_spec_switches_off(make_vmi: MakeVmi) -> None:
-    result = machine(make_vmi(domain={"devices": {"autoattachGraphicsDevice": False}}), EMULATED, POD)
+    result = translated(make_vmi(domain={"devices": {"autoattachGraphicsDevice": False}}), EMULATED, POD)
     assert not result.HasField("display") and not result.HasField("watchdog") and not result.inputs
     assert not result.serial_console.log_path
-    assert machine(make_vmi(), EMULATED, POD).HasField("display")
+    assert translated(make_vmi(), EMULATED, POD).HasField("display")
 
 
 def test_machine_type_and_cpu_model_are_the_clusters_where_the_spec_has_none(make_vmi: MakeVmi) -> None:
     configured = Configuration(machine_type="pc-q35-7.2", cpu_model="Haswell")
-    result = machine(make_vmi(), configured, POD)
+    result = translated(make_vmi(), configured, POD)
     assert (result.machine_type, result.cpu_model.name) == ("pc-q35-7.2", "Haswell")
     own = make_vmi(domain={"machine": {"type": "q35"}, "cpu": {"model": "Nehalem"}})
-    result = machine(own, configured, POD)
+    result = translated(own, configured, POD)
     assert (result.machine_type, result.cpu_model.name) == ("q35", "Nehalem")
 
 
@@ -138,7 +137,7 @@ BRIDGED = {"devices": {"interfaces": [{"name": "default", "bridge": {}}]}}
 
 def test_a_bridged_guest_has_the_pods_address_card_and_router(make_vmi: MakeVmi) -> None:
     pod = PodNetwork(1450, ("10.244.1.7",), 24, "0a:58:0a:f4:01:07", (Route("0.0.0.0/0", "10.244.1.1"),))
-    (interface,) = machine(make_vmi(domain=BRIDGED), EMULATED, pod).interfaces
+    (interface,) = translated(make_vmi(domain=BRIDGED), EMULATED, pod).interfaces
     assert interface.mac_address == pod.mac
     dhcp = interface.dhcp
     assert (dhcp.client_address, dhcp.prefix_length, dhcp.router_address) == ("10.244.1.7", 24, "10.244.1.1")
@@ -148,7 +147,7 @@ def test_a_bridged_guest_has_the_pods_address_card_and_router(make_vmi: MakeVmi)
 def test_a_router_beyond_the_pods_network_is_sent_as_routes(make_vmi: MakeVmi) -> None:
     routes = (Route("169.254.1.1/32"), Route("0.0.0.0/0", "169.254.1.1"))
     pod = PodNetwork(1450, ("10.244.1.7",), 32, "0a:58:0a:f4:01:07", routes)
-    (interface,) = machine(make_vmi(domain=BRIDGED), EMULATED, pod).interfaces
+    (interface,) = translated(make_vmi(domain=BRIDGED), EMULATED, pod).interfaces
     assert not interface.dhcp.router_address
     assert [(each.destination, each.prefix_length, each.router) for each in interface.dhcp.routes] == [
         ("169.254.1.1", 32, "0.0.0.0"),
@@ -157,5 +156,7 @@ def test_a_router_beyond_the_pods_network_is_sent_as_routes(make_vmi: MakeVmi) -
 
 
 def test_a_pod_without_addresses_leaves_a_bridged_guest_to_its_networks_dhcp(make_vmi: MakeVmi) -> None:
-    (interface,) = machine(make_vmi(domain=BRIDGED), EMULATED, PodNetwork(1450, (), mac="0a:58:0a:f4:01:07")).interfaces
+    (interface,) = translated(
+        make_vmi(domain=BRIDGED), EMULATED, PodNetwork(1450, (), mac="0a:58:0a:f4:01:07")
+    ).interfaces
     assert not interface.HasField("dhcp")

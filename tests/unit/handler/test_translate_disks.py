@@ -10,10 +10,9 @@ import pytest
 from kubevirt.launcher.v1 import machine_pb2
 from virt_core.objects.kubevirt import Configuration
 from virt_core.validation.refusal import UnsupportedSpec
-from virt_handler.machines.translate.machine import machine
 from virt_handler.network.plan import PodNetwork
 
-from .conftest import MakeVmi
+from .conftest import MakeVmi, translated
 
 POD = PodNetwork(1450, ("10.244.1.7",))
 
@@ -30,7 +29,7 @@ def disks(
         spec={"volumes": volumes, **spec},
         status={"volumeStatus": status or []},
     )
-    return list(machine(vmi, Configuration(), POD).disks)
+    return list(translated(vmi, Configuration(), POD).disks)
 
 
 def test_what_is_said_of_a_disk_is_carried_over(make_vmi: MakeVmi) -> None:

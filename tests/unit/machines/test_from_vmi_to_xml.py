@@ -19,11 +19,10 @@ from kubevirt.launcher.v1 import machine_pb2
 from msgspec import Raw
 from virt_core.objects.kubevirt import Configuration, DeveloperConfiguration
 from virt_core.objects.meta import ObjectMeta
+from virt_core.vmi.accepted import accept
 from virt_core.vmi.admission import admit_create
 from virt_core.vmi.defaults import defaulted
-from virt_core.vmi.instance import VirtualMachineInstance, read_spec
-from virt_core.vmi.rules.check import spec_refusals
-from virt_core.vmi.spec.effective import effective_disks
+from virt_core.vmi.instance import VirtualMachineInstance
 from virt_handler.machines.translate.machine import machine
 from virt_handler.network.plan import PodNetwork
 from virt_launcher.domain.files import DomainFiles
@@ -149,7 +148,9 @@ def vmi(spec: Spec) -> VirtualMachineInstance:
 
 
 def translated(spec: Spec, *, emulation: bool) -> machine_pb2.Machine:
-    return machine(vmi(spec), Configuration(DeveloperConfiguration(use_emulation=emulation)), POD)
+    made = vmi(spec)
+    configuration = Configuration(DeveloperConfiguration(use_emulation=emulation))
+    return machine(made, accept(made.spec, configuration), POD)
 
 
 def taken_by(hypervisor: libvirt.virConnect, xml: str) -> None:
@@ -188,11 +189,11 @@ def test_odd_values_are_refused_by_the_rules_or_carried_through_safely(
 @given(supported())
 def test_stored_defaults_make_the_same_machine(spec: Spec) -> None:
     stored: Any = defaulted({"spec": spec}, NONE)["spec"]
-    assert spec_refusals(read_spec(stored), NONE) == ()
+    assert accept(stored, NONE)
     assert defaulted({"spec": stored}, NONE)["spec"] == stored
     assert translated(stored, emulation=True) == translated(spec, emulation=True)
     shapes = [
-        [(disk.name, disk.kind, disk.bus, disk.read_only, disk.tray_open) for disk in effective_disks(read_spec(each))]
+        [(disk.name, disk.kind, disk.bus, disk.read_only, disk.tray_open) for disk in accept(each, NONE).disks]
         for each in (spec, stored)
     ]
     assert shapes[0] == shapes[1]

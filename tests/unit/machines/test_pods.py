@@ -6,17 +6,18 @@ import json
 from typing import Any
 
 import msgspec
-import pytest
 from hypothesis import given, settings
 from virt_controller.pod.containers import LauncherSettings
 from virt_controller.pod.observed import Claim
 from virt_controller.pod.template import launcher_pod
 from virt_core.objects.kubevirt import Configuration
-from virt_core.validation.refusal import DNS_LABEL, UnsupportedSpec
-from virt_core.vmi.instance import VirtualMachineInstance, parse_spec
+from virt_core.validation.refusal import DNS_LABEL
+from virt_core.vmi.accepted import accept
+from virt_core.vmi.instance import VirtualMachineInstance
 
 from tests.unit.machines.vmis import Spec, supported
 
+NONE = Configuration()
 LAUNCHER = LauncherSettings("registry.test/virt-launcher:1", "IfNotPresent")
 
 
@@ -26,7 +27,9 @@ def pod(spec: Spec, mode: str = "") -> dict[str, Any]:
     vmi = msgspec.json.decode(json.dumps(body), type=VirtualMachineInstance)
     status = {"capacity": {"storage": "1Gi"}}
     claim = msgspec.convert({"spec": {"volumeMode": mode or fitting_modes(spec)[0]}, "status": status}, Claim)
-    made: dict[str, Any] = launcher_pod(vmi, parse_spec(vmi.spec), LAUNCHER, Configuration(), {"claim": claim})
+    made: dict[str, Any] = launcher_pod(
+        vmi, accept(vmi.spec, Configuration()), LAUNCHER, Configuration(), {"claim": claim}
+    )
     return made
 
 
@@ -67,16 +70,6 @@ def test_long_names_that_begin_the_same_stay_apart() -> None:
             found = [each["name"] for each in body.get(part, [])]
             assert len(set(found)) == len(found)
             assert all(DNS_LABEL.accepts(name) for name in found)
-
-
-def test_a_lun_on_a_file_system_is_refused_when_the_claim_is_known() -> None:
-    spec = {
-        "domain": {"devices": {"disks": [{"name": "v", "lun": {}}]}, "memory": {"guest": "64Mi"}},
-        "volumes": [{"name": "v", "persistentVolumeClaim": {"claimName": "claim"}}],
-    }
-    with pytest.raises(UnsupportedSpec, match=r"spec\.domain\.devices\.disks\[0\]\.lun: 'claim' .* mode Block"):
-        pod(spec, "Filesystem")
-    assert pod(spec, "Block")
 
 
 def test_ports_that_an_interface_names_are_the_containers() -> None:

@@ -14,10 +14,9 @@ from hypothesis import HealthCheck, event, given, settings
 from msgspec import Raw
 from virt_core.objects.kubevirt import Configuration
 from virt_core.validation.refusal import UnsupportedSpec
+from virt_core.vmi.accepted import accept
 from virt_core.vmi.admission import admit_create, admit_update
 from virt_core.vmi.defaults import defaulted, defaults_patch
-from virt_core.vmi.instance import parse_spec
-from virt_core.vmi.rules.check import check_spec
 from virt_launcher.domain.xml import domain_xml
 from virt_launcher.machine.validation.machine import validate
 
@@ -43,7 +42,7 @@ def test_admission_refuses_them_in_words_or_they_become_machines(spec: Any) -> N
         json.dumps(str(refusal))
     # The controller, which reads what is stored, says the same.
     try:
-        check_spec(parse_spec(Raw(json.dumps(spec).encode())))
+        accept(Raw(json.dumps(spec).encode()), NONE)
     except UnsupportedSpec as error:
         assert refusals and {str(each) for each in error.refusals} == {str(each) for each in refusals}
         return

@@ -11,6 +11,7 @@ from virt_core.objects.meta import ObjectMeta
 from virt_core.release import FEATURE_LEVEL
 from virt_core.rpc.errors import UnsupportedByPeer
 from virt_core.rpc.must_understand import require_supported
+from virt_core.vmi.accepted import accept
 from virt_core.vmi.instance import VirtualMachineInstance
 from virt_handler.machines.translate.machine import machine
 from virt_handler.network.plan import PodNetwork
@@ -20,9 +21,8 @@ from virt_launcher.machine.validation.machine import validate
 from virt_operator.strategy.crds import virtual_machine_instances
 
 meta = ObjectMeta("demo", "default", uid="6a1f0d52-6a7a-4c9b-8d5e-1c2b3a4d5e6f")
-made = machine(
-    VirtualMachineInstance(meta, Raw(sys.argv[1].encode())), Configuration(), PodNetwork(1450, ("10.244.1.7",))
-)
+vmi = VirtualMachineInstance(meta, Raw(sys.argv[1].encode()))
+made = machine(vmi, accept(vmi.spec, Configuration()), PodNetwork(1450, ("10.244.1.7",)))
 validate(made)
 start = launcher_pb2.StartMachineRequest(machine=made)
 require_supported(start, {"machine-note"}, "a launcher of this release")

@@ -11,14 +11,8 @@ from typing import Any
 
 from virt_core.objects.kubevirt import Configuration
 from virt_core.objects.quantity import parse_bytes, parse_quantity
-from virt_core.vmi.spec.domain import Probe, VmiSpec
-from virt_core.vmi.spec.effective import (
-    effective_display,
-    effective_interfaces,
-    effective_topology,
-    guest_memory_bytes,
-    hugepage_bytes,
-)
+from virt_core.vmi.accepted import AcceptedSpec
+from virt_core.vmi.spec.domain import Probe
 from virt_core.vmi.spec.volumes import Volume
 
 _MI = 1 << 20
@@ -35,14 +29,14 @@ _PAGE_TABLE_SHARE = 512  # one 512th of guest memory: 8 bytes for each page of 4
 _OVERLAYS = 50_000_000  # bytes of ephemeral storage that a pod with overlays asks for, as in KubeVirt
 
 
-def overhead_bytes(spec: VmiSpec, configuration: Configuration) -> int:
+def overhead_bytes(spec: AcceptedSpec, configuration: Configuration) -> int:
     """Memory that running the guest costs besides its own."""
     emulated = configuration.developer_configuration.use_emulation
-    overhead = _LAUNCHER_OVERHEAD + _QEMU_OVERHEAD + effective_topology(spec).vcpus * _VCPU_OVERHEAD
-    overhead += guest_memory_bytes(spec) // _PAGE_TABLE_SHARE
+    overhead = _LAUNCHER_OVERHEAD + _QEMU_OVERHEAD + spec.topology.vcpus * _VCPU_OVERHEAD
+    overhead += spec.memory_bytes // _PAGE_TABLE_SHARE
     overhead += _EMULATION_OVERHEAD if emulated else 0
-    overhead += sum(map(_runs_program, (spec.liveness_probe, spec.readiness_probe))) * _PROBE_OVERHEAD
-    return overhead + (_DISPLAY_OVERHEAD if effective_display(spec) is not None else 0)
+    overhead += sum(map(_runs_program, (spec.spec.liveness_probe, spec.spec.readiness_probe))) * _PROBE_OVERHEAD
+    return overhead + (_DISPLAY_OVERHEAD if spec.display is not None else 0)
 
 
 def _runs_program(probe: Probe | None) -> bool:
@@ -50,21 +44,21 @@ def _runs_program(probe: Probe | None) -> bool:
     return probe is not None and (probe.exec is not None or probe.guest_agent_ping is not None)
 
 
-def resources(spec: VmiSpec, configuration: Configuration) -> dict[str, Any]:
+def resources(spec: AcceptedSpec, configuration: Configuration) -> dict[str, Any]:
     """Requests and limits of the launcher's container."""
-    given, overhead = spec.domain.resources, overhead_bytes(spec, configuration)
+    given, overhead = spec.spec.domain.resources, overhead_bytes(spec, configuration)
     requests: dict[str, Any] = {"cpu": _cpu_request(spec, configuration), **given.requests}
     limits: dict[str, Any] = dict(given.limits)
     on_request = 0 if given.overcommit_guest_overhead else overhead
     requests["memory"] = str(_memory_request(spec, configuration) + on_request)
     if "memory" in limits:
         limits["memory"] = str(parse_bytes(str(limits["memory"])) + overhead)
-    if page := hugepage_bytes(spec):
+    if page := spec.hugepage_bytes:
         # Huge pages are the guest's memory; ordinary memory is what running it costs.
-        pages = {f"hugepages-{_binary(page)}": str(guest_memory_bytes(spec))}
+        pages = {f"hugepages-{_binary(page)}": str(spec.memory_bytes)}
         requests = {**requests, "memory": str(overhead), **pages}
         limits = {**limits, **({"memory": str(overhead)} if "memory" in limits else {}), **pages}
-    if any(_has_overlay(volume) for volume in spec.volumes):
+    if any(_has_overlay(volume) for volume in spec.spec.volumes):
         for where in (requests, limits):
             asked = where.get("ephemeral-storage")
             if asked is not None:
@@ -89,28 +83,28 @@ def guaranteed(asked: dict[str, Any]) -> dict[str, Any]:
     return {"requests": asked["limits"], "limits": asked["limits"]}
 
 
-def _memory_request(spec: VmiSpec, configuration: Configuration) -> int:
+def _memory_request(spec: AcceptedSpec, configuration: Configuration) -> int:
     """What the user requests, else the limit, else guest memory by the cluster's overcommit."""
-    given = spec.domain.resources
+    given = spec.spec.domain.resources
     if "memory" in given.requests:
         return parse_bytes(str(given.requests["memory"]))
     if "memory" in given.limits:
         return parse_bytes(str(given.limits["memory"]))
-    return guest_memory_bytes(spec) * 100 // (configuration.developer_configuration.memory_overcommit or 100)
+    return spec.memory_bytes * 100 // (configuration.developer_configuration.memory_overcommit or 100)
 
 
-def _cpu_request(spec: VmiSpec, configuration: Configuration) -> str:
+def _cpu_request(spec: AcceptedSpec, configuration: Configuration) -> str:
     """The user's limit, else a share of each vCPU: KubeVirt's cpuAllocationRatio."""
-    limit = spec.domain.resources.limits.get("cpu")
+    limit = spec.spec.domain.resources.limits.get("cpu")
     if limit is not None:
         return str(limit)
     ratio = configuration.developer_configuration.cpu_allocation_ratio or 10
-    return f"{max(1, effective_topology(spec).vcpus * 1000 // ratio)}m"
+    return f"{max(1, spec.topology.vcpus * 1000 // ratio)}m"
 
 
-def _devices(spec: VmiSpec, configuration: Configuration) -> dict[str, str]:
+def _devices(spec: AcceptedSpec, configuration: Configuration) -> dict[str, str]:
     devices = {}
-    if effective_interfaces(spec):
+    if spec.interfaces:
         devices["devices.kubevirt.io/tun"] = "1"
     if not configuration.developer_configuration.use_emulation:
         devices["devices.kubevirt.io/kvm"] = "1"

@@ -15,13 +15,9 @@ import msgspec
 from virt_core.conventions import labels
 from virt_core.conventions.launcher_pod import PRIVATE, SERIAL_LOG
 from virt_core.objects.kubevirt import Configuration
-from virt_core.validation.refusal import UnsupportedSpec
-from virt_core.vmi.annotations import annotation_refusals
+from virt_core.vmi.accepted import AcceptedSpec
 from virt_core.vmi.instance import VirtualMachineInstance
-from virt_core.vmi.rules.check import check_spec
-from virt_core.vmi.rules.devices import claim_refusals
 from virt_core.vmi.spec.domain import VmiSpec
-from virt_core.vmi.spec.effective import effective_interfaces, effective_topology
 
 from virt_controller.pod.boot_files import boot_file_containers
 from virt_controller.pod.container_disks import container_disk_containers, container_disks
@@ -60,7 +56,7 @@ def pod_name(vmi: VirtualMachineInstance) -> str:
 
 def launcher_pod(
     vmi: VirtualMachineInstance,
-    spec: VmiSpec,
+    accepted: AcceptedSpec,
     launcher: LauncherSettings,
     configuration: Configuration,
     claims: Mapping[str, Claim],
@@ -69,15 +65,9 @@ def launcher_pod(
 ) -> dict[str, Any]:
     """The pod's manifest. `claims` by name: those that the spec names, all of them there. `limits`: those that the
     namespace asks for.
-
-    Raises:
-        UnsupportedSpec: no launcher could run this spec.
     """
-    check_spec(spec, configuration)
-    modes = {name: claim.spec.volume_mode for name, claim in claims.items()}
-    if unfit := (*annotation_refusals(vmi.metadata.annotations), *claim_refusals(spec, modes)):
-        raise UnsupportedSpec(*unfit)
-    meta, mounts = vmi.metadata, mounted(spec, claims)
+    meta, spec = vmi.metadata, accepted.spec
+    mounts = mounted(spec, claims)
     boot = spec.domain.firmware.kernel_boot
     secrets = [*launcher.pull_secrets, *(disk.image_pull_secret for _, disk in container_disks(spec))]
     first = container_disk_containers(spec, launcher)
@@ -86,10 +76,10 @@ def launcher_pod(
         secrets.append(boot.container.image_pull_secret)
     if spec.domain.devices.log_serial_console:
         first.append(_console_log(launcher))
-    asked = resources(spec, configuration)
+    asked = resources(accepted, configuration)
     if limits is not None:
         sidecars = [each["resources"] for each in first if each.get("restartPolicy") == "Always"]
-        asked = with_limits(asked, effective_topology(spec).vcpus, limits, sidecars)
+        asked = with_limits(asked, accepted.topology.vcpus, limits, sidecars)
     if is_guaranteed(asked):
         first = [{**each, "resources": guaranteed(each["resources"])} for each in first]
     compute = {
@@ -100,7 +90,7 @@ def launcher_pod(
         "resources": asked,
         "volumeMounts": mounts.mounts,
         "volumeDevices": mounts.devices,
-        "ports": _ports(spec),
+        "ports": _ports(accepted),
         **probes(spec),
     }
     pod_spec: dict[str, Any] = {
@@ -199,9 +189,9 @@ def _service_account(spec: VmiSpec) -> str:
     return next(named, "")
 
 
-def _ports(spec: VmiSpec) -> list[dict[str, Any]]:
+def _ports(spec: AcceptedSpec) -> list[dict[str, Any]]:
     """Those that interfaces name, for Services and probes that name them too."""
-    ports = (port for interface in effective_interfaces(spec) for port in interface.ports)
+    ports = (port for interface in spec.interfaces for port in interface.ports)
     named = ({"name": port.name, "containerPort": port.port, "protocol": port.protocol or "TCP"} for port in ports)
     return [_given(port) for port in named]
 

@@ -12,8 +12,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from virt_core.conventions import launcher_pod
-from virt_core.validation.refusal import UnsupportedSpec
-from virt_core.vmi.instance import VirtualMachineInstance, parse_spec
 from virt_core.vmi.spec.domain import VmiSpec
 from virt_core.vmi.spec.effective import cloud_init
 from virt_core.vmi.spec.volumes import PersistentVolumeClaim, Volume
@@ -49,12 +47,8 @@ def claim_of(volume: Volume) -> PersistentVolumeClaim | None:
     return volume.persistent_volume_claim
 
 
-def claim_names(vmi: VirtualMachineInstance) -> tuple[str, ...]:
-    """Names of the claims that must be looked at before the pod can be made; none if the spec cannot be read."""
-    try:
-        spec = parse_spec(vmi.spec)
-    except UnsupportedSpec:
-        return ()
+def claim_names(spec: VmiSpec) -> tuple[str, ...]:
+    """Names of the claims that must be looked at before the pod can be made."""
     return tuple(dict.fromkeys(claim.claim_name for volume in spec.volumes if (claim := claim_of(volume)) is not None))
 
 

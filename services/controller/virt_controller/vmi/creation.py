@@ -5,11 +5,14 @@ Called by plan.py, legal only while activePods is empty.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from virt_core.validation.refusal import UnsupportedSpec
-from virt_core.vmi.instance import VirtualMachineInstance, parse_spec
+from virt_core.vmi.accepted import AcceptedSpec, RefusedSpec
+from virt_core.vmi.annotations import annotation_refusals
+from virt_core.vmi.instance import VirtualMachineInstance
+from virt_core.vmi.rules.devices import claim_refusals
 
 from virt_controller.pod.containers import LauncherSettings
 from virt_controller.pod.limits import required_limits
@@ -42,23 +45,33 @@ def create(observed: Observed, launcher: LauncherSettings, retry: RetryDelays) -
     vmi, refusal = observed.vmi, observed.refusal
     if refusal is not None and (wait := _wait_seconds(vmi, refusal, observed.now, retry)) > 0:
         return (*_report_refusal(vmi, refusal, observed.now), LookAgain(wait))
-    if observed.configuration is None:
+    if observed.configuration is None or observed.spec is None:
         failure = Failure(NOT_CONFIGURED, observed.unconfigured)
         return patch_status(vmi, status.waiting(vmi, failure, observed.now), warnings(failure))
     lacking = next((name for name, claim in observed.claims.items() if not _usable(claim)), None)
     if lacking is not None:
         return _wait_for_claim(vmi, lacking, observed, retry)
     claims = {name: claim for name, claim in observed.claims.items() if claim is not None}
-    try:
-        spec = parse_spec(vmi.spec)
-        rules = observed.rules
-        limits = required_limits(rules, spec.priority_class_name) if rules is not None else None
-        manifest = launcher_pod(vmi, spec, launcher, observed.configuration, claims, limits=limits)
-    except UnsupportedSpec as error:
-        event = RecordEvent("UnsupportedSpec", str(error), warning=True)
-        return patch_status(vmi, status.refused(vmi, str(error), observed.now), (event,))
+    accepted = _fitting(vmi, observed.spec, claims)
+    if isinstance(accepted, RefusedSpec):
+        event = RecordEvent("UnsupportedSpec", str(accepted), warning=True)
+        return patch_status(vmi, status.refused(vmi, str(accepted), observed.now), (event,))
+    rules = observed.rules
+    limits = required_limits(rules, accepted.spec.priority_class_name) if rules is not None else None
+    manifest = launcher_pod(vmi, accepted, launcher, observed.configuration, claims, limits=limits)
     created = RecordEvent("SuccessfulCreate", f"Created virtual machine pod {manifest['metadata']['name']}")
     return CreatePod(manifest), created
+
+
+def _fitting(
+    vmi: VirtualMachineInstance, accepted: AcceptedSpec | RefusedSpec, claims: Mapping[str, Claim]
+) -> AcceptedSpec | RefusedSpec:
+    """The spec; what only the object's metadata and the claims show is refused here, after admission."""
+    if isinstance(accepted, RefusedSpec):
+        return accepted
+    modes = {name: claim.spec.volume_mode for name, claim in claims.items()}
+    unfit = (*annotation_refusals(vmi.metadata.annotations), *claim_refusals(accepted.spec, modes))
+    return RefusedSpec(unfit) if unfit else accepted
 
 
 def _usable(claim: Claim | None) -> bool:

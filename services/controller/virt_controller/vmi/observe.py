@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from virt_core.objects.kubevirt import Configuration
+from virt_core.vmi.accepted import AcceptedSpec, RefusedSpec
 from virt_core.vmi.instance import VirtualMachineInstance
 
 from virt_controller.node.health import Trouble
@@ -55,6 +56,9 @@ class Observed:
 
     unconfigured: str = ""
     """Why the configuration is unknown."""
+
+    spec: AcceptedSpec | RefusedSpec | None = None
+    """None: not looked at, because there is a pod, or the configuration is unknown."""
 
     @property
     def pod(self) -> LauncherPod | None:

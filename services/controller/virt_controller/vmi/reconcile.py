@@ -18,6 +18,7 @@ from virt_core.kube.events import EventRecorder
 from virt_core.kube.queue import WorkQueue
 from virt_core.kube.reflector import Key
 from virt_core.kube.resource import EVENTS, PERSISTENT_VOLUME_CLAIMS
+from virt_core.vmi.accepted import AcceptedSpec, AcceptedSpecs, RefusedSpec
 from virt_core.vmi.instance import VirtualMachineInstance
 
 from virt_controller.caches import Caches
@@ -43,6 +44,7 @@ class VmiReconciler:
         self._caches = caches
         self._nodes = nodes
         self._planner = planner
+        self._specs = AcceptedSpecs()
         self._queue: WorkQueue[Key] = WorkQueue("vmi")
         self._executor = Executor(client, events, caches.vmis.wrote)
         self._namespaces = Namespaces(client, asyncio.get_running_loop().time)
@@ -109,7 +111,9 @@ class VmiReconciler:
             if active:
                 return observed
             rules = self._namespaces.known(vmi.metadata.namespace)
-            return replace(observed, claims=await self._claims(vmi), refusal=self._refusal(vmi), rules=rules)
+            spec = self._specs.of(vmi, observed.configuration) if observed.configuration is not None else None
+            claims = await self._claims(vmi, spec)
+            return replace(observed, spec=spec, claims=claims, refusal=self._refusal(vmi), rules=rules)
         self._refusals.pop(vmi.key, None)
         node = pod.spec.node_name
         trouble = self._nodes.trouble(node, now) if node else None
@@ -126,11 +130,15 @@ class VmiReconciler:
         found = await self._client.list(EVENTS, pod.metadata.namespace, fields=fields, limit=_EVENTS)
         return tuple(msgspec.convert(event, PodEvent) for event in found)
 
-    async def _claims(self, vmi: VirtualMachineInstance) -> dict[str, Claim | None]:
+    async def _claims(
+        self, vmi: VirtualMachineInstance, spec: AcceptedSpec | RefusedSpec | None
+    ) -> dict[str, Claim | None]:
         """The claims that the VMI names, asked for by name."""
         if vmi.metadata.deletion_timestamp is not None or vmi.status.phase.final:
             return {}
-        return {name: await self._claim(vmi.metadata.namespace, name) for name in claim_names(vmi)}
+        if not isinstance(spec, AcceptedSpec):
+            return {}
+        return {name: await self._claim(vmi.metadata.namespace, name) for name in claim_names(spec.spec)}
 
     async def _claim(self, namespace: str, name: str) -> Claim | None:
         try:

@@ -1,7 +1,7 @@
 """Every field of a stored object that a strict type does not have, and every value that does not fit. Pure.
 
-msgspec stops at the first of them; a user wants all. Called by instance.parse_spec when msgspec has refused, and by
-vmi/admission.py. The object may be whatever an API server stores under fieldValidation=Ignore.
+msgspec stops at the first of them; a user wants all. Called by vmi/instance.py and vmi/accepted.py when msgspec has
+refused. The object may be whatever an API server stores under fieldValidation=Ignore.
 """
 
 from __future__ import annotations
@@ -35,6 +35,52 @@ def unsupported(value: Any, kind: type[msgspec.Struct], path: str = "") -> Refus
 @cache
 def _inspected(kind: type[msgspec.Struct]) -> inspect.Type:
     return inspect.type_info(kind)
+
+
+class Unfit(Exception):
+    """What is left of an object without its unsupported parts is not whole."""
+
+
+def supported_part(value: Any, kind: type[msgspec.Struct]) -> Any:
+    """`value`, made of builtins, without what `unsupported` refuses: for the rules, which then find what else is wrong.
+
+    Raises:
+        Unfit: a field that must be there, or an item of a list, is among it.
+    """
+    return _supported(value, _inspected(kind))
+
+
+def _supported(value: Any, kind: inspect.Type) -> Any:
+    if isinstance(kind, inspect.UnionType):
+        if any(_fits(value, each) for each in kind.types if type(each) in _PLAIN):
+            return value
+        structured = [each for each in kind.types if type(each) not in _PLAIN]
+        if not structured:
+            raise Unfit
+        return _supported(value, structured[0])
+    if isinstance(kind, inspect.StructType) and isinstance(value, dict):
+        return _supported_fields(value, kind)
+    if isinstance(kind, inspect.ListType) and isinstance(value, list):
+        return [_supported(item, kind.item_type) for item in value]
+    if isinstance(kind, inspect.DictType) and isinstance(value, dict):
+        return {key: _supported(item, kind.value_type) for key, item in value.items()}
+    if isinstance(kind, inspect.AnyType) or (type(kind) in _PLAIN and _fits(value, kind)):
+        return value
+    raise Unfit
+
+
+def _supported_fields(value: dict[str, Any], kind: inspect.StructType) -> dict[str, Any]:
+    result: dict[str, Any] = {}
+    for field in kind.fields:
+        try:
+            if field.encode_name in value:
+                result[field.encode_name] = _supported(value[field.encode_name], field.type)
+        except Unfit:
+            if isinstance(value[field.encode_name], list):
+                raise  # other fields refer to a list's items
+        if field.required and field.encode_name not in result:
+            raise Unfit
+    return result
 
 
 def _walk(path: str, value: Any, kind: inspect.Type) -> Refusals:

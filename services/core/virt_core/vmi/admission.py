@@ -11,10 +11,9 @@ from typing import Any
 
 from virt_core.objects.kubevirt import Configuration
 from virt_core.validation.refusal import Refusal, UnsupportedSpec
+from virt_core.vmi.accepted import accept
 from virt_core.vmi.annotations import annotation_refusals
 from virt_core.vmi.defaults import defaulted
-from virt_core.vmi.instance import read_spec
-from virt_core.vmi.rules.check import spec_refusals
 
 RESERVED_LABELS = frozenset(
     {
@@ -38,10 +37,10 @@ def admit_create(vmi: Body, configuration: Configuration, *, is_own_account: boo
     labels = () if is_own_account else tuple(_changed_labels({}, vmi))
     meta = (*labels, *annotation_refusals(_annotations(vmi)))
     try:
-        spec = read_spec(vmi.get("spec"))
+        accept(vmi.get("spec"), configuration)
     except UnsupportedSpec as error:
         return (*meta, *error.refusals)
-    return (*meta, *spec_refusals(spec, configuration))
+    return meta
 
 
 def admit_update(old: Body, new: Body, configuration: Configuration, *, is_own_account: bool) -> tuple[Refusal, ...]:

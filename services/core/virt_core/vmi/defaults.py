@@ -12,20 +12,9 @@ from typing import Any
 
 from virt_core.objects.kubevirt import Configuration
 from virt_core.validation.refusal import UnsupportedSpec
-from virt_core.vmi.instance import read_spec
-from virt_core.vmi.rules.check import check_spec
+from virt_core.vmi.accepted import AcceptedSpec, accept
 from virt_core.vmi.spec.devices import Interface
-from virt_core.vmi.spec.domain import VmiSpec
-from virt_core.vmi.spec.effective import (
-    DiskKind,
-    EffectiveDisk,
-    effective_disks,
-    effective_inputs,
-    effective_interfaces,
-    effective_networks,
-    effective_topology,
-    effective_watchdog_action,
-)
+from virt_core.vmi.spec.effective import DiskKind, EffectiveDisk, guest_memory
 from virt_core.vmi.spec.volumes import Volume
 
 Body = dict[str, Any]
@@ -35,13 +24,12 @@ def defaulted(vmi: Mapping[str, Any], configuration: Configuration) -> Body:
     """The object with its defaults; a new one has no status, whoever wrote one."""
     body = {key: value for key, value in vmi.items() if key != "status"}
     try:
-        spec = read_spec(vmi.get("spec"))
-        check_spec(spec, configuration)
+        spec = accept(vmi.get("spec"), configuration)
     except UnsupportedSpec:
         return body
     filled = _filled(vmi["spec"], _defaults(spec, configuration))
     # A level of 0 is one that is not given.
-    cpu = {**filled["domain"]["cpu"], **asdict(effective_topology(spec))}
+    cpu = {**filled["domain"]["cpu"], **asdict(spec.topology)}
     return {**body, "spec": {**filled, "domain": {**filled["domain"], "cpu": cpu}}}
 
 
@@ -64,13 +52,14 @@ def _filled(value: Any, default: Any) -> Any:
     return default if value == "" else value
 
 
-def _defaults(spec: VmiSpec, configuration: Configuration) -> Body:
+def _defaults(accepted: AcceptedSpec, configuration: Configuration) -> Body:
+    spec = accepted.spec
     filled: Body = {
         "architecture": "amd64",
-        "domain": _domain(spec, configuration),
+        "domain": _domain(accepted, configuration),
         "evictionStrategy": "None",
         "terminationGracePeriodSeconds": 30,
-        "networks": [{"name": network.name, "pod": {}} for network in effective_networks(spec)],
+        "networks": [{"name": network.name, "pod": {}} for network in accepted.networks],
         "volumes": [_volume(volume) for volume in spec.volumes],
     }
     # KubeVirt's numbers, which are Kubernetes' own.
@@ -81,37 +70,23 @@ def _defaults(spec: VmiSpec, configuration: Configuration) -> Body:
     return {key: value for key, value in filled.items() if value != []}
 
 
-def _domain(spec: VmiSpec, configuration: Configuration) -> Body:
+def _domain(spec: AcceptedSpec, configuration: Configuration) -> Body:
     return {
         "cpu": {"model": configuration.cpu_model} if configuration.cpu_model else {},
-        "memory": {"guest": _guest_memory(spec)},
+        "memory": {"guest": guest_memory(spec.spec).value},
         "machine": {"type": configuration.default_machine_type},
         "devices": _devices(spec),
     }
 
 
-def _guest_memory(spec: VmiSpec) -> str | int | float:
-    """As it is written where it comes from: the first of these that is given."""
-    resources, hugepages = spec.domain.resources, spec.domain.memory.hugepages
-    page = hugepages.page_size if hugepages is not None else ""
-    given = (
-        spec.domain.memory.guest,
-        resources.requests.get("memory", ""),
-        resources.limits.get("memory", ""),
-        page,
-    )
-    return next(value for value in given if value != "")
-
-
-def _devices(spec: VmiSpec) -> Body:
+def _devices(spec: AcceptedSpec) -> Body:
     devices: Body = {
-        "disks": [_disk(disk) for disk in effective_disks(spec)],
-        "interfaces": [_interface(each) for each in effective_interfaces(spec)],
-        "inputs": [{"name": each.name, "type": each.type, "bus": each.bus} for each in effective_inputs(spec)],
+        "disks": [_disk(disk) for disk in spec.disks],
+        "interfaces": [_interface(each) for each in spec.interfaces],
+        "inputs": [{"name": each.name, "type": each.type, "bus": each.bus} for each in spec.inputs],
     }
-    action = effective_watchdog_action(spec)
-    if action is not None:
-        devices["watchdog"] = {"i6300esb": {"action": action}}
+    if spec.watchdog_action is not None:
+        devices["watchdog"] = {"i6300esb": {"action": spec.watchdog_action}}
     return {key: value for key, value in devices.items() if value != []}
 
 

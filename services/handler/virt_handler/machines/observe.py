@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from virt_core.objects.kubevirt import Configuration
+from virt_core.vmi.accepted import AcceptedSpec, RefusedSpec
 from virt_core.vmi.instance import VirtualMachineInstance
 
 from virt_handler.machines.guest_state import GuestState
@@ -28,8 +28,9 @@ class Observed:
 
     vmi: VirtualMachineInstance
     node: str
-    configuration: Configuration | None
-    """The KubeVirt object's, which applies to all guests; None: unknown, so nothing is started."""
+    spec: AcceptedSpec | RefusedSpec
+    configured: bool = True
+    """Whether the cluster's configuration is known; nothing is started without."""
     guest: GuestState | None = None
     """None: the launcher has not answered yet. That is "unknown" and never a reason to act."""
     network: PodNetwork | None = None

@@ -12,7 +12,8 @@ from datetime import datetime
 from kubevirt.launcher.v1 import state_pb2
 from virt_core.objects.patch import Operation
 from virt_core.validation.refusal import UnsupportedSpec
-from virt_core.vmi.instance import VirtualMachineInstance, VmiPhase, parse_spec
+from virt_core.vmi.accepted import RefusedSpec
+from virt_core.vmi.instance import VmiPhase
 
 from virt_handler.machines import status
 from virt_handler.machines.actions import (
@@ -46,33 +47,35 @@ def plan(observed: Observed, now: datetime) -> tuple[Action, ...]:
         return ()  # a launcher that reports another machine is not believed
     if guest.phase in _STARTED and vmi.status.phase in _ALIVE and network is not None:
         events = () if vmi.status.phase is VmiPhase.RUNNING else status.STARTED_EVENTS
-        return _patched(status.running(vmi, observed.node, network, guest, now), *events)
-    return _end(vmi, guest, now) if guest.phase == state_pb2.MACHINE_PHASE_ENDED else ()
+        return _patched(status.running(vmi, observed.spec, network, guest, node=observed.node, now=now), *events)
+    return _end(observed, guest, now) if guest.phase == state_pb2.MACHINE_PHASE_ENDED else ()
 
 
-def _end(vmi: VirtualMachineInstance, guest: GuestState, now: datetime) -> tuple[Action, ...]:
+def _end(observed: Observed, guest: GuestState, now: datetime) -> tuple[Action, ...]:
+    vmi = observed.vmi
     if vmi.status.phase.final:
         return (AcknowledgeEnd(guest.machine_uid, guest.end),)
     if status.ended_by_kubelet(vmi, guest):
         return ()
-    end = status.end_of(vmi, guest)
+    end = status.end_of(vmi, observed.spec, guest)
     return _patched(status.ended(vmi, end, now), status.end_event(end))
 
 
 def _start(observed: Observed, pod: PodNetwork, now: datetime) -> tuple[Action, ...]:
-    vmi, configuration = observed.vmi, observed.configuration
-    if vmi.metadata.deletion_timestamp is not None or vmi.status.phase not in _STARTABLE:
-        return ()
-    if configuration is None:
+    vmi, spec = observed.vmi, observed.spec
+    startable = vmi.metadata.deletion_timestamp is None and vmi.status.phase in _STARTABLE
+    if not startable or not observed.configured:
         return ()  # a guest that is started with defaults may never run; planned again when the configuration arrives
     if observed.refusal is not None:
         return _refused(observed, observed.refusal, now)
+    if isinstance(spec, RefusedSpec):
+        return _refused(observed, LauncherRefusal("UnsupportedSpec", str(spec)), now)
     try:
-        wanted = machine(vmi, configuration, pod)
+        wanted = machine(vmi, spec, pod)
     except UnsupportedSpec as error:
         return _refused(observed, LauncherRefusal("UnsupportedSpec", str(error)), now)
     queues = any(interface.multiqueue for interface in wanted.interfaces)
-    network = network_plan(pod, parse_spec(vmi.spec), queues=queues)
+    network = network_plan(pod, spec, queues=queues)
     if network is not None and network.uplink is not None:
         try:
             remembered.write(network.uplink.remembered)

@@ -14,7 +14,9 @@ from datetime import UTC, datetime
 from virt_core.kube.configuration import ConfigurationCache
 from virt_core.kube.queue import Retry, WorkQueue
 from virt_core.kube.reflector import Key, Reflector
+from virt_core.objects.kubevirt import Configuration
 from virt_core.rpc.errors import InvalidField, Refused, RpcError
+from virt_core.vmi.accepted import AcceptedSpecs
 from virt_core.vmi.instance import VirtualMachineInstance
 
 from virt_handler.machines.actions import StartMachine
@@ -54,6 +56,7 @@ class Machines:
         self._queue = queue
         self._vmis = vmis
         self._configuration = configuration
+        self._specs = AcceptedSpecs()
         self._connect = connect
         self._executor = executor
         # By the UIDs of VMI and launcher pod: a VMI that migrates has two pods, a new VMI of an old name has another.
@@ -79,7 +82,16 @@ class Machines:
         link = self.link_of(vmi) if vmi is not None else None
         if vmi is None or link is None:
             return
-        observed = Observed(vmi, self._node, self._configuration.current, link.guest, link.network, link.refusal)
+        configuration = self._configuration.current
+        observed = Observed(
+            vmi,
+            self._node,
+            self._specs.of(vmi, configuration or Configuration()),
+            configured=configuration is not None,
+            guest=link.guest,
+            network=link.network,
+            refusal=link.refusal,
+        )
         try:
             await self._act(observed, link)
         except Disconnected:

@@ -14,8 +14,8 @@ from typing import Any
 from kubevirt.launcher.v1 import state_pb2
 from virt_core.objects.meta import Condition
 from virt_core.objects.patch import Operation
-from virt_core.validation.refusal import UnsupportedSpec
-from virt_core.vmi.instance import VirtualMachineInstance, VmiPhase, parse_spec
+from virt_core.vmi.accepted import AcceptedSpec, RefusedSpec
+from virt_core.vmi.instance import VirtualMachineInstance, VmiPhase
 from virt_core.vmi.status import (
     POD_TERMINATING,
     in_phase,
@@ -63,19 +63,22 @@ _OTHER_PAUSE = ("PausedByHypervisor", "VMI was paused by the hypervisor")
 
 
 def running(
-    vmi: VirtualMachineInstance, node: str, pod: PodNetwork, guest: GuestState, now: datetime
+    vmi: VirtualMachineInstance,
+    spec: AcceptedSpec | RefusedSpec,
+    pod: PodNetwork,
+    guest: GuestState,
+    *,
+    node: str,
+    now: datetime,
 ) -> list[Operation]:
     """The patch to Running, and to what is known of the running guest; empty if the status says so already."""
     after = in_phase(vmi.raw_status, VmiPhase.RUNNING, now)
     after["nodeName"] = node
-    try:
-        spec = parse_spec(vmi.spec)
-    except UnsupportedSpec:
-        pass  # of another release: what it wrote of the guest's devices stays
-    else:
+    # A spec that is refused is another release's: what that wrote of the guest's devices stays.
+    if isinstance(spec, AcceptedSpec):
         after |= status_devices.compute(spec)
-        after["interfaces"] = status_devices.interfaces(vmi, spec, pod, guest.agent)
-        if spec.volumes:
+        after["interfaces"] = status_devices.interfaces(vmi.metadata.uid, spec, pod, guest.agent)
+        if spec.spec.volumes:
             after["volumeStatus"] = status_devices.volumes(vmi, spec, guest)
     if guest.machine_type:
         after["machine"] = {"type": guest.machine_type}
@@ -133,14 +136,14 @@ class End:
     message: str
 
 
-def end_of(vmi: VirtualMachineInstance, guest: GuestState) -> End:
+def end_of(vmi: VirtualMachineInstance, spec: AcceptedSpec | RefusedSpec, guest: GuestState) -> End:
     """The end of a guest that its launcher reports as ended."""
     phase, reason = _ENDS.get(guest.end, _UNKNOWN_END)
     message, ready = guest.message, ready_condition(vmi)
     if guest.failed_disk:
         # Launchers of older releases name the disk as well.
         reason_alone = message.removeprefix(f"disk {guest.failed_disk}: ")
-        message = f"{status_devices.described_disk(vmi, guest.failed_disk)}: {reason_alone}"
+        message = f"{status_devices.described_disk(spec, guest.failed_disk)}: {reason_alone}"
     if ready is not None and ready.reason == POD_TERMINATING:
         # It did not end by itself: whoever took the pod away may want the guest started again.
         return End(VmiPhase.FAILED, POD_TERMINATING, f"{ready.message}; {message or reason}")

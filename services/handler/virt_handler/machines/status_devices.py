@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from virt_core.validation.refusal import UnsupportedSpec
-from virt_core.vmi.instance import VirtualMachineInstance, parse_spec
-from virt_core.vmi.spec.domain import VmiSpec
-from virt_core.vmi.spec.effective import effective_interfaces, effective_topology, guest_memory_bytes
+from virt_core.vmi.accepted import AcceptedSpec, RefusedSpec
+from virt_core.vmi.instance import VirtualMachineInstance
 from virt_core.vmi.spec.volumes import Volume
 
 from virt_handler.machines.guest_state import AgentState, GuestInterface, GuestState
@@ -17,19 +15,19 @@ from virt_handler.network.plan import POD_LINK, PodNetwork
 Entry = dict[str, Any]
 
 
-def interfaces(vmi: VirtualMachineInstance, spec: VmiSpec, pod: PodNetwork, agent: AgentState | None) -> list[Entry]:
+def interfaces(vmi_uid: str, spec: AcceptedSpec, pod: PodNetwork, agent: AgentState | None) -> list[Entry]:
     """The guest's interfaces as others reach them, then those that only the guest knows."""
     # The first with a MAC is the card; bridges and VLANs that the guest puts on it share that and come later.
     cards = list(agent.interfaces) if agent is not None else []
     result: list[Entry] = []
-    for interface in effective_interfaces(spec):
-        mac = mac_address(vmi.metadata.uid, interface, pod)
+    for interface in spec.interfaces:
+        mac = mac_address(vmi_uid, interface, pod)
         entry: Entry = {
             "name": interface.name,
             "mac": mac,
             "infoSource": "domain",
             "podInterfaceName": POD_LINK,
-            "queueCount": effective_topology(spec).vcpus if has_queues(spec, interface) else 1,
+            "queueCount": spec.topology.vcpus if has_queues(spec, interface) else 1,
         }
         if pod.addresses:
             # The pod's and not the guest's own: behind a masquerade nobody else reaches that.
@@ -51,12 +49,12 @@ def _only_guests(card: GuestInterface) -> Entry:
     return entry
 
 
-def volumes(vmi: VirtualMachineInstance, spec: VmiSpec, guest: GuestState) -> list[Entry]:
+def volumes(vmi: VirtualMachineInstance, spec: AcceptedSpec, guest: GuestState) -> list[Entry]:
     """Each volume with its disk; what the controller wrote of claims stays."""
     told = {each.get("name"): each for each in vmi.raw_status.get("volumeStatus", [])}
     disks = {disk.name: disk for disk in guest.disks}
     result: list[Entry] = []
-    for volume in spec.volumes:
+    for volume in spec.spec.volumes:
         entry: Entry = {"target": "", **told.get(volume.name, {}), "name": volume.name}
         disk = disks.get(volume.name)
         if disk is not None:
@@ -67,21 +65,18 @@ def volumes(vmi: VirtualMachineInstance, spec: VmiSpec, guest: GuestState) -> li
     return result
 
 
-def compute(spec: VmiSpec) -> Entry:
+def compute(spec: AcceptedSpec) -> Entry:
     """Topology and memory that the guest has; nothing is plugged into it while it runs."""
-    topology, memory = effective_topology(spec), str(guest_memory_bytes(spec))
+    topology, memory = spec.topology, str(spec.memory_bytes)
     return {
         "currentCPUTopology": {"sockets": topology.sockets, "cores": topology.cores, "threads": topology.threads},
         "memory": {"guestAtBoot": memory, "guestCurrent": memory, "guestRequested": memory},
     }
 
 
-def described_disk(vmi: VirtualMachineInstance, name: str) -> str:
+def described_disk(spec: AcceptedSpec | RefusedSpec, name: str) -> str:
     """The disk `name` with the object of the user's that it is made from, for messages."""
-    try:
-        volumes = parse_spec(vmi.spec).volumes
-    except UnsupportedSpec:
-        volumes = []
+    volumes = spec.spec.volumes if isinstance(spec, AcceptedSpec) else []
     volume = next((volume for volume in volumes if volume.name == name), None)
     source = _source(volume) if volume is not None else ""
     return f"disk {name} ({source})" if source else f"disk {name}"

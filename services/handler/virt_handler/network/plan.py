@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from ipaddress import IPv4Interface, IPv4Network
 
 from virt_core.conventions.labels import LAUNCHER_UID
+from virt_core.vmi.accepted import AcceptedSpec
 from virt_core.vmi.spec.devices import Port
-from virt_core.vmi.spec.domain import VmiSpec
-from virt_core.vmi.spec.effective import effective_interfaces, effective_networks, network_cidr
+from virt_core.vmi.spec.effective import network_cidr
 
 POD_LINK = "eth0"  # what CNI plugins call a pod's card
 BRIDGE = "k6t-eth0"
@@ -81,12 +81,11 @@ class NetworkPlan:
     uplink: Uplink | None = None
 
 
-def network_plan(pod: PodNetwork, spec: VmiSpec, *, queues: bool) -> NetworkPlan | None:
+def network_plan(pod: PodNetwork, spec: AcceptedSpec, *, queues: bool) -> NetworkPlan | None:
     """The plan for the guest's one interface; None without one."""
-    interfaces = effective_interfaces(spec)
-    if not interfaces:
+    if not spec.interfaces:
         return None
-    interface = interfaces[0]
+    interface = spec.interfaces[0]
     if interface.bridge is not None:
         uplink = Uplink(pod, other_mac(pod.mac))
         return NetworkPlan(
@@ -97,9 +96,9 @@ def network_plan(pod: PodNetwork, spec: VmiSpec, *, queues: bool) -> NetworkPlan
     return NetworkPlan(BRIDGE, BRIDGE_MAC, router, TAP, LAUNCHER_UID, queues, pod.mtu, ruleset)
 
 
-def masqueraded(spec: VmiSpec) -> tuple[IPv4Interface, IPv4Interface]:
+def masqueraded(spec: AcceptedSpec) -> tuple[IPv4Interface, IPv4Interface]:
     """Router and guest of the network between guest and pod: its first two addresses."""
-    network = IPv4Network(network_cidr(effective_networks(spec)[0]), strict=False)
+    network = IPv4Network(network_cidr(spec.networks[0]), strict=False)
     first = int(network.network_address) + 1
     return IPv4Interface((first, network.prefixlen)), IPv4Interface((first + 1, network.prefixlen))
 

@@ -1,4 +1,4 @@
-"""What a supported spec must hold beyond its types. Pure; called by instance.parse_spec's callers and vmi/admission.py.
+"""What a supported spec must hold beyond its types. Pure; called by vmi/accepted.py.
 
 Each refusal names field, value and what is allowed; all of them are found at once. The rules are KubeVirt's, without
 what this release cannot do, by subject: compute.py, platform.py, devices.py, volumes.py, networks.py, pod.py.
@@ -18,11 +18,9 @@ from virt_core.vmi.rules.pod import pod_refusals
 from virt_core.vmi.rules.volumes import volume_refusals
 from virt_core.vmi.spec.domain import VmiSpec
 
-_DEFAULTS = Configuration()
 
-
-def check_spec(spec: VmiSpec, configuration: Configuration = _DEFAULTS) -> None:
-    """Refuse what no launcher could run.
+def check_spec(spec: VmiSpec, configuration: Configuration | None) -> None:
+    """Refuse what no launcher could run, and what the cluster does not allow; None: whatever a cluster may allow.
 
     Raises:
         UnsupportedSpec: naming each field, its value and what is allowed.
@@ -32,12 +30,12 @@ def check_spec(spec: VmiSpec, configuration: Configuration = _DEFAULTS) -> None:
         raise UnsupportedSpec(*found)
 
 
-def spec_refusals(spec: VmiSpec, configuration: Configuration = _DEFAULTS) -> tuple[Refusal, ...]:
+def spec_refusals(spec: VmiSpec, configuration: Configuration | None) -> tuple[Refusal, ...]:
     """Everything that is wrong with the spec; empty: it can be run."""
     return tuple(dict.fromkeys(_refusals(spec, configuration)))
 
 
-def _refusals(spec: VmiSpec, configuration: Configuration) -> Iterator[Refusal]:
+def _refusals(spec: VmiSpec, configuration: Configuration | None) -> Iterator[Refusal]:
     yield from compute_refusals(spec)
     yield from platform_refusals(spec, configuration)
     yield from device_refusals(spec)

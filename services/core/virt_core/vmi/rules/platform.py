@@ -42,7 +42,7 @@ _TICK_POLICIES = {
 }
 
 
-def platform_refusals(spec: VmiSpec, configuration: Configuration) -> Refusals:
+def platform_refusals(spec: VmiSpec, configuration: Configuration | None) -> Refusals:
     """What is wrong with spec.domain's machine, firmware, chassis, clock and features."""
     domain = spec.domain
     yield from _machine_type(domain.machine.type, configuration)
@@ -67,10 +67,10 @@ def _features(spec: VmiSpec) -> Refusals:
         yield from unless(there, path, True, "false without autoattachSerialConsole")
 
 
-def _machine_type(machine_type: str, configuration: Configuration) -> Refusals:
+def _machine_type(machine_type: str, configuration: Configuration | None) -> Refusals:
     if machine_type == "":
         return
-    path, globs = "domain.machine.type", configuration.machine_types
+    path, globs = "domain.machine.type", configuration.machine_types if configuration is not None else ("*",)
     if not _MACHINE_TYPE.accepts(machine_type):
         yield refused(path, machine_type, _MACHINE_TYPE.words)
     elif not any(fnmatchcase(machine_type, glob) for glob in globs):

@@ -14,14 +14,13 @@ from virt_core.conventions import launcher_pod
 from virt_core.objects.quantity import parse_quantity
 from virt_core.rpc.words import number
 from virt_core.validation.refusal import UnsupportedSpec, refused
+from virt_core.vmi.accepted import AcceptedSpec
 from virt_core.vmi.instance import VirtualMachineInstance
 from virt_core.vmi.rules.volumes import decoded_base64
-from virt_core.vmi.spec.domain import VmiSpec
 from virt_core.vmi.spec.effective import (
     DEFAULT_VOLUME_LABEL,
     DiskKind,
     EffectiveDisk,
-    effective_disks,
     empty_disk_bytes,
 )
 from virt_core.vmi.spec.volumes import CloudInit, PersistentVolumeClaim, Volume
@@ -35,7 +34,7 @@ _IMAGE = "disk.img"  # KubeVirt's name of the image in a claim's file system
 _MI = 1 << 20
 
 
-def machine_disks(vmi: VirtualMachineInstance, spec: VmiSpec, hostname: str) -> list[machine_pb2.Disk]:
+def machine_disks(vmi: VirtualMachineInstance, spec: AcceptedSpec, hostname: str) -> list[machine_pb2.Disk]:
     """The disks in the order of the guest's slots.
 
     Raises:
@@ -44,7 +43,7 @@ def machine_disks(vmi: VirtualMachineInstance, spec: VmiSpec, hostname: str) -> 
     claims = {
         each.get("name"): each.get("persistentVolumeClaimInfo") for each in vmi.raw_status.get("volumeStatus", [])
     }
-    return [_disk(vmi, disk, hostname, claims) for disk in effective_disks(spec)]
+    return [_disk(vmi, disk, hostname, claims) for disk in spec.disks]
 
 
 def _disk(vmi: VirtualMachineInstance, disk: EffectiveDisk, hostname: str, claims: dict[Any, Any]) -> machine_pb2.Disk:

@@ -13,23 +13,12 @@ from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 from google.protobuf import duration_pb2
 from kubevirt.launcher.v1 import machine_pb2
 from virt_core.conventions.launcher_pod import INITRD, KERNEL, SERIAL, SERIAL_LOG, VNC
-from virt_core.objects.kubevirt import Configuration
 from virt_core.objects.meta import ObjectMeta
 from virt_core.rpc.words import number
-from virt_core.validation.refusal import UnsupportedSpec, refused
-from virt_core.vmi.instance import VirtualMachineInstance, parse_spec
-from virt_core.vmi.rules.check import check_spec
+from virt_core.vmi.accepted import AcceptedSpec
+from virt_core.vmi.instance import VirtualMachineInstance
 from virt_core.vmi.spec.devices import Interface
 from virt_core.vmi.spec.domain import VmiSpec
-from virt_core.vmi.spec.effective import (
-    effective_display,
-    effective_inputs,
-    effective_interfaces,
-    effective_topology,
-    effective_watchdog_action,
-    guest_memory_bytes,
-    hugepage_bytes,
-)
 
 from virt_handler.machines.translate.disks import machine_disks
 from virt_handler.machines.translate.platform import bootloader, clock, cpu_model, features, smbios
@@ -38,32 +27,30 @@ from virt_handler.network.plan import BRIDGE, TAP, PodNetwork, Route, made_mac, 
 _HOSTNAME_LIMIT = 63  # bytes of a DNS label, RFC 1035
 
 
-def machine(vmi: VirtualMachineInstance, configuration: Configuration, pod: PodNetwork) -> machine_pb2.Machine:
+def machine(vmi: VirtualMachineInstance, accepted: AcceptedSpec, pod: PodNetwork) -> machine_pb2.Machine:
     """The machine to start.
 
     Raises:
-        UnsupportedSpec: naming the fields that are not supported.
+        UnsupportedSpec: the status does not say what a claim is.
     """
-    spec = parse_spec(vmi.spec)
-    check_spec(spec, configuration)
-    meta, domain, topology = vmi.metadata, spec.domain, effective_topology(spec)
-    emulation = configuration.developer_configuration.use_emulation
+    meta, spec, topology = vmi.metadata, accepted.spec, accepted.topology
+    domain = spec.domain
     result = machine_pb2.Machine(
         uid=meta.uid,
         name=meta.name,
         namespace=meta.namespace,
-        accelerator=machine_pb2.ACCELERATOR_EMULATION if emulation else machine_pb2.ACCELERATOR_KVM,
-        machine_type=domain.machine.type or configuration.default_machine_type,
+        accelerator=machine_pb2.ACCELERATOR_EMULATION if accepted.emulated else machine_pb2.ACCELERATOR_KVM,
+        machine_type=accepted.machine_type,
         cpu=machine_pb2.CpuTopology(sockets=topology.sockets, cores=topology.cores, threads=topology.threads),
-        cpu_model=cpu_model(spec, configuration),
-        memory_bytes=guest_memory_bytes(spec),
-        hugepage_bytes=hugepage_bytes(spec),
+        cpu_model=cpu_model(accepted),
+        memory_bytes=accepted.memory_bytes,
+        hugepage_bytes=accepted.hugepage_bytes,
         firmware_uuid=firmware_uuid(meta.uid, domain.firmware.uuid),
-        bootloader=bootloader(spec),
+        bootloader=bootloader(accepted),
         smbios=smbios(spec),
         features=features(spec),
-        disks=machine_disks(vmi, spec, _hostname(meta, spec)),
-        interfaces=[_interface(meta, spec, interface, pod) for interface in effective_interfaces(spec)],
+        disks=machine_disks(vmi, accepted, _hostname(meta, spec)),
+        interfaces=[_interface(meta, accepted, interface, pod) for interface in accepted.interfaces],
         shutdown_grace_period=duration_pb2.Duration(seconds=spec.termination_grace_period_seconds),
         start_paused=spec.start_strategy == "Paused",
     )
@@ -74,27 +61,27 @@ def machine(vmi: VirtualMachineInstance, configuration: Configuration, pod: PodN
         result.kernel_boot.command_line = boot.kernel_args
     if domain.clock is not None:
         result.clock.CopyFrom(clock(domain.clock))
-    _add_devices(result, spec)
+    _add_devices(result, accepted)
     return result
 
 
-def _add_devices(result: machine_pb2.Machine, spec: VmiSpec) -> None:
-    devices = spec.domain.devices
+def _add_devices(result: machine_pb2.Machine, accepted: AcceptedSpec) -> None:
+    devices = accepted.spec.domain.devices
     if devices.autoattach_serial_console is not False:
         result.serial_console.socket_path = SERIAL
         result.serial_console.log_path = SERIAL_LOG if devices.log_serial_console else ""
-    display = effective_display(spec)
+    display = accepted.display
     if display is not None:
         result.display.socket_path = VNC
         if display.card:
             result.display.card = number(machine_pb2.DisplayCard, display.card)
     result.inputs.extend(
         machine_pb2.Input(type=number(machine_pb2.InputType, wanted.type), bus=number(machine_pb2.InputBus, wanted.bus))
-        for wanted in effective_inputs(spec)
+        for wanted in accepted.inputs
     )
     result.balloon = devices.autoattach_mem_balloon is not False
     result.rng = devices.rng is not None
-    action = effective_watchdog_action(spec)
+    action = accepted.watchdog_action
     if action is not None:
         result.watchdog.model = machine_pb2.WATCHDOG_MODEL_I6300ESB
         result.watchdog.action = number(machine_pb2.WatchdogAction, action)
@@ -107,16 +94,8 @@ def firmware_uuid(vmi_uid: str, wanted: str) -> str:
 
     KubeVirt makes it from the name, so that equal names in two namespaces share it; here it is unique. Whoever needs
     one that outlives the VMI names it in the spec.
-
-    Raises:
-        UnsupportedSpec: `wanted` is not a UUID.
     """
-    if not wanted:
-        return str(uuid.uuid5(uuid.NAMESPACE_OID, f"firmware {vmi_uid}"))
-    try:
-        return str(uuid.UUID(wanted))
-    except ValueError as error:
-        raise UnsupportedSpec(refused("domain.firmware.uuid", wanted, "a UUID")) from error
+    return str(uuid.UUID(wanted) if wanted else uuid.uuid5(uuid.NAMESPACE_OID, f"firmware {vmi_uid}"))
 
 
 def mac_address(vmi_uid: str, interface: Interface, pod: PodNetwork) -> str:
@@ -132,13 +111,15 @@ def _hostname(meta: ObjectMeta, spec: VmiSpec) -> str:
     return (spec.hostname or meta.name.split(".")[0])[:_HOSTNAME_LIMIT]
 
 
-def has_queues(spec: VmiSpec, interface: Interface) -> bool:
+def has_queues(accepted: AcceptedSpec, interface: Interface) -> bool:
     """Whether the card has a queue for each vCPU; only virtio's cards can."""
-    wanted = spec.domain.devices.network_interface_multiqueue and interface.model == "virtio"
-    return bool(wanted) and effective_topology(spec).vcpus > 1
+    wanted = accepted.spec.domain.devices.network_interface_multiqueue and interface.model == "virtio"
+    return bool(wanted) and accepted.topology.vcpus > 1
 
 
-def _interface(meta: ObjectMeta, spec: VmiSpec, interface: Interface, pod: PodNetwork) -> machine_pb2.NetworkInterface:
+def _interface(
+    meta: ObjectMeta, accepted: AcceptedSpec, interface: Interface, pod: PodNetwork
+) -> machine_pb2.NetworkInterface:
     result = machine_pb2.NetworkInterface(
         name=interface.name,
         mac_address=mac_address(meta.uid, interface, pod),
@@ -148,19 +129,19 @@ def _interface(meta: ObjectMeta, spec: VmiSpec, interface: Interface, pod: PodNe
         boot_order=interface.boot_order or 0,
         acpi_index=interface.acpi_index,
         link_down=interface.state == "down",
-        multiqueue=has_queues(spec, interface),
+        multiqueue=has_queues(accepted, interface),
     )
     if interface.bridge is None:
-        result.dhcp.CopyFrom(_masqueraded_lease(spec))
+        result.dhcp.CopyFrom(_masqueraded_lease(accepted))
     elif pod.addresses:
         result.dhcp.CopyFrom(_bridged_lease(pod))
     else:
         return result  # the guest asks whoever gives out addresses on that network
-    result.dhcp.hostname = _hostname(meta, spec)
+    result.dhcp.hostname = _hostname(meta, accepted.spec)
     return result
 
 
-def _masqueraded_lease(spec: VmiSpec) -> machine_pb2.DhcpLease:
+def _masqueraded_lease(spec: AcceptedSpec) -> machine_pb2.DhcpLease:
     router, guest = masqueraded(spec)
     return machine_pb2.DhcpLease(
         bridge_device=BRIDGE,

@@ -5,20 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from kubevirt.launcher.v1 import machine_pb2
-from virt_core.objects.kubevirt import Configuration
 from virt_core.rpc.words import number
+from virt_core.vmi.accepted import AcceptedSpec
 from virt_core.vmi.spec.domain import Clock, TickTimer, Timer, Timers, VmiSpec
-from virt_core.vmi.spec.effective import boots_by_uefi
 
 # What KubeVirt's guests are told of their manufacturer, and inventory tools know them by.
 _MANUFACTURER, _PRODUCT, _FAMILY = "KubeVirt", "None", "KubeVirt"
 
 
-def bootloader(spec: VmiSpec) -> machine_pb2.Bootloader.ValueType:
+def bootloader(accepted: AcceptedSpec) -> machine_pb2.Bootloader.ValueType:
     """The firmware that is asked for; BIOS if none is."""
-    if boots_by_uefi(spec):
+    if accepted.boots_by_uefi:
         return machine_pb2.BOOTLOADER_UEFI
-    loader = spec.domain.firmware.bootloader
+    loader = accepted.spec.domain.firmware.bootloader
     bios = loader.bios if loader is not None else None
     return machine_pb2.BOOTLOADER_BIOS_SERIAL if bios is not None and bios.use_serial else machine_pb2.BOOTLOADER_BIOS
 
@@ -88,10 +87,9 @@ def features(spec: VmiSpec) -> machine_pb2.Features:
     return result
 
 
-def cpu_model(spec: VmiSpec, configuration: Configuration) -> machine_pb2.CpuModel | None:
+def cpu_model(accepted: AcceptedSpec) -> machine_pb2.CpuModel | None:
     """The model that is asked for, by the spec or for the whole cluster; None: the launcher's choice."""
-    cpu = spec.domain.cpu
-    name = cpu.model or configuration.cpu_model
+    cpu, name = accepted.spec.domain.cpu, accepted.cpu_model
     if not name and not cpu.features:
         return None
     features = (

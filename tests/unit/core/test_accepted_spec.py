@@ -1,0 +1,139 @@
+"""A spec is parsed and checked once, and what builds from it takes the result."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import msgspec
+import pytest
+from virt_core.objects.kubevirt import Configuration
+from virt_core.testing.patches import merge_patch
+from virt_core.validation.refusal import UnsupportedSpec
+from virt_core.vmi import accepted
+from virt_core.vmi.accepted import AcceptedSpec, AcceptedSpecs, RefusedSpec, accept
+from virt_core.vmi.instance import VirtualMachineInstance, parse_spec
+from virt_core.vmi.spec.domain import VmiSpec
+
+NONE = Configuration()
+MINIMAL: dict[str, Any] = {"domain": {"memory": {"guest": "64Mi"}, "devices": {}}}
+WINDOWS = {
+    "domain": {
+        "features": {"hyperv": {"relaxed": {}}},
+        "firmware": {"bootloader": {"efi": {"secureBoot": True}}},
+        "devices": {"tpm": {}},
+    }
+}
+
+
+def vmi(
+    change: dict[str, Any] | None = None, *, uid: str = "u", generation: int = 1, phase: str = "Scheduling"
+) -> VirtualMachineInstance:
+    """The minimal VMI with a merge patch to its spec."""
+    stored = {
+        "metadata": {"name": "g", "uid": uid, "generation": generation},
+        "spec": merge_patch(MINIMAL, change or {}),
+        "status": {"phase": phase},
+    }
+    return msgspec.json.decode(json.dumps(stored), type=VirtualMachineInstance)
+
+
+@pytest.fixture
+def parsed(monkeypatch: pytest.MonkeyPatch) -> list[msgspec.Raw]:
+    """Every spec that was parsed."""
+    seen: list[msgspec.Raw] = []
+
+    def counting(raw: msgspec.Raw) -> VmiSpec:
+        seen.append(raw)
+        return parse_spec(raw)
+
+    monkeypatch.setattr(accepted, "parse_spec", counting)
+    return seen
+
+
+def test_an_accepted_spec_has_the_values_that_the_user_left_to_defaults() -> None:
+    spec = accept(vmi().spec, Configuration(machine_type="pc-q35-7.2", cpu_model="Nehalem"))
+    assert (spec.machine_type, spec.cpu_model, spec.memory_bytes, spec.emulated) == (
+        "pc-q35-7.2",
+        "Nehalem",
+        64 << 20,
+        False,
+    )
+    assert (spec.topology.vcpus, [each.name for each in spec.interfaces]) == (1, ["default"])
+
+
+def test_json_and_builtins_are_accepted_alike() -> None:
+    assert accept(vmi().spec, NONE) == accept(MINIMAL, NONE)
+
+
+def test_unknown_fields_and_bad_values_are_refused_together() -> None:
+    with pytest.raises(UnsupportedSpec) as error:
+        accept(vmi(WINDOWS).spec, NONE)
+    assert {each.field for each in error.value.refusals} == {
+        "spec.domain.features.hyperv",
+        "spec.domain.firmware.bootloader.efi.secureBoot",
+        "spec.domain.devices.tpm.enabled",
+    }
+
+
+@pytest.mark.parametrize(
+    ("change", "fields"),
+    [
+        (
+            {"volumes": [{"name": "a", "hostDisk": {}}], "hostname": "UP"},
+            ["spec.volumes[0].hostDisk", "spec.hostname"],
+        ),
+        (
+            {
+                "domain": {"devices": {"interfaces": [{"name": "a", "sriov": {}}]}},
+                "networks": [{"name": "a", "multus": {}}],
+            },
+            ["spec.domain.devices.interfaces[0].sriov", "spec.networks[0].multus"],
+        ),
+        (
+            {"domain": {"memory": {"guest": {}}, "cpu": {"cores": 99}}},
+            ["spec.domain.memory.guest", "spec.domain.cpu.cores"],
+        ),
+        ({"domain": None, "hostname": "UP"}, ["spec.domain"]),
+        ({"volumes": [{}], "hostname": "UP"}, ["spec.volumes[0].name"]),
+    ],
+)
+def test_a_field_that_is_refused_causes_no_second_refusal_of_what_holds_it(
+    change: dict[str, Any], fields: list[str]
+) -> None:
+    with pytest.raises(UnsupportedSpec) as error:
+        accept(vmi(change).spec, NONE)
+    assert [each.field for each in error.value.refusals] == fields
+
+
+def test_an_object_is_parsed_once(parsed: list[msgspec.Raw]) -> None:
+    specs = AcceptedSpecs()
+    first = specs.of(vmi(), NONE)
+    assert isinstance(first, AcceptedSpec)
+    for phase in ("Scheduled", "Running", "Running", "Succeeded"):
+        assert specs.of(vmi(phase=phase), NONE) is first
+    assert isinstance(specs.of(vmi({"hostname": "UP"}, uid="bad"), NONE), RefusedSpec)
+    specs.of(vmi({"hostname": "UP"}, uid="bad"), NONE)
+    assert len(parsed) == 2
+
+
+def test_another_object_or_generation_is_parsed_again(parsed: list[msgspec.Raw]) -> None:
+    specs = AcceptedSpecs()
+    for other in (vmi(), vmi(uid="v"), vmi(generation=2)):
+        specs.of(other, NONE)
+    assert len(parsed) == 3
+
+
+def test_the_cache_is_bounded(parsed: list[msgspec.Raw]) -> None:
+    specs = AcceptedSpecs(kept=2)
+    for uid in ("a", "b", "a", "c", "a", "b"):
+        specs.of(vmi(uid=uid), NONE)
+    assert len(parsed) == 4  # b was looked at least when c came
+
+
+def test_what_the_cluster_allows_now_is_not_held_against_a_guest_that_was_started() -> None:
+    old, strict = {"domain": {"machine": {"type": "pc-q35-7.1"}}}, Configuration(emulated_machines=["pc-q35-7.2"])
+    specs = AcceptedSpecs()
+    assert isinstance(specs.of(vmi(old), NONE), AcceptedSpec)
+    assert isinstance(specs.of(vmi(old), strict), RefusedSpec)
+    assert isinstance(specs.of(vmi(old, phase="Running"), strict), AcceptedSpec)
