@@ -7,6 +7,9 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.request import Request, urlopen
+
+from localcluster.registry import MANIFEST_TYPES
 
 from tests.e2e.cluster import NAMESPACE, ROOT, condition_of, get, kubectl
 from tests.e2e.guests import until
@@ -30,8 +33,32 @@ class Build:
         return self.folder / "manifests" / "kubevirt-operator.yaml"
 
 
+@dataclass(frozen=True, slots=True)
+class Renamed(Build):
+    """The same images under a tag that is no version."""
+
+    name_of_tag: str
+
+    @property
+    def tag(self) -> str:
+        """Of its images."""
+        return self.name_of_tag
+
+
 TODAY = Build("today", ROOT / "build")
 NEXT = Build("next", ROOT / "build" / "next-release" / "build")
+
+
+def renamed(build: Build, tag: str, registry: str) -> Build:
+    """`build` with its images tagged once more in the registry."""
+    for image in ("virt-operator", "virt-launcher", "virt-handler", "virt-controller", "virt-api"):
+        url = f"http://{registry}/v2/{image}/manifests/"
+        with urlopen(Request(url + build.tag, headers={"Accept": MANIFEST_TYPES}), timeout=30) as answer:
+            content, kind = answer.read(), answer.headers["Content-Type"]
+        put = Request(url + tag, data=content, method="PUT", headers={"Content-Type": kind})
+        with urlopen(put, timeout=30) as answer:
+            assert answer.status == 201, answer.status
+    return Renamed(f"{build.name}-{tag}", build.folder, tag)
 
 
 def suite() -> Any:

@@ -16,11 +16,22 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.builds import NEXT, TODAY, Build, by_image_tag, by_manifest, condition, reached, set_image_tag, suite
-from tests.e2e.cluster import NAMESPACE, apply, get, kubectl, nodes, wait
+from tests.e2e.builds import (
+    NEXT,
+    TODAY,
+    Build,
+    by_image_tag,
+    by_manifest,
+    condition,
+    reached,
+    renamed,
+    set_image_tag,
+    suite,
+)
+from tests.e2e.cluster import NAMESPACE, ROOT, apply, get, kubectl, nodes, wait
 from tests.e2e.guests import Guest, manifest, observed, running, until
 from tests.e2e.watching import History, template_variables, watching
-from tests.next_release.edits import FIELD_NUMBER
+from tests.next_release.edits import FIELD_NUMBER, next_version
 
 MAX_GAP = 2.0  # seconds between two ticks, which come every 0.2 s
 LONGEST_CHANGE = 60.0  # seconds
@@ -28,6 +39,7 @@ LONGEST_AWAY = 5.0  # seconds without a ready virt-handler on a node
 TOLD_WITHIN = 30.0  # seconds until a condition names what is wrong
 UP = ("virt-handler", "virt-controller", "virt-api")
 NOTE = "kept by the release that does not know it"
+VERSION = (ROOT / "VERSION").read_text().strip()
 Change = Callable[[Build], None]
 
 
@@ -185,6 +197,20 @@ def test_guests_tick_through_an_update_and_the_way_back() -> None:
 @pytest.mark.parametrize("change", [by_manifest, by_image_tag])
 def test_guests_tick_through_up_down_and_up_again(change: Change) -> None:
     journey(change, again=True)
+
+
+@pytest.mark.slow
+def test_tags_that_are_no_versions_go_up_and_down_by_the_release_behind_them() -> None:
+    registry = images(TODAY)["virt-operator"].rpartition("/")[0]
+    newer, older = renamed(NEXT, "prod-41", registry), renamed(TODAY, "blue", registry)
+    pull(newer)
+    pull(older)
+    travel(by_image_tag, newer, UP)
+    assert suite()["status"]["observedRelease"] == next_version(VERSION)
+    travel(by_image_tag, older, UP[::-1])
+    assert suite()["status"]["observedRelease"] == VERSION
+    kept = get("crd", "virtualmachineinstances.kubevirt.io")["metadata"]["annotations"]
+    assert kept["kubevirt.io/install-strategy-release"] == next_version(VERSION), "a definition only grows"
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,8 @@ from virt_operator.certificates.rollover import read_authority, trust_data
 from virt_operator.certificates.rotation import DEFAULT
 from virt_operator.certificates.secret import AUTHORITY_SECRET, data_of
 from virt_operator.settings import Settings
-from virt_operator.strategy.desired import desired_objects, managed_labels
+from virt_operator.strategy import desired
+from virt_operator.strategy.desired import managed_labels
 from virt_operator.strategy.install_strategy import strategy_of, to_config_map
 from virt_operator.strategy.operator_objects import operator_objects
 from virt_operator.strategy.operator_rbac import operator_rbac
@@ -44,6 +45,11 @@ HELD = {
 FINALIZER = "kubevirt.io/foregroundDeleteKubeVirt"
 
 
+def desired_objects(settings: InstallSettings = INSTALL, release: str = "") -> tuple[Body, ...]:
+    """The objects of a release, which is called like its tag unless the test says otherwise."""
+    return desired.desired_objects(settings, release or settings.tag)
+
+
 def suite(spec: dict[str, Any] | None = None, status: KubeVirtStatus | None = None, **meta: Any) -> SuiteObject:
     fields = {"uid": "uid-1", "generation": 1, "finalizers": [FINALIZER], "creation_timestamp": "2026-01-31T09:00:00Z"}
     metadata = ObjectMeta(**{"name": "kubevirt", "namespace": "kubevirt", **fields, **meta})
@@ -54,6 +60,7 @@ def deployed() -> KubeVirtStatus:
     return KubeVirtStatus(
         phase="Deployed",
         observed_kube_virt_version=INSTALL.tag,
+        observed_release=OPERATOR.release,
         observed_deployment_id=INSTALL.deployment_id,
         target_deployment_id=INSTALL.deployment_id,
     )
@@ -152,12 +159,11 @@ def compared(observed: Observed, settings: InstallSettings = INSTALL) -> Observe
     return replace(observed, compared=found)
 
 
-def strategies(*settings: InstallSettings, release: str = OPERATOR.release) -> dict[Ref, OwnedObject]:
+def strategies(*settings: InstallSettings, release: str = "") -> dict[Ref, OwnedObject]:
     """The ConfigMaps that the Jobs of `release` would have written."""
     made = {}
     for one in settings:
-        strategy = msgspec.structs.replace(strategy_of(one, one.deployment_id), release=release)
-        body = to_config_map(strategy, one)
+        body = to_config_map(strategy_of(one, one.deployment_id, release or one.tag), one)
         made[ref_of(body)] = live(body, {})
     return made
 

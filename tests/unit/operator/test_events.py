@@ -16,11 +16,20 @@ from virt_operator.reconcile.events import SuiteEvent, event_of
 from virt_operator.reconcile.reconciler import Reconciler
 from virt_operator.reconcile.status import status_of
 from virt_operator.removal.plan import plan_removal
-from virt_operator.strategy.desired import desired_objects
 from virt_operator.strategy.ref import Body, Ref, ref_of
 from virt_operator.suite.observed import Observed
 
-from tests.unit.operator.suites import INSTALL, NOW, OPERATOR, changed, installed, live, ready_status, suite
+from tests.unit.operator.suites import (
+    INSTALL,
+    NOW,
+    OPERATOR,
+    changed,
+    desired_objects,
+    installed,
+    live,
+    ready_status,
+    suite,
+)
 
 API = Ref("Deployment", "kubevirt", "virt-api")
 NEW = KubeVirtStatus()

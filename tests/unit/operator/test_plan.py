@@ -10,7 +10,7 @@ import pytest
 from virt_core.objects.kubevirt import KubeVirtStatus
 from virt_operator.change import renewals
 from virt_operator.change.plan import plan
-from virt_operator.strategy.desired import desired_objects, managed_labels
+from virt_operator.strategy.desired import managed_labels
 from virt_operator.strategy.install_strategy import name_of
 from virt_operator.strategy.ref import Ref, ref_of
 from virt_operator.strategy.settings import InstallSettings
@@ -26,6 +26,7 @@ from tests.unit.operator.suites import (
     certificates,
     changed,
     deployed,
+    desired_objects,
     expecting,
     handler_hash,
     installed,

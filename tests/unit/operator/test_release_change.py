@@ -14,9 +14,9 @@ from virt_operator.change.plan import plan
 from virt_operator.change.versions import is_older
 from virt_operator.reconcile.status import status_of
 from virt_operator.settings import Settings
-from virt_operator.strategy.desired import STRATEGY_VERSION, desired_objects
+from virt_operator.strategy.desired import STRATEGY_RELEASE
 from virt_operator.strategy.install_strategy import BadStrategy, from_config_map, name_of, strategy_of, to_config_map
-from virt_operator.strategy.ref import Body, Ref, ref_of
+from virt_operator.strategy.ref import WORKLOADS, Body, Ref, ref_of
 from virt_operator.strategy.settings import InstallSettings
 from virt_operator.suite.actions import Apply, ApplyOwn, Compare, Delete, Replace
 from virt_operator.suite.observed import Observed
@@ -28,6 +28,7 @@ from tests.unit.operator.suites import (
     OPERATOR,
     changed,
     deployed,
+    desired_objects,
     expecting,
     handler_hash,
     installed,
@@ -211,7 +212,7 @@ def definition(settings: InstallSettings, field: str = "") -> Body:
 
 def test_a_definition_never_loses_a_field() -> None:
     newer = definition(NEWER, "added")
-    assert newer["metadata"]["annotations"][STRATEGY_VERSION] == "v1.3.0"
+    assert newer["metadata"]["annotations"][STRATEGY_RELEASE] == "v1.3.0"
     back = grown(definition(INSTALL), newer, updating=False)
     assert back == newer
     up = grown(newer, definition(INSTALL), updating=False)
@@ -301,3 +302,48 @@ def test_on_a_way_back_a_webhook_that_the_older_release_lacks_goes_before_its_vi
     removal = Delete(ref, "uid-of-the-newer-release", "not part of the release that comes back")
     assert plan(with_it, OPERATOR).actions == (removal,)
     assert applied(newer) == {"Deployment"}
+
+
+BLUE = msgspec.structs.replace(INSTALL, tag="blue")
+
+
+def moved(observed: Observed, release: str) -> Observed:
+    """`observed` with a KubeVirt object that asks for the tag "blue", behind which that release is."""
+    asked = expecting(observed, {"imageTag": "blue"}, release=release)
+    definitions = {
+        ref_of(body): live(body, ready_status(body))
+        for body in desired_objects(BLUE, release)
+        if body["kind"] not in ("Deployment", "DaemonSet")
+    }
+    return replace(asked, owned={**asked.owned, **definitions})
+
+
+@pytest.mark.parametrize(("release", "first"), [("v1.3.0", "virt-handler"), ("v1.2.0", "virt-api")])
+def test_the_release_behind_a_tag_decides_the_direction_not_its_name(release: str, first: str) -> None:
+    operator = replace(OPERATOR, tag="blue", release=max(release, OPERATOR.release))
+    decided = plan(moved(installed(), release), operator)
+    workloads = [one.ref.name for one in decided.actions if isinstance(one, Replace) and one.ref.kind in WORKLOADS]
+    assert (decided.operation, workloads) == ("Rollback" if first == "virt-api" else "Update", [first])
+    assert decided.release == release
+
+
+def test_a_definition_of_a_newer_release_is_kept_whatever_its_tag_is_called() -> None:
+    newer = msgspec.structs.replace(INSTALL, tag="blue")
+    wide = definition(newer, "added")
+    wide["metadata"]["annotations"][STRATEGY_RELEASE] = "v1.3.0"
+    assert grown(definition(INSTALL), wide, updating=False) == wide
+
+
+def test_the_status_names_the_release_that_is_installed() -> None:
+    assert status(replace(installed(), suite=suite())).observed_release == OPERATOR.release
+
+
+def test_an_update_that_turns_out_to_be_a_rollback_keeps_its_start() -> None:
+    observed = replace(installed(), suite=suite({"imageTag": "blue"}, deployed()))
+    first = status(observed)
+    assert first.upgrade is not None and (first.upgrade.operation, first.upgrade.step) == ("Update", "InstallStrategy")
+    printed = replace(moved(observed, "v1.2.0"), now=NOW + timedelta(minutes=1))
+    assert printed.suite is not None
+    second = status(replace(printed, suite=msgspec.structs.replace(printed.suite, status=first)))
+    assert second.upgrade is not None and second.upgrade.operation == "Rollback"
+    assert second.upgrade.started_at == first.upgrade.started_at

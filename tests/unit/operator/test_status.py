@@ -8,7 +8,6 @@ from virt_core.objects.kubevirt import KubeVirtStatus, by_precedence
 from virt_operator.change.plan import plan
 from virt_operator.reconcile.status import second_object_status, status_of
 from virt_operator.removal.plan import plan_removal
-from virt_operator.strategy.desired import desired_objects
 from virt_operator.strategy.ref import Ref, ref_of
 from virt_operator.suite.observed import Observed, SuiteObject
 
@@ -18,6 +17,7 @@ from tests.unit.operator.suites import (
     OPERATOR,
     changed,
     deployed,
+    desired_objects,
     installed,
     live,
     ready_status,

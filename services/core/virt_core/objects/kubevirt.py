@@ -111,6 +111,9 @@ class KubeVirtStatus(msgspec.Struct, frozen=True, rename="camel"):
     operator_version: str = ""
     target_kube_virt_version: str = ""
     observed_kube_virt_version: str = ""
+    observed_release: str = ""
+    """Ours: the release behind that version, which is the name of a tag."""
+
     target_kube_virt_registry: str = ""
     observed_kube_virt_registry: str = ""
     target_deployment_id: str = msgspec.field(default="", name="targetDeploymentID")

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from virt_operator.change.versions import is_older
-from virt_operator.strategy.desired import STRATEGY_VERSION
+from virt_operator.strategy.desired import STRATEGY_RELEASE
 from virt_operator.strategy.ref import Body
 from virt_operator.strategy.rules import covers, union
 
@@ -28,8 +28,8 @@ def grown(desired: Body, live: Body, *, updating: bool) -> Body:
 
 
 def _definition(desired: Body, live: Body) -> Body:
-    written_by = (live["metadata"].get("annotations") or {}).get(STRATEGY_VERSION, "")
-    newer = is_older((desired["metadata"].get("annotations") or {}).get(STRATEGY_VERSION, ""), written_by)
+    written_by = (live["metadata"].get("annotations") or {}).get(STRATEGY_RELEASE, "")
+    newer = is_older((desired["metadata"].get("annotations") or {}).get(STRATEGY_RELEASE, ""), written_by)
     spec = _merged(desired["spec"], live.get("spec", {}), keep=newer)
     if not newer:
         return {**desired, "spec": spec}

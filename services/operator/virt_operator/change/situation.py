@@ -16,7 +16,7 @@ from virt_operator.change.objects import ObjectState, states_of
 from virt_operator.change.strategies import Search
 from virt_operator.change.versions import is_older
 from virt_operator.settings import Settings
-from virt_operator.strategy.desired import STRATEGY_IDENTIFIER, STRATEGY_VERSION
+from virt_operator.strategy.desired import STRATEGY_IDENTIFIER, STRATEGY_RELEASE
 from virt_operator.strategy.install_strategy import InstallStrategy
 from virt_operator.strategy.ref import WORKLOADS, Body
 from virt_operator.strategy.settings import InstallSettings
@@ -74,11 +74,11 @@ class Situation:
 
     @cached_property
     def others(self) -> tuple[str, ...]:
-        """Versions of the workloads that are of another strategy. Their pods may run, so an order is kept."""
+        """Releases of the workloads that are of another strategy. Their pods may run, so an order is kept."""
         if self.search.strategy is None:
             return ()
         return tuple(
-            live.metadata.annotations.get(STRATEGY_VERSION, "")
+            live.metadata.annotations.get(STRATEGY_RELEASE, "")
             for ref, live in self.observed.owned.items()
             if ref.kind in WORKLOADS
             and live.metadata.annotations.get(STRATEGY_IDENTIFIER) != self.strategy.deployment_id
@@ -92,11 +92,12 @@ class Situation:
 
     @cached_property
     def backward(self) -> bool:
-        """Whether what runs, or was installed last, is newer than the strategy."""
-        wanted = self.settings.tag if self.settings is not None else ""
-        return any(
-            is_older(wanted, version) for version in self.others or (self.suite.status.observed_kube_virt_version,)
-        )
+        """Whether what runs, or was installed last, is newer than the strategy. Unknown, and so False, until the
+        strategy has been printed."""
+        if self.search.strategy is None:
+            return False
+        releases = self.others or (self.suite.status.observed_release,)
+        return any(is_older(self.strategy.release, release) for release in releases)
 
     @cached_property
     def lacking(self) -> str:

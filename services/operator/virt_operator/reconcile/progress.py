@@ -23,7 +23,8 @@ def progress(
     """`versions` are what was installed, "" if nothing, and what is to be. None when there is no operation."""
     if not operation:
         return None
-    begun = old if old is not None and (old.operation, old.to_version) == (operation, versions[1]) else None
+    # An update turns out to be a rollback when the strategy has been printed: it is the same operation all the same.
+    begun = old if old is not None and old.to_version == versions[1] and _is_same(old.operation, operation) else None
     step = waits[0].step if waits else (begun.step if begun is not None else "")
     before = {one.object: one.since for one in begun.waiting_for} if begun is not None else {}
     moment = rfc3339(now)
@@ -36,3 +37,7 @@ def progress(
         since=begun.since if begun is not None and begun.step == step else moment,
         waiting_for=[Waiting(wait.what, wait.why[:_LONGEST], before.get(wait.what, moment)) for wait in waits[:_MOST]],
     )
+
+
+def _is_same(old: str, new: str) -> bool:
+    return old == new or {old, new} == {"Update", "Rollback"}

@@ -58,7 +58,7 @@ def status_of(
     if failure is not None:
         new = _failed(new, observed, failure)
     elif not plan.waits and not plan.actions:
-        new = _ready(new, suite, settings, observed)
+        new = _ready(new, suite, settings, observed, plan)
     else:
         new = _in_progress(new, settings, observed, plan)
     new = _lacking(old, new, observed, plan.missing) if plan.missing else new
@@ -114,7 +114,9 @@ def _failed(new: KubeVirtStatus, observed: Observed, failure: str) -> KubeVirtSt
     return msgspec.structs.replace(_with(new, observed, conditions), phase=new.phase or "Deploying")
 
 
-def _ready(new: KubeVirtStatus, suite: SuiteObject, settings: InstallSettings, observed: Observed) -> KubeVirtStatus:
+def _ready(
+    new: KubeVirtStatus, suite: SuiteObject, settings: InstallSettings, observed: Observed, plan: Plan
+) -> KubeVirtStatus:
     conditions = _three("True", "False", "False", "AllComponentsReady", "all components are ready")
     conditions.append(Condition("Created", "True", "AllResourcesCreated", "all objects are as desired"))
     return msgspec.structs.replace(
@@ -122,6 +124,7 @@ def _ready(new: KubeVirtStatus, suite: SuiteObject, settings: InstallSettings, o
         phase="Deployed",
         observed_kube_virt_version=settings.tag,
         observed_kube_virt_registry=settings.registry,
+        observed_release=plan.release,
         observed_deployment_id=settings.deployment_id,
         observed_deployment_config=settings.to_json(),
         observed_generation=suite.metadata.generation,

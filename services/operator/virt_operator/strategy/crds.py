@@ -41,7 +41,9 @@ def kubevirts() -> Body:
     schema = _object_schema("v1.KubeVirt")
     as_map_list(schema, "status", "conditions", key="type")
     # Later releases keep the state of an upgrade here; a rollback must not prune it.
-    schema["properties"]["status"]["properties"]["upgrade"] = kept_whole()
+    status = schema["properties"]["status"]["properties"]
+    status["upgrade"] = kept_whole()
+    status["observedRelease"] = {"type": "string"}  # ours: the release behind observedKubeVirtVersion
     columns = [_AGE, {"name": "Phase", "type": "string", "jsonPath": ".status.phase"}]
     names = _names("KubeVirt", "kubevirts", ["kv", "kvs"])
     return _definition(names, schema, columns, subresources={"status": {}})

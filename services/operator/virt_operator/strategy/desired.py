@@ -6,19 +6,33 @@ Secrets are not among it: their content is made where it is needed (certificates
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from virt_core.conventions import labels
+from virt_core.release import RELEASE
 
 from virt_operator.strategy import admission, crds, daemonsets, deployments, rbac, services, webhooks
 from virt_operator.strategy.ref import MANAGED_BY_OPERATOR, Body
 from virt_operator.strategy.settings import InstallSettings
 
 STRATEGY_VERSION = "kubevirt.io/install-strategy-version"
+"""The tag of the images, in KubeVirt's words the version. A name: two of them are never compared."""
+
+STRATEGY_RELEASE = "kubevirt.io/install-strategy-release"
+"""The release that printed the strategy; ours. What is older and what is newer follows from it."""
+
 STRATEGY_REGISTRY = "kubevirt.io/install-strategy-registry"
 STRATEGY_IDENTIFIER = "kubevirt.io/install-strategy-identifier"
 
 
-def desired_objects(settings: InstallSettings) -> tuple[Body, ...]:
+def desired_objects(settings: InstallSettings, release: str = RELEASE) -> tuple[Body, ...]:
     """All objects in the order of installation, without what the API server is to trust: that is of the cluster."""
+    annotations = {
+        STRATEGY_VERSION: settings.tag,
+        STRATEGY_RELEASE: release,
+        STRATEGY_REGISTRY: settings.registry,
+        STRATEGY_IDENTIFIER: settings.deployment_id,
+    }
     objects = [
         crds.virtual_machine_instances(),
         *admission.policy(settings.namespace, rbac.OPERATOR_ACCOUNT),
@@ -32,7 +46,7 @@ def desired_objects(settings: InstallSettings) -> tuple[Body, ...]:
         *services.api_services(settings.namespace),
         *webhooks.webhooks(settings.namespace),
     ]
-    return tuple(_marked(body, settings) for body in objects)
+    return tuple(_marked(body, annotations) for body in objects)
 
 
 def managed_labels() -> dict[str, str]:
@@ -45,14 +59,9 @@ def strategy_labels() -> dict[str, str]:
     return {labels.MANAGED_BY: MANAGED_BY_OPERATOR, "kubevirt.io/install-strategy": ""}
 
 
-def _marked(body: Body, settings: InstallSettings) -> Body:
+def _marked(body: Body, annotations: Mapping[str, str]) -> Body:
     meta = body["metadata"]
-    annotations = {
-        STRATEGY_VERSION: settings.tag,
-        STRATEGY_REGISTRY: settings.registry,
-        STRATEGY_IDENTIFIER: settings.deployment_id,
-    }
     return {
         **body,
-        "metadata": {**meta, "labels": {**meta.get("labels", {}), **managed_labels()}, "annotations": annotations},
+        "metadata": {**meta, "labels": {**meta.get("labels", {}), **managed_labels()}, "annotations": {**annotations}},
     }

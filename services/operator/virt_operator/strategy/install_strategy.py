@@ -16,6 +16,7 @@ from virt_core.release import FEATURE_LEVEL, RELEASE
 from virt_operator.strategy.desired import (
     STRATEGY_IDENTIFIER,
     STRATEGY_REGISTRY,
+    STRATEGY_RELEASE,
     STRATEGY_VERSION,
     desired_objects,
     strategy_labels,
@@ -53,10 +54,10 @@ class InstallStrategy(msgspec.Struct, frozen=True, rename="camel"):
     """The operator's own, which a user applies: what permissions that release needs, and its Deployment."""
 
 
-def strategy_of(settings: InstallSettings, deployment_id: str) -> InstallStrategy:
+def strategy_of(settings: InstallSettings, deployment_id: str, release: str = RELEASE) -> InstallStrategy:
     """This release's strategy."""
-    objects, operator = list(desired_objects(settings)), operator_objects(settings)
-    return InstallStrategy(SCHEMA, RELEASE, FEATURE_LEVEL, deployment_id, objects, operator)
+    objects, operator = list(desired_objects(settings, release)), operator_objects(settings)
+    return InstallStrategy(SCHEMA, release, FEATURE_LEVEL, deployment_id, objects, operator)
 
 
 def name_of(deployment_id: str) -> str:
@@ -69,6 +70,7 @@ def to_config_map(strategy: InstallStrategy, settings: InstallSettings) -> Body:
     packed = gzip.compress(msgspec.json.encode(strategy), mtime=0)
     annotations = {
         STRATEGY_VERSION: settings.tag,
+        STRATEGY_RELEASE: strategy.release,
         STRATEGY_REGISTRY: settings.registry,
         STRATEGY_IDENTIFIER: strategy.deployment_id,
     }
