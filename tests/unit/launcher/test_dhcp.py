@@ -61,6 +61,24 @@ def test_offer_carries_the_whole_lease() -> None:
     }
 
 
+@pytest.mark.parametrize(
+    ("search", "expected"),
+    [
+        (RESOLVER.search, ("peers.default.svc.cluster.local", *RESOLVER.search)),
+        (("corp.test", *RESOLVER.search), ("peers.default.svc.cluster.local", "corp.test", *RESOLVER.search)),
+        (("peers.default.svc.x", "default.svc.x"), ("peers.default.svc.x", "default.svc.x")),
+        (("corp.test",), ("corp.test",)),
+        ((), ()),
+    ],
+)
+def test_a_guest_of_a_subdomain_finds_the_others_by_their_host_names(
+    search: tuple[str, ...], expected: tuple[str, ...]
+) -> None:
+    assert Resolver(RESOLVER.servers, search).within("peers").search == expected
+    told = options(reply(request(DISCOVER), replace(LEASE, subdomain="peers"), Resolver(RESOLVER.servers, search)))
+    assert told.get(15, b"").decode() == (expected[0] if expected else "")
+
+
 def test_routes_carry_the_default_one_too() -> None:
     """Numbers of the table in RFC 3442: only the significant octets of a destination are sent."""
     routes = (

@@ -18,6 +18,7 @@ from virt_core.objects.kubevirt import Configuration
 from virt_core.vmi.accepted import AcceptedSpec
 from virt_core.vmi.instance import VirtualMachineInstance
 from virt_core.vmi.spec.domain import VmiSpec
+from virt_core.vmi.spec.effective import guest_hostname
 
 from virt_controller.pod.boot_files import boot_file_containers
 from virt_controller.pod.container_disks import container_disk_containers, container_disks
@@ -99,7 +100,7 @@ def launcher_pod(
         "serviceAccountName": _service_account(spec),
         "enableServiceLinks": False,
         "terminationGracePeriodSeconds": spec.termination_grace_period_seconds + _SHUTDOWN_MARGIN,
-        "hostname": (spec.hostname or meta.name.replace(".", "-"))[:63].rstrip("-"),
+        "hostname": guest_hostname(meta.name, spec),
         "subdomain": spec.subdomain,
         "dnsPolicy": spec.dns_policy,
         "dnsConfig": spec.dns_config,

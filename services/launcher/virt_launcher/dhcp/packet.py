@@ -51,6 +51,7 @@ class Lease:
         server: by which we are told from other servers.
         router: of the default route; None: no such route.
         mtu: in bytes, 0 if the guest is not told.
+        subdomain: whose names come first in the search list; empty: none.
     """
 
     mac: bytes
@@ -61,6 +62,7 @@ class Lease:
     routes: tuple[Route, ...] = ()
     hostname: str = ""
     mtu: int = 0
+    subdomain: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,9 +161,10 @@ def _configuration(lease: Lease, resolver: Resolver) -> Iterator[tuple[int, byte
     if lease.mtu:
         yield _MTU, lease.mtu.to_bytes(2, "big")
     yield _HOST_NAME, lease.hostname.encode("ascii")
-    if resolver.search:
-        yield _DOMAIN_NAME, resolver.search[0].encode("ascii", "replace")
-        yield _DOMAIN_SEARCH, _search_list(resolver.search)
+    search = resolver.within(lease.subdomain).search
+    if search:
+        yield _DOMAIN_NAME, search[0].encode("ascii", "replace")
+        yield _DOMAIN_SEARCH, _search_list(search)
 
 
 def _route_list(lease: Lease) -> bytes:

@@ -13,6 +13,15 @@ class Resolver:
     servers: tuple[ipaddress.IPv4Address, ...] = ()
     search: tuple[str, ...] = ()
 
+    def within(self, subdomain: str) -> Resolver:
+        """The same for a guest of a subdomain, which finds the others of its Service by their host names, as in
+        KubeVirt. The kubelet's search list has the namespace's own domain, NAMESPACE.svc.ZONE."""
+        services = max((domain for domain in self.search if domain.split(".")[1:2] == ["svc"]), key=len, default="")
+        if not subdomain or not services:
+            return self
+        own = f"{subdomain}.{services}"
+        return Resolver(self.servers, (own, *(domain for domain in self.search if domain != own)))
+
 
 def parse(text: str) -> Resolver:
     """Read a resolv.conf (resolv.conf(5)): IPv4 name servers in order; of several search lines the last counts."""

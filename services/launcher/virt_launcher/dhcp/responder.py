@@ -60,6 +60,7 @@ def lease_of(interface: machine_pb2.NetworkInterface) -> Lease:
             for route in told.routes
         ),
         hostname=told.hostname,
+        subdomain=told.subdomain,
         mtu=interface.mtu,
     )
 

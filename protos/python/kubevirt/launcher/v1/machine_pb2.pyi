@@ -1461,6 +1461,7 @@ class DhcpLease(_message.Message):
     PREFIX_LENGTH_FIELD_NUMBER: _builtins.int
     HOSTNAME_FIELD_NUMBER: _builtins.int
     ROUTES_FIELD_NUMBER: _builtins.int
+    SUBDOMAIN_FIELD_NUMBER: _builtins.int
     bridge_device: _builtins.str
     """The bridge in the pod's network namespace on which requests arrive."""
     router_address: _builtins.str
@@ -1471,6 +1472,8 @@ class DhcpLease(_message.Message):
     """Length of the network's prefix in bits."""
     hostname: _builtins.str
     """The host name offered; empty: none."""
+    subdomain: _builtins.str
+    """The headless Service that the guest is a member of: its names come first in the search list; empty: none."""
     @_builtins.property
     def routes(self) -> _containers.RepeatedCompositeFieldContainer[Global___DhcpRoute]:
         """Routes besides the default one through router_address, which is absent where that is empty."""
@@ -1484,10 +1487,11 @@ class DhcpLease(_message.Message):
         prefix_length: _builtins.int = ...,
         hostname: _builtins.str = ...,
         routes: _abc.Iterable[Global___DhcpRoute] | None = ...,
+        subdomain: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["bridge_device", b"bridge_device", "client_address", b"client_address", "hostname", b"hostname", "prefix_length", b"prefix_length", "router_address", b"router_address", "routes", b"routes"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bridge_device", b"bridge_device", "client_address", b"client_address", "hostname", b"hostname", "prefix_length", b"prefix_length", "router_address", b"router_address", "routes", b"routes", "subdomain", b"subdomain"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -22,6 +22,7 @@ from virt_core.vmi.spec.volumes import CloudInit, Masquerade, Network, PodNetwor
 
 MI = 1 << 20
 _MIN_MEMORY = MI
+_LONGEST_LABEL = 63  # RFC 1123
 MAX_BYTES = 1 << 50  # a PiB: above any machine's memory and any file system's file, below what overflows
 DEFAULT_INTERFACE = "default"
 DEFAULT_MACHINE_TYPE = "q35"
@@ -56,6 +57,11 @@ def effective_topology(spec: VmiSpec) -> Topology:
         wanted = resources.limits.get("cpu", resources.requests.get("cpu", 1))
         return Topology(max(1, ceil(_quantity(wanted, Decimal(1)))), 1, 1)
     return Topology(cpu.sockets or 1, cpu.cores or 1, cpu.threads or 1)
+
+
+def guest_hostname(name: str, spec: VmiSpec) -> str:
+    """The host name of the guest and of its pod, a DNS label: the spec's, or the VMI's name up to its first dot."""
+    return spec.hostname or name.split(".", maxsplit=1)[0][:_LONGEST_LABEL].rstrip("-")
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,13 +18,11 @@ from virt_core.rpc.words import number
 from virt_core.vmi.accepted import AcceptedSpec
 from virt_core.vmi.instance import VirtualMachineInstance
 from virt_core.vmi.spec.devices import Interface
-from virt_core.vmi.spec.domain import VmiSpec
+from virt_core.vmi.spec.effective import guest_hostname
 
 from virt_handler.machines.translate.disks import machine_disks
 from virt_handler.machines.translate.platform import bootloader, clock, cpu_model, features, smbios
 from virt_handler.network.plan import BRIDGE, TAP, PodNetwork, Route, made_mac, masqueraded
-
-_HOSTNAME_LIMIT = 63  # bytes of a DNS label, RFC 1035
 
 
 def machine(vmi: VirtualMachineInstance, accepted: AcceptedSpec, pod: PodNetwork) -> machine_pb2.Machine:
@@ -49,7 +47,7 @@ def machine(vmi: VirtualMachineInstance, accepted: AcceptedSpec, pod: PodNetwork
         bootloader=bootloader(accepted),
         smbios=smbios(spec),
         features=features(spec),
-        disks=machine_disks(vmi, accepted, _hostname(meta, spec)),
+        disks=machine_disks(vmi, accepted, guest_hostname(meta.name, spec)),
         interfaces=[_interface(meta, accepted, interface, pod) for interface in accepted.interfaces],
         shutdown_grace_period=duration_pb2.Duration(seconds=spec.termination_grace_period_seconds),
         start_paused=spec.start_strategy == "Paused",
@@ -107,10 +105,6 @@ def mac_address(vmi_uid: str, interface: Interface, pod: PodNetwork) -> str:
     return made_mac(f"{vmi_uid}/{interface.name}")
 
 
-def _hostname(meta: ObjectMeta, spec: VmiSpec) -> str:
-    return (spec.hostname or meta.name.split(".")[0])[:_HOSTNAME_LIMIT]
-
-
 def has_queues(accepted: AcceptedSpec, interface: Interface) -> bool:
     """Whether the card has a queue for each vCPU; only virtio's cards can."""
     wanted = accepted.spec.domain.devices.network_interface_multiqueue and interface.model == "virtio"
@@ -137,7 +131,8 @@ def _interface(
         result.dhcp.CopyFrom(_bridged_lease(pod))
     else:
         return result  # the guest asks whoever gives out addresses on that network
-    result.dhcp.hostname = _hostname(meta, accepted.spec)
+    result.dhcp.hostname = guest_hostname(meta.name, accepted.spec)
+    result.dhcp.subdomain = accepted.spec.subdomain
     return result
 
 

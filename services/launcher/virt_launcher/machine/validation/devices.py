@@ -72,6 +72,8 @@ def _lease(path: str, lease: machine_pb2.DhcpLease) -> None:
     require(1 <= lease.prefix_length <= 32, f"{path}.prefix_length", lease.prefix_length, "1 to 32")
     if lease.hostname:
         matches(_HOST_NAME, f"{path}.hostname", lease.hostname, "a DNS name")
+    if lease.subdomain:
+        matches(_HOST_NAME, f"{path}.subdomain", lease.subdomain, "a DNS name")
     require(len(lease.routes) <= _MOST_ROUTES, f"{path}.routes", len(lease.routes), f"{_MOST_ROUTES} at most")
     for index, route in enumerate(lease.routes):
         for name in ("destination", "router"):
