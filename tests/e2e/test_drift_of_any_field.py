@@ -105,9 +105,14 @@ async def owned(client: KubeClient) -> dict[Ref, Json]:
 
 
 def parts(body: Json) -> Json:
+    """What must come back. `kubectl rollout restart` of another test stays, and is not repeated."""
     found = {part: copy.deepcopy(body[part]) for part in PARTS if part in body}
-    for key in FREE:
-        found.get("spec", {}).pop(key, None) if isinstance(found.get("spec"), dict) else None
+    spec = found.get("spec")
+    if isinstance(spec, dict):
+        for key in FREE:
+            spec.pop(key, None)
+        annotations = spec.get("template", {}).get("metadata", {}).get("annotations", {})
+        annotations.pop("kubectl.kubernetes.io/restartedAt", None)
     return found
 
 

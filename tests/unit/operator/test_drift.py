@@ -90,6 +90,16 @@ def test_labels_and_annotations_of_others_stay() -> None:
     assert plan(only, OPERATOR).actions == ()
 
 
+def test_a_restart_by_kubectl_is_not_undone() -> None:
+    path = "/spec/template/metadata/annotations/kubectl.kubernetes.io~1restartedAt"
+    observed = edited(installed(), DEPLOYMENT, {"op": "add", "path": path, "value": "2026-01-31T09:00:00Z"})
+    (compare,) = plan(observed, OPERATOR).actions
+    assert isinstance(compare, Compare)
+    template = compare.body["spec"]["template"]["metadata"]
+    assert template["annotations"]["kubectl.kubernetes.io/restartedAt"] == "2026-01-31T09:00:00Z"
+    assert plan(found_by_dry_run(observed, compare, None), OPERATOR).actions == ()
+
+
 def test_a_part_that_the_suite_does_not_have_goes() -> None:
     role = Ref("ClusterRole", "", "kubevirt-handler")
     observed = edited(installed(), role, {"op": "add", "path": "/aggregationRule", "value": {}})

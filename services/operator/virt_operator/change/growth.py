@@ -16,15 +16,34 @@ from virt_operator.strategy.ref import Body
 from virt_operator.strategy.rules import covers, union
 
 _ROLES = ("ClusterRole", "Role")
+_RESTARTABLE = ("Deployment", "DaemonSet")
+_RESTARTED_AT = "kubectl.kubernetes.io/restartedAt"
+"""Written into a pod template by `kubectl rollout restart`: without it the restart would be undone."""
 
 
 def grown(desired: Body, live: Body, *, updating: bool) -> Body:
     """`desired` with what `live` has and must not lose."""
     if desired["kind"] == "CustomResourceDefinition":
         return _definition(desired, live)
+    restarted = _restarted_at(live)
+    if desired["kind"] in _RESTARTABLE and restarted is not None:
+        return _with_restart(desired, restarted)
     if desired["kind"] in _ROLES and updating and covers(desired["rules"], live.get("rules") or []):
         return {**desired, "rules": union([*(live.get("rules") or []), *desired["rules"]])}
     return desired
+
+
+def _restarted_at(live: Body) -> str | None:
+    meta = live.get("spec", {}).get("template", {}).get("metadata", {})
+    found: str | None = (meta.get("annotations") or {}).get(_RESTARTED_AT)
+    return found
+
+
+def _with_restart(desired: Body, moment: str) -> Body:
+    spec, template = desired["spec"], desired["spec"]["template"]
+    meta = template.get("metadata", {})
+    annotations = {**meta.get("annotations", {}), _RESTARTED_AT: moment}
+    return {**desired, "spec": {**spec, "template": {**template, "metadata": {**meta, "annotations": annotations}}}}
 
 
 def _definition(desired: Body, live: Body) -> Body:
