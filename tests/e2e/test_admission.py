@@ -80,6 +80,28 @@ def test_what_cannot_be_run_is_refused_by_field_value_and_what_is_allowed_all_at
     print(done.stderr)
 
 
+def test_unknown_fields_and_bad_values_of_a_windows_guest_are_named_in_one_answer() -> None:
+    domain = {
+        "memory": {"guest": "512Mi"},
+        "features": {"hyperv": {"relaxed": {}}, "smm": {}},
+        "firmware": {"bootloader": {"efi": {"secureBoot": True}}},
+        "devices": {"tpm": {}},
+    }
+    done = create(vmi("refused", {"domain": domain}))
+    for path in ("features.hyperv", "firmware.bootloader.efi.secureBoot", "devices.tpm"):
+        assert f"spec.domain.{path}" in done.stderr, done.stderr
+
+
+def test_a_cpu_feature_that_the_emulator_has_not_is_refused() -> None:
+    if not get("-n", NAMESPACE, "kubevirt", "kubevirt")["spec"]["configuration"]["developerConfiguration"][
+        "useEmulation"
+    ]:
+        pytest.skip("the cluster has KVM")
+    cpu = {"model": "Nehalem", "features": [{"name": "vmx", "policy": "require"}]}
+    done = create(vmi("refused", {"domain": {"memory": {"guest": "128Mi"}, "cpu": cpu}}))
+    assert "spec.domain.cpu.features[0].name: 'vmx' is not allowed" in done.stderr, done.stderr
+
+
 def test_a_spec_is_not_changed_and_a_status_not_edited(guest: Guest) -> None:
     before = guest.vmi
     for patch, field in (

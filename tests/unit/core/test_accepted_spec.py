@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from virt_core.objects.kubevirt import Configuration
+from virt_core.objects.kubevirt import Configuration, DeveloperConfiguration
 from virt_core.testing.patches import merge_patch
 from virt_core.validation.refusal import UnsupportedSpec
 from virt_core.vmi import accepted
@@ -104,6 +104,44 @@ def test_a_field_that_is_refused_causes_no_second_refusal_of_what_holds_it(
     with pytest.raises(UnsupportedSpec) as error:
         accept(vmi(change).spec, NONE)
     assert [each.field for each in error.value.refusals] == fields
+
+
+EMULATION = Configuration(DeveloperConfiguration(use_emulation=True))
+
+
+@pytest.mark.parametrize(
+    ("cpu", "field"),
+    [
+        ({"model": "Nehalem", "features": [{"name": "vmx", "policy": "require"}]}, "spec.domain.cpu.features[0].name"),
+        ({"features": [{"name": "x2apic"}]}, "spec.domain.cpu.features[0].name"),
+        ({"features": [{"name": "avx512f", "policy": "force"}]}, "spec.domain.cpu.features[0].name"),
+        ({"model": "Skylake-Server"}, "spec.domain.cpu.model"),
+    ],
+)
+def test_what_a_cpu_requires_and_the_emulator_has_not_is_refused(cpu: dict[str, Any], field: str) -> None:
+    with pytest.raises(UnsupportedSpec) as error:
+        accept(vmi({"domain": {"cpu": cpu}}).spec, EMULATION)
+    assert [each.field for each in error.value.refusals] == [field]
+    assert accept(vmi({"domain": {"cpu": cpu}}).spec, NONE)
+
+
+@pytest.mark.parametrize(
+    "cpu",
+    [
+        {"model": "Nehalem", "features": [{"name": "aes"}, {"name": "sse4.2"}, {"name": "lahf_lm"}]},
+        {"model": "host-passthrough", "features": [{"name": "vmx", "policy": "optional"}]},
+        {"features": [{"name": "vmx", "policy": "disable"}, {"name": "avx512f", "policy": "forbid"}]},
+    ],
+)
+def test_what_the_emulator_has_or_the_guest_can_do_without_is_accepted(cpu: dict[str, Any]) -> None:
+    assert accept(vmi({"domain": {"cpu": cpu}}).spec, EMULATION)
+
+
+def test_the_cluster_s_cpu_model_must_be_emulated_too() -> None:
+    cluster = Configuration(DeveloperConfiguration(use_emulation=True), cpu_model="Skylake-Server")
+    with pytest.raises(UnsupportedSpec, match=r"spec\.domain\.cpu\.model: 'Skylake-Server'"):
+        accept(vmi().spec, cluster)
+    assert accept(vmi({"domain": {"cpu": {"model": "host-model"}}}).spec, cluster)
 
 
 def test_an_object_is_parsed_once(parsed: list[msgspec.Raw]) -> None:

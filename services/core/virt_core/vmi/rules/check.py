@@ -1,7 +1,8 @@
 """What a supported spec must hold beyond its types. Pure; called by vmi/accepted.py.
 
 Each refusal names field, value and what is allowed; all of them are found at once. The rules are KubeVirt's, without
-what this release cannot do, by subject: compute.py, platform.py, devices.py, volumes.py, networks.py, pod.py.
+what this release cannot do, by subject: compute.py, emulated_cpu.py, platform.py, devices.py, volumes.py, networks.py,
+pod.py.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from virt_core.objects.kubevirt import Configuration
 from virt_core.validation.refusal import Refusal, UnsupportedSpec
 from virt_core.vmi.rules.compute import compute_refusals
 from virt_core.vmi.rules.devices import device_refusals
+from virt_core.vmi.rules.emulated_cpu import emulated_cpu_refusals
 from virt_core.vmi.rules.networks import network_refusals
 from virt_core.vmi.rules.platform import platform_refusals
 from virt_core.vmi.rules.pod import pod_refusals
@@ -37,6 +39,8 @@ def spec_refusals(spec: VmiSpec, configuration: Configuration | None) -> tuple[R
 
 def _refusals(spec: VmiSpec, configuration: Configuration | None) -> Iterator[Refusal]:
     yield from compute_refusals(spec)
+    if configuration is not None and configuration.developer_configuration.use_emulation:
+        yield from emulated_cpu_refusals(spec.domain.cpu, configuration)
     yield from platform_refusals(spec, configuration)
     yield from device_refusals(spec)
     yield from volume_refusals(spec)
