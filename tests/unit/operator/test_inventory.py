@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from virt_core.kube.client import KubeClient
-from virt_core.kube.resource import CONFIG_MAPS
+from virt_core.kube.resource import CONFIG_MAPS, NODES
 from virt_core.rpc.tls import Certificates
 from virt_core.testing.api_server import FakeApiServer
 from virt_operator.certificates.authority import AuthorityWatch
@@ -42,5 +42,36 @@ async def test_an_object_that_is_deleted_before_the_watch_showed_it_is_known_to_
             while REF in inventory.observe().owned:
                 changed.clear()
                 await changed.wait()
+    finally:
+        running.cancel()
+
+
+async def test_a_heartbeat_on_a_node_is_no_reason_for_a_pass_and_the_end_of_its_kubelet_is(
+    client: KubeClient, server: FakeApiServer, tmp_path: Path
+) -> None:
+    passes: list[None] = []
+    changed = asyncio.Event()
+
+    def note() -> None:
+        passes.append(None)
+        changed.set()
+
+    def ready(status: str, beat: str) -> dict[str, Any]:
+        condition = {"type": "Ready", "status": status}
+        return {"metadata": {"name": "node1", "annotations": {"beat": beat}}, "status": {"conditions": [condition]}}
+
+    inventory = Inventory(client, AuthorityWatch(client, "kubevirt"), Certificates(tmp_path), "kubevirt", note)
+    (watch,) = (one for name, one in inventory.watches() if name == "watch of Node" or one.close())
+    server.put(NODES.path(), ready("True", "1"))
+    running = asyncio.create_task(watch)
+    try:
+        async with asyncio.timeout(5):
+            await changed.wait()
+            server.patch(NODES.path(None, "node1"), ready("True", "2"))
+            changed.clear()
+            server.patch(NODES.path(None, "node1"), ready("Unknown", "2"))
+            await changed.wait()
+        assert len(passes) == 2
+        assert inventory.observe().nodes["node1"].trouble == "node node1 is not ready"
     finally:
         running.cancel()

@@ -36,7 +36,7 @@ def component(name: str) -> Callable[[Situation, Progress], Progress]:
 
         states = [state for state in situation.objects if state.ref.kind in WORKLOADS and state.ref.name == name]
         written = _brought(situation, states, gate)
-        return written.and_then(Progress(tuple(_replacements(situation, states))))
+        return written.and_then(_replaced(situation, states))
 
     return run
 
@@ -113,11 +113,17 @@ def _is_virt_api(ref: Ref) -> bool:
     return (ref.kind, ref.name) == ("Deployment", "virt-api")
 
 
-def _replacements(situation: Situation, states: Iterable[ObjectState]) -> list[Action]:
-    """The next pod of a DaemonSet of type OnDelete to delete."""
-    found = (
-        rollout.replace_one(state.ref.name, situation.observed.pods, rollout.template_hash_of(state.body))
-        for state in states
-        if state.ref.kind == "DaemonSet" and state.difference is None and state.unready is not None
-    )
-    return [action for action in found if action is not None]
+def _replaced(situation: Situation, states: Iterable[ObjectState]) -> Progress:
+    """The next pod of a DaemonSet of type OnDelete to delete, and those whose nodes are away."""
+    actions: list[Action] = []
+    later: list[WaitFor] = []
+    for state in states:
+        if state.ref.kind != "DaemonSet" or state.difference is not None:
+            continue
+        template_hash = rollout.template_hash_of(state.body)
+        if state.unready is not None:
+            found = rollout.replace_one(state.ref.name, situation.observed, template_hash)
+            actions += [found] if found is not None else []
+        left = rollout.left_for_later(state.ref.name, situation.observed, template_hash)
+        later += [WaitFor(str(state.ref), why) for why in left]
+    return Progress(tuple(actions), later=tuple(later))

@@ -72,7 +72,7 @@ def _state(observed: Observed, wanted: Body, changing: bool) -> ObjectState:
     differs = difference(body, content) or found
     unready = None
     if differs is None:
-        unready = rollout.not_ready(ref, live, observed.pods, rollout.template_hash_of(body))
+        unready = rollout.not_ready(ref, live, observed, rollout.template_hash_of(body))
     return ObjectState(ref, body, live, differs, unready)
 
 

@@ -83,6 +83,7 @@ def _towards(situation: Situation, patches: Sequence[Patch]) -> Plan:
     return Plan(
         actions,
         waits,
+        walked.progress.later,
         situation.settings,
         release=found.release if found is not None else "",
         created=walked.stopped_at is None and not any(state.difference for state in situation.objects),

@@ -11,38 +11,50 @@ from typing import Any
 from virt_core.conventions import labels
 
 from virt_operator.strategy.pods import TEMPLATE_HASH
-from virt_operator.strategy.ref import Body, Ref
+from virt_operator.strategy.ref import WORKLOADS, Body, Ref
 from virt_operator.suite.actions import DeletePod
-from virt_operator.suite.observed import OwnedObject, PodObject
+from virt_operator.suite.observed import Observed, OwnedObject, PodObject
 
+_NAMED = 5  # nodes in a message
 _CONDITIONS = {"CustomResourceDefinition": "Established", "APIService": "Available"}
 
 
-def not_ready(ref: Ref, live: OwnedObject, pods: Iterable[PodObject], template_hash: str) -> str | None:
+def not_ready(ref: Ref, live: OwnedObject, observed: Observed, template_hash: str) -> str | None:
     """Why the object is not yet what the suite needs, None if it is. Kinds without a state of their own always are."""
     if ref.kind in _CONDITIONS:
         return _condition_missing(live, _CONDITIONS[ref.kind])
-    if ref.kind not in ("Deployment", "DaemonSet"):
-        return None
-    return _workload_not_ready(ref, live, pods_of(ref.name, pods), template_hash)
-
-
-def _workload_not_ready(ref: Ref, live: OwnedObject, pods: list[PodObject], template_hash: str) -> str | None:
-    status = live.status
-    if status.get("observedGeneration", 0) < live.metadata.generation:
+    if ref.kind in WORKLOADS and live.status.get("observedGeneration", 0) < live.metadata.generation:
         return "its controller has not seen the newest template"
-    if ref.kind == "Deployment":
-        wanted, ready = _replicas(live), status.get("availableReplicas", 0)
-        settled = status.get("updatedReplicas", 0) == wanted == status.get("replicas", 0)
-    else:
-        wanted, ready = status.get("desiredNumberScheduled", 0), status.get("numberReady", 0)
-        settled = not _old(pods, template_hash)
-    if settled and ready >= wanted:
-        return None
-    if not settled and ready >= wanted:
-        return "replacing pods of the old template"
-    details = _trouble(live, pods)
-    return f"{ready} of {wanted} pods are ready{details}"
+    match ref.kind:
+        case "Deployment":
+            return _deployment_not_ready(live, pods_of(ref.name, observed.pods))
+        case "DaemonSet":
+            return _daemon_set_not_ready(live, observed, ref.name, template_hash)
+    return None
+
+
+def _deployment_not_ready(live: OwnedObject, pods: list[PodObject]) -> str | None:
+    status = live.status
+    wanted, ready = _replicas(live), status.get("availableReplicas", 0)
+    settled = status.get("updatedReplicas", 0) == wanted == status.get("replicas", 0)
+    return _still(settled, ready, wanted, _trouble(live, pods))
+
+
+def _daemon_set_not_ready(live: OwnedObject, observed: Observed, name: str, template_hash: str) -> str | None:
+    """Nodes that cannot be reached do not count: nobody knows when they are back."""
+    status, here = live.status, _reachable(name, observed)
+    # A pod of a deleted node is in no count of the DaemonSet's controller either.
+    away = {pod.node for pod in _unreachable(name, observed) if pod.node in observed.nodes}
+    wanted = max(0, status.get("desiredNumberScheduled", 0) - len(away))
+    # A DaemonSet whose tolerations were customized may not count nodes that are away, so its pods are looked at too.
+    ready = min(status.get("numberReady", 0), max(0, wanted - sum(not pod.ready for pod in here)))
+    return _still(not _old(here, template_hash), ready, wanted, _trouble(live, here))
+
+
+def _still(settled: bool, ready: int, wanted: int, details: str) -> str | None:
+    if ready < wanted:
+        return f"{ready} of {wanted} pods are ready{details}"
+    return None if settled else "replacing pods of the old template"
 
 
 def pods_of(component: str, pods: Iterable[PodObject]) -> list[PodObject]:
@@ -50,18 +62,44 @@ def pods_of(component: str, pods: Iterable[PodObject]) -> list[PodObject]:
     return [pod for pod in pods if pod.metadata.labels.get(labels.APP) == component]
 
 
-def replace_one(component: str, pods: Iterable[PodObject], template_hash: str) -> DeletePod | None:
-    """The next old pod of a DaemonSet to delete: one that is not ready first, else one when all are ready."""
-    own = pods_of(component, pods)
-    if any(pod.metadata.deletion_timestamp for pod in own):
+def replace_one(component: str, observed: Observed, template_hash: str) -> DeletePod | None:
+    """The next old pod of a DaemonSet to delete: one that is not ready first, else one when all are ready. Pods on
+    nodes that cannot be reached neither hold the others nor are deleted."""
+    here = _reachable(component, observed)
+    if any(pod.metadata.deletion_timestamp for pod in here):
         return None
-    old = _old(own, template_hash)
+    old = _old(here, template_hash)
     broken = [pod for pod in old if not pod.ready]
-    if not broken and not all(pod.ready for pod in own):
+    if not broken and not all(pod.ready for pod in here):
         return None
     for pod in broken or old:
         return DeletePod(pod.metadata.name, pod.metadata.uid, "made from an older template")
     return None
+
+
+def left_for_later(component: str, observed: Observed, template_hash: str) -> list[str]:
+    """What becomes of pods on nodes that cannot be reached, as text. Nobody waits for it."""
+    there = [pod for pod in _unreachable(component, observed) if pod.node in observed.nodes]
+    old = {pod.node for pod in _old(there, template_hash)}
+    new = {pod.node for pod in there} - old
+    found = [_later(old, "old pod", "will be replaced when", "will be replaced when")] if old else []
+    return found + ([_later(new, "pod", "does not count until", "do not count until")] if new else [])
+
+
+def _later(nodes: set[str], what: str, one: str, many: str) -> str:
+    names = sorted(nodes)
+    if len(names) == 1:
+        return f"the {what} on node {names[0]} {one} the node is back"
+    listed = ", ".join((*names[:_NAMED], *(["…"] if len(names) > _NAMED else [])))
+    return f"the {what}s on {len(names)} nodes ({listed}) {many} the nodes are back"
+
+
+def _reachable(component: str, observed: Observed) -> list[PodObject]:
+    return [pod for pod in pods_of(component, observed.pods) if observed.node_trouble(pod) is None]
+
+
+def _unreachable(component: str, observed: Observed) -> list[PodObject]:
+    return [pod for pod in pods_of(component, observed.pods) if observed.node_trouble(pod) is not None]
 
 
 def template_hash_of(desired: Body) -> str:

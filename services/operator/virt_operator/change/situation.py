@@ -31,10 +31,12 @@ class Progress:
 
     actions: tuple[Action, ...] = ()
     waits: tuple[WaitFor, ...] = ()
+    later: tuple[WaitFor, ...] = ()
+    """What is done when a node is back. Nothing waits for it."""
 
     def and_then(self, later: Progress) -> Progress:
         """Both, this one first."""
-        return Progress((*self.actions, *later.actions), (*self.waits, *later.waits))
+        return Progress((*self.actions, *later.actions), (*self.waits, *later.waits), (*self.later, *later.later))
 
 
 @dataclass(frozen=True)

@@ -116,7 +116,7 @@ def walk(steps: tuple[Step, ...], situation: Situation) -> Walk:
     for step in steps:
         own = step.run(situation, total)
         waits = tuple(replace(wait, step=step.name) for wait in own.waits)
-        total = total.and_then(Progress(own.actions, waits))
+        total = total.and_then(replace(own, waits=waits))
         if step.first and waits:
             return Walk(total, step)
     return Walk(total, None)

@@ -15,7 +15,7 @@ import msgspec
 from virt_core.conventions import labels
 from virt_core.kube.client import KubeClient
 from virt_core.kube.reflector import Key, Reflector
-from virt_core.kube.resource import DEPLOYMENTS, KUBEVIRTS, PODS
+from virt_core.kube.resource import DEPLOYMENTS, KUBEVIRTS, NODES, PODS
 from virt_core.objects.kubevirt import by_precedence
 from virt_core.rpc.tls import Certificates
 
@@ -26,7 +26,7 @@ from virt_operator.certificates.trust import TrustReports
 from virt_operator.strategy.job import APP as STRATEGY_APP
 from virt_operator.strategy.ref import KINDS, MANAGED_BY_OPERATOR, Body, Ref
 from virt_operator.strategy.settings import COMPONENTS
-from virt_operator.suite.observed import Comparison, Observed, OwnedObject, PodObject, Repair, SuiteObject
+from virt_operator.suite.observed import Comparison, NodeObject, Observed, OwnedObject, PodObject, Repair, SuiteObject
 from virt_operator.suite.permissions import Held
 
 _OPERATOR = "virt-operator"
@@ -55,6 +55,8 @@ class Inventory:
         self._pods = Reflector(client, PODS, PodObject, lambda _: changed(), namespace=namespace, labels=parts)
         self._trust = TrustReports(authority, certificates, namespace, lambda: self._pods_of(*COMPONENTS), changed)
         self._signing = NodeSigning(client, authority, namespace, lambda: self._pods)
+        self._nodes = Reflector(client, NODES, NodeObject, self._node_changed)
+        self._node_states: dict[str, object] = {}
         self._operators = Reflector(
             client,
             DEPLOYMENTS,
@@ -69,6 +71,7 @@ class Inventory:
     def watches(self) -> list[tuple[str, Coroutine[Any, Any, None]]]:
         """Each watch with a name for its task."""
         named = [("KubeVirt", self._suites.run()), ("Pod", self._pods.run()), ("operator", self._operators.run())]
+        named.append(("Node", self._nodes.run()))
         named += [(kind, reflector.run()) for kind, reflector in self._owned.items()]
         beside = [("trust reports", self._trust.run()), ("certificates of nodes", self._signing.run())]
         return [*beside, *((f"watch of {name}", one) for name, one in named)]
@@ -85,6 +88,7 @@ class Inventory:
         return {
             "kubevirts": self._suites.synced,
             "pods": self._pods.synced,
+            "nodes": self._nodes.synced,
             "operator": self._operators.synced,
             **watches,
         }
@@ -111,6 +115,7 @@ class Inventory:
             others=others,
             owned=owned,
             pods=self._pods_of(*COMPONENTS, STRATEGY_APP),
+            nodes={node.metadata.name: node for node in self._nodes},
             authority=self._authority.able,
             authority_version=self._authority.version,
             authority_spoilt=self._authority.spoilt,
@@ -166,6 +171,16 @@ class Inventory:
         asked = (meta.uid, meta.generation, meta.deletion_timestamp, meta.finalizers, suite.status.phase)
         if asked != self._asked.get(key):
             self._asked[key] = asked
+            self._changed()
+
+    def _node_changed(self, key: Key) -> None:
+        """Handlers write a heartbeat on each node every minute, which is no reason for a pass."""
+        node = self._nodes.get(key)
+        if node is None:
+            self._node_states.pop(key[1], None)
+            self._changed()
+        elif self._node_states.get(key[1]) != (state := (node.trouble, node.spec.unschedulable)):
+            self._node_states[key[1]] = state
             self._changed()
 
     def _reflector(self, client: KubeClient, kind: str) -> Reflector[OwnedObject]:

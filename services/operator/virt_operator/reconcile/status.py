@@ -16,6 +16,7 @@ from virt_operator.removal.plan import DELETED, nothing_left
 from virt_operator.settings import Settings
 from virt_operator.strategy.ref import Ref
 from virt_operator.strategy.settings import InstallSettings
+from virt_operator.suite.actions import WaitFor
 from virt_operator.suite.feature_gates import without_effect
 from virt_operator.suite.observed import Observed, SuiteObject
 from virt_operator.suite.plan import Plan
@@ -117,7 +118,8 @@ def _failed(new: KubeVirtStatus, observed: Observed, failure: str) -> KubeVirtSt
 def _ready(
     new: KubeVirtStatus, suite: SuiteObject, settings: InstallSettings, observed: Observed, plan: Plan
 ) -> KubeVirtStatus:
-    conditions = _three("True", "False", "False", "AllComponentsReady", "all components are ready")
+    message = "; ".join(("all components are ready", *_texts(plan.later)))
+    conditions = _three("True", "False", "False", "AllComponentsReady", message)
     conditions.append(Condition("Created", "True", "AllResourcesCreated", "all objects are as desired"))
     return msgspec.structs.replace(
         _with(new, observed, conditions, drop={"Synchronized"}),
@@ -172,7 +174,11 @@ def _three(available: str, progressing: str, degraded: str, reason: str, message
 
 
 def _waiting(plan: Plan) -> str:
-    return "; ".join(f"{wait.what}: {wait.why}" for wait in plan.waits)
+    return "; ".join(_texts((*plan.waits, *plan.later)))
+
+
+def _texts(waits: Iterable[WaitFor]) -> list[str]:
+    return [f"{wait.what}: {wait.why}" for wait in waits]
 
 
 def _with(

@@ -17,7 +17,7 @@ from virt_core.conventions.labels import KUBEVIRT_FINALIZER
 from virt_operator.strategy.ref import KINDS, Ref
 from virt_operator.strategy.trust import REGISTRATIONS
 from virt_operator.suite.actions import Delete, RemoveFinalizer, UnmarkNode, WaitFor
-from virt_operator.suite.observed import Observed, OwnedObject, SuiteObject
+from virt_operator.suite.observed import Observed, OwnedObject, PodObject, SuiteObject
 from virt_operator.suite.plan import Plan
 from virt_operator.suite.spec import blocks_uninstall
 
@@ -66,10 +66,16 @@ def _next_stage(observed: Observed) -> Plan:
         if found := _of(observed, *kinds):
             return _delete(step, found, why)
     if observed.pods:
-        return Plan(waits=tuple(WaitFor(f"Pod {pod.metadata.name}", "ending", "Pods") for pod in observed.pods))
+        ending = (WaitFor(f"Pod {pod.metadata.name}", _ending(observed, pod), "Pods") for pod in observed.pods)
+        return Plan(waits=tuple(ending))
     rest = _of(observed, *(kind for kind in KINDS if kind not in _POLICIES))
     decided = _delete("Definitions", rest or _of(observed, *_POLICIES), "being deleted")
     return replace(decided, actions=(*decided.actions, *map(UnmarkNode, observed.marked_nodes)))
+
+
+def _ending(observed: Observed, pod: PodObject) -> str:
+    trouble = observed.node_trouble(pod)
+    return "ending" if trouble is None else f"ending; {trouble}: it ends when the node is back or deleted"
 
 
 def nothing_left(observed: Observed) -> bool:

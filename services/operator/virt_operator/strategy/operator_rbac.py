@@ -74,7 +74,8 @@ def _cluster_needs(objects: Iterable[Body]) -> list[Body]:
         rule("kubevirt.io", "kubevirts", "get", "list", "watch", "patch"),
         rule("kubevirt.io", "kubevirts/status", "patch"),
         rule("kubevirt.io", "virtualmachineinstances", "list"),
-        rule("", "nodes", "list", "patch"),  # removal takes off what handlers wrote on them
+        # Pods on nodes that are away are not waited for; removal takes off what handlers wrote on nodes.
+        rule("", "nodes", "list", "watch", "patch"),
         rule("admissionregistration.k8s.io", _WEBHOOKS, "create", "list", "watch"),
         rule("admissionregistration.k8s.io", _WEBHOOKS, "patch", names=[VALIDATOR]),
         rule("events.k8s.io", "events", "create"),

@@ -76,10 +76,53 @@ class PodObject(msgspec.Struct, frozen=True, rename="camel"):
     status: dict[str, Any] = {}
 
     @property
+    def node(self) -> str:
+        """The name of its node; "" until it has one."""
+        name: str = self.spec.get("nodeName", "")
+        return name
+
+    @property
     def ready(self) -> bool:
         """Whether the kubelet calls it ready."""
         conditions = self.status.get("conditions") or ()
         return any(one.get("type") == "Ready" and one.get("status") == "True" for one in conditions)
+
+
+class NodeCondition(msgspec.Struct, frozen=True):
+    """A condition of a node."""
+
+    type: str
+    status: str
+    message: str = ""
+
+
+class NodeSpec(msgspec.Struct, frozen=True):
+    """What administrators say."""
+
+    unschedulable: bool = False
+
+
+class NodeStatus(msgspec.Struct, frozen=True):
+    """What the kubelet says, or Kubernetes of it while it is silent."""
+
+    conditions: list[NodeCondition] = []
+
+
+class NodeObject(msgspec.Struct, frozen=True):
+    """A node, as far as the suite's pods depend on it."""
+
+    metadata: ObjectMeta
+    spec: NodeSpec = NodeSpec()
+    status: NodeStatus = NodeStatus()
+
+    @property
+    def trouble(self) -> str | None:
+        """Why nothing on it can be waited for; None if its kubelet says that it is ready."""
+        ready = next((condition for condition in self.status.conditions if condition.type == "Ready"), None)
+        if ready is not None and ready.status == "True":
+            return None
+        details = f" ({ready.message})" if ready is not None and ready.message else ""
+        return f"node {self.metadata.name} is not ready{details}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +171,9 @@ class Observed:
     pods: tuple[PodObject, ...] = ()
     """Of the components, and of the Job that prints a strategy."""
 
+    nodes: Mapping[str, NodeObject] = field(default_factory=dict)
+    """Every node of the cluster by name."""
+
     authority: Authority | None = None
     """The certificate authority as last seen able to sign. Its Secret is the operator's own, so not among `owned`."""
 
@@ -164,3 +210,10 @@ class Observed:
 
     marked_nodes: tuple[str, ...] = ()
     """Nodes that carry a handler's label; known only where removal.asks_for_nodes."""
+
+    def node_trouble(self, pod: PodObject) -> str | None:
+        """Why a pod's node cannot be reached; None if it can be, or the pod has none yet."""
+        if not pod.node:
+            return None
+        node = self.nodes.get(pod.node)
+        return node.trouble if node is not None else f"node {pod.node} has been deleted"

@@ -21,6 +21,9 @@ class Plan:
     waits: tuple[WaitFor, ...] = ()
     """What keeps the suite from being as it should be, in the order of the steps."""
 
+    later: tuple[WaitFor, ...] = ()
+    """What is done when a node is back. Nothing waits for it."""
+
     settings: InstallSettings | None = None
     """What is being installed; None while nothing is, or the spec is refused."""
 
