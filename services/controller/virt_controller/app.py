@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from kubevirt.info.v1 import info_pb2
-from virt_core import aio, health
+from virt_core import aio, http
 from virt_core.kube.client import KubeClient
 from virt_core.kube.events import EventRecorder
 from virt_core.kube.lease import Lease
@@ -40,7 +40,7 @@ async def main(settings: Settings, stopping: asyncio.Event) -> None:
             ("caches", caches.run()),
             ("leader", lease.lead(lambda: _work(vmis, nodes))),
             ("rpc server", port.serve(settings.rpc_port, identity, certificates, peers=components("virt-operator"))),
-            ("health", health.serve(settings.health_port, lambda: caches.synced)),
+            ("http", http.serve(settings.health_port, lambda: caches.synced)),
         )
 
 

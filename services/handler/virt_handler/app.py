@@ -6,7 +6,7 @@ import asyncio
 from contextlib import AsyncExitStack
 
 from kubevirt.info.v1 import info_pb2
-from virt_core import health
+from virt_core import http
 from virt_core.aio import until
 from virt_core.conventions.labels import NODE_NAME
 from virt_core.kube.client import KubeClient
@@ -109,5 +109,5 @@ async def run(settings: Settings, stopping: asyncio.Event) -> None:
             ("device plugin for tun", registration.serve(settings.device_plugins, events, TUN, tun_offered)),
             ("device plugin for kvm", offer_kvm()),
             ("heartbeat", heartbeat.run(client, settings.node, *needed)),
-            ("health", health.serve(settings.health_port, ready)),
+            ("http", http.serve(settings.health_port, ready)),
         )

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 
-from virt_core import aio, health
+from virt_core import aio, http
 from virt_core.kube.client import KubeClient
 from virt_core.kube.lease import Lease
 
@@ -47,7 +47,7 @@ async def main(settings: Settings, stopping: asyncio.Event) -> None:
 
         await aio.until(
             drained,
-            ("health", health.serve(settings.health_port, webhook.serving.is_set)),
+            ("http", http.serve(settings.health_port, webhook.serving.is_set)),
             ("certificate authority", authority.run()),
             ("own certificate", own.run()),
             ("webhook", serve()),

@@ -16,8 +16,9 @@ import msgspec
 from virt_core.validation.refusal import Refusal
 
 VERSION = "admission.k8s.io/v1"
-LARGEST_REVIEW = 8 * 1024 * 1024
-"""Bytes: two objects, each at most what etcd takes, and the rest."""
+LARGEST_REVIEW = 5 * 1024 * 1024
+"""Bytes: a new object of 3 MiB, which is the API server's own limit for a request, a stored one of 1.5 MiB, which is
+etcd's, and the rest."""
 
 Subject = TypeVar("Subject")
 

@@ -8,6 +8,7 @@ look at one object many times.
 
 from __future__ import annotations
 
+import re
 from collections import OrderedDict
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -26,6 +27,7 @@ from virt_core.vmi.spec.domain import VmiSpec
 from virt_core.vmi.spec.volumes import Network
 
 _NOT_STARTED = (VmiPhase.UNSET, VmiPhase.PENDING, VmiPhase.SCHEDULING, VmiPhase.SCHEDULED)
+_ENDS = re.compile(r"(?=[.\[])|$")  # of the paths that lead to a field
 _KEPT = 1024  # results in one process: more than a node has guests; the controller looks at a spec until it has a pod
 
 
@@ -111,10 +113,9 @@ def _beside(unsupported: tuple[Refusal, ...], raw: Any, configuration: Configura
         spec = msgspec.convert(supported_part(stored, VmiSpec), VmiSpec)
     except (Unfit, RecursionError, msgspec.ValidationError):
         return
-    for refusal in spec_refusals(spec, configuration):
-        # What holds an unsupported field may be wrong only because the field is left out here.
-        if not any(each.field.startswith(refusal.field) for each in unsupported):
-            yield refusal
+    # What holds an unsupported field may be wrong only because the field is left out here.
+    holders = {refusal.field[: end.start()] for refusal in unsupported for end in _ENDS.finditer(refusal.field)}
+    yield from (refusal for refusal in spec_refusals(spec, configuration) if refusal.field not in holders)
 
 
 @dataclass(frozen=True, slots=True)

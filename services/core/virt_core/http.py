@@ -1,4 +1,4 @@
-"""What the kubelet's readiness probe asks: HTTP 200 once the service says that it is ready, 503 before.
+"""The HTTP port of controller, handler and operator: /healthz for the kubelet's probes, 200 when ready, 503 before.
 
 A few lines on asyncio, because a web framework for one answer would cost controller and handler 10 MB each.
 """
@@ -12,13 +12,13 @@ _LIMIT = 5.0  # seconds; the kubelet gives up after one
 
 
 async def serve(port: int, ready: Callable[[], bool]) -> None:
-    """Answer on all addresses until cancelled. Any path, any method; the request is read and ignored."""
+    """Answer on all addresses until cancelled; any other path is not found."""
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             async with asyncio.timeout(_LIMIT):
-                await reader.readuntil(b"\r\n\r\n")
-                status = "200 OK" if ready() else "503 Service Unavailable"
+                head = await reader.readuntil(b"\r\n\r\n")
+                status = _status(head, ready)
                 writer.write(f"HTTP/1.1 {status}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n".encode())
                 await writer.drain()
         except (TimeoutError, OSError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
@@ -29,3 +29,10 @@ async def serve(port: int, ready: Callable[[], bool]) -> None:
     server = await asyncio.start_server(answer, port=port, limit=16 * 1024)
     async with server:
         await server.serve_forever()
+
+
+def _status(head: bytes, ready: Callable[[], bool]) -> str:
+    target = head.split(b"\r\n", 1)[0].split(b" ")[1:2]
+    if not target or target[0].partition(b"?")[0] != b"/healthz":
+        return "404 Not Found"
+    return "200 OK" if ready() else "503 Service Unavailable"

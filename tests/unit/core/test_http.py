@@ -6,7 +6,7 @@ import asyncio
 import socket
 
 import pytest
-from virt_core import health
+from virt_core import http
 
 
 async def ask(
@@ -38,10 +38,12 @@ def port() -> int:
 async def test_503_until_ready_then_200_and_nothing_to_what_is_no_request(port: int) -> None:
     ready = False
     async with asyncio.timeout(5), asyncio.TaskGroup() as group:
-        serving = group.create_task(health.serve(port, lambda: ready), name="health")
+        serving = group.create_task(http.serve(port, lambda: ready), name="http")
         assert (await ask(port)).startswith(b"HTTP/1.1 503 ")
         ready = True
         assert (await ask(port)).startswith(b"HTTP/1.1 200 ")
+        assert (await ask(port, b"GET /metrics HTTP/1.1\r\n\r\n")).startswith(b"HTTP/1.1 404 ")
+        assert (await ask(port, b"\r\n\r\n")).startswith(b"HTTP/1.1 404 ")
         assert await ask(port, b"nonsense") == b""
         assert await ask(port, b"x" * 15_000) == b""
         ready = False
@@ -52,6 +54,6 @@ async def test_503_until_ready_then_200_and_nothing_to_what_is_no_request(port: 
 @pytest.mark.parametrize("address", ["127.0.0.1", "::1"])
 async def test_the_probe_is_answered_on_both_families(port: int, address: str) -> None:
     async with asyncio.timeout(5), asyncio.TaskGroup() as group:
-        serving = group.create_task(health.serve(port, lambda: True), name="health")
+        serving = group.create_task(http.serve(port, lambda: True), name="http")
         assert (await ask(port, address=address)).startswith(b"HTTP/1.1 200 ")
         serving.cancel()
