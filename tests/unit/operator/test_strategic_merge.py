@@ -1,5 +1,4 @@
-"""Strategic merge patches, as Kubernetes' documentation describes them; held to the API server's own answers by
-tests/e2e/test_customize_components.py."""
+"""Strategic merge patches, as Kubernetes' documentation describes them. Not compared with the API server yet."""
 
 from __future__ import annotations
 

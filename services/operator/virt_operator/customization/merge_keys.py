@@ -1,7 +1,7 @@
 """Lists that a strategic merge patch merges instead of replacing, by kind. Pure; read by strategic_merge.py's callers.
 
-From the `x-kubernetes-patch-merge-key` and `x-kubernetes-patch-strategy` of the API server's OpenAPI document, which
-tests/e2e/test_customize_components.py compares with this table.
+As in the `x-kubernetes-patch-merge-key` and `x-kubernetes-patch-strategy` of the API server's OpenAPI document. No test
+compares them yet.
 """
 
 from __future__ import annotations

@@ -170,7 +170,8 @@ class Executor:
                 ref.resource, ref.namespace or None, ref.name, replacement(body, live)
             )
         except Invalid as error:
-            if not _is_immutable(error):
+            # A definition is never deleted: every VirtualMachineInstance would go with it.
+            if not _is_immutable(error) or ref.kind == "CustomResourceDefinition":
                 raise
             self._log.info("deleting", object=str(ref), reason=error.message)
             await self._delete(ref, live.metadata.uid)
