@@ -32,6 +32,20 @@ def test_an_image_that_cannot_be_pulled_is_named() -> None:
         assert guest.phase in ("Pending", "Scheduling")
 
 
+def test_annotations_of_a_vmi_are_on_its_pod() -> None:
+    body = manifest("annotated")
+    own = {
+        "cluster-autoscaler.kubernetes.io/safe-to-evict": "true",
+        "sidecar.istio.io/inject": "false",
+        "example.com/id": "123",
+    }
+    body["metadata"]["annotations"] = own
+    with running(body) as (guest,):
+        found = guest.pod["metadata"]["annotations"]
+        assert own.items() <= found.items()
+        assert not [key for key in found if key.startswith("kubectl.kubernetes.io/")]  # kubectl apply's, on the VMI
+
+
 def test_what_the_spec_says_of_the_pod_is_in_the_pod() -> None:
     body = manifest("placed")
     term = {"matchExpressions": [{"key": "kubernetes.io/os", "operator": "In", "values": ["linux"]}]}

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from virt_core.objects.quantity import parse_quantity
 
 from tests.e2e import audit
 from tests.e2e.cluster import apply, condition_of, get, kubectl, wait
@@ -71,10 +72,28 @@ def test_a_pod_over_quota_is_told_in_the_api_servers_words_tried_seldom_and_star
     counted = asked(since)
     print(f"asked in {waited:.0f} s: {dict(counted)}")
     assert waited > 6
-    assert counted == {"create pods": ATTEMPTS, "create events": 1, "patch virtualmachineinstances": 1}
+    rules = {"list resourcequotas": 1, "list limitranges": 1, "get namespaces": 1}
+    assert counted == {"create pods": ATTEMPTS, "create events": 1, "patch virtualmachineinstances": 1, **rules}
     quota(1)
     until(lambda: condition("Ready").get("status") == "True", "the guest to answer", 60)
     assert get("-n", namespace, "vmi", NAME)["status"]["phase"] == "Running"
     assert condition("Synchronized").get("status", "True") == "True"
     reasons = [each["reason"] for each in get("-n", namespace, "events")["items"] if each["type"] == "Warning"]
     assert reasons.count("FailedCreate") == 1
+
+
+def test_limits_are_set_where_the_namespace_s_quota_asks_for_limits(namespace: str) -> None:
+    hard = {"requests.memory": "2Gi", "limits.memory": "2Gi", "limits.cpu": "4"}
+    meta = {"name": "limits", "namespace": namespace}
+    apply({"apiVersion": "v1", "kind": "ResourceQuota", "metadata": meta, "spec": {"hard": hard}})
+    wait("resourcequota", "limits", "jsonpath={.status.hard.limits\\.cpu}=4", namespace=namespace, seconds=30)
+    body = manifest(NAME)
+    body["metadata"]["namespace"] = namespace
+    apply(body)
+    wait("vmi", NAME, "jsonpath={.status.phase}=Running", namespace=namespace, seconds=90)
+    (pod,) = get("-n", namespace, "pods", "-l", "kubevirt.io=virt-launcher")["items"]
+    resources = pod["spec"]["containers"][0]["resources"]
+    print(f"limits {resources['limits']} for requests {resources['requests']}")
+    assert parse_quantity(resources["limits"]["memory"]) == 2 * parse_quantity(resources["requests"]["memory"])
+    assert resources["limits"]["cpu"] == "1"
+    assert not [each for each in get("-n", namespace, "events")["items"] if each["type"] == "Warning"]

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 from localcluster.settings import Cluster
 
 from tests.e2e.cluster import apply, get, kubectl, process, processes, wait
-from tests.e2e.guests import Guest, manifest, running, until
+from tests.e2e.guests import Guest, manifest, observed, running, until
 
 pytestmark = pytest.mark.parallel
 
@@ -22,6 +24,45 @@ def test_nothing_is_left_of_a_deleted_vmi() -> None:
     assert processes(uid) == []
     state = Cluster.load().state
     until(lambda: not list(state.glob(f"node*/kubelet/pods/{uid}")), "the kubelet to remove the pod's folder")
+
+
+@pytest.mark.parametrize(("grace", "phase", "event"), [(30, "Succeeded", "Stopped"), (0, "Failed", "GuestDestroyed")])
+def test_a_deleted_vmi_says_how_its_guest_ended_before_it_is_gone(grace: int, phase: str, event: str) -> None:
+    body = manifest(f"last-words-{grace}")
+    body["spec"]["terminationGracePeriodSeconds"] = grace
+    selected = f"watch=1&fieldSelector=metadata.name={body['metadata']['name']}"
+    path = f"/apis/kubevirt.io/v1/namespaces/default/virtualmachineinstances?{selected}"
+    with running(body) as (guest,):
+        _until_it_has_booted(guest)
+        argv = ["kubectl", "get", "--raw", path]
+        with subprocess.Popen(argv, stdout=subprocess.PIPE, text=True) as watch:
+            try:
+                kubectl("delete", "vmi", guest.name, "--wait", "--timeout=90s")
+                assert watch.stdout is not None
+                phases = []
+                for line in watch.stdout:
+                    change = json.loads(line)
+                    phases.append(change["object"]["status"]["phase"])
+                    if change["type"] == "DELETED":
+                        break
+            finally:
+                watch.kill()
+    print(f"phases seen: {list(dict.fromkeys(phases))}")
+    assert phases[0] == "Running" and phases[-1] == phase
+    happened = [each["reason"] for each in _events(guest.name)]
+    print(f"events: {happened}")
+    assert sorted(happened) == sorted(["SuccessfulCreate", "Created", "Started", "Deleted", event])
+
+
+def _events(name: str) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = get("events", "--field-selector", f"involvedObject.name={name}")["items"]
+    return found
+
+
+def _until_it_has_booted(guest: Guest) -> None:
+    """Its driver of the power button comes with the last of its services."""
+    with observed(guest):
+        pass
 
 
 def test_a_guest_that_powers_off_succeeds_and_one_that_is_killed_fails() -> None:
