@@ -1,0 +1,30 @@
+"""An event loop whose clock jumps to the next timer as soon as nothing else is to be done: days pass in milliseconds.
+
+Only for tests without sockets and threads, which would be waited for in no time at all.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine
+from typing import Any
+
+
+class _Loop(asyncio.SelectorEventLoop):
+    def __init__(self) -> None:
+        self._now = 0.0
+        super().__init__()
+
+    def time(self) -> float:
+        return self._now
+
+    def _run_once(self) -> None:
+        if not self._ready and self._scheduled:  # type: ignore[attr-defined]
+            self._now = max(self._now, self._scheduled[0].when())  # type: ignore[attr-defined]
+        super()._run_once()  # type: ignore[misc]
+
+
+def run(main: Coroutine[Any, Any, None]) -> None:
+    """As asyncio.run does, in virtual time."""
+    with asyncio.Runner(loop_factory=_Loop) as runner:
+        runner.run(main)
