@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from virt_core.conventions import labels
 from virt_core.release import RELEASE
 
-from virt_operator.strategy import admission, crds, daemonsets, deployments, rbac, services, webhooks
+from virt_operator.strategy import admission, crds, daemonsets, deployments, handler_policies, rbac, services, webhooks
 from virt_operator.strategy.ref import MANAGED_BY_OPERATOR, Body
 from virt_operator.strategy.settings import InstallSettings
 
@@ -36,6 +36,7 @@ def desired_objects(settings: InstallSettings, release: str = RELEASE) -> tuple[
     objects = [
         crds.virtual_machine_instances(),
         *admission.policy(settings.namespace, rbac.OPERATOR_ACCOUNT),
+        *handler_policies.handler_policies(settings.namespace),
         *rbac.component_rbac(settings.namespace),
         *rbac.user_rbac(),
         services.virt_api_service(settings.namespace),
