@@ -145,9 +145,6 @@ def test_a_handler_may_do_its_work(handler: Handler, guests: tuple[Guest, Guest]
 def test_nobody_else_is_confined(handler: Handler, guests: tuple[Guest, Guest]) -> None:
     kubectl("label", "node", handler.other_node, "example.com/x=y", "--dry-run=server")
     kubectl("label", "vmi", ELSEWHERE, "example.com/x=y", "--dry-run=server")
-    controller = f"system:serviceaccount:{NAMESPACE}:kubevirt-controller"
-    finalizers = json.dumps({"metadata": {"finalizers": ["example.com/x"]}})
-    kubectl("patch", "vmi", ELSEWHERE, "--type=merge", "-p", finalizers, "--dry-run=server", f"--as={controller}")
 
 
 @pytest.mark.parametrize("name", [NODE_POLICY, MACHINE_POLICY])

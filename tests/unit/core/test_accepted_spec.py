@@ -155,9 +155,9 @@ def test_an_object_is_parsed_once(parsed: list[msgspec.Raw]) -> None:
     assert len(parsed) == 2
 
 
-def test_another_object_or_generation_is_parsed_again(parsed: list[msgspec.Raw]) -> None:
+def test_another_object_or_spec_is_parsed_again_and_another_generation_alone_is_not(parsed: list[msgspec.Raw]) -> None:
     specs = AcceptedSpecs()
-    for other in (vmi(), vmi(uid="v"), vmi(generation=2)):
+    for other in (vmi(), vmi(uid="v"), vmi(generation=2), vmi({"hostname": "other"}, generation=3)):
         specs.of(other, NONE)
     assert len(parsed) == 3
 

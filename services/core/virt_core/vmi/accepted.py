@@ -120,33 +120,38 @@ def _beside(unsupported: tuple[Refusal, ...], raw: Any, configuration: Configura
 
 @dataclass(frozen=True, slots=True)
 class _Result:
+    raw: bytes
     configuration: Configuration
     started: bool
     spec: AcceptedSpec | RefusedSpec
 
 
 class AcceptedSpecs:
-    """Results of `accept` by UID and generation, the last ones used: an object is parsed once, not in every pass."""
+    """The last results of `accept`, by UID: a spec is parsed once, not in every pass.
+
+    Whether the spec is still the same its JSON says. The generation does not: a VMI has no status subresource, so each
+    write of its status counts.
+    """
 
     def __init__(self, kept: int = _KEPT) -> None:
-        self._results: OrderedDict[tuple[str, int], _Result] = OrderedDict()
+        self._results: OrderedDict[str, _Result] = OrderedDict()
         self._kept = kept
 
     def of(self, vmi: VirtualMachineInstance, configuration: Configuration) -> AcceptedSpec | RefusedSpec:
         """The VMI's spec. An accepted one stays so once its guest is started, however the configuration changes."""
-        key = (vmi.metadata.uid, vmi.metadata.generation)
+        uid, raw = vmi.metadata.uid, bytes(vmi.spec)
         started = vmi.status.phase not in _NOT_STARTED
-        result = self._results.get(key)
-        if result is None or not _holds(result, configuration, started=started):
+        result = self._results.get(uid)
+        if result is None or result.raw != raw or not _holds(result, configuration, started=started):
             try:
                 spec: AcceptedSpec | RefusedSpec = accept(vmi.spec, configuration, started=started)
             except UnsupportedSpec as error:
                 spec = RefusedSpec(error.refusals)
-            result = _Result(configuration, started, spec)
-            self._results[key] = result
+            result = _Result(raw, configuration, started, spec)
+            self._results[uid] = result
             if len(self._results) > self._kept:
                 self._results.popitem(last=False)
-        self._results.move_to_end(key)
+        self._results.move_to_end(uid)
         return result.spec
 
 
