@@ -58,9 +58,10 @@ class VmiReconciler:
     async def work(self) -> None:
         """Reconcile until cancelled. Nothing is concluded before every cache was filled once."""
         await self._caches.wait()
-        await self._queue.run(self._reconcile, _WORKERS, first=[vmi.key for vmi in self._caches.vmis])
+        await self._queue.run(self.reconcile, _WORKERS, first=[vmi.key for vmi in self._caches.vmis])
 
-    async def _reconcile(self, key: Key) -> float | None:
+    async def reconcile(self, key: Key) -> float | None:
+        """One pass: observe, plan, execute; returns the seconds after which to look again, or None."""
         vmi = self._caches.vmis.get(key)
         if vmi is None:
             self._refusals.pop(key, None)
