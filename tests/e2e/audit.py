@@ -18,6 +18,9 @@ from localcluster.settings import Cluster
 
 from tests.e2e.cluster import NAMESPACE, get
 
+STOLEN_TOKEN = "stolen-token"
+"""User-Agent of a test that uses a component's token for what the component never does."""
+
 _USER = f"system:serviceaccount:{NAMESPACE}:"
 
 
@@ -35,6 +38,8 @@ class Request:
     name: str
     code: int
     path: str
+    agent: str
+    """The User-Agent of the client."""
     forbidden: bool
     """By authorization; admission, a quota for example, answers 403 as well."""
 
@@ -97,6 +102,7 @@ def _request(event: dict[str, Any], moment: datetime) -> Request:
         name=target.get("name", ""),
         code=code,
         path=event["requestURI"],
+        agent=event.get("userAgent", ""),
         forbidden=code == 403 and decision != "allow",
     )
 

@@ -98,7 +98,7 @@ def test_a_cpu_feature_that_the_emulator_has_not_is_refused() -> None:
     ]:
         pytest.skip("the cluster has KVM")
     cpu = {"model": "Nehalem", "features": [{"name": "vmx", "policy": "require"}]}
-    done = create(vmi("refused", {"domain": {"memory": {"guest": "128Mi"}, "cpu": cpu}}))
+    done = create(vmi("refused", {"domain": {"devices": {}, "memory": {"guest": "128Mi"}, "cpu": cpu}}))
     assert "spec.domain.cpu.features[0].name: 'vmx' is not allowed" in done.stderr, done.stderr
 
 

@@ -15,6 +15,7 @@ from virt_core.kube.errors import KubeError
 from virt_core.kube.resource import NODES, VIRTUAL_MACHINE_INSTANCES, Resource
 from virt_operator.strategy.handler_policies import MACHINE_POLICY, NODE_POLICY
 
+from tests.e2e.audit import STOLEN_TOKEN
 from tests.e2e.cluster import NAMESPACE, get, kubectl, nodes
 from tests.e2e.guests import Guest, manifest, running, until
 
@@ -36,7 +37,7 @@ class Handler:
 
     def attempt(self, request: Callable[[KubeClient], Awaitable[Any]]) -> str:
         async def attempt() -> str:
-            async with KubeClient.connect("virt-handler") as client:
+            async with KubeClient.connect(STOLEN_TOKEN) as client:
                 try:
                     await request(client)
                 except KubeError as error:
