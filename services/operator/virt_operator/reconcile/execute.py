@@ -17,7 +17,7 @@ from virt_core import logs
 from virt_core.conventions.labels import HEARTBEAT, KUBEVIRT_FINALIZER, SCHEDULABLE
 from virt_core.kube.client import KubeClient
 from virt_core.kube.errors import AlreadyExists, Invalid, NotFound
-from virt_core.kube.resource import KUBEVIRTS, NODES, PODS, SECRETS
+from virt_core.kube.resource import KUBEVIRTS, NODES, PODS, SECRETS, Resource
 from virt_core.objects.patch import guarded_patch
 
 from virt_operator.certificates.authority import AuthorityWatch
@@ -108,10 +108,10 @@ class Executor:
                     await self._client.apply(ref.resource, ref.namespace or None, body, manager=FIELD_MANAGER)
             case Delete(ref, uid, why):
                 self._log.info("deleting", object=str(ref), reason=why)
-                await self._delete(ref, uid)
+                await self._delete(ref.resource, ref.namespace or None, ref.name, uid)
             case DeletePod(name, uid, why):
                 self._log.info("deleting", object=f"Pod {name}", reason=why)
-                await self._delete_pod(name, uid)
+                await self._delete(PODS, self._namespace, name, uid)
             case UnmarkNode(name):
                 self._log.info("unmarking the node", node=name)
                 await self._unmark(name)
@@ -147,6 +147,8 @@ class Executor:
                 body = {"metadata": {"resourceVersion": seen}, "data": data}
                 answer = await self._client.merge_patch(SECRETS, self._namespace, secret, body)
                 self._inventory.wrote(Ref("Secret", self._namespace, secret), answer)
+            case _:
+                assert_never(action)
 
     async def _compare(self, ref: Ref, body: Body, live: OwnedObject) -> str | None:
         """What differs between the live object and what the desired one would be in its place."""
@@ -174,21 +176,15 @@ class Executor:
             if not _is_immutable(error) or ref.kind == "CustomResourceDefinition":
                 raise
             self._log.info("deleting", object=str(ref), reason=error.message)
-            await self._delete(ref, live.metadata.uid)
+            await self._delete(ref.resource, ref.namespace or None, ref.name, live.metadata.uid)
         else:
             self._inventory.repaired(ref, live, answer)
 
-    async def _delete_pod(self, name: str, uid: str) -> None:
+    async def _delete(self, resource: Resource, namespace: str | None, name: str, uid: str) -> None:
         try:
-            await self._client.delete(PODS, self._namespace, name, uid=uid)
+            await self._client.delete(resource, namespace, name, uid=uid)
         except NotFound:
             pass  # it is gone, as wanted
-
-    async def _delete(self, ref: Ref, uid: str) -> None:
-        try:
-            await self._client.delete(ref.resource, ref.namespace or None, ref.name, uid=uid)
-        except NotFound:
-            pass  # that is what was wanted
 
     async def _unmark(self, node: str) -> None:
         body: Body = {"metadata": {"labels": {SCHEDULABLE: None}, "annotations": {HEARTBEAT: None}}}
