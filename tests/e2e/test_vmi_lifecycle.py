@@ -33,6 +33,7 @@ def test_a_deleted_vmi_says_how_its_guest_ended_before_it_is_gone(grace: int, ph
     selected = f"watch=1&fieldSelector=metadata.name={body['metadata']['name']}"
     path = f"/apis/kubevirt.io/v1/namespaces/default/virtualmachineinstances?{selected}"
     with running(body) as (guest,):
+        uid = guest.vmi["metadata"]["uid"]
         _until_it_has_booted(guest)
         argv = ["kubectl", "get", "--raw", path]
         with subprocess.Popen(argv, stdout=subprocess.PIPE, text=True) as watch:
@@ -49,7 +50,7 @@ def test_a_deleted_vmi_says_how_its_guest_ended_before_it_is_gone(grace: int, ph
                 watch.kill()
     print(f"phases seen: {list(dict.fromkeys(phases))}")
     assert phases[0] == "Running" and phases[-1] == phase
-    happened = [each["reason"] for each in _events(guest.name)]
+    happened = [each["reason"] for each in _events(uid)]
     print(f"events: {happened}")
     # Whoever records the end, handler or controller, reports it under its own reason.
     (end,) = set(happened) - {"SuccessfulCreate", "Created", "Started", "Deleted"}
@@ -57,8 +58,9 @@ def test_a_deleted_vmi_says_how_its_guest_ended_before_it_is_gone(grace: int, ph
     assert len(happened) == len(set(happened)) == 5
 
 
-def _events(name: str) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = get("events", "--field-selector", f"involvedObject.name={name}")["items"]
+def _events(uid: str) -> list[dict[str, Any]]:
+    """Events of one VMI: an earlier VMI of the same name may have left events within the last hour."""
+    found: list[dict[str, Any]] = get("events", "--field-selector", f"involvedObject.uid={uid}")["items"]
     return found
 
 
