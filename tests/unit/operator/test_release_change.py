@@ -259,6 +259,12 @@ def test_the_old_strategy_goes_when_the_status_says_so() -> None:
     assert plan(during, OPERATOR).actions == ()
 
 
+def test_the_definition_of_a_kind_that_an_older_release_lacks_stays_with_all_its_objects() -> None:
+    kind = {"kind": "CustomResourceDefinition", "metadata": {"name": "virtualmachines.kubevirt.io"}}
+    observed = changed(installed(), ref_of(kind), live(kind, {}))
+    assert plan(observed, OPERATOR).actions == ()
+
+
 def test_an_update_that_is_given_up_halfway_goes_back_in_order() -> None:
     half = installed()
     daemon = next(one for one in desired_objects(NEWER) if one["kind"] == "DaemonSet")

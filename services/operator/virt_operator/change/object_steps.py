@@ -63,7 +63,8 @@ def deregistration(situation: Situation, _: Progress) -> Progress:
 
 def cleanup(situation: Situation, earlier: Progress) -> Progress:
     """Objects of an earlier release that this one does not have, once all of this one is ready. The strategy of what
-    was installed before goes only when the status no longer names it."""
+    was installed before goes only when the status no longer names it. Definitions stay: with a definition the API
+    server deletes every object of its kind, which a way back to an older release must not cost."""
     if earlier.waits:
         return Progress()
     desired, namespace = {state.ref for state in situation.objects}, situation.suite.metadata.namespace
@@ -73,7 +74,9 @@ def cleanup(situation: Situation, earlier: Progress) -> Progress:
     superfluous = [
         ref
         for ref in situation.observed.owned
-        if ref not in desired and not (ref.kind in ("ConfigMap", "Job") and ref.name in names)
+        if ref not in desired
+        and ref.kind != "CustomResourceDefinition"
+        and not (ref.kind in ("ConfigMap", "Job") and ref.name in names)
     ]
     return _deleted(situation, superfluous, "not part of this release")
 
