@@ -23,7 +23,7 @@ from virt_launcher.shutdown import catch_signals, stop_guest
 _log = logs.bound("virt_launcher.app")
 
 CONTRACTS = ("kubevirt.info.v1", "kubevirt.launcher.v1")
-# Watches get this long to carry the last state to a handler.
+# Calls in flight get this long to end: watches carry the last state to a handler.
 _LAST_WORDS_S = 1.0
 
 
@@ -55,6 +55,7 @@ async def run(settings: Settings, host: Host) -> None:
             group.create_task(stop_guest(stopping, keeper, finished, settings.termination_message), name="signals"),
         ]
         await finished.wait()
+        await keeper.published.close()
         await server.stop(_LAST_WORDS_S)
         for task in tasks:
             task.cancel()

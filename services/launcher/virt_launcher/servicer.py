@@ -134,17 +134,18 @@ class LauncherServicer(launcher_pb2_grpc.LauncherServiceServicer):
     ) -> AsyncIterator[launcher_pb2.WatchMachineResponse]:
         loop = asyncio.get_running_loop()
         published, end = self._keeper.published, loop.time() + self._settings.watch_lifetime_s
-        await published.newer_than(0)
-        while loop.time() < end:
-            revision = published.revision
-            yield launcher_pb2.WatchMachineResponse(
-                instance_id=self._instance_id, revision=revision, state=published.state
-            )
-            try:
-                async with asyncio.timeout(min(self._settings.heartbeat_s, max(0.0, end - loop.time()))):
-                    await published.newer_than(revision)
-            except TimeoutError:
-                continue
+        with published.reading():
+            more = await published.newer_than(0)
+            while more and loop.time() < end:
+                revision = published.revision
+                yield launcher_pb2.WatchMachineResponse(
+                    instance_id=self._instance_id, revision=revision, state=published.state
+                )
+                try:
+                    async with asyncio.timeout(min(self._settings.heartbeat_s, max(0.0, end - loop.time()))):
+                        more = await published.newer_than(revision)
+                except TimeoutError:
+                    continue
 
     async def CommandMachine(  # noqa: N802 - the contract's name
         self, request: launcher_pb2.CommandMachineRequest, context: Any

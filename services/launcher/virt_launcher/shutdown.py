@@ -2,8 +2,8 @@
 
 A running guest is asked to shut down and destroyed when its own grace period is over. How it ended goes into the
 container's termination message, by which the controller records the end of a VirtualMachineInstance that is deleted.
-The process then ends with status 0, at which the supervisor ends the container. A launcher that is killed meanwhile
-gets the signal again.
+A handler that follows the machine gets a moment to record the end and to acknowledge it. The process then ends with
+status 0, at which the supervisor ends the container. A launcher that is killed meanwhile gets the signal again.
 """
 
 from __future__ import annotations
@@ -20,6 +20,8 @@ from virt_launcher.machine.keeper import Keeper
 
 _log = logs.bound("virt_launcher.shutdown")
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
+# The handler writes the end to the API server, some 20 ms. It waits longer only for the reason of an eviction.
+_ACKNOWLEDGEMENT_S = 1.0
 _WORDS = {state_pb2.MACHINE_END_SHUTDOWN: GUEST_SHUTDOWN, state_pb2.MACHINE_END_DESTROYED: GUEST_DESTROYED}
 
 
@@ -46,8 +48,18 @@ async def stop_guest(
         keeper.request_stop(grace_s)
         await keeper.published.until(lambda state: state.phase == state_pb2.MACHINE_PHASE_ENDED)
         record_end(keeper.published.state.end, termination_message)
+        if keeper.published.readers:
+            await _acknowledgement(finished)
     _log.info("ending")
     finished.set()
+
+
+async def _acknowledgement(finished: asyncio.Event) -> None:
+    try:
+        async with asyncio.timeout(_ACKNOWLEDGEMENT_S):
+            await finished.wait()
+    except TimeoutError:
+        _log.info("ending without the handler's acknowledgement")
 
 
 def record_end(end: state_pb2.MachineEnd.ValueType, termination_message: Path) -> None:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import signal
 from typing import TYPE_CHECKING
 
+import grpc
 import pytest
-from kubevirt.launcher.v1 import state_pb2
+from kubevirt.launcher.v1 import launcher_pb2, state_pb2
 from virt_core.rpc.errors import Refused
 
 if TYPE_CHECKING:
@@ -85,4 +86,18 @@ async def test_only_the_end_that_happened_is_acknowledged_and_a_running_guest_is
     with pytest.raises(Refused, match="runs machine"):
         await pod.acknowledge_end(shutdown, uid="another")
     await pod.acknowledge_end(shutdown)
+    assert await pod.exit_status() == 0
+
+
+async def test_a_launcher_that_exits_ends_its_watches_instead_of_waiting_for_them(pod: Pod) -> None:
+    machine = pod.machine()
+    machine.ClearField("kernel_boot")
+    machine.shutdown_grace_period.FromSeconds(0)
+    await pod.start_machine(machine)
+    watch = pod.stub.WatchMachine(launcher_pb2.WatchMachineRequest())
+    await pod.kill("supervisor", signal.SIGTERM)
+    async for response in watch:
+        if response.state.phase == state_pb2.MACHINE_PHASE_ENDED:
+            await pod.acknowledge_end(response.state.end)
+    assert await watch.code() is grpc.StatusCode.OK
     assert await pod.exit_status() == 0

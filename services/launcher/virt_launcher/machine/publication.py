@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from kubevirt.launcher.v1 import state_pb2
 
@@ -13,10 +14,14 @@ class Publication:
 
     Attributes:
         revision: rises with each change; 0 until the first state is known.
+        closed: whether the newest state is the last.
+        readers: how many follow the state from change to change.
     """
 
     def __init__(self) -> None:
         self.revision = 0
+        self.closed = False
+        self.readers = 0
         self._state = state_pb2.MachineState()
         self._changed = asyncio.Condition()
 
@@ -29,15 +34,31 @@ class Publication:
             self.revision += 1
             self._changed.notify_all()
 
+    async def close(self) -> None:
+        """Publish nothing more: whoever has the newest state need not wait."""
+        async with self._changed:
+            self.closed = True
+            self._changed.notify_all()
+
+    @contextmanager
+    def reading(self) -> Iterator[None]:
+        """Count as a reader inside."""
+        self.readers += 1
+        try:
+            yield
+        finally:
+            self.readers -= 1
+
     @property
     def state(self) -> state_pb2.MachineState:
         """The newest state. Not to be changed by readers."""
         return self._state
 
-    async def newer_than(self, revision: int) -> None:
-        """Wait until there is a state after `revision`."""
+    async def newer_than(self, revision: int) -> bool:
+        """Wait until there is a state after `revision`. False: there will be none."""
         async with self._changed:
-            await self._changed.wait_for(lambda: self.revision > revision)
+            await self._changed.wait_for(lambda: self.revision > revision or self.closed)
+            return self.revision > revision
 
     async def until(self, accepted: Callable[[state_pb2.MachineState], bool]) -> None:
         """Wait until the newest state is accepted."""
