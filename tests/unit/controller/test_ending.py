@@ -68,6 +68,16 @@ def test_a_deleted_vmi_records_how_its_guest_ended_before_its_finalizer_goes(
     assert VMI_FINALIZER not in apply(vmi(after["status"], **DELETED), finalizer)["metadata"]["finalizers"]
 
 
+def test_the_api_server_is_not_asked_for_a_pod_that_was_seen_to_end_and_to_be_removed() -> None:
+    subject = vmi(scheduled("Succeeded"), **DELETED)
+    (patch,) = planned(subject, removed=(ended("GuestShutdown"),))
+    assert isinstance(patch, PatchVmi) and patch.only_if_pod_is_gone is None
+    assert VMI_FINALIZER not in apply(subject, patch)["metadata"]["finalizers"]
+    two = scheduled("Succeeded") | {"activePods": {"pod-uid": "node1", "second": "node2"}}
+    (patch,) = planned(vmi(two, **DELETED), removed=(ended("GuestShutdown"),))
+    assert isinstance(patch, PatchVmi) and patch.only_if_pod_is_gone is not None
+
+
 def test_a_deleted_vmi_whose_pod_vanished_fails_only_after_the_api_server_was_asked() -> None:
     subject = vmi(scheduled("Running"), **DELETED)
     patch, event = planned(subject)

@@ -41,7 +41,7 @@ def delete(observed: Observed) -> tuple[Action, ...]:
     kept = [finalizer for finalizer in vmi.metadata.finalizers if finalizer != labels.VMI_FINALIZER]
     before = {"finalizers": vmi.metadata.finalizers}
     operations = guarded_patch(vmi.metadata, before, {"finalizers": kept}, "metadata")
-    return (PatchVmi(tuple(operations), only_if_pod_is_gone=_gone_pod(vmi)),)
+    return (PatchVmi(tuple(operations), only_if_pod_is_gone=None if _all_removed(observed) else _gone_pod(vmi)),)
 
 
 def vanish(observed: Observed) -> tuple[Action, ...]:
@@ -75,6 +75,12 @@ def _record_end(observed: Observed, pod: LauncherPod) -> tuple[Action, ...]:
         return fail(vmi, how_it_ended(pod, observed.pod_events), now)
     after = status.ended(vmi, VmiPhase.SUCCEEDED, Failure("GuestShutdown", "the guest has shut down"), now)
     return patch_status(vmi, after, (RecordEvent("Stopped", "The VirtualMachineInstance was shut down."),))
+
+
+def _all_removed(observed: Observed) -> bool:
+    """Whether each pod of activePods was seen to end and then to be removed: nothing is left to ask for."""
+    active = observed.vmi.status.active_pods
+    return bool(active) and active.keys() == {pod.metadata.uid for pod in observed.removed}
 
 
 def _explain_waiting(observed: Observed) -> tuple[Action, ...]:
