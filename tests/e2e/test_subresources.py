@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from localcluster.console import Console, ConsoleEnded, ConsoleRefused
-from virt_api.group import SUPPORTED
+from virt_core.conventions.subresources import SUPPORTED
 
 from tests.e2e.cluster import kubectl
 from tests.e2e.guests import Guest, until

@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 from aiohttp import web
 from virt_core import logs
+from virt_core.conventions.subresources import GROUP, HEALTHZ, VERSION, VERSIONS
 from virt_core.kube.client import KubeClient
 from virt_core.objects.admission_review import LARGEST_REVIEW
 
@@ -21,7 +22,6 @@ from virt_api.aggregation import discovery
 from virt_api.aggregation.authentication import FrontProxyWatch, authenticate
 from virt_api.aggregation.authorization import authorize
 from virt_api.aggregation.health import Health
-from virt_api.group import GROUP, VERSIONS
 from virt_api.subresources.call import parse_call
 from virt_api.subresources.served import Served
 
@@ -69,7 +69,7 @@ def make_application(
     for path, review in webhooks.items():
         application.router.add_post(path, review)
     for version in VERSIONS:
-        application.router.add_get(f"{_GROUP}/{version}/healthz", healthz)
+        application.router.add_get(f"{_GROUP}/{version}/{HEALTHZ}", healthz)
     application.router.add_route("*", _SUBRESOURCE, subresource)
     application.router.add_route("*", "/{rest:.*}", anything_else)
     return application
@@ -85,7 +85,7 @@ def _documents(release: str) -> dict[str, dict[str, Any]]:
     }
     for version in VERSIONS:
         documents[f"{_GROUP}/{version}"] = discovery.api_resource_list(version)
-        documents[f"{_GROUP}/{version}/version"] = discovery.version_info(release)
+        documents[f"{_GROUP}/{version}/{VERSION}"] = discovery.version_info(release)
         documents[f"/openapi/v3{_GROUP}/{version}"] = discovery.openapi_v3(release, version)
     return documents
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 from kubevirt.launcher.v1 import guest_pb2, launcher_pb2
 from virt_api.errors import BadRequest
-from virt_api.group import COMMANDS
 from virt_api.subresources.call import Call, parse_call
 from virt_api.subresources.command_options import command_of, options_of
 from virt_api.subresources.guest_documents import document_of
 from virt_api.subresources.streams import port_of
+from virt_core.conventions.subresources import COMMANDS
 
 KINDS = {
     "freeze": "freeze",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from virt_api.aggregation import discovery
-from virt_api.group import SUPPORTED, VERSIONS
+from virt_core.conventions.subresources import SUPPORTED, VERSIONS
 
 
 def test_the_group_prefers_v1_and_serves_v1alpha3() -> None:

@@ -7,9 +7,9 @@ from typing import Any
 import msgspec
 import pytest
 from virt_api.errors import ApiError, BadRequest, Conflict, Forbidden
-from virt_api.group import COMMANDS
 from virt_api.subresources.commands import require_possible
 from virt_api.subresources.guest import Guest
+from virt_core.conventions.subresources import COMMANDS
 
 
 def guest(phase: str = "Running", *conditions: str, spec: Any = None, address: str = "10.244.0.7") -> Guest:

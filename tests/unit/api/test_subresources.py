@@ -6,8 +6,8 @@ import pytest
 from virt_api.aggregation.authentication import User
 from virt_api.aggregation.authorization import review_of
 from virt_api.errors import ApiError, BadRequest, MethodNotAllowed, NotFound, NotSupported
-from virt_api.group import SUPPORTED
 from virt_api.subresources.call import Call, parse_call
+from virt_core.conventions.subresources import SUPPORTED
 
 
 def call(method: str, resource: str, rest: str, *, namespace: str = "ns", name: str = "vm") -> Call:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import msgspec
-from virt_api.group import DETAILS, SUPPORTED
+from virt_core.conventions.subresources import DETAILS, SUPPORTED
 from virt_operator.strategy.desired import desired_objects
 from virt_operator.strategy.operator_rbac import operator_rbac
 from virt_operator.strategy.ref import KINDS, Body

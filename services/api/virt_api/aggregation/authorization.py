@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from typing import Any
 
+from virt_core.conventions.subresources import GROUP
 from virt_core.kube.client import KubeClient
 from virt_core.kube.errors import KubeError, Unavailable
 from virt_core.kube.resource import SUBJECT_ACCESS_REVIEWS
 
 from virt_api.aggregation.authentication import User
 from virt_api.errors import ApiError, Forbidden, ServiceUnavailable
-from virt_api.group import GROUP
 from virt_api.subresources.call import Call
 
 

@@ -12,8 +12,7 @@ import platform
 from typing import Any
 
 import msgspec
-
-from virt_api.group import GROUP, SUPPORTED, VERSIONS
+from virt_core.conventions.subresources import GROUP, SUPPORTED, VERSIONS
 
 _TITLE = "KubeVirt subresources"
 

@@ -9,8 +9,9 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from virt_core.conventions.subresources import GROUP, SUPPORTED
+
 from virt_api.errors import BadRequest, MethodNotAllowed, NotFound, NotSupported
-from virt_api.group import GROUP, SUPPORTED
 
 # Source: kubevirt-contract.md, "Subresource API". GET includes websockets.
 _KNOWN: dict[str, dict[str, str]] = {

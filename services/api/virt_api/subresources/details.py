@@ -10,12 +10,12 @@ from typing import Any
 import msgspec
 from aiohttp import web
 from kubevirt.handler.v1 import handler_pb2, handler_pb2_grpc
+from virt_core.conventions.subresources import SCREENSHOT
 from virt_core.kube.client import KubeClient
 from virt_core.rpc import errors as rpc_errors
 from virt_core.rpc.peer import Peer
 
 from virt_api import errors
-from virt_api.group import SCREENSHOT
 from virt_api.subresources.call import Call
 from virt_api.subresources.guest import Guest, read_guest
 from virt_api.subresources.guest_documents import document_of

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from aiohttp import web
+from virt_core.conventions.subresources import COMMANDS, STREAMS
 from virt_core.kube.client import KubeClient
 
-from virt_api.group import COMMANDS, STREAMS
 from virt_api.subresources.call import Call
 from virt_api.subresources.commands import Commands
 from virt_api.subresources.details import Details

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from virt_core.conventions import subresources
 from virt_core.conventions.vmi_webhooks import API_ACCOUNT, CONTROLLER_ACCOUNT, HANDLER_ACCOUNT
 
 from virt_operator.strategy.ref import Body
@@ -14,11 +15,6 @@ from virt_operator.strategy.rules import rule
 
 OPERATOR_ACCOUNT = "kubevirt-operator"
 _VMIS = "virtualmachineinstances"
-_SUBRESOURCES = "subresources.kubevirt.io"
-# As in KubeVirt: who may change a machine may use it; who may look at it is told what its guest says of itself.
-_REACHED = ("console", "portforward", "vnc", "vnc/screenshot")
-_TOLD = ("filesystemlist", "guestosinfo", "userlist")
-_COMMANDED = ("freeze", "pause", "reset", "softreboot", "unfreeze", "unpause")
 _EVERYONE = ("system:authenticated", "system:unauthenticated")
 _VMI_VERBS = ("get", "list", "watch", "create", "update", "patch", "delete", "deletecollection")
 
@@ -102,16 +98,17 @@ def component_rbac(namespace: str) -> list[Body]:
 
 def user_rbac() -> list[Body]:
     """What users may do, aggregated into Kubernetes' own admin, edit and view; `default` is everyone's."""
-    reached = [rule(_SUBRESOURCES, f"{_VMIS}/{name}", "get") for name in _REACHED]
-    told = [rule(_SUBRESOURCES, f"{_VMIS}/{name}", "get") for name in _TOLD]
-    commanded = [rule(_SUBRESOURCES, f"{_VMIS}/{name}", "update") for name in _COMMANDED]
+    # As in KubeVirt: who may change a machine may use it, who may look at it may read what its guest reports.
+    served = subresources.SUPPORTED.items()
+    use = [rule(subresources.GROUP, resource, verb) for resource, verb in served]
+    read = [rule(subresources.GROUP, f"{_VMIS}/{name}", "get") for name in subresources.DETAILS]
     own = rule("kubevirt.io", _VMIS, *_VMI_VERBS)
     see = rule("kubevirt.io", _VMIS, "get", "list", "watch")
-    everyone = rule(_SUBRESOURCES, "version", "get"), rule(_SUBRESOURCES, "healthz", "get")
+    everyone = tuple(rule(subresources.GROUP, name, "get") for name in (subresources.VERSION, subresources.HEALTHZ))
     return [
-        _aggregated("admin", own, *reached, *told, *commanded),
-        _aggregated("edit", own, *reached, *told, *commanded),
-        _aggregated("view", see, *told),
+        _aggregated("admin", own, *use),
+        _aggregated("edit", own, *use),
+        _aggregated("view", see, *read),
         cluster_role("kubevirt.io:default", everyone),
         # As in KubeVirt: version and health are told to those that the API server does not know, too.
         cluster_role_binding("kubevirt.io:default", "kubevirt.io:default", *map(_group, _EVERYONE)),

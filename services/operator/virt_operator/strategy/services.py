@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from virt_core.conventions import labels
+from virt_core.conventions import labels, subresources
 
 from virt_operator.strategy.deployments import API_PORT
 from virt_operator.strategy.ref import Body
-
-_SUBRESOURCE_GROUP = "subresources.kubevirt.io"
-_SERVED = ("v1", "v1alpha3")
 
 
 def virt_api_service(namespace: str) -> Body:
@@ -31,14 +28,14 @@ def api_services(namespace: str) -> list[Body]:
         {
             "apiVersion": "apiregistration.k8s.io/v1",
             "kind": "APIService",
-            "metadata": {"name": f"{version}.{_SUBRESOURCE_GROUP}"},
+            "metadata": {"name": f"{version}.{subresources.GROUP}"},
             "spec": {
-                "group": _SUBRESOURCE_GROUP,
+                "group": subresources.GROUP,
                 "version": version,
                 "groupPriorityMinimum": 1000,
                 "versionPriority": 15,
                 "service": {"namespace": namespace, "name": "virt-api", "port": 443},
             },
         }
-        for version in _SERVED
+        for version in subresources.VERSIONS
     ]

@@ -1,5 +1,7 @@
-"""The aggregated API's group, and what of KubeVirt's subresources this release serves in it. Pure; read by
-subresources.py, discovery.py, authorization.py and routes.py."""
+"""The aggregated API's group and the subresources that this release serves in it. Pure.
+
+virt-api routes, authorizes and lists them; virt-operator registers the group and grants them to users' roles.
+"""
 
 from __future__ import annotations
 
@@ -14,3 +16,6 @@ _VERBS = dict.fromkeys((*STREAMS, *DETAILS, SCREENSHOT), "get") | dict.fromkeys(
 
 SUPPORTED = {f"virtualmachineinstances/{name}": verb for name, verb in sorted(_VERBS.items())}
 """Resource and subresource, with the verb that a call of it is authorized by."""
+
+VERSION, HEALTHZ = "version", "healthz"
+"""The group's own documents. As in KubeVirt, everybody may read them."""
