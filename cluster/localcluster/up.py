@@ -42,7 +42,7 @@ def checks(cluster: Cluster) -> list[Callable[[], bool]]:
 
 def nodes_ready(cluster: Cluster, renewed_after: float) -> bool:
     """Whether all nodes live and the API server has heard of each since (seconds since the epoch)."""
-    if any(node.pid(cluster, each) is None for each in cluster.nodes):
+    if any(node.pid(cluster, member) is None for member in cluster.nodes):
         return False
     return set(cluster.node_names) <= api_client.nodes_with_fresh_lease(cluster, renewed_after)
 
@@ -76,28 +76,28 @@ def start(cluster: Cluster, kube: Path) -> None:
     host_network.ensure(cluster)
     registry.start(cluster)
     control_plane.start_store(cluster, kube)
-    for each in cluster.nodes:
-        node.start(cluster, each, kube)
+    for member in cluster.nodes:
+        node.start(cluster, member, kube)
     control_plane.finish(cluster, kube)
     dns.start(cluster, kube)
     registry.wait(cluster)
     dns.wait(cluster)
-    for each in cluster.nodes:
-        wait_for_node(cluster, each, began)
+    for member in cluster.nodes:
+        wait_for_node(cluster, member, began)
 
 
-def wait_for_node(cluster: Cluster, each: Node, began: float) -> None:
+def wait_for_node(cluster: Cluster, member: Node, began: float) -> None:
     """Until the API server calls it Ready, by what its kubelet said since (seconds since the epoch)."""
 
     def is_ready() -> bool:
-        return each.name in api_client.nodes_with_fresh_lease(cluster, began)
+        return member.name in api_client.nodes_with_fresh_lease(cluster, began)
 
-    log = cluster.log(f"{each.name}-kubelet")
+    log = cluster.log(f"{member.name}-kubelet")
     try:
-        waiting.until(each.name, is_ready, NODE_READY_SECONDS, log, lambda: node.pid(cluster, each))
+        waiting.until(member.name, is_ready, NODE_READY_SECONDS, log, lambda: node.pid(cluster, member))
     except PartFailed as failure:
-        if node.pid(cluster, each) is None:
-            raise PartFailed(each.name, "died while it started", cluster.log(each.name)) from failure
+        if node.pid(cluster, member) is None:
+            raise PartFailed(member.name, "died while it started", cluster.log(member.name)) from failure
         raise
 
 
@@ -109,7 +109,7 @@ def parts(cluster: Cluster) -> tuple[str, ...]:
 def end_strays(cluster: Cluster) -> None:
     """Kill processes of ours that belong to no living part: a crash may have left them with ports and sockets."""
     living = {found.pid for part in parts(cluster) if (found := processes.alive(cluster, part))}
-    strays = [each for each in processes.marked(cluster) if not descends_from(each.pid, living)]
+    strays = [process for process in processes.marked(cluster) if not descends_from(process.pid, living)]
     if strays:
         say(f"killing {len(strays)} stray processes")
         processes.kill(strays)
@@ -136,8 +136,8 @@ def status(cluster: Cluster) -> bool:
         lines[part] = processes.alive(cluster, part) is not None
     lines["API ready"] = ready
     lines["coredns"] = dns.is_up(cluster)
-    for each in cluster.nodes:
-        lines[each.name] = node.pid(cluster, each) is not None and each.name in fresh
+    for member in cluster.nodes:
+        lines[member.name] = node.pid(cluster, member) is not None and member.name in fresh
     for part, works in lines.items():
         found = processes.alive(cluster, part)
         say(f"{part:24} {'up' if works else 'down':5} {f'pid {found.pid}' if found else ''}".rstrip())

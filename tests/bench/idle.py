@@ -25,7 +25,7 @@ def idle(seconds: float) -> dict[str, Any]:
 def counted(began: datetime, seconds: float) -> dict[str, Any]:
     """Count the requests of `seconds` from `began`, print them."""
     found = requests(began, began + timedelta(seconds=seconds))
-    counts = Counter((one.account, one.verb, one.resource or one.path) for one in found)
+    counts = Counter((request.account, request.verb, request.resource or request.path) for request in found)
     total = sum(counts.values())
     print(f"API requests of an idle suite in {seconds:.0f} s: {total}, {total / seconds:.2f} each second")
     for (account, verb, resource), count in counts.most_common():

@@ -19,8 +19,8 @@ def installation() -> list[dict[str, float]]:
     """Remove and install `ROUNDS` times; every round but perhaps the first has the images on its nodes."""
     print("seconds to remove and to install the suite")
     rounds = [_once() for _ in range(ROUNDS)]
-    for number, one in enumerate(rounds, 1):
-        stages = "  ".join(f"{stage} {seconds:5.1f}" for stage, seconds in one.items())
+    for number, measured in enumerate(rounds, 1):
+        stages = "  ".join(f"{stage} {seconds:5.1f}" for stage, seconds in measured.items())
         print(f"  round {number}: {stages}")
     return rounds
 

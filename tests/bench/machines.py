@@ -58,7 +58,7 @@ class Moments:
         for holds, future in self._waiting:
             if not future.done() and holds(event):
                 future.set_result(time.time())
-        self._waiting = [one for one in self._waiting if not one[1].done()]
+        self._waiting = [waiter for waiter in self._waiting if not waiter[1].done()]
 
 
 @asynccontextmanager
@@ -160,16 +160,18 @@ def starts() -> dict[str, Any]:
 
 def requests_for_machines(began: datetime, machines: int) -> dict[str, float]:
     """What our components asked since `began` for each of so many machines, events included."""
-    counts = Counter(f"{one.account} {one.verb} {one.resource}" for one in requests(began) if of_machine(one))
+    counts = Counter(
+        f"{request.account} {request.verb} {request.resource}" for request in requests(began) if of_machine(request)
+    )
     print(f"requests of our components per VMI created and deleted: {sum(counts.values()) / machines:.1f}")
     for what, count in counts.most_common():
         print(f"  {what:70} {count / machines:5.1f}")
     return {what: count / machines for what, count in counts.items()}
 
 
-def of_machine(one: Request) -> bool:
+def of_machine(request: Request) -> bool:
     """Whether a request is about somebody's machine; watches and lists are about all of them."""
-    return one.namespace not in ("", NAMESPACE) and one.verb not in ("watch", "list")
+    return request.namespace not in ("", NAMESPACE) and request.verb not in ("watch", "list")
 
 
 async def _at_once() -> dict[str, float]:
@@ -202,10 +204,10 @@ def idle_machine(seconds: float) -> dict[str, Any]:
         began = datetime.now(UTC)
         print(f"counting the requests for an idle machine for {seconds:.0f} s", flush=True)
         time.sleep(seconds + _LOG_SECONDS)
-        asked = [one for one in requests(began, began + timedelta(seconds=seconds)) if of_machine(one)]
+        asked = [request for request in requests(began, began + timedelta(seconds=seconds)) if of_machine(request)]
     finally:
         kubectl("delete", "vmi", "idle", "--wait", "--timeout=60s")
     print(f"requests of our components for an idle VMI in {seconds:.0f} s: {len(asked)}")
-    for one in asked:
-        print(f"  {one}")
+    for request in asked:
+        print(f"  {request}")
     return {"seconds": seconds, "requests": len(asked)}

@@ -42,7 +42,7 @@ def _measure() -> dict[str, float]:
 
 def _parts(pod_uid: str) -> list[tuple[str, float]]:
     """Name and weight of each process of a pod, of its pause process and its shim."""
-    found = {one.pid: one.command for one in processes(pod_uid)}
+    found = {process.pid: process.command for process in processes(pod_uid)}
     parents = {_parent(pid) for pid in found}
     shims = {pid for pid in parents if "containerd-shim" in _command(pid)}
     found |= {pid: _command(pid) for pid in shims}

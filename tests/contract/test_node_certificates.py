@@ -191,7 +191,7 @@ async def test_a_handler_gets_a_leaf_whose_key_never_left_it(client: KubeClient,
         alternative = node.leaf().extensions.get_extension_for_class(x509.SubjectAlternativeName).value
         assert tuple(alternative.get_values_for_type(x509.DNSName)) == dns_names("node1", NAMESPACE)
         (stored,) = await client.list(CERTIFICATE_SIGNING_REQUESTS)
-        assert [one["type"] for one in stored["status"]["conditions"]] == ["Approved"]
+        assert [condition["type"] for condition in stored["status"]["conditions"]] == ["Approved"]
         assert b"PRIVATE" not in b64decode(stored["spec"]["request"])
 
 
@@ -317,4 +317,4 @@ async def test_after_a_denial_another_key_is_used(client: KubeClient, server: Fa
         name = first["metadata"]["name"]
         await client.merge_patch(CERTIFICATE_SIGNING_REQUESTS, None, name, {"status": denied}, "approval")
         await server.asked("WATCH", 2)  # of the next request
-    assert len({each["spec"]["request"] for each in await requests(client)}) == 2
+    assert len({request["spec"]["request"] for request in await requests(client)}) == 2

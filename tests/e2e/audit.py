@@ -113,8 +113,8 @@ def installed_at() -> datetime:
     deployment = get("deployment", "virt-operator", "-n", NAMESPACE)
     running = deployment["spec"]["template"]["spec"]["containers"][0]["image"]
     made = [
-        one["metadata"]["creationTimestamp"]
-        for one in sets
-        if one["spec"]["template"]["spec"]["containers"][0]["image"] == running
+        daemon_set["metadata"]["creationTimestamp"]
+        for daemon_set in sets
+        if daemon_set["spec"]["template"]["spec"]["containers"][0]["image"] == running
     ]
     return datetime.fromisoformat(min(made))

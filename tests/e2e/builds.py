@@ -90,7 +90,7 @@ def set_image_tag(tag: str | None, registry: str | None = None) -> None:
 def runs(build: Build) -> bool:
     """Whether the KubeVirt object says that all of `build` is there, the operator too."""
     status = suite().get("status", {})  # none yet of one that was just applied
-    conditions = {one["type"]: one["status"] for one in status.get("conditions", ())}
+    conditions = {condition["type"]: condition["status"] for condition in status.get("conditions", ())}
     operator = get("-n", NAMESPACE, "deployment", "virt-operator")
     image: str = operator["spec"]["template"]["spec"]["containers"][0]["image"]
     said = status.get("observedKubeVirtVersion") == build.tag and not status.get("upgrade", {}).get("operation")

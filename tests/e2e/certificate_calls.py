@@ -231,8 +231,8 @@ async def _main(arguments: argparse.Namespace) -> dict[str, Any]:
         ports = {name: seen.told() for name, seen in sorted(caller.seen.items())}
         return {
             "seconds": round(time.monotonic() - began),
-            "calls": sum(one["calls"] for one in ports.values()),
-            "failures": sum(one["failures"] for one in ports.values()),
+            "calls": sum(result["calls"] for result in ports.values()),
+            "failures": sum(result["failures"] for result in ports.values()),
             "ports": ports,
         }
 

@@ -59,7 +59,7 @@ def wait(kind: str, name: str, condition: str, *, namespace: str = "default", se
 def condition_of(body: dict[str, Any], kind: str) -> dict[str, Any]:
     """A condition of an object; empty: it has none of that type."""
     conditions = body.get("status", {}).get("conditions", [])
-    return next((one for one in conditions if one["type"] == kind), {})
+    return next((condition for condition in conditions if condition["type"] == kind), {})
 
 
 def in_node(number: int, *argv: str) -> str:

@@ -57,7 +57,8 @@ class Grants:
             for role in get(kind, "-A")["items"]
         }
         return cls(
-            roles, tuple(one for kind in ("clusterrolebindings", "rolebindings") for one in get(kind, "-A")["items"])
+            roles,
+            tuple(binding for kind in ("clusterrolebindings", "rolebindings") for binding in get(kind, "-A")["items"]),
         )
 
     def of(self, account: str) -> set[Permission]:
@@ -65,8 +66,10 @@ class Grants:
         found: set[Permission] = set()
         everyones: set[Permission] = set()
         for binding in self.bindings:
-            into = found if any(_is_account(one, account) for one in binding.get("subjects", ())) else None
-            if any(one["kind"] == "Group" and one["name"] in _EVERYONE for one in binding.get("subjects", ())):
+            into = found if any(_is_account(subject, account) for subject in binding.get("subjects", ())) else None
+            if any(
+                subject["kind"] == "Group" and subject["name"] in _EVERYONE for subject in binding.get("subjects", ())
+            ):
                 into = everyones
             if into is not None:
                 into |= self._granted_by(binding)

@@ -40,27 +40,27 @@ def refusal(*arguments: str) -> str:
 def operators_own() -> dict[str, str]:
     """UIDs of what the operator's manifest holds, by kind and name."""
     objects = json.loads(kubectl("get", "-f", OPERATOR, "-o", "json"))["items"]
-    assert not [one for one in objects if "deletionTimestamp" in one["metadata"]]
-    return {f"{one['kind']} {one['metadata']['name']}": one["metadata"]["uid"] for one in objects}
+    assert not [body for body in objects if "deletionTimestamp" in body["metadata"]]
+    return {f"{body['kind']} {body['metadata']['name']}": body["metadata"]["uid"] for body in objects}
 
 
 def left() -> list[str]:
     """Everything in the cluster that is ours or says that it is: by name, label, annotation or finalizer."""
-    return sorted(_name(one) for one in get(_EVERYWHERE, "-A")["items"] if _ours(one))
+    return sorted(_name(body) for body in get(_EVERYWHERE, "-A")["items"] if _ours(body))
 
 
-def _ours(one: dict[str, Any]) -> bool:
-    meta = one["metadata"]
-    if one["kind"] == "ConfigMap" and meta["name"] == "kube-root-ca.crt":
+def _ours(body: dict[str, Any]) -> bool:
+    meta = body["metadata"]
+    if body["kind"] == "ConfigMap" and meta["name"] == "kube-root-ca.crt":
         return False
     texts = [meta["name"], meta.get("namespace", ""), *meta.get("finalizers", ()), *meta.get("labels", {})]
     texts += [*meta.get("annotations", {}), *meta.get("labels", {}).values()]
-    texts += [group for rule in one.get("rules") or () for group in rule.get("apiGroups", ())]
+    texts += [group for rule in body.get("rules") or () for group in rule.get("apiGroups", ())]
     return any("kubevirt" in text or text.startswith("virt-") for text in texts)
 
 
-def _name(one: dict[str, Any]) -> str:
-    return f"{one['kind']} {one['metadata'].get('namespace', '')}/{one['metadata']['name']}"
+def _name(body: dict[str, Any]) -> str:
+    return f"{body['kind']} {body['metadata'].get('namespace', '')}/{body['metadata']['name']}"
 
 
 def last_resort() -> None:

@@ -54,7 +54,7 @@ def list_peers(opened: grpc.Channel) -> Any:
 def services(opened: grpc.Channel) -> list[str]:
     request = reflection_pb2.ServerReflectionRequest(list_services="")
     answer = next(reflection_pb2_grpc.ServerReflectionStub(opened).ServerReflectionInfo(iter([request]), timeout=30))
-    return [one.name for one in answer.list_services_response.service]
+    return [service.name for service in answer.list_services_response.service]
 
 
 def refusal(call: Callable[[grpc.Channel], Any], opened: grpc.Channel) -> tuple[grpc.StatusCode, str]:
@@ -73,17 +73,17 @@ def test_each_replica_tells_the_status_and_every_peer(trusted: bytes) -> None:
     for replica in replicas():
         with forwarded(replica) as address, channel(address, caller, trusted) as opened:
             status = get_status(opened)
-            peers = [one for one in list_peers(opened).peers if not one.terminating]
+            peers = [peer for peer in list_peers(opened).peers if not peer.terminating]
         assert status.pod == replica
         assert (status.suite.name, status.suite.phase) == ("kubevirt", "Deployed")
-        assert {one.type: one.status for one in status.suite.conditions}["Available"] == "True"
+        assert {condition.type: condition.status for condition in status.suite.conditions}["Available"] == "True"
         assert status.suite.observed.version == status.suite.target.version != ""
-        assert {one.pod: (one.node, one.address) for one in peers} == expected
-        assert {one.pod: one.problem for one in peers} == dict.fromkeys(expected, "")
-        assert {one.component for one in peers} == set(COMPONENTS)
-        assert len({(one.info.release, one.info.feature_level) for one in peers}) == 1
-        assert all(one.info.trust_bundle_sha256 for one in peers)
-        said.append((status.leader, {one.pod: one.info.instance_id for one in peers}))
+        assert {peer.pod: (peer.node, peer.address) for peer in peers} == expected
+        assert {peer.pod: peer.problem for peer in peers} == dict.fromkeys(expected, "")
+        assert {peer.component for peer in peers} == set(COMPONENTS)
+        assert len({(peer.info.release, peer.info.feature_level) for peer in peers}) == 1
+        assert all(peer.info.trust_bundle_sha256 for peer in peers)
+        said.append((status.leader, {peer.pod: peer.info.instance_id for peer in peers}))
     assert len(said) == 2 and said[0] == said[1]
     assert said[0][0] in replicas()
     assert len(set(said[0][1].values())) == len(expected)

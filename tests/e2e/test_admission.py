@@ -46,8 +46,8 @@ def create(body: dict[str, Any], *arguments: str) -> subprocess.CompletedProcess
 @pytest.fixture(scope="module")
 def guest(suite: None) -> Iterator[Guest]:
     """One that runs."""
-    with running(manifest("admitted")) as (one,):
-        yield one
+    with running(manifest("admitted")) as (guest,):
+        yield guest
 
 
 @pytest.mark.parametrize("version", ["v1", "v1alpha3"])

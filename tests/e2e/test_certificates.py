@@ -46,7 +46,7 @@ def patch(kind: str, name: str, body: object) -> None:
 def restarts() -> dict[str, int]:
     pods = get("-n", NAMESPACE, "pods", "-l", "kubevirt.io in (virt-api,virt-controller,virt-handler,virt-operator)")
     return {
-        pod["metadata"]["name"]: sum(one["restartCount"] for one in pod["status"]["containerStatuses"])
+        pod["metadata"]["name"]: sum(status["restartCount"] for status in pod["status"]["containerStatuses"])
         for pod in pods["items"]
     }
 
@@ -103,7 +103,7 @@ def test_a_handler_gets_no_certificate_of_another_node(suite: None, tmp_path: Pa
     bound += ("--bound-object-uid", pod["metadata"]["uid"])
     config = json.loads(kubectl("config", "view", "--raw", "-o", "json"))
     token = kubectl("-n", NAMESPACE, "create", "token", "kubevirt-handler", *bound).strip()
-    config["users"] = [{"name": one["name"], "user": {"token": token}} for one in config["users"]]
+    config["users"] = [{"name": user["name"], "user": {"token": token}} for user in config["users"]]
     as_handler = tmp_path / "kubeconfig"
     as_handler.write_text(json.dumps(config))
     _, request = new_request(dns_names("another-node", NAMESPACE))

@@ -21,7 +21,7 @@ def log(guest: Guest) -> str:
 
 
 def restarts(guest: Guest) -> int:
-    (status,) = [one for one in guest.pod["status"]["initContainerStatuses"] if one["name"] == LOG]
+    (status,) = [status for status in guest.pod["status"]["initContainerStatuses"] if status["name"] == LOG]
     return int(status["restartCount"])
 
 

@@ -155,7 +155,9 @@ def test_the_agents_word_is_in_the_status_and_the_subresources(debians: list[Gue
     info = json.loads(guest.question("guestosinfo"))
     assert (info["hostname"], info["os"]["id"], info["os"]["versionId"]) == ("ada-machine", "debian", "13")
     assert info["guestAgentVersion"]
-    mounted = {one["mountPoint"]: one for one in json.loads(guest.question("filesystemlist"))["items"]}
+    mounted = {
+        filesystem["mountPoint"]: filesystem for filesystem in json.loads(guest.question("filesystemlist"))["items"]
+    }
     assert mounted["/"]["fileSystemType"] == "ext4" and mounted["/"]["usedBytes"] > 0
     assert "items" in json.loads(guest.question("userlist"))
 

@@ -93,4 +93,4 @@ def test_each_unusable_image_is_refused_with_what_is_wrong() -> None:
 
 def _told(guest: Guest) -> str:
     conditions = get("vmi", guest.name).get("status", {}).get("conditions", [])
-    return " ".join(one.get("message", "") for one in conditions)
+    return " ".join(condition.get("message", "") for condition in conditions)

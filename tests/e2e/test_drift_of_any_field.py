@@ -159,14 +159,14 @@ async def test_any_edit_of_any_object_is_undone(rounds: int) -> None:
             for _ in range(rounds):
                 before = await owned(client)
                 done = await asyncio.gather(*(edit(client, ref, body, chance) for ref, body in before.items()))
-                these = [each for each in done if each is not None]
+                these = [edit for edit in done if edit is not None]
                 made += these
                 left = await repaired(client, before)
-                assert not left, [str(each) for each in these if each.ref in left]
+                assert not left, [str(edit) for edit in these if edit.ref in left]
         wait("kv", "kubevirt", "condition=Available", namespace=NAMESPACE, seconds=120)
         assert guest.phase == "Running"
     print(f"{len(made)} edits undone:", *made, sep="\n  ")
-    assert {each.ref for each in made} >= {ref for ref in before if ref.kind not in ("ServiceAccount",)}
+    assert {edit.ref for edit in made} >= {ref for ref in before if ref.kind not in ("ServiceAccount",)}
 
 
 def test_a_suite_that_is_as_desired_is_not_written() -> None:

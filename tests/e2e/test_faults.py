@@ -257,7 +257,7 @@ async def test_a_guest_on_a_full_disk_stands_still_until_there_is_room_and_loses
     ):
         writes, beside = disk_manifest("writes", volumes, node=here), manifest("beside", node=here)
         with running(writes, beside) as (guest, other), observed(other) as ticks:
-            pids = {each.name: each.qemu_pid() for each in (guest, other)}
+            pids = {machine.name: machine.qemu_pid() for machine in (guest, other)}
             async with Shell.of(guest) as shell:
                 boot = await shell.boot_id()
                 await shell.run(f"dd if=/dev/urandom of=/tmp/data bs=64k count={size >> 16} 2>/dev/null")

@@ -18,7 +18,9 @@ def told(guest: Guest) -> str:
     """All conditions that are not True, as kubectl describe shows them."""
     conditions = get("vmi", guest.name).get("status", {}).get("conditions", [])
     return "\n".join(
-        f"{one['type']} {one.get('reason')}: {one.get('message')}" for one in conditions if one["status"] != "True"
+        f"{condition['type']} {condition.get('reason')}: {condition.get('message')}"
+        for condition in conditions
+        if condition["status"] != "True"
     )
 
 
@@ -73,7 +75,7 @@ def test_what_the_spec_says_of_the_pod_is_in_the_pod() -> None:
         for field in ("hostname", "subdomain", "dnsPolicy", "dnsConfig"):
             assert spec[field] == body["spec"][field]
         assert spec["nodeSelector"]["kubernetes.io/os"] == "linux"
-        compute = next(one for one in spec["containers"] if one["name"] == "compute")
+        compute = next(container for container in spec["containers"] if container["name"] == "compute")
         assert compute["resources"]["requests"]["cpu"] == "50m"
         assert compute["resources"]["limits"]["cpu"] == "2"
         wait("vmi", guest.name, "jsonpath={.status.phase}=Running", seconds=90)
@@ -82,7 +84,7 @@ def test_what_the_spec_says_of_the_pod_is_in_the_pod() -> None:
 def _terms(affinity: dict[str, Any]) -> list[dict[str, Any]]:
     required = affinity["nodeAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"]
     terms: list[dict[str, Any]] = required["nodeSelectorTerms"]
-    return [{"matchExpressions": one["matchExpressions"]} for one in terms]
+    return [{"matchExpressions": term["matchExpressions"]} for term in terms]
 
 
 def test_a_guest_that_outgrows_its_pods_memory_fails_alone() -> None:

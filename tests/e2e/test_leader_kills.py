@@ -26,7 +26,7 @@ MANAGED = "app.kubernetes.io/managed-by=virt-operator"
 def kill_leader(history: History) -> str:
     """kill -9 of the process that leads; returns its pod's name, "" where nobody leads now."""
     holder: str = get("lease", "virt-operator", "-n", NAMESPACE)["spec"].get("holderIdentity", "")
-    uids = {one.name: one.body["metadata"]["uid"] for one in history.pods("virt-operator")}
+    uids = {pod.name: pod.body["metadata"]["uid"] for pod in history.pods("virt-operator")}
     victim = process(uids[holder], "virt_operator") if holder in uids else None
     if victim is None:
         return ""
@@ -67,11 +67,11 @@ def authority() -> Any:
 
 def judge(history: History, build: Build) -> None:
     """Each handler pod was replaced once, each Deployment given one new template."""
-    made = {one.name for one in history.pods("virt-handler") if one.tag == build.tag}
+    made = {pod.name for pod in history.pods("virt-handler") if pod.tag == build.tag}
     assert len(made) == len(set(nodes())), made
     for component in ("virt-api", "virt-controller"):
         sets = get("replicasets", "-n", NAMESPACE, "-l", f"kubevirt.io={component}")["items"]
-        images = [one["spec"]["template"]["spec"]["containers"][0]["image"] for one in sets]
+        images = [daemon_set["spec"]["template"]["spec"]["containers"][0]["image"] for daemon_set in sets]
         assert sum(image.endswith(f":{build.tag}") for image in images) == 1, images
 
 

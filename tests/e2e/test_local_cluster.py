@@ -38,7 +38,7 @@ def cluster() -> Cluster:
 def conditions(cluster: Cluster, name: str) -> dict[str, str]:
     """A node's conditions as the API server tells them."""
     status = json.loads(api_client.get(cluster, f"/api/v1/nodes/{name}"))["status"]
-    return {each["type"]: each["status"] for each in status["conditions"]}
+    return {condition["type"]: condition["status"] for condition in status["conditions"]}
 
 
 def own_processes(cluster: Cluster) -> set[processes.Identity]:
@@ -46,7 +46,9 @@ def own_processes(cluster: Cluster) -> set[processes.Identity]:
     parts = {part: processes.alive(cluster, part) for part in up.parts(cluster)}
     pids = {living.pid for living in parts.values() if living is not None}
     assert len(pids) == len(parts), parts
-    return {each for each in processes.marked(cluster) if each.pid in pids or _is_started_by(each.pid, pids)}
+    return {
+        process for process in processes.marked(cluster) if process.pid in pids or _is_started_by(process.pid, pids)
+    }
 
 
 def _is_started_by(pid: int, parents: set[int]) -> bool:

@@ -66,7 +66,7 @@ def authority(cluster: Cluster) -> Authority:
 
 def pods(name: str) -> list[Any]:
     selected = get("pods", "-A", "-l", f"kubevirt.io={name}")["items"]
-    return [one for one in selected if "deletionTimestamp" not in one["metadata"]]
+    return [pod for pod in selected if "deletionTimestamp" not in pod["metadata"]]
 
 
 def address(name: str) -> str:
@@ -127,10 +127,10 @@ def methods(name: str) -> list[str]:
         asked = reflection_pb2.ServerReflectionRequest(list_services="")
         stub: Any = reflection_pb2_grpc.ServerReflectionStub(channel)
         told = next(stub.ServerReflectionInfo(iter([asked]), timeout=20))
-    services = [one.name for one in told.list_services_response.service]
-    known = {name: one for module in CONTRACTS for name, one in module.DESCRIPTOR.services_by_name.items()}
+    services = [service.name for service in told.list_services_response.service]
+    known = {name: service for module in CONTRACTS for name, service in module.DESCRIPTOR.services_by_name.items()}
     found = [known[service.rpartition(".")[2]] for service in services]
-    return [f"/{service.full_name}/{one.name}" for service in found for one in service.methods]
+    return [f"/{service.full_name}/{method.name}" for service in found for method in service.methods]
 
 
 @pytest.mark.parametrize("name", COMPONENTS)

@@ -49,7 +49,7 @@ REPAIRED_WITHIN = timedelta(seconds=15)  # test_drift.py, which takes roles away
 
 def accounts() -> list[str]:
     """The service accounts of the suite's namespace; "default" too, for nothing of ours may use it."""
-    return sorted(one["metadata"]["name"] for one in get("serviceaccounts", "-n", NAMESPACE)["items"])
+    return sorted(account["metadata"]["name"] for account in get("serviceaccounts", "-n", NAMESPACE)["items"])
 
 
 def explained(account: str, permission: Permission) -> str:
@@ -99,7 +99,7 @@ def test_nothing_that_was_asked_was_forbidden() -> None:
 
 def test_every_reason_is_about_something_granted() -> None:
     grants = Grants.read()
-    granted = {(account, str(one)) for account in accounts() for one in grants.of(account)}
+    granted = {(account, str(grant)) for account in accounts() for grant in grants.of(account)}
     stale = [
         reason
         for reason in UNUSED

@@ -45,8 +45,8 @@ def condition(kind: str) -> dict[str, Any]:
 
 def asked(since: datetime) -> Counter[str]:
     """What the controller has asked of the API server in the namespace: verb and resource."""
-    requests = (each for each in audit.requests(since) if each.namespace == NAMESPACE)
-    return Counter(f"{each.verb} {each.resource}" for each in requests if "controller" in each.account)
+    requests = (request for request in audit.requests(since) if request.namespace == NAMESPACE)
+    return Counter(f"{request.verb} {request.resource}" for request in requests if "controller" in request.account)
 
 
 def test_a_pod_over_quota_is_told_in_the_api_servers_words_tried_seldom_and_started_when_there_is_room(
@@ -78,7 +78,7 @@ def test_a_pod_over_quota_is_told_in_the_api_servers_words_tried_seldom_and_star
     until(lambda: condition("Ready").get("status") == "True", "the guest to answer", 60)
     assert get("-n", namespace, "vmi", NAME)["status"]["phase"] == "Running"
     assert condition("Synchronized").get("status", "True") == "True"
-    reasons = [each["reason"] for each in get("-n", namespace, "events")["items"] if each["type"] == "Warning"]
+    reasons = [event["reason"] for event in get("-n", namespace, "events")["items"] if event["type"] == "Warning"]
     assert reasons.count("FailedCreate") == 1
 
 
@@ -96,5 +96,5 @@ def test_limits_are_set_where_the_namespace_s_quota_asks_for_limits(namespace: s
     print(f"limits {resources['limits']} for requests {resources['requests']}")
     assert parse_quantity(resources["limits"]["memory"]) == 2 * parse_quantity(resources["requests"]["memory"])
     assert resources["limits"]["cpu"] == "1"
-    for each in get("-n", namespace, "events")["items"]:
-        print(each["type"], each["reason"], each["message"])
+    for event in get("-n", namespace, "events")["items"]:
+        print(event["type"], event["reason"], event["message"])

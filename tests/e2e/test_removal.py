@@ -48,8 +48,8 @@ def test_the_operator_is_not_pulled_away_from_under_a_kubevirt_object(arguments:
 
 def _crds() -> dict[str, str]:
     found = get("crds", "-l", "operator.kubevirt.io")["items"]
-    assert len(found) >= 2 and not [one for one in found if "deletionTimestamp" in one["metadata"]]
-    return {one["metadata"]["name"]: one["metadata"]["uid"] for one in found}
+    assert len(found) >= 2 and not [body for body in found if "deletionTimestamp" in body["metadata"]]
+    return {body["metadata"]["name"]: body["metadata"]["uid"] for body in found}
 
 
 def _both_files(*files: str) -> None:

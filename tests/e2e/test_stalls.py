@@ -24,7 +24,11 @@ def told(*words: str) -> None:
         return all(word in describe() for word in words)
 
     took = until(said, f"{words} in:\n{describe()}", SOON)
-    message = next(one["message"] for one in _conditions() if any(word in one.get("message", "") for word in words))
+    message = next(
+        condition["message"]
+        for condition in _conditions()
+        if any(word in condition.get("message", "") for word in words)
+    )
     print(f"told after {took:.1f} s: {message}")
 
 
@@ -39,7 +43,7 @@ def _conditions() -> list[dict[str, str]]:
 
 
 def available() -> bool:
-    return "True" in [one["status"] for one in _conditions() if one["type"] == "Available"]
+    return "True" in [condition["status"] for condition in _conditions() if condition["type"] == "Available"]
 
 
 @contextmanager
@@ -52,7 +56,7 @@ def stalled(begin: Callable[[], object], undo: Callable[[], object]) -> Iterator
         undo()
 
     def well() -> bool:
-        status = {one["type"]: one["status"] for one in _conditions()}
+        status = {condition["type"]: condition["status"] for condition in _conditions()}
         return (status["Available"], status["Progressing"], status["Degraded"]) == ("True", "False", "False")
 
     until(well, "the suite to be well again", 120)
@@ -60,7 +64,7 @@ def stalled(begin: Callable[[], object], undo: Callable[[], object]) -> Iterator
 
 def pods(component: str) -> list[str]:
     found = get("-n", NAMESPACE, "pods", "-l", f"kubevirt.io={component}")["items"]
-    return [one["metadata"]["name"] for one in found if "deletionTimestamp" not in one["metadata"]]
+    return [pod["metadata"]["name"] for pod in found if "deletionTimestamp" not in pod["metadata"]]
 
 
 def _service_port(port: int) -> None:
@@ -88,7 +92,7 @@ def test_an_image_that_cannot_be_pulled_is_named() -> None:
 
 @pytest.mark.slow
 def test_a_pod_that_no_node_takes_is_named() -> None:
-    names = [one["metadata"]["name"] for one in get("nodes")["items"]]
+    names = [node["metadata"]["name"] for node in get("nodes")["items"]]
 
     def begin() -> None:
         kubectl("cordon", *names)

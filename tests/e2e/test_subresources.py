@@ -24,7 +24,9 @@ TICK_PORT = 7777  # tests/guest-image
 @pytest.mark.parametrize("version", ["v1", "v1alpha3"])
 def test_discovery_lists_all_that_is_served(version: str) -> None:
     listed = json.loads(kubectl("get", "--raw", f"/apis/subresources.kubevirt.io/{version}"))["resources"]
-    assert {one["name"]: one["verbs"] for one in listed} == {name: [verb] for name, verb in SUPPORTED.items()}
+    assert {resource["name"]: resource["verbs"] for resource in listed} == {
+        name: [verb] for name, verb in SUPPORTED.items()
+    }
 
 
 @pytest.mark.parametrize("version", ["v1", "v1alpha3"])

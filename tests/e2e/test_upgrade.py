@@ -94,7 +94,7 @@ def travel(change: Change, build: Build, order: tuple[str, ...]) -> None:
     print(f"{build.name} by {change.__name__}: {seconds:.1f} s, without a handler: {told}")
     print("\n".join(f"  {line}" for line in history.handlers()))
     for state in history.upgrades():
-        waiting = [f"{one['object']}: {one['reason']}" for one in state.get("waitingFor", ())][:2]
+        waiting = [f"{wait['object']}: {wait['reason']}" for wait in state.get("waitingFor", ())][:2]
         print(f"  {state['moment']:5.1f} s {state.get('operation')} {state.get('step')}: {waiting}")
     for earlier, later in pairwise(order):
         assert history.last_ready(earlier, build.tag) <= history.first(later, build.tag), timeline(history, build)
@@ -165,7 +165,7 @@ def journey(change: Change, *, again: bool) -> None:
             assert young[0].vmi["spec"]["domain"]["note"] == NOTE
             check_description(young[0])
         time.sleep(2 * MAX_GAP)  # a gap must have had the time to show
-        seen = {name: tick for one in ticks for name, tick in one().items()}
+        seen = {name: tick for read in ticks for name, tick in read().items()}
         for guest in (*old, *young):
             tick = seen[guest.name]
             print(f"{guest.name}: {tick.count} ticks, {len(tick.boots)} boot id, longest gap {tick.longest_gap:.2f} s")

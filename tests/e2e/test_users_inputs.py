@@ -47,7 +47,9 @@ def test_feature_gates_of_kubevirt_are_accepted_and_those_without_effect_are_nam
 
     def condition() -> str:
         conditions = get("kv", "kubevirt", "-n", NAMESPACE)["status"]["conditions"]
-        return next((each["message"] for each in conditions if each["type"] == "FeatureGatesSupported"), "")
+        return next(
+            (condition["message"] for condition in conditions if condition["type"] == "FeatureGatesSupported"), ""
+        )
 
     try:
         warnings = gates("LiveMigration", "Snapshot", "NonRoot")

@@ -168,7 +168,12 @@ def test_a_guest_is_exposed_as_a_service(virtctl: Path, guest: Guest) -> None:
 def addresses(service: str) -> list[str]:
     """To which a Service leads."""
     slices = get("endpointslices", "-l", f"kubernetes.io/service-name={service}")["items"]
-    return [address for each in slices for end in each["endpoints"] or [] for address in end["addresses"]]
+    return [
+        address
+        for endpoint_slice in slices
+        for end in endpoint_slice["endpoints"] or []
+        for address in end["addresses"]
+    ]
 
 
 def test_a_machine_that_is_not_there_is_named(virtctl: Path) -> None:

@@ -50,7 +50,7 @@ def test_a_deleted_vmi_says_how_its_guest_ended_before_it_is_gone(grace: int, ph
                 watch.kill()
     print(f"phases seen: {list(dict.fromkeys(phases))}")
     assert phases[0] == "Running" and phases[-1] == phase
-    happened = [each["reason"] for each in _events(uid)]
+    happened = [event["reason"] for event in _events(uid)]
     print(f"events: {happened}")
     # Whoever records the end, handler or controller, reports it under its own reason.
     (end,) = set(happened) - {"SuccessfulCreate", "Created", "Started", "Deleted"}

@@ -63,18 +63,18 @@ class History:
 
     def pods(self, component: str) -> list[Change]:
         """Changes of one component's pods."""
-        return [one for one in list(self.changes) if one.kind == "Pod" and one.component == component]
+        return [change for change in list(self.changes) if change.kind == "Pod" and change.component == component]
 
     def first(self, component: str, tag: str) -> float:
         """When the first pod of that build was made."""
-        return min(one.moment for one in self.pods(component) if one.tag == tag)
+        return min(pod.moment for pod in self.pods(component) if pod.tag == tag)
 
     def last_ready(self, component: str, tag: str) -> float:
         """When the last pod of that build became ready for the first time."""
         ready: dict[str, float] = {}
-        for one in self.pods(component):
-            if one.tag == tag and one.ready:
-                ready.setdefault(one.name, one.moment)
+        for pod in self.pods(component):
+            if pod.tag == tag and pod.ready:
+                ready.setdefault(pod.name, pod.moment)
         return max(ready.values())
 
     def handler_away(self) -> dict[str, float]:
@@ -82,17 +82,17 @@ class History:
         ready: dict[str, set[str]] = {}
         gone: dict[str, float] = {}
         away: dict[str, float] = {}
-        for one in self.pods("virt-handler"):
-            node = one.body["spec"].get("nodeName", "")
+        for pod in self.pods("virt-handler"):
+            node = pod.body["spec"].get("nodeName", "")
             there = ready.setdefault(node, set())
-            if one.ready:
-                there.add(one.name)
+            if pod.ready:
+                there.add(pod.name)
                 if node in gone:
-                    away[node] = max(away.get(node, 0.0), one.moment - gone.pop(node))
-            elif one.name in there:
-                there.remove(one.name)
+                    away[node] = max(away.get(node, 0.0), pod.moment - gone.pop(node))
+            elif pod.name in there:
+                there.remove(pod.name)
                 if not there:
-                    gone[node] = one.moment
+                    gone[node] = pod.moment
         assert not gone, f"no virt-handler came back on {sorted(gone)}"
         return away
 
@@ -100,23 +100,23 @@ class History:
         """What became of the handlers' pods when, a line for each that left or came."""
         seen: set[str] = set()
         lines = []
-        for one in self.pods("virt-handler"):
-            leaving = "deletionTimestamp" in one.body["metadata"]
-            state = "gone" if one.type == "DELETED" else "leaving" if leaving else "ready" if one.ready else "made"
-            line = f"{one.name} on {one.body['spec'].get('nodeName', '?')} {state}"
+        for pod in self.pods("virt-handler"):
+            leaving = "deletionTimestamp" in pod.body["metadata"]
+            state = "gone" if pod.type == "DELETED" else "leaving" if leaving else "ready" if pod.ready else "made"
+            line = f"{pod.name} on {pod.body['spec'].get('nodeName', '?')} {state}"
             if line not in seen:
-                lines.append(f"{one.moment - self.began:5.1f} s {line}")
+                lines.append(f"{pod.moment - self.began:5.1f} s {line}")
             seen.add(line)
         return lines
 
     def upgrades(self) -> list[dict[str, Any]]:
         """Each `status.upgrade` that differed from the one before in operation or step."""
         seen: list[dict[str, Any]] = []
-        for one in list(self.changes):
-            state = one.body.get("status", {}).get("upgrade", {}) if one.kind == "KubeVirt" else {}
+        for change in list(self.changes):
+            state = change.body.get("status", {}).get("upgrade", {}) if change.kind == "KubeVirt" else {}
             told = (state.get("operation"), state.get("step"))
             if any(told) and (not seen or told != (seen[-1].get("operation"), seen[-1].get("step"))):
-                seen.append({**state, "moment": one.moment - self.began})
+                seen.append({**state, "moment": change.moment - self.began})
         return seen
 
 
@@ -154,4 +154,4 @@ def _follow(process: subprocess.Popen[str], kind: str, history: History) -> None
 def template_variables(deployment: str) -> dict[str, str]:
     """Plain environment variables of a Deployment's first container."""
     container = get("-n", NAMESPACE, "deployment", deployment)["spec"]["template"]["spec"]["containers"][0]
-    return {one["name"]: one["value"] for one in container.get("env", ()) if "value" in one}
+    return {variable["name"]: variable["value"] for variable in container.get("env", ()) if "value" in variable}

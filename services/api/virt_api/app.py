@@ -88,7 +88,7 @@ async def _serve(
         served=Served(client, handlers, streams),
         health=Health(client, lambda: configuration.resource_version),
         webhooks=webhooks(configuration, own_users(settings.namespace)),
-        ready=lambda: all(one.synced.is_set() for one in watches) and not stopping.is_set(),
+        ready=lambda: all(watch.synced.is_set() for watch in watches) and not stopping.is_set(),
     )
     tls = ServerTls(certificates, lambda: front_proxy.rules.authorities)
     runner = web.AppRunner(application, access_log=None, keepalive_timeout=_KEEPALIVE, shutdown_timeout=CLOSING + 1)

@@ -83,7 +83,7 @@ def guest(name: str, *conditions: str, phase: str = "Running", node: str = "node
     status = {
         "phase": phase,
         "nodeName": node,
-        "conditions": [{"type": one, "status": "True"} for one in conditions],
+        "conditions": [{"type": kind, "status": "True"} for kind in conditions],
         "interfaces": [{"name": "default", "ipAddress": "127.0.0.1"}],
     }
     return {"metadata": metadata, "spec": {"domain": {}}, "status": status}

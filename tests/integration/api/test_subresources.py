@@ -118,7 +118,7 @@ async def test_a_port_where_nobody_answers_is_said_before_the_upgrade(virt_api: 
 async def test_a_command_reaches_the_handler_of_the_guests_node(
     virt_api: Any, version: str, subresource: str, conditions: tuple[str, ...], kind: str
 ) -> None:
-    virt_api.kube.guests["vm"]["status"]["conditions"] = [{"type": one, "status": "True"} for one in conditions]
+    virt_api.kube.guests["vm"]["status"]["conditions"] = [{"type": kind, "status": "True"} for kind in conditions]
     path = VMI.format(version, subresource)
     assert await virt_api.answered("PUT", path, b'{"dryRun": ["All"]}') == (200, b"", "application/octet-stream")
     assert virt_api.handler.commands == []

@@ -35,8 +35,8 @@ async def test_a_review_needs_no_certificate_and_ends_its_connection(virt_api: A
 
 async def test_the_rules_follow_the_clusters_configuration(virt_api: Any) -> None:
     spec = {"domain": {**SPEC["domain"], "machine": {"type": "pc-q35-7.2"}}}
-    one = {**VMI, "spec": spec}
-    _, document, _ = await ask(virt_api, VALIDATE_CREATE, object=one)
+    vmi = {**VMI, "spec": spec}
+    _, document, _ = await ask(virt_api, VALIDATE_CREATE, object=vmi)
     assert document["response"]["allowed"]
     kubevirt = virt_api.kube.kubevirts[0]
     narrow = {**kubevirt, "spec": {"configuration": {"emulatedMachines": ["pc-q35-9*"]}}}
@@ -44,7 +44,7 @@ async def test_the_rules_follow_the_clusters_configuration(virt_api: Any) -> Non
     await virt_api.kube.change("kubevirts", narrow)
     async with asyncio.timeout(10):
         while document["response"]["allowed"]:  # the watch brings it within milliseconds
-            _, document, _ = await ask(virt_api, VALIDATE_CREATE, object=one)
+            _, document, _ = await ask(virt_api, VALIDATE_CREATE, object=vmi)
     assert "pc-q35-9*" in document["response"]["status"]["message"]
 
 

@@ -133,7 +133,7 @@ async def test_a_command_reaches_the_launcher_and_the_state_after_it_the_caller(
 async def test_questions_reach_the_launcher_and_its_answers_the_caller(node: Node) -> None:
     assert (await node.ask("GetGuestDetails")).details.timezone == "CET, 3600"
     assert (await node.ask("TakeScreenshot")).png == b"\x89PNG"
-    assert [each.machine_uid for each in node.launcher.seen] == [UID, UID]
+    assert [request.machine_uid for request in node.launcher.seen] == [UID, UID]
 
 
 async def test_what_the_launcher_refuses_is_refused_in_its_words_and_not_tried_again(node: Node) -> None:

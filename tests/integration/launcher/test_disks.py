@@ -70,7 +70,7 @@ async def test_guest_of_a_claim_finds_what_it_wrote(pod: PodWithDisks) -> None:
     disk = machine_pb2.Disk(name="claim", device=machine_pb2.DISK_DEVICE_DISK, bus=machine_pb2.DISK_BUS_SATA)
     disk.image_file.path = f"{VOLUMES}/claim/disk.img"
     state = await pod.start_machine(pod.diskful(disk))
-    assert [(each.name, each.target) for each in state.disks] == [("claim", "sda")], state
+    assert [(disk.name, disk.target) for disk in state.disks] == [("claim", "sda")], state
     await pod.wait_for_console(b"booted from the ", b"claim")
     await pod.stop_machine(grace_s=0)
     await pod.wait_for_phase(state_pb2.MACHINE_PHASE_ENDED)

@@ -67,14 +67,16 @@ async def test_what_the_agent_says_is_told_and_told_again_by_the_next_launcher(p
     agent = (await pod.wait_for_state(lambda state: state.HasField("agent"))).agent
     assert agent.version.count(".") >= 1
     assert (agent.hostname, agent.os.id, agent.os.machine) == ("demo", "debian", "x86_64")
-    assert [(each.mac_address, GUEST_ADDRESS in each.addresses) for each in agent.interfaces] == [(MAC, True)]
+    assert [(interface.mac_address, GUEST_ADDRESS in interface.addresses) for interface in agent.interfaces] == [
+        (MAC, True)
+    ]
     assert not agent.filesystems_frozen
     await pod.kill("launcher")
     assert settled((await pod.wait_for_state(lambda state: state.HasField("agent"))).agent) == settled(agent)
     found = await details(pod)
     assert settled(found.agent) == settled(agent)
     assert found.timezone == "UTC, 0"
-    assert {each.name for each in found.commands if each.enabled} >= {"guest-ping", "guest-fsfreeze-freeze"}
+    assert {command.name for command in found.commands if command.enabled} >= {"guest-ping", "guest-fsfreeze-freeze"}
     await pod.type(b"kill $(cat /tmp/agent.pid)\n")
     await pod.wait_for_state(lambda state: not state.HasField("agent"))
     with pytest.raises(Refused) as refused:

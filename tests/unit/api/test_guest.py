@@ -16,7 +16,7 @@ def guest(phase: str = "Running", *conditions: str, spec: Any = None, address: s
     status = {
         "phase": phase,
         "nodeName": "node1",
-        "conditions": [{"type": one, "status": "True"} for one in conditions],
+        "conditions": [{"type": kind, "status": "True"} for kind in conditions],
         "interfaces": [{"name": "default", "ipAddress": address}],
     }
     return msgspec.convert({"metadata": {"name": "vm"}, "spec": spec, "status": status}, Guest)
@@ -102,7 +102,7 @@ def test_a_port_is_forwarded_to_the_address_that_the_status_has() -> None:
 
 
 @pytest.mark.parametrize(
-    ("one", "error"),
+    ("target", "error"),
     [
         (guest("Scheduling"), BadRequest),
         (guest("Running", "Paused"), Conflict),
@@ -111,6 +111,6 @@ def test_a_port_is_forwarded_to_the_address_that_the_status_has() -> None:
     ],
     ids=["phase", "paused", "none", "a name"],
 )
-def test_there_is_no_port_of_a_guest_without_an_address(one: Guest, error: type[ApiError]) -> None:
+def test_there_is_no_port_of_a_guest_without_an_address(target: Guest, error: type[ApiError]) -> None:
     with pytest.raises(error):
-        one.require_address({})
+        target.require_address({})

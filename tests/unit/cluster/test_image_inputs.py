@@ -95,8 +95,8 @@ def test_an_image_has_the_packages_that_its_pyproject_names(service: str) -> Non
         *project(f"services/{service}")["dependencies"],
     ]
     for extra in re.findall(r"virt-core\[(.*)\]", " ".join(wanted)):
-        wanted += [name for one in extra.split(",") for name in core["optional-dependencies"][one]]
-    names = {re.split(r"[<>=\[ ]", one)[0] for one in wanted} - {"virt-core", "kubevirt-protos"}
+        wanted += [name for group in extra.split(",") for name in core["optional-dependencies"][group]]
+    names = {re.split(r"[<>=\[ ]", requirement)[0] for requirement in wanted} - {"virt-core", "kubevirt-protos"}
     containerfile = (settings.PROJECT_ROOT / "services" / service / "Containerfile").read_text()
     listed = re.search(r"-c /src/constraints\.txt ([^&]+)&&", containerfile)
     assert listed is not None

@@ -245,7 +245,7 @@ def test_a_claim_that_cannot_be_used_is_named_and_asked_for_again(claim: Any, to
     patch, event, again = PLANNER.plan(observed(subject, (), EMULATION, NOW, {"data": found}))
     after = apply(subject, patch)["status"]
     assert after["phase"] == "Pending"
-    (condition,) = [each for each in after["conditions"] if each["type"] == "Synchronized"]
+    (condition,) = [condition for condition in after["conditions"] if condition["type"] == "Synchronized"]
     assert condition["reason"] == "FailedPvcNotFound"
     assert "data" in condition["message"] and told in condition["message"]
     assert isinstance(event, RecordEvent) and isinstance(again, LookAgain)
@@ -275,7 +275,7 @@ def refused(subject: VirtualMachineInstance, message: str = QUOTA, ago: float = 
 
 
 def unsynchronized(status: dict[str, Any]) -> dict[str, Any]:
-    (condition,) = [each for each in status["conditions"] if each["type"] == "Synchronized"]
+    (condition,) = [condition for condition in status["conditions"] if condition["type"] == "Synchronized"]
     return dict(condition)
 
 
@@ -326,10 +326,12 @@ def test_a_pod_that_was_admitted_at_last_takes_the_refusal_back(node: str) -> No
     patch, *_ = refused(subject)
     told = vmi(apply(subject, patch)["status"])
     (patch,) = plan(told, pod(node))
-    assert not [each for each in apply(told, patch)["status"]["conditions"] if each["type"] == "Synchronized"]
+    assert not [
+        condition for condition in apply(told, patch)["status"]["conditions"] if condition["type"] == "Synchronized"
+    ]
     stuck = {"conditions": [{"type": "PodScheduled", "status": "False", "reason": "Unschedulable"}]}
     patch, _ = plan(told, pod(status=stuck))
-    reasons = {each["reason"] for each in apply(told, patch)["status"]["conditions"]}
+    reasons = {condition["reason"] for condition in apply(told, patch)["status"]["conditions"]}
     assert reasons == {"GuestNotRunning", "Unschedulable"}
 
 

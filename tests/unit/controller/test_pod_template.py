@@ -41,11 +41,14 @@ def compute(pod: dict[str, Any]) -> dict[str, Any]:
 
 def mounts(pod: dict[str, Any]) -> dict[str, tuple[str, bool]]:
     """By pod volume: where the launcher has it, and whether it may only read."""
-    return {each["name"]: (each["mountPath"], each.get("readOnly", False)) for each in compute(pod)["volumeMounts"]}
+    return {
+        volumeMount["name"]: (volumeMount["mountPath"], volumeMount.get("readOnly", False))
+        for volumeMount in compute(pod)["volumeMounts"]
+    }
 
 
 def source(pod: dict[str, Any], name: str) -> dict[str, Any]:
-    (found,) = [each for each in pod["spec"]["volumes"] if each["name"] == name]
+    (found,) = [volume for volume in pod["spec"]["volumes"] if volume["name"] == name]
     return {key: value for key, value in found.items() if key != "name"}
 
 
@@ -73,10 +76,10 @@ def test_what_runs_beside_a_guaranteed_guest_is_guaranteed_too() -> None:
     asked = {"requests": {"cpu": "1", "memory": "64Mi"}, "limits": {"cpu": 1, "memory": "64Mi"}}
     disk = [{"name": "root", "containerDisk": {"image": "d"}}]
     beside = made({"domain": {"resources": asked}, "volumes": disk})["spec"]["initContainers"]
-    assert all(each["resources"]["requests"] == each["resources"]["limits"] for each in beside)
+    assert all(container["resources"]["requests"] == container["resources"]["limits"] for container in beside)
     asked["limits"] = {"cpu": 2, "memory": "64Mi"}
     beside = made({"domain": {"resources": asked}, "volumes": disk})["spec"]["initContainers"]
-    assert all(each["resources"]["requests"] != each["resources"]["limits"] for each in beside)
+    assert all(container["resources"]["requests"] != container["resources"]["limits"] for container in beside)
 
 
 def test_every_container_is_what_a_restricted_namespace_admits() -> None:
@@ -108,7 +111,7 @@ def test_claims_are_file_systems_or_devices_and_what_they_are_is_told_to_the_han
     assert mounts(pod)["volume-base"] == ("/var/run/kubevirt/volumes/base", True)
     assert compute(pod)["volumeDevices"] == [{"name": "volume-device", "devicePath": "/dev/kubevirt/device"}]
     status = json.loads(pod["metadata"]["annotations"][VOLUME_STATUS])
-    assert [(each["name"], each["persistentVolumeClaimInfo"]["volumeMode"]) for each in status] == [
+    assert [(volume["name"], volume["persistentVolumeClaimInfo"]["volumeMode"]) for volume in status] == [
         ("files", "Filesystem"),
         ("device", "Block"),
         ("base", "Filesystem"),

@@ -44,7 +44,7 @@ def with_trouble(subject: VirtualMachineInstance, trouble: Trouble | None) -> tu
 
 
 def ready(body: dict[str, Any]) -> dict[str, Any]:
-    (found,) = [each for each in body["status"]["conditions"] if each["type"] == "Ready"]
+    (found,) = [condition for condition in body["status"]["conditions"] if condition["type"] == "Ready"]
     return dict(found)
 
 

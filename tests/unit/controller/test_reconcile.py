@@ -150,7 +150,7 @@ async def test_a_claim_is_asked_for_by_name_until_it_is_there(server: FakeApiSer
         while ("POST", PODS.path("ns")) not in server.requests:
             await server.asked("POST", server.count("POST") + 1)
     pod = await client.get(PODS, "ns", pod_name(vmi))
-    (source,) = [each for each in pod["spec"]["volumes"] if "persistentVolumeClaim" in each]
+    (source,) = [volume for volume in pod["spec"]["volumes"] if "persistentVolumeClaim" in volume]
     assert source["persistentVolumeClaim"]["claimName"] == "data"
     assert not [path for method, path in server.requests if method == "LIST" and "persistentvolumeclaims" in path]
 

@@ -59,7 +59,7 @@ def test_an_accepted_spec_has_the_values_that_the_user_left_to_defaults() -> Non
         64 << 20,
         False,
     )
-    assert (spec.topology.vcpus, [each.name for each in spec.interfaces]) == (1, ["default"])
+    assert (spec.topology.vcpus, [interface.name for interface in spec.interfaces]) == (1, ["default"])
 
 
 def test_json_and_builtins_are_accepted_alike() -> None:
@@ -69,7 +69,7 @@ def test_json_and_builtins_are_accepted_alike() -> None:
 def test_unknown_fields_and_bad_values_are_refused_together() -> None:
     with pytest.raises(UnsupportedSpec) as error:
         accept(vmi(WINDOWS).spec, NONE)
-    assert {each.field for each in error.value.refusals} == {
+    assert {refusal.field for refusal in error.value.refusals} == {
         "spec.domain.features.hyperv",
         "spec.domain.firmware.bootloader.efi.secureBoot",
         "spec.domain.devices.tpm.enabled",
@@ -103,7 +103,7 @@ def test_a_field_that_is_refused_causes_no_second_refusal_of_what_holds_it(
 ) -> None:
     with pytest.raises(UnsupportedSpec) as error:
         accept(vmi(change).spec, NONE)
-    assert [each.field for each in error.value.refusals] == fields
+    assert [refusal.field for refusal in error.value.refusals] == fields
 
 
 EMULATION = Configuration(DeveloperConfiguration(use_emulation=True))
@@ -121,7 +121,7 @@ EMULATION = Configuration(DeveloperConfiguration(use_emulation=True))
 def test_what_a_cpu_requires_and_the_emulator_has_not_is_refused(cpu: dict[str, Any], field: str) -> None:
     with pytest.raises(UnsupportedSpec) as error:
         accept(vmi({"domain": {"cpu": cpu}}).spec, EMULATION)
-    assert [each.field for each in error.value.refusals] == [field]
+    assert [refusal.field for refusal in error.value.refusals] == [field]
     assert accept(vmi({"domain": {"cpu": cpu}}).spec, NONE)
 
 

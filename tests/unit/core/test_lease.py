@@ -98,14 +98,14 @@ async def test_a_replica_that_comes_back_by_the_same_name_leads_at_once(
 async def test_one_of_two_leads_when_both_begin_at_once(client: KubeClient) -> None:
     async with asyncio.timeout(5), asyncio.TaskGroup() as group:
         replicas = [Replica(client, group, name) for name in ("one", "two")]
-        working = [asyncio.create_task(each.working.wait()) for each in replicas]
+        working = [asyncio.create_task(replica.working.wait()) for replica in replicas]
         await asyncio.wait(working, return_when=asyncio.FIRST_COMPLETED)
         leader = await holder(client)
-        assert [each.lease.leading for each in replicas] == [leader == "one", leader == "two"]
+        assert [replica.lease.leading for replica in replicas] == [leader == "one", leader == "two"]
         for task in working:
             task.cancel()
-        for each in sorted(replicas, key=lambda each: each.lease.leading):  # the standby first
-            await each.stop()
+        for replica in sorted(replicas, key=lambda replica: replica.lease.leading):  # the standby first
+            await replica.stop()
 
 
 async def test_work_is_cancelled_when_another_holds_the_lease(

@@ -93,7 +93,7 @@ async def services(channel: grpc.aio.Channel) -> list[str]:
     stub: Any = reflection_pb2_grpc.ServerReflectionStub(channel)
     request = reflection_pb2.ServerReflectionRequest(list_services="")
     answer = await stub.ServerReflectionInfo(iter([request]), timeout=5).read()
-    return [one.name for one in answer.list_services_response.service]
+    return [service.name for service in answer.list_services_response.service]
 
 
 async def test_each_service_answers_those_that_its_rule_names(connect: Any) -> None:

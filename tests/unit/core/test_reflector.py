@@ -41,7 +41,7 @@ class Watched:
         )
 
     def names(self) -> set[str]:
-        return {each.metadata.name for each in self.reflector}
+        return {pod.metadata.name for pod in self.reflector}
 
     async def next(self) -> str:
         async with asyncio.timeout(5):

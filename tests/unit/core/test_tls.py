@@ -147,14 +147,14 @@ def test_the_fingerprint_changes_with_each_file(authority: Authority, tmp_path: 
 
 def test_files_are_replaced_as_one(tmp_path: Path) -> None:
     files = [{name: f"{name} {number}".encode() for name in NAMES} for number in range(3)]
-    for each in files:
-        write_files(tmp_path, each)
-        assert read_files(tmp_path) == each == {name: (tmp_path / name).read_bytes() for name in NAMES}
+    for path in files:
+        write_files(tmp_path, path)
+        assert read_files(tmp_path) == path == {name: (tmp_path / name).read_bytes() for name in NAMES}
     link = tmp_path / "..data"
     link.unlink()  # a writer that died in between leaves its folder behind
     assert len(list(tmp_path.glob("..at_*"))) == 1
     write_files(tmp_path, files[0])
     assert read_files(tmp_path) == files[0]
-    assert sorted(one.name for one in tmp_path.iterdir() if one.is_dir() and not one.is_symlink()) == [
+    assert sorted(path.name for path in tmp_path.iterdir() if path.is_dir() and not path.is_symlink()) == [
         link.readlink().name
     ]

@@ -146,12 +146,12 @@ def spec_with(*setting: str) -> dict[str, Any]:
     return spec
 
 
-def joined(one: Any, other: Any) -> Any:
-    if isinstance(one, dict) and isinstance(other, dict):
-        return {key: joined(one.get(key), other.get(key)) for key in {**one, **other}}
-    if isinstance(one, list) and isinstance(other, list):
-        return [joined(one[0], other[0])]
-    return one if other is None else other
+def joined(value: Any, other: Any) -> Any:
+    if isinstance(value, dict) and isinstance(other, dict):
+        return {key: joined(value.get(key), other.get(key)) for key in {**value, **other}}
+    if isinstance(value, list) and isinstance(other, list):
+        return [joined(value[0], other[0])]
+    return value if other is None else other
 
 
 def pruned(value: Any, schema: dict[str, Any]) -> Any:
@@ -168,7 +168,7 @@ def pruned(value: Any, schema: dict[str, Any]) -> Any:
 
 def stored(spec: dict[str, Any]) -> dict[str, Any]:
     versions = virtual_machine_instances()["spec"]["versions"]
-    schema = next(each for each in versions if each["name"] == "v1")["schema"]["openAPIV3Schema"]
+    schema = next(version for version in versions if version["name"] == "v1")["schema"]["openAPIV3Schema"]
     body: dict[str, Any] = pruned({"metadata": {"name": "g"}, "spec": spec}, schema)
     return {**body, "metadata": {"name": "g"}}
 
@@ -183,7 +183,11 @@ def refusing(path: str) -> str | None:
 
 def told(spec: dict[str, Any]) -> set[str]:
     """Fields of which a refusal says that they are not supported."""
-    return {each.field for each in admit_create(stored(spec), Configuration()) if "is not supported" in each.message}
+    return {
+        refusal.field
+        for refusal in admit_create(stored(spec), Configuration())
+        if "is not supported" in refusal.message
+    }
 
 
 @pytest.mark.parametrize("path", PATHS)
@@ -217,7 +221,7 @@ def test_each_item_of_a_list_is_named_by_its_index() -> None:
 
 def test_what_kubevirt_does_not_have_either_is_refused_where_the_api_server_let_it_through() -> None:
     spec = merge_patch(spec_with(), {"domain": {"cpu": {"sokets": 2}}, "extra": {"deep": [1]}})
-    assert {str(each) for each in unsupported(spec, VmiSpec)} == {
+    assert {str(refusal) for refusal in unsupported(spec, VmiSpec)} == {
         "spec.domain.cpu.sokets: is not supported by this release, remove it",
         "spec.extra: is not supported by this release, remove it",
     }
@@ -226,7 +230,7 @@ def test_what_kubevirt_does_not_have_either_is_refused_where_the_api_server_let_
 def ours(kind: inspect.Type, path: str = "") -> Iterator[tuple[str, inspect.Type]]:
     """Every path below one of our types, and its type."""
     if isinstance(kind, inspect.UnionType):
-        kind = next(each for each in kind.types if not isinstance(each, inspect.NoneType))
+        kind = next(option for option in kind.types if not isinstance(option, inspect.NoneType))
     if isinstance(kind, inspect.ListType):
         yield from ours(kind.item_type, f"{path}[]")
     if isinstance(kind, inspect.StructType):

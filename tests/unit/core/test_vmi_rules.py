@@ -474,7 +474,7 @@ def test_what_is_passed_on_is_not_nested_without_end() -> None:
 
 
 def test_an_interface_and_a_network_that_do_not_fit_are_both_named() -> None:
-    assert {str(each) for each in refusals(interface(name="other"))} == {
+    assert {str(refusal) for refusal in refusals(interface(name="other"))} == {
         "spec.domain.devices.interfaces[0].name: 'other' is not allowed, use the name of a network: default",
         "spec.networks[0].name: 'default' is not allowed, use the name of an interface",
     }
@@ -483,7 +483,7 @@ def test_an_interface_and_a_network_that_do_not_fit_are_both_named() -> None:
 def test_more_networks_than_one_are_refused() -> None:
     networks = [POD, {"name": "second", "pod": {}}]
     interfaces = [MASQUERADE, {"name": "second", "bridge": {}}]
-    found = {str(each) for each in refusals({**devices(interfaces=interfaces), "networks": networks})}
+    found = {str(refusal) for refusal in refusals({**devices(interfaces=interfaces), "networks": networks})}
     assert found == {
         "spec.domain.devices.interfaces: '2 interfaces' is not allowed, use one interface",
         "spec.networks: '2 networks' is not allowed, use one network",

@@ -70,8 +70,10 @@ def test_refusals_name_path_value_and_what_is_allowed(change: dict[str, Any], wo
 
 def test_a_minimal_spec_gets_masquerade_on_the_pod_network() -> None:
     spec = read({})
-    assert [(each.name, each.masquerade is not None) for each in effective_interfaces(spec)] == [("default", True)]
-    assert [(each.name, each.pod is not None) for each in effective_networks(spec)] == [("default", True)]
+    assert [(interface.name, interface.masquerade is not None) for interface in effective_interfaces(spec)] == [
+        ("default", True)
+    ]
+    assert [(network.name, network.pod is not None) for network in effective_networks(spec)] == [("default", True)]
     without = read(domain(devices={"autoattachPodInterface": False}))
     assert effective_interfaces(without) == ()
     assert effective_networks(without) == ()

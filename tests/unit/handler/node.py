@@ -64,4 +64,4 @@ async def until(server: FakeApiServer, holds: Callable[[dict[str, Any]], bool]) 
 
 
 def condition(status: dict[str, Any], kind: str) -> dict[str, Any]:
-    return next((each for each in status.get("conditions", []) if each["type"] == kind), {})
+    return next((condition for condition in status.get("conditions", []) if condition["type"] == kind), {})

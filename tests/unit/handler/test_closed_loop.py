@@ -61,7 +61,7 @@ class World:
         return stored
 
     def condition(self, kind: str) -> dict[str, Any]:
-        return next((each for each in self.status.get("conditions", []) if each["type"] == kind), {})
+        return next((condition for condition in self.status.get("conditions", []) if condition["type"] == kind), {})
 
     def look(self) -> None:
         """The watch brings the handler what is stored now."""
@@ -71,7 +71,7 @@ class World:
     def others_write(self) -> None:
         """The controller adds to the conditions, as it does about the pod."""
         count = int(self.condition("PodScheduled").get("message", "0")) + 1
-        others = [each for each in self.status.get("conditions", []) if each["type"] != "PodScheduled"]
+        others = [condition for condition in self.status.get("conditions", []) if condition["type"] != "PodScheduled"]
         pod = {"type": "PodScheduled", "status": "True", "message": str(count)}
         self.store.merge_patch(DEMO, {"status": {"conditions": [*others, pod]}})
 

@@ -231,7 +231,7 @@ def test_what_the_controller_says_of_ready_is_not_overruled(make_vmi: MakeVmi, r
     (patch,) = plan(observe(vmi, RUNNING), NOW)  # what else there is to say
     assert isinstance(patch, PatchStatus)
     told = apply(vmi.raw_status, patch.operations)
-    (ready,) = [each for each in told["conditions"] if each["type"] == "Ready"]
+    (ready,) = [condition for condition in told["conditions"] if condition["type"] == "Ready"]
     assert (ready["status"], ready["reason"]) == ("False", reason)
     assert plan(observe(make_vmi(status=told), RUNNING), NOW) == ()
 
@@ -241,7 +241,7 @@ def test_once_the_controller_has_taken_it_back_the_handler_says_how_the_guest_is
     (patch,) = plan(observe(vmi, RUNNING), NOW)
     assert isinstance(patch, PatchStatus)
     told = apply(vmi.raw_status, patch.operations)
-    assert {each["type"]: each["status"] for each in told["conditions"]}["Ready"] == "True"
+    assert {condition["type"]: condition["status"] for condition in told["conditions"]}["Ready"] == "True"
 
 
 def test_a_guest_that_shut_down_because_its_pod_was_taken_away_has_failed(make_vmi: MakeVmi) -> None:
@@ -268,7 +268,7 @@ def told(vmi: VirtualMachineInstance, guest: GuestState) -> dict[str, Any]:
 
 
 def types(status: dict[str, Any]) -> dict[str, tuple[str, str]]:
-    return {each["type"]: (each["status"], each.get("reason", "")) for each in status["conditions"]}
+    return {condition["type"]: (condition["status"], condition.get("reason", "")) for condition in status["conditions"]}
 
 
 @pytest.mark.parametrize(
@@ -319,7 +319,7 @@ def test_a_card_that_the_guest_has_bridged_is_told_beside_its_bridge(make_vmi: M
     mac = told(make_vmi(), RUNNING)["interfaces"][0]["mac"]
     agent = AgentState((), (GuestInterface("enp1s0", mac, ()), GuestInterface("br0", mac, ("10.0.2.2",))))
     status = told(make_vmi(), GuestState(VMI_UID, state_pb2.MACHINE_PHASE_RUNNING, agent=agent))
-    assert [each["interfaceName"] for each in status["interfaces"]] == ["enp1s0", "br0"]
+    assert [interface["interfaceName"] for interface in status["interfaces"]] == ["enp1s0", "br0"]
     assert status["interfaces"][1]["ipAddresses"] == ["10.0.2.2"]
 
 
@@ -355,7 +355,7 @@ def test_a_disk_that_could_not_be_prepared_is_named(make_vmi: MakeVmi) -> None:
     )
     status = told(make_vmi(), failed)
     assert status["phase"] == "Failed"
-    assert next(each for each in status["conditions"] if each["type"] == "Ready")["message"] == (
+    assert next(condition for condition in status["conditions"] if condition["type"] == "Ready")["message"] == (
         "disk root: two files in /disk"
     )
 
@@ -367,7 +367,7 @@ def test_a_disk_that_could_not_be_prepared_is_told_with_the_users_claim_and_once
         VMI_UID, state_pb2.MACHINE_PHASE_ENDED, state_pb2.MACHINE_END_START_FAILED, words, failed_disk="root"
     )
     status = told(make_vmi(spec={"volumes": volumes}), failed)
-    (ready,) = [each for each in status["conditions"] if each["type"] == "Ready"]
+    (ready,) = [condition for condition in status["conditions"] if condition["type"] == "Ready"]
     assert ready["message"] == "disk root (PersistentVolumeClaim shop-db): is corrupt"
 
 
@@ -383,7 +383,7 @@ def test_a_pod_whose_routes_do_not_fit_is_refused_by_condition_and_event_and_not
     assert event.reason == "PodNetworkNotBridged"
     assert "12 routes" in event.message and "10.0.0.0/16 via 10.244.0.1" in event.message and "255" in event.message
     told = apply(dict(vmi.raw_status), write.operations)
-    (condition,) = [each for each in told["conditions"] if each["type"] == "Synchronized"]
+    (condition,) = [condition for condition in told["conditions"] if condition["type"] == "Synchronized"]
     assert (condition["status"], condition["message"]) == ("False", event.message)
     again = make_vmi(
         domain={"devices": {"interfaces": interfaces}}, spec={"networks": [{"name": "default", "pod": {}}]}, status=told

@@ -149,7 +149,7 @@ def test_a_router_beyond_the_pods_network_is_sent_as_routes(make_vmi: MakeVmi) -
     pod = PodNetwork(1450, ("10.244.1.7",), 32, "0a:58:0a:f4:01:07", routes)
     (interface,) = translated(make_vmi(domain=BRIDGED), EMULATED, pod).interfaces
     assert not interface.dhcp.router_address
-    assert [(each.destination, each.prefix_length, each.router) for each in interface.dhcp.routes] == [
+    assert [(route.destination, route.prefix_length, route.router) for route in interface.dhcp.routes] == [
         ("169.254.1.1", 32, "0.0.0.0"),
         ("0.0.0.0", 0, "169.254.1.1"),
     ]

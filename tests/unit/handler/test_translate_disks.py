@@ -110,5 +110,5 @@ def test_folders_carry_kubevirts_label_unless_the_volume_has_its_own(make_vmi: M
         {"name": "t", "serviceAccount": {"serviceAccountName": "t"}},
     ]
     found = disks(make_vmi, volumes)
-    assert [each.folder.volume_label for each in found] == ["mine", "cfgdata", ""]
+    assert [disk.folder.volume_label for disk in found] == ["mine", "cfgdata", ""]
     assert found[0].folder.path == "/var/run/kubevirt/volumes/m"

@@ -70,7 +70,7 @@ def test_version_and_commands() -> None:
         ],
     }
     assert replies.version(info) == "7.2.17"
-    assert [(each.name, each.enabled) for each in replies.commands(info)] == [
+    assert [(command.name, command.enabled) for command in replies.commands(info)] == [
         ("guest-ping", True),
         ("guest-exec", False),
     ]

@@ -128,7 +128,7 @@ def test_each_bus_counts_its_own_units() -> None:
         *[disk(f"sata{index}", SATA) for index in range(8)], *[disk(f"s{index}", SCSI) for index in range(9)]
     )
     addresses = [element.find("address") for element in elements(made)]
-    places = [(each.get("controller"), each.get("unit")) for each in addresses if each is not None]
+    places = [(address.get("controller"), address.get("unit")) for address in addresses if address is not None]
     assert places == [("0", str(n)) for n in range(6)] + [("1", "0"), ("1", "1")] + [("0", str(n)) for n in range(9)]
 
 
@@ -136,8 +136,8 @@ def test_threads_and_queues_are_for_virtio_disks_that_ask() -> None:
     made = machine(disk("a"), disk("b", dedicated_io_thread=True), disk("c", SATA), disk("d", dedicated_io_thread=True))
     made.disk_multiqueue = True
     drivers = [element.find("driver") for element in elements(made)]
-    assert [each.get("iothread") for each in drivers if each is not None] == [None, "1", None, "2"]
-    assert [each.get("queues") for each in drivers if each is not None] == ["2", "2", None, "2"]
+    assert [driver.get("iothread") for driver in drivers if driver is not None] == [None, "1", None, "2"]
+    assert [driver.get("queues") for driver in drivers if driver is not None] == ["2", "2", None, "2"]
     assert ET.fromstring(domain_xml(made, FILES, prepared(made))).findtext("iothreads") == "2"
 
 
@@ -205,10 +205,10 @@ def test_disks_that_are_valid_are_taken_by_libvirt(
 ) -> None:
     made = machine()
     made.virtio_transitional, made.disk_multiqueue = transitional, multiqueue
-    for index, each in enumerate(disks):
-        each.name = f"disk{index}"
-        each.boot_order = index + 1 if each.boot_order else 0
-        made.disks.append(each)
+    for index, disk in enumerate(disks):
+        disk.name = f"disk{index}"
+        disk.boot_order = index + 1 if disk.boot_order else 0
+        made.disks.append(disk)
         try:
             validate(made)
         except InvalidField as invalid:

@@ -73,7 +73,7 @@ def test_command_line_that_makes_no_sense(line: str) -> None:
 def test_ping() -> None:
     said: list[dict[str, Any]] = []
     ask_guest(Call(1), agent(said, {}), Clock(), Clock().pause)
-    assert [each["execute"] for each in said] == ["guest-ping"]
+    assert [command["execute"] for command in said] == ["guest-ping"]
 
 
 def test_command_that_succeeds_is_waited_for() -> None:
@@ -82,7 +82,7 @@ def test_command_that_succeeds_is_waited_for() -> None:
     ask = agent(said, {"pid": 7}, {"exited": False}, {"exited": False}, {"exited": True, "exitcode": 0})
     ask_guest(Call(5, ("cat", "/tmp/ready")), ask, clock, clock.pause)
     assert said[0]["arguments"] == {"path": "cat", "arg": ["/tmp/ready"], "capture-output": True}
-    assert [each["arguments"] for each in said[1:]] == [{"pid": 7}] * 3
+    assert [command["arguments"] for command in said[1:]] == [{"pid": 7}] * 3
 
 
 @pytest.mark.parametrize(

@@ -194,8 +194,8 @@ def test_stored_defaults_make_the_same_machine(spec: Spec) -> None:
     assert defaulted({"spec": stored}, NONE)["spec"] == stored
     assert translated(stored, emulation=True) == translated(spec, emulation=True)
     shapes = [
-        [(disk.name, disk.kind, disk.bus, disk.read_only, disk.tray_open) for disk in accept(each, NONE).disks]
-        for each in (spec, stored)
+        [(disk.name, disk.kind, disk.bus, disk.read_only, disk.tray_open) for disk in accept(candidate, NONE).disks]
+        for candidate in (spec, stored)
     ]
     assert shapes[0] == shapes[1]
 

@@ -49,11 +49,11 @@ def test_names_are_labels_of_their_own_and_every_mount_has_its_volume(spec: Spec
         for names in (volumes, [container["name"] for container in containers]):
             assert len(set(names)) == len(names), names
             assert all(DNS_LABEL.accepts(name) for name in names), names
-        used = [each["name"] for container in containers for each in container.get("volumeMounts", [])]
-        used += [each["name"] for container in containers for each in container.get("volumeDevices", [])]
+        used = [mount["name"] for container in containers for mount in container.get("volumeMounts", [])]
+        used += [device["name"] for container in containers for device in container.get("volumeDevices", [])]
         assert set(used) == set(volumes)
         for container in containers:
-            paths = [each["mountPath"] for each in container.get("volumeMounts", [])]
+            paths = [mount["mountPath"] for mount in container.get("volumeMounts", [])]
             assert len(set(paths)) == len(paths), paths
 
 
@@ -67,7 +67,7 @@ def test_long_names_that_begin_the_same_stay_apart() -> None:
             }
         )["spec"]
         for part in ("volumes", "initContainers"):
-            found = [each["name"] for each in body.get(part, [])]
+            found = [entry["name"] for entry in body.get(part, [])]
             assert len(set(found)) == len(found)
             assert all(DNS_LABEL.accepts(name) for name in found)
 

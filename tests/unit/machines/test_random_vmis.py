@@ -44,7 +44,7 @@ def test_admission_refuses_them_in_words_or_they_become_machines(spec: Any) -> N
     try:
         accept(Raw(json.dumps(spec).encode()), NONE)
     except UnsupportedSpec as error:
-        assert refusals and {str(each) for each in error.refusals} == {str(each) for each in refusals}
+        assert refusals and {str(refusal) for refusal in error.refusals} == {str(refusal) for refusal in refusals}
         return
     event("admitted")
     assert not refusals

@@ -330,7 +330,7 @@ SCALARS: dict[type, st.SearchStrategy[Any]] = {
 def of_type(kind: inspect.Type) -> st.SearchStrategy[Any]:
     """Values that a type may decode, and here and there junk in their stead or a field that nobody knows."""
     if isinstance(kind, inspect.UnionType):
-        return st.one_of(*(of_type(each) for each in kind.types if not isinstance(each, inspect.NoneType)))
+        return st.one_of(*(of_type(option) for option in kind.types if not isinstance(option, inspect.NoneType)))
     if isinstance(kind, inspect.ListType):
         return st.lists(of_type(kind.item_type), max_size=3) | JSON
     if isinstance(kind, inspect.DictType):

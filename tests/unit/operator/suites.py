@@ -35,10 +35,10 @@ OPERATOR = Settings("kubevirt", "virt-operator-0", "registry.example:5000/suite"
 INSTALL = InstallSettings("kubevirt", "registry.example:5000/suite", "v1.2.3")
 HELD = {
     namespace: tuple(
-        one
+        rule
         for body in operator_rbac(INSTALL)
         if body["kind"] == "ClusterRole" or body["metadata"].get("namespace") == namespace
-        for one in body.get("rules", ())
+        for rule in body.get("rules", ())
     )
     for namespace in ("kubevirt", "kube-system")
 }
@@ -68,7 +68,10 @@ def deployed() -> KubeVirtStatus:
 
 def leaves(*components: str) -> tuple[Leaf, ...]:
     """The leaves of components, else of those that have one in this release."""
-    found = [leaf_of(f"kubevirt-{one}-certs", "kubevirt") for one in components or ("virt-api", "virt-controller")]
+    found = [
+        leaf_of(f"kubevirt-{component}-certs", "kubevirt")
+        for component in components or ("virt-api", "virt-controller")
+    ]
     return tuple(leaf for leaf in found if leaf is not None)
 
 
@@ -162,14 +165,14 @@ def compared(observed: Observed, settings: InstallSettings = INSTALL) -> Observe
 def strategies(*settings: InstallSettings, release: str = "") -> dict[Ref, OwnedObject]:
     """The ConfigMaps that the Jobs of `release` would have written."""
     made = {}
-    for one in settings:
-        body = to_config_map(strategy_of(one, one.deployment_id, release or one.tag), one)
+    for chosen in settings:
+        body = to_config_map(strategy_of(chosen, chosen.deployment_id, release or chosen.tag), chosen)
         made[ref_of(body)] = live(body, {})
     return made
 
 
 def own_deployment(settings: InstallSettings = INSTALL) -> OwnedObject:
-    body = next(one for one in operator_objects(settings) if one["kind"] == "Deployment")
+    body = next(body for body in operator_objects(settings) if body["kind"] == "Deployment")
     return live(body, ready_status(body))
 
 
@@ -184,16 +187,16 @@ def settled_definitions(observed: Observed, tag: str) -> Observed:
     """`observed` with everything but the workloads as `tag` has it."""
     theirs = installed(msgspec.structs.replace(INSTALL, tag=tag)).owned
     workloads = ("Deployment", "DaemonSet", "Secret", "ConfigMap")
-    settled = {ref: one for ref, one in theirs.items() if ref.kind not in workloads}
+    settled = {ref: stored for ref, stored in theirs.items() if ref.kind not in workloads}
     return replace(observed, owned={**observed.owned, **settled})
 
 
 def without(observed: Observed, *refs: Ref) -> Observed:
-    return replace(observed, owned={ref: one for ref, one in observed.owned.items() if ref not in refs})
+    return replace(observed, owned={ref: stored for ref, stored in observed.owned.items() if ref not in refs})
 
 
-def changed(observed: Observed, ref: Ref, one: OwnedObject) -> Observed:
-    return replace(observed, owned={**observed.owned, ref: one})
+def changed(observed: Observed, ref: Ref, stored: OwnedObject) -> Observed:
+    return replace(observed, owned={**observed.owned, ref: stored})
 
 
 def kinds(actions: Iterable[object]) -> list[str]:

@@ -53,7 +53,7 @@ def cluster(*pods: PodObject, **nodes: str) -> Observed:
 def message(observed: Observed) -> str:
     assert observed.suite is not None
     status = status_of(observed.suite, observed, plan(observed, OPERATOR), OPERATOR, None)
-    return next(one.message for one in status.conditions if one.type == "Available")
+    return next(condition.message for condition in status.conditions if condition.type == "Available")
 
 
 @pytest.mark.parametrize("leaving", [False, True])

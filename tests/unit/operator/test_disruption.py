@@ -19,19 +19,19 @@ API, CONTROLLER = (Ref("PodDisruptionBudget", "kubevirt", f"{app}-pdb") for app 
 
 def budgets(replicas: int) -> dict[str, Body]:
     objects = desired_objects(msgspec.structs.replace(INSTALL, replicas=replicas))
-    return {one["metadata"]["name"]: one for one in objects if one["kind"] == "PodDisruptionBudget"}
+    return {body["metadata"]["name"]: body for body in objects if body["kind"] == "PodDisruptionBudget"}
 
 
 def test_one_replica_may_be_away() -> None:
     for replicas in (2, 3):
         found = budgets(replicas)
         assert list(found) == [API.name, CONTROLLER.name]
-        assert {one["spec"]["minAvailable"] for one in found.values()} == {replicas - 1}
+        assert {body["spec"]["minAvailable"] for body in found.values()} == {replicas - 1}
     assert budgets(1) == {}
 
 
 def test_a_budget_counts_the_pods_of_its_deployment() -> None:
-    objects = {(one["kind"], one["metadata"]["name"]): one for one in desired_objects(INSTALL)}
+    objects = {(body["kind"], body["metadata"]["name"]): body for body in desired_objects(INSTALL)}
     for app in ("virt-api", "virt-controller"):
         made = objects["Deployment", app]["spec"]["template"]["metadata"]["labels"]
         wanted = objects["PodDisruptionBudget", f"{app}-pdb"]["spec"]["selector"]["matchLabels"]
@@ -58,6 +58,6 @@ def test_budgets_go_with_the_suite() -> None:
     going = suite(deletion_timestamp="2026-01-31T10:00:00Z")
     everything = installed()
     workloads = ("CustomResourceDefinition", *REGISTRATIONS, "Deployment", "DaemonSet")
-    left = {ref: one for ref, one in everything.owned.items() if ref.kind not in workloads}
+    left = {ref: stored for ref, stored in everything.owned.items() if ref.kind not in workloads}
     decided = plan_removal(replace(everything, suite=going, owned=left, pods=()), going)
-    assert {API, CONTROLLER} <= {one.ref for one in decided.actions if isinstance(one, Delete)}
+    assert {API, CONTROLLER} <= {action.ref for action in decided.actions if isinstance(action, Delete)}

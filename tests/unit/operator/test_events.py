@@ -49,7 +49,7 @@ def steady(**spec: str) -> Observed:
 
 
 def lost_pods(available: int) -> KubeVirtStatus:
-    body = next(one for one in desired_objects(INSTALL) if ref_of(one) == API)
+    body = next(body for body in desired_objects(INSTALL) if ref_of(body) == API)
     return status(changed(steady(), API, live(body, {**ready_status(body), "availableReplicas": available})))
 
 
@@ -117,7 +117,9 @@ def test_a_failure_warns_once_and_its_end_is_told() -> None:
 def test_removal_is_told_once() -> None:
     going = suite(status=READY, deletion_timestamp="2026-01-31T10:00:00Z")
     busy, empty = replace(installed(), suite=going), Observed(now=NOW, suite=going)
-    deleting, deleted = (status_of(going, one, plan_removal(one, going), OPERATOR, None) for one in (busy, empty))
+    deleting, deleted = (
+        status_of(going, observed, plan_removal(observed, going), OPERATOR, None) for observed in (busy, empty)
+    )
     assert event_of(READY, deleting) == SuiteEvent("DeletionInProgress", "removing the suite")
     assert deleting.phase != deleted.phase
     assert event_of(deleting, deleted) is None
@@ -151,5 +153,5 @@ async def test_a_pass_that_does_not_yet_see_its_own_status_tells_nothing_again()
     await reconciler._write_status(behind, INSTALLING)
     await reconciler._write_status(behind, READY)
     await reconciler._write_status(suite(status=READY), READY)
-    assert [one["note"] for one in client.events] == ["installing v1.2.3", "installed v1.2.3"]
-    assert {one["regarding"]["kind"] for one in client.events} == {"KubeVirt"}
+    assert [event["note"] for event in client.events] == ["installing v1.2.3", "installed v1.2.3"]
+    assert {event["regarding"]["kind"] for event in client.events} == {"KubeVirt"}

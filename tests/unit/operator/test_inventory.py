@@ -25,7 +25,9 @@ async def test_an_object_that_is_deleted_before_the_watch_showed_it_is_known_to_
 ) -> None:
     changed = asyncio.Event()
     inventory = Inventory(client, AuthorityWatch(client, "kubevirt"), Certificates(tmp_path), "kubevirt", changed.set)
-    (watch,) = (one for name, one in inventory.watches() if name == "watch of ConfigMap" or one.close())
+    (watch,) = (
+        coroutine for name, coroutine in inventory.watches() if name == "watch of ConfigMap" or coroutine.close()
+    )
     running = asyncio.create_task(watch)
     try:
         await server.asked("WATCH", 1)
@@ -61,7 +63,7 @@ async def test_a_heartbeat_on_a_node_is_no_reason_for_a_pass_and_the_end_of_its_
         return {"metadata": {"name": "node1", "annotations": {"beat": beat}}, "status": {"conditions": [condition]}}
 
     inventory = Inventory(client, AuthorityWatch(client, "kubevirt"), Certificates(tmp_path), "kubevirt", note)
-    (watch,) = (one for name, one in inventory.watches() if name == "watch of Node" or one.close())
+    (watch,) = (coroutine for name, coroutine in inventory.watches() if name == "watch of Node" or coroutine.close())
     server.put(NODES.path(), ready("True", "1"))
     running = asyncio.create_task(watch)
     try:

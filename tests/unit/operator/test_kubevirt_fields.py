@@ -67,9 +67,9 @@ def test_gates_of_features_that_this_release_lacks_are_in_the_status_as_long_as_
     assert observed.suite is not None
     asking = suite(developer(featureGates=MOST_HAVE), observed.suite.status)
     status = status_of(asking, observed, plan(observed, OPERATOR), OPERATOR, None)
-    (condition,) = (each for each in status.conditions if each.type == FEATURE_GATES)
+    (condition,) = (condition for condition in status.conditions if condition.type == FEATURE_GATES)
     assert condition.status == "False"
     assert condition.message.endswith("LiveMigration, Snapshot, ExpandDisks")
     after = msgspec.structs.replace(observed.suite, status=status)
     again = status_of(after, observed, plan(observed, OPERATOR), OPERATOR, None)
-    assert not [each for each in again.conditions if each.type == FEATURE_GATES]
+    assert not [condition for condition in again.conditions if condition.type == FEATURE_GATES]

@@ -19,7 +19,7 @@ def test_manifests_are_deterministic_and_complete(tmp_path: Path) -> None:
     assert [path.name for path in first] == ["kubevirt-operator.yaml", "kubevirt-cr.yaml"]
     assert [path.read_bytes() for path in first] == [path.read_bytes() for path in second]
     objects = list(yaml.safe_load_all(first[0].read_text()))
-    assert [one["kind"] for one in objects[:3]] == ["Namespace", "PriorityClass", "CustomResourceDefinition"]
+    assert [body["kind"] for body in objects[:3]] == ["Namespace", "PriorityClass", "CustomResourceDefinition"]
     deployment = objects[-1]
     container = deployment["spec"]["template"]["spec"]["containers"][0]
     assert container["image"] == "registry.example:5000/suite/virt-operator:v1.2.3"

@@ -22,8 +22,8 @@ def with_account_of(moment: str, pod_of: str, **meta: str) -> Observed:
     body: OwnedObject = msgspec.structs.replace(account, metadata=made)
     (pod,) = observed.pods
     metadata = msgspec.structs.replace(pod.metadata, creation_timestamp=pod_of, **meta)
-    one = PodObject(metadata, {"serviceAccountName": "kubevirt-handler"}, pod.status)
-    return replace(changed(observed, ACCOUNT, body), pods=(one,))
+    orphan = PodObject(metadata, {"serviceAccountName": "kubevirt-handler"}, pod.status)
+    return replace(changed(observed, ACCOUNT, body), pods=(orphan,))
 
 
 def test_a_pod_older_than_its_account_is_deleted() -> None:

@@ -74,7 +74,7 @@ def test_without_an_authority_everything_waits_then_pods_wait_for_their_certific
     observed = replace(empty, authority=installed().authority)
     decided = plan(observed, OPERATOR)
     issued = [action.leaf.secret for action in decided.actions if isinstance(action, IssueLeaf)]
-    assert issued == [f"kubevirt-virt-{one}-certs" for one in ("api", "controller")]
+    assert issued == [f"kubevirt-virt-{component}-certs" for component in ("api", "controller")]
     assert "WriteTrust" in kinds(decided.actions)
     refs = applied(observed)
     assert Ref("CustomResourceDefinition", "", "virtualmachineinstances.kubevirt.io") in refs
@@ -85,13 +85,15 @@ def test_without_an_authority_everything_waits_then_pods_wait_for_their_certific
 def test_api_service_waits_for_virt_api_only_when_it_is_new() -> None:
     starting = {**ready_status({}), "replicas": 2, "updatedReplicas": 2, "availableReplicas": 0}
     everything = installed()
-    body = next(one for one in desired_objects(INSTALL) if ref_of(one) == API)
+    body = next(body for body in desired_objects(INSTALL) if ref_of(body) == API)
     observed = changed(everything, API, live(body, starting))
     assert applied(without(observed, API_SERVICE)) == []
     assert "virt-api comes first: 0 of 2 pods are ready" in waits(without(observed, API_SERVICE))
 
     stale = next(
-        one for one in (trusting(one, "c3RhbGU=") for one in desired_objects(INSTALL)) if ref_of(one) == API_SERVICE
+        body
+        for body in (trusting(body, "c3RhbGU=") for body in desired_objects(INSTALL))
+        if ref_of(body) == API_SERVICE
     )
     assert applied(changed(observed, API_SERVICE, live(stale, ready_status(stale)))) == [API_SERVICE]
 
@@ -120,13 +122,13 @@ def test_each_object_is_made_again_when_it_is_gone(body: dict[str, object]) -> N
     [("replicas", 0), ("template", {}), ("strategy", {"type": "Recreate"})],
 )
 def test_drift_of_a_deployment_is_repaired(field: str, value: object) -> None:
-    body = next(one for one in desired_objects(INSTALL) if ref_of(one) == API)
+    body = next(body for body in desired_objects(INSTALL) if ref_of(body) == API)
     edited = {**body, "spec": {**body["spec"], field: value}}
     assert applied(changed(installed(), API, live(edited, ready_status(body)))) == [API]
 
 
 def test_fields_that_others_added_are_left_alone() -> None:
-    body = next(one for one in desired_objects(INSTALL) if ref_of(one) == API)
+    body = next(body for body in desired_objects(INSTALL) if ref_of(body) == API)
     edited = msgspec.json.decode(msgspec.json.encode(body))
     edited["metadata"]["annotations"]["someone.else/note"] = "x"
     edited["spec"]["revisionHistoryLimit"] = 3
@@ -136,8 +138,8 @@ def test_fields_that_others_added_are_left_alone() -> None:
 
 def test_a_narrowed_role_is_repaired() -> None:
     ref = Ref("ClusterRole", "", "kubevirt-handler")
-    body = next(one for one in desired_objects(INSTALL) if ref_of(one) == ref)
-    rules = [{**one, "resourceNames": ["only"]} for one in body["rules"]]
+    body = next(body for body in desired_objects(INSTALL) if ref_of(body) == ref)
+    rules = [{**rule, "resourceNames": ["only"]} for rule in body["rules"]]
     assert applied(changed(installed(), ref, live({**body, "rules": rules}, {}))) == [ref]
 
 
@@ -255,7 +257,7 @@ def test_what_is_waited_for_is_named_with_reason_and_image() -> None:
         ready=False,
         containerStatuses=[{"image": "r/virt-handler:v9", "state": {"waiting": waiting}}],
     )
-    body = next(one for one in desired_objects(INSTALL) if ref_of(one) == HANDLER)
+    body = next(body for body in desired_objects(INSTALL) if ref_of(body) == HANDLER)
     status = {**ready_status(body), "numberReady": 0}
     observed = replace(changed(installed(), HANDLER, live(body, status)), pods=(stuck,))
     assert waits(observed) == (
@@ -282,12 +284,12 @@ def test_first_installation_has_no_order() -> None:
 def test_handlers_of_an_earlier_release_keep_the_certificate_that_they_share() -> None:
     """Upgraded, it goes at the end like any superfluous object; on the way back it is there before its DaemonSet."""
     body = msgspec.json.decode(
-        msgspec.json.encode(next(one for one in desired_objects(INSTALL) if ref_of(one) == HANDLER))
+        msgspec.json.encode(next(body for body in desired_objects(INSTALL) if ref_of(body) == HANDLER))
     )
     shared = Ref("Secret", "kubevirt", "kubevirt-virt-handler-certs")
     body["spec"]["template"]["spec"]["volumes"] = [{"name": "c", "secret": {"secretName": shared.name}}]
     earlier = changed(installed(), HANDLER, live(body, ready_status(body)))
-    issued = [one.leaf.dns_names for one in plan(earlier, OPERATOR).actions if isinstance(one, IssueLeaf)]
+    issued = [action.leaf.dns_names for action in plan(earlier, OPERATOR).actions if isinstance(action, IssueLeaf)]
     assert issued == [("virt-handler.kubevirt.svc",)]
 
     old = {"kind": "Secret", "metadata": {"name": shared.name, "namespace": "kubevirt", "labels": managed_labels()}}

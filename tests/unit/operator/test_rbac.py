@@ -16,10 +16,10 @@ OWN = operator_rbac(INSTALL)
 
 def held(namespace: str | None, own: list[Body] = OWN) -> list[Body]:
     return [
-        one
+        rule
         for body in own
         if body["kind"] == "ClusterRole" or (body["kind"] == "Role" and body["metadata"]["namespace"] == namespace)
-        for one in body["rules"]
+        for rule in body["rules"]
     ]
 
 
@@ -51,9 +51,9 @@ def test_operator_may_watch_and_remove_what_other_settings_install() -> None:
 
 
 def test_no_wildcards_and_no_escalation() -> None:
-    rules = [one for body in (*OWN, *desired_objects(INSTALL)) for one in body.get("rules", ())]
-    for one in rules:
-        words = {*one["apiGroups"], *one["resources"], *one["verbs"]}
+    rules = [rule for body in (*OWN, *desired_objects(INSTALL)) for rule in body.get("rules", ())]
+    for entry in rules:
+        words = {*entry["apiGroups"], *entry["resources"], *entry["verbs"]}
         assert not words & {"*", "escalate", "bind", "impersonate"}
 
 
@@ -62,7 +62,7 @@ def test_users_get_what_is_served_and_no_more() -> None:
     change = rule("kubevirt.io", "virtualmachineinstances", "create", "update", "patch", "delete", "deletecollection")
     see = rule("kubevirt.io", "virtualmachineinstances", "get", "list", "watch")
     served = [rule("subresources.kubevirt.io", name, verb) for name, verb in SUPPORTED.items()]
-    told = [one for one in served if one["resources"][0].rpartition("/")[2] in DETAILS]
+    told = [resource for resource in served if resource["resources"][0].rpartition("/")[2] in DETAILS]
     everyone = [rule("subresources.kubevirt.io", path, "get") for path in ("version", "healthz")]
     use = [change, see, *served]
     wanted = {"admin": use, "edit": use, "view": [see, *told], "default": everyone}
@@ -76,9 +76,9 @@ def test_users_get_what_is_served_and_no_more() -> None:
 
 def test_version_and_health_are_everybodys() -> None:
     bindings = [body for body in desired_objects(INSTALL) if body["kind"] == "ClusterRoleBinding"]
-    bound = {body["roleRef"]["name"]: [one["name"] for one in body["subjects"]] for body in bindings}
+    bound = {body["roleRef"]["name"]: [subject["name"] for subject in body["subjects"]] for body in bindings}
     assert bound["kubevirt.io:default"] == ["system:authenticated", "system:unauthenticated"]
-    groups = [one["name"] for body in bindings for one in body["subjects"] if one["kind"] == "Group"]
+    groups = [subject["name"] for body in bindings for subject in body["subjects"] if subject["kind"] == "Group"]
     assert groups == bound["kubevirt.io:default"]
 
 

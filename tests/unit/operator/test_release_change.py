@@ -59,7 +59,7 @@ def steady(spec: dict[str, Any], **more: Any) -> Observed:
 
 
 @pytest.mark.parametrize(
-    ("one", "other", "older"),
+    ("release", "other", "older"),
     [
         ("v1.2.3", "v1.2.4", True),
         ("1.2.3", "v1.2.3", False),
@@ -70,8 +70,8 @@ def steady(spec: dict[str, Any], **more: Any) -> Observed:
         ("latest", "v1.0.0", False),
     ],
 )
-def test_only_what_is_surely_older_is_older(one: str, other: str, older: bool) -> None:
-    assert is_older(one, other) is older
+def test_only_what_is_surely_older_is_older(release: str, other: str, older: bool) -> None:
+    assert is_older(release, other) is older
 
 
 def test_settings_survive_the_way_to_the_job_and_unknown_ones_are_refused_by_name() -> None:
@@ -124,7 +124,7 @@ def test_an_image_that_is_not_there_is_named_and_what_is_installed_is_kept_as_it
 
     service = Ref("Service", "kubevirt", "virt-api")
     repaired = plan(without(observed, service), OPERATOR).actions
-    assert [one.ref for one in repaired if isinstance(one, Apply | Replace)] == [service]
+    assert [action.ref for action in repaired if isinstance(action, Apply | Replace)] == [service]
 
 
 def test_towards_a_newer_release_the_operator_moves_first_and_alone() -> None:
@@ -133,9 +133,9 @@ def test_towards_a_newer_release_the_operator_moves_first_and_alone() -> None:
     (action,) = decided.actions
     assert isinstance(action, ApplyOwn)
     images = [
-        one["spec"]["template"]["spec"]["containers"][0]["image"]
-        for one in action.bodies
-        if one["kind"] == "Deployment"
+        body["spec"]["template"]["spec"]["containers"][0]["image"]
+        for body in action.bodies
+        if body["kind"] == "Deployment"
     ]
     assert images == ["registry.example:5000/suite/virt-operator:v1.3.0"]
     assert status(observed).upgrade == msgspec.structs.replace(
@@ -162,7 +162,7 @@ def test_towards_an_older_release_the_operator_moves_last() -> None:
 
 
 def test_a_release_that_needs_more_permissions_is_not_begun() -> None:
-    held = {**HELD, "kubevirt": tuple(one for one in HELD["kubevirt"] if one["resources"] != ["daemonsets"])}
+    held = {**HELD, "kubevirt": tuple(rule for rule in HELD["kubevirt"] if rule["resources"] != ["daemonsets"])}
     observed = replace(expecting(installed(), {"imageTag": "v1.3.0"}, release="v1.3.0"), held=held)
     decided = plan(observed, OPERATOR)
     assert decided.actions == ()
@@ -170,14 +170,14 @@ def test_a_release_that_needs_more_permissions_is_not_begun() -> None:
     assert "apply kubevirt-operator.yaml of release v1.3.0" in decided.missing
     found = status(observed)
     assert found.upgrade is not None and found.upgrade.step == "Permissions"
-    told = {one.type: f"{one.status} {one.reason}" for one in found.conditions}
+    told = {condition.type: f"{condition.status} {condition.reason}" for condition in found.conditions}
     assert told["Synchronized"] == "False MissingPermissions" and told["Available"] == "True UpdateInProgress"
 
 
 def test_a_permission_that_was_taken_away_is_told_and_the_rest_goes_on() -> None:
     observed = replace(installed(), held={**HELD, "kube-system": ()})
     found = status(observed)
-    told = {one.type: one for one in found.conditions}["Synchronized"]
+    told = {condition.type: condition for condition in found.conditions}["Synchronized"]
     assert (told.status, told.reason) == ("False", "MissingPermissions")
     assert "rolebindings" in told.message and "in kube-system" in told.message
     service = Ref("Service", "kubevirt", "virt-api")
@@ -189,7 +189,7 @@ def test_nothing_is_decided_while_a_list_is_missing_but_a_missing_permission_is_
     assert plan(blind, OPERATOR).actions == ()
     assert status(blind) == deployed()
     told = status(replace(blind, held={}))
-    assert [one.reason for one in told.conditions] == ["MissingPermissions"]
+    assert [condition.reason for condition in told.conditions] == ["MissingPermissions"]
 
 
 def test_what_is_installed_is_kept_in_repair_while_the_spec_is_refused() -> None:
@@ -197,12 +197,12 @@ def test_what_is_installed_is_kept_in_repair_while_the_spec_is_refused() -> None
     service = Ref("Service", "kubevirt", "virt-api")
     decided = plan(without(observed, service), OPERATOR)
     assert decided.refused is not None
-    assert [one.ref for one in decided.actions if isinstance(one, Apply | Replace)] == [service]
+    assert [action.ref for action in decided.actions if isinstance(action, Apply | Replace)] == [service]
 
 
 def definition(settings: InstallSettings, field: str = "") -> Body:
     body = msgspec.json.decode(
-        msgspec.json.encode(next(one for one in desired_objects(settings) if ref_of(one) == CRD))
+        msgspec.json.encode(next(body for body in desired_objects(settings) if ref_of(body) == CRD))
     )
     if field:
         for version in body["spec"]["versions"]:
@@ -223,7 +223,7 @@ def test_a_definition_never_loses_a_field() -> None:
 
 
 def test_roles_hold_the_rules_of_both_releases_until_the_change_is_done() -> None:
-    role = next(one for one in desired_objects(INSTALL) if ref_of(one) == Ref("ClusterRole", "", "kubevirt-handler"))
+    role = next(body for body in desired_objects(INSTALL) if ref_of(body) == Ref("ClusterRole", "", "kubevirt-handler"))
     extra = {"apiGroups": [""], "resources": ["configmaps"], "verbs": ["get"]}
     before = {**role, "rules": [*role["rules"], extra]}
     during = grown(role, before, updating=True)["rules"]
@@ -267,12 +267,12 @@ def test_the_definition_of_a_kind_that_an_older_release_lacks_stays_with_all_its
 
 def test_an_update_that_is_given_up_halfway_goes_back_in_order() -> None:
     half = installed()
-    daemon = next(one for one in desired_objects(NEWER) if one["kind"] == "DaemonSet")
-    controller = next(one for one in desired_objects(NEWER) if ref_of(one) == CONTROLLER)
+    daemon = next(body for body in desired_objects(NEWER) if body["kind"] == "DaemonSet")
+    controller = next(body for body in desired_objects(NEWER) if ref_of(body) == CONTROLLER)
     for body in (daemon, controller):
         half = changed(half, ref_of(body), live(body, ready_status(body)))
     actions = plan(half, OPERATOR).actions  # the KubeVirt object asks for what was installed before
-    assert [one.ref.name for one in actions if isinstance(one, Apply | Replace)] == ["virt-controller"]
+    assert [action.ref.name for action in actions if isinstance(action, Apply | Replace)] == ["virt-controller"]
     assert plan(half, OPERATOR).operation == "Rollback"
 
 
@@ -286,7 +286,7 @@ def running(observed: Observed, settings: InstallSettings, *components: str) -> 
 
 
 def applied(observed: Observed, operator: Settings = OPERATOR) -> set[str]:
-    return {one.ref.kind for one in plan(observed, operator).actions if isinstance(one, Apply | Replace)}
+    return {action.ref.kind for action in plan(observed, operator).actions if isinstance(action, Apply | Replace)}
 
 
 def test_a_webhook_that_is_new_with_a_release_waits_until_no_virt_api_is_left_that_lacks_it() -> None:
@@ -328,7 +328,9 @@ def moved(observed: Observed, release: str) -> Observed:
 def test_the_release_behind_a_tag_decides_the_direction_not_its_name(release: str, first: str) -> None:
     operator = replace(OPERATOR, tag="blue", release=max(release, OPERATOR.release))
     decided = plan(moved(installed(), release), operator)
-    workloads = [one.ref.name for one in decided.actions if isinstance(one, Replace) and one.ref.kind in WORKLOADS]
+    workloads = [
+        action.ref.name for action in decided.actions if isinstance(action, Replace) and action.ref.kind in WORKLOADS
+    ]
     assert (decided.operation, workloads) == ("Rollback" if first == "virt-api" else "Update", [first])
     assert decided.release == release
 

@@ -47,7 +47,9 @@ class Suite:
 
 
 def conditions(status: KubeVirtStatus) -> dict[str, str]:
-    return {one.type: f"{one.status} {one.reason}: {one.message}" for one in status.conditions}
+    return {
+        condition.type: f"{condition.status} {condition.reason}: {condition.message}" for condition in status.conditions
+    }
 
 
 @asynccontextmanager

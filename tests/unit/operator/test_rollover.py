@@ -150,11 +150,11 @@ def test_bundles_of_all_components_follow_the_authority_and_leaves_stay() -> Non
     assert observed.authority is not None
     both = with_successor(observed.authority, new_authority(NOW))
     actions = plan(replace(observed, authority=both), OPERATOR).actions
-    assert [type(one) for one in actions if isinstance(one, WriteBundle | IssueLeaf)] == [WriteBundle] * 2
-    (trust,) = (one for one in actions if isinstance(one, WriteTrust))
+    assert [type(action) for action in actions if isinstance(action, WriteBundle | IssueLeaf)] == [WriteBundle] * 2
+    (trust,) = (action for action in actions if isinstance(action, WriteTrust))
     assert b64decode(trust.data["ca.crt"]) == both.bundle
     assert "Replace" in kinds(actions)  # what the API server trusts virt-api by
-    assert not any(isinstance(one, UpdateAuthority) for one in actions)
+    assert not any(isinstance(action, UpdateAuthority) for action in actions)
 
 
 def test_nobody_signs_anew_before_every_pod_and_the_api_server_know() -> None:
@@ -229,5 +229,5 @@ def test_certificates_do_not_run_out_while_a_removal_waits_and_what_it_removed_i
     observed = installed(pairs=certificates(NOW - timedelta(hours=13)))
     first, second = (Ref("Secret", "kubevirt", leaf.secret) for leaf in leaves())
     decided = with_upkeep(without(observed, first), Plan(waits=(WaitFor("VM default/vm", "it exists"),)), OPERATOR)
-    assert [one.leaf.secret for one in decided.actions if isinstance(one, IssueLeaf)] == [second.name]
+    assert [action.leaf.secret for action in decided.actions if isinstance(action, IssueLeaf)] == [second.name]
     assert with_upkeep(installed(), Plan(next_deadline=NOW), OPERATOR) == Plan(next_deadline=NOW)

@@ -35,12 +35,16 @@ def status(observed: Observed, failure: str | None = None) -> KubeVirtStatus:
 
 
 def three(found: KubeVirtStatus) -> str:
-    by_type = {one.type: one for one in found.conditions}
+    by_type = {condition.type: condition for condition in found.conditions}
     return "/".join(by_type[kind].status[0] for kind in STEADY) + " " + by_type["Available"].reason
 
 
 def others(found: KubeVirtStatus) -> dict[str, str]:
-    return {one.type: f"{one.status} {one.reason}" for one in found.conditions if one.type not in STEADY}
+    return {
+        condition.type: f"{condition.status} {condition.reason}"
+        for condition in found.conditions
+        if condition.type not in STEADY
+    }
 
 
 def test_installing() -> None:
@@ -59,7 +63,7 @@ def test_ready_only_when_all_is_there_and_runs() -> None:
     assert found.observed_deployment_id == found.target_deployment_id == INSTALL.deployment_id
     assert (found.observed_kube_virt_version, found.observed_generation) == ("v1.2.3", 1)
 
-    body = next(one for one in desired_objects(INSTALL) if ref_of(one) == API)
+    body = next(body for body in desired_objects(INSTALL) if ref_of(body) == API)
     starting = changed(fresh, API, live(body, {**ready_status(body), "availableReplicas": 1}))
     assert three(status(starting)) == "F/T/F DeploymentInProgress"
     assert "1 of 2 pods are ready" in status(starting).conditions[0].message
@@ -79,7 +83,7 @@ def test_updating_stays_available_and_deployed() -> None:
 
 
 def test_an_installed_suite_that_lost_pods_is_degraded() -> None:
-    body = next(one for one in desired_objects(INSTALL) if ref_of(one) == API)
+    body = next(body for body in desired_objects(INSTALL) if ref_of(body) == API)
     one_left = changed(installed(), API, live(body, {**ready_status(body), "availableReplicas": 1}))
     assert three(status(one_left)) == "T/F/T ComponentsNotReady"
     none_left = changed(installed(), API, live(body, {**ready_status(body), "availableReplicas": 0}))

@@ -59,7 +59,7 @@ class Guest(msgspec.Struct, frozen=True):
 
     def has(self, condition: str) -> bool:
         """Whether the condition is true."""
-        return any(one.type == condition and one.status == "True" for one in self.status.conditions)
+        return any(entry.type == condition and entry.status == "True" for entry in self.status.conditions)
 
     def said(self, *path: str) -> Any:
         """What the spec says at `path`, None if nothing."""

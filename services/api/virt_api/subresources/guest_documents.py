@@ -34,7 +34,7 @@ def _agent_info(details: launcher_pb2.GetGuestDetailsResponse) -> Document:
         "machine": os.machine,
         "id": os.id,
     }
-    commands = [_said({"name": one.name, "enabled": one.enabled}) for one in details.commands]
+    commands = [_said({"name": command.name, "enabled": command.enabled}) for command in details.commands]
     info = {
         "guestAgentVersion": agent.version,
         "supportedCommands": commands,
@@ -57,14 +57,16 @@ def _users(details: launcher_pb2.GetGuestDetailsResponse) -> list[Document]:
 def _filesystems(details: launcher_pb2.GetGuestDetailsResponse) -> list[Document]:
     return [
         {
-            "diskName": one.name,
-            "mountPoint": one.mount_point,
-            "fileSystemType": one.type,
-            "usedBytes": one.used_bytes,
-            "totalBytes": one.total_bytes,
-            **_said({"disk": [_said({"serial": disk.serial}) | {"busType": disk.bus_type} for disk in one.disks]}),
+            "diskName": filesystem.name,
+            "mountPoint": filesystem.mount_point,
+            "fileSystemType": filesystem.type,
+            "usedBytes": filesystem.used_bytes,
+            "totalBytes": filesystem.total_bytes,
+            **_said(
+                {"disk": [_said({"serial": disk.serial}) | {"busType": disk.bus_type} for disk in filesystem.disks]}
+            ),
         }
-        for one in details.filesystems
+        for filesystem in details.filesystems
     ]
 
 

@@ -22,7 +22,7 @@ _PROGRAM = f"{CONTAINER_DISKS}/container-disk"
 
 def container_disks(spec: VmiSpec) -> tuple[tuple[Volume, ContainerDisk], ...]:
     """The volumes that are containerDisks."""
-    return tuple((each, each.container_disk) for each in spec.volumes if each.container_disk is not None)
+    return tuple((volume, volume.container_disk) for volume in spec.volumes if volume.container_disk is not None)
 
 
 def container_disk_containers(spec: VmiSpec, launcher: LauncherSettings) -> list[dict[str, Any]]:

@@ -92,7 +92,10 @@ class LauncherPod(msgspec.Struct, frozen=True, rename="camel"):
     @property
     def begun(self) -> bool:
         """Whether any container has been started: volumes are mounted then and the network is there."""
-        return any(each.state.running is not None or each.state.terminated is not None for each in self.containers)
+        return any(
+            container.state.running is not None or container.state.terminated is not None
+            for container in self.containers
+        )
 
     @property
     def going(self) -> bool:

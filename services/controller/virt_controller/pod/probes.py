@@ -28,7 +28,7 @@ def _probe(probe: Probe) -> dict[str, Any]:
         "successThreshold": probe.success_threshold,
         "failureThreshold": probe.failure_threshold,
     }
-    result: dict[str, Any] = {"timeoutSeconds": timeout, **{name: each for name, each in numbers.items() if each}}
+    result: dict[str, Any] = {"timeoutSeconds": timeout, **{name: value for name, value in numbers.items() if value}}
     if probe.http_get is not None:
         return {**result, "httpGet": probe.http_get}
     if probe.tcp_socket is not None:

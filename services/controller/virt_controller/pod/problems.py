@@ -80,7 +80,7 @@ def shut_down(pod: LauncherPod) -> bool:
 
 def _last_word(pod: LauncherPod) -> str:
     """The launcher's termination message. It comes from the guest's side, so only known words count."""
-    states = (each.state.terminated for each in pod.status.container_statuses if each.name == "compute")
+    states = (status.state.terminated for status in pod.status.container_statuses if status.name == "compute")
     state = next(states, None)
     return state.message.strip() if state is not None and state.exit_code == 0 else ""
 

@@ -79,10 +79,10 @@ def launcher_pod(
         first.append(_console_log(launcher))
     asked = resources(accepted, configuration)
     if limits is not None:
-        sidecars = [each["resources"] for each in first if each.get("restartPolicy") == "Always"]
+        sidecars = [container["resources"] for container in first if container.get("restartPolicy") == "Always"]
         asked = with_limits(asked, accepted.topology.vcpus, limits, sidecars)
     if is_guaranteed(asked):
-        first = [{**each, "resources": guaranteed(each["resources"])} for each in first]
+        first = [{**container, "resources": guaranteed(container["resources"])} for container in first]
     compute = {
         "name": "compute",
         "image": launcher.image,
@@ -186,7 +186,9 @@ def _volume_status(spec: VmiSpec, claims: Mapping[str, Claim]) -> list[dict[str,
 
 def _service_account(spec: VmiSpec) -> str:
     """The one whose token is on a disk; the pod itself has no token of it."""
-    named = (each.service_account.service_account_name for each in spec.volumes if each.service_account is not None)
+    named = (
+        volume.service_account.service_account_name for volume in spec.volumes if volume.service_account is not None
+    )
     return next(named, "")
 
 

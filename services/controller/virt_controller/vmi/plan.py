@@ -105,7 +105,7 @@ def _age(pod: LauncherPod, now: datetime) -> float:
 
 def _readiness_events(after: status.Status) -> tuple[RecordEvent, ...]:
     """Of a change of Ready that only the controller knows; the kubelet itself tells of a failing probe."""
-    (ready,) = (each for each in after["conditions"] if each["type"] == "Ready")
+    (ready,) = (condition for condition in after["conditions"] if condition["type"] == "Ready")
     reason = ready.get("reason", "")
     told = ready["status"] == "False" and reason in CONTROLLERS_REASONS
     return warnings(Failure(reason, ready["message"]) if told else None)

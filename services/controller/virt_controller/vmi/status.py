@@ -75,14 +75,16 @@ def scheduling_seconds(vmi: VirtualMachineInstance, now: datetime) -> float:
 
 def tells(vmi: VirtualMachineInstance, failure: Failure) -> bool:
     """Whether the status gives that reason, in whatever words."""
-    return any(each.type == "Synchronized" and each.reason == failure.reason for each in vmi.status.conditions)
+    return any(
+        condition.type == "Synchronized" and condition.reason == failure.reason for condition in vmi.status.conditions
+    )
 
 
 def unsynchronized_seconds(vmi: VirtualMachineInstance, failure: Failure, now: datetime) -> float:
     """Since when `failure` has been told; 0 if it has not."""
-    for each in vmi.status.conditions:
-        if each.type == "Synchronized" and each.reason == failure.reason:
-            return seconds_since(each.last_transition_time, now)
+    for condition in vmi.status.conditions:
+        if condition.type == "Synchronized" and condition.reason == failure.reason:
+            return seconds_since(condition.last_transition_time, now)
     return 0.0
 
 
@@ -116,15 +118,15 @@ def ended(vmi: VirtualMachineInstance, phase: VmiPhase, why: Failure, now: datet
 def with_problem(vmi: VirtualMachineInstance, problem: Failure | None, now: datetime) -> Status:
     """Says, or no longer says, why the pod does not start."""
     if problem is None:
-        kept = [each for each in vmi.raw_status.get("conditions", []) if not _is_problem(each)]
+        kept = [condition for condition in vmi.raw_status.get("conditions", []) if not _is_problem(condition)]
         changed = len(kept) != len(vmi.status.conditions)
         return {**vmi.raw_status, "conditions": kept} if changed else vmi.raw_status
     kind = "PodScheduled" if problem.reason == UNSCHEDULABLE else "Synchronized"
-    known = next((each for each in vmi.status.conditions if each.type == kind), None)
+    known = next((condition for condition in vmi.status.conditions if condition.type == kind), None)
     if known is not None and known.status == "False" and _same_problem(known, problem):
         return vmi.raw_status
     after = _conditions(vmi, vmi.raw_status, [Condition(kind, "False", problem.reason, problem.message)], now)
-    after["conditions"] = [each for each in after["conditions"] if each.get("reason") not in BEFORE_POD]
+    after["conditions"] = [condition for condition in after["conditions"] if condition.get("reason") not in BEFORE_POD]
     # A container that ends again later does not take back that the pod was ready once.
     return after if vmi.status.phase == VmiPhase.SCHEDULED else in_phase(after, VmiPhase.SCHEDULING, now)
 

@@ -292,4 +292,4 @@ def _list(text: bytes) -> _List:
     except RecursionError:
         found = members(text)
         metadata = msgspec.json.decode(found["metadata"], type=_ListMeta)
-        return _List(metadata, [msgspec.Raw(each) for each in parts(found["items"])])
+        return _List(metadata, [msgspec.Raw(raw) for raw in parts(found["items"])])

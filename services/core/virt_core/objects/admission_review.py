@@ -102,6 +102,8 @@ def answer(
 def _status(denial: Denial) -> dict[str, Any]:
     status: dict[str, Any] = {"code": denial.code, "reason": denial.reason, "message": denial.message}
     if denial.causes:
-        causes = [{"reason": "FieldValueInvalid", "field": one.field, "message": one.message} for one in denial.causes]
+        causes = [
+            {"reason": "FieldValueInvalid", "field": cause.field, "message": cause.message} for cause in denial.causes
+        ]
         status["details"] = {"kind": denial.kind, "name": denial.name, "causes": causes}
     return status

@@ -52,9 +52,9 @@ def supported_part(value: Any, kind: type[msgspec.Struct]) -> Any:
 
 def _supported(value: Any, kind: inspect.Type) -> Any:
     if isinstance(kind, inspect.UnionType):
-        if any(_fits(value, each) for each in kind.types if type(each) in _PLAIN):
+        if any(_fits(value, option) for option in kind.types if type(option) in _PLAIN):
             return value
-        structured = [each for each in kind.types if type(each) not in _PLAIN]
+        structured = [option for option in kind.types if type(option) not in _PLAIN]
         if not structured:
             raise Unfit
         return _supported(value, structured[0])
@@ -121,13 +121,13 @@ def _walk_struct(path: str, value: Any, kind: inspect.StructType) -> Refusals:
 
 def _walk_union(path: str, value: Any, kind: inspect.UnionType) -> Refusals:
     """A type or none, or one of several plain types."""
-    structured = [each for each in kind.types if type(each) not in _PLAIN]
-    if any(_fits(value, each) for each in kind.types if type(each) in _PLAIN):
+    structured = [option for option in kind.types if type(option) not in _PLAIN]
+    if any(_fits(value, option) for option in kind.types if type(option) in _PLAIN):
         return
     if structured:
         yield from _walk(path, value, structured[0])
         return
-    words = [_PLAIN[type(each)][1] for each in kind.types if not isinstance(each, inspect.NoneType)]
+    words = [_PLAIN[type(option)][1] for option in kind.types if not isinstance(option, inspect.NoneType)]
     yield _wrong(path, value, " or ".join(words))
 
 

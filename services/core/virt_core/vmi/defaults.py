@@ -82,8 +82,8 @@ def _domain(spec: AcceptedSpec, configuration: Configuration) -> Body:
 def _devices(spec: AcceptedSpec) -> Body:
     devices: Body = {
         "disks": [_disk(disk) for disk in spec.disks],
-        "interfaces": [_interface(each) for each in spec.interfaces],
-        "inputs": [{"name": each.name, "type": each.type, "bus": each.bus} for each in spec.inputs],
+        "interfaces": [_interface(interface) for interface in spec.interfaces],
+        "inputs": [{"name": device.name, "type": device.type, "bus": device.bus} for device in spec.inputs],
     }
     if spec.watchdog_action is not None:
         devices["watchdog"] = {"i6300esb": {"action": spec.watchdog_action}}

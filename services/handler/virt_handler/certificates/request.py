@@ -42,11 +42,11 @@ def renewal(leaf: bytes, key: bytes, bundle: bytes, issuing: Issuing) -> datetim
         return None
     if private.public_key() != certificate.public_key():
         return None
-    issuer = next((at for at, one in enumerate(authorities) if _issued(certificate, one)), None)
+    issuer = next((at for at, authority in enumerate(authorities) if _issued(certificate, authority)), None)
     if issuer is None:
         return None
     # Newest first: one that is newer than what these files say signed since they were written.
-    prints = [_fingerprint(one) for one in authorities]
+    prints = [_fingerprint(authority) for authority in authorities]
     if issuing.signer in prints and issuer > prints.index(issuing.signer):
         return None
     return issuing.renewal(certificate.not_valid_before_utc + CLOCK_SKEW, certificate.not_valid_after_utc)

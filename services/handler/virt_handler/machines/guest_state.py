@@ -50,8 +50,8 @@ class AgentState:
             "machine": agent.os.machine,
         }
         cards = (
-            GuestInterface(_text(each.name), _text(each.mac_address).lower(), _addresses(each.addresses))
-            for each in agent.interfaces[:_INTERFACES]
+            GuestInterface(_text(interface.name), _text(interface.mac_address).lower(), _addresses(interface.addresses))
+            for interface in agent.interfaces[:_INTERFACES]
         )
         known = tuple((name, _text(value)) for name, value in named.items() if value)
         return cls(known, tuple(cards), agent.filesystems_frozen)

@@ -155,7 +155,7 @@ def ended(vmi: VirtualMachineInstance, end: End, now: datetime) -> list[Operatio
     after = in_phase(vmi.raw_status, end.phase, now)
     after["reason"] = end.reason
     conditions = stored_conditions(vmi, [Condition(READY, "False", end.reason, end.message)], now)
-    after["conditions"] = [each for each in conditions if each["type"] not in (PAUSED, AGENT_CONNECTED)]
+    after["conditions"] = [condition for condition in conditions if condition["type"] not in (PAUSED, AGENT_CONNECTED)]
     return status_patch(vmi, after)
 
 

@@ -32,7 +32,7 @@ def interfaces(vmi_uid: str, spec: AcceptedSpec, pod: PodNetwork, agent: AgentSt
         if pod.addresses:
             # The pod's and not the guest's own: behind a masquerade nobody else reaches that.
             entry |= {"ipAddress": pod.addresses[0], "ipAddresses": list(pod.addresses)}
-        card = next((each for each in cards if each.mac == mac), None)
+        card = next((card for card in cards if card.mac == mac), None)
         if card is not None:
             cards.remove(card)
             entry |= {"infoSource": "domain, guest-agent", "interfaceName": card.name}
@@ -51,7 +51,7 @@ def _only_guests(card: GuestInterface) -> Entry:
 
 def volumes(vmi: VirtualMachineInstance, spec: AcceptedSpec, guest: GuestState) -> list[Entry]:
     """Each volume with its disk; what the controller wrote of claims stays."""
-    told = {each.get("name"): each for each in vmi.raw_status.get("volumeStatus", [])}
+    told = {entry.get("name"): entry for entry in vmi.raw_status.get("volumeStatus", [])}
     disks = {disk.name: disk for disk in guest.disks}
     result: list[Entry] = []
     for volume in spec.spec.volumes:

@@ -89,10 +89,10 @@ def _addresses(route: Any, index: int) -> list[Any]:
 def _routes(route: Any, index: int) -> tuple[Route, ...]:
     """Of the main table through that card, without those that come with its addresses."""
     found = []
-    for each in route.get_routes(family=_AF_INET, table=_MAIN_TABLE, oif=index):
-        if each["proto"] != _BY_KERNEL:
-            destination = f"{each.get('dst') or '0.0.0.0'}/{each['dst_len']}"  # noqa: S104 - the default route
-            found.append(Route(destination, str(each.get("gateway") or "")))
+    for entry in route.get_routes(family=_AF_INET, table=_MAIN_TABLE, oif=index):
+        if entry["proto"] != _BY_KERNEL:
+            destination = f"{entry.get('dst') or '0.0.0.0'}/{entry['dst_len']}"  # noqa: S104 - the default route
+            found.append(Route(destination, str(entry.get("gateway") or "")))
     return tuple(found)
 
 

@@ -145,6 +145,6 @@ def _inbound(guest: IPv4Interface, ports: tuple[Port, ...]) -> str:
     if not ports:
         return f'    iifname "{POD_LINK}" dnat to {guest.ip}'
     return "\n".join(
-        f'    iifname "{POD_LINK}" {(each.protocol or "TCP").lower()} dport {each.port} dnat to {guest.ip}'
-        for each in ports
+        f'    iifname "{POD_LINK}" {(port.protocol or "TCP").lower()} dport {port.port} dnat to {guest.ip}'
+        for port in ports
     )

@@ -84,7 +84,7 @@ def interfaces(answer: Any) -> list[guest_pb2.GuestInterface]:
         name, mac = _text(entry, "name"), _text(entry, "hardware-address").lower()
         if name == "lo" or not _MAC.fullmatch(mac):
             continue
-        addresses = [_text(each, "ip-address") for each in _list(entry, "ip-addresses", _MOST_ADDRESSES)]
+        addresses = [_text(address, "ip-address") for address in _list(entry, "ip-addresses", _MOST_ADDRESSES)]
         valid = [address for address in addresses if _is_address(address)]
         found.append(guest_pb2.GuestInterface(name=name, mac_address=mac, addresses=valid))
     return found

@@ -48,12 +48,12 @@ def caller_of(certificate: bytes, suite_bundle: bytes) -> Caller:
         Denied: it names nobody.
     """
     leaf = x509.load_pem_x509_certificate(certificate)
-    names = [str(one.value) for one in leaf.subject.get_attributes_for_oid(NameOID.COMMON_NAME)]
+    names = [str(attribute.value) for attribute in leaf.subject.get_attributes_for_oid(NameOID.COMMON_NAME)]
     if len(names) != 1 or not names[0]:
         raise Denied(f"the certificate's common names {names} are not allowed, use exactly one")
     if any(_issued(leaf, authority) for authority in x509.load_pem_x509_certificates(suite_bundle)):
         return Caller(names[0], component=True)
-    groups = [str(one.value) for one in leaf.subject.get_attributes_for_oid(NameOID.ORGANIZATION_NAME)]
+    groups = [str(attribute.value) for attribute in leaf.subject.get_attributes_for_oid(NameOID.ORGANIZATION_NAME)]
     return Caller(names[0], (*groups, "system:authenticated"))
 
 

@@ -30,7 +30,7 @@ def suite_message(kubevirt: Json) -> admin_pb2.Suite:
         operator_version=_text(status, "operatorVersion"),
         target=_deployment(status, "target"),
         observed=_deployment(status, "observed"),
-        conditions=[_condition(one) for one in _objects(status, "conditions")],
+        conditions=[_condition(condition) for condition in _objects(status, "conditions")],
     )
     upgrade = _object(status, "upgrade")
     if upgrade:
@@ -76,20 +76,20 @@ def _deployment(status: Json, prefix: str) -> admin_pb2.Deployment:
     )
 
 
-def _condition(one: Json) -> admin_pb2.Condition:
+def _condition(condition: Json) -> admin_pb2.Condition:
     return admin_pb2.Condition(
-        type=_text(one, "type"),
-        status=_text(one, "status"),
-        reason=_text(one, "reason"),
-        message=_text(one, "message"),
-        last_transition_time=_time(one, "lastTransitionTime"),
+        type=_text(condition, "type"),
+        status=_text(condition, "status"),
+        reason=_text(condition, "reason"),
+        message=_text(condition, "message"),
+        last_transition_time=_time(condition, "lastTransitionTime"),
     )
 
 
 def _operation(upgrade: Json) -> admin_pb2.Operation:
     waits = [
-        admin_pb2.Wait(object=_text(one, "object"), reason=_text(one, "reason"), since=_time(one, "since"))
-        for one in _objects(upgrade, "waitingFor")
+        admin_pb2.Wait(object=_text(wait, "object"), reason=_text(wait, "reason"), since=_time(wait, "since"))
+        for wait in _objects(upgrade, "waitingFor")
     ]
     return admin_pb2.Operation(
         operation=_text(upgrade, "operation"),
@@ -106,7 +106,7 @@ def _object(value: Json, key: str) -> Json:
 
 def _objects(value: Json, key: str) -> list[Json]:
     found = value.get(key)
-    return [one for one in found if isinstance(one, dict)] if isinstance(found, list) else []
+    return [entry for entry in found if isinstance(entry, dict)] if isinstance(found, list) else []
 
 
 def _text(value: Json, key: str) -> str:

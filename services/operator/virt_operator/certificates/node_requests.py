@@ -53,12 +53,14 @@ class SigningRequest(msgspec.Struct, frozen=True):
     @property
     def answered(self) -> bool:
         """Whether nothing is left to do."""
-        return bool(self.status.certificate) or any(one.type in ("Denied", "Failed") for one in self.status.conditions)
+        return bool(self.status.certificate) or any(
+            condition.type in ("Denied", "Failed") for condition in self.status.conditions
+        )
 
     @property
     def approved(self) -> bool:
         """Whether only the certificate is missing."""
-        return any(one.type == "Approved" for one in self.status.conditions)
+        return any(condition.type == "Approved" for condition in self.status.conditions)
 
 
 class Pod(Protocol):
@@ -96,7 +98,7 @@ def judge(request: SigningRequest, pods: Iterable[Pod], namespace: str) -> Grant
     name, uid = _extra(spec, "pod-name"), _extra(spec, "pod-uid")
     if not name or not uid:
         return Refusal("the token that asked is not bound to a pod")
-    pod = next((one for one in pods if (one.metadata.name, one.metadata.uid) == (name, uid)), None)
+    pod = next((pod for pod in pods if (pod.metadata.name, pod.metadata.uid) == (name, uid)), None)
     if pod is None:
         return None
     node = str(pod.spec.get("nodeName", ""))

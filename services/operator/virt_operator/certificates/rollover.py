@@ -126,7 +126,7 @@ def deadlines(authority: Authority, rotation: Rotation) -> list[datetime]:
     old = _old(authority)
     if old and authority.old_leaves_end is not None:
         found.append(authority.old_leaves_end)
-    return found + [one.not_valid_after_utc for one in old]
+    return found + [certificate.not_valid_after_utc for certificate in old]
 
 
 def last_moment(authority: Authority) -> datetime:
@@ -193,7 +193,7 @@ def _trusted(authority: Authority, now: datetime) -> bytes:
     if authority.successor is not None:  # everyone is being asked whether they know this bundle: nothing goes now
         return b"".join([authority.successor.certificate, authority.signer.certificate, *map(_pem, old)])
     over = authority.old_leaves_end is not None and now >= authority.old_leaves_end
-    left = [] if over else [one for one in old if one.not_valid_after_utc > now]
+    left = [] if over else [certificate for certificate in old if certificate.not_valid_after_utc > now]
     return b"".join([authority.signer.certificate, *map(_pem, left)])
 
 
@@ -201,7 +201,7 @@ def _old(authority: Authority) -> list[x509.Certificate]:
     own = {x509.load_pem_x509_certificate(authority.signer.certificate)}
     if authority.successor is not None:
         own.add(x509.load_pem_x509_certificate(authority.successor.certificate))
-    return [one for one in _certificates(authority.bundle) if one not in own]
+    return [certificate for certificate in _certificates(authority.bundle) if certificate not in own]
 
 
 def _certificates(bundle: bytes) -> list[x509.Certificate]:

@@ -64,7 +64,7 @@ class TrustReports:
         except OSError as error:
             _log.warning("asking again without a certificate of our own", reason=str(error))
             return
-        told = {one.pod.name: one.info.trust_bundle_sha256 for one in answers if one.info is not None}
+        told = {answer.pod.name: answer.info.trust_bundle_sha256 for answer in answers if answer.info is not None}
         known = {pod.name: self.by_pod[pod.name] for pod in pods if pod.name in self.by_pod} | told
         if known != self.by_pod:
             _log.info("learning who trusts the new authority", pods=sorted(told), of=len(pods))

@@ -65,15 +65,20 @@ def _merged(wanted: Any, found: Any, *, keep: bool) -> Any:
         both = {key: _merged(wanted[key], found[key], keep=keep) for key in wanted if key in found}
         return {**found, **wanted, **both}
     if _is_versions(wanted) and _is_versions(found):
-        live = {one["name"]: one for one in found}
-        names = {one["name"] for one in wanted}
-        merged = [_merged(one, live[one["name"]], keep=keep) if one["name"] in live else one for one in wanted]
-        return [*merged, *(one for one in found if one["name"] not in names)]
+        live = {version["name"]: version for version in found}
+        names = {version["name"] for version in wanted}
+        merged = [
+            _merged(version, live[version["name"]], keep=keep) if version["name"] in live else version
+            for version in wanted
+        ]
+        return [*merged, *(version for version in found if version["name"] not in names)]
     return found if keep else wanted
 
 
 def _is_versions(value: Any) -> bool:
     """The list spec.versions, whose entries are the only ones in a definition with a name and a schema."""
     return (
-        isinstance(value, list) and bool(value) and all(isinstance(one, Mapping) and "schema" in one for one in value)
+        isinstance(value, list)
+        and bool(value)
+        and all(isinstance(version, Mapping) and "schema" in version for version in value)
     )

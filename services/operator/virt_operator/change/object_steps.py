@@ -70,7 +70,7 @@ def cleanup(situation: Situation, earlier: Progress) -> Progress:
     desired, namespace = {state.ref for state in situation.objects}, situation.suite.metadata.namespace
     desired |= renewals.secrets((state.body for state in situation.objects), namespace)
     strategies = (situation.strategy.deployment_id, situation.suite.status.observed_deployment_id)
-    names = {name_of(one) for one in strategies if one}
+    names = {name_of(strategy) for strategy in strategies if strategy}
     superfluous = [
         ref
         for ref in situation.observed.owned

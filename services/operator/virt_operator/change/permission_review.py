@@ -26,7 +26,9 @@ async def review_permissions(client: KubeClient, namespaces: tuple[str, ...], to
     log = logs.bound("virt_operator.permission_review")
     while True:
         try:
-            answers = [await client.create(_REVIEWS, None, {"spec": {"namespace": one}}) for one in namespaces]
+            answers = [
+                await client.create(_REVIEWS, None, {"spec": {"namespace": namespace}}) for namespace in namespaces
+            ]
         except KubeError as error:
             log.warning("asking again for the permissions", reason=str(error))
             await asyncio.sleep(_AGAIN)

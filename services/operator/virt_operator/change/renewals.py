@@ -68,7 +68,7 @@ def actions(observed: Observed, due: plan.Due) -> tuple[Action, ...]:
     if due.authority is not None:
         made += [IssueLeaf(leaf, due.authority, seen(leaf.secret)) for leaf in due.leaves]
         made += [WriteTrust(trust_data(due.authority), seen(TRUST_SECRET))] if due.trust else []
-        made += [WriteBundle(one, due.authority.bundle, seen(one) or "") for one in due.bundles]
+        made += [WriteBundle(bundle, due.authority.bundle, seen(bundle) or "") for bundle in due.bundles]
     return tuple(made)
 
 
@@ -85,7 +85,7 @@ def upkeep(observed: Observed, namespace: str) -> tuple[tuple[Action, ...], date
 def waits(due: plan.Due) -> tuple[WaitFor, ...]:
     """What keeps a new authority from signing."""
     why = "does not say that it trusts the new certificate authority"
-    return tuple(WaitFor(one, why) for one in due.stalled)
+    return tuple(WaitFor(pod, why) for pod in due.stalled)
 
 
 def missing(observed: Observed, body: Body) -> str | None:

@@ -86,10 +86,10 @@ def left_for_later(component: str, observed: Observed, template_hash: str) -> li
     return found + ([_later(new, "pod", "does not count until", "do not count until")] if new else [])
 
 
-def _later(nodes: set[str], what: str, one: str, many: str) -> str:
+def _later(nodes: set[str], what: str, singular: str, many: str) -> str:
     names = sorted(nodes)
     if len(names) == 1:
-        return f"the {what} on node {names[0]} {one} the node is back"
+        return f"the {what} on node {names[0]} {singular} the node is back"
     listed = ", ".join((*names[:_NAMED], *(["…"] if len(names) > _NAMED else [])))
     return f"the {what}s on {len(names)} nodes ({listed}) {many} the nodes are back"
 

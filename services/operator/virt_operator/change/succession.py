@@ -45,4 +45,4 @@ def images(observed: Observed) -> list[str]:
     if observed.operator is None:
         return []
     containers = observed.operator.content().get("spec", {}).get("template", {}).get("spec", {}).get("containers", [])
-    return [one.get("image", "") for one in containers]
+    return [container.get("image", "") for container in containers]

@@ -9,10 +9,10 @@ _CANDIDATE = re.compile(r"(alpha|beta|rc)\.?([0-9]+)")
 _LAST = ("~", 0)  # what is no candidate comes after alpha, beta and rc
 
 
-def is_older(one: str, other: str) -> bool:
-    """Whether `one` is surely older than `other`. Versions that cannot be compared, and builds of one version
+def is_older(release: str, other: str) -> bool:
+    """Whether `release` is surely older than `other`. Versions that cannot be compared, and builds of one version
     ("0.1.0-3f2a9c"), are not older: a change to them counts as an update."""
-    first, second = _VERSION.fullmatch(one), _VERSION.fullmatch(other)
+    first, second = _VERSION.fullmatch(release), _VERSION.fullmatch(other)
     return first is not None and second is not None and _rank(first) < _rank(second)
 
 

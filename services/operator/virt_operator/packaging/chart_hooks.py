@@ -64,7 +64,7 @@ async def before_removal(client: KubeClient, namespace: str, *, delete: bool) ->
 
 async def _names(client: KubeClient, namespace: str) -> list[str]:
     try:
-        return [str(one["metadata"]["name"]) for one in await client.list(KUBEVIRTS, namespace)]
+        return [str(kubevirt["metadata"]["name"]) for kubevirt in await client.list(KUBEVIRTS, namespace)]
     except NotFound:
         return []  # not even its kind is there
 

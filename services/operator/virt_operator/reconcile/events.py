@@ -68,7 +68,7 @@ def _step(before: KubeVirtStatus, new: KubeVirtStatus) -> str:
 
 
 def _condition(status: KubeVirtStatus, kind: str) -> Condition:
-    return next((one for one in status.conditions if one.type == kind), _NONE)
+    return next((condition for condition in status.conditions if condition.type == kind), _NONE)
 
 
 def _told(condition: Condition) -> tuple[str, str, str]:

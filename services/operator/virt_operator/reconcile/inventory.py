@@ -74,7 +74,7 @@ class Inventory:
         named.append(("Node", self._nodes.run()))
         named += [(kind, reflector.run()) for kind, reflector in self._owned.items()]
         beside = [("trust reports", self._trust.run()), ("certificates of nodes", self._signing.run())]
-        return [*beside, *((f"watch of {name}", one) for name, one in named)]
+        return [*beside, *((f"watch of {name}", run) for name, run in named)]
 
     async def synced(self) -> None:
         """Return when every watch has its first list, having called `changed()`."""
@@ -84,7 +84,7 @@ class Inventory:
 
     def _first_lists(self) -> dict[str, asyncio.Event]:
         """By what the watch is of, its first list."""
-        watches = {KINDS[kind].plural: one.synced for kind, one in self._owned.items()}
+        watches = {KINDS[kind].plural: reflector.synced for kind, reflector in self._owned.items()}
         return {
             "kubevirts": self._suites.synced,
             "pods": self._pods.synced,

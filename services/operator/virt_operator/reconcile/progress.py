@@ -26,7 +26,7 @@ def progress(
     # An update turns out to be a rollback when the strategy has been printed: it is the same operation all the same.
     begun = old if old is not None and old.to_version == versions[1] and _is_same(old.operation, operation) else None
     step = waits[0].step if waits else (begun.step if begun is not None else "")
-    before = {one.object: one.since for one in begun.waiting_for} if begun is not None else {}
+    before = {wait.object: wait.since for wait in begun.waiting_for} if begun is not None else {}
     moment = rfc3339(now)
     return Upgrade(
         operation=operation,

@@ -129,7 +129,10 @@ class Reconciler:
             "writing status",
             kubevirt=f"{meta.namespace}/{meta.name}",
             phase=status.phase,
-            conditions={one.type: f"{one.status} {one.reason}: {one.message}" for one in status.conditions},
+            conditions={
+                condition.type: f"{condition.status} {condition.reason}: {condition.message}"
+                for condition in status.conditions
+            },
         )
         body = {"metadata": {"uid": meta.uid}, "status": msgspec.to_builtins(status)}
         try:

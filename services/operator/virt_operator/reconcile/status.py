@@ -89,8 +89,8 @@ def second_object_status(other: SuiteObject, observed: Observed, operator: Setti
 
 def _lacking(old: KubeVirtStatus, new: KubeVirtStatus, observed: Observed, missing: str) -> KubeVirtStatus:
     """`new` with what the operator may not do, its time kept from `old`."""
-    others = [one for one in new.conditions if one.type != "Synchronized"]
-    told = [one for one in old.conditions if one.type == "Synchronized"]
+    others = [condition for condition in new.conditions if condition.type != "Synchronized"]
+    told = [condition for condition in old.conditions if condition.type == "Synchronized"]
     condition = Condition("Synchronized", "False", MISSING_PERMISSIONS, missing[:_MOST])
     return _with(msgspec.structs.replace(new, conditions=[*others, *told]), observed, [condition])
 
@@ -184,5 +184,5 @@ def _texts(waits: Iterable[WaitFor]) -> list[str]:
 def _with(
     status: KubeVirtStatus, observed: Observed, wanted: Iterable[Condition], drop: Iterable[str] = ()
 ) -> KubeVirtStatus:
-    kept = [one for one in status.conditions if one.type not in set(drop)]
+    kept = [condition for condition in status.conditions if condition.type not in set(drop)]
     return msgspec.structs.replace(status, conditions=with_conditions(kept, wanted, observed.now))

@@ -25,8 +25,8 @@ async def any_workload(client: KubeClient) -> str | None:
             found = await client.list(kind, limit=1)
         except NotFound:  # the kind is not installed
             continue
-        for one in found:
-            return f"{kind.kind} {one['metadata']['namespace']}/{one['metadata']['name']}"
+        for workload in found:
+            return f"{kind.kind} {workload['metadata']['namespace']}/{workload['metadata']['name']}"
     return None
 
 
@@ -36,4 +36,4 @@ async def marked_nodes(client: KubeClient) -> tuple[str, ...]:
     Raises:
         KubeError: it cannot be known now.
     """
-    return tuple(sorted(one["metadata"]["name"] for one in await client.list(NODES, labels=SCHEDULABLE)))
+    return tuple(sorted(node["metadata"]["name"] for node in await client.list(NODES, labels=SCHEDULABLE)))

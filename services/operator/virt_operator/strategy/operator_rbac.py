@@ -61,7 +61,7 @@ def _strategy_rbac(namespace: str) -> list[Body]:
 
 
 def _granted(objects: Iterable[Body], kind: str) -> list[Body]:
-    return [one for body in objects if body["kind"] == kind for one in body["rules"]]
+    return [rule for body in objects if body["kind"] == kind for rule in body["rules"]]
 
 
 def _cluster_needs(objects: Iterable[Body]) -> list[Body]:

@@ -23,10 +23,10 @@ def rule(group: str, plural: str, *verbs: str, names: Iterable[str] = ()) -> Bod
 def union(rules: Iterable[Body]) -> list[Body]:
     """The same permissions with one rule for each group, resource and set of names, in a stable order."""
     verbs: dict[tuple[str, str, tuple[str, ...]], set[str]] = {}
-    for one in rules:
-        names = tuple(sorted(one.get("resourceNames", ())))
-        for group, plural in product(one["apiGroups"], one["resources"]):
-            verbs.setdefault((group, plural, names), set()).update(one["verbs"])
+    for entry in rules:
+        names = tuple(sorted(entry.get("resourceNames", ())))
+        for group, plural in product(entry["apiGroups"], entry["resources"]):
+            verbs.setdefault((group, plural, names), set()).update(entry["verbs"])
     return [
         rule(group, plural, *sorted(allowed), names=names) for (group, plural, names), allowed in sorted(verbs.items())
     ]
@@ -34,11 +34,11 @@ def union(rules: Iterable[Body]) -> list[Body]:
 
 def covers(held: Iterable[Body], wanted: Iterable[Body]) -> list[str]:
     """The permissions of `wanted` that are not in `held`, as text; empty if all are."""
-    owned = {permission for one in held for permission in _permissions(one)}
+    owned = {permission for entry in held for permission in _permissions(entry)}
     return sorted(
         " ".join(filter(None, permission))
-        for one in wanted
-        for permission in _permissions(one)
+        for entry in wanted
+        for permission in _permissions(entry)
         if owned.isdisjoint(_sufficient(permission))
     )
 
@@ -49,6 +49,6 @@ def _sufficient(permission: tuple[str, str, str, str]) -> Iterable[tuple[str, st
     return product((group, "*"), (plural, "*"), (verb, "*"), (name, ""))
 
 
-def _permissions(one: Body) -> Iterable[tuple[str, str, str, str]]:
-    names = one.get("resourceNames") or [""]
-    return product(one["apiGroups"], one["resources"], one["verbs"], names)
+def _permissions(entry: Body) -> Iterable[tuple[str, str, str, str]]:
+    names = entry.get("resourceNames") or [""]
+    return product(entry["apiGroups"], entry["resources"], entry["verbs"], names)

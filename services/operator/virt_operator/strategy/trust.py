@@ -18,7 +18,9 @@ def trusting(body: Body, bundle: str) -> Body:
     if body["kind"] == "APIService":
         return {**body, "spec": {**body["spec"], "caBundle": bundle}}
     if body["kind"] in _WEBHOOKS:
-        hooks = [{**one, "clientConfig": {**one["clientConfig"], "caBundle": bundle}} for one in body["webhooks"]]
+        hooks = [
+            {**webhook, "clientConfig": {**webhook["clientConfig"], "caBundle": bundle}} for webhook in body["webhooks"]
+        ]
         return {**body, "webhooks": hooks}
     return body
 
@@ -27,4 +29,4 @@ def trusts(body: Body, bundle: str) -> bool:
     """Whether the API server has `bundle` wherever a live object's kind names one."""
     if body["kind"] == "APIService":
         return bool(body["spec"].get("caBundle") == bundle)
-    return all(one["clientConfig"].get("caBundle") == bundle for one in body.get("webhooks") or ())
+    return all(webhook["clientConfig"].get("caBundle") == bundle for webhook in body.get("webhooks") or ())

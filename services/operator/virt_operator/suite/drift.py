@@ -94,15 +94,17 @@ def _differs(path: str, wanted: Any, found: Any) -> str | None:
 def _differs_list(path: str, wanted: list[Any], found: Any) -> str | None:
     if not isinstance(found, list):
         return path
-    if path.startswith(_POD_TEMPLATE) and all(isinstance(one, Mapping) and "name" in one for one in wanted):
+    if path.startswith(_POD_TEMPLATE) and all(isinstance(entry, Mapping) and "name" in entry for entry in wanted):
         # Containers, volumes and variables merge by name: admission may add its own.
-        by_name = {one.get("name"): one for one in found if isinstance(one, Mapping)}
-        return _first(_differs(f"{path}[{one['name']}]", one, by_name.get(one["name"], _ABSENT)) for one in wanted)
+        by_name = {entry.get("name"): entry for entry in found if isinstance(entry, Mapping)}
+        return _first(
+            _differs(f"{path}[{entry['name']}]", entry, by_name.get(entry["name"], _ABSENT)) for entry in wanted
+        )
     if len(wanted) != len(found):
         return path
     pairs = zip(wanted, found, strict=True)
-    return _first(_differs(f"{path}[{index}]", one, other) for index, (one, other) in enumerate(pairs))
+    return _first(_differs(f"{path}[{index}]", entry, other) for index, (entry, other) in enumerate(pairs))
 
 
 def _first(differences: Iterable[str | None]) -> str | None:
-    return next((one for one in differences if one is not None), None)
+    return next((difference for difference in differences if difference is not None), None)

@@ -61,9 +61,9 @@ class OwnedObject(msgspec.Struct, frozen=True, rename="camel"):
 
     def condition(self, kind: str) -> dict[str, Any]:
         """A condition of the status; empty if it is not there."""
-        for one in self.status.get("conditions") or ():
-            if one.get("type") == kind:
-                found: dict[str, Any] = one
+        for condition in self.status.get("conditions") or ():
+            if condition.get("type") == kind:
+                found: dict[str, Any] = condition
                 return found
         return {}
 
@@ -85,7 +85,7 @@ class PodObject(msgspec.Struct, frozen=True, rename="camel"):
     def ready(self) -> bool:
         """Whether the kubelet calls it ready."""
         conditions = self.status.get("conditions") or ()
-        return any(one.get("type") == "Ready" and one.get("status") == "True" for one in conditions)
+        return any(condition.get("type") == "Ready" and condition.get("status") == "True" for condition in conditions)
 
 
 class NodeCondition(msgspec.Struct, frozen=True):

@@ -29,7 +29,7 @@ def missing(held: Held, operator_objects: Iterable[Body], account_namespace: str
         elif body["kind"] == "Role":
             namespace = body["metadata"]["namespace"]
             lacking = covers(held.get(namespace, ()), body["rules"])
-            found |= {f"{one} in {namespace}" for one in lacking}
+            found |= {f"{permission} in {namespace}" for permission in lacking}
     return sorted(found)
 
 

@@ -98,10 +98,12 @@ def blocks_uninstall(spec: Mapping[str, Any]) -> bool:
 
 def _pull_secrets(spec: Mapping[str, Any]) -> list[str]:
     secrets = spec.get("imagePullSecrets") or []
-    for index, one in enumerate(secrets):
-        if not isinstance(one, Mapping) or not _NAME.fullmatch(str(one.get("name", ""))):
-            raise RefusedSpec("InvalidField", f"spec.imagePullSecrets[{index}]: {one!r} is not of the form {{name: …}}")
-    return [one["name"] for one in secrets]
+    for index, secret in enumerate(secrets):
+        if not isinstance(secret, Mapping) or not _NAME.fullmatch(str(secret.get("name", ""))):
+            raise RefusedSpec(
+                "InvalidField", f"spec.imagePullSecrets[{index}]: {secret!r} is not of the form {{name: …}}"
+            )
+    return [secret["name"] for secret in secrets]
 
 
 def _replicas(spec: Mapping[str, Any]) -> int:

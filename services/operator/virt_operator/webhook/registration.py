@@ -112,7 +112,7 @@ class WebhookRegistration:
     async def _owner_uid(self) -> str:
         found = await self._client.list(CUSTOM_RESOURCE_DEFINITIONS, fields=f"metadata.name={OWNER_CRD}")
         # One that is being deleted takes the configuration with it.
-        present = [one["metadata"] for one in found if "deletionTimestamp" not in one["metadata"]]
+        present = [body["metadata"] for body in found if "deletionTimestamp" not in body["metadata"]]
         return str(present[0]["uid"]) if present else ""
 
     async def _stirred(self) -> None:
@@ -125,8 +125,8 @@ class WebhookRegistration:
 
 def _difference(wanted: Body, live: _Configuration) -> str | None:
     """The path of the first place that is not as wanted."""
-    owners = [(one.kind, one.name, one.uid) for one in live.metadata.owner_references]
-    if owners != [(one["kind"], one["name"], one["uid"]) for one in wanted["metadata"]["ownerReferences"]]:
+    owners = [(owner.kind, owner.name, owner.uid) for owner in live.metadata.owner_references]
+    if owners != [(owner["kind"], owner["name"], owner["uid"]) for owner in wanted["metadata"]["ownerReferences"]]:
         return ".metadata.ownerReferences"
     metadata = {"labels": live.metadata.labels, "annotations": live.metadata.annotations}
     return difference(wanted, {"metadata": metadata, "webhooks": msgspec.json.decode(live.webhooks)})

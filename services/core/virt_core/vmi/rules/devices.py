@@ -47,10 +47,10 @@ def device_refusals(spec: VmiSpec) -> Refusals:
     yield from _disks(spec)
     yield from _boot_order(devices)
     yield from at_most(f"{path}.inputs", devices.inputs, _MAX_INPUTS)
-    for index, each in enumerate(devices.inputs):
-        yield from matching(f"{path}.inputs[{index}].name", each.name, DNS_LABEL)
-        yield from unless(each.type == "tablet", f"{path}.inputs[{index}].type", each.type, "tablet")
-        yield from one_of(f"{path}.inputs[{index}].bus", each.bus, ("usb", "virtio"))
+    for index, device in enumerate(devices.inputs):
+        yield from matching(f"{path}.inputs[{index}].name", device.name, DNS_LABEL)
+        yield from unless(device.type == "tablet", f"{path}.inputs[{index}].type", device.type, "tablet")
+        yield from one_of(f"{path}.inputs[{index}].bus", device.bus, ("usb", "virtio"))
     if devices.watchdog is not None:
         yield from _watchdog(devices.watchdog)
     if devices.tpm is not None and devices.tpm.enabled is not False:
@@ -150,7 +150,8 @@ def _boot_order(devices: Devices) -> Refusals:
     """From 1, and no two of disks and interfaces have the same."""
     orders = [(f"domain.devices.disks[{index}]", disk.boot_order) for index, disk in enumerate(devices.disks)]
     orders += [
-        (f"domain.devices.interfaces[{index}]", each.boot_order) for index, each in enumerate(devices.interfaces)
+        (f"domain.devices.interfaces[{index}]", interface.boot_order)
+        for index, interface in enumerate(devices.interfaces)
     ]
     seen: dict[int, str] = {}
     for path, order in orders:

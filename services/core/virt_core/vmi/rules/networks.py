@@ -46,8 +46,8 @@ def network_refusals(spec: VmiSpec) -> Refusals:
         yield refused(path, f"{len(interfaces)} interfaces", "one interface")
     if len(networks) > _MAX_NETWORKS:
         yield refused("networks", f"{len(networks)} networks", "one network")
-    yield from unique(path, "name", [each.name for each in interfaces])
-    yield from unique("networks", "name", [each.name for each in networks])
+    yield from unique(path, "name", [interface.name for interface in interfaces])
+    yield from unique("networks", "name", [network.name for network in networks])
     names = {network.name: network for network in networks}
     for index, interface in enumerate(interfaces):
         yield from _interface(f"{path}[{index}]", interface)

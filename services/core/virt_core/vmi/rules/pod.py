@@ -88,8 +88,10 @@ def _nesting(value: Any) -> int:
     """How deep lists and objects are in one another; level by level, for the depth is a stranger's."""
     depth, level = 0, [value]
     while level and depth <= _MAX_NESTING:
-        inside = [each for each in level if isinstance(each, dict | list)]
-        level = [item for each in inside for item in (each.values() if isinstance(each, dict) else each)]
+        inside = [value for value in level if isinstance(value, dict | list)]
+        level = [
+            item for container in inside for item in (container.values() if isinstance(container, dict) else container)
+        ]
         depth += bool(inside)
     return depth
 
@@ -147,6 +149,6 @@ def _command(path: str, handler: dict[str, Any]) -> Refusals:
 
 
 def _port(path: str, port: object, spec: VmiSpec) -> Refusals:
-    names = {each.name for interface in effective_interfaces(spec) for each in interface.ports if each.name}
+    names = {port.name for interface in effective_interfaces(spec) for port in interface.ports if port.name}
     number = isinstance(port, int) and not isinstance(port, bool) and 1 <= port <= 65535
     yield from unless(number or port in names, path, port, "1 to 65535, or the name of an interface's port")

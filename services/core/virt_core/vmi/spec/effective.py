@@ -124,7 +124,7 @@ def effective_interfaces(spec: VmiSpec) -> tuple[Interface, ...]:
     interfaces = spec.domain.devices.interfaces
     if not interfaces and spec.domain.devices.autoattach_pod_interface is not False:
         return (Interface(name=DEFAULT_INTERFACE, masquerade=Masquerade()),)
-    return tuple(replace(each, model=each.model or "virtio") for each in interfaces)
+    return tuple(replace(interface, model=interface.model or "virtio") for interface in interfaces)
 
 
 def effective_networks(spec: VmiSpec) -> tuple[Network, ...]:
@@ -206,7 +206,7 @@ def claimed_read_only(volume: Volume) -> bool:
 def _made_of_files(volume: Volume) -> bool:
     """Whether the launcher makes the disk from another object's files."""
     made = (volume.config_map, volume.secret, volume.service_account, volume.downward_api)
-    return any(each is not None for each in made)
+    return any(source is not None for source in made)
 
 
 def cloud_init(volume: Volume) -> CloudInit | None:
@@ -225,7 +225,7 @@ def effective_inputs(spec: VmiSpec) -> tuple[Input, ...]:
     devices = spec.domain.devices
     if not devices.inputs and devices.autoattach_input_device:
         return (Input(name="default-0", type="tablet", bus="usb"),)
-    return tuple(replace(each, bus=each.bus or "usb") for each in devices.inputs)
+    return tuple(replace(device, bus=device.bus or "usb") for device in devices.inputs)
 
 
 @dataclass(frozen=True, slots=True)

@@ -41,7 +41,7 @@ def machine_disks(vmi: VirtualMachineInstance, spec: AcceptedSpec, hostname: str
         UnsupportedSpec: the status does not say what a claim is.
     """
     claims = {
-        each.get("name"): each.get("persistentVolumeClaimInfo") for each in vmi.raw_status.get("volumeStatus", [])
+        entry.get("name"): entry.get("persistentVolumeClaimInfo") for entry in vmi.raw_status.get("volumeStatus", [])
     }
     return [_disk(vmi, disk, hostname, claims) for disk in spec.disks]
 
