@@ -18,7 +18,7 @@ from virt_core.conventions.node_certificate import dns_names, node_name
 from virt_core.kube.client import KubeClient
 from virt_core.kube.resource import CERTIFICATE_SIGNING_REQUESTS
 from virt_core.objects.meta import ObjectMeta
-from virt_core.rpc.authorize import components
+from virt_core.rpc.authorize import allow
 from virt_core.rpc.errors import Unavailable
 from virt_core.rpc.identity import Identity
 from virt_core.rpc.peer import Peer
@@ -252,7 +252,7 @@ async def test_the_certificate_of_one_node_is_of_no_use_as_another_nodes_handler
         pair = new_leaf(node.authority.able.signer, "kubevirt.io:system:virt-api", ("virt-api",), datetime.now(UTC))
         write_files(api, {"tls.crt": pair.certificate, "tls.key": pair.key, "ca.crt": pair.bundle})
         own = Certificates(node.folder, node.trust)
-        async with listening(0, identity, own, peers=components("virt-api")) as port:
+        async with listening(0, identity, own, peers=allow("virt-api")) as port:
             for name in dns_names("node1", NAMESPACE):
                 said = await ask(port, name, Certificates(api))
                 assert said.trust_bundle_sha256 == node.authority.able.bundle_sha256

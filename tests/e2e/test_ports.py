@@ -22,7 +22,7 @@ from kubevirt.admin.v1 import admin_pb2
 from kubevirt.handler.v1 import handler_pb2
 from kubevirt.info.v1 import info_pb2, info_pb2_grpc
 from localcluster.settings import Cluster
-from virt_core.conventions.vmi_webhooks import MUTATE, VALIDATE_CREATE, VALIDATE_UPDATE
+from virt_core.conventions.webhooks import MUTATE, VALIDATE_CREATE, VALIDATE_UPDATE
 
 from tests.e2e import admin
 from tests.e2e.admin import Identity, administrator

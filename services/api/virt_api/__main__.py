@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from virt_core import aio, logs
+from virt_core.conventions import components
 from virt_core.flags import log_level
 
 from virt_api.app import run
@@ -10,7 +11,7 @@ from virt_api.app import run
 
 def main() -> None:
     """Run the service in this process."""
-    logs.setup("virt-api", log_level("virt-api"))
+    logs.setup(components.API, log_level(components.API))
     aio.run(run)
 
 

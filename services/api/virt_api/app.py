@@ -15,11 +15,11 @@ import asyncio
 from aiohttp import web
 from kubevirt.info.v1 import info_pb2
 from virt_core import aio, logs
-from virt_core.conventions.vmi_webhooks import own_users
+from virt_core.conventions import accounts, components
 from virt_core.kube.client import KubeClient
 from virt_core.kube.configuration import ConfigurationCache
 from virt_core.rpc import port
-from virt_core.rpc.authorize import components
+from virt_core.rpc.authorize import allow
 from virt_core.rpc.identity import Identity
 from virt_core.rpc.server_tls import ServerTls
 from virt_core.rpc.tls import Certificates
@@ -41,7 +41,7 @@ _KEEPALIVE = 75.0  # seconds that an idle connection stays open
 async def run(stopping: asyncio.Event) -> None:
     """Serve until `stopping`, then drain."""
     settings = Settings.from_environment()
-    async with KubeClient.connect("virt-api") as client:
+    async with KubeClient.connect(components.API) as client:
         certificates = Certificates(settings.certificates)
         front_proxy = FrontProxyWatch(client)
         handlers = HandlerPods(client, settings, certificates)
@@ -63,7 +63,7 @@ async def run(stopping: asyncio.Event) -> None:
             ("front proxy's rules", front_proxy.run()),
             ("handler pods", handlers.run()),
             ("configuration", configuration.run()),
-            ("rpc server", port.serve(settings.rpc_port, identity, certificates, peers=components("virt-operator"))),
+            ("rpc server", port.serve(settings.rpc_port, identity, certificates, peers=allow(components.OPERATOR))),
             ("server", serving),
         )
 
@@ -87,7 +87,7 @@ async def _serve(
         front_proxy=front_proxy,
         served=Served(client, handlers, streams),
         health=Health(client, lambda: configuration.resource_version),
-        webhooks=webhooks(configuration, own_users(settings.namespace)),
+        webhooks=webhooks(configuration, accounts.machine_writers(settings.namespace)),
         ready=lambda: all(watch.synced.is_set() for watch in watches) and not stopping.is_set(),
     )
     tls = ServerTls(certificates, lambda: front_proxy.rules.authorities)

@@ -6,11 +6,12 @@ import asyncio
 
 from kubevirt.info.v1 import info_pb2
 from virt_core import aio, http
+from virt_core.conventions import components
 from virt_core.kube.client import KubeClient
 from virt_core.kube.events import EventRecorder
 from virt_core.kube.lease import Lease
 from virt_core.rpc import port
-from virt_core.rpc.authorize import components
+from virt_core.rpc.authorize import allow
 from virt_core.rpc.identity import Identity
 from virt_core.rpc.tls import Certificates
 
@@ -24,22 +25,22 @@ from virt_controller.vmi.reconcile import VmiReconciler
 
 async def main(settings: Settings, stopping: asyncio.Event) -> None:
     """Run until `stopping`: caches and readiness on every replica, the work on the one that holds the Lease."""
-    async with KubeClient.connect("virt-controller") as client:
-        events = EventRecorder(client, "virt-controller", settings.pod_name)
+    async with KubeClient.connect(components.CONTROLLER) as client:
+        events = EventRecorder(client, components.CONTROLLER, settings.pod_name)
         planner = Planner(
             LauncherSettings(settings.launcher_image, settings.image_pull_policy, settings.image_pull_secrets)
         )
         caches = Caches(client, settings.namespace)
         nodes = Nodes(client, caches.nodes)
         vmis = VmiReconciler(client, caches, nodes, planner, events)
-        lease = Lease(client, settings.namespace, "virt-controller", settings.pod_name)
+        lease = Lease(client, settings.namespace, components.CONTROLLER, settings.pod_name)
         identity = Identity.for_process(info_pb2.COMPONENT_CONTROLLER, ("kubevirt.info.v1",))
         certificates = Certificates(settings.certificates)
         await aio.until(
             stopping,
             ("caches", caches.run()),
             ("leader", lease.lead(lambda: _work(vmis, nodes))),
-            ("rpc server", port.serve(settings.rpc_port, identity, certificates, peers=components("virt-operator"))),
+            ("rpc server", port.serve(settings.rpc_port, identity, certificates, peers=allow(components.OPERATOR))),
             ("http", http.serve(settings.health_port, lambda: caches.synced)),
         )
 

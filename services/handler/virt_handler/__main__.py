@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 
 from virt_core import aio, logs
+from virt_core.conventions import components
 from virt_core.flags import log_level
 
 from virt_handler import app
@@ -13,7 +14,7 @@ from virt_handler.settings import BadSetting, Settings
 
 def main() -> int:
     """The process's exit status."""
-    logs.setup("virt-handler", log_level("virt-handler"))
+    logs.setup(components.HANDLER, log_level(components.HANDLER))
     try:
         settings = Settings.from_environment()
     except BadSetting as error:

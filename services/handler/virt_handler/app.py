@@ -8,6 +8,7 @@ from contextlib import AsyncExitStack
 from kubevirt.info.v1 import info_pb2
 from virt_core import http
 from virt_core.aio import until
+from virt_core.conventions import components
 from virt_core.conventions.labels import NODE_NAME
 from virt_core.kube.client import KubeClient
 from virt_core.kube.configuration import ConfigurationCache
@@ -16,7 +17,7 @@ from virt_core.kube.queue import WorkQueue
 from virt_core.kube.reflector import Key, Reflector
 from virt_core.kube.resource import VIRTUAL_MACHINE_INSTANCES
 from virt_core.rpc import port
-from virt_core.rpc.authorize import components
+from virt_core.rpc.authorize import allow
 from virt_core.rpc.identity import Identity
 from virt_core.rpc.tls import Certificates
 from virt_core.vmi.instance import VirtualMachineInstance
@@ -43,7 +44,7 @@ async def run(settings: Settings, stopping: asyncio.Event) -> None:
         stack.callback(events.close)
         folders = PodFolders(settings.pods, events)
         stack.callback(folders.close)
-        client = await stack.enter_async_context(KubeClient.connect("virt-handler"))
+        client = await stack.enter_async_context(KubeClient.connect(components.HANDLER))
 
         queue = WorkQueue[Key]("machines")
         selector = f"{NODE_NAME}={settings.node}"
@@ -55,7 +56,7 @@ async def run(settings: Settings, stopping: asyncio.Event) -> None:
 
         configuration = ConfigurationCache(client, settings.namespace)
         configuration.subscribe(configured)
-        recorder = EventRecorder(client, "virt-handler", settings.instance)
+        recorder = EventRecorder(client, components.HANDLER, settings.instance)
         executor = Executor(client, recorder)
         machines = Machines(
             settings.node,
@@ -85,7 +86,7 @@ async def run(settings: Settings, stopping: asyncio.Event) -> None:
                 identity,
                 Certificates(settings.certificates, settings.trust),
                 contract(service),
-                peers=components("virt-operator", "virt-api"),
+                peers=allow(components.OPERATOR, components.API),
                 serving=serving,
             )
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from virt_core.conventions import components
 from virt_core.rpc import PORT
 
 
@@ -45,4 +46,6 @@ class Settings:
         for name in ("NODE_NAME", "POD_NAMESPACE"):
             if not environment.get(name):
                 raise BadSetting(f"{name}: '' is not allowed, set it by the downward API")
-        return cls(environment["NODE_NAME"], environment.get("POD_NAME", "virt-handler"), environment["POD_NAMESPACE"])
+        return cls(
+            environment["NODE_NAME"], environment.get("POD_NAME", components.HANDLER), environment["POD_NAMESPACE"]
+        )

@@ -8,6 +8,8 @@ from __future__ import annotations
 import os
 import sys
 
+from virt_core.conventions import components
+
 
 def main() -> None:
     """Serve; exit with status 0 when the machine is over and done with."""
@@ -29,7 +31,7 @@ def main() -> None:
     lean.load()
     from virt_launcher import app
 
-    logs.setup("virt-launcher")
+    logs.setup(components.LAUNCHER)
     asyncio.run(app.run(settings, host))
     sys.stderr.flush()
     # Not by way of the interpreter's end: it would wait for a thread that libvirt may hold for ever.

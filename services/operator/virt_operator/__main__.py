@@ -11,6 +11,8 @@ import os
 import sys
 from pathlib import Path
 
+from virt_core.conventions import components
+
 from virt_operator.packaging.chart import write_chart
 from virt_operator.packaging.manifest import write_manifests
 from virt_operator.settings import Settings
@@ -108,7 +110,7 @@ def _serve(settings: Settings) -> None:
 
     from virt_operator.app import main as app_main
 
-    logs.setup("virt-operator")
+    logs.setup(components.OPERATOR)
     aio.run(lambda stopping: app_main(settings, stopping))
 
 

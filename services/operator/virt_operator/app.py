@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 
 from virt_core import aio, http
+from virt_core.conventions import components
 from virt_core.kube.client import KubeClient
 from virt_core.kube.lease import Lease
 
@@ -24,7 +25,7 @@ from virt_operator.webhook.server import WebhookServer
 
 async def main(settings: Settings, stopping: asyncio.Event) -> None:
     """Run until `stopping` is set and the webhook is drained. A standby is ready too: it serves the webhook."""
-    async with KubeClient.connect("virt-operator") as client:
+    async with KubeClient.connect(components.OPERATOR) as client:
         lease = Lease(client, settings.namespace, LEASE, settings.pod_name)
         authority = AuthorityWatch(client, settings.namespace)
         own = OwnCertificate(authority, settings.namespace, settings.certificates)

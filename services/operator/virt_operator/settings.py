@@ -7,6 +7,7 @@ import socket
 from dataclasses import dataclass
 from pathlib import Path
 
+from virt_core.conventions import components
 from virt_core.release import RELEASE
 from virt_core.rpc import PORT
 
@@ -72,6 +73,6 @@ def parse_image(image: str) -> tuple[str, str]:
     name, _, _ = image.partition("@")
     registry, _, last = name.rpartition("/")
     base, _, tag = last.partition(":")
-    if base != "virt-operator":
+    if base != components.OPERATOR:
         raise BadImage(f"VIRT_OPERATOR_IMAGE: {image!r} is not of the form [registry/]virt-operator[:tag]")
     return registry, "" if "@" in image else tag

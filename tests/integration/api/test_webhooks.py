@@ -7,7 +7,7 @@ import json
 import signal
 from typing import Any
 
-from virt_core.conventions.vmi_webhooks import MUTATE, VALIDATE_CREATE, VALIDATE_UPDATE
+from virt_core.conventions.webhooks import MUTATE, VALIDATE_CREATE, VALIDATE_UPDATE
 
 SPEC = {"domain": {"memory": {"guest": "64Mi"}, "devices": {}}}
 VMI = {"metadata": {"name": "vm", "namespace": "default"}, "spec": SPEC}

@@ -21,7 +21,7 @@ from cryptography.x509.oid import NameOID
 from kubevirt.handler.v1 import handler_pb2 as pb
 from kubevirt.handler.v1 import handler_pb2_grpc
 from kubevirt.info.v1 import info_pb2
-from virt_core.rpc.authorize import components
+from virt_core.rpc.authorize import allow
 from virt_core.rpc.errors import Denied, Displaced, InvalidField, NotFound, Refused, from_rpc_error
 from virt_core.rpc.identity import Identity
 from virt_core.rpc.port import listening
@@ -159,7 +159,7 @@ async def place(tmp_path: Path) -> AsyncIterator[Place]:
         identity = Identity.for_process(info_pb2.COMPONENT_HANDLER, ("kubevirt.handler.v1",))
         service = HandlerService("node1", Cache(vmi), Consoles(folders), Commands(lambda _: None))  # type: ignore[arg-type]
         own = authority.leaf(tmp_path / "virt-handler", "virt-handler")
-        serving = listening(0, identity, own, contract(service), peers=components("virt-api"))
+        serving = listening(0, identity, own, contract(service), peers=allow("virt-api"))
         port = await stack.enter_async_context(serving)
         authority.leaf(tmp_path / "virt-api", "virt-api")
 

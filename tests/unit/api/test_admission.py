@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 from virt_api.admission.vmi import DECISIONS, Circumstances, read
-from virt_core.conventions.vmi_webhooks import MUTATE, VALIDATE_CREATE, VALIDATE_UPDATE, own_users
+from virt_core.conventions import accounts
+from virt_core.conventions.webhooks import MUTATE, VALIDATE_CREATE, VALIDATE_UPDATE
 from virt_core.objects.admission_review import BadReview
 from virt_core.objects.kubevirt import Configuration
 
@@ -18,7 +19,7 @@ PENDING = {
     "phase": "Pending",
     "phaseTransitionTimestamps": [{"phase": "Pending", "phaseTransitionTimestamp": "2026-01-31T10:00:00Z"}],
 }
-OWN = own_users("kubevirt")
+OWN = accounts.machine_writers("kubevirt")
 HANDLER = "system:serviceaccount:kubevirt:kubevirt-handler"
 SPEC = {"domain": {"memory": {"guest": "64Mi"}, "devices": {}}}
 

@@ -13,7 +13,7 @@ from aiohttp.test_utils import TestClient, TestServer
 from aiohttp.web import Application
 from virt_api.admission import webhooks as admission
 from virt_api.errors import ServiceUnavailable
-from virt_core.conventions.vmi_webhooks import VALIDATE_CREATE
+from virt_core.conventions.webhooks import VALIDATE_CREATE
 from virt_core.objects.admission_review import LARGEST_REVIEW
 from virt_core.objects.kubevirt import Configuration
 

@@ -14,7 +14,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from kubevirt.handler.v1 import handler_pb2, handler_pb2_grpc
 from kubevirt.info.v1 import info_pb2, info_pb2_grpc
-from virt_core.rpc.authorize import components
+from virt_core.rpc.authorize import allow
 from virt_core.rpc.identity import Identity
 from virt_core.rpc.port import Contract, listening
 from virt_core.rpc.server import create_server
@@ -49,9 +49,9 @@ def certificates(authority: KeyPair, folder: Path, component: str) -> Certificat
 async def port(authority: KeyPair, tmp_path: Path) -> AsyncIterator[int]:
     """A handler's port: consoles are virt-api's, GetInfo and reflection are virt-operator's."""
     add = partial(handler_pb2_grpc.add_HandlerServiceServicer_to_server, Echo())
-    console = Contract("kubevirt.handler.v1.HandlerService", add, components("virt-api"))
+    console = Contract("kubevirt.handler.v1.HandlerService", add, allow("virt-api"))
     own = certificates(authority, tmp_path / "own", "virt-handler")
-    async with listening(0, IDENTITY, own, console, peers=components("virt-operator")) as port:
+    async with listening(0, IDENTITY, own, console, peers=allow("virt-operator")) as port:
         yield port
 
 
@@ -134,7 +134,7 @@ async def test_health_tells_every_component_and_a_watch_is_told_of_the_end(autho
     credentials = certificates(authority, tmp_path / "client", "anything").channel_credentials()
     request = health_pb2.HealthCheckRequest(service="kubevirt.info.v1.InfoService")
     serving, not_serving = health_pb2.HealthCheckResponse.SERVING, health_pb2.HealthCheckResponse.NOT_SERVING
-    async with listening(0, IDENTITY, own, peers=components("virt-operator")) as port:
+    async with listening(0, IDENTITY, own, peers=allow("virt-operator")) as port:
         channel = grpc.aio.secure_channel(f"localhost:{port}", credentials)
         stub: Any = health_pb2_grpc.HealthStub(channel)
         assert (await stub.Check(request, timeout=5)).status == serving
@@ -163,7 +163,7 @@ async def test_a_further_authority_is_trusted_from_the_moment_it_is_told(authori
         authority.certificate, (foreign.folder / "tls.key").read_bytes(), (foreign.folder / "tls.crt").read_bytes()
     )
     told = [b""]
-    rule = components("virt-operator")
+    rule = allow("virt-operator")
     async with listening(0, IDENTITY, own, peers=rule, also_trusted=lambda: told[0]) as port:
         for trusted in (False, True):
             told[0] = other.certificate if trusted else b""

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from kubevirt.info.v1 import info_pb2
 from virt_core.objects.meta import ObjectMeta
-from virt_core.rpc.authorize import components
+from virt_core.rpc.authorize import allow
 from virt_core.rpc.identity import Identity
 from virt_core.rpc.port import listening
 from virt_core.rpc.tls import Certificates
@@ -57,7 +57,7 @@ async def test_each_pod_gives_an_answer_or_a_reason(tmp_path: Path) -> None:
         SuitePod("virt-handler", "virt-handler-new", "node3", ""),
         SuitePod("virt-api", "virt-api-a", "node1", "127.0.0.1"),
     )
-    async with listening(0, identity, handler, peers=components("virt-operator")) as port:
+    async with listening(0, identity, handler, peers=allow("virt-operator")) as port:
         # On one address of the loopback somebody listens who never says a word.
         with socket.create_server(("127.0.0.2", 0)) as silent:
             silent.listen()

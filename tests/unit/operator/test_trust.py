@@ -9,7 +9,7 @@ from typing import cast
 
 from kubevirt.info.v1 import info_pb2
 from virt_core.kube.client import KubeClient
-from virt_core.rpc.authorize import components
+from virt_core.rpc.authorize import allow
 from virt_core.rpc.identity import Identity
 from virt_core.rpc.port import listening
 from virt_core.rpc.tls import Certificates, write_files
@@ -46,7 +46,7 @@ async def test_pods_are_asked_while_a_successor_waits_until_they_have_its_bundle
     authority = AuthorityWatch(cast(KubeClient, None), "kubevirt")
     seen(authority, first)
     pods = [pod("virt-api-0", "virt-api", address="127.0.0.1"), pod("virt-api-1", "virt-api", address="")]
-    async with listening(0, identity, served, peers=components("virt-operator")) as port:
+    async with listening(0, identity, served, peers=allow("virt-operator")) as port:
         own = leaf("virt-operator", both.bundle)
         reports = TrustReports(authority, own, "kubevirt", lambda: pods, told.set, port=port)
         async with asyncio.timeout(10), asyncio.TaskGroup() as group:

@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import Any
 
 import msgspec
-from virt_core.conventions.vmi_webhooks import MUTATE, VALIDATE_CREATE, VALIDATE_UPDATE
+from virt_core.conventions.webhooks import MUTATE, VALIDATE_CREATE, VALIDATE_UPDATE
 from virt_core.objects.admission_review import AdmissionRequest, AdmissionReview, Denial, answer, read_review
 from virt_core.objects.kubevirt import Configuration
 from virt_core.validation.refusal import Refusal
@@ -32,7 +32,7 @@ class Circumstances:
     """What a decision rests on besides the request."""
 
     configuration: Configuration
-    own_users: Collection[str]
+    machine_writers: Collection[str]
     """Whose word about an object's status counts."""
 
     now: datetime
@@ -66,13 +66,13 @@ def _says_something(value: object) -> bool:
 
 def validate_create(request: Request, given: Circumstances) -> Body:
     """Whether a new object may be stored."""
-    is_own = request.user_info.username in given.own_users
+    is_own = request.user_info.username in given.machine_writers
     return _verdict(request, admit_create(request.object or {}, given.configuration, is_own_account=is_own))
 
 
 def validate_update(request: Request, given: Circumstances) -> Body:
     """Whether a change may be stored."""
-    is_own = request.user_info.username in given.own_users
+    is_own = request.user_info.username in given.machine_writers
     old, new = request.old_object or {}, request.object or {}
     return _verdict(request, admit_update(old, new, given.configuration, is_own_account=is_own))
 

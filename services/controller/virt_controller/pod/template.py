@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import msgspec
-from virt_core.conventions import labels
+from virt_core.conventions import components, labels
 from virt_core.conventions.launcher_pod import PRIVATE, SERIAL_LOG
 from virt_core.objects.kubevirt import Configuration
 from virt_core.vmi.accepted import AcceptedSpec
@@ -149,7 +149,7 @@ def _metadata(
         # The VMI's own labels come first: ours are what the suite selects by.
         "labels": {
             **meta.labels,
-            labels.APP: "virt-launcher",
+            labels.APP: components.LAUNCHER,
             labels.CREATED_BY: meta.uid,
             labels.VMI_ID: labels.vmi_id(meta.name),
             "vm.kubevirt.io/name": meta.name[:63].rstrip(".-"),

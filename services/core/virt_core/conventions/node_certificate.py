@@ -6,13 +6,13 @@ require the node's own name, so that the key of one node is of no use for anothe
 
 from __future__ import annotations
 
+from virt_core.conventions import components
+
 SIGNER_NAME = "kubevirt.io/virt-handler"
 """spec.signerName of the requests."""
 
 PER_NODE = "kubevirt.io/certificate-per-node"
 """Annotation on the pods of handlers that have such a certificate; those of an earlier release share one."""
-
-COMPONENT = "virt-handler"
 
 
 def dns_names(node: str, namespace: str) -> tuple[str, ...]:
@@ -22,9 +22,9 @@ def dns_names(node: str, namespace: str) -> tuple[str, ...]:
 
 def node_name(node: str, namespace: str) -> str:
     """The name that the handler of `node` alone has."""
-    return f"{node}.{COMPONENT}.{namespace}.svc"
+    return f"{node}.{components.HANDLER}.{namespace}.svc"
 
 
 def shared_name(namespace: str) -> str:
     """The name that all handlers have."""
-    return f"{COMPONENT}.{namespace}.svc"
+    return f"{components.HANDLER}.{namespace}.svc"

@@ -28,9 +28,9 @@ def require_component(context: Any, allowed: Set[str]) -> str:
     raise Denied(f"{names or 'a caller without certificate'} may not call this, only {sorted(allowed)}")
 
 
-def components(*allowed: str) -> Rule:
+def allow(*components: str) -> Rule:
     """The rule that these components may call."""
-    names = frozenset(allowed)
+    names = frozenset(components)
 
     async def rule(context: Any) -> None:
         require_component(context, names)

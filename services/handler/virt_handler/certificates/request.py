@@ -15,9 +15,9 @@ from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
+from virt_core.conventions import components
 from virt_core.conventions.issuing import CLOCK_SKEW, Issuing, read_issuing
 from virt_core.conventions.labels import COMMON_NAME_PREFIX
-from virt_core.conventions.node_certificate import COMPONENT
 
 from virt_handler.certificates.question import Answer, Wanted
 
@@ -25,7 +25,7 @@ from virt_handler.certificates.question import Answer, Wanted
 def new_request(names: tuple[str, ...]) -> tuple[bytes, bytes]:
     """A new key and the request for its certificate, both PEM."""
     key = ec.generate_private_key(ec.SECP256R1())
-    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, f"{COMMON_NAME_PREFIX}{COMPONENT}")])
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, f"{COMMON_NAME_PREFIX}{components.HANDLER}")])
     alternative = x509.SubjectAlternativeName([x509.DNSName(name) for name in names])
     request = x509.CertificateSigningRequestBuilder().subject_name(subject).add_extension(alternative, critical=False)
     pem = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())

@@ -10,8 +10,9 @@ from typing import Any
 
 from kubevirt.handler.v1 import handler_pb2 as pb
 from kubevirt.handler.v1 import handler_pb2_grpc
+from virt_core.conventions import components
 from virt_core.kube.reflector import Reflector
-from virt_core.rpc.authorize import components
+from virt_core.rpc.authorize import allow
 from virt_core.rpc.errors import NotFound
 from virt_core.rpc.port import Contract
 from virt_core.vmi.instance import VirtualMachineInstance
@@ -75,4 +76,4 @@ def contract(service: HandlerService) -> Contract:
     """How the handler's port serves it: to virt-api only."""
     name = pb.DESCRIPTOR.services_by_name["HandlerService"].full_name
     add = partial(handler_pb2_grpc.add_HandlerServiceServicer_to_server, service)
-    return Contract(name, add, components("virt-api"))
+    return Contract(name, add, allow(components.API))

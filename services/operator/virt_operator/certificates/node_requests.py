@@ -17,13 +17,12 @@ from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
-from virt_core.conventions import labels
+from virt_core.conventions import accounts, components, labels
 from virt_core.conventions.labels import COMMON_NAME_PREFIX
-from virt_core.conventions.node_certificate import COMPONENT, SIGNER_NAME, dns_names
+from virt_core.conventions.node_certificate import SIGNER_NAME, dns_names
 from virt_core.objects.meta import Condition, ObjectMeta
 
-COMMON_NAME = f"{COMMON_NAME_PREFIX}{COMPONENT}"
-_ACCOUNT = "kubevirt-handler"
+COMMON_NAME = f"{COMMON_NAME_PREFIX}{components.HANDLER}"
 _EXTRA = "authentication.kubernetes.io/"
 
 
@@ -92,7 +91,7 @@ class Refusal:
 def judge(request: SigningRequest, pods: Iterable[Pod], namespace: str) -> Grant | Refusal | None:
     """What to answer; None while the pod that asks is not known yet."""
     spec = request.spec
-    wanted = f"system:serviceaccount:{namespace}:{_ACCOUNT}"
+    wanted = accounts.user_of(accounts.HANDLER, namespace)
     if spec.signer_name != SIGNER_NAME or spec.username != wanted:
         return Refusal(f"{spec.username!r} may not ask for this, only {wanted!r}")
     name, uid = _extra(spec, "pod-name"), _extra(spec, "pod-uid")
@@ -102,8 +101,8 @@ def judge(request: SigningRequest, pods: Iterable[Pod], namespace: str) -> Grant
     if pod is None:
         return None
     node = str(pod.spec.get("nodeName", ""))
-    if pod.metadata.labels.get(labels.APP) != COMPONENT or not node:
-        return Refusal(f"pod {name} is no {COMPONENT} on a node")
+    if pod.metadata.labels.get(labels.APP) != components.HANDLER or not node:
+        return Refusal(f"pod {name} is no {components.HANDLER} on a node")
     if _extra(spec, "node-name") not in ("", node):
         return Refusal(f"the token that asked is of node {_extra(spec, 'node-name')!r}, pod {name} is on {node!r}")
     return _read(spec.request, node, dns_names(node, namespace))

@@ -14,6 +14,7 @@ from datetime import datetime
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature
 from cryptography.x509.oid import NameOID
+from virt_core.conventions import components
 from virt_core.conventions.labels import COMMON_NAME_PREFIX
 
 from virt_operator.certificates.issue import KeyPair
@@ -73,7 +74,7 @@ def leaf_of(secret: str, namespace: str) -> Leaf | None:
 
 def operator_leaf(namespace: str) -> Leaf:
     """The operator's own leaf, which is in no Secret."""
-    return _leaf("virt-operator", namespace)
+    return _leaf(components.OPERATOR, namespace)
 
 
 def due(

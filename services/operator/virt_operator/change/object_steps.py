@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
+from virt_core.conventions import components
+
 from virt_operator.change import renewals, rollout
 from virt_operator.change.objects import Gate, ObjectState, brought
 from virt_operator.change.orphans import orphans
@@ -113,7 +115,7 @@ def _virt_api_away(situation: Situation) -> str | None:
 
 
 def _is_virt_api(ref: Ref) -> bool:
-    return (ref.kind, ref.name) == ("Deployment", "virt-api")
+    return (ref.kind, ref.name) == ("Deployment", components.API)
 
 
 def _replaced(situation: Situation, states: Iterable[ObjectState]) -> Progress:

@@ -10,14 +10,13 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from datetime import datetime
 
-from virt_core.conventions import labels
+from virt_core.conventions import components, labels
 
 from virt_operator.certificates import plan
 from virt_operator.certificates.rollover import Authority, Step, trust_data
 from virt_operator.certificates.rotation import DEFAULT, RefusedRotation, Rotation, rotation_of
 from virt_operator.strategy.pods import TRUST_SECRET
 from virt_operator.strategy.ref import Body, Ref
-from virt_operator.strategy.settings import COMPONENTS
 from virt_operator.strategy.trust import REGISTRATIONS, trusts
 from virt_operator.suite.actions import (
     Action,
@@ -125,7 +124,7 @@ def _behind(observed: Observed, authority: Authority) -> frozenset[str]:
     pods = {
         f"Pod {pod.metadata.name}"
         for pod in observed.pods
-        if pod.metadata.labels.get(labels.APP) in COMPONENTS
+        if pod.metadata.labels.get(labels.APP) in components.INSTALLED
         and pod.status.get("phase") not in _ENDED
         and observed.trusting.get(pod.metadata.name) != wanted
     }

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+from virt_core.conventions import components
 from virt_core.conventions.labels import KUBEVIRT_FINALIZER
 
 from virt_operator.change import object_steps, renewals, succession
@@ -93,7 +94,7 @@ _BEFORE = (
 CERTIFICATES = Step("Certificates", _certificates, first=True)
 _DEFINITIONS = Step("Definitions", object_steps.definitions)
 _HANDLER, _CONTROLLER, _API = (
-    Step(name, object_steps.component(name)) for name in ("virt-handler", "virt-controller", "virt-api")
+    Step(name, object_steps.component(name)) for name in (components.HANDLER, components.CONTROLLER, components.API)
 )
 _REGISTRATION = Step("Registration", object_steps.registration)
 _DEREGISTRATION = Step("Deregistration", object_steps.deregistration)

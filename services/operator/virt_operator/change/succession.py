@@ -6,6 +6,8 @@ rest; towards an older one it takes the components back and moves last.
 
 from __future__ import annotations
 
+from virt_core.conventions import components
+
 from virt_operator.change import rollout
 from virt_operator.change.versions import is_older
 from virt_operator.settings import Settings
@@ -31,7 +33,7 @@ def move(
     same = (settings.registry, settings.tag) == (operator.registry, operator.tag)
     if same or observed.operator is None:  # None: run by hand, and so replaced by hand
         return (), ()
-    image = settings.image("virt-operator")
+    image = settings.image(components.OPERATOR)
     bodies = tuple(body for body in strategy.operator if body["kind"] in _KINDS)
     what = str(next(ref_of(body) for body in bodies if body["kind"] == "Deployment"))
     if image not in images(observed):

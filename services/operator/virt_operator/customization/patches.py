@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import msgspec
+from virt_core.conventions import components
 
 from virt_operator.customization.merge_keys import MERGE_KEYS
 from virt_operator.customization.strategic_merge import BadPatch, strategic_merge
@@ -21,9 +22,9 @@ FIELD = "customizeComponents"
 TYPES = ("json", "merge", "strategic")
 _ANY = "*"
 _FLAGGED = {
-    "api": ("Deployment", "virt-api"),
-    "controller": ("Deployment", "virt-controller"),
-    "handler": ("DaemonSet", "virt-handler"),
+    "api": ("Deployment", components.API),
+    "controller": ("Deployment", components.CONTROLLER),
+    "handler": ("DaemonSet", components.HANDLER),
 }
 # What the components understand (virt_core/flags.py), and the values.
 _FLAGS = {"v": tuple(map(str, range(10)))}

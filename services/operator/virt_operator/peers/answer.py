@@ -7,15 +7,15 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from kubevirt.info.v1 import info_pb2
-from virt_core.conventions import labels
+from virt_core.conventions import components, labels
 from virt_core.conventions.node_certificate import PER_NODE, node_name
 from virt_core.objects.meta import ObjectMeta
 
 COMPONENTS = {
-    "virt-operator": info_pb2.COMPONENT_OPERATOR,
-    "virt-api": info_pb2.COMPONENT_API,
-    "virt-controller": info_pb2.COMPONENT_CONTROLLER,
-    "virt-handler": info_pb2.COMPONENT_HANDLER,
+    components.OPERATOR: info_pb2.COMPONENT_OPERATOR,
+    components.API: info_pb2.COMPONENT_API,
+    components.CONTROLLER: info_pb2.COMPONENT_CONTROLLER,
+    components.HANDLER: info_pb2.COMPONENT_HANDLER,
 }
 _ENDED = ("Succeeded", "Failed")
 

@@ -14,6 +14,7 @@ from itertools import groupby
 from typing import assert_never
 
 from virt_core import logs
+from virt_core.conventions import components
 from virt_core.conventions.labels import HEARTBEAT, KUBEVIRT_FINALIZER, SCHEDULABLE
 from virt_core.kube.client import KubeClient
 from virt_core.kube.errors import AlreadyExists, Invalid, NotFound
@@ -50,7 +51,7 @@ from virt_operator.suite.actions import (
 from virt_operator.suite.drift import part_difference, replacement
 from virt_operator.suite.observed import Comparison, OwnedObject
 
-FIELD_MANAGER = "virt-operator"
+FIELD_MANAGER = components.OPERATOR
 # Roles before what binds them, permissions and Secrets before the pods that need them.
 _STAGES = {
     "ClusterRoleBinding": 1,

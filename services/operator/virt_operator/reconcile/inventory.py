@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
-from virt_core.conventions import labels
+from virt_core.conventions import components, labels
 from virt_core.kube.client import KubeClient
 from virt_core.kube.reflector import Key, Reflector
 from virt_core.kube.resource import DEPLOYMENTS, KUBEVIRTS, NODES, PODS
@@ -25,11 +25,10 @@ from virt_operator.certificates.secret import AUTHORITY_SECRET
 from virt_operator.certificates.trust import TrustReports
 from virt_operator.strategy.job import APP as STRATEGY_APP
 from virt_operator.strategy.ref import KINDS, MANAGED_BY_OPERATOR, Body, Ref
-from virt_operator.strategy.settings import COMPONENTS
 from virt_operator.suite.observed import Comparison, NodeObject, Observed, OwnedObject, PodObject, Repair, SuiteObject
 from virt_operator.suite.permissions import Held
 
-_OPERATOR = "virt-operator"
+_OPERATOR = components.OPERATOR
 
 
 class Inventory:
@@ -51,9 +50,11 @@ class Inventory:
         self._repairs: dict[Ref, Repair] = {}
         self._suites = Reflector(client, KUBEVIRTS, SuiteObject, self._suite_changed)
         self._asked: dict[Key, object] = {}
-        parts = f"{labels.APP} in ({','.join((*COMPONENTS, STRATEGY_APP, _OPERATOR))})"
+        parts = f"{labels.APP} in ({','.join((*components.INSTALLED, STRATEGY_APP, _OPERATOR))})"
         self._pods = Reflector(client, PODS, PodObject, lambda _: changed(), namespace=namespace, labels=parts)
-        self._trust = TrustReports(authority, certificates, namespace, lambda: self._pods_of(*COMPONENTS), changed)
+        self._trust = TrustReports(
+            authority, certificates, namespace, lambda: self._pods_of(*components.INSTALLED), changed
+        )
         self._signing = NodeSigning(client, authority, namespace, lambda: self._pods)
         self._nodes = Reflector(client, NODES, NodeObject, self._node_changed)
         self._node_states: dict[str, object] = {}
@@ -114,7 +115,7 @@ class Inventory:
             suite=suite,
             others=others,
             owned=owned,
-            pods=self._pods_of(*COMPONENTS, STRATEGY_APP),
+            pods=self._pods_of(*components.INSTALLED, STRATEGY_APP),
             nodes={node.metadata.name: node for node in self._nodes},
             authority=self._authority.able,
             authority_version=self._authority.version,

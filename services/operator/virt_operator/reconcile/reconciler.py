@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 
 import msgspec
 from virt_core import logs
+from virt_core.conventions import components
 from virt_core.kube.client import KubeClient
 from virt_core.kube.errors import KubeError, NotFound
 from virt_core.kube.events import EventRecorder
@@ -54,7 +55,7 @@ class Reconciler:
         )
         self._executor = Executor(client, self._inventory, authority, settings.namespace)
         self._reachability = WebhookReachability(client, self._inventory.asked_with)
-        self._events = EventRecorder(client, "virt-operator", settings.pod_name)
+        self._events = EventRecorder(client, components.OPERATOR, settings.pod_name)
         # The last written status by UID: a pass that does not see it yet must not send its event twice.
         self._written: dict[str, KubeVirtStatus] = {}
         self._failing_since: float | None = None  # the loop's time

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 import msgspec
+from virt_core.conventions import components
 from virt_core.objects.kubevirt import Generation, KubeVirtStatus
 from virt_core.objects.meta import Condition, with_conditions
 
@@ -163,7 +164,7 @@ def _in_progress(new: KubeVirtStatus, settings: InstallSettings, observed: Obser
 
 def _serving(observed: Observed, settings: InstallSettings) -> bool:
     """Whether users are served: one replica each of virt-api and virt-controller is enough."""
-    deployments = (Ref("Deployment", settings.namespace, name) for name in ("virt-api", "virt-controller"))
+    deployments = (Ref("Deployment", settings.namespace, name) for name in (components.API, components.CONTROLLER))
     found = (observed.owned.get(ref) for ref in deployments)
     return all(live is not None and live.status.get("availableReplicas", 0) > 0 for live in found)
 

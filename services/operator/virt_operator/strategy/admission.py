@@ -10,7 +10,7 @@ that nothing else in the cluster depends on the policy's evaluation.
 
 from __future__ import annotations
 
-from virt_core.conventions import labels
+from virt_core.conventions import accounts, labels
 
 from virt_operator.strategy.ref import Body
 
@@ -35,7 +35,7 @@ _MESSAGE = (
 def policy(namespace: str, account: str) -> list[Body]:
     """Policy and binding; `account` is the operator's service account."""
     exempt = {
-        "not-by-virt-operator": f"request.userInfo.username != 'system:serviceaccount:{namespace}:{account}'",
+        "not-by-virt-operator": f"request.userInfo.username != '{accounts.user_of(account, namespace)}'",
         "not-by-kubernetes": "!('system:serviceaccounts:kube-system' in request.userInfo.groups) && "
         "request.userInfo.username != 'system:kube-controller-manager'",
     }

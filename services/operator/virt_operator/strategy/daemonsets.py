@@ -6,7 +6,7 @@ tap devices and rules, and serves devices to the kubelet. It has no host network
 
 from __future__ import annotations
 
-from virt_core.conventions import labels
+from virt_core.conventions import accounts, components, labels
 from virt_core.conventions.node_certificate import PER_NODE
 
 from virt_operator.strategy import pods
@@ -19,7 +19,7 @@ _DEVICE_PLUGINS = "/var/lib/kubelet/device-plugins"
 
 def virt_handler(settings: InstallSettings) -> Body:
     """OnDelete: the operator replaces pods one by one, when it has seen that the one before is well."""
-    app = "virt-handler"
+    app = components.HANDLER
     # /pods and not the full path, with which a launcher's socket would exceed the 107 characters of a unix address.
     mounts = [
         pods.certificates_mount(read_only=False),  # the node's own key is made here and never leaves
@@ -48,7 +48,7 @@ def virt_handler(settings: InstallSettings) -> Body:
         **pods.probes({"httpGet": {"path": "/healthz", "port": pods.HEALTH_PORT}, "timeoutSeconds": 2}),
     }
     spec: Body = {
-        "serviceAccountName": "kubevirt-handler",
+        "serviceAccountName": accounts.HANDLER,
         "hostPID": True,
         "tolerations": [{"operator": "Exists"}],
         "containers": [container],

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from virt_core.conventions import labels
-from virt_core.conventions.vmi_webhooks import API_ACCOUNT, CONTROLLER_ACCOUNT
+from virt_core.conventions import accounts, components, labels
 
 from virt_operator.strategy import pods
 from virt_operator.strategy.pods import field_env, value_env
@@ -17,8 +16,8 @@ def virt_api(settings: InstallSettings) -> Body:
     """Aggregated API, over HTTPS."""
     health = {"httpGet": {"path": "/healthz", "port": API_PORT, "scheme": "HTTPS"}, "timeoutSeconds": 2}
     container = pods.restricted_container(
-        "virt-api",
-        settings.image("virt-api"),
+        components.API,
+        settings.image(components.API),
         settings.pull_policy,
         "80Mi",
         env=[field_env("POD_NAMESPACE", "metadata.namespace"), field_env("POD_NAME", "metadata.name")],
@@ -28,9 +27,9 @@ def virt_api(settings: InstallSettings) -> Body:
     )
     volumes = [pods.certificates_volume("kubevirt-virt-api-certs")]
     return pods.deployment(
-        "virt-api",
+        components.API,
         settings,
-        account=API_ACCOUNT,
+        account=accounts.API,
         container=container,
         volumes=volumes,
         placement=settings.infra,
@@ -41,14 +40,14 @@ def virt_controller(settings: InstallSettings) -> Body:
     """Makes launcher pods; one replica leads, all are ready."""
     health = {"httpGet": {"path": "/healthz", "port": pods.HEALTH_PORT}, "timeoutSeconds": 2}
     container = pods.restricted_container(
-        "virt-controller",
-        settings.image("virt-controller"),
+        components.CONTROLLER,
+        settings.image(components.CONTROLLER),
         settings.pull_policy,
         "70Mi",
         env=[
             field_env("POD_NAMESPACE", "metadata.namespace"),
             field_env("POD_NAME", "metadata.name"),
-            value_env("VIRT_LAUNCHER_IMAGE", settings.image("virt-launcher")),
+            value_env("VIRT_LAUNCHER_IMAGE", settings.image(components.LAUNCHER)),
             value_env("IMAGE_PULL_POLICY", settings.pull_policy),
             value_env("IMAGE_PULL_SECRETS", ",".join(settings.pull_secrets)),
         ],
@@ -57,9 +56,9 @@ def virt_controller(settings: InstallSettings) -> Body:
         **pods.probes(health),
     )
     return pods.deployment(
-        "virt-controller",
+        components.CONTROLLER,
         settings,
-        account=CONTROLLER_ACCOUNT,
+        account=accounts.CONTROLLER,
         container=container,
         volumes=[pods.certificates_volume("kubevirt-virt-controller-certs")],
         placement=settings.infra,
@@ -77,5 +76,5 @@ def disruption_budgets(settings: InstallSettings) -> list[Body]:
             "metadata": {"name": f"{app}-pdb", "namespace": settings.namespace, "labels": {labels.APP: app}},
             "spec": {"minAvailable": settings.replicas - 1, "selector": {"matchLabels": {labels.APP: app}}},
         }
-        for app in ("virt-api", "virt-controller")
+        for app in (components.API, components.CONTROLLER)
     ]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from virt_core.conventions import labels
+from virt_core.conventions import accounts, labels
 from virt_core.release import RELEASE
 
 from virt_operator.strategy import admission, crds, daemonsets, deployments, handler_policies, rbac, services, webhooks
@@ -35,7 +35,7 @@ def desired_objects(settings: InstallSettings, release: str = RELEASE) -> tuple[
     }
     objects = [
         crds.virtual_machine_instances(),
-        *admission.policy(settings.namespace, rbac.OPERATOR_ACCOUNT),
+        *admission.policy(settings.namespace, accounts.OPERATOR),
         *handler_policies.handler_policies(settings.namespace),
         *rbac.component_rbac(settings.namespace),
         *rbac.user_rbac(),

@@ -8,8 +8,8 @@ cannot be evaluated refuses those and nobody else's.
 
 from __future__ import annotations
 
+from virt_core.conventions import accounts
 from virt_core.conventions.labels import HEARTBEAT, SCHEDULABLE
-from virt_core.conventions.vmi_webhooks import HANDLER_ACCOUNT
 
 from virt_operator.strategy.ref import Body
 
@@ -91,7 +91,7 @@ def _policy(name: str, namespace: str, resource: tuple[str, str], validations: l
         "resources": [plural, f"{plural}/*"],
         "scope": "*",
     }
-    user = f"system:serviceaccount:{namespace}:{HANDLER_ACCOUNT}"
+    user = accounts.user_of(accounts.HANDLER, namespace)
     condition = {"name": "by-virt-handler", "expression": f"request.userInfo.username == '{user}'"}
     spec = {
         "failurePolicy": "Fail",

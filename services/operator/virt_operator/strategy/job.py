@@ -6,7 +6,7 @@ else: the image is of the release that is to be installed, which this operator d
 
 from __future__ import annotations
 
-from virt_core.conventions import labels
+from virt_core.conventions import components, labels
 
 from virt_operator.strategy import pods
 from virt_operator.strategy.desired import strategy_labels
@@ -23,7 +23,7 @@ DEPLOYMENT_ID = "DEPLOYMENT_ID"
 
 def strategy_job(settings: InstallSettings) -> Body:
     """Tried for as long as the KubeVirt object asks for it: an image may be pushed late."""
-    image = settings.image("virt-operator")
+    image = settings.image(components.OPERATOR)
     container = pods.restricted_container(
         APP,
         image,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import msgspec
-from virt_core.conventions import labels
+from virt_core.conventions import components, labels
 from virt_core.rpc import PORT
 
 from virt_operator.strategy import crds, pods
@@ -16,7 +16,7 @@ _REPLICAS = 2  # whatever spec.infra.replicas says: it is about virt-api and vir
 
 NAMESPACE_LABELS = {"kubevirt.io": "", labels.OPERATOR: "", "pod-security.kubernetes.io/enforce": "privileged"}
 WEBHOOK_PORT = 8444
-_APP = "virt-operator"
+_APP = components.OPERATOR
 
 
 def operator_objects(settings: InstallSettings) -> list[Body]:
@@ -84,12 +84,12 @@ def _budget(settings: InstallSettings) -> Body:
 def _deployment(settings: InstallSettings) -> Body:
     health = {"httpGet": {"path": "/healthz", "port": pods.HEALTH_PORT}, "timeoutSeconds": 2}
     container = pods.restricted_container(
-        "virt-operator",
-        settings.image("virt-operator"),
+        components.OPERATOR,
+        settings.image(components.OPERATOR),
         settings.pull_policy,
         "90Mi",
         env=[
-            value_env("VIRT_OPERATOR_IMAGE", settings.image("virt-operator")),
+            value_env("VIRT_OPERATOR_IMAGE", settings.image(components.OPERATOR)),
             field_env("POD_NAMESPACE", "metadata.namespace"),
             field_env("POD_NAME", "metadata.name"),
         ],
@@ -102,7 +102,7 @@ def _deployment(settings: InstallSettings) -> Body:
         **pods.probes(health),
     )
     body = pods.deployment(
-        "virt-operator",
+        components.OPERATOR,
         msgspec.structs.replace(settings, replicas=_REPLICAS),
         account=ACCOUNT,
         container=container,

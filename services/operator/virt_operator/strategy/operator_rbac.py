@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
+from virt_core.conventions import accounts, components
 from virt_core.conventions.node_certificate import SIGNER_NAME
 
 from virt_operator.strategy import desired, rbac
@@ -15,9 +16,9 @@ from virt_operator.strategy.ref import KINDS, Body, ref_of
 from virt_operator.strategy.rules import rule, union
 from virt_operator.strategy.settings import InstallSettings
 
-ACCOUNT = rbac.OPERATOR_ACCOUNT
+ACCOUNT = accounts.OPERATOR
 STRATEGY_ACCOUNT = "kubevirt-install-strategy"
-LEASE = "virt-operator"
+LEASE = components.OPERATOR
 VALIDATOR = "virt-operator-validator"
 """The ValidatingWebhookConfiguration of the operator's webhook for KubeVirt objects."""
 

@@ -7,13 +7,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from virt_core.conventions import subresources
-from virt_core.conventions.vmi_webhooks import API_ACCOUNT, CONTROLLER_ACCOUNT, HANDLER_ACCOUNT
+from virt_core.conventions import accounts, components, subresources
 
 from virt_operator.strategy.ref import Body
 from virt_operator.strategy.rules import rule
 
-OPERATOR_ACCOUNT = "kubevirt-operator"
 _VMIS = "virtualmachineinstances"
 _EVERYONE = ("system:authenticated", "system:unauthenticated")
 _VMI_VERBS = ("get", "list", "watch", "create", "update", "patch", "delete", "deletecollection")
@@ -36,13 +34,13 @@ _EVENTS = rule("events.k8s.io", "events", "create")
 
 ACCOUNTS = (
     Account(
-        API_ACCOUNT,
+        accounts.API,
         (rule("authorization.k8s.io", "subjectaccessreviews", "create"), rule("kubevirt.io", _VMIS, "get")),
         # The handler of a VM's node; the configuration, for webhooks and for the group's own "healthz".
         (rule("", "pods", "list", "watch"), _CONFIGURATION),
     ),
     Account(
-        CONTROLLER_ACCOUNT,
+        accounts.CONTROLLER,
         (
             rule("kubevirt.io", _VMIS, "list", "watch", "patch"),
             rule("kubevirt.io", f"{_VMIS}/finalizers", "update"),  # ownerReferences that block the owner's deletion
@@ -58,11 +56,11 @@ ACCOUNTS = (
         (
             _CONFIGURATION,
             rule("coordination.k8s.io", "leases", "create"),
-            rule("coordination.k8s.io", "leases", "list", "watch", "patch", names=["virt-controller"]),
+            rule("coordination.k8s.io", "leases", "list", "watch", "patch", names=[components.CONTROLLER]),
         ),
     ),
     Account(
-        HANDLER_ACCOUNT,
+        accounts.HANDLER,
         (
             rule("kubevirt.io", _VMIS, "list", "watch", "patch"),
             _EVENTS,
@@ -90,10 +88,10 @@ def component_rbac(namespace: str) -> list[Body]:
             role(account.name, namespace, account.local),
             role_binding(account.name, namespace, account.name, subject),
         ]
-    subject = service_account_subject(API_ACCOUNT, namespace)
+    subject = service_account_subject(accounts.API, namespace)
     # The certificate authority and names of the front proxy, which virt-api must know to trust X-Remote headers.
     reader = "extension-apiserver-authentication-reader"
-    return [*objects, role_binding(API_ACCOUNT, "kube-system", reader, subject)]
+    return [*objects, role_binding(accounts.API, "kube-system", reader, subject)]
 
 
 def user_rbac() -> list[Body]:

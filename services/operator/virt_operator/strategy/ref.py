@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from virt_core.conventions import components
 from virt_core.kube import resource
 from virt_core.kube.resource import Resource
 
@@ -48,7 +49,7 @@ KINDS: Mapping[str, Resource] = {
     )
 }
 
-MANAGED_BY_OPERATOR = "virt-operator"
+MANAGED_BY_OPERATOR = components.OPERATOR
 """Value of the label app.kubernetes.io/managed-by on everything that the operator installs, and may remove."""
 
 

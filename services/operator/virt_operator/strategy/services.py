@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from virt_core.conventions import labels, subresources
+from virt_core.conventions import components, labels, subresources
 
 from virt_operator.strategy.deployments import API_PORT
 from virt_operator.strategy.ref import Body
@@ -13,10 +13,10 @@ def virt_api_service(namespace: str) -> Body:
     return {
         "apiVersion": "v1",
         "kind": "Service",
-        "metadata": {"name": "virt-api", "namespace": namespace, "labels": {labels.APP: "virt-api"}},
+        "metadata": {"name": components.API, "namespace": namespace, "labels": {labels.APP: components.API}},
         "spec": {
             "type": "ClusterIP",
-            "selector": {labels.APP: "virt-api"},
+            "selector": {labels.APP: components.API},
             "ports": [{"name": "https", "port": 443, "targetPort": API_PORT, "protocol": "TCP"}],
         },
     }
@@ -34,7 +34,7 @@ def api_services(namespace: str) -> list[Body]:
                 "version": version,
                 "groupPriorityMinimum": 1000,
                 "versionPriority": 15,
-                "service": {"namespace": namespace, "name": "virt-api", "port": 443},
+                "service": {"namespace": namespace, "name": components.API, "port": 443},
             },
         }
         for version in subresources.VERSIONS

@@ -11,7 +11,6 @@ from typing import Any
 
 import msgspec
 
-COMPONENTS = ("virt-api", "virt-controller", "virt-handler")
 PULL_POLICIES = ("Always", "IfNotPresent", "Never")
 
 

@@ -7,8 +7,8 @@ VirtualMachineInstances matches, so nothing else in the cluster waits for virt-a
 
 from __future__ import annotations
 
-from virt_core.conventions import labels
-from virt_core.conventions.vmi_webhooks import MUTATE, VALIDATE_CREATE, VALIDATE_UPDATE, own_users
+from virt_core.conventions import accounts, components, labels
+from virt_core.conventions.webhooks import MUTATE, VALIDATE_CREATE, VALIDATE_UPDATE
 
 from virt_operator.strategy.ref import Body
 
@@ -19,7 +19,7 @@ _DEADLINE = 10  # seconds, KubeVirt's
 
 def webhooks(namespace: str) -> list[Body]:
     """Both configurations, without what the API server trusts virt-api by (trust.py)."""
-    own = ", ".join(f"'{user}'" for user in own_users(namespace))
+    own = ", ".join(f"'{user}'" for user in accounts.machine_writers(namespace))
     by_others = {"name": "not-by-kubevirt", "expression": f"!(request.userInfo.username in [{own}])"}
     mutator = _webhook("virtualmachineinstances-mutator.kubevirt.io", namespace, MUTATE, "CREATE")
     create = _webhook("virtualmachineinstances-create-validator.kubevirt.io", namespace, VALIDATE_CREATE, "CREATE")
@@ -43,7 +43,7 @@ def _webhook(name: str, namespace: str, path: str, operation: str) -> Body:
     return {
         "name": name,
         "admissionReviewVersions": ["v1"],
-        "clientConfig": {"service": {"namespace": namespace, "name": "virt-api", "path": path, "port": 443}},
+        "clientConfig": {"service": {"namespace": namespace, "name": components.API, "path": path, "port": 443}},
         "failurePolicy": "Fail",
         "matchPolicy": "Equivalent",
         "rules": [

@@ -7,7 +7,7 @@ finalizers while its webhook is not reached; its dry runs are, which is how reac
 
 from __future__ import annotations
 
-from virt_core.conventions import labels
+from virt_core.conventions import accounts, components, labels
 
 from virt_operator.strategy.operator_rbac import ACCOUNT, VALIDATOR
 from virt_operator.strategy.ref import Body
@@ -17,7 +17,7 @@ WEBHOOK = "kubevirt-validator.kubevirt.io"
 
 PATH = "/validate-kubevirt"
 HEALTH_PATH = "/healthz"
-SERVICE = "virt-operator"
+SERVICE = components.OPERATOR
 SERVICE_PORT = 443
 OWNER_CRD = "kubevirts.kubevirt.io"
 _DEADLINE = 10  # seconds; the webhook itself asks the API server once at most
@@ -25,7 +25,7 @@ _DEADLINE = 10  # seconds; the webhook itself asks the API server once at most
 
 def configuration(namespace: str, ca_bundle: str, owner_uid: str) -> Body:
     """`ca_bundle` is base64 of PEM, `owner_uid` the UID of the CRD of KubeVirt."""
-    own = f"request.userInfo.username == 'system:serviceaccount:{namespace}:{ACCOUNT}'"
+    own = f"request.userInfo.username == '{accounts.user_of(ACCOUNT, namespace)}'"
     webhook: Body = {
         "name": WEBHOOK,
         "admissionReviewVersions": ["v1"],
@@ -59,6 +59,6 @@ def configuration(namespace: str, ca_bundle: str, owner_uid: str) -> Body:
     return {
         "apiVersion": "admissionregistration.k8s.io/v1",
         "kind": "ValidatingWebhookConfiguration",
-        "metadata": {"name": VALIDATOR, "labels": {labels.APP: "virt-operator"}, "ownerReferences": [owner]},
+        "metadata": {"name": VALIDATOR, "labels": {labels.APP: components.OPERATOR}, "ownerReferences": [owner]},
         "webhooks": [webhook],
     }

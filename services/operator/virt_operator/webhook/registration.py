@@ -16,6 +16,7 @@ from collections.abc import Callable
 import aiohttp
 import msgspec
 from virt_core import logs
+from virt_core.conventions import components
 from virt_core.kube.client import KubeClient
 from virt_core.kube.errors import KubeError
 from virt_core.kube.reflector import Reflector
@@ -28,7 +29,7 @@ from virt_operator.strategy.ref import Body
 from virt_operator.suite.drift import difference
 from virt_operator.webhook.configuration import HEALTH_PATH, OWNER_CRD, SERVICE, SERVICE_PORT, configuration
 
-_MANAGER = "virt-operator"
+_MANAGER = components.OPERATOR
 _LOOK = 2.0  # seconds; finds new bundles and a new leader, and costs no request when all is right
 _LOOK_FOR_CRD = 15.0  # seconds, while there is none
 _TRY, _PATIENCE = 0.3, 30.0
