@@ -6,9 +6,10 @@ Environment: REGISTRY (host/path; default the local cluster's), REGISTRY_INSECUR
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import time
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 
 from localcluster import base_image, build_settings, host_packages, registry, source_tag
@@ -66,21 +67,28 @@ def build_all(cluster: Cluster, source: Path, files: dict[str, Path], target: st
         run(name, [*buildah, "push", "--quiet", *transport, reference], log)
         say(f"{name}: built {built - began:.1f} s, pushed {time.monotonic() - built:.1f} s")
 
-    def build_each(names: list[str]) -> None:
-        for name in names:
-            build(name)
-
     with ThreadPoolExecutor(AT_ONCE) as pool:
-        for finished in [pool.submit(build_each, names) for names in by_cost(files)]:
+        groups = {pool.submit(build, first): others for first, *others in by_cost(files)}
+        later = []
+        for finished in as_completed(groups):
             finished.result()
+            later += [pool.submit(build, name) for name in groups[finished]]
+        for last in later:
+            last.result()
 
 
 def by_cost(files: dict[str, Path]) -> list[list[str]]:
-    """The launcher first: it takes longest. Targets of one Containerfile one after the other, as they share steps."""
-    together: dict[Path, list[str]] = {}
+    """Groups that share steps: the first image of a group builds them for all. The launcher first: it takes longest."""
+    together: dict[str, list[str]] = {}
     for name, path in sorted(files.items()):
-        together.setdefault(path, []).append(name)
+        together.setdefault(first_stage(path.read_text()), []).append(name)
     return sorted(together.values(), key=lambda names: "virt-launcher" not in names)
+
+
+def first_stage(containerfile: str) -> str:
+    """The instructions of the first stage, without its name and comments."""
+    stages = re.split(r"(?m)^FROM .*$", containerfile)
+    return "\n".join(line for line in stages[1].splitlines() if line and not line.startswith("#"))
 
 
 def run(name: str, argv: list[str], log: Path) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from localcluster import build_settings, go_build, pause, settings, source_tag
+from localcluster import build_settings, go_build, images, pause, settings, source_tag
 
 
 @pytest.fixture
@@ -85,9 +85,8 @@ def project(folder: str) -> dict[str, Any]:
     return found
 
 
-@pytest.mark.parametrize("service", ["api", "controller", "handler", "launcher", "operator"])
-def test_an_image_has_the_packages_that_its_pyproject_names(service: str) -> None:
-    """Images install dependencies by name, apart from our own code, so that they are built once."""
+def wanted_by(service: str) -> set[str]:
+    """Names of the packages that a service's pyproject needs. protobuf comes with grpcio-status."""
     core = project("services/core")
     wanted = [
         *project("protos")["dependencies"],
@@ -96,9 +95,38 @@ def test_an_image_has_the_packages_that_its_pyproject_names(service: str) -> Non
     ]
     for extra in re.findall(r"virt-core\[(.*)\]", " ".join(wanted)):
         wanted += [name for group in extra.split(",") for name in core["optional-dependencies"][group]]
-    names = {re.split(r"[<>=\[ ]", requirement)[0] for requirement in wanted} - {"virt-core", "kubevirt-protos"}
-    containerfile = (settings.PROJECT_ROOT / "services" / service / "Containerfile").read_text()
-    listed = re.search(r"-c /src/constraints\.txt ([^&]+)&&", containerfile)
+    names = {re.split(r"[<>=\[ ]", requirement)[0] for requirement in wanted}
+    return names - {"virt-core", "kubevirt-protos", "protobuf"}
+
+
+def containerfile(service: str) -> str:
+    return (settings.PROJECT_ROOT / "services" / service / "Containerfile").read_text()
+
+
+def installed_in(service: str) -> set[str]:
+    listed = re.search(r"-c /src/constraints\.txt ([^&]+)&&", containerfile(service))
     assert listed is not None
-    # protobuf is named by the contracts and comes with grpcio-status.
-    assert set(listed[1].replace("\\", " ").split()) | {"protobuf"} == names
+    return set(listed[1].replace("\\", " ").split())
+
+
+IN_PYTHON = ("api", "controller", "handler", "operator")
+
+
+def test_images_have_the_packages_that_the_pyprojects_name() -> None:
+    """Images install dependencies by name, apart from our own code, so that they are built once."""
+    assert installed_in("launcher") == wanted_by("launcher")
+    everything = set[str]().union(*map(wanted_by, IN_PYTHON))
+    assert {service: installed_in(service) for service in IN_PYTHON} == dict.fromkeys(IN_PYTHON, everything)
+
+
+def test_services_in_python_share_their_first_layers() -> None:
+    """Whatever differs in these stages would be built, pulled and kept in memory once for each service."""
+    beginnings = {
+        re.sub(r"^#.*\n", "", containerfile(service)).partition("FROM dependencies AS code")[0] for service in IN_PYTHON
+    }
+    assert len(beginnings) == 1
+    assert all(
+        "\nFROM python\nCOPY --from=dependencies /opt/kubevirt /opt/kubevirt\n" in containerfile(s) for s in IN_PYTHON
+    )
+    files = {f"virt-{s}": settings.PROJECT_ROOT / "services" / s / "Containerfile" for s in (*IN_PYTHON, "launcher")}
+    assert images.by_cost(files) == [["virt-launcher"], [f"virt-{service}" for service in IN_PYTHON]]
