@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
-from virt_core.conventions import labels
+from virt_core.conventions import components, labels
 from virt_core.kube.client import KubeClient
 from virt_core.kube.configuration import ConfigurationCache
 from virt_core.kube.reflector import Key, Reflector
@@ -60,7 +60,9 @@ class LauncherPods:
 
     def __init__(self, client: KubeClient, vmis: Reflector[VirtualMachineInstance]) -> None:
         self._vmis = vmis
-        self._reflector = Reflector(client, PODS, LauncherPod, self._changed, labels=f"{labels.APP}=virt-launcher")
+        self._reflector = Reflector(
+            client, PODS, LauncherPod, self._changed, labels=f"{labels.APP}={components.LAUNCHER}"
+        )
         self._indexed: dict[Key, LauncherPod] = {}
         self._by_uid: dict[str, LauncherPod] = {}
         self._of: dict[str, dict[Key, LauncherPod]] = {}  # by the UID of their VirtualMachineInstance

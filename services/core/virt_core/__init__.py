@@ -1,1 +1,2 @@
-"""What the services share, by subject: aio, logs, release, api (Kubernetes types), kube (client), rpc, testing."""
+"""What the services share, by subject: conventions (names, ports, paths), objects and vmi (Kubernetes' and KubeVirt's
+objects), kube (client), rpc, settings, logs, testing."""

@@ -17,6 +17,8 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from virt_core.conventions.probe import EXEC, PING, TIMEOUT
+
 from virt_launcher.domain import guest_agent
 from virt_launcher.errors import AgentRefused, AgentUnavailable
 
@@ -55,12 +57,12 @@ def parse(arguments: Sequence[str]) -> Call:
         options, command = options[:at], tuple(options[at + 1 :])
     kind, timeout_s = (options[0] if options else ""), _DEFAULT_TIMEOUT_S
     if len(options) > 1:
-        if len(options) != 3 or options[1] != "--timeout" or not options[2].isdecimal() or int(options[2]) < 1:
+        if len(options) != 3 or options[1] != TIMEOUT or not options[2].isdecimal() or int(options[2]) < 1:
             raise Misuse("after the verb only --timeout SECONDS, at least 1")
         timeout_s = int(options[2])
-    if kind == "guest-agent-ping" and not separator:
+    if kind == PING and not separator:
         return Call(timeout_s)
-    if kind == "exec" and command:
+    if kind == EXEC and command:
         return Call(timeout_s, command)
     raise Misuse("guest-agent-ping, or exec with -- and a command")
 

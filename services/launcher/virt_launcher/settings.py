@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from virt_core.conventions.launcher_pod import TERMINATION_MESSAGE
+from virt_core.conventions import launcher_pod
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,8 +25,8 @@ class Settings:
         termination_message: where the kubelet reads how the container ended.
     """
 
-    socket: Path = Path("/var/run/kubevirt/sockets/launcher-sock")
-    state_folder: Path = Path("/var/run/kubevirt-private")
+    socket: Path = Path(launcher_pod.LAUNCHER)
+    state_folder: Path = Path(launcher_pod.PRIVATE)
     resolv_conf: Path = Path("/etc/resolv.conf")
     connection_uri: str = "qemu:///session"
     hiccup_s: float = 5.0
@@ -34,4 +34,4 @@ class Settings:
     watch_lifetime_s: float = 30 * 60.0
     power_button_interval_s: float = 5.0
     agent_interval_s: float = 60.0
-    termination_message: Path = Path(TERMINATION_MESSAGE)
+    termination_message: Path = Path(launcher_pod.TERMINATION_MESSAGE)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from virt_core.conventions.launcher_pod import INITRD, KERNEL, KERNEL_BOOT
+from virt_core.conventions.launcher_pod import INITRD, KERNEL, KERNEL_BOOT, KERNEL_BOOT_VOLUME
 from virt_core.vmi.spec.domain import KernelBootContainer
 
 from virt_controller.pod.containers import SMALL, LauncherSettings, restricted
@@ -18,7 +18,7 @@ def boot_file_containers(boot: KernelBootContainer, launcher: LauncherSettings) 
     place = [_BOOT_FILES, "place", boot.kernel_path, KERNEL]
     if boot.initrd_path:
         place += [boot.initrd_path, INITRD]
-    mount = {"name": "kernel-boot", "mountPath": KERNEL_BOOT}
+    mount = {"name": KERNEL_BOOT_VOLUME, "mountPath": KERNEL_BOOT}
     user: dict[str, Any] = {
         "name": "kernel-boot",
         "image": boot.image,

@@ -10,13 +10,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from virt_core.conventions.launcher_pod import CONTAINER_DISKS, container_disk_socket
+from virt_core.conventions.launcher_pod import CONTAINER_DISKS, CONTAINER_DISKS_VOLUME, container_disk_socket
 from virt_core.vmi.spec.domain import VmiSpec
 from virt_core.vmi.spec.volumes import ContainerDisk, Volume
 
 from virt_controller.pod.containers import IDLE, SMALL, LauncherSettings, label, restricted
 
-VOLUME = "container-disks"
 _PROGRAM = f"{CONTAINER_DISKS}/container-disk"
 
 
@@ -37,7 +36,7 @@ def container_disk_containers(spec: VmiSpec, launcher: LauncherSettings) -> list
         "command": ["/usr/lib/kubevirt/container-disk", "install", _PROGRAM],
         "securityContext": restricted(),
         "resources": SMALL,
-        "volumeMounts": [{"name": VOLUME, "mountPath": CONTAINER_DISKS}],
+        "volumeMounts": [{"name": CONTAINER_DISKS_VOLUME, "mountPath": CONTAINER_DISKS}],
     }
     return [lend, *(_sidecar(volume.name, disk) for volume, disk in disks)]
 
@@ -50,7 +49,7 @@ def _sidecar(name: str, disk: ContainerDisk) -> dict[str, Any]:
         "restartPolicy": "Always",
         "securityContext": restricted(),
         "resources": IDLE,
-        "volumeMounts": [{"name": VOLUME, "mountPath": CONTAINER_DISKS}],
+        "volumeMounts": [{"name": CONTAINER_DISKS_VOLUME, "mountPath": CONTAINER_DISKS}],
     }
     if disk.image_pull_policy:
         sidecar["imagePullPolicy"] = disk.image_pull_policy

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from virt_core.conventions.probe import EXEC, PING, PROGRAM, TIMEOUT
 from virt_core.vmi.spec.domain import Probe, VmiSpec
 
-_PROGRAM = "/usr/lib/kubevirt/virt-probe"
 _STARTING = 2  # seconds for the program itself, which the user's time-out does not cover
 
 
@@ -34,7 +34,7 @@ def _probe(probe: Probe) -> dict[str, Any]:
     if probe.tcp_socket is not None:
         return {**result, "tcpSocket": probe.tcp_socket}
     if probe.exec is not None:
-        command = [_PROGRAM, "exec", "--timeout", str(timeout), "--", *probe.exec.get("command", [])]
+        command = [PROGRAM, EXEC, TIMEOUT, str(timeout), "--", *probe.exec.get("command", [])]
     else:
-        command = [_PROGRAM, "guest-agent-ping", "--timeout", str(timeout)]
+        command = [PROGRAM, PING, TIMEOUT, str(timeout)]
     return {**result, "timeoutSeconds": timeout + _STARTING, "exec": {"command": command}}

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from virt_core.conventions.launcher_pod import GUEST_DESTROYED, GUEST_SHUTDOWN
+from virt_core.conventions.launcher_pod import COMPUTE, GUEST_DESTROYED, GUEST_SHUTDOWN
 
 from virt_controller.pod.observed import ContainerStatus, LauncherPod, PodEvent
 
@@ -80,7 +80,7 @@ def shut_down(pod: LauncherPod) -> bool:
 
 def _last_word(pod: LauncherPod) -> str:
     """The launcher's termination message. It comes from the guest's side, so only known words count."""
-    states = (status.state.terminated for status in pod.status.container_statuses if status.name == "compute")
+    states = (status.state.terminated for status in pod.status.container_statuses if status.name == COMPUTE)
     state = next(states, None)
     return state.message.strip() if state is not None and state.exit_code == 0 else ""
 

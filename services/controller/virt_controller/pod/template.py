@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 from virt_core.conventions import components, labels
-from virt_core.conventions.launcher_pod import PRIVATE, SERIAL_LOG
+from virt_core.conventions.launcher_pod import COMPUTE, CONSOLE_LOG, PRIVATE, PRIVATE_VOLUME, SERIAL_LOG
 from virt_core.objects.kubevirt import Configuration
 from virt_core.vmi.accepted import AcceptedSpec
 from virt_core.vmi.instance import VirtualMachineInstance
@@ -50,9 +50,9 @@ _FILESYSTEM_OVERHEAD = "0.055"  # KubeVirt's share of a claim that its file syst
 
 
 def pod_name(vmi: VirtualMachineInstance) -> str:
-    """ "virt-launcher-", the VMI's name (cut so that the result is a host name) and five characters of its UID."""
+    """The launcher's name, the VMI's (cut so that the result is a host name) and five characters of its UID's digest."""
     suffix = hashlib.sha256(vmi.metadata.uid.encode()).hexdigest()[:5]
-    return f"virt-launcher-{vmi.metadata.name[:43].rstrip('.-')}-{suffix}"
+    return f"{components.LAUNCHER}-{vmi.metadata.name[:43].rstrip('.-')}-{suffix}"
 
 
 def launcher_pod(
@@ -84,7 +84,7 @@ def launcher_pod(
     if is_guaranteed(asked):
         first = [{**container, "resources": guaranteed(container["resources"])} for container in first]
     compute = {
-        "name": "compute",
+        "name": COMPUTE,
         "image": launcher.image,
         "imagePullPolicy": launcher.pull_policy,
         "securityContext": restricted(),
@@ -203,14 +203,14 @@ def _console_log(launcher: LauncherSettings) -> dict[str, Any]:
     """A sidecar whose log is the guest's serial console: ``kubectl logs POD -c guest-console-log``. What it copied it
     takes out of QEMU's file, which so stays small."""
     return {
-        "name": "guest-console-log",
+        "name": CONSOLE_LOG,
         "image": launcher.image,
         "imagePullPolicy": launcher.pull_policy,
         "command": ["/usr/lib/kubevirt/console-log", SERIAL_LOG],
         "restartPolicy": "Always",
         "securityContext": restricted(),
         "resources": IDLE,
-        "volumeMounts": [{"name": "private", "mountPath": PRIVATE}],
+        "volumeMounts": [{"name": PRIVATE_VOLUME, "mountPath": PRIVATE}],
     }
 
 

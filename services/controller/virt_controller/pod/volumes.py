@@ -16,7 +16,6 @@ from virt_core.vmi.spec.domain import VmiSpec
 from virt_core.vmi.spec.effective import cloud_init
 from virt_core.vmi.spec.volumes import PersistentVolumeClaim, Volume
 
-from virt_controller.pod.container_disks import VOLUME as CONTAINER_DISKS
 from virt_controller.pod.container_disks import container_disks
 from virt_controller.pod.containers import label
 from virt_controller.pod.observed import Claim
@@ -55,12 +54,12 @@ def claim_names(spec: VmiSpec) -> tuple[str, ...]:
 def mounted(spec: VmiSpec, claims: Mapping[str, Claim]) -> Mounted:
     """Everything that is mounted; `claims` by name, all of them there."""
     result = Mounted()
-    result.add("private", {"emptyDir": {}}, launcher_pod.PRIVATE)
-    result.add("sockets", {"emptyDir": {}}, launcher_pod.SOCKETS)
+    result.add(launcher_pod.PRIVATE_VOLUME, {"emptyDir": {}}, launcher_pod.PRIVATE)
+    result.add(launcher_pod.SOCKETS_VOLUME, {"emptyDir": {}}, launcher_pod.SOCKETS)
     if spec.domain.firmware.kernel_boot is not None:
-        result.add("kernel-boot", {"emptyDir": {}}, launcher_pod.KERNEL_BOOT, read_only=True)
+        result.add(launcher_pod.KERNEL_BOOT_VOLUME, {"emptyDir": {}}, launcher_pod.KERNEL_BOOT, read_only=True)
     if container_disks(spec):
-        result.add(CONTAINER_DISKS, {"emptyDir": {}}, launcher_pod.CONTAINER_DISKS)
+        result.add(launcher_pod.CONTAINER_DISKS_VOLUME, {"emptyDir": {}}, launcher_pod.CONTAINER_DISKS)
     for volume in spec.volumes:
         _add(result, volume, claims)
     return result

@@ -13,12 +13,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from kubevirt.launcher.v1 import launcher_pb2_grpc
+from virt_core.conventions.launcher_pod import LAUNCHER_SOCKET, SOCKETS_VOLUME
 from virt_core.rpc.peer import Peer
 
 from virt_handler.launchers.peer_process import open_namespaces
 from virt_handler.launchers.pod_folders import PodFolders
 
-VOLUME, SOCKET = "sockets", "launcher-sock"
 # Without it, channels to equal targets share connections. The target names a descriptor, whose number is reused: a
 # channel could be given the connection to another guest's launcher.
 _OPTIONS = (
@@ -46,7 +46,7 @@ async def connect(folders: PodFolders, pod_uid: str, name: str) -> AsyncIterator
         HostilePath, NotThePod: never use what is there.
         OSError, Unavailable: try again.
     """
-    socket_fd = await folders.wait_for_socket(pod_uid, VOLUME, SOCKET)
+    socket_fd = await folders.wait_for_socket(pod_uid, SOCKETS_VOLUME, LAUNCHER_SOCKET)
     try:
         namespace, root = open_namespaces(socket_fd, pod_uid)
         try:

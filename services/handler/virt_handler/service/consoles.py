@@ -11,15 +11,15 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 
 from kubevirt.handler.v1 import handler_pb2 as pb
 from virt_core import logs
+from virt_core.conventions.launcher_pod import PRIVATE_VOLUME, SERIAL_SOCKET, VNC_SOCKET
 from virt_core.rpc.errors import InvalidField, Refused
 
 from virt_handler.launchers.pod_folders import HostilePath, PodFolders
 from virt_handler.service.session import CHUNK, Session
 
-VOLUME = "private"
 SOCKETS = {
-    pb.CONSOLE_DEVICE_SERIAL: "virt-serial0",
-    pb.CONSOLE_DEVICE_VNC: "virt-vnc",
+    pb.CONSOLE_DEVICE_SERIAL: SERIAL_SOCKET,
+    pb.CONSOLE_DEVICE_VNC: VNC_SOCKET,
 }
 _HEARTBEAT = 10.0
 _FIRST_REQUEST = 10.0
@@ -79,7 +79,7 @@ class Consoles:
             raise Refused(f"{name} is in use", reason="IN_USE")
         self._log.info("opening a console", pod_uid=pod_uid, socket=name)
         try:
-            socket_fd = self._folders.open_socket(pod_uid, VOLUME, name)
+            socket_fd = self._folders.open_socket(pod_uid, PRIVATE_VOLUME, name)
         except FileNotFoundError as error:
             raise Refused(f"the guest has no {name}, or does not run yet", reason="NO_CONSOLE") from error
         except HostilePath as error:
