@@ -7,10 +7,14 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import msgspec
 import pytest
 from aiohttp import web
 from virt_core.kube.client import KubeClient
-from virt_operator.webhook.reachability import WebhookReachability
+from virt_core.objects.kubevirt import Configuration
+from virt_core.vmi.instance import parse_spec
+from virt_core.vmi.rules.check import check_spec
+from virt_operator.webhook.reachability import _PROBE, WebhookReachability
 
 SUITE = ("kubevirt", "kubevirt")
 FAILED = 'Internal error occurred: failed calling webhook "{}": failed to call webhook: connection refused'
@@ -72,7 +76,7 @@ def _kubeconfig(path: Path, port: int) -> Path:
 async def test_only_a_failed_call_of_our_webhook_is_trouble(
     answers: tuple[Answers, KubeClient], trouble: str | None
 ) -> None:
-    reachability = WebhookReachability(answers[1], lambda: SUITE)
+    reachability = WebhookReachability.of_operator(answers[1], lambda: SUITE)
     await reachability.ask()
     assert reachability.trouble == trouble
     assert answers[0].asked == ["PATCH /apis/kubevirt.io/v1/namespaces/kubevirt/kubevirts/kubevirt?dryRun=All"]
@@ -80,7 +84,7 @@ async def test_only_a_failed_call_of_our_webhook_is_trouble(
 
 @pytest.mark.parametrize("answers", [[]], indirect=True)
 async def test_nothing_is_asked_without_a_kubevirt_object(answers: tuple[Answers, KubeClient]) -> None:
-    await WebhookReachability(answers[1], lambda: None).ask()
+    await WebhookReachability.of_operator(answers[1], lambda: None).ask()
     assert answers[0].asked == []
 
 
@@ -88,9 +92,32 @@ async def test_nothing_is_asked_without_a_kubevirt_object(answers: tuple[Answers
 async def test_trouble_stays_while_the_api_server_says_nothing_new_and_ends_with_an_answer(
     answers: tuple[Answers, KubeClient],
 ) -> None:
-    reachability = WebhookReachability(answers[1], lambda: SUITE)
+    reachability = WebhookReachability.of_operator(answers[1], lambda: SUITE)
     seen = []
     for _ in range(3):
         await reachability.ask()
         seen.append(reachability.trouble)
     assert seen == [OURS, OURS, None]
+
+
+VIRT_API = FAILED.format("virtualmachineinstances-create-validator.kubevirt.io")
+
+
+@pytest.mark.parametrize(
+    "answers", [[(500, VIRT_API), (201, ""), (500, VIRT_API), (500, VIRT_API), (201, "")]], indirect=True
+)
+async def test_webhooks_of_virt_api_are_in_trouble_after_two_failures_in_a_row(
+    answers: tuple[Answers, KubeClient],
+) -> None:
+    reachability = WebhookReachability.of_virt_api(answers[1], lambda: "kubevirt")
+    seen = []
+    for _ in range(5):
+        await reachability.ask()
+        seen.append(reachability.trouble)
+    assert seen == [None, None, None, VIRT_API, None]
+    path = "/apis/kubevirt.io/v1/namespaces/kubevirt/virtualmachineinstances?dryRun=All"
+    assert set(answers[0].asked) == {f"POST {path}"}
+
+
+def test_the_machine_to_ask_with_is_one_that_admission_accepts() -> None:
+    check_spec(parse_spec(msgspec.Raw(msgspec.json.encode(_PROBE["spec"]))), Configuration())

@@ -14,7 +14,7 @@ from msgspec import structs
 
 from virt_operator.change import renewals, strategies
 from virt_operator.change.objects import next_repair
-from virt_operator.change.situation import Situation, lacking
+from virt_operator.change.situation import Progress, Situation, lacking
 from virt_operator.change.steps import BACKWARD, CERTIFICATES, FORWARD, OBJECTS_BACKWARD, walk
 from virt_operator.change.strategies import Search
 from virt_operator.customization.customize import customized, standing
@@ -23,7 +23,7 @@ from virt_operator.removal.plan import plan_removal
 from virt_operator.settings import Settings
 from virt_operator.strategy.operator_rbac import VALIDATOR, operator_rbac
 from virt_operator.strategy.settings import InstallSettings
-from virt_operator.suite.actions import Action, Delete, WaitFor
+from virt_operator.suite.actions import Delete, WaitFor
 from virt_operator.suite.observed import Observed, SuiteObject
 from virt_operator.suite.plan import Plan
 from virt_operator.suite.spec import RefusedSpec, install_settings
@@ -44,8 +44,8 @@ def plan(observed: Observed, operator: Settings) -> Plan:
         settings, patches = install_settings(suite.spec, operator), patches_of(suite.spec)
         return _towards(_situation(observed, suite, operator, settings, patches), patches)
     except RefusedSpec as refused:
-        actions, due = _repairs(Situation(observed, suite, operator, Search(None), None), None)
-        return Plan(actions, refused=refused, next_deadline=due)
+        repairs, due = _repairs(Situation(observed, suite, operator, Search(None), None), None)
+        return Plan(repairs.actions, repairs.waits, repairs.later, refused=refused, next_deadline=due)
 
 
 def with_upkeep(observed: Observed, decided: Plan, operator: Settings) -> Plan:
@@ -75,7 +75,7 @@ def _towards(situation: Situation, patches: Sequence[Patch]) -> Plan:
         due = situation.due.next_deadline
     else:
         repairs, due = _repairs(situation, patches)
-        actions = (*repairs, *actions)
+        actions = (*repairs.actions, *actions)
     found = situation.search.strategy
     if observed.webhook_trouble is not None:
         why = f"the API server cannot reach it: {observed.webhook_trouble}"
@@ -93,7 +93,7 @@ def _towards(situation: Situation, patches: Sequence[Patch]) -> Plan:
     )
 
 
-def _repairs(situation: Situation, patches: Sequence[Patch] | None) -> tuple[tuple[Action, ...], datetime | None]:
+def _repairs(situation: Situation, patches: Sequence[Patch] | None) -> tuple[Progress, datetime | None]:
     """What keeps the installed strategy in repair, certificates at least, whatever is asked for; and when the next
     certificate is due. Begins and ends no customization, and deletes nothing of what is installed."""
     installed = strategies.observed_strategy(situation.observed)
@@ -104,4 +104,4 @@ def _repairs(situation: Situation, patches: Sequence[Patch] | None) -> tuple[tup
     whole = installed is not None and not repairing.ordered
     progress = walk(OBJECTS_BACKWARD if whole else (CERTIFICATES,), repairing).progress
     actions = tuple(action for action in progress.actions if not isinstance(action, Delete))
-    return actions, repairing.due.next_deadline
+    return replace(progress, actions=actions), repairing.due.next_deadline

@@ -143,6 +143,12 @@ class Inventory:
             return None
         return suite.metadata.namespace, suite.metadata.name
 
+    def admits_in(self) -> str | None:
+        """The suite's namespace while virt-api's webhooks are registered and machines can be made."""
+        asked = self.asked_with()
+        kinds = ("CustomResourceDefinition", "MutatingWebhookConfiguration", "ValidatingWebhookConfiguration")
+        return asked[0] if asked is not None and all(any(self._owned[kind]) for kind in kinds) else None
+
     def wrote(self, ref: Ref, answer: Body) -> None:
         """Take the API server's answer to our own write as seen."""
         self._owned[ref.kind].wrote(answer)

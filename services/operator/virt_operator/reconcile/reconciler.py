@@ -6,6 +6,7 @@ There is one key, the suite, so passes never overlap. An idle suite is watched a
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -23,6 +24,7 @@ from virt_core.rpc.tls import Certificates
 from virt_operator.certificates.authority import AuthorityWatch
 from virt_operator.change.permission_review import review_permissions
 from virt_operator.change.plan import plan
+from virt_operator.reconcile.availability import next_outage, outages, since
 from virt_operator.reconcile.events import event_of
 from virt_operator.reconcile.execute import Executor
 from virt_operator.reconcile.failure import Failure, is_reported
@@ -31,6 +33,7 @@ from virt_operator.reconcile.status import second_object_status, status_of
 from virt_operator.removal.plan import asks_for_nodes, asks_for_workloads
 from virt_operator.removal.workloads import any_workload, marked_nodes
 from virt_operator.settings import Settings
+from virt_operator.suite.lost_status import recovered
 from virt_operator.suite.observed import Observed, SuiteObject
 from virt_operator.suite.plan import Plan
 from virt_operator.webhook.reachability import WebhookReachability
@@ -54,7 +57,9 @@ class Reconciler:
             lambda: self._queue.add(_SUITE),
         )
         self._executor = Executor(client, self._inventory, authority, settings.namespace)
-        self._reachability = WebhookReachability(client, self._inventory.asked_with)
+        self._webhook = WebhookReachability.of_operator(client, self._inventory.asked_with)
+        self._admission = WebhookReachability.of_virt_api(client, self._inventory.admits_in)
+        self._outages_since: Mapping[str, datetime] = {}
         self._events = EventRecorder(client, components.OPERATOR, settings.pod_name)
         # The last written status by UID: a pass that does not see it yet must not send its event twice.
         self._written: dict[str, KubeVirtStatus] = {}
@@ -68,14 +73,14 @@ class Reconciler:
             for name, coroutine in (*self._inventory.watches(), ("first lists", self._inventory.synced())):
                 group.create_task(coroutine, name=name)
             group.create_task(reviews, name="permissions")
-            asking = self._reachability.run(lambda: self._queue.add(_SUITE))
-            group.create_task(asking, name="reachability of the webhook")
+            for name, asked in (("the webhook", self._webhook), ("virt-api's webhooks", self._admission)):
+                group.create_task(asked.run(lambda: self._queue.add(_SUITE)), name=f"reachability of {name}")
             group.create_task(self._queue.run(self._reconcile, workers=1, first=[_SUITE]), name="passes")
 
     async def _reconcile(self, _: str) -> float | None:
         """One pass. Whatever it ends in, the KubeVirt object says so before the error goes to the queue."""
         began = asyncio.get_running_loop().time()
-        observed = replace(self._inventory.observe(), webhook_trouble=self._reachability.trouble)
+        observed = self._observe()
         decided, failure = Plan(), None
         try:
             observed = await self._with_unwatched(observed)
@@ -92,7 +97,19 @@ class Reconciler:
             self._log.warning("not reporting a failure", failure=str(failure), reason=str(error))
         if failure is not None:
             raise failure.error
-        return _delay(decided, datetime.now(UTC))
+        return _delay(decided, observed)
+
+    def _observe(self) -> Observed:
+        observed = self._inventory.observe()
+        suite = observed.suite
+        observed = replace(
+            observed,
+            suite=recovered(suite, observed.owned) if suite is not None else None,
+            webhook_trouble=self._webhook.trouble,
+            admission_trouble=self._admission.trouble,
+        )
+        self._outages_since = since(self._outages_since, outages(observed), observed.now)
+        return replace(observed, outages_since=self._outages_since)
 
     async def _with_unwatched(self, observed: Observed) -> Observed:
         """What is not watched, because it matters only before a removal that workloads may forbid, and at its end."""
@@ -148,9 +165,10 @@ class Reconciler:
             )
 
 
-def _delay(decided: Plan, now: datetime) -> float | None:
+def _delay(decided: Plan, observed: Observed) -> float | None:
     if decided.actions:
         return _RECHECK
-    if decided.next_deadline is None:
+    moments = [moment for moment in (decided.next_deadline, next_outage(observed)) if moment is not None]
+    if not moments:
         return None
-    return max((decided.next_deadline - now).total_seconds(), 1.0)
+    return max((min(moments) - datetime.now(UTC)).total_seconds(), 1.0)

@@ -8,23 +8,24 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 import msgspec
-from virt_core.conventions import components
 from virt_core.objects.kubevirt import Generation, KubeVirtStatus
 from virt_core.objects.meta import Condition, with_conditions
 
+from virt_operator.reconcile.availability import lasting
 from virt_operator.reconcile.progress import progress
 from virt_operator.removal.plan import DELETED, nothing_left
 from virt_operator.settings import Settings
-from virt_operator.strategy.ref import Ref
 from virt_operator.strategy.settings import InstallSettings
 from virt_operator.suite.actions import WaitFor
 from virt_operator.suite.feature_gates import without_effect
 from virt_operator.suite.observed import Observed, SuiteObject
 from virt_operator.suite.plan import Plan
+from virt_operator.suite.spec import RefusedSpec
 
 _MOST = 1024  # characters of a message
 MISSING_PERMISSIONS = "MissingPermissions"
 FEATURE_GATES = "FeatureGatesSupported"
+_CREATED = Condition("Created", "True", "AllResourcesCreated", "all objects are as desired")
 _COUNTED = ("CustomResourceDefinition", "PodDisruptionBudget", "Deployment", "DaemonSet")
 
 
@@ -41,8 +42,7 @@ def status_of(
     if plan.settings is None and plan.missing:
         return _lacking(old, old, observed, plan.missing)
     if plan.refused is not None:
-        refused = Condition("Synchronized", "False", plan.refused.reason, str(plan.refused))
-        return _with(old, observed, [refused])
+        return _refused(old, observed, plan, plan.refused, failure)
     if plan.settings is None:
         return old if failure is None else _failed(old, observed, failure)
     settings = plan.settings
@@ -59,7 +59,7 @@ def status_of(
     )
     if failure is not None:
         new = _failed(new, observed, failure)
-    elif not plan.waits and not plan.actions:
+    elif not plan.waits and not plan.actions and not lasting(observed):
         new = _ready(new, suite, settings, observed, plan)
     else:
         new = _in_progress(new, settings, observed, plan)
@@ -97,7 +97,7 @@ def _lacking(old: KubeVirtStatus, new: KubeVirtStatus, observed: Observed, missi
 
 
 def _removing(old: KubeVirtStatus, observed: Observed, plan: Plan, failure: str | None) -> KubeVirtStatus:
-    reason, message = "DeletionInProgress", _waiting(plan) or "the suite is being removed"
+    reason, message = "DeletionInProgress", "; ".join(_texts(plan.waits)) or "the suite is being removed"
     conditions = _three("False", "False", "True", reason, message)
     if failure is not None:
         conditions.append(Condition("Synchronized", "False", "DeletionFailed", failure[:_MOST]))
@@ -109,21 +109,36 @@ def _removing(old: KubeVirtStatus, observed: Observed, plan: Plan, failure: str 
 
 
 def _failed(new: KubeVirtStatus, observed: Observed, failure: str) -> KubeVirtStatus:
-    # What was installed before goes on serving: a failure to change it does not make it unavailable.
-    available = "True" if new.observed_deployment_id else "False"
-    conditions = _three(available, "False", "True", "DeploymentFailed", failure)
+    message = "; ".join((failure, *map(str, lasting(observed))))
+    conditions = _three(_available(new, observed), "False", "True", "DeploymentFailed", message)
     conditions.append(Condition("Synchronized", "False", "DeploymentFailed", failure[:_MOST]))
     return msgspec.structs.replace(_with(new, observed, conditions), phase=new.phase or "Deploying")
+
+
+def _refused(
+    old: KubeVirtStatus, observed: Observed, plan: Plan, refused: RefusedSpec, failure: str | None
+) -> KubeVirtStatus:
+    """What is installed goes on, and so does the judgement of it."""
+    told = Condition("Synchronized", "False", refused.reason, str(refused))
+    now = next((one.reason for one in old.conditions if one.type == "Available"), "")
+    if not old.observed_deployment_id:
+        conditions = []
+    elif failure is not None:
+        conditions = _three(_available(old, observed), "False", "True", "DeploymentFailed", failure)
+    elif lasting(observed) or (plan.waits and not plan.actions):
+        conditions = _not_ready(old, observed, plan)
+    elif now in ("ComponentsNotReady", "DeploymentFailed") and not plan.waits:
+        conditions = _all_ready(plan)
+    else:
+        conditions = []
+    return _with(old, observed, [*conditions, told])
 
 
 def _ready(
     new: KubeVirtStatus, suite: SuiteObject, settings: InstallSettings, observed: Observed, plan: Plan
 ) -> KubeVirtStatus:
-    message = "; ".join(("all components are ready", *_texts(plan.later)))
-    conditions = _three("True", "False", "False", "AllComponentsReady", message)
-    conditions.append(Condition("Created", "True", "AllResourcesCreated", "all objects are as desired"))
     return msgspec.structs.replace(
-        _with(new, observed, conditions, drop={"Synchronized"}),
+        _with(new, observed, [*_all_ready(plan), _CREATED], drop={"Synchronized"}),
         phase="Deployed",
         observed_kube_virt_version=settings.tag,
         observed_kube_virt_registry=settings.registry,
@@ -146,27 +161,32 @@ def _generations(observed: Observed) -> list[Generation]:
 
 
 def _in_progress(new: KubeVirtStatus, settings: InstallSettings, observed: Observed, plan: Plan) -> KubeVirtStatus:
-    message = _waiting(plan)
-    created = Condition("Created", "True", "AllResourcesCreated", "all objects are as desired")
     if not new.observed_deployment_id:
-        conditions = _three("False", "True", "False", "DeploymentInProgress", message)
-        conditions += [created] if plan.created else []
+        conditions = _three("False", "True", "False", "DeploymentInProgress", _waiting(observed, plan))
+        conditions += [_CREATED] if plan.created else []
         return msgspec.structs.replace(_with(new, observed, conditions, drop={"Synchronized"}), phase="Deploying")
     if new.observed_deployment_id != settings.deployment_id or plan.operation:
-        conditions = _three("True", "True", "True", "UpdateInProgress", message)
+        available = _available(new, observed)
+        conditions = _three(available, "True", "True", "UpdateInProgress", _waiting(observed, plan))
         return _with(new, observed, conditions, drop={"Created", "Synchronized"})
-    if plan.actions:
+    if plan.actions and not lasting(observed):
         return new  # a repair, and the pass after it will see how things are
-    available = "True" if _serving(observed, settings) else "False"
-    conditions = _three(available, "False", "True", "ComponentsNotReady", message)
-    return _with(new, observed, [*conditions, created], drop={"Synchronized"})
+    return _with(new, observed, [*_not_ready(new, observed, plan), _CREATED], drop={"Synchronized"})
 
 
-def _serving(observed: Observed, settings: InstallSettings) -> bool:
-    """Whether users are served: one replica each of virt-api and virt-controller is enough."""
-    deployments = (Ref("Deployment", settings.namespace, name) for name in (components.API, components.CONTROLLER))
-    found = (observed.owned.get(ref) for ref in deployments)
-    return all(live is not None and live.status.get("availableReplicas", 0) > 0 for live in found)
+def _all_ready(plan: Plan) -> list[Condition]:
+    message = "; ".join(("all components are ready", *_texts(plan.later)))
+    return _three("True", "False", "False", "AllComponentsReady", message)
+
+
+def _not_ready(status: KubeVirtStatus, observed: Observed, plan: Plan) -> list[Condition]:
+    available = _available(status, observed)
+    return _three(available, "False", "True", "ComponentsNotReady", _waiting(observed, plan))
+
+
+def _available(status: KubeVirtStatus, observed: Observed) -> str:
+    """What was installed before goes on serving while it is changed, or cannot be changed."""
+    return "True" if status.observed_deployment_id and not lasting(observed) else "False"
 
 
 def _three(available: str, progressing: str, degraded: str, reason: str, message: str) -> list[Condition]:
@@ -174,8 +194,9 @@ def _three(available: str, progressing: str, degraded: str, reason: str, message
     return [Condition(kind, status, reason, message[:_MOST]) for kind, status in states]
 
 
-def _waiting(plan: Plan) -> str:
-    return "; ".join(_texts((*plan.waits, *plan.later)))
+def _waiting(observed: Observed, plan: Plan) -> str:
+    texts = (*map(str, lasting(observed)), *_texts((*plan.waits, *plan.later)))
+    return "; ".join(dict.fromkeys(texts))
 
 
 def _texts(waits: Iterable[WaitFor]) -> list[str]:

@@ -13,6 +13,11 @@ from virt_core.conventions.webhooks import MUTATE, VALIDATE_CREATE, VALIDATE_UPD
 from virt_operator.strategy.ref import Body
 
 MUTATOR, VALIDATOR = "virt-api-mutator", "virt-api-validator"
+_MUTATE_NAME = "virtualmachineinstances-mutator.kubevirt.io"
+_CREATE_NAME = "virtualmachineinstances-create-validator.kubevirt.io"
+CREATE_WEBHOOKS = (_MUTATE_NAME, _CREATE_NAME)
+"""Names of those that see each new VirtualMachineInstance."""
+
 _VERSION = "admissionregistration.k8s.io/v1"
 _DEADLINE = 10  # seconds, KubeVirt's
 
@@ -21,8 +26,8 @@ def webhooks(namespace: str) -> list[Body]:
     """Both configurations, without what the API server trusts virt-api by (trust.py)."""
     own = ", ".join(f"'{user}'" for user in accounts.machine_writers(namespace))
     by_others = {"name": "not-by-kubevirt", "expression": f"!(request.userInfo.username in [{own}])"}
-    mutator = _webhook("virtualmachineinstances-mutator.kubevirt.io", namespace, MUTATE, "CREATE")
-    create = _webhook("virtualmachineinstances-create-validator.kubevirt.io", namespace, VALIDATE_CREATE, "CREATE")
+    mutator = _webhook(_MUTATE_NAME, namespace, MUTATE, "CREATE")
+    create = _webhook(_CREATE_NAME, namespace, VALIDATE_CREATE, "CREATE")
     update = _webhook("virtualmachineinstances-update-validator.kubevirt.io", namespace, VALIDATE_UPDATE, "UPDATE")
     return [
         _configuration("MutatingWebhookConfiguration", MUTATOR, {**mutator, "reinvocationPolicy": "Never"}),

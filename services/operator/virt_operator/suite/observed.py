@@ -205,6 +205,12 @@ class Observed:
     webhook_trouble: str | None = None
     """Why the API server cannot call the operator's webhook for KubeVirt objects."""
 
+    admission_trouble: str | None = None
+    """Why the API server cannot call virt-api's webhooks for VirtualMachineInstances."""
+
+    outages_since: Mapping[str, datetime] = field(default_factory=dict)
+    """When each outage that goes on was first seen, by what is out (reconcile/availability.py)."""
+
     workload: str | None = None
     """A workload that exists, as text; known only where removal.asks_for_workloads."""
 

@@ -1,37 +1,72 @@
-"""Whether the API server reaches the webhook: asked through the API server itself, while this replica leads.
+"""Whether the API server reaches a webhook: asked through the API server itself, while this replica leads.
 
 A replica that serves proves nothing: a Service without endpoints, a wrong port, a NetworkPolicy or a bundle that does
-not verify the leaf are all between it and the API server, and each would refuse every change of a KubeVirt object. So
-every `_PERIOD` seconds the KubeVirt object gets an empty patch as a dry run: it goes through admission, hence through
-the webhook, and ends there. What the API server says of a failed call is told by the reconciler in the object's
-conditions; writing those does not need the webhook (configuration.py).
+not verify the leaf are all between it and the API server. So every `_PERIOD` seconds the API server gets a dry run that
+goes through admission, hence through the webhook, and ends there. What it says of a failed call becomes a condition
+(change/plan.py, reconcile/availability.py). Anything else that it answers, a refusal for example, proves that the
+webhook was called.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Collection
 
 from virt_core import logs
-from virt_core.kube.client import KubeClient
+from virt_core.kube.client import KubeClient, Object
 from virt_core.kube.errors import KubeError
-from virt_core.kube.resource import KUBEVIRTS
+from virt_core.kube.resource import KUBEVIRTS, VIRTUAL_MACHINE_INSTANCES
 
+from virt_operator.strategy.webhooks import CREATE_WEBHOOKS
 from virt_operator.webhook.configuration import WEBHOOK
 
 _PERIOD, _PERIOD_IN_TROUBLE = 10.0, 2.0
-_FAILED_CALL = f'failed calling webhook "{WEBHOOK}"'  # the API server's words, with the reason after them
-_log = logs.bound("virt_operator.webhook.reachability")
+_PROBE: Object = {
+    "apiVersion": "kubevirt.io/v1",
+    "kind": "VirtualMachineInstance",
+    "metadata": {"name": "kubevirt-admission-probe"},
+    "spec": {"domain": {"devices": {}, "resources": {"requests": {"memory": "64Mi"}}}},
+}
+"""A machine that is valid and never stored."""
+
+DryRun = Callable[[], Awaitable[object] | None]
+"""One request that goes through the webhooks; None while there is nothing to ask with."""
 
 
 class WebhookReachability:
-    """`trouble` is what the API server said last about calling the webhook; None if it answered."""
+    """`trouble` is what the API server last said about calling the webhooks; None if they answered."""
 
-    def __init__(self, client: KubeClient, suite: Callable[[], tuple[str, str] | None]) -> None:
-        """`suite` returns namespace and name of the KubeVirt object to ask with, if there is one."""
-        self._client = client
-        self._suite = suite
+    def __init__(self, dry_run: DryRun, webhooks: Collection[str], failures: int = 1) -> None:
+        """It is trouble after that many failures in a row: with one, a replica that is just ending is enough."""
+        self._dry_run = dry_run
+        self._failed_calls = tuple(f'failed calling webhook "{name}"' for name in webhooks)  # the API server's words
+        self._most = failures
+        self._failures = 0
+        self._log = logs.bound("virt_operator.webhook.reachability", webhooks=sorted(webhooks))
         self.trouble: str | None = None
+
+    @classmethod
+    def of_operator(cls, client: KubeClient, suite: Callable[[], tuple[str, str] | None]) -> WebhookReachability:
+        """Of the webhook for KubeVirt objects. `suite` returns namespace and name of the one to ask with."""
+
+        def dry_run() -> Awaitable[object] | None:
+            asked = suite()
+            return client.merge_patch(KUBEVIRTS, *asked, {}, dry_run=True) if asked is not None else None
+
+        return cls(dry_run, (WEBHOOK,))
+
+    @classmethod
+    def of_virt_api(cls, client: KubeClient, registered: Callable[[], str | None]) -> WebhookReachability:
+        """Of the webhooks for VirtualMachineInstances. `registered` returns a namespace to ask in, if they are to be
+        called."""
+
+        def dry_run() -> Awaitable[object] | None:
+            namespace = registered()
+            if namespace is None:
+                return None
+            return client.create(VIRTUAL_MACHINE_INSTANCES, namespace, _PROBE, dry_run=True)
+
+        return cls(dry_run, CREATE_WEBHOOKS, failures=2)
 
     async def run(self, changed: Callable[[], None]) -> None:
         """Ask until cancelled; `changed` is called when `trouble` does."""
@@ -39,24 +74,22 @@ class WebhookReachability:
             before = self.trouble
             await self.ask()
             if self.trouble != before:
-                _log.info("calling the webhook through the API server", trouble=self.trouble or "none")
+                self._log.info("calling the webhooks through the API server", trouble=self.trouble or "none")
                 changed()
-            await asyncio.sleep(_PERIOD if self.trouble is None else _PERIOD_IN_TROUBLE)
+            await asyncio.sleep(_PERIOD_IN_TROUBLE if self._failures else _PERIOD)
 
     async def ask(self) -> None:
         """Once."""
-        self.trouble = await self._answer()
-
-    async def _answer(self) -> str | None:
-        suite = self._suite()
-        if suite is None:
-            return None
-        namespace, name = suite
-        try:
-            await self._client.merge_patch(KUBEVIRTS, namespace, name, {}, dry_run=True)
-        except KubeError as error:
-            if _FAILED_CALL in error.message:
-                return error.message
-            if error.status == 0 or error.status >= 500:
-                return self.trouble  # the API server itself is in trouble: nothing new is known of the webhook
-        return None
+        asking = self._dry_run()
+        failed = None
+        if asking is not None:
+            try:
+                await asking
+            except KubeError as error:
+                if any(words in error.message for words in self._failed_calls):
+                    failed = error.message
+                elif error.status == 0 or error.status >= 500:
+                    return  # the API server itself is in trouble: nothing new is known of the webhooks
+        self._failures = self._failures + 1 if failed is not None else 0
+        if failed is None or self._failures >= self._most:
+            self.trouble = failed

@@ -1,0 +1,103 @@
+"""Whether the suite does what it promises: virt-api and its webhooks answer the API server, virt-controller works, and
+machines can start somewhere. Pure; called by status.py and reconciler.py.
+
+Readiness of pods proves none of it: between the API server and a ready virt-api are a Service, a network and a
+certificate. A short outage that belongs to the replacement of a pod does not count.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from virt_core.conventions import components
+
+from virt_operator.change.rollout import pods_of
+from virt_operator.strategy.ref import Ref
+from virt_operator.suite.observed import NodeObject, Observed, PodObject
+
+_AT_ONCE = timedelta(0)
+# On a cluster of one node a replaced virt-handler is away for 3 to 5 s.
+_REPLACED = timedelta(seconds=15)
+
+
+@dataclass(frozen=True, slots=True)
+class Outage:
+    """Something that is promised and does not work."""
+
+    what: str
+    why: str
+    patience: timedelta = _AT_ONCE
+    """How long it may last before it counts."""
+
+    def __str__(self) -> str:
+        return f"{self.what}: {self.why}"
+
+
+def outages(observed: Observed) -> tuple[Outage, ...]:
+    """Whatever is out now."""
+    if observed.suite is None:
+        return ()
+    namespace = observed.suite.metadata.namespace
+    found = [_without_replica(observed, Ref("Deployment", namespace, name)) for name in (components.API, components.CONTROLLER)]
+    found += [_unreachable(observed, ref) for ref in sorted(observed.owned) if ref.kind == "APIService"]
+    if observed.admission_trouble is not None:
+        found.append(Outage("webhooks for VirtualMachineInstances", observed.admission_trouble))
+    found.append(_without_handler(observed, Ref("DaemonSet", namespace, components.HANDLER)))
+    return tuple(outage for outage in found if outage is not None)
+
+
+def since(before: Mapping[str, datetime], now_out: tuple[Outage, ...], now: datetime) -> dict[str, datetime]:
+    """When each outage began, `before` being what this returned last."""
+    return {outage.what: before.get(outage.what, now) for outage in now_out}
+
+
+def lasting(observed: Observed) -> tuple[Outage, ...]:
+    """The outages that have lasted too long to be a replacement."""
+    return tuple(outage for outage in outages(observed) if _counts_at(observed, outage) <= observed.now)
+
+
+def next_outage(observed: Observed) -> datetime | None:
+    """When an outage will have lasted too long."""
+    moments = (_counts_at(observed, outage) for outage in outages(observed))
+    return min((moment for moment in moments if moment > observed.now), default=None)
+
+
+def _counts_at(observed: Observed, outage: Outage) -> datetime:
+    return observed.outages_since.get(outage.what, observed.now) + outage.patience
+
+
+def _without_replica(observed: Observed, ref: Ref) -> Outage | None:
+    live = observed.owned.get(ref)
+    if live is not None and live.status.get("availableReplicas", 0) > 0:
+        return None
+    return Outage(str(ref), "no replica is available")
+
+
+def _unreachable(observed: Observed, ref: Ref) -> Outage | None:
+    condition = observed.owned[ref].condition("Available")
+    if condition.get("status") != "False":
+        return None
+    return Outage(str(ref), f"not Available: {condition.get('message') or condition.get('reason')}")
+
+
+def _without_handler(observed: Observed, ref: Ref) -> Outage | None:
+    live = observed.owned.get(ref)
+    if live is not None and live.status.get("desiredNumberScheduled", 0) == 0:
+        return None  # no node was chosen for it
+    if observed.nodes and not any(_takes_pods(node) for node in observed.nodes.values()):
+        return None  # no pod starts on this cluster, whatever it is
+    handlers = pods_of(ref.name, observed.pods)
+    if any(pod.ready and _is_on_node_that_takes_pods(observed, pod) for pod in handlers):
+        return None
+    return Outage(str(ref), "no virt-handler is ready on a node that takes pods", _REPLACED)
+
+
+def _takes_pods(node: NodeObject) -> bool:
+    return node.trouble is None and not node.spec.unschedulable
+
+
+def _is_on_node_that_takes_pods(observed: Observed, pod: PodObject) -> bool:
+    node = observed.nodes.get(pod.node)
+    return node is None or _takes_pods(node)

@@ -1,0 +1,128 @@
+"""What the KubeVirt object says while something keeps the suite from being changed, or from working."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+
+from tests.e2e.builds import condition
+from tests.e2e.cluster import NAMESPACE, apply, condition_of, get, kubectl, processes
+from tests.e2e.guests import until
+from tests.e2e.watching import watching
+
+WEBHOOK = "nobody-answers.tests.example"
+COMPONENTS = ("virt-api", "virt-controller", "virt-handler")
+
+
+@pytest.fixture(autouse=True)
+def whole_again() -> Iterator[None]:
+    """The suite is Available and not Degraded afterwards."""
+    yield
+    until(lambda: (condition("Available")["status"], condition("Degraded")["status"]) == ("True", "False"), "it", 120)
+
+
+@contextmanager
+def unanswered_webhook() -> Iterator[None]:
+    """A webhook of somebody else that refuses every Deployment of the suite, for nobody is behind it."""
+    rule = {
+        "apiGroups": ["apps"],
+        "apiVersions": ["v1"],
+        "operations": ["CREATE", "UPDATE"],
+        "resources": ["deployments"],
+    }
+    hook = {
+        "name": WEBHOOK,
+        "admissionReviewVersions": ["v1"],
+        "clientConfig": {"service": {"namespace": "default", "name": "nobody", "path": "/"}},
+        "failurePolicy": "Fail",
+        "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": NAMESPACE}},
+        "rules": [rule],
+        "sideEffects": "None",
+        "timeoutSeconds": 2,
+    }
+    version = "admissionregistration.k8s.io/v1"
+    meta = {"name": WEBHOOK}
+    apply({"apiVersion": version, "kind": "ValidatingWebhookConfiguration", "metadata": meta, "webhooks": [hook]})
+    try:
+        yield
+    finally:
+        kubectl("delete", "validatingwebhookconfiguration", WEBHOOK)
+
+
+def ask_for_replicas(count: int | None) -> None:
+    patch = json.dumps({"spec": {"infra": {"replicas": count} if count is not None else None}})
+    kubectl("-n", NAMESPACE, "patch", "kv", "kubevirt", "--type=merge", "-p", patch)
+
+
+def replicas() -> int:
+    return int(get("-n", NAMESPACE, "deployment", "virt-api")["spec"]["replicas"])
+
+
+def test_a_webhook_of_somebody_else_that_refuses_the_operators_writes_is_named() -> None:
+    try:
+        with unanswered_webhook():
+            ask_for_replicas(3)
+            took = until(lambda: condition("Synchronized").get("status") == "False", "the failure to be reported", 30)
+            synchronized, available = condition("Synchronized"), condition("Available")
+            print(f"reported after {took:.1f} s: {synchronized['message']}")
+            assert f'failed calling webhook "{WEBHOOK}"' in synchronized["message"]
+            assert synchronized["message"].startswith("Deployment kubevirt/virt-")
+            assert available["status"] == "True", "what is installed serves on"
+        took = until(lambda: replicas() == 3, "the change to be made", 60)
+        print(f"made {took:.1f} s after the webhook was gone")
+        until(lambda: not condition("Synchronized"), "no word of it to be left", 90)
+    finally:
+        ask_for_replicas(None)
+        until(lambda: replicas() == 2, "two replicas again", 60)
+
+
+@contextmanager
+def stopped(component: str) -> Iterator[None]:
+    """Every process of its pods is silent, but not dead: nothing replaces it."""
+    pods = get("-n", NAMESPACE, "pods", "-l", f"kubevirt.io={component}")["items"]
+    victims = [process for pod in pods for process in processes(pod["metadata"]["uid"])]
+    assert victims
+    for victim in victims:
+        os.kill(victim.pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        for victim in victims:
+            os.kill(victim.pid, signal.SIGCONT)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("component", "words"),
+    [("virt-api", "virt-api"), ("virt-handler", "no virt-handler is ready on a node that takes pods")],
+)
+def test_a_component_that_does_not_answer_makes_the_suite_unavailable_until_it_does(component: str, words: str) -> None:
+    with stopped(component):
+        took = until(lambda: condition("Available")["status"] == "False", "the suite to be unavailable", 60, every=0.5)
+        print(f"{component}: unavailable after {took:.1f} s: {condition('Available')['message'][:400]}")
+        assert words in condition("Available")["message"]
+    took = until(lambda: condition("Available")["status"] == "True", "the suite to be available", 60, every=0.5)
+    print(f"{component}: available {took:.1f} s after it went on")
+
+
+def test_replacing_one_pod_of_each_component_leaves_the_suite_available() -> None:
+    def all_ready() -> bool:
+        pods = get("-n", NAMESPACE, "pods", "-l", f"kubevirt.io in ({','.join(COMPONENTS)})")["items"]
+        gone = {pod["metadata"]["uid"] for pod in pods} & deleted
+        return not gone and all(condition_of(pod, "Ready").get("status") == "True" for pod in pods)
+
+    deleted: set[str] = set()
+    with watching() as history:
+        for component in COMPONENTS:
+            pod = get("-n", NAMESPACE, "pods", "-l", f"kubevirt.io={component}")["items"][0]
+            deleted.add(pod["metadata"]["uid"])
+            kubectl("-n", NAMESPACE, "delete", "pod", pod["metadata"]["name"], "--wait=false")
+        until(all_ready, "every pod to be ready again", 90)
+    states: list[Any] = [condition_of(one.body, "Available") for one in history.changes if one.kind == "KubeVirt"]
+    assert {state["status"] for state in states} == {"True"}, states
