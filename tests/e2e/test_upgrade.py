@@ -99,6 +99,7 @@ def travel(change: Change, build: Build, order: tuple[str, ...]) -> None:
     for earlier, later in pairwise(order):
         assert history.last_ready(earlier, build.tag) <= history.first(later, build.tag), timeline(history, build)
     assert seconds <= LONGEST_CHANGE, timeline(history, build)
+    assert history.unavailable() == [], "Available is True all along"
     assert set(away) == set(nodes()), away
     assert max(away.values()) <= LONGEST_AWAY, away
 

@@ -109,6 +109,12 @@ class History:
             seen.add(line)
         return lines
 
+    def unavailable(self) -> list[str]:
+        """What the KubeVirt object's condition Available said whenever it was not True."""
+        changes = [one for one in list(self.changes) if one.kind == "KubeVirt"]
+        states = [(one.moment - self.began, condition_of(one.body, "Available")) for one in changes]
+        return [f"{moment:.1f} s {state}" for moment, state in states if state.get("status") != "True"]
+
     def upgrades(self) -> list[dict[str, Any]]:
         """Each `status.upgrade` that differed from the one before in operation or step."""
         seen: list[dict[str, Any]] = []

@@ -134,18 +134,40 @@ def test_a_handler_that_is_replaced_leaves_the_suite_available_and_one_that_stay
 @pytest.mark.parametrize(
     ("observed", "expected"),
     [
-        (on_nodes(handler("a"), handler("b", ready=False), nodes=(node("a"), node("b"))), "T/F/T"),
+        (on_nodes(handler("a"), handler("b", ready=False), nodes=(node("a"), node("b"))), "F/F/T"),
+        (on_nodes(handler("a"), handler("b", ready=False), nodes=(node("a"), node("b", cordoned=True))), "F/F/T"),
         (on_nodes(handler("a"), handler("b", ready=False), nodes=(node("a", cordoned=True), node("b"))), "F/F/T"),
         (on_nodes(handler("a"), handler("b", ready=False), nodes=(node("a"), node("b", ready=False))), "T/F/F"),
         (on_nodes(handler("a", ready=False), nodes=(node("a", ready=False),)), "T/F/F"),
         (on_nodes(handler("a"), nodes=(node("a", cordoned=True),)), "T/F/F"),
     ],
-    ids=["one of two", "the other is cordoned", "the other is dead", "all nodes dead", "all nodes cordoned"],
+    ids=[
+        "one of two",
+        "one of two, cordoned",
+        "the other is cordoned",
+        "the other is dead",
+        "all nodes dead",
+        "all nodes cordoned",
+    ],
 )
-def test_machines_can_start_where_a_handler_is_ready_on_a_node_that_takes_pods(
-    observed: Observed, expected: str
-) -> None:
+def test_each_ready_node_needs_a_handler_and_one_of_them_must_take_pods(observed: Observed, expected: str) -> None:
     assert three(status(observed, seconds=60)).split()[0] == expected
+
+
+def test_a_node_whose_handler_is_replaced_slowly_does_not_count_and_is_named_when_it_does() -> None:
+    two = on_nodes(handler("a"), handler("b", ready=False), nodes=(node("a"), node("b")))
+    assert three(status(two, seconds=59)) == "T/F/T ComponentsNotReady"
+    found = message(status(two, seconds=60))
+    assert "DaemonSet kubevirt/virt-handler on node b: no virt-handler is ready" in found
+
+
+def test_handlers_that_are_replaced_one_after_another_for_long_leave_the_suite_available() -> None:
+    nodes = (node("a"), node("b"))
+    first = on_nodes(handler("a", ready=False), handler("b"), nodes=nodes)
+    second = on_nodes(handler("a"), handler("b", ready=False), nodes=nodes)
+    begun = since({}, outages(first), NOW)
+    later = NOW + timedelta(seconds=50)
+    assert set(since(begun, outages(second), later).values()) == {later}
 
 
 def test_a_rolling_restart_with_a_ready_replica_stays_available() -> None:

@@ -1,8 +1,8 @@
-"""Whether the suite does what it promises: virt-api and its webhooks answer the API server, virt-controller works, and
-machines can start somewhere. Pure; called by status.py and reconciler.py.
+"""Whether the suite does what it promises: virt-api and its webhooks answer the API server, virt-controller runs, and
+each node that is ready has a virt-handler. Pure; called by status.py and reconciler.py.
 
-Readiness of pods proves none of it: between the API server and a ready virt-api are a Service, a network and a
-certificate. A short outage that belongs to the replacement of a pod does not count.
+Ready pods alone prove none of it: a Service, a network and a certificate are between the API server and virt-api. A
+short outage that belongs to the replacement of a pod does not count.
 """
 
 from __future__ import annotations
@@ -13,18 +13,20 @@ from datetime import datetime, timedelta
 
 from virt_core.conventions import components
 
-from virt_operator.change.rollout import pods_of
+from virt_operator.change.rollout import pods_of, trouble
 from virt_operator.strategy.ref import Ref
 from virt_operator.suite.observed import NodeObject, Observed, PodObject
 
 _AT_ONCE = timedelta(0)
-# On a cluster of one node a replaced virt-handler is away for 3 to 5 s.
+# A replaced virt-handler is away for 3 to 5 s. On a cluster of one node no machine starts meanwhile.
 _REPLACED = timedelta(seconds=15)
+# A node may have to pull the new image first. The other nodes start machines meanwhile.
+_PULLED = timedelta(seconds=60)
 
 
 @dataclass(frozen=True, slots=True)
 class Outage:
-    """Something that is promised and does not work."""
+    """Something that the suite promises and that does not work."""
 
     what: str
     why: str
@@ -36,30 +38,35 @@ class Outage:
 
 
 def outages(observed: Observed) -> tuple[Outage, ...]:
-    """Whatever is out now."""
+    """Everything that does not work now, however briefly."""
     if observed.suite is None:
         return ()
     namespace = observed.suite.metadata.namespace
-    found = [_without_replica(observed, Ref("Deployment", namespace, name)) for name in (components.API, components.CONTROLLER)]
+    found = [
+        _without_replica(observed, Ref("Deployment", namespace, name))
+        for name in (components.API, components.CONTROLLER)
+    ]
     found += [_unreachable(observed, ref) for ref in sorted(observed.owned) if ref.kind == "APIService"]
     if observed.admission_trouble is not None:
         found.append(Outage("webhooks for VirtualMachineInstances", observed.admission_trouble))
-    found.append(_without_handler(observed, Ref("DaemonSet", namespace, components.HANDLER)))
+    handler = Ref("DaemonSet", namespace, components.HANDLER)
+    everywhere = _without_handler(observed, handler)
+    found += [everywhere] if everywhere is not None else _nodes_without_handler(observed, handler)
     return tuple(outage for outage in found if outage is not None)
 
 
-def since(before: Mapping[str, datetime], now_out: tuple[Outage, ...], now: datetime) -> dict[str, datetime]:
-    """When each outage began, `before` being what this returned last."""
-    return {outage.what: before.get(outage.what, now) for outage in now_out}
+def since(before: Mapping[str, datetime], present: tuple[Outage, ...], now: datetime) -> dict[str, datetime]:
+    """The begin of each present outage. `before` is the previous answer."""
+    return {outage.what: before.get(outage.what, now) for outage in present}
 
 
 def lasting(observed: Observed) -> tuple[Outage, ...]:
-    """The outages that have lasted too long to be a replacement."""
+    """The outages that last longer than the replacement of a pod."""
     return tuple(outage for outage in outages(observed) if _counts_at(observed, outage) <= observed.now)
 
 
 def next_outage(observed: Observed) -> datetime | None:
-    """When an outage will have lasted too long."""
+    """The moment at which another outage will count."""
     moments = (_counts_at(observed, outage) for outage in outages(observed))
     return min((moment for moment in moments if moment > observed.now), default=None)
 
@@ -92,6 +99,17 @@ def _without_handler(observed: Observed, ref: Ref) -> Outage | None:
     if any(pod.ready and _is_on_node_that_takes_pods(observed, pod) for pod in handlers):
         return None
     return Outage(str(ref), "no virt-handler is ready on a node that takes pods", _REPLACED)
+
+
+def _nodes_without_handler(observed: Observed, ref: Ref) -> list[Outage | None]:
+    """One outage for each ready node: in an update the nodes lose their handlers one after another."""
+    handlers = [pod for pod in pods_of(ref.name, observed.pods) if pod.node and observed.node_trouble(pod) is None]
+    served = {pod.node for pod in handlers if pod.ready}
+    found: list[Outage | None] = []
+    for node in sorted({pod.node for pod in handlers} - served):
+        why = trouble(pod for pod in handlers if pod.node == node)
+        found.append(Outage(f"{ref} on node {node}", f"no virt-handler is ready{why}", _PULLED))
+    return found
 
 
 def _takes_pods(node: NodeObject) -> bool:

@@ -1,10 +1,9 @@
-"""Whether the API server reaches a webhook: asked through the API server itself, while this replica leads.
+"""Whether the API server can call a webhook. Run by the reconciler while this replica leads.
 
-A replica that serves proves nothing: a Service without endpoints, a wrong port, a NetworkPolicy or a bundle that does
-not verify the leaf are all between it and the API server. So every `_PERIOD` seconds the API server gets a dry run that
-goes through admission, hence through the webhook, and ends there. What it says of a failed call becomes a condition
-(change/plan.py, reconcile/availability.py). Anything else that it answers, a refusal for example, proves that the
-webhook was called.
+A ready pod proves nothing: a Service without endpoints, a wrong port, a NetworkPolicy or a bundle that does not verify
+the leaf can be between it and the API server. So every `_PERIOD` seconds the API server gets a dry run that goes through
+admission, hence through the webhook, and ends there. A failed call becomes a condition (change/plan.py,
+reconcile/availability.py). Any other answer, a refusal for example, is no sign of one.
 """
 
 from __future__ import annotations
@@ -27,7 +26,7 @@ _PROBE: Object = {
     "metadata": {"name": "kubevirt-admission-probe"},
     "spec": {"domain": {"devices": {}, "resources": {"requests": {"memory": "64Mi"}}}},
 }
-"""A machine that is valid and never stored."""
+"""A valid machine. It is never stored."""
 
 DryRun = Callable[[], Awaitable[object] | None]
 """One request that goes through the webhooks; None while there is nothing to ask with."""
@@ -37,7 +36,7 @@ class WebhookReachability:
     """`trouble` is what the API server last said about calling the webhooks; None if they answered."""
 
     def __init__(self, dry_run: DryRun, webhooks: Collection[str], failures: int = 1) -> None:
-        """It is trouble after that many failures in a row: with one, a replica that is just ending is enough."""
+        """`failures` in a row are trouble. A single one may come from a replica that ends at this moment."""
         self._dry_run = dry_run
         self._failed_calls = tuple(f'failed calling webhook "{name}"' for name in webhooks)  # the API server's words
         self._most = failures
@@ -47,7 +46,7 @@ class WebhookReachability:
 
     @classmethod
     def of_operator(cls, client: KubeClient, suite: Callable[[], tuple[str, str] | None]) -> WebhookReachability:
-        """Of the webhook for KubeVirt objects. `suite` returns namespace and name of the one to ask with."""
+        """Of the webhook for KubeVirt objects. `suite` returns namespace and name of the object to patch."""
 
         def dry_run() -> Awaitable[object] | None:
             asked = suite()
@@ -57,8 +56,8 @@ class WebhookReachability:
 
     @classmethod
     def of_virt_api(cls, client: KubeClient, registered: Callable[[], str | None]) -> WebhookReachability:
-        """Of the webhooks for VirtualMachineInstances. `registered` returns a namespace to ask in, if they are to be
-        called."""
+        """Of the webhooks for VirtualMachineInstances. `registered` returns the namespace of the dry run, or None while
+        they are not registered."""
 
         def dry_run() -> Awaitable[object] | None:
             namespace = registered()
