@@ -109,14 +109,14 @@ async def _once(client: KubeClient, vmis: Moments, pods: Moments, name: str) -> 
     await client.create(VIRTUAL_MACHINE_INSTANCES, "default", guestless(name))
     async with asyncio.timeout(_DEADLINE):
         found = {"Running": await is_running - created, "scheduled": await scheduled - created}
-        found |= await asyncio.to_thread(_told_by_handler, name, created)
+        found |= await asyncio.to_thread(_seen_by_handler, name, created)
         deleted = time.time()
         await client.delete(VIRTUAL_MACHINE_INSTANCES, "default", name)
         found["deleted to gone"] = await gone - deleted
     return found
 
 
-def _told_by_handler(name: str, created: float) -> dict[str, float]:
+def _seen_by_handler(name: str, created: float) -> dict[str, float]:
     names = {
         "following the launcher": "launcher answers",
         "starting the machine": "network ready",
@@ -204,10 +204,10 @@ def idle_machine(seconds: float) -> dict[str, Any]:
         began = datetime.now(UTC)
         print(f"counting the requests for an idle machine for {seconds:.0f} s", flush=True)
         time.sleep(seconds + _LOG_SECONDS)
-        asked = [request for request in requests(began, began + timedelta(seconds=seconds)) if of_machine(request)]
+        found = [request for request in requests(began, began + timedelta(seconds=seconds)) if of_machine(request)]
     finally:
         kubectl("delete", "vmi", "idle", "--wait", "--timeout=60s")
-    print(f"requests of our components for an idle VMI in {seconds:.0f} s: {len(asked)}")
-    for request in asked:
+    print(f"requests of our components for an idle VMI in {seconds:.0f} s: {len(found)}")
+    for request in found:
         print(f"  {request}")
-    return {"seconds": seconds, "requests": len(asked)}
+    return {"seconds": seconds, "requests": len(found)}

@@ -59,8 +59,8 @@ def handler_pod(node: str = "node1", app: str = "virt-handler") -> Pod:
 
 def request(names: tuple[str, ...] = dns_names("node1", NAMESPACE), **spec: Any) -> SigningRequest:
     _, pem = new_request(names)
-    asked = {"request": b64encode(pem).decode(), "signer_name": "kubevirt.io/virt-handler", "username": USER}
-    return SigningRequest(ObjectMeta("r"), RequestSpec(**{**asked, "extra": EXTRA, **spec}))
+    fields = {"request": b64encode(pem).decode(), "signer_name": "kubevirt.io/virt-handler", "username": USER}
+    return SigningRequest(ObjectMeta("r"), RequestSpec(**{**fields, "extra": EXTRA, **spec}))
 
 
 def test_the_handler_of_a_node_is_granted_that_nodes_name() -> None:
@@ -77,7 +77,7 @@ def test_a_pod_that_is_not_known_yet_is_waited_for() -> None:
 
 
 @pytest.mark.parametrize(
-    ("asked", "pod", "why"),
+    ("signing_request", "pod", "why"),
     [
         (request(dns_names("node2", NAMESPACE)), handler_pod(), "is not what the handler of node 'node1' has"),
         (request(("virt-api.kubevirt.svc",)), handler_pod(), "is not what the handler of node 'node1' has"),
@@ -89,8 +89,8 @@ def test_a_pod_that_is_not_known_yet_is_waited_for() -> None:
         (request(request="bm90IGEgcmVxdWVzdA=="), handler_pod(), "cannot be read"),
     ],
 )
-def test_whoever_asks_for_another_name_is_refused(asked: SigningRequest, pod: Pod, why: str) -> None:
-    refused = judge(asked, [pod], NAMESPACE)
+def test_whoever_asks_for_another_name_is_refused(signing_request: SigningRequest, pod: Pod, why: str) -> None:
+    refused = judge(signing_request, [pod], NAMESPACE)
     assert isinstance(refused, Refusal)
     assert why in refused.why
 
@@ -254,8 +254,8 @@ async def test_the_certificate_of_one_node_is_of_no_use_as_another_nodes_handler
         own = Certificates(node.folder, node.trust)
         async with listening(0, identity, own, peers=allow("virt-api")) as port:
             for name in dns_names("node1", NAMESPACE):
-                said = await ask(port, name, Certificates(api))
-                assert said.trust_bundle_sha256 == node.authority.able.bundle_sha256
+                info = await ask(port, name, Certificates(api))
+                assert info.trust_bundle_sha256 == node.authority.able.bundle_sha256
             with pytest.raises(Unavailable, match="Hostname Verification Check failed"):
                 await ask(port, node_name("node2", NAMESPACE), Certificates(api))
 
@@ -280,14 +280,14 @@ async def test_a_night_without_an_operator_leaves_one_request_which_is_then_answ
     node, pods = new_node(client, tmp_path), list[Pod]()
     for restart in range(5):
         async with at_work(node):
-            await server.asked("WATCH", server.count("WATCH") + 1)
+            await server.received("WATCH", server.count("WATCH") + 1)
             node.clock[0] += timedelta(hours=2)
             server.compact()  # as etcd does every five minutes
             server.cut()
-            await server.asked("WATCH", server.count("WATCH") + 1)
+            await server.received("WATCH", server.count("WATCH") + 1)
             assert len(await requests(client)) == 1, restart
     async with signing(client, node, pods), at_work(node):
-        await server.asked("WATCH", server.count("WATCH") + 2)
+        await server.received("WATCH", server.count("WATCH") + 2)
         pods.append(handler_pod())  # the operator's watch of pods is behind that of requests
         await node.certificate.ready.wait()
         (answered,) = await requests(client)
@@ -299,10 +299,10 @@ async def test_a_request_that_was_deleted_is_made_again_with_the_same_key(
 ) -> None:
     node = new_node(client, tmp_path)
     async with at_work(node):
-        await server.asked("WATCH", 1)
+        await server.received("WATCH", 1)
         (first,) = await requests(client)
         await client.delete(CERTIFICATE_SIGNING_REQUESTS, None, first["metadata"]["name"])
-        await server.asked("WATCH", 2)  # of the next request
+        await server.received("WATCH", 2)  # of the next request
         (second,) = await requests(client)
     assert second["spec"]["request"] == first["spec"]["request"]
     assert second["metadata"]["uid"] != first["metadata"]["uid"]
@@ -311,10 +311,10 @@ async def test_a_request_that_was_deleted_is_made_again_with_the_same_key(
 async def test_after_a_denial_another_key_is_used(client: KubeClient, server: FakeApiServer, tmp_path: Path) -> None:
     node = new_node(client, tmp_path)
     async with at_work(node):
-        await server.asked("WATCH", 1)
+        await server.received("WATCH", 1)
         (first,) = await requests(client)
         denied = {"conditions": [{"type": "Denied", "status": "True", "message": "no"}]}
         name = first["metadata"]["name"]
         await client.merge_patch(CERTIFICATE_SIGNING_REQUESTS, None, name, {"status": denied}, "approval")
-        await server.asked("WATCH", 2)  # of the next request
+        await server.received("WATCH", 2)  # of the next request
     assert len({request["spec"]["request"] for request in await requests(client)}) == 2

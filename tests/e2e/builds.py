@@ -93,9 +93,9 @@ def runs(build: Build) -> bool:
     conditions = {condition["type"]: condition["status"] for condition in status.get("conditions", ())}
     operator = get("-n", NAMESPACE, "deployment", "virt-operator")
     image: str = operator["spec"]["template"]["spec"]["containers"][0]["image"]
-    said = status.get("observedKubeVirtVersion") == build.tag and not status.get("upgrade", {}).get("operation")
+    installed = status.get("observedKubeVirtVersion") == build.tag and not status.get("upgrade", {}).get("operation")
     settled = (conditions.get("Available"), conditions.get("Progressing"), conditions.get("Degraded"))
-    return said and settled == ("True", "False", "False") and image.endswith(f":{build.tag}")
+    return installed and settled == ("True", "False", "False") and image.endswith(f":{build.tag}")
 
 
 def reached(build: Build, seconds: float = 180) -> float:
@@ -104,7 +104,7 @@ def reached(build: Build, seconds: float = 180) -> float:
     try:
         until(lambda: runs(build), f"the suite to be {build.name} ({build.tag})", seconds, every=0.5)
     except AssertionError as error:
-        said = kubectl("-n", NAMESPACE, "describe", "kv", "kubevirt", check=False)
+        description = kubectl("-n", NAMESPACE, "describe", "kv", "kubevirt", check=False)
         pods = kubectl("-n", NAMESPACE, "get", "pods", "-o", "wide", check=False)
-        raise AssertionError(f"{error}\n{said[-5000:]}\n{pods}") from None
+        raise AssertionError(f"{error}\n{description[-5000:]}\n{pods}") from None
     return time.monotonic() - began

@@ -55,7 +55,7 @@ class Seen:
     newest: str = ""
     """The authority of the last leaf that was shown."""
 
-    def told(self) -> dict[str, Any]:
+    def summary(self) -> dict[str, Any]:
         """As JSON."""
         return {
             "calls": self.calls,
@@ -228,7 +228,7 @@ async def _main(arguments: argparse.Namespace) -> dict[str, Any]:
             await caller.run(arguments.seconds, arguments.rate, until_changed=arguments.until_changed)
             for task in tasks:
                 task.cancel()
-        ports = {name: seen.told() for name, seen in sorted(caller.seen.items())}
+        ports = {name: seen.summary() for name, seen in sorted(caller.seen.items())}
         return {
             "seconds": round(time.monotonic() - began),
             "calls": sum(result["calls"] for result in ports.values()),

@@ -46,8 +46,8 @@ def disk_manifest(name: str, volumes: dict[str, dict[str, Any]], *, node: str = 
     body = manifest(name, node=node)
     spec = body["spec"]
     spec["volumes"], spec["domain"]["devices"]["disks"] = [], []
-    for volume, said in volumes.items():
-        source = dict(said)
+    for volume, definition in volumes.items():
+        source = dict(definition)
         target = {kind: source.pop(kind) for kind in ("disk", "cdrom") if kind in source} or {"disk": {"bus": "virtio"}}
         device = {"name": volume, "serial": volume, **target, **source.pop("device", {})}
         spec["domain"]["devices"]["disks"].append(device)

@@ -64,7 +64,7 @@ def refusal(call: Callable[[grpc.Channel], Any], opened: grpc.Channel) -> tuple[
 
 
 def test_each_replica_tells_the_status_and_every_peer(trusted: bytes) -> None:
-    caller, said = administrator(), []
+    caller, answers = administrator(), []
     expected = {
         pod["metadata"]["name"]: (pod["spec"]["nodeName"], pod["status"]["podIP"])
         for pod in get("-n", NAMESPACE, "pods", "-l", f"kubevirt.io in ({','.join(COMPONENTS)})")["items"]
@@ -83,10 +83,10 @@ def test_each_replica_tells_the_status_and_every_peer(trusted: bytes) -> None:
         assert {peer.component for peer in peers} == set(COMPONENTS)
         assert len({(peer.info.release, peer.info.feature_level) for peer in peers}) == 1
         assert all(peer.info.trust_bundle_sha256 for peer in peers)
-        said.append((status.leader, {peer.pod: peer.info.instance_id for peer in peers}))
-    assert len(said) == 2 and said[0] == said[1]
-    assert said[0][0] in replicas()
-    assert len(set(said[0][1].values())) == len(expected)
+        answers.append((status.leader, {peer.pod: peer.info.instance_id for peer in peers}))
+    assert len(answers) == 2 and answers[0] == answers[1]
+    assert answers[0][0] in replicas()
+    assert len(set(answers[0][1].values())) == len(expected)
 
 
 def test_who_has_no_right_is_told_which_one_and_a_role_binding_gives_it(

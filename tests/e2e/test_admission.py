@@ -128,7 +128,7 @@ def test_a_reserved_label_is_not_created() -> None:
 async def test_a_rolling_restart_of_virt_api_refuses_no_creation() -> None:
     """Ten a second, each a dry run, which goes through both webhooks, while every replica is replaced."""
     failures: list[str] = []
-    slowest, asked = 0.0, 0
+    slowest, creations = 0.0, 0
 
     async def one(client: KubeClient) -> None:
         nonlocal slowest
@@ -151,14 +151,14 @@ async def test_a_rolling_restart_of_virt_api_refuses_no_creation() -> None:
         while ends is None or time.monotonic() < ends:
             if rolled.done() and ends is None:
                 ends = time.monotonic() + AFTER  # the last old replica drains
-                print(f"rolled after {time.monotonic() - started:.1f} s, {asked} asked")
+                print(f"rolled after {time.monotonic() - started:.1f} s, {creations} asked")
             group.create_task(one(client))
-            asked += 1
+            creations += 1
             await asyncio.sleep(1 / RATE)
     assert rolled.result() == 0
     pods = get("-n", NAMESPACE, "pods", "-l", "kubevirt.io=virt-api")["items"]
     assert len(pods) == len(before) and not before & {pod["metadata"]["uid"] for pod in pods}
-    print(f"{asked} creations, {len(failures)} failed, the slowest took {slowest:.2f} s")
+    print(f"{creations} creations, {len(failures)} failed, the slowest took {slowest:.2f} s")
     assert failures == []
 
 

@@ -52,11 +52,11 @@ def test_every_field_that_is_not_supported_is_named_though_nobody_validated_it(r
         try:
             kubectl("create", "--validate=ignore", "-f", "-", stdin=json.dumps(body))
         except AssertionError as refused:
-            told = str(refused)
+            text = str(refused)
         else:
             vmi = ("-n", restricted, "vmi", "all-of-kubevirt")
             until(lambda: "Synchronized" in json.dumps(get(*vmi).get("status", {})), "the condition")
-            told = json.dumps(get(*vmi)["status"]["conditions"])
-        assert [path for path in paths if path not in told] == []
+            text = json.dumps(get(*vmi)["status"]["conditions"])
+        assert [path for path in paths if path not in text] == []
     finally:
         kubectl("-n", restricted, "delete", "vmi", "all-of-kubevirt", "--ignore-not-found", "--wait")

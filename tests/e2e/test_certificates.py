@@ -107,7 +107,7 @@ def test_a_handler_gets_no_certificate_of_another_node(suite: None, tmp_path: Pa
     as_handler = tmp_path / "kubeconfig"
     as_handler.write_text(json.dumps(config))
     _, request = new_request(dns_names("another-node", NAMESPACE))
-    asked = {
+    csr = {
         "apiVersion": "certificates.k8s.io/v1",
         "kind": "CertificateSigningRequest",
         "metadata": {"name": "of-another-node"},
@@ -118,7 +118,7 @@ def test_a_handler_gets_no_certificate_of_another_node(suite: None, tmp_path: Pa
         },
     }
     try:
-        kubectl("--kubeconfig", str(as_handler), "create", "-f", "-", stdin=json.dumps(asked))
+        kubectl("--kubeconfig", str(as_handler), "create", "-f", "-", stdin=json.dumps(csr))
         until(lambda: "conditions" in get("csr", "of-another-node").get("status", {}), "an answer", 20)
         (condition,) = get("csr", "of-another-node")["status"]["conditions"]
     finally:

@@ -93,8 +93,8 @@ def test_helm_installs_upgrades_and_uninstalls(chart: Path) -> None:
 
     # Without an object of its own the chart removes nothing while there is one.
     helm("upgrade", "kubevirt", chart, "--set", "kubevirt.create=false")
-    told = helm("uninstall", "kubevirt", check=False)
-    assert "delete the KubeVirt object first" in told
+    output = helm("uninstall", "kubevirt", check=False)
+    assert "delete the KubeVirt object first" in output
     wait("kv", "kubevirt", "condition=Available", namespace=NAMESPACE, seconds=120)
 
     helm("rollback", "kubevirt")

@@ -21,8 +21,8 @@ async def test_what_is_written_to_a_claim_outlives_the_guest_but_not_if_it_is_ep
     data = {"persistentVolumeClaim": {"claimName": "files"}}
     with folder_of_node("guest-claims") as folder, claim("files", folder, "Filesystem", "64Mi"):
         with running(disk_manifest("writer", {"data": data}, node=here)) as (guest,):
-            (told,) = guest.vmi["status"]["volumeStatus"]
-            assert told["persistentVolumeClaimInfo"]["claimName"] == "files"
+            (volume,) = guest.vmi["status"]["volumeStatus"]
+            assert volume["persistentVolumeClaimInfo"]["claimName"] == "files"
             image_bytes = int(in_node("stat", "-c", "%s", f"{folder}/disk.img"))
             async with Shell.of(guest) as shell:
                 # The file system's own needs are left out.

@@ -17,7 +17,7 @@ PRIVATE = "/run/kubevirt-private"  # an emptyDir; /var/run is a link that leads 
 SECRET = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "late"}, "stringData": {"a": "b"}}
 
 
-def told(guest: Guest, kind: str, reason: str, within: float = 60) -> str:
+def message_of(guest: Guest, kind: str, reason: str, within: float = 60) -> str:
     """The condition's message once it has that reason."""
     took = until(lambda: guest.condition(kind).get("reason") == reason, f"{kind} to be {reason}", within)
     found = guest.condition(kind)
@@ -31,7 +31,7 @@ def test_a_guest_that_fits_nowhere_is_told_in_the_schedulers_words() -> None:
     body = manifest("placeless")
     body["spec"]["nodeSelector"] = {"kubernetes.io/hostname": "no-such-node"}
     with created(body) as (guest,):
-        assert "nodes are available" in told(guest, "PodScheduled", "Unschedulable")
+        assert "nodes are available" in message_of(guest, "PodScheduled", "Unschedulable")
         assert guest.phase == "Scheduling"
 
 
@@ -41,7 +41,7 @@ def test_a_secret_that_is_not_there_is_named_and_the_guest_starts_when_it_is() -
     body["spec"]["volumes"] = [{"name": "late", "secret": {"secretName": "late"}}]
     try:
         with created(body) as (guest,):
-            assert '"late" not found' in told(guest, "Synchronized", "FailedMount")
+            assert '"late" not found' in message_of(guest, "Synchronized", "FailedMount")
             apply(SECRET)
             # The kubelet tries again after two minutes at the latest.
             wait("vmi", guest.name, "jsonpath={.status.phase}=Running", seconds=150)
@@ -55,7 +55,7 @@ def test_a_claim_that_is_not_there_is_named() -> None:
     body["spec"]["domain"]["devices"]["disks"] = [{"name": "data", "disk": {"bus": "virtio"}}]
     body["spec"]["volumes"] = [{"name": "data", "persistentVolumeClaim": {"claimName": "no-such-claim"}}]
     with created(body) as (guest,):
-        assert "no-such-claim" in told(guest, "Synchronized", "FailedPvcNotFound")
+        assert "no-such-claim" in message_of(guest, "Synchronized", "FailedPvcNotFound")
         assert guest.phase == "Pending"
 
 

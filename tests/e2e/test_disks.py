@@ -83,14 +83,14 @@ def test_each_unusable_image_is_refused_with_what_is_wrong() -> None:
     with created(*bodies.values(), nothing) as guests:
         started = time.monotonic()
         for guest in guests:
-            until(lambda guest=guest: "disk root" in _told(guest), f"what is wrong with {guest.name}", 90, 0.5)  # type: ignore[misc]
+            until(lambda guest=guest: "disk root" in _message(guest), f"what is wrong with {guest.name}", 90, 0.5)  # type: ignore[misc]
         print(f"{len(guests)} refused within {time.monotonic() - started:.0f} s")
-        said = {guest.name: _told(guest) for guest in guests}
+        messages = {guest.name: _message(guest) for guest in guests}
         for name, reason in expected.items():
-            assert reason in said[name], said[name]
+            assert reason in messages[name], messages[name]
         assert not [guest.name for guest in guests if guest.vmi["status"]["phase"] == "Running"]
 
 
-def _told(guest: Guest) -> str:
+def _message(guest: Guest) -> str:
     conditions = get("vmi", guest.name).get("status", {}).get("conditions", [])
     return " ".join(condition.get("message", "") for condition in conditions)

@@ -36,7 +36,7 @@ EDITS: dict[str, Any] = {
     "ValidatingWebhookConfiguration": {"op": "replace", "path": "/webhooks/0/failurePolicy", "value": "Ignore"},
 }
 LABEL = {"op": "replace", "path": "/metadata/labels/app.kubernetes.io~1component", "value": "edited"}
-PRINTED_ANEW = ("ConfigMap",)  # a strategy that cannot be read is deleted, and its release prints it once more
+PRINTED_AGAIN = ("ConfigMap",)  # a strategy that cannot be read is deleted, and its release prints it once more
 KEPT_BY_POLICY = ("CustomResourceDefinition",)  # its deletion would delete every machine
 LASTING = tuple(kind for kind in KINDS if kind != "Job")  # which is there while it prints a strategy, no longer
 _RESTARTED = "kubectl.kubernetes.io/restartedAt"
@@ -104,7 +104,7 @@ def test_what_is_edited_is_put_back(kind: str) -> None:
     for key in before:
         kubectl("patch", *arguments(kind, key), "--type=json", "-p", json.dumps([EDITS.get(kind, LABEL)]))
     took = until(
-        lambda: repaired(kind, before, uids_differ=kind in PRINTED_ANEW),
+        lambda: repaired(kind, before, uids_differ=kind in PRINTED_AGAIN),
         f"{sorted(before)} to be as before",
         REPAIRED_WITHIN,
     )

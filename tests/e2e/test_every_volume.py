@@ -108,10 +108,12 @@ async def test_a_guest_boots_from_its_disk_and_has_a_volume_of_every_kind(object
                 assert "firmware=bios" in await shell.run("cat /proc/cmdline")
                 await _reads_every_document(shell)
                 await _reads_and_writes_every_image(shell)
-            told = {volume["name"]: volume for volume in guest.vmi["status"]["volumeStatus"]}
-            assert set(told) == set(_volumes())
-            assert {name for name, volume in told.items() if volume["target"].startswith("vd")} == {
-                name for name, said in _volumes().items() if "disk" not in said and "cdrom" not in said
+            volumes = {volume["name"]: volume for volume in guest.vmi["status"]["volumeStatus"]}
+            assert set(volumes) == set(_volumes())
+            assert {name for name, volume in volumes.items() if volume["target"].startswith("vd")} == {
+                name
+                for name, definition in _volumes().items()
+                if "disk" not in definition and "cdrom" not in definition
             }
         assert _kept(files) == "by-the-guest"
         assert _kept(base) == "of-the-base"

@@ -27,7 +27,7 @@ from tests.e2e.guests import Guest, Ticks, disk_manifest, manifest, observed, ru
 
 pytestmark = pytest.mark.chaos
 
-TOLD_WITHIN = 60.0  # seconds in which an unreachable node must be told in its VMIs' conditions
+REPORTED_WITHIN = 60.0  # seconds in which an unreachable node must be told in its VMIs' conditions
 HEARTBEAT_TOO_OLD = timedelta(minutes=5)  # after which a handler is called unresponsive
 OUT_OF_SERVICE = "node.kubernetes.io/out-of-service=nodeshutdown:NoExecute"
 AWAY = 60.0  # seconds without an API server
@@ -103,7 +103,9 @@ def test_a_dead_node_is_told_and_only_its_own_guests_end_when_their_pods_are_gon
         pids = {kept.name: kept.qemu_pid()}
         old = lost.pod["metadata"]["uid"]
         with dead_node2():
-            took = until(lambda: ready("doomed").get("status") == "False", "Ready to become False", TOLD_WITHIN, 0.5)
+            took = until(
+                lambda: ready("doomed").get("status") == "False", "Ready to become False", REPORTED_WITHIN, 0.5
+            )
             print(f"told after {took:.1f} s: {ready('doomed')}")
             assert "node2" in ready("doomed")["message"]
             assert lost.phase == "Running", "nobody knows yet whether the guest has ended"
@@ -122,7 +124,9 @@ def test_a_kubelet_that_is_silent_for_a_while_ends_no_guest_and_ready_comes_back
         pod = silent.pod["metadata"]["uid"]
         in_node(2, "pkill", "-STOP", "-f", "kubelet --config")
         try:
-            took = until(lambda: ready(silent.name).get("reason") == "NodeUnreachable", "the word", TOLD_WITHIN, 0.5)
+            took = until(
+                lambda: ready(silent.name).get("reason") == "NodeUnreachable", "the word", REPORTED_WITHIN, 0.5
+            )
             print(f"told after {took:.1f} s: {ready(silent.name)['message']}")
             assert silent.phase == "Running" and ready(guests[0].name)["status"] == "True"
         finally:
@@ -136,7 +140,7 @@ def test_a_kubelet_that_is_silent_for_a_while_ends_no_guest_and_ready_comes_back
 def test_a_deleted_node_fails_its_guests() -> None:
     with running(manifest("orphan", node="node2")) as (guest,):
         with dead_node2():
-            until(lambda: ready("orphan").get("status") == "False", "Ready to become False", TOLD_WITHIN, 0.5)
+            until(lambda: ready("orphan").get("status") == "False", "Ready to become False", REPORTED_WITHIN, 0.5)
             kubectl("delete", "node", "node2")
             until(lambda: guest.phase == "Failed", "the guest of the deleted node to be told Failed", 60, 0.5)
             print(get("vmi", "orphan")["status"].get("reason"), ready("orphan"))
@@ -147,7 +151,7 @@ def test_a_deleted_node_fails_its_guests() -> None:
 def test_a_silent_node_that_is_declared_out_of_service_fails_its_guests_and_not_before() -> None:
     with running(manifest("lost", node="node2")) as (guest,):
         with dead_node2(), taint_taken_off("node2"):
-            until(lambda: ready("lost").get("reason") == "NodeUnreachable", "the word", TOLD_WITHIN, 0.5)
+            until(lambda: ready("lost").get("reason") == "NodeUnreachable", "the word", REPORTED_WITHIN, 0.5)
             assert guest.phase == "Running", "nobody has said that the guest is gone"
             kubectl("taint", "node", "node2", OUT_OF_SERVICE)
             took = until(lambda: guest.phase == "Failed", "the guest to be told Failed", 30, 0.5)
@@ -266,10 +270,10 @@ async def test_a_guest_on_a_full_disk_stands_still_until_there_is_room_and_loses
                 claims.in_node("fallocate", "-l", str(free - room), f"{folder}/of-others")
                 await shell.type(f"dd if=/tmp/data of={disk('data')} bs=64k conv=fsync && echo writ''ten")
                 until(lambda: guest.paused, "the guest to be told stalled", 60)
-                told = guest.condition("Paused")
-                print(f"{told['reason']}: {told['message']}")
-                assert (told["reason"], guest.phase) == ("PausedIOError", "Running")
-                assert "disk data: there is no space left" in told["message"]
+                paused = guest.condition("Paused")
+                print(f"{paused['reason']}: {paused['message']}")
+                assert (paused["reason"], guest.phase) == ("PausedIOError", "Running")
+                assert "disk data: there is no space left" in paused["message"]
                 assert b"written" not in shell.seen
                 claims.in_node("rm", f"{folder}/of-others")
                 guest.command("unpause")

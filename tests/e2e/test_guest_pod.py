@@ -14,7 +14,7 @@ from tests.e2e.guests import Guest, created, manifest, running, until
 pytestmark = pytest.mark.parallel
 
 
-def told(guest: Guest) -> str:
+def conditions_of(guest: Guest) -> str:
     """All conditions that are not True, as kubectl describe shows them."""
     conditions = get("vmi", guest.name).get("status", {}).get("conditions", [])
     return "\n".join(
@@ -28,9 +28,9 @@ def test_an_image_that_cannot_be_pulled_is_named() -> None:
     body = manifest("unpulled")
     body["spec"]["domain"]["firmware"]["kernelBoot"]["container"]["image"] = f"{os.environ['REGISTRY']}/absent:1"
     with created(body) as (guest,):
-        until(lambda: "absent:1" in told(guest), "the image to be named", 60)
-        print(told(guest))
-        assert "ImagePull" in told(guest)
+        until(lambda: "absent:1" in conditions_of(guest), "the image to be named", 60)
+        print(conditions_of(guest))
+        assert "ImagePull" in conditions_of(guest)
         assert guest.phase in ("Pending", "Scheduling")
 
 
@@ -91,7 +91,7 @@ def test_a_guest_that_outgrows_its_pods_memory_fails_alone() -> None:
     with running(manifest("starved"), manifest("fed")) as (starved, fed):
         limit_memory(starved.qemu_pid(), 4 << 20)  # it still boots, and touches more memory
         until(lambda: starved.phase == "Failed", "the guest to be Failed", 60)
-        print(starved.vmi["status"].get("reason"), told(starved))
+        print(starved.vmi["status"].get("reason"), conditions_of(starved))
         assert starved.vmi["status"]["reason"] in ("HypervisorCrashed", "OOMKilled")
         assert fed.phase == "Running"
 
@@ -120,6 +120,6 @@ def test_readiness_is_the_probes_and_a_guest_that_fails_its_liveness_probe_is_fa
     with running(ready, dead) as (probed, unlively):
         until(lambda: probed.condition("Ready").get("status") == "True", "the probe to succeed", 60)
         until(lambda: unlively.phase == "Failed", "the guest that does not answer to be Failed", 90)
-        print(unlively.vmi["status"].get("reason"), told(unlively))
-        assert "Liveness probe failed" in told(unlively)
+        print(unlively.vmi["status"].get("reason"), conditions_of(unlively))
+        assert "Liveness probe failed" in conditions_of(unlively)
         assert probed.phase == "Running"

@@ -11,8 +11,8 @@ pytestmark = pytest.mark.parallel
 
 
 async def test_what_a_guest_says_of_itself_is_taken_out_wherever_it_comes() -> None:
-    said = "echo 'guest-demo: lease 10.0.2.2/24' >/dev/console"
+    echo = "echo 'guest-demo: lease 10.0.2.2/24' >/dev/console"
     with running(manifest("shell")) as (guest,):
         async with Shell.of(guest) as shell:
-            answer = await shell.run(f"printf bl; {said}; echo ue; {said}; echo green; printf red; {said}")
+            answer = await shell.run(f"printf bl; {echo}; echo ue; {echo}; echo green; printf red; {echo}")
         assert answer == "blue\ngreen\nred"

@@ -41,9 +41,9 @@ def taken_back() -> Iterator[Callable[[int], None]]:
 
     def make(mib: int) -> None:
         COUNT.write_text(str(int(before) + mib // 2))
-        given = int(COUNT.read_text()) - int(before)
-        if given < mib // 2:
-            pytest.skip(f"this machine gives {given} huge pages of 2 MiB, {mib // 2} are needed")
+        added = int(COUNT.read_text()) - int(before)
+        if added < mib // 2:
+            pytest.skip(f"this machine gives {added} huge pages of 2 MiB, {mib // 2} are needed")
         count_again()
         until(lambda: offered() == f"{mib}Mi", "the node to offer huge pages")
 

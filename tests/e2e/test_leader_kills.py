@@ -38,19 +38,19 @@ def with_kills(operation: str, begin: Callable[[], object], ended: Callable[[], 
     """Begin, kill the leader as soon as each step is told, wait until it has ended; print who was killed when."""
     killed: dict[tuple[str, str], float] = {}
     with watching() as history:
-        began = asked = time.monotonic()
+        began = last_request = time.monotonic()
         begin()
 
         def over() -> bool:
-            nonlocal asked
-            told = history.upgrades()
-            step = (told[-1].get("operation", ""), told[-1].get("step", "")) if told else None
+            nonlocal last_request
+            upgrades = history.upgrades()
+            step = (upgrades[-1].get("operation", ""), upgrades[-1].get("step", "")) if upgrades else None
             if step and step not in killed and (victim := kill_leader(history)):
                 killed[step] = time.monotonic() - began
                 print(f"{operation}: killed {victim} at {' '.join(step)} after {killed[step]:.1f} s")
-            if time.monotonic() - asked < 1.0:
+            if time.monotonic() - last_request < 1.0:
                 return False
-            asked = time.monotonic()
+            last_request = time.monotonic()
             return ended()
 
         until(over, f"{operation} to end", LONGEST, every=0.02)

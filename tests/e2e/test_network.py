@@ -53,6 +53,6 @@ async def test_only_the_ports_that_an_interface_names_are_open() -> None:
     body["spec"]["domain"]["devices"]["interfaces"][0]["ports"] = [{"name": "tick", "port": 7777}]
     with running(body) as (guest,), observed(guest, name="observer"):
         connect = "import socket; s = socket.create_connection(('{}', {}), 3); s.sendall(b'x'); print(len(s.recv(1)))"
-        asked = ("exec", "observer", "--", "/opt/kubevirt/bin/python", "-c")
-        assert kubectl(*asked, connect.format(guest.address, 7777)).strip() == "1"
-        assert kubectl(*asked, connect.format(guest.address, 7), check=False) == ""
+        python = ("exec", "observer", "--", "/opt/kubevirt/bin/python", "-c")
+        assert kubectl(*python, connect.format(guest.address, 7777)).strip() == "1"
+        assert kubectl(*python, connect.format(guest.address, 7), check=False) == ""

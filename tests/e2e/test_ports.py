@@ -124,10 +124,10 @@ def methods(name: str) -> list[str]:
     """All that the component serves on its port, told by itself."""
     caller = administrator() if name == "virt-operator" else Authority.of_suite().leaf(component("virt-operator"))
     with rpc(name, caller) as channel:
-        asked = reflection_pb2.ServerReflectionRequest(list_services="")
+        request = reflection_pb2.ServerReflectionRequest(list_services="")
         stub: Any = reflection_pb2_grpc.ServerReflectionStub(channel)
-        told = next(stub.ServerReflectionInfo(iter([asked]), timeout=20))
-    services = [service.name for service in told.list_services_response.service]
+        answer = next(stub.ServerReflectionInfo(iter([request]), timeout=20))
+    services = [service.name for service in answer.list_services_response.service]
     known = {name: service for module in CONTRACTS for name, service in module.DESCRIPTOR.services_by_name.items()}
     found = [known[service.rpartition(".")[2]] for service in services]
     return [f"/{service.full_name}/{method.name}" for service in found for method in service.methods]
@@ -142,8 +142,8 @@ def test_a_grpc_port_has_no_connection_for_strangers(name: str, authority: Autho
         with rpc(name, stranger) as channel:
             assert answer(channel, "/kubevirt.info.v1.InfoService/GetInfo") is grpc.StatusCode.UNAVAILABLE, what
     with rpc(name, authority.leaf(component("virt-operator"))) as channel:
-        told = info_pb2_grpc.InfoServiceStub(channel).GetInfo(info_pb2.GetInfoRequest(), timeout=20)
-    assert told.component != info_pb2.COMPONENT_UNSPECIFIED
+        info = info_pb2_grpc.InfoServiceStub(channel).GetInfo(info_pb2.GetInfoRequest(), timeout=20)
+    assert info.component != info_pb2.COMPONENT_UNSPECIFIED
 
 
 @pytest.mark.parametrize("name", COMPONENTS)

@@ -63,12 +63,12 @@ def explained(account: str, permission: Permission) -> str:
 def test_each_account_may_do_what_it_does_and_no_more() -> None:
     since = installed_at()
     grants = Grants.read()
-    asked = list(requests(since))
+    found = list(requests(since))
     to_others, of_kubernetes = grants.granted_to_others(), grants.of_kubernetes()
     surplus = []
     for account in accounts():
         granted = grants.of(account)
-        own = [request for request in asked if request.account == account]
+        own = [request for request in found if request.account == account]
         print(f"{account}: {len(own)} requests since {since:%H:%M:%S}, {len(granted)} permissions")
         for permission in sorted(granted):
             if any(permission.allows(request) for request in own):

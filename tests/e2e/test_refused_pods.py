@@ -43,7 +43,7 @@ def condition(kind: str) -> dict[str, Any]:
     return condition_of(get("-n", NAMESPACE, "vmi", NAME), kind)
 
 
-def asked(since: datetime) -> Counter[str]:
+def requests_since(since: datetime) -> Counter[str]:
     """What the controller has asked of the API server in the namespace: verb and resource."""
     requests = (request for request in audit.requests(since) if request.namespace == NAMESPACE)
     return Counter(f"{request.verb} {request.resource}" for request in requests if "controller" in request.account)
@@ -60,16 +60,16 @@ def test_a_pod_over_quota_is_told_in_the_api_servers_words_tried_seldom_and_star
     since = datetime.now(UTC)
     apply(body)
     took = until(lambda: condition("Synchronized").get("reason") == "FailedCreate", "the refusal to be told")
-    told = condition("Synchronized")
-    print(f"told after {took:.1f} s: {told['message']}")
-    assert told["status"] == "False"
-    assert "exceeded quota: few" in told["message"]
+    synchronized = condition("Synchronized")
+    print(f"told after {took:.1f} s: {synchronized['message']}")
+    assert synchronized["status"] == "False"
+    assert "exceeded quota: few" in synchronized["message"]
     assert get("-n", namespace, "vmi", NAME)["status"]["phase"] == "Pending"
     for number in range(10):  # whatever wakes the controller
         kubectl("-n", namespace, "label", "vmi", NAME, f"changed={number}", "--overwrite")
-    until(lambda: asked(since)["create pods"] >= ATTEMPTS, f"{ATTEMPTS} attempts", 30, 0.5)
+    until(lambda: requests_since(since)["create pods"] >= ATTEMPTS, f"{ATTEMPTS} attempts", 30, 0.5)
     waited = (datetime.now(UTC) - since).total_seconds()
-    counted = asked(since)
+    counted = requests_since(since)
     print(f"asked in {waited:.0f} s: {dict(counted)}")
     assert waited > 6
     rules = {"list resourcequotas": 1, "list limitranges": 1, "get namespaces": 1}

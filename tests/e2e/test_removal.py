@@ -38,10 +38,10 @@ def reinstalled() -> Iterator[None]:
 )
 def test_the_operator_is_not_pulled_away_from_under_a_kubevirt_object(arguments: tuple[str, ...]) -> None:
     before, crds = operators_own(), _crds()
-    said = refusal(*arguments)
-    print(said.splitlines()[0])
-    assert FIRST in said and f"{NAMESPACE}/kubevirt" in said
-    assert said.count(FIRST) >= (len(before) if "-f" in arguments else 1)
+    message = refusal(*arguments)
+    print(message.splitlines()[0])
+    assert FIRST in message and f"{NAMESPACE}/kubevirt" in message
+    assert message.count(FIRST) >= (len(before) if "-f" in arguments else 1)
     assert operators_own() == before and _crds() == crds
     wait("kv", "kubevirt", "condition=Available", namespace=NAMESPACE, seconds=30)
 
@@ -98,9 +98,9 @@ def test_the_object_then_the_operator_with_guests_running(reinstalled: None) -> 
 def test_workloads_block_the_removal_if_the_strategy_says_so(reinstalled: None) -> None:
     kubectl("-n", NAMESPACE, "patch", "kv", "kubevirt", "--type=merge", "-p", BLOCK)
     with running(manifest("kept")) as (guest,):
-        said = refusal("-n", NAMESPACE, "delete", "kv", "kubevirt", "--wait=false")
-        print(said)
-        assert "VirtualMachineInstance default/kept" in said and "BlockUninstallIfWorkloadsExist" in said
+        message = refusal("-n", NAMESPACE, "delete", "kv", "kubevirt", "--wait=false")
+        print(message)
+        assert "VirtualMachineInstance default/kept" in message and "BlockUninstallIfWorkloadsExist" in message
         _delete_while_the_webhook_is_away()
         message = "jsonpath={.status.conditions[?(@.type=='Available')].message}"
         describe = lambda: kubectl("-n", NAMESPACE, "get", "kv", "kubevirt", "-o", message)  # noqa: E731

@@ -17,13 +17,13 @@ from tests.e2e.removal import OPERATOR
 SOON = 30.0
 
 
-def told(*words: str) -> None:
+def expect_message(*words: str) -> None:
     """The description of the KubeVirt object's conditions has all the words within 30 s."""
 
-    def said() -> bool:
+    def is_reported() -> bool:
         return all(word in describe() for word in words)
 
-    took = until(said, f"{words} in:\n{describe()}", SOON)
+    took = until(is_reported, f"{words} in:\n{describe()}", SOON)
     message = next(
         condition["message"]
         for condition in _conditions()
@@ -75,7 +75,7 @@ def _service_port(port: int) -> None:
 
 def test_a_webhook_that_the_api_server_cannot_reach_is_named() -> None:
     with stalled(lambda: _service_port(1), lambda: kubectl("apply", "-f", OPERATOR)):
-        told("ValidatingWebhookConfiguration virt-operator-validator", "virt-operator.kubevirt.svc")
+        expect_message("ValidatingWebhookConfiguration virt-operator-validator", "virt-operator.kubevirt.svc")
         assert available()  # what runs goes on
 
 
@@ -86,7 +86,7 @@ def test_an_image_that_cannot_be_pulled_is_named() -> None:
         kubectl("-n", NAMESPACE, "patch", "kv", "kubevirt", "--type=merge", "-p", patch)
 
     with stalled(lambda: tag("not-there"), lambda: tag(None)):
-        told(":not-there", "Pull")
+        expect_message(":not-there", "Pull")
         assert available()
 
 
@@ -99,7 +99,9 @@ def test_a_pod_that_no_node_takes_is_named() -> None:
         kubectl("-n", NAMESPACE, "delete", "pod", pods("virt-controller")[0], "--wait=false")
 
     with stalled(begin, lambda: kubectl("uncordon", *names)):
-        told("Deployment kubevirt/virt-controller", "pod virt-controller-", "Unschedulable", "nodes are available")
+        expect_message(
+            "Deployment kubevirt/virt-controller", "pod virt-controller-", "Unschedulable", "nodes are available"
+        )
 
 
 @pytest.mark.slow
@@ -115,7 +117,7 @@ def test_a_component_that_crashes_again_and_again_is_named() -> None:
         return "CrashLoopBackOff" in json.dumps(statuses)
 
     with stalled(lambda: until(crash, "the kubelet to back off", 60), lambda: None):
-        told("Deployment kubevirt/virt-controller", f"pod {pod}", "CrashLoopBackOff", "exit code 137")
+        expect_message("Deployment kubevirt/virt-controller", f"pod {pod}", "CrashLoopBackOff", "exit code 137")
 
 
 @pytest.mark.slow
@@ -126,4 +128,4 @@ def test_a_permission_that_the_operator_lacks_is_named_with_the_manifest_to_appl
     patch = json.dumps({"rules": rules})
     begin = lambda: kubectl("patch", "clusterrole", "kubevirt-operator", "--type=merge", "-p", patch)  # noqa: E731
     with stalled(begin, lambda: kubectl("apply", "-f", OPERATOR)):
-        told("apiservices", "apply kubevirt-operator.yaml")
+        expect_message("apiservices", "apply kubevirt-operator.yaml")

@@ -119,16 +119,16 @@ def test_roles_grant_what_kubevirts_grant(role: str, allowed: bool) -> None:
         for resource in rule["resources"]
         for verb in rule["verbs"]
     }
-    told = {f"virtualmachineinstances/{name}" for name in ("guestosinfo", "userlist", "filesystemlist")}
-    assert {(name, "get") for name in told} <= granted
-    others = {(name, verb) for name, verb in SUPPORTED.items() if name not in told}
+    queries = {f"virtualmachineinstances/{name}" for name in ("guestosinfo", "userlist", "filesystemlist")}
+    assert {(name, "get") for name in queries} <= granted
+    others = {(name, verb) for name, verb in SUPPORTED.items() if name not in queries}
     assert granted & others == (others if allowed else set())
 
 
 def _boot(guest: Guest) -> str:
     """The boot id that the guest ticks with, "" if it does not."""
 
-    async def asked() -> str:
+    async def ask() -> str:
         try:
             async with Console.open(KUBECONFIG, "default", guest.name, f"portforward/{TICK_PORT}") as stream:
                 line = await stream.read_until(b"\n", 10)
@@ -136,4 +136,4 @@ def _boot(guest: Guest) -> str:
             return ""
         return line.partition(b"boot=")[2].split()[0].decode()
 
-    return asyncio.run(asked())
+    return asyncio.run(ask())

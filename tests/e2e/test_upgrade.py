@@ -36,7 +36,7 @@ from tests.next_release.edits import FIELD_NUMBER, next_version
 MAX_GAP = 2.0  # seconds between two ticks, which come every 0.2 s
 LONGEST_CHANGE = 60.0  # seconds
 LONGEST_AWAY = 5.0  # seconds without a ready virt-handler on a node
-TOLD_WITHIN = 30.0  # seconds until a condition names what is wrong
+REPORTED_WITHIN = 30.0  # seconds until a condition names what is wrong
 UP = ("virt-handler", "virt-controller", "virt-api")
 NOTE = "kept by the release that does not know it"
 VERSION = (ROOT / "VERSION").read_text().strip()
@@ -90,8 +90,8 @@ def travel(change: Change, build: Build, order: tuple[str, ...]) -> None:
         change(build)
         seconds = reached(build)
     away = history.handler_away()
-    told = ", ".join(f"{node} {gap:.1f} s" for node, gap in sorted(away.items()))
-    print(f"{build.name} by {change.__name__}: {seconds:.1f} s, without a handler: {told}")
+    gaps = ", ".join(f"{node} {gap:.1f} s" for node, gap in sorted(away.items()))
+    print(f"{build.name} by {change.__name__}: {seconds:.1f} s, without a handler: {gaps}")
     print("\n".join(f"  {line}" for line in history.handlers()))
     for state in history.upgrades():
         waiting = [f"{wait['object']}: {wait['reason']}" for wait in state.get("waitingFor", ())][:2]
@@ -226,11 +226,11 @@ def test_an_image_that_cannot_be_had_is_named_and_what_is_installed_stays(
     try:
         set_image_tag(tag, registry)
 
-        def told() -> bool:
+        def is_reported() -> bool:
             message = json.dumps(suite()["status"])
             return image in message and (tag or registry or "") in message and "Pull" in message
 
-        until(told, "a condition with image and reason", TOLD_WITHIN, every=0.5)
+        until(is_reported, "a condition with image and reason", REPORTED_WITHIN, every=0.5)
         print(f"told after {time.monotonic() - began:.1f} s: {condition('Progressing')['message']}")
         assert condition("Available")["status"] == "True"
         assert component_pods() == before

@@ -65,33 +65,33 @@ async def started(virtctl: Path, *arguments: str) -> AsyncIterator[asyncio.subpr
         await process.communicate()
 
 
-async def until_said(process: asyncio.subprocess.Process, pattern: bytes) -> re.Match[bytes]:
+async def until_output(process: asyncio.subprocess.Process, pattern: bytes) -> re.Match[bytes]:
     """Read what it says until that is in it."""
     assert process.stdout is not None
-    said = b""
+    output = b""
     async with asyncio.timeout(PATIENCE_S):
-        while (found := re.search(pattern, said)) is None:
+        while (found := re.search(pattern, output)) is None:
             more = await process.stdout.read(4096)
-            assert more, said.decode(errors="replace")
-            said += more
-    print(said.decode(errors="replace"))
+            assert more, output.decode(errors="replace")
+            output += more
+    print(output.decode(errors="replace"))
     return found
 
 
 def test_version_is_told_of_client_and_server(virtctl: Path) -> None:
-    said = succeeds(virtctl, "version")
-    assert 'Client Version: version.Info{GitVersion:"v1.' in said
-    assert f'Server Version: version.Info{{GitVersion:"v{VERSION}"' in said
+    output = succeeds(virtctl, "version")
+    assert 'Client Version: version.Info{GitVersion:"v1.' in output
+    assert f'Server Version: version.Info{{GitVersion:"v{VERSION}"' in output
 
 
 async def test_a_console_is_typed_on_and_left_by_its_escape(virtctl: Path, guest: Guest) -> None:
     async with started(virtctl, "console", guest.name) as process:
         assert process.stdin is not None
-        await until_said(process, rb"Successfully connected to \S* ?console")
+        await until_output(process, rb"Successfully connected to \S* ?console")
         process.stdin.write(b"\n")
-        await until_said(process, rb"ready # ")
+        await until_output(process, rb"ready # ")
         process.stdin.write(b"echo 6 times 7 is $((6 * 7))\n")
-        await until_said(process, rb"times 7 is 42")
+        await until_output(process, rb"times 7 is 42")
         process.stdin.write(ESCAPE)
         async with asyncio.timeout(PATIENCE_S):
             assert await process.wait() == 0
@@ -99,7 +99,7 @@ async def test_a_console_is_typed_on_and_left_by_its_escape(virtctl: Path, guest
 
 async def test_a_display_is_served_to_a_viewer(virtctl: Path, guest: Guest) -> None:
     async with started(virtctl, "vnc", guest.name, "--proxy-only") as process:
-        port = int((await until_said(process, rb'"port": ?(\d+)'))[1])
+        port = int((await until_output(process, rb'"port": ?(\d+)'))[1])
         async with asyncio.timeout(PATIENCE_S):
             assert await first_line(port) == b"RFB 003.008\n"
 
@@ -112,9 +112,9 @@ def test_a_screenshot_is_a_picture(virtctl: Path, guest: Guest, tmp_path: Path) 
 
 async def test_a_port_is_forwarded(virtctl: Path, guest: Guest) -> None:
     async with started(virtctl, "port-forward", "--stdio", f"vmi/{guest.name}", str(TICK_PORT)) as process:
-        await until_said(process, rb"tick .*boot=")
+        await until_output(process, rb"tick .*boot=")
     async with started(virtctl, "port-forward", f"vmi/{guest.name}", f"17777:{TICK_PORT}") as process:
-        await until_said(process, rb"17777")  # and then it begins to listen
+        await until_output(process, rb"17777")  # and then it begins to listen
         async with asyncio.timeout(PATIENCE_S):
             assert b"boot=" in await first_line(17777)
 

@@ -39,8 +39,8 @@ def test_a_second_object_is_refused_in_both_versions() -> None:
 )
 def test_a_spec_that_cannot_be_installed_is_refused_by_field(spec: dict[str, object], words: list[str]) -> None:
     patch = json.dumps({"spec": spec})
-    said = refusal("-n", NAMESPACE, "patch", "kv", "kubevirt", "--type=merge", "-p", patch)
-    assert all(word in said for word in words), said
+    message = refusal("-n", NAMESPACE, "patch", "kv", "kubevirt", "--type=merge", "-p", patch)
+    assert all(word in message for word in words), message
 
 
 def test_what_somebody_does_to_webhook_and_policy_is_put_right() -> None:

@@ -120,8 +120,8 @@ class History:
         seen: list[dict[str, Any]] = []
         for change in list(self.changes):
             state = change.body.get("status", {}).get("upgrade", {}) if change.kind == "KubeVirt" else {}
-            told = (state.get("operation"), state.get("step"))
-            if any(told) and (not seen or told != (seen[-1].get("operation"), seen[-1].get("step"))):
+            step = (state.get("operation"), state.get("step"))
+            if any(step) and (not seen or step != (seen[-1].get("operation"), seen[-1].get("step"))):
                 seen.append({**state, "moment": change.moment - self.began})
         return seen
 

@@ -175,5 +175,5 @@ async def test_the_processor_is_known_as_well_as_if_qemu_had_been_asked(
     kept.mkdir()
     assert (await start_guest(unstarted, None, cpu_model))[0] == 1
     assert (await start_guest(unstarted_too, kept, cpu_model))[0] > 1
-    told = live_cpu(unstarted)
-    assert told == live_cpu(unstarted_too) and "<feature policy=" in told
+    cpu = live_cpu(unstarted)
+    assert cpu == live_cpu(unstarted_too) and "<feature policy=" in cpu

@@ -179,8 +179,8 @@ def _flags(pid: int, path: Path) -> int:
     for descriptor in Path(f"/proc/{pid}/fd").iterdir():
         with contextlib.suppress(FileNotFoundError):
             if os.path.samestat(descriptor.stat(), path.stat()):
-                told = Path(f"/proc/{pid}/fdinfo/{descriptor.name}").read_text()
-                found = re.search(r"^flags:\s*([0-7]+)", told, re.MULTILINE)
+                fdinfo = Path(f"/proc/{pid}/fdinfo/{descriptor.name}").read_text()
+                found = re.search(r"^flags:\s*([0-7]+)", fdinfo, re.MULTILINE)
                 assert found
                 return int(found[1], 8)
     raise AssertionError(f"process {pid} does not have {path} open")

@@ -47,7 +47,7 @@ def _as_the_kubelet_mounts(folder: Path, files: dict[str, str]) -> None:
     give_to_the_pod(folder)
 
 
-async def _told(pod: PodWithDisks, command: str) -> str:
+async def _output(pod: PodWithDisks, command: str) -> str:
     """The first line that a command prints in the guest."""
     await pod.type(b'echo "<""$(%s)"">"\n' % command.encode())
     return (await pod.wait_for_console(b"\n<", b">")).decode()
@@ -77,18 +77,18 @@ async def test_guest_reads_each_kind_of_document(pod: PodWithDisks) -> None:
     assert [(disk.name, disk.target) for disk in state.disks] == [("cloud", "sda"), ("drive", "vda"), ("files", "sdb")]
     await pod.wait_for_console(b"guest-demo login: ", b"ready")
     await pod.type(b"for d in sr0 vda sda; do mkdir /tmp/$d; mount -o ro /dev/$d /tmp/$d; done 2>/dev/null\n")
-    assert await _told(pod, "tail -n1 /tmp/sr0/user-data") == "users: [<me"  # up to the mark that ends an answer
-    assert await _told(pod, "cat /tmp/sr0/network-config") == "version: 2"
-    assert await _told(pod, "cat /tmp/sr0/meta-data") == '{"instance-id": "i-1", "local-hostname": "demo"}'
+    assert await _output(pod, "tail -n1 /tmp/sr0/user-data") == "users: [<me"  # up to the mark that ends an answer
+    assert await _output(pod, "cat /tmp/sr0/network-config") == "version: 2"
+    assert await _output(pod, "cat /tmp/sr0/meta-data") == '{"instance-id": "i-1", "local-hostname": "demo"}'
     label = "dd if=/dev/%s bs=1 skip=32808 count=8 2>/dev/null"  # of the primary volume descriptor
-    assert [(await _told(pod, label % device)).strip() for device in ("sr0", "vda", "sda")] == [
+    assert [(await _output(pod, label % device)).strip() for device in ("sr0", "vda", "sda")] == [
         "cidata",
         "config-2",
         "CONFIG",
     ]
-    assert await _told(pod, "cat /tmp/vda/openstack/latest/user_data") == "from a secret"
-    assert await _told(pod, "ls /tmp/sda") == "a-name-of-more-than-eight-letters.conf"
-    assert await _told(pod, "cat /tmp/sda/*") == "from a ConfigMap"
+    assert await _output(pod, "cat /tmp/vda/openstack/latest/user_data") == "from a secret"
+    assert await _output(pod, "ls /tmp/sda") == "a-name-of-more-than-eight-letters.conf"
+    assert await _output(pod, "cat /tmp/sda/*") == "from a ConfigMap"
 
 
 async def test_what_the_guest_writes_stays_where_it_should(pod: PodWithDisks) -> None:
@@ -113,10 +113,10 @@ async def test_what_the_guest_writes_stays_where_it_should(pod: PodWithDisks) ->
         ("vde", 1),
     ], state
     await pod.wait_for_console(b"guest-demo login: ", b"ready")
-    assert await _told(pod, "head -c4 /dev/vdb") == "base"
-    assert await _told(pod, "head -c5 /dev/vde") == "block"
+    assert await _output(pod, "head -c4 /dev/vdb") == "base"
+    assert await _output(pod, "head -c5 /dev/vde") == "block"
     await pod.type(b"for d in a b c d e; do printf 'wrote-%s' $d > /tmp/x; dd if=/tmp/x of=/dev/vd$d; done; sync\n")
-    assert await _told(pod, "sync; for d in a b c d e; do head -c7 /dev/vd$d; done") == (
+    assert await _output(pod, "sync; for d in a b c d e; do head -c7 /dev/vd$d; done") == (
         "wrote-awrote-bwrote-cwrote-dwrote-e"
     )
     await pod.stop_machine(grace_s=0)

@@ -68,9 +68,9 @@ async def test_hiccup_of_libvirtd_is_not_told(pod: Pod) -> None:
     first = await call.read()
     await pod.kill("libvirtd")
     await pod.stop_machine(grace_s=0)  # served although libvirtd is away; done when it is back
-    told = [(await call.read()).state]
+    states = [(await call.read()).state]
     assert first.state.phase == state_pb2.MACHINE_PHASE_RUNNING
-    assert [(state.phase, state.end) for state in told] == [
+    assert [(state.phase, state.end) for state in states] == [
         (state_pb2.MACHINE_PHASE_ENDED, state_pb2.MACHINE_END_DESTROYED)
     ]
     call.cancel()

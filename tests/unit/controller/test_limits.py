@@ -12,7 +12,7 @@ from virt_controller.vmi.actions import CreatePod
 from tests.unit.controller.test_plan import EMULATION, NOW, PLANNER, SPEC, observed, vmi
 
 MI = 1 << 20
-ASKED: dict[str, Any] = {"requests": {"cpu": "100m", "memory": str(300 * MI)}, "limits": {}}
+REQUIREMENTS: dict[str, Any] = {"requests": {"cpu": "100m", "memory": str(300 * MI)}, "limits": {}}
 QUOTA = {"hard": {"requests.memory": "2Gi", "limits.memory": "2Gi"}}
 BOTH = {"hard": {"limits.memory": "2Gi", "limits.cpu": "8"}}
 
@@ -25,9 +25,11 @@ def rules(*quotas: dict[str, Any], ranges: tuple[dict[str, Any], ...] = (), **la
     )
 
 
-def limited(found: NamespaceRules, asked: dict[str, Any] = ASKED, priority: str = "", beside: Any = ()) -> Any:
+def limited(
+    found: NamespaceRules, requirements: dict[str, Any] = REQUIREMENTS, priority: str = "", beside: Any = ()
+) -> Any:
     limits = required_limits(found, priority)
-    return with_limits(asked, 2, limits, beside)["limits"] if limits is not None else None
+    return with_limits(requirements, 2, limits, beside)["limits"] if limits is not None else None
 
 
 def test_no_limits_without_a_quota_that_counts_limits() -> None:
@@ -41,7 +43,7 @@ def test_memory_gets_twice_its_request_and_cpu_one_for_each_vcpu() -> None:
 
 
 def test_a_user_s_own_limits_stay() -> None:
-    own = {**ASKED, "limits": {"memory": "400Mi"}}
+    own = {**REQUIREMENTS, "limits": {"memory": "400Mi"}}
     assert limited(rules(BOTH), own) == {"memory": "400Mi", "cpu": "2000m"}
 
 

@@ -87,15 +87,15 @@ class Watched:
     """Nodes at work, and what a listener was told."""
 
     def __init__(self, client: KubeClient) -> None:
-        self.told: asyncio.Queue[str] = asyncio.Queue()
+        self.changes: asyncio.Queue[str] = asyncio.Queue()
         self.cache = Reflector(client, NODES, Node)
         self.nodes = Nodes(client, self.cache)
-        self.nodes.listen(self.told.put_nowait)
+        self.nodes.listen(self.changes.put_nowait)
 
     async def next(self) -> str | None:
         """The trouble of the node that is told next."""
         async with asyncio.timeout(5):
-            found = self.nodes.trouble(await self.told.get(), datetime.now(UTC))
+            found = self.nodes.trouble(await self.changes.get(), datetime.now(UTC))
         return found.reason if found is not None else None
 
 
@@ -124,7 +124,7 @@ async def test_listeners_are_told_when_trouble_begins_and_ends_and_of_nothing_el
         assert await watched.next() is None
         await client.delete(NODES, None, "node1")
         assert await watched.next() == "NodeDeleted"
-        assert watched.told.empty()
+        assert watched.changes.empty()
     assert server.count("LIST") == server.count("WATCH") == 1
 
 
@@ -133,7 +133,7 @@ async def test_a_node_whose_handler_fell_silent_is_marked_once(server: FakeApiSe
     async with at_work(client) as watched:
         assert await watched.next() == "HandlerUnresponsive"
         async with asyncio.timeout(5):
-            await server.asked("PATCH", 1)
+            await server.received("PATCH", 1)
         node = await client.get(NODES, None, "node1")
         assert node["metadata"]["labels"] == {"kubevirt.io/schedulable": "false"}
         beat = {"metadata": {"annotations": {"kubevirt.io/heartbeat": rfc3339(datetime.now(UTC))}}}

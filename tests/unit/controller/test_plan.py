@@ -175,11 +175,11 @@ def test_a_pod_that_cannot_be_scheduled_or_pulled_is_told_once_and_taken_back() 
 
     current = scheduled()
     patch, event = changes(vmi(current), waiting("ErrImagePull", "no such image"))
-    told = apply(vmi(current), patch)["status"]
-    assert "no such image" in json.dumps(told["conditions"])
-    assert changes(vmi(told), waiting("ImagePullBackOff", "back-off 20s")) == ()
-    (patch,) = changes(vmi(told), waiting("ContainerCreating", ""))
-    assert apply(vmi(told), patch)["status"]["conditions"] == []
+    status = apply(vmi(current), patch)["status"]
+    assert "no such image" in json.dumps(status["conditions"])
+    assert changes(vmi(status), waiting("ImagePullBackOff", "back-off 20s")) == ()
+    (patch,) = changes(vmi(status), waiting("ContainerCreating", ""))
+    assert apply(vmi(status), patch)["status"]["conditions"] == []
 
 
 def test_a_running_guest_is_the_handlers_business() -> None:
@@ -238,8 +238,8 @@ def test_the_first_status_does_not_undo_what_was_written_since_the_cache_saw_non
 CLAIMED = {**SPEC, "volumes": [{"name": "root", "persistentVolumeClaim": {"claimName": "data"}}]}
 
 
-@pytest.mark.parametrize(("claim", "told"), [(None, "does not exist"), ({"status": {"phase": "Lost"}}, "lost")])
-def test_a_claim_that_cannot_be_used_is_named_and_asked_for_again(claim: Any, told: str) -> None:
+@pytest.mark.parametrize(("claim", "words"), [(None, "does not exist"), ({"status": {"phase": "Lost"}}, "lost")])
+def test_a_claim_that_cannot_be_used_is_named_and_asked_for_again(claim: Any, words: str) -> None:
     found = msgspec.convert(claim, Claim) if claim is not None else None
     subject = vmi(spec=CLAIMED)
     patch, event, again = PLANNER.plan(observed(subject, (), EMULATION, NOW, {"data": found}))
@@ -247,10 +247,10 @@ def test_a_claim_that_cannot_be_used_is_named_and_asked_for_again(claim: Any, to
     assert after["phase"] == "Pending"
     (condition,) = [condition for condition in after["conditions"] if condition["type"] == "Synchronized"]
     assert condition["reason"] == "FailedPvcNotFound"
-    assert "data" in condition["message"] and told in condition["message"]
+    assert "data" in condition["message"] and words in condition["message"]
     assert isinstance(event, RecordEvent) and isinstance(again, LookAgain)
-    told_before = vmi(spec=CLAIMED, status=after)
-    assert PLANNER.plan(observed(told_before, (), EMULATION, NOW, {"data": found})) == (again,)
+    subject = vmi(spec=CLAIMED, status=after)
+    assert PLANNER.plan(observed(subject, (), EMULATION, NOW, {"data": found})) == (again,)
 
 
 def test_what_a_claim_is_goes_from_the_pod_into_the_status_when_the_pod_has_a_node() -> None:
@@ -295,17 +295,17 @@ def test_a_pod_that_the_api_server_refuses_is_told_in_its_words_with_one_event()
 
 def test_what_the_api_server_says_of_a_refused_pod_is_bounded() -> None:
     patch, event, _ = refused(vmi({"phase": "Pending"}), "no " * 100_000)
-    told = unsynchronized(apply(vmi({"phase": "Pending"}), patch)["status"])["message"]
-    assert len(told) == 1024
-    assert isinstance(event, RecordEvent) and event.message == told
+    message = unsynchronized(apply(vmi({"phase": "Pending"}), patch)["status"])["message"]
+    assert len(message) == 1024
+    assert isinstance(event, RecordEvent) and event.message == message
 
 
-@pytest.mark.parametrize(("told_seconds", "wait"), [(0, 2), (1, 2), (10, 10), (60, 60), (86_400, 60)])
-def test_a_refused_pod_is_asked_for_ever_more_slowly_and_never_before_its_time(told_seconds: int, wait: int) -> None:
-    since = (NOW - timedelta(seconds=told_seconds)).strftime("%Y-%m-%dT%H:%M:%SZ")
+@pytest.mark.parametrize(("seconds", "wait"), [(0, 2), (1, 2), (10, 10), (60, 60), (86_400, 60)])
+def test_a_refused_pod_is_asked_for_ever_more_slowly_and_never_before_its_time(seconds: int, wait: int) -> None:
+    since = (NOW - timedelta(seconds=seconds)).strftime("%Y-%m-%dT%H:%M:%SZ")
     condition = {"type": "Synchronized", "status": "False", "reason": "FailedCreate", "lastTransitionTime": since}
-    told = vmi({"phase": "Pending", "conditions": [condition]})
-    *_, again = refused(told)
+    pending = vmi({"phase": "Pending", "conditions": [condition]})
+    *_, again = refused(pending)
     assert again == LookAgain(wait)
     # Some seconds later the same refusal is as many seconds nearer to its end, whatever woke the reconciler.
     just_before = refused(vmi({"phase": "Pending"}), ago=1.5)
@@ -324,14 +324,14 @@ def test_a_guest_whose_first_pod_was_taken_back_stays_scheduling_when_the_next_i
 def test_a_pod_that_was_admitted_at_last_takes_the_refusal_back(node: str) -> None:
     subject = vmi({"phase": "Pending"})
     patch, *_ = refused(subject)
-    told = vmi(apply(subject, patch)["status"])
-    (patch,) = plan(told, pod(node))
+    reported = vmi(apply(subject, patch)["status"])
+    (patch,) = plan(reported, pod(node))
     assert not [
-        condition for condition in apply(told, patch)["status"]["conditions"] if condition["type"] == "Synchronized"
+        condition for condition in apply(reported, patch)["status"]["conditions"] if condition["type"] == "Synchronized"
     ]
     stuck = {"conditions": [{"type": "PodScheduled", "status": "False", "reason": "Unschedulable"}]}
-    patch, _ = plan(told, pod(status=stuck))
-    reasons = {condition["reason"] for condition in apply(told, patch)["status"]["conditions"]}
+    patch, _ = plan(reported, pod(status=stuck))
+    reasons = {condition["reason"] for condition in apply(reported, patch)["status"]["conditions"]}
     assert reasons == {"GuestNotRunning", "Unschedulable"}
 
 

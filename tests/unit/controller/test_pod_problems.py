@@ -93,11 +93,11 @@ def test_a_pod_that_the_kubelet_ended_is_told_in_the_words_of_its_events() -> No
     ended = {"name": "compute", "state": {"terminated": {"exitCode": 0, "reason": "Completed"}}}
     failed = PodEvent("Unhealthy", "Liveness probe failed: connection refused")
     ready = PodEvent("Unhealthy", "Readiness probe failed: connection refused")
-    told = how_it_ended(pod(phase="Succeeded", containerStatuses=[ended]), (ready, failed))
-    assert told.reason == "Unhealthy" and told.message.endswith("Liveness probe failed: connection refused")
+    failure = how_it_ended(pod(phase="Succeeded", containerStatuses=[ended]), (ready, failed))
+    assert failure.reason == "Unhealthy" and failure.message.endswith("Liveness probe failed: connection refused")
     assert how_it_ended(pod(phase="Succeeded", containerStatuses=[ended]), (ready,)).reason == "PodEnded"
     eviction = PodEvent("Evicted", "usage exceeds the limit", None, "2026-01-01T00:00:20Z")
-    told = how_it_ended(pod(phase="Succeeded", containerStatuses=[ended]), (failed, eviction))
-    assert told.reason == "Evicted" and told.message.endswith("usage exceeds the limit")
+    failure = how_it_ended(pod(phase="Succeeded", containerStatuses=[ended]), (failed, eviction))
+    assert failure.reason == "Evicted" and failure.message.endswith("usage exceeds the limit")
     evicted = pod(phase="Failed", reason="Evicted", message="too much", containerStatuses=[ended])
     assert how_it_ended(evicted, (failed,)).reason == "Evicted"

@@ -73,12 +73,12 @@ def test_a_container_disk_is_a_sidecar_of_the_users_image_that_runs_only_our_pro
 
 
 def test_what_runs_beside_a_guaranteed_guest_is_guaranteed_too() -> None:
-    asked = {"requests": {"cpu": "1", "memory": "64Mi"}, "limits": {"cpu": 1, "memory": "64Mi"}}
+    requirements = {"requests": {"cpu": "1", "memory": "64Mi"}, "limits": {"cpu": 1, "memory": "64Mi"}}
     disk = [{"name": "root", "containerDisk": {"image": "d"}}]
-    beside = made({"domain": {"resources": asked}, "volumes": disk})["spec"]["initContainers"]
+    beside = made({"domain": {"resources": requirements}, "volumes": disk})["spec"]["initContainers"]
     assert all(container["resources"]["requests"] == container["resources"]["limits"] for container in beside)
-    asked["limits"] = {"cpu": 2, "memory": "64Mi"}
-    beside = made({"domain": {"resources": asked}, "volumes": disk})["spec"]["initContainers"]
+    requirements["limits"] = {"cpu": 2, "memory": "64Mi"}
+    beside = made({"domain": {"resources": requirements}, "volumes": disk})["spec"]["initContainers"]
     assert all(container["resources"]["requests"] != container["resources"]["limits"] for container in beside)
 
 
@@ -147,12 +147,12 @@ def test_the_cost_of_running_a_guest_comes_on_top_of_what_it_asks_for() -> None:
     overhead = overhead_bytes(accept({"domain": domain}, EMULATION), EMULATION)
     assert int(plain["requests"]["memory"]) == (64 << 20) + overhead
     assert plain["requests"]["cpu"] == "100m" and "memory" not in plain["limits"]
-    given = {"requests": {"memory": "32Mi", "cpu": "500m"}, "limits": {"memory": "128Mi"}}
-    asked = compute(made({"domain": {"resources": given}}))["resources"]
-    assert int(asked["requests"]["memory"]) == (32 << 20) + overhead
-    assert int(asked["limits"]["memory"]) == (128 << 20) + overhead
-    assert asked["requests"]["cpu"] == "500m"
-    overcommitted = {**given, "overcommitGuestOverhead": True}
+    resources = {"requests": {"memory": "32Mi", "cpu": "500m"}, "limits": {"memory": "128Mi"}}
+    requirements = compute(made({"domain": {"resources": resources}}))["resources"]
+    assert int(requirements["requests"]["memory"]) == (32 << 20) + overhead
+    assert int(requirements["limits"]["memory"]) == (128 << 20) + overhead
+    assert requirements["requests"]["cpu"] == "500m"
+    overcommitted = {**resources, "overcommitGuestOverhead": True}
     assert int(compute(made({"domain": {"resources": overcommitted}}))["resources"]["requests"]["memory"]) == 32 << 20
 
 
@@ -180,9 +180,9 @@ def test_the_cluster_may_overcommit_memory_and_cpus() -> None:
 
 def test_huge_pages_are_the_guests_memory_and_ordinary_memory_the_cost_of_running_it() -> None:
     pod = made({"domain": {"memory": {"guest": "64Mi", "hugepages": {"pageSize": "2Mi"}}}})
-    asked = compute(pod)["resources"]
-    assert asked["requests"]["hugepages-2Mi"] == asked["limits"]["hugepages-2Mi"] == str(64 << 20)
-    assert int(asked["requests"]["memory"]) > 64 << 20  # of overhead alone
+    requirements = compute(pod)["resources"]
+    assert requirements["requests"]["hugepages-2Mi"] == requirements["limits"]["hugepages-2Mi"] == str(64 << 20)
+    assert int(requirements["requests"]["memory"]) > 64 << 20  # of overhead alone
     assert "hugepages" not in mounts(pod)  # QEMU has them without a file system
 
 

@@ -51,19 +51,19 @@ def ready(body: dict[str, Any]) -> dict[str, Any]:
 def test_a_node_in_trouble_is_told_once_and_the_guest_is_not_given_up() -> None:
     subject = vmi(running())
     patch, event = with_trouble(subject, LOST)
-    told = apply(subject, patch)
-    assert (ready(told)["status"], ready(told)["reason"]) == ("False", "NodeUnreachable")
-    assert told["status"]["phase"] == "Running"
+    updated = apply(subject, patch)
+    assert (ready(updated)["status"], ready(updated)["reason"]) == ("False", "NodeUnreachable")
+    assert updated["status"]["phase"] == "Running"
     assert isinstance(event, RecordEvent) and event.warning and "node1" in event.message
-    assert with_trouble(vmi(told["status"]), Trouble("NodeUnreachable", "in other words")) == ()
+    assert with_trouble(vmi(updated["status"]), Trouble("NodeUnreachable", "in other words")) == ()
 
 
 def test_when_the_node_is_back_the_word_is_the_handlers() -> None:
     subject = vmi(running({"status": "False", "reason": "NodeUnreachable"}))
     (patch,) = with_trouble(subject, None)
-    told = apply(subject, patch)
-    assert ready(told)["status"] == "Unknown"
-    assert with_trouble(vmi(told["status"]), None) == ()
+    updated = apply(subject, patch)
+    assert ready(updated)["status"] == "Unknown"
+    assert with_trouble(vmi(updated["status"]), None) == ()
 
 
 @pytest.mark.parametrize("reason", [NODE_DELETED, NODE_OUT_OF_SERVICE])
@@ -81,15 +81,15 @@ def test_a_node_that_will_not_come_back_fails_its_guests_and_takes_their_pods(re
 
 def test_a_pod_that_goes_under_its_guest_is_told_with_the_reason() -> None:
     evicted = {"type": "DisruptionTarget", "status": "True", "reason": "EvictionByEvictionAPI", "message": "evicting"}
-    going = pod("node1", {"phase": "Running", "conditions": [evicted]}, deletionTimestamp="2026-01-01T00:00:00Z")
+    terminating = pod("node1", {"phase": "Running", "conditions": [evicted]}, deletionTimestamp="2026-01-01T00:00:00Z")
     subject = vmi(running())
-    patch, event = plan(subject, going)
-    told = apply(subject, patch)
-    assert ready(told)["reason"] == "PodTerminating" and "evicting" in ready(told)["message"]
+    patch, event = plan(subject, terminating)
+    updated = apply(subject, patch)
+    assert ready(updated)["reason"] == "PodTerminating" and "evicting" in ready(updated)["message"]
     assert isinstance(event, RecordEvent) and "evicting" in event.message
-    assert plan(vmi(told["status"]), going) == ()
-    gone, _ = plan(vmi(told["status"]))
-    failed = apply(vmi(told["status"]), gone)
+    assert plan(vmi(updated["status"]), terminating) == ()
+    gone, _ = plan(vmi(updated["status"]))
+    failed = apply(vmi(updated["status"]), gone)
     assert failed["status"]["reason"] == "PodGone" and "evicting" in ready(failed)["message"]
 
 
@@ -98,9 +98,9 @@ def test_with_a_readiness_probe_ready_is_what_the_kubelet_found(state: str) -> N
     before = {"status": "False" if state == "True" else "True", "reason": "GuestNotRunning"}
     subject = vmi(running(before), spec=PROBED)
     (patch,) = plan(subject, alive(state))
-    told = apply(subject, patch)
-    assert ready(told)["status"] == state
-    assert plan(vmi(told["status"], spec=PROBED), alive(state)) == ()
+    updated = apply(subject, patch)
+    assert ready(updated)["status"] == state
+    assert plan(vmi(updated["status"], spec=PROBED), alive(state)) == ()
     assert plan(vmi(running(before)), alive(state)) == ()  # without a probe the kubelet knows nothing of the guest
 
 
@@ -127,10 +127,10 @@ def test_the_schedulers_newest_words_are_told() -> None:
         return pod(status={"conditions": [condition]})
 
     patch, _ = plan(vmi(), stuck("0/2 nodes: insufficient memory"))
-    told = apply(vmi(), patch)["status"]
-    assert plan(vmi(told), stuck("0/2 nodes: insufficient memory")) == ()
-    patch, _ = plan(vmi(told), stuck("0/3 nodes: insufficient memory"))
-    assert "0/3" in str(apply(vmi(told), patch)["status"]["conditions"])
+    status = apply(vmi(), patch)["status"]
+    assert plan(vmi(status), stuck("0/2 nodes: insufficient memory")) == ()
+    patch, _ = plan(vmi(status), stuck("0/3 nodes: insufficient memory"))
+    assert "0/3" in str(apply(vmi(status), patch)["status"]["conditions"])
 
 
 def test_what_the_pod_is_goes_into_the_status_at_the_hand_over() -> None:
@@ -144,19 +144,19 @@ def test_what_the_pod_is_goes_into_the_status_at_the_hand_over() -> None:
 def test_a_pod_that_kubernetes_is_about_to_end_is_told_and_taken_back_if_it_changes_its_mind() -> None:
     doomed = {"type": "DisruptionTarget", "status": "True", "reason": "TerminationByKubelet", "message": "no memory"}
     patch, event = plan(vmi(running()), pod("node1", {"phase": "Running", "conditions": [doomed]}))
-    told = apply(vmi(running()), patch)
-    assert ready(told)["reason"] == "PodTerminating" and "no memory" in ready(told)["message"]
+    updated = apply(vmi(running()), patch)
+    assert ready(updated)["reason"] == "PodTerminating" and "no memory" in ready(updated)["message"]
     assert isinstance(event, RecordEvent)
-    (patch,) = plan(vmi(told["status"]), alive())
-    assert ready(apply(vmi(told["status"]), patch))["status"] == "Unknown"
+    (patch,) = plan(vmi(updated["status"]), alive())
+    assert ready(apply(vmi(updated["status"]), patch))["status"] == "Unknown"
 
 
 def test_who_waits_for_a_deletion_is_told_that_the_node_is_in_trouble() -> None:
     subject = vmi(running(), deletionTimestamp="2026-01-01T00:00:00Z")
-    going = alive(deletionTimestamp="2026-01-01T00:00:00Z")
-    patch, event = PLANNER.plan(observed(subject, (going,), EMULATION, NOW, trouble=LOST))
-    told = apply(subject, patch)
-    assert ready(told)["reason"] == "NodeUnreachable" and told["status"]["phase"] == "Running"
+    terminating = alive(deletionTimestamp="2026-01-01T00:00:00Z")
+    patch, event = PLANNER.plan(observed(subject, (terminating,), EMULATION, NOW, trouble=LOST))
+    updated = apply(subject, patch)
+    assert ready(updated)["reason"] == "NodeUnreachable" and updated["status"]["phase"] == "Running"
     assert isinstance(event, RecordEvent)
-    again = vmi(told["status"], deletionTimestamp="2026-01-01T00:00:00Z")
-    assert PLANNER.plan(observed(again, (going,), EMULATION, NOW, trouble=LOST)) == ()
+    again = vmi(updated["status"], deletionTimestamp="2026-01-01T00:00:00Z")
+    assert PLANNER.plan(observed(again, (terminating,), EMULATION, NOW, trouble=LOST)) == ()

@@ -60,7 +60,7 @@ async def at_work(client: KubeClient) -> AsyncIterator[Caches]:
                 task.cancel()
 
 
-async def told(client: KubeClient, server: FakeApiServer, kind: str) -> dict[str, Any]:
+async def condition_once_reported(client: KubeClient, server: FakeApiServer, kind: str) -> dict[str, Any]:
     """The condition, once it has been written."""
     while True:
         patches = server.count("PATCH")
@@ -68,7 +68,7 @@ async def told(client: KubeClient, server: FakeApiServer, kind: str) -> dict[str
         for condition in found.get("status", {}).get("conditions", []):
             if condition["type"] == kind:
                 return dict(condition)
-        await server.asked("PATCH", patches + 1)
+        await server.received("PATCH", patches + 1)
 
 
 def guest(server: FakeApiServer, spec: Any) -> VirtualMachineInstance:
@@ -108,7 +108,7 @@ async def test_a_pod_that_is_long_in_starting_its_first_container_is_asked_about
         event = {"reason": "FailedMount", "note": note, "type": "Warning", "regarding": {"uid": uid}}
         server.put(EVENTS.path("ns"), {"metadata": {"name": name}, **event})
     async with at_work(client):
-        condition = await told(client, server, "Synchronized")
+        condition = await condition_once_reported(client, server, "Synchronized")
     assert condition["reason"] == "FailedMount"
     assert condition["message"] == 'secret "gone" not found'
 
@@ -117,13 +117,13 @@ async def test_a_pod_that_has_just_been_made_is_not_asked_about(server: FakeApiS
     server.put(NODES.path(), NODE)
     launcher(server, guest(server, SPEC), "Pending")
     async with at_work(client):
-        assert (await told(client, server, "Ready"))["reason"] == "GuestNotRunning"
+        assert (await condition_once_reported(client, server, "Ready"))["reason"] == "GuestNotRunning"
     assert not [path for method, path in server.requests if method == "LIST" and "events" in path]
 
 
-@pytest.mark.parametrize(("reason", "asked"), [("", 1), ("Evicted", 0)])
+@pytest.mark.parametrize(("reason", "lists"), [("", 1), ("Evicted", 0)])
 async def test_a_pod_that_ended_without_a_word_is_asked_about_once(
-    server: FakeApiServer, client: KubeClient, reason: str, asked: int
+    server: FakeApiServer, client: KubeClient, reason: str, lists: int
 ) -> None:
     server.put(NODES.path(), NODE)
     vmi = guest(server, SPEC)
@@ -134,21 +134,21 @@ async def test_a_pod_that_ended_without_a_word_is_asked_about_once(
     event = {"reason": "Unhealthy", "note": note, "type": "Warning", "regarding": {"uid": pod}}
     server.put(EVENTS.path("ns"), {"metadata": {"name": "a"}, **event})
     async with at_work(client):
-        condition = await told(client, server, "Ready")
-        await server.asked("POST", 1)
+        condition = await condition_once_reported(client, server, "Ready")
+        await server.received("POST", 1)
     assert condition["reason"] == (reason or "Unhealthy")
-    assert (note in condition["message"]) == bool(asked)
-    assert len([path for method, path in server.requests if method == "LIST" and "events" in path]) == asked
+    assert (note in condition["message"]) == bool(lists)
+    assert len([path for method, path in server.requests if method == "LIST" and "events" in path]) == lists
 
 
 async def test_a_claim_is_asked_for_by_name_until_it_is_there(server: FakeApiServer, client: KubeClient) -> None:
     vmi = guest(server, CLAIMED)
     async with at_work(client):
-        condition = await told(client, server, "Synchronized")
+        condition = await condition_once_reported(client, server, "Synchronized")
         assert condition["reason"] == "FailedPvcNotFound" and "data" in condition["message"]
         server.put(PERSISTENT_VOLUME_CLAIMS.path("ns"), {"metadata": {"name": "data"}, "status": {"phase": "Bound"}})
         while ("POST", PODS.path("ns")) not in server.requests:
-            await server.asked("POST", server.count("POST") + 1)
+            await server.received("POST", server.count("POST") + 1)
     pod = await client.get(PODS, "ns", pod_name(vmi))
     (source,) = [volume for volume in pod["spec"]["volumes"] if "persistentVolumeClaim" in volume]
     assert source["persistentVolumeClaim"]["claimName"] == "data"
@@ -160,7 +160,7 @@ async def test_a_node_missing_from_the_cache_fails_guests_only_after_the_api_ser
 ) -> None:
     await handed_over(client, launcher(server, guest(server, SPEC), "Running"), "Running")
     async with at_work(client):
-        await server.asked("DELETE", 1)
+        await server.received("DELETE", 1)
     found = await client.get(VIRTUAL_MACHINE_INSTANCES, "ns", "guest")
     assert (found["status"]["phase"], found["status"]["reason"]) == ("Failed", "NodeDeleted")
     assert ("GET", NODES.path(None, "node1")) in server.requests
@@ -183,7 +183,7 @@ async def test_whatever_the_api_server_says_of_the_pod_itself_is_told(
     guest(server, SPEC)
     server.admit = no_pods(code, reason)
     async with at_work(client):
-        condition = await told(client, server, "Synchronized")
+        condition = await condition_once_reported(client, server, "Synchronized")
     assert condition["reason"] == "FailedCreate" and "no room here" in condition["message"]
 
 
@@ -191,7 +191,7 @@ async def test_an_api_server_that_is_busy_has_not_refused_the_pod(server: FakeAp
     guest(server, SPEC)
     server.admit = no_pods(429, "TooManyRequests")
     async with at_work(client):
-        await server.asked("POST", 3)
+        await server.received("POST", 3)
     assert server.count("PATCH") == 0
 
 
@@ -202,14 +202,14 @@ async def test_a_refused_pod_is_asked_for_in_its_time_however_often_the_vmi_chan
     server.admit = no_pods(403, "Forbidden")
     pods, events = ("POST", PODS.path("ns")), ("POST", EVENTS.path("ns"))
     async with at_work(client):
-        condition = await told(client, server, "Synchronized")
+        condition = await condition_once_reported(client, server, "Synchronized")
         assert condition["reason"] == "FailedCreate" and "no room here" in condition["message"]
         for number in range(20):
             labels = {"metadata": {"labels": {"changed": str(number)}}}
             await client.merge_patch(VIRTUAL_MACHINE_INSTANCES, "ns", "guest", labels)
         server.admit = lambda _place, _body: None
         while server.requests.count(pods) < 2:
-            await server.asked("POST", server.count("POST") + 1)
+            await server.received("POST", server.count("POST") + 1)
     assert await client.get(PODS, "ns", pod_name(vmi))
     assert (server.requests.count(pods), server.requests.count(events)) == (2, 1)
 
@@ -219,10 +219,10 @@ async def test_a_vmi_in_an_unknown_phase_disturbs_no_other_when_the_configuratio
 ) -> None:
     server.put(VMIS, {"metadata": {"name": "strange"}, "spec": SPEC, "status": {"phase": "MigrationPreparing"}})
     async with at_work(client):
-        await server.asked("WATCH", 4)
+        await server.received("WATCH", 4)
         await client.merge_patch(KUBEVIRTS, "kubevirt", "kubevirt", {"spec": {"configuration": {"cpuModel": "x"}}})
         ordinary = guest(server, SPEC)
-        await server.asked("POST", 1)
+        await server.received("POST", 1)
     assert [pod["metadata"]["name"] for pod in await client.list(PODS, "ns")] == [pod_name(ordinary)]
 
 
@@ -233,12 +233,12 @@ async def test_a_pod_of_the_expected_name_that_is_somebody_else_s_is_named_and_l
     labels = {"kubevirt.io": "virt-launcher", "kubevirt.io/created-by": vmi.metadata.uid}
     stranger = server.put(PODS.path("ns"), {"metadata": {"name": pod_name(vmi), "labels": labels}})
     async with at_work(client):
-        condition = await told(client, server, "Synchronized")
+        condition = await condition_once_reported(client, server, "Synchronized")
         assert condition["reason"] == "FailedCreate"
         assert pod_name(vmi) in condition["message"] and stranger["metadata"]["uid"] in condition["message"]
         assert await client.get(PODS, "ns", pod_name(vmi)) == stranger
         await client.delete(PODS, "ns", pod_name(vmi))
-        await server.asked("POST", server.count("POST") + 2)  # the pod, and its event
+        await server.received("POST", server.count("POST") + 2)  # the pod, and its event
     assert (await client.get(PODS, "ns", pod_name(vmi)))["metadata"]["uid"] != stranger["metadata"]["uid"]
 
 
@@ -249,7 +249,7 @@ async def test_a_running_guest_whose_pod_was_replaced_fails_and_the_stranger_is_
     stranger = launcher(server, guest(server, SPEC), "Running")
     await handed_over(client, "uid-of-the-first", "Running")
     async with at_work(client):
-        await server.asked("POST", 1)
+        await server.received("POST", 1)
     found = await client.get(VIRTUAL_MACHINE_INSTANCES, "ns", "guest")
     assert (found["status"]["phase"], found["status"]["activePods"]) == ("Failed", {"uid-of-the-first": "node1"})
     (ready,) = [condition for condition in found["status"]["conditions"] if condition["type"] == "Ready"]
@@ -272,10 +272,10 @@ async def test_limits_are_set_once_the_namespace_has_asked_for_them_and_from_the
     guest(server, SPEC)
     pods = ("POST", PODS.path("ns"))
     async with at_work(client):
-        await server.asked("POST", 3)
+        await server.received("POST", 3)
         assert server.requests.count(pods) == 2
         server.put(VMIS, {"metadata": {"name": "another"}, "spec": SPEC})
-        await server.asked("POST", 5)
+        await server.received("POST", 5)
     assert server.requests.count(pods) == 3
     assert server.requests.count(("LIST", RESOURCE_QUOTAS.path("ns"))) == 1
     for pod in await client.list(PODS, "ns"):
@@ -291,7 +291,7 @@ async def test_a_refusal_that_no_limits_mend_is_reported_whether_or_not_the_name
     guest(server, SPEC)
     server.admit = no_pods(403, "Forbidden")
     async with at_work(client):
-        condition = await told(client, server, "Synchronized")
+        condition = await condition_once_reported(client, server, "Synchronized")
     assert condition["reason"] == "FailedCreate" and "no room here" in condition["message"]
 
 
@@ -299,10 +299,10 @@ async def test_pods_wait_for_a_kubevirt_object(server: FakeApiServer, client: Ku
     await client.delete(KUBEVIRTS, "kubevirt", "kubevirt")
     vmi = guest(server, SPEC)
     async with at_work(client):
-        assert (await told(client, server, "Synchronized"))["reason"] == "NotConfigured"
+        assert (await condition_once_reported(client, server, "Synchronized"))["reason"] == "NotConfigured"
         assert await client.list(PODS, "ns") == []
         server.put(KUBEVIRTS.path("kubevirt"), {"metadata": {"name": "kubevirt"}})
-        await server.asked("POST", 3)
+        await server.received("POST", 3)
     assert await client.get(PODS, "ns", pod_name(vmi))
 
 
@@ -318,12 +318,12 @@ async def test_a_status_that_anybody_may_have_written_stops_nothing(server: Fake
     status = {"phase": "Scheduling", "activePods": {rejected: "node1"}, "phaseTransitionTimestamps": [transition]}
     await client.merge_patch(VIRTUAL_MACHINE_INSTANCES, "ns", "guest", {"status": status})
     async with at_work(client):
-        await server.asked("DELETE", 1)
+        await server.received("DELETE", 1)
 
 
 async def test_the_events_of_a_vmi_s_life_are_one_request_each(server: FakeApiServer, client: KubeClient) -> None:
     guest(server, SPEC)
     async with at_work(client):
-        await server.asked("POST", 2)
+        await server.received("POST", 2)
     (event,) = await client.list(EVENTS, "ns")
     assert (event["reason"], event["type"]) == ("SuccessfulCreate", "Normal")

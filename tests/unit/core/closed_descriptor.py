@@ -33,7 +33,7 @@ def connection_to(port: int) -> int:
     return only
 
 
-async def said(client: KubeClient) -> str:
+async def failure_of(client: KubeClient) -> str:
     """What a request fails with; empty if it does not."""
     try:
         await client.get(CONFIG_MAPS, "ns", "a")
@@ -58,13 +58,13 @@ async def main(port: int) -> None:
             async with client.stream(CONFIG_MAPS.path("ns"), {"watch": "1", "resourceVersion": "0"}, 30) as body:
                 assert b"ADDED" in await body.readany()
                 os.close(connection_to(port))
-                assert "is used by transport" in await said(client)
+                assert "is used by transport" in await failure_of(client)
                 assert await ended(body), "the watch hangs"
         except Unavailable as error:
             print(f"the watch ended: {error}")
         else:
             raise AssertionError("the watch goes on")
-        assert await said(client) == ""
+        assert await failure_of(client) == ""
 
 
 if __name__ == "__main__":

@@ -29,6 +29,6 @@ async def test_a_connection_whose_descriptor_was_closed_below_it_is_a_lost_one_a
         stderr=asyncio.subprocess.STDOUT,
     )
     async with asyncio.timeout(30):
-        said, _ = await process.communicate()
-    assert process.returncode == 0, said.decode()
-    assert b"the watch ended" in said
+        output, _ = await process.communicate()
+    assert process.returncode == 0, output.decode()
+    assert b"the watch ended" in output

@@ -51,7 +51,7 @@ async def test_the_first_leads_and_the_second_takes_over_at_once_when_it_is_rele
         await first.working.wait()
         assert await holder(client) == "first"
         second = Replica(client, group, "second")
-        await server.asked("LIST", 2)
+        await server.received("LIST", 2)
         assert not second.lease.leading
         await first.stop()
         assert first.cancelled.is_set() and not first.lease.leading
@@ -79,7 +79,7 @@ async def test_a_lease_that_is_renewed_is_not_taken(server: FakeApiServer, clien
         leader = Replica(client, group, "leader", duration=0.8, renewal=0.05)
         await leader.working.wait()
         standby = Replica(client, group, "standby", duration=0.8, renewal=0.05)
-        await server.asked("PATCH", 18)  # renewals for longer than that
+        await server.received("PATCH", 18)  # renewals for longer than that
         assert leader.lease.leading and not standby.lease.leading
         await standby.stop()
         await leader.stop()

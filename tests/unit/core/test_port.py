@@ -162,11 +162,11 @@ async def test_a_further_authority_is_trusted_from_the_moment_it_is_told(authori
     credentials = grpc.ssl_channel_credentials(
         authority.certificate, (foreign.folder / "tls.key").read_bytes(), (foreign.folder / "tls.crt").read_bytes()
     )
-    told = [b""]
+    trusted_bundle = [b""]
     rule = allow("virt-operator")
-    async with listening(0, IDENTITY, own, peers=rule, also_trusted=lambda: told[0]) as port:
+    async with listening(0, IDENTITY, own, peers=rule, also_trusted=lambda: trusted_bundle[0]) as port:
         for trusted in (False, True):
-            told[0] = other.certificate if trusted else b""
+            trusted_bundle[0] = other.certificate if trusted else b""
             options = (("grpc.use_local_subchannel_pool", 1),)
             async with grpc.aio.secure_channel(f"localhost:{port}", credentials, options=options) as channel:
                 if trusted:

@@ -130,7 +130,7 @@ async def test_after_410_a_new_list_tells_what_changed_and_vanished(
         server.put(PATH, config_map(name))
     async with watching(client) as watched:
         assert {await watched.next() for _ in range(3)} == {"same", "changes", "vanishes"}
-        await server.asked("WATCH", 1)
+        await server.received("WATCH", 1)
         server.hang()
         await label(client, "changes", "1")
         await client.delete(CONFIG_MAPS, "ns", "vanishes")
@@ -151,7 +151,7 @@ async def test_a_closed_watch_is_reopened_where_it_ended(server: FakeApiServer, 
         server.put(PATH, config_map("two"))  # while nobody is told
         server.cut()
         async with asyncio.timeout(5):
-            await server.asked("WATCH", 2)
+            await server.received("WATCH", 2)
         assert server.requests[-1] == (f"WATCH {seen['metadata']['resourceVersion']}", PATH)
         server.hang(False)
         assert await watched.next() == "two"
@@ -168,17 +168,17 @@ async def test_a_bookmark_moves_the_place_to_reopen_at(server: FakeApiServer, cl
         await until(lambda: watched.reflector._version == str(version))
         server.cut()
         async with asyncio.timeout(5):
-            await server.asked("WATCH", 2)
+            await server.received("WATCH", 2)
         assert server.requests[-1] == (f"WATCH {version}", PATH)
 
 
 async def test_a_silent_watch_is_given_up(server: FakeApiServer, client: KubeClient) -> None:
     async with watching(client, silence=0.05, backoff=0.01) as watched:
-        await server.asked("WATCH", 1)
+        await server.received("WATCH", 1)
         server.hang()
         server.put(PATH, config_map("missed"))
         async with asyncio.timeout(5):
-            await server.asked("WATCH", 3)
+            await server.received("WATCH", 3)
         server.hang(False)
         assert await watched.next() == "missed"
     assert server.count("LIST") == 1
@@ -220,7 +220,7 @@ async def test_the_last_version_that_decoded_is_kept_also_by_a_new_list(
         server.compact()
         server.cut()
         async with asyncio.timeout(5):
-            await server.asked("LIST", 2)
+            await server.received("LIST", 2)
         (kept,) = watched.reflector
         assert kept.data == {"a": "1"}
         assert set(watched.reflector.undecodable) == {("ns", "turns")}
@@ -243,7 +243,7 @@ async def test_a_defect_in_a_callback_ends_neither_the_watch_nor_the_process(
     async with asyncio.timeout(5), asyncio.TaskGroup() as group:
         running = group.create_task(reflector.run(), name="reflector")
         assert await seen.get() == ("ns", "first")
-        await server.asked("WATCH", 1)
+        await server.received("WATCH", 1)
         server.put(PATH, config_map("second"))
         assert await seen.get() == ("ns", "second")
         running.cancel()

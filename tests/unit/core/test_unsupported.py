@@ -181,7 +181,7 @@ def refusing(path: str) -> str | None:
     return None
 
 
-def told(spec: dict[str, Any]) -> set[str]:
+def refused_fields(spec: dict[str, Any]) -> set[str]:
     """Fields of which a refusal says that they are not supported."""
     return {
         refusal.field
@@ -195,7 +195,7 @@ def test_each_field_of_kubevirts_is_supported_or_refused_with_exactly_its_path(p
     spec = spec_with(path)
     assert stored(spec)["spec"] == spec, "the CRD loses what was set"
     refused = refusing(path)
-    assert told(spec) == ({refused} if refused else set())
+    assert refused_fields(spec) == ({refused} if refused else set())
     if refused:
         with pytest.raises(UnsupportedSpec) as error:
             read_spec(spec)
@@ -205,7 +205,7 @@ def test_each_field_of_kubevirts_is_supported_or_refused_with_exactly_its_path(p
 def test_all_that_is_not_supported_is_named_at_once_in_one_message() -> None:
     spec = spec_with(*UNSUPPORTED)
     expected = {f"spec.{path.replace('[]', '[0]')}" for path in UNSUPPORTED}
-    assert told(spec) == expected
+    assert refused_fields(spec) == expected
     with pytest.raises(UnsupportedSpec) as error:
         read_spec(spec)
     assert all(f"{path}: is not supported" in str(error.value) for path in expected)
@@ -213,7 +213,7 @@ def test_all_that_is_not_supported_is_named_at_once_in_one_message() -> None:
 
 def test_each_item_of_a_list_is_named_by_its_index() -> None:
     disks = [{"name": "a"}, {"name": "b", "tag": "t"}, {"name": "c", "disk": {"pciAddress": "0"}}]
-    assert told(merge_patch(spec_with(), {"domain": {"devices": {"disks": disks}}})) == {
+    assert refused_fields(merge_patch(spec_with(), {"domain": {"devices": {"disks": disks}}})) == {
         "spec.domain.devices.disks[1].tag",
         "spec.domain.devices.disks[2].disk.pciAddress",
     }

@@ -22,7 +22,7 @@ def changed(change: dict[str, Any], of: dict[str, Any] = VMI) -> dict[str, Any]:
     return result
 
 
-def told(refusals: tuple[object, ...]) -> list[str]:
+def texts(refusals: tuple[object, ...]) -> list[str]:
     return [str(refusal) for refusal in refusals]
 
 
@@ -33,7 +33,7 @@ def test_a_minimal_object_is_admitted() -> None:
 def test_every_problem_of_a_new_object_is_told() -> None:
     devices = {"gpus": [{"name": "g"}], "disks": [{"name": "d", "changedBlockTracking": True, "cache": 7}]}
     body = changed({"metadata": {"labels": {"kubevirt.io/nodeName": "n"}}, "spec": {"domain": {"devices": devices}}})
-    assert told(admit_create(body, NONE)) == [
+    assert texts(admit_create(body, NONE)) == [
         "metadata.labels.kubevirt.io/nodeName: is reserved: only KubeVirt itself sets, changes or removes it",
         "spec.domain.devices.gpus: is not supported by this release, remove it",
         "spec.domain.devices.disks[0].changedBlockTracking: is not supported by this release, remove it",
@@ -48,7 +48,7 @@ def test_every_problem_of_a_new_object_is_told() -> None:
 def test_reserved_labels_are_set_changed_and_removed_by_the_suite_alone(label: str) -> None:
     labelled = changed({"metadata": {"labels": {label: "x"}}})
     other = changed({"metadata": {"labels": {label: "y"}}})
-    assert told(admit_create(labelled, NONE)) and not admit_create(labelled, NONE, is_own_account=True)
+    assert texts(admit_create(labelled, NONE)) and not admit_create(labelled, NONE, is_own_account=True)
     for old, new in ((VMI, labelled), (labelled, other), (labelled, VMI)):
         (refusal,) = admit_update(old, new, NONE, is_own_account=False)
         assert refusal.field == f"metadata.labels.{label}"
@@ -57,7 +57,7 @@ def test_reserved_labels_are_set_changed_and_removed_by_the_suite_alone(label: s
 
 def test_the_spec_cannot_be_changed_and_the_paths_are_named() -> None:
     new = changed({"spec": {"domain": {"cpu": {"cores": 2}}, "hostname": "web"}})
-    assert told(admit_update(VMI, new, NONE, is_own_account=False)) == [
+    assert texts(admit_update(VMI, new, NONE, is_own_account=False)) == [
         "spec.domain.cpu.cores: cannot be changed, create a new VirtualMachineInstance",
         "spec.hostname: cannot be changed, create a new VirtualMachineInstance",
     ]
@@ -77,7 +77,7 @@ def test_an_object_stored_while_the_webhook_was_away_can_be_labelled_and_its_fin
 
 def test_the_status_is_written_by_the_suite_alone() -> None:
     new = changed({"status": {"phase": "Succeeded"}})
-    assert told(admit_update(VMI, new, NONE, is_own_account=False)) == [
+    assert texts(admit_update(VMI, new, NONE, is_own_account=False)) == [
         "status: is written by KubeVirt itself, leave it as it is"
     ]
     assert admit_update(VMI, new, NONE, is_own_account=True) == ()

@@ -60,7 +60,7 @@ async def until(server: FakeApiServer, holds: Callable[[dict[str, Any]], bool]) 
         status: dict[str, Any] = server.store.get(Place.parse(DEMO))["status"]
         if holds(status):
             return status
-        await server.asked("PATCH", patches + 1)
+        await server.received("PATCH", patches + 1)
 
 
 def condition(status: dict[str, Any], kind: str) -> dict[str, Any]:

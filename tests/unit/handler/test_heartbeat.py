@@ -30,7 +30,7 @@ class ApiServer:
             raise Unavailable(0, "refused")
         self.patches.put_nowait(body["metadata"])
 
-    async def told(self) -> str:
+    async def schedulable(self) -> str:
         """What the next beat says."""
         async with asyncio.timeout(5):
             value: str = (await self.patches.get())["labels"]["kubevirt.io/schedulable"]
@@ -65,7 +65,7 @@ async def test_nothing_is_said_before_all_is_there_and_then_at_once() -> None:
         await asyncio.sleep(0)
         assert server.patches.empty()
         offered.set()
-        assert await server.told() == "true"
+        assert await server.schedulable() == "true"
     assert server.patches.empty(), "ending says nothing"
 
 
@@ -73,13 +73,13 @@ async def test_what_stays_away_is_told_and_its_return_at_once(monkeypatch: pytes
     monkeypatch.setattr(heartbeat, "_INTERVAL", 0.01)
     server, offered = ApiServer(), asyncio.Event()
     async with beating(server, offered):
-        assert await server.told() == "false"
+        assert await server.schedulable() == "false"
         offered.set()
-        while await server.told() == "false":
+        while await server.schedulable() == "false":
             continue
-        assert await server.told() == "true", "again a minute later"
+        assert await server.schedulable() == "true", "again a minute later"
         offered.clear()
-        while await server.told() == "true":
+        while await server.schedulable() == "true":
             continue
 
 
@@ -88,5 +88,5 @@ async def test_a_beat_that_is_refused_is_repeated(monkeypatch: pytest.MonkeyPatc
     server, offered = ApiServer(failures=3), asyncio.Event()
     offered.set()
     async with beating(server, offered):
-        assert await server.told() == "true"
+        assert await server.schedulable() == "true"
     assert server.failures == 0

@@ -55,7 +55,7 @@ async def test_a_hostile_refusal_becomes_a_bounded_condition_and_event(
     put_vmi(server)
     async with handler(client, connections.connect):
         seen = condition(await until(server, lambda status: bool(condition(status, "Synchronized"))), "Synchronized")
-        await server.asked("POST", 1)
+        await server.received("POST", 1)
         (event,) = await client.list(EVENTS, "default")
     for text in (seen["message"], event["note"]):
         assert text.isprintable() and 0 < len(text) <= 500

@@ -44,7 +44,7 @@ async def test_a_refusal_that_meets_another_writer_reaches_the_user(server: Fake
         status = await until(server, lambda status: bool(condition(status, "Synchronized")))
         assert condition(status, "Synchronized")["message"] == "Machine.tpm is not known"
         assert condition(status, "PodScheduled")["status"] == "True"
-        await server.asked("POST", 1)
+        await server.received("POST", 1)
         (event,) = await client.list(EVENTS, "default")
         assert (event["reason"], event["note"]) == ("UnsupportedByPeer", "Machine.tpm is not known")
     assert launcher.calls == ["StartMachine"]

@@ -230,18 +230,18 @@ def test_what_the_controller_says_of_ready_is_not_overruled(make_vmi: MakeVmi, r
     vmi = make_vmi(status=conditions("False", reason))
     (patch,) = plan(observe(vmi, RUNNING), NOW)  # what else there is to say
     assert isinstance(patch, PatchStatus)
-    told = apply(vmi.raw_status, patch.operations)
-    (ready,) = [condition for condition in told["conditions"] if condition["type"] == "Ready"]
+    status = apply(vmi.raw_status, patch.operations)
+    (ready,) = [condition for condition in status["conditions"] if condition["type"] == "Ready"]
     assert (ready["status"], ready["reason"]) == ("False", reason)
-    assert plan(observe(make_vmi(status=told), RUNNING), NOW) == ()
+    assert plan(observe(make_vmi(status=status), RUNNING), NOW) == ()
 
 
 def test_once_the_controller_has_taken_it_back_the_handler_says_how_the_guest_is(make_vmi: MakeVmi) -> None:
     vmi = make_vmi(status=conditions("Unknown", "Recovered"))
     (patch,) = plan(observe(vmi, RUNNING), NOW)
     assert isinstance(patch, PatchStatus)
-    told = apply(vmi.raw_status, patch.operations)
-    assert {condition["type"]: condition["status"] for condition in told["conditions"]}["Ready"] == "True"
+    status = apply(vmi.raw_status, patch.operations)
+    assert {condition["type"]: condition["status"] for condition in status["conditions"]}["Ready"] == "True"
 
 
 def test_a_guest_that_shut_down_because_its_pod_was_taken_away_has_failed(make_vmi: MakeVmi) -> None:
@@ -250,12 +250,12 @@ def test_a_guest_that_shut_down_because_its_pod_was_taken_away_has_failed(make_v
         observe(vmi, GuestState(VMI_UID, state_pb2.MACHINE_PHASE_ENDED, state_pb2.MACHINE_END_SHUTDOWN)), NOW
     )
     assert isinstance(patch, PatchStatus)
-    told = apply(vmi.raw_status, patch.operations)
-    assert (told["phase"], told["reason"]) == ("Failed", "PodTerminating")
-    assert "words" in told["conditions"][0]["message"]
+    status = apply(vmi.raw_status, patch.operations)
+    assert (status["phase"], status["reason"]) == ("Failed", "PodTerminating")
+    assert "words" in status["conditions"][0]["message"]
 
 
-def told(vmi: VirtualMachineInstance, guest: GuestState) -> dict[str, Any]:
+def status_after(vmi: VirtualMachineInstance, guest: GuestState) -> dict[str, Any]:
     """The status after what is planned; planning again from there plans nothing."""
     actions = plan(observe(vmi, guest), NOW)
     status = vmi.raw_status
@@ -282,25 +282,25 @@ def types(status: dict[str, Any]) -> dict[str, tuple[str, str]]:
 def test_a_guest_that_stands_still_is_running_and_paused_until_it_goes_on(
     make_vmi: MakeVmi, why: Any, reason: str
 ) -> None:
-    paused = told(make_vmi(), GuestState(VMI_UID, state_pb2.MACHINE_PHASE_PAUSED, pause_reason=why))
+    paused = status_after(make_vmi(), GuestState(VMI_UID, state_pb2.MACHINE_PHASE_PAUSED, pause_reason=why))
     assert paused["phase"] == "Running"
     assert types(paused)["Paused"] == ("True", reason)
     assert types(paused)["Ready"] == ("False", "GuestNotRunning")
     again = make_vmi(status=paused)
     assert plan(observe(again, GuestState(VMI_UID, state_pb2.MACHINE_PHASE_PAUSED, pause_reason=why)), NOW) == ()
-    on = told(again, RUNNING)
+    on = status_after(again, RUNNING)
     assert "Paused" not in types(on)
     assert types(on)["Ready"] == ("True", "")
 
 
 def test_what_the_agent_says_is_told_while_it_is_connected(make_vmi: MakeVmi) -> None:
-    mac = told(make_vmi(), RUNNING)["interfaces"][0]["mac"]
+    mac = status_after(make_vmi(), RUNNING)["interfaces"][0]["mac"]
     cards = (
         GuestInterface("enp1s0", mac, ("10.0.2.2",)),
         GuestInterface("docker0", "02:42:00:00:00:01", ("172.17.0.1",)),
     )
     agent = AgentState((("id", "debian"),), (*cards, GuestInterface("lo", "", ("127.0.0.1",))), frozen=True)
-    status = told(make_vmi(), GuestState(VMI_UID, state_pb2.MACHINE_PHASE_RUNNING, agent=agent))
+    status = status_after(make_vmi(), GuestState(VMI_UID, state_pb2.MACHINE_PHASE_RUNNING, agent=agent))
     assert types(status)["AgentConnected"] == ("True", "")
     assert (status["guestOSInfo"], status["fsFreezeStatus"]) == ({"id": "debian"}, "frozen")
     own, other = status["interfaces"]
@@ -310,15 +310,15 @@ def test_what_the_agent_says_is_told_while_it_is_connected(make_vmi: MakeVmi) ->
         "10.244.1.7",
     )
     assert (other["interfaceName"], other["ipAddresses"]) == ("docker0", ["172.17.0.1"])
-    gone = told(make_vmi(status=status), RUNNING)
+    gone = status_after(make_vmi(status=status), RUNNING)
     assert "AgentConnected" not in types(gone) and "guestOSInfo" not in gone and "fsFreezeStatus" not in gone
     assert len(gone["interfaces"]) == 1
 
 
 def test_a_card_that_the_guest_has_bridged_is_told_beside_its_bridge(make_vmi: MakeVmi) -> None:
-    mac = told(make_vmi(), RUNNING)["interfaces"][0]["mac"]
+    mac = status_after(make_vmi(), RUNNING)["interfaces"][0]["mac"]
     agent = AgentState((), (GuestInterface("enp1s0", mac, ()), GuestInterface("br0", mac, ("10.0.2.2",))))
-    status = told(make_vmi(), GuestState(VMI_UID, state_pb2.MACHINE_PHASE_RUNNING, agent=agent))
+    status = status_after(make_vmi(), GuestState(VMI_UID, state_pb2.MACHINE_PHASE_RUNNING, agent=agent))
     assert [interface["interfaceName"] for interface in status["interfaces"]] == ["enp1s0", "br0"]
     assert status["interfaces"][1]["ipAddresses"] == ["10.0.2.2"]
 
@@ -332,17 +332,17 @@ def test_disks_of_the_running_guest_join_what_is_known_of_their_claims(make_vmi:
     ]
     vmi = make_vmi(spec={"volumes": volumes}, status={"volumeStatus": stored})
     disks = (DiskState("root", "sda", 1 << 30), DiskState("scratch", "sdb", 2 << 30))
-    status = told(vmi, GuestState(VMI_UID, state_pb2.MACHINE_PHASE_RUNNING, disks=disks))
+    status = status_after(vmi, GuestState(VMI_UID, state_pb2.MACHINE_PHASE_RUNNING, disks=disks))
     root, scratch = status["volumeStatus"]
     assert root == {"name": "root", "target": "sda", "size": 1 << 30, "persistentVolumeClaimInfo": claim}
     assert scratch == {"name": "scratch", "target": "sdb", "size": 2 << 30}
 
 
 def test_the_machine_type_is_the_hypervisors(make_vmi: MakeVmi) -> None:
-    status = told(make_vmi(), GuestState(VMI_UID, state_pb2.MACHINE_PHASE_RUNNING, machine_type="pc-q35-10.0"))
+    status = status_after(make_vmi(), GuestState(VMI_UID, state_pb2.MACHINE_PHASE_RUNNING, machine_type="pc-q35-10.0"))
     assert (status["phase"], status["machine"]) == ("Running", {"type": "pc-q35-10.0"})
-    assert told(make_vmi(status=status), RUNNING)["machine"] == {"type": "pc-q35-10.0"}
-    assert "machine" not in told(make_vmi(), RUNNING)
+    assert status_after(make_vmi(status=status), RUNNING)["machine"] == {"type": "pc-q35-10.0"}
+    assert "machine" not in status_after(make_vmi(), RUNNING)
 
 
 def test_a_disk_that_could_not_be_prepared_is_named(make_vmi: MakeVmi) -> None:
@@ -353,7 +353,7 @@ def test_a_disk_that_could_not_be_prepared_is_named(make_vmi: MakeVmi) -> None:
         "two files in /disk",
         failed_disk="root",
     )
-    status = told(make_vmi(), failed)
+    status = status_after(make_vmi(), failed)
     assert status["phase"] == "Failed"
     assert next(condition for condition in status["conditions"] if condition["type"] == "Ready")["message"] == (
         "disk root: two files in /disk"
@@ -366,7 +366,7 @@ def test_a_disk_that_could_not_be_prepared_is_told_with_the_users_claim_and_once
     failed = GuestState(
         VMI_UID, state_pb2.MACHINE_PHASE_ENDED, state_pb2.MACHINE_END_START_FAILED, words, failed_disk="root"
     )
-    status = told(make_vmi(spec={"volumes": volumes}), failed)
+    status = status_after(make_vmi(spec={"volumes": volumes}), failed)
     (ready,) = [condition for condition in status["conditions"] if condition["type"] == "Ready"]
     assert ready["message"] == "disk root (PersistentVolumeClaim shop-db): is corrupt"
 
@@ -382,11 +382,13 @@ def test_a_pod_whose_routes_do_not_fit_is_refused_by_condition_and_event_and_not
     assert isinstance(write, PatchStatus) and isinstance(event, RecordEvent)
     assert event.reason == "PodNetworkNotBridged"
     assert "12 routes" in event.message and "10.0.0.0/16 via 10.244.0.1" in event.message and "255" in event.message
-    told = apply(dict(vmi.raw_status), write.operations)
-    (condition,) = [condition for condition in told["conditions"] if condition["type"] == "Synchronized"]
+    status = apply(dict(vmi.raw_status), write.operations)
+    (condition,) = [condition for condition in status["conditions"] if condition["type"] == "Synchronized"]
     assert (condition["status"], condition["message"]) == ("False", event.message)
     again = make_vmi(
-        domain={"devices": {"interfaces": interfaces}}, spec={"networks": [{"name": "default", "pod": {}}]}, status=told
+        domain={"devices": {"interfaces": interfaces}},
+        spec={"networks": [{"name": "default", "pod": {}}]},
+        status=status,
     )
     assert plan(Observed(again, NODE, accepted(again), guest=ABSENT, network=pod), NOW) == ()  # told once
     few = PodNetwork(1500, ("10.244.0.5",), 24, "0a:58:0a:f4:00:05", routes[:2])
@@ -402,8 +404,8 @@ def test_a_guest_that_the_kubelet_ended_is_left_to_the_controller_unless_it_has_
         VMI_UID, state_pb2.MACHINE_PHASE_ENDED, state_pb2.MACHINE_END_DESTROYED, "destroyed on request"
     )
     assert plan(observe(make_vmi(status={"phase": phase}), destroyed), NOW) == ()
-    going = {"type": "Ready", "status": "False", "reason": "PodTerminating", "message": "drained"}
-    patch, _ = plan(observe(make_vmi(status={"phase": phase, "conditions": [going]}), destroyed), NOW)
+    terminating = {"type": "Ready", "status": "False", "reason": "PodTerminating", "message": "drained"}
+    patch, _ = plan(observe(make_vmi(status={"phase": phase, "conditions": [terminating]}), destroyed), NOW)
     assert isinstance(patch, PatchStatus)
     (acknowledge,) = plan(observe(make_vmi(status={"phase": "Failed"}), destroyed), NOW)
     assert isinstance(acknowledge, AcknowledgeEnd)

@@ -147,7 +147,7 @@ JSON = st.recursive(
 @given(JSON)
 def test_no_answer_breaks_anything(answer: Any) -> None:
     returned = replies.returned(json.dumps({"return": answer}))
-    told = launcher_pb2.GetGuestDetailsResponse(
+    details = launcher_pb2.GetGuestDetailsResponse(
         agent=guest_pb2.GuestAgent(
             version=replies.version(returned),
             hostname=replies.host_name(returned),
@@ -160,4 +160,4 @@ def test_no_answer_breaks_anything(answer: Any) -> None:
         filesystems=replies.filesystems(returned),
         commands=replies.commands(returned),
     )
-    assert launcher_pb2.GetGuestDetailsResponse.FromString(told.SerializeToString()) == told
+    assert launcher_pb2.GetGuestDetailsResponse.FromString(details.SerializeToString()) == details

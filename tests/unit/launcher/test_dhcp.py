@@ -75,8 +75,8 @@ def test_a_guest_of_a_subdomain_finds_the_others_by_their_host_names(
     search: tuple[str, ...], expected: tuple[str, ...]
 ) -> None:
     assert Resolver(RESOLVER.servers, search).within("peers").search == expected
-    told = options(reply(request(DISCOVER), replace(LEASE, subdomain="peers"), Resolver(RESOLVER.servers, search)))
-    assert told.get(15, b"").decode() == (expected[0] if expected else "")
+    offered = options(reply(request(DISCOVER), replace(LEASE, subdomain="peers"), Resolver(RESOLVER.servers, search)))
+    assert offered.get(15, b"").decode() == (expected[0] if expected else "")
 
 
 def test_routes_carry_the_default_one_too() -> None:
@@ -86,9 +86,9 @@ def test_routes_carry_the_default_one_too() -> None:
         Route(ipaddress.IPv4Network("10.229.0.128/25"), IP("10.0.2.3")),
         Route(ipaddress.IPv4Network("10.0.2.1/32"), IP("0.0.0.0")),
     )
-    told = options(reply(request(DISCOVER), replace(LEASE, routes=routes), RESOLVER))
-    assert told[3] == LEASE.server.packed, "for clients that know no other routes"
-    assert told[121] == (
+    offered = options(reply(request(DISCOVER), replace(LEASE, routes=routes), RESOLVER))
+    assert offered[3] == LEASE.server.packed, "for clients that know no other routes"
+    assert offered[121] == (
         b"\x00"
         + IP("10.0.2.1").packed
         + b"\x10\x0a\x11"
@@ -101,12 +101,12 @@ def test_routes_carry_the_default_one_too() -> None:
 
 
 def test_card_without_a_router_gets_no_default_route() -> None:
-    told = options(reply(request(DISCOVER), replace(LEASE, router=None), RESOLVER))
-    assert not {3, 121} & set(told)
+    offered = options(reply(request(DISCOVER), replace(LEASE, router=None), RESOLVER))
+    assert not {3, 121} & set(offered)
     routes = (Route(ipaddress.IPv4Network("10.244.0.0/16"), IP("10.244.1.1")),)
-    told = options(reply(request(DISCOVER), replace(LEASE, router=None, routes=routes), RESOLVER))
-    assert 3 not in told
-    assert told[121] == b"\x10\x0a\xf4" + IP("10.244.1.1").packed
+    offered = options(reply(request(DISCOVER), replace(LEASE, router=None, routes=routes), RESOLVER))
+    assert 3 not in offered
+    assert offered[121] == b"\x10\x0a\xf4" + IP("10.244.1.1").packed
 
 
 def test_lease_is_what_the_machine_says() -> None:

@@ -47,10 +47,10 @@ def machine(*disks: machine_pb2.Disk) -> machine_pb2.Machine:
 
 
 def disk(name: str = "root", bus: machine_pb2.DiskBus.ValueType = VIRTIO, **fields: object) -> machine_pb2.Disk:
-    given: dict[str, object] = {"device": DISK, "container_disk": CONTAINER_DISK}
+    defaults: dict[str, object] = {"device": DISK, "container_disk": CONTAINER_DISK}
     if {"empty_disk", "image_file", "block_device", "cloud_init", "folder"} & fields.keys():
-        del given["container_disk"]
-    return machine_pb2.Disk(name=name, bus=bus, **{**given, **fields})  # type: ignore[arg-type]
+        del defaults["container_disk"]
+    return machine_pb2.Disk(name=name, bus=bus, **{**defaults, **fields})  # type: ignore[arg-type]
 
 
 def elements(made: machine_pb2.Machine, disks: list[PreparedDisk] | None = None) -> list[ET.Element]:
@@ -86,7 +86,7 @@ def test_targets_follow_the_order() -> None:
 
 
 @pytest.mark.parametrize(
-    ("direct", "block", "given", "cache", "io"),
+    ("direct", "block", "fields", "cache", "io"),
     [
         (True, False, {}, "none", None),
         (False, False, {}, "writethrough", None),
@@ -97,9 +97,9 @@ def test_targets_follow_the_order() -> None:
     ],
 )
 def test_cache_and_io_follow_what_is_below(
-    direct: bool, block: bool, given: dict[str, str], cache: str, io: str | None
+    direct: bool, block: bool, fields: dict[str, str], cache: str, io: str | None
 ) -> None:
-    (element,) = elements(machine(disk(**given)), [PreparedDisk((Layer("/x", "raw", block),), direct)])
+    (element,) = elements(machine(disk(**fields)), [PreparedDisk((Layer("/x", "raw", block),), direct)])
     driver = element.find("driver")
     assert driver is not None
     assert (driver.get("cache"), driver.get("io")) == (cache, io)
@@ -142,8 +142,8 @@ def test_threads_and_queues_are_for_virtio_disks_that_ask() -> None:
 
 
 def test_read_only_is_told() -> None:
-    told = elements(machine(disk("a", read_only=True), disk("b", SATA), disk("c", SATA, device=CDROM)))
-    assert [element.find("readonly") is not None for element in told] == [True, False, True]
+    found = elements(machine(disk("a", read_only=True), disk("b", SATA), disk("c", SATA, device=CDROM)))
+    assert [element.find("readonly") is not None for element in found] == [True, False, True]
 
 
 def test_open_tray_is_empty() -> None:

@@ -111,10 +111,10 @@ def test_whole_machine() -> None:
 
 
 def test_what_is_not_asked_for_is_not_there() -> None:
-    given = machine()
+    incomplete = machine()
     for field in ("kernel_boot", "serial_console", "interfaces"):
-        given.ClearField(field)
-    tree = ET.fromstring(domain_xml(given, FILES))
+        incomplete.ClearField(field)
+    tree = ET.fromstring(domain_xml(incomplete, FILES))
     assert {child.tag for child in tree.iterfind("os/*")} == {"type"}
     found = {child.tag for child in tree.iterfind("devices/*")}
     assert found == {"emulator", "controller", "channel", "memballoon", "panic"}

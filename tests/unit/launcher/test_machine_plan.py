@@ -164,9 +164,9 @@ def test_phases() -> None:
 def test_reasons_of_a_pause_are_told_apart(
     record: Record, seen: Observation, reason: state_pb2.PauseReason.ValueType
 ) -> None:
-    told = state(record, seen)
-    assert (told.phase, told.pause_reason) == (state_pb2.MACHINE_PHASE_PAUSED, reason)
-    assert bool(told.message) == (reason != state_pb2.PAUSE_REASON_BY_USER)
+    reported = state(record, seen)
+    assert (reported.phase, reported.pause_reason) == (state_pb2.MACHINE_PHASE_PAUSED, reason)
+    assert bool(reported.message) == (reason != state_pb2.PAUSE_REASON_BY_USER)
 
 
 def test_disks_that_kept_qemu_from_going_on_are_told_by_name() -> None:

@@ -25,13 +25,13 @@ class Clock:
         self.now += seconds
 
 
-def agent(said: list[dict[str, Any]], *answers: Any) -> Callable[[str, int], str]:
+def agent(commands: list[dict[str, Any]], *answers: Any) -> Callable[[str, int], str]:
     """An agent that gives these answers, the last one for ever."""
     left = list(answers)
 
     def ask(command: str, timeout_s: int) -> str:
         assert timeout_s >= 1
-        said.append(json.loads(command))
+        commands.append(json.loads(command))
         return json.dumps({"return": left.pop(0) if len(left) > 1 else left[0]})
 
     return ask
@@ -71,18 +71,18 @@ def test_command_line_that_makes_no_sense(line: str) -> None:
 
 
 def test_ping() -> None:
-    said: list[dict[str, Any]] = []
-    ask_guest(Call(1), agent(said, {}), Clock(), Clock().pause)
-    assert [command["execute"] for command in said] == ["guest-ping"]
+    commands: list[dict[str, Any]] = []
+    ask_guest(Call(1), agent(commands, {}), Clock(), Clock().pause)
+    assert [command["execute"] for command in commands] == ["guest-ping"]
 
 
 def test_command_that_succeeds_is_waited_for() -> None:
-    said: list[dict[str, Any]] = []
+    commands: list[dict[str, Any]] = []
     clock = Clock()
-    ask = agent(said, {"pid": 7}, {"exited": False}, {"exited": False}, {"exited": True, "exitcode": 0})
+    ask = agent(commands, {"pid": 7}, {"exited": False}, {"exited": False}, {"exited": True, "exitcode": 0})
     ask_guest(Call(5, ("cat", "/tmp/ready")), ask, clock, clock.pause)
-    assert said[0]["arguments"] == {"path": "cat", "arg": ["/tmp/ready"], "capture-output": True}
-    assert [command["arguments"] for command in said[1:]] == [{"pid": 7}] * 3
+    assert commands[0]["arguments"] == {"path": "cat", "arg": ["/tmp/ready"], "capture-output": True}
+    assert [command["arguments"] for command in commands[1:]] == [{"pid": 7}] * 3
 
 
 @pytest.mark.parametrize(

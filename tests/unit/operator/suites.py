@@ -179,8 +179,8 @@ def own_deployment(settings: InstallSettings = INSTALL) -> OwnedObject:
 def expecting(observed: Observed, spec: dict[str, Any], release: str = OPERATOR.release) -> Observed:
     """`observed` with another spec, its strategy printed by `release`, the operator being of that image already."""
     wanted = install_settings(spec, OPERATOR)
-    asked = msgspec.structs.replace(observed.suite, spec=spec) if observed.suite is not None else None
-    return replace(observed, suite=asked, owned={**observed.owned, **strategies(wanted, release=release)})
+    suite = msgspec.structs.replace(observed.suite, spec=spec) if observed.suite is not None else None
+    return replace(observed, suite=suite, owned={**observed.owned, **strategies(wanted, release=release)})
 
 
 def settled_definitions(observed: Observed, tag: str) -> Observed:

@@ -52,13 +52,13 @@ class Reviewer:
     """kube-apiserver, as far as it reviews: `allowed` are the users that may."""
 
     def __init__(self, *allowed: str, failure: Exception | None = None) -> None:
-        self.asked: list[dict[str, Any]] = []
+        self.reviews: list[dict[str, Any]] = []
         self._allowed, self._failure = allowed, failure
 
     async def create(self, resource: Any, namespace: str | None, body: dict[str, Any]) -> dict[str, Any]:
         if self._failure is not None:
             raise self._failure
-        self.asked.append(body["spec"])
+        self.reviews.append(body["spec"])
         return {"status": {"allowed": body["spec"]["user"] in self._allowed}}
 
 
@@ -102,7 +102,7 @@ async def test_kubernetes_decides_and_a_refusal_names_what_is_missing(folder: Pa
     reviewer = Reviewer("alice")
     allowed = rules(reviewer, folder)
     await allowed.readers(Context(of_the_cluster(*ALICE)))
-    assert reviewer.asked == [
+    assert reviewer.reviews == [
         {
             "user": "alice",
             "groups": ["ops", "dev", "system:authenticated"],
@@ -178,8 +178,8 @@ def test_a_status_of_another_shape_is_told_as_far_as_it_can_be(status: Any) -> N
 def test_a_pod_is_told_with_its_answer_or_with_the_reason() -> None:
     pod = SuitePod("virt-api", "virt-api-a", "node1", "10.0.0.1")
     info = Info("0.1.0", "id", 1, frozenset({"b", "a"}), frozenset(), "hash")
-    said = peer_message(Answer(pod, info))
-    assert (said.pod, said.node, list(said.info.contracts)) == ("virt-api-a", "node1", ["a", "b"])
+    message = peer_message(Answer(pod, info))
+    assert (message.pod, message.node, list(message.info.contracts)) == ("virt-api-a", "node1", ["a", "b"])
     silent = peer_message(Answer(pod, None, "refused"))
     assert (silent.problem, silent.HasField("info")) == ("refused", False)
 

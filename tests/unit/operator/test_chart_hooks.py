@@ -50,8 +50,8 @@ async def test_removal_waits_until_the_operator_has_let_the_object_go(
     with monkeypatch.context() as patched:
         patched.setattr(client, "delete", finalized)
         removal = asyncio.create_task(before_removal(client, "suite", delete=True))
-        asked = server.count("LIST")
-        await server.asked("LIST", asked + 3)
+        lists = server.count("LIST")
+        await server.received("LIST", lists + 3)
         assert not removal.done()
     await client.delete(KUBEVIRTS, "suite", "kubevirt")
     await removal

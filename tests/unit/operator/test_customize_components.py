@@ -59,7 +59,7 @@ def objects(spec: dict[str, Any]) -> dict[Ref, Body]:
     return {ref_of(body): body for body in customized(desired_objects(INSTALL), patches_of(spec))}
 
 
-def asked(observed: Observed, spec: dict[str, Any]) -> Observed:
+def with_spec(observed: Observed, spec: dict[str, Any]) -> Observed:
     return replace(observed, suite=suite(spec, deployed()))
 
 
@@ -132,7 +132,7 @@ def test_a_changed_template_gets_a_hash_of_its_own_by_which_old_pods_are_found()
     spec = asking(patch("DaemonSet", "virt-handler", annotation))
     template = objects(spec)[HANDLER]["spec"]["template"]
     assert template["metadata"]["annotations"][TEMPLATE_HASH] != handler_hash()
-    observed = asked(installed(), spec)
+    observed = with_spec(installed(), spec)
     after = carried_out(observed, plan(observed, OPERATOR))
     old = [action for action in plan(after, OPERATOR).actions if isinstance(action, DeletePod)]
     assert [action.name for action in old] == ["virt-handler-0"]
@@ -146,7 +146,7 @@ def test_a_patch_of_metadata_replaces_no_pod() -> None:
 
 
 def test_an_installed_suite_is_customized_by_one_write_for_each_object_and_then_left_alone() -> None:
-    observed = asked(installed(), asking(patch("Deployment", "virt-controller", CPU)))
+    observed = with_spec(installed(), asking(patch("Deployment", "virt-controller", CPU)))
     decided = plan(observed, OPERATOR)
     (write,) = (action for action in decided.actions if isinstance(action, Replace))
     assert write.ref == CONTROLLER
@@ -156,13 +156,13 @@ def test_an_installed_suite_is_customized_by_one_write_for_each_object_and_then_
 
 
 def test_what_a_customization_added_goes_with_it_and_what_others_added_stays() -> None:
-    observed = asked(installed(), asking(patch("Service", "virt-api", NOTE)))
+    observed = with_spec(installed(), asking(patch("Service", "virt-api", NOTE)))
     observed = carried_out(observed, plan(observed, OPERATOR))
     there = observed.owned[SERVICE]
     assert there.metadata.labels["team"] == "storage"
     body = {**there.content(), "metadata": {**there.content()["metadata"], "name": "virt-api"}}
     body["metadata"]["labels"]["other"] = "stays"
-    observed = asked(changed(observed, SERVICE, live(body, {})), {})
+    observed = with_spec(changed(observed, SERVICE, live(body, {})), {})
     (write,) = (action for action in plan(observed, OPERATOR).actions if isinstance(action, Replace))
     after = carried_out(observed, plan(observed, OPERATOR)).owned[SERVICE].metadata
     assert write.why.startswith(".metadata.")
@@ -206,7 +206,7 @@ def test_what_a_customization_added_goes_with_it_and_what_others_added_stays() -
     ids=str,
 )
 def test_a_patch_that_cannot_be_done_is_refused_by_field_and_object(customization: Any, words: list[str]) -> None:
-    refused = plan(asked(installed(), asking(customization)), OPERATOR).refused
+    refused = plan(with_spec(installed(), asking(customization)), OPERATOR).refused
     assert refused is not None and refused.reason == "InvalidField"
     assert "spec.customizeComponents.patches[0]" in str(refused)
     assert all(word in str(refused) for word in words), str(refused)
@@ -227,9 +227,9 @@ def test_a_flag_that_a_component_does_not_have_is_refused(flags: dict[str, Any],
 
 
 def test_while_a_patch_is_refused_customized_objects_are_left_alone_and_others_repaired() -> None:
-    observed = asked(installed(), asking(patch("Deployment", "virt-controller", CPU)))
+    observed = with_spec(installed(), asking(patch("Deployment", "virt-controller", CPU)))
     observed = carried_out(observed, plan(observed, OPERATOR))
-    bad = asked(without(observed, SERVICE), asking(patch("Deployment", "virt-controller", "{")))
+    bad = with_spec(without(observed, SERVICE), asking(patch("Deployment", "virt-controller", "{")))
     decided = plan(bad, OPERATOR)
     assert decided.refused is not None
     writes = [action.ref for action in decided.actions if isinstance(action, Apply | Replace)]

@@ -69,8 +69,8 @@ def test_a_rollout_ends_without_the_dead_node_and_names_it() -> None:
     observed = cluster(handler("a", "old", ready=False), handler("b", handler_hash()), a=AWAY, b=BACK)
     decided = plan(observed, OPERATOR)
     assert (decided.actions, decided.waits) == ((), ())
-    told = message(replace(observed, suite=suite()))
-    assert "DaemonSet kubevirt/virt-handler: the old pod on node a will be replaced when the node is back" in told
+    text = message(replace(observed, suite=suite()))
+    assert "DaemonSet kubevirt/virt-handler: the old pod on node a will be replaced when the node is back" in text
 
 
 def test_the_pod_is_replaced_when_its_node_is_back() -> None:

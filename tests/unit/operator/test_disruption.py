@@ -55,9 +55,9 @@ def test_a_budget_that_is_not_wanted_any_more_is_removed() -> None:
 
 
 def test_budgets_go_with_the_suite() -> None:
-    going = suite(deletion_timestamp="2026-01-31T10:00:00Z")
+    deleting = suite(deletion_timestamp="2026-01-31T10:00:00Z")
     everything = installed()
     workloads = ("CustomResourceDefinition", *REGISTRATIONS, "Deployment", "DaemonSet")
     left = {ref: stored for ref, stored in everything.owned.items() if ref.kind not in workloads}
-    decided = plan_removal(replace(everything, suite=going, owned=left, pods=()), going)
+    decided = plan_removal(replace(everything, suite=deleting, owned=left, pods=()), deleting)
     assert {API, CONTROLLER} <= {action.ref for action in decided.actions if isinstance(action, Delete)}

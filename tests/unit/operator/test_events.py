@@ -115,10 +115,11 @@ def test_a_failure_warns_once_and_its_end_is_told() -> None:
 
 
 def test_removal_is_told_once() -> None:
-    going = suite(status=READY, deletion_timestamp="2026-01-31T10:00:00Z")
-    busy, empty = replace(installed(), suite=going), Observed(now=NOW, suite=going)
+    terminating = suite(status=READY, deletion_timestamp="2026-01-31T10:00:00Z")
+    busy, empty = replace(installed(), suite=terminating), Observed(now=NOW, suite=terminating)
     deleting, deleted = (
-        status_of(going, observed, plan_removal(observed, going), OPERATOR, None) for observed in (busy, empty)
+        status_of(terminating, observed, plan_removal(observed, terminating), OPERATOR, None)
+        for observed in (busy, empty)
     )
     assert event_of(READY, deleting) == SuiteEvent("DeletionInProgress", "removing the suite")
     assert deleting.phase != deleted.phase

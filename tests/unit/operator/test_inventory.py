@@ -30,7 +30,7 @@ async def test_an_object_that_is_deleted_before_the_watch_showed_it_is_known_to_
     )
     running = asyncio.create_task(watch)
     try:
-        await server.asked("WATCH", 1)
+        await server.received("WATCH", 1)
         server.hang()
         answer = server.put(CONFIG_MAPS.path("kubevirt"), BODY)
         inventory.wrote(REF, answer)
@@ -39,7 +39,7 @@ async def test_an_object_that_is_deleted_before_the_watch_showed_it_is_known_to_
         server.compact()
         server.cut()
         server.hang(False)
-        await server.asked("LIST", 2)
+        await server.received("LIST", 2)
         async with asyncio.timeout(5):
             while REF in inventory.observe().owned:
                 changed.clear()

@@ -51,7 +51,7 @@ async def test_each_pod_gives_an_answer_or_a_reason(tmp_path: Path) -> None:
     own = certificates(authority, tmp_path / "operator", "virt-operator")
     handler = certificates(authority, tmp_path / "handler", "virt-handler")
     identity = Identity.for_process(info_pb2.COMPONENT_HANDLER, ("kubevirt.info.v1",), frozenset({"new"}))
-    asked = (
+    pods = (
         SuitePod("virt-handler", "virt-handler-a", "node1", "127.0.0.1"),
         SuitePod("virt-handler", "virt-handler-silent", "node2", "127.0.0.2"),
         SuitePod("virt-handler", "virt-handler-new", "node3", ""),
@@ -61,15 +61,15 @@ async def test_each_pod_gives_an_answer_or_a_reason(tmp_path: Path) -> None:
         # On one address of the loopback somebody listens who never says a word.
         with socket.create_server(("127.0.0.2", 0)) as silent:
             silent.listen()
-            first, *others = await ask_all(asked[:1] + asked[2:], own, "kubevirt", port=port)
+            first, *others = await ask_all(pods[:1] + pods[2:], own, "kubevirt", port=port)
             mute = SuitePod("virt-handler", "virt-handler-silent", "node2", "127.0.0.2")
             (last,) = await ask_all([mute], own, "kubevirt", port=silent.getsockname()[1], deadline=0.3)
     assert first.info is not None
     assert (first.info.instance_id, first.info.features) == (identity.instance_id, frozenset({"new"}))
     assert first.info.trust_bundle_sha256 == handler.trust_bundle_sha256() == own.trust_bundle_sha256()
-    assert [answer.pod for answer in others] == [asked[2], asked[3]]
+    assert [answer.pod for answer in others] == [pods[2], pods[3]]
     assert others[0].problem == "the pod has no address yet"
     assert "Hostname Verification" in others[1].problem  # a handler's certificate is not an api's
     assert last.info is None and last.problem
-    (gone,) = await ask_all(asked[:1], own, "kubevirt", port=port)
+    (gone,) = await ask_all(pods[:1], own, "kubevirt", port=port)
     assert "refused" in gone.problem

@@ -62,10 +62,10 @@ def test_users_get_what_is_served_and_no_more() -> None:
     change = rule("kubevirt.io", "virtualmachineinstances", "create", "update", "patch", "delete", "deletecollection")
     see = rule("kubevirt.io", "virtualmachineinstances", "get", "list", "watch")
     served = [rule("subresources.kubevirt.io", name, verb) for name, verb in SUPPORTED.items()]
-    told = [resource for resource in served if resource["resources"][0].rpartition("/")[2] in DETAILS]
+    queries = [resource for resource in served if resource["resources"][0].rpartition("/")[2] in DETAILS]
     everyone = [rule("subresources.kubevirt.io", path, "get") for path in ("version", "healthz")]
     use = [change, see, *served]
-    wanted = {"admin": use, "edit": use, "view": [see, *told], "default": everyone}
+    wanted = {"admin": use, "edit": use, "view": [see, *queries], "default": everyone}
     for name, rules in wanted.items():
         found = roles[f"kubevirt.io:{name}"]
         assert covers(found["rules"], rules) == covers(rules, found["rules"]) == [], name

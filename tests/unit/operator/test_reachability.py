@@ -26,10 +26,10 @@ class Answers:
     """An API server that gives one answer after the other, and remembers what was asked."""
 
     statuses: list[tuple[int, str]]
-    asked: list[str] = field(default_factory=list)
+    requests: list[str] = field(default_factory=list)
 
     async def answer(self, request: web.Request) -> web.Response:
-        self.asked.append(f"{request.method} {request.path_qs}")
+        self.requests.append(f"{request.method} {request.path_qs}")
         code, message = self.statuses.pop(0)
         return web.json_response({"kind": "Status", "message": message}, status=code)
 
@@ -79,13 +79,13 @@ async def test_only_a_failed_call_of_our_webhook_is_trouble(
     reachability = WebhookReachability.of_operator(answers[1], lambda: SUITE)
     await reachability.ask()
     assert reachability.trouble == trouble
-    assert answers[0].asked == ["PATCH /apis/kubevirt.io/v1/namespaces/kubevirt/kubevirts/kubevirt?dryRun=All"]
+    assert answers[0].requests == ["PATCH /apis/kubevirt.io/v1/namespaces/kubevirt/kubevirts/kubevirt?dryRun=All"]
 
 
 @pytest.mark.parametrize("answers", [[]], indirect=True)
 async def test_nothing_is_asked_without_a_kubevirt_object(answers: tuple[Answers, KubeClient]) -> None:
     await WebhookReachability.of_operator(answers[1], lambda: None).ask()
-    assert answers[0].asked == []
+    assert answers[0].requests == []
 
 
 @pytest.mark.parametrize("answers", [[(500, OURS), (503, "etcd is away"), (200, "")]], indirect=True)
@@ -116,7 +116,7 @@ async def test_webhooks_of_virt_api_are_in_trouble_after_two_failures_in_a_row(
         seen.append(reachability.trouble)
     assert seen == [None, None, None, VIRT_API, None]
     path = "/apis/kubevirt.io/v1/namespaces/kubevirt/virtualmachineinstances?dryRun=All"
-    assert set(answers[0].asked) == {f"POST {path}"}
+    assert set(answers[0].requests) == {f"POST {path}"}
 
 
 def test_the_machine_to_ask_with_is_one_that_admission_accepts() -> None:

@@ -170,16 +170,18 @@ def test_a_release_that_needs_more_permissions_is_not_begun() -> None:
     assert "apply kubevirt-operator.yaml of release v1.3.0" in decided.missing
     found = status(observed)
     assert found.upgrade is not None and found.upgrade.step == "Permissions"
-    told = {condition.type: f"{condition.status} {condition.reason}" for condition in found.conditions}
-    assert told["Synchronized"] == "False MissingPermissions" and told["Available"] == "True UpdateInProgress"
+    conditions = {condition.type: f"{condition.status} {condition.reason}" for condition in found.conditions}
+    assert (
+        conditions["Synchronized"] == "False MissingPermissions" and conditions["Available"] == "True UpdateInProgress"
+    )
 
 
 def test_a_permission_that_was_taken_away_is_told_and_the_rest_goes_on() -> None:
     observed = replace(installed(), held={**HELD, "kube-system": ()})
     found = status(observed)
-    told = {condition.type: condition for condition in found.conditions}["Synchronized"]
-    assert (told.status, told.reason) == ("False", "MissingPermissions")
-    assert "rolebindings" in told.message and "in kube-system" in told.message
+    synchronized = {condition.type: condition for condition in found.conditions}["Synchronized"]
+    assert (synchronized.status, synchronized.reason) == ("False", "MissingPermissions")
+    assert "rolebindings" in synchronized.message and "in kube-system" in synchronized.message
     service = Ref("Service", "kubevirt", "virt-api")
     assert kinds(plan(without(observed, service), OPERATOR).actions) == ["Apply"]
 
@@ -188,8 +190,8 @@ def test_nothing_is_decided_while_a_list_is_missing_but_a_missing_permission_is_
     blind = replace(installed(), unknown=("deployments",), owned={})
     assert plan(blind, OPERATOR).actions == ()
     assert status(blind) == deployed()
-    told = status(replace(blind, held={}))
-    assert [condition.reason for condition in told.conditions] == ["MissingPermissions"]
+    reported = status(replace(blind, held={}))
+    assert [condition.reason for condition in reported.conditions] == ["MissingPermissions"]
 
 
 def test_what_is_installed_is_kept_in_repair_while_the_spec_is_refused() -> None:
@@ -315,13 +317,13 @@ BLUE = msgspec.structs.replace(INSTALL, tag="blue")
 
 def moved(observed: Observed, release: str) -> Observed:
     """`observed` with a KubeVirt object that asks for the tag "blue", behind which that release is."""
-    asked = expecting(observed, {"imageTag": "blue"}, release=release)
+    expected = expecting(observed, {"imageTag": "blue"}, release=release)
     definitions = {
         ref_of(body): live(body, ready_status(body))
         for body in desired_objects(BLUE, release)
         if body["kind"] not in ("Deployment", "DaemonSet")
     }
-    return replace(asked, owned={**asked.owned, **definitions})
+    return replace(expected, owned={**expected.owned, **definitions})
 
 
 @pytest.mark.parametrize(("release", "first"), [("v1.3.0", "virt-handler"), ("v1.2.0", "virt-api")])

@@ -14,7 +14,7 @@ from virt_operator.suite.plan import Plan
 
 from tests.unit.operator.suites import FINALIZER, NOW, deployed, installed, kinds, suite, without
 
-GOING = suite(status=deployed(), deletion_timestamp="2026-01-31T10:00:00Z")
+DELETING = suite(status=deployed(), deletion_timestamp="2026-01-31T10:00:00Z")
 
 
 def deleted(decided: Plan) -> set[str]:
@@ -26,9 +26,9 @@ def drop(observed: Observed, kinds_gone: set[str]) -> Observed:
 
 
 def test_stages_follow_each_other() -> None:
-    observed, stages = replace(installed(), suite=GOING), []
+    observed, stages = replace(installed(), suite=DELETING), []
     while observed.owned:
-        decided = plan_removal(observed, GOING)
+        decided = plan_removal(observed, DELETING)
         if not deleted(decided):  # only the pods are left to wait for
             assert decided.waits[0].what == "Pod virt-handler-0"
             observed = replace(observed, pods=())
@@ -46,18 +46,18 @@ def test_controller_stays_until_the_last_vm_is_gone() -> None:
     body = installed().owned[ref]
     meta = msgspec.structs.replace(body.metadata, deletion_timestamp="2026-01-31T10:00:00Z")
     terminating = {"type": "Terminating", "status": "True", "message": "3 instances remain"}
-    going = msgspec.structs.replace(body, metadata=meta, status={"conditions": [terminating]})
-    observed = replace(installed(), owned={**installed().owned, ref: going})
-    decided = plan_removal(observed, GOING)
+    deleting = msgspec.structs.replace(body, metadata=meta, status={"conditions": [terminating]})
+    observed = replace(installed(), owned={**installed().owned, ref: deleting})
+    decided = plan_removal(observed, DELETING)
     assert decided.actions == ()
     assert decided.waits[0].why == "3 instances remain"
 
 
 def test_finalizer_goes_when_the_phase_says_deleted() -> None:
-    nothing = Observed(now=NOW, suite=GOING)
-    assert plan_removal(nothing, GOING).actions == ()
-    status = msgspec.structs.replace(GOING.status, phase="Deleted")
-    gone = SuiteObject(msgspec.structs.replace(GOING.metadata, finalizers=["other", FINALIZER]), {}, status)
+    nothing = Observed(now=NOW, suite=DELETING)
+    assert plan_removal(nothing, DELETING).actions == ()
+    status = msgspec.structs.replace(DELETING.status, phase="Deleted")
+    gone = SuiteObject(msgspec.structs.replace(DELETING.metadata, finalizers=["other", FINALIZER]), {}, status)
     assert plan_removal(nothing, gone).actions == (RemoveFinalizer(gone.metadata),)
 
 
@@ -66,7 +66,7 @@ def test_an_object_without_our_finalizer_is_not_ours() -> None:
     assert plan_removal(replace(installed(), suite=other), other) == Plan()
 
 
-BLOCKED = SuiteObject(GOING.metadata, {"uninstallStrategy": "BlockUninstallIfWorkloadsExist"}, GOING.status)
+BLOCKED = SuiteObject(DELETING.metadata, {"uninstallStrategy": "BlockUninstallIfWorkloadsExist"}, DELETING.status)
 
 
 def test_block_uninstall_removes_nothing_while_a_workload_exists_and_looks_again() -> None:
@@ -83,27 +83,27 @@ def test_block_uninstall_removes_nothing_while_a_workload_exists_and_looks_again
 def test_block_uninstall_goes_on_once_the_definition_of_workloads_is_going() -> None:
     gone = drop(replace(installed(), suite=BLOCKED), {"CustomResourceDefinition"})
     assert not asks_for_workloads(gone, BLOCKED)
-    assert not asks_for_workloads(replace(installed(), suite=GOING), GOING)
+    assert not asks_for_workloads(replace(installed(), suite=DELETING), DELETING)
     assert deleted(plan_removal(gone, BLOCKED)) == set(REGISTRATIONS)
 
 
 def test_nodes_are_unmarked_when_no_handler_is_left_to_mark_them_again() -> None:
-    observed = replace(installed(), suite=GOING)
-    assert not asks_for_nodes(observed, GOING)
+    observed = replace(installed(), suite=DELETING)
+    assert not asks_for_nodes(observed, DELETING)
     without_handlers = drop(observed, {"CustomResourceDefinition", *REGISTRATIONS, "Deployment", "DaemonSet"})
-    assert not asks_for_nodes(without_handlers, GOING), "a pod is ending still"
+    assert not asks_for_nodes(without_handlers, DELETING), "a pod is ending still"
     ended = replace(without_handlers, pods=())
-    assert asks_for_nodes(ended, GOING)
-    decided = plan_removal(replace(ended, marked_nodes=("node1", "node2")), GOING)
+    assert asks_for_nodes(ended, DELETING)
+    decided = plan_removal(replace(ended, marked_nodes=("node1", "node2")), DELETING)
     unmarked = [action for action in decided.actions if isinstance(action, UnmarkNode)]
     assert unmarked == [UnmarkNode("node1"), UnmarkNode("node2")]
     assert len(decided.actions) > len(unmarked), "not a stage of its own: no watch would tell its end"
 
 
 def test_marked_nodes_keep_the_finalizer() -> None:
-    nothing = Observed(now=NOW, suite=GOING, marked_nodes=("node1",))
+    nothing = Observed(now=NOW, suite=DELETING, marked_nodes=("node1",))
     assert not nothing_left(nothing)
-    assert plan_removal(nothing, GOING).actions == (UnmarkNode("node1"),)
+    assert plan_removal(nothing, DELETING).actions == (UnmarkNode("node1"),)
 
 
 def test_nodes_are_of_no_interest_while_the_suite_stays() -> None:

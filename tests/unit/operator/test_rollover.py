@@ -76,10 +76,10 @@ def test_a_rollover_from_beginning_to_end() -> None:
     assert both.bundle_sha256 != first.bundle_sha256
     assert step(both, 6 * MINUTE, ("Pod virt-api-0",)) is None
 
-    told = step(both, 6 * MINUTE)
-    assert told is not None
-    assert told.to is not None
-    second = stored(told.to)
+    promoted = step(both, 6 * MINUTE)
+    assert promoted is not None
+    assert promoted.to is not None
+    second = stored(promoted.to)
     assert both.successor is not None
     assert second.signer.key == both.successor.key
     assert second.successor is None
@@ -167,13 +167,13 @@ def test_nobody_signs_anew_before_every_pod_and_the_api_server_know() -> None:
     other = pod("virt-api", "x", name="virt-api-0")
     ended = pod("virt-api", "x", name="virt-api-1", phase="Failed")
     observed = replace(observed, pods=(*observed.pods, other, ended))
-    told = {"virt-handler-0": both.bundle_sha256}
-    assert "UpdateAuthority" not in kinds(plan(replace(observed, trusting=told), OPERATOR).actions)
-    told["virt-api-0"] = "stale"
-    assert "UpdateAuthority" not in kinds(plan(replace(observed, trusting=told), OPERATOR).actions)
-    told["virt-api-0"] = both.bundle_sha256
+    trusting = {"virt-handler-0": both.bundle_sha256}
+    assert "UpdateAuthority" not in kinds(plan(replace(observed, trusting=trusting), OPERATOR).actions)
+    trusting["virt-api-0"] = "stale"
+    assert "UpdateAuthority" not in kinds(plan(replace(observed, trusting=trusting), OPERATOR).actions)
+    trusting["virt-api-0"] = both.bundle_sha256
     observed = replace(observed, now=NOW + MINUTE)
-    (action,) = plan(replace(observed, trusting=told), OPERATOR).actions
+    (action,) = plan(replace(observed, trusting=trusting), OPERATOR).actions
     assert isinstance(action, UpdateAuthority)
     assert action.to.signer.key == successor.key
 
@@ -182,7 +182,7 @@ def test_nobody_signs_anew_before_every_pod_and_the_api_server_know() -> None:
 
 
 def test_an_authority_that_somebody_spoilt_gets_a_successor_and_goes_on_meanwhile() -> None:
-    observed = replace(installed(), authority_spoilt=True)
+    observed = replace(installed(), authority_invalid=True)
     assert observed.authority is not None
     (action,) = plan(observed, OPERATOR).actions
     assert action == IssueAuthority(observed.authority, timedelta(days=7), "somebody spoilt its Secret", "7")
@@ -209,10 +209,10 @@ def test_what_is_stored_holds_no_second_key_once_the_rollover_is_over() -> None:
     early = timedelta(seconds=14)
     assert step(both, early) is None  # the API server has bundles too, and says nothing
     assert b64decode(authority_data(both)["next.key"] or "").startswith(b"-----BEGIN PRIVATE KEY")
-    told = step(both, MINUTE)
-    assert told is not None
-    assert told.to is not None
-    assert authority_data(told.to)["next.key"] is None
+    scheduled = step(both, MINUTE)
+    assert scheduled is not None
+    assert scheduled.to is not None
+    assert authority_data(scheduled.to)["next.key"] is None
 
 
 def test_without_a_kubevirt_object_the_authority_does_not_run_out() -> None:

@@ -10,7 +10,7 @@ from virt_core.objects.duration import parse_duration
 from virt_operator.certificates.rotation import DEFAULT, RefusedRotation, Rotation, Span, rotation_of
 
 
-def asked(**own: Any) -> dict[str, Any]:
+def rotate_strategy(**own: Any) -> dict[str, Any]:
     return {"certificateRotateStrategy": {"selfSigned": own}}
 
 
@@ -28,7 +28,14 @@ def test_other_durations_are_none(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "spec", [{}, {"certificateRotateStrategy": {}}, asked(), asked(ca={}, server=None), asked(certRotateInterval="")]
+    "spec",
+    [
+        {},
+        {"certificateRotateStrategy": {}},
+        rotate_strategy(),
+        rotate_strategy(ca={}, server=None),
+        rotate_strategy(certRotateInterval=""),
+    ],
 )
 def test_what_is_absent_or_empty_has_its_default(spec: dict[str, Any]) -> None:
     assert rotation_of(spec) == DEFAULT
@@ -36,13 +43,13 @@ def test_what_is_absent_or_empty_has_its_default(spec: dict[str, Any]) -> None:
 
 def test_lives_are_taken_and_renewal_is_at_half_unless_said() -> None:
     minute = timedelta(minutes=1)
-    found = rotation_of(asked(ca={"duration": "10m"}, server={"duration": "6m", "renewBefore": "2m30s"}))
+    found = rotation_of(rotate_strategy(ca={"duration": "10m"}, server={"duration": "6m", "renewBefore": "2m30s"}))
     assert found == Rotation(Span(10 * minute, 5 * minute), Span(6 * minute, 2.5 * minute))
 
 
 def test_the_deprecated_form_says_the_same() -> None:
-    old = rotation_of(asked(caRotateInterval="48h", caOverlapInterval="12h", certRotateInterval="6h"))
-    assert old == rotation_of(asked(ca={"duration": "48h", "renewBefore": "12h"}, server={"duration": "6h"}))
+    old = rotation_of(rotate_strategy(caRotateInterval="48h", caOverlapInterval="12h", certRotateInterval="6h"))
+    assert old == rotation_of(rotate_strategy(ca={"duration": "48h", "renewBefore": "12h"}, server={"duration": "6h"}))
 
 
 @pytest.mark.parametrize(
@@ -64,6 +71,6 @@ def test_the_deprecated_form_says_the_same() -> None:
 )
 def test_a_bad_value_is_refused_by_field_value_and_what_is_allowed(own: dict[str, Any], message: str) -> None:
     with pytest.raises(RefusedRotation) as refused:
-        rotation_of(asked(**own))
+        rotation_of(rotate_strategy(**own))
     assert str(refused.value).startswith("spec.certificateRotateStrategy.selfSigned.")
     assert message in str(refused.value)

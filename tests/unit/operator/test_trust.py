@@ -42,23 +42,23 @@ async def test_pods_are_asked_while_a_successor_waits_until_they_have_its_bundle
 
     served = leaf("virt-api", first.bundle)
     identity = Identity.for_process(info_pb2.COMPONENT_API, ())
-    told = asyncio.Event()
+    changed = asyncio.Event()
     authority = AuthorityWatch(cast(KubeClient, None), "kubevirt")
     seen(authority, first)
     pods = [pod("virt-api-0", "virt-api", address="127.0.0.1"), pod("virt-api-1", "virt-api", address="")]
     async with listening(0, identity, served, peers=allow("virt-operator")) as port:
         own = leaf("virt-operator", both.bundle)
-        reports = TrustReports(authority, own, "kubevirt", lambda: pods, told.set, port=port)
+        reports = TrustReports(authority, own, "kubevirt", lambda: pods, changed.set, port=port)
         async with asyncio.timeout(10), asyncio.TaskGroup() as group:
             running = group.create_task(reports.run(), name="reports")
             await asyncio.sleep(0)
             assert reports.by_pod == {}  # nobody is asked for nothing
             seen(authority, both)
-            await told.wait()
+            await changed.wait()
             assert reports.by_pod == {"virt-api-0": first.bundle_sha256}
 
-            told.clear()
+            changed.clear()
             leaf("virt-api", both.bundle)  # the kubelet shows it what there is to trust
-            await told.wait()
+            await changed.wait()
             assert reports.by_pod == {"virt-api-0": both.bundle_sha256}
             running.cancel()

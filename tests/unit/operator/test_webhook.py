@@ -115,8 +115,8 @@ async def test_another_namespace_than_the_operators_is_refused(webhook: Webhook)
 
 
 def customizing(kind: str, name: str, patch: str) -> dict[str, Any]:
-    asked = {"resourceType": kind, "resourceName": name, "patch": patch, "type": "strategic"}
-    return {"customizeComponents": {"patches": [asked]}}
+    entry = {"resourceType": kind, "resourceName": name, "patch": patch, "type": "strategic"}
+    return {"customizeComponents": {"patches": [entry]}}
 
 
 @pytest.mark.parametrize(
@@ -147,10 +147,10 @@ async def test_patches_of_another_release_are_judged_when_its_objects_are_known(
 async def test_what_is_stored_can_be_labelled_repaired_and_let_go(webhook: Webhook) -> None:
     stored = kubevirt({"monitorAccount": "x"})
     labelled = kubevirt({"monitorAccount": "x"}, labels={"a": "b"})
-    going = kubevirt({"monitorAccount": "y"}, deletionTimestamp="2026-01-31T10:00:00Z")
+    deleting = kubevirt({"monitorAccount": "y"}, deletionTimestamp="2026-01-31T10:00:00Z")
     assert await webhook.ask("UPDATE", labelled, stored) is None
     assert await webhook.ask("UPDATE", kubevirt(), stored) is None
-    assert await webhook.ask("UPDATE", going, stored) is None
+    assert await webhook.ask("UPDATE", deleting, stored) is None
     assert await webhook.ask("DELETE", None, stored) is None
 
 

@@ -44,17 +44,17 @@ def read(body: bytes) -> Request:
     return read_review(body, _decoder)
 
 
-def mutate(request: Request, given: Circumstances) -> Body:
+def mutate(request: Request, circumstances: Circumstances) -> Body:
     """The answer to a creation: the defaults, and phase Pending until the controller says more. What is not supported
     is left for `validate_create` to refuse."""
     vmi = request.object or {}
-    pending = {"op": "add", "path": "/status", "value": in_phase({}, VmiPhase.PENDING, given.now)}
+    pending = {"op": "add", "path": "/status", "value": in_phase({}, VmiPhase.PENDING, circumstances.now)}
     warnings = (
         ["status: is written by KubeVirt itself, the status in this manifest is dropped"]
         if _says_something(vmi.get("status"))
         else []
     )
-    return answer(request.uid, patch=[*defaults_patch(vmi, given.configuration), pending], warnings=warnings)
+    return answer(request.uid, patch=[*defaults_patch(vmi, circumstances.configuration), pending], warnings=warnings)
 
 
 def _says_something(value: object) -> bool:
@@ -64,17 +64,17 @@ def _says_something(value: object) -> bool:
     return bool(value)
 
 
-def validate_create(request: Request, given: Circumstances) -> Body:
+def validate_create(request: Request, circumstances: Circumstances) -> Body:
     """Whether a new object may be stored."""
-    is_own = request.user_info.username in given.machine_writers
-    return _verdict(request, admit_create(request.object or {}, given.configuration, is_own_account=is_own))
+    is_own = request.user_info.username in circumstances.machine_writers
+    return _verdict(request, admit_create(request.object or {}, circumstances.configuration, is_own_account=is_own))
 
 
-def validate_update(request: Request, given: Circumstances) -> Body:
+def validate_update(request: Request, circumstances: Circumstances) -> Body:
     """Whether a change may be stored."""
-    is_own = request.user_info.username in given.machine_writers
+    is_own = request.user_info.username in circumstances.machine_writers
     old, new = request.old_object or {}, request.object or {}
-    return _verdict(request, admit_update(old, new, given.configuration, is_own_account=is_own))
+    return _verdict(request, admit_update(old, new, circumstances.configuration, is_own_account=is_own))
 
 
 DECISIONS: Mapping[str, Callable[[Request, Circumstances], Body]] = {
@@ -90,6 +90,6 @@ def _verdict(request: Request, refusals: tuple[Refusal, ...]) -> Body:
         return answer(request.uid)
     message = "; ".join(map(str, refusals[:_SHOWN]))
     more = len(refusals) - _SHOWN
-    said = f"{message}; and {more} more" if more > 0 else message
-    denial = Denial("Invalid", 422, said, "VirtualMachineInstance", request.name, refusals[:_SHOWN])
+    text = f"{message}; and {more} more" if more > 0 else message
+    denial = Denial("Invalid", 422, text, "VirtualMachineInstance", request.name, refusals[:_SHOWN])
     return answer(request.uid, denial)

@@ -34,7 +34,7 @@ def require_possible(guest: Guest, subresource: str) -> None:
         raise guest.conflict(_VM_NOT_RUNNING if subresource in ("pause", "freeze") else NOT_RUNNING)
     paused, agent = guest.has("Paused"), guest.has("AgentConnected")
     if subresource == "pause":
-        if guest.said("livenessProbe") is not None:
+        if guest.spec_value("livenessProbe") is not None:
             refused = guest.conflict("Pausing VMIs with LivenessProbe is currently not supported")
             raise errors.Forbidden(refused.message, refused.details)
         if paused:
@@ -44,7 +44,7 @@ def require_possible(guest: Guest, subresource: str) -> None:
     if subresource == "softreboot":
         if paused:
             raise guest.conflict(IS_PAUSED)
-        if not agent and guest.said("domain", "features", "acpi", "enabled") is False:
+        if not agent and guest.spec_value("domain", "features", "acpi", "enabled") is False:
             raise guest.conflict(_NO_WAY_TO_REBOOT)
     if subresource in ("freeze", "unfreeze") and not agent:
         raise guest.conflict(NO_AGENT)

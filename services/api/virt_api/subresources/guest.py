@@ -61,7 +61,7 @@ class Guest(msgspec.Struct, frozen=True):
         """Whether the condition is true."""
         return any(entry.type == condition and entry.status == "True" for entry in self.status.conditions)
 
-    def said(self, *path: str) -> Any:
+    def spec_value(self, *path: str) -> Any:
         """What the spec says at `path`, None if nothing."""
         found = self.spec
         for key in path:
@@ -74,7 +74,7 @@ class Guest(msgspec.Struct, frozen=True):
         name, phase = self.metadata.name, self.status.phase
         if phase in ("Failed", "Succeeded"):
             raise errors.Conflict(f"VirtualMachineInstance {name} has ended, its phase is {phase}", details)
-        if self.said("domain", "devices", switch) is False:
+        if self.spec_value("domain", "devices", switch) is False:
             raise errors.BadRequest(f"VirtualMachineInstance {name} has no {what}: {switch} is false", details)
         if not self.running:
             message = f"VirtualMachineInstance {name} has no {what} yet, its phase is {phase or 'not set'}, not Running"

@@ -34,22 +34,22 @@ def _agent_info(details: launcher_pb2.GetGuestDetailsResponse) -> Document:
         "machine": os.machine,
         "id": os.id,
     }
-    commands = [_said({"name": command.name, "enabled": command.enabled}) for command in details.commands]
+    commands = [_without_empty({"name": command.name, "enabled": command.enabled}) for command in details.commands]
     info = {
         "guestAgentVersion": agent.version,
         "supportedCommands": commands,
         "hostname": agent.hostname,
-        "os": _said(system),
+        "os": _without_empty(system),
         "timezone": details.timezone,
         "userList": _users(details),
         "fsFreezeStatus": "frozen" if agent.filesystems_frozen else "thawed",
     }
-    return {**_said(info), "fsInfo": {"disks": _filesystems(details)}}
+    return {**_without_empty(info), "fsInfo": {"disks": _filesystems(details)}}
 
 
 def _users(details: launcher_pb2.GetGuestDetailsResponse) -> list[Document]:
     return [
-        {"userName": user.name, **_said({"domain": user.domain, "loginTime": user.login_time})}
+        {"userName": user.name, **_without_empty({"domain": user.domain, "loginTime": user.login_time})}
         for user in details.users
     ]
 
@@ -62,14 +62,19 @@ def _filesystems(details: launcher_pb2.GetGuestDetailsResponse) -> list[Document
             "fileSystemType": filesystem.type,
             "usedBytes": filesystem.used_bytes,
             "totalBytes": filesystem.total_bytes,
-            **_said(
-                {"disk": [_said({"serial": disk.serial}) | {"busType": disk.bus_type} for disk in filesystem.disks]}
+            **_without_empty(
+                {
+                    "disk": [
+                        _without_empty({"serial": disk.serial}) | {"busType": disk.bus_type}
+                        for disk in filesystem.disks
+                    ]
+                }
             ),
         }
         for filesystem in details.filesystems
     ]
 
 
-def _said(document: Document) -> Document:
+def _without_empty(document: Document) -> Document:
     """Without what nobody said."""
     return {key: value for key, value in document.items() if value}

@@ -70,8 +70,8 @@ async def _join(socket: web.WebSocketResponse, stream: Stream, stopping: asyncio
         shown = group.create_task(_to_client(socket, stream), name="splice: to the client")
         leaving = group.create_task(stopping.wait(), name="splice: end of the process")
         await asyncio.wait((typed, shown, leaving), return_when=asyncio.FIRST_COMPLETED)
-        if shown.done() and (told := shown.result()) is not None:
-            end = told
+        if shown.done() and (stream_end := shown.result()) is not None:
+            end = stream_end
         elif leaving.done():
             end = End(WSCloseCode.GOING_AWAY, "virt-api is stopping, connect again")
         else:

@@ -45,10 +45,10 @@ def trouble(name: str, node: Node | None, now: datetime) -> Trouble | None:
     if unreachable or (ready is not None and ready.status == "False"):
         if node.tainted(_OUT_OF_SERVICE):
             return Trouble(NODE_OUT_OF_SERVICE, f"node {name} is out of service: tainted {_OUT_OF_SERVICE}", lost=True)
-        told = f": {ready.message}" if ready is not None and ready.status != "True" and ready.message else ""
+        detail = f": {ready.message}" if ready is not None and ready.status != "True" and ready.message else ""
         if unreachable:
-            return Trouble(NODE_UNREACHABLE, f"node {name} is unreachable{told}")
-        return Trouble(NODE_NOT_READY, f"node {name} is not ready{told}")
+            return Trouble(NODE_UNREACHABLE, f"node {name} is unreachable{detail}")
+        return Trouble(NODE_NOT_READY, f"node {name} is not ready{detail}")
     if silence(node, now) > HEARTBEAT_SECONDS:
         since = node.metadata.annotations[labels.HEARTBEAT]
         return Trouble(HANDLER_UNRESPONSIVE, f"virt-handler on node {name} has not been heard of since {since}")

@@ -118,15 +118,15 @@ def required_limits(rules: NamespaceRules, priority_class: str) -> Limits | None
 
 
 def with_limits(
-    asked: dict[str, Any], vcpus: int, limits: Limits, beside: Iterable[Mapping[str, Any]]
+    requirements: dict[str, Any], vcpus: int, limits: Limits, beside: Iterable[Mapping[str, Any]]
 ) -> dict[str, Any]:
     """The resources `asked` for the launcher's container with the limits that are missing. `beside` are the resources
     of the containers that run beside it."""
-    wanted = {"cpu": Decimal(vcpus), "memory": _quantity(asked["requests"]["memory"]) * limits.memory_ratio}
+    wanted = {"cpu": Decimal(vcpus), "memory": _quantity(requirements["requests"]["memory"]) * limits.memory_ratio}
     others = list(beside)
     added = {}
-    for name in sorted(limits.names - asked["limits"].keys()):
-        request = _quantity(asked["requests"][name])
+    for name in sorted(limits.names - requirements["limits"].keys()):
+        request = _quantity(requirements["requests"][name])
         bounds = [wanted[name]]
         if name in limits.most:
             bounds.append(limits.most[name])
@@ -136,7 +136,7 @@ def with_limits(
             bounds.append(request * limits.ratios[name])
         limit = max(request, min(bounds))
         added[name] = str(ceil(limit)) if name == "memory" else f"{ceil(limit * 1000)}m"
-    return {**asked, "limits": {**asked["limits"], **added}}
+    return {**requirements, "limits": {**requirements["limits"], **added}}
 
 
 def _counts(quota: QuotaSpec, priority_class: str) -> bool:

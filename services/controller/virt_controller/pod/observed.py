@@ -33,7 +33,7 @@ class Terminated(msgspec.Struct, frozen=True, rename="camel"):
     message: str = ""
 
     @property
-    def told(self) -> str:
+    def summary(self) -> str:
         """What the container or its runtime said last."""
         return self.message.strip() or self.reason
 
@@ -98,7 +98,7 @@ class LauncherPod(msgspec.Struct, frozen=True, rename="camel"):
         )
 
     @property
-    def going(self) -> bool:
+    def terminating(self) -> bool:
         """Whether the pod is deleted, or Kubernetes is about to end it: an eviction, a preemption, a node's want."""
         disrupted = self.condition("DisruptionTarget")
         return self.metadata.deletion_timestamp is not None or (disrupted is not None and disrupted.status == "True")

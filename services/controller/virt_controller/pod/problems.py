@@ -62,15 +62,15 @@ def start_problem(pod: LauncherPod, events: Iterable[PodEvent] = ()) -> Failure 
             return Failure(reason, _waits(container, waiting.reason, waiting.message))
     if pod.begun:
         return None
-    told = [event for event in events if event.reason in _BEFORE_CONTAINERS]
-    newest = max(told, key=lambda event: event.last_seen, default=None)
+    early = [event for event in events if event.reason in _BEFORE_CONTAINERS]
+    newest = max(early, key=lambda event: event.last_seen, default=None)
     return Failure(newest.reason, newest.note) if newest is not None else None
 
 
 def _waits(container: ContainerStatus, reason: str, message: str) -> str:
-    told = f"container {container.name}, image {container.image}: {message or reason}"
+    message = f"container {container.name}, image {container.image}: {message or reason}"
     last = container.last_state.terminated
-    return told if last is None else f"{told}; it ended before with exit code {last.exit_code}: {last.told}"
+    return message if last is None else f"{message}; it ended before with exit code {last.exit_code}: {last.summary}"
 
 
 def shut_down(pod: LauncherPod) -> bool:
@@ -91,12 +91,12 @@ def how_it_ended(pod: LauncherPod, events: Iterable[PodEvent] = ()) -> Failure:
     for container in pod.containers:
         state = container.state.terminated
         if state is not None and state.reason == "OOMKilled":
-            told = f"for want of memory: OOMKilled (exit code {state.exit_code})"
-            return Failure("OOMKilled", f"container {container.name} of launcher pod {name} was killed {told}")
+            cause = f"for want of memory: OOMKilled (exit code {state.exit_code})"
+            return Failure("OOMKilled", f"container {container.name} of launcher pod {name} was killed {cause}")
     ended = "; ".join(_terminated(pod.containers))
     if pod.status.reason:  # the kubelet's own decision: Evicted, Terminated (the node shuts down), DeadlineExceeded
-        told = f"{pod.status.reason}: {pod.status.message}" + (f" ({ended})" if ended else "")
-        return Failure(_camel_case(pod.status.reason), f"launcher pod {name} ended: {told}")
+        cause = f"{pod.status.reason}: {pod.status.message}" + (f" ({ended})" if ended else "")
+        return Failure(_camel_case(pod.status.reason), f"launcher pod {name} ended: {cause}")
     why = [event for event in events if event.reason == _EVICTED or _is_not_alive(event)]
     newest = max(why, key=lambda event: event.last_seen, default=None)
     if newest is not None:
@@ -113,8 +113,10 @@ def _is_not_alive(event: PodEvent) -> bool:
 def why_taken(pod: LauncherPod) -> str:
     """Why the pod is going, as far as Kubernetes tells: an eviction, a taint, a preemption."""
     disrupted = pod.condition("DisruptionTarget")
-    told = f": {disrupted.reason}: {disrupted.message}" if disrupted is not None and disrupted.status == "True" else ""
-    return f"launcher pod {pod.metadata.name} is being taken away{told}"
+    detail = (
+        f": {disrupted.reason}: {disrupted.message}" if disrupted is not None and disrupted.status == "True" else ""
+    )
+    return f"launcher pod {pod.metadata.name} is being taken away{detail}"
 
 
 def _terminated(containers: Iterable[ContainerStatus]) -> Iterable[str]:

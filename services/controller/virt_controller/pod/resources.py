@@ -46,10 +46,10 @@ def _runs_program(probe: Probe | None) -> bool:
 
 def resources(spec: AcceptedSpec, configuration: Configuration) -> dict[str, Any]:
     """Requests and limits of the launcher's container."""
-    given, overhead = spec.spec.domain.resources, overhead_bytes(spec, configuration)
-    requests: dict[str, Any] = {"cpu": _cpu_request(spec, configuration), **given.requests}
-    limits: dict[str, Any] = dict(given.limits)
-    on_request = 0 if given.overcommit_guest_overhead else overhead
+    user, overhead = spec.spec.domain.resources, overhead_bytes(spec, configuration)
+    requests: dict[str, Any] = {"cpu": _cpu_request(spec, configuration), **user.requests}
+    limits: dict[str, Any] = dict(user.limits)
+    on_request = 0 if user.overcommit_guest_overhead else overhead
     requests["memory"] = str(_memory_request(spec, configuration) + on_request)
     if "memory" in limits:
         limits["memory"] = str(parse_bytes(str(limits["memory"])) + overhead)
@@ -60,36 +60,36 @@ def resources(spec: AcceptedSpec, configuration: Configuration) -> dict[str, Any
         limits = {**limits, **({"memory": str(overhead)} if "memory" in limits else {}), **pages}
     if any(_has_overlay(volume) for volume in spec.spec.volumes):
         for where in (requests, limits):
-            asked = where.get("ephemeral-storage")
-            if asked is not None:
-                where["ephemeral-storage"] = str(parse_bytes(str(asked)) + _OVERLAYS)
+            storage = where.get("ephemeral-storage")
+            if storage is not None:
+                where["ephemeral-storage"] = str(parse_bytes(str(storage)) + _OVERLAYS)
         requests.setdefault("ephemeral-storage", str(_OVERLAYS))
     devices = _devices(spec, configuration)
     return {"requests": {**requests, **devices}, "limits": {**limits, **devices}}
 
 
-def is_guaranteed(asked: dict[str, Any]) -> bool:
+def is_guaranteed(requirements: dict[str, Any]) -> bool:
     """Whether Kubernetes counts a container that asks for this as Guaranteed: CPU and memory that are its limits, too.
     A pod is what all of its containers are."""
-    requests, limits = asked["requests"], asked["limits"]
+    requests, limits = requirements["requests"], requirements["limits"]
     return all(
         name in limits and parse_quantity(str(requests[name])) == parse_quantity(str(limits[name]))
         for name in ("cpu", "memory")
     )
 
 
-def guaranteed(asked: dict[str, Any]) -> dict[str, Any]:
+def guaranteed(requirements: dict[str, Any]) -> dict[str, Any]:
     """The same limits, guaranteed: for what runs beside a container that is."""
-    return {"requests": asked["limits"], "limits": asked["limits"]}
+    return {"requests": requirements["limits"], "limits": requirements["limits"]}
 
 
 def _memory_request(spec: AcceptedSpec, configuration: Configuration) -> int:
     """What the user requests, else the limit, else guest memory by the cluster's overcommit."""
-    given = spec.spec.domain.resources
-    if "memory" in given.requests:
-        return parse_bytes(str(given.requests["memory"]))
-    if "memory" in given.limits:
-        return parse_bytes(str(given.limits["memory"]))
+    user = spec.spec.domain.resources
+    if "memory" in user.requests:
+        return parse_bytes(str(user.requests["memory"]))
+    if "memory" in user.limits:
+        return parse_bytes(str(user.limits["memory"]))
     return spec.memory_bytes * 100 // (configuration.developer_configuration.memory_overcommit or 100)
 
 

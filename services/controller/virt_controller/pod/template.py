@@ -50,7 +50,7 @@ _FILESYSTEM_OVERHEAD = "0.055"  # KubeVirt's share of a claim that its file syst
 
 
 def pod_name(vmi: VirtualMachineInstance) -> str:
-    """The launcher's name, the VMI's (cut so that the result is a host name) and five characters of its UID's digest."""
+    """The VMI's name, cut so that the result is a host name, and five characters of the digest of its UID."""
     suffix = hashlib.sha256(vmi.metadata.uid.encode()).hexdigest()[:5]
     return f"{components.LAUNCHER}-{vmi.metadata.name[:43].rstrip('.-')}-{suffix}"
 
@@ -77,18 +77,18 @@ def launcher_pod(
         secrets.append(boot.container.image_pull_secret)
     if spec.domain.devices.log_serial_console:
         first.append(_console_log(launcher))
-    asked = resources(accepted, configuration)
+    requirements = resources(accepted, configuration)
     if limits is not None:
         sidecars = [container["resources"] for container in first if container.get("restartPolicy") == "Always"]
-        asked = with_limits(asked, accepted.topology.vcpus, limits, sidecars)
-    if is_guaranteed(asked):
+        requirements = with_limits(requirements, accepted.topology.vcpus, limits, sidecars)
+    if is_guaranteed(requirements):
         first = [{**container, "resources": guaranteed(container["resources"])} for container in first]
     compute = {
         "name": COMPUTE,
         "image": launcher.image,
         "imagePullPolicy": launcher.pull_policy,
         "securityContext": restricted(),
-        "resources": asked,
+        "resources": requirements,
         "volumeMounts": mounts.mounts,
         "volumeDevices": mounts.devices,
         "ports": _ports(accepted),
@@ -124,14 +124,14 @@ def launcher_pod(
         },
         "volumes": mounts.volumes,
         "initContainers": first,
-        "containers": [_given(compute)],
+        "containers": [_without_empty(compute)],
         "imagePullSecrets": [{"name": name} for name in dict.fromkeys(secrets) if name],
     }
     return {
         "apiVersion": "v1",
         "kind": "Pod",
         "metadata": _metadata(vmi, spec, launcher, claims),
-        "spec": _given(pod_spec),
+        "spec": _without_empty(pod_spec),
     }
 
 
@@ -196,7 +196,7 @@ def _ports(spec: AcceptedSpec) -> list[dict[str, Any]]:
     """Those that interfaces name, for Services and probes that name them too."""
     ports = (port for interface in spec.interfaces for port in interface.ports)
     named = ({"name": port.name, "containerPort": port.port, "protocol": port.protocol or "TCP"} for port in ports)
-    return [_given(port) for port in named]
+    return [_without_empty(port) for port in named]
 
 
 def _console_log(launcher: LauncherSettings) -> dict[str, Any]:
@@ -214,6 +214,6 @@ def _console_log(launcher: LauncherSettings) -> dict[str, Any]:
     }
 
 
-def _given(fields: dict[str, Any]) -> dict[str, Any]:
+def _without_empty(fields: dict[str, Any]) -> dict[str, Any]:
     """Without what is left to Kubernetes' defaults."""
     return {key: value for key, value in fields.items() if value not in (None, "", [], {})}

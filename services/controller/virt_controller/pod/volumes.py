@@ -101,9 +101,9 @@ def _add_claim(result: Mounted, volume: Volume, claim: PersistentVolumeClaim, fo
 def _files(volume: Volume) -> Body | None:
     """The pod's own source of a volume that the launcher makes a disk of; None for others."""
     if volume.config_map is not None:
-        return {"configMap": _given(name=volume.config_map.name, optional=volume.config_map.optional)}
+        return {"configMap": _without_defaults(name=volume.config_map.name, optional=volume.config_map.optional)}
     if volume.secret is not None:
-        return {"secret": _given(secretName=volume.secret.secret_name, optional=volume.secret.optional)}
+        return {"secret": _without_defaults(secretName=volume.secret.secret_name, optional=volume.secret.optional)}
     if volume.downward_api is not None:
         return {"downwardAPI": {"items": volume.downward_api.fields}}
     if volume.service_account is not None:
@@ -122,5 +122,5 @@ def _service_account() -> list[Body]:
     ]
 
 
-def _given(**values: object) -> Body:
+def _without_defaults(**values: object) -> Body:
     return {key: value for key, value in values.items() if value is not None}

@@ -107,8 +107,8 @@ def _readiness_events(after: status.Status) -> tuple[RecordEvent, ...]:
     """Of a change of Ready that only the controller knows; the kubelet itself tells of a failing probe."""
     (ready,) = (condition for condition in after["conditions"] if condition["type"] == "Ready")
     reason = ready.get("reason", "")
-    told = ready["status"] == "False" and reason in CONTROLLERS_REASONS
-    return warnings(Failure(reason, ready["message"]) if told else None)
+    by_controller = ready["status"] == "False" and reason in CONTROLLERS_REASONS
+    return warnings(Failure(reason, ready["message"]) if by_controller else None)
 
 
 def _replace_rejected(vmi: VirtualMachineInstance, pod: LauncherPod, now: datetime) -> tuple[Action, ...]:

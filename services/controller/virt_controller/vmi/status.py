@@ -140,7 +140,7 @@ def with_readiness(vmi: VirtualMachineInstance, pod: LauncherPod, trouble: Troub
     current, running = ready_condition(vmi), vmi.status.phase == VmiPhase.RUNNING
     if trouble is not None:
         wanted = _not_ready(trouble.reason, trouble.message)
-    elif pod.going:
+    elif pod.terminating:
         wanted = _not_ready(POD_TERMINATING, why_taken(pod))
     elif running and has_readiness_probe(vmi):
         wanted = _as_probed(pod)

@@ -40,7 +40,7 @@ class FakeApiServer:
         self._port = 0
         self._runner: web.AppRunner | None = None
         self._stirred = asyncio.Event()  # replaced each time: whoever waits for the old one looks again
-        self._asked = asyncio.Event()
+        self._received = asyncio.Event()
         self._connections = 0  # counts cuts: a watch of an earlier number ends
         self._silent = False
         self._gone_as_event = True
@@ -110,14 +110,14 @@ class FakeApiServer:
         self._gone_as_event = as_event
         self.store.compact()
 
-    async def asked(self, method: str, count: int) -> None:
+    async def received(self, method: str, count: int) -> None:
         """Wait until `count` requests of that method ("WATCH" whatever its version) have come since the start."""
         while self.count(method) < count:
-            await self._asked.wait()
+            await self._received.wait()
 
     def count(self, method: str) -> int:
         """How many requests of that method have come since the start."""
-        return sum(asked.split()[0] == method for asked, _ in self.requests)
+        return sum(received.split()[0] == method for received, _ in self.requests)
 
     def put(self, path: str, body: Object) -> Object:
         """Create an object directly, in the collection `path`, with its status."""
@@ -143,8 +143,8 @@ class FakeApiServer:
 
     def _note(self, method: str, path: str) -> None:
         self.requests.append((method, path))
-        self._asked.set()
-        self._asked = asyncio.Event()
+        self._received.set()
+        self._received = asyncio.Event()
 
     async def _answer(self, request: web.Request) -> web.StreamResponse:
         place = Place.parse(request.path)

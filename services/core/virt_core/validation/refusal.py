@@ -68,7 +68,7 @@ FILE = Text(
 )
 
 
-def given(value: object) -> str:
+def display(value: object) -> str:
     """The value as a message shows it."""
     shown = repr(value[: _SHOWN + 1] if isinstance(value, str) else value)
     return shown if len(shown) <= _SHOWN + 2 else f"{shown[:_SHOWN]}…"
@@ -76,7 +76,7 @@ def given(value: object) -> str:
 
 def refused(field: str, value: object, allowed: str) -> Refusal:
     """`value` is not allowed. What may hold a password is not repeated: audit logs keep messages."""
-    shown = "the value" if field.rpartition(".")[2] in SECRET_FIELDS else given(value)
+    shown = "the value" if field.rpartition(".")[2] in SECRET_FIELDS else display(value)
     return Refusal(below_spec(field), f"{shown} is not allowed, use {allowed}")
 
 
@@ -101,7 +101,7 @@ def matching(field: str, value: str, text: Text) -> Refusals:
     return unless(text.accepts(value), field, value, text.words)
 
 
-def matching_if_given(field: str, value: str, text: Text) -> Refusals:
+def matching_if_set(field: str, value: str, text: Text) -> Refusals:
     """The same of a field that may be empty."""
     return matching(field, value, text) if value else iter(())
 

@@ -49,8 +49,8 @@ def ready_condition(vmi: VirtualMachineInstance) -> Condition | None:
 def ready_is_controllers(vmi: VirtualMachineInstance) -> bool:
     """Whether a handler must leave Ready alone while the guest runs."""
     current = ready_condition(vmi)
-    told = current is not None and current.reason in CONTROLLERS_REASONS
-    return told or has_readiness_probe(vmi)
+    by_controller = current is not None and current.reason in CONTROLLERS_REASONS
+    return by_controller or has_readiness_probe(vmi)
 
 
 def in_phase(status: Mapping[str, Any], phase: VmiPhase, now: datetime) -> dict[str, Any]:

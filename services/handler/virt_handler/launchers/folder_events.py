@@ -69,12 +69,12 @@ class FolderEvents:
             watch, mask, _, length = _HEADER.unpack_from(events, offset)
             offset += _HEADER.size + length
             if mask & _IN_Q_OVERFLOW:
-                told = [event for waiting in self._waiting.values() for event in waiting]
+                wakeups = [event for waiting in self._waiting.values() for event in waiting]
             elif mask & _IN_IGNORED:
-                told = list(self._waiting.pop(watch, ()))
+                wakeups = list(self._waiting.pop(watch, ()))
             else:
-                told = list(self._waiting.get(watch, ()))
-            for event in told:
+                wakeups = list(self._waiting.get(watch, ()))
+            for event in wakeups:
                 event.set()
 
 

@@ -51,11 +51,11 @@ def _only_guests(card: GuestInterface) -> Entry:
 
 def volumes(vmi: VirtualMachineInstance, spec: AcceptedSpec, guest: GuestState) -> list[Entry]:
     """Each volume with its disk; what the controller wrote of claims stays."""
-    told = {entry.get("name"): entry for entry in vmi.raw_status.get("volumeStatus", [])}
+    reported = {entry.get("name"): entry for entry in vmi.raw_status.get("volumeStatus", [])}
     disks = {disk.name: disk for disk in guest.disks}
     result: list[Entry] = []
     for volume in spec.spec.volumes:
-        entry: Entry = {"target": "", **told.get(volume.name, {}), "name": volume.name}
+        entry: Entry = {"target": "", **reported.get(volume.name, {}), "name": volume.name}
         disk = disks.get(volume.name)
         if disk is not None:
             entry["target"] = disk.target

@@ -25,18 +25,18 @@ _log = logs.bound("virt_handler.node")
 
 async def run(client: KubeClient, node: str, *needed: asyncio.Event) -> None:
     """Beat until cancelled. Machines may come while all of `needed` are set."""
-    told = False
+    written = False
     while True:
-        if told:
+        if written:
             await asyncio.sleep(_INTERVAL)
         else:
             await _all_set(needed, _INTERVAL)
         schedulable = all(event.is_set() for event in needed)
-        if schedulable != told:
+        if schedulable != written:
             _log.info("marking the node", node=node, schedulable=schedulable)
         try:
             await client.merge_patch(NODES, None, node, marks(schedulable=schedulable, now=datetime.now(UTC)))
-            told = schedulable
+            written = schedulable
         except KubeError as error:
             _log.warning("losing a heartbeat", reason=str(error), delay=_AGAIN)
             await asyncio.sleep(_AGAIN)

@@ -38,12 +38,12 @@ async def _trouble(probe: Path, device: Path) -> str:
         return str(error)
     try:
         async with asyncio.timeout(_SECONDS):
-            _, said = await process.communicate()
+            _, output = await process.communicate()
     except TimeoutError:
         return f"no guest ran to its mark in {_SECONDS:.0f} s{await _end(process)}"
     if process.returncode == 0:
         return ""
-    return said[:_REASON_LENGTH].decode(errors="replace").strip() or f"the probe ended with {process.returncode}"
+    return output[:_REASON_LENGTH].decode(errors="replace").strip() or f"the probe ended with {process.returncode}"
 
 
 async def _end(process: asyncio.subprocess.Process) -> str:

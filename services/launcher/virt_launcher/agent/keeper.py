@@ -48,7 +48,7 @@ class AgentKeeper:
         self._keeper = keeper
         self._host = host
         self._wake = asyncio.Event()
-        self._said: guest_pb2.GuestAgent | None = None
+        self._reported: guest_pb2.GuestAgent | None = None
         self._ask_again_at = 0.0
         self._one_at_a_time = asyncio.Lock()
 
@@ -74,8 +74,8 @@ class AgentKeeper:
         """
         async with self._one_at_a_time:
             info = await self._ask("guest-info")
-            self._tell(await self._portrait(info))
-            response = launcher_pb2.GetGuestDetailsResponse(agent=self._said, commands=replies.commands(info))
+            self._report(await self._portrait(info))
+            response = launcher_pb2.GetGuestDetailsResponse(agent=self._reported, commands=replies.commands(info))
             response.timezone = replies.timezone(await self._ask_if_known("guest-get-timezone"))
             response.users.extend(replies.users(await self._ask_if_known("guest-get-users")))
             response.filesystems.extend(replies.filesystems(await self._ask_if_known("guest-get-fsinfo")))
@@ -144,7 +144,7 @@ class AgentKeeper:
         async with self._one_at_a_time:
             if not connected:
                 self._ask_again_at = 0.0
-                self._tell(None)
+                self._report(None)
                 return None
             thaw_in = await self._thaw_if_due()
             if (left := self._ask_again_at - _clock()) <= 0:
@@ -155,18 +155,18 @@ class AgentKeeper:
     async def _refresh(self) -> bool:
         """Ask anew; whether anything is known now."""
         try:
-            self._tell(await self._portrait(await self._ask("guest-info")))
+            self._report(await self._portrait(await self._ask("guest-info")))
         except (AgentUnavailable, AgentRefused) as error:
             _log.info("hearing nothing from the guest's agent", error=str(error))
-        return self._said is not None
+        return self._reported is not None
 
     async def _portrait(self, info: Any) -> guest_pb2.GuestAgent:
         """What the agent says of the guest. While file systems are frozen it says little, and the rest stays as it
         was said before."""
         portrait = guest_pb2.GuestAgent(version=replies.version(info))
         portrait.filesystems_frozen = replies.frozen(await self._ask_if_known("guest-fsfreeze-status"))
-        if portrait.filesystems_frozen and self._said is not None:
-            portrait.hostname, known = self._said.hostname, self._said
+        if portrait.filesystems_frozen and self._reported is not None:
+            portrait.hostname, known = self._reported.hostname, self._reported
             portrait.os.CopyFrom(known.os)
             portrait.interfaces.extend(known.interfaces)
             return portrait
@@ -197,19 +197,19 @@ class AgentKeeper:
         self._tell_frozen(frozen=False)
 
     def _tell_frozen(self, *, frozen: bool) -> None:
-        if self._said is not None:
+        if self._reported is not None:
             changed = guest_pb2.GuestAgent()
-            changed.CopyFrom(self._said)
+            changed.CopyFrom(self._reported)
             changed.filesystems_frozen = frozen
-            self._tell(changed)
+            self._report(changed)
 
-    def _tell(self, said: guest_pb2.GuestAgent | None) -> None:
-        if said == self._said:
+    def _report(self, agent: guest_pb2.GuestAgent | None) -> None:
+        if agent == self._reported:
             return
-        if (said is None) != (self._said is None):
-            _log.info("telling whether there is a guest agent", connected=said is not None)
-        self._said = said
-        self._keeper.tell_agent(said)
+        if (agent is None) != (self._reported is None):
+            _log.info("telling whether there is a guest agent", connected=agent is not None)
+        self._reported = agent
+        self._keeper.tell_agent(agent)
 
     async def _ask_if_known(self, command: str) -> Any:
         """The answer, or None from an agent that does not know the command or may not do it."""

@@ -44,23 +44,23 @@ async def serve_leases(keeper: Keeper, settings: Settings) -> None:
 
 def lease_of(interface: machine_pb2.NetworkInterface) -> Lease:
     """What the card is told, as the machine says."""
-    told = interface.dhcp
-    router = ipaddress.IPv4Address(told.router_address) if told.router_address else None
+    lease = interface.dhcp
+    router = ipaddress.IPv4Address(lease.router_address) if lease.router_address else None
     return Lease(
         mac=bytes.fromhex(interface.mac_address.replace(":", "")),
         server=router or _SERVER_WITHOUT_ROUTER,
         router=router,
-        address=ipaddress.IPv4Address(told.client_address),
-        prefix_length=told.prefix_length,
+        address=ipaddress.IPv4Address(lease.client_address),
+        prefix_length=lease.prefix_length,
         routes=tuple(
             Route(
                 ipaddress.IPv4Network((route.destination, route.prefix_length), strict=False),
                 ipaddress.IPv4Address(route.router),
             )
-            for route in told.routes
+            for route in lease.routes
         ),
-        hostname=told.hostname,
-        subdomain=told.subdomain,
+        hostname=lease.hostname,
+        subdomain=lease.subdomain,
         mtu=interface.mtu,
     )
 

@@ -128,9 +128,9 @@ def _address(element: ET.Element, disk: machine_pb2.Disk, unit: int) -> None:
 
 def _boot_orders(machine: machine_pb2.Machine) -> list[int]:
     """As given; if nobody says anything, the disks in their order, so that the firmware guesses nothing."""
-    given = [disk.boot_order for disk in machine.disks]
-    if any(given) or any(interface.boot_order for interface in machine.interfaces):
-        return given
+    boot_orders = [disk.boot_order for disk in machine.disks]
+    if any(boot_orders) or any(interface.boot_order for interface in machine.interfaces):
+        return boot_orders
     order = 0
     orders = []
     for disk in machine.disks:

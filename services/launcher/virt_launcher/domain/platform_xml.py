@@ -34,25 +34,25 @@ def memory_backing(domain: ET.Element, machine: machine_pb2.Machine) -> None:
 
 def sysinfo(domain: ET.Element, machine: machine_pb2.Machine) -> None:
     """What the firmware tells the guest of the machine."""
-    told = machine.smbios
+    smbios = machine.smbios
     blocks = {
         "system": {
-            "manufacturer": told.manufacturer,
-            "product": told.product,
-            "version": told.version,
-            "serial": told.serial,
-            "sku": told.sku,
-            "family": told.family,
+            "manufacturer": smbios.manufacturer,
+            "product": smbios.product,
+            "version": smbios.version,
+            "serial": smbios.serial,
+            "sku": smbios.sku,
+            "family": smbios.family,
         },
         "chassis": {
-            "manufacturer": told.chassis_manufacturer,
-            "version": told.chassis_version,
-            "serial": told.chassis_serial,
-            "asset": told.chassis_asset,
-            "sku": told.chassis_sku,
+            "manufacturer": smbios.chassis_manufacturer,
+            "version": smbios.chassis_version,
+            "serial": smbios.chassis_serial,
+            "asset": smbios.chassis_asset,
+            "sku": smbios.chassis_sku,
         },
     }
-    if not _tells(told):
+    if not _tells(smbios):
         return
     element = ET.SubElement(domain, "sysinfo", type="smbios")
     for block, entries in blocks.items():

@@ -28,15 +28,15 @@ def state(
     if record.ended is not None:
         return record.ended
     phase, message = _phase(record, seen)
-    told = state_pb2.MachineState(machine_uid=record.machine.uid, phase=phase, message=message)
+    result = state_pb2.MachineState(machine_uid=record.machine.uid, phase=phase, message=message)
     if record.running is not None:
-        told.disks.extend(record.running.disks)
-        told.machine_type = record.running.machine_type
+        result.disks.extend(record.running.disks)
+        result.machine_type = record.running.machine_type
     if phase == state_pb2.MACHINE_PHASE_PAUSED and seen is not None:
-        told.pause_reason = _pause_reason(seen)
+        result.pause_reason = _pause_reason(seen)
     if agent is not None:
-        told.agent.CopyFrom(agent)
-    return told
+        result.agent.CopyFrom(agent)
+    return result
 
 
 def _phase(record: Record, seen: Observation | None) -> tuple[state_pb2.MachinePhase.ValueType, str]:

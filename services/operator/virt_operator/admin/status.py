@@ -41,9 +41,9 @@ def suite_message(kubevirt: Json) -> admin_pb2.Suite:
 def peer_message(answer: Answer) -> admin_pb2.Peer:
     """A pod's answer."""
     pod, info = answer.pod, answer.info
-    said = None
+    message = None
     if info is not None:
-        said = info_pb2.GetInfoResponse(
+        message = info_pb2.GetInfoResponse(
             component=COMPONENTS[pod.component],
             release=info.release,
             instance_id=info.instance_id,
@@ -57,7 +57,7 @@ def peer_message(answer: Answer) -> admin_pb2.Peer:
         pod=pod.name,
         node=pod.node,
         address=pod.address,
-        info=said,
+        info=message,
         problem=answer.problem,
         terminating=pod.terminating,
     )

@@ -62,7 +62,7 @@ class AuthorityWatch:
         return self.current.metadata.resource_version if self.current is not None else ""
 
     @property
-    def spoilt(self) -> bool:
+    def invalid(self) -> bool:
         """Whether the Secret is there and holds no authority that can sign."""
         return self.current is not None and read_authority(self.current.data) is None
 

@@ -115,16 +115,16 @@ def _extra(spec: RequestSpec, key: str) -> str:
 
 def _read(encoded: str, node: str, names: tuple[str, ...]) -> Grant | Refusal:
     try:
-        asked = x509.load_pem_x509_csr(b64decode(encoded))
-        public = asked.public_key()
-        alternative = asked.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+        csr = x509.load_pem_x509_csr(b64decode(encoded))
+        public = csr.public_key()
+        alternative = csr.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     except (ValueError, binascii.Error, UnsupportedAlgorithm, x509.ExtensionNotFound) as error:
         return Refusal(f"the request cannot be read: {error}")
     if not isinstance(public, ec.EllipticCurvePublicKey) or not isinstance(public.curve, ec.SECP256R1):
         return Refusal("the key is not of the curve P-256")
-    if not asked.is_signature_valid:
+    if not csr.is_signature_valid:
         return Refusal("the request is not signed by its key")
-    common = [name.value for name in asked.subject.get_attributes_for_oid(NameOID.COMMON_NAME)]
+    common = [name.value for name in csr.subject.get_attributes_for_oid(NameOID.COMMON_NAME)]
     if common != [COMMON_NAME] or tuple(alternative.get_values_for_type(x509.DNSName)) != names:
         return Refusal(f"{common} {list(alternative)} is not what the handler of node {node!r} has: {list(names)}")
     return Grant(node, names, public)

@@ -112,8 +112,8 @@ def next_step(authority: Authority, rotation: Rotation, behind: Collection[str],
         return Step("no leaf of an earlier authority is left", changed)
     if authority.successor is None and now >= _renewal(authority, rotation):
         return Step("it is due", None)
-    told = authority.successor is not None and not behind and now >= _settled(authority)
-    if told or (authority.successor is not None and now >= last_moment(authority)):
+    trusted_by_all = authority.successor is not None and not behind and now >= _settled(authority)
+    if trusted_by_all or (authority.successor is not None and now >= last_moment(authority)):
         why = f"its end is near, without an answer of {', '.join(sorted(behind))}" if behind else "everyone trusts it"
         return Step(f"the new authority signs from now on: {why}", _promoted(authority, now))
     return None

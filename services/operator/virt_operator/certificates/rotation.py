@@ -98,8 +98,12 @@ def _mapping(value: Any, path: str, allowed: tuple[str, ...]) -> Mapping[str, An
 def _texts(own: Mapping[str, Any], kind: str, deprecated: bool) -> dict[str, tuple[str, Any]]:
     """What is said of `kind`: path and value by "duration" and "renewBefore"."""
     if deprecated:
-        said = {(of, what): name for name, (of, what) in _DEPRECATED.items() if own.get(name) not in (None, "")}
-        return {what: (f"{_SELF_SIGNED}.{name}", own[name]) for (of, what), name in said.items() if of == kind}
+        deprecated_fields = {
+            (of, what): name for name, (of, what) in _DEPRECATED.items() if own.get(name) not in (None, "")
+        }
+        return {
+            what: (f"{_SELF_SIGNED}.{name}", own[name]) for (of, what), name in deprecated_fields.items() if of == kind
+        }
     fields = _mapping(own.get(kind), f"{_SELF_SIGNED}.{kind}", ("duration", "renewBefore"))
     return {what: (f"{_SELF_SIGNED}.{kind}.{what}", value) for what, value in fields.items() if value not in (None, "")}
 

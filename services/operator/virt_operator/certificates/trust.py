@@ -58,15 +58,15 @@ class TrustReports:
 
     async def _ask(self, wanted: str) -> None:
         pods = suite_pods(self._pods())
-        asked = [pod for pod in pods if self.by_pod.get(pod.name) != wanted]
+        pending = [pod for pod in pods if self.by_pod.get(pod.name) != wanted]
         try:
-            answers = await ask_all(asked, self._certificates, self._namespace, port=self._port)
+            answers = await ask_all(pending, self._certificates, self._namespace, port=self._port)
         except OSError as error:
             _log.warning("asking again without a certificate of our own", reason=str(error))
             return
-        told = {answer.pod.name: answer.info.trust_bundle_sha256 for answer in answers if answer.info is not None}
-        known = {pod.name: self.by_pod[pod.name] for pod in pods if pod.name in self.by_pod} | told
+        bundles = {answer.pod.name: answer.info.trust_bundle_sha256 for answer in answers if answer.info is not None}
+        known = {pod.name: self.by_pod[pod.name] for pod in pods if pod.name in self.by_pod} | bundles
         if known != self.by_pod:
-            _log.info("learning who trusts the new authority", pods=sorted(told), of=len(pods))
+            _log.info("learning who trusts the new authority", pods=sorted(bundles), of=len(pods))
             self.by_pod = known
             self._changed()

@@ -21,7 +21,7 @@ _EVERY = 20.0  # seconds
 _AGAIN = 1.0  # seconds, after a failure
 
 
-async def review_permissions(client: KubeClient, namespaces: tuple[str, ...], told: Callable[[Held], None]) -> None:
+async def review_permissions(client: KubeClient, namespaces: tuple[str, ...], report: Callable[[Held], None]) -> None:
     """Call `told` with what is held in `namespaces`, now and then every `_EVERY` seconds, until cancelled."""
     log = logs.bound("virt_operator.permission_review")
     while True:
@@ -33,7 +33,7 @@ async def review_permissions(client: KubeClient, namespaces: tuple[str, ...], to
             log.warning("asking again for the permissions", reason=str(error))
             await asyncio.sleep(_AGAIN)
             continue
-        told(
+        report(
             {
                 namespace: tuple(answer["status"].get("resourceRules") or ())
                 for namespace, answer in zip(namespaces, answers, strict=True)

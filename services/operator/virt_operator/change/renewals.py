@@ -42,8 +42,8 @@ def due_now(observed: Observed, namespace: str, desired: Iterable[Body] = ()) ->
     authority = observed.authority
     behind = _behind(observed, authority) if authority is not None else frozenset[str]()
     due = plan.due(namespace, authority, secrets, wanted, rotation=_rotation(observed), behind=behind, now=observed.now)
-    due = replace(due, trust=TRUST_SECRET in mounted and _untold(secrets.get(TRUST_SECRET), authority))
-    if authority is None or not observed.authority_spoilt:
+    due = replace(due, trust=TRUST_SECRET in mounted and _unpublished(secrets.get(TRUST_SECRET), authority))
+    if authority is None or not observed.authority_invalid:
         return due
     # What was seen before goes on, and as what is lost may have been lost for a reason, with a successor.
     mended = Step("somebody spoilt its Secret", authority if authority.successor is not None else None)
@@ -99,8 +99,8 @@ def secrets(desired: Iterable[Body], namespace: str) -> frozenset[Ref]:
     return frozenset(ref for body in desired for ref in _mounted(body, namespace))
 
 
-def _untold(told: Mapping[str, str] | None, authority: Authority | None) -> bool:
-    return authority is not None and told != trust_data(authority)
+def _unpublished(published: Mapping[str, str] | None, authority: Authority | None) -> bool:
+    return authority is not None and published != trust_data(authority)
 
 
 def _mounted(body: Body, namespace: str) -> list[Ref]:

@@ -119,4 +119,4 @@ def lacking(observed: Observed, release: str, needs: Iterable[Body], operator: S
     if "permissions" in observed.unknown:
         return ""
     found = permissions.missing(observed.held, needs, operator.namespace)
-    return permissions.told(found, release) if found else ""
+    return permissions.message(found, release) if found else ""

@@ -30,15 +30,15 @@ _FLAGGED = {
 _FLAGS = {"v": tuple(map(str, range(10)))}
 
 
-class _Asked(msgspec.Struct, frozen=True, rename="camel", forbid_unknown_fields=True):
+class _PatchEntry(msgspec.Struct, frozen=True, rename="camel", forbid_unknown_fields=True):
     resource_type: str
     resource_name: str
     patch: str
     type: str
 
 
-class _AskedAll(msgspec.Struct, frozen=True, rename="camel", forbid_unknown_fields=True):
-    patches: list[_Asked] | None = None
+class _Customization(msgspec.Struct, frozen=True, rename="camel", forbid_unknown_fields=True):
+    patches: list[_PatchEntry] | None = None
     flags: dict[str, dict[str, str] | None] | None = None
 
 
@@ -87,30 +87,30 @@ def patches_of(spec: Mapping[str, Any]) -> tuple[Patch, ...]:
         RefusedSpec: one cannot be read; the message names its field.
     """
     try:
-        asked = msgspec.convert(spec.get(FIELD) or {}, _AskedAll)
+        customization = msgspec.convert(spec.get(FIELD) or {}, _Customization)
     except msgspec.ValidationError as error:
         raise RefusedSpec("InvalidField", f"spec.{FIELD}: {error}") from error
-    found = [_read(f"spec.{FIELD}.patches[{index}]", patch) for index, patch in enumerate(asked.patches or ())]
-    return (*found, *_flags(asked.flags or {}))
+    found = [_read(f"spec.{FIELD}.patches[{index}]", patch) for index, patch in enumerate(customization.patches or ())]
+    return (*found, *_flags(customization.flags or {}))
 
 
-def _read(where: str, asked: _Asked) -> Patch:
-    if asked.type not in TYPES:
-        raise RefusedSpec("InvalidField", f"{where}.type: {asked.type!r} is not one of {', '.join(TYPES)}")
+def _read(where: str, entry: _PatchEntry) -> Patch:
+    if entry.type not in TYPES:
+        raise RefusedSpec("InvalidField", f"{where}.type: {entry.type!r} is not one of {', '.join(TYPES)}")
     try:
-        content = msgspec.json.decode(asked.patch)
+        content = msgspec.json.decode(entry.patch)
     except (msgspec.DecodeError, RecursionError) as error:
-        raise RefusedSpec("InvalidField", f"{where}.patch: {asked.patch!r:.100} is not JSON: {error}") from error
-    wanted = list if asked.type == "json" else dict
+        raise RefusedSpec("InvalidField", f"{where}.patch: {entry.patch!r:.100} is not JSON: {error}") from error
+    wanted = list if entry.type == "json" else dict
     if not isinstance(content, wanted):
-        form = "a list of operations" if asked.type == "json" else "an object"
-        raise RefusedSpec("InvalidField", f"{where}.patch: a patch of type {asked.type!r} is {form}")
-    return Patch(where, asked.resource_type, asked.resource_name, asked.type, content)
+        form = "a list of operations" if entry.type == "json" else "an object"
+        raise RefusedSpec("InvalidField", f"{where}.patch: a patch of type {entry.type!r} is {form}")
+    return Patch(where, entry.resource_type, entry.resource_name, entry.type, content)
 
 
-def _flags(asked: Mapping[str, Mapping[str, str] | None]) -> list[Patch]:
+def _flags(flags_by_component: Mapping[str, Mapping[str, str] | None]) -> list[Patch]:
     found = []
-    for component, flags in asked.items():
+    for component, flags in flags_by_component.items():
         where = f"spec.{FIELD}.flags.{component}"
         if component not in _FLAGGED:
             raise RefusedSpec("InvalidField", f"{where}: {component!r} is not one of {', '.join(_FLAGGED)}")

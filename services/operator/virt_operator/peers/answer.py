@@ -98,18 +98,18 @@ def _server_name(pod: Pod) -> str:
     return node_name(pod.spec.get("nodeName", ""), pod.metadata.namespace)
 
 
-def answer_of(pod: SuitePod, said: info_pb2.GetInfoResponse) -> Answer:
+def answer_of(pod: SuitePod, info: info_pb2.GetInfoResponse) -> Answer:
     """What `pod` said, if it is what the pod should be."""
-    if said.component != COMPONENTS[pod.component]:
-        return Answer(pod, None, f"the process says that it is component {said.component}")
+    if info.component != COMPONENTS[pod.component]:
+        return Answer(pod, None, f"the process says that it is component {info.component}")
     return Answer(
         pod,
         Info(
-            release=said.release,
-            instance_id=said.instance_id,
-            feature_level=said.feature_level,
-            contracts=frozenset(said.contracts),
-            features=frozenset(said.features),
-            trust_bundle_sha256=said.trust_bundle_sha256,
+            release=info.release,
+            instance_id=info.instance_id,
+            feature_level=info.feature_level,
+            contracts=frozenset(info.contracts),
+            features=frozenset(info.features),
+            trust_bundle_sha256=info.trust_bundle_sha256,
         ),
     )

@@ -50,12 +50,12 @@ async def ask_all(
         async with turns:
             peer = Peer(f"{address}:{port}", name=pod.name, credentials=credentials, options=options)
             try:
-                said = await peer.negotiate(deadline, patient=False)
+                info = await peer.negotiate(deadline, patient=False)
             except RpcError as error:
                 return Answer(pod, None, error.message)
             finally:
                 await peer.close()
-        return answer_of(pod, said)
+        return answer_of(pod, info)
 
     async with asyncio.TaskGroup() as group:
         tasks = [group.create_task(ask(pod), name=f"question to {pod.name}") for pod in pods]

@@ -29,7 +29,7 @@ class SuiteEvent:
 def event_of(old: KubeVirtStatus, new: KubeVirtStatus) -> SuiteEvent | None:
     """The event for a status that becomes `new`: a refusal or failure first, else what the suite is doing now."""
     refusal = _condition(new, "Synchronized")
-    if refusal.status == "False" and _told(refusal) != _told(_condition(old, "Synchronized")):
+    if refusal.status == "False" and _outcome(refusal) != _outcome(_condition(old, "Synchronized")):
         return SuiteEvent(refusal.reason, refusal.message, warning=True)
     now = _condition(new, "Available")
     same_target = old.target_deployment_id == new.target_deployment_id
@@ -71,5 +71,5 @@ def _condition(status: KubeVirtStatus, kind: str) -> Condition:
     return next((condition for condition in status.conditions if condition.type == kind), _NONE)
 
 
-def _told(condition: Condition) -> tuple[str, str, str]:
+def _outcome(condition: Condition) -> tuple[str, str, str]:
     return condition.status, condition.reason, condition.message

@@ -49,7 +49,7 @@ class Inventory:
         self._compared: dict[Ref, Comparison] = {}
         self._repairs: dict[Ref, Repair] = {}
         self._suites = Reflector(client, KUBEVIRTS, SuiteObject, self._suite_changed)
-        self._asked: dict[Key, object] = {}
+        self._seen: dict[Key, object] = {}
         parts = f"{labels.APP} in ({','.join((*components.INSTALLED, STRATEGY_APP, _OPERATOR))})"
         self._pods = Reflector(client, PODS, PodObject, lambda _: changed(), namespace=namespace, labels=parts)
         self._trust = TrustReports(
@@ -119,7 +119,7 @@ class Inventory:
             nodes={node.metadata.name: node for node in self._nodes},
             authority=self._authority.able,
             authority_version=self._authority.version,
-            authority_spoilt=self._authority.spoilt,
+            authority_spoilt=self._authority.invalid,
             trusting=self._trust.by_pod,
             operator=next(iter(self._operators), None),
             operator_pods=self._pods_of(_OPERATOR),
@@ -136,7 +136,7 @@ class Inventory:
         waiting = tuple(name for name, synced in self._first_lists().items() if not synced.is_set())
         return waiting if self._held is not None else (*waiting, "permissions")
 
-    def asked_with(self) -> tuple[str, str] | None:
+    def webhook_probe_target(self) -> tuple[str, str] | None:
         """Namespace and name of the KubeVirt object that counts; None when there is none, or it is on its way out."""
         suite, _ = by_precedence(self._suites, self._namespace)
         if suite is None or suite.metadata.deletion_timestamp is not None:
@@ -171,13 +171,13 @@ class Inventory:
         """Our own status writes ask for nothing: reconciling after them would defeat the back-off after a failure."""
         suite = self._suites.get(key)
         if suite is None:
-            self._asked.pop(key, None)
+            self._seen.pop(key, None)
             self._changed()
             return
         meta = suite.metadata
-        asked = (meta.uid, meta.generation, meta.deletion_timestamp, meta.finalizers, suite.status.phase)
-        if asked != self._asked.get(key):
-            self._asked[key] = asked
+        seen = (meta.uid, meta.generation, meta.deletion_timestamp, meta.finalizers, suite.status.phase)
+        if seen != self._seen.get(key):
+            self._seen[key] = seen
             self._changed()
 
     def _node_changed(self, key: Key) -> None:

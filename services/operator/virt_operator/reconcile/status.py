@@ -91,9 +91,9 @@ def second_object_status(other: SuiteObject, observed: Observed, operator: Setti
 def _lacking(old: KubeVirtStatus, new: KubeVirtStatus, observed: Observed, missing: str) -> KubeVirtStatus:
     """`new` with what the operator may not do, its time kept from `old`."""
     others = [condition for condition in new.conditions if condition.type != "Synchronized"]
-    told = [condition for condition in old.conditions if condition.type == "Synchronized"]
+    kept = [condition for condition in old.conditions if condition.type == "Synchronized"]
     condition = Condition("Synchronized", "False", MISSING_PERMISSIONS, missing[:_MOST])
-    return _with(msgspec.structs.replace(new, conditions=[*others, *told]), observed, [condition])
+    return _with(msgspec.structs.replace(new, conditions=[*others, *kept]), observed, [condition])
 
 
 def _removing(old: KubeVirtStatus, observed: Observed, plan: Plan, failure: str | None) -> KubeVirtStatus:

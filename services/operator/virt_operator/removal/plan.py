@@ -57,8 +57,8 @@ def asks_for_workloads(observed: Observed, suite: SuiteObject) -> bool:
 
 def asks_for_nodes(observed: Observed, suite: SuiteObject) -> bool:
     """Whether it matters which nodes are marked: the suite is going, and no handler is left to mark them again."""
-    going = suite.metadata.deletion_timestamp is not None and KUBEVIRT_FINALIZER in suite.metadata.finalizers
-    return going and not observed.pods and not _of(observed, "DaemonSet")
+    removing = suite.metadata.deletion_timestamp is not None and KUBEVIRT_FINALIZER in suite.metadata.finalizers
+    return removing and not observed.pods and not _of(observed, "DaemonSet")
 
 
 def _next_stage(observed: Observed) -> Plan:

@@ -57,8 +57,8 @@ class InstallSettings(msgspec.Struct, frozen=True, rename="camel", forbid_unknow
     def to_json(self) -> str:
         """The same text for equal values; what is as in a bare installation is left out."""
         bare = msgspec.to_builtins(InstallSettings("", "", ""))
-        given = {key: value for key, value in msgspec.to_builtins(self).items() if value != bare[key]}
-        return msgspec.json.encode(given, order="deterministic").decode()
+        changed = {key: value for key, value in msgspec.to_builtins(self).items() if value != bare[key]}
+        return msgspec.json.encode(changed, order="deterministic").decode()
 
     @classmethod
     def from_json(cls, text: str) -> InstallSettings:

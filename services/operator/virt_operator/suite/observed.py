@@ -180,7 +180,7 @@ class Observed:
     authority_version: str = ""
     """The resourceVersion of its Secret as it is now, good or bad; "" while there is none."""
 
-    authority_spoilt: bool = False
+    authority_invalid: bool = False
     """It is there and holds no authority that can sign."""
 
     trusting: Mapping[str, str] = field(default_factory=dict)

@@ -33,7 +33,7 @@ def missing(held: Held, operator_objects: Iterable[Body], account_namespace: str
     return sorted(found)
 
 
-def told(lacking: list[str], release: str) -> str:
+def message(lacking: list[str], release: str) -> str:
     """For a condition: what is missing, and what to apply."""
     named = "; ".join(lacking[:_MOST])
     more = f" and {len(lacking) - _MOST} more" if len(lacking) > _MOST else ""

@@ -116,9 +116,9 @@ def _replicas(spec: Mapping[str, Any]) -> int:
 
 
 def _placement(spec: Mapping[str, Any], part: str) -> Placement:
-    given = (spec.get(part) or {}).get("nodePlacement") or {}
+    placement = (spec.get(part) or {}).get("nodePlacement") or {}
     try:
-        return msgspec.convert(given, Placement)
+        return msgspec.convert(placement, Placement)
     except msgspec.ValidationError as error:
         raise RefusedSpec("InvalidField", f"spec.{part}.nodePlacement: {error}") from error
 

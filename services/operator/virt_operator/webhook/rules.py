@@ -34,9 +34,11 @@ def second(others: Iterable[dict[str, Any]]) -> Denial | None:
     """One for each cluster; one that is being deleted still counts."""
     for other in others:
         meta = other["metadata"]
-        going = " and is being deleted: wait until it is gone" if meta.get("deletionTimestamp") else ""
+        deletion = " and is being deleted: wait until it is gone" if meta.get("deletionTimestamp") else ""
         name = f"{meta['namespace']}/{meta['name']}"
-        return Denial("Forbidden", 403, f"KubeVirt object {name} is there{going}; a cluster has one, change that one")
+        return Denial(
+            "Forbidden", 403, f"KubeVirt object {name} is there{deletion}; a cluster has one, change that one"
+        )
     return None
 
 

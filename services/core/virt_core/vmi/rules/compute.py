@@ -14,7 +14,7 @@ from virt_core.validation.refusal import (
     UnsupportedSpec,
     at_most,
     matching,
-    matching_if_given,
+    matching_if_set,
     one_of,
     refused,
     unique,
@@ -56,12 +56,12 @@ def _cpu(spec: VmiSpec, cpu: Cpu) -> Refusals:
     if not wrong and topology.vcpus > _MAX_VCPUS:
         shape = f"{topology.sockets}x{topology.cores}x{topology.threads} vCPUs"
         yield refused(path, shape, f"at most {_MAX_VCPUS} vCPUs")
-    yield from matching_if_given(f"{path}.model", cpu.model, _CPU_MODEL)
-    for field, asked in (
+    yield from matching_if_set(f"{path}.model", cpu.model, _CPU_MODEL)
+    for field, requested in (
         ("dedicatedCpuPlacement", cpu.dedicated_cpu_placement),
         ("isolateEmulatorThread", cpu.isolate_emulator_thread),
     ):
-        yield from unless(not asked, f"{path}.{field}", asked, "false: this release places no CPUs")
+        yield from unless(not requested, f"{path}.{field}", requested, "false: this release places no CPUs")
     yield from at_most(f"{path}.features", cpu.features, _MAX_FEATURES)
     yield from unique(f"{path}.features", "name", [feature.name for feature in cpu.features])
     for index, feature in enumerate(cpu.features):

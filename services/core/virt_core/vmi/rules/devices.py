@@ -11,7 +11,7 @@ from virt_core.validation.refusal import (
     Text,
     at_most,
     matching,
-    matching_if_given,
+    matching_if_set,
     one_of,
     refused,
     unique,
@@ -108,7 +108,7 @@ def _disk(path: str, disk: Disk) -> Refusals:
     if disk.io == "native" and disk.cache not in ("", "none"):
         yield refused(f"{path}.cache", disk.cache, "none with io: native")
     yield from one_of(f"{path}.errorPolicy", disk.error_policy, _ERROR_POLICIES)
-    yield from matching_if_given(f"{path}.serial", disk.serial, _SERIAL)
+    yield from matching_if_set(f"{path}.serial", disk.serial, _SERIAL)
     if disk.block_size is not None:
         if disk.block_size.custom is None:
             yield refused(f"{path}.blockSize.custom", "", "logical and physical")

@@ -11,7 +11,7 @@ from virt_core.validation.refusal import (
     Text,
     at_most,
     matching,
-    matching_if_given,
+    matching_if_set,
     one_of,
     refused,
     unique,
@@ -69,7 +69,7 @@ def _interface(path: str, interface: Interface) -> Refusals:
     yield from one_of(f"{path}.model", interface.model, _MODELS)
     yield from one_of(f"{path}.state", interface.state, ("up", "down"))
     yield from within(f"{path}.acpiIndex", interface.acpi_index, 0, _MAX_ACPI_INDEX)
-    yield from matching_if_given(f"{path}.macAddress", interface.mac_address, _MAC)
+    yield from matching_if_set(f"{path}.macAddress", interface.mac_address, _MAC)
     if _MAC.accepts(interface.mac_address):
         octets = bytes.fromhex(re.sub("[:-]", "", interface.mac_address))
         if octets[0] & 1 or not any(octets):
@@ -84,7 +84,7 @@ def _ports(path: str, interface: Interface) -> Refusals:
     for index, port in enumerate(interface.ports):
         yield from within(f"{path}[{index}].port", port.port, 1, 65535)
         yield from one_of(f"{path}[{index}].protocol", port.protocol, ("TCP", "UDP"))
-        yield from matching_if_given(f"{path}[{index}].name", port.name, _PORT_NAME)
+        yield from matching_if_set(f"{path}[{index}].name", port.name, _PORT_NAME)
 
 
 def _network(path: str, network: Network, bridged: bool) -> Refusals:

@@ -13,7 +13,7 @@ from virt_core.validation.refusal import (
     Refusals,
     Text,
     matching,
-    matching_if_given,
+    matching_if_set,
     one_of,
     refused,
     unless,
@@ -49,7 +49,7 @@ def platform_refusals(spec: VmiSpec, configuration: Configuration | None) -> Ref
     yield from _firmware(domain.firmware)
     if domain.chassis is not None:
         for field in ("manufacturer", "version", "serial", "asset", "sku"):
-            yield from matching_if_given(f"domain.chassis.{field}", getattr(domain.chassis, field), _SMBIOS)
+            yield from matching_if_set(f"domain.chassis.{field}", getattr(domain.chassis, field), _SMBIOS)
     if domain.clock is not None:
         yield from _clock(domain.clock)
     yield from _features(spec)
@@ -79,8 +79,8 @@ def _machine_type(machine_type: str, configuration: Configuration | None) -> Ref
 
 def _firmware(firmware: Firmware) -> Refusals:
     path = "domain.firmware"
-    yield from matching_if_given(f"{path}.uuid", firmware.uuid, _UUID)
-    yield from matching_if_given(f"{path}.serial", firmware.serial, _SMBIOS)
+    yield from matching_if_set(f"{path}.uuid", firmware.uuid, _UUID)
+    yield from matching_if_set(f"{path}.serial", firmware.serial, _SMBIOS)
     if firmware.bootloader is not None:
         yield from _bootloader(firmware)
     if firmware.kernel_boot is not None:
@@ -109,9 +109,9 @@ def _kernel_boot(boot: KernelBoot) -> Refusals:
     yield from matching(f"{path}.image", container.image, IMAGE)
     if container.kernel_path or not container.initrd_path:  # an initrd alone is accepted, as KubeVirt does
         yield from matching(f"{path}.kernelPath", container.kernel_path, FILE)
-    yield from matching_if_given(f"{path}.initrdPath", container.initrd_path, FILE)
+    yield from matching_if_set(f"{path}.initrdPath", container.initrd_path, FILE)
     yield from one_of(f"{path}.imagePullPolicy", container.image_pull_policy, PULL_POLICIES)
-    yield from matching_if_given(f"{path}.imagePullSecret", container.image_pull_secret, DNS_NAME)
+    yield from matching_if_set(f"{path}.imagePullSecret", container.image_pull_secret, DNS_NAME)
 
 
 def _clock(clock: Clock) -> Refusals:
@@ -120,7 +120,7 @@ def _clock(clock: Clock) -> Refusals:
         yield from within(f"{path}.utc.offsetSeconds", clock.utc.offset_seconds, -_MAX_OFFSET, _MAX_OFFSET)
         if clock.timezone:
             yield refused(path, "utc and timezone", "one of them")
-    yield from matching_if_given(f"{path}.timezone", clock.timezone, _TIMEZONE)
+    yield from matching_if_set(f"{path}.timezone", clock.timezone, _TIMEZONE)
     if clock.timer is not None:
         yield from _timers(clock.timer)
 

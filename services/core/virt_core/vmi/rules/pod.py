@@ -17,7 +17,7 @@ from virt_core.validation.refusal import (
     Refusals,
     at_most,
     matching,
-    matching_if_given,
+    matching_if_set,
     one_of,
     refused,
     unless,
@@ -50,10 +50,10 @@ def pod_refusals(spec: VmiSpec) -> Refusals:
     yield from unless(
         0 <= grace <= _MAX_GRACE, "terminationGracePeriodSeconds", grace, f"0 or more, up to {_MAX_GRACE}"
     )
-    yield from matching_if_given("hostname", spec.hostname, DNS_LABEL)
-    yield from matching_if_given("subdomain", spec.subdomain, DNS_LABEL)
-    yield from matching_if_given("priorityClassName", spec.priority_class_name, DNS_NAME)
-    yield from matching_if_given("schedulerName", spec.scheduler_name, DNS_NAME)
+    yield from matching_if_set("hostname", spec.hostname, DNS_LABEL)
+    yield from matching_if_set("subdomain", spec.subdomain, DNS_LABEL)
+    yield from matching_if_set("priorityClassName", spec.priority_class_name, DNS_NAME)
+    yield from matching_if_set("schedulerName", spec.scheduler_name, DNS_NAME)
     yield from one_of("startStrategy", spec.start_strategy, ("Paused",))
     strategies = " or ".join(_EVICTION_STRATEGIES)
     known = spec.eviction_strategy in ("", *_EVICTION_STRATEGIES)
@@ -124,8 +124,8 @@ def _probes(spec: VmiSpec) -> Refusals:
 
 
 def _probe(path: str, probe: Probe, spec: VmiSpec) -> Refusals:
-    given = (probe.exec, probe.http_get, probe.tcp_socket, probe.guest_agent_ping)
-    named = [name for name, handler in zip(_HANDLERS, given, strict=True) if handler is not None]
+    handlers = (probe.exec, probe.http_get, probe.tcp_socket, probe.guest_agent_ping)
+    named = [name for name, handler in zip(_HANDLERS, handlers, strict=True) if handler is not None]
     if len(named) != 1:
         yield refused(path, " and ".join(named) or "nothing", f"exactly one of {', '.join(_HANDLERS)}")
     for name, field in _PROBE_NUMBERS:

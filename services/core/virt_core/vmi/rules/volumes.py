@@ -19,7 +19,7 @@ from virt_core.validation.refusal import (
     at_most,
     below_spec,
     matching,
-    matching_if_given,
+    matching_if_set,
     one_of,
     refused,
     unique,
@@ -82,9 +82,9 @@ def _volume(path: str, volume: Volume) -> Refusals:
 
 def _container_disk(path: str, disk: ContainerDisk) -> Refusals:
     yield from matching(f"{path}.image", disk.image, IMAGE)
-    yield from matching_if_given(f"{path}.path", disk.path, FILE)
+    yield from matching_if_set(f"{path}.path", disk.path, FILE)
     yield from one_of(f"{path}.imagePullPolicy", disk.image_pull_policy, PULL_POLICIES)
-    yield from matching_if_given(f"{path}.imagePullSecret", disk.image_pull_secret, DNS_NAME)
+    yield from matching_if_set(f"{path}.imagePullSecret", disk.image_pull_secret, DNS_NAME)
 
 
 def _cloud_init(path: str, source: CloudInit) -> Refusals:
@@ -158,12 +158,12 @@ def _ephemeral(path: str, source: Ephemeral) -> Refusals:
 
 def _config_map(path: str, source: ConfigMapVolume) -> Refusals:
     yield from matching(f"{path}.name", source.name, DNS_NAME)
-    yield from matching_if_given(f"{path}.volumeLabel", source.volume_label, _LABEL)
+    yield from matching_if_set(f"{path}.volumeLabel", source.volume_label, _LABEL)
 
 
 def _secret(path: str, source: SecretVolume) -> Refusals:
     yield from matching(f"{path}.secretName", source.secret_name, DNS_NAME)
-    yield from matching_if_given(f"{path}.volumeLabel", source.volume_label, _LABEL)
+    yield from matching_if_set(f"{path}.volumeLabel", source.volume_label, _LABEL)
 
 
 def _service_account(path: str, source: ServiceAccountVolume) -> Refusals:
@@ -171,7 +171,7 @@ def _service_account(path: str, source: ServiceAccountVolume) -> Refusals:
 
 
 def _downward_api(path: str, source: DownwardApiVolume) -> Refusals:
-    yield from matching_if_given(f"{path}.volumeLabel", source.volume_label, _LABEL)
+    yield from matching_if_set(f"{path}.volumeLabel", source.volume_label, _LABEL)
     yield from at_most(f"{path}.fields", source.fields, _MAX_FIELDS)
     for index, field in enumerate(source.fields):
         yield from _downward_field(f"{path}.fields[{index}]", field)
