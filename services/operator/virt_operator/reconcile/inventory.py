@@ -119,7 +119,7 @@ class Inventory:
             nodes={node.metadata.name: node for node in self._nodes},
             authority=self._authority.able,
             authority_version=self._authority.version,
-            authority_spoilt=self._authority.invalid,
+            authority_invalid=self._authority.invalid,
             trusting=self._trust.by_pod,
             operator=next(iter(self._operators), None),
             operator_pods=self._pods_of(_OPERATOR),
