@@ -136,7 +136,7 @@ class Inventory:
         waiting = tuple(name for name, synced in self._first_lists().items() if not synced.is_set())
         return waiting if self._held is not None else (*waiting, "permissions")
 
-    def webhook_probe_target(self) -> tuple[str, str] | None:
+    def active_suite(self) -> tuple[str, str] | None:
         """Namespace and name of the KubeVirt object that counts; None when there is none, or it is on its way out."""
         suite, _ = by_precedence(self._suites, self._namespace)
         if suite is None or suite.metadata.deletion_timestamp is not None:
@@ -145,9 +145,9 @@ class Inventory:
 
     def admits_in(self) -> str | None:
         """The suite's namespace while virt-api's webhooks are registered and machines can be made."""
-        asked = self.asked_with()
+        active = self.active_suite()
         kinds = ("CustomResourceDefinition", "MutatingWebhookConfiguration", "ValidatingWebhookConfiguration")
-        return asked[0] if asked is not None and all(any(self._owned[kind]) for kind in kinds) else None
+        return active[0] if active is not None and all(any(self._owned[kind]) for kind in kinds) else None
 
     def wrote(self, ref: Ref, answer: Body) -> None:
         """Take the API server's answer to our own write as seen."""

@@ -57,7 +57,7 @@ class Reconciler:
             lambda: self._queue.add(_SUITE),
         )
         self._executor = Executor(client, self._inventory, authority, settings.namespace)
-        self._webhook = WebhookReachability.of_operator(client, self._inventory.webhook_probe_target)
+        self._webhook = WebhookReachability.of_operator(client, self._inventory.active_suite)
         self._admission = WebhookReachability.of_virt_api(client, self._inventory.admits_in)
         self._outages_since: Mapping[str, datetime] = {}
         self._events = EventRecorder(client, components.OPERATOR, settings.pod_name)

@@ -1,9 +1,9 @@
 """Whether the API server can call a webhook. Run by the reconciler while this replica leads.
 
 A ready pod proves nothing: a Service without endpoints, a wrong port, a NetworkPolicy or a bundle that does not verify
-the leaf can be between it and the API server. So every `_PERIOD` seconds the API server gets a dry run that goes through
-admission, hence through the webhook, and ends there. A failed call becomes a condition (change/plan.py,
-reconcile/availability.py). Any other answer, a refusal for example, is no sign of one.
+the leaf can be between it and the API server. So every `_PERIOD` seconds the API server gets a dry run that passes
+admission, hence the webhook, and stores nothing. A failed call becomes a condition (change/plan.py,
+reconcile/availability.py). Any other answer, e.g. a refusal, proves that the webhook is reachable.
 """
 
 from __future__ import annotations
