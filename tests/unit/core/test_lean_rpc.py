@@ -1,4 +1,4 @@
-"""Messages work without those that are written in Python, and without what only these need."""
+"""gRPC and messages work without the modules that the launcher leaves out."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from kubevirt.launcher.v1 import command_pb2, machine_pb2
 from google.protobuf.internal import python_message
 assert "google.protobuf.text_format" not in sys.modules
 assert not hasattr(python_message, "GeneratedProtocolMessageType")
+assert getattr(sys.modules["typing_extensions"], "__file__", None) is None
 
 machine = machine_pb2.Machine(uid="u", name="n")
 machine.shutdown_grace_period.FromSeconds(60)
