@@ -8,6 +8,9 @@ BIN := $(VENV)/bin
 MEMBERS := protos services/core services/operator services/api services/controller services/handler services/launcher cluster
 PROJECTS := $(MEMBERS:%=%/pyproject.toml)
 export PATH := $(CURDIR)/$(BIN):$(PATH)
+# Every test process reads what the first one compiled, also where the machine forbids .pyc files beside their sources.
+export PYTHONPYCACHEPREFIX := $(CURDIR)/build/pycache
+export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
 .PHONY: help
@@ -72,7 +75,7 @@ demo: ## from nothing to a guest that ticks on its serial console
 	@tests/e2e/demo.sh
 
 # --- tests ---
-.PHONY: check generate format supported test test-next test-unit test-contract test-integration test-e2e test-all chaos bench
+.PHONY: check generate format supported test test-next test-unit test-contract test-units test-integration test-e2e test-e2e-parallel test-e2e-serial test-all chaos bench
 check: venv ## ruff, mypy, import-linter, buf
 	ruff check . && ruff format --check .
 	mypy protos/generate.py services/core/virt_core services/operator/virt_operator services/api/virt_api \
@@ -90,10 +93,14 @@ test-unit: venv ## seconds
 	pytest tests/unit -n 2
 test-contract: venv ## what peers must agree on
 	pytest tests/contract
+test-units: venv ## both, side by side
+	pytest tests/unit tests/contract -n 2
 test-integration: images ## real processes, no cluster
 	pytest tests/integration -n 2 --dist loadfile
-test-e2e: install next-images ## one pass over a real cluster that installs once
+test-e2e: install next-images test-e2e-parallel test-e2e-serial ## one pass over a real cluster that installs once
+test-e2e-parallel: venv ## those that disturb nothing but their own guests
 	pytest tests/e2e -m 'parallel and not slow and not chaos' -n 2 --dist loadfile
+test-e2e-serial: venv ## the others, one after the other
 	pytest tests/e2e -m 'not parallel and not slow and not chaos'
 test-next: venv ## unit and contract tests on Python 3.13, where this machine has one
 ifeq ($(PYTHON_NEXT),)
@@ -104,7 +111,8 @@ else
 	@$(UV) pip install --quiet --python build/venv-next/bin/python --no-deps $(MEMBERS:%=-e ./%)
 	build/venv-next/bin/pytest tests/unit tests/contract -n 2
 endif
-test: check test-unit test-contract test-next test-integration test-e2e ## what must pass before a change lands
+test: ## what must pass before a change lands; ends with a table of its stages
+	@$(PYTHON) tests/stages.py venv check test-units test-next images test-integration install next-images test-e2e-parallel test-e2e-serial
 test-all: test ## and what takes longer
 	pytest tests/e2e -m 'slow and not chaos' -s
 chaos: install ## kill everything, eight times each

@@ -1,0 +1,86 @@
+"""`make test` as a list of make targets, run one after the other: prints how long each took and how busy the machine
+was meanwhile, so that everybody sees where the time goes and which stage only waits.
+
+Run by the Makefile, before anything else is installed: needs Python alone. Ends at the first stage that fails, with
+its status.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+STAT = Path("/proc/stat")  # absent: not Linux, and nothing of the machine's work is known
+_IDLE = (3, 4)  # columns idle and iowait of the line "cpu", proc_stat(5)
+_COUNTED = 8  # what follows is time of virtual machines, which the first two columns hold already
+
+
+@dataclass(frozen=True)
+class Moment:
+    """`busy` and `idle` are ticks of all processors since the machine started."""
+
+    seconds: float
+    busy: int
+    idle: int
+
+    @classmethod
+    def now(cls) -> Moment:
+        return cls.read(STAT.read_text() if STAT.exists() else "cpu 0 0 0 0 0", time.monotonic())
+
+    @classmethod
+    def read(cls, stat: str, seconds: float) -> Moment:
+        ticks = [int(column) for column in stat.splitlines()[0].split()[1 : _COUNTED + 1]]
+        idle = sum(ticks[column] for column in _IDLE)
+        return cls(seconds, sum(ticks) - idle, idle)
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A target of the Makefile that was made."""
+
+    target: str
+    began: Moment
+    ended: Moment
+    passed: bool = True
+
+    @property
+    def seconds(self) -> float:
+        return self.ended.seconds - self.began.seconds
+
+    @property
+    def busy(self) -> float:
+        """Share of all processors' time that somebody used."""
+        busy, idle = self.ended.busy - self.began.busy, self.ended.idle - self.began.idle
+        return busy / (busy + idle) if busy + idle else 0.0
+
+
+def table(stages: list[Stage]) -> str:
+    """What took how long; the rest of a stage's share of the processors is waiting."""
+    rows = [f"{'stage':<22} {'seconds':>8}  processors busy"]
+    rows += [
+        f"{stage.target:<22} {stage.seconds:8.1f}  {stage.busy:4.0%}{'' if stage.passed else '  FAILED'}"
+        for stage in stages
+    ]
+    whole = Stage("all", stages[0].began, stages[-1].ended)
+    return "\n".join([*rows, f"{whole.target:<22} {whole.seconds:8.1f}  {whole.busy:4.0%}"])
+
+
+def main(targets: list[str]) -> int:
+    """Make `targets`; the status of the one that failed, or 0."""
+    stages: list[Stage] = []
+    status = 0
+    for target in targets:
+        began = Moment.now()
+        status = subprocess.run(["make", "--no-print-directory", target], check=False).returncode
+        stages.append(Stage(target, began, Moment.now(), passed=status == 0))
+        if status:
+            break
+    print(f"\n{table(stages)}", flush=True)
+    return status
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

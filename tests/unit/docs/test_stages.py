@@ -1,0 +1,29 @@
+"""The table at the end of `make test`."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+from tests import stages
+from tests.stages import Moment, Stage
+
+ROOT = Path(__file__).resolve().parents[3]
+LATER = "cpu  250 0 50 200 50 0 10 0 40 0\ncpu0 1 1 1 1\n"
+
+
+def test_a_stage_says_how_busy_the_machine_was() -> None:
+    stage = Stage("unit", Moment(10.0, 50, 50), Moment.read(LATER, 12.5))
+    assert (stage.seconds, stage.busy) == (2.5, 260 / 460)
+    assert stages.table([stage]).splitlines()[1].split() == ["unit", "2.5", "57%"]
+
+
+def test_the_stages_end_at_the_first_that_fails_and_the_table_names_it(tmp_path: Path) -> None:
+    (tmp_path / "Makefile").write_text("good:\n\t@echo made\nbad:\n\t@exit 3\nnever:\n\t@echo reached\n")
+    argv = [sys.executable, str(ROOT / "tests" / "stages.py"), "good", "bad", "never"]
+    done = subprocess.run(argv, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 2  # make's own
+    assert "reached" not in done.stdout
+    good, bad, whole = done.stdout.splitlines()[-3:]
+    assert good.startswith("good ") and bad.startswith("bad ") and bad.endswith("FAILED") and whole.startswith("all ")
