@@ -86,7 +86,21 @@ def start(cluster: Cluster, part: str, argv: Sequence[str]) -> None:
             cwd=cluster.state,
             env=environment(cluster),
         )
+    _await_environment(process.pid)
     record(cluster, part, process.pid)
+
+
+def _await_environment(pid: int) -> None:
+    """Return when the process can be found by its mark: the kernel shows its environment a moment after exec begins."""
+    while identify(pid) is not None and not _environment_of(pid):
+        os.sched_yield()
+
+
+def _environment_of(pid: int) -> bytes:
+    try:
+        return (PROC / str(pid) / "environ").read_bytes()
+    except OSError:
+        return b""
 
 
 def kill(found: Sequence[Identity], signal_number: int = signal.SIGKILL, seconds: float = 10) -> None:
@@ -125,10 +139,7 @@ def marked(cluster: Cluster) -> list[Identity]:
     for entry in PROC.iterdir():
         if not entry.name.isdigit() or int(entry.name) == os.getpid():
             continue
-        try:
-            environ = (entry / "environ").read_bytes().split(b"\0")
-        except OSError:
-            continue
+        environ = _environment_of(int(entry.name)).split(b"\0")
         identity = identify(int(entry.name)) if mark in environ else None
         if identity is not None:
             found.append(identity)
