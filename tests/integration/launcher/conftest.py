@@ -151,10 +151,10 @@ class Pod:
             "/etc/resolv.conf": (self.folder / "resolv.conf", "ro"),
         }
 
-    async def start(self, more: Mounts | None = None) -> None:
+    async def start(self, more: Mounts | None = None, entrypoint: list[str] | None = None) -> None:
         """Start the launcher container."""
         mounts = {**self.mounts(), **(more or {})}
-        bundle = self._bundle("launcher", self.images.launcher, self.images.entrypoint, mounts)
+        bundle = self._bundle("launcher", self.images.launcher, entrypoint or self.images.entrypoint, mounts)
         with (self.folder / "log").open("ab") as log:
             self._process = await asyncio.create_subprocess_exec(
                 "runc", "run", "--bundle", str(bundle), self.name, stdin=subprocess.DEVNULL, stdout=log, stderr=log

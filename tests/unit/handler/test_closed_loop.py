@@ -32,7 +32,8 @@ from virt_core.vmi.instance import VirtualMachineInstance
 from virt_handler.machines.execute import Executor
 from virt_handler.machines.reconcile import Machines
 
-from . import virtual_time
+from tests import virtual_time
+
 from .conftest import NODE, POD_UID
 from .fake_launcher import DirectConnections, FakeLauncher
 

@@ -9,7 +9,7 @@ CLOSED = libvirt.VIR_CONNECT_CLOSE_REASON_EOF
 
 
 def test_a_connection_that_was_replaced_may_close_late_and_the_one_in_use_stays() -> None:
-    host = Host("test:///there-is-no-such-file.xml")  # it goes on trying and never connects by itself
+    host = Host("qemu:///session?socket=/there-is-no-such-socket")  # it goes on trying and never connects by itself
     older, used = object(), object()
     host._connection = used
     host._on_close(older, CLOSED, None)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
+from collections.abc import Callable
 from typing import Any
 
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -41,12 +42,15 @@ _FIRST_WORD_RETRY_S = 10.0
 
 
 class AgentKeeper:
-    """The agent of the one guest."""
+    """The agent of the one guest. `wall_clock` returns nanoseconds since the epoch: thaws outlive this process."""
 
-    def __init__(self, settings: Settings, keeper: Keeper, host: Host) -> None:
+    def __init__(
+        self, settings: Settings, keeper: Keeper, host: Host, *, wall_clock: Callable[[], int] = time.time_ns
+    ) -> None:
         self._settings = settings
         self._keeper = keeper
         self._host = host
+        self._wall_clock = wall_clock
         self._wake = asyncio.Event()
         self._reported: guest_pb2.GuestAgent | None = None
         self._ask_again_at = 0.0
@@ -92,7 +96,7 @@ class AgentKeeper:
         async with self._one_at_a_time:
             already = replies.frozen(await self._ask("guest-fsfreeze-status"))
             when = Timestamp()
-            when.FromNanoseconds(time.time_ns() + int((thaw_after_s or _DEFAULT_THAW_AFTER_S) * 1e9))
+            when.FromNanoseconds(self._wall_clock() + int((thaw_after_s or _DEFAULT_THAW_AFTER_S) * 1e9))
             self._keeper.record_thaw_at(when)
             if not already:
                 _log.info("freezing the guest's file systems", thaw_at=when.ToJsonString())
@@ -180,7 +184,7 @@ class AgentKeeper:
         thaw_at = self._keeper.record.thaw_at
         if thaw_at is None:
             return None
-        left = (thaw_at.ToNanoseconds() - time.time_ns()) / 1e9
+        left = (thaw_at.ToNanoseconds() - self._wall_clock()) / 1e9
         if left > 0:
             return left
         try:

@@ -10,7 +10,9 @@ from collections.abc import Coroutine
 from typing import Any
 
 
-class _Loop(asyncio.SelectorEventLoop):
+class Loop(asyncio.SelectorEventLoop):
+    """Begins at 0."""
+
     def __init__(self) -> None:
         self._now = 0.0
         super().__init__()
@@ -19,12 +21,13 @@ class _Loop(asyncio.SelectorEventLoop):
         return self._now
 
     def _run_once(self) -> None:
-        if not self._ready and self._scheduled:  # type: ignore[attr-defined]
-            self._now = max(self._now, self._scheduled[0].when())  # type: ignore[attr-defined]
+        live = [timer.when() for timer in self._scheduled if not timer.cancelled()]  # type: ignore[attr-defined]
+        if not self._ready and live:  # type: ignore[attr-defined]
+            self._now = max(self._now, min(live))
         super()._run_once()  # type: ignore[misc]
 
 
 def run(main: Coroutine[Any, Any, None]) -> None:
     """As asyncio.run does, in virtual time."""
-    with asyncio.Runner(loop_factory=_Loop) as runner:
+    with asyncio.Runner(loop_factory=Loop) as runner:
         runner.run(main)

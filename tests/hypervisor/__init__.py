@@ -1,0 +1,1 @@
+"""The double of the hypervisor, and the conformance checks that it shares with libvirt and QEMU."""

@@ -1,0 +1,327 @@
+"""A double of libvirtd, QEMU and the guest of one pod, and of a launcher process's connection to them.
+
+FakeHypervisor outlives the launcher, as libvirtd and QEMU do; each launcher process has a FakeHost of its own, which
+stands in for virt_launcher.domain.host.Host. Nothing here is decided for the launcher: conformance.py holds both to
+what libvirt does. Methods of FakeHypervisor with the name of a function of domain/guest.py or domain/guest_agent.py are
+that function.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable
+from typing import Any
+from xml.etree import ElementTree as ET
+
+from virt_launcher.domain.observation import DiskError, DomainPhase, Observation, ShutoffReason, StallReason
+from virt_launcher.errors import AgentRefused, AgentUnavailable, HypervisorRefused, HypervisorUnavailable
+
+MACHINE_TYPES = {"q35": "pc-q35-7.2", "pc": "pc-i440fx-7.2"}
+DISK_BYTES = 1 << 20
+_WITH_QEMU = frozenset({DomainPhase.STANDING, DomainPhase.STALLED, DomainPhase.RUNNING, DomainPhase.PANICKED})
+
+
+class FakeAgent:
+    """A guest agent: answers from a table, freezes and thaws."""
+
+    def __init__(self) -> None:
+        self.frozen = False
+        self.freezable = True
+        self.refuses: set[str] = set()
+        self.hangs = False
+        self.commands: list[str] = []
+        self.answers: dict[str, Any] = {
+            "guest-ping": {},
+            "guest-info": {"version": "7.2", "supported_commands": [{"name": "guest-ping", "enabled": True}]},
+            "guest-get-host-name": {"host-name": "demo"},
+            "guest-get-osinfo": {"id": "debian"},
+            "guest-network-get-interfaces": [],
+        }
+
+    def answer(self, command: str) -> str:
+        """The reply to one command, both JSON."""
+        name = json.loads(command)["execute"]
+        self.commands.append(name)
+        if name in self.refuses:
+            raise AgentRefused(f"internal error: unable to execute QEMU agent command '{name}'")
+        match name:
+            case "guest-fsfreeze-status":
+                returned: Any = "frozen" if self.frozen else "thawed"
+            case "guest-fsfreeze-freeze":
+                self.frozen = self.freezable
+                returned = int(self.freezable)
+            case "guest-fsfreeze-thaw":
+                returned = int(self.frozen)
+                self.frozen = False
+            case _ if name in self.answers:
+                returned = self.answers[name]
+            case _:
+                raise AgentRefused(f"internal error: unable to execute QEMU agent command '{name}'")
+        return json.dumps({"return": returned})
+
+
+class FakeHypervisor:
+    """libvirtd, QEMU and the guest.
+
+    Attributes:
+        phase: of the domain.
+        lives: how many QEMU processes have executed an instruction of the guest.
+        refusals: the message with which libvirt refuses, by the name of the function.
+        hanging: names of functions that do not return.
+        calls: names of the functions that were called.
+        before_cpus_start: called when the launcher starts the guest's CPUs.
+        guest_hears_power_button: the guest shuts down when its power button is pressed.
+    """
+
+    def __init__(self) -> None:
+        self.phase = DomainPhase.ABSENT
+        self.reason = ShutoffReason.UNKNOWN
+        self.stall = StallReason.OTHER
+        self.failed_disks: tuple[DiskError, ...] = ()
+        self.domain: ET.Element | None = None
+        self.agent: FakeAgent | None = None
+        self.answers = True
+        self.lives = 0
+        self.resets = 0
+        self.refusals: dict[str, str] = {}
+        self.hanging: set[str] = set()
+        self.calls: list[str] = []
+        self.before_cpus_start: Callable[[], None] = lambda: None
+        self.guest_hears_power_button = False
+        self._executed = False
+        self._hosts: list[FakeHost] = []
+
+    @property
+    def has_qemu(self) -> bool:
+        """Whether there is a QEMU process."""
+        return self.phase in _WITH_QEMU
+
+    def connect(self) -> FakeHost:
+        """The connection of another launcher process; the one before is gone."""
+        self._hosts = [FakeHost(self)]
+        return self._hosts[0]
+
+    # --- what happens without the launcher ---
+
+    def kill_qemu(self) -> None:
+        """QEMU dies, for example because it has no memory left."""
+        self._end(ShutoffReason.CRASHED)
+
+    def power_off(self) -> None:
+        """The guest shuts itself down."""
+        if self.phase is DomainPhase.RUNNING:
+            self._end(ShutoffReason.SHUTDOWN)
+
+    def panic(self) -> None:
+        """The guest's kernel panics; QEMU stays."""
+        if self.phase is DomainPhase.RUNNING:
+            self._become(DomainPhase.PANICKED)
+
+    def stall_on(self, *errors: DiskError) -> None:
+        """QEMU stops the CPUs because of its disks."""
+        if self.phase is DomainPhase.RUNNING:
+            self.stall, self.failed_disks = StallReason.IO_ERROR, errors
+            self._become(DomainPhase.STALLED)
+
+    def start_agent(self) -> FakeAgent:
+        """The guest starts its agent."""
+        self.agent = FakeAgent()
+        self.notify()
+        return self.agent
+
+    def stop_agent(self) -> None:
+        """The guest stops its agent."""
+        self.agent = None
+        self.notify()
+
+    def stop_libvirtd(self) -> None:
+        """libvirtd dies; QEMU does not."""
+        self.answers = False
+        if self.phase is DomainPhase.SHUTOFF:
+            self.reason = ShutoffReason.UNKNOWN  # libvirtd keeps the reason in memory only
+        self.notify()
+
+    def start_libvirtd(self) -> None:
+        """The supervisor starts libvirtd again."""
+        self.answers = True
+        self.notify()
+
+    def notify(self) -> None:
+        """An event reaches the launcher, or its connection changes."""
+        for host in self._hosts:
+            host.notify()
+
+    # --- domain/guest.py ---
+
+    def observe(self) -> Observation:
+        if self.phase is DomainPhase.SHUTOFF:
+            return Observation(self.phase, self.reason)
+        if self.phase is DomainPhase.STALLED:
+            return Observation(self.phase, stall=self.stall)
+        return Observation(self.phase)
+
+    def create_standing(self, xml: str) -> None:
+        try:
+            domain = ET.fromstring(xml)
+        except ET.ParseError as error:
+            raise HypervisorRefused(f"(domain_definition): {error}") from error
+        if domain.tag != "domain" or domain.find("name") is None:
+            raise HypervisorRefused("XML error: domain without a name")
+        if self.has_qemu:
+            raise HypervisorRefused("Requested operation is not valid: domain is already running")
+        self.domain = domain
+        self._executed = False
+        self._become(DomainPhase.STANDING)
+
+    def disk_capacities(self, targets: list[str]) -> list[int]:
+        found = {target.get("dev") for target in self._require().findall("devices/disk/target")}
+        for target in targets:
+            if target not in found:
+                raise HypervisorRefused(f"invalid argument: invalid path {target} not assigned to domain")
+        return [DISK_BYTES for _ in targets]
+
+    def disk_errors(self) -> tuple[DiskError, ...]:
+        self._require_qemu()
+        return self.failed_disks
+
+    def machine_type(self) -> str:
+        kind = self._require().find("os/type")
+        name = "" if kind is None else kind.get("machine", "")
+        return MACHINE_TYPES.get(name, name)
+
+    def start_cpus(self) -> None:
+        self._require_qemu()
+        if self.phase is DomainPhase.RUNNING:
+            raise HypervisorRefused("Requested operation is not valid: domain is already running")
+        if self.phase is DomainPhase.PANICKED:
+            raise HypervisorRefused("Requested operation is not valid: domain is crashed")
+        self.before_cpus_start()
+        self.failed_disks = ()
+        if not self._executed:
+            self._executed = True
+            self.lives += 1
+        self._become(DomainPhase.RUNNING)
+
+    def stop_cpus(self) -> None:
+        self._require_qemu()
+        if self.phase is DomainPhase.RUNNING:
+            self._become(DomainPhase.STANDING)
+
+    def reset(self) -> None:
+        self._require_qemu()
+        self.resets += 1
+
+    def press_reboot_button(self) -> None:
+        self._require_qemu()
+        self.resets += 1
+
+    def press_power_button(self) -> None:
+        self._require_qemu()
+        if self.guest_hears_power_button:
+            self.power_off()
+
+    def take_screenshot(self, path: str) -> None:
+        del path
+        raise HypervisorRefused("there is no display")
+
+    def destroy(self) -> None:
+        self._require_qemu()
+        self._end(ShutoffReason.DESTROYED)
+
+    # --- domain/guest_agent.py ---
+
+    def is_connected(self) -> bool:
+        return self.agent is not None and self.has_qemu
+
+    def ask(self, command: str, timeout_s: int) -> str:
+        if self.agent is None or not self.has_qemu:
+            raise AgentUnavailable("Guest agent is not responding: QEMU guest agent is not connected")
+        if self.agent.hangs:
+            raise AgentUnavailable(f"Guest agent is not responding: no answer within {timeout_s} s")
+        return self.agent.answer(command)
+
+    def reboot(self) -> None:
+        self.ask('{"execute": "guest-ping"}', 1)
+        self.resets += 1
+
+    def _require(self) -> ET.Element:
+        if self.domain is None:
+            raise HypervisorRefused("Domain not found: no domain")
+        return self.domain
+
+    def _require_qemu(self) -> None:
+        self._require()
+        if not self.has_qemu:
+            raise HypervisorRefused("Requested operation is not valid: domain is not running")
+
+    def _end(self, reason: ShutoffReason) -> None:
+        if self.has_qemu:
+            self.reason, self.agent = reason, None
+            self._become(DomainPhase.SHUTOFF)
+
+    def _become(self, phase: DomainPhase) -> None:
+        self.phase = phase
+        self.notify()
+
+
+class FakeHost:
+    """The connection of one launcher process.
+
+    Attributes:
+        dies_in: at which of the next calls the process ends; None: it lives.
+        dies_after_effect: that call is done before the process ends.
+        died: set when the process has ended: its tasks are to be cancelled.
+    """
+
+    def __init__(self, hypervisor: FakeHypervisor) -> None:
+        self._hypervisor = hypervisor
+        self._subscribers: list[Callable[[], None]] = []
+        self.dies_in: int | None = None
+        self.dies_after_effect = False
+        self.died = asyncio.Event()
+
+    def subscribe(self, changed: Callable[[], None]) -> None:
+        """As Host's."""
+        self._subscribers.append(changed)
+        changed()
+
+    @property
+    def connected(self) -> bool:
+        """As Host's."""
+        return self._hypervisor.answers
+
+    def notify(self) -> None:
+        """An event, a connection or a disconnection."""
+        for changed in self._subscribers:
+            asyncio.get_running_loop().call_soon(changed)
+
+    async def call(self, function: Callable[..., Any], *arguments: object, timeout: float) -> Any:
+        """As Host's."""
+        name = function.__name__
+        await asyncio.sleep(0)
+        if not self._hypervisor.answers:
+            raise HypervisorUnavailable("no connection to libvirtd")
+        await self._die_if_due(after_effect=False)
+        self._hypervisor.calls.append(name)
+        if name in self._hypervisor.hanging:
+            await asyncio.sleep(timeout)
+            raise HypervisorUnavailable(f"libvirtd took longer than {timeout:.0f} s")
+        if name in self._hypervisor.refusals:
+            raise HypervisorRefused(self._hypervisor.refusals[name])
+        result = getattr(self._hypervisor, name)(*arguments)
+        await self._die_if_due(after_effect=True)
+        await asyncio.sleep(0)
+        return result
+
+    async def call_agent(self, function: Callable[..., Any], *arguments: object, timeout: float) -> Any:
+        """As Host's."""
+        return await self.call(function, *arguments, timeout=timeout)
+
+    async def _die_if_due(self, *, after_effect: bool) -> None:
+        if self.dies_in is None or self.dies_after_effect is not after_effect:
+            return
+        self.dies_in -= 1
+        if self.dies_in < 0:
+            self.died.set()
+            await asyncio.Event().wait()
