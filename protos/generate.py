@@ -1,7 +1,7 @@
-"""Write the Python of every contract below kubevirt/ and k8s/ into python/, or into the folder named.
+"""Generate Python from every .proto file below kubevirt/ and k8s/ into python/, or into the folder named.
 
-Run by `make generate`; a contract test runs it into an empty folder and compares, so that what is checked in is
-what the .proto files say. The pinned grpcio-tools decides the oldest runtime that can load the result.
+Run by `make generate`. A contract test generates into an empty folder and compares, so that the checked-in code
+matches the .proto files. The pinned grpcio-tools decides the oldest runtime that can load the result.
 """
 
 from __future__ import annotations

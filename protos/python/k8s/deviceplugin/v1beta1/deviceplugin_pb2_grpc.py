@@ -133,7 +133,7 @@ class DevicePluginServicer:
     """
 
     def GetDevicePluginOptions(self, request, context):
-        """GetDevicePluginOptions says which optional calls the plugin wants.
+        """GetDevicePluginOptions lists the optional calls that the plugin implements.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -147,7 +147,7 @@ class DevicePluginServicer:
         raise NotImplementedError('Method not implemented!')
 
     def Allocate(self, request, context):
-        """Allocate says what a container gets for the devices it was given.
+        """Allocate returns the device nodes of a container for the devices that the kubelet chose.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -26,8 +26,8 @@ if _version_not_supported:
 
 
 class AdminServiceStub:
-    """AdminService tells about the suite as a whole. Verb "get" on "kubevirts/admin" in group kubevirt.io, in the suite's
-    namespace, is needed for each method below.
+    """AdminService reports the state of the whole suite. Each method requires the verb "get" on "kubevirts/admin" in group
+    kubevirt.io, in the suite's namespace.
     """
 
     def __init__(self, channel):
@@ -49,20 +49,20 @@ class AdminServiceStub:
 
 
 class AdminServiceServicer:
-    """AdminService tells about the suite as a whole. Verb "get" on "kubevirts/admin" in group kubevirt.io, in the suite's
-    namespace, is needed for each method below.
+    """AdminService reports the state of the whole suite. Each method requires the verb "get" on "kubevirts/admin" in group
+    kubevirt.io, in the suite's namespace.
     """
 
     def GetStatus(self, request, context):
-        """GetStatus says what the operator does with the KubeVirt object, and what it waits for.
+        """GetStatus returns the KubeVirt object's state: what is installed, what is changing, what the operator waits for.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ListPeers(self, request, context):
-        """ListPeers asks every pod of operator, api, controller and handler who it is. It takes as long as the slowest of
-        them, 5 seconds for a pod that does not answer.
+        """ListPeers calls GetInfo on every pod of virt-operator, virt-api, virt-controller and virt-handler. It takes as long
+        as the slowest pod; a pod that does not answer counts as failed after 5 seconds.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -90,8 +90,8 @@ def add_AdminServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class AdminService:
-    """AdminService tells about the suite as a whole. Verb "get" on "kubevirts/admin" in group kubevirt.io, in the suite's
-    namespace, is needed for each method below.
+    """AdminService reports the state of the whole suite. Each method requires the verb "get" on "kubevirts/admin" in group
+    kubevirt.io, in the suite's namespace.
     """
 
     @staticmethod

@@ -62,9 +62,9 @@ class HandlerServiceServicer:
     """
 
     def OpenConsole(self, request_iterator, context):
-        """OpenConsole joins the caller to a guest's serial console, or to its display's VNC server. The first request
-        names the guest, the first response says that it is open; what follows is the console's bytes in both
-        directions. A newer caller displaces an older one, which then ends with ABORTED. The stream carries a heartbeat
+        """OpenConsole connects the caller to a guest's serial console or to the VNC server of its display. The first request
+        names the guest, the first response confirms that the console is open; later messages carry the console's bytes in
+        both directions. A newer caller displaces the older one, whose call ends with ABORTED. The server sends a heartbeat
         every 10 seconds.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -72,14 +72,14 @@ class HandlerServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def CommandMachine(self, request, context):
-        """CommandMachine hands a command to the guest's launcher, with its answer.
+        """CommandMachine forwards a command to the guest's launcher and returns the launcher's response.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def GetGuestDetails(self, request, context):
-        """GetGuestDetails asks the guest's agent through its launcher.
+        """GetGuestDetails queries the guest agent through the launcher.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -26,7 +26,7 @@ if _version_not_supported:
 
 
 class InfoServiceStub:
-    """InfoService answers for the process behind a connection, not for an image tag or a Kubernetes object.
+    """InfoService describes the process behind a connection, not an image tag or a Kubernetes object.
     """
 
     def __init__(self, channel):
@@ -43,12 +43,12 @@ class InfoServiceStub:
 
 
 class InfoServiceServicer:
-    """InfoService answers for the process behind a connection, not for an image tag or a Kubernetes object.
+    """InfoService describes the process behind a connection, not an image tag or a Kubernetes object.
     """
 
     def GetInfo(self, request, context):
-        """GetInfo says what this very process is. Callers ask again whenever a channel becomes ready and drop what
-        they had negotiated when instance_id differs from the last answer.
+        """GetInfo returns the identity of the answering process. Callers repeat it whenever a channel becomes ready, and
+        discard what they negotiated if instance_id has changed.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -71,7 +71,7 @@ def add_InfoServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class InfoService:
-    """InfoService answers for the process behind a connection, not for an image tag or a Kubernetes object.
+    """InfoService describes the process behind a connection, not an image tag or a Kubernetes object.
     """
 
     @staticmethod

@@ -26,9 +26,9 @@ if _version_not_supported:
 
 
 class LauncherServiceStub:
-    """LauncherService owns one guest. Every call may be repeated: a handler that died in the middle calls again.
-    The names PrepareMigration, MigrateMachine, WatchMigration, CancelMigration and FinishMigration are kept for live
-    migration, which has a file of its own in this package.
+    """LauncherService owns one guest. Every call may be repeated: a handler that restarts in the middle calls again.
+    The names PrepareMigration, MigrateMachine, WatchMigration, CancelMigration and FinishMigration are reserved for live
+    migration, which will have its own file in this package.
     """
 
     def __init__(self, channel):
@@ -75,66 +75,66 @@ class LauncherServiceStub:
 
 
 class LauncherServiceServicer:
-    """LauncherService owns one guest. Every call may be repeated: a handler that died in the middle calls again.
-    The names PrepareMigration, MigrateMachine, WatchMigration, CancelMigration and FinishMigration are kept for live
-    migration, which has a file of its own in this package.
+    """LauncherService owns one guest. Every call may be repeated: a handler that restarts in the middle calls again.
+    The names PrepareMigration, MigrateMachine, WatchMigration, CancelMigration and FinishMigration are reserved for live
+    migration, which will have its own file in this package.
     """
 
     def StartMachine(self, request, context):
-        """StartMachine gives the launcher its machine and starts it. The machine is kept on disk, so that a launcher
-        that is started again knows it. Starting the machine that already runs, or that has ended, changes nothing.
-        A different uid than the first call's is refused with FAILED_PRECONDITION.
+        """StartMachine sends the machine to the launcher, which starts it. The launcher stores the machine on disk and reads
+        it when it restarts. The call changes nothing if the machine runs already or has ended. Another uid than that of
+        the first call is refused with FAILED_PRECONDITION.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def StopMachine(self, request, context):
-        """StopMachine asks the guest to shut down and destroys it after the grace period; with a grace period of zero,
-        or none, at once. It answers when the stop is under way; WatchMachine reports when it is done. For a machine
-        that has ended it changes nothing.
+        """StopMachine requests a shutdown from the guest and destroys it after the grace period, or at once if the grace
+        period is zero or absent. It returns when the stop has begun; WatchMachine reports the end. It changes nothing if
+        the machine has ended.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def AcknowledgeEnd(self, request, context):
-        """AcknowledgeEnd says that the end of the machine is recorded where users see it: the launcher then exits, and
-        its pod completes. It never ends a guest: a machine that has not ended, or has ended otherwise, refuses with
-        FAILED_PRECONDITION, reason NOT_ENDED.
+        """AcknowledgeEnd confirms that the VirtualMachineInstance shows the end of the machine: the launcher then exits and
+        its pod completes. It never ends a guest: if the machine has not ended, or has ended in another way, the call fails
+        with FAILED_PRECONDITION, reason NOT_ENDED.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def WatchMachine(self, request, context):
-        """WatchMachine sends the whole current state first and again after each change, the newest only if several
-        changes fall together. A response with the revision of the one before is a heartbeat. The server ends the
-        stream after 30 minutes at most; the client opens it again and loses nothing.
+        """WatchMachine sends the whole current state first and again after each change. If several changes coincide it sends
+        only the newest state. A response that repeats the previous revision is a heartbeat. The server ends the stream
+        after 30 minutes at most; the client reopens it and loses nothing.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def CommandMachine(self, request, context):
-        """CommandMachine does one thing to the running guest. Repeating a command whose effect is there already succeeds.
-        A machine that does not run refuses with FAILED_PRECONDITION, a guest agent that is needed and absent too.
+        """CommandMachine executes a command on the running guest. Repeating a command that has already taken effect succeeds.
+        It fails with FAILED_PRECONDITION if the machine does not run or a required guest agent is absent.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def GetGuestDetails(self, request, context):
-        """GetGuestDetails asks the guest agent now for what WatchMachine does not carry. Without an agent it refuses with
-        FAILED_PRECONDITION, reason NO_GUEST_AGENT.
+        """GetGuestDetails queries the guest agent for details that WatchMachine does not carry. Without an agent it fails
+        with FAILED_PRECONDITION, reason NO_GUEST_AGENT.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def TakeScreenshot(self, request, context):
-        """TakeScreenshot takes a picture of the guest's first display. A machine without one refuses with
-        FAILED_PRECONDITION, reason NO_DISPLAY.
+        """TakeScreenshot takes a picture of the guest's first display. Without a display it fails with FAILED_PRECONDITION,
+        reason NO_DISPLAY.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -187,9 +187,9 @@ def add_LauncherServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class LauncherService:
-    """LauncherService owns one guest. Every call may be repeated: a handler that died in the middle calls again.
-    The names PrepareMigration, MigrateMachine, WatchMigration, CancelMigration and FinishMigration are kept for live
-    migration, which has a file of its own in this package.
+    """LauncherService owns one guest. Every call may be repeated: a handler that restarts in the middle calls again.
+    The names PrepareMigration, MigrateMachine, WatchMigration, CancelMigration and FinishMigration are reserved for live
+    migration, which will have its own file in this package.
     """
 
     @staticmethod
