@@ -50,7 +50,7 @@ EDITS = (
         f'  string note = {FIELD_NUMBER} [(kubevirt.contract.v1.feature) = "{FEATURE}"];\n',
     ),
     Edit(
-        "services/operator/virt_operator/strategy/kubevirt_api.json",
+        "services/core/virt_core/objects/kubevirt_api.json",
         ' "v1.DomainSpec": {',
         '"note": "string", ',
     ),

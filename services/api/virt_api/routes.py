@@ -7,20 +7,19 @@ then authorization, then support, in this order, so that nobody learns more than
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any
 
 import msgspec
 from aiohttp import web
 from virt_core import logs
-from virt_core.conventions.subresources import GROUP, HEALTHZ, VERSION, VERSIONS
+from virt_core.conventions.subresources import GROUP, HEALTHZ, VERSIONS
 from virt_core.kube.client import KubeClient
 from virt_core.objects.admission_review import LARGEST_REVIEW
 
 from virt_api import errors
 from virt_api.admission.webhooks import Handler
-from virt_api.aggregation import discovery
 from virt_api.aggregation.authentication import FrontProxyWatch, authenticate
 from virt_api.aggregation.authorization import authorize
+from virt_api.aggregation.documents import static_documents
 from virt_api.aggregation.health import Health
 from virt_api.subresources.call import parse_call
 from virt_api.subresources.served import Served
@@ -63,8 +62,8 @@ def make_application(
         status, document = await health.check()
         return _json(document, status)
 
-    for path, document in _documents(release).items():
-        application.router.add_get(path, _serving(document))
+    for path, document in static_documents(release).items():
+        application.router.add_get(path, document.serve)
     application.router.add_get("/healthz", probe)
     for path, review in webhooks.items():
         application.router.add_post(path, review)
@@ -73,28 +72,6 @@ def make_application(
     application.router.add_route("*", _SUBRESOURCE, subresource)
     application.router.add_route("*", "/{rest:.*}", anything_else)
     return application
-
-
-def _documents(release: str) -> dict[str, dict[str, Any]]:
-    documents = {
-        "/": discovery.root_paths(),
-        "/apis": discovery.api_group_list(),
-        _GROUP: discovery.api_group(),
-        "/openapi/v2": discovery.openapi_v2(release),
-        "/openapi/v3": discovery.openapi_v3_index(release),
-    }
-    for version in VERSIONS:
-        documents[f"{_GROUP}/{version}"] = discovery.api_resource_list(version)
-        documents[f"{_GROUP}/{version}/{VERSION}"] = discovery.version_info(release)
-        documents[f"/openapi/v3{_GROUP}/{version}"] = discovery.openapi_v3(release, version)
-    return documents
-
-
-def _serving(document: dict[str, Any]) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
-    async def serve(_: web.Request) -> web.StreamResponse:
-        return _json(document)
-
-    return serve
 
 
 def _json(document: object, status: int = 200) -> web.Response:

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from msgspec import inspect
+from virt_core.objects.field_table import field_table
 from virt_core.objects.kubevirt import Configuration
 from virt_core.testing.patches import merge_patch
 from virt_core.validation.refusal import UnsupportedSpec
@@ -20,7 +21,6 @@ from virt_core.vmi.admission import admit_create
 from virt_core.vmi.instance import read_spec
 from virt_core.vmi.spec.domain import VmiSpec
 from virt_operator.strategy.crds import virtual_machine_instances
-from virt_operator.strategy.field_table import field_table
 
 TABLE = field_table()
 ROOT = "v1.VirtualMachineInstanceSpec"

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from virt_core.objects.field_table import BadFieldTable, type_schema
 from virt_operator.strategy import crds
-from virt_operator.strategy.field_table import BadFieldTable, type_schema
 
 
 def nodes(schema: dict[str, Any], path: str = "") -> Iterator[tuple[str, dict[str, Any]]]:

@@ -1,20 +1,15 @@
-"""What the group says about itself: discovery, OpenAPI and version. Pure; routes.py serves it to everyone.
+"""What the group says about itself: its versions, resources and release. Pure; called by documents.py.
 
-kube-apiserver's aggregator reads these, merges them into its own and answers kubectl from there. The OpenAPI documents
-are as small as the aggregator accepts: subresources here carry bytes, not objects with a schema.
+kube-apiserver's aggregator reads these, merges them into its own and answers kubectl from there.
 """
 
 from __future__ import annotations
 
-import hashlib
 import os
 import platform
 from typing import Any
 
-import msgspec
 from virt_core.conventions.subresources import GROUP, SUPPORTED, VERSIONS
-
-_TITLE = "KubeVirt subresources"
 
 
 def root_paths() -> dict[str, Any]:
@@ -53,26 +48,6 @@ def api_resource_list(version: str) -> dict[str, Any]:
         "groupVersion": f"{GROUP}/{version}",
         "resources": resources,
     }
-
-
-def openapi_v2(release: str) -> dict[str, Any]:
-    """Swagger 2.0 without paths."""
-    return {"swagger": "2.0", "info": {"title": _TITLE, "version": release}, "paths": {}}
-
-
-def openapi_v3(release: str, version: str) -> dict[str, Any]:
-    """OpenAPI 3.0 of one version, without paths."""
-    return {"openapi": "3.0.0", "info": {"title": f"{_TITLE} {version}", "version": release}, "paths": {}}
-
-
-def openapi_v3_index(release: str) -> dict[str, Any]:
-    """Where the versions' documents are; the hash lets clients keep them."""
-    paths = {}
-    for version in VERSIONS:
-        digest = hashlib.sha256(msgspec.json.encode(openapi_v3(release, version))).hexdigest()[:32].upper()
-        path = f"apis/{GROUP}/{version}"
-        paths[path] = {"serverRelativeURL": f"/openapi/v3/{path}?hash={digest}"}
-    return {"paths": paths}
 
 
 def version_info(release: str) -> dict[str, str]:

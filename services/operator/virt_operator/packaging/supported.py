@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from msgspec import inspect
+from virt_core.objects.field_table import field_table
 from virt_core.validation.strict import Off
 from virt_core.vmi.spec.domain import VmiSpec
 
-from virt_operator.strategy.field_table import field_table
 from virt_operator.suite.spec import SUPPORTED as KUBEVIRT_FIELDS
 
 BEGIN = "<!-- supported: begin, written by `make supported` -->"

@@ -9,8 +9,8 @@ from __future__ import annotations
 from typing import Any
 
 from virt_core.conventions import labels
+from virt_core.objects.field_table import Schema, as_map_list, field_table, kept_whole, type_schema
 
-from virt_operator.strategy.field_table import Schema, as_map_list, field_table, kept_whole, type_schema
 from virt_operator.strategy.ref import Body
 
 _GROUP = "kubevirt.io"

@@ -1,4 +1,6 @@
-"""KubeVirt's field table (kubevirt_api.json) as structural schemas. Pure; called by crds.py.
+"""KubeVirt's field table (kubevirt_api.json) as schemas. Pure.
+
+virt-operator makes the structural schemas of its CRDs of it, virt-api the definitions of its OpenAPI documents.
 
 The table maps a type's name to its fields, each a line such as "[]v1.Disk! list=map:name":
 - a type: string, boolean, int32, int64, byte, float, double, time, duration, quantity, int-or-string, or the name of
@@ -13,13 +15,14 @@ nothing is pruned before admission has seen it.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import cache
 from importlib import resources
 from typing import Any
 
 Schema = dict[str, Any]
 Table = Mapping[str, Mapping[str, str]]
+_KUBERNETES = ("core.", "meta.")
 
 _SCALARS: Mapping[str, Schema] = {
     "string": {"type": "string"},
@@ -40,12 +43,15 @@ class BadFieldTable(ValueError):
     """The table has an entry outside of its grammar: a defect of this package."""
 
 
-@cache
-def field_table() -> Table:
+def read_field_table() -> Table:
     """The table that this release was built with."""
-    text = resources.files("virt_operator.strategy").joinpath("kubevirt_api.json").read_text()
+    text = resources.files("virt_core.objects").joinpath("kubevirt_api.json").read_text()
     table: Table = json.loads(text)
     return table
+
+
+field_table = cache(read_field_table)
+"""The same, read once: for whoever needs it again."""
 
 
 def kept_whole() -> Schema:
@@ -60,11 +66,39 @@ def type_schema(name: str, table: Table, above: tuple[str, ...] = ()) -> Schema:
         BadFieldTable: naming the field that cannot be read.
     """
     if name not in table:
-        if name.startswith(("core.", "meta.")):
+        if name.startswith(_KUBERNETES):
             return kept_whole()
         raise BadFieldTable(f"type {name} is not in the table, nested in {' > '.join(above)}")
     if name in above:
         return kept_whole()  # a schema cannot refer to itself
+    return _object_schema(name, table, lambda kind: type_schema(kind, table, (*above, name)))
+
+
+def type_definitions(names: Iterable[str], table: Table, prefix: str) -> dict[str, Schema]:
+    """The types `names` and the types of their fields, by name; `prefix` and a name are what a `$ref` says.
+
+    Raises:
+        BadFieldTable: naming the type or field that cannot be read.
+    """
+    found: dict[str, Schema] = {}
+    waiting = list(names)
+
+    def reference(kind: str) -> Schema:
+        if kind not in table and kind.startswith(_KUBERNETES):
+            return kept_whole()
+        waiting.append(kind)
+        return {"$ref": f"{prefix}{kind}"}
+
+    while waiting:
+        name = waiting.pop()
+        if name not in table:
+            raise BadFieldTable(f"type {name} is not in the table")
+        if name not in found:
+            found[name] = _object_schema(name, table, reference)
+    return found
+
+
+def _object_schema(name: str, table: Table, nested: Callable[[str], Schema]) -> Schema:
     properties: Schema = {}
     required: list[str] = []
     for field, line in table[name].items():
@@ -72,7 +106,7 @@ def type_schema(name: str, table: Table, above: tuple[str, ...] = ()) -> Schema:
         kind = declared.rstrip("!")
         if kind != declared:
             required.append(field)
-        properties[field] = _field_schema(f"{name}.{field}", kind, marks, table, (*above, name))
+        properties[field] = _field_schema(f"{name}.{field}", kind, marks, nested)
     schema: Schema = {"type": "object"}
     if properties:
         schema["properties"] = properties
@@ -81,20 +115,19 @@ def type_schema(name: str, table: Table, above: tuple[str, ...] = ()) -> Schema:
     return schema
 
 
-def _field_schema(path: str, kind: str, marks: list[str], table: Table, above: tuple[str, ...]) -> Schema:
+def _field_schema(path: str, kind: str, marks: list[str], nested: Callable[[str], Schema]) -> Schema:
     if kind.endswith("|null"):
-        return {**_field_schema(path, kind.removesuffix("|null"), marks, table, above), "nullable": True}
+        return {**_field_schema(path, kind.removesuffix("|null"), marks, nested), "nullable": True}
     if kind.startswith("[]"):
-        items = _field_schema(path, kind.removeprefix("[]"), [], table, above)
+        items = _field_schema(path, kind.removeprefix("[]"), [], nested)
         return _marked_list(path, {"type": "array", "items": items}, marks)
     if marks:
         raise BadFieldTable(f"{path}: {marks} on something that is no list")
     if kind.startswith("map:"):
-        values = _field_schema(path, kind.removeprefix("map:"), [], table, above)
-        return {"type": "object", "additionalProperties": values}
+        return {"type": "object", "additionalProperties": _field_schema(path, kind.removeprefix("map:"), [], nested)}
     if kind in _SCALARS:
         return dict(_SCALARS[kind])
-    return type_schema(kind, table, above)
+    return nested(kind)
 
 
 def _marked_list(path: str, schema: Schema, marks: list[str]) -> Schema:

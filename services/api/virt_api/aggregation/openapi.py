@@ -1,0 +1,201 @@
+"""OpenAPI documents of the group, made of the table of subresources and of KubeVirt's table of types. Pure.
+
+Called by documents.py. kube-apiserver's aggregator merges version 2 into its own document and passes requests for
+version 3 on, so generated clients find the subresources there. Operations and types have KubeVirt's names.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from virt_core.conventions.subresources import GROUP, HEALTHZ, SUPPORTED, VERSION, VERSIONS
+from virt_core.objects.field_table import Schema, read_field_table, type_definitions
+
+Document = dict[str, Any]
+
+# Source of all tables: KubeVirt's api/openapi-spec/swagger.json, v1.8.
+_TITLE = "KubeVirt API"
+_OBJECTS = {"virtualmachineinstances": ("VirtualMachineInstance", "vmi"), "virtualmachines": ("VirtualMachine", "vm")}
+_NAMES = {"softreboot": "SoftReboot", "vnc": "VNC", "vnc/screenshot": "VNCScreenshot"}
+_BODIES = {
+    "freeze": "v1.FreezeUnfreezeTimeout",
+    "migrate": "v1.MigrateOptions",
+    "pause": "v1.PauseOptions",
+    "restart": "v1.RestartOptions",
+    "start": "v1.StartOptions",
+    "stop": "v1.StopOptions",
+    "unpause": "v1.UnpauseOptions",
+}
+_ANSWERS = {
+    "filesystemlist": "v1.VirtualMachineInstanceFileSystemList",
+    "guestosinfo": "v1.VirtualMachineInstanceGuestAgentInfo",
+    "userlist": "v1.VirtualMachineInstanceGuestOSUserList",
+}
+_WEBSOCKETS = frozenset({"console", "portforward", "vnc"})
+_ACCEPTED = frozenset({"migrate", "restart", "start", "stop"})  # answered before it is done
+_QUERIES = {"vnc": "preserveSession", "vnc/screenshot": "moveCursor"}
+_ITEMS = {
+    "v1.VirtualMachineInstanceFileSystemList": "v1.VirtualMachineInstanceFileSystem",
+    "v1.VirtualMachineInstanceGuestOSUserList": "v1.VirtualMachineInstanceGuestOSUser",
+}
+"""Lists, which the table of types lacks, because they have Kubernetes' metadata."""
+
+_SIZES = ("totalBytes", "usedBytes")
+_JSON, _PNG = "application/json", "image/png"
+_BINARY = {"type": "string", "format": "binary"}
+_PARAMETER = re.compile(r"\{(\w+)\}")
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """One method of one path, before it is worded for a version of OpenAPI."""
+
+    path: str
+    method: str
+    name: str
+    description: str
+    responses: Mapping[str, str]
+    """Description by status code."""
+
+    body: str = ""
+    """Its type; "" for none."""
+
+    answer: str = ""
+    content: str = _JSON
+    query: str = ""
+    """A flag in the URL's query."""
+
+
+def openapi_v2(release: str) -> Document:
+    """Swagger 2.0 of all versions."""
+    operations = [operation for version in VERSIONS for operation in _operations(version)]
+    return {
+        "swagger": "2.0",
+        "info": {"title": _TITLE, "version": release},
+        "paths": _by_path(operations, _v2),
+        "definitions": _definitions(operations, "#/definitions/"),
+    }
+
+
+def openapi_v3(release: str, version: str) -> Document:
+    """OpenAPI 3.0 of one version."""
+    operations = list(_operations(version))
+    return {
+        "openapi": "3.0.0",
+        "info": {"title": _TITLE, "version": release},
+        "paths": _by_path(operations, _v3),
+        "components": {"schemas": _definitions(operations, "#/components/schemas/")},
+    }
+
+
+def _operations(version: str) -> Iterator[Operation]:
+    root = f"/apis/{GROUP}/{version}"
+    ok = {"200": "OK"}
+    yield Operation(f"{root}/{VERSION}", "get", f"{version}Version", "Version of the server.", ok)
+    health = {**ok, "500": "Unhealthy"}
+    yield Operation(f"{root}/{HEALTHZ}", "get", f"{version}CheckHealth", "Health of the server.", health)
+    for name, verb in SUPPORTED.items():
+        resource, _, subresource = name.partition("/")
+        yield from _of_subresource(version, resource, subresource, "put" if verb == "update" else "get")
+
+
+def _of_subresource(version: str, resource: str, subresource: str, method: str) -> Iterator[Operation]:
+    kind, short = _OBJECTS[resource]
+    responses = {"200": "OK"}
+    if subresource in _WEBSOCKETS:
+        responses = {"101": "Switching Protocols: a websocket"}
+    elif subresource in _ACCEPTED:
+        responses = {"202": "Accepted"}
+    path = f"/apis/{GROUP}/{version}/namespaces/{{namespace}}/{resource}/{{name}}/{subresource}"
+    named = _NAMES.get(subresource) or "".join(word.capitalize() for word in re.split("[/-]", subresource))
+    variants = {path: f"{version}{named}"}
+    if subresource == "portforward":
+        variants = {
+            f"{path}/{{port}}": f"{version}{short}-PortForward",
+            f"{path}/{{port}}/{{protocol}}": f"{version}{short}-PortForwardWithProtocol",
+        }
+    for variant, operation in variants.items():
+        yield Operation(
+            path=variant,
+            method=method,
+            name=operation,
+            description=f"{subresource} of a {kind}.",
+            responses={**responses, "401": "Unauthorized", "404": "Not Found"},
+            body=_BODIES.get(subresource, ""),
+            answer=_ANSWERS.get(subresource, ""),
+            content=_PNG if subresource == "vnc/screenshot" else _JSON,
+            query=_QUERIES.get(subresource, ""),
+        )
+
+
+def _definitions(operations: list[Operation], prefix: str) -> dict[str, Schema]:
+    """The types that operations name, and the types of their fields."""
+    named = {name for operation in operations for name in (operation.body, operation.answer) if name}
+    types = type_definitions(sorted({_ITEMS.get(name, name) for name in named}), read_field_table(), prefix)
+    for schema in types.values():
+        for size in _SIZES:
+            if size in schema.get("properties", {}):  # KubeVirt says int32, which no disk of today fits
+                schema["properties"][size]["format"] = "int64"
+    for name in named & set(_ITEMS):
+        items = {"type": "array", "items": {"$ref": f"{prefix}{_ITEMS[name]}"}}
+        text = {"type": "string"}
+        properties = {"apiVersion": text, "kind": text, "metadata": {"type": "object"}, "items": items}
+        types[name] = {"type": "object", "properties": properties, "required": ["items"]}
+    return dict(sorted(types.items()))
+
+
+def _by_path(operations: list[Operation], worded: Callable[[Operation], Document]) -> Document:
+    paths: Document = {}
+    for operation in operations:
+        paths.setdefault(operation.path, {})[operation.method] = {
+            "operationId": operation.name,
+            "description": operation.description,
+            **worded(operation),
+        }
+    return paths
+
+
+def _v2(operation: Operation) -> Document:
+    parameters: list[Document] = [
+        {"name": name, "in": "path", "required": True, "type": "string"} for name in _PARAMETER.findall(operation.path)
+    ]
+    if operation.query:
+        parameters.append({"name": operation.query, "in": "query", "type": "boolean"})
+    if operation.body:
+        parameters.append({"name": "body", "in": "body", "schema": {"$ref": f"#/definitions/{operation.body}"}})
+    worded: Document = {"parameters": parameters, "responses": {}, "produces": [operation.content]}
+    if operation.body:
+        worded["consumes"] = [_JSON]
+    for code, description in operation.responses.items():
+        response: Document = {"description": description}
+        if code == "200" and operation.answer:
+            response["schema"] = {"$ref": f"#/definitions/{operation.answer}"}
+        elif code == "200" and operation.content == _PNG:
+            response["schema"] = dict(_BINARY)
+        worded["responses"][code] = response
+    return worded
+
+
+def _v3(operation: Operation) -> Document:
+    parameters: list[Document] = [
+        {"name": name, "in": "path", "required": True, "schema": {"type": "string"}}
+        for name in _PARAMETER.findall(operation.path)
+    ]
+    if operation.query:
+        parameters.append({"name": operation.query, "in": "query", "schema": {"type": "boolean"}})
+    worded: Document = {"parameters": parameters, "responses": {}}
+    if operation.body:
+        reference = {"$ref": f"#/components/schemas/{operation.body}"}
+        worded["requestBody"] = {"content": {_JSON: {"schema": reference}}}
+    for code, description in operation.responses.items():
+        response: Document = {"description": description}
+        if code == "200" and operation.answer:
+            reference = {"$ref": f"#/components/schemas/{operation.answer}"}
+            response["content"] = {operation.content: {"schema": reference}}
+        elif code == "200" and operation.content == _PNG:
+            response["content"] = {_PNG: {"schema": dict(_BINARY)}}
+        worded["responses"][code] = response
+    return worded
