@@ -1,10 +1,13 @@
-"""Each folder's tests carry its marker, so that ``-m unit`` and the folder mean the same."""
+"""Each folder's tests carry its marker, so that ``-m unit`` and the folder mean the same; a fake API server."""
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from virt_core.kube.client import KubeClient
+from virt_core.testing.api_server import FakeApiServer
 
 _ROOT = Path(__file__).parent
 
@@ -18,3 +21,19 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if folder == "e2e":
             # aiohttp leaves the TLS transport of a refused websocket to the loop, which a test's end closes too early.
             item.add_marker(pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"))
+
+
+@pytest.fixture
+async def server() -> AsyncIterator[FakeApiServer]:
+    """A fake API server."""
+    async with FakeApiServer.running() as server:
+        yield server
+
+
+@pytest.fixture
+async def client(server: FakeApiServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[KubeClient]:
+    """A client of the fake API server."""
+    monkeypatch.setenv("KUBECONFIG", str(server.write_kubeconfig(tmp_path / "kubeconfig")))
+    monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
+    async with KubeClient.connect("test") as client:
+        yield client

@@ -34,10 +34,6 @@ from virt_operator.certificates.node_signing import NodeSigning
 from virt_operator.certificates.rollover import Authority, fingerprint, next_step, trust_data, with_successor
 from virt_operator.certificates.rotation import DEFAULT
 
-from tests.unit.core.conftest import client, server
-
-__all__ = ["client", "server"]
-
 NAMESPACE = "kubevirt"
 USER = "system:serviceaccount:kubevirt:kubevirt-handler"
 EXTRA = {

@@ -5,16 +5,21 @@ from __future__ import annotations
 import asyncio
 import signal
 import ssl
-from typing import Any
 
 import aiohttp
 import pytest
+from virt_core.kube.resource import CONFIG_MAPS, KUBEVIRTS
+from virt_core.testing.place import Place
+
+from tests.integration.api.process import VirtApi
+from tests.samples.virt_api import FRONT_PROXY_RULES
+from tests.support.authorities import Authority
 
 GROUP = "/apis/subresources.kubevirt.io"
 CONSOLE = f"{GROUP}/v1/namespaces/default/virtualmachineinstances/{{}}/console"
 
 
-async def test_discovery_version_and_health_are_open_to_everyone(virt_api: Any) -> None:
+async def test_discovery_version_and_health_are_open_to_everyone(virt_api: VirtApi) -> None:
     nobody = virt_api.tls(None)
     for path in ("/", "/apis", GROUP, f"{GROUP}/v1", f"{GROUP}/v1alpha3", "/openapi/v2", "/openapi/v3"):
         code, _ = await virt_api.get(path, user=None, context=nobody)
@@ -25,28 +30,29 @@ async def test_discovery_version_and_health_are_open_to_everyone(virt_api: Any) 
         assert (code, document["openapi"]) == (200, "3.0.0")
     _, version = await virt_api.get(f"{GROUP}/v1/version", user=None, context=nobody)
     assert version["gitVersion"].startswith("v")
-    assert await virt_api.get(f"{GROUP}/v1/healthz", user=None, context=nobody) == (
-        200,
-        {"apiserver": {"connectivity": "ok", "version": {"gitVersion": "v1.34.4"}}, "config-resource-version": "42"},
-    )
+    code, health = await virt_api.get(f"{GROUP}/v1/healthz", user=None, context=nobody)
+    assert (code, health["apiserver"]["connectivity"]) == (200, "ok")
+    assert health["apiserver"]["version"]["gitVersion"] == "v1.34.4"
+    kubevirt = virt_api.kube.store.get(Place.parse(KUBEVIRTS.path("kubevirt", "kubevirt")))
+    assert health["config-resource-version"] == kubevirt["metadata"]["resourceVersion"]
 
 
 @pytest.mark.parametrize("who", ["no certificate", "another common name"])
-async def test_nobody_but_the_front_proxy_names_users(virt_api: Any, who: str) -> None:
+async def test_nobody_but_the_front_proxy_names_users(virt_api: VirtApi, who: str) -> None:
     context = virt_api.tls(None) if who == "no certificate" else virt_api.front_proxy("impostor")
     code, status = await virt_api.get(CONSOLE.format("vm"), context=context)
     assert (code, status["kind"], status["reason"]) == (401, "Status", "Unauthorized")
-    assert virt_api.kube.reviews == []
+    assert virt_api.kube.reviews.seen == []
 
 
-async def test_a_certificate_of_another_authority_gets_no_connection(virt_api: Any) -> None:
+async def test_a_certificate_of_another_authority_gets_no_connection(virt_api: VirtApi) -> None:
     ours = virt_api.suite.write_leaf(virt_api.folder / "wrong", "front-proxy-client")
     with pytest.raises((ssl.SSLError, aiohttp.ClientError)):
         await virt_api.get(CONSOLE.format("vm"), context=virt_api.tls(ours))
-    assert virt_api.kube.reviews == []
+    assert virt_api.kube.reviews.seen == []
 
 
-async def test_a_user_without_access_is_told_what_was_denied(virt_api: Any) -> None:
+async def test_a_user_without_access_is_told_what_was_denied(virt_api: VirtApi) -> None:
     code, status = await virt_api.get(CONSOLE.format("vm"), user="eve")
     assert (code, status["reason"]) == (403, "Forbidden")
     assert 'User "eve" cannot get resource "virtualmachineinstances/console"' in status["message"]
@@ -55,7 +61,7 @@ async def test_a_user_without_access_is_told_what_was_denied(virt_api: Any) -> N
         "kind": "virtualmachineinstances",
         "name": "vm",
     }
-    attributes = virt_api.kube.reviews[-1]["resourceAttributes"]
+    attributes = virt_api.kube.reviews.seen[-1]["resourceAttributes"]
     assert (attributes["verb"], attributes["resource"], attributes["subresource"]) == (
         "get",
         "virtualmachineinstances",
@@ -63,15 +69,11 @@ async def test_a_user_without_access_is_told_what_was_denied(virt_api: Any) -> N
     )
 
 
-async def test_refusals_are_status_objects(virt_api: Any) -> None:
-    virt_api.kube.guests["starting"] = {**virt_api.kube.guests["vm"], "status": {"phase": "Scheduling"}}
-    virt_api.kube.guests["elsewhere"] = {
-        **virt_api.kube.guests["vm"],
-        "status": {"phase": "Running", "nodeName": "node9"},
-    }
-    virt_api.kube.guests["unreadable"] = {**virt_api.kube.guests["vm"], "status": {"phase": 5}}
-    unknown = virt_api.kube.guests["vm"]
-    virt_api.kube.guests["unknown"] = {**unknown, "metadata": {**unknown["metadata"], "name": "unknown"}}
+async def test_refusals_are_status_objects(virt_api: VirtApi) -> None:
+    virt_api.put_guest("starting", phase="Scheduling")
+    virt_api.put_guest("elsewhere", nodeName="node9")
+    virt_api.put_guest("unreadable", phase=5)
+    virt_api.put_guest("unknown")
     for name, expected, words in (
         ("absent", 404, '"absent" not found'),
         ("starting", 400, "its phase is Scheduling"),
@@ -95,14 +97,14 @@ async def test_refusals_are_status_objects(virt_api: Any) -> None:
         assert (code, status["code"], status["kind"]) == (expected, expected, "Status"), path
 
 
-async def test_a_dead_handler_is_named_with_its_node(virt_api: Any) -> None:
+async def test_a_dead_handler_is_named_with_its_node(virt_api: VirtApi) -> None:
     await virt_api.handler.stop()
     code, status = await virt_api.get(CONSOLE.format("vm"))
     assert (code, status["reason"]) == (503, "ServiceUnavailable")
     assert "virt-handler-abc of node node1" in status["message"]
 
 
-async def test_new_certificates_and_rules_hold_from_the_next_handshake(virt_api: Any) -> None:
+async def test_new_certificates_and_rules_hold_from_the_next_handshake(virt_api: VirtApi) -> None:
     async def leaf() -> bytes | None:
         port = int(virt_api.url.rpartition(":")[2])
         _, writer = await asyncio.open_connection("localhost", port, ssl=virt_api.tls(None))
@@ -115,11 +117,9 @@ async def test_new_certificates_and_rules_hold_from_the_next_handshake(virt_api:
     virt_api.suite.write_leaf(virt_api.folder / "api", "kubevirt.io:system:virt-api")
     assert before != await leaf()
 
-    old, successor = virt_api.front_proxy(), type(virt_api.proxy)("the next front proxy")
-    rules = virt_api.kube.config_maps[0]
-    changed = {**rules["data"], "requestheader-client-ca-file": successor.pem.decode()}
-    metadata = {**rules["metadata"], "resourceVersion": "2"}
-    await virt_api.kube.change("configmaps", {"metadata": metadata, "data": changed})
+    old, successor = virt_api.front_proxy(), Authority("the next front proxy")
+    changed = {"data": {"requestheader-client-ca-file": successor.pem.decode()}}
+    virt_api.kube.patch(CONFIG_MAPS.path("kube-system", FRONT_PROXY_RULES), changed)
     await virt_api.logged("trusting the front proxy")
     virt_api.proxy = successor
     code, _ = await virt_api.get(CONSOLE.format("absent"))
@@ -128,7 +128,7 @@ async def test_new_certificates_and_rules_hold_from_the_next_handshake(virt_api:
         await virt_api.get(CONSOLE.format("absent"), context=old)
 
 
-async def test_sigterm_is_heard_by_the_probe_first_and_ends_the_process(virt_api: Any) -> None:
+async def test_sigterm_is_heard_by_the_probe_first_and_ends_the_process(virt_api: VirtApi) -> None:
     assert await virt_api.is_ready()
     virt_api.process.send_signal(signal.SIGTERM)
     await virt_api.logged("draining")

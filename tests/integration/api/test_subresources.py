@@ -47,7 +47,7 @@ async def test_a_display_is_joined_and_is_no_console(virt_api: Any, version: str
         await socket.send_bytes(b"x")
         assert await socket.receive_bytes() == b"X"
     assert virt_api.handler.devices == [VNC, SERIAL]
-    reviewed = [review["resourceAttributes"]["subresource"] for review in virt_api.kube.reviews]
+    reviewed = [review["resourceAttributes"]["subresource"] for review in virt_api.kube.reviews.seen]
     assert reviewed == ["vnc", "console"]
 
 
@@ -74,7 +74,7 @@ async def test_a_port_carries_bytes_both_ways_and_needs_no_handler(virt_api: Any
         await socket.send_bytes(b"bye")
         assert (await socket.receive()).type is WSMsgType.CLOSE
         assert socket.close_code == 1000
-    attributes = virt_api.kube.reviews[-1]["resourceAttributes"]
+    attributes = virt_api.kube.reviews.seen[-1]["resourceAttributes"]
     assert (attributes["verb"], attributes["subresource"]) == ("get", "portforward")
 
 
@@ -118,21 +118,21 @@ async def test_a_port_where_nobody_answers_is_said_before_the_upgrade(virt_api: 
 async def test_a_command_reaches_the_handler_of_the_guests_node(
     virt_api: Any, version: str, subresource: str, conditions: tuple[str, ...], kind: str
 ) -> None:
-    virt_api.kube.guests["vm"]["status"]["conditions"] = [{"type": kind, "status": "True"} for kind in conditions]
+    virt_api.set_conditions(*conditions)
     path = VMI.format(version, subresource)
     assert await virt_api.answered("PUT", path, b'{"dryRun": ["All"]}') == (200, b"", "application/octet-stream")
     assert virt_api.handler.commands == []
     assert (await virt_api.answered("PUT", path))[:2] == (200, b"")
     assert [command.WhichOneof("command") for command in virt_api.handler.commands] == [kind]
     assert virt_api.handler.targets[0].uid == "uid-vm"
-    attributes = virt_api.kube.reviews[-1]["resourceAttributes"]
+    attributes = virt_api.kube.reviews.seen[-1]["resourceAttributes"]
     assert (attributes["verb"], attributes["subresource"], attributes["version"]) == ("update", subresource, version)
     assert (await virt_api.answered("PUT", path, user="eve"))[0] == 403
     assert len(virt_api.handler.commands) == 1
 
 
 async def test_a_freeze_carries_its_timeout(virt_api: Any) -> None:
-    virt_api.kube.guests["vm"]["status"]["conditions"] = [{"type": "AgentConnected", "status": "True"}]
+    virt_api.set_conditions("AgentConnected")
     path = VMI.format("v1", "freeze")
     assert (await virt_api.answered("PUT", path, b'{"unfreezeTimeout": "2m"}'))[0] == 200
     assert virt_api.handler.commands[0].freeze.unfreeze_after.seconds == 120
@@ -156,7 +156,7 @@ async def test_the_agents_word_is_asked_for_only_where_there_is_an_agent(virt_ap
     for subresource in ("guestosinfo", "userlist", "filesystemlist"):
         code, body, _ = await virt_api.answered("GET", VMI.format("v1", subresource))
         assert code == 409 and "VMI does not have guest agent connected" in json.loads(body)["message"]
-    virt_api.kube.guests["vm"]["status"]["conditions"] = [{"type": "AgentConnected", "status": "True"}]
+    virt_api.set_conditions("AgentConnected")
     code, body, kind = await virt_api.answered("GET", VMI.format("v1alpha3", "guestosinfo"))
     assert (code, kind) == (200, "application/json")
     assert json.loads(body)["hostname"] == "box"
@@ -168,7 +168,7 @@ async def test_a_screenshot_is_a_picture_of_any_size(virt_api: Any) -> None:
     code, body, kind = await virt_api.answered("GET", VMI.format("v1", "vnc/screenshot?moveCursor=false"))
     assert (code, kind) == (200, "image/png")
     assert body.startswith(b"\x89PNG") and len(body) > 5 * 1024 * 1024
-    attributes = virt_api.kube.reviews[-1]["resourceAttributes"]
+    attributes = virt_api.kube.reviews.seen[-1]["resourceAttributes"]
     assert (attributes["verb"], attributes["subresource"]) == ("get", "vnc/screenshot")
     code, _, _ = await virt_api.answered("GET", VMI.format("v1", "vnc/screenshot?moveCursor=true"))
     assert code == 400

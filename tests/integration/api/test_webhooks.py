@@ -8,6 +8,7 @@ import signal
 from typing import Any
 
 from virt_core.conventions.webhooks import MUTATE, VALIDATE_CREATE, VALIDATE_UPDATE
+from virt_core.kube.resource import KUBEVIRTS
 
 SPEC = {"domain": {"memory": {"guest": "64Mi"}, "devices": {}}}
 VMI = {"metadata": {"name": "vm", "namespace": "default"}, "spec": SPEC}
@@ -38,10 +39,8 @@ async def test_the_rules_follow_the_clusters_configuration(virt_api: Any) -> Non
     vmi = {**VMI, "spec": spec}
     _, document, _ = await ask(virt_api, VALIDATE_CREATE, object=vmi)
     assert document["response"]["allowed"]
-    kubevirt = virt_api.kube.kubevirts[0]
-    narrow = {**kubevirt, "spec": {"configuration": {"emulatedMachines": ["pc-q35-9*"]}}}
-    narrow["metadata"] = {**kubevirt["metadata"], "resourceVersion": "43"}
-    await virt_api.kube.change("kubevirts", narrow)
+    narrow = {"spec": {"configuration": {"emulatedMachines": ["pc-q35-9*"]}}}
+    virt_api.kube.patch(KUBEVIRTS.path("kubevirt", "kubevirt"), narrow)
     async with asyncio.timeout(10):
         while document["response"]["allowed"]:  # the watch brings it within milliseconds
             _, document, _ = await ask(virt_api, VALIDATE_CREATE, object=vmi)
@@ -64,8 +63,7 @@ async def test_reviews_are_answered_while_the_replica_drains(virt_api: Any) -> N
 
 
 async def test_nothing_is_admitted_by_defaults_while_there_is_no_kubevirt_object(virt_api: Any) -> None:
-    metadata = {"name": "kubevirt", "namespace": "kubevirt", "resourceVersion": "43"}
-    await virt_api.kube.change("kubevirts", {"metadata": metadata}, kind="DELETED")
+    virt_api.kube.remove(KUBEVIRTS.path("kubevirt", "kubevirt"))
     while True:
         code, document, _ = await ask(virt_api, VALIDATE_CREATE, object=VMI)
         if code != 200:

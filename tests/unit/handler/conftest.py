@@ -14,10 +14,6 @@ from virt_core.vmi.instance import VirtualMachineInstance
 from virt_handler.machines.translate.machine import machine
 from virt_handler.network.plan import PodNetwork
 
-from tests.unit.core.conftest import client, server
-
-__all__ = ["client", "server"]
-
 VMI_UID = "5f0c1e9e-6a50-4a34-8c6b-0d6f2b1c0a11"
 POD_UID = "0b8f3c52-1f7e-4f0a-9d43-7a1f5f2f9c00"
 NODE = "node1"

@@ -11,10 +11,6 @@ from virt_core.testing.api_server import FakeApiServer
 from virt_operator.packaging import chart_hooks
 from virt_operator.packaging.chart_hooks import StillInUse, after_install, before_removal
 
-from tests.unit.core.conftest import client, server
-
-__all__ = ["client", "server"]
-
 
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -57,7 +57,7 @@ async def installing(
     client: KubeClient, server: FakeApiServer, folder: Path, strategy: InstallStrategy
 ) -> AsyncIterator[Suite]:
     """An operator that leads, and a KubeVirt object whose strategy has been printed."""
-    server.reviews["selfsubjectrulesreviews"] = {"resourceRules": [rule for rules in HELD.values() for rule in rules]}
+    server.reviews.rules = [rule for rules in HELD.values() for rule in rules]
     server.put(CONFIG_MAPS.path("kubevirt"), to_config_map(strategy, INSTALL))
     server.put(KUBEVIRTS.path("kubevirt"), {"metadata": {"name": "kubevirt"}, "spec": {}})
     authority, suite = AuthorityWatch(client, "kubevirt"), Suite(client)

@@ -19,6 +19,7 @@ from aiohttp import web
 from virt_core.testing.history import Matches, Object
 from virt_core.testing.place import Place, subresource_of
 from virt_core.testing.refused import Refused
+from virt_core.testing.reviews import Reviews
 from virt_core.testing.selection import selection
 from virt_core.testing.store import Store, Writer
 from virt_core.testing.writes import Deletion, Part
@@ -29,14 +30,13 @@ class FakeApiServer:
 
     def __init__(self) -> None:
         self.store = Store()
+        self.reviews = Reviews()
         self.requests: list[tuple[str, str]] = []
         """In order: ("GET", "LIST", "WATCH <resourceVersion>", "POST", "PATCH" or "DELETE"; path)."""
         self.admit: Callable[[Place, Object], None] = lambda _place, _body: None
         """Called with the collection before an object is created in it; may raise Refused."""
         self.fault: Callable[[str, Place], None] = lambda _method, _place: None
         """Called with the method and the place of each request for a single object; may raise Refused."""
-        self.reviews: dict[str, Object] = {}
-        """The status with which reviews are answered, by plural, for example of "selfsubjectrulesreviews"."""
         self._port = 0
         self._runner: web.AppRunner | None = None
         self._stirred = asyncio.Event()  # replaced each time: whoever waits for the old one looks again
@@ -77,6 +77,7 @@ class FakeApiServer:
     async def up(self) -> None:
         """Listen (again)."""
         application = web.Application(client_max_size=16 * 1024 * 1024)
+        application.router.add_get("/version", self._version)
         application.router.add_route("*", "/{path:.*}", self._answer)
         self._runner = web.AppRunner(application, handler_cancellation=True, shutdown_timeout=0.1, access_log=None)
         await self._runner.setup()
@@ -160,6 +161,9 @@ class FakeApiServer:
         self.stir()
         return web.json_response(answer, status=201 if request.method == "POST" else 200)
 
+    async def _version(self, _: web.Request) -> web.StreamResponse:
+        return web.json_response({"major": "1", "minor": "34", "gitVersion": "v1.34.4"})
+
     def _single(self, request: web.Request, place: Place, body: Any) -> Object:
         if request.method == "GET":
             return self.store.get(place)
@@ -167,7 +171,8 @@ class FakeApiServer:
         if request.method == "POST":
             if place.name:
                 raise Refused(404, "NotFound", "the server could not find the requested resource")
-            return self._created(place, body, writer)
+            self.admit(place, body)
+            return self.reviews.answer(place.plural, body) or self.store.create(place, body, writer)
         if request.method == "DELETE":
             conditions = body.get("preconditions", {})
             options = Deletion(conditions.get("uid"), conditions.get("resourceVersion"), body.get("gracePeriodSeconds"))
@@ -180,12 +185,6 @@ class FakeApiServer:
             case "application/apply-patch+yaml":  # JSON is YAML; the client writes JSON
                 return self.store.apply(place, body, writer, request.query.get("force") == "true")
         raise Refused(415, "UnsupportedMediaType", f"{request.method} {request.content_type}")
-
-    def _created(self, place: Place, body: Object, writer: Writer) -> Object:
-        if place.plural in self.reviews:  # answered and not stored
-            return {**body, "status": self.reviews[place.plural]}
-        self.admit(place, body)
-        return self.store.create(place, body, writer)
 
     async def _collection(self, request: web.Request, place: Place) -> web.StreamResponse:
         matches = selection(request.query.get("labelSelector", ""), request.query.get("fieldSelector", ""))

@@ -6,7 +6,7 @@ FakeApiServer with the unit tests and against a real API server end to end.
 
 from __future__ import annotations
 
-from virt_core.testing.conformance import applying, deleting, kinds, plain_writes, watching
+from virt_core.testing.conformance import applying, deleting, kinds, plain_writes, reviewing, watching
 from virt_core.testing.conformance.calls import Check
 
 CHECKS: tuple[Check, ...] = (
@@ -14,5 +14,6 @@ CHECKS: tuple[Check, ...] = (
     *applying.CHECKS,
     *deleting.CHECKS,
     *kinds.CHECKS,
+    *reviewing.CHECKS,
     *watching.CHECKS,
 )
