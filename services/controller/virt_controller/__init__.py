@@ -1,1 +1,1 @@
-"""virt-controller: VirtualMachineInstances become launcher pods."""
+"""virt-controller: creates a launcher pod for each VirtualMachineInstance."""

@@ -1,4 +1,4 @@
-"""virt-controller's composition root: every task of the process, named. Called by ``__main__``."""
+"""virt-controller's composition root: starts every task of the process by name. Called by ``__main__``."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from virt_controller.vmi.reconcile import VmiReconciler
 
 
 async def main(settings: Settings, stopping: asyncio.Event) -> None:
-    """Run until `stopping`: caches and readiness on every replica, the work on the one that holds the Lease."""
+    """Run until `stopping`. Every replica runs caches and readiness; the holder of the Lease also reconciles."""
     async with KubeClient.connect(components.CONTROLLER) as client:
         events = EventRecorder(client, components.CONTROLLER, settings.pod_name)
         planner = Planner(

@@ -1,6 +1,6 @@
-"""The objects that every reconciler of this process decides from, one watch for each kind. Made and run by app.py.
+"""Caches that all reconcilers of this process share, with a watch for each kind. Created and run by app.py.
 
-Reconcilers subscribe to changes and read; nobody but `wrote` changes a cache. Caches know no reconciler.
+Reconcilers subscribe to changes and read; besides the watch only `wrote` changes a cache. Caches know no reconciler.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class Caches:
 
     @property
     def synced(self) -> bool:
-        """Whether every cache holds the whole cluster: before that, an object that is missing proves nothing."""
+        """Whether every cache is complete. Before that, an object that is missing from a cache may exist."""
         return all(synced.is_set() for synced in self._synced)
 
     async def wait(self) -> None:
@@ -39,7 +39,7 @@ class Caches:
             await synced.wait()
 
     async def run(self) -> None:
-        """Keep the caches until cancelled; a standby does too, so that it can take over at once."""
+        """Keep the caches until cancelled. A standby does so as well, to take over without delay."""
         async with asyncio.TaskGroup() as group:
             group.create_task(self.vmis.run(), name="watch of VirtualMachineInstances")
             group.create_task(self.pods.run(), name="watch of launcher pods")
@@ -52,10 +52,10 @@ class Caches:
 
 
 class LauncherPods:
-    """Launcher pods by the VirtualMachineInstance that they were made for, and by their own UID.
+    """Launcher pods by VirtualMachineInstance and by their own UID.
 
-    Also the last version of a pod that ended and was removed since, as long as its VirtualMachineInstance exists: the
-    kubelet reports the end and removes the pod within milliseconds, which a busy worker would miss.
+    Also keeps the last version of a pod that has ended and was removed, as long as its VirtualMachineInstance exists:
+    the kubelet reports the end and removes the pod within milliseconds, which a busy worker would miss.
     """
 
     def __init__(self, client: KubeClient, vmis: Reflector[VirtualMachineInstance]) -> None:
@@ -84,7 +84,7 @@ class LauncherPods:
         await self._reflector.run()
 
     def of(self, vmi: VirtualMachineInstance) -> tuple[LauncherPod, ...]:
-        """The pods that belong to it, by name."""
+        """The pods of the VirtualMachineInstance, sorted by name."""
         found = self._of.get(vmi.metadata.uid, {}).values()
         mine = (pod for pod in found if belongs_to(pod.metadata, vmi.metadata))
         return tuple(sorted(mine, key=lambda pod: pod.metadata.name))
@@ -94,7 +94,7 @@ class LauncherPods:
         return self._by_uid.get(uid)
 
     def removed(self, vmi: VirtualMachineInstance) -> tuple[LauncherPod, ...]:
-        """Pods of activePods that ended and exist no more, as last seen."""
+        """The last version of pods in activePods that have ended and been removed."""
         found = self._removed.get(vmi.key, {})
         return tuple(found[uid] for uid in sorted(vmi.status.active_pods) if uid in found)
 

@@ -30,13 +30,13 @@ class Settings:
     """Secrets of a launcher pod's namespace that the kubelet pulls with (IMAGE_PULL_SECRETS, comma-separated)."""
 
     health_port: int = 8080
-    """Where the kubelet asks whether this replica is ready (HEALTH_PORT)."""
+    """Port of the readiness probe (HEALTH_PORT)."""
 
     certificates: Path = Path("/etc/virt/certificates")
     """Folder with tls.crt, tls.key and ca.crt (VIRT_CERTIFICATES)."""
 
     rpc_port: int = PORT
-    """Where virt-operator asks who this is (RPC_LISTENS_ON)."""
+    """Port of the gRPC server, which virt-operator calls for GetInfo (RPC_LISTENS_ON)."""
 
     @classmethod
     def from_environment(cls) -> Settings:

@@ -1,4 +1,4 @@
-"""Running a service: one event loop, its signals, its end. Called by each service's ``__main__``."""
+"""Runs a service: event loop, signals, shutdown. Called by each service's ``__main__``."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def run(main: Callable[[asyncio.Event], Coroutine[Any, Any, None]]) -> None:
 
 
 class TaskEnded(Exception):
-    """A task that must run as long as the process has returned: the process ends, and the kubelet restarts it."""
+    """A task that must run as long as the process has returned. The process exits and the kubelet restarts it."""
 
 
 async def first(*events: asyncio.Event) -> None:
@@ -46,7 +46,7 @@ async def until(stopping: asyncio.Event, *coroutines: tuple[str, Coroutine[Any, 
     async def endless(name: str, coroutine: Coroutine[Any, Any, None]) -> None:
         await coroutine
         if not stopping.is_set():
-            raise TaskEnded(f"{name} returned, without which the process is not whole")
+            raise TaskEnded(f"task {name} returned, it must run as long as the process")
 
     async with asyncio.TaskGroup() as group:
         tasks = [group.create_task(endless(name, coroutine), name=name) for name, coroutine in coroutines]

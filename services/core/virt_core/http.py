@@ -22,7 +22,7 @@ async def serve(port: int, ready: Callable[[], bool]) -> None:
                 writer.write(f"HTTP/1.1 {status}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n".encode())
                 await writer.drain()
         except (TimeoutError, OSError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
-            pass  # whoever asked went away or speaks something else; nobody is left to tell
+            pass  # the client disconnected or does not speak HTTP: there is nobody to answer
         finally:
             writer.close()
 

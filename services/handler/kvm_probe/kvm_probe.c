@@ -1,11 +1,11 @@
-/* Whether KVM runs guests on this node: it runs one, of a few bytes, until that has counted down and said its mark.
+/* Tests whether KVM runs guests on this node: runs a guest of a few bytes that counts down and then writes a mark.
  *
  * usage: kvm-probe DEVICE
  *
- * Status 0: the guest said its mark. Status 1: it did not, and a line on standard error says how far it came. There
- * are hosts that offer /dev/kvm and bring a guest forward instruction by instruction, or not at all: there this does
- * not end, and virt-handler (node/kvm.py) gives it a few seconds. So the guest has much to count, and is in protected
- * mode: processors too old to run real mode have every instruction of it emulated, and are none the worse for it. */
+ * Exit status 0: the guest wrote its mark. Exit status 1: it did not, and a line on standard error says how far it
+ * came. Some hosts have /dev/kvm but emulate each instruction of a guest, or do not run it at all. There this program
+ * does not end, and virt-handler (node/kvm.py) stops it after a few seconds. For that purpose the guest counts far. It
+ * runs in protected mode, because KVM emulates real mode on old processors although these are usable. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -16,12 +16,12 @@
 #include <linux/kvm.h>
 
 #define MARK 0x5a
-#define PORT 0x80	/* the port of power-on self-tests: one byte, wired to nothing */
-#define PAGE 0x1000	/* where the guest's only page is */
-#define TSS 0xfffbd000	/* three pages that Intel's processors need below 4 GiB, where no memory is */
+#define PORT 0x80	/* the port of power-on self-tests: one byte, not connected */
+#define PAGE 0x1000	/* address of the guest's only page */
+#define TSS 0xfffbd000	/* three pages that Intel's processors need below 4 GiB, outside of guest memory */
 
 #ifndef COUNT
-#define COUNT 100000000		/* 50 ms of a processor, minutes of an emulator */
+#define COUNT 100000000		/* 50 ms on a processor, minutes in an emulator */
 #endif
 
 static const unsigned char guest[] = {

@@ -1,1 +1,1 @@
-"""virt-handler: the owner of guest truth on its node. See ARCHITECTURE.md; app.py names every task."""
+"""virt-handler: starts the guests of its node and reports their state. See ARCHITECTURE.md; app.py names every task."""

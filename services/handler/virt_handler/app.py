@@ -1,4 +1,4 @@
-"""Composition root: makes the parts, ties them together, names every task. Called by __main__."""
+"""Composition root: creates and connects the parts and starts every task by name. Called by __main__."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ from virt_handler.settings import Settings
 
 
 async def run(settings: Settings, stopping: asyncio.Event) -> None:
-    """Be the handler of `settings.node` until `stopping` is set. No guest notices either."""
+    """Run as the handler of `settings.node` until `stopping` is set. Neither start nor stop affects a guest."""
     async with AsyncExitStack() as stack:
         events = FolderEvents()
         stack.callback(events.close)
@@ -93,7 +93,7 @@ async def run(settings: Settings, stopping: asyncio.Event) -> None:
         async def offer_kvm() -> None:
             if await kvm.runs_guests():
                 await registration.serve(settings.device_plugins, events, KVM, asyncio.Event())
-            await stopping.wait()  # a node without KVM offers nothing for as long as this handler runs
+            await stopping.wait()  # a node without KVM offers no device as long as this handler runs
 
         def ready() -> bool:
             return vmis.synced.is_set() and configuration.synced.is_set() and serving.is_set() and not stopping.is_set()

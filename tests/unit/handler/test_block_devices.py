@@ -43,12 +43,12 @@ def test_a_file_a_link_and_nothing_are_left_alone(root: int, place: Path, tmp_pa
     with pytest.raises(NoBlockDevice, match="No such file"):
         give(root, PATH, USER)
     place.write_text("a file")
-    with pytest.raises(NoBlockDevice, match="is no block device"):
+    with pytest.raises(NoBlockDevice, match="is not a block device"):
         give(root, PATH, USER)
     place.unlink()
     (tmp_path / "victim").write_text("not the launcher's")
     place.symlink_to(tmp_path / "victim")
-    with pytest.raises(NoBlockDevice, match="is no block device"):
+    with pytest.raises(NoBlockDevice, match="is not a block device"):
         give(root, PATH, USER)
     assert (tmp_path / "victim").stat().st_uid == os.getuid()
 

@@ -1,1 +1,1 @@
-"""Whether nodes and their handlers can be reached, and what that means for the guests on them."""
+"""Health of nodes and their handlers, and its consequences for the guests on them."""

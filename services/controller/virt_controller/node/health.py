@@ -1,7 +1,7 @@
-"""Whether a node's guests can be spoken for. Pure; called by node/reconcile.py and the VMI's reconciler.
+"""Decides whether a node is in trouble. Pure; called by node/reconcile.py and the VMI's reconciler.
 
-A node that is silent proves nothing about its guests: they may well run. Only whoever can know says that they are
-gone: an administrator, by deleting the node or by the taint out-of-service, or Kubernetes, by removing the pod.
+The guests of an unreachable node may still run. Guests are known to be gone only if an administrator deletes the node
+or sets the taint out-of-service, or if Kubernetes removes the pod.
 """
 
 from __future__ import annotations
@@ -23,21 +23,21 @@ _UNREACHABLE = "node.kubernetes.io/unreachable"
 _OUT_OF_SERVICE = "node.kubernetes.io/out-of-service"
 
 HEARTBEAT_SECONDS = 300.0
-"""A handler writes its heartbeat every minute; after this long without one KubeVirt, too, calls it unresponsive."""
+"""A handler writes its heartbeat every minute. Without one for this time it is unresponsive, as in KubeVirt."""
 
 
 @dataclass(frozen=True, slots=True)
 class Trouble:
-    """What is wrong with a node, in the words of a condition."""
+    """What is wrong with a node: reason and message for a condition."""
 
     reason: str
     message: str
     lost: bool = False
-    """Whether the guests on it are gone for ever."""
+    """Whether the guests on it are gone for good."""
 
 
 def trouble(name: str, node: Node | None, now: datetime) -> Trouble | None:
-    """What is wrong with the node of that name, None: there is no such node; None if nothing is."""
+    """What is wrong with the node; None if it is healthy. `node` is None if it does not exist."""
     if node is None:
         return Trouble(NODE_DELETED, f"node {name} has been deleted", lost=True)
     ready = node.ready

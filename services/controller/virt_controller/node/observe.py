@@ -1,4 +1,4 @@
-"""A node as far as guests depend on it. Decoded by the reflector, which so keeps a few hundred bytes of each."""
+"""The fields of a Node that matter for guests. The reflector decodes only these, a few hundred bytes per node."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from virt_core.objects.meta import ObjectMeta
 
 
 class Taint(msgspec.Struct, frozen=True):
-    """Why pods should not be there."""
+    """A taint of a node."""
 
     key: str
 
@@ -21,13 +21,13 @@ class NodeCondition(msgspec.Struct, frozen=True):
 
 
 class NodeSpec(msgspec.Struct, frozen=True):
-    """What the node lifecycle controller and administrators say."""
+    """Fields that the node lifecycle controller and administrators set."""
 
     taints: list[Taint] = []
 
 
 class NodeStatus(msgspec.Struct, frozen=True):
-    """What the kubelet says, or is said of it once it is silent."""
+    """Fields that the kubelet sets, or the node lifecycle controller once the kubelet is silent."""
 
     conditions: list[NodeCondition] = []
 
@@ -41,7 +41,7 @@ class Node(msgspec.Struct, frozen=True):
 
     @property
     def ready(self) -> NodeCondition | None:
-        """Its condition Ready; None: nobody has said yet."""
+        """The condition Ready; None if it is not set yet."""
         return next((condition for condition in self.status.conditions if condition.type == "Ready"), None)
 
     def tainted(self, key: str) -> bool:

@@ -1,7 +1,7 @@
-"""What is wrong with each node: reported to listeners, and marked on the node, so that no pod is placed there.
+"""Reports trouble with nodes to listeners, and marks such nodes unschedulable for launcher pods.
 
-Made and run by app.py; reads the cache of nodes. Kubelets renew Leases, which nobody here reads; a Node changes every
-few minutes, with each heartbeat of its handler and when it fails, so that one watch is all that this costs.
+Created and run by app.py; reads the cache of nodes. It does not read the kubelets' Leases. A Node object changes every
+few minutes, with each heartbeat of its handler and when the node fails, so a single watch is sufficient.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ from virt_controller.node.health import HEARTBEAT_SECONDS, Trouble, silence, tro
 from virt_controller.node.observe import Node
 
 _log = logs.bound("virt_controller.node")
-_MARGIN = 1.0  # seconds after which a heartbeat that was just young enough is too old
+_MARGIN = 1.0  # seconds after the limit, so that the heartbeat is surely too old when it is checked
 
 
 class Nodes:
-    """What is wrong with the nodes in the cache; `listen` before the cache runs."""
+    """Trouble with the nodes in the cache. Call `listen` before the cache runs."""
 
     def __init__(self, client: KubeClient, nodes: Reflector[Node]) -> None:
         self._client = client
@@ -37,15 +37,15 @@ class Nodes:
         self._listeners: list[Callable[[str], None]] = []
 
     def listen(self, changed: Callable[[str], None]) -> None:
-        """Call `changed(name)` when what is wrong with a node has changed."""
+        """Call `changed(name)` when a node's trouble begins, changes or ends."""
         self._listeners.append(changed)
 
     def trouble(self, name: str, now: datetime) -> Trouble | None:
-        """What is wrong with the node."""
+        """What is wrong with the node; None if it is healthy."""
         return trouble(name, self._nodes.get(("", name)), now)
 
     async def work(self) -> None:
-        """Notice handlers that fall silent, and mark their nodes, until cancelled."""
+        """Detect silent handlers and mark their nodes, until cancelled."""
         await self._nodes.synced.wait()
         await self._queue.run(self._reconcile, workers=1, first=[node.metadata.name for node in self._nodes])
 
@@ -64,7 +64,7 @@ class Nodes:
         if found is not None:
             _log.warning("seeing a node in trouble", node=name, reason=found.reason, message=found.message)
         else:
-            _log.info("seeing a node that is well", node=name)
+            _log.info("seeing a healthy node", node=name)
         for listener in self._listeners:
             listener(name)
 
@@ -72,7 +72,7 @@ class Nodes:
         node = self._nodes.get(("", name))
         if node is None:
             return None
-        self._report(name)  # nothing changes when a heartbeat does not come
+        self._report(name)  # a missing heartbeat causes no watch event
         if labels.HEARTBEAT not in node.metadata.annotations:
             return None
         silent = silence(node, datetime.now(UTC))
@@ -83,7 +83,7 @@ class Nodes:
         return None
 
     async def _mark(self, node: Node) -> None:
-        """No launcher pods for this node, unless a heartbeat has come meanwhile; its handler takes the mark back."""
+        """Keep launcher pods off this node, unless a new heartbeat has arrived. Its handler reverts the mark."""
         name, annotations = node.metadata.name, node.metadata.annotations
         heartbeat = pointer("metadata", "annotations", labels.HEARTBEAT)
         operations = (

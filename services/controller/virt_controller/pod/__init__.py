@@ -1,1 +1,1 @@
-"""The launcher pod of a VirtualMachineInstance: built from its spec, judged by its status. Pure."""
+"""The launcher pod of a VirtualMachineInstance: its manifest, and the interpretation of its status. Pure."""

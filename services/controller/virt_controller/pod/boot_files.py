@@ -1,4 +1,4 @@
-"""The init containers that bring a kernel out of the user's image. Pure; called by pod/template.py."""
+"""The init containers that copy a kernel from the user's image. Pure; called by pod/template.py."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ _BOOT_FILES = f"{KERNEL_BOOT}/boot-files"
 
 
 def boot_file_containers(boot: KernelBootContainer, launcher: LauncherSettings) -> list[dict[str, Any]]:
-    """Two init containers: the first lends a static program to the second, which is the user's image and may hold
-    nothing but a kernel."""
+    """Two init containers: the first copies a static program for the second, which runs it in the user's image. That
+    image may contain nothing but a kernel."""
     place = [_BOOT_FILES, "place", boot.kernel_path, KERNEL]
     if boot.initrd_path:
         place += [boot.initrd_path, INITRD]

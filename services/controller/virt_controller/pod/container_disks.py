@@ -1,9 +1,9 @@
 """The containers behind containerDisks. Pure; called by pod/template.py.
 
-The user's image holds a disk image and perhaps nothing else, so an init container lends a static program which then
-runs as the only program of a sidecar of that image, and waits. The launcher, of the same user and in the same PID
-namespace, reads the disk image through /proc. A sidecar is an init container that is restarted always: the kubelet
-ends it when the launcher has ended, so that the pod completes.
+The user's image may contain nothing but a disk image. So an init container provides a static program, which runs as the
+only program of a sidecar of that image and waits. The launcher, with the same uid and in the same PID namespace, reads
+the disk image through /proc. A sidecar is an init container with restartPolicy Always: the kubelet stops it when the
+launcher has ended, so that the pod completes.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ def container_disks(spec: VmiSpec) -> tuple[tuple[Volume, ContainerDisk], ...]:
 
 
 def container_disk_containers(spec: VmiSpec, launcher: LauncherSettings) -> list[dict[str, Any]]:
-    """The init container that lends the program, then a sidecar for each containerDisk; none without one."""
+    """The init container that provides the program, then a sidecar per containerDisk; empty without containerDisks."""
     disks = container_disks(spec)
     if not disks:
         return []
@@ -43,7 +43,7 @@ def container_disk_containers(spec: VmiSpec, launcher: LauncherSettings) -> list
 
 def _sidecar(name: str, disk: ContainerDisk) -> dict[str, Any]:
     sidecar: dict[str, Any] = {
-        "name": label(f"volume{name}"),  # KubeVirt's name of it
+        "name": label(f"volume{name}"),  # as in KubeVirt
         "image": disk.image,
         "command": [_PROGRAM, "serve", container_disk_socket(name)],
         "restartPolicy": "Always",

@@ -1,4 +1,4 @@
-"""What the containers of a launcher pod have in common. Pure; called by pod/template.py and its pod_*.py."""
+"""Properties that all containers of a launcher pod share. Pure; called by the other modules of pod/."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ _LONGEST_LABEL = 63  # RFC 1123
 SMALL: dict[str, Any] = {"requests": {"cpu": "10m", "memory": "16Mi"}, "limits": {"cpu": "1", "memory": "128Mi"}}
 """Resources of a container that runs a small program once."""
 IDLE: dict[str, Any] = {"requests": {"cpu": "1m", "memory": "1Mi"}, "limits": {"cpu": "100m", "memory": "40Mi"}}
-"""Of a static program that lives as long as the pod and mostly waits; the limit leaves room for the runtime's own start
-in the cgroup."""
+"""Resources of a static program that runs as long as the pod and mostly waits. The limit leaves room for the container
+runtime, which starts in the same cgroup."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +24,7 @@ class LauncherSettings:
 
 
 def restricted() -> dict[str, Any]:
-    """What PodSecurity "restricted" asks of a container, and a root file system that nobody writes to."""
+    """The securityContext that PodSecurity "restricted" requires, with a read-only root file system."""
     return {
         "allowPrivilegeEscalation": False,
         "capabilities": {"drop": ["ALL"]},
@@ -34,7 +34,7 @@ def restricted() -> dict[str, Any]:
 
 
 def label(name: str) -> str:
-    """`name` as a DNS label: one that is too long is cut, and told from others that begin the same."""
+    """`name` as a DNS label. A name that is too long is cut, and gets a digest so that it stays unique."""
     if len(name) <= _LONGEST_LABEL:
         return name
     return f"{name[:52].rstrip('-')}-{hashlib.sha256(name.encode()).hexdigest()[:10]}"

@@ -1,8 +1,8 @@
-"""Limits that a launcher pod must have because its namespace asks for limits. Pure.
+"""Limits of a launcher pod in a namespace that requires limits. Pure.
 
-Read by vmi/namespaces.py when the API server has refused a pod; applied by pod/template.py. As in KubeVirt, whose
-users give neither limit: memory gets twice its request (or the ratio of a label of the namespace), CPU one for each
-vCPU. A LimitRange's maxima and ratios bound both.
+Read by vmi/namespaces.py when the API server has refused a pod; applied by pod/template.py. As in KubeVirt, if the user
+sets no limit: the memory limit is twice the request (or the ratio in a label of the namespace), the CPU limit is the
+number of vCPUs. A LimitRange's maxima and ratios bound both.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ import msgspec
 from virt_core.objects.quantity import parse_quantity
 
 RATIO_LABEL = "alpha.kubevirt.io/auto-memory-limits-ratio"
-"""On namespaces, KubeVirt's: the memory limit as a multiple of the request, 1 or more."""
+"""KubeVirt's label on namespaces: the memory limit as a multiple of the request, 1 or more."""
 
 _RATIO = Decimal(2)
 _LIMITED = ("cpu", "memory")
 
 
 class ScopeTerm(msgspec.Struct, frozen=True, rename="camel"):
-    """One term of a quota's scopeSelector."""
+    """A term of a quota's scopeSelector."""
 
     scope_name: str
     operator: str
@@ -38,7 +38,7 @@ class ScopeSelector(msgspec.Struct, frozen=True, rename="camel"):
 
 
 class QuotaSpec(msgspec.Struct, frozen=True, rename="camel"):
-    """What a ResourceQuota counts, and of which pods."""
+    """The resources and pods that a ResourceQuota counts."""
 
     hard: dict[str, Any] = {}
     scopes: list[str] = []
@@ -52,7 +52,7 @@ class Quota(msgspec.Struct, frozen=True):
 
 
 class RangeItem(msgspec.Struct, frozen=True, rename="camel"):
-    """One rule of a LimitRange."""
+    """A rule of a LimitRange."""
 
     type: str
     max: dict[str, Any] = {}
@@ -74,7 +74,7 @@ class LimitRange(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class NamespaceRules:
-    """What a namespace says about the resources of its pods."""
+    """A namespace's rules for the resources of its pods."""
 
     quotas: tuple[Quota, ...] = ()
     ranges: tuple[LimitRange, ...] = ()
@@ -83,20 +83,20 @@ class NamespaceRules:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What a namespace asks of a launcher pod."""
+    """The limits that a namespace requires of a launcher pod."""
 
     names: frozenset[str]
     """Resources that need a limit: "cpu", "memory"."""
 
     memory_ratio: Decimal = _RATIO
     most: Mapping[str, Decimal] = field(default_factory=dict)
-    """By resource, the greatest limit of one container."""
+    """By resource, the maximum limit of a container."""
 
     most_of_pod: Mapping[str, Decimal] = field(default_factory=dict)
-    """By resource, the greatest sum of the limits of a pod's containers."""
+    """By resource, the maximum sum of the limits of a pod's containers."""
 
     ratios: Mapping[str, Decimal] = field(default_factory=dict)
-    """By resource, the greatest multiple of the request that a limit may be."""
+    """By resource, the maximum ratio of limit to request."""
 
 
 def required_limits(rules: NamespaceRules, priority_class: str) -> Limits | None:
@@ -104,7 +104,7 @@ def required_limits(rules: NamespaceRules, priority_class: str) -> Limits | None
     counted = [quota.spec.hard for quota in rules.quotas if _counts(quota.spec, priority_class)]
     items = [item for found in rules.ranges for item in found.spec.limits if item.type in ("Container", "Pod")]
     names = {name for name in _LIMITED if any(f"limits.{name}" in hard for hard in counted)}
-    # Where a range has a default or a bound, a container without a limit gets one that may be below its request.
+    # With a default or a bound in a range, a container without a limit gets one that may be below its request.
     names |= {name for name in _LIMITED for item in items if _bounds(item, name)}
     if not names:
         return None
@@ -120,8 +120,8 @@ def required_limits(rules: NamespaceRules, priority_class: str) -> Limits | None
 def with_limits(
     requirements: dict[str, Any], vcpus: int, limits: Limits, beside: Iterable[Mapping[str, Any]]
 ) -> dict[str, Any]:
-    """The resources `asked` for the launcher's container with the limits that are missing. `beside` are the resources
-    of the containers that run beside it."""
+    """`requirements` of the launcher's container with the missing limits added. `beside` are the resources of the
+    containers that run beside it."""
     wanted = {"cpu": Decimal(vcpus), "memory": _quantity(requirements["requests"]["memory"]) * limits.memory_ratio}
     others = list(beside)
     added = {}

@@ -1,4 +1,5 @@
-"""A launcher pod, its events and its claims as the controller reads them. Pure; decoded by caches and reconcilers."""
+"""The fields of a launcher pod, its events and its claims that the controller uses. Pure; decoded by caches and
+reconcilers."""
 
 from __future__ import annotations
 
@@ -34,7 +35,7 @@ class Terminated(msgspec.Struct, frozen=True, rename="camel"):
 
     @property
     def summary(self) -> str:
-        """What the container or its runtime said last."""
+        """The termination message, or the reason if there is none."""
         return self.message.strip() or self.reason
 
 
@@ -56,13 +57,13 @@ class ContainerStatus(msgspec.Struct, frozen=True, rename="camel"):
 
 
 class PodSpec(msgspec.Struct, frozen=True, rename="camel"):
-    """Where the pod is."""
+    """The pod's node."""
 
     node_name: str = ""
 
 
 class PodStatus(msgspec.Struct, frozen=True, rename="camel"):
-    """What the kubelet and the scheduler say of the pod."""
+    """The pod's status, written by kubelet and scheduler."""
 
     phase: str = ""
     reason: str = ""
@@ -74,7 +75,7 @@ class PodStatus(msgspec.Struct, frozen=True, rename="camel"):
 
 
 class LauncherPod(msgspec.Struct, frozen=True, rename="camel"):
-    """A launcher pod as the reflector keeps it."""
+    """A launcher pod in the reflector's cache."""
 
     metadata: ObjectMeta
     spec: PodSpec = PodSpec()
@@ -86,12 +87,12 @@ class LauncherPod(msgspec.Struct, frozen=True, rename="camel"):
 
     @property
     def containers(self) -> tuple[ContainerStatus, ...]:
-        """All of them, in the order in which they start."""
+        """All containers, in the order in which they start."""
         return (*self.status.init_container_statuses, *self.status.container_statuses)
 
     @property
     def begun(self) -> bool:
-        """Whether any container has been started: volumes are mounted then and the network is there."""
+        """Whether any container has been started. Then volumes are mounted and the network is ready."""
         return any(
             container.state.running is not None or container.state.terminated is not None
             for container in self.containers
@@ -99,13 +100,13 @@ class LauncherPod(msgspec.Struct, frozen=True, rename="camel"):
 
     @property
     def terminating(self) -> bool:
-        """Whether the pod is deleted, or Kubernetes is about to end it: an eviction, a preemption, a node's want."""
+        """Whether the pod is deleted, or Kubernetes is about to end it: eviction, preemption, pressure on the node."""
         disrupted = self.condition("DisruptionTarget")
         return self.metadata.deletion_timestamp is not None or (disrupted is not None and disrupted.status == "True")
 
     @property
     def ready(self) -> bool:
-        """Whether the kubelet calls the pod ready."""
+        """Whether the pod is ready."""
         condition = self.condition("Ready")
         return condition is not None and condition.status == "True"
 
@@ -121,7 +122,7 @@ class LauncherPod(msgspec.Struct, frozen=True, rename="camel"):
 
 
 def belongs_to(pod: ObjectMeta, vmi: ObjectMeta) -> bool:
-    """Whether the controller made the pod for the VMI: a pod of the expected name may be anybody's."""
+    """Whether the controller created the pod for the VMI. Anybody may create a pod of the expected name."""
     owners = (owner.uid for owner in pod.owner_references if owner.controller)
     created_by = pod.labels.get(labels.CREATED_BY)
     return pod.namespace == vmi.namespace and created_by == vmi.uid and vmi.uid in owners
@@ -137,12 +138,12 @@ class PodEvent(msgspec.Struct, frozen=True, rename="camel"):
 
     @property
     def last_seen(self) -> str:
-        """RFC 3339; who writes in the old form, as kubelets do, fills the second."""
+        """RFC 3339. Writers of the old event format, such as kubelets, set the second field."""
         return self.deprecated_last_timestamp or self.event_time or ""
 
 
 class ClaimSpec(msgspec.Struct, frozen=True, rename="camel"):
-    """What was asked for."""
+    """The claim's spec."""
 
     volume_mode: str = "Filesystem"
     access_modes: list[str] = []
@@ -150,7 +151,7 @@ class ClaimSpec(msgspec.Struct, frozen=True, rename="camel"):
 
 
 class ClaimStatus(msgspec.Struct, frozen=True, rename="camel"):
-    """What was given."""
+    """The claim's status."""
 
     phase: str = ""
     capacity: dict[str, Any] = {}
@@ -158,14 +159,14 @@ class ClaimStatus(msgspec.Struct, frozen=True, rename="camel"):
 
 
 class Claim(msgspec.Struct, frozen=True, rename="camel"):
-    """A PersistentVolumeClaim, as far as pod and machine depend on it."""
+    """The fields of a PersistentVolumeClaim that pod and machine depend on."""
 
     spec: ClaimSpec = ClaimSpec()
     status: ClaimStatus = ClaimStatus()
 
     @property
     def block(self) -> bool:
-        """Whether the volume is a device rather than a file system."""
+        """Whether the volume mode is Block."""
         return self.spec.volume_mode == "Block"
 
     def info(self, name: str, filesystem_overhead: str) -> dict[str, Any]:

@@ -1,7 +1,7 @@
-"""The guest's probes as the kubelet makes them. Pure; called by pod/template.py.
+"""The guest's probes as probes of the launcher's container. Pure; called by pod/template.py.
 
-A guest answers at its pod's address, so TCP and HTTP probes are the pod's own. What must be asked inside the guest is
-asked by a program of the launcher's image, through the guest agent.
+A guest answers at its pod's address, so TCP and HTTP probes are copied. For probes inside the guest, the kubelet runs a
+program of the launcher's image, which uses the guest agent.
 """
 
 from __future__ import annotations
@@ -11,11 +11,11 @@ from typing import Any
 from virt_core.conventions.probe import EXEC, PING, PROGRAM, TIMEOUT
 from virt_core.vmi.spec.domain import Probe, VmiSpec
 
-_STARTING = 2  # seconds for the program itself, which the user's time-out does not cover
+_STARTING = 2  # seconds for the start of the program, in addition to the user's timeout
 
 
 def probes(spec: VmiSpec) -> dict[str, Any]:
-    """Fields of the launcher's container."""
+    """The probe fields of the launcher's container."""
     named = (("livenessProbe", spec.liveness_probe), ("readinessProbe", spec.readiness_probe))
     return {name: _probe(probe) for name, probe in named if probe is not None}
 

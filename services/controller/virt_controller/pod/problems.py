@@ -1,6 +1,6 @@
-"""What a launcher pod's own status and events say to a user: why it does not start, and how it ended. Pure.
+"""Explains from a launcher pod's status and events why it does not start, and how it ended. Pure.
 
-Called by plan.py. The words are the scheduler's and the kubelet's; here they get the names of container and image.
+Called by plan.py. Messages are the scheduler's and the kubelet's, with the names of container and image added.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ UNSCHEDULABLE = "Unschedulable"
 # Waiting reasons of a container that are a normal part of its start (kubelet).
 _STARTING = frozenset({"", "ContainerCreating", "PodInitializing"})
 PULLING = frozenset({"ErrImagePull", "ImagePullBackOff"})
-"""The kubelet changes between them: it is one problem."""
+"""The kubelet alternates between these reasons: they are the same problem."""
 
-_OTHER = "ContainerNotStarted"  # a waiting reason that no kubelet known to this release has
+_OTHER = "ContainerNotStarted"  # for a waiting reason that this release does not know
 _WAITING = PULLING | {
     "CrashLoopBackOff",
     "CreateContainerConfigError",
@@ -30,16 +30,16 @@ _WAITING = PULLING | {
     "RegistryUnavailable",
     "RunContainerError",
 }
-# Events of a pod whose containers are not even made, which its status does not tell (kubelet, attach controller).
+# Events (kubelet, attach controller) of a pod whose containers do not exist yet. Its status does not show the problem.
 _BEFORE_CONTAINERS = frozenset({"FailedMount", "FailedAttachVolume", "FailedMapVolume", "FailedCreatePodSandBox"})
-# Events before the kubelet ends a pod: its own decision, which the pod's status may lack, and a probe that failed.
+# Events before the kubelet ends a pod: an eviction, which the pod's status may lack, or a failed probe.
 _EVICTED, _UNHEALTHY = "Evicted", "Unhealthy"
 CLAIM_NOT_FOUND, CREATE_REFUSED = "FailedPvcNotFound", "FailedCreate"  # KubeVirt's
 NOT_CONFIGURED = "NotConfigured"  # ours
 BEFORE_POD = frozenset({CLAIM_NOT_FOUND, CREATE_REFUSED, NOT_CONFIGURED})
-"""Why there is no pod yet: over as soon as there is one."""
+"""Reasons why there is no pod yet. They are obsolete as soon as there is a pod."""
 REASONS = _WAITING | _BEFORE_CONTAINERS | {_OTHER}
-"""Every reason of `start_problem` but UNSCHEDULABLE: who sees one of them in a condition knows that it is told here."""
+"""All reasons of `start_problem` except UNSCHEDULABLE. A condition with one of these was written by this controller."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +51,7 @@ class Failure:
 
 
 def start_problem(pod: LauncherPod, events: Iterable[PodEvent] = ()) -> Failure | None:
-    """Why the pod does not start; None if nothing is wrong. `events` are the pod's warnings, if they were asked for."""
+    """Why the pod does not start; None if there is no problem. `events` are the pod's warnings, if they were read."""
     scheduled = pod.condition("PodScheduled")
     if scheduled is not None and scheduled.status == "False" and scheduled.reason == UNSCHEDULABLE:
         return Failure(UNSCHEDULABLE, scheduled.message)
@@ -74,19 +74,19 @@ def _waits(container: ContainerStatus, reason: str, message: str) -> str:
 
 
 def shut_down(pod: LauncherPod) -> bool:
-    """Whether the launcher left word that its guest shut down by itself when the pod was deleted."""
+    """Whether the launcher's termination message says that the guest shut down by itself."""
     return _last_word(pod) == GUEST_SHUTDOWN
 
 
 def _last_word(pod: LauncherPod) -> str:
-    """The launcher's termination message. It comes from the guest's side, so only known words count."""
+    """The launcher's termination message. The guest's side controls it, so callers accept known words only."""
     states = (status.state.terminated for status in pod.status.container_statuses if status.name == COMPUTE)
     state = next(states, None)
     return state.message.strip() if state is not None and state.exit_code == 0 else ""
 
 
 def how_it_ended(pod: LauncherPod, events: Iterable[PodEvent] = ()) -> Failure:
-    """How a pod ended whose handler did not say how the guest ended. `events` are its warnings, if asked for."""
+    """How a pod ended whose handler did not report the end. `events` are the pod's warnings, if they were read."""
     name = pod.metadata.name
     for container in pod.containers:
         state = container.state.terminated
@@ -111,7 +111,7 @@ def _is_not_alive(event: PodEvent) -> bool:
 
 
 def why_taken(pod: LauncherPod) -> str:
-    """Why the pod is going, as far as Kubernetes tells: an eviction, a taint, a preemption."""
+    """Why the pod is terminating, from its condition DisruptionTarget: eviction, taint, preemption."""
     disrupted = pod.condition("DisruptionTarget")
     detail = (
         f": {disrupted.reason}: {disrupted.message}" if disrupted is not None and disrupted.status == "True" else ""
@@ -127,5 +127,5 @@ def _terminated(containers: Iterable[ContainerStatus]) -> Iterable[str]:
 
 
 def _camel_case(reason: str) -> str:
-    """A pod's reason may be any text, a condition's is one word."""
+    """`reason` as a single word. A pod's reason may be any text, a condition's may not."""
     return reason if reason.isidentifier() else "PodEnded"

@@ -1,7 +1,7 @@
-"""What a launcher pod asks of its node. Pure; called by pod/template.py.
+"""Resource requests and limits of a launcher pod. Pure; called by pod/template.py.
 
-The guest's memory and CPUs, the memory that running it costs besides, and devices. A user's requests and limits are
-the guest's; the cost comes on top, as in KubeVirt.
+They cover the guest's memory and CPUs, the memory overhead, and devices. The user's requests and limits are for the
+guest; the overhead is added, as in KubeVirt.
 """
 
 from __future__ import annotations
@@ -16,21 +16,21 @@ from virt_core.vmi.spec.domain import Probe
 from virt_core.vmi.spec.volumes import Volume
 
 _MI = 1 << 20
-# Memory besides the guest's own. Measured as PSS of the processes of one pod alone on its machine, a small Linux guest
-# booted under emulation; the constants are that and room for what a busy guest adds.
+# Memory overhead. Measured as PSS of the processes of a single pod on a machine, with a small emulated Linux guest; the
+# constants add room for a busy guest.
 _LAUNCHER_OVERHEAD = 48 * _MI  # 42 measured: Python launcher 29.5, session libvirtd 12.5, supervisor 0.1
 _QEMU_OVERHEAD = 64 * _MI  # 48 measured: QEMU without guest memory, translated code, display; disks cache tables, too
 _EMULATION_OVERHEAD = 64 * _MI  # 52 measured after the boot: translated code, the launcher's TRANSLATION_CACHE_MIB
-_VCPU_OVERHEAD = 4 * _MI  # 1.1 measured for each vCPU; the kernel's own share is in no PSS
-_DISPLAY_OVERHEAD = 32 * _MI  # 4.6 measured; while somebody looks, the card's 16 MiB and the VNC server's copy of them
-_PROBE_OVERHEAD = 32 * _MI  # 32.7 measured, of it libraries that the launcher has too: each virt-probe that runs
-_PAGE_TABLE_SHARE = 512  # one 512th of guest memory: 8 bytes for each page of 4 KiB
+_VCPU_OVERHEAD = 4 * _MI  # 1.1 measured per vCPU; PSS does not include the kernel's share
+_DISPLAY_OVERHEAD = 32 * _MI  # 4.6 measured; with a VNC client the card's 16 MiB and the server's copy of them
+_PROBE_OVERHEAD = 32 * _MI  # per running virt-probe; 32.7 measured, including libraries shared with the launcher
+_PAGE_TABLE_SHARE = 512  # page tables take 1/512 of guest memory: 8 bytes per page of 4 KiB
 
-_OVERLAYS = 50_000_000  # bytes of ephemeral storage that a pod with overlays asks for, as in KubeVirt
+_OVERLAYS = 50_000_000  # bytes of ephemeral storage that a pod with overlays requests, as in KubeVirt
 
 
 def overhead_bytes(spec: AcceptedSpec, configuration: Configuration) -> int:
-    """Memory that running the guest costs besides its own."""
+    """Memory overhead of the guest in bytes."""
     emulated = configuration.developer_configuration.use_emulation
     overhead = _LAUNCHER_OVERHEAD + _QEMU_OVERHEAD + spec.topology.vcpus * _VCPU_OVERHEAD
     overhead += spec.memory_bytes // _PAGE_TABLE_SHARE
@@ -40,7 +40,7 @@ def overhead_bytes(spec: AcceptedSpec, configuration: Configuration) -> int:
 
 
 def _runs_program(probe: Probe | None) -> bool:
-    """Whether the kubelet runs a program in the pod for it."""
+    """Whether the kubelet runs a program in the pod for this probe."""
     return probe is not None and (probe.exec is not None or probe.guest_agent_ping is not None)
 
 
@@ -54,7 +54,7 @@ def resources(spec: AcceptedSpec, configuration: Configuration) -> dict[str, Any
     if "memory" in limits:
         limits["memory"] = str(parse_bytes(str(limits["memory"])) + overhead)
     if page := spec.hugepage_bytes:
-        # Huge pages are the guest's memory; ordinary memory is what running it costs.
+        # Guest memory is in huge pages; ordinary memory is only the overhead.
         pages = {f"hugepages-{_binary(page)}": str(spec.memory_bytes)}
         requests = {**requests, "memory": str(overhead), **pages}
         limits = {**limits, **({"memory": str(overhead)} if "memory" in limits else {}), **pages}
@@ -69,8 +69,8 @@ def resources(spec: AcceptedSpec, configuration: Configuration) -> dict[str, Any
 
 
 def is_guaranteed(requirements: dict[str, Any]) -> bool:
-    """Whether Kubernetes counts a container that asks for this as Guaranteed: CPU and memory that are its limits, too.
-    A pod is what all of its containers are."""
+    """Whether a container with these requirements is Guaranteed: requests of CPU and memory equal their limits. A pod
+    is Guaranteed if all of its containers are."""
     requests, limits = requirements["requests"], requirements["limits"]
     return all(
         name in limits and parse_quantity(str(requests[name])) == parse_quantity(str(limits[name]))
@@ -79,12 +79,12 @@ def is_guaranteed(requirements: dict[str, Any]) -> bool:
 
 
 def guaranteed(requirements: dict[str, Any]) -> dict[str, Any]:
-    """The same limits, guaranteed: for what runs beside a container that is."""
+    """The same limits with equal requests, for a container beside a Guaranteed one."""
     return {"requests": requirements["limits"], "limits": requirements["limits"]}
 
 
 def _memory_request(spec: AcceptedSpec, configuration: Configuration) -> int:
-    """What the user requests, else the limit, else guest memory by the cluster's overcommit."""
+    """The user's request, or else the limit, or else guest memory divided by the cluster's overcommit."""
     user = spec.spec.domain.resources
     if "memory" in user.requests:
         return parse_bytes(str(user.requests["memory"]))
@@ -94,7 +94,7 @@ def _memory_request(spec: AcceptedSpec, configuration: Configuration) -> int:
 
 
 def _cpu_request(spec: AcceptedSpec, configuration: Configuration) -> str:
-    """The user's limit, else a share of each vCPU: KubeVirt's cpuAllocationRatio."""
+    """The user's limit, or else the number of vCPUs divided by KubeVirt's cpuAllocationRatio."""
     limit = spec.spec.domain.resources.limits.get("cpu")
     if limit is not None:
         return str(limit)
@@ -116,6 +116,6 @@ def _has_overlay(volume: Volume) -> bool:
 
 
 def _binary(size: int) -> str:
-    """A size of huge pages as Kubernetes names it: "2Mi", "1Gi"."""
+    """A huge page size in Kubernetes' notation: "2Mi", "1Gi"."""
     unit, suffix = (1 << 30, "Gi") if size % (1 << 30) == 0 else (_MI, "Mi")
     return f"{Decimal(size) / unit:f}{suffix}"

@@ -1,7 +1,7 @@
 """The launcher pod of a VirtualMachineInstance. Pure; called by plan.py.
 
-The pod is what a namespace enforcing PodSecurity "restricted" admits: uid 107, nothing privileged, no API token. Its
-name follows from the VMI's UID, so creating it twice is impossible and asking for it needs no list. Its parts are in
+A namespace that enforces PodSecurity "restricted" admits the pod: uid 107, no privileges, no API token. Its name
+follows from the VMI's UID, so it cannot be created twice and can be read without a list. Its parts are in
 pod/volumes.py, pod/container_disks.py, pod/boot_files.py, pod/resources.py and pod/probes.py.
 """
 
@@ -29,24 +29,24 @@ from virt_controller.pod.probes import probes
 from virt_controller.pod.resources import guaranteed, is_guaranteed, resources
 from virt_controller.pod.volumes import claim_of, mounted
 
-_SHUTDOWN_MARGIN = 30  # seconds beyond the guest's own grace period before the kubelet kills, as in KubeVirt
+_SHUTDOWN_MARGIN = 30  # seconds that the kubelet waits beyond the guest's grace period before it kills, as in KubeVirt
 VOLUME_STATUS = "kubevirt.io/volume-status"
-"""On launcher pods: what their claims were when the pod was made, as JSON of the VMI's status.volumeStatus."""
+"""On launcher pods: state of the claims at the pod's creation, as JSON of the VMI's status.volumeStatus."""
 
 LAUNCHER_IMAGE = "kubevirt.io/launcher-image"
-"""On launcher pods: the image of the launcher, for the VMI's status.launcherContainerImageVersion."""
+"""On launcher pods: the launcher's image, for the VMI's status.launcherContainerImageVersion."""
 
 _OWN_ANNOTATIONS = frozenset(
     {
         labels.DOMAIN,
         LAUNCHER_IMAGE,
         VOLUME_STATUS,
-        # KubeVirt's own bookkeeping on VMIs, which it leaves out, too.
+        # KubeVirt's own bookkeeping on VMIs, which KubeVirt does not copy either.
         "kubevirt.io/latest-observed-api-version",
         "kubevirt.io/storage-observed-api-version",
     }
 )
-_FILESYSTEM_OVERHEAD = "0.055"  # KubeVirt's share of a claim that its file system takes for itself
+_FILESYSTEM_OVERHEAD = "0.055"  # KubeVirt's default share of a claim for the file system's own data
 
 
 def pod_name(vmi: VirtualMachineInstance) -> str:
@@ -64,8 +64,8 @@ def launcher_pod(
     *,
     limits: Limits | None = None,
 ) -> dict[str, Any]:
-    """The pod's manifest. `claims` by name: those that the spec names, all of them there. `limits`: those that the
-    namespace asks for.
+    """The pod's manifest. `claims` holds every claim of the spec by name. `limits` are those that the namespace
+    requires.
     """
     meta, spec = vmi.metadata, accepted.spec
     mounts = mounted(spec, claims)
@@ -104,7 +104,7 @@ def launcher_pod(
         "subdomain": spec.subdomain,
         "dnsPolicy": spec.dns_policy,
         "dnsConfig": spec.dns_config,
-        # Only where a handler said within minutes that it can run machines.
+        # Only nodes whose handler recently reported that it can run VMs.
         "nodeSelector": {"kubernetes.io/arch": "amd64", **spec.node_selector, labels.SCHEDULABLE: "true"},
         "tolerations": spec.tolerations,
         "affinity": spec.affinity,
@@ -119,7 +119,7 @@ def launcher_pod(
             "fsGroup": labels.LAUNCHER_UID,
             "runAsNonRoot": True,
             "seccompProfile": {"type": "RuntimeDefault"},
-            # The launcher answers the guest's DHCP requests, on port 67, without a capability.
+            # The launcher answers the guest's DHCP requests on port 67 without a capability.
             "sysctls": [{"name": "net.ipv4.ip_unprivileged_port_start", "value": "0"}],
         },
         "volumes": mounts.volumes,
@@ -146,7 +146,7 @@ def _metadata(
     return {
         "name": pod_name(vmi),
         "namespace": meta.namespace,
-        # The VMI's own labels come first: ours are what the suite selects by.
+        # The suite's labels override the VMI's, because the suite selects by them.
         "labels": {
             **meta.labels,
             labels.APP: components.LAUNCHER,
@@ -169,12 +169,12 @@ def _metadata(
 
 
 def _travels(annotation: str) -> bool:
-    """Whether an annotation of the VMI is copied to its pod, where meshes, autoscalers and CNIs look for it."""
+    """Whether an annotation of the VMI is copied to its pod, for meshes, autoscalers and CNIs."""
     return not annotation.startswith("kubectl.kubernetes.io/") and annotation not in _OWN_ANNOTATIONS
 
 
 def _volume_status(spec: VmiSpec, claims: Mapping[str, Claim]) -> list[dict[str, Any]]:
-    """What the handler must know of claims, which it never reads itself."""
+    """Information about claims for the handler, which does not read claims itself."""
     result = []
     for volume in spec.volumes:
         claim = claim_of(volume)
@@ -185,7 +185,7 @@ def _volume_status(spec: VmiSpec, claims: Mapping[str, Claim]) -> list[dict[str,
 
 
 def _service_account(spec: VmiSpec) -> str:
-    """The one whose token is on a disk; the pod itself has no token of it."""
+    """The service account whose token is on a disk. The pod does not mount its token otherwise."""
     named = (
         volume.service_account.service_account_name for volume in spec.volumes if volume.service_account is not None
     )
@@ -193,15 +193,15 @@ def _service_account(spec: VmiSpec) -> str:
 
 
 def _ports(spec: AcceptedSpec) -> list[dict[str, Any]]:
-    """Those that interfaces name, for Services and probes that name them too."""
+    """The ports of the interfaces, so that Services and probes can refer to them by name."""
     ports = (port for interface in spec.interfaces for port in interface.ports)
     named = ({"name": port.name, "containerPort": port.port, "protocol": port.protocol or "TCP"} for port in ports)
     return [_without_empty(port) for port in named]
 
 
 def _console_log(launcher: LauncherSettings) -> dict[str, Any]:
-    """A sidecar whose log is the guest's serial console: ``kubectl logs POD -c guest-console-log``. What it copied it
-    takes out of QEMU's file, which so stays small."""
+    """A sidecar whose log is the guest's serial console: ``kubectl logs POD -c guest-console-log``. It removes copied
+    output from QEMU's file, so that the file stays small."""
     return {
         "name": CONSOLE_LOG,
         "image": launcher.image,
@@ -215,5 +215,5 @@ def _console_log(launcher: LauncherSettings) -> dict[str, Any]:
 
 
 def _without_empty(fields: dict[str, Any]) -> dict[str, Any]:
-    """Without what is left to Kubernetes' defaults."""
+    """`fields` without empty values, for which Kubernetes has defaults."""
     return {key: value for key, value in fields.items() if value not in (None, "", [], {})}

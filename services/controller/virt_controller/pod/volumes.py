@@ -1,8 +1,8 @@
-"""What the launcher's container has mounted: the machine's volumes and the pod's own. Pure; called by pod/template.py.
+"""Volumes and mounts of the launcher's container. Pure; called by pod/template.py.
 
-Claims are mounted as file systems or handed over as block devices, as their mode says; ConfigMaps, Secrets and their
-like are mounted for the launcher to make disks from. Nothing here is read by the controller: what a Secret holds
-never leaves the node.
+Claims are mounted as file systems or attached as block devices, depending on their mode. ConfigMaps, Secrets and
+similar volumes are mounted, and the launcher builds disks from them. The controller reads none of them: the content of
+a Secret never leaves the node.
 """
 
 from __future__ import annotations
@@ -47,12 +47,12 @@ def claim_of(volume: Volume) -> PersistentVolumeClaim | None:
 
 
 def claim_names(spec: VmiSpec) -> tuple[str, ...]:
-    """Names of the claims that must be looked at before the pod can be made."""
+    """Names of the claims that must be read before the pod can be created."""
     return tuple(dict.fromkeys(claim.claim_name for volume in spec.volumes if (claim := claim_of(volume)) is not None))
 
 
 def mounted(spec: VmiSpec, claims: Mapping[str, Claim]) -> Mounted:
-    """Everything that is mounted; `claims` by name, all of them there."""
+    """All volumes and mounts. `claims` holds every claim of the spec by name."""
     result = Mounted()
     result.add(launcher_pod.PRIVATE_VOLUME, {"emptyDir": {}}, launcher_pod.PRIVATE)
     result.add(launcher_pod.SOCKETS_VOLUME, {"emptyDir": {}}, launcher_pod.SOCKETS)
@@ -82,7 +82,7 @@ def _add(result: Mounted, volume: Volume, claims: Mapping[str, Claim]) -> None:
 
 
 def pod_volume(name: str) -> str:
-    """The name in the pod of a machine's volume: apart from the pod's own."""
+    """The pod's name for a volume of the VMI, distinct from the names of the pod's other volumes."""
     return label(f"volume-{name}")
 
 
@@ -99,7 +99,7 @@ def _add_claim(result: Mounted, volume: Volume, claim: PersistentVolumeClaim, fo
 
 
 def _files(volume: Volume) -> Body | None:
-    """The pod's own source of a volume that the launcher makes a disk of; None for others."""
+    """The pod's source for a volume of which the launcher builds a disk; None for other volumes."""
     if volume.config_map is not None:
         return {"configMap": _without_defaults(name=volume.config_map.name, optional=volume.config_map.optional)}
     if volume.secret is not None:
@@ -112,7 +112,7 @@ def _files(volume: Volume) -> Body | None:
 
 
 def _service_account() -> list[Body]:
-    """What a pod with an automatic token has; the kubelet renews the token, the disk keeps the one of the start."""
+    """The files of an automatically mounted token. The kubelet renews the token; the disk keeps the first one."""
     certificate = {"name": "kube-root-ca.crt", "items": [{"key": "ca.crt", "path": "ca.crt"}]}
     namespace = {"items": [{"path": "namespace", "fieldRef": {"fieldPath": "metadata.namespace"}}]}
     return [

@@ -1,1 +1,1 @@
-"""One VirtualMachineInstance: observe → plan → execute. Status is part of the plan's patches (status.py)."""
+"""Reconciles a VirtualMachineInstance: observe → plan → execute. The plan's patches include the status (status.py)."""

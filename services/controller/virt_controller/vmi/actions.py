@@ -1,4 +1,4 @@
-"""The closed set of what the controller does to the world for one VirtualMachineInstance. Executed by execute.py."""
+"""The closed set of the controller's actions for a VirtualMachineInstance. Executed by execute.py."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class CreatePod:
-    """Create the launcher pod. Legal while activePods is empty. If the pod is there already, the rest of the plan is
-    left to the next pass, which sees it."""
+    """Create the launcher pod. Only while activePods is empty. If the pod exists already, the rest of the plan is
+    skipped, and the next pass continues with that pod."""
 
     manifest: dict[str, Any]
 
@@ -28,13 +28,13 @@ class GonePod:
 
     name: str
     uids: frozenset[str]
-    """Its possible UIDs; a pod of that name with another UID is somebody else's. Empty: any that belongs to the VMI."""
+    """Its possible UIDs. A pod of that name with another UID does not count. Empty: any pod that belongs to the VMI."""
 
 
 @dataclass(frozen=True, slots=True)
 class PatchVmi:
-    """Apply a guarded JSON patch to the VirtualMachineInstance. `only_if_pod_is_gone` and `only_if_node_is_gone` name
-    what must be found absent by asking the API server, because a cache cannot know that."""
+    """Apply a guarded JSON patch to the VirtualMachineInstance. Before the patch, the API server must confirm that
+    `only_if_pod_is_gone` and `only_if_node_is_gone` do not exist: a cache may be behind."""
 
     operations: tuple[dict[str, Any], ...]
     only_if_pod_is_gone: GonePod | None = None
@@ -43,7 +43,7 @@ class PatchVmi:
 
 @dataclass(frozen=True, slots=True)
 class RecordEvent:
-    """Tell whoever runs ``kubectl describe``."""
+    """Record a Kubernetes Event about the VirtualMachineInstance."""
 
     reason: str
     message: str

@@ -1,6 +1,6 @@
-"""What to do about a VirtualMachineInstance that has no launcher pod yet: make it, or say what it waits for. Pure.
+"""Decides about a VirtualMachineInstance without a launcher pod: create the pod, or report what is missing. Pure.
 
-Called by plan.py, legal only while activePods is empty.
+Called by plan.py, only while activePods is empty.
 """
 
 from __future__ import annotations
@@ -24,24 +24,24 @@ from virt_controller.vmi.actions import Action, CreatePod, LookAgain, RecordEven
 from virt_controller.vmi.observe import Observed, PodRefusal
 from virt_controller.vmi.outcome import patch_status, warnings
 
-_LONGEST = 1024  # characters of the API server's words; others' webhooks may say more than a condition should hold
+_LONGEST = 1024  # characters of the API server's message, because webhooks of others may return very long ones
 
 
 @dataclass(frozen=True, slots=True)
 class RetryDelays:
-    """Seconds until something is tried again that is not watched. Neither claims nor what makes an API server refuse a
-    pod (quotas, policies, others' webhooks) are watched: they are many, and waiting for them is rare."""
+    """Retry delays, in seconds, for objects that are not watched: claims, and quotas, policies and webhooks that make
+    the API server refuse a pod. There are many of them, and a VMI rarely waits for them."""
 
     first: float = 2.0
     last: float = 60.0
 
     def after(self, waited: float) -> float:
-        """As long as it has been waited for, within limits."""
+        """The next delay: the time waited so far, within limits."""
         return max(self.first, min(waited, self.last))
 
 
 def create(observed: Observed, launcher: LauncherSettings, retry: RetryDelays) -> tuple[Action, ...]:
-    """The pod, or why there is none."""
+    """Create the pod, or report why there is none."""
     vmi, refusal = observed.vmi, observed.refusal
     if refusal is not None and (wait := _wait_seconds(vmi, refusal, observed.now, retry)) > 0:
         return (*_report_refusal(vmi, refusal, observed.now), LookAgain(wait))
@@ -66,7 +66,7 @@ def create(observed: Observed, launcher: LauncherSettings, retry: RetryDelays) -
 def _fitting(
     vmi: VirtualMachineInstance, accepted: AcceptedSpec | RefusedSpec, claims: Mapping[str, Claim]
 ) -> AcceptedSpec | RefusedSpec:
-    """The spec; what only the object's metadata and the claims show is refused here, after admission."""
+    """The accepted spec. Also checks rules on metadata and claims, which admission cannot check."""
     if isinstance(accepted, RefusedSpec):
         return accepted
     modes = {name: claim.spec.volume_mode for name, claim in claims.items()}
@@ -75,7 +75,7 @@ def _fitting(
 
 
 def _usable(claim: Claim | None) -> bool:
-    """A claim that is not bound yet is bound for its first pod, or the pod waits."""
+    """Whether a pod may use the claim. An unbound claim is bound for its first pod, or the pod waits."""
     return claim is not None and claim.status.phase != "Lost"
 
 
@@ -90,14 +90,14 @@ def _wait_for_claim(
 
 
 def _report_refusal(vmi: VirtualMachineInstance, refusal: PodRefusal, now: datetime) -> tuple[Action, ...]:
-    """One event, however often it is tried; the condition holds the newest words."""
+    """Record a single event for all attempts; the condition has the newest message."""
     failure = _refused(refusal)
     events = () if status.tells(vmi, failure) else warnings(failure)
     return patch_status(vmi, status.waiting(vmi, failure, now), events)
 
 
 def _wait_seconds(vmi: VirtualMachineInstance, refusal: PodRefusal, now: datetime, retry: RetryDelays) -> float:
-    """Until the pod is asked for again, whatever else makes this VMI be looked at meanwhile."""
+    """Seconds until the next attempt to create the pod, even if the VMI is reconciled earlier."""
     waited = status.unsynchronized_seconds(vmi, _refused(refusal), refusal.at)
     return retry.after(waited) - (now - refusal.at).total_seconds()
 

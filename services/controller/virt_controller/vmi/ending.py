@@ -1,7 +1,7 @@
-"""How a VMI ends where no handler can say it: it is deleted, its pod is gone, its node is lost. Pure.
+"""The end of a VMI that no handler reports: it is deleted, its pod is gone, its node is lost. Pure.
 
-Called by plan.py. A guest that ends on deletion is recorded as Succeeded or Failed before the finalizer goes, so that
-whoever watches learns how it ended.
+Called by plan.py. The phase Succeeded or Failed of a deleted VMI is written before its finalizer is removed, so that
+watchers see how the guest ended.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from virt_controller.vmi.outcome import fail, patch_status, warnings
 
 
 def delete(observed: Observed) -> tuple[Action, ...]:
-    """The VMI is deleted: first its pods go, then its end is recorded, then its finalizer goes."""
+    """The VMI is deleted: delete its pods, then record its end, then remove its finalizer."""
     vmi = observed.vmi
     undecided = bool(vmi.status.active_pods) and not vmi.status.phase.final and vmi.status.phase != VmiPhase.UNKNOWN
     if undecided and (ended := _ended(observed)) is not None:
@@ -45,7 +45,7 @@ def delete(observed: Observed) -> tuple[Action, ...]:
 
 
 def vanish(observed: Observed) -> tuple[Action, ...]:
-    """None of the pods of activePods is there any more."""
+    """All pods of activePods are gone."""
     vmi = observed.vmi
     if observed.removed:
         return fail(vmi, how_it_ended(observed.removed[0], observed.pod_events), observed.now)
@@ -54,7 +54,7 @@ def vanish(observed: Observed) -> tuple[Action, ...]:
 
 
 def lose(vmi: VirtualMachineInstance, pod: LauncherPod, trouble: Trouble, now: datetime) -> tuple[Action, ...]:
-    """The node will not come back. Should it do so, its kubelet ends the pod, so that a guest never runs twice."""
+    """The node will not come back. If it does, its kubelet ends the pod, so that a guest never runs twice."""
     deleted = pod.spec.node_name if trouble.reason == NODE_DELETED else None
     failed = fail(vmi, Failure(trouble.reason, trouble.message), now, only_if_node_is_gone=deleted)
     deletion = () if pod.metadata.deletion_timestamp else (DeletePod(pod.metadata.name, pod.metadata.uid),)
@@ -62,7 +62,7 @@ def lose(vmi: VirtualMachineInstance, pod: LauncherPod, trouble: Trouble, now: d
 
 
 def _ended(observed: Observed) -> LauncherPod | None:
-    """The guest's pod, if it has ended: as it is, or as it was last seen."""
+    """The guest's pod, if it has ended: its current or its last known version."""
     pod = observed.pod
     if pod is not None:
         return pod if pod.ended else None
@@ -78,13 +78,13 @@ def _record_end(observed: Observed, pod: LauncherPod) -> tuple[Action, ...]:
 
 
 def _all_removed(observed: Observed) -> bool:
-    """Whether each pod of activePods was seen to end and then to be removed: nothing is left to ask for."""
+    """Whether the cache saw the end and the removal of every pod in activePods, so that no request is needed."""
     active = observed.vmi.status.active_pods
     return bool(active) and active.keys() == {pod.metadata.uid for pod in observed.removed}
 
 
 def _explain_waiting(observed: Observed) -> tuple[Action, ...]:
-    """Say why a deletion takes its time, if the node is in trouble."""
+    """Report that the deletion waits for a node in trouble."""
     vmi, pod, trouble = observed.vmi, observed.pod, observed.trouble
     if pod is None or trouble is None or vmi.status.phase.final:
         return ()
@@ -97,7 +97,7 @@ def _gone_pod(vmi: VirtualMachineInstance) -> GonePod:
 
 
 def _gone(vmi: VirtualMachineInstance, others: tuple[LauncherPod, ...]) -> Failure:
-    """The pod went without its handler reporting an end; what was known before says why."""
+    """The reason for a pod that disappeared without a report by its handler, from earlier conditions."""
     ready, message = ready_condition(vmi), f"launcher pod {pod_name(vmi)} is gone"
     if ready is not None and ready.reason in CONTROLLERS_REASONS:
         message += f"; before that, {ready.message}"

@@ -1,4 +1,4 @@
-"""Each action of a plan as one request. Called by reconcile.py, in the plan's order; stops at the first failure."""
+"""Executes a plan's actions in order and stops at the first failure. Called by reconcile.py."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from virt_core.vmi.instance import VirtualMachineInstance
 from virt_controller.pod.observed import belongs_to
 from virt_controller.vmi.actions import Action, CreatePod, DeletePod, GonePod, LookAgain, PatchVmi, RecordEvent
 
-_INTERNAL = 500  # what the API server answers when somebody else's admission webhook fails
+_INTERNAL = 500  # the API server's status when an admission webhook of a third party fails
 
 
 class PodRefused(Exception):
-    """There cannot be a launcher pod now; the text says why. `by_rules`: limits might make it admissible."""
+    """The launcher pod cannot be created; the message says why. `by_rules`: it may be admitted with limits."""
 
     def __init__(self, message: str, *, by_rules: bool = False) -> None:
         super().__init__(message)
@@ -29,7 +29,7 @@ class PodRefused(Exception):
 
 
 class Executor:
-    """Carries plans out; `wrote` takes each answer to a patch of a VirtualMachineInstance."""
+    """Executes plans. Passes each response to a patch of a VirtualMachineInstance to `wrote`."""
 
     def __init__(self, client: KubeClient, events: EventRecorder, wrote: Callable[[Object], None]) -> None:
         self._client = client
@@ -37,11 +37,11 @@ class Executor:
         self._wrote = wrote
 
     async def execute(self, vmi: VirtualMachineInstance, actions: tuple[Action, ...]) -> float | None:
-        """Carry `actions` out; returns the seconds after which to plan again, or None.
+        """Execute `actions`. Returns the seconds after which to plan again, or None.
 
         Raises:
-            PodRefused: to be reported; the rest was not carried out.
-            KubeError: the rest was not carried out; observe and plan again.
+            PodRefused: to be reported; the remaining actions were not executed.
+            KubeError: the remaining actions were not executed; observe and plan again.
         """
         log = logs.bound("virt_controller.vmi", namespace=vmi.metadata.namespace, vmi=vmi.metadata.name)
         again: float | None = None
@@ -65,7 +65,7 @@ class Executor:
         return again
 
     async def _create(self, vmi: VirtualMachineInstance, action: CreatePod, log: logs.BoundLogger) -> bool:
-        """Whether it was made by this request."""
+        """Whether this request created the pod."""
         name = action.manifest["metadata"]["name"]
         log.info("creating launcher pod", pod=name)
         try:
@@ -91,7 +91,7 @@ class Executor:
         try:
             await self._client.delete(PODS, vmi.metadata.namespace, action.name, uid=action.uid)
         except NotFound:
-            pass  # it went by itself, which is what was wanted
+            pass  # it is gone already
 
     async def _patch(self, vmi: VirtualMachineInstance, action: PatchVmi, log: logs.BoundLogger) -> None:
         meta = vmi.metadata
@@ -106,7 +106,7 @@ class Executor:
                 VIRTUAL_MACHINE_INSTANCES, meta.namespace, meta.name, action.operations
             )
         except NotFound:
-            return  # deleted meanwhile: there is nobody left to tell
+            return  # the VMI was deleted: there is nothing to update
         self._wrote(answer)
 
     async def _is_there(self, vmi: VirtualMachineInstance, pod: GonePod) -> bool:

@@ -1,7 +1,7 @@
-"""Reads what a namespace says about its pods' resources, when the API server has refused one. Called by reconcile.py.
+"""Reads a namespace's rules for its pods' resources when the API server has refused a pod. Called by reconcile.py.
 
-Quotas and LimitRanges of a whole cluster are not watched: most namespaces have none. What was read is kept for a
-minute, so that many VirtualMachineInstances of one namespace cost three requests and not three each.
+The cluster's ResourceQuotas and LimitRanges are not watched: most namespaces have none. Results are cached for a
+minute, so that many VirtualMachineInstances of a namespace need only three requests in total.
 """
 
 from __future__ import annotations
@@ -27,16 +27,16 @@ class Namespaces:
         self._read: dict[str, tuple[float, NamespaceRules]] = {}
 
     def known(self, namespace: str) -> NamespaceRules | None:
-        """What was read, if that is not long ago."""
+        """The cached rules; None if there are none or they are too old."""
         now = self._clock()
         self._read = {name: kept for name, kept in self._read.items() if now - kept[0] < _KEPT}
         return self._read[namespace][1] if namespace in self._read else None
 
     async def read(self, namespace: str) -> NamespaceRules:
-        """Ask the API server.
+        """Read the rules from the API server.
 
         Raises:
-            KubeError: it does not answer.
+            KubeError: a request failed.
         """
         quotas = await self._client.list(RESOURCE_QUOTAS, namespace)
         ranges = await self._client.list(LIMIT_RANGES, namespace)

@@ -1,4 +1,4 @@
-"""What the controller sees of one VirtualMachineInstance, frozen. Pure; built by the reconciler from the caches."""
+"""The frozen observation of a VirtualMachineInstance. Pure; built by the reconciler from the caches."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from virt_controller.pod.template import pod_name
 
 @dataclass(frozen=True, slots=True)
 class PodRefusal:
-    """Why there is no pod since it was last tried to make one."""
+    """Why the last attempt to create the pod failed."""
 
     message: str
     at: datetime
@@ -26,39 +26,39 @@ class PodRefusal:
 
 @dataclass(frozen=True, slots=True)
 class Observed:
-    """Everything that a plan rests on."""
+    """The complete input of a plan."""
 
     vmi: VirtualMachineInstance
     pods: tuple[LauncherPod, ...]
-    """Those of activePods, and others that belong to the VirtualMachineInstance."""
+    """The pods in activePods, and others that belong to the VirtualMachineInstance."""
 
     configuration: Configuration | None
-    """None: unknown, so no pod is made."""
+    """None: unknown, so no pod is created."""
 
     now: datetime
     claims: Mapping[str, Claim | None] = field(default_factory=dict)
-    """By name, those that the spec names, None: there is none. Asked for only while there is no pod."""
+    """The claims of the spec by name, None for a missing claim. Read only while there is no pod."""
 
     trouble: Trouble | None = None
     """What is wrong with the pod's node."""
 
     pod_events: tuple[PodEvent, ...] = ()
-    """Warnings about the pod. Asked for only while it takes long to start its first container, or when it has ended."""
+    """Warnings about the pod. Read only if its first container starts late, or when the pod has ended."""
 
     refusal: PodRefusal | None = None
-    """Why there is no pod, if making it failed."""
+    """Why there is no pod, if its creation failed."""
 
     removed: tuple[LauncherPod, ...] = ()
-    """Pods of activePods that ended and exist no more."""
+    """Pods of activePods that have ended and been removed."""
 
     rules: NamespaceRules | None = None
-    """What the namespace says about its pods' resources. Asked for only once it has refused one."""
+    """The namespace's rules for resources of pods. Read only after it has refused a pod."""
 
     unconfigured: str = ""
     """Why the configuration is unknown."""
 
     spec: AcceptedSpec | RefusedSpec | None = None
-    """None: not looked at, because there is a pod, or the configuration is unknown."""
+    """None: not checked, because there is a pod, or the configuration is unknown."""
 
     @property
     def pod(self) -> LauncherPod | None:
@@ -67,8 +67,9 @@ class Observed:
 
 
 def current_pod(vmi: VirtualMachineInstance, pods: Iterable[LauncherPod]) -> LauncherPod | None:
-    """The pod of activePods, on the VMI's node if there are several. While activePods is empty, the pod that was made
-    for it. A pod of the same name that is not in activePods is somebody else's, whatever its labels are."""
+    """The pod in activePods, on the VMI's node if there are several. While activePods is empty, the pod that was
+    created for the VMI. Later, a pod that is not in activePods is not the guest's, even with the same name and
+    labels."""
     active = vmi.status.active_pods
     if not active:
         return next((pod for pod in pods if pod.metadata.name == pod_name(vmi)), None)

@@ -1,6 +1,6 @@
 """Actions that write a computed status and the events that explain it. Pure; called by plan.py, creation.py, ending.py.
 
-An event goes with a change of the status and only with one, so that none is repeated.
+An event is recorded only together with a change of the status, so that it is not repeated.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from virt_controller.vmi.actions import Action, GonePod, PatchVmi, RecordEvent
 def patch_status(
     vmi: VirtualMachineInstance, after: status.Status, events: tuple[RecordEvent, ...] = ()
 ) -> tuple[Action, ...]:
-    """A patch if something changes, and only then the events that explain it."""
+    """A patch and the events that explain it; empty if the status does not change."""
     operations = status_patch(vmi, after)
     return (PatchVmi(tuple(operations)), *events) if operations else ()
 
 
 def warnings(problem: Failure | None) -> tuple[RecordEvent, ...]:
-    """The event that reports the problem; none without one."""
+    """The event that reports the problem; empty without a problem."""
     return () if problem is None else (RecordEvent(problem.reason, problem.message, warning=True),)
 
 
@@ -35,6 +35,6 @@ def fail(
     only_if_pod_is_gone: GonePod | None = None,
     only_if_node_is_gone: str | None = None,
 ) -> tuple[Action, ...]:
-    """The guest is gone and will not come back."""
+    """Write the phase Failed: the guest is gone for good."""
     operations = status_patch(vmi, status.failed(vmi, failure, now))
     return (PatchVmi(tuple(operations), only_if_pod_is_gone, only_if_node_is_gone), *warnings(failure))

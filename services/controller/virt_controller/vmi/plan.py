@@ -1,8 +1,8 @@
-"""What to do about one VirtualMachineInstance: a pure function of what was observed.
+"""Plans the actions for a VirtualMachineInstance. Pure.
 
-Called by reconcile.py. The controller makes the pod (creation.py) and reports it to the handler in one patch; from then
-on the handler owns what is known of the guest, and the controller steps in only where no handler can: the pod is gone
-(ending.py), being deleted, ended, or cannot be scheduled or start, or its node is in trouble.
+Called by reconcile.py. The controller creates the pod (creation.py) and hands it over to the handler in one patch. From
+then on the handler reports the guest's state. The controller acts only where no handler can: the pod is gone
+(ending.py), terminating or ended, cannot be scheduled or started, or its node is in trouble.
 """
 
 from __future__ import annotations
@@ -25,27 +25,27 @@ from virt_controller.vmi.creation import RetryDelays
 from virt_controller.vmi.observe import Observed
 from virt_controller.vmi.outcome import fail, patch_status, warnings
 
-# A rejected pod is replaced after this while the node's device plugin comes back, then ever more slowly.
+# Delay until a rejected pod is replaced, for the node's device plugin to restart; it grows with each rejection.
 _REJECTED_POD_SECONDS, _REJECTED_POD_SECONDS_LAST = 1.0, 60.0
-# A pod on a node starts its first container in a second or two; after this long its events are asked why it does not.
+# A scheduled pod starts its first container within two seconds. After this time its events are read for the cause.
 _SLOW_START_SECONDS, _SLOW_START_SECONDS_LAST = 15.0, 60.0
 _RETRY = RetryDelays()
 
 
 @dataclass(frozen=True, slots=True)
 class Planner:
-    """Plans with one release's launcher."""
+    """Plans with the launcher's settings of this release."""
 
     launcher: LauncherSettings
     retry: RetryDelays = _RETRY
 
     def plan(self, observed: Observed) -> tuple[Action, ...]:
-        """The actions that bring the world nearer to the VirtualMachineInstance; none when all is well."""
+        """The actions that bring the cluster closer to the desired state; empty if nothing is to be done."""
         vmi, pod = observed.vmi, observed.pod
         if vmi.metadata.deletion_timestamp is not None:
             return ending.delete(observed)
         if vmi.status.phase.final or vmi.status.phase is VmiPhase.UNKNOWN:
-            return ()  # an unknown phase is another release's: it may mean a second pod, or a guest elsewhere
+            return ()  # a phase of another release may mean a second pod, or a guest on another node
         if pod is not None:
             return _with_pod(vmi, pod, observed)
         if vmi.status.active_pods:
@@ -66,7 +66,7 @@ def _with_pod(vmi: VirtualMachineInstance, pod: LauncherPod, observed: Observed)
 
 
 def _hand_over(vmi: VirtualMachineInstance, pod: LauncherPod, now: datetime) -> tuple[Action, ...]:
-    """The pod is new: tell the handler where it is, or the user why it is nowhere."""
+    """The pod is new: hand it over to the handler of its node, or report why it is not scheduled."""
     if pod.spec.node_name:
         return (PatchVmi((*_metadata(vmi, pod), *status_patch(vmi, status.scheduled_to(vmi, pod, now)))),)
     problem = start_problem(pod)
@@ -74,7 +74,7 @@ def _hand_over(vmi: VirtualMachineInstance, pod: LauncherPod, now: datetime) -> 
 
 
 def _follow(vmi: VirtualMachineInstance, pod: LauncherPod, observed: Observed) -> tuple[Action, ...]:
-    """The handler knows of the pod: what the handler cannot tell is told here."""
+    """The pod was handed over: report problems that the handler cannot report."""
     now = observed.now
     readiness = status.with_readiness(vmi, pod, observed.trouble, now)
     if readiness is not vmi.raw_status:
@@ -85,13 +85,13 @@ def _follow(vmi: VirtualMachineInstance, pod: LauncherPod, observed: Observed) -
     after = status.with_problem(vmi, problem, now)
     if problem is None and pod.ready and vmi.status.phase == VmiPhase.SCHEDULING:
         after = in_phase(after, VmiPhase.SCHEDULED, now)
-    # Whatever keeps a pod from its first container is told by no change of the pod.
+    # A pod that cannot start its first container does not change, so plan again after a while.
     again = () if pod.begun else (LookAgain(max(_SLOW_START_SECONDS, min(_age(pod, now), _SLOW_START_SECONDS_LAST))),)
     return (*patch_status(vmi, after, warnings(problem)), *again)
 
 
 def needs_events(vmi: VirtualMachineInstance, pod: LauncherPod, now: datetime) -> bool:
-    """Whether the pod's events must be asked: why none of its containers is started, or why it ended without a word."""
+    """Whether to read the pod's events: its first container does not start, or its end has no known cause."""
     if vmi.status.phase.final or vmi.metadata.deletion_timestamp or pod.metadata.uid not in vmi.status.active_pods:
         return False
     if pod.ended:
@@ -104,7 +104,7 @@ def _age(pod: LauncherPod, now: datetime) -> float:
 
 
 def _readiness_events(after: status.Status) -> tuple[RecordEvent, ...]:
-    """Of a change of Ready that only the controller knows; the kubelet itself tells of a failing probe."""
+    """The event for a change of Ready by the controller. The kubelet itself reports failing probes."""
     (ready,) = (condition for condition in after["conditions"] if condition["type"] == "Ready")
     reason = ready.get("reason", "")
     by_controller = ready["status"] == "False" and reason in CONTROLLERS_REASONS
@@ -112,7 +112,7 @@ def _readiness_events(after: status.Status) -> tuple[RecordEvent, ...]:
 
 
 def _replace_rejected(vmi: VirtualMachineInstance, pod: LauncherPod, now: datetime) -> tuple[Action, ...]:
-    """The guest never ran: forget the pod, then delete it; the next pass makes another."""
+    """The guest never ran: remove the pod from activePods, then delete it. The next pass creates another."""
     if pod.metadata.uid in vmi.status.active_pods:
         message = f"node {pod.spec.node_name} rejected the pod: {pod.status.reason}: {pod.status.message}"
         return patch_status(vmi, status.unscheduled(vmi, now), (RecordEvent("PodRejected", message, warning=True),))

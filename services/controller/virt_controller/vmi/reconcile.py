@@ -1,7 +1,7 @@
-"""Brings caches, plan and executor together for VirtualMachineInstances. Made and run by app.py.
+"""Connects caches, plan and executor for VirtualMachineInstances. Created and run by app.py.
 
-Besides the caches it asks the API server only where a question comes up: claims before a pod is made, a pod's events
-when it does not start, a namespace's rules when a pod is refused.
+In addition to the caches it reads from the API server only when necessary: claims before a pod is created, a pod's
+events when it does not start, a namespace's rules when a pod is refused.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ from virt_controller.vmi.namespaces import Namespaces
 from virt_controller.vmi.observe import Observed, PodRefusal, current_pod
 from virt_controller.vmi.plan import Planner, needs_events
 
-_EVENTS = 50  # warnings of one pod that are looked at; the kubelet counts repetitions in one
-_WORKERS = 10  # requests in flight; one VMI is never worked on twice at a time
+_EVENTS = 50  # warnings of a pod that are read; the kubelet counts repetitions in a single event
+_WORKERS = 10  # VMIs that are reconciled in parallel; a VMI has one worker at a time
 
 
 class VmiReconciler:
-    """Every VirtualMachineInstance of the cluster."""
+    """Reconciles the VirtualMachineInstances of the cluster."""
 
     def __init__(
         self, client: KubeClient, caches: Caches, nodes: Nodes, planner: Planner, events: EventRecorder
@@ -56,12 +56,12 @@ class VmiReconciler:
         nodes.listen(self._node_changed)
 
     async def work(self) -> None:
-        """Reconcile until cancelled. Nothing is concluded before every cache was filled once."""
+        """Reconcile until cancelled, starting when every cache is complete."""
         await self._caches.wait()
         await self._queue.run(self.reconcile, _WORKERS, first=[vmi.key for vmi in self._caches.vmis])
 
     async def reconcile(self, key: Key) -> float | None:
-        """One pass: observe, plan, execute; returns the seconds after which to look again, or None."""
+        """A pass: observe, plan, execute. Returns the seconds after which to reconcile again, or None."""
         vmi = self._caches.vmis.get(key)
         if vmi is None:
             self._refusals.pop(key, None)
@@ -77,7 +77,7 @@ class VmiReconciler:
             )
 
     async def _carry_out(self, observed: Observed) -> float | None:
-        """The plan; if the pod is refused by rules of the namespace that were not known, the plan that obeys them."""
+        """Execute the plan. If unknown rules of the namespace refuse the pod, read them and execute a new plan."""
         plan = self._planner.plan(observed)
         try:
             return await self._executor.execute(observed.vmi, plan)
@@ -126,7 +126,7 @@ class VmiReconciler:
         return refusal if uid == vmi.metadata.uid else None
 
     async def _pod_events(self, pod: LauncherPod) -> tuple[PodEvent, ...]:
-        """Warnings about a pod, asked for: an event of a cluster's many is looked at when there is a question."""
+        """Warnings about a pod. Read on demand, because watching all events of a cluster is expensive."""
         fields = f"regarding.uid={pod.metadata.uid},type=Warning"
         found = await self._client.list(EVENTS, pod.metadata.namespace, fields=fields, limit=_EVENTS)
         return tuple(msgspec.convert(event, PodEvent) for event in found)
@@ -134,7 +134,7 @@ class VmiReconciler:
     async def _claims(
         self, vmi: VirtualMachineInstance, spec: AcceptedSpec | RefusedSpec | None
     ) -> dict[str, Claim | None]:
-        """The claims that the VMI names, asked for by name."""
+        """The claims of the VMI, read by name."""
         if vmi.metadata.deletion_timestamp is not None or vmi.status.phase.final:
             return {}
         if not isinstance(spec, AcceptedSpec):
@@ -153,7 +153,7 @@ class VmiReconciler:
                 self._queue.add(vmi.key)
 
     def _configuration_changed(self) -> None:
-        """A VMI that waits for a pod may get one now; running ones keep what they were started with."""
+        """Reconcile VMIs without a pod, which may get one now. Running VMIs keep their configuration."""
         for vmi in self._caches.vmis:
             if not vmi.status.active_pods:
                 self._queue.add(vmi.key)

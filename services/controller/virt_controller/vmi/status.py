@@ -1,7 +1,7 @@
-"""The status of a VirtualMachineInstance as far as the controller writes it. Pure; called by plan.py.
+"""The controller's part of a VirtualMachineInstance's status. Pure; called by plan.py.
 
-Each function returns the whole next status as JSON has it, starting from the stored one, so that fields of the handler
-and of other releases stay as they are.
+Each function returns the complete next status as JSON, based on the stored status, so that fields of the handler and of
+other releases stay unchanged.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def scheduled_to(vmi: VirtualMachineInstance, pod: LauncherPod, now: datetime) -
 
 
 def _claims(pod: LauncherPod) -> list[dict[str, Any]] | None:
-    """What the pod's claims were when it was made; None if it has none, or somebody has changed the annotation."""
+    """State of the pod's claims at its creation; None if it has none, or the annotation was changed."""
     try:
         return msgspec.json.decode(
             pod.metadata.annotations.get(VOLUME_STATUS, "null"), type=list[dict[str, Any]] | None
@@ -59,14 +59,14 @@ def _claims(pod: LauncherPod) -> list[dict[str, Any]] | None:
 
 
 def unscheduled(vmi: VirtualMachineInstance, now: datetime) -> Status:
-    """The pod that was recorded never ran anything: forget it."""
+    """Remove the pod from activePods: it never ran the guest."""
     after = {**vmi.raw_status, "activePods": {}}
     after.pop("nodeName", None)
     return in_phase(after, VmiPhase.SCHEDULING, now)
 
 
 def scheduling_seconds(vmi: VirtualMachineInstance, now: datetime) -> float:
-    """Since when a pod has been tried; 0 if that is not told."""
+    """Seconds since the first attempt to create a pod; 0 if the status does not show it."""
     for transition in vmi.status.phase_transition_timestamps:
         if transition.get("phase") == VmiPhase.SCHEDULING:
             return seconds_since(transition.get("phaseTransitionTimestamp"), now)
@@ -74,14 +74,14 @@ def scheduling_seconds(vmi: VirtualMachineInstance, now: datetime) -> float:
 
 
 def tells(vmi: VirtualMachineInstance, failure: Failure) -> bool:
-    """Whether the status gives that reason, in whatever words."""
+    """Whether the status has the failure's reason, with any message."""
     return any(
         condition.type == "Synchronized" and condition.reason == failure.reason for condition in vmi.status.conditions
     )
 
 
 def unsynchronized_seconds(vmi: VirtualMachineInstance, failure: Failure, now: datetime) -> float:
-    """Since when `failure` has been told; 0 if it has not."""
+    """Seconds since the status shows `failure`; 0 if it does not."""
     for condition in vmi.status.conditions:
         if condition.type == "Synchronized" and condition.reason == failure.reason:
             return seconds_since(condition.last_transition_time, now)
@@ -89,13 +89,13 @@ def unsynchronized_seconds(vmi: VirtualMachineInstance, failure: Failure, now: d
 
 
 def refused(vmi: VirtualMachineInstance, message: str, now: datetime) -> Status:
-    """The spec asks for what this release does not do: nothing is begun."""
+    """The spec is refused: no pod is created."""
     return waiting(vmi, Failure("UnsupportedSpec", message), now)
 
 
 def waiting(vmi: VirtualMachineInstance, failure: Failure, now: datetime) -> Status:
-    """Something that the guest needs is not there: nothing is begun until it is. A VMI whose first pod was taken back
-    is no longer Pending."""
+    """Something that the guest needs is missing: no pod is created until it exists. A VMI whose rejected pod was
+    removed keeps the phase Scheduling."""
     conditions = [
         Condition("Synchronized", "False", failure.reason, failure.message),
         _not_ready("GuestNotRunning", "the guest is not started"),
@@ -105,7 +105,7 @@ def waiting(vmi: VirtualMachineInstance, failure: Failure, now: datetime) -> Sta
 
 
 def failed(vmi: VirtualMachineInstance, failure: Failure, now: datetime) -> Status:
-    """The guest is gone and will not come back."""
+    """The guest is gone for good."""
     return ended(vmi, VmiPhase.FAILED, failure, now)
 
 
@@ -116,7 +116,7 @@ def ended(vmi: VirtualMachineInstance, phase: VmiPhase, why: Failure, now: datet
 
 
 def with_problem(vmi: VirtualMachineInstance, problem: Failure | None, now: datetime) -> Status:
-    """Says, or no longer says, why the pod does not start."""
+    """Sets or removes the condition that says why the pod does not start."""
     if problem is None:
         kept = [condition for condition in vmi.raw_status.get("conditions", []) if not _is_problem(condition)]
         changed = len(kept) != len(vmi.status.conditions)
@@ -127,15 +127,15 @@ def with_problem(vmi: VirtualMachineInstance, problem: Failure | None, now: date
         return vmi.raw_status
     after = _conditions(vmi, vmi.raw_status, [Condition(kind, "False", problem.reason, problem.message)], now)
     after["conditions"] = [condition for condition in after["conditions"] if condition.get("reason") not in BEFORE_POD]
-    # A container that ends again later does not take back that the pod was ready once.
+    # If a container ends again later, the phase stays Scheduled.
     return after if vmi.status.phase == VmiPhase.SCHEDULED else in_phase(after, VmiPhase.SCHEDULING, now)
 
 
 def with_readiness(vmi: VirtualMachineInstance, pod: LauncherPod, trouble: Trouble | None, now: datetime) -> Status:
-    """Ready as far as it is the controller's: the pod is going, its node is in trouble, or the user has a probe for it.
+    """Sets Ready in the controller's cases: the pod is terminating, its node is in trouble, or the user has a probe.
 
-    Otherwise it is what the handler wrote. A handler leaves alone what is told here (ready_is_controllers), so that
-    the two never write in turns.
+    Otherwise Ready is the handler's. A handler does not overwrite the controller's cases (ready_is_controllers), so the
+    two never overwrite each other.
     """
     current, running = ready_condition(vmi), vmi.status.phase == VmiPhase.RUNNING
     if trouble is not None:
@@ -163,7 +163,8 @@ def _as_probed(pod: LauncherPod) -> Condition:
 
 
 def _is_problem(condition: dict[str, Any]) -> bool:
-    """Whether it is over once the pod starts. What the handler says of Synchronized is the handler's to take back."""
+    """Whether the condition is obsolete once the pod starts. Only the handler removes its own Synchronized
+    condition."""
     kind, reason = condition["type"], condition.get("reason")
     return kind == "PodScheduled" or (kind == "Synchronized" and reason in REASONS | BEFORE_POD)
 
@@ -171,7 +172,7 @@ def _is_problem(condition: dict[str, Any]) -> bool:
 def _same_problem(known: Condition, problem: Failure) -> bool:
     if known.reason == UNSCHEDULABLE:
         return known.message == problem.message
-    # The kubelet's texts carry times and back-offs that change: a new message alone is no reason to write.
+    # The kubelet's messages contain changing times and back-offs: a new message alone does not need a write.
     return known.reason == problem.reason or {known.reason, problem.reason} <= PULLING
 
 

@@ -1,7 +1,7 @@
-"""Service accounts of the components and the users that the API server makes of them. Pure.
+"""Service accounts of the components and their user names in the API server. Pure.
 
-virt-operator creates the accounts, puts them into pods and names their users in policies; virt-api and the operator
-recognize callers by them. Names as in KubeVirt.
+virt-operator creates the accounts, assigns them to pods and names their users in policies; virt-api and the operator
+identify callers by them. Names as in KubeVirt.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ HANDLER = "kubevirt-handler"
 
 
 def user_of(account: str, namespace: str) -> str:
-    """The user that requests with a token of this account come from."""
+    """The user name of requests that carry a token of this account."""
     return f"system:serviceaccount:{namespace}:{account}"
 
 
 def machine_writers(namespace: str) -> tuple[str, ...]:
-    """The users who write the status of VirtualMachineInstances, about whose writes no webhook is asked."""
+    """The users who write the status of VirtualMachineInstances. Webhooks exempt their writes."""
     return tuple(user_of(account, namespace) for account in (CONTROLLER, HANDLER))

@@ -1,7 +1,6 @@
 """Names of the suite's components. Pure.
 
-Image, workload, Service, Lease, the label `kubevirt.io`, the common name of certificates and the logs of a component
-all have its one name.
+A component has the same name in its image, workload, Service, Lease, label `kubevirt.io`, certificates and logs.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
-"""How the suite's authority issues leaves, as the operator tells whoever renews its own: JSON beside the bundle.
+"""The rules by which the suite's CA issues leaf certificates: JSON next to the CA bundle. Pure.
 
-Written by virt_operator's certificates; read there and by virt-handler, whose keys never leave their pods. Pure.
+Written by virt_operator's certificates; read there and by virt-handler, which renews its own leaf because its key never
+leaves its pod.
 """
 
 from __future__ import annotations
@@ -17,19 +18,19 @@ CLOCK_SKEW = timedelta(minutes=5)
 
 
 class Issuing(msgspec.Struct, frozen=True, rename="camel"):
-    """What is wanted of a leaf now."""
+    """Required properties of a leaf certificate."""
 
     signer: str = ""
     """SHA-256 of the DER of the authority that signs now, in lower-case hexadecimal; a leaf of another one is due."""
 
     duration: float = 24 * 3600.0
-    """Seconds that a leaf lives; one that lives longer is due."""
+    """Lifetime of a leaf in seconds; a leaf that lives longer is renewed."""
 
     renew_before: float = 12 * 3600.0
-    """Seconds from its renewal to its end."""
+    """Seconds from a leaf's renewal to its expiry."""
 
     def renewal(self, begin: datetime, end: datetime) -> datetime:
-        """When a leaf issued at `begin` is due; one that its authority's end cut short, proportionally sooner."""
+        """When to renew a leaf issued at `begin`. Proportionally sooner if the CA's expiry shortens its life."""
         life = end - begin
         if life.total_seconds() > self.duration + 60:
             return begin
@@ -37,7 +38,7 @@ class Issuing(msgspec.Struct, frozen=True, rename="camel"):
 
 
 def read_issuing(text: bytes | str) -> Issuing:
-    """The defaults where there is nothing, or nothing that can be read."""
+    """The rules in `text`; the defaults if it is empty or cannot be decoded."""
     try:
         return msgspec.json.decode(text, type=Issuing)
     except (msgspec.DecodeError, UnicodeDecodeError):

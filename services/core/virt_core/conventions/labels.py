@@ -14,10 +14,10 @@ NODE_NAME = "kubevirt.io/nodeName"
 """On VirtualMachineInstances, once their pod has a node. Handlers select by it."""
 
 SCHEDULABLE = "kubevirt.io/schedulable"
-"""On Nodes: "true" where a handler can take machines, "false" where it cannot now. Launcher pods select it."""
+"""On Nodes: "true" if the handler can run VMs, "false" if it cannot at the moment. Launcher pods select "true"."""
 
 HEARTBEAT = "kubevirt.io/heartbeat"
-"""On Nodes, an annotation: when their handler last lived, in RFC 3339."""
+"""Annotation on Nodes: time of the handler's last heartbeat, in RFC 3339."""
 
 VMI_ID = "vmi.kubevirt.io/id"
 """On launcher pods: what Services select, `virtctl expose`'s for example. `vmi_id` makes it of a VMI's name."""
@@ -26,7 +26,7 @@ DOMAIN = "kubevirt.io/domain"
 """On launcher pods: the name of their VirtualMachineInstance."""
 
 OPERATOR = "operator.kubevirt.io"
-"""On everything in the operator's manifest and on CRDs: what must stay as long as a KubeVirt object exists."""
+"""On CRDs and all objects of the operator's manifest. They cannot be deleted while a KubeVirt object exists."""
 
 MANAGED_BY = "app.kubernetes.io/managed-by"
 VMI_FINALIZER = "kubevirt.io/foregroundDeleteVirtualMachine"

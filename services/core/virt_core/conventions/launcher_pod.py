@@ -1,10 +1,10 @@
-"""Where things are in a launcher's pod. Pure.
+"""Paths and container names in a launcher pod. Pure.
 
-The controller mounts folders, the handler opens sockets in them from outside and names paths to the launcher, and the
-launcher uses them. The controller and the launcher of a pod are of one release, but a handler meets pods of older and
-newer releases: what it reads there (volumes, sockets, paths in a Machine) never changes its name.
+The controller mounts the folders, the handler opens sockets in them from outside and sends paths to the launcher, and
+the launcher uses them. Controller and launcher of a pod have the same release, but a handler works with pods of older
+and newer releases: names of volumes, sockets and paths in a Machine never change.
 
-Names of a VMI's volumes are DNS labels (rules/volumes.py), so that none leads out of its folder.
+Names of a VMI's volumes are DNS labels (rules/volumes.py), so a path cannot leave its folder.
 """
 
 from __future__ import annotations
@@ -13,27 +13,27 @@ SOCKETS = "/var/run/kubevirt/sockets"
 """The folder of the launcher's own socket."""
 
 PRIVATE = "/var/run/kubevirt-private"
-"""What the launcher and the hypervisor write: the machine's record, overlays, sockets of consoles."""
+"""Written by the launcher and the hypervisor: the machine's record, overlays, console sockets."""
 
 KERNEL_BOOT = "/var/run/kubevirt/kernel-boot"
 """The kernel and initial RAM disk of kernelBoot, placed by an init container."""
 
 SOCKETS_VOLUME, PRIVATE_VOLUME, KERNEL_BOOT_VOLUME = "sockets", "private", "kernel-boot"
-"""emptyDirs of these folders; the kubelet keeps each in a folder of its name."""
+"""emptyDir volumes of these folders. The kubelet uses the volume's name as the name of its folder on the node."""
 
 KERNEL = f"{KERNEL_BOOT}/kernel"
 INITRD = f"{KERNEL_BOOT}/initrd"
 
 CONTAINER_DISKS = "/var/run/kubevirt/container-disks"
-"""The program that sidecars of containerDisks run, and their sockets. 107 characters hold the longest name."""
+"""The program in containerDisk sidecars, and their sockets. The longest path fits in a socket's 107 characters."""
 
 CONTAINER_DISKS_VOLUME = "container-disks"
 
 VOLUMES = "/var/run/kubevirt/volumes"
-"""Below it a folder for each volume that is mounted: claims, ConfigMaps, Secrets and their like."""
+"""Parent folder of all mounted volumes: claims, ConfigMaps, Secrets and similar."""
 
 BLOCK_DEVICES = "/dev/kubevirt"
-"""Below it a device node for each claim of mode Block."""
+"""Parent folder of the device nodes of claims in mode Block."""
 
 LAUNCHER_SOCKET, SERIAL_SOCKET, VNC_SOCKET = "launcher-sock", "virt-serial0", "virt-vnc"
 LAUNCHER = f"{SOCKETS}/{LAUNCHER_SOCKET}"
@@ -42,11 +42,11 @@ SERIAL_LOG = f"{PRIVATE}/{SERIAL_SOCKET}-log"
 VNC = f"{PRIVATE}/{VNC_SOCKET}"
 
 COMPUTE, CONSOLE_LOG = "compute", "guest-console-log"
-"""Containers of the launcher and of the serial console's log, which users name to `kubectl logs`."""
+"""Containers of the launcher and of the serial console's log. Users pass these names to `kubectl logs`."""
 
 TERMINATION_MESSAGE = "/dev/termination-log"
-"""Kubernetes' default terminationMessagePath. A launcher whose pod is deleted leaves one of the next two words there,
-so that the controller knows how the guest ended, whether or not a handler watched."""
+"""Kubernetes' default terminationMessagePath. When its pod is deleted, the launcher writes one of the next two words
+there, so that the controller learns how the guest ended even if no handler runs."""
 
 GUEST_SHUTDOWN = "GuestShutdown"
 GUEST_DESTROYED = "GuestDestroyed"
@@ -73,5 +73,5 @@ def block_device(volume: str) -> str:
 
 
 def container_disk_socket(volume: str) -> str:
-    """On which the sidecar of a containerDisk tells which process it is."""
+    """The socket of a containerDisk's sidecar. Its peer credentials identify the sidecar's process."""
     return f"{CONTAINER_DISKS}/{volume}.sock"

@@ -1,7 +1,7 @@
-"""What handler, operator and virt-api agree on about the certificate of one node's handler. Pure.
+"""Names in the certificate of a node's handler, for handler, operator and virt-api. Pure.
 
-The handler makes its key and asks by a CertificateSigningRequest; the operator signs for that node alone; callers
-require the node's own name, so that the key of one node is of no use for another.
+The handler creates its key and a CertificateSigningRequest; the operator signs for that node only; callers require the
+node's name in the certificate, so that the key of one node cannot be used for another.
 """
 
 from __future__ import annotations
@@ -12,19 +12,19 @@ SIGNER_NAME = "kubevirt.io/virt-handler"
 """spec.signerName of the requests."""
 
 PER_NODE = "kubevirt.io/certificate-per-node"
-"""Annotation on the pods of handlers that have such a certificate; those of an earlier release share one."""
+"""Annotation on handler pods with a certificate of their own; handlers of an earlier release share a certificate."""
 
 
 def dns_names(node: str, namespace: str) -> tuple[str, ...]:
-    """What the certificate is for: the node's own name, and the one by which an earlier virt-api calls."""
+    """The certificate's DNS names: the node's own name, and the shared name that an earlier virt-api requires."""
     return node_name(node, namespace), shared_name(namespace)
 
 
 def node_name(node: str, namespace: str) -> str:
-    """The name that the handler of `node` alone has."""
+    """The DNS name of the handler on `node`."""
     return f"{node}.{components.HANDLER}.{namespace}.svc"
 
 
 def shared_name(namespace: str) -> str:
-    """The name that all handlers have."""
+    """The DNS name that all handlers share."""
     return f"{components.HANDLER}.{namespace}.svc"

@@ -1,13 +1,13 @@
-"""The command line of virt-probe. Pure and tiny: the program starts once in a few seconds.
+"""The command line of virt-probe. Pure, and small because the kubelet starts the program every few seconds.
 
-The controller writes it into the probes of a launcher pod, the launcher's image has the program.
+The controller writes the command into the probes of a launcher pod; the program is in the launcher's image.
 """
 
 from __future__ import annotations
 
 PROGRAM = "/usr/lib/kubevirt/virt-probe"
 PING, EXEC = "guest-agent-ping", "exec"
-"""Verbs: is the guest's agent there, and does a command in the guest succeed; the command follows "--"."""
+"""Verbs: check that the guest agent answers; run a command in the guest. The command follows "--"."""
 
 TIMEOUT = "--timeout"
 """Option of both verbs: whole seconds."""

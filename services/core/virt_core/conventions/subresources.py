@@ -15,7 +15,7 @@ COMMANDS = ("freeze", "pause", "reset", "softreboot", "unfreeze", "unpause")
 _VERBS = dict.fromkeys((*STREAMS, *DETAILS, SCREENSHOT), "get") | dict.fromkeys(COMMANDS, "update")
 
 SUPPORTED = {f"virtualmachineinstances/{name}": verb for name, verb in sorted(_VERBS.items())}
-"""Resource and subresource, with the verb that a call of it is authorized by."""
+"""Resource and subresource, with the verb that authorizes a call."""
 
 VERSION, HEALTHZ = "version", "healthz"
-"""The group's own documents. As in KubeVirt, everybody may read them."""
+"""Documents of the group itself. As in KubeVirt, everybody may read them."""

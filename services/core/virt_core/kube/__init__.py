@@ -1,1 +1,1 @@
-"""Talking to the API server: client, reflector, lease, work queue, guarded patches, events."""
+"""Access to the API server: client, reflector, lease, work queue, events."""

@@ -1,8 +1,8 @@
 """Requests to the API server, as JSON and plain dicts, each with a deadline. Used by every service but the launcher.
 
-kubernetes_asyncio carries configuration, credentials and the transport (lean.py); everything above is ours: its models
-cost milliseconds and 50 kB an object, and its watch can hang without an error. Writes are server-side apply, JSON or
-merge patches, creates and deletes; there is no update of a whole object.
+kubernetes_asyncio provides configuration, credentials and the transport (lean.py). Its models and its watch are not
+used: a model costs milliseconds and 50 kB per object, and the watch can hang without an error. Writes are server-side
+apply, JSON or merge patches, creates and deletes; nothing updates a whole object.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ from virt_core.kube.resource import Resource
 Object = dict[str, Any]
 _TOKEN = Path("/var/run/secrets/kubernetes.io/serviceaccount/token")
 _DEADLINE = 15.0  # seconds for one request; the API server's own limit is 60
-# An API server stores objects nested up to 10000 deep. What is not meant to be is refused by admission; what is there
-# all the same must not end every process that watches.
+# An API server stores objects nested up to 10000 levels. Admission refuses such VMIs; one that is stored nevertheless
+# must not end every process that watches.
 sys.setrecursionlimit(max(sys.getrecursionlimit(), 12_000))
 
-# What uvloop says when a new socket gets the number of a descriptor that it still takes for a connection's: somebody
-# closed it below that connection. uvloop did so itself when connecting was cancelled (its issues 645 and 738, mended in
-# 0.23), and with that, too, it was seen once, after an API server's death.
+# uvloop's error when a new socket gets the number of a descriptor that uvloop still assigns to another connection,
+# because the descriptor was closed below that connection. uvloop caused it when a connect was cancelled (its issues 645
+# and 738, fixed in 0.23); with 0.23 it was seen once, after an API server died.
 _STALE_DESCRIPTOR = "is used by transport"
 
 _log = logs.bound("virt_core.kube.client")
@@ -61,21 +61,21 @@ class KubeClient:
         if "KUBERNETES_SERVICE_HOST" in os.environ and _TOKEN.exists():
             parts.config.load_incluster_config(client_configuration=configuration)
         else:
-            # Named here, because the library's own default is the value of KUBECONFIG when it was first imported.
+            # Explicit, because the library's default is the value of KUBECONFIG at its first import.
             file = os.environ.get("KUBECONFIG") or None
             await parts.config.load_kube_config(config_file=file, client_configuration=configuration)
         async with parts.api_client(configuration) as api:
             yield cls(api, user_agent)
 
     async def get(self, resource: Resource, namespace: str | None, name: str) -> Object:
-        """The object, or NotFound."""
+        """The object. Raises NotFound if it does not exist."""
         return await self._request("GET", resource.path(namespace, name))
 
     async def list(
         self, resource: Resource, namespace: str | None = None, *, labels: str = "", fields: str = "", limit: int = 0
     ) -> list[Object]:
-        """All objects that match, from the API server's cache (resourceVersion 0); with `limit` the first few, as they
-        are at this moment."""
+        """All objects that match, from the API server's cache (resourceVersion 0); with `limit` at most that many, read
+        from etcd."""
         query = {"labelSelector": labels, "fieldSelector": fields}
         query |= {"limit": str(limit)} if limit else {"resourceVersion": "0"}
         answer = await self._request("GET", resource.path(namespace), query={k: v for k, v in query.items() if v})
@@ -91,7 +91,7 @@ class KubeClient:
         *,
         dry_run: bool = False,
     ) -> Object:
-        """Create; AlreadyExists if the name is taken. A dry run goes through admission and ends there."""
+        """Create the object. Raises AlreadyExists. A dry run passes admission and stores nothing."""
         name = body["metadata"]["name"] if subresource else None
         path, query = resource.path(namespace, name, subresource), {"dryRun": "All"} if dry_run else None
         return await self._request("POST", path, query=query, body=body)
@@ -99,8 +99,8 @@ class KubeClient:
     async def apply(
         self, resource: Resource, namespace: str | None, body: Object, *, manager: str, force: bool = True
     ) -> Object:
-        """Server-side apply as field manager `manager`. Takes over fields that others own; without `force` they are a
-        Conflict."""
+        """Server-side apply as field manager `manager`. Takes over fields of other managers; without `force` raises
+        Conflict for them."""
         name: str = body["metadata"]["name"]
         query = {"fieldManager": manager, "force": "true" if force else "false"}
         kind = "application/apply-patch+yaml"
@@ -117,7 +117,7 @@ class KubeClient:
         *,
         dry_run: bool = False,
     ) -> Object:
-        """JSON patch; Conflict if one of its tests fails. A dry run goes through admission and stores nothing."""
+        """JSON patch. Raises Conflict if one of its tests fails. A dry run passes admission and stores nothing."""
         path, query = resource.path(namespace, name, subresource), {"dryRun": "All"} if dry_run else None
         kind = "application/json-patch+json"
         return await self._request("PATCH", path, query=query, body=list(operations), content_type=kind)
@@ -132,7 +132,7 @@ class KubeClient:
         *,
         dry_run: bool = False,
     ) -> Object:
-        """JSON merge patch: lists are replaced whole, null removes. A dry run goes through admission and ends there."""
+        """JSON merge patch: replaces whole lists, null removes. A dry run passes admission and stores nothing."""
         path, query = resource.path(namespace, name, subresource), {"dryRun": "All"} if dry_run else None
         return await self._request("PATCH", path, query=query, body=body, content_type="application/merge-patch+json")
 
@@ -146,7 +146,7 @@ class KubeClient:
         grace: int | None = None,
         propagation: str = "Background",
     ) -> None:
-        """Delete; with `uid` only that very object (Conflict otherwise). `grace` in seconds."""
+        """Delete the object. With `uid`, raises Conflict if the object has another UID. `grace` in seconds."""
         body: Object = {"apiVersion": "v1", "kind": "DeleteOptions", "propagationPolicy": propagation}
         if uid is not None:
             body["preconditions"] = {"uid": uid}
@@ -155,7 +155,7 @@ class KubeClient:
         await self._request("DELETE", resource.path(namespace, name), body=body)
 
     async def raw(self, path: str) -> Object:
-        """GET of any path that answers JSON."""
+        """GET of any path whose response is JSON."""
         return await self._request("GET", path)
 
     @asynccontextmanager
@@ -188,7 +188,7 @@ class KubeClient:
         if body is not None:
             data = _encode(body)
             headers["Content-Type"] = content_type
-        _log.debug("asking the API server", method=method, path=path)
+        _log.debug("calling the API server", method=method, path=path)
         with self._connected(f"{method} {path}"):
             async with asyncio.timeout(_DEADLINE):
                 async with self._session.request(
@@ -202,7 +202,7 @@ class KubeClient:
 
     @contextmanager
     def _connected(self, doing: str) -> Iterator[None]:
-        """Whatever happens to a connection inside is Unavailable."""
+        """Raise errors of the connection as Unavailable."""
         try:
             yield
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
@@ -210,7 +210,7 @@ class KubeClient:
         except RuntimeError as error:
             if _STALE_DESCRIPTOR not in str(error):
                 raise
-            # One of the watches is dead and does not know it; until it is closed nobody can connect by that number.
+            # One of the watches is dead without an error; its descriptor's number is unusable until it is closed.
             for response in self._streams:
                 response.close()
             raise Unavailable(0, f"{doing}: {error}") from error

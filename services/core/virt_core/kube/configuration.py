@@ -1,7 +1,7 @@
-"""The cluster's configuration, as the KubeVirt object has it now. Watched by controller, handler and API.
+"""The cluster's current configuration, from the KubeVirt object. Watched by controller, handler and API.
 
-A process that cannot read the KubeVirt object has no configuration, rather than KubeVirt's defaults: a guest that is
-started with `useEmulation: false` on a cluster that emulates never runs. Whoever asks waits until there is one.
+A process that cannot read the KubeVirt object has no configuration and does not assume KubeVirt's defaults: a guest
+that starts with `useEmulation: false` on a cluster that emulates never runs. Callers wait until there is one.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ class ConfigurationCache:
         self._kubevirts = Reflector(client, KUBEVIRTS, KubeVirt, namespace=namespace)
 
     def subscribe(self, on_change: Callable[[], None]) -> None:
-        """Call `on_change()`, which may only note it, after each change."""
+        """Call `on_change()` after each change. It may only enqueue work."""
         self._kubevirts.subscribe(lambda _: on_change())
 
     @property
@@ -37,7 +37,7 @@ class ConfigurationCache:
 
     @property
     def current(self) -> Configuration | None:
-        """The configuration in force, or its last version that decoded; None while there is none (see `unknown`)."""
+        """The configuration, or its last version that decoded; None if there is none (see `unknown`)."""
         counts = self._counts
         return counts.spec.configuration if counts is not None else None
 
@@ -49,7 +49,7 @@ class ConfigurationCache:
 
     @property
     def unknown(self) -> str:
-        """Why there is no configuration, for people; "" while there is one."""
+        """A message that says why there is no configuration; "" if there is one."""
         if self._counts is not None:
             return ""
         for (_, name), reason in self._never_decoded():

@@ -1,10 +1,10 @@
-"""What the API server's refusals mean for the caller. Raised by client.py only."""
+"""Errors of the API server. Each class tells the caller how to react. Raised by client.py only."""
 
 from __future__ import annotations
 
 
 class KubeError(Exception):
-    """Base. `status` is the HTTP status, `message` the API server's own words."""
+    """Base class. `status` is the HTTP status, `message` the API server's message."""
 
     def __init__(self, status: int, message: str) -> None:
         super().__init__(f"{status}: {message}")
@@ -13,15 +13,15 @@ class KubeError(Exception):
 
 
 class NotFound(KubeError):
-    """The object, or its kind, is not there."""
+    """The object or its kind does not exist."""
 
 
 class AlreadyExists(KubeError):
-    """An object of that name is there: look at it."""
+    """An object of that name exists: read it."""
 
 
 class Conflict(KubeError):
-    """The object changed meanwhile, or a patch's test failed: observe again, plan again."""
+    """The object has changed, or a patch's test failed: observe and plan again."""
 
 
 class Gone(KubeError):
@@ -29,7 +29,7 @@ class Gone(KubeError):
 
 
 class Forbidden(KubeError):
-    """RBAC or admission says no: repeating will not help before someone changes something."""
+    """RBAC or admission refuses: a retry does not help until someone changes the cluster."""
 
 
 class Invalid(KubeError):
@@ -37,7 +37,7 @@ class Invalid(KubeError):
 
 
 class Unavailable(KubeError):
-    """No answer, or a temporary refusal: retry after a while."""
+    """No response, or a temporary failure: retry later."""
 
 
 def from_status(status: int, message: str, reason: str) -> KubeError:
@@ -45,7 +45,7 @@ def from_status(status: int, message: str, reason: str) -> KubeError:
     if status == 409:
         return AlreadyExists(status, message) if reason == "AlreadyExists" else Conflict(status, message)
     if status == 422 and message.startswith("the server rejected our request due to an error"):
-        # A JSON patch whose test failed, or whose path is gone; an object that is not valid is named by its message.
+        # A JSON patch whose test failed or whose path is missing. The message tells it from an invalid object.
         return Conflict(status, message)
     kind = {400: Invalid, 401: Unavailable, 403: Forbidden, 404: NotFound, 410: Gone, 422: Invalid, 429: Unavailable}
     if status in kind:

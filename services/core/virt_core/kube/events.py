@@ -1,4 +1,4 @@
-"""Kubernetes Events: what an operator reads in ``kubectl describe``. Best effort: an event never fails a reconcile."""
+"""Kubernetes Events, shown by ``kubectl describe``. Best effort: a failed event never fails a reconcile."""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
 """kubernetes_asyncio without its 844 generated modules, at half the memory.
 
-The one place that imports kubernetes_asyncio; client.py uses what `load` returns: configuration, credentials and the
-REST transport. Packages whose ``__init__`` would import every generated class are registered bare beforehand, so this
-must run before anything else imports kubernetes_asyncio. The version is pinned in pyproject.toml, and a unit test
-fails when a generated module is loaded.
+The only module that imports kubernetes_asyncio; client.py uses the result of `load`: configuration, credentials and the
+REST transport. Packages whose ``__init__`` would import every generated class are registered as empty modules first, so
+this must run before anything else imports kubernetes_asyncio. The version is pinned in pyproject.toml, and a unit test
+fails if a generated module is loaded.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """One leader among replicas, by a Lease object. Used by controller and operator.
 
-The leader renews at a third of the lease's duration and stops working *before* others may take it. A standby watches
-the Lease instead of asking for it: a lease that is released on a graceful stop is taken over at once, that of a killed
-leader when it has stood unrenewed for its duration by the standby's own clock (clocks of nodes need not agree).
+The leader renews after a third of the lease's duration and stops working *before* others may take the lease. A standby
+watches the Lease instead of polling it: a lease that is released by a graceful stop is taken over at once, the lease of
+a killed leader when it was not renewed for its duration by the standby's own clock (node clocks may differ).
 """
 
 from __future__ import annotations
@@ -24,19 +24,19 @@ from virt_core.objects.meta import ObjectMeta
 
 @dataclass(frozen=True, slots=True)
 class Timing:
-    """Seconds, as Kubernetes' own components have them."""
+    """Timing in seconds; the defaults are those of Kubernetes' own components."""
 
     duration: float = 15.0
-    """Without renewal, after which the lease is free."""
+    """Time without renewal after which the lease is free."""
 
     renewal: float = 5.0
-    """Between two renewals."""
+    """Interval between renewals."""
 
     retry: float = 1.0
-    """After a failed attempt to take or renew it."""
+    """Delay after a failed attempt to take or renew the lease."""
 
     surrender: float = 10.0
-    """Without a successful renewal, after which the leader stops working; less than `duration`."""
+    """Time without a successful renewal after which the leader stops working; less than `duration`."""
 
 
 _TIMING = Timing()
@@ -53,11 +53,11 @@ class _LeaseObject(msgspec.Struct, frozen=True, rename="camel"):
 
 
 class LeadershipLost(Exception):
-    """The lease could not be renewed in time: end the process, a new one starts clean."""
+    """The lease could not be renewed in time: exit the process, its successor starts clean."""
 
 
 class Lease:
-    """A Lease named `name`, sought by `identity` (the pod's name)."""
+    """The Lease `name`, with `identity` (the pod's name) as candidate."""
 
     def __init__(self, client: KubeClient, namespace: str, name: str, identity: str, timing: Timing = _TIMING) -> None:
         self._client = client

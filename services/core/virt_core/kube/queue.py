@@ -1,7 +1,8 @@
-"""A queue of keys to reconcile: each key at most once in it, never two workers on one key, failures with back-off.
+"""A queue of keys to reconcile. It holds a key at most once, gives a key to one worker at a time and retries failures
+with back-off.
 
-Reflectors add keys, a service's reconciler works on them. Used by controller, handler and operator. A replica that does
-not work keeps no keys: reconciling starts with all keys of the caches, so none is lost.
+Reflectors add keys, a service's reconciler takes them. Used by controller, handler and operator. A standby keeps no
+keys: a leader starts with all keys of the caches, so no key is lost.
 """
 
 from __future__ import annotations
@@ -18,9 +19,9 @@ _BACKOFF_FIRST, _BACKOFF_LAST = 0.05, 30.0
 
 
 class Retry(Exception):
-    """What `reconcile` needs is not there now: reconcile the key again, later after each further failure.
+    """`reconcile` lacks something: reconcile the key again, with a delay that grows with each failure.
 
-    `longest` bounds the delay in seconds, for failures that end soon and cost nobody else anything.
+    `longest` bounds the delay in seconds, for failures that end soon and whose retry is cheap.
     """
 
     def __init__(self, message: str, *, longest: float = _BACKOFF_LAST) -> None:
@@ -29,7 +30,7 @@ class Retry(Exception):
 
 
 class WorkQueue(Generic[K]):
-    """Keys waiting for `reconcile(key)`, which returns the seconds after which to look again, or None."""
+    """Keys for `reconcile(key)`, which returns the seconds after which to reconcile again, or None."""
 
     def __init__(self, name: str) -> None:
         self._name = name
@@ -45,7 +46,7 @@ class WorkQueue(Generic[K]):
     def add(self, key: K) -> None:
         """Reconcile `key` as soon as a worker is free; if it is being reconciled, once more afterwards.
 
-        Does nothing while `run` does not: a standby must not collect keys that nobody takes out.
+        No effect unless `run` is running: a standby must not collect keys that no worker takes.
         """
         if not self._working:
             return
@@ -59,7 +60,7 @@ class WorkQueue(Generic[K]):
             self._ready.put_nowait(key)
 
     def add_after(self, key: K, delay: float) -> None:
-        """Reconcile `key` in `delay` seconds, or earlier if it is added before. Does nothing while `run` does not."""
+        """Reconcile `key` in `delay` seconds, or earlier if it is added before. No effect unless `run` is running."""
         if not self._working:
             return
         loop = asyncio.get_running_loop()
@@ -73,7 +74,7 @@ class WorkQueue(Generic[K]):
     async def run(
         self, reconcile: Callable[[K], Awaitable[float | None]], workers: int, *, first: Iterable[K] = ()
     ) -> None:
-        """Work until cancelled. `first` are the keys that the caches hold now; later ones come by `add`."""
+        """Work until cancelled. `first` are the keys in the caches at the start; later keys come by `add`."""
         self._working = True
         for key in first:
             self.add(key)
@@ -109,7 +110,7 @@ class WorkQueue(Generic[K]):
         try:
             delay = await reconcile(key)
         except Conflict as error:
-            # The change that we lost against arrives by watch; the delay is for the case that it was seen before.
+            # The watch reports the conflicting change; the delay covers the case that it has already done so.
             self._log.debug("observing again after a conflict", key=key, reason=error.message)
             return self._backoff(key)
         except (KubeError, Retry) as error:

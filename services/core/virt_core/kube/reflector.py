@@ -1,8 +1,8 @@
 """A local copy of one collection, kept by list and watch. The only watch in the suite; every service uses it.
 
-It survives what API servers do: a 410 leads to a new list, a closed watch is reopened where it ended, a silent one is
-given up after a time (bookmarks arrive about every minute), a dead server is asked again with back-off. After a new
-list, objects that vanished meanwhile are reported like any other change.
+It tolerates failures of the API server: a 410 leads to a new list, a closed watch is reopened where it ended, a silent
+watch is closed after a time (bookmarks arrive about every minute), an unavailable server is retried with back-off.
+After a new list, objects that were deleted in the meantime are reported like any other change.
 """
 
 from __future__ import annotations
@@ -32,17 +32,17 @@ class Timing:
     """Seconds that a reflector waits."""
 
     silence: float = 90.0
-    """Without a byte, after which a watch is given up."""
+    """Time without a byte after which a watch is closed."""
 
     backoff: float = 0.1
-    """After the first failure; doubled after each further one."""
+    """Delay after the first failure; doubled after each further failure."""
 
 
 _TIMING = Timing()
 
 
 class HasMetadata(Protocol):
-    """What the reflector must see of an object."""
+    """The part of an object that the reflector needs."""
 
     @property
     def metadata(self) -> ObjectMeta: ...
@@ -89,12 +89,12 @@ class _Identified(msgspec.Struct):
 class Reflector(Generic[T]):
     """A cache of the objects of `resource` that match, decoded as `kind`.
 
-    `on_change(key)` is called for each object that appeared, changed or went, after the cache says so; others subscribe
-    before `run`. They may only note the key; an exception in one of them is a defect that is logged with the key and
-    ends neither the watch nor the process. `synced` is set after the first list.
+    `on_change(key)` is called for each added, changed or deleted object, after the cache has changed; further callbacks
+    subscribe before `run`. A callback may only enqueue the key. An exception in a callback is a defect: it is logged
+    with the key and ends neither the watch nor the process. `synced` is set after the first list.
 
-    An object that does not decode is logged and recorded in `undecodable`; the cache keeps the last version of it that
-    did decode, if there is one. So one bad object stops nothing else.
+    An object that does not decode is logged and recorded in `undecodable`; the cache keeps its last version that
+    decoded, if any. So an invalid object does not affect others.
     """
 
     def __init__(
@@ -123,7 +123,7 @@ class Reflector(Generic[T]):
         self._log = logs.bound("virt_core.kube.reflector", resource=resource.plural)
 
     def subscribe(self, on_change: Callable[[Key], None]) -> None:
-        """Call `on_change` like the one of the constructor, after those that subscribed before."""
+        """Call `on_change` like the constructor's callback, after the callbacks that subscribed before."""
         self._subscribers.append(on_change)
 
     def get(self, key: Key) -> T | None:
@@ -139,10 +139,10 @@ class Reflector(Generic[T]):
         return iter(list(self._objects.values()))
 
     def wrote(self, answer: Object) -> None:
-        """Take the API server's answer to a write of our own as seen, so that the next plan does not repeat the write.
+        """Store the API server's response to our own write, so that the next plan does not repeat the write.
 
-        Only an answer that is ahead of the watch counts: what is older the watch has reported already, perhaps with the
-        object's deletion. Whatever happens to the object later, the watch or the next list reports it.
+        Responses that are older than the watch are ignored: the watch has reported them already, perhaps followed by
+        the object's deletion. The watch or the next list reports all later changes.
         """
         decoded = self._decode(msgspec.Raw(msgspec.json.encode(answer)))
         if decoded is None or not self._is_ahead(decoded[1]) or not self._is_newer(*decoded):
@@ -168,7 +168,7 @@ class Reflector(Generic[T]):
             if loop.time() - began > _STEADY:
                 backoff = self._timing.backoff
                 continue
-            # Whatever ended so soon, even without an error, would end so again at once.
+            # A watch that ended so soon, even without an error, would end at once again.
             await asyncio.sleep(backoff * random.uniform(0.8, 1.2))  # noqa: S311 - spreads load, decides nothing
             backoff = min(backoff * 2, _BACKOFF_LAST)
 
@@ -228,7 +228,7 @@ class Reflector(Generic[T]):
         if event.type == "BOOKMARK":
             self._version = msgspec.json.decode(event.object, type=_Bookmark).metadata.resource_version
             return
-        # The API server vouches for these three, whatever the rest of the object holds.
+        # The API server sets these three fields itself, so they are valid whatever the rest of the object holds.
         metadata = msgspec.json.decode(event.object, type=_Identified).metadata
         self._version = metadata.resource_version
         if event.type == "DELETED":
@@ -253,12 +253,12 @@ class Reflector(Generic[T]):
                 self._log.error("watching on after a defect in a callback", key=key, exc_info=True)
 
     def _is_ahead(self, value: T) -> bool:
-        """Whether the watch has yet to report this version. Versions of one resource are ordered (KEP-5504)."""
+        """Whether the watch has not reported this version yet. Versions of a resource are ordered (KEP-5504)."""
         version = value.metadata.resource_version
         return self._version.isdecimal() and version.isdecimal() and int(version) > int(self._version)
 
     def _is_newer(self, key: Key, value: T) -> bool:
-        """Than what the cache holds. Versions that are no numbers, which no API server has, are taken as they come."""
+        """Whether `value` is newer than the cached object. True if a version is not a number (no known API server)."""
         cached = self._objects.get(key)
         if cached is None:
             return True
@@ -278,7 +278,7 @@ class Reflector(Generic[T]):
 
 
 def _key(raw: msgspec.Raw) -> Key | None:
-    """The key of an object, if that much of it decodes."""
+    """The key of an object, if its metadata decodes."""
     try:
         metadata = msgspec.json.decode(raw, type=_Identified).metadata
     except (msgspec.ValidationError, RecursionError):

@@ -1,4 +1,4 @@
-"""Names of the API server's resources and the paths they have. Pure; used by client, reflector and strategies."""
+"""Names and paths of the API server's resources. Pure; used by client, reflector and strategies."""
 
 from __future__ import annotations
 

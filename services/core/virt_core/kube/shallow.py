@@ -1,7 +1,7 @@
-"""A list of objects taken apart without looking into them, for one that is nested too deeply to be decoded. Pure.
+"""Splits a list of objects without decoding them, for a list with an object that is nested too deeply. Pure.
 
-Called by reflector.py when decoding a list has failed: Python 3.13 gives C code 10,000 levels and no more, as many as
-an API server stores in one object, and the list adds some. An object that cannot be decoded must keep no other out.
+Called by reflector.py when decoding a list has failed. Python 3.13 allows C code 10,000 levels, as many as an API
+server stores in one object, and the list itself adds some. Such an object must not hide the other objects.
 """
 
 from __future__ import annotations
@@ -9,12 +9,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-# Strings as a whole, for they may hold any of the others.
+# Whole strings, because they may contain any of the other tokens.
 _TOKEN = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"|[\[\]{},]', re.DOTALL)
 
 
 def parts(text: bytes) -> Iterator[bytes]:
-    """What stands between the commas of a JSON array or object."""
+    """The text between the commas of a JSON array or object."""
     depth, start = 0, 0
     for token in _TOKEN.finditer(text):
         sign = token.group()
@@ -32,6 +32,6 @@ def parts(text: bytes) -> Iterator[bytes]:
 
 
 def members(text: bytes) -> dict[str, bytes]:
-    """The members of a JSON object by name, for names that need no escape."""
+    """The members of a JSON object by name, for names without escapes."""
     pairs = (part.partition(b":") for part in parts(text))
     return {name.strip(b'" \n').decode(): value.strip() for name, _, value in pairs}

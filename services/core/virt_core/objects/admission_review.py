@@ -1,7 +1,8 @@
-"""AdmissionReview v1 as far as the suite's webhooks read it, and what they answer. Pure; called by the servers of
-virt-operator (KubeVirt objects) and virt-api (VirtualMachineInstances).
+"""AdmissionReview v1: the request fields that the suite's webhooks use, and the response. Pure; called by the servers
+of virt-operator (KubeVirt objects) and virt-api (VirtualMachineInstances).
 
-What a later API server adds is ignored; what is missing is a bad request, which the API server counts as no answer.
+Unknown fields of a later API server are ignored. A missing field is a bad request, which the API server treats as a
+failed webhook call.
 """
 
 from __future__ import annotations
@@ -24,13 +25,13 @@ Subject = TypeVar("Subject")
 
 
 class UserInfo(msgspec.Struct, frozen=True, rename="camel"):
-    """Who asks the API server."""
+    """The user who sent the request to the API server."""
 
     username: str = ""
 
 
 class AdmissionRequest(msgspec.Struct, Generic[Subject], frozen=True, rename="camel"):
-    """What is to be decided. `object` is absent for DELETE, `old_object` for CREATE."""
+    """The request to decide about. `object` is absent for DELETE, `old_object` for CREATE."""
 
     uid: str
     operation: str
@@ -49,17 +50,17 @@ class AdmissionReview(msgspec.Struct, Generic[Subject], frozen=True, rename="cam
 
 @dataclass(frozen=True, slots=True)
 class Denial:
-    """Why the request is refused: `reason` is one of meta/v1's, which says to clients whether repeating may help."""
+    """Why the request is refused. `reason` is a StatusReason of meta/v1; it tells clients whether to retry."""
 
     reason: str
     code: int
     message: str
     kind: str = ""
     name: str = ""
-    """Of the object, for clients' messages."""
+    """The object's kind, for clients' messages."""
 
     causes: tuple[Refusal, ...] = ()
-    """One for each field, if fields are the cause."""
+    """One entry per refused field; empty if the refusal is not about fields."""
 
 
 class BadReview(ValueError):

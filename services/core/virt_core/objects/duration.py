@@ -12,7 +12,7 @@ _LONGEST = 64  # characters
 
 
 def parse_duration(text: str) -> timedelta | None:
-    """The duration; None if it is none, negative or longer than a century."""
+    """The duration; None if `text` is not a duration, or it is negative or longer than a century."""
     if text == "0":
         return timedelta(0)
     parts = _PARTS.findall(text[: _LONGEST + 1])
@@ -23,7 +23,7 @@ def parse_duration(text: str) -> timedelta | None:
 
 
 def go_duration(duration: timedelta) -> str:
-    """As Go prints it, in whole seconds: "24h0m0s"."""
+    """The duration in Go's notation, in whole seconds: "24h0m0s"."""
     seconds = int(duration.total_seconds())
     hours, minutes = seconds // 3600, seconds // 60 % 60
     return f"{hours}h{minutes}m{seconds % 60}s" if hours else f"{minutes}m{seconds % 60}s" if minutes else f"{seconds}s"

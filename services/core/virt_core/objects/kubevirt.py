@@ -16,27 +16,27 @@ class DeveloperConfiguration(msgspec.Struct, frozen=True, rename="camel"):
 
     use_emulation: bool = False
     memory_overcommit: int = 100
-    """Percent of guest memory for each percent that is requested of the node; 0 counts as 100."""
+    """Guest memory as a percentage of the pod's memory request; 0 means 100."""
 
     cpu_allocation_ratio: int = 10
-    """vCPUs for each CPU that is requested of the node; 0 counts as 10."""
+    """vCPUs per CPU of the pod's CPU request; 0 means 10."""
 
 
 class ArchitectureConfiguration(msgspec.Struct, frozen=True, rename="camel"):
-    """What differs between processors' architectures."""
+    """Settings of one processor architecture."""
 
     emulated_machines: list[str] = []
     machine_type: str = ""
 
 
 class ArchitectureConfigurations(msgspec.Struct, frozen=True, rename="camel"):
-    """The one architecture that this release runs."""
+    """Settings by architecture. This release supports amd64 only."""
 
     amd64: ArchitectureConfiguration = ArchitectureConfiguration()
 
 
 class Configuration(msgspec.Struct, frozen=True, rename="camel"):
-    """What VMs get when their manifest says nothing, and what they may ask for."""
+    """Defaults for VMs, and the values that they may request."""
 
     developer_configuration: DeveloperConfiguration = DeveloperConfiguration()
     architecture_configuration: ArchitectureConfigurations = ArchitectureConfigurations()
@@ -46,18 +46,18 @@ class Configuration(msgspec.Struct, frozen=True, rename="camel"):
 
     @property
     def machine_types(self) -> tuple[str, ...]:
-        """Globs of the machine types that a VM may ask for; KubeVirt's unless the cluster has its own."""
+        """Globs of the machine types that a VM may request; KubeVirt's globs unless the cluster sets its own."""
         own = self.architecture_configuration.amd64.emulated_machines or self.emulated_machines
         return tuple(own) or ("q35*", "pc-q35*")
 
     @property
     def default_machine_type(self) -> str:
-        """Of a VM that asks for none."""
+        """The machine type of a VM that requests none."""
         return self.architecture_configuration.amd64.machine_type or self.machine_type or "q35"
 
 
 class KubeVirtSpec(msgspec.Struct, frozen=True, rename="camel"):
-    """The part of the spec that this release acts on."""
+    """The fields of the spec that this release uses."""
 
     image_tag: str = ""
     image_registry: str = ""
@@ -66,7 +66,7 @@ class KubeVirtSpec(msgspec.Struct, frozen=True, rename="camel"):
 
 
 class Waiting(msgspec.Struct, frozen=True, rename="camel"):
-    """Something that the operator waits for."""
+    """An object that the operator waits for."""
 
     object: str
     """Kind and name, for example "DaemonSet kubevirt/virt-handler"."""
@@ -77,7 +77,7 @@ class Waiting(msgspec.Struct, frozen=True, rename="camel"):
 
 
 class Upgrade(msgspec.Struct, frozen=True, rename="camel"):
-    """An operation that goes on; ours, beside KubeVirt's fields."""
+    """The operation in progress. Not a field of KubeVirt's API."""
 
     operation: str
     """ "Install", "Update", "Rollback" or "Removal"."""
@@ -93,7 +93,7 @@ class Upgrade(msgspec.Struct, frozen=True, rename="camel"):
 
 
 class Generation(msgspec.Struct, frozen=True, rename="camel"):
-    """The generation of an object of the suite when all was last as it should be."""
+    """The generation of an object of the suite when it last matched the desired state."""
 
     group: str
     resource: str
@@ -103,7 +103,7 @@ class Generation(msgspec.Struct, frozen=True, rename="camel"):
 
 
 class KubeVirtStatus(msgspec.Struct, frozen=True, rename="camel"):
-    """The part of the status that decisions rest on."""
+    """The fields of the status that decisions use."""
 
     phase: str = ""
     conditions: list[Condition] = []
@@ -112,7 +112,7 @@ class KubeVirtStatus(msgspec.Struct, frozen=True, rename="camel"):
     target_kube_virt_version: str = ""
     observed_kube_virt_version: str = ""
     observed_release: str = ""
-    """Ours: the release behind that version, which is the name of a tag."""
+    """The release behind observedKubeVirtVersion, which is an image tag. Not a field of KubeVirt's API."""
 
     target_kube_virt_registry: str = ""
     observed_kube_virt_registry: str = ""
@@ -120,7 +120,7 @@ class KubeVirtStatus(msgspec.Struct, frozen=True, rename="camel"):
     observed_deployment_id: str = msgspec.field(default="", name="observedDeploymentID")
     target_deployment_config: str = ""
     observed_deployment_config: str = ""
-    """The settings as JSON, which the two IDs are hashes of."""
+    """The settings as JSON. The two IDs are hashes of it."""
 
     generations: list[Generation] = []
     upgrade: Upgrade | None = None
@@ -141,7 +141,7 @@ class KubeVirt(msgspec.Struct, frozen=True, rename="camel"):
 
 
 class HasMetadata(Protocol):
-    """A KubeVirt object, whatever else of it is decoded."""
+    """A KubeVirt object with at least its metadata decoded."""
 
     @property
     def metadata(self) -> ObjectMeta: ...
@@ -151,10 +151,10 @@ K = TypeVar("K", bound=HasMetadata)
 
 
 def by_precedence(kubevirts: Iterable[K], namespace: str) -> tuple[K | None, tuple[K, ...]]:
-    """The KubeVirt object that counts, and the others.
+    """The active KubeVirt object, and the others.
 
-    The one that holds our finalizer counts, else the oldest; only in `namespace`, which is the suite's own. Operator,
-    controller, handler and API use this one function, so that they never follow different objects.
+    The object with the operator's finalizer is active, otherwise the oldest in `namespace`, the suite's own namespace.
+    Operator, controller, handler and API all use this function, so they never use different objects.
     """
 
     def rank(kubevirt: K) -> tuple[bool, bool, str, str]:

@@ -1,4 +1,4 @@
-"""Metadata and conditions, as far as the suite reads them. Decoded by reflectors; never written back whole."""
+"""The fields of metadata and conditions that the suite reads. Decoded by reflectors; never written back as a whole."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class OwnerReference(msgspec.Struct, frozen=True, rename="camel"):
 
 
 class ObjectMeta(msgspec.Struct, frozen=True, rename="camel"):
-    """The part of metadata that decisions rest on."""
+    """The fields of metadata that decisions use."""
 
     name: str
     namespace: str = ""
@@ -35,13 +35,13 @@ class ObjectMeta(msgspec.Struct, frozen=True, rename="camel"):
 
 
 class PartialObject(msgspec.Struct, frozen=True, rename="camel"):
-    """Any object, its metadata only."""
+    """The metadata of any object."""
 
     metadata: ObjectMeta
 
 
 class ObjectReference(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
-    """What an event is about."""
+    """The object that an event is about."""
 
     api_version: str
     kind: str
@@ -50,7 +50,7 @@ class ObjectReference(msgspec.Struct, frozen=True, rename="camel", omit_defaults
     uid: str = ""
 
     def to_builtins(self) -> dict[str, Any]:
-        """As JSON has it."""
+        """The reference as a JSON object."""
         built: dict[str, Any] = msgspec.to_builtins(self)
         return built
 
@@ -81,7 +81,8 @@ def seconds_since(moment: str | None, now: datetime) -> float:
 
 
 def with_conditions(current: Iterable[Condition], wanted: Iterable[Condition], now: datetime) -> list[Condition]:
-    """`current` with those of `wanted` put in by type; a condition whose status stays keeps its transition time."""
+    """`current` with the conditions in `wanted` replaced by type. Without a change of status a condition keeps its
+    transition time."""
     result = {condition.type: condition for condition in current}
     for condition in wanted:
         old = result.get(condition.type)

@@ -1,7 +1,7 @@
-"""JSON patches that change only what was planned and fail if what they rest on has changed. Pure.
+"""JSON patches that change only what was planned and fail if their precondition has changed. Pure.
 
 A VirtualMachineInstance has no status subresource and several writers: each writes the difference between what it saw
-and what it wants. The patch is guarded by the object's UID, by the old value of each key that it replaces and, if it
+and what it wants. The patch tests the object's UID, the old value of each key that it replaces and, if it
 adds a key, by the object's version.
 """
 
@@ -23,8 +23,9 @@ def pointer(*parts: str) -> str:
 def guarded_patch(meta: ObjectMeta, before: Mapping[str, Any], after: Mapping[str, Any], *at: str) -> list[Operation]:
     """The patch that turns the mapping `before` into `after` at the path `at`, key by key; empty if they are equal.
 
-    Keys that are replaced or removed are tested to hold the old value. A JSON patch cannot test that a key is absent,
-    and `add` replaces what somebody else added meanwhile: a patch that adds a key tests the object's resourceVersion.
+    The patch tests the old value of each key that it replaces or removes. A JSON patch cannot test that a key is
+    absent, and `add` overwrites a key that another writer added: a patch that adds a key tests the object's
+    resourceVersion.
     """
     operations: list[Operation] = []
     for key in sorted(before.keys() | after.keys()):

@@ -1,7 +1,7 @@
-"""Who may call: the component that a client certificate names. Asked before each method served over TCP.
+"""Authorization by the component that a client certificate names. Checked before each method served over TCP.
 
-The authority signs only for our own components (operator's certificates), so the common name is the identity. A port
-that trusts further authorities (virt-operator's) brings a rule of its own.
+The suite's CA signs only for the suite's components (operator's certificates), so the common name is the identity. A
+port that trusts further CAs (virt-operator's) has its own rule.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def require_component(context: Any, allowed: Set[str]) -> str:
 
 
 def allow(*components: str) -> Rule:
-    """The rule that these components may call."""
+    """A rule that allows these components."""
     names = frozenset(components)
 
     async def rule(context: Any) -> None:
@@ -39,6 +39,6 @@ def allow(*components: str) -> Rule:
 
 
 async def anyone(context: Any) -> None:
-    """The rule that whoever holds a certificate that the handshake verified may call."""
+    """A rule that allows every caller with a certificate that the handshake has verified."""
     if not context.auth_context().get("x509_pem_cert"):
         raise Denied("a caller without certificate may not call this")

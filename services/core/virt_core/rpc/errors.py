@@ -1,4 +1,4 @@
-"""Errors that cross a contract. Each class says what the caller does about it.
+"""Errors that cross a contract. Each class tells the caller how to react.
 
 Servicers raise them and the server's interceptor (server.py) turns them into a status with an ErrorInfo detail;
 `from_rpc_error` turns that back into the same class on the caller's side.
@@ -16,7 +16,7 @@ _DETAILS_KEY = "grpc-status-details-bin"  # gRPC's richer error model
 
 
 class RpcError(Exception):
-    """Base of all errors here. `reason` is for programs, `field` is the path of what is wrong, if one is."""
+    """Base class. `reason` is for programs; `field` is the path of the field at fault, "" if there is none."""
 
     code = code_pb2.UNKNOWN
     reason = "UNKNOWN"
@@ -30,20 +30,20 @@ class RpcError(Exception):
 
 
 class Refused(RpcError):
-    """The peer's state does not allow the call: do not repeat it, change something first."""
+    """The peer's state does not allow the call: do not retry without a change."""
 
     code = code_pb2.FAILED_PRECONDITION
     reason = "REFUSED"
 
 
 class UnsupportedByPeer(Refused):
-    """The peer does not know `field`: do without it or use another peer. Never repeat."""
+    """The peer does not support `field`: omit it or use another peer. Never retry."""
 
     reason = UNSUPPORTED_BY_PEER
 
 
 class InvalidField(RpcError):
-    """A value that no state would allow: tell whoever wrote it."""
+    """A value that is invalid in every state: report it to the user."""
 
     code = code_pb2.INVALID_ARGUMENT
     reason = "INVALID_FIELD"
@@ -53,14 +53,14 @@ class InvalidField(RpcError):
 
 
 class NotFound(RpcError):
-    """What was named is not there (any more)."""
+    """The object does not exist, or no longer exists."""
 
     code = code_pb2.NOT_FOUND
     reason = "NOT_FOUND"
 
 
 class Displaced(RpcError):
-    """A newer caller took this one's place: end quietly."""
+    """A newer caller has replaced this one: end without an error."""
 
     code = code_pb2.ABORTED
     reason = "DISPLACED"
@@ -93,7 +93,7 @@ _BY_CODE: dict[int, type[RpcError]] = {
 
 
 def to_status(error: RpcError) -> tuple[grpc.StatusCode, str, tuple[tuple[str, bytes], ...]]:
-    """The status code, message and trailing metadata that say `error` on the wire."""
+    """The status code, message and trailing metadata that represent `error`."""
     info = error_details_pb2.ErrorInfo(reason=error.reason, domain=DOMAIN)
     if error.field:
         info.metadata["field"] = error.field
@@ -105,7 +105,7 @@ def to_status(error: RpcError) -> tuple[grpc.StatusCode, str, tuple[tuple[str, b
 
 
 def from_rpc_error(error: grpc.aio.AioRpcError) -> RpcError:
-    """The error that the peer raised, or that the transport stands for. A method that the peer lacks is unsupported."""
+    """The error that the peer raised, or the equivalent of a transport error. A missing method is UnsupportedByPeer."""
     message = error.details() or error.code().name
     number = error.code().value[0]
     reason, field = _error_info(error)

@@ -1,4 +1,4 @@
-"""Who this process is, as GetInfo tells it. Made once in each service's app.py."""
+"""The identity of this process, returned by GetInfo. Created once in each service's app.py."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from virt_core.release import FEATURE_LEVEL, RELEASE
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """What GetInfo answers. `instance_id` is new for each process, so a peer knows that it was replaced."""
+    """The response to GetInfo. `instance_id` is new for each process, so a peer notices a restart."""
 
     component: info_pb2.Component.ValueType
     contracts: tuple[str, ...]
@@ -29,7 +29,7 @@ class Identity:
         return cls(component, contracts, features)
 
     def to_message(self, trust_bundle_sha256: str = "") -> info_pb2.GetInfoResponse:
-        """The answer to GetInfo."""
+        """The response to GetInfo."""
         return info_pb2.GetInfoResponse(
             component=self.component,
             release=self.release,

@@ -1,7 +1,7 @@
-"""Messages that change a guest are understood whole or refused, by sender and by receiver.
+"""Must-understand: sender and receiver refuse a message of which the receiver does not support every field.
 
-The sender asks `require_supported` before it sends (peer.py does), the receiver asks `refuse_unknown` before it acts
-(server.py's interceptor does). Both name the field's path. Source of the options: contract/v1/options.proto.
+The sender calls `require_supported` before it sends (peer.py), the receiver calls `refuse_unknown` before it acts
+(server.py's interceptor). Both name the field's path. Source of the options: contract/v1/options.proto.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def refuse_unknown(message: Message) -> None:
     """Refuse a received `message` that carries a field or enum value which this release does not know, at any depth.
 
     Raises:
-        UnsupportedByPeer: naming the path; what this release has no name for is named by its number.
+        UnsupportedByPeer: with the path; a field that this release does not know appears as its number.
     """
     for path in _unknown_fields(message, message.DESCRIPTOR.name):
         raise UnsupportedByPeer(f"this release does not know {path}", field=path)
@@ -63,7 +63,7 @@ def _set_fields(message: Message, path: str) -> Iterator[tuple[str, FieldDescrip
 def _enum_values(
     path: str, descriptor: FieldDescriptor, value: object
 ) -> Iterator[tuple[str, EnumValueDescriptor | None, int]]:
-    """Of a field of an enum: the path of each value, its descriptor if this release knows it, and its number."""
+    """For a field of an enum: the path of each value, its descriptor if this release knows it, and its number."""
     enum = descriptor.enum_type
     if enum is None:
         return

@@ -1,9 +1,9 @@
-"""The other end of a channel: negotiated with the live process right before each message that must be understood.
+"""The remote end of a channel. Negotiates with the live process right before each must-understand message.
 
-Used by the handler towards its launchers and by the api towards handlers. Negotiation follows the process, never an
-image tag: a stub of this release may find a launcher of another one behind the same socket. Nothing is remembered
-between calls (such messages are few, GetInfo costs half a millisecond, and grpc.aio's watch of a channel's state hangs
-now and then when it is cancelled); the moment between the two calls is covered by the receiver's own refusal.
+Used by the handler for its launchers and by the api for handlers. Negotiation depends on the process, never on an image
+tag: another release's launcher may listen on the same socket. Results are not cached between calls: such messages are
+few, GetInfo costs half a millisecond, and grpc.aio's watch of a channel's state sometimes hangs when it is cancelled.
+If the peer restarts between the two calls, its own check refuses the message.
 """
 
 from __future__ import annotations
@@ -48,12 +48,12 @@ class Peer:
     ) -> None:
         """`target` is a gRPC target such as "unix:/pods/…" or "10.0.0.1:8186"; `name` is used in errors.
 
-        `options` are gRPC channel arguments added to the suite's own or put in their stead, for example the TLS name
-        of a peer reached by its address.
+        `options` are gRPC channel arguments that extend or replace the suite's own, for example the TLS name of a peer
+        that is reached by its address.
         """
         self.name = name
         self.info: info_pb2.GetInfoResponse | None = None
-        arguments = tuple((dict(_CHANNEL_OPTIONS) | dict(options)).items())  # of two alike gRPC takes the first
+        arguments = tuple((dict(_CHANNEL_OPTIONS) | dict(options)).items())  # gRPC uses the first of two equal keys
         if credentials is None:
             self.channel = grpc.aio.insecure_channel(target, options=arguments)
         else:
@@ -61,10 +61,10 @@ class Peer:
         self._stub: Any = info_pb2_grpc.InfoServiceStub(self.channel)
 
     async def negotiate(self, timeout: float = 5.0, *, patient: bool = True) -> info_pb2.GetInfoResponse:
-        """Ask the live process who it is. Unless `patient`, an address that refuses is not tried again.
+        """Call GetInfo on the live process. Unless `patient`, a refused connection is not retried.
 
         Raises:
-            Unavailable: nobody answers within `timeout` seconds.
+            Unavailable: no response within `timeout` seconds.
         """
         try:
             self.info = await self._ask(timeout, patient=patient)
@@ -73,8 +73,8 @@ class Peer:
         return self.info
 
     async def _ask(self, timeout: float, *, patient: bool) -> info_pb2.GetInfoResponse:
-        """GetInfo. The connection may still be that of a process which has just been replaced: then its loss is the
-        answer, and the question, which changes nothing, is put once more to whoever is there now."""
+        """GetInfo. The connection may belong to a process that has just been replaced. Then it breaks, and the call,
+        which has no side effects, is repeated once to the new process."""
         question = info_pb2.GetInfoRequest()
         answer: info_pb2.GetInfoResponse
         try:
@@ -88,7 +88,7 @@ class Peer:
     async def call(
         self, method: Callable[..., Awaitable[Response]], request: Message, *, timeout: float, **options: Any
     ) -> Response:
-        """One unary call with a deadline of `timeout` seconds.
+        """A unary call with a deadline of `timeout` seconds.
 
         Raises:
             UnsupportedByPeer: the peer lacks a field or the method; nothing was sent in the first case.

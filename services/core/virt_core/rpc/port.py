@@ -1,7 +1,7 @@
-"""The gRPC port of a pod of the suite: mTLS, and beside the component's own contracts GetInfo, health and reflection.
+"""The gRPC port of a pod of the suite: mTLS, the component's contracts, GetInfo, health and reflection.
 
-Called by the app.py of operator, api, controller and handler. Each service has a rule that says who may call it, asked
-before its servicer sees anything of the call. The launcher is not reached over TCP and imports none of this.
+Called by the app.py of operator, api, controller and handler. Each service has a rule that authorizes callers before
+its servicer sees the call. The launcher does not listen on TCP and imports none of this.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from virt_core.rpc.tls import Certificates
 
 _INFO = info_pb2.DESCRIPTOR.services_by_name["InfoService"].full_name
 _DRAIN = 1.0  # seconds that streams get to end in order
-# What callers may take up before, and beside, anything that a rule would refuse.
+# Limits for every caller, before a rule decides.
 _LIMITS = (
     ("grpc.max_concurrent_streams", 100),
     ("grpc.max_metadata_size", 16 * 1024),
@@ -60,8 +60,8 @@ async def listening(
 ) -> AsyncIterator[int]:
     """Listen on `port` of all addresses, IPv6 and IPv4, 0 for a free one, for the time of the block; yields the port.
 
-    `peers` may ask GetInfo, `people` may ask for reflection (if not given: `peers`), health tells everyone with a
-    certificate. `also_trusted` tells further authorities (PEM) whose certificates a caller may show.
+    `peers` may call GetInfo, `people` (default: `peers`) may call reflection; health answers every caller with a
+    certificate. `also_trusted` returns further CAs (PEM) that may sign a caller's certificate.
     """
     rules = {contract.name: contract.rule for contract in contracts}
     rules |= {_INFO: peers, health.SERVICE_NAME: anyone, reflection.SERVICE_NAME: people or peers}
@@ -93,7 +93,7 @@ async def serve(
     also_trusted: Callable[[], bytes] = bytes,
     serving: asyncio.Event | None = None,
 ) -> None:
-    """Be `listening` until cancelled; `serving` is set meanwhile."""
+    """Serve until cancelled (see `listening`); `serving` is set as long as the port is open."""
     started = serving or asyncio.Event()
     async with listening(
         port, identity, certificates, *contracts, peers=peers, people=people, also_trusted=also_trusted

@@ -1,6 +1,6 @@
 """A gRPC server of the suite: GetInfo, must-understand, errors as statuses. Knows no contract but info/v1.
 
-Called by the launcher for its socket, and by port.py for whatever is served over TCP.
+Called by the launcher for its socket, and by port.py for the ports of the other components.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from virt_core.rpc.must_understand import is_must_understand, refuse_unknown
 _log = logs.bound("virt_core.rpc.server")
 
 Rule = Callable[[Any], Awaitable[None]]
-"""Who may call: returns if the caller behind a call's gRPC context may, raises Denied if not (authorize.py)."""
+"""Authorizes a caller: returns if the caller of the gRPC context is allowed, otherwise raises Denied (authorize.py)."""
 
 # Both sides ping a silent connection, so that a peer whose node died is noticed within 15 s.
 KEEPALIVE_OPTIONS: tuple[tuple[str, int], ...] = (
@@ -39,10 +39,11 @@ def create_server(
     rules: Mapping[str, Rule] | None = None,
     options: Sequence[tuple[str, int]] = (),
 ) -> grpc.aio.Server:
-    """A server that already answers GetInfo; the caller adds its servicers and its port and starts it.
+    """A server with GetInfo; the caller adds its servicers and its port and starts it.
 
-    `rules` says by service, for example "kubevirt.info.v1.InfoService", who may call; a service without a rule is
-    refused. Without `rules` whoever reaches the server may call: a unix socket's folder decides that.
+    `rules` maps a service, for example "kubevirt.info.v1.InfoService", to the rule that authorizes its callers. Calls
+    to a service without a rule are refused. Without `rules` every caller is allowed: access to a unix socket's folder
+    decides.
     """
     server = grpc.aio.server(
         interceptors=[_Boundary(rules)], options=(*KEEPALIVE_OPTIONS, ("grpc.so_reuseport", 0), *options)
@@ -63,8 +64,8 @@ class _Info(info_pb2_grpc.InfoServiceServicer):
 
 
 class _Boundary(grpc.aio.ServerInterceptor):
-    """Refuses who may not call and what is not understood before the servicer sees it, and says the servicer's errors
-    on the wire."""
+    """Refuses unauthorized callers and messages with unknown fields before the servicer sees them, and translates the
+    servicer's errors to statuses."""
 
     def __init__(self, rules: Mapping[str, Rule] | None) -> None:
         self._rules = rules
@@ -137,7 +138,7 @@ def _guarded_stream(method: Any, authorize: Rule) -> Any:
             if not hasattr(responses, "__aiter__"):  # gRPC's own health service writes its responses itself
                 await responses
                 return
-            # A caller that goes leaves a generator where it is: it ends with the call, not whenever it is collected.
+            # When a caller disconnects, close the generator with the call, not at some later garbage collection.
             async with aclosing(responses):
                 async for response in responses:
                     yield response

@@ -1,8 +1,9 @@
-"""TLS of an HTTPS server, looked at anew at each handshake. Called by virt-api's and virt-operator's servers.
+"""TLS of an HTTPS server, with certificates checked at each handshake. Called by virt-api's and virt-operator's
+servers.
 
-Our own leaf and the authorities of our clients both change under the running process. A handshake that finds either
-changed makes a new context; a live context could take new authorities but never give one up. So a removed authority
-ends with the next handshake; connections that are open end by themselves (kube-apiserver's idle ones after 75 s).
+The server's leaf and the client CAs change while the process runs. A handshake that finds a change creates a new
+context, because a live context can add CAs but cannot remove one. So a removed CA is no longer trusted from the next
+handshake on; open connections end by themselves (idle ones of kube-apiserver after 75 s).
 """
 
 from __future__ import annotations
@@ -17,13 +18,13 @@ _log = logs.bound("virt_core.rpc.server_tls")
 
 
 class ServerTls:
-    """`context` is for the listening socket; each handshake is then moved to what files and `authorities` say now."""
+    """`context` is for the listening socket; each handshake switches to a context for the current files and CAs."""
 
     def __init__(self, certificates: Certificates, authorities: Callable[[], str]) -> None:
-        """`authorities` returns the PEM bundle that client certificates are verified against; "" for none.
+        """`authorities` returns the PEM bundle of the client CAs; "" for none.
 
         Raises:
-            OSError, ssl.SSLError: the files are not there or do not belong together.
+            OSError, ssl.SSLError: a file is missing, or key and certificate do not match.
         """
         self._certificates = certificates
         self._authorities = authorities
@@ -42,8 +43,8 @@ class ServerTls:
             if wanted != self._loaded:
                 _log.info("loading new certificates")
                 self._current, self._loaded = self._make(), wanted
-        except (OSError, ssl.SSLError) as error:  # the files are being replaced: the next handshake sees them
-            _log.warning("keeping the certificates of before", reason=str(error))
+        except (OSError, ssl.SSLError) as error:  # the files are being replaced: the next handshake reads them
+            _log.warning("keeping the previous certificates", reason=str(error))
         connection.context = self._current
 
     def _make(self) -> ssl.SSLContext:

@@ -1,9 +1,9 @@
-"""mTLS from files that are replaced under the running process: the kubelet writes a Secret's new content in place.
+"""mTLS from files that change while the process runs: the kubelet updates a mounted Secret in place.
 
-Servers load what the files hold at each handshake, if it changed; clients make a new channel when `fingerprint`
-changes (Python channels cannot reload). Called by the services' app.py. Layout: tls.crt, tls.key and ca.crt in one
-folder, as Kubernetes' TLS Secrets have it; ca.crt is the bundle of every authority trusted now. Operator and handler,
-whose keys are in no Secret, write theirs with `write_files`, in the kubelet's own way.
+Servers reload changed files at each handshake; clients create a new channel when `fingerprint` changes (Python channels
+cannot reload). Called by the services' app.py. Layout: tls.crt, tls.key and ca.crt in one folder, as in Kubernetes' TLS
+Secrets; ca.crt is the bundle of all CAs that are trusted now. The keys of operator and handler are in no Secret; they
+write their files with `write_files`, in the same way as the kubelet.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from pathlib import Path
 import grpc
 
 NAMES = ("tls.key", "tls.crt", "ca.crt")
-_NOW = "..data"  # the kubelet's link to the folder that counts; replaced as one, so that the files belong together
+_NOW = "..data"  # the kubelet's link to the current folder; replaced atomically, so that the files match
 
 
 def read_files(folder: Path, names: tuple[str, ...] = NAMES) -> dict[str, bytes]:
-    """The files by name, all of one moment.
+    """The files by name, all of the same version.
 
     Raises:
-        OSError: one is not there, or they are being replaced.
+        OSError: a file is missing, or the files are being replaced.
     """
     now = folder / _NOW
     at = folder / now.readlink() if now.is_symlink() else folder
@@ -33,7 +33,7 @@ def read_files(folder: Path, names: tuple[str, ...] = NAMES) -> dict[str, bytes]
 
 
 def write_files(folder: Path, files: Mapping[str, bytes]) -> None:
-    """Replace what `folder` holds, so that no reader sees a part of it. One writer at a time."""
+    """Replace the files in `folder` atomically for readers. One writer at a time."""
     before = list(folder.glob("..at_*"))
     fresh = Path(tempfile.mkdtemp(prefix="..at_", dir=folder))
     for name, content in files.items():
@@ -55,20 +55,20 @@ class Certificates:
 
     folder: Path
     trust: Path | None = None
-    """The folder with ca.crt, if that is another one."""
+    """The folder with ca.crt, if it is not `folder`."""
 
     def trust_bundle_sha256(self) -> str:
         """SHA-256 of the bundle in lower-case hexadecimal, as GetInfo reports it."""
         return hashlib.sha256(((self.trust or self.folder) / "ca.crt").read_bytes()).hexdigest()
 
     def fingerprint(self) -> str:
-        """Changes whenever key, leaf or bundle change."""
+        """A value that changes with key, leaf or bundle."""
         return hashlib.sha256(b"\0".join(self._read())).hexdigest()
 
     def server_credentials(self, also_trusted: Callable[[], bytes] = bytes) -> grpc.ServerCredentials:
-        """Credentials that require a client certificate of our own authority and follow the files.
+        """Credentials that require a client certificate of the suite's CA and follow the files.
 
-        `also_trusted` tells further authorities (PEM) whose certificates a client may show.
+        `also_trusted` returns further CAs (PEM) that may sign a client's certificate.
         """
         loaded = self.fingerprint(), also_trusted()
 
@@ -79,7 +79,7 @@ class Certificates:
                 if current == loaded:
                     return None
                 configuration = self._configuration(current[1])
-            except OSError:  # the files are being replaced: the next handshake sees them
+            except OSError:  # the files are being replaced: the next handshake reads them
                 return None
             loaded = current
             return configuration
@@ -91,7 +91,7 @@ class Certificates:
         )
 
     def channel_credentials(self) -> grpc.ChannelCredentials:
-        """Credentials of what the files hold now."""
+        """Credentials from the current files."""
         key, leaf, bundle = self._read()
         return grpc.ssl_channel_credentials(bundle, key, leaf)
 

@@ -1,7 +1,7 @@
-"""Values of a contract's enums as the words that KubeVirt's API and libvirt use for them: DISK_CACHE_WRITEBACK is
+"""Converts values of a contract's enums to the words of KubeVirt's API and libvirt: DISK_CACHE_WRITEBACK is
 "writeback". Pure; called by the handler, which translates a spec, and by the launcher, which writes XML.
 
-The names in the .proto files are chosen so, hence no table of words stands anywhere else.
+The enum names in the .proto files are chosen accordingly, so no other table of words is needed.
 """
 
 from __future__ import annotations

@@ -1,1 +1,1 @@
-"""Fakes that tests of every service share, each held to the same conformance suite as the real thing."""
+"""Fakes for the tests of all services. Each passes the same conformance tests as the real thing."""

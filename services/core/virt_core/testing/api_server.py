@@ -1,8 +1,8 @@
-"""A small double of the Kubernetes API server, over real HTTP: enough for KubeClient, Reflector, Lease and executors.
+"""A small fake of the Kubernetes API server, over real HTTP, for KubeClient, Reflector, Lease and executors.
 
-It holds objects of any resource, without validation or defaults, and has faults that a test can switch on. The checks
-of `conformance` are what it has in common with the real one, server-side apply, finalizers and graceful deletion among
-them. Admission is a test's own. There are no controllers: nothing collects garbage, binds pods or acts as a kubelet.
+It stores objects of any resource, without validation or defaults, and has faults that a test can enable. The checks of
+`conformance` define what it has in common with the real API server, including server-side apply, finalizers and
+graceful deletion. Tests supply admission. There are no controllers: no garbage collection, scheduler or kubelet.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class FakeApiServer:
         """Called with the method and the place of each request for a single object; may raise Refused."""
         self._port = 0
         self._runner: web.AppRunner | None = None
-        self._stirred = asyncio.Event()  # replaced each time: whoever waits for the old one looks again
+        self._stirred = asyncio.Event()  # replaced at each change, so that every waiting watch wakes up
         self._received = asyncio.Event()
         self._connections = 0  # counts cuts: a watch of an earlier number ends
         self._silent = False
@@ -48,7 +48,7 @@ class FakeApiServer:
     @classmethod
     @asynccontextmanager
     async def running(cls) -> AsyncIterator[FakeApiServer]:
-        """A server that answers."""
+        """A running server."""
         server = cls()
         await server.up()
         try:
@@ -92,17 +92,17 @@ class FakeApiServer:
             await runner.cleanup()
 
     def cut(self) -> None:
-        """Close all watches, in good order."""
+        """Close all watches gracefully."""
         self._connections += 1
         self.stir()
 
     def hang(self, silent: bool = True) -> None:
-        """Watches stay open and say nothing until ``hang(False)``."""
+        """Keep watches open and silent until ``hang(False)``."""
         self._silent = silent
         self.stir()
 
     def bookmark(self) -> None:
-        """Tell every watch the newest version."""
+        """Send every watch a bookmark with the newest version."""
         self.store.bookmark()
         self.stir()
 
@@ -138,7 +138,7 @@ class FakeApiServer:
         self.stir()
 
     def stir(self) -> None:
-        """Have every watch look for changes, for whoever writes to `store` directly."""
+        """Wake every watch up, for tests that write to `store` directly."""
         self._stirred.set()
         self._stirred = asyncio.Event()
 

@@ -1,7 +1,7 @@
-"""Server-side apply: the object after a manager applied its configuration to it. Pure; called by store.py.
+"""Server-side apply: computes the object after a manager applies its configuration. Pure; called by store.py.
 
-What the manager applied before and applies no longer goes, unless somebody else owns it. What somebody else owns and
-has another value is a conflict, or changes hands when forced.
+Fields that the manager no longer applies are removed, unless another manager owns them. A different value of another
+manager's field is a conflict, or, with force, changes the owner.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ Object = dict[str, Any]
 
 
 def applied(kind: Kind, live: Object, configuration: Object, *, manager: Manager, force: bool, now: str) -> Object:
-    """`live` with the configuration; it is itself left alone. An object that does not exist has metadata only.
+    """A copy of `live` with the configuration applied. An object that does not exist yet has metadata only.
 
     Raises:
         Refused: fields that others own would change, and `force` is not set.
@@ -68,7 +68,7 @@ def _dotted(steps: Steps) -> str:
 
 
 def _with_parents(fields: Fields) -> Fields:
-    """With the objects and lists around them, but not the items: an item goes with everything below it."""
+    """Including the parent objects and lists, but not list items: an item is removed with everything below it."""
     above = {steps[:size] for steps in fields for size in range(1, len(steps)) if steps[size - 1].startswith("f:")}
     return fields | above
 
@@ -86,7 +86,7 @@ def _merged(kind: Kind, path: Path, live: Any, wanted: Any) -> Any:
 
 
 def _merged_items(kind: Kind, path: Path, merging: ByKeys, live: list[Any], wanted: list[Any]) -> list[Any]:
-    """Items of both, in the order of `wanted`; what only `live` has stays behind its predecessors."""
+    """Items of both, in the order of `wanted`; items that only `live` has stay after their predecessors."""
     theirs = {item_key(item, merging): item for item in live}
     mine = {item_key(item, merging): item for item in wanted}
     left, right, items = deque(theirs), deque(mine), []

@@ -1,6 +1,6 @@
 """The changes that watches replay. Used by store.py.
 
-Every write has a resourceVersion of its own, as in etcd.
+Every write has its own resourceVersion, as in etcd.
 """
 
 from __future__ import annotations

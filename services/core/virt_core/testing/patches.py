@@ -1,6 +1,6 @@
 """JSON patch (RFC 6902: test, add, replace, remove) and JSON merge patch (RFC 7386), as an API server applies them.
 
-Pure; used by store.py and by tests that ask what a planned patch would do.
+Pure; used by store.py and by tests of planned patches.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import Any
 
 
 class PatchFailed(Exception):
-    """A test did not hold, or a path is not there."""
+    """A test operation failed, or a path does not exist."""
 
 
 def json_patch(document: Any, operations: Iterable[Mapping[str, Any]]) -> Any:

@@ -1,4 +1,4 @@
-"""Where an object is: what the path of a request names. Pure; used by store.py, api_server.py and tests."""
+"""The collection or object that a request's path names. Pure; used by store.py, api_server.py and tests."""
 
 from __future__ import annotations
 

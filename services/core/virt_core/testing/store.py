@@ -1,6 +1,6 @@
-"""What a fake API server holds: objects of any collection, changed as the API server changes them. Knows no HTTP.
+"""The storage of the fake API server: objects of any collection, with the API server's write semantics. Knows no HTTP.
 
-Called by api_server.py for requests, and by tests for what kubelets and other controllers would write.
+Called by api_server.py for requests, and by tests in place of kubelets and other controllers.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ _MODIFIED = "the object has been modified; please apply your changes to the late
 
 @dataclass(frozen=True, slots=True)
 class Writer:
-    """Who writes what of an object. The default is a test, which may write everything."""
+    """The writer, and the part of an object that it may write. The default is a test, which may write everything."""
 
     manager: str = "test"
     part: Part = Part.WHOLE
     dry_run: bool = False
-    """Answers what would be stored, and stores nothing."""
+    """Return the object that would be stored, and store nothing."""
 
 
 _TEST = Writer()

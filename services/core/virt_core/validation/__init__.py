@@ -1,1 +1,1 @@
-"""How an object is read strictly, and how its refusals are worded. Pure."""
+"""Strict decoding of objects, and the wording of refusals. Pure."""

@@ -1,7 +1,7 @@
-"""What a user is told about a spec that is refused, and the words of checking it. Pure.
+"""Refusals of a spec, and the checks that produce them. Pure.
 
-A check is a generator of refusals, so that all of them are found at once. Called by vmi/rules/*.py and unsupported.py.
-Whatever reaches XML, a file name or a command line is matched by one of the texts here, each of which is bounded.
+A check is a generator of refusals, so that a user gets all of them at once. Called by vmi/rules/*.py and
+unsupported.py. Every value that reaches XML, a file name or a command line must match a Text with a bounded length.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ SECRET_FIELDS = frozenset({"userData", "userDataBase64", "networkData", "network
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """One problem: where it is, for example "spec.domain.cpu.cores", and what is wrong with it."""
+    """A problem: the field, for example "spec.domain.cpu.cores", and what is wrong with it."""
 
     field: str
     message: str
@@ -31,14 +31,14 @@ Refusals = Iterator[Refusal]
 
 @dataclass(frozen=True, slots=True)
 class Text:
-    """Strings that are accepted: a pattern, a length, and both in words."""
+    """A set of accepted strings: pattern, maximum length, and a description of both."""
 
     pattern: re.Pattern[str]
     limit: int
     words: str
 
     def accepts(self, value: str) -> bool:
-        """Whether `value` is one of them."""
+        """Whether `value` is accepted."""
         return len(value) <= self.limit and self.pattern.fullmatch(value) is not None
 
 
@@ -60,7 +60,7 @@ QUALIFIED_NAME = Text(
 )
 LABEL_VALUE = Text(re.compile(r"([A-Za-z0-9]([A-Za-z0-9_.-]*[A-Za-z0-9])?)?"), 63, "a label's value, 63 characters")
 IMAGE = Text(re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/@-]*"), 512, "the reference of an image")
-# Each part of it a name: no "//", no "." and "..", no "/" at the end.
+# Each component is a name: no "//", no "." or "..", no trailing "/".
 FILE = Text(
     re.compile(r"(/(?!\.{1,2}(/|$))[\x21-\x2e\x30-\x7e]+)+"),
     1024,
@@ -69,13 +69,13 @@ FILE = Text(
 
 
 def display(value: object) -> str:
-    """The value as a message shows it."""
+    """The value as shown in a message."""
     shown = repr(value[: _SHOWN + 1] if isinstance(value, str) else value)
     return shown if len(shown) <= _SHOWN + 2 else f"{shown[:_SHOWN]}…"
 
 
 def refused(field: str, value: object, allowed: str) -> Refusal:
-    """`value` is not allowed. What may hold a password is not repeated: audit logs keep messages."""
+    """`value` is not allowed. The message omits a value that may be secret, because audit logs keep messages."""
     shown = "the value" if field.rpartition(".")[2] in SECRET_FIELDS else display(value)
     return Refusal(below_spec(field), f"{shown} is not allowed, use {allowed}")
 
@@ -92,17 +92,17 @@ def unless(valid: bool, field: str, value: object, allowed: str) -> Refusals:
 
 
 def one_of(field: str, value: str, allowed: Collection[str]) -> Refusals:
-    """Refuse what is none of `allowed`; empty is always allowed and stands for the default."""
+    """Refuse a value that is not in `allowed`. The empty string is always allowed and means the default."""
     return unless(value == "" or value in allowed, field, value, " or ".join(allowed))
 
 
 def matching(field: str, value: str, text: Text) -> Refusals:
-    """Refuse what `text` does not accept."""
+    """Refuse a value that `text` does not accept."""
     return unless(text.accepts(value), field, value, text.words)
 
 
 def matching_if_set(field: str, value: str, text: Text) -> Refusals:
-    """The same of a field that may be empty."""
+    """Like `matching`, for a field that may be empty."""
     return matching(field, value, text) if value else iter(())
 
 
@@ -112,7 +112,7 @@ def within(field: str, value: int, low: int, high: int) -> Refusals:
 
 
 def unique(field: str, key: str, values: Collection[object]) -> Refusals:
-    """Refuse each of a list's values that was there before it; None and empty ones are no values."""
+    """Refuse duplicate values. None and empty values are ignored."""
     seen: set[object] = set()
     for index, value in enumerate(values):
         if value not in (None, "", 0) and value in seen:
@@ -125,11 +125,11 @@ def at_most(field: str, values: Collection[object], limit: int) -> Refusals:
     return unless(len(values) <= limit, field, f"{len(values)} items", f"at most {limit}")
 
 
-_SHOWN_REFUSALS = 64  # in one message: all that this release does not support, and no book
+_SHOWN_REFUSALS = 64  # in one message: enough for every unsupported field of this release, and still readable
 
 
 class UnsupportedSpec(ValueError):
-    """The spec asks for something that is invalid or not supported; the message names every path. Tell the user."""
+    """The spec has invalid or unsupported fields. The message, which is for the user, names every path."""
 
     def __init__(self, *refusals: Refusal) -> None:
         shown = "; ".join(str(refusal) for refusal in refusals[:_SHOWN_REFUSALS])

@@ -1,4 +1,4 @@
-"""The base of everything that is read strictly: what a type does not name is refused. Used by vmi/spec/*.py."""
+"""Base types for strict decoding, which refuses unknown fields. Used by vmi/spec/*.py."""
 
 from __future__ import annotations
 
@@ -6,25 +6,25 @@ import msgspec
 
 
 class Strict(msgspec.Struct, frozen=True, rename="camel", forbid_unknown_fields=True):
-    """A part of a spec of which every supported field is named, and no other is accepted."""
+    """A part of a spec. It names every supported field; other fields are refused."""
 
 
 class Empty(Strict, frozen=True):
-    """Chosen by being there, for example `masquerade: {}`."""
+    """An option that is selected by its presence, e.g. `masquerade: {}`."""
 
 
 class Switch(Strict, frozen=True):
-    """KubeVirt's FeatureState: on if it is there, unless it says no."""
+    """KubeVirt's FeatureState: on if it is present, unless `enabled` is false."""
 
     enabled: bool | None = None
 
     @property
     def on(self) -> bool:
-        """Whether the feature is wanted."""
+        """Whether the feature is enabled."""
         return self.enabled is not False
 
 
 class Off(Strict, frozen=True):
-    """A feature that this release has not: it may be named only to be switched off."""
+    """A feature that this release does not support: only `enabled: false` is accepted."""
 
     enabled: bool | None = None

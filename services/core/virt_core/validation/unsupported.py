@@ -1,7 +1,7 @@
-"""Every field of a stored object that a strict type does not have, and every value that does not fit. Pure.
+"""Finds every field of a stored object that a strict type does not have, and every value of a wrong type. Pure.
 
-msgspec stops at the first of them; a user wants all. Called by vmi/instance.py and vmi/accepted.py when msgspec has
-refused. The object may be whatever an API server stores under fieldValidation=Ignore.
+msgspec stops at the first problem; a user wants all of them. Called by vmi/instance.py and vmi/accepted.py after
+msgspec has refused an object. The object may be anything that an API server stores under fieldValidation=Ignore.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ _PLAIN: dict[type[inspect.Type], tuple[type | tuple[type, ...], str]] = {
 
 
 def unsupported(value: Any, kind: type[msgspec.Struct], path: str = "") -> Refusals:
-    """What of `value`, made of builtins, `kind` does not have.
+    """The fields of `value` (made of builtins) that `kind` does not have.
 
-    A path below `spec` is refused at the highest level that is not supported: its parent is.
+    Refuses the highest unsupported level of a path below `spec`, whose parent is supported.
     """
     yield from _walk(path, value, _inspected(kind))
 
@@ -38,14 +38,14 @@ def _inspected(kind: type[msgspec.Struct]) -> inspect.Type:
 
 
 class Unfit(Exception):
-    """What is left of an object without its unsupported parts is not whole."""
+    """The object is incomplete without its unsupported parts."""
 
 
 def supported_part(value: Any, kind: type[msgspec.Struct]) -> Any:
-    """`value`, made of builtins, without what `unsupported` refuses: for the rules, which then find what else is wrong.
+    """`value` (made of builtins) without the parts that `unsupported` refuses, so that the rules can check the rest.
 
     Raises:
-        Unfit: a field that must be there, or an item of a list, is among it.
+        Unfit: a required field or an item of a list is refused.
     """
     return _supported(value, _inspected(kind))
 
@@ -120,7 +120,7 @@ def _walk_struct(path: str, value: Any, kind: inspect.StructType) -> Refusals:
 
 
 def _walk_union(path: str, value: Any, kind: inspect.UnionType) -> Refusals:
-    """A type or none, or one of several plain types."""
+    """A union of a type and None, or of several plain types."""
     structured = [option for option in kind.types if type(option) not in _PLAIN]
     if any(_fits(value, option) for option in kind.types if type(option) in _PLAIN):
         return
@@ -132,7 +132,7 @@ def _walk_union(path: str, value: Any, kind: inspect.UnionType) -> Refusals:
 
 
 def _fits(value: Any, kind: inspect.Type) -> bool:
-    # A Boolean is an int to Python only.
+    # In Python a bool is an int, in JSON it is not.
     if isinstance(value, bool):
         return isinstance(kind, inspect.BoolType)
     return isinstance(value, _PLAIN[type(kind)][0])

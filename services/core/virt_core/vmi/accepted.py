@@ -1,9 +1,9 @@
-"""A spec that every check has accepted, with the values that it leaves to defaults. Pure.
+"""A spec that has passed every check, with its defaults filled in. Pure.
 
-`accept` is the only function that makes an AcceptedSpec. virt-api calls it at admission, the controller before it makes
-a pod, the handler before it starts a machine; what builds pods, machines and networks takes an AcceptedSpec, so that
-none of them can be called with a spec that nobody has checked. `AcceptedSpecs` keeps the results in the processes that
-look at one object many times.
+`accept` is the only function that creates an AcceptedSpec. virt-api calls it at admission, the controller before it
+creates a pod, the handler before it starts a machine. The builders of pods, machines and networks take an AcceptedSpec,
+so they cannot be called with an unchecked spec. `AcceptedSpecs` caches results in processes that read an object many
+times.
 """
 
 from __future__ import annotations
@@ -28,15 +28,15 @@ from virt_core.vmi.spec.volumes import Network
 
 _NOT_STARTED = (VmiPhase.UNSET, VmiPhase.PENDING, VmiPhase.SCHEDULING, VmiPhase.SCHEDULED)
 _ENDS = re.compile(r"(?=[.\[])|$")  # of the paths that lead to a field
-_KEPT = 1024  # results in one process: more than a node has guests; the controller looks at a spec until it has a pod
+_KEPT = 1024  # results per process: more than guests on a node; the controller needs a spec only until it has a pod
 
 
 @dataclass(frozen=True, slots=True)
 class AcceptedSpec:
-    """What the guest gets. Made by `accept` alone."""
+    """The guest's effective configuration. Created by `accept` only."""
 
     spec: VmiSpec
-    """As the user wrote it: for what has no default."""
+    """The spec as the user wrote it, for fields without a default."""
 
     emulated: bool
     """Whether the cluster emulates the guest's CPU."""
@@ -58,14 +58,14 @@ class AcceptedSpec:
     inputs: tuple[Input, ...]
     display: effective.Display | None
     watchdog_action: str | None
-    """None: there is no watchdog."""
+    """None: no watchdog."""
 
     boots_by_uefi: bool
 
 
 @dataclass(frozen=True, slots=True)
 class RefusedSpec:
-    """Why a spec is not accepted: every reason."""
+    """All reasons why a spec is refused."""
 
     refusals: tuple[Refusal, ...]
 
@@ -74,13 +74,13 @@ class RefusedSpec:
 
 
 def accept(raw: msgspec.Raw | Any, configuration: Configuration, *, started: bool = False) -> AcceptedSpec:
-    """The spec, which is JSON or made of builtins, under the cluster's configuration.
+    """Check the spec (JSON or builtins) against the cluster's configuration.
 
-    `started`: its guest has been started, when the configuration may have been another. What the cluster allows now is
-    not held against it.
+    `started`: the guest has been started, perhaps under another configuration. Rules that depend on the configuration
+    do not apply then.
 
     Raises:
-        UnsupportedSpec: with all that is unknown, not supported or not allowed.
+        UnsupportedSpec: with all unknown, unsupported and invalid fields.
     """
     allowed = None if started else configuration
     try:
@@ -107,13 +107,13 @@ def accept(raw: msgspec.Raw | Any, configuration: Configuration, *, started: boo
 
 
 def _beside(unsupported: tuple[Refusal, ...], raw: Any, configuration: Configuration | None) -> Iterator[Refusal]:
-    """What else is wrong with a spec that has fields which are not supported: users want to read it in one answer."""
+    """Further problems of a spec with unsupported fields, so that the user gets all of them in one message."""
     stored = msgspec.json.decode(raw) if isinstance(raw, msgspec.Raw) else raw
     try:
         spec = msgspec.convert(supported_part(stored, VmiSpec), VmiSpec)
     except (Unfit, RecursionError, msgspec.ValidationError):
         return
-    # What holds an unsupported field may be wrong only because the field is left out here.
+    # The parent of an unsupported field may look invalid only because the field is left out here.
     holders = {refusal.field[: end.start()] for refusal in unsupported for end in _ENDS.finditer(refusal.field)}
     yield from (refusal for refusal in spec_refusals(spec, configuration) if refusal.field not in holders)
 
@@ -127,10 +127,10 @@ class _Result:
 
 
 class AcceptedSpecs:
-    """The last results of `accept`, by UID: a spec is parsed once, not in every pass.
+    """A cache of the results of `accept` by UID, so that a spec is parsed once and not in every pass.
 
-    Whether the spec is still the same its JSON says. The generation does not: a VMI has no status subresource, so each
-    write of its status counts.
+    An unchanged spec is recognized by its JSON. The generation does not help: a VMI has no status subresource, so each
+    write of its status increments it.
     """
 
     def __init__(self, kept: int = _KEPT) -> None:
@@ -138,7 +138,7 @@ class AcceptedSpecs:
         self._kept = kept
 
     def of(self, vmi: VirtualMachineInstance, configuration: Configuration) -> AcceptedSpec | RefusedSpec:
-        """The VMI's spec. An accepted one stays so once its guest is started, however the configuration changes."""
+        """The VMI's spec. After the guest has been started, a change of the configuration cannot refuse it."""
         uid, raw = vmi.metadata.uid, bytes(vmi.spec)
         started = vmi.status.phase not in _NOT_STARTED
         result = self._results.get(uid)

@@ -1,7 +1,7 @@
-"""Whether a VirtualMachineInstance may be stored. Pure; called by virt-api's validating webhook with objects as JSON
-has them.
+"""Decides whether a VirtualMachineInstance may be stored. Pure; called by virt-api's validating webhook with objects as
+JSON.
 
-The controller refuses the same specs, in a condition, about objects that came in while the webhook was away.
+The controller checks the same, and reports in a condition, for objects that were stored while the webhook was down.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ RESERVED_LABELS = frozenset(
         "kubevirt.io/install-strategy",
     }
 )
-"""Only the suite sets them, as in KubeVirt: handlers would take a foreign VirtualMachineInstance for theirs."""
+"""Reserved for the suite, as in KubeVirt: handlers select VirtualMachineInstances by them."""
 
 _SHOWN_CHANGES = 16
 
@@ -33,7 +33,7 @@ Body = Mapping[str, Any]
 
 
 def admit_create(vmi: Body, configuration: Configuration, *, is_own_account: bool = False) -> tuple[Refusal, ...]:
-    """Why the new object is refused; empty: it is admitted. `is_own_account`: a component of the suite asks."""
+    """Why the new object is refused; empty: admitted. `is_own_account`: the user is a component of the suite."""
     labels = () if is_own_account else tuple(_changed_labels({}, vmi))
     meta = (*labels, *annotation_refusals(_annotations(vmi)))
     try:
@@ -44,9 +44,9 @@ def admit_create(vmi: Body, configuration: Configuration, *, is_own_account: boo
 
 
 def admit_update(old: Body, new: Body, configuration: Configuration, *, is_own_account: bool) -> tuple[Refusal, ...]:
-    """Why the change is refused: the spec stays as it is, labels and status of the suite are the suite's.
+    """Why the change is refused: the spec is immutable, and only the suite changes its labels and the status.
 
-    A spec that means the same is the same: applying a manifest again that names none of the stored defaults passes.
+    Specs with equal effect are equal: a manifest without the stored defaults can be applied again.
     """
     if is_own_account:
         return ()

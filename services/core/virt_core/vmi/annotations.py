@@ -1,7 +1,7 @@
 """Annotations with which KubeVirt changes how a VirtualMachineInstance runs. Pure; called at admission and by the
-controller, which refuses the same when the webhook was away.
+controller, for objects that were stored while the webhook was down.
 
-An annotation that is in neither table means nothing to KubeVirt either.
+KubeVirt ignores annotations that are in neither table.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ REFUSED: Mapping[str, str] = {
     "kubevirt.io/free-page-reporting-disabled": "a balloon without free page reporting",
     "kubevirt.io/keep-launcher-alive-after-failure": "a launcher that outlives its guest",
 }
-"""What an annotation asks for that this release does not do."""
+"""Annotations that request features which this release does not support, and the feature's description."""
 
 _REFUSED_PREFIX = "kubevirt.io/func-test-"  # faults of KubeVirt's launcher for its own tests
 
 WITHOUT_EFFECT = frozenset({"kubevirt.io/allow-pod-bridge-network-live-migration"})
-"""Accepted: they allow what this release does for no VirtualMachineInstance."""
+"""Accepted: they permit operations that this release never performs."""
 
 
 def annotation_refusals(annotations: Mapping[str, object]) -> Refusals:
-    """One refusal for each annotation that asks for what is not supported."""
+    """A refusal for each annotation that requests an unsupported feature."""
     for name in sorted(annotations):
         if name in REFUSED:
             yield _refusal(name, REFUSED[name])

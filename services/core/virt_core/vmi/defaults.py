@@ -1,7 +1,7 @@
-"""What the mutating webhook stores of a new VirtualMachineInstance: the defaults that KubeVirt would store. Pure.
+"""Defaults that the mutating webhook adds to a new VirtualMachineInstance, the same that KubeVirt stores. Pure.
 
-Called by virt-api with the object as JSON has it. What it does not name stays, and an object that vmi/admission.py
-refuses stays whole. Nothing rests on the defaults being stored: spec/effective.py has the same.
+Called by virt-api with the object as JSON. Other fields stay unchanged, and so does an object that vmi/admission.py
+refuses. Nothing depends on stored defaults: spec/effective.py applies the same ones.
 """
 
 from __future__ import annotations
@@ -21,20 +21,20 @@ Body = dict[str, Any]
 
 
 def defaulted(vmi: Mapping[str, Any], configuration: Configuration) -> Body:
-    """The object with its defaults; a new one has no status, whoever wrote one."""
+    """The object with its defaults and without a status, which no user may set on a new object."""
     body = {key: value for key, value in vmi.items() if key != "status"}
     try:
         spec = accept(vmi.get("spec"), configuration)
     except UnsupportedSpec:
         return body
     filled = _filled(vmi["spec"], _defaults(spec, configuration))
-    # A level of 0 is one that is not given.
+    # A level of 0 means that it is not set.
     cpu = {**filled["domain"]["cpu"], **asdict(spec.topology)}
     return {**body, "spec": {**filled, "domain": {**filled["domain"], "cpu": cpu}}}
 
 
 def defaults_patch(vmi: Mapping[str, Any], configuration: Configuration) -> list[Body]:
-    """The JSON patch from the object to what is to be stored; empty if that is the same."""
+    """The JSON patch from the object to its defaulted form; empty if they are equal."""
     after = defaulted(vmi, configuration)
     removed: list[Body] = [{"op": "remove", "path": f"/{key}"} for key in vmi if key not in after]
     changed = (key for key in after if after[key] != vmi.get(key))
@@ -42,7 +42,8 @@ def defaults_patch(vmi: Mapping[str, Any], configuration: Configuration) -> list
 
 
 def _filled(value: Any, default: Any) -> Any:
-    """`value` with what only `default` has; lists item by item, the default's last ones behind."""
+    """`value` with the fields that only `default` has. Lists merge by index; extra items of the default are
+    appended."""
     if isinstance(value, dict) and isinstance(default, dict):
         merged = {key: _filled(below, default[key]) if key in default else below for key, below in value.items()}
         return {**default, **merged}
@@ -108,7 +109,7 @@ def _volume(volume: Volume) -> Body:
 
 
 def _pull_policy(image: str) -> str:
-    """As Kubernetes chooses it: what may have changed behind its name is looked up each time."""
+    """Kubernetes' default: Always for the tag latest, otherwise IfNotPresent."""
     if "@" in image:
         return "IfNotPresent"
     tag = image.rpartition("/")[2].partition(":")[2]

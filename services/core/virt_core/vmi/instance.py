@@ -1,9 +1,9 @@
-"""VirtualMachineInstance as far as this release supports it.
+"""VirtualMachineInstance, with the fields that this release supports.
 
-Two readings of one object: `VirtualMachineInstance` keeps the spec raw, so that a reflector can hold any object that
-the API server stored; `parse_spec` reads the spec strictly (spec/domain.py) and refuses, by name, each field of
-KubeVirt's that is not supported yet (unsupported.py). Called by the controller (before a pod is made) and the handler
-(before a Machine is made).
+An object is decoded in two steps: `VirtualMachineInstance` keeps the spec raw, so that a reflector can hold every
+stored object; `parse_spec` decodes the spec strictly (spec/domain.py) and refuses each unsupported field of KubeVirt's
+by name (unsupported.py). Called by the controller (before it creates a pod) and the handler (before it builds a
+Machine).
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from virt_core.vmi.spec.domain import VmiSpec
 class VmiPhase(StrEnum):
     """KubeVirt's phases; this release writes those up to FAILED.
 
-    A phase that this release does not know reads as UNKNOWN: another release wrote it, so nothing is done about it.
+    A phase that this release does not know decodes as UNKNOWN: another release wrote it, so this one does not act.
     """
 
     UNSET = ""
@@ -42,12 +42,12 @@ class VmiPhase(StrEnum):
 
     @property
     def final(self) -> bool:
-        """Whether nothing happens to the guest any more."""
+        """Whether the guest has ended for good."""
         return self in (VmiPhase.SUCCEEDED, VmiPhase.FAILED)
 
 
 class VmiStatus(msgspec.Struct, frozen=True, rename="camel"):
-    """The part of the status that decisions rest on."""
+    """The fields of the status that decisions use."""
 
     phase: VmiPhase = VmiPhase.UNSET
     active_pods: dict[str, str] = {}
@@ -57,9 +57,9 @@ class VmiStatus(msgspec.Struct, frozen=True, rename="camel"):
 
 
 class VirtualMachineInstance(msgspec.Struct, frozen=True, rename="camel", dict=True):
-    """What reflectors keep.
+    """A VirtualMachineInstance in a reflector's cache.
 
-    `raw_status` is the status as stored, with fields of other writers and releases: patches are guarded by it.
+    `raw_status` is the stored status with the fields of other writers and releases; patches test it.
     """
 
     metadata: ObjectMeta
@@ -68,7 +68,7 @@ class VirtualMachineInstance(msgspec.Struct, frozen=True, rename="camel", dict=T
 
     @cached_property
     def status(self) -> VmiStatus:
-        """The part of the status that decisions rest on. One that does not decode has the phase UNKNOWN."""
+        """The fields of the status that decisions use. A status that does not decode has the phase UNKNOWN."""
         try:
             return msgspec.convert(self.raw_status, VmiStatus)
         except msgspec.ValidationError:
@@ -91,7 +91,7 @@ _spec_decoder = msgspec.json.Decoder(VmiSpec)
 
 
 def parse_spec(raw: msgspec.Raw) -> VmiSpec:
-    """The spec, strictly.
+    """Decode the spec strictly.
 
     Raises:
         UnsupportedSpec: naming each field that is unknown, not supported or of the wrong type.
@@ -105,7 +105,7 @@ def parse_spec(raw: msgspec.Raw) -> VmiSpec:
 
 
 def read_spec(spec: Any) -> VmiSpec:
-    """The same of a spec made of builtins, which may be anything that JSON has.
+    """Like `parse_spec`, for a spec made of builtins, which may be any JSON value.
 
     Raises:
         UnsupportedSpec: naming each field that is unknown, not supported or of the wrong type.

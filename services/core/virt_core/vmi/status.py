@@ -1,7 +1,7 @@
-"""Writing a VirtualMachineInstance's status: the pieces that controller and handler both need. Pure.
+"""Functions for writing a VirtualMachineInstance's status, shared by controller and handler. Pure.
 
-Both start from the stored status, so that fields of the other and of other releases stay as they are, and write the
-difference as one guarded patch. Called by their status.py and plan.py.
+Both start from the stored status, so that fields of other writers and releases stay unchanged, and write the difference
+as one guarded patch. Called by their status.py and plan.py.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ NODE_UNREACHABLE = "NodeUnreachable"
 NODE_NOT_READY = "NodeNotReady"
 HANDLER_UNRESPONSIVE = "HandlerUnresponsive"
 NODE_REASONS = frozenset({NODE_UNREACHABLE, NODE_NOT_READY, HANDLER_UNRESPONSIVE})
-"""Reasons of Ready=False when nobody can say how the guest is. The controller writes them and takes them back."""
+"""Reasons of Ready=False when the guest's state is unknown. The controller sets and removes them."""
 
 POD_TERMINATING = "PodTerminating"
-"""Reason of Ready=False when the launcher pod of a VMI that nobody deleted is going: the guest is told to shut down."""
+"""Reason of Ready=False when the launcher pod is terminating although the VMI is not deleted. The guest shuts down."""
 
 CONTROLLERS_REASONS = NODE_REASONS | {POD_TERMINATING}
-"""Reasons of Ready=False that handlers neither write nor overrule."""
+"""Reasons of Ready=False that only the controller sets and replaces."""
 
 
 class _Probed(msgspec.Struct, frozen=True, rename="camel"):
@@ -37,7 +37,7 @@ _probed = msgspec.json.Decoder(_Probed)
 
 
 def has_readiness_probe(vmi: VirtualMachineInstance) -> bool:
-    """Whether Ready says what the user's probe says, rather than that the guest runs."""
+    """Whether Ready follows the user's readiness probe instead of the guest's phase."""
     return _probed.decode(vmi.spec).readiness_probe is not None
 
 
@@ -54,7 +54,7 @@ def ready_is_controllers(vmi: VirtualMachineInstance) -> bool:
 
 
 def in_phase(status: Mapping[str, Any], phase: VmiPhase, now: datetime) -> dict[str, Any]:
-    """`status` in `phase`, with the moment of the transition if it is one."""
+    """`status` with `phase`, and with the transition's timestamp if the phase changes."""
     if status.get("phase", "") == phase.value:
         return dict(status)
     moment = {"phase": phase.value, "phaseTransitionTimestamp": rfc3339(now)}
@@ -63,7 +63,7 @@ def in_phase(status: Mapping[str, Any], phase: VmiPhase, now: datetime) -> dict[
 
 
 def stored_conditions(vmi: VirtualMachineInstance, wanted: Iterable[Condition], now: datetime) -> list[dict[str, Any]]:
-    """The VMI's conditions with those of `wanted` put in, as JSON has them."""
+    """The VMI's conditions with those in `wanted` replaced by type, as JSON."""
     built: list[dict[str, Any]] = msgspec.to_builtins(with_conditions(vmi.status.conditions, wanted, now))
     return built
 

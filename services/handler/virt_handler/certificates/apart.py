@@ -1,4 +1,4 @@
-"""request.py in a process that lives for a moment: cryptography takes 12 MB that a handler needs twice a day.
+"""Runs request.py in a short-lived process, because a handler needs cryptography's 12 MB only twice a day.
 
 Called by renewal.py. Keys pass through pipes only.
 """
@@ -12,21 +12,21 @@ import msgspec
 
 from virt_handler.certificates.question import Answer, Wanted
 
-_SECONDS = 60.0  # beside busy guests a start takes long
+_SECONDS = 60.0  # starting a process is slow on a node with busy guests
 _MODULE = "virt_handler.certificates.request"
 
 
 class Failed(Exception):
-    """The process ended without an answer: try again later."""
+    """The process ended without a result: retry later."""
 
 
 async def ask(wanted: Wanted) -> Answer:
-    """The answer of a process that is started for it.
+    """Start a process and return its answer.
 
     Raises:
-        Failed: it gave none.
+        Failed: the process returned no answer.
     """
-    optimized = ("-OO",) if sys.flags.optimize else ()  # as this process: there are .pyc files of one level only
+    optimized = ("-OO",) if sys.flags.optimize else ()  # like this process: the image has .pyc files of one level only
     command = (sys.executable, "-B", *optimized, "-m", _MODULE)
     pipe = asyncio.subprocess.PIPE
     process = await asyncio.create_subprocess_exec(*command, stdin=pipe, stdout=pipe)

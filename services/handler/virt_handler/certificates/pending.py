@@ -1,7 +1,7 @@
-"""The certificate request that waits for an answer, in the folder of the certificate. Called by renewal.py.
+"""The pending certificate request, stored in the folder of the certificate. Called by renewal.py.
 
-A container that restarts waits for the same CertificateSigningRequest: without this, each restart while the operator
-is away would leave another one behind. The folder is in memory and goes with the pod, like the key of the certificate.
+A restarted container waits for the same CertificateSigningRequest. Otherwise each restart during an outage of the
+operator would leave another request behind. The folder is in memory and ends with the pod, like the certificate's key.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ class Pending(msgspec.Struct, frozen=True):
     request: bytes
 
     def name(self, instance: str) -> str:
-        """The name of the CertificateSigningRequest of the pod `instance`: one request has one name."""
+        """The name of the CertificateSigningRequest. It depends on the pod `instance` and the request only."""
         return f"{instance}-{hashlib.sha256(self.request).hexdigest()[:16]}"
 
 
 def read(folder: Path) -> Pending | None:
-    """The request that was made before, None if there is none that can be read."""
+    """The stored request; None if there is none or it cannot be decoded."""
     try:
         return msgspec.json.decode((folder / _FILE).read_bytes(), type=Pending)
     except (OSError, msgspec.MsgspecError):
@@ -34,7 +34,7 @@ def read(folder: Path) -> Pending | None:
 
 
 def write(folder: Path, pending: Pending) -> None:
-    """Keep it, whole or not at all."""
+    """Store the request atomically."""
     temporary = folder / f"{_FILE}.tmp"
     temporary.touch(mode=0o600)
     temporary.write_bytes(msgspec.json.encode(pending))
@@ -42,5 +42,5 @@ def write(folder: Path, pending: Pending) -> None:
 
 
 def forget(folder: Path) -> None:
-    """It was answered."""
+    """Delete the stored request after it was answered."""
     (folder / _FILE).unlink(missing_ok=True)

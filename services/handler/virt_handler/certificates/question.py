@@ -1,4 +1,4 @@
-"""What renewal.py asks request.py, and the answer: values that pass between two processes (apart.py). Pure."""
+"""Input and output of request.py, exchanged between two processes (apart.py). Pure."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import msgspec
 
 
 class Wanted(msgspec.Struct, frozen=True):
-    """What is asked of the process: a new key for `names`, or if there are none, when the leaf is due."""
+    """The task: a new key for `names`, or, without names, the time at which the leaf must be renewed."""
 
     names: tuple[str, ...] = ()
     leaf: bytes = b""
@@ -18,7 +18,7 @@ class Wanted(msgspec.Struct, frozen=True):
 
 
 class Answer(msgspec.Struct, frozen=True):
-    """Key and request, or the moment of the renewal; None if that is now."""
+    """Key and request, or the time of the renewal; None means now."""
 
     key: bytes = b""
     request: bytes = b""

@@ -1,10 +1,10 @@
-"""Keeps this node's certificate good: key and leaf in a folder in memory, signed by a CertificateSigningRequest.
+"""Renews this node's certificate: key and leaf in a folder in memory, signed by a CertificateSigningRequest.
 
-Run by app.py. The key never leaves the pod. A container that starts again finds both and serves at once, also with
-the operator away; a new pod serves when the operator has signed. Machines do not wait for any of this.
+Run by app.py. The key never leaves the pod. A restarted container finds both and serves at once, even if the operator
+is down; a new pod serves when the operator has signed. VMs start without the certificate.
 
-A request waits for its answer as long as it takes, across restarts of the container (pending.py): while the operator
-is away there is one pending CertificateSigningRequest for each pod.
+A request stays pending until it is answered, across restarts of the container (pending.py): during an outage of the
+operator there is one pending CertificateSigningRequest per pod.
 """
 
 from __future__ import annotations
@@ -39,24 +39,24 @@ class Timing:
     """Seconds."""
 
     look: float = 5.0
-    """Between two looks at the files, which change without a notification."""
+    """Interval between checks of the files, which change without a notification."""
     retry: float = 5.0
-    """After a failure; doubled after each further one."""
+    """Delay after a failure; doubled after each further failure."""
     retry_last: float = 600.0
-    """A request that is denied stays for an hour, so denials must not come faster than they are removed."""
+    """Delay after a denial. Kubernetes keeps a denied request for an hour, so requests must not pile up."""
     reminder: float = 600.0
-    """Between two log lines about a request that nobody answers."""
+    """Interval between log lines about a request without an answer."""
 
 
 _TIMING = Timing()
 
 
 class RequestGone(Exception):
-    """The request was deleted without an answer: create it again."""
+    """The request was deleted before it was answered: create it again."""
 
 
 class Denied(Exception):
-    """The request will not be answered: make another one, later."""
+    """The request was denied: create another request later."""
 
 
 class _Status(msgspec.Struct, frozen=True):
@@ -74,7 +74,7 @@ def _utc() -> datetime:
 
 
 class NodeCertificate:
-    """`ready` is set when the folder holds a leaf."""
+    """The certificate of this node. `ready` is set when the folder has a leaf."""
 
     def __init__(
         self,
@@ -159,10 +159,10 @@ class NodeCertificate:
         return waiting
 
     async def _signed(self, name: str) -> bytes:
-        """The leaf, however long that takes.
+        """Wait for the leaf without a time limit.
 
         Raises:
-            RequestGone, Denied: there will be none.
+            RequestGone, Denied: the request will not be signed.
         """
         changed = asyncio.Event()
         answers = Reflector(
@@ -191,10 +191,10 @@ class NodeCertificate:
 
 
 def _answer(request: _Request | None) -> bytes | None:
-    """The leaf, None while there is none.
+    """The leaf; None if the request is not signed yet.
 
     Raises:
-        RequestGone, Denied: there will be none.
+        RequestGone, Denied: the request will not be signed.
     """
     if request is None:
         raise RequestGone("the request is gone")

@@ -1,6 +1,6 @@
-"""A key, what to ask for it, and whether what is there is due. Touches no files.
+"""Creates keys and certificate requests, and decides when a leaf must be renewed. Touches no files.
 
-A program of its own, which apart.py starts: what it imports is not to stay in the handler's memory.
+A separate program, started by apart.py, so that its imports do not stay in the handler's memory.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def new_request(names: tuple[str, ...]) -> tuple[bytes, bytes]:
 
 
 def renewal(leaf: bytes, key: bytes, bundle: bytes, issuing: Issuing) -> datetime | None:
-    """When the leaf is due; None for at once: it cannot be read, or was signed by one before who signs now."""
+    """When to renew the leaf; None means now: it cannot be read, or an older CA than the current one signed it."""
     try:
         certificate = x509.load_pem_x509_certificate(leaf)
         private = serialization.load_pem_private_key(key, password=None)
@@ -45,7 +45,7 @@ def renewal(leaf: bytes, key: bytes, bundle: bytes, issuing: Issuing) -> datetim
     issuer = next((at for at, authority in enumerate(authorities) if _issued(certificate, authority)), None)
     if issuer is None:
         return None
-    # Newest first: one that is newer than what these files say signed since they were written.
+    # Newest first. If a newer CA than the current one of these files signed it, it took over after they were written.
     prints = [_fingerprint(authority) for authority in authorities]
     if issuing.signer in prints and issuer > prints.index(issuing.signer):
         return None
@@ -65,7 +65,7 @@ def _fingerprint(certificate: x509.Certificate) -> str:
 
 
 def main() -> None:
-    """Answer the question on standard input."""
+    """Read a task from standard input and write the answer to standard output."""
     wanted = msgspec.json.decode(sys.stdin.buffer.read(), type=Wanted)
     if wanted.names:
         answer = Answer(*new_request(wanted.names))

@@ -1,9 +1,9 @@
-"""The device nodes that launchers get as /dev/net/tun and /dev/kvm. Made by registration.py before they are announced.
+"""The device nodes of launchers for /dev/net/tun and /dev/kvm. Created by registration.py before it registers.
 
-The container runtime copies owner and mode from the host's node. Some hosts keep such nodes to root, and a launcher is
-user 107 without capabilities; so it gets a node of our own, open to all. Only containers that ask the kubelet for the
-device have it in their device cgroup. Opening tun gives nobody anything: devices are made by the handler, and only
-their owner may attach.
+The container runtime copies owner and mode of the host's device node. On some hosts only root may open it, and a
+launcher runs as user 107 without capabilities. So a launcher gets a separate node that everybody may open. Only
+containers that request the device from the kubelet have it in their device cgroup. Opening tun grants nothing: the
+handler creates the tap devices, and only their owner may attach.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ _MODE = 0o666
 
 
 def ensure(folder: Path, name: str, device: int) -> Path:
-    """The path of the node `name` for `device`, which must be the same on the host. A sub-folder, for a kubelet that
-    starts removes all files.
+    """Create the node `name` for `device` if necessary and return its path, which is the same on the host. It is in a
+    sub-folder, because a starting kubelet removes all files of `folder`.
 
     Raises:
-        OSError: no device nodes can be made there.
+        OSError: device nodes cannot be created there.
     """
     path = folder / "kubevirt-devices" / name
     path.parent.mkdir(mode=0o755, exist_ok=True)
@@ -29,7 +29,7 @@ def ensure(folder: Path, name: str, device: int) -> Path:
     new = path.with_name(f"{name}.new")
     new.unlink(missing_ok=True)
     os.mknod(new, _MODE | stat.S_IFCHR, device)
-    new.chmod(_MODE)  # mknod's mode is cut by the umask
+    new.chmod(_MODE)  # the umask restricts mknod's mode
     new.rename(path)
     return path
 

@@ -1,7 +1,7 @@
-"""What this node offers of one kind of device, as often as pods may ask for it. Served by registration.py.
+"""The device plugin for a kind of device. Served by registration.py.
 
-A launcher pod has no capabilities; the device plugin is what puts the device node into its container and its device
-cgroup. The devices are no scarce good: their number only has to exceed the pods of a node.
+A launcher pod has no capabilities; the device plugin adds the device node to its container and to its device cgroup.
+The devices are not limited: their number only has to exceed the number of pods on a node.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class Kind:
     """A kind of device."""
 
     name: str
-    """As in the resource devices.kubevirt.io/…"""
+    """The name in the resource devices.kubevirt.io/…"""
 
     path: str
     """The device in the launcher's container."""
@@ -36,7 +36,7 @@ class Kind:
 
     @property
     def resource(self) -> str:
-        """The resource that pods ask for."""
+        """The resource that pods request."""
         return f"devices.kubevirt.io/{self.name}"
 
 
@@ -48,11 +48,12 @@ class DevicePlugin(deviceplugin_pb2_grpc.DevicePluginServicer):
     """The servicer.
 
     Attributes:
-        watched: set while the kubelet watches the devices, without which it offers none to pods.
+        watched: set while the kubelet watches the devices. Without a watch it offers none to pods.
     """
 
     def __init__(self, kind: Kind, host_path: Path, on_drop: Callable[[], None]) -> None:
-        """`host_path` is the device node on the host (device_node.py); `on_drop` says that the kubelet hung up."""
+        """`host_path` is the device node on the host (device_node.py); `on_drop` is called when the kubelet
+        disconnects."""
         self.watched = asyncio.Event()
         self._on_drop = on_drop
         self._kind = kind

@@ -1,9 +1,9 @@
-"""Serving the plugin of one kind of device and announcing it, again whenever the kubelet was started again.
+"""Serves the plugin of a kind of device and registers it with the kubelet, again after each restart of the kubelet.
 
 Run by app.py, once for each kind.
 
-A kubelet that starts removes every plugin's socket and makes its own kubelet.sock anew; that folder is watched. A pod
-that the kubelet places while no plugin is announced is rejected by it and made anew by the controller.
+A starting kubelet removes every plugin's socket and creates a new kubelet.sock; the folder is watched for that. The
+kubelet rejects pods that arrive while no plugin is registered, and the controller replaces them.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _log = logs.bound("virt_handler.deviceplugin")
 
 
 async def serve(folder: Path, events: FolderEvents, kind: Kind, offered: asyncio.Event) -> None:
-    """Offer the devices to the kubelet behind `folder` until cancelled; `offered` is set while it takes them."""
+    """Offer the devices to the kubelet of `folder` until cancelled; `offered` is set while they are registered."""
     descriptor = os.open(folder, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     backoff = _BACKOFF_FIRST
     try:
@@ -54,10 +54,10 @@ async def serve(folder: Path, events: FolderEvents, kind: Kind, offered: asyncio
 async def _offer(
     folder: Path, changed: asyncio.Event, kubelet: tuple[int, int], kind: Kind, offered: asyncio.Event
 ) -> None:
-    """Serve and announce; ends when another kubelet is there.
+    """Serve and register. Returns when the kubelet has restarted.
 
     Raises:
-        OSError, AioRpcError: the kubelet does not answer, does not call back or hung up.
+        OSError, AioRpcError: the kubelet does not answer, does not call back or disconnects.
     """
     plugin = DevicePlugin(kind, ensure(folder, kind.name, kind.number), changed.set)
     endpoint = f"kubevirt-{kind.name}.sock"
@@ -68,16 +68,16 @@ async def _offer(
     await server.start()
     try:
         await _announce(folder, kind, endpoint)
-        # It answers before it has called back; a handler that is just ending may take the socket's name away.
+        # The kubelet answers before it calls back. Meanwhile the handler that this one replaces may remove the socket.
         async with asyncio.timeout(_DEADLINE):
             await plugin.watched.wait()
         offered.set()
         while _identity(folder / KUBELET) == kubelet:
             if not plugin.watched.is_set():
-                raise ConnectionError("the kubelet hung up")
+                raise ConnectionError("the kubelet disconnected")
             changed.clear()
             await changed.wait()
-        _log.info("seeing another kubelet")
+        _log.info("registering again after a restart of the kubelet")
     finally:
         offered.clear()
         plugin.end()
@@ -85,7 +85,7 @@ async def _offer(
 
 
 async def _announce(folder: Path, kind: Kind, endpoint: str) -> None:
-    _log.info("announcing devices to the kubelet", resource=kind.resource)
+    _log.info("registering devices with the kubelet", resource=kind.resource)
     async with grpc.aio.insecure_channel(f"unix:{folder / KUBELET}") as channel:
         request = pb.RegisterRequest(version=API_VERSION, endpoint=endpoint, resource_name=kind.resource)
         await deviceplugin_pb2_grpc.RegistrationStub(channel).Register(request, timeout=_DEADLINE)  # type: ignore[no-untyped-call, unused-ignore]

@@ -1,1 +1,1 @@
-"""Finding the launchers of this node and talking to them. Everything below a pod's folder is hostile."""
+"""Finds the launchers of this node and connects to them. Everything below a pod's folder is hostile."""

@@ -1,9 +1,9 @@
-"""The device node of a claim of mode Block, made usable for the launcher. Called by machines/execute.py.
+"""Gives the launcher access to the device node of a claim in mode Block. Called by machines/pod.py.
 
-The kubelet has the container runtime make such nodes in the container's own /dev. Not every runtime gives them to the
-container's user, and the launcher is user 107 without capabilities. The folder is the guest's side: every step is
-opened without following links, and only a block device changes its owner. Which devices a container may use at all is
-up to its device cgroup, which this does not touch.
+The container runtime creates such nodes in the container's /dev. Not every runtime makes the container's user their
+owner, and the launcher runs as user 107 without capabilities. The guest's side controls the folder: every step is
+opened without following links, and only the owner of a block device is changed. The container's device cgroup, which
+decides which devices it may use, stays unchanged.
 """
 
 from __future__ import annotations
@@ -18,20 +18,20 @@ _STEP = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 class NoBlockDevice(Exception):
-    """What is at that place in the launcher's container is no block device."""
+    """The path in the launcher's container is not a block device."""
 
 
 def give(root: int, path: str, user: int) -> None:
     """Make `user` the owner of the block device at `path` below the folder `root`.
 
     Raises:
-        NoBlockDevice: something else is there, or nothing.
+        NoBlockDevice: it does not exist, or is not a block device.
     """
     try:
         with _opened(root, path) as found:
             status = os.fstat(found)
             if not stat.S_ISBLK(status.st_mode):
-                raise NoBlockDevice(f"{path} in the launcher's container is no block device")
+                raise NoBlockDevice(f"{path} in the launcher's container is not a block device")
             if status.st_uid != user:
                 os.chown(f"/proc/self/fd/{found}", user, -1)
     except OSError as error:

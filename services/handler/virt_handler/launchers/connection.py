@@ -1,7 +1,7 @@
-"""One connection to the launcher of one pod: its socket, the pod's network namespace, a negotiated peer.
+"""A connection to the launcher of a pod: its socket, the pod's network namespace, a negotiated peer.
 
-Called by machines/link.py, which makes a new one whenever the old one broke: a launcher that was started again has
-another socket.
+Called through machines/pod.py by machines/link.py, which opens a new connection after a failure: a restarted launcher
+has another socket.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from virt_core.rpc.peer import Peer
 from virt_handler.launchers.peer_process import open_namespaces
 from virt_handler.launchers.pod_folders import PodFolders
 
-# Without it, channels to equal targets share connections. The target names a descriptor, whose number is reused: a
-# channel could be given the connection to another guest's launcher.
+# Without this option, channels with equal targets share connections. A target contains a descriptor's number, which is
+# reused: a channel could get the connection to another guest's launcher.
 _OPTIONS = (
     ("grpc.use_local_subchannel_pool", 1),
-    ("grpc.max_receive_message_length", 17 << 20),  # bytes: a picture of the guest's display, and what is around it
+    ("grpc.max_receive_message_length", 17 << 20),  # bytes: a screenshot of 16 MiB and its envelope
 )
 
 
@@ -35,7 +35,7 @@ class Launcher:
     stub: Any
     network_namespace: int
     root: int
-    """Descriptors of the launcher's network and of its root folder, valid while the connection is."""
+    """Descriptors of the launcher's network namespace and root folder, valid as long as the connection."""
 
 
 @asynccontextmanager
@@ -43,8 +43,8 @@ async def connect(folders: PodFolders, pod_uid: str, name: str) -> AsyncIterator
     """Wait for the launcher's socket and connect to it. `name` is used in errors.
 
     Raises:
-        HostilePath, NotThePod: never use what is there.
-        OSError, Unavailable: try again.
+        HostilePath, NotThePod: never use this socket.
+        OSError, Unavailable: retry.
     """
     socket_fd = await folders.wait_for_socket(pod_uid, SOCKETS_VOLUME, LAUNCHER_SOCKET)
     try:

@@ -1,7 +1,7 @@
-"""Being told that something appeared in a folder: one inotify instance for the process (a user has 128 of them).
+"""Notifications about new entries in folders: one inotify instance per process (a user has 128 of them).
 
-Used by pod_folders.py and deviceplugin/. An event only says "look again": no name is taken from it, for names in a
-pod's folder are chosen by the guest's side.
+Used by pod_folders.py and deviceplugin/. An event only means "check again": names in events are ignored, because the
+guest's side chooses the names in a pod's folder.
 """
 
 from __future__ import annotations
@@ -38,9 +38,9 @@ class FolderEvents:
 
     @contextmanager
     def watch(self, folder: int) -> Iterator[asyncio.Event]:
-        """An event that is set when an entry appears in the folder behind the descriptor, or the folder goes.
+        """An event that is set when an entry appears in the folder of the descriptor, or the folder is removed.
 
-        Look into the folder after entering, not before: what came in between would be missed.
+        Read the folder after entering the context, not before: entries that appear in between would be missed.
 
         Raises:
             OSError: the folder cannot be watched.

@@ -1,8 +1,8 @@
-"""The process behind a launcher's socket, the network namespace that it lives in and its file system.
+"""The process that listens on a launcher's socket, its network namespace and its file system.
 
-Called by connection.py. The kernel says who listens (SO_PEERCRED); whether that process is in the pod is read from
-its cgroups, which an unprivileged pod cannot choose. All is read through one descriptor of /proc/PID: the number may
-be reused, the descriptor always means the same process. Needs the node's PID namespace (hostPID).
+Called by connection.py. The kernel identifies the listener (SO_PEERCRED). Its cgroups, which an unprivileged pod cannot
+choose, show whether it is in the pod. All files are read through one descriptor of /proc/PID, which always refers to
+the same process, even if the PID is reused. Needs the node's PID namespace (hostPID).
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ _UCRED = struct.Struct("iII")  # pid, uid, gid: unix(7)
 
 
 class NotThePod(Exception):
-    """Whoever listens on the pod's socket is not a process of that pod: never talk to it."""
+    """The listener on the pod's socket is not a process of that pod: never connect to it."""
 
 
 def connect(socket_fd: int) -> socket.socket:
-    """A connection, not blocking, to the socket behind an O_PATH descriptor.
+    """A non-blocking connection to the socket of an O_PATH descriptor.
 
     Raises:
-        OSError: nobody listens, or BlockingIOError: too many wait already.
+        OSError: nobody listens. BlockingIOError: the listener's backlog is full.
     """
     connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
     try:
@@ -64,7 +64,7 @@ def open_namespaces(socket_fd: int, pod_uid: str) -> tuple[int, int]:
 
 
 def names_pod(cgroups: str, pod_uid: str) -> bool:
-    """Whether /proc/PID/cgroup puts the process below the pod's cgroup, named by cgroupfs or by systemd's driver."""
+    """Whether /proc/PID/cgroup is below the pod's cgroup, in the notation of the cgroupfs or the systemd driver."""
     pattern = rf"(?:^|[/-])pod(?:{re.escape(pod_uid)}|{re.escape(pod_uid.replace('-', '_'))})(?:\.slice)?(?:/|$)"
     return any(re.search(pattern, line) for line in cgroups.splitlines())
 

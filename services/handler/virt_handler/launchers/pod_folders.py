@@ -1,9 +1,9 @@
-"""Sockets in pods' folders, opened so that nothing the guest's side does there leads elsewhere.
+"""Opens sockets in pods' folders, safely against manipulation by the guest's side.
 
-Called by connection.py and console/. A pod can write into its emptyDirs: a symlink, a file of another kind or owner
+Called by connection.py and service/. A pod can write into its emptyDirs: a symlink or a file of another type or owner
 in place of a socket is an attack and refused by name. Folders are opened step by step from a descriptor, without
-following links. A socket is opened once, with O_PATH; its kind and owner are read from that descriptor and it is
-connected to through it, so that no name is resolved twice.
+following links. A socket is opened once, with O_PATH; its type and owner are read from that descriptor, which is also
+used to connect, so that no name is resolved twice.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _ENTRY = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 class HostilePath(Exception):
-    """Something in a pod's folder is not what it must be: never use it, look again much later."""
+    """An entry in a pod's folder has the wrong type or owner: never use it, check again much later."""
 
 
 class PodFolders:
@@ -52,16 +52,16 @@ class PodFolders:
                         return _open_socket(folder, name)
                     removed = os.fstat(folder).st_nlink == 0
                 finally:
-                    os.close(folder)  # while it is open, the folder's removal is not reported
-                if not removed:  # before it was watched: it will never report anything
+                    os.close(folder)  # inotify does not report the removal of an open folder
+                if not removed:  # a folder that was removed before the watch began reports no event
                     await changed.wait()
 
     def open_socket(self, pod_uid: str, volume: str, name: str) -> int:
         """A descriptor of the socket `name` in the emptyDir `volume`; connect to /proc/self/fd/<it>, then close it.
 
         Raises:
-            HostilePath: there is something else in its place, or it is not the launcher's.
-            FileNotFoundError: there is nothing.
+            HostilePath: it is not a socket, or does not belong to the launcher's user.
+            FileNotFoundError: it does not exist.
         """
         folder, missing = self._open_deepest(_parts(pod_uid, volume))
         try:

@@ -1,1 +1,1 @@
-"""From VirtualMachineInstances on this node to guests in their launchers, and back to their status."""
+"""Starts the VirtualMachineInstances of this node in their launchers, and writes their status."""

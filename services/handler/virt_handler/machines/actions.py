@@ -1,4 +1,4 @@
-"""The closed set of what a handler does about a machine. Planned by plan.py, done by execute.py, one effect each."""
+"""The closed set of a handler's actions for a machine. Planned by plan.py, executed by execute.py."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from virt_handler.network.plan import NetworkPlan
 
 @dataclass(frozen=True, slots=True)
 class PrepareNetwork:
-    """Make the pod's network what the machine needs. Before StartMachine; repeatable."""
+    """Set up the pod's network for the machine. Before StartMachine; repeatable."""
 
     plan: NetworkPlan
 
@@ -26,9 +26,9 @@ class PrepareDisks:
 
 @dataclass(frozen=True, slots=True)
 class StartMachine:
-    """Hand the machine to its launcher. Repeatable: a launcher starts one machine, once.
+    """Send the machine to its launcher. Repeatable: a launcher starts a single machine, once.
 
-    Legal only for a VMI that has not run yet, whose pod is in activePods on this node, and which is not being deleted.
+    Only for a VMI that has not run yet, whose pod is in activePods on this node, and which is not being deleted.
     """
 
     machine: machine_pb2.Machine
@@ -36,14 +36,14 @@ class StartMachine:
 
 @dataclass(frozen=True, slots=True)
 class PatchStatus:
-    """Write the status; refused by the API server if what it rests on has changed."""
+    """Write the status. The API server refuses the patch if the tested values have changed."""
 
     operations: tuple[Operation, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class RecordEvent:
-    """Show a change of the VMI to people. After the PatchStatus that makes it, so that it is recorded once."""
+    """Record an event about a change of the VMI. After the PatchStatus of that change, so that it is recorded once."""
 
     reason: str
     message: str
@@ -54,12 +54,12 @@ class RecordEvent:
 class AcknowledgeEnd:
     """Confirm to the launcher that the end is recorded, so that it exits and its pod completes.
 
-    Legal only after the final phase is stored in the VMI.
+    Only after the final phase is stored in the VMI.
     """
 
     machine_uid: str
     end: state_pb2.MachineEnd.ValueType
-    """The end that is stored: the launcher refuses if its machine has not ended so."""
+    """The recorded end. The launcher refuses if its machine has not ended in this way."""
 
 
 Action = PrepareNetwork | PrepareDisks | StartMachine | PatchStatus | RecordEvent | AcknowledgeEnd

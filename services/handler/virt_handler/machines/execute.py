@@ -1,4 +1,4 @@
-"""Doing what plan.py decided: one effect for each action. Called by reconcile.py."""
+"""Executes the actions of plan.py. Called by reconcile.py."""
 
 from __future__ import annotations
 
@@ -22,26 +22,25 @@ from virt_handler.machines.actions import (
 )
 from virt_handler.machines.link import MachineLink
 
-# Seconds. Starting answers when the guest's CPUs run; a cold hypervisor under load takes its time, and the call is
-# repeatable.
+# Seconds. StartMachine returns when the guest's CPUs run, which takes long on a busy node; the call is repeatable.
 _START_DEADLINE, _ACKNOWLEDGE_DEADLINE = 60.0, 5.0
 
 
 class Executor:
-    """The effects of this handler."""
+    """Executes actions with the API server and launchers."""
 
     def __init__(self, client: KubeClient, events: EventRecorder) -> None:
         self._client = client
         self._events = events
 
     async def execute(self, action: Action, vmi: VirtualMachineInstance, link: MachineLink) -> None:
-        """One effect.
+        """Execute an action.
 
         Raises:
             KubeError: the API server refuses or does not answer.
             RpcError: the launcher refuses or does not answer.
-            Disconnected: there is no launcher.
-            NetworkFailed: the pod's network could not be made.
+            Disconnected: the launcher is not connected.
+            NetworkFailed: the pod's network could not be set up.
         """
         log = logs.bound("virt_handler.machines.execute", vmi="/".join(vmi.key))
         match action:

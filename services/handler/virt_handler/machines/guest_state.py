@@ -1,7 +1,7 @@
-"""A launcher's report on its guest, made harmless. Pure; called by link.py, reasoned about by plan.py and status.py.
+"""A launcher's report on its guest, sanitized. Pure; called by link.py, used by plan.py and status.py.
 
-A launcher is the guest's side, and the agent's answers come from whoever rules the guest. So everything is bounded in
-number and length, addresses are addresses, and texts are printable (hostile_text.py); none of it is ever acted on.
+The guest's side controls the launcher and the guest agent. So number and length of all values are bounded, addresses
+are validated, and texts are printable (hostile_text.py). No decision depends on these texts.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from kubevirt.launcher.v1 import guest_pb2, state_pb2
 
 from virt_handler.machines.hostile_text import MESSAGE_LENGTH, TEXT_LENGTH, printable
 
-_INTERFACES, _ADDRESSES, _DISKS = 32, 16, 256  # more than any guest of ours has
-_LARGEST_SIZE = (1 << 63) - 1  # int64, what the CRD takes: one value too large would have every patch refused
+_INTERFACES, _ADDRESSES, _DISKS = 32, 16, 256  # more than any supported guest has
+_LARGEST_SIZE = (1 << 63) - 1  # the CRD's int64: a larger value would make the API server refuse every patch
 
 
 @dataclass(frozen=True, slots=True)
 class GuestInterface:
-    """A card as the guest sees it."""
+    """A network card as seen by the guest."""
 
     name: str
     mac: str
@@ -29,10 +29,10 @@ class GuestInterface:
 
 @dataclass(frozen=True, slots=True)
 class AgentState:
-    """The guest agent's word."""
+    """The guest agent's last report."""
 
     os: tuple[tuple[str, str], ...] = ()
-    """KubeVirt's names and values, those that are there."""
+    """KubeVirt's names and values, without empty ones."""
     interfaces: tuple[GuestInterface, ...] = ()
     frozen: bool = False
 
@@ -109,8 +109,8 @@ def _addresses(values: Iterable[str]) -> tuple[str, ...]:
 
 
 def _address(value: str) -> str:
-    """The address as it is usually written; empty if it is none. An IPv6 zone (RFC 4007) may be any text of any length,
-    and means something to the guest alone: it goes."""
+    """The address in its usual notation; empty if it is invalid. Removes an IPv6 zone (RFC 4007), which may be any text
+    of any length and has a meaning in the guest only."""
     address, _, _ = value.partition("%")
     try:
         return str(ipaddress.ip_address(address))

@@ -1,8 +1,8 @@
 """Connection to one VM's launcher. Reconnects on failure and caches the last reported state.
 
-One task for each launcher pod of a VMI on this node, started and cancelled by reconcile.py. It only observes; it calls
-back whenever the state changes, and reconcile.py decides. When the connection breaks, the state becomes unknown; only
-an end is final and stays known.
+A task per launcher pod of a VMI on this node, started and cancelled by reconcile.py. It only observes: it calls back
+when the state changes, and reconcile.py decides. When the connection breaks, the state becomes unknown, except a
+reported end, which is final.
 """
 
 from __future__ import annotations
@@ -28,18 +28,18 @@ from virt_handler.network.plan import PodNetwork
 _IDLE = 25.0  # seconds; launchers send a heartbeat every 10
 _LIFETIME = 31 * 60.0  # the launcher ends the stream after 30 minutes
 _BACKOFF_FIRST, _BACKOFF_LAST = 0.05, 1.0
-_STEADY = 5.0  # a connection, or a wait for one, that lasted this long was no failure to connect
+_STEADY = 5.0  # a connection attempt that lasted this long resets the back-off
 _HOSTILE_DELAY = 30.0
-# A guest's whole life is a dozen changes; its agent is asked less often than this.
+# A guest's life has about a dozen changes; the guest agent reports less often than this.
 _CHANGES_AT_ONCE, _SECONDS_PER_CHANGE = 20, 1.0
 
 
 class Disconnected(Exception):
-    """The launcher is not connected now: plan again once it is."""
+    """The launcher is not connected: plan again once it is."""
 
 
 class MachineLink:
-    """Ties VMI `vmi_uid` to pod `pod_uid`.
+    """The connection between VMI `vmi_uid` and pod `pod_uid`.
 
     Attributes:
         guest: the last state that the launcher reported, None while unknown.
@@ -86,21 +86,21 @@ class MachineLink:
             await self._wait(delay)
 
     def finish(self) -> None:
-        """Do not connect again when the launcher exits: nothing more is needed from it."""
+        """Do not reconnect when the launcher exits."""
         self._finished.set()
 
     def _forget(self) -> None:
-        """A launcher exits soon after it reported the end: the end must not be lost with the connection."""
+        """Reset the state, but keep a reported end: the launcher exits soon after it has reported it."""
         self.network = None
         if self.guest is not None and self.guest.phase != state_pb2.MACHINE_PHASE_ENDED:
             self.guest = None
 
     @asynccontextmanager
     async def launcher(self) -> AsyncIterator[ConnectedLauncher]:
-        """The connected launcher, which stays connected inside.
+        """The connected launcher. The connection stays open inside the context.
 
         Raises:
-            Disconnected: there is none.
+            Disconnected: no launcher is connected.
         """
         if self._launcher is None:
             raise Disconnected(f"{self._name} is not connected")
@@ -118,7 +118,7 @@ class MachineLink:
             info = launcher.peer.info
             self._log.info("following the launcher", release=info.release if info else "")
             self.network = await launcher.pod.read_network()
-            self.refusal = None  # another process of the launcher may know more
+            self.refusal = None  # a new launcher process may support the machine
             self._launcher = launcher
             try:
                 await self._watch(launcher)
@@ -130,7 +130,7 @@ class MachineLink:
     async def _watch(self, launcher: ConnectedLauncher) -> None:
         request, known = launcher_pb2.WatchMachineRequest(), False
         stream = launcher.peer.stream(launcher.stub.WatchMachine, request, idle=_IDLE, lifetime=_LIFETIME)
-        # Left by a cancellation or a defect, the stream must end here and not when it is collected.
+        # After a cancellation or a defect the stream must end here, not at some later garbage collection.
         async with aclosing(stream):
             async for response in stream:
                 guest = GuestState.from_message(response.state)
@@ -145,7 +145,7 @@ class MachineLink:
                 )
                 self.guest = guest
                 self._on_change()
-                # Nothing is read meanwhile, so gRPC's flow control stops a launcher that sends too much.
+                # Without reads, gRPC's flow control stops a launcher that sends too much.
                 await asyncio.sleep(self._allowance.take(asyncio.get_running_loop().time()))
 
     async def _wait(self, delay: float) -> None:

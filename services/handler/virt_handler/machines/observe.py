@@ -1,6 +1,6 @@
-"""What is known about one machine: frozen values that plan.py and status.py reason about.
+"""The frozen observation of a machine, used by plan.py and status.py.
 
-Made by reconcile.py from the reflectors' caches and from what the launcher reported (link.py).
+Built by reconcile.py from the reflectors' caches and the launcher's last report (link.py).
 """
 
 from __future__ import annotations
@@ -24,15 +24,15 @@ class LauncherRefusal:
 
 @dataclass(frozen=True, slots=True)
 class Observed:
-    """Everything that a decision about one machine rests on."""
+    """The complete input of a plan."""
 
     vmi: VirtualMachineInstance
     node: str
     spec: AcceptedSpec | RefusedSpec
     configured: bool = True
-    """Whether the cluster's configuration is known; nothing is started without."""
+    """Whether the cluster's configuration is known. No machine starts without it."""
     guest: GuestState | None = None
-    """None: the launcher has not answered yet. That is "unknown" and never a reason to act."""
+    """None: unknown, because the launcher has not reported yet. Never a reason to act."""
     network: PodNetwork | None = None
     """None while the launcher is not connected."""
     refusal: LauncherRefusal | None = None
@@ -45,10 +45,10 @@ def pods_on_node(vmi: VirtualMachineInstance, node: str) -> tuple[str, ...]:
 
 
 def counting_pod(vmi: VirtualMachineInstance, node: str) -> str | None:
-    """The pod whose launcher the VMI's status is about; None if that is not on this node.
+    """The pod whose launcher the VMI's status describes; None if it is not on this node.
 
-    A VMI has two pods while it migrates, on two nodes: status.nodeName is where the guest is. Two pods on one node are
-    none of this suite's doing; nothing is concluded from either.
+    During a migration a VMI has two pods on two nodes: the guest is on status.nodeName. The suite never creates two
+    pods on the same node; if there are two, neither is used.
     """
     pods = pods_on_node(vmi, node)
     return pods[0] if len(pods) == 1 and vmi.status.node_name in ("", node) else None

@@ -1,8 +1,8 @@
-"""What to do about one machine, from what was observed. Pure; called by reconcile.py, done by execute.py.
+"""Plans the actions for a machine from its observation. Pure; called by reconcile.py, executed by execute.py.
 
-A VMI is started only while it is Scheduling or Scheduled, and only when its launcher itself reported that it has no
-machine. Nothing is ever concluded from silence, and nothing here ends a guest. A VMI that is being deleted is followed
-to its end, so that whoever watches it learns how the guest ended.
+A VMI is started only in the phases Scheduling and Scheduled, and only after its launcher has reported that it has no
+machine. A missing report never leads to an action, and no action ends a guest. A VMI that is being deleted is followed
+to its end, so that watchers see how the guest ended.
 """
 
 from __future__ import annotations
@@ -37,14 +37,14 @@ _ALIVE = (*_STARTABLE, VmiPhase.RUNNING)
 
 
 def plan(observed: Observed, now: datetime) -> tuple[Action, ...]:
-    """The actions, in order. Repeating them is safe; after them, the same observation changes or gives none."""
+    """The actions in order. They can be repeated safely, and after them the next plan is different or empty."""
     vmi, guest, network = observed.vmi, observed.guest, observed.network
     if guest is None or counting_pod(vmi, observed.node) is None:
         return ()
     if guest.phase == state_pb2.MACHINE_PHASE_ABSENT:
         return _start(observed, network, now) if network is not None else ()
     if guest.machine_uid != vmi.metadata.uid:
-        return ()  # a launcher that reports another machine is not believed
+        return ()  # a report about another machine is ignored
     if guest.phase in _STARTED and vmi.status.phase in _ALIVE and network is not None:
         events = () if vmi.status.phase is VmiPhase.RUNNING else status.STARTED_EVENTS
         return _patched(status.running(vmi, observed.spec, network, guest, node=observed.node, now=now), *events)
@@ -65,7 +65,7 @@ def _start(observed: Observed, pod: PodNetwork, now: datetime) -> tuple[Action, 
     vmi, spec = observed.vmi, observed.spec
     startable = vmi.metadata.deletion_timestamp is None and vmi.status.phase in _STARTABLE
     if not startable or not observed.configured:
-        return ()  # a guest that is started with defaults may never run; planned again when the configuration arrives
+        return ()  # a guest that starts with defaults may never run; the configuration's arrival triggers a new plan
     if observed.refusal is not None:
         return _refused(observed, observed.refusal, now)
     if isinstance(spec, RefusedSpec):
@@ -93,5 +93,5 @@ def _refused(observed: Observed, refusal: LauncherRefusal, now: datetime) -> tup
 
 
 def _patched(operations: list[Operation], *events: RecordEvent) -> tuple[Action, ...]:
-    """The patch with the events that explain it; nothing if nothing changes."""
+    """The patch and the events that explain it; empty if the patch is empty."""
     return (PatchStatus(tuple(operations)), *events) if operations else ()

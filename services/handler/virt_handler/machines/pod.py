@@ -1,4 +1,4 @@
-"""One VM's launcher while it is connected, and what the handler does inside that launcher's pod.
+"""The connected launcher of a VM, and operations inside that launcher's pod.
 
 link.py connects, execute.py and service/commands.py call the launcher. The pod's network namespace and files are behind
 PodAccess, so that tests run everything else against a launcher without a pod.
@@ -27,24 +27,25 @@ _log = logs.bound("virt_handler.machines.pod")
 
 
 class PodAccess(Protocol):
-    """What the handler does inside a launcher's pod. Everything may be repeated."""
+    """Operations of the handler inside a launcher's pod. All of them are repeatable."""
 
     async def read_network(self) -> PodNetwork:
-        """The pod's network as Kubernetes made it.
+        """The pod's network as the CNI plugin configured it.
 
         Raises:
             NetworkFailed: it cannot be read.
         """
 
     async def prepare_network(self, plan: NetworkPlan) -> None:
-        """Make the pod's network hold what `plan` says.
+        """Set up the pod's network as in `plan`.
 
         Raises:
-            NetworkFailed: naming the step.
+            NetworkFailed: the message names the step.
         """
 
     async def prepare_disk(self, disk: machine_pb2.Disk) -> None:
-        """Make what is behind `disk` usable for the launcher's user. What cannot be done the launcher reports."""
+        """Make the source of `disk` accessible for the launcher's user. If that fails, the launcher reports the
+        disk."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,11 +58,11 @@ class ConnectedLauncher:
 
 
 ConnectLauncher = Callable[[str, str], AbstractAsyncContextManager[ConnectedLauncher]]
-"""Connects to the launcher of the pod with this UID, whose name is used in errors; waits until it listens.
+"""Connects to the launcher of the pod with this UID; waits until it listens. The name is used in errors.
 
 Raises:
-    HostilePath, NotThePod: never use what is there.
-    OSError, Unavailable: try again.
+    HostilePath, NotThePod: never use this socket.
+    OSError, Unavailable: retry.
 """
 
 

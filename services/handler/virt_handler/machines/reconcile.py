@@ -1,8 +1,7 @@
-"""Every VirtualMachineInstance of this node: observe, plan, execute. Run by app.py.
+"""Reconciles the VirtualMachineInstances of this node: observe, plan, execute. Run by app.py.
 
-Keys arrive from the reflectors and from the links to launchers; the work queue makes sure that one machine is worked
-on once at a time and that failures are repeated with back-off. Each pass decides from the current state, so nothing is
-lost when the handler dies between two actions.
+Reflectors and links to launchers add keys. The work queue gives a machine to one worker at a time and retries failures
+with back-off. Each pass decides from the current state, so nothing is lost when the handler dies between two actions.
 """
 
 from __future__ import annotations
@@ -28,8 +27,8 @@ from virt_handler.machines.plan import plan
 from virt_handler.machines.pod import ConnectLauncher
 from virt_handler.network.execute import NetworkFailed
 
-_WORKERS = 16  # they mostly wait: for launchers that start, for the API server
-_BACKOFF_LAST = 5.0  # seconds; only this node's launcher is asked again
+_WORKERS = 16  # they mostly wait for starting launchers and the API server
+_BACKOFF_LAST = 5.0  # seconds; a retry affects only a launcher on this node
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,11 +58,11 @@ class Machines:
         self._specs = AcceptedSpecs()
         self._connect = connect
         self._executor = executor
-        # By the UIDs of VMI and launcher pod: a VMI that migrates has two pods, a new VMI of an old name has another.
+        # By the UIDs of VMI and launcher pod: a migrating VMI has two pods, a new VMI may have an old name.
         self._links: dict[tuple[str, str], _Linked] = {}
 
     async def run(self) -> None:
-        """Work until cancelled. Nothing is done before both caches have been filled once."""
+        """Work until cancelled, starting when both caches are complete."""
         await self._vmis.synced.wait()
         await self._configuration.synced.wait()
         async with asyncio.TaskGroup() as group:
@@ -71,7 +70,7 @@ class Machines:
             await self._queue.run(lambda key: self._reconcile(group, key), _WORKERS, first=first)
 
     def link_of(self, vmi: VirtualMachineInstance) -> MachineLink | None:
-        """The link to the launcher that runs the VMI, None while there is none."""
+        """The link to the launcher that runs the VMI; None if there is none."""
         pod_uid = counting_pod(vmi, self._node)
         linked = self._links.get((vmi.metadata.uid, pod_uid)) if pod_uid is not None else None
         return linked.link if linked is not None else None
@@ -106,14 +105,14 @@ class Machines:
             except (Refused, InvalidField) as error:
                 if not isinstance(action, StartMachine):
                     raise
-                # Kept until the object shows it: the next pass plans that, however often it has to.
+                # Kept until the VMI's status shows it: each further pass plans the condition again.
                 message = printable(error.message, MESSAGE_LENGTH)
                 link.refusal = LauncherRefusal(condition_reason(error.reason), message)
                 self._queue.add(observed.vmi.key)
                 return
 
     def _follow(self, group: asyncio.TaskGroup, key: Key, vmi: VirtualMachineInstance | None) -> None:
-        """Have links to exactly those launcher pods that the VMI has on this node."""
+        """Start and cancel links so that every launcher pod of the VMI on this node has one."""
         wanted: set[tuple[str, str]] = set()
         if vmi is not None:
             wanted = {(vmi.metadata.uid, pod_uid) for pod_uid in pods_on_node(vmi, self._node)}

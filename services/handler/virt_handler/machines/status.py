@@ -1,8 +1,8 @@
-"""What a VirtualMachineInstance's status should say, computed last and from what was observed. Pure; called by plan.py.
+"""The handler's part of a VirtualMachineInstance's status, computed from the observation. Pure; called by plan.py.
 
-Conditions that this handler writes: Ready (the guest runs), unless the controller knows better or the user has a probe
-for it; Paused; AgentConnected; LiveMigratable; Synchronized (False: the machine is not what the spec says, with the
-reason). Others' conditions stay as they are. A guest of which nothing new is known causes no patch.
+Conditions of this handler: Ready (the guest runs), except in the controller's cases and with a user's probe; Paused;
+AgentConnected; LiveMigratable; Synchronized (False with a reason: the machine differs from the spec). Conditions of
+other writers stay unchanged. Without a change of the guest there is no patch.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from virt_handler.machines.guest_state import GuestState
 from virt_handler.network.plan import PodNetwork
 
 START_FAILED = "StartFailed"
-"""Reason of the end of a guest that never ran."""
+"""Reason for the end of a guest that never ran."""
 
 STARTED_EVENTS = (
     RecordEvent("Created", "VirtualMachineInstance defined."),
@@ -42,8 +42,8 @@ STARTED_EVENTS = (
 READY, LIVE_MIGRATABLE, SYNCHRONIZED = "Ready", "LiveMigratable", "Synchronized"
 PAUSED, AGENT_CONNECTED = "Paused", "AgentConnected"
 
-# How a machine ended: the final phase, the reason of status.reason and of Ready. KubeVirt calls a destroyed guest
-# failed, since it did not shut down.
+# By the machine's end: the final phase, and the reason for status.reason and Ready. As in KubeVirt, a destroyed guest
+# has failed, since it did not shut down.
 _ENDS: dict[int, tuple[VmiPhase, str]] = {
     state_pb2.MACHINE_END_SHUTDOWN: (VmiPhase.SUCCEEDED, "GuestShutdown"),
     state_pb2.MACHINE_END_PANICKED: (VmiPhase.FAILED, "GuestPanicked"),
@@ -51,10 +51,10 @@ _ENDS: dict[int, tuple[VmiPhase, str]] = {
     state_pb2.MACHINE_END_DESTROYED: (VmiPhase.FAILED, "GuestDestroyed"),
     state_pb2.MACHINE_END_START_FAILED: (VmiPhase.FAILED, START_FAILED),
 }
-_UNKNOWN_END = (VmiPhase.FAILED, "EndedForUnknownReason")  # a newer launcher's
+_UNKNOWN_END = (VmiPhase.FAILED, "EndedForUnknownReason")  # reported by a newer launcher
 
 
-# Why a guest is paused: reason and message of Paused, which are KubeVirt's where KubeVirt has them.
+# By the pause reason: reason and message of Paused, KubeVirt's where it has them.
 _PAUSES: dict[int, tuple[str, str]] = {
     state_pb2.PAUSE_REASON_BY_USER: ("PausedByUser", "VMI was paused by user"),
     state_pb2.PAUSE_REASON_IO_ERROR: ("PausedIOError", "VMI was paused, low-level IO error detected"),
@@ -71,10 +71,10 @@ def running(
     node: str,
     now: datetime,
 ) -> list[Operation]:
-    """The patch to Running, and to what is known of the running guest; empty if the status says so already."""
+    """The patch to Running with the guest's state; empty if the status is up to date."""
     after = in_phase(vmi.raw_status, VmiPhase.RUNNING, now)
     after["nodeName"] = node
-    # A spec that is refused is another release's: what that wrote of the guest's devices stays.
+    # Another release accepted a spec that this one refuses. Its status of the guest's devices stays.
     if isinstance(spec, AcceptedSpec):
         after |= status_devices.compute(spec)
         after["interfaces"] = status_devices.interfaces(vmi.metadata.uid, spec, pod, guest.agent)
@@ -92,7 +92,7 @@ def running(
 
 
 def _of_agent(after: dict[str, Any], guest: GuestState) -> None:
-    """Fields that only the agent fills; they are removed when the agent disconnects."""
+    """Fields from the guest agent. They are removed when the agent disconnects."""
     fields: dict[str, Any] = {}
     if guest.agent is not None and guest.agent.os:
         fields["guestOSInfo"] = dict(guest.agent.os)
@@ -122,14 +122,14 @@ def _conditions(vmi: VirtualMachineInstance, guest: GuestState) -> list[Conditio
 
 
 def _removed(guest: GuestState) -> set[str]:
-    """Conditions that KubeVirt removes, rather than sets to False, when they do not hold."""
+    """Conditions that, as in KubeVirt, are removed instead of set to False."""
     removed = set() if guest.phase == state_pb2.MACHINE_PHASE_PAUSED else {PAUSED}
     return removed if guest.agent is not None else removed | {AGENT_CONNECTED}
 
 
 @dataclass(frozen=True, slots=True)
 class End:
-    """How a guest ended, in the VMI's words."""
+    """How a guest ended: phase, reason and message for the VMI."""
 
     phase: VmiPhase
     reason: str
@@ -145,7 +145,7 @@ def end_of(vmi: VirtualMachineInstance, spec: AcceptedSpec | RefusedSpec, guest:
         reason_alone = message.removeprefix(f"disk {guest.failed_disk}: ")
         message = f"{status_devices.described_disk(spec, guest.failed_disk)}: {reason_alone}"
     if ready is not None and ready.reason == POD_TERMINATING:
-        # It did not end by itself: whoever took the pod away may want the guest started again.
+        # The guest did not end by itself: after an eviction, for example, it may be started again elsewhere.
         return End(VmiPhase.FAILED, POD_TERMINATING, f"{ready.message}; {message or reason}")
     return End(phase, reason, message)
 
@@ -170,10 +170,10 @@ def end_event(end: End) -> RecordEvent:
 
 
 def ended_by_kubelet(vmi: VirtualMachineInstance, guest: GuestState) -> bool:
-    """Whether the kubelet has ended the guest of a VMI that nobody deleted, and the reason is not known yet.
+    """Whether the kubelet ended the guest, the VMI is not deleted, and the reason is not known yet.
 
-    A launcher destroys its guest for nothing else, and it hears of that before the API server does. So the end is left
-    to the controller, which reads the kubelet's reason from the pod then: evicted, the node shuts down.
+    A launcher destroys its guest for no other reason, and it learns of it before the API server does. The controller
+    then reports the end with the kubelet's reason from the pod's status: eviction or shutdown of the node.
     """
     ready = ready_condition(vmi)
     known = ready is not None and ready.reason == POD_TERMINATING
@@ -182,7 +182,7 @@ def ended_by_kubelet(vmi: VirtualMachineInstance, guest: GuestState) -> bool:
 
 
 def refused(vmi: VirtualMachineInstance, reason: str, message: str, now: datetime) -> list[Operation]:
-    """The patch with the condition that explains why the machine is not started; empty if it is there."""
+    """The patch with the condition that says why the machine is not started; empty if the status has it."""
     after = dict(vmi.raw_status)
     after["conditions"] = stored_conditions(vmi, [Condition(SYNCHRONIZED, "False", reason, message)], now)
     return status_patch(vmi, after)

@@ -1,4 +1,4 @@
-"""The parts of a VirtualMachineInstance's status that tell of its devices. Pure; called by status.py."""
+"""The fields of a VirtualMachineInstance's status about its devices. Pure; called by status.py."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ Entry = dict[str, Any]
 
 
 def interfaces(vmi_uid: str, spec: AcceptedSpec, pod: PodNetwork, agent: AgentState | None) -> list[Entry]:
-    """The guest's interfaces as others reach them, then those that only the guest knows."""
-    # The first with a MAC is the card; bridges and VLANs that the guest puts on it share that and come later.
+    """The spec's interfaces with their reachable addresses, then interfaces that only the guest reports."""
+    # The first interface with a MAC is the card. The guest's bridges and VLANs on it have the same MAC and come later.
     cards = list(agent.interfaces) if agent is not None else []
     result: list[Entry] = []
     for interface in spec.interfaces:
@@ -30,7 +30,7 @@ def interfaces(vmi_uid: str, spec: AcceptedSpec, pod: PodNetwork, agent: AgentSt
             "queueCount": spec.topology.vcpus if has_queues(spec, interface) else 1,
         }
         if pod.addresses:
-            # The pod's and not the guest's own: behind a masquerade nobody else reaches that.
+            # The pod's address: the guest's own address behind a masquerade cannot be reached from outside.
             entry |= {"ipAddress": pod.addresses[0], "ipAddresses": list(pod.addresses)}
         card = next((card for card in cards if card.mac == mac), None)
         if card is not None:
@@ -50,7 +50,7 @@ def _only_guests(card: GuestInterface) -> Entry:
 
 
 def volumes(vmi: VirtualMachineInstance, spec: AcceptedSpec, guest: GuestState) -> list[Entry]:
-    """Each volume with its disk; what the controller wrote of claims stays."""
+    """The volumes with their disks. The controller's information about claims stays."""
     reported = {entry.get("name"): entry for entry in vmi.raw_status.get("volumeStatus", [])}
     disks = {disk.name: disk for disk in guest.disks}
     result: list[Entry] = []
@@ -66,7 +66,7 @@ def volumes(vmi: VirtualMachineInstance, spec: AcceptedSpec, guest: GuestState) 
 
 
 def compute(spec: AcceptedSpec) -> Entry:
-    """Topology and memory that the guest has; nothing is plugged into it while it runs."""
+    """The guest's topology and memory, which are constant because there is no hotplug."""
     topology, memory = spec.topology, str(spec.memory_bytes)
     return {
         "currentCPUTopology": {"sockets": topology.sockets, "cores": topology.cores, "threads": topology.threads},
@@ -75,7 +75,7 @@ def compute(spec: AcceptedSpec) -> Entry:
 
 
 def described_disk(spec: AcceptedSpec | RefusedSpec, name: str) -> str:
-    """The disk `name` with the object of the user's that it is made from, for messages."""
+    """The disk `name` with the user's object that is its source, for messages."""
     volumes = spec.spec.volumes if isinstance(spec, AcceptedSpec) else []
     volume = next((volume for volume in volumes if volume.name == name), None)
     source = _source(volume) if volume is not None else ""

@@ -1,7 +1,7 @@
-"""Reading and changing a pod's network namespace. Each function runs inside it, by namespace.run_inside.
+"""Reads and changes a pod's network namespace. Each function runs inside it, by namespace.run_inside.
 
-Everything looks before it changes: a handler that died in the middle does it all again, and a tap device that a guest
-uses is neither made anew nor taken down.
+Each step checks before it changes: after a crash the handler repeats all steps, and a tap device that a guest uses is
+neither recreated nor set down.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ _MAIN_TABLE, _BY_KERNEL = 254, 2  # RT_TABLE_MAIN and RTPROT_KERNEL of <linux/rt
 
 
 class NetworkFailed(Exception):
-    """The namespace could not be read or changed: try again later, everything may be repeated."""
+    """The namespace could not be read or changed: retry later, all steps are repeatable."""
 
 
 def read_pod_network() -> PodNetwork:
-    """MTU, addresses and routes of the pod's card, or what they were before they became the guest's.
+    """MTU, addresses and routes of the pod's card, or their original values if the guest has taken them over.
 
     Raises:
-        NetworkFailed: there is no such card.
+        NetworkFailed: the pod has no such card.
     """
     try:
         with IPRoute() as route:
@@ -59,10 +59,10 @@ def read_pod_network() -> PodNetwork:
 
 
 def prepare(plan: NetworkPlan) -> None:
-    """Make the namespace hold what `plan` says.
+    """Set up the namespace as in `plan`.
 
     Raises:
-        NetworkFailed: naming the step.
+        NetworkFailed: the message names the step.
     """
     try:
         with IPRoute() as route:
@@ -73,7 +73,7 @@ def prepare(plan: NetworkPlan) -> None:
         if plan.uplink is None:
             Path("/proc/sys/net/ipv4/ip_forward").write_text("1")
     except (NetlinkError, OSError) as error:
-        raise NetworkFailed(f"making bridge {plan.bridge} and tap device {plan.tap}: {error}") from error
+        raise NetworkFailed(f"creating bridge {plan.bridge} and tap device {plan.tap}: {error}") from error
     _load_rules(plan.ruleset)
 
 
@@ -87,7 +87,7 @@ def _addresses(route: Any, index: int) -> list[Any]:
 
 
 def _routes(route: Any, index: int) -> tuple[Route, ...]:
-    """Of the main table through that card, without those that come with its addresses."""
+    """Routes of the main table through that card, without those that the kernel adds for its addresses."""
     found = []
     for entry in route.get_routes(family=_AF_INET, table=_MAIN_TABLE, oif=index):
         if entry["proto"] != _BY_KERNEL:
@@ -98,7 +98,7 @@ def _routes(route: Any, index: int) -> tuple[Route, ...]:
 
 def _ensure_bridge(route: Any, plan: NetworkPlan) -> int:
     if _link(route, plan.bridge) is None:
-        # Its own MAC from the start, and no delay before a new port forwards.
+        # A MAC address of its own from the start, and no forwarding delay for new ports.
         route.link("add", ifname=plan.bridge, kind="bridge", address=plan.bridge_mac, br_forward_delay=0)
     link = _link(route, plan.bridge)
     index: int = link["index"]
@@ -110,7 +110,7 @@ def _ensure_bridge(route: Any, plan: NetworkPlan) -> int:
 
 
 def _ensure_uplink(route: Any, uplink: Uplink, bridge: int) -> None:
-    """Remember, then change: whoever dies in between leaves what the next one needs."""
+    """Store the original configuration, then change it, so that a handler that crashes in between can be replaced."""
     if remembered.read(route.get_links(bridge)[0].get("ifalias")) is None:
         route.link("set", index=bridge, ifalias=remembered.write(uplink.remembered))
     link = _link(route, POD_LINK)
@@ -121,8 +121,8 @@ def _ensure_uplink(route: Any, uplink: Uplink, bridge: int) -> None:
         route.link("set", index=index, address=uplink.mac)
     if link.get("master") != bridge:
         route.link("set", index=index, master=bridge)
-    # A node whose bridge has hairpin ports (flannel's, for one) sends back what the guest broadcasts. The bridge must
-    # not learn from that that the guest is out there: what is for the guest would not be let in any more.
+    # A node's bridge with hairpin ports (e.g. flannel's) sends the guest's broadcasts back. The pod's bridge must not
+    # learn the guest's MAC on the uplink from them: it would no longer forward frames to the guest.
     route.brport("set", index=index, learning=0)
 
 
@@ -143,7 +143,7 @@ def _ensure_up(route: Any, link: Any, mtu: int) -> None:
 
 
 def _make_tap(name: str, owner: int, *, queues: bool) -> None:
-    """A tap device that stays without a process. Persistent is the last step: half of one vanishes by itself."""
+    """Create a persistent tap device. TUNSETPERSIST is the last step, so that an incomplete device disappears."""
     device = os.open("/dev/net/tun", os.O_RDWR | os.O_CLOEXEC)
     try:
         flags = _IFF_TAP | _IFF_NO_PI | _IFF_VNET_HDR | (_IFF_MULTI_QUEUE if queues else 0)

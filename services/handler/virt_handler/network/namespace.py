@@ -1,7 +1,7 @@
-"""Running a piece of work inside another network namespace, without taking the process there.
+"""Runs a function inside another network namespace, while the process stays in its own.
 
-A namespace is joined by a thread made for the work, which then ends: a thread of a pool would stay in the guest's
-namespace. Processes that the work starts inherit the namespace, and /proc/sys/net shows that namespace's values.
+A new thread joins the namespace, runs the function and ends: a thread of a pool would stay in the guest's namespace.
+Processes that the function starts inherit the namespace, and /proc/sys/net shows that namespace's values.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ T = TypeVar("T")
 
 
 async def run_inside(namespace: int, work: Callable[[], T]) -> T:
-    """What `work` returns or raises, run in the network namespace behind the descriptor.
+    """Run `work` in the network namespace of the descriptor; returns or raises what `work` does.
 
-    Cancelling does not stop the work, it only stops waiting: work must be short and repeatable.
+    A cancellation stops the wait, not the work: work must be short and repeatable.
     """
     loop = asyncio.get_running_loop()
     result: asyncio.Future[T] = loop.create_future()
-    own = os.dup(namespace)  # the caller may close its own while the thread still runs
+    own = os.dup(namespace)  # the caller may close its descriptor while the thread still runs
 
     def tell(outcome: Callable[[], None]) -> None:
         if not result.done():
@@ -46,7 +46,7 @@ async def run_inside(namespace: int, work: Callable[[], T]) -> T:
             os.close(own)
         try:
             loop.call_soon_threadsafe(tell, outcome)
-        except RuntimeError:  # the loop has ended, and with it whoever waited
+        except RuntimeError:  # the loop has ended: nobody waits for the result
             pass
 
     threading.Thread(target=body, name="network namespace", daemon=True).start()

@@ -1,9 +1,8 @@
-"""What a pod's network namespace must hold for its guest. Pure; called by machines/plan.py, done by execute.py.
+"""Plans a pod's network namespace for its guest. Pure; called by machines/plan.py, executed by execute.py.
 
-Masquerade: the guest has the same private address in every pod and stands behind the pod's address: what arrives on
-the pod's card is translated to the guest, what the guest sends leaves with the pod's address. Bridge: the guest has
-the pod's own address, which is taken off the pod's card. Addresses and names are KubeVirt's, which tools and guests'
-manifests know.
+Masquerade: the guest has the same private address in every pod, behind NAT. Traffic that arrives on the pod's card goes
+to the guest, the guest's traffic leaves with the pod's address. Bridge: the guest has the pod's address, which is
+removed from the pod's card. Addresses and names are KubeVirt's, because tools and guests' manifests rely on them.
 """
 
 from __future__ import annotations
@@ -21,50 +20,50 @@ from virt_core.vmi.spec.effective import network_cidr
 POD_LINK = "eth0"  # what CNI plugins call a pod's card
 BRIDGE = "k6t-eth0"
 TAP = "tap0"
-# A bridge without an address of its own takes its ports' lowest, and changes it with them: guests would lose their
-# router for as long as their ARP cache lives.
+# Without a MAC address of its own a bridge uses the lowest MAC of its ports and changes it with them. Guests would lose
+# their router until their ARP cache expires.
 BRIDGE_MAC = "02:00:00:00:00:00"
-# Of the bridge of a bridged guest, so that DHCP can be answered on it; link-local, as KubeVirt has it.
+# Address of a bridged guest's bridge, so that DHCP requests can be answered on it; link-local, as in KubeVirt.
 BRIDGED_ADDRESS = IPv4Interface("169.254.75.10/32")
 
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """A route of the pod. `via` is empty for what is on the link."""
+    """A route of the pod. `via` is empty for destinations on the link."""
 
     destination: str
-    """A network, "0.0.0.0/0" for all."""
+    """A network; "0.0.0.0/0" is the default route."""
     via: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class PodNetwork:
-    """What was found in the namespace, or what had been found before the pod's address was taken off for a guest."""
+    """The configuration of the pod's card, before the guest took over its address."""
 
     mtu: int
-    """Of the pod's card, in bytes."""
+    """MTU of the pod's card in bytes."""
     addresses: tuple[str, ...]
-    """IPv4 addresses of the pod's card, first the one that Kubernetes knows."""
+    """IPv4 addresses of the pod's card. The first is the pod's address in Kubernetes."""
     prefix_length: int = 32
-    """Of the first address."""
+    """Prefix length of the first address."""
     mac: str = ""
-    """Of the pod's card."""
+    """MAC address of the pod's card."""
     routes: tuple[Route, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Uplink:
-    """The pod's card as a port of the bridge, its address being the guest's."""
+    """The pod's card as a port of the bridge. The guest takes over its address."""
 
     remembered: PodNetwork
-    """Written on the bridge before anything is changed, for whoever comes after this process."""
+    """The original configuration, stored on the bridge before any change, for later handler processes."""
     mac: str
-    """The card's from then on: its own goes to the guest."""
+    """The card's new MAC address: the guest takes over the original one."""
 
 
 @dataclass(frozen=True, slots=True)
 class NetworkPlan:
-    """What must be there."""
+    """The desired state of the namespace."""
 
     bridge: str
     bridge_mac: str
@@ -74,15 +73,15 @@ class NetworkPlan:
     owner: int
     """User and group that may attach to the tap device."""
     queues: bool
-    """Whether the tap device has several."""
+    """Whether the tap device has several queues."""
     mtu: int
     ruleset: str
-    """For ``nft -f``: replaces our table at once; connections in progress keep their translation."""
+    """Input of ``nft -f``: replaces our table atomically; established connections keep their translation."""
     uplink: Uplink | None = None
 
 
 def network_plan(pod: PodNetwork, spec: AcceptedSpec, *, queues: bool) -> NetworkPlan | None:
-    """The plan for the guest's one interface; None without one."""
+    """The plan for the guest's interface; None without an interface."""
     if not spec.interfaces:
         return None
     interface = spec.interfaces[0]
@@ -97,19 +96,19 @@ def network_plan(pod: PodNetwork, spec: AcceptedSpec, *, queues: bool) -> Networ
 
 
 def masqueraded(spec: AcceptedSpec) -> tuple[IPv4Interface, IPv4Interface]:
-    """Router and guest of the network between guest and pod: its first two addresses."""
+    """Addresses of router and guest in the network between guest and pod: its first two."""
     network = IPv4Network(network_cidr(spec.networks[0]), strict=False)
     first = int(network.network_address) + 1
     return IPv4Interface((first, network.prefixlen)), IPv4Interface((first + 1, network.prefixlen))
 
 
 def other_mac(mac: str) -> str:
-    """A card's new address, made from its old one."""
+    """A new MAC address for a card, derived from its old one."""
     return made_mac(f"uplink {mac}")
 
 
 def made_mac(text: str) -> str:
-    """An address that is always the same for the same text: locally administered, unicast."""
+    """A MAC address derived from `text`: locally administered, unicast."""
     digest = hashlib.sha256(text.encode()).digest()
     return ":".join(f"{octet:02x}" for octet in (0x02, *digest[:5]))
 
@@ -141,7 +140,7 @@ table ip kubevirt {{
 
 
 def _inbound(guest: IPv4Interface, ports: tuple[Port, ...]) -> str:
-    """All that arrives is for the guest, or what arrives on the ports that are named."""
+    """Forwards all incoming traffic to the guest, or only the listed ports."""
     if not ports:
         return f'    iifname "{POD_LINK}" dnat to {guest.ip}'
     return "\n".join(

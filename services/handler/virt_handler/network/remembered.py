@@ -1,8 +1,9 @@
-"""What the pod's card was, as a text on the bridge: it lives exactly as long as the pod's network. Pure.
+"""The original configuration of the pod's card, stored as a text on the bridge as long as the pod's network exists.
+Pure.
 
-Called by machines/plan.py, which refuses what does not fit, and by execute.py. A bridged guest has the pod's address,
-so whoever comes after this process finds no address on the card. The text is an interface alias (ip-link(8),
-``alias``), of 255 bytes at most.
+Called by machines/plan.py, which refuses a configuration that does not fit, and by execute.py. A bridged guest has the
+pod's address, so later handler processes find no address on the card. The text is an interface alias (ip-link(8),
+``alias``) of at most 255 bytes.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ _NAMED = 3  # routes that a message shows
 
 
 class DoesNotFit(ValueError):
-    """The pod has more routes than can be remembered: its card cannot be bridged. The message says which."""
+    """The pod has more routes than can be stored: its card cannot be bridged. The message lists them."""
 
 
 def write(pod: PodNetwork) -> str:
@@ -42,7 +43,7 @@ def write(pod: PodNetwork) -> str:
 
 
 def read(text: str | None) -> PodNetwork | None:
-    """What was written; None if it was not by us."""
+    """The stored configuration; None if the text is not from `write`."""
     mark, *words = (text or "").split(" ")
     if mark != _MARK or len(words) < 3:
         return None

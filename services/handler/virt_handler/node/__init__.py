@@ -1,1 +1,1 @@
-"""What the handler says of its node: heartbeat and labels, and whether KVM runs guests on it."""
+"""The handler's marks on its node: heartbeat and labels; and whether KVM runs guests on it."""

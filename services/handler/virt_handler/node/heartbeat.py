@@ -1,8 +1,8 @@
-"""Tells on the Node, once a minute, that this handler lives and whether machines may come. Run by app.py.
+"""Marks the Node once a minute with a heartbeat and whether it is schedulable for VMs. Run by app.py.
 
-The first time as soon as the handler can serve them. When it ends nothing is taken back: a handler that is replaced
-disturbs no scheduling, for guests go on without it and pods that come meanwhile find the next one. If it stays away,
-the age of the heartbeat says so.
+The first heartbeat is written as soon as the handler is ready. The marks stay when the handler stops: an update of the
+handler does not affect scheduling, because guests continue without it and its successor serves new pods. If no
+successor comes, the age of the heartbeat shows it.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _log = logs.bound("virt_handler.node")
 
 
 async def run(client: KubeClient, node: str, *needed: asyncio.Event) -> None:
-    """Beat until cancelled. Machines may come while all of `needed` are set."""
+    """Write heartbeats until cancelled. The node is schedulable while all of `needed` are set."""
     written = False
     while True:
         if written:

@@ -1,7 +1,7 @@
-"""Whether KVM runs guests on this node, from a program that has it run one (kvm_probe.c). Called by app.py.
+"""Tests whether KVM runs guests on this node, with a program that runs one (kvm_probe.c). Called by app.py.
 
-There are nodes whose /dev/kvm is there and whose guests hang. So the program gets a few seconds; one that does not even
-die is left to itself, and nobody waits for the answer: a node is ready for machines without it.
+On some nodes /dev/kvm exists but guests hang. So the program is killed after a few seconds, and left alone if it does
+not die. Nothing waits for the result: without it the node is ready for emulated VMs.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _log = logs.bound("virt_handler.node")
 
 
 async def runs_guests(probe: Path = PROBE, device: Path = Path(KVM.path)) -> bool:
-    """True only if a guest ran to its mark."""
+    """Whether a guest ran and wrote its mark."""
     reason = await _trouble(probe, device)
     _log.info("probing KVM", runs_guests=not reason, reason=reason)
     return not reason
@@ -31,7 +31,7 @@ async def runs_guests(probe: Path = PROBE, device: Path = Path(KVM.path)) -> boo
 async def _trouble(probe: Path, device: Path) -> str:
     """Why no guest ran; "" if one did."""
     try:
-        if not device.exists():  # the container was made before the module was loaded, or there is none
+        if not device.exists():  # the kernel module is missing, or was loaded after the container was created
             os.mknod(device, 0o600 | stat.S_IFCHR, KVM.number)
         process = await asyncio.create_subprocess_exec(probe, device, stderr=asyncio.subprocess.PIPE)
     except OSError as error:

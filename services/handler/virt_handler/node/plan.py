@@ -1,6 +1,6 @@
-"""What is written on the Node: that its handler lives, and whether machines may come. Pure; called by heartbeat.py.
+"""The handler's marks on the Node: heartbeat and schedulable. Pure; called by heartbeat.py.
 
-Launcher pods select the label. Nothing is told of processors yet: no label is better than one that is not true.
+Launcher pods select the label. There are no labels about processors yet: a missing label is better than a wrong one.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from virt_core.objects.meta import rfc3339
 
 
 def marks(*, schedulable: bool, now: datetime) -> dict[str, Any]:
-    """The merge patch: it leaves alone whatever else the Node carries."""
+    """The merge patch, which keeps all other fields of the Node."""
     return {
         "metadata": {
             "labels": {SCHEDULABLE: "true" if schedulable else "false"},

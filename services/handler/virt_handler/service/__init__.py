@@ -1,1 +1,1 @@
-"""What virt-api asks of this node: consoles as byte streams, commands and questions to launchers."""
+"""The gRPC service for virt-api: consoles as byte streams, commands and queries for launchers."""

@@ -1,5 +1,6 @@
-"""Hands commands and questions of virt-api to the launcher of a guest, by the link that the machine has. Called by
-servicer.py. The launcher's refusals go back in its words, made harmless; nothing is repeated here.
+"""Forwards commands and queries of virt-api to the launcher of a guest, through its MachineLink. Called by servicer.py.
+
+Returns the launcher's errors with sanitized texts and does not retry.
 """
 
 from __future__ import annotations
@@ -17,24 +18,24 @@ from virt_handler.machines.hostile_text import MESSAGE_LENGTH, TEXT_LENGTH, prin
 from virt_handler.machines.link import Disconnected, MachineLink
 from virt_handler.machines.pod import ConnectedLauncher
 
-# Seconds. An agent may take its time to freeze file systems; virt-api waits longer than this.
+# Seconds. A guest agent may need long to freeze file systems; virt-api waits longer than this.
 _COMMAND_DEADLINE, _QUESTION_DEADLINE = 20.0, 15.0
 _LARGEST_PICTURE = 16 << 20  # bytes, the contract's limit
 
 
 class Commands:
-    """Commands for the machines of this node; `link_of` gives a machine's link, None while it has none."""
+    """Commands for the machines of this node. `link_of` returns a machine's link, None if it has none."""
 
     def __init__(self, link_of: Callable[[VirtualMachineInstance], MachineLink | None]) -> None:
         self._link_of = link_of
         self._log = logs.bound("virt_handler.service.commands")
 
     async def command(self, vmi: VirtualMachineInstance, command: command_pb2.Command) -> pb.CommandMachineResponse:
-        """Do `command`; the state after it.
+        """Execute `command` and return the state after it.
 
         Raises:
-            Unavailable: the launcher is not connected now.
-            RpcError: as the launcher says.
+            Unavailable: the launcher is not connected.
+            RpcError: the launcher's error.
         """
         self._log.info("commanding the machine", vmi="/".join(vmi.key), command=command.WhichOneof("command"))
         request = launcher_pb2.CommandMachineRequest(machine_uid=vmi.metadata.uid, command=command)
@@ -43,14 +44,14 @@ class Commands:
         return pb.CommandMachineResponse(state=answer.state)
 
     async def guest_details(self, vmi: VirtualMachineInstance) -> pb.GetGuestDetailsResponse:
-        """What the guest's agent says now. Raises as `command`."""
+        """The guest agent's current details. Raises the same errors as `command`."""
         request = launcher_pb2.GetGuestDetailsRequest(machine_uid=vmi.metadata.uid)
         async with self._launcher(vmi) as launcher:
             answer = await launcher.peer.call(launcher.stub.GetGuestDetails, request, timeout=_QUESTION_DEADLINE)
         return pb.GetGuestDetailsResponse(details=answer)
 
     async def screenshot(self, vmi: VirtualMachineInstance) -> pb.TakeScreenshotResponse:
-        """A picture of the guest's first display. Raises as `command`."""
+        """A picture of the guest's first display. Raises the same errors as `command`."""
         request = launcher_pb2.TakeScreenshotRequest(machine_uid=vmi.metadata.uid)
         async with self._launcher(vmi) as launcher:
             answer = await launcher.peer.call(launcher.stub.TakeScreenshot, request, timeout=_QUESTION_DEADLINE)
@@ -73,7 +74,7 @@ class Commands:
 
 
 def harmless(error: RpcError) -> RpcError:
-    """The launcher's own `error`, with bounded and printable texts."""
+    """The launcher's `error` with bounded and printable texts."""
     error.message = printable(error.message, MESSAGE_LENGTH)
     error.reason = printable(error.reason, TEXT_LENGTH)
     error.field = printable(error.field, TEXT_LENGTH)

@@ -1,7 +1,7 @@
-"""Joins virt-api's stream to a guest's serial console or display. Called by servicer.py.
+"""Connects virt-api's stream to a guest's serial console or display. Called by servicer.py.
 
-Opens their sockets as launchers/ does: the pod's folder is hostile. It does not ask the launcher, so consoles work
-while the launcher restarts.
+Opens the sockets in the same way as launchers/, because the pod's folder is hostile. The launcher is not involved, so
+consoles work while it restarts.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ Place = tuple[str, str]  # a pod's UID and the name of a socket in it
 
 
 class Consoles:
-    """All consoles that are open through this handler: one caller for each device, the newest."""
+    """All open consoles of this handler. A device has one caller, the newest."""
 
     def __init__(self, folders: PodFolders, open_session: Callable[[int], Awaitable[Session]] = Session.open) -> None:
         self._folders = folders
@@ -40,12 +40,12 @@ class Consoles:
     async def open(
         self, requests: Requests, pod_of: Callable[[pb.VirtualMachineInstanceRef], str]
     ) -> AsyncIterator[pb.OpenConsoleResponse]:
-        """The responses to a caller; `pod_of` gives the UID of the target's pod.
+        """The responses to a caller. `pod_of` returns the UID of the target's pod.
 
         Raises:
             InvalidField: the first request does not name a guest and a device.
-            Refused: there is nothing to open, or somebody has it who is to be preserved.
-            Displaced: a newer caller has it.
+            Refused: the device does not exist, or it is in use and the caller preserves an older one.
+            Displaced: a newer caller has opened the device.
         """
         first = await _first(requests)
         name = SOCKETS.get(first.device)
@@ -73,7 +73,7 @@ class Consoles:
                 self._log.warning("ending a console whose caller's stream broke", pod_uid=place[0], reason=str(error))
 
     async def _take(self, place: Place, *, preserve: bool) -> Session:
-        """A session for the newest caller; the older one ends first, for a device has one client."""
+        """A session for the newest caller. The older session ends first, because a device has one client."""
         pod_uid, name = place
         if preserve and place in self._open:
             raise Refused(f"{name} is in use", reason="IN_USE")
@@ -86,7 +86,7 @@ class Consoles:
             raise Refused(f"{name} is not used: {error}", reason="HOSTILE_PATH") from error
         self._displace(place)
         session = await self._open_session(socket_fd)
-        self._displace(place)  # who came while this one was opened
+        self._displace(place)  # a session that another caller opened in the meantime
         self._open[place] = session
         return session
 
@@ -109,13 +109,13 @@ async def _first(requests: Requests) -> pb.OpenConsoleRequest:
 
 
 async def _forward(requests: Requests, session: Session) -> None:
-    """Carry the user's input to the guest. However that ends, the console ends with it."""
+    """Forward the user's input to the guest. When the input ends, for any reason, the console ends."""
     try:
         async for request in requests:
             if len(request.data) > CHUNK:
                 break
             await session.write(request.data)
-    except OSError:  # the hypervisor went away
+    except OSError:  # the hypervisor has exited
         pass
     finally:
         session.end()

@@ -1,5 +1,5 @@
-"""HandlerService, the contract that virt-api calls. Served by app.py; knows which guests are on this node from the
-reflector's cache, and leaves the rest to consoles.py and commands.py.
+"""HandlerService, the contract that virt-api calls. Served by app.py. Finds guests in the reflector's cache and
+delegates to consoles.py and commands.py.
 """
 
 from __future__ import annotations

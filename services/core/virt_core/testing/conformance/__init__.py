@@ -1,4 +1,4 @@
-"""What a fake API server and the real one must agree on, as far as the suite relies on it.
+"""Behaviour of the API server on which the suite relies, and which the fake must have, too.
 
 Each function of CHECKS takes a client and the name of an empty namespace and raises AssertionError. Run against
 FakeApiServer with the unit tests and against a real API server end to end.

@@ -1,4 +1,4 @@
-"""What the checks share: objects to try things on, and refusals that are expected."""
+"""Sample objects and expected refusals, shared by the checks."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def config_map(name: str, **labels: str) -> Object:
 
 
 async def refused(kind: type[KubeError], call: Awaitable[object]) -> KubeError:
-    """The error, which is of that very class."""
+    """The error that the call raises. It must be of exactly this class."""
     try:
         answer = await call
     except KubeError as error:

@@ -1,1 +1,1 @@
-"""What a VirtualMachineInstance's spec must hold beyond its types, by subject. Pure."""
+"""Validation rules for a VirtualMachineInstance's spec beyond its types, by subject. Pure."""

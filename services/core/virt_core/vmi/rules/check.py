@@ -1,7 +1,7 @@
-"""What a supported spec must hold beyond its types. Pure; called by vmi/accepted.py.
+"""Checks a supported spec against all validation rules. Pure; called by vmi/accepted.py.
 
-Each refusal names field, value and what is allowed; all of them are found at once. The rules are KubeVirt's, without
-what this release cannot do, by subject: compute.py, emulated_cpu.py, platform.py, devices.py, volumes.py, networks.py,
+Each refusal names field, value and allowed values; all of them are reported together. The rules are KubeVirt's, reduced
+to supported features, by subject: compute.py, emulated_cpu.py, platform.py, devices.py, volumes.py, networks.py,
 pod.py.
 """
 
@@ -22,7 +22,7 @@ from virt_core.vmi.spec.domain import VmiSpec
 
 
 def check_spec(spec: VmiSpec, configuration: Configuration | None) -> None:
-    """Refuse what no launcher could run, and what the cluster does not allow; None: whatever a cluster may allow.
+    """Refuse a spec that no launcher can run or the configuration does not allow; None skips the latter rules.
 
     Raises:
         UnsupportedSpec: naming each field, its value and what is allowed.
@@ -33,7 +33,7 @@ def check_spec(spec: VmiSpec, configuration: Configuration | None) -> None:
 
 
 def spec_refusals(spec: VmiSpec, configuration: Configuration | None) -> tuple[Refusal, ...]:
-    """Everything that is wrong with the spec; empty: it can be run."""
+    """All problems of the spec; empty: it can run."""
     return tuple(dict.fromkeys(_refusals(spec, configuration)))
 
 

@@ -23,7 +23,7 @@ from virt_core.validation.refusal import (
 from virt_core.vmi.spec.domain import Cpu, VmiSpec
 from virt_core.vmi.spec.effective import MAX_BYTES, MI, boots_by_uefi, effective_topology, guest_memory
 
-# However they are arranged, 64 have APIC IDs below 255, beyond which a guest needs an IOMMU.
+# In any topology, 64 vCPUs have APIC IDs below 255. Above that a guest needs an IOMMU.
 _MAX_VCPUS = 64
 _MAX_FEATURES = 256
 _CPU_MODEL = Text(re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*"), 64, "host-model, host-passthrough or a model's name")
@@ -31,9 +31,9 @@ _CPU_FEATURE = Text(re.compile(r"[a-z0-9][a-z0-9_.-]*"), 64, "a feature's name s
 _POLICIES = ("force", "require", "optional", "disable", "forbid")  # libvirt's
 _HUGEPAGES = {Decimal(2 << 20): "2Mi", Decimal(1 << 30): "1Gi"}  # x86-64's
 _MAX_RESOURCES = 32
-# Measured with OVMF 2022.11: it crashes with 32 MiB and comes up with 48, with every device and 8 vCPUs with 64. With a
-# kernel, which it has in memory beside the copy that unpacks itself, a common one (Debian's 6.1 for clouds: 14 MiB, 51
-# unpacked) crashes it or stands still with 152 and boots with 160; a larger one needs more.
+# Measured with OVMF 2022.11: it crashes with 32 MiB and boots with 48 MiB, or with 64 MiB with every device and 8
+# vCPUs. With kernelBoot the memory holds the kernel and its unpacked copy: a common kernel (Debian's 6.1 for clouds: 14
+# MiB, 51 MiB unpacked) crashes or hangs with 152 MiB and boots with 160 MiB; a larger kernel needs more.
 _LEAST_UEFI_MI, _LEAST_UEFI_KERNEL_MI = 64, 160
 
 Quantities = Mapping[str, str | int | float]

@@ -22,14 +22,14 @@ from virt_core.vmi.spec.devices import CustomBlockSize, Devices, Disk, Watchdog
 from virt_core.vmi.spec.domain import VmiSpec
 from virt_core.vmi.spec.effective import DiskKind, EffectiveDisk, claimed_read_only, effective_disks
 
-# virtio disks and cards take a slot each of a bus with 32.
+# Each virtio disk and network card uses a slot of a bus with 32 slots.
 _MAX_DISKS = 24
 _MAX_INPUTS = 8
 _MAX_BOOT_ORDER = 1000
 _BUSES = {
     DiskKind.DISK: ("virtio", "sata", "scsi", "usb"),
     DiskKind.CDROM: ("sata", "scsi"),  # a CD drive on virtio does not exist
-    DiskKind.LUN: ("scsi",),  # what hands a device's commands on
+    DiskKind.LUN: ("scsi",),  # passes SCSI commands to the device
 }
 _CACHES = ("none", "writethrough", "writeback")
 _IO = ("native", "threads")
@@ -42,7 +42,7 @@ _ACTIONS = ("poweroff", "reset", "shutdown")
 
 
 def device_refusals(spec: VmiSpec) -> Refusals:
-    """What is wrong with spec.domain.devices, but for interfaces."""
+    """What is wrong with spec.domain.devices, except interfaces."""
     devices, path = spec.domain.devices, "domain.devices"
     yield from _disks(spec)
     yield from _boot_order(devices)
@@ -63,7 +63,7 @@ def device_refusals(spec: VmiSpec) -> Refusals:
 
 
 def claim_refusals(spec: VmiSpec, modes: Mapping[str, str]) -> Refusals:
-    """What is wrong with disks given the claims' volume modes, by name: known when the pod is made."""
+    """What is wrong with disks for these volume modes, by claim. They are known when the pod is created."""
     claims = {volume.name: volume.persistent_volume_claim for volume in spec.volumes}
     for index, disk in enumerate(spec.domain.devices.disks):
         claim = claims.get(disk.name)
@@ -132,7 +132,7 @@ def _disk_and_volume(path: str, disk: EffectiveDisk) -> Refusals:
     if disk.kind is DiskKind.LUN and claim is None:
         yield refused(f"{path}.lun", disk.name, "disk: a lun is a persistentVolumeClaim of mode Block")
     if disk.disk.shareable and claim is None:
-        # Elsewhere what is written goes to an overlay of one machine's own.
+        # Other volumes have an overlay per machine, so several machines cannot share writes.
         yield refused(f"{path}.shareable", True, "false: only a persistentVolumeClaim can be shared")
     if disk.kind is DiskKind.DISK and disk.bus == "sata" and disk.read_only:
         allowed = "virtio, scsi or usb: nothing on SATA is read-only but a cdrom"
@@ -147,7 +147,7 @@ def _disk_and_volume(path: str, disk: EffectiveDisk) -> Refusals:
 
 
 def _boot_order(devices: Devices) -> Refusals:
-    """From 1, and no two of disks and interfaces have the same."""
+    """Boot orders start at 1 and are unique among disks and interfaces."""
     orders = [(f"domain.devices.disks[{index}]", disk.boot_order) for index, disk in enumerate(devices.disks)]
     orders += [
         (f"domain.devices.interfaces[{index}]", interface.boot_order)

@@ -1,8 +1,8 @@
 """Rules for CPU models and features where the cluster emulates CPUs. Pure; part of rules/check.py.
 
-QEMU leaves out what its emulator cannot do and starts the guest without it, so a guest that requires it is refused.
-The lists are what QEMU 7.2.22 of the launcher's image answers with accel=tcg: query-cpu-definitions for the models
-without unavailable-features, query-cpu-model-expansion of "max" for the features.
+QEMU omits CPU features that its emulator lacks and starts the guest without them, so a guest that requires such a
+feature is refused. Source of the lists: QEMU 7.2.22 in the launcher's image with accel=tcg. Models: those without
+unavailable-features in query-cpu-definitions. Features: query-cpu-model-expansion of "max".
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from virt_core.objects.kubevirt import Configuration
 from virt_core.validation.refusal import Refusals, refused, unless
 from virt_core.vmi.spec.domain import Cpu
 
-_HOST_MODELS = ("", "host-model", "host-passthrough")  # the emulator's own model, of which nothing is missing
+_HOST_MODELS = ("", "host-model", "host-passthrough")  # the emulator's own model, which has all its features
 _REQUIRED = ("", "require", "force")
 _MODELS = """
 486 486-v1 Conroe Conroe-v1 Nehalem Nehalem-v1 Opteron_G1 Opteron_G1-v1 Opteron_G2 Opteron_G2-v1 Penryn Penryn-v1
@@ -27,7 +27,7 @@ sse4-2 sse4.1 sse4.2 sse4a ssse3 svm svme-addr-chk syscall tsc umip vaes vgif xd
 
 
 def emulated_cpu_refusals(cpu: Cpu, configuration: Configuration) -> Refusals:
-    """What the guest requires of its CPU that the emulator does not have."""
+    """Required CPU models and features that the emulator does not have."""
     model = cpu.model or configuration.cpu_model
     if model not in _HOST_MODELS:
         allowed = "host-model or a model that can be emulated, such as Nehalem or Westmere: this cluster has no KVM"

@@ -34,7 +34,7 @@ _TIMEZONE = Text(
     re.compile(r"[A-Za-z][A-Za-z0-9_+-]{0,31}(/[A-Za-z0-9_+-]{1,32}){0,2}"), 98, "a time zone such as Europe/Berlin"
 )
 _MAX_OFFSET = (1 << 31) - 1  # seconds; the field is an int32
-# KubeVirt's, those of them that QEMU has.
+# KubeVirt's policies, as far as QEMU supports them.
 _TICK_POLICIES = {
     "hpet": ("delay", "catchup", "merge", "discard"),
     "pit": ("delay", "catchup", "discard"),

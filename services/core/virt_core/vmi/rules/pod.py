@@ -1,8 +1,7 @@
-"""Rules for what a VirtualMachineInstance says of its pod: names, scheduling, strategies, probes. Pure; part of
-rules/check.py.
+"""Rules for the pod of a VirtualMachineInstance: names, scheduling, strategies, probes. Pure; part of rules/check.py.
 
-Affinity, tolerations, topology spread and dnsConfig are Kubernetes' own: the API server looks into them when the pod
-is made.
+Affinity, tolerations, topology spread and dnsConfig are types of Kubernetes: the API server validates them when the pod
+is created.
 """
 
 from __future__ import annotations
@@ -29,7 +28,7 @@ from virt_core.vmi.spec.effective import effective_interfaces
 _MAX_GRACE = (1 << 31) - 1  # seconds
 _MAX_SECONDS = (1 << 31) - 1  # a probe's numbers are int32
 _MAX_LIST = 100
-_MAX_NESTING = 32  # affinity, Kubernetes' deepest, has 10
+_MAX_NESTING = 32  # affinity, the deepest of these types, has 10
 _MAX_ARGUMENTS, _MAX_ARGUMENT = 64, 4096
 _DNS_POLICIES = ("ClusterFirst", "ClusterFirstWithHostNet", "Default", "None")
 _EVICTION_STRATEGIES = ("None", "LiveMigrateIfPossible")
@@ -66,7 +65,7 @@ def pod_refusals(spec: VmiSpec) -> Refusals:
 
 
 def _passed_on(spec: VmiSpec) -> Refusals:
-    """What is Kubernetes' own goes into the pod as it is, but not without end."""
+    """Limits on size and nesting of fields that are copied to the pod."""
     passed_on: dict[str, Any] = {
         "affinity": spec.affinity,
         "tolerations": spec.tolerations,
@@ -85,7 +84,7 @@ def _handlers(probe: Probe | None) -> list[Any]:
 
 
 def _nesting(value: Any) -> int:
-    """How deep lists and objects are in one another; level by level, for the depth is a stranger's."""
+    """Nesting depth of lists and objects. Iterative, because the input may be nested arbitrarily deep."""
     depth, level = 0, [value]
     while level and depth <= _MAX_NESTING:
         inside = [value for value in level if isinstance(value, dict | list)]

@@ -43,7 +43,7 @@ from virt_core.vmi.spec.volumes import (
 )
 
 MAX_INLINE = 2048
-"""Bytes of an inline document of cloud-init, as in KubeVirt; longer ones belong in a Secret."""
+"""Maximum size of an inline cloud-init document in bytes, as in KubeVirt; a longer one needs a Secret."""
 
 _MAX_VOLUMES = 32
 _MIN_CAPACITY = 512  # a sector
@@ -178,7 +178,7 @@ def _downward_api(path: str, source: DownwardApiVolume) -> Refusals:
 
 
 def _downward_field(path: str, field: Mapping[str, Any]) -> Refusals:
-    """What fieldRef and resourceFieldRef say is looked at by the API server when the pod is made."""
+    """The API server validates fieldRef and resourceFieldRef when the pod is created."""
     for key in field.keys() - _FIELD_KEYS:
         yield refused(path, key, " or ".join(sorted(_FIELD_KEYS)))
     name = field.get("path")

@@ -1,7 +1,4 @@
-"""Devices of a VirtualMachineInstance, as far as this release supports them. Part of spec/domain.py.
-
-What their values must be beyond their types: rules/devices.py.
-"""
+"""The supported devices of a VirtualMachineInstance. Part of spec/domain.py. Validation: rules/devices.py."""
 
 from __future__ import annotations
 
@@ -41,13 +38,13 @@ class CustomBlockSize(Strict, frozen=True):
 
 
 class BlockSize(Strict, frozen=True):
-    """What the guest takes for the size of a block."""
+    """The block size that the guest sees."""
 
     custom: CustomBlockSize | None = None
 
 
 class Disk(Strict, frozen=True):
-    """A disk; the volume of the same name is on it. Neither disk, cdrom nor lun: a disk."""
+    """A disk with the contents of the volume of the same name. Without disk, cdrom or lun it is a disk."""
 
     name: str
     disk: DiskTarget | None = None
@@ -64,7 +61,7 @@ class Disk(Strict, frozen=True):
 
 
 class Port(Strict, frozen=True):
-    """A port of the guest that the pod's address answers on; if any is named, only those."""
+    """A port that is forwarded to the guest. If any is listed, only listed ports are forwarded."""
 
     port: int
     name: str = ""
@@ -72,7 +69,7 @@ class Port(Strict, frozen=True):
 
 
 class Interface(Strict, frozen=True):
-    """One network card; the network of the same name is behind it."""
+    """A network card, connected to the network of the same name."""
 
     name: str
     masquerade: Masquerade | None = None
@@ -132,4 +129,4 @@ class Devices(Strict, frozen=True):
     network_interface_multiqueue: bool | None = None
     use_virtio_transitional: bool | None = None
     disable_hotplug: bool = False
-    """Nothing is plugged into a running guest yet: saying so changes nothing."""
+    """Accepted without effect: this release has no hotplug."""

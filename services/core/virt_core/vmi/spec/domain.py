@@ -1,8 +1,8 @@
-"""The spec of a VirtualMachineInstance as far as this release supports it: every field that is named here, no other.
+"""The supported fields of a VirtualMachineInstance's spec. All other fields are refused.
 
-Read by instance.parse_spec; devices are in devices.py, volumes and networks in volumes.py. What values must be
-beyond their types, and what they are if they are not given: rules/check.py. Types of Kubernetes' own that are passed on
-to the pod as they are (affinity, tolerations, …) are not looked into: the API server does when the pod is made.
+Decoded by instance.parse_spec; devices are in devices.py, volumes and networks in volumes.py. Validation beyond types:
+rules/check.py. Defaults: effective.py. Types of Kubernetes that are copied to the pod (affinity, tolerations, …) are
+not decoded here: the API server validates them when the pod is created.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ from virt_core.vmi.spec.volumes import Network, Volume
 
 
 class CpuFeature(Strict, frozen=True):
-    """One feature on top of the model."""
+    """A feature that differs from the model's."""
 
     name: str
     policy: str = "require"
 
 
 class Cpu(Strict, frozen=True):
-    """Topology and model; absent levels count 1, an absent model is the release's choice."""
+    """Topology and model. Absent levels are 1; without a model the release chooses one."""
 
     sockets: int = 0
     cores: int = 0
@@ -78,14 +78,14 @@ class Bios(Strict, frozen=True):
 
 
 class Efi(Strict, frozen=True):
-    """OVMF. KubeVirt's default is secure boot, which is refused: it must be switched off by name."""
+    """OVMF. KubeVirt's default is secure boot, which is not supported: `secureBoot: false` is required."""
 
     secure_boot: bool | None = None
     persistent: bool | None = None
 
 
 class Bootloader(Strict, frozen=True):
-    """One of the two."""
+    """BIOS or UEFI."""
 
     bios: Bios | None = None
     efi: Efi | None = None
@@ -101,7 +101,7 @@ class Firmware(Strict, frozen=True):
 
 
 class Chassis(Strict, frozen=True):
-    """What the firmware tells of the chassis."""
+    """SMBIOS fields of the chassis."""
 
     manufacturer: str = ""
     version: str = ""
@@ -117,7 +117,7 @@ class UtcOffset(Strict, frozen=True):
 
 
 class Timer(Strict, frozen=True):
-    """One timer: present unless it says no."""
+    """A timer: present unless `present` is false."""
 
     present: bool | None = None
     tick_policy: str = ""
@@ -163,7 +163,7 @@ class Apic(Strict, frozen=True):
 
 
 class KvmFeature(Strict, frozen=True):
-    """How much KVM shows of itself."""
+    """Visibility of KVM to the guest."""
 
     hidden: bool = False
 
@@ -199,7 +199,7 @@ class Domain(Strict, frozen=True):
 
 
 class Probe(Strict, frozen=True):
-    """How the guest is asked whether it lives or is ready: exactly one way."""
+    """A liveness or readiness probe with exactly one handler."""
 
     exec: dict[str, Any] | None = None
     http_get: dict[str, Any] | None = None
@@ -213,7 +213,7 @@ class Probe(Strict, frozen=True):
 
 
 class VmiSpec(Strict, frozen=True):
-    """Everything of the spec that this release supports."""
+    """The supported spec."""
 
     domain: Domain
     networks: list[Network] = []

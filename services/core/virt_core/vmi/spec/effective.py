@@ -1,8 +1,7 @@
-"""What a VirtualMachineInstance's spec means where it says nothing. Pure.
+"""Effective values of a VirtualMachineInstance's spec: defaults for absent fields. Pure.
 
-Called by controller and handler after vmi_rules.check_spec, and by the rules themselves. Defaults are KubeVirt's,
-except that a VMI which names no network gets masquerade on the pod network. vmi/defaults.py stores the same defaults;
-an object that was stored without them behaves no different.
+Called by vmi/accepted.py and by the rules. Defaults are KubeVirt's, except that a VMI without networks gets masquerade
+on the pod network. vmi/defaults.py stores the same defaults; an object that was stored without them behaves the same.
 """
 
 from __future__ import annotations
@@ -23,17 +22,17 @@ from virt_core.vmi.spec.volumes import CloudInit, Masquerade, Network, PodNetwor
 MI = 1 << 20
 _MIN_MEMORY = MI
 _LONGEST_LABEL = 63  # RFC 1123
-MAX_BYTES = 1 << 50  # a PiB: above any machine's memory and any file system's file, below what overflows
+MAX_BYTES = 1 << 50  # 1 PiB: more than any machine's memory or file, and no calculation overflows
 DEFAULT_INTERFACE = "default"
 DEFAULT_MACHINE_TYPE = "q35"
 DEFAULT_NETWORK_CIDR = "10.0.2.0/24"
 DEFAULT_VOLUME_LABEL = "cfgdata"
-"""Of ConfigMaps, Secrets and their like as disks, as in KubeVirt."""
+"""Default volume label of disks made from ConfigMaps, Secrets and similar, as in KubeVirt."""
 
 
 @dataclass(frozen=True, slots=True)
 class Topology:
-    """How many of each level; each is at least 1."""
+    """Number of sockets, cores and threads, each at least 1."""
 
     sockets: int
     cores: int
@@ -46,10 +45,10 @@ class Topology:
 
 
 def effective_topology(spec: VmiSpec) -> Topology:
-    """The topology that the guest gets.
+    """The guest's topology.
 
-    If no level is given there are as many sockets as the limit of CPUs says, else the request, rounded up; otherwise
-    levels that are not given count 1. What is no quantity counts 1: the rules refuse it.
+    If no level is set, the number of sockets is the CPU limit, or else the CPU request, rounded up. If any level is
+    set, absent levels are 1. An invalid quantity counts as 1: the rules refuse it.
     """
     cpu = spec.domain.cpu
     if not (cpu.sockets or cpu.cores or cpu.threads):
@@ -66,13 +65,13 @@ def guest_hostname(name: str, spec: VmiSpec) -> str:
 
 @dataclass(frozen=True, slots=True)
 class GuestMemory:
-    """The guest's memory, and where it is given."""
+    """The guest's memory, and the field that sets it."""
 
     field: str
-    """Its path below spec."""
+    """The field's path below spec."""
 
     value: str | int | float
-    """As it is given."""
+    """The field's value."""
 
     size: int
     """In bytes."""
@@ -82,7 +81,7 @@ def guest_memory(spec: VmiSpec) -> GuestMemory:
     """Guest memory: memory.guest, else the memory request, else the memory limit, else one huge page.
 
     Raises:
-        UnsupportedSpec: none is given, or it is not a quantity of at least 1Mi.
+        UnsupportedSpec: none is set, or it is not a quantity of at least 1Mi.
     """
     resources, hugepages = spec.domain.resources, spec.domain.memory.hugepages
     candidates = (
@@ -105,7 +104,7 @@ def guest_memory(spec: VmiSpec) -> GuestMemory:
 
 
 def guest_memory_bytes(spec: VmiSpec) -> int:
-    """Its size alone.
+    """Guest memory in bytes.
 
     Raises:
         UnsupportedSpec: as guest_memory does.
@@ -120,7 +119,7 @@ def hugepage_bytes(spec: VmiSpec) -> int:
 
 
 def effective_interfaces(spec: VmiSpec) -> tuple[Interface, ...]:
-    """The interfaces that the guest gets, the default one included."""
+    """The guest's interfaces, including the default interface."""
     interfaces = spec.domain.devices.interfaces
     if not interfaces and spec.domain.devices.autoattach_pod_interface is not False:
         return (Interface(name=DEFAULT_INTERFACE, masquerade=Masquerade()),)
@@ -128,7 +127,7 @@ def effective_interfaces(spec: VmiSpec) -> tuple[Interface, ...]:
 
 
 def effective_networks(spec: VmiSpec) -> tuple[Network, ...]:
-    """The networks of those interfaces, the default one included."""
+    """The networks of the guest's interfaces, including the default network."""
     if not spec.networks and spec.domain.devices.autoattach_pod_interface is not False:
         interfaces = spec.domain.devices.interfaces
         return (Network(name=interfaces[0].name if interfaces else DEFAULT_INTERFACE, pod=PodNetwork()),)
@@ -141,7 +140,7 @@ def network_cidr(network: Network) -> str:
 
 
 class DiskKind(StrEnum):
-    """What a disk looks like to the guest."""
+    """The type of a disk in the guest."""
 
     DISK = "disk"
     CDROM = "cdrom"
@@ -150,7 +149,7 @@ class DiskKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class EffectiveDisk:
-    """A disk with its volume; what `disk` itself says of cache, io, serial and the like has no default here."""
+    """A disk with its volume. Fields of `disk` without a default (cache, io, serial, …) are used as they are."""
 
     disk: Disk
     volume: Volume
@@ -163,12 +162,12 @@ class EffectiveDisk:
 
     @property
     def name(self) -> str:
-        """The disk's and the volume's."""
+        """The name of disk and volume."""
         return self.volume.name
 
 
 def effective_disks(spec: VmiSpec) -> tuple[EffectiveDisk, ...]:
-    """The disks that the guest gets: those that are named, then one for each volume without.
+    """The guest's disks: those in the spec, then one for each volume without a disk.
 
     A disk whose volume is missing is left out; the rules refuse it.
     """
@@ -178,13 +177,13 @@ def effective_disks(spec: VmiSpec) -> tuple[EffectiveDisk, ...]:
 
 
 def volumes_without_disk(spec: VmiSpec) -> tuple[str, ...]:
-    """Names of the volumes that get a disk though none is named."""
+    """Names of the volumes for which the spec has no disk, and which get one by default."""
     named = {disk.name for disk in spec.domain.devices.disks}
     return tuple(dict.fromkeys(volume.name for volume in spec.volumes if volume.name not in named))
 
 
 def _effective_disk(disk: Disk, volume: Volume) -> EffectiveDisk:
-    """SATA is KubeVirt's default: every guest knows it. A lun is SCSI: no other bus carries a device's commands."""
+    """SATA is KubeVirt's default bus: every guest supports it. A lun needs SCSI, the only bus that passes commands."""
     read_only = claimed_read_only(volume)
     if disk.cdrom is not None:
         bus = disk.cdrom.bus or "sata"
@@ -193,7 +192,7 @@ def _effective_disk(disk: Disk, volume: Volume) -> EffectiveDisk:
         return EffectiveDisk(disk, volume, DiskKind.LUN, disk.lun.bus or "scsi", disk.lun.readonly or read_only, False)
     target = disk.disk or DiskTarget()
     bus = target.bus or "sata"
-    # No SATA disk is read-only; writing to the launcher's own file does no harm.
+    # SATA disks cannot be read-only; writes to the launcher's own file do no harm.
     read_only = read_only or (_made_of_files(volume) and bus != "sata")
     return EffectiveDisk(disk, volume, DiskKind.DISK, bus, target.readonly or read_only, False)
 
@@ -204,7 +203,7 @@ def claimed_read_only(volume: Volume) -> bool:
 
 
 def _made_of_files(volume: Volume) -> bool:
-    """Whether the launcher makes the disk from another object's files."""
+    """Whether the launcher builds the disk from the files of another object."""
     made = (volume.config_map, volume.secret, volume.service_account, volume.downward_api)
     return any(source is not None for source in made)
 
@@ -221,7 +220,7 @@ def empty_disk_bytes(volume: Volume) -> int:
 
 
 def effective_inputs(spec: VmiSpec) -> tuple[Input, ...]:
-    """The input devices that the guest gets, besides those that come with a display."""
+    """The guest's input devices, except those that come with a display."""
     devices = spec.domain.devices
     if not devices.inputs and devices.autoattach_input_device:
         return (Input(name="default-0", type="tablet", bus="usb"),)
@@ -237,7 +236,7 @@ class Display:
 
 
 def effective_display(spec: VmiSpec) -> Display | None:
-    """The guest's display: there unless it is switched off."""
+    """The guest's display; None if autoattachGraphicsDevice is false."""
     devices = spec.domain.devices
     if devices.autoattach_graphics_device is False:
         return None
@@ -245,7 +244,7 @@ def effective_display(spec: VmiSpec) -> Display | None:
 
 
 def effective_watchdog_action(spec: VmiSpec) -> str | None:
-    """What the watchdog does to a guest that does not feed it; None: there is no watchdog."""
+    """The action of an expired watchdog; None: no watchdog."""
     watchdog = spec.domain.devices.watchdog
     if watchdog is None or watchdog.i6300esb is None:
         return None

@@ -1,7 +1,5 @@
-"""Volumes and networks of a VirtualMachineInstance, as far as this release supports them. Part of spec/domain.py.
-
-What a volume's values must be beyond their types: rules/volumes.py.
-"""
+"""The supported volumes and networks of a VirtualMachineInstance. Part of spec/domain.py. Validation:
+rules/volumes.py and rules/networks.py."""
 
 from __future__ import annotations
 
@@ -13,7 +11,7 @@ from virt_core.validation.strict import Empty, Strict
 
 
 class ContainerDisk(Strict, frozen=True):
-    """A disk image in a container image; what is written to it ends with the guest."""
+    """A disk image in a container image. Writes are discarded when the guest ends."""
 
     image: str
     image_pull_policy: str = ""
@@ -29,7 +27,7 @@ class LocalReference(Strict, frozen=True):
 
 
 class CloudInit(Strict, frozen=True):
-    """A data source for cloud-init, of either form. Inline, base64 and Secret exclude each other."""
+    """A data source for cloud-init, NoCloud or config drive. Inline, base64 and Secret are mutually exclusive."""
 
     user_data: str = ""
     user_data_base64: str = ""
@@ -40,20 +38,20 @@ class CloudInit(Strict, frozen=True):
 
 
 class EmptyDisk(Strict, frozen=True):
-    """A disk of the guest's own, empty at its start."""
+    """A disk that is empty when the guest starts and is discarded with it."""
 
     capacity: str | int
 
 
 class PersistentVolumeClaim(Strict, frozen=True):
-    """A claim: a file system holds disk.img, a block volume is the disk."""
+    """A claim. In mode Filesystem the disk is the file disk.img, in mode Block it is the device."""
 
     claim_name: str
     read_only: bool = False
 
 
 class Ephemeral(Strict, frozen=True):
-    """A claim that is only read; what is written ends with the guest."""
+    """A claim that is only read. Writes are discarded when the guest ends."""
 
     persistent_volume_claim: PersistentVolumeClaim | None = None
 
@@ -111,14 +109,14 @@ class PodNetwork(Strict, frozen=True):
 
 
 class Network(Strict, frozen=True):
-    """Where an interface of the same name is plugged in."""
+    """The network of the interface of the same name."""
 
     name: str
     pod: PodNetwork | None = None
 
 
 class Masquerade(Empty, frozen=True):
-    """The guest behind the pod's address."""
+    """NAT: the guest uses the pod's address for outgoing and forwarded traffic."""
 
 
 class Bridge(Empty, frozen=True):

@@ -1,1 +1,1 @@
-"""From a VirtualMachineInstance to the Machine that its launcher is sent. Pure."""
+"""Translates a VirtualMachineInstance to the Machine for its launcher. Pure."""

@@ -1,7 +1,7 @@
-"""The disks of a Machine. Pure; called by translate.py.
+"""Translates the disks of a Machine. Pure; called by machine.py.
 
-What a claim is (file system or device, how large) was written into the status by the controller, which looked at it
-when it made the pod; nothing is asked for here.
+The controller read the claims when it created the pod and stored their mode and size in the VMI's status, from which
+they are taken here.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _DEVICES = {
     DiskKind.CDROM: machine_pb2.DISK_DEVICE_CDROM,
     DiskKind.LUN: machine_pb2.DISK_DEVICE_LUN,
 }
-_IMAGE = "disk.img"  # KubeVirt's name of the image in a claim's file system
+_IMAGE = "disk.img"  # KubeVirt's name for the image in a claim's file system
 _MI = 1 << 20
 
 
@@ -38,7 +38,7 @@ def machine_disks(vmi: VirtualMachineInstance, spec: AcceptedSpec, hostname: str
     """The disks in the order of the guest's slots.
 
     Raises:
-        UnsupportedSpec: the status does not say what a claim is.
+        UnsupportedSpec: the status has no information about a claim.
     """
     claims = {
         entry.get("name"): entry.get("persistentVolumeClaimInfo") for entry in vmi.raw_status.get("volumeStatus", [])
@@ -98,7 +98,7 @@ def _cloud_init(
         made.user_data_folder = launcher_pod.user_data_folder(volume)
     if documents.network_data_secret_ref is not None and documents.network_data_secret_ref.name:
         made.network_data_folder = launcher_pod.network_data_folder(volume)
-    # KubeVirt's: a guest that is started anew on the same disk is the same instance.
+    # As in KubeVirt: a guest that restarts with the same disk is the same instance.
     made.instance_id = f"{vmi.metadata.name}.{vmi.metadata.namespace}"
     made.hostname = hostname
 
@@ -108,7 +108,7 @@ def _claim(
 ) -> None:
     if not isinstance(info, dict):
         field = f"volumes[{volume.name}].persistentVolumeClaim.claimName"
-        raise UnsupportedSpec(refused(field, claim.claim_name, "a claim that status.volumeStatus tells of"))
+        raise UnsupportedSpec(refused(field, claim.claim_name, "a claim that is listed in status.volumeStatus"))
     if info.get("volumeMode") == "Block":
         result.block_device.path = launcher_pod.block_device(volume.name)
         result.block_device.ephemeral = ephemeral
@@ -120,7 +120,7 @@ def _claim(
 
 
 def _usable_bytes(info: dict[str, Any]) -> int:
-    """What a claim's file system leaves to an image, in whole MiB; 0 if nothing is known of its size."""
+    """The space for an image in a claim's file system, in whole MiB; 0 if its size is unknown."""
     size = info.get("capacity", {}).get("storage") or info.get("requests", {}).get("storage")
     if size is None:
         return 0
@@ -130,6 +130,6 @@ def _usable_bytes(info: dict[str, Any]) -> int:
 
 def _volume_label(volume: Volume) -> str:
     if volume.service_account is not None:
-        return ""  # KubeVirt gives it none
+        return ""  # none, as in KubeVirt
     labelled = volume.config_map or volume.secret or volume.downward_api
     return (labelled.volume_label if labelled is not None else "") or DEFAULT_VOLUME_LABEL

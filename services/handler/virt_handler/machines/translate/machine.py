@@ -1,8 +1,8 @@
-"""From a VirtualMachineInstance's spec to the Machine that its launcher gets. Pure; called by plan.py.
+"""Translates a VirtualMachineInstance's spec to the Machine for its launcher. Pure; called by plan.py.
 
 Disks are in translate/disks.py, firmware, clock and CPU in translate/platform.py.
 
-What the spec leaves open is derived from the VMI's UID, so that every attempt gives the same machine.
+Values that the spec does not set are derived from the VMI's UID, so that every attempt gives the same machine.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def machine(vmi: VirtualMachineInstance, accepted: AcceptedSpec, pod: PodNetwork
     """The machine to start.
 
     Raises:
-        UnsupportedSpec: the status does not say what a claim is.
+        UnsupportedSpec: the status has no information about a claim.
     """
     meta, spec, topology = vmi.metadata, accepted.spec, accepted.topology
     domain = spec.domain
@@ -53,7 +53,9 @@ def machine(vmi: VirtualMachineInstance, accepted: AcceptedSpec, pod: PodNetwork
         start_paused=spec.start_strategy == "Paused",
     )
     boot = domain.firmware.kernel_boot
-    if boot is not None and boot.container is not None and boot.container.kernel_path:  # QEMU boots no initrd alone
+    if (
+        boot is not None and boot.container is not None and boot.container.kernel_path
+    ):  # QEMU ignores an initrd without a kernel
         result.kernel_boot.kernel_path = KERNEL
         result.kernel_boot.initrd_path = INITRD if boot.container.initrd_path else ""
         result.kernel_boot.command_line = boot.kernel_args
@@ -88,16 +90,16 @@ def _add_devices(result: machine_pb2.Machine, accepted: AcceptedSpec) -> None:
 
 
 def firmware_uuid(vmi_uid: str, wanted: str) -> str:
-    """`wanted`, or a UUID made from the VMI's UID.
+    """`wanted`, or a UUID derived from the VMI's UID.
 
-    KubeVirt makes it from the name, so that equal names in two namespaces share it; here it is unique. Whoever needs
-    one that outlives the VMI names it in the spec.
+    KubeVirt derives it from the name, so that VMIs of equal name in two namespaces share it; here it is unique. A UUID
+    that is to outlive the VMI must be set in the spec.
     """
     return str(uuid.UUID(wanted) if wanted else uuid.uuid5(uuid.NAMESPACE_OID, f"firmware {vmi_uid}"))
 
 
 def mac_address(vmi_uid: str, interface: Interface, pod: PodNetwork) -> str:
-    """The interface's own; the pod's, which a bridged guest has; or one made from the VMI's UID."""
+    """The MAC address in the spec, or the pod's (bridge binding), or one derived from the VMI's UID."""
     if interface.mac_address:
         return interface.mac_address.lower().replace("-", ":")
     if interface.bridge is not None and pod.mac:
@@ -130,7 +132,7 @@ def _interface(
     elif pod.addresses:
         result.dhcp.CopyFrom(_bridged_lease(pod))
     else:
-        return result  # the guest asks whoever gives out addresses on that network
+        return result  # a DHCP server of that network answers the guest
     result.dhcp.hostname = guest_hostname(meta.name, accepted.spec)
     result.dhcp.subdomain = accepted.spec.subdomain
     return result
@@ -147,8 +149,8 @@ def _masqueraded_lease(spec: AcceptedSpec) -> machine_pb2.DhcpLease:
 
 
 def _bridged_lease(pod: PodNetwork) -> machine_pb2.DhcpLease:
-    """The pod's address and routes. A router beyond the guest's own network, as some CNI plugins have it, is reached
-    by a route of its own, so then all of them are sent as routes."""
+    """The pod's address and routes. Some CNI plugins use a router outside of the pod's network, with a separate route
+    to it. Then the default route is sent as a classless route, too."""
     own = IPv4Interface(f"{pod.addresses[0]}/{pod.prefix_length}")
     default = next((route.via for route in pod.routes if route.destination == "0.0.0.0/0" and route.via), "")
     near = bool(default) and IPv4Address(default) in own.network

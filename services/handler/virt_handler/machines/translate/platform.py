@@ -1,4 +1,4 @@
-"""Firmware, clock, features and CPU model of a Machine. Pure; called by translate.py."""
+"""Translates firmware, clock, features and CPU model of a Machine. Pure; called by machine.py."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from virt_core.rpc.words import number
 from virt_core.vmi.accepted import AcceptedSpec
 from virt_core.vmi.spec.domain import Clock, TickTimer, Timer, Timers, VmiSpec
 
-# What KubeVirt's guests are told of their manufacturer, and inventory tools know them by.
+# KubeVirt's values, by which inventory tools recognize its guests.
 _MANUFACTURER, _PRODUCT, _FAMILY = "KubeVirt", "None", "KubeVirt"
 
 
 def bootloader(accepted: AcceptedSpec) -> machine_pb2.Bootloader.ValueType:
-    """The firmware that is asked for; BIOS if none is."""
+    """The spec's firmware, BIOS by default."""
     if accepted.boots_by_uefi:
         return machine_pb2.BOOTLOADER_UEFI
     loader = accepted.spec.domain.firmware.bootloader
@@ -23,7 +23,7 @@ def bootloader(accepted: AcceptedSpec) -> machine_pb2.Bootloader.ValueType:
 
 
 def smbios(spec: VmiSpec) -> machine_pb2.Smbios:
-    """What the firmware tells the guest of the machine."""
+    """The SMBIOS fields that the firmware reports to the guest."""
     result = machine_pb2.Smbios(
         manufacturer=_MANUFACTURER, product=_PRODUCT, family=_FAMILY, serial=spec.domain.firmware.serial
     )
@@ -38,7 +38,7 @@ def smbios(spec: VmiSpec) -> machine_pb2.Smbios:
 
 
 def clock(wanted: Clock) -> machine_pb2.Clock:
-    """The clock that is asked for."""
+    """The spec's clock."""
     return machine_pb2.Clock(
         utc_offset_seconds=wanted.utc.offset_seconds if wanted.utc is not None else 0,
         timezone=wanted.timezone,
@@ -47,7 +47,7 @@ def clock(wanted: Clock) -> machine_pb2.Clock:
 
 
 def _timers(timers: Timers) -> Iterator[machine_pb2.Timer]:
-    """A timer that is named is present unless it says no."""
+    """The spec's timers. A timer is present unless `present` is false."""
     for name, plain in (
         (machine_pb2.TIMER_NAME_KVMCLOCK, timers.kvm),
         (machine_pb2.TIMER_NAME_HYPERVCLOCK, timers.hyperv),
@@ -72,7 +72,7 @@ def _ticking(name: machine_pb2.TimerName.ValueType, wanted: Timer | TickTimer) -
 
 
 def features(spec: VmiSpec) -> machine_pb2.Features:
-    """Switches of the platform; what is not named is left to the hypervisor."""
+    """The spec's platform features. The hypervisor decides about absent ones."""
     wanted = spec.domain.features
     result = machine_pb2.Features(
         acpi=wanted.acpi.on,
@@ -88,7 +88,7 @@ def features(spec: VmiSpec) -> machine_pb2.Features:
 
 
 def cpu_model(accepted: AcceptedSpec) -> machine_pb2.CpuModel | None:
-    """The model that is asked for, by the spec or for the whole cluster; None: the launcher's choice."""
+    """The CPU model of the spec, or else of the cluster's configuration; None: the launcher's choice."""
     cpu, name = accepted.spec.domain.cpu, accepted.cpu_model
     if not name and not cpu.features:
         return None
