@@ -16,7 +16,7 @@ import pytest
 from localcluster import clients
 from localcluster.settings import Cluster
 
-from tests.e2e.cluster import ROOT, get, kubectl
+from tests.e2e.cluster import NAMESPACE, ROOT, get, kubectl
 from tests.e2e.guests import Guest, manifest, running, until
 
 pytestmark = pytest.mark.slow
@@ -44,6 +44,22 @@ def run(virtctl: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     done = subprocess.run([virtctl, *arguments], capture_output=True, text=True, timeout=PATIENCE_S, check=False)
     print(f"$ virtctl {' '.join(arguments)}\n{done.stdout}{done.stderr}")
     return done
+
+
+def test_log_verbosity_is_shown_set_and_reset(virtctl: Path, suite: None) -> None:
+    try:
+        said = succeeds(virtctl, "adm", "log-verbosity", "--virt-api=4", "--virt-launcher=6")
+        assert "successfully set" in said
+        shown = succeeds(virtctl, "adm", "log-verbosity", "--all").split("\n")
+        assert {"virt-api = 4", "virt-launcher = 6", "virt-handler = 2"} <= set(shown)
+        until(lambda: "asking the API server" in recent_log("virt-api"), "virt-api to log its requests")
+    finally:
+        assert "successfully reset" in succeeds(virtctl, "adm", "log-verbosity", "--reset")
+    assert "virt-api = 2" in succeeds(virtctl, "adm", "log-verbosity", "--virt-api")
+
+
+def recent_log(deployment: str) -> str:
+    return kubectl("-n", NAMESPACE, "logs", f"deploy/{deployment}", "--since=5s")
 
 
 def succeeds(virtctl: Path, *arguments: str) -> str:

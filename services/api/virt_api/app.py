@@ -46,6 +46,7 @@ async def run(stopping: asyncio.Event) -> None:
         front_proxy = FrontProxyWatch(client)
         handlers = HandlerPods(client, settings, certificates)
         configuration = ConfigurationCache(client, settings.namespace)
+        configuration.log_as_configured(lambda verbosity: verbosity.virt_api)
         identity = Identity.for_process(info_pb2.COMPONENT_API, ("kubevirt.info.v1",))
         drained = asyncio.Event()
         serving = _serve(

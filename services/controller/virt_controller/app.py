@@ -31,6 +31,7 @@ async def main(settings: Settings, stopping: asyncio.Event) -> None:
             LauncherSettings(settings.launcher_image, settings.image_pull_policy, settings.image_pull_secrets)
         )
         caches = Caches(client, settings.namespace)
+        caches.configuration.log_as_configured(lambda verbosity: verbosity.virt_controller)
         nodes = Nodes(client, caches.nodes)
         vmis = VmiReconciler(client, caches, nodes, planner, events)
         lease = Lease(client, settings.namespace, components.CONTROLLER, settings.pod_name)

@@ -7,10 +7,10 @@ environment.
 from __future__ import annotations
 
 import argparse
-import logging
 from collections.abc import Sequence
 
-_DETAILED = 3  # of KubeVirt's verbosity, 0 to 9: what its components log by default is 2
+from virt_core import logs
+from virt_core.conventions.verbosity import DEFAULT, HIGHEST
 
 
 def log_level(component: str, arguments: Sequence[str] | None = None) -> int:
@@ -19,8 +19,8 @@ def log_level(component: str, arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--v",
         type=int,
-        choices=range(10),
-        default=2,
-        help=f"verbosity of logs; {_DETAILED} and above add each request to the API server (default 2)",
+        choices=range(HIGHEST + 1),
+        default=DEFAULT,
+        help="verbosity of logs; 3 and above add each request to the API server (default %(default)s)",
     )
-    return logging.DEBUG if parser.parse_args(arguments).v >= _DETAILED else logging.INFO
+    return logs.level_of(parser.parse_args(arguments).v)

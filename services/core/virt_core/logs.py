@@ -13,7 +13,11 @@ import time
 from collections.abc import MutableMapping
 from typing import Any
 
+from virt_core.conventions.verbosity import DEFAULT
+
 _FIELDS = "virt_fields"
+_DETAILED = 3  # from here on also each request to the API server and each gRPC call
+_at_setup: dict[str, int] = {}  # level by logger
 
 
 class _JsonFormatter(logging.Formatter):
@@ -72,8 +76,25 @@ def setup(component: str, level: int = logging.INFO) -> None:
 
     `level` is of the suite's own loggers; libraries log from INFO on.
     """
+    _at_setup.clear()
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_JsonFormatter(component))
-    logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
+    logging.basicConfig(level=max(level, logging.INFO), handlers=[handler], force=True)
     for package in ("virt_core", component.replace("-", "_")):
         logging.getLogger(package).setLevel(level)
+        _at_setup[package] = level
+
+
+def level_of(verbosity: int) -> int:
+    """The level that stands for one of KubeVirt's numbers, 0 to 9; libraries say nothing below INFO at any of them."""
+    if verbosity < DEFAULT:
+        return logging.WARNING
+    return logging.INFO if verbosity < _DETAILED else logging.DEBUG
+
+
+def set_verbosity(verbosity: int) -> None:
+    """Log as `verbosity` says from now on; 0 as at the start."""
+    for package, level in _at_setup.items():
+        level = level_of(verbosity) if verbosity else level  # noqa: PLW2901
+        logging.getLogger(package).setLevel(level)
+        logging.getLogger().setLevel(max(level, logging.INFO))

@@ -56,6 +56,7 @@ async def run(settings: Settings, stopping: asyncio.Event) -> None:
 
         configuration = ConfigurationCache(client, settings.namespace)
         configuration.subscribe(configured)
+        configuration.log_as_configured(lambda verbosity: verbosity.of_handler(settings.node))
         recorder = EventRecorder(client, components.HANDLER, settings.instance)
         executor = Executor(client, recorder)
         machines = Machines(

@@ -18,7 +18,7 @@ def main() -> None:
     sys.modules["ssl"] = None  # type: ignore[assignment]
 
     from virt_launcher.domain.host import Host
-    from virt_launcher.settings import Settings
+    from virt_launcher.settings import Settings, log_level
 
     settings = Settings()
     host = Host(settings.connection_uri)
@@ -31,7 +31,7 @@ def main() -> None:
     lean.load()
     from virt_launcher import app
 
-    logs.setup(components.LAUNCHER)
+    logs.setup(components.LAUNCHER, log_level())
     asyncio.run(app.run(settings, host))
     sys.stderr.flush()
     # Not by way of the interpreter's end: it would wait for a thread that libvirt may hold for ever.

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from virt_core.conventions import launcher_pod
+from virt_core import logs
+from virt_core.conventions import launcher_pod, verbosity
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,3 +38,9 @@ class Settings:
     power_button_interval_s: float = 5.0
     agent_interval_s: float = 60.0
     termination_message: Path = Path(launcher_pod.TERMINATION_MESSAGE)
+
+
+def log_level(environment: Mapping[str, str] = os.environ) -> int:
+    """The level of logs that the controller put into the pod's environment."""
+    number = environment.get(launcher_pod.VERBOSITY_VARIABLE, "")
+    return logs.level_of(int(number) if verbosity.is_verbosity(number) else verbosity.DEFAULT)

@@ -12,7 +12,7 @@ from virt_controller.pod.observed import Claim
 from virt_controller.pod.resources import overhead_bytes
 from virt_controller.pod.template import VOLUME_STATUS, launcher_pod
 from virt_core.conventions import labels
-from virt_core.objects.kubevirt import Configuration, DeveloperConfiguration
+from virt_core.objects.kubevirt import Configuration, DeveloperConfiguration, LogVerbosity
 from virt_core.vmi.accepted import accept
 from virt_core.vmi.instance import VirtualMachineInstance
 
@@ -23,11 +23,15 @@ DEVICE = msgspec.convert({"spec": {"volumeMode": "Block"}}, Claim)
 
 
 def made(
-    spec: dict[str, Any], claims: dict[str, Claim] | None = None, configuration: Configuration = EMULATION
+    spec: dict[str, Any],
+    claims: dict[str, Claim] | None = None,
+    configuration: Configuration = EMULATION,
+    metadata: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
     """The pod of a spec with 64 Mi of memory; `domain` parts are put beside it."""
     domain = {"devices": {"autoattachGraphicsDevice": False}, "memory": {"guest": "64Mi"}, **spec.pop("domain", {})}
-    body = {"metadata": {"name": "guest", "namespace": "ns", "uid": "u"}, "spec": {"domain": domain, **spec}}
+    about = {"name": "guest", "namespace": "ns", "uid": "u", **(metadata or {})}
+    body = {"metadata": about, "spec": {"domain": domain, **spec}}
     vmi = msgspec.json.decode(json.dumps(body), type=VirtualMachineInstance)
     pod: dict[str, Any] = launcher_pod(vmi, accept(vmi.spec, configuration), LAUNCHER, configuration, claims or {})
     return pod
@@ -50,6 +54,17 @@ def mounts(pod: dict[str, Any]) -> dict[str, tuple[str, bool]]:
 def source(pod: dict[str, Any], name: str) -> dict[str, Any]:
     (found,) = [volume for volume in pod["spec"]["volumes"] if volume["name"] == name]
     return {key: value for key, value in found.items() if key != "name"}
+
+
+def test_a_launcher_logs_by_default_unless_labels_annotation_or_cluster_ask_for_more() -> None:
+    assert "env" not in compute(made({}))
+    verbose = msgspec.structs.replace(
+        EMULATION,
+        developer_configuration=DeveloperConfiguration(use_emulation=True, log_verbosity=LogVerbosity(virt_launcher=4)),
+    )
+    assert compute(made({}, configuration=verbose))["env"] == [{"name": "VIRT_LAUNCHER_LOG_VERBOSITY", "value": "4"}]
+    filtered = made({}, metadata={"annotations": {"kubevirt.io/libvirt-log-filters": "1:qemu"}})
+    assert compute(filtered)["env"] == [{"name": "VIRT_LAUNCHER_LIBVIRT_LOG_FILTERS", "value": "1:qemu"}]
 
 
 def test_a_guest_without_volumes_has_one_container_in_namespaces_of_its_own() -> None:

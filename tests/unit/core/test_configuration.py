@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+import logging
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
+from virt_core import logs
 from virt_core.conventions.labels import KUBEVIRT_FINALIZER
 from virt_core.kube.client import KubeClient
 from virt_core.kube.configuration import ConfigurationCache
@@ -36,6 +38,21 @@ class Watched:
         return self.cache
 
 
+@contextmanager
+def started_at(level: int) -> Iterator[None]:
+    """As in a process that was set up with `level`; pytest's own handlers and levels come back afterwards."""
+    root, ours = logging.getLogger(), [logging.getLogger(name) for name in ("", "virt_core", "virt_api")]
+    handlers, levels = root.handlers[:], [logger.level for logger in ours]
+    root.handlers = []
+    logs.setup("virt-api", level)
+    try:
+        yield
+    finally:
+        root.handlers = handlers
+        for logger, before in zip(ours, levels, strict=True):
+            logger.setLevel(before)
+
+
 @asynccontextmanager
 async def watching(client: KubeClient) -> AsyncIterator[Watched]:
     watched = Watched(client)
@@ -60,6 +77,29 @@ async def test_without_a_kubevirt_object_there_is_no_configuration(server: FakeA
         assert model(await watched.next()) == "mine" and watched.cache.unknown == ""
         await client.delete(KUBEVIRTS, "kubevirt", "kubevirt")
         assert (await watched.next()).current is None
+
+
+async def test_logs_follow_the_object_without_a_restart(server: FakeApiServer, client: KubeClient) -> None:
+    def verbosity(**numbers: int | None) -> dict[str, Any]:
+        return {"spec": {"configuration": {"developerConfiguration": {"logVerbosity": numbers}}}}
+
+    server.put(PATH, kubevirt("kubevirt"))
+    logger = logging.getLogger("virt_core")
+    async with watching(client) as watched:
+        await watched.next()
+        watched.cache.log_as_configured(lambda found: found.virt_api)
+        with started_at(logging.INFO):
+            for body, expected in (
+                (verbosity(virtAPI=4), logging.DEBUG),
+                (verbosity(virtAPI=None, virtHandler=9), logging.INFO),
+                (verbosity(virtAPI=1), logging.WARNING),
+            ):
+                await client.merge_patch(KUBEVIRTS, "kubevirt", "kubevirt", body)
+                await watched.next()
+                assert logger.level == expected
+            await client.delete(KUBEVIRTS, "kubevirt", "kubevirt")
+            await watched.next()
+            assert logger.level == logging.INFO
 
 
 async def test_an_object_that_no_longer_decodes_keeps_its_last_configuration(

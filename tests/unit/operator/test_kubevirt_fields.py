@@ -12,7 +12,7 @@ from virt_core.objects.kubevirt import Configuration
 from virt_operator.change.plan import plan
 from virt_operator.reconcile.status import FEATURE_GATES, status_of
 from virt_operator.suite.feature_gates import gate_warnings
-from virt_operator.suite.spec import SUPPORTED, RefusedSpec, install_settings
+from virt_operator.suite.spec import SUPPORTED, RefusedSpec, install_settings, operator_verbosity
 
 from tests.unit.operator.suites import OPERATOR, installed, suite
 
@@ -51,6 +51,18 @@ def test_overcommit_is_accepted_and_bad_values_are_refused_by_field() -> None:
         install_settings(developer(memoryOvercommit=-1), OPERATOR)
     with pytest.raises(RefusedSpec, match=r"cpuAllocationRatio: 'many'"):
         install_settings(developer(cpuAllocationRatio="many"), OPERATOR)
+
+
+def test_verbosity_is_accepted_as_virtctl_sends_it_and_bad_values_are_refused_by_field() -> None:
+    sent = {"virtAPI": 3, "virtController": 3, "virtHandler": 7, "virtLauncher": 3, "virtOperator": 9}
+    install_settings(developer(logVerbosity=sent), OPERATOR)
+    install_settings(developer(logVerbosity={}), OPERATOR)  # --reset
+    install_settings(developer(logVerbosity={"nodeVerbosity": {"node1": 5}}), OPERATOR)
+    for bad, name in (({"virtAPI": 10}, "virtAPI: 10"), ({"nodeVerbosity": {"n": -1}}, r"nodeVerbosity\[n\]: -1")):
+        with pytest.raises(RefusedSpec, match=rf"logVerbosity\.{name} is not a number from 0 to 9"):
+            install_settings(developer(logVerbosity=bad), OPERATOR)
+    assert operator_verbosity(developer(logVerbosity=sent)) == 9
+    assert operator_verbosity(developer(logVerbosity={"virtOperator": 11})) == 0
 
 
 def test_feature_gates_are_no_reason_to_refuse_the_object_and_each_is_named_in_a_warning() -> None:

@@ -13,10 +13,19 @@ from typing import Any
 
 import msgspec
 from virt_core.conventions import components, labels
-from virt_core.conventions.launcher_pod import COMPUTE, CONSOLE_LOG, PRIVATE, PRIVATE_VOLUME, SERIAL_LOG
+from virt_core.conventions.launcher_pod import (
+    COMPUTE,
+    CONSOLE_LOG,
+    LIBVIRT_FILTERS_VARIABLE,
+    PRIVATE,
+    PRIVATE_VOLUME,
+    SERIAL_LOG,
+    VERBOSITY_VARIABLE,
+)
 from virt_core.objects.kubevirt import Configuration
 from virt_core.vmi.accepted import AcceptedSpec
 from virt_core.vmi.instance import VirtualMachineInstance
+from virt_core.vmi.log_settings import log_settings
 from virt_core.vmi.spec.domain import VmiSpec
 from virt_core.vmi.spec.effective import guest_hostname
 
@@ -89,6 +98,7 @@ def launcher_pod(
         "imagePullPolicy": launcher.pull_policy,
         "securityContext": restricted(),
         "resources": requirements,
+        "env": _environment(vmi, configuration),
         "volumeMounts": mounts.mounts,
         "volumeDevices": mounts.devices,
         "ports": _ports(accepted),
@@ -133,6 +143,14 @@ def launcher_pod(
         "metadata": _metadata(vmi, spec, launcher, claims),
         "spec": _without_empty(pod_spec),
     }
+
+
+def _environment(vmi: VirtualMachineInstance, configuration: Configuration) -> list[dict[str, str]]:
+    """What the launcher and libvirtd log, where it is not the default."""
+    cluster = configuration.developer_configuration.log_verbosity.virt_launcher
+    found = log_settings(vmi.metadata.labels, vmi.metadata.annotations, cluster)
+    values = {VERBOSITY_VARIABLE: str(found.verbosity or ""), LIBVIRT_FILTERS_VARIABLE: found.libvirt_filters}
+    return [{"name": name, "value": value} for name, value in values.items() if value]
 
 
 def _metadata(

@@ -12,6 +12,7 @@ from datetime import datetime
 from virt_core.vmi.accepted import AcceptedSpec, RefusedSpec
 from virt_core.vmi.annotations import annotation_refusals
 from virt_core.vmi.instance import VirtualMachineInstance
+from virt_core.vmi.log_settings import log_refusals
 from virt_core.vmi.rules.devices import claim_refusals
 
 from virt_controller.pod.containers import LauncherSettings
@@ -70,7 +71,9 @@ def _fitting(
     if isinstance(accepted, RefusedSpec):
         return accepted
     modes = {name: claim.spec.volume_mode for name, claim in claims.items()}
-    unfit = (*annotation_refusals(vmi.metadata.annotations), *claim_refusals(accepted.spec, modes))
+    meta = vmi.metadata
+    unmet = (*annotation_refusals(meta.annotations), *log_refusals(meta.labels, meta.annotations))
+    unfit = (*unmet, *claim_refusals(accepted.spec, modes))
     return RefusedSpec(unfit) if unfit else accepted
 
 

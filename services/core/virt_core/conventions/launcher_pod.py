@@ -44,6 +44,12 @@ VNC = f"{PRIVATE}/{VNC_SOCKET}"
 COMPUTE, CONSOLE_LOG = "compute", "guest-console-log"
 """Containers of the launcher and of the serial console's log. Users pass these names to `kubectl logs`."""
 
+VERBOSITY_VARIABLE = "VIRT_LAUNCHER_LOG_VERBOSITY"
+"""In the environment, KubeVirt's name: what the launcher logs, 0 to 9."""
+
+LIBVIRT_FILTERS_VARIABLE = "VIRT_LAUNCHER_LIBVIRT_LOG_FILTERS"
+"""libvirt's log_filters, for libvirtd alone: the launcher's own libvirt does not know this name."""
+
 TERMINATION_MESSAGE = "/dev/termination-log"
 """Kubernetes' default terminationMessagePath. When its pod is deleted, the launcher writes one of the next two words
 there, so that the controller learns how the guest ended even if no handler runs."""

@@ -9,10 +9,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
+from virt_core import logs
 from virt_core.kube.client import KubeClient
 from virt_core.kube.reflector import Reflector
 from virt_core.kube.resource import KUBEVIRTS
-from virt_core.objects.kubevirt import Configuration, KubeVirt, by_precedence
+from virt_core.objects.kubevirt import Configuration, KubeVirt, LogVerbosity, by_precedence
 
 
 class ConfigurationCache:
@@ -25,6 +26,15 @@ class ConfigurationCache:
     def subscribe(self, on_change: Callable[[], None]) -> None:
         """Call `on_change()` after each change. It may only enqueue work."""
         self._kubevirts.subscribe(lambda _: on_change())
+
+    def log_as_configured(self, chosen: Callable[[LogVerbosity], int]) -> None:
+        """Let this process log as the KubeVirt object says, now and after each change, without a restart."""
+
+        def apply() -> None:
+            current = self.current
+            logs.set_verbosity(chosen(current.developer_configuration.log_verbosity) if current is not None else 0)
+
+        self.subscribe(apply)
 
     @property
     def synced(self) -> asyncio.Event:

@@ -11,6 +11,22 @@ from virt_core.conventions.labels import KUBEVIRT_FINALIZER
 from virt_core.objects.meta import Condition, ObjectMeta, ObjectReference
 
 
+class LogVerbosity(msgspec.Struct, frozen=True, rename="camel"):
+    """What components log, by KubeVirt's numbers; 0 is their default, as it is for virtctl."""
+
+    virt_api: int = msgspec.field(default=0, name="virtAPI")
+    virt_controller: int = 0
+    virt_handler: int = 0
+    virt_launcher: int = 0
+    virt_operator: int = 0
+    node_verbosity: dict[str, int] = {}
+    """Of the handlers of single nodes."""
+
+    def of_handler(self, node: str) -> int:
+        """Of the handler of `node`."""
+        return self.node_verbosity.get(node) or self.virt_handler
+
+
 class DeveloperConfiguration(msgspec.Struct, frozen=True, rename="camel"):
     """Switches of spec.configuration.developerConfiguration."""
 
@@ -20,6 +36,8 @@ class DeveloperConfiguration(msgspec.Struct, frozen=True, rename="camel"):
 
     cpu_allocation_ratio: int = 10
     """vCPUs per CPU of the pod's CPU request; 0 means 10."""
+
+    log_verbosity: LogVerbosity = LogVerbosity()
 
 
 class ArchitectureConfiguration(msgspec.Struct, frozen=True, rename="camel"):

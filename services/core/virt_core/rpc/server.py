@@ -75,6 +75,7 @@ class _Boundary(grpc.aio.ServerInterceptor):
         continuation: Callable[[grpc.HandlerCallDetails], Awaitable[Any]],
         handler_call_details: grpc.HandlerCallDetails,
     ) -> Any:
+        _log.debug("taking a call", method=handler_call_details.method)
         handler = await continuation(handler_call_details)
         if handler is None:
             return None

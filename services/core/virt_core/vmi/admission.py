@@ -14,6 +14,7 @@ from virt_core.validation.refusal import Refusal, UnsupportedSpec
 from virt_core.vmi.accepted import accept
 from virt_core.vmi.annotations import annotation_refusals
 from virt_core.vmi.defaults import defaulted
+from virt_core.vmi.log_settings import log_refusals
 
 RESERVED_LABELS = frozenset(
     {
@@ -35,7 +36,8 @@ Body = Mapping[str, Any]
 def admit_create(vmi: Body, configuration: Configuration, *, is_own_account: bool = False) -> tuple[Refusal, ...]:
     """Why the new object is refused; empty: admitted. `is_own_account`: the user is a component of the suite."""
     labels = () if is_own_account else tuple(_changed_labels({}, vmi))
-    meta = (*labels, *annotation_refusals(_annotations(vmi)))
+    annotations = _annotations(vmi)
+    meta = (*labels, *annotation_refusals(annotations), *log_refusals(_labels(vmi), annotations))
     try:
         accept(vmi.get("spec"), configuration)
     except UnsupportedSpec as error:

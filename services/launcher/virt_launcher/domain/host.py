@@ -14,10 +14,13 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
+from virt_core import logs
+
 from virt_launcher.domain.guest import warm
 from virt_launcher.errors import HypervisorRefused, HypervisorUnavailable
 
 Result = TypeVar("Result")
+_log = logs.bound("virt_launcher.domain.host")
 
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.02, 1.0
 # A libvirtd that hangs, rather than dies, is given up by the client's keepalive after about 20 s.
@@ -87,6 +90,7 @@ class Host:
     ) -> Result:
         import libvirt
 
+        _log.debug("calling libvirt", function=function.__qualname__)
         connection = self._connection
         if connection is None:
             raise HypervisorUnavailable("no connection to libvirtd")

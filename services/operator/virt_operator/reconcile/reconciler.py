@@ -36,6 +36,7 @@ from virt_operator.settings import Settings
 from virt_operator.suite.lost_status import recovered
 from virt_operator.suite.observed import Observed, SuiteObject
 from virt_operator.suite.plan import Plan
+from virt_operator.suite.spec import operator_verbosity
 from virt_operator.webhook.reachability import WebhookReachability
 
 _SUITE = "suite"
@@ -81,6 +82,8 @@ class Reconciler:
         """One pass. Whatever it ends in, the KubeVirt object says so before the error goes to the queue."""
         began = asyncio.get_running_loop().time()
         observed = self._observe()
+        if observed.suite is not None:
+            logs.set_verbosity(operator_verbosity(observed.suite.spec))
         decided, failure = Plan(), None
         try:
             observed = await self._with_unwatched(observed)

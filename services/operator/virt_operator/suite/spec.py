@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeGuard
 
 import msgspec
+from virt_core.conventions.verbosity import HIGHEST
 
 from virt_operator.certificates.rotation import RefusedRotation, rotation_of
 from virt_operator.settings import Settings
@@ -18,6 +19,7 @@ from virt_operator.strategy.settings import PULL_POLICIES, InstallSettings, Plac
 
 REMOVE_WORKLOADS = "RemoveWorkloads"
 _BLOCK_UNINSTALL = "BlockUninstallIfWorkloadsExist"
+_LOG_VERBOSITY = "configuration.developerConfiguration.logVerbosity"
 SUPPORTED = {
     "customizeComponents",  # customization/patches.py
     "imageTag",
@@ -32,6 +34,8 @@ SUPPORTED = {
     "configuration.developerConfiguration.cpuAllocationRatio",
     "configuration.developerConfiguration.disabledFeatureGates",  # feature_gates.py
     "configuration.developerConfiguration.featureGates",
+    *(f"{_LOG_VERBOSITY}.{part}" for part in ("nodeVerbosity", "virtAPI", "virtController")),
+    *(f"{_LOG_VERBOSITY}.{part}" for part in ("virtHandler", "virtLauncher", "virtOperator")),
     "configuration.developerConfiguration.memoryOvercommit",
     "configuration.developerConfiguration.useEmulation",
     "configuration.architectureConfiguration.amd64.emulatedMachines",
@@ -70,6 +74,7 @@ def install_settings(spec: Mapping[str, Any], operator: Settings) -> InstallSett
     _check(spec, "imagePullPolicy", PULL_POLICIES)
     for field in ("cpuAllocationRatio", "memoryOvercommit"):
         _check_positive(spec, field)
+    _check_verbosity(spec)
     try:
         rotation_of(spec)
     except RefusedRotation as refused:
@@ -135,6 +140,31 @@ def _check_positive(spec: Mapping[str, Any], field: str) -> None:
     if value is not None and not (isinstance(value, int) and not isinstance(value, bool) and value >= 0):
         name = f"spec.configuration.developerConfiguration.{field}"
         raise RefusedSpec("InvalidField", f"{name}: {value!r} is not a number from 0, which stands for the default")
+
+
+def operator_verbosity(spec: Mapping[str, Any]) -> int:
+    """What the operator logs, by KubeVirt's numbers; 0 if the spec does not say, or says what is not allowed."""
+    value = _verbosity(spec).get("virtOperator")
+    return value if _is_verbosity(value) else 0
+
+
+def _check_verbosity(spec: Mapping[str, Any]) -> None:
+    verbosity = _verbosity(spec)
+    nodes = verbosity.get("nodeVerbosity") or {}
+    components = {key: value for key, value in verbosity.items() if key != "nodeVerbosity"}
+    for path, value in (*components.items(), *((f"nodeVerbosity[{node}]", value) for node, value in nodes.items())):
+        if value is not None and not _is_verbosity(value):
+            message = f"spec.{_LOG_VERBOSITY}.{path}: {value!r} is not a number from 0 to {HIGHEST}"
+            raise RefusedSpec("InvalidField", message)
+
+
+def _verbosity(spec: Mapping[str, Any]) -> Mapping[str, Any]:
+    developer = (spec.get("configuration") or {}).get("developerConfiguration") or {}
+    return developer.get("logVerbosity") or {}
+
+
+def _is_verbosity(value: object) -> TypeGuard[int]:
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= HIGHEST
 
 
 def _unsupported(path: str, value: Any) -> list[str]:

@@ -1,0 +1,73 @@
+"""What is logged changes as KubeVirt's manual says, while everything runs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from tests.e2e.cluster import NAMESPACE, get, kubectl, nodes
+from tests.e2e.guests import manifest, running, until
+
+COMPONENTS = {"virt-api": "virtAPI", "virt-controller": "virtController", "virt-operator": "virtOperator"}
+REQUEST = '"msg": "asking the API server"'
+
+
+def log(pod: str, since: str = "6s", container: str = "") -> str:
+    chosen = ("-c", container) if container else ()
+    return kubectl("-n", NAMESPACE, "logs", pod, f"--since={since}", *chosen)
+
+
+def pods() -> dict[str, tuple[str, str]]:
+    """UID and restarts of the suite's pods."""
+    return {
+        pod["metadata"]["name"]: (pod["metadata"]["uid"], str(pod["status"]["containerStatuses"][0]["restartCount"]))
+        for pod in get("pods", "-n", NAMESPACE, "-l", "kubevirt.io")["items"]
+        if not pod["metadata"]["name"].startswith("virt-operator-strategy")
+    }
+
+
+@contextmanager
+def verbosity(**numbers: object) -> Iterator[None]:
+    def patched(value: object) -> None:
+        patch = {"spec": {"configuration": {"developerConfiguration": {"logVerbosity": value}}}}
+        kubectl("-n", NAMESPACE, "patch", "kv", "kubevirt", "--type=merge", "-p", json.dumps(patch))
+
+    patched(numbers)
+    try:
+        yield
+    finally:
+        patched(None)
+
+
+def test_components_log_their_requests_as_soon_as_the_kubevirt_object_says_so_and_none_restarts(suite: None) -> None:
+    before = pods()
+    first, second = nodes()
+    handlers = {
+        pod["spec"]["nodeName"]: pod["metadata"]["name"]
+        for pod in get("pods", "-n", NAMESPACE, "-l", "kubevirt.io=virt-handler")["items"]
+    }
+    numbers = {**dict.fromkeys(COMPONENTS.values(), 4), "nodeVerbosity": {first: 4}}
+    with verbosity(**numbers), running(manifest("verbose-suite", node=first)) as (guest,):
+        guest.command("pause")  # which virt-api asks the API server about
+        assert REQUEST in log(handlers[first], "60s")
+        assert REQUEST not in log(handlers[second], "60s") or first == second
+        for component in COMPONENTS:
+            found = [log(pod, "60s") for pod in before if pod.startswith(f"{component}-")]
+            assert any(REQUEST in lines for lines in found), component
+        assert guest.phase == "Running"
+    until(lambda: REQUEST not in log(handlers[first], "3s"), "the handler to log as before")
+    assert pods() == before
+
+
+def test_a_vms_labels_and_annotation_make_its_launcher_and_libvirtd_say_more(suite: None) -> None:
+    plain, labelled, filtered = (manifest(name) for name in ("log-plain", "log-labelled", "log-filtered"))
+    labelled["metadata"]["labels"] = {"debugLogs": "true", "logVerbosity": "4"}
+    filtered["metadata"]["annotations"] = {"kubevirt.io/libvirt-log-filters": "1:qemu.qemu_process"}
+    with running(plain, labelled, filtered) as guests:
+        logs = [kubectl("logs", guest.pod["metadata"]["name"], "-c", "compute") for guest in guests]
+    debug, call = ": debug : ", '"msg": "calling libvirt"'
+    assert [debug in lines for lines in logs] == [False, True, True]
+    assert [call in lines for lines in logs] == [False, True, False]
+    assert "qemuProcessStart" in logs[2]
+    assert not [line for line in logs[2].splitlines() if debug in line and "qemuProcess" not in line]
