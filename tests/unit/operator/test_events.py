@@ -9,7 +9,7 @@ import msgspec
 import pytest
 from virt_core.kube.client import KubeClient
 from virt_core.kube.resource import EVENTS, Resource
-from virt_core.objects.kubevirt import KubeVirtStatus
+from virt_core.objects.kubevirt import KubeVirtStatus, Upgrade
 from virt_operator.certificates.authority import AuthorityWatch
 from virt_operator.change.plan import plan
 from virt_operator.reconcile.events import SuiteEvent, event_of
@@ -66,6 +66,21 @@ def test_update_is_told_with_both_versions() -> None:
     assert event_of(updating, status(newer)) == SuiteEvent("AllComponentsReady", "done: v1.2.3 to v1.3.0")
 
 
+def test_a_rollback_is_told_as_one() -> None:
+    going_back = msgspec.structs.replace(
+        status(steady(imageTag="v1.1.0")), upgrade=Upgrade("Rollback", "", "", from_version="v1.2.3")
+    )
+    assert event_of(READY, going_back) == SuiteEvent("UpdateInProgress", "begun: rollback from v1.2.3 to v1.1.0")
+    back = msgspec.structs.replace(
+        READY,
+        observed_kube_virt_version="v1.1.0",
+        target_kube_virt_version="v1.1.0",
+        observed_deployment_id="older",
+        target_deployment_id="older",
+    )
+    assert event_of(going_back, back) == SuiteEvent("AllComponentsReady", "done: rollback from v1.2.3 to v1.1.0")
+
+
 def test_a_second_target_during_an_update_is_told() -> None:
     updating, further = status(steady(imageTag="v1.3.0")), status(steady(imageTag="v1.4.0"))
     assert event_of(updating, further) == SuiteEvent("UpdateInProgress", "begun: v1.2.3 to v1.4.0")
@@ -102,8 +117,28 @@ def test_degraded_warns_with_the_reason_and_recovery_is_told() -> None:
 
 
 def test_a_message_that_only_counts_pods_is_no_change() -> None:
-    assert lost_pods(1) != lost_pods(0)
-    assert event_of(lost_pods(1), lost_pods(0)) is None
+    updating = status(steady(imageTag="v1.3.0"))
+    conditions = [msgspec.structs.replace(condition, message="2 of 3") for condition in updating.conditions]
+    assert event_of(updating, msgspec.structs.replace(updating, conditions=conditions)) is None
+
+
+def test_a_suite_that_is_no_longer_available_warns_whatever_it_is_doing_and_its_return_is_told() -> None:
+    degraded, lost = lost_pods(1), lost_pods(0)
+    found = event_of(degraded, lost)
+    assert found is not None and found.warning and found.reason == "ComponentsNotReady"
+    assert "virt-api: no replica is available" in found.message
+    assert event_of(lost, degraded) == SuiteEvent("ComponentsNotReady", "available again")
+    updating = status(steady(imageTag="v1.3.0"))
+    cut_off = [
+        msgspec.structs.replace(condition, status="False", message="virt-api: no replica is available")
+        if condition.type == "Available"
+        else condition
+        for condition in updating.conditions
+    ]
+    outage = msgspec.structs.replace(updating, conditions=cut_off)
+    expected = SuiteEvent("UpdateInProgress", "virt-api: no replica is available", warning=True)
+    assert event_of(updating, outage) == expected
+    assert event_of(outage, outage) is None
 
 
 def test_a_failure_warns_once_and_its_end_is_told() -> None:

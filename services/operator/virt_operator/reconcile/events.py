@@ -31,11 +31,20 @@ def event_of(old: KubeVirtStatus, new: KubeVirtStatus) -> SuiteEvent | None:
     refusal = _condition(new, "Synchronized")
     if refusal.status == "False" and _outcome(refusal) != _outcome(_condition(old, "Synchronized")):
         return SuiteEvent(refusal.reason, refusal.message, warning=True)
-    now = _condition(new, "Available")
+    before, now = _condition(old, "Available"), _condition(new, "Available")
     same_target = old.target_deployment_id == new.target_deployment_id
-    if now.reason == _condition(old, "Available").reason and same_target:
-        return None
+    if now.reason == before.reason and same_target:
+        return _availability(before, now)
     return SuiteEvent(now.reason, _doing(old, new, now), warning=now.reason in _WARNINGS)
+
+
+def _availability(before: Condition, now: Condition) -> SuiteEvent | None:
+    """An outage that begins or ends while the suite is doing the same as before."""
+    if (before.status, now.status) == ("True", "False"):
+        return SuiteEvent(now.reason, now.message, warning=True)
+    if (before.status, now.status) == ("False", "True"):
+        return SuiteEvent(now.reason, "available again")
+    return None
 
 
 def _doing(old: KubeVirtStatus, new: KubeVirtStatus, now: Condition) -> str:
@@ -64,7 +73,9 @@ def _step(before: KubeVirtStatus, new: KubeVirtStatus) -> str:
         return f"back to {new.target_kube_virt_version}, the update is given up"
     if before.observed_kube_virt_version == new.target_kube_virt_version:
         return f"other images or settings of {new.target_kube_virt_version}"
-    return f"{before.observed_kube_virt_version} to {new.target_kube_virt_version}"
+    step = f"{before.observed_kube_virt_version} to {new.target_kube_virt_version}"
+    going_back = before.upgrade is not None and before.upgrade.operation == "Rollback"
+    return f"rollback from {step}" if going_back else step
 
 
 def _condition(status: KubeVirtStatus, kind: str) -> Condition:
