@@ -12,9 +12,10 @@ from dataclasses import dataclass
 
 from kubevirt.launcher.v1 import guest_pb2, state_pb2
 
-from virt_handler.machines.hostile_text import MESSAGE_LENGTH, TEXT_LENGTH, printable
+from virt_handler.machines.hostile_text import TEXT_LENGTH, printable
 
 _INTERFACES, _ADDRESSES, _DISKS = 32, 16, 256  # more than any supported guest has
+_MESSAGE_LENGTH = 4096  # everything that a helper program wrote; a condition's message may have 32768
 _LARGEST_SIZE = (1 << 63) - 1  # the CRD's int64: a larger value would make the API server refuse every patch
 
 
@@ -91,7 +92,7 @@ class GuestState:
             state.machine_uid,
             state.phase,
             state.end,
-            printable(state.message, MESSAGE_LENGTH),
+            printable(state.message, _MESSAGE_LENGTH),
             state.pause_reason,
             _text(state.failed_disk),
             AgentState.from_message(state.agent) if state.HasField("agent") else None,

@@ -161,6 +161,6 @@ def _load_rules(ruleset: str) -> None:
     try:
         subprocess.run(command, input=ruleset, text=True, capture_output=True, check=True, timeout=_NFT_SECONDS)
     except subprocess.CalledProcessError as error:
-        raise NetworkFailed(f"loading nftables rules: {error.stderr.strip()[:500]}") from error
+        raise NetworkFailed(f"loading nftables rules: {error}: {error.stderr.strip()}") from error
     except (subprocess.TimeoutExpired, OSError) as error:
         raise NetworkFailed(f"loading nftables rules: {error}") from error

@@ -22,6 +22,7 @@ from virt_launcher.storage.execute import execute
 from virt_launcher.storage.image_header import UnusableImage
 from virt_launcher.storage.layers import Layer, PreparedDisk
 from virt_launcher.storage.plan import plan
+from virt_launcher.storage.programs import Programs
 
 _log = logs.bound("virt_launcher.storage")
 
@@ -59,7 +60,7 @@ async def _prepare(disk: machine_pb2.Disk, folder: Path, opened: contextlib.Exit
         made = plan(disk, found, str(folder), room.f_bavail * room.f_frsize)
         _log.info("preparing a disk", disk=disk.name, image=image, actions=[type(a).__name__ for a in made.actions])
         for action in made.actions:
-            await execute(action)
+            await execute(action, Programs())
         direct = await asyncio.to_thread(_all_direct, made.layers)
     except UnusableImage as error:
         raise UnusableDisk(disk.name, f"{image} {error}") from error
