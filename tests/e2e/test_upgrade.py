@@ -178,7 +178,7 @@ def journey(change: Change, *, again: bool) -> None:
 
 def check_description(guest: Guest) -> None:
     """The field has reached the hypervisor."""
-    code = "import libvirt; print(libvirt.open('qemu:///session').lookupByName('guest').XMLDesc())"
+    code = "import libvirt; print(libvirt.open('qemu:///session').listAllDomains()[0].XMLDesc())"
     pod = guest.pod["metadata"]["name"]
     domain = kubectl("exec", pod, "-c", "compute", "--", "/opt/kubevirt/bin/python", "-c", code)
     assert f"<description>{NOTE}</description>" in domain

@@ -7,12 +7,14 @@ tests and against a session libvirtd in the launcher's image with the integratio
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable
 from typing import Any, Protocol
 
 import pytest
 from virt_launcher.domain import guest, guest_agent
 from virt_launcher.domain.host import Host
+from virt_launcher.domain.names import domain_name
 from virt_launcher.domain.observation import DomainPhase, Observation, ShutoffReason
 from virt_launcher.errors import AgentUnavailable, HypervisorRefused, HypervisorUnavailable
 
@@ -28,7 +30,7 @@ class Pod(Protocol):
     @property
     def host(self) -> Host: ...
 
-    def xml(self, machine_type: str = "q35") -> str:
+    def xml(self, machine_type: str = "q35", name: str = "default_demo") -> str:
         """A domain without disks that is defined and started as it is."""
         ...
 
@@ -67,8 +69,10 @@ async def _until_seen(pod: Pod, expected: Observation) -> None:
         while True:
             await changed.wait()
             changed.clear()
-            if pod.host.connected and await _do(pod, guest.observe) == expected:
-                return
+            # A connection may break before that is known: its event is the next one.
+            with contextlib.suppress(HypervisorUnavailable):
+                if pod.host.connected and await _do(pod, guest.observe) == expected:
+                    return
 
 
 async def no_domain_is_absent_and_nothing_can_be_done_to_it(pod: Pod) -> None:
@@ -121,6 +125,22 @@ async def a_destroyed_domain_is_remembered_as_destroyed_and_can_be_created_again
     for function in (guest.destroy, guest.start_cpus, guest.stop_cpus, guest.reset):
         await _refused(pod, function)
     await _do(pod, guest.create_standing, pod.xml())
+    assert await _do(pod, guest.observe) == STANDING
+
+
+async def a_domain_of_another_name_is_found_and_replaced_by_the_next_attempt(pod: Pod) -> None:
+    await _do(pod, guest.create_standing, pod.xml(name="guest"))
+    assert await _do(pod, guest.observe) == STANDING
+    await _refused(pod, guest.create_standing, pod.xml())
+    await _do(pod, guest.start_cpus)
+    assert await _do(pod, guest.observe) == RUNNING
+    await _do(pod, guest.destroy)
+    await _do(pod, guest.create_standing, pod.xml())
+    assert await _do(pod, guest.observe) == STANDING
+
+
+async def a_name_as_long_as_kubernetes_allows_is_accepted(pod: Pod) -> None:
+    await _do(pod, guest.create_standing, pod.xml(name=domain_name("n" * 63, "v" * 253)))
     assert await _do(pod, guest.observe) == STANDING
 
 
@@ -202,6 +222,8 @@ CHECKS: tuple[Check, ...] = (
     cpus_start_once_and_stop_as_often_as_is_asked,
     a_reset_and_the_power_button_leave_a_domain_without_a_guest_as_it_is,
     a_destroyed_domain_is_remembered_as_destroyed_and_can_be_created_again,
+    a_domain_of_another_name_is_found_and_replaced_by_the_next_attempt,
+    a_name_as_long_as_kubernetes_allows_is_accepted,
     a_killed_qemu_is_a_crash_and_an_event_tells,
     a_guest_that_shut_down_is_told_from_a_crash_and_an_event_tells,
     a_restart_of_libvirtd_leaves_qemu_as_it_was_and_breaks_the_connection,

@@ -31,10 +31,10 @@ class RealPod:
         self._pod = pod
         self.host = Host(uri)
 
-    def xml(self, machine_type: str = "q35") -> str:
+    def xml(self, machine_type: str = "q35", name: str = "default_demo") -> str:
         machine = self._pod.machine(machine_type=machine_type)
         machine.ClearField("kernel_boot")
-        return domain_xml(machine, FILES)
+        return domain_xml(machine, FILES).replace("<name>default_demo</name>", f"<name>{name}</name>")
 
     async def kill_qemu(self) -> None:
         await self._pod.kill("qemu")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -17,6 +18,8 @@ async def test_guest_boots_gets_its_lease_and_is_reachable(pod: Pod) -> None:
     state = await pod.start_machine(pod.machine())
     assert (state.phase, state.machine_uid) == (state_pb2.MACHINE_PHASE_RUNNING, pod.uid), pod.log
     assert re.fullmatch(r"pc-q35-\d+\.\d+", state.machine_type)
+    command_line = Path(f"/proc/{pod.processes()['qemu']}/cmdline").read_bytes().split(b"\0")
+    assert command_line[1:3] == [b"-name", b"guest=default_demo,debug-threads=on"]
     lease = await pod.wait_for_console(b"guest-demo: lease ", b"\n")
     assert lease == b"10.0.2.2/24 router=10.0.2.1 mtu=1450 dns=10.96.0.10\r"
     assert b"boot=" in await (await pod.connect(7777))[0].readline()

@@ -54,7 +54,7 @@ def test_whole_machine() -> None:
     """Golden: a change here changes what running guests would be started as."""
     expected = """\
 <domain type="qemu">
-  <name>guest</name>
+  <name>default_demo</name>
   <uuid>6a1f0d52-6a7a-4c9b-8d5e-1c2b3a4d5e6f</uuid>
   <title>default/demo</title>
   <memory unit="b">134217728</memory>

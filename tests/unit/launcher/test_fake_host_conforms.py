@@ -23,8 +23,8 @@ class FakePod:
         self._hypervisor = FakeHypervisor()
         self.host = cast(Host, self._hypervisor.connect())
 
-    def xml(self, machine_type: str = "q35") -> str:
-        return f"<domain><name>guest</name><os><type machine='{machine_type}'>hvm</type></os></domain>"
+    def xml(self, machine_type: str = "q35", name: str = "default_demo") -> str:
+        return f"<domain><name>{name}</name><os><type machine='{machine_type}'>hvm</type></os></domain>"
 
     async def kill_qemu(self) -> None:
         self._hypervisor.kill_qemu()

@@ -9,8 +9,9 @@ import contextlib
 import json
 from typing import Any
 
-from virt_launcher.domain.names import DOMAIN_NAME, EMULATOR
+from virt_launcher.domain.names import EMULATOR
 from virt_launcher.domain.observation import DiskError, DomainPhase, Observation, ShutoffReason, StallReason
+from virt_launcher.domain.only_domain import find_domain
 from virt_launcher.errors import HypervisorRefused, HypervisorUnavailable
 
 
@@ -31,7 +32,7 @@ def observe(connection: Any) -> Observation:
     """
     import libvirt
 
-    domain = _lookup(connection)
+    domain = find_domain(connection)
     if domain is None:
         return Observation(DomainPhase.ABSENT)
     state, reason = domain.state()
@@ -57,10 +58,14 @@ def observe(connection: Any) -> Observation:
 
 
 def create_standing(connection: Any, xml: str) -> None:
-    """Make the domain known, persistently, in the place of what an earlier attempt defined, and start QEMU with the
-    CPUs standing still."""
+    """Define the domain, persistently, in place of what an earlier attempt defined, and start QEMU without starting the
+    CPUs."""
     import libvirt
 
+    earlier = find_domain(connection)
+    if earlier is not None and not earlier.isActive():
+        # A launcher of another release may have named it differently, and libvirt renames no domain.
+        earlier.undefineFlags(libvirt.VIR_DOMAIN_UNDEFINE_KEEP_NVRAM)
     domain = connection.defineXMLFlags(xml, libvirt.VIR_DOMAIN_DEFINE_VALIDATE)
     domain.createWithFlags(libvirt.VIR_DOMAIN_START_PAUSED)
 
@@ -132,16 +137,8 @@ def destroy(connection: Any) -> None:
     _require(connection).destroy()
 
 
-def _lookup(connection: Any) -> Any | None:
-    import libvirt
-
-    try:
-        return connection.lookupByName(DOMAIN_NAME)
-    except libvirt.libvirtError as error:
-        if error.get_error_code() == libvirt.VIR_ERR_NO_DOMAIN:
-            return None
-        raise
-
-
 def _require(connection: Any) -> Any:
-    return connection.lookupByName(DOMAIN_NAME)
+    domain = find_domain(connection)
+    if domain is None:
+        raise HypervisorRefused("libvirt has no domain")
+    return domain

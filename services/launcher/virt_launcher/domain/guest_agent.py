@@ -6,7 +6,8 @@ from __future__ import annotations
 from typing import Any
 from xml.etree import ElementTree as ET
 
-from virt_launcher.domain.names import AGENT_CHANNEL, DOMAIN_NAME
+from virt_launcher.domain.names import AGENT_CHANNEL
+from virt_launcher.domain.only_domain import find_domain
 from virt_launcher.errors import AgentRefused, AgentUnavailable
 
 # VIR_ERR_AGENT_COMMAND_TIMEOUT and VIR_ERR_AGENT_COMMAND_FAILED of libvirt 11.2; older bindings do not name them, and
@@ -16,15 +17,10 @@ _COMMAND_TIMEOUT, _COMMAND_FAILED = 112, 113
 
 def is_connected(connection: Any) -> bool:
     """Whether an agent has opened its end of the channel."""
-    import libvirt
-
-    try:
-        described = connection.lookupByName(DOMAIN_NAME).XMLDesc(0)
-    except libvirt.libvirtError as error:
-        if error.get_error_code() == libvirt.VIR_ERR_NO_DOMAIN:
-            return False
-        raise
-    tree = ET.fromstring(described)  # noqa: S314 - libvirtd's own
+    domain = find_domain(connection)
+    if domain is None:
+        return False
+    tree = ET.fromstring(domain.XMLDesc(0))  # noqa: S314 - libvirtd's own
     target = tree.find(f"devices/channel/target[@name='{AGENT_CHANNEL}']")
     return target is not None and target.get("state") == "connected"
 
@@ -40,8 +36,7 @@ def ask(connection: Any, command: str, timeout_s: int) -> str:
     import libvirt_qemu
 
     try:
-        domain = connection.lookupByName(DOMAIN_NAME)
-        return str(libvirt_qemu.qemuAgentCommand(domain, command, timeout_s, 0))
+        return str(libvirt_qemu.qemuAgentCommand(_require(connection), command, timeout_s, 0))
     except libvirt.libvirtError as error:
         raise _translated(error) from error
 
@@ -56,9 +51,16 @@ def reboot(connection: Any) -> None:
     import libvirt
 
     try:
-        connection.lookupByName(DOMAIN_NAME).reboot(libvirt.VIR_DOMAIN_REBOOT_GUEST_AGENT)
+        _require(connection).reboot(libvirt.VIR_DOMAIN_REBOOT_GUEST_AGENT)
     except libvirt.libvirtError as error:
         raise _translated(error) from error
+
+
+def _require(connection: Any) -> Any:
+    domain = find_domain(connection)
+    if domain is None:
+        raise AgentUnavailable("libvirt has no domain")
+    return domain
 
 
 def _translated(error: Any) -> Exception:

@@ -16,7 +16,7 @@ from virt_launcher.domain.devices_xml import devices
 from virt_launcher.domain.disks_xml import disks, io_threads
 from virt_launcher.domain.elements import text, vcpus
 from virt_launcher.domain.files import DomainFiles
-from virt_launcher.domain.names import DOMAIN_NAME, EMULATOR
+from virt_launcher.domain.names import EMULATOR, domain_name
 from virt_launcher.domain.platform_xml import boot, clock, cpu, features, memory_backing, sysinfo
 from virt_launcher.storage.layers import PreparedDisk
 
@@ -25,7 +25,7 @@ def domain_xml(machine: machine_pb2.Machine, files: DomainFiles, prepared: Seque
     """The domain of `machine`, each of its disks consisting of what was prepared for it."""
     kvm = machine.accelerator == machine_pb2.ACCELERATOR_KVM
     domain = ET.Element("domain", type="kvm" if kvm else "qemu")
-    text(domain, "name", DOMAIN_NAME)
+    text(domain, "name", domain_name(machine.namespace, machine.name))
     text(domain, "uuid", machine.firmware_uuid)
     text(domain, "title", f"{machine.namespace}/{machine.name}")
     text(domain, "memory", str(machine.memory_bytes), unit="b")
