@@ -27,9 +27,9 @@ import grpc
 import msgspec
 from cryptography import x509
 from kubevirt.info.v1 import info_pb2, info_pb2_grpc
+from virt_core.conventions.component_pod import RPC_PORT
 from virt_core.kube.client import KubeClient
 from virt_core.kube.resource import API_SERVICES, KUBEVIRTS, PODS, VIRTUAL_MACHINE_INSTANCES
-from virt_core.rpc import PORT
 from virt_core.rpc.tls import Certificates
 from virt_operator.certificates.authority import AuthorityWatch
 from virt_operator.certificates.own import OwnCertificate
@@ -156,7 +156,7 @@ class Caller:
             ("grpc.enable_retries", 0),
         )
         credentials = self._certificates.channel_credentials()
-        async with grpc.aio.secure_channel(f"{pod.address}:{PORT}", credentials, options=options) as channel:
+        async with grpc.aio.secure_channel(f"{pod.address}:{RPC_PORT}", credentials, options=options) as channel:
             await info_pb2_grpc.InfoServiceStub(channel).GetInfo(info_pb2.GetInfoRequest(), timeout=_DEADLINE)
 
     async def _https(self, component: str) -> None:
@@ -193,7 +193,7 @@ class Caller:
                 context.load_cert_chain(own / "tls.crt", own / "tls.key")
                 context.set_alpn_protocols(["h2"])
                 async with asyncio.timeout(_DEADLINE):
-                    await self._shown(pod, PORT, context, f"{pod.component}: gRPC")
+                    await self._shown(pod, RPC_PORT, context, f"{pod.component}: gRPC")
             except (OSError, TimeoutError) as error:
                 print(f"{pod.name} shows no leaf: {error}", file=sys.stderr, flush=True)
 

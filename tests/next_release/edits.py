@@ -82,7 +82,7 @@ EDITS = (
     ),
     Edit(
         "services/operator/virt_operator/strategy/deployments.py",
-        '            value_env("IMAGE_PULL_POLICY", settings.pull_policy),\n',
+        "            value_env(environment.IMAGE_PULL_POLICY, settings.pull_policy),\n",
         '            value_env("NEXT_RELEASE", "yes"),\n',
     ),
 )

@@ -1,18 +1,17 @@
-"""``python -m virt_api``: logs, settings, then app.py until SIGTERM."""
+"""``python -m virt_api``: settings from the environment, then app.run until SIGTERM."""
 
 from __future__ import annotations
 
-from virt_core import aio, logs
 from virt_core.conventions import components
-from virt_core.flags import log_level
+from virt_core.service import serve
 
 from virt_api.app import run
+from virt_api.settings import Settings
 
 
 def main() -> None:
-    """Run the service in this process."""
-    logs.setup(components.API, log_level(components.API))
-    aio.run(run)
+    """Serve in this process."""
+    serve(components.API, Settings.from_environment, run)
 
 
 if __name__ == "__main__":

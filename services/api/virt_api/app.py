@@ -38,9 +38,8 @@ _log = logs.bound("virt_api.app")
 _KEEPALIVE = 75.0  # seconds that an idle connection stays open
 
 
-async def run(stopping: asyncio.Event) -> None:
+async def run(settings: Settings, stopping: asyncio.Event) -> None:
     """Serve until `stopping`, then drain."""
-    settings = Settings.from_environment()
     async with KubeClient.connect(components.API) as client:
         certificates = Certificates(settings.certificates)
         front_proxy = FrontProxyWatch(client)
@@ -95,7 +94,7 @@ async def _serve(
     runner = web.AppRunner(application, access_log=None, keepalive_timeout=_KEEPALIVE, shutdown_timeout=CLOSING + 1)
     await runner.setup()
     try:
-        await web.TCPSite(runner, port=settings.port, ssl_context=tls.context).start()
+        await web.TCPSite(runner, port=settings.https_port, ssl_context=tls.context).start()
         _log.info("serving", port=runner.addresses[0][1], release=settings.release)
         await stopping.wait()
         _log.info("draining", seconds=settings.drain)

@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable, Mapping
 import msgspec
 from aiohttp import web
 from virt_core import logs
+from virt_core.conventions.component_pod import HEALTH_PATH
 from virt_core.conventions.subresources import GROUP, HEALTHZ, VERSIONS
 from virt_core.kube.client import KubeClient
 from virt_core.objects.admission_review import LARGEST_REVIEW
@@ -64,7 +65,7 @@ def make_application(
 
     for path, document in static_documents(release).items():
         application.router.add_get(path, document.serve)
-    application.router.add_get("/healthz", probe)
+    application.router.add_get(HEALTH_PATH, probe)
     for path, review in webhooks.items():
         application.router.add_post(path, review)
     for version in VERSIONS:

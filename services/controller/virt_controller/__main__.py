@@ -1,15 +1,18 @@
-"""``python -m virt_controller``: settings from the environment, then app.main until SIGTERM."""
+"""``python -m virt_controller``: settings from the environment, then app.run until SIGTERM."""
 
 from __future__ import annotations
 
-from virt_core import aio, logs
 from virt_core.conventions import components
-from virt_core.flags import log_level
+from virt_core.service import serve
 
-from virt_controller.app import main
+from virt_controller.app import run
 from virt_controller.settings import Settings
 
+
+def main() -> None:
+    """Serve in this process."""
+    serve(components.CONTROLLER, Settings.from_environment, run)
+
+
 if __name__ == "__main__":
-    logs.setup(components.CONTROLLER, log_level(components.CONTROLLER))
-    settings = Settings.from_environment()
-    aio.run(lambda stopping: main(settings, stopping))
+    main()

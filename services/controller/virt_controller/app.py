@@ -23,7 +23,7 @@ from virt_controller.vmi.plan import Planner
 from virt_controller.vmi.reconcile import VmiReconciler
 
 
-async def main(settings: Settings, stopping: asyncio.Event) -> None:
+async def run(settings: Settings, stopping: asyncio.Event) -> None:
     """Run until `stopping`. Every replica runs caches and readiness; the holder of the Lease also reconciles."""
     async with KubeClient.connect(components.CONTROLLER) as client:
         events = EventRecorder(client, components.CONTROLLER, settings.pod_name)

@@ -1,13 +1,14 @@
-"""Settings of virt-controller, from environment variables that the operator writes into the Deployment."""
+"""Settings of virt-controller. Read once by __main__, passed on by app.py."""
 
 from __future__ import annotations
 
 import os
-import socket
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from virt_core.rpc import PORT
+from virt_core.conventions import component_pod, environment, images
+from virt_core.settings import Environment
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,39 +16,42 @@ class Settings:
     """How this process runs."""
 
     namespace: str
-    """The suite's namespace, where the Lease and the KubeVirt object are (POD_NAMESPACE)."""
+    """The suite's namespace, where the Lease and the KubeVirt object are."""
 
     pod_name: str
-    """This replica's name in the Lease (POD_NAME)."""
+    """This replica's name in the Lease and in events."""
 
     launcher_image: str
-    """The image of launcher pods (VIRT_LAUNCHER_IMAGE)."""
+    """The image of launcher pods."""
 
-    image_pull_policy: str
-    """Of the launcher's containers (IMAGE_PULL_POLICY)."""
+    image_pull_policy: str = images.IF_NOT_PRESENT
+    """Of the launcher's containers."""
 
     image_pull_secrets: tuple[str, ...] = ()
-    """Secrets of a launcher pod's namespace that the kubelet pulls with (IMAGE_PULL_SECRETS, comma-separated)."""
+    """Secrets of a launcher pod's namespace that the kubelet pulls with."""
 
-    health_port: int = 8080
-    """Port of the readiness probe (HEALTH_PORT)."""
+    certificates: Path = Path(component_pod.CERTIFICATES)
+    """Folder with key, leaf and bundle."""
 
-    certificates: Path = Path("/etc/virt/certificates")
-    """Folder with tls.crt, tls.key and ca.crt (VIRT_CERTIFICATES)."""
+    rpc_port: int = component_pod.RPC_PORT
+    """Port of the gRPC server, which virt-operator calls for GetInfo."""
 
-    rpc_port: int = PORT
-    """Port of the gRPC server, which virt-operator calls for GetInfo (RPC_LISTENS_ON)."""
+    health_port: int = component_pod.HEALTH_PORT
+    """Port of the readiness probe."""
 
     @classmethod
-    def from_environment(cls) -> Settings:
-        """Read the environment. Raises KeyError naming the variable that is missing."""
+    def from_environment(cls, variables: Mapping[str, str] = os.environ) -> Settings:
+        """Raises BadSetting naming the variable."""
+        read = Environment(variables)
         return cls(
-            namespace=os.environ.get("POD_NAMESPACE", "kubevirt"),
-            pod_name=os.environ.get("POD_NAME", socket.gethostname()),
-            launcher_image=os.environ["VIRT_LAUNCHER_IMAGE"],
-            image_pull_policy=os.environ.get("IMAGE_PULL_POLICY", "IfNotPresent"),
-            image_pull_secrets=tuple(filter(None, os.environ.get("IMAGE_PULL_SECRETS", "").split(","))),
-            health_port=int(os.environ.get("HEALTH_PORT", "8080")),
-            certificates=Path(os.environ.get("VIRT_CERTIFICATES", "/etc/virt/certificates")),
-            rpc_port=int(os.environ.get("RPC_LISTENS_ON", PORT)),
+            namespace=read.text(environment.POD_NAMESPACE),
+            pod_name=read.text(environment.POD_NAME),
+            launcher_image=read.text(environment.LAUNCHER_IMAGE),
+            image_pull_policy=read.choice(
+                environment.IMAGE_PULL_POLICY, images.PULL_POLICIES, default=images.IF_NOT_PRESENT
+            ),
+            image_pull_secrets=read.names(environment.IMAGE_PULL_SECRETS),
+            certificates=read.path(environment.CERTIFICATES, component_pod.CERTIFICATES),
+            rpc_port=read.port(environment.RPC_LISTENS_ON, component_pod.RPC_PORT),
+            health_port=read.port(environment.HEALTH_LISTENS_ON, component_pod.HEALTH_PORT),
         )

@@ -1,4 +1,4 @@
-"""The HTTP port of controller, handler and operator: /healthz for the kubelet's probes, 200 when ready, 503 before.
+"""The HTTP port of controller, handler and operator: HEALTH_PATH for the kubelet's probes, 200 when ready, 503 before.
 
 A few lines on asyncio, because a web framework for one answer would cost controller and handler 10 MB each.
 """
@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+
+from virt_core.conventions.component_pod import HEALTH_PATH
 
 _LIMIT = 5.0  # seconds; the kubelet gives up after one
 
@@ -33,6 +35,6 @@ async def serve(port: int, ready: Callable[[], bool]) -> None:
 
 def _status(head: bytes, ready: Callable[[], bool]) -> str:
     target = head.split(b"\r\n", 1)[0].split(b" ")[1:2]
-    if not target or target[0].partition(b"?")[0] != b"/healthz":
+    if not target or target[0].partition(b"?")[0] != HEALTH_PATH.encode():
         return "404 Not Found"
     return "200 OK" if ready() else "503 Service Unavailable"

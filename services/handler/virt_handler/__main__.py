@@ -1,28 +1,18 @@
-"""Entry point: settings and logs, then app.run until SIGTERM."""
+"""``python -m virt_handler``: settings from the environment, then app.run until SIGTERM."""
 
 from __future__ import annotations
 
-import sys
-
-from virt_core import aio, logs
 from virt_core.conventions import components
-from virt_core.flags import log_level
+from virt_core.service import serve
 
-from virt_handler import app
-from virt_handler.settings import BadSetting, Settings
+from virt_handler.app import run
+from virt_handler.settings import Settings
 
 
-def main() -> int:
-    """The process's exit status."""
-    logs.setup(components.HANDLER, log_level(components.HANDLER))
-    try:
-        settings = Settings.from_environment()
-    except BadSetting as error:
-        print(error, file=sys.stderr)
-        return 2
-    aio.run(lambda stopping: app.run(settings, stopping))
-    return 0
+def main() -> None:
+    """Serve in this process."""
+    serve(components.HANDLER, Settings.from_environment, run)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -42,7 +42,7 @@ async def run(settings: Settings, stopping: asyncio.Event) -> None:
     async with AsyncExitStack() as stack:
         events = FolderEvents()
         stack.callback(events.close)
-        folders = PodFolders(settings.pods, events)
+        folders = PodFolders(settings.kubelet_pods, events)
         stack.callback(folders.close)
         client = await stack.enter_async_context(KubeClient.connect(components.HANDLER))
 
@@ -57,7 +57,7 @@ async def run(settings: Settings, stopping: asyncio.Event) -> None:
         configuration = ConfigurationCache(client, settings.namespace)
         configuration.subscribe(configured)
         configuration.log_as_configured(lambda verbosity: verbosity.of_handler(settings.node))
-        recorder = EventRecorder(client, components.HANDLER, settings.instance)
+        recorder = EventRecorder(client, components.HANDLER, settings.pod_name)
         executor = Executor(client, recorder)
         machines = Machines(
             settings.node,
@@ -73,7 +73,7 @@ async def run(settings: Settings, stopping: asyncio.Event) -> None:
             client,
             node=settings.node,
             namespace=settings.namespace,
-            instance=settings.instance,
+            instance=settings.pod_name,
             folder=settings.certificates,
             trust=settings.trust,
         )

@@ -1,4 +1,4 @@
-"""Where this handler runs and what it finds there. Read once by __main__, passed on by app.py."""
+"""Settings of virt-handler. Read once by __main__, passed on by app.py."""
 
 from __future__ import annotations
 
@@ -7,45 +7,50 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from virt_core.conventions import components
-from virt_core.rpc import PORT
-
-
-class BadSetting(ValueError):
-    """An environment variable is missing: the DaemonSet's template is wrong."""
+from virt_core.conventions import component_pod, environment
+from virt_core.settings import Environment
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """Settings of one handler. Paths are those of its container."""
+    """How this process runs. Paths are those of its container."""
+
+    namespace: str
+    """The suite's namespace, where the KubeVirt object is."""
+
+    pod_name: str
+    """This handler's name in events and in requests for its certificate."""
 
     node: str
     """The node, as in spec.nodeName."""
-    instance: str
-    """The pod, for events."""
-    namespace: str
-    """The suite's namespace, in which the KubeVirt object is."""
-    pods: Path = Path("/pods")
-    """The kubelet's pod folders: its full path would exceed the 107 bytes of a unix socket's address."""
-    device_plugins: Path = Path("/var/lib/kubelet/device-plugins")
-    """The kubelet's folder for plugins; plugins must use this very path."""
-    certificates: Path = Path("/etc/virt/certificates")
-    """This node's key and leaf, in memory."""
-    trust: Path = Path("/etc/virt/trust")
-    """Whom to trust, and how leaves are issued now."""
-    rpc_port: int = PORT
-    health_port: int = 8080
+
+    kubelet_pods: Path = Path(component_pod.KUBELET_PODS)
+    """The kubelet's folders of pods."""
+
+    device_plugins: Path = Path(component_pod.DEVICE_PLUGINS)
+    """The kubelet's folder for device plugins."""
+
+    certificates: Path = Path(component_pod.CERTIFICATES)
+    """Folder with this node's key and leaf, in memory."""
+
+    trust: Path = Path(component_pod.TRUST)
+    """Folder with the bundle and with how leaves are issued now."""
+
+    rpc_port: int = component_pod.RPC_PORT
+    """Port of the gRPC server, which virt-api calls, and virt-operator for GetInfo."""
+
+    health_port: int = component_pod.HEALTH_PORT
+    """Port of the readiness probe."""
 
     @classmethod
-    def from_environment(cls, environment: Mapping[str, str] = os.environ) -> Settings:
-        """NODE_NAME and POD_NAMESPACE are required, POD_NAME is wanted.
-
-        Raises:
-            BadSetting: one is missing.
-        """
-        for name in ("NODE_NAME", "POD_NAMESPACE"):
-            if not environment.get(name):
-                raise BadSetting(f"{name}: '' is not allowed, set it by the downward API")
+    def from_environment(cls, variables: Mapping[str, str] = os.environ) -> Settings:
+        """Raises BadSetting naming the variable."""
+        read = Environment(variables)
         return cls(
-            environment["NODE_NAME"], environment.get("POD_NAME", components.HANDLER), environment["POD_NAMESPACE"]
+            namespace=read.text(environment.POD_NAMESPACE),
+            pod_name=read.text(environment.POD_NAME),
+            node=read.text(environment.NODE_NAME),
+            certificates=read.path(environment.CERTIFICATES, component_pod.CERTIFICATES),
+            rpc_port=read.port(environment.RPC_LISTENS_ON, component_pod.RPC_PORT),
+            health_port=read.port(environment.HEALTH_LISTENS_ON, component_pod.HEALTH_PORT),
         )

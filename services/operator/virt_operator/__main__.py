@@ -7,16 +7,15 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
-import os
 import sys
 from pathlib import Path
 
-from virt_core.conventions import components
+from virt_core.conventions import components, environment, images
+from virt_core.settings import Environment
 
 from virt_operator.packaging.chart import write_chart
 from virt_operator.packaging.manifest import write_manifests
-from virt_operator.settings import Settings
-from virt_operator.strategy.settings import PULL_POLICIES, InstallSettings
+from virt_operator.strategy.settings import InstallSettings
 
 
 def _arguments() -> argparse.Namespace:
@@ -27,7 +26,7 @@ def _arguments() -> argparse.Namespace:
     manifests.add_argument("--tag", required=True, help="tag of the images")
     manifests.add_argument("--version", default="", help="release, written as a label")
     manifests.add_argument("--namespace", default="kubevirt")
-    manifests.add_argument("--pull-policy", default="IfNotPresent", choices=PULL_POLICIES)
+    manifests.add_argument("--pull-policy", default=images.IF_NOT_PRESENT, choices=images.PULL_POLICIES)
     manifests.add_argument("--use-emulation", action="store_true", help="guests run without hardware virtualization")
     manifests.add_argument("--out", type=Path, default=Path("build/manifests"), help="folder (default %(default)s)")
     chart = commands.add_parser("chart", help="write the Helm chart")
@@ -69,7 +68,7 @@ def main() -> None:
     if arguments.command == "print-install-strategy":
         _print_strategy()
         return
-    _serve(Settings.from_environment())
+    _serve()
 
 
 def _chart_hook(arguments: argparse.Namespace) -> str | None:
@@ -80,7 +79,7 @@ def _chart_hook(arguments: argparse.Namespace) -> str | None:
     from virt_operator.packaging.chart_hooks import StillInUse, after_install, before_removal
 
     async def hook() -> None:
-        namespace = os.environ["POD_NAMESPACE"]
+        namespace = Environment().text(environment.POD_NAMESPACE)
         async with KubeClient.connect("kubevirt-chart") as client:
             if arguments.command == "after-install":
                 await after_install(client, namespace, arguments.kubevirt)
@@ -104,14 +103,14 @@ def _print_strategy() -> None:
     aio.run(lambda _: print_strategy())
 
 
-def _serve(settings: Settings) -> None:
+def _serve() -> None:
     # The other commands run where no cluster is, and need none of this.
-    from virt_core import aio, logs
+    from virt_core.service import serve
 
-    from virt_operator.app import main as app_main
+    from virt_operator.app import run
+    from virt_operator.settings import Settings
 
-    logs.setup(components.OPERATOR)
-    aio.run(lambda stopping: app_main(settings, stopping))
+    serve(components.OPERATOR, Settings.from_environment, run, arguments=())
 
 
 if __name__ == "__main__":

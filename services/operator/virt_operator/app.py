@@ -23,7 +23,7 @@ from virt_operator.webhook.registration import WebhookRegistration
 from virt_operator.webhook.server import WebhookServer
 
 
-async def main(settings: Settings, stopping: asyncio.Event) -> None:
+async def run(settings: Settings, stopping: asyncio.Event) -> None:
     """Run until `stopping` is set and the webhook is drained. A standby is ready too: it serves the webhook."""
     async with KubeClient.connect(components.OPERATOR) as client:
         lease = Lease(client, settings.namespace, LEASE, settings.pod_name)

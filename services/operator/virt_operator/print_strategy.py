@@ -5,11 +5,10 @@ Run by strategy/job.py's Job under an account that may write ConfigMaps only. Ca
 
 from __future__ import annotations
 
-import os
-
 from virt_core import logs
 from virt_core.kube.client import KubeClient
 from virt_core.kube.resource import CONFIG_MAPS
+from virt_core.settings import Environment
 
 from virt_operator.strategy.install_strategy import strategy_of, to_config_map
 from virt_operator.strategy.job import DEPLOYMENT_ID, INSTALL_SETTINGS
@@ -20,12 +19,13 @@ async def print_strategy() -> None:
     """Write it; again is harmless.
 
     Raises:
-        KeyError: a variable is missing.
+        BadSetting: a variable is missing.
         msgspec.ValidationError: a setting that this release does not know. The Job's pod ends with it as its message.
         KubeError: the API server refuses or does not answer; the kubelet starts the container again.
     """
-    settings = InstallSettings.from_json(os.environ[INSTALL_SETTINGS])
-    body = to_config_map(strategy_of(settings, os.environ[DEPLOYMENT_ID]), settings)
+    variables = Environment()
+    settings = InstallSettings.from_json(variables.text(INSTALL_SETTINGS))
+    body = to_config_map(strategy_of(settings, variables.text(DEPLOYMENT_ID)), settings)
     name = body["metadata"]["name"]
     log = logs.bound("virt_operator.print_strategy", config_map=name)
     log.info("printing the install strategy", bytes=len(body["data"]["manifests"]))

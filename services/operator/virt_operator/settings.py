@@ -1,19 +1,15 @@
-"""Settings of virt-operator, from environment variables that its manifest sets."""
+"""Settings of virt-operator. Read once by __main__, passed on by app.py."""
 
 from __future__ import annotations
 
 import os
-import socket
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from virt_core.conventions import components
+from virt_core.conventions import component_pod, components, environment
 from virt_core.release import RELEASE
-from virt_core.rpc import PORT
-
-
-class BadImage(ValueError):
-    """VIRT_OPERATOR_IMAGE is not the image of a virt-operator."""
+from virt_core.settings import BadSetting, Environment
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,13 +17,13 @@ class Settings:
     """How this process runs, and what it was installed from."""
 
     namespace: str
-    """The suite's namespace (POD_NAMESPACE)."""
+    """The suite's namespace."""
 
     pod_name: str
-    """This replica's name in the Lease (POD_NAME)."""
+    """This replica's name in the Lease and in events."""
 
     registry: str
-    """Where the operator's own image came from; the components are taken from there unless the KubeVirt object says."""
+    """Where the operator's own image came from, the default for the components' images."""
 
     tag: str
     """Tag of the operator's own image, likewise."""
@@ -35,44 +31,49 @@ class Settings:
     release: str
     """The release that this operator was built as."""
 
-    health_port: int = 8080
-    """Where the kubelet asks whether this replica is ready (HEALTH_PORT)."""
+    certificates: Path = Path(component_pod.CERTIFICATES)
+    """Folder in memory for this replica's own key, leaf and bundle."""
 
-    certificates: Path = Path("/etc/virt/certificates")
-    """Where this replica keeps its own leaf, in memory (VIRT_OPERATOR_CERTIFICATES)."""
+    rpc_port: int = component_pod.RPC_PORT
+    """Port of the gRPC server with the admin API."""
 
-    webhook_port: int = 8444
-    """Where the API server asks about KubeVirt objects; 0 takes a free one (VIRT_OPERATOR_WEBHOOK_LISTENS_ON)."""
+    health_port: int = component_pod.HEALTH_PORT
+    """Port of the readiness probe."""
+
+    https_port: int = component_pod.OPERATOR_WEBHOOK_PORT
+    """Port of the HTTPS server with the webhook for KubeVirt objects."""
 
     drain: float = 5.0
-    """Seconds to go on serving after SIGTERM, until no Service sends new requests (VIRT_OPERATOR_DRAIN_SECONDS)."""
-
-    rpc_port: int = PORT
-    """Of the admin port (RPC_LISTENS_ON)."""
+    """Seconds to serve after SIGTERM, until no Service sends new requests."""
 
     @classmethod
-    def from_environment(cls) -> Settings:
-        """Read the environment. Raises KeyError or BadImage naming the variable."""
-        registry, tag = parse_image(os.environ["VIRT_OPERATOR_IMAGE"])
+    def from_environment(cls, variables: Mapping[str, str] = os.environ) -> Settings:
+        """Raises BadSetting naming the variable."""
+        read = Environment(variables)
+        registry, tag = parse_image(read.text(environment.OPERATOR_IMAGE))
         return cls(
-            namespace=os.environ.get("POD_NAMESPACE", "kubevirt"),
-            pod_name=os.environ.get("POD_NAME", socket.gethostname()),
+            namespace=read.text(environment.POD_NAMESPACE),
+            pod_name=read.text(environment.POD_NAME),
             registry=registry,
             tag=tag or RELEASE,
             release=RELEASE,
-            health_port=int(os.environ.get("HEALTH_PORT", "8080")),
-            certificates=Path(os.environ.get("VIRT_OPERATOR_CERTIFICATES", "/etc/virt/certificates")),
-            webhook_port=int(os.environ.get("VIRT_OPERATOR_WEBHOOK_LISTENS_ON", "8444")),
-            drain=float(os.environ.get("VIRT_OPERATOR_DRAIN_SECONDS", "5")),
-            rpc_port=int(os.environ.get("RPC_LISTENS_ON", PORT)),
+            certificates=read.path(environment.CERTIFICATES, component_pod.CERTIFICATES),
+            rpc_port=read.port(environment.RPC_LISTENS_ON, component_pod.RPC_PORT),
+            health_port=read.port(environment.HEALTH_LISTENS_ON, component_pod.HEALTH_PORT),
+            https_port=read.port(environment.HTTPS_LISTENS_ON, component_pod.OPERATOR_WEBHOOK_PORT),
+            drain=read.seconds(environment.DRAIN_SECONDS, 5.0),
         )
 
 
 def parse_image(image: str) -> tuple[str, str]:
-    """Registry with path, and tag, of "host:port/path/virt-operator:tag"; "" for a tag that is absent or a digest."""
+    """Registry with path, and tag, of "host:port/path/virt-operator:tag"; "" for a tag that is absent or a digest.
+
+    Raises:
+        BadSetting: it is the image of something else.
+    """
     name, _, _ = image.partition("@")
     registry, _, last = name.rpartition("/")
     base, _, tag = last.partition(":")
     if base != components.OPERATOR:
-        raise BadImage(f"VIRT_OPERATOR_IMAGE: {image!r} is not of the form [registry/]virt-operator[:tag]")
+        raise BadSetting(environment.OPERATOR_IMAGE, image, f"[registry/]{components.OPERATOR}[:tag]")
     return registry, "" if "@" in image else tag

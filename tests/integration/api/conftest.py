@@ -33,12 +33,13 @@ async def virt_api(tmp_path: Path, server: FakeApiServer) -> AsyncIterator[VirtA
     server.reviews.allows = lambda spec: spec["user"] == "bob"
     environment = {
         **os.environ,
+        "POD_NAMESPACE": "kubevirt",
         "KUBECONFIG": str(server.write_kubeconfig(tmp_path / "kubeconfig")),
-        "VIRT_API_LISTENS_ON": "0",
-        "VIRT_API_RPC_LISTENS_ON": "0",
+        "VIRT_HTTPS_LISTENS_ON": "0",
+        "VIRT_RPC_LISTENS_ON": "0",
         "VIRT_HANDLER_LISTENS_ON": str(handler_port),
-        "VIRT_API_CERTIFICATES": str(suite.write_leaf(tmp_path / "api", "kubevirt.io:system:virt-api")),
-        "VIRT_API_DRAIN_SECONDS": "0.5",
+        "VIRT_CERTIFICATES": str(suite.write_leaf(tmp_path / "api", "kubevirt.io:system:virt-api")),
+        "VIRT_DRAIN_SECONDS": "0.5",
     }
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "virt_api", env=environment, stderr=asyncio.subprocess.PIPE

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 import yaml
+from virt_core.settings import BadSetting
 from virt_operator.packaging.manifest import write_manifests
-from virt_operator.settings import BadImage, parse_image
+from virt_operator.settings import parse_image
 from virt_operator.strategy.desired import desired_objects
 
 from tests.unit.operator.suites import INSTALL
@@ -60,5 +61,5 @@ def test_registry_and_tag_come_from_the_operators_image(image: str, parts: tuple
 
 
 def test_an_image_of_something_else_is_refused() -> None:
-    with pytest.raises(BadImage, match="other:v1"):
+    with pytest.raises(BadSetting, match="other:v1"):
         parse_image("host/other:v1")

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from virt_core.conventions import labels
+from virt_core.conventions.component_pod import HTTPS_SERVICE_PORT, OPERATOR_WEBHOOK_PORT
 from virt_operator.strategy.admission import PROTECTED, policy
 from virt_operator.strategy.desired import desired_objects
-from virt_operator.strategy.operator_objects import WEBHOOK_PORT, operator_objects
+from virt_operator.strategy.operator_objects import operator_objects
 from virt_operator.strategy.ref import KINDS
-from virt_operator.webhook.configuration import SERVICE, SERVICE_PORT, configuration
+from virt_operator.webhook.configuration import SERVICE, configuration
 
 from tests.unit.operator.suites import INSTALL
 
@@ -40,5 +41,5 @@ def test_the_webhook_is_where_the_service_sends() -> None:
     client = configuration("kubevirt", "", "uid")["webhooks"][0]["clientConfig"]["service"]
     ports = {port["port"]: port["targetPort"] for port in service["spec"]["ports"]}
     assert (client["name"], client["namespace"]) == (SERVICE, service["metadata"]["namespace"])
-    assert ports[SERVICE_PORT] == WEBHOOK_PORT
+    assert ports[HTTPS_SERVICE_PORT] == OPERATOR_WEBHOOK_PORT
     assert service["spec"]["selector"].items() <= deployment["spec"]["template"]["metadata"]["labels"].items()

@@ -15,12 +15,13 @@ from typing import Any
 
 import aiohttp
 import pytest
+from virt_core.conventions.component_pod import HEALTH_PATH
 from virt_core.kube.client import KubeClient
 from virt_core.rpc.tls import write_files
 from virt_core.testing.api_server import FakeApiServer
 from virt_operator.certificates.issue import new_authority, new_leaf
 from virt_operator.settings import Settings
-from virt_operator.webhook.configuration import HEALTH_PATH, PATH
+from virt_operator.webhook.configuration import PATH
 from virt_operator.webhook.server import WebhookServer
 
 from tests.unit.operator.suites import OPERATOR
@@ -82,7 +83,7 @@ async def webhook(client: KubeClient, server: FakeApiServer, tmp_path: Path) -> 
     authority = new_authority(now)
     pair = new_leaf(authority, "kubevirt.io:system:virt-operator", ("virt-operator.kubevirt.svc",), now)
     write_files(tmp_path, {"tls.crt": pair.certificate, "tls.key": pair.key, "ca.crt": pair.bundle})
-    settings: Settings = replace(OPERATOR, certificates=tmp_path, webhook_port=0, drain=10.0)
+    settings: Settings = replace(OPERATOR, certificates=tmp_path, https_port=0, drain=10.0)
     served = WebhookServer(client, settings)
     certified, stopping = asyncio.Event(), asyncio.Event()
     certified.set()

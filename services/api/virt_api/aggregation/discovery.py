@@ -9,6 +9,7 @@ import os
 import platform
 from typing import Any
 
+from virt_core.conventions.component_pod import HEALTH_PATH
 from virt_core.conventions.subresources import GROUP, SUPPORTED, VERSIONS
 
 
@@ -16,7 +17,7 @@ def root_paths() -> dict[str, Any]:
     """Document of "/"."""
     group = f"/apis/{GROUP}"
     versions = [f"{group}/{version}" for version in VERSIONS]
-    return {"paths": ["/apis", group, *versions, "/healthz", "/openapi/v2", "/openapi/v3"]}
+    return {"paths": ["/apis", group, *versions, HEALTH_PATH, "/openapi/v2", "/openapi/v3"]}
 
 
 def api_group() -> dict[str, Any]:

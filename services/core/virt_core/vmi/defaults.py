@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
+from virt_core.conventions import images
 from virt_core.objects.kubevirt import Configuration
 from virt_core.validation.refusal import UnsupportedSpec
 from virt_core.vmi.accepted import AcceptedSpec, accept
@@ -111,6 +112,6 @@ def _volume(volume: Volume) -> Body:
 def _pull_policy(image: str) -> str:
     """Kubernetes' default: Always for the tag latest, otherwise IfNotPresent."""
     if "@" in image:
-        return "IfNotPresent"
+        return images.IF_NOT_PRESENT
     tag = image.rpartition("/")[2].partition(":")[2]
-    return "Always" if tag in ("", "latest") else "IfNotPresent"
+    return images.ALWAYS if tag in ("", "latest") else images.IF_NOT_PRESENT

@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import Callable, Iterable
 
 from virt_core import logs
-from virt_core.rpc import PORT
+from virt_core.conventions.component_pod import RPC_PORT
 from virt_core.rpc.tls import Certificates
 
 from virt_operator.certificates.authority import AuthorityWatch
@@ -32,7 +32,7 @@ class TrustReports:
         pods: Callable[[], Iterable[Pod]],
         changed: Callable[[], None],
         *,
-        port: int = PORT,
+        port: int = RPC_PORT,
     ) -> None:
         self._authority = authority
         self._certificates = certificates

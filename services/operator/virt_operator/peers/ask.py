@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable
 
-from virt_core.rpc import PORT
+from virt_core.conventions.component_pod import RPC_PORT
 from virt_core.rpc.errors import RpcError
 from virt_core.rpc.peer import Peer
 from virt_core.rpc.tls import Certificates
@@ -30,7 +30,7 @@ async def ask_all(
     *,
     deadline: float = _DEADLINE,
     at_once: int = _AT_ONCE,
-    port: int = PORT,
+    port: int = RPC_PORT,
 ) -> tuple[Answer, ...]:
     """An answer for each of `pods`, in their order, each within `deadline` seconds of its turn; `at_once` have theirs
     at the same time. Never raises for a pod's sake.

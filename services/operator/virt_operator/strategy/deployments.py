@@ -2,28 +2,25 @@
 
 from __future__ import annotations
 
-from virt_core.conventions import accounts, components, labels
+from virt_core.conventions import accounts, component_pod, components, environment, labels
 
 from virt_operator.strategy import pods
-from virt_operator.strategy.pods import field_env, value_env
+from virt_operator.strategy.pods import value_env
 from virt_operator.strategy.ref import Body
 from virt_operator.strategy.settings import InstallSettings
-
-API_PORT = 8443
 
 
 def virt_api(settings: InstallSettings) -> Body:
     """Aggregated API, over HTTPS."""
-    health = {"httpGet": {"path": "/healthz", "port": API_PORT, "scheme": "HTTPS"}, "timeoutSeconds": 2}
     container = pods.restricted_container(
         components.API,
         settings.image(components.API),
         settings.pull_policy,
         "80Mi",
-        env=[field_env("POD_NAMESPACE", "metadata.namespace"), field_env("POD_NAME", "metadata.name")],
-        ports=[{"name": "https", "containerPort": API_PORT, "protocol": "TCP"}, pods.rpc_port()],
+        env=[pods.namespace_env()],
+        ports=[pods.open_port("https", component_pod.API_PORT), pods.rpc_port()],
         volumeMounts=[pods.certificates_mount()],
-        **pods.probes(health),
+        **pods.probes(component_pod.API_PORT, scheme="HTTPS"),
     )
     volumes = [pods.certificates_volume("kubevirt-virt-api-certs")]
     return pods.deployment(
@@ -38,22 +35,21 @@ def virt_api(settings: InstallSettings) -> Body:
 
 def virt_controller(settings: InstallSettings) -> Body:
     """Makes launcher pods; one replica leads, all are ready."""
-    health = {"httpGet": {"path": "/healthz", "port": pods.HEALTH_PORT}, "timeoutSeconds": 2}
     container = pods.restricted_container(
         components.CONTROLLER,
         settings.image(components.CONTROLLER),
         settings.pull_policy,
         "70Mi",
         env=[
-            field_env("POD_NAMESPACE", "metadata.namespace"),
-            field_env("POD_NAME", "metadata.name"),
-            value_env("VIRT_LAUNCHER_IMAGE", settings.image(components.LAUNCHER)),
-            value_env("IMAGE_PULL_POLICY", settings.pull_policy),
-            value_env("IMAGE_PULL_SECRETS", ",".join(settings.pull_secrets)),
+            pods.namespace_env(),
+            pods.name_env(),
+            value_env(environment.LAUNCHER_IMAGE, settings.image(components.LAUNCHER)),
+            value_env(environment.IMAGE_PULL_POLICY, settings.pull_policy),
+            value_env(environment.IMAGE_PULL_SECRETS, ",".join(settings.pull_secrets)),
         ],
-        ports=[{"name": "health", "containerPort": pods.HEALTH_PORT, "protocol": "TCP"}, pods.rpc_port()],
+        ports=[pods.health_port(), pods.rpc_port()],
         volumeMounts=[pods.certificates_mount()],
-        **pods.probes(health),
+        **pods.probes(),
     )
     return pods.deployment(
         components.CONTROLLER,

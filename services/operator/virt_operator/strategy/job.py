@@ -6,13 +6,13 @@ else: the image is of the release that is to be installed, which this operator d
 
 from __future__ import annotations
 
-from virt_core.conventions import components, labels
+from virt_core.conventions import components, environment, labels
 
 from virt_operator.strategy import pods
 from virt_operator.strategy.desired import strategy_labels
 from virt_operator.strategy.install_strategy import name_of
 from virt_operator.strategy.operator_rbac import STRATEGY_ACCOUNT
-from virt_operator.strategy.pods import field_env, value_env
+from virt_operator.strategy.pods import value_env
 from virt_operator.strategy.ref import Body
 from virt_operator.strategy.settings import InstallSettings
 
@@ -33,8 +33,8 @@ def strategy_job(settings: InstallSettings) -> Body:
         env=[
             value_env(INSTALL_SETTINGS, settings.to_json()),
             value_env(DEPLOYMENT_ID, settings.deployment_id),
-            value_env("VIRT_OPERATOR_IMAGE", image),
-            field_env("POD_NAMESPACE", "metadata.namespace"),
+            value_env(environment.OPERATOR_IMAGE, image),
+            pods.namespace_env(),
         ],
         terminationMessagePolicy="FallbackToLogsOnError",
     )

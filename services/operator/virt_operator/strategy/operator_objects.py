@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import msgspec
-from virt_core.conventions import components, labels
-from virt_core.rpc import PORT
+from virt_core.conventions import component_pod, components, environment, labels
 
 from virt_operator.strategy import crds, pods
 from virt_operator.strategy.operator_rbac import ACCOUNT, operator_rbac
-from virt_operator.strategy.pods import field_env, value_env
+from virt_operator.strategy.pods import value_env
 from virt_operator.strategy.ref import Body
 from virt_operator.strategy.settings import InstallSettings, Placement
 
 _REPLICAS = 2  # whatever spec.infra.replicas says: it is about virt-api and virt-controller
 
 NAMESPACE_LABELS = {"kubevirt.io": "", labels.OPERATOR: "", "pod-security.kubernetes.io/enforce": "privileged"}
-WEBHOOK_PORT = 8444
 _APP = components.OPERATOR
 
 
@@ -65,11 +63,15 @@ def _service(settings: InstallSettings) -> Body:
             "type": "ClusterIP",
             "selector": {labels.APP: _APP},
             "ports": [
-                {"name": "webhook", "port": 443, "targetPort": WEBHOOK_PORT, "protocol": "TCP"},
-                {"name": "grpc", "port": PORT, "targetPort": PORT, "protocol": "TCP"},
+                _service_port("webhook", component_pod.HTTPS_SERVICE_PORT, component_pod.OPERATOR_WEBHOOK_PORT),
+                _service_port("grpc", component_pod.RPC_PORT, component_pod.RPC_PORT),
             ],
         },
     }
+
+
+def _service_port(name: str, port: int, target: int) -> Body:
+    return {"name": name, "port": port, "targetPort": target, "protocol": "TCP"}
 
 
 def _budget(settings: InstallSettings) -> Body:
@@ -82,24 +84,23 @@ def _budget(settings: InstallSettings) -> Body:
 
 
 def _deployment(settings: InstallSettings) -> Body:
-    health = {"httpGet": {"path": "/healthz", "port": pods.HEALTH_PORT}, "timeoutSeconds": 2}
     container = pods.restricted_container(
         components.OPERATOR,
         settings.image(components.OPERATOR),
         settings.pull_policy,
         "90Mi",
         env=[
-            value_env("VIRT_OPERATOR_IMAGE", settings.image(components.OPERATOR)),
-            field_env("POD_NAMESPACE", "metadata.namespace"),
-            field_env("POD_NAME", "metadata.name"),
+            value_env(environment.OPERATOR_IMAGE, settings.image(components.OPERATOR)),
+            pods.namespace_env(),
+            pods.name_env(),
         ],
         ports=[
-            {"name": "health", "containerPort": pods.HEALTH_PORT, "protocol": "TCP"},
-            {"name": "webhook", "containerPort": WEBHOOK_PORT, "protocol": "TCP"},
+            pods.health_port(),
+            pods.open_port("webhook", component_pod.OPERATOR_WEBHOOK_PORT),
             pods.rpc_port(),
         ],
         volumeMounts=[pods.certificates_mount(read_only=False)],
-        **pods.probes(health),
+        **pods.probes(),
     )
     body = pods.deployment(
         components.OPERATOR,

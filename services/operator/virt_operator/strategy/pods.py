@@ -10,8 +10,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from virt_core.conventions import labels
-from virt_core.rpc import PORT as RPC_PORT
+from virt_core.conventions import component_pod, environment, labels
 
 from virt_operator.strategy.ref import Body
 from virt_operator.strategy.settings import InstallSettings, Placement
@@ -20,16 +19,23 @@ PRIORITY_CLASS = "kubevirt-cluster-critical"
 TEMPLATE_HASH = "kubevirt.io/template-hash"
 """On pods: which template they were made from. A DaemonSet of type OnDelete does not tell which pods are old."""
 
-CERTIFICATES_PATH = "/etc/virt/certificates"
-TRUST_PATH = "/etc/virt/trust"
 TRUST_SECRET = "kubevirt-trust"  # noqa: S105 - the name of an object, which holds no key
 _USER = 1001  # the images' USER
-HEALTH_PORT = 8080
 
 
 def rpc_port() -> Body:
     """Where every component of the suite answers gRPC."""
-    return {"name": "grpc", "containerPort": RPC_PORT, "protocol": "TCP"}
+    return open_port("grpc", component_pod.RPC_PORT)
+
+
+def health_port() -> Body:
+    """Where operator, controller and handler answer the kubelet's probes."""
+    return open_port("health", component_pod.HEALTH_PORT)
+
+
+def open_port(name: str, port: int) -> Body:
+    """A port of a container."""
+    return {"name": name, "containerPort": port, "protocol": "TCP"}
 
 
 def field_env(name: str, path: str) -> Body:
@@ -37,13 +43,24 @@ def field_env(name: str, path: str) -> Body:
     return {"name": name, "valueFrom": {"fieldRef": {"fieldPath": path}}}
 
 
+def namespace_env() -> Body:
+    """The pod's namespace, which is the suite's."""
+    return field_env(environment.POD_NAMESPACE, "metadata.namespace")
+
+
+def name_env() -> Body:
+    """The pod's name."""
+    return field_env(environment.POD_NAME, "metadata.name")
+
+
 def value_env(name: str, value: str) -> Body:
     """A plain environment variable."""
     return {"name": name, "value": value}
 
 
-def probes(action: Body) -> Body:
+def probes(port: int = component_pod.HEALTH_PORT, **scheme: str) -> Body:
     """Ask every second until the process is up, then every five."""
+    action: Body = {"httpGet": {"path": component_pod.HEALTH_PATH, "port": port, **scheme}, "timeoutSeconds": 2}
     return {
         "startupProbe": {**action, "periodSeconds": 1, "failureThreshold": 120},
         "readinessProbe": {**action, "periodSeconds": 5, "failureThreshold": 2},
@@ -51,28 +68,28 @@ def probes(action: Body) -> Body:
 
 
 def certificates_volume(secret: str) -> Body:
-    """The component's leaf; mounted at CERTIFICATES_PATH."""
+    """The component's leaf; mounted by `certificates_mount`."""
     return {"name": "certificates", "secret": {"secretName": secret, "defaultMode": 0o440}}
 
 
 def trust_volume() -> Body:
-    """Whom to trust, for a pod that keeps its own leaf; mounted at TRUST_PATH."""
+    """Whom to trust, for a pod that keeps its own leaf; mounted by `trust_mount`."""
     return {"name": "trust", "secret": {"secretName": TRUST_SECRET, "defaultMode": 0o440}}
 
 
 def trust_mount() -> Body:
     """The place of `trust_volume` in a container."""
-    return {"name": "trust", "mountPath": TRUST_PATH, "readOnly": True}
+    return {"name": "trust", "mountPath": component_pod.TRUST, "readOnly": True}
 
 
 def own_certificates_volume() -> Body:
-    """For a leaf that the pod keeps itself, in memory; mounted at CERTIFICATES_PATH."""
+    """For a leaf that the pod keeps itself, in memory; mounted by `certificates_mount`."""
     return {"name": "certificates", "emptyDir": {"medium": "Memory", "sizeLimit": "1Mi"}}
 
 
 def certificates_mount(*, read_only: bool = True) -> Body:
     """The place of either volume in a container."""
-    return {"name": "certificates", "mountPath": CERTIFICATES_PATH, "readOnly": read_only}
+    return {"name": "certificates", "mountPath": component_pod.CERTIFICATES, "readOnly": read_only}
 
 
 def restricted_container(name: str, image: str, pull_policy: str, memory: str, **more: Any) -> Body:

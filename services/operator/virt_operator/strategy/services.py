@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from virt_core.conventions import components, labels, subresources
+from virt_core.conventions import component_pod, components, labels, subresources
 
-from virt_operator.strategy.deployments import API_PORT
 from virt_operator.strategy.ref import Body
 
 
@@ -17,7 +16,14 @@ def virt_api_service(namespace: str) -> Body:
         "spec": {
             "type": "ClusterIP",
             "selector": {labels.APP: components.API},
-            "ports": [{"name": "https", "port": 443, "targetPort": API_PORT, "protocol": "TCP"}],
+            "ports": [
+                {
+                    "name": "https",
+                    "port": component_pod.HTTPS_SERVICE_PORT,
+                    "targetPort": component_pod.API_PORT,
+                    "protocol": "TCP",
+                }
+            ],
         },
     }
 
@@ -34,7 +40,7 @@ def api_services(namespace: str) -> list[Body]:
                 "version": version,
                 "groupPriorityMinimum": 1000,
                 "versionPriority": 15,
-                "service": {"namespace": namespace, "name": components.API, "port": 443},
+                "service": {"namespace": namespace, "name": components.API, "port": component_pod.HTTPS_SERVICE_PORT},
             },
         }
         for version in subresources.VERSIONS

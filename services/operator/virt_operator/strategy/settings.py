@@ -10,8 +10,7 @@ import hashlib
 from typing import Any
 
 import msgspec
-
-PULL_POLICIES = ("Always", "IfNotPresent", "Never")
+from virt_core.conventions import images
 
 
 class Placement(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True, forbid_unknown_fields=True):
@@ -34,8 +33,8 @@ class InstallSettings(msgspec.Struct, frozen=True, rename="camel", forbid_unknow
     tag: str
     """Tag of all images of the suite; KubeVirt calls it the version."""
 
-    pull_policy: str = "IfNotPresent"
-    """One of PULL_POLICIES."""
+    pull_policy: str = images.IF_NOT_PRESENT
+    """One of images.PULL_POLICIES."""
 
     pull_secrets: list[str] = []
     """Names of Secrets that the kubelet pulls the suite's images with."""

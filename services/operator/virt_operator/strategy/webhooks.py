@@ -7,7 +7,7 @@ VirtualMachineInstances matches, so nothing else in the cluster waits for virt-a
 
 from __future__ import annotations
 
-from virt_core.conventions import accounts, components, labels
+from virt_core.conventions import accounts, component_pod, components, labels
 from virt_core.conventions.webhooks import MUTATE, VALIDATE_CREATE, VALIDATE_UPDATE
 
 from virt_operator.strategy.ref import Body
@@ -48,7 +48,14 @@ def _webhook(name: str, namespace: str, path: str, operation: str) -> Body:
     return {
         "name": name,
         "admissionReviewVersions": ["v1"],
-        "clientConfig": {"service": {"namespace": namespace, "name": components.API, "path": path, "port": 443}},
+        "clientConfig": {
+            "service": {
+                "namespace": namespace,
+                "name": components.API,
+                "path": path,
+                "port": component_pod.HTTPS_SERVICE_PORT,
+            }
+        },
         "failurePolicy": "Fail",
         "matchPolicy": "Equivalent",
         "rules": [

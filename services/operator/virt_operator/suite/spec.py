@@ -11,11 +11,12 @@ from collections.abc import Mapping
 from typing import Any, TypeGuard
 
 import msgspec
+from virt_core.conventions import images
 from virt_core.conventions.verbosity import HIGHEST
 
 from virt_operator.certificates.rotation import RefusedRotation, rotation_of
 from virt_operator.settings import Settings
-from virt_operator.strategy.settings import PULL_POLICIES, InstallSettings, Placement
+from virt_operator.strategy.settings import InstallSettings, Placement
 
 REMOVE_WORKLOADS = "RemoveWorkloads"
 _BLOCK_UNINSTALL = "BlockUninstallIfWorkloadsExist"
@@ -71,7 +72,7 @@ def install_settings(spec: Mapping[str, Any], operator: Settings) -> InstallSett
         names = ", ".join(f"spec.{path}" for path in unsupported)
         raise RefusedSpec("UnsupportedField", f"not supported by this release, remove it: {names}")
     _check(spec, "uninstallStrategy", (REMOVE_WORKLOADS, _BLOCK_UNINSTALL))
-    _check(spec, "imagePullPolicy", PULL_POLICIES)
+    _check(spec, "imagePullPolicy", images.PULL_POLICIES)
     for field in ("cpuAllocationRatio", "memoryOvercommit"):
         _check_positive(spec, field)
     _check_verbosity(spec)
@@ -88,7 +89,7 @@ def install_settings(spec: Mapping[str, Any], operator: Settings) -> InstallSett
         namespace=operator.namespace,
         registry=registry,
         tag=tag,
-        pull_policy=spec.get("imagePullPolicy") or "IfNotPresent",
+        pull_policy=spec.get("imagePullPolicy") or images.IF_NOT_PRESENT,
         pull_secrets=_pull_secrets(spec),
         replicas=_replicas(spec),
         infra=_placement(spec, "infra"),

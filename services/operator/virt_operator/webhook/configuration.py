@@ -7,7 +7,7 @@ finalizers while its webhook is not reached; its dry runs are, which is how reac
 
 from __future__ import annotations
 
-from virt_core.conventions import accounts, components, labels
+from virt_core.conventions import accounts, component_pod, components, labels
 
 from virt_operator.strategy.operator_rbac import ACCOUNT, VALIDATOR
 from virt_operator.strategy.ref import Body
@@ -16,9 +16,7 @@ WEBHOOK = "kubevirt-validator.kubevirt.io"
 """Its name in what the API server says about it."""
 
 PATH = "/validate-kubevirt"
-HEALTH_PATH = "/healthz"
 SERVICE = components.OPERATOR
-SERVICE_PORT = 443
 OWNER_CRD = "kubevirts.kubevirt.io"
 _DEADLINE = 10  # seconds; the webhook itself asks the API server once at most
 
@@ -31,7 +29,12 @@ def configuration(namespace: str, ca_bundle: str, owner_uid: str) -> Body:
         "admissionReviewVersions": ["v1"],
         "clientConfig": {
             "caBundle": ca_bundle,
-            "service": {"namespace": namespace, "name": SERVICE, "path": PATH, "port": SERVICE_PORT},
+            "service": {
+                "namespace": namespace,
+                "name": SERVICE,
+                "path": PATH,
+                "port": component_pod.HTTPS_SERVICE_PORT,
+            },
         },
         "failurePolicy": "Fail",
         "matchConditions": [

@@ -17,6 +17,7 @@ import aiohttp
 import msgspec
 from virt_core import logs
 from virt_core.conventions import components
+from virt_core.conventions.component_pod import HEALTH_PATH, HTTPS_SERVICE_PORT
 from virt_core.kube.client import KubeClient
 from virt_core.kube.errors import KubeError
 from virt_core.kube.reflector import Reflector
@@ -27,7 +28,7 @@ from virt_operator.settings import Settings
 from virt_operator.strategy.operator_rbac import VALIDATOR
 from virt_operator.strategy.ref import Body
 from virt_operator.suite.drift import difference
-from virt_operator.webhook.configuration import HEALTH_PATH, OWNER_CRD, SERVICE, SERVICE_PORT, configuration
+from virt_operator.webhook.configuration import OWNER_CRD, SERVICE, configuration
 
 _MANAGER = components.OPERATOR
 _LOOK = 2.0  # seconds; finds new bundles and a new leader, and costs no request when all is right
@@ -93,7 +94,7 @@ class WebhookRegistration:
     async def _service_answers(self) -> None:
         """Return when a request to the Service is answered, or after a while: where pods may not talk to each other,
         the API server still may."""
-        url = f"https://{SERVICE}.{self._settings.namespace}.svc:{SERVICE_PORT}{HEALTH_PATH}"
+        url = f"https://{SERVICE}.{self._settings.namespace}.svc:{HTTPS_SERVICE_PORT}{HEALTH_PATH}"
         tls = ssl.create_default_context(cafile=self._settings.certificates / "ca.crt")
         reason = ""
         try:

@@ -12,6 +12,7 @@ import asyncio
 import msgspec
 from aiohttp import web
 from virt_core import aio, logs
+from virt_core.conventions.component_pod import HEALTH_PATH
 from virt_core.kube.client import KubeClient
 from virt_core.kube.errors import KubeError
 from virt_core.kube.resource import KUBEVIRTS
@@ -22,7 +23,7 @@ from virt_core.rpc.tls import Certificates
 from virt_operator.removal.workloads import any_workload
 from virt_operator.settings import Settings
 from virt_operator.webhook import rules
-from virt_operator.webhook.configuration import HEALTH_PATH, PATH
+from virt_operator.webhook.configuration import PATH
 from virt_operator.webhook.review import AdmissionRequest, read
 
 _CLOSING = 2.0
@@ -48,7 +49,7 @@ class WebhookServer:
         runner = web.AppRunner(self._application(), access_log=None, shutdown_timeout=_CLOSING)
         await runner.setup()
         try:
-            await web.TCPSite(runner, port=self._settings.webhook_port, ssl_context=tls.context).start()
+            await web.TCPSite(runner, port=self._settings.https_port, ssl_context=tls.context).start()
             self.addresses = [(address[0], address[1]) for address in runner.addresses]
             _log.info("serving", addresses=self.addresses)
             self.serving.set()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from fnmatch import fnmatchcase
 
+from virt_core.conventions.images import PULL_POLICIES
 from virt_core.objects.kubevirt import Configuration
 from virt_core.validation.refusal import (
     DNS_NAME,
@@ -22,7 +23,6 @@ from virt_core.validation.refusal import (
 from virt_core.vmi.spec.domain import Clock, Firmware, KernelBoot, Timers, VmiSpec
 from virt_core.vmi.spec.effective import boots_by_uefi
 
-PULL_POLICIES = ("Always", "IfNotPresent", "Never")
 _MACHINE_TYPE = Text(re.compile(r"q35|pc-q35-[0-9]+\.[0-9]+"), 32, "q35 or a version of it such as pc-q35-7.2")
 _UUID = Text(re.compile(r"[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}"), 36, "a UUID")
 # Of libvirt's own pattern for SMBIOS strings, within the 64 characters that every firmware shows.

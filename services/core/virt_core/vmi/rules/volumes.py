@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from virt_core.conventions.images import PULL_POLICIES
 from virt_core.objects.quantity import parse_bytes
 from virt_core.validation.refusal import (
     DNS_LABEL,
@@ -25,7 +26,6 @@ from virt_core.validation.refusal import (
     unique,
     unless,
 )
-from virt_core.vmi.rules.platform import PULL_POLICIES
 from virt_core.vmi.spec.domain import VmiSpec
 from virt_core.vmi.spec.effective import MAX_BYTES, cloud_init
 from virt_core.vmi.spec.volumes import (

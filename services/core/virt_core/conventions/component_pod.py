@@ -1,0 +1,37 @@
+"""Ports and folders in the pods of operator, api, controller and handler. Pure.
+
+The operator's strategy opens and mounts them; the components listen and read there, and reach each other's RPC port.
+"""
+
+from __future__ import annotations
+
+RPC_PORT = 8186
+"""gRPC by mTLS, in every component."""
+
+HEALTH_PORT = 8080
+"""Plain HTTP for the kubelet's probes; virt-api answers them on its HTTPS port."""
+
+API_PORT = 8443
+"""virt-api's HTTPS: aggregated API and webhooks."""
+
+OPERATOR_WEBHOOK_PORT = 8444
+"""virt-operator's HTTPS: the webhook for KubeVirt objects."""
+
+HTTPS_SERVICE_PORT = 443
+"""Of the Services before both: Kubernetes' default for webhooks and APIServices."""
+
+HEALTH_PATH = "/healthz"
+"""200 when ready, 503 before, on whichever port answers probes."""
+
+CERTIFICATES = "/etc/virt/certificates"
+"""Key, leaf and bundle (certificate_files.py): a Secret's, or in memory where the pod renews its own leaf."""
+
+TRUST = "/etc/virt/trust"
+"""Bundle and issuing.json, in pods that renew their own leaf."""
+
+KUBELET_PODS = "/pods"
+"""The kubelet's folders of pods in the handler's container. A short path: with the kubelet's own, the address of a
+launcher's socket would exceed the 107 bytes of a unix address."""
+
+DEVICE_PLUGINS = "/var/lib/kubelet/device-plugins"
+"""The kubelet's folder for device plugins, which must use this very path."""
