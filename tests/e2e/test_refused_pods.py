@@ -96,5 +96,5 @@ def test_limits_are_set_where_the_namespace_s_quota_asks_for_limits(namespace: s
     print(f"limits {resources['limits']} for requests {resources['requests']}")
     assert parse_quantity(resources["limits"]["memory"]) == 2 * parse_quantity(resources["requests"]["memory"])
     assert resources["limits"]["cpu"] == "1"
-    for event in get("-n", namespace, "events")["items"]:
-        print(event["type"], event["reason"], event["message"])
+    events = [event for event in get("-n", namespace, "events")["items"] if event["type"] == "Warning"]
+    assert [(event["reason"], event["message"]) for event in events] == []

@@ -282,6 +282,24 @@ async def test_limits_are_set_once_the_namespace_has_asked_for_them_and_from_the
         assert "memory" in pod["spec"]["containers"][0]["resources"]["limits"]
 
 
+async def test_a_quota_made_after_the_rules_were_read_is_obeyed_without_an_event(
+    server: FakeApiServer, client: KubeClient
+) -> None:
+    server.put(NAMESPACES.path(), {"metadata": {"name": "ns"}})
+    server.admit = no_pods(403, "Forbidden")
+    guest(server, SPEC)
+    async with at_work(client):
+        await told(client, server, "Synchronized")  # the rules are read and kept
+        server.put(RESOURCE_QUOTAS.path("ns"), {"metadata": {"name": "q"}, "spec": {"hard": {"limits.memory": "2Gi"}}})
+        server.admit = asks_for_limits
+        server.put(VMIS, {"metadata": {"name": "another"}, "spec": SPEC})
+        while not (pods := [pod for pod in await client.list(PODS, "ns") if "another" in pod["metadata"]["name"]]):
+            await server.asked("POST", server.count("POST") + 1)
+        assert "memory" in pods[0]["spec"]["containers"][0]["resources"]["limits"]
+        events = [event for event in await client.list(EVENTS, "ns") if event["regarding"]["name"] == "another"]
+    assert [event for event in events if event["type"] == "Warning"] == []
+
+
 @pytest.mark.parametrize("readable", [True, False])
 async def test_a_refusal_that_no_limits_mend_is_reported_whether_or_not_the_namespace_s_rules_can_be_read(
     server: FakeApiServer, client: KubeClient, readable: bool

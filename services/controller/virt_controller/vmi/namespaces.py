@@ -1,11 +1,13 @@
 """Reads a namespace's rules for its pods' resources when the API server has refused a pod. Called by reconcile.py.
 
 The cluster's ResourceQuotas and LimitRanges are not watched: most namespaces have none. Results are cached for a
-minute, so that many VirtualMachineInstances of a namespace need only three requests in total.
+minute, so that many VirtualMachineInstances of a namespace need only three requests in total. A refusal that the
+cached rules do not explain shows that they are out of date.
 """
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 
 import msgspec
@@ -24,7 +26,8 @@ class Namespaces:
     def __init__(self, client: KubeClient, clock: Callable[[], float]) -> None:
         self._client = client
         self._clock = clock
-        self._read: dict[str, tuple[float, NamespaceRules]] = {}
+        self._read: dict[str, tuple[float, NamespaceRules]] = {}  # by namespace, with the time before the requests
+        self._reading = asyncio.Lock()
 
     def known(self, namespace: str) -> NamespaceRules | None:
         """The cached rules; None if there are none or they are too old."""
@@ -32,19 +35,25 @@ class Namespaces:
         self._read = {name: kept for name, kept in self._read.items() if now - kept[0] < _KEPT}
         return self._read[namespace][1] if namespace in self._read else None
 
-    async def read(self, namespace: str) -> NamespaceRules:
-        """Read the rules from the API server.
+    async def read_after(self, moment: float, namespace: str) -> NamespaceRules:
+        """The rules, read after `moment`: callers that wait for the same namespace share the requests.
 
         Raises:
-            KubeError: a request failed.
+            KubeError: the API server does not answer.
         """
+        async with self._reading:
+            began, rules = self._read.get(namespace, (moment, None))
+            if rules is None or began < moment:
+                began, rules = self._clock(), await self._request(namespace)
+                self._read[namespace] = began, rules
+            return rules
+
+    async def _request(self, namespace: str) -> NamespaceRules:
         quotas = await self._client.list(RESOURCE_QUOTAS, namespace)
         ranges = await self._client.list(LIMIT_RANGES, namespace)
         found = await self._client.get(NAMESPACES, None, namespace)
-        rules = NamespaceRules(
+        return NamespaceRules(
             msgspec.convert(quotas, tuple[Quota, ...]),
             msgspec.convert(ranges, tuple[LimitRange, ...]),
             msgspec.convert(found, PartialObject).metadata.labels,
         )
-        self._read[namespace] = self._clock(), rules
-        return rules

@@ -47,7 +47,8 @@ class VmiReconciler:
         self._specs = AcceptedSpecs()
         self._queue: WorkQueue[Key] = WorkQueue("vmi")
         self._executor = Executor(client, events, caches.vmis.wrote)
-        self._namespaces = Namespaces(client, asyncio.get_running_loop().time)
+        self._clock = asyncio.get_running_loop().time
+        self._namespaces = Namespaces(client, self._clock)
         self._refusals: dict[Key, tuple[str, PodRefusal]] = {}  # of VMIs without a pod, with their UID
         self._log = logs.bound("virt_controller.vmi.reconcile")
         caches.vmis.subscribe(self._queue.add)
@@ -77,15 +78,20 @@ class VmiReconciler:
             )
 
     async def _carry_out(self, observed: Observed) -> float | None:
-        """Execute the plan. If unknown rules of the namespace refuse the pod, read them and execute a new plan."""
-        plan = self._planner.plan(observed)
+        """Execute the plan. If unknown rules of the namespace refuse the pod, read them and execute a new plan, so that
+        nobody hears of the first attempt.
+
+        Cached rules are read again only at the first refusal of a VirtualMachineInstance: one that waits for room in a
+        quota would cause requests at each attempt.
+        """
+        plan, began = self._planner.plan(observed), self._clock()
         try:
             return await self._executor.execute(observed.vmi, plan)
         except PodRefused as error:
-            if not error.by_rules or observed.rules is not None:
+            if not error.by_rules or (observed.rules is not None and observed.refusal is not None):
                 raise
             try:
-                rules = await self._namespaces.read(observed.vmi.metadata.namespace)
+                rules = await self._namespaces.read_after(began, observed.vmi.metadata.namespace)
             except KubeError as unread:
                 self._log.warning("reporting a refused pod without its namespace's rules", reason=str(unread))
                 raise error from unread
