@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.e2e.cluster import apply, get, kubectl
-from tests.e2e.guest_shell import Shell
+from tests.e2e.guest_shell import Shell, disk
 from tests.e2e.guests import Guest, booting_from_disk, created, disk_manifest, image, running, until
 
 pytestmark = pytest.mark.parallel
@@ -38,6 +38,14 @@ def objects(suite: None) -> Iterator[None]:
 
 def _container_disk(path: str = "", name: str = "guest-disk") -> dict[str, Any]:
     return {"containerDisk": {"image": image(name), **({"path": path} if path else {})}}
+
+
+async def test_an_empty_disk_larger_than_the_node_is_thin() -> None:
+    with running(disk_manifest("thin", {"scratch": {"emptyDisk": {"capacity": "500Gi"}}})) as (guest,):
+        async with Shell.of(guest) as shell:
+            assert await shell.run(f"blockdev --getsize64 {disk('scratch')}") == str(500 << 30)
+            await shell.run(f"dd if=/dev/zero of={disk('scratch')} bs=1M seek=400000 count=1 conv=fsync 2>/dev/null")
+        assert guest.vmi["status"]["volumeStatus"][0]["size"] == 500 << 30
 
 
 async def test_uefi_boots_the_same_image_from_sata() -> None:

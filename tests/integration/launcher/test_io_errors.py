@@ -17,9 +17,9 @@ STALLED = (state_pb2.MACHINE_PHASE_PAUSED, state_pb2.PAUSE_REASON_IO_ERROR)
 
 @pytest.fixture
 async def small(images: Images) -> AsyncIterator[Pod]:
-    """A pod with a file system of 2 MiB in its private folder."""
+    """A pod with a file system of 2 MiB in its private folder, where the launcher makes disks."""
     made = Pod(images)
-    folder = made.volumes["private"] / "small"
+    folder = made.volumes["private"] / "disks"
     folder.mkdir()
     run("mount", "-t", "tmpfs", "-o", "size=2m,mode=777", "tmpfs", str(folder))
     try:
@@ -37,11 +37,11 @@ async def small(images: Images) -> AsyncIterator[Pod]:
 
 async def test_guest_on_a_full_file_system_stands_still_until_there_is_room(small: Pod) -> None:
     machine = small.machine()
-    disk = small.volumes["private"] / "small" / "disk.img"
+    disk = small.volumes["private"] / "disks" / "disk.img"
     disk.touch()
     os.truncate(disk, 8 << 20)
     disk.chmod(0o666)
-    source = machine_pb2.ImageFile(path=f"{PRIVATE}/small/disk.img")
+    source = machine_pb2.ImageFile(path=f"{PRIVATE}/disks/disk.img")
     machine.disks.add(
         name="d",
         device=machine_pb2.DISK_DEVICE_DISK,
@@ -63,7 +63,26 @@ async def test_guest_on_a_full_file_system_stands_still_until_there_is_room(smal
         assert (state.pause_reason, state.message) == (state_pb2.PAUSE_REASON_IO_ERROR, NO_SPACE), (
             "nobody has paused it"
         )
-    await asyncio.to_thread(run, "mount", "-o", "remount,size=16m", str(small.volumes["private"] / "small"))
+    await asyncio.to_thread(run, "mount", "-o", "remount,size=16m", str(small.volumes["private"] / "disks"))
     assert (await small.command(unpause=command_pb2.Unpause())).phase == state_pb2.MACHINE_PHASE_RUNNING
     await small.wait_for_console(b"written", b"\n")
     await small.wait_for_state(lambda state: state.phase == state_pb2.MACHINE_PHASE_RUNNING)
+
+
+async def test_guest_whose_empty_disk_outgrows_the_node_pauses_until_there_is_room(small: Pod) -> None:
+    machine = small.machine()
+    machine.disks.add(
+        name="d",
+        device=machine_pb2.DISK_DEVICE_DISK,
+        bus=machine_pb2.DISK_BUS_VIRTIO,
+        empty_disk=machine_pb2.EmptyDisk(capacity_bytes=500 << 30),
+    )
+    state = await small.start_machine(machine)
+    assert [disk.capacity_bytes for disk in state.disks] == [500 << 30], state
+    await small.wait_for_console(b"guest-demo login: ", b"ready")
+    await small.type(b"dd if=/dev/zero of=/dev/vda bs=64k count=64 conv=fsync && echo wri''tten\n")
+    state = await small.wait_for_state(lambda state: state.phase == state_pb2.MACHINE_PHASE_PAUSED)
+    assert (state.pause_reason, state.message) == (state_pb2.PAUSE_REASON_IO_ERROR, NO_SPACE)
+    await asyncio.to_thread(run, "mount", "-o", "remount,size=16m", str(small.volumes["private"] / "disks"))
+    assert (await small.command(unpause=command_pb2.Unpause())).phase == state_pb2.MACHINE_PHASE_RUNNING
+    await small.wait_for_console(b"written", b"\n")

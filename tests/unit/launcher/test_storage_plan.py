@@ -15,7 +15,6 @@ from virt_launcher.storage.image_header import HEADER_BYTES, ImageHeader, Unusab
 from virt_launcher.storage.layers import Layer
 from virt_launcher.storage.plan import Documents, OpenedImage, Preparation, plan
 
-FREE = 1 << 30
 CONTAINER_DISK = machine_pb2.Disk(
     name="root", device=machine_pb2.DISK_DEVICE_DISK, container_disk=machine_pb2.ContainerDisk(socket_path="/s")
 )
@@ -33,14 +32,12 @@ def user_image(head: bytes = b"", size: int = 4096) -> OpenedImage:
 
 def test_container_disk_is_laid_under_an_overlay() -> None:
     layers = (Layer("/d/root.qcow2", "qcow2"), RAW)
-    assert plan(CONTAINER_DISK, user_image(), "/d", FREE) == Preparation(
-        (MakeOverlay("/d/root.qcow2", RAW, 4096),), layers
-    )
+    assert plan(CONTAINER_DISK, user_image(), "/d") == Preparation((MakeOverlay("/d/root.qcow2", RAW, 4096),), layers)
 
 
 def test_qcow2_is_checked_before_anything_lies_on_it() -> None:
     below = Layer("/proc/1/fd/9", "qcow2")
-    made = plan(CONTAINER_DISK, user_image(qcow2(size=1 << 20)), "/d", FREE)
+    made = plan(CONTAINER_DISK, user_image(qcow2(size=1 << 20)), "/d")
     assert made.actions == (CheckQcow2(below.path), MakeOverlay("/d/root.qcow2", below, 1 << 20))
     assert made.layers[1] == below
 
@@ -48,11 +45,11 @@ def test_qcow2_is_checked_before_anything_lies_on_it() -> None:
 @pytest.mark.parametrize(
     "changes", [{"read_only": True}, {"device": machine_pb2.DISK_DEVICE_CDROM}], ids=["read-only disk", "CD drive"]
 )
-def test_what_cannot_be_written_needs_no_overlay_and_no_room(changes: dict[str, object]) -> None:
+def test_what_cannot_be_written_needs_no_overlay(changes: dict[str, object]) -> None:
     disk = machine_pb2.Disk()
     disk.CopyFrom(CONTAINER_DISK)
     disk.MergeFrom(machine_pb2.Disk(**changes))  # type: ignore[arg-type]
-    assert plan(disk, user_image(), "/d", 0) == Preparation((), (RAW,))
+    assert plan(disk, user_image(), "/d") == Preparation((), (RAW,))
 
 
 @pytest.mark.parametrize("kind", ["image_file", "block_device"])
@@ -62,28 +59,24 @@ def test_claim_is_raw_whatever_a_guest_wrote_into_it(kind: str, ephemeral: bool)
     getattr(disk, kind).path, getattr(disk, kind).ephemeral = "/c", ephemeral
     found = OpenedImage("/c", 4096, qcow2(backing=512), block=kind == "block_device")
     layer = Layer("/c", "raw", kind == "block_device")
-    made = plan(disk, found, "/d", FREE)
+    made = plan(disk, found, "/d")
     assert made.layers == ((Layer("/d/claim.qcow2", "qcow2"), layer) if ephemeral else (layer,))
     assert made.actions == ((MakeOverlay("/d/claim.qcow2", layer, 4096),) if ephemeral else ())
 
 
 def test_empty_disk_and_documents_are_made() -> None:
     empty = machine_pb2.Disk(name="scratch", empty_disk=machine_pb2.EmptyDisk(capacity_bytes=1 << 20))
-    assert plan(empty, None, "/d", FREE).actions == (MakeEmpty("/d/scratch.qcow2", 1 << 20),)
+    assert plan(empty, None, "/d").actions == (MakeEmpty("/d/scratch.qcow2", 1 << 20),)
     documents = Documents({"a": b"b"}, "label")
-    made = plan(machine_pb2.Disk(name="files", folder=machine_pb2.FolderImage(path="/f")), documents, "/d", 0)
+    made = plan(machine_pb2.Disk(name="files", folder=machine_pb2.FolderImage(path="/f")), documents, "/d")
     assert made == Preparation((MakeIso("/d/files.iso", "label", {"a": b"b"}),), (Layer("/d/files.iso", "raw"),))
 
 
-@pytest.mark.parametrize("found", [user_image(size=FREE + 1), user_image(qcow2(size=FREE + 1)), None])
-def test_more_than_there_is_room_for_is_refused(found: OpenedImage | None) -> None:
-    disk = (
-        CONTAINER_DISK
-        if found
-        else machine_pb2.Disk(name="e", empty_disk=machine_pb2.EmptyDisk(capacity_bytes=FREE + 1))
-    )
-    with pytest.raises(UnusableImage, match=f"{FREE + 1} bytes, {FREE} are free"):
-        plan(disk, found, "/d", FREE)
+@pytest.mark.parametrize("size", [1 << 40, 1 << 50])
+def test_disks_are_thin_however_large_they_are(size: int) -> None:
+    empty = machine_pb2.Disk(name="e", empty_disk=machine_pb2.EmptyDisk(capacity_bytes=size))
+    assert plan(empty, None, "/d").actions == (MakeEmpty("/d/e.qcow2", size),)
+    assert plan(CONTAINER_DISK, user_image(size=size), "/d").actions == (MakeOverlay("/d/root.qcow2", RAW, size),)
 
 
 @pytest.mark.parametrize(

@@ -53,12 +53,11 @@ class Preparation:
     layers: tuple[Layer, ...]
 
 
-def plan(disk: machine_pb2.Disk, found: Found, folder: str, free_bytes: int) -> Preparation:
-    """How `disk` is made.
+def plan(disk: machine_pb2.Disk, found: Found, folder: str) -> Preparation:
+    """How `disk` is made. Disks are thin: a guest pauses when there is no room for what it writes.
 
     Args:
         folder: the launcher's own, for what is made.
-        free_bytes: of the file system there.
 
     Raises:
         UnusableImage: what was found cannot be attached.
@@ -68,13 +67,11 @@ def plan(disk: machine_pb2.Disk, found: Found, folder: str, free_bytes: int) -> 
         return Preparation((MakeIso(path, found.label, found.files),), (Layer(path, "raw"),))
     path = f"{folder}/{disk.name}.qcow2"
     if found is None:
-        capacity = disk.empty_disk.capacity_bytes
-        _require_room(capacity, free_bytes)
-        return Preparation((MakeEmpty(path, capacity),), (Layer(path, "qcow2"),))
-    return _image(disk, found, path, free_bytes)
+        return Preparation((MakeEmpty(path, disk.empty_disk.capacity_bytes),), (Layer(path, "qcow2"),))
+    return _image(disk, found, path)
 
 
-def _image(disk: machine_pb2.Disk, found: OpenedImage, path: str, free_bytes: int) -> Preparation:
+def _image(disk: machine_pb2.Disk, found: OpenedImage, path: str) -> Preparation:
     image_format, virtual_bytes = "raw", found.size_bytes
     if found.any_format:
         header = image_header(found.head, found.size_bytes)
@@ -85,17 +82,9 @@ def _image(disk: machine_pb2.Disk, found: OpenedImage, path: str, free_bytes: in
     checks = (CheckQcow2(found.path),) if image_format == "qcow2" else ()
     if is_read_only(disk) or not _is_kept(disk):
         return Preparation(checks, (layer,))
-    _require_room(virtual_bytes, free_bytes)
     return Preparation((*checks, MakeOverlay(path, layer, virtual_bytes)), (Layer(path, "qcow2"), layer))
 
 
 def _is_kept(disk: machine_pb2.Disk) -> bool:
     """Whether the image has to stay as it is."""
     return disk.HasField("container_disk") or disk.image_file.ephemeral or disk.block_device.ephemeral
-
-
-def _require_room(needed: int, free_bytes: int) -> None:
-    """An overlay grows with what the guest writes, up to the disk's size; a guest that finds no room stands still."""
-    if needed > free_bytes:
-        allowed = f"{free_bytes} are free on the node for what the guest writes"
-        raise UnusableImage(f"has a virtual size of {needed} bytes, {allowed}")

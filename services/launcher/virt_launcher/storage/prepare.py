@@ -56,8 +56,7 @@ async def _prepare(disk: machine_pb2.Disk, folder: Path, opened: contextlib.Exit
         if disk.HasField("container_disk"):
             pid = await serving_process(disk.container_disk.socket_path, _SIDECAR_PATIENCE_S)
         image, found = await asyncio.to_thread(sources.find, disk, pid, hold)
-        room = os.statvfs(folder)
-        made = plan(disk, found, str(folder), room.f_bavail * room.f_frsize)
+        made = plan(disk, found, str(folder))
         _log.info("preparing a disk", disk=disk.name, image=image, actions=[type(a).__name__ for a in made.actions])
         for action in made.actions:
             await execute(action, Programs())
