@@ -32,8 +32,9 @@ def in_node(*argv: str) -> str:
 
 
 @contextmanager
-def claim(name: str, path: str, mode: str, size: str) -> Iterator[None]:
-    """A volume of the node, folder or device, and a claim that is bound to it."""
+def claim(name: str, path: str, mode: str, size: str, *, source: str = "local") -> Iterator[None]:
+    """A volume of the node, folder or device, and a claim that is bound to it. The kubelet gives a folder of source
+    "local" to the pod's fsGroup, one of "hostPath" it leaves as it is."""
     where = {"key": "kubernetes.io/hostname", "operator": "In", "values": [node_name()]}
     common = {"storageClassName": "", "volumeMode": mode, "accessModes": ["ReadWriteOnce"]}
     volume: dict[str, Any] = {
@@ -42,7 +43,7 @@ def claim(name: str, path: str, mode: str, size: str) -> Iterator[None]:
         "metadata": {"name": f"e2e-{name}"},
         "spec": {
             **common,
-            "local": {"path": path},
+            source: {"path": path},
             "capacity": {"storage": size},
             "claimRef": {"namespace": "default", "name": name},
             "nodeAffinity": {"required": {"nodeSelectorTerms": [{"matchExpressions": [where]}]}},
@@ -67,10 +68,10 @@ def claim(name: str, path: str, mode: str, size: str) -> Iterator[None]:
 
 
 @contextmanager
-def folder_of_node(name: str) -> Iterator[str]:
-    """A folder of the node that launchers may write to."""
+def folder_of_node(name: str, owner: str = LAUNCHER) -> Iterator[str]:
+    """A folder of the node, of launchers or of another user."""
     path = f"/var/lib/{name}"
-    in_node("install", "-d", "-o", LAUNCHER, "-g", LAUNCHER, path)
+    in_node("install", "-d", "-m", "0755", "-o", owner, "-g", owner, path)
     try:
         yield path
     finally:

@@ -289,12 +289,13 @@ async def test_a_quota_made_after_the_rules_were_read_is_obeyed_without_an_event
     server.admit = no_pods(403, "Forbidden")
     guest(server, SPEC)
     async with at_work(client):
-        await told(client, server, "Synchronized")  # the rules are read and kept
-        server.put(RESOURCE_QUOTAS.path("ns"), {"metadata": {"name": "q"}, "spec": {"hard": {"limits.memory": "2Gi"}}})
+        await condition_once_reported(client, server, "Synchronized")  # the rules are read and kept
+        hard = {"limits.memory": "2Gi"}
+        server.put(RESOURCE_QUOTAS.path("ns"), {"metadata": {"name": "q"}, "spec": {"hard": hard}})
         server.admit = asks_for_limits
         server.put(VMIS, {"metadata": {"name": "another"}, "spec": SPEC})
         while not (pods := [pod for pod in await client.list(PODS, "ns") if "another" in pod["metadata"]["name"]]):
-            await server.asked("POST", server.count("POST") + 1)
+            await server.received("POST", server.count("POST") + 1)
         assert "memory" in pods[0]["spec"]["containers"][0]["resources"]["limits"]
         events = [event for event in await client.list(EVENTS, "ns") if event["regarding"]["name"] == "another"]
     assert [event for event in events if event["type"] == "Warning"] == []

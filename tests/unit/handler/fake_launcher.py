@@ -17,6 +17,7 @@ from virt_core.rpc.errors import Refused, RpcError, Unavailable
 from virt_core.rpc.identity import Identity
 from virt_core.rpc.peer import Peer
 from virt_core.rpc.server import create_server
+from virt_handler.launchers.claim_images import UnusableImage
 from virt_handler.machines.pod import ConnectedLauncher
 from virt_handler.network.plan import NetworkPlan, PodNetwork
 
@@ -30,6 +31,8 @@ class FakePod:
         self.network = NETWORK
         self.prepared: list[NetworkPlan] = []
         self.disks: list[str] = []
+        self.unusable: str | None = None
+        """Why no disk can be prepared, if that is so."""
 
     async def read_network(self) -> PodNetwork:
         return self.network
@@ -39,6 +42,8 @@ class FakePod:
 
     async def prepare_disk(self, disk: machine_pb2.Disk) -> None:
         self.disks.append(disk.name)
+        if self.unusable is not None:
+            raise UnusableImage(self.unusable)
 
 
 class FakeLauncher(launcher_pb2_grpc.LauncherServiceServicer):

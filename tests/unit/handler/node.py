@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -40,9 +40,9 @@ async def handler(client: KubeClient, connect: ConnectLauncher) -> AsyncIterator
             task.cancel()
 
 
-def put_vmi(server: FakeApiServer, **status: Any) -> None:
+def put_vmi(server: FakeApiServer, *, volumes: Sequence[dict[str, Any]] = (), **status: Any) -> None:
     stored = {"phase": "Scheduling", "activePods": {POD_UID: NODE}, **status}
-    spec = {"domain": {"devices": {}, "memory": {"guest": "128Mi"}}}
+    spec = {"domain": {"devices": {}, "memory": {"guest": "128Mi"}}, "volumes": list(volumes)}
     server.put(KUBEVIRTS.path("kubevirt"), {"metadata": {"name": "kubevirt"}, "spec": {}})
     server.put(VMIS, {"metadata": {"name": "demo"}, "spec": spec, "status": stored})
 

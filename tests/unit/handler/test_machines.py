@@ -50,6 +50,30 @@ async def test_a_refusal_that_meets_another_writer_reaches_the_user(server: Fake
     assert launcher.calls == ["StartMachine"]
 
 
+async def test_a_guest_whose_volume_cannot_be_used_is_not_ended_but_started_once_it_can(
+    server: FakeApiServer, client: KubeClient
+) -> None:
+    launcher, connections = FakeLauncher(), DirectConnections()
+    launcher.pod.unusable = "has a disk.img that belongs to user 4242"
+    connections.add(POD_UID, launcher)
+    claim = {"name": "data", "persistentVolumeClaimInfo": {"volumeMode": "Filesystem"}}
+    volume = {"name": "data", "persistentVolumeClaim": {"claimName": "shop"}}
+    put_vmi(server, volumes=[volume], volumeStatus=[claim])
+    async with handler(client, connections.connect):
+        status = await until(server, lambda status: bool(condition(status, "Synchronized")))
+        message = "disk data (PersistentVolumeClaim shop) has a disk.img that belongs to user 4242"
+        reported = condition(status, "Synchronized")
+        assert (reported["reason"], reported["message"]) == ("VolumeNotUsable", message)
+        assert status["phase"] == "Scheduling" and launcher.calls == []
+        while len(launcher.pod.disks) < 3:  # noqa: ASYNC110 - it is called by the other side
+            await asyncio.sleep(0.01)
+        launcher.pod.unusable = None
+        status = await until(server, lambda status: status["phase"] == "Running")
+        assert condition(status, "Synchronized")["status"] == "True"
+        events = [event for event in await client.list(EVENTS, "default") if event["type"] == "Warning"]
+    assert [(event["reason"], event["note"]) for event in events] == [("VolumeNotUsable", message)]
+
+
 async def test_a_launcher_that_fails_is_asked_again(server: FakeApiServer, client: KubeClient) -> None:
     launcher, connections = FakeLauncher(), DirectConnections()
     launcher.error = Unavailable("the hypervisor does not answer")

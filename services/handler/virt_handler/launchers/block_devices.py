@@ -10,11 +10,8 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import PurePosixPath
 
-_STEP = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
+from virt_handler.launchers.hostile_steps import opened
 
 
 class NoBlockDevice(Exception):
@@ -28,7 +25,7 @@ def give(root: int, path: str, user: int) -> None:
         NoBlockDevice: it does not exist, or is not a block device.
     """
     try:
-        with _opened(root, path) as found:
+        with opened(root, path) as found:
             status = os.fstat(found)
             if not stat.S_ISBLK(status.st_mode):
                 raise NoBlockDevice(f"{path} in the launcher's container is not a block device")
@@ -36,16 +33,3 @@ def give(root: int, path: str, user: int) -> None:
                 os.chown(f"/proc/self/fd/{found}", user, -1)
     except OSError as error:
         raise NoBlockDevice(f"{path} in the launcher's container: {error.strerror}") from error
-
-
-@contextmanager
-def _opened(root: int, path: str) -> Iterator[int]:
-    current = os.dup(root)
-    try:
-        for name in PurePosixPath(path).parts[1:]:
-            following = os.open(name, _STEP, dir_fd=current)
-            os.close(current)
-            current = following
-        yield current
-    finally:
-        os.close(current)

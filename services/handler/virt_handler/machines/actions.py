@@ -19,7 +19,8 @@ class PrepareNetwork:
 
 @dataclass(frozen=True, slots=True)
 class PrepareDisks:
-    """Make devices and images of the machine's claims usable for the launcher. Before StartMachine; repeatable."""
+    """Make devices and images of the machine's claims usable for the launcher. Before StartMachine; repeatable, and
+    repeated until each can be used: a guest that never ran is not ended because a volume is full or not its own."""
 
     disks: tuple[machine_pb2.Disk, ...]
 

@@ -11,6 +11,7 @@ from virt_core.kube.events import EventRecorder
 from virt_core.kube.resource import VIRTUAL_MACHINE_INSTANCES
 from virt_core.vmi.instance import VirtualMachineInstance
 
+from virt_handler.launchers.claim_images import UnusableImage
 from virt_handler.machines.actions import (
     AcknowledgeEnd,
     Action,
@@ -24,6 +25,14 @@ from virt_handler.machines.link import MachineLink
 
 # Seconds. StartMachine returns when the guest's CPUs run, which takes long on a busy node; the call is repeatable.
 _START_DEADLINE, _ACKNOWLEDGE_DEADLINE = 60.0, 5.0
+
+
+class UnusableDisk(Exception):
+    """The volume of the disk `name` has to be changed before the machine can start; the text says why."""
+
+    def __init__(self, name: str, reason: str) -> None:
+        super().__init__(reason)
+        self.name = name
 
 
 class Executor:
@@ -41,6 +50,7 @@ class Executor:
             RpcError: the launcher refuses or does not answer.
             Disconnected: the launcher is not connected.
             NetworkFailed: the pod's network could not be set up.
+            UnusableDisk: the volume of a disk has to be changed first.
         """
         log = logs.bound("virt_handler.machines.execute", vmi="/".join(vmi.key))
         match action:
@@ -52,7 +62,10 @@ class Executor:
                 log.info("preparing the machine's disks", disks=[disk.name for disk in disks])
                 async with link.launcher() as launcher:
                     for disk in disks:
-                        await launcher.pod.prepare_disk(disk)
+                        try:
+                            await launcher.pod.prepare_disk(disk)
+                        except UnusableImage as error:
+                            raise UnusableDisk(disk.name, str(error)) from error
             case StartMachine(machine):
                 log.info("starting the machine", uid=machine.uid)
                 start = launcher_pb2.StartMachineRequest(machine=machine)

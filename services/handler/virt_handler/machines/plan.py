@@ -15,7 +15,7 @@ from virt_core.validation.refusal import UnsupportedSpec
 from virt_core.vmi.accepted import RefusedSpec
 from virt_core.vmi.instance import VmiPhase
 
-from virt_handler.machines import status
+from virt_handler.machines import status, status_devices
 from virt_handler.machines.actions import (
     AcknowledgeEnd,
     Action,
@@ -85,6 +85,12 @@ def _start(observed: Observed, pod: PodNetwork, now: datetime) -> tuple[Action, 
     if any(disk.HasField("block_device") or disk.HasField("image_file") for disk in wanted.disks):
         prepare.append(PrepareDisks(tuple(wanted.disks)))
     return (*prepare, StartMachine(wanted))
+
+
+def wait_for_volume(observed: Observed, disk: str, reason: str, now: datetime) -> tuple[Action, ...]:
+    """What to report while a disk's volume cannot be used; nothing if it is reported."""
+    message = f"{status_devices.described_disk(observed.spec, disk)} {reason}"
+    return _refused(observed, LauncherRefusal("VolumeNotUsable", message), now)
 
 
 def _refused(observed: Observed, refusal: LauncherRefusal, now: datetime) -> tuple[Action, ...]:

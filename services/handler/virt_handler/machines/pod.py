@@ -6,6 +6,7 @@ PodAccess, so that tests run everything else against a launcher without a pod.
 
 from __future__ import annotations
 
+import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
@@ -16,12 +17,14 @@ from virt_core import logs
 from virt_core.conventions.labels import LAUNCHER_UID
 from virt_core.rpc.peer import Peer
 
+from virt_handler.launchers import claim_images
 from virt_handler.launchers.block_devices import NoBlockDevice, give
 from virt_handler.launchers.connection import connect
 from virt_handler.launchers.pod_folders import PodFolders
 from virt_handler.network.execute import prepare, read_pod_network
 from virt_handler.network.namespace import run_inside
 from virt_handler.network.plan import NetworkPlan, PodNetwork
+from virt_handler.own_thread import in_own_thread
 
 _log = logs.bound("virt_handler.machines.pod")
 
@@ -44,8 +47,11 @@ class PodAccess(Protocol):
         """
 
     async def prepare_disk(self, disk: machine_pb2.Disk) -> None:
-        """Make the source of `disk` accessible for the launcher's user. If that fails, the launcher reports the
-        disk."""
+        """Make the source of `disk` accessible for the launcher's user.
+
+        Raises:
+            UnusableImage: somebody has to change the claim's volume first.
+        """
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +91,24 @@ class _NodePod:
                 give(self.root, disk.block_device.path, LAUNCHER_UID)
             except NoBlockDevice as error:
                 _log.warning("leaving a device as it is", disk=disk.name, reason=str(error))
+        elif disk.HasField("image_file"):
+            wanted = _wanted(disk)
+            root = os.dup(self.root)  # the caller may close its own while the thread still runs
+            await in_own_thread("claim image", lambda: _provide(root, wanted))
+
+
+def _wanted(disk: machine_pb2.Disk) -> claim_images.Wanted:
+    """The image as the launcher will open it."""
+    source = disk.image_file
+    only_read = disk.read_only or disk.device == machine_pb2.DISK_DEVICE_CDROM or source.ephemeral
+    return claim_images.Wanted(source.path, source.create_bytes, writes=bool(source.create_bytes) or not only_read)
+
+
+def _provide(root: int, wanted: claim_images.Wanted) -> None:
+    try:
+        claim_images.provide(root, wanted, LAUNCHER_UID)
+    finally:
+        os.close(root)
 
 
 def launchers_of(folders: PodFolders) -> ConnectLauncher:

@@ -19,11 +19,11 @@ from virt_core.vmi.accepted import AcceptedSpecs
 from virt_core.vmi.instance import VirtualMachineInstance
 
 from virt_handler.machines.actions import StartMachine
-from virt_handler.machines.execute import Executor
+from virt_handler.machines.execute import Executor, UnusableDisk
 from virt_handler.machines.hostile_text import MESSAGE_LENGTH, condition_reason, printable
 from virt_handler.machines.link import Disconnected, MachineLink
 from virt_handler.machines.observe import LauncherRefusal, Observed, counting_pod, pods_on_node
-from virt_handler.machines.plan import plan
+from virt_handler.machines.plan import plan, wait_for_volume
 from virt_handler.machines.pod import ConnectLauncher
 from virt_handler.network.execute import NetworkFailed
 
@@ -95,6 +95,10 @@ class Machines:
             await self._act(observed, link)
         except Disconnected:
             return  # the link adds the key when it is connected
+        except UnusableDisk as error:
+            for action in wait_for_volume(observed, error.name, str(error), datetime.now(UTC)):
+                await self._executor.execute(action, vmi, link)
+            raise Retry(f"disk {error.name} {error}") from error
         except (RpcError, NetworkFailed) as error:
             raise Retry(printable(str(error), MESSAGE_LENGTH), longest=_BACKOFF_LAST) from error
 
