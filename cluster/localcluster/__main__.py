@@ -1,4 +1,4 @@
-"""The command line: `python -m localcluster COMMAND`. Reads arguments, takes the lock, calls the module in charge."""
+"""The command line: `python -m localcluster COMMAND`. Parses arguments, takes the lock, calls the command's module."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def parser() -> argparse.ArgumentParser:
 
 @contextmanager
 def locked(cluster: Cluster, name: str) -> Iterator[None]:
-    """One at a time on this machine; a second one waits."""
+    """Hold the machine-wide lock; a second command waits."""
     cluster.cache.mkdir(parents=True, exist_ok=True)
     with (cluster.cache / f"{name}.lock").open("w") as lock:
         try:
@@ -67,7 +67,7 @@ def run(options: argparse.Namespace) -> int:
     if options.command == "exec":
         return subprocess.run(node.exec_argv(cluster, options.number, options.argv), check=False).returncode
     if options.command == "console":
-        from localcluster import console  # needs aiohttp, which nothing else here does
+        from localcluster import console  # needs aiohttp, unlike the other commands
 
         kubeconfig = Path(os.environ.get("KUBECONFIG") or cluster.kubeconfig)
         limit = options.for_seconds
@@ -80,7 +80,7 @@ def run(options: argparse.Namespace) -> int:
             images.images(cluster, options.source.resolve())
         return 0
     with locked(cluster, "cluster"):
-        cluster = Cluster.load(options.nodes if options.command == "up" else None)  # as the one before has left it
+        cluster = Cluster.load(options.nodes if options.command == "up" else None)  # the existing cluster
         if options.command == "up":
             up.up(cluster)
         elif options.command == "down":

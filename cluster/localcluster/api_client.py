@@ -1,4 +1,4 @@
-"""The few questions that `up` and `status` ask the API server, with the administrator's certificate. Stdlib only."""
+"""Requests of `up` and `status` to the API server, with the administrator's certificate. Stdlib only."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ TIMEOUT_SECONDS = 3.0
 
 
 class NoAnswer(Exception):
-    """The API server cannot be reached or is not ready: ask again later."""
+    """The API server cannot be reached or is not ready: retry later."""
 
 
 def get(cluster: Cluster, path: str) -> bytes:
-    """Body of a GET. Raises NoAnswer for everything but 200."""
+    """Body of a GET. Raises NoAnswer for every status except 200."""
     try:
         context = ssl.create_default_context(cafile=str(cluster.pki / "ca.crt"))
         context.load_cert_chain(cluster.pki / "admin.crt", cluster.pki / "admin.key")
@@ -47,7 +47,7 @@ def is_ready(cluster: Cluster) -> bool:
 def nodes_with_fresh_lease(cluster: Cluster, renewed_after: float) -> set[str]:
     """Nodes that are Ready and whose kubelet has renewed its lease since (seconds since the epoch).
 
-    After a crash the API server's word on a node is old: only the lease tells that this kubelet lives.
+    After a crash the API server's status of a node is stale: only the lease shows that the kubelet is alive.
     """
     try:
         nodes = json.loads(get(cluster, "/api/v1/nodes"))["items"]
@@ -59,13 +59,13 @@ def nodes_with_fresh_lease(cluster: Cluster, renewed_after: float) -> set[str]:
 
 
 def renewed(lease: dict[str, Any]) -> float:
-    """When the lease was renewed, in seconds since the epoch; 0 when never."""
+    """Time of the lease's renewal in seconds since the epoch; 0 if it was never renewed."""
     text = lease["spec"].get("renewTime")
     return datetime.datetime.fromisoformat(text).timestamp() if text else 0.0
 
 
 def is_node_ready(node: dict[str, Any]) -> bool:
-    """Ready and no longer tainted for having been away."""
+    """Whether the node is Ready and has no taint for having been unreachable."""
     conditions = node.get("status", {}).get("conditions", [])
     away = any(taint["key"].startswith("node.kubernetes.io/") for taint in node["spec"].get("taints", []))
     return not away and any(c["type"] == "Ready" and c["status"] == "True" for c in conditions)

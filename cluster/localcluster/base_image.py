@@ -1,4 +1,4 @@
-"""The Debian that the product's images begin from, made by mmdebstrap from the machine's apt sources, for `images`."""
+"""The Debian base of the product's images, built by mmdebstrap from the machine's apt sources. Called by `images`."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ SUITE = "bookworm"
 
 
 def ensure(cluster: Cluster, buildah: list[str]) -> str:
-    """Name of the base image in buildah's store, made when the machine's sources are new. Raises PartFailed."""
+    """Name of the base image in buildah's store. Builds it if the machine's sources have changed. Raises PartFailed."""
     sources = build_settings.debian_sources(SUITE)
     name = f"localhost/debian:{SUITE}-{hashlib.sha256(sources.encode()).hexdigest()[:8]}"
     there = subprocess.run([*buildah, "images", "--quiet", name], capture_output=True, check=False)
@@ -38,7 +38,7 @@ def ensure(cluster: Cluster, buildah: list[str]) -> str:
 
 
 def commit(buildah: list[str], archive: Path, name: str) -> None:
-    """An image of one layer from a tar of a root file system."""
+    """Create an image with a single layer from a tar of a root file system."""
     container = subprocess.run([*buildah, "from", "scratch"], capture_output=True, text=True, check=True).stdout.strip()
     try:
         subprocess.run([*buildah, "add", "--quiet", container, str(archive), "/"], capture_output=True, check=True)

@@ -1,7 +1,7 @@
-"""What the machine knows about reaching Debian and PyPI, handed to image builds without staying in the images.
+"""The machine's settings for Debian and PyPI, passed to image builds without leaving traces in the images.
 
-Certificates, pip settings, apt options and download caches are mounted while a RUN step runs. Used by `images` and by
-the base image. No registry's name is written in the project: it is all read from the machine.
+Certificates, pip settings, apt options and download caches are mounted during a RUN step. Used by `images` and by the
+base image. The project contains no registry's name: all settings are read from the machine.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ APT_SOURCES = Path("/etc/apt")
 
 
 def pip_configuration(files: Mapping[str, str], environment: Mapping[str, str]) -> str:
-    """One pip.conf from the contents of several, later ones winning, and from PIP_* variables, which win over all."""
+    """A pip.conf merged from several, of which later ones win, and from PIP_* variables, which override all files."""
     merged: dict[str, str] = {}
     for text in files.values():
         parsed = configparser.ConfigParser(interpolation=None)
@@ -41,13 +41,13 @@ def pip_configuration(files: Mapping[str, str], environment: Mapping[str, str]) 
 
 
 def apt_options() -> list[str]:
-    """The machine's own apt settings that say how to reach a mirror and whether to trust its dates."""
+    """The machine's apt settings for access to a mirror and for validity dates."""
     dump = subprocess.run(["apt-config", "dump"], capture_output=True, text=True, check=True).stdout
     return [line for line in dump.splitlines() if APT_OPTIONS.match(line)]
 
 
 def debian_sources(suite: str) -> str:
-    """The machine's apt sources of that Debian suite, as deb822; empty when it has none.
+    """The machine's apt sources of that Debian suite, as deb822; empty if it has none.
 
     Entries of other publishers do not match, since their suites have other names.
     """
@@ -73,7 +73,8 @@ def stanza_of(uris: str, suites: str) -> str:
 
 
 def mounts(cluster: Cluster, image: str) -> list[str]:
-    """buildah's --volume arguments for one image; each image has apt and pip caches of its own, as they run at once."""
+    """buildah's --volume arguments for an image. Each image has its own apt and pip caches, as builds run in
+    parallel."""
     folder = cluster.cache / "build"
     folder.mkdir(parents=True, exist_ok=True)
     texts = {str(p): p.read_text() for p in map(Path.expanduser, map(Path, PIP_CONFIGURATIONS)) if p.exists()}

@@ -1,7 +1,7 @@
-"""The control groups below which each node's kubelet works: made before a node starts, removed by `down`.
+"""The parent cgroups of each node's kubelet: created before a node starts, removed by `down`.
 
-cgroup v1 (also hybrid) has one tree per controller, and a new cpuset has neither CPUs nor memory until told;
-cgroup v2 has one tree, whose controllers must be passed on downwards.
+cgroup v1 (also hybrid) has a tree per controller, and a new cpuset has no CPUs and no memory nodes until they are set.
+cgroup v2 has a single tree, whose controllers must be enabled at each level.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ REMOVAL_SECONDS = 10.0
 
 
 def trees() -> list[Path]:
-    """The root of each tree; of hybrid's cgroup v2 tree too, though it has no controllers: runc uses it."""
+    """The root of each tree, including hybrid's cgroup v2 tree, which has no controllers but is used by runc."""
     if (ROOT / "cgroup.controllers").exists():
         return [ROOT]
     return [path for path in sorted(ROOT.iterdir()) if path.is_dir() and not path.is_symlink()]
@@ -36,7 +36,7 @@ def ensure(node: Node) -> None:
 
 
 def pass_on_controllers(parent: Path) -> None:
-    """cgroup v2 only: children get the controllers that the parent has."""
+    """cgroup v2 only: enable the parent's controllers for its children."""
     control = parent / "cgroup.subtree_control"
     if trees() == [ROOT] and control.exists():
         available = (parent / "cgroup.controllers").read_text().split()
@@ -44,18 +44,18 @@ def pass_on_controllers(parent: Path) -> None:
 
 
 def remove(node: Node | None = None) -> None:
-    """Remove the node's groups, or all. What still runs in them is killed. Raises TimeoutError when one stays."""
+    """Remove the node's cgroups, or all. Kills remaining processes. Raises TimeoutError if a cgroup remains."""
     for tree in trees():
         top = tree / CGROUP / node.name if node else tree / CGROUP
         deadline = time.monotonic() + REMOVAL_SECONDS
         while top.exists() and not remove_tree(top):
             if time.monotonic() > deadline:
                 raise TimeoutError(f"{top} cannot be removed")
-            time.sleep(0.05)  # a killed process leaves its group a moment later
+            time.sleep(0.05)  # a killed process leaves its cgroup with a delay
 
 
 def remove_tree(top: Path) -> bool:
-    """One attempt, leaves first; True when nothing is left."""
+    """A single attempt, leaves first. Returns whether the tree is gone."""
     left = False
     for folder, _, _ in os.walk(top, topdown=False):
         path = Path(folder)

@@ -1,9 +1,9 @@
-"""The clients that tests run, helm and virtctl, built from their Go modules as cluster/<name>/go.mod pins them and
-cached by that. Used by tests and by `python -m localcluster client`.
+"""The clients that tests run, helm and virtctl. Built from the Go modules that cluster/<name>/go.mod pins, and cached
+by its contents. Used by tests and by `python -m localcluster client`.
 
-Helm's module has Kubernetes' packages, and what they stand on, at the versions of cluster/kube, so that the two share
-Go's build cache: half a minute after Kubernetes was built, instead of two. virtctl is KubeVirt's own, as its users have
-it; it takes two and a half minutes.
+Helm's module pins Kubernetes' packages and their dependencies at the versions of cluster/kube, so that both share Go's
+build cache: after a build of Kubernetes it takes half a minute instead of two. virtctl is KubeVirt's own; it takes two
+and a half minutes.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from localcluster.settings import KUBERNETES_VERSION, PROJECT_ROOT, Cluster
 
 @dataclass(frozen=True, slots=True)
 class Client:
-    """A program of others. `versions`: the Go variables that tell its version, from its module's version."""
+    """A third-party program. `versions` returns the Go variables for its version, from its module's version."""
 
     name: str
     module: str
@@ -47,7 +47,7 @@ def version(go_mod: str, module: str) -> str:
 
 
 def _helm_versions(own: str) -> dict[str, str]:
-    """Helm's own version, and the Kubernetes that it renders for where it sees no cluster."""
+    """Helm's version, and the Kubernetes version that it assumes without a cluster."""
     major, minor, _ = KUBERNETES_VERSION.lstrip("v").split(".")
     values = {"helm.sh/helm/v3/internal/version.version": own}
     for package in ("pkg/chartutil", "pkg/lint/rules"):
@@ -65,7 +65,7 @@ CLIENTS = {client.name: client for client in (HELM, VIRTCTL)}
 
 
 def ensure(client: Client, cluster: Cluster) -> Path:
-    """The binary, built when the cache has none for this go.mod. Raises PartFailed with the build's log."""
+    """The binary, built if the cache has none for this go.mod. Raises PartFailed with the build's log."""
     binary = cluster.cache / f"{client.name}-{go_build.key(client.sources)}"
     if not binary.exists():
         cluster.cache.mkdir(parents=True, exist_ok=True)
@@ -76,7 +76,7 @@ def ensure(client: Client, cluster: Cluster) -> Path:
 
 
 def ensure_link(client: Client, cluster: Cluster) -> Path:
-    """A link of its name to the binary, beside kubectl's."""
+    """A link with the client's name to the binary, in the same folder as kubectl's."""
     link = cluster.bin / client.name
     binary = ensure(client, cluster)
     link.parent.mkdir(parents=True, exist_ok=True)

@@ -1,8 +1,8 @@
-"""A small console client: a guest's serial console, display or port through the aggregated API, as KubeVirt's own
-clients open them.
+"""A small console client: opens a guest's serial console, display or port through the aggregated API, like KubeVirt's
+clients.
 
-Called by __main__.py (``console NAMESPACE NAME``), the demo and the end-to-end tests. Knows a kubeconfig with a client
-certificate, a websocket and nothing of the suite's insides.
+Called by __main__.py (``console NAMESPACE NAME``), the demo and the end-to-end tests. Needs a kubeconfig with a client
+certificate. Knows nothing of the suite's internals.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class ConsoleRefused(Exception):
 
 
 class ConsoleEnded(Exception):
-    """The console was closed before the text that was waited for came. `seen` is what came instead."""
+    """The console was closed before the expected text appeared. `seen` is its output."""
 
     def __init__(self, code: int | None, reason: str, seen: bytes) -> None:
         super().__init__(f"closed with {code} {reason!r} after {bytes(seen[-200:])!r}")
@@ -45,7 +45,7 @@ class ConsoleEnded(Exception):
 
 
 class Console:
-    """An open console; `seen` is everything that the guest has written to it."""
+    """An open console; `seen` is all output of the guest."""
 
     def __init__(self, socket: aiohttp.ClientWebSocketResponse) -> None:
         self._socket = socket
@@ -60,13 +60,13 @@ class Console:
         """The console of a VirtualMachineInstance, or another stream of it, closed at the end of the block.
 
         Raises:
-            ConsoleRefused: the API says no, or the machine is not running yet (code 400).
+            ConsoleRefused: the API refused, or the VM does not run yet (code 400).
         """
         server, context = _credentials(kubeconfig)
         url = server + _PATH.format(version=version, namespace=namespace, name=name, subresource=subresource)
         async with aiohttp.ClientSession() as session:
             async with asyncio.timeout(_OPENING):
-                # A handshake that fails would hide the Status object, so refusals are read by hand.
+                # aiohttp drops the body of a failed handshake, so the Status object is read by a second request.
                 try:
                     socket = await session.ws_connect(url, ssl=context or True, protocols=(SUBPROTOCOL,), compress=0)
                 except aiohttp.WSServerHandshakeError as error:
@@ -84,10 +84,10 @@ class Console:
         await self._socket.send_bytes(data)
 
     async def read(self) -> bytes:
-        """What the guest writes next.
+        """The guest's next output.
 
         Raises:
-            ConsoleEnded: nothing will come any more.
+            ConsoleEnded: the console was closed.
         """
         while True:
             message = await self._socket.receive()
@@ -100,10 +100,10 @@ class Console:
                 raise ConsoleEnded(self._socket.close_code, reason, bytes(self.seen))
 
     async def read_until(self, text: bytes, deadline: float) -> bytes:
-        """Everything up to and with `text`, from where the last call has ended, within `deadline` seconds.
+        """The output since the last call up to and including `text`, within `deadline` seconds.
 
         Raises:
-            TimeoutError: naming the end of what came instead.
+            TimeoutError: the message has the end of the output.
             ConsoleEnded: the console was closed.
         """
         try:
@@ -118,7 +118,7 @@ class Console:
 
 
 async def _closed(connection: Any) -> None:
-    """Wait until the connection's socket is closed, which aiohttp leaves to a loop that may end a moment too early."""
+    """Wait until the connection's socket is closed: aiohttp closes it later, when the loop may have ended."""
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(_CLOSING):
             while connection is not None and connection.fileno() != -1:  # noqa: ASYNC110 - aiohttp offers nothing to wait for
@@ -126,9 +126,9 @@ async def _closed(connection: Any) -> None:
 
 
 async def show(kubeconfig: Path, namespace: str, name: str, seconds: float, until: str) -> int:
-    """Copy the console to standard output for `seconds`, or until `until` is seen; 1 if it was to be seen and was not.
+    """Copy the console to standard output for `seconds`, or until the text `until`. Returns 1 if it did not appear.
 
-    `until` "" waits for nothing. Refusals and the console's end are said on standard error.
+    An empty `until` is ignored. Errors and the console's end are reported on standard error.
     """
     wanted = until.encode()
     try:
@@ -148,7 +148,7 @@ async def show(kubeconfig: Path, namespace: str, name: str, seconds: float, unti
 
 
 async def _refusal(session: aiohttp.ClientSession, url: str, context: ssl.SSLContext | None) -> str:
-    """The Status object's message: the same request once more, its body read."""
+    """The Status object's message, read by repeating the request."""
     headers = {
         "Connection": "Upgrade",
         "Upgrade": "websocket",

@@ -17,7 +17,7 @@ READY_SECONDS = 90
 
 
 def audit_policy() -> dict[str, object]:
-    """Who asked what, once per request, when it is answered: what benchmarks count."""
+    """Log each completed request once, with its user, for benchmarks that count requests."""
     health = {"level": "None", "nonResourceURLs": ["/readyz*", "/livez*", "/healthz*"]}
     return {
         "apiVersion": "audit.k8s.io/v1",
@@ -28,14 +28,14 @@ def audit_policy() -> dict[str, object]:
 
 
 def flags(cluster: Cluster) -> dict[str, list[str]]:
-    """The flags of each part. A node's death is told after 12 s, its pods are evicted 5 s later."""
+    """The flags of each part. A dead node becomes NotReady after 12 s, its pods are evicted 5 s later."""
     pki, conf = cluster.pki, cluster.pki
     etcd = [
         f"--data-dir={cluster.state}/etcd",
         f"--listen-client-urls={ETCD}",
         f"--advertise-client-urls={ETCD}",
         "--listen-peer-urls=http://127.0.0.1:2380",
-        "--unsafe-no-fsync",  # a killed process loses nothing; only a dead machine would
+        "--unsafe-no-fsync",  # data is lost only if the machine dies, not if the process is killed
         "--log-level=warn",
     ]
     apiserver = [
@@ -68,7 +68,7 @@ def flags(cluster: Cluster) -> dict[str, list[str]]:
         "--default-unreachable-toleration-seconds=5",
         f"--audit-policy-file={cluster.state}/audit-policy.json",
         f"--audit-log-path={cluster.audit_log}",
-        "--audit-log-maxsize=2000",  # MB; a file that is turned over would spoil the counting
+        "--audit-log-maxsize=2000",  # MB; a rotated file would make counts wrong
         "--audit-log-maxbackup=1",
     ]
     controllers = [
@@ -97,10 +97,10 @@ def all_alive(cluster: Cluster, parts: Iterable[str]) -> bool:
 
 
 def start_store(cluster: Cluster, kube: Path) -> None:
-    """Start etcd and the API server, if dead; others may start while they do."""
+    """Start etcd and the API server if they are dead, without waiting until they are ready."""
     (cluster.state / "audit-policy.json").write_text(json.dumps(audit_policy()))
     if not processes.alive(cluster, "etcd"):
-        # Its many connections to etcd come back one by one, with growing delays: /readyz says nothing of them.
+        # Its many connections to etcd are restored with growing delays, and /readyz does not check them.
         orphan = processes.alive(cluster, "kube-apiserver")
         processes.kill([orphan] if orphan else [])
     for part in PARTS[:2]:
@@ -108,8 +108,8 @@ def start_store(cluster: Cluster, kube: Path) -> None:
 
 
 def finish(cluster: Cluster, kube: Path) -> None:
-    """Wait for the API server, then start the two that need it. Raises PartFailed."""
-    part = "kube-apiserver"  # it is not ready before etcd is
+    """Wait for the API server, then start controller manager and scheduler. Raises PartFailed."""
+    part = "kube-apiserver"  # becomes ready after etcd
     is_alive = partial(all_alive, cluster, PARTS[:2])
     waiting.until(part, lambda: api_client.is_ready(cluster), READY_SECONDS, cluster.log(part), is_alive)
     for part in PARTS[2:]:

@@ -1,4 +1,5 @@
-"""Cluster DNS: CoreDNS as a process of the host, where the kubelets point every pod. Called by `up`."""
+"""Cluster DNS: CoreDNS as a process of the host. The kubelets configure it as name server of every pod. Called by
+`up`."""
 
 from __future__ import annotations
 
@@ -18,7 +19,7 @@ RESOLV_CONF = Path("/etc/resolv.conf")
 
 
 def corefile(cluster: Cluster, has_upstream: bool) -> str:
-    """has_upstream: whether the host itself has a name server; without one, only names of the cluster resolve."""
+    """has_upstream: whether the host has a name server. Without one, only names of the cluster can be resolved."""
     upstream = f"loop\n    forward . {RESOLV_CONF}" if has_upstream else ""
     return f""".:53 {{
     bind {HOST_ADDRESS}

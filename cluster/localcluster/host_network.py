@@ -1,7 +1,7 @@
 """The host's side of the cluster's network: bridge, forwarding, masquerading to the outside, routes to the pods.
 
-The nodes hang on the bridge; traffic of nodes and pods that leaves the machine is masqueraded, all else keeps its
-source. Called by `up` before the nodes, and by `down` to take it away.
+The nodes are connected to the bridge. Traffic of nodes and pods that leaves the machine is masqueraded, other traffic
+keeps its source. Called by `up` before the nodes, and by `down` to remove it.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from pathlib import Path
 
 from localcluster.settings import BRIDGE, HOST_ADDRESS, NFT_TABLE, NODE_NETWORK, POD_NETWORK, Cluster, Node
 
-# A bridge without an address of its own takes the lowest of its ports': the death of one node would change it, and the
-# others would send to the old one until their neighbour entries expire. 02 = locally administered.
+# Without its own MAC a bridge uses the lowest MAC of its ports: the death of a node would change it, and other nodes
+# would use the old one until their neighbour entries expire. 02 = locally administered.
 BRIDGE_MAC = "02:00:ac:1e:00:01"
 FORWARDING = Path("/proc/sys/net/ipv4/ip_forward")
 
@@ -41,7 +41,7 @@ def is_up() -> bool:
 
 
 def ensure(cluster: Cluster) -> None:
-    """Make bridge, forwarding and masquerading; what the machine had before is recorded for `down`."""
+    """Create bridge, forwarding and masquerading. Records the machine's previous settings for `down`."""
     before = cluster.state / "host-before.json"
     if not before.exists():
         before.write_text(json.dumps({"ip_forward": FORWARDING.read_text().strip()}))
@@ -54,7 +54,8 @@ def ensure(cluster: Cluster) -> None:
 
 
 def connect(node: Node, pid: int) -> None:
-    """Lay a cable from the bridge to eth0 in the network namespace of pid, and route the node's pods over it."""
+    """Connect the bridge to eth0 in the network namespace of pid with a veth pair, and route the node's pods over
+    it."""
     if link_exists(node.link):
         run("ip", "link", "delete", node.link)
     peer = ("peer", "name", "eth0", "netns", str(pid))
@@ -64,7 +65,7 @@ def connect(node: Node, pid: int) -> None:
 
 
 def remove(cluster: Cluster) -> None:
-    """Take everything away; the routes go with the bridge. Works on leftovers and twice."""
+    """Remove everything; the routes disappear with the bridge. Repeatable, and works after a partial setup."""
     for path in Path("/sys/class/net").glob("k8s-node*"):
         subprocess.run(["ip", "link", "delete", path.name], check=False, capture_output=True)
     if link_exists(BRIDGE):

@@ -1,6 +1,6 @@
-"""The Debian packages that the cluster and its tests need, installed when missing. First step of `up` and `images`.
+"""Installs missing Debian packages that the cluster and its tests need. First step of `up` and `images`.
 
-Only tests need e2fsprogs and qemu-utils: they make disk images of their own.
+Only tests need e2fsprogs and qemu-utils, to create disk images.
 """
 
 from __future__ import annotations
@@ -41,12 +41,12 @@ POLICY = Path("/usr/sbin/policy-rc.d")
 
 
 def missing() -> list[str]:
-    """Packages that are not installed, by dpkg's own record."""
+    """Packages that are not installed according to dpkg."""
     answer = subprocess.run(
         ["dpkg-query", "-W", "-f", "${Package} ${db:Status-Status}\n", *PACKAGES],
         capture_output=True,
         text=True,
-        check=False,  # it ends with 1 when it does not know one of them
+        check=False,  # its status is 1 if it does not know a package
     )
     installed = {line.split()[0] for line in answer.stdout.splitlines() if line.endswith(" installed")}
     return [name for name in PACKAGES if name not in installed]
@@ -54,7 +54,7 @@ def missing() -> list[str]:
 
 @contextmanager
 def no_service_starts() -> Iterator[None]:
-    """Keep containerd and the registry from being started as services of the machine (policy-rc.d of invoke-rc.d)."""
+    """Keep packages from starting containerd and the registry as services (policy-rc.d of invoke-rc.d)."""
     if POLICY.exists():
         yield
         return
@@ -67,7 +67,7 @@ def no_service_starts() -> Iterator[None]:
 
 
 def ensure(cluster: Cluster) -> None:
-    """Install what is missing. Raises PartFailed when apt-get does not manage."""
+    """Install missing packages. Raises PartFailed if apt-get fails."""
     absent = missing()
     if not absent:
         return

@@ -1,6 +1,6 @@
 """`images`: builds the product's images from a source tree and pushes them to the registry. Called by `make images`.
 
-Environment: REGISTRY (host/path; default the local cluster's), REGISTRY_INSECURE=1 for one without TLS, TAG.
+Environment: REGISTRY (host/path; default: the local cluster's), REGISTRY_INSECURE=1 for a registry without TLS, TAG.
 """
 
 from __future__ import annotations
@@ -29,14 +29,14 @@ def containerfiles(source: Path) -> dict[str, Path]:
 
 
 def images(cluster: Cluster, source: Path) -> None:
-    """Build and push what the registry lacks; the last line printed is `TAG=…`. Raises PartFailed."""
+    """Build and push images that the registry lacks. Prints `TAG=…` as its last line. Raises PartFailed."""
     target = os.environ.get("REGISTRY") or cluster.registry
     local = target == cluster.registry
     if local and not registry.answers(cluster):
         raise PartFailed("registry", f"{target} does not answer, run `up` first", cluster.log(registry.PART))
     tag = os.environ.get("TAG") or source_tag.source_tag(source)
     files = containerfiles(source)
-    # A tag that the user chose says nothing about what is in the images.
+    # A tag that the user chose does not depend on the images' content, so they are always built.
     if local and "TAG" not in os.environ and all(registry.has(target, name, tag) for name in files):
         say(f"{len(files)} images are in {target}")
     else:
@@ -78,7 +78,8 @@ def build_all(cluster: Cluster, source: Path, files: dict[str, Path], target: st
 
 
 def by_cost(files: dict[str, Path]) -> list[list[str]]:
-    """Groups that share steps: the first image of a group builds them for all. The launcher first: it takes longest."""
+    """Groups of images with shared steps, which the first image of a group builds. The launcher comes first: it takes
+    longest."""
     together: dict[str, list[str]] = {}
     for name, path in sorted(files.items()):
         together.setdefault(first_stage(path.read_text()), []).append(name)

@@ -1,4 +1,4 @@
-"""The one binary that is Kubernetes, etcd, CoreDNS and kubectl, built from cluster/kube and cached by its sources."""
+"""A single binary with Kubernetes, etcd, CoreDNS and kubectl, built from cluster/kube and cached by its sources."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def version_flags() -> str:
 
 
 def ensure(cluster: Cluster) -> Path:
-    """The binary, built when the cache has none for these sources. Raises PartFailed with the build's log."""
+    """The binary, built if the cache has none for these sources. Raises PartFailed with the build's log."""
     binary = cluster.cache / f"kube-{go_build.key(SOURCES)}"
     if not binary.exists():
         cluster.cache.mkdir(parents=True, exist_ok=True)
@@ -31,7 +31,7 @@ def ensure(cluster: Cluster) -> Path:
 
 
 def ensure_kubectl(cluster: Cluster, binary: Path) -> str:
-    """The kubectl to use: PATH's, else a link to the binary in build/cluster/bin."""
+    """The kubectl to use: the one in PATH, or a link to the binary in build/cluster/bin."""
     link = cluster.bin / "kubectl"
     present = shutil.which("kubectl")
     if present and Path(present) != link:

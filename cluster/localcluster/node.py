@@ -1,4 +1,5 @@
-"""A node as the host sees it: start, kill, look inside. Called by `up`, `node kill`, `node start`, and by tests."""
+"""Starts and kills a node and runs commands in it, from the host. Called by `up`, `node kill`, `node start` and
+tests."""
 
 from __future__ import annotations
 
@@ -16,7 +17,7 @@ START_SECONDS = 30
 
 
 def pid(cluster: Cluster, node: Node) -> int | None:
-    """The host's PID of the node's PID 1; None when the node is dead."""
+    """The host's PID of the node's PID 1; None if the node is dead."""
     found = processes.alive(cluster, node.name)
     return found.pid if found else None
 
@@ -24,7 +25,7 @@ def pid(cluster: Cluster, node: Node) -> int | None:
 def exec_argv(cluster: Cluster, number: int, argv: Sequence[str]) -> list[str]:
     """The command that runs argv in the node's mount, network, PID and hostname namespaces.
 
-    Raises PartFailed when the node is dead.
+    Raises PartFailed if the node is dead.
     """
     node = cluster.node(number)
     inside = pid(cluster, node)
@@ -36,17 +37,17 @@ def exec_argv(cluster: Cluster, number: int, argv: Sequence[str]) -> list[str]:
 def exec(  # noqa: A001  as `docker exec` and `kubectl exec` call it
     number: int, argv: Sequence[str], *, cluster: Cluster | None = None, check: bool = True, timeout: float = 60
 ) -> subprocess.CompletedProcess[str]:
-    """Run a command inside a node and give its output."""
+    """Run a command inside a node and return its output."""
     command = exec_argv(cluster or Cluster.load(), number, argv)
     return subprocess.run(command, capture_output=True, text=True, check=check, timeout=timeout)
 
 
 def start(cluster: Cluster, node: Node, kube: Path) -> None:
-    """Start a dead node; a living one is left alone. Its programs become ready by themselves."""
+    """Start the node if it is dead. Does not wait until its programs are ready."""
     if pid(cluster, node) is not None:
         return
     say(f"starting {node.name}")
-    cgroups.remove(node)  # of its life before
+    cgroups.remove(node)  # leftovers of the node's previous run
     cgroups.ensure(node)
     node_files.write(cluster, node)
     spec_path = cluster.node_folder(node) / "spec.json"
@@ -75,7 +76,7 @@ def start(cluster: Cluster, node: Node, kube: Path) -> None:
 
 
 def spec(cluster: Cluster, node: Node, kube: Path) -> dict[str, object]:
-    """What node_init must know."""
+    """The input of node_init."""
     return {
         "name": node.name,
         "state": str(cluster.state),
@@ -91,7 +92,7 @@ def spec(cluster: Cluster, node: Node, kube: Path) -> dict[str, object]:
 
 
 def kill(cluster: Cluster, node: Node) -> None:
-    """The node's sudden death: PID 1 of its namespace and so everything in it."""
+    """Kill PID 1 of the node's PID namespace, and with it all processes of the node."""
     found = processes.alive(cluster, node.name)
     if found:
         say(f"killing {node.name}")

@@ -1,6 +1,6 @@
-"""What a node's programs are told: the configuration of containerd, CNI, kubelet and kube-proxy as plain text.
+"""Configuration of a node's programs: containerd, CNI, kubelet and kube-proxy.
 
-Pure but for write(). Paths are as the node sees them; JSON is written where YAML is read.
+Pure except write(). Paths are those inside the node. JSON is used for YAML files.
 """
 
 from __future__ import annotations
@@ -36,12 +36,12 @@ def containerd(cluster: Cluster, node: Node) -> str:
 
 
 def registry_hosts(cluster: Cluster) -> str:
-    """containerd's word on the local registry: plain HTTP."""
+    """containerd's configuration of the local registry: plain HTTP."""
     return f'server = "http://{cluster.registry}"\n[host."http://{cluster.registry}"]\n'
 
 
 def cni(node: Node) -> dict[str, object]:
-    """Pods on a bridge, their addresses kept in /run, so that none is taken after the node has died."""
+    """Pods on a bridge. Allocated addresses are stored in /run, so that the death of a node frees them."""
     ipam = {
         "type": "host-local",
         "dataDir": "/run/cni/networks",
@@ -90,7 +90,7 @@ def kubelet(cluster: Cluster, node: Node) -> dict[str, object]:
 
 
 def commands(cluster: Cluster, node: Node, kube: str) -> dict[str, list[str]]:
-    """What PID 1 of the node keeps running, in this order."""
+    """The programs that PID 1 of the node keeps running, in this order."""
     folder = cluster.node_folder(node)
     return {
         "containerd": ["containerd", "--config", f"{folder}/containerd.toml"],

@@ -1,8 +1,8 @@
-"""PID 1 of a node: makes the node's namespaces, sets up its file systems and network, keeps its programs running.
+"""PID 1 of a node: creates the node's namespaces, sets up its file systems and network, keeps its programs running.
 
-Run by node.start() as a file of its own: `python node_init.py SPEC`. Prints the PID of the node's PID 1 as the host
-sees it, then waits for a line on its input, which says that the network cable is there. Stdlib only, knows nothing of
-the rest of the package. Killing it kills the node with all its pods and leaves nothing: a node's death.
+Run by node.start() as a separate file: `python node_init.py SPEC`. Prints the host's PID of the node's PID 1, then
+waits for a line on standard input, which says that the network link exists. Stdlib only, independent of the rest of the
+package. Killing it kills the node with all its pods, like a crash of a machine.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def run(*argv: str) -> None:
 
 
 def mount_file_systems(spec: dict[str, Any]) -> None:
-    """A /proc, /run, /var/lib and /var/log of the node's own; all else is the machine's.
+    """Mount the node's own /proc, /run, /var/lib and /var/log; all other folders are the machine's.
 
     The state folder stays visible at its path, also when that is below /var/lib.
     """
@@ -70,7 +70,7 @@ def set_up_network(spec: dict[str, Any]) -> None:
     for network, address in spec["routes"]:
         run("ip", "route", "replace", network, "via", address)
     Path("/proc/sys/net/ipv4/ip_forward").write_text("1\n")
-    # Pods of one node reach each other through a service only if bridged traffic passes kube-proxy's rules.
+    # Pods on the same node reach each other through a service only if bridged traffic passes kube-proxy's rules.
     bridged = Path("/proc/sys/net/bridge/bridge-nf-call-iptables")
     if bridged.exists():
         bridged.write_text("1\n")
@@ -95,7 +95,7 @@ def import_pause_image(spec: dict[str, Any]) -> None:
 
 
 def spawn(name: str, spec: dict[str, Any]) -> int:
-    """Start one of the node's programs, its output added to its own log."""
+    """Start a program of the node, with its output appended to its log."""
     log(f"starting {name}")
     with Path(spec["logs"], f"{spec['name']}-{name}.log").open("ab") as output:
         process = subprocess.Popen(
@@ -106,7 +106,7 @@ def spawn(name: str, spec: dict[str, Any]) -> int:
 
 
 def keep_running(running: dict[int, str], spec: dict[str, Any]) -> None:
-    """Reap every child; start again what belongs to the node. Never returns."""
+    """Reap every child, and restart the node's programs. Never returns."""
     while True:
         pid, status = os.waitpid(-1, 0)
         name = running.pop(pid, None)
@@ -117,7 +117,7 @@ def keep_running(running: dict[int, str], spec: dict[str, Any]) -> None:
 
 
 def be_node(spec: dict[str, Any]) -> None:
-    """All that PID 1 does. Never returns."""
+    """Run as the node's PID 1. Never returns."""
     socket.sethostname(spec["name"])
     mount_file_systems(spec)
     set_up_network(spec)

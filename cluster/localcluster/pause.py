@@ -1,4 +1,4 @@
-"""The pods' pause image of our own: a static C program in an image archive that containerd imports. Used by nodes."""
+"""The pause image of pods: a static C program in an image archive that containerd imports. Used by nodes."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ SOURCE = PROJECT_ROOT / "cluster" / "pause" / "pause.c"
 
 
 def ensure(cluster: Cluster) -> Path:
-    """The archive's path, compiled when the cache has none for this source."""
+    """The archive's path. Builds it if the cache has none for this source."""
     key = hashlib.sha256(SOURCE.read_bytes()).hexdigest()[:16]
     archive = cluster.cache / f"pause-{key}.tar"
     if not archive.exists():
@@ -32,7 +32,7 @@ def ensure(cluster: Cluster) -> Path:
 
 
 def image_archive(program: str, content: bytes, tag: str) -> bytes:
-    """An image of one static program, in the form of `docker save` (image-spec v1.2)."""
+    """An image with a single static program, in the format of `docker save` (image-spec v1.2)."""
     layer = tar_of({program: (content, 0o755)})
     config = json.dumps(
         {

@@ -1,4 +1,4 @@
-"""Certificates and kubeconfigs, made once per cluster. Called by `up` before anything starts."""
+"""Certificates and kubeconfigs, created once per cluster. Called by `up` before anything starts."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from localcluster.settings import API_PORT, API_SERVICE_ADDRESS, HOST_ADDRESS, C
 LIFETIME = datetime.timedelta(days=3650)
 BACKDATED = datetime.timedelta(hours=1)  # for clocks that are set back
 
-# Who talks to the API server: (file name, common name, organisation). Kubernetes binds its roles to these names.
+# Clients of the API server: (file name, common name, organisation). Kubernetes binds its roles to these names.
 CLIENTS = (
     ("admin", "kubernetes-admin", "system:masters"),
     ("kubelet-client", "kube-apiserver-kubelet-client", "system:masters"),
@@ -32,11 +32,11 @@ CLIENTS = (
 
 
 def ensure(cluster: Cluster) -> None:
-    """Make what is missing: the authority, all leaves, the service account key, the kubeconfigs."""
+    """Create missing files: CA, leaf certificates, service account key, kubeconfigs."""
     folder = cluster.pki
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    if not (folder / f"{CLIENTS[-1][0]}.crt").exists():  # the last one made: a crash before begins anew
-        for leftover in folder.iterdir():  # signed by an authority that is made anew
+    if not (folder / f"{CLIENTS[-1][0]}.crt").exists():  # the last file created: without it, start over
+        for leftover in folder.iterdir():  # signed by a CA that is about to be replaced
             leftover.unlink()
         make_authority(folder, "ca", "kubernetes-ca")
         make_authority(folder, "front-proxy-ca", "front-proxy-ca")
@@ -133,7 +133,7 @@ def issue(
 def started(
     subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePublicKey, signer: ec.EllipticCurvePublicKey
 ) -> x509.CertificateBuilder:
-    """What all certificates have; without both identifiers Python 3.13 refuses them."""
+    """The common part of all certificates. Python 3.13 requires both key identifiers."""
     now = datetime.datetime.now(datetime.UTC)
     builder = x509.CertificateBuilder().subject_name(subject).issuer_name(issuer).public_key(key)
     builder = builder.serial_number(x509.random_serial_number())
@@ -148,7 +148,7 @@ def write_key(path: Path, key: ec.EllipticCurvePrivateKey) -> None:
 
 
 def write_secret(path: Path, content: bytes) -> None:
-    """Readable by root alone, and never seen half written."""
+    """Write the file atomically, readable by root only."""
     unfinished = path.with_name(path.name + ".new")
     unfinished.unlink(missing_ok=True)
     with os.fdopen(os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as output:

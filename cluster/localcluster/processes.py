@@ -1,7 +1,7 @@
-"""The processes of the cluster: start detached, tell whether alive, stop. Knows nothing of Kubernetes.
+"""The cluster's processes: starts them detached, checks whether they are alive, stops them. Knows no Kubernetes.
 
-A part is known by its PID file, which holds PID and start time, so that a PID used anew is never taken for ours.
-Each process also carries the variable MARK in its environment, by which strays without a PID file are found.
+A part has a PID file with PID and start time, so that a reused PID is recognized. Each process also has the variable
+MARK in its environment, by which strays without a PID file are found.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ PROC = Path("/proc")
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """A process, for ever: start_time is in clock ticks since boot (proc_pid_stat(5), field 22)."""
+    """A process, unique in time: start_time is in clock ticks since boot (proc_pid_stat(5), field 22)."""
 
     pid: int
     start_time: int
 
 
 def parse_stat(stat: str) -> tuple[str, int]:
-    """State letter and start time from /proc/PID/stat; the command's name in it may hold blanks and brackets."""
+    """State letter and start time from /proc/PID/stat, whose command name may contain blanks and parentheses."""
     fields = stat.rpartition(")")[2].split()
     return fields[0], int(fields[19])
 
@@ -41,7 +41,7 @@ def parent(stat: str) -> int:
 
 
 def identify(pid: int) -> Identity | None:
-    """Who has this PID now; None when nobody or only a zombie has."""
+    """The process with this PID; None if there is none or it is a zombie."""
     try:
         state, start_time = parse_stat((PROC / str(pid) / "stat").read_text())
     except (FileNotFoundError, ProcessLookupError):
@@ -60,19 +60,19 @@ def alive(cluster: Cluster, part: str) -> Identity | None:
 
 
 def record(cluster: Cluster, part: str, pid: int) -> None:
-    """Write the part's PID file; a process that is gone already leaves none."""
+    """Write the part's PID file, unless the process has ended already."""
     found = identify(pid)
     if found is not None:
         cluster.pid_file(part).write_text(f"{found.pid} {found.start_time}\n")
 
 
 def environment(cluster: Cluster) -> dict[str, str]:
-    """Ours plus the mark."""
+    """This process's environment with the mark added."""
     return {**os.environ, MARK: str(cluster.state)}
 
 
 def start(cluster: Cluster, part: str, argv: Sequence[str]) -> None:
-    """Start a part in a session of its own, its output in its log; the log before is kept as *.log.1."""
+    """Start a part in a new session, with its output in its log; the previous log is kept as *.log.1."""
     log = cluster.log(part)
     if log.exists():
         log.replace(log.with_suffix(".log.1"))
@@ -104,7 +104,7 @@ def _environment_of(pid: int) -> bytes:
 
 
 def kill(found: Sequence[Identity], signal_number: int = signal.SIGKILL, seconds: float = 10) -> None:
-    """Signal all at once and wait until each has ended. Raises TimeoutError when one does not."""
+    """Signal all processes and wait until they have ended. Raises TimeoutError if one does not."""
     handles: dict[int, Identity] = {}
     try:
         for identity in found:
@@ -114,7 +114,7 @@ def kill(found: Sequence[Identity], signal_number: int = signal.SIGKILL, seconds
                 continue
             handles[handle] = identity
             if identify(identity.pid) == identity:
-                with suppress(ProcessLookupError):  # ended with another that was signalled before
+                with suppress(ProcessLookupError):  # ended together with a process that was signalled before
                     signal.pidfd_send_signal(handle, signal_number)
         waiter = select.poll()
         for handle in handles:
@@ -133,7 +133,7 @@ def kill(found: Sequence[Identity], signal_number: int = signal.SIGKILL, seconds
 
 
 def marked(cluster: Cluster) -> list[Identity]:
-    """Every process of this cluster that the host sees by its mark, strays included."""
+    """Every process of this cluster by its mark, including strays."""
     mark = f"{MARK}={cluster.state}".encode()
     found = []
     for entry in PROC.iterdir():

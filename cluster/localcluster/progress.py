@@ -1,4 +1,4 @@
-"""What the user sees: one short line before an act and one with its seconds after. Used by every command."""
+"""Progress output: a short line before each step, and its duration after it. Used by every command."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 
 class PartFailed(Exception):
-    """A part of the cluster cannot be brought to work: the caller shows the reason and the log's end, and ends."""
+    """A part of the cluster failed. The command shows the reason and the end of the log, and exits."""
 
     def __init__(self, part: str, reason: str, log: Path | None = None) -> None:
         super().__init__(f"{part}: {reason}")
@@ -28,7 +28,7 @@ def say(text: str) -> None:
 
 @contextmanager
 def step(doing: str, done: str = "done") -> Iterator[None]:
-    """Say what begins, and how long it took when it has ended well."""
+    """Print the step's name, and its duration after it has succeeded."""
     say(doing)
     began = time.monotonic()
     yield

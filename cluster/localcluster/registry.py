@@ -12,7 +12,7 @@ from localcluster.settings import Cluster
 PART = "registry"
 READY_SECONDS = 30
 TIMEOUT_SECONDS = 3.0
-# What a registry may answer with, or it converts the manifest to an old form: OCI and Docker, single and list.
+# Accepted manifest types: OCI and Docker, single and list. Otherwise a registry converts manifests to an old format.
 MANIFEST_TYPES = (
     "application/vnd.oci.image.manifest.v1+json, application/vnd.oci.image.index.v1+json, "
     "application/vnd.docker.distribution.manifest.v2+json"
@@ -37,7 +37,7 @@ def answers(cluster: Cluster) -> bool:
 
 
 def has(registry: str, repository: str, tag: str) -> bool:
-    """Whether a plain HTTP registry has the image; False also when it does not answer."""
+    """Whether a plain HTTP registry has the image; False also if it does not answer."""
     url = f"http://{registry}/v2/{repository}/manifests/{tag}"
     request = urllib.request.Request(url, method="HEAD", headers={"Accept": MANIFEST_TYPES})
     try:

@@ -1,4 +1,4 @@
-"""Where everything of the cluster is: paths, addresses, names. Every other module asks here; this one does nothing.
+"""Paths, addresses and names of the cluster, used by all other modules. No side effects.
 
 The environment may set LOCAL_CLUSTER_STATE (state folder) and XDG_CACHE_HOME (cache folder's parent).
 """
@@ -30,12 +30,12 @@ MOST_NODES = 9  # a node's number is one digit of its addresses
 
 
 class BadSetting(Exception):
-    """A value given by the user cannot be used: the caller shows the text and ends."""
+    """A value from the user is invalid: the command shows the message and exits."""
 
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """One node; its number, from 1, gives its name and addresses."""
+    """A node. Its name and addresses follow from its number, which starts at 1."""
 
     number: int
 
@@ -53,13 +53,13 @@ class Node:
 
     @property
     def link(self) -> str:
-        """The host's end of the node's cable."""
+        """The host's end of the node's veth pair."""
         return f"k8s-{self.name}"
 
 
 @dataclass(frozen=True, slots=True)
 class Cluster:
-    """One local cluster on this machine: the folders it may write and the nodes it has."""
+    """A local cluster on this machine: its folders and nodes."""
 
     state: Path
     cache: Path
@@ -67,10 +67,10 @@ class Cluster:
 
     @classmethod
     def load(cls, nodes: int | None = None) -> Cluster:
-        """The cluster as it is recorded in the state folder, or as it would be made.
+        """The cluster recorded in the state folder, or a new one.
 
-        nodes: how many the caller wants; None means as many as are recorded, else DEFAULT_NODES.
-        Raises BadSetting when the number is out of range or less than the running cluster has.
+        nodes: the number of nodes; None means the recorded number, or else DEFAULT_NODES.
+        Raises BadSetting if the number is out of range or less than that of the running cluster.
         """
         state = Path(os.environ.get("LOCAL_CLUSTER_STATE", DEFAULT_STATE)).absolute()
         cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "kubevirt-local-cluster"
@@ -90,7 +90,7 @@ class Cluster:
 
     @property
     def bin(self) -> Path:
-        """Holds a link `kubectl` when PATH has none."""
+        """Contains a link `kubectl` if PATH has none."""
         return PROJECT_ROOT / "build" / "cluster" / "bin"
 
     @property
@@ -100,7 +100,7 @@ class Cluster:
 
     @property
     def audit_log(self) -> Path:
-        """The API server's audit log, one JSON object per finished request."""
+        """The API server's audit log, a JSON object per completed request."""
         return self.state / "log" / "audit.json"
 
     @property

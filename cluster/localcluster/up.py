@@ -41,14 +41,14 @@ def checks(cluster: Cluster) -> list[Callable[[], bool]]:
 
 
 def nodes_ready(cluster: Cluster, renewed_after: float) -> bool:
-    """Whether all nodes live and the API server has heard of each since (seconds since the epoch)."""
+    """Whether all nodes are alive and have renewed their lease since `renewed_after` (seconds since the epoch)."""
     if any(node.pid(cluster, member) is None for member in cluster.nodes):
         return False
     return set(cluster.node_names) <= api_client.nodes_with_fresh_lease(cluster, renewed_after)
 
 
 def up(cluster: Cluster) -> None:
-    """Bring the cluster up. Raises PartFailed naming the part that does not come."""
+    """Bring the cluster up. Raises PartFailed with the part that failed."""
     if os.geteuid() != 0:
         raise PartFailed("up", "needs root, for namespaces, mounts and packages")
     recorded = cluster.state / "nodes.json"
@@ -66,7 +66,7 @@ def up(cluster: Cluster) -> None:
 
 
 def start(cluster: Cluster, kube: Path) -> None:
-    """Start what is dead, in an order in which nothing waits that need not."""
+    """Start dead parts, in an order that avoids unnecessary waits."""
     for folder in ("log", "run", "etcd"):
         (cluster.state / folder).mkdir(parents=True, exist_ok=True, mode=0o700)
     (cluster.state / "nodes.json").write_text(json.dumps(len(cluster.nodes)))
@@ -87,7 +87,7 @@ def start(cluster: Cluster, kube: Path) -> None:
 
 
 def wait_for_node(cluster: Cluster, member: Node, began: float) -> None:
-    """Until the API server calls it Ready, by what its kubelet said since (seconds since the epoch)."""
+    """Wait until the node is Ready with a lease that was renewed after `began` (seconds since the epoch)."""
 
     def is_ready() -> bool:
         return member.name in api_client.nodes_with_fresh_lease(cluster, began)
@@ -102,12 +102,12 @@ def wait_for_node(cluster: Cluster, member: Node, began: float) -> None:
 
 
 def parts(cluster: Cluster) -> tuple[str, ...]:
-    """All that `up` starts; everything else descends from one of these."""
+    """The parts that `up` starts; all other processes descend from them."""
     return (*control_plane.PARTS, registry.PART, dns.PART, *cluster.node_names)
 
 
 def end_strays(cluster: Cluster) -> None:
-    """Kill processes of ours that belong to no living part: a crash may have left them with ports and sockets."""
+    """Kill the cluster's processes that belong to no living part: after a crash they may occupy ports and sockets."""
     living = {found.pid for part in parts(cluster) if (found := processes.alive(cluster, part))}
     strays = [process for process in processes.marked(cluster) if not descends_from(process.pid, living)]
     if strays:
@@ -128,7 +128,7 @@ def descends_from(pid: int, living: set[int]) -> bool:
 
 
 def status(cluster: Cluster) -> bool:
-    """One line per part; whether all work."""
+    """Print a line per part. Returns whether all parts work."""
     ready = api_client.is_ready(cluster)
     fresh = api_client.nodes_with_fresh_lease(cluster, time.time() - LEASE_SECONDS) if ready else set()
     lines = {"network": host_network.is_up(), "registry": registry.is_up(cluster)}

@@ -1,11 +1,11 @@
 """virt-api's composition root. Called by __main__.
 
 settings → kube client → {front proxy's rules, handler pods, configuration} → HTTPS server: routes.py → webhooks.py →
-admission.py for kube-apiserver's questions, and for users' calls authentication.py →
-authorization.py → subresources.py → served.py → {streams.py, commands.py, details.py} → handler_pods.py → virt-handler.
+admission/vmi.py for kube-apiserver's reviews, and for users' calls authentication.py → authorization.py →
+served.py → {streams.py, commands.py, details.py} → handler_pods.py → virt-handler.
 
-SIGTERM: not ready at once, still serving for a short while, because Services take a moment to hear of it; then every
-stream is told, then the server closes.
+On SIGTERM the replica becomes unready at once but serves for a short time, because Services need a moment to remove it.
+Then it closes every stream with a message, and then the server.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""Refusals as the user sees them: Kubernetes Status objects. Raised anywhere below a request, answered by routes.py.
+"""Errors that users see as Kubernetes Status objects. Raised anywhere in a request, converted by routes.py.
 
-Reasons are those of Kubernetes' API conventions (meta/v1 StatusReason), so that every client library knows them.
+Reasons are those of Kubernetes' API conventions (meta/v1 StatusReason), which client libraries know.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from typing import Any
 
 
 class ApiError(Exception):
-    """Base. `details` is the Status object's own field: group, kind and name of what the request was about."""
+    """Base class. `details` is the field of the Status object: group, kind and name of the requested object."""
 
     code = 500
     reason = "InternalError"
@@ -35,48 +35,48 @@ class ApiError(Exception):
 
 
 class BadRequest(ApiError):
-    """The request makes no sense now. virtctl waits and repeats a console that is refused with this code."""
+    """The request is invalid in the current state. virtctl retries a console that is refused with this code."""
 
     code, reason = 400, "BadRequest"
 
 
 class Unauthorized(ApiError):
-    """Nobody whom we trust says who the caller is."""
+    """The caller is not authenticated by a trusted front proxy."""
 
     code, reason = 401, "Unauthorized"
 
 
 class Forbidden(ApiError):
-    """The user may not do this."""
+    """The user is not allowed to do this."""
 
     code, reason = 403, "Forbidden"
 
 
 class NotFound(ApiError):
-    """There is no such path or object."""
+    """The path or object does not exist."""
 
     code, reason = 404, "NotFound"
 
 
 class MethodNotAllowed(ApiError):
-    """The path is there, for another method."""
+    """The path exists for another method."""
 
     code, reason = 405, "MethodNotAllowed"
 
 
 class Conflict(ApiError):
-    """The object's state does not allow it, and waiting will not help."""
+    """The object's state does not allow it, and a retry does not help."""
 
     code, reason = 409, "Conflict"
 
 
 class NotSupported(ApiError):
-    """KubeVirt has this subresource and this release has not."""
+    """KubeVirt has this subresource, but this release does not support it."""
 
     code, reason = 501, "NotImplemented"
 
 
 class ServiceUnavailable(ApiError):
-    """Something that the answer needs is away at the moment: repeat later."""
+    """A dependency is temporarily unavailable: retry later."""
 
     code, reason = 503, "ServiceUnavailable"

@@ -1,7 +1,7 @@
-"""Paths and what answers them; every refusal leaves here as a Status object. Called by app.py.
+"""Routes of the HTTPS server; converts every error to a Status object. Called by app.py.
 
-Open to everyone: discovery, OpenAPI, version, health and the webhooks. Everything else goes through authentication,
-then authorization, then support, in this order, so that nobody learns more than they may.
+Open to everyone: discovery, OpenAPI, version, health and the webhooks. For all other paths authentication,
+authorization and the check for support follow in this order, so that callers learn only what they are allowed to.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def make_application(
     webhooks: Mapping[str, Handler],
     ready: Callable[[], bool],
 ) -> web.Application:
-    """The web application. `ready` is what the kubelet's probe hears."""
+    """The web application. `ready` is the result of the kubelet's readiness probe."""
     application = web.Application(middlewares=[_refusals_as_status], client_max_size=LARGEST_REVIEW)
 
     async def subresource(request: web.Request) -> web.StreamResponse:
@@ -87,11 +87,11 @@ async def _refusals_as_status(
         return await handler(request)
     except errors.ApiError as error:
         refusal = error
-    except web.HTTPException as error:  # aiohttp's own: a bad path, a body that is too large
+    except web.HTTPException as error:  # raised by aiohttp: an invalid path, a body that is too large
         refusal = errors.BadRequest(error.text or error.reason)
         refusal.code = error.status
     except Exception as error:
-        if request.writer.output_size:  # upgraded already: all that is left is to end the connection
+        if request.writer.output_size:  # already upgraded: only the connection can be closed
             raise
         _log.error("answering with an internal error", path=request.path, exc_info=error)
         refusal = errors.ApiError("virt-api has failed, its log says why")

@@ -1,7 +1,6 @@
-"""What becomes of a VirtualMachineInstance that is to be stored: its defaults, or why it is not. Pure; called by
-webhooks.py.
+"""Decides about AdmissionReviews for VirtualMachineInstances: defaults, or a refusal. Pure; called by webhooks.py.
 
-The rules are virt_core's (vmi/defaults.py, vmi/admission.py); here they are turned into answers to the API server.
+The rules are virt_core's (vmi/defaults.py, vmi/admission.py); this module translates their results to responses.
 """
 
 from __future__ import annotations
@@ -23,30 +22,29 @@ from virt_core.vmi.status import in_phase
 
 Body = dict[str, Any]
 Request = AdmissionRequest[Body]
-_SHOWN = 64  # causes in one answer: all that a release does not support, and no book
+_SHOWN = 64  # causes per response: enough for every unsupported field of this release, and still readable
 _decoder = msgspec.json.Decoder(AdmissionReview[Body])
 
 
 @dataclass(frozen=True, slots=True)
 class Circumstances:
-    """What a decision rests on besides the request."""
+    """Inputs of a decision in addition to the request."""
 
     configuration: Configuration
     machine_writers: Collection[str]
-    """Whose word about an object's status counts."""
+    """The users who may write an object's status."""
 
     now: datetime
     """UTC."""
 
 
 def read(body: bytes) -> Request:
-    """The request in an AdmissionReview. Raises BadReview naming what is wrong."""
+    """The request in an AdmissionReview. Raises BadReview with the problem."""
     return read_review(body, _decoder)
 
 
 def mutate(request: Request, circumstances: Circumstances) -> Body:
-    """The answer to a creation: the defaults, and phase Pending until the controller says more. What is not supported
-    is left for `validate_create` to refuse."""
+    """The response to a creation: adds defaults and the phase Pending. `validate_create` refuses unsupported fields."""
     vmi = request.object or {}
     pending = {"op": "add", "path": "/status", "value": in_phase({}, VmiPhase.PENDING, circumstances.now)}
     warnings = (
@@ -58,20 +56,20 @@ def mutate(request: Request, circumstances: Circumstances) -> Body:
 
 
 def _says_something(value: object) -> bool:
-    """Whether there is more than zero values, which Go's clients send of every field that they know."""
+    """Whether `value` has more than zero values. Go's clients send zero values for all fields that they know."""
     if isinstance(value, dict):
         return any(map(_says_something, value.values()))
     return bool(value)
 
 
 def validate_create(request: Request, circumstances: Circumstances) -> Body:
-    """Whether a new object may be stored."""
+    """The response to a creation: whether the object may be stored."""
     is_own = request.user_info.username in circumstances.machine_writers
     return _verdict(request, admit_create(request.object or {}, circumstances.configuration, is_own_account=is_own))
 
 
 def validate_update(request: Request, circumstances: Circumstances) -> Body:
-    """Whether a change may be stored."""
+    """The response to an update: whether the change may be stored."""
     is_own = request.user_info.username in circumstances.machine_writers
     old, new = request.old_object or {}, request.object or {}
     return _verdict(request, admit_update(old, new, circumstances.configuration, is_own_account=is_own))
@@ -82,7 +80,7 @@ DECISIONS: Mapping[str, Callable[[Request, Circumstances], Body]] = {
     VALIDATE_CREATE: validate_create,
     VALIDATE_UPDATE: validate_update,
 }
-"""By path."""
+"""The decisions by the webhook's path."""
 
 
 def _verdict(request: Request, refusals: tuple[Refusal, ...]) -> Body:

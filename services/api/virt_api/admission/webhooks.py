@@ -1,11 +1,11 @@
-"""The paths that the API server asks before it stores a VirtualMachineInstance. Called by app.py; routes.py puts
-them onto the HTTPS server of the aggregated API.
+"""Webhooks for VirtualMachineInstances. Called by app.py; routes.py adds them to the HTTPS server of the aggregated
+API.
 
-The API server comes without a certificate, and whoever asks gets a verdict on what they sent: nothing here is a secret.
-So that nobody who asks can keep the loop from the consoles that it carries, or the process from its memory, reviews are
-decided in threads, few at a time and of bounded size; beyond that they are refused at once.
-Each answer closes its connection, because an open one to a replica outlives the Service's knowledge of it: a replica
-that drains would have to refuse the next review on it, and a refused review is a refused VirtualMachineInstance.
+The API server calls without a client certificate, so anybody in the cluster may call; a response reveals only the
+decision about the request itself. Reviews are decided in threads, so that they do not block the consoles on the event
+loop. Their number and size are limited; further reviews are refused at once.
+Each response closes its connection. An open connection outlives the replica's removal from the Service: a draining
+replica would have to refuse the next review, and with it a VirtualMachineInstance.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ from virt_api.errors import BadRequest, ServiceUnavailable
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 _log = logs.bound("virt_api.admission.webhooks")
-_THREADS = 2  # decisions at a time; they are pure Python and share one processor
-_MOST_REVIEWS = 32  # in work: memory for as many of the largest (objects/admission_review.py)
+_THREADS = 2  # parallel decisions; they are pure Python and share a processor
+_MOST_REVIEWS = 32  # in progress; memory must hold as many of the largest (objects/admission_review.py)
 
 
 def webhooks(configuration: ConfigurationCache, own: Collection[str]) -> Mapping[str, Handler]:
-    """Handlers by path, which answer by the decisions of admission/vmi.py; `own` are the suite's users."""
+    """Handlers by path, based on the decisions of admission/vmi.py. `own` are the suite's users."""
     threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="admission")
     in_work = 0
 

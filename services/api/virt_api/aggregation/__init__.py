@@ -1,1 +1,1 @@
-"""What makes virt-api an aggregated API server: who asks, who may, what is served, how healthy it is."""
+"""virt-api as an aggregated API server: authentication, authorization, discovery and health."""

@@ -1,9 +1,10 @@
-"""Who is asking: the front proxy's word, if the front proxy it is. Pure but for FrontProxyWatch, which keeps its rules.
+"""Authentication: the user that the front proxy names. Pure except FrontProxyWatch, which watches the front proxy's
+rules.
 
-kube-apiserver calls an aggregated API with a client certificate of the request-header authority and names the user in
-headers. Which authority, which common names and which headers is written in one ConfigMap, which every aggregated API
-may read. virt_core.rpc.server_tls verifies its chain during the handshake; this module checks its name and only then
-reads the headers. Called by routes.py for all paths that are not open.
+kube-apiserver calls an aggregated API with a client certificate of the request-header CA and names the user in headers.
+A ConfigMap that every aggregated API may read defines the CA, the common names and the headers.
+virt_core.rpc.server_tls verifies the certificate's chain during the handshake; this module checks the common name and
+only then reads the headers. Called by routes.py for all paths except open ones.
 """
 
 from __future__ import annotations
@@ -29,11 +30,11 @@ Headers = CIMultiDict[str] | CIMultiDictProxy[str]
 
 @dataclass(frozen=True, slots=True)
 class FrontProxy:
-    """Whom to believe about users, and where it says so.
+    """How to recognize the front proxy, and the headers that it sets.
 
     Attributes:
-        authorities: PEM bundle that the client certificate must be signed by; empty trusts nobody.
-        names: common names allowed; empty allows every one that the authority signed, as Kubernetes defines it.
+        authorities: PEM bundle of the CAs of its client certificate; empty trusts nobody.
+        names: allowed common names; empty allows every name that the CA has signed, as Kubernetes defines it.
     """
 
     authorities: str = ""
@@ -78,7 +79,7 @@ class User:
 
 
 def authenticate(certificate: Mapping[str, Any] | None, headers: Headers, trusted: FrontProxy) -> User:
-    """The user that the front proxy names in `headers`.
+    """The user in the front proxy's `headers`.
 
     `certificate` is the client's, in the form of ssl.SSLObject.getpeercert, which is empty unless its chain was
     verified against the authorities of `trusted`.
@@ -107,7 +108,7 @@ def _extra(headers: Headers, prefixes: tuple[str, ...]) -> tuple[tuple[str, tupl
     for header, value in headers.items():
         for prefix in prefixes:
             if header.lower().startswith(prefix.lower()):
-                # Kubernetes escapes what a header's name cannot hold, and compares keys in lower case.
+                # Kubernetes escapes characters that header names cannot contain, and compares keys in lower case.
                 extra.setdefault(unquote(header[len(prefix) :]).lower(), []).append(value)
                 break
     return tuple((key, tuple(values)) for key, values in sorted(extra.items()))
@@ -119,7 +120,7 @@ class _ConfigMap(msgspec.Struct, frozen=True):
 
 
 class FrontProxyWatch:
-    """`rules` as the cluster's ConfigMap has them now. Trusts nobody before the first answer, or without ConfigMap."""
+    """The current `rules` of the cluster's ConfigMap. Trusts nobody before it is read or if it does not exist."""
 
     def __init__(self, client: KubeClient) -> None:
         self.rules = FrontProxy()
@@ -138,7 +139,7 @@ class FrontProxyWatch:
         try:
             rules = FrontProxy.from_config_map(found.data) if found else FrontProxy()
         except ValueError as error:
-            self._log.error("keeping the rules of before: the new ones cannot be read", reason=str(error))
+            self._log.error("keeping the previous rules: the new ones are invalid", reason=str(error))
             return
         self._log.info("trusting the front proxy", names=sorted(rules.names), present=bool(rules.authorities))
         self.rules = rules

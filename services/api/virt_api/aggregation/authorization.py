@@ -1,7 +1,7 @@
-"""May they: one SubjectAccessReview for each call of a subresource. Called by routes.py after authentication.
+"""Authorization: a SubjectAccessReview for each call of a subresource. Called by routes.py after authentication.
 
-Access to "virtualmachineinstances/console" and its like is granted by ordinary RBAC in the group
-subresources.kubevirt.io; kube-apiserver decides, nothing is cached here.
+Access to "virtualmachineinstances/console" and other subresources is granted by RBAC in the group
+subresources.kubevirt.io. kube-apiserver decides; nothing is cached here.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ async def authorize(client: KubeClient, user: User, call: Call) -> None:
     Raises:
         Forbidden: naming user, verb and resource.
         ServiceUnavailable: kube-apiserver does not answer.
-        ApiError: it refuses to say.
+        ApiError: it refuses the SubjectAccessReview.
     """
     try:
         review = await client.create(SUBJECT_ACCESS_REVIEWS, None, review_of(user, call))

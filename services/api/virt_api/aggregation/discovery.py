@@ -1,6 +1,6 @@
-"""What the group says about itself: its versions, resources and release. Pure; called by documents.py.
+"""Discovery documents of the group: versions, resources and release. Pure; called by documents.py.
 
-kube-apiserver's aggregator reads these, merges them into its own and answers kubectl from there.
+kube-apiserver's aggregator reads them and merges them into its own documents, which it serves to kubectl.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def api_group_list() -> dict[str, Any]:
 
 
 def api_resource_list(version: str) -> dict[str, Any]:
-    """Document of one version: what this release serves, not what KubeVirt has."""
+    """Document of a version. It lists the subresources that this release serves, not all of KubeVirt's."""
     resources = [
         {"name": name, "singularName": "", "namespaced": True, "kind": "VirtualMachineInstance", "verbs": [verb]}
         for name, verb in SUPPORTED.items()
@@ -52,7 +52,7 @@ def api_resource_list(version: str) -> dict[str, Any]:
 
 
 def version_info(release: str) -> dict[str, str]:
-    """What ``virtctl version`` prints as the server's; its fields are those of a Go program."""
+    """The server version for ``virtctl version``, with the fields of a Go program."""
     machine = {"x86_64": "amd64", "aarch64": "arm64"}.get(platform.machine(), platform.machine())
     return {
         "gitVersion": f"v{release}",
@@ -60,7 +60,7 @@ def version_info(release: str) -> dict[str, str]:
         "gitTreeState": "",
         "buildDate": os.environ.get("KUBEVIRT_BUILD_DATE", ""),
         "goVersion": f"python{platform.python_version()}",
-        # Clients compare compiler and platform with their own, so these are Go's words.
+        # Clients compare compiler and platform with their own, so Go's values are required.
         "compiler": "gc",
         "platform": f"linux/{machine}",
     }

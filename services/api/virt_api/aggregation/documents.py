@@ -1,8 +1,7 @@
-"""Documents of the group that never change while the process lives, encoded once. Called by routes.py, which serves
-them to everyone.
+"""Static documents of the group, encoded once. Called by routes.py, which serves them to everyone.
 
-kube-apiserver's aggregator requests the OpenAPI documents again and again: a caller that names the ETag of what it has
-gets an answer without a body. The index of OpenAPI 3 has each document's ETag in its URL, as kube-apiserver's does.
+kube-apiserver's aggregator requests the OpenAPI documents repeatedly: a request with the current ETag gets a response
+without a body. The index of OpenAPI 3 has each document's ETag in its URL, as kube-apiserver's index does.
 """
 
 from __future__ import annotations
@@ -22,13 +21,13 @@ _HASH = "hash"
 
 @dataclass(frozen=True, slots=True)
 class StaticDocument:
-    """JSON as it is sent, and its ETag without quotes."""
+    """Encoded JSON, and its ETag without quotes."""
 
     body: bytes
     etag: str
 
     async def serve(self, request: web.Request) -> web.StreamResponse:
-        """The document, or that the caller has it already."""
+        """The document, or 304 if the caller has the current one."""
         asked = request.query.get(_HASH, self.etag)
         if asked != self.etag:  # of another release
             return web.Response(status=301, headers={"Location": f"{request.path}?{_HASH}={self.etag}"})

@@ -1,6 +1,6 @@
-"""The group's own "healthz": does kube-apiserver answer, and which configuration is in force. Called by routes.py.
+"""The group's "healthz": whether kube-apiserver answers, and the version of the configuration. Called by routes.py.
 
-Open to everyone, so the answer is kept for a second: asking often costs kube-apiserver nothing.
+Open to everyone, so the result is cached for a second and frequent calls do not load kube-apiserver.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ Answer = tuple[int, dict[str, Any]]
 
 
 class Health:
-    """Asks kube-apiserver. `revision()` is the resourceVersion of the KubeVirt object in force, "" if there is none."""
+    """Checks kube-apiserver. `revision()` is the resourceVersion of the active KubeVirt object, "" if there is none."""
 
     def __init__(self, client: KubeClient, revision: Callable[[], str]) -> None:
         self._client = client
@@ -41,8 +41,8 @@ class Health:
         try:
             version = await self._client.raw("/version")
         except KubeError as error:
-            # Whoever asks may be anonymous, so the reason goes into the log and not into the answer.
-            _log.warning("answering that kube-apiserver cannot be reached", reason=str(error))
+            # The caller may be anonymous, so the reason is logged and not sent.
+            _log.warning("reporting that kube-apiserver cannot be reached", reason=str(error))
             return 500, {"apiserver": {"connectivity": "failed", "error": "kube-apiserver does not answer"}}
         apiserver = {"connectivity": "ok", "version": version}
         return 200, {"apiserver": apiserver, "config-resource-version": self._revision()}

@@ -1,7 +1,7 @@
-"""OpenAPI documents of the group, made of the table of subresources and of KubeVirt's table of types. Pure.
+"""OpenAPI documents of the group, from the table of subresources and KubeVirt's table of types. Pure.
 
-Called by documents.py. kube-apiserver's aggregator merges version 2 into its own document and passes requests for
-version 3 on, so generated clients find the subresources there. Operations and types have KubeVirt's names.
+Called by documents.py. kube-apiserver's aggregator merges version 2 into its own document and forwards requests for
+version 3, so that generated clients contain the subresources. Operations and types have KubeVirt's names.
 """
 
 from __future__ import annotations
@@ -35,13 +35,13 @@ _ANSWERS = {
     "userlist": "v1.VirtualMachineInstanceGuestOSUserList",
 }
 _WEBSOCKETS = frozenset({"console", "portforward", "vnc"})
-_ACCEPTED = frozenset({"migrate", "restart", "start", "stop"})  # answered before it is done
+_ACCEPTED = frozenset({"migrate", "restart", "start", "stop"})  # the response is sent before the operation ends
 _QUERIES = {"vnc": "preserveSession", "vnc/screenshot": "moveCursor"}
 _ITEMS = {
     "v1.VirtualMachineInstanceFileSystemList": "v1.VirtualMachineInstanceFileSystem",
     "v1.VirtualMachineInstanceGuestOSUserList": "v1.VirtualMachineInstanceGuestOSUser",
 }
-"""Lists, which the table of types lacks, because they have Kubernetes' metadata."""
+"""List types. They are not in the table of types, because they have Kubernetes' metadata."""
 
 _SIZES = ("totalBytes", "usedBytes")
 _JSON, _PNG = "application/json", "image/png"
@@ -51,7 +51,7 @@ _PARAMETER = re.compile(r"\{(\w+)\}")
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """One method of one path, before it is worded for a version of OpenAPI."""
+    """A method of a path, independent of OpenAPI's version."""
 
     path: str
     method: str
@@ -61,7 +61,7 @@ class Operation:
     """Description by status code."""
 
     body: str = ""
-    """Its type; "" for none."""
+    """The type of the body; "" for none."""
 
     answer: str = ""
     content: str = _JSON
@@ -137,7 +137,7 @@ def _definitions(operations: list[Operation], prefix: str) -> dict[str, Schema]:
     types = type_definitions(sorted({_ITEMS.get(name, name) for name in named}), read_field_table(), prefix)
     for schema in types.values():
         for size in _SIZES:
-            if size in schema.get("properties", {}):  # KubeVirt says int32, which no disk of today fits
+            if size in schema.get("properties", {}):  # KubeVirt's int32 is too small for the size of a disk
                 schema["properties"][size]["format"] = "int64"
     for name in named & set(_ITEMS):
         items = {"type": "array", "items": {"$ref": f"{prefix}{_ITEMS[name]}"}}

@@ -1,1 +1,1 @@
-"""The subresources of VirtualMachineInstances: which call it is, and what answers it."""
+"""The subresources of VirtualMachineInstances: parsing of calls, and their handlers."""

@@ -1,7 +1,7 @@
-"""Which call a path and a method are: KubeVirt's own list, and what of it this release serves. Pure.
+"""Parses path and method to a call: KubeVirt's list of subresources, and those that this release serves. Pure.
 
-Called by routes.py. A subresource that KubeVirt has and this release has not is refused as not implemented, by name;
-anything else is not found.
+Called by routes.py. A subresource of KubeVirt's that this release does not serve is refused by name as not implemented;
+any other is not found.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _NAME = re.compile(r"[a-z0-9]([-.a-z0-9]{0,251}[a-z0-9])?")
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """A call of one subresource of one object."""
+    """A call of a subresource of an object."""
 
     version: str
     namespace: str
@@ -43,15 +43,16 @@ class Call:
     subresource: str
     verb: str
     arguments: str = ""
-    """Of a forwarding: "PORT" or "PORT/PROTOCOL"."""
+    """For a port forward: "PORT" or "PORT/PROTOCOL"."""
 
     @property
     def details(self) -> dict[str, str]:
-        """What a Status object says that it is about."""
+        """The details of a Status object for this call."""
         return {"group": GROUP, "kind": self.resource, "name": self.name}
 
     def require_supported(self) -> None:
-        """Raises NotSupported, naming what there is, unless this release serves it. Asked after authorization."""
+        """Raises NotSupported, with the supported subresources, unless this release serves the call. Checked after
+        authorization."""
         if f"{self.resource}/{self.subresource}" not in SUPPORTED:
             there = ", ".join(SUPPORTED)
             message = f"{self.resource}/{self.subresource} is not supported by this release, which has {there}"
@@ -59,14 +60,14 @@ class Call:
 
 
 def parse_call(method: str, *, version: str, namespace: str, resource: str, name: str, rest: str) -> Call:
-    """The call that the parts of a path and the HTTP method stand for.
+    """The call for the parts of a path and the HTTP method.
 
     Raises:
         NotFound: KubeVirt has no such subresource.
-        MethodNotAllowed: it has, for another method.
-        BadRequest: namespace or name are none.
+        MethodNotAllowed: the subresource has another method.
+        BadRequest: namespace or name are invalid.
     """
-    # Port and protocol of a forwarding are arguments, not part of what access is granted to.
+    # Port and protocol of a port forward are arguments, not part of the resource in RBAC.
     subresource, arguments = rest, ""
     if rest.startswith("portforward/"):
         subresource, _, arguments = rest.partition("/")

@@ -1,7 +1,7 @@
-"""What a command's request body may say, and the command that it asks for. Pure; called by commands.py.
+"""Decodes a command's request body, and builds the launcher's command. Pure; called by commands.py.
 
-KubeVirt's PauseOptions, UnpauseOptions and FreezeUnfreezeTimeout. A body may be absent; a field that is none of these
-is refused by name.
+KubeVirt's PauseOptions, UnpauseOptions and FreezeUnfreezeTimeout. The body is optional; unknown fields are refused by
+name.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _LONGEST_FREEZE = timedelta(hours=1)
 
 
 class CommandOptions(msgspec.Struct, frozen=True, rename="camel", forbid_unknown_fields=True):
-    """Of every command."""
+    """Options of every command."""
 
     api_version: str = ""
     kind: str = ""
@@ -27,12 +27,12 @@ class CommandOptions(msgspec.Struct, frozen=True, rename="camel", forbid_unknown
 
     @property
     def dry(self) -> bool:
-        """Whether only to look whether it could be done."""
+        """Whether only to check that the command is possible."""
         return bool(self.dry_run)
 
 
 class FreezeOptions(CommandOptions, frozen=True, rename="camel", forbid_unknown_fields=True):
-    """Of freeze."""
+    """Options of freeze."""
 
     unfreeze_timeout: str | None = None
 
@@ -50,7 +50,7 @@ def options_of(subresource: str, body: bytes) -> CommandOptions:
     """The options in a request's body.
 
     Raises:
-        BadRequest: naming what is wrong.
+        BadRequest: the message names the problem.
     """
     kind = FreezeOptions if subresource == "freeze" else CommandOptions
     try:
@@ -77,5 +77,5 @@ def command_of(subresource: str, options: CommandOptions) -> command_pb2.Command
         if after is None or after > _LONGEST_FREEZE:
             allowed = f"a duration such as 5m0s, {go_duration(_LONGEST_FREEZE)} at most"
             raise BadRequest(f"unfreezeTimeout: {options.unfreeze_timeout[:80]!r} is not allowed, use {allowed}")
-        freeze.unfreeze_after.FromTimedelta(after)  # zero is the launcher's own, 5 minutes: never is not offered
+        freeze.unfreeze_after.FromTimedelta(after)  # zero: 5 minutes, the launcher's default
     return command_pb2.Command(freeze=freeze)

@@ -1,8 +1,8 @@
 """The subresources that change a running guest: pause, unpause, reset, softreboot, freeze, unfreeze. Called by
 served.py.
 
-Whether the guest's state allows it is looked up in its status first, in KubeVirt's words and order; the launcher, which
-knows better, has the last word. An answer is 200 without a body, as KubeVirt's is.
+The guest's status is checked first, with KubeVirt's messages and in KubeVirt's order; the launcher, which knows the
+current state, checks again. The response is 200 without a body, as in KubeVirt.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ from virt_api.subresources.guest import IS_PAUSED, NO_AGENT, NOT_RUNNING, Guest,
 from virt_api.subresources.handler_errors import from_rpc
 from virt_api.subresources.handler_pods import HandlerPods
 
-_DEADLINE = 30.0  # seconds; a guest's agent may take its time to freeze file systems
+_DEADLINE = 30.0  # seconds; a guest agent may need long to freeze file systems
 _VM_NOT_RUNNING = "VM is not running"
 _NO_WAY_TO_REBOOT = "VMI neither have the agent connected nor the ACPI feature enabled"
 _log = logs.bound("virt_api.subresources.commands")
 
 
 def require_possible(guest: Guest, subresource: str) -> None:
-    """Raises Conflict or Forbidden, as KubeVirt does, where the guest's status rules the command out."""
+    """Raises Conflict or Forbidden, as KubeVirt does, if the guest's status does not allow the command."""
     if not guest.running:
         raise guest.conflict(_VM_NOT_RUNNING if subresource in ("pause", "freeze") else NOT_RUNNING)
     paused, agent = guest.has("Paused"), guest.has("AgentConnected")
@@ -51,17 +51,17 @@ def require_possible(guest: Guest, subresource: str) -> None:
 
 
 class Commands:
-    """Hands commands to the handler of the guest's node."""
+    """Sends commands to the handler of the guest's node."""
 
     def __init__(self, client: KubeClient, handlers: HandlerPods) -> None:
         self._client = client
         self._handlers = handlers
 
     async def serve(self, request: web.Request, call: Call) -> web.Response:
-        """Do what `call` names.
+        """Execute the command of `call`.
 
         Raises:
-            ApiError: it was not done; only for ServiceUnavailable it is not known whether it was.
+            ApiError: it was not executed. With ServiceUnavailable it may have been.
         """
         options = options_of(call.subresource, await request.read())
         command = command_of(call.subresource, options)

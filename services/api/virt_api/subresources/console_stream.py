@@ -1,5 +1,4 @@
-"""The handler's half of a console or display: OpenConsole of handler/v1. Called by streams.py; knows nothing of
-HTTP."""
+"""Client of virt-handler's OpenConsole (handler/v1), for a console or display. Called by streams.py; knows no HTTP."""
 
 from __future__ import annotations
 
@@ -19,7 +18,7 @@ _LARGEST = 32 * 1024  # bytes in one request; the contract allows 64 KiB
 
 
 class ConsoleStream:
-    """An open console. One task reads, another writes."""
+    """An open console, for a reading and a writing task."""
 
     def __init__(self, call: Any, name: str) -> None:
         self._call = call
@@ -28,14 +27,14 @@ class ConsoleStream:
     @classmethod
     @contextlib.asynccontextmanager
     async def open(cls, peer: Peer, request: handler_pb2.OpenConsoleRequest) -> AsyncIterator[ConsoleStream]:
-        """What the first `request` names, once the handler has said that it is open; closed at the end of the block.
+        """Open the console in the first `request`, wait for the handler's confirmation; close it after the block.
 
         Raises:
-            RpcError: as the handler or the transport says.
+            RpcError: the error of the handler or the transport.
         """
         await peer.negotiate()
         stub: Any = handler_pb2_grpc.HandlerServiceStub(peer.channel)
-        # No deadline: a console is open for as long as its user wants. Silence ends it.
+        # No deadline: the user decides how long a console is open. A silent stream is closed.
         call = stub.OpenConsole()
         stream = cls(call, peer.name)
         try:
@@ -48,12 +47,12 @@ class ConsoleStream:
             call.cancel()
 
     async def read(self) -> bytes | None:
-        """What the guest has written next, or None at the end.
+        """The guest's next output; None at the end.
 
         Raises:
-            Displaced: a newer console took its place.
+            Displaced: a newer console has replaced this one.
             Unavailable: the handler is gone or silent.
-            RpcError: as the handler says.
+            RpcError: the handler's error.
         """
         while True:
             response = await self._next(_IDLE)
@@ -64,19 +63,20 @@ class ConsoleStream:
                 return data
 
     async def write(self, data: bytes) -> bool:
-        """Send what the user typed, when there is room for it. False if the stream has ended: `read` knows why."""
+        """Send the user's input as soon as the flow control allows. False if the stream has ended: `read` raises
+        why."""
         for start in range(0, len(data), _LARGEST):
             if not await self._send(handler_pb2.OpenConsoleRequest(data=data[start : start + _LARGEST])):
                 return False
         return True
 
     async def end_input(self) -> None:
-        """Say that the user types no more; the handler then ends the stream, once all that was typed is through."""
+        """End the user's input. The handler ends the stream when it has forwarded all input."""
         with contextlib.suppress(grpc.aio.AioRpcError, asyncio.InvalidStateError):
             await self._call.done_writing()
 
     async def drain(self, limit: float) -> None:
-        """Wait, `limit` seconds at most, for the handler's end of the stream. The user has gone: nobody reads it."""
+        """Wait at most `limit` seconds until the handler ends the stream, and discard its output: the user has left."""
         with contextlib.suppress(TimeoutError, RpcError):
             async with asyncio.timeout(limit):
                 while await self._next(limit) is not None:

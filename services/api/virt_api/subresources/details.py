@@ -1,4 +1,4 @@
-"""The subresources that ask about a running guest: guestosinfo, userlist, filesystemlist and vnc/screenshot. Called by
+"""The subresources that query a running guest: guestosinfo, userlist, filesystemlist and vnc/screenshot. Called by
 served.py."""
 
 from __future__ import annotations
@@ -22,23 +22,23 @@ from virt_api.subresources.guest_documents import document_of
 from virt_api.subresources.handler_errors import from_rpc
 from virt_api.subresources.handler_pods import HandlerPods
 
-_DEADLINE = 20.0  # seconds; a guest's agent may be slow
-_LARGEST_PICTURE = 16 * 1024 * 1024  # bytes, as handler/v1 says
+_DEADLINE = 20.0  # seconds; a guest agent may be slow
+_LARGEST_PICTURE = 16 * 1024 * 1024  # bytes, the limit in handler/v1
 _PNG = b"\x89PNG\r\n\x1a\n"
 
 
 class Details:
-    """Asks the handler of the guest's node."""
+    """Queries the handler of the guest's node."""
 
     def __init__(self, client: KubeClient, handlers: HandlerPods) -> None:
         self._client = client
         self._handlers = handlers
 
     async def serve(self, request: web.Request, call: Call) -> web.Response:
-        """The answer: JSON, or a picture.
+        """The response: JSON, or a picture.
 
         Raises:
-            ApiError: there is none.
+            ApiError: the query failed.
         """
         guest = await read_guest(self._client, call)
         if call.subresource == SCREENSHOT:

@@ -1,7 +1,7 @@
-"""What a subresource must know of a VirtualMachineInstance, and whether its state allows the call.
+"""The VirtualMachineInstance of a subresource call, and whether its state allows the call.
 
-Called by streams.py, commands.py and details.py. Conflicts have KubeVirt's words, because its clients look for them; a
-guest that does not run yet is a bad request for streams, because virtctl then waits and repeats.
+Called by streams.py, commands.py and details.py. Conflicts have KubeVirt's messages, because its clients parse them.
+For streams, a guest that does not run yet is a bad request, because virtctl then waits and retries.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class GuestInterface(msgspec.Struct, frozen=True, rename="camel"):
 
 
 class GuestStatus(msgspec.Struct, frozen=True, rename="camel"):
-    """Where it runs and how far it is."""
+    """The fields of the status that subresources use."""
 
     phase: str = ""
     node_name: str = ""
@@ -40,7 +40,7 @@ class GuestStatus(msgspec.Struct, frozen=True, rename="camel"):
 
 
 class Guest(msgspec.Struct, frozen=True):
-    """A VirtualMachineInstance; of its spec, which is stored as anybody wrote it, single values are looked up."""
+    """A VirtualMachineInstance. Its spec is not validated, so single values are looked up in it."""
 
     metadata: ObjectMeta
     status: GuestStatus = GuestStatus()
@@ -48,13 +48,13 @@ class Guest(msgspec.Struct, frozen=True):
 
     @property
     def ref(self) -> handler_pb2.VirtualMachineInstanceRef:
-        """Its name for handlers."""
+        """The reference in requests to handlers."""
         meta = self.metadata
         return handler_pb2.VirtualMachineInstanceRef(namespace=meta.namespace, name=meta.name, uid=meta.uid)
 
     @property
     def running(self) -> bool:
-        """Whether there is a handler to ask."""
+        """Whether the guest runs and its node is known."""
         return self.status.phase == "Running" and bool(self.status.node_name)
 
     def has(self, condition: str) -> bool:
@@ -62,15 +62,15 @@ class Guest(msgspec.Struct, frozen=True):
         return any(entry.type == condition and entry.status == "True" for entry in self.status.conditions)
 
     def spec_value(self, *path: str) -> Any:
-        """What the spec says at `path`, None if nothing."""
+        """The value at `path` in the spec; None if it is not set."""
         found = self.spec
         for key in path:
             found = found.get(key) if isinstance(found, dict) else None
         return found
 
     def require_stream(self, what: str, switch: str, details: dict[str, str]) -> None:
-        """Raises BadRequest (virtctl waits and repeats) or Conflict (it gives up) unless there is a device to join:
-        `what` for people, `switch` the field of spec.domain.devices that leaves it out."""
+        """Raises BadRequest (virtctl retries) or Conflict (it does not) unless the device can be opened. `what` names
+        the device in messages, `switch` is the field of spec.domain.devices that disables it."""
         name, phase = self.metadata.name, self.status.phase
         if phase in ("Failed", "Succeeded"):
             raise errors.Conflict(f"VirtualMachineInstance {name} has ended, its phase is {phase}", details)
@@ -81,7 +81,7 @@ class Guest(msgspec.Struct, frozen=True):
             raise errors.BadRequest(message, details)
 
     def require_address(self, details: dict[str, str]) -> str:
-        """The guest's address as others reach it. Raises BadRequest or Conflict while there is none."""
+        """The guest's reachable address. Raises BadRequest or Conflict if there is none."""
         name = self.metadata.name
         if not self.running:
             message = f"VirtualMachineInstance {name} cannot be reached, its phase is {self.status.phase or 'not set'}"
@@ -103,17 +103,17 @@ class Guest(msgspec.Struct, frozen=True):
             raise self.conflict(NO_AGENT)
 
     def conflict(self, why: str) -> errors.Conflict:
-        """The refusal as KubeVirt says it."""
+        """The refusal with KubeVirt's message."""
         name = self.metadata.name
         message = f'Operation cannot be fulfilled on virtualmachineinstance.kubevirt.io "{name}": {why}'
         return errors.Conflict(message, {"group": "kubevirt.io", "kind": "virtualmachineinstance", "name": name})
 
 
 async def read_guest(client: KubeClient, call: Call) -> Guest:
-    """The VirtualMachineInstance that `call` names, as it is stored at this moment.
+    """Read the VirtualMachineInstance of `call` from the API server.
 
     Raises:
-        ApiError: it is not there, or cannot be read.
+        ApiError: it does not exist or cannot be read.
     """
     try:
         found = await client.get(VIRTUAL_MACHINE_INSTANCES, call.namespace, call.name)

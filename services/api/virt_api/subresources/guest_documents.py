@@ -1,7 +1,7 @@
-"""What a guest's agent said, as KubeVirt's types: VirtualMachineInstanceGuestAgentInfo, …GuestOSUserList and
+"""Converts the guest agent's details to KubeVirt's types: VirtualMachineInstanceGuestAgentInfo, …GuestOSUserList and
 …FileSystemList. Pure; called by details.py.
 
-All of it comes from the guest, bounded by its launcher; here it only changes its form.
+The guest controls all values; the launcher has bounded them.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ Document = dict[str, Any]
 
 
 def document_of(subresource: str, details: launcher_pb2.GetGuestDetailsResponse) -> Document:
-    """The answer of "guestosinfo", "userlist" or "filesystemlist"."""
+    """The response to "guestosinfo", "userlist" or "filesystemlist"."""
     if subresource == "userlist":
         return {"metadata": {}, "items": _users(details)}
     if subresource == "filesystemlist":
@@ -76,5 +76,5 @@ def _filesystems(details: launcher_pb2.GetGuestDetailsResponse) -> list[Document
 
 
 def _without_empty(document: Document) -> Document:
-    """Without what nobody said."""
+    """`document` without empty values."""
     return {key: value for key, value in document.items() if value}

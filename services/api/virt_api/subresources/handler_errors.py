@@ -1,4 +1,4 @@
-"""What a handler's error is to the user. Pure; called by streams.py, commands.py and details.py."""
+"""Translates a handler's error for the user. Pure; called by streams.py, commands.py and details.py."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from virt_api import errors
 
 
 def from_rpc(error: rpc_errors.RpcError, what: str, details: Mapping[str, str]) -> errors.ApiError:
-    """The refusal that a handler's error is to the user; `what` says what failed and whose word it is."""
+    """The error for the user; `what` begins the message and names the failed operation."""
     kinds: tuple[tuple[type[rpc_errors.RpcError], type[errors.ApiError]], ...] = (
         (rpc_errors.UnsupportedByPeer, errors.NotSupported),
         (rpc_errors.NotFound, errors.NotFound),

@@ -1,9 +1,9 @@
-"""Which virt-handler serves a node, and a channel to it. Called by streams.py, commands.py and details.py;
-knows nothing of what is said over it.
+"""Finds the virt-handler of a node and shares channels to it. Called by streams.py, commands.py and details.py; knows
+nothing about the calls.
 
-The pods come from a reflector of the suite's own namespace. A channel is shared by everyone who talks to the same pod
-with the same certificates and closed by the last of them, so a new leaf means a new channel for new callers while the
-old one drains, and nothing is left over from pods that went.
+The pods come from a reflector of the suite's namespace. Callers with the same pod and certificates share a channel, and
+the last one closes it. So after a renewal new callers use a new channel while the old one drains, and no channels to
+deleted pods remain.
 """
 
 from __future__ import annotations
@@ -25,17 +25,17 @@ from virt_core.rpc.tls import Certificates
 from virt_api.errors import ServiceUnavailable
 from virt_api.settings import Settings
 
-_LARGEST_MESSAGE = 17 * 1024 * 1024  # bytes: a picture of a display, which handler/v1 bounds, and a little more
+_LARGEST_MESSAGE = 17 * 1024 * 1024  # bytes: a screenshot, which handler/v1 limits to 16 MiB, and its envelope
 
 
 class PodSpec(msgspec.Struct, frozen=True, rename="camel"):
-    """Where it runs."""
+    """The pod's node."""
 
     node_name: str = ""
 
 
 class PodStatus(msgspec.Struct, frozen=True, rename="camel"):
-    """How it is reached."""
+    """The pod's address and conditions."""
 
     pod_ip: str = msgspec.field(default="", name="podIP")
     conditions: list[Condition] = []
@@ -50,14 +50,14 @@ class HandlerPod(msgspec.Struct, frozen=True):
 
     @property
     def ready(self) -> bool:
-        """As the kubelet says."""
+        """Whether the pod is ready."""
         return any(condition.type == "Ready" and condition.status == "True" for condition in self.status.conditions)
 
 
 def choose(pods: Iterable[HandlerPod], node: str) -> HandlerPod | None:
-    """The pod to ask about guests of `node`: while one replaces another, the one that stays, then the ready one.
+    """The pod for calls about guests of `node`. Prefers pods that are not terminating, then ready ones.
 
-    One that is not ready is still asked: the kubelet's word is seconds old, the process answers for itself.
+    An unready pod is still used: the condition may be seconds old, and the call itself shows whether it works.
     """
     there = [pod for pod in pods if pod.spec.node_name == node and pod.status.pod_ip]
 
@@ -68,7 +68,7 @@ def choose(pods: Iterable[HandlerPod], node: str) -> HandlerPod | None:
 
 
 def server_name(pod: HandlerPod, namespace: str) -> str:
-    """The name that the handler's certificate must have: its node's, but a handler of an earlier release has none."""
+    """The required name in the handler's certificate: its node's name, or the shared name for an earlier release."""
     if PER_NODE in pod.metadata.annotations:
         return node_name(pod.spec.node_name, namespace)
     return shared_name(namespace)
@@ -99,7 +99,7 @@ class HandlerPods:
 
     @contextlib.asynccontextmanager
     async def peer(self, node: str) -> AsyncIterator[Peer]:
-        """A channel to the handler of `node`, for the time of the block. Not connected yet.
+        """A channel to the handler of `node` for the block. It connects with the first call.
 
         Raises:
             ServiceUnavailable: the node has no handler.
@@ -113,7 +113,7 @@ class HandlerPods:
         if shared is None:
             target = f"[{address}]:{self._port}" if ":" in address else f"{address}:{self._port}"
             name = f"{pod.metadata.name} of node {node}"
-            # Pods are reached by their address; what they must prove is that they are the handler of this node.
+            # The target is an address, but the certificate must have the name of this node's handler.
             options = (
                 ("grpc.ssl_target_name_override", server_name(pod, self._namespace)),
                 ("grpc.max_receive_message_length", _LARGEST_MESSAGE),

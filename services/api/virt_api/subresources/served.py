@@ -1,4 +1,4 @@
-"""What answers a call of a subresource that was authorized and that this release serves. Called by routes.py."""
+"""Dispatches authorized calls of supported subresources. Called by routes.py."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from virt_api.subresources.streams import Streams
 
 
 class Served:
-    """The subresources by what they carry: bytes both ways, a command, or an answer about the guest."""
+    """The handlers of subresources: streams, commands, and queries about the guest."""
 
     def __init__(self, client: KubeClient, handlers: HandlerPods, streams: Streams) -> None:
         self._streams = streams

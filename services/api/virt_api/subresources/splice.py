@@ -1,9 +1,9 @@
-"""A user's websocket joined to a stream of bytes: a guest's console, its display or one of its ports. Called by
-streams.py with a stream that is open already.
+"""Connects a user's websocket to a stream of bytes: a guest's console, display or port. Called by streams.py with an
+open stream.
 
-The protocol is KubeVirt's: subprotocol plain.kubevirt.io if it is offered, raw bytes in binary messages both ways. Each
-direction is one loop that takes the next piece only when the last one found room, so a slow side slows the other
-instead of filling memory.
+The protocol is KubeVirt's: subprotocol plain.kubevirt.io if the client offers it, raw bytes in binary messages in both
+directions. Each direction is a loop that reads the next chunk only when the last one was written, so a slow side slows
+the other down instead of filling memory.
 """
 
 from __future__ import annotations
@@ -18,32 +18,32 @@ from aiohttp import WSCloseCode, WSMsgType, web
 from virt_core.rpc import errors as rpc_errors
 
 SUBPROTOCOL = "plain.kubevirt.io"
-_LARGEST_FRAME = 10240  # bytes, as KubeVirt's clients read them
-_LARGEST_MESSAGE = 1024 * 1024  # bytes taken from a client at once
-_PING = 25.0  # seconds; keeps proxies on the way from calling the connection idle
-_FINISHING = 1.0  # seconds for what was typed last to reach the guest
-CLOSING = 5.0  # seconds for a client to take part in closing
+_LARGEST_FRAME = 10240  # bytes, the buffer size of KubeVirt's clients
+_LARGEST_MESSAGE = 1024 * 1024  # bytes per message from a client
+_PING = 25.0  # seconds; keeps proxies from closing an idle connection
+_FINISHING = 1.0  # seconds for the last input to reach the guest
+CLOSING = 5.0  # seconds for a client to complete the closing handshake
 
 
 class Stream(Protocol):
-    """The guest's side. One task reads, another writes."""
+    """The guest's side, for a reading and a writing task."""
 
     async def read(self) -> bytes | None:
-        """What comes next, None at the end. Raises RpcError."""
+        """The next bytes; None at the end. Raises RpcError."""
 
     async def write(self, data: bytes) -> bool:
-        """Send when there is room. False if the stream has ended: `read` knows why."""
+        """Send the bytes as soon as flow control allows. False if the stream has ended: `read` raises why."""
 
     async def end_input(self) -> None:
-        """Nothing more will be written."""
+        """End the input."""
 
     async def drain(self, limit: float) -> None:
-        """Wait, `limit` seconds at most, for the other side's end. Nobody reads what still comes."""
+        """Wait at most `limit` seconds for the end of the other side, and discard its output."""
 
 
 @dataclass(frozen=True, slots=True)
 class End:
-    """How to say to the client that it is over (RFC 6455, 7.4)."""
+    """Close code and reason for the client (RFC 6455, 7.4)."""
 
     code: int = WSCloseCode.OK
     reason: str = ""
@@ -59,10 +59,10 @@ async def splice(request: web.Request, stream: Stream, stopping: asyncio.Event) 
 
 
 async def _join(socket: web.WebSocketResponse, stream: Stream, stopping: asyncio.Event) -> End:
-    """Carry bytes both ways until one side ends, or this process; how it ended.
+    """Forward bytes in both directions until a side or this process ends. Returns how it ended.
 
-    The socket is closed by the caller alone: closed from another task, it would be torn down before its close frame
-    is answered, and clients would miss the reason.
+    Only the caller closes the socket. Closed from another task, the connection would be torn down before the client
+    answers the close frame, and clients would not see the reason.
     """
     async with asyncio.TaskGroup() as group:
         pings = group.create_task(_ping(socket), name="splice: pings")
@@ -82,14 +82,14 @@ async def _join(socket: web.WebSocketResponse, stream: Stream, stopping: asyncio
 
 
 async def _client_left(typed: asyncio.Task[End | None], shown: asyncio.Task[End | None], stream: Stream) -> End:
-    """The client closes or is gone: what it typed last still goes to the guest. How it ended."""
-    await asyncio.wait((typed,), timeout=_FINISHING)  # a guest that takes nothing is not waited for
+    """The client closes or is gone: forward its last input to the guest. Returns how the connection ended."""
+    await asyncio.wait((typed,), timeout=_FINISHING)  # the guest may not read its input
     end = typed.result() if typed.done() else End()
     if end is None:
-        # The guest's side has ended, and its reader knows how.
+        # The guest's side has ended; the reading task has the reason.
         return await shown or End()
     await stream.end_input()
-    # A read that is cancelled would cancel the stream, and what was typed last with it.
+    # Cancelling the read would cancel the stream, and lose the last input.
     await asyncio.wait((shown,), timeout=_FINISHING)
     if shown.done():
         await stream.drain(_FINISHING)
@@ -120,7 +120,7 @@ async def _to_guest(socket: web.WebSocketResponse, stream: Stream) -> End | None
 
 
 async def _ping(socket: web.WebSocketResponse) -> None:
-    """Pings without insisting on answers: a terminal that is paused reads nothing, and lives."""
+    """Send pings without requiring pongs: a paused terminal does not read, but is alive."""
     with contextlib.suppress(aiohttp.ClientError, ConnectionError):
         while True:
             await asyncio.sleep(_PING)

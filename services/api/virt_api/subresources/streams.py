@@ -1,7 +1,8 @@
-"""The subresources "console", "vnc" and "portforward": what they join a user's websocket to. Called by served.py.
+"""The subresources "console", "vnc" and "portforward", which connect a user's websocket to a stream. Called by
+served.py.
 
-Everything that can be refused is refused before the upgrade, as a Status object, so the stream to the handler or to the
-guest's port is open before the client hears "101".
+All errors are reported before the upgrade, as a Status object. So the stream to the handler or to the guest's port is
+open before the client receives "101".
 """
 
 from __future__ import annotations
@@ -32,13 +33,13 @@ _log = logs.bound("virt_api.subresources.streams")
 
 
 class NamedStream(Stream, Protocol):
-    """A stream that can say whose it is."""
+    """A stream with the name of its peer."""
 
     name: str
 
 
 class Streams:
-    """All streams that are open through this process."""
+    """All open streams of this process."""
 
     def __init__(self, client: KubeClient, handlers: HandlerPods) -> None:
         self._client = client
@@ -46,7 +47,7 @@ class Streams:
         self._stopping = asyncio.Event()
 
     async def serve(self, request: web.Request, call: Call) -> web.WebSocketResponse:
-        """Join `request` to what `call` names, until either side ends.
+        """Connect `request` to the stream of `call`, until either side ends.
 
         Raises:
             ApiError: before the upgrade.
@@ -64,7 +65,7 @@ class Streams:
         return socket
 
     def stop(self) -> None:
-        """Let every stream tell its client that this process ends, and end within splice.CLOSING seconds."""
+        """End every stream within splice.CLOSING seconds, with a message to its client."""
         self._stopping.set()
 
     def _opened(
@@ -97,10 +98,10 @@ class Streams:
 
 
 def port_of(call: Call) -> int:
-    """The port in the arguments of a forwarding.
+    """The port in the arguments of a port forward.
 
     Raises:
-        BadRequest: naming port or protocol.
+        BadRequest: the message names port or protocol.
     """
     port, _, protocol = call.arguments.partition("/")
     if not (port.isascii() and port.isdecimal() and 1 <= int(port[:6]) <= 65535):
