@@ -12,9 +12,9 @@ from hypothesis import given, settings
 
 from tests.e2e.cluster import get, kubectl
 from tests.e2e.guests import until
-from tests.unit.core.test_unsupported import UNSUPPORTED, spec_with
-from tests.unit.machines.test_pods import pod
-from tests.unit.machines.vmis import Spec, supported
+from tests.samples.launcher_pods import pod
+from tests.samples.unsupported import UNSUPPORTED, spec_with
+from tests.samples.vmis import Spec, supported
 
 pytestmark = pytest.mark.parallel
 

@@ -42,7 +42,7 @@ async def test_what_is_written_to_a_claim_outlives_the_guest_but_not_if_it_is_ep
                 assert await shell.run(f"blockdev --getro {disk('data')}") == "1"
 
 
-async def test_a_claim_whose_folder_belongs_to_root_gets_an_image_and_one_of_a_foreign_owner_is_named() -> None:
+async def test_a_claim_whose_folder_is_root_s_gets_an_image_and_one_of_a_foreign_owner_is_named() -> None:
     """The guest of an image that its launcher may not use waits, and starts once the owner allows it."""
     here, volumes = node_name(), {"data": {"persistentVolumeClaim": {"claimName": "of-root"}}}
     with (

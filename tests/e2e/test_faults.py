@@ -171,7 +171,7 @@ def taint_taken_off(name: str) -> Iterator[None]:
         kubectl("taint", "node", name, f"{OUT_OF_SERVICE}-", check=False)
 
 
-def test_a_handler_that_falls_silent_is_told_no_machines_come_and_its_guest_ticks_until_it_is_back() -> None:
+def test_a_silent_handler_gets_no_machines_and_its_guest_ticks_until_it_is_back() -> None:
     with two_guests() as (guests, pids), observed(*guests) as ticks:
         mute = guests[1]
         with stopped(handler("node2")):

@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
-from tests.bench.installation import SUITE
 from tests.e2e.builds import NEXT, TODAY, Build, by_image_tag, by_manifest, reached, runs, set_image_tag
 from tests.e2e.cluster import NAMESPACE, get, kubectl, nodes, process
 from tests.e2e.guests import manifest, observed, running, until
+from tests.e2e.removal import SUITE
 from tests.e2e.watching import History, watching
 
 pytestmark = pytest.mark.slow
@@ -82,10 +82,10 @@ def test_removal_and_installation_end_though_their_leader_is_killed_at_each_step
     def gone() -> bool:
         return not get("kv", "-A")["items"]
 
-    with_kills("removal", lambda: kubectl("delete", "-f", str(SUITE), "--wait=false"), gone)
+    with_kills("removal", lambda: kubectl("delete", "-f", SUITE, "--wait=false"), gone)
     kinds = "deployments,daemonsets,pods,services,roles,secrets,configmaps"
     assert kubectl("get", kinds, "-n", NAMESPACE, "-o", "name", "-l", MANAGED).split() == []
-    history = with_kills("installation", lambda: kubectl("apply", "-f", str(SUITE)), lambda: runs(TODAY))
+    history = with_kills("installation", lambda: kubectl("apply", "-f", SUITE), lambda: runs(TODAY))
     judge(history, TODAY)
     assert authority() == before
 

@@ -40,7 +40,7 @@ def verbosity(**numbers: object) -> Iterator[None]:
         patched(None)
 
 
-def test_components_log_their_requests_as_soon_as_the_kubevirt_object_says_so_and_none_restarts(suite: None) -> None:
+def test_components_log_their_requests_when_the_kubevirt_object_asks_and_none_restarts(suite: None) -> None:
     before = pods()
     first, second = nodes()
     handlers = {

@@ -49,7 +49,7 @@ def requests_since(since: datetime) -> Counter[str]:
     return Counter(f"{request.verb} {request.resource}" for request in requests if "controller" in request.account)
 
 
-def test_a_pod_over_quota_is_told_in_the_api_servers_words_tried_seldom_and_started_when_there_is_room(
+def test_a_pod_over_quota_is_reported_in_the_api_server_s_words_and_starts_when_there_is_room(
     namespace: str,
 ) -> None:
     body = manifest(NAME)

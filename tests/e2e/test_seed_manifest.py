@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from tests.bench.installation import SUITE
 from tests.e2e.builds import TODAY, reached, suite
 from tests.e2e.cluster import NAMESPACE, apply, kubectl
+from tests.e2e.removal import SUITE
 
 SPEC = {"certificateRotateStrategy": {}, "configuration": {}, "imagePullPolicy": "IfNotPresent"}
 SEED = {
@@ -18,12 +18,12 @@ SEED = {
 
 @pytest.mark.slow
 def test_a_manifest_of_v1alpha3_installs() -> None:
-    kubectl("delete", "-f", str(SUITE), "--wait", "--timeout=120s", deadline=150)
+    kubectl("delete", "-f", SUITE, "--wait", "--timeout=120s", deadline=150)
     try:
         apply({**SEED, "spec": {**SPEC, "imageTag": TODAY.tag}})
         print(f"the seed manifest's suite is available after {reached(TODAY, 120):.1f} s")
         assert suite()["spec"]["imageTag"] == TODAY.tag
     finally:
         kubectl("delete", "kv", "kubevirt", "-n", NAMESPACE, "--wait", "--timeout=120s", deadline=150)
-        kubectl("apply", "-f", str(SUITE))
+        kubectl("apply", "-f", SUITE)
         reached(TODAY, 120)

@@ -6,28 +6,11 @@ import os
 import subprocess
 import uuid
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-MTU = 1442
-
-
-def ip(*arguments: str) -> str:
-    return subprocess.run(["ip", *arguments], check=True, capture_output=True, text=True).stdout
-
-
-@dataclass(frozen=True)
-class Pod:
-    """Names of the network namespaces and the descriptor of the pod's."""
-
-    name: str
-    outside: str
-    fd: int
-
-    def ip(self, *arguments: str) -> str:
-        return ip("-n", self.name, *arguments)
+from tests.integration.handler.pod import MTU, Pod, ip
 
 
 @pytest.fixture

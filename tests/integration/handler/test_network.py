@@ -14,7 +14,7 @@ from virt_handler.network.execute import prepare, read_pod_network
 from virt_handler.network.namespace import run_inside
 from virt_handler.network.plan import BRIDGE, TAP, NetworkPlan, PodNetwork, Route, network_plan, other_mac
 
-from .conftest import MTU, Pod, ip
+from tests.integration.handler.pod import MTU, Pod, ip
 
 
 def planned(found: PodNetwork, binding: str = "masquerade", *, queues: bool = False) -> NetworkPlan:

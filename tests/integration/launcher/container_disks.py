@@ -13,8 +13,10 @@ from pathlib import Path
 from kubevirt.launcher.v1 import machine_pb2, state_pb2
 from virt_handler.launchers.block_devices import give
 
-from tests.integration.launcher.conftest import Images, Pod, discard, run
+from tests.integration.launcher.commands import discard, run
+from tests.integration.launcher.images import Images
 from tests.integration.launcher.oci import USER, Mounts
+from tests.integration.launcher.pod import Pod
 
 CONTAINER_DISKS = "/var/run/kubevirt/container-disks"
 VOLUMES = "/var/run/kubevirt/volumes"

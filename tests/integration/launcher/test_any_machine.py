@@ -16,13 +16,13 @@ from virt_launcher.domain.files import DomainFiles
 from virt_launcher.domain.xml import domain_xml
 from virt_launcher.machine.validation.machine import validate
 
-from tests.integration.launcher.conftest import PRIVATE
-from tests.unit.launcher.prepared_disks import prepared
-from tests.unit.machines.test_from_vmi_to_xml import translated
-from tests.unit.machines.vmis import Spec, supported
+from tests.integration.launcher.pod import PRIVATE
+from tests.samples.machines import translated
+from tests.samples.prepared_disks import prepared
+from tests.samples.vmis import Spec, supported
 
 if TYPE_CHECKING:
-    from tests.integration.launcher.conftest import Pod
+    from tests.integration.launcher.pod import Pod
 
 
 @pytest.fixture

@@ -18,10 +18,11 @@ from virt_handler.network.execute import prepare, read_pod_network
 from virt_handler.network.namespace import run_inside
 from virt_handler.network.plan import network_plan
 
-from tests.integration.launcher.conftest import BRIDGE, TAP, discard, run
+from tests.integration.launcher.commands import discard, run
+from tests.integration.launcher.pod import BRIDGE, TAP
 
 if TYPE_CHECKING:
-    from tests.integration.launcher.conftest import Pod
+    from tests.integration.launcher.pod import Pod
 
 TICK_PORT = 7777  # tests/guest-image
 MTU = 1442
@@ -46,7 +47,7 @@ async def outside(pod: Pod) -> AsyncIterator[str]:
         discard("ip", "netns", "del", name)
 
 
-async def test_a_bridged_guest_has_the_pods_address_and_keeps_its_callers_when_a_new_handler_prepares_again(
+async def test_a_bridged_guest_keeps_the_pods_address_and_its_callers_when_a_handler_is_replaced(
     pod: Pod, outside: str
 ) -> None:
     stored = {

@@ -18,7 +18,9 @@ from pathlib import Path
 import pytest
 from kubevirt.launcher.v1 import state_pb2
 
-from tests.integration.launcher.conftest import Images, Pod, run
+from tests.integration.launcher.commands import run
+from tests.integration.launcher.images import Images
+from tests.integration.launcher.pod import Pod
 
 KEPT = "/usr/lib/kubevirt/capabilities"
 CACHED = "cache/libvirt/qemu/cache/capabilities"

@@ -11,10 +11,10 @@ import pytest
 from kubevirt.launcher.v1 import command_pb2, launcher_pb2, state_pb2
 from virt_core.rpc.errors import InvalidField, Refused
 
-from tests.integration.launcher.conftest import PRIVATE
+from tests.integration.launcher.pod import PRIVATE
 
 if TYPE_CHECKING:
-    from tests.integration.launcher.conftest import Pod
+    from tests.integration.launcher.pod import Pod
 
 TICK = re.compile(rb"tick (\d+) uptime=([\d.]+) boot=(\S+)")
 # Ticks come each 0.2 s.

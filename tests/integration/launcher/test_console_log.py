@@ -16,10 +16,12 @@ from typing import TYPE_CHECKING
 import pytest
 from kubevirt.launcher.v1 import command_pb2
 
-from tests.integration.launcher.conftest import PATIENCE_S, Images, changes_until, run
+from tests.integration.launcher.commands import run
+from tests.integration.launcher.images import Images
+from tests.integration.launcher.waiting import PATIENCE_S, changes_until
 
 if TYPE_CHECKING:
-    from tests.integration.launcher.conftest import Pod
+    from tests.integration.launcher.pod import Pod
 
 MIB = 1 << 20
 BOUND = 16 * MIB + 4 * MIB

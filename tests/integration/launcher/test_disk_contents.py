@@ -9,8 +9,8 @@ import pytest
 from kubevirt.launcher.v1 import machine_pb2, state_pb2
 from virt_core.rpc.errors import InvalidField
 
-from tests.integration.launcher.conftest import Images
 from tests.integration.launcher.container_disks import VOLUMES, PodWithDisks, give_to_the_pod
+from tests.integration.launcher.images import Images
 
 DISK, CDROM = machine_pb2.DISK_DEVICE_DISK, machine_pb2.DISK_DEVICE_CDROM
 VIRTIO, SCSI = machine_pb2.DISK_BUS_VIRTIO, machine_pb2.DISK_BUS_SCSI

@@ -10,8 +10,9 @@ import pytest
 from kubevirt.launcher.v1 import launcher_pb2, machine_pb2, state_pb2
 
 from tests.integration.launcher.boot_sector import bootable, was_written
-from tests.integration.launcher.conftest import Images, changes_until
 from tests.integration.launcher.container_disks import VOLUMES, PodWithDisks, give_to_the_pod, qemu_img
+from tests.integration.launcher.images import Images
+from tests.integration.launcher.waiting import changes_until
 
 GIB = 1 << 30
 

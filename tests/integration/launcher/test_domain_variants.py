@@ -13,11 +13,11 @@ from virt_launcher.domain.files import DomainFiles
 from virt_launcher.domain.xml import domain_xml
 from virt_launcher.machine.validation.machine import validate
 
-from tests.integration.launcher.conftest import PRIVATE
+from tests.integration.launcher.pod import PRIVATE
 from tests.integration.launcher.variants import LEAST_WITH_UEFI, VARIANTS
 
 if TYPE_CHECKING:
-    from tests.integration.launcher.conftest import Pod
+    from tests.integration.launcher.pod import Pod
 
 
 @pytest.fixture

@@ -15,8 +15,9 @@ from virt_launcher.domain.files import DomainFiles
 from virt_launcher.domain.host import Host
 from virt_launcher.domain.xml import domain_xml
 
-from tests.hypervisor.conformance import CHECKS, Check
-from tests.integration.launcher.conftest import PRIVATE, Images, Pod
+from tests.integration.launcher.images import Images
+from tests.integration.launcher.pod import PRIVATE, Pod
+from tests.support.hypervisor.conformance import CHECKS, Check
 
 # libvirtd without a launcher: the test is the launcher.
 ENTRYPOINT = ["/usr/lib/kubevirt/supervisor", "launcher", "/bin/sleep", "infinity"]

@@ -10,10 +10,11 @@ import pytest
 from kubevirt.launcher.v1 import command_pb2, guest_pb2, launcher_pb2, machine_pb2, state_pb2
 from virt_core.rpc.errors import Refused
 
-from tests.integration.launcher.conftest import GUEST_ADDRESS, MAC, PRIVATE, run
+from tests.integration.launcher.commands import run
+from tests.integration.launcher.pod import GUEST_ADDRESS, MAC, PRIVATE
 
 if TYPE_CHECKING:
-    from tests.integration.launcher.conftest import Pod
+    from tests.integration.launcher.pod import Pod
 
 PROBE = "/usr/lib/kubevirt/virt-probe"
 

@@ -11,7 +11,7 @@ from kubevirt.launcher.v1 import state_pb2
 from virt_core.rpc.errors import InvalidField, Refused
 
 if TYPE_CHECKING:
-    from tests.integration.launcher.conftest import Pod
+    from tests.integration.launcher.pod import Pod
 
 
 async def test_guest_boots_gets_its_lease_and_is_reachable(pod: Pod) -> None:

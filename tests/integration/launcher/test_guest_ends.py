@@ -11,7 +11,7 @@ from kubevirt.launcher.v1 import launcher_pb2, state_pb2
 from virt_core.rpc.errors import Refused
 
 if TYPE_CHECKING:
-    from tests.integration.launcher.conftest import Pod
+    from tests.integration.launcher.pod import Pod
 
 
 async def test_sigterm_lets_the_guest_shut_down_and_ends_the_container(pod: Pod) -> None:

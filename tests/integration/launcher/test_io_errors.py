@@ -9,7 +9,9 @@ from collections.abc import AsyncIterator
 import pytest
 from kubevirt.launcher.v1 import command_pb2, machine_pb2, state_pb2
 
-from tests.integration.launcher.conftest import PRIVATE, Images, Pod, discard, run
+from tests.integration.launcher.commands import discard, run
+from tests.integration.launcher.images import Images
+from tests.integration.launcher.pod import PRIVATE, Pod
 
 NO_SPACE = "disk d: there is no space left where it is stored"
 STALLED = (state_pb2.MACHINE_PHASE_PAUSED, state_pb2.PAUSE_REASON_IO_ERROR)

@@ -11,7 +11,7 @@ import pytest
 from kubevirt.launcher.v1 import launcher_pb2, state_pb2
 
 if TYPE_CHECKING:
-    from tests.integration.launcher.conftest import Pod
+    from tests.integration.launcher.pod import Pod
 
 TICK = re.compile(rb"tick (\d+) uptime=([\d.]+) boot=(\S+)")
 LONGEST_GAP_S = 2.0

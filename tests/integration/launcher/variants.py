@@ -11,7 +11,7 @@ from typing import TypeAlias
 from kubevirt.launcher.v1 import machine_pb2
 from virt_core.rpc.words import number
 
-from tests.integration.launcher.conftest import PRIVATE
+from tests.integration.launcher.pod import PRIVATE
 
 Change: TypeAlias = "Callable[[machine_pb2.Machine], None]"
 

@@ -13,7 +13,7 @@ from virt_controller.vmi.actions import Action, CreatePod, DeletePod, GonePod, P
 from virt_core.conventions.labels import VMI_FINALIZER
 from virt_core.vmi.instance import VirtualMachineInstance
 
-from tests.unit.controller.test_plan import EMULATION, NOW, PLANNER, apply, observed, plan, pod, scheduled, vmi
+from tests.unit.controller.planning import EMULATION, NOW, PLANNER, apply, observed, plan, pod, scheduled, vmi
 
 DELETED: dict[str, Any] = {"deletionTimestamp": "2026-01-01T00:00:00Z", "finalizers": ["other", VMI_FINALIZER]}
 GONE = GonePod(pod_name(vmi()), frozenset({"pod-uid"}))

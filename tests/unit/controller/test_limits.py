@@ -9,7 +9,7 @@ import pytest
 from virt_controller.pod.limits import LimitRange, NamespaceRules, Quota, required_limits, with_limits
 from virt_controller.vmi.actions import CreatePod
 
-from tests.unit.controller.test_plan import EMULATION, NOW, PLANNER, SPEC, observed, vmi
+from tests.unit.controller.planning import EMULATION, NOW, PLANNER, SPEC, observed, vmi
 
 MI = 1 << 20
 REQUIREMENTS: dict[str, Any] = {"requests": {"cpu": "100m", "memory": str(300 * MI)}, "limits": {}}

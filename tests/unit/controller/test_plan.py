@@ -3,86 +3,34 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 import msgspec
 import pytest
-from virt_controller.pod.containers import LauncherSettings
 from virt_controller.pod.observed import Claim, LauncherPod
 from virt_controller.pod.template import pod_name
 from virt_controller.vmi.actions import Action, CreatePod, DeletePod, GonePod, LookAgain, PatchVmi, RecordEvent
-from virt_controller.vmi.observe import Observed, PodRefusal
-from virt_controller.vmi.plan import Planner
-from virt_core.objects.kubevirt import Configuration, DeveloperConfiguration
+from virt_controller.vmi.observe import PodRefusal
+from virt_core.objects.kubevirt import Configuration
 from virt_core.testing.patches import PatchFailed, json_patch
-from virt_core.vmi.accepted import AcceptedSpecs
 from virt_core.vmi.instance import VirtualMachineInstance, VmiPhase
 
-NOW = datetime(2026, 1, 1, tzinfo=UTC)
-SPEC: dict[str, Any] = {"domain": {"devices": {}, "memory": {"guest": "64Mi"}}}
-PLANNER = Planner(LauncherSettings("registry.test/virt-launcher:1", "IfNotPresent"))
-EMULATION = Configuration(DeveloperConfiguration(use_emulation=True))
-
-COMPUTE: dict[str, Any] = {"name": "compute", "state": {"running": {"startedAt": "2026-01-01T00:00:00Z"}}}
-
-
-def vmi(status: dict[str, Any] | None = None, spec: Any = SPEC, **meta: Any) -> VirtualMachineInstance:
-    body = {"metadata": {"name": "guest", "namespace": "ns", "uid": "vmi-uid", **meta}, "spec": spec}
-    if status is not None:
-        body["status"] = status
-    return msgspec.json.decode(json.dumps(body), type=VirtualMachineInstance)
-
-
-def pod(node: str = "", status: dict[str, Any] | None = None, **meta: Any) -> LauncherPod:
-    created = {"creationTimestamp": "2026-01-01T00:00:00Z"}
-    name = {"name": pod_name(vmi()), "namespace": "ns", "uid": "pod-uid"}
-    body: dict[str, Any] = {"metadata": {**name, **created, **meta}, "status": status or {}}
-    body["spec"] = {"nodeName": node}
-    return msgspec.json.decode(json.dumps(body), type=LauncherPod)
-
-
-def observed(
-    subject: VirtualMachineInstance,
-    pods: tuple[LauncherPod, ...],
-    configuration: Configuration | None,
-    now: datetime,
-    claims: Mapping[str, Claim | None] | None = None,
-    **more: Any,
-) -> Observed:
-    """As the reconciler observes it."""
-    spec = AcceptedSpecs().of(subject, configuration) if configuration is not None else None
-    return Observed(subject, pods, configuration, now, claims or {}, spec=spec, **more)
-
-
-def plan(subject: VirtualMachineInstance, launcher: LauncherPod | None = None) -> tuple[Action, ...]:
-    return PLANNER.plan(observed(subject, (launcher,) if launcher is not None else (), EMULATION, NOW))
-
-
-def changes(subject: VirtualMachineInstance, launcher: LauncherPod | None = None) -> tuple[Action, ...]:
-    """The plan without its looking again."""
-    return tuple(action for action in plan(subject, launcher) if not isinstance(action, LookAgain))
-
-
-def apply(subject: VirtualMachineInstance, action: Action) -> dict[str, Any]:
-    """The object after the plan's patch, by the rules of RFC 6902 as far as plans use them."""
-    assert isinstance(action, PatchVmi)
-    body: dict[str, Any] = {"metadata": msgspec.to_builtins(subject.metadata)}
-    if subject.raw_status:
-        body["status"] = json.loads(json.dumps(subject.raw_status))
-    for operation in action.operations:
-        *parents, last = [part.replace("~1", "/") for part in operation["path"].split("/")[1:]]
-        target = body
-        for part in parents:
-            target = target[part]
-        if operation["op"] == "test":
-            assert target[last] == operation["value"], operation
-        elif operation["op"] == "remove":
-            del target[last]
-        else:
-            target[last] = operation["value"]
-    return body
+from tests.unit.controller.planning import (
+    CLAIMED,
+    COMPUTE,
+    EMULATION,
+    NOW,
+    PLANNER,
+    SPEC,
+    apply,
+    changes,
+    observed,
+    plan,
+    pod,
+    scheduled,
+    vmi,
+)
 
 
 def test_a_new_vmi_gets_a_pod_whose_name_is_always_the_same() -> None:
@@ -153,10 +101,6 @@ def test_once_the_pod_has_a_node_one_patch_hands_it_to_the_handler(admitted: dic
     assert after["metadata"]["finalizers"] == ["kubevirt.io/foregroundDeleteVirtualMachine"]
     (again,) = plan(vmi(after["status"]), pod("node1"))
     assert isinstance(again, LookAgain)  # should its first container never start
-
-
-def scheduled(phase: str = "Scheduling") -> dict[str, Any]:
-    return {"phase": phase, "activePods": {"pod-uid": "node1"}, "nodeName": "node1"}
 
 
 def test_a_pod_that_cannot_be_scheduled_or_pulled_is_told_once_and_taken_back() -> None:
@@ -233,9 +177,6 @@ def test_the_first_status_does_not_undo_what_was_written_since_the_cache_saw_non
     assert {"op": "test", "path": "/metadata/resourceVersion", "value": "7"} in action.operations
     with pytest.raises(AssertionError, match="resourceVersion"):
         apply(vmi({"phase": "Running"}, resourceVersion="8"), action)
-
-
-CLAIMED = {**SPEC, "volumes": [{"name": "root", "persistentVolumeClaim": {"claimName": "data"}}]}
 
 
 @pytest.mark.parametrize(("claim", "words"), [(None, "does not exist"), ({"status": {"phase": "Lost"}}, "lost")])

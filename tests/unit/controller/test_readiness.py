@@ -11,7 +11,7 @@ from virt_controller.pod.template import pod_name
 from virt_controller.vmi.actions import Action, DeletePod, PatchVmi, RecordEvent
 from virt_core.vmi.instance import VirtualMachineInstance
 
-from tests.unit.controller.test_plan import (
+from tests.unit.controller.planning import (
     COMPUTE,
     EMULATION,
     NOW,

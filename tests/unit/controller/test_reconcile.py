@@ -34,7 +34,7 @@ from virt_core.testing.place import Place
 from virt_core.testing.refused import Refused
 from virt_core.vmi.instance import VirtualMachineInstance
 
-from tests.unit.controller.test_plan import CLAIMED, SPEC
+from tests.unit.controller.planning import CLAIMED, SPEC
 
 VMIS = VIRTUAL_MACHINE_INSTANCES.path("ns")
 ENDED = {"containerStatuses": [{"name": "compute", "state": {"terminated": {"exitCode": 0}}}]}
@@ -195,7 +195,7 @@ async def test_an_api_server_that_is_busy_has_not_refused_the_pod(server: FakeAp
     assert server.count("PATCH") == 0
 
 
-async def test_a_refused_pod_is_asked_for_in_its_time_however_often_the_vmi_changes_and_started_when_admitted(
+async def test_a_refused_pod_is_retried_on_time_however_often_the_vmi_changes(
     server: FakeApiServer, client: KubeClient
 ) -> None:
     vmi = guest(server, SPEC)
@@ -302,7 +302,7 @@ async def test_a_quota_made_after_the_rules_were_read_is_obeyed_without_an_event
 
 
 @pytest.mark.parametrize("readable", [True, False])
-async def test_a_refusal_that_no_limits_mend_is_reported_whether_or_not_the_namespace_s_rules_can_be_read(
+async def test_a_refusal_that_no_limits_mend_is_reported_with_or_without_the_namespace_s_rules(
     server: FakeApiServer, client: KubeClient, readable: bool
 ) -> None:
     if readable:

@@ -14,7 +14,7 @@ from virt_core.testing.api_server import FakeApiServer
 SCRIPT = Path(__file__).with_name("closed_descriptor.py")
 
 
-async def test_a_connection_whose_descriptor_was_closed_below_it_is_a_lost_one_and_the_next_request_succeeds(
+async def test_a_connection_whose_descriptor_was_closed_is_lost_and_the_next_request_succeeds(
     server: FakeApiServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     server.put(CONFIG_MAPS.path("ns"), {"metadata": {"name": "a"}})

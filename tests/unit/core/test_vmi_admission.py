@@ -69,7 +69,7 @@ def test_a_manifest_applied_again_without_the_stored_defaults_passes() -> None:
     assert admit_update(VMI, stored, NONE, is_own_account=False) == ()
 
 
-def test_an_object_stored_while_the_webhook_was_away_can_be_labelled_and_its_finalizers_removed() -> None:
+def test_labels_and_finalizers_of_an_object_that_the_webhook_never_saw_can_be_changed() -> None:
     bad = changed({"spec": {"accessCredentials": []}, "metadata": {"finalizers": ["f"]}})
     for change in ({"metadata": {"labels": {"more": "x"}}}, {"metadata": {"finalizers": []}}):
         assert admit_update(bad, changed(change, bad), NONE, is_own_account=False) == ()

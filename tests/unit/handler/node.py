@@ -20,7 +20,7 @@ from virt_handler.machines.execute import Executor
 from virt_handler.machines.pod import ConnectLauncher
 from virt_handler.machines.reconcile import Machines
 
-from .conftest import NODE, POD_UID
+from tests.unit.handler.demo import NODE, POD_UID
 
 VMIS = VIRTUAL_MACHINE_INSTANCES.path("default")
 DEMO = VIRTUAL_MACHINE_INSTANCES.path("default", "demo")

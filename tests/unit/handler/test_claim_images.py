@@ -72,7 +72,7 @@ async def test_a_folder_that_the_launcher_may_write_to_needs_no_root(root: int, 
     assert seen(volume / "disk.img") == (USER, 0o660, SIZE)
 
 
-async def test_a_folder_that_neither_root_nor_the_launcher_may_write_to_is_named_with_what_is_allowed(
+async def test_a_folder_that_neither_root_nor_the_launcher_may_write_is_named_with_what_is_allowed(
     root: int, volume: Path
 ) -> None:
     os.chown(volume, OTHER, OTHER)

@@ -32,9 +32,9 @@ from virt_core.vmi.instance import VirtualMachineInstance
 from virt_handler.machines.execute import Executor
 from virt_handler.machines.reconcile import Machines
 
-from tests import virtual_time
+from tests.support import virtual_time
+from tests.unit.handler.demo import NODE, POD_UID
 
-from .conftest import NODE, POD_UID
 from .fake_launcher import DirectConnections, FakeLauncher
 
 DEMO = Place.parse(VIRTUAL_MACHINE_INSTANCES.path("default", "demo"))

@@ -12,7 +12,8 @@ from virt_handler.machines.guest_state import GuestState
 from virt_handler.machines.hostile_text import condition_reason, printable
 from virt_handler.service.commands import harmless
 
-from .conftest import POD_UID, VMI_UID
+from tests.unit.handler.demo import POD_UID, VMI_UID
+
 from .fake_launcher import DirectConnections, FakeLauncher
 from .node import condition, handler, put_vmi, until
 

@@ -12,7 +12,8 @@ from virt_core.kube.resource import VIRTUAL_MACHINE_INSTANCES as VMI
 from virt_core.rpc.errors import Refused, Unavailable
 from virt_core.testing.api_server import FakeApiServer
 
-from .conftest import NODE, POD_UID
+from tests.unit.handler.demo import NODE, POD_UID
+
 from .fake_launcher import DirectConnections, FakeLauncher, connected, listening
 from .node import DEMO, condition, handler, put_vmi, until, write_status
 

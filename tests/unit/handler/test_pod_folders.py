@@ -13,7 +13,7 @@ from virt_handler.launchers.folder_events import FolderEvents
 from virt_handler.launchers.peer_process import connect, names_pod
 from virt_handler.launchers.pod_folders import HostilePath, PodFolders
 
-from .conftest import POD_UID
+from tests.unit.handler.demo import POD_UID
 
 NAME = "launcher-sock"
 

@@ -10,7 +10,7 @@ from virt_core.objects.kubevirt import Configuration, DeveloperConfiguration
 from virt_core.validation.refusal import UnsupportedSpec
 from virt_handler.network.plan import PodNetwork, Route
 
-from .conftest import VMI_UID, MakeVmi, translated
+from tests.unit.handler.demo import VMI_UID, MakeVmi, translated
 
 POD = PodNetwork(1450, ("10.244.1.7",))
 EMULATED = Configuration(DeveloperConfiguration(use_emulation=True))

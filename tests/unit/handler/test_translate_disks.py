@@ -12,7 +12,7 @@ from virt_core.objects.kubevirt import Configuration
 from virt_core.validation.refusal import UnsupportedSpec
 from virt_handler.network.plan import PodNetwork
 
-from .conftest import MakeVmi, translated
+from tests.unit.handler.demo import MakeVmi, translated
 
 POD = PodNetwork(1450, ("10.244.1.7",))
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.virtual_time import Loop
 from tests.unit.launcher.launcher_pod import LauncherPod
-from tests.virtual_time import Loop
 
 
 def pytest_asyncio_loop_factories(

@@ -19,7 +19,7 @@ from virt_launcher.servicer import LauncherServicer
 from virt_launcher.settings import Settings
 from virt_launcher.shutdown import stop_guest
 
-from tests.hypervisor.fake_host import FakeHost, FakeHypervisor
+from tests.support.hypervisor.fake_host import FakeHost, FakeHypervisor
 
 UID = "5f0c1e9e-6a50-4a34-8c6b-0d6f2b1c0a11"
 

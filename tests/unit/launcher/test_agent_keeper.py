@@ -9,7 +9,7 @@ from kubevirt.launcher.v1 import command_pb2, launcher_pb2, state_pb2
 from virt_core.rpc.errors import Refused
 from virt_launcher.errors import AgentRefused, AgentUnavailable
 
-from tests.hypervisor.fake_host import FakeAgent
+from tests.support.hypervisor.fake_host import FakeAgent
 from tests.unit.launcher.launcher_pod import LauncherPod
 
 RUNNING = state_pb2.MACHINE_PHASE_RUNNING

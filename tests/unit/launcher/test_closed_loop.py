@@ -23,7 +23,7 @@ from virt_launcher.machine.plan import plan
 from virt_launcher.machine.record import RecordFolder
 from virt_launcher.machine.status import state
 
-from tests import virtual_time
+from tests.support import virtual_time
 from tests.unit.launcher.launcher_pod import LauncherPod, machine
 
 QUIET_S = 600.0

@@ -18,7 +18,7 @@ from virt_launcher.domain.xml import domain_xml
 from virt_launcher.machine.validation.machine import validate
 from virt_launcher.storage.layers import Layer, PreparedDisk
 
-from tests.unit.launcher.prepared_disks import prepared
+from tests.samples.prepared_disks import prepared
 
 FILES = DomainFiles.below(Path("/private"))
 VIRTIO, SATA, SCSI, USB = (

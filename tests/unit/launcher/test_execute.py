@@ -15,7 +15,7 @@ from virt_launcher.machine import actions
 from virt_launcher.machine.execute import execute
 from virt_launcher.machine.record import RecordFolder
 
-from tests.hypervisor.fake_host import DISK_BYTES, FakeHypervisor
+from tests.support.hypervisor.fake_host import DISK_BYTES, FakeHypervisor
 from tests.unit.launcher.launcher_pod import UID, machine
 
 

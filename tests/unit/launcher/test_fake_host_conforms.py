@@ -12,8 +12,8 @@ import pytest
 from virt_launcher.domain import guest, guest_agent
 from virt_launcher.domain.host import Host
 
-from tests.hypervisor.conformance import CHECKS, Check
-from tests.hypervisor.fake_host import FakeHypervisor
+from tests.support.hypervisor.conformance import CHECKS, Check
+from tests.support.hypervisor.fake_host import FakeHypervisor
 
 
 class FakePod:

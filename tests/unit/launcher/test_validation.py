@@ -12,7 +12,7 @@ from kubevirt.launcher.v1 import machine_pb2
 from virt_core.rpc.errors import InvalidField
 from virt_launcher.machine.validation.machine import validate
 
-from tests.unit.launcher.test_domain_xml import machine
+from tests.unit.launcher.small_machine import machine
 
 
 def whole() -> machine_pb2.Machine:

@@ -6,118 +6,22 @@ own test driver reads the XML and holds it against its schema.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
-from dataclasses import replace
-from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree as ET
 
 import libvirt
 import pytest
 from hypothesis import given, settings
-from kubevirt.launcher.v1 import machine_pb2
-from msgspec import Raw
-from virt_core.objects.kubevirt import Configuration
-from virt_core.objects.meta import ObjectMeta
 from virt_core.vmi.accepted import accept
 from virt_core.vmi.admission import admit_create
 from virt_core.vmi.defaults import defaulted
-from virt_core.vmi.instance import VirtualMachineInstance
-from virt_handler.machines.translate.machine import machine
-from virt_handler.network.plan import PodNetwork
-from virt_launcher.domain.files import DomainFiles
 from virt_launcher.domain.xml import domain_xml
 from virt_launcher.machine.validation.machine import validate
 
-from tests.unit.launcher.prepared_disks import prepared
-from tests.unit.machines.vmis import Spec, nearly_supported, supported
-
-POD = PodNetwork(1450, ("10.244.1.7",))
-META = ObjectMeta("g", "default", uid="6a1f0d52-6a7a-4c9b-8d5e-1c2b3a4d5e6f")
-NONE = Configuration()
-FILES = DomainFiles.below(Path("/private"))
-# All that may be in a domain. Whoever adds one says that it is meant.
-ELEMENTS = frozenset(
-    [
-        "acpi",
-        "address",
-        "alias",
-        "apic",
-        "backend",
-        "backingStore",
-        "bios",
-        "blockio",
-        "boot",
-        "channel",
-        "chassis",
-        "clock",
-        "cmdline",
-        "console",
-        "controller",
-        "cpu",
-        "devices",
-        "disk",
-        "domain",
-        "driver",
-        "emulator",
-        "encryption",
-        "entry",
-        "feature",
-        "features",
-        "format",
-        "graphics",
-        "hidden",
-        "hugepages",
-        "initrd",
-        "input",
-        "interface",
-        "iothreads",
-        "kernel",
-        "kvm",
-        "link",
-        "listen",
-        "loader",
-        "log",
-        "mac",
-        "memballoon",
-        "memory",
-        "memoryBacking",
-        "model",
-        "mtu",
-        "name",
-        "nvram",
-        "on_crash",
-        "on_poweroff",
-        "on_reboot",
-        "os",
-        "page",
-        "panic",
-        "protocol",
-        "pvspinlock",
-        "readonly",
-        "rng",
-        "rom",
-        "serial",
-        "shareable",
-        "smbios",
-        "smm",
-        "source",
-        "sysinfo",
-        "system",
-        "target",
-        "tb-cache",
-        "tcg",
-        "timer",
-        "title",
-        "topology",
-        "type",
-        "uuid",
-        "vcpu",
-        "video",
-        "watchdog",
-    ]
-)
+from tests.samples.machines import ELEMENTS, FILES, NONE, translated
+from tests.samples.prepared_disks import prepared
+from tests.samples.vmis import Spec, nearly_supported, supported
 
 
 @pytest.fixture(scope="module")
@@ -127,31 +31,6 @@ def hypervisor() -> Iterator[libvirt.virConnect]:
     connection = libvirt.open("test:///default")
     yield connection
     connection.close()
-
-
-def claim(mode: str) -> Spec:
-    """What the controller wrote of one."""
-    size = {"storage": "1Gi"}
-    return {
-        "claimName": "claim", "volumeMode": mode, "accessModes": ["ReadWriteOnce"], "capacity": size, "requests": size,
-        "filesystemOverhead": "0.055",
-    }  # fmt: skip
-
-
-def vmi(spec: Spec) -> VirtualMachineInstance:
-    """The object as the handler sees it, with what the controller wrote of its claims."""
-    luns = {disk["name"] for disk in spec["domain"]["devices"].get("disks", []) if "lun" in disk}
-    volumes = [
-        {"name": name, "target": "", "persistentVolumeClaimInfo": claim("Block" if name in luns else "Filesystem")}
-        for name in (volume["name"] for volume in spec.get("volumes", []))
-    ]
-    return VirtualMachineInstance(META, Raw(json.dumps(spec).encode()), {"volumeStatus": volumes})
-
-
-def translated(spec: Spec, *, emulation: bool) -> machine_pb2.Machine:
-    made = vmi(spec)
-    # Any CPU model, which a cluster that emulates would refuse.
-    return machine(made, replace(accept(made.spec, NONE), emulated=emulation), POD)
 
 
 def taken_by(hypervisor: libvirt.virConnect, xml: str) -> None:

@@ -20,9 +20,9 @@ from virt_core.vmi.defaults import defaulted, defaults_patch
 from virt_launcher.domain.xml import domain_xml
 from virt_launcher.machine.validation.machine import validate
 
-from tests.unit.launcher.prepared_disks import prepared
-from tests.unit.machines.test_from_vmi_to_xml import ELEMENTS, FILES, translated
-from tests.unit.machines.vmis import random_specs
+from tests.samples.machines import ELEMENTS, FILES, translated
+from tests.samples.prepared_disks import prepared
+from tests.samples.vmis import random_specs
 
 NONE = Configuration()
 COUNT = int(os.environ.get("RANDOM_VMIS", "200"))

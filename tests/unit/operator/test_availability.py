@@ -123,7 +123,7 @@ def test_an_outage_is_reported_and_ends_though_the_spec_is_refused() -> None:
     assert {one.type: one.reason for one in again.conditions}["Synchronized"] == "UnsupportedField"
 
 
-def test_a_handler_that_is_replaced_leaves_the_suite_available_and_one_that_stays_away_does_not() -> None:
+def test_a_handler_that_is_replaced_leaves_the_suite_available_one_that_is_missing_does_not() -> None:
     only = on_nodes(handler("a", ready=False), nodes=(node("a"),))
     assert three(status(only, seconds=5)) == "T/F/T ComponentsNotReady"
     found = status(only, seconds=20)

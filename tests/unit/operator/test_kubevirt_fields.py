@@ -74,7 +74,7 @@ def test_feature_gates_are_no_reason_to_refuse_the_object_and_each_is_named_in_a
     assert "'Snapshot' has no effect, it is of a feature that this release does not have" in found[1]
 
 
-def test_gates_of_features_that_this_release_lacks_are_in_the_status_as_long_as_they_are_asked_for() -> None:
+def test_feature_gates_that_this_release_lacks_are_in_the_status_while_they_are_in_the_spec() -> None:
     observed = installed()
     assert observed.suite is not None
     asking = suite(developer(featureGates=MOST_HAVE), observed.suite.status)

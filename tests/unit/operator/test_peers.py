@@ -7,7 +7,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from kubevirt.info.v1 import info_pb2
-from virt_core.objects.meta import ObjectMeta
 from virt_core.rpc.authorize import allow
 from virt_core.rpc.identity import Identity
 from virt_core.rpc.port import listening
@@ -15,7 +14,8 @@ from virt_core.rpc.tls import Certificates
 from virt_operator.certificates.issue import KeyPair, new_authority, new_leaf
 from virt_operator.peers.answer import SuitePod, suite_pods
 from virt_operator.peers.ask import ask_all
-from virt_operator.suite.observed import PodObject
+
+from tests.unit.operator.pods import pod
 
 
 def certificates(authority: KeyPair, folder: Path, component: str) -> Certificates:
@@ -25,11 +25,6 @@ def certificates(authority: KeyPair, folder: Path, component: str) -> Certificat
     for name, content in (("tls.crt", leaf.certificate), ("tls.key", leaf.key), ("ca.crt", leaf.bundle)):
         (folder / name).write_bytes(content)
     return Certificates(folder)
-
-
-def pod(name: str, app: str, phase: str = "Running", address: str = "10.0.0.1") -> PodObject:
-    meta = ObjectMeta(name=name, labels={"kubevirt.io": app})
-    return PodObject(meta, {"nodeName": "node1"}, {"phase": phase, "podIP": address})
 
 
 def test_guests_and_pods_that_have_ended_are_not_asked() -> None:

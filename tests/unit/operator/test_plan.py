@@ -314,7 +314,7 @@ def test_trouble_of_the_api_server_with_the_webhook_is_waited_for() -> None:
     assert decided.actions == ()
 
 
-def test_while_a_release_cannot_be_begun_certificates_and_drift_of_the_installed_one_are_seen_to() -> None:
+def test_the_installed_release_is_kept_in_repair_while_the_next_one_cannot_begin() -> None:
     observed = installed(pairs=certificates(NOW - timedelta(hours=13)))
     observed = replace(
         without(observed, Ref("Service", "kubevirt", "virt-api")), suite=suite({"imageTag": "v9"}, deployed())

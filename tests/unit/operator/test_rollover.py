@@ -225,7 +225,7 @@ def test_without_a_kubevirt_object_the_authority_does_not_run_out() -> None:
     assert fresh.next_deadline == NOW + timedelta(days=3.5)
 
 
-def test_certificates_do_not_run_out_while_a_removal_waits_and_what_it_removed_is_not_made_again() -> None:
+def test_certificates_are_renewed_while_a_removal_waits_and_nothing_is_created_again() -> None:
     observed = installed(pairs=certificates(NOW - timedelta(hours=13)))
     first, second = (Ref("Secret", "kubevirt", leaf.secret) for leaf in leaves())
     decided = with_upkeep(without(observed, first), Plan(waits=(WaitFor("VM default/vm", "it exists"),)), OPERATOR)

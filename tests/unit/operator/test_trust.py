@@ -19,7 +19,7 @@ from virt_operator.certificates.rollover import Authority, authority_data, with_
 from virt_operator.certificates.secret import AUTHORITY_SECRET
 from virt_operator.certificates.trust import TrustReports
 
-from tests.unit.operator.test_peers import pod
+from tests.unit.operator.pods import pod
 
 
 def seen(watch: AuthorityWatch, authority: Authority) -> None:
