@@ -5,7 +5,8 @@ PYTHON_NEXT ?= $(firstword $(wildcard /usr/bin/python3.13 $(HOME)/.pyenv/version
 UV := .venv-uv/bin/uv
 VENV := .venv
 BIN := $(VENV)/bin
-MEMBERS := protos services/core services/operator services/api services/controller services/handler services/launcher cluster
+MEMBERS := protos $(sort $(patsubst %/,%,$(dir $(wildcard services/*/pyproject.toml)))) cluster
+TYPED := protos/generate.py $(patsubst %/__init__.py,%,$(wildcard services/*/virt_*/__init__.py)) cluster/localcluster
 PROJECTS := $(MEMBERS:%=%/pyproject.toml)
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 # Every test process reads what the first one compiled, also where the machine forbids .pyc files beside their sources.
@@ -78,8 +79,7 @@ demo: ## from nothing to a guest that ticks on its serial console
 .PHONY: check generate format supported test test-next test-unit test-contract test-units test-integration test-e2e test-e2e-parallel test-e2e-serial test-all chaos bench
 check: venv ## ruff, mypy, import-linter, buf
 	ruff check . && ruff format --check .
-	mypy protos/generate.py services/core/virt_core services/operator/virt_operator services/api/virt_api \
-	  services/controller/virt_controller services/handler/virt_handler services/launcher/virt_launcher cluster/localcluster
+	mypy $(TYPED)
 	lint-imports
 	cd protos && buf lint && buf format --diff --exit-code
 	cd protos && for baseline in released/*.txtpb; do buf breaking --against $$baseline || exit 1; done

@@ -14,7 +14,8 @@ from google.protobuf.message import Message
 from kubevirt.contract.v1 import options_pb2
 from kubevirt.info.v1 import info_pb2
 from kubevirt.launcher.v1 import command_pb2, guest_pb2, launcher_pb2, launcher_pb2_grpc, machine_pb2, state_pb2
-from virt_core.rpc.errors import InvalidField, Refused, UnsupportedByPeer, from_rpc_error
+from virt_core.rpc.error_status import from_rpc_error
+from virt_core.rpc.errors import InvalidField, Refused, UnsupportedByPeer
 from virt_core.rpc.identity import Identity
 from virt_core.rpc.must_understand import require_supported
 from virt_core.rpc.peer import Peer

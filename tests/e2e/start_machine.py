@@ -8,7 +8,8 @@ import json
 import sys
 
 from kubevirt.launcher.v1 import launcher_pb2, launcher_pb2_grpc, machine_pb2
-from virt_core.rpc.errors import RpcError, from_rpc_error
+from virt_core.rpc.error_status import from_rpc_error
+from virt_core.rpc.errors import RpcError
 from virt_core.rpc.peer import Peer
 
 

@@ -15,7 +15,8 @@ from kubevirt.handler.v1 import handler_pb2 as pb
 from kubevirt.handler.v1 import handler_pb2_grpc
 from kubevirt.info.v1 import info_pb2
 from kubevirt.launcher.v1 import command_pb2, launcher_pb2, launcher_pb2_grpc, state_pb2
-from virt_core.rpc.errors import NotFound, Refused, RpcError, Unavailable, from_rpc_error
+from virt_core.rpc.error_status import from_rpc_error
+from virt_core.rpc.errors import NotFound, Refused, RpcError, Unavailable
 from virt_core.rpc.identity import Identity
 from virt_core.rpc.peer import Peer
 from virt_core.rpc.server import create_server

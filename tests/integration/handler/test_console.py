@@ -22,7 +22,8 @@ from kubevirt.handler.v1 import handler_pb2 as pb
 from kubevirt.handler.v1 import handler_pb2_grpc
 from kubevirt.info.v1 import info_pb2
 from virt_core.rpc.authorize import allow
-from virt_core.rpc.errors import Denied, Displaced, InvalidField, NotFound, Refused, from_rpc_error
+from virt_core.rpc.error_status import from_rpc_error
+from virt_core.rpc.errors import Denied, Displaced, InvalidField, NotFound, Refused
 from virt_core.rpc.identity import Identity
 from virt_core.rpc.port import listening
 from virt_core.rpc.tls import Certificates

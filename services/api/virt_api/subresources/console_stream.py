@@ -9,7 +9,8 @@ from typing import Any
 
 import grpc
 from kubevirt.handler.v1 import handler_pb2, handler_pb2_grpc
-from virt_core.rpc.errors import RpcError, Unavailable, from_rpc_error
+from virt_core.rpc.error_status import from_rpc_error
+from virt_core.rpc.errors import RpcError, Unavailable
 from virt_core.rpc.peer import Peer
 
 _OPENING = 5.0  # seconds for the handler to reach the guest's console

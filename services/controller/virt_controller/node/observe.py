@@ -1,4 +1,5 @@
-"""The fields of a Node that matter for guests. The reflector decodes only these, a few hundred bytes per node."""
+"""The fields of a Node that matter for guests. The reflector decodes only these, a few hundred bytes per node.
+Pure."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The closed set of the controller's actions for a VirtualMachineInstance. Executed by execute.py."""
+"""The closed set of the controller's actions for a VirtualMachineInstance. Pure; executed by execute.py."""
 
 from __future__ import annotations
 

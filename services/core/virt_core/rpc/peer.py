@@ -16,7 +16,8 @@ import grpc
 from google.protobuf.message import Message
 from kubevirt.info.v1 import info_pb2, info_pb2_grpc
 
-from virt_core.rpc.errors import Unavailable, from_rpc_error
+from virt_core.rpc.error_status import from_rpc_error
+from virt_core.rpc.errors import Unavailable
 from virt_core.rpc.must_understand import is_must_understand, require_supported
 from virt_core.rpc.server import KEEPALIVE_OPTIONS
 

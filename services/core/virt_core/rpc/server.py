@@ -14,7 +14,8 @@ from google.protobuf.message import Message
 from kubevirt.info.v1 import info_pb2, info_pb2_grpc
 
 from virt_core import logs
-from virt_core.rpc.errors import Denied, RpcError, to_status
+from virt_core.rpc.error_status import to_status
+from virt_core.rpc.errors import Denied, RpcError
 from virt_core.rpc.identity import Identity
 from virt_core.rpc.must_understand import is_must_understand, refuse_unknown
 

@@ -1,4 +1,4 @@
-"""Creates keys and certificate requests, and decides when a leaf must be renewed. Touches no files.
+"""Creates keys and certificate requests, and decides when a leaf must be renewed. Pure; touches no files.
 
 A separate program, started by apart.py, so that its imports do not stay in the handler's memory.
 """

@@ -1,4 +1,4 @@
-"""The closed set of a handler's actions for a machine. Planned by plan.py, executed by execute.py."""
+"""The closed set of a handler's actions for a machine. Pure; planned by plan.py, executed by execute.py."""
 
 from __future__ import annotations
 

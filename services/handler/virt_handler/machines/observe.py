@@ -1,4 +1,4 @@
-"""The frozen observation of a machine, used by plan.py and status.py.
+"""The frozen observation of a machine. Pure; used by plan.py and status.py.
 
 Built by reconcile.py from the reflectors' caches and the launcher's last report (link.py).
 """

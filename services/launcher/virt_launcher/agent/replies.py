@@ -1,4 +1,4 @@
-"""What the guest's agent answers, read into the contract's words: pure functions. Called by keeper.py.
+"""The answers of the guest's agent in the terms of the contract. Pure; called by keeper.py.
 
 Answers come from the guest. Each has a bounded size, each list a bounded length, each string a bounded number of
 printable characters; what has another type than the protocol's (QEMU's qga-schema) counts as absent.

@@ -1,4 +1,4 @@
-"""One DHCP request in, one reply or none out: a pure function. Called by responder.py.
+"""One DHCP request in, one reply or none out. Pure; called by responder.py.
 
 Requests come from the guest and are hostile: every length is checked, and whatever is not a well-formed request of
 exactly the lease's client is ignored.

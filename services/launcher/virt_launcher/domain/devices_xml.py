@@ -1,4 +1,4 @@
-"""What is plugged into the guest, disks apart. Part of xml.py, pure like it.
+"""What is plugged into the guest, disks apart. Pure; called by xml.py.
 
 No device that was not asked for: each costs memory and time at the start. The one exception is the guest agent's
 channel, for nobody says beforehand whether the guest will have an agent.

@@ -1,4 +1,4 @@
-"""The machine's disks and their controllers. Part of xml.py, pure like it.
+"""The machine's disks and their controllers. Pure; called by xml.py.
 
 Every layer of a disk is named with its format, down to the last, so that neither libvirt nor QEMU looks into an image
 to guess what else belongs to it.

@@ -1,4 +1,4 @@
-"""What the guest runs on: memory, firmware, CPU, clock, switches. Part of xml.py, pure like it."""
+"""What the guest runs on: memory, firmware, CPU, clock, switches. Pure; called by xml.py."""
 
 from __future__ import annotations
 

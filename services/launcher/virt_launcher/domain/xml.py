@@ -1,6 +1,6 @@
-"""A machine in libvirt's words: a pure function from the contract's Machine to domain XML.
+"""The domain XML of the contract's Machine.
 
-Called by machine/execute.py. Built as a tree, never by pasting text, so that no value can become an element. The
+Pure; called by machine/execute.py. Built as a tree, never by pasting text, so that no value can become an element. The
 elements are those of libvirt 9.0's domain format; platform_xml.py has what the guest runs on, devices_xml.py what is
 plugged into it, disks_xml.py its disks. What is valid was checked by servicer.py before.
 """

@@ -1,4 +1,4 @@
-"""Everything that the launcher can do to its machine. Decided by plan.py, done by execute.py."""
+"""Everything that the launcher can do to its machine. Pure; decided by plan.py, done by execute.py."""
 
 from __future__ import annotations
 

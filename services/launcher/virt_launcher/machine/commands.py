@@ -1,4 +1,4 @@
-"""What a command means for the machine as it is: a pure function to the actions that do it. Called by keeper.py.
+"""What a command means for the machine as it is, as the actions that do it. Pure; called by keeper.py.
 
 A command whose effect is there already is no action at all. What the guest agent does is agent/keeper.py's.
 """

@@ -1,8 +1,8 @@
-"""What to do next about the machine: a pure function of its record, one look at its domain, and a wish to stop it.
+"""What to do next about the machine, from its record, one look at its domain, and a wish to stop it.
 
-Called by keeper.py again and again until the answer is "nothing". It never trusts what an earlier pass meant to do:
-whatever process died in between, record and domain together say where things stand. Knows no libvirt, no gRPC and no
-clock.
+Pure; called by keeper.py again and again until the answer is "nothing". It never trusts what an earlier pass meant to
+do: whatever process died in between, record and domain together say where things stand. Knows no libvirt, no gRPC and
+no clock.
 """
 
 from __future__ import annotations

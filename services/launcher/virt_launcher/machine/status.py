@@ -1,4 +1,4 @@
-"""What to tell the handler: a pure function of the machine's record and of the last look at its domain."""
+"""What the handler reads of the machine, from its record and the last look at its domain. Pure; called by keeper.py."""
 
 from __future__ import annotations
 

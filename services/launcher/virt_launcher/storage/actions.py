@@ -1,5 +1,5 @@
-"""Everything that is done to files for a disk. Decided by plan.py, done by execute.py, in order. Each may be repeated
-as long as the guest never ran."""
+"""Everything that is done to files for a disk. Pure; decided by plan.py, done by execute.py, in order.
+Each may be repeated as long as the guest never ran."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""Which files make up a disk, and how they come to be: a pure function of the disk and of what was found for it.
+"""Which files make up a disk, and how they come to be, from the disk and what was found for it.
 
-Called by prepare.py. Knows no file system.
+Pure; called by prepare.py. Knows no file system.
 """
 
 from __future__ import annotations

@@ -1,1 +1,1 @@
-"""What a release consists of: pure builders of every object that the operator installs (`desired.desired_objects`)."""
+"""Builds every object that the operator installs for a release (`desired.desired_objects`). Pure."""

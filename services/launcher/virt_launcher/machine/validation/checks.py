@@ -1,5 +1,5 @@
-"""Checks of one value, each raising InvalidField by the field's path in the machine. Used by validation.py and the
-modules beside it. Pure."""
+"""Checks of one value, each raising InvalidField by the field's path in the machine. Pure; used by the modules
+beside it."""
 
 from __future__ import annotations
 
