@@ -48,18 +48,18 @@ def run(virtctl: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 def test_log_verbosity_is_shown_set_and_reset(virtctl: Path, suite: None) -> None:
     try:
-        said = succeeds(virtctl, "adm", "log-verbosity", "--virt-api=4", "--virt-launcher=6")
+        said = succeeds(virtctl, "adm", "log-verbosity", "--virt-controller=4", "--virt-launcher=6")
         assert "successfully set" in said
         shown = succeeds(virtctl, "adm", "log-verbosity", "--all").split("\n")
-        assert {"virt-api = 4", "virt-launcher = 6", "virt-handler = 2"} <= set(shown)
-        until(lambda: "asking the API server" in recent_log("virt-api"), "virt-api to log its requests")
+        assert {"virt-controller = 4", "virt-launcher = 6", "virt-handler = 2"} <= set(shown)
+        until(lambda: "asking the API server" in recent_log("virt-controller"), "the leader to log its Lease")
     finally:
         assert "successfully reset" in succeeds(virtctl, "adm", "log-verbosity", "--reset")
-    assert "virt-api = 2" in succeeds(virtctl, "adm", "log-verbosity", "--virt-api")
+    assert "virt-controller = 2" in succeeds(virtctl, "adm", "log-verbosity", "--virt-controller")
 
 
-def recent_log(deployment: str) -> str:
-    return kubectl("-n", NAMESPACE, "logs", f"deploy/{deployment}", "--since=5s")
+def recent_log(component: str) -> str:
+    return kubectl("-n", NAMESPACE, "logs", "-l", f"kubevirt.io={component}", "--since=5s")
 
 
 def succeeds(virtctl: Path, *arguments: str) -> str:
