@@ -22,6 +22,7 @@ from tests.e2e.guests import Guest, manifest, running, until
 pytestmark = pytest.mark.slow
 
 TICK_PORT = 7777  # tests/guest-image
+DETAIL = '"level": "debug"'
 ESCAPE = b"\x1d"  # what ends a console, as virtctl says
 PATIENCE_S = 60.0
 VERSION = (ROOT / "VERSION").read_text().strip()
@@ -52,7 +53,7 @@ def test_log_verbosity_is_shown_set_and_reset(virtctl: Path, suite: None) -> Non
         assert "successfully set" in said
         shown = succeeds(virtctl, "adm", "log-verbosity", "--all").split("\n")
         assert {"virt-controller = 4", "virt-launcher = 6", "virt-handler = 2"} <= set(shown)
-        until(lambda: "asking the API server" in recent_log("virt-controller"), "the leader to log its Lease")
+        until(lambda: DETAIL in recent_log("virt-controller"), "the leader to log its Lease")
     finally:
         assert "successfully reset" in succeeds(virtctl, "adm", "log-verbosity", "--reset")
     assert "virt-controller = 2" in succeeds(virtctl, "adm", "log-verbosity", "--virt-controller")
