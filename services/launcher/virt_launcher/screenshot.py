@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import asyncio
 
+from virt_core.conventions.screenshot import LARGEST_PICTURE
+
 from virt_launcher.domain import guest
 from virt_launcher.domain.files import DomainFiles
 from virt_launcher.domain.host import Host
@@ -15,7 +17,6 @@ from virt_launcher.errors import CommandRefused
 from virt_launcher.settings import Settings
 
 _TIMEOUT_S = 30.0
-_LARGEST = 16 << 20
 
 
 class Screenshots:
@@ -38,8 +39,10 @@ class Screenshots:
             try:
                 await self._host.call(guest.take_screenshot, str(self._path), timeout=_TIMEOUT_S)
                 size = self._path.stat().st_size
-                if size > _LARGEST:
-                    raise CommandRefused(f"the picture has {size} bytes, more than {_LARGEST}", reason="TOO_LARGE")
+                if size > LARGEST_PICTURE:
+                    raise CommandRefused(
+                        f"the picture has {size} bytes, more than {LARGEST_PICTURE}", reason="TOO_LARGE"
+                    )
                 return self._path.read_bytes()
             finally:
                 self._path.unlink(missing_ok=True)

@@ -71,4 +71,4 @@ def record_end(end: state_pb2.MachineEnd.ValueType, termination_message: Path) -
         with termination_message.open("r+") as file:
             file.write(_WORDS[end])
     except OSError as error:
-        _log.warning("ending without a termination message", error=str(error))
+        _log.warning("ending without a termination message", reason=str(error))

@@ -17,6 +17,7 @@ from urllib.parse import unquote
 import msgspec
 from multidict import CIMultiDict, CIMultiDictProxy
 from virt_core import logs
+from virt_core.conventions.apiserver_authentication import NAME, NAMESPACE
 from virt_core.kube.client import KubeClient
 from virt_core.kube.reflector import Reflector
 from virt_core.kube.resource import CONFIG_MAPS
@@ -24,7 +25,6 @@ from virt_core.objects.meta import ObjectMeta
 
 from virt_api.errors import Unauthorized
 
-_NAMESPACE, _NAME = "kube-system", "extension-apiserver-authentication"
 Headers = CIMultiDict[str] | CIMultiDictProxy[str]
 
 
@@ -124,9 +124,9 @@ class FrontProxyWatch:
 
     def __init__(self, client: KubeClient) -> None:
         self.rules = FrontProxy()
-        self._log = logs.bound("virt_api.aggregation.authentication", configmap=f"{_NAMESPACE}/{_NAME}")
+        self._log = logs.bound("virt_api.aggregation.authentication", configmap=f"{NAMESPACE}/{NAME}")
         self._reflector = Reflector(
-            client, CONFIG_MAPS, _ConfigMap, self._changed, namespace=_NAMESPACE, fields=f"metadata.name={_NAME}"
+            client, CONFIG_MAPS, _ConfigMap, self._changed, namespace=NAMESPACE, fields=f"metadata.name={NAME}"
         )
         self.synced = self._reflector.synced
 

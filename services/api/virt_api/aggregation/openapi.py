@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from virt_core.conventions.subresources import GROUP, HEALTHZ, SUPPORTED, VERSION, VERSIONS
+from virt_core.conventions.subresources import GROUP, HEALTHZ, SCREENSHOT, SUPPORTED, VERSION, VERSIONS
 from virt_core.objects.field_table import Schema, read_field_table, type_definitions
 
 Document = dict[str, Any]
@@ -19,7 +19,7 @@ Document = dict[str, Any]
 # Source of all tables: KubeVirt's api/openapi-spec/swagger.json, v1.8.
 _TITLE = "KubeVirt API"
 _OBJECTS = {"virtualmachineinstances": ("VirtualMachineInstance", "vmi"), "virtualmachines": ("VirtualMachine", "vm")}
-_NAMES = {"softreboot": "SoftReboot", "vnc": "VNC", "vnc/screenshot": "VNCScreenshot"}
+_NAMES = {"softreboot": "SoftReboot", "vnc": "VNC", SCREENSHOT: "VNCScreenshot"}
 _BODIES = {
     "freeze": "v1.FreezeUnfreezeTimeout",
     "migrate": "v1.MigrateOptions",
@@ -36,7 +36,7 @@ _ANSWERS = {
 }
 _WEBSOCKETS = frozenset({"console", "portforward", "vnc"})
 _ACCEPTED = frozenset({"migrate", "restart", "start", "stop"})  # the response is sent before the operation ends
-_QUERIES = {"vnc": "preserveSession", "vnc/screenshot": "moveCursor"}
+_QUERIES = {"vnc": "preserveSession", SCREENSHOT: "moveCursor"}
 _ITEMS = {
     "v1.VirtualMachineInstanceFileSystemList": "v1.VirtualMachineInstanceFileSystem",
     "v1.VirtualMachineInstanceGuestOSUserList": "v1.VirtualMachineInstanceGuestOSUser",
@@ -126,7 +126,7 @@ def _of_subresource(version: str, resource: str, subresource: str, method: str) 
             responses={**responses, "401": "Unauthorized", "404": "Not Found"},
             body=_BODIES.get(subresource, ""),
             answer=_ANSWERS.get(subresource, ""),
-            content=_PNG if subresource == "vnc/screenshot" else _JSON,
+            content=_PNG if subresource == SCREENSHOT else _JSON,
             query=_QUERIES.get(subresource, ""),
         )
 

@@ -12,6 +12,7 @@ from typing import Any
 from aiohttp import web
 from kubevirt.handler.v1 import handler_pb2, handler_pb2_grpc
 from virt_core import logs
+from virt_core.conventions.conditions import AGENT_CONNECTED, PAUSED
 from virt_core.kube.client import KubeClient
 from virt_core.rpc import errors as rpc_errors
 
@@ -32,7 +33,7 @@ def require_possible(guest: Guest, subresource: str) -> None:
     """Raises Conflict or Forbidden, as KubeVirt does, if the guest's status does not allow the command."""
     if not guest.running:
         raise guest.conflict(_VM_NOT_RUNNING if subresource in ("pause", "freeze") else NOT_RUNNING)
-    paused, agent = guest.has("Paused"), guest.has("AgentConnected")
+    paused, agent = guest.has(PAUSED), guest.has(AGENT_CONNECTED)
     if subresource == "pause":
         if guest.spec_value("livenessProbe") is not None:
             refused = guest.conflict("Pausing VMIs with LivenessProbe is currently not supported")

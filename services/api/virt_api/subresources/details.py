@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 from aiohttp import web
 from kubevirt.handler.v1 import handler_pb2, handler_pb2_grpc
+from virt_core.conventions.screenshot import LARGEST_PICTURE
 from virt_core.conventions.subresources import SCREENSHOT
 from virt_core.kube.client import KubeClient
 from virt_core.rpc import errors as rpc_errors
@@ -23,7 +24,6 @@ from virt_api.subresources.handler_errors import from_rpc
 from virt_api.subresources.handler_pods import HandlerPods
 
 _DEADLINE = 20.0  # seconds; a guest agent may be slow
-_LARGEST_PICTURE = 16 * 1024 * 1024  # bytes, the limit in handler/v1
 _PNG = b"\x89PNG\r\n\x1a\n"
 
 
@@ -61,7 +61,7 @@ class Details:
             stub: Any = handler_pb2_grpc.HandlerServiceStub(peer.channel)
             question = handler_pb2.TakeScreenshotRequest(target=guest.ref)
             answer = await peer.call(stub.TakeScreenshot, question, timeout=_DEADLINE)
-        if not answer.png.startswith(_PNG) or len(answer.png) > _LARGEST_PICTURE:
+        if not answer.png.startswith(_PNG) or len(answer.png) > LARGEST_PICTURE:
             raise errors.ApiError(f"what virt-handler sent of {call.name} is no picture", call.details)
         return web.Response(body=answer.png, content_type="image/png")
 

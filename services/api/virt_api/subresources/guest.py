@@ -11,6 +11,7 @@ from typing import Any
 
 import msgspec
 from kubevirt.handler.v1 import handler_pb2
+from virt_core.conventions.conditions import AGENT_CONNECTED, PAUSED
 from virt_core.kube.client import KubeClient
 from virt_core.kube.errors import KubeError, NotFound, Unavailable
 from virt_core.kube.resource import VIRTUAL_MACHINE_INSTANCES
@@ -86,7 +87,7 @@ class Guest(msgspec.Struct, frozen=True):
         if not self.running:
             message = f"VirtualMachineInstance {name} cannot be reached, its phase is {self.status.phase or 'not set'}"
             raise errors.BadRequest(f"{message}: {NOT_RUNNING}", details)
-        if self.has("Paused"):
+        if self.has(PAUSED):
             raise self.conflict(IS_PAUSED)
         for interface in self.status.interfaces[:1]:
             try:
@@ -99,7 +100,7 @@ class Guest(msgspec.Struct, frozen=True):
         """Raises Conflict unless the guest runs and its agent answers."""
         if not self.running:
             raise self.conflict(NOT_RUNNING)
-        if not self.has("AgentConnected"):
+        if not self.has(AGENT_CONNECTED):
             raise self.conflict(NO_AGENT)
 
     def conflict(self, why: str) -> errors.Conflict:

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import msgspec
 from virt_core.conventions.labels import APP
 from virt_core.conventions.node_certificate import PER_NODE, node_name, shared_name
+from virt_core.conventions.screenshot import LARGEST_MESSAGE
 from virt_core.kube.client import KubeClient
 from virt_core.kube.reflector import Reflector
 from virt_core.kube.resource import PODS
@@ -24,8 +25,6 @@ from virt_core.rpc.tls import Certificates
 
 from virt_api.errors import ServiceUnavailable
 from virt_api.settings import Settings
-
-_LARGEST_MESSAGE = 17 * 1024 * 1024  # bytes: a screenshot, which handler/v1 limits to 16 MiB, and its envelope
 
 
 class PodSpec(msgspec.Struct, frozen=True, rename="camel"):
@@ -116,7 +115,7 @@ class HandlerPods:
             # The target is an address, but the certificate must have the name of this node's handler.
             options = (
                 ("grpc.ssl_target_name_override", server_name(pod, self._namespace)),
-                ("grpc.max_receive_message_length", _LARGEST_MESSAGE),
+                ("grpc.max_receive_message_length", LARGEST_MESSAGE),
             )
             credentials = self._certificates.channel_credentials()
             shared = self._shared[key] = _Shared(Peer(target, name=name, credentials=credentials, options=options))

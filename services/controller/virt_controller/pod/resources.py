@@ -9,6 +9,7 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import Any
 
+from virt_core.conventions.devices import KVM, TUN
 from virt_core.objects.kubevirt import Configuration
 from virt_core.objects.quantity import parse_bytes, parse_quantity
 from virt_core.vmi.accepted import AcceptedSpec
@@ -105,9 +106,9 @@ def _cpu_request(spec: AcceptedSpec, configuration: Configuration) -> str:
 def _devices(spec: AcceptedSpec, configuration: Configuration) -> dict[str, str]:
     devices = {}
     if spec.interfaces:
-        devices["devices.kubevirt.io/tun"] = "1"
+        devices[TUN] = "1"
     if not configuration.developer_configuration.use_emulation:
-        devices["devices.kubevirt.io/kvm"] = "1"
+        devices[KVM] = "1"
     return devices
 
 

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
+from virt_core.conventions.conditions import UNSUPPORTED_SPEC
 from virt_core.vmi.accepted import AcceptedSpec, RefusedSpec
 from virt_core.vmi.annotations import annotation_refusals
 from virt_core.vmi.instance import VirtualMachineInstance
@@ -55,7 +56,7 @@ def create(observed: Observed, launcher: LauncherSettings, retry: RetryDelays) -
     claims = {name: claim for name, claim in observed.claims.items() if claim is not None}
     accepted = _fitting(vmi, observed.spec, claims)
     if isinstance(accepted, RefusedSpec):
-        event = RecordEvent("UnsupportedSpec", str(accepted), warning=True)
+        event = RecordEvent(UNSUPPORTED_SPEC, str(accepted), warning=True)
         return patch_status(vmi, status.refused(vmi, str(accepted), observed.now), (event,))
     rules = observed.rules
     limits = required_limits(rules, accepted.spec.priority_class_name) if rules is not None else None

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from virt_core.conventions import labels
+from virt_core.conventions import events, labels
+from virt_core.conventions.launcher_pod import GUEST_SHUTDOWN
 from virt_core.objects.patch import guarded_patch
 from virt_core.vmi.instance import VirtualMachineInstance, VmiPhase
 from virt_core.vmi.status import CONTROLLERS_REASONS, ready_condition
@@ -73,8 +74,8 @@ def _record_end(observed: Observed, pod: LauncherPod) -> tuple[Action, ...]:
     vmi, now = observed.vmi, observed.now
     if not shut_down(pod):
         return fail(vmi, how_it_ended(pod, observed.pod_events), now)
-    after = status.ended(vmi, VmiPhase.SUCCEEDED, Failure("GuestShutdown", "the guest has shut down"), now)
-    return patch_status(vmi, after, (RecordEvent("Stopped", "The VirtualMachineInstance was shut down."),))
+    after = status.ended(vmi, VmiPhase.SUCCEEDED, Failure(GUEST_SHUTDOWN, "the guest has shut down"), now)
+    return patch_status(vmi, after, (RecordEvent(events.STOPPED, events.SHUT_DOWN),))
 
 
 def _all_removed(observed: Observed) -> bool:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from virt_core.conventions import labels
+from virt_core.conventions.conditions import READY
 from virt_core.objects.meta import seconds_since
 from virt_core.objects.patch import Operation, guarded_patch
 from virt_core.vmi.instance import VirtualMachineInstance, VmiPhase
@@ -105,7 +106,7 @@ def _age(pod: LauncherPod, now: datetime) -> float:
 
 def _readiness_events(after: status.Status) -> tuple[RecordEvent, ...]:
     """The event for a change of Ready by the controller. The kubelet itself reports failing probes."""
-    (ready,) = (condition for condition in after["conditions"] if condition["type"] == "Ready")
+    (ready,) = (condition for condition in after["conditions"] if condition["type"] == READY)
     reason = ready.get("reason", "")
     by_controller = ready["status"] == "False" and reason in CONTROLLERS_REASONS
     return warnings(Failure(reason, ready["message"]) if by_controller else None)

@@ -11,6 +11,7 @@ from typing import Any
 
 import msgspec
 from virt_core.conventions import labels
+from virt_core.conventions.conditions import GUEST_NOT_RUNNING, READY, SYNCHRONIZED, UNSUPPORTED_SPEC
 from virt_core.objects.meta import Condition, seconds_since
 from virt_core.vmi.instance import VirtualMachineInstance, VmiPhase
 from virt_core.vmi.status import (
@@ -43,8 +44,8 @@ def scheduled_to(vmi: VirtualMachineInstance, pod: LauncherPod, now: datetime) -
         after["qosClass"] = pod.status.qos_class
     if (claims := _claims(pod)) is not None:
         after["volumeStatus"] = claims
-    after = _conditions(vmi, after, [_not_ready("GuestNotRunning", "the guest is not running yet")], now)
-    after["conditions"] = [c for c in after["conditions"] if c["type"] not in ("PodScheduled", "Synchronized")]
+    after = _conditions(vmi, after, [_not_ready(GUEST_NOT_RUNNING, "the guest is not running yet")], now)
+    after["conditions"] = [c for c in after["conditions"] if c["type"] not in ("PodScheduled", SYNCHRONIZED)]
     return in_phase(after, VmiPhase.SCHEDULING, now)
 
 
@@ -76,29 +77,29 @@ def scheduling_seconds(vmi: VirtualMachineInstance, now: datetime) -> float:
 def tells(vmi: VirtualMachineInstance, failure: Failure) -> bool:
     """Whether the status has the failure's reason, with any message."""
     return any(
-        condition.type == "Synchronized" and condition.reason == failure.reason for condition in vmi.status.conditions
+        condition.type == SYNCHRONIZED and condition.reason == failure.reason for condition in vmi.status.conditions
     )
 
 
 def unsynchronized_seconds(vmi: VirtualMachineInstance, failure: Failure, now: datetime) -> float:
     """Seconds since the status shows `failure`; 0 if it does not."""
     for condition in vmi.status.conditions:
-        if condition.type == "Synchronized" and condition.reason == failure.reason:
+        if condition.type == SYNCHRONIZED and condition.reason == failure.reason:
             return seconds_since(condition.last_transition_time, now)
     return 0.0
 
 
 def refused(vmi: VirtualMachineInstance, message: str, now: datetime) -> Status:
     """The spec is refused: no pod is created."""
-    return waiting(vmi, Failure("UnsupportedSpec", message), now)
+    return waiting(vmi, Failure(UNSUPPORTED_SPEC, message), now)
 
 
 def waiting(vmi: VirtualMachineInstance, failure: Failure, now: datetime) -> Status:
     """Something that the guest needs is missing: no pod is created until it exists. A VMI whose rejected pod was
     removed keeps the phase Scheduling."""
     conditions = [
-        Condition("Synchronized", "False", failure.reason, failure.message),
-        _not_ready("GuestNotRunning", "the guest is not started"),
+        Condition(SYNCHRONIZED, "False", failure.reason, failure.message),
+        _not_ready(GUEST_NOT_RUNNING, "the guest is not started"),
     ]
     phase = VmiPhase.SCHEDULING if vmi.status.phase == VmiPhase.SCHEDULING else VmiPhase.PENDING
     return in_phase(_conditions(vmi, vmi.raw_status, conditions, now), phase, now)
@@ -121,7 +122,7 @@ def with_problem(vmi: VirtualMachineInstance, problem: Failure | None, now: date
         kept = [condition for condition in vmi.raw_status.get("conditions", []) if not _is_problem(condition)]
         changed = len(kept) != len(vmi.status.conditions)
         return {**vmi.raw_status, "conditions": kept} if changed else vmi.raw_status
-    kind = "PodScheduled" if problem.reason == UNSCHEDULABLE else "Synchronized"
+    kind = "PodScheduled" if problem.reason == UNSCHEDULABLE else SYNCHRONIZED
     known = next((condition for condition in vmi.status.conditions if condition.type == kind), None)
     if known is not None and known.status == "False" and _same_problem(known, problem):
         return vmi.raw_status
@@ -147,26 +148,26 @@ def with_readiness(vmi: VirtualMachineInstance, pod: LauncherPod, trouble: Troub
     elif current is None or current.reason not in CONTROLLERS_REASONS:
         return vmi.raw_status
     elif running:
-        wanted = Condition("Ready", "Unknown", "Recovered", f"{current.reason} is over; virt-handler has yet to tell")
+        wanted = Condition(READY, "Unknown", "Recovered", f"{current.reason} is over; virt-handler has yet to tell")
     else:
-        wanted = _not_ready("GuestNotRunning", "the guest is not running yet")
+        wanted = _not_ready(GUEST_NOT_RUNNING, "the guest is not running yet")
     if current is not None and (current.status, current.reason) == (wanted.status, wanted.reason):
         return vmi.raw_status
     return _conditions(vmi, vmi.raw_status, [wanted], now)
 
 
 def _as_probed(pod: LauncherPod) -> Condition:
-    condition = pod.condition("Ready")
+    condition = pod.condition(READY)
     if condition is None:
         return _not_ready("PodConditionMissing", "the kubelet has not told yet whether the pod is ready")
-    return Condition("Ready", condition.status, condition.reason, condition.message)
+    return Condition(READY, condition.status, condition.reason, condition.message)
 
 
 def _is_problem(condition: dict[str, Any]) -> bool:
     """Whether the condition is obsolete once the pod starts. Only the handler removes its own Synchronized
     condition."""
     kind, reason = condition["type"], condition.get("reason")
-    return kind == "PodScheduled" or (kind == "Synchronized" and reason in REASONS | BEFORE_POD)
+    return kind == "PodScheduled" or (kind == SYNCHRONIZED and reason in REASONS | BEFORE_POD)
 
 
 def _same_problem(known: Condition, problem: Failure) -> bool:
@@ -177,7 +178,7 @@ def _same_problem(known: Condition, problem: Failure) -> bool:
 
 
 def _not_ready(reason: str, message: str) -> Condition:
-    return Condition("Ready", "False", reason, message)
+    return Condition(READY, "False", reason, message)
 
 
 def _conditions(vmi: VirtualMachineInstance, after: Status, wanted: list[Condition], now: datetime) -> Status:

@@ -12,6 +12,7 @@ import ssl
 from collections.abc import Callable
 
 from virt_core import logs
+from virt_core.conventions.certificate_files import KEY, LEAF
 from virt_core.rpc.tls import Certificates
 
 _log = logs.bound("virt_core.rpc.server_tls")
@@ -53,7 +54,7 @@ class ServerTls:
         context.num_tickets = 0  # a resumed session would not be verified again
         context.set_alpn_protocols(["http/1.1"])
         folder = self._certificates.folder
-        context.load_cert_chain(folder / "tls.crt", folder / "tls.key")
+        context.load_cert_chain(folder / LEAF, folder / KEY)
         # A client may come without a certificate (kubelet's probe); one that does not verify fails the handshake.
         context.verify_mode = ssl.CERT_OPTIONAL
         if authorities := self._authorities():

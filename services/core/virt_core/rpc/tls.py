@@ -17,7 +17,9 @@ from pathlib import Path
 
 import grpc
 
-NAMES = ("tls.key", "tls.crt", "ca.crt")
+from virt_core.conventions.certificate_files import BUNDLE, KEY, LEAF
+
+NAMES = (KEY, LEAF, BUNDLE)
 _NOW = "..data"  # the kubelet's link to the current folder; replaced atomically, so that the files match
 
 
@@ -59,7 +61,7 @@ class Certificates:
 
     def trust_bundle_sha256(self) -> str:
         """SHA-256 of the bundle in lower-case hexadecimal, as GetInfo reports it."""
-        return hashlib.sha256(((self.trust or self.folder) / "ca.crt").read_bytes()).hexdigest()
+        return hashlib.sha256(((self.trust or self.folder) / BUNDLE).read_bytes()).hexdigest()
 
     def fingerprint(self) -> str:
         """A value that changes with key, leaf or bundle."""

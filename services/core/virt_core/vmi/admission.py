@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from virt_core.conventions import labels
 from virt_core.objects.kubevirt import Configuration
 from virt_core.validation.refusal import Refusal, UnsupportedSpec
 from virt_core.vmi.accepted import accept
@@ -18,11 +19,11 @@ from virt_core.vmi.log_settings import log_refusals
 
 RESERVED_LABELS = frozenset(
     {
-        "kubevirt.io/created-by",
+        labels.CREATED_BY,
         "kubevirt.io/migrationJobUID",
-        "kubevirt.io/nodeName",
+        labels.NODE_NAME,
         "kubevirt.io/migrationTargetNodeName",
-        "kubevirt.io/schedulable",
+        labels.SCHEDULABLE,
         "kubevirt.io/install-strategy",
     }
 )

@@ -12,6 +12,7 @@ from typing import Any
 
 import msgspec
 
+from virt_core.conventions.conditions import READY
 from virt_core.objects.meta import Condition, rfc3339, with_conditions
 from virt_core.objects.patch import Operation, guarded_patch
 from virt_core.vmi.instance import VirtualMachineInstance, VmiPhase
@@ -43,7 +44,7 @@ def has_readiness_probe(vmi: VirtualMachineInstance) -> bool:
 
 def ready_condition(vmi: VirtualMachineInstance) -> Condition | None:
     """The condition Ready as stored."""
-    return next((condition for condition in vmi.status.conditions if condition.type == "Ready"), None)
+    return next((condition for condition in vmi.status.conditions if condition.type == READY), None)
 
 
 def ready_is_controllers(vmi: VirtualMachineInstance) -> bool:

@@ -18,6 +18,7 @@ from pathlib import Path
 
 import msgspec
 from virt_core import logs
+from virt_core.conventions.certificate_files import BUNDLE, KEY, LEAF
 from virt_core.conventions.issuing import ISSUING
 from virt_core.conventions.node_certificate import SIGNER_NAME, dns_names
 from virt_core.kube.client import KubeClient
@@ -120,11 +121,11 @@ class NodeCertificate:
             return True
         self.ready.set()
         try:
-            bundle = read_files(self._trust, ("ca.crt",))["ca.crt"]
+            bundle = read_files(self._trust, (BUNDLE,))[BUNDLE]
             issuing = read_files(self._trust, (ISSUING,))[ISSUING]
         except OSError:
             return False  # being replaced
-        wanted = Wanted(leaf=own["tls.crt"], key=own["tls.key"], bundle=bundle, issuing=issuing)
+        wanted = Wanted(leaf=own[LEAF], key=own[KEY], bundle=bundle, issuing=issuing)
         if self._judged is None or self._judged[0] != wanted:
             self._judged = wanted, (await apart.ask(wanted)).due
         due = self._judged[1]
@@ -148,7 +149,7 @@ class NodeCertificate:
         except Denied:
             pending.forget(self._folder)
             raise
-        write_files(self._folder, {"tls.key": waiting.key, "tls.crt": leaf})
+        write_files(self._folder, {KEY: waiting.key, LEAF: leaf})
         pending.forget(self._folder)
         self.ready.set()
 

@@ -16,6 +16,7 @@ from typing import Any
 from k8s.deviceplugin.v1beta1 import deviceplugin_pb2 as pb
 from k8s.deviceplugin.v1beta1 import deviceplugin_pb2_grpc
 from virt_core import logs
+from virt_core.conventions import devices
 
 API_VERSION = "v1beta1"
 COUNT = 1000
@@ -26,7 +27,10 @@ class Kind:
     """A kind of device."""
 
     name: str
-    """The name in the resource devices.kubevirt.io/…"""
+    """Part of the plugin's socket and of the devices' IDs."""
+
+    resource: str
+    """The resource that pods request."""
 
     path: str
     """The device in the launcher's container."""
@@ -34,14 +38,9 @@ class Kind:
     number: int
     """Major and minor, as of os.makedev. From <linux/miscdevice.h>."""
 
-    @property
-    def resource(self) -> str:
-        """The resource that pods request."""
-        return f"devices.kubevirt.io/{self.name}"
 
-
-TUN = Kind("tun", "/dev/net/tun", os.makedev(10, 200))
-KVM = Kind("kvm", "/dev/kvm", os.makedev(10, 232))
+TUN = Kind("tun", devices.TUN, "/dev/net/tun", os.makedev(10, 200))
+KVM = Kind("kvm", devices.KVM, "/dev/kvm", os.makedev(10, 232))
 
 
 class DevicePlugin(deviceplugin_pb2_grpc.DevicePluginServicer):

@@ -14,6 +14,7 @@ from typing import Any
 
 from kubevirt.launcher.v1 import launcher_pb2_grpc
 from virt_core.conventions.launcher_pod import LAUNCHER_SOCKET, SOCKETS_VOLUME
+from virt_core.conventions.screenshot import LARGEST_MESSAGE
 from virt_core.rpc.peer import Peer
 
 from virt_handler.launchers.peer_process import open_namespaces
@@ -23,7 +24,7 @@ from virt_handler.launchers.pod_folders import PodFolders
 # reused: a channel could get the connection to another guest's launcher.
 _OPTIONS = (
     ("grpc.use_local_subchannel_pool", 1),
-    ("grpc.max_receive_message_length", 17 << 20),  # bytes: a screenshot of 16 MiB and its envelope
+    ("grpc.max_receive_message_length", LARGEST_MESSAGE),
 )
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 from datetime import datetime
 
 from kubevirt.launcher.v1 import state_pb2
+from virt_core.conventions.conditions import UNSUPPORTED_SPEC
 from virt_core.objects.patch import Operation
 from virt_core.validation.refusal import UnsupportedSpec
 from virt_core.vmi.accepted import RefusedSpec
@@ -69,11 +70,11 @@ def _start(observed: Observed, pod: PodNetwork, now: datetime) -> tuple[Action, 
     if observed.refusal is not None:
         return _refused(observed, observed.refusal, now)
     if isinstance(spec, RefusedSpec):
-        return _refused(observed, LauncherRefusal("UnsupportedSpec", str(spec)), now)
+        return _refused(observed, LauncherRefusal(UNSUPPORTED_SPEC, str(spec)), now)
     try:
         wanted = machine(vmi, spec, pod)
     except UnsupportedSpec as error:
-        return _refused(observed, LauncherRefusal("UnsupportedSpec", str(error)), now)
+        return _refused(observed, LauncherRefusal(UNSUPPORTED_SPEC, str(error)), now)
     queues = any(interface.multiqueue for interface in wanted.interfaces)
     network = network_plan(pod, spec, queues=queues)
     if network is not None and network.uplink is not None:

@@ -12,6 +12,16 @@ from datetime import datetime
 from typing import Any
 
 from kubevirt.launcher.v1 import state_pb2
+from virt_core.conventions import events
+from virt_core.conventions.conditions import (
+    AGENT_CONNECTED,
+    GUEST_NOT_RUNNING,
+    LIVE_MIGRATABLE,
+    PAUSED,
+    READY,
+    SYNCHRONIZED,
+)
+from virt_core.conventions.launcher_pod import GUEST_DESTROYED, GUEST_SHUTDOWN
 from virt_core.objects.meta import Condition
 from virt_core.objects.patch import Operation
 from virt_core.vmi.accepted import AcceptedSpec, RefusedSpec
@@ -39,16 +49,14 @@ STARTED_EVENTS = (
 )
 """Recorded once the guest runs; reasons and messages are KubeVirt's."""
 
-READY, LIVE_MIGRATABLE, SYNCHRONIZED = "Ready", "LiveMigratable", "Synchronized"
-PAUSED, AGENT_CONNECTED = "Paused", "AgentConnected"
 
 # By the machine's end: the final phase, and the reason for status.reason and Ready. As in KubeVirt, a destroyed guest
 # has failed, since it did not shut down.
 _ENDS: dict[int, tuple[VmiPhase, str]] = {
-    state_pb2.MACHINE_END_SHUTDOWN: (VmiPhase.SUCCEEDED, "GuestShutdown"),
+    state_pb2.MACHINE_END_SHUTDOWN: (VmiPhase.SUCCEEDED, GUEST_SHUTDOWN),
     state_pb2.MACHINE_END_PANICKED: (VmiPhase.FAILED, "GuestPanicked"),
     state_pb2.MACHINE_END_CRASHED: (VmiPhase.FAILED, "HypervisorCrashed"),
-    state_pb2.MACHINE_END_DESTROYED: (VmiPhase.FAILED, "GuestDestroyed"),
+    state_pb2.MACHINE_END_DESTROYED: (VmiPhase.FAILED, GUEST_DESTROYED),
     state_pb2.MACHINE_END_START_FAILED: (VmiPhase.FAILED, START_FAILED),
 }
 _UNKNOWN_END = (VmiPhase.FAILED, "EndedForUnknownReason")  # reported by a newer launcher
@@ -112,7 +120,7 @@ def _conditions(vmi: VirtualMachineInstance, guest: GuestState) -> list[Conditio
             Condition(PAUSED, "True", reason, f"{message}: {guest.message}" if guest.message else message)
         )
     if not ready_is_controllers(vmi):
-        not_ready = Condition(READY, "False", "GuestNotRunning", "the guest is paused")
+        not_ready = Condition(READY, "False", GUEST_NOT_RUNNING, "the guest is paused")
         conditions.append(not_ready if paused else Condition(READY, "True"))
     if any(condition.type == SYNCHRONIZED for condition in vmi.status.conditions):
         conditions.append(Condition(SYNCHRONIZED, "True"))
@@ -162,11 +170,11 @@ def ended(vmi: VirtualMachineInstance, end: End, now: datetime) -> list[Operatio
 def end_event(end: End) -> RecordEvent:
     """The event that reports it, under KubeVirt's reasons."""
     if end.phase is VmiPhase.SUCCEEDED:
-        return RecordEvent("Stopped", "The VirtualMachineInstance was shut down.")
+        return RecordEvent(events.STOPPED, events.SHUT_DOWN)
     words = f"{end.reason}: {end.message}" if end.message else end.reason
     if end.reason == START_FAILED:
         return RecordEvent("SyncFailed", f"The VirtualMachineInstance could not be started: {words}", warning=True)
-    return RecordEvent("Stopped", f"The VirtualMachineInstance crashed: {words}", warning=True)
+    return RecordEvent(events.STOPPED, f"The VirtualMachineInstance crashed: {words}", warning=True)
 
 
 def ended_by_kubelet(vmi: VirtualMachineInstance, guest: GuestState) -> bool:

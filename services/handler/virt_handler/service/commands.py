@@ -11,6 +11,7 @@ from contextlib import asynccontextmanager
 from kubevirt.handler.v1 import handler_pb2 as pb
 from kubevirt.launcher.v1 import command_pb2, launcher_pb2
 from virt_core import logs
+from virt_core.conventions.screenshot import LARGEST_PICTURE
 from virt_core.rpc.errors import RpcError, Unavailable
 from virt_core.vmi.instance import VirtualMachineInstance
 
@@ -20,7 +21,6 @@ from virt_handler.machines.pod import ConnectedLauncher
 
 # Seconds. A guest agent may need long to freeze file systems; virt-api waits longer than this.
 _COMMAND_DEADLINE, _QUESTION_DEADLINE = 20.0, 15.0
-_LARGEST_PICTURE = 16 << 20  # bytes, the contract's limit
 
 
 class Commands:
@@ -55,7 +55,7 @@ class Commands:
         request = launcher_pb2.TakeScreenshotRequest(machine_uid=vmi.metadata.uid)
         async with self._launcher(vmi) as launcher:
             answer = await launcher.peer.call(launcher.stub.TakeScreenshot, request, timeout=_QUESTION_DEADLINE)
-        if len(answer.png) > _LARGEST_PICTURE:
+        if len(answer.png) > LARGEST_PICTURE:
             raise Unavailable(f"the launcher's picture of {len(answer.png)} bytes is too large")
         return pb.TakeScreenshotResponse(png=answer.png)
 

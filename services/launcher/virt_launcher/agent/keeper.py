@@ -129,7 +129,7 @@ class AgentKeeper:
                 _log.info("asking the guest's agent to reboot")
                 await self._host.call_agent(guest_agent.reboot, timeout=_REBOOT_REFUSAL_S)
             except (AgentUnavailable, AgentRefused, HypervisorRefused) as error:
-                _log.info("doing without the guest's agent", error=str(error))
+                _log.info("doing without the guest's agent", reason=str(error))
                 return False
             except HypervisorUnavailable:
                 return self._host.connected  # it is still at it: nobody said no
@@ -143,7 +143,7 @@ class AgentKeeper:
         try:
             connected = await self._host.call(guest_agent.is_connected, timeout=_LOOK_TIMEOUT_S)
         except (HypervisorUnavailable, HypervisorRefused) as error:
-            _log.info("not knowing whether there is a guest agent", error=str(error))
+            _log.info("not knowing whether there is a guest agent", reason=str(error))
             return self._settings.agent_interval_s
         async with self._one_at_a_time:
             if not connected:
@@ -161,7 +161,7 @@ class AgentKeeper:
         try:
             self._report(await self._portrait(await self._ask("guest-info")))
         except (AgentUnavailable, AgentRefused) as error:
-            _log.info("hearing nothing from the guest's agent", error=str(error))
+            _log.info("hearing nothing from the guest's agent", reason=str(error))
         return self._reported is not None
 
     async def _portrait(self, info: Any) -> guest_pb2.GuestAgent:
@@ -190,7 +190,7 @@ class AgentKeeper:
         try:
             await self._thaw()
         except (AgentUnavailable, AgentRefused) as error:
-            _log.warning("trying to thaw again", error=str(error))
+            _log.warning("trying to thaw again", reason=str(error))
             return _THAW_RETRY_S
         return None
 

@@ -74,7 +74,7 @@ async def _serve(device: str, answer: Callable[[bytes], bytes | None]) -> None:
             bound = _bind(device)
             break
         except OSError as error:
-            _log.warning("waiting for the bridge", device=device, error=str(error))
+            _log.warning("waiting for the bridge", device=device, reason=str(error))
             await asyncio.sleep(pause)
             pause = min(pause * 2, _LONGEST_PAUSE_S)
     _log.info("answering DHCP", device=device)
@@ -112,4 +112,4 @@ class _Responder(asyncio.DatagramProtocol):
             self._transport.sendto(response, ("255.255.255.255", _CLIENT_PORT))
 
     def error_received(self, exc: Exception) -> None:
-        _log.warning("losing a DHCP reply", error=str(exc))  # the client asks again
+        _log.warning("losing a DHCP reply", reason=str(exc))  # the client asks again

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TypeAlias
 
 from kubevirt.launcher.v1 import state_pb2
 
@@ -65,7 +64,7 @@ class RecordEnd:
     message: str
 
 
-Action: TypeAlias = (
+Action = (
     CreateStanding
     | RecordRunning
     | StartCpus

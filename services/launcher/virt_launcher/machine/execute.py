@@ -91,10 +91,10 @@ async def _create_or_end(machine: machine_pb2.Machine, records: RecordFolder, ho
     try:
         await _create(machine, host, files)
     except HypervisorRefused as error:
-        _log.warning("recording that the machine cannot be started", error=str(error))
+        _log.warning("recording that the machine cannot be started", reason=str(error))
         _end(records, state_pb2.MACHINE_END_START_FAILED, str(error))
     except UnusableDisk as error:
-        _log.warning("recording that a disk cannot be attached", disk=error.disk, error=str(error))
+        _log.warning("recording that a disk cannot be attached", disk=error.disk, reason=str(error))
         _end(records, state_pb2.MACHINE_END_START_FAILED, str(error), failed_disk=error.disk)
 
 

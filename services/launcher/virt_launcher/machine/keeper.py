@@ -131,7 +131,7 @@ class Keeper:
             again_in = self._fall_silent(error)
         except HypervisorRefused as error:
             # Most likely the guest ended between the look and the act: the next look tells.
-            _log.warning("trying again after a refusal", error=str(error))
+            _log.warning("trying again after a refusal", reason=str(error))
             again_in = _RETRY_S
         await self._tell(seen)
         return again_in
@@ -189,13 +189,13 @@ class Keeper:
         try:
             return await self._host.call(guest.disk_errors, timeout=_DISK_ERRORS_TIMEOUT_S)
         except (HypervisorUnavailable, HypervisorRefused) as error:
-            _log.warning("which disk failed is not known", error=str(error))
+            _log.warning("which disk failed is not known", reason=str(error))
             return ()
 
     def _fall_silent(self, error: HypervisorUnavailable) -> float | None:
         clock = _clock()
         if self._silent_since is None:
-            _log.info("waiting for libvirtd", error=str(error))
+            _log.info("waiting for libvirtd", reason=str(error))
             self._silent_since = clock
         if self._host.connected:
             return _RETRY_S  # a call took too long; without a connection its return wakes us

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TypeAlias
 
 from virt_launcher.storage.layers import Layer
 
@@ -43,4 +42,4 @@ class MakeIso:
     files: Mapping[str, bytes]
 
 
-Action: TypeAlias = CheckQcow2 | MakeOverlay | MakeEmpty | MakeIso
+Action = CheckQcow2 | MakeOverlay | MakeEmpty | MakeIso

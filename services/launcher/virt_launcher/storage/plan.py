@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TypeAlias
 
 from kubevirt.launcher.v1 import machine_pb2
 
@@ -42,7 +41,7 @@ class Documents:
     label: str
 
 
-Found: TypeAlias = OpenedImage | Documents | None
+Found = OpenedImage | Documents | None
 
 
 @dataclass(frozen=True, slots=True)

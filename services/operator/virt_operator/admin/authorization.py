@@ -14,6 +14,8 @@ from typing import Any
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature
 from cryptography.x509.oid import NameOID
+from virt_core.conventions import components
+from virt_core.conventions.certificate_files import BUNDLE
 from virt_core.conventions.labels import COMMON_NAME_PREFIX
 from virt_core.kube.client import KubeClient
 from virt_core.kube.errors import KubeError
@@ -28,7 +30,7 @@ cluster, and kubevirt.io:admin is aggregated into the role of a namespace's admi
 
 READ = "get"
 _AT_ONCE = 10  # reviews under way: whoever may nothing must not take the operator's own requests' place
-_PEERS = f"{COMMON_NAME_PREFIX}virt-operator"
+_PEERS = f"{COMMON_NAME_PREFIX}{components.OPERATOR}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +116,7 @@ class Authorization:
         shown = context.auth_context().get("x509_pem_cert", ())
         if not shown:
             raise Denied("a caller without certificate may not call this")
-        return caller_of(shown[0], (self._certificates.folder / "ca.crt").read_bytes())
+        return caller_of(shown[0], (self._certificates.folder / BUNDLE).read_bytes())
 
 
 def _issued(leaf: x509.Certificate, authority: x509.Certificate) -> bool:

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import msgspec
 from virt_core import logs
+from virt_core.conventions.apiserver_authentication import NAME, NAMESPACE
 from virt_core.kube.client import KubeClient
 from virt_core.kube.reflector import Key, Reflector
 from virt_core.kube.resource import CONFIG_MAPS
 from virt_core.objects.meta import ObjectMeta
 
-_NAMESPACE, _NAME = "kube-system", "extension-apiserver-authentication"
 _log = logs.bound("virt_operator.admin.client_authority")
 
 
@@ -28,7 +28,7 @@ class ClientAuthority:
     def __init__(self, client: KubeClient) -> None:
         self.pem = b""
         self._reflector = Reflector(
-            client, CONFIG_MAPS, _ConfigMap, self._changed, namespace=_NAMESPACE, fields=f"metadata.name={_NAME}"
+            client, CONFIG_MAPS, _ConfigMap, self._changed, namespace=NAMESPACE, fields=f"metadata.name={NAME}"
         )
 
     async def run(self) -> None:

@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 
 import msgspec
 from virt_core import logs
-from virt_core.conventions import components
+from virt_core.conventions import components, labels
 from virt_core.kube.client import KubeClient, Object
 from virt_core.kube.errors import AlreadyExists, KubeError
 from virt_core.kube.reflector import Reflector
@@ -80,7 +80,7 @@ class AuthorityWatch:
 
     async def _create(self) -> bool:
         _log.info("making the certificate authority", secret=AUTHORITY_SECRET)
-        meta = {"name": AUTHORITY_SECRET, "namespace": self._namespace, "labels": {"kubevirt.io": components.OPERATOR}}
+        meta = {"name": AUTHORITY_SECRET, "namespace": self._namespace, "labels": {labels.APP: components.OPERATOR}}
         # If somebody deleted it, the old one goes on until everyone trusts the new one.
         made = new_authority(datetime.now(UTC), DEFAULT.authority.duration)
         data = authority_data(with_successor(self.able, made) if self.able is not None else Authority(made))

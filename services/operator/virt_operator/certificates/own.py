@@ -13,6 +13,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from virt_core import logs
+from virt_core.conventions.certificate_files import BUNDLE, KEY, LEAF
 from virt_core.rpc.tls import read_files, write_files
 
 from virt_operator.certificates.authority import AuthorityWatch
@@ -51,9 +52,7 @@ class OwnCertificate:
             authority = self._authority.able
             wanted = self._renewed(pair, authority) if authority is not None else pair
             if wanted is not None and wanted != pair:
-                write_files(
-                    self._folder, {"tls.crt": wanted.certificate, "tls.key": wanted.key, "ca.crt": wanted.bundle}
-                )
+                write_files(self._folder, {LEAF: wanted.certificate, KEY: wanted.key, BUNDLE: wanted.bundle})
                 pair = wanted
                 self.ready.set()
             await self._wait(pair)
@@ -84,4 +83,4 @@ class OwnCertificate:
             files = read_files(self._folder)
         except OSError:
             return None
-        return KeyPair(files["tls.crt"], files["tls.key"], files["ca.crt"])
+        return KeyPair(files[LEAF], files[KEY], files[BUNDLE])

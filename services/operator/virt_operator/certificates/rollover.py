@@ -18,6 +18,7 @@ import msgspec
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
+from virt_core.conventions.certificate_files import BUNDLE, KEY, LEAF
 from virt_core.conventions.issuing import CLOCK_SKEW, ISSUING, Issuing, read_issuing
 from virt_core.objects.meta import rfc3339
 
@@ -71,7 +72,7 @@ def read_authority(data: Mapping[str, str]) -> Authority | None:
     signer = key_pair_of(data)
     if validity(signer) is None or not _certificates(signer.bundle):
         return None
-    following = key_pair_of({"tls.crt": data.get(_NEXT_CERTIFICATE, ""), "tls.key": data.get(_NEXT_KEY, "")})
+    following = key_pair_of({LEAF: data.get(_NEXT_CERTIFICATE, ""), KEY: data.get(_NEXT_KEY, "")})
     issuing = read_issuing(_text(data, ISSUING))
     issuing = _signed_by(issuing, signer)
     ends = _moment(_text(data, _OLD_LEAVES_END))
@@ -93,7 +94,7 @@ def authority_data(authority: Authority) -> dict[str, str | None]:
 
 def trust_data(authority: Authority) -> dict[str, str]:
     """What those need who ask for their own leaves: the `data` of a Secret without a key."""
-    return {"ca.crt": _base64(authority.bundle), ISSUING: _base64(msgspec.json.encode(authority.issuing))}
+    return {BUNDLE: _base64(authority.bundle), ISSUING: _base64(msgspec.json.encode(authority.issuing))}
 
 
 def with_successor(authority: Authority, successor: KeyPair) -> Authority:

@@ -7,6 +7,7 @@ from base64 import b64decode, b64encode
 from collections.abc import Mapping
 
 import msgspec
+from virt_core.conventions.certificate_files import BUNDLE, KEY, LEAF
 from virt_core.objects.meta import ObjectMeta
 
 from virt_operator.certificates.issue import KeyPair
@@ -23,12 +24,12 @@ class CertificateSecret(msgspec.Struct, frozen=True):
 
 def key_pair_of(data: Mapping[str, str]) -> KeyPair:
     """What a Secret's `data` holds; parts that are absent or no base64 are empty."""
-    return KeyPair(*(_part(data, key) for key in ("tls.crt", "tls.key", "ca.crt")))
+    return KeyPair(*(_part(data, key) for key in (LEAF, KEY, BUNDLE)))
 
 
 def data_of(pair: KeyPair) -> dict[str, str]:
     """A Secret's `data` that holds `pair`."""
-    files = {"tls.crt": pair.certificate, "tls.key": pair.key, "ca.crt": pair.bundle}
+    files = {LEAF: pair.certificate, KEY: pair.key, BUNDLE: pair.bundle}
     return {key: b64encode(content).decode() for key, content in files.items()}
 
 

@@ -15,6 +15,7 @@ from typing import assert_never
 
 from virt_core import logs
 from virt_core.conventions import components
+from virt_core.conventions.certificate_files import BUNDLE
 from virt_core.conventions.labels import HEARTBEAT, KUBEVIRT_FINALIZER, SCHEDULABLE
 from virt_core.kube.client import KubeClient
 from virt_core.kube.errors import AlreadyExists, Invalid, NotFound
@@ -144,7 +145,7 @@ class Executor:
                 await self._write_data(TRUST_SECRET, "Opaque", dict(data), seen)
             case WriteBundle(secret, bundle, seen):
                 self._log.info("writing the trusted authorities", secret=secret)
-                data = {"ca.crt": b64encode(bundle).decode()}
+                data = {BUNDLE: b64encode(bundle).decode()}
                 body = {"metadata": {"resourceVersion": seen}, "data": data}
                 answer = await self._client.merge_patch(SECRETS, self._namespace, secret, body)
                 self._inventory.wrote(Ref("Secret", self._namespace, secret), answer)

@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 
 import msgspec
 from virt_core import logs
+from virt_core.conventions import apiserver_authentication as authentication
 from virt_core.conventions import components
 from virt_core.kube.client import KubeClient
 from virt_core.kube.errors import KubeError, NotFound
@@ -69,7 +70,9 @@ class Reconciler:
 
     async def run(self) -> None:
         """Reconcile until cancelled."""
-        reviews = review_permissions(self._client, (self._settings.namespace, "kube-system"), self._inventory.holds)
+        reviews = review_permissions(
+            self._client, (self._settings.namespace, authentication.NAMESPACE), self._inventory.holds
+        )
         async with asyncio.TaskGroup() as group:
             for name, coroutine in (*self._inventory.watches(), ("first lists", self._inventory.synced())):
                 group.create_task(coroutine, name=name)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from virt_core.conventions import labels
+from virt_core.conventions import conditions, labels
 from virt_core.objects.field_table import Schema, as_map_list, field_table, kept_whole, type_schema
 
 from virt_operator.strategy.ref import Body
@@ -28,9 +28,9 @@ def virtual_machine_instances() -> Body:
         {"name": "Phase", "type": "string", "jsonPath": ".status.phase"},
         {"name": "IP", "type": "string", "jsonPath": ".status.interfaces[0].ipAddress"},
         {"name": "NodeName", "type": "string", "jsonPath": ".status.nodeName"},
-        _condition_column("Ready", "Ready"),
-        {**_condition_column("Live-Migratable", "LiveMigratable"), "priority": 1},
-        {**_condition_column("Paused", "Paused"), "priority": 1},
+        _condition_column("Ready", conditions.READY),
+        {**_condition_column("Live-Migratable", conditions.LIVE_MIGRATABLE), "priority": 1},
+        {**_condition_column("Paused", conditions.PAUSED), "priority": 1},
     ]
     names = _names("VirtualMachineInstance", "virtualmachineinstances", ["vmi", "vmis"])
     return _definition(names, schema, columns, subresources={})

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from virt_core.conventions import accounts, components
+from virt_core.conventions import apiserver_authentication as authentication
 from virt_core.conventions.node_certificate import SIGNER_NAME
 
 from virt_operator.strategy import desired, rbac
@@ -23,7 +24,6 @@ VALIDATOR = "virt-operator-validator"
 """The ValidatingWebhookConfiguration of the operator's webhook for KubeVirt objects."""
 
 _WEBHOOKS = "validatingwebhookconfigurations"
-_AUTHENTICATION_READER = "extension-apiserver-authentication-reader"
 
 # Strategies are written by the Job that prints them.
 _WRITES: Mapping[str, tuple[str, ...]] = {"ConfigMap": ()}
@@ -36,17 +36,17 @@ def operator_rbac(settings: InstallSettings) -> list[Body]:
     subject = rbac.service_account_subject(ACCOUNT, namespace)
     cluster = union([*_granted(objects, "ClusterRole"), *_cluster_needs(objects)])
     local = union([*_granted(objects, "Role"), *_local_needs(objects, namespace)])
-    kube_system = union(_local_needs(objects, "kube-system"))
+    kube_system = union(_local_needs(objects, authentication.NAMESPACE))
     return [
         {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": ACCOUNT, "namespace": namespace}},
         rbac.cluster_role(ACCOUNT, tuple(cluster)),
         rbac.cluster_role_binding(ACCOUNT, ACCOUNT, subject),
         rbac.role(ACCOUNT, namespace, tuple(local)),
         rbac.role_binding(ACCOUNT, namespace, ACCOUNT, subject),
-        rbac.role(ACCOUNT, "kube-system", tuple(kube_system)),
-        rbac.role_binding(ACCOUNT, "kube-system", ACCOUNT, subject),
+        rbac.role(ACCOUNT, authentication.NAMESPACE, tuple(kube_system)),
+        rbac.role_binding(ACCOUNT, authentication.NAMESPACE, ACCOUNT, subject),
         # virt-api is bound to this role, and nobody grants what they do not hold.
-        rbac.role_binding(f"{ACCOUNT}-authentication", "kube-system", _AUTHENTICATION_READER, subject),
+        rbac.role_binding(f"{ACCOUNT}-authentication", authentication.NAMESPACE, authentication.READER, subject),
         *_strategy_rbac(namespace),
     ]
 
@@ -96,7 +96,7 @@ def _cluster_needs(objects: Iterable[Body]) -> list[Body]:
 
 
 def _local_needs(objects: Iterable[Body], namespace: str) -> list[Body]:
-    own = namespace != "kube-system"
+    own = namespace != authentication.NAMESPACE
     kinds = {ref_of(body).kind for body in objects if ref_of(body).namespace == namespace}
     if own:
         # All are watched, and those of another release or of other settings are removed.

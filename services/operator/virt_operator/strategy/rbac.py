@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from virt_core.conventions import accounts, components, subresources
+from virt_core.conventions import apiserver_authentication as authentication
 
 from virt_operator.strategy.ref import Body
 from virt_operator.strategy.rules import rule
@@ -90,8 +91,7 @@ def component_rbac(namespace: str) -> list[Body]:
         ]
     subject = service_account_subject(accounts.API, namespace)
     # The certificate authority and names of the front proxy, which virt-api must know to trust X-Remote headers.
-    reader = "extension-apiserver-authentication-reader"
-    return [*objects, role_binding(accounts.API, "kube-system", reader, subject)]
+    return [*objects, role_binding(accounts.API, authentication.NAMESPACE, authentication.READER, subject)]
 
 
 def user_rbac() -> list[Body]:

@@ -17,6 +17,7 @@ import aiohttp
 import msgspec
 from virt_core import logs
 from virt_core.conventions import components
+from virt_core.conventions.certificate_files import BUNDLE
 from virt_core.conventions.component_pod import HEALTH_PATH, HTTPS_SERVICE_PORT
 from virt_core.kube.client import KubeClient
 from virt_core.kube.errors import KubeError
@@ -81,7 +82,7 @@ class WebhookRegistration:
             self._owner = await self._owner_uid()
         if not self._owner:
             return  # no CRD, so no KubeVirt objects; and what belonged to it goes by garbage collection
-        bundle = (self._settings.certificates / "ca.crt").read_bytes()
+        bundle = (self._settings.certificates / BUNDLE).read_bytes()
         wanted = configuration(self._settings.namespace, b64encode(bundle).decode(), self._owner)
         why = "absent" if live is None else _difference(wanted, live)
         if why is None or (live is not None and not self._leading()):
@@ -95,7 +96,7 @@ class WebhookRegistration:
         """Return when a request to the Service is answered, or after a while: where pods may not talk to each other,
         the API server still may."""
         url = f"https://{SERVICE}.{self._settings.namespace}.svc:{HTTPS_SERVICE_PORT}{HEALTH_PATH}"
-        tls = ssl.create_default_context(cafile=self._settings.certificates / "ca.crt")
+        tls = ssl.create_default_context(cafile=self._settings.certificates / BUNDLE)
         reason = ""
         try:
             async with asyncio.timeout(_PATIENCE), aiohttp.ClientSession() as session:

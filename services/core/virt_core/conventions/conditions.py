@@ -1,0 +1,21 @@
+"""Conditions of a VirtualMachineInstance, as in KubeVirt. Pure.
+
+Controller and handler write them and leave each other's alone; virt-api decides about commands by them.
+"""
+
+from __future__ import annotations
+
+READY = "Ready"
+"""The guest answers: until there is a handler, what the launcher pod's condition of that name says."""
+
+PAUSED = "Paused"
+AGENT_CONNECTED = "AgentConnected"
+LIVE_MIGRATABLE = "LiveMigratable"
+SYNCHRONIZED = "Synchronized"
+"""False while something keeps the guest from starting; the reason says what."""
+
+GUEST_NOT_RUNNING = "GuestNotRunning"
+"""Reason of READY."""
+
+UNSUPPORTED_SPEC = "UnsupportedSpec"
+"""Reason of SYNCHRONIZED, and of the event."""
