@@ -31,13 +31,18 @@ from tests.e2e.builds import (
 from tests.e2e.cluster import NAMESPACE, ROOT, apply, get, kubectl, nodes, wait
 from tests.e2e.guests import Guest, manifest, observed, running, until
 from tests.e2e.watching import History, template_variables, watching
-from tests.next_release.edits import FIELD_NUMBER, next_version
+from tests.next_release.edits import FIELD_NUMBER, NEWEST, next_version
 
 MAX_GAP = 2.0  # seconds between two ticks, which come every 0.2 s
 LONGEST_CHANGE = 60.0  # seconds
 LONGEST_AWAY = 5.0  # seconds without a ready virt-handler on a node
 REPORTED_WITHIN = 30.0  # seconds until a condition names what is wrong
 UP = ("virt-handler", "virt-controller", "virt-api")
+NEWEST_KINDS = {
+    "validatingadmissionpolicy",
+    "validatingadmissionpolicybinding",
+    "validatingwebhookconfiguration",
+}
 NOTE = "kept by the release that does not know it"
 VERSION = (ROOT / "VERSION").read_text().strip()
 Change = Callable[[Build], None]
@@ -123,6 +128,7 @@ def noted(name: str, node: str = "") -> dict[str, Any]:
 def check_next_release(old: Guest) -> None:
     """What is new in the next release is there, and a launcher of the old one refuses it by name."""
     assert template_variables("virt-controller")["NEXT_RELEASE"] == "yes"
+    assert newest_objects() == NEWEST_KINDS
     node = old.vmi["status"]["nodeName"]
     handlers = get("pods", "-n", NAMESPACE, "-l", "kubevirt.io=virt-handler")["items"]
     handler = next(pod for pod in handlers if pod["spec"]["nodeName"] == node)["metadata"]["name"]
@@ -136,9 +142,15 @@ def check_next_release(old: Guest) -> None:
     assert answer["receiver"] == {"code": "FAILED_PRECONDITION", "reason": "UNSUPPORTED_BY_PEER", "field": field}
 
 
+def newest_objects() -> set[str]:
+    """Kinds of the objects that only the next release has."""
+    return {kind for kind in NEWEST_KINDS if kubectl("get", kind, NEWEST, "--ignore-not-found", "-o", "name")}
+
+
 def check_this_release(young: Guest) -> None:
     """What the next release stored is kept though this one does not know it, and is refused in a new machine."""
     assert "NEXT_RELEASE" not in template_variables("virt-controller")
+    assert newest_objects() == set(), "what only the next release has is removed, also by an older manifest's operator"
     assert young.vmi["spec"]["domain"]["note"] == NOTE
     assert young.phase == "Running"
     with pytest.raises(AssertionError, match=r"spec\.domain\.note") as refused:

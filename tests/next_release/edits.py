@@ -1,8 +1,9 @@
 """How the next release differs from this one: few edits of exact places. Called by tree.py.
 
 It has one field more from a VirtualMachineInstance to the domain's XML (`spec.domain.note`, `Machine.note` behind the
-feature "machine-note", `<description>`), a higher feature level, and a virt-controller with one variable more. An edit
-whose place is not there exactly once raises, so that whoever moves the place moves the edit too.
+feature "machine-note", `<description>`), a higher feature level, a virt-controller with one variable more, and objects
+that this release does not know: an admission policy and a webhook. An edit whose place is not there exactly once
+raises, so that whoever moves the place moves the edit too.
 """
 
 from __future__ import annotations
@@ -17,6 +18,36 @@ FIELD_NUMBER = 1000  # far above what the contract reaches by growing
 
 class PlaceNotFound(Exception):
     """The text to edit is not in the file exactly once: this tree has changed, change edits.py."""
+
+
+NEWEST = "kubevirt-next-release"
+"""Name of the objects that only the next release has."""
+
+_OBJECTS = f"""
+
+def _next_release(namespace: str) -> list[Body]:
+    version = "admissionregistration.k8s.io/v1"
+    nothing = {{"apiGroups": ["next.example"], "apiVersions": ["*"], "operations": ["CREATE"], "resources": ["*"]}}
+    policy = {{"matchConstraints": {{"resourceRules": [nothing]}}, "validations": [{{"expression": "false"}}]}}
+    hook = {{
+        "name": "next-release.kubevirt.io",
+        "admissionReviewVersions": ["v1"],
+        "clientConfig": {{"service": {{"namespace": namespace, "name": "virt-api", "path": "/next", "port": 443}}}},
+        "rules": [nothing],
+        "sideEffects": "None",
+    }}
+    return [
+        {{"apiVersion": version, "metadata": {{"name": "{NEWEST}"}}, **part}}
+        for part in (
+            {{"kind": "ValidatingAdmissionPolicy", "spec": policy}},
+            {{
+                "kind": "ValidatingAdmissionPolicyBinding",
+                "spec": {{"policyName": "{NEWEST}", "validationActions": ["Deny"]}},
+            }},
+            {{"kind": "ValidatingWebhookConfiguration", "webhooks": [hook]}},
+        )
+    ]
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +115,16 @@ EDITS = (
         "services/operator/virt_operator/strategy/deployments.py",
         "            value_env(environment.IMAGE_PULL_POLICY, settings.pull_policy),\n",
         '            value_env("NEXT_RELEASE", "yes"),\n',
+    ),
+    Edit(
+        "services/operator/virt_operator/strategy/desired.py",
+        "        *webhooks.webhooks(settings.namespace),\n",
+        "        *_next_release(settings.namespace),\n",
+    ),
+    Edit(
+        "services/operator/virt_operator/strategy/desired.py",
+        "    return tuple(_marked(body, annotations) for body in objects)\n",
+        _OBJECTS,
     ),
 )
 

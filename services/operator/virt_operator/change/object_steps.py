@@ -17,7 +17,10 @@ from virt_operator.change.situation import Progress, Situation
 from virt_operator.strategy.install_strategy import name_of
 from virt_operator.strategy.ref import WORKLOADS, Ref
 from virt_operator.strategy.trust import REGISTRATIONS
+from virt_operator.suite import permissions
 from virt_operator.suite.actions import Action, Delete, WaitFor
+
+_LEFT = "left behind: not part of this release, and virt-operator may not delete it; delete it with kubectl, or update"
 
 
 def definitions(situation: Situation, _: Progress) -> Progress:
@@ -66,7 +69,8 @@ def deregistration(situation: Situation, _: Progress) -> Progress:
 def cleanup(situation: Situation, earlier: Progress) -> Progress:
     """Objects of an earlier release that this one does not have, once all of this one is ready. The strategy of what
     was installed before goes only when the status no longer names it. Definitions stay: with a definition the API
-    server deletes every object of its kind, which a way back to an older release must not cost."""
+    server deletes every object of its kind, which a way back to an older release must not cost. What this operator may
+    not delete is left behind and named: a newer release brought it, and adopts it when it comes back."""
     if earlier.waits:
         return Progress()
     desired, namespace = {state.ref for state in situation.objects}, situation.suite.metadata.namespace
@@ -80,7 +84,10 @@ def cleanup(situation: Situation, earlier: Progress) -> Progress:
         and ref.kind != "CustomResourceDefinition"
         and not (ref.kind in ("ConfigMap", "Job") and ref.name in names)
     ]
-    return _deleted(situation, superfluous, "not part of this release")
+    held, own = situation.observed.held, situation.operator.namespace
+    removable = [ref for ref in superfluous if permissions.may_delete(held, ref, own)]
+    left = (WaitFor(str(ref), _LEFT) for ref in sorted(set(superfluous) - set(removable)))
+    return _deleted(situation, removable, "not part of this release").and_then(Progress(later=tuple(left)))
 
 
 def _brought(situation: Situation, states: Iterable[ObjectState], gate: Gate) -> Progress:

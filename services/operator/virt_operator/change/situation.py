@@ -32,7 +32,7 @@ class Progress:
     actions: tuple[Action, ...] = ()
     waits: tuple[WaitFor, ...] = ()
     later: tuple[WaitFor, ...] = ()
-    """What is done when a node is back. Nothing waits for it."""
+    """What remains to be done later, for example when a node is back. Nothing waits for it."""
 
     def and_then(self, later: Progress) -> Progress:
         """Both, this one first."""

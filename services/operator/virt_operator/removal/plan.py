@@ -3,8 +3,9 @@
 The definition of VirtualMachineInstance goes first: from then on nobody can make new ones, the API server deletes those
 that are there, and the definition is gone when the last of them is, while controller and handlers still run to end
 them. Then APIServices and webhooks, before what serves them; then the workloads; the rest, and what handlers wrote on
-their nodes, when their pods are gone; last the policy that keeps the operator itself from being deleted. The first
-stage is where workloads forbid the removal, if the uninstallStrategy says so: after it there are none.
+their nodes, when their pods are gone; then the policy that keeps the operator itself from being deleted; last the
+permission to delete what only another release's manifest names. The first stage is where workloads forbid the removal,
+if the uninstallStrategy says so: after it there are none.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from datetime import timedelta
 
 from virt_core.conventions.labels import KUBEVIRT_FINALIZER
 
+from virt_operator.strategy.rbac import REMOVAL
 from virt_operator.strategy.ref import KINDS, Ref
 from virt_operator.strategy.trust import REGISTRATIONS
 from virt_operator.suite.actions import Delete, RemoveFinalizer, UnmarkNode, WaitFor
@@ -68,8 +70,10 @@ def _next_stage(observed: Observed) -> Plan:
     if observed.pods:
         ending = (WaitFor(f"Pod {pod.metadata.name}", _ending(observed, pod), "Pods") for pod in observed.pods)
         return Plan(waits=tuple(ending))
-    rest = _of(observed, *(kind for kind in KINDS if kind not in _POLICIES))
-    decided = _delete("Definitions", rest or _of(observed, *_POLICIES), "being deleted")
+    rest = [(ref, live) for ref, live in _of(observed, *KINDS) if ref.name != REMOVAL]
+    policies = [(ref, live) for ref, live in rest if ref.kind in _POLICIES]
+    others = [(ref, live) for ref, live in rest if ref.kind not in _POLICIES]
+    decided = _delete("Definitions", others or policies or _of(observed, *KINDS), "being deleted")
     return replace(decided, actions=(*decided.actions, *map(UnmarkNode, observed.marked_nodes)))
 
 

@@ -47,6 +47,7 @@ def desired_objects(settings: InstallSettings, release: str = RELEASE) -> tuple[
         *services.api_services(settings.namespace),
         *webhooks.webhooks(settings.namespace),
     ]
+    objects += rbac.removal(objects, settings.namespace)
     return tuple(_marked(body, annotations) for body in objects)
 
 

@@ -5,13 +5,17 @@ Rules for objects of the suite's own namespace are Roles, all others ClusterRole
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from virt_core.conventions import accounts, components, subresources
 from virt_core.conventions import apiserver_authentication as authentication
 
-from virt_operator.strategy.ref import Body
+from virt_operator.strategy.ref import KINDS, Body
 from virt_operator.strategy.rules import rule
+
+REMOVAL = "kubevirt-operator-removal"
+"""ClusterRole and binding."""
 
 _VMIS = "virtualmachineinstances"
 _EVERYONE = ("system:authenticated", "system:unauthenticated")
@@ -126,6 +130,22 @@ def _aggregated(role_name: str, *rules: Body) -> Body:
 def service_account_subject(name: str, namespace: str) -> Body:
     """A service account as the subject of a binding."""
     return {"kind": "ServiceAccount", "name": name, "namespace": namespace}
+
+
+def removal(objects: Iterable[Body], namespace: str) -> list[Body]:
+    """The permission to remove what a release installs, for whichever operator is there.
+
+    The operator's own roles come with its manifest. Where an older manifest is applied over a newer release they do not
+    name what only the newer one has. This role comes with the release, and holds the names of both until the change
+    is done (change/growth.py).
+    """
+    names: dict[str, list[str]] = {}
+    for body in objects:
+        if not KINDS[body["kind"]].namespaced:
+            names.setdefault(body["kind"], []).append(body["metadata"]["name"])
+    rules = [rule(KINDS[kind].group, KINDS[kind].plural, "delete", names=names[kind]) for kind in sorted(names)]
+    subject = service_account_subject(accounts.OPERATOR, namespace)
+    return [cluster_role(REMOVAL, tuple(rules)), cluster_role_binding(REMOVAL, REMOVAL, subject)]
 
 
 def cluster_role(name: str, rules: tuple[Body, ...]) -> Body:

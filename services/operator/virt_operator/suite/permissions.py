@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from virt_operator.strategy.operator_rbac import ACCOUNT
-from virt_operator.strategy.ref import Body
-from virt_operator.strategy.rules import covers
+from virt_operator.strategy.ref import Body, Ref
+from virt_operator.strategy.rules import covers, rule
 
 Held = Mapping[str, tuple[Body, ...]]
 """Rules by namespace, cluster-wide ones among those of each."""
@@ -31,6 +31,12 @@ def missing(held: Held, operator_objects: Iterable[Body], account_namespace: str
             lacking = covers(held.get(namespace, ()), body["rules"])
             found |= {f"{permission} in {namespace}" for permission in lacking}
     return sorted(found)
+
+
+def may_delete(held: Held, ref: Ref, account_namespace: str) -> bool:
+    """Whether the operator holds the permission to delete this object."""
+    needed = rule(ref.resource.group, ref.resource.plural, "delete", names=[ref.name])
+    return not covers(held.get(ref.namespace or account_namespace, ()), [needed])
 
 
 def message(lacking: list[str], release: str) -> str:

@@ -22,7 +22,7 @@ class Plan:
     """What keeps the suite from being as it should be, in the order of the steps."""
 
     later: tuple[WaitFor, ...] = ()
-    """What is done when a node is back. Nothing waits for it."""
+    """What remains to be done later, for example when a node is back. Nothing waits for it."""
 
     settings: InstallSettings | None = None
     """What is being installed; None while nothing is, or the spec is refused."""
