@@ -59,5 +59,5 @@ def test_budgets_go_with_the_suite() -> None:
     everything = installed()
     workloads = ("CustomResourceDefinition", *REGISTRATIONS, "Deployment", "DaemonSet")
     left = {ref: stored for ref, stored in everything.owned.items() if ref.kind not in workloads}
-    decided = plan_removal(replace(everything, suite=deleting, owned=left, pods=()), deleting)
+    decided = plan_removal(replace(everything, suite=deleting, owned=left, pods=()), deleting, OPERATOR)
     assert {API, CONTROLLER} <= {action.ref for action in decided.actions if isinstance(action, Delete)}

@@ -153,7 +153,7 @@ def test_removal_is_told_once() -> None:
     terminating = suite(status=READY, deletion_timestamp="2026-01-31T10:00:00Z")
     busy, empty = replace(installed(), suite=terminating), Observed(now=NOW, suite=terminating)
     deleting, deleted = (
-        status_of(terminating, observed, plan_removal(observed, terminating), OPERATOR, None)
+        status_of(terminating, observed, plan_removal(observed, terminating, OPERATOR), OPERATOR, None)
         for observed in (busy, empty)
     )
     assert event_of(READY, deleting) == SuiteEvent("DeletionInProgress", "removing the suite")

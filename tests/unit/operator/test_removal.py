@@ -6,13 +6,13 @@ from dataclasses import replace
 
 import msgspec
 from virt_operator.removal.plan import asks_for_nodes, asks_for_workloads, nothing_left, plan_removal
-from virt_operator.strategy.ref import Ref
+from virt_operator.strategy.ref import Ref, ref_of
 from virt_operator.strategy.trust import REGISTRATIONS
 from virt_operator.suite.actions import Delete, RemoveFinalizer, UnmarkNode
 from virt_operator.suite.observed import Observed, SuiteObject
 from virt_operator.suite.plan import Plan
 
-from tests.unit.operator.suites import FINALIZER, NOW, deployed, installed, kinds, suite, without
+from tests.unit.operator.suites import FINALIZER, HELD, NOW, OPERATOR, deployed, installed, kinds, live, suite, without
 
 DELETING = suite(status=deployed(), deletion_timestamp="2026-01-31T10:00:00Z")
 
@@ -28,7 +28,7 @@ def drop(observed: Observed, kinds_gone: set[str]) -> Observed:
 def test_stages_follow_each_other() -> None:
     observed, stages = replace(installed(), suite=DELETING), []
     while observed.owned:
-        decided = plan_removal(observed, DELETING)
+        decided = plan_removal(observed, DELETING, OPERATOR)
         if not deleted(decided):  # only the pods are left to wait for
             assert decided.waits[0].what == "Pod virt-handler-0"
             observed = replace(observed, pods=())
@@ -48,22 +48,22 @@ def test_controller_stays_until_the_last_vm_is_gone() -> None:
     terminating = {"type": "Terminating", "status": "True", "message": "3 instances remain"}
     deleting = msgspec.structs.replace(body, metadata=meta, status={"conditions": [terminating]})
     observed = replace(installed(), owned={**installed().owned, ref: deleting})
-    decided = plan_removal(observed, DELETING)
+    decided = plan_removal(observed, DELETING, OPERATOR)
     assert decided.actions == ()
     assert decided.waits[0].why == "3 instances remain"
 
 
 def test_finalizer_goes_when_the_phase_says_deleted() -> None:
     nothing = Observed(now=NOW, suite=DELETING)
-    assert plan_removal(nothing, DELETING).actions == ()
+    assert plan_removal(nothing, DELETING, OPERATOR).actions == ()
     status = msgspec.structs.replace(DELETING.status, phase="Deleted")
     gone = SuiteObject(msgspec.structs.replace(DELETING.metadata, finalizers=["other", FINALIZER]), {}, status)
-    assert plan_removal(nothing, gone).actions == (RemoveFinalizer(gone.metadata),)
+    assert plan_removal(nothing, gone, OPERATOR).actions == (RemoveFinalizer(gone.metadata),)
 
 
 def test_an_object_without_our_finalizer_is_not_ours() -> None:
     other = suite(finalizers=["other"], deletion_timestamp="2026-01-31T10:00:00Z")
-    assert plan_removal(replace(installed(), suite=other), other) == Plan()
+    assert plan_removal(replace(installed(), suite=other), other, OPERATOR) == Plan()
 
 
 BLOCKED = SuiteObject(DELETING.metadata, {"uninstallStrategy": "BlockUninstallIfWorkloadsExist"}, DELETING.status)
@@ -72,19 +72,19 @@ BLOCKED = SuiteObject(DELETING.metadata, {"uninstallStrategy": "BlockUninstallIf
 def test_block_uninstall_removes_nothing_while_a_workload_exists_and_looks_again() -> None:
     observed = replace(installed(), suite=BLOCKED, workload="VirtualMachineInstance default/vm1")
     assert asks_for_workloads(observed, BLOCKED)
-    decided = plan_removal(observed, BLOCKED)
+    decided = plan_removal(observed, BLOCKED, OPERATOR)
     assert kinds(decided.actions) == []
     assert decided.waits[0].what == "VirtualMachineInstance default/vm1"
     assert "BlockUninstallIfWorkloadsExist" in decided.waits[0].why
     assert decided.next_deadline is not None
-    assert deleted(plan_removal(replace(observed, workload=None), BLOCKED)) == {"CustomResourceDefinition"}
+    assert deleted(plan_removal(replace(observed, workload=None), BLOCKED, OPERATOR)) == {"CustomResourceDefinition"}
 
 
 def test_block_uninstall_goes_on_once_the_definition_of_workloads_is_going() -> None:
     gone = drop(replace(installed(), suite=BLOCKED), {"CustomResourceDefinition"})
     assert not asks_for_workloads(gone, BLOCKED)
     assert not asks_for_workloads(replace(installed(), suite=DELETING), DELETING)
-    assert deleted(plan_removal(gone, BLOCKED)) == set(REGISTRATIONS)
+    assert deleted(plan_removal(gone, BLOCKED, OPERATOR)) == set(REGISTRATIONS)
 
 
 def test_nodes_are_unmarked_when_no_handler_is_left_to_mark_them_again() -> None:
@@ -94,16 +94,28 @@ def test_nodes_are_unmarked_when_no_handler_is_left_to_mark_them_again() -> None
     assert not asks_for_nodes(without_handlers, DELETING), "a pod is ending still"
     ended = replace(without_handlers, pods=())
     assert asks_for_nodes(ended, DELETING)
-    decided = plan_removal(replace(ended, marked_nodes=("node1", "node2")), DELETING)
+    decided = plan_removal(replace(ended, marked_nodes=("node1", "node2")), DELETING, OPERATOR)
     unmarked = [action for action in decided.actions if isinstance(action, UnmarkNode)]
     assert unmarked == [UnmarkNode("node1"), UnmarkNode("node2")]
     assert len(decided.actions) > len(unmarked), "not a stage of its own: no watch would tell its end"
 
 
+def test_what_only_a_newer_release_has_does_not_keep_the_suite_from_being_removed() -> None:
+    newer = {"kind": "ValidatingAdmissionPolicy", "metadata": {"name": "kubevirt-newer"}}
+    observed = Observed(now=NOW, suite=DELETING, owned={ref_of(newer): live(newer, {})}, held=HELD)
+    assert nothing_left(observed, OPERATOR)
+    decided = plan_removal(observed, DELETING, OPERATOR)
+    assert (decided.actions, [wait.what for wait in decided.later]) == ((), [str(ref_of(newer))])
+
+
+def test_an_operator_without_its_own_permissions_leaves_nothing_behind() -> None:
+    assert not nothing_left(replace(installed(), suite=DELETING, pods=(), held={}), OPERATOR)
+
+
 def test_marked_nodes_keep_the_finalizer() -> None:
     nothing = Observed(now=NOW, suite=DELETING, marked_nodes=("node1",))
-    assert not nothing_left(nothing)
-    assert plan_removal(nothing, DELETING).actions == (UnmarkNode("node1"),)
+    assert not nothing_left(nothing, OPERATOR)
+    assert plan_removal(nothing, DELETING, OPERATOR).actions == (UnmarkNode("node1"),)
 
 
 def test_nodes_are_of_no_interest_while_the_suite_stays() -> None:

@@ -112,11 +112,11 @@ def test_refused_spec_changes_only_synchronized() -> None:
 def test_removal_is_told_until_nothing_is_left() -> None:
     deleting = suite(status=deployed(), deletion_timestamp="2026-01-31T10:00:00Z")
     busy = replace(installed(), suite=deleting)
-    found = status_of(deleting, busy, plan_removal(busy, deleting), OPERATOR, None)
+    found = status_of(deleting, busy, plan_removal(busy, deleting, OPERATOR), OPERATOR, None)
     assert (found.phase, three(found)) == ("Deleting", "F/F/T DeletionInProgress")
     assert "virtualmachineinstances" in found.conditions[0].message
     empty = Observed(now=NOW, suite=deleting)
-    assert status_of(deleting, empty, plan_removal(empty, deleting), OPERATOR, None).phase == "Deleted"
+    assert status_of(deleting, empty, plan_removal(empty, deleting, OPERATOR), OPERATOR, None).phase == "Deleted"
 
 
 def test_the_oldest_object_of_our_namespace_counts() -> None:

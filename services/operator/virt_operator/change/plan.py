@@ -39,7 +39,7 @@ def plan(observed: Observed, operator: Settings) -> Plan:
         missing = lacking(observed, operator.release, operator_rbac(own), operator)
         return with_upkeep(observed, Plan(missing=missing), operator)
     if suite.metadata.deletion_timestamp is not None:
-        return with_upkeep(observed, plan_removal(observed, suite), operator)
+        return with_upkeep(observed, plan_removal(observed, suite, operator), operator)
     try:
         settings, patches = install_settings(suite.spec, operator), patches_of(suite.spec)
         return _towards(_situation(observed, suite, operator, settings, patches), patches)

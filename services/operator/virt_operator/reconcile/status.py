@@ -38,7 +38,7 @@ def status_of(
     """
     old = suite.status
     if suite.metadata.deletion_timestamp is not None:
-        return _removing(old, observed, plan, failure)
+        return _removing(old, observed, plan, operator, failure)
     if plan.settings is None and plan.missing:
         return _lacking(old, old, observed, plan.missing)
     if plan.refused is not None:
@@ -96,12 +96,15 @@ def _lacking(old: KubeVirtStatus, new: KubeVirtStatus, observed: Observed, missi
     return _with(msgspec.structs.replace(new, conditions=[*others, *kept]), observed, [condition])
 
 
-def _removing(old: KubeVirtStatus, observed: Observed, plan: Plan, failure: str | None) -> KubeVirtStatus:
-    reason, message = "DeletionInProgress", "; ".join(_texts(plan.waits)) or "the suite is being removed"
+def _removing(
+    old: KubeVirtStatus, observed: Observed, plan: Plan, operator: Settings, failure: str | None
+) -> KubeVirtStatus:
+    texts = _texts((*plan.waits, *plan.later))
+    reason, message = "DeletionInProgress", "; ".join(texts) or "the suite is being removed"
     conditions = _three("False", "False", "True", reason, message)
     if failure is not None:
         conditions.append(Condition("Synchronized", "False", "DeletionFailed", failure[:_MOST]))
-    phase = DELETED if nothing_left(observed) and failure is None else "Deleting"
+    phase = DELETED if nothing_left(observed, operator) and failure is None else "Deleting"
     dropped = {"Created"} | (set() if failure is not None else {"Synchronized"})
     upgrade = progress(old.upgrade, "Removal", (old.observed_kube_virt_version, ""), plan.waits, observed.now)
     new = _with(old, observed, conditions, drop=dropped)

@@ -10,14 +10,19 @@ if the uninstallStrategy says so: after it there are none.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import replace
 from datetime import timedelta
 
 from virt_core.conventions.labels import KUBEVIRT_FINALIZER
 
+from virt_operator.settings import Settings
+from virt_operator.strategy.operator_rbac import operator_rbac
 from virt_operator.strategy.rbac import REMOVAL
 from virt_operator.strategy.ref import KINDS, Ref
+from virt_operator.strategy.settings import InstallSettings
 from virt_operator.strategy.trust import REGISTRATIONS
+from virt_operator.suite import permissions
 from virt_operator.suite.actions import Delete, RemoveFinalizer, UnmarkNode, WaitFor
 from virt_operator.suite.observed import Observed, OwnedObject, PodObject, SuiteObject
 from virt_operator.suite.plan import Plan
@@ -31,11 +36,18 @@ _STAGES = (
     ("Components", ("Deployment", "DaemonSet"), "being deleted"),
 )
 _POLICIES = ("ValidatingAdmissionPolicyBinding", "ValidatingAdmissionPolicy")
+_LEFT = "left behind: virt-operator may not delete it; delete it with kubectl"
 _ASK_AGAIN = timedelta(seconds=5)
 
 
-def plan_removal(observed: Observed, suite: SuiteObject) -> Plan:
+def plan_removal(observed: Observed, suite: SuiteObject, operator: Settings) -> Plan:
     """The next stage of the removal; an empty plan when the object is no longer ours to hold."""
+    left = left_behind(observed, operator)
+    later = tuple(WaitFor(str(ref), _LEFT) for ref in sorted(left))
+    return replace(_removal(_without(observed, left), suite), later=later)
+
+
+def _removal(observed: Observed, suite: SuiteObject) -> Plan:
     meta = suite.metadata
     if KUBEVIRT_FINALIZER not in meta.finalizers:
         return Plan()
@@ -43,7 +55,7 @@ def plan_removal(observed: Observed, suite: SuiteObject) -> Plan:
         why = f"it exists and spec.uninstallStrategy is {suite.spec['uninstallStrategy']!r}: nothing is removed until "
         why += "all workloads are deleted, or that is 'RemoveWorkloads'"
         return Plan(waits=(WaitFor(observed.workload, why),), next_deadline=observed.now + _ASK_AGAIN)
-    if not nothing_left(observed):
+    if not _nothing_left(observed):
         return _next_stage(observed)
     if suite.status.phase != DELETED:
         return Plan()  # status.py says so first; the object's change brings us back
@@ -82,9 +94,27 @@ def _ending(observed: Observed, pod: PodObject) -> str:
     return "ending" if trouble is None else f"ending; {trouble}: it ends when the node is back or deleted"
 
 
-def nothing_left(observed: Observed) -> bool:
-    """Whether all that the operator installed, and what handlers marked, is gone."""
+def nothing_left(observed: Observed, operator: Settings) -> bool:
+    """Whether all that the operator can remove, and what handlers marked, is gone."""
+    return _nothing_left(_without(observed, left_behind(observed, operator)))
+
+
+def _without(observed: Observed, left: Collection[Ref]) -> Observed:
+    return replace(observed, owned={ref: live for ref, live in observed.owned.items() if ref not in left})
+
+
+def _nothing_left(observed: Observed) -> bool:
     return not observed.owned and not observed.pods and not observed.marked_nodes
+
+
+def left_behind(observed: Observed, operator: Settings) -> frozenset[Ref]:
+    """Objects of another release that this operator may not delete. None while it lacks a permission of its own
+    release, which would make everything look like that."""
+    found = {ref for ref in observed.owned if not permissions.may_delete(observed.held, ref, operator.namespace)}
+    if not found:
+        return frozenset()
+    own = operator_rbac(InstallSettings(operator.namespace, operator.registry, operator.tag))
+    return frozenset() if permissions.missing(observed.held, own, operator.namespace) else frozenset(found)
 
 
 def _of(observed: Observed, *kinds: str) -> list[tuple[Ref, OwnedObject]]:

@@ -1,0 +1,414 @@
+"""A cluster with one suite, in which everybody but virt-operator is played by a test.
+
+Controllers, kubelets, the Job that prints a strategy, users and strangers write into the fake API server as the real
+ones do. Plan, executor and status are the operator's own. What a pass observes is read from the store, so it is never
+late; a write that fails or a process that dies between two actions leaves whatever it leaves.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any, TypeVar, cast
+from urllib.parse import unquote
+
+import msgspec
+from virt_core.conventions import labels
+from virt_core.kube.client import KubeClient
+from virt_core.kube.resource import DEPLOYMENTS, KUBEVIRTS, PODS, SECRETS
+from virt_core.objects.kubevirt import KubeVirtStatus
+from virt_core.testing.api_server import FakeApiServer
+from virt_core.testing.place import Place
+from virt_core.testing.refused import Refused
+from virt_operator.certificates.authority import AuthorityWatch
+from virt_operator.certificates.issue import new_authority
+from virt_operator.certificates.rollover import Authority, authority_data
+from virt_operator.certificates.rotation import DEFAULT
+from virt_operator.certificates.secret import AUTHORITY_SECRET
+from virt_operator.change.plan import plan
+from virt_operator.reconcile.availability import outages, since
+from virt_operator.reconcile.execute import Executor
+from virt_operator.reconcile.inventory import Inventory
+from virt_operator.reconcile.status import status_of
+from virt_operator.settings import Settings
+from virt_operator.strategy.install_strategy import InstallStrategy, strategy_of, to_config_map
+from virt_operator.strategy.job import DEPLOYMENT_ID, INSTALL_SETTINGS
+from virt_operator.strategy.operator_objects import operator_objects
+from virt_operator.strategy.pods import TEMPLATE_HASH
+from virt_operator.strategy.ref import KINDS, MANAGED_BY_OPERATOR, Body, Ref
+from virt_operator.strategy.settings import InstallSettings
+from virt_operator.suite.actions import Action
+from virt_operator.suite.lost_status import recovered
+from virt_operator.suite.observed import Comparison, NodeObject, Observed, OwnedObject, PodObject, Repair, SuiteObject
+from virt_operator.suite.plan import Plan
+
+from .suites import HELD, INSTALL, OPERATOR
+
+_T = TypeVar("_T")
+NODES = ("node1", "node2")
+SUITE = Place.parse(KUBEVIRTS.path("kubevirt", "kubevirt"))
+HANDLERS = Place.parse(PODS.path("kubevirt"))
+_SOON = timedelta(minutes=10)
+FOREIGN = "kubevirt-of-a-newer-release"
+"""Name of an object that this operator may not delete."""
+
+
+def release_of(tag: str) -> str:
+    """The release behind a tag: tags are names."""
+    return {"prod-41": "v1.3.0", "blue": "v1.2.0"}.get(tag, tag)
+
+
+def printed(settings: InstallSettings, deployment_id: str) -> InstallStrategy:
+    """What the image of a release prints; of the definitions only what the operator looks at."""
+    strategy = strategy_of(settings, deployment_id, release_of(settings.tag))
+    return msgspec.structs.replace(strategy, objects=[_lean(body) for body in strategy.objects])
+
+
+def _lean(body: Body) -> Body:
+    if body["kind"] != "CustomResourceDefinition":
+        return body
+    schema = {"openAPIV3Schema": {"type": "object", "x-kubernetes-preserve-unknown-fields": True}}
+    versions = [{**version, "schema": schema} for version in body["spec"]["versions"]]
+    return {**body, "spec": {**body["spec"], "versions": versions}}
+
+
+@dataclass
+class World:
+    """The cluster, and the operator's memory of what it compared and repaired."""
+
+    server: FakeApiServer
+    client: KubeClient
+    operator: Settings = OPERATOR
+    dead: set[str] = field(default_factory=set)
+    unready: set[str] = field(default_factory=set)
+    """Names of components whose pods do not become ready."""
+
+    failing: int = 0
+    """Of so many next writes of the operator the API server answers 500."""
+
+    offset: timedelta = timedelta(0)
+    comparisons: dict[Ref, Comparison] = field(default_factory=dict)
+    repairs: dict[Ref, Repair] = field(default_factory=dict)
+    outages_since: dict[str, datetime] = field(default_factory=dict)
+    pods_made: int = 0
+
+    def __post_init__(self) -> None:
+        self.authority = AuthorityWatch(self.client, "kubevirt")
+        made = authority_data(Authority(new_authority(datetime.now(UTC), DEFAULT.authority.duration)))
+        data = {key: value for key, value in made.items() if value is not None}
+        body = {"metadata": {"name": AUTHORITY_SECRET, "namespace": "kubevirt"}, "data": data}
+        self.authority.wrote(self.server.put(SECRETS.path("kubevirt"), body))
+        self._put_operator(INSTALL)
+        self.server.fault = self._fault
+        # The executor knows this one as its inventory.
+        self.executor = Executor(self.client, cast(Inventory, self), self.authority, "kubevirt")
+
+    def _fault(self, method: str, place: Place) -> None:
+        if method == "DELETE" and place.name == FOREIGN:
+            raise Refused(403, "Forbidden", f"{place.plural} {place.name!r} is forbidden")
+        if method != "GET" and self.failing:
+            self.failing -= 1
+            raise Refused(500, "InternalError", "etcdserver: request timed out")
+
+    # What the executor tells the inventory.
+
+    def wrote(self, ref: Ref, answer: Body) -> None:
+        """Nothing: the store is read in each pass."""
+
+    def compared(self, ref: Ref, comparison: Comparison) -> None:
+        self.comparisons[ref] = comparison
+
+    def repaired(self, ref: Ref, live: OwnedObject, answer: Body) -> None:
+        before, made = self.repairs.get(ref), _decoded(answer, OwnedObject)
+        vain = before.vain + 1 if before is not None and before.parts == live.parts else 0
+        self.repairs[ref] = Repair(made.parts, vain, self.now)
+
+    # What the operator sees.
+
+    @property
+    def now(self) -> datetime:
+        return datetime.now(UTC) + self.offset
+
+    @property
+    def suite(self) -> SuiteObject | None:
+        found = self._select(Place.parse(KUBEVIRTS.path("kubevirt")))
+        return _decoded(found[0], SuiteObject) if found else None
+
+    @property
+    def owned(self) -> dict[Ref, OwnedObject]:
+        """Everything with the suite's label."""
+        found = {}
+        for kind, resource in KINDS.items():
+            for body in self._select(Place.parse(resource.path())):
+                meta = body["metadata"]
+                if meta.get("labels", {}).get(labels.MANAGED_BY) == MANAGED_BY_OPERATOR:
+                    found[Ref(kind, meta.get("namespace", ""), meta["name"])] = _decoded(body, OwnedObject)
+        return found
+
+    @property
+    def handlers(self) -> tuple[PodObject, ...]:
+        return tuple(_decoded(body, PodObject) for body in self._select(HANDLERS))
+
+    def observe(self) -> Observed:
+        owned, pods, suite = self.owned, self.handlers, self.suite
+        self.comparisons = {ref: one for ref, one in self.comparisons.items() if ref in owned}
+        self.repairs = {ref: one for ref, one in self.repairs.items() if ref in owned}
+        able = self.authority.able
+        observed = Observed(
+            now=self.now,
+            suite=recovered(suite, owned) if suite is not None else None,
+            owned=owned,
+            pods=pods,
+            nodes={name: self._node(name) for name in NODES},
+            authority=able,
+            authority_version=self.authority.version,
+            authority_invalid=self.authority.invalid,
+            trusting={pod.metadata.name: able.bundle_sha256 for pod in pods} if able is not None else {},
+            operator=_decoded(self.server.store.get(_place(DEPLOYMENTS, "virt-operator")), OwnedObject),
+            held=HELD,
+            compared=self.comparisons,
+            repairs=self.repairs,
+        )
+        self.outages_since = since(self.outages_since, outages(observed), observed.now)
+        return replace(observed, outages_since=self.outages_since)
+
+    def _node(self, name: str) -> NodeObject:
+        ready = {"type": "Ready", "status": "Unknown" if name in self.dead else "True"}
+        return _decoded({"metadata": {"name": name}, "status": {"conditions": [ready]}}, NodeObject)
+
+    # What the operator does.
+
+    async def run_pass(self, most: int | None = None) -> Plan:
+        """One pass. The process dies after `most` actions, if that is a number."""
+        observed = self.observe()
+        decided = plan(observed, self.operator)
+        failure = await self.executor.run(_first(decided.actions, most))
+        if most is None and observed.suite is not None:
+            reported = str(failure) if failure is not None else None
+            status = status_of(observed.suite, observed, decided, self.operator, reported)
+            self._write_status(observed.suite, status)
+        self._successor()
+        return decided
+
+    def _write_status(self, seen: SuiteObject, status: KubeVirtStatus) -> None:
+        if self.suite is not None and self.suite.metadata.uid == seen.metadata.uid and status != self.suite.status:
+            self.server.patch(KUBEVIRTS.path("kubevirt", "kubevirt"), {"status": msgspec.to_builtins(status)})
+
+    def _successor(self) -> None:
+        """Another process leads when the operator's own Deployment has another image."""
+        deployment = self.server.store.get(_place(DEPLOYMENTS, "virt-operator"))
+        image: str = deployment["spec"]["template"]["spec"]["containers"][0]["image"]
+        registry, _, last = image.rpartition("/")
+        tag = last.partition(":")[2]
+        if (registry, tag) != (self.operator.registry, self.operator.tag):
+            self.operator = replace(self.operator, registry=registry, tag=tag, release=release_of(tag))
+            self.comparisons, self.repairs = {}, {}
+
+    # Everybody else.
+
+    def act(self) -> None:
+        """Kubernetes' controllers and kubelets come to rest."""
+        self._print_strategies()
+        for ref, live in self.owned.items():
+            if ref.kind in ("CustomResourceDefinition", "APIService"):
+                kind = "Established" if ref.kind == "CustomResourceDefinition" else "Available"
+                self._status(ref, {"conditions": [{"type": kind, "status": "True"}]})
+            if ref.kind == "Deployment":
+                wanted = live.content()["spec"].get("replicas", 1)
+                ready = 0 if ref.name in self.unready else wanted
+                counts = {"replicas": wanted, "updatedReplicas": wanted, "availableReplicas": ready}
+                self._status(ref, {"observedGeneration": live.metadata.generation, **counts})
+        self._daemon_set()
+
+    def _print_strategies(self) -> None:
+        for body in self._select(Place.parse(KINDS["Job"].path("kubevirt"))):
+            if body.get("status"):
+                continue
+            env = body["spec"]["template"]["spec"]["containers"][0]["env"]
+            values = {one["name"]: one.get("value", "") for one in env}
+            settings = InstallSettings.from_json(values[INSTALL_SETTINGS])
+            made = to_config_map(printed(settings, values[DEPLOYMENT_ID]), settings)
+            self._remove_if_there(Ref("ConfigMap", "kubevirt", made["metadata"]["name"]))
+            self.server.put(KINDS["ConfigMap"].path("kubevirt"), made)
+            self._status(Ref("Job", "kubevirt", body["metadata"]["name"]), {"conditions": [_condition("Complete")]})
+
+    def _daemon_set(self) -> None:
+        ref = Ref("DaemonSet", "kubevirt", "virt-handler")
+        live = self.owned.get(ref)
+        for pod in self.handlers:
+            if (live is None or pod.metadata.deletion_timestamp is not None) and pod.node not in self.dead:
+                self.server.remove(PODS.path("kubevirt", pod.metadata.name))
+        if live is None:
+            return
+        there = {pod.node for pod in self.handlers}
+        for node in set(NODES) - there - self.dead:
+            self._make_handler(node, live)
+        ready = "False" if "virt-handler" in self.unready else "True"
+        for pod in self.handlers:
+            if pod.node not in self.dead:
+                conditions = [{"type": "Ready", "status": ready}]
+                self.server.patch(PODS.path("kubevirt", pod.metadata.name), {"status": {"conditions": conditions}})
+        count = sum(pod.ready and pod.node not in self.dead for pod in self.handlers)
+        status = {"desiredNumberScheduled": len(NODES), "numberReady": count}
+        self._status(ref, {"observedGeneration": live.metadata.generation, **status})
+
+    def _make_handler(self, node: str, live: OwnedObject) -> None:
+        self.pods_made += 1
+        meta = live.content()["spec"].get("template", {}).get("metadata", {})
+        mark = meta.get("annotations", {}).get(TEMPLATE_HASH, "")
+        meta = {"name": f"virt-handler-{self.pods_made}", "labels": {labels.APP: "virt-handler"}}
+        body = {"metadata": {**meta, "annotations": {TEMPLATE_HASH: mark}}, "spec": {"nodeName": node}}
+        self.server.put(PODS.path("kubevirt"), body)
+
+    def create(self) -> None:
+        """The user makes the KubeVirt object."""
+        if self.suite is None:
+            self.server.put(KUBEVIRTS.path("kubevirt"), {"metadata": {"name": "kubevirt"}, "spec": {}})
+
+    def ask(self, **fields: Any) -> None:
+        """The user changes the spec; None removes a field."""
+        if self.suite is not None:
+            self.server.patch(KUBEVIRTS.path("kubevirt", "kubevirt"), {"spec": fields})
+
+    def delete(self) -> None:
+        """The user deletes the KubeVirt object."""
+        if self.suite is not None:
+            self.server.store.delete(SUITE)
+
+    def restore(self) -> None:
+        """A backup brings the KubeVirt object back, without its status."""
+        if self.suite is not None:
+            self.server.patch(KUBEVIRTS.path("kubevirt", "kubevirt"), {"status": None})
+
+    def apply_manifest(self, tag: str) -> None:
+        """The user applies the operator's manifest of another release."""
+        self._put_operator(msgspec.structs.replace(INSTALL, tag=tag))
+        self._successor()
+
+    def _put_operator(self, settings: InstallSettings) -> None:
+        body = next(body for body in operator_objects(settings) if body["kind"] == "Deployment")
+        place = _place(DEPLOYMENTS, "virt-operator")
+        if self._select(place):
+            self.server.remove(DEPLOYMENTS.path("kubevirt", "virt-operator"))
+        self.server.put(DEPLOYMENTS.path("kubevirt"), body)
+
+    def break_authority(self) -> None:
+        """Somebody writes into the Secret of the authority."""
+        broken = {"data": {"tls.crt": "bm90IGEgY2VydGlmaWNhdGU="}}
+        self.authority.wrote(self.server.patch(SECRETS.path("kubevirt", AUTHORITY_SECRET), broken))
+
+    def leave_foreign(self) -> None:
+        """An object of a newer release that this operator may not delete."""
+        meta = {"name": FOREIGN, "labels": {labels.MANAGED_BY: MANAGED_BY_OPERATOR}}
+        resource = KINDS["ValidatingAdmissionPolicy"]
+        if not self._select(Place.parse(resource.path(None, FOREIGN))):
+            self.server.put(resource.path(), {"metadata": meta, "spec": {}})
+
+    def drift(self, seeds: list[int]) -> None:
+        """Strangers delete objects of the suite, or change, remove or add something at any depth of them."""
+        for seed in seeds:
+            self._drift(random.Random(seed))
+
+    def _drift(self, chance: random.Random) -> None:
+        spared = ("ConfigMap", "Job", "ServiceAccount")
+        refs = sorted(ref for ref in self.owned if ref.kind not in spared and ref.name != FOREIGN)
+        if not refs:
+            return
+        ref = chance.choice(refs)
+        place = _of(ref)
+        if chance.random() < 0.3 and ref.kind != "CustomResourceDefinition":
+            self._remove_if_there(ref)
+            return
+        body = json.loads(json.dumps(self.server.store.get(place)))
+        parts = [key for key in body if key not in ("metadata", "status", "kind", "apiVersion", "type")]
+        if parts:
+            _edit(chance, body, chance.choice(parts), definition=ref.kind == "CustomResourceDefinition")
+            operations = [{"op": "add", "path": f"/{key}", "value": body[key]} for key in parts if key in body]
+            operations += [{"op": "remove", "path": f"/{key}"} for key in parts if key not in body]
+            self.server.store.json_patch(place, operations)
+
+    def dies_or_returns(self, node: str) -> None:
+        """A node."""
+        self.dead ^= {node}
+
+    def fails_or_recovers(self, component: str) -> None:
+        """The pods of a component."""
+        self.unready ^= {component}
+
+    def fail(self, writes: int) -> None:
+        """The API server is in trouble."""
+        self.failing = writes
+
+    def calm(self) -> None:
+        """Nothing is wrong any more."""
+        self.dead, self.unready, self.failing = set(), set(), 0
+
+    def _status(self, ref: Ref, status: Body) -> None:
+        self.server.store.merge_patch(_of(ref), {"status": status})
+
+    def _remove_if_there(self, ref: Ref) -> None:
+        if self._select(_of(ref)):
+            self.server.store.remove(_of(ref))
+
+    def _select(self, place: Place) -> list[Any]:
+        if not place.name:
+            return self.server.store.select(place, lambda _: True)
+        collection = Place(place.root, place.plural, place.namespace)
+        return self.server.store.select(collection, lambda body: body["metadata"]["name"] == place.name)
+
+    def next_moment(self, decided: Plan) -> bool:
+        """Whether time has passed until something is due."""
+        due = decided.next_deadline
+        if due is None or due - self.now > _SOON:
+            return False
+        self.offset += max(due - self.now, timedelta(0)) + timedelta(seconds=1)
+        return True
+
+
+def _edit(chance: random.Random, body: Any, key: Any, *, definition: bool) -> None:
+    """Go down from `body[key]`, and change, remove or add there. Only definitions may grow (change/growth.py)."""
+    deed = chance.choice(("change", "remove", "add"))
+    for _ in range(chance.randint(1, 8)):
+        inner = body[key]
+        if not isinstance(inner, dict | list) or not inner:
+            break
+        place = chance.choice(list(inner) if isinstance(inner, dict) else range(len(inner)))
+        if deed == "add" and not isinstance(inner[place], dict | list):
+            break
+        body, key = inner, place
+    value = body[key]
+    match deed:
+        case "add" if isinstance(value, dict) and not definition:
+            value["added"] = "by somebody"
+        case "add" if isinstance(value, list) and not definition:
+            value.append(value[0] if value else "added")
+        case "remove" if not isinstance(body, list):
+            del body[key]
+        case _ if isinstance(value, str):
+            body[key] = value + "x"
+        case _ if isinstance(value, int) and not isinstance(value, bool):
+            body[key] = value + 1
+        case _ if isinstance(value, bool):
+            body[key] = not value
+
+
+def _first(actions: tuple[Action, ...], most: int | None) -> tuple[Action, ...]:
+    return actions if most is None else actions[:most]
+
+
+def _condition(kind: str) -> Body:
+    return {"type": kind, "status": "True"}
+
+
+def _of(ref: Ref) -> Place:
+    return Place.parse(unquote(ref.resource.path(ref.namespace or None, ref.name)))
+
+
+def _place(resource: Any, name: str) -> Place:
+    return Place.parse(resource.path("kubevirt", name))
+
+
+def _decoded(body: Any, kind: type[_T]) -> _T:
+    return msgspec.json.decode(msgspec.json.encode(body), type=kind)
