@@ -400,3 +400,9 @@ def test_an_update_that_turns_out_to_be_a_rollback_keeps_its_start() -> None:
     second = status(replace(printed, suite=msgspec.structs.replace(printed.suite, status=first)))
     assert second.upgrade is not None and second.upgrade.operation == "Rollback"
     assert second.upgrade.started_at == first.upgrade.started_at
+
+
+def test_a_rule_that_is_for_no_resource_does_not_grow_and_is_repaired_during_an_update() -> None:
+    role = next(body for body in desired_objects() if body["kind"] == "ClusterRole")
+    edited = {**role, "rules": [*role["rules"], {"nonResourceURLs": ["/metrics"], "verbs": ["get"]}]}
+    assert grown(role, edited, updating=True) == role

@@ -25,8 +25,8 @@ def union(rules: Iterable[Body]) -> list[Body]:
     verbs: dict[tuple[str, str, tuple[str, ...]], set[str]] = {}
     for entry in rules:
         names = tuple(sorted(entry.get("resourceNames", ())))
-        for group, plural in product(entry["apiGroups"], entry["resources"]):
-            verbs.setdefault((group, plural, names), set()).update(entry["verbs"])
+        for group, plural in product(entry.get("apiGroups", ()), entry.get("resources", ())):
+            verbs.setdefault((group, plural, names), set()).update(entry.get("verbs", ()))
     return [
         rule(group, plural, *sorted(allowed), names=names) for (group, plural, names), allowed in sorted(verbs.items())
     ]
@@ -50,5 +50,6 @@ def _sufficient(permission: tuple[str, str, str, str]) -> Iterable[tuple[str, st
 
 
 def _permissions(entry: Body) -> Iterable[tuple[str, str, str, str]]:
+    """None of a rule for URLs, which a stranger may add to a role: the suite has no such rule."""
     names = entry.get("resourceNames") or [""]
-    return product(entry["apiGroups"], entry["resources"], entry["verbs"], names)
+    return product(entry.get("apiGroups", ()), entry.get("resources", ()), entry.get("verbs", ()), names)
