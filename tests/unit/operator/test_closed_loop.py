@@ -33,6 +33,7 @@ from virt_operator.suite.spec import install_settings
 from .world import FOREIGN, NODES, World, printed
 
 MOST_PASSES = 150
+EXAMPLES = int(os.environ.get("EXAMPLES", "20"))
 PATCH = {
     "resourceType": "Deployment",
     "resourceName": "virt-api",
@@ -81,8 +82,8 @@ HISTORY = st.lists(st.tuples(STEPS, PASSES), min_size=5, max_size=10)
 
 
 @given(installed=st.booleans(), history=HISTORY)
-# A failing history costs seconds to repeat: shrinking it takes minutes.
-@settings(max_examples=20, deadline=None, phases=(Phase.explicit, Phase.reuse, Phase.generate))
+# Shrinking takes minutes, a second for each try. EXAMPLES=500 looks further than the same 20 histories.
+@settings(max_examples=EXAMPLES, deadline=None, derandomize=EXAMPLES == 20, phases=(Phase.explicit, Phase.generate))
 def test_in_the_end_the_suite_is_what_is_asked_for_and_nothing_is_left_to_do(installed: bool, history: Any) -> None:
     asyncio.run(live(installed, history))
 
