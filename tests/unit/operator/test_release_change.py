@@ -14,11 +14,9 @@ from virt_operator.change.plan import plan
 from virt_operator.change.versions import is_older
 from virt_operator.reconcile.status import status_of
 from virt_operator.settings import Settings
-from virt_operator.strategy import rbac
 from virt_operator.strategy.desired import STRATEGY_RELEASE
 from virt_operator.strategy.install_strategy import BadStrategy, from_config_map, name_of, strategy_of, to_config_map
 from virt_operator.strategy.ref import WORKLOADS, Body, Ref, ref_of
-from virt_operator.strategy.rules import covers
 from virt_operator.strategy.settings import InstallSettings
 from virt_operator.suite.actions import Apply, ApplyOwn, Compare, Delete, Replace
 from virt_operator.suite.observed import Observed
@@ -269,47 +267,6 @@ def test_the_definition_of_a_kind_that_an_older_release_lacks_stays_with_all_its
     assert plan(observed, OPERATOR).actions == ()
 
 
-def with_policy_of_newer(observed: Observed) -> tuple[Observed, Ref]:
-    """An object that an older manifest's operator finds, and that only the newer release knows."""
-    policy = {"kind": "ValidatingAdmissionPolicy", "metadata": {"name": "kubevirt-newer"}}
-    return changed(observed, ref_of(policy), live(policy, {})), ref_of(policy)
-
-
-def test_what_the_operator_may_not_delete_is_left_behind_and_named_and_the_change_ends() -> None:
-    observed, policy = with_policy_of_newer(installed())
-    assert plan(observed, OPERATOR).actions == ()
-    found = status(observed)
-    assert found.phase == "Deployed" and found.upgrade is None
-    available = next(one for one in found.conditions if one.type == "Available")
-    assert (available.status, available.reason) == ("True", "AllComponentsReady")
-    assert f"{policy}: left behind" in available.message
-
-
-def test_what_a_newer_release_brought_is_removed_by_the_permission_that_it_brought() -> None:
-    observed, policy = with_policy_of_newer(installed())
-    role, _ = rbac.removal((*desired_objects(NEWER), named_body(policy)), "kubevirt")
-    held = {**HELD, "kubevirt": (*HELD["kubevirt"], *role["rules"])}
-    assert [action.ref for action in deletions(replace(observed, held=held))] == [policy]
-
-
-def named_body(ref: Ref) -> Body:
-    return {"kind": ref.kind, "metadata": {"name": ref.name}}
-
-
-def deletions(observed: Observed) -> list[Delete]:
-    return [action for action in plan(observed, OPERATOR).actions if isinstance(action, Delete)]
-
-
-def test_the_permission_to_remove_grows_while_two_releases_coexist() -> None:
-    body = named_body(Ref("ValidatingAdmissionPolicy", "", "kubevirt-newer"))
-    (theirs, _), (ours, _) = (
-        rbac.removal(objects, "kubevirt") for objects in ((*desired_objects(), body), desired_objects())
-    )
-    during = grown(ours, theirs, updating=True)
-    assert covers(during["rules"], theirs["rules"]) == covers(during["rules"], ours["rules"]) == []
-    assert grown(ours, theirs, updating=False) == ours
-
-
 def test_an_update_that_is_given_up_halfway_goes_back_in_order() -> None:
     half = installed()
     daemon = next(body for body in desired_objects(NEWER) if body["kind"] == "DaemonSet")
@@ -400,9 +357,3 @@ def test_an_update_that_turns_out_to_be_a_rollback_keeps_its_start() -> None:
     second = status(replace(printed, suite=msgspec.structs.replace(printed.suite, status=first)))
     assert second.upgrade is not None and second.upgrade.operation == "Rollback"
     assert second.upgrade.started_at == first.upgrade.started_at
-
-
-def test_a_rule_that_is_for_no_resource_does_not_grow_and_is_repaired_during_an_update() -> None:
-    role = next(body for body in desired_objects() if body["kind"] == "ClusterRole")
-    edited = {**role, "rules": [*role["rules"], {"nonResourceURLs": ["/metrics"], "verbs": ["get"]}]}
-    assert grown(role, edited, updating=True) == role

@@ -44,6 +44,7 @@ from virt_operator.suite.lost_status import recovered
 from virt_operator.suite.observed import Comparison, NodeObject, Observed, OwnedObject, PodObject, Repair, SuiteObject
 from virt_operator.suite.plan import Plan
 
+from .strangers import edit
 from .suites import HELD, INSTALL, OPERATOR
 
 _T = TypeVar("_T")
@@ -324,7 +325,7 @@ class World:
         body = json.loads(json.dumps(self.server.store.get(place)))
         parts = [key for key in body if key not in ("metadata", "status", "kind", "apiVersion", "type")]
         if parts:
-            _edit(chance, body, chance.choice(parts), definition=ref.kind == "CustomResourceDefinition")
+            edit(chance, body, chance.choice(parts), definition=ref.kind == "CustomResourceDefinition")
             operations = [{"op": "add", "path": f"/{key}", "value": body[key]} for key in parts if key in body]
             operations += [{"op": "remove", "path": f"/{key}"} for key in parts if key not in body]
             self.server.store.json_patch(place, operations)
@@ -365,33 +366,6 @@ class World:
             return False
         self.offset += max(due - self.now, timedelta(0)) + timedelta(seconds=1)
         return True
-
-
-def _edit(chance: random.Random, body: Any, key: Any, *, definition: bool) -> None:
-    """Go down from `body[key]`, and change, remove or add there. Only definitions may grow (change/growth.py)."""
-    deed = chance.choice(("change", "remove", "add"))
-    for _ in range(chance.randint(1, 8)):
-        inner = body[key]
-        if not isinstance(inner, dict | list) or not inner:
-            break
-        place = chance.choice(list(inner) if isinstance(inner, dict) else range(len(inner)))
-        if deed == "add" and not isinstance(inner[place], dict | list):
-            break
-        body, key = inner, place
-    value = body[key]
-    match deed:
-        case "add" if isinstance(value, dict) and not definition:
-            value["added"] = "by somebody"
-        case "add" if isinstance(value, list) and not definition:
-            value.append(value[0] if value else "added")
-        case "remove" if not isinstance(body, list):
-            del body[key]
-        case _ if isinstance(value, str):
-            body[key] = value + "x"
-        case _ if isinstance(value, int) and not isinstance(value, bool):
-            body[key] = value + 1
-        case _ if isinstance(value, bool):
-            body[key] = not value
 
 
 def _first(actions: tuple[Action, ...], most: int | None) -> tuple[Action, ...]:
