@@ -92,6 +92,13 @@ def test_unknown_fields_and_bad_values_of_a_windows_guest_are_named_in_one_answe
         assert f"spec.domain.{path}" in done.stderr, done.stderr
 
 
+def test_memory_with_which_uefi_crashes_is_refused() -> None:
+    domain = {"memory": {"guest": "128Mi"}, "firmware": {"bootloader": {"efi": {"secureBoot": False}}}}
+    done = create(vmi("refused", {"domain": domain}))
+    print(done.stderr)
+    assert "spec.domain.memory.guest: '128Mi' is not allowed, use at least 160Mi with UEFI" in done.stderr
+
+
 def test_a_cpu_feature_that_the_emulator_has_not_is_refused() -> None:
     if not get("-n", NAMESPACE, "kubevirt", "kubevirt")["spec"]["configuration"]["developerConfiguration"][
         "useEmulation"

@@ -274,8 +274,8 @@ def supported(draw: Draw) -> Spec:
     }
     domain |= draw(optional(**parts))
     firmware = domain.get("firmware", {})
-    if "efi" in firmware.get("bootloader", {}) and "kernelBoot" in firmware:
-        domain["memory"] = {**domain["memory"], "guest": "1Gi"}  # UEFI and a kernel do not fit into 64Mi
+    if "efi" in firmware.get("bootloader", {}):
+        domain["memory"] = {**domain["memory"], "guest": "1Gi"}  # UEFI does not fit into 64Mi
     around = optional(
         hostname=pick("web-1"),
         subdomain=pick("web"),

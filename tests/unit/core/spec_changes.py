@@ -62,7 +62,7 @@ def resources(**change: Any) -> Change:
 
 
 def efi(**change: Any) -> Change:
-    return domain(firmware={"bootloader": {"efi": change}})
+    return domain(memory={"guest": "160Mi"}, firmware={"bootloader": {"efi": change}})
 
 
 def uefi_kernel(memory: str) -> Change:

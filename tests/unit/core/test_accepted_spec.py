@@ -19,6 +19,7 @@ NONE = Configuration()
 MINIMAL: dict[str, Any] = {"domain": {"memory": {"guest": "64Mi"}, "devices": {}}}
 WINDOWS = {
     "domain": {
+        "memory": {"guest": "512Mi"},
         "features": {"hyperv": {"relaxed": {}}},
         "firmware": {"bootloader": {"efi": {"secureBoot": True}}},
         "devices": {"tpm": {}},

@@ -27,7 +27,8 @@ REFUSED: list[tuple[Change, str, str]] = [
     (domain(cpu={"features": [{"name": "a", "policy": "on"}]}), "domain.cpu.features[0].policy", "force or require"),
     (domain(cpu={"dedicatedCpuPlacement": True}), "domain.cpu.dedicatedCpuPlacement", "True is not allowed, use false"),
     (domain(cpu={"isolateEmulatorThread": True}), "domain.cpu.isolateEmulatorThread", "use false"),
-    (domain(memory={"guest": "1k"}), "domain.memory.guest", "at least 1Mi"),
+    (domain(memory={"guest": "1k"}), "domain.memory.guest", "at least 2Mi"),
+    (domain(memory={"guest": "1Mi"}), "domain.memory.guest", "at least 2Mi"),
     (domain(memory={"guest": "9E"}), "domain.memory.guest", "at most 1Pi"),
     (domain(memory={"guest": -5}), "domain.memory.guest", "-5"),
     (
@@ -54,7 +55,7 @@ REFUSED: list[tuple[Change, str, str]] = [
     (domain(firmware={"uuid": "x"}), "domain.firmware.uuid", "'x' is not allowed, use a UUID"),
     (domain(firmware={"serial": "a<b"}), "domain.firmware.serial", "'a<b'"),
     (
-        domain(firmware={"bootloader": {"bios": {}, "efi": {"secureBoot": False}}}),
+        merge_patch(efi(secureBoot=False), domain(firmware={"bootloader": {"bios": {}}})),
         "domain.firmware.bootloader",
         "one of",
     ),
@@ -67,14 +68,14 @@ REFUSED: list[tuple[Change, str, str]] = [
         "UEFI needs ACPI",
     ),
     (
-        merge_patch(efi(secureBoot=False), domain(memory={"guest": "63Mi"})),
+        merge_patch(efi(secureBoot=False), domain(memory={"guest": "128Mi"})),
         "domain.memory.guest",
-        "'63Mi' is not allowed, use at least 64Mi with UEFI",
+        "'128Mi' is not allowed, use at least 160Mi with UEFI",
     ),
     (
         uefi_kernel("159Mi"),
         "domain.memory.guest",
-        "'159Mi' is not allowed, use at least 160Mi with UEFI and kernelBoot",
+        "'159Mi' is not allowed, use at least 160Mi with UEFI",
     ),
     (
         domain(
@@ -83,7 +84,7 @@ REFUSED: list[tuple[Change, str, str]] = [
             firmware={"bootloader": {"efi": {"secureBoot": False}}},
         ),
         "domain.resources.requests.memory",
-        "'32Mi' is not allowed, use at least 64Mi with UEFI",
+        "'32Mi' is not allowed, use at least 160Mi with UEFI",
     ),
     (domain(firmware={"kernelBoot": {"kernelArgs": "x"}}), "domain.firmware.kernelBoot.container", "an image"),
     (

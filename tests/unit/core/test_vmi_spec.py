@@ -48,7 +48,7 @@ def kernel(**container: str) -> dict[str, Any]:
         (domain(cpu={"cores": -1}), ["spec.domain.cpu.cores", "-1", "1 to 64"]),
         (domain(cpu={"sockets": 8, "cores": 8, "threads": 2}), ["spec.domain.cpu", "8x8x2", "at most 64"]),
         (domain(memory={"guest": "lots"}), ["spec.domain.memory.guest", "'lots'", "a quantity"]),
-        (domain(memory={"guest": "1k"}), ["spec.domain.memory.guest", "'1k'", "at least 1Mi"]),
+        (domain(memory={"guest": "1k"}), ["spec.domain.memory.guest", "'1k'", "at least 2Mi"]),
         (domain(memory=None), ["spec.domain.memory.guest", "a quantity"]),
         ({"architecture": "arm64"}, ["spec.architecture", "'arm64'", "amd64"]),
         ({"terminationGracePeriodSeconds": -1}, ["spec.terminationGracePeriodSeconds", "-1", "0 or more"]),

@@ -86,6 +86,7 @@ def test_devices_firmware_and_clock_are_carried_over(make_vmi: MakeVmi) -> None:
     }
     domain = {
         "devices": devices,
+        "memory": {"guest": "160Mi"},
         "firmware": {"bootloader": {"efi": {"secureBoot": False}}, "serial": "s-1"},
         "chassis": {"asset": "a-1"},
         "clock": {"timezone": "Europe/Berlin", "timer": {"hpet": {"present": False}, "rtc": {"tickPolicy": "catchup"}}},

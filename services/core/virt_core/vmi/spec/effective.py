@@ -20,7 +20,7 @@ from virt_core.vmi.spec.domain import VmiSpec
 from virt_core.vmi.spec.volumes import CloudInit, Masquerade, Network, PodNetwork, Volume
 
 MI = 1 << 20
-_MIN_MEMORY = MI
+_MIN_MEMORY = 2 * MI  # of SeaBIOS 1.16: with 1 MiB it reads no disk
 _LONGEST_LABEL = 63  # RFC 1123
 MAX_BYTES = 1 << 50  # 1 PiB: more than any machine's memory or file, and no calculation overflows
 DEFAULT_INTERFACE = "default"
@@ -81,7 +81,7 @@ def guest_memory(spec: VmiSpec) -> GuestMemory:
     """Guest memory: memory.guest, else the memory request, else the memory limit, else one huge page.
 
     Raises:
-        UnsupportedSpec: none is set, or it is not a quantity of at least 1Mi.
+        UnsupportedSpec: none is set, or it is not a quantity of at least 2Mi.
     """
     resources, hugepages = spec.domain.resources, spec.domain.memory.hugepages
     candidates = (
@@ -98,7 +98,7 @@ def guest_memory(spec: VmiSpec) -> GuestMemory:
         except ValueError as error:
             raise UnsupportedSpec(refused(path, value, "a quantity such as 64Mi")) from error
         if not _MIN_MEMORY <= size <= MAX_BYTES:
-            raise UnsupportedSpec(refused(path, value, "at least 1Mi and at most 1Pi"))
+            raise UnsupportedSpec(refused(path, value, "at least 2Mi and at most 1Pi"))
         return GuestMemory(path, value, size)
     raise UnsupportedSpec(refused("domain.memory.guest", "", "a quantity such as 64Mi"))
 
