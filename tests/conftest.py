@@ -1,4 +1,7 @@
-"""Each folder's tests carry its marker, so that ``-m unit`` and the folder mean the same; a fake API server."""
+"""Each folder's tests carry its marker, so that ``-m unit`` and the folder mean the same; a fake API server.
+
+pytest executes asserts under `python -OO` only where it rewrites them. The checks outside of tests are rewritten too.
+"""
 
 from __future__ import annotations
 
@@ -6,8 +9,12 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from virt_core.kube.client import KubeClient
-from virt_core.testing.api_server import FakeApiServer
+
+_CHECKS = ("samples", "support", "unit", "contract", "integration", "e2e")
+pytest.register_assert_rewrite("virt_core.testing", *(f"tests.{folder}" for folder in _CHECKS))
+
+from virt_core.kube.client import KubeClient  # noqa: E402
+from virt_core.testing.api_server import FakeApiServer  # noqa: E402
 
 _ROOT = Path(__file__).parent
 

@@ -15,6 +15,8 @@ from virt_core.kube.configuration import ConfigurationCache
 from virt_core.kube.resource import KUBEVIRTS
 from virt_core.testing.api_server import FakeApiServer
 
+from tests.support.process_logs import logging_restored
+
 PATH = KUBEVIRTS.path("kubevirt")
 BAD = {"configuration": {"developerConfiguration": {"useEmulation": "yes"}}}
 
@@ -40,17 +42,10 @@ class Watched:
 
 @contextmanager
 def started_at(level: int) -> Iterator[None]:
-    """As in a process that was set up with `level`; pytest's own handlers and levels come back afterwards."""
-    root, ours = logging.getLogger(), [logging.getLogger(name) for name in ("", "virt_core", "virt_api")]
-    handlers, levels = root.handlers[:], [logger.level for logger in ours]
-    root.handlers = []
-    logs.setup("virt-api", level)
-    try:
+    """As in a process that was set up with `level`."""
+    with logging_restored():
+        logs.setup("virt-api", level)
         yield
-    finally:
-        root.handlers = handlers
-        for logger, before in zip(ours, levels, strict=True):
-            logger.setLevel(before)
 
 
 @asynccontextmanager

@@ -13,19 +13,16 @@ from virt_core.objects.kubevirt import Configuration, LogVerbosity
 from virt_core.vmi.admission import admit_create
 from virt_core.vmi.log_settings import LogSettings, log_settings
 
+from tests.support.process_logs import logging_restored
+
 SPEC = {"domain": {"memory": {"guest": "64Mi"}, "devices": {}}}
 FILTERS = "kubevirt.io/libvirt-log-filters"
 
 
 @pytest.fixture(autouse=True)
 def _levels_as_before() -> Iterator[None]:
-    names = ("", "virt_core", "virt_api")
-    before = [(name, logging.getLogger(name).level) for name in names]
-    handlers = logging.getLogger().handlers[:]
-    yield
-    logging.getLogger().handlers[:] = handlers
-    for name, level in before:
-        logging.getLogger(name).setLevel(level)
+    with logging_restored():
+        yield
 
 
 def configured(**verbosity: Any) -> Configuration:

@@ -13,24 +13,19 @@ import pytest
 from virt_core import logs
 from virt_core.flags import log_level
 
+from tests.support.process_logs import logging_restored
+
 Line = dict[str, Any]
 
 
 @contextmanager
 def written(level: int = logging.INFO) -> Iterator[list[Line]]:
-    """The lines that were written to standard error within. pytest's own handlers come back afterwards."""
-    root, lines = logging.getLogger(), list[Line]()
-    handlers, before = root.handlers, {name: logging.getLogger(name).level for name in ("", "virt_core", "virt_test")}
-    root.handlers = []  # set aside, because setup closes what it finds
-    try:
-        with redirect_stderr(io.StringIO()) as errors:
-            logs.setup("virt-test", level)
-            yield lines
-        lines += [json.loads(line) for line in errors.getvalue().splitlines()]
-    finally:
-        root.handlers = handlers
-        for name, kept in before.items():
-            logging.getLogger(name).setLevel(kept)
+    """The lines that were written to standard error within."""
+    lines = list[Line]()
+    with logging_restored(), redirect_stderr(io.StringIO()) as errors:
+        logs.setup("virt-test", level)
+        yield lines
+    lines += [json.loads(line) for line in errors.getvalue().splitlines()]
 
 
 def test_a_line_is_one_object_with_the_bound_fields() -> None:
