@@ -12,10 +12,8 @@ from tests.e2e.guests import Guest, manifest, running
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The audit of what all the others made the suite do comes after them, then removal and new installation, then the
-    tests that crash the cluster: an API server that has just started forbids what it has not read the roles of."""
-    last = ("test_rbac_audit.py", "test_removal.py", "test_local_cluster.py")
-    items.sort(key=lambda item: last.index(item.path.name) + 1 if item.path.name in last else 0)
+    """Tests marked `last` come after all others, by the number of the marker."""
+    items.sort(key=lambda item: marker.args[0] if (marker := item.get_closest_marker("last")) else 0)
 
 
 @pytest.fixture(scope="session", autouse=True)

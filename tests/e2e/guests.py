@@ -79,6 +79,11 @@ class Guest:
         return get("vmi", self.name)
 
     @property
+    def events(self) -> list[dict[str, Any]]:
+        """Its events; those of an earlier guest of the same name, which stay for an hour, are not among them."""
+        return events_of(self.vmi["metadata"]["uid"])
+
+    @property
     def phase(self) -> str:
         """Its phase now."""
         return str(self.vmi["status"]["phase"])
@@ -127,6 +132,12 @@ class Guest:
         found = process(self.pod["metadata"]["uid"], r"^\S*qemu-system")
         assert found is not None, "no QEMU runs"
         return found.pid
+
+
+def events_of(uid: str) -> list[dict[str, Any]]:
+    """The events of one object, also when it is gone."""
+    found: list[dict[str, Any]] = get("events", "--field-selector", f"involvedObject.uid={uid}")["items"]
+    return found
 
 
 @contextmanager

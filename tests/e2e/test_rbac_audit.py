@@ -10,9 +10,13 @@ import fnmatch
 from dataclasses import dataclass
 from datetime import timedelta
 
+import pytest
+
 from tests.e2e.audit import STOLEN_TOKEN, installed_at, requests, roles_written_by_others
 from tests.e2e.cluster import NAMESPACE, get
 from tests.e2e.permissions import Grants, Permission
+
+pytestmark = pytest.mark.last(1)  # it judges what all the others made the suite do
 
 
 @dataclass(frozen=True, slots=True)

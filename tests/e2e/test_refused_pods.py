@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from collections import Counter
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -16,36 +17,37 @@ from tests.e2e.guests import manifest, until
 
 pytestmark = pytest.mark.parallel
 
-NAMESPACE = "refused-pods"
 NAME = "refused"
 ATTEMPTS = 4  # at 0, 2, 4 and 8 seconds
 
 
-def quota(pods: int) -> None:
+def quota(namespace: str, pods: int) -> None:
     """So many pods fit. The API server enforces what the quota's controller has read."""
-    meta = {"name": "few", "namespace": NAMESPACE}
+    meta = {"name": "few", "namespace": namespace}
     apply({"apiVersion": "v1", "kind": "ResourceQuota", "metadata": meta, "spec": {"hard": {"pods": str(pods)}}})
-    wait("resourcequota", "few", f"jsonpath={{.status.hard.pods}}={pods}", namespace=NAMESPACE, seconds=30)
+    wait("resourcequota", "few", f"jsonpath={{.status.hard.pods}}={pods}", namespace=namespace, seconds=30)
 
 
 @pytest.fixture
 def namespace() -> Iterator[str]:
+    """A new one: the controller knows the rules of one that it has read for a minute."""
+    name = f"refused-pods-{uuid.uuid4().hex[:6]}"
     labels = {"pod-security.kubernetes.io/enforce": "restricted"}
-    apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE, "labels": labels}})
+    apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels}})
     try:
-        yield NAMESPACE
+        yield name
     finally:
-        kubectl("-n", NAMESPACE, "delete", "vmi", "--all", "--wait", "--timeout=60s")
-        kubectl("delete", "namespace", NAMESPACE, "--wait")
+        kubectl("-n", name, "delete", "vmi", "--all", "--wait", "--timeout=60s")
+        kubectl("delete", "namespace", name, "--wait")
 
 
-def condition(kind: str) -> dict[str, Any]:
-    return condition_of(get("-n", NAMESPACE, "vmi", NAME), kind)
+def condition(namespace: str, kind: str) -> dict[str, Any]:
+    return condition_of(get("-n", namespace, "vmi", NAME), kind)
 
 
-def requests_since(since: datetime) -> Counter[str]:
+def requests_since(since: datetime, namespace: str) -> Counter[str]:
     """What the controller has asked of the API server in the namespace: verb and resource."""
-    requests = (request for request in audit.requests(since) if request.namespace == NAMESPACE)
+    requests = (request for request in audit.requests(since) if request.namespace == namespace)
     return Counter(f"{request.verb} {request.resource}" for request in requests if "controller" in request.account)
 
 
@@ -56,28 +58,28 @@ def test_a_pod_over_quota_is_reported_in_the_api_server_s_words_and_starts_when_
     body["metadata"]["namespace"] = namespace
     # The guest itself answers there, so that Ready says that it has booted.
     body["spec"]["readinessProbe"] = {"tcpSocket": {"port": 7777}, "periodSeconds": 1}
-    quota(0)
+    quota(namespace, 0)
     since = datetime.now(UTC)
     apply(body)
-    took = until(lambda: condition("Synchronized").get("reason") == "FailedCreate", "the refusal to be told")
-    synchronized = condition("Synchronized")
+    took = until(lambda: condition(namespace, "Synchronized").get("reason") == "FailedCreate", "the refusal to be told")
+    synchronized = condition(namespace, "Synchronized")
     print(f"told after {took:.1f} s: {synchronized['message']}")
     assert synchronized["status"] == "False"
     assert "exceeded quota: few" in synchronized["message"]
     assert get("-n", namespace, "vmi", NAME)["status"]["phase"] == "Pending"
     for number in range(10):  # whatever wakes the controller
         kubectl("-n", namespace, "label", "vmi", NAME, f"changed={number}", "--overwrite")
-    until(lambda: requests_since(since)["create pods"] >= ATTEMPTS, f"{ATTEMPTS} attempts", 30, 0.5)
+    until(lambda: requests_since(since, namespace)["create pods"] >= ATTEMPTS, f"{ATTEMPTS} attempts", 30, 0.5)
     waited = (datetime.now(UTC) - since).total_seconds()
-    counted = requests_since(since)
+    counted = requests_since(since, namespace)
     print(f"asked in {waited:.0f} s: {dict(counted)}")
     assert waited > 6
     rules = {"list resourcequotas": 1, "list limitranges": 1, "get namespaces": 1}
     assert counted == {"create pods": ATTEMPTS, "create events": 1, "patch virtualmachineinstances": 1, **rules}
-    quota(1)
-    until(lambda: condition("Ready").get("status") == "True", "the guest to answer", 60)
+    quota(namespace, 1)
+    until(lambda: condition(namespace, "Ready").get("status") == "True", "the guest to answer", 60)
     assert get("-n", namespace, "vmi", NAME)["status"]["phase"] == "Running"
-    assert condition("Synchronized").get("status", "True") == "True"
+    assert condition(namespace, "Synchronized").get("status", "True") == "True"
     reasons = [event["reason"] for event in get("-n", namespace, "events")["items"] if event["type"] == "Warning"]
     assert reasons.count("FailedCreate") == 1
 

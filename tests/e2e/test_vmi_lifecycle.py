@@ -5,13 +5,12 @@ from __future__ import annotations
 import json
 import subprocess
 from pathlib import Path
-from typing import Any
 
 import pytest
 from localcluster.settings import Cluster
 
 from tests.e2e.cluster import apply, get, kubectl, process, processes, wait
-from tests.e2e.guests import Guest, manifest, observed, running, until
+from tests.e2e.guests import Guest, events_of, manifest, observed, running, until
 
 pytestmark = pytest.mark.parallel
 
@@ -50,18 +49,12 @@ def test_a_deleted_vmi_says_how_its_guest_ended_before_it_is_gone(grace: int, ph
                 watch.kill()
     print(f"phases seen: {list(dict.fromkeys(phases))}")
     assert phases[0] == "Running" and phases[-1] == phase
-    happened = [event["reason"] for event in _events(uid)]
+    happened = [event["reason"] for event in events_of(uid)]
     print(f"events: {happened}")
     # Whoever records the end, handler or controller, reports it under its own reason.
     (end,) = set(happened) - {"SuccessfulCreate", "Created", "Started", "Deleted"}
     assert end in ("Stopped", event)
     assert len(happened) == len(set(happened)) == 5
-
-
-def _events(uid: str) -> list[dict[str, Any]]:
-    """Events of one VMI: an earlier VMI of the same name may have left events within the last hour."""
-    found: list[dict[str, Any]] = get("events", "--field-selector", f"involvedObject.uid={uid}")["items"]
-    return found
 
 
 def _until_it_has_booted(guest: Guest) -> None:
