@@ -12,7 +12,8 @@ from virt_core.conventions import components, labels
 from virt_core.kube.client import KubeClient
 from virt_core.kube.configuration import ConfigurationCache
 from virt_core.kube.reflector import Key, Reflector
-from virt_core.kube.resource import NODES, PODS, VIRTUAL_MACHINE_INSTANCES
+from virt_core.kube.resource import NODES, PODS, VIRTUAL_MACHINE_INSTANCES, VIRTUAL_MACHINES
+from virt_core.vm.virtual_machine import VirtualMachine
 from virt_core.vmi.instance import VirtualMachineInstance
 
 from virt_controller.node.observe import Node
@@ -24,6 +25,7 @@ class Caches:
 
     def __init__(self, client: KubeClient, namespace: str) -> None:
         self.vmis = Reflector(client, VIRTUAL_MACHINE_INSTANCES, VirtualMachineInstance)
+        self.vms = Reflector(client, VIRTUAL_MACHINES, VirtualMachine)
         self.nodes = Reflector(client, NODES, Node)
         self.pods = LauncherPods(client, self.vmis)
         self.configuration = ConfigurationCache(client, namespace)
@@ -42,13 +44,14 @@ class Caches:
         """Keep the caches until cancelled. A standby does so as well, to take over without delay."""
         async with asyncio.TaskGroup() as group:
             group.create_task(self.vmis.run(), name="watch of VirtualMachineInstances")
+            group.create_task(self.vms.run(), name="watch of VirtualMachines")
             group.create_task(self.pods.run(), name="watch of launcher pods")
             group.create_task(self.nodes.run(), name="watch of nodes")
             group.create_task(self.configuration.run(), name="watch of the KubeVirt object")
 
     @property
     def _synced(self) -> tuple[asyncio.Event, ...]:
-        return (self.vmis.synced, self.pods.synced, self.nodes.synced, self.configuration.synced)
+        return (self.vmis.synced, self.vms.synced, self.pods.synced, self.nodes.synced, self.configuration.synced)
 
 
 class LauncherPods:

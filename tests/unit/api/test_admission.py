@@ -8,7 +8,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from virt_api.admission.vmi import DECISIONS, Circumstances, read
+from virt_api.admission.review import Circumstances, read
+from virt_api.admission.vmi import DECISIONS
 from virt_core.conventions import accounts
 from virt_core.conventions.webhooks import MUTATE, VALIDATE_CREATE, VALIDATE_UPDATE
 from virt_core.objects.admission_review import BadReview

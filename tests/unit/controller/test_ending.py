@@ -5,15 +5,16 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+import msgspec
 import pytest
 from virt_controller.node.health import Trouble
-from virt_controller.pod.observed import LauncherPod
+from virt_controller.pod.observed import LauncherPod, PodSpec
 from virt_controller.pod.template import pod_name
 from virt_controller.vmi.actions import Action, CreatePod, DeletePod, GonePod, PatchVmi, RecordEvent
 from virt_core.conventions.labels import VMI_FINALIZER
 from virt_core.vmi.instance import VirtualMachineInstance
 
-from tests.unit.controller.planning import EMULATION, NOW, PLANNER, apply, observed, plan, pod, scheduled, vmi
+from tests.unit.controller.planning import EMULATION, NOW, PLANNER, SPEC, apply, observed, plan, pod, scheduled, vmi
 
 DELETED: dict[str, Any] = {"deletionTimestamp": "2026-01-01T00:00:00Z", "finalizers": ["other", VMI_FINALIZER]}
 GONE = GonePod(pod_name(vmi()), frozenset({"pod-uid"}))
@@ -37,6 +38,19 @@ def test_a_deleted_vmi_loses_its_pod_first_and_its_finalizer_last() -> None:
     (patch,) = planned(vmi(scheduled("Succeeded"), **DELETED))
     assert isinstance(patch, PatchVmi) and patch.only_if_pod_is_gone == GONE
     assert apply(vmi(scheduled("Succeeded"), **DELETED), patch)["metadata"]["finalizers"] == ["other"]
+
+
+def test_a_grace_period_that_was_shortened_shortens_the_pod_s() -> None:
+    """`virtctl stop --force --grace-period 0` writes the VMI, whose pod was made with 30 s and a margin of 30 s."""
+    forced = vmi(scheduled("Running"), {**SPEC, "terminationGracePeriodSeconds": 0}, **DELETED)
+    launcher = pod("node1")
+    launcher = msgspec.structs.replace(launcher, spec=PodSpec("node1", termination_grace_period_seconds=60))
+    assert planned(vmi(scheduled("Running"), **DELETED), launcher)[0] == DELETE
+    assert planned(forced, launcher)[0] == DeletePod(pod_name(vmi()), "pod-uid", 1)
+    leaving = pod("node1", deletionTimestamp="2026-01-01T00:00:00Z", deletionGracePeriodSeconds=60)
+    assert planned(forced, leaving) == (DeletePod(pod_name(vmi()), "pod-uid", 1),)
+    hurried = pod("node1", deletionTimestamp="2026-01-01T00:00:00Z", deletionGracePeriodSeconds=1)
+    assert planned(forced, hurried) == ()
 
 
 DELETE = DeletePod(pod_name(vmi()), "pod-uid")

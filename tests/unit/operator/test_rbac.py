@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import msgspec
-from virt_core.conventions.subresources import DETAILS, SUPPORTED
+from virt_core.conventions.subresources import DETAILS, EXPAND, SUPPORTED
 from virt_operator.strategy.desired import desired_objects
 from virt_operator.strategy.operator_rbac import operator_rbac
 from virt_operator.strategy.ref import KINDS, Body
@@ -59,13 +59,14 @@ def test_no_wildcards_and_no_escalation() -> None:
 
 def test_users_get_what_is_served_and_no_more() -> None:
     roles = {body["metadata"]["name"]: body for body in desired_objects(INSTALL) if body["kind"] == "ClusterRole"}
-    change = rule("kubevirt.io", "virtualmachineinstances", "create", "update", "patch", "delete", "deletecollection")
-    see = rule("kubevirt.io", "virtualmachineinstances", "get", "list", "watch")
+    kinds = ("virtualmachineinstances", "virtualmachines")
+    change = [rule("kubevirt.io", kind, "create", "update", "patch", "delete", "deletecollection") for kind in kinds]
+    see = [rule("kubevirt.io", kind, "get", "list", "watch") for kind in kinds]
     served = [rule("subresources.kubevirt.io", name, verb) for name, verb in SUPPORTED.items()]
-    queries = [resource for resource in served if resource["resources"][0].rpartition("/")[2] in DETAILS]
+    queries = [resource for resource in served if resource["resources"][0].rpartition("/")[2] in (*DETAILS, EXPAND)]
     everyone = [rule("subresources.kubevirt.io", path, "get") for path in ("version", "healthz")]
-    use = [change, see, *served]
-    wanted = {"admin": use, "edit": use, "view": [see, *queries], "default": everyone}
+    use = [*change, *see, *served]
+    wanted = {"admin": use, "edit": use, "view": [*see, *queries], "default": everyone}
     for name, rules in wanted.items():
         found = roles[f"kubevirt.io:{name}"]
         assert covers(found["rules"], rules) == covers(rules, found["rules"]) == [], name

@@ -262,7 +262,7 @@ def test_the_old_strategy_goes_when_the_status_says_so() -> None:
 
 
 def test_the_definition_of_a_kind_that_an_older_release_lacks_stays_with_all_its_objects() -> None:
-    kind = {"kind": "CustomResourceDefinition", "metadata": {"name": "virtualmachines.kubevirt.io"}}
+    kind = {"kind": "CustomResourceDefinition", "metadata": {"name": "virtualmachinepools.kubevirt.io"}}
     observed = changed(installed(), ref_of(kind), live(kind, {}))
     assert plan(observed, OPERATOR).actions == ()
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import msgspec
 from virt_operator.removal.plan import asks_for_nodes, asks_for_workloads, nothing_left, plan_removal
-from virt_operator.strategy.ref import Ref, ref_of
+from virt_operator.strategy.ref import ref_of
 from virt_operator.strategy.trust import REGISTRATIONS
 from virt_operator.suite.actions import Delete, RemoveFinalizer, UnmarkNode
 from virt_operator.suite.observed import Observed, SuiteObject
@@ -42,12 +42,13 @@ def test_stages_follow_each_other() -> None:
 
 
 def test_controller_stays_until_the_last_vm_is_gone() -> None:
-    ref = Ref("CustomResourceDefinition", "", "virtualmachineinstances.kubevirt.io")
-    body = installed().owned[ref]
-    meta = msgspec.structs.replace(body.metadata, deletion_timestamp="2026-01-31T10:00:00Z")
     terminating = {"type": "Terminating", "status": "True", "message": "3 instances remain"}
-    deleting = msgspec.structs.replace(body, metadata=meta, status={"conditions": [terminating]})
-    observed = replace(installed(), owned={**installed().owned, ref: deleting})
+    ending = {}
+    for ref, body in installed().owned.items():
+        if ref.kind == "CustomResourceDefinition":
+            meta = msgspec.structs.replace(body.metadata, deletion_timestamp="2026-01-31T10:00:00Z")
+            ending[ref] = msgspec.structs.replace(body, metadata=meta, status={"conditions": [terminating]})
+    observed = replace(installed(), owned={**installed().owned, **ending})
     decided = plan_removal(observed, DELETING, OPERATOR)
     assert decided.actions == ()
     assert decided.waits[0].why == "3 instances remain"

@@ -5,54 +5,37 @@ The rules are virt_core's (vmi/defaults.py, vmi/admission.py); this module trans
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
-from datetime import datetime
-from typing import Any
+from collections.abc import Callable, Mapping
 
-import msgspec
 from virt_core.conventions.webhooks import MUTATE, VALIDATE_CREATE, VALIDATE_UPDATE
-from virt_core.objects.admission_review import AdmissionRequest, AdmissionReview, Denial, answer, read_review
-from virt_core.objects.kubevirt import Configuration
-from virt_core.validation.refusal import Refusal
+from virt_core.objects.admission_review import answer
 from virt_core.vmi.admission import admit_create, admit_update
 from virt_core.vmi.defaults import defaults_patch
 from virt_core.vmi.instance import VmiPhase
 from virt_core.vmi.status import in_phase
 
-Body = dict[str, Any]
-Request = AdmissionRequest[Body]
-_SHOWN = 64  # causes per response: enough for every unsupported field of this release, and still readable
-_decoder = msgspec.json.Decoder(AdmissionReview[Body])
+from virt_api.admission.review import Body, Circumstances, Request, verdict
 
-
-@dataclass(frozen=True, slots=True)
-class Circumstances:
-    """Inputs of a decision in addition to the request."""
-
-    configuration: Configuration
-    machine_writers: Collection[str]
-    """The users who may write an object's status."""
-
-    now: datetime
-    """UTC."""
-
-
-def read(body: bytes) -> Request:
-    """The request in an AdmissionReview. Raises BadReview with the problem."""
-    return read_review(body, _decoder)
+_KIND = "VirtualMachineInstance"
+_REVISION = "virtualMachineRevisionName"
 
 
 def mutate(request: Request, circumstances: Circumstances) -> Body:
     """The response to a creation: adds defaults and the phase Pending. `validate_create` refuses unsupported fields."""
     vmi = request.object or {}
-    pending = {"op": "add", "path": "/status", "value": in_phase({}, VmiPhase.PENDING, circumstances.now)}
-    warnings = (
-        ["status: is written by KubeVirt itself, the status in this manifest is dropped"]
-        if _says_something(vmi.get("status"))
-        else []
-    )
+    status, warnings = _stored_status(vmi.get("status"), is_own=circumstances.is_own(request))
+    pending = {"op": "add", "path": "/status", "value": in_phase(status, VmiPhase.PENDING, circumstances.now)}
     return answer(request.uid, patch=[*defaults_patch(vmi, circumstances.configuration), pending], warnings=warnings)
+
+
+def _stored_status(status: object, *, is_own: bool) -> tuple[Body, list[str]]:
+    """What is kept of a new object's status, and the warning about what is not. virt-controller names the revision of
+    the VirtualMachine that the object is made for."""
+    if is_own and isinstance(status, dict) and isinstance(status.get(_REVISION), str):
+        return {_REVISION: status[_REVISION]}, []
+    if _says_something(status):
+        return {}, ["status: is written by KubeVirt itself, the status in this manifest is dropped"]
+    return {}, []
 
 
 def _says_something(value: object) -> bool:
@@ -63,16 +46,18 @@ def _says_something(value: object) -> bool:
 
 
 def validate_create(request: Request, circumstances: Circumstances) -> Body:
-    """The response to a creation: whether the object may be stored."""
-    is_own = request.user_info.username in circumstances.machine_writers
-    return _verdict(request, admit_create(request.object or {}, circumstances.configuration, is_own_account=is_own))
+    """Whether a new object may be stored."""
+    is_own = circumstances.is_own(request)
+    return verdict(
+        _KIND, request, admit_create(request.object or {}, circumstances.configuration, is_own_account=is_own)
+    )
 
 
 def validate_update(request: Request, circumstances: Circumstances) -> Body:
-    """The response to an update: whether the change may be stored."""
-    is_own = request.user_info.username in circumstances.machine_writers
+    """Whether a change may be stored."""
+    is_own = circumstances.is_own(request)
     old, new = request.old_object or {}, request.object or {}
-    return _verdict(request, admit_update(old, new, circumstances.configuration, is_own_account=is_own))
+    return verdict(_KIND, request, admit_update(old, new, circumstances.configuration, is_own_account=is_own))
 
 
 DECISIONS: Mapping[str, Callable[[Request, Circumstances], Body]] = {
@@ -80,14 +65,4 @@ DECISIONS: Mapping[str, Callable[[Request, Circumstances], Body]] = {
     VALIDATE_CREATE: validate_create,
     VALIDATE_UPDATE: validate_update,
 }
-"""The decisions by the webhook's path."""
-
-
-def _verdict(request: Request, refusals: tuple[Refusal, ...]) -> Body:
-    if not refusals:
-        return answer(request.uid)
-    message = "; ".join(map(str, refusals[:_SHOWN]))
-    more = len(refusals) - _SHOWN
-    text = f"{message}; and {more} more" if more > 0 else message
-    denial = Denial("Invalid", 422, text, "VirtualMachineInstance", request.name, refusals[:_SHOWN])
-    return answer(request.uid, denial)
+"""By path."""

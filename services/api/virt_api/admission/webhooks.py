@@ -1,4 +1,4 @@
-"""Webhooks for VirtualMachineInstances. Called by app.py; routes.py adds them to the HTTPS server of the aggregated
+"""Webhooks for the suite's objects. Called by app.py; routes.py adds them to the HTTPS server of the aggregated
 API.
 
 The API server calls without a client certificate, so anybody in the cluster may call; a response reveals only the
@@ -22,24 +22,26 @@ from virt_core.kube.configuration import ConfigurationCache
 from virt_core.objects.admission_review import BadReview
 from virt_core.objects.kubevirt import Configuration
 
-from virt_api.admission.vmi import DECISIONS, Circumstances, read
+from virt_api.admission import vm, vmi
+from virt_api.admission.review import Circumstances, read
 from virt_api.errors import BadRequest, ServiceUnavailable
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 _log = logs.bound("virt_api.admission.webhooks")
+_DECISIONS = {**vmi.DECISIONS, **vm.DECISIONS}
 _THREADS = 2  # parallel decisions; they are pure Python and share a processor
 _MOST_REVIEWS = 32  # in progress; memory must hold as many of the largest (objects/admission_review.py)
 
 
 def webhooks(configuration: ConfigurationCache, own: Collection[str]) -> Mapping[str, Handler]:
-    """Handlers by path, based on the decisions of admission/vmi.py. `own` are the suite's users."""
+    """Handlers by path, based on the decisions of vmi.py and vm.py. `own` are the suite's users."""
     threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="admission")
     in_work = 0
 
     def decided(path: str, content: bytes, current: Configuration) -> bytes:
         """Decode, decide and encode: 1.6 s measured for a hostile object of 3 MiB."""
         request = read(content)
-        body = DECISIONS[path](request, Circumstances(current, own, datetime.now(UTC)))
+        body = _DECISIONS[path](request, Circumstances(current, own, datetime.now(UTC)))
         response = body["response"]
         if not response["allowed"]:
             user, why = request.user_info.username, response["status"]["message"]
@@ -69,4 +71,4 @@ def webhooks(configuration: ConfigurationCache, own: Collection[str]) -> Mapping
         response.force_close()
         return response
 
-    return dict.fromkeys(DECISIONS, review)
+    return dict.fromkeys(_DECISIONS, review)

@@ -40,7 +40,7 @@ def api_group_list() -> dict[str, Any]:
 def api_resource_list(version: str) -> dict[str, Any]:
     """Document of a version. It lists the subresources that this release serves, not all of KubeVirt's."""
     resources = [
-        {"name": name, "singularName": "", "namespaced": True, "kind": "VirtualMachineInstance", "verbs": [verb]}
+        {"name": name, "singularName": "", "namespaced": True, "kind": _kind(name), "verbs": [verb]}
         for name, verb in SUPPORTED.items()
     ]
     return {
@@ -49,6 +49,10 @@ def api_resource_list(version: str) -> dict[str, Any]:
         "groupVersion": f"{GROUP}/{version}",
         "resources": resources,
     }
+
+
+def _kind(name: str) -> str:
+    return "VirtualMachine" if name.startswith("virtualmachines/") else "VirtualMachineInstance"
 
 
 def version_info(release: str) -> dict[str, str]:

@@ -26,6 +26,7 @@ from virt_api.subresources.handler_errors import from_rpc
 from virt_api.subresources.handler_pods import HandlerPods
 from virt_api.subresources.port_stream import PortStream
 from virt_api.subresources.splice import Stream, splice
+from virt_api.subresources.virtual_machine import read_started_guest
 
 _IN_USE = "IN_USE"  # ErrorInfo reason of handler/v1
 _TRUE = ("1", "t", "T", "true", "True", "TRUE")  # as Go reads a boolean
@@ -55,7 +56,8 @@ class Streams:
         if request.headers.get("Upgrade", "").lower() != "websocket":
             raise errors.BadRequest(f"{call.resource}/{call.subresource} is a websocket", call.details)
         port = port_of(call) if call.subresource == "portforward" else 0
-        guest = await read_guest(self._client, call)
+        of_vm = call.resource == "virtualmachines"
+        guest = await (read_started_guest if of_vm else read_guest)(self._client, call)
         meta = guest.metadata
         log = _log.bind(namespace=meta.namespace, name=meta.name, uid=meta.uid, node=guest.status.node_name)
         async with self._opened(request, call, guest, port) as stream:

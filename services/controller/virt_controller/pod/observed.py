@@ -60,6 +60,7 @@ class PodSpec(msgspec.Struct, frozen=True, rename="camel"):
     """The pod's node."""
 
     node_name: str = ""
+    termination_grace_period_seconds: int | None = None
 
 
 class PodStatus(msgspec.Struct, frozen=True, rename="camel"):

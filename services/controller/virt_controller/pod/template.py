@@ -38,7 +38,7 @@ from virt_controller.pod.probes import probes
 from virt_controller.pod.resources import guaranteed, is_guaranteed, resources
 from virt_controller.pod.volumes import claim_of, mounted
 
-_SHUTDOWN_MARGIN = 30  # seconds that the kubelet waits beyond the guest's grace period before it kills, as in KubeVirt
+SHUTDOWN_MARGIN = 30  # seconds that the kubelet waits beyond the guest's grace period before it kills, as in KubeVirt
 VOLUME_STATUS = "kubevirt.io/volume-status"
 """On launcher pods: state of the claims at the pod's creation, as JSON of the VMI's status.volumeStatus."""
 
@@ -109,7 +109,7 @@ def launcher_pod(
         "automountServiceAccountToken": False,
         "serviceAccountName": _service_account(spec),
         "enableServiceLinks": False,
-        "terminationGracePeriodSeconds": spec.termination_grace_period_seconds + _SHUTDOWN_MARGIN,
+        "terminationGracePeriodSeconds": spec.termination_grace_period_seconds + SHUTDOWN_MARGIN,
         "hostname": guest_hostname(meta.name, spec),
         "subdomain": spec.subdomain,
         "dnsPolicy": spec.dns_policy,

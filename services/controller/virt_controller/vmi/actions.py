@@ -20,6 +20,8 @@ class DeletePod:
 
     name: str
     uid: str
+    grace: int | None = None
+    """Seconds, if they are to be fewer than the pod's own; then the kubelet kills it, with its guest."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,8 +6,10 @@ watchers see how the guest ended.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import datetime
 
+import msgspec
 from virt_core.conventions import events, labels
 from virt_core.conventions.launcher_pod import GUEST_SHUTDOWN
 from virt_core.objects.patch import guarded_patch
@@ -17,7 +19,7 @@ from virt_core.vmi.status import CONTROLLERS_REASONS, ready_condition
 from virt_controller.node.health import NODE_DELETED, Trouble
 from virt_controller.pod.observed import LauncherPod
 from virt_controller.pod.problems import Failure, how_it_ended, shut_down
-from virt_controller.pod.template import pod_name
+from virt_controller.pod.template import SHUTDOWN_MARGIN, pod_name
 from virt_controller.vmi import status
 from virt_controller.vmi.actions import Action, DeletePod, GonePod, PatchVmi, RecordEvent
 from virt_controller.vmi.observe import Observed
@@ -30,9 +32,9 @@ def delete(observed: Observed) -> tuple[Action, ...]:
     undecided = bool(vmi.status.active_pods) and not vmi.status.phase.final and vmi.status.phase != VmiPhase.UNKNOWN
     if undecided and (ended := _ended(observed)) is not None:
         return _record_end(observed, ended)
-    if staying := [pod for pod in observed.pods if pod.metadata.deletion_timestamp is None]:
-        deletions = tuple(DeletePod(pod.metadata.name, pod.metadata.uid) for pod in staying)
-        return (*deletions, RecordEvent("Deleted", "Signaled Deletion"))
+    if deletions := tuple(_deletions(observed)):
+        is_first = all(pod.metadata.deletion_timestamp is None for pod in observed.pods)
+        return (*deletions, *([RecordEvent("Deleted", "Signaled Deletion")] if is_first else []))
     if observed.pods:
         return _explain_waiting(observed)
     if undecided:
@@ -43,6 +45,34 @@ def delete(observed: Observed) -> tuple[Action, ...]:
     before = {"finalizers": vmi.metadata.finalizers}
     operations = guarded_patch(vmi.metadata, before, {"finalizers": kept}, "metadata")
     return (PatchVmi(tuple(operations), only_if_pod_is_gone=None if _all_removed(observed) else _gone_pod(vmi)),)
+
+
+def _deletions(observed: Observed) -> Iterator[DeletePod]:
+    """Of each pod that stays, and of each whose grace period has become shorter since it was deleted."""
+    for pod in observed.pods:
+        grace = _shorter_grace(observed.vmi, pod)
+        if pod.metadata.deletion_timestamp is None or grace is not None:
+            yield DeletePod(pod.metadata.name, pod.metadata.uid, grace)
+
+
+class _Spec(msgspec.Struct, rename="camel"):
+    termination_grace_period_seconds: int | None = None
+
+
+def _shorter_grace(vmi: VirtualMachineInstance, pod: LauncherPod) -> int | None:
+    """Seconds, if the VMI's grace period was shortened after the pod was made (`virtctl stop --force`); else None.
+
+    At least 1: with 0 the API server forgets the pod while it still runs.
+    """
+    try:
+        seconds = msgspec.json.decode(vmi.spec, type=_Spec).termination_grace_period_seconds
+    except msgspec.DecodeError:
+        return None
+    left = pod.metadata.deletion_grace_period_seconds
+    own = pod.spec.termination_grace_period_seconds if left is None else left
+    if seconds is None or own is None or own <= seconds + SHUTDOWN_MARGIN:
+        return None
+    return max(1, seconds)
 
 
 def vanish(observed: Observed) -> tuple[Action, ...]:

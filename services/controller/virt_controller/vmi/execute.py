@@ -89,7 +89,7 @@ class Executor:
     async def _delete(self, vmi: VirtualMachineInstance, action: DeletePod, log: logs.BoundLogger) -> None:
         log.info("deleting launcher pod", pod=action.name)
         try:
-            await self._client.delete(PODS, vmi.metadata.namespace, action.name, uid=action.uid)
+            await self._client.delete(PODS, vmi.metadata.namespace, action.name, uid=action.uid, grace=action.grace)
         except NotFound:
             pass  # it is gone already
 

@@ -18,5 +18,5 @@ def user_of(account: str, namespace: str) -> str:
 
 
 def machine_writers(namespace: str) -> tuple[str, ...]:
-    """The users who write the status of VirtualMachineInstances. Webhooks exempt their writes."""
-    return tuple(user_of(account, namespace) for account in (CONTROLLER, HANDLER))
+    """The users who write stored VirtualMachineInstances. Webhooks exempt their writes."""
+    return tuple(user_of(account, namespace) for account in (API, CONTROLLER, HANDLER))

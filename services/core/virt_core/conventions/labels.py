@@ -30,6 +30,13 @@ OPERATOR = "operator.kubevirt.io"
 
 MANAGED_BY = "app.kubernetes.io/managed-by"
 VMI_FINALIZER = "kubevirt.io/foregroundDeleteVirtualMachine"
+VM_FINALIZER = "kubevirt.io/virtualMachineControllerFinalize"
+"""On VirtualMachines until their VirtualMachineInstance is gone, and on a VirtualMachineInstance until the controller
+has recorded its end in the VirtualMachine's status."""
+
+VM_GENERATION = "kubevirt.io/vm-generation"
+"""On VirtualMachineInstances: the generation of the VirtualMachine that they were started with."""
+
 KUBEVIRT_FINALIZER = "kubevirt.io/foregroundDeleteKubeVirt"
 
 LAUNCHER_UID = 107

@@ -12,9 +12,15 @@ STREAMS = ("console", "portforward", "vnc")
 DETAILS = ("filesystemlist", "guestosinfo", "userlist")
 SCREENSHOT = "vnc/screenshot"
 COMMANDS = ("freeze", "pause", "reset", "softreboot", "unfreeze", "unpause")
+LIFECYCLE = ("restart", "start", "stop")
+EXPAND = "expand-spec"
 _VERBS = dict.fromkeys((*STREAMS, *DETAILS, SCREENSHOT), "get") | dict.fromkeys(COMMANDS, "update")
 
-SUPPORTED = {f"virtualmachineinstances/{name}": verb for name, verb in sorted(_VERBS.items())}
+_VM_VERBS = {EXPAND: "get", "portforward": "get", **dict.fromkeys(LIFECYCLE, "update")}
+
+SUPPORTED = {f"virtualmachineinstances/{name}": verb for name, verb in sorted(_VERBS.items())} | {
+    f"virtualmachines/{name}": verb for name, verb in sorted(_VM_VERBS.items())
+}
 """Resource and subresource, with the verb that authorizes a call."""
 
 VERSION, HEALTHZ = "version", "healthz"

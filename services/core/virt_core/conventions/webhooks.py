@@ -1,4 +1,4 @@
-"""Paths of virt-api's webhooks for VirtualMachineInstances, as KubeVirt has them. Pure.
+"""Paths of virt-api's webhooks, as KubeVirt has them. Pure.
 
 virt-operator registers them, virt-api serves them.
 """
@@ -8,3 +8,5 @@ from __future__ import annotations
 MUTATE = "/virtualmachineinstances-mutate"
 VALIDATE_CREATE = "/virtualmachineinstances-validate-create"
 VALIDATE_UPDATE = "/virtualmachineinstances-validate-update"
+VM_MUTATE = "/virtualmachines-mutate"
+VM_VALIDATE = "/virtualmachines-validate"

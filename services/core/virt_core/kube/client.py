@@ -145,14 +145,17 @@ class KubeClient:
         uid: str | None = None,
         grace: int | None = None,
         propagation: str = "Background",
-    ) -> None:
-        """Delete the object. With `uid`, raises Conflict if the object has another UID. `grace` in seconds."""
+    ) -> Object:
+        """Delete the object. With `uid`, raises Conflict if the object has another UID. `grace` in seconds.
+
+        Returns the object if finalizers or its grace period keep it for now, else a Status.
+        """
         body: Object = {"apiVersion": "v1", "kind": "DeleteOptions", "propagationPolicy": propagation}
         if uid is not None:
             body["preconditions"] = {"uid": uid}
         if grace is not None:
             body["gracePeriodSeconds"] = grace
-        await self._request("DELETE", resource.path(namespace, name), body=body)
+        return await self._request("DELETE", resource.path(namespace, name), body=body)
 
     async def raw(self, path: str) -> Object:
         """GET of any path whose response is JSON."""

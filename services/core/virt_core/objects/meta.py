@@ -28,6 +28,7 @@ class ObjectMeta(msgspec.Struct, frozen=True, rename="camel"):
     generation: int = 0
     creation_timestamp: str = ""
     deletion_timestamp: str | None = None
+    deletion_grace_period_seconds: int | None = None
     labels: dict[str, str] = {}
     annotations: dict[str, str] = {}
     finalizers: list[str] = []
@@ -78,6 +79,15 @@ def seconds_since(moment: str | None, now: datetime) -> float:
     except ValueError:
         return 0.0
     return max(0.0, (now - (then if then.tzinfo else then.replace(tzinfo=UTC))).total_seconds())
+
+
+def seconds_until(moment: str | None, now: datetime) -> float:
+    """How long until `moment` (RFC 3339, as anybody may have stored it); 0 if it is not a time or in the past."""
+    try:
+        then = datetime.fromisoformat(moment or "")
+    except ValueError:
+        return 0.0
+    return max(0.0, ((then if then.tzinfo else then.replace(tzinfo=UTC)) - now).total_seconds())
 
 
 def with_conditions(current: Iterable[Condition], wanted: Iterable[Condition], now: datetime) -> list[Condition]:

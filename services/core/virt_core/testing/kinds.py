@@ -164,6 +164,8 @@ BUILT_IN: Mapping[tuple[str, str], Kind] = {
     ),
     ("scheduling.k8s.io", "priorityclasses"): Kind(generations=True),
     ("kubevirt.io", "kubevirts"): Kind(status=True, generations=True, merging=_CONDITIONS),
+    ("apps", "controllerrevisions"): Kind(),
+    ("kubevirt.io", "virtualmachines"): Kind(status=True, generations=True, merging=_CONDITIONS),
     ("kubevirt.io", "virtualmachineinstances"): Kind(generations=True, merging=_VMI_STATUS),
 }
 

@@ -36,6 +36,20 @@ def virtual_machine_instances() -> Body:
     return _definition(names, schema, columns, subresources={})
 
 
+def virtual_machines() -> Body:
+    """The CRD of VirtualMachine. Its status is a subresource, so its generation counts changes of the spec alone."""
+    schema = _object_schema("v1.VirtualMachine")
+    as_map_list(schema, "status", "conditions", key="type")
+    schema["properties"]["status"]["properties"]["printableStatus"] = {"type": "string", "default": "Stopped"}
+    columns = [
+        _AGE,
+        {"name": "Status", "type": "string", "jsonPath": ".status.printableStatus"},
+        _condition_column("Ready", "Ready"),
+    ]
+    names = _names("VirtualMachine", "virtualmachines", ["vm", "vms"])
+    return _definition(names, schema, columns, subresources={"status": {}})
+
+
 def kubevirts() -> Body:
     """The CRD of KubeVirt, shipped in the operator's manifest and never removed by the operator."""
     schema = _object_schema("v1.KubeVirt")

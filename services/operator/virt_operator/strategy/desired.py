@@ -35,6 +35,7 @@ def desired_objects(settings: InstallSettings, release: str = RELEASE) -> tuple[
     }
     objects = [
         crds.virtual_machine_instances(),
+        crds.virtual_machines(),
         *admission.policy(settings.namespace, accounts.OPERATOR),
         *handler_policies.handler_policies(settings.namespace),
         *rbac.component_rbac(settings.namespace),

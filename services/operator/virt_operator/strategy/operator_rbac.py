@@ -75,6 +75,7 @@ def _cluster_needs(objects: Iterable[Body]) -> list[Body]:
         rule("kubevirt.io", "kubevirts", "get", "list", "watch", "patch"),
         rule("kubevirt.io", "kubevirts/status", "patch"),
         rule("kubevirt.io", "virtualmachineinstances", "list"),
+        rule("kubevirt.io", "virtualmachines", "list"),
         # Pods on nodes that are away are not waited for; removal takes off what handlers wrote on nodes.
         rule("", "nodes", "list", "watch", "patch"),
         rule("admissionregistration.k8s.io", _WEBHOOKS, "create", "list", "watch"),

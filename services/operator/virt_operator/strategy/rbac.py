@@ -18,6 +18,7 @@ REMOVAL = "kubevirt-operator-removal"
 """ClusterRole and binding."""
 
 _VMIS = "virtualmachineinstances"
+_VMS = "virtualmachines"
 _EVERYONE = ("system:authenticated", "system:unauthenticated")
 _VMI_VERBS = ("get", "list", "watch", "create", "update", "patch", "delete", "deletecollection")
 
@@ -40,15 +41,24 @@ _EVENTS = rule("events.k8s.io", "events", "create")
 ACCOUNTS = (
     Account(
         accounts.API,
-        (rule("authorization.k8s.io", "subjectaccessreviews", "create"), rule("kubevirt.io", _VMIS, "get")),
+        (
+            rule("authorization.k8s.io", "subjectaccessreviews", "create"),
+            rule("kubevirt.io", _VMIS, "get", "patch"),  # patch: the grace period of a forced stop
+            rule("kubevirt.io", _VMS, "get", "patch"),
+            rule("kubevirt.io", f"{_VMS}/status", "patch"),
+        ),
         # The handler of a VM's node; the configuration, for webhooks and for the group's own "healthz".
         (rule("", "pods", "list", "watch"), _CONFIGURATION),
     ),
     Account(
         accounts.CONTROLLER,
         (
-            rule("kubevirt.io", _VMIS, "list", "watch", "patch"),
+            rule("kubevirt.io", _VMIS, "list", "watch", "patch", "create", "delete"),
             rule("kubevirt.io", f"{_VMIS}/finalizers", "update"),  # ownerReferences that block the owner's deletion
+            rule("kubevirt.io", _VMS, "get", "list", "watch", "patch"),
+            rule("kubevirt.io", f"{_VMS}/status", "patch"),
+            rule("kubevirt.io", f"{_VMS}/finalizers", "update"),  # as above
+            rule("apps", "controllerrevisions", "create", "get", "delete"),  # what a guest was started with
             rule("", "pods", "create", "get", "list", "watch", "delete"),
             rule("", "persistentvolumeclaims", "get"),  # of VMIs that name one: file system or device, how large
             rule("", "resourcequotas", "list"),  # of a namespace in which a launcher pod was refused: does it
@@ -104,13 +114,14 @@ def user_rbac() -> list[Body]:
     served = subresources.SUPPORTED.items()
     use = [rule(subresources.GROUP, resource, verb) for resource, verb in served]
     read = [rule(subresources.GROUP, f"{_VMIS}/{name}", "get") for name in subresources.DETAILS]
-    own = rule("kubevirt.io", _VMIS, *_VMI_VERBS)
-    see = rule("kubevirt.io", _VMIS, "get", "list", "watch")
+    read.append(rule(subresources.GROUP, f"{_VMS}/{subresources.EXPAND}", "get"))
+    own = [rule("kubevirt.io", kind, *_VMI_VERBS) for kind in (_VMIS, _VMS)]
+    see = [rule("kubevirt.io", kind, "get", "list", "watch") for kind in (_VMIS, _VMS)]
     everyone = tuple(rule(subresources.GROUP, name, "get") for name in (subresources.VERSION, subresources.HEALTHZ))
     return [
-        _aggregated("admin", own, *use),
-        _aggregated("edit", own, *use),
-        _aggregated("view", see, *read),
+        _aggregated("admin", *own, *use),
+        _aggregated("edit", *own, *use),
+        _aggregated("view", *see, *read),
         cluster_role("kubevirt.io:default", everyone),
         # As in KubeVirt: version and health are told to those that the API server does not know, too.
         cluster_role_binding("kubevirt.io:default", "kubevirt.io:default", *map(_group, _EVERYONE)),

@@ -8,10 +8,11 @@ VirtualMachineInstances matches, so nothing else in the cluster waits for virt-a
 from __future__ import annotations
 
 from virt_core.conventions import accounts, component_pod, components, labels
-from virt_core.conventions.webhooks import MUTATE, VALIDATE_CREATE, VALIDATE_UPDATE
+from virt_core.conventions.webhooks import MUTATE, VALIDATE_CREATE, VALIDATE_UPDATE, VM_MUTATE, VM_VALIDATE
 
 from virt_operator.strategy.ref import Body
 
+_VMIS, _VMS = "virtualmachineinstances", "virtualmachines"
 MUTATOR, VALIDATOR = "virt-api-mutator", "virt-api-validator"
 _MUTATE_NAME = "virtualmachineinstances-mutator.kubevirt.io"
 _CREATE_NAME = "virtualmachineinstances-create-validator.kubevirt.io"
@@ -29,9 +30,14 @@ def webhooks(namespace: str) -> list[Body]:
     mutator = _webhook(_MUTATE_NAME, namespace, MUTATE, "CREATE")
     create = _webhook(_CREATE_NAME, namespace, VALIDATE_CREATE, "CREATE")
     update = _webhook("virtualmachineinstances-update-validator.kubevirt.io", namespace, VALIDATE_UPDATE, "UPDATE")
+    vm_mutator = _webhook("virtualmachines-mutator.kubevirt.io", namespace, VM_MUTATE, "CREATE", "UPDATE", of=_VMS)
+    vm = _webhook("virtualmachine-validator.kubevirt.io", namespace, VM_VALIDATE, "CREATE", "UPDATE", of=_VMS)
+    mutators = [{**each, "reinvocationPolicy": "Never"} for each in (mutator, vm_mutator)]
     return [
-        _configuration("MutatingWebhookConfiguration", MUTATOR, {**mutator, "reinvocationPolicy": "Never"}),
-        _configuration("ValidatingWebhookConfiguration", VALIDATOR, create, {**update, "matchConditions": [by_others]}),
+        _configuration("MutatingWebhookConfiguration", MUTATOR, *mutators),
+        _configuration(
+            "ValidatingWebhookConfiguration", VALIDATOR, create, {**update, "matchConditions": [by_others]}, vm
+        ),
     ]
 
 
@@ -44,7 +50,7 @@ def _configuration(kind: str, name: str, *hooks: Body) -> Body:
     }
 
 
-def _webhook(name: str, namespace: str, path: str, operation: str) -> Body:
+def _webhook(name: str, namespace: str, path: str, *operations: str, of: str = _VMIS) -> Body:
     return {
         "name": name,
         "admissionReviewVersions": ["v1"],
@@ -62,8 +68,8 @@ def _webhook(name: str, namespace: str, path: str, operation: str) -> Body:
             {
                 "apiGroups": ["kubevirt.io"],
                 "apiVersions": ["v1", "v1alpha3"],
-                "operations": [operation],
-                "resources": ["virtualmachineinstances"],
+                "operations": list(operations),
+                "resources": [of],
                 "scope": "Namespaced",
             }
         ],

@@ -1,0 +1,1 @@
+"""VirtualMachines: observe.py → plan.py → execute.py; status.py computes what is reported."""

@@ -1,0 +1,76 @@
+"""The closed set of what the controller does to the world for one VirtualMachine. Pure;
+executed by execute.py."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class CreateInstance:
+    """Create the VirtualMachineInstance. Legal while the VirtualMachine controls none. `revision` is the
+    ControllerRevision that keeps what it is started with; it is created first."""
+
+    manifest: dict[str, Any]
+    revision: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteInstance:
+    """Delete the VirtualMachineInstance of this UID; its guest shuts down within its grace period."""
+
+    name: str
+    uid: str
+
+
+@dataclass(frozen=True, slots=True)
+class PatchInstance:
+    """Apply a guarded JSON patch to the VirtualMachineInstance: its finalizer, its owner, live updates."""
+
+    name: str
+    operations: tuple[dict[str, Any], ...]
+    only_if_vm_stays: bool = False
+    """Only if the API server itself has the VirtualMachine, not deleted: a cache cannot know that."""
+
+
+@dataclass(frozen=True, slots=True)
+class PatchVm:
+    """Apply a guarded JSON patch to the VirtualMachine's metadata or spec."""
+
+    operations: tuple[dict[str, Any], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class PatchStatus:
+    """Apply a guarded JSON patch to the VirtualMachine's status."""
+
+    operations: tuple[dict[str, Any], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteRevision:
+    """Delete a ControllerRevision that no VirtualMachineInstance was started with. Legal while there is none."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class RecordEvent:
+    """Write an event about the VirtualMachine."""
+
+    reason: str
+    message: str
+    warning: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class LookAgain:
+    """Plan again after `seconds`."""
+
+    seconds: float
+
+
+Action = (
+    CreateInstance | DeleteInstance | PatchInstance | PatchVm | PatchStatus | DeleteRevision | RecordEvent | LookAgain
+)

@@ -1,0 +1,196 @@
+"""What to do about one VirtualMachine, from what was observed. Pure; called by reconcile.py.
+
+run_strategy.py says what is wanted; here it becomes actions in an order in which the controller may die after each:
+requests and failures are recorded before the VirtualMachineInstance that they are about is released.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime
+
+from virt_core.conventions import labels
+from virt_core.objects.meta import seconds_since, seconds_until
+from virt_core.objects.patch import Operation, guarded_patch
+from virt_core.vmi.instance import VirtualMachineInstance
+
+from virt_controller.vm.actions import (
+    Action,
+    CreateInstance,
+    DeleteInstance,
+    DeleteRevision,
+    LookAgain,
+    PatchInstance,
+    PatchStatus,
+    PatchVm,
+    RecordEvent,
+)
+from virt_controller.vm.observe import Failure, Observed, has_ended, is_orphan
+from virt_controller.vm.restart_required import template_is_as_started
+from virt_controller.vm.run_strategy import Wanted, wanted
+from virt_controller.vm.start import instance, owner_reference, revision
+from virt_controller.vm.status import next_start_failure, next_status, started_generation
+
+_ORPHAN = "orphan"  # the finalizer of `kubectl delete --cascade=orphan`
+_RETRY_FIRST, _RETRY_LAST = 2.0, 60.0  # seconds between attempts to create what the API server refuses
+
+
+def plan(observed: Observed) -> tuple[Action, ...]:
+    """The actions that bring the world nearer to the VirtualMachine; none when all is well."""
+    meta, vmi = observed.vm.metadata, observed.vmi
+    if meta.deletion_timestamp is not None:
+        return _delete(observed)
+    if labels.VM_FINALIZER not in meta.finalizers:
+        return (PatchVm(tuple(_finalizers(observed, [*meta.finalizers, labels.VM_FINALIZER]))),)
+    if vmi is not None and is_orphan(vmi) and vmi.metadata.deletion_timestamp is None:
+        return (_adopt(observed, vmi),)
+    want = wanted(observed)
+    if want.run_always:
+        return (PatchVm(tuple(_run_always(observed))),)
+    if observed.own is not None:
+        return _with_instance(observed, observed.own, want)
+    return _start(observed, want) if want.start else _report(observed, want)
+
+
+def needs_revision(observed: Observed) -> bool:
+    """Whether to read what the guest was started with: only if the VirtualMachine has changed since."""
+    vmi = observed.own
+    if vmi is None or vmi.status.phase.final or not revision_of(vmi):
+        return False
+    return started_generation(vmi) != observed.vm.metadata.generation
+
+
+def revision_of(vmi: VirtualMachineInstance) -> str:
+    """The name of the ControllerRevision that it was started with; "" if it was adopted."""
+    name = vmi.raw_status.get("virtualMachineRevisionName")
+    return name if isinstance(name, str) else ""
+
+
+def release(vmi: VirtualMachineInstance) -> PatchInstance:
+    """Take the finalizer off a VirtualMachineInstance whose end is recorded, or whose VirtualMachine is gone."""
+    kept = [finalizer for finalizer in vmi.metadata.finalizers if finalizer != labels.VM_FINALIZER]
+    before = {"finalizers": vmi.metadata.finalizers}
+    operations = guarded_patch(vmi.metadata, before, {"finalizers": kept}, "metadata")
+    return PatchInstance(vmi.metadata.name, tuple(operations))
+
+
+def _with_instance(observed: Observed, vmi: VirtualMachineInstance, want: Wanted) -> tuple[Action, ...]:
+    actions = list(_report(observed, want))
+    if has_ended(vmi) and labels.VM_FINALIZER in vmi.metadata.finalizers:
+        actions += _release(vmi)
+    elif not has_ended(vmi) and _has_caught_up(observed, vmi):
+        generation = {labels.VM_GENERATION: str(observed.vm.metadata.generation)}
+        before, after = vmi.metadata.annotations, {**vmi.metadata.annotations, **generation}
+        operations = guarded_patch(vmi.metadata, before, after, "metadata", "annotations")
+        actions.append(PatchInstance(vmi.metadata.name, tuple(operations)))
+    if want.stop:
+        actions += _stop(vmi)
+    return tuple(actions)
+
+
+def _has_caught_up(observed: Observed, vmi: VirtualMachineInstance) -> bool:
+    """Whether the VirtualMachine has changed, but not its template: the guest is what it asks for."""
+    behind = started_generation(vmi) != observed.vm.metadata.generation
+    return behind and bool(vmi.metadata.annotations) and template_is_as_started(observed)
+
+
+def _release(vmi: VirtualMachineInstance) -> list[Action]:
+    name = revision_of(vmi)
+    return [*([DeleteRevision(name)] if name else []), release(vmi)]
+
+
+def _stop(vmi: VirtualMachineInstance) -> list[Action]:
+    name = vmi.metadata.name
+    message = f"Stopped the virtual machine by deleting the virtual machine instance {vmi.metadata.uid}"
+    return [DeleteInstance(name, vmi.metadata.uid), RecordEvent("SuccessfulDelete", message)]
+
+
+def _start(observed: Observed, want: Wanted) -> tuple[Action, ...]:
+    vm, now = observed.vm, observed.now
+    failure, other = observed.failure, observed.vmi
+    if other is not None:
+        why = f"VirtualMachineInstance {other.metadata.name} has another controller: delete it, or rename this VM"
+        return _report_failure(observed, want, Failure("FailedCreate", why, now))
+    waits = [_RETRY_FIRST - (now - failure.at).total_seconds()] if failure is not None else []
+    start_failure = next_start_failure(observed) if want.waits_for_backoff else None
+    if start_failure is not None:
+        waits.append(seconds_until(start_failure.retry_after_timestamp, now))
+    if waits and max(waits) > 0:
+        return (*_report(observed, want), LookAgain(max(waits)))
+    paused = any(request.starts_paused for request in want.requests[:1])
+    message = f"Started the virtual machine by creating the new virtual machine instance {vm.metadata.name}"
+    manifest = instance(vm, observed.spec, paused=paused)
+    return CreateInstance(manifest, revision(vm)), RecordEvent("SuccessfulCreate", message)
+
+
+def refused(observed: Observed) -> tuple[Action, ...]:
+    """The API server refused the VirtualMachineInstance: `observed.failure` says why."""
+    assert observed.failure is not None
+    return _report_failure(observed, wanted(observed), observed.failure)
+
+
+def _report_failure(observed: Observed, want: Wanted, failure: Failure) -> tuple[Action, ...]:
+    """One event, however often it is tried; the condition holds the newest words."""
+    known = next((each for each in observed.status.conditions if each.type == "Failure"), None)
+    is_new = known is None or known.reason != failure.reason
+    event = (RecordEvent(failure.reason, failure.message, warning=True),) if is_new else ()
+    waited = _failing_seconds(observed, failure.at)
+    again = LookAgain(max(_RETRY_FIRST, min(waited, _RETRY_LAST)))
+    return (*_report(replace(observed, failure=failure), want), *event, again)
+
+
+def _failing_seconds(observed: Observed, now: datetime) -> float:
+    known = next((each for each in observed.status.conditions if each.type == "Failure"), None)
+    return seconds_since(known.last_transition_time, now) if known is not None else 0.0
+
+
+def _report(observed: Observed, want: Wanted) -> tuple[Action, ...]:
+    before, after = observed.vm.raw_status, next_status(observed, want.requests)
+    if before:
+        operations = guarded_patch(observed.vm.metadata, before, after, "status")
+    else:
+        operations = guarded_patch(observed.vm.metadata, {}, {"status": after})
+    return (PatchStatus(tuple(operations)),) if operations else ()
+
+
+def _delete(observed: Observed) -> tuple[Action, ...]:
+    """First its VirtualMachineInstance goes, then its finalizer. Orphaning leaves the VirtualMachineInstance alone."""
+    meta, vmi = observed.vm.metadata, observed.own
+    if labels.VM_FINALIZER not in meta.finalizers:
+        return ()
+    if vmi is None or _ORPHAN in meta.finalizers:
+        kept = [finalizer for finalizer in meta.finalizers if finalizer != labels.VM_FINALIZER]
+        return (PatchVm(tuple(_finalizers(observed, kept))),)
+    actions = list(_report(observed, Wanted(())))
+    if vmi.metadata.deletion_timestamp is None:
+        actions += _stop(vmi)
+    if has_ended(vmi) and labels.VM_FINALIZER in vmi.metadata.finalizers:
+        actions.append(release(vmi))
+    return tuple(actions)
+
+
+def _finalizers(observed: Observed, finalizers: list[str]) -> list[Operation]:
+    meta = observed.vm.metadata
+    before = {"finalizers": meta.finalizers} if meta.finalizers else {}
+    return guarded_patch(meta, before, {"finalizers": finalizers}, "metadata")
+
+
+def _adopt(observed: Observed, vmi: VirtualMachineInstance) -> PatchInstance:
+    """The VirtualMachine becomes the controller of a VirtualMachineInstance of its name that has none."""
+    value = [owner_reference(observed.vm)]
+    test = [
+        {"op": "test", "path": "/metadata/uid", "value": vmi.metadata.uid},
+        {"op": "test", "path": "/metadata/resourceVersion", "value": vmi.metadata.resource_version},
+    ]
+    owners = {"op": "add", "path": "/metadata/ownerReferences", "value": value}
+    kept = sorted({*vmi.metadata.finalizers, labels.VM_FINALIZER})
+    finalizers = {"op": "add", "path": "/metadata/finalizers", "value": kept}
+    return PatchInstance(vmi.metadata.name, (*test, owners, finalizers), only_if_vm_stays=True)
+
+
+def _run_always(observed: Observed) -> list[Operation]:
+    before = {key: value for key, value in (("runStrategy", observed.spec.run_strategy),) if value is not None}
+    if before:
+        return guarded_patch(observed.vm.metadata, before, {"runStrategy": "Always"}, "spec")
+    was = {"running": observed.spec.running} if observed.spec.running is not None else {}
+    return guarded_patch(observed.vm.metadata, was, {"running": True}, "spec")

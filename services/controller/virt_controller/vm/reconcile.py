@@ -1,0 +1,138 @@
+"""Brings caches, plan and executor together for VirtualMachines. Made and run by app.py.
+
+VirtualMachines depend on VirtualMachineInstances, never the other way round: the two share a name, so every change of a
+VirtualMachineInstance is a reason to look at the VirtualMachine of its key. Besides the caches the API server is asked
+only what a running guest was started with, and only after its VirtualMachine has changed.
+"""
+
+from __future__ import annotations
+
+import random
+from collections import OrderedDict
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import msgspec
+from virt_core import logs
+from virt_core.conventions import labels
+from virt_core.kube.client import KubeClient
+from virt_core.kube.errors import NotFound
+from virt_core.kube.events import EventRecorder
+from virt_core.kube.queue import WorkQueue
+from virt_core.kube.reflector import Key
+from virt_core.kube.resource import CONTROLLER_REVISIONS, VIRTUAL_MACHINE_INSTANCES, VIRTUAL_MACHINES
+from virt_core.vm.virtual_machine import VirtualMachineSpec
+from virt_core.vmi.instance import VirtualMachineInstance
+
+from virt_controller.caches import Caches
+from virt_controller.vm.execute import Executor, InstanceRefused
+from virt_controller.vm.observe import Failure, Observed, has_ended
+from virt_controller.vm.plan import needs_revision, plan, refused, release, revision_of
+
+_WORKERS = 5  # requests in flight; one VirtualMachine is never worked on twice at a time
+_KEPT_REVISIONS = 256  # of VirtualMachines that changed while their guests run
+
+
+class _Data(msgspec.Struct, frozen=True):
+    spec: VirtualMachineSpec
+
+
+class _Revision(msgspec.Struct, frozen=True):
+    data: _Data
+
+
+class VmReconciler:
+    """Every VirtualMachine of the cluster."""
+
+    def __init__(self, client: KubeClient, caches: Caches, events: EventRecorder) -> None:
+        self._client = client
+        self._caches = caches
+        self._queue: WorkQueue[Key] = WorkQueue("vm")
+        self._executor = Executor(client, events, caches.vms.wrote, caches.vmis.wrote)
+        self._failures: dict[Key, tuple[str, int, Failure]] = {}  # with the VirtualMachine's UID and generation
+        self._revisions: OrderedDict[str, VirtualMachineSpec | None] = OrderedDict()
+        self._log = logs.bound("virt_controller.vm.reconcile")
+        caches.vms.subscribe(self._queue.add)
+        caches.vmis.subscribe(self._instance_changed)
+
+    async def work(self) -> None:
+        """Reconcile until cancelled. Nothing is concluded before every cache was filled once."""
+        await self._caches.wait()
+        held = [vmi.key for vmi in self._caches.vmis if labels.VM_FINALIZER in vmi.metadata.finalizers]
+        await self._queue.run(self.reconcile, _WORKERS, first=[*(vm.key for vm in self._caches.vms), *held])
+
+    async def reconcile(self, key: Key) -> float | None:
+        """One pass: observe, plan, execute; returns the seconds after which to look again, or None."""
+        vm = self._caches.vms.get(key)
+        if vm is None:
+            self._failures.pop(key, None)
+            await self._release_orphan(key)
+            return None
+        observed = await self._observe(key)
+        if observed is None:
+            return None
+        try:
+            again = await self._executor.execute(vm, plan(observed))
+        except InstanceRefused as error:
+            failure = Failure("FailedCreate", str(error), datetime.now(UTC))
+            self._failures[key] = vm.metadata.uid, vm.metadata.generation, failure
+            return await self._executor.execute(vm, refused(replace(observed, failure=failure)))
+        return again
+
+    async def _observe(self, key: Key) -> Observed | None:
+        vm, vmi = self._caches.vms.get(key), self._caches.vmis.get(key)
+        if vm is None:
+            return None
+        try:
+            spec = vm.spec
+        except msgspec.ValidationError as error:
+            self._log.error("leaving out a VirtualMachine that cannot be read", key=key, reason=str(error))
+            return None
+        now, jitter = datetime.now(UTC), random.random()  # noqa: S311 - spreads load, decides nothing
+        observed = Observed(vm, spec, vm.status, vmi, now, jitter)
+        if observed.own is not None:
+            self._failures.pop(key, None)
+            if needs_revision(observed):
+                started_with = await self._revision(key[0], revision_of(observed.own))
+                observed = replace(observed, started_with=started_with)
+        uid, generation, failure = self._failures.get(key, ("", 0, None))
+        if (uid, generation) == (vm.metadata.uid, vm.metadata.generation):
+            observed = replace(observed, failure=failure)
+        return observed
+
+    async def _revision(self, namespace: str, name: str) -> VirtualMachineSpec | None:
+        """The spec in a ControllerRevision, which never changes; None: it is gone or is none of ours."""
+        if name not in self._revisions:
+            try:
+                found = await self._client.get(CONTROLLER_REVISIONS, namespace, name)
+                self._revisions[name] = msgspec.json.decode(msgspec.json.encode(found), type=_Revision).data.spec
+            except (NotFound, msgspec.ValidationError):
+                self._revisions[name] = None
+            if len(self._revisions) > _KEPT_REVISIONS:
+                self._revisions.popitem(last=False)
+        return self._revisions[name]
+
+    async def _release_orphan(self, key: Key) -> None:
+        """Release a VirtualMachineInstance that ended after its VirtualMachine: nobody else takes the finalizer off."""
+        vmi = self._caches.vmis.get(key)
+        if vmi is None or labels.VM_FINALIZER not in vmi.metadata.finalizers or not has_ended(vmi):
+            return
+        try:
+            await self._client.get(VIRTUAL_MACHINES, *key)
+        except NotFound:
+            await self._take_finalizer_off(vmi)
+
+    async def _take_finalizer_off(self, vmi: VirtualMachineInstance) -> None:
+        self._log.info("releasing a virtual machine instance without virtual machine", key=vmi.key)
+        operations = release(vmi).operations
+        try:
+            await self._client.json_patch(VIRTUAL_MACHINE_INSTANCES, *vmi.key, operations)
+        except NotFound:
+            pass
+
+    def _instance_changed(self, key: Key) -> None:
+        vmi = self._caches.vmis.get(key)
+        if self._caches.vms.get(key) is not None or (
+            vmi is not None and labels.VM_FINALIZER in vmi.metadata.finalizers
+        ):
+            self._queue.add(key)

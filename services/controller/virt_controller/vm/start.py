@@ -1,0 +1,78 @@
+"""The VirtualMachineInstance that a VirtualMachine is started as, and the ControllerRevision that keeps what it was
+started with. Pure; called by plan.py.
+
+Nothing of the VirtualMachine's own metadata is copied, only the template's, as in KubeVirt.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID, uuid5
+
+import msgspec
+from virt_core.conventions import labels
+from virt_core.vm.virtual_machine import API_VERSION, KIND, VirtualMachine, VirtualMachineSpec
+
+Manifest = dict[str, Any]
+# KubeVirt's, so that a VirtualMachine without a UUID of its own has the same one here and there.
+_FIRMWARE = UUID("6a1a24a1-4061-4607-8bf4-a3963d0c5895")
+_COPIED = ("labels", "annotations")
+
+
+def revision_name(vm: VirtualMachine) -> str:
+    """The ControllerRevision of a start with the VirtualMachine's current spec."""
+    return f"revision-start-vm-{vm.metadata.uid}-{vm.metadata.generation}"
+
+
+def revision(vm: VirtualMachine) -> Manifest:
+    """It keeps the whole spec of the VirtualMachine."""
+    return {
+        "apiVersion": "apps/v1",
+        "kind": "ControllerRevision",
+        "metadata": {
+            "name": revision_name(vm),
+            "namespace": vm.metadata.namespace,
+            "ownerReferences": [owner_reference(vm)],
+        },
+        "revision": vm.metadata.generation,
+        "data": {"spec": msgspec.json.decode(vm.raw_spec)},
+    }
+
+
+def instance(vm: VirtualMachine, spec: VirtualMachineSpec, *, paused: bool) -> Manifest:
+    """The VirtualMachineInstance; `paused`: its guest does not run before a user unpauses it."""
+    template = spec.template.metadata or {}
+    metadata: Manifest = {key: dict(template[key]) for key in _COPIED if isinstance(template.get(key), dict)}
+    metadata.setdefault("annotations", {})[labels.VM_GENERATION] = str(vm.metadata.generation)
+    metadata |= {
+        "name": vm.metadata.name,
+        "namespace": vm.metadata.namespace,
+        "ownerReferences": [owner_reference(vm)],
+        "finalizers": [labels.VM_FINALIZER],
+    }
+    body: Manifest = msgspec.json.decode(spec.template.spec)
+    domain = {**(body.get("domain") or {})}
+    firmware = {**(domain.get("firmware") or {})}
+    firmware["uuid"] = firmware.get("uuid") or str(uuid5(_FIRMWARE, vm.metadata.name))
+    body["domain"] = {**domain, "firmware": firmware}
+    if paused:
+        body["startStrategy"] = "Paused"
+    return {
+        "apiVersion": API_VERSION,
+        "kind": "VirtualMachineInstance",
+        "metadata": metadata,
+        "spec": body,
+        "status": {"virtualMachineRevisionName": revision_name(vm)},
+    }
+
+
+def owner_reference(vm: VirtualMachine) -> Manifest:
+    """Makes the VirtualMachine the controller of an object."""
+    return {
+        "apiVersion": API_VERSION,
+        "kind": KIND,
+        "name": vm.metadata.name,
+        "uid": vm.metadata.uid,
+        "controller": True,
+        "blockOwnerDeletion": True,
+    }

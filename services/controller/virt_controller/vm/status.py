@@ -1,0 +1,104 @@
+"""The status of a VirtualMachine. Pure; called by plan.py.
+
+It starts from the stored status, so that fields of other releases stay as they are. Conditions of the
+VirtualMachineInstance are copied while there is one; when it is gone they go too.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import msgspec
+from virt_core.conventions import labels
+from virt_core.objects.meta import Condition, rfc3339, with_conditions
+from virt_core.vm.virtual_machine import StartFailure, StateChangeRequest
+from virt_core.vmi.instance import VirtualMachineInstance
+
+from virt_controller.vm.observe import Observed, ever_ran
+from virt_controller.vm.printable import printable_status
+from virt_controller.vm.restart_required import changed_fields
+from virt_controller.vm.run_strategy import restarts_by_itself
+
+Status = dict[str, Any]
+_BACKOFF_FIRST, _BACKOFF_LAST = 10, 300  # seconds, KubeVirt's
+_SHOWN_FIELDS = 8
+
+
+def next_status(observed: Observed, requests: tuple[StateChangeRequest, ...]) -> Status:
+    """The whole status as it is to be stored."""
+    vmi, after = observed.own, dict(observed.vm.raw_status)
+    start_failure = next_start_failure(observed)
+    conditions = _conditions(observed)
+    wanted: dict[str, Any] = {
+        "created": vmi is not None,
+        "ready": any(each.type == "Ready" and each.status == "True" for each in conditions),
+        "conditions": msgspec.to_builtins(conditions),
+        "printableStatus": printable_status(observed, start_failure),
+        "stateChangeRequests": msgspec.to_builtins(list(requests)),
+        "startFailure": msgspec.to_builtins(start_failure) if start_failure is not None else None,
+        "observedGeneration": started_generation(vmi) if vmi is not None else None,
+        "desiredGeneration": observed.vm.metadata.generation if vmi is not None else None,
+    }
+    if vmi is not None:
+        wanted["runStrategy"] = observed.strategy.value
+    for key, value in wanted.items():
+        if value or (value == 0 and value is not False):
+            after[key] = value
+        else:
+            after.pop(key, None)
+    return after
+
+
+def next_start_failure(observed: Observed) -> StartFailure | None:
+    """What is known of starts that ended before the guest ever ran. Each VirtualMachineInstance counts once."""
+    before, vmi = observed.status.start_failure, observed.own
+    if not restarts_by_itself(observed.strategy) or (vmi is not None and ever_ran(vmi)):
+        return None
+    if vmi is None or not vmi.status.phase.final or vmi.status.phase == "Succeeded":
+        return before
+    if before is not None and before.last_failed_vmi_uid == vmi.metadata.uid:
+        return before
+    count = (before.consecutive_fail_count if before is not None else 0) + 1
+    seconds = backoff_seconds(count, observed.jitter)
+    return StartFailure(count, vmi.metadata.uid, rfc3339(observed.now + timedelta(seconds=seconds)))
+
+
+def backoff_seconds(failures: int, jitter: float) -> float:
+    """Until the next start after so many failed ones: 10 n² seconds and up to half of that more, 300 at most."""
+    seconds = _BACKOFF_FIRST * failures * failures
+    return min(seconds + jitter * seconds / 2, _BACKOFF_LAST)
+
+
+def started_generation(vmi: VirtualMachineInstance) -> int:
+    """The VirtualMachine's generation that the VirtualMachineInstance was started with; 0 if that is unknown."""
+    value = vmi.metadata.annotations.get(labels.VM_GENERATION, "")
+    return int(value) if value.isascii() and value.isdecimal() else 0
+
+
+def _conditions(observed: Observed) -> list[Condition]:
+    vmi = observed.own
+    copied = [each for each in vmi.status.conditions if each.type != "Ready"] if vmi is not None else []
+    own = [_ready(vmi)]
+    if observed.failure is not None:
+        own.append(Condition("Failure", "True", observed.failure.reason, observed.failure.message))
+    if fields := changed_fields(observed):
+        own.append(Condition("RestartRequired", "True", "RestartRequired", _restart_message(fields)))
+    before = {condition.type: condition for condition in observed.status.conditions}
+    kept = [before[condition.type] for condition in own if condition.type in before]
+    return sorted([*copied, *with_conditions(kept, own, observed.now)], key=lambda condition: condition.type)
+
+
+def _ready(vmi: VirtualMachineInstance | None) -> Condition:
+    if vmi is None:
+        return Condition("Ready", "False", "VMINotExists", "VMI does not exist")
+    ready = next((condition for condition in vmi.status.conditions if condition.type == "Ready"), None)
+    if ready is None:
+        return Condition("Ready", "False", "VMIConditionMissing", "VMI is missing the Ready condition")
+    return ready
+
+
+def _restart_message(fields: tuple[str, ...]) -> str:
+    shown = ", ".join(fields[:_SHOWN_FIELDS])
+    more = f" and {len(fields) - _SHOWN_FIELDS} more" if len(fields) > _SHOWN_FIELDS else ""
+    return f"a non-live-updatable field was changed in the template spec: {shown}{more}"

@@ -1,0 +1,1 @@
+"""VirtualMachine: types, defaults and admission."""

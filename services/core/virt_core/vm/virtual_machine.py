@@ -1,0 +1,142 @@
+"""VirtualMachine as the suite reads it. Decoded by virt-controller's reflector and by virt-api; pure.
+
+The spec stays raw and is read on demand: a cluster has many halted VirtualMachines, and nothing is decided about them.
+Nothing here knows how a VirtualMachineInstance is run.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Any
+
+import msgspec
+
+from virt_core.objects.meta import Condition, ObjectMeta, ObjectReference
+
+API_VERSION, KIND = "kubevirt.io/v1", "VirtualMachine"
+
+
+class RunStrategy(StrEnum):
+    """KubeVirt's run strategies. One that this release does not know reads as UNKNOWN, and nothing is done about it."""
+
+    ALWAYS = "Always"
+    RERUN_ON_FAILURE = "RerunOnFailure"
+    MANUAL = "Manual"
+    HALTED = "Halted"
+    ONCE = "Once"
+    UNKNOWN = "Unknown"
+
+    @classmethod
+    def _missing_(cls, value: object) -> RunStrategy:  # noqa: ARG003 - the signature is enum's
+        return cls.UNKNOWN
+
+
+RUN_STRATEGIES = tuple(strategy.value for strategy in RunStrategy if strategy is not RunStrategy.UNKNOWN)
+
+
+class Template(msgspec.Struct, frozen=True, rename="camel"):
+    """spec.template. Its metadata is kept as JSON has it."""
+
+    metadata: dict[str, Any] | None = None
+    spec: msgspec.Raw = msgspec.Raw(b"{}")
+
+
+class VirtualMachineSpec(msgspec.Struct, frozen=True, rename="camel"):
+    """The part of the spec that decisions rest on."""
+
+    running: bool | None = None
+    run_strategy: str | None = None
+    template: Template = Template()
+
+    @property
+    def strategy(self) -> RunStrategy:
+        """The run strategy; `running` is its older form. Neither: Halted, as in KubeVirt."""
+        if self.run_strategy is not None:
+            return RunStrategy(self.run_strategy)
+        return RunStrategy.ALWAYS if self.running else RunStrategy.HALTED
+
+
+class StateChangeRequest(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
+    """A start or a stop that a user requested by a subresource."""
+
+    action: str
+    data: dict[str, str] = {}
+    uid: str = ""
+    """Of the VirtualMachineInstance to stop."""
+
+    @property
+    def is_start(self) -> bool:
+        """Whether it requests a start."""
+        return self.action == "Start"
+
+    @property
+    def starts_paused(self) -> bool:
+        """Whether the guest is to be paused before its first instruction."""
+        return self.is_start and self.data.get("paused") == "true"
+
+    def stops(self, uid: str) -> bool:
+        """Whether it requests the stop of the VirtualMachineInstance of that UID."""
+        return self.action == "Stop" and self.uid == uid
+
+
+class StartFailure(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
+    """Starts that ended before the guest ever ran."""
+
+    consecutive_fail_count: int = 0
+    last_failed_vmi_uid: str = msgspec.field(default="", name="lastFailedVMIUID")
+    retry_after_timestamp: str | None = None
+    """RFC 3339."""
+
+
+class VirtualMachineStatus(msgspec.Struct, frozen=True, rename="camel"):
+    """The part of the status that decisions rest on."""
+
+    conditions: list[Condition] = []
+    run_strategy: str = ""
+    """The run strategy under which a VirtualMachineInstance was last seen."""
+
+    printable_status: str = ""
+    state_change_requests: list[StateChangeRequest] = []
+    start_failure: StartFailure | None = None
+    observed_generation: int = 0
+
+
+class VirtualMachine(msgspec.Struct, frozen=True, rename="camel"):
+    """What reflectors keep. `raw_status` is the status as stored, with fields of other releases."""
+
+    metadata: ObjectMeta
+    raw_spec: msgspec.Raw = msgspec.field(default=msgspec.Raw(b"{}"), name="spec")
+    raw_status: dict[str, Any] = msgspec.field(default_factory=dict, name="status")
+
+    @classmethod
+    def of(cls, body: dict[str, Any]) -> VirtualMachine:
+        """From an object made of builtins. Raises msgspec.ValidationError."""
+        return msgspec.json.decode(msgspec.json.encode(body), type=cls)
+
+    @property
+    def spec(self) -> VirtualMachineSpec:
+        """The spec, read anew by each call.
+
+        Raises:
+            msgspec.ValidationError: it is none. The CRD's schema lets no such spec be stored.
+        """
+        return msgspec.json.decode(self.raw_spec, type=VirtualMachineSpec)
+
+    @property
+    def status(self) -> VirtualMachineStatus:
+        """The part of the status that decisions rest on; of a status that does not decode, nothing."""
+        try:
+            return msgspec.convert(self.raw_status, VirtualMachineStatus)
+        except msgspec.ValidationError:
+            return VirtualMachineStatus()
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """Namespace and name."""
+        return (self.metadata.namespace, self.metadata.name)
+
+    @property
+    def reference(self) -> ObjectReference:
+        """For events."""
+        meta = self.metadata
+        return ObjectReference(API_VERSION, KIND, meta.name, meta.namespace, meta.uid)

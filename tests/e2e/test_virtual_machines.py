@@ -1,0 +1,166 @@
+"""VirtualMachines on a real cluster: started, stopped, restarted, changed and deleted, by kubectl and subresources."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+
+from tests.e2e.cluster import apply, condition_of, get, kubectl, wait
+from tests.e2e.guests import Guest, manifest, until
+
+pytestmark = pytest.mark.parallel
+
+
+def vm_manifest(name: str, strategy: str = "Always", **template: Any) -> dict[str, Any]:
+    """The demo guest as a VirtualMachine."""
+    guest = manifest(name)
+    guest["spec"]["terminationGracePeriodSeconds"] = 0
+    return {
+        "apiVersion": "kubevirt.io/v1",
+        "kind": "VirtualMachine",
+        "metadata": {"name": name},
+        "spec": {"runStrategy": strategy, "template": {"metadata": {"labels": {"app": name}}, "spec": guest["spec"]}},
+    }
+
+
+@contextmanager
+def existing(body: dict[str, Any]) -> Iterator[str]:
+    """Create it, whatever becomes of it; delete it afterwards and wait until it is gone."""
+    name = body["metadata"]["name"]
+    apply(body)
+    try:
+        yield name
+    finally:
+        kubectl("delete", "vm", name, "--ignore-not-found", "--wait", "--timeout=90s")
+
+
+def request(name: str, verb: str, **options: Any) -> str:
+    """Call a subresource."""
+    path = f"/apis/subresources.kubevirt.io/v1/namespaces/default/virtualmachines/{name}/{verb}"
+    return kubectl("replace", "--raw", path, "-f", "-", stdin=json.dumps(options))
+
+
+def status(name: str) -> dict[str, Any]:
+    found: dict[str, Any] = get("vm", name).get("status", {})
+    return found
+
+
+def has(name: str, word: str, seconds: int = 60) -> None:
+    """Wait for a printableStatus."""
+    wait("vm", name, f"jsonpath={{.status.printableStatus}}={word}", seconds=seconds)
+
+
+def test_one_is_started_restarted_stopped_and_deleted() -> None:
+    with existing(vm_manifest("whole-life", "Halted")) as name:
+        has(name, "Stopped")
+        assert get("vm", name)["spec"]["template"]["spec"]["domain"]["firmware"]["uuid"]
+        request(name, "start")
+        has(name, "Running")
+        wait("vm", name, "condition=Ready", seconds=60)
+        first = Guest(name)
+        uid, pid = first.vmi["metadata"]["uid"], first.qemu_pid()
+        found = status(name)
+        assert (found["created"], found["ready"]) == (True, True)
+        request(name, "restart")
+        until(
+            lambda: status(name).get("printableStatus") == "Running" and Guest(name).vmi["metadata"]["uid"] != uid,
+            "another guest",
+            seconds=90,
+        )
+        assert Guest(name).qemu_pid() != pid
+        assert not status(name).get("stateChangeRequests")
+        request(name, "stop")
+        has(name, "Stopped")
+        until(lambda: kubectl("get", "vmi", name, "--ignore-not-found") == "", "its guest to go")
+        events = get("events", "--field-selector", f"involvedObject.uid={get('vm', name)['metadata']['uid']}")["items"]
+        assert {event["reason"] for event in events} == {"SuccessfulCreate", "SuccessfulDelete"}
+    assert kubectl("get", "vm", "whole-life", "--ignore-not-found") == ""
+
+
+def test_a_guest_of_an_always_running_one_comes_back_with_the_same_identity() -> None:
+    with existing(vm_manifest("comes-back")) as name:
+        has(name, "Running")
+        vmi = Guest(name).vmi
+        kubectl("delete", "pod", Guest(name).pod["metadata"]["name"], "--wait=false")
+        until(
+            lambda: (
+                kubectl("get", "vmi", name, "--ignore-not-found") != ""
+                and Guest(name).vmi["metadata"]["uid"] != vmi["metadata"]["uid"]
+            ),
+            "another guest",
+            seconds=90,
+        )
+        has(name, "Running")
+        assert Guest(name).vmi["spec"]["domain"]["firmware"] == vmi["spec"]["domain"]["firmware"]
+
+
+def test_a_changed_template_waits_for_a_restart_and_a_second_apply_changes_nothing() -> None:
+    body = vm_manifest("changing")
+    with existing(body) as name:
+        has(name, "Running")
+        generation = get("vm", name)["metadata"]["generation"]
+        apply(body)
+        assert get("vm", name)["metadata"]["generation"] == generation
+        vmi = Guest(name).vmi["metadata"]["uid"]
+        body["spec"]["template"]["spec"]["domain"]["memory"]["guest"] = "160Mi"
+        apply(body)
+        # `kubectl wait --for condition=` waits for status.observedGeneration, which a restart brings
+        until(lambda: bool(condition_of(get("vm", name), "RestartRequired")), "the condition RestartRequired")
+        assert "domain.memory.guest" in condition_of(get("vm", name), "RestartRequired")["message"]
+        assert Guest(name).vmi["metadata"]["uid"] == vmi
+        request(name, "restart")
+        until(
+            lambda: (
+                get("vmi", "-l", f"app={name}")["items"][0]["spec"]["domain"]["memory"]["guest"] == "160Mi"
+                if get("vmi", "-l", f"app={name}")["items"]
+                else False
+            ),
+            "the new memory",
+            seconds=90,
+        )
+
+
+def test_a_forced_stop_does_not_wait_for_the_guest() -> None:
+    body = vm_manifest("forced")
+    body["spec"]["template"]["spec"]["terminationGracePeriodSeconds"] = 600
+    body["spec"]["template"]["spec"]["domain"]["features"] = {"acpi": {"enabled": False}}
+    with existing(body) as name:
+        has(name, "Running")
+        assert Guest(name).pod["spec"]["terminationGracePeriodSeconds"] > 600
+        request(name, "stop", gracePeriod=0)
+        until(lambda: kubectl("get", "vmi", name, "--ignore-not-found") == "", "its guest to go", seconds=40)
+        has(name, "Stopped")
+
+
+def test_an_orphaned_guest_keeps_running() -> None:
+    body = vm_manifest("orphaned")
+    with existing(body) as name:
+        has(name, "Running")
+        pid = Guest(name).qemu_pid()
+        kubectl("delete", "vm", name, "--cascade=orphan", "--wait", "--timeout=60s")
+        assert "ownerReferences" not in Guest(name).vmi["metadata"]
+        assert Guest(name).qemu_pid() == pid
+        kubectl("delete", "vmi", name, "--wait", "--timeout=60s")
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("runStrategy", "Sometimes"),
+        ("dataVolumeTemplates", [{"metadata": {"name": "x"}, "spec": {}}]),
+        ("instancetype", {"name": "u1.small"}),
+    ],
+)
+def test_what_is_not_supported_is_refused_by_name(field: str, value: Any) -> None:
+    body = vm_manifest("refused-vm", "Halted")
+    body["spec"][field] = value
+    with pytest.raises(AssertionError, match=rf"spec\.{field}"):
+        kubectl("create", "-f", "-", stdin=json.dumps(body))
+    body = vm_manifest("refused-vm", "Halted")
+    body["spec"]["template"]["spec"]["domain"]["devices"]["gpus"] = [{"name": "g", "deviceName": "d"}]
+    with pytest.raises(AssertionError, match=r"spec\.template\.spec\.domain\.devices\.gpus"):
+        kubectl("create", "-f", "-", stdin=json.dumps(body))

@@ -1,0 +1,217 @@
+"""The table of run strategies: each row and column, against the fake API server."""
+
+from __future__ import annotations
+
+import pytest
+from virt_api.errors import Conflict
+from virt_core.kube.client import KubeClient
+from virt_core.testing.api_server import FakeApiServer
+
+from tests.unit.controller.vm_world import VmWorld
+
+STOPPED, EARLY = "Succeeded", "Failed"
+
+
+async def started(server: FakeApiServer, client: KubeClient, strategy: str) -> VmWorld:
+    """A VirtualMachine whose guest runs."""
+    world = VmWorld(server, strategy)
+    await world.settle(client)
+    if world.vmi is None:
+        world.request("start")
+        await world.settle(client)
+    world.report("Running", conditions=[{"type": "Ready", "status": "True"}])
+    await world.settle(client)
+    return world
+
+
+@pytest.mark.parametrize(
+    ("strategy", "starts"),
+    [("Always", True), ("RerunOnFailure", True), ("Once", True), ("Manual", False), ("Halted", False)],
+)
+async def test_a_new_one_starts_by_itself_where_its_strategy_says_so(
+    server: FakeApiServer, client: KubeClient, strategy: str, starts: bool
+) -> None:
+    world = VmWorld(server, strategy)
+    await world.settle(client)
+    assert (world.vmi is not None) is starts
+    assert world.status["printableStatus"] == ("Starting" if starts else "Stopped")
+    assert "kubevirt.io/virtualMachineControllerFinalize" in world.vm["metadata"]["finalizers"]
+    assert world.condition("Ready")["reason"] == ("VMIConditionMissing" if starts else "VMINotExists")
+
+
+@pytest.mark.parametrize(
+    ("strategy", "end", "after"),
+    [
+        ("Always", STOPPED, "another"),
+        ("Always", "Failed", "another"),
+        ("RerunOnFailure", STOPPED, "none"),
+        ("RerunOnFailure", "Failed", "another"),
+        ("Manual", STOPPED, "kept"),
+        ("Manual", "Failed", "kept"),
+        ("Once", STOPPED, "kept"),
+        ("Once", "Failed", "kept"),
+    ],
+)
+async def test_what_becomes_of_a_guest_that_ends(
+    server: FakeApiServer, client: KubeClient, strategy: str, end: str, after: str
+) -> None:
+    world = await started(server, client, strategy)
+    first = world.vmi["metadata"]["uid"]
+    world.report(end)
+    await world.settle(client)
+    if after == "kept":
+        assert world.vmi["metadata"]["uid"] == first
+        assert world.status["printableStatus"] == "Stopped"
+        return
+    assert world.vmi["metadata"].get("deletionTimestamp")
+    world.finish_deletion()
+    await world.settle(client)
+    assert (world.vmi is None) is (after == "none")
+    if world.vmi is not None:
+        assert world.vmi["metadata"]["uid"] != first
+    assert not world.status.get("stateChangeRequests")
+
+
+@pytest.mark.parametrize(
+    ("strategy", "again", "kept"),
+    [("Always", True, ""), ("RerunOnFailure", False, ""), ("Manual", False, ""), ("Once", True, "")],
+)
+async def test_a_guest_that_is_deleted_by_hand_comes_back_where_its_strategy_says_so(
+    server: FakeApiServer, client: KubeClient, strategy: str, again: bool, kept: str
+) -> None:
+    world = await started(server, client, strategy)
+    world.delete_vmi()
+    await world.settle(client)
+    assert world.status["printableStatus"] == "Stopping"
+    world.finish_deletion()
+    await world.settle(client)
+    assert (world.vmi is not None) is again
+
+
+@pytest.mark.parametrize("strategy", ["Always", "Once", "RerunOnFailure", "Manual"])
+async def test_a_stop_ends_the_guest_for_good(server: FakeApiServer, client: KubeClient, strategy: str) -> None:
+    world = await started(server, client, strategy)
+    world.request("stop")
+    await world.settle(client)
+    world.finish_deletion()
+    await world.settle(client)
+    assert world.vmi is None
+    assert world.status["printableStatus"] == "Stopped"
+    assert world.strategy == ("Halted" if strategy in ("Always", "Once") else strategy)
+    assert not world.status.get("stateChangeRequests")
+    assert world.revisions == []
+
+
+@pytest.mark.parametrize("strategy", ["Always", "RerunOnFailure", "Manual"])
+async def test_a_restart_gives_a_new_guest_and_keeps_the_strategy(
+    server: FakeApiServer, client: KubeClient, strategy: str
+) -> None:
+    world = await started(server, client, strategy)
+    first = world.vmi["metadata"]["uid"]
+    world.request("restart")
+    await world.settle(client)
+    world.finish_deletion()
+    await world.settle(client)
+    assert world.vmi["metadata"]["uid"] != first
+    assert world.strategy == strategy
+    assert not world.status.get("stateChangeRequests")
+
+
+@pytest.mark.parametrize(("strategy", "then"), [("Halted", "Always"), ("Manual", "Manual")])
+async def test_a_paused_start_gives_a_paused_guest(
+    server: FakeApiServer, client: KubeClient, strategy: str, then: str
+) -> None:
+    world = VmWorld(server, strategy)
+    await world.settle(client)
+    world.request("start", paused=True)
+    await world.settle(client)
+    assert world.vmi["spec"]["startStrategy"] == "Paused"
+    assert world.strategy == then
+    assert not world.status.get("stateChangeRequests")
+
+
+async def test_a_start_of_a_finished_manual_one_replaces_its_guest(server: FakeApiServer, client: KubeClient) -> None:
+    world = await started(server, client, "Manual")
+    first = world.vmi["metadata"]["uid"]
+    world.report(STOPPED)
+    await world.settle(client)
+    world.request("start")
+    await world.settle(client)
+    world.finish_deletion()
+    await world.settle(client)
+    assert world.vmi["metadata"]["uid"] != first
+    assert not world.status.get("stateChangeRequests")
+
+
+@pytest.mark.parametrize(
+    ("strategy", "verb", "why"),
+    [
+        ("Always", "start", "VM is already running"),
+        ("Halted", "stop", "VM is not running"),
+        ("Manual", "stop", "VM is not running"),
+        ("Halted", "restart", "Halted does not support manual restart requests"),
+        ("Once", "restart", "Once does not support manual restart requests"),
+        ("Manual", "restart", "VMI does not exist"),
+    ],
+)
+async def test_a_request_that_makes_no_sense_is_a_conflict(
+    server: FakeApiServer, client: KubeClient, strategy: str, verb: str, why: str
+) -> None:
+    world = VmWorld(server, strategy)
+    await world.settle(client)
+    if strategy == "Always":
+        world.report("Running")
+    with pytest.raises(Conflict, match=why):
+        world.request(verb)
+
+
+async def test_a_second_request_waits_for_the_first(server: FakeApiServer, client: KubeClient) -> None:
+    world = await started(server, client, "Manual")
+    world.request("restart")
+    with pytest.raises(Conflict, match="already underway"):
+        world.request("restart")
+
+
+async def test_a_guest_that_never_runs_is_started_ever_later(server: FakeApiServer, client: KubeClient) -> None:
+    world = VmWorld(server, "Always")
+    for count in (1, 2, 3):
+        await world.settle(client)
+        world.report(EARLY)
+        await world.settle(client)
+        world.finish_deletion()
+        await world.settle(client)
+        assert world.vmi is None
+        assert world.status["startFailure"]["consecutiveFailCount"] == count
+        assert world.status["printableStatus"] == "CrashLoopBackOff"
+        world.backoff_is_over()
+    await world.settle(client)
+    world.report("Running")
+    await world.settle(client)
+    assert "startFailure" not in world.status
+
+
+async def test_a_switch_to_rerun_on_failure_during_a_back_off_is_not_forgotten(
+    server: FakeApiServer, client: KubeClient
+) -> None:
+    world = VmWorld(server, "Always")
+    await world.settle(client)
+    world.report(EARLY)
+    await world.settle(client)
+    world.finish_deletion()
+    await world.settle(client)
+    world.switch("RerunOnFailure")
+    await world.settle(client)
+    assert world.vmi is None
+    world.backoff_is_over()
+    await world.settle(client)
+    assert world.vmi is not None
+
+
+async def test_an_unknown_strategy_of_another_release_changes_nothing(
+    server: FakeApiServer, client: KubeClient
+) -> None:
+    world = await started(server, client, "Always")
+    world.switch("WaitAsReceiver")
+    world.report(STOPPED)
+    await world.settle(client)
+    assert not world.vmi["metadata"].get("deletionTimestamp")

@@ -1,0 +1,178 @@
+"""A cluster with one VirtualMachine, in which everybody but its controller is played by a test.
+
+virt-controller's own part for VirtualMachineInstances is played too: only what it writes into the object matters here.
+The reconciler is new at each pass, as if the process died after each.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+from virt_api.subresources.guest import Guest
+from virt_api.subresources.lifecycle import instance_of
+from virt_api.subresources.lifecycle_requests import VERBS, LifecycleOptions
+from virt_controller.caches import Caches
+from virt_controller.vm.reconcile import VmReconciler
+from virt_core.kube.client import KubeClient
+from virt_core.kube.errors import Conflict
+from virt_core.kube.events import EventRecorder
+from virt_core.kube.resource import (
+    CONTROLLER_REVISIONS,
+    EVENTS,
+    VIRTUAL_MACHINE_INSTANCES,
+    VIRTUAL_MACHINES,
+)
+from virt_core.testing.api_server import FakeApiServer
+from virt_core.testing.place import Place
+from virt_core.vm.virtual_machine import VirtualMachine
+
+KEY = ("ns", "guest")
+LONG_AGO = "2026-01-01T00:00:00Z"
+VMI_FINALIZER = "kubevirt.io/foregroundDeleteVirtualMachine"
+TEMPLATE: dict[str, Any] = {
+    "metadata": {"labels": {"app": "guest"}},
+    "spec": {"domain": {"devices": {}, "memory": {"guest": "64Mi"}, "firmware": {"uuid": "f"}}},
+}
+_VM = Place.parse(VIRTUAL_MACHINES.path(*KEY))
+_VMI = Place.parse(VIRTUAL_MACHINE_INSTANCES.path(*KEY))
+
+
+class VmWorld:
+    """Its state, its actors, and passes of the controller."""
+
+    def __init__(self, server: FakeApiServer, strategy: str = "Always") -> None:
+        self.server = server
+        self._store = server.store
+        spec = {"runStrategy": strategy, "template": TEMPLATE}
+        server.put(VIRTUAL_MACHINES.path("ns"), {"metadata": {"name": "guest"}, "spec": spec})
+
+    def _first(self, path: str) -> Any:
+        found = self._store.select(Place.parse(path), lambda _: True)
+        return found[0] if found else None
+
+    @property
+    def vm(self) -> Any:
+        """The VirtualMachine, None once it is gone."""
+        return self._first(VIRTUAL_MACHINES.path("ns"))
+
+    @property
+    def vmi(self) -> Any:
+        """The VirtualMachineInstance, None while there is none."""
+        return self._first(VIRTUAL_MACHINE_INSTANCES.path("ns"))
+
+    @property
+    def revisions(self) -> list[str]:
+        """Names of the ControllerRevisions."""
+        found = self._store.select(Place.parse(CONTROLLER_REVISIONS.path("ns")), lambda _: True)
+        return [body["metadata"]["name"] for body in found]
+
+    @property
+    def events(self) -> list[str]:
+        """Reasons of all events."""
+        return [body["reason"] for body in self._store.select(Place.parse(EVENTS.path("ns")), lambda _: True)]
+
+    @property
+    def status(self) -> Any:
+        """The VirtualMachine's status."""
+        return self.vm.get("status", {})
+
+    def condition(self, kind: str) -> Any:
+        """A condition of it; empty: there is none."""
+        return next((each for each in self.status.get("conditions", []) if each["type"] == kind), {})
+
+    @property
+    def strategy(self) -> str:
+        """Its run strategy."""
+        return str(self.vm["spec"]["runStrategy"])
+
+    async def settle(self, client: KubeClient, passes: int = 12) -> None:
+        """Let the controller work until a pass writes nothing; AssertionError if it does not come to rest."""
+        for _ in range(passes):
+            before = self._store.version
+            await self._one_pass(client)
+            if self._store.version == before:
+                return
+        raise AssertionError(f"the controller still writes after {passes} passes: {self.server.requests[-12:]}")
+
+    async def overtake(self, client: KubeClient, act: Callable[[], None]) -> None:
+        """Somebody acts between what the controller has seen and what it writes."""
+        try:
+            await self._one_pass(client, act)
+        except Conflict:
+            pass  # the queue repeats it
+
+    async def _one_pass(self, client: KubeClient, meanwhile: Callable[[], None] = lambda: None) -> None:
+        caches = Caches(client, "kubevirt")
+        reconciler = VmReconciler(client, caches, EventRecorder(client, "test", "test"))
+        running = asyncio.create_task(caches.run(), name="caches")
+        try:
+            async with asyncio.timeout(5):
+                await caches.wait()
+        finally:
+            running.cancel()
+        meanwhile()
+        await reconciler.reconcile(KEY)
+
+    def request(self, verb: str, **options: Any) -> None:
+        """A user, through virt-api. Raises virt-api's Conflict."""
+        vmi = self.vmi
+        instance = instance_of(msgspec.convert(vmi, Guest) if vmi is not None else None)
+        writes = VERBS[verb](VirtualMachine.of(self.vm), instance, LifecycleOptions(**options))
+        for operations in (writes.status, writes.spec):
+            if operations:
+                self._store.json_patch(_VM, list(operations))
+
+    def switch(self, strategy: str) -> None:
+        """A user."""
+        self._store.merge_patch(_VM, {"spec": {"runStrategy": strategy}})
+
+    def edit(self, memory: str) -> None:
+        """A user."""
+        self._store.merge_patch(_VM, {"spec": {"template": {"spec": {"domain": {"memory": {"guest": memory}}}}}})
+
+    def report(self, phase: str, **status: Any) -> None:
+        """The controller of VirtualMachineInstances, or a handler."""
+        moments = [*self.vmi["status"].get("phaseTransitionTimestamps", []), {"phase": phase}]
+        body = {"phase": phase, "phaseTransitionTimestamps": moments, **status}
+        self._store.merge_patch(_VMI, {"status": body})
+        if phase == "Running":
+            kept = sorted({*self.vmi["metadata"].get("finalizers", []), VMI_FINALIZER})
+            self._store.merge_patch(_VMI, {"metadata": {"finalizers": kept}})
+
+    def finish_deletion(self) -> None:
+        """The controller of VirtualMachineInstances: the pod of a deleted one is gone."""
+        if self.vmi is None:
+            return
+        if self.vmi["status"].get("phase") == "Running":
+            self.report("Succeeded")
+        kept = [name for name in self.vmi["metadata"].get("finalizers", []) if name != VMI_FINALIZER]
+        self._store.merge_patch(_VMI, {"metadata": {"finalizers": kept}})
+
+    def delete_vmi(self) -> None:
+        """A user."""
+        self._store.delete(_VMI)
+
+    def delete(self, *, orphan: bool = False) -> None:
+        """A user."""
+        if orphan:
+            kept = [*self.vm["metadata"].get("finalizers", []), "orphan"]
+            self._store.merge_patch(_VM, {"metadata": {"finalizers": kept}})
+        self._store.delete(_VM)
+
+    def hold(self) -> None:
+        """A backup tool."""
+        self._store.merge_patch(_VM, {"metadata": {"finalizers": ["backup.example/hold"]}})
+
+    def orphan(self) -> None:
+        """The garbage collector, before it takes its own finalizer off."""
+        if self.vmi is not None:
+            self._store.merge_patch(_VMI, {"metadata": {"ownerReferences": None}})
+        kept = [name for name in self.vm["metadata"]["finalizers"] if name != "orphan"]
+        self._store.merge_patch(_VM, {"metadata": {"finalizers": kept}})
+
+    def backoff_is_over(self) -> None:
+        """Time passes."""
+        self._store.merge_patch(_VM, {"status": {"startFailure": {"retryAfterTimestamp": LONG_AGO}}})
