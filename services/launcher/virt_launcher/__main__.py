@@ -10,6 +10,9 @@ import sys
 
 from virt_core.conventions import components
 
+# A libvirtd that hangs delays the end of the pod by this much.
+_FAREWELL_S = 0.5
+
 
 def main() -> None:
     """Serve; exit with status 0 when the machine is over and done with."""
@@ -33,6 +36,7 @@ def main() -> None:
 
     logs.setup(components.LAUNCHER, log_level())
     asyncio.run(app.run(settings, host))
+    host.close(_FAREWELL_S)
     sys.stderr.flush()
     # Not by way of the interpreter's end: it would wait for a thread that libvirt may hold for ever.
     os._exit(0)

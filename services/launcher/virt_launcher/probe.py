@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import contextlib
 import json
 import sys
 import time
@@ -123,8 +124,9 @@ def main(arguments: Sequence[str]) -> int:
 
     libvirt.registerErrorHandler(lambda _context, _error: None, None)  # errors arrive as exceptions
     try:
-        connection = libvirt.open(_URI)
-        ask_guest(call, lambda command, s: guest_agent.ask(connection, command, s), time.monotonic, time.sleep)
+        # Closed, because libvirtd logs an error for a client that only disappears.
+        with contextlib.closing(libvirt.open(_URI)) as connection:
+            ask_guest(call, lambda command, s: guest_agent.ask(connection, command, s), time.monotonic, time.sleep)
     except (Unwell, AgentUnavailable, AgentRefused, ValueError, libvirt.libvirtError) as error:
         sys.stderr.write(f"virt-probe: {error}\n")
         return 1

@@ -35,6 +35,8 @@ def ask(connection: Any, command: str, timeout_s: int) -> str:
     import libvirt
     import libvirt_qemu
 
+    if not is_connected(connection):  # libvirtd would log an error
+        raise AgentUnavailable("no guest agent is connected")
     try:
         return str(libvirt_qemu.qemuAgentCommand(_require(connection), command, timeout_s, 0))
     except libvirt.libvirtError as error:

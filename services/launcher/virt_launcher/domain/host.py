@@ -8,6 +8,7 @@ the guest's agent; everything else happens on the asyncio loop. Decides nothing 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import threading
 import time
 from collections.abc import Callable
@@ -42,6 +43,7 @@ class Host:
         self._agent_pool = ThreadPoolExecutor(1, thread_name_prefix="libvirt-agent")
         self._agent_connection: Any = None
         self._connection: Any = None
+        self._event_ids: list[int] = []
         self._lost = threading.Event()
         self._subscribers: tuple[Callable[[], None], ...] = ()
         threading.Thread(target=self._keep_connected, name="libvirt-connection", daemon=True).start()
@@ -105,7 +107,28 @@ class Host:
                 raise HypervisorUnavailable(str(error)) from error
             raise HypervisorRefused(str(error)) from error
 
+    def close(self, patience_s: float) -> None:
+        """Close the connections if libvirtd answers in time: it logs an error for a client that only disappears.
+        Nothing may be called afterwards."""
+        closing = threading.Thread(target=self._close, name="libvirt-close", daemon=True)
+        closing.start()
+        closing.join(patience_s)
+
     # --- the threads ---
+
+    def _close(self) -> None:
+        import libvirt
+
+        connection, self._connection = self._connection, None
+        with contextlib.suppress(libvirt.libvirtError):
+            if self._agent_connection is not None:
+                self._agent_connection.close()
+            if connection is not None:
+                # Each registration holds a reference, without which the connection would stay open.
+                for event in self._event_ids:
+                    connection.domainEventDeregisterAny(event)
+                connection.unregisterCloseCallback()
+                connection.close()
 
     def _notify(self) -> None:
         for enqueue in self._subscribers:
@@ -143,8 +166,10 @@ class Host:
             try:
                 connection = libvirt.open(self.uri)
                 connection.registerCloseCallback(self._on_close, None)
-                for event in (libvirt.VIR_DOMAIN_EVENT_ID_LIFECYCLE, libvirt.VIR_DOMAIN_EVENT_ID_AGENT_LIFECYCLE):
-                    connection.domainEventRegisterAny(None, event, self._on_event, None)
+                events = (libvirt.VIR_DOMAIN_EVENT_ID_LIFECYCLE, libvirt.VIR_DOMAIN_EVENT_ID_AGENT_LIFECYCLE)
+                self._event_ids = [
+                    connection.domainEventRegisterAny(None, event, self._on_event, None) for event in events
+                ]
                 connection.setKeepAlive(_KEEPALIVE_INTERVAL_S, _KEEPALIVE_COUNT)
             except libvirt.libvirtError:
                 time.sleep(pause)
