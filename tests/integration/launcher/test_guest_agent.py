@@ -16,7 +16,7 @@ from tests.integration.launcher.pod import GUEST_ADDRESS, MAC, PRIVATE
 if TYPE_CHECKING:
     from tests.integration.launcher.pod import Pod
 
-PROBE = "/usr/lib/kubevirt/virt-probe"
+PROBE, FREEZER = "/usr/lib/kubevirt/virt-probe", "/usr/bin/virt-freezer"
 
 
 async def start_with_agent(pod: Pod) -> None:
@@ -107,6 +107,28 @@ async def test_frozen_file_systems_thaw_on_command_or_by_themselves_though_the_l
     await pod.kill("launcher")
     await pod.wait_for_state(lambda state: state.HasField("agent"))
     assert pod.log.count("thawing the guest's file systems") == 3, "what is thawed is forgotten"
+
+
+async def test_a_backup_tool_freezes_and_thaws_by_virt_freezer(pod: Pod) -> None:
+    absent = pod.run_inside(FREEZER, "--freeze")
+    assert (absent.returncode, absent.stderr) == (
+        1,
+        "virt-freezer: freezing failed: the launcher has no machine yet\n",
+    )
+    await start_with_agent(pod)
+    await pod.type(b"mkdir /mnt; mount -t ext4 /dev/vda /mnt && echo mo''unted\n")
+    await pod.wait_for_console(b"mounted", b"\n")
+    named = ("--name", "demo", "--namespace", "default")
+    frozen = pod.run_inside(FREEZER, "--freeze", *named)
+    assert (frozen.returncode, frozen.stderr) == (0, "virt-freezer: frozen\n"), pod.log
+    await pod.wait_for_state(lambda state: state.agent.filesystems_frozen)
+    thawed = pod.run_inside(FREEZER, "--unfreeze", *named)
+    assert (thawed.returncode, thawed.stderr) == (0, "virt-freezer: thawed\n"), pod.log
+    assert pod.run_inside(FREEZER, "--freeze", "--unfreezeTimeoutSeconds", "3").returncode == 0
+    await pod.wait_for_state(lambda state: state.agent.filesystems_frozen)
+    await pod.wait_for_state(lambda state: state.HasField("agent") and not state.agent.filesystems_frozen)
+    other = pod.run_inside(FREEZER, "--freeze", "--name", "other")
+    assert (other.returncode, '"other" is not in this pod' in other.stderr) == (1, True)
 
 
 async def test_agent_reboots_the_guest(pod: Pod) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from kubevirt.launcher.v1 import state_pb2
 
 if TYPE_CHECKING:
-    from tests.integration.launcher.conftest import Pod
+    from tests.integration.launcher.pod import Pod
 
 # A line of libvirtd is "TIME: THREAD: LEVEL : FUNCTION:LINE : MESSAGE", a line of ours is JSON.
 ERROR = re.compile(r'^[^{]*: error : |"level": ?"(error|critical)"')
