@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
+import struct
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
@@ -91,6 +93,22 @@ async def test_guest_of_a_claim_finds_what_it_wrote(pod: PodWithDisks) -> None:
     await pod.stop_machine(grace_s=0)
     await pod.wait_for_phase(state_pb2.MACHINE_PHASE_ENDED)
     assert was_written((claim / "disk.img").read_bytes())
+
+
+async def test_a_claim_that_another_guest_writes_is_reported_by_the_name_of_the_disk(pod: PodWithDisks) -> None:
+    claim = pod.volume("claim")
+    image = claim / "disk.img"
+    image.write_bytes(bootable("booted from the claim\r\n"))
+    give_to_the_pod(claim)
+    disk = machine_pb2.Disk(name="claim", device=machine_pb2.DISK_DEVICE_DISK, bus=machine_pb2.DISK_BUS_SATA)
+    disk.image_file.path = f"{VOLUMES}/claim/disk.img"
+    with image.open("rb") as held:
+        # block/file-posix.c of QEMU: who has byte 201 locked, shares writing with nobody.
+        lock = struct.pack("hhqqi", fcntl.F_RDLCK, os.SEEK_SET, 201, 1, 0)
+        fcntl.fcntl(held, fcntl.F_OFD_SETLK, lock)
+        state = await pod.start_machine(pod.diskful(disk))
+    assert (state.end, state.failed_disk) == (state_pb2.MACHINE_END_START_FAILED, "claim"), state
+    assert state.message == ('disk claim: another virtual machine or process uses its image (QEMU\'s "write" lock)')
 
 
 async def test_killing_sidecar_libvirtd_and_launcher_leaves_the_guest_its_disk(pod: PodWithDisks) -> None:

@@ -22,6 +22,18 @@ DISK_BYTES = 1 << 20
 _WITH_QEMU = frozenset({DomainPhase.STANDING, DomainPhase.STALLED, DomainPhase.RUNNING, DomainPhase.PANICKED})
 
 
+# Of QEMU 7.2 and libvirt 9.0.
+_LOCK_MESSAGE = (
+    "internal error: process exited while connecting to monitor: 2026-11-29T04:15:00.000000Z qemu-system-x86_64: "
+    'Failed to get "write" lock\nIs another process using the image [{}]?'
+)
+
+
+def _image(domain: ET.Element) -> str:
+    source = domain.find("devices/disk/source")
+    return "" if source is None else source.get("file", "")
+
+
 class FakeAgent:
     """A guest agent: answers from a table, freezes and thaws."""
 
@@ -68,6 +80,7 @@ class FakeHypervisor:
         phase: of the domain.
         lives: how many QEMU processes have executed an instruction of the guest.
         refusals: the message with which libvirt refuses, by the name of the function.
+        locked: another process uses the image of the first disk.
         hanging: names of functions that do not return.
         calls: names of the functions that were called.
         before_cpus_start: called when the launcher starts the guest's CPUs.
@@ -86,6 +99,7 @@ class FakeHypervisor:
         self.resets = 0
         self.refusals: dict[str, str] = {}
         self.hanging: set[str] = set()
+        self.locked = False
         self.calls: list[str] = []
         self.before_cpus_start: Callable[[], None] = lambda: None
         self.guest_hears_power_button = False
@@ -170,6 +184,8 @@ class FakeHypervisor:
             raise HypervisorRefused("XML error: domain without a name")
         if self.has_qemu:
             raise HypervisorRefused("Requested operation is not valid: domain is already running")
+        if self.locked:
+            raise HypervisorRefused(_LOCK_MESSAGE.format(_image(domain)))
         self.domain = domain
         self._executed = False
         self._become(DomainPhase.STANDING)

@@ -15,7 +15,7 @@ from virt_core.testing.api_server import FakeApiServer
 from tests.unit.handler.demo import NODE, POD_UID
 
 from .fake_launcher import DirectConnections, FakeLauncher, connected, listening
-from .node import DEMO, condition, handler, put_vmi, until, write_status
+from .node import DEMO, VMIS, condition, handler, put_vmi, until, write_status
 
 SECOND_UID = "1c9d4e21-2222-4f0a-9d43-7a1f5f2f9c00"
 
@@ -73,6 +73,35 @@ async def test_a_guest_whose_volume_cannot_be_used_is_not_ended_but_started_once
         assert condition(status, "Synchronized")["status"] == "True"
         events = [event for event in await client.list(EVENTS, "default") if event["type"] == "Warning"]
     assert [(event["reason"], event["note"]) for event in events] == [("VolumeNotUsable", message)]
+
+
+async def test_a_locked_disk_is_reported_with_its_claim_and_the_vmi_that_uses_it(
+    server: FakeApiServer, client: KubeClient
+) -> None:
+    launcher, connections = FakeLauncher(), DirectConnections()
+    connections.add(POD_UID, launcher)
+    volumes = [{"name": "data", "persistentVolumeClaim": {"claimName": "shop-db"}}]
+    spec = {"domain": {"devices": {}, "memory": {"guest": "128Mi"}}, "volumes": volumes}
+    for name, phase in (("other", "Running"), ("gone", "Failed")):
+        server.put(VMIS, {"metadata": {"name": name}, "spec": spec, "status": {"phase": phase}})
+    put_vmi(
+        server,
+        volumes=volumes,
+        volumeStatus=[{"name": "data", "persistentVolumeClaimInfo": {"volumeMode": "Filesystem"}}],
+    )
+    async with handler(client, connections.connect):
+        await until(server, lambda status: status["phase"] == "Running")
+        launcher.become(
+            state_pb2.MACHINE_PHASE_ENDED,
+            end=state_pb2.MACHINE_END_START_FAILED,
+            failed_disk="data",
+            message='disk data: another virtual machine or process uses its image (QEMU\'s "write" lock)',
+        )
+        status = await until(server, lambda status: status["phase"] == "Failed")
+    assert condition(status, "Ready")["message"] == (
+        "disk data (PersistentVolumeClaim shop-db): another virtual machine or process uses its image "
+        '(QEMU\'s "write" lock); the claim is used on this node by VirtualMachineInstance other'
+    )
 
 
 async def test_a_launcher_that_fails_is_asked_again(server: FakeApiServer, client: KubeClient) -> None:

@@ -84,6 +84,22 @@ async def test_a_start_that_is_refused_ends_the_machine(executing: Executing) ->
     assert (ended.end, ended.message, ended.failed_disk) == (state_pb2.MACHINE_END_START_FAILED, "no", "")
 
 
+async def test_a_locked_disk_ends_the_machine_by_its_name_and_not_by_a_path(
+    executing: Executing, tmp_path: Path
+) -> None:
+    image = tmp_path / "disk.img"
+    image.write_bytes(bytes(512))
+    executing.records.write_machine(machine(disks=[disk(image)]))
+    executing.hypervisor.locked = True
+    await executing.do(actions.CreateStanding())
+    ended = executing.records.record.ended
+    assert ended is not None
+    assert (ended.failed_disk, ended.message) == (
+        "data",
+        'disk data: another virtual machine or process uses its image (QEMU\'s "write" lock)',
+    )
+
+
 async def test_a_start_without_libvirtd_records_nothing(executing: Executing) -> None:
     executing.hypervisor.stop_libvirtd()
     with pytest.raises(HypervisorUnavailable):

@@ -81,3 +81,7 @@ def block_device(volume: str) -> str:
 def container_disk_socket(volume: str) -> str:
     """The socket of a containerDisk's sidecar. Its peer credentials identify the sidecar's process."""
     return f"{CONTAINER_DISKS}/{volume}.sock"
+
+
+DISK_IN_USE = "another virtual machine or process uses its image"
+"""How the launcher's message about a locked disk begins, after which the handler looks for the VMI that uses it."""

@@ -5,7 +5,8 @@ Built by reconcile.py from the reflectors' caches and the launcher's last report
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from virt_core.vmi.accepted import AcceptedSpec, RefusedSpec
 from virt_core.vmi.instance import VirtualMachineInstance
@@ -37,6 +38,8 @@ class Observed:
     """None while the launcher is not connected."""
     refusal: LauncherRefusal | None = None
     """Of the launcher process that is connected; it is not asked again."""
+    claim_users: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Other VMIs of this node by the PersistentVolumeClaims of this VMI that they use, if a disk of it failed."""
 
 
 def pods_on_node(vmi: VirtualMachineInstance, node: str) -> tuple[str, ...]:

@@ -58,7 +58,7 @@ def _end(observed: Observed, guest: GuestState, now: datetime) -> tuple[Action, 
         return (AcknowledgeEnd(guest.machine_uid, guest.end),)
     if status.ended_by_kubelet(vmi, guest):
         return ()
-    end = status.end_of(vmi, observed.spec, guest)
+    end = status.end_of(vmi, observed.spec, guest, observed.claim_users)
     return _patched(status.ended(vmi, end, now), status.end_event(end))
 
 

@@ -18,6 +18,7 @@ from virt_core.rpc.errors import InvalidField, Refused, RpcError
 from virt_core.vmi.accepted import AcceptedSpecs
 from virt_core.vmi.instance import VirtualMachineInstance
 
+from virt_handler.machines import status_devices
 from virt_handler.machines.actions import StartMachine
 from virt_handler.machines.execute import Executor, UnusableDisk
 from virt_handler.machines.hostile_text import MESSAGE_LENGTH, condition_reason, printable
@@ -90,6 +91,7 @@ class Machines:
             guest=link.guest,
             network=link.network,
             refusal=link.refusal,
+            claim_users=self._claim_users(vmi) if link.guest is not None and link.guest.failed_disk else {},
         )
         try:
             await self._act(observed, link)
@@ -101,6 +103,18 @@ class Machines:
             raise Retry(f"disk {error.name} {error}") from error
         except (RpcError, NetworkFailed) as error:
             raise Retry(printable(str(error), MESSAGE_LENGTH), longest=_BACKOFF_LAST) from error
+
+    def _claim_users(self, vmi: VirtualMachineInstance) -> dict[str, tuple[str, ...]]:
+        """Other VMIs of this node by those claims of the VMI that they use."""
+        configuration = self._configuration.current or Configuration()
+        users: dict[str, tuple[str, ...]] = {}
+        own = status_devices.claims(self._specs.of(vmi, configuration))
+        for other in self._vmis:
+            if other.metadata.namespace != vmi.metadata.namespace or other.key == vmi.key or other.status.phase.final:
+                continue
+            for claim in own & status_devices.claims(self._specs.of(other, configuration)):
+                users[claim] = (*users.get(claim, ()), other.metadata.name)
+        return users
 
     async def _act(self, observed: Observed, link: MachineLink) -> None:
         for action in plan(observed, datetime.now(UTC)):

@@ -7,6 +7,7 @@ other writers stay unchanged. Without a change of the guest there is no patch.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -21,7 +22,7 @@ from virt_core.conventions.conditions import (
     READY,
     SYNCHRONIZED,
 )
-from virt_core.conventions.launcher_pod import GUEST_DESTROYED, GUEST_SHUTDOWN
+from virt_core.conventions.launcher_pod import DISK_IN_USE, GUEST_DESTROYED, GUEST_SHUTDOWN
 from virt_core.objects.meta import Condition
 from virt_core.objects.patch import Operation
 from virt_core.vmi.accepted import AcceptedSpec, RefusedSpec
@@ -144,14 +145,22 @@ class End:
     message: str
 
 
-def end_of(vmi: VirtualMachineInstance, spec: AcceptedSpec | RefusedSpec, guest: GuestState) -> End:
-    """The end of a guest that its launcher reports as ended."""
+def end_of(
+    vmi: VirtualMachineInstance,
+    spec: AcceptedSpec | RefusedSpec,
+    guest: GuestState,
+    claim_users: Mapping[str, tuple[str, ...]],
+) -> End:
+    """The end of a guest that its launcher reports as ended. `claim_users` are other VMIs by the claims they use."""
     phase, reason = _ENDS.get(guest.end, _UNKNOWN_END)
     message, ready = guest.message, ready_condition(vmi)
     if guest.failed_disk:
         # Launchers of older releases name the disk as well.
         reason_alone = message.removeprefix(f"disk {guest.failed_disk}: ")
         message = f"{status_devices.described_disk(spec, guest.failed_disk)}: {reason_alone}"
+        users = claim_users.get(status_devices.claim_of_disk(spec, guest.failed_disk), ())
+        if users and DISK_IN_USE in reason_alone:
+            message += f"; the claim is used on this node by VirtualMachineInstance {' and '.join(users)}"
     if ready is not None and ready.reason == POD_TERMINATING:
         # The guest did not end by itself: after an eviction, for example, it may be started again elsewhere.
         return End(VmiPhase.FAILED, POD_TERMINATING, f"{ready.message}; {message or reason}")

@@ -82,10 +82,26 @@ def described_disk(spec: AcceptedSpec | RefusedSpec, name: str) -> str:
     return f"disk {name} ({source})" if source else f"disk {name}"
 
 
-def _source(volume: Volume) -> str:
+def claims(spec: AcceptedSpec | RefusedSpec) -> set[str]:
+    """Names of the PersistentVolumeClaims that a VMI uses."""
+    volumes = spec.spec.volumes if isinstance(spec, AcceptedSpec) else []
+    return {name for volume in volumes if (name := _claim(volume))}
+
+
+def claim_of_disk(spec: AcceptedSpec | RefusedSpec, name: str) -> str:
+    """The claim behind the disk `name`; empty if it has another source."""
+    volumes = spec.spec.volumes if isinstance(spec, AcceptedSpec) else []
+    return next((_claim(volume) for volume in volumes if volume.name == name), "")
+
+
+def _claim(volume: Volume) -> str:
     claim = volume.persistent_volume_claim or (volume.ephemeral and volume.ephemeral.persistent_volume_claim)
-    if claim:
-        return f"PersistentVolumeClaim {claim.claim_name}"
+    return claim.claim_name if claim else ""
+
+
+def _source(volume: Volume) -> str:
+    if claim := _claim(volume):
+        return f"PersistentVolumeClaim {claim}"
     if volume.container_disk is not None:
         return f"containerDisk {volume.container_disk.image}"
     if volume.config_map is not None:

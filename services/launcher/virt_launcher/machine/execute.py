@@ -102,10 +102,14 @@ async def _create(machine: machine_pb2.Machine, host: Host, files: DomainFiles) 
     if not machine.disks:
         await host.call(guest.create_standing, domain_xml(machine, files), timeout=_CREATE_TIMEOUT_S)
         return
+    from virt_launcher.storage.in_use import disk_in_use
     from virt_launcher.storage.prepare import prepared_disks
 
     async with prepared_disks(machine.disks, files.disks) as prepared:
-        await host.call(guest.create_standing, domain_xml(machine, files, prepared), timeout=_CREATE_TIMEOUT_S)
+        try:
+            await host.call(guest.create_standing, domain_xml(machine, files, prepared), timeout=_CREATE_TIMEOUT_S)
+        except HypervisorRefused as error:
+            raise disk_in_use(str(error), machine.disks, prepared) or error from error
 
 
 async def _disk_states(machine: machine_pb2.Machine, host: Host) -> list[state_pb2.DiskState]:
