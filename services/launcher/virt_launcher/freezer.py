@@ -17,6 +17,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from kubevirt.launcher.v1 import command_pb2, launcher_pb2, launcher_pb2_grpc, machine_pb2, state_pb2
+from virt_core.conventions import components
 from virt_core.rpc.errors import RpcError
 from virt_core.rpc.peer import Peer
 
@@ -73,7 +74,7 @@ async def run(call: Call, settings: Settings) -> str:
     if machine is None:
         raise Failed("the launcher has no machine yet")
     _require_name(machine, call)
-    peer = Peer(f"unix:{settings.socket}", name="virt-launcher")
+    peer = Peer(f"unix:{settings.socket}", name=components.LAUNCHER)
     try:
         async with asyncio.timeout(_TIMEOUT_S):
             return await _command(call, machine.uid, peer)
