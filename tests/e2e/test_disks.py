@@ -99,6 +99,18 @@ def test_each_unusable_image_is_refused_with_what_is_wrong() -> None:
         assert not [guest.name for guest in guests if guest.vmi["status"]["phase"] == "Running"]
 
 
+def test_a_secret_without_its_key_is_named_in_the_user_s_words(objects: None) -> None:
+    apply({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "disk-empty", "namespace": "default"}})
+    volumes = {"seed": {"cloudInitNoCloud": {"secretRef": {"name": "disk-empty"}}}}
+    try:
+        with created(disk_manifest("keyless", volumes)) as (guest,):
+            until(lambda: "Secret disk-empty has no key userdata or userData" in _message(guest), "the key", 90)
+            print(_message(guest))
+            assert "/var/run" not in _message(guest)
+    finally:
+        kubectl("delete", "secret", "disk-empty", "--ignore-not-found")
+
+
 def _message(guest: Guest) -> str:
     conditions = get("vmi", guest.name).get("status", {}).get("conditions", [])
     return " ".join(condition.get("message", "") for condition in conditions)

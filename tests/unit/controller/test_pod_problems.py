@@ -59,6 +59,26 @@ def test_what_keeps_a_pod_from_its_first_container_is_told_by_its_newest_event()
     assert (problem.reason, problem.message) == ("FailedMount", 'secret "gone" not found')
 
 
+@pytest.mark.parametrize(
+    ("note", "message"),
+    [
+        (
+            'MountVolume.SetUp failed for volume "volume-seed-userdata" : secret "shop" not found',
+            'MountVolume.SetUp failed for volume "seed-userdata" : secret "shop" not found',
+        ),
+        (
+            "unmounted volumes=[volume-data volume-volume-b], unattached volumes=[private]: timed out",
+            "unmounted volumes=[data volume-b], unattached volumes=[private]: timed out",
+        ),
+        ("failed for want of a volume-group", "failed for want of a volume-group"),
+    ],
+)
+def test_the_kubelet_s_words_name_the_volumes_of_the_vmi(note: str, message: str) -> None:
+    stuck = pod(containerStatuses=[waiting("ContainerCreating")])
+    problem = start_problem(stuck, (PodEvent("FailedMount", note, None, "2026-01-01T00:00:20Z"),))
+    assert problem is not None and problem.message == message
+
+
 def test_what_kept_it_is_forgotten_once_a_container_runs() -> None:
     begun = pod(initContainerStatuses=[{"name": "lend", "state": {"running": {}}}])
     assert start_problem(begun, (MISSING,)) is None

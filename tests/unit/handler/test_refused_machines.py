@@ -80,6 +80,19 @@ def test_a_disk_that_could_not_be_prepared_is_told_with_the_users_claim_and_once
     assert ready["message"] == "disk root (PersistentVolumeClaim shop-db): is corrupt"
 
 
+def test_a_pod_s_paths_reach_neither_condition_nor_event(make_vmi: MakeVmi) -> None:
+    volumes = [{"name": "seed", "cloudInitNoCloud": {"secretRef": {"name": "shop-init"}}}]
+    message = "lacks a document: the Secret at /var/run/kubevirt/volumes/seed/userdata has no key userdata"
+    failed = GuestState(
+        VMI_UID, state_pb2.MACHINE_PHASE_ENDED, state_pb2.MACHINE_END_START_FAILED, message, failed_disk="seed"
+    )
+    write, event = plan(observe(make_vmi(spec={"volumes": volumes}), failed), NOW)
+    assert isinstance(write, PatchStatus) and isinstance(event, RecordEvent)
+    words = "disk seed (cloud-init from Secret shop-init): lacks a document: Secret shop-init has no key userdata"
+    assert words in str(write.operations) and words in event.message
+    assert "/var/run" not in str(write.operations) + event.message
+
+
 def test_a_pod_with_too_many_routes_is_refused_by_condition_and_event(
     make_vmi: MakeVmi,
 ) -> None:

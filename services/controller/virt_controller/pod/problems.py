@@ -5,11 +5,13 @@ Called by plan.py. Messages are the scheduler's and the kubelet's, with the name
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 from virt_core.conventions.launcher_pod import COMPUTE, GUEST_DESTROYED, GUEST_SHUTDOWN
 
+from virt_controller.pod.containers import VOLUME_PREFIX
 from virt_controller.pod.observed import ContainerStatus, LauncherPod, PodEvent
 
 UNSCHEDULABLE = "Unschedulable"
@@ -34,6 +36,8 @@ _WAITING = PULLING | {
 _BEFORE_CONTAINERS = frozenset({"FailedMount", "FailedAttachVolume", "FailedMapVolume", "FailedCreatePodSandBox"})
 # Events before the kubelet ends a pod: an eviction, which the pod's status may lack, or a failed probe.
 _EVICTED, _UNHEALTHY = "Evicted", "Unhealthy"
+# A pod's volume in the kubelet's words: volume "volume-data", volumes=[volume-data volume-more].
+_POD_VOLUME = re.compile(rf'(?:(?<=["\[])|(?<= )(?=[^\[\]]*\])){VOLUME_PREFIX}(?=[a-z0-9])')
 CLAIM_NOT_FOUND, CREATE_REFUSED = "FailedPvcNotFound", "FailedCreate"  # KubeVirt's
 NOT_CONFIGURED = "NotConfigured"  # ours
 BEFORE_POD = frozenset({CLAIM_NOT_FOUND, CREATE_REFUSED, NOT_CONFIGURED})
@@ -64,7 +68,12 @@ def start_problem(pod: LauncherPod, events: Iterable[PodEvent] = ()) -> Failure 
         return None
     early = [event for event in events if event.reason in _BEFORE_CONTAINERS]
     newest = max(early, key=lambda event: event.last_seen, default=None)
-    return Failure(newest.reason, newest.note) if newest is not None else None
+    return Failure(newest.reason, _with_user_volumes(newest.note)) if newest is not None else None
+
+
+def _with_user_volumes(note: str) -> str:
+    """The kubelet's words with the volumes of the VMI, whose names in the pod have a prefix."""
+    return _POD_VOLUME.sub("", note)
 
 
 def _waits(container: ContainerStatus, reason: str, message: str) -> str:

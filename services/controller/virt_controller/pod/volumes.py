@@ -17,7 +17,7 @@ from virt_core.vmi.spec.effective import cloud_init
 from virt_core.vmi.spec.volumes import PersistentVolumeClaim, Volume
 
 from virt_controller.pod.container_disks import container_disks
-from virt_controller.pod.containers import label
+from virt_controller.pod.containers import VOLUME_PREFIX, label
 from virt_controller.pod.observed import Claim
 
 Body = dict[str, Any]
@@ -83,7 +83,7 @@ def _add(result: Mounted, volume: Volume, claims: Mapping[str, Claim]) -> None:
 
 def pod_volume(name: str) -> str:
     """The pod's name for a volume of the VMI, distinct from the names of the pod's other volumes."""
-    return label(f"volume-{name}")
+    return label(f"{VOLUME_PREFIX}{name}")
 
 
 def _add_claim(result: Mounted, volume: Volume, claim: PersistentVolumeClaim, found: Claim) -> None:

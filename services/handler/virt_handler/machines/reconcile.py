@@ -26,6 +26,7 @@ from virt_handler.machines.link import Disconnected, MachineLink
 from virt_handler.machines.observe import LauncherRefusal, Observed, counting_pod, pods_on_node
 from virt_handler.machines.plan import plan, wait_for_volume
 from virt_handler.machines.pod import ConnectLauncher
+from virt_handler.machines.user_words import in_user_words
 from virt_handler.network.execute import NetworkFailed
 
 _WORKERS = 16  # they mostly wait for starting launchers and the API server
@@ -124,7 +125,7 @@ class Machines:
                 if not isinstance(action, StartMachine):
                     raise
                 # Kept until the VMI's status shows it: each further pass plans the condition again.
-                message = printable(error.message, MESSAGE_LENGTH)
+                message = in_user_words(printable(error.message, MESSAGE_LENGTH), observed.spec)
                 link.refusal = LauncherRefusal(condition_reason(error.reason), message)
                 self._queue.add(observed.vmi.key)
                 return

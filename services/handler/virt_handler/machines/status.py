@@ -39,6 +39,7 @@ from virt_core.vmi.status import (
 from virt_handler.machines import status_devices
 from virt_handler.machines.actions import RecordEvent
 from virt_handler.machines.guest_state import GuestState
+from virt_handler.machines.user_words import in_user_words
 from virt_handler.network.plan import PodNetwork
 
 START_FAILED = "StartFailed"
@@ -94,7 +95,7 @@ def running(
     _of_agent(after, guest)
     after["conditions"] = [
         condition
-        for condition in stored_conditions(vmi, _conditions(vmi, guest), now)
+        for condition in stored_conditions(vmi, _conditions(vmi, spec, guest), now)
         if condition["type"] not in _removed(guest)
     ]
     return status_patch(vmi, after)
@@ -112,14 +113,13 @@ def _of_agent(after: dict[str, Any], guest: GuestState) -> None:
     after |= fields
 
 
-def _conditions(vmi: VirtualMachineInstance, guest: GuestState) -> list[Condition]:
+def _conditions(vmi: VirtualMachineInstance, spec: AcceptedSpec | RefusedSpec, guest: GuestState) -> list[Condition]:
     conditions = [Condition(LIVE_MIGRATABLE, "False", "NotSupported", "this release does not migrate machines")]
     paused = guest.phase == state_pb2.MACHINE_PHASE_PAUSED
     if paused:
         reason, message = _PAUSES.get(guest.pause_reason, _OTHER_PAUSE)
-        conditions.append(
-            Condition(PAUSED, "True", reason, f"{message}: {guest.message}" if guest.message else message)
-        )
+        cause = in_user_words(guest.message, spec)
+        conditions.append(Condition(PAUSED, "True", reason, f"{message}: {cause}" if cause else message))
     if not ready_is_controllers(vmi):
         not_ready = Condition(READY, "False", GUEST_NOT_RUNNING, "the guest is paused")
         conditions.append(not_ready if paused else Condition(READY, "True"))
@@ -153,7 +153,7 @@ def end_of(
 ) -> End:
     """The end of a guest that its launcher reports as ended. `claim_users` are other VMIs by the claims they use."""
     phase, reason = _ENDS.get(guest.end, _UNKNOWN_END)
-    message, ready = guest.message, ready_condition(vmi)
+    message, ready = in_user_words(guest.message, spec), ready_condition(vmi)
     if guest.failed_disk:
         # Launchers of older releases name the disk as well.
         reason_alone = message.removeprefix(f"disk {guest.failed_disk}: ")
