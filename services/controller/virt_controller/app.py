@@ -1,4 +1,4 @@
-"""virt-controller's composition root: starts every task of the process by name. Called by ``__main__``."""
+"""virt-controller's composition root: starts every task of the process by name. Called by __main__."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Composition root: creates and connects the parts and starts every task by name. Called by __main__."""
+"""virt-handler's composition root: creates and connects the parts, starts every task by name. Called by __main__."""
 
 from __future__ import annotations
 
@@ -6,8 +6,7 @@ import asyncio
 from contextlib import AsyncExitStack
 
 from kubevirt.info.v1 import info_pb2
-from virt_core import http
-from virt_core.aio import until
+from virt_core import aio, http
 from virt_core.conventions import components
 from virt_core.conventions.labels import NODE_NAME
 from virt_core.kube.client import KubeClient
@@ -40,9 +39,9 @@ from virt_handler.settings import Settings
 async def run(settings: Settings, stopping: asyncio.Event) -> None:
     """Run as the handler of `settings.node` until `stopping` is set. Neither start nor stop affects a guest."""
     async with AsyncExitStack() as stack:
-        events = FolderEvents()
-        stack.callback(events.close)
-        folders = PodFolders(settings.kubelet_pods, events)
+        folder_events = FolderEvents()
+        stack.callback(folder_events.close)
+        folders = PodFolders(settings.kubelet_pods, folder_events)
         stack.callback(folders.close)
         client = await stack.enter_async_context(KubeClient.connect(components.HANDLER))
 
@@ -57,8 +56,8 @@ async def run(settings: Settings, stopping: asyncio.Event) -> None:
         configuration = ConfigurationCache(client, settings.namespace)
         configuration.subscribe(configured)
         configuration.log_as_configured(lambda verbosity: verbosity.of_handler(settings.node))
-        recorder = EventRecorder(client, components.HANDLER, settings.pod_name)
-        executor = Executor(client, recorder)
+        events = EventRecorder(client, components.HANDLER, settings.pod_name)
+        executor = Executor(client, events)
         machines = Machines(
             settings.node,
             queue=queue,
@@ -93,7 +92,7 @@ async def run(settings: Settings, stopping: asyncio.Event) -> None:
 
         async def offer_kvm() -> None:
             if await kvm.runs_guests():
-                await registration.serve(settings.device_plugins, events, KVM, asyncio.Event())
+                await registration.serve(settings.device_plugins, folder_events, KVM, asyncio.Event())
             await stopping.wait()  # a node without KVM offers no device as long as this handler runs
 
         def ready() -> bool:
@@ -101,14 +100,14 @@ async def run(settings: Settings, stopping: asyncio.Event) -> None:
 
         needed = (vmis.synced, configuration.synced, serving, tun_offered)
 
-        await until(
+        await aio.until(
             stopping,
-            ("reflector of VirtualMachineInstances", vmis.run()),
+            ("vmis", vmis.run()),
             ("configuration", configuration.run()),
             ("machines", machines.run()),
             ("certificate", own.run()),
             ("rpc server", rpc()),
-            ("device plugin for tun", registration.serve(settings.device_plugins, events, TUN, tun_offered)),
+            ("device plugin for tun", registration.serve(settings.device_plugins, folder_events, TUN, tun_offered)),
             ("device plugin for kvm", offer_kvm()),
             ("heartbeat", heartbeat.run(client, settings.node, *needed)),
             ("http", http.serve(settings.health_port, ready)),

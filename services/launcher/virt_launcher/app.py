@@ -1,4 +1,4 @@
-"""Composition root of virt-launcher: one loop, one TaskGroup, every task named. Called by ``__main__``."""
+"""virt-launcher's composition root: starts every task of the process by name. Called by __main__."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where things are in the launcher's pod. The paths are a convention with the pod template and the handler."""
+"""Settings of virt-launcher: constants of its pod, and the verbosity that the controller sets. Read by __main__."""
 
 from __future__ import annotations
 
@@ -13,31 +13,37 @@ from virt_core.conventions import launcher_pod, verbosity
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """Paths and times of one launcher.
-
-    Attributes:
-        socket: the unix socket on which the handler calls.
-        state_folder: where the machine and its history are kept; lives as long as the pod.
-        resolv_conf: the pod's name servers, passed on to the guest.
-        connection_uri: libvirt's.
-        hiccup_s: for how long a silent hypervisor is not worth telling.
-        heartbeat_s: the longest silence on a watch.
-        watch_lifetime_s: after which the server ends a watch.
-        power_button_interval_s: a guest that has not loaded its button driver yet misses a press.
-        agent_interval_s: how old what the guest's agent says may become.
-        termination_message: where the kubelet reads how the container ended.
-    """
+    """How this process runs: paths of its container, times in seconds."""
 
     socket: Path = Path(launcher_pod.LAUNCHER)
+    """The unix socket that the handler calls."""
+
     state_folder: Path = Path(launcher_pod.PRIVATE)
+    """Folder of the machine's record; lives as long as the pod."""
+
     resolv_conf: Path = Path("/etc/resolv.conf")
+    """The pod's name servers, passed on to the guest."""
+
     connection_uri: str = "qemu:///session"
+    """URI of the session's libvirtd."""
+
     hiccup_s: float = 5.0
+    """A hypervisor that is silent for less is not reported."""
+
     heartbeat_s: float = 10.0
+    """The longest silence on a watch."""
+
     watch_lifetime_s: float = 30 * 60.0
+    """The server ends a watch after it."""
+
     power_button_interval_s: float = 5.0
+    """Between two presses: a guest that has not loaded its button driver yet misses one."""
+
     agent_interval_s: float = 60.0
+    """Between two queries of the guest agent."""
+
     termination_message: Path = Path(launcher_pod.TERMINATION_MESSAGE)
+    """The file in which the kubelet reads how the container ended."""
 
 
 def log_level(environment: Mapping[str, str] = os.environ) -> int:

@@ -1,7 +1,7 @@
-"""virt-operator's tasks: its own certificate, the webhook and the admin port on each replica, and reconciling while
-this one leads. Called by __main__.py.
+"""virt-operator's composition root: starts every task of the process by name. Called by __main__.
 
-SIGTERM: the lease is released at once; the webhook is not ready at once, but serves a little longer (server.py).
+Every replica serves the webhook and the admin API with its own certificate; the holder of the Lease also reconciles. On
+SIGTERM the Lease is released at once, but the webhook serves for a short time (webhook/server.py).
 """
 
 from __future__ import annotations
@@ -52,6 +52,6 @@ async def run(settings: Settings, stopping: asyncio.Event) -> None:
             ("certificate authority", authority.run()),
             ("own certificate", own.run()),
             ("webhook", serve()),
-            ("what ends at once", lead()),
-            ("admin", admin.serve(client, settings, own.ready)),
+            ("leader", lead()),
+            ("rpc server", admin.serve(client, settings, own.ready)),
         )

@@ -30,15 +30,14 @@ Headers = CIMultiDict[str] | CIMultiDictProxy[str]
 
 @dataclass(frozen=True, slots=True)
 class FrontProxy:
-    """How to recognize the front proxy, and the headers that it sets.
-
-    Attributes:
-        authorities: PEM bundle of the CAs of its client certificate; empty trusts nobody.
-        names: allowed common names; empty allows every name that the CA has signed, as Kubernetes defines it.
-    """
+    """How to recognize the front proxy, and the headers that it sets."""
 
     authorities: str = ""
+    """PEM bundle of the CAs of its client certificate; empty trusts nobody."""
+
     names: frozenset[str] = frozenset()
+    """Allowed common names; empty allows every name that the CA has signed, as Kubernetes defines it."""
+
     user_headers: tuple[str, ...] = ()
     uid_headers: tuple[str, ...] = ()
     group_headers: tuple[str, ...] = ()

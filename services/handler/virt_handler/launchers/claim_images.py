@@ -34,17 +34,16 @@ class UnusableImage(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What the launcher needs.
-
-    Attributes:
-        path: of the image in the launcher's container.
-        size: in bytes, with which a missing image is made; 0: it must be there.
-        writes: whether the guest may write to it.
-    """
+    """What the launcher needs."""
 
     path: str
+    """Of the image in the launcher's container."""
+
     size: int
+    """In bytes, with which a missing image is made; 0: it must be there."""
+
     writes: bool
+    """Whether the guest may write to it."""
 
 
 def provide(root: int, wanted: Wanted, user: int) -> None:

@@ -44,25 +44,26 @@ class Route:
 
 @dataclass(frozen=True, slots=True)
 class Lease:
-    """What one network card is told.
-
-    Attributes:
-        mac: the card's address, the only one that is answered.
-        server: by which we are told from other servers.
-        router: of the default route; None: no such route.
-        mtu: in bytes, 0 if the guest is not told.
-        subdomain: whose names come first in the search list; empty: none.
-    """
+    """What one network card is told."""
 
     mac: bytes
+    """The card's address, the only one that is answered."""
+
     server: ipaddress.IPv4Address
+    """By which we are told from other servers."""
+
     router: ipaddress.IPv4Address | None
+    """Of the default route; None: no such route."""
+
     address: ipaddress.IPv4Address
     prefix_length: int
     routes: tuple[Route, ...] = ()
     hostname: str = ""
     mtu: int = 0
+    """In bytes, 0 if the guest is not told."""
+
     subdomain: str = ""
+    """Whose names come first in the search list; empty: none."""
 
 
 @dataclass(frozen=True, slots=True)

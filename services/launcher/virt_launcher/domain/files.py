@@ -11,19 +11,19 @@ from pathlib import Path
 
 @dataclass(frozen=True, slots=True)
 class DomainFiles:
-    """Absolute paths.
-
-    Attributes:
-        agent_socket: the other end of the guest agent's channel.
-        disks: a folder for disks that the launcher makes.
-        firmware_variables: the UEFI variable store of this machine.
-        screenshot: what the hypervisor writes a picture to, for as long as it takes to read it.
-    """
+    """Absolute paths."""
 
     agent_socket: Path
+    """The other end of the guest agent's channel."""
+
     disks: Path
+    """A folder for disks that the launcher makes."""
+
     firmware_variables: Path
+    """The UEFI variable store of this machine."""
+
     screenshot: Path
+    """What the hypervisor writes a picture to, for as long as it takes to read it."""
 
     @classmethod
     def below(cls, folder: Path) -> DomainFiles:

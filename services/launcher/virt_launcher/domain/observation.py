@@ -43,14 +43,11 @@ class StallReason(enum.Enum):
 
 @dataclass(frozen=True, slots=True)
 class DiskError:
-    """A disk that QEMU could not read or write, by its target.
-
-    Attributes:
-        no_space: what it is stored on is full.
-    """
+    """A disk that QEMU could not read or write, by its target."""
 
     target: str
     no_space: bool
+    """What it is stored on is full."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -37,19 +37,19 @@ _ACTIVE = frozenset({DomainPhase.STANDING, DomainPhase.STALLED, DomainPhase.RUNN
 
 @dataclass(frozen=True, slots=True)
 class Stop:
-    """Somebody wants the machine to end. Times are seconds of one clock.
-
-    Attributes:
-        deadline: when the guest's time to shut down by itself is over.
-        pressed: when the power button was pressed last.
-        interval: after which it is pressed again.
-        destroyed: whether we have told libvirt to end QEMU.
-    """
+    """Somebody wants the machine to end. Times are seconds of one clock."""
 
     deadline: float
+    """When the guest's time to shut down by itself is over."""
+
     interval: float
+    """After which it is pressed again."""
+
     pressed: float | None = None
+    """When the power button was pressed last."""
+
     destroyed: bool = False
+    """Whether we have told libvirt to end QEMU."""
 
     def next_press(self) -> float:
         """When the power button is due."""

@@ -29,18 +29,16 @@ _WANTED, _THAW = "wanted.binpb", "thaw.binpb"
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """A machine's history so far. Each of the first three is there only if the ones before it are.
-
-    Attributes:
-        wanted: RUNNING or PAUSED, as was asked for last; None: nobody has asked.
-        thaw_at: when frozen file systems are to be thawed; None: none are frozen.
-    """
+    """A machine's history so far. Each of the first three is there only if the ones before it are."""
 
     machine: machine_pb2.Machine | None = None
     running: state_pb2.MachineState | None = None
     ended: state_pb2.MachineState | None = None
     wanted: state_pb2.MachineState | None = None
+    """RUNNING or PAUSED, as was asked for last; None: nobody has asked."""
+
     thaw_at: Timestamp | None = None
+    """When frozen file systems are to be thawed; None: none are frozen."""
 
     @property
     def pause_wanted(self) -> bool:

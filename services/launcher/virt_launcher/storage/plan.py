@@ -18,19 +18,18 @@ from virt_launcher.storage.layers import Layer
 
 @dataclass(frozen=True, slots=True)
 class OpenedImage:
-    """A file or device that was found and is held open.
-
-    Attributes:
-        path: by which it is opened again, see Layer.
-        head: its first bytes.
-        any_format: the user chose the format; else it is raw whatever the guest writes into it.
-    """
+    """A file or device that was found and is held open."""
 
     path: str
+    """By which it is opened again, see Layer."""
+
     size_bytes: int
     head: bytes = b""
+    """Its first bytes."""
+
     block: bool = False
     any_format: bool = False
+    """The user chose the format; else it is raw whatever the guest writes into it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,16 +32,14 @@ class Programs:
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """How a program ended.
-
-    Attributes:
-        status: its exit status, negative for a signal.
-        complaint: its whole standard error, printable, in one line.
-    """
+    """How a program ended."""
 
     program: str
     status: int
+    """Its exit status, negative for a signal."""
+
     complaint: str
+    """Its whole standard error, printable, in one line."""
 
     @property
     def by_signal(self) -> bool:
