@@ -17,6 +17,8 @@ from virt_core.rpc.identity import Identity
 from virt_core.rpc.peer import Peer
 from virt_core.rpc.server import create_server
 
+from tests.support.rpc_servers import serving_on
+
 REOPENINGS = 10_000
 
 
@@ -32,12 +34,8 @@ class Launcher(launcher_pb2_grpc.LauncherServiceServicer):
 async def serving(target: str, features: frozenset[str] = frozenset()) -> AsyncIterator[None]:
     server = create_server(Identity.for_process(info_pb2.COMPONENT_LAUNCHER, ("kubevirt.launcher.v1",), features))
     launcher_pb2_grpc.add_LauncherServiceServicer_to_server(Launcher(), server)  # type: ignore[no-untyped-call]
-    server.add_insecure_port(target)
-    await server.start()
-    try:
+    async with serving_on(server, target):
         yield
-    finally:
-        await server.stop(None)
 
 
 @asynccontextmanager

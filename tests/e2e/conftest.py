@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.e2e.builds import TODAY, by_manifest, reached, set_image_tag
 from tests.e2e.cluster import NAMESPACE, nodes, wait
 from tests.e2e.guests import Guest, manifest, running
 
@@ -30,3 +31,12 @@ def guests(suite: None, request: pytest.FixtureRequest) -> Iterator[list[Guest]]
     name = request.path.stem.removeprefix("test_")
     with running(manifest(f"{name}1", node=first), manifest(f"{name}2", node=second)) as pair:
         yield pair
+
+
+@pytest.fixture
+def back_to_today() -> Iterator[None]:
+    """This tree's build afterwards, whatever happened."""
+    yield
+    set_image_tag(None)
+    by_manifest(TODAY)
+    reached(TODAY)

@@ -19,6 +19,7 @@ from tests.e2e.cluster import ROOT, apply, condition_of, get, kubectl, process, 
 
 OBSERVER = Path(__file__).with_name("observer.py")
 EXAMPLE = Path(__file__).with_name("demo-vmi.yaml")
+MAX_GAP = 2.0  # seconds between two ticks, which come every 0.2 s
 
 
 def image(name: str) -> str:
@@ -212,6 +213,17 @@ def _read(observer: str, guests: tuple[Guest, ...]) -> dict[str, Ticks]:
         connected = sum(text == "connected" for _, text in mine)
         result[guest.name] = Ticks(boots, len(ticks), max(gaps, default=0.0), connected)
     return result
+
+
+def undisturbed(seen: dict[str, Ticks], guests: list[Guest], pids: dict[str, int]) -> None:
+    """Every guest ran all the time, in the same QEMU."""
+    for guest in guests:
+        tick = seen[guest.name]
+        print(f"{guest.name}: {tick.count} ticks, {len(tick.boots)} boot id, longest gap {tick.longest_gap:.2f} s")
+        assert guest.phase == "Running"
+        assert guest.qemu_pid() == pids[guest.name]
+        assert (len(tick.boots), tick.connections) == (1, 1)
+        assert tick.longest_gap < MAX_GAP
 
 
 def until(condition: Callable[[], bool], what: str, seconds: float = 60, every: float = 0.2) -> float:

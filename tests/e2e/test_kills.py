@@ -12,9 +12,19 @@ from collections.abc import Callable
 import pytest
 
 from tests.e2e.cluster import NAMESPACE, Process, apply, get, kubectl, nodes, process, wait
-from tests.e2e.guests import Guest, booting_from_disk, disk_manifest, image, logged, manifest, observed, running, until
+from tests.e2e.guests import (
+    MAX_GAP,
+    Guest,
+    booting_from_disk,
+    disk_manifest,
+    image,
+    logged,
+    manifest,
+    observed,
+    running,
+    until,
+)
 
-MAX_GAP = 2.0  # seconds between two ticks, which come every 0.2 s
 LIFE = 3.0  # seconds that each virt-handler lives while ten VMIs are created
 
 

@@ -13,13 +13,12 @@ import pytest
 
 from tests.e2e.builds import NEXT, TODAY, Build, by_image_tag, by_manifest, reached, runs, set_image_tag
 from tests.e2e.cluster import NAMESPACE, get, kubectl, nodes, process
-from tests.e2e.guests import manifest, observed, running, until
+from tests.e2e.guests import MAX_GAP, manifest, observed, running, until
 from tests.e2e.removal import SUITE
 from tests.e2e.watching import History, watching
 
 pytestmark = pytest.mark.slow
 LONGEST = 300.0  # seconds for one operation with all its kills: a killed leader's Lease runs out after 15 s
-MAX_GAP = 2.0
 MANAGED = "app.kubernetes.io/managed-by=virt-operator"
 
 

@@ -10,21 +10,12 @@ import pytest
 from localcluster import kube_binary, node
 from localcluster.settings import Cluster
 
-from tests.e2e.builds import NEXT, TODAY, by_image_tag, by_manifest, condition, reached, set_image_tag
+from tests.e2e.builds import NEXT, by_image_tag, condition, reached
 from tests.e2e.cluster import NAMESPACE, condition_of, get
 from tests.e2e.guests import manifest, running, until
 
-pytestmark = pytest.mark.chaos
+pytestmark = [pytest.mark.chaos, pytest.mark.usefixtures("back_to_today")]
 DEAD = "node2"
-
-
-@pytest.fixture(autouse=True)
-def back_to_today() -> Iterator[None]:
-    """This tree's build afterwards, whatever happened."""
-    yield
-    set_image_tag(None)
-    by_manifest(TODAY)
-    reached(TODAY)
 
 
 @contextmanager

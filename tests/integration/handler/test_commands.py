@@ -26,6 +26,8 @@ from virt_handler.machines.link import Disconnected
 from virt_handler.service.commands import Commands
 from virt_handler.service.servicer import HandlerService
 
+from tests.support.rpc_servers import serving_on
+
 UID = "5f0c1e9e-6a50-4a34-8c6b-0d6f2b1c0a11"
 PAUSE = command_pb2.Command(pause=command_pb2.Pause())
 
@@ -92,12 +94,8 @@ async def _serving(component: Any, contract: str, target: str, add: Any, service
         Identity.for_process(component, (contract,)), options=(("grpc.max_send_message_length", 32 << 20),)
     )
     add(servicer, server)
-    server.add_insecure_port(target)
-    await server.start()
-    try:
+    async with serving_on(server, target):
         yield
-    finally:
-        await server.stop(None)
 
 
 @pytest.fixture

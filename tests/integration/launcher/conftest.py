@@ -6,7 +6,9 @@ import json
 import shutil
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from typing import Any
 
+import libvirt
 import pytest
 from localcluster import base_image, build_settings
 from localcluster.settings import Cluster
@@ -53,11 +55,17 @@ async def pod(images: Images) -> AsyncIterator[Pod]:
     """A pod whose launcher runs and has no machine yet."""
     made = Pod(images)
     try:
-        made.make_network()
-        placed = made.place_boot_files()
-        assert placed.returncode == 0, placed.stderr
-        await made.start()
-        await made.peer.negotiate(timeout=30)
+        await made.bring_up()
         yield made
     finally:
         await made.remove()
+
+
+@pytest.fixture
+def connection(pod: Pod) -> Iterator[Any]:
+    """The pod's libvirtd, from outside."""
+    libvirt.registerErrorHandler(lambda _context, _error: None, None)
+    socket = pod.volumes["private"] / "run/libvirt/libvirt-sock"
+    made = libvirt.open(f"qemu+unix:///session?socket={socket}")
+    yield made
+    made.close()

@@ -60,6 +60,14 @@ class Pod:
     def log(self) -> str:
         return (self.folder / "log").read_text()
 
+    async def bring_up(self) -> None:
+        """Start all of it; the launcher has no machine yet."""
+        self.make_network()
+        placed = self.place_boot_files()
+        assert placed.returncode == 0, placed.stderr
+        await self.start()
+        await self.peer.negotiate(timeout=30)
+
     def make_network(self) -> None:
         """What the handler does."""
         run("ip", "netns", "add", self.name)

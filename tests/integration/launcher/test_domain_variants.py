@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,16 +17,6 @@ from tests.integration.launcher.variants import LEAST_WITH_UEFI, VARIANTS
 
 if TYPE_CHECKING:
     from tests.integration.launcher.pod import Pod
-
-
-@pytest.fixture
-def connection(pod: Pod) -> Iterator[Any]:
-    """The pod's libvirtd, from outside."""
-    libvirt.registerErrorHandler(lambda _context, _error: None, None)
-    socket = pod.volumes["private"] / "run/libvirt/libvirt-sock"
-    made = libvirt.open(f"qemu+unix:///session?socket={socket}")
-    yield made
-    made.close()
 
 
 async def test_libvirt_accepts_every_variant(pod: Pod, connection: Any) -> None:

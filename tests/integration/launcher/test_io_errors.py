@@ -25,11 +25,7 @@ async def small(images: Images) -> AsyncIterator[Pod]:
     folder.mkdir()
     run("mount", "-t", "tmpfs", "-o", "size=2m,mode=777", "tmpfs", str(folder))
     try:
-        made.make_network()
-        placed = made.place_boot_files()
-        assert placed.returncode == 0, placed.stderr
-        await made.start()
-        await made.peer.negotiate(timeout=30)
+        await made.bring_up()
         yield made
     finally:
         await made.end()

@@ -21,6 +21,8 @@ from virt_handler.launchers.claim_images import UnusableImage
 from virt_handler.machines.pod import ConnectedLauncher
 from virt_handler.network.plan import NetworkPlan, PodNetwork
 
+from tests.support.rpc_servers import serving_on
+
 NETWORK = PodNetwork(1500, ("10.244.1.7",))
 
 
@@ -110,12 +112,8 @@ async def listening(launcher: FakeLauncher, socket: Path) -> AsyncIterator[None]
     """The launcher serves gRPC on `socket`."""
     server = create_server(Identity.for_process(info_pb2.COMPONENT_LAUNCHER, ("kubevirt.launcher.v1",)))
     launcher_pb2_grpc.add_LauncherServiceServicer_to_server(launcher, server)  # type: ignore[no-untyped-call, unused-ignore]
-    server.add_insecure_port(f"unix:{socket}")
-    await server.start()
-    try:
+    async with serving_on(server, f"unix:{socket}"):
         yield
-    finally:
-        await server.stop(None)
 
 
 @asynccontextmanager

@@ -42,6 +42,10 @@ HELD = {
     )
     for namespace in ("kubevirt", "kube-system")
 }
+API = Ref("Deployment", "kubevirt", "virt-api")
+CONTROLLER = Ref("Deployment", "kubevirt", "virt-controller")
+HANDLER = Ref("DaemonSet", "kubevirt", "virt-handler")
+API_SERVICE = Ref("APIService", "", "v1.subresources.kubevirt.io")
 FINALIZER = "kubevirt.io/foregroundDeleteKubeVirt"
 
 

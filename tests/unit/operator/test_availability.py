@@ -17,6 +17,9 @@ from virt_operator.strategy.ref import Ref
 from virt_operator.suite.observed import NodeCondition, NodeObject, NodeSpec, NodeStatus, Observed, PodObject
 
 from tests.unit.operator.suites import (
+    API,
+    API_SERVICE,
+    HANDLER,
     NOW,
     OPERATOR,
     changed,
@@ -30,9 +33,6 @@ from tests.unit.operator.suites import (
     suite,
 )
 
-API = Ref("Deployment", "kubevirt", "virt-api")
-API_SERVICE = Ref("APIService", "", "v1.subresources.kubevirt.io")
-HANDLER = Ref("DaemonSet", "kubevirt", "virt-handler")
 REFUSED = 'failed calling webhook "virtualmachineinstances-mutator.kubevirt.io": connection refused'
 
 

@@ -22,6 +22,8 @@ from virt_operator.suite.plan import Plan
 from virt_operator.suite.spec import RefusedSpec
 
 from tests.unit.operator.suites import (
+    CONTROLLER,
+    HANDLER,
     INSTALL,
     OPERATOR,
     changed,
@@ -35,8 +37,6 @@ from tests.unit.operator.suites import (
     without,
 )
 
-CONTROLLER = Ref("Deployment", "kubevirt", "virt-controller")
-HANDLER = Ref("DaemonSet", "kubevirt", "virt-handler")
 SERVICE = Ref("Service", "kubevirt", "virt-api")
 NOTE = {"metadata": {"annotations": {"example.com/note": "ours"}, "labels": {"team": "storage"}}}
 CPU = {

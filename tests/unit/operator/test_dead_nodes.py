@@ -9,11 +9,11 @@ import pytest
 from virt_core.objects.meta import ObjectMeta
 from virt_operator.change.plan import plan
 from virt_operator.reconcile.status import status_of
-from virt_operator.strategy.ref import Ref
 from virt_operator.suite.actions import DeletePod
 from virt_operator.suite.observed import NodeCondition, NodeObject, NodeStatus, Observed, PodObject
 
 from tests.unit.operator.suites import (
+    HANDLER,
     OPERATOR,
     changed,
     desired_objects,
@@ -25,7 +25,6 @@ from tests.unit.operator.suites import (
     suite,
 )
 
-HANDLER = Ref("DaemonSet", "kubevirt", "virt-handler")
 AWAY, BACK = "Unknown", "True"
 
 

@@ -16,10 +16,11 @@ from virt_operator.reconcile.events import SuiteEvent, event_of
 from virt_operator.reconcile.reconciler import Reconciler
 from virt_operator.reconcile.status import status_of
 from virt_operator.removal.plan import plan_removal
-from virt_operator.strategy.ref import Body, Ref, ref_of
+from virt_operator.strategy.ref import Body, ref_of
 from virt_operator.suite.observed import Observed
 
 from tests.unit.operator.suites import (
+    API,
     INSTALL,
     NOW,
     OPERATOR,
@@ -31,7 +32,6 @@ from tests.unit.operator.suites import (
     suite,
 )
 
-API = Ref("Deployment", "kubevirt", "virt-api")
 NEW = KubeVirtStatus()
 
 

@@ -14,6 +14,7 @@ from virt_operator.suite.lost_status import recovered
 from virt_operator.suite.observed import Observed
 
 from tests.unit.operator.suites import (
+    API,
     INSTALL,
     NOW,
     OPERATOR,
@@ -27,7 +28,6 @@ from tests.unit.operator.suites import (
     without,
 )
 
-API = Ref("Deployment", "kubevirt", "virt-api")
 NEWER = msgspec.structs.replace(INSTALL, tag="v1.3.0")
 
 

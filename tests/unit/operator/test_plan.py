@@ -19,6 +19,10 @@ from virt_operator.suite.actions import Apply, Delete, DeletePod, IssueLeaf, Rep
 from virt_operator.suite.observed import Observed
 
 from tests.unit.operator.suites import (
+    API,
+    API_SERVICE,
+    CONTROLLER,
+    HANDLER,
     HELD,
     INSTALL,
     NOW,
@@ -40,11 +44,7 @@ from tests.unit.operator.suites import (
     without,
 )
 
-API = Ref("Deployment", "kubevirt", "virt-api")
-CONTROLLER = Ref("Deployment", "kubevirt", "virt-controller")
-HANDLER = Ref("DaemonSet", "kubevirt", "virt-handler")
 STRATEGY = name_of(INSTALL.deployment_id)
-API_SERVICE = Ref("APIService", "", "v1.subresources.kubevirt.io")
 
 
 def applied(observed: Observed) -> list[Ref]:

@@ -22,6 +22,7 @@ from virt_operator.suite.actions import Apply, ApplyOwn, Compare, Delete, Replac
 from virt_operator.suite.observed import Observed
 
 from tests.unit.operator.suites import (
+    CONTROLLER,
     HELD,
     INSTALL,
     NOW,
@@ -45,7 +46,6 @@ from tests.unit.operator.suites import (
 
 NEWER = msgspec.structs.replace(INSTALL, tag="v1.3.0")
 OLDER = msgspec.structs.replace(INSTALL, tag="v1.2.0")
-CONTROLLER = Ref("Deployment", "kubevirt", "virt-controller")
 CRD = Ref("CustomResourceDefinition", "", "virtualmachineinstances.kubevirt.io")
 
 

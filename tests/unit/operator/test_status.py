@@ -12,6 +12,7 @@ from virt_operator.strategy.ref import Ref, ref_of
 from virt_operator.suite.observed import Observed, SuiteObject
 
 from tests.unit.operator.suites import (
+    API,
     INSTALL,
     NOW,
     OPERATOR,
@@ -25,7 +26,6 @@ from tests.unit.operator.suites import (
     without,
 )
 
-API = Ref("Deployment", "kubevirt", "virt-api")
 STEADY = ("Available", "Progressing", "Degraded")
 
 
