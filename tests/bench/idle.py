@@ -1,4 +1,4 @@
-"""What an idle suite asks of the API server, by account and verb, from the audit log: `python -m tests.bench idle`.
+"""Requests of an idle suite to the API server, by account and verb, from the audit log: `python -m tests.bench idle`.
 
 Watches count when they are renewed, leases when they are. Whoever uses the cluster meanwhile is not counted, but what
 the suite does for them is.

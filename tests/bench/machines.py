@@ -159,7 +159,7 @@ def starts() -> dict[str, Any]:
 
 
 def requests_for_machines(began: datetime, machines: int) -> dict[str, float]:
-    """What our components asked since `began` for each of so many machines, events included."""
+    """Requests of our components since `began` per machine, including events."""
     counts = Counter(
         f"{request.account} {request.verb} {request.resource}" for request in requests(began) if of_machine(request)
     )
@@ -196,7 +196,7 @@ def burst() -> dict[str, float]:
 
 
 def idle_machine(seconds: float) -> dict[str, Any]:
-    """What our components ask for a machine that runs and does nothing."""
+    """Requests of our components for an idle running machine."""
     kubectl("apply", "-f", "-", stdin=json.dumps(guestless("idle")))
     try:
         kubectl("wait", "vmi", "idle", "--for=jsonpath={.status.phase}=Running", "--timeout=60s")

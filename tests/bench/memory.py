@@ -1,4 +1,4 @@
-"""What each process weighs: the suite's, and launcher pods' with their containerd shims. `python -m tests.bench
+"""Memory of each process of the suite, and of launcher pods with their containerd shims. `python -m tests.bench
 weights`."""
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What is checked in is what the .proto files say."""
+"""The checked-in code matches the .proto files."""
 
 from __future__ import annotations
 

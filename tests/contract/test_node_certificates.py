@@ -1,4 +1,4 @@
-"""A handler asks for the certificate of its node, the operator signs it: both ends as they are, one API server."""
+"""A handler requests the certificate of its node, and the operator signs it: both real, with a fake API server."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ def test_whoever_asks_for_another_name_is_refused(signing_request: SigningReques
 
 
 class AsPod:
-    """A client whose requests the API server stamps with who asked."""
+    """A client for whose requests the fake API server records the requester."""
 
     def __init__(self, client: KubeClient) -> None:
         self._client = client
@@ -177,7 +177,7 @@ async def task(name: str, work: Coroutine[Any, Any, None]) -> AsyncIterator[None
 
 
 async def renewed(node: Node, before: int) -> None:
-    while node.leaf().serial_number == before:  # noqa: ASYNC110 - files tell nobody that they change
+    while node.leaf().serial_number == before:  # noqa: ASYNC110 - there is no notification of changed files
         await asyncio.sleep(0.01)
 
 

@@ -1,4 +1,4 @@
-"""What was negotiated belongs to a process: a replaced peer is asked again; reopened streams leave nothing behind."""
+"""Negotiated features belong to a process: a replaced peer is queried again; reopened streams leave nothing behind."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ async def test_a_replaced_peer_is_negotiated_with_again(tmp_path: Path) -> None:
             assert list(after.features) == []
 
 
-async def test_a_silent_stream_is_given_up(tmp_path: Path) -> None:
+async def test_a_silent_stream_is_closed(tmp_path: Path) -> None:
     target = f"unix:{tmp_path}/sock"
     async with serving(target), peer_at(target) as peer:
         stub: Any = launcher_pb2_grpc.LauncherServiceStub(peer.channel)

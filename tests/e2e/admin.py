@@ -1,4 +1,5 @@
-"""The operator's admin port as its users reach it: certificates of the cluster, a way to each replica."""
+"""The operator's admin port as its users reach it: with certificates of the cluster, and a connection to each
+replica."""
 
 from __future__ import annotations
 

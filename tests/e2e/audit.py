@@ -1,4 +1,5 @@
-"""What our service accounts asked of the API server, from the local cluster's audit log. For tests and `make bench`.
+"""Requests of the suite's service accounts to the API server, from the local cluster's audit log. For tests and `make
+bench`.
 
 The log has one line for each finished request, two for a watch (begun, ended): a request counts when it began, once.
 """

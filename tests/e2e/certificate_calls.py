@@ -1,4 +1,4 @@
-"""Calls everything that the suite serves, all the time, and counts: while its certificates change under it.
+"""Calls all servers of the suite continuously, and counts failures while their certificates change.
 
     python -m tests.e2e.certificate_calls --seconds 900 --rate 10
 

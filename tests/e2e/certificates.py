@@ -1,4 +1,4 @@
-"""Certificates as an attacker, a mistake or a clock would bring them, made from the cluster's own authorities."""
+"""Forged, wrong and expired certificates for tests, signed by the cluster's own CAs."""
 
 from __future__ import annotations
 

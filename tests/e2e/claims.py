@@ -1,5 +1,5 @@
 """PersistentVolumeClaims for end-to-end tests. The cluster has no provisioner: the volumes are folders and loop devices
-of its first node, made by hand.
+of its first node, created by hand.
 """
 
 from __future__ import annotations

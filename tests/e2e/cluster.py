@@ -1,4 +1,4 @@
-"""kubectl as a person uses it, and the processes of pods as the node's root sees them. For end-to-end tests."""
+"""kubectl as a user runs it, and the processes of pods as seen by the node's root. For end-to-end tests."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ ROOT = Path(__file__).parents[2]
 
 
 def kubectl(*arguments: str, stdin: str | None = None, check: bool = True, deadline: float = 120) -> str:
-    """Run kubectl; returns its standard output. Fails with what it said on standard error."""
+    """Run kubectl; returns its standard output. Fails with its standard error as message."""
     done = subprocess.run(
         ["kubectl", *arguments], input=stdin, capture_output=True, text=True, timeout=deadline, check=False
     )
@@ -46,7 +46,7 @@ def nodes() -> list[str]:
 
 
 def wait(kind: str, name: str, condition: str, *, namespace: str = "default", seconds: int = 120) -> None:
-    """``kubectl wait``; on a time-out fails with what ``kubectl describe`` says."""
+    """``kubectl wait``; on a timeout fails with the output of ``kubectl describe``."""
     try:
         arguments = ("-n", namespace, "wait", kind, name, f"--for={condition}", f"--timeout={seconds}s")
         kubectl(*arguments, deadline=seconds + 30)
@@ -63,7 +63,7 @@ def condition_of(body: dict[str, Any], kind: str) -> dict[str, Any]:
 
 
 def in_node(number: int, *argv: str) -> str:
-    """What a command printed in a node of the local cluster; fails with what it said on standard error."""
+    """The output of a command in a node of the local cluster. Fails with its standard error as message."""
     done = node.exec(number, list(argv), check=False)
     assert done.returncode == 0, f"{' '.join(argv)}: {done.stderr}"
     return str(done.stdout)

@@ -1,4 +1,4 @@
-"""The container image of tests/guest-debian, made and pushed when a test first needs it. For the slow tests."""
+"""The container image of tests/guest-debian, built and pushed when a test needs it first. For the slow tests."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""VirtualMachineInstances for end-to-end tests, and the pod that watches them tick from outside."""
+"""VirtualMachineInstances for end-to-end tests, and the pod that observes their ticks from outside."""
 
 from __future__ import annotations
 
@@ -107,7 +107,7 @@ class Guest:
 
     @property
     def paused(self) -> bool:
-        """Whether it is told to be, by a user or by an error."""
+        """Whether the condition Paused is true, by a user or an error."""
         return self.condition("Paused").get("status") == "True"
 
     def path(self, subresource: str, version: str = "v1") -> str:
@@ -116,11 +116,11 @@ class Guest:
         return f"{group}/namespaces/default/virtualmachineinstances/{self.name}/{subresource}"
 
     def command(self, verb: str, body: str = "", version: str = "v1") -> str:
-        """Ask for pause, reset or their like; the answer."""
+        """Send pause, reset or another command; returns the response."""
         return kubectl("replace", "--raw", self.path(verb, version), "-f", "-", stdin=body)
 
     def question(self, subresource: str) -> str:
-        """Ask for guestosinfo or its like; the answer."""
+        """Read guestosinfo or another query; returns the response."""
         return kubectl("get", "--raw", self.path(subresource))
 
     def picture(self) -> bytes:
@@ -143,7 +143,7 @@ def events_of(uid: str) -> list[dict[str, Any]]:
 
 @contextmanager
 def created(*manifests: dict[str, Any]) -> Iterator[list[Guest]]:
-    """Create, whatever becomes of them; delete afterwards and wait until gone."""
+    """Create objects without waiting for their state; delete them afterwards and wait until they are gone."""
     names = [body["metadata"]["name"] for body in manifests]
     apply(*manifests)
     try:
@@ -227,7 +227,7 @@ def undisturbed(seen: dict[str, Ticks], guests: list[Guest], pids: dict[str, int
 
 
 def until(condition: Callable[[], bool], what: str, seconds: float = 60, every: float = 0.2) -> float:
-    """Ask again and again from outside, as a person would; returns the seconds that it took."""
+    """Poll from outside, like a user; returns the seconds that it took."""
     started = time.monotonic()
     while not condition():
         if time.monotonic() - started > seconds:

@@ -1,4 +1,4 @@
-"""What a service account may do, as single permissions, from the roles that it is bound to. For test_rbac_audit.py."""
+"""Permissions of a service account, from the roles that are bound to it. For test_rbac_audit.py."""
 
 from __future__ import annotations
 

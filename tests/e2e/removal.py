@@ -1,4 +1,4 @@
-"""Removing and installing the suite as a person does, and looking for what is left of it. For test_removal.py."""
+"""Removes and installs the suite as a user does, and finds objects that are left. For test_removal.py."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The admin port of each replica of the operator: what it tells, and to whom."""
+"""The admin port of each replica of the operator: its responses, and its authorization."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def refusal(call: Callable[[grpc.Channel], Any], opened: grpc.Channel) -> tuple[
     return refused.value.code(), refused.value.details()
 
 
-def test_each_replica_tells_the_status_and_every_peer(trusted: bytes) -> None:
+def test_each_replica_returns_the_status_and_every_peer(trusted: bytes) -> None:
     caller, answers = administrator(), []
     expected = {
         pod["metadata"]["name"]: (pod["spec"]["nodeName"], pod["status"]["podIP"])
@@ -89,9 +89,7 @@ def test_each_replica_tells_the_status_and_every_peer(trusted: bytes) -> None:
     assert len(set(answers[0][1].values())) == len(expected)
 
 
-def test_who_has_no_right_is_told_which_one_and_a_role_binding_gives_it(
-    trusted: bytes, user: Identity, address: str
-) -> None:
+def test_a_missing_right_is_named_and_granted_by_a_role_binding(trusted: bytes, user: Identity, address: str) -> None:
     with channel(address, user, trusted) as opened:
         for call in (get_status, list_peers, services):
             code, message = refusal(call, opened)

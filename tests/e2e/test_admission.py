@@ -1,4 +1,4 @@
-"""Admission of VirtualMachineInstances by virt-api's webhooks, as kubectl and controllers meet it."""
+"""Admission of VirtualMachineInstances by virt-api's webhooks, for kubectl and controllers."""
 
 from __future__ import annotations
 

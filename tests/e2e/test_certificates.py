@@ -1,4 +1,4 @@
-"""Certificates under calls to everything that is served: short lives, a new authority, a spoilt Secret."""
+"""Certificates during calls to all servers: short lifetimes, a new authority, an invalid Secret."""
 
 from __future__ import annotations
 

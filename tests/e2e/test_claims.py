@@ -1,4 +1,4 @@
-"""PersistentVolumeClaims as disks: what is written outlives the guest, unless the claim is ephemeral or only read."""
+"""PersistentVolumeClaims as disks: data outlives the guest, unless the claim is ephemeral or read-only."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is said of a VMI whose pod cannot start or is taken from under it, where users look: conditions and events."""
+"""Conditions and events of a VMI whose pod cannot start or is evicted."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def message_of(guest: Guest, kind: str, reason: str, within: float = 60) -> str:
     return str(found["message"])
 
 
-def test_a_guest_that_fits_nowhere_is_told_in_the_schedulers_words() -> None:
+def test_a_guest_that_fits_on_no_node_is_reported_with_the_schedulers_message() -> None:
     body = manifest("placeless")
     body["spec"]["nodeSelector"] = {"kubernetes.io/hostname": "no-such-node"}
     with created(body) as (guest,):
@@ -60,7 +60,7 @@ def test_a_claim_that_is_not_there_is_named() -> None:
 
 
 @pytest.mark.parametrize("how", ["delete", "evict"])
-def test_a_guest_whose_pod_is_taken_away_has_failed_and_says_why(how: str) -> None:
+def test_a_guest_whose_pod_is_evicted_fails_with_the_reason(how: str) -> None:
     with running(manifest("taken")) as (guest,):
         name = guest.pod["metadata"]["name"]
         if how == "delete":

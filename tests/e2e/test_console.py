@@ -49,7 +49,7 @@ async def test_a_guest_reaches_beyond_its_pod(guests: list[Guest]) -> None:
         await console.read_until(b"name-known", 15)
 
 
-def test_a_console_that_cannot_be_opened_says_why() -> None:
+def test_a_console_that_cannot_be_opened_reports_why() -> None:
     path = "/apis/subresources.kubevirt.io/v1/namespaces/default/virtualmachineinstances/nobody/console"
     with pytest.raises(AssertionError, match="nobody"):
         kubectl("get", "--raw", path)

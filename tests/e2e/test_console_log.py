@@ -1,4 +1,4 @@
-"""What a guest writes on its serial console is the log of its pod's guest-console-log, if the manifest asks for it."""
+"""The output of a guest's serial console in the log of its pod's guest-console-log, if the manifest enables it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ LOG = "guest-console-log"
 
 
 def log(guest: Guest) -> str:
-    """All of it, also what was written before the container was started anew."""
+    """The complete log, including output before a restart of the container."""
     name = guest.pod["metadata"]["name"]
     previous = kubectl("logs", name, "-c", LOG, "--previous", check=False) if restarts(guest) else ""
     return previous + kubectl("logs", name, "-c", LOG)

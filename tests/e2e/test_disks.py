@@ -1,4 +1,4 @@
-"""Disks of every kind as a guest sees them, what becomes of what it writes, and images that must be refused."""
+"""Disks of every kind as a guest sees them, what persists of its writes, and images that must be refused."""
 
 from __future__ import annotations
 

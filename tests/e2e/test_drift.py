@@ -1,4 +1,4 @@
-"""Whatever the operator installed and somebody edits, scales or deletes is put back within seconds, kind by kind.
+"""Objects of the suite that somebody edits, scales or deletes are restored within seconds, for every kind.
 
 The objects are found by the operator's label, so a kind or an object that is added is tested too.
 """
@@ -130,7 +130,7 @@ def test_what_is_deleted_is_put_back(kind: str) -> None:
     print(f"{kind}: {len(before)} deleted, back after {time.monotonic() - began:.1f} s")
 
 
-def test_pods_whose_account_was_deleted_are_made_anew_and_work() -> None:
+def test_pods_whose_account_was_deleted_are_recreated_and_work() -> None:
     """Their tokens are of the account that is gone; the kubelet would renew them most of an hour later."""
     before = owned("ServiceAccount")
     pods = {pod["metadata"]["uid"] for pod in components()}

@@ -1,4 +1,4 @@
-"""Whatever is changed, added or removed in the parts of any object of the suite is as desired again within seconds.
+"""Any change, addition or removal in the owned parts of any object of the suite is reverted within seconds.
 
 Each round edits every object at one random place, through the API server's own validation: an edit that it refuses
 cannot happen. `make test` runs a few rounds, `make test-all` runs enough to reach most fields.
@@ -31,7 +31,7 @@ SELECTOR = f"app.kubernetes.io/managed-by={MANAGED_BY_OPERATOR}"
 # Certificates and printed strategies are not written from the strategy; what a release added to a definition stays.
 OTHERWISE = ("Secret", "ConfigMap", "Job")
 GROWS = "CustomResourceDefinition"
-FREE = ("clusterIP", "clusterIPs")  # allocated anew when the Service is made anew
+FREE = ("clusterIP", "clusterIPs")  # allocated again when the Service is recreated
 Json = dict[str, Any]
 
 

@@ -1,5 +1,5 @@
-"""What happens to guests and to what is told of them when the cluster itself fails: a node dies and comes back, the API
-server is away, etcd forgets the past, a disk is full. `make chaos`; they disturb every other test on the cluster.
+"""Guests and their reported status when the cluster itself fails: a node dies and comes back, the API server is down,
+etcd is compacted, a disk is full. `make chaos`; they disturb every other test on the cluster.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from tests.e2e.guests import Guest, disk_manifest, manifest, observed, running, 
 
 pytestmark = pytest.mark.chaos
 
-REPORTED_WITHIN = 60.0  # seconds in which an unreachable node must be told in its VMIs' conditions
+REPORTED_WITHIN = 60.0  # seconds in which an unreachable node must be reported in its VMIs' conditions
 HEARTBEAT_TOO_OLD = timedelta(minutes=5)  # after which a handler is called unresponsive
 OUT_OF_SERVICE = "node.kubernetes.io/out-of-service=nodeshutdown:NoExecute"
 AWAY = 60.0  # seconds without an API server
@@ -85,7 +85,7 @@ def dead_api_server() -> Iterator[None]:
         waiting.until("the API server", lambda: control_plane.is_up(cluster), 90, cluster.log("kube-apiserver"))
 
 
-def test_a_dead_node_is_told_and_only_its_own_guests_end_when_their_pods_are_gone() -> None:
+def test_a_dead_node_is_reported_and_only_its_guests_end_when_their_pods_are_gone() -> None:
     doomed, spared = manifest("doomed", node="node2"), manifest("spared", node="node1")
     with running(doomed, spared) as (lost, kept), observed(kept) as ticks:
         pids = {kept.name: kept.qemu_pid()}
@@ -219,7 +219,7 @@ def test_guests_tick_while_the_api_server_is_away_and_nothing_is_lost() -> None:
         undisturbed(ticks(), guests, pids)
 
 
-def test_watches_that_etcd_has_compacted_away_are_begun_anew() -> None:
+def test_watches_restart_after_a_compaction_of_etcd() -> None:
     with two_guests() as (guests, pids), observed(*guests) as ticks:
         # Writes, so that there is a past; then etcd forgets it while the API server is cut off from its own watches.
         for number in range(20):
@@ -236,7 +236,7 @@ def test_watches_that_etcd_has_compacted_away_are_begun_anew() -> None:
         undisturbed(ticks(), guests, pids)
 
 
-async def test_a_guest_on_a_full_disk_stands_still_until_there_is_room_and_loses_nothing(tmp_path: Path) -> None:
+async def test_a_guest_on_a_full_disk_is_stopped_until_there_is_space_and_loses_nothing(tmp_path: Path) -> None:
     """What somebody else fills is a small file system of the test's own, behind a claim that promises more than is left
     then. Overlays and empty disks are files of the node's in the same way, and the launcher's path is the same.
     """

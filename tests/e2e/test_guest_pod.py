@@ -1,4 +1,4 @@
-"""The pod of a guest: what the spec says of it, its image, its memory, its probes. More of it in test_conditions.py."""
+"""The pod of a guest: fields of the spec, image, memory, probes. See also test_conditions.py."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def test_annotations_of_a_vmi_are_on_its_pod() -> None:
         assert not [key for key in found if key.startswith("kubectl.kubernetes.io/")]  # kubectl apply's, on the VMI
 
 
-def test_what_the_spec_says_of_the_pod_is_in_the_pod() -> None:
+def test_fields_of_the_spec_for_the_pod_are_in_the_pod() -> None:
     body = manifest("placed")
     term = {"matchExpressions": [{"key": "kubernetes.io/os", "operator": "In", "values": ["linux"]}]}
     affinity = {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": [term]}}}

@@ -1,4 +1,4 @@
-"""The small guest's shell, by which other tests ask: what the guest says of itself is no part of an answer."""
+"""The small guest's shell, which other tests use: the guest's announcements are not part of a command's output."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tests.e2e.guests import manifest, running
 pytestmark = pytest.mark.parallel
 
 
-async def test_what_a_guest_says_of_itself_is_taken_out_wherever_it_comes() -> None:
+async def test_announcements_of_a_guest_are_removed_from_its_output() -> None:
     echo = "echo 'guest-demo: lease 10.0.2.2/24' >/dev/console"
     with running(manifest("shell")) as (guest,):
         async with Shell.of(guest) as shell:

@@ -1,4 +1,4 @@
-"""The token of a handler against the API server: it changes its node's marks and its own machines, and nothing else."""
+"""The token of a handler against the API server: it may change its node's marks and its own VMIs, and nothing else."""
 
 from __future__ import annotations
 
@@ -120,7 +120,7 @@ def test_a_handler_may_change_the_status_of_its_own_machines_only(
     assert MACHINE_POLICY in handler.patch(VIRTUAL_MACHINE_INSTANCES, name, json.loads(text))
 
 
-def test_a_handler_may_neither_create_nor_delete(handler: Handler, guests: tuple[Guest, Guest]) -> None:
+def test_a_handler_cannot_create_or_delete(handler: Handler, guests: tuple[Guest, Guest]) -> None:
     new = manifest("confined-new")
     for request in (
         lambda client: client.create(VIRTUAL_MACHINE_INSTANCES, "default", new, dry_run=True),

@@ -1,5 +1,5 @@
-"""A guest whose memory is huge pages of its node. The test makes the pages itself, in the local cluster only: they are
-the machine's, and a kubelet counts them when it starts.
+"""A guest whose memory is huge pages of its node. The test reserves the pages itself, in the local cluster only: they
+belong to the machine, and a kubelet counts them when it starts.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ POD = 104  # MiB that the node is given
 
 
 def offered() -> str:
-    """How much of it the node says that it has."""
+    """The node's capacity of the resource."""
     return str(get("node", node_name())["status"]["allocatable"].get(RESOURCE, "0"))
 
 
 def count_again() -> None:
-    """End the node's kubelet; the node starts it anew."""
+    """End the node's kubelet; the node restarts it."""
     (kubelet,) = in_node("pgrep", "-f", "kubelet --config").split()
     in_node("kill", kubelet)
 

@@ -1,4 +1,4 @@
-"""The suite after `make install`: what a person sees, and what happens to objects that somebody changes."""
+"""The suite after `make install`: what a user sees, and what happens to objects that somebody changes."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from tests.e2e.cluster import NAMESPACE, get, kubectl, wait
 from tests.e2e.guests import until
 
 
-def test_the_suite_is_deployed_and_says_so() -> None:
+def test_the_suite_is_deployed_and_its_conditions_show_it() -> None:
     status = get("-n", NAMESPACE, "kv", "kubevirt")["status"]
     assert status["phase"] == "Deployed"
     conditions = {condition["type"]: condition["status"] for condition in status["conditions"]}

@@ -1,4 +1,4 @@
-"""kill -9 from outside of everything but PID 1 of the VM's container: the guests tick on, and all comes back by itself.
+"""kill -9 from outside of every process except PID 1 of the VM's container: guests continue, and all processes recover.
 
 `make test` kills each once; `make chaos` eight times each and prints the table.
 """

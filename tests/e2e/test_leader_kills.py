@@ -1,5 +1,5 @@
-"""The operator's leader is killed at each step that `status.upgrade` names: of removal, installation, update and the
-way back. Each operation ends as it should, and nothing is done twice that must be done once.
+"""The operator's leader is killed at each step in `status.upgrade`: during removal, installation, update and rollback.
+Each operation completes, and no step that must be done once is done twice.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ MANAGED = "app.kubernetes.io/managed-by=virt-operator"
 
 
 def kill_leader(history: History) -> str:
-    """kill -9 of the process that leads; returns its pod's name, "" where nobody leads now."""
+    """kill -9 of the leading process; returns its pod's name, "" if there is no leader."""
     holder: str = get("lease", "virt-operator", "-n", NAMESPACE)["spec"].get("holderIdentity", "")
     uids = {pod.name: pod.body["metadata"]["uid"] for pod in history.pods("virt-operator")}
     victim = process(uids[holder], "virt_operator") if holder in uids else None
@@ -34,7 +34,7 @@ def kill_leader(history: History) -> str:
 
 
 def with_kills(operation: str, begin: Callable[[], object], ended: Callable[[], bool]) -> History:
-    """Begin, kill the leader as soon as each step is told, wait until it has ended; print who was killed when."""
+    """Begin, kill the leader when each step is reported, wait until the operation has ended; print the kills."""
     killed: dict[tuple[str, str], float] = {}
     with watching() as history:
         began = last_request = time.monotonic()
@@ -65,7 +65,7 @@ def authority() -> Any:
 
 
 def judge(history: History, build: Build) -> None:
-    """Each handler pod was replaced once, each Deployment given one new template."""
+    """Each handler pod was replaced once, each Deployment got a single new template."""
     made = {pod.name for pod in history.pods("virt-handler") if pod.tag == build.tag}
     assert len(made) == len(set(nodes())), made
     for component in ("virt-api", "virt-controller"):

@@ -39,7 +39,7 @@ def cluster() -> Cluster:
 
 
 def conditions(cluster: Cluster, name: str) -> dict[str, str]:
-    """A node's conditions as the API server tells them."""
+    """A node's conditions in the API server."""
     status = json.loads(api_client.get(cluster, f"/api/v1/nodes/{name}"))["status"]
     return {condition["type"]: condition["status"] for condition in status["conditions"]}
 
@@ -91,7 +91,7 @@ def test_dead_parts_are_started_again_and_living_ones_left_alone(cluster: Cluste
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("dies", "stays"), [(1, 2), (2, 1)])
-def test_a_node_s_death_is_told_within_20_seconds_and_it_comes_back(cluster: Cluster, dies: int, stays: int) -> None:
+def test_a_dead_node_is_reported_within_20_seconds_and_comes_back(cluster: Cluster, dies: int, stays: int) -> None:
     def says(number: int, word: str) -> Callable[[], bool]:
         return lambda: conditions(cluster, f"node{number}")["Ready"] == word
 

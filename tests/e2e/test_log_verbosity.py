@@ -1,4 +1,4 @@
-"""What is logged changes as KubeVirt's manual says, while everything runs."""
+"""Log verbosity changes as in KubeVirt's manual, without restarts."""
 
 from __future__ import annotations
 

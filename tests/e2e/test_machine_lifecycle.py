@@ -1,4 +1,4 @@
-"""What a user does to a running guest, and how it ends: paused, reset, shut down in time or not."""
+"""Commands of a user to a running guest, and its end: paused, reset, shut down in time or not."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ pytestmark = pytest.mark.parallel
 KUBECONFIG = Path(os.environ.get("KUBECONFIG", ""))
 
 
-async def test_a_guest_is_paused_continued_and_started_anew() -> None:
+async def test_a_guest_is_paused_resumed_and_reset() -> None:
     body = logged(manifest("verbs"))
     body["spec"]["startStrategy"] = "Paused"
     with running(body) as (guest,):
@@ -63,7 +63,7 @@ def console_log(pod: str) -> str:
     return kubectl("logs", pod, "-c", "guest-console-log")
 
 
-async def test_a_deleted_guest_is_asked_to_shut_down_and_destroyed_when_it_does_not() -> None:
+async def test_a_deleted_guest_gets_a_shutdown_request_and_is_destroyed_if_it_ignores_it() -> None:
     grace = 6
     willing, deaf = manifest("willing"), manifest("deaf")
     willing["spec"]["terminationGracePeriodSeconds"] = 60
@@ -83,7 +83,7 @@ async def test_a_deleted_guest_is_asked_to_shut_down_and_destroyed_when_it_does_
         print(f"shut down and gone after {took:.1f} s, destroyed and gone after {time.monotonic() - started:.1f} s")
 
 
-async def test_a_panic_is_told_apart() -> None:
+async def test_a_panic_is_reported_as_a_panic() -> None:
     with running(manifest("panics")) as (guest,):
         async with Shell.of(guest) as shell:
             await shell.type("echo c >/proc/sysrq-trigger")

@@ -1,4 +1,4 @@
-"""What handlers say of their nodes: heartbeat, whether machines may come, and devices."""
+"""The handlers' marks on their nodes: heartbeat, schedulable, and devices."""
 
 from __future__ import annotations
 

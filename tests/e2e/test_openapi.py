@@ -1,4 +1,4 @@
-"""The API server's own OpenAPI documents, as clients are generated from them."""
+"""The API server's OpenAPI documents, from which clients are generated."""
 
 from __future__ import annotations
 

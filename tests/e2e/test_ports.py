@@ -121,7 +121,7 @@ def answer(channel: Any, method: str) -> grpc.StatusCode:
 
 
 def methods(name: str) -> list[str]:
-    """All that the component serves on its port, told by itself."""
+    """All methods that the component serves on its port, by reflection."""
     caller = administrator() if name == "virt-operator" else Authority.of_suite().leaf(component("virt-operator"))
     with rpc(name, caller) as channel:
         request = reflection_pb2.ServerReflectionRequest(list_services="")
@@ -152,7 +152,7 @@ def test_a_grpc_port_refuses_every_method_to_the_wrong_component(name: str, auth
     assert "/kubevirt.info.v1.InfoService/GetInfo" in served
     with rpc(name, authority.leaf(component("virt-controller"))) as channel:
         answers = {method: answer(channel, method) for method in served}
-    # Whether it serves is told to everyone whom the suite's authority signed.
+    # Health is open to everyone with a certificate of the suite's CA.
     public = {method for method in served if method.startswith(f"/{HEALTH_SERVICE}/")}
     assert {answers[method] for method in public} <= {grpc.StatusCode.OK, grpc.StatusCode.UNIMPLEMENTED}
     assert answers[f"/{HEALTH_SERVICE}/Check"] is grpc.StatusCode.OK
@@ -217,7 +217,7 @@ def test_the_aggregated_api_believes_the_front_proxy_alone(
     assert https(API_PORT, CONSOLE, front_proxy.leaf(FRONT_PROXY), tmp_path, headers=nobody) == 403
 
 
-def test_the_aggregated_api_says_what_it_serves_to_everyone_and_no_more(cluster: Cluster, tmp_path: Path) -> None:
+def test_the_aggregated_api_shows_discovery_to_everyone_and_nothing_else(cluster: Cluster, tmp_path: Path) -> None:
     for path in ("/healthz", "/apis", "/openapi/v2"):
         assert https(API_PORT, path, None, tmp_path) == 200
     for path in ("/metrics", "/debug/pprof", "/apis/subresources.kubevirt.io/v1/namespaces"):
@@ -241,7 +241,7 @@ def test_the_operators_webhook_serves_nothing_else(authority: Authority, tmp_pat
 
 
 @pytest.mark.parametrize("name", [name for name, ports in PORTS.items() if HEALTH in ports])
-def test_the_plain_port_tells_readiness_and_nothing_else(name: str, cluster: Cluster) -> None:
+def test_the_plain_port_serves_readiness_and_nothing_else(name: str, cluster: Cluster) -> None:
     """So it may be open: the kubelet, who asks, has no certificate of ours."""
     for method, path in (
         ("GET", "/healthz"),

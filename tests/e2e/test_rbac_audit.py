@@ -1,4 +1,4 @@
-"""What each service account may do against what it did, from the audit log: after the other tests, which make it do it.
+"""Permissions of each service account compared with its requests in the audit log, after the other tests.
 
 Both ways: nothing is granted that was not used, but for what is explained here line by line; and nothing that was asked
 was forbidden.
@@ -89,7 +89,7 @@ def test_each_account_may_do_what_it_does_and_no_more() -> None:
     assert not surplus, "granted, never used and not explained:\n" + "\n".join(surplus)
 
 
-def test_nothing_that_was_asked_was_forbidden() -> None:
+def test_no_request_was_forbidden() -> None:
     since = installed_at()
     disturbed = roles_written_by_others(since)
     refused = []

@@ -97,7 +97,7 @@ def test_the_object_then_the_operator_with_guests_running(reinstalled: None) -> 
 
 
 @pytest.mark.slow
-def test_workloads_block_the_removal_if_the_strategy_says_so(reinstalled: None) -> None:
+def test_workloads_block_the_removal_if_the_strategy_requires_it(reinstalled: None) -> None:
     kubectl("-n", NAMESPACE, "patch", "kv", "kubevirt", "--type=merge", "-p", BLOCK)
     with running(manifest("kept")) as (guest,):
         message = refusal("-n", NAMESPACE, "delete", "kv", "kubevirt", "--wait=false")

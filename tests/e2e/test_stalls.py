@@ -1,5 +1,5 @@
-"""What `kubectl describe kv` says while something keeps the suite from being well: the object and the reason, within
-30 s. Each stall is undone, and the suite must be Available again.
+"""`kubectl describe kv` while something blocks the suite: object and reason appear within 30 s. Each stall is undone,
+and the suite must be Available again.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The subresources of a running guest but its console, as virtctl asks for them."""
+"""The subresources of a running guest except its console, called as virtctl does."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ async def test_a_guests_port_is_forwarded(guests: list[Guest], version: str) -> 
             assert re.search(rb"tick .*boot=", line), line
 
 
-async def test_a_port_where_nobody_listens_is_said_so(guests: list[Guest]) -> None:
+async def test_a_port_without_a_listener_is_reported(guests: list[Guest]) -> None:
     with pytest.raises(ConsoleRefused, match="cannot connect to") as refused:
         async with Console.open(KUBECONFIG, "default", guests[0].name, "portforward/1"):
             pass
@@ -77,7 +77,7 @@ def test_a_guest_is_paused_and_goes_on(guests: list[Guest]) -> None:
         assert guest.phase == "Running"
 
 
-def test_a_guest_that_is_reset_boots_anew(guests: list[Guest]) -> None:
+def test_a_guest_that_is_reset_reboots(guests: list[Guest]) -> None:
     guest = guests[0]
     before, pid = _boot(guest), guest.qemu_pid()
     assert before

@@ -1,4 +1,4 @@
-"""What the KubeVirt object says while something keeps the suite from being changed, or from working."""
+"""Conditions of the KubeVirt object while something blocks a change of the suite, or its function."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Up to the next release, down again and up again, while a guest ticks on each node, made on either build.
+"""To the next release, back and forward again, while a guest runs on each node, created by either release.
 
 `make test` goes up and down once by the operator's manifest; `make test-all` further, and by the KubeVirt object's
 imageTag. What the next release has more is told in tests/next_release/edits.py.

@@ -1,4 +1,4 @@
-"""Objects as users of KubeVirt write them: they run here as they do there, or are refused by name."""
+"""Objects as users of KubeVirt write them: they work as with KubeVirt, or are refused by name."""
 
 from __future__ import annotations
 

@@ -83,7 +83,7 @@ async def started(virtctl: Path, *arguments: str) -> AsyncIterator[asyncio.subpr
 
 
 async def until_output(process: asyncio.subprocess.Process, pattern: bytes) -> re.Match[bytes]:
-    """Read what it says until that is in it."""
+    """Read the output until it contains the pattern."""
     assert process.stdout is not None
     output = b""
     async with asyncio.timeout(PATIENCE_S):
@@ -95,7 +95,7 @@ async def until_output(process: asyncio.subprocess.Process, pattern: bytes) -> r
     return found
 
 
-def test_version_is_told_of_client_and_server(virtctl: Path) -> None:
+def test_version_is_printed_for_client_and_server(virtctl: Path) -> None:
     output = succeeds(virtctl, "version")
     assert 'Client Version: version.Info{GitVersion:"v1.' in output
     assert f'Server Version: version.Info{{GitVersion:"v{VERSION}"' in output

@@ -1,4 +1,4 @@
-"""What is left of a deleted VMI, what becomes of one whose guest ends, and what is said about one that cannot start."""
+"""What remains of a deleted VMI, the status of a VMI whose guest ends, and of one that cannot start."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def test_nothing_is_left_of_a_deleted_vmi() -> None:
 
 
 @pytest.mark.parametrize(("grace", "phase", "event"), [(30, "Succeeded", "Stopped"), (0, "Failed", "GuestDestroyed")])
-def test_a_deleted_vmi_says_how_its_guest_ended_before_it_is_gone(grace: int, phase: str, event: str) -> None:
+def test_a_deleted_vmi_shows_how_its_guest_ended_before_it_is_gone(grace: int, phase: str, event: str) -> None:
     body = manifest(f"last-words-{grace}")
     body["spec"]["terminationGracePeriodSeconds"] = grace
     selected = f"watch=1&fieldSelector=metadata.name={body['metadata']['name']}"

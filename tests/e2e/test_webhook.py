@@ -1,4 +1,4 @@
-"""The operator's webhook for KubeVirt objects, as a person meets it."""
+"""The operator's webhook for KubeVirt objects, from the user's side."""
 
 from __future__ import annotations
 

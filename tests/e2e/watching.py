@@ -1,4 +1,4 @@
-"""Everything that happens to the suite's pods and its KubeVirt object while a test runs, in the order in which it does.
+"""Records all changes of the suite's pods and its KubeVirt object during a test, in order.
 
 One watch each, by kubectl in the background; moments are those of arrival here.
 """
@@ -110,7 +110,7 @@ class History:
         return lines
 
     def unavailable(self) -> list[str]:
-        """What the KubeVirt object's condition Available said whenever it was not True."""
+        """The messages of the condition Available while it was not True."""
         changes = [one for one in list(self.changes) if one.kind == "KubeVirt"]
         states = [(one.moment - self.began, condition_of(one.body, "Available")) for one in changes]
         return [f"{moment:.1f} s {state}" for moment, state in states if state.get("status") != "True"]

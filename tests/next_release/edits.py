@@ -1,4 +1,4 @@
-"""How the next release differs from this one: few edits of exact places. Called by tree.py.
+"""The differences of the next release: few edits of exact places. Called by tree.py.
 
 It has one field more from a VirtualMachineInstance to the domain's XML (`spec.domain.note`, `Machine.note` behind the
 feature "machine-note", `<description>`), a higher feature level, a virt-controller with one variable more, and objects

@@ -1,13 +1,13 @@
-/* Brings a kernel and an initial RAM disk out of a user's image, whatever else that image holds or lacks.
+/* Copies a kernel and an initial RAM disk from a user's image, which may contain nothing else.
  *
  * usage: boot-files install DESTINATION
  *            copies this program to DESTINATION (an init container of the launcher's image does this), so that
  *        boot-files place PATH DESTINATION [PATH DESTINATION]...
  *            can run as the only program in a container of the user's image.
  *
- * The image is hostile. A PATH may lead through symbolic links within the image, but not out of it, through /proc or
- * into another mount; it must end at a regular file of a bounded size. A DESTINATION appears whole or not at all.
- * Failures go to standard error and to the container's termination message, by path and reason. */
+ * The image is hostile. A PATH may follow symbolic links within the image, but not leave it, pass through /proc or
+ * enter another mount; it must refer to a regular file of a bounded size. A DESTINATION is created atomically.
+ * Failures are reported on standard error and in the container's termination message, with path and reason. */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>

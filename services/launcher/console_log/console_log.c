@@ -1,14 +1,14 @@
-/* Copies what a guest writes on its serial console to standard output, where `kubectl logs` finds it.
+/* Copies the output of a guest's serial console to standard output, for `kubectl logs`.
  *
  * usage: console-log FILE
  *
- * FILE is written by QEMU, always at its end (O_APPEND), as long as the guest lives; it need not be there yet. What was
- * copied is taken out of it at once, by a hole: the file's size and QEMU's place in it stay, so nothing needs to be
- * agreed with QEMU, and the data that is left tells a successor of this process where to go on. When nobody takes what
- * is copied, or the guest is faster than whoever does, the oldest is dropped, and a line says how much.
+ * QEMU appends to FILE (O_APPEND) as long as the guest runs; the file may not exist yet. Copied data is removed from
+ * the file at once, by punching a hole: file size and QEMU's offset stay, so QEMU is not involved, and the remaining
+ * data shows a successor of this process where to continue. If standard output is blocked or slower than the guest, the
+ * oldest data is dropped, and a line reports how much.
  *
- * Ends at SIGTERM, which comes when the guest is gone, with what is left copied. Everything but the path is the guest's
- * side: FILE is opened without following links and must be a regular file. */
+ * Ends at SIGTERM, which arrives when the guest is gone, after copying the remaining data. The guest's side controls
+ * everything except the path: FILE is opened without following links and must be a regular file. */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
@@ -25,18 +25,18 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define LONGEST_LAG (16LL << 20)	/* bytes in the file that were not copied; with more, some are dropped */
-#define KEPT (8LL << 20)		/* of them, then: many at once, so that few lines tell of it */
-#define LARGEST_BLOCK (64LL << 10)	/* of Linux' file systems */
-#define PAUSE_MS 50			/* QEMU writes single characters: they are taken together */
-#define LAST_PATIENCE_MS 2000		/* for standard output, once SIGTERM came */
+#define LONGEST_LAG (16LL << 20)	/* bytes in the file that are not copied yet; above it, data is dropped */
+#define KEPT (8LL << 20)		/* bytes that remain after dropping: much is dropped at once, so that few lines report it */
+#define LARGEST_BLOCK (64LL << 10)	/* largest block size of Linux' file systems */
+#define PAUSE_MS 50			/* QEMU writes single characters: collect them */
+#define LAST_PATIENCE_MS 2000		/* for standard output after SIGTERM */
 
 static int file = -1, events, signals;
-static int no_holes;		/* the file system has none */
-static long long position;	/* all before it is copied or dropped */
-static long long freed;		/* all before it is out of the file */
-static long long dropped;	/* bytes, since a line told of it */
-static int within_line;		/* the last byte copied ended no line */
+static int no_holes;		/* the file system does not support holes */
+static long long position;	/* all data before it is copied or dropped */
+static long long freed;		/* all data before it is removed from the file */
+static long long dropped;	/* bytes dropped since the last line about it */
+static int within_line;		/* the last copied byte was not a newline */
 
 static void fail(const char *format, ...)
 {
@@ -49,7 +49,7 @@ static void fail(const char *format, ...)
 	exit(1);
 }
 
-/* Whether the file is there. A link or anything but a file is the work of somebody who should not be there. */
+/* Whether the file exists. Anything except a regular file is an attack. */
 static int open_file(const char *path)
 {
 	struct stat st;
@@ -73,7 +73,7 @@ static long long file_size(void)
 	return st.st_size;
 }
 
-/* Where a predecessor stopped: holes are whole blocks, before its place in a block it left zeros. */
+/* Where a predecessor stopped. Holes are whole blocks; in a partly copied block it left zeros. */
 static void find_position(void)
 {
 	long long end = file_size(), data = lseek(file, 0, SEEK_DATA);
@@ -89,7 +89,7 @@ static void find_position(void)
 
 static void free_copied(void)
 {
-	long long from = freed - freed % LARGEST_BLOCK;	/* a block goes only as a whole */
+	long long from = freed - freed % LARGEST_BLOCK;	/* holes are whole blocks */
 
 	if (!no_holes && !fallocate(file, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, from, position - from)) {
 		freed = position;
@@ -98,12 +98,12 @@ static void free_copied(void)
 		fprintf(stderr, "console-log: no holes in this file system: characters may be lost every %lld MiB\n",
 			LONGEST_LAG >> 20);
 	}
-	/* What QEMU writes between the two calls is lost. */
+	/* Data that QEMU writes between the two calls is lost. */
 	if (no_holes && position >= LONGEST_LAG && position == file_size() && !ftruncate(file, 0))
 		position = 0;
 }
 
-/* Whether the line was taken: what is short goes into a pipe whole or not at all. */
+/* Whether the line was written: short writes to a pipe are atomic. */
 static int say_dropped(void)
 {
 	char line[128];
@@ -117,7 +117,7 @@ static int say_dropped(void)
 	return 1;
 }
 
-/* Copies until there is nothing left, which is 0, or until standard output takes no more, which is 1. */
+/* Copies until no data is left (returns 0) or standard output is full (returns 1). */
 static int copy(void)
 {
 	static char buffer[64 << 10];
@@ -126,7 +126,7 @@ static int copy(void)
 	for (;;) {
 		long long end = file_size();
 
-		if (end < position)	/* somebody emptied it */
+		if (end < position)	/* the file was truncated */
 			position = freed = 0;
 		if (end - position > LONGEST_LAG) {
 			long long next = no_holes ? end : end - KEPT;
@@ -151,7 +151,7 @@ static int copy(void)
 	}
 }
 
-/* Waits for standard output if it is `full`, else for the file; at most `patience` ms. 1 if SIGTERM came. */
+/* Waits for standard output if it is `full`, otherwise for the file; at most `patience` ms. Returns 1 after SIGTERM. */
 static int wait_for(int full, int patience)
 {
 	char ignored[4096];

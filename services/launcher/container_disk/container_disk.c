@@ -1,13 +1,13 @@
-/* Lends the launcher a container of a user's image, in which it then reads the disk image by itself.
+/* Gives the launcher access to a container of a user's image, from which the launcher reads the disk image itself.
  *
  * usage: container-disk install DESTINATION
  *            copies this program to DESTINATION (an init container of the launcher's image does this), so that
  *        container-disk serve SOCKET
  *            can run as the only program in a container of the user's image.
  *
- * It reads and writes nothing there: whoever connects learns this process's id from the socket itself (SO_PEERCRED) and
- * finds the container's files below /proc/<id>/root. It ends with status 0 at SIGTERM, at once, for a pod waits for the
- * last of its containers. Failures go to standard error and to the container's termination message. */
+ * It reads and writes nothing there: a client gets this process's PID from the socket (SO_PEERCRED) and finds the
+ * container's files below /proc/<pid>/root. It exits with status 0 at SIGTERM, at once, because a pod waits for the
+ * last of its containers. Failures are reported on standard error and in the container's termination message. */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
@@ -41,8 +41,8 @@ static void fail(const char *format, ...)
 	exit(1);
 }
 
-/* Files and sockets appear under their names when they are whole: an init container may run twice, a sidecar may be
- * started again beside what its predecessor left. */
+/* Files and sockets are created under a temporary name and renamed: an init container may run twice, and a restarted
+ * sidecar finds its predecessor's socket. */
 static void temporary_name(char *temporary, size_t size, const char *path)
 {
 	if (snprintf(temporary, size, "%s.part", path) >= (int)size)
@@ -84,7 +84,7 @@ static void serve(const char *path)
 	sigaction(SIGTERM, &action, NULL);
 	sigaction(SIGINT, &action, NULL);
 	temporary_name(address.sun_path, sizeof address.sun_path, path);
-	umask(0);	/* the launcher is of the same user, if the pod says so; a socket tells nothing but a number */
+	umask(0);	/* the launcher usually has the same user; the socket reveals only a PID */
 	if (listener < 0 || bind(listener, (struct sockaddr *)&address, sizeof address) || listen(listener, BACKLOG)
 	    || rename(address.sun_path, path))
 		fail("%s: %s", path, strerror(errno));

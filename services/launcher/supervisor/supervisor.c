@@ -1,14 +1,14 @@
-/* PID 1 of a virtual machine's container, and the only process there that may die with the guest.
+/* PID 1 of a virtual machine's container. If this process dies, the VM dies.
  *
  * usage: supervisor NAME COMMAND [ARGUMENT...] [-- NAME COMMAND [ARGUMENT...]]...
  *
- * Starts each service and restarts it when it ends: at once if it lived for 10 s, else after a pause that doubles from
- * 50 ms to 5 s. Reaps every orphan at once (libvirt waits 40 s for a zombie of its capability probes). Knows nothing
- * of virtual machines.
+ * Starts each service and restarts it when it exits: at once if it ran for 10 s, otherwise after a delay that doubles
+ * from 50 ms to 5 s. Reaps every orphan at once (libvirt waits 40 s for a zombie of its capability probes). Knows
+ * nothing of virtual machines.
  *
- * The first service is the main one. SIGTERM and SIGINT go to it, and to each successor of it from then on. It starts
- * with both blocked, so that none is lost before it has a handler. When it exits with status 0, the others are told to
- * end and the container ends. */
+ * The first service is the main one. SIGTERM and SIGINT are forwarded to it, and again to each restart of it. It starts
+ * with both signals blocked, so that none is lost before it has a handler. When it exits with status 0, the other
+ * services are terminated and the container ends. */
 #define _GNU_SOURCE
 #include <signal.h>
 #include <stdio.h>
@@ -21,23 +21,23 @@
 
 #define MAX_SERVICES 4
 #define US_PER_S 1000000LL
-#define SETTLED_US (10 * US_PER_S)	/* a service that lived this long is healthy */
+#define SETTLED_US (10 * US_PER_S)	/* a service that ran this long is healthy */
 #define FIRST_PAUSE_US 50000LL
 #define LONGEST_PAUSE_US (5 * US_PER_S)
-#define STOP_US (5 * US_PER_S)		/* how long the others may take to end */
+#define STOP_US (5 * US_PER_S)		/* how long the other services may take to exit */
 
 struct service {
 	const char *name;
 	char **argv;
 	pid_t pid;		/* 0: not running */
 	long long started_us;
-	long long due_us;	/* when to start it, while it is not running */
+	long long due_us;	/* when to start it, if it is not running */
 	long long pause_us;
 };
 
 static struct service services[MAX_SERVICES];
 static int service_count;
-static int stopping;		/* the signal that asked us to end, or 0 */
+static int stopping;		/* the signal that requested the stop, or 0 */
 static sigset_t handled;
 
 static long long now_us(void)
@@ -63,7 +63,7 @@ static void say(const char *message, const char *service, const char *key, int v
 			  "\"msg\":\"%s\",\"service\":\"%s\",\"%s\":%d}\n",
 			  stamp, t.tv_nsec / 1000000, message, service, key, value);
 	if (length > 0 && write(STDERR_FILENO, line, (size_t)length) < 0)
-		return;		/* nowhere left to say so */
+		return;		/* standard error is unusable */
 }
 
 static void start(struct service *s)
@@ -144,7 +144,7 @@ static void reap(void)
 				ended(&services[i], status);
 }
 
-/* Starts what is due; returns how long nothing else will be. */
+/* Starts services that are due; returns the time until the next one is due. */
 static long long start_due(void)
 {
 	long long wait_us = 3600 * US_PER_S, left;
@@ -179,7 +179,7 @@ int main(int argc, char **argv)
 			"(%d services at most)\n", MAX_SERVICES);
 		return 64;
 	}
-	/* Where the pod shares its process namespace we are not PID 1 and orphans would not come to us. */
+	/* In a pod with a shared process namespace this is not PID 1 and would not adopt orphans. */
 	prctl(PR_SET_CHILD_SUBREAPER, 1);
 	sigemptyset(&handled);
 	sigaddset(&handled, SIGCHLD);

@@ -1,1 +1,1 @@
-"""virt-launcher: one guest, in its pod, by libvirt. See ARCHITECTURE.md."""
+"""virt-launcher: runs a single guest with libvirt in its pod. See ARCHITECTURE.md."""

@@ -1,6 +1,6 @@
-"""virt-launcher: runs one guest by libvirt in its pod. Started, again and again, by the supervisor.
+"""virt-launcher: runs a single guest with libvirt in its pod. Started and restarted by the supervisor.
 
-The connection to libvirt is made by a thread while gRPC, the largest import, is still on its way.
+A thread connects to libvirt while gRPC, the largest import, is still being imported.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ _FAREWELL_S = 0.5
 
 
 def main() -> None:
-    """Serve; exit with status 0 when the machine is over and done with."""
+    """Serve; exit with status 0 when the machine has ended and its end is acknowledged."""
     os.umask(0o077)  # sockets and records are for this user and for root
-    # Nothing here speaks TLS in Python, and asyncio does without it: 1.2 MiB of each machine.
+    # This process does not use TLS in Python, and asyncio works without it: saves 1.2 MiB per VM.
     sys.modules["ssl"] = None  # type: ignore[assignment]
 
     from virt_launcher.domain.host import Host
@@ -38,7 +38,7 @@ def main() -> None:
     asyncio.run(app.run(settings, host))
     host.close(_FAREWELL_S)
     sys.stderr.flush()
-    # Not by way of the interpreter's end: it would wait for a thread that libvirt may hold for ever.
+    # Skips the interpreter's shutdown, which would wait for a thread that may hang in libvirt.
     os._exit(0)
 
 

@@ -23,12 +23,12 @@ from virt_launcher.shutdown import catch_signals, stop_guest
 _log = logs.bound("virt_launcher.app")
 
 CONTRACTS = ("kubevirt.info.v1", "kubevirt.launcher.v1")
-# Calls in flight get this long to end: watches carry the last state to a handler.
+# Grace period for calls in flight: watches send the last state to the handler.
 _LAST_WORDS_S = 1.0
 
 
 async def run(settings: Settings, host: Host) -> None:
-    """Serve until the machine has ended and that is known, or SIGTERM has ended it."""
+    """Serve until the machine has ended and its end is acknowledged, or until SIGTERM has ended it."""
     stopping = catch_signals()
     finished = asyncio.Event()
     keeper = Keeper(settings, RecordFolder(settings.state_folder), host)
@@ -40,7 +40,7 @@ async def run(settings: Settings, host: Host) -> None:
         settings, identity.instance_id, keeper, agent=agent, screenshots=screenshots, finished=finished
     )
     launcher_pb2_grpc.add_LauncherServiceServicer_to_server(servicer, server)
-    # The name appears when the socket answers, and replaces a dead predecessor's in one step.
+    # The socket gets its name when it is ready, and replaces a dead predecessor's atomically.
     unready = settings.socket.with_suffix(".part")
     unready.unlink(missing_ok=True)
     server.add_insecure_port(f"unix:{unready}")

@@ -1,18 +1,18 @@
-"""What can go wrong inside the launcher. Each class says what the caller does about it."""
+"""Errors inside the launcher. Each class tells the caller how to react."""
 
 from __future__ import annotations
 
 
 class HypervisorUnavailable(Exception):
-    """libvirt does not answer: conclude nothing about the guest, wait until the connection is back."""
+    """libvirt does not answer: the guest's state is unknown, wait for the connection."""
 
 
 class HypervisorRefused(Exception):
-    """libvirt answered and said no: repeating the same call gives the same answer."""
+    """libvirt returned an error: a retry of the same call gives the same error."""
 
 
 class UnusableDisk(Exception):
-    """A disk cannot be attached and could not be next time: the machine cannot be started.
+    """A disk cannot be attached, and a retry does not help: the machine cannot be started.
 
     Attributes:
         disk: its name.
@@ -24,7 +24,7 @@ class UnusableDisk(Exception):
 
 
 class CommandRefused(Exception):
-    """The machine is not in a state for the command: change something first. `reason` is for programs."""
+    """The machine's state does not allow the command. `reason` is for programs."""
 
     def __init__(self, message: str, reason: str) -> None:
         super().__init__(message)
@@ -32,8 +32,8 @@ class CommandRefused(Exception):
 
 
 class AgentUnavailable(Exception):
-    """No guest agent, or one that does not answer in time: whether it did what it was asked is unknown."""
+    """There is no guest agent, or it did not answer in time: the effect of the call is unknown."""
 
 
 class AgentRefused(Exception):
-    """The guest agent answered with an error, or with something that is no answer."""
+    """The guest agent returned an error or an invalid response."""

@@ -1,7 +1,7 @@
-"""virt-probe: whether the guest is well, for probes that the kubelet runs in the launcher's container.
+"""virt-probe: checks the guest's health, for probes that the kubelet runs in the launcher's container.
 
-Asks the guest's agent through libvirtd, beside the launcher and without it. It starts once in a few seconds, so it
-imports next to nothing. Status 0: well; 1: not, the reason is on standard error; 64: called wrongly.
+Queries the guest agent through libvirtd, independent of the launcher. It starts every few seconds, so it has few
+imports. Exit status 0: healthy; 1: unhealthy, with the reason on standard error; 64: wrong usage.
 
     virt-probe guest-agent-ping [--timeout SECONDS]
     virt-probe exec [--timeout SECONDS] -- COMMAND [ARGUMENT...]
@@ -26,24 +26,24 @@ from virt_launcher.errors import AgentRefused, AgentUnavailable
 _URI = "qemu:///session"
 _DEFAULT_TIMEOUT_S = 1  # Kubernetes' own for probes
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.05, 0.5
-# Of what a failed command printed, this much is worth an event.
+# Length of a failed command's output in the message.
 _LONGEST_WORDS = 512
 
 Ask = Callable[[str, int], str]
-"""An agent's answer to a command, both JSON, within so many seconds."""
+"""Calls the agent with a command and a timeout in seconds; command and response are JSON."""
 
 
 class Misuse(Exception):
-    """The command line makes no sense."""
+    """The command line is invalid."""
 
 
 class Unwell(Exception):
-    """The guest is not well: why."""
+    """The guest is unhealthy; the message says why."""
 
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """The command line. Without a command the agent is only pinged."""
+    """The parsed command line. Without a command, the agent is only pinged."""
 
     timeout_s: int
     command: tuple[str, ...] = ()
@@ -69,7 +69,7 @@ def parse(arguments: Sequence[str]) -> Call:
 
 
 def ask_guest(call: Call, ask: Ask, clock: Callable[[], float], pause: Callable[[float], None]) -> None:
-    """Ask the agent as the command line says. Raises Unwell, AgentUnavailable, AgentRefused."""
+    """Execute the probe with the agent. Raises Unwell, AgentUnavailable, AgentRefused."""
     deadline = clock() + call.timeout_s
 
     def say(execute: str, **arguments: object) -> object:
@@ -114,7 +114,7 @@ def _decoded(data: object) -> str:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """The program; its exit status."""
+    """Run the program. Returns its exit status."""
     try:
         call = parse(arguments)
     except Misuse as error:

@@ -1,7 +1,7 @@
 """Pictures of the guest's first display. Called by servicer.py.
 
-QEMU draws PNG by itself into a file in the private folder, so neither libvirt's stream of an older format nor a library
-for pictures is needed. How large the display is, the guest decides.
+QEMU writes PNG to a file in the private folder, so neither libvirt's stream of an older format nor an image library is
+needed. The guest decides about the size of the display.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _TIMEOUT_S = 30.0
 
 
 class Screenshots:
-    """Takes one picture after the other."""
+    """Takes screenshots, one at a time."""
 
     def __init__(self, settings: Settings, host: Host) -> None:
         self._path = DomainFiles.below(settings.state_folder).screenshot
@@ -28,11 +28,11 @@ class Screenshots:
         self._one_at_a_time = asyncio.Lock()
 
     async def take(self) -> bytes:
-        """PNG.
+        """A picture as PNG.
 
         Raises:
             CommandRefused: the picture is too large.
-            HypervisorRefused: there is no display, or nothing to see.
+            HypervisorRefused: there is no display, or it shows nothing.
             HypervisorUnavailable: libvirtd does not answer.
         """
         async with self._one_at_a_time:

@@ -1,6 +1,6 @@
-"""The contract launcher/v1 on the machine's keeper. Called by gRPC; knows no libvirt.
+"""Implements the contract launcher/v1 with the machine's keeper. Called by gRPC; knows no libvirt.
 
-Calls may be repeated and may end half-way: all that lasts is done by keeper.py.
+Calls may be repeated or cancelled at any point: keeper.py makes all lasting changes.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from virt_launcher.settings import Settings
 
 _log = logs.bound("virt_launcher.servicer")
 
-# How much of a caller's deadline is left for the way back of a reply that says "still starting".
+# The part of the caller's deadline that is reserved for a response with the state STARTING.
 _REPLY_MARGIN_S = 0.5
 _LONGEST_START_WAIT_S = 60.0
 _TIME_ZONES = Path("/usr/share/zoneinfo")  # of Debian's package tzdata
@@ -40,7 +40,7 @@ _SETTLED = frozenset({state_pb2.MACHINE_PHASE_RUNNING, state_pb2.MACHINE_PHASE_P
 
 @contextlib.asynccontextmanager
 async def _as_contract_says() -> AsyncIterator[None]:
-    """The launcher's own errors as those of the contract."""
+    """Translate the launcher's errors to the contract's."""
     try:
         yield
     except CommandRefused as error:
@@ -56,7 +56,7 @@ async def _as_contract_says() -> AsyncIterator[None]:
 
 
 def _require_known_timezone(name: str) -> None:
-    """An unknown one would silently be UTC: QEMU leaves it to the C library."""
+    """QEMU passes the name to the C library, which silently uses UTC for an unknown one."""
     if name and not (_TIME_ZONES / name).is_file():
         raise InvalidField("machine.clock.timezone", name, "a name of the time zone database")
 
@@ -69,7 +69,7 @@ def _freeze_s(freeze: command_pb2.Freeze) -> float:
 
 
 class LauncherServicer(launcher_pb2_grpc.LauncherServiceServicer):
-    """One guest, for one handler. `finished` is set when the handler has taken note of the end."""
+    """The servicer. `finished` is set when the handler has acknowledged the end."""
 
     def __init__(
         self,
@@ -106,7 +106,7 @@ class LauncherServicer(launcher_pb2_grpc.LauncherServiceServicer):
             async with asyncio.timeout(max(0.0, wait_s)):
                 await self._keeper.published.until(lambda state: state.phase in _SETTLED)
         except TimeoutError:
-            _log.info("answering before the guest runs", machine_uid=machine.uid)
+            _log.info("responding before the guest runs", machine_uid=machine.uid)
         return launcher_pb2.StartMachineResponse(state=self._keeper.published.state)
 
     async def StopMachine(  # noqa: N802 - the contract's name
@@ -181,7 +181,7 @@ class LauncherServicer(launcher_pb2_grpc.LauncherServiceServicer):
             return launcher_pb2.TakeScreenshotResponse(png=await self._screenshots.take())
 
     def _require_guest(self, uid: str) -> machine_pb2.Machine:
-        """The machine, whose guest was started and has not ended."""
+        """The machine, if its guest was started and has not ended."""
         self._require_uid(uid, "machine_uid")
         record = self._keeper.record
         assert record.machine is not None

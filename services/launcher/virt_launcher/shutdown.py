@@ -1,9 +1,9 @@
-"""What SIGTERM means: the pod is being deleted. Started by app.py as one task.
+"""Handles SIGTERM: the pod is being deleted. Started by app.py as a task.
 
-A running guest is asked to shut down and destroyed when its own grace period is over. How it ended goes into the
-container's termination message, by which the controller records the end of a VirtualMachineInstance that is deleted.
-A handler that follows the machine gets a moment to record the end and to acknowledge it. The process then ends with
-status 0, at which the supervisor ends the container. A launcher that is killed meanwhile gets the signal again.
+Requests a shutdown from a running guest and destroys it after its grace period. How it ended is written to the
+container's termination message, from which the controller records the end of a deleted VirtualMachineInstance. A
+connected handler gets a moment to record the end and to acknowledge it. Then the process exits with status 0, and the
+supervisor ends the container. If the launcher is killed meanwhile, the supervisor sends the signal to its successor.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ from virt_launcher.machine.keeper import Keeper
 
 _log = logs.bound("virt_launcher.shutdown")
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
-# The handler writes the end to the API server, some 20 ms. It waits longer only for the reason of an eviction.
+# The handler needs about 20 ms to write the end to the API server. It waits longer only for an eviction's reason.
 _ACKNOWLEDGEMENT_S = 1.0
 _WORDS = {state_pb2.MACHINE_END_SHUTDOWN: GUEST_SHUTDOWN, state_pb2.MACHINE_END_DESTROYED: GUEST_DESTROYED}
 
 
 def catch_signals() -> asyncio.Event:
-    """An event that is set by SIGTERM or SIGINT, also by one that came before now: the supervisor starts this
-    process with both blocked."""
+    """An event that is set by SIGTERM or SIGINT, also if the signal arrived earlier: the supervisor starts this process
+    with both blocked."""
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in _SIGNALS:
@@ -39,7 +39,7 @@ def catch_signals() -> asyncio.Event:
 async def stop_guest(
     stopping: asyncio.Event, keeper: Keeper, finished: asyncio.Event, termination_message: Path
 ) -> None:
-    """Wait for the signal, end the guest, record how in `termination_message`, then set `finished`."""
+    """Wait for the signal, end the guest, write how it ended to `termination_message`, then set `finished`."""
     await stopping.wait()
     machine = keeper.record.machine
     if machine is not None:
@@ -63,8 +63,8 @@ async def _acknowledgement(finished: asyncio.Event) -> None:
 
 
 def record_end(end: state_pb2.MachineEnd.ValueType, termination_message: Path) -> None:
-    """Write the word for `end`, if there is one, to the file that the kubelet has mounted. Outside of a pod there is
-    none, and none is made."""
+    """Write the word for `end`, if there is one, to the file that the kubelet has mounted. Outside of a pod the file
+    does not exist and is not created."""
     if end not in _WORDS:
         return
     try:

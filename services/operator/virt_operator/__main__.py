@@ -1,6 +1,6 @@
-"""``python -m virt_operator``: without arguments the operator itself; `manifests` and `chart` write what a user
-applies, `print-install-strategy` is the Job in which a release says what it installs, and the chart's two Jobs run the
-rest."""
+"""``python -m virt_operator``: without arguments it runs the operator. `manifests` and `chart` write what a user
+applies, `print-install-strategy` runs in the Job that prints a release's objects, and the chart's two Jobs run the
+others."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def _arguments() -> argparse.Namespace:
 
 
 def main() -> None:
-    """Do what the command line says."""
+    """Run the command."""
     arguments = _arguments()
     if arguments.command == "manifests":
         settings = InstallSettings(
@@ -104,7 +104,7 @@ def _print_strategy() -> None:
 
 
 def _serve() -> None:
-    # The other commands run where no cluster is, and need none of this.
+    # Imported here, because the other commands run without a cluster and need none of this.
     from virt_core.service import serve
 
     from virt_operator.app import run

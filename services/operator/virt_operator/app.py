@@ -24,7 +24,8 @@ from virt_operator.webhook.server import WebhookServer
 
 
 async def run(settings: Settings, stopping: asyncio.Event) -> None:
-    """Run until `stopping` is set and the webhook is drained. A standby is ready too: it serves the webhook."""
+    """Run until `stopping` is set and the webhook is drained. A standby is ready as well, because it serves the
+    webhook."""
     async with KubeClient.connect(components.OPERATOR) as client:
         lease = Lease(client, settings.namespace, LEASE, settings.pod_name)
         authority = AuthorityWatch(client, settings.namespace)

@@ -1,6 +1,6 @@
-"""The Job's command: this release's install strategy, for the settings it was given, into its ConfigMap.
+"""The Job's command: writes this release's install strategy for the settings in its environment to its ConfigMap.
 
-Run by strategy/job.py's Job under an account that may write ConfigMaps only. Called by __main__.py.
+Run by strategy/job.py's Job with an account that may write ConfigMaps only. Called by __main__.py.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from virt_operator.strategy.settings import InstallSettings
 
 
 async def print_strategy() -> None:
-    """Write it; again is harmless.
+    """Write the ConfigMap. Repeatable.
 
     Raises:
         BadSetting: a variable is missing.
-        msgspec.ValidationError: a setting that this release does not know. The Job's pod ends with it as its message.
-        KubeError: the API server refuses or does not answer; the kubelet starts the container again.
+        msgspec.ValidationError: an unknown setting. It becomes the termination message of the Job's pod.
+        KubeError: the API server refuses or does not answer; the kubelet restarts the container.
     """
     variables = Environment()
     settings = InstallSettings.from_json(variables.text(INSTALL_SETTINGS))

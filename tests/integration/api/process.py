@@ -1,4 +1,4 @@
-"""virt-api as a real process, and what a test asks of it."""
+"""virt-api as a real process, with helpers for requests."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class VirtApi:
     async def get(
         self, path: str, *, user: str | None = "bob", context: ssl.SSLContext | None = None, method: str = "GET"
     ) -> tuple[int, Any]:
-        """Status and JSON document; as the front proxy for `user` unless told otherwise."""
+        """Status and JSON document; by default as the front proxy for `user`."""
         headers = {"Connection": "Upgrade", "Upgrade": "websocket"} if path.endswith("/console") else {}
         if user is not None:
             headers["X-Remote-User"] = user

@@ -1,4 +1,4 @@
-"""A console through the real process: bytes both ways, and each way that it can end."""
+"""A console through the real process: bytes in both directions, and every way that it can end."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ async def test_the_guests_end_is_a_normal_close(virt_api: Any) -> None:
         assert await ending(socket) == (1000, "")
 
 
-async def test_a_newer_console_displaces_an_older_one_which_is_told(virt_api: Any) -> None:
+async def test_a_newer_console_displaces_an_older_one_with_a_message(virt_api: Any) -> None:
     async with connect(virt_api) as old, connect(virt_api) as new:
         code, reason = await ending(old)
         assert code == 1008 and "displaced" in reason
@@ -100,7 +100,7 @@ async def test_a_client_that_vanishes_frees_the_console(virt_api: Any) -> None:
         await virt_api.handler.ended.wait()
 
 
-async def test_sigterm_tells_every_console(virt_api: Any) -> None:
+async def test_sigterm_ends_every_console_with_a_message(virt_api: Any) -> None:
     async with connect(virt_api) as socket:
         virt_api.process.send_signal(signal.SIGTERM)
         code, reason = await ending(socket)

@@ -1,4 +1,4 @@
-"""What is open, what is refused and how, before any console."""
+"""Open paths and refusals, without a console."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ async def test_a_certificate_of_another_authority_gets_no_connection(virt_api: V
     assert virt_api.kube.reviews.seen == []
 
 
-async def test_a_user_without_access_is_told_what_was_denied(virt_api: VirtApi) -> None:
+async def test_a_user_without_access_learns_what_was_denied(virt_api: VirtApi) -> None:
     code, status = await virt_api.get(CONSOLE.format("vm"), user="eve")
     assert (code, status["reason"]) == (403, "Forbidden")
     assert 'User "eve" cannot get resource "virtualmachineinstances/console"' in status["message"]

@@ -1,4 +1,4 @@
-"""Display, ports, commands and questions through the real process."""
+"""Display, ports, commands and queries through the real process."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ async def test_what_was_sent_last_to_a_port_arrives_though_the_client_closes_at_
         assert await received.get() == b"y" * 300_000
 
 
-async def test_a_port_where_nobody_answers_is_said_before_the_upgrade(virt_api: Any, port: int) -> None:
+async def test_a_port_without_a_listener_is_reported_before_the_upgrade(virt_api: Any, port: int) -> None:
     async with await asyncio.start_server(lambda *_: None, "127.0.0.1", 0) as server:
         closed = server.sockets[0].getsockname()[1]
     with pytest.raises(aiohttp.WSServerHandshakeError) as refused:
@@ -152,7 +152,7 @@ async def test_what_the_launcher_refuses_is_a_conflict_and_what_it_lacks_is_not_
         assert "virt-handler-abc of node node1" in status["message"] and str(refusal) in status["message"]
 
 
-async def test_the_agents_word_is_asked_for_only_where_there_is_an_agent(virt_api: Any) -> None:
+async def test_details_are_queried_only_if_there_is_an_agent(virt_api: Any) -> None:
     for subresource in ("guestosinfo", "userlist", "filesystemlist"):
         code, body, _ = await virt_api.answered("GET", VMI.format("v1", subresource))
         assert code == 409 and "VMI does not have guest agent connected" in json.loads(body)["message"]

@@ -1,4 +1,4 @@
-"""Commands and questions from virt-api through the handler to a launcher: both ends speak gRPC over real sockets."""
+"""Commands and queries from virt-api through the handler to a launcher: both ends use gRPC over real sockets."""
 
 from __future__ import annotations
 
@@ -144,7 +144,7 @@ async def test_what_the_launcher_refuses_is_refused_in_its_words_and_not_tried_a
 
 
 @pytest.mark.parametrize("method", ["CommandMachine", "GetGuestDetails", "TakeScreenshot"])
-async def test_without_a_launcher_the_caller_is_told_so_at_once(node: Node, method: str) -> None:
+async def test_without_a_launcher_the_caller_gets_an_error_at_once(node: Node, method: str) -> None:
     node.link.connected = False
     away = await asyncio.wait_for(node.refusal(method), 5)
     assert isinstance(away, Unavailable) and away.reason == "NO_LAUNCHER"

@@ -1,4 +1,4 @@
-"""Consoles over real mTLS, the hypervisor's end being a plain unix socket."""
+"""Consoles over real mTLS; the hypervisor's end is a plain unix socket."""
 
 from __future__ import annotations
 
@@ -186,7 +186,7 @@ async def _listen_as_launcher(serial: Serial, folder: Path) -> asyncio.Server:
         os.seteuid(0)
 
 
-async def test_bytes_go_both_ways_and_the_end_is_told(place: Place) -> None:
+async def test_bytes_pass_in_both_directions_and_the_end_is_reported(place: Place) -> None:
     async with place.open() as call:
         assert (await call.read()).WhichOneof("message") == "opened"
         reader, writer = await place.serial.accepted.get()

@@ -1,4 +1,4 @@
-"""What a link takes from a launcher, by gRPC over a real socket."""
+"""A link's view of a launcher, by gRPC over a real socket."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ AT_ONCE = 20
 
 
 class Restless(launcher_pb2_grpc.LauncherServiceServicer):
-    """Never says the same twice, and never stops."""
+    """A launcher that reports a new state all the time."""
 
     async def WatchMachine(  # type: ignore[override, misc, unused-ignore]  # noqa: N802 - the contract's name
         self, request: Any, context: Any

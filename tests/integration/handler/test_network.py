@@ -1,4 +1,4 @@
-"""The guest's network, made for real in a namespace of its own."""
+"""The guest's network, created for real in a network namespace."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What containerd gives to runc for a container of a launcher pod. Used by conftest.py."""
+"""The OCI configuration of a launcher pod's container, as containerd generates it. Used by conftest.py."""
 
 from __future__ import annotations
 

@@ -1,6 +1,5 @@
-"""Whatever the rules of a VirtualMachineInstance let through is a machine that QEMU's driver of libvirt takes, and of
-which it can say with which arguments it would run QEMU.
-"""
+"""Every machine that the rules accept is accepted by libvirt's QEMU driver, which can also generate QEMU's
+arguments."""
 
 from __future__ import annotations
 

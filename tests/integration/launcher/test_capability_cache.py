@@ -93,7 +93,7 @@ def cached(pod: Pod) -> str:
     return found.read_text()
 
 
-async def test_no_qemu_is_asked_what_the_image_knows(unstarted: Pod) -> None:
+async def test_no_qemu_is_probed_for_cached_capabilities(unstarted: Pod) -> None:
     started, seconds = await start_guest(unstarted)
     print(f"container started to guest running: {seconds:.2f} s")
     assert started == 1, "only the guest's own"
@@ -170,7 +170,7 @@ def live_cpu(pod: Pod) -> str:
 
 
 @pytest.mark.parametrize("cpu_model", ["", "Skylake-Client", "EPYC"])
-async def test_the_processor_is_known_as_well_as_if_qemu_had_been_asked(
+async def test_the_processor_is_known_as_well_as_by_probing_qemu(
     unstarted: Pod, unstarted_too: Pod, cpu_model: str
 ) -> None:
     kept = unstarted_too.folder / "kept"

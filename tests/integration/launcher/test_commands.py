@@ -1,4 +1,4 @@
-"""Commands reach the guest, and what was commanded holds whatever dies."""
+"""Commands reach the guest, and their effect survives crashes."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class Ticks:
                     return self.number
 
 
-async def test_paused_guest_stands_still_and_goes_on_as_the_same(pod: Pod) -> None:
+async def test_paused_guest_stops_and_resumes_without_a_restart(pod: Pod) -> None:
     await pod.start_machine(pod.machine())
     await pod.wait_for_console(b"guest-demo: lease ", b"\n")
     ticks = Ticks((await pod.connect(7777))[0])
@@ -89,7 +89,7 @@ async def test_paused_guest_stays_paused_whatever_dies(pod: Pod) -> None:
     assert pod.processes()["qemu"] == qemu
 
 
-async def test_machine_that_starts_paused_runs_when_told_to(pod: Pod) -> None:
+async def test_machine_that_starts_paused_runs_after_unpause(pod: Pod) -> None:
     state = await pod.start_machine(pod.machine(start_paused=True))
     assert (state.phase, state.pause_reason) == PAUSED
     for victim in ("launcher", "libvirtd"):
@@ -105,7 +105,7 @@ async def test_machine_that_starts_paused_runs_when_told_to(pod: Pod) -> None:
 
 @pytest.mark.parametrize("command", [{"reset": command_pb2.Reset()}, {"soft_reboot": command_pb2.SoftReboot()}])
 async def test_reset_and_reboot_are_no_end(pod: Pod, command: dict[str, object]) -> None:
-    """Without an agent a reboot is asked for by ACPI."""
+    """Without an agent a reboot is requested by ACPI."""
     since = (await pod.start_machine(pod.machine())).since
     first = await pod.wait_for_console(b"guest-demo: booted, boot=", b"\r")
     await pod.wait_for_console(b"guest-demo login: ", b"ready")

@@ -1,4 +1,4 @@
-"""The copier of a guest's serial console: everything arrives, and the file that QEMU only adds to stays small."""
+"""The copier of a guest's serial console: all output arrives, and the file to which QEMU appends stays small."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ async def test_a_file_that_comes_later_is_copied_and_what_is_left_comes_before_t
     assert copier.returncode == 0
 
 
-async def test_without_a_file_it_ends_when_told(program: str, log: Path) -> None:
+async def test_without_a_file_it_ends_at_sigterm(program: str, log: Path) -> None:
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})  # inherited: it waits to be asked for
     try:
         async with copying(program, log) as copier:
@@ -200,7 +200,9 @@ def ramfs(tmp_path: Path) -> Iterator[Path]:
         run("umount", "--lazy", str(folder))
 
 
-async def test_without_holes_the_file_is_emptied_now_and_then_which_is_said_once(program: str, ramfs: Path) -> None:
+async def test_without_holes_the_file_is_truncated_now_and_then_with_a_single_message(
+    program: str, ramfs: Path
+) -> None:
     log, amount = ramfs / "log", 40 * MIB // 64
     largest = 0
     async with copying(program, log) as copier:

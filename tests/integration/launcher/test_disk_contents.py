@@ -1,4 +1,4 @@
-"""What the guest reads on disks that the launcher made, and what is left of what it writes."""
+"""Contents of disks that the launcher builds, and what persists of the guest's writes."""
 
 from __future__ import annotations
 
@@ -157,7 +157,7 @@ async def test_claim_keeps_what_is_in_it_and_a_link_in_it_is_not_followed(pod: P
         ),
     ],
 )
-async def test_what_is_not_there_is_told(pod: PodWithDisks, source: dict[str, object], reason: str) -> None:
+async def test_missing_sources_are_reported(pod: PodWithDisks, source: dict[str, object], reason: str) -> None:
     disk = machine_pb2.Disk(name="bad", device=DISK, bus=VIRTIO, **source)  # type: ignore[arg-type]
     state = await pod.start_machine(pod.machine(disks=[disk]))
     assert (state.end, state.failed_disk) == (state_pb2.MACHINE_END_START_FAILED, "bad")

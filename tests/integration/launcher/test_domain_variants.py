@@ -68,7 +68,7 @@ async def test_uefi_comes_up_with_the_least_memory_and_every_device(pod: Pod) ->
     await pod.wait_for_console(b"BdsDxe: ", b" ")
 
 
-async def test_guest_reads_what_the_firmware_was_told(pod: Pod) -> None:
+async def test_guest_reads_the_configured_smbios_fields(pod: Pod) -> None:
     machine = pod.machine()
     machine.smbios.serial = "<4711>"
     machine.clock.utc_offset_seconds = 20 * 365 * 86400

@@ -1,4 +1,4 @@
-"""Debian's own guest agent in the guest: what it says is told, what it is asked is done, and it may hang."""
+"""Debian's own guest agent in the guest: its reports, requests to it, and an agent that hangs."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ async def start_with_agent(pod: Pod) -> None:
 
 
 async def start_agent(pod: Pod) -> None:
-    """Have the guest start its agent; returns when that is told."""
+    """Have the guest start its agent; returns when the agent is reported."""
     await pod.type(b"\n/agent/start &\n")
     await pod.wait_for_state(lambda state: state.HasField("agent"))
 
@@ -63,7 +63,7 @@ def settled(agent: guest_pb2.GuestAgent) -> guest_pb2.GuestAgent:
     return result
 
 
-async def test_what_the_agent_says_is_told_and_told_again_by_the_next_launcher(pod: Pod) -> None:
+async def test_reports_of_the_agent_are_published_and_published_again_by_the_next_launcher(pod: Pod) -> None:
     await start_with_agent(pod)
     agent = (await pod.wait_for_state(lambda state: state.HasField("agent"))).agent
     assert agent.version.count(".") >= 1
@@ -136,15 +136,15 @@ async def test_agent_reboots_the_guest(pod: Pod) -> None:
     qemu = pod.processes()["qemu"]
     assert (await pod.command(soft_reboot=command_pb2.SoftReboot())).phase == state_pb2.MACHINE_PHASE_RUNNING
     await pod.wait_for_console(b"guest-demo: booted, boot=", b"\r")
-    assert "asking the guest's agent to reboot" in pod.log
-    assert "asking the guest to reboot" not in pod.log
+    assert "requesting a reboot from the guest agent" in pod.log
+    assert "requesting a reboot by ACPI" not in pod.log
     await pod.wait_for_state(lambda state: not state.HasField("agent"))
     await pod.wait_for_console(b"guest-demo: lease ", b"\n")
     await start_agent(pod)
     assert pod.processes()["qemu"] == qemu
 
 
-async def test_probe_tells_a_guest_that_is_well(pod: Pod) -> None:
+async def test_probe_detects_a_healthy_guest(pod: Pod) -> None:
     absent = pod.run_inside(PROBE, "guest-agent-ping")
     assert (absent.returncode, absent.stderr.count("\n")) == (1, 1), absent
     await start_with_agent(pod)

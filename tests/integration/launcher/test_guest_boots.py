@@ -1,4 +1,4 @@
-"""A machine given to a launcher becomes a guest that can be reached; what cannot run is refused or told."""
+"""A machine that is sent to a launcher becomes a reachable guest; machines that cannot run are refused or reported."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How a guest ends is told apart, and a pod that is deleted gives its guest time."""
+"""Different ends of a guest are distinguished, and a deleted pod gives its guest time to shut down."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ async def test_launcher_without_a_machine_ends_at_once(pod: Pod) -> None:
     assert await pod.exit_status() == 0
 
 
-async def test_panic_is_told_from_a_crash(pod: Pod) -> None:
+async def test_panic_is_distinguished_from_a_crash(pod: Pod) -> None:
     await pod.start_machine(pod.machine())
     await pod.wait_for_console(b"guest-demo login: ", b"ready")
     await pod.type(b"echo c > /proc/sysrq-trigger\n")

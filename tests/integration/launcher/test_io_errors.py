@@ -1,4 +1,4 @@
-"""A guest that QEMU stopped because a disk could not be written is told apart from a paused one, and goes on."""
+"""A guest that QEMU stopped because of an I/O error is distinguished from a paused one, and resumes."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ async def small(images: Images) -> AsyncIterator[Pod]:
         await made.remove()
 
 
-async def test_guest_on_a_full_file_system_stands_still_until_there_is_room(small: Pod) -> None:
+async def test_guest_on_a_full_file_system_is_stopped_until_there_is_space(small: Pod) -> None:
     machine = small.machine()
     disk = small.volumes["private"] / "disks" / "disk.img"
     disk.touch()

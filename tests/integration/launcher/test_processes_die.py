@@ -1,4 +1,4 @@
-"""Nothing that is restarted disturbs the guest: launcher and libvirtd are killed from outside under a ticking guest."""
+"""Restarts do not disturb the guest: launcher and libvirtd are killed from outside under a ticking guest."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ async def test_killing_launcher_and_libvirtd_leaves_the_guest_alone(pod: Pod) ->
     assert ticks.count > 10
 
 
-async def test_hiccup_of_libvirtd_is_not_told(pod: Pod) -> None:
+async def test_hiccup_of_libvirtd_is_not_reported(pod: Pod) -> None:
     await pod.start_machine(pod.machine())
     call = pod.stub.WatchMachine(launcher_pb2.WatchMachineRequest())
     first = await call.read()
@@ -76,7 +76,7 @@ async def test_hiccup_of_libvirtd_is_not_told(pod: Pod) -> None:
     call.cancel()
 
 
-async def test_long_silence_of_libvirtd_is_told_as_unknown_and_not_acted_on(pod: Pod) -> None:
+async def test_long_silence_of_libvirtd_is_reported_as_unknown_and_causes_no_action(pod: Pod) -> None:
     await pod.start_machine(pod.machine())
     qemu = pod.processes()["qemu"]
     await pod.kill("supervisor", signal.SIGSTOP)
@@ -100,8 +100,8 @@ async def test_machine_whose_start_is_interrupted_is_started_once(pod: Pod, vict
     assert pod.log.count("starting the guest's CPUs") == 1
 
 
-async def test_end_that_nobody_was_there_to_see_is_told(pod: Pod) -> None:
-    """The guest powers itself off while launcher and libvirtd are dead and the supervisor stands still."""
+async def test_end_during_an_absence_of_the_launcher_is_reported(pod: Pod) -> None:
+    """The guest powers itself off while launcher and libvirtd are dead and the supervisor is stopped."""
     await pod.start_machine(pod.machine())
     await pod.wait_for_console(b"guest-demo login: ", b"ready")
     await pod.kill("supervisor", signal.SIGSTOP)

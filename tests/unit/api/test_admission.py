@@ -1,4 +1,4 @@
-"""What the API server is answered about a VirtualMachineInstance that is to be stored."""
+"""Responses to AdmissionReviews for VirtualMachineInstances."""
 
 from __future__ import annotations
 
@@ -119,7 +119,7 @@ def test_a_spec_is_not_changed_and_a_status_only_by_the_suite() -> None:
     ],
     ids=["empty", "no request", "deep", "another version", "no object"],
 )
-def test_what_is_no_review_is_said_so(body: bytes) -> None:
+def test_an_invalid_review_is_refused_with_the_reason(body: bytes) -> None:
     with pytest.raises(BadReview):
         read(body)
 

@@ -1,4 +1,4 @@
-"""Whose word about the user is believed."""
+"""Authentication by the front proxy."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From a request's body to the launcher's command, and from the agent's word to KubeVirt's documents."""
+"""From a request's body to the launcher's command, and from the agent's report to KubeVirt's documents."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def test_each_command_is_the_launchers_and_its_body_optional(subresource: str, b
 @pytest.mark.parametrize(
     ("body", "seconds"), [(b"", 0), (b'{"unfreezeTimeout": "5m0s"}', 300), (b'{"unfreezeTimeout": "1.5s"}', 1.5)]
 )
-def test_a_freeze_says_when_it_ends(body: bytes, seconds: float) -> None:
+def test_a_freeze_records_when_it_ends(body: bytes, seconds: float) -> None:
     freeze = command_of("freeze", options_of("freeze", body)).freeze
     assert freeze.unfreeze_after.ToTimedelta().total_seconds() == seconds
 
@@ -116,7 +116,7 @@ FILESYSTEM = {
 }
 
 
-def test_what_the_agent_said_has_kubevirts_fields() -> None:
+def test_reports_of_the_agent_have_kubevirts_fields() -> None:
     assert document_of("guestosinfo", DETAILS) == {
         "guestAgentVersion": "9.2",
         "supportedCommands": [{"name": "guest-ping", "enabled": True}],
@@ -134,7 +134,7 @@ def test_what_the_agent_said_has_kubevirts_fields() -> None:
     assert document_of("filesystemlist", DETAILS) == {"metadata": {}, "items": [FILESYSTEM]}
 
 
-def test_lists_are_there_though_nothing_was_said() -> None:
+def test_lists_are_present_although_the_agent_reported_nothing() -> None:
     nothing = launcher_pb2.GetGuestDetailsResponse()
     assert document_of("guestosinfo", nothing) == {"fsFreezeStatus": "thawed", "fsInfo": {"disks": []}}
     assert document_of("userlist", nothing) == document_of("filesystemlist", nothing) == {"metadata": {}, "items": []}

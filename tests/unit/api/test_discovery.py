@@ -1,4 +1,4 @@
-"""What the aggregator reads of the group."""
+"""Discovery documents for the aggregator."""
 
 from __future__ import annotations
 

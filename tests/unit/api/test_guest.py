@@ -1,4 +1,4 @@
-"""What a guest's status must be for each subresource, in KubeVirt's words."""
+"""The required status of a guest for each subresource, with KubeVirt's messages."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def test_no_stream_without_a_running_guest_that_has_the_device(
         guest(phase, spec=spec).require_stream("device", switch, {})
 
 
-def test_a_running_guest_has_console_and_display_unless_it_says_otherwise() -> None:
+def test_a_running_guest_has_console_and_display_unless_disabled() -> None:
     specs: tuple[Any, ...] = (None, {"domain": {"devices": {}}}, {"domain": "nonsense"})
     for spec in specs:
         guest(spec=spec).require_stream("display", "autoattachGraphicsDevice", {})

@@ -1,4 +1,4 @@
-"""Which handler is asked while pods come and go."""
+"""The choice of a handler while pods are replaced."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def chosen(*pods: HandlerPod) -> str | None:
     return found.metadata.name if found else None
 
 
-def test_the_handler_of_the_node_that_stays_and_is_ready_is_asked() -> None:
+def test_calls_prefer_the_handler_that_is_ready_and_not_terminating() -> None:
     assert chosen(pod("other", "node2"), pod("old", "node1", deleted=True), pod("new", "node1", ready=False)) == "new"
     assert chosen(pod("unready", "node1", ready=False), pod("ready", "node1")) == "ready"
     assert chosen(pod("leaving", "node1", deleted=True)) == "leaving"

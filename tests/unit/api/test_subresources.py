@@ -1,4 +1,4 @@
-"""From path and method to what a SubjectAccessReview asks."""
+"""From path and method to the attributes of a SubjectAccessReview."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Reviews do not hold up the loop that carries consoles, whoever posts them."""
+"""Reviews do not block the event loop that carries consoles, whoever sends them."""
 
 from __future__ import annotations
 

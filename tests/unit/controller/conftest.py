@@ -1,4 +1,4 @@
-"""The fake API server as a controller finds it."""
+"""The fake API server with the objects that a controller needs."""
 
 from __future__ import annotations
 
@@ -9,6 +9,6 @@ from virt_core.testing.api_server import FakeApiServer
 
 @pytest.fixture
 async def server(server: FakeApiServer) -> FakeApiServer:
-    """With a KubeVirt object: without one no pod is made."""
+    """With a KubeVirt object: without one no pod is created."""
     server.put(KUBEVIRTS.path("kubevirt"), {"metadata": {"name": "kubevirt"}, "spec": {}})
     return server

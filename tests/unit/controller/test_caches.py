@@ -1,4 +1,4 @@
-"""Launcher pods by the VirtualMachineInstance that they belong to."""
+"""Launcher pods by their VirtualMachineInstance."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whatever happens to a VirtualMachineInstance, the controller comes to rest and keeps its promises.
+"""Whatever happens to a VirtualMachineInstance, the controller converges and keeps its guarantees.
 
 After each thing that anybody does the controller works until a pass writes nothing. The world is world.py's.
 """
@@ -236,7 +236,7 @@ class OneGuest(RuleBasedStateMachine):
         self._act(lambda: self._world.report(phase))
 
     def _handled(self) -> Any:
-        """The pod that a handler has been given, and that may run."""
+        """The pod that was handed over to a handler, and that may run."""
         if not self._alive():
             return None
         active = self._world.status.get("activePods", {})

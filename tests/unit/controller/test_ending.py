@@ -1,4 +1,4 @@
-"""How a VirtualMachineInstance ends where the controller says it, and which pods are its own."""
+"""Ends of a VirtualMachineInstance that the controller reports, and which pods belong to it."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def test_a_deleted_vmi_records_how_its_guest_ended_before_its_finalizer_goes(
     assert VMI_FINALIZER not in apply(vmi(after["status"], **DELETED), finalizer)["metadata"]["finalizers"]
 
 
-def test_the_api_server_is_not_asked_for_a_pod_that_was_seen_to_end_and_to_be_removed() -> None:
+def test_the_api_server_is_not_queried_for_a_pod_whose_end_and_removal_were_seen() -> None:
     subject = vmi(scheduled("Succeeded"), **DELETED)
     (patch,) = planned(subject, removed=(ended("GuestShutdown"),))
     assert isinstance(patch, PatchVmi) and patch.only_if_pod_is_gone is None
@@ -92,7 +92,7 @@ def test_the_api_server_is_not_asked_for_a_pod_that_was_seen_to_end_and_to_be_re
     assert isinstance(patch, PatchVmi) and patch.only_if_pod_is_gone is not None
 
 
-def test_a_deleted_vmi_whose_pod_vanished_fails_only_after_the_api_server_was_asked() -> None:
+def test_a_deleted_vmi_whose_pod_vanished_fails_only_after_the_api_server_confirms_it() -> None:
     subject = vmi(scheduled("Running"), **DELETED)
     patch, event = planned(subject)
     assert isinstance(patch, PatchVmi) and patch.only_if_pod_is_gone == GONE
@@ -161,7 +161,7 @@ def test_a_node_that_is_lost_fails_a_deleted_vmi_no_faster_than_its_pod_goes() -
     assert isinstance(event, RecordEvent) and event.reason == "NodeUnreachable"
 
 
-def test_without_the_cluster_s_configuration_no_pod_is_made_and_the_condition_says_why() -> None:
+def test_without_the_clusters_configuration_no_pod_is_created_and_the_condition_has_the_reason() -> None:
     why = "there is no KubeVirt object in namespace kubevirt"
     patch, event = PLANNER.plan(observed(vmi(), (), None, NOW, unconfigured=why))
     after = apply(vmi(), patch)["status"]

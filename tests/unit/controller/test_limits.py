@@ -1,4 +1,4 @@
-"""Limits that a namespace's quotas and ranges ask of launcher pods."""
+"""Limits of launcher pods that a namespace's quotas and ranges require."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is concluded from a node, when it is told, and which nodes are marked."""
+"""Trouble with nodes: when it is reported, and which nodes are marked."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def ago(seconds: float) -> str:
     return rfc3339(NOW - timedelta(seconds=seconds))
 
 
-def test_nodes_in_trouble_are_told_apart() -> None:
+def test_kinds_of_trouble_with_nodes_are_distinguished() -> None:
     assert reason() is None
     assert reason("Unknown") == reason("Unknown", UNREACHABLE) == reason("True", UNREACHABLE) == "NodeUnreachable"
     assert reason("False") == "NodeNotReady"
@@ -84,7 +84,7 @@ def test_a_handler_is_unresponsive_after_five_minutes_without_heartbeat(
 
 
 class Watched:
-    """Nodes at work, and what a listener was told."""
+    """Nodes at work, and the calls of a listener."""
 
     def __init__(self, client: KubeClient) -> None:
         self.changes: asyncio.Queue[str] = asyncio.Queue()
@@ -93,7 +93,7 @@ class Watched:
         self.nodes.listen(self.changes.put_nowait)
 
     async def next(self) -> str | None:
-        """The trouble of the node that is told next."""
+        """The trouble of the node that is reported next."""
         async with asyncio.timeout(5):
             found = self.nodes.trouble(await self.changes.get(), datetime.now(UTC))
         return found.reason if found is not None else None
@@ -111,7 +111,7 @@ async def at_work(client: KubeClient) -> AsyncIterator[Watched]:
             task.cancel()
 
 
-async def test_listeners_are_told_when_trouble_begins_and_ends_and_of_nothing_else(
+async def test_listeners_are_called_only_when_trouble_begins_and_ends(
     server: FakeApiServer, client: KubeClient
 ) -> None:
     server.put(NODES.path(), body())

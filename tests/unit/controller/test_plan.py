@@ -1,4 +1,4 @@
-"""What the controller does about one VirtualMachineInstance, state by state."""
+"""The controller's actions for a VirtualMachineInstance, state by state."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def test_a_new_vmi_gets_a_pod_whose_name_is_always_the_same() -> None:
     assert event == RecordEvent("SuccessfulCreate", f"Created virtual machine pod {pod_name(vmi())}")
 
 
-def test_the_pod_is_one_that_the_restricted_pod_security_standard_admits() -> None:
+def test_the_pod_is_admitted_by_the_restricted_pod_security_standard() -> None:
     action, _ = plan(vmi(spec={**SPEC, "domain": {**SPEC["domain"], "firmware": {"kernelBoot": KERNEL_BOOT}}}))
     assert isinstance(action, CreatePod)
     spec = action.manifest["spec"]
@@ -87,7 +87,7 @@ def test_what_is_not_supported_is_refused_by_name_and_no_pod_is_made(spec: Any, 
     assert after["phase"] == "Pending"
     synchronized = next(c for c in after["conditions"] if c["type"] == "Synchronized")
     assert synchronized["status"] == "False" and named in synchronized["message"]
-    assert plan(vmi(after, spec=spec)) == ()  # said once
+    assert plan(vmi(after, spec=spec)) == ()  # reported once
 
 
 @pytest.mark.parametrize("admitted", [None, {"phase": "Pending"}], ids=["without the webhook", "with it"])
@@ -103,7 +103,7 @@ def test_once_the_pod_has_a_node_one_patch_hands_it_to_the_handler(admitted: dic
     assert isinstance(again, LookAgain)  # should its first container never start
 
 
-def test_a_pod_that_cannot_be_scheduled_or_pulled_is_told_once_and_taken_back() -> None:
+def test_a_pod_that_cannot_be_scheduled_or_pulled_is_reported_once_and_cleared() -> None:
     stuck = {
         "conditions": [{"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "0/2 nodes"}]
     }
@@ -133,7 +133,7 @@ def test_a_running_guest_is_the_handlers_business() -> None:
     assert apply(vmi(scheduled()), patch)["status"]["phase"] == "Scheduled"
 
 
-def test_a_pod_missing_from_the_cache_fails_the_vmi_only_after_the_api_server_was_asked() -> None:
+def test_a_pod_missing_from_the_cache_fails_the_vmi_only_after_the_api_server_confirms_it() -> None:
     patch, event = plan(vmi(scheduled("Running")))
     assert isinstance(patch, PatchVmi)
     assert patch.only_if_pod_is_gone == GonePod(pod_name(vmi()), frozenset({"pod-uid"}))
@@ -149,7 +149,7 @@ def test_a_pod_that_ended_without_its_handlers_word_fails_the_vmi_with_the_exit_
     assert isinstance(event, RecordEvent) and "OOMKilled" in event.message and "137" in event.message
 
 
-def test_a_pod_that_the_kubelet_rejected_is_made_anew_and_the_vmi_stays_scheduling() -> None:
+def test_a_pod_that_the_kubelet_rejected_is_recreated_and_the_vmi_stays_scheduling() -> None:
     rejected = {"phase": "Failed", "reason": "UnexpectedAdmissionError", "message": "no devices"}
     patch, event = plan(vmi(scheduled()), pod("node1", rejected))
     after = apply(vmi(scheduled()), patch)["status"]
@@ -180,7 +180,7 @@ def test_the_first_status_does_not_undo_what_was_written_since_the_cache_saw_non
 
 
 @pytest.mark.parametrize(("claim", "words"), [(None, "does not exist"), ({"status": {"phase": "Lost"}}, "lost")])
-def test_a_claim_that_cannot_be_used_is_named_and_asked_for_again(claim: Any, words: str) -> None:
+def test_an_unusable_claim_is_named_and_read_again(claim: Any, words: str) -> None:
     found = msgspec.convert(claim, Claim) if claim is not None else None
     subject = vmi(spec=CLAIMED)
     patch, event, again = PLANNER.plan(observed(subject, (), EMULATION, NOW, {"data": found}))
@@ -220,7 +220,7 @@ def unsynchronized(status: dict[str, Any]) -> dict[str, Any]:
     return dict(condition)
 
 
-def test_a_pod_that_the_api_server_refuses_is_told_in_its_words_with_one_event() -> None:
+def test_a_refused_pod_is_reported_with_the_api_servers_message_and_a_single_event() -> None:
     subject = vmi({"phase": "Pending"})
     patch, event, again = refused(subject)
     after = apply(subject, patch)["status"]
@@ -234,7 +234,7 @@ def test_a_pod_that_the_api_server_refuses_is_told_in_its_words_with_one_event()
     assert "violates PodSecurity" in unsynchronized(apply(vmi(after), patch)["status"])["message"]
 
 
-def test_what_the_api_server_says_of_a_refused_pod_is_bounded() -> None:
+def test_the_api_servers_message_about_a_refused_pod_is_bounded() -> None:
     patch, event, _ = refused(vmi({"phase": "Pending"}), "no " * 100_000)
     message = unsynchronized(apply(vmi({"phase": "Pending"}), patch)["status"])["message"]
     assert len(message) == 1024
@@ -242,7 +242,7 @@ def test_what_the_api_server_says_of_a_refused_pod_is_bounded() -> None:
 
 
 @pytest.mark.parametrize(("seconds", "wait"), [(0, 2), (1, 2), (10, 10), (60, 60), (86_400, 60)])
-def test_a_refused_pod_is_asked_for_ever_more_slowly_and_never_before_its_time(seconds: int, wait: int) -> None:
+def test_a_refused_pod_is_retried_with_growing_delays_and_never_early(seconds: int, wait: int) -> None:
     since = (NOW - timedelta(seconds=seconds)).strftime("%Y-%m-%dT%H:%M:%SZ")
     condition = {"type": "Synchronized", "status": "False", "reason": "FailedCreate", "lastTransitionTime": since}
     pending = vmi({"phase": "Pending", "conditions": [condition]})

@@ -1,4 +1,4 @@
-"""What a user is told of a launcher pod: why it does not start, how it ended."""
+"""Messages about a launcher pod: why it does not start, how it ended."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ def test_a_container_that_does_not_start_is_named_with_its_image_and_the_kubelet
     assert problem.message == "container volumeroot, image registry.test/disk:1: not there"
 
 
-def test_a_container_that_ends_again_and_again_is_told_with_what_it_said_last() -> None:
+def test_a_container_in_a_crash_loop_is_reported_with_its_last_message() -> None:
     last = {"terminated": {"exitCode": 3, "reason": "Error", "message": "exec format error\n"}}
     problem = start_problem(pod(initContainerStatuses=[waiting("CrashLoopBackOff", "back-off", lastState=last)]))
     assert problem is not None
     assert problem.message.endswith("back-off; it ended before with exit code 3: exec format error")
 
 
-def test_a_reason_that_no_kubelet_has_yet_is_told_under_one_of_ours() -> None:
+def test_an_unknown_kubelet_reason_is_reported_under_our_own() -> None:
     problem = start_problem(pod(containerStatuses=[waiting("FromTheFuture", "words")]))
     assert problem is not None and problem.reason in REASONS and "words" in problem.message
 
@@ -50,7 +50,7 @@ def test_a_normal_start_is_no_problem(reason: str) -> None:
 MISSING = PodEvent("FailedMount", 'secret "gone" not found', None, "2026-01-01T00:00:20Z")
 
 
-def test_what_keeps_a_pod_from_its_first_container_is_told_by_its_newest_event() -> None:
+def test_the_newest_event_explains_why_a_pod_starts_no_container() -> None:
     older = PodEvent("FailedMount", "older", None, "2026-01-01T00:00:10Z")
     other = PodEvent("Unhealthy", "no matter", "2026-01-01T00:00:30.000000Z")
     stuck = pod(containerStatuses=[waiting("ContainerCreating")])
@@ -91,7 +91,7 @@ def test_a_container_killed_for_want_of_memory_is_the_reason_whatever_else_ended
     assert failure.reason == "OOMKilled" and "compute" in failure.message
 
 
-def test_an_evicted_pod_is_told_in_the_kubelets_words() -> None:
+def test_an_evicted_pod_is_reported_with_the_kubelets_message() -> None:
     failure = how_it_ended(pod(phase="Failed", reason="Evicted", message="The node was low on resource: memory."))
     assert failure.reason == "Evicted" and "low on resource: memory" in failure.message
 
@@ -103,13 +103,13 @@ def test_a_container_that_failed_is_named_with_exit_code_and_message() -> None:
     assert "container copy: Error (exit code 1) no /boot/vmlinuz in the image" in failure.message
 
 
-def test_why_a_pod_goes_is_told_as_far_as_kubernetes_does() -> None:
+def test_the_reason_of_a_terminating_pod_is_reported_if_kubernetes_has_it() -> None:
     disrupted = {"type": "DisruptionTarget", "status": "True", "reason": "EvictionByEvictionAPI", "message": "evicting"}
     assert why_taken(pod()) == "launcher pod p is being taken away"
     assert why_taken(pod(conditions=[disrupted])).endswith("away: EvictionByEvictionAPI: evicting")
 
 
-def test_a_pod_that_the_kubelet_ended_is_told_in_the_words_of_its_events() -> None:
+def test_a_pod_that_the_kubelet_ended_is_reported_with_its_events_message() -> None:
     ended = {"name": "compute", "state": {"terminated": {"exitCode": 0, "reason": "Completed"}}}
     failed = PodEvent("Unhealthy", "Liveness probe failed: connection refused")
     ready = PodEvent("Unhealthy", "Readiness probe failed: connection refused")

@@ -1,4 +1,4 @@
-"""The launcher pod of a spec: what is mounted, which containers run beside the launcher, what is asked of the node."""
+"""The launcher pod of a spec: mounts, containers beside the launcher, resource requests."""
 
 from __future__ import annotations
 
@@ -115,7 +115,7 @@ def test_every_container_is_what_a_restricted_namespace_admits() -> None:
 KERNEL = {"image": "k", "kernelPath": "/boot/vmlinuz"}
 
 
-def test_claims_are_file_systems_or_devices_and_what_they_are_is_told_to_the_handler() -> None:
+def test_claims_are_file_systems_or_devices_and_the_handler_learns_their_mode() -> None:
     volumes = [
         {"name": "files", "persistentVolumeClaim": {"claimName": "c1"}},
         {"name": "device", "persistentVolumeClaim": {"claimName": "c2"}},

@@ -1,4 +1,4 @@
-"""The condition Ready as far as it is the controller's: nodes in trouble, pods that go, users' probes."""
+"""The controller's part of the condition Ready: nodes in trouble, terminating pods, users' probes."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def ready(body: dict[str, Any]) -> dict[str, Any]:
     return dict(found)
 
 
-def test_a_node_in_trouble_is_told_once_and_the_guest_is_not_given_up() -> None:
+def test_a_node_in_trouble_is_reported_once_and_the_guest_does_not_fail() -> None:
     subject = vmi(running())
     patch, event = with_trouble(subject, LOST)
     updated = apply(subject, patch)
@@ -79,7 +79,7 @@ def test_a_node_that_will_not_come_back_fails_its_guests_and_takes_their_pods(re
     assert patch.only_if_node_is_gone == ("node1" if reason == NODE_DELETED else None)
 
 
-def test_a_pod_that_goes_under_its_guest_is_told_with_the_reason() -> None:
+def test_a_pod_that_terminates_under_its_guest_is_reported_with_the_reason() -> None:
     evicted = {"type": "DisruptionTarget", "status": "True", "reason": "EvictionByEvictionAPI", "message": "evicting"}
     terminating = pod("node1", {"phase": "Running", "conditions": [evicted]}, deletionTimestamp="2026-01-01T00:00:00Z")
     subject = vmi(running())
@@ -104,14 +104,14 @@ def test_with_a_readiness_probe_ready_is_what_the_kubelet_found(state: str) -> N
     assert plan(vmi(running(before)), alive(state)) == ()  # without a probe the kubelet knows nothing of the guest
 
 
-def test_what_a_handler_says_while_a_guest_starts_is_left_to_it() -> None:
+def test_conditions_of_the_handler_during_a_start_are_not_changed() -> None:
     """A refused disk, for example: the pod is well, so nobody else would say it."""
     refused = {"type": "Synchronized", "status": "False", "reason": "DiskRefused", "message": "two disks"}
     status = {**scheduled("Scheduled"), "conditions": [refused]}
     assert plan(vmi(status), alive()) == ()
 
 
-def test_a_container_that_fails_later_is_told_and_the_phase_does_not_go_back() -> None:
+def test_a_container_that_fails_later_is_reported_and_the_phase_stays() -> None:
     state = {"waiting": {"reason": "CrashLoopBackOff", "message": "back-off"}}
     failing = [{"name": "volumeroot", "image": "disk:1", "state": state}]
     stored = vmi({**scheduled("Scheduled"), "conditions": []})
@@ -121,7 +121,7 @@ def test_a_container_that_fails_later_is_told_and_the_phase_does_not_go_back() -
     assert isinstance(event, RecordEvent) and event.reason == "CrashLoopBackOff"
 
 
-def test_the_schedulers_newest_words_are_told() -> None:
+def test_the_schedulers_newest_message_is_reported() -> None:
     def stuck(message: str) -> LauncherPod:
         condition = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": message}
         return pod(status={"conditions": [condition]})
@@ -141,7 +141,7 @@ def test_what_the_pod_is_goes_into_the_status_at_the_hand_over() -> None:
     assert after["launcherContainerImageVersion"] == "launcher:1"
 
 
-def test_a_pod_that_kubernetes_is_about_to_end_is_told_and_taken_back_if_it_changes_its_mind() -> None:
+def test_a_pod_that_kubernetes_is_about_to_end_is_reported_and_cleared_if_it_stays() -> None:
     doomed = {"type": "DisruptionTarget", "status": "True", "reason": "TerminationByKubelet", "message": "no memory"}
     patch, event = plan(vmi(running()), pod("node1", {"phase": "Running", "conditions": [doomed]}))
     updated = apply(vmi(running()), patch)
@@ -151,7 +151,7 @@ def test_a_pod_that_kubernetes_is_about_to_end_is_told_and_taken_back_if_it_chan
     assert ready(apply(vmi(updated["status"]), patch))["status"] == "Unknown"
 
 
-def test_who_waits_for_a_deletion_is_told_that_the_node_is_in_trouble() -> None:
+def test_a_deletion_that_waits_for_a_node_in_trouble_is_explained() -> None:
     subject = vmi(running(), deletionTimestamp="2026-01-01T00:00:00Z")
     terminating = alive(deletionTimestamp="2026-01-01T00:00:00Z")
     patch, event = PLANNER.plan(observed(subject, (terminating,), EMULATION, NOW, trouble=LOST))

@@ -1,4 +1,4 @@
-"""What the controller asks the API server for besides its watches, and when."""
+"""The controller's requests to the API server in addition to its watches."""
 
 from __future__ import annotations
 
@@ -98,9 +98,7 @@ async def handed_over(client: KubeClient, uid: str, phase: str) -> None:
     await client.merge_patch(VIRTUAL_MACHINE_INSTANCES, "ns", "guest", {"status": status})
 
 
-async def test_a_pod_that_is_long_in_starting_its_first_container_is_asked_about(
-    server: FakeApiServer, client: KubeClient
-) -> None:
+async def test_events_of_a_pod_that_starts_slowly_are_read(server: FakeApiServer, client: KubeClient) -> None:
     server.put(NODES.path(), NODE)
     pod = launcher(server, guest(server, SPEC), "Pending", creationTimestamp="2026-01-01T00:00:00Z")
     await handed_over(client, pod, "Scheduling")
@@ -113,7 +111,7 @@ async def test_a_pod_that_is_long_in_starting_its_first_container_is_asked_about
     assert condition["message"] == 'secret "gone" not found'
 
 
-async def test_a_pod_that_has_just_been_made_is_not_asked_about(server: FakeApiServer, client: KubeClient) -> None:
+async def test_events_of_a_new_pod_are_not_read(server: FakeApiServer, client: KubeClient) -> None:
     server.put(NODES.path(), NODE)
     launcher(server, guest(server, SPEC), "Pending")
     async with at_work(client):
@@ -122,7 +120,7 @@ async def test_a_pod_that_has_just_been_made_is_not_asked_about(server: FakeApiS
 
 
 @pytest.mark.parametrize(("reason", "lists"), [("", 1), ("Evicted", 0)])
-async def test_a_pod_that_ended_without_a_word_is_asked_about_once(
+async def test_events_of_a_pod_that_ended_without_a_reason_are_read_once(
     server: FakeApiServer, client: KubeClient, reason: str, lists: int
 ) -> None:
     server.put(NODES.path(), NODE)
@@ -141,7 +139,7 @@ async def test_a_pod_that_ended_without_a_word_is_asked_about_once(
     assert len([path for method, path in server.requests if method == "LIST" and "events" in path]) == lists
 
 
-async def test_a_claim_is_asked_for_by_name_until_it_is_there(server: FakeApiServer, client: KubeClient) -> None:
+async def test_a_missing_claim_is_read_by_name_until_it_exists(server: FakeApiServer, client: KubeClient) -> None:
     vmi = guest(server, CLAIMED)
     async with at_work(client):
         condition = await condition_once_reported(client, server, "Synchronized")
@@ -155,7 +153,7 @@ async def test_a_claim_is_asked_for_by_name_until_it_is_there(server: FakeApiSer
     assert not [path for method, path in server.requests if method == "LIST" and "persistentvolumeclaims" in path]
 
 
-async def test_a_node_missing_from_the_cache_fails_guests_only_after_the_api_server_was_asked(
+async def test_a_node_missing_from_the_cache_fails_guests_only_after_the_api_server_confirms_it(
     server: FakeApiServer, client: KubeClient
 ) -> None:
     await handed_over(client, launcher(server, guest(server, SPEC), "Running"), "Running")
@@ -177,7 +175,7 @@ def no_pods(code: int, reason: str) -> Callable[[Place, Object], None]:
 
 
 @pytest.mark.parametrize(("code", "reason"), [(400, "BadRequest"), (422, "Invalid"), (500, "InternalError")])
-async def test_whatever_the_api_server_says_of_the_pod_itself_is_told(
+async def test_every_refusal_of_the_pod_by_the_api_server_is_reported(
     server: FakeApiServer, client: KubeClient, code: int, reason: str
 ) -> None:
     guest(server, SPEC)
@@ -263,7 +261,7 @@ def asks_for_limits(place: Place, body: Object) -> None:
         raise Refused(403, "Forbidden", "failed quota: limits: must specify limits.memory for: compute")
 
 
-async def test_limits_are_set_once_the_namespace_has_asked_for_them_and_from_then_on_at_once(
+async def test_limits_are_set_once_the_namespace_has_required_them_and_from_then_on_at_once(
     server: FakeApiServer, client: KubeClient
 ) -> None:
     server.put(NAMESPACES.path(), {"metadata": {"name": "ns"}})

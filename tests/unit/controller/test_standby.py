@@ -1,4 +1,4 @@
-"""A replica that stands by for weeks, in a cluster whose VirtualMachineInstances come and go, stays as it is.
+"""A standby's memory stays constant in a cluster whose VirtualMachineInstances come and go.
 
 ``python -m tests.unit.controller.test_standby 5000`` prints keys and memory as they grow, or do not.
 """

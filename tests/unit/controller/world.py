@@ -143,7 +143,7 @@ class World:
         return str(self._server.put(PODS.path("ns"), {**pod, "metadata": kept})["metadata"]["uid"])
 
     def occupy(self, pod: Any) -> str:
-        """Somebody makes a pod of that name for himself; its UID."""
+        """Another user creates a pod of that name; returns its UID."""
         self.remove(pod)
         made = {"metadata": {"name": pod["metadata"]["name"]}, "spec": {}}
         return str(self._server.put(PODS.path("ns"), made)["metadata"]["uid"])

@@ -1,4 +1,4 @@
-"""A process of its own, as services are: a client on uvloop, one of whose connections loses its descriptor.
+"""A separate process, like a service: a client on uvloop, one of whose connections loses its descriptor.
 
 Run by test_client_on_uvloop.py: ``python closed_descriptor.py PORT``, with KUBECONFIG for a server at that port.
 """

@@ -1,4 +1,4 @@
-"""A spec is parsed and checked once, and what builds from it takes the result."""
+"""A spec is parsed and checked once, and the builders take the result."""
 
 from __future__ import annotations
 

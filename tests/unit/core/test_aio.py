@@ -1,4 +1,4 @@
-"""The end of a service: by signal, by a failure, by a task that should not have returned."""
+"""The end of a service: by signal, by a failure, by a task that must not return."""
 
 from __future__ import annotations
 

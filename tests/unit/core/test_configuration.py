@@ -1,4 +1,4 @@
-"""Which KubeVirt object counts for a component, and that none of them ever falls back to defaults in silence."""
+"""Which KubeVirt object a component uses, and that it never silently assumes defaults."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a refusal of the API server makes the caller do."""
+"""How a caller reacts to errors of the API server."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ from virt_core.kube.errors import (
         (504, "", "Timeout", Unavailable),
     ],
 )
-def test_the_class_says_what_to_do(status: int, message: str, reason: str, kind: type[KubeError]) -> None:
+def test_the_class_tells_the_caller_how_to_react(status: int, message: str, reason: str, kind: type[KubeError]) -> None:
     error = from_status(status, message, reason)
     assert type(error) is kind
     assert (error.status, error.message) == (status, message)

@@ -1,4 +1,4 @@
-"""The client costs what it should."""
+"""Memory of the client."""
 
 from __future__ import annotations
 

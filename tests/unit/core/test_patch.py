@@ -1,4 +1,4 @@
-"""Patches that change only what was planned, guarded by what they rest on."""
+"""Patches that change only what was planned, guarded by their preconditions."""
 
 from __future__ import annotations
 

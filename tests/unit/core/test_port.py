@@ -1,4 +1,4 @@
-"""The gRPC port of a pod: who may ask what, over real mTLS."""
+"""The gRPC port of a pod: authorization over real mTLS."""
 
 from __future__ import annotations
 
@@ -129,7 +129,7 @@ async def test_reflection_lists_the_services_and_describes_them(connect: Any) ->
     assert b"OpenConsole" in answer.file_descriptor_response.file_descriptor_proto[0]
 
 
-async def test_health_tells_every_component_and_a_watch_is_told_of_the_end(authority: KeyPair, tmp_path: Path) -> None:
+async def test_health_answers_every_component_and_a_watch_reports_the_end(authority: KeyPair, tmp_path: Path) -> None:
     own = certificates(authority, tmp_path / "own", "virt-handler")
     credentials = certificates(authority, tmp_path / "client", "anything").channel_credentials()
     request = health_pb2.HealthCheckRequest(service="kubevirt.info.v1.InfoService")
@@ -155,7 +155,7 @@ async def test_a_service_without_a_rule_is_refused(authority: KeyPair, tmp_path:
     await server.stop(None)
 
 
-async def test_a_further_authority_is_trusted_from_the_moment_it_is_told(authority: KeyPair, tmp_path: Path) -> None:
+async def test_a_further_authority_is_trusted_as_soon_as_it_is_known(authority: KeyPair, tmp_path: Path) -> None:
     other = new_authority(datetime.now(UTC))
     own = certificates(authority, tmp_path / "own", "virt-operator")
     foreign = certificates(other, tmp_path / "foreign", "virt-operator")

@@ -1,4 +1,4 @@
-"""Keys to reconcile: once each, never by two, again after failures."""
+"""Keys to reconcile: queued once, worked on by a single worker, retried after failures."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The cache of a collection, through everything that API servers do."""
+"""The cache of a collection, through failures of the API server."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class ConfigMap(msgspec.Struct):
 
 
 class Watched:
-    """A running reflector and what it told."""
+    """A running reflector and the keys that it reported."""
 
     def __init__(self, client: KubeClient, **seconds: float) -> None:
         self.changes: asyncio.Queue[Key] = asyncio.Queue()
@@ -86,7 +86,7 @@ async def test_an_answer_to_an_own_write_is_seen_at_once_and_never_undone_by_the
         assert watched.labels("a") == {"l": "2"}
         watched.reflector.wrote(first)
         server.hang(False)
-        await label(client, "a", "3")  # what the watch tells of the first two is known already
+        await label(client, "a", "3")  # the watch's events for the first two are known already
         assert await watched.next() == "a"
         assert watched.labels("a") == {"l": "3"}
         assert watched.changes.empty()
@@ -106,7 +106,7 @@ async def test_an_answer_about_an_object_that_is_gone_does_not_bring_it_back(
         assert not watched.names()
 
 
-async def test_the_list_is_told_and_then_each_change(server: FakeApiServer, client: KubeClient) -> None:
+async def test_the_list_is_reported_and_then_each_change(server: FakeApiServer, client: KubeClient) -> None:
     server.put(PATH, config_map("old"))
     server.put(CONFIG_MAPS.path("elsewhere"), config_map("other"))
     async with watching(client) as watched:
@@ -123,7 +123,7 @@ async def test_the_list_is_told_and_then_each_change(server: FakeApiServer, clie
 
 
 @pytest.mark.parametrize("as_event", [True, False], ids=["as event", "as HTTP status"])
-async def test_after_410_a_new_list_tells_what_changed_and_vanished(
+async def test_after_410_a_new_list_reports_changes_and_deletions(
     as_event: bool, server: FakeApiServer, client: KubeClient
 ) -> None:
     for name in ("same", "changes", "vanishes"):
@@ -148,7 +148,7 @@ async def test_a_closed_watch_is_reopened_where_it_ended(server: FakeApiServer, 
         seen = server.put(PATH, config_map("one"))
         assert await watched.next() == "one"
         server.hang()
-        server.put(PATH, config_map("two"))  # while nobody is told
+        server.put(PATH, config_map("two"))  # while the watch is down
         server.cut()
         async with asyncio.timeout(5):
             await server.received("WATCH", 2)
@@ -172,7 +172,7 @@ async def test_a_bookmark_moves_the_place_to_reopen_at(server: FakeApiServer, cl
         assert server.requests[-1] == (f"WATCH {version}", PATH)
 
 
-async def test_a_silent_watch_is_given_up(server: FakeApiServer, client: KubeClient) -> None:
+async def test_a_silent_watch_is_closed(server: FakeApiServer, client: KubeClient) -> None:
     async with watching(client, silence=0.05, backoff=0.01) as watched:
         await server.received("WATCH", 1)
         server.hang()
@@ -184,7 +184,7 @@ async def test_a_silent_watch_is_given_up(server: FakeApiServer, client: KubeCli
     assert server.count("LIST") == 1
 
 
-async def test_a_dead_server_is_asked_again_and_nothing_is_lost(server: FakeApiServer, client: KubeClient) -> None:
+async def test_a_dead_server_is_retried_and_nothing_is_lost(server: FakeApiServer, client: KubeClient) -> None:
     async with watching(client, backoff=0.01) as watched:
         await server.down()
         server.put(PATH, config_map("meanwhile"))

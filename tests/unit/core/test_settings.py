@@ -1,4 +1,4 @@
-"""What a process accepts from its environment, and how it refuses the rest."""
+"""Environment variables of a process: accepted values and refusals."""
 
 from __future__ import annotations
 

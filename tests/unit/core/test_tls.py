@@ -1,4 +1,4 @@
-"""mTLS from files that are replaced under the running process."""
+"""mTLS from files that change while the process runs."""
 
 from __future__ import annotations
 
@@ -105,7 +105,7 @@ async def test_a_replaced_leaf_is_shown_without_a_restart(port: int, authority: 
     assert await shown(port, client) == "second"
 
 
-async def test_a_replaced_bundle_is_trusted_and_told(port: int, tmp_path: Path) -> None:
+async def test_a_replaced_bundle_is_trusted_and_reported(port: int, tmp_path: Path) -> None:
     successor = Authority()
     server = successor.write_leaf(tmp_path / "server", "second")
     client = successor.write_leaf(tmp_path / "client", "client")

@@ -55,7 +55,7 @@ def stored(spec: dict[str, Any]) -> dict[str, Any]:
 
 
 def refusing(path: str) -> str | None:
-    """The path that is refused if `path` is set, with indexes as they are told; None: it is supported."""
+    """The path that is refused if `path` is set, with indexes as in the message; None: it is supported."""
     for refused in UNSUPPORTED:
         if re.match(re.escape(refused) + r"($|\.|\[)", path):
             return f"spec.{refused.replace('[]', '[0]')}"
@@ -63,7 +63,7 @@ def refusing(path: str) -> str | None:
 
 
 def refused_fields(spec: dict[str, Any]) -> set[str]:
-    """Fields of which a refusal says that they are not supported."""
+    """Fields that are refused as not supported."""
     return {
         refusal.field
         for refusal in admit_create(stored(spec), Configuration())

@@ -1,4 +1,4 @@
-"""Inputs that users of KubeVirt write, and what becomes of them at admission."""
+"""Inputs of KubeVirt's users at admission."""
 
 from __future__ import annotations
 

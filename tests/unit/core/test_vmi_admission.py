@@ -1,4 +1,4 @@
-"""Which VirtualMachineInstances are stored, and which changes of them."""
+"""Which VirtualMachineInstances and which changes of them are admitted."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def test_a_minimal_object_is_admitted() -> None:
     assert admit_create(VMI, NONE) == ()
 
 
-def test_every_problem_of_a_new_object_is_told() -> None:
+def test_every_problem_of_a_new_object_is_reported() -> None:
     devices = {"gpus": [{"name": "g"}], "disks": [{"name": "d", "changedBlockTracking": True, "cache": 7}]}
     body = changed({"metadata": {"labels": {"kubevirt.io/nodeName": "n"}}, "spec": {"domain": {"devices": devices}}})
     assert texts(admit_create(body, NONE)) == [

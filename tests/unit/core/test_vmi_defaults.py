@@ -1,4 +1,4 @@
-"""What is stored of a VirtualMachineInstance that says little."""
+"""Defaults that are stored of a minimal VirtualMachineInstance."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def test_a_volume_without_a_disk_gets_one_behind_those_that_are_named() -> None:
         ({"cpu": {"sockets": 0}, "resources": {"limits": {"cpu": 2}}}, (2, 1, 1)),
     ],
 )
-def test_sockets_follow_the_cpu_limit_or_request_unless_a_topology_is_given(
+def test_sockets_follow_the_cpu_limit_or_request_unless_a_topology_is_set(
     domain: dict[str, Any], topology: tuple[int, int, int]
 ) -> None:
     cpu = defaulted(vmi(domain=domain), NONE)["spec"]["domain"]["cpu"]
@@ -141,7 +141,7 @@ def test_an_image_that_may_change_behind_its_name_is_always_pulled(image: str, p
     assert spec["volumes"][0]["containerDisk"]["imagePullPolicy"] == policy
 
 
-def test_what_is_refused_stays_as_it_is_and_nothing_given_is_changed() -> None:
+def test_refused_objects_and_arguments_stay_unchanged() -> None:
     refused = vmi(accessCredentials=[])
     assert defaulted(refused, NONE) == refused
     assert defaulted({"spec": "junk"}, NONE) == {"spec": "junk"}

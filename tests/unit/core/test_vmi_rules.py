@@ -1,4 +1,4 @@
-"""What a VirtualMachineInstance may say: each rule refuses by field, value and what is allowed, all of them at once."""
+"""Validation rules of a VirtualMachineInstance: each refusal has field, value and what is allowed, all at once."""
 
 from __future__ import annotations
 
@@ -102,7 +102,7 @@ def test_what_this_release_does_is_accepted(change: Change) -> None:
     assert refusals(change) == ()
 
 
-def test_all_problems_are_told_at_once_and_the_exception_names_them() -> None:
+def test_all_problems_are_reported_at_once_and_the_exception_names_them() -> None:
     change = {**domain(cpu={"cores": 99}, machine={"type": "pc"}), "hostname": "A"}
     fields = {refusal.field for refusal in refusals(change)}
     assert fields >= {"spec.domain.cpu.cores", "spec.domain.machine.type", "spec.hostname"}

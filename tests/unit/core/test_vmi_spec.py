@@ -1,4 +1,4 @@
-"""Reading a VirtualMachineInstance's spec: what is not supported is refused by its path."""
+"""Decoding of a VirtualMachineInstance's spec: unsupported fields are refused by their paths."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def test_a_minimal_spec_gets_masquerade_on_the_pod_network() -> None:
     assert effective_networks(without) == ()
 
 
-def test_guest_memory_comes_from_the_first_that_is_given() -> None:
+def test_guest_memory_comes_from_the_first_field_that_is_set() -> None:
     resources = {"requests": {"memory": "32Mi"}, "limits": {"memory": "128Mi"}}
     assert guest_memory_bytes(read(domain(resources=resources))) == 64 << 20
     assert guest_memory_bytes(read(domain(memory=None, resources=resources))) == 32 << 20

@@ -1,4 +1,4 @@
-"""The README and docs/ say what is true of this tree: its example machines, and the tables of what is supported."""
+"""README and docs/ match this tree: the example machines, and the tables of supported fields."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ ROOT = Path(__file__).resolve().parents[3]
 LATER = "cpu  250 0 50 200 50 0 10 0 40 0\ncpu0 1 1 1 1\n"
 
 
-def test_a_stage_says_how_busy_the_machine_was() -> None:
+def test_a_stage_reports_how_busy_the_machine_was() -> None:
     stage = Stage("unit", Moment(10.0, 50, 50), Moment.read(LATER, 12.5))
     assert (stage.seconds, stage.busy) == (2.5, 260 / 460)
     assert stages.table([stage]).splitlines()[1].split() == ["unit", "2.5", "57%"]

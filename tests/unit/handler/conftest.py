@@ -1,4 +1,4 @@
-"""VirtualMachineInstances as the API server gives them."""
+"""VirtualMachineInstances as they come from the API server."""
 
 from __future__ import annotations
 

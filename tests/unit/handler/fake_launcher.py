@@ -64,7 +64,7 @@ class FakeLauncher(launcher_pb2_grpc.LauncherServiceServicer):
         self._process = 0
 
     def become(self, phase: state_pb2.MachinePhase.ValueType, **fields: Any) -> None:
-        """Tell every watch a new state of the machine."""
+        """Send every watch a new state of the machine."""
         uid = fields.pop("machine_uid", self.state.machine_uid)
         self.state = state_pb2.MachineState(machine_uid=uid, phase=phase, **fields)
         self._stir()

@@ -1,4 +1,4 @@
-"""A handler of one node against a fake API server, for tests: all of it but the guests is real."""
+"""A handler of a node against a fake API server: everything except the guests is real."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How often a launcher is listened to."""
+"""Rate limit of a launcher's reports."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The device of a claim of mode Block becomes the launcher's; nothing else below its root does."""
+"""The launcher becomes the owner of a claim's block device, and of nothing else below its root."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whatever happens around a machine, in whatever order: in the end the object shows what its launcher reports.
+"""Whatever happens around a machine, in any order: in the end the object shows what its launcher reports.
 
 The handler's own machinery runs here whole (queue, links, plan, executor) against a launcher and an API server that
 fail, refuse, restart and are written to by others. Once they leave off, nothing is left to be done.
@@ -209,7 +209,7 @@ def judge(world: World) -> None:
     event(f"{phase}, {pb_name(launcher.state.phase)}{', deleted' if deleted else ''}")
     match launcher.state.phase:
         case pb.MACHINE_PHASE_ABSENT if not deleted:
-            # This process of the launcher refused it, and is not asked again.
+            # This process of the launcher has refused it, so the start is not repeated.
             assert world.condition("Synchronized").get("message") == "no such device"
         case pb.MACHINE_PHASE_RUNNING:
             assert phase == "Running" and not world.condition("Paused")

@@ -1,4 +1,4 @@
-"""How a console ends when one of its two directions does."""
+"""The end of a console when one of its directions ends."""
 
 from __future__ import annotations
 

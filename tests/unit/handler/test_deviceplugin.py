@@ -1,4 +1,4 @@
-"""The device plugin, spoken to over real sockets by a kubelet of a few lines."""
+"""The device plugin, called over real sockets by a minimal kubelet."""
 
 from __future__ import annotations
 

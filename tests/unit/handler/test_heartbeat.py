@@ -1,4 +1,4 @@
-"""What the handler writes on its Node, and when; Kubernetes and the clock's pace are doubles."""
+"""The handler's marks on its Node; Kubernetes and the intervals are doubles."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class ApiServer:
         self.patches.put_nowait(body["metadata"])
 
     async def schedulable(self) -> str:
-        """What the next beat says."""
+        """The value of the next heartbeat."""
         async with asyncio.timeout(5):
             value: str = (await self.patches.get())["labels"]["kubevirt.io/schedulable"]
         return value
@@ -58,7 +58,7 @@ def test_the_patch_holds_the_label_and_the_moment_and_nothing_else() -> None:
     assert marks(schedulable=False, now=now)["metadata"]["labels"] == {"kubevirt.io/schedulable": "false"}
 
 
-async def test_nothing_is_said_before_all_is_there_and_then_at_once() -> None:
+async def test_the_first_heartbeat_is_written_as_soon_as_all_parts_are_ready() -> None:
     server, serving, offered = ApiServer(), asyncio.Event(), asyncio.Event()
     async with beating(server, serving, offered):
         serving.set()
@@ -69,7 +69,9 @@ async def test_nothing_is_said_before_all_is_there_and_then_at_once() -> None:
     assert server.patches.empty(), "ending says nothing"
 
 
-async def test_what_stays_away_is_told_and_its_return_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_missing_part_is_marked_with_the_next_heartbeat_and_its_return_at_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(heartbeat, "_INTERVAL", 0.01)
     server, offered = ApiServer(), asyncio.Event()
     async with beating(server, offered):

@@ -1,4 +1,4 @@
-"""A launcher belongs to the guest's side: its texts are bounded and harmless before anybody sees them."""
+"""The guest's side controls a launcher: its texts are bounded and sanitized."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from .node import condition, handler, put_vmi, until
 HOSTILE = "\x1b[2J\u202ekernel panic\n" * 9999
 
 
-def test_a_hostile_launcher_says_no_more_than_a_status_holds() -> None:
+def test_a_hostile_launcher_cannot_exceed_the_limits_of_a_status() -> None:
     state = state_pb2.MachineState(
         machine_uid=VMI_UID, phase=state_pb2.MACHINE_PHASE_RUNNING, message="\x1b[2Jm\n\u202e" * 9999
     )
@@ -70,7 +70,7 @@ def test_a_refusals_reason_is_a_conditions_reason(word: str, reason: str) -> Non
     assert condition_reason(word) == reason
 
 
-def test_a_refusal_of_a_command_is_harmless_for_whoever_asked() -> None:
+def test_a_refusal_of_a_command_is_sanitized_for_the_caller() -> None:
     seen = harmless(Refused(HOSTILE, reason=HOSTILE, field=HOSTILE))
     assert isinstance(seen, Refused)
     assert all(text.isprintable() and len(text) <= 500 for text in (str(seen), seen.message, seen.reason, seen.field))

@@ -1,4 +1,4 @@
-"""What a handler does not keep in memory: 12 MB of cryptography, and the most of pyroute2 (test_netlink.py)."""
+"""Modules that a handler does not keep in memory: 12 MB of cryptography, and most of pyroute2 (test_netlink.py)."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def test_the_handler_loads_no_cryptography() -> None:
     subprocess.run([sys.executable, "-c", script], check=True, timeout=30)
 
 
-async def test_a_process_that_gives_no_answer_is_told_so(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_process_without_an_answer_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(apart, "_MODULE", "virt_handler.no_such_module")
     with pytest.raises(apart.Failed, match="status 1"):
         await apart.ask(Wanted(names=("node1",)))

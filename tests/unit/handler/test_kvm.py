@@ -1,4 +1,4 @@
-"""KVM is believed only where a probe guest ran to its mark; whatever else the probe does is a reason, in time."""
+"""KVM is used only if a probe guest ran to its mark; any other outcome is a reason, within a time limit."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ async def test_a_guest_that_ran_to_its_mark_is_believed(tmp_path: Path, device: 
     assert await kvm.runs_guests(program(tmp_path, f'[ "$1" = {device} ]'), device)
 
 
-async def test_a_probe_that_fails_says_why(tmp_path: Path, device: Path) -> None:
+async def test_a_failed_probe_reports_why(tmp_path: Path, device: Path) -> None:
     assert not await kvm.runs_guests(program(tmp_path, "echo KVM_RUN: no >&2; exit 1"), device)
     assert await kvm._trouble(program(tmp_path, "echo KVM_RUN: no >&2; exit 1"), device) == "KVM_RUN: no"
     assert await kvm._trouble(program(tmp_path, "exit 1"), device) == "the probe ended with 1"

@@ -120,7 +120,7 @@ async def test_a_launcher_that_fails_is_asked_again(server: FakeApiServer, clien
     assert launcher.calls.count("StartMachine") == 3
 
 
-async def test_another_process_of_a_launcher_that_refused_is_asked_once_more(
+async def test_a_new_process_of_a_launcher_that_refused_gets_the_machine_again(
     server: FakeApiServer, client: KubeClient
 ) -> None:
     launcher, connections = FakeLauncher(), DirectConnections()

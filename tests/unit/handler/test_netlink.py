@@ -1,4 +1,4 @@
-"""pyroute2 loaded lean works, and stays lean."""
+"""pyroute2 works without the modules that are left out."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The network plan follows the pod's card and what the spec says of the guest's interface."""
+"""The network plan follows from the pod's card and the spec's interface."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def test_what_somebody_else_wrote_is_not_taken_for_ours(text: str | None) -> Non
     assert remembered.read(text) is None
 
 
-def test_more_routes_than_fit_are_told() -> None:
+def test_too_many_routes_are_reported() -> None:
     many = PodNetwork(1500, ("10.0.0.1",), 24, POD.mac, tuple(Route(f"10.{n}.0.0/16", "10.0.0.2") for n in range(20)))
     with pytest.raises(remembered.DoesNotFit, match="20 routes"):
         remembered.write(many)

@@ -1,4 +1,4 @@
-"""What is done about a machine in each situation."""
+"""The handler's actions for a machine in each situation."""
 
 from __future__ import annotations
 
@@ -133,7 +133,7 @@ def test_an_end_is_written_then_acknowledged(make_vmi: MakeVmi, end: Any, phase:
 
 
 @pytest.mark.parametrize("phase", [state_pb2.MACHINE_PHASE_STARTING, state_pb2.MACHINE_PHASE_UNKNOWN, 99])
-def test_a_state_that_tells_nothing_changes_nothing(make_vmi: MakeVmi, phase: Any) -> None:
+def test_an_unknown_state_changes_nothing(make_vmi: MakeVmi, phase: Any) -> None:
     assert plan(observe(make_vmi(status={"phase": "Running"}), GuestState(VMI_UID, phase)), NOW) == ()
 
 
@@ -155,7 +155,7 @@ def test_a_guest_that_shut_down_because_its_pod_was_taken_away_has_failed(make_v
 
 
 @pytest.mark.parametrize("phase", ALIVE)
-def test_a_guest_that_the_kubelet_ended_is_left_to_the_controller_unless_it_has_told_why(
+def test_the_controller_reports_a_guest_that_the_kubelet_ended_unless_the_reason_is_known(
     make_vmi: MakeVmi, phase: str
 ) -> None:
     destroyed = GuestState(

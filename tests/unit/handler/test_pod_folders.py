@@ -1,4 +1,4 @@
-"""Everything in a pod's folder is hostile."""
+"""Hostile entries in a pod's folder are refused."""
 
 from __future__ import annotations
 

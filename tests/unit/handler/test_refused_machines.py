@@ -27,7 +27,7 @@ from tests.unit.handler.planning import (
 )
 
 
-def test_a_refusal_is_planned_until_the_object_shows_it_and_the_launcher_is_not_asked_again(make_vmi: MakeVmi) -> None:
+def test_a_refusal_is_planned_until_the_object_shows_it_and_the_start_is_not_repeated(make_vmi: MakeVmi) -> None:
     vmi, refusal = make_vmi(), LauncherRefusal("UnsupportedByPeer", "Machine.x")
     write, event = plan(observe(vmi, ABSENT, refusal=refusal), NOW)
     assert isinstance(write, PatchStatus)
@@ -70,7 +70,7 @@ def test_a_disk_that_could_not_be_prepared_is_named(make_vmi: MakeVmi) -> None:
 
 
 @pytest.mark.parametrize("words", ["is corrupt", "disk root: is corrupt"], ids=["now", "of an older launcher"])
-def test_a_disk_that_could_not_be_prepared_is_told_with_the_users_claim_and_once(make_vmi: MakeVmi, words: str) -> None:
+def test_a_disk_that_cannot_be_prepared_is_reported_once_with_the_users_claim(make_vmi: MakeVmi, words: str) -> None:
     volumes = [{"name": "root", "persistentVolumeClaim": {"claimName": "shop-db"}}]
     failed = GuestState(
         VMI_UID, state_pb2.MACHINE_PHASE_ENDED, state_pb2.MACHINE_END_START_FAILED, words, failed_disk="root"

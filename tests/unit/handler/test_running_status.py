@@ -59,7 +59,7 @@ def test_a_running_guest_is_written_once(make_vmi: MakeVmi, phase: str) -> None:
 
 
 @pytest.mark.parametrize("reason", ["NodeUnreachable", "NodeNotReady", "HandlerUnresponsive", "PodTerminating"])
-def test_what_the_controller_says_of_ready_is_not_overruled(make_vmi: MakeVmi, reason: str) -> None:
+def test_the_controllers_reasons_of_ready_are_not_overwritten(make_vmi: MakeVmi, reason: str) -> None:
     vmi = make_vmi(status=conditions("False", reason))
     (patch,) = plan(observe(vmi, RUNNING), NOW)  # what else there is to say
     assert isinstance(patch, PatchStatus)
@@ -69,7 +69,7 @@ def test_what_the_controller_says_of_ready_is_not_overruled(make_vmi: MakeVmi, r
     assert plan(observe(make_vmi(status=status), RUNNING), NOW) == ()
 
 
-def test_once_the_controller_has_taken_it_back_the_handler_says_how_the_guest_is(make_vmi: MakeVmi) -> None:
+def test_the_handler_writes_ready_again_once_the_controller_has_cleared_its_reason(make_vmi: MakeVmi) -> None:
     vmi = make_vmi(status=conditions("Unknown", "Recovered"))
     (patch,) = plan(observe(vmi, RUNNING), NOW)
     assert isinstance(patch, PatchStatus)
@@ -85,9 +85,7 @@ def test_once_the_controller_has_taken_it_back_the_handler_says_how_the_guest_is
         (state_pb2.PAUSE_REASON_BY_HYPERVISOR, "PausedByHypervisor"),
     ],
 )
-def test_a_guest_that_stands_still_is_running_and_paused_until_it_goes_on(
-    make_vmi: MakeVmi, why: Any, reason: str
-) -> None:
+def test_a_stopped_guest_is_running_and_paused_until_it_resumes(make_vmi: MakeVmi, why: Any, reason: str) -> None:
     paused = status_after(make_vmi(), GuestState(VMI_UID, state_pb2.MACHINE_PHASE_PAUSED, pause_reason=why))
     assert paused["phase"] == "Running"
     assert types(paused)["Paused"] == ("True", reason)
@@ -99,7 +97,7 @@ def test_a_guest_that_stands_still_is_running_and_paused_until_it_goes_on(
     assert types(on)["Ready"] == ("True", "")
 
 
-def test_what_the_agent_says_is_told_while_it_is_connected(make_vmi: MakeVmi) -> None:
+def test_reports_of_the_agent_are_in_the_status_while_it_is_connected(make_vmi: MakeVmi) -> None:
     mac = status_after(make_vmi(), RUNNING)["interfaces"][0]["mac"]
     cards = (
         GuestInterface("enp1s0", mac, ("10.0.2.2",)),
@@ -121,7 +119,7 @@ def test_what_the_agent_says_is_told_while_it_is_connected(make_vmi: MakeVmi) ->
     assert len(gone["interfaces"]) == 1
 
 
-def test_a_card_that_the_guest_has_bridged_is_told_beside_its_bridge(make_vmi: MakeVmi) -> None:
+def test_a_card_that_the_guest_has_bridged_is_reported_besides_its_bridge(make_vmi: MakeVmi) -> None:
     mac = status_after(make_vmi(), RUNNING)["interfaces"][0]["mac"]
     agent = AgentState((), (GuestInterface("enp1s0", mac, ()), GuestInterface("br0", mac, ("10.0.2.2",))))
     status = status_after(make_vmi(), GuestState(VMI_UID, state_pb2.MACHINE_PHASE_RUNNING, agent=agent))

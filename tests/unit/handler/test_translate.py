@@ -1,4 +1,4 @@
-"""A VirtualMachineInstance becomes a Machine."""
+"""Translation of a VirtualMachineInstance to a Machine."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def test_kernel_boot_names_the_files_in_the_pod_and_not_in_the_users_image(make_
     assert result.kernel_boot.command_line == "quiet"
 
 
-def test_no_interface_and_no_console_if_the_spec_says_so(make_vmi: MakeVmi) -> None:
+def test_no_interface_and_no_console_if_the_spec_disables_them(make_vmi: MakeVmi) -> None:
     devices = {"autoattachPodInterface": False, "autoattachSerialConsole": False}
     result = translated(make_vmi(domain={"devices": devices}), EMULATED, POD)
     assert not result.interfaces

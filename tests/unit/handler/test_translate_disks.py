@@ -1,4 +1,4 @@
-"""Volumes of a VirtualMachineInstance become the disks of a Machine."""
+"""Translation of a VirtualMachineInstance's volumes to a Machine's disks."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def disks(
     return list(translated(vmi, Configuration(), POD).disks)
 
 
-def test_what_is_said_of_a_disk_is_carried_over(make_vmi: MakeVmi) -> None:
+def test_settings_of_a_disk_are_carried_over(make_vmi: MakeVmi) -> None:
     wanted = {
         "name": "root",
         "disk": {"bus": "scsi"},

@@ -45,7 +45,7 @@ async def test_the_next_process_reports_the_agent_that_is_there(pod: LauncherPod
     assert pod.state.agent.hostname == "demo"
 
 
-async def test_an_agent_that_does_not_listen_yet_is_asked_again(pod: LauncherPod) -> None:
+async def test_an_agent_that_does_not_listen_yet_is_retried(pod: LauncherPod) -> None:
     await pod.start_machine()
     agent = pod.hypervisor.start_agent()
     agent.hangs = True

@@ -1,4 +1,4 @@
-"""What a guest's agent answers, be it honest or not. The honest answers are those of Debian's qemu-ga 7.2 and 10.0."""
+"""Responses of a guest agent, honest or not. The honest ones are from Debian's qemu-ga 7.2 and 10.0."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a command means for a machine in each state."""
+"""The actions of a command in each state of the machine."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def test_machine_that_is_being_stopped_takes_no_commands() -> None:
 
 
 @pytest.mark.parametrize("seen", [STANDING, STALLED])
-def test_guest_that_stands_still_cannot_be_asked_to_reboot(seen: Observation) -> None:
+def test_stopped_guest_cannot_reboot_softly(seen: Observation) -> None:
     with pytest.raises(CommandRefused) as refused:
         steps(SOFT_REBOOT, PAUSED, seen, stopping=False)
     assert refused.value.reason == "PAUSED"

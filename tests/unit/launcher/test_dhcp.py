@@ -1,4 +1,4 @@
-"""DHCP: the guest gets its lease, whatever else it sends gets nothing."""
+"""DHCP: the guest gets its lease, all other requests are ignored."""
 
 from __future__ import annotations
 
@@ -132,7 +132,7 @@ def test_request_is_acknowledged_selecting_and_renewing() -> None:
     assert options(reply(renewing, LEASE, RESOLVER))[53] == bytes([ACK])
 
 
-def test_request_for_another_address_is_refused_with_nothing_given() -> None:
+def test_request_for_another_address_is_refused_without_a_lease() -> None:
     refusal = reply(request(REQUEST, (50, IP("10.0.2.9").packed)), LEASE, RESOLVER)
     assert refusal is not None
     assert options(refusal) == {53: bytes([NAK]), 54: LEASE.server.packed}

@@ -1,4 +1,4 @@
-"""Disks → their part of the domain XML, which libvirt itself takes."""
+"""Disks in the domain XML, checked against libvirt's schema."""
 
 from __future__ import annotations
 
@@ -110,7 +110,7 @@ def orders(made: machine_pb2.Machine) -> list[str | None]:
     return [None if boot is None else boot.get("order") for boot in boots]
 
 
-def test_disks_boot_in_their_order_unless_somebody_says_otherwise() -> None:
+def test_disks_boot_in_their_order_by_default() -> None:
     data = disk(
         "data", SATA, device=CDROM, cloud_init=machine_pb2.CloudInit(source=machine_pb2.CLOUD_INIT_SOURCE_NO_CLOUD)
     )
@@ -141,7 +141,7 @@ def test_threads_and_queues_are_for_virtio_disks_that_ask() -> None:
     assert ET.fromstring(domain_xml(made, FILES, prepared(made))).findtext("iothreads") == "2"
 
 
-def test_read_only_is_told() -> None:
+def test_read_only_is_in_the_xml() -> None:
     found = elements(machine(disk("a", read_only=True), disk("b", SATA), disk("c", SATA, device=CDROM)))
     assert [element.find("readonly") is not None for element in found] == [True, False, True]
 

@@ -79,7 +79,7 @@ def test_whole_machine() -> None:
     assert ET.tostring(tree, encoding="unicode") == expected
 
 
-def test_what_is_not_asked_for_is_not_there() -> None:
+def test_devices_that_were_not_requested_are_absent() -> None:
     incomplete = machine()
     for field in ("kernel_boot", "serial_console", "interfaces"):
         incomplete.ClearField(field)
@@ -181,7 +181,7 @@ def test_usb_controller_only_for_usb_devices() -> None:
     )
 
 
-def test_clock_shows_what_was_asked_for() -> None:
+def test_clock_shows_the_requested_time() -> None:
     offset = _tree(lambda made: setattr(made.clock, "utc_offset_seconds", -3600))
     assert (_get(offset, "clock", "offset"), _get(offset, "clock", "adjustment")) == ("variable", "-3600")
     zone = _tree(lambda made: setattr(made.clock, "timezone", "Europe/Berlin"))
@@ -201,7 +201,7 @@ def test_timers_of_a_hypervisor_are_kvms_alone() -> None:
     assert len(list(ET.fromstring(domain_xml(made, FILES)).iterfind("clock/timer"))) == 4
 
 
-def test_features_that_were_not_asked_for_are_absent() -> None:
+def test_features_that_were_not_requested_are_absent() -> None:
     def tags(change: Callable[[machine_pb2.Machine], object]) -> list[str]:
         return [child.tag for child in _tree(change).iterfind("features/*")]
 

@@ -1,4 +1,4 @@
-"""The connection to libvirtd: which one closed."""
+"""The connection to libvirtd when an old one closes late."""
 
 from __future__ import annotations
 

@@ -46,7 +46,7 @@ async def test_a_start_is_finished_by_the_next_process_at_whatever_call_the_laun
 
 
 @pytest.mark.parametrize(("call", "after"), DEATHS)
-async def test_a_guest_is_as_its_record_says_at_whatever_call_of_a_pause_the_launcher_dies(
+async def test_a_guest_matches_its_record_wherever_the_launcher_dies_during_a_pause(
     pod: LauncherPod, call: int, after: bool
 ) -> None:
     await pod.start_machine()

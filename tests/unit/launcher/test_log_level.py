@@ -1,4 +1,4 @@
-"""What a launcher logs, by its pod's environment."""
+"""The launcher's log level, from its pod's environment."""
 
 from __future__ import annotations
 

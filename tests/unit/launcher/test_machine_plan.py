@@ -1,4 +1,4 @@
-"""The plan, for each point at which launcher, libvirtd or QEMU may have died."""
+"""The plan after a crash of launcher, libvirtd or QEMU at each point."""
 
 from __future__ import annotations
 
@@ -161,7 +161,7 @@ def test_phases() -> None:
         (RAN, STALLED, state_pb2.PAUSE_REASON_BY_HYPERVISOR),
     ],
 )
-def test_reasons_of_a_pause_are_told_apart(
+def test_reasons_for_a_pause_are_distinguished(
     record: Record, seen: Observation, reason: state_pb2.PauseReason.ValueType
 ) -> None:
     reported = state(record, seen)
@@ -169,7 +169,7 @@ def test_reasons_of_a_pause_are_told_apart(
     assert bool(reported.message) == (reason != state_pb2.PAUSE_REASON_BY_USER)
 
 
-def test_disks_that_kept_qemu_from_going_on_are_told_by_name() -> None:
+def test_disks_because_of_which_qemu_stopped_are_reported_by_name() -> None:
     running = state_pb2.MachineState(
         disks=[state_pb2.DiskState(name="data", target="vda"), state_pb2.DiskState(name="logs", target="sda")]
     )
@@ -182,11 +182,11 @@ def test_disks_that_kept_qemu_from_going_on_are_told_by_name() -> None:
     )
 
 
-def test_the_machine_type_is_told_from_when_the_guest_runs() -> None:
+def test_the_machine_type_is_reported_once_the_guest_runs() -> None:
     record = replace(RAN, running=state_pb2.MachineState(machine_type="pc-q35-10.0"))
     assert all(state(record, seen).machine_type == "pc-q35-10.0" for seen in (RUNNING, STANDING, STALLED, None))
 
 
-def test_agent_is_told_with_every_state_of_a_guest() -> None:
+def test_agent_is_part_of_every_state_of_a_guest() -> None:
     agent = guest_pb2.GuestAgent(version="7.2")
     assert all(state(RAN, seen, agent).agent == agent for seen in (RUNNING, STANDING, STALLED, None))

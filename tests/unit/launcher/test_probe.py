@@ -1,4 +1,4 @@
-"""virt-probe: what it makes of its command line and of what the agent says."""
+"""virt-probe: its command line and the interpretation of the agent's responses."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ def test_command_that_succeeds_is_waited_for() -> None:
         ("gone", "the guest agent does not say what became of the command"),
     ],
 )
-def test_command_that_fails_says_how(status: Any, words: str) -> None:
+def test_failed_command_reports_its_status(status: Any, words: str) -> None:
     clock = Clock()
     with pytest.raises(Unwell) as unwell:
         ask_guest(Call(2, ("false",)), agent([], {"pid": 7}, status), clock, clock.pause)

@@ -1,4 +1,4 @@
-"""Readers of the machine's state follow it from change to change, to its end."""
+"""Readers follow the machine's state from change to change, to its end."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The record survives its writer."""
+"""The record survives a crash of its writer."""
 
 from __future__ import annotations
 

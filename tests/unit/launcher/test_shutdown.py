@@ -1,4 +1,4 @@
-"""What a launcher whose pod is deleted leaves for the controller."""
+"""The termination message of a launcher whose pod is deleted."""
 
 from __future__ import annotations
 

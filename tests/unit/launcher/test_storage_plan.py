@@ -1,4 +1,4 @@
-"""Which files make up a disk, and which images are no disk."""
+"""The layers of a disk, and images that are refused."""
 
 from __future__ import annotations
 

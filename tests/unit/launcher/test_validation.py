@@ -1,4 +1,4 @@
-"""Which machines are refused, by field, value and what is allowed."""
+"""Refused machines, with field, value and what is allowed."""
 
 from __future__ import annotations
 

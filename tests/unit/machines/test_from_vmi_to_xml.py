@@ -1,4 +1,4 @@
-"""Whatever the rules let through becomes a machine, and the machine XML that libvirt takes.
+"""Every spec that the rules accept becomes a machine, and XML that libvirt accepts.
 
 One path through the services' pure parts: rules → translation → the launcher's validation → domain XML → libvirt, whose
 own test driver reads the XML and holds it against its schema.

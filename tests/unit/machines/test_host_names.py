@@ -1,4 +1,4 @@
-"""Guest and pod have one host name."""
+"""Guest and pod have the same host name."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The launcher pod of whatever the rules let through hangs together."""
+"""The launcher pod of every accepted spec is consistent."""
 
 from __future__ import annotations
 

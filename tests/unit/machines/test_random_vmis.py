@@ -1,4 +1,4 @@
-"""Random VirtualMachineInstances do no harm: types mixed up, junk strings, huge numbers, fields that nobody knows.
+"""Random VirtualMachineInstances do no harm: mixed types, junk strings, huge numbers, unknown fields.
 
 RANDOM_VMIS says how many; the suite runs a few hundred, which is seconds.
 """

@@ -63,7 +63,7 @@ def test_buf_accepts_what_the_next_release_adds_to_the_contracts(tree: Path) -> 
         assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_an_edit_whose_place_is_gone_says_so(tmp_path: Path) -> None:
+def test_an_edit_whose_place_is_gone_fails_by_name(tmp_path: Path) -> None:
     (tmp_path / "a.py").write_text("one two")
     with pytest.raises(PlaceNotFound, match=r"a\.py: 0 times 'three'"):
         Edit("a.py", "three", "four").apply(tmp_path)

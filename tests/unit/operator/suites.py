@@ -1,4 +1,4 @@
-"""Values that the operator's tests start from: an installed suite as a cluster would show it."""
+"""Sample values for the operator's tests: an installed suite as a cluster shows it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The admin port: who is calling, what Kubernetes is asked about them, what they are told."""
+"""The admin port: authentication, authorization and responses."""
 
 from __future__ import annotations
 
@@ -142,7 +142,7 @@ async def test_a_users_certificate_with_the_operators_name_is_not_the_operators(
             await allowed.peers(Context(certificate))
 
 
-def test_the_status_tells_phase_conditions_and_what_is_waited_for() -> None:
+def test_the_status_has_phase_conditions_and_waits() -> None:
     since = "2026-01-31T10:00:00Z"
     wait = {"object": "DaemonSet kubevirt/virt-handler", "reason": "1 of 2 pods", "since": since}
     suite = suite_message(
@@ -167,7 +167,7 @@ def test_the_status_tells_phase_conditions_and_what_is_waited_for() -> None:
 
 
 @pytest.mark.parametrize("status", [None, {}, {"upgrade": "soon", "conditions": {"a": 1}, "phase": 7}])
-def test_a_status_of_another_shape_is_told_as_far_as_it_can_be(status: Any) -> None:
+def test_a_status_of_another_shape_is_converted_as_far_as_possible(status: Any) -> None:
     suite = suite_message({"metadata": {"name": "kubevirt"}, "status": status})
     assert suite.name == "kubevirt"
     assert not suite.HasField("upgrade")
@@ -175,7 +175,7 @@ def test_a_status_of_another_shape_is_told_as_far_as_it_can_be(status: Any) -> N
     assert (upgrading.step, upgrading.HasField("since")) == ("x", False)
 
 
-def test_a_pod_is_told_with_its_answer_or_with_the_reason() -> None:
+def test_a_pod_is_listed_with_its_answer_or_with_the_problem() -> None:
     pod = SuitePod("virt-api", "virt-api-a", "node1", "10.0.0.1")
     info = Info("0.1.0", "id", 1, frozenset({"b", "a"}), frozenset(), "hash")
     message = peer_message(Answer(pod, info))

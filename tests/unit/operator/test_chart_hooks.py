@@ -1,4 +1,4 @@
-"""What the Helm chart's Jobs do before anything of a release is removed."""
+"""The Helm chart's Jobs before a removal."""
 
 from __future__ import annotations
 

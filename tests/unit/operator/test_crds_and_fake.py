@@ -1,4 +1,4 @@
-"""The fake API server treats KubeVirt's kinds, stored without their definitions, as their definitions say."""
+"""The fake API server treats KubeVirt's kinds as their CRDs define, even if these are not stored."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""spec.customizeComponents: patches and flags on the suite's objects, what is refused, and how it ends."""
+"""spec.customizeComponents: patches and flags, refusals, and their removal."""
 
 from __future__ import annotations
 
@@ -120,7 +120,7 @@ def test_flags_become_arguments_of_the_components_container() -> None:
     assert "args" not in container(found[Ref("Deployment", "kubevirt", "virt-api")])
 
 
-def test_an_object_says_by_which_patches_it_was_customized() -> None:
+def test_an_object_records_its_customization_patches() -> None:
     found = objects(asking(patch("Deployment", "virt-controller", NOTE)))[CONTROLLER]["metadata"]["annotations"]
     assert found[marks.ADDED] == "annotations:example.com/note labels:team"
     same = objects(asking(patch("deployment", "virt-controller", json.dumps(NOTE, indent=4))))[CONTROLLER]

@@ -1,4 +1,4 @@
-"""Pods on nodes that are away keep no rollout from ending; they are replaced when their nodes are back."""
+"""Pods on unreachable nodes do not block a rollout; they are replaced when their nodes are back."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A drained node leaves all but one replica, and never holds the last one."""
+"""A drain evicts all but one replica, and is not blocked by a single replica."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Drift in objects of the suite: what is missing, what others added, and what is changed by each write."""
+"""Drift in objects of the suite: missing parts, additions by others, and writes that are always changed."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def found_by_dry_run(observed: Observed, compare: Compare, difference: str | Non
     return replace(observed, compared={**observed.compared, compare.ref: comparison})
 
 
-def test_a_suite_that_is_as_desired_is_neither_written_nor_compared_again() -> None:
+def test_a_suite_as_desired_is_not_written_or_compared_again() -> None:
     assert plan(installed(), OPERATOR).actions == ()
 
 

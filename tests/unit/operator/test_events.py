@@ -1,4 +1,4 @@
-"""What an admin reads in `kubectl describe kv`: each change once, an idle pass never."""
+"""Events in `kubectl describe kv`: each change once, an idle pass never."""
 
 from __future__ import annotations
 
@@ -53,12 +53,12 @@ def lost_pods(available: int) -> KubeVirtStatus:
     return status(changed(steady(), API, live(body, {**ready_status(body), "availableReplicas": available})))
 
 
-def test_installation_is_told_when_it_begins_and_when_it_is_done() -> None:
+def test_installation_is_reported_when_it_begins_and_when_it_is_done() -> None:
     assert event_of(NEW, INSTALLING) == SuiteEvent("DeploymentInProgress", "installing v1.2.3")
     assert event_of(INSTALLING, READY) == SuiteEvent("AllComponentsReady", "installed v1.2.3")
 
 
-def test_update_is_told_with_both_versions() -> None:
+def test_update_is_reported_with_both_versions() -> None:
     updating = status(steady(imageTag="v1.3.0"))
     assert event_of(READY, updating) == SuiteEvent("UpdateInProgress", "begun: v1.2.3 to v1.3.0")
     newer = installed(msgspec.structs.replace(INSTALL, tag="v1.3.0"))
@@ -66,7 +66,7 @@ def test_update_is_told_with_both_versions() -> None:
     assert event_of(updating, status(newer)) == SuiteEvent("AllComponentsReady", "done: v1.2.3 to v1.3.0")
 
 
-def test_a_rollback_is_told_as_one() -> None:
+def test_a_rollback_is_reported_as_a_rollback() -> None:
     going_back = msgspec.structs.replace(
         status(steady(imageTag="v1.1.0")), upgrade=Upgrade("Rollback", "", "", from_version="v1.2.3")
     )
@@ -81,17 +81,17 @@ def test_a_rollback_is_told_as_one() -> None:
     assert event_of(going_back, back) == SuiteEvent("AllComponentsReady", "done: rollback from v1.2.3 to v1.1.0")
 
 
-def test_a_second_target_during_an_update_is_told() -> None:
+def test_a_second_target_during_an_update_is_reported() -> None:
     updating, further = status(steady(imageTag="v1.3.0")), status(steady(imageTag="v1.4.0"))
     assert event_of(updating, further) == SuiteEvent("UpdateInProgress", "begun: v1.2.3 to v1.4.0")
 
 
-def test_other_settings_of_the_same_version_are_told() -> None:
+def test_other_settings_of_the_same_version_are_reported() -> None:
     found = event_of(READY, status(steady(imageRegistry="other.example")))
     assert found == SuiteEvent("UpdateInProgress", "begun: other images or settings of v1.2.3")
 
 
-def test_giving_an_update_up_is_told() -> None:
+def test_a_cancelled_update_is_reported() -> None:
     updating = status(steady(imageTag="v1.3.0"))
     half = replace(installed(msgspec.structs.replace(INSTALL, tag="v1.3.0")), suite=suite(status=updating))
     found = event_of(updating, status(half))
@@ -108,7 +108,7 @@ def test_a_refused_spec_warns_once_for_each_refusal() -> None:
     assert event_of(refused, READY) is None  # nothing was done, so nothing is done again
 
 
-def test_degraded_warns_with_the_reason_and_recovery_is_told() -> None:
+def test_degraded_warns_with_the_reason_and_recovery_is_reported() -> None:
     degraded = lost_pods(1)
     found = event_of(READY, degraded)
     assert found is not None and found.warning and found.reason == "ComponentsNotReady"
@@ -122,7 +122,7 @@ def test_a_message_that_only_counts_pods_is_no_change() -> None:
     assert event_of(updating, msgspec.structs.replace(updating, conditions=conditions)) is None
 
 
-def test_a_suite_that_is_no_longer_available_warns_whatever_it_is_doing_and_its_return_is_told() -> None:
+def test_an_unavailable_suite_warns_during_any_operation_and_its_return_is_reported() -> None:
     degraded, lost = lost_pods(1), lost_pods(0)
     found = event_of(degraded, lost)
     assert found is not None and found.warning and found.reason == "ComponentsNotReady"
@@ -141,7 +141,7 @@ def test_a_suite_that_is_no_longer_available_warns_whatever_it_is_doing_and_its_
     assert event_of(outage, outage) is None
 
 
-def test_a_failure_warns_once_and_its_end_is_told() -> None:
+def test_a_failure_warns_once_and_its_end_is_reported() -> None:
     failed = status(steady(imageTag="v1.3.0"), failure="403: no")
     assert event_of(READY, failed) == SuiteEvent("DeploymentFailed", "403: no", warning=True)
     assert event_of(failed, failed) is None
@@ -149,7 +149,7 @@ def test_a_failure_warns_once_and_its_end_is_told() -> None:
     assert mended == SuiteEvent("UpdateInProgress", "begun: v1.2.3 to v1.3.0")
 
 
-def test_removal_is_told_once() -> None:
+def test_removal_is_reported_once() -> None:
     terminating = suite(status=READY, deletion_timestamp="2026-01-31T10:00:00Z")
     busy, empty = replace(installed(), suite=terminating), Observed(now=NOW, suite=terminating)
     deleting, deleted = (
@@ -162,7 +162,7 @@ def test_removal_is_told_once() -> None:
 
 
 @pytest.mark.parametrize("settled", [NEW, INSTALLING, READY], ids=["new", "installing", "ready"])
-def test_an_idle_pass_tells_nothing(settled: KubeVirtStatus) -> None:
+def test_an_idle_pass_records_no_event(settled: KubeVirtStatus) -> None:
     assert event_of(settled, settled) is None
 
 
@@ -181,7 +181,7 @@ class Writes:
         return body
 
 
-async def test_a_pass_that_does_not_yet_see_its_own_status_tells_nothing_again() -> None:
+async def test_a_pass_that_does_not_see_its_own_status_yet_repeats_no_event() -> None:
     client = Writes()
     reconciler = Reconciler(cast(KubeClient, client), AuthorityWatch(cast(KubeClient, client), "kubevirt"), OPERATOR)
     behind = suite()

@@ -1,4 +1,4 @@
-"""What the operator believes to be in the cluster after its own writes."""
+"""The operator's view of the cluster after its own writes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A KubeVirt object as clusters that move over from KubeVirt have it: what it may ask for, and what comes of it."""
+"""A KubeVirt object from a cluster that migrates from KubeVirt: which fields are accepted, and their effect."""
 
 from __future__ import annotations
 

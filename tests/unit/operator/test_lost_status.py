@@ -1,4 +1,4 @@
-"""A KubeVirt object whose status is gone, as a restore from a backup leaves it: what runs is not installed again."""
+"""A KubeVirt object without its status, as after a restore from a backup: the running suite is not installed again."""
 
 from __future__ import annotations
 

@@ -28,7 +28,7 @@ def test_manifests_are_deterministic_and_complete(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("emulation", [True, False])
-def test_kubevirt_object_says_whether_guests_are_emulated(tmp_path: Path, emulation: bool) -> None:
+def test_kubevirt_object_decides_whether_guests_are_emulated(tmp_path: Path, emulation: bool) -> None:
     path = write_manifests(INSTALL, tmp_path, use_emulation=emulation)[1]
     spec = yaml.safe_load(path.read_text())["spec"]
     assert spec == {"configuration": {"developerConfiguration": {"useEmulation": emulation}}}

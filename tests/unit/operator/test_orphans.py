@@ -1,4 +1,4 @@
-"""A pod that is older than its service account has a token that is refused: it is made anew."""
+"""A pod that is older than its service account is recreated, because its token is refused."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The authority that is there before any KubeVirt object, and the leaf that each replica of the operator holds."""
+"""The authority that exists before any KubeVirt object, and the leaf of each replica of the operator."""
 
 from __future__ import annotations
 

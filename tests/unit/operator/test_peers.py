@@ -27,7 +27,7 @@ def certificates(authority: KeyPair, folder: Path, component: str) -> Certificat
     return Certificates(folder)
 
 
-def test_guests_and_pods_that_have_ended_are_not_asked() -> None:
+def test_guests_and_pods_that_have_ended_are_not_queried() -> None:
     pods = [
         pod("virt-handler-a", "virt-handler"),
         pod("virt-api-a", "virt-api", address=""),
@@ -53,7 +53,7 @@ async def test_each_pod_gives_an_answer_or_a_reason(tmp_path: Path) -> None:
         SuitePod("virt-api", "virt-api-a", "node1", "127.0.0.1"),
     )
     async with listening(0, identity, handler, peers=allow("virt-operator")) as port:
-        # On one address of the loopback somebody listens who never says a word.
+        # On one address of the loopback a listener never answers.
         with socket.create_server(("127.0.0.2", 0)) as silent:
             silent.listen()
             first, *others = await ask_all(pods[:1] + pods[2:], own, "kubevirt", port=port)

@@ -1,4 +1,4 @@
-"""What the operator decides in each state of a cluster."""
+"""The operator's plan in each state of a cluster."""
 
 from __future__ import annotations
 
@@ -266,7 +266,7 @@ def test_what_is_waited_for_is_named_with_reason_and_image() -> None:
     )
 
 
-def test_a_scribbled_secret_is_made_anew() -> None:
+def test_an_overwritten_secret_is_recreated() -> None:
     pairs = certificates()
     scribbled = {**pairs, "kubevirt-virt-api-certs": replace(pairs["kubevirt-virt-api-certs"], certificate=b"x")}
     assert kinds(plan(installed(pairs=scribbled), OPERATOR).actions) == ["IssueLeaf"]

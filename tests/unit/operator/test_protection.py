@@ -1,4 +1,4 @@
-"""What keeps the operator from being pulled away, and the webhook's configuration, as objects."""
+"""The policy that protects the operator, and the webhook's configuration, as objects."""
 
 from __future__ import annotations
 

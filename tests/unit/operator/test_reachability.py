@@ -1,4 +1,4 @@
-"""What the API server says about calling the webhook becomes the operator's trouble, and nothing else does."""
+"""Only failed calls of the webhook by the API server become the operator's trouble."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ OURS, ANOTHER = FAILED.format("kubevirt-validator.kubevirt.io"), FAILED.format("
 
 @dataclass
 class Answers:
-    """An API server that gives one answer after the other, and remembers what was asked."""
+    """An API server that returns the given responses in order and records requests."""
 
     statuses: list[tuple[int, str]]
     requests: list[str] = field(default_factory=list)
@@ -83,13 +83,13 @@ async def test_only_a_failed_call_of_our_webhook_is_trouble(
 
 
 @pytest.mark.parametrize("answers", [[]], indirect=True)
-async def test_nothing_is_asked_without_a_kubevirt_object(answers: tuple[Answers, KubeClient]) -> None:
+async def test_no_dry_run_is_sent_without_a_kubevirt_object(answers: tuple[Answers, KubeClient]) -> None:
     await WebhookReachability.of_operator(answers[1], lambda: None).ask()
     assert answers[0].requests == []
 
 
 @pytest.mark.parametrize("answers", [[(500, OURS), (503, "etcd is away"), (200, "")]], indirect=True)
-async def test_trouble_stays_while_the_api_server_says_nothing_new_and_ends_with_an_answer(
+async def test_trouble_stays_while_the_api_server_fails_and_ends_with_an_answer(
     answers: tuple[Answers, KubeClient],
 ) -> None:
     reachability = WebhookReachability.of_operator(answers[1], lambda: SUITE)
@@ -119,5 +119,5 @@ async def test_webhooks_of_virt_api_are_in_trouble_after_two_failures_in_a_row(
     assert set(answers[0].requests) == {f"POST {path}"}
 
 
-def test_the_machine_to_ask_with_is_one_that_admission_accepts() -> None:
+def test_the_machine_of_the_dry_run_is_accepted_by_admission() -> None:
     check_spec(parse_spec(msgspec.Raw(msgspec.json.encode(_PROBE["spec"]))), Configuration())

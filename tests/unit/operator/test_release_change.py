@@ -1,4 +1,4 @@
-"""What the operator decides while one release becomes another: who drives, what grows, what is refused."""
+"""The operator's plan during a change of release: who drives, what grows, what is refused."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ def test_a_strategy_comes_back_from_its_config_map_and_a_damaged_one_does_not() 
         from_config_map(text, NEWER.deployment_id)
 
 
-def test_a_strategy_that_is_not_there_is_printed_by_the_image_that_is_asked_for() -> None:
+def test_a_missing_strategy_is_printed_by_the_requested_image() -> None:
     observed = steady({"imageTag": "v1.3.0"})
     (action,) = plan(observed, OPERATOR).actions
     assert isinstance(action, Apply | Replace) and action.ref == Ref("Job", "kubevirt", name_of(NEWER.deployment_id))
@@ -176,7 +176,7 @@ def test_a_release_that_needs_more_permissions_is_not_begun() -> None:
     )
 
 
-def test_a_permission_that_was_taken_away_is_told_and_the_rest_goes_on() -> None:
+def test_a_revoked_permission_is_reported_and_the_rest_continues() -> None:
     observed = replace(installed(), held={**HELD, "kube-system": ()})
     found = status(observed)
     synchronized = {condition.type: condition for condition in found.conditions}["Synchronized"]
@@ -186,7 +186,7 @@ def test_a_permission_that_was_taken_away_is_told_and_the_rest_goes_on() -> None
     assert kinds(plan(without(observed, service), OPERATOR).actions) == ["Apply"]
 
 
-def test_nothing_is_decided_while_a_list_is_missing_but_a_missing_permission_is_told() -> None:
+def test_nothing_is_decided_while_a_list_is_missing_but_a_missing_permission_is_reported() -> None:
     blind = replace(installed(), unknown=("deployments",), owned={})
     assert plan(blind, OPERATOR).actions == ()
     assert status(blind) == deployed()
@@ -251,7 +251,7 @@ def test_times_of_an_operation_are_kept_as_long_as_it_waits_for_the_same() -> No
     assert second.upgrade.waiting_for[0].reason != first.upgrade.waiting_for[0].reason
 
 
-def test_the_old_strategy_goes_when_the_status_says_so() -> None:
+def test_the_old_strategy_is_deleted_when_the_status_no_longer_names_it() -> None:
     observed = installed()
     observed = replace(observed, owned={**observed.owned, **strategies(OLDER)})
     old = Ref("ConfigMap", "kubevirt", name_of(OLDER.deployment_id))
@@ -267,7 +267,7 @@ def test_the_definition_of_a_kind_that_an_older_release_lacks_stays_with_all_its
     assert plan(observed, OPERATOR).actions == ()
 
 
-def test_an_update_that_is_given_up_halfway_goes_back_in_order() -> None:
+def test_an_update_that_is_cancelled_halfway_is_reverted_in_order() -> None:
     half = installed()
     daemon = next(body for body in desired_objects(NEWER) if body["kind"] == "DaemonSet")
     controller = next(body for body in desired_objects(NEWER) if ref_of(body) == CONTROLLER)
@@ -316,7 +316,7 @@ BLUE = msgspec.structs.replace(INSTALL, tag="blue")
 
 
 def moved(observed: Observed, release: str) -> Observed:
-    """`observed` with a KubeVirt object that asks for the tag "blue", behind which that release is."""
+    """`observed` with a KubeVirt object that requests the tag "blue", which is that release."""
     expected = expecting(observed, {"imageTag": "blue"}, release=release)
     definitions = {
         ref_of(body): live(body, ready_status(body))

@@ -1,4 +1,4 @@
-"""Removal: VMs first, while what ends them still runs; the finalizer last."""
+"""Removal: VMs first, while the components that end them still run; the finalizer last."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def test_controller_stays_until_the_last_vm_is_gone() -> None:
     assert decided.waits[0].why == "3 instances remain"
 
 
-def test_finalizer_goes_when_the_phase_says_deleted() -> None:
+def test_finalizer_is_removed_when_the_phase_is_deleted() -> None:
     nothing = Observed(now=NOW, suite=DELETING)
     assert plan_removal(nothing, DELETING, OPERATOR).actions == ()
     status = msgspec.structs.replace(DELETING.status, phase="Deleted")
@@ -81,7 +81,7 @@ def test_block_uninstall_removes_nothing_while_a_workload_exists_and_looks_again
     assert deleted(plan_removal(replace(observed, workload=None), BLOCKED, OPERATOR)) == {"CustomResourceDefinition"}
 
 
-def test_block_uninstall_goes_on_once_the_definition_of_workloads_is_going() -> None:
+def test_block_uninstall_continues_once_the_crd_of_workloads_is_being_deleted() -> None:
     gone = drop(replace(installed(), suite=BLOCKED), {"CustomResourceDefinition"})
     assert not asks_for_workloads(gone, BLOCKED)
     assert not asks_for_workloads(replace(installed(), suite=DELETING), DELETING)

@@ -1,4 +1,4 @@
-"""What the KubeVirt object says after passes that ended badly: whole passes on the fake API server."""
+"""Conditions of the KubeVirt object after failed passes: whole passes on the fake API server."""
 
 from __future__ import annotations
 

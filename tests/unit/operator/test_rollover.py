@@ -1,4 +1,4 @@
-"""One authority takes over from another: bundle first, then leaves, then the old one goes."""
+"""An authority replaces another: first the bundle, then leaves, then the old one is removed."""
 
 from __future__ import annotations
 
@@ -157,7 +157,7 @@ def test_bundles_of_all_components_follow_the_authority_and_leaves_stay() -> Non
     assert not any(isinstance(action, UpdateAuthority) for action in actions)
 
 
-def test_nobody_signs_anew_before_every_pod_and_the_api_server_know() -> None:
+def test_a_successor_signs_only_after_every_pod_and_the_api_server_trust_it() -> None:
     observed = installed()
     assert observed.authority is not None
     successor = new_authority(NOW)
@@ -181,7 +181,7 @@ def test_nobody_signs_anew_before_every_pod_and_the_api_server_know() -> None:
     assert [wait.what for wait in plan(later, OPERATOR).waits] == ["Pod virt-api-0", "Pod virt-handler-0"]
 
 
-def test_an_authority_that_somebody_spoilt_gets_a_successor_and_goes_on_meanwhile() -> None:
+def test_an_authority_with_an_invalid_secret_signs_until_its_successor_takes_over() -> None:
     observed = replace(installed(), authority_invalid=True)
     assert observed.authority is not None
     (action,) = plan(observed, OPERATOR).actions

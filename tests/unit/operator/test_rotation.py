@@ -1,4 +1,4 @@
-"""spec.certificateRotateStrategy: what is understood, and what is refused by field, value and what is allowed."""
+"""spec.certificateRotateStrategy: accepted values, and refusals with field, value and what is allowed."""
 
 from __future__ import annotations
 
@@ -41,13 +41,13 @@ def test_what_is_absent_or_empty_has_its_default(spec: dict[str, Any]) -> None:
     assert rotation_of(spec) == DEFAULT
 
 
-def test_lives_are_taken_and_renewal_is_at_half_unless_said() -> None:
+def test_lifetimes_are_used_and_renewal_is_at_half_life_by_default() -> None:
     minute = timedelta(minutes=1)
     found = rotation_of(rotate_strategy(ca={"duration": "10m"}, server={"duration": "6m", "renewBefore": "2m30s"}))
     assert found == Rotation(Span(10 * minute, 5 * minute), Span(6 * minute, 2.5 * minute))
 
 
-def test_the_deprecated_form_says_the_same() -> None:
+def test_the_deprecated_form_has_the_same_effect() -> None:
     old = rotation_of(rotate_strategy(caRotateInterval="48h", caOverlapInterval="12h", certRotateInterval="6h"))
     assert old == rotation_of(rotate_strategy(ca={"duration": "48h", "renewBefore": "12h"}, server={"duration": "6h"}))
 

@@ -1,4 +1,4 @@
-"""CRDs: the whole field table becomes schemas that an API server takes as structural."""
+"""CRDs: the whole field table becomes schemas that an API server accepts as structural."""
 
 from __future__ import annotations
 

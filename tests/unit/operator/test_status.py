@@ -90,7 +90,7 @@ def test_an_installed_suite_that_lost_pods_is_degraded() -> None:
     assert three(status(none_left)) == "F/F/T ComponentsNotReady"
 
 
-def test_failure_is_told_and_what_runs_stays_available() -> None:
+def test_failure_is_reported_and_the_running_release_stays_available() -> None:
     first = status(Observed(now=NOW, suite=suite()), failure="403: no")
     assert three(first) == "F/F/T DeploymentFailed"
     assert others(first) == {"Synchronized": "False DeploymentFailed"}
@@ -109,7 +109,7 @@ def test_refused_spec_changes_only_synchronized() -> None:
     assert "Synchronized" not in others(mended)
 
 
-def test_removal_is_told_until_nothing_is_left() -> None:
+def test_removal_is_reported_until_nothing_is_left() -> None:
     deleting = suite(status=deployed(), deletion_timestamp="2026-01-31T10:00:00Z")
     busy = replace(installed(), suite=deleting)
     found = status_of(deleting, busy, plan_removal(busy, deleting, OPERATOR), OPERATOR, None)

@@ -1,4 +1,4 @@
-"""Who is asked whether a new authority is trusted, and when."""
+"""Which pods are queried about a new authority, and when."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def seen(watch: AuthorityWatch, authority: Authority) -> None:
     watch.wrote({"metadata": {"name": AUTHORITY_SECRET, "namespace": "kubevirt"}, "data": data})
 
 
-async def test_pods_are_asked_while_a_successor_waits_until_they_have_its_bundle(tmp_path: Path) -> None:
+async def test_pods_are_queried_during_a_rollover_until_they_have_its_bundle(tmp_path: Path) -> None:
     now = datetime.now(UTC)
     first = Authority(new_authority(now))
     both = with_successor(first, new_authority(now))

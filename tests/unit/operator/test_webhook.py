@@ -1,4 +1,4 @@
-"""The webhook for KubeVirt objects: what it refuses, asked over HTTPS as the API server asks."""
+"""The webhook for KubeVirt objects, called over HTTPS like by the API server."""
 
 from __future__ import annotations
 
@@ -104,7 +104,7 @@ def vmi(name: str) -> dict[str, Any]:
     return {"metadata": {"name": name, "namespace": "default"}}
 
 
-async def test_the_first_object_is_allowed_and_the_second_is_told_of_the_first(webhook: Webhook) -> None:
+async def test_the_first_object_is_allowed_and_the_refusal_of_the_second_names_it(webhook: Webhook) -> None:
     assert await webhook.ask("CREATE", kubevirt()) is None
     webhook.cluster.put(KUBEVIRTS, kubevirt())
     assert "KubeVirt object kubevirt/kubevirt is there; " in str(await webhook.ask("CREATE", kubevirt(name="other")))
@@ -155,7 +155,7 @@ async def test_what_is_stored_can_be_labelled_repaired_and_let_go(webhook: Webho
     assert await webhook.ask("DELETE", None, stored) is None
 
 
-async def test_deletion_is_refused_while_workloads_exist_if_the_strategy_says_so(webhook: Webhook) -> None:
+async def test_deletion_is_refused_while_workloads_exist_if_the_strategy_blocks_it(webhook: Webhook) -> None:
     assert await webhook.ask("DELETE", None, kubevirt(BLOCK)) is None
     webhook.cluster.put(VMIS, vmi("vm1"))
     assert await webhook.ask("DELETE", None, kubevirt({"uninstallStrategy": "RemoveWorkloads"})) is None

@@ -1,1 +1,1 @@
-"""The agent in the guest: what it says, and what it is asked to do. It is the guest's, so it may hang and lie."""
+"""The guest agent: its reports, and requests to it. The guest controls it, so it may hang and lie."""

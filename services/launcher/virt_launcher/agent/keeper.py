@@ -1,8 +1,8 @@
-"""Keeps company with the guest's agent: what it says is told, what it froze is thawed again.
+"""Polls the guest agent and reports its state; freezes file systems and thaws them in time.
 
-Started by app.py as one task, called by servicer.py for what only an agent can do. Everything that waits for the agent
-has a time-out and a thread of its own, so that an agent that hangs holds up nothing but this. Acts on the guest only
-through its agent; machine/keeper.py does the rest.
+Started by app.py as a task, called by servicer.py for commands that only an agent can execute. All calls to the agent
+have a timeout and a separate thread, so that a hanging agent blocks nothing else. Acts on the guest only through its
+agent; machine/keeper.py does the rest.
 """
 
 from __future__ import annotations
@@ -27,22 +27,22 @@ from virt_launcher.settings import Settings
 _log = logs.bound("virt_launcher.agent")
 
 _LOOK_TIMEOUT_S = 10.0
-# An answer takes milliseconds; a guest that is emulated on a busy machine gets more.
+# A response takes milliseconds; an emulated guest on a busy node needs more.
 _ANSWER_S = 10
-# A freeze first writes what the guest has not written yet.
+# A freeze first writes the guest's dirty pages.
 _FREEZE_S = 60
-# libvirt's own wait behind the agent's: for the agent's greeting, which precedes each command.
+# libvirt's own wait in addition to the agent's: for the handshake that precedes each command.
 _MARGIN_S = 10.0
-# How long an agent that is told to reboot may take to say no.
+# How long an agent may take to refuse a reboot.
 _REBOOT_REFUSAL_S = 5.0
-_DEFAULT_THAW_AFTER_S = 5 * 60.0  # the contract's
+_DEFAULT_THAW_AFTER_S = 5 * 60.0  # the contract's default default
 _THAW_RETRY_S = 5.0
 # An agent that has just opened its channel may not listen yet.
 _FIRST_WORD_RETRY_S = 10.0
 
 
 class AgentKeeper:
-    """The agent of the one guest. `wall_clock` returns nanoseconds since the epoch: thaws outlive this process."""
+    """The agent of the guest. `wall_clock` returns nanoseconds since the epoch: thaw times outlive this process."""
 
     def __init__(
         self, settings: Settings, keeper: Keeper, host: Host, *, wall_clock: Callable[[], int] = time.time_ns
@@ -57,7 +57,7 @@ class AgentKeeper:
         self._one_at_a_time = asyncio.Lock()
 
     async def run(self) -> None:
-        """Keep company until cancelled."""
+        """Poll the agent until cancelled."""
         await self._keeper.known.wait()
         self._host.subscribe(self._wake.set)
         while True:
@@ -70,11 +70,11 @@ class AgentKeeper:
                 continue
 
     async def details(self) -> launcher_pb2.GetGuestDetailsResponse:
-        """All that the agent says now.
+        """The agent's current details.
 
         Raises:
-            AgentUnavailable: there is none, or it does not answer.
-            AgentRefused: what it answers is no answer.
+            AgentUnavailable: there is no agent, or it does not answer.
+            AgentRefused: its response is invalid.
         """
         async with self._one_at_a_time:
             info = await self._ask("guest-info")
@@ -86,11 +86,11 @@ class AgentKeeper:
             return response
 
     async def freeze(self, thaw_after_s: float) -> None:
-        """Freeze the guest's file systems; they thaw by themselves after `thaw_after_s` seconds, 0: 5 minutes. A guest
-        may have none that can be frozen.
+        """Freeze the guest's file systems. They are thawed automatically after `thaw_after_s` seconds, 0: 5 minutes. A
+        guest may have no file system that can be frozen.
 
         Raises:
-            AgentUnavailable: there is none, or it does not answer; what it froze thaws by itself.
+            AgentUnavailable: there is no agent, or it does not answer; frozen file systems are thawed automatically.
             AgentRefused: nothing is frozen.
         """
         async with self._one_at_a_time:
@@ -109,37 +109,37 @@ class AgentKeeper:
             if not frozen:
                 self._keeper.record_thaw_at(None)
             self._tell_frozen(frozen=frozen)
-        self._wake.set()  # the thaw is due some day
+        self._wake.set()  # to schedule the thaw
 
     async def unfreeze(self) -> None:
         """Thaw the guest's file systems.
 
         Raises:
-            AgentUnavailable: there is none, or it does not answer; it is asked again if they were frozen by us.
-            AgentRefused: it says no.
+            AgentUnavailable: there is no agent, or it does not answer; the thaw is retried if this launcher froze them.
+            AgentRefused: the agent refuses.
         """
         async with self._one_at_a_time:
             await self._thaw()
 
     async def reboot(self) -> bool:
-        """Have the agent reboot the guest; False if there is no agent that would."""
+        """Have the agent reboot the guest. False if there is no agent, or it refuses."""
         async with self._one_at_a_time:
             try:
                 await self._ask("guest-ping")
-                _log.info("asking the guest's agent to reboot")
+                _log.info("requesting a reboot from the guest agent")
                 await self._host.call_agent(guest_agent.reboot, timeout=_REBOOT_REFUSAL_S)
             except (AgentUnavailable, AgentRefused, HypervisorRefused) as error:
                 _log.info("doing without the guest's agent", reason=str(error))
                 return False
             except HypervisorUnavailable:
-                return self._host.connected  # it is still at it: nobody said no
+                return self._host.connected  # the reboot is in progress: the agent has not refused
             return True
 
     async def _work(self) -> float | None:
-        """One look; returns after how many seconds to come back at the latest."""
+        """Poll once. Returns the seconds until the next poll; None: wait for an event."""
         record = self._keeper.record
         if record.running is None or record.ended is not None or not self._host.connected:
-            return None  # an event, or the connection, wakes us
+            return None  # an event or the connection's return wakes this task
         try:
             connected = await self._host.call(guest_agent.is_connected, timeout=_LOOK_TIMEOUT_S)
         except (HypervisorUnavailable, HypervisorRefused) as error:
@@ -157,7 +157,7 @@ class AgentKeeper:
         return left if thaw_in is None else min(left, thaw_in)
 
     async def _refresh(self) -> bool:
-        """Ask anew; whether anything is known now."""
+        """Query the agent again. Returns whether its state is known."""
         try:
             self._report(await self._portrait(await self._ask("guest-info")))
         except (AgentUnavailable, AgentRefused) as error:
@@ -165,8 +165,8 @@ class AgentKeeper:
         return self._reported is not None
 
     async def _portrait(self, info: Any) -> guest_pb2.GuestAgent:
-        """What the agent says of the guest. While file systems are frozen it says little, and the rest stays as it
-        was said before."""
+        """The agent's report on the guest. While file systems are frozen the agent refuses most queries, so the other
+        fields keep their last values."""
         portrait = guest_pb2.GuestAgent(version=replies.version(info))
         portrait.filesystems_frozen = replies.frozen(await self._ask_if_known("guest-fsfreeze-status"))
         if portrait.filesystems_frozen and self._reported is not None:
@@ -180,7 +180,7 @@ class AgentKeeper:
         return portrait
 
     async def _thaw_if_due(self) -> float | None:
-        """Thaw what was frozen for long enough; returns in how many seconds to look at that again."""
+        """Thaw file systems whose time is over. Returns the seconds until the next check."""
         thaw_at = self._keeper.record.thaw_at
         if thaw_at is None:
             return None
@@ -211,12 +211,12 @@ class AgentKeeper:
         if agent == self._reported:
             return
         if (agent is None) != (self._reported is None):
-            _log.info("telling whether there is a guest agent", connected=agent is not None)
+            _log.info("reporting whether there is a guest agent", connected=agent is not None)
         self._reported = agent
         self._keeper.tell_agent(agent)
 
     async def _ask_if_known(self, command: str) -> Any:
-        """The answer, or None from an agent that does not know the command or may not do it."""
+        """The response; None if the agent does not know or does not permit the command."""
         try:
             return await self._ask(command)
         except AgentRefused:

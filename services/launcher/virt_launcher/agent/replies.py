@@ -1,7 +1,7 @@
-"""The answers of the guest's agent in the terms of the contract. Pure; called by keeper.py.
+"""Parses the guest agent's responses into the contract's messages. Pure; called by keeper.py.
 
-Answers come from the guest. Each has a bounded size, each list a bounded length, each string a bounded number of
-printable characters; what has another type than the protocol's (QEMU's qga-schema) counts as absent.
+The guest controls the responses. Their size, the length of lists and the number of printable characters in strings are
+bounded; a value whose type differs from the protocol (QEMU's qga-schema) counts as absent.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ FROZEN, THAWED = "frozen", "thawed"
 
 
 def returned(reply: str) -> Any:
-    """What a reply returns.
+    """The return value in a response.
 
     Raises:
-        AgentRefused: it is no reply.
+        AgentRefused: it is not a valid response.
     """
     if len(reply) > _LONGEST_REPLY:
         raise AgentRefused(f"the guest agent's reply has {len(reply)} characters, more than {_LONGEST_REPLY}")

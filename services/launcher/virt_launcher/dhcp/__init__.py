@@ -1,2 +1,2 @@
-"""The guest's address by DHCP over IPv4 (RFC 2131, RFC 2132), answered here so that a guest may reboot while no
-handler is there."""
+"""DHCP server over IPv4 for the guest (RFC 2131, RFC 2132), in the launcher so that a guest can reboot while no handler
+runs."""

@@ -1,7 +1,7 @@
-"""One DHCP request in, one reply or none out. Pure; called by responder.py.
+"""Computes the reply to a DHCP request. Pure; called by responder.py.
 
-Requests come from the guest and are hostile: every length is checked, and whatever is not a well-formed request of
-exactly the lease's client is ignored.
+Requests come from the guest and are hostile: every length is checked, and anything except a well-formed request from
+the lease's MAC address is ignored.
 """
 
 from __future__ import annotations
@@ -29,14 +29,14 @@ _DISCOVER, _OFFER, _REQUEST, _ACK, _NAK, _INFORM = 1, 2, 3, 5, 6, 8
 _LONGEST_REPLY = 548
 # RFC 1542, section 2.1: relays and old clients want BOOTP's 300 bytes.
 _SHORTEST_REPLY = 300
-# The address is the guest's for as long as the pod lives; a day is what clients expect to see.
+# The guest keeps the address as long as the pod exists; clients expect a lease of about a day.
 _LEASE_S = 86_400
 _EVERYWHERE = ipaddress.IPv4Network("0.0.0.0/0")
 
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """A route besides the default one; the router 0.0.0.0 means that the destination is on the link."""
+    """A route in addition to the default route. The router 0.0.0.0 means that the destination is on the link."""
 
     destination: ipaddress.IPv4Network
     router: ipaddress.IPv4Address
@@ -77,7 +77,7 @@ class _Request:
 
 
 def reply(datagram: bytes, lease: Lease, resolver: Resolver) -> bytes | None:
-    """The reply to `datagram`, or None if it gets none."""
+    """The reply to `datagram`; None if it is ignored."""
     request = _parse(datagram)
     if request is None or request.hardware[:6] != lease.mac:
         return None
@@ -105,7 +105,7 @@ def _parse(datagram: bytes) -> _Request | None:
 
 
 def _options(data: bytes) -> dict[int, bytes]:
-    """Up to the end, or up to the first one that does not fit."""
+    """The options up to the end, or up to the first one that is truncated."""
     options: dict[int, bytes] = {}
     position = 0
     while position < len(data) and data[position] != _END:
@@ -152,7 +152,7 @@ def _build(request: _Request, kind: int, lease: Lease, resolver: Resolver) -> by
 
 
 def _configuration(lease: Lease, resolver: Resolver) -> Iterator[tuple[int, bytes]]:
-    """In the order of importance: what does not fit is left out, from the end."""
+    """The options in order of importance: the last ones are omitted if they do not fit."""
     yield _SUBNET_MASK, ipaddress.IPv4Network((0, lease.prefix_length)).netmask.packed
     if lease.router is not None:
         yield _ROUTER, lease.router.packed
@@ -169,7 +169,7 @@ def _configuration(lease: Lease, resolver: Resolver) -> Iterator[tuple[int, byte
 
 
 def _route_list(lease: Lease) -> bytes:
-    """The default route among them, for a client that reads this option ignores the router's (RFC 3442)."""
+    """All routes including the default route: a client that reads this option ignores the router option (RFC 3442)."""
     default = [Route(_EVERYWHERE, lease.router)] if lease.router is not None else []
     encoded = b""
     for route in (*default, *lease.routes):
@@ -180,7 +180,7 @@ def _route_list(lease: Lease) -> bytes:
 
 
 def _search_list(domains: tuple[str, ...]) -> bytes:
-    """RFC 1035 names without compression, as many as fit into one option."""
+    """RFC 1035 names without compression, as many as fit into an option."""
     encoded = b""
     for domain in domains:
         labels = [label.encode("ascii", "replace") for label in domain.split(".")]

@@ -8,14 +8,15 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Resolver:
-    """What resolv.conf says, as far as DHCP over IPv4 can say it."""
+    """The settings of resolv.conf that DHCP over IPv4 can transport."""
 
     servers: tuple[ipaddress.IPv4Address, ...] = ()
     search: tuple[str, ...] = ()
 
     def within(self, subdomain: str) -> Resolver:
-        """The same for a guest of a subdomain, which finds the others of its Service by their host names, as in
-        KubeVirt. The kubelet's search list has the namespace's own domain, NAMESPACE.svc.ZONE."""
+        """The resolver with the subdomain's domain first in its search list, so that a guest finds the other guests of
+        its Service by host name, as in KubeVirt. The kubelet's search list has the namespace's domain,
+        NAMESPACE.svc.ZONE."""
         services = max((domain for domain in self.search if domain.split(".")[1:2] == ["svc"]), key=len, default="")
         if not subdomain or not services:
             return self
@@ -24,7 +25,7 @@ class Resolver:
 
 
 def parse(text: str) -> Resolver:
-    """Read a resolv.conf (resolv.conf(5)): IPv4 name servers in order; of several search lines the last counts."""
+    """Parse a resolv.conf (resolv.conf(5)): IPv4 name servers in order, and the last search line."""
     servers: list[ipaddress.IPv4Address] = []
     search: tuple[str, ...] = ()
     for line in text.splitlines():
@@ -35,7 +36,7 @@ def parse(text: str) -> Resolver:
             try:
                 servers.append(ipaddress.IPv4Address(words[1]))
             except ValueError:
-                continue  # IPv6, or a zone: not for DHCP over IPv4
+                continue  # IPv6 or an address with a zone cannot be sent by DHCP over IPv4
         elif words[0] in ("search", "domain"):
             search = tuple(word.rstrip(".") for word in words[1:] if word.rstrip("."))
     return Resolver(tuple(servers), search)

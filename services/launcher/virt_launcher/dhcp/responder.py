@@ -1,7 +1,7 @@
-"""The sockets of the DHCP responder: one for each interface with a lease. Started by app.py as one task.
+"""The sockets of the DHCP server, one for each interface with a lease. Started by app.py as a task.
 
-Without privileges: the pod's sysctl lets anyone bind port 67, and a socket may bind itself to a device once. Replies
-are broadcast, for a client without an address hears nothing else.
+Needs no privileges: the pod's sysctl allows every user to bind port 67, and a socket may bind itself to a device once.
+Replies are broadcast, because a client without an address receives nothing else.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _log = logs.bound("virt_launcher.dhcp")
 
 _SERVER_PORT, _CLIENT_PORT = 67, 68
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.05, 2.0
-# A server has to name itself, and the bridge of such a lease has no address: a link-local one, which is nobody's.
+# The server identifier is mandatory, but the bridge of such a lease has no address: an unused link-local address.
 _SERVER_WITHOUT_ROUTER = ipaddress.IPv4Address("169.254.86.1")
 
 
@@ -43,7 +43,7 @@ async def serve_leases(keeper: Keeper, settings: Settings) -> None:
 
 
 def lease_of(interface: machine_pb2.NetworkInterface) -> Lease:
-    """What the card is told, as the machine says."""
+    """The lease of a network card, from the machine."""
     lease = interface.dhcp
     router = ipaddress.IPv4Address(lease.router_address) if lease.router_address else None
     return Lease(
@@ -66,7 +66,7 @@ def lease_of(interface: machine_pb2.NetworkInterface) -> Lease:
 
 
 async def _serve(device: str, answer: Callable[[bytes], bytes | None]) -> None:
-    """Answer on `device`. A device that is not there must not end a guest that may already run: it is tried again."""
+    """Answer on `device`. A missing device must not end a guest that may already run, so it is retried."""
     loop = asyncio.get_running_loop()
     pause = _FIRST_PAUSE_S
     while True:
@@ -112,4 +112,4 @@ class _Responder(asyncio.DatagramProtocol):
             self._transport.sendto(response, ("255.255.255.255", _CLIENT_PORT))
 
     def error_received(self, exc: Exception) -> None:
-        _log.warning("losing a DHCP reply", reason=str(exc))  # the client asks again
+        _log.warning("losing a DHCP reply", reason=str(exc))  # the client repeats its request

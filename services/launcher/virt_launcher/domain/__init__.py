@@ -1,1 +1,1 @@
-"""The machine as libvirt sees it. Only host.py, guest.py and guest_agent.py import libvirt."""
+"""The machine as a libvirt domain. Only host.py, guest.py and guest_agent.py import libvirt."""

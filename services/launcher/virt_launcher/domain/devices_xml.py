@@ -1,7 +1,7 @@
-"""What is plugged into the guest, disks apart. Pure; called by xml.py.
+"""XML of the guest's devices except disks. Pure; part of xml.py.
 
-No device that was not asked for: each costs memory and time at the start. The one exception is the guest agent's
-channel, for nobody says beforehand whether the guest will have an agent.
+Contains only requested devices, because each costs memory and startup time. The exception is the guest agent's channel:
+it is unknown whether the guest will have an agent.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from virt_launcher.domain.elements import text, vcpus, virtio_model
 from virt_launcher.domain.files import DomainFiles
 from virt_launcher.domain.names import AGENT_CHANNEL
 
-# More than this many queues libvirt refuses, as KubeVirt does.
+# libvirt's maximum number of queues, which KubeVirt uses as well.
 _MOST_QUEUES = 256
 
 
 def devices(parent: ET.Element, machine: machine_pb2.Machine, files: DomainFiles) -> None:
-    """Everything but disks and their controllers."""
+    """Add all devices except disks and their controllers."""
     _usb(parent, machine)
     for interface in machine.interfaces:
         _interface(parent, interface, machine)
@@ -37,7 +37,7 @@ def devices(parent: ET.Element, machine: machine_pb2.Machine, files: DomainFiles
         action = word(machine_pb2.WatchdogAction, machine.watchdog.action)
         ET.SubElement(parent, "watchdog", model=model, action=action)
     if machine.balloon:
-        # Pages that the guest does not use go back to the node.
+        # Pages that the guest does not use are returned to the node.
         ET.SubElement(parent, "memballoon", model=virtio_model(machine), freePageReporting="on")
     else:
         ET.SubElement(parent, "memballoon", model="none")
@@ -97,10 +97,10 @@ def _agent_channel(parent: ET.Element, machine: machine_pb2.Machine, files: Doma
 
 
 def _display(parent: ET.Element, machine: machine_pb2.Machine) -> None:
-    """VNC on a unix socket: whoever reaches the pod's folder may look, nobody else."""
+    """VNC on a unix socket, which only processes with access to the pod's folder can use."""
     graphics = ET.SubElement(parent, "graphics", type="vnc")
     ET.SubElement(graphics, "listen", type="socket", socket=machine.display.socket_path)
-    # Standard VGA is what SeaBIOS and every operating system's loader know; without VGA's legacy ports, UEFI's own.
+    # SeaBIOS and every boot loader support standard VGA; UEFI uses bochs, without VGA's legacy ports.
     card = "bochs" if machine.bootloader == machine_pb2.BOOTLOADER_UEFI else "vga"
     if machine.display.HasField("card"):
         card = word(machine_pb2.DisplayCard, machine.display.card)

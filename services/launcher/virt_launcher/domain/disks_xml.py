@@ -1,7 +1,6 @@
-"""The machine's disks and their controllers. Pure; called by xml.py.
+"""XML of the machine's disks and their controllers. Pure; part of xml.py.
 
-Every layer of a disk is named with its format, down to the last, so that neither libvirt nor QEMU looks into an image
-to guess what else belongs to it.
+Every layer of a disk is listed with its format, so that neither libvirt nor QEMU probes an image for its backing files.
 """
 
 from __future__ import annotations
@@ -18,12 +17,12 @@ from virt_launcher.storage.layers import Layer, PreparedDisk
 
 _PORTS = 6  # of the AHCI controller of q35
 _MOST_QUEUES = 256  # libvirt's
-# File systems that the launcher made hold documents, nothing boots from them.
+# File systems that the launcher builds contain documents and are not bootable.
 _DATA = ("cloud_init", "folder")
 
 
 def disk_targets(disks: Sequence[machine_pb2.Disk]) -> list[str]:
-    """The guest's likely names: virtio disks are vda, vdb and so on, all others sda, sdb and so on, in their order."""
+    """The likely names in the guest: virtio disks are vda, vdb, …, all others sda, sdb, …, in their order."""
     counts = {"vd": 0, "sd": 0}
     targets = []
     for disk in disks:
@@ -34,14 +33,14 @@ def disk_targets(disks: Sequence[machine_pb2.Disk]) -> list[str]:
 
 
 def io_threads(domain: ET.Element, machine: machine_pb2.Machine) -> None:
-    """As many as disks want one of their own."""
+    """Add a thread for each disk with a dedicated I/O thread."""
     count = sum(disk.dedicated_io_thread for disk in machine.disks)
     if count:
         text(domain, "iothreads", str(count))
 
 
 def disks(parent: ET.Element, machine: machine_pb2.Machine, prepared: Sequence[PreparedDisk]) -> None:
-    """Every disk, in order, `prepared` being what each consists of."""
+    """Add all disks in order; `prepared` has the layers of each."""
     if any(disk.bus == machine_pb2.DISK_BUS_SCSI for disk in machine.disks):
         model = "virtio-transitional" if machine.virtio_transitional else "virtio-scsi"
         ET.SubElement(parent, "controller", type="scsi", index="0", model=model)
@@ -70,20 +69,20 @@ def _disk(parent: ET.Element, disk: machine_pb2.Disk, made: PreparedDisk, target
     block = top is not None and top.block
     device = word(machine_pb2.DiskDevice, disk.device)
     element = ET.SubElement(parent, "disk", type="block" if block else "file", device=device)
-    # A drive without a medium has no file system that could be in the way.
+    # A drive without a medium has no file system that could lack O_DIRECT.
     cache = "none" if made.direct or not made.layers else "writethrough"
     if disk.HasField("cache"):
         cache = word(machine_pb2.DiskCache, disk.cache)
     driver = ET.SubElement(element, "driver", name="qemu", type=top.format if top is not None else "raw", cache=cache)
     stop = not disk.HasField("error_policy")
     driver.set("error_policy", "stop" if stop else word(machine_pb2.DiskErrorPolicy, disk.error_policy))
-    # The kernel's own asynchronous I/O blocks on files with holes, which all but devices are.
+    # The kernel's asynchronous I/O blocks on sparse files, and all images except devices are sparse.
     if disk.HasField("io"):
         driver.set("io", word(machine_pb2.DiskIo, disk.io))
     elif block and cache == "none":
         driver.set("io", "native")
     if writable and disk.device == machine_pb2.DISK_DEVICE_DISK:
-        driver.set("discard", "unmap")  # what the guest deletes goes back to the node
+        driver.set("discard", "unmap")  # space that the guest frees is returned to the node
     if top is not None:
         _source(element, top)
         _backing(element, made.layers[1:])
@@ -107,7 +106,7 @@ def _source(parent: ET.Element, layer: Layer) -> None:
 
 
 def _backing(parent: ET.Element, layers: Sequence[Layer]) -> None:
-    """The rest of the chain, and that there is no more of it."""
+    """Add the rest of the backing chain and its explicit end."""
     for layer in layers:
         parent = ET.SubElement(parent, "backingStore", type="block" if layer.block else "file")
         ET.SubElement(parent, "format", type=layer.format)
@@ -116,7 +115,7 @@ def _backing(parent: ET.Element, layers: Sequence[Layer]) -> None:
 
 
 def _address(element: ET.Element, disk: machine_pb2.Disk, unit: int) -> None:
-    """Where libvirt's own choice would depend on the other disks' names."""
+    """Add an explicit address. libvirt's default would depend on the names of other disks."""
     if disk.bus == machine_pb2.DISK_BUS_SCSI:
         place = {"controller": "0", "bus": "0", "target": "0", "unit": str(unit)}
     elif disk.bus == machine_pb2.DISK_BUS_SATA:
@@ -127,7 +126,8 @@ def _address(element: ET.Element, disk: machine_pb2.Disk, unit: int) -> None:
 
 
 def _boot_orders(machine: machine_pb2.Machine) -> list[int]:
-    """As given; if nobody says anything, the disks in their order, so that the firmware guesses nothing."""
+    """The boot orders of the machine. Without any, the disks boot in their order, so that the firmware does not
+    guess."""
     boot_orders = [disk.boot_order for disk in machine.disks]
     if any(boot_orders) or any(interface.boot_order for interface in machine.interfaces):
         return boot_orders

@@ -13,17 +13,17 @@ def text(parent: ET.Element, name: str, content: str, /, **attributes: str) -> N
 
 
 def switch(on: bool) -> str:
-    """libvirt's word in attributes called "state"."""
+    """libvirt's value for attributes called "state"."""
     return "on" if on else "off"
 
 
 def yes_no(true: bool) -> str:
-    """libvirt's word in most other attributes."""
+    """libvirt's value for most other boolean attributes."""
     return "yes" if true else "no"
 
 
 def virtio_model(machine: machine_pb2.Machine) -> str:
-    """The form of the machine's virtio devices."""
+    """The model of the machine's virtio devices."""
     return "virtio-transitional" if machine.virtio_transitional else "virtio"
 
 

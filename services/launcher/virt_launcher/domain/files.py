@@ -1,6 +1,6 @@
-"""The hypervisor's own files in the launcher's private folder. Made by app.py, named in XML and read by guest.py.
+"""The hypervisor's files in the launcher's private folder. Created by app.py, used in XML and by guest.py.
 
-What the handler must know too, such as the sockets of consoles, comes with the machine instead.
+Paths that the handler uses as well, such as the sockets of consoles, are part of the machine instead.
 """
 
 from __future__ import annotations

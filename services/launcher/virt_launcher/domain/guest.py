@@ -1,4 +1,4 @@
-"""The one domain of this launcher's libvirtd: looking at it and acting on it, each a single blocking call.
+"""Blocking calls on the domain of this launcher's libvirtd: observations and actions.
 
 Called by host.py's threads with an open connection. Decides nothing.
 """
@@ -16,8 +16,8 @@ from virt_launcher.errors import HypervisorRefused, HypervisorUnavailable
 
 
 def warm(connection: Any) -> None:
-    """Have libvirt probe QEMU, or find that it has, while nobody waits for it. A machine that comes meanwhile does not
-    probe again, it waits for the rest."""
+    """Have libvirt probe QEMU's capabilities, unless they are cached, before they are needed. A machine that arrives
+    meanwhile waits for this probe."""
     import libvirt
 
     with contextlib.suppress(libvirt.libvirtError):
@@ -25,10 +25,10 @@ def warm(connection: Any) -> None:
 
 
 def observe(connection: Any) -> Observation:
-    """One look at the domain. Takes no lock that a running job holds.
+    """Observe the domain. Takes no lock that a running job holds.
 
     Raises:
-        HypervisorUnavailable: nothing is to be concluded from what there is now.
+        HypervisorUnavailable: the state is transient and means nothing.
     """
     import libvirt
 
@@ -50,8 +50,8 @@ def observe(connection: Any) -> Observation:
         if reason == libvirt.VIR_DOMAIN_PAUSED_USER:
             return Observation(DomainPhase.STANDING)
         if reason == libvirt.VIR_DOMAIN_PAUSED_STARTING_UP:
-            # The libvirtd that was starting QEMU died; its successor is about to kill what it found half started.
-            raise HypervisorUnavailable("libvirtd has not cleared away a start that was interrupted")
+            # A libvirtd died while it started QEMU; its successor is about to kill that QEMU.
+            raise HypervisorUnavailable("libvirtd has not cleaned up an interrupted start yet")
         io_error = reason == libvirt.VIR_DOMAIN_PAUSED_IOERROR
         return Observation(DomainPhase.STALLED, stall=StallReason.IO_ERROR if io_error else StallReason.OTHER)
     return Observation(DomainPhase.RUNNING)
@@ -77,8 +77,7 @@ def disk_capacities(connection: Any, targets: list[str]) -> list[int]:
 
 
 def disk_errors(connection: Any) -> tuple[DiskError, ...]:
-    """Which disks QEMU could not read or write, so that it stopped the guest. QEMU itself is asked, which may hang with
-    its disk."""
+    """Disks with an I/O error because of which QEMU stopped the guest. Queries QEMU, which may hang with its disk."""
     import libvirt
 
     errors: dict[str, int] = _require(connection).diskErrors()
@@ -86,37 +85,37 @@ def disk_errors(connection: Any) -> tuple[DiskError, ...]:
 
 
 def machine_type(connection: Any) -> str:
-    """What libvirt made of the machine type that was asked for."""
-    from xml.etree import ElementTree as ET  # not while a connection to libvirtd waits to be begun
+    """The machine type that libvirt chose for the requested one."""
+    from xml.etree import ElementTree as ET  # imported late, to connect to libvirtd sooner
 
     found = ET.fromstring(_require(connection).XMLDesc(0)).find("os/type")  # noqa: S314 - libvirt's own
     return "" if found is None else found.get("machine", "")
 
 
 def start_cpus(connection: Any) -> None:
-    """Let the guest run."""
+    """Start or resume the guest's CPUs."""
     _require(connection).resume()
 
 
 def stop_cpus(connection: Any) -> None:
-    """Have the guest's CPUs stand still."""
+    """Stop the guest's CPUs."""
     _require(connection).suspend()
 
 
 def reset(connection: Any) -> None:
-    """Press the reset button."""
+    """Reset the guest."""
     _require(connection).reset()
 
 
 def press_reboot_button(connection: Any) -> None:
-    """Ask the guest by ACPI to shut down; libvirt resets it when it has."""
+    """Request a shutdown by ACPI, after which libvirt resets the guest."""
     import libvirt
 
     _require(connection).reboot(libvirt.VIR_DOMAIN_REBOOT_ACPI_POWER_BTN)
 
 
 def take_screenshot(connection: Any, path: str) -> None:
-    """Have QEMU draw the first display as PNG into a new file of its own."""
+    """Have QEMU write the first display as PNG to a new file."""
     import libvirt_qemu
 
     command = {"execute": "screendump", "arguments": {"filename": path, "format": "png"}}
@@ -126,14 +125,14 @@ def take_screenshot(connection: Any, path: str) -> None:
 
 
 def press_power_button(connection: Any) -> None:
-    """Ask the guest by ACPI to shut down."""
+    """Request a shutdown from the guest by ACPI."""
     import libvirt
 
     _require(connection).shutdownFlags(libvirt.VIR_DOMAIN_SHUTDOWN_ACPI_POWER_BTN)
 
 
 def destroy(connection: Any) -> None:
-    """End QEMU: SIGTERM, so that it flushes what it wrote, then SIGKILL."""
+    """End QEMU: SIGTERM, so that it flushes its writes, then SIGKILL."""
     _require(connection).destroy()
 
 

@@ -1,5 +1,5 @@
-"""Talking with the guest's agent through libvirt, each function a single blocking call. Called by host.py's threads,
-with an open connection, and by probe.py. Decides nothing; what answers mean is agent/replies.py's."""
+"""Blocking calls to the guest agent through libvirt. Called by host.py's threads, with an open connection, and by
+probe.py. Decides nothing; agent/replies.py parses the responses."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from virt_launcher.domain.names import AGENT_CHANNEL
 from virt_launcher.domain.only_domain import find_domain
 from virt_launcher.errors import AgentRefused, AgentUnavailable
 
-# VIR_ERR_AGENT_COMMAND_TIMEOUT and VIR_ERR_AGENT_COMMAND_FAILED of libvirt 11.2; older bindings do not name them, and
-# older libvirts say VIR_ERR_AGENT_UNRESPONSIVE and VIR_ERR_INTERNAL_ERROR instead.
+# VIR_ERR_AGENT_COMMAND_TIMEOUT and VIR_ERR_AGENT_COMMAND_FAILED of libvirt 11.2; older bindings do not define them, and
+# older libvirts return VIR_ERR_AGENT_UNRESPONSIVE and VIR_ERR_INTERNAL_ERROR instead.
 _COMMAND_TIMEOUT, _COMMAND_FAILED = 112, 113
 
 
@@ -26,11 +26,11 @@ def is_connected(connection: Any) -> bool:
 
 
 def ask(connection: Any, command: str, timeout_s: int) -> str:
-    """The agent's answer to a command in its own words, JSON both.
+    """The agent's response to a command; both are JSON.
 
     Raises:
-        AgentUnavailable: there is none, or it did not answer within `timeout_s` seconds.
-        AgentRefused: it answered with an error.
+        AgentUnavailable: there is no agent, or it did not answer within `timeout_s` seconds.
+        AgentRefused: the agent returned an error.
     """
     import libvirt
     import libvirt_qemu
@@ -44,11 +44,11 @@ def ask(connection: Any, command: str, timeout_s: int) -> str:
 
 
 def reboot(connection: Any) -> None:
-    """Have the agent reboot the guest. Returns when the guest was reset, or libvirt has waited for that long enough.
+    """Have the agent reboot the guest. Returns when the guest was reset, or after libvirt's timeout for that.
 
     Raises:
-        AgentUnavailable: there is none, or nothing happened.
-        AgentRefused: it answered with an error.
+        AgentUnavailable: there is no agent, or nothing happened.
+        AgentRefused: the agent returned an error.
     """
     import libvirt
 
@@ -73,7 +73,7 @@ def _translated(error: Any) -> Exception:
         libvirt.VIR_ERR_AGENT_UNRESPONSIVE,
         libvirt.VIR_ERR_AGENT_UNSYNCED,
         _COMMAND_TIMEOUT,
-        libvirt.VIR_ERR_OPERATION_INVALID,  # no domain that runs
+        libvirt.VIR_ERR_OPERATION_INVALID,  # the domain does not run
         libvirt.VIR_ERR_NO_DOMAIN,
     )
     if code in absent:

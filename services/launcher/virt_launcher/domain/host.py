@@ -1,8 +1,8 @@
-"""The connection to this launcher's libvirtd, made again whenever it breaks.
+"""The connection to this launcher's libvirtd. Reconnects on failure.
 
-Started by ``__main__`` before gRPC is imported. One thread imports libvirt and keeps connected, one runs libvirt's
-event loop and may only enqueue (`_notify`), a small pool does the blocking calls and one thread those that wait for
-the guest's agent; everything else happens on the asyncio loop. Decides nothing about the guest.
+Started by ``__main__`` before gRPC is imported. Threads: one imports libvirt and reconnects, one runs libvirt's event
+loop and only enqueues (`_notify`), a small pool makes blocking calls, and one makes calls to the guest agent.
+Everything else runs on the asyncio loop. Decides nothing about the guest.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ Result = TypeVar("Result")
 _log = logs.bound("virt_launcher.domain.host")
 
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.02, 1.0
-# A libvirtd that hangs, rather than dies, is given up by the client's keepalive after about 20 s.
+# The client's keepalive detects a hanging libvirtd after about 20 s.
 _KEEPALIVE_INTERVAL_S, _KEEPALIVE_COUNT = 5, 3
 
 
@@ -32,14 +32,14 @@ class Host:
     """libvirt, asynchronously.
 
     Attributes:
-        uri: what is connected to.
+        uri: the connection's URI.
     """
 
     def __init__(self, uri: str) -> None:
         self.uri = uri
         self._pool = ThreadPoolExecutor(2, thread_name_prefix="libvirt-call")
-        # An agent that hangs holds a thread and a connection of its own: on one connection, libvirt's client leaves a
-        # second call lying while a first one waits for its answer (5 to 10 s were seen with libvirt 9.0).
+        # Calls to the agent have a separate thread and connection: on a shared connection, libvirt's client delays
+        # other calls while a call waits for its response (5 to 10 s with libvirt 9.0).
         self._agent_pool = ThreadPoolExecutor(1, thread_name_prefix="libvirt-agent")
         self._agent_connection: Any = None
         self._connection: Any = None
@@ -49,8 +49,8 @@ class Host:
         threading.Thread(target=self._keep_connected, name="libvirt-connection", daemon=True).start()
 
     def subscribe(self, changed: Callable[[], None]) -> None:
-        """Have `changed`, too, called on the running asyncio loop after each event of the domain or of its guest agent,
-        each connection and disconnection."""
+        """Call `changed` on the running asyncio loop after each event of the domain or its guest agent, and after each
+        connection and disconnection."""
         loop = asyncio.get_running_loop()
 
         def enqueue() -> None:
@@ -64,20 +64,20 @@ class Host:
 
     @property
     def connected(self) -> bool:
-        """Whether libvirtd was there when last heard of."""
+        """Whether the connection to libvirtd was open at the last event."""
         return self._connection is not None
 
     async def call(self, function: Callable[..., Result], *arguments: object, timeout: float) -> Result:
-        """Run one function of guest.py on the connection, for at most `timeout` seconds.
+        """Run a function of guest.py on the connection, for at most `timeout` seconds.
 
         Raises:
-            HypervisorUnavailable: no connection, or it broke or took too long; what the call did is unknown.
-            HypervisorRefused: libvirt said no.
+            HypervisorUnavailable: no connection, or it broke or timed out; the effect of the call is unknown.
+            HypervisorRefused: libvirt returned an error.
         """
         return await self._call(self._pool, function, *arguments, timeout=timeout)
 
     async def call_agent(self, function: Callable[..., Result], *arguments: object, timeout: float) -> Result:
-        """The same for a function of guest_agent.py: one at a time, and in the way of nothing else."""
+        """Like `call`, for a function of guest_agent.py. Such calls run one at a time and block no other call."""
         import libvirt
 
         def on_own_connection(_connection: Any) -> Result:
@@ -144,7 +144,7 @@ class Host:
             self._lost.clear()
             connection = self._connect()
             self._connection = connection
-            if not _is_alive(connection):  # closed before it was stored: its callback found another here
+            if not _is_alive(connection):  # closed before it was stored, so its close callback did not reset it
                 self._connection = None
                 continue
             self._notify()
@@ -158,7 +158,7 @@ class Host:
             libvirt.virEventRunDefaultImpl()
 
     def _connect(self) -> Any:
-        """Connect, however long it takes. No event is missed meanwhile: connecting is followed by a look."""
+        """Connect, without a time limit. Events in the meantime are not lost: an observation follows a connection."""
         import libvirt
 
         pause = _FIRST_PAUSE_S
@@ -181,8 +181,8 @@ class Host:
         self._notify()
 
     def _on_close(self, connection: Any, _reason: int, _opaque: object) -> None:
-        """Called by whichever thread notices: the one that runs events, or one whose call broke. A connection that was
-        replaced may close late: the one in use stays."""
+        """Called by the thread that notices the close: the event loop's, or that of a broken call. A replaced
+        connection may close late; it must not reset the current one."""
         if connection is not self._connection:
             return
         self._connection = None

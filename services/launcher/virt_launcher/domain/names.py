@@ -1,4 +1,4 @@
-"""Names that libvirt, QEMU and this launcher agree on. Imports nothing, for virt-probe starts once in a few seconds."""
+"""Names that libvirt, QEMU and this launcher share. Imports nothing, because virt-probe starts every few seconds."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ _LONGEST_DOMAIN_NAME = 200
 EMULATOR = "/usr/bin/qemu-system-x86_64"
 
 AGENT_CHANNEL = "org.qemu.guest_agent.0"
-"""The name by which guest agents, and libvirt, know their channel."""
+"""The name of the guest agent's channel, fixed by agents and libvirt."""
 
 
 def domain_name(namespace: str, name: str) -> str:

@@ -1,4 +1,4 @@
-"""What libvirt says about the domain, in the words that the plan needs. Made by guest.py, read by machine/plan.py."""
+"""The observation of the libvirt domain, as machine/plan.py needs it. Created by guest.py."""
 
 from __future__ import annotations
 
@@ -7,26 +7,26 @@ from dataclasses import dataclass
 
 
 class DomainPhase(enum.Enum):
-    """libvirt's domain states, as far as they make a difference."""
+    """The domain states of libvirt that matter for the plan."""
 
     ABSENT = "absent"
     """Not defined."""
     SHUTOFF = "shutoff"
     """Defined, without a QEMU process."""
     STANDING = "standing"
-    """A QEMU process whose CPUs nobody has started, or that somebody has paused."""
+    """A QEMU process whose CPUs were never started, or were paused."""
     STALLED = "stalled"
     """A QEMU process that stopped its CPUs by itself."""
     RUNNING = "running"
     PANICKED = "panicked"
-    """The guest's kernel panicked; QEMU is kept."""
+    """The guest's kernel panicked; QEMU still exists."""
 
 
 class ShutoffReason(enum.Enum):
     """Why there is no QEMU process."""
 
     UNKNOWN = "unknown"
-    """Never started since libvirtd was: says nothing about the time before."""
+    """Not started since libvirtd started; says nothing about the time before."""
     SHUTDOWN = "shutdown"
     DESTROYED = "destroyed"
     CRASHED = "crashed"
@@ -52,7 +52,7 @@ class DiskError:
 
 @dataclass(frozen=True, slots=True)
 class Observation:
-    """One look at the domain."""
+    """An observation of the domain."""
 
     phase: DomainPhase
     reason: ShutoffReason = ShutoffReason.UNKNOWN

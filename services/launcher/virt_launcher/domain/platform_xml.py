@@ -1,4 +1,4 @@
-"""What the guest runs on: memory, firmware, CPU, clock, switches. Pure; called by xml.py."""
+"""XML of the platform: memory, firmware, CPU, clock, features. Pure; part of xml.py."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ from virt_core.rpc.words import word
 from virt_launcher.domain.elements import switch, text, yes_no
 from virt_launcher.domain.files import DomainFiles
 
-# Debian's package ovmf: firmware without secure boot, and the empty variable store that goes with it.
+# Debian's package ovmf: firmware without secure boot, and the matching empty variable store.
 FIRMWARE = "/usr/share/OVMF/OVMF_CODE_4M.fd"
 FIRMWARE_VARIABLES = "/usr/share/OVMF/OVMF_VARS_4M.fd"
 
-# QEMU's own default is up to 1 GiB for each guest, and a busy one fills it: 920 MiB resident were seen for a guest of
+# QEMU's default is up to 1 GiB per guest, and a busy guest fills it: 920 MiB resident were measured for a guest of
 # 64 MiB. 32 MiB was QEMU's default for a decade.
 TRANSLATION_CACHE_MIB = 64
 
-# Without KVM there is neither a host's CPU for the guest nor a clock that a hypervisor hands to it.
+# Not available without KVM: the host's CPU and paravirtual clocks.
 _HOST_MODELS = ("", "host-model", "host-passthrough")
 _HYPERVISOR_TIMERS = (machine_pb2.TIMER_NAME_KVMCLOCK, machine_pb2.TIMER_NAME_HYPERVCLOCK)
 
 
 def memory_backing(domain: ET.Element, machine: machine_pb2.Machine) -> None:
-    """Huge pages by memfd: they are the pod's to use without a file system of them mounted into it."""
+    """Huge pages by memfd, which the pod can use without a hugetlbfs mount."""
     if not machine.hugepage_bytes:
         return
     backing = ET.SubElement(domain, "memoryBacking")
@@ -33,7 +33,7 @@ def memory_backing(domain: ET.Element, machine: machine_pb2.Machine) -> None:
 
 
 def sysinfo(domain: ET.Element, machine: machine_pb2.Machine) -> None:
-    """What the firmware tells the guest of the machine."""
+    """Add the SMBIOS fields."""
     smbios = machine.smbios
     blocks = {
         "system": {
@@ -64,12 +64,12 @@ def sysinfo(domain: ET.Element, machine: machine_pb2.Machine) -> None:
 
 
 def boot(domain: ET.Element, machine: machine_pb2.Machine, files: DomainFiles) -> None:
-    """Machine type, firmware, and a kernel if one is booted directly. What else boots says so itself."""
+    """Add machine type, firmware, and the kernel of a direct boot. Other boot devices have their own boot order."""
     os = ET.SubElement(domain, "os")
     text(os, "type", "hvm", arch="x86_64", machine=machine.machine_type)
     if machine.bootloader == machine_pb2.BOOTLOADER_UEFI:
         text(os, "loader", FIRMWARE, readonly="yes", secure="no", type="pflash")
-        # libvirt makes the machine's own store from the template when there is none.
+        # libvirt creates the machine's variable store from the template if it does not exist.
         text(os, "nvram", str(files.firmware_variables), template=FIRMWARE_VARIABLES)
     if machine.HasField("kernel_boot"):
         text(os, "kernel", machine.kernel_boot.kernel_path)
@@ -84,7 +84,7 @@ def boot(domain: ET.Element, machine: machine_pb2.Machine, files: DomainFiles) -
 
 
 def features(domain: ET.Element, machine: machine_pb2.Machine, *, kvm: bool) -> None:
-    """Switches of the platform; those of KVM mean nothing without it."""
+    """Add platform features; KVM's only with KVM."""
     wanted = machine.features if machine.HasField("features") else machine_pb2.Features(acpi=True, apic=True)
     element = ET.SubElement(domain, "features")
     if wanted.acpi:
@@ -102,9 +102,9 @@ def features(domain: ET.Element, machine: machine_pb2.Machine, *, kvm: bool) -> 
 
 
 def cpu(domain: ET.Element, machine: machine_pb2.Machine, *, kvm: bool) -> None:
-    """Unless a model is named, KVM: the named model nearest to this host's CPU, which another host can offer too
-    (host-passthrough is one host's alone). Emulation: the same on every host and QEMU; "max" is not, it grows with
-    each QEMU."""
+    """Add the CPU. Defaults: with KVM the named model closest to this host's CPU, which other hosts may offer as well
+    (unlike host-passthrough); with emulation a model that is the same on every host and QEMU (unlike "max", which grows
+    with each QEMU)."""
     name = machine.cpu_model.name
     if kvm and name == "host-passthrough":
         element = ET.SubElement(domain, "cpu", mode=name, check="none")
@@ -121,7 +121,7 @@ def cpu(domain: ET.Element, machine: machine_pb2.Machine, *, kvm: bool) -> None:
 
 
 def clock(domain: ET.Element, machine: machine_pb2.Machine, *, kvm: bool) -> None:
-    """The guest's clock, and timers that are not the hypervisor's choice."""
+    """Add the guest's clock and the timers that are set explicitly."""
     wanted = machine.clock
     if wanted.timezone:
         element = ET.SubElement(domain, "clock", offset="timezone", timezone=wanted.timezone)

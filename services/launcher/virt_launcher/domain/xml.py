@@ -1,8 +1,8 @@
-"""The domain XML of the contract's Machine.
+"""Translates the contract's Machine to libvirt's domain XML. Pure.
 
-Pure; called by machine/execute.py. Built as a tree, never by pasting text, so that no value can become an element. The
-elements are those of libvirt 9.0's domain format; platform_xml.py has what the guest runs on, devices_xml.py what is
-plugged into it, disks_xml.py its disks. What is valid was checked by servicer.py before.
+Called by machine/execute.py. Builds a tree instead of text, so that no value can become an element. The elements are
+those of libvirt 9.0's domain format: platform_xml.py has platform and CPU, devices_xml.py devices, disks_xml.py disks.
+servicer.py has validated the machine before.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from virt_launcher.storage.layers import PreparedDisk
 
 
 def domain_xml(machine: machine_pb2.Machine, files: DomainFiles, prepared: Sequence[PreparedDisk] = ()) -> str:
-    """The domain of `machine`, each of its disks consisting of what was prepared for it."""
+    """The domain of `machine`; `prepared` has the layers of its disks."""
     kvm = machine.accelerator == machine_pb2.ACCELERATOR_KVM
     domain = ET.Element("domain", type="kvm" if kvm else "qemu")
     text(domain, "name", domain_name(machine.namespace, machine.name))
@@ -39,7 +39,7 @@ def domain_xml(machine: machine_pb2.Machine, files: DomainFiles, prepared: Seque
     clock(domain, machine, kvm=kvm)
     text(domain, "on_poweroff", "destroy")
     text(domain, "on_reboot", "restart")
-    # The panicked QEMU stays, so that a panic is told from a killed QEMU whoever was away when it happened.
+    # QEMU stays after a panic, so that a launcher that restarts later can distinguish it from a killed QEMU.
     text(domain, "on_crash", "preserve")
     inside = ET.SubElement(domain, "devices")
     text(inside, "emulator", EMULATOR)

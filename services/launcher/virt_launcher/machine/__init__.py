@@ -1,1 +1,1 @@
-"""The one machine of this launcher: its record on disk, what is seen of it, what to do about it."""
+"""The machine of this launcher: its record on disk, plan, actions and reported state."""

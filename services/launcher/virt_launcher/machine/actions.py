@@ -1,4 +1,4 @@
-"""Everything that the launcher can do to its machine. Pure; decided by plan.py, done by execute.py."""
+"""The closed set of the launcher's actions on its machine. Pure; planned by plan.py, executed by execute.py."""
 
 from __future__ import annotations
 
@@ -9,56 +9,56 @@ from kubevirt.launcher.v1 import state_pb2
 
 @dataclass(frozen=True, slots=True)
 class CreateStanding:
-    """Prepare the disks, make the domain known to libvirt, persistently, and start QEMU with the CPUs standing still.
-    Legal while there is no QEMU and nothing ran: whatever an earlier attempt left is made anew."""
+    """Prepare the disks, define the persistent domain and start QEMU with stopped CPUs. Only while there is no QEMU and
+    the guest never ran: leftovers of an earlier attempt are replaced."""
 
 
 @dataclass(frozen=True, slots=True)
 class RecordRunning:
-    """Write down that the guest is about to run. Legal while its CPUs stand still."""
+    """Record that the guest is about to run. Only while its CPUs are stopped."""
 
 
 @dataclass(frozen=True, slots=True)
 class StartCpus:
-    """Let the guest run. Legal once RecordRunning is done and unless it shall stand still; also where it stalled, on
-    command."""
+    """Start the CPUs. Only after RecordRunning and unless a pause is wanted; also, on command, after QEMU stopped the
+    guest."""
 
 
 @dataclass(frozen=True, slots=True)
 class RecordWanted:
-    """Write down whether the guest's CPUs shall stand still. Legal on command, once the guest was started."""
+    """Record whether the guest's CPUs are to be paused. On command, after the guest was started."""
 
     paused: bool
 
 
 @dataclass(frozen=True, slots=True)
 class StopCpus:
-    """Have the guest's CPUs stand still. Legal while they run and RecordWanted says so."""
+    """Stop the guest's CPUs. Only while they run and RecordWanted has recorded the pause."""
 
 
 @dataclass(frozen=True, slots=True)
 class Reset:
-    """Press the reset button. Legal on command, while there is a guest."""
+    """Reset the guest. On command, while there is a guest."""
 
 
 @dataclass(frozen=True, slots=True)
 class PressRebootButton:
-    """Ask the guest by ACPI to reboot. Legal on command, while its CPUs run."""
+    """Request a reboot from the guest by ACPI. On command, while its CPUs run."""
 
 
 @dataclass(frozen=True, slots=True)
 class PressPowerButton:
-    """Ask the guest to shut down. Legal while it runs and a stop was asked for."""
+    """Request a shutdown from the guest by ACPI. While it runs and a stop was requested."""
 
 
 @dataclass(frozen=True, slots=True)
 class Destroy:
-    """End QEMU. Legal when a stop was asked for and its time is over, or when the end is recorded."""
+    """End QEMU. Only after the grace period of a requested stop, or when the end is recorded."""
 
 
 @dataclass(frozen=True, slots=True)
 class RecordEnd:
-    """Write down how the machine ended. Legal once: it never runs again."""
+    """Record how the machine ended. Only once: it never runs again."""
 
     end: state_pb2.MachineEnd.ValueType
     message: str

@@ -1,6 +1,6 @@
-"""What a command means for the machine as it is, as the actions that do it. Pure; called by keeper.py.
+"""Translates a command to actions, depending on the machine's state. Pure; called by keeper.py.
 
-A command whose effect is there already is no action at all. What the guest agent does is agent/keeper.py's.
+A command that has already taken effect needs no action. agent/keeper.py handles the commands for the guest agent.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ _GUEST_EXISTS = frozenset({DomainPhase.STANDING, DomainPhase.STALLED, DomainPhas
 
 
 def steps(command: command_pb2.Command, record: Record, seen: Observation, *, stopping: bool) -> tuple[Action, ...]:
-    """The actions, in order; what they leave to do, plan.py sees by itself.
+    """The actions in order. plan.py finds the remaining actions by itself.
 
     Raises:
-        CommandRefused: the machine is in no state for it.
+        CommandRefused: the machine's state does not allow the command.
     """
     if record.running is None or record.ended is not None or seen.phase not in _GUEST_EXISTS:
         raise CommandRefused("the machine does not run", reason="NOT_RUNNING")

@@ -1,4 +1,4 @@
-"""Doing one action. Called by keeper.py. The record is written here and nowhere else, but for the machine itself."""
+"""Executes an action. Called by keeper.py. Only this module writes the record, except the machine itself."""
 
 from __future__ import annotations
 
@@ -32,18 +32,18 @@ from virt_launcher.machine.record import RecordFolder
 
 _log = logs.bound("virt_launcher.machine")
 
-# A cold start has libvirt probe QEMU's capabilities first: 5 s on a busy machine, and nobody is served by giving up.
+# On a cold start libvirt first probes QEMU's capabilities: 5 s on a busy node, and a timeout would not help.
 _CREATE_TIMEOUT_S = 120.0
-# destroy() gives QEMU 15 s to end by itself before it kills it.
+# destroy() waits 15 s for QEMU to exit before it kills it.
 _CALL_TIMEOUT_S = 30.0
 
 
 async def execute(action: Action, records: RecordFolder, host: Host, files: DomainFiles) -> None:
-    """Do `action`.
+    """Execute `action`.
 
     Raises:
-        HypervisorUnavailable: whether it was done is unknown: look again.
-        HypervisorRefused: it was not done and would not be done next time.
+        HypervisorUnavailable: its effect is unknown: observe again.
+        HypervisorRefused: it failed, and a retry does not help.
     """
     machine = records.record.machine
     assert machine is not None
@@ -61,7 +61,7 @@ async def execute(action: Action, records: RecordFolder, host: Host, files: Doma
             log.info("starting the guest's CPUs")
             await host.call(guest.start_cpus, timeout=_CALL_TIMEOUT_S)
         case RecordWanted(paused):
-            log.info("recording what is wanted", paused=paused)
+            log.info("recording the wanted state", paused=paused)
             phase = state_pb2.MACHINE_PHASE_PAUSED if paused else state_pb2.MACHINE_PHASE_RUNNING
             records.write_wanted(_state(machine, phase))
         case StopCpus():
@@ -71,7 +71,7 @@ async def execute(action: Action, records: RecordFolder, host: Host, files: Doma
             log.info("resetting the guest")
             await host.call(guest.reset, timeout=_CALL_TIMEOUT_S)
         case PressRebootButton():
-            log.info("asking the guest to reboot")
+            log.info("requesting a reboot by ACPI")
             await host.call(guest.press_reboot_button, timeout=_CALL_TIMEOUT_S)
         case PressPowerButton():
             log.info("pressing the guest's power button")
@@ -87,7 +87,7 @@ async def execute(action: Action, records: RecordFolder, host: Host, files: Doma
 
 
 async def _create_or_end(machine: machine_pb2.Machine, records: RecordFolder, host: Host, files: DomainFiles) -> None:
-    """A machine that cannot be started has ended: what is refused once, is refused again."""
+    """Create the domain, or record the machine's end if it cannot be started: a retry would fail, too."""
     try:
         await _create(machine, host, files)
     except HypervisorRefused as error:
@@ -113,7 +113,7 @@ async def _create(machine: machine_pb2.Machine, host: Host, files: DomainFiles) 
 
 
 async def _disk_states(machine: machine_pb2.Machine, host: Host) -> list[state_pb2.DiskState]:
-    """As the hypervisor has them: it may have been started by a launcher that died right after."""
+    """The disks as the hypervisor has them: a launcher that died since may have started it."""
     named = zip(machine.disks, disk_targets(machine.disks), strict=True)
     targets = {disk.name: target for disk, target in named if not disk.tray_open}
     if not targets:
@@ -139,7 +139,7 @@ def _state(machine: machine_pb2.Machine, phase: state_pb2.MachinePhase.ValueType
 
 
 def now() -> Timestamp:
-    """The present, for people."""
+    """The current time, for users."""
     stamp = Timestamp()
     stamp.FromNanoseconds(time.time_ns())
     return stamp

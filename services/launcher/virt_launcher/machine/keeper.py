@@ -1,7 +1,7 @@
-"""Keeps the machine as it should be: look, plan, do, tell; again whenever something may have changed.
+"""Reconciles the machine: observe, plan, execute, publish; again whenever something may have changed.
 
-Started by app.py as one task, the only one that acts on the guest. Woken by libvirt's events, by a connection that
-broke or came back, and by requests. Events only wake: what is true is read anew each time, so none can be missed.
+Started by app.py as a task, the only one that acts on the guest. Woken by libvirt's events, changes of the connection,
+and requests. Events only wake the task, which then reads the current state, so no event can be missed.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class Keeper:
 
     Attributes:
         published: the newest state.
-        known: set as soon as there is a machine.
+        known: set when there is a machine.
     """
 
     def __init__(self, settings: Settings, records: RecordFolder, host: Host) -> None:
@@ -66,13 +66,13 @@ class Keeper:
         return self._records.record
 
     def accept(self, machine: machine_pb2.Machine) -> None:
-        """Take the machine on: from here on it will be started, whatever dies."""
+        """Record the machine. From then on it will be started, even after a crash of this process."""
         self._records.write_machine(machine)
         self.known.set()
         self._wake.set()
 
     def request_stop(self, grace_s: float) -> None:
-        """Ask for the machine's end, at the latest `grace_s` seconds from now. A later, shorter request wins."""
+        """Request the machine's end within `grace_s` seconds. A later, shorter request overrides it."""
         deadline = asyncio.get_running_loop().time() + grace_s
         if self._stop is None or deadline < self._stop.deadline:
             stop = self._stop or Stop(deadline, self._settings.power_button_interval_s)
@@ -80,12 +80,12 @@ class Keeper:
         self._wake.set()
 
     async def command(self, command: command_pb2.Command) -> None:
-        """Have a command done once, by the one task that acts on the guest; returns when its effect is told.
+        """Execute a command once, in the task that acts on the guest. Returns when its effect is published.
 
         Raises:
-            CommandRefused: the machine is in no state for it.
-            HypervisorRefused: nor for the hypervisor.
-            HypervisorUnavailable: whether it was done is unknown.
+            CommandRefused: the machine's state does not allow it.
+            HypervisorRefused: the hypervisor refuses it.
+            HypervisorUnavailable: its effect is unknown.
         """
         request = _Request(command, asyncio.get_running_loop().create_future())
         self._requests.append(request)
@@ -93,19 +93,19 @@ class Keeper:
         await request.done
 
     def tell_agent(self, agent: guest_pb2.GuestAgent | None) -> None:
-        """Take note of what the guest's agent says, or that there is none."""
+        """Store the guest agent's report; None: there is no agent."""
         self._agent = agent
         self._wake.set()
 
     def record_thaw_at(self, when: Timestamp | None) -> None:
-        """Keep when file systems are to be thawed; None: they are."""
+        """Record when file systems must be thawed; None: they are thawed."""
         if when is None:
             self._records.forget_thaw()
         else:
             self._records.write_thaw_at(when)
 
     async def run(self) -> None:
-        """Keep the machine until cancelled."""
+        """Reconcile the machine until cancelled."""
         self._host.subscribe(self._wake.set)
         while True:
             self._wake.clear()
@@ -117,7 +117,8 @@ class Keeper:
                 continue
 
     async def _work(self) -> float | None:
-        """Bring the machine as far as possible and tell; returns after how many seconds to come back at the latest."""
+        """Reconcile the machine and publish its state. Returns the seconds until the next pass; None: wait for an
+        event."""
         again_in: float | None = None
         seen: Observation | None = None
         try:
@@ -130,14 +131,14 @@ class Keeper:
             seen = None
             again_in = self._fall_silent(error)
         except HypervisorRefused as error:
-            # Most likely the guest ended between the look and the act: the next look tells.
+            # The guest probably ended between observation and action: the next observation shows it.
             _log.warning("trying again after a refusal", reason=str(error))
             again_in = _RETRY_S
         await self._tell(seen)
         return again_in
 
     async def _settle(self) -> Observation:
-        """Do what the plan says until it says nothing more."""
+        """Execute actions until the plan is empty."""
         seen = await self._look()
         while (action := plan(self.record, seen, self._stop, _clock())) is not None:
             await self._tell(seen)
@@ -147,7 +148,8 @@ class Keeper:
         return seen
 
     async def _serve(self, request: _Request, seen: Observation) -> Observation:
-        """Do one command, unless its caller has given up, and tell its effect before the caller hears of it."""
+        """Execute a command, unless its caller has cancelled it. Publishes the effect before the caller gets the
+        result."""
         if request.done.done():
             return seen
         try:
@@ -174,7 +176,7 @@ class Keeper:
 
     async def _look(self) -> Observation:
         if self.record.machine is None or (self.record.ended is not None and not self._host.connected):
-            return Observation(DomainPhase.ABSENT)  # what libvirt might say changes nothing
+            return Observation(DomainPhase.ABSENT)  # libvirt's answer would not matter
         seen = await self._host.call(guest.observe, timeout=_OBSERVE_TIMEOUT_S)
         if seen.stall is not StallReason.IO_ERROR:
             self._disk_errors = None
@@ -184,8 +186,8 @@ class Keeper:
         return replace(seen, disk_errors=self._disk_errors)
 
     async def _ask_disk_errors(self) -> tuple[DiskError, ...]:
-        """Once for each time that the guest stalls and only to be told: a QEMU that hangs with its disk may keep one
-        call for ever, and nothing waits for it."""
+        """Query the failed disks, once per stop by QEMU and for the status only. A QEMU that hangs with its disk may
+        block the call for ever; nothing waits for it."""
         try:
             return await self._host.call(guest.disk_errors, timeout=_DISK_ERRORS_TIMEOUT_S)
         except (HypervisorUnavailable, HypervisorRefused) as error:
@@ -198,7 +200,7 @@ class Keeper:
             _log.info("waiting for libvirtd", reason=str(error))
             self._silent_since = clock
         if self._host.connected:
-            return _RETRY_S  # a call took too long; without a connection its return wakes us
+            return _RETRY_S  # a call timed out; without a connection, its return wakes this task
         left = self._silent_since + self._settings.hiccup_s - clock
         return left if left > 0 else None
 
@@ -211,7 +213,7 @@ class Keeper:
     async def _tell(self, seen: Observation | None) -> None:
         undecided = self.record.running is not None and self.record.ended is None and seen is None
         if undecided and self._silent_since is not None and _clock() < self._silent_since + self._settings.hiccup_s:
-            return  # most likely libvirtd is being restarted, and nothing changed
+            return  # libvirtd is probably restarting, and nothing has changed
         new, old = state(self.record, seen, self._agent), self.published.state
         if not new.HasField("since"):
             new.since.CopyFrom(self._since(new, old))
@@ -229,7 +231,7 @@ class Keeper:
 
 @dataclass(frozen=True, slots=True)
 class _Request:
-    """A command and whoever waits for it; a caller that gives up cancels `done`."""
+    """A command and the future of its caller, who may cancel `done`."""
 
     command: command_pb2.Command
     done: asyncio.Future[None]

@@ -1,8 +1,7 @@
-"""What to do next about the machine, from its record, one look at its domain, and a wish to stop it.
+"""Plans the next action for the machine from its record, an observation of its domain, and a requested stop. Pure.
 
-Pure; called by keeper.py again and again until the answer is "nothing". It never trusts what an earlier pass meant to
-do: whatever process died in between, record and domain together say where things stand. Knows no libvirt, no gRPC and
-no clock.
+Called by keeper.py until there is no further action. It does not depend on earlier passes: after any crash, record and
+domain together define the state. Knows no libvirt, no gRPC and no clock.
 """
 
 from __future__ import annotations
@@ -29,7 +28,7 @@ _ENDS = {
     ShutoffReason.DESTROYED: (state_pb2.MACHINE_END_DESTROYED, "destroyed on request"),
     ShutoffReason.CRASHED: (state_pb2.MACHINE_END_CRASHED, "the hypervisor process died"),
     ShutoffReason.FAILED: (state_pb2.MACHINE_END_CRASHED, "the hypervisor process failed"),
-    # Only when the guest ended while we were away and libvirtd was restarted after that as well.
+    # Only if the guest ended while no launcher ran, and libvirtd was restarted after that.
     ShutoffReason.UNKNOWN: (state_pb2.MACHINE_END_CRASHED, "the guest is gone and nobody saw how it ended"),
 }
 _ACTIVE = frozenset({DomainPhase.STANDING, DomainPhase.STALLED, DomainPhase.RUNNING, DomainPhase.PANICKED})
@@ -52,12 +51,12 @@ class Stop:
     """Whether we have told libvirt to end QEMU."""
 
     def next_press(self) -> float:
-        """When the power button is due."""
+        """When to press the power button next."""
         return float("-inf") if self.pressed is None else self.pressed + self.interval
 
 
 def plan(record: Record, seen: Observation, stop: Stop | None, now: float) -> Action | None:
-    """The next action, or None if there is nothing to do until something changes."""
+    """The next action; None if nothing is to be done until something changes."""
     if record.machine is None:
         return None
     if record.ended is not None:
@@ -79,7 +78,7 @@ def _never_start(seen: Observation) -> Action:
 
 def _after_start(seen: Observation, stop: Stop | None) -> Action | None:
     if seen.phase is DomainPhase.SHUTOFF:
-        # A libvirtd that was just started again may see QEMU die of our destroy as a crash.
+        # A libvirtd that has just restarted may take the QEMU that we destroyed for crashed.
         ours = stop is not None and stop.destroyed and seen.reason is not ShutoffReason.SHUTDOWN
         return RecordEnd(*_ENDS[ShutoffReason.DESTROYED if ours else seen.reason])
     if seen.phase is DomainPhase.ABSENT:
@@ -90,8 +89,8 @@ def _after_start(seen: Observation, stop: Stop | None) -> Action | None:
 
 
 def _as_wanted(record: Record, seen: Observation) -> Action | None:
-    """libvirt calls CPUs that nobody has started and CPUs that somebody has paused the same: the record tells them
-    apart. CPUs that stalled by themselves stay: only a command starts them."""
+    """Start or stop CPUs as recorded. libvirt has the same state for CPUs that never started and paused CPUs, so the
+    record decides. CPUs that QEMU stopped by itself start only on command."""
     if seen.phase is DomainPhase.STANDING and not record.pause_wanted:
         return StartCpus()
     if seen.phase is DomainPhase.RUNNING and record.pause_wanted:

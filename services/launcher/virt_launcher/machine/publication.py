@@ -1,4 +1,4 @@
-"""The newest state of the machine, for everyone who waits for it. Written by keeper.py, read by servicer.py."""
+"""Publishes the newest state of the machine to readers. Written by keeper.py, read by servicer.py."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from kubevirt.launcher.v1 import state_pb2
 
 
 class Publication:
-    """One value that is replaced; readers that are slow miss what was in between, never the newest.
+    """A value that is replaced. Slow readers miss intermediate values, but never the newest.
 
     Attributes:
         revision: rises with each change; 0 until the first state is known.
-        closed: whether the newest state is the last.
-        readers: how many follow the state from change to change.
+        closed: whether the newest state is the last one.
+        readers: the number of readers that follow the state.
     """
 
     def __init__(self) -> None:
@@ -35,7 +35,7 @@ class Publication:
             self._changed.notify_all()
 
     async def close(self) -> None:
-        """Publish nothing more: whoever has the newest state need not wait."""
+        """Publish nothing more: readers with the newest state stop waiting."""
         async with self._changed:
             self.closed = True
             self._changed.notify_all()
@@ -55,7 +55,7 @@ class Publication:
         return self._state
 
     async def newer_than(self, revision: int) -> bool:
-        """Wait until there is a state after `revision`. False: there will be none."""
+        """Wait until there is a state after `revision`. False if there will be none."""
         async with self._changed:
             await self._changed.wait_for(lambda: self.revision > revision or self.closed)
             return self.revision > revision

@@ -1,15 +1,15 @@
-"""What this launcher knows about its machine whatever dies: files, each written whole or not at all.
+"""The launcher's persistent record of its machine: files that survive crashes, each written atomically.
 
-machine.binpb   the machine to run, written before anything else is done for it
-running.binpb   the state when its guest was about to run, written while the guest's CPUs still stand still
+machine.binpb   the machine to run, written before any other step
+running.binpb   the state when the guest is about to run, written while the guest's CPUs are still stopped
 ended.binpb     how it ended
-wanted.binpb    whether the guest's CPUs shall stand still, written again by each pause and unpause before it is done
-thaw.binpb      when the guest's file systems are to be thawed, there while they may be frozen
+wanted.binpb    whether the guest's CPUs are to be paused, written by each pause and unpause before its execution
+thaw.binpb      when the guest's file systems must be thawed; exists as long as they may be frozen
 
 The first three are written once.
 
-So a guest whose machine has no running.binpb never ran an instruction and may be started; with it, it is never
-started again. Called by keeper.py. Processes die here, not disks: rename is enough, fsync is not needed.
+A guest without running.binpb has never executed an instruction and may be started; with it, the guest is never started
+again. Called by keeper.py. Only processes crash, not disks, so a rename without fsync is sufficient.
 """
 
 from __future__ import annotations
@@ -42,14 +42,14 @@ class Record:
 
     @property
     def pause_wanted(self) -> bool:
-        """Whether the CPUs of a guest that was started shall stand still."""
+        """Whether the CPUs of a started guest are to be paused."""
         if self.wanted is not None:
             return self.wanted.phase == state_pb2.MACHINE_PHASE_PAUSED
         return self.machine is not None and self.machine.start_paused
 
 
 class RecordFolder:
-    """The record on disk. Writes are small and local: they are done on the event loop."""
+    """The record on disk. Writes are small and local, so they run on the event loop."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -62,32 +62,32 @@ class RecordFolder:
         )
 
     def write_machine(self, machine: machine_pb2.Machine) -> None:
-        """Keep the machine. Done before anything that it describes is made."""
+        """Record the machine, before anything is created for it."""
         _write(self._folder / _MACHINE, machine)
         self.record = replace(self.record, machine=machine)
 
     def write_running(self, state: state_pb2.MachineState) -> None:
-        """Keep that the guest is about to run. Done while its CPUs stand still."""
+        """Record that the guest is about to run, while its CPUs are stopped."""
         _write(self._folder / _RUNNING, state)
         self.record = replace(self.record, running=state)
 
     def write_wanted(self, state: state_pb2.MachineState) -> None:
-        """Keep whether the guest shall stand still. Done before it is made to."""
+        """Record whether the guest is to be paused, before it is paused."""
         _write(self._folder / _WANTED, state)
         self.record = replace(self.record, wanted=state)
 
     def write_thaw_at(self, when: Timestamp) -> None:
-        """Keep when file systems are to be thawed. Done before they are frozen."""
+        """Record when file systems must be thawed, before they are frozen."""
         _write(self._folder / _THAW, when)
         self.record = replace(self.record, thaw_at=when)
 
     def forget_thaw(self) -> None:
-        """File systems are thawed."""
+        """Remove the thaw time: file systems are thawed."""
         (self._folder / _THAW).unlink(missing_ok=True)
         self.record = replace(self.record, thaw_at=None)
 
     def write_ended(self, state: state_pb2.MachineState) -> None:
-        """Keep how it ended."""
+        """Record how the machine ended."""
         _write(self._folder / _ENDED, state)
         self.record = replace(self.record, ended=state)
 

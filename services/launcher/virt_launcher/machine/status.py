@@ -1,4 +1,4 @@
-"""What the handler reads of the machine, from its record and the last look at its domain. Pure; called by keeper.py."""
+"""Computes the state that is reported to the handler, from the machine's record and the last observation. Pure."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ _NO_SPACE, _FAILED = "there is no space left where it is stored", "it could not 
 def state(
     record: Record, seen: Observation | None, agent: guest_pb2.GuestAgent | None = None
 ) -> state_pb2.MachineState:
-    """The machine's state, without the time since when it is so.
+    """The machine's state, without the time at which it began.
 
     Args:
         seen: None if the hypervisor has been silent for too long.
-        agent: what the guest's agent said last; None if there is none.
+        agent: the guest agent's last report; None if there is none.
     """
     if record.machine is None:
         return state_pb2.MachineState(phase=state_pb2.MACHINE_PHASE_ABSENT)
@@ -54,7 +54,7 @@ def _phase(record: Record, seen: Observation | None) -> tuple[state_pb2.MachineP
 
 
 def _disk_errors(running: state_pb2.MachineState, seen: Observation) -> str:
-    """Which disks kept QEMU from going on; empty if that is not known."""
+    """The disks because of which QEMU stopped the guest; empty if unknown."""
     names = {disk.target: disk.name for disk in running.disks}
     return "; ".join(
         f"disk {names.get(error.target, error.target)}: {_NO_SPACE if error.no_space else _FAILED}"

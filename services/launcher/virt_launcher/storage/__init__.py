@@ -1,5 +1,5 @@
-"""What is behind the guest's disks: found, judged, made. Only machine/execute.py starts it, and only for a machine
-whose guest never ran: so whatever a launcher that died left half-way is made anew, and nothing that a guest wrote.
+"""Prepares the sources of the guest's disks. Called only by machine/execute.py, and only for a machine whose guest
+never ran: so leftovers of a crashed launcher are replaced, but never data that a guest wrote.
 
-prepare.py is the flow, container_files.py and sources.py look, image_header.py and plan.py decide, execute.py acts.
+prepare.py is the flow: container_files.py and sources.py observe, image_header.py and plan.py decide, execute.py acts.
 """

@@ -1,5 +1,7 @@
-"""Everything that is done to files for a disk. Pure; decided by plan.py, done by execute.py, in order.
-Each may be repeated as long as the guest never ran."""
+"""The closed set of actions on files for a disk. Pure; planned by plan.py, executed in order by execute.py.
+
+All are repeatable as long as the guest never ran.
+"""
 
 from __future__ import annotations
 
@@ -11,14 +13,14 @@ from virt_launcher.storage.layers import Layer
 
 @dataclass(frozen=True, slots=True)
 class CheckQcow2:
-    """Have QEMU's own tool read the image's tables. Legal once its header is known to name no other file."""
+    """Check the image's tables with qemu-img. Only after its header was checked to name no other file."""
 
     path: str
 
 
 @dataclass(frozen=True, slots=True)
 class MakeOverlay:
-    """A qcow2 that takes what is written, `backing` stays as it is."""
+    """Create a qcow2 overlay for writes; `backing` stays unchanged."""
 
     path: str
     backing: Layer
@@ -27,7 +29,7 @@ class MakeOverlay:
 
 @dataclass(frozen=True, slots=True)
 class MakeEmpty:
-    """A qcow2 with nothing in it."""
+    """Create an empty qcow2."""
 
     path: str
     virtual_bytes: int
@@ -35,7 +37,7 @@ class MakeEmpty:
 
 @dataclass(frozen=True, slots=True)
 class MakeIso:
-    """An ISO 9660 file system with these files, by their relative paths."""
+    """Create an ISO 9660 file system with these files, by their relative paths."""
 
     path: str
     label: str

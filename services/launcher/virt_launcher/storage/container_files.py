@@ -1,8 +1,8 @@
-"""A disk image in another container of the pod, opened so that nothing in that container can lead elsewhere.
+"""Opens a disk image in another container of the pod, safely against manipulation by that container.
 
-Called by sources.py. The container's files are below /proc/<pid>/root of its only process, which tells its id by the
-socket that it listens on (container_disk.c). The image is the user's and hostile: every step is taken from the
-descriptor of the one before, no link is followed, no other mount is entered.
+Called by sources.py. The container's files are below /proc/<pid>/root of its only process, whose PID comes from the
+credentials of its socket (container_disk.c). The user's image is hostile: each step is opened relative to the previous
+descriptor, without following links or entering other mounts.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ _CREDENTIALS = struct.Struct("3i")  # struct ucred of <sys/socket.h>: pid, uid, 
 
 
 async def serving_process(path: str, patience_s: float) -> int:
-    """The process that listens on a unix socket, as soon as there is one.
+    """Wait for the process that listens on a unix socket and return its PID.
 
     Raises:
-        UnusableImage: there was none in all that time.
+        UnusableImage: nothing listened within `patience_s` seconds.
     """
     try:
         async with asyncio.timeout(patience_s):
@@ -54,7 +54,7 @@ def _listener(path: str) -> int | None:
 
 
 async def _changed(path: str) -> None:
-    """Wait until something new is in the socket's folder; seldom, for sidecars are started first."""
+    """Wait until an entry appears in the socket's folder. Rarely needed, because sidecars start first."""
     from virt_launcher.storage.folder_watch import FolderWatch
 
     with FolderWatch(str(Path(path).parent)) as watch:
@@ -66,7 +66,7 @@ def open_image(pid: int, path: str) -> tuple[int, str]:
     """A descriptor of the image, for reading, and its path in its container.
 
     Raises:
-        UnusableImage: there is no regular file at that place of that container, or more than one to choose from.
+        UnusableImage: the path is not a regular file of the container, or the default folder has several files.
     """
     with contextlib.ExitStack() as stack:
 
@@ -104,7 +104,7 @@ def _only_file(root: int, stack: contextlib.ExitStack) -> str:
 
 
 def _names(folder: int) -> Iterator[str]:
-    """A few names, printable ones."""
+    """The first names in the folder, printable ones only."""
     readable = os.open(f"/proc/self/fd/{folder}", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         with os.scandir(readable) as entries:
@@ -141,7 +141,7 @@ def _kind(mode: int) -> str:
 
 
 def _mount(descriptor: int) -> str:
-    """The id of the mount that it was reached by: st_dev differs within one overlay file system."""
+    """The ID of the descriptor's mount. st_dev is unsuitable: it differs within an overlay file system."""
     for line in Path(f"/proc/self/fdinfo/{descriptor}").read_text().splitlines():
         if line.startswith("mnt_id:"):
             return line

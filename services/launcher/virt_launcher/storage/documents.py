@@ -1,4 +1,4 @@
-"""cloud-init's documents as the files that each kind of data source has. Pure; called by sources.py.
+"""The files of cloud-init's data sources. Pure; called by sources.py.
 
 Names and keys: https://cloudinit.readthedocs.io/en/latest/reference/datasources/, nocloud.html and configdrive.html.
 """
@@ -12,18 +12,18 @@ from kubevirt.launcher.v1 import machine_pb2
 from virt_launcher.storage.plan import Documents
 
 USER_DATA_KEYS, NETWORK_DATA_KEYS = ("userdata", "userData"), ("networkdata", "networkData")
-"""The keys under which a Secret may have the documents."""
+"""The keys of the documents in a Secret."""
 
 
 def cloud_init(source: machine_pb2.CloudInit, user_data: bytes, network_data: bytes) -> Documents:
-    """The data source with these documents, wherever they came from; an empty one is absent."""
+    """The data source with these documents; empty ones are omitted."""
     if source.source == machine_pb2.CLOUD_INIT_SOURCE_CONFIG_DRIVE:
         metadata = {"uuid": source.instance_id, "instance_id": source.instance_id, "hostname": source.hostname}
         label, folder, names = "config-2", "openstack/latest/", ("meta_data.json", "user_data", "network_data.json")
     else:
         metadata = {"instance-id": source.instance_id, "local-hostname": source.hostname}
         label, folder, names = "cidata", "", ("meta-data", "user-data", "network-config")
-    # NoCloud wants user-data to be there, even if it says nothing.
+    # NoCloud requires user-data, even if it is empty.
     contents = (json.dumps(metadata).encode(), user_data or b"#cloud-config\n", network_data)
     files = {folder + name: content for name, content in zip(names, contents, strict=True) if content}
     return Documents(files, label)

@@ -1,4 +1,4 @@
-"""Doing one action: short programs that write beside a file and put it in its place.
+"""Executes an action with short programs. Files are created under a temporary name and renamed.
 
 Called by prepare.py, before the guest runs its first instruction, so that each action may be repeated.
 """
@@ -17,20 +17,20 @@ from virt_launcher.storage.programs import HelperFailed, Programs, run
 
 _log = logs.bound("virt_launcher.storage")
 
-# Exit statuses of qemu-img check: corruption, and what is harmless, clusters that nothing refers to.
+# Exit statuses of qemu-img check: corruption, and leaked clusters, which are harmless.
 _CORRUPT, _LEAKED = 2, 3
 
 
 async def execute(action: Action, programs: Programs) -> None:
-    """Do `action`. A program that fails is run once more.
+    """Execute `action`. A program that fails is repeated once.
 
     Raises:
-        UnusableImage: it cannot be done.
+        UnusableImage: the action failed.
     """
     try:
         await _execute(action, programs)
     except HelperFailed as error:
-        _log.warning("repeating what failed", action=type(action).__name__, error=str(error))
+        _log.warning("repeating a failed action", action=type(action).__name__, error=str(error))
         await _execute(action, programs)
 
 
@@ -39,7 +39,7 @@ async def _execute(action: Action, programs: Programs) -> None:
         case CheckQcow2(path):
             await _check_qcow2(path, programs)
         case MakeOverlay(path, backing, size):
-            # Not opened (-u): it was judged, and nothing of it is to be guessed.
+            # The backing file is not opened (-u): it was checked before, and nothing must be probed.
             await _make_qcow2(programs, path, size, "-u", "-b", backing.path, "-F", backing.format)
         case MakeEmpty(path, size):
             await _make_qcow2(programs, path, size)
@@ -74,7 +74,7 @@ async def _make_iso(programs: Programs, path: Path, label: str, files: dict[str,
         file = staging / name
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_bytes(content)
-    # Rock Ridge and Joliet: Linux and Windows see the names as they are.
+    # Rock Ridge and Joliet: Linux and Windows see the original names.
     options = ("-quiet", "-V", label, "-r", "-J", "-joliet-long", "-no-pad", "-o", str(temporary))
     await _make(programs.xorriso, "-as", "mkisofs", *options, str(staging))
     shutil.rmtree(staging)

@@ -1,4 +1,5 @@
-"""Being told that something new is in one folder. Called by container_files.py, which imports it only to wait."""
+"""Notifications about new entries in a folder. Called by container_files.py, which imports it only if it has to
+wait."""
 
 from __future__ import annotations
 
@@ -13,7 +14,7 @@ _EVENTS_BYTES = 4096
 
 
 class FolderWatch:
-    """One inotify instance, for as long as it is entered."""
+    """An inotify instance that exists inside its context."""
 
     def __init__(self, folder: str) -> None:
         libc = ctypes.CDLL(None, use_errno=True)
@@ -31,7 +32,7 @@ class FolderWatch:
         os.close(self._fd)
 
     async def changed(self) -> None:
-        """Return after something new has appeared since the watch was made."""
+        """Wait for an entry that appears after the watch was created."""
         loop = asyncio.get_running_loop()
         ready = asyncio.Event()
         loop.add_reader(self._fd, ready.set)

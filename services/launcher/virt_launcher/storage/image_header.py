@@ -1,7 +1,7 @@
-"""What an image says of itself in its first bytes. Pure; called by plan.py.
+"""Checks the header of an image. Pure; called by plan.py.
 
-A user's image is hostile: a qcow2 may name other files, which a hypervisor that opens it would read as its own. So the
-header is read here before any program of QEMU's opens the image. Offsets: docs/interop/qcow2.txt of QEMU.
+A user's image is hostile: a qcow2 may name other files, which the hypervisor would open. So the header is checked here
+before any program of QEMU opens the image. Offsets: docs/interop/qcow2.txt of QEMU.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import struct
 from dataclasses import dataclass
 
 HEADER_BYTES = 104
-"""As much as is looked at: the whole header of version 3."""
+"""The number of bytes to read: the complete header of version 3."""
 
 _QCOW2_MAGIC = b"QFI\xfb"
 _QCOW2 = struct.Struct(">4xIQIIQI")  # version, backing file's offset and length, cluster bits, size, encryption
@@ -31,7 +31,7 @@ _OTHERS = {
 
 
 class UnusableImage(Exception):
-    """The image cannot be attached; the message goes on after its name."""
+    """The image cannot be attached. The message continues a sentence that begins with the image's name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,10 +43,10 @@ class ImageHeader:
 
 
 def image_header(head: bytes, file_bytes: int) -> ImageHeader:
-    """Judge an image of `file_bytes` that begins with `head`.
+    """Check an image of `file_bytes` that begins with `head`.
 
     Raises:
-        UnusableImage: it is empty, of another format, marked corrupt, or not on its own.
+        UnusableImage: it is empty, has another format, is marked corrupt, or refers to other files.
     """
     if not file_bytes:
         raise UnusableImage("is empty")

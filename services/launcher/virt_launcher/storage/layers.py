@@ -1,4 +1,4 @@
-"""What a disk consists of, for domain/disks_xml.py. Pure."""
+"""The layers of a disk, for domain/disks_xml.py. Pure."""
 
 from __future__ import annotations
 

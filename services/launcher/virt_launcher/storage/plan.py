@@ -1,4 +1,4 @@
-"""Which files make up a disk, and how they come to be, from the disk and what was found for it.
+"""Plans the layers of a disk and the actions that create them, from the disk and its source.
 
 Pure; called by prepare.py. Knows no file system.
 """
@@ -45,7 +45,7 @@ Found = OpenedImage | Documents | None
 
 @dataclass(frozen=True, slots=True)
 class Preparation:
-    """What to do, and what the disk then consists of."""
+    """The actions, and the resulting disk."""
 
     actions: tuple[Action, ...]
     layers: tuple[Layer, ...]
@@ -84,5 +84,5 @@ def _image(disk: machine_pb2.Disk, found: OpenedImage, path: str) -> Preparation
 
 
 def _is_kept(disk: machine_pb2.Disk) -> bool:
-    """Whether the image has to stay as it is."""
+    """Whether the image must not be changed."""
     return disk.HasField("container_disk") or disk.image_file.ephemeral or disk.block_device.ephemeral

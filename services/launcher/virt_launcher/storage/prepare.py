@@ -1,7 +1,7 @@
-"""The disks of a machine, from what the contract names to what can be attached. Called by machine/execute.py right
-before the hypervisor is started, again for each attempt.
+"""Prepares the disks of a machine for libvirt. Called by machine/execute.py right before the hypervisor starts, again
+for each attempt.
 
-For each disk: find what it is made of, plan, do. Images stay open until the hypervisor has them.
+For each disk: find its source, plan, execute. Images stay open until the hypervisor has opened them.
 """
 
 from __future__ import annotations
@@ -26,16 +26,16 @@ from virt_launcher.storage.programs import Programs
 
 _log = logs.bound("virt_launcher.storage")
 
-# Sidecars are started before the launcher; one that died is started again after ten seconds at most by the kubelet.
+# Sidecars start before the launcher; the kubelet restarts a crashed one within ten seconds.
 _SIDECAR_PATIENCE_S = 30.0
 
 
 @contextlib.asynccontextmanager
 async def prepared_disks(disks: Sequence[machine_pb2.Disk], folder: Path) -> AsyncIterator[list[PreparedDisk]]:
-    """Everything behind `disks`, in their order; what is made is made in `folder`.
+    """The prepared disks in order; new files are created in `folder`.
 
     Raises:
-        UnusableDisk: one of them cannot be attached, now or later.
+        UnusableDisk: a disk cannot be attached, and a retry does not help.
     """
     folder.mkdir(exist_ok=True)
     with contextlib.ExitStack() as opened:

@@ -1,7 +1,7 @@
-"""Finding what a disk is to be made of. Called by prepare.py in a thread, for a network's file system may hang.
+"""Finds the source of a disk. Called by prepare.py in a thread, because a network file system may hang.
 
-Claims may be shared with other pods and are hostile like images; what the kubelet mounts from ConfigMaps and Secrets is
-full of links, but they are the kubelet's, only the names are the user's.
+Claims may be shared with other pods and are as hostile as images. Mounts of ConfigMaps and Secrets contain links, but
+only the kubelet writes them; the user controls only the names.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ from virt_launcher.storage.plan import Documents, Found, OpenedImage
 
 # ConfigMaps and Secrets hold 1 MiB each; a projected volume has several.
 _MOST_DOCUMENT_BYTES = 8 << 20
-_MODE = 0o660  # the pod's fsGroup may write, as with KubeVirt
+_MODE = 0o660  # the pod's fsGroup may write, as in KubeVirt
 
 Hold = Callable[[int], int]
-"""Keeps a descriptor open for as long as the disk's path is needed."""
+"""Keeps a descriptor open as long as the disk's path is needed."""
 
 
 def described(disk: machine_pb2.Disk) -> str:
-    """What to call the disk's image in messages, before it is found."""
+    """The image's name in messages, before it is found."""
     match disk.WhichOneof("source"):
         case "image_file":
             return disk.image_file.path
@@ -44,10 +44,10 @@ def described(disk: machine_pb2.Disk) -> str:
 
 
 def find(disk: machine_pb2.Disk, container_pid: int, hold: Hold) -> tuple[str, Found]:
-    """What to call the disk's image from here on, and what was found.
+    """The image's name in messages, and the source.
 
     Raises:
-        UnusableImage: it is not there or not what it should be.
+        UnusableImage: the source does not exist or is invalid.
     """
     if disk.HasField("container_disk"):
         return _container_disk(disk.container_disk, container_pid, hold)
@@ -77,7 +77,7 @@ def _container_disk(source: machine_pb2.ContainerDisk, pid: int, hold: Hold) -> 
 
 
 def _image_file(disk: machine_pb2.Disk, hold: Hold) -> OpenedImage:
-    """Made in place, not renamed into it: of two pods that share a claim, one may be ahead and have bytes in it."""
+    """Open or create the file in place, without rename: another pod with the same claim may have written to it."""
     source = disk.image_file
     folder, name = os.path.split(source.path)
     at = hold(os.open(folder, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC))
@@ -109,7 +109,7 @@ def _block_device(disk: machine_pb2.Disk, hold: Hold) -> OpenedImage:
         raise UnusableImage(f"cannot be opened: {error.strerror}") from error
     if not stat.S_ISBLK(os.fstat(descriptor).st_mode):
         raise UnusableImage("is not a block device")
-    # A device node is the kubelet's: nobody else can put another in its place.
+    # Only the kubelet can replace a device node, so its path is safe.
     return OpenedImage(source.path, os.lseek(descriptor, 0, os.SEEK_END), block=True)
 
 
@@ -125,7 +125,7 @@ def _document(inline: bytes, folder: str, keys: tuple[str, ...]) -> bytes:
 
 
 def _files(folder: Path) -> Iterator[tuple[str, bytes]]:
-    """Names that begin with two dots are the kubelet's own."""
+    """The files in the folder, except names that begin with two dots, which are the kubelet's."""
     left = _MOST_DOCUMENT_BYTES
     for top in sorted(folder.iterdir()):
         if top.name.startswith(".."):
@@ -146,7 +146,7 @@ def _bounded(path: Path, most: int) -> bytes:
 
 
 def _reason(name: str, at: int) -> str:
-    """A link is told as such: the error is "too many levels of symbolic links"."""
+    """The reason for a link, whose system error is "too many levels of symbolic links"."""
     try:
         return "it is a symbolic link" if stat.S_ISLNK(os.stat(name, dir_fd=at, follow_symlinks=False).st_mode) else ""
     except OSError:

@@ -1,1 +1,1 @@
-"""AdminService, for people and tools: server → authorization (who is it, may they) → servicer → status and peers."""
+"""AdminService, for administrators and tools: server → authorization → servicer → status and peers."""

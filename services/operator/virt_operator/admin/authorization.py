@@ -1,8 +1,8 @@
-"""Who calls the admin port, and may they: one SubjectAccessReview for each call. The rules of server.py's port.
+"""Authorization of callers of the admin port, by a SubjectAccessReview for each call. The rules of server.py's port.
 
-The handshake verified the certificate against two authorities. The cluster's own for clients makes a user and groups
-as kube-apiserver does: common name and organizations. The suite's own names a component, which is nobody's user and so
-may do nothing here unless somebody binds a role to its name. kube-apiserver decides, nothing is cached.
+The handshake verifies the certificate against two CAs. A certificate of the cluster's client CA names a user and
+groups, as for kube-apiserver: common name and organizations. A certificate of the suite's CA names a component, which
+is allowed nothing here unless somebody binds a role to its name. kube-apiserver decides; nothing is cached.
 """
 
 from __future__ import annotations
@@ -25,29 +25,29 @@ from virt_core.rpc.errors import Denied, Unavailable
 from virt_core.rpc.tls import Certificates
 
 SUBRESOURCE = "admin"
-"""Of "kubevirts". In no role that the suite brings: pod addresses and the state of an upgrade are for those who run the
-cluster, and kubevirt.io:admin is aggregated into the role of a namespace's admin."""
+"""Subresource of "kubevirts". No role of the suite contains it: pod addresses and the state of an upgrade are for
+cluster administrators, while kubevirt.io:admin is aggregated into the role of a namespace's admin."""
 
 READ = "get"
-_AT_ONCE = 10  # reviews under way: whoever may nothing must not take the operator's own requests' place
+_AT_ONCE = 10  # parallel reviews, so that unauthorized callers cannot delay the operator's own requests
 _PEERS = f"{COMMON_NAME_PREFIX}{components.OPERATOR}"
 
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Whom a certificate names."""
+    """The user in a certificate."""
 
     name: str
     groups: tuple[str, ...] = ()
     component: bool = False
-    """Whether it is one of the suite's processes, by the suite's own authority."""
+    """Whether the suite's CA signed the certificate, so that the caller is a process of the suite."""
 
 
 def caller_of(certificate: bytes, suite_bundle: bytes) -> Caller:
-    """The caller with this `certificate` (PEM), whose chain was verified; `suite_bundle` is the suite's own authority.
+    """The caller with this verified `certificate` (PEM); `suite_bundle` has the suite's CAs.
 
     Raises:
-        Denied: it names nobody.
+        Denied: the certificate has no common name, or several.
     """
     leaf = x509.load_pem_x509_certificate(certificate)
     names = [str(attribute.value) for attribute in leaf.subject.get_attributes_for_oid(NameOID.COMMON_NAME)]
@@ -86,13 +86,13 @@ class Authorization:
         self._turns = asyncio.Semaphore(_AT_ONCE)
 
     async def peers(self, context: Any) -> None:
-        """Other replicas of the operator, by the suite's own authority: for GetInfo."""
+        """Allows other replicas of the operator, by a certificate of the suite's CA: for GetInfo."""
         caller = self._caller(context)
         if not caller.component or caller.name != _PEERS:
             raise Denied(f"{caller.name!r} may not call this, only {_PEERS!r} of the suite's own authority")
 
     async def readers(self, context: Any) -> None:
-        """Whoever may "get" "kubevirts/admin" in the suite's namespace."""
+        """Allows users who may "get" "kubevirts/admin" in the suite's namespace."""
         caller = self._caller(context)
         try:
             async with self._turns:

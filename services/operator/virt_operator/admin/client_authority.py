@@ -1,7 +1,7 @@
-"""The cluster's authority for client certificates, by which an administrator's own kubeconfig is known.
+"""The cluster's client CA, which signs the certificates in administrators' kubeconfigs.
 
-Every API server publishes it in one ConfigMap, which our role binding lets us read. Followed by server.py while it
-serves; without it, or before the first answer, only certificates of the suite's own authority pass the handshake.
+Every API server publishes it in a ConfigMap, which a role binding allows the operator to read. Watched by server.py
+while it serves. Without it, or before it is read, only certificates of the suite's CA pass the handshake.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ class _ConfigMap(msgspec.Struct, frozen=True):
 
 
 class ClientAuthority:
-    """`pem` is the bundle as the ConfigMap has it now."""
+    """`pem` is the ConfigMap's current bundle."""
 
     def __init__(self, client: KubeClient) -> None:
         self.pem = b""
@@ -38,5 +38,5 @@ class ClientAuthority:
     def _changed(self, key: Key) -> None:
         found = self._reflector.get(key)
         text = found.data.get("client-ca-file", "") if found is not None else ""
-        _log.info("trusting the cluster's authority for clients", present=bool(text))
+        _log.info("trusting the cluster's client CA", present=bool(text))
         self.pem = text.encode()

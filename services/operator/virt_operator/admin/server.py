@@ -21,7 +21,7 @@ _SERVICE = admin_pb2.DESCRIPTOR.services_by_name["AdminService"].full_name
 
 
 async def serve(client: KubeClient, settings: Settings, certified: asyncio.Event) -> None:
-    """Serve until cancelled, as soon as this replica is `certified`: as its own certificate is there."""
+    """Wait until this replica is `certified`, that is has its own certificate, then serve until cancelled."""
     await certified.wait()
     certificates = Certificates(settings.certificates)
     identity = Identity.for_process(info_pb2.COMPONENT_OPERATOR, ("kubevirt.info.v1", "kubevirt.admin.v1"))

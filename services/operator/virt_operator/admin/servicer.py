@@ -1,6 +1,6 @@
-"""AdminService: asks API server and pods, and says what they say. Served by server.py, which asked who may call.
+"""AdminService: reports the state of API server and pods. Served by server.py, which authorizes callers.
 
-It keeps nothing and asks for what it needs at each call, so a standby tells the same as the replica that leads.
+It has no state and reads everything at each call, so a standby returns the same as the leader.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ class AdminServicer(admin_pb2_grpc.AdminServiceServicer):
 
 
 def _counting(kubevirts: list[Object], namespace: str) -> Object | None:
-    """The KubeVirt object that counts, whole."""
+    """The active KubeVirt object with all its fields."""
     by_uid = {kubevirt["metadata"]["uid"]: kubevirt for kubevirt in kubevirts}
     suite, _ = by_precedence((msgspec.convert(kubevirt, PartialObject) for kubevirt in kubevirts), namespace)
     return by_uid[suite.metadata.uid] if suite is not None else None

@@ -1,6 +1,6 @@
-"""The KubeVirt object and the answers of the pods, as the contract says them. Pure; called by servicer.py.
+"""Converts the KubeVirt object and the pods' answers to the contract's messages. Pure; called by servicer.py.
 
-The status is read as it is stored, and tolerantly: another release may have written it.
+The stored status is decoded tolerantly, because another release may have written it.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ def peer_message(answer: Answer) -> admin_pb2.Peer:
 
 
 def holder_of(leases: Iterable[Json]) -> str:
-    """Who holds the Lease; "" if nobody does."""
+    """The holder of the Lease; "" if there is none."""
     return next((_text(_object(lease, "spec"), "holderIdentity") for lease in leases), "")
 
 

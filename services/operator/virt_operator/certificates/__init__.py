@@ -1,1 +1,2 @@
-"""The suite's own certificate authority and the leaves of its components: what is due (plan), and making it (issue)."""
+"""The suite's certificate authority and the leaves of its components: plan.py decides what is due, issue.py creates
+it."""

@@ -1,7 +1,7 @@
-"""The Secret with the suite's certificate authority: made if it is absent, then watched. Run by app.py on each replica.
+"""The Secret with the suite's certificate authority: created if absent, then watched. Run by app.py on each replica.
 
-It is there before any KubeVirt object, because the operator itself serves by it, and stays when the suite is removed:
-it goes with the namespace. Whichever replica is first makes it; a new one in place of an old one is the leader's
+It exists before any KubeVirt object, because the operator's own certificate depends on it, and stays when the suite is
+removed, until the namespace is deleted. The first replica creates it; only the leader replaces it
 (change/renewals.py). Knows nothing of leaves.
 """
 
@@ -29,8 +29,8 @@ _log = logs.bound("virt_operator.certificates.authority")
 
 
 class AuthorityWatch:
-    """`current` is the Secret as last seen, `able` the authority as last seen able to sign, which outlives a Secret
-    that somebody deleted or spoilt. Whoever subscribed is called when either changes."""
+    """`current` is the last version of the Secret, `able` the last authority in it that can sign. The latter survives
+    when the Secret is deleted or becomes invalid. Subscribers are called when either changes."""
 
     def __init__(self, client: KubeClient, namespace: str) -> None:
         self._client = client
@@ -49,11 +49,11 @@ class AuthorityWatch:
         )
 
     def subscribe(self, changed: Callable[[], None]) -> None:
-        """Have `changed` called after each change."""
+        """Call `changed` after each change."""
         self._subscribers.append(changed)
 
     def wrote(self, answer: Object) -> None:
-        """Take the API server's answer to our own write as seen."""
+        """Store the API server's response to our own write."""
         self._take(msgspec.convert(answer, CertificateSecret))
 
     @property
@@ -63,11 +63,11 @@ class AuthorityWatch:
 
     @property
     def invalid(self) -> bool:
-        """Whether the Secret is there and holds no authority that can sign."""
+        """Whether the Secret exists but has no authority that can sign."""
         return self.current is not None and read_authority(self.current.data) is None
 
     async def run(self) -> None:
-        """Watch, and make it whenever it is absent, until cancelled."""
+        """Watch the Secret, and create it whenever it is absent, until cancelled."""
         async with asyncio.TaskGroup() as group:
             group.create_task(self._reflector.run(), name=f"watch of Secret {AUTHORITY_SECRET}")
             await self._reflector.synced.wait()
@@ -79,9 +79,9 @@ class AuthorityWatch:
                 await self._changed.wait()
 
     async def _create(self) -> bool:
-        _log.info("making the certificate authority", secret=AUTHORITY_SECRET)
+        _log.info("creating the certificate authority", secret=AUTHORITY_SECRET)
         meta = {"name": AUTHORITY_SECRET, "namespace": self._namespace, "labels": {labels.APP: components.OPERATOR}}
-        # If somebody deleted it, the old one goes on until everyone trusts the new one.
+        # If the Secret was deleted, the old authority signs until every pod trusts the new one.
         made = new_authority(datetime.now(UTC), DEFAULT.authority.duration)
         data = authority_data(with_successor(self.able, made) if self.able is not None else Authority(made))
         data = {key: value for key, value in data.items() if value is not None}
@@ -89,9 +89,9 @@ class AuthorityWatch:
         try:
             self.wrote(await self._client.create(SECRETS, self._namespace, body))
         except AlreadyExists:
-            return self.current is not None  # another replica was quicker, and the watch tells
+            return self.current is not None  # another replica created it, and the watch reports it
         except KubeError as error:
-            _log.warning("making the certificate authority again after a failure", reason=str(error))
+            _log.warning("retrying to create the certificate authority", reason=str(error))
             return False
         return True
 
@@ -110,6 +110,6 @@ class AuthorityWatch:
 
 
 def _version(secret: CertificateSecret) -> int:
-    # Opaque by the letter of the API, a rising number in every API server; wrong only costs a repeated request.
+    # Formally opaque, but an increasing number in every API server; an error would only cost a repeated request.
     text = secret.metadata.resource_version
     return int(text) if text.isdigit() else 0

@@ -1,7 +1,6 @@
-"""Making keys and certificates. Called by the executor for what certificates/plan.py found due.
+"""Creates keys and certificates. Called by the executor for certificates that certificates/plan.py finds due.
 
-Secrets hold tls.crt, tls.key and ca.crt, PEM: the authority's ca.crt and each leaf's is the bundle of every authority
-trusted now, newest first.
+Secrets have tls.crt, tls.key and ca.crt, PEM. ca.crt is the bundle of all trusted authorities, newest first.
 """
 
 from __future__ import annotations
@@ -18,18 +17,18 @@ from virt_core.conventions.issuing import CLOCK_SKEW
 
 @dataclass(frozen=True, slots=True)
 class KeyPair:
-    """What a Secret of type kubernetes.io/tls holds, PEM."""
+    """The contents of a Secret of type kubernetes.io/tls, PEM."""
 
     certificate: bytes
     key: bytes
     bundle: bytes
 
     def __repr__(self) -> str:
-        return "KeyPair(...)"  # never in a log
+        return "KeyPair(...)"  # keys must not appear in logs
 
 
 def new_authority(now: datetime, life: timedelta = timedelta(days=7)) -> KeyPair:
-    """A new authority, which trusts itself."""
+    """A new self-signed authority."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, f"kubevirt.io@{int(now.timestamp())}")])
     certificate = (
@@ -44,7 +43,7 @@ def new_authority(now: datetime, life: timedelta = timedelta(days=7)) -> KeyPair
 def new_leaf(
     authority: KeyPair, common_name: str, dns_names: tuple[str, ...], now: datetime, life: timedelta = timedelta(days=1)
 ) -> KeyPair:
-    """A key and a leaf of it."""
+    """A new key and its leaf certificate."""
     key = ec.generate_private_key(ec.SECP256R1())
     certificate = sign_leaf(authority, common_name, dns_names, key.public_key(), now=now, life=life)
     return KeyPair(certificate, _key_pem(key), authority.bundle)
@@ -59,7 +58,7 @@ def sign_leaf(
     now: datetime,
     life: timedelta,
 ) -> bytes:
-    """A leaf for both ends of a connection, PEM, signed by `authority`, which it does not outlive."""
+    """A leaf for client and server use, PEM, signed by `authority`. It does not outlive the authority."""
     issuer = x509.load_pem_x509_certificate(authority.certificate)
     signer = serialization.load_pem_private_key(authority.key, password=None)
     assert isinstance(signer, ec.EllipticCurvePrivateKey)

@@ -1,7 +1,7 @@
-"""Whether a handler may have the certificate that it asks for. Pure; called by node_signing.py.
+"""Decides whether a handler may have the requested certificate. Pure; called by node_signing.py.
 
-The API server says who asked: a service account's token is bound to its pod. So a handler gets a certificate for the
-node that its own pod runs on and for no other, whatever its request says.
+The API server records the requester: a service account's token is bound to its pod. So a handler gets a certificate
+only for the node of its own pod, whatever it requests.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _EXTRA = "authentication.kubernetes.io/"
 
 
 class RequestSpec(msgspec.Struct, frozen=True, rename="camel"):
-    """What is asked; all but `request` is the API server's own word."""
+    """The request. The API server sets all fields except `request`."""
 
     request: str = ""
     signer_name: str = ""
@@ -36,7 +36,7 @@ class RequestSpec(msgspec.Struct, frozen=True, rename="camel"):
 
 
 class RequestStatus(msgspec.Struct, frozen=True):
-    """What was answered."""
+    """The decision and the certificate."""
 
     certificate: str = ""
     conditions: list[Condition] = []
@@ -51,14 +51,14 @@ class SigningRequest(msgspec.Struct, frozen=True):
 
     @property
     def answered(self) -> bool:
-        """Whether nothing is left to do."""
+        """Whether the request is denied, failed or signed."""
         return bool(self.status.certificate) or any(
             condition.type in ("Denied", "Failed") for condition in self.status.conditions
         )
 
     @property
     def approved(self) -> bool:
-        """Whether only the certificate is missing."""
+        """Whether the request is approved, but perhaps not signed yet."""
         return any(condition.type == "Approved" for condition in self.status.conditions)
 
 
@@ -83,13 +83,13 @@ class Grant:
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """Deny it for good."""
+    """Deny the request."""
 
     why: str
 
 
 def judge(request: SigningRequest, pods: Iterable[Pod], namespace: str) -> Grant | Refusal | None:
-    """What to answer; None while the pod that asks is not known yet."""
+    """The decision; None as long as the requesting pod is not in the cache."""
     spec = request.spec
     wanted = accounts.user_of(accounts.HANDLER, namespace)
     if spec.signer_name != SIGNER_NAME or spec.username != wanted:

@@ -1,7 +1,7 @@
-"""Approves and signs what handlers ask for. Run beside the leader's watches; node_requests.py decides.
+"""Approves and signs certificate requests of handlers. Run beside the leader's watches; node_requests.py decides.
 
-Approval and certificate are two requests, so a leader that dies in between leaves an approved request, and the next
-one goes on with it. What is answered is removed by Kubernetes after an hour.
+Approval and signature are two writes. If a leader dies in between, its successor signs the approved request. Kubernetes
+removes completed requests after an hour.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ from virt_operator.certificates.issue import sign_leaf
 from virt_operator.certificates.node_requests import COMMON_NAME, Grant, Pod, Refusal, SigningRequest, judge
 from virt_operator.certificates.rollover import Authority
 
-# Seconds between two looks for a pod that the watch has not brought yet, or that is gone. A request may be many hours
-# old when an operator sees it first, so its age says nothing about that.
+# Seconds between checks for a pod that is not in the cache yet, or is gone. The request's age does not help: it may be
+# many hours old when an operator sees it first.
 _LOOK_AGAIN, _LOOK_AGAIN_LAST = 2.0, 60.0
 _log = logs.bound("virt_operator.certificates.node_signing")
 
@@ -36,7 +36,7 @@ def _utc() -> datetime:
 
 
 class NodeSigning:
-    """Answers the requests of one suite's handlers."""
+    """Answers the requests of the suite's handlers."""
 
     def __init__(
         self,
@@ -120,7 +120,7 @@ class NodeSigning:
             now=self._now(),
             life=timedelta(seconds=authority.issuing.duration),
         )
-        # The version makes sure that a request which the watch has not shown as answered is not answered twice.
+        # The resourceVersion prevents a second answer if the watch has not reported the first one yet.
         body = {"metadata": {"resourceVersion": seen}, "status": {"certificate": b64encode(leaf).decode()}}
         await self._client.merge_patch(CERTIFICATE_SIGNING_REQUESTS, None, name, body, "status")
 

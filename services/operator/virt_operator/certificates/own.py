@@ -1,7 +1,7 @@
-"""The operator's own leaf, in memory and in a folder in memory: by it each replica serves webhook and admin port.
+"""The operator's own leaf in a folder in memory, with which each replica serves webhook and admin port.
 
-Run by app.py on every replica, whether it leads or not and whether a KubeVirt object exists or not. The servers read
-the folder as everywhere in the suite (virt_core.rpc.tls); `ready` says that there is something to read.
+Run by app.py on every replica, leader or not, with or without a KubeVirt object. The servers read the folder like all
+servers of the suite (virt_core.rpc.tls); `ready` is set when it has a certificate.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def _utc() -> datetime:
 
 
 class OwnCertificate:
-    """Keeps `folder` at a good leaf and the newest bundle."""
+    """Keeps a valid leaf and the newest bundle in `folder`."""
 
     def __init__(
         self, authority: AuthorityWatch, namespace: str, folder: Path, now: Callable[[], datetime] = _utc
@@ -46,7 +46,7 @@ class OwnCertificate:
         """Until cancelled."""
         pair = self._load()
         if pair is not None:
-            self.ready.set()  # a restarted container serves at once, also while there is no API server
+            self.ready.set()  # a restarted container serves at once, even if the API server is down
         while True:
             self._changed.clear()
             authority = self._authority.able
@@ -58,7 +58,7 @@ class OwnCertificate:
             await self._wait(pair)
 
     def _renewed(self, pair: KeyPair | None, authority: Authority) -> KeyPair:
-        """What the folder should hold; `pair` itself if that is well."""
+        """The desired contents of the folder; `pair` itself if it is valid."""
         now = self._now()
         due = leaf_renewal(self._leaf, pair, authority) if pair is not None else None
         if pair is None or due is None or now >= due:
@@ -68,7 +68,7 @@ class OwnCertificate:
         return replace(pair, bundle=authority.bundle)
 
     async def _wait(self, pair: KeyPair | None) -> None:
-        """Until the authority changes or the leaf falls due."""
+        """Wait until the authority changes or the leaf must be renewed."""
         authority = self._authority.able
         due = leaf_renewal(self._leaf, pair, authority) if pair is not None and authority is not None else None
         seconds = max((due - self._now()).total_seconds(), 1.0) if due is not None else None

@@ -45,28 +45,28 @@ class Due:
     """The one to sign with; None if there is none that can."""
 
     step: Step | None
-    """What the authority itself needs."""
+    """The next step of the authority's rollover."""
 
     leaves: tuple[Leaf, ...] = ()
-    """To issue."""
+    """Leaves to issue."""
 
     bundles: tuple[str, ...] = ()
-    """Secrets whose leaf is well and whose bundle is not the authority's."""
+    """Secrets with a valid leaf but an old bundle."""
 
     trust: bool = False
-    """Whether to tell anew those who ask for their own leaves."""
+    """Whether the Secret for pods with their own leaves is out of date."""
 
     stalled: tuple[str, ...] = ()
-    """Pods that a rollover has been waiting for too long."""
+    """Pods for which a rollover has been waiting too long."""
 
     next_deadline: datetime | None = None
-    """When something falls due by itself."""
+    """When the next certificate is due."""
 
 
 def leaf_of(secret: str, namespace: str) -> Leaf | None:
-    """The leaf that belongs in a Secret of this name, for example "kubevirt-virt-api-certs"; None if none does.
+    """The leaf for a Secret of this name, for example "kubevirt-virt-api-certs"; None for other names.
 
-    An earlier release's handlers share one; later ones have a certificate for each node (node_requests.py).
+    Handlers of an earlier release share a leaf; later handlers have a certificate per node (node_requests.py).
     """
     found = _SECRET.fullmatch(secret)
     return _leaf(found[1], namespace) if found is not None else None
@@ -87,12 +87,12 @@ def due(
     behind: Collection[str],
     now: datetime,
 ) -> Due:
-    """Compare the Secrets of the suite's namespace, their data by name, with what is wanted.
+    """Compare the Secrets of the suite's namespace (data by name) with the desired ones.
 
-    `behind` are the pods that are not known to have the authority's whole bundle.
+    `behind` are the pods that are not known to trust the authority's whole bundle.
     """
     if authority is None:
-        # Leaves follow in the next pass, when the new authority has been seen.
+        # Leaves follow in the next pass, with the new authority.
         return Due(namespace, None, Step("there is none that can sign", None))
     missing: list[Leaf] = []
     bundles: list[str] = []
@@ -113,7 +113,7 @@ def due(
 
 
 def leaf_renewal(leaf: Leaf, pair: KeyPair, authority: Authority) -> datetime | None:
-    """When to renew what is there; None if it is not the leaf that is wanted."""
+    """When to renew the leaf in `pair`; None if it is not the desired leaf."""
     life = validity(pair)
     if life is None:
         return None

@@ -1,9 +1,10 @@
-"""The authority as Secret kubevirt-ca holds it, and how a new one takes over without a failed call. Pure.
+"""The authority in Secret kubevirt-ca, and its replacement without failed calls. Pure.
 
-A successor is made when the authority is due. First everyone learns to trust it: it is the first in every bundle. When
-every pod has said so (GetInfo), it becomes the signer, and every leaf is issued anew. When the last leaf of the old
-one has ended, the old one leaves the bundles. A pod that does not answer delays that, but not until certificates run
-out: at its last moment the old one hands over anyway. Called by plan.py; authority.py reads and writes the Secret.
+A successor is created when the authority must be renewed. First it is added to every bundle. When every pod reports
+that it trusts the new bundle (GetInfo), the successor becomes the signer, and every leaf is reissued. When the last
+leaf of the old authority has expired, the old one is removed from the bundles. A pod that does not answer delays the
+rollover, but only until shortly before the old authority expires. Called by plan.py; authority.py reads and writes the
+Secret.
 """
 
 from __future__ import annotations
@@ -27,30 +28,30 @@ from virt_operator.certificates.rotation import Rotation
 from virt_operator.certificates.secret import data_of, key_pair_of
 
 _NEXT_CERTIFICATE, _NEXT_KEY, _OLD_LEAVES_END = "next.crt", "next.key", "old-leaves-end"
-_LEAST_MARGIN = timedelta(seconds=150)  # to issue leaves and have the kubelet show them to their pods
-_SETTLED = timedelta(seconds=15)  # for the API server to act on the bundles in APIServices and webhooks
-_SILENT = timedelta(minutes=5)  # after which a pod that has not taken the bundle is named
+_LEAST_MARGIN = timedelta(seconds=150)  # time to issue leaves and for the kubelet to update them in pods
+_SETTLED = timedelta(seconds=15)  # time for the API server to use the bundles in APIServices and webhooks
+_SILENT = timedelta(minutes=5)  # time after which pods without the bundle are reported
 
 
 @dataclass(frozen=True, slots=True)
 class Authority:
-    """All that is known of the authority."""
+    """The state of the authority."""
 
     signer: KeyPair
-    """Who signs now; its bundle is every authority that is trusted, newest first."""
+    """The current signer; its bundle has all trusted authorities, newest first."""
 
     successor: KeyPair | None = None
-    """Who will sign when everyone trusts it."""
+    """The next signer, once every pod trusts it."""
 
     issuing: Issuing = field(default_factory=Issuing)
-    """How leaves are issued now."""
+    """The current rules for leaves."""
 
     old_leaves_end: datetime | None = None
-    """When the last leaf of the authorities before this one has ended; None while that is not known."""
+    """When the last leaf of earlier authorities expires; None if unknown."""
 
     @property
     def bundle(self) -> bytes:
-        """PEM of everyone trusted."""
+        """All trusted authorities, PEM."""
         return self.signer.bundle
 
     @property
@@ -61,14 +62,14 @@ class Authority:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """The next step of a rollover: the Secret's new content; None stands for `authority` with a new successor."""
+    """The next step of a rollover: the Secret's new contents; None means `authority` with a new successor."""
 
     why: str
     to: Authority | None
 
 
 def read_authority(data: Mapping[str, str]) -> Authority | None:
-    """What the Secret's `data` holds; None if it cannot sign."""
+    """The authority in a Secret's `data`; None if it cannot sign."""
     signer = key_pair_of(data)
     if validity(signer) is None or not _certificates(signer.bundle):
         return None
@@ -80,7 +81,7 @@ def read_authority(data: Mapping[str, str]) -> Authority | None:
 
 
 def authority_data(authority: Authority) -> dict[str, str | None]:
-    """The Secret's `data` that holds `authority`; None for a key that is to go."""
+    """The Secret's `data` for `authority`; None for a key to remove."""
     following = authority.successor
     ends = authority.old_leaves_end
     return {
@@ -93,18 +94,18 @@ def authority_data(authority: Authority) -> dict[str, str | None]:
 
 
 def trust_data(authority: Authority) -> dict[str, str]:
-    """What those need who ask for their own leaves: the `data` of a Secret without a key."""
+    """The `data` of the Secret, without a key, for pods that request their own leaves."""
     return {BUNDLE: _base64(authority.bundle), ISSUING: _base64(msgspec.json.encode(authority.issuing))}
 
 
 def with_successor(authority: Authority, successor: KeyPair) -> Authority:
-    """The rollover begun; `authority` goes on signing."""
+    """`authority` with a successor. It remains the signer."""
     bundle = successor.certificate + authority.bundle
     return replace(authority, signer=replace(authority.signer, bundle=bundle), successor=successor)
 
 
 def next_step(authority: Authority, rotation: Rotation, behind: Collection[str], now: datetime) -> Step | None:
-    """What to do now; `behind` are the pods that are not known to trust the whole bundle."""
+    """The next step; None if there is none. `behind` are the pods that are not known to trust the whole bundle."""
     issuing = rotation.leaf.issuing(fingerprint(authority.signer.certificate))
     if authority.issuing != issuing:
         return Step("the wanted life of leaves has changed", replace(authority, issuing=issuing))
@@ -121,7 +122,7 @@ def next_step(authority: Authority, rotation: Rotation, behind: Collection[str],
 
 
 def deadlines(authority: Authority, rotation: Rotation) -> list[datetime]:
-    """When something falls due by itself."""
+    """The times at which the next steps are due."""
     rollover = authority.successor is not None
     found = [_settled(authority), last_moment(authority)] if rollover else [_renewal(authority, rotation)]
     old = _old(authority)
@@ -131,13 +132,13 @@ def deadlines(authority: Authority, rotation: Rotation) -> list[datetime]:
 
 
 def last_moment(authority: Authority) -> datetime:
-    """When a successor takes over although not everyone has said that it is trusted."""
+    """When a successor takes over even if not every pod trusts it."""
     begin, end = _must(validity(authority.signer))
     return end - max(_LEAST_MARGIN, (end - begin) / 10)
 
 
 def stalled(authority: Authority, behind: Collection[str], now: datetime) -> tuple[str, ...]:
-    """The pods that a rollover has been waiting for so long that they should be named."""
+    """The pods for which a rollover has been waiting so long that they are reported."""
     if authority.successor is None:
         return ()
     begin, _ = _must(validity(authority.successor))
@@ -176,7 +177,7 @@ def _promoted(authority: Authority, now: datetime) -> Authority:
     successor, before = authority.successor, authority.signer
     assert successor is not None
     _, ends = _must(validity(before))
-    # Pods are given their new leaves within the margin, but whatever an old one is used for goes on until its end.
+    # Pods get their new leaves within the margin, but connections may use an old leaf until it expires.
     leaves_end = min(now + max(timedelta(seconds=authority.issuing.duration), _LEAST_MARGIN), ends)
     if authority.old_leaves_end is not None and _old(authority):
         leaves_end = max(leaves_end, authority.old_leaves_end)
@@ -189,9 +190,9 @@ def _signed_by(issuing: Issuing, signer: KeyPair) -> Issuing:
 
 
 def _trusted(authority: Authority, now: datetime) -> bytes:
-    """The bundle as it should be: successor, signer, and those before them whose leaves may still be in use."""
+    """The desired bundle: successor, signer, and earlier authorities whose leaves may still be in use."""
     old = _old(authority)
-    if authority.successor is not None:  # everyone is being asked whether they know this bundle: nothing goes now
+    if authority.successor is not None:  # pods are reporting whether they trust this bundle: do not change it
         return b"".join([authority.successor.certificate, authority.signer.certificate, *map(_pem, old)])
     over = authority.old_leaves_end is not None and now >= authority.old_leaves_end
     left = [] if over else [certificate for certificate in old if certificate.not_valid_after_utc > now]
@@ -217,7 +218,7 @@ def _pem(certificate: x509.Certificate) -> bytes:
 
 
 def _must(found: tuple[datetime, datetime] | None) -> tuple[datetime, datetime]:
-    assert found is not None  # read_authority takes no other
+    assert found is not None  # read_authority accepts no other
     return found
 
 

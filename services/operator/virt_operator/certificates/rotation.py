@@ -1,6 +1,6 @@
-"""How long certificates live and when they are renewed: spec.certificateRotateStrategy, read strictly. Pure.
+"""Lifetime and renewal of certificates: spec.certificateRotateStrategy, decoded strictly. Pure.
 
-Called by suite/spec.py and by the webhook, so that both refuse the same. Durations are Go's ("24h", "5m0s").
+Called by suite/spec.py and by the webhook, so that both refuse the same values. Durations are Go's ("24h", "5m0s").
 """
 
 from __future__ import annotations
@@ -20,48 +20,48 @@ _DEPRECATED = {
     "caOverlapInterval": ("ca", "renewBefore"),
     "certRotateInterval": ("server", "duration"),
 }
-# The kubelet takes up to a minute and a half to show a Secret's new content to a pod. A new authority goes that way
-# twice before the old one ends: first its bundle, then the leaves that it signed.
+# The kubelet takes up to 90 seconds to update a mounted Secret. A rollover needs this twice before the old authority
+# expires: for the bundle, and for the new leaves.
 _LEAST_BEFORE = {"ca": timedelta(minutes=4), "server": timedelta(minutes=2)}
-_LEAST_AFTER = timedelta(minutes=1)  # between issuing and renewing, so that renewal is no endless loop
+_LEAST_AFTER = timedelta(minutes=1)  # between issue and renewal, to prevent an endless loop
 
 
 class RefusedRotation(ValueError):
-    """The strategy cannot be followed. The message names field, value and what is allowed."""
+    """The strategy is invalid. The message names field, value and what is allowed."""
 
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """The life of one kind of certificate."""
+    """The lifetime of a kind of certificate."""
 
     duration: timedelta
     renew_before: timedelta
-    """Time from renewal to the end."""
+    """Time from renewal to expiry."""
 
     def issuing(self, signer: str = "") -> Issuing:
-        """As it is told to whoever renews its own."""
+        """The rules for pods that renew their own leaves."""
         return Issuing(signer, self.duration.total_seconds(), self.renew_before.total_seconds())
 
 
 @dataclass(frozen=True, slots=True)
 class Rotation:
-    """Both kinds."""
+    """The lifetimes of authority and leaves."""
 
     authority: Span
     leaf: Span
 
 
 DEFAULT = Rotation(
-    Span(timedelta(days=7), timedelta(days=3.5)),  # lives as in KubeVirt, renewal at half of them
+    Span(timedelta(days=7), timedelta(days=3.5)),  # lifetimes as in KubeVirt, renewal at half-life
     Span(timedelta(hours=24), timedelta(hours=12)),
 )
 
 
 def rotation_of(spec: Mapping[str, Any]) -> Rotation:
-    """What a KubeVirt object's spec asks for; fields that are absent or empty have their defaults.
+    """The rotation in a KubeVirt object's spec, with defaults for absent or empty fields.
 
     Raises:
-        RefusedRotation: a value is malformed, out of its bounds, or says in the old way what another says in the new.
+        RefusedRotation: a value is malformed or out of bounds, or deprecated and new fields are mixed.
     """
     strategy = _mapping(spec.get(FIELD), f"spec.{FIELD}", ("selfSigned",))
     own = _mapping(strategy.get("selfSigned"), _SELF_SIGNED, ("ca", "server", *_DEPRECATED))
@@ -96,7 +96,7 @@ def _mapping(value: Any, path: str, allowed: tuple[str, ...]) -> Mapping[str, An
 
 
 def _texts(own: Mapping[str, Any], kind: str, deprecated: bool) -> dict[str, tuple[str, Any]]:
-    """What is said of `kind`: path and value by "duration" and "renewBefore"."""
+    """Path and value of the fields of `kind`, by "duration" and "renewBefore"."""
     if deprecated:
         deprecated_fields = {
             (of, what): name for name, (of, what) in _DEPRECATED.items() if own.get(name) not in (None, "")

@@ -1,4 +1,4 @@
-"""A TLS Secret as the certificates' modules read it. Pure; decoded by the watches of authority.py and install/."""
+"""A TLS Secret with its key pair. Pure; decoded by the watches of authority.py and reconcile/."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ class CertificateSecret(msgspec.Struct, frozen=True):
 
 
 def key_pair_of(data: Mapping[str, str]) -> KeyPair:
-    """What a Secret's `data` holds; parts that are absent or no base64 are empty."""
+    """The key pair in a Secret's `data`; parts that are absent or not base64 are empty."""
     return KeyPair(*(_part(data, key) for key in (LEAF, KEY, BUNDLE)))
 
 
 def data_of(pair: KeyPair) -> dict[str, str]:
-    """A Secret's `data` that holds `pair`."""
+    """The `data` of a Secret with `pair`."""
     files = {LEAF: pair.certificate, KEY: pair.key, BUNDLE: pair.bundle}
     return {key: b64encode(content).decode() for key, content in files.items()}
 

@@ -1,7 +1,7 @@
-"""Asks pods which authorities they trust, while a new one waits for that. Run beside the leader's watches.
+"""Queries pods for the authorities that they trust, during a rollover. Run beside the leader's watches.
 
-What a pod has said stays: bundles only grow until the new authority signs, and a process that starts anew reads what
-its predecessor read, or newer.
+Answers stay valid for the whole rollover: bundles only grow until the new authority signs, and a restarted process
+reads the same bundle or a newer one.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from virt_operator.certificates.authority import AuthorityWatch
 from virt_operator.peers.answer import Pod, suite_pods
 from virt_operator.peers.ask import ask_all
 
-_PERIOD = 2.0  # the kubelet takes up to a minute and a half to show a pod what there is to trust
+_PERIOD = 2.0  # seconds; the kubelet takes up to 90 seconds to update a pod's bundle
 _log = logs.bound("virt_operator.certificates.trust")
 
 
 class TrustReports:
-    """`by_pod` is the SHA-256 of the bundle that each pod, by name, said that it trusts."""
+    """`by_pod` is the SHA-256 of the bundle that each pod reports, by the pod's name."""
 
     def __init__(
         self,
@@ -45,7 +45,7 @@ class TrustReports:
         authority.subscribe(self._stirred.set)
 
     async def run(self) -> None:
-        """Until cancelled. Nobody is asked while no rollover is under way."""
+        """Run until cancelled. Queries pods only during a rollover."""
         while True:
             self._stirred.clear()
             authority = self._authority.able
@@ -62,11 +62,11 @@ class TrustReports:
         try:
             answers = await ask_all(pending, self._certificates, self._namespace, port=self._port)
         except OSError as error:
-            _log.warning("asking again without a certificate of our own", reason=str(error))
+            _log.warning("waiting for the operator's own certificate", reason=str(error))
             return
         bundles = {answer.pod.name: answer.info.trust_bundle_sha256 for answer in answers if answer.info is not None}
         known = {pod.name: self.by_pod[pod.name] for pod in pods if pod.name in self.by_pod} | bundles
         if known != self.by_pod:
-            _log.info("learning who trusts the new authority", pods=sorted(bundles), of=len(pods))
+            _log.info("recording which pods trust the new authority", pods=sorted(bundles), of=len(pods))
             self.by_pod = known
             self._changed()

@@ -1,1 +1,1 @@
-"""What a pass does to install, repair or update the suite. Pure, but for permission_review.py."""
+"""Plans installation, repair and updates of the suite. Pure except permission_review.py."""

@@ -1,8 +1,8 @@
-"""What may only grow while two releases coexist: definitions always, permissions until the change of release is done.
-Pure; called by change/objects.py on each desired object.
+"""Merges desired and live objects that may only grow: CRDs always, permissions until a change of release is complete.
+Pure; called by change/objects.py for each desired object.
 
-A definition that lost a field would prune it from every object that is stored or written, so what a newer release
-added stays when an older one comes back. A role that lost a rule would stop components of the release that is leaving.
+If a CRD lost a field, the API server would prune it from all objects, so fields of a newer release stay after a
+rollback. If a role lost a rule, components of the old release would stop working.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _RESTARTED_AT = "kubectl.kubernetes.io/restartedAt"
 
 
 def grown(desired: Body, live: Body, *, updating: bool) -> Body:
-    """`desired` with what `live` has and must not lose."""
+    """`desired` with the parts of `live` that must be kept."""
     if desired["kind"] == "CustomResourceDefinition":
         return _definition(desired, live)
     restarted = _restarted_at(live)
@@ -60,7 +60,7 @@ def _definition(desired: Body, live: Body) -> Body:
 
 
 def _merged(wanted: Any, found: Any, *, keep: bool) -> Any:
-    """Both, deeply. Where they disagree `wanted` holds, or `found` with `keep`."""
+    """A deep merge. On conflicts `wanted` wins, or `found` with `keep`."""
     if isinstance(wanted, Mapping) and isinstance(found, Mapping):
         both = {key: _merged(wanted[key], found[key], keep=keep) for key in wanted if key in found}
         return {**found, **wanted, **both}
@@ -76,7 +76,7 @@ def _merged(wanted: Any, found: Any, *, keep: bool) -> Any:
 
 
 def _is_versions(value: Any) -> bool:
-    """The list spec.versions, whose entries are the only ones in a definition with a name and a schema."""
+    """Whether the value is the list spec.versions: only its entries have a name and a schema."""
     return (
         isinstance(value, list)
         and bool(value)

@@ -1,7 +1,6 @@
 """The steps that write or delete objects of the suite. Pure; called by steps.py.
 
-Which objects are of another release is read from the objects themselves, so an update that is given up halfway goes
-back in order too.
+The objects themselves show their release, so an update that is cancelled halfway is reverted in order as well.
 """
 
 from __future__ import annotations
@@ -24,18 +23,18 @@ _LEFT = "left behind: not part of this release, and virt-operator may not delete
 
 
 def definitions(situation: Situation, _: Progress) -> Progress:
-    """CRDs, permissions, Services: whatever is neither a workload nor sends the API server to virt-api."""
+    """Write CRDs, permissions, Services and all other objects except workloads, APIServices and webhooks."""
     states = (state for state in situation.objects if state.ref.kind not in (*WORKLOADS, *REGISTRATIONS))
     written = _brought(situation, states, lambda _: None)
     return Progress(tuple(orphans(situation.observed))).and_then(written)
 
 
 def component(name: str) -> Callable[[Situation, Progress], Progress]:
-    """The step of one workload, for example "virt-handler"."""
+    """The step of a workload, for example "virt-handler"."""
 
     def run(situation: Situation, earlier: Progress) -> Progress:
         def gate(state: ObjectState) -> str | None:
-            # Pods whose Secret is not there yet would be retried by the kubelet only after a growing delay.
+            # The kubelet retries pods with a missing Secret with growing delays, so create the Secret first.
             secret = renewals.missing(situation.observed, state.body)
             return f"Secret {secret} is being made" if secret is not None else _held(situation, earlier)
 
@@ -47,9 +46,9 @@ def component(name: str) -> Callable[[Situation, Progress], Progress]:
 
 
 def registration(situation: Situation, earlier: Progress) -> Progress:
-    """APIServices and webhooks. While an APIService has nobody behind it, discovery fails for the whole cluster, and
-    behind a webhook every request that it matches; so a new one waits, in a change of release until nobody is left
-    who lacks it."""
+    """Write APIServices and webhooks. Without a serving backend an APIService breaks discovery for the whole cluster,
+    and a webhook breaks every request that it matches. So new ones wait until virt-api is ready; in a change of
+    release, until every virt-api is new."""
 
     def gate(state: ObjectState) -> str | None:
         return None if state.live is not None else _held(situation, earlier) or _virt_api_away(situation)
@@ -58,7 +57,7 @@ def registration(situation: Situation, earlier: Progress) -> Progress:
 
 
 def deregistration(situation: Situation, _: Progress) -> Progress:
-    """On a way back: by which the API server is sent to a newer virt-api for what an older one does not serve."""
+    """In a rollback: delete APIServices and webhooks that the older virt-api does not serve."""
     if not situation.ordered or not situation.backward:
         return Progress()
     desired = {state.ref for state in situation.objects}
@@ -105,7 +104,7 @@ def _deleted(situation: Situation, refs: Iterable[Ref], why: str) -> Progress:
 
 
 def _held(situation: Situation, earlier: Progress) -> str | None:
-    """Why objects of another release are not written yet: the first thing that the earlier steps wait for."""
+    """Why objects of another release are not written yet: the first wait of the earlier steps."""
     if not situation.ordered or not earlier.waits:
         return None
     wait = earlier.waits[0]
@@ -126,7 +125,7 @@ def _is_virt_api(ref: Ref) -> bool:
 
 
 def _replaced(situation: Situation, states: Iterable[ObjectState]) -> Progress:
-    """The next pod of a DaemonSet of type OnDelete to delete, and those whose nodes are away."""
+    """The next pod of an OnDelete DaemonSet to delete, and the pods on unreachable nodes."""
     actions: list[Action] = []
     later: list[WaitFor] = []
     for state in states:

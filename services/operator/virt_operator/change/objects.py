@@ -1,4 +1,4 @@
-"""Each object of a strategy beside the live one, and the write that makes them the same. Pure.
+"""Compares each object of a strategy with the live one, and plans the write that makes them equal. Pure.
 
 `states_of` is called once per pass by situation.py, `brought` by the steps (steps.py) for their own objects.
 """
@@ -21,29 +21,29 @@ from virt_operator.suite.actions import Action, Apply, Compare, Replace, WaitFor
 from virt_operator.suite.drift import desired_parts, difference
 from virt_operator.suite.observed import Observed, OwnedObject, Repair
 
-# An object that is changed by each write of it, for example by a webhook, is repaired ever less often.
+# If every write of an object is changed, for example by a webhook, it is repaired with growing delays.
 _VAIN_REPAIRS = 2
 _REPAIR_AGAIN, _REPAIR_AGAIN_LAST = 5.0, 300.0  # seconds
 
 
 @dataclass(frozen=True, slots=True)
 class ObjectState:
-    """One object of the strategy."""
+    """An object of the strategy and its live state."""
 
     ref: Ref
     body: Body
-    """As this cluster is to have it."""
+    """The desired object for this cluster."""
 
     live: OwnedObject | None
     difference: str | None
     """ "absent" or the path of the first difference; None if the live object is as desired."""
 
     unready: str | None
-    """Why an object that is as desired is not yet what the suite needs."""
+    """Why the object is not ready although it is as desired."""
 
     @property
     def unfinished(self) -> str | None:
-        """What is missing, whichever it is."""
+        """The difference, or else the reason why the object is not ready."""
         return self.difference or self.unready
 
 
@@ -54,8 +54,8 @@ Gate = Callable[[ObjectState], str | None]
 def states_of(
     observed: Observed, strategy: InstallStrategy, bundle: bytes, *, changing: bool
 ) -> tuple[ObjectState, ...]:
-    """In the order of the strategy. While `changing`, pods of another release may still run, and permissions only
-    grow. `bundle` is the PEM that the API server is to trust virt-api by."""
+    """The states in the order of the strategy. While `changing`, pods of another release may run, so permissions only
+    grow. `bundle` is the PEM of the CAs by which the API server trusts virt-api."""
     authorities = b64encode(bundle).decode()
     return tuple(_state(observed, trusting(body, authorities), changing) for body in strategy.objects)
 
@@ -77,7 +77,7 @@ def _state(observed: Observed, wanted: Body, changing: bool) -> ObjectState:
 
 
 def brought(observed: Observed, states: Iterable[ObjectState], gate: Gate) -> tuple[list[Action], list[WaitFor]]:
-    """The writes that bring these objects to what is desired, unless `gate` holds them, and what is waited for."""
+    """The writes that make these objects as desired, unless `gate` holds them back, and the waits."""
     actions: list[Action] = []
     waits: list[WaitFor] = []
     for state in states:
@@ -93,7 +93,7 @@ def brought(observed: Observed, states: Iterable[ObjectState], gate: Gate) -> tu
 
 
 def next_repair(observed: Observed) -> datetime | None:
-    """When an object is next repaired whose repairs were in vain."""
+    """The next retry of an ineffective repair."""
     due = [moment for repair in observed.repairs.values() if (moment := _due(repair)) is not None]
     return min((moment for moment in due if moment > observed.now), default=None)
 
@@ -105,7 +105,7 @@ def _write(state: ObjectState, why: str) -> Action:
 
 
 def _comparison(observed: Observed, state: ObjectState) -> list[Action]:
-    """For an object in which nothing is missing: whether something was changed or added beside it."""
+    """For an object without missing parts: a dry run that finds additions and changes by others."""
     live, compared = state.live, observed.compared.get(state.ref)
     if live is None or not (desired_parts(state.body) or live.parts):
         return []
@@ -121,7 +121,7 @@ def _due(repair: Repair) -> datetime | None:
 
 
 def _repaired_in_vain(observed: Observed, ref: Ref, why: str) -> str | None:
-    """Why an object is not written now: whoever admits the write changes it."""
+    """Why an object is not written now: admission changes every write."""
     repair = observed.repairs.get(ref)
     due = _due(repair) if repair is not None else None
     if due is None or observed.now >= due:

@@ -1,7 +1,7 @@
-"""Asks the API server what the operator may do, again and again while it leads. Called by the reconciler.
+"""Reads the operator's permissions from the API server periodically while it leads. Called by the reconciler.
 
-Whoever takes a permission away, or applies an operator without its roles, is told on the KubeVirt object within half a
-minute, not when the permission happens to be used. A rule review takes one request a namespace.
+So a missing permission, for example after an operator was applied without its roles, appears on the KubeVirt object
+within half a minute, and not only when the permission is needed. A review takes a request per namespace.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _AGAIN = 1.0  # seconds, after a failure
 
 
 async def review_permissions(client: KubeClient, namespaces: tuple[str, ...], report: Callable[[Held], None]) -> None:
-    """Call `told` with what is held in `namespaces`, now and then every `_EVERY` seconds, until cancelled."""
+    """Call `report` with the rules held in `namespaces`, now and every `_EVERY` seconds, until cancelled."""
     log = logs.bound("virt_operator.permission_review")
     while True:
         try:
@@ -30,7 +30,7 @@ async def review_permissions(client: KubeClient, namespaces: tuple[str, ...], re
                 await client.create(_REVIEWS, None, {"spec": {"namespace": namespace}}) for namespace in namespaces
             ]
         except KubeError as error:
-            log.warning("asking again for the permissions", reason=str(error))
+            log.warning("retrying to read the permissions", reason=str(error))
             await asyncio.sleep(_AGAIN)
             continue
         report(

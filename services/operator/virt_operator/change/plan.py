@@ -1,7 +1,7 @@
-"""What to do now, from what was seen: the one place that decides. Pure.
+"""Plans a pass from the observation. All decisions start here. Pure.
 
-Called by the reconciler in each pass; what it returns is carried out by execute.py and reported by status.py. Every
-pass starts from the cluster's state, so any crash is just a later pass. The steps are in steps.py.
+Called by the reconciler in each pass; execute.py executes the plan, status.py reports it. Every pass starts from the
+cluster's state, so a crash only delays the next pass. The steps are in steps.py.
 """
 
 from __future__ import annotations
@@ -94,8 +94,8 @@ def _towards(situation: Situation, patches: Sequence[Patch]) -> Plan:
 
 
 def _repairs(situation: Situation, patches: Sequence[Patch] | None) -> tuple[Progress, datetime | None]:
-    """What keeps the installed strategy in repair, certificates at least, whatever is asked for; and when the next
-    certificate is due. Begins and ends no customization, and deletes nothing of what is installed."""
+    """Repair the installed strategy, at least its certificates, while another one is requested; and when the next
+    certificate is due. Changes no customization and deletes no installed object."""
     installed = strategies.observed_strategy(situation.observed)
     if installed is not None:
         objects = standing(installed.objects, patches, situation.observed.owned)

@@ -1,4 +1,4 @@
-"""What a pass does about certificates: what is due (certificates/plan.py) as actions on Secrets. Pure.
+"""Translates due certificates (certificates/plan.py) to actions on Secrets. Pure.
 
 Called by change/plan.py and the steps.
 """
@@ -34,7 +34,7 @@ _WORKLOADS = ("Deployment", "DaemonSet")
 
 
 def due_now(observed: Observed, namespace: str, desired: Iterable[Body] = ()) -> plan.Due:
-    """What to renew, from the Secrets that were seen, for the workloads that are there and the `desired` ones."""
+    """What to renew, from the observed Secrets, for existing and `desired` workloads."""
     secrets = {ref.name: live.data for ref, live in observed.owned.items() if ref.kind == "Secret"}
     there = [live.content() for ref, live in observed.owned.items() if ref.kind in _WORKLOADS]
     mounted = sorted({ref.name for body in (*there, *desired) for ref in _mounted(body, namespace)})
@@ -45,13 +45,13 @@ def due_now(observed: Observed, namespace: str, desired: Iterable[Body] = ()) ->
     due = replace(due, trust=TRUST_SECRET in mounted and _unpublished(secrets.get(TRUST_SECRET), authority))
     if authority is None or not observed.authority_invalid:
         return due
-    # What was seen before goes on, and as what is lost may have been lost for a reason, with a successor.
+    # The last valid authority stays in use, but gets a successor, because its key may have been compromised.
     mended = Step("somebody spoilt its Secret", authority if authority.successor is not None else None)
     return replace(due, step=mended)
 
 
 def actions(observed: Observed, due: plan.Due) -> tuple[Action, ...]:
-    """How to do it. An authority whose Secret is absent is not made here: certificates/authority.py does that."""
+    """The actions. certificates/authority.py creates an authority whose Secret is absent."""
 
     def seen(secret: str) -> str | None:
         live = observed.owned.get(Ref("Secret", due.namespace, secret))
@@ -72,8 +72,8 @@ def actions(observed: Observed, due: plan.Due) -> tuple[Action, ...]:
 
 
 def upkeep(observed: Observed, namespace: str) -> tuple[tuple[Action, ...], datetime | None]:
-    """What is there must not run out while nothing is installed, or while something else keeps a plan from going on;
-    nothing is made that is not there. Returns also when it is needed again."""
+    """Renew existing certificates while nothing is installed or another plan is blocked; creates no new ones. Also
+    returns when the next renewal is due."""
     due = due_now(observed, namespace)
     there = {ref.name for ref in observed.owned if ref.kind == "Secret"}
     leaves = tuple(leaf for leaf in due.leaves if leaf.secret in there)
@@ -82,13 +82,13 @@ def upkeep(observed: Observed, namespace: str) -> tuple[tuple[Action, ...], date
 
 
 def waits(due: plan.Due) -> tuple[WaitFor, ...]:
-    """What keeps a new authority from signing."""
+    """What a new authority waits for before it signs."""
     why = "does not say that it trusts the new certificate authority"
     return tuple(WaitFor(pod, why) for pod in due.stalled)
 
 
 def missing(observed: Observed, body: Body) -> str | None:
-    """A Secret that the workload's pods mount and that is not there yet."""
+    """A missing Secret that the workload's pods mount; None if there is none."""
     assert observed.suite is not None
     wanted = secrets((body,), observed.suite.metadata.namespace)
     return next((ref.name for ref in sorted(wanted) if ref not in observed.owned), None)
@@ -104,7 +104,7 @@ def _unpublished(published: Mapping[str, str] | None, authority: Authority | Non
 
 
 def _mounted(body: Body, namespace: str) -> list[Ref]:
-    """The Secrets of ours among a workload's volumes."""
+    """The suite's Secrets among a workload's volumes."""
     pod = body.get("spec", {}).get("template", {}).get("spec", {})
     names = [volume["secret"].get("secretName", "") for volume in pod.get("volumes") or () if volume.get("secret")]
     ours = [name for name in names if name == TRUST_SECRET or plan.leaf_of(name, namespace) is not None]
@@ -114,12 +114,12 @@ def _mounted(body: Body, namespace: str) -> list[Ref]:
 def _rotation(observed: Observed) -> Rotation:
     try:
         return rotation_of(observed.suite.spec if observed.suite is not None else {})
-    except RefusedRotation:  # spec.py says so; meanwhile nothing must run out
+    except RefusedRotation:  # spec.py reports it; certificates must not expire meanwhile
         return DEFAULT
 
 
 def _behind(observed: Observed, authority: Authority) -> frozenset[str]:
-    """Who is not known to trust the whole bundle: pods by what they say, the API server by its objects."""
+    """Who is not known to trust the whole bundle: pods by their reports, the API server by its objects."""
     wanted = authority.bundle_sha256
     pods = {
         f"Pod {pod.metadata.name}"

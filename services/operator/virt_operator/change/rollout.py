@@ -1,6 +1,6 @@
-"""Whether a component runs as its object says, why not, and which of its pods is replaced next. Pure.
+"""Readiness of a component, the reasons if it is not ready, and the next pod to replace. Pure.
 
-Called by change/objects.py, change/object_steps.py and, for the reasons alone, by the other steps.
+Called by change/objects.py, change/object_steps.py and, for the reasons only, by the other steps.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _CONDITIONS = {"CustomResourceDefinition": "Established", "APIService": "Availab
 
 
 def not_ready(ref: Ref, live: OwnedObject, observed: Observed, template_hash: str) -> str | None:
-    """Why the object is not yet what the suite needs, None if it is. Kinds without a state of their own always are."""
+    """Why the object is not ready; None if it is. Kinds without a status are always ready."""
     if ref.kind in _CONDITIONS:
         return _condition_missing(live, _CONDITIONS[ref.kind])
     if ref.kind in WORKLOADS and live.status.get("observedGeneration", 0) < live.metadata.generation:
@@ -41,12 +41,12 @@ def _deployment_not_ready(live: OwnedObject, pods: list[PodObject]) -> str | Non
 
 
 def _daemon_set_not_ready(live: OwnedObject, observed: Observed, name: str, template_hash: str) -> str | None:
-    """Nodes that cannot be reached do not count: nobody knows when they are back."""
+    """Unreachable nodes do not count, because nobody knows when they return."""
     status, here = live.status, _reachable(name, observed)
-    # A pod of a deleted node is in no count of the DaemonSet's controller either.
+    # The DaemonSet's controller does not count pods of deleted nodes either.
     away = {pod.node for pod in _unreachable(name, observed) if pod.node in observed.nodes}
     wanted = max(0, status.get("desiredNumberScheduled", 0) - len(away))
-    # A DaemonSet whose tolerations were customized may not count nodes that are away, so its pods are looked at too.
+    # With customized tolerations a DaemonSet may not count unreachable nodes, so the pods are checked as well.
     ready = min(status.get("numberReady", 0), max(0, wanted - sum(not pod.ready for pod in here)))
     return _still(not _old(here, template_hash), ready, wanted, _trouble(live, here))
 
@@ -58,13 +58,13 @@ def _still(settled: bool, ready: int, wanted: int, details: str) -> str | None:
 
 
 def pods_of(component: str, pods: Iterable[PodObject]) -> list[PodObject]:
-    """The pods of one component."""
+    """The pods of a component."""
     return [pod for pod in pods if pod.metadata.labels.get(labels.APP) == component]
 
 
 def replace_one(component: str, observed: Observed, template_hash: str) -> DeletePod | None:
-    """The next old pod of a DaemonSet to delete: one that is not ready first, else one when all are ready. Pods on
-    nodes that cannot be reached neither hold the others nor are deleted."""
+    """The next old pod of a DaemonSet to delete: unready pods first, others only if all pods are ready. Pods on
+    unreachable nodes are ignored and not deleted."""
     here = _reachable(component, observed)
     if any(pod.metadata.deletion_timestamp for pod in here):
         return None
@@ -78,7 +78,7 @@ def replace_one(component: str, observed: Observed, template_hash: str) -> Delet
 
 
 def left_for_later(component: str, observed: Observed, template_hash: str) -> list[str]:
-    """What becomes of pods on nodes that cannot be reached, as text. Nobody waits for it."""
+    """Messages about pods on unreachable nodes. No step waits for them."""
     there = [pod for pod in _unreachable(component, observed) if pod.node in observed.nodes]
     old = {pod.node for pod in _old(there, template_hash)}
     new = {pod.node for pod in there} - old
@@ -132,13 +132,13 @@ def _trouble(live: OwnedObject, pods: Iterable[PodObject]) -> str:
 
 
 def trouble(pods: Iterable[PodObject], reasons: Iterable[str] = ()) -> str:
-    """What keeps pods from being ready, in parentheses, for the end of a message; "" if nothing is known."""
+    """Why pods are not ready, in parentheses, for the end of a message; "" if unknown."""
     found = [*reasons, *(f"pod {pod.metadata.name}: {why}" for pod in pods if (why := _pod_trouble(pod)))]
     return f" ({'; '.join(found[:3])})" if found else ""
 
 
 def _pod_trouble(pod: PodObject) -> str | None:
-    """The reason that a user can act on, with the image if it is one."""
+    """The most useful reason for a user, with the image if it cannot be pulled."""
     for status in pod.status.get("containerStatuses") or ():
         state: dict[str, Any] = status.get("state") or {}
         waiting = state.get("waiting") or {}

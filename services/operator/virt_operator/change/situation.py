@@ -1,7 +1,7 @@
-"""What one pass decides from: what was observed, the release to bring the suite to, and how the two differ. Pure.
+"""The input of a pass's steps: observation, target release, and their differences. Pure.
 
-Made by change/plan.py, read by every step (steps.py). The parts that cost something are computed once, when the first
-step asks for them, so a pass that stops at an early step does not pay for them.
+Created by change/plan.py, used by every step (steps.py). Expensive parts are computed lazily and once, so a pass that
+stops at an early step does not compute them.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from virt_operator.suite.observed import Observed, SuiteObject
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """What a step, or several, do now and what keeps them from being done. Done is what waits for nothing."""
+    """Actions and waits of one or several steps. A step without waits is done."""
 
     actions: tuple[Action, ...] = ()
     waits: tuple[WaitFor, ...] = ()
@@ -41,30 +41,30 @@ class Progress:
 
 @dataclass(frozen=True)
 class Situation:
-    """Of one strategy: the one that the KubeVirt object asks for, or the installed one that is kept in repair."""
+    """The situation of a strategy: the requested one, or the installed one that is being repaired."""
 
     observed: Observed
     suite: SuiteObject
     operator: Settings
     search: Search
     settings: InstallSettings | None
-    """What the KubeVirt object asks for; None while the installed strategy is kept in repair."""
+    """The requested settings; None while the installed strategy is being repaired."""
 
     @property
     def strategy(self) -> InstallStrategy:
-        """Only once it has been found."""
+        """The strategy, once it has been found."""
         assert self.search.strategy is not None
         return self.search.strategy
 
     @cached_property
     def due(self) -> Due:
-        """Certificates to renew, also those that the strategy's pods will mount."""
+        """Certificates to renew, including those that the strategy's pods will mount."""
         objects = self.search.strategy.objects if self.search.strategy is not None else ()
         return renewals.due_now(self.observed, self.operator.namespace, objects)
 
     @cached_property
     def operation(self) -> str:
-        """What becomes of what the status says is installed; "" for repairs."""
+        """The operation on the installed release: Install, Update or Rollback; "" for repairs."""
         if self.settings is None:
             return ""
         installed = self.suite.status.observed_deployment_id
@@ -76,7 +76,7 @@ class Situation:
 
     @cached_property
     def others(self) -> tuple[str, ...]:
-        """Releases of the workloads that are of another strategy. Their pods may run, so an order is kept."""
+        """Releases of workloads of other strategies. Their pods may run, so the order of steps matters."""
         if self.search.strategy is None:
             return ()
         return tuple(
@@ -88,14 +88,14 @@ class Situation:
 
     @property
     def ordered(self) -> bool:
-        """Whether a step waits for the earlier ones. Not in a first installation, where nothing runs that could be
-        disturbed, nor in the repair of one release."""
+        """Whether a step waits for the earlier ones. False for a first installation, which disturbs nothing, and for
+        the repair of a single release."""
         return bool(self.others)
 
     @cached_property
     def backward(self) -> bool:
-        """Whether what runs, or was installed last, is newer than the strategy. Unknown, and so False, until the
-        strategy has been printed."""
+        """Whether the running or last installed release is newer than the strategy. Unknown, and therefore False, until
+        the strategy is printed."""
         if self.search.strategy is None:
             return False
         releases = self.others or (self.suite.status.observed_release,)
@@ -108,14 +108,14 @@ class Situation:
 
     @cached_property
     def objects(self) -> tuple[ObjectState, ...]:
-        """Every object of the strategy beside the live one. Only once there is a certificate authority."""
+        """Every object of the strategy with its live state. Requires a certificate authority."""
         assert self.due.authority is not None
         return states_of(self.observed, self.strategy, self.due.authority.bundle, changing=bool(self.operation))
 
 
 def lacking(observed: Observed, release: str, needs: Iterable[Body], operator: Settings) -> str:
-    """Permissions of `needs` that the operator does not hold, and what to apply; "" if it holds them or that is not
-    known."""
+    """A message with permissions of `needs` that the operator lacks and the manifest to apply; "" if none is missing or
+    it is unknown."""
     if "permissions" in observed.unknown:
         return ""
     found = permissions.missing(observed.held, needs, operator.namespace)

@@ -1,8 +1,8 @@
 """The steps of an installation, an update and a rollback, in their order. Pure; called by change/plan.py.
 
-Each step says what it does now and what it waits for; one that waits for nothing is done. Nothing is remembered: every
-pass walks all steps, so a new leader continues from what it sees. In an ordered change a step's objects wait until
-every earlier step is done, so whatever is put into a tuple here holds what comes behind it.
+Each step returns its actions and waits; a step without waits is done. No state is kept: every pass walks all steps, so
+a new leader continues from the cluster's state. In an ordered change the objects of a step wait until every earlier
+step is done, so a step added to a tuple here blocks all later ones.
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ from virt_operator.suite.actions import AddFinalizer, WaitFor
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """A named part of the way."""
+    """A named step."""
 
     name: str
-    """As in status.upgrade.step."""
+    """The name in status.upgrade.step."""
 
     run: Callable[[Situation, Progress], Progress]
-    """Called with what the earlier steps of this pass do and wait for."""
+    """Called with the progress of the earlier steps of this pass."""
 
     first: bool = False
-    """Until it is done no later step runs, and what is installed is kept in repair."""
+    """Until it is done no later step runs, and the installed release is repaired instead."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +38,7 @@ class Walk:
 
     progress: Progress
     stopped_at: Step | None
-    """A step that comes first and is not done; None if all steps were run."""
+    """The step at which the walk stopped; None if all steps ran."""
 
 
 def _finalizer(situation: Situation, _: Progress) -> Progress:
@@ -77,7 +77,7 @@ def _certificates(situation: Situation, _: Progress) -> Progress:
     actions = renewals.actions(situation.observed, situation.due)
     if situation.due.authority is not None:
         return Progress(actions)
-    # Bundles and leaves rest on it; what it leads to is planned when it has been seen.
+    # Bundles and leaves depend on the authority, so they are planned once it exists.
     return Progress(actions, (WaitFor("certificate authority", "being made"),))
 
 
@@ -105,14 +105,14 @@ OBJECTS_FORWARD = (CERTIFICATES, _DEFINITIONS, _HANDLER, _CONTROLLER, _API, _REG
 OBJECTS_BACKWARD = (CERTIFICATES, _DEFINITIONS, _DEREGISTRATION, _API, _CONTROLLER, _HANDLER, _REGISTRATION, *_AFTER)
 
 FORWARD: tuple[Step, ...] = (*_BEFORE, *OBJECTS_FORWARD, _OPERATOR_LAST)
-"""An update: a new virt-api or virt-controller never asks an old virt-handler for what it does not know."""
+"""An update: a new virt-api or virt-controller never calls an old virt-handler with unknown features."""
 
 BACKWARD: tuple[Step, ...] = (*_BEFORE, *OBJECTS_BACKWARD, _OPERATOR_LAST)
-"""A rollback; and, without an order among the components, an installation and a repair."""
+"""A rollback. Also used, without an order among the components, for installation and repair."""
 
 
 def walk(steps: tuple[Step, ...], situation: Situation) -> Walk:
-    """Run the steps, each with the outcome of the earlier ones."""
+    """Run the steps, each with the progress of the earlier ones."""
     total = Progress()
     for step in steps:
         own = step.run(situation, total)

@@ -1,5 +1,5 @@
-"""The install strategy of the release that the KubeVirt object asks for: found in its ConfigMap, or being printed by a
-Job of that release's operator image. Pure; called by change/plan.py.
+"""Finds the install strategy of the requested release in its ConfigMap, or has it printed by a Job with that release's
+operator image. Pure; called by change/plan.py.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from virt_operator.suite.observed import Observed, OwnedObject
 
 @dataclass(frozen=True, slots=True)
 class Search:
-    """Where the strategy is, or what to do to have it."""
+    """The install strategy if it has been printed, otherwise the actions that print it."""
 
     strategy: InstallStrategy | None
     actions: tuple[Action, ...] = ()
@@ -46,14 +46,14 @@ def search(observed: Observed, settings: InstallSettings) -> Search:
     if printing is None:
         actions.append(Apply(job, strategy_job(settings), "absent"))
     elif kept is not None or _complete(printing):
-        # It has done its work, and the work is gone: once more.
+        # The Job is complete, but its ConfigMap is gone: print it again.
         actions += _deleted(job, printing, "its ConfigMap is gone or damaged")
     trouble = rollout.trouble(rollout.pods_of(APP, observed.pods))
     return Search(None, tuple(actions), (WaitFor(str(config_map), problem + trouble),))
 
 
 def observed_strategy(observed: Observed) -> InstallStrategy | None:
-    """Of what was installed last, if its ConfigMap is still there."""
+    """The strategy that was installed last, if its ConfigMap still exists."""
     assert observed.suite is not None
     installed = observed.suite.status.observed_deployment_id
     for ref, live in observed.owned.items():
@@ -65,7 +65,7 @@ def observed_strategy(observed: Observed) -> InstallStrategy | None:
     return None
 
 
-@lru_cache(maxsize=2)  # of what is installed and of what is to be: each some hundred kilobytes
+@lru_cache(maxsize=2)  # the installed and the requested strategy: some hundred kilobytes each
 def _read(text: str, deployment_id: str) -> InstallStrategy:
     return install_strategy.from_config_map(text, deployment_id)
 

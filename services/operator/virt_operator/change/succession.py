@@ -1,7 +1,7 @@
-"""When the operator itself moves to the release that is asked for. Pure; called by change/steps.py.
+"""Decides when the operator itself moves to the requested release. Pure; called by change/steps.py.
 
-The newest operator drives: towards a newer release it moves first, all else stays as it is, and its successor does the
-rest; towards an older one it takes the components back and moves last.
+The newest operator drives. In an update the operator updates its own Deployment first, and its successor does the rest.
+In a rollback it reverts the components first and itself last.
 """
 
 from __future__ import annotations
@@ -17,21 +17,21 @@ from virt_operator.strategy.settings import InstallSettings
 from virt_operator.suite.actions import Action, ApplyOwn, WaitFor
 from virt_operator.suite.observed import Observed
 
-# Permissions are not among them: they come with the manifest that a user applies, never from the operator itself.
+# Without permissions: these come with the manifest that a user applies, never from the operator itself.
 _KINDS = ("Service", "PodDisruptionBudget", "Deployment")
 
 
 def goes_first(strategy: InstallStrategy, operator: Settings) -> bool:
-    """Whether the operator moves before the components do."""
+    """Whether the operator moves before the components."""
     return not is_older(strategy.release, operator.release)
 
 
 def move(
     observed: Observed, strategy: InstallStrategy, settings: InstallSettings, operator: Settings
 ) -> tuple[tuple[Action, ...], tuple[WaitFor, ...]]:
-    """What brings the operator to the image that `settings` ask for; nothing if this process runs it."""
+    """Actions that move the operator to the image in `settings`; empty if this process already runs it."""
     same = (settings.registry, settings.tag) == (operator.registry, operator.tag)
-    if same or observed.operator is None:  # None: run by hand, and so replaced by hand
+    if same or observed.operator is None:  # None: started by hand, so not replaced
         return (), ()
     image = settings.image(components.OPERATOR)
     bodies = tuple(body for body in strategy.operator if body["kind"] in _KINDS)

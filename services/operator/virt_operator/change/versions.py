@@ -1,4 +1,4 @@
-"""Which of two releases is the older one: it decides who drives and in which order. Pure."""
+"""Compares releases. The result decides about the direction of a change. Pure."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ import re
 
 _VERSION = re.compile(r"v?([0-9]+)\.([0-9]+)\.([0-9]+)(?:-(.+))?")
 _CANDIDATE = re.compile(r"(alpha|beta|rc)\.?([0-9]+)")
-_LAST = ("~", 0)  # what is no candidate comes after alpha, beta and rc
+_LAST = ("~", 0)  # a final release is newer than alpha, beta and rc
 
 
 def is_older(release: str, other: str) -> bool:
-    """Whether `release` is surely older than `other`. Versions that cannot be compared, and builds of one version
-    ("0.1.0-3f2a9c"), are not older: a change to them counts as an update."""
+    """Whether `release` is definitely older than `other`. Versions that cannot be compared, and builds of the same
+    version ("0.1.0-3f2a9c"), are not older: a change between them counts as an update."""
     first, second = _VERSION.fullmatch(release), _VERSION.fullmatch(other)
     return first is not None and second is not None and _rank(first) < _rank(second)
 

@@ -1,1 +1,1 @@
-"""`spec.customizeComponents`: patches that a user puts on the suite's objects, refused or applied. Pure."""
+"""`spec.customizeComponents`: validates and applies the user's patches to the suite's objects. Pure."""

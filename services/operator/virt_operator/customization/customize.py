@@ -1,8 +1,8 @@
-"""Puts the patches of a KubeVirt object on a release's objects, or refuses them by name. Pure; called by change/plan.py
-and by the webhook.
+"""Applies the patches of a KubeVirt object to a release's objects, or refuses them by name. Pure; called by
+change/plan.py and by the webhook.
 
-What the operator finds its objects and pods by cannot be changed: kind, name, the suite's labels and annotations, a
-workload's selector. A pod template that is changed gets a hash of its own, by which old pods are found.
+Fields by which the operator identifies objects and pods cannot be patched: kind, name, the suite's labels and
+annotations, a workload's selector. A patched pod template gets its own hash, by which old pods are recognized.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ class _Webhooks(msgspec.Struct):
     webhooks: list[_Hook]
 
 
-# What the operator itself reads of desired objects, so that no patch makes it stumble.
+# The fields of desired objects that the operator itself reads. Patched objects must still decode.
 _SHAPES: Mapping[str, type[msgspec.Struct]] = {
     "APIService": _Registration,
     "DaemonSet": _Workload,
@@ -89,7 +89,7 @@ def customized(objects: Iterable[Body], patches: Sequence[Patch]) -> list[Body]:
     """The objects after the patches.
 
     Raises:
-        RefusedSpec: a patch is for no object, does not apply, or changes what it must not.
+        RefusedSpec: a patch matches no object, does not apply, or changes a protected field.
     """
     found = list(objects)
     known = {ref_of(body) for body in found if body["kind"] in MERGE_KEYS}
@@ -101,8 +101,8 @@ def customized(objects: Iterable[Body], patches: Sequence[Patch]) -> list[Body]:
 
 
 def standing(objects: Iterable[Body], patches: Sequence[Patch] | None, owned: Mapping[Ref, OwnedObject]) -> list[Body]:
-    """The objects that can be kept in repair while something else is refused or waited for: those whose patches are the
-    ones with which they were written. `patches` is None if they are not known."""
+    """The objects that can be repaired while the spec is refused or a step waits: those that were written with the same
+    patches. `patches` is None if they are unknown."""
     kept = []
     for body in objects:
         try:
@@ -129,7 +129,7 @@ def _customized(body: Body, patches: Sequence[Patch]) -> Body:
 
 
 def _checked(before: Body, after: Body) -> Body:
-    """`after`, if it is still the object that the operator knows."""
+    """Returns `after` if the protected fields are unchanged."""
     try:
         msgspec.convert(after, _SHAPES[before["kind"]])
     except msgspec.ValidationError as error:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 MergeKeys = Mapping[str, str]
-"""By the path of a list, without indices: the key by which its entries are the same; "" for a list of plain values."""
+"""By the path of a list, without indices: the key that identifies its entries; "" for a list of plain values."""
 
 _CONTAINER = {
     "": "name",
@@ -47,4 +47,4 @@ MERGE_KEYS: Mapping[str, MergeKeys] = {
     "Service": {**_META, ".spec.ports": "port"},
     "ValidatingWebhookConfiguration": _WEBHOOKS,
 }
-"""By kind. These are the kinds that KubeVirt customizes: what else a release has decides what is stored and allowed."""
+"""Merge keys by kind, for the kinds that KubeVirt customizes. CRDs, RBAC and policies cannot be customized."""

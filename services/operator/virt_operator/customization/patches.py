@@ -1,4 +1,4 @@
-"""The patches that a KubeVirt object asks for, and what one of them does to an object. Pure; called by customize.py.
+"""Decodes the patches of a KubeVirt object, and applies a patch to an object. Pure; called by customize.py.
 
 `spec.customizeComponents` has KubeVirt's form: `patches` of the types json (RFC 6902), merge (RFC 7386) and strategic,
 applied in their order, then `flags`, which become arguments of the component's container.
@@ -26,7 +26,7 @@ _FLAGGED = {
     "controller": ("Deployment", components.CONTROLLER),
     "handler": ("DaemonSet", components.HANDLER),
 }
-# What the components understand (virt_core/flags.py), and the values.
+# Flags of the components (virt_core/flags.py), and their values.
 _FLAGS = {"v": tuple(map(str, range(10)))}
 
 
@@ -44,28 +44,28 @@ class _Customization(msgspec.Struct, frozen=True, rename="camel", forbid_unknown
 
 @dataclass(frozen=True, slots=True)
 class Patch:
-    """One patch, read."""
+    """A decoded patch."""
 
     where: str
-    """The field that asks for it, for example "spec.customizeComponents.patches[0]"."""
+    """The patch's field, for example "spec.customizeComponents.patches[0]"."""
 
     kind: str
     name: str
-    """Of the objects that it changes, in any case; "*" for all."""
+    """Of the objects to change, case-insensitive; "*" matches all."""
 
     type: str
     """One of TYPES."""
 
     content: Any
-    """What its JSON says."""
+    """The decoded JSON."""
 
     @property
     def objects(self) -> str:
-        """Which objects, for a message."""
+        """The matched objects, for a message."""
         return f"{self.kind} {self.name}"
 
     def changes(self, ref: Ref) -> bool:
-        """Whether it is meant for the object."""
+        """Whether the patch matches the object."""
         return _matches(self.kind, ref.kind) and _matches(self.name, ref.name)
 
     def applied(self, body: Body) -> Body:

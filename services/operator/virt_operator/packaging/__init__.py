@@ -1,1 +1,1 @@
-"""What `make` runs to write manifests and the Helm chart; the operator itself does not."""
+"""Commands of `make` that write manifests and the Helm chart. The operator itself does not use them."""

@@ -1,7 +1,7 @@
 """Writes the Helm chart: charts/kubevirt with the operator's objects as templates. Called by __main__.py.
 
-The objects come from the same builders as kubevirt-operator.yaml, so they are not written down a second time; what
-changes between installations is built as a placeholder and replaced by the template's action for it.
+The objects come from the same builders as kubevirt-operator.yaml, so there is no second copy. Values that differ
+between installations are built as placeholders and replaced by template actions.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _ACTIONS = {
 
 
 class _TemplateDumper(PlainDumper):
-    """Quotes what will be replaced: a namespace may be called 1 or true. values.schema.json refuses quotes in it."""
+    """Quotes placeholders, because a namespace may be called 1 or true. values.schema.json refuses quotes in values."""
 
 
 def _text(dumper: yaml.SafeDumper, value: str) -> yaml.ScalarNode:
@@ -36,7 +36,7 @@ _TemplateDumper.add_representer(str, _text)
 
 
 def write_chart(source: Path, folder: Path, *, registry: str, tag: str, version: str, use_emulation: bool) -> None:
-    """Make `folder` anew from `source`, the chart without the operator's objects. `registry` and `tag` become the
+    """Recreate `folder` from `source`, the chart without the operator's objects. `registry` and `tag` become the
     defaults of its values."""
     if folder.exists():
         shutil.rmtree(folder)
@@ -50,8 +50,8 @@ def write_chart(source: Path, folder: Path, *, registry: str, tag: str, version:
 
 
 def operator_template() -> str:
-    """The operator's objects as a Helm template: all but the namespace, which is where helm itself keeps the release
-    and so is there before."""
+    """The operator's objects as a Helm template, except the namespace: helm stores the release in it, so it exists
+    before."""
     namespace, registry, tag, pull_policy = _ACTIONS
     objects = operator_objects(InstallSettings(namespace, registry, tag, pull_policy))
     in_chart = [body for body in objects if body["kind"] != "Namespace"]

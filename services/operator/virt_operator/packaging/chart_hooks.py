@@ -1,7 +1,7 @@
-"""What the Helm chart's two Jobs do around the operator's own objects. Called by __main__.py in those Jobs.
+"""The commands of the Helm chart's two Jobs. Called by __main__.py in those Jobs.
 
-After the installation they label the namespace, which a chart cannot hold, and apply the KubeVirt object as soon as its
-kind is served. Before the removal they delete it and wait until the operator has removed the suite, or refuse.
+The post-install Job labels the namespace, which cannot be part of a chart, and applies the KubeVirt object as soon as
+its kind is served. The pre-delete Job deletes it and waits until the operator has removed the suite, or refuses.
 """
 
 from __future__ import annotations
@@ -19,20 +19,20 @@ from virt_operator.strategy.operator_objects import NAMESPACE_LABELS
 
 Answer = TypeVar("Answer")
 _MANAGER = "helm-chart"
-_KUBEVIRT = "kubevirt"  # as charts/kubevirt calls it
-_AGAIN = 1.0  # seconds between two attempts
+_KUBEVIRT = "kubevirt"  # the name in charts/kubevirt
+_AGAIN = 1.0  # seconds between attempts
 _LOG = logs.bound("virt_operator.packaging.chart_hooks")
 
 
 class StillInUse(Exception):
-    """A KubeVirt object is there that is not the chart's to delete: the user deletes it first."""
+    """A KubeVirt object exists that the chart must not delete: the user has to delete it first."""
 
 
 async def after_install(client: KubeClient, namespace: str, kubevirt: dict[str, Any] | None) -> None:
-    """Label the namespace and apply `kubevirt`, if given.
+    """Label the namespace and apply `kubevirt` unless it is None.
 
     Raises:
-        Forbidden, Invalid: the API server or the operator's webhook refuses; repeating does not help.
+        Forbidden, Invalid: the API server or the operator's webhook refuses; a retry does not help.
     """
     _LOG.info("labelling", namespace=namespace)
     labels = {"metadata": {"labels": NAMESPACE_LABELS}}
@@ -40,7 +40,7 @@ async def after_install(client: KubeClient, namespace: str, kubevirt: dict[str, 
     if kubevirt is None:
         return
     _LOG.info("applying", kubevirt=kubevirt["metadata"]["name"])
-    # Not found: its definition is not served yet. Unavailable: nor is the operator's webhook.
+    # NotFound: the CRD is not served yet. Unavailable: the operator's webhook does not serve yet.
     await _patiently(lambda: client.apply(KUBEVIRTS, namespace, kubevirt, manager=_MANAGER))
 
 
@@ -48,7 +48,7 @@ async def before_removal(client: KubeClient, namespace: str, *, delete: bool) ->
     """Delete the chart's KubeVirt object, if `delete`, and return when there is none.
 
     Raises:
-        StillInUse: there is one that is not to be deleted here.
+        StillInUse: there is an object that this Job must not delete.
         Forbidden, Invalid: the operator's webhook refuses, for example while there are VMs.
     """
     names = await _patiently(lambda: _names(client, namespace))
@@ -66,21 +66,21 @@ async def _names(client: KubeClient, namespace: str) -> list[str]:
     try:
         return [str(kubevirt["metadata"]["name"]) for kubevirt in await client.list(KUBEVIRTS, namespace)]
     except NotFound:
-        return []  # not even its kind is there
+        return []  # its kind is not installed
 
 
 async def _delete(client: KubeClient, namespace: str, name: str) -> None:
     try:
         await client.delete(KUBEVIRTS, namespace, name)
     except NotFound:
-        pass  # that is what was wanted
+        pass  # it is gone already
 
 
 async def _patiently(request: Callable[[], Awaitable[Answer]]) -> Answer:
-    """Ask until there is an answer; helm's own --timeout ends a Job that waits in vain."""
+    """Repeat the request until it succeeds. helm's --timeout limits the Job."""
     while True:
         try:
             return await request()
         except (NotFound, Conflict, Unavailable) as error:
-            _LOG.info("trying again", reason=str(error))
+            _LOG.info("retrying", reason=str(error))
             await asyncio.sleep(_AGAIN)

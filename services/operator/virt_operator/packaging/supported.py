@@ -1,7 +1,7 @@
-"""What of KubeVirt's API this release supports, as the tables of README.md and docs/supported.md. Called by
-`make supported`, and by the test that compares both files with the code.
+"""Writes the tables of supported fields in README.md and docs/supported.md. Called by `make supported`, and by the test
+that compares both files with the code.
 
-Compares the types that read a spec with the table of KubeVirt's whole API, so nobody has to remember to edit a list.
+Compares the types of the supported spec with the table of KubeVirt's whole API, so no list is maintained by hand.
 """
 
 from __future__ import annotations

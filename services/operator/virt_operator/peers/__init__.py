@@ -1,1 +1,1 @@
-"""What every pod of the suite says of itself: GetInfo, asked (ask.py) and answered (answer.py)."""
+"""GetInfo of every pod of the suite: calls (ask.py) and results (answer.py)."""

@@ -1,4 +1,4 @@
-"""Pods of the suite and what they said, as frozen values. Pure; read by whatever decides on them."""
+"""Pods of the suite and their GetInfo responses, as frozen values. Pure; used by modules that decide."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _ENDED = ("Succeeded", "Failed")
 
 
 class Pod(Protocol):
-    """A pod as a list or a watch has it."""
+    """A pod from a list or a watch."""
 
     @property
     def metadata(self) -> ObjectMeta: ...
@@ -48,15 +48,15 @@ class SuitePod:
     """"" until it has one."""
 
     terminating: bool = False
-    """Whether it is being deleted; it may go on answering for a while."""
+    """Whether it is being deleted; it may still answer for a while."""
 
     server_name: str = ""
-    """What its certificate is for, if not for its component."""
+    """The name in its certificate, if it is not the component's."""
 
 
 @dataclass(frozen=True, slots=True)
 class Info:
-    """What a process said of itself; fields as in info.proto."""
+    """A GetInfo response; fields as in info.proto."""
 
     release: str
     instance_id: str
@@ -68,7 +68,7 @@ class Info:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """One pod's answer: `info`, or why there is none."""
+    """A pod's answer: `info`, or the problem."""
 
     pod: SuitePod
     info: Info | None
@@ -76,7 +76,7 @@ class Answer:
 
 
 def suite_pods(pods: Iterable[Pod]) -> tuple[SuitePod, ...]:
-    """Those of `pods` that should answer, in a stable order. Pods that have ended for good are none of them."""
+    """The pods that should answer, in a stable order, without completed ones."""
     found = (
         SuitePod(
             pod.metadata.labels.get(labels.APP, ""),
@@ -99,7 +99,7 @@ def _server_name(pod: Pod) -> str:
 
 
 def answer_of(pod: SuitePod, info: info_pb2.GetInfoResponse) -> Answer:
-    """What `pod` said, if it is what the pod should be."""
+    """The pod's answer; a problem if the process is another component."""
     if info.component != COMPONENTS[pod.component]:
         return Answer(pod, None, f"the process says that it is component {info.component}")
     return Answer(

@@ -1,10 +1,10 @@
-"""GetInfo of every pod of the suite, asked of all of them side by side.
+"""Calls GetInfo on every pod of the suite in parallel.
 
     answers = await ask_all(suite_pods(pods), certificates, namespace)
 
-`pods` are what a list or a watch of the namespace holds, `certificates` the operator's own. The leader asks before it
-relies on what all of them know (a new authority, a release), the admin port for people, on any replica. Nothing is
-remembered: an answer is about the process that gave it, then.
+`pods` come from a list or a watch of the namespace, `certificates` are the operator's own. Called by the leader before
+it relies on all pods (for a new authority or release), and by the admin port on any replica. Nothing is cached: an
+answer describes the process at the time of the call.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from virt_core.rpc.tls import Certificates
 
 from virt_operator.peers.answer import Answer, SuitePod, answer_of
 
-_DEADLINE = 5.0  # seconds for one pod; a node that is gone answers nothing at all
-_AT_ONCE = 50  # handshakes under way
+_DEADLINE = 5.0  # seconds per pod; a pod on a dead node does not answer at all
+_AT_ONCE = 50  # parallel handshakes
 
 
 async def ask_all(
@@ -32,8 +32,8 @@ async def ask_all(
     at_once: int = _AT_ONCE,
     port: int = RPC_PORT,
 ) -> tuple[Answer, ...]:
-    """An answer for each of `pods`, in their order, each within `deadline` seconds of its turn; `at_once` have theirs
-    at the same time. Never raises for a pod's sake.
+    """The answers of `pods` in their order. `at_once` calls run in parallel, each with a deadline of `deadline`
+    seconds. Errors of pods are part of the answers.
 
     Raises:
         OSError: there are no `certificates` yet.
@@ -45,7 +45,7 @@ async def ask_all(
         if not pod.address:
             return Answer(pod, None, "the pod has no address yet")
         address = f"[{pod.address}]" if ":" in pod.address else pod.address
-        # Pods are reached by their address; what they must prove is their component, handlers also their node.
+        # The target is an address, but the certificate must name the component, a handler's also its node.
         options = (("grpc.ssl_target_name_override", pod.server_name or f"{pod.component}.{namespace}.svc"),)
         async with turns:
             peer = Peer(f"{address}:{port}", name=pod.name, credentials=credentials, options=options)

@@ -1,8 +1,8 @@
-"""Whether the suite does what it promises: virt-api and its webhooks answer the API server, virt-controller runs, and
-each node that is ready has a virt-handler. Pure; called by status.py and reconciler.py.
+"""Decides whether the suite is available: virt-api and its webhooks answer the API server, virt-controller runs, and
+each ready node has a virt-handler. Pure; called by status.py and reconciler.py.
 
-Ready pods alone prove none of it: a Service, a network and a certificate are between the API server and virt-api. A
-short outage that belongs to the replacement of a pod does not count.
+Ready pods are not sufficient: a Service, a network and a certificate are between the API server and virt-api. Short
+outages during the replacement of a pod do not count.
 """
 
 from __future__ import annotations
@@ -26,19 +26,19 @@ _PULLED = timedelta(seconds=60)
 
 @dataclass(frozen=True, slots=True)
 class Outage:
-    """Something that the suite promises and that does not work."""
+    """A part of the suite that does not work."""
 
     what: str
     why: str
     patience: timedelta = _AT_ONCE
-    """How long it may last before it counts."""
+    """How long the outage may last before it counts."""
 
     def __str__(self) -> str:
         return f"{self.what}: {self.why}"
 
 
 def outages(observed: Observed) -> tuple[Outage, ...]:
-    """Everything that does not work now, however briefly."""
+    """All present outages, including short ones."""
     if observed.suite is None:
         return ()
     namespace = observed.suite.metadata.namespace
@@ -66,7 +66,7 @@ def lasting(observed: Observed) -> tuple[Outage, ...]:
 
 
 def next_outage(observed: Observed) -> datetime | None:
-    """The moment at which another outage will count."""
+    """When the next outage will count."""
     moments = (_counts_at(observed, outage) for outage in outages(observed))
     return min((moment for moment in moments if moment > observed.now), default=None)
 
@@ -92,9 +92,9 @@ def _unreachable(observed: Observed, ref: Ref) -> Outage | None:
 def _without_handler(observed: Observed, ref: Ref) -> Outage | None:
     live = observed.owned.get(ref)
     if live is not None and live.status.get("desiredNumberScheduled", 0) == 0:
-        return None  # no node was chosen for it
+        return None  # no node matches its placement
     if observed.nodes and not any(_takes_pods(node) for node in observed.nodes.values()):
-        return None  # no pod starts on this cluster, whatever it is
+        return None  # no node accepts pods
     handlers = pods_of(ref.name, observed.pods)
     if any(pod.ready and _is_on_node_that_takes_pods(observed, pod) for pod in handlers):
         return None
@@ -102,7 +102,7 @@ def _without_handler(observed: Observed, ref: Ref) -> Outage | None:
 
 
 def _nodes_without_handler(observed: Observed, ref: Ref) -> list[Outage | None]:
-    """One outage for each ready node: in an update the nodes lose their handlers one after another."""
+    """An outage per ready node, because in an update the nodes lose their handlers one after another."""
     handlers = [pod for pod in pods_of(ref.name, observed.pods) if pod.node and observed.node_trouble(pod) is None]
     served = {pod.node for pod in handlers if pod.ready}
     found: list[Outage | None] = []

@@ -1,7 +1,7 @@
-"""Which event a change of the KubeVirt object's status is worth, if any. Pure.
+"""Decides which event, if any, to record for a change of the KubeVirt object's status. Pure.
 
-Called by the reconciler for each status that it writes. Events carry the reasons that the conditions have, so what
-`kubectl describe` lists is one vocabulary. A message that only counts pods is no change.
+Called by the reconciler for each status that it writes. Events have the same reasons as the conditions. A message in
+which only pod counts differ is not a change.
 """
 
 from __future__ import annotations
@@ -17,17 +17,17 @@ _WARNINGS = ("ComponentsNotReady", "DeploymentFailed")
 
 @dataclass(frozen=True, slots=True)
 class SuiteEvent:
-    """What is told of one change."""
+    """The event for a change."""
 
     reason: str
-    """Of the condition that changed, for example "UpdateInProgress"."""
+    """The reason of the changed condition, for example "UpdateInProgress"."""
 
     message: str
     warning: bool = False
 
 
 def event_of(old: KubeVirtStatus, new: KubeVirtStatus) -> SuiteEvent | None:
-    """The event for a status that becomes `new`: a refusal or failure first, else what the suite is doing now."""
+    """The event for the change to `new`: a refusal or failure has priority over the operation in progress."""
     refusal = _condition(new, "Synchronized")
     if refusal.status == "False" and _outcome(refusal) != _outcome(_condition(old, "Synchronized")):
         return SuiteEvent(refusal.reason, refusal.message, warning=True)
@@ -39,7 +39,7 @@ def event_of(old: KubeVirtStatus, new: KubeVirtStatus) -> SuiteEvent | None:
 
 
 def _availability(before: Condition, now: Condition) -> SuiteEvent | None:
-    """An outage that begins or ends while the suite is doing the same as before."""
+    """An outage that begins or ends without a change of the operation."""
     if (before.status, now.status) == ("True", "False"):
         return SuiteEvent(now.reason, now.message, warning=True)
     if (before.status, now.status) == ("False", "True"):

@@ -1,7 +1,7 @@
-"""Carries out a plan's actions: one request each, side by side within a stage. Called by the reconciler.
+"""Executes a plan's actions, in stages whose actions run in parallel. Called by the reconciler.
 
-Every action says what it rests on (a UID, a resourceVersion, a list of finalizers), so one that was planned from an
-old picture fails with Conflict, and the next pass decides anew.
+Every action carries its preconditions (a UID, a resourceVersion, a list of finalizers). An action from a stale
+observation fails with Conflict, and the next pass plans again.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ from virt_operator.suite.drift import part_difference, replacement
 from virt_operator.suite.observed import Comparison, OwnedObject
 
 FIELD_MANAGER = components.OPERATOR
-# Roles before what binds them, permissions and Secrets before the pods that need them.
+# Roles before their bindings, permissions and Secrets before the pods that need them.
 _STAGES = {
     "ClusterRoleBinding": 1,
     "RoleBinding": 1,
@@ -68,7 +68,7 @@ _STAGES = {
 
 
 class Executor:
-    """Does to the cluster what was planned."""
+    """Executes plans."""
 
     def __init__(self, client: KubeClient, inventory: Inventory, authority: AuthorityWatch, namespace: str) -> None:
         self._client = client
@@ -78,7 +78,7 @@ class Executor:
         self._log = logs.bound("virt_operator.execute")
 
     async def run(self, actions: Iterable[Action]) -> Failure | None:
-        """Stage after stage; a stage with a failure is the last one, and its most telling failure is returned."""
+        """Execute stage after stage. Stops after a stage with failures and returns the most important one."""
         for _, stage in groupby(sorted(actions, key=_stage), key=_stage):
             outcomes = await asyncio.gather(*map(self._attempt, stage))
             if (failure := most_telling(filter(None, outcomes))) is not None:
@@ -153,7 +153,7 @@ class Executor:
                 assert_never(action)
 
     async def _compare(self, ref: Ref, body: Body, live: OwnedObject) -> str | None:
-        """What differs between the live object and what the desired one would be in its place."""
+        """The difference between the live object and the result of a dry run of the repair."""
         operations = replacement(body, live)
         try:
             made = await self._client.json_patch(
@@ -162,7 +162,7 @@ class Executor:
         except NotFound:
             return None  # the watch reports it
         except Invalid as error:
-            if "does not support dry run" in error.message:  # a webhook of somebody else's
+            if "does not support dry run" in error.message:  # a third-party webhook
                 self._log.warning("not comparing what others added", object=str(ref), reason=error.message)
                 return None
             return error.message
@@ -174,7 +174,7 @@ class Executor:
                 ref.resource, ref.namespace or None, ref.name, replacement(body, live)
             )
         except Invalid as error:
-            # A definition is never deleted: every VirtualMachineInstance would go with it.
+            # A CRD is never deleted: all VirtualMachineInstances would be deleted with it.
             if not _is_immutable(error) or ref.kind == "CustomResourceDefinition":
                 raise
             self._log.info("deleting", object=str(ref), reason=error.message)
@@ -186,14 +186,14 @@ class Executor:
         try:
             await self._client.delete(resource, namespace, name, uid=uid)
         except NotFound:
-            pass  # it is gone, as wanted
+            pass  # it is gone already
 
     async def _unmark(self, node: str) -> None:
         body: Body = {"metadata": {"labels": {SCHEDULABLE: None}, "annotations": {HEARTBEAT: None}}}
         try:
             await self._client.merge_patch(NODES, None, node, body)
         except NotFound:
-            pass  # it went with what was written on it
+            pass  # the node was deleted, and its label with it
 
     async def _write_authority(self, to: Authority, seen: str) -> None:
         body: Body = {"metadata": {"resourceVersion": seen}, "data": authority_data(to)}
@@ -211,7 +211,7 @@ class Executor:
             try:
                 answer = await self._client.create(SECRETS, self._namespace, body)
             except AlreadyExists:
-                # It lost our label, so no watch shows it. Labelled again it is seen, and judged by the next pass.
+                # It exists without our label, so no watch shows it. Label it, and the next pass handles it.
                 answer = await self._client.merge_patch(
                     SECRETS, self._namespace, name, {"metadata": {"labels": managed_labels()}}
                 )
@@ -223,7 +223,7 @@ class Executor:
         self._log.info("adding the finalizer" if adding else "removing the finalizer", kubevirt=meta.name)
         others = [finalizer for finalizer in meta.finalizers if finalizer != KUBEVIRT_FINALIZER]
         wanted = [*others, KUBEVIRT_FINALIZER] if adding else others
-        # An empty list is not stored, so nothing can be tested but the version.
+        # An empty list is not stored, so only the resourceVersion can be tested.
         before = {"finalizers": meta.finalizers} if meta.finalizers else {}
         operations = guarded_patch(meta, before, {"finalizers": wanted}, "metadata")
         await self._client.json_patch(KUBEVIRTS, meta.namespace, meta.name, operations)
@@ -234,5 +234,5 @@ def _stage(action: Action) -> int:
 
 
 def _is_immutable(error: Invalid) -> bool:
-    """Whether the API server refuses a change of a field that cannot be changed, in the words that its kinds use."""
+    """Whether the error says that an immutable field was changed; the wording differs between kinds."""
     return any(words in error.message for words in ("immutable", "cannot change", "may not change", "can not be unset"))

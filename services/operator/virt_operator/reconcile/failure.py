@@ -1,4 +1,4 @@
-"""How a pass failed, and when that is worth a condition. Pure; called by execute.py and reconciler.py."""
+"""Failures of a pass, and when they are reported in a condition. Pure; called by execute.py and reconciler.py."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from dataclasses import dataclass
 
 from virt_core.kube.errors import Conflict, Forbidden, Invalid, KubeError, Unavailable
 
-_PASSING = 1.0  # seconds; conflicts and a busy API server are over by then as a rule
+_PASSING = 1.0  # seconds; conflicts and overload of the API server usually end sooner
 
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """An error, and what was being done."""
+    """An error and its object."""
 
     what: str
     """The object, for example "Deployment kubevirt/virt-api"; "" for the pass itself."""
@@ -27,18 +27,18 @@ class Failure:
 
 
 def most_telling(failures: Iterable[Failure]) -> Failure | None:
-    """Of those that happened side by side."""
+    """The most important of parallel failures."""
     return min(failures, key=_severity, default=None)
 
 
 def is_reported(failure: Failure, seconds: float) -> bool:
-    """Whether users are to read of it, passes having failed for `seconds`: what ends by itself is reported only if it
-    lasts."""
+    """Whether to report the failure after passes have failed for `seconds`. Transient failures are reported only if
+    they last."""
     return seconds >= _PASSING or not isinstance(failure.error, Conflict | Unavailable)
 
 
 def _severity(failure: Failure) -> int:
-    """Defects first, then refusals that will not mend themselves, conflicts last."""
+    """Sort key: defects first, then permanent refusals, conflicts last."""
     match failure.error:
         case Forbidden() | Invalid():
             return 1

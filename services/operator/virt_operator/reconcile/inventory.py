@@ -1,7 +1,7 @@
-"""Watches of everything that the operator installs, and of what tells how it runs; makes `Observed` of them.
+"""Watches all objects that the operator installs, and those that show their state; builds `Observed` from them.
 
-Called by the reconciler. One watch a kind, selected by our label. What we wrote ourselves is seen at once, before the
-watch brings it, so that one installation is a few passes without repeated requests.
+Called by the reconciler. There is a watch per kind, selected by our label. Responses to our own writes are stored at
+once, before the watch reports them, so that an installation takes few passes without repeated requests.
 """
 
 from __future__ import annotations
@@ -84,7 +84,7 @@ class Inventory:
         self._changed()
 
     def _first_lists(self) -> dict[str, asyncio.Event]:
-        """By what the watch is of, its first list."""
+        """The event that is set after the first list, by resource."""
         watches = {KINDS[kind].plural: reflector.synced for kind, reflector in self._owned.items()}
         return {
             "kubevirts": self._suites.synced,
@@ -95,13 +95,13 @@ class Inventory:
         }
 
     def holds(self, held: Held) -> None:
-        """The permissions that the API server says the operator has."""
+        """Store the operator's permissions as reported by the API server."""
         if held != self._held:
             self._held = held
             self._changed()
 
     def observe(self) -> Observed:
-        """Everything as known now."""
+        """The current observation."""
         owned = {
             Ref(kind, *key): live
             for kind, reflector in self._owned.items()
@@ -137,30 +137,30 @@ class Inventory:
         return waiting if self._held is not None else (*waiting, "permissions")
 
     def active_suite(self) -> tuple[str, str] | None:
-        """Namespace and name of the KubeVirt object that counts; None when there is none, or it is on its way out."""
+        """Namespace and name of the active KubeVirt object; None if there is none, or it is being deleted."""
         suite, _ = by_precedence(self._suites, self._namespace)
         if suite is None or suite.metadata.deletion_timestamp is not None:
             return None
         return suite.metadata.namespace, suite.metadata.name
 
     def admits_in(self) -> str | None:
-        """The suite's namespace while virt-api's webhooks are registered and machines can be made."""
+        """The suite's namespace if virt-api's webhooks are registered and the CRD exists; otherwise None."""
         active = self.active_suite()
         kinds = ("CustomResourceDefinition", "MutatingWebhookConfiguration", "ValidatingWebhookConfiguration")
         return active[0] if active is not None and all(any(self._owned[kind]) for kind in kinds) else None
 
     def wrote(self, ref: Ref, answer: Body) -> None:
-        """Take the API server's answer to our own write as seen."""
+        """Store the API server's response to our own write."""
         self._owned[ref.kind].wrote(answer)
 
     def compared(self, ref: Ref, comparison: Comparison) -> None:
-        """Remember the outcome of a dry run until the object or what is desired of it changes."""
+        """Store the result of a dry run until the live or the desired object changes."""
         self._compared[ref] = comparison
         if comparison.difference is not None:
             self._changed()
 
     def repaired(self, ref: Ref, live: OwnedObject, answer: Body) -> None:
-        """Take the answer to a repair as seen. It was in vain if what is repaired is the answer to the last repair."""
+        """Store the response to a repair. The last repair was ineffective if its result had to be repaired again."""
         self.wrote(ref, answer)
         made = msgspec.json.decode(msgspec.json.encode(answer), type=OwnedObject)
         before = self._repairs.get(ref)
@@ -168,7 +168,7 @@ class Inventory:
         self._repairs[ref] = Repair(made.parts, vain, datetime.now(UTC))
 
     def _suite_changed(self, key: Key) -> None:
-        """Our own status writes ask for nothing: reconciling after them would defeat the back-off after a failure."""
+        """Ignore our own status writes: reconciling after them would defeat the back-off after a failure."""
         suite = self._suites.get(key)
         if suite is None:
             self._seen.pop(key, None)
@@ -181,7 +181,7 @@ class Inventory:
             self._changed()
 
     def _node_changed(self, key: Key) -> None:
-        """Handlers write a heartbeat on each node every minute, which is no reason for a pass."""
+        """Ignore heartbeats, which handlers write to each node every minute."""
         node = self._nodes.get(key)
         if node is None:
             self._node_states.pop(key[1], None)
@@ -192,7 +192,7 @@ class Inventory:
 
     def _reflector(self, client: KubeClient, kind: str) -> Reflector[OwnedObject]:
         resource = KINDS[kind]
-        # Bindings are in two namespaces: ours, and kube-system for virt-api's view of the front proxy's authority.
+        # Bindings are in two namespaces: ours, and kube-system, where virt-api reads the front proxy's CA.
         namespace = self._namespace if resource.namespaced and kind != "RoleBinding" else None
 
         def changed(key: Key) -> None:

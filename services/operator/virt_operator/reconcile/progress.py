@@ -1,7 +1,7 @@
-"""status.upgrade: which operation goes on, at which step, what is waited for and since when. Pure; called by status.py.
+"""Computes status.upgrade: operation, step, waits and their start times. Pure; called by status.py.
 
-Times are kept from the status that is there as long as what they are about stays the same, so that a new leader goes on
-counting where the old one was.
+Start times are taken from the stored status as long as operation, step or wait are the same, so that a new leader
+continues them.
 """
 
 from __future__ import annotations
@@ -13,17 +13,17 @@ from virt_core.objects.meta import rfc3339
 
 from virt_operator.suite.actions import WaitFor
 
-_MOST = 10  # of the objects that are waited for
+_MOST = 10  # listed waits
 _LONGEST = 512  # characters of a reason
 
 
 def progress(
     old: Upgrade | None, operation: str, versions: tuple[str, str], waits: tuple[WaitFor, ...], now: datetime
 ) -> Upgrade | None:
-    """`versions` are what was installed, "" if nothing, and what is to be. None when there is no operation."""
+    """The progress; None without an operation. `versions` are the installed version ("" if none) and the target."""
     if not operation:
         return None
-    # An update turns out to be a rollback when the strategy has been printed: it is the same operation all the same.
+    # An update may turn out to be a rollback when the strategy is printed: it is still the same operation.
     begun = old if old is not None and old.to_version == versions[1] and _is_same(old.operation, operation) else None
     step = waits[0].step if waits else (begun.step if begun is not None else "")
     before = {wait.object: wait.since for wait in begun.waiting_for} if begun is not None else {}

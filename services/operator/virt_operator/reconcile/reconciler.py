@@ -1,6 +1,6 @@
-"""The loop: whatever changes, one pass over the whole suite. Called by app.py while this replica leads.
+"""The reconcile loop: any change triggers a pass over the whole suite. Called by app.py while this replica leads.
 
-There is one key, the suite, so passes never overlap. An idle suite is watched and nothing is written.
+There is a single key, the suite, so passes never overlap. Nothing is written while the suite is idle.
 """
 
 from __future__ import annotations
@@ -41,11 +41,11 @@ from virt_operator.suite.spec import operator_verbosity
 from virt_operator.webhook.reachability import WebhookReachability
 
 _SUITE = "suite"
-_RECHECK = 5.0  # seconds after a pass that acted, in case its writes changed nothing and so no watch tells
+_RECHECK = 5.0  # seconds after a pass with actions, because writes without effect cause no watch event
 
 
 class Reconciler:
-    """Holds the queue, the watches and the executor together."""
+    """Connects queue, watches and executor."""
 
     def __init__(self, client: KubeClient, authority: AuthorityWatch, settings: Settings) -> None:
         self._client = client
@@ -63,7 +63,7 @@ class Reconciler:
         self._admission = WebhookReachability.of_virt_api(client, self._inventory.admits_in)
         self._outages_since: Mapping[str, datetime] = {}
         self._events = EventRecorder(client, components.OPERATOR, settings.pod_name)
-        # The last written status by UID: a pass that does not see it yet must not send its event twice.
+        # The last written status by UID: a pass that does not see it yet must not repeat its event.
         self._written: dict[str, KubeVirtStatus] = {}
         self._failing_since: float | None = None  # the loop's time
         self._log = logs.bound("virt_operator.reconciler")
@@ -82,7 +82,7 @@ class Reconciler:
             group.create_task(self._queue.run(self._reconcile, workers=1, first=[_SUITE]), name="passes")
 
     async def _reconcile(self, _: str) -> float | None:
-        """One pass. Whatever it ends in, the KubeVirt object says so before the error goes to the queue."""
+        """A pass. A failure is reported on the KubeVirt object before the error is raised to the queue."""
         began = asyncio.get_running_loop().time()
         observed = self._observe()
         if observed.suite is not None:
@@ -118,7 +118,7 @@ class Reconciler:
         return replace(observed, outages_since=self._outages_since)
 
     async def _with_unwatched(self, observed: Observed) -> Observed:
-        """What is not watched, because it matters only before a removal that workloads may forbid, and at its end."""
+        """Adds objects that are not watched, because they matter only before and at the end of a removal."""
         suite = observed.suite
         if suite is not None and asks_for_workloads(observed, suite):
             return replace(observed, workload=await any_workload(self._client))
@@ -127,7 +127,7 @@ class Reconciler:
         return observed
 
     def _reported(self, failure: Failure | None, began: float) -> str | None:
-        """The failure as a message, unless it may be over by the next pass."""
+        """The failure as a message; None while it may be transient."""
         if failure is None:
             self._failing_since = None
             return None
@@ -162,7 +162,7 @@ class Reconciler:
         try:
             await self._client.merge_patch(KUBEVIRTS, meta.namespace, meta.name, body, "status")
         except NotFound:
-            return  # deleted meanwhile, which the watch tells
+            return  # deleted; the watch reports it
         event = event_of(self._written.get(meta.uid, suite.status), status)
         self._written[meta.uid] = status
         if event is not None:

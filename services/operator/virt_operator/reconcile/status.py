@@ -1,6 +1,6 @@
-"""Phase, conditions and versions of the KubeVirt object, computed last from what was seen and planned. Pure.
+"""Computes phase, conditions and versions of the KubeVirt object from observation and plan, last in a pass. Pure.
 
-Meanings and reasons are KubeVirt's: `kubectl wait kv kubevirt --for condition=Available` must work as ever.
+Meanings and reasons are KubeVirt's: `kubectl wait kv kubevirt --for condition=Available` works as with KubeVirt.
 """
 
 from __future__ import annotations
@@ -32,9 +32,9 @@ _COUNTED = ("CustomResourceDefinition", "PodDisruptionBudget", "Deployment", "Da
 def status_of(
     suite: SuiteObject, observed: Observed, plan: Plan, operator: Settings, failure: str | None
 ) -> KubeVirtStatus:
-    """The status to write, equal to the present one if there is nothing to say.
+    """The status to write; equal to the stored one if nothing changes.
 
-    `failure` is what kept the pass from being done.
+    `failure` is the message of a failed pass.
     """
     old = suite.status
     if suite.metadata.deletion_timestamp is not None:
@@ -68,7 +68,7 @@ def status_of(
 
 
 def _with_gates(new: KubeVirtStatus, suite: SuiteObject, observed: Observed) -> KubeVirtStatus:
-    """`new` with the feature gates that have no effect; the condition is there only while there are some."""
+    """`new` with a condition that lists feature gates without effect, if there are any."""
     gates = without_effect(suite.spec)
     if not gates:
         return _with(new, observed, (), drop={FEATURE_GATES})
@@ -77,7 +77,7 @@ def _with_gates(new: KubeVirtStatus, suite: SuiteObject, observed: Observed) -> 
 
 
 def second_object_status(other: SuiteObject, observed: Observed, operator: Settings) -> KubeVirtStatus:
-    """For a KubeVirt object that does not count."""
+    """The status of a KubeVirt object that is not active."""
     if observed.suite is not None:
         meta = observed.suite.metadata
         message = f"KubeVirt object {meta.namespace}/{meta.name} is there; this one is ignored"
@@ -89,7 +89,7 @@ def second_object_status(other: SuiteObject, observed: Observed, operator: Setti
 
 
 def _lacking(old: KubeVirtStatus, new: KubeVirtStatus, observed: Observed, missing: str) -> KubeVirtStatus:
-    """`new` with what the operator may not do, its time kept from `old`."""
+    """`new` with the missing permissions; the condition's time is kept from `old`."""
     others = [condition for condition in new.conditions if condition.type != "Synchronized"]
     kept = [condition for condition in old.conditions if condition.type == "Synchronized"]
     condition = Condition("Synchronized", "False", MISSING_PERMISSIONS, missing[:_MOST])
@@ -121,7 +121,7 @@ def _failed(new: KubeVirtStatus, observed: Observed, failure: str) -> KubeVirtSt
 def _refused(
     old: KubeVirtStatus, observed: Observed, plan: Plan, refused: RefusedSpec, failure: str | None
 ) -> KubeVirtStatus:
-    """What is installed goes on, and so does the judgement of it."""
+    """The spec is refused. The conditions of the installed release are still computed."""
     told = Condition("Synchronized", "False", refused.reason, str(refused))
     now = next((one.reason for one in old.conditions if one.type == "Available"), "")
     if not old.observed_deployment_id:
@@ -155,7 +155,7 @@ def _ready(
 
 
 def _generations(observed: Observed) -> list[Generation]:
-    """Of everything whose spec is counted by the API server."""
+    """The generations of all objects for which the API server counts them."""
     return [
         Generation(ref.resource.group, ref.resource.plural, ref.name, live.metadata.generation, ref.namespace)
         for ref, live in sorted(observed.owned.items())
@@ -173,7 +173,7 @@ def _in_progress(new: KubeVirtStatus, settings: InstallSettings, observed: Obser
         conditions = _three(available, "True", "True", "UpdateInProgress", _waiting(observed, plan))
         return _with(new, observed, conditions, drop={"Created", "Synchronized"})
     if plan.actions and not lasting(observed):
-        return new  # a repair, and the pass after it will see how things are
+        return new  # a repair; the next pass reports its result
     return _with(new, observed, [*_not_ready(new, observed, plan), _CREATED], drop={"Synchronized"})
 
 
@@ -188,7 +188,7 @@ def _not_ready(status: KubeVirtStatus, observed: Observed, plan: Plan) -> list[C
 
 
 def _available(status: KubeVirtStatus, observed: Observed) -> str:
-    """What was installed before goes on serving while it is changed, or cannot be changed."""
+    """The status of Available: the installed release keeps serving during a change."""
     return "True" if status.observed_deployment_id and not lasting(observed) else "False"
 
 

@@ -1,1 +1,1 @@
-"""What a pass does to remove the suite."""
+"""Plans the removal of the suite."""

@@ -1,4 +1,4 @@
-"""Taking the suite away when its KubeVirt object is deleted. Pure; called by change/plan.py.
+"""Plans the removal of the suite when its KubeVirt object is deleted. Pure; called by change/plan.py.
 
 The definition of VirtualMachineInstance goes first: from then on nobody can make new ones, the API server deletes those
 that are there, and the definition is gone when the last of them is, while controller and handlers still run to end
@@ -58,19 +58,19 @@ def _removal(observed: Observed, suite: SuiteObject) -> Plan:
     if not _nothing_left(observed):
         return _next_stage(observed)
     if suite.status.phase != DELETED:
-        return Plan()  # status.py says so first; the object's change brings us back
+        return Plan()  # status.py writes the phase Deleted first; that change triggers the next pass
     return Plan((RemoveFinalizer(meta),))
 
 
 def asks_for_workloads(observed: Observed, suite: SuiteObject) -> bool:
-    """Whether a workload forbids the removal, which it can no more when its definition is being deleted."""
+    """Whether a workload may block the removal. It cannot any more when its CRD is being deleted."""
     if suite.metadata.deletion_timestamp is None or not blocks_uninstall(suite.spec):
         return False
     return any(live.metadata.deletion_timestamp is None for _, live in _of(observed, *_DEFINITIONS))
 
 
 def asks_for_nodes(observed: Observed, suite: SuiteObject) -> bool:
-    """Whether it matters which nodes are marked: the suite is going, and no handler is left to mark them again."""
+    """Whether to read the marked nodes: the suite is being removed, and no handler is left that marks them again."""
     removing = suite.metadata.deletion_timestamp is not None and KUBEVIRT_FINALIZER in suite.metadata.finalizers
     return removing and not observed.pods and not _of(observed, "DaemonSet")
 

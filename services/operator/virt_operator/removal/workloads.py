@@ -1,7 +1,7 @@
-"""Whether anything runs on the suite, and which nodes say that something may: asked from the API server itself.
+"""Reads existing workloads and marked nodes from the API server.
 
-Called by the webhook, and by the reconciler for a suite that is to be removed: not from under workloads, if its object
-says so, and with what handlers wrote on nodes.
+Called by the webhook, and by the reconciler for a suite that is being removed: workloads may block the removal, and
+marks on nodes must be removed.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ _KINDS = (VIRTUAL_MACHINES, VIRTUAL_MACHINE_INSTANCES)  # whatever this release 
 
 
 async def any_workload(client: KubeClient) -> str | None:
-    """One workload as text, for example "VirtualMachineInstance default/vm1"; None if there is none.
+    """A workload as text, for example "VirtualMachineInstance default/vm1"; None if there is none.
 
     Raises:
-        KubeError: it cannot be known now.
+        KubeError: the request failed.
     """
     for kind in _KINDS:
         try:
@@ -34,6 +34,6 @@ async def marked_nodes(client: KubeClient) -> tuple[str, ...]:
     """Names of the nodes that a handler has marked.
 
     Raises:
-        KubeError: it cannot be known now.
+        KubeError: the request failed.
     """
     return tuple(sorted(node["metadata"]["name"] for node in await client.list(NODES, labels=SCHEDULABLE)))

@@ -1,1 +1,1 @@
-"""Builds every object that the operator installs for a release (`desired.desired_objects`). Pure."""
+"""Builders of all objects of a release that the operator installs (`desired.desired_objects`). Pure."""

@@ -1,11 +1,11 @@
-"""The ValidatingAdmissionPolicy against pulling the operator away from under a KubeVirt object. Pure; called by
-desired.py.
+"""The ValidatingAdmissionPolicy that prevents the deletion of the operator while a KubeVirt object exists. Pure; called
+by desired.py.
 
-Everything that carries `labels.OPERATOR` (the operator's manifest, and the CRDs) can be deleted only when no KubeVirt
-object is left: without the operator nobody would take the finalizer off it. The policy is installed by the operator
-and not by its manifest, because deleting the manifest would take it away as well; it is removed last. Exempt are the
-operator, which removes CRDs itself, and Kubernetes' own controllers, which end what was begun. Selected by label, so
-that nothing else in the cluster depends on the policy's evaluation.
+Objects with `labels.OPERATOR` (the operator's manifest and the CRDs) can be deleted only if there is no KubeVirt
+object: without the operator nobody would remove its finalizer. The operator installs the policy, because deleting the
+manifest would delete it as well; it is removed last. Exempt are the operator, which removes CRDs itself, and
+Kubernetes' controllers, which complete deletions. The policy selects by label, so that no other object of the cluster
+depends on its evaluation.
 """
 
 from __future__ import annotations

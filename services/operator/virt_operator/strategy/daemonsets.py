@@ -1,7 +1,7 @@
 """virt-handler, one per node. Pure; called by desired.py.
 
-It is root, privileged and in the host's PID namespace because it enters other pods' network namespaces, makes their
-tap devices and rules, and serves devices to the kubelet. It has no host network: callers reach it by its pod's address.
+It runs as root, privileged and in the host's PID namespace because it enters other pods' network namespaces, creates
+their tap devices and rules, and serves devices to the kubelet. It has no host network: callers use its pod's address.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ _KUBELET_PODS = "/var/lib/kubelet/pods"
 
 
 def virt_handler(settings: InstallSettings) -> Body:
-    """OnDelete: the operator replaces pods one by one, when it has seen that the one before is well."""
+    """OnDelete: the operator replaces pods one by one, each after the previous one is ready."""
     app = components.HANDLER
     mounts = [
-        pods.certificates_mount(read_only=False),  # the node's own key is made here and never leaves
+        pods.certificates_mount(read_only=False),  # the node's key is created here and never leaves the pod
         pods.trust_mount(),
         {"name": "kubelet-pods", "mountPath": component_pod.KUBELET_PODS, "mountPropagation": "HostToContainer"},
         {"name": "device-plugins", "mountPath": component_pod.DEVICE_PLUGINS},
@@ -36,7 +36,7 @@ def virt_handler(settings: InstallSettings) -> Body:
             field_env(environment.NODE_NAME, "spec.nodeName"),
         ],
         "ports": [pods.rpc_port(), pods.health_port()],
-        # As much as a small guest asks for: with less, ten busy guests kept a restarted handler from its CPU for 30 s.
+        # The request of a small guest: with less, ten busy guests delayed a restarted handler by 30 s.
         "resources": {"requests": {"cpu": "100m", "memory": "80Mi"}},
         "securityContext": {"privileged": True, "runAsUser": 0},
         "volumeMounts": mounts,

@@ -1,4 +1,4 @@
-"""virt-api and virt-controller, and how few of their pods a drained node may leave. Pure; called by desired.py."""
+"""virt-api and virt-controller, and PodDisruptionBudgets for both. Pure; called by desired.py."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from virt_operator.strategy.settings import InstallSettings
 
 
 def virt_api(settings: InstallSettings) -> Body:
-    """Aggregated API, over HTTPS."""
+    """The aggregated API and webhooks, over HTTPS."""
     container = pods.restricted_container(
         components.API,
         settings.image(components.API),
@@ -34,7 +34,7 @@ def virt_api(settings: InstallSettings) -> Body:
 
 
 def virt_controller(settings: InstallSettings) -> Body:
-    """Makes launcher pods; one replica leads, all are ready."""
+    """Creates launcher pods. One replica leads, all are ready."""
     container = pods.restricted_container(
         components.CONTROLLER,
         settings.image(components.CONTROLLER),
@@ -62,7 +62,7 @@ def virt_controller(settings: InstallSettings) -> Body:
 
 
 def disruption_budgets(settings: InstallSettings) -> list[Body]:
-    """One for each of the two Deployments; none for a single replica, which would keep its node from being drained."""
+    """A budget for each Deployment; none for a single replica, whose node could otherwise not be drained."""
     if settings.replicas < 2:
         return []
     return [

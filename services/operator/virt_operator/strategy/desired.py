@@ -1,7 +1,7 @@
-"""Everything that a release installs, as one pure function. Called by the command that prints
-the strategy, and by operator_rbac.py, which needs to know what the operator will touch.
+"""Builds all objects that a release installs. Pure. Called by the command that prints the strategy, and by
+operator_rbac.py, which derives the operator's permissions from them.
 
-Secrets are not among it: their content is made where it is needed (certificates/), not printed.
+Without Secrets: their contents are created by certificates/ and not printed.
 """
 
 from __future__ import annotations
@@ -16,17 +16,17 @@ from virt_operator.strategy.ref import MANAGED_BY_OPERATOR, Body
 from virt_operator.strategy.settings import InstallSettings
 
 STRATEGY_VERSION = "kubevirt.io/install-strategy-version"
-"""The tag of the images, in KubeVirt's words the version. A name: two of them are never compared."""
+"""The tag of the images, KubeVirt's version. It is only a name: tags are never compared."""
 
 STRATEGY_RELEASE = "kubevirt.io/install-strategy-release"
-"""The release that printed the strategy; ours. What is older and what is newer follows from it."""
+"""The release that printed the strategy, not KubeVirt's. Releases are compared by it."""
 
 STRATEGY_REGISTRY = "kubevirt.io/install-strategy-registry"
 STRATEGY_IDENTIFIER = "kubevirt.io/install-strategy-identifier"
 
 
 def desired_objects(settings: InstallSettings, release: str = RELEASE) -> tuple[Body, ...]:
-    """All objects in the order of installation, without what the API server is to trust: that is of the cluster."""
+    """All objects in the order of installation, without CA bundles, which depend on the cluster."""
     annotations = {
         STRATEGY_VERSION: settings.tag,
         STRATEGY_RELEASE: release,
@@ -53,12 +53,12 @@ def desired_objects(settings: InstallSettings, release: str = RELEASE) -> tuple[
 
 
 def managed_labels() -> dict[str, str]:
-    """Labels of everything that the operator installs."""
+    """Labels of all objects that the operator installs."""
     return {labels.MANAGED_BY: MANAGED_BY_OPERATOR, "app.kubernetes.io/component": "kubevirt"}
 
 
 def strategy_labels() -> dict[str, str]:
-    """Labels of what a strategy is printed by and kept in."""
+    """Labels of a strategy's Job and ConfigMap."""
     return {labels.MANAGED_BY: MANAGED_BY_OPERATOR, "kubevirt.io/install-strategy": ""}
 
 

@@ -1,9 +1,9 @@
 """ValidatingAdmissionPolicies that confine each virt-handler to its own node. Pure; called by desired.py.
 
-RBAC cannot express "its own": every handler's token may patch every Node and every VirtualMachineInstance, so one
-broken node could take over the cluster. The API server knows on which node the pod of a token runs, and these refuse
-whatever the handler of that node has no reason to write. Only requests of the handlers' account match; a policy that
-cannot be evaluated refuses those and nobody else's.
+RBAC cannot express "its own": every handler's token may patch every Node and every VirtualMachineInstance, so a
+compromised node could take over the cluster. The API server knows the node of a token's pod, and these policies refuse
+all writes that the handler of that node does not need. Only requests of the handlers' account match; a policy that
+cannot be evaluated refuses only those.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ def handler_policies(namespace: str) -> list[Body]:
 
 
 def _of_update(expression: str, message: str) -> Body:
-    """A validation of updates; everything else is refused by the first one."""
+    """A validation of updates. The first validation refuses all other operations."""
     return {"expression": f"!variables.update || ({expression})", "message": message, "reason": "Forbidden"}
 
 
@@ -37,7 +37,7 @@ def _unchanged(*fields: str) -> str:
 
 
 def _unchanged_but(field: str, key: str) -> str:
-    """Every key but `key` is there as before, and no other is new."""
+    """All keys except `key` are unchanged, and no other key is added."""
     new, old = f"variables.{field}", f"variables.{field}Before"
     kept = f"{old}.all(key, key == '{key}' || (key in {new} && {new}[key] == {old}[key]))"
     return f"{kept} && {new}.all(key, key == '{key}' || key in {old})"

@@ -1,7 +1,7 @@
-"""A release's install strategy: everything it installs, printed by that release's own operator image. Pure.
+"""A release's install strategy: all its objects, printed by that release's operator image. Pure.
 
-Made in the Job (print_strategy.py), kept compressed in a ConfigMap, read by whichever operator leads: so an operator
-of another release applies exactly the objects of this one. The schema only grows, like every contract of the suite.
+Created in the Job (print_strategy.py), stored compressed in a ConfigMap, read by the leading operator. So an operator
+of another release applies exactly the objects of this release. The schema only grows, like every contract of the suite.
 """
 
 from __future__ import annotations
@@ -29,15 +29,15 @@ SCHEMA = 1
 KEY = "manifests"
 """The ConfigMap's key: base64 of gzip of JSON."""
 
-_MOST = 64 * 1024 * 1024  # bytes once unpacked: what no release comes near, and no memory is spent beyond
+_MOST = 64 * 1024 * 1024  # bytes when unpacked: a limit for memory that no release approaches
 
 
 class BadStrategy(ValueError):
-    """The ConfigMap does not hold a strategy that this operator can read; it is to be printed again."""
+    """The ConfigMap has no strategy that this operator can read: it must be printed again."""
 
 
 class InstallStrategy(msgspec.Struct, frozen=True, rename="camel"):
-    """What the ConfigMap holds."""
+    """The contents of the ConfigMap."""
 
     schema: int
     release: str
@@ -45,13 +45,13 @@ class InstallStrategy(msgspec.Struct, frozen=True, rename="camel"):
 
     feature_level: int
     deployment_id: str
-    """Of the settings that it was printed for, as the operator that asked computed it."""
+    """The ID of the settings that it was printed for, computed by the requesting operator."""
 
     objects: list[Body]
     """All objects of the suite, in the order of installation."""
 
     operator: list[Body]
-    """The operator's own, which a user applies: what permissions that release needs, and its Deployment."""
+    """The operator's own objects, which a user applies: the permissions that the release needs, and its Deployment."""
 
 
 def strategy_of(settings: InstallSettings, deployment_id: str, release: str = RELEASE) -> InstallStrategy:
@@ -88,10 +88,10 @@ def to_config_map(strategy: InstallStrategy, settings: InstallSettings) -> Body:
 
 
 def from_config_map(text: str, deployment_id: str) -> InstallStrategy:
-    """Read what KEY holds.
+    """Decode the value of KEY.
 
     Raises:
-        BadStrategy: it is damaged, of a newer schema, or was printed for other settings than `deployment_id`.
+        BadStrategy: it is damaged, has a newer schema, or was printed for other settings than `deployment_id`.
     """
     try:
         unpacker = zlib.decompressobj(wbits=31)  # gzip

@@ -1,7 +1,7 @@
-"""The Job that has a release print its install strategy. Pure; called by change/strategies.py.
+"""The Job that prints a release's install strategy. Pure; called by change/strategies.py.
 
-It runs that release's operator image under an account that may write ConfigMaps of the suite's namespace and nothing
-else: the image is of the release that is to be installed, which this operator does not know.
+It runs that release's operator image with an account that may only write ConfigMaps of the suite's namespace, because
+this operator does not know the release.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ DEPLOYMENT_ID = "DEPLOYMENT_ID"
 
 
 def strategy_job(settings: InstallSettings) -> Body:
-    """Tried for as long as the KubeVirt object asks for it: an image may be pushed late."""
+    """The Job. It retries as long as the KubeVirt object requests the release, because an image may be pushed late."""
     image = settings.image(components.OPERATOR)
     container = pods.restricted_container(
         APP,

@@ -1,8 +1,8 @@
-"""What customization writes into an object's metadata, and what of it is left when it is over. Pure; called by
-customization/customize.py and suite/drift.py.
+"""Labels and annotations that customization adds, and their removal. Pure; called by customization/customize.py and
+suite/drift.py.
 
-Labels and annotations of others stay on the suite's objects, so those that a patch added are listed on the object: they
-go when no patch adds them any more.
+Labels and annotations of others stay on the suite's objects. So an object lists those that patches added, and they are
+removed when no patch adds them any more.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The operator's own objects: what a user applies before the KubeVirt object. Pure; called by manifest.py."""
+"""The operator's own objects, which a user applies before the KubeVirt object. Pure; called by manifest.py."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from virt_operator.strategy.pods import value_env
 from virt_operator.strategy.ref import Body
 from virt_operator.strategy.settings import InstallSettings, Placement
 
-_REPLICAS = 2  # whatever spec.infra.replicas says: it is about virt-api and virt-controller
+_REPLICAS = 2  # independent of spec.infra.replicas, which is for virt-api and virt-controller
 
 NAMESPACE_LABELS = {"kubevirt.io": "", labels.OPERATOR: "", "pod-security.kubernetes.io/enforce": "privileged"}
 _APP = components.OPERATOR
@@ -37,7 +37,7 @@ def operator_objects(settings: InstallSettings) -> list[Body]:
 
 
 def _labelled(body: Body) -> Body:
-    """As admission.py recognizes it."""
+    """Adds the label that admission.py selects."""
     meta = body["metadata"]
     return {**body, "metadata": {**meta, "labels": {**meta.get("labels", {}), labels.OPERATOR: ""}}}
 
@@ -53,8 +53,7 @@ def kubevirt_object(settings: InstallSettings, use_emulation: bool) -> Body:
 
 
 def _service(settings: InstallSettings) -> Body:
-    """Where the API server finds the webhook, and people and tools the admin port. Whoever serves is ready, and nobody
-    else is sent to."""
+    """The Service of webhook and admin port. Replicas are ready when they serve."""
     return {
         "apiVersion": "v1",
         "kind": "Service",
@@ -110,6 +109,6 @@ def _deployment(settings: InstallSettings) -> Body:
         volumes=[pods.own_certificates_volume()],
         placement=Placement(),
     )
-    # Nobody asks for the hash of this template, and one of an image that a Helm template has yet to name is wrong.
+    # Without a template hash: nothing uses it, and it would be wrong for the placeholders of the Helm template.
     del body["spec"]["template"]["metadata"]["annotations"]
     return body

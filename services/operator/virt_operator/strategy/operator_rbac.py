@@ -1,7 +1,8 @@
-"""What the operator itself may do: its own needs, and the union of all that it grants. Pure; called by manifest.py.
+"""The operator's permissions: its own needs, and the union of all permissions that it grants. Pure; called by
+manifest.py.
 
-Computed from the desired objects, so a component's new permission reaches the operator's manifest by itself. Changes
-and deletions of cluster-scoped objects are limited to the names that the strategy has.
+Computed from the desired objects, so a component's new permission is added to the operator's manifest automatically.
+Changes and deletions of cluster-scoped objects are limited to the names in the strategy.
 """
 
 from __future__ import annotations
@@ -45,7 +46,7 @@ def operator_rbac(settings: InstallSettings) -> list[Body]:
         rbac.role_binding(ACCOUNT, namespace, ACCOUNT, subject),
         rbac.role(ACCOUNT, authentication.NAMESPACE, tuple(kube_system)),
         rbac.role_binding(ACCOUNT, authentication.NAMESPACE, ACCOUNT, subject),
-        # virt-api is bound to this role, and nobody grants what they do not hold.
+        # virt-api is bound to this role, and Kubernetes requires the permissions for granting it.
         rbac.role_binding(f"{ACCOUNT}-authentication", authentication.NAMESPACE, authentication.READER, subject),
         *_strategy_rbac(namespace),
     ]
@@ -71,7 +72,7 @@ def _cluster_needs(objects: Iterable[Body]) -> list[Body]:
         if not KINDS[body["kind"]].namespaced:
             names.setdefault(body["kind"], []).append(body["metadata"]["name"])
     rules = [
-        # "get" is asked of whoever makes an admission policy with KubeVirt objects as its parameters.
+        # Creating an admission policy with KubeVirt objects as parameters requires "get".
         rule("kubevirt.io", "kubevirts", "get", "list", "watch", "patch"),
         rule("kubevirt.io", "kubevirts/status", "patch"),
         rule("kubevirt.io", "virtualmachineinstances", "list"),
@@ -100,7 +101,7 @@ def _local_needs(objects: Iterable[Body], namespace: str) -> list[Body]:
     own = namespace != authentication.NAMESPACE
     kinds = {ref_of(body).kind for body in objects if ref_of(body).namespace == namespace}
     if own:
-        # All are watched, and those of another release or of other settings are removed.
+        # All are watched, and those of other releases or settings are deleted.
         kinds = {kind for kind, resource in KINDS.items() if resource.namespaced}
     rules = [
         rule(KINDS[kind].group, KINDS[kind].plural, *_seen(kind), "delete", *_WRITES.get(kind, ("create", "patch")))

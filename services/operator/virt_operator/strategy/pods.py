@@ -1,6 +1,6 @@
-"""What the pods of operator, api and controller have in common. Pure; called by deployments.py, daemonsets.py.
+"""Common parts of the pods of operator, api, controller and handler. Pure; called by deployments.py, daemonsets.py.
 
-Everything runs as PodSecurity `restricted` wants it, except the handler (daemonsets.py says why).
+All containers satisfy PodSecurity `restricted`, except the handler's (daemonsets.py says why).
 """
 
 from __future__ import annotations
@@ -17,19 +17,19 @@ from virt_operator.strategy.settings import InstallSettings, Placement
 
 PRIORITY_CLASS = "kubevirt-cluster-critical"
 TEMPLATE_HASH = "kubevirt.io/template-hash"
-"""On pods: which template they were made from. A DaemonSet of type OnDelete does not tell which pods are old."""
+"""On pods: the hash of their template. An OnDelete DaemonSet does not show which pods are old."""
 
 TRUST_SECRET = "kubevirt-trust"  # noqa: S105 - the name of an object, which holds no key
 _USER = 1001  # the images' USER
 
 
 def rpc_port() -> Body:
-    """Where every component of the suite answers gRPC."""
+    """The gRPC port of every component."""
     return open_port("grpc", component_pod.RPC_PORT)
 
 
 def health_port() -> Body:
-    """Where operator, controller and handler answer the kubelet's probes."""
+    """The port of the kubelet's probes of operator, controller and handler."""
     return open_port("health", component_pod.HEALTH_PORT)
 
 
@@ -59,7 +59,7 @@ def value_env(name: str, value: str) -> Body:
 
 
 def probes(port: int = component_pod.HEALTH_PORT, **scheme: str) -> Body:
-    """Ask every second until the process is up, then every five."""
+    """Probe every second until the process is ready, then every five seconds."""
     action: Body = {"httpGet": {"path": component_pod.HEALTH_PATH, "port": port, **scheme}, "timeoutSeconds": 2}
     return {
         "startupProbe": {**action, "periodSeconds": 1, "failureThreshold": 120},
@@ -73,22 +73,22 @@ def certificates_volume(secret: str) -> Body:
 
 
 def trust_volume() -> Body:
-    """Whom to trust, for a pod that keeps its own leaf; mounted by `trust_mount`."""
+    """The trusted authorities, for a pod with its own leaf; mounted by `trust_mount`."""
     return {"name": "trust", "secret": {"secretName": TRUST_SECRET, "defaultMode": 0o440}}
 
 
 def trust_mount() -> Body:
-    """The place of `trust_volume` in a container."""
+    """The mount of `trust_volume`."""
     return {"name": "trust", "mountPath": component_pod.TRUST, "readOnly": True}
 
 
 def own_certificates_volume() -> Body:
-    """For a leaf that the pod keeps itself, in memory; mounted by `certificates_mount`."""
+    """A volume in memory for a pod's own leaf; mounted by `certificates_mount`."""
     return {"name": "certificates", "emptyDir": {"medium": "Memory", "sizeLimit": "1Mi"}}
 
 
 def certificates_mount(*, read_only: bool = True) -> Body:
-    """The place of either volume in a container."""
+    """The mount of either certificates volume."""
     return {"name": "certificates", "mountPath": component_pod.CERTIFICATES, "readOnly": read_only}
 
 
@@ -116,14 +116,14 @@ def template(app: str, spec: Body, annotations: Mapping[str, str] | None = None)
     content = hashlib.sha256(json.dumps(spec, sort_keys=True).encode()).hexdigest()[:16]
     return {
         "metadata": {"labels": {labels.APP: app}, "annotations": {TEMPLATE_HASH: content, **(annotations or {})}},
-        # No variables for each Service of the namespace: nothing of the suite finds another by them.
+        # No environment variables for Services: the suite does not use them.
         "spec": {"priorityClassName": PRIORITY_CLASS, "enableServiceLinks": False, **spec},
     }
 
 
 def placed(spec: Body, settings: InstallSettings, placement: Placement) -> Body:
-    """`spec` where the user wants it, pulled with the user's Secrets. A kind of affinity that the user gives replaces
-    ours of the same kind; tolerations add up."""
+    """`spec` with the user's placement and pull Secrets. The user's affinity replaces ours of the same kind;
+    tolerations are added."""
     more: Body = {
         "imagePullSecrets": [{"name": name} for name in settings.pull_secrets],
         "nodeSelector": placement.node_selector,
@@ -136,7 +136,7 @@ def placed(spec: Body, settings: InstallSettings, placement: Placement) -> Body:
 def deployment(
     app: str, settings: InstallSettings, *, account: str, container: Body, volumes: list[Body], placement: Placement
 ) -> Body:
-    """A Deployment whose replicas prefer different nodes and which never has fewer of them while it rolls."""
+    """A Deployment whose replicas prefer different nodes, and which keeps their number during a rollout."""
     apart = {
         "weight": 1,
         "podAffinityTerm": {

@@ -1,4 +1,4 @@
-"""Service accounts and permissions of the components: only what each uses. Pure; called by desired.py.
+"""Service accounts of the components and the permissions that they need. Pure; called by desired.py.
 
 Rules for objects of the suite's own namespace are Roles, all others ClusterRoles.
 """
@@ -25,7 +25,7 @@ _VMI_VERBS = ("get", "list", "watch", "create", "update", "patch", "delete", "de
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """A component's service account and what it may do."""
+    """A component's service account and its permissions."""
 
     name: str
     cluster: tuple[Body, ...]
@@ -109,8 +109,8 @@ def component_rbac(namespace: str) -> list[Body]:
 
 
 def user_rbac() -> list[Body]:
-    """What users may do, aggregated into Kubernetes' own admin, edit and view; `default` is everyone's."""
-    # As in KubeVirt: who may change a machine may use it, who may look at it may read what its guest reports.
+    """Permissions of users, aggregated into Kubernetes' admin, edit and view; `default` is for everyone."""
+    # As in KubeVirt: users who may change a VM may use it, users who may view it may read its guest's reports.
     served = subresources.SUPPORTED.items()
     use = [rule(subresources.GROUP, resource, verb) for resource, verb in served]
     read = [rule(subresources.GROUP, f"{_VMIS}/{name}", "get") for name in subresources.DETAILS]
@@ -123,7 +123,7 @@ def user_rbac() -> list[Body]:
         _aggregated("edit", *own, *use),
         _aggregated("view", *see, *read),
         cluster_role("kubevirt.io:default", everyone),
-        # As in KubeVirt: version and health are told to those that the API server does not know, too.
+        # As in KubeVirt: unauthenticated users may read version and health, too.
         cluster_role_binding("kubevirt.io:default", "kubevirt.io:default", *map(_group, _EVERYONE)),
     ]
 

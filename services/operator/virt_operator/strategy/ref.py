@@ -1,4 +1,4 @@
-"""Names of objects as strategy, plan and executor share them. Pure."""
+"""References to objects, shared by strategy, plan and executor. Pure."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ KINDS: Mapping[str, Resource] = {
 }
 
 MANAGED_BY_OPERATOR = components.OPERATOR
-"""Value of the label app.kubernetes.io/managed-by on everything that the operator installs, and may remove."""
+"""Value of the label app.kubernetes.io/managed-by on all objects that the operator installs and may remove."""
 
 
 WORKLOADS = ("Deployment", "DaemonSet")
@@ -58,7 +58,7 @@ WORKLOADS = ("Deployment", "DaemonSet")
 
 
 class Ref(NamedTuple):
-    """One object; `namespace` is "" for cluster-scoped kinds."""
+    """A reference to an object; `namespace` is "" for cluster-scoped kinds."""
 
     kind: str
     namespace: str
@@ -69,7 +69,7 @@ class Ref(NamedTuple):
 
     @property
     def resource(self) -> Resource:
-        """How the API server serves it."""
+        """The API server's resource."""
         return KINDS[self.kind]
 
 

@@ -1,7 +1,7 @@
-"""RBAC rules: making them, and telling whether one set covers another. Pure; used by rbac.py and operator_rbac.py.
+"""Builds RBAC rules, and checks whether a set of rules covers another. Pure; used by rbac.py and operator_rbac.py.
 
-Kubernetes lets nobody grant what they do not hold, and the operator has neither `escalate` nor `bind`. So its own
-rules are the union of what it grants, computed here, and a test asks `covers`.
+Kubernetes allows nobody to grant permissions that they do not hold, and the operator has neither `escalate` nor `bind`.
+So its own rules are the union of the granted ones, computed here, and a test checks it with `covers`.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from virt_operator.strategy.ref import Body
 
 
 def rule(group: str, plural: str, *verbs: str, names: Iterable[str] = ()) -> Body:
-    """One rule for one resource ("pods" or "vmis/finalizers"), `names` being the only objects it is for, if given."""
+    """A rule for a resource ("pods" or "vmis/finalizers"); with `names`, only for these objects."""
     made: Body = {"apiGroups": [group], "resources": [plural], "verbs": list(verbs)}
     if names:
         made["resourceNames"] = sorted(names)
@@ -21,7 +21,7 @@ def rule(group: str, plural: str, *verbs: str, names: Iterable[str] = ()) -> Bod
 
 
 def union(rules: Iterable[Body]) -> list[Body]:
-    """The same permissions with one rule for each group, resource and set of names, in a stable order."""
+    """The same permissions with a rule per group, resource and set of names, in a stable order."""
     verbs: dict[tuple[str, str, tuple[str, ...]], set[str]] = {}
     for entry in rules:
         names = tuple(sorted(entry.get("resourceNames", ())))
@@ -44,7 +44,7 @@ def covers(held: Iterable[Body], wanted: Iterable[Body]) -> list[str]:
 
 
 def _sufficient(permission: tuple[str, str, str, str]) -> Iterable[tuple[str, str, str, str]]:
-    """Every permission that implies this one."""
+    """All permissions that imply this one."""
     group, plural, verb, name = permission
     return product((group, "*"), (plural, "*"), (verb, "*"), (name, ""))
 

@@ -8,7 +8,7 @@ from virt_operator.strategy.ref import Body
 
 
 def virt_api_service(namespace: str) -> Body:
-    """Where the API server finds virt-api."""
+    """The Service through which the API server calls virt-api."""
     return {
         "apiVersion": "v1",
         "kind": "Service",

@@ -1,7 +1,7 @@
-"""What an installation is made from: the operator's own image and the KubeVirt object. Read by all builders.
+"""The settings of an installation, from the operator's image and the KubeVirt object. Used by all builders.
 
-It travels as JSON from the operator to the Job that prints a release's strategy, and that release may be older or
-newer: values left at their defaults are not sent, and a setting that a release does not know is refused by it by name.
+The operator sends them as JSON to the Job that prints a release's strategy. That release may be older or newer: default
+values are not sent, and a release refuses unknown settings by name.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ class Placement(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True,
 
 
 class InstallSettings(msgspec.Struct, frozen=True, rename="camel", forbid_unknown_fields=True):
-    """Two equal values give byte-identical objects."""
+    """Equal settings give byte-identical objects."""
 
     namespace: str
-    """Where the suite runs, the operator's own namespace."""
+    """The suite's and the operator's namespace."""
 
     registry: str
-    """Where the images are, without a trailing slash, for example "registry.example:5000/kubevirt"."""
+    """The registry of the images, without a trailing slash, for example "registry.example:5000/kubevirt"."""
 
     tag: str
     """Tag of all images of the suite; KubeVirt calls it the version."""
@@ -37,7 +37,7 @@ class InstallSettings(msgspec.Struct, frozen=True, rename="camel", forbid_unknow
     """One of images.PULL_POLICIES."""
 
     pull_secrets: list[str] = []
-    """Names of Secrets that the kubelet pulls the suite's images with."""
+    """Names of Secrets with which the kubelet pulls the suite's images."""
 
     replicas: int = 2
     """Of virt-api and virt-controller each."""
@@ -54,17 +54,17 @@ class InstallSettings(msgspec.Struct, frozen=True, rename="camel", forbid_unknow
         return f"{prefix}{component}:{self.tag}"
 
     def to_json(self) -> str:
-        """The same text for equal values; what is as in a bare installation is left out."""
+        """The same text for equal values, without default values."""
         bare = msgspec.to_builtins(InstallSettings("", "", ""))
         changed = {key: value for key, value in msgspec.to_builtins(self).items() if value != bare[key]}
         return msgspec.json.encode(changed, order="deterministic").decode()
 
     @classmethod
     def from_json(cls, text: str) -> InstallSettings:
-        """Raises msgspec.ValidationError naming a setting that this release does not know, or a wrong type."""
+        """Raises msgspec.ValidationError for an unknown setting or a wrong type."""
         return msgspec.json.decode(text, type=cls)
 
     @property
     def deployment_id(self) -> str:
-        """Names this configuration in status.targetDeploymentID: 40 hexadecimal digits, as in KubeVirt."""
+        """The value of status.targetDeploymentID for these settings: 40 hexadecimal digits, as in KubeVirt."""
         return hashlib.sha1(self.to_json().encode(), usedforsecurity=False).hexdigest()

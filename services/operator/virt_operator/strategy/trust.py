@@ -1,7 +1,7 @@
-"""Tells the API server which authorities the suite's servers are to be trusted by. Pure; called by
+"""Adds CA bundles to APIServices and webhooks, by which the API server trusts the suite's servers. Pure; called by
 change/objects.py and change/renewals.py.
 
-A strategy is printed without them: they are of the cluster, not of the release.
+A strategy is printed without bundles, because they depend on the cluster and not on the release.
 """
 
 from __future__ import annotations
@@ -10,11 +10,11 @@ from virt_operator.strategy.ref import Body
 
 _WEBHOOKS = ("ValidatingWebhookConfiguration", "MutatingWebhookConfiguration")
 REGISTRATIONS = ("APIService", *_WEBHOOKS)
-"""Kinds by which the API server is sent to virt-api."""
+"""Kinds through which the API server calls virt-api."""
 
 
 def trusting(body: Body, bundle: str) -> Body:
-    """`body` with `bundle` (base64 of PEM) wherever its kind names one."""
+    """`body` with `bundle` (base64 of PEM) in all fields for bundles."""
     if body["kind"] == "APIService":
         return {**body, "spec": {**body["spec"], "caBundle": bundle}}
     if body["kind"] in _WEBHOOKS:
@@ -26,7 +26,7 @@ def trusting(body: Body, bundle: str) -> Body:
 
 
 def trusts(body: Body, bundle: str) -> bool:
-    """Whether the API server has `bundle` wherever a live object's kind names one."""
+    """Whether all fields for bundles of a live object have `bundle`."""
     if body["kind"] == "APIService":
         return bool(body["spec"].get("caBundle") == bundle)
     return all(webhook["clientConfig"].get("caBundle") == bundle for webhook in body.get("webhooks") or ())

@@ -1,8 +1,8 @@
 """The webhooks of virt-api for VirtualMachineInstances. Pure; called by desired.py, registered when virt-api serves.
 
-Objects are KubeVirt's by name. Status patches of our own controller and handlers are not asked about: they are most of
-the writes, they are right by construction, and they go on while no virt-api is there. Nothing but
-VirtualMachineInstances matches, so nothing else in the cluster waits for virt-api.
+Objects have KubeVirt's names. Status patches of the suite's controller and handlers are exempt: they are most of the
+writes, need no validation, and must work while virt-api is down. Only VirtualMachineInstances match, so no other
+request in the cluster depends on virt-api.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ MUTATOR, VALIDATOR = "virt-api-mutator", "virt-api-validator"
 _MUTATE_NAME = "virtualmachineinstances-mutator.kubevirt.io"
 _CREATE_NAME = "virtualmachineinstances-create-validator.kubevirt.io"
 CREATE_WEBHOOKS = (_MUTATE_NAME, _CREATE_NAME)
-"""Names of those that see each new VirtualMachineInstance."""
+"""Names of the webhooks that are called for each new VirtualMachineInstance."""
 
 _VERSION = "admissionregistration.k8s.io/v1"
 _DEADLINE = 10  # seconds, KubeVirt's
 
 
 def webhooks(namespace: str) -> list[Body]:
-    """Both configurations, without what the API server trusts virt-api by (trust.py)."""
+    """Both configurations, without CA bundles (trust.py adds them)."""
     own = ", ".join(f"'{user}'" for user in accounts.machine_writers(namespace))
     by_others = {"name": "not-by-kubevirt", "expression": f"!(request.userInfo.username in [{own}])"}
     mutator = _webhook(_MUTATE_NAME, namespace, MUTATE, "CREATE")

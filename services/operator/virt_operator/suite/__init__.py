@@ -1,1 +1,1 @@
-"""The suite as one pass observes it, what can be done to it, and when an object is as desired. Pure."""
+"""The observation of the suite, the possible actions, and the comparison of objects. Pure."""

@@ -1,4 +1,4 @@
-"""Everything that the operator can do to a cluster: a closed union. Planned by plan.py, carried out by execute.py."""
+"""The closed set of the operator's actions. Planned by plan.py, executed by execute.py."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ from virt_operator.suite.observed import OwnedObject
 
 @dataclass(frozen=True, slots=True)
 class AddFinalizer:
-    """Before anything is installed, so that nothing is left behind when the object is deleted."""
+    """Add our finalizer, before anything is installed, so that a removal leaves nothing behind."""
 
     meta: ObjectMeta
-    """Of the KubeVirt object, as observed."""
+    """Metadata of the observed KubeVirt object."""
 
 
 @dataclass(frozen=True, slots=True)
 class RemoveFinalizer:
-    """When nothing of the suite is left. Legal only on an object that is being deleted."""
+    """Remove our finalizer when nothing of the suite is left. Only on an object that is being deleted."""
 
     meta: ObjectMeta
 
@@ -42,8 +42,8 @@ class Apply:
 
 @dataclass(frozen=True, slots=True)
 class Compare:
-    """Ask the API server, by a dry run, what the desired object becomes in the place of the live one, with its defaults
-    and allocations and what admission adds. Whatever the live object has otherwise is drift. Changes nothing."""
+    """Compute the repaired object by a dry run, with the API server's defaults, allocations and admission. All other
+    differences of the live object are drift. Changes nothing."""
 
     ref: Ref
     body: Body
@@ -52,9 +52,9 @@ class Compare:
 
 @dataclass(frozen=True, slots=True)
 class Replace:
-    """Replace every part of an object that belongs to the suite, and put its labels and annotations beside those of
-    others. Server-side apply would leave what others added, and merges keyed lists. An object of which an immutable
-    field differs is deleted, and applied by the next pass."""
+    """Replace all parts of an object that the suite owns, and merge its labels and annotations with those of others.
+    Server-side apply would keep additions by others and merge keyed lists. If an immutable field differs, the object is
+    deleted, and the next pass applies it."""
 
     ref: Ref
     body: Body
@@ -65,8 +65,8 @@ class Replace:
 
 @dataclass(frozen=True, slots=True)
 class ApplyOwn:
-    """Server-side apply of the operator's own objects as another release has them: its Deployment moves to that
-    release's image, and this process is about to be replaced."""
+    """Server-side apply of the operator's own objects of another release. Its Deployment moves to that release's image,
+    and this process will be replaced."""
 
     bodies: tuple[Body, ...]
     why: str
@@ -74,7 +74,7 @@ class ApplyOwn:
 
 @dataclass(frozen=True, slots=True)
 class Delete:
-    """Delete an object of ours, that very one."""
+    """Delete an object of the suite by UID."""
 
     ref: Ref
     uid: str
@@ -83,7 +83,7 @@ class Delete:
 
 @dataclass(frozen=True, slots=True)
 class DeletePod:
-    """Delete one old pod of a DaemonSet of type OnDelete. Legal only while all its other pods are ready."""
+    """Delete an old pod of an OnDelete DaemonSet. Only while all its other pods are ready."""
 
     name: str
     uid: str
@@ -92,15 +92,14 @@ class DeletePod:
 
 @dataclass(frozen=True, slots=True)
 class UnmarkNode:
-    """Take the handler's label and annotation off a Node. Legal only when no handler runs, which would write them
-    again."""
+    """Remove the handler's label and annotation from a Node. Only if no handler runs that would write them again."""
 
     name: str
 
 
 @dataclass(frozen=True, slots=True)
 class IssueAuthority:
-    """Make a new authority: the successor of `before`, or the first one. `seen` is the version of the Secret."""
+    """Create a new authority: the successor of `before`, or the first one. `seen` is the Secret's resourceVersion."""
 
     before: Authority | None
     life: timedelta

@@ -55,7 +55,7 @@ class OwnedObject(msgspec.Struct, frozen=True, rename="camel"):
 
     @property
     def parts(self) -> dict[str, bytes]:
-        """What belongs to the suite whole, as JSON by the name of the field."""
+        """The fields that the suite owns completely, as JSON by name."""
         raws = (self.spec, self.rules, self.role_ref, self.subjects, self.webhooks, self.aggregation_rule)
         return {key: bytes(raw) for key, raw in zip(PARTS, raws, strict=True) if bytes(raw)}
 
@@ -178,13 +178,13 @@ class Observed:
     """The certificate authority as last seen able to sign. Its Secret is the operator's own, so not among `owned`."""
 
     authority_version: str = ""
-    """The resourceVersion of its Secret as it is now, good or bad; "" while there is none."""
+    """The current resourceVersion of its Secret, valid or not; "" if there is none."""
 
     authority_invalid: bool = False
-    """It is there and holds no authority that can sign."""
+    """Whether the Secret exists but has no authority that can sign."""
 
     trusting: Mapping[str, str] = field(default_factory=dict)
-    """What pods, by name, last said of the bundle that they trust (GetInfo.trust_bundle_sha256)."""
+    """The last reported bundle of pods by name (GetInfo.trust_bundle_sha256)."""
 
     operator: OwnedObject | None = None
     """The operator's own Deployment; None if it runs without one."""
@@ -194,13 +194,13 @@ class Observed:
     """The operator's permissions."""
 
     unknown: tuple[str, ...] = ()
-    """What the API server has not told yet, for example "pods". Until it has, nothing is known to be absent."""
+    """Watches without a first list, for example "pods". Until all have one, missing objects may exist."""
 
     compared: Mapping[Ref, Comparison] = field(default_factory=dict)
-    """The last dry run for each object."""
+    """The last dry run by object."""
 
     repairs: Mapping[Ref, Repair] = field(default_factory=dict)
-    """The last replacement of each object that was replaced."""
+    """The last repair by object."""
 
     webhook_trouble: str | None = None
     """Why the API server cannot call the operator's webhook for KubeVirt objects."""
@@ -209,7 +209,7 @@ class Observed:
     """Why the API server cannot call virt-api's webhooks for VirtualMachineInstances."""
 
     outages_since: Mapping[str, datetime] = field(default_factory=dict)
-    """When each outage that goes on was first seen, by what is out (reconcile/availability.py)."""
+    """When each present outage began, by its name (reconcile/availability.py)."""
 
     workload: str | None = None
     """A workload that exists, as text; known only where removal.asks_for_workloads."""
@@ -218,7 +218,7 @@ class Observed:
     """Nodes that carry a handler's label; known only where removal.asks_for_nodes."""
 
     def node_trouble(self, pod: PodObject) -> str | None:
-        """Why a pod's node cannot be reached; None if it can be, or the pod has none yet."""
+        """Why a pod's node is unreachable; None if it is reachable, or the pod has no node yet."""
         if not pod.node:
             return None
         node = self.nodes.get(pod.node)

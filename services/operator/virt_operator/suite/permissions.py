@@ -1,7 +1,7 @@
-"""Which permissions a release's operator needs that this one does not hold. Pure; called by plan.py.
+"""Finds permissions that a release's operator needs and this one lacks. Pure; called by change/.
 
-What it holds is asked from the API server by the reconciler, which has no other way to know: the operator's own roles
-come with its manifest, and whoever applied an older one must be told which to apply.
+The reconciler reads the held permissions from the API server: the operator's own roles come with its manifest, and a
+user who applied an older manifest must learn which one to apply.
 """
 
 from __future__ import annotations
@@ -13,13 +13,13 @@ from virt_operator.strategy.ref import Body, Ref
 from virt_operator.strategy.rules import covers, rule
 
 Held = Mapping[str, tuple[Body, ...]]
-"""Rules by namespace, cluster-wide ones among those of each."""
+"""Rules by namespace, including the cluster-wide ones."""
 
-_MOST = 6  # named in a message
+_MOST = 6  # permissions in a message
 
 
 def missing(held: Held, operator_objects: Iterable[Body], account_namespace: str) -> list[str]:
-    """Permissions in the operator's own roles, which are among `operator_objects`, that are not held, as text."""
+    """Permissions of the operator's roles in `operator_objects` that are not held, as text."""
     found: set[str] = set()
     for body in operator_objects:
         if body["metadata"]["name"] != ACCOUNT:
@@ -40,7 +40,7 @@ def may_delete(held: Held, ref: Ref, account_namespace: str) -> bool:
 
 
 def message(lacking: list[str], release: str) -> str:
-    """For a condition: what is missing, and what to apply."""
+    """The message of the condition: the missing permissions, and the manifest to apply."""
     named = "; ".join(lacking[:_MOST])
     more = f" and {len(lacking) - _MOST} more" if len(lacking) > _MOST else ""
     what = f"virt-operator lacks permissions that release {release} needs: {named}{more}"

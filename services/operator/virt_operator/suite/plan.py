@@ -1,6 +1,6 @@
-"""One pass's decision, as a value. Pure.
+"""The plan of a pass. Pure.
 
-Made by change/plan.py and removal/plan.py, carried out by reconcile/execute.py, reported by reconcile/status.py.
+Created by change/plan.py and removal/plan.py, executed by reconcile/execute.py, reported by reconcile/status.py.
 """
 
 from __future__ import annotations
@@ -15,30 +15,30 @@ from virt_operator.suite.spec import RefusedSpec
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What to do now, and what the suite waits for."""
+    """Actions and waits."""
 
     actions: tuple[Action, ...] = ()
     waits: tuple[WaitFor, ...] = ()
-    """What keeps the suite from being as it should be, in the order of the steps."""
+    """What the suite waits for, in the order of the steps."""
 
     later: tuple[WaitFor, ...] = ()
     """What remains to be done later, for example when a node is back. Nothing waits for it."""
 
     settings: InstallSettings | None = None
-    """What is being installed; None while nothing is, or the spec is refused."""
+    """The target settings; None if nothing is being installed, or the spec is refused."""
 
     release: str = ""
-    """The release that is being installed; "" until its strategy has been printed."""
+    """The target release; "" until its strategy is printed."""
 
     created: bool = False
-    """Every object exists and is as desired."""
+    """Whether every object exists and is as desired."""
 
     refused: RefusedSpec | None = None
     next_deadline: datetime | None = None
-    """When something falls due by itself."""
+    """When the next pass is due."""
 
     operation: str = ""
-    """ "Install", "Update", "Rollback" or "Removal"; "" if the suite is what it was."""
+    """ "Install", "Update", "Rollback" or "Removal"; "" without a change."""
 
     missing: str = ""
-    """Permissions that the operator lacks for what is installed. Reported while it does what it can."""
+    """Permissions that the operator lacks for the installed release. It still does what it can."""

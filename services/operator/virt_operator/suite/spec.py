@@ -1,7 +1,7 @@
-"""From a KubeVirt object's spec to InstallSettings, refusing by name what this release does not act on. Pure.
+"""Converts a KubeVirt object's spec to InstallSettings, and refuses unsupported fields by name. Pure.
 
-Called first in each plan. Empty values ({}, [], "", null) of fields that are not supported are accepted: they ask for
-nothing, and KubeVirt's own example manifest has several.
+Called first in each plan. Empty values ({}, [], "", null) of unsupported fields are accepted: they have no effect, and
+KubeVirt's own example manifest has several.
 """
 
 from __future__ import annotations
@@ -44,9 +44,9 @@ SUPPORTED = {
     "configuration.cpuModel",
     "configuration.emulatedMachines",
     "configuration.machineType",
-    "configuration.virtualMachineOptions.disableSerialConsoleLog",  # they are not logged unless they ask for it
+    "configuration.virtualMachineOptions.disableSerialConsoleLog",  # consoles are logged only if a VMI requests it
 }
-_CHOSEN_BY_BEING_THERE = "configuration.virtualMachineOptions."  # its fields: empty objects, which ask for something
+_CHOSEN_BY_BEING_THERE = "configuration.virtualMachineOptions."  # empty objects select an option here
 _REPLICAS, _MOST_REPLICAS = 2, 255  # the field is a byte
 _NAME = re.compile(r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?")
 _TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}")
@@ -54,7 +54,7 @@ _REGISTRY = re.compile(r"[A-Za-z0-9.-]+(:[0-9]{1,5})?(/[a-z0-9._-]+)*")
 
 
 class RefusedSpec(ValueError):
-    """The spec asks for what cannot be done; nothing is begun. The message names field, value and what is allowed."""
+    """The spec is invalid or not supported. The message names field, value and what is allowed."""
 
     def __init__(self, reason: str, message: str) -> None:
         super().__init__(message)
@@ -62,7 +62,7 @@ class RefusedSpec(ValueError):
 
 
 def install_settings(spec: Mapping[str, Any], operator: Settings) -> InstallSettings:
-    """What to install.
+    """The settings to install.
 
     Raises:
         RefusedSpec: with reason "UnsupportedField" or "InvalidField".
@@ -98,7 +98,7 @@ def install_settings(spec: Mapping[str, Any], operator: Settings) -> InstallSett
 
 
 def blocks_uninstall(spec: Mapping[str, Any]) -> bool:
-    """Whether nothing may be removed while workloads exist; so, too, for a strategy that this release does not know."""
+    """Whether existing workloads block the removal; also true for an unknown uninstallStrategy."""
     return (spec.get("uninstallStrategy") or REMOVE_WORKLOADS) != REMOVE_WORKLOADS
 
 
@@ -144,7 +144,7 @@ def _check_positive(spec: Mapping[str, Any], field: str) -> None:
 
 
 def operator_verbosity(spec: Mapping[str, Any]) -> int:
-    """What the operator logs, by KubeVirt's numbers; 0 if the spec does not say, or says what is not allowed."""
+    """The operator's log verbosity in KubeVirt's scale; 0 if it is absent or invalid."""
     value = _verbosity(spec).get("virtOperator")
     return value if _is_verbosity(value) else 0
 
@@ -169,7 +169,7 @@ def _is_verbosity(value: object) -> TypeGuard[int]:
 
 
 def _unsupported(path: str, value: Any) -> list[str]:
-    """Paths at and below `path` that ask for something and are not supported."""
+    """Unsupported paths at and below `path` with a value that is not empty."""
     if path in SUPPORTED or value in (None, "", []):
         return []
     if value == {} and not path.startswith(_CHOSEN_BY_BEING_THERE):

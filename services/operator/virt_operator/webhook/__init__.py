@@ -1,2 +1,2 @@
-"""The admission webhook for KubeVirt objects, on every replica: server.py → review.py → rules.py; registration.py tells
-the API server of it, reachability.py asks through the API server whether it is reached."""
+"""The admission webhook for KubeVirt objects, on every replica: server.py → review.py → rules.py. registration.py
+registers it, reachability.py checks through the API server that it is reachable."""

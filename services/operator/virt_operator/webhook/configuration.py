@@ -1,8 +1,8 @@
-"""The webhook's ValidatingWebhookConfiguration as it should be. Pure; called by registration.py.
+"""The desired ValidatingWebhookConfiguration of the webhook. Pure; called by registration.py.
 
-It is no object of the suite: it is there as long as the CRD of KubeVirt, which owns it, so that it goes with the
-operator's manifest by garbage collection. The operator's own writes are not asked about, so that it can add and remove
-finalizers while its webhook is not reached; its dry runs are, which is how reachability.py asks.
+It is not part of the suite: the CRD of KubeVirt owns it, so that garbage collection deletes it with the operator's
+manifest. The operator's own writes are exempt, so that it can add and remove finalizers while its webhook is
+unreachable. Its dry runs are not exempt: reachability.py uses them.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ from virt_operator.strategy.operator_rbac import ACCOUNT, VALIDATOR
 from virt_operator.strategy.ref import Body
 
 WEBHOOK = "kubevirt-validator.kubevirt.io"
-"""Its name in what the API server says about it."""
+"""The webhook's name in errors of the API server."""
 
 PATH = "/validate-kubevirt"
 SERVICE = components.OPERATOR
 OWNER_CRD = "kubevirts.kubevirt.io"
-_DEADLINE = 10  # seconds; the webhook itself asks the API server once at most
+_DEADLINE = 10  # seconds; the webhook itself sends at most a single request to the API server
 
 
 def configuration(namespace: str, ca_bundle: str, owner_uid: str) -> Body:

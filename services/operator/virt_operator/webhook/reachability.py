@@ -1,7 +1,7 @@
-"""Whether the API server can call a webhook. Run by the reconciler while this replica leads.
+"""Checks whether the API server can call a webhook. Run by the reconciler while this replica leads.
 
-A ready pod proves nothing: a Service without endpoints, a wrong port, a NetworkPolicy or a bundle that does not verify
-the leaf can be between it and the API server. So every `_PERIOD` seconds the API server gets a dry run that passes
+A ready pod is not sufficient: a Service without endpoints, a wrong port, a NetworkPolicy or a bundle that does not
+match the leaf can prevent calls. So every `_PERIOD` seconds the operator sends a dry run to the API server that passes
 admission, hence the webhook, and stores nothing. A failed call becomes a condition (change/plan.py,
 reconcile/availability.py). Any other answer, e.g. a refusal, proves that the webhook is reachable.
 """
@@ -26,19 +26,19 @@ _PROBE: Object = {
     "metadata": {"name": "kubevirt-admission-probe"},
     "spec": {"domain": {"devices": {}, "resources": {"requests": {"memory": "64Mi"}}}},
 }
-"""A valid machine. It is never stored."""
+"""A valid VMI for dry runs. It is never stored."""
 
 DryRun = Callable[[], Awaitable[object] | None]
-"""One request that goes through the webhooks; None while there is nothing to ask with."""
+"""Starts a request that passes the webhooks; returns None if no such request is possible."""
 
 
 class WebhookReachability:
-    """`trouble` is what the API server last said about calling the webhooks; None if they answered."""
+    """`trouble` is the API server's last error for calls of the webhooks; None if they answered."""
 
     def __init__(self, dry_run: DryRun, webhooks: Collection[str], failures: int = 1) -> None:
-        """`failures` in a row are trouble. A single one may come from a replica that ends at this moment."""
+        """`failures` in a row are trouble. A single one may come from a replica that is terminating."""
         self._dry_run = dry_run
-        self._failed_calls = tuple(f'failed calling webhook "{name}"' for name in webhooks)  # the API server's words
+        self._failed_calls = tuple(f'failed calling webhook "{name}"' for name in webhooks)  # the API server's message
         self._most = failures
         self._failures = 0
         self._log = logs.bound("virt_operator.webhook.reachability", webhooks=sorted(webhooks))
@@ -68,7 +68,7 @@ class WebhookReachability:
         return cls(dry_run, CREATE_WEBHOOKS, failures=2)
 
     async def run(self, changed: Callable[[], None]) -> None:
-        """Ask until cancelled; `changed` is called when `trouble` does."""
+        """Check until cancelled; call `changed` when `trouble` changes."""
         while True:
             before = self.trouble
             await self.ask()
@@ -78,7 +78,7 @@ class WebhookReachability:
             await asyncio.sleep(_PERIOD_IN_TROUBLE if self._failures else _PERIOD)
 
     async def ask(self) -> None:
-        """Once."""
+        """A single check."""
         asking = self._dry_run()
         failed = None
         if asking is not None:
@@ -88,7 +88,7 @@ class WebhookReachability:
                 if any(words in error.message for words in self._failed_calls):
                     failed = error.message
                 elif error.status == 0 or error.status >= 500:
-                    return  # the API server itself is in trouble: nothing new is known of the webhooks
+                    return  # the API server itself fails: the webhooks' state is unknown
         self._failures = self._failures + 1 if failed is not None else 0
         if failed is None or self._failures >= self._most:
             self.trouble = failed

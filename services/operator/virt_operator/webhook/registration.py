@@ -1,9 +1,9 @@
-"""Tells the API server of the webhook once it serves, and keeps that right. Run by app.py on every replica.
+"""Registers the webhook when it serves, and repairs the registration. Run by app.py on every replica.
 
-Order: serve, see that the Service leads to who serves, then the configuration with the bundle that the leaf is verified
-by. Before that there is no configuration, so nothing is refused for want of an answer on an empty cluster. Whoever
-sees it absent makes it; what differs is put right by the leader alone, lest two releases undo each other's work while
-the operator is rolled. Compared first: when it is right nothing is written.
+Order: serve, check that the Service reaches a serving replica, then write the configuration with the CA bundle. Before
+that there is no configuration, so on a new cluster no request fails because the webhook does not answer yet. Any
+replica creates an absent configuration; only the leader repairs differences, so that two releases do not revert each
+other's writes during an update of the operator. Nothing is written without a difference.
 """
 
 from __future__ import annotations
@@ -32,21 +32,21 @@ from virt_operator.suite.drift import difference
 from virt_operator.webhook.configuration import OWNER_CRD, SERVICE, configuration
 
 _MANAGER = components.OPERATOR
-_LOOK = 2.0  # seconds; finds new bundles and a new leader, and costs no request when all is right
-_LOOK_FOR_CRD = 15.0  # seconds, while there is none
+_LOOK = 2.0  # seconds; detects new bundles and a new leader, without requests if nothing differs
+_LOOK_FOR_CRD = 15.0  # seconds, if there is no CRD
 _TRY, _PATIENCE = 0.3, 30.0
 _log = logs.bound("virt_operator.webhook.registration")
 
 
 class _Configuration(msgspec.Struct, frozen=True):
-    """As watched."""
+    """The watched configuration."""
 
     metadata: ObjectMeta
     webhooks: msgspec.Raw = msgspec.Raw(b"[]")
 
 
 class WebhookRegistration:
-    """Keeps one ValidatingWebhookConfiguration."""
+    """Maintains the ValidatingWebhookConfiguration."""
 
     def __init__(self, client: KubeClient, settings: Settings, leading: Callable[[], bool]) -> None:
         self._client = client
@@ -63,7 +63,7 @@ class WebhookRegistration:
         )
 
     async def run(self, serving: asyncio.Event) -> None:
-        """Until cancelled; begins when the webhook is `serving`."""
+        """Run until cancelled, starting when the webhook is `serving`."""
         await serving.wait()
         async with asyncio.TaskGroup() as group:
             group.create_task(self._reflector.run(), name=f"watch of ValidatingWebhookConfiguration {VALIDATOR}")
@@ -73,7 +73,7 @@ class WebhookRegistration:
                 try:
                     await self._reconcile()
                 except (KubeError, OSError) as error:
-                    _log.warning("registering the webhook again after a failure", reason=str(error))
+                    _log.warning("retrying to register the webhook", reason=str(error))
                 await self._stirred()
 
     async def _reconcile(self) -> None:
@@ -81,7 +81,7 @@ class WebhookRegistration:
         if live is None or not self._owner:
             self._owner = await self._owner_uid()
         if not self._owner:
-            return  # no CRD, so no KubeVirt objects; and what belonged to it goes by garbage collection
+            return  # no CRD, so no KubeVirt objects; garbage collection deletes the configuration
         bundle = (self._settings.certificates / BUNDLE).read_bytes()
         wanted = configuration(self._settings.namespace, b64encode(bundle).decode(), self._owner)
         why = "absent" if live is None else _difference(wanted, live)
@@ -93,8 +93,8 @@ class WebhookRegistration:
         await self._client.apply(VALIDATING_WEBHOOK_CONFIGURATIONS, None, wanted, manager=_MANAGER)
 
     async def _service_answers(self) -> None:
-        """Return when a request to the Service is answered, or after a while: where pods may not talk to each other,
-        the API server still may."""
+        """Return when a request to the Service is answered, or after a timeout: even if a NetworkPolicy blocks pods,
+        the API server may be able to connect."""
         url = f"https://{SERVICE}.{self._settings.namespace}.svc:{HTTPS_SERVICE_PORT}{HEALTH_PATH}"
         tls = ssl.create_default_context(cafile=self._settings.certificates / BUNDLE)
         reason = ""
@@ -110,11 +110,11 @@ class WebhookRegistration:
                         reason = str(error) or type(error).__name__
                     await asyncio.sleep(_TRY)
         except TimeoutError:
-            _log.warning("registering though the Service does not answer from here", url=url, reason=reason)
+            _log.warning("registering although the Service does not answer from this pod", url=url, reason=reason)
 
     async def _owner_uid(self) -> str:
         found = await self._client.list(CUSTOM_RESOURCE_DEFINITIONS, fields=f"metadata.name={OWNER_CRD}")
-        # One that is being deleted takes the configuration with it.
+        # A CRD that is being deleted deletes the configuration with it.
         present = [body["metadata"] for body in found if "deletionTimestamp" not in body["metadata"]]
         return str(present[0]["uid"]) if present else ""
 
@@ -127,7 +127,7 @@ class WebhookRegistration:
 
 
 def _difference(wanted: Body, live: _Configuration) -> str | None:
-    """The path of the first place that is not as wanted."""
+    """The path of the first difference."""
     owners = [(owner.kind, owner.name, owner.uid) for owner in live.metadata.owner_references]
     if owners != [(owner["kind"], owner["name"], owner["uid"]) for owner in wanted["metadata"]["ownerReferences"]]:
         return ".metadata.ownerReferences"

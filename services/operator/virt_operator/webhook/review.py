@@ -1,4 +1,4 @@
-"""The KubeVirt object as the webhook reads it in an AdmissionReview. Pure; called by server.py and rules.py."""
+"""The KubeVirt object in an AdmissionReview. Pure; called by server.py and rules.py."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from virt_core.objects.meta import ObjectMeta
 
 
 class Reviewed(msgspec.Struct, frozen=True, rename="camel"):
-    """A KubeVirt object as it is to be stored, or as it is."""
+    """The new or the stored KubeVirt object."""
 
     metadata: ObjectMeta
     spec: dict[str, Any] = {}
@@ -21,5 +21,5 @@ _decoder = msgspec.json.Decoder(admission_review.AdmissionReview[Reviewed])
 
 
 def read(body: bytes) -> AdmissionRequest:
-    """The request in an AdmissionReview. Raises BadReview naming what is wrong."""
+    """The request in an AdmissionReview. Raises BadReview with the problem."""
     return admission_review.read_review(body, _decoder)

@@ -1,8 +1,8 @@
-"""What is refused about a KubeVirt object. Pure; called by server.py with what it found out.
+"""Decides about KubeVirt objects. Pure; called by server.py, which reads the required objects.
 
-The reconciler refuses the same, in conditions, about objects that came in while the webhook was away (suite/spec.py,
-status.py, removal.py). So a change that leaves the spec alone passes, and so does any change of an object that is
-being deleted: whatever is stored, its owner can repair or remove it.
+The reconciler refuses the same, in conditions, for objects that were stored while the webhook was down (suite/spec.py,
+reconcile/status.py, removal/plan.py). A change that does not change the spec is allowed, and so is any change of an
+object that is being deleted, so that users can always repair or remove a stored object.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from virt_operator.webhook.review import AdmissionRequest, Reviewed
 
 
 def misplaced(new: Reviewed, operator: Settings) -> Denial | None:
-    """A KubeVirt object anywhere but in the operator's own namespace would never be installed."""
+    """Refuses a KubeVirt object outside of the operator's namespace, which would never be installed."""
     namespace = new.metadata.namespace
     if namespace == operator.namespace:
         return None
@@ -31,7 +31,7 @@ def misplaced(new: Reviewed, operator: Settings) -> Denial | None:
 
 
 def second(others: Iterable[dict[str, Any]]) -> Denial | None:
-    """One for each cluster; one that is being deleted still counts."""
+    """Refuses a second KubeVirt object in the cluster; an object that is being deleted counts as well."""
     for other in others:
         meta = other["metadata"]
         deletion = " and is being deleted: wait until it is gone" if meta.get("deletionTimestamp") else ""
@@ -43,7 +43,7 @@ def second(others: Iterable[dict[str, Any]]) -> Denial | None:
 
 
 def refused_spec(request: AdmissionRequest, operator: Settings) -> Denial | None:
-    """A spec that cannot be installed, unless it is stored already and only something else changes."""
+    """Refuses a spec that cannot be installed, unless it is stored already and does not change."""
     new, old = request.object, request.old_object
     if new is None or new.metadata.deletion_timestamp is not None:
         return None
@@ -51,7 +51,7 @@ def refused_spec(request: AdmissionRequest, operator: Settings) -> Denial | None
         return None
     try:
         settings, patches = install_settings(new.spec, operator), patches_of(new.spec)
-        if patches and settings.tag == operator.tag:  # the objects of another release are not known here
+        if patches and settings.tag == operator.tag:  # the objects of other releases are unknown here
             customized(desired_objects(settings), patches)
     except RefusedSpec as refused:
         return Denial("Invalid", 422, str(refused))
@@ -59,7 +59,7 @@ def refused_spec(request: AdmissionRequest, operator: Settings) -> Denial | None
 
 
 def warnings(request: AdmissionRequest) -> tuple[str, ...]:
-    """What an admitted spec asks for without an effect."""
+    """Warnings about fields of an admitted spec that have no effect."""
     new, old = request.object, request.old_object
     if new is None or (old is not None and old.spec == new.spec):
         return ()
@@ -67,7 +67,7 @@ def warnings(request: AdmissionRequest) -> tuple[str, ...]:
 
 
 def asks_for_workloads(request: AdmissionRequest) -> bool:
-    """Whether the answer depends on what runs."""
+    """Whether the decision depends on existing workloads."""
     old = request.old_object
     if request.operation != "DELETE" or old is None or old.metadata.deletion_timestamp is not None:
         return False
@@ -75,7 +75,7 @@ def asks_for_workloads(request: AdmissionRequest) -> bool:
 
 
 def kept_by(workload: str | None) -> Denial | None:
-    """For an object that `asks_for_workloads`: `workload` is one that exists."""
+    """Refuses the deletion if `workload` exists, for a request that `asks_for_workloads`."""
     if workload is None:
         return None
     return Denial(

@@ -1,8 +1,8 @@
-"""The HTTPS server that the API server asks before it stores a KubeVirt object. Run by app.py on every replica.
+"""The HTTPS server of the webhook for KubeVirt objects. Run by app.py on every replica.
 
-Decisions are rules.py's; here is what must be found out for them. SIGTERM: not ready at once, but
-serving for a short while, because Services take a moment to hear of it. Each answer closes its connection: KubeVirt
-objects hardly ever change, and an open connection to a replica outlives the Service's knowledge of it either way.
+rules.py decides; this module reads the objects that it needs. On SIGTERM the replica becomes unready at once but serves
+for a short time, because Services need a moment to remove it. Each response closes its connection: KubeVirt objects
+rarely change, and an open connection would outlive the replica's removal from the Service.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _log = logs.bound("virt_operator.webhook.server")
 
 
 class WebhookServer:
-    """`serving` is set while reviews are answered and new ones may be sent."""
+    """`serving` is set while the server accepts reviews."""
 
     def __init__(self, client: KubeClient, settings: Settings) -> None:
         self._client = client
@@ -40,11 +40,11 @@ class WebhookServer:
         self.addresses: list[tuple[str, int]] = []
 
     async def run(self, certified: asyncio.Event, stopping: asyncio.Event) -> None:
-        """Serve once there is a certificate, until `stopping` and a little longer."""
+        """Wait for the certificate, then serve until shortly after `stopping`."""
         await aio.first(certified, stopping)
         if not certified.is_set():
             return
-        # The API server comes without a certificate: nothing of what is asked here is a secret.
+        # The API server calls without a client certificate; responses contain no secrets.
         tls = ServerTls(Certificates(self._settings.certificates), lambda: "")
         runner = web.AppRunner(self._application(), access_log=None, shutdown_timeout=_CLOSING)
         await runner.setup()

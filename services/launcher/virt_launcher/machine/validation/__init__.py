@@ -1,1 +1,1 @@
-"""Whether a launcher can run a machine: every field and value of the Machine message. Pure."""
+"""Validation of every field of a Machine. Pure."""

@@ -1,5 +1,5 @@
-"""Checks of one value, each raising InvalidField by the field's path in the machine. Pure; used by the modules
-beside it."""
+"""Checks of single values. Each raises InvalidField with the field's path in the machine. Used by the other modules of
+this package. Pure."""
 
 from __future__ import annotations
 
@@ -22,23 +22,23 @@ def require(valid: bool, field: str, value: object, allowed: str) -> None:
 
 
 def matches(pattern: re.Pattern[str], field: str, value: str, allowed: str) -> None:
-    """The whole value must match."""
+    """Require that the whole value matches."""
     require(pattern.fullmatch(value) is not None, field, value, allowed)
 
 
 def specified(enum: Any, field: str, number: int) -> None:
-    """The value of `enum`, a generated enum, must be one that the contract names, and not UNSPECIFIED."""
+    """Require a value of the generated `enum` that the contract defines, and not UNSPECIFIED."""
     names = [name for name, value in enum.items() if value]
     require(number in enum.values() and number != 0, field, number, " or ".join(names))
 
 
 def unix_socket(field: str, value: str) -> None:
-    """The value must be a path on which a socket can be bound."""
+    """Require a path on which a socket can be bound."""
     matches(PATH, field, value, "an absolute path of 107 characters at most")
 
 
 def distinct(fields: Iterable[tuple[str, object]]) -> None:
-    """No two of these fields may have the same value."""
+    """Require that these fields have different values."""
     seen: set[object] = set()
     for field, value in fields:
         require(value not in seen, field, value, "a value that no other has")

@@ -1,4 +1,4 @@
-"""Whether what is plugged into the guest can be, disks apart. Part of validation.py."""
+"""Validation of the guest's devices except disks. Part of validation/machine.py."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from virt_launcher.machine.validation.checks import DEVICE, distinct, is_ipv4, m
 _MAC = re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}")
 _HOST_NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]{0,252})?")
 _MOST_INPUTS = 16
-_MOST_ROUTES = 16  # more would not fit into one DHCP reply
+_MOST_ROUTES = 16  # more would not fit into a DHCP reply
 _HIGHEST_ACPI_INDEX = 16 * 1024 - 1  # QEMU's
 _HIGHEST_BOOT_ORDER = 65535  # libvirt's
 

@@ -1,4 +1,4 @@
-"""Whether disks can be attached as they are described; what is on them is found at the start. Part of validation.py."""
+"""Validation of disks. Their contents are checked at the start. Part of validation/machine.py."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def _disk(path: str, disk: machine_pb2.Disk) -> None:
     require(not threaded, f"{path}.dedicated_io_thread", True, "false on any bus but virtio")
     wrong = disk.tray_open and disk.device != machine_pb2.DISK_DEVICE_CDROM
     require(not wrong, f"{path}.tray_open", True, "false for what is no CD drive")
-    # AHCI has no disks that cannot be written to; libvirt refuses.
+    # AHCI has no read-only disks, and libvirt refuses them.
     wrong = disk.read_only and (disk.device, disk.bus) == (machine_pb2.DISK_DEVICE_DISK, machine_pb2.DISK_BUS_SATA)
     require(not wrong, f"{path}.read_only", True, "false for a disk on SATA, or another bus")
     for field in ("logical_block_size", "physical_block_size"):

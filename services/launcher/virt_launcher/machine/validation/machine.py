@@ -1,8 +1,8 @@
-"""Whether a machine can be run at all. Called by servicer.py before anything is written. Pure.
+"""Validation of a machine. Called by servicer.py before anything is written. Pure.
 
-The handler translates what admission let through, so each of these is somebody's mistake; but the values end up in
-file names, device names and XML, and are not trusted. validation/platform.py has what the guest runs on,
-validation/devices.py what is plugged into it, validation/disks.py its disks.
+The handler translates specs that admission has checked, so a failure here is a defect. But the values become part of
+file names, device names and XML, so they are not trusted. validation/platform.py checks the platform,
+validation/devices.py devices, validation/disks.py disks.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ def validate(machine: machine_pb2.Machine) -> None:
     """Check every field.
 
     Raises:
-        InvalidField: naming the field, its value and what is allowed.
+        InvalidField: with field, value and what is allowed.
     """
     for name in ("uid", "name", "namespace"):
         value = getattr(machine, name)

@@ -1,4 +1,4 @@
-"""Whether what the guest runs on can be had: firmware, CPU, clock, switches, huge pages. Part of validation.py."""
+"""Validation of the platform: firmware, CPU, clock, features, huge pages. Part of validation/machine.py."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from kubevirt.launcher.v1 import machine_pb2
 from virt_launcher.machine.validation.checks import LINE, distinct, matches, require, specified
 
 _CPU_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
-# Names of the time zone database: no absolute path and none that leads upwards.
+# Names of the time zone database: no absolute path and no "..".
 _TIMEZONE = re.compile(r"[A-Za-z][A-Za-z0-9_+-]{0,31}(/[A-Za-z0-9_+-]{1,32}){0,2}")
 _HUGE_PAGES = (0, 2 << 20, 1 << 30)  # of x86
-# The longest string of one SMBIOS structure that firmware is sure to pass on.
+# The longest SMBIOS string that every firmware passes to the guest.
 _LONGEST_SMBIOS_STRING = 256
 
 
