@@ -1,4 +1,5 @@
-"""Wait for a part of the cluster to answer, and say which part did not. Used where a process cannot tell us itself."""
+"""Waits until a part of the cluster answers, and reports the part that does not. Used for processes without a readiness
+notification."""
 
 from __future__ import annotations
 
@@ -14,7 +15,7 @@ PAUSE_SECONDS = 0.1
 def until(
     part: str, ready: Callable[[], bool], seconds: float, log: Path, is_alive: Callable[[], object] = lambda: True
 ) -> None:
-    """Return when ready() is true. Raises PartFailed when the process ends before, or after the given seconds."""
+    """Return when ready() is true. Raises PartFailed if the process ends first, or after `seconds`."""
     began = time.monotonic()
     while not ready():
         if not is_alive():

@@ -77,7 +77,7 @@ def test_a_pod_that_is_not_known_yet_is_waited_for() -> None:
     [
         (request(dns_names("node2", NAMESPACE)), handler_pod(), "is not what the handler of node 'node1' has"),
         (request(("virt-api.kubevirt.svc",)), handler_pod(), "is not what the handler of node 'node1' has"),
-        (request(), handler_pod("node2"), "the token that asked is of node 'node1'"),
+        (request(), handler_pod("node2"), "the token of the request is of node 'node1'"),
         (request(username="system:serviceaccount:kubevirt:default"), handler_pod(), "may not ask for this"),
         (request(username="system:serviceaccount:other:kubevirt-handler"), handler_pod(), "may not ask for this"),
         (request(extra={}), handler_pod(), "is not bound to a pod"),

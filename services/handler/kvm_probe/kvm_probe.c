@@ -74,7 +74,7 @@ static int run(int cpu, const struct kvm_run *state)
 	}
 	if (state->io.direction != KVM_EXIT_IO_OUT || state->io.port != PORT || state->io.size != 1
 	    || ((const unsigned char *)state)[state->io.data_offset] != MARK) {
-		fprintf(stderr, "the guest said something else than its mark, to port 0x%x\n", state->io.port);
+		fprintf(stderr, "the guest wrote something other than its mark, to port 0x%x\n", state->io.port);
 		return 1;
 	}
 	return 0;

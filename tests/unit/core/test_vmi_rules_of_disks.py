@@ -27,7 +27,7 @@ REFUSED: list[tuple[Change, str, str]] = [
     (disk(cdrom={"tray": "ajar"}), "domain.devices.disks[0].cdrom.tray", "open or closed"),
     (disk(cdrom={"readonly": False}), "domain.devices.disks[0].cdrom.readonly", "use true"),
     (disk(lun={"bus": "sata"}), "domain.devices.disks[0].lun.bus", "'sata' is not allowed, use scsi"),
-    (disk(lun={}, serial="s"), "domain.devices.disks[0].serial", "'s' is not allowed, use none: a lun tells its own"),
+    (disk(lun={}, serial="s"), "domain.devices.disks[0].serial", "'s' is not allowed, use none: a lun has its own"),
     (disk({"emptyDisk": {"capacity": "1Gi"}}, lun={}), "domain.devices.disks[0].lun", "persistentVolumeClaim"),
     (disk({"emptyDisk": {"capacity": "1Gi"}}, shareable=True), "domain.devices.disks[0].shareable", "use false"),
     (disk(disk={"bus": "sata"}, dedicatedIOThread=True), "domain.devices.disks[0].dedicatedIOThread", "bus: virtio"),

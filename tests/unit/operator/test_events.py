@@ -95,7 +95,7 @@ def test_a_cancelled_update_is_reported() -> None:
     updating = status(steady(imageTag="v1.3.0"))
     half = replace(installed(msgspec.structs.replace(INSTALL, tag="v1.3.0")), suite=suite(status=updating))
     found = event_of(updating, status(half))
-    assert found == SuiteEvent("UpdateInProgress", "begun: back to v1.2.3, the update is given up")
+    assert found == SuiteEvent("UpdateInProgress", "begun: back to v1.2.3, the update is cancelled")
 
 
 def test_a_refused_spec_warns_once_for_each_refusal() -> None:

@@ -185,10 +185,10 @@ def test_an_authority_with_an_invalid_secret_signs_until_its_successor_takes_ove
     observed = replace(installed(), authority_invalid=True)
     assert observed.authority is not None
     (action,) = plan(observed, OPERATOR).actions
-    assert action == IssueAuthority(observed.authority, timedelta(days=7), "somebody spoilt its Secret", "7")
+    assert action == IssueAuthority(observed.authority, timedelta(days=7), "its Secret is invalid", "7")
     both = with_successor(observed.authority, new_authority(NOW))
     (first, *_) = plan(replace(observed, authority=both), OPERATOR).actions
-    assert first == UpdateAuthority(both, "somebody spoilt its Secret", "7")
+    assert first == UpdateAuthority(both, "its Secret is invalid", "7")
 
 
 def test_no_durations_of_a_refused_spec_let_certificates_run_out() -> None:

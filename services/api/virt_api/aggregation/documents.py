@@ -28,8 +28,8 @@ class StaticDocument:
 
     async def serve(self, request: web.Request) -> web.StreamResponse:
         """The document, or 304 if the caller has the current one."""
-        asked = request.query.get(_HASH, self.etag)
-        if asked != self.etag:  # of another release
+        etag = request.query.get(_HASH, self.etag)
+        if etag != self.etag:  # of another release
             return web.Response(status=301, headers={"Location": f"{request.path}?{_HASH}={self.etag}"})
         known = {etag.value for etag in request.if_none_match or ()}
         if known & {self.etag, "*"}:

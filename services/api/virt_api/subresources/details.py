@@ -71,5 +71,5 @@ class Details:
             try:
                 yield peer
             except rpc_errors.RpcError as error:
-                what = f"cannot tell {call.subresource} of {call.name}: virt-handler {peer.name}"
+                what = f"cannot read {call.subresource} of {call.name}: virt-handler {peer.name}"
                 raise from_rpc(error, what, call.details) from error

@@ -148,7 +148,9 @@ def with_readiness(vmi: VirtualMachineInstance, pod: LauncherPod, trouble: Troub
     elif current is None or current.reason not in CONTROLLERS_REASONS:
         return vmi.raw_status
     elif running:
-        wanted = Condition(READY, "Unknown", "Recovered", f"{current.reason} is over; virt-handler has yet to tell")
+        wanted = Condition(
+            READY, "Unknown", "Recovered", f"{current.reason} is over; virt-handler has not reported yet"
+        )
     else:
         wanted = _not_ready(GUEST_NOT_RUNNING, "the guest is not running yet")
     if current is not None and (current.status, current.reason) == (wanted.status, wanted.reason):
@@ -159,7 +161,7 @@ def with_readiness(vmi: VirtualMachineInstance, pod: LauncherPod, trouble: Troub
 def _as_probed(pod: LauncherPod) -> Condition:
     condition = pod.condition(READY)
     if condition is None:
-        return _not_ready("PodConditionMissing", "the kubelet has not told yet whether the pod is ready")
+        return _not_ready("PodConditionMissing", "the kubelet has not reported yet whether the pod is ready")
     return Condition(READY, condition.status, condition.reason, condition.message)
 
 

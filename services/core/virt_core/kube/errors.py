@@ -45,7 +45,7 @@ def from_status(status: int, message: str, reason: str) -> KubeError:
     if status == 409:
         return AlreadyExists(status, message) if reason == "AlreadyExists" else Conflict(status, message)
     if status == 422 and message.startswith("the server rejected our request due to an error"):
-        # A JSON patch whose test failed or whose path is missing. The message tells it from an invalid object.
+        # A JSON patch whose test failed or whose path is missing. The message distinguishes it from an invalid object.
         return Conflict(status, message)
     kind = {400: Invalid, 401: Unavailable, 403: Forbidden, 404: NotFound, 410: Gone, 422: Invalid, 429: Unavailable}
     if status in kind:

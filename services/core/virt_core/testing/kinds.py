@@ -27,7 +27,7 @@ class AsSet:
 
 @dataclass(frozen=True, slots=True)
 class ByKeys:
-    """A list of objects that are told apart by the values of `keys`, each with its own owners."""
+    """A list of objects that are identified by the values of `keys`, each with its own owners."""
 
     keys: tuple[str, ...]
     defaults: Mapping[str, Any] = field(default_factory=dict)

@@ -35,6 +35,6 @@ def steps(command: command_pb2.Command, record: Record, seen: Observation, *, st
         return (Reset(),)
     if kind == "soft_reboot":
         if seen.phase is not DomainPhase.RUNNING:
-            raise CommandRefused("the guest's CPUs stand still", reason="PAUSED")
+            raise CommandRefused("the guest's CPUs are stopped", reason="PAUSED")
         return (PressRebootButton(),)
     raise CommandRefused(f"{kind or 'no command'} is not for the hypervisor", reason="NOT_SUPPORTED")

@@ -73,7 +73,7 @@ def _toward_running(seen: Observation) -> Action:
 def _never_start(seen: Observation) -> Action:
     if seen.phase in _ACTIVE:
         return Destroy()
-    return RecordEnd(state_pb2.MACHINE_END_DESTROYED, "told to stop before the guest ran")
+    return RecordEnd(state_pb2.MACHINE_END_DESTROYED, "stopped before the guest ran")
 
 
 def _after_start(seen: Observation, stop: Stop | None) -> Action | None:

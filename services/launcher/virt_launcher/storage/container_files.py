@@ -145,4 +145,4 @@ def _mount(descriptor: int) -> str:
     for line in Path(f"/proc/self/fdinfo/{descriptor}").read_text().splitlines():
         if line.startswith("mnt_id:"):
             return line
-    raise UnusableImage("cannot be placed: this kernel does not tell mounts apart")
+    raise UnusableImage("cannot be placed: this kernel cannot identify mounts")

@@ -76,4 +76,4 @@ async def _answer(request: Awaitable[T]) -> T:
     try:
         return await request
     except KubeError as error:
-        raise Unavailable(f"the API server does not tell: {error}") from error
+        raise Unavailable(f"the API server does not answer: {error}") from error

@@ -96,7 +96,7 @@ def judge(request: SigningRequest, pods: Iterable[Pod], namespace: str) -> Grant
         return Refusal(f"{spec.username!r} may not ask for this, only {wanted!r}")
     name, uid = _extra(spec, "pod-name"), _extra(spec, "pod-uid")
     if not name or not uid:
-        return Refusal("the token that asked is not bound to a pod")
+        return Refusal("the token of the request is not bound to a pod")
     pod = next((pod for pod in pods if (pod.metadata.name, pod.metadata.uid) == (name, uid)), None)
     if pod is None:
         return None
@@ -104,7 +104,7 @@ def judge(request: SigningRequest, pods: Iterable[Pod], namespace: str) -> Grant
     if pod.metadata.labels.get(labels.APP) != components.HANDLER or not node:
         return Refusal(f"pod {name} is no {components.HANDLER} on a node")
     if _extra(spec, "node-name") not in ("", node):
-        return Refusal(f"the token that asked is of node {_extra(spec, 'node-name')!r}, pod {name} is on {node!r}")
+        return Refusal(f"the token of the request is of node {_extra(spec, 'node-name')!r}, pod {name} is on {node!r}")
     return _read(spec.request, node, dns_names(node, namespace))
 
 

@@ -46,7 +46,7 @@ def due_now(observed: Observed, namespace: str, desired: Iterable[Body] = ()) ->
     if authority is None or not observed.authority_invalid:
         return due
     # The last valid authority stays in use, but gets a successor, because its key may have been compromised.
-    mended = Step("somebody spoilt its Secret", authority if authority.successor is not None else None)
+    mended = Step("its Secret is invalid", authority if authority.successor is not None else None)
     return replace(due, step=mended)
 
 

@@ -70,7 +70,7 @@ def _done(old: KubeVirtStatus, new: KubeVirtStatus) -> str:
 
 def _step(before: KubeVirtStatus, new: KubeVirtStatus) -> str:
     if before.observed_deployment_id == new.target_deployment_id:
-        return f"back to {new.target_kube_virt_version}, the update is given up"
+        return f"back to {new.target_kube_virt_version}, the update is cancelled"
     if before.observed_kube_virt_version == new.target_kube_virt_version:
         return f"other images or settings of {new.target_kube_virt_version}"
     step = f"{before.observed_kube_virt_version} to {new.target_kube_virt_version}"

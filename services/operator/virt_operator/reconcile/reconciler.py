@@ -77,8 +77,8 @@ class Reconciler:
             for name, coroutine in (*self._inventory.watches(), ("first lists", self._inventory.synced())):
                 group.create_task(coroutine, name=name)
             group.create_task(reviews, name="permissions")
-            for name, asked in (("the webhook", self._webhook), ("virt-api's webhooks", self._admission)):
-                group.create_task(asked.run(lambda: self._queue.add(_SUITE)), name=f"reachability of {name}")
+            for name, reachability in (("the webhook", self._webhook), ("virt-api's webhooks", self._admission)):
+                group.create_task(reachability.run(lambda: self._queue.add(_SUITE)), name=f"reachability of {name}")
             group.create_task(self._queue.run(self._reconcile, workers=1, first=[_SUITE]), name="passes")
 
     async def _reconcile(self, _: str) -> float | None:

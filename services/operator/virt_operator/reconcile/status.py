@@ -122,8 +122,8 @@ def _refused(
     old: KubeVirtStatus, observed: Observed, plan: Plan, refused: RefusedSpec, failure: str | None
 ) -> KubeVirtStatus:
     """The spec is refused. The conditions of the installed release are still computed."""
-    told = Condition("Synchronized", "False", refused.reason, str(refused))
-    now = next((one.reason for one in old.conditions if one.type == "Available"), "")
+    refusal = Condition("Synchronized", "False", refused.reason, str(refused))
+    now = next((condition.reason for condition in old.conditions if condition.type == "Available"), "")
     if not old.observed_deployment_id:
         conditions = []
     elif failure is not None:
@@ -134,7 +134,7 @@ def _refused(
         conditions = _all_ready(plan)
     else:
         conditions = []
-    return _with(old, observed, [*conditions, told])
+    return _with(old, observed, [*conditions, refusal])
 
 
 def _ready(

@@ -41,7 +41,7 @@ _ASK_AGAIN = timedelta(seconds=5)
 
 
 def plan_removal(observed: Observed, suite: SuiteObject, operator: Settings) -> Plan:
-    """The next stage of the removal; an empty plan when the object is no longer ours to hold."""
+    """The next stage of the removal; an empty plan if our finalizer is gone."""
     left = left_behind(observed, operator)
     later = tuple(WaitFor(str(ref), _LEFT) for ref in sorted(left))
     return replace(_removal(_without(observed, left), suite), later=later)

@@ -1,11 +1,11 @@
-"""Whether an object is as it should be. Pure; called by change/objects.py and reconcile/execute.py.
+"""Compares an object with its desired state. Pure; called by change/objects.py and reconcile/execute.py.
 
-In two steps. `difference` finds, without a request, what of the desired object is not in the live one. What others
-changed beside it only the API server can tell from its own defaults and allocations: `replacement` is a patch that
-puts the desired parts in the place of the live ones, and `part_difference` compares what the patch would make (a dry
-run) with what is there. Labels and annotations of others stay.
+In two steps. `difference` finds parts of the desired object that are missing or changed in the live one, without a
+request. Only the API server can distinguish additions by others from its own defaults and allocations: `replacement` is
+a patch that replaces the live parts by the desired ones, and `part_difference` compares the result of its dry run with
+the live object. Labels and annotations of others stay.
 
-Compares content, never a remembered generation: a restarted operator writes nothing.
+Compares contents, not stored generations: a restarted operator writes nothing.
 """
 
 from __future__ import annotations

@@ -49,8 +49,8 @@ class WebhookReachability:
         """Of the webhook for KubeVirt objects. `suite` returns namespace and name of the object to patch."""
 
         def dry_run() -> Awaitable[object] | None:
-            asked = suite()
-            return client.merge_patch(KUBEVIRTS, *asked, {}, dry_run=True) if asked is not None else None
+            target = suite()
+            return client.merge_patch(KUBEVIRTS, *target, {}, dry_run=True) if target is not None else None
 
         return cls(dry_run, (WEBHOOK,))
 

@@ -128,7 +128,7 @@ def _block_size(path: str, size: CustomBlockSize) -> Refusals:
 def _disk_and_volume(path: str, disk: EffectiveDisk) -> Refusals:
     claim = disk.volume.persistent_volume_claim
     if disk.kind is DiskKind.LUN and disk.disk.serial:
-        yield refused(f"{path}.serial", disk.disk.serial, "none: a lun tells its own")
+        yield refused(f"{path}.serial", disk.disk.serial, "none: a lun has its own")
     if disk.kind is DiskKind.LUN and claim is None:
         yield refused(f"{path}.lun", disk.name, "disk: a lun is a persistentVolumeClaim of mode Block")
     if disk.disk.shareable and claim is None:
