@@ -77,7 +77,7 @@ def _cluster_needs(objects: Iterable[Body]) -> list[Body]:
         rule("kubevirt.io", "kubevirts/status", "patch"),
         rule("kubevirt.io", "virtualmachineinstances", "list"),
         rule("kubevirt.io", "virtualmachines", "list"),
-        # Pods on nodes that are away are not waited for; removal takes off what handlers wrote on nodes.
+        # Nodes: pods on unreachable ones are ignored, and removal deletes the handlers' marks.
         rule("", "nodes", "list", "watch", "patch"),
         rule("admissionregistration.k8s.io", _WEBHOOKS, "create", "list", "watch"),
         rule("admissionregistration.k8s.io", _WEBHOOKS, "patch", names=[VALIDATOR]),
