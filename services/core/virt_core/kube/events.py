@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import uuid
+import time
 from datetime import UTC, datetime
 
 from virt_core import logs
@@ -12,6 +12,7 @@ from virt_core.kube.resource import EVENTS
 from virt_core.objects.meta import ObjectReference
 
 _log = logs.bound("virt_core.kube.events")
+_LONGEST_NAME = 253  # RFC 1123
 
 
 class EventRecorder:
@@ -30,7 +31,7 @@ class EventRecorder:
         event = {
             "apiVersion": EVENTS.api_version,
             "kind": EVENTS.kind,
-            "metadata": {"name": f"{about.name}.{uuid.uuid4().hex[:16]}", "namespace": namespace},
+            "metadata": {"name": _name(about), "namespace": namespace},
             "eventTime": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
             "type": "Warning" if warning else "Normal",
             "reason": reason,
@@ -44,3 +45,12 @@ class EventRecorder:
             await self._client.create(EVENTS, namespace, event)
         except KubeError as error:
             _log.warning("losing an event", reason=str(error), event=reason, object=about.name)
+
+
+def _name(about: ObjectReference) -> str:
+    """Unique, and later than that of any event before: kubectl describes events in the order of their names.
+
+    client-go makes its names in the same way.
+    """
+    now = f"{time.time_ns():016x}"
+    return f"{about.name[: _LONGEST_NAME - len(now) - 1].rstrip('.-')}.{now}"
