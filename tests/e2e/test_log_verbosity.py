@@ -69,5 +69,5 @@ def test_a_vms_labels_and_annotation_make_its_launcher_and_libvirtd_say_more(sui
     debug, call = ": debug : ", '"msg": "calling libvirt"'
     assert [debug in lines for lines in logs] == [False, True, True]
     assert [call in lines for lines in logs] == [False, True, False]
-    assert "qemuProcessStart" in logs[2]
-    assert not [line for line in logs[2].splitlines() if debug in line and "qemuProcess" not in line]
+    assert ["qemuProcessStart" in lines for lines in logs] == [False, True, True]
+    assert "virConfGetValue" not in logs[2]  # what else libvirtd does
