@@ -47,13 +47,15 @@ REGISTRY_UP := $(if $(filter 172.30.0.1:%,$(REGISTRY)),cluster-up,venv)
 NODES ?= 2
 export PATH := $(PATH):$(CURDIR)/build/cluster/bin
 
-.PHONY: cluster-up cluster-down images next-images manifests chart helm virtctl install uninstall demo
+.PHONY: cluster-up cluster-down images next-images builds manifests chart helm virtctl install uninstall demo
 cluster-up: venv ## a real Kubernetes of NODES=2 nodes on this machine
 	$(if $(LOCAL),$(BIN)/python -m localcluster up --nodes $(NODES),@echo "using the cluster of KUBECONFIG=$(KUBECONFIG)")
 cluster-down: venv ## and nothing of it is left
 	$(if $(LOCAL),$(BIN)/python -m localcluster down,@echo "KUBECONFIG is set: leaving its cluster alone")
 images: $(REGISTRY_UP) ## build every image and push it to the registry
 	$(BIN)/python -m localcluster images
+builds: images ## both of them
+	@$(MAKE) --no-print-directory next-images
 next-images: $(REGISTRY_UP) ## the same of a next release of this tree, made by tests/next_release, and its manifests
 	$(BIN)/python -m tests.next_release
 manifests: venv ## build/manifests/kubevirt-operator.yaml and kubevirt-cr.yaml
@@ -117,7 +119,7 @@ else
 	$(OPTIMIZED) build/venv-next/bin/pytest $(NEXT_TESTS)
 endif
 test: ## what must pass before a change lands; ends with a table of its stages
-	@$(PYTHON) tests/stages.py venv check test-units test-next images test-integration install next-images test-e2e-parallel test-e2e-serial
+	@$(PYTHON) tests/stages.py venv builds+check test-units test-next test-integration+install test-e2e-parallel test-e2e-serial
 test-all: test ## and what takes longer
 	pytest tests/e2e -m 'slow and not chaos' -s
 chaos: install ## kill everything, eight times each

@@ -1,15 +1,17 @@
-"""`make test` as a list of make targets, run one after the other: prints how long each took and how busy the machine
-was meanwhile, so that everybody sees where the time goes and which stage only waits.
+"""`make test` as a list of stages, run one after the other: prints how long each took and how busy the machine was
+meanwhile, so that everybody sees where the time goes and which stage only waits.
 
-Run by the Makefile, before anything else is installed: needs Python alone. Ends at the first stage that fails, with
-its status.
+A stage is a target of the Makefile, or several that run side by side: "builds+check". Run by the Makefile, before
+anything else is installed: needs Python alone. Ends at the first stage that fails, with its status.
 """
 
 from __future__ import annotations
 
 import subprocess
 import sys
+import tempfile
 import time
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -39,9 +41,9 @@ class Moment:
 
 @dataclass(frozen=True)
 class Stage:
-    """A target of the Makefile that was made."""
+    """Targets of the Makefile that were made."""
 
-    target: str
+    name: str
     began: Moment
     ended: Moment
     passed: bool = True
@@ -59,23 +61,44 @@ class Stage:
 
 def table(stages: list[Stage]) -> str:
     """What took how long; the rest of a stage's share of the processors is waiting."""
-    rows = [f"{'stage':<22} {'seconds':>8}  processors busy"]
+    rows = [f"{'stage':<26} {'seconds':>8}  processors busy"]
     rows += [
-        f"{stage.target:<22} {stage.seconds:8.1f}  {stage.busy:4.0%}{'' if stage.passed else '  FAILED'}"
+        f"{stage.name:<26} {stage.seconds:8.1f}  {stage.busy:4.0%}{'' if stage.passed else '  FAILED'}"
         for stage in stages
     ]
     whole = Stage("all", stages[0].began, stages[-1].ended)
-    return "\n".join([*rows, f"{whole.target:<22} {whole.seconds:8.1f}  {whole.busy:4.0%}"])
+    return "\n".join([*rows, f"{whole.name:<26} {whole.seconds:8.1f}  {whole.busy:4.0%}"])
 
 
-def main(targets: list[str]) -> int:
-    """Make `targets`; the status of the one that failed, or 0."""
+def make(targets: list[str]) -> int:
+    """Make all of them side by side; the first status that is not 0. The output of the first one is seen as it comes,
+    that of the others when it is complete."""
+    first, *others = targets
+    with ExitStack() as stack:
+        running = []
+        for target in others:
+            output = stack.enter_context(tempfile.TemporaryFile())
+            running.append((subprocess.Popen(_command(target), stdout=output, stderr=output), output))
+        statuses = [subprocess.run(_command(first), check=False).returncode]
+        for process, output in running:
+            statuses.append(process.wait())
+            output.seek(0)
+            print(output.read().decode(errors="replace"), end="", flush=True)
+    return next((status for status in statuses if status), 0)
+
+
+def _command(target: str) -> list[str]:
+    return ["make", "--no-print-directory", target]
+
+
+def main(names: list[str]) -> int:
+    """Run the stages; the status of the one that failed, or 0."""
     stages: list[Stage] = []
     status = 0
-    for target in targets:
+    for name in names:
         began = Moment.now()
-        status = subprocess.run(["make", "--no-print-directory", target], check=False).returncode
-        stages.append(Stage(target, began, Moment.now(), passed=status == 0))
+        status = make(name.split("+"))
+        stages.append(Stage(name, began, Moment.now(), passed=status == 0))
         if status:
             break
     print(f"\n{table(stages)}", flush=True)

@@ -34,7 +34,8 @@ def build(go: str, sources: Path, package: str, flags: str, binary: Path) -> Non
     name = binary.name.partition("-")[0]
     unfinished = binary.with_suffix(f".{os.getpid()}")
     log = binary.with_name(f"{name}-build.log")
-    how = ["-buildvcs=false", "-trimpath", "-ldflags", flags]
+    # The linker drops debugging information anyway (-w): not to make it saves a tenth of the compilation.
+    how = ["-buildvcs=false", "-trimpath", "-gcflags=all=-dwarf=false", "-ldflags", flags]
     with log.open("wb") as output:
         say(f"building {name}: counting packages, downloading modules where they are missing")
         to_compile = _packages_to_compile(sources, [go, "list", *how], package, output)

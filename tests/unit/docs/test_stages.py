@@ -27,3 +27,15 @@ def test_the_stages_end_at_the_first_that_fails_and_the_table_names_it(tmp_path:
     assert "reached" not in done.stdout
     good, bad, whole = done.stdout.splitlines()[-3:]
     assert good.startswith("good ") and bad.startswith("bad ") and bad.endswith("FAILED") and whole.startswith("all ")
+
+
+def test_targets_of_one_stage_run_side_by_side_and_each_output_is_whole(tmp_path: Path) -> None:
+    """Each waits until the other has begun: one after the other, neither would end."""
+    meet = "\t@touch $@.here; until [ -e {other}.here ]; do sleep 0.01; done; echo $@ met {other}"
+    recipes = (f"{name}:\n{meet.format(other=other)}\n" for name, other in (("a", "b"), ("b", "a")))
+    (tmp_path / "Makefile").write_text("".join(recipes) + "bad:\n\t@exit 3\n")
+    argv = [sys.executable, str(ROOT / "tests" / "stages.py"), "a+b", "a+bad"]
+    done = subprocess.run(argv, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 2
+    assert {"a met b", "b met a"} <= set(done.stdout.splitlines())
+    assert done.stdout.splitlines()[-2].endswith("FAILED")
