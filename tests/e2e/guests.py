@@ -126,7 +126,9 @@ class Guest:
     def picture(self) -> bytes:
         """Of its display."""
         argv = ["kubectl", "get", "--raw", self.path("vnc/screenshot")]
-        return subprocess.run(argv, capture_output=True, timeout=60, check=True).stdout
+        done = subprocess.run(argv, capture_output=True, timeout=60, check=False)
+        assert done.returncode == 0, done.stderr.decode()
+        return done.stdout
 
     def qemu_pid(self) -> int:
         """QEMU's PID on this machine."""

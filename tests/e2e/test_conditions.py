@@ -22,7 +22,7 @@ def message_of(guest: Guest, kind: str, reason: str, within: float = 60) -> str:
     took = until(lambda: guest.condition(kind).get("reason") == reason, f"{kind} to be {reason}", within)
     found = guest.condition(kind)
     assert found["status"] == "False"
-    assert reason in kubectl("describe", "vmi", guest.name).partition("Events:")[2], "no event says so"
+    until(lambda: reason in kubectl("describe", "vmi", guest.name).partition("Events:")[2], "an event to say so", 10)
     print(f"{reason} after {took:.1f} s: {found['message']}")
     return str(found["message"])
 

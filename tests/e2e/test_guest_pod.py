@@ -117,7 +117,7 @@ def test_readiness_is_the_probes_and_a_guest_that_fails_its_liveness_probe_is_fa
     ready["spec"]["readinessProbe"] = {"tcpSocket": {"port": 7777}, "initialDelaySeconds": 1, **probe}
     # Nothing in this guest speaks HTTP.
     dead["spec"]["livenessProbe"] = {"httpGet": {"port": 80}, "initialDelaySeconds": 1, **probe}
-    with running(ready, dead) as (probed, unlively):
+    with running(ready) as (probed,), created(dead) as (unlively,):  # which may have failed before it is seen to run
         until(lambda: probed.condition("Ready").get("status") == "True", "the probe to succeed", 60)
         until(lambda: unlively.phase == "Failed", "the guest that does not answer to be Failed", 90)
         print(unlively.vmi["status"].get("reason"), conditions_of(unlively))

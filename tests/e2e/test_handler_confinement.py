@@ -19,6 +19,8 @@ from tests.e2e.audit import STOLEN_TOKEN
 from tests.e2e.cluster import NAMESPACE, get, kubectl, nodes
 from tests.e2e.guests import Guest, manifest, running, until
 
+pytestmark = pytest.mark.parallel
+
 HERE, ELSEWHERE = "confined-here", "confined-elsewhere"
 
 

@@ -47,7 +47,7 @@ LISTENING = "0A"  # include/net/tcp_states.h
 CONSOLE = "/apis/subresources.kubevirt.io/v1/namespaces/default/virtualmachineinstances/none/console"
 FRONT_PROXY = "front-proxy-client"
 CLUSTER_ADMIN = {"X-Remote-User": "someone", "X-Remote-Group": "system:masters"}
-pytestmark = pytest.mark.filterwarnings("error")
+pytestmark = [pytest.mark.parallel, pytest.mark.filterwarnings("error")]
 
 
 @pytest.fixture(scope="module")
@@ -83,9 +83,9 @@ def listening(pid: int) -> Iterator[int]:
 
 
 def test_every_port_that_a_pod_listens_on_is_tested_here(cluster: Cluster) -> None:
-    with running(manifest("ports")):
+    with running(manifest("ports")) as (guest,):
         seen = set()
-        for pod in [*get("-n", NAMESPACE, "pods")["items"], *pods("virt-launcher")]:
+        for pod in [*get("-n", NAMESPACE, "pods")["items"], guest.pod]:
             name = pod["metadata"]["labels"].get("kubevirt.io", "")
             for process in processes(pod["metadata"]["uid"])[:1]:  # none: it has ended
                 assert set(listening(process.pid)) == PORTS.get(name, set()), pod["metadata"]["name"]

@@ -7,6 +7,8 @@ import gzip
 import json
 import subprocess
 
+import pytest
+
 from tests.e2e.cluster import NAMESPACE, get, kubectl, wait
 from tests.e2e.guests import disk_manifest, manifest, running, until
 
@@ -17,6 +19,7 @@ ANNOTATIONS = {
 }
 
 
+@pytest.mark.parallel
 def test_cloud_init_in_wrapped_base64_of_compressed_bytes_runs_and_annotations_reach_the_pod() -> None:
     encoded = base64.encodebytes(gzip.compress(b"#cloud-config\n" * 50)).decode()
     body = disk_manifest("as-written", {"seed": {"cloudInitNoCloud": {"userDataBase64": encoded}}})
@@ -28,6 +31,7 @@ def test_cloud_init_in_wrapped_base64_of_compressed_bytes_runs_and_annotations_r
         assert reasons >= {"SuccessfulCreate", "Created", "Started"}
 
 
+@pytest.mark.parallel
 def test_an_annotation_of_kubevirts_that_is_not_supported_is_refused_by_name() -> None:
     body = manifest("hooked")
     body["metadata"]["annotations"] = {"hooks.kubevirt.io/hookSidecars": '[{"image": "registry.test/hook"}]'}

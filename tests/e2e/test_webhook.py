@@ -12,6 +12,7 @@ from tests.e2e.guests import until
 from tests.e2e.removal import refusal
 
 
+@pytest.mark.parallel
 def test_a_second_object_is_refused_in_both_versions() -> None:
     for version in ("v1", "v1alpha3"):
         body = {"apiVersion": f"kubevirt.io/{version}", "kind": "KubeVirt", "metadata": {"name": "second"}, "spec": {}}
@@ -26,6 +27,7 @@ def test_a_second_object_is_refused_in_both_versions() -> None:
         assert done.returncode != 0 and f"KubeVirt object {NAMESPACE}/kubevirt is there" in done.stderr
 
 
+@pytest.mark.parallel
 @pytest.mark.parametrize(
     ("spec", "words"),
     [
