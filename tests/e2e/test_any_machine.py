@@ -1,4 +1,4 @@
-"""What is said of any VirtualMachineInstance, by a real API server: pods of those that the rules let through are
+"""Any VirtualMachineInstance on a real API server: pods of those that the rules let through are
 admitted, fields that are not supported are refused by their paths though nobody validated them.
 """
 

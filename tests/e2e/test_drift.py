@@ -18,7 +18,7 @@ from tests.e2e.guests import manifest, running, until
 
 REPAIRED_WITHIN = 15.0  # seconds
 SELECTOR = f"app.kubernetes.io/managed-by={MANAGED_BY_OPERATOR}"
-# What somebody might change of a kind, as a JSON patch; where nothing is said, a label.
+# What somebody might change of a kind, as a JSON patch; by default, a label.
 EDITS: dict[str, Any] = {
     "CustomResourceDefinition": {"op": "replace", "path": "/spec/names/shortNames", "value": ["edited"]},
     "ClusterRole": {"op": "replace", "path": "/rules", "value": []},
@@ -67,7 +67,7 @@ def content(body: Any) -> Any:
     kept = {key: value for key, value in body.items() if key not in ("metadata", "status", "secrets", "data")}
     if isinstance(kept.get("spec"), dict):
         kept["spec"] = {key: value for key, value in kept["spec"].items() if key not in _MADE_BY_OTHERS}
-        # What ``kubectl rollout restart`` of another test has left, and an object that is made anew has not.
+        # What ``kubectl rollout restart`` of another test has left, and a recreated object has not.
         pod = kept["spec"].get("template", {}).get("metadata", {})
         if _RESTARTED in pod.get("annotations", {}):
             annotations = {key: value for key, value in pod["annotations"].items() if key != _RESTARTED}
@@ -136,7 +136,7 @@ def test_pods_whose_account_was_deleted_are_recreated_and_work() -> None:
     pods = {pod["metadata"]["uid"] for pod in components()}
     for key in before:
         kubectl("delete", *arguments("ServiceAccount", key), "--wait=false")
-    until(lambda: not pods & {pod["metadata"]["uid"] for pod in components()}, "all pods to be made anew", 60)
+    until(lambda: not pods & {pod["metadata"]["uid"] for pod in components()}, "all pods to be recreated", 60)
     wait("kv", "kubevirt", "condition=Available", namespace=NAMESPACE, seconds=60)
     with running(manifest("after-accounts")) as (guest,):
         assert guest.phase == "Running"

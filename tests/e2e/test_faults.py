@@ -94,11 +94,11 @@ def test_a_dead_node_is_reported_and_only_its_guests_end_when_their_pods_are_gon
             took = until(
                 lambda: ready("doomed").get("status") == "False", "Ready to become False", REPORTED_WITHIN, 0.5
             )
-            print(f"told after {took:.1f} s: {ready('doomed')}")
+            print(f"reported after {took:.1f} s: {ready('doomed')}")
             assert "node2" in ready("doomed")["message"]
             assert lost.phase == "Running", "nobody knows yet whether the guest has ended"
             assert lost.pod["metadata"]["uid"] == old, "never two pods of one guest"
-        took = until(lambda: lost.phase == "Failed", "the guest of the dead node to be told Failed", 120, 0.5)
+        took = until(lambda: lost.phase == "Failed", "the guest of the dead node to become Failed", 120, 0.5)
         print(f"Failed {took:.1f} s after the node came back: {get('vmi', 'doomed')['status'].get('reason')}")
         undisturbed(ticks(), [kept], pids)
     wait_for_every_replica()
@@ -115,7 +115,7 @@ def test_a_kubelet_that_is_silent_for_a_while_ends_no_guest_and_ready_comes_back
             took = until(
                 lambda: ready(silent.name).get("reason") == "NodeUnreachable", "the word", REPORTED_WITHIN, 0.5
             )
-            print(f"told after {took:.1f} s: {ready(silent.name)['message']}")
+            print(f"reported after {took:.1f} s: {ready(silent.name)['message']}")
             assert silent.phase == "Running" and ready(guests[0].name)["status"] == "True"
         finally:
             in_node(2, "pkill", "-CONT", "-f", "kubelet --config")
@@ -130,7 +130,7 @@ def test_a_deleted_node_fails_its_guests() -> None:
         with dead_node2():
             until(lambda: ready("orphan").get("status") == "False", "Ready to become False", REPORTED_WITHIN, 0.5)
             kubectl("delete", "node", "node2")
-            until(lambda: guest.phase == "Failed", "the guest of the deleted node to be told Failed", 60, 0.5)
+            until(lambda: guest.phase == "Failed", "the guest of the deleted node to become Failed", 60, 0.5)
             print(get("vmi", "orphan")["status"].get("reason"), ready("orphan"))
         until(lambda: "node/node2" in kubectl("get", "nodes", "-o", "name").split(), "the node to register again")
         wait("node", "node2", "condition=Ready", seconds=60)
@@ -140,9 +140,9 @@ def test_a_silent_node_that_is_declared_out_of_service_fails_its_guests_and_not_
     with running(manifest("lost", node="node2")) as (guest,):
         with dead_node2(), taint_taken_off("node2"):
             until(lambda: ready("lost").get("reason") == "NodeUnreachable", "the word", REPORTED_WITHIN, 0.5)
-            assert guest.phase == "Running", "nobody has said that the guest is gone"
+            assert guest.phase == "Running", "nothing shows that the guest is gone"
             kubectl("taint", "node", "node2", OUT_OF_SERVICE)
-            took = until(lambda: guest.phase == "Failed", "the guest to be told Failed", 30, 0.5)
+            took = until(lambda: guest.phase == "Failed", "the guest to become Failed", 30, 0.5)
             status = get("vmi", "lost")["status"]
             print(f"Failed {took:.1f} s after the taint: {status.get('reason')}: {ready('lost').get('message')}")
             assert status["reason"] == "NodeOutOfService"
@@ -167,7 +167,7 @@ def test_a_silent_handler_gets_no_machines_and_its_guest_ticks_until_it_is_back(
             long_ago = (datetime.now(UTC) - HEARTBEAT_TOO_OLD).strftime("%Y-%m-%dT%H:%M:%SZ")
             kubectl("annotate", "node", "node2", f"kubevirt.io/heartbeat={long_ago}", "--overwrite")
             took = until(lambda: ready(mute.name).get("reason") == "HandlerUnresponsive", "the word", 20, 0.5)
-            print(f"told after {took:.1f} s: {ready(mute.name)['message']}")
+            print(f"reported after {took:.1f} s: {ready(mute.name)['message']}")
             assert long_ago in ready(mute.name)["message"]
             assert (mute.phase, ready(guests[0].name)["status"]) == ("Running", "True")
             until(lambda: schedulable("node2") == "false", "the node to take no machines", 10)
@@ -227,7 +227,7 @@ def test_watches_restart_after_a_compaction_of_etcd() -> None:
         revision = int(etcd("/v3/maintenance/status", {})["header"]["revision"])
         etcd("/v3/kv/compaction", {"revision": revision, "physical": True})
         with dead_api_server():
-            pass  # its next cache of watched objects begins after the compaction: clients are told 410
+            pass  # its next cache of watched objects begins after the compaction: clients get 410
         wait_for_every_replica()
         afterwards = manifest("afterwards")
         afterwards["spec"]["tolerations"] = [{"operator": "Exists", "effect": "NoExecute"}]
@@ -257,7 +257,7 @@ async def test_a_guest_on_a_full_disk_is_stopped_until_there_is_space_and_loses_
                 free = int(claims.in_node("df", "--output=avail", "-B1", folder).split()[1])
                 claims.in_node("fallocate", "-l", str(free - room), f"{folder}/of-others")
                 await shell.type(f"dd if=/tmp/data of={disk('data')} bs=64k conv=fsync && echo writ''ten")
-                until(lambda: guest.paused, "the guest to be told stalled", 60)
+                until(lambda: guest.paused, "the guest to be reported stopped", 60)
                 paused = guest.condition("Paused")
                 print(f"{paused['reason']}: {paused['message']}")
                 assert (paused["reason"], guest.phase) == ("PausedIOError", "Running")
@@ -266,7 +266,7 @@ async def test_a_guest_on_a_full_disk_is_stopped_until_there_is_space_and_loses_
                 claims.in_node("rm", f"{folder}/of-others")
                 guest.command("unpause")
                 await shell.expect(b"written", 60)
-                until(lambda: not guest.paused, "the guest to be told running")
+                until(lambda: not guest.paused, "the guest to be reported running")
                 assert await shell.boot_id() == boot
                 again = f"dd if={disk('data')} bs=64k count={size >> 16} 2>/dev/null | sha256sum"
                 assert (await shell.run(f"echo 3 >/proc/sys/vm/drop_caches; {again}")).split()[0] == digest

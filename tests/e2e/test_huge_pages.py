@@ -20,7 +20,7 @@ COUNT = Path("/proc/sys/vm/nr_hugepages")
 RESOURCE = "hugepages-2Mi"
 MIB = 1 << 20
 GUEST = 96  # MiB
-POD = 104  # MiB that the node is given
+POD = 104  # MiB reserved on the node
 
 
 def offered() -> str:
@@ -63,7 +63,10 @@ def test_a_guest_waits_for_huge_pages_and_runs_in_them() -> None:
     body = manifest("huge", node=node_name(), memory=f"{GUEST}Mi")
     body["spec"]["domain"]["memory"]["hugepages"] = {"pageSize": "2Mi"}
     with taken_back() as make, created(body) as (guest,):
-        until(lambda: RESOURCE in guest.condition("PodScheduled").get("message", ""), "what is missing to be told")
+        until(
+            lambda: RESOURCE in guest.condition("PodScheduled").get("message", ""),
+            "the missing resource to be reported",
+        )
         print(guest.condition("PodScheduled")["message"])
         make(POD)
         wait("vmi", guest.name, "jsonpath={.status.phase}=Running", seconds=90)

@@ -50,5 +50,5 @@ def test_each_version_has_a_document_of_its_own_that_the_index_names(suite: None
 
 
 def test_kubectl_still_explains_virtual_machine_instances(suite: None) -> None:
-    told = kubectl("explain", "virtualmachineinstances.spec.terminationGracePeriodSeconds")
-    assert "FIELD: terminationGracePeriodSeconds <integer>" in told
+    output = kubectl("explain", "virtualmachineinstances.spec.terminationGracePeriodSeconds")
+    assert "FIELD: terminationGracePeriodSeconds <integer>" in output

@@ -1,6 +1,6 @@
 """Permissions of each service account compared with its requests in the audit log, after the other tests.
 
-Both ways: nothing is granted that was not used, but for what is explained here line by line; and nothing that was asked
+Both ways: nothing is granted that was not used, but for what is explained here line by line; and no request
 was forbidden.
 """
 
@@ -32,20 +32,20 @@ UNUSED = (
     Reason(
         "kubevirt-controller",
         "update virtualmachineinstances/finalizers.kubevirt.io",
-        "asked by the admission plugin OwnerReferencesPermissionEnforcement, which this cluster does not enable",
+        "checked by the admission plugin OwnerReferencesPermissionEnforcement, which this cluster does not enable",
     ),
     Reason("kubevirt-controller", "update virtualmachines/finalizers.kubevirt.io", "the same"),
     Reason("kubevirt-controller", "get pods", "only when a pod vanished whose end was not seen"),
     Reason("kubevirt-controller", "get nodes", "only when the node of a guest is no longer there"),
     Reason("kubevirt-controller", "patch nodes", "only when a handler has been silent for five minutes"),
     Reason("*", "create leases.coordination.k8s.io in *", "only where nobody has led yet"),
-    Reason("kubevirt-operator", "get kubevirts.kubevirt.io", "asked of whoever makes a policy with them as parameters"),
+    Reason("kubevirt-operator", "get kubevirts.kubevirt.io", "required for creating a policy with them as parameters"),
     Reason("kubevirt-operator", "create validatingwebhookconfigurations.*", "only when the webhook is not registered"),
     Reason("kubevirt-operator", "patch secrets in *", "only when a certificate is renewed"),
     Reason(
         "kubevirt-operator",
         "* signers.certificates.k8s.io kubevirt.io/virt-handler",
-        "asked by API server's admission of whoever approves or signs, by no request that is audited",
+        "checked by API server's admission for approving and signing, without an audited request",
     ),
     Reason("kubevirt-operator", "list nodes", "only when the suite is removed"),
     Reason("kubevirt-operator", "delete *", "only when the suite is removed, or what a release no longer has"),

@@ -61,9 +61,11 @@ def test_a_pod_over_quota_is_reported_in_the_api_server_s_words_and_starts_when_
     quota(namespace, 0)
     since = datetime.now(UTC)
     apply(body)
-    took = until(lambda: condition(namespace, "Synchronized").get("reason") == "FailedCreate", "the refusal to be told")
+    took = until(
+        lambda: condition(namespace, "Synchronized").get("reason") == "FailedCreate", "the refusal to be reported"
+    )
     synchronized = condition(namespace, "Synchronized")
-    print(f"told after {took:.1f} s: {synchronized['message']}")
+    print(f"reported after {took:.1f} s: {synchronized['message']}")
     assert synchronized["status"] == "False"
     assert "exceeded quota: few" in synchronized["message"]
     assert get("-n", namespace, "vmi", NAME)["status"]["phase"] == "Pending"
@@ -72,7 +74,7 @@ def test_a_pod_over_quota_is_reported_in_the_api_server_s_words_and_starts_when_
     until(lambda: requests_since(since, namespace)["create pods"] >= ATTEMPTS, f"{ATTEMPTS} attempts", 30, 0.5)
     waited = (datetime.now(UTC) - since).total_seconds()
     counted = requests_since(since, namespace)
-    print(f"asked in {waited:.0f} s: {dict(counted)}")
+    print(f"requests in {waited:.0f} s: {dict(counted)}")
     assert waited > 6
     rules = {"list resourcequotas": 1, "list limitranges": 1, "get namespaces": 1}
     assert counted == {"create pods": ATTEMPTS, "create events": 1, "patch virtualmachineinstances": 1, **rules}

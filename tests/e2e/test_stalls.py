@@ -29,7 +29,7 @@ def expect_message(*words: str) -> None:
         for condition in _conditions()
         if any(word in condition.get("message", "") for word in words)
     )
-    print(f"told after {took:.1f} s: {message}")
+    print(f"reported after {took:.1f} s: {message}")
 
 
 def describe() -> str:

@@ -229,7 +229,7 @@ def test_an_image_that_cannot_be_had_is_named_and_what_is_installed_stays(
             return image in message and (tag or registry or "") in message and "Pull" in message
 
         until(is_reported, "a condition with image and reason", REPORTED_WITHIN, every=0.5)
-        print(f"told after {time.monotonic() - began:.1f} s: {condition('Progressing')['message']}")
+        print(f"reported after {time.monotonic() - began:.1f} s: {condition('Progressing')['message']}")
         assert condition("Available")["status"] == "True"
         assert component_pods() == before
         with running(manifest("meanwhile")) as (guest,):

@@ -49,8 +49,8 @@ def run(virtctl: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 def test_log_verbosity_is_shown_set_and_reset(virtctl: Path, suite: None) -> None:
     try:
-        said = succeeds(virtctl, "adm", "log-verbosity", "--virt-controller=4", "--virt-launcher=6")
-        assert "successfully set" in said
+        output = succeeds(virtctl, "adm", "log-verbosity", "--virt-controller=4", "--virt-launcher=6")
+        assert "successfully set" in output
         shown = succeeds(virtctl, "adm", "log-verbosity", "--all").split("\n")
         assert {"virt-controller=4", "virt-launcher=6", "virt-handler=2"} <= set(shown)
         until(lambda: DETAIL in recent_log("virt-controller"), "the leader to log its Lease")

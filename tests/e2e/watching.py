@@ -111,8 +111,8 @@ class History:
 
     def unavailable(self) -> list[str]:
         """The messages of the condition Available while it was not True."""
-        changes = [one for one in list(self.changes) if one.kind == "KubeVirt"]
-        states = [(one.moment - self.began, condition_of(one.body, "Available")) for one in changes]
+        changes = [change for change in list(self.changes) if change.kind == "KubeVirt"]
+        states = [(change.moment - self.began, condition_of(change.body, "Available")) for change in changes]
         return [f"{moment:.1f} s {state}" for moment, state in states if state.get("status") != "True"]
 
     def upgrades(self) -> list[dict[str, Any]]:

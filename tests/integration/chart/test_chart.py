@@ -112,7 +112,7 @@ def test_without_a_kubevirt_object_of_its_own_the_chart_deletes_none(helm: Path,
 
 
 @pytest.mark.parametrize(
-    ("value", "told"),
+    ("value", "words"),
     [
         ("registy=typing.error", "registy"),
         ("kubevirt.specs.x=1", "specs"),
@@ -122,10 +122,10 @@ def test_without_a_kubevirt_object_of_its_own_the_chart_deletes_none(helm: Path,
         ("tag=it's", "tag"),
     ],
 )
-def test_a_value_that_cannot_be_used_is_refused_by_name(value: str, told: str, helm: Path, chart: Path) -> None:
+def test_a_value_that_cannot_be_used_is_refused_by_name(value: str, words: str, helm: Path, chart: Path) -> None:
     done = run(helm, "template", "name", chart, "--set", value)
     assert done.returncode != 0
-    assert told in done.stderr
+    assert words in done.stderr
 
 
 def test_helm_finds_nothing_to_complain_about(helm: Path, chart: Path) -> None:

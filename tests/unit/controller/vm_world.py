@@ -81,7 +81,7 @@ class VmWorld:
 
     def condition(self, kind: str) -> Any:
         """A condition of it; empty: there is none."""
-        return next((each for each in self.status.get("conditions", []) if each["type"] == kind), {})
+        return next((condition for condition in self.status.get("conditions", []) if condition["type"] == kind), {})
 
     @property
     def strategy(self) -> str:

@@ -45,13 +45,13 @@ def status(observed: Observed, failure: str | None = None, *, seconds: float = 0
 
 
 def three(found: KubeVirtStatus) -> str:
-    by_type = {one.type: one for one in found.conditions}
+    by_type = {condition.type: condition for condition in found.conditions}
     letters = "/".join(by_type[kind].status[0] for kind in ("Available", "Progressing", "Degraded"))
     return f"{letters} {by_type['Available'].reason}"
 
 
 def message(found: KubeVirtStatus) -> str:
-    return next(one.message for one in found.conditions if one.type == "Available")
+    return next(condition.message for condition in found.conditions if condition.type == "Available")
 
 
 def with_status(observed: Observed, ref: Ref, **changes: Any) -> Observed:
@@ -85,7 +85,7 @@ def handler(on: str, *, ready: bool = True) -> PodObject:
 def on_nodes(*pods: PodObject, nodes: tuple[NodeObject, ...]) -> Observed:
     ready = sum(pod.ready for pod in pods)
     observed = with_status(installed(), HANDLER, desiredNumberScheduled=len(nodes), numberReady=ready)
-    return replace(observed, pods=pods, nodes={one.metadata.name: one for one in nodes})
+    return replace(observed, pods=pods, nodes={node.metadata.name: node for node in nodes})
 
 
 def test_a_virt_api_that_the_api_server_does_not_reach_makes_the_suite_unavailable_at_once() -> None:
@@ -120,7 +120,7 @@ def test_an_outage_is_reported_and_ends_though_the_spec_is_refused() -> None:
     assert three(found) == "F/F/T ComponentsNotReady"
     again = status(replace(installed(), suite=suite(refused, found)))
     assert three(again) == "T/F/F AllComponentsReady"
-    assert {one.type: one.reason for one in again.conditions}["Synchronized"] == "UnsupportedField"
+    assert {condition.type: condition.reason for condition in again.conditions}["Synchronized"] == "UnsupportedField"
 
 
 def test_a_handler_that_is_replaced_leaves_the_suite_available_one_that_is_missing_does_not() -> None:

@@ -156,7 +156,7 @@ def check_status(world: World, deployment_id: str) -> None:
     suite = world.suite
     assert suite is not None
     assert KUBEVIRT_FINALIZER in suite.metadata.finalizers
-    conditions = {one.type: one.status for one in suite.status.conditions}
+    conditions = {condition.type: condition.status for condition in suite.status.conditions}
     assert (conditions["Available"], conditions["Progressing"], conditions["Degraded"]) == ("True", "False", "False")
     assert "Synchronized" not in conditions
     assert (suite.status.phase, suite.status.observed_deployment_id) == ("Deployed", deployment_id)

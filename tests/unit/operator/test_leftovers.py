@@ -36,7 +36,7 @@ def test_what_the_operator_may_not_delete_is_left_behind_and_named_and_the_chang
     assert plan(observed, OPERATOR).actions == ()
     found = status(observed)
     assert found.phase == "Deployed" and found.upgrade is None
-    available = next(one for one in found.conditions if one.type == "Available")
+    available = next(condition for condition in found.conditions if condition.type == "Available")
     assert (available.status, available.reason) == ("True", "AllComponentsReady")
     assert f"{policy}: left behind" in available.message
 

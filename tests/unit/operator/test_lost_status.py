@@ -43,7 +43,9 @@ def status(observed: Observed) -> KubeVirtStatus:
 
 
 def available(found: KubeVirtStatus) -> str:
-    return next(f"{one.status} {one.reason}" for one in found.conditions if one.type == "Available")
+    return next(
+        f"{condition.status} {condition.reason}" for condition in found.conditions if condition.type == "Available"
+    )
 
 
 def test_a_suite_that_runs_is_deployed_at_once() -> None:

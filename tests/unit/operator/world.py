@@ -154,8 +154,8 @@ class World:
 
     def observe(self) -> Observed:
         owned, pods, suite = self.owned, self.handlers, self.suite
-        self.comparisons = {ref: one for ref, one in self.comparisons.items() if ref in owned}
-        self.repairs = {ref: one for ref, one in self.repairs.items() if ref in owned}
+        self.comparisons = {ref: comparison for ref, comparison in self.comparisons.items() if ref in owned}
+        self.repairs = {ref: repair for ref, repair in self.repairs.items() if ref in owned}
         able = self.authority.able
         observed = Observed(
             now=self.now,
@@ -228,7 +228,7 @@ class World:
             if body.get("status"):
                 continue
             env = body["spec"]["template"]["spec"]["containers"][0]["env"]
-            values = {one["name"]: one.get("value", "") for one in env}
+            values = {variable["name"]: variable.get("value", "") for variable in env}
             settings = InstallSettings.from_json(values[INSTALL_SETTINGS])
             made = to_config_map(printed(settings, values[DEPLOYMENT_ID]), settings)
             self._remove_if_there(Ref("ConfigMap", "kubevirt", made["metadata"]["name"]))

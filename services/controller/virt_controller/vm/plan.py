@@ -131,7 +131,7 @@ def refused(observed: Observed) -> tuple[Action, ...]:
 
 def _report_failure(observed: Observed, want: Wanted, failure: Failure) -> tuple[Action, ...]:
     """One event, however often it is tried; the condition holds the newest words."""
-    known = next((each for each in observed.status.conditions if each.type == "Failure"), None)
+    known = next((condition for condition in observed.status.conditions if condition.type == "Failure"), None)
     is_new = known is None or known.reason != failure.reason
     event = (RecordEvent(failure.reason, failure.message, warning=True),) if is_new else ()
     waited = _failing_seconds(observed, failure.at)
@@ -140,7 +140,7 @@ def _report_failure(observed: Observed, want: Wanted, failure: Failure) -> tuple
 
 
 def _failing_seconds(observed: Observed, now: datetime) -> float:
-    known = next((each for each in observed.status.conditions if each.type == "Failure"), None)
+    known = next((condition for condition in observed.status.conditions if condition.type == "Failure"), None)
     return seconds_since(known.last_transition_time, now) if known is not None else 0.0
 
 

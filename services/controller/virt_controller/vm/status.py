@@ -32,7 +32,7 @@ def next_status(observed: Observed, requests: tuple[StateChangeRequest, ...]) ->
     conditions = _conditions(observed)
     wanted: dict[str, Any] = {
         "created": vmi is not None,
-        "ready": any(each.type == "Ready" and each.status == "True" for each in conditions),
+        "ready": any(condition.type == "Ready" and condition.status == "True" for condition in conditions),
         "conditions": msgspec.to_builtins(conditions),
         "printableStatus": printable_status(observed, start_failure),
         "stateChangeRequests": msgspec.to_builtins(list(requests)),
@@ -78,7 +78,7 @@ def started_generation(vmi: VirtualMachineInstance) -> int:
 
 def _conditions(observed: Observed) -> list[Condition]:
     vmi = observed.own
-    copied = [each for each in vmi.status.conditions if each.type != "Ready"] if vmi is not None else []
+    copied = [condition for condition in vmi.status.conditions if condition.type != "Ready"] if vmi is not None else []
     own = [_ready(vmi)]
     if observed.failure is not None:
         own.append(Condition("Failure", "True", observed.failure.reason, observed.failure.message))

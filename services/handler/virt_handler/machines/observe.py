@@ -37,7 +37,7 @@ class Observed:
     network: PodNetwork | None = None
     """None while the launcher is not connected."""
     refusal: LauncherRefusal | None = None
-    """Of the launcher process that is connected; it is not asked again."""
+    """The refusal of the connected launcher process. The start is not repeated."""
     claim_users: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """Other VMIs of this node by the PersistentVolumeClaims of this VMI that they use, if a disk of it failed."""
 

@@ -35,7 +35,7 @@ _FREEZE_S = 60
 _MARGIN_S = 10.0
 # How long an agent may take to refuse a reboot.
 _REBOOT_REFUSAL_S = 5.0
-_DEFAULT_THAW_AFTER_S = 5 * 60.0  # the contract's default default default default
+_DEFAULT_THAW_AFTER_S = 5 * 60.0  # the contract's default default default default default
 _THAW_RETRY_S = 5.0
 # An agent that has just opened its channel may not listen yet.
 _FIRST_WORD_RETRY_S = 10.0

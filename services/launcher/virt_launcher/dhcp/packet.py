@@ -50,7 +50,7 @@ class Lease:
     """The card's address, the only one that is answered."""
 
     server: ipaddress.IPv4Address
-    """By which we are told from other servers."""
+    """The server identifier."""
 
     router: ipaddress.IPv4Address | None
     """Of the default route; None: no such route."""
@@ -60,7 +60,7 @@ class Lease:
     routes: tuple[Route, ...] = ()
     hostname: str = ""
     mtu: int = 0
-    """In bytes, 0 if the guest is not told."""
+    """In bytes; 0: the option is omitted."""
 
     subdomain: str = ""
     """Whose names come first in the search list; empty: none."""

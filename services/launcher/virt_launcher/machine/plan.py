@@ -48,7 +48,7 @@ class Stop:
     """When the power button was pressed last."""
 
     destroyed: bool = False
-    """Whether we have told libvirt to end QEMU."""
+    """Whether this process has told libvirt to end QEMU."""
 
     def next_press(self) -> float:
         """When to press the power button next."""

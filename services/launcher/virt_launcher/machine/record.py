@@ -35,7 +35,7 @@ class Record:
     running: state_pb2.MachineState | None = None
     ended: state_pb2.MachineState | None = None
     wanted: state_pb2.MachineState | None = None
-    """RUNNING or PAUSED, as was asked for last; None: nobody has asked."""
+    """RUNNING or PAUSED, from the last command; None: no command yet."""
 
     thaw_at: Timestamp | None = None
     """When frozen file systems are to be thawed; None: none are frozen."""

@@ -32,7 +32,7 @@ def webhooks(namespace: str) -> list[Body]:
     update = _webhook("virtualmachineinstances-update-validator.kubevirt.io", namespace, VALIDATE_UPDATE, "UPDATE")
     vm_mutator = _webhook("virtualmachines-mutator.kubevirt.io", namespace, VM_MUTATE, "CREATE", "UPDATE", of=_VMS)
     vm = _webhook("virtualmachine-validator.kubevirt.io", namespace, VM_VALIDATE, "CREATE", "UPDATE", of=_VMS)
-    mutators = [{**each, "reinvocationPolicy": "Never"} for each in (mutator, vm_mutator)]
+    mutators = [{**configuration, "reinvocationPolicy": "Never"} for configuration in (mutator, vm_mutator)]
     return [
         _configuration("MutatingWebhookConfiguration", MUTATOR, *mutators),
         _configuration(
