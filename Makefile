@@ -97,12 +97,11 @@ test-contract: venv ## what peers must agree on
 	pytest tests/contract
 test-units: venv ## both, side by side
 	pytest tests/unit tests/contract -n 2
-# Three at a time on two processors: each test waits for half of its time, for a guest or for the API server.
 test-integration: images ## real processes, no cluster
-	pytest tests/integration -n 3 --dist loadfile
+	pytest tests/integration -n 2 --dist loadfile
 test-e2e: install next-images test-e2e-parallel test-e2e-serial ## one pass over a real cluster that installs once
 test-e2e-parallel: venv ## those that disturb nothing but their own guests
-	pytest tests/e2e -m 'parallel and not slow and not chaos' -n 3 --dist loadfile
+	pytest tests/e2e -m 'parallel and not slow and not chaos' -n 2 --dist loadfile
 test-e2e-serial: venv ## the others, one after the other
 	pytest tests/e2e -m 'not parallel and not slow and not chaos'
 # The images run without asserts and docstrings. pytest rewrites the asserts of tests, so these are still checked, and
