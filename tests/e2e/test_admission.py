@@ -98,7 +98,8 @@ def test_unknown_fields_and_bad_values_of_a_windows_guest_are_named_in_one_answe
 
 @pytest.mark.parallel
 def test_memory_with_which_uefi_crashes_is_refused() -> None:
-    domain = {"memory": {"guest": "128Mi"}, "firmware": {"bootloader": {"efi": {"secureBoot": False}}}}
+    firmware = {"bootloader": {"efi": {"secureBoot": False}}}
+    domain = {"devices": {}, "memory": {"guest": "128Mi"}, "firmware": firmware}
     done = create(vmi("refused", {"domain": domain}))
     print(done.stderr)
     assert "spec.domain.memory.guest: '128Mi' is not allowed, use at least 160Mi with UEFI" in done.stderr

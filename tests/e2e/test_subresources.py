@@ -120,6 +120,7 @@ def test_roles_grant_what_kubevirts_grant(role: str, allowed: bool) -> None:
         for verb in rule["verbs"]
     }
     queries = {f"virtualmachineinstances/{name}" for name in ("guestosinfo", "userlist", "filesystemlist")}
+    queries |= {"virtualmachines/expand-spec"}
     assert {(name, "get") for name in queries} <= granted
     others = {(name, verb) for name, verb in SUPPORTED.items() if name not in queries}
     assert granted & others == (others if allowed else set())
