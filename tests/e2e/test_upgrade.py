@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 
+from tests.e2e.asking import asking
 from tests.e2e.builds import (
     NEXT,
     TODAY,
@@ -83,12 +84,13 @@ def images(build: Build) -> dict[str, str]:
 
 def travel(change: Change, build: Build, order: tuple[str, ...]) -> None:
     """Change the release, and judge how it went: in which order, how long, how long each node had no handler."""
-    with watching() as history:
+    with watching() as history, asking() as tally:
         change(build)
         seconds = reached(build)
     away = history.handler_away()
     gaps = ", ".join(f"{node} {gap:.1f} s" for node, gap in sorted(away.items()))
     print(f"{build.name} by {change.__name__}: {seconds:.1f} s, without a handler: {gaps}")
+    print(f"  {tally.tries} machines created (dry runs), {len(tally.refusals)} refused")
     print("\n".join(f"  {line}" for line in history.handlers()))
     for state in history.upgrades():
         waiting = [f"{wait['object']}: {wait['reason']}" for wait in state.get("waitingFor", ())][:2]
@@ -97,6 +99,7 @@ def travel(change: Change, build: Build, order: tuple[str, ...]) -> None:
         assert history.last_ready(earlier, build.tag) <= history.first(later, build.tag), timeline(history, build)
     assert seconds <= LONGEST_CHANGE, timeline(history, build)
     assert history.unavailable() == [], "Available is True all along"
+    assert tally.refusals == []
     assert set(away) == set(nodes()), away
     assert max(away.values()) <= LONGEST_AWAY, away
 
