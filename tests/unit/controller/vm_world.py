@@ -7,7 +7,7 @@ The reconciler is new at each pass, as if the process died after each.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import msgspec
@@ -43,10 +43,10 @@ _VMI = Place.parse(VIRTUAL_MACHINE_INSTANCES.path(*KEY))
 class VmWorld:
     """Its state, its actors, and passes of the controller."""
 
-    def __init__(self, server: FakeApiServer, strategy: str = "Always") -> None:
+    def __init__(self, server: FakeApiServer, strategy: str = "Always", template: Mapping[str, Any] = TEMPLATE) -> None:
         self.server = server
         self._store = server.store
-        spec = {"runStrategy": strategy, "template": TEMPLATE}
+        spec = {"runStrategy": strategy, "template": template}
         server.put(VIRTUAL_MACHINES.path("ns"), {"metadata": {"name": "guest"}, "spec": spec})
 
     def _first(self, path: str) -> Any:

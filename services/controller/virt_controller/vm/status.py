@@ -23,6 +23,7 @@ from virt_controller.vm.run_strategy import restarts_by_itself
 Status = dict[str, Any]
 _BACKOFF_FIRST, _BACKOFF_LAST = 10, 300  # seconds, KubeVirt's
 _SHOWN_FIELDS = 8
+_DIGITS = 18  # of any number that fits into the status' 64 bits
 
 
 def next_status(observed: Observed, requests: tuple[StateChangeRequest, ...]) -> Status:
@@ -73,7 +74,7 @@ def backoff_seconds(failures: int, jitter: float) -> float:
 def started_generation(vmi: VirtualMachineInstance) -> int:
     """The VirtualMachine's generation that the VirtualMachineInstance was started with; 0 if that is unknown."""
     value = vmi.metadata.annotations.get(labels.VM_GENERATION, "")
-    return int(value) if value.isascii() and value.isdecimal() else 0
+    return int(value) if len(value) <= _DIGITS and value.isascii() and value.isdecimal() else 0
 
 
 def _conditions(observed: Observed) -> list[Condition]:
