@@ -8,7 +8,7 @@ from virt_core.kube.resource import VIRTUAL_MACHINE_INSTANCES
 from virt_core.testing.api_server import FakeApiServer
 from virt_core.testing.place import Place
 
-from tests.unit.controller.vm_world import KEY, VmWorld
+from tests.unit.controller.vm_world import KEY, TEMPLATE, VmWorld
 
 _OURS = "kubevirt.io/virtualMachineControllerFinalize"
 _VMI = Place.parse(VIRTUAL_MACHINE_INSTANCES.path(*KEY))
@@ -27,3 +27,54 @@ async def test_a_generation_beyond_64_bits_reads_as_unknown(
     world.delete()
     await world.settle(client)
     assert world.vm is None
+
+
+async def test_an_instance_of_a_former_namesake_is_released_when_it_ends(
+    server: FakeApiServer, client: KubeClient
+) -> None:
+    owner = {
+        "apiVersion": "kubevirt.io/v1",
+        "kind": "VirtualMachine",
+        "name": "guest",
+        "uid": "old",
+        "controller": True,
+    }
+    meta = {"name": "guest", "ownerReferences": [owner], "finalizers": [_OURS]}
+    server.put(VIRTUAL_MACHINE_INSTANCES.path("ns"), {"metadata": meta, "spec": TEMPLATE["spec"], "status": {}})
+    world = VmWorld(server)
+    world.report("Running")
+    await world.settle(client)
+    world.delete_vmi()
+    await world.settle(client)
+    assert _OURS in world.vmi["metadata"]["finalizers"]
+    world.finish_deletion()
+    await world.settle(client)
+    assert world.vmi["metadata"]["ownerReferences"][0]["uid"] == world.vm["metadata"]["uid"]
+
+
+async def test_an_orphan_that_is_being_deleted_is_released_for_a_new_namesake(
+    server: FakeApiServer, client: KubeClient
+) -> None:
+    meta = {"name": "guest", "finalizers": [_OURS]}
+    server.put(VIRTUAL_MACHINE_INSTANCES.path("ns"), {"metadata": meta, "spec": TEMPLATE["spec"], "status": {}})
+    world = VmWorld(server)
+    world.delete_vmi()
+    await world.settle(client)
+    assert world.vmi["metadata"]["ownerReferences"][0]["uid"] == world.vm["metadata"]["uid"]
+
+
+async def test_an_instance_is_released_while_another_finalizer_holds_its_orphaning_virtual_machine(
+    server: FakeApiServer, client: KubeClient
+) -> None:
+    world = VmWorld(server)
+    world.hold()
+    await world.settle(client)
+    world.report("Running")
+    world.delete(orphan=True)
+    await world.settle(client)
+    world.orphan()
+    world.delete_vmi()
+    world.finish_deletion()
+    await world.settle(client)
+    assert world.vm is not None
+    assert world.vmi is None

@@ -42,8 +42,8 @@ def plan(observed: Observed) -> tuple[Action, ...]:
         return _delete(observed)
     if labels.VM_FINALIZER not in meta.finalizers:
         return (PatchVm(tuple(_finalizers(observed, [*meta.finalizers, labels.VM_FINALIZER]))),)
-    if vmi is not None and is_orphan(vmi) and vmi.metadata.deletion_timestamp is None:
-        return (_adopt(observed, vmi),)
+    if vmi is not None and (settled := _settle_ownership(observed, vmi)) is not None:
+        return (settled,)
     want = wanted(observed)
     if want.run_always:
         return (PatchVm(tuple(_run_always(observed))),)
@@ -72,6 +72,23 @@ def release(vmi: VirtualMachineInstance) -> PatchInstance:
     before = {"finalizers": vmi.metadata.finalizers}
     operations = guarded_patch(vmi.metadata, before, {"finalizers": kept}, "metadata")
     return PatchInstance(vmi.metadata.name, tuple(operations))
+
+
+def _settle_ownership(observed: Observed, vmi: VirtualMachineInstance) -> PatchInstance | None:
+    """Release or adopt a VirtualMachineInstance of the VirtualMachine's name that is not its own; None: it is, or
+    another controller has it."""
+    if observed.own is None and _is_left_over(vmi):
+        return replace(release(vmi), only_if_vm_stays=True)
+    if is_orphan(vmi) and vmi.metadata.deletion_timestamp is None:
+        return _adopt(observed, vmi)
+    return None
+
+
+def _is_left_over(vmi: VirtualMachineInstance) -> bool:
+    """Whether only our finalizer keeps it. If it is not its VirtualMachine's, that one is gone, since the two share a
+    name, and nobody else takes the finalizer off."""
+    deleted = vmi.metadata.deletion_timestamp is not None
+    return deleted and has_ended(vmi) and labels.VM_FINALIZER in vmi.metadata.finalizers
 
 
 def _with_instance(observed: Observed, vmi: VirtualMachineInstance, want: Wanted) -> tuple[Action, ...]:
@@ -156,8 +173,8 @@ def _report(observed: Observed, want: Wanted) -> tuple[Action, ...]:
 def _delete(observed: Observed) -> tuple[Action, ...]:
     """First its VirtualMachineInstance goes, then its finalizer. Orphaning leaves the VirtualMachineInstance alone."""
     meta, vmi = observed.vm.metadata, observed.own
-    if labels.VM_FINALIZER not in meta.finalizers:
-        return ()
+    if labels.VM_FINALIZER not in meta.finalizers:  # another finalizer holds it
+        return (release(observed.vmi),) if observed.vmi is not None and _is_left_over(observed.vmi) else ()
     if vmi is None or _ORPHAN in meta.finalizers:
         kept = [finalizer for finalizer in meta.finalizers if finalizer != labels.VM_FINALIZER]
         return (PatchVm(tuple(_finalizers(observed, kept))),)
