@@ -63,6 +63,17 @@ async def test_an_orphan_that_is_being_deleted_is_released_for_a_new_namesake(
     assert world.vmi["metadata"]["ownerReferences"][0]["uid"] == world.vm["metadata"]["uid"]
 
 
+async def test_adoption_keeps_other_owners(server: FakeApiServer, client: KubeClient) -> None:
+    other = {"apiVersion": "v1", "kind": "ConfigMap", "name": "backup", "uid": "b"}
+    body = {"metadata": {"name": "guest", "ownerReferences": [other]}, "spec": TEMPLATE["spec"], "status": {}}
+    server.put(VIRTUAL_MACHINE_INSTANCES.path("ns"), body)
+    world = VmWorld(server)
+    await world.settle(client)
+    first, second = world.vmi["metadata"]["ownerReferences"]
+    assert first == other
+    assert (second["uid"], second["controller"]) == (world.vm["metadata"]["uid"], True)
+
+
 async def test_an_instance_is_released_while_another_finalizer_holds_its_orphaning_virtual_machine(
     server: FakeApiServer, client: KubeClient
 ) -> None:

@@ -194,12 +194,14 @@ def _finalizers(observed: Observed, finalizers: list[str]) -> list[Operation]:
 
 def _adopt(observed: Observed, vmi: VirtualMachineInstance) -> PatchInstance:
     """The VirtualMachine becomes the controller of a VirtualMachineInstance of its name that has none."""
-    value = [owner_reference(observed.vm)]
+    owner = owner_reference(observed.vm)
     test = [
         {"op": "test", "path": "/metadata/uid", "value": vmi.metadata.uid},
         {"op": "test", "path": "/metadata/resourceVersion", "value": vmi.metadata.resource_version},
     ]
-    owners = {"op": "add", "path": "/metadata/ownerReferences", "value": value}
+    owners: Operation = {"op": "add", "path": "/metadata/ownerReferences", "value": [owner]}
+    if vmi.metadata.owner_references:  # owners that do not control it stay
+        owners = {"op": "add", "path": "/metadata/ownerReferences/-", "value": owner}
     kept = sorted({*vmi.metadata.finalizers, labels.VM_FINALIZER})
     finalizers = {"op": "add", "path": "/metadata/finalizers", "value": kept}
     return PatchInstance(vmi.metadata.name, (*test, owners, finalizers), only_if_vm_stays=True)
