@@ -74,6 +74,23 @@ async def test_adoption_keeps_other_owners(server: FakeApiServer, client: KubeCl
     assert (second["uid"], second["controller"]) == (world.vm["metadata"]["uid"], True)
 
 
+async def test_an_adopted_instance_of_a_former_namesake_is_compared_with_the_new_template(
+    server: FakeApiServer, client: KubeClient
+) -> None:
+    world = VmWorld(server)
+    await world.settle(client)
+    world.report("Running")
+    await world.settle(client)
+    world.delete(orphan=True)
+    await world.settle(client)
+    world.orphan()
+    assert world.vm is None
+    template = {**TEMPLATE, "spec": {**TEMPLATE["spec"], "domain": {"devices": {}, "memory": {"guest": "128Mi"}}}}
+    again = VmWorld(server, template=template)
+    await again.settle(client)
+    assert again.condition("RestartRequired")["message"].endswith("domain.memory.guest")
+
+
 async def test_an_instance_is_released_while_another_finalizer_holds_its_orphaning_virtual_machine(
     server: FakeApiServer, client: KubeClient
 ) -> None:

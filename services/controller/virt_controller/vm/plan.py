@@ -28,7 +28,7 @@ from virt_controller.vm.actions import (
 from virt_controller.vm.observe import Failure, Observed, has_ended, is_orphan
 from virt_controller.vm.restart_required import template_is_as_started
 from virt_controller.vm.run_strategy import Wanted, wanted
-from virt_controller.vm.start import instance, owner_reference, revision
+from virt_controller.vm.start import instance, owner_reference, revision, revision_prefix
 from virt_controller.vm.status import next_start_failure, next_status, started_generation
 
 _ORPHAN = "orphan"  # the finalizer of `kubectl delete --cascade=orphan`
@@ -53,11 +53,13 @@ def plan(observed: Observed) -> tuple[Action, ...]:
 
 
 def needs_revision(observed: Observed) -> bool:
-    """Whether to read what the guest was started with: only if the VirtualMachine has changed since."""
+    """Whether to read what the guest was started with: only if the VirtualMachine has changed since, or if another one
+    of its name started it, whose generations say nothing about this one's."""
     vmi = observed.own
     if vmi is None or vmi.status.phase.final or not revision_of(vmi):
         return False
-    return started_generation(vmi) != observed.vm.metadata.generation
+    started_by_another = not revision_of(vmi).startswith(revision_prefix(observed.vm))
+    return started_by_another or started_generation(vmi) != observed.vm.metadata.generation
 
 
 def revision_of(vmi: VirtualMachineInstance) -> str:

@@ -21,7 +21,12 @@ _COPIED = ("labels", "annotations")
 
 def revision_name(vm: VirtualMachine) -> str:
     """The ControllerRevision of a start with the VirtualMachine's current spec."""
-    return f"revision-start-vm-{vm.metadata.uid}-{vm.metadata.generation}"
+    return f"{revision_prefix(vm)}{vm.metadata.generation}"
+
+
+def revision_prefix(vm: VirtualMachine) -> str:
+    """What the names of all its ControllerRevisions begin with."""
+    return f"revision-start-vm-{vm.metadata.uid}-"
 
 
 def revision(vm: VirtualMachine) -> Manifest:
