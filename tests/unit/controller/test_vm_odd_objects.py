@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import pytest
-from virt_core.kube.client import KubeClient
+from virt_core.kube.client import KubeClient, Object
 from virt_core.kube.resource import VIRTUAL_MACHINE_INSTANCES
 from virt_core.testing.api_server import FakeApiServer
 from virt_core.testing.place import Place
+from virt_core.testing.refused import Refused
 
 from tests.unit.controller.vm_world import KEY, TEMPLATE, VmWorld
 
@@ -89,6 +90,20 @@ async def test_an_adopted_instance_of_a_former_namesake_is_compared_with_the_new
     again = VmWorld(server, template=template)
     await again.settle(client)
     assert again.condition("RestartRequired")["message"].endswith("domain.memory.guest")
+
+
+async def test_a_refused_start_leaves_no_revision(server: FakeApiServer, client: KubeClient) -> None:
+    world = VmWorld(server)
+
+    def admit(place: Place, _: Object) -> None:
+        if place.plural == VIRTUAL_MACHINE_INSTANCES.plural:
+            raise Refused(403, "Forbidden", "exceeded quota")
+
+    server.admit = admit
+    for _ in ("finalizer", "attempt"):
+        await world.overtake(client, lambda: None)
+    assert world.condition("Failure")["reason"] == "FailedCreate"
+    assert world.revisions == []
 
 
 async def test_an_instance_is_released_while_another_finalizer_holds_its_orphaning_virtual_machine(

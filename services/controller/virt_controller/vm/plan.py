@@ -28,7 +28,7 @@ from virt_controller.vm.actions import (
 from virt_controller.vm.observe import Failure, Observed, has_ended, is_orphan
 from virt_controller.vm.restart_required import template_is_as_started
 from virt_controller.vm.run_strategy import Wanted, wanted
-from virt_controller.vm.start import instance, owner_reference, revision, revision_prefix
+from virt_controller.vm.start import instance, owner_reference, revision, revision_name, revision_prefix
 from virt_controller.vm.status import next_start_failure, next_status, started_generation
 
 _ORPHAN = "orphan"  # the finalizer of `kubectl delete --cascade=orphan`
@@ -143,9 +143,11 @@ def _start(observed: Observed, want: Wanted) -> tuple[Action, ...]:
 
 
 def refused(observed: Observed) -> tuple[Action, ...]:
-    """The API server refused the VirtualMachineInstance: `observed.failure` says why."""
+    """The API server refused the VirtualMachineInstance: `observed.failure` says why. The next attempt may be of
+    another generation, so the revision of this one goes."""
     assert observed.failure is not None
-    return _report_failure(observed, wanted(observed), observed.failure)
+    deletion = DeleteRevision(revision_name(observed.vm))
+    return (*_report_failure(observed, wanted(observed), observed.failure), deletion)
 
 
 def _report_failure(observed: Observed, want: Wanted, failure: Failure) -> tuple[Action, ...]:
