@@ -92,6 +92,19 @@ async def test_an_adopted_instance_of_a_former_namesake_is_compared_with_the_new
     assert again.condition("RestartRequired")["message"].endswith("domain.memory.guest")
 
 
+async def test_a_condition_of_the_instance_cannot_repeat_one_of_the_virtual_machines_own(
+    server: FakeApiServer, client: KubeClient
+) -> None:
+    world = VmWorld(server)
+    await world.settle(client)
+    ours = [{"type": "RestartRequired", "status": "True"}, {"type": "Failure", "status": "True"}]
+    world.report("Running", conditions=ours)
+    world.edit("128Mi")
+    await world.settle(client)
+    types = [condition["type"] for condition in world.status["conditions"]]
+    assert types == ["Ready", "RestartRequired"]
+
+
 async def test_a_refused_start_leaves_no_revision(server: FakeApiServer, client: KubeClient) -> None:
     world = VmWorld(server)
 

@@ -23,6 +23,7 @@ from virt_controller.vm.run_strategy import restarts_by_itself
 Status = dict[str, Any]
 _BACKOFF_FIRST, _BACKOFF_LAST = 10, 300  # seconds, KubeVirt's
 _SHOWN_FIELDS = 8
+_OWN = ("Ready", "Failure", "RestartRequired")  # conditions; the API server refuses a list that names a type twice
 _DIGITS = 18  # of any number that fits into the status' 64 bits
 
 
@@ -79,7 +80,7 @@ def started_generation(vmi: VirtualMachineInstance) -> int:
 
 def _conditions(observed: Observed) -> list[Condition]:
     vmi = observed.own
-    copied = [condition for condition in vmi.status.conditions if condition.type != "Ready"] if vmi is not None else []
+    copied = [condition for condition in vmi.status.conditions if condition.type not in _OWN] if vmi is not None else []
     own = [_ready(vmi)]
     if observed.failure is not None:
         own.append(Condition("Failure", "True", observed.failure.reason, observed.failure.message))
