@@ -126,3 +126,16 @@ def test_what_is_no_template_is_left_for_the_rules(template: Any) -> None:
     create_patch(body, CONFIGURATION, lambda: "uuid")
     assert update_patch(vm(), body) is not None
     assert refused(body)
+
+
+def test_one_whose_template_is_no_longer_admitted_can_be_halted() -> None:
+    old = vm(dataVolumeTemplates=[{"metadata": {"name": "disk"}}])
+    old["spec"]["template"]["spec"]["domain"]["cpu"] = {"cores": -1}
+    assert refused(old)
+    new = copy.deepcopy(old)
+    new["spec"]["runStrategy"] = "Halted"
+    assert refused(new, old) == {}
+    new["spec"]["runStrategy"] = "Sometimes"
+    assert list(refused(new, old)) == ["spec.runStrategy"]
+    new["spec"]["template"]["spec"]["domain"]["cpu"] = {"cores": -2}
+    assert len(refused(new, old)) == 3

@@ -47,14 +47,24 @@ def admit(new: Body, old: Body | None, configuration: Configuration, *, is_own_a
     suite asks.
 
     A VirtualMachine that is being deleted is always admitted, so that its finalizers can be removed. One whose spec
-    stays as it is as well: the cluster's configuration may have changed since it was stored.
+    stays as it is as well: the cluster's configuration may have changed since it was stored. While its template stays
+    as it is, only what the change itself brings is refused, so that such a VirtualMachine can be halted.
     """
     if (new.get("metadata") or {}).get("deletionTimestamp"):
         return ()
     if old is not None and old.get("spec") == new.get("spec"):
         return ()
-    spec = new.get("spec")
-    return tuple(dict.fromkeys(_refusals(spec if isinstance(spec, dict) else {}, configuration, is_own_account)))
+    spec, before = _spec(new), _spec(old or {})
+    refusals = dict.fromkeys(_refusals(spec, configuration, is_own_account))
+    if refusals and old is not None and before.get("template") == spec.get("template"):
+        known = set(_refusals(before, configuration, is_own_account))
+        return tuple(refusal for refusal in refusals if refusal not in known)
+    return tuple(refusals)
+
+
+def _spec(vm: Body) -> Body:
+    spec = vm.get("spec")
+    return spec if isinstance(spec, dict) else {}
 
 
 def _refusals(spec: Body, configuration: Configuration, is_own_account: bool) -> Iterator[Refusal]:
