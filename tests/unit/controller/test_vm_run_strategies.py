@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import pytest
 from virt_api.errors import Conflict
-from virt_core.kube.client import KubeClient
+from virt_core.kube.client import KubeClient, Object
+from virt_core.kube.resource import VIRTUAL_MACHINE_INSTANCES
 from virt_core.testing.api_server import FakeApiServer
+from virt_core.testing.place import Place
+from virt_core.testing.refused import Refused
 
 from tests.unit.controller.vm_world import VmWorld
 
@@ -215,3 +218,29 @@ async def test_an_unknown_strategy_of_another_release_changes_nothing(
     world.report(STOPPED)
     await world.settle(client)
     assert not world.vmi["metadata"].get("deletionTimestamp")
+
+
+@pytest.mark.parametrize("before", [("start", {"paused": True}), ("restart", {})])
+async def test_a_stop_withdraws_the_start_that_waits(
+    server: FakeApiServer, client: KubeClient, before: tuple[str, dict[str, bool]]
+) -> None:
+    verb, options = before
+    world = VmWorld(server, "Halted") if verb == "start" else await started(server, client, "Always")
+    if verb == "start":
+        await world.settle(client)
+        server.admit = _no_instances
+    world.request(verb, **options)
+    if verb == "start":
+        await world.overtake(client, lambda: None)
+        assert world.strategy == "Always"
+    world.request("stop")
+    for _ in range(3):
+        await world.overtake(client, world.finish_deletion)
+    assert world.strategy == "Halted"
+    assert world.vmi is None
+    assert "stateChangeRequests" not in world.status
+
+
+def _no_instances(place: Place, _: Object) -> None:
+    if place.plural == VIRTUAL_MACHINE_INSTANCES.plural:
+        raise Refused(403, "Forbidden", "exceeded quota")

@@ -15,6 +15,7 @@ from virt_core.vm.virtual_machine import RunStrategy, StateChangeRequest, Virtua
 
 from virt_api.errors import BadRequest, Conflict
 
+_REQUESTS = "stateChangeRequests"
 _FINAL = ("Succeeded", "Failed")
 _NOT_RUNNING = "VM is not running"
 _START = StateChangeRequest("Start")
@@ -103,7 +104,7 @@ def stop(vm: VirtualMachine, instance: Instance | None, options: LifecycleOption
     alive = instance is not None and instance.phase not in _FINAL
     grace = options.grace_period if alive else None
     if strategy in (RunStrategy.ALWAYS, RunStrategy.ONCE):
-        return Writes(grace, _without_failure(vm), _with_strategy(vm, RunStrategy.HALTED))
+        return Writes(grace, _without_starts(vm), _with_strategy(vm, RunStrategy.HALTED))
     if instance is None or not alive:
         raise conflict(vm, _NOT_RUNNING)
     if strategy is RunStrategy.HALTED:
@@ -155,13 +156,22 @@ def _requested(vm: VirtualMachine, *requests: StateChangeRequest) -> tuple[Opera
     waiting = vm.status.state_change_requests
     if waiting and not (len(waiting) == 1 and waiting[0].action == "Stop"):
         raise conflict(vm, "unable to complete request: stop/start already underway")
-    after = {**vm.raw_status, "stateChangeRequests": msgspec.to_builtins(list(requests))}
+    after = {**vm.raw_status, _REQUESTS: msgspec.to_builtins(list(requests))}
     after.pop("startFailure", None)
     return _status_patch(vm, after)
 
 
 def _without_failure(vm: VirtualMachine) -> tuple[Operation, ...]:
     return _status_patch(vm, {key: value for key, value in vm.raw_status.items() if key != "startFailure"})
+
+
+def _without_starts(vm: VirtualMachine) -> tuple[Operation, ...]:
+    """Withdraw starts that wait: a paused one would switch the run strategy back to Always, and any other would hold
+    later requests."""
+    after = {key: value for key, value in vm.raw_status.items() if key not in ("startFailure", _REQUESTS)}
+    if kept := [request for request in vm.status.state_change_requests if not request.is_start]:
+        after[_REQUESTS] = msgspec.to_builtins(kept)
+    return _status_patch(vm, after)
 
 
 def _status_patch(vm: VirtualMachine, after: dict[str, Any]) -> tuple[Operation, ...]:
