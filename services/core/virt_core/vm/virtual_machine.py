@@ -108,6 +108,11 @@ class VirtualMachine(msgspec.Struct, frozen=True, rename="camel"):
     raw_spec: msgspec.Raw = msgspec.field(default=msgspec.Raw(b"{}"), name="spec")
     raw_status: dict[str, Any] = msgspec.field(default_factory=dict, name="status")
 
+    def __post_init__(self) -> None:
+        # A view would keep the whole text that it was decoded from: a list of 10,000 objects, or one with its
+        # managedFields.
+        msgspec.structs.force_setattr(self, "raw_spec", self.raw_spec.copy())
+
     @classmethod
     def of(cls, body: dict[str, Any]) -> VirtualMachine:
         """From an object made of builtins. Raises msgspec.ValidationError."""

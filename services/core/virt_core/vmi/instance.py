@@ -66,6 +66,11 @@ class VirtualMachineInstance(msgspec.Struct, frozen=True, rename="camel", dict=T
     spec: msgspec.Raw = msgspec.Raw(b"{}")
     raw_status: dict[str, Any] = msgspec.field(default_factory=dict, name="status")
 
+    def __post_init__(self) -> None:
+        # A view would keep the whole text that it was decoded from: a list of all objects, or one with its
+        # managedFields.
+        msgspec.structs.force_setattr(self, "spec", self.spec.copy())
+
     @cached_property
     def status(self) -> VmiStatus:
         """The fields of the status that decisions use. A status that does not decode has the phase UNKNOWN."""
