@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
 import pytest
+from msgspec import structs
+from virt_controller.vm.actions import CreateInstance, LookAgain
+from virt_controller.vm.observe import Failure, Observed
+from virt_controller.vm.plan import plan
 from virt_core.kube.client import KubeClient, Object
 from virt_core.kube.resource import VIRTUAL_MACHINE_INSTANCES
 from virt_core.testing.api_server import FakeApiServer
 from virt_core.testing.place import Place
 from virt_core.testing.refused import Refused
+from virt_core.vm.virtual_machine import VirtualMachine
 
 from tests.unit.controller.vm_world import KEY, TEMPLATE, VmWorld
 
@@ -134,3 +142,24 @@ async def test_an_instance_is_released_while_another_finalizer_holds_its_orphani
     await world.settle(client)
     assert world.vm is not None
     assert world.vmi is None
+
+
+async def test_attempts_become_rarer_although_each_refusal_has_other_words(
+    server: FakeApiServer, client: KubeClient
+) -> None:
+    world = VmWorld(server)
+    await world.settle(client)
+    vm = VirtualMachine.of(world.vm)
+    since = {
+        "type": "Failure",
+        "status": "True",
+        "reason": "FailedCreate",
+        "lastTransitionTime": "2026-01-01T00:00:00Z",
+    }
+    vm = structs.replace(vm, raw_status={"conditions": [since]})
+    tried = datetime(2026, 1, 1, 1, tzinfo=UTC)
+    failure = Failure("FailedCreate", "exceeded quota: used 7", tried)
+    observed = Observed(vm, vm.spec, vm.status, None, tried, 0.0, failure=failure)
+    later = replace(observed, now=tried + timedelta(seconds=3))
+    assert plan(later)[-1] == LookAgain(57.0)
+    assert isinstance(plan(replace(observed, now=tried + timedelta(seconds=60)))[0], CreateInstance)

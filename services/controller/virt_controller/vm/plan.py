@@ -7,7 +7,6 @@ requests and failures are recorded before the VirtualMachineInstance that they a
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import datetime
 
 from virt_core.conventions import labels
 from virt_core.objects.meta import seconds_since, seconds_until
@@ -130,7 +129,7 @@ def _start(observed: Observed, want: Wanted) -> tuple[Action, ...]:
     if other is not None:
         why = f"VirtualMachineInstance {other.metadata.name} has another controller: delete it, or rename this VM"
         return _report_failure(observed, want, Failure("FailedCreate", why, now))
-    waits = [_RETRY_FIRST - (now - failure.at).total_seconds()] if failure is not None else []
+    waits = [_retry_seconds(observed, failure) - (now - failure.at).total_seconds()] if failure is not None else []
     start_failure = next_start_failure(observed) if want.waits_for_backoff else None
     if start_failure is not None:
         waits.append(seconds_until(start_failure.retry_after_timestamp, now))
@@ -155,14 +154,15 @@ def _report_failure(observed: Observed, want: Wanted, failure: Failure) -> tuple
     known = next((condition for condition in observed.status.conditions if condition.type == "Failure"), None)
     is_new = known is None or known.reason != failure.reason
     event = (RecordEvent(failure.reason, failure.message, warning=True),) if is_new else ()
-    waited = _failing_seconds(observed, failure.at)
-    again = LookAgain(max(_RETRY_FIRST, min(waited, _RETRY_LAST)))
+    again = LookAgain(_retry_seconds(observed, failure))
     return (*_report(replace(observed, failure=failure), want), *event, again)
 
 
-def _failing_seconds(observed: Observed, now: datetime) -> float:
+def _retry_seconds(observed: Observed, failure: Failure) -> float:
+    """Between the attempt that failed and the next: the longer it has failed, the longer."""
     known = next((condition for condition in observed.status.conditions if condition.type == "Failure"), None)
-    return seconds_since(known.last_transition_time, now) if known is not None else 0.0
+    waited = seconds_since(known.last_transition_time, failure.at) if known is not None else 0.0
+    return max(_RETRY_FIRST, min(waited, _RETRY_LAST))
 
 
 def _report(observed: Observed, want: Wanted) -> tuple[Action, ...]:
