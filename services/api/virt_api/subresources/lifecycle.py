@@ -1,6 +1,7 @@
 """Subresources of a VirtualMachine that write it: start, stop, restart; and expand-spec. Called by served.py.
 
-lifecycle_requests.py decides; a write that meets another is decided again from the newest object, a few times.
+lifecycle_requests.py decides; a write that meets another, or whose object is gone, is decided again from what is there,
+a few times.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ import msgspec
 from aiohttp import web
 from virt_core import logs
 from virt_core.kube.client import KubeClient
-from virt_core.kube.errors import Conflict, KubeError
+from virt_core.kube.errors import Conflict, KubeError, NotFound
 from virt_core.kube.resource import VIRTUAL_MACHINE_INSTANCES, VIRTUAL_MACHINES
 from virt_core.objects.patch import Operation
 from virt_core.vm.virtual_machine import VirtualMachine
@@ -44,8 +45,8 @@ class Lifecycle:
             try:
                 await self._write(vm, guest, writes, call, dry_run=bool(options.dry_run))
                 return web.Response(status=202)
-            except Conflict as error:
-                _log.info("deciding again after a conflict", vm=vm.metadata.name, reason=error.message)
+            except (Conflict, NotFound) as error:
+                _log.info("deciding again after a change", vm=vm.metadata.name, reason=error.message)
             except KubeError as error:
                 raise failed(call, error) from error
             vm = await read_vm(self._client, call)
