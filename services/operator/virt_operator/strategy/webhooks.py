@@ -1,8 +1,9 @@
-"""The webhooks of virt-api for VirtualMachineInstances. Pure; called by desired.py, registered when virt-api serves.
+"""The webhooks of virt-api for the suite's objects. Pure; called by desired.py, registered when virt-api serves.
 
-Objects have KubeVirt's names. Status patches of the suite's controller and handlers are exempt: they are most of the
-writes, need no validation, and must work while virt-api is down. Only VirtualMachineInstances match, so no other
-request in the cluster depends on virt-api.
+Objects have KubeVirt's names. Patches of the suite's own components are exempt: they are most of the writes, need no
+validation, and must work while virt-api is down. So are VirtualMachines that are being deleted: their finalizers must
+go whoever removes them. Only VirtualMachineInstances and VirtualMachines match, so no other request in the cluster
+depends on virt-api.
 """
 
 from __future__ import annotations
@@ -30,8 +31,10 @@ def webhooks(namespace: str) -> list[Body]:
     mutator = _webhook(_MUTATE_NAME, namespace, MUTATE, "CREATE")
     create = _webhook(_CREATE_NAME, namespace, VALIDATE_CREATE, "CREATE")
     update = _webhook("virtualmachineinstances-update-validator.kubevirt.io", namespace, VALIDATE_UPDATE, "UPDATE")
+    stays = {"name": "not-deleted", "expression": "!has(object.metadata.deletionTimestamp)"}
     vm_mutator = _webhook("virtualmachines-mutator.kubevirt.io", namespace, VM_MUTATE, "CREATE", "UPDATE", of=_VMS)
     vm = _webhook("virtualmachine-validator.kubevirt.io", namespace, VM_VALIDATE, "CREATE", "UPDATE", of=_VMS)
+    vm_mutator, vm = ({**hook, "matchConditions": [by_others, stays]} for hook in (vm_mutator, vm))
     mutators = [{**configuration, "reinvocationPolicy": "Never"} for configuration in (mutator, vm_mutator)]
     return [
         _configuration("MutatingWebhookConfiguration", MUTATOR, *mutators),
