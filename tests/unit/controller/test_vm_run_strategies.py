@@ -244,3 +244,22 @@ async def test_a_stop_withdraws_the_start_that_waits(
 def _no_instances(place: Place, _: Object) -> None:
     if place.plural == VIRTUAL_MACHINE_INSTANCES.plural:
         raise Refused(403, "Forbidden", "exceeded quota")
+
+
+async def test_a_manual_start_whose_guest_failed_at_once_does_not_hold_the_next(
+    server: FakeApiServer, client: KubeClient
+) -> None:
+    world = VmWorld(server, "Manual")
+    await world.settle(client)
+    world.request("start")
+    await world.overtake(client, lambda: None)
+    first = world.vmi["metadata"]["uid"]
+    world.report("Failed")
+    await world.settle(client)
+    assert world.vmi["metadata"]["uid"] == first
+    world.request("start")
+    await world.settle(client)
+    world.finish_deletion()
+    await world.settle(client)
+    assert world.vmi["metadata"]["uid"] != first
+    assert "stateChangeRequests" not in world.status

@@ -94,14 +94,17 @@ def _pending(observed: Observed) -> tuple[StateChangeRequest, ...]:
     KubeVirt looks at the first one only, so what is behind it waits.
     """
     requests, vmi = tuple(observed.status.state_change_requests), observed.own
-    while requests and _is_done(requests[0], vmi):
+    while requests and _is_done(requests[0], vmi, observed.strategy):
         requests = requests[1:]
     return requests
 
 
-def _is_done(request: StateChangeRequest, vmi: VirtualMachineInstance | None) -> bool:
+def _is_done(request: StateChangeRequest, vmi: VirtualMachineInstance | None, strategy: RunStrategy) -> bool:
     if request.is_start:
-        return vmi is not None and vmi.metadata.deletion_timestamp is None and not vmi.status.phase.final
+        if vmi is None or vmi.metadata.deletion_timestamp is not None:
+            return False
+        # Manual keeps a guest that has ended; a start that is to replace it stands behind its stop.
+        return strategy is RunStrategy.MANUAL or not vmi.status.phase.final
     if request.action == "Stop":
         return vmi is None or request.uid != vmi.metadata.uid
     return True  # an action that nobody knows would hold every later one
