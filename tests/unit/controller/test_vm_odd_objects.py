@@ -11,7 +11,7 @@ from virt_controller.vm.actions import CreateInstance, LookAgain
 from virt_controller.vm.observe import Failure, Observed
 from virt_controller.vm.plan import plan
 from virt_core.kube.client import KubeClient, Object
-from virt_core.kube.resource import VIRTUAL_MACHINE_INSTANCES
+from virt_core.kube.resource import VIRTUAL_MACHINE_INSTANCES, VIRTUAL_MACHINES
 from virt_core.testing.api_server import FakeApiServer
 from virt_core.testing.place import Place
 from virt_core.testing.refused import Refused
@@ -163,3 +163,14 @@ async def test_attempts_become_rarer_although_each_refusal_has_other_words(
     later = replace(observed, now=tried + timedelta(seconds=3))
     assert plan(later)[-1] == LookAgain(57.0)
     assert isinstance(plan(replace(observed, now=tried + timedelta(seconds=60)))[0], CreateInstance)
+
+
+async def test_a_deleted_one_goes_although_its_spec_cannot_be_read(server: FakeApiServer, client: KubeClient) -> None:
+    world = VmWorld(server)
+    await world.settle(client)
+    server.patch(VIRTUAL_MACHINES.path(*KEY), {"spec": {"runStrategy": 5}})
+    world.delete()
+    await world.settle(client)
+    world.finish_deletion()
+    await world.settle(client)
+    assert world.vm is None

@@ -86,8 +86,10 @@ class VmReconciler:
         try:
             spec = vm.spec
         except msgspec.ValidationError as error:
-            self._log.error("leaving out a VirtualMachine that cannot be read", key=key, reason=str(error))
-            return None
+            if vm.metadata.deletion_timestamp is None:
+                self._log.error("leaving out a VirtualMachine that cannot be read", key=key, reason=str(error))
+                return None
+            spec = VirtualMachineSpec()  # a deletion does not depend on it
         now, jitter = datetime.now(UTC), random.random()  # noqa: S311 - spreads load, decides nothing
         observed = Observed(vm, spec, vm.status, vmi, now, jitter)
         if observed.own is not None:
