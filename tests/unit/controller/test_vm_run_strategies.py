@@ -263,3 +263,10 @@ async def test_a_manual_start_whose_guest_failed_at_once_does_not_hold_the_next(
     await world.settle(client)
     assert world.vmi["metadata"]["uid"] != first
     assert "stateChangeRequests" not in world.status
+
+
+async def test_one_that_was_halted_a_moment_ago_does_not_start(server: FakeApiServer, client: KubeClient) -> None:
+    world = VmWorld(server, "Always")
+    await world.overtake(client, lambda: None)
+    await world.overtake(client, lambda: world.switch("Halted"))
+    assert world.vmi is None

@@ -84,6 +84,8 @@ class Executor:
 
     async def _create(self, vm: VirtualMachine, action: CreateInstance, log: logs.BoundLogger) -> None:
         namespace = vm.metadata.namespace
+        # A creation has no precondition, and a cache that is behind would start what was stopped or had its start.
+        await self._require_vm(vm, unchanged=True)
         log.info("creating virtual machine instance", revision=action.revision["metadata"]["name"])
         try:
             await self._client.create(CONTROLLER_REVISIONS, namespace, action.revision)
@@ -123,11 +125,13 @@ class Executor:
         if answer["metadata"].get("deletionTimestamp") is None or answer["metadata"].get("finalizers"):
             self._wrote_vmi(answer)
 
-    async def _require_vm(self, vm: VirtualMachine) -> None:
+    async def _require_vm(self, vm: VirtualMachine, *, unchanged: bool = False) -> None:
         found = await self._client.get(VIRTUAL_MACHINES, vm.metadata.namespace, vm.metadata.name)
         meta = msgspec.convert(found, PartialObject).metadata
         if meta.uid != vm.metadata.uid or meta.deletion_timestamp is not None:
             raise Conflict(409, f"VirtualMachine {vm.metadata.name} is another one or deleted: the cache is behind")
+        if unchanged and meta.resource_version != vm.metadata.resource_version:
+            raise Conflict(409, f"VirtualMachine {vm.metadata.name} has changed: the cache is behind")
 
     async def _patch(
         self, vm: VirtualMachine, operations: tuple[dict[str, Any], ...], subresource: str | None, log: logs.BoundLogger

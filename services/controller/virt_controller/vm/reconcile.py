@@ -1,8 +1,9 @@
 """Brings caches, plan and executor together for VirtualMachines. Made and run by app.py.
 
 VirtualMachines depend on VirtualMachineInstances, never the other way round: the two share a name, so every change of a
-VirtualMachineInstance is a reason to look at the VirtualMachine of its key. Besides the caches the API server is asked
-only what a running guest was started with, and only after its VirtualMachine has changed.
+VirtualMachineInstance is a reason to look at the VirtualMachine of its key. Besides the caches it reads from the API
+server what a running guest was started with, only after its VirtualMachine has changed; and a VirtualMachine before it
+starts or adopts.
 """
 
 from __future__ import annotations
