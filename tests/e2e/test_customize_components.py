@@ -133,7 +133,7 @@ def unguarded() -> Iterator[None]:
             os.kill(victim, signal.SIGCONT)
 
 
-def test_a_stored_patch_that_does_not_apply_is_named_in_the_status_and_the_suite_stays_as_it_is() -> None:
+def test_a_stored_patch_that_does_not_apply_is_named_and_the_suite_stays_as_it_is() -> None:
     before = pod_spec("virt-api")
     began = time.monotonic()
     with unguarded():
