@@ -66,6 +66,17 @@ async def test_an_image_is_made_for_the_launcher_in_a_folder_that_stays_root_s(r
     assert seen(volume)[:2] == (0, 0o755)
 
 
+@pytest.mark.parametrize("owner", [0, USER])
+async def test_an_image_without_size_that_an_interrupted_handler_left_is_completed(
+    root: int, volume: Path, owner: int
+) -> None:
+    image = volume / "disk.img"
+    image.touch(0o600)
+    os.chown(image, owner, owner)
+    await given(root)
+    assert seen(image) == (USER, 0o660, SIZE)
+
+
 async def test_a_folder_that_the_launcher_may_write_to_needs_no_root(root: int, volume: Path) -> None:
     os.chown(volume, USER, USER)
     await given(root)

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from virt_handler.launchers.hostile_steps import opened, opened_inside
 
 _MODE = 0o660  # the pod's fsGroup may write, as in KubeVirt
+_NEW_MODE = 0o600  # until the image has its size
 _ENTRY = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
 _NEW = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _LEAST_SHARE = 0.9  # of the size, if the volume has less room: KubeVirt's pvcTolerateLessSpaceUpToPercent is 10
@@ -68,10 +69,13 @@ def provide(root: int, wanted: Wanted, user: int) -> None:
 
 def _make_if_missing(folder: int, name: str, size: int, user: int) -> None:
     try:
-        os.stat(name, dir_fd=folder, follow_symlinks=False)
-        return
+        found = os.stat(name, dir_fd=folder, follow_symlinks=False)
     except FileNotFoundError:
         pass
+    else:
+        if _half_made(found, user):
+            _complete(folder, name, size, user)
+        return
     size = _fitting(folder, name, size)
     try:
         image = _new(folder, name, user)
@@ -92,11 +96,42 @@ def _make_if_missing(folder: int, name: str, size: int, user: int) -> None:
         os.close(image)
 
 
+def _half_made(found: os.stat_result, user: int) -> bool:
+    """Whether a handler ended between the file's creation and its size; the mode changes after the size."""
+    ours = stat.S_ISREG(found.st_mode) and found.st_uid in (0, user) and found.st_nlink == 1
+    return ours and found.st_size == 0 and stat.S_IMODE(found.st_mode) == _NEW_MODE
+
+
+def _complete(folder: int, name: str, size: int, user: int) -> None:
+    """Give a half-made image its size, as `user`: root opens nothing that exists."""
+    size = _fitting(folder, name, size)
+    entry = os.open(name, _ENTRY, dir_fd=folder)
+    try:
+        found = os.fstat(entry)
+        if found.st_uid == 0 and _half_made(found, user):
+            _hand_over(entry, user)
+    finally:
+        os.close(entry)
+    with _acting_as(user):
+        try:
+            image = os.open(name, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=folder)
+        except OSError as error:
+            if error.errno not in (*_DENIED, errno.EROFS):
+                raise
+            return  # _check says why
+        try:
+            if _half_made(os.fstat(image), user):
+                os.ftruncate(image, size)
+                os.fchmod(image, _MODE)
+        finally:
+            os.close(image)
+
+
 def _new(folder: int, name: str, user: int) -> int:
     for owner in (user, 0):
         try:
             with _acting_as(owner):
-                return os.open(name, _NEW, 0o600, dir_fd=folder)
+                return os.open(name, _NEW, _NEW_MODE, dir_fd=folder)
         except OSError as error:
             if error.errno == errno.EROFS:
                 raise UnusableImage(f"has no {name}, and its volume is read-only: use a volume with one") from error
