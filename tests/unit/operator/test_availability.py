@@ -11,7 +11,7 @@ import pytest
 from virt_core.objects.kubevirt import KubeVirtStatus
 from virt_core.objects.meta import ObjectMeta
 from virt_operator.change.plan import plan
-from virt_operator.reconcile.availability import outages, since
+from virt_operator.reconcile.availability import inherited, outages, since
 from virt_operator.reconcile.status import status_of
 from virt_operator.strategy.ref import Ref
 from virt_operator.suite.observed import NodeCondition, NodeObject, NodeSpec, NodeStatus, Observed, PodObject
@@ -39,7 +39,7 @@ REFUSED = 'failed calling webhook "virtualmachineinstances-mutator.kubevirt.io":
 def status(observed: Observed, failure: str | None = None, *, seconds: float = 0) -> KubeVirtStatus:
     """After outages have lasted that long."""
     assert observed.suite is not None
-    begun = since({}, outages(observed), observed.now)
+    begun = since(inherited(observed), outages(observed), observed.now)
     later = replace(observed, now=observed.now + timedelta(seconds=seconds), outages_since=begun)
     return status_of(observed.suite, later, plan(later, OPERATOR), OPERATOR, failure)
 
@@ -180,3 +180,10 @@ def test_an_outage_is_counted_from_when_it_began_until_it_ends() -> None:
     later = NOW + timedelta(seconds=30)
     assert since(begun, outages(away(installed())), later) == begun
     assert since(begun, outages(installed()), later) == {}
+
+
+def test_a_new_leader_keeps_a_suite_unavailable_during_an_outage_that_already_counted() -> None:
+    only = on_nodes(handler("n1", ready=False), nodes=(node("n1"),))
+    before = status(only, seconds=20)
+    assert three(before) == "F/F/T ComponentsNotReady"
+    assert three(status(replace(only, suite=suite({}, before)))) == "F/F/T ComponentsNotReady"

@@ -60,6 +60,16 @@ def since(before: Mapping[str, datetime], present: tuple[Outage, ...], now: date
     return {outage.what: before.get(outage.what, now) for outage in present}
 
 
+def inherited(observed: Observed) -> dict[str, datetime]:
+    """What a new leader uses as the first `before`: outages that made the suite unavailable are not new."""
+    suite = observed.suite
+    if suite is None or not suite.status.observed_deployment_id:
+        return {}
+    if not any(condition.type == "Available" and condition.status == "False" for condition in suite.status.conditions):
+        return {}
+    return {outage.what: observed.now - outage.patience for outage in outages(observed)}
+
+
 def lasting(observed: Observed) -> tuple[Outage, ...]:
     """The outages that last longer than the replacement of a pod."""
     return tuple(outage for outage in outages(observed) if _counts_at(observed, outage) <= observed.now)

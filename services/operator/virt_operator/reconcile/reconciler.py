@@ -25,7 +25,7 @@ from virt_core.rpc.tls import Certificates
 from virt_operator.certificates.authority import AuthorityWatch
 from virt_operator.change.permission_review import review_permissions
 from virt_operator.change.plan import plan
-from virt_operator.reconcile.availability import next_outage, outages, since
+from virt_operator.reconcile.availability import inherited, next_outage, outages, since
 from virt_operator.reconcile.events import event_of
 from virt_operator.reconcile.execute import Executor
 from virt_operator.reconcile.failure import Failure, is_reported
@@ -61,7 +61,7 @@ class Reconciler:
         self._executor = Executor(client, self._inventory, authority, settings.namespace)
         self._webhook = WebhookReachability.of_operator(client, self._inventory.active_suite)
         self._admission = WebhookReachability.of_virt_api(client, self._inventory.admits_in)
-        self._outages_since: Mapping[str, datetime] = {}
+        self._outages_since: Mapping[str, datetime] | None = None  # until the first pass
         self._events = EventRecorder(client, components.OPERATOR, settings.pod_name)
         # The last written status by UID: a pass that does not see it yet must not repeat its event.
         self._written: dict[str, KubeVirtStatus] = {}
@@ -114,7 +114,8 @@ class Reconciler:
             webhook_trouble=self._webhook.trouble,
             admission_trouble=self._admission.trouble,
         )
-        self._outages_since = since(self._outages_since, outages(observed), observed.now)
+        before = self._outages_since if self._outages_since is not None else inherited(observed)
+        self._outages_since = since(before, outages(observed), observed.now)
         return replace(observed, outages_since=self._outages_since)
 
     async def _with_unwatched(self, observed: Observed) -> Observed:
