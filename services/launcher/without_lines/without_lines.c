@@ -8,6 +8,7 @@
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -21,6 +22,12 @@ static void pass_on(const char *text, size_t length)
 
 		if (written < 0 && errno == EINTR)
 			continue;
+		if (written < 0 && errno == EAGAIN) {	/* somebody who shares it made it non-blocking */
+			struct pollfd room = { .fd = STDERR_FILENO, .events = POLLOUT };
+
+			poll(&room, 1, -1);
+			continue;
+		}
 		if (written < 0)
 			_exit(1);
 		text += written;
