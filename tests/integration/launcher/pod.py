@@ -185,16 +185,25 @@ class Pod:
         return await self.wait_for_state(lambda state: state.phase == phase)
 
     async def wait_for_state(self, accepted: Callable[[state_pb2.MachineState], bool]) -> state_pb2.MachineState:
-        """The same for whatever a state says."""
-        async with asyncio.timeout(PATIENCE_S):
-            while True:
-                call = self.stub.WatchMachine(launcher_pb2.WatchMachineRequest(), wait_for_ready=True)
-                with contextlib.suppress(grpc.aio.AioRpcError):
-                    async for response in call:
-                        if accepted(response.state):
-                            call.cancel()
-                            state: state_pb2.MachineState = response.state
-                            return state
+        """The same for whatever a state says. Fails with the last state and the end of the log."""
+        seen: list[state_pb2.MachineState] = []
+        try:
+            async with asyncio.timeout(PATIENCE_S):
+                return await self._watch_until(accepted, seen)
+        except TimeoutError:
+            raise AssertionError(f"last state: {seen[-1:]}\n{self.processes()}\n{self.log[-6000:]}") from None
+
+    async def _watch_until(
+        self, accepted: Callable[[state_pb2.MachineState], bool], seen: list[state_pb2.MachineState]
+    ) -> state_pb2.MachineState:
+        while True:
+            call = self.stub.WatchMachine(launcher_pb2.WatchMachineRequest(), wait_for_ready=True)
+            with contextlib.suppress(grpc.aio.AioRpcError):
+                async for response in call:
+                    seen.append(response.state)
+                    if accepted(response.state):
+                        call.cancel()
+                        return seen[-1]
 
     def run_inside(self, *argv: str) -> subprocess.CompletedProcess[str]:
         """Run a program in the launcher's container, as the kubelet runs a probe."""
