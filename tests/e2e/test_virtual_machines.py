@@ -54,6 +54,17 @@ def has(name: str, word: str, seconds: int = 60) -> None:
     wait("vm", name, f"jsonpath={{.status.printableStatus}}={word}", seconds=seconds)
 
 
+def another_guest_runs(name: str, than: str) -> None:
+    """Wait until the VirtualMachineInstance is not the one of that UID, and runs. In between there may be none."""
+    shown = ("get", "vmi", name, "--ignore-not-found", "-o", "jsonpath={.metadata.uid} {.status.phase}")
+
+    def is_another() -> bool:
+        uid, _, phase = kubectl(*shown).strip().partition(" ")
+        return uid not in ("", than) and phase == "Running"
+
+    until(is_another, "another guest that runs", seconds=90)
+
+
 def test_one_is_started_restarted_stopped_and_deleted() -> None:
     with existing(vm_manifest("whole-life", "Halted")) as name:
         has(name, "Stopped")
@@ -66,13 +77,9 @@ def test_one_is_started_restarted_stopped_and_deleted() -> None:
         found = status(name)
         assert (found["created"], found["ready"]) == (True, True)
         request(name, "restart")
-        until(
-            lambda: status(name).get("printableStatus") == "Running" and Guest(name).vmi["metadata"]["uid"] != uid,
-            "another guest",
-            seconds=90,
-        )
+        another_guest_runs(name, uid)
         assert Guest(name).qemu_pid() != pid
-        assert not status(name).get("stateChangeRequests")
+        until(lambda: not status(name).get("stateChangeRequests"), "the request to be done")
         request(name, "stop")
         has(name, "Stopped")
         until(lambda: kubectl("get", "vmi", name, "--ignore-not-found") == "", "its guest to go")
@@ -86,15 +93,7 @@ def test_a_guest_of_an_always_running_one_comes_back_with_the_same_identity() ->
         has(name, "Running")
         vmi = Guest(name).vmi
         kubectl("delete", "pod", Guest(name).pod["metadata"]["name"], "--wait=false")
-        until(
-            lambda: (
-                kubectl("get", "vmi", name, "--ignore-not-found") != ""
-                and Guest(name).vmi["metadata"]["uid"] != vmi["metadata"]["uid"]
-            ),
-            "another guest",
-            seconds=90,
-        )
-        has(name, "Running")
+        another_guest_runs(name, vmi["metadata"]["uid"])
         assert Guest(name).vmi["spec"]["domain"]["firmware"] == vmi["spec"]["domain"]["firmware"]
 
 
@@ -113,15 +112,8 @@ def test_a_changed_template_waits_for_a_restart_and_a_second_apply_changes_nothi
         assert "domain.memory.guest" in condition_of(get("vm", name), "RestartRequired")["message"]
         assert Guest(name).vmi["metadata"]["uid"] == vmi
         request(name, "restart")
-        until(
-            lambda: (
-                get("vmi", "-l", f"app={name}")["items"][0]["spec"]["domain"]["memory"]["guest"] == "160Mi"
-                if get("vmi", "-l", f"app={name}")["items"]
-                else False
-            ),
-            "the new memory",
-            seconds=90,
-        )
+        another_guest_runs(name, vmi)
+        assert Guest(name).vmi["spec"]["domain"]["memory"]["guest"] == "160Mi"
 
 
 def test_a_forced_stop_does_not_wait_for_the_guest() -> None:
