@@ -6,8 +6,7 @@ The reconciler is new at each pass, as if the process died after each.
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -17,7 +16,6 @@ from virt_api.subresources.lifecycle_requests import VERBS, LifecycleOptions
 from virt_controller.caches import Caches
 from virt_controller.vm.reconcile import VmReconciler
 from virt_core.kube.client import KubeClient
-from virt_core.kube.errors import Conflict
 from virt_core.kube.events import EventRecorder
 from virt_core.kube.resource import (
     CONTROLLER_REVISIONS,
@@ -28,6 +26,8 @@ from virt_core.kube.resource import (
 from virt_core.testing.api_server import FakeApiServer
 from virt_core.testing.place import Place
 from virt_core.vm.virtual_machine import VirtualMachine
+
+from tests.unit.controller.passes import Passes
 
 KEY = ("ns", "guest")
 LONG_AGO = "2026-01-01T00:00:00Z"
@@ -40,10 +40,11 @@ _VM = Place.parse(VIRTUAL_MACHINES.path(*KEY))
 _VMI = Place.parse(VIRTUAL_MACHINE_INSTANCES.path(*KEY))
 
 
-class VmWorld:
+class VmWorld(Passes):
     """Its state, its actors, and passes of the controller."""
 
     def __init__(self, server: FakeApiServer, strategy: str = "Always", template: Mapping[str, Any] = TEMPLATE) -> None:
+        super().__init__(server, KEY, _reconciler, most=12)
         self.server = server
         self._store = server.store
         spec = {"runStrategy": strategy, "template": template}
@@ -87,34 +88,6 @@ class VmWorld:
     def strategy(self) -> str:
         """Its run strategy."""
         return str(self.vm["spec"]["runStrategy"])
-
-    async def settle(self, client: KubeClient, passes: int = 12) -> None:
-        """Let the controller work until a pass writes nothing; AssertionError if it does not come to rest."""
-        for _ in range(passes):
-            before = self._store.version
-            await self._one_pass(client)
-            if self._store.version == before:
-                return
-        raise AssertionError(f"the controller still writes after {passes} passes: {self.server.requests[-12:]}")
-
-    async def overtake(self, client: KubeClient, act: Callable[[], None]) -> None:
-        """Somebody acts between what the controller has seen and what it writes."""
-        try:
-            await self._one_pass(client, act)
-        except Conflict:
-            pass  # the queue repeats it
-
-    async def _one_pass(self, client: KubeClient, meanwhile: Callable[[], None] = lambda: None) -> None:
-        caches = Caches(client, "kubevirt")
-        reconciler = VmReconciler(client, caches, EventRecorder(client, "test", "test"))
-        running = asyncio.create_task(caches.run(), name="caches")
-        try:
-            async with asyncio.timeout(5):
-                await caches.wait()
-        finally:
-            running.cancel()
-        meanwhile()
-        await reconciler.reconcile(KEY)
 
     def request(self, verb: str, **options: Any) -> None:
         """A user, through virt-api. Raises virt-api's Conflict."""
@@ -176,3 +149,7 @@ class VmWorld:
     def backoff_is_over(self) -> None:
         """Time passes."""
         self._store.merge_patch(_VM, {"status": {"startFailure": {"retryAfterTimestamp": LONG_AGO}}})
+
+
+def _reconciler(client: KubeClient, caches: Caches) -> VmReconciler:
+    return VmReconciler(client, caches, EventRecorder(client, "test", "test"))

@@ -6,8 +6,6 @@ real, and new at each pass: it remembers nothing between two, as if it died afte
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable
 from typing import Any
 
 from virt_controller.caches import Caches
@@ -16,11 +14,12 @@ from virt_controller.pod.containers import LauncherSettings
 from virt_controller.vmi.plan import Planner
 from virt_controller.vmi.reconcile import VmiReconciler
 from virt_core.kube.client import KubeClient
-from virt_core.kube.errors import Conflict
 from virt_core.kube.events import EventRecorder
 from virt_core.kube.resource import KUBEVIRTS, NODES, PODS, VIRTUAL_MACHINE_INSTANCES
 from virt_core.testing.api_server import FakeApiServer
 from virt_core.testing.place import Place
+
+from tests.unit.controller.passes import Passes
 
 PLANNER = Planner(LauncherSettings("registry.test/virt-launcher:1", "IfNotPresent"))
 SPEC: dict[str, Any] = {"domain": {"devices": {}, "memory": {"guest": "64Mi"}}}
@@ -32,11 +31,11 @@ _READY = {"type": "Ready", "status": "True"}
 _TERMINATED = {"exitCode": 0, "message": "GuestShutdown"}
 
 
-class World:
+class World(Passes):
     """Its state, its actors, and passes of the controller."""
 
     def __init__(self, server: FakeApiServer) -> None:
-        self._server = server
+        super().__init__(server, KEY, _reconciler, most=10)
         self._store = server.store
         server.put(KUBEVIRTS.path("kubevirt"), {"metadata": {"name": "kubevirt"}, "spec": {}})
         for name in ("node1", "node2"):
@@ -64,35 +63,6 @@ class World:
     def pods(self) -> list[Any]:
         """All launcher pods."""
         return self._store.select(_PODS, lambda _: True)
-
-    async def settle(self, client: KubeClient, passes: int = 10) -> None:
-        """Let the controller work until a pass writes nothing; AssertionError if it does not come to rest."""
-        for _ in range(passes):
-            before = self._store.version
-            await self._one_pass(client)
-            if self._store.version == before:
-                return
-        raise AssertionError(f"the controller still writes after {passes} passes: {self._server.requests[-12:]}")
-
-    async def overtake(self, client: KubeClient, act: Callable[[], None]) -> None:
-        """Somebody acts between what the controller has seen and what it writes."""
-        try:
-            await self._one_pass(client, act)
-        except Conflict:
-            pass  # the queue repeats it
-
-    async def _one_pass(self, client: KubeClient, meanwhile: Callable[[], None] = lambda: None) -> None:
-        caches = Caches(client, "kubevirt")
-        nodes = Nodes(client, caches.nodes)
-        reconciler = VmiReconciler(client, caches, nodes, PLANNER, EventRecorder(client, "test", "test"))
-        running = asyncio.create_task(caches.run(), name="caches")
-        try:
-            async with asyncio.timeout(5):
-                await caches.wait()
-        finally:
-            running.cancel()
-        meanwhile()
-        await reconciler.reconcile(KEY)
 
     def bind(self, pod: Any, node: str) -> None:
         """The scheduler."""
@@ -192,6 +162,11 @@ class World:
 
     def _patch(self, pod: Any, body: dict[str, Any]) -> None:
         self._store.merge_patch(_place(pod), body)
+
+
+def _reconciler(client: KubeClient, caches: Caches) -> VmiReconciler:
+    events = EventRecorder(client, "test", "test")
+    return VmiReconciler(client, caches, Nodes(client, caches.nodes), PLANNER, events)
 
 
 def _place(pod: Any) -> Place:
