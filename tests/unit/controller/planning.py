@@ -8,10 +8,11 @@ from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
+from virt_controller.actions import LookAgain
 from virt_controller.pod.containers import LauncherSettings
 from virt_controller.pod.observed import Claim, LauncherPod
 from virt_controller.pod.template import pod_name
-from virt_controller.vmi.actions import Action, LookAgain, PatchVmi
+from virt_controller.vmi.actions import Action, PatchVmi
 from virt_controller.vmi.observe import Observed
 from virt_controller.vmi.plan import Planner
 from virt_core.objects.kubevirt import Configuration, DeveloperConfiguration

@@ -7,10 +7,11 @@ from typing import Any
 
 import msgspec
 import pytest
+from virt_controller.actions import RecordEvent
 from virt_controller.node.health import Trouble
 from virt_controller.pod.observed import LauncherPod, PodSpec
 from virt_controller.pod.template import pod_name
-from virt_controller.vmi.actions import Action, CreatePod, DeletePod, GonePod, PatchVmi, RecordEvent
+from virt_controller.vmi.actions import Action, CreatePod, DeletePod, GonePod, PatchVmi
 from virt_core.conventions.labels import VMI_FINALIZER
 from virt_core.vmi.instance import VirtualMachineInstance
 

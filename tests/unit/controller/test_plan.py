@@ -8,9 +8,10 @@ from typing import Any
 
 import msgspec
 import pytest
+from virt_controller.actions import LookAgain, RecordEvent
 from virt_controller.pod.observed import Claim, LauncherPod
 from virt_controller.pod.template import pod_name
-from virt_controller.vmi.actions import Action, CreatePod, DeletePod, GonePod, LookAgain, PatchVmi, RecordEvent
+from virt_controller.vmi.actions import Action, CreatePod, DeletePod, GonePod, PatchVmi
 from virt_controller.vmi.observe import PodRefusal
 from virt_core.objects.kubevirt import Configuration
 from virt_core.testing.patches import PatchFailed, json_patch

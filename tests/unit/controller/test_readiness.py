@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from virt_controller.actions import RecordEvent
 from virt_controller.node.health import NODE_DELETED, NODE_OUT_OF_SERVICE, Trouble
 from virt_controller.pod.observed import LauncherPod
 from virt_controller.pod.template import pod_name
-from virt_controller.vmi.actions import Action, DeletePod, PatchVmi, RecordEvent
+from virt_controller.vmi.actions import Action, DeletePod, PatchVmi
 from virt_core.vmi.instance import VirtualMachineInstance
 
 from tests.unit.controller.planning import (

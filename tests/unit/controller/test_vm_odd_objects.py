@@ -7,7 +7,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from msgspec import structs
-from virt_controller.vm.actions import CreateInstance, LookAgain
+from virt_controller.actions import LookAgain
+from virt_controller.vm.actions import CreateInstance
 from virt_controller.vm.observe import Failure, Observed
 from virt_controller.vm.plan import plan
 from virt_core.kube.client import KubeClient, Object

@@ -112,7 +112,7 @@ def test_a_pod_with_too_many_routes_is_refused_by_condition_and_event(
         spec={"networks": [{"name": "default", "pod": {}}]},
         status=status,
     )
-    assert plan(Observed(again, NODE, accepted(again), guest=ABSENT, network=pod), NOW) == ()  # told once
+    assert plan(Observed(again, NODE, accepted(again), guest=ABSENT, network=pod), NOW) == ()  # reported once
     few = PodNetwork(1500, ("10.244.0.5",), 24, "0a:58:0a:f4:00:05", routes[:2])
     network, start = plan(Observed(again, NODE, accepted(again), guest=ABSENT, network=few), NOW)
     assert isinstance(network, PrepareNetwork) and isinstance(start, StartMachine)

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import msgspec
-from virt_core.objects.patch import Operation, guarded_patch
-from virt_core.vm.virtual_machine import RunStrategy, StateChangeRequest, VirtualMachine
+from virt_core.objects.patch import Operation, status_patch
+from virt_core.vm.virtual_machine import RunStrategy, StateChangeRequest, VirtualMachine, strategy_patch
 
 from virt_api.errors import BadRequest, Conflict
 
@@ -88,7 +88,7 @@ def start(vm: VirtualMachine, instance: Instance | None, options: LifecycleOptio
     if strategy is RunStrategy.HALTED:
         if options.paused:
             return Writes(status=_requested(vm, request))
-        return Writes(status=_without_failure(vm), spec=_with_strategy(vm, RunStrategy.ALWAYS))
+        return Writes(status=_without_failure(vm), spec=tuple(strategy_patch(vm, RunStrategy.ALWAYS)))
     if strategy not in _BY_REQUEST:
         raise conflict(vm, f"{strategy.value} does not support manual start requests")
     if instance is None or instance.phase not in _FINAL:
@@ -104,7 +104,7 @@ def stop(vm: VirtualMachine, instance: Instance | None, options: LifecycleOption
     alive = instance is not None and instance.phase not in _FINAL
     grace = options.grace_period if alive else None
     if strategy in (RunStrategy.ALWAYS, RunStrategy.ONCE):
-        return Writes(grace, _without_starts(vm), _with_strategy(vm, RunStrategy.HALTED))
+        return Writes(grace, _without_starts(vm), tuple(strategy_patch(vm, RunStrategy.HALTED)))
     if instance is None or not alive:
         raise conflict(vm, _NOT_RUNNING)
     if strategy is RunStrategy.HALTED:
@@ -141,16 +141,6 @@ def _stop(instance: Instance) -> StateChangeRequest:
     return StateChangeRequest("Stop", uid=instance.uid)
 
 
-def _with_strategy(vm: VirtualMachine, strategy: RunStrategy) -> tuple[Operation, ...]:
-    """In the field that the object uses."""
-    spec = vm.spec
-    if spec.run_strategy is not None:
-        before, after = {"runStrategy": spec.run_strategy}, {"runStrategy": strategy.value}
-        return tuple(guarded_patch(vm.metadata, before, after, "spec"))
-    running = {} if spec.running is None else {"running": spec.running}
-    return tuple(guarded_patch(vm.metadata, running, {"running": strategy is RunStrategy.ALWAYS}, "spec"))
-
-
 def _requested(vm: VirtualMachine, *requests: StateChangeRequest) -> tuple[Operation, ...]:
     """The status with the requests. They replace a single stop that waits; the back-off of failed starts ends."""
     waiting = vm.status.state_change_requests
@@ -175,6 +165,4 @@ def _without_starts(vm: VirtualMachine) -> tuple[Operation, ...]:
 
 
 def _status_patch(vm: VirtualMachine, after: dict[str, Any]) -> tuple[Operation, ...]:
-    if vm.raw_status:
-        return tuple(guarded_patch(vm.metadata, vm.raw_status, after, "status"))
-    return tuple(guarded_patch(vm.metadata, {}, {"status": after})) if after else ()
+    return tuple(status_patch(vm.metadata, vm.raw_status, after))

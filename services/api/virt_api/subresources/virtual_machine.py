@@ -47,8 +47,7 @@ async def read_own_guest(client: KubeClient, vm: VirtualMachine, call: Call) -> 
         guest = msgspec.convert(found, Guest)
     except msgspec.ValidationError as error:
         raise errors.ApiError(f"virt-api cannot read {call.name} as it is stored: {error}", call.details) from error
-    owned = any(owner.controller and owner.uid == meta.uid for owner in guest.metadata.owner_references)
-    return guest if owned else None
+    return guest if guest.metadata.controller_uid == meta.uid else None
 
 
 async def read_started_guest(client: KubeClient, call: Call) -> Guest:

@@ -124,9 +124,8 @@ class LauncherPod(msgspec.Struct, frozen=True, rename="camel"):
 
 def belongs_to(pod: ObjectMeta, vmi: ObjectMeta) -> bool:
     """Whether the controller created the pod for the VMI. Anybody may create a pod of the expected name."""
-    owners = (owner.uid for owner in pod.owner_references if owner.controller)
     created_by = pod.labels.get(labels.CREATED_BY)
-    return pod.namespace == vmi.namespace and created_by == vmi.uid and vmi.uid in owners
+    return pod.namespace == vmi.namespace and created_by == vmi.uid and vmi.uid == pod.controller_uid
 
 
 class PodEvent(msgspec.Struct, frozen=True, rename="camel"):

@@ -6,6 +6,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from virt_controller.actions import LookAgain, RecordEvent
+
 
 @dataclass(frozen=True, slots=True)
 class CreateInstance:
@@ -53,22 +55,6 @@ class DeleteRevision:
     """Delete a ControllerRevision that no VirtualMachineInstance was started with. Legal while there is none."""
 
     name: str
-
-
-@dataclass(frozen=True, slots=True)
-class RecordEvent:
-    """Write an event about the VirtualMachine."""
-
-    reason: str
-    message: str
-    warning: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class LookAgain:
-    """Plan again after `seconds`."""
-
-    seconds: float
 
 
 Action = (

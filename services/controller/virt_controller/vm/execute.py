@@ -14,16 +14,15 @@ from virt_core.kube.resource import CONTROLLER_REVISIONS, VIRTUAL_MACHINE_INSTAN
 from virt_core.objects.meta import PartialObject
 from virt_core.vm.virtual_machine import VirtualMachine
 
+from virt_controller.actions import LookAgain, RecordEvent
 from virt_controller.vm.actions import (
     Action,
     CreateInstance,
     DeleteInstance,
     DeleteRevision,
-    LookAgain,
     PatchInstance,
     PatchStatus,
     PatchVm,
-    RecordEvent,
 )
 
 _INTERNAL = 500  # what the API server answers when an admission webhook fails

@@ -53,12 +53,12 @@ class Observed:
 
 def is_controlled(vmi: VirtualMachineInstance, vm: VirtualMachine) -> bool:
     """Whether the VirtualMachine is the controller of the VirtualMachineInstance."""
-    return any(owner.controller and owner.uid == vm.metadata.uid for owner in vmi.metadata.owner_references)
+    return vmi.metadata.controller_uid == vm.metadata.uid
 
 
 def is_orphan(vmi: VirtualMachineInstance) -> bool:
     """Whether nobody controls the VirtualMachineInstance, so that it can be adopted."""
-    return not any(owner.controller for owner in vmi.metadata.owner_references)
+    return not vmi.metadata.controller_uid
 
 
 def has_ended(vmi: VirtualMachineInstance) -> bool:

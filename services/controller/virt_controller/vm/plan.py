@@ -9,20 +9,20 @@ from __future__ import annotations
 from dataclasses import replace
 
 from virt_core.conventions import labels
-from virt_core.objects.meta import seconds_since, seconds_until
-from virt_core.objects.patch import Operation, guarded_patch
+from virt_core.objects.meta import Condition, seconds_since, seconds_until
+from virt_core.objects.patch import Operation, finalizers_patch, guarded_patch, status_patch
+from virt_core.vm.virtual_machine import RunStrategy, strategy_patch
 from virt_core.vmi.instance import VirtualMachineInstance
 
+from virt_controller.actions import LookAgain, RecordEvent
 from virt_controller.vm.actions import (
     Action,
     CreateInstance,
     DeleteInstance,
     DeleteRevision,
-    LookAgain,
     PatchInstance,
     PatchStatus,
     PatchVm,
-    RecordEvent,
 )
 from virt_controller.vm.observe import Failure, Observed, has_ended, is_orphan
 from virt_controller.vm.restart_required import template_is_as_started
@@ -40,12 +40,12 @@ def plan(observed: Observed) -> tuple[Action, ...]:
     if meta.deletion_timestamp is not None:
         return _delete(observed)
     if labels.VM_FINALIZER not in meta.finalizers:
-        return (PatchVm(tuple(_finalizers(observed, [*meta.finalizers, labels.VM_FINALIZER]))),)
+        return (PatchVm(tuple(finalizers_patch(meta, [*meta.finalizers, labels.VM_FINALIZER]))),)
     if vmi is not None and (settled := _settle_ownership(observed, vmi)) is not None:
         return (settled,)
     want = wanted(observed)
     if want.run_always:
-        return (PatchVm(tuple(_run_always(observed))),)
+        return (PatchVm(tuple(strategy_patch(observed.vm, RunStrategy.ALWAYS))),)
     if observed.own is not None:
         return _with_instance(observed, observed.own, want)
     return _start(observed, want) if want.start else _report(observed, want)
@@ -70,9 +70,7 @@ def revision_of(vmi: VirtualMachineInstance) -> str:
 def release(vmi: VirtualMachineInstance) -> PatchInstance:
     """Take the finalizer off a VirtualMachineInstance whose end is recorded, or whose VirtualMachine is gone."""
     kept = [finalizer for finalizer in vmi.metadata.finalizers if finalizer != labels.VM_FINALIZER]
-    before = {"finalizers": vmi.metadata.finalizers}
-    operations = guarded_patch(vmi.metadata, before, {"finalizers": kept}, "metadata")
-    return PatchInstance(vmi.metadata.name, tuple(operations))
+    return PatchInstance(vmi.metadata.name, tuple(finalizers_patch(vmi.metadata, kept)))
 
 
 def _settle_ownership(observed: Observed, vmi: VirtualMachineInstance) -> PatchInstance | None:
@@ -151,7 +149,7 @@ def refused(observed: Observed) -> tuple[Action, ...]:
 
 def _report_failure(observed: Observed, want: Wanted, failure: Failure) -> tuple[Action, ...]:
     """One event, however often it is tried; the condition holds the newest words."""
-    known = next((condition for condition in observed.status.conditions if condition.type == "Failure"), None)
+    known = _reported_failure(observed)
     is_new = known is None or known.reason != failure.reason
     event = (RecordEvent(failure.reason, failure.message, warning=True),) if is_new else ()
     again = LookAgain(_retry_seconds(observed, failure))
@@ -160,17 +158,18 @@ def _report_failure(observed: Observed, want: Wanted, failure: Failure) -> tuple
 
 def _retry_seconds(observed: Observed, failure: Failure) -> float:
     """Between the attempt that failed and the next: the longer it has failed, the longer."""
-    known = next((condition for condition in observed.status.conditions if condition.type == "Failure"), None)
+    known = _reported_failure(observed)
     waited = seconds_since(known.last_transition_time, failure.at) if known is not None else 0.0
     return max(_RETRY_FIRST, min(waited, _RETRY_LAST))
 
 
+def _reported_failure(observed: Observed) -> Condition | None:
+    return next((condition for condition in observed.status.conditions if condition.type == "Failure"), None)
+
+
 def _report(observed: Observed, want: Wanted) -> tuple[Action, ...]:
-    before, after = observed.vm.raw_status, next_status(observed, want.requests)
-    if before:
-        operations = guarded_patch(observed.vm.metadata, before, after, "status")
-    else:
-        operations = guarded_patch(observed.vm.metadata, {}, {"status": after})
+    vm = observed.vm
+    operations = status_patch(vm.metadata, vm.raw_status, next_status(observed, want.requests))
     return (PatchStatus(tuple(operations)),) if operations else ()
 
 
@@ -181,19 +180,13 @@ def _delete(observed: Observed) -> tuple[Action, ...]:
         return (release(observed.vmi),) if observed.vmi is not None and _is_left_over(observed.vmi) else ()
     if vmi is None or _ORPHAN in meta.finalizers:
         kept = [finalizer for finalizer in meta.finalizers if finalizer != labels.VM_FINALIZER]
-        return (PatchVm(tuple(_finalizers(observed, kept))),)
+        return (PatchVm(tuple(finalizers_patch(meta, kept))),)
     actions = list(_report(observed, Wanted(())))
     if vmi.metadata.deletion_timestamp is None:
         actions += _stop(vmi)
     if has_ended(vmi) and labels.VM_FINALIZER in vmi.metadata.finalizers:
         actions.append(release(vmi))
     return tuple(actions)
-
-
-def _finalizers(observed: Observed, finalizers: list[str]) -> list[Operation]:
-    meta = observed.vm.metadata
-    before = {"finalizers": meta.finalizers} if meta.finalizers else {}
-    return guarded_patch(meta, before, {"finalizers": finalizers}, "metadata")
 
 
 def _adopt(observed: Observed, vmi: VirtualMachineInstance) -> PatchInstance:
@@ -209,11 +202,3 @@ def _adopt(observed: Observed, vmi: VirtualMachineInstance) -> PatchInstance:
     kept = sorted({*vmi.metadata.finalizers, labels.VM_FINALIZER})
     finalizers = {"op": "add", "path": "/metadata/finalizers", "value": kept}
     return PatchInstance(vmi.metadata.name, (*test, owners, finalizers), only_if_vm_stays=True)
-
-
-def _run_always(observed: Observed) -> list[Operation]:
-    before = {key: value for key, value in (("runStrategy", observed.spec.run_strategy),) if value is not None}
-    if before:
-        return guarded_patch(observed.vm.metadata, before, {"runStrategy": "Always"}, "spec")
-    was = {"running": observed.spec.running} if observed.spec.running is not None else {}
-    return guarded_patch(observed.vm.metadata, was, {"running": True}, "spec")

@@ -22,7 +22,7 @@ from virt_core.kube.events import EventRecorder
 from virt_core.kube.queue import WorkQueue
 from virt_core.kube.reflector import Key
 from virt_core.kube.resource import CONTROLLER_REVISIONS, VIRTUAL_MACHINE_INSTANCES, VIRTUAL_MACHINES
-from virt_core.vm.virtual_machine import VirtualMachineSpec
+from virt_core.vm.virtual_machine import VirtualMachine, VirtualMachineSpec
 from virt_core.vmi.instance import VirtualMachineInstance
 
 from virt_controller.caches import Caches
@@ -69,7 +69,7 @@ class VmReconciler:
             self._failures.pop(key, None)
             await self._release_orphan(key)
             return None
-        observed = await self._observe(key)
+        observed = await self._observe(vm)
         if observed is None:
             return None
         try:
@@ -80,10 +80,8 @@ class VmReconciler:
             return await self._executor.execute(vm, refused(replace(observed, failure=failure)))
         return again
 
-    async def _observe(self, key: Key) -> Observed | None:
-        vm, vmi = self._caches.vms.get(key), self._caches.vmis.get(key)
-        if vm is None:
-            return None
+    async def _observe(self, vm: VirtualMachine) -> Observed | None:
+        key = vm.key
         try:
             spec = vm.spec
         except msgspec.ValidationError as error:
@@ -92,7 +90,7 @@ class VmReconciler:
                 return None
             spec = VirtualMachineSpec()  # a deletion does not depend on it
         now, jitter = datetime.now(UTC), random.random()  # noqa: S311 - spreads load, decides nothing
-        observed = Observed(vm, spec, vm.status, vmi, now, jitter)
+        observed = Observed(vm, spec, vm.status, self._caches.vmis.get(key), now, jitter)
         if observed.own is not None:
             self._failures.pop(key, None)
             if needs_revision(observed):

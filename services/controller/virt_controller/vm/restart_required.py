@@ -5,10 +5,8 @@ KubeVirt compares the whole template with what the guest was started with, and s
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
-
 import msgspec
+from virt_core.objects.differences import differences
 
 from virt_controller.vm.observe import Observed
 
@@ -19,7 +17,7 @@ def changed_fields(observed: Observed) -> tuple[str, ...]:
     if vmi is None or before is None or vmi.status.phase.final:
         return ()
     started, current = (msgspec.json.decode(spec.template.spec) for spec in (before, observed.spec))
-    return tuple(sorted(_differences("", started, current)))
+    return tuple(sorted(path or "spec" for path in differences(started, current)))
 
 
 def template_is_as_started(observed: Observed) -> bool:
@@ -30,13 +28,3 @@ def template_is_as_started(observed: Observed) -> bool:
     started, current = before.template, observed.spec.template
     same_metadata = (started.metadata or {}) == (current.metadata or {})
     return same_metadata and msgspec.json.decode(started.spec) == msgspec.json.decode(current.spec)
-
-
-def _differences(path: str, before: Any, after: Any) -> Iterator[str]:
-    if before == after:
-        return
-    if isinstance(before, dict) and isinstance(after, dict):
-        for key in before.keys() | after.keys():
-            yield from _differences(f"{path}.{key}".lstrip("."), before.get(key), after.get(key))
-    else:
-        yield path or "spec"

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
+
+from virt_controller.actions import LookAgain, RecordEvent
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,22 +43,6 @@ class PatchVmi:
     operations: tuple[dict[str, Any], ...]
     only_if_pod_is_gone: GonePod | None = None
     only_if_node_is_gone: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class RecordEvent:
-    """Record a Kubernetes Event about the VirtualMachineInstance."""
-
-    reason: str
-    message: str
-    warning: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class LookAgain:
-    """Plan again after `seconds`."""
-
-    seconds: float = field(default=1.0)
 
 
 Action = CreatePod | DeletePod | PatchVmi | RecordEvent | LookAgain

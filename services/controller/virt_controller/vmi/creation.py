@@ -16,13 +16,14 @@ from virt_core.vmi.instance import VirtualMachineInstance
 from virt_core.vmi.log_settings import log_refusals
 from virt_core.vmi.rules.devices import claim_refusals
 
+from virt_controller.actions import LookAgain, RecordEvent
 from virt_controller.pod.containers import LauncherSettings
 from virt_controller.pod.limits import required_limits
 from virt_controller.pod.observed import Claim
 from virt_controller.pod.problems import CLAIM_NOT_FOUND, CREATE_REFUSED, NOT_CONFIGURED, Failure
 from virt_controller.pod.template import launcher_pod
 from virt_controller.vmi import status
-from virt_controller.vmi.actions import Action, CreatePod, LookAgain, RecordEvent
+from virt_controller.vmi.actions import Action, CreatePod
 from virt_controller.vmi.observe import Observed, PodRefusal
 from virt_controller.vmi.outcome import patch_status, warnings
 

@@ -12,16 +12,17 @@ from datetime import datetime
 import msgspec
 from virt_core.conventions import events, labels
 from virt_core.conventions.launcher_pod import GUEST_SHUTDOWN
-from virt_core.objects.patch import guarded_patch
+from virt_core.objects.patch import finalizers_patch
 from virt_core.vmi.instance import VirtualMachineInstance, VmiPhase
 from virt_core.vmi.status import CONTROLLERS_REASONS, ready_condition
 
+from virt_controller.actions import RecordEvent
 from virt_controller.node.health import NODE_DELETED, Trouble
 from virt_controller.pod.observed import LauncherPod
 from virt_controller.pod.problems import Failure, how_it_ended, shut_down
 from virt_controller.pod.template import SHUTDOWN_MARGIN, pod_name
 from virt_controller.vmi import status
-from virt_controller.vmi.actions import Action, DeletePod, GonePod, PatchVmi, RecordEvent
+from virt_controller.vmi.actions import Action, DeletePod, GonePod, PatchVmi
 from virt_controller.vmi.observe import Observed
 from virt_controller.vmi.outcome import fail, patch_status, warnings
 
@@ -42,8 +43,7 @@ def delete(observed: Observed) -> tuple[Action, ...]:
     if labels.VMI_FINALIZER not in vmi.metadata.finalizers:
         return ()
     kept = [finalizer for finalizer in vmi.metadata.finalizers if finalizer != labels.VMI_FINALIZER]
-    before = {"finalizers": vmi.metadata.finalizers}
-    operations = guarded_patch(vmi.metadata, before, {"finalizers": kept}, "metadata")
+    operations = finalizers_patch(vmi.metadata, kept)
     return (PatchVmi(tuple(operations), only_if_pod_is_gone=None if _all_removed(observed) else _gone_pod(vmi)),)
 
 

@@ -14,8 +14,9 @@ from virt_core.kube.resource import NODES, PODS, VIRTUAL_MACHINE_INSTANCES
 from virt_core.objects.meta import ObjectMeta, PartialObject
 from virt_core.vmi.instance import VirtualMachineInstance
 
+from virt_controller.actions import LookAgain, RecordEvent
 from virt_controller.pod.observed import belongs_to
-from virt_controller.vmi.actions import Action, CreatePod, DeletePod, GonePod, LookAgain, PatchVmi, RecordEvent
+from virt_controller.vmi.actions import Action, CreatePod, DeletePod, GonePod, PatchVmi
 
 _INTERNAL = 500  # the API server's status when an admission webhook of a third party fails
 

@@ -10,9 +10,10 @@ from datetime import datetime
 from virt_core.vmi.instance import VirtualMachineInstance
 from virt_core.vmi.status import status_patch
 
+from virt_controller.actions import RecordEvent
 from virt_controller.pod.problems import Failure
 from virt_controller.vmi import status
-from virt_controller.vmi.actions import Action, GonePod, PatchVmi, RecordEvent
+from virt_controller.vmi.actions import Action, GonePod, PatchVmi
 
 
 def patch_status(

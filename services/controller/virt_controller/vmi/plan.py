@@ -17,11 +17,12 @@ from virt_core.objects.patch import Operation, guarded_patch
 from virt_core.vmi.instance import VirtualMachineInstance, VmiPhase
 from virt_core.vmi.status import CONTROLLERS_REASONS, in_phase, status_patch
 
+from virt_controller.actions import LookAgain, RecordEvent
 from virt_controller.pod.containers import LauncherSettings
 from virt_controller.pod.observed import LauncherPod
 from virt_controller.pod.problems import Failure, how_it_ended, start_problem
 from virt_controller.vmi import creation, ending, status
-from virt_controller.vmi.actions import Action, DeletePod, LookAgain, PatchVmi, RecordEvent
+from virt_controller.vmi.actions import Action, DeletePod, PatchVmi
 from virt_controller.vmi.creation import RetryDelays
 from virt_controller.vmi.observe import Observed
 from virt_controller.vmi.outcome import fail, patch_status, warnings

@@ -34,6 +34,11 @@ class ObjectMeta(msgspec.Struct, frozen=True, rename="camel"):
     finalizers: list[str] = []
     owner_references: list[OwnerReference] = []
 
+    @property
+    def controller_uid(self) -> str:
+        """UID of the owner that controls the object; "" if nobody does. The API server allows one at most."""
+        return next((owner.uid for owner in self.owner_references if owner.controller), "")
+
 
 class PartialObject(msgspec.Struct, frozen=True, rename="camel"):
     """The metadata of any object."""

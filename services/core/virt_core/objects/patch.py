@@ -45,3 +45,16 @@ def guarded_patch(meta: ObjectMeta, before: Mapping[str, Any], after: Mapping[st
     if any(operation["op"] == "add" for operation in operations):
         guards.append({"op": "test", "path": "/metadata/resourceVersion", "value": meta.resource_version})
     return [*guards, *operations]
+
+
+def status_patch(meta: ObjectMeta, before: Mapping[str, Any], after: Mapping[str, Any]) -> list[Operation]:
+    """The guarded patch from the stored status, empty if there is none, to `after`; empty if they are equal."""
+    if before:
+        return guarded_patch(meta, before, after, "status")
+    return guarded_patch(meta, {}, {"status": dict(after)}) if after else []
+
+
+def finalizers_patch(meta: ObjectMeta, finalizers: list[str]) -> list[Operation]:
+    """The guarded patch from the object's finalizers to `finalizers`; empty if they are equal."""
+    before = {"finalizers": meta.finalizers} if meta.finalizers else {}
+    return guarded_patch(meta, before, {"finalizers": finalizers}, "metadata")

@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 
 from virt_core.objects.meta import Condition, ObjectMeta, ObjectReference
+from virt_core.objects.patch import Operation, guarded_patch
 
 API_VERSION, KIND = "kubevirt.io/v1", "VirtualMachine"
 
@@ -120,7 +121,7 @@ class VirtualMachine(msgspec.Struct, frozen=True, rename="camel"):
 
     @property
     def spec(self) -> VirtualMachineSpec:
-        """The spec, read anew by each call.
+        """The spec, decoded at each access.
 
         Raises:
             msgspec.ValidationError: it is none. The CRD's schema lets no such spec be stored.
@@ -145,3 +146,13 @@ class VirtualMachine(msgspec.Struct, frozen=True, rename="camel"):
         """For events."""
         meta = self.metadata
         return ObjectReference(API_VERSION, KIND, meta.name, meta.namespace, meta.uid)
+
+
+def strategy_patch(vm: VirtualMachine, strategy: RunStrategy) -> list[Operation]:
+    """The guarded patch to Always or Halted, in the field that the object uses: `running` is the older one."""
+    spec = vm.spec
+    if spec.run_strategy is not None:
+        before, after = {"runStrategy": spec.run_strategy}, {"runStrategy": strategy.value}
+        return guarded_patch(vm.metadata, before, after, "spec")
+    running = {} if spec.running is None else {"running": spec.running}
+    return guarded_patch(vm.metadata, running, {"running": strategy is RunStrategy.ALWAYS}, "spec")

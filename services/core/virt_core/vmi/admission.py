@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from virt_core.conventions import labels
+from virt_core.objects.differences import differences
 from virt_core.objects.kubevirt import Configuration
 from virt_core.validation.refusal import Refusal, UnsupportedSpec
 from virt_core.vmi.accepted import accept
@@ -77,19 +78,9 @@ def _changed_spec(old: Body, new: Body, configuration: Configuration) -> Iterato
     if old.get("spec") == new.get("spec"):
         return
     before, after = defaulted(old, configuration).get("spec"), defaulted(new, configuration).get("spec")
-    paths = list(_differences("spec", before, after))
+    paths = list(differences(before, after, "spec"))
     for path in paths[:_SHOWN_CHANGES]:
         yield Refusal(path, "cannot be changed, create a new VirtualMachineInstance")
-
-
-def _differences(path: str, before: Any, after: Any) -> Iterator[str]:
-    if before == after:
-        return
-    if isinstance(before, dict) and isinstance(after, dict):
-        for key in sorted(before.keys() | after.keys()):
-            yield from _differences(f"{path}.{key}", before.get(key), after.get(key))
-    else:
-        yield path
 
 
 def _changed_status(old: Body, new: Body) -> Iterator[Refusal]:

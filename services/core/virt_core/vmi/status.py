@@ -13,8 +13,9 @@ from typing import Any
 import msgspec
 
 from virt_core.conventions.conditions import READY
+from virt_core.objects import patch
 from virt_core.objects.meta import Condition, rfc3339, with_conditions
-from virt_core.objects.patch import Operation, guarded_patch
+from virt_core.objects.patch import Operation
 from virt_core.vmi.instance import VirtualMachineInstance, VmiPhase
 
 NODE_UNREACHABLE = "NodeUnreachable"
@@ -71,6 +72,4 @@ def stored_conditions(vmi: VirtualMachineInstance, wanted: Iterable[Condition], 
 
 def status_patch(vmi: VirtualMachineInstance, after: Mapping[str, Any]) -> list[Operation]:
     """The guarded patch from the stored status to `after`; empty if they are equal."""
-    if vmi.raw_status:
-        return guarded_patch(vmi.metadata, vmi.raw_status, after, "status")
-    return guarded_patch(vmi.metadata, {}, {"status": dict(after)}) if after else []
+    return patch.status_patch(vmi.metadata, vmi.raw_status, after)

@@ -44,7 +44,7 @@ class Route:
 
 @dataclass(frozen=True, slots=True)
 class Lease:
-    """What one network card is told."""
+    """What one network card gets by DHCP."""
 
     mac: bytes
     """The card's address, the only one that is answered."""

@@ -48,7 +48,7 @@ class Stop:
     """When the power button was pressed last."""
 
     destroyed: bool = False
-    """Whether this process has told libvirt to end QEMU."""
+    """Whether this process has requested the end of QEMU from libvirt."""
 
     def next_press(self) -> float:
         """When to press the power button next."""

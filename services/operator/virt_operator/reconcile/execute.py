@@ -20,7 +20,7 @@ from virt_core.conventions.labels import HEARTBEAT, KUBEVIRT_FINALIZER, SCHEDULA
 from virt_core.kube.client import KubeClient
 from virt_core.kube.errors import AlreadyExists, Invalid, NotFound
 from virt_core.kube.resource import KUBEVIRTS, NODES, PODS, SECRETS, Resource
-from virt_core.objects.patch import guarded_patch
+from virt_core.objects.patch import finalizers_patch
 
 from virt_operator.certificates.authority import AuthorityWatch
 from virt_operator.certificates.issue import new_authority, new_leaf
@@ -224,8 +224,7 @@ class Executor:
         others = [finalizer for finalizer in meta.finalizers if finalizer != KUBEVIRT_FINALIZER]
         wanted = [*others, KUBEVIRT_FINALIZER] if adding else others
         # An empty list is not stored, so only the resourceVersion can be tested.
-        before = {"finalizers": meta.finalizers} if meta.finalizers else {}
-        operations = guarded_patch(meta, before, {"finalizers": wanted}, "metadata")
+        operations = finalizers_patch(meta, wanted)
         await self._client.json_patch(KUBEVIRTS, meta.namespace, meta.name, operations)
 
 
