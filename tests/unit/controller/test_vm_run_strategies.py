@@ -193,6 +193,18 @@ async def test_a_guest_that_never_runs_is_started_ever_later(server: FakeApiServ
     assert "startFailure" not in world.status
 
 
+async def test_a_failed_start_counts_once_however_long_its_instance_stays(
+    server: FakeApiServer, client: KubeClient
+) -> None:
+    world = VmWorld(server, "Always")
+    await world.settle(client)
+    world.report("Scheduling")
+    world.report(EARLY)
+    await world.settle(client)
+    assert world.vmi is not None
+    assert world.status["startFailure"]["consecutiveFailCount"] == 1
+
+
 async def test_a_switch_to_rerun_on_failure_during_a_back_off_is_not_forgotten(
     server: FakeApiServer, client: KubeClient
 ) -> None:

@@ -111,7 +111,7 @@ class VmWorld(Passes):
         moments = [*self.vmi["status"].get("phaseTransitionTimestamps", []), {"phase": phase}]
         body = {"phase": phase, "phaseTransitionTimestamps": moments, **status}
         self._store.merge_patch(_VMI, {"status": body})
-        if phase == "Running":
+        if phase in ("Scheduling", "Running"):
             kept = sorted({*self.vmi["metadata"].get("finalizers", []), VMI_FINALIZER})
             self._store.merge_patch(_VMI, {"metadata": {"finalizers": kept}})
 
