@@ -1,4 +1,4 @@
-"""Actions that every reconciler of this process has. Pure; part of the closed sets in vm/ and vmi/actions.py."""
+"""Actions that every reconciler of this process has. Pure; part of the closed set in each kind's actions.py."""
 
 from __future__ import annotations
 

@@ -8,8 +8,9 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from msgspec import structs
 from virt_controller.actions import LookAgain
+from virt_controller.failure import Failure
 from virt_controller.vm.actions import CreateInstance
-from virt_controller.vm.observe import Failure, Observed
+from virt_controller.vm.observe import Observed
 from virt_controller.vm.plan import plan
 from virt_core.kube.client import KubeClient, Object
 from virt_core.kube.resource import VIRTUAL_MACHINE_INSTANCES, VIRTUAL_MACHINES

@@ -57,6 +57,5 @@ class DeleteRevision:
     name: str
 
 
-Action = (
-    CreateInstance | DeleteInstance | PatchInstance | PatchVm | PatchStatus | DeleteRevision | RecordEvent | LookAgain
-)
+Write = CreateInstance | DeleteInstance | PatchInstance | PatchVm | PatchStatus | DeleteRevision
+Action = Write | RecordEvent | LookAgain

@@ -1,20 +1,18 @@
-"""Each action of a plan as one request, in the plan's order. Called by reconcile.py; stops at the first failure."""
+"""Executes a plan's actions in order and stops at the first failure. Called by reconcile.py."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, assert_never
+from typing import assert_never
 
-import msgspec
 from virt_core import logs
 from virt_core.kube.client import KubeClient, Object
-from virt_core.kube.errors import AlreadyExists, Conflict, Forbidden, Invalid, KubeError, NotFound
+from virt_core.kube.errors import AlreadyExists, Conflict
 from virt_core.kube.events import EventRecorder
 from virt_core.kube.resource import CONTROLLER_REVISIONS, VIRTUAL_MACHINE_INSTANCES, VIRTUAL_MACHINES
-from virt_core.objects.meta import PartialObject
 from virt_core.vm.virtual_machine import VirtualMachine
 
-from virt_controller.actions import LookAgain, RecordEvent
+from virt_controller.execution import Execution
 from virt_controller.vm.actions import (
     Action,
     CreateInstance,
@@ -23,17 +21,12 @@ from virt_controller.vm.actions import (
     PatchInstance,
     PatchStatus,
     PatchVm,
+    Write,
 )
-
-_INTERNAL = 500  # what the API server answers when an admission webhook fails
-
-
-class InstanceRefused(Exception):
-    """The API server does not admit the VirtualMachineInstance now; the text says why."""
 
 
 class Executor:
-    """Carries plans out. `wrote_vm` and `wrote_vmi` take the API server's answers to writes."""
+    """Executes plans. `wrote_vm` and `wrote_vmi` take the API server's responses to writes."""
 
     def __init__(
         self,
@@ -42,22 +35,20 @@ class Executor:
         wrote_vm: Callable[[Object], None],
         wrote_vmi: Callable[[Object], None],
     ) -> None:
-        self._client = client
-        self._events = events
+        self._execution: Execution[Write] = Execution(client, events)
         self._wrote_vm = wrote_vm
         self._wrote_vmi = wrote_vmi
 
     async def execute(self, vm: VirtualMachine, actions: tuple[Action, ...]) -> float | None:
-        """Carry `actions` out; returns the seconds after which to plan again, or None.
+        """Execute `actions`. Returns the seconds after which to plan again, or None.
 
         Raises:
-            InstanceRefused: to be reported; the rest was not carried out.
-            KubeError: the rest was not carried out; observe and plan again.
+            Refused: the VirtualMachineInstance; to be reported, the remaining actions were not executed.
+            KubeError: the remaining actions were not executed; observe and plan again.
         """
-        meta = vm.metadata
-        log = logs.bound("virt_controller.vm", namespace=meta.namespace, vm=meta.name)
-        again: float | None = None
-        for action in actions:
+        log = logs.bound("virt_controller.vm", namespace=vm.metadata.namespace, vm=vm.metadata.name)
+
+        async def write(action: Write) -> bool:
             match action:
                 case CreateInstance():
                     await self._create(vm, action, log)
@@ -66,93 +57,57 @@ class Executor:
                 case PatchInstance():
                     await self._patch_instance(vm, action, log)
                 case PatchVm():
-                    self._wrote_vm(await self._patch(vm, action.operations, None, log))
+                    return await self._patch(vm, action, None, log)
                 case PatchStatus():
-                    self._wrote_vm(await self._patch(vm, action.operations, "status", log))
+                    return await self._patch(vm, action, "status", log)
                 case DeleteRevision():
-                    await self._delete_revision(vm, action, log)
-                case RecordEvent():
-                    await self._events.record(
-                        vm.reference, action.reason, action.message, action="Reconcile", warning=action.warning
-                    )
-                case LookAgain():
-                    again = action.seconds
+                    log.info("deleting revision", revision=action.name)
+                    await self._execution.delete(CONTROLLER_REVISIONS, vm.metadata.namespace, action.name)
                 case _:
                     assert_never(action)
-        return again
+            return True
+
+        return await self._execution.run(vm.reference, actions, write)
 
     async def _create(self, vm: VirtualMachine, action: CreateInstance, log: logs.BoundLogger) -> None:
         namespace = vm.metadata.namespace
         # A creation has no precondition, and a cache that is behind would start what was stopped or had its start.
-        await self._require_vm(vm, unchanged=True)
+        await self._execution.require(VIRTUAL_MACHINES, vm.metadata, unchanged=True)
         log.info("creating virtual machine instance", revision=action.revision["metadata"]["name"])
         try:
-            await self._client.create(CONTROLLER_REVISIONS, namespace, action.revision)
+            await self._execution.create(CONTROLLER_REVISIONS, namespace, action.revision)
         except AlreadyExists:
             log.debug("finding the revision created before")  # its name says of what; see start.py
-        except KubeError as error:
-            raise _refused(error, "ControllerRevision") from error
         try:
-            answer = await self._client.create(VIRTUAL_MACHINE_INSTANCES, namespace, action.manifest)
+            answer = await self._execution.create(VIRTUAL_MACHINE_INSTANCES, namespace, action.manifest)
         except AlreadyExists as error:
             raise Conflict(409, "the VirtualMachineInstance is there: the cache is behind") from error
-        except KubeError as error:
-            raise _refused(error, "VirtualMachineInstance") from error
         self._wrote_vmi(answer)
 
     async def _delete(self, vm: VirtualMachine, action: DeleteInstance, log: logs.BoundLogger) -> None:
         log.info("deleting virtual machine instance", uid=action.uid)
-        try:
-            answer = await self._client.delete(
-                VIRTUAL_MACHINE_INSTANCES, vm.metadata.namespace, action.name, uid=action.uid
-            )
-        except NotFound:
-            return  # it is gone, as it should be
-        if answer.get("kind") == VIRTUAL_MACHINE_INSTANCES.kind:
+        namespace = vm.metadata.namespace
+        answer = await self._execution.delete(VIRTUAL_MACHINE_INSTANCES, namespace, action.name, uid=action.uid)
+        if answer is not None and answer.get("kind") == VIRTUAL_MACHINE_INSTANCES.kind:
             self._wrote_vmi(answer)
 
     async def _patch_instance(self, vm: VirtualMachine, action: PatchInstance, log: logs.BoundLogger) -> None:
         if action.only_if_vm_stays:
-            await self._require_vm(vm)
-        log.info("patching virtual machine instance", paths=_paths(action.operations))
-        try:
-            answer = await self._client.json_patch(
-                VIRTUAL_MACHINE_INSTANCES, vm.metadata.namespace, action.name, action.operations
-            )
-        except NotFound:
+            await self._execution.require(VIRTUAL_MACHINES, vm.metadata)
+        key = vm.metadata.namespace, action.name
+        answer = await self._execution.patch(VIRTUAL_MACHINE_INSTANCES, key, action.operations, log=log)
+        if answer is None:
             return
         if answer["metadata"].get("deletionTimestamp") is None or answer["metadata"].get("finalizers"):
             self._wrote_vmi(answer)
 
-    async def _require_vm(self, vm: VirtualMachine, *, unchanged: bool = False) -> None:
-        found = await self._client.get(VIRTUAL_MACHINES, vm.metadata.namespace, vm.metadata.name)
-        meta = msgspec.convert(found, PartialObject).metadata
-        if meta.uid != vm.metadata.uid or meta.deletion_timestamp is not None:
-            raise Conflict(409, f"VirtualMachine {vm.metadata.name} is another one or deleted: the cache is behind")
-        if unchanged and meta.resource_version != vm.metadata.resource_version:
-            raise Conflict(409, f"VirtualMachine {vm.metadata.name} has changed: the cache is behind")
-
     async def _patch(
-        self, vm: VirtualMachine, operations: tuple[dict[str, Any], ...], subresource: str | None, log: logs.BoundLogger
-    ) -> Object:
-        log.info("patching", paths=_paths(operations))
-        meta = vm.metadata
-        return await self._client.json_patch(VIRTUAL_MACHINES, meta.namespace, meta.name, operations, subresource)
-
-    async def _delete_revision(self, vm: VirtualMachine, action: DeleteRevision, log: logs.BoundLogger) -> None:
-        log.info("deleting revision", revision=action.name)
-        try:
-            await self._client.delete(CONTROLLER_REVISIONS, vm.metadata.namespace, action.name)
-        except NotFound:
-            pass
-
-
-def _refused(error: KubeError, what: str) -> Exception:
-    """InstanceRefused if the API server has decided, else the error itself."""
-    if isinstance(error, (Forbidden, Invalid)) or error.status in (400, _INTERNAL):
-        return InstanceRefused(f"the API server refuses the {what}: {error.message}")
-    return error
-
-
-def _paths(operations: tuple[dict[str, Any], ...]) -> list[str]:
-    return [operation["path"] for operation in operations if operation["op"] != "test"]
+        self, vm: VirtualMachine, action: PatchVm | PatchStatus, subresource: str | None, log: logs.BoundLogger
+    ) -> bool:
+        """Whether the VirtualMachine is still there."""
+        answer = await self._execution.patch(
+            VIRTUAL_MACHINES, vm.key, action.operations, log=log, subresource=subresource
+        )
+        if answer is not None:
+            self._wrote_vm(answer)
+        return answer is not None

@@ -9,14 +9,7 @@ from virt_core.conventions import labels
 from virt_core.vm.virtual_machine import RunStrategy, VirtualMachine, VirtualMachineSpec, VirtualMachineStatus
 from virt_core.vmi.instance import VirtualMachineInstance
 
-
-@dataclass(frozen=True, slots=True)
-class Failure:
-    """Something that the API server refused, as the condition Failure reports it."""
-
-    reason: str
-    message: str
-    at: datetime
+from virt_controller.failure import Failure
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,12 +9,13 @@ from __future__ import annotations
 from dataclasses import replace
 
 from virt_core.conventions import labels
-from virt_core.objects.meta import Condition, seconds_since, seconds_until
+from virt_core.objects.meta import Condition, seconds_until
 from virt_core.objects.patch import Operation, finalizers_patch, guarded_patch, status_patch
 from virt_core.vm.virtual_machine import RunStrategy, strategy_patch
 from virt_core.vmi.instance import VirtualMachineInstance
 
 from virt_controller.actions import LookAgain, RecordEvent
+from virt_controller.failure import Failure
 from virt_controller.vm.actions import (
     Action,
     CreateInstance,
@@ -24,14 +25,13 @@ from virt_controller.vm.actions import (
     PatchStatus,
     PatchVm,
 )
-from virt_controller.vm.observe import Failure, Observed, has_ended, is_orphan
+from virt_controller.vm.observe import Observed, has_ended, is_orphan
 from virt_controller.vm.restart_required import template_is_as_started
 from virt_controller.vm.run_strategy import Wanted, wanted
 from virt_controller.vm.start import instance, owner_reference, revision, revision_name, revision_prefix
 from virt_controller.vm.status import next_start_failure, next_status, started_generation
 
 _ORPHAN = "orphan"  # the finalizer of `kubectl delete --cascade=orphan`
-_RETRY_FIRST, _RETRY_LAST = 2.0, 60.0  # seconds between attempts to create what the API server refuses
 
 
 def plan(observed: Observed) -> tuple[Action, ...]:
@@ -127,7 +127,7 @@ def _start(observed: Observed, want: Wanted) -> tuple[Action, ...]:
     if other is not None:
         why = f"VirtualMachineInstance {other.metadata.name} has another controller: delete it, or rename this VM"
         return _report_failure(observed, want, Failure("FailedCreate", why, now))
-    waits = [_retry_seconds(observed, failure) - (now - failure.at).total_seconds()] if failure is not None else []
+    waits = [failure.seconds_to_retry(_reported_failure(observed), now)] if failure is not None else []
     start_failure = next_start_failure(observed) if want.waits_for_backoff else None
     if start_failure is not None:
         waits.append(seconds_until(start_failure.retry_after_timestamp, now))
@@ -152,15 +152,8 @@ def _report_failure(observed: Observed, want: Wanted, failure: Failure) -> tuple
     known = _reported_failure(observed)
     is_new = known is None or known.reason != failure.reason
     event = (RecordEvent(failure.reason, failure.message, warning=True),) if is_new else ()
-    again = LookAgain(_retry_seconds(observed, failure))
+    again = LookAgain(failure.seconds_to_retry(known, failure.at))
     return (*_report(replace(observed, failure=failure), want), *event, again)
-
-
-def _retry_seconds(observed: Observed, failure: Failure) -> float:
-    """Between the attempt that failed and the next: the longer it has failed, the longer."""
-    known = _reported_failure(observed)
-    waited = seconds_since(known.last_transition_time, failure.at) if known is not None else 0.0
-    return max(_RETRY_FIRST, min(waited, _RETRY_LAST))
 
 
 def _reported_failure(observed: Observed) -> Condition | None:

@@ -1,4 +1,4 @@
-"""Brings caches, plan and executor together for VirtualMachines. Made and run by app.py.
+"""Connects caches, plan and executor for VirtualMachines. Created and run by app.py.
 
 VirtualMachines depend on VirtualMachineInstances, never the other way round: the two share a name, so every change of a
 VirtualMachineInstance is a reason to look at the VirtualMachine of its key. Besides the caches it reads from the API
@@ -19,18 +19,20 @@ from virt_core.conventions import labels
 from virt_core.kube.client import KubeClient
 from virt_core.kube.errors import NotFound
 from virt_core.kube.events import EventRecorder
-from virt_core.kube.queue import WorkQueue
 from virt_core.kube.reflector import Key
 from virt_core.kube.resource import CONTROLLER_REVISIONS, VIRTUAL_MACHINE_INSTANCES, VIRTUAL_MACHINES
 from virt_core.vm.virtual_machine import VirtualMachine, VirtualMachineSpec
 from virt_core.vmi.instance import VirtualMachineInstance
 
 from virt_controller.caches import Caches
-from virt_controller.vm.execute import Executor, InstanceRefused
-from virt_controller.vm.observe import Failure, Observed, has_ended
+from virt_controller.controller import Controller, Refusals
+from virt_controller.execution import Refused
+from virt_controller.failure import Failure
+from virt_controller.vm.execute import Executor
+from virt_controller.vm.observe import Observed, has_ended
 from virt_controller.vm.plan import needs_revision, plan, refused, release, revision_of
 
-_WORKERS = 5  # requests in flight; one VirtualMachine is never worked on twice at a time
+_WORKERS = 5  # VirtualMachines that are reconciled in parallel
 _KEPT_REVISIONS = 256  # of VirtualMachines that changed while their guests run
 
 
@@ -48,37 +50,38 @@ class VmReconciler:
     def __init__(self, client: KubeClient, caches: Caches, events: EventRecorder) -> None:
         self._client = client
         self._caches = caches
-        self._queue: WorkQueue[Key] = WorkQueue("vm")
+        self._controller = Controller("vm", caches, workers=_WORKERS)
         self._executor = Executor(client, events, caches.vms.wrote, caches.vmis.wrote)
-        self._failures: dict[Key, tuple[str, int, Failure]] = {}  # with the VirtualMachine's UID and generation
+        self._failures: Refusals[Failure] = Refusals()
         self._revisions: OrderedDict[str, VirtualMachineSpec | None] = OrderedDict()
         self._log = logs.bound("virt_controller.vm.reconcile")
-        caches.vms.subscribe(self._queue.add)
+        caches.vms.subscribe(self._controller.enqueue)
         caches.vmis.subscribe(self._instance_changed)
 
     async def work(self) -> None:
-        """Reconcile until cancelled. Nothing is concluded before every cache was filled once."""
-        await self._caches.wait()
+        """Reconcile until cancelled, starting when every cache is complete."""
+        await self._controller.work(self.reconcile, self._first)
+
+    def _first(self) -> list[Key]:
         held = [vmi.key for vmi in self._caches.vmis if labels.VM_FINALIZER in vmi.metadata.finalizers]
-        await self._queue.run(self.reconcile, _WORKERS, first=[*(vm.key for vm in self._caches.vms), *held])
+        return [*(vm.key for vm in self._caches.vms), *held]
 
     async def reconcile(self, key: Key) -> float | None:
-        """One pass: observe, plan, execute; returns the seconds after which to look again, or None."""
+        """A pass: observe, plan, execute. Returns the seconds after which to reconcile again, or None."""
         vm = self._caches.vms.get(key)
         if vm is None:
-            self._failures.pop(key, None)
+            self._failures.forget(key)
             await self._release_orphan(key)
             return None
         observed = await self._observe(vm)
         if observed is None:
             return None
         try:
-            again = await self._executor.execute(vm, plan(observed))
-        except InstanceRefused as error:
+            return await self._executor.execute(vm, plan(observed))
+        except Refused as error:
             failure = Failure("FailedCreate", str(error), datetime.now(UTC))
-            self._failures[key] = vm.metadata.uid, vm.metadata.generation, failure
+            self._failures.remember(key, _version(vm), failure)
             return await self._executor.execute(vm, refused(replace(observed, failure=failure)))
-        return again
 
     async def _observe(self, vm: VirtualMachine) -> Observed | None:
         key = vm.key
@@ -92,14 +95,11 @@ class VmReconciler:
         now, jitter = datetime.now(UTC), random.random()  # noqa: S311 - spreads load, decides nothing
         observed = Observed(vm, spec, vm.status, self._caches.vmis.get(key), now, jitter)
         if observed.own is not None:
-            self._failures.pop(key, None)
+            self._failures.forget(key)
             if needs_revision(observed):
                 started_with = await self._revision(key[0], revision_of(observed.own))
                 observed = replace(observed, started_with=started_with)
-        uid, generation, failure = self._failures.get(key, ("", 0, None))
-        if (uid, generation) == (vm.metadata.uid, vm.metadata.generation):
-            observed = replace(observed, failure=failure)
-        return observed
+        return replace(observed, failure=self._failures.get(key, _version(vm)))
 
     async def _revision(self, namespace: str, name: str) -> VirtualMachineSpec | None:
         """The spec in a ControllerRevision, which never changes; None: it is gone or is none of ours."""
@@ -136,4 +136,8 @@ class VmReconciler:
         if self._caches.vms.get(key) is not None or (
             vmi is not None and labels.VM_FINALIZER in vmi.metadata.finalizers
         ):
-            self._queue.add(key)
+            self._controller.enqueue(key)
+
+
+def _version(vm: VirtualMachine) -> tuple[str, int]:
+    return vm.metadata.uid, vm.metadata.generation

@@ -45,4 +45,5 @@ class PatchVmi:
     only_if_node_is_gone: str | None = None
 
 
-Action = CreatePod | DeletePod | PatchVmi | RecordEvent | LookAgain
+Write = CreatePod | DeletePod | PatchVmi
+Action = Write | RecordEvent | LookAgain

@@ -15,17 +15,18 @@ from virt_core import logs
 from virt_core.kube.client import KubeClient
 from virt_core.kube.errors import KubeError, NotFound
 from virt_core.kube.events import EventRecorder
-from virt_core.kube.queue import WorkQueue
 from virt_core.kube.reflector import Key
 from virt_core.kube.resource import EVENTS, PERSISTENT_VOLUME_CLAIMS
 from virt_core.vmi.accepted import AcceptedSpec, AcceptedSpecs, RefusedSpec
 from virt_core.vmi.instance import VirtualMachineInstance
 
 from virt_controller.caches import Caches
+from virt_controller.controller import Controller, Refusals
+from virt_controller.execution import Refused
 from virt_controller.node.reconcile import Nodes
 from virt_controller.pod.observed import Claim, LauncherPod, PodEvent
 from virt_controller.pod.volumes import claim_names
-from virt_controller.vmi.execute import Executor, PodRefused
+from virt_controller.vmi.execute import Executor
 from virt_controller.vmi.namespaces import Namespaces
 from virt_controller.vmi.observe import Observed, PodRefusal, current_pod
 from virt_controller.vmi.plan import Planner, needs_events
@@ -45,34 +46,33 @@ class VmiReconciler:
         self._nodes = nodes
         self._planner = planner
         self._specs = AcceptedSpecs()
-        self._queue: WorkQueue[Key] = WorkQueue("vmi")
+        self._controller = Controller("vmi", caches, workers=_WORKERS)
         self._executor = Executor(client, events, caches.vmis.wrote)
         self._clock = asyncio.get_running_loop().time
         self._namespaces = Namespaces(client, self._clock)
-        self._refusals: dict[Key, tuple[str, PodRefusal]] = {}  # of VMIs without a pod, with their UID
+        self._refusals: Refusals[PodRefusal] = Refusals()  # of VMIs without a pod; by UID, as the spec cannot change
         self._log = logs.bound("virt_controller.vmi.reconcile")
-        caches.vmis.subscribe(self._queue.add)
-        caches.pods.subscribe(self._queue.add)
+        caches.vmis.subscribe(self._controller.enqueue)
+        caches.pods.subscribe(self._controller.enqueue)
         caches.configuration.subscribe(self._configuration_changed)
         nodes.listen(self._node_changed)
 
     async def work(self) -> None:
         """Reconcile until cancelled, starting when every cache is complete."""
-        await self._caches.wait()
-        await self._queue.run(self.reconcile, _WORKERS, first=[vmi.key for vmi in self._caches.vmis])
+        await self._controller.work(self.reconcile, lambda: [vmi.key for vmi in self._caches.vmis])
 
     async def reconcile(self, key: Key) -> float | None:
         """A pass: observe, plan, execute. Returns the seconds after which to reconcile again, or None."""
         vmi = self._caches.vmis.get(key)
         if vmi is None:
-            self._refusals.pop(key, None)
+            self._refusals.forget(key)
             return None
         observed = await self._observe(vmi, datetime.now(UTC))
         try:
             return await self._carry_out(observed)
-        except PodRefused as error:
+        except Refused as error:
             refusal = PodRefusal(str(error), datetime.now(UTC))
-            self._refusals[key] = vmi.metadata.uid, refusal
+            self._refusals.remember(key, vmi.metadata.uid, refusal)
             return await self._executor.execute(
                 vmi, self._planner.plan(replace(observed, refusal=refusal, now=refusal.at))
             )
@@ -87,7 +87,7 @@ class VmiReconciler:
         plan, began = self._planner.plan(observed), self._clock()
         try:
             return await self._executor.execute(observed.vmi, plan)
-        except PodRefused as error:
+        except Refused as error:
             if not error.by_rules or (observed.rules is not None and observed.refusal is not None):
                 raise
             try:
@@ -120,16 +120,13 @@ class VmiReconciler:
             rules = self._namespaces.known(vmi.metadata.namespace)
             spec = self._specs.of(vmi, observed.configuration) if observed.configuration is not None else None
             claims = await self._claims(vmi, spec)
-            return replace(observed, spec=spec, claims=claims, refusal=self._refusal(vmi), rules=rules)
-        self._refusals.pop(vmi.key, None)
+            refusal = self._refusals.get(vmi.key, vmi.metadata.uid)
+            return replace(observed, spec=spec, claims=claims, refusal=refusal, rules=rules)
+        self._refusals.forget(vmi.key)
         node = pod.spec.node_name
         trouble = self._nodes.trouble(node, now) if node else None
         events = await self._pod_events(pod) if needs_events(vmi, pod, now) else ()
         return replace(observed, trouble=trouble, pod_events=events)
-
-    def _refusal(self, vmi: VirtualMachineInstance) -> PodRefusal | None:
-        uid, refusal = self._refusals.get(vmi.key, ("", None))
-        return refusal if uid == vmi.metadata.uid else None
 
     async def _pod_events(self, pod: LauncherPod) -> tuple[PodEvent, ...]:
         """Warnings about a pod. Read on demand, because watching all events of a cluster is expensive."""
@@ -156,10 +153,10 @@ class VmiReconciler:
     def _node_changed(self, name: str) -> None:
         for vmi in self._caches.vmis:
             if name in vmi.status.active_pods.values():
-                self._queue.add(vmi.key)
+                self._controller.enqueue(vmi.key)
 
     def _configuration_changed(self) -> None:
         """Reconcile VMIs without a pod, which may get one now. Running VMIs keep their configuration."""
         for vmi in self._caches.vmis:
             if not vmi.status.active_pods:
-                self._queue.add(vmi.key)
+                self._controller.enqueue(vmi.key)

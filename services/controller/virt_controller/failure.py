@@ -1,0 +1,30 @@
+"""A write that the API server refuses, and when it is tried again. Pure; part of what kinds observe.
+
+A refusal ends when somebody changes something, a quota or a webhook for example. So it is reported, and tried again:
+the longer it has lasted, the less often.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from virt_core.objects.meta import Condition, seconds_since
+
+_RETRY_FIRST, _RETRY_LAST = 2.0, 60.0  # seconds between attempts
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A refused write, as a condition reports it."""
+
+    reason: str
+    message: str
+    at: datetime
+
+    def seconds_to_retry(self, reported: Condition | None, now: datetime) -> float:
+        """The seconds from `now` until the next attempt. `reported` is the condition that reports such failures, if it
+        is stored: its transition time says how long they have lasted."""
+        lasted = seconds_since(reported.last_transition_time, self.at) if reported is not None else 0.0
+        delay = max(_RETRY_FIRST, min(lasted, _RETRY_LAST))
+        return delay - (now - self.at).total_seconds()
