@@ -35,3 +35,13 @@ def parse_quantity(text: str) -> Decimal:
 def parse_bytes(text: str) -> int:
     """A quantity as a whole number, rounded up as Kubernetes does."""
     return ceil(parse_quantity(text))
+
+
+def binary_quantity(size: int) -> str:
+    """A number of bytes in the largest binary unit that divides it, as Kubernetes writes it: "1536Mi"."""
+    unit = ""
+    for larger in ("Ki", "Mi", "Gi", "Ti", "Pi", "Ei"):
+        if size == 0 or size % 1024:
+            break
+        size, unit = size // 1024, larger
+    return f"{size}{unit}"
