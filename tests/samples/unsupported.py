@@ -54,7 +54,7 @@ UNSUPPORTED = [
     "resourceClaims",
     "utilityVolumes",
     "volumes[].containerPath",
-    "volumes[].dataVolume",
+    "volumes[].dataVolume.hotpluggable",
     "volumes[].downwardMetrics",
     "volumes[].hostDisk",
     "volumes[].memoryDump",

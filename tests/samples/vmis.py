@@ -162,6 +162,7 @@ SOURCES = {
     ),
     "emptyDisk": constant(capacity="1Gi") | constant(capacity=1000),
     "persistentVolumeClaim": optional(readOnly=st.booleans()).map(lambda o: {"claimName": "claim", **o}),
+    "dataVolume": constant(name="claim"),
     "ephemeral": constant(persistentVolumeClaim={"claimName": "claim"}),
     "configMap": LABEL.map(lambda label: {"name": "c", **label}),
     "secret": LABEL.map(lambda label: {"secretName": "s", **label}),
@@ -193,8 +194,8 @@ def volumes(draw: Draw) -> list[Spec]:
 @st.composite
 def disk(draw: Draw, volume: Spec, order: int) -> Spec:
     """A disk for a volume."""
-    claimed = "persistentVolumeClaim" in volume
-    only_read = claimed and volume["persistentVolumeClaim"].get("readOnly", False)
+    claimed = "persistentVolumeClaim" in volume or "dataVolume" in volume
+    only_read = volume.get("persistentVolumeClaim", {}).get("readOnly", False)
     other = st.fixed_dictionaries({"bus": pick("virtio", "scsi", "usb")}, optional={"readonly": st.booleans()})
     targets: dict[str, st.SearchStrategy[Any]] = {
         "disk": other if only_read else other | optional(bus=pick("sata"), readonly=st.just(False)),

@@ -65,7 +65,9 @@ def test_names_that_could_become_another_path_are_refused(namespace: str, name: 
 def test_what_kubevirt_has_and_we_have_not_is_refused_by_name() -> None:
     with pytest.raises(NotSupported, match=r"virtualmachineinstances/usbredir is not supported .* has .*console"):
         call("GET", "virtualmachineinstances", "usbredir").require_supported()
-    with pytest.raises(NotSupported, match="virtualmachines/addvolume is not supported"):
+    with pytest.raises(
+        NotSupported, match=r"virtualmachines/addvolume is not supported .* change spec\.template\.spec"
+    ):
         call("PUT", "virtualmachines", "addvolume").require_supported()
 
 

@@ -122,7 +122,9 @@ def test_a_pod_that_cannot_be_scheduled_or_pulled_is_reported_once_and_cleared()
     patch, event = changes(vmi(current), waiting("ErrImagePull", "no such image"))
     status = apply(vmi(current), patch)["status"]
     assert "no such image" in json.dumps(status["conditions"])
-    assert changes(vmi(status), waiting("ImagePullBackOff", "back-off 20s")) == ()
+    (patch,) = changes(vmi(status), waiting("ImagePullBackOff", "back-off 20s"))  # which is no news, so no event
+    status = apply(vmi(status), patch)["status"]
+    assert changes(vmi(status), waiting("ImagePullBackOff", "back-off 10s")) == ()
     (patch,) = changes(vmi(status), waiting("ContainerCreating", ""))
     assert apply(vmi(status), patch)["status"]["conditions"] == []
 
@@ -205,6 +207,22 @@ def test_what_a_claim_is_goes_from_the_pod_into_the_status_when_the_pod_has_a_no
     (volume,) = apply(subject, patch)["status"]["volumeStatus"]
     assert volume["name"] == "root"
     assert volume["persistentVolumeClaimInfo"]["volumeMode"] == "Block"
+
+
+def test_a_claim_without_a_volume_is_in_the_status_until_the_pod_has_a_node() -> None:
+    claim = msgspec.convert({"spec": {"volumeMode": "Block"}, "status": {"phase": "Pending"}}, Claim)
+    subject = vmi(spec=CLAIMED)
+    patch, create, _ = PLANNER.plan(observed(subject, (), EMULATION, NOW, {"data": claim}))
+    assert isinstance(create, CreatePod)
+    after = apply(subject, patch)["status"]
+    (volume,) = after["volumeStatus"]
+    assert (volume["name"], volume["phase"]) == ("root", "Pending")
+    assert "PersistentVolumeClaim data" in volume["message"]
+    subject, annotations = vmi(after, spec=CLAIMED), create.manifest["metadata"]["annotations"]
+    assert plan(subject, pod(annotations=annotations)) == ()
+    (patch,) = plan(subject, pod(node="node1", annotations=annotations))
+    (volume,) = apply(subject, patch)["status"]["volumeStatus"]
+    assert "phase" not in volume
 
 
 QUOTA = 'pods "virt-launcher-guest" is forbidden: exceeded quota: few, requested: pods=1, used: pods=1, limited: pods=1'

@@ -120,16 +120,21 @@ def test_claims_are_file_systems_or_devices_and_the_handler_learns_their_mode() 
         {"name": "files", "persistentVolumeClaim": {"claimName": "c1"}},
         {"name": "device", "persistentVolumeClaim": {"claimName": "c2"}},
         {"name": "base", "ephemeral": {"persistentVolumeClaim": {"claimName": "c3"}}},
+        {"name": "data", "dataVolume": {"name": "c2"}},
     ]
     pod = made({"volumes": volumes}, {"c1": FILES, "c2": DEVICE, "c3": FILES})
     assert mounts(pod)["volume-files"] == ("/var/run/kubevirt/volumes/files", False)
     assert mounts(pod)["volume-base"] == ("/var/run/kubevirt/volumes/base", True)
-    assert compute(pod)["volumeDevices"] == [{"name": "volume-device", "devicePath": "/dev/kubevirt/device"}]
+    assert compute(pod)["volumeDevices"] == [
+        {"name": "volume-device", "devicePath": "/dev/kubevirt/device"},
+        {"name": "volume-data", "devicePath": "/dev/kubevirt/data"},
+    ]
     status = json.loads(pod["metadata"]["annotations"][VOLUME_STATUS])
     assert [(volume["name"], volume["persistentVolumeClaimInfo"]["volumeMode"]) for volume in status] == [
         ("files", "Filesystem"),
         ("device", "Block"),
         ("base", "Filesystem"),
+        ("data", "Block"),
     ]
     assert status[0]["persistentVolumeClaimInfo"]["capacity"] == {"storage": "1Gi"}
 

@@ -100,6 +100,15 @@ def test_each_item_of_a_list_is_named_by_its_index() -> None:
     }
 
 
+@pytest.mark.parametrize("source", ["dataVolume", "persistentVolumeClaim"])
+def test_hotplug_is_refused_with_what_to_do_instead(source: str) -> None:
+    (refusal,) = unsupported(spec_with(f"volumes[].{source}.hotpluggable"), VmiSpec)
+    assert str(refusal) == (
+        f"spec.volumes[0].{source}.hotpluggable: is not supported by this release, remove it: "
+        "a volume of the spec is attached when the guest starts"
+    )
+
+
 def test_what_kubevirt_does_not_have_either_is_refused_where_the_api_server_let_it_through() -> None:
     spec = merge_patch(spec_with(), {"domain": {"cpu": {"sokets": 2}}, "extra": {"deep": [1]}})
     assert {str(refusal) for refusal in unsupported(spec, VmiSpec)} == {

@@ -112,6 +112,7 @@ REFUSED: list[tuple[Change, str, str]] = [
         "'2 cloud-init volumes'",
     ),
     (volume(emptyDisk={"capacity": "none"}), "volumes[0].emptyDisk.capacity", "a quantity such as 1Gi"),
+    (volume(dataVolume={"name": "A"}), "volumes[0].dataVolume.name", "a name of 253"),
     (volume(persistentVolumeClaim={"claimName": ""}), "volumes[0].persistentVolumeClaim.claimName", "a name of 253"),
     (volume(ephemeral={}), "volumes[0].ephemeral.persistentVolumeClaim", "a claim"),
     (volume(configMap={"name": "c", "volumeLabel": "-x"}), "volumes[0].configMap.volumeLabel", "1 to 32 letters"),

@@ -29,7 +29,7 @@ REFUSED: list[tuple[Change, str, str]] = [
     (domain(cpu={"isolateEmulatorThread": True}), "domain.cpu.isolateEmulatorThread", "use false"),
     (domain(memory={"guest": "1k"}), "domain.memory.guest", "at least 2Mi"),
     (domain(memory={"guest": "1Mi"}), "domain.memory.guest", "at least 2Mi"),
-    (domain(memory={"guest": "9E"}), "domain.memory.guest", "at most 1Pi"),
+    (domain(memory={"guest": "9E"}), "domain.memory.guest", "at most 1Ei"),
     (domain(memory={"guest": -5}), "domain.memory.guest", "-5"),
     (
         domain(memory={"hugepages": {"pageSize": "4Mi"}}),

@@ -84,17 +84,21 @@ def test_claims_are_files_or_devices_as_the_status_says(make_vmi: MakeVmi) -> No
         {"name": "files", "persistentVolumeClaim": {"claimName": "c1"}},
         {"name": "device", "persistentVolumeClaim": {"claimName": "c2"}},
         {"name": "base", "ephemeral": {"persistentVolumeClaim": {"claimName": "c3"}}},
+        {"name": "data", "dataVolume": {"name": "c4"}},
     ]
     status = [
         {"name": "files", "target": "", "persistentVolumeClaimInfo": files},
         {"name": "device", "target": "", "persistentVolumeClaimInfo": {"volumeMode": "Block"}},
         {"name": "base", "target": "", "persistentVolumeClaimInfo": files},
+        {"name": "data", "target": "", "persistentVolumeClaimInfo": files},
     ]
-    first, second, third = disks(make_vmi, volumes, status=status)
+    first, second, third, fourth = disks(make_vmi, volumes, status=status)
     assert first.image_file.path == "/var/run/kubevirt/volumes/files/disk.img"
     assert (first.image_file.create_bytes, first.image_file.ephemeral) == (1 << 29, False)
     assert second.block_device.path == "/dev/kubevirt/device"
     assert (third.image_file.create_bytes, third.image_file.ephemeral) == (0, True)
+    assert fourth.image_file.path == "/var/run/kubevirt/volumes/data/disk.img"
+    assert (fourth.image_file.create_bytes, fourth.image_file.ephemeral) == (1 << 29, False)
 
 
 def test_a_claim_of_which_nothing_is_known_is_named(make_vmi: MakeVmi) -> None:

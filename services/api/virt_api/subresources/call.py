@@ -27,6 +27,10 @@ _KNOWN: dict[str, dict[str, str]] = {
     },
 }
 _VERBS = {"GET": "get", "PUT": "update"}
+_INSTEAD = dict.fromkeys(
+    ("addvolume", "removevolume"),
+    "which attaches volumes when a guest starts: change spec.template.spec of the VirtualMachine and restart it",
+)
 # RFC 1123 as Kubernetes checks it. Names become parts of paths, so nothing else may pass.
 _NAMESPACE = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 _NAME = re.compile(r"[a-z0-9]([-.a-z0-9]{0,251}[a-z0-9])?")
@@ -55,7 +59,8 @@ class Call:
         authorization."""
         if f"{self.resource}/{self.subresource}" not in SUPPORTED:
             there = ", ".join(SUPPORTED)
-            message = f"{self.resource}/{self.subresource} is not supported by this release, which has {there}"
+            instead = _INSTEAD.get(self.subresource, f"which has {there}")
+            message = f"{self.resource}/{self.subresource} is not supported by this release, {instead}"
             raise NotSupported(message, self.details)
 
 

@@ -19,7 +19,7 @@ UNSCHEDULABLE = "Unschedulable"
 # Waiting reasons of a container that are a normal part of its start (kubelet).
 _STARTING = frozenset({"", "ContainerCreating", "PodInitializing"})
 PULLING = frozenset({"ErrImagePull", "ImagePullBackOff"})
-"""The kubelet alternates between these reasons: they are the same problem."""
+"""The kubelet alternates between these reasons, and so does the status, as in KubeVirt. It is one problem."""
 
 _OTHER = "ContainerNotStarted"  # for a waiting reason that this release does not know
 _WAITING = PULLING | {

@@ -27,7 +27,7 @@ from virt_core.vmi.accepted import AcceptedSpec
 from virt_core.vmi.instance import VirtualMachineInstance
 from virt_core.vmi.log_settings import log_settings
 from virt_core.vmi.spec.domain import VmiSpec
-from virt_core.vmi.spec.effective import guest_hostname
+from virt_core.vmi.spec.effective import claim_of, guest_hostname
 
 from virt_controller.pod.boot_files import boot_file_containers
 from virt_controller.pod.container_disks import container_disk_containers, container_disks
@@ -36,7 +36,7 @@ from virt_controller.pod.limits import Limits, with_limits
 from virt_controller.pod.observed import Claim
 from virt_controller.pod.probes import probes
 from virt_controller.pod.resources import guaranteed, is_guaranteed, resources
-from virt_controller.pod.volumes import claim_of, mounted
+from virt_controller.pod.volumes import mounted
 
 SHUTDOWN_MARGIN = 30  # seconds that the kubelet waits beyond the guest's grace period before it kills, as in KubeVirt
 VOLUME_STATUS = "kubevirt.io/volume-status"

@@ -13,7 +13,7 @@ from typing import Any
 
 from virt_core.conventions import launcher_pod
 from virt_core.vmi.spec.domain import VmiSpec
-from virt_core.vmi.spec.effective import cloud_init
+from virt_core.vmi.spec.effective import claim_of, cloud_init
 from virt_core.vmi.spec.volumes import PersistentVolumeClaim, Volume
 
 from virt_controller.pod.container_disks import container_disks
@@ -37,13 +37,6 @@ class Mounted:
         self.volumes.append({"name": name, **source})
         mount: Body = {"name": name, "mountPath": path}
         self.mounts.append({**mount, "readOnly": True} if read_only else mount)
-
-
-def claim_of(volume: Volume) -> PersistentVolumeClaim | None:
-    """The claim behind the volume, if there is one."""
-    if volume.ephemeral is not None:
-        return volume.ephemeral.persistent_volume_claim
-    return volume.persistent_volume_claim
 
 
 def claim_names(spec: VmiSpec) -> tuple[str, ...]:

@@ -13,11 +13,7 @@ from virt_controller.vm.observe import Observed
 from virt_controller.vm.run_strategy import restarts_by_itself
 
 _BEFORE_RUNNING = (VmiPhase.UNSET, VmiPhase.PENDING, VmiPhase.SCHEDULING, VmiPhase.SCHEDULED)
-_NOT_SYNCHRONIZED = {
-    "FailedPvcNotFound": "ErrorPvcNotFound",
-    "ErrImagePull": "ErrImagePull",
-    "ImagePullBackOff": "ImagePullBackOff",
-}
+_PULLING = ("ErrImagePull", "ImagePullBackOff")
 
 
 def printable_status(observed: Observed, start_failure: StartFailure | None) -> str:
@@ -37,12 +33,29 @@ def _of_instance(vmi: VirtualMachineInstance) -> str:
         return "Stopping"
     if vmi.status.phase is VmiPhase.RUNNING:
         return "Paused" if _is(conditions.get("Paused"), "True") else "Running"
-    synchronized, scheduled = conditions.get("Synchronized"), conditions.get("PodScheduled")
-    if synchronized is not None and synchronized.status == "False" and synchronized.reason in _NOT_SYNCHRONIZED:
-        return _NOT_SYNCHRONIZED[synchronized.reason]
-    if scheduled is not None and scheduled.status == "False" and scheduled.reason == "Unschedulable":
+    return _before_running(vmi, conditions)
+
+
+def _before_running(vmi: VirtualMachineInstance, conditions: dict[str, Condition]) -> str:
+    unsynchronized = _false_reason(conditions.get("Synchronized"))
+    if unsynchronized == "FailedPvcNotFound":
+        return "ErrorPvcNotFound"
+    if _false_reason(conditions.get("PodScheduled")) == "Unschedulable":
         return "ErrorUnschedulable"
+    if not vmi.status.node_name and _waits_for_binding(vmi):
+        return "WaitingForVolumeBinding"
+    if unsynchronized in _PULLING:
+        return unsynchronized
     return "Starting" if vmi.status.phase in _BEFORE_RUNNING else "Unknown"
+
+
+def _waits_for_binding(vmi: VirtualMachineInstance) -> bool:
+    """Whether a claim of it has no volume yet; it has entries of this kind only before its pod has a node."""
+    return any(volume.phase == "Pending" for volume in vmi.status.volume_status)
+
+
+def _false_reason(condition: Condition | None) -> str:
+    return condition.reason if condition is not None and condition.status == "False" else ""
 
 
 def _is(condition: Condition | None, status: str) -> bool:

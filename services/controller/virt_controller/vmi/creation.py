@@ -61,9 +61,11 @@ def create(observed: Observed, launcher: LauncherSettings, retry: RetryDelays) -
         return patch_status(vmi, status.refused(vmi, str(accepted), observed.now), (event,))
     rules = observed.rules
     limits = required_limits(rules, accepted.spec.priority_class_name) if rules is not None else None
+    unbound = [name for name, claim in claims.items() if claim.status.phase == "Pending"]
+    waiting = patch_status(vmi, status.waiting_for_binding(vmi, accepted.spec, unbound)) if unbound else ()
     manifest = launcher_pod(vmi, accepted, launcher, observed.configuration, claims, limits=limits)
     created = RecordEvent("SuccessfulCreate", f"Created virtual machine pod {manifest['metadata']['name']}")
-    return CreatePod(manifest), created
+    return *waiting, CreatePod(manifest), created
 
 
 def _fitting(

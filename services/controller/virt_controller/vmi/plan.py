@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from virt_core.conventions import labels
-from virt_core.conventions.conditions import READY
+from virt_core.conventions.conditions import READY, SYNCHRONIZED
 from virt_core.objects.meta import seconds_since
 from virt_core.objects.patch import Operation, guarded_patch
 from virt_core.vmi.instance import VirtualMachineInstance, VmiPhase
@@ -20,7 +20,7 @@ from virt_core.vmi.status import CONTROLLERS_REASONS, in_phase, status_patch
 from virt_controller.actions import LookAgain, RecordEvent
 from virt_controller.pod.containers import LauncherSettings
 from virt_controller.pod.observed import LauncherPod
-from virt_controller.pod.problems import Failure, how_it_ended, start_problem
+from virt_controller.pod.problems import PULLING, Failure, how_it_ended, start_problem
 from virt_controller.vmi import creation, ending, status
 from virt_controller.vmi.actions import Action, DeletePod, PatchVmi
 from virt_controller.vmi.creation import RetryDelays
@@ -89,7 +89,16 @@ def _follow(vmi: VirtualMachineInstance, pod: LauncherPod, observed: Observed) -
         after = in_phase(after, VmiPhase.SCHEDULED, now)
     # A pod that cannot start its first container does not change, so plan again after a while.
     again = () if pod.begun else (LookAgain(max(_SLOW_START_SECONDS, min(_age(pod, now), _SLOW_START_SECONDS_LAST))),)
-    return (*patch_status(vmi, after, warnings(problem)), *again)
+    return (*patch_status(vmi, after, _news(vmi, problem)), *again)
+
+
+def _news(vmi: VirtualMachineInstance, problem: Failure | None) -> tuple[RecordEvent, ...]:
+    """The event that reports the problem. The kubelet alternates between the reasons of an image that it cannot pull,
+    which is one problem."""
+    known = {condition.reason for condition in vmi.status.conditions if condition.type == SYNCHRONIZED}
+    if problem is not None and problem.reason in PULLING and known & PULLING:
+        return ()
+    return warnings(problem)
 
 
 def needs_events(vmi: VirtualMachineInstance, pod: LauncherPod, now: datetime) -> bool:

@@ -6,6 +6,7 @@ other releases stay unchanged.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import datetime
 from typing import Any
 
@@ -14,6 +15,8 @@ from virt_core.conventions import labels
 from virt_core.conventions.conditions import GUEST_NOT_RUNNING, READY, SYNCHRONIZED, UNSUPPORTED_SPEC
 from virt_core.objects.meta import Condition, seconds_since
 from virt_core.vmi.instance import VirtualMachineInstance, VmiPhase
+from virt_core.vmi.spec.domain import VmiSpec
+from virt_core.vmi.spec.effective import claim_of
 from virt_core.vmi.status import (
     CONTROLLERS_REASONS,
     POD_TERMINATING,
@@ -25,7 +28,7 @@ from virt_core.vmi.status import (
 
 from virt_controller.node.health import Trouble
 from virt_controller.pod.observed import LauncherPod
-from virt_controller.pod.problems import BEFORE_POD, PULLING, REASONS, UNSCHEDULABLE, Failure, why_taken
+from virt_controller.pod.problems import BEFORE_POD, REASONS, UNSCHEDULABLE, Failure, why_taken
 from virt_controller.pod.template import LAUNCHER_IMAGE, VOLUME_STATUS
 
 Status = dict[str, Any]
@@ -105,6 +108,17 @@ def waiting(vmi: VirtualMachineInstance, failure: Failure, now: datetime) -> Sta
     return in_phase(_conditions(vmi, vmi.raw_status, conditions, now), phase, now)
 
 
+def waiting_for_binding(vmi: VirtualMachineInstance, spec: VmiSpec, unbound: Collection[str]) -> Status:
+    """These claims get their volumes when the pod is scheduled. The pod's hand-over replaces the entries."""
+    claims = {volume.name: claim.claim_name for volume in spec.volumes if (claim := claim_of(volume)) is not None}
+    entries = [
+        {"name": volume, "target": "", "phase": "Pending", "message": f"PersistentVolumeClaim {claim} is not bound yet"}
+        for volume, claim in claims.items()
+        if claim in unbound
+    ]
+    return {**vmi.raw_status, "volumeStatus": entries}
+
+
 def failed(vmi: VirtualMachineInstance, failure: Failure, now: datetime) -> Status:
     """The guest is gone for good."""
     return ended(vmi, VmiPhase.FAILED, failure, now)
@@ -176,7 +190,7 @@ def _same_problem(known: Condition, problem: Failure) -> bool:
     if known.reason == UNSCHEDULABLE:
         return known.message == problem.message
     # The kubelet's messages contain changing times and back-offs: a new message alone does not need a write.
-    return known.reason == problem.reason or {known.reason, problem.reason} <= PULLING
+    return known.reason == problem.reason
 
 
 def _not_ready(reason: str, message: str) -> Condition:

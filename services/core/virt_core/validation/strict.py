@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import ClassVar
+
 import msgspec
 
 
 class Strict(msgspec.Struct, frozen=True, rename="camel", forbid_unknown_fields=True):
     """A part of a spec. It names every supported field; other fields are refused."""
+
+    instead: ClassVar[Mapping[str, str]] = {}
+    """What to do without a field of KubeVirt's that is not supported, by the field's name."""
 
 
 class Empty(Strict, frozen=True):

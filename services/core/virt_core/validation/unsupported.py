@@ -113,10 +113,16 @@ def _walk_struct(path: str, value: Any, kind: inspect.StructType) -> Refusals:
         if key in fields:
             yield from _walk(_below(path, key), item, fields[key].type)
         else:
-            yield Refusal(below_spec(_below(path, key)), "is not supported by this release, remove it")
+            yield Refusal(below_spec(_below(path, key)), _not_supported(kind.cls, key))
     for name, field in fields.items():
         if field.required and name not in value:
             yield Refusal(below_spec(_below(path, name)), "is missing")
+
+
+def _not_supported(kind: type, key: object) -> str:
+    instead = getattr(kind, "instead", {}).get(key)
+    message = "is not supported by this release, remove it"
+    return f"{message}: {instead}" if instead else message
 
 
 def _walk_union(path: str, value: Any, kind: inspect.UnionType) -> Refusals:

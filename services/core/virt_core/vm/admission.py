@@ -21,7 +21,7 @@ from virt_core.vmi.annotations import annotation_refusals
 Body = Mapping[str, Any]
 _TEMPLATE = "spec.template"
 _USE_INSTEAD = {
-    "dataVolumeTemplates": "create the PersistentVolumeClaim yourself and name it in a persistentVolumeClaim volume",
+    "dataVolumeTemplates": "create the PersistentVolumeClaim yourself and name it in a dataVolume volume",
     "instancetype": "set cpu and memory in spec.template.spec.domain",
     "preference": "set the fields in spec.template.spec.domain",
     "updateVolumesStrategy": "remove it",

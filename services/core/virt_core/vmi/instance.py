@@ -46,6 +46,14 @@ class VmiPhase(StrEnum):
         return self in (VmiPhase.SUCCEEDED, VmiPhase.FAILED)
 
 
+class VolumeStatus(msgspec.Struct, frozen=True, rename="camel"):
+    """The fields of a volume's status that decisions use."""
+
+    name: str = ""
+    phase: str = ""
+    """Of a claim, before the pod has a node: Pending while it has no volume."""
+
+
 class VmiStatus(msgspec.Struct, frozen=True, rename="camel"):
     """The fields of the status that decisions use."""
 
@@ -54,6 +62,7 @@ class VmiStatus(msgspec.Struct, frozen=True, rename="camel"):
     node_name: str = ""
     conditions: list[Condition] = []
     phase_transition_timestamps: list[dict[str, str]] = []
+    volume_status: list[VolumeStatus] = []
 
 
 class VirtualMachineInstance(msgspec.Struct, frozen=True, rename="camel", dict=True):

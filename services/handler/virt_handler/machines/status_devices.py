@@ -6,6 +6,7 @@ from typing import Any
 
 from virt_core.vmi.accepted import AcceptedSpec, RefusedSpec
 from virt_core.vmi.instance import VirtualMachineInstance
+from virt_core.vmi.spec.effective import claim_of
 from virt_core.vmi.spec.volumes import Volume
 
 from virt_handler.machines.guest_state import AgentState, GuestInterface, GuestState
@@ -95,7 +96,7 @@ def claim_of_disk(spec: AcceptedSpec | RefusedSpec, name: str) -> str:
 
 
 def _claim(volume: Volume) -> str:
-    claim = volume.persistent_volume_claim or (volume.ephemeral and volume.ephemeral.persistent_volume_claim)
+    claim = claim_of(volume)
     return claim.claim_name if claim else ""
 
 

@@ -20,7 +20,7 @@ from virt_core.validation.refusal import (
 )
 from virt_core.vmi.spec.devices import CustomBlockSize, Devices, Disk, Watchdog
 from virt_core.vmi.spec.domain import VmiSpec
-from virt_core.vmi.spec.effective import DiskKind, EffectiveDisk, claimed_read_only, effective_disks
+from virt_core.vmi.spec.effective import DiskKind, EffectiveDisk, claimed_read_only, effective_disks, own_claim
 
 # Each virtio disk and network card uses a slot of a bus with 32 slots.
 _MAX_DISKS = 24
@@ -64,7 +64,7 @@ def device_refusals(spec: VmiSpec) -> Refusals:
 
 def claim_refusals(spec: VmiSpec, modes: Mapping[str, str]) -> Refusals:
     """What is wrong with disks for these volume modes, by claim. They are known when the pod is created."""
-    claims = {volume.name: volume.persistent_volume_claim for volume in spec.volumes}
+    claims = {volume.name: own_claim(volume) for volume in spec.volumes}
     for index, disk in enumerate(spec.domain.devices.disks):
         claim = claims.get(disk.name)
         if disk.lun is not None and claim is not None and modes.get(claim.claim_name) != "Block":
@@ -126,14 +126,14 @@ def _block_size(path: str, size: CustomBlockSize) -> Refusals:
 
 
 def _disk_and_volume(path: str, disk: EffectiveDisk) -> Refusals:
-    claim = disk.volume.persistent_volume_claim
+    claim = own_claim(disk.volume)
     if disk.kind is DiskKind.LUN and disk.disk.serial:
         yield refused(f"{path}.serial", disk.disk.serial, "none: a lun has its own")
     if disk.kind is DiskKind.LUN and claim is None:
-        yield refused(f"{path}.lun", disk.name, "disk: a lun is a persistentVolumeClaim of mode Block")
+        yield refused(f"{path}.lun", disk.name, "disk: a lun is a persistentVolumeClaim or dataVolume of mode Block")
     if disk.disk.shareable and claim is None:
         # Other volumes have an overlay per machine, so several machines cannot share writes.
-        yield refused(f"{path}.shareable", True, "false: only a persistentVolumeClaim can be shared")
+        yield refused(f"{path}.shareable", True, "false: only a persistentVolumeClaim or dataVolume can be shared")
     if disk.kind is DiskKind.DISK and disk.bus == "sata" and disk.read_only:
         allowed = "virtio, scsi or usb: nothing on SATA is read-only but a cdrom"
         yield refused(f"{path}.disk.bus", disk.bus, allowed)

@@ -27,11 +27,12 @@ from virt_core.validation.refusal import (
     unless,
 )
 from virt_core.vmi.spec.domain import VmiSpec
-from virt_core.vmi.spec.effective import MAX_BYTES, cloud_init
+from virt_core.vmi.spec.effective import cloud_init
 from virt_core.vmi.spec.volumes import (
     CloudInit,
     ConfigMapVolume,
     ContainerDisk,
+    DataVolume,
     DownwardApiVolume,
     EmptyDisk,
     Ephemeral,
@@ -47,6 +48,7 @@ MAX_INLINE = 2048
 
 _MAX_VOLUMES = 32
 _MIN_CAPACITY = 512  # a sector
+_MAX_CAPACITY = 1 << 50  # 1 PiB: more than any file
 _LABEL = Text(re.compile(r"[A-Za-z0-9_][A-Za-z0-9_. -]*"), 32, "1 to 32 letters, digits, spaces and _.-")  # ISO 9660
 _MAX_FIELDS = 64
 _FIELD_KEYS = frozenset({"path", "fieldRef", "resourceFieldRef", "mode"})
@@ -139,7 +141,7 @@ def _inline(path: str, document: bytes, secret: str) -> Refusals:
 
 def _empty_disk(path: str, disk: EmptyDisk) -> Refusals:
     try:
-        valid = _MIN_CAPACITY <= parse_bytes(str(disk.capacity)) <= MAX_BYTES
+        valid = _MIN_CAPACITY <= parse_bytes(str(disk.capacity)) <= _MAX_CAPACITY
     except ValueError:
         valid = False
     yield from unless(valid, f"{path}.capacity", disk.capacity, "a quantity such as 1Gi, at most 1Pi")
@@ -147,6 +149,10 @@ def _empty_disk(path: str, disk: EmptyDisk) -> Refusals:
 
 def _claim(path: str, claim: PersistentVolumeClaim) -> Refusals:
     yield from matching(f"{path}.claimName", claim.claim_name, DNS_NAME)
+
+
+def _data_volume(path: str, volume: DataVolume) -> Refusals:
+    yield from matching(f"{path}.name", volume.name, DNS_NAME)
 
 
 def _ephemeral(path: str, source: Ephemeral) -> Refusals:
@@ -193,6 +199,7 @@ _SOURCES: Mapping[str, tuple[str, Callable[[str, Any], Refusals]]] = {
     "cloudInitConfigDrive": ("cloud_init_config_drive", _cloud_init),
     "emptyDisk": ("empty_disk", _empty_disk),
     "persistentVolumeClaim": ("persistent_volume_claim", _claim),
+    "dataVolume": ("data_volume", _data_volume),
     "ephemeral": ("ephemeral", _ephemeral),
     "configMap": ("config_map", _config_map),
     "secret": ("secret", _secret),

@@ -17,12 +17,19 @@ from virt_core.objects.quantity import parse_bytes, parse_quantity
 from virt_core.validation.refusal import UnsupportedSpec, refused
 from virt_core.vmi.spec.devices import Disk, DiskTarget, Input, Interface
 from virt_core.vmi.spec.domain import VmiSpec
-from virt_core.vmi.spec.volumes import CloudInit, Masquerade, Network, PodNetwork, Volume
+from virt_core.vmi.spec.volumes import (
+    CloudInit,
+    Masquerade,
+    Network,
+    PersistentVolumeClaim,
+    PodNetwork,
+    Volume,
+)
 
 MI = 1 << 20
 _MIN_MEMORY = 2 * MI  # of SeaBIOS 1.16: with 1 MiB it reads no disk
 _LONGEST_LABEL = 63  # RFC 1123
-MAX_BYTES = 1 << 50  # 1 PiB: more than any machine's memory or file, and no calculation overflows
+MAX_BYTES = 1 << 60  # 1 EiB: more than any machine has, and no calculation overflows
 DEFAULT_INTERFACE = "default"
 DEFAULT_MACHINE_TYPE = "q35"
 DEFAULT_NETWORK_CIDR = "10.0.2.0/24"
@@ -98,7 +105,7 @@ def guest_memory(spec: VmiSpec) -> GuestMemory:
         except ValueError as error:
             raise UnsupportedSpec(refused(path, value, "a quantity such as 64Mi")) from error
         if not _MIN_MEMORY <= size <= MAX_BYTES:
-            raise UnsupportedSpec(refused(path, value, "at least 2Mi and at most 1Pi"))
+            raise UnsupportedSpec(refused(path, value, "at least 2Mi and at most 1Ei"))
         return GuestMemory(path, value, size)
     raise UnsupportedSpec(refused("domain.memory.guest", "", "a quantity such as 64Mi"))
 
@@ -195,6 +202,18 @@ def _effective_disk(disk: Disk, volume: Volume) -> EffectiveDisk:
     # SATA disks cannot be read-only; writes to the launcher's own file do no harm.
     read_only = read_only or (_made_of_files(volume) and bus != "sata")
     return EffectiveDisk(disk, volume, DiskKind.DISK, bus, target.readonly or read_only, False)
+
+
+def own_claim(volume: Volume) -> PersistentVolumeClaim | None:
+    """The claim that is the volume's disk. A dataVolume is the claim of its name, with or without CDI."""
+    if volume.data_volume is not None:
+        return PersistentVolumeClaim(claim_name=volume.data_volume.name)
+    return volume.persistent_volume_claim
+
+
+def claim_of(volume: Volume) -> PersistentVolumeClaim | None:
+    """The claim behind the volume: its disk, or what an ephemeral disk begins with."""
+    return volume.ephemeral.persistent_volume_claim if volume.ephemeral is not None else own_claim(volume)
 
 
 def claimed_read_only(volume: Volume) -> bool:

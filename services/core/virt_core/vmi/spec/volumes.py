@@ -3,11 +3,14 @@ rules/volumes.py and rules/networks.py."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
 import msgspec
 
 from virt_core.validation.strict import Empty, Strict
+
+_HOTPLUG = "a volume of the spec is attached when the guest starts"
 
 
 class ContainerDisk(Strict, frozen=True):
@@ -46,8 +49,16 @@ class EmptyDisk(Strict, frozen=True):
 class PersistentVolumeClaim(Strict, frozen=True):
     """A claim. In mode Filesystem the disk is the file disk.img, in mode Block it is the device."""
 
+    instead: ClassVar[Mapping[str, str]] = {"hotpluggable": _HOTPLUG}
     claim_name: str
     read_only: bool = False
+
+
+class DataVolume(Strict, frozen=True):
+    """The claim of the DataVolume's name, whoever made it."""
+
+    instead: ClassVar[Mapping[str, str]] = {"hotpluggable": _HOTPLUG}
+    name: str
 
 
 class Ephemeral(Strict, frozen=True):
@@ -94,6 +105,7 @@ class Volume(Strict, frozen=True):
     cloud_init_config_drive: CloudInit | None = None
     empty_disk: EmptyDisk | None = None
     persistent_volume_claim: PersistentVolumeClaim | None = None
+    data_volume: DataVolume | None = None
     ephemeral: Ephemeral | None = None
     config_map: ConfigMapVolume | None = None
     secret: SecretVolume | None = None

@@ -21,6 +21,7 @@ from virt_core.vmi.spec.effective import (
     DEFAULT_VOLUME_LABEL,
     DiskKind,
     EffectiveDisk,
+    claim_of,
     empty_disk_bytes,
 )
 from virt_core.vmi.spec.volumes import CloudInit, PersistentVolumeClaim, Volume
@@ -79,10 +80,8 @@ def _disk(vmi: VirtualMachineInstance, disk: EffectiveDisk, hostname: str, claim
         _cloud_init(result.cloud_init, vmi, volume.name, volume.cloud_init_config_drive, hostname)
     elif volume.empty_disk is not None:
         result.empty_disk.capacity_bytes = empty_disk_bytes(volume)
-    elif volume.persistent_volume_claim is not None:
-        _claim(result, volume, volume.persistent_volume_claim, claims.get(volume.name), ephemeral=False)
-    elif volume.ephemeral is not None and volume.ephemeral.persistent_volume_claim is not None:
-        _claim(result, volume, volume.ephemeral.persistent_volume_claim, claims.get(volume.name), ephemeral=True)
+    elif (claim := claim_of(volume)) is not None:
+        _claim(result, volume, claim, claims.get(volume.name))
     else:
         result.folder.path = launcher_pod.volume_folder(volume.name)
         result.folder.volume_label = _volume_label(volume)
@@ -103,11 +102,11 @@ def _cloud_init(
     made.hostname = hostname
 
 
-def _claim(
-    result: machine_pb2.Disk, volume: Volume, claim: PersistentVolumeClaim, info: Any, *, ephemeral: bool
-) -> None:
+def _claim(result: machine_pb2.Disk, volume: Volume, claim: PersistentVolumeClaim, info: Any) -> None:
+    ephemeral = volume.ephemeral is not None
     if not isinstance(info, dict):
-        field = f"volumes[{volume.name}].persistentVolumeClaim.claimName"
+        source = "dataVolume.name" if volume.data_volume is not None else "persistentVolumeClaim.claimName"
+        field = f"volumes[{volume.name}].{source}"
         raise UnsupportedSpec(refused(field, claim.claim_name, "a claim that is listed in status.volumeStatus"))
     if info.get("volumeMode") == "Block":
         result.block_device.path = launcher_pod.block_device(volume.name)

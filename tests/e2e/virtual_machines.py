@@ -1,0 +1,61 @@
+"""VirtualMachines for end-to-end tests: made, requested by subresources, waited for."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from tests.e2e.cluster import apply, get, kubectl, wait
+from tests.e2e.guests import manifest, until
+
+
+def vm_manifest(name: str, strategy: str = "Always", **template: Any) -> dict[str, Any]:
+    """The demo guest as a VirtualMachine."""
+    guest = manifest(name)
+    guest["spec"]["terminationGracePeriodSeconds"] = 0
+    return {
+        "apiVersion": "kubevirt.io/v1",
+        "kind": "VirtualMachine",
+        "metadata": {"name": name},
+        "spec": {"runStrategy": strategy, "template": {"metadata": {"labels": {"app": name}}, "spec": guest["spec"]}},
+    }
+
+
+@contextmanager
+def existing(body: dict[str, Any]) -> Iterator[str]:
+    """Create it, whatever becomes of it; delete it afterwards and wait until it is gone."""
+    name = body["metadata"]["name"]
+    apply(body)
+    try:
+        yield name
+    finally:
+        kubectl("delete", "vm", name, "--ignore-not-found", "--wait", "--timeout=90s")
+
+
+def request(name: str, verb: str, **options: Any) -> str:
+    """Call a subresource."""
+    path = f"/apis/subresources.kubevirt.io/v1/namespaces/default/virtualmachines/{name}/{verb}"
+    return kubectl("replace", "--raw", path, "-f", "-", stdin=json.dumps(options))
+
+
+def status(name: str) -> dict[str, Any]:
+    found: dict[str, Any] = get("vm", name).get("status", {})
+    return found
+
+
+def has(name: str, word: str, seconds: int = 60) -> None:
+    """Wait for a printableStatus."""
+    wait("vm", name, f"jsonpath={{.status.printableStatus}}={word}", seconds=seconds)
+
+
+def another_guest_runs(name: str, than: str) -> None:
+    """Wait until the VirtualMachineInstance is not the one of that UID, and runs. In between there may be none."""
+    shown = ("get", "vmi", name, "--ignore-not-found", "-o", "jsonpath={.metadata.uid} {.status.phase}")
+
+    def is_another() -> bool:
+        uid, _, phase = kubectl(*shown).strip().partition(" ")
+        return uid not in ("", than) and phase == "Running"
+
+    until(is_another, "another guest that runs", seconds=90)
