@@ -18,6 +18,7 @@ from virt_core.rpc.tls import Certificates
 from virt_controller.caches import Caches
 from virt_controller.node.reconcile import Nodes
 from virt_controller.pod.containers import LauncherSettings
+from virt_controller.replica_set.reconcile import ReplicaSetReconciler
 from virt_controller.settings import Settings
 from virt_controller.vm.reconcile import VmReconciler
 from virt_controller.vmi.plan import Planner
@@ -36,20 +37,22 @@ async def run(settings: Settings, stopping: asyncio.Event) -> None:
         nodes = Nodes(client, caches.nodes)
         vmis = VmiReconciler(client, caches, nodes, planner, events)
         vms = VmReconciler(client, caches, events)
+        replica_sets = ReplicaSetReconciler(client, caches, events)
         lease = Lease(client, settings.namespace, components.CONTROLLER, settings.pod_name)
         identity = Identity.for_process(info_pb2.COMPONENT_CONTROLLER, ("kubevirt.info.v1",))
         certificates = Certificates(settings.certificates)
         await aio.until(
             stopping,
             ("caches", caches.run()),
-            ("leader", lease.lead(lambda: _work(vms, vmis, nodes))),
+            ("leader", lease.lead(lambda: _work(replica_sets, vms, vmis, nodes))),
             ("rpc server", port.serve(settings.rpc_port, identity, certificates, peers=allow(components.OPERATOR))),
             ("http", http.serve(settings.health_port, lambda: caches.synced)),
         )
 
 
-async def _work(vms: VmReconciler, vmis: VmiReconciler, nodes: Nodes) -> None:
+async def _work(replica_sets: ReplicaSetReconciler, vms: VmReconciler, vmis: VmiReconciler, nodes: Nodes) -> None:
     async with asyncio.TaskGroup() as group:
+        group.create_task(replica_sets.work(), name="work on replica sets")
         group.create_task(vms.work(), name="work on vms")
         group.create_task(vmis.work(), name="work on vmis")
         group.create_task(nodes.work(), name="work on nodes")

@@ -12,7 +12,14 @@ from virt_core.conventions import components, labels
 from virt_core.kube.client import KubeClient
 from virt_core.kube.configuration import ConfigurationCache
 from virt_core.kube.reflector import Key, Reflector
-from virt_core.kube.resource import NODES, PODS, VIRTUAL_MACHINE_INSTANCES, VIRTUAL_MACHINES
+from virt_core.kube.resource import (
+    NODES,
+    PODS,
+    VIRTUAL_MACHINE_INSTANCE_REPLICA_SETS,
+    VIRTUAL_MACHINE_INSTANCES,
+    VIRTUAL_MACHINES,
+)
+from virt_core.replica_set.replica_set import VirtualMachineInstanceReplicaSet
 from virt_core.vm.virtual_machine import VirtualMachine
 from virt_core.vmi.instance import VirtualMachineInstance
 
@@ -26,6 +33,7 @@ class Caches:
     def __init__(self, client: KubeClient, namespace: str) -> None:
         self.vmis = Reflector(client, VIRTUAL_MACHINE_INSTANCES, VirtualMachineInstance)
         self.vms = Reflector(client, VIRTUAL_MACHINES, VirtualMachine)
+        self.replica_sets = Reflector(client, VIRTUAL_MACHINE_INSTANCE_REPLICA_SETS, VirtualMachineInstanceReplicaSet)
         self.nodes = Reflector(client, NODES, Node)
         self.pods = LauncherPods(client, self.vmis)
         self.configuration = ConfigurationCache(client, namespace)
@@ -45,13 +53,15 @@ class Caches:
         async with asyncio.TaskGroup() as group:
             group.create_task(self.vmis.run(), name="watch of VirtualMachineInstances")
             group.create_task(self.vms.run(), name="watch of VirtualMachines")
+            group.create_task(self.replica_sets.run(), name="watch of VirtualMachineInstanceReplicaSets")
             group.create_task(self.pods.run(), name="watch of launcher pods")
             group.create_task(self.nodes.run(), name="watch of nodes")
             group.create_task(self.configuration.run(), name="watch of the KubeVirt object")
 
     @property
     def _synced(self) -> tuple[asyncio.Event, ...]:
-        return (self.vmis.synced, self.vms.synced, self.pods.synced, self.nodes.synced, self.configuration.synced)
+        caches = (self.vmis, self.vms, self.replica_sets, self.pods, self.nodes, self.configuration)
+        return tuple(cache.synced for cache in caches)
 
 
 class LauncherPods:

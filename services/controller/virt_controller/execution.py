@@ -55,14 +55,16 @@ class Execution(Generic[W]):
         again: float | None = None
         for action in actions:
             if isinstance(action, RecordEvent):
-                await self._events.record(
-                    about, action.reason, action.message, action="Reconcile", warning=action.warning
-                )
+                await self.record(about, action)
             elif isinstance(action, LookAgain):
                 again = action.seconds
             elif not await write(action):
                 break
         return again
+
+    async def record(self, about: ObjectReference, event: RecordEvent) -> None:
+        """Record an event about an object."""
+        await self._events.record(about, event.reason, event.message, action="Reconcile", warning=event.warning)
 
     async def create(self, resource: Resource, namespace: str, manifest: Object, what: str = "") -> Object:
         """Create an object. Messages call it `what`, or by its kind.
@@ -75,11 +77,10 @@ class Execution(Generic[W]):
         try:
             return await self._client.create(resource, namespace, manifest)
         except KubeError as error:
-            by_rules = isinstance(error, (Forbidden, Invalid))
-            if not by_rules and error.status != _INTERNAL:
+            if not is_refusal(error):
                 raise
             message = f"the API server refuses the {what or resource.kind}: {error.message}"
-            raise Refused(message, by_rules=by_rules) from error
+            raise Refused(message, by_rules=_is_by_rules(error)) from error
 
     async def delete(
         self, resource: Resource, namespace: str, name: str, *, uid: str | None = None, grace: int | None = None
@@ -130,3 +131,13 @@ class Execution(Generic[W]):
             raise Conflict(409, f"{resource.kind} {meta.name} is another one or deleted: the cache is behind")
         if unchanged and found.resource_version != meta.resource_version:
             raise Conflict(409, f"{resource.kind} {meta.name} has changed: the cache is behind")
+
+
+def is_refusal(error: KubeError) -> bool:
+    """Whether the API server has decided against a request, so that a retry does not help until somebody changes
+    something."""
+    return _is_by_rules(error) or error.status == _INTERNAL
+
+
+def _is_by_rules(error: KubeError) -> bool:
+    return isinstance(error, (Forbidden, Invalid))

@@ -59,7 +59,7 @@ def test_no_wildcards_and_no_escalation() -> None:
 
 def test_users_get_what_is_served_and_no_more() -> None:
     roles = {body["metadata"]["name"]: body for body in desired_objects(INSTALL) if body["kind"] == "ClusterRole"}
-    kinds = ("virtualmachineinstances", "virtualmachines")
+    kinds = ("virtualmachineinstances", "virtualmachines", "virtualmachineinstancereplicasets")
     change = [rule("kubevirt.io", kind, "create", "update", "patch", "delete", "deletecollection") for kind in kinds]
     see = [rule("kubevirt.io", kind, "get", "list", "watch") for kind in kinds]
     served = [rule("subresources.kubevirt.io", name, verb) for name, verb in SUPPORTED.items()]

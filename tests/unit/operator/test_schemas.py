@@ -19,7 +19,11 @@ def nodes(schema: dict[str, Any], path: str = "") -> Iterator[tuple[str, dict[st
             yield from nodes(schema[key], f"{path}[]")
 
 
-@pytest.mark.parametrize("definition", [crds.virtual_machine_instances(), crds.kubevirts()], ids=["vmi", "kubevirt"])
+@pytest.mark.parametrize(
+    "definition",
+    [crds.virtual_machine_instances(), crds.virtual_machine_instance_replica_sets(), crds.kubevirts()],
+    ids=["vmi", "replica set", "kubevirt"],
+)
 def test_schemas_are_structural(definition: dict[str, Any]) -> None:
     for version in definition["spec"]["versions"]:
         for path, node in nodes(version["schema"]["openAPIV3Schema"]):
@@ -45,6 +49,18 @@ def test_v1_is_stored_and_v1alpha3_served_with_the_same_schema() -> None:
         new, old = definition["spec"]["versions"]
         assert (new["name"], new["storage"], old["name"], old["storage"]) == ("v1", True, "v1alpha3", False)
         assert new["schema"] == old["schema"]
+
+
+def test_a_replica_set_can_be_scaled_although_its_manifest_names_no_number() -> None:
+    for version in crds.virtual_machine_instance_replica_sets()["spec"]["versions"]:
+        assert version["subresources"]["scale"] == {
+            "specReplicasPath": ".spec.replicas",
+            "statusReplicasPath": ".status.replicas",
+            "labelSelectorPath": ".status.labelSelector",
+        }
+        assert version["schema"]["openAPIV3Schema"]["properties"]["spec"]["properties"]["replicas"]["default"] == 1
+        columns = [column["name"] for column in version["additionalPrinterColumns"]]
+        assert columns == ["Desired", "Current", "Ready", "Age"]  # the API server adds Name
 
 
 def test_vmi_has_no_status_subresource_and_kubevirt_keeps_its_upgrade_state() -> None:

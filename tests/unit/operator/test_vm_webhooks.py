@@ -1,14 +1,15 @@
-"""When virt-api is asked about VirtualMachines."""
+"""When virt-api reviews VirtualMachines and replica sets."""
 
 from __future__ import annotations
 
 from virt_operator.strategy.webhooks import webhooks
 
 
-def test_neither_the_suites_own_writes_nor_deleted_virtual_machines_wait_for_virt_api() -> None:
+def test_neither_the_suites_own_writes_nor_deleted_objects_wait_for_virt_api() -> None:
     hooks = [hook for body in webhooks("kubevirt") for hook in body["webhooks"]]
-    ours = [hook for hook in hooks if hook["rules"][0]["resources"] == ["virtualmachines"]]
-    assert len(ours) == 2
+    kinds = (["virtualmachines"], ["virtualmachineinstancereplicasets"])
+    ours = [hook for hook in hooks if hook["rules"][0]["resources"] in kinds]
+    assert len(ours) == 3
     for hook in ours:
         expressions = [condition["expression"] for condition in hook["matchConditions"]]
         assert any("system:serviceaccount:kubevirt:kubevirt-controller" in expression for expression in expressions)

@@ -1,4 +1,5 @@
-"""What every decision about an admission request rests on, and how a refusal is worded. Pure; used by vmi.py, vm.py."""
+"""What every decision about an admission request rests on, and how a refusal is worded. Pure; used by the
+module of each kind."""
 
 from __future__ import annotations
 

@@ -22,19 +22,19 @@ from virt_core.kube.configuration import ConfigurationCache
 from virt_core.objects.admission_review import BadReview
 from virt_core.objects.kubevirt import Configuration
 
-from virt_api.admission import vm, vmi
+from virt_api.admission import replica_set, vm, vmi
 from virt_api.admission.review import Circumstances, read
 from virt_api.errors import BadRequest, ServiceUnavailable
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 _log = logs.bound("virt_api.admission.webhooks")
-_DECISIONS = {**vmi.DECISIONS, **vm.DECISIONS}
+_DECISIONS = {**vmi.DECISIONS, **vm.DECISIONS, **replica_set.DECISIONS}
 _THREADS = 2  # parallel decisions; they are pure Python and share a processor
 _MOST_REVIEWS = 32  # in progress; memory must hold as many of the largest (objects/admission_review.py)
 
 
 def webhooks(configuration: ConfigurationCache, own: Collection[str]) -> Mapping[str, Handler]:
-    """Handlers by path, based on the decisions of vmi.py and vm.py. `own` are the suite's users."""
+    """Handlers by path, based on the decisions of vmi.py, vm.py and replica_set.py. `own` are the suite's users."""
     threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="admission")
     in_work = 0
 

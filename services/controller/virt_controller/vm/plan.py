@@ -10,12 +10,13 @@ from dataclasses import replace
 
 from virt_core.conventions import labels
 from virt_core.objects.meta import Condition, seconds_until
-from virt_core.objects.patch import Operation, finalizers_patch, guarded_patch, status_patch
+from virt_core.objects.patch import finalizers_patch, guarded_patch, status_patch
 from virt_core.vm.virtual_machine import RunStrategy, strategy_patch
 from virt_core.vmi.instance import VirtualMachineInstance
 
 from virt_controller.actions import LookAgain, RecordEvent
 from virt_controller.failure import Failure
+from virt_controller.ownership import adoption_patch
 from virt_controller.vm.actions import (
     Action,
     CreateInstance,
@@ -28,7 +29,7 @@ from virt_controller.vm.actions import (
 from virt_controller.vm.observe import Observed, has_ended, is_orphan
 from virt_controller.vm.restart_required import template_is_as_started
 from virt_controller.vm.run_strategy import Wanted, wanted
-from virt_controller.vm.start import instance, owner_reference, revision, revision_name, revision_prefix
+from virt_controller.vm.start import instance, revision, revision_name, revision_prefix
 from virt_controller.vm.status import next_start_failure, next_status, started_generation
 
 _ORPHAN = "orphan"  # the finalizer of `kubectl delete --cascade=orphan`
@@ -184,14 +185,7 @@ def _delete(observed: Observed) -> tuple[Action, ...]:
 
 def _adopt(observed: Observed, vmi: VirtualMachineInstance) -> PatchInstance:
     """The VirtualMachine becomes the controller of a VirtualMachineInstance of its name that has none."""
-    owner = owner_reference(observed.vm)
-    test = [
-        {"op": "test", "path": "/metadata/uid", "value": vmi.metadata.uid},
-        {"op": "test", "path": "/metadata/resourceVersion", "value": vmi.metadata.resource_version},
-    ]
-    owners: Operation = {"op": "add", "path": "/metadata/ownerReferences", "value": [owner]}
-    if vmi.metadata.owner_references:  # owners that do not control it stay
-        owners = {"op": "add", "path": "/metadata/ownerReferences/-", "value": owner}
     kept = sorted({*vmi.metadata.finalizers, labels.VM_FINALIZER})
     finalizers = {"op": "add", "path": "/metadata/finalizers", "value": kept}
-    return PatchInstance(vmi.metadata.name, (*test, owners, finalizers), only_if_vm_stays=True)
+    operations = (*adoption_patch(vmi.metadata, observed.vm.reference), finalizers)
+    return PatchInstance(vmi.metadata.name, operations, only_if_vm_stays=True)

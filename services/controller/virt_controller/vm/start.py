@@ -11,7 +11,9 @@ from uuid import UUID, uuid5
 
 import msgspec
 from virt_core.conventions import labels
-from virt_core.vm.virtual_machine import API_VERSION, KIND, VirtualMachine, VirtualMachineSpec
+from virt_core.vm.virtual_machine import API_VERSION, VirtualMachine, VirtualMachineSpec
+
+from virt_controller.ownership import controller_reference
 
 Manifest = dict[str, Any]
 # KubeVirt's, so that a VirtualMachine without a UUID of its own has the same one here and there.
@@ -73,11 +75,4 @@ def instance(vm: VirtualMachine, spec: VirtualMachineSpec, *, paused: bool) -> M
 
 def owner_reference(vm: VirtualMachine) -> Manifest:
     """Makes the VirtualMachine the controller of an object."""
-    return {
-        "apiVersion": API_VERSION,
-        "kind": KIND,
-        "name": vm.metadata.name,
-        "uid": vm.metadata.uid,
-        "controller": True,
-        "blockOwnerDeletion": True,
-    }
+    return controller_reference(vm.reference)

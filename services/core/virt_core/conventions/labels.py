@@ -37,6 +37,10 @@ has recorded its end in the VirtualMachine's status."""
 VM_GENERATION = "kubevirt.io/vm-generation"
 """On VirtualMachineInstances: the generation of the VirtualMachine that they were started with."""
 
+REPLICA_BACK_OFF = "kubevirt.io/replica-back-off"
+"""Annotation on VirtualMachineInstances that replace one of their replica set whose life was short: a hash of the
+template, a dot, and how many lives in a row were short."""
+
 KUBEVIRT_FINALIZER = "kubevirt.io/foregroundDeleteKubeVirt"
 
 LAUNCHER_UID = 107

@@ -166,6 +166,7 @@ BUILT_IN: Mapping[tuple[str, str], Kind] = {
     ("kubevirt.io", "kubevirts"): Kind(status=True, generations=True, merging=_CONDITIONS),
     ("apps", "controllerrevisions"): Kind(),
     ("kubevirt.io", "virtualmachines"): Kind(status=True, generations=True, merging=_CONDITIONS),
+    ("kubevirt.io", "virtualmachineinstancereplicasets"): Kind(status=True, generations=True, merging=_CONDITIONS),
     ("kubevirt.io", "virtualmachineinstances"): Kind(generations=True, merging=_VMI_STATUS),
 }
 

@@ -10,16 +10,13 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from virt_core.objects.kubevirt import Configuration
-from virt_core.validation.refusal import Refusal, UnsupportedSpec, refused
+from virt_core.validation.refusal import Refusal, refused
 from virt_core.validation.strict import Strict
 from virt_core.validation.unsupported import unsupported
 from virt_core.vm.virtual_machine import RUN_STRATEGIES
-from virt_core.vmi.accepted import accept
-from virt_core.vmi.admission import RESERVED_LABELS
-from virt_core.vmi.annotations import annotation_refusals
+from virt_core.vmi.template import StrictTemplate, template_refusals
 
 Body = Mapping[str, Any]
-_TEMPLATE = "spec.template"
 _USE_INSTEAD = {
     "dataVolumeTemplates": "create the PersistentVolumeClaim yourself and name it in a dataVolume volume",
     "instancetype": "set cpu and memory in spec.template.spec.domain",
@@ -29,15 +26,10 @@ _USE_INSTEAD = {
 """Fields of KubeVirt's that this release does not support, with what to do instead."""
 
 
-class _Template(Strict, frozen=True):
-    metadata: dict[str, Any] | None = None
-    spec: dict[str, Any] | None = None
-
-
 class _Spec(Strict, frozen=True):
     """Every field of a VirtualMachine's spec that this release supports."""
 
-    template: _Template
+    template: StrictTemplate
     running: bool | None = None
     run_strategy: str | None = None
 
@@ -77,7 +69,7 @@ def _refusals(spec: Body, configuration: Configuration, is_own_account: bool) ->
     yield from _strategy_refusals(spec)
     template = spec.get("template")
     if isinstance(template, dict):
-        yield from _template_refusals(template, configuration, is_own_account)
+        yield from template_refusals(template, configuration, is_own_account=is_own_account)
 
 
 def _strategy_refusals(spec: Body) -> Iterator[Refusal]:
@@ -88,19 +80,3 @@ def _strategy_refusals(spec: Body) -> Iterator[Refusal]:
         yield Refusal("spec.running", "and spec.runStrategy exclude each other: remove spec.running, it is deprecated")
     elif isinstance(strategy, str) and strategy not in RUN_STRATEGIES:
         yield refused("runStrategy", strategy, " or ".join(RUN_STRATEGIES))
-
-
-def _template_refusals(template: Body, configuration: Configuration, is_own_account: bool) -> Iterator[Refusal]:
-    metadata = template.get("metadata")
-    if isinstance(metadata, dict):
-        labels, annotations = metadata.get("labels"), metadata.get("annotations")
-        if isinstance(labels, dict) and not is_own_account:
-            for name in sorted(RESERVED_LABELS & labels.keys()):
-                yield Refusal(f"{_TEMPLATE}.metadata.labels.{name}", "is reserved: only KubeVirt itself sets it")
-        if isinstance(annotations, dict):
-            for refusal in annotation_refusals(annotations):
-                yield Refusal(f"{_TEMPLATE}.{refusal.field}", refusal.message)
-    try:
-        accept(template.get("spec") or {}, configuration)
-    except UnsupportedSpec as error:
-        yield from (Refusal(f"{_TEMPLATE}.{refusal.field}", refusal.message) for refusal in error.refusals)

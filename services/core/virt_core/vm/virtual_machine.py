@@ -13,6 +13,7 @@ import msgspec
 
 from virt_core.objects.meta import Condition, ObjectMeta, ObjectReference
 from virt_core.objects.patch import Operation, guarded_patch
+from virt_core.vmi.template import Template
 
 API_VERSION, KIND = "kubevirt.io/v1", "VirtualMachine"
 
@@ -33,13 +34,6 @@ class RunStrategy(StrEnum):
 
 
 RUN_STRATEGIES = tuple(strategy.value for strategy in RunStrategy if strategy is not RunStrategy.UNKNOWN)
-
-
-class Template(msgspec.Struct, frozen=True, rename="camel"):
-    """spec.template. Its metadata is kept as JSON has it."""
-
-    metadata: dict[str, Any] | None = None
-    spec: msgspec.Raw = msgspec.Raw(b"{}")
 
 
 class VirtualMachineSpec(msgspec.Struct, frozen=True, rename="camel"):

@@ -9,9 +9,15 @@ from __future__ import annotations
 from virt_core.conventions.labels import SCHEDULABLE
 from virt_core.kube.client import KubeClient
 from virt_core.kube.errors import NotFound
-from virt_core.kube.resource import NODES, VIRTUAL_MACHINE_INSTANCES, VIRTUAL_MACHINES
+from virt_core.kube.resource import (
+    NODES,
+    VIRTUAL_MACHINE_INSTANCE_REPLICA_SETS,
+    VIRTUAL_MACHINE_INSTANCES,
+    VIRTUAL_MACHINES,
+)
 
-_KINDS = (VIRTUAL_MACHINES, VIRTUAL_MACHINE_INSTANCES)  # whatever this release serves
+# Whatever this release serves.
+_KINDS = (VIRTUAL_MACHINES, VIRTUAL_MACHINE_INSTANCE_REPLICA_SETS, VIRTUAL_MACHINE_INSTANCES)
 
 
 async def any_workload(client: KubeClient) -> str | None:

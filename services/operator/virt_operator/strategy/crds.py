@@ -50,6 +50,27 @@ def virtual_machines() -> Body:
     return _definition(names, schema, columns, subresources={"status": {}})
 
 
+def virtual_machine_instance_replica_sets() -> Body:
+    """The CRD of VirtualMachineInstanceReplicaSet. Its scale subresource serves `kubectl scale` and autoscalers."""
+    schema = _object_schema("v1.VirtualMachineInstanceReplicaSet")
+    as_map_list(schema, "status", "conditions", key="type")
+    # KubeVirt leaves the field out, and means 1; then its scale subresource cannot be read.
+    schema["properties"]["spec"]["properties"]["replicas"]["default"] = 1
+    columns = [
+        {"name": "Desired", "type": "integer", "jsonPath": ".spec.replicas"},
+        {"name": "Current", "type": "integer", "jsonPath": ".status.replicas"},
+        {"name": "Ready", "type": "integer", "jsonPath": ".status.readyReplicas"},
+        _AGE,
+    ]
+    scale = {
+        "specReplicasPath": ".spec.replicas",
+        "statusReplicasPath": ".status.replicas",
+        "labelSelectorPath": ".status.labelSelector",
+    }
+    names = _names("VirtualMachineInstanceReplicaSet", "virtualmachineinstancereplicasets", ["vmirs", "vmirss"])
+    return _definition(names, schema, columns, subresources={"status": {}, "scale": scale})
+
+
 def kubevirts() -> Body:
     """The CRD of KubeVirt, shipped in the operator's manifest and never removed by the operator."""
     schema = _object_schema("v1.KubeVirt")

@@ -36,6 +36,7 @@ def desired_objects(settings: InstallSettings, release: str = RELEASE) -> tuple[
     objects = [
         crds.virtual_machine_instances(),
         crds.virtual_machines(),
+        crds.virtual_machine_instance_replica_sets(),
         *admission.policy(settings.namespace, accounts.OPERATOR),
         *handler_policies.handler_policies(settings.namespace),
         *rbac.component_rbac(settings.namespace),

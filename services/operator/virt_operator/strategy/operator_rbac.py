@@ -77,6 +77,7 @@ def _cluster_needs(objects: Iterable[Body]) -> list[Body]:
         rule("kubevirt.io", "kubevirts/status", "patch"),
         rule("kubevirt.io", "virtualmachineinstances", "list"),
         rule("kubevirt.io", "virtualmachines", "list"),
+        rule("kubevirt.io", "virtualmachineinstancereplicasets", "list"),
         # Nodes: pods on unreachable ones are ignored, and removal deletes the handlers' marks.
         rule("", "nodes", "list", "watch", "patch"),
         rule("admissionregistration.k8s.io", _WEBHOOKS, "create", "list", "watch"),

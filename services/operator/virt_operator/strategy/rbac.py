@@ -19,6 +19,7 @@ REMOVAL = "kubevirt-operator-removal"
 
 _VMIS = "virtualmachineinstances"
 _VMS = "virtualmachines"
+_REPLICA_SETS = "virtualmachineinstancereplicasets"
 _EVERYONE = ("system:authenticated", "system:unauthenticated")
 _VMI_VERBS = ("get", "list", "watch", "create", "update", "patch", "delete", "deletecollection")
 
@@ -58,6 +59,9 @@ ACCOUNTS = (
             rule("kubevirt.io", _VMS, "get", "list", "watch", "patch"),
             rule("kubevirt.io", f"{_VMS}/status", "patch"),
             rule("kubevirt.io", f"{_VMS}/finalizers", "update"),  # as above
+            rule("kubevirt.io", _REPLICA_SETS, "get", "list", "watch"),
+            rule("kubevirt.io", f"{_REPLICA_SETS}/status", "patch"),
+            rule("kubevirt.io", f"{_REPLICA_SETS}/finalizers", "update"),  # as above
             rule("apps", "controllerrevisions", "create", "get", "delete"),  # what a guest was started with
             rule("", "pods", "create", "get", "list", "watch", "delete"),
             rule("", "persistentvolumeclaims", "get"),  # of VMIs that name one: file system or device, how large
@@ -115,8 +119,8 @@ def user_rbac() -> list[Body]:
     use = [rule(subresources.GROUP, resource, verb) for resource, verb in served]
     read = [rule(subresources.GROUP, f"{_VMIS}/{name}", "get") for name in subresources.DETAILS]
     read.append(rule(subresources.GROUP, f"{_VMS}/{subresources.EXPAND}", "get"))
-    own = [rule("kubevirt.io", kind, *_VMI_VERBS) for kind in (_VMIS, _VMS)]
-    see = [rule("kubevirt.io", kind, "get", "list", "watch") for kind in (_VMIS, _VMS)]
+    own = [rule("kubevirt.io", kind, *_VMI_VERBS) for kind in (_VMIS, _VMS, _REPLICA_SETS)]
+    see = [rule("kubevirt.io", kind, "get", "list", "watch") for kind in (_VMIS, _VMS, _REPLICA_SETS)]
     everyone = tuple(rule(subresources.GROUP, name, "get") for name in (subresources.VERSION, subresources.HEALTHZ))
     return [
         _aggregated("admin", *own, *use),

@@ -1,19 +1,27 @@
 """The webhooks of virt-api for the suite's objects. Pure; called by desired.py, registered when virt-api serves.
 
 Objects have KubeVirt's names. Patches of the suite's own components are exempt: they are most of the writes, need no
-validation, and must work while virt-api is down. So are VirtualMachines that are being deleted: their finalizers must
-go whoever removes them. Only VirtualMachineInstances and VirtualMachines match, so no other request in the cluster
-depends on virt-api.
+validation, and must work while virt-api is down. So are VirtualMachines and replica sets that are being deleted: their
+finalizers must go whoever removes them. Only the suite's kinds match, so no other request in the cluster depends on
+virt-api.
 """
 
 from __future__ import annotations
 
 from virt_core.conventions import accounts, component_pod, components, labels
-from virt_core.conventions.webhooks import MUTATE, VALIDATE_CREATE, VALIDATE_UPDATE, VM_MUTATE, VM_VALIDATE
+from virt_core.conventions.webhooks import (
+    MUTATE,
+    REPLICA_SET_VALIDATE,
+    VALIDATE_CREATE,
+    VALIDATE_UPDATE,
+    VM_MUTATE,
+    VM_VALIDATE,
+)
 
 from virt_operator.strategy.ref import Body
 
 _VMIS, _VMS = "virtualmachineinstances", "virtualmachines"
+_REPLICA_SETS = "virtualmachineinstancereplicasets"
 MUTATOR, VALIDATOR = "virt-api-mutator", "virt-api-validator"
 _MUTATE_NAME = "virtualmachineinstances-mutator.kubevirt.io"
 _CREATE_NAME = "virtualmachineinstances-create-validator.kubevirt.io"
@@ -34,12 +42,27 @@ def webhooks(namespace: str) -> list[Body]:
     stays = {"name": "not-deleted", "expression": "!has(object.metadata.deletionTimestamp)"}
     vm_mutator = _webhook("virtualmachines-mutator.kubevirt.io", namespace, VM_MUTATE, "CREATE", "UPDATE", of=_VMS)
     vm = _webhook("virtualmachine-validator.kubevirt.io", namespace, VM_VALIDATE, "CREATE", "UPDATE", of=_VMS)
-    vm_mutator, vm = ({**hook, "matchConditions": [by_others, stays]} for hook in (vm_mutator, vm))
+    replica_set = _webhook(
+        "virtualmachinereplicaset-validator.kubevirt.io",
+        namespace,
+        REPLICA_SET_VALIDATE,
+        "CREATE",
+        "UPDATE",
+        of=_REPLICA_SETS,
+    )
+    vm_mutator, vm, replica_set = (
+        {**hook, "matchConditions": [by_others, stays]} for hook in (vm_mutator, vm, replica_set)
+    )
     mutators = [{**configuration, "reinvocationPolicy": "Never"} for configuration in (mutator, vm_mutator)]
     return [
         _configuration("MutatingWebhookConfiguration", MUTATOR, *mutators),
         _configuration(
-            "ValidatingWebhookConfiguration", VALIDATOR, create, {**update, "matchConditions": [by_others]}, vm
+            "ValidatingWebhookConfiguration",
+            VALIDATOR,
+            create,
+            {**update, "matchConditions": [by_others]},
+            vm,
+            replica_set,
         ),
     ]
 

@@ -1,0 +1,1 @@
+"""VirtualMachineInstanceReplicaSet: types and admission."""

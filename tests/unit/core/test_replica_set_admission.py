@@ -1,0 +1,87 @@
+"""What a VirtualMachineInstanceReplicaSet is refused for, by field."""
+
+from __future__ import annotations
+
+from copy import deepcopy
+from typing import Any
+
+import pytest
+from virt_core.objects.kubevirt import Configuration, DeveloperConfiguration
+from virt_core.replica_set.admission import admit
+
+CONFIGURATION = Configuration(DeveloperConfiguration(use_emulation=True))
+DISK = {"name": "root", "disk": {"bus": "virtio"}}
+SPEC: dict[str, Any] = {
+    "replicas": 2,
+    "selector": {"matchLabels": {"app": "web"}},
+    "template": {
+        "metadata": {"labels": {"app": "web"}},
+        "spec": {
+            "domain": {"devices": {"disks": [DISK]}, "memory": {"guest": "64Mi"}},
+            "volumes": [{"name": "root", "containerDisk": {"image": "registry.test/disk"}}],
+        },
+    },
+}
+
+
+def refusals(spec: Any, old: Any = None, **meta: Any) -> dict[str, str]:
+    before = None if old is None else {"metadata": {}, "spec": old}
+    found = admit({"metadata": meta, "spec": spec}, before, CONFIGURATION, is_own_account=False)
+    return {refusal.field: refusal.message for refusal in found}
+
+
+def changed(**fields: Any) -> dict[str, Any]:
+    return {key: value for key, value in {**deepcopy(SPEC), **fields}.items() if value is not None}
+
+
+def test_a_usual_one_is_admitted() -> None:
+    assert refusals(SPEC) == {}
+    assert refusals(changed(replicas=None, paused=True)) == {}
+
+
+@pytest.mark.parametrize(
+    ("spec", "fields"),
+    [
+        (changed(template=None), ["spec.template"]),
+        (changed(selector=None), ["spec.selector"]),
+        (changed(selector={}), ["spec.selector"]),
+        (changed(selector={"matchLabels": {"app": "db"}}), ["spec.selector"]),
+        (changed(selector={"matchLabels": 5}), ["spec.selector.matchLabels"]),
+        (changed(replicas=-1), ["spec.replicas"]),
+        (changed(strategy="Recreate"), ["spec.strategy"]),
+        (changed(template={**SPEC["template"], "status": {}}), ["spec.template.status"]),
+        ({"replicas": "many"}, ["spec.replicas", "spec.selector", "spec.template"]),
+        ("nothing", ["spec.selector", "spec.template"]),
+    ],
+)
+def test_it_is_refused_by_field(spec: Any, fields: list[str]) -> None:
+    assert sorted(refusals(spec)) == fields
+
+
+def test_a_selector_that_does_not_match_is_refused_in_kubevirts_words() -> None:
+    words = refusals(changed(selector={"matchLabels": {"app": "db"}}))["spec.selector"]
+    assert words.startswith("selector does not match labels")
+
+
+def test_a_disk_without_volume_is_one_refusal_with_its_path_in_the_template() -> None:
+    spec = deepcopy(SPEC)
+    spec["template"]["spec"]["domain"]["devices"]["disks"].append({"name": "other", "disk": {"bus": "virtio"}})
+    assert list(refusals(spec)) == ["spec.template.spec.domain.devices.disks[1].name"]
+
+
+def test_reserved_labels_and_annotations_are_refused_in_the_template() -> None:
+    spec = deepcopy(SPEC)
+    spec["template"]["metadata"]["labels"]["kubevirt.io/nodeName"] = "node1"
+    spec["template"]["metadata"]["annotations"] = {"kubevirt.io/ignitiondata": "{}"}
+    assert list(refusals(spec)) == [
+        "spec.template.metadata.labels.kubevirt.io/nodeName",
+        "spec.template.metadata.annotations.kubevirt.io/ignitiondata",
+    ]
+
+
+def test_one_that_is_no_longer_admitted_can_be_scaled_and_deleted() -> None:
+    old = deepcopy(SPEC)
+    old["template"]["spec"]["domain"]["devices"]["gpus"] = [{"name": "g", "deviceName": "d"}]
+    assert refusals({**old, "replicas": 0}, old) == {}
+    assert list(refusals({**old, "replicas": -1}, old)) == ["spec.replicas"]
+    assert refusals("nothing", old, deletionTimestamp="2026-01-01T00:00:00Z") == {}
