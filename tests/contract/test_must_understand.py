@@ -20,6 +20,7 @@ from virt_core.rpc.identity import Identity
 from virt_core.rpc.must_understand import require_supported
 from virt_core.rpc.peer import Peer
 from virt_core.rpc.server import create_server
+from virt_launcher.app import FEATURES
 
 FIELD = descriptor_pb2.FieldDescriptorProto
 NVME = 90
@@ -128,6 +129,33 @@ async def test_receiver_refuses_what_got_through(older: tuple[OlderLauncher, str
     assert isinstance(error, UnsupportedByPeer)
     assert (error.reason, error.field) == ("UNSUPPORTED_BY_PEER", path)
     assert launcher.started == 0
+
+
+@pytest.mark.parametrize(
+    ("machine", "path"),
+    [
+        (
+            machine_pb2.Machine(access_credentials=[machine_pb2.AccessCredential(folder="/s")]),
+            "StartMachineRequest.machine.access_credentials",
+        ),
+        (
+            machine_pb2.Machine(disks=[machine_pb2.Disk(cloud_init=machine_pb2.CloudInit(public_key_folders=["/s"]))]),
+            "StartMachineRequest.machine.disks[0].cloud_init.public_key_folders",
+        ),
+    ],
+)
+async def test_credentials_are_not_sent_to_a_launcher_without_the_feature(
+    older: tuple[OlderLauncher, str], machine: machine_pb2.Machine, path: str
+) -> None:
+    launcher, target = older
+    peer = Peer(target, name="launcher of ns/guest")
+    stub: Any = launcher_pb2_grpc.LauncherServiceStub(peer.channel)
+    request = launcher_pb2.StartMachineRequest(machine=machine)
+    with pytest.raises(UnsupportedByPeer, match="access-credentials") as refusal:
+        await peer.call(stub.StartMachine, request, timeout=5)
+    assert (refusal.value.field, launcher.started) == (path, 0)
+    require_supported(request, FEATURES, "launcher")
+    await peer.close()
 
 
 async def test_a_newer_message_without_its_new_fields_is_understood(older: tuple[OlderLauncher, str]) -> None:

@@ -71,11 +71,6 @@ class Edit:
 EDITS = (
     Edit(
         "protos/kubevirt/launcher/v1/machine.proto",
-        'import "google/protobuf/duration.proto";\n',
-        'import "kubevirt/contract/v1/options.proto";\n',
-    ),
-    Edit(
-        "protos/kubevirt/launcher/v1/machine.proto",
         "message Machine {\n",
         "  // For people, told to the hypervisor.\n"
         f'  string note = {FIELD_NUMBER} [(kubevirt.contract.v1.feature) = "{FEATURE}"];\n',
@@ -97,9 +92,8 @@ EDITS = (
     ),
     Edit(
         "services/launcher/virt_launcher/app.py",
-        "Identity.for_process(info_pb2.COMPONENT_LAUNCHER, CONTRACTS)",
-        f'Identity.for_process(info_pb2.COMPONENT_LAUNCHER, CONTRACTS, frozenset({{"{FEATURE}"}}))',
-        instead=True,
+        "FEATURES = frozenset({",
+        f'"{FEATURE}", ',
     ),
     Edit(
         "services/launcher/virt_launcher/machine/validation/machine.py",

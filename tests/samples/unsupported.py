@@ -11,7 +11,6 @@ TABLE = field_table()
 ROOT = "v1.VirtualMachineInstanceSpec"
 # What this release does not do, at the highest level: what is below goes with it. Whoever supports one takes it out.
 UNSUPPORTED = [
-    "accessCredentials",
     "domain.cpu.maxSockets",
     "domain.cpu.numa",
     "domain.cpu.realtime",

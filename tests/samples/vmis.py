@@ -248,6 +248,21 @@ def network(draw: Draw) -> tuple[Spec, Spec]:
     return {"interfaces": [{"name": "net", how: {}, **interface}]}, {"networks": [{"name": "net", "pod": pod}]}
 
 
+def credential(kinds: set[str]) -> st.SearchStrategy[Spec]:
+    """Public keys or passwords, for a guest with volumes of these kinds."""
+    source = constant(secret={"secretName": "some.secret"})
+    users = st.lists(pick("core", "root", "user@example.com"), min_size=1, max_size=3, unique=True)
+    ways: dict[str, st.SearchStrategy[Any]] = {"qemuGuestAgent": st.fixed_dictionaries({"users": users})}
+    if "cloudInitNoCloud" in kinds:
+        ways["noCloud"] = constant()
+    if "cloudInitConfigDrive" in kinds:
+        ways["configDrive"] = constant()
+    return one(
+        sshPublicKey=st.fixed_dictionaries({"source": source, "propagationMethod": one(**ways)}),
+        userPassword=st.fixed_dictionaries({"source": source, "propagationMethod": constant(qemuGuestAgent={})}),
+    )
+
+
 @st.composite
 def supported(draw: Draw) -> Spec:
     """A spec that this release does."""
@@ -277,7 +292,9 @@ def supported(draw: Draw) -> Spec:
     firmware = domain.get("firmware", {})
     if "efi" in firmware.get("bootloader", {}):
         domain["memory"] = {**domain["memory"], "guest": "1Gi"}  # UEFI does not fit into 64Mi
+    kinds = {kind for volume in found for kind in volume}
     around = optional(
+        accessCredentials=st.lists(credential(kinds), max_size=3),
         hostname=pick("web-1"),
         subdomain=pick("web"),
         startStrategy=pick("Paused"),

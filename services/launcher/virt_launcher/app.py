@@ -11,6 +11,7 @@ from virt_core.rpc.identity import Identity
 from virt_core.rpc.server import create_server
 
 from virt_launcher.agent.keeper import AgentKeeper
+from virt_launcher.agent.secret_watch import watch_secrets
 from virt_launcher.dhcp.responder import serve_leases
 from virt_launcher.domain.host import Host
 from virt_launcher.machine.keeper import Keeper
@@ -23,6 +24,9 @@ from virt_launcher.shutdown import catch_signals, stop_guest
 _log = logs.bound("virt_launcher.app")
 
 CONTRACTS = ("kubevirt.info.v1", "kubevirt.launcher.v1")
+FEATURES = frozenset({"access-credentials"})
+"""Of the contract's fields that came after its first release."""
+
 # Grace period for calls in flight: watches send the last state to the handler.
 _LAST_WORDS_S = 1.0
 
@@ -32,7 +36,7 @@ async def run(settings: Settings, host: Host) -> None:
     stopping = catch_signals()
     finished = asyncio.Event()
     keeper = Keeper(settings, RecordFolder(settings.state_folder), host)
-    identity = Identity.for_process(info_pb2.COMPONENT_LAUNCHER, CONTRACTS)
+    identity = Identity.for_process(info_pb2.COMPONENT_LAUNCHER, CONTRACTS, FEATURES)
     server = create_server(identity)
     agent = AgentKeeper(settings, keeper, host)
     screenshots = Screenshots(settings, host)
@@ -51,6 +55,7 @@ async def run(settings: Settings, host: Host) -> None:
         tasks = [
             group.create_task(keeper.run(), name="machine"),
             group.create_task(agent.run(), name="guest agent"),
+            group.create_task(watch_secrets(keeper, agent.secret_changed), name="access credentials"),
             group.create_task(serve_leases(keeper, settings), name="dhcp"),
             group.create_task(stop_guest(stopping, keeper, finished, settings.termination_message), name="signals"),
         ]

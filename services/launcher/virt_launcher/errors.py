@@ -37,3 +37,7 @@ class AgentUnavailable(Exception):
 
 class AgentRefused(Exception):
     """The guest agent returned an error or an invalid response."""
+
+
+class UnusableSecret(Exception):
+    """A mounted Secret cannot be read. The message names its folder and nothing of its content."""

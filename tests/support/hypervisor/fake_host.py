@@ -9,6 +9,7 @@ that function.
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
 from collections.abc import Callable
 from typing import Any
@@ -35,7 +36,12 @@ def _image(domain: ET.Element) -> str:
 
 
 class FakeAgent:
-    """A guest agent: answers from a table, freezes and thaws."""
+    """A guest agent: answers from a table, freezes and thaws, keeps keys and passwords.
+
+    Attributes:
+        keys: lines of authorized_keys by user; a user without the file is missing.
+        passwords: all that were set, in order.
+    """
 
     def __init__(self) -> None:
         self.frozen = False
@@ -43,6 +49,8 @@ class FakeAgent:
         self.refuses: set[str] = set()
         self.hangs = False
         self.commands: list[str] = []
+        self.keys: dict[str, list[str]] = {}
+        self.passwords: list[tuple[str, str]] = []
         self.answers: dict[str, Any] = {
             "guest-ping": {},
             "guest-info": {"version": "7.2", "supported_commands": [{"name": "guest-ping", "enabled": True}]},
@@ -53,7 +61,9 @@ class FakeAgent:
 
     def answer(self, command: str) -> str:
         """The reply to one command, both JSON."""
-        name = json.loads(command)["execute"]
+        request = json.loads(command)
+        name, arguments = request["execute"], request.get("arguments", {})
+        user, keys = arguments.get("username", ""), arguments.get("keys", [])
         self.commands.append(name)
         if name in self.refuses:
             raise AgentRefused(f"internal error: unable to execute QEMU agent command '{name}'")
@@ -66,6 +76,20 @@ class FakeAgent:
             case "guest-fsfreeze-thaw":
                 returned = int(self.frozen)
                 self.frozen = False
+            case "guest-set-user-password":
+                self.passwords.append((user, base64.b64decode(arguments["password"]).decode()))
+                returned = {}
+            case "guest-ssh-add-authorized-keys":
+                present = self.keys.setdefault(user, [])
+                present += [key for key in keys if key not in present]
+                returned = {}
+            case "guest-ssh-get-authorized-keys" if user not in self.keys:
+                raise AgentRefused(f"internal error: unable to execute QEMU agent command '{name}': failed to read 'f'")
+            case "guest-ssh-get-authorized-keys":
+                returned = {"keys": self.keys[user]}
+            case "guest-ssh-remove-authorized-keys":
+                self.keys[user] = [key for key in self.keys[user] if key not in keys]
+                returned = {}
             case _ if name in self.answers:
                 returned = self.answers[name]
             case _:

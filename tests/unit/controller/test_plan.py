@@ -72,7 +72,7 @@ def test_hardware_assistance_is_requested_unless_the_cluster_emulates() -> None:
 @pytest.mark.parametrize(
     ("spec", "named"),
     [
-        ({**SPEC, "accessCredentials": []}, "accessCredentials"),
+        ({**SPEC, "utilityVolumes": []}, "utilityVolumes"),
         ({"domain": {"devices": {"gpus": []}, "memory": {"guest": "64Mi"}}}, "gpus"),
         ({"domain": {"devices": {}}}, "spec.domain.memory.guest"),
         ({"domain": {"devices": {}, "memory": {"guest": "64Furlongs"}}}, "64Furlongs"),

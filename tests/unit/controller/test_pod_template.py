@@ -67,6 +67,43 @@ def test_a_launcher_logs_by_default_unless_labels_annotation_or_cluster_ask_for_
     assert compute(filtered)["env"] == [{"name": "VIRT_LAUNCHER_LIBVIRT_LOG_FILTERS", "value": "1:qemu"}]
 
 
+def keys_in(secret: str, **method: Any) -> dict[str, Any]:
+    return {"sshPublicKey": {"source": {"secret": {"secretName": secret}}, "propagationMethod": method}}
+
+
+def passwords_in(secret: str) -> dict[str, Any]:
+    method = {"qemuGuestAgent": {}}
+    return {"userPassword": {"source": {"secret": {"secretName": secret}}, "propagationMethod": method}}
+
+
+def test_each_secret_with_access_credentials_is_mounted_once_read_only() -> None:
+    agent = {"users": ["core"]}
+    pod = made(
+        {
+            "accessCredentials": [
+                keys_in("some.keys", qemuGuestAgent=agent),
+                keys_in("some.keys", qemuGuestAgent={"users": ["root"]}),
+                passwords_in("passwords"),
+            ]
+        }
+    )
+    folder = "/var/run/kubevirt/access-credentials"
+    assert mounts(pod)["access-credential-0"] == (f"{folder}/some.keys", True)
+    assert mounts(pod)["access-credential-1"] == (f"{folder}/passwords", True)
+    assert source(pod, "access-credential-0") == {"secret": {"secretName": "some.keys"}}
+    assert len(pod["spec"]["volumes"]) == 4
+
+
+def test_libvirt_logs_no_message_to_the_guest_agent_of_a_guest_with_passwords() -> None:
+    asked = {"annotations": {"kubevirt.io/libvirt-log-filters": "1:*"}}
+    pod = made({"accessCredentials": [passwords_in("s")]}, metadata=asked)
+    (variable,) = compute(pod)["env"]
+    *first, last = variable["value"].split()
+    assert {"3:qemu.qemu_agent", "3:libvirt-qemu"} <= set(first)
+    assert last == "1:*"
+    assert "env" not in compute(made({"accessCredentials": [passwords_in("s")]}))
+
+
 def test_a_guest_without_volumes_has_one_container_in_namespaces_of_its_own() -> None:
     pod = made({})
     assert "initContainers" not in pod["spec"] and "shareProcessNamespace" not in pod["spec"]

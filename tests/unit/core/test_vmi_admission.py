@@ -70,7 +70,7 @@ def test_a_manifest_applied_again_without_the_stored_defaults_passes() -> None:
 
 
 def test_labels_and_finalizers_of_an_object_that_the_webhook_never_saw_can_be_changed() -> None:
-    bad = changed({"spec": {"accessCredentials": []}, "metadata": {"finalizers": ["f"]}})
+    bad = changed({"spec": {"utilityVolumes": []}, "metadata": {"finalizers": ["f"]}})
     for change in ({"metadata": {"labels": {"more": "x"}}}, {"metadata": {"finalizers": []}}):
         assert admit_update(bad, changed(change, bad), NONE, is_own_account=False) == ()
 

@@ -142,7 +142,7 @@ def test_an_image_that_may_change_behind_its_name_is_always_pulled(image: str, p
 
 
 def test_refused_objects_and_arguments_stay_unchanged() -> None:
-    refused = vmi(accessCredentials=[])
+    refused = vmi(utilityVolumes=[])
     assert defaulted(refused, NONE) == refused
     assert defaulted({"spec": "junk"}, NONE) == {"spec": "junk"}
     body = vmi(architecture="amd64", terminationGracePeriodSeconds=0, evictionStrategy="LiveMigrateIfPossible")

@@ -36,7 +36,7 @@ def kernel(**container: str) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"accessCredentials": []}, ["spec.accessCredentials: is not supported"]),
+        ({"utilityVolumes": []}, ["spec.utilityVolumes: is not supported"]),
         (domain(cpu={"numa": {}}), ["spec.domain.cpu.numa: is not supported"]),
         (domain(devices={"gpus": []}), ["spec.domain.devices.gpus: is not supported"]),
         (

@@ -63,6 +63,20 @@ def test_a_cd_drive_is_read_only_and_its_tray_may_be_open(make_vmi: MakeVmi) -> 
     assert disk.empty_disk.capacity_bytes == 1 << 30
 
 
+def test_public_keys_for_cloud_init_are_named_as_folders_of_its_form(make_vmi: MakeVmi) -> None:
+    def keys(secret: str, method: str) -> dict[str, Any]:
+        return {"sshPublicKey": {"source": {"secret": {"secretName": secret}}, "propagationMethod": {method: {}}}}
+
+    for kind, method in (("cloudInitNoCloud", "noCloud"), ("cloudInitConfigDrive", "configDrive")):
+        credentials = [keys("a", method), keys("a", method), keys("b.c", method)]
+        volume = {"name": "seed", kind: {"userData": "x"}}
+        (disk,) = disks(make_vmi, [volume], accessCredentials=credentials)
+        assert list(disk.cloud_init.public_key_folders) == [
+            "/var/run/kubevirt/access-credentials/a",
+            "/var/run/kubevirt/access-credentials/b.c",
+        ]
+
+
 def test_cloud_init_is_inline_decoded_or_named_as_a_folder(make_vmi: MakeVmi) -> None:
     compressed = gzip.compress(b"#cloud-config\n")
     encoded = base64.encodebytes(compressed).decode()  # in lines, as base64(1) prints it

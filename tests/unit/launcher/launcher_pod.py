@@ -1,6 +1,7 @@
 """A launcher on the double of the hypervisor: its processes come and go, its files and the hypervisor stay.
 
-Runs everything that app.py runs but the gRPC server and DHCP. In virtual time, unless disks are prepared.
+Runs everything that app.py runs but the gRPC server, DHCP and the watch of Secrets. In virtual time, unless disks are
+prepared.
 """
 
 from __future__ import annotations

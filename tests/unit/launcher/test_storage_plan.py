@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import struct
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -14,6 +15,10 @@ from virt_launcher.storage.documents import cloud_init
 from virt_launcher.storage.image_header import HEADER_BYTES, ImageHeader, UnusableImage, image_header
 from virt_launcher.storage.layers import Layer
 from virt_launcher.storage.plan import Documents, OpenedImage, Preparation, plan
+from virt_launcher.storage.sources import find
+
+from tests.samples.public_keys import KEY, OTHER
+from tests.support.mounted_secret import MountedSecret
 
 CONTAINER_DISK = machine_pb2.Disk(
     name="root", device=machine_pb2.DISK_DEVICE_DISK, container_disk=machine_pb2.ContainerDisk(socket_path="/s")
@@ -139,6 +144,40 @@ def test_each_data_source_has_its_files(
     assert {b"#cloud-config\nx: 1", b"net"} < set(made.files.values())
     metadata = json.loads(made.files[prefix + names[0]])
     assert {"i-1", 'a"b'} <= set(metadata.values())
+
+
+@pytest.mark.parametrize(
+    ("source", "file", "field"),
+    [
+        (machine_pb2.CLOUD_INIT_SOURCE_NO_CLOUD, "meta-data", "public-keys"),
+        (machine_pb2.CLOUD_INIT_SOURCE_CONFIG_DRIVE, "openstack/latest/meta_data.json", "public_keys"),
+    ],
+)
+def test_public_keys_are_in_the_metadata(source: machine_pb2.CloudInitSource.ValueType, file: str, field: str) -> None:
+    made = cloud_init(machine_pb2.CloudInit(source=source), b"", b"", [KEY, OTHER])
+    assert json.loads(made.files[file])[field] == {"0": KEY, "1": OTHER}
+    assert field not in json.loads(cloud_init(machine_pb2.CloudInit(source=source), b"", b"").files[file])
+
+
+def test_public_keys_of_a_data_source_are_read_from_its_folders(tmp_path: Path) -> None:
+    folders = [MountedSecret(tmp_path / name, values).path for name, values in (("a", {"k": KEY}), ("b", {"k": OTHER}))]
+    source = machine_pb2.CloudInit(source=machine_pb2.CLOUD_INIT_SOURCE_NO_CLOUD, public_key_folders=folders)
+    _, found = find(machine_pb2.Disk(name="seed", cloud_init=source), 0, lambda descriptor: descriptor)
+    assert isinstance(found, Documents)
+    assert json.loads(found.files["meta-data"])["public-keys"] == {"0": KEY, "1": OTHER}
+
+
+@pytest.mark.parametrize("values", [{"k": "no key"}, None])
+def test_a_data_source_with_something_else_than_public_keys_is_unusable(
+    tmp_path: Path, values: dict[str, str] | None
+) -> None:
+    folder = tmp_path / "secret"
+    if values is not None:
+        MountedSecret(folder, values)
+    source = machine_pb2.CloudInit(source=machine_pb2.CLOUD_INIT_SOURCE_NO_CLOUD, public_key_folders=[str(folder)])
+    with pytest.raises(UnusableImage, match=f"lacks public keys: .*{folder}") as refusal:
+        find(machine_pb2.Disk(name="seed", cloud_init=source), 0, lambda descriptor: descriptor)
+    assert "no key" not in str(refusal.value)
 
 
 def test_absent_network_data_makes_no_file() -> None:

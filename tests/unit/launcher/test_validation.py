@@ -37,6 +37,10 @@ def whole() -> machine_pb2.Machine:
     made.watchdog.model, made.watchdog.action = machine_pb2.WATCHDOG_MODEL_I6300ESB, machine_pb2.WATCHDOG_ACTION_RESET
     made.interfaces[0].acpi_index, made.interfaces[0].boot_order = 1, 1
     made.interfaces[0].dhcp.routes.add(destination="0.0.0.0", prefix_length=0, router="10.0.2.1")
+    for folder in ("/secrets/keys", "/secrets/passwords"):
+        made.access_credentials.add(folder=folder)
+    made.access_credentials[0].authorized_keys.users.append("core")
+    made.access_credentials[1].user_passwords.SetInParent()
     return made
 
 
@@ -80,6 +84,8 @@ def test_good_machines_are_valid() -> None:
         ("display.card", 0),
         ("watchdog.model", 2),
         ("watchdog.action", 0),
+        ("access_credentials[0].folder", "secrets"),
+        ("access_credentials[1].folder", "/secrets/../etc"),
         ("interfaces[0].mac_address", "52:54:00:00:00:0g"),
         ("interfaces[0].model", 99),
         ("interfaces[0].tap_device", "../tap"),
@@ -110,6 +116,25 @@ def test_bad_value_is_refused_by_field(path: str, value: object) -> None:
         validate(made)
     assert invalid.value.field == f"machine.{path}"
     assert repr(value) in invalid.value.message
+
+
+@pytest.mark.parametrize("user", ["", "a\nb", "root:x", "x" * 129])
+def test_a_name_that_is_no_users_is_refused(user: str) -> None:
+    made = whole()
+    made.access_credentials[0].authorized_keys.users.append(user)
+    with pytest.raises(InvalidField) as invalid:
+        validate(made)
+    assert invalid.value.field == "machine.access_credentials[0].authorized_keys.users[1]"
+
+
+def test_a_credential_without_users_or_kind_is_refused() -> None:
+    made = whole()
+    del made.access_credentials[0].authorized_keys.users[:]
+    with pytest.raises(InvalidField, match=r"access_credentials\[0\].authorized_keys.users"):
+        validate(made)
+    made.access_credentials[0].ClearField("authorized_keys")
+    with pytest.raises(InvalidField, match=r"access_credentials\[0\].kind"):
+        validate(made)
 
 
 @pytest.mark.parametrize("field", ["mac_address", "tap_device", "acpi_index", "boot_order"])

@@ -98,7 +98,7 @@ def launcher_pod(
         "imagePullPolicy": launcher.pull_policy,
         "securityContext": restricted(),
         "resources": requirements,
-        "env": _environment(vmi, configuration),
+        "env": _environment(vmi, spec, configuration),
         "volumeMounts": mounts.mounts,
         "volumeDevices": mounts.devices,
         "ports": _ports(accepted),
@@ -145,10 +145,11 @@ def launcher_pod(
     }
 
 
-def _environment(vmi: VirtualMachineInstance, configuration: Configuration) -> list[dict[str, str]]:
+def _environment(vmi: VirtualMachineInstance, spec: VmiSpec, configuration: Configuration) -> list[dict[str, str]]:
     """What the launcher and libvirtd log, where it is not the default."""
     cluster = configuration.developer_configuration.log_verbosity.virt_launcher
-    found = log_settings(vmi.metadata.labels, vmi.metadata.annotations, cluster)
+    labelled, annotated = vmi.metadata.labels, vmi.metadata.annotations
+    found = log_settings(labelled, annotated, cluster, has_credentials=bool(spec.access_credentials))
     values = {VERBOSITY_VARIABLE: str(found.verbosity or ""), LIBVIRT_FILTERS_VARIABLE: found.libvirt_filters}
     return [{"name": name, "value": value} for name, value in values.items() if value]
 

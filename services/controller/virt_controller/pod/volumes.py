@@ -1,8 +1,8 @@
 """Volumes and mounts of the launcher's container. Pure; called by pod/template.py.
 
 Claims are mounted as file systems or attached as block devices, depending on their mode. ConfigMaps, Secrets and
-similar volumes are mounted, and the launcher builds disks from them. The controller reads none of them: the content of
-a Secret never leaves the node.
+similar volumes are mounted, and the launcher builds disks from them. Secrets of accessCredentials are mounted for the
+launcher, too. The controller reads none of them: the content of a Secret never leaves the node.
 """
 
 from __future__ import annotations
@@ -55,7 +55,18 @@ def mounted(spec: VmiSpec, claims: Mapping[str, Claim]) -> Mounted:
         result.add(launcher_pod.CONTAINER_DISKS_VOLUME, {"emptyDir": {}}, launcher_pod.CONTAINER_DISKS)
     for volume in spec.volumes:
         _add(result, volume, claims)
+    _add_credentials(result, spec)
     return result
+
+
+def _add_credentials(result: Mounted, spec: VmiSpec) -> None:
+    """Each Secret of accessCredentials once: several of them may name it. A Secret's name is no name of a pod's volume,
+    so the volumes are numbered."""
+    secrets = dict.fromkeys(credential.secret_name for credential in spec.access_credentials)
+    for index, secret in enumerate(secrets):
+        source = {"secret": {"secretName": secret}}
+        folder = launcher_pod.credentials_folder(secret)
+        result.add(f"access-credential-{index}", source, folder, read_only=True)
 
 
 def _add(result: Mounted, volume: Volume, claims: Mapping[str, Claim]) -> None:

@@ -10,6 +10,9 @@ READY = "Ready"
 
 PAUSED = "Paused"
 AGENT_CONNECTED = "AgentConnected"
+ACCESS_CREDENTIALS_SYNCHRONIZED = "AccessCredentialsSynchronized"
+"""Whether the guest has the accessCredentials that its agent sets; there is none without such credentials."""
+
 LIVE_MIGRATABLE = "LiveMigratable"
 SYNCHRONIZED = "Synchronized"
 """False while something keeps the guest from starting; the reason says what."""

@@ -32,6 +32,9 @@ CONTAINER_DISKS_VOLUME = "container-disks"
 VOLUMES = "/var/run/kubevirt/volumes"
 """Parent folder of all mounted volumes: claims, ConfigMaps, Secrets and similar."""
 
+ACCESS_CREDENTIALS = "/var/run/kubevirt/access-credentials"
+"""Parent folder of the mounted Secrets of accessCredentials."""
+
 BLOCK_DEVICES = "/dev/kubevirt"
 """Parent folder of the device nodes of claims in mode Block."""
 
@@ -71,6 +74,11 @@ def user_data_folder(volume: str) -> str:
 def network_data_folder(volume: str) -> str:
     """Where the Secret with a cloud-init volume's network data is mounted."""
     return f"{VOLUMES}/{volume}/networkdata"
+
+
+def credentials_folder(secret: str) -> str:
+    """Where a Secret of accessCredentials is mounted."""
+    return f"{ACCESS_CREDENTIALS}/{secret}"
 
 
 def block_device(volume: str) -> str:

@@ -23,6 +23,7 @@ _LONGEST = 1024
 # errors. Source: KubeVirt's pkg/virt-launcher, GetLibvirtLogFilters.
 _LIBVIRT_FROM = 5
 _QUIET = "3:remote 4:event 3:util.json 3:util.object 3:util.dbus 3:util.netlink 3:node_device 3:rpc 3:access"
+_WITHOUT_PASSWORDS = "3:qemu.qemu_agent 3:libvirt-qemu 3:rpc 3:remote 3:util.json"
 _QUIETER = {
     5: f"{_QUIET} 3:util.threadjob 3:cpu.cpu 3:qemu.qemu_monitor 3:qemu.qemu_monitor_json 3:conf.domain_addr",
     6: f"{_QUIET} 3:util.threadjob 3:cpu.cpu 3:qemu.qemu_monitor",
@@ -41,11 +42,20 @@ class LogSettings:
     """libvirt's log_filters; empty: warnings and errors."""
 
 
-def log_settings(labels: Mapping[str, str], annotations: Mapping[str, str], cluster: int) -> LogSettings:
-    """What the VMI asks for; `cluster` is the launchers' verbosity in the KubeVirt object, 0 if it has none."""
+def log_settings(
+    labels: Mapping[str, str], annotations: Mapping[str, str], cluster: int, *, has_credentials: bool = False
+) -> LogSettings:
+    """What the VMI asks for; `cluster` is the launchers' verbosity in the KubeVirt object, 0 if it has none.
+
+    `has_credentials`: the launcher sends passwords to the guest agent. libvirt's debug messages repeat them, so those
+    sources log warnings and errors only, whatever the user asks for.
+    """
     label = labels.get(VERBOSITY_LABEL, "")
     verbosity = int(label) if is_verbosity(label) else cluster
-    return LogSettings(0 if verbosity == DEFAULT else verbosity, _filters(labels, annotations, verbosity))
+    filters = _filters(labels, annotations, verbosity)
+    if filters and has_credentials:
+        filters = f"{_WITHOUT_PASSWORDS} {filters}"  # libvirt uses the first that matches
+    return LogSettings(0 if verbosity == DEFAULT else verbosity, filters)
 
 
 def _filters(labels: Mapping[str, str], annotations: Mapping[str, str], verbosity: int) -> str:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from kubevirt.launcher.v1 import guest_pb2, state_pb2
 
-from virt_handler.machines.hostile_text import TEXT_LENGTH, printable
+from virt_handler.machines.hostile_text import MESSAGE_LENGTH, TEXT_LENGTH, printable
 
 _INTERFACES, _ADDRESSES, _DISKS = 32, 16, 256  # more than any supported guest has
 _MESSAGE_LENGTH = 4096  # everything that a helper program wrote; a condition's message may have 32768
@@ -68,6 +68,14 @@ class DiskState:
 
 
 @dataclass(frozen=True, slots=True)
+class CredentialsState:
+    """Whether the guest has the credentials that its agent sets."""
+
+    progress: state_pb2.CredentialsProgress.ValueType
+    message: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class GuestState:
     """A launcher's report on its guest. Hostile: only compared and shown."""
 
@@ -80,6 +88,7 @@ class GuestState:
     agent: AgentState | None = None
     disks: tuple[DiskState, ...] = ()
     machine_type: str = ""
+    credentials: CredentialsState | None = None
 
     @classmethod
     def from_message(cls, state: state_pb2.MachineState) -> GuestState:
@@ -88,6 +97,8 @@ class GuestState:
             DiskState(_text(d.name), _text(d.target), min(d.capacity_bytes, _LARGEST_SIZE))
             for d in state.disks[:_DISKS]
         )
+        reported = state.credentials
+        credentials = CredentialsState(reported.progress, printable(reported.message, MESSAGE_LENGTH))
         return cls(
             state.machine_uid,
             state.phase,
@@ -98,6 +109,7 @@ class GuestState:
             AgentState.from_message(state.agent) if state.HasField("agent") else None,
             tuple(disks),
             _text(state.machine_type),
+            credentials if state.HasField("credentials") else None,
         )
 
 

@@ -1,8 +1,8 @@
 """The handler's part of a VirtualMachineInstance's status, computed from the observation. Pure; called by plan.py.
 
 Conditions of this handler: Ready (the guest runs), except in the controller's cases and with a user's probe; Paused;
-AgentConnected; LiveMigratable; Synchronized (False with a reason: the machine differs from the spec). Conditions of
-other writers stay unchanged. Without a change of the guest there is no patch.
+AgentConnected; AccessCredentialsSynchronized; LiveMigratable; Synchronized (False with a reason: the machine differs
+from the spec). Conditions of other writers stay unchanged. Without a change of the guest there is no patch.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from typing import Any
 from kubevirt.launcher.v1 import state_pb2
 from virt_core.conventions import events
 from virt_core.conventions.conditions import (
+    ACCESS_CREDENTIALS_SYNCHRONIZED,
     AGENT_CONNECTED,
     GUEST_NOT_RUNNING,
     LIVE_MIGRATABLE,
@@ -38,7 +39,7 @@ from virt_core.vmi.status import (
 
 from virt_handler.machines import status_devices
 from virt_handler.machines.actions import RecordEvent
-from virt_handler.machines.guest_state import GuestState
+from virt_handler.machines.guest_state import CredentialsState, GuestState
 from virt_handler.machines.user_words import in_user_words
 from virt_handler.network.plan import PodNetwork
 
@@ -70,6 +71,14 @@ _PAUSES: dict[int, tuple[str, str]] = {
     state_pb2.PAUSE_REASON_IO_ERROR: ("PausedIOError", "VMI was paused, low-level IO error detected"),
 }
 _OTHER_PAUSE = ("PausedByHypervisor", "VMI was paused by the hypervisor")
+
+# Why the guest lacks credentials: the reason of AccessCredentialsSynchronized.
+_MISSING_CREDENTIALS: dict[int, str] = {
+    state_pb2.CREDENTIALS_PROGRESS_NO_AGENT: "GuestAgentNotConnected",
+    state_pb2.CREDENTIALS_PROGRESS_REFUSED: "GuestAgentRefused",
+    state_pb2.CREDENTIALS_PROGRESS_UNUSABLE: "UnusableSecret",
+}
+_OTHER_PROGRESS = "NotSynchronized"  # of a newer launcher
 
 
 def running(
@@ -127,13 +136,26 @@ def _conditions(vmi: VirtualMachineInstance, spec: AcceptedSpec | RefusedSpec, g
         conditions.append(Condition(SYNCHRONIZED, "True"))
     if guest.agent is not None:
         conditions.append(Condition(AGENT_CONNECTED, "True"))
+    if guest.credentials is not None:
+        conditions.append(_credentials(guest.credentials, spec))
     return conditions
+
+
+def _credentials(state: CredentialsState, spec: AcceptedSpec | RefusedSpec) -> Condition:
+    if state.progress == state_pb2.CREDENTIALS_PROGRESS_SYNCHRONIZED:
+        return Condition(ACCESS_CREDENTIALS_SYNCHRONIZED, "True")
+    reason = _MISSING_CREDENTIALS.get(state.progress, _OTHER_PROGRESS)
+    return Condition(ACCESS_CREDENTIALS_SYNCHRONIZED, "False", reason, in_user_words(state.message, spec))
 
 
 def _removed(guest: GuestState) -> set[str]:
     """Conditions that, as in KubeVirt, are removed instead of set to False."""
-    removed = set() if guest.phase == state_pb2.MACHINE_PHASE_PAUSED else {PAUSED}
-    return removed if guest.agent is not None else removed | {AGENT_CONNECTED}
+    present = {
+        PAUSED: guest.phase == state_pb2.MACHINE_PHASE_PAUSED,
+        AGENT_CONNECTED: guest.agent is not None,
+        ACCESS_CREDENTIALS_SYNCHRONIZED: guest.credentials is not None,
+    }
+    return {kind for kind, is_present in present.items() if not is_present}
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,7 +194,8 @@ def ended(vmi: VirtualMachineInstance, end: End, now: datetime) -> list[Operatio
     after = in_phase(vmi.raw_status, end.phase, now)
     after["reason"] = end.reason
     conditions = stored_conditions(vmi, [Condition(READY, "False", end.reason, end.message)], now)
-    after["conditions"] = [condition for condition in conditions if condition["type"] not in (PAUSED, AGENT_CONNECTED)]
+    gone = (PAUSED, AGENT_CONNECTED, ACCESS_CREDENTIALS_SYNCHRONIZED)
+    after["conditions"] = [condition for condition in conditions if condition["type"] not in gone]
     return status_patch(vmi, after)
 
 

@@ -15,6 +15,7 @@ from virt_core.vmi.spec.effective import cloud_init
 _NAME = "[a-z0-9](?:[-a-z0-9]*[a-z0-9])?"  # of a volume
 _FILE = r"(?:[^\s'\":;,]*[^\s'\":;,.])"  # the rest of a path, without what ends a sentence
 _VOLUME = re.compile(rf"(the Secret at )?{launcher_pod.VOLUMES}/({_NAME})(?:/({_FILE}))?")
+_CREDENTIALS = re.compile(rf"{launcher_pod.ACCESS_CREDENTIALS}/([a-z0-9](?:[-a-z0-9.]*[a-z0-9])?)(?:/({_FILE}))?")
 _DOCUMENTS = {"userdata": "secret_ref", "networkdata": "network_data_secret_ref"}
 _OTHERS = (
     (re.compile(rf"{launcher_pod.BLOCK_DEVICES}/{_NAME}"), "its device"),
@@ -29,6 +30,9 @@ _OTHERS = (
 def in_user_words(message: str, spec: AcceptedSpec | RefusedSpec) -> str:
     """The message without paths of the launcher's pod."""
     message = _VOLUME.sub(lambda found: _volume(found, spec), message)
+    message = _CREDENTIALS.sub(
+        lambda found: f"key {found[2]} of Secret {found[1]}" if found[2] else f"Secret {found[1]}", message
+    )
     for path, words in _OTHERS:
         message = path.sub(words, message)
     return message

@@ -1,4 +1,4 @@
-"""Polls the guest agent and reports its state; freezes file systems and thaws them in time.
+"""Polls the guest agent and reports its state; freezes file systems and thaws them in time; has credentials set.
 
 Started by app.py as a task, called by servicer.py for commands that only an agent can execute. All calls to the agent
 have a timeout and a separate thread, so that a hanging agent blocks nothing else. Acts on the guest only through its
@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -18,6 +18,7 @@ from kubevirt.launcher.v1 import guest_pb2, launcher_pb2
 from virt_core import logs
 
 from virt_launcher.agent import replies
+from virt_launcher.credentials.synchronize import CredentialsSync
 from virt_launcher.domain import guest_agent
 from virt_launcher.domain.host import Host
 from virt_launcher.errors import AgentRefused, AgentUnavailable, HypervisorRefused, HypervisorUnavailable
@@ -35,7 +36,7 @@ _FREEZE_S = 60
 _MARGIN_S = 10.0
 # How long an agent may take to refuse a reboot.
 _REBOOT_REFUSAL_S = 5.0
-_DEFAULT_THAW_AFTER_S = 5 * 60.0  # the contract's default default default default default
+_DEFAULT_THAW_AFTER_S = 5 * 60.0  # the contract's default
 _THAW_RETRY_S = 5.0
 # An agent that has just opened its channel may not listen yet.
 _FIRST_WORD_RETRY_S = 10.0
@@ -55,6 +56,12 @@ class AgentKeeper:
         self._reported: guest_pb2.GuestAgent | None = None
         self._ask_again_at = 0.0
         self._one_at_a_time = asyncio.Lock()
+        self._credentials = CredentialsSync(self._ask, keeper.tell_credentials)
+
+    def secret_changed(self) -> None:
+        """Set the machine's credentials again."""
+        self._credentials.secret_changed()
+        self._wake.set()
 
     async def run(self) -> None:
         """Poll the agent until cancelled."""
@@ -149,12 +156,21 @@ class AgentKeeper:
             if not connected:
                 self._ask_again_at = 0.0
                 self._report(None)
+                self._credentials.agent_gone()
                 return None
             thaw_in = await self._thaw_if_due()
             if (left := self._ask_again_at - _clock()) <= 0:
                 left = self._settings.agent_interval_s if await self._refresh() else _FIRST_WORD_RETRY_S
                 self._ask_again_at = _clock() + left
-        return left if thaw_in is None else min(left, thaw_in)
+            credentials_in = await self._set_credentials()
+        return min(due for due in (left, thaw_in, credentials_in) if due is not None)
+
+    async def _set_credentials(self) -> float | None:
+        """Returns the seconds until the next attempt. An agent that does not answer is not asked for more."""
+        machine = self._keeper.record.machine
+        if machine is None or self._reported is None:
+            return None
+        return await self._credentials.synchronize(machine.access_credentials)
 
     async def _refresh(self) -> bool:
         """Query the agent again. Returns whether its state is known."""
@@ -222,8 +238,8 @@ class AgentKeeper:
         except AgentRefused:
             return None
 
-    async def _ask(self, command: str, timeout_s: int = _ANSWER_S) -> Any:
-        request = json.dumps({"execute": command})
+    async def _ask(self, command: str, arguments: Mapping[str, Any] | None = None, timeout_s: int = _ANSWER_S) -> Any:
+        request = json.dumps({"execute": command, "arguments": arguments} if arguments else {"execute": command})
         try:
             reply = await self._host.call_agent(guest_agent.ask, request, timeout_s, timeout=timeout_s + _MARGIN_S)
         except (HypervisorUnavailable, HypervisorRefused) as error:

@@ -56,6 +56,7 @@ class Keeper:
         self._silent_since: float | None = None
         self._requests: deque[_Request] = deque()
         self._agent: guest_pb2.GuestAgent | None = None
+        self._credentials: state_pb2.CredentialsState | None = None
         self._disk_errors: tuple[DiskError, ...] | None = None
         if records.record.machine is not None:
             self.known.set()
@@ -95,6 +96,11 @@ class Keeper:
     def tell_agent(self, agent: guest_pb2.GuestAgent | None) -> None:
         """Store the guest agent's report; None: there is no agent."""
         self._agent = agent
+        self._wake.set()
+
+    def tell_credentials(self, state: state_pb2.CredentialsState | None) -> None:
+        """Store whether the guest has its credentials; None: there is no agent."""
+        self._credentials = state
         self._wake.set()
 
     def record_thaw_at(self, when: Timestamp | None) -> None:
@@ -214,7 +220,7 @@ class Keeper:
         undecided = self.record.running is not None and self.record.ended is None and seen is None
         if undecided and self._silent_since is not None and _clock() < self._silent_since + self._settings.hiccup_s:
             return  # libvirtd is probably restarting, and nothing has changed
-        new, old = state(self.record, seen, self._agent), self.published.state
+        new, old = state(self.record, seen, self._agent, self._credentials), self.published.state
         if not new.HasField("since"):
             new.since.CopyFrom(self._since(new, old))
         await self.published.publish(new)

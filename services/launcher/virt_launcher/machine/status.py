@@ -14,14 +14,23 @@ _STALLS = {
 _NO_SPACE, _FAILED = "there is no space left where it is stored", "it could not be read or written"
 
 
+_NO_AGENT = state_pb2.CredentialsState(
+    progress=state_pb2.CREDENTIALS_PROGRESS_NO_AGENT, message="the guest agent is not connected"
+)
+
+
 def state(
-    record: Record, seen: Observation | None, agent: guest_pb2.GuestAgent | None = None
+    record: Record,
+    seen: Observation | None,
+    agent: guest_pb2.GuestAgent | None = None,
+    credentials: state_pb2.CredentialsState | None = None,
 ) -> state_pb2.MachineState:
     """The machine's state, without the time at which it began.
 
     Args:
         seen: None if the hypervisor has been silent for too long.
         agent: the guest agent's last report; None if there is none.
+        credentials: the last attempt to set the machine's credentials; None before the agent's first.
     """
     if record.machine is None:
         return state_pb2.MachineState(phase=state_pb2.MACHINE_PHASE_ABSENT)
@@ -36,6 +45,8 @@ def state(
         result.pause_reason = _pause_reason(seen)
     if agent is not None:
         result.agent.CopyFrom(agent)
+    if record.machine.access_credentials:
+        result.credentials.CopyFrom(credentials or _NO_AGENT)
     return result
 
 

@@ -55,7 +55,7 @@ def _listener(path: str) -> int | None:
 
 async def _changed(path: str) -> None:
     """Wait until an entry appears in the socket's folder. Rarely needed, because sidecars start first."""
-    from virt_launcher.storage.folder_watch import FolderWatch
+    from virt_launcher.folder_watch import FolderWatch
 
     with FolderWatch(str(Path(path).parent)) as watch:
         if _listener(path) is None:

@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from kubevirt.launcher.v1 import machine_pb2
 
+from virt_launcher.credentials.plan import public_keys, summary
+from virt_launcher.credentials.secret_files import read_secret
+from virt_launcher.errors import UnusableSecret
 from virt_launcher.storage.access import is_read_only
 from virt_launcher.storage.container_files import open_image
 from virt_launcher.storage.documents import NETWORK_DATA_KEYS, USER_DATA_KEYS, cloud_init
@@ -64,7 +67,7 @@ def _found(disk: machine_pb2.Disk, hold: Hold) -> Found:
             source = disk.cloud_init
             user_data = _document(source.user_data, source.user_data_folder, USER_DATA_KEYS)
             network_data = _document(source.network_data, source.network_data_folder, NETWORK_DATA_KEYS)
-            return cloud_init(source, user_data, network_data)
+            return cloud_init(source, user_data, network_data, _public_keys(source.public_key_folders))
         case "folder":
             return Documents(dict(_files(Path(disk.folder.path))), disk.folder.volume_label)
     return None
@@ -122,6 +125,19 @@ def _document(inline: bytes, folder: str, keys: tuple[str, ...]) -> bytes:
         except FileNotFoundError:
             continue
     raise UnusableImage(f"lacks a document: the Secret at {folder} has no key {' or '.join(keys)}")
+
+
+def _public_keys(folders: Iterable[str]) -> list[str]:
+    keys: list[str] = []
+    for folder in folders:
+        try:
+            found, problems = public_keys(folder, read_secret(folder))
+        except UnusableSecret as error:
+            raise UnusableImage(f"lacks public keys: {error}") from error
+        if problems:
+            raise UnusableImage(f"lacks public keys: {summary(problems)}")
+        keys += found
+    return list(dict.fromkeys(keys))
 
 
 def _files(folder: Path) -> Iterator[tuple[str, bytes]]:

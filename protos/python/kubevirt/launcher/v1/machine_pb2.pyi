@@ -561,6 +561,7 @@ class Machine(_message.Message):
     START_PAUSED_FIELD_NUMBER: _builtins.int
     VIRTIO_TRANSITIONAL_FIELD_NUMBER: _builtins.int
     DISK_MULTIQUEUE_FIELD_NUMBER: _builtins.int
+    ACCESS_CREDENTIALS_FIELD_NUMBER: _builtins.int
     uid: _builtins.str
     """The UID of the VirtualMachineInstance."""
     name: _builtins.str
@@ -641,6 +642,10 @@ class Machine(_message.Message):
     def watchdog(self) -> Global___Watchdog:
         """A watchdog device. None: no device."""
 
+    @_builtins.property
+    def access_credentials(self) -> _containers.RepeatedCompositeFieldContainer[Global___AccessCredential]:
+        """Credentials that the launcher sets through the guest agent, as often as the agent connects or a folder changes."""
+
     def __init__(
         self,
         *,
@@ -671,14 +676,94 @@ class Machine(_message.Message):
         start_paused: _builtins.bool = ...,
         virtio_transitional: _builtins.bool = ...,
         disk_multiqueue: _builtins.bool = ...,
+        access_credentials: _abc.Iterable[Global___AccessCredential] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["clock", b"clock", "cpu", b"cpu", "cpu_model", b"cpu_model", "display", b"display", "features", b"features", "kernel_boot", b"kernel_boot", "serial_console", b"serial_console", "shutdown_grace_period", b"shutdown_grace_period", "smbios", b"smbios", "watchdog", b"watchdog"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["accelerator", b"accelerator", "balloon", b"balloon", "bootloader", b"bootloader", "clock", b"clock", "cpu", b"cpu", "cpu_model", b"cpu_model", "disk_multiqueue", b"disk_multiqueue", "disks", b"disks", "display", b"display", "features", b"features", "firmware_uuid", b"firmware_uuid", "hugepage_bytes", b"hugepage_bytes", "inputs", b"inputs", "interfaces", b"interfaces", "kernel_boot", b"kernel_boot", "machine_type", b"machine_type", "memory_bytes", b"memory_bytes", "name", b"name", "namespace", b"namespace", "rng", b"rng", "serial_console", b"serial_console", "shutdown_grace_period", b"shutdown_grace_period", "smbios", b"smbios", "start_paused", b"start_paused", "uid", b"uid", "virtio_transitional", b"virtio_transitional", "watchdog", b"watchdog"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["accelerator", b"accelerator", "access_credentials", b"access_credentials", "balloon", b"balloon", "bootloader", b"bootloader", "clock", b"clock", "cpu", b"cpu", "cpu_model", b"cpu_model", "disk_multiqueue", b"disk_multiqueue", "disks", b"disks", "display", b"display", "features", b"features", "firmware_uuid", b"firmware_uuid", "hugepage_bytes", b"hugepage_bytes", "inputs", b"inputs", "interfaces", b"interfaces", "kernel_boot", b"kernel_boot", "machine_type", b"machine_type", "memory_bytes", b"memory_bytes", "name", b"name", "namespace", b"namespace", "rng", b"rng", "serial_console", b"serial_console", "shutdown_grace_period", b"shutdown_grace_period", "smbios", b"smbios", "start_paused", b"start_paused", "uid", b"uid", "virtio_transitional", b"virtio_transitional", "watchdog", b"watchdog"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Machine: _TypeAlias = Machine  # noqa: Y015
+
+@_typing.final
+class AccessCredential(_message.Message):
+    """AccessCredential is a source of public keys or passwords. The machine names folders only: the content stays in the
+    pod.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FOLDER_FIELD_NUMBER: _builtins.int
+    AUTHORIZED_KEYS_FIELD_NUMBER: _builtins.int
+    USER_PASSWORDS_FIELD_NUMBER: _builtins.int
+    folder: _builtins.str
+    """Folder with the keys of a Secret as files, which the kubelet replaces atomically."""
+    @_builtins.property
+    def authorized_keys(self) -> Global___AuthorizedKeys:
+        """Each file has public keys, in lines."""
+
+    @_builtins.property
+    def user_passwords(self) -> Global___UserPasswords:
+        """Each file is named after a user and has the user's password."""
+
+    def __init__(
+        self,
+        *,
+        folder: _builtins.str = ...,
+        authorized_keys: Global___AuthorizedKeys | None = ...,
+        user_passwords: Global___UserPasswords | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["authorized_keys", b"authorized_keys", "kind", b"kind", "user_passwords", b"user_passwords"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["authorized_keys", b"authorized_keys", "folder", b"folder", "kind", b"kind", "user_passwords", b"user_passwords"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["authorized_keys", "user_passwords"]  # noqa: Y015
+    _WhichOneofArgType_kind: _TypeAlias = _typing.Literal["kind", b"kind"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_kind) -> _WhichOneofReturnType_kind | None: ...
+
+Global___AccessCredential: _TypeAlias = AccessCredential  # noqa: Y015
+
+@_typing.final
+class AuthorizedKeys(_message.Message):
+    """AuthorizedKeys are public keys for SSH."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    USERS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def users(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """The users of the guest who get them."""
+
+    def __init__(
+        self,
+        *,
+        users: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["users", b"users"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AuthorizedKeys: _TypeAlias = AuthorizedKeys  # noqa: Y015
+
+@_typing.final
+class UserPasswords(_message.Message):
+    """UserPasswords carries nothing."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___UserPasswords: _TypeAlias = UserPasswords  # noqa: Y015
 
 @_typing.final
 class Smbios(_message.Message):
@@ -1084,6 +1169,7 @@ class CloudInit(_message.Message):
     NETWORK_DATA_FOLDER_FIELD_NUMBER: _builtins.int
     INSTANCE_ID_FIELD_NUMBER: _builtins.int
     HOSTNAME_FIELD_NUMBER: _builtins.int
+    PUBLIC_KEY_FOLDERS_FIELD_NUMBER: _builtins.int
     source: Global___CloudInitSource.ValueType
     """Its form."""
     user_data: _builtins.bytes
@@ -1098,6 +1184,10 @@ class CloudInit(_message.Message):
     """Identifies the instance: cloud-init runs its per-instance modules once for each value."""
     hostname: _builtins.str
     """The guest's host name."""
+    @_builtins.property
+    def public_key_folders(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Folders with the keys of Secrets as files, each with public keys in lines, for the metadata."""
+
     def __init__(
         self,
         *,
@@ -1108,10 +1198,11 @@ class CloudInit(_message.Message):
         network_data_folder: _builtins.str = ...,
         instance_id: _builtins.str = ...,
         hostname: _builtins.str = ...,
+        public_key_folders: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["hostname", b"hostname", "instance_id", b"instance_id", "network_data", b"network_data", "network_data_folder", b"network_data_folder", "source", b"source", "user_data", b"user_data", "user_data_folder", b"user_data_folder"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["hostname", b"hostname", "instance_id", b"instance_id", "network_data", b"network_data", "network_data_folder", b"network_data_folder", "public_key_folders", b"public_key_folders", "source", b"source", "user_data", b"user_data", "user_data_folder", b"user_data_folder"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

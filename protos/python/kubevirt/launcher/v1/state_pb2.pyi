@@ -97,6 +97,38 @@ MACHINE_END_START_FAILED: MachineEnd.ValueType  # 5
 """The machine did not start; the message says why."""
 Global___MachineEnd: _TypeAlias = MachineEnd  # noqa: Y015
 
+class _CredentialsProgress:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _CredentialsProgressEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_CredentialsProgress.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    CREDENTIALS_PROGRESS_UNSPECIFIED: _CredentialsProgress.ValueType  # 0
+    """Never sent."""
+    CREDENTIALS_PROGRESS_NO_AGENT: _CredentialsProgress.ValueType  # 1
+    """No guest agent answers."""
+    CREDENTIALS_PROGRESS_SYNCHRONIZED: _CredentialsProgress.ValueType  # 2
+    """The guest has all of them."""
+    CREDENTIALS_PROGRESS_REFUSED: _CredentialsProgress.ValueType  # 3
+    """The guest agent refuses one; the launcher tries again."""
+    CREDENTIALS_PROGRESS_UNUSABLE: _CredentialsProgress.ValueType  # 4
+    """A folder has something else than keys or passwords. The guest has the rest."""
+
+class CredentialsProgress(_CredentialsProgress, metaclass=_CredentialsProgressEnumTypeWrapper):
+    """CredentialsProgress is whether the guest has its credentials."""
+
+CREDENTIALS_PROGRESS_UNSPECIFIED: CredentialsProgress.ValueType  # 0
+"""Never sent."""
+CREDENTIALS_PROGRESS_NO_AGENT: CredentialsProgress.ValueType  # 1
+"""No guest agent answers."""
+CREDENTIALS_PROGRESS_SYNCHRONIZED: CredentialsProgress.ValueType  # 2
+"""The guest has all of them."""
+CREDENTIALS_PROGRESS_REFUSED: CredentialsProgress.ValueType  # 3
+"""The guest agent refuses one; the launcher tries again."""
+CREDENTIALS_PROGRESS_UNUSABLE: CredentialsProgress.ValueType  # 4
+"""A folder has something else than keys or passwords. The guest has the rest."""
+Global___CredentialsProgress: _TypeAlias = CredentialsProgress  # noqa: Y015
+
 class _PauseReason:
     ValueType = _typing.NewType("ValueType", _builtins.int)
     V: _TypeAlias = ValueType  # noqa: Y015
@@ -141,6 +173,7 @@ class MachineState(_message.Message):
     DISKS_FIELD_NUMBER: _builtins.int
     FAILED_DISK_FIELD_NUMBER: _builtins.int
     MACHINE_TYPE_FIELD_NUMBER: _builtins.int
+    CREDENTIALS_FIELD_NUMBER: _builtins.int
     machine_uid: _builtins.str
     """The machine's uid; empty while ABSENT."""
     phase: Global___MachinePhase.ValueType
@@ -167,6 +200,10 @@ class MachineState(_message.Message):
     def disks(self) -> _containers.RepeatedCompositeFieldContainer[Global___DiskState]:
         """The guest's disks as the hypervisor reports them, once the guest runs."""
 
+    @_builtins.property
+    def credentials(self) -> Global___CredentialsState:
+        """The credentials that are set through the guest agent; none: the machine has no such credentials."""
+
     def __init__(
         self,
         *,
@@ -180,14 +217,41 @@ class MachineState(_message.Message):
         disks: _abc.Iterable[Global___DiskState] | None = ...,
         failed_disk: _builtins.str = ...,
         machine_type: _builtins.str = ...,
+        credentials: Global___CredentialsState | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["agent", b"agent", "since", b"since"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["agent", b"agent", "credentials", b"credentials", "since", b"since"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent", b"agent", "disks", b"disks", "end", b"end", "failed_disk", b"failed_disk", "machine_type", b"machine_type", "machine_uid", b"machine_uid", "message", b"message", "pause_reason", b"pause_reason", "phase", b"phase", "since", b"since"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent", b"agent", "credentials", b"credentials", "disks", b"disks", "end", b"end", "failed_disk", b"failed_disk", "machine_type", b"machine_type", "machine_uid", b"machine_uid", "message", b"message", "pause_reason", b"pause_reason", "phase", b"phase", "since", b"since"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___MachineState: _TypeAlias = MachineState  # noqa: Y015
+
+@_typing.final
+class CredentialsState(_message.Message):
+    """CredentialsState is whether the guest has its credentials. Nothing of their content is in it."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PROGRESS_FIELD_NUMBER: _builtins.int
+    MESSAGE_FIELD_NUMBER: _builtins.int
+    progress: Global___CredentialsProgress.ValueType
+    """Whether the guest has all of them, or why it does not."""
+    message: _builtins.str
+    """For people: which user or folder, and why. Never parsed."""
+    def __init__(
+        self,
+        *,
+        progress: Global___CredentialsProgress.ValueType = ...,
+        message: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["message", b"message", "progress", b"progress"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CredentialsState: _TypeAlias = CredentialsState  # noqa: Y015
 
 @_typing.final
 class DiskState(_message.Message):

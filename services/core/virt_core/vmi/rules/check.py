@@ -1,8 +1,8 @@
 """Checks a supported spec against all validation rules. Pure; called by vmi/accepted.py.
 
 Each refusal names field, value and allowed values; all of them are reported together. The rules are KubeVirt's, reduced
-to supported features, by subject: compute.py, emulated_cpu.py, platform.py, devices.py, volumes.py, networks.py,
-pod.py.
+to supported features, by subject: compute.py, emulated_cpu.py, platform.py, devices.py, volumes.py,
+credentials.py, networks.py, pod.py.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from virt_core.objects.kubevirt import Configuration
 from virt_core.validation.refusal import Refusal, UnsupportedSpec
 from virt_core.vmi.rules.compute import compute_refusals
+from virt_core.vmi.rules.credentials import credential_refusals
 from virt_core.vmi.rules.devices import device_refusals
 from virt_core.vmi.rules.emulated_cpu import emulated_cpu_refusals
 from virt_core.vmi.rules.networks import network_refusals
@@ -44,5 +45,6 @@ def _refusals(spec: VmiSpec, configuration: Configuration | None) -> Iterator[Re
     yield from platform_refusals(spec, configuration)
     yield from device_refusals(spec)
     yield from volume_refusals(spec)
+    yield from credential_refusals(spec)
     yield from network_refusals(spec)
     yield from pod_refusals(spec)

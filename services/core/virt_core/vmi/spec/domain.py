@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 from virt_core.validation.strict import Empty, Strict, Switch
+from virt_core.vmi.spec.credentials import AccessCredential
 from virt_core.vmi.spec.devices import Devices
 from virt_core.vmi.spec.volumes import Network, Volume
 
@@ -234,3 +235,4 @@ class VmiSpec(Strict, frozen=True):
     eviction_strategy: str = ""
     liveness_probe: Probe | None = None
     readiness_probe: Probe | None = None
+    access_credentials: list[AccessCredential] = []

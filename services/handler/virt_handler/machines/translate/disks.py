@@ -26,6 +26,8 @@ from virt_core.vmi.spec.effective import (
 )
 from virt_core.vmi.spec.volumes import CloudInit, PersistentVolumeClaim, Volume
 
+from virt_handler.machines.translate.credentials import key_folders
+
 _DEVICES = {
     DiskKind.DISK: machine_pb2.DISK_DEVICE_DISK,
     DiskKind.CDROM: machine_pb2.DISK_DEVICE_CDROM,
@@ -44,7 +46,11 @@ def machine_disks(vmi: VirtualMachineInstance, spec: AcceptedSpec, hostname: str
     claims = {
         entry.get("name"): entry.get("persistentVolumeClaimInfo") for entry in vmi.raw_status.get("volumeStatus", [])
     }
-    return [_disk(vmi, disk, hostname, claims) for disk in spec.disks]
+    disks = [_disk(vmi, disk, hostname, claims) for disk in spec.disks]
+    for disk in disks:
+        if disk.HasField("cloud_init"):
+            disk.cloud_init.public_key_folders.extend(key_folders(spec.spec, disk.cloud_init.source))
+    return disks
 
 
 def _disk(vmi: VirtualMachineInstance, disk: EffectiveDisk, hostname: str, claims: dict[Any, Any]) -> machine_pb2.Disk:

@@ -1,6 +1,7 @@
 """Translates a VirtualMachineInstance's spec to the Machine for its launcher. Pure; called by plan.py.
 
-Disks are in translate/disks.py, firmware, clock and CPU in translate/platform.py.
+Disks are in translate/disks.py, access credentials in translate/credentials.py, firmware, clock and CPU in
+translate/platform.py.
 
 Values that the spec does not set are derived from the VMI's UID, so that every attempt gives the same machine.
 """
@@ -20,6 +21,7 @@ from virt_core.vmi.instance import VirtualMachineInstance
 from virt_core.vmi.spec.devices import Interface
 from virt_core.vmi.spec.effective import guest_hostname
 
+from virt_handler.machines.translate.credentials import agent_credentials
 from virt_handler.machines.translate.disks import machine_disks
 from virt_handler.machines.translate.platform import bootloader, clock, cpu_model, features, smbios
 from virt_handler.network.plan import BRIDGE, TAP, PodNetwork, Route, made_mac, masqueraded
@@ -51,6 +53,7 @@ def machine(vmi: VirtualMachineInstance, accepted: AcceptedSpec, pod: PodNetwork
         interfaces=[_interface(meta, accepted, interface, pod) for interface in accepted.interfaces],
         shutdown_grace_period=duration_pb2.Duration(seconds=spec.termination_grace_period_seconds),
         start_paused=spec.start_strategy == "Paused",
+        access_credentials=agent_credentials(spec),
     )
     boot = domain.firmware.kernel_boot
     if (

@@ -13,6 +13,7 @@ from virt_core.rpc.errors import InvalidField
 DEVICE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,14}")  # IFNAMSIZ
 LINE = re.compile(r"[\x20-\x7e]*")
 PATH = re.compile(r"/[\x21-\x7e]{1,106}")  # 107: the longest unix socket
+_ABSOLUTE = re.compile(r"/[\x20-\x7e]{1,4094}")  # PATH_MAX
 
 
 def require(valid: bool, field: str, value: object, allowed: str) -> None:
@@ -35,6 +36,12 @@ def specified(enum: Any, field: str, number: int) -> None:
 def unix_socket(field: str, value: str) -> None:
     """Require a path on which a socket can be bound."""
     matches(PATH, field, value, "an absolute path of 107 characters at most")
+
+
+def absolute(field: str, value: str) -> None:
+    """Require an absolute path without "..", of any length that the kernel accepts."""
+    matches(_ABSOLUTE, field, value, "an absolute path in printable ASCII")
+    require(".." not in value.split("/"), field, value, "a path without ..")
 
 
 def distinct(fields: Iterable[tuple[str, object]]) -> None:

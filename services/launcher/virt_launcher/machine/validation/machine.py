@@ -2,7 +2,8 @@
 
 The handler translates specs that admission has checked, so a failure here is a defect. But the values become part of
 file names, device names and XML, so they are not trusted. validation/platform.py checks the platform,
-validation/devices.py devices, validation/disks.py disks.
+validation/devices.py devices, validation/disks.py disks,
+validation/credentials.py access credentials.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import uuid
 from kubevirt.launcher.v1 import machine_pb2
 
 from virt_launcher.machine.validation.checks import LINE, PATH, matches, require
+from virt_launcher.machine.validation.credentials import validate_credentials
 from virt_launcher.machine.validation.devices import validate_devices
 from virt_launcher.machine.validation.disks import validate_disks
 from virt_launcher.machine.validation.platform import validate_platform
@@ -43,6 +45,7 @@ def validate(machine: machine_pb2.Machine) -> None:
     validate_platform(machine)
     validate_devices(machine)
     validate_disks(machine)
+    validate_credentials(machine)
 
 
 def _kernel_boot(boot: machine_pb2.KernelBoot) -> None:

@@ -1,5 +1,5 @@
-"""Notifications about new entries in a folder. Called by container_files.py, which imports it only if it has to
-wait."""
+"""Notifications about new entries in folders. Called by storage/container_files.py and agent/secret_watch.py, which
+import it only if they have to wait."""
 
 from __future__ import annotations
 
@@ -16,12 +16,15 @@ _EVENTS_BYTES = 4096
 class FolderWatch:
     """An inotify instance that exists inside its context."""
 
-    def __init__(self, folder: str) -> None:
+    def __init__(self, *folders: str) -> None:
         libc = ctypes.CDLL(None, use_errno=True)
         self._fd = libc.inotify_init1(os.O_NONBLOCK | os.O_CLOEXEC)
-        if self._fd < 0 or libc.inotify_add_watch(self._fd, os.fsencode(folder), _IN_MOVED_TO | _IN_CREATE) < 0:
-            number = ctypes.get_errno()
-            raise OSError(number, f"inotify on {folder}: {os.strerror(number)}")
+        for folder in folders:
+            if self._fd < 0 or libc.inotify_add_watch(self._fd, os.fsencode(folder), _IN_MOVED_TO | _IN_CREATE) < 0:
+                number = ctypes.get_errno()
+                if self._fd >= 0:
+                    os.close(self._fd)
+                raise OSError(number, f"inotify on {folder}: {os.strerror(number)}")
 
     def __enter__(self) -> FolderWatch:
         return self

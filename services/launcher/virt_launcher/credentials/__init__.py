@@ -1,0 +1,1 @@
+"""Access credentials: public keys and passwords of mounted Secrets, and how the guest gets them."""
