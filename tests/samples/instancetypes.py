@@ -70,3 +70,71 @@ def _value(kind: str) -> st.SearchStrategy[Any]:
     if kind.startswith("map:"):
         return st.dictionaries(_TEXT, _value(kind[4:]), max_size=2)
     return _SCALARS[kind] if kind in _SCALARS else schema_valid(kind)
+
+
+def _optional(**fields: st.SearchStrategy[Any]) -> st.SearchStrategy[Body]:
+    return st.fixed_dictionaries({}, optional=fields)
+
+
+_PICK = st.sampled_from
+supported_instancetypes = st.fixed_dictionaries(
+    {
+        "cpu": st.fixed_dictionaries(
+            {"guest": st.integers(1, 64)},
+            optional={
+                "model": _PICK(("host-model", "Haswell-noTSX")),
+                "dedicatedCPUPlacement": st.just(False),
+                "isolateEmulatorThread": st.just(False),
+            },
+        ),
+        "memory": st.fixed_dictionaries({"guest": _PICK(("256Mi", "1Gi", "2G", 1 << 30))})
+        | st.fixed_dictionaries({"guest": st.just("1Gi"), "overcommitPercent": st.integers(0, 100)})
+        | st.fixed_dictionaries({"guest": st.just("1Gi"), "hugepages": st.just({"pageSize": "2Mi"})}),
+    },
+    optional={
+        "nodeSelector": st.just({"zone": "a"}),
+        "schedulerName": st.just("s"),
+        "annotations": st.just({"a": "b"}),
+    },
+)
+"""Specs of instance types that are stored."""
+
+supported_preferences = _optional(
+    annotations=st.just({"a": "c"}),
+    clock=_optional(
+        preferredClockOffset=_PICK(({"utc": {}}, {"timezone": "Europe/Berlin"})),
+        preferredTimer=_PICK(({"hpet": {"present": False}}, {"rtc": {"tickPolicy": "catchup"}})),
+    ),
+    cpu=_optional(
+        preferredCPUTopology=_PICK(("sockets", "cores", "threads", "spread", "any", "preferSpread")),
+        preferredCPUFeatures=_PICK(([], [{"name": "aes"}])),
+        spreadOptions=_optional(
+            across=_PICK(("SocketsCores", "CoresThreads", "SocketsCoresThreads")), ratio=st.just(2)
+        ),
+    ),
+    devices=_optional(
+        preferredAutoattachGraphicsDevice=st.booleans(),
+        preferredAutoattachInputDevice=st.booleans(),
+        preferredAutoattachPodInterface=st.booleans(),
+        preferredBlockMultiQueue=st.booleans(),
+        preferredCdromBus=_PICK(("sata", "scsi")),
+        preferredDisableHotplug=st.booleans(),
+        preferredDiskBus=_PICK(("virtio", "sata", "scsi", "usb")),
+        preferredDiskCache=_PICK(("none", "")),
+        preferredDiskIO=_PICK(("native", "threads")),
+        preferredDiskDedicatedIoThread=st.booleans(),
+        preferredInterfaceMasquerade=st.just({}),
+        preferredInterfaceModel=_PICK(("virtio", "e1000")),
+        preferredInputBus=_PICK(("usb", "virtio")),
+        preferredInputType=st.just("tablet"),
+        preferredRng=st.just({}),
+        preferredTPM=st.just({"enabled": False}),
+    ),
+    features=_optional(preferredAcpi=st.just({}), preferredApic=st.just({}), preferredSmm=st.just({})),
+    firmware=_PICK(({}, {"preferredUseBios": True}, {"preferredEfi": {"secureBoot": False}})),
+    machine=_optional(preferredMachineType=_PICK(("q35", "pc-q35-7.2"))),
+    preferredSubdomain=st.just("sub"),
+    preferredTerminationGracePeriodSeconds=st.integers(0, 3600),
+    requirements=_optional(cpu=st.just({"guest": 1}), memory=st.just({"guest": "64Mi"}), architecture=st.just("amd64")),
+)
+"""Specs of preferences that are stored."""
