@@ -87,7 +87,7 @@ async def _serve(
         front_proxy=front_proxy,
         served=Served(client, handlers, streams),
         health=Health(client, lambda: configuration.resource_version),
-        webhooks=webhooks(configuration, accounts.machine_writers(settings.namespace)),
+        webhooks=webhooks(client, configuration, accounts.machine_writers(settings.namespace)),
         ready=lambda: all(watch.synced.is_set() for watch in watches) and not stopping.is_set(),
     )
     tls = ServerTls(certificates, lambda: front_proxy.rules.authorities)

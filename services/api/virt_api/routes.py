@@ -42,7 +42,7 @@ def make_application(
     ready: Callable[[], bool],
 ) -> web.Application:
     """The web application. `ready` is the result of the kubelet's readiness probe."""
-    application = web.Application(middlewares=[_refusals_as_status], client_max_size=LARGEST_REVIEW)
+    application = web.Application(middlewares=[refusals_as_status], client_max_size=LARGEST_REVIEW)
 
     async def subresource(request: web.Request) -> web.StreamResponse:
         certificate = request.get_extra_info("peercert")
@@ -80,9 +80,10 @@ def _json(document: object, status: int = 200) -> web.Response:
 
 
 @web.middleware
-async def _refusals_as_status(
+async def refusals_as_status(
     request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
 ) -> web.StreamResponse:
+    """Every error of a handler as a Status object."""
     try:
         return await handler(request)
     except errors.ApiError as error:

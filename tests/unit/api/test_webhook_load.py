@@ -17,6 +17,7 @@ from virt_core.conventions.webhooks import VALIDATE_CREATE
 from virt_core.objects.admission_review import LARGEST_REVIEW
 from virt_core.objects.kubevirt import Configuration
 
+NO_CLIENT: Any = None  # reviews of VirtualMachineInstances read nothing
 LOAD: Any = SimpleNamespace(current=Configuration(), unknown="")
 
 
@@ -29,7 +30,7 @@ def large() -> bytes:
 
 
 async def test_a_large_object_is_decided_beside_the_loop() -> None:
-    handler = admission.webhooks(LOAD, ())[VALIDATE_CREATE]
+    handler = admission.webhooks(NO_CLIENT, LOAD, ())[VALIDATE_CREATE]
     application = Application(client_max_size=LARGEST_REVIEW)
     application.router.add_post(VALIDATE_CREATE, handler)
     body = large()
@@ -47,7 +48,7 @@ async def test_a_large_object_is_decided_beside_the_loop() -> None:
 
 async def test_reviews_beyond_the_limit_are_refused_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(admission, "_MOST_REVIEWS", 1)
-    handler = admission.webhooks(LOAD, ())[VALIDATE_CREATE]
+    handler = admission.webhooks(NO_CLIENT, LOAD, ())[VALIDATE_CREATE]
     arrived, end = asyncio.Event(), asyncio.Event()
 
     async def body() -> bytes:

@@ -94,6 +94,8 @@ def test_a_stored_revision_counts_for_the_name_and_kind_that_it_was_made_for(
     ("new", "old", "field"),
     [
         ({}, None, "spec.preference"),
+        ({"name": ".."}, None, "spec.preference.name"),
+        ({"name": "a", "revisionName": "../x"}, None, "spec.preference.revisionName"),
         ({"name": "a", "inferFromVolume": "v"}, None, "spec.preference.name"),
         ({"kind": "VirtualMachinePreference", "inferFromVolume": "v"}, None, "spec.preference.kind"),
         (

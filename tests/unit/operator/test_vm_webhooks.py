@@ -14,3 +14,18 @@ def test_neither_the_suites_own_writes_nor_deleted_objects_wait_for_virt_api() -
         expressions = [condition["expression"] for condition in hook["matchConditions"]]
         assert any("system:serviceaccount:kubevirt:kubevirt-controller" in expression for expression in expressions)
         assert "!has(object.metadata.deletionTimestamp)" in expressions
+
+
+def test_instance_types_and_preferences_of_users_are_reviewed_and_those_of_the_release_are_not() -> None:
+    hooks = [hook for body in webhooks("kubevirt") for hook in body["webhooks"]]
+    ours = [hook for hook in hooks if hook["rules"][0]["apiGroups"] == ["instancetype.kubevirt.io"]]
+    assert [(hook["rules"][0]["resources"], hook["rules"][0]["scope"]) for hook in ours] == [
+        (["virtualmachineinstancetypes"], "Namespaced"),
+        (["virtualmachineclusterinstancetypes"], "Cluster"),
+        (["virtualmachinepreferences"], "Namespaced"),
+        (["virtualmachineclusterpreferences"], "Cluster"),
+    ]
+    for hook in ours:
+        assert hook["clientConfig"]["service"]["path"] == f"/{hook['rules'][0]['resources'][0]}-validate"
+        (condition,) = hook["matchConditions"]
+        assert "kubevirt-operator" in condition["expression"]

@@ -4,7 +4,7 @@ module of each kind."""
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -12,6 +12,8 @@ import msgspec
 from virt_core.objects.admission_review import AdmissionRequest, AdmissionReview, Denial, answer, read_review
 from virt_core.objects.kubevirt import Configuration
 from virt_core.validation.refusal import Refusal
+
+from virt_api.admission.stored import Found
 
 Body = dict[str, Any]
 Request = AdmissionRequest[Body]
@@ -29,6 +31,9 @@ class Circumstances:
 
     now: datetime
     """UTC."""
+
+    found: Found = field(default_factory=dict)
+    """The stored objects that the decision needs."""
 
     def is_own(self, request: Request) -> bool:
         """Whether a component of the suite asks."""

@@ -4,6 +4,7 @@ API.
 The API server calls without a client certificate, so anybody in the cluster may call; a response reveals only the
 decision about the request itself. Reviews are decided in threads, so that they do not block the consoles on the event
 loop. Their number and size are limited; further reviews are refused at once.
+The instance type and the preference that a VirtualMachine names are read before the decision.
 Each response closes its connection. An open connection outlives the replica's removal from the Service: a draining
 replica would have to refuse the next review, and with it a VirtualMachineInstance.
 """
@@ -14,34 +15,43 @@ import asyncio
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
+from typing import Any
 
 import msgspec
 from aiohttp import web
 from virt_core import logs
+from virt_core.kube.client import KubeClient
 from virt_core.kube.configuration import ConfigurationCache
+from virt_core.kube.errors import KubeError, NotFound
 from virt_core.objects.admission_review import BadReview
 from virt_core.objects.kubevirt import Configuration
 
-from virt_api.admission import replica_set, vm, vmi
+from virt_api.admission import instancetypes, replica_set, vm, vmi
 from virt_api.admission.review import Circumstances, read
+from virt_api.admission.stored import Found, Reference
 from virt_api.errors import BadRequest, ServiceUnavailable
 
+Body = Mapping[str, Any]
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 _log = logs.bound("virt_api.admission.webhooks")
-_DECISIONS = {**vmi.DECISIONS, **vm.DECISIONS, **replica_set.DECISIONS}
+_DECISIONS = {**vmi.DECISIONS, **vm.DECISIONS, **replica_set.DECISIONS, **instancetypes.DECISIONS}
 _THREADS = 2  # parallel decisions; they are pure Python and share a processor
+_DEADLINE = 4.0  # seconds for one of the two rounds of reading; kube-apiserver waits 10 for the answer
 _MOST_REVIEWS = 32  # in progress; memory must hold as many of the largest (objects/admission_review.py)
 
 
-def webhooks(configuration: ConfigurationCache, own: Collection[str]) -> Mapping[str, Handler]:
-    """Handlers by path, based on the decisions of vmi.py, vm.py and replica_set.py. `own` are the suite's users."""
+def webhooks(client: KubeClient, configuration: ConfigurationCache, own: Collection[str]) -> Mapping[str, Handler]:
+    """Handlers by path, based on the decisions of the module of each kind. `own` are the suite's users."""
     threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="admission")
     in_work = 0
 
-    def decided(path: str, content: bytes, current: Configuration) -> bytes:
-        """Decode, decide and encode: 1.6 s measured for a hostile object of 3 MiB."""
+    def decided(path: str, content: bytes, current: Configuration, found: Found) -> bytes | set[Reference]:
+        """Decode, decide and encode: 1.6 s measured for a hostile object of 3 MiB. If objects are missing in `found`:
+        which ones."""
         request = read(content)
-        body = _DECISIONS[path](request, Circumstances(current, own, datetime.now(UTC)))
+        if path in vm.NEEDS and (needed := set(vm.NEEDS[path](request, found)) - found.keys()):
+            return needed
+        body = _DECISIONS[path](request, Circumstances(current, own, datetime.now(UTC), found))
         response = body["response"]
         if not response["allowed"]:
             user, why = request.user_info.username, response["status"]["message"]
@@ -63,8 +73,12 @@ def webhooks(configuration: ConfigurationCache, own: Collection[str]) -> Mapping
         current = configuration.current
         if current is None:
             raise ServiceUnavailable(f"nothing is admitted without the suite's configuration: {configuration.unknown}")
+        loop, found = asyncio.get_running_loop(), dict[Reference, Body | None]()
         try:
-            body = await asyncio.get_running_loop().run_in_executor(threads, decided, http.path, content, current)
+            while isinstance(
+                body := await loop.run_in_executor(threads, decided, http.path, content, current, found), set
+            ):
+                found |= await _read(client, body)
         except BadReview as error:
             raise BadRequest(str(error)) from error
         response = web.Response(body=body, content_type="application/json")
@@ -72,3 +86,25 @@ def webhooks(configuration: ConfigurationCache, own: Collection[str]) -> Mapping
         return response
 
     return dict.fromkeys(_DECISIONS, review)
+
+
+async def _read(client: KubeClient, references: Collection[Reference]) -> dict[Reference, Body | None]:
+    """The objects; None for one that does not exist.
+
+    Raises:
+        ServiceUnavailable: kube-apiserver does not say. Then nothing is admitted.
+    """
+
+    async def read_one(reference: Reference) -> Body | None:
+        try:
+            return await client.get(reference.resource, reference.namespace, reference.name)
+        except NotFound:
+            return None
+        except KubeError as error:
+            raise ServiceUnavailable(f"cannot read {reference}, try again: {error}") from error
+
+    try:
+        async with asyncio.timeout(_DEADLINE):
+            return {reference: await read_one(reference) for reference in references}
+    except TimeoutError as error:
+        raise ServiceUnavailable(f"cannot read {', '.join(map(str, references))} in time, try again") from error

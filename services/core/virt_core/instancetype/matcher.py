@@ -21,7 +21,7 @@ from virt_core.kube.resource import (
     Resource,
 )
 from virt_core.objects.paths import at
-from virt_core.validation.refusal import Refusal, Refusals, refused
+from virt_core.validation.refusal import DNS_NAME, Refusal, Refusals, matching_if_set, refused
 
 Body = Mapping[str, Any]
 REJECT, IGNORE = "Reject", "Ignore"
@@ -116,6 +116,8 @@ def matcher_refusals(role: Role, new: Body, old: Body | None) -> Refusals:
         return
     if not matcher.name and not matcher.infer_from_volume:
         yield Refusal(f"spec.{path}", "has neither name nor inferFromVolume, use one of them")
+    yield from matching_if_set(f"{path}.name", matcher.name, DNS_NAME)
+    yield from matching_if_set(f"{path}.revisionName", matcher.revision_name, DNS_NAME)
     if matcher.infer_from_volume:
         for field, value in (("name", matcher.name), ("kind", matcher.kind)):
             if value:

@@ -36,6 +36,7 @@ class AdmissionRequest(msgspec.Struct, Generic[Subject], frozen=True, rename="ca
     uid: str
     operation: str
     name: str = ""
+    namespace: str = ""
     user_info: UserInfo = UserInfo()
     object: Subject | None = None
     old_object: Subject | None = None

@@ -12,8 +12,10 @@ from typing import Any
 
 from virt_core.conventions.labels import VM_FINALIZER
 from virt_core.objects.kubevirt import Configuration
+from virt_core.objects.paths import Path, at, filled
 
 Body = dict[str, Any]
+Preference = Mapping[str, Any] | None
 _KEPT = (
     ("domain", "firmware", "uuid"),
     ("domain", "firmware", "serial"),
@@ -23,12 +25,19 @@ _KEPT = (
 """Paths below spec.template.spec."""
 
 
-def create_patch(vm: Mapping[str, Any], configuration: Configuration, new_uuid: Callable[[], str]) -> list[Body]:
-    """The JSON patch of a new VirtualMachine; empty if its template is none, which the validating webhook refuses."""
+def create_patch(
+    vm: Mapping[str, Any], configuration: Configuration, new_uuid: Callable[[], str], preference: Preference = None
+) -> list[Body]:
+    """The JSON patch of a new VirtualMachine; empty if its template is none, which the validating webhook refuses.
+
+    `preference` is the stored object that the VirtualMachine names, if there is one. It goes before the cluster's
+    configuration.
+    """
     spec = _template_spec(vm)
     if spec is None:
         return []
-    machine_type, architecture = configuration.default_machine_type, "amd64"
+    machine_type = at(preference, ("spec", "machine", "preferredMachineType")) or configuration.default_machine_type
+    architecture = at(preference, ("spec", "preferredArchitecture")) or "amd64"
     values = dict(zip(_KEPT, (new_uuid(), new_uuid(), machine_type, architecture), strict=True))
     finalizers = list((vm.get("metadata") or {}).get("finalizers") or [])
     operations = _replaced_spec(spec, values)
@@ -45,33 +54,16 @@ def update_patch(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[Body]:
     before, after = _template_spec(old), _template_spec(new)
     if before is None or after is None:
         return []
-    return _replaced_spec(after, {path: value for path in _KEPT if (value := _at(before, path))})
+    return _replaced_spec(after, {path: value for path in _KEPT if (value := at(before, path))})
 
 
-def _replaced_spec(spec: Mapping[str, Any], values: Mapping[tuple[str, ...], Any]) -> list[Body]:
-    filled: Any = spec
+def _replaced_spec(spec: Mapping[str, Any], values: Mapping[Path, Any]) -> list[Body]:
+    kept: Any = spec
     for path, value in values.items():
-        filled = _filled(filled, path, value)
-    return [] if filled == spec else [{"op": "add", "path": "/spec/template/spec", "value": filled}]
-
-
-def _filled(value: Any, path: tuple[str, ...], default: Any) -> Any:
-    """`value` with `default` at `path` if nothing is there. What is no object on the way stays as it is."""
-    if not path:
-        return value or default
-    if value is None:
-        value = {}
-    if not isinstance(value, Mapping):
-        return value
-    return {**value, path[0]: _filled(value.get(path[0]), path[1:], default)}
-
-
-def _at(value: Any, path: tuple[str, ...]) -> Any:
-    for key in path:
-        value = value.get(key) if isinstance(value, Mapping) else None
-    return value
+        kept = filled(kept, path, value)
+    return [] if kept == spec else [{"op": "add", "path": "/spec/template/spec", "value": kept}]
 
 
 def _template_spec(vm: Mapping[str, Any]) -> Mapping[str, Any] | None:
-    spec = _at(vm, ("spec", "template", "spec"))
+    spec = at(vm, ("spec", "template", "spec"))
     return spec if isinstance(spec, Mapping) else None

@@ -38,6 +38,15 @@ class StrictTemplate(Strict, frozen=True):
 def template_refusals(template: Mapping[str, Any], configuration: Configuration, *, is_own_account: bool) -> Refusals:
     """What is wrong with the template at spec.template. `is_own_account`: a component of the suite asks, which may use
     reserved labels."""
+    yield from metadata_refusals(template, is_own_account=is_own_account)
+    try:
+        accept(template.get("spec") or {}, configuration)
+    except UnsupportedSpec as error:
+        yield from (Refusal(f"{_PATH}.{refusal.field}", refusal.message) for refusal in error.refusals)
+
+
+def metadata_refusals(template: Mapping[str, Any], *, is_own_account: bool) -> Refusals:
+    """The same of the template's metadata only."""
     metadata = template.get("metadata")
     if isinstance(metadata, dict):
         labels, annotations = metadata.get("labels"), metadata.get("annotations")
@@ -47,7 +56,3 @@ def template_refusals(template: Mapping[str, Any], configuration: Configuration,
         if isinstance(annotations, dict):
             for refusal in annotation_refusals(annotations):
                 yield Refusal(f"{_PATH}.{refusal.field}", refusal.message)
-    try:
-        accept(template.get("spec") or {}, configuration)
-    except UnsupportedSpec as error:
-        yield from (Refusal(f"{_PATH}.{refusal.field}", refusal.message) for refusal in error.refusals)

@@ -12,10 +12,20 @@ from virt_core.conventions import accounts, component_pod, components, labels
 from virt_core.conventions.webhooks import (
     MUTATE,
     REPLICA_SET_VALIDATE,
+    VALIDATE_CLUSTER_INSTANCETYPE,
+    VALIDATE_CLUSTER_PREFERENCE,
     VALIDATE_CREATE,
+    VALIDATE_INSTANCETYPE,
+    VALIDATE_PREFERENCE,
     VALIDATE_UPDATE,
     VM_MUTATE,
     VM_VALIDATE,
+)
+from virt_core.kube.resource import (
+    VIRTUAL_MACHINE_CLUSTER_INSTANCETYPES,
+    VIRTUAL_MACHINE_CLUSTER_PREFERENCES,
+    VIRTUAL_MACHINE_INSTANCETYPES,
+    VIRTUAL_MACHINE_PREFERENCES,
 )
 
 from virt_operator.strategy.ref import Body
@@ -63,8 +73,31 @@ def webhooks(namespace: str) -> list[Body]:
             {**update, "matchConditions": [by_others]},
             vm,
             replica_set,
+            *_instancetype_validators(namespace),
         ),
     ]
+
+
+_SHAPES = (
+    (VIRTUAL_MACHINE_INSTANCETYPES, VALIDATE_INSTANCETYPE),
+    (VIRTUAL_MACHINE_CLUSTER_INSTANCETYPES, VALIDATE_CLUSTER_INSTANCETYPE),
+    (VIRTUAL_MACHINE_PREFERENCES, VALIDATE_PREFERENCE),
+    (VIRTUAL_MACHINE_CLUSTER_PREFERENCES, VALIDATE_CLUSTER_PREFERENCE),
+)
+
+
+def _instancetype_validators(namespace: str) -> list[Body]:
+    """Of instance types and preferences. Those of the release's own bundle do not wait for virt-api."""
+    operator = accounts.user_of(accounts.OPERATOR, namespace)
+    by_others = {"name": "not-by-kubevirt", "expression": f"request.userInfo.username != '{operator}'"}
+    hooks = []
+    for resource, path in _SHAPES:
+        hook = _webhook(f"{resource.kind.lower()}-validator.{resource.group}", namespace, path, "CREATE", "UPDATE")
+        (of,) = hook["rules"]
+        scope = "Namespaced" if resource.namespaced else "Cluster"
+        of |= {"apiGroups": [resource.group], "apiVersions": [resource.version], "resources": [resource.plural]}
+        hooks.append({**hook, "rules": [{**of, "scope": scope}], "matchConditions": [by_others]})
+    return hooks
 
 
 def _configuration(kind: str, name: str, *hooks: Body) -> Body:
