@@ -44,6 +44,7 @@ ACCOUNTS = (
         accounts.API,
         (
             rule("authorization.k8s.io", "subjectaccessreviews", "create"),
+            rule("", "persistentvolumeclaims", "get"),  # of which a VM's instance type is inferred
             rule("kubevirt.io", _VMIS, "get", "patch"),  # patch: the grace period of a forced stop
             rule("kubevirt.io", _VMS, "get", "patch"),
             rule("kubevirt.io", f"{_VMS}/status", "patch"),
