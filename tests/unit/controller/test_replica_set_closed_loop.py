@@ -60,7 +60,7 @@ class OneReplicaSet(RuleBasedStateMachine):
             self._runner.run(self._world.overtake(self._client, act))
         else:
             act()
-            if self._paused:
+            if self._paused or self._deleted:
                 before = set(self._world.vmis)
             self._runner.run(self._world.settle(self._client))
             if self._paused or self._deleted:
