@@ -277,6 +277,25 @@ async def test_a_manual_start_whose_guest_failed_at_once_does_not_hold_the_next(
     assert "stateChangeRequests" not in world.status
 
 
+async def test_a_start_whose_guest_shut_down_before_it_was_recorded_starts_none_again(
+    server: FakeApiServer, client: KubeClient
+) -> None:
+    world = await started(server, client, "RerunOnFailure")
+    world.report(STOPPED)
+    await world.settle(client)
+    world.finish_deletion()
+    await world.settle(client)
+    world.request("start")
+    await world.overtake(client, lambda: None)
+    world.report("Running")
+    world.report(STOPPED)
+    await world.settle(client)
+    world.finish_deletion()
+    await world.settle(client)
+    assert world.vmi is None
+    assert "stateChangeRequests" not in world.status
+
+
 async def test_one_that_was_halted_a_moment_ago_does_not_start(server: FakeApiServer, client: KubeClient) -> None:
     world = VmWorld(server, "Always")
     await world.overtake(client, lambda: None)

@@ -103,8 +103,10 @@ def _is_done(request: StateChangeRequest, vmi: VirtualMachineInstance | None, st
     if request.is_start:
         if vmi is None or vmi.metadata.deletion_timestamp is not None:
             return False
-        # Manual keeps a guest that has ended; a start that is to replace it stands behind its stop.
-        return strategy is RunStrategy.MANUAL or not vmi.status.phase.final
+        # A start that is to replace a guest that has ended stands behind its stop. Only a failed guest is started again
+        # without one: by Always, and by RerunOnFailure's own request.
+        shut_down = vmi.status.phase is VmiPhase.SUCCEEDED and strategy is RunStrategy.RERUN_ON_FAILURE
+        return strategy is RunStrategy.MANUAL or shut_down or not vmi.status.phase.final
     if request.action == "Stop":
         return vmi is None or request.uid != vmi.metadata.uid
     return True  # an action that nobody knows would hold every later one
