@@ -124,5 +124,5 @@ test-all: test ## and what takes longer
 	pytest tests/e2e -m 'slow and not chaos' -s
 chaos: install ## kill everything, eight times each
 	pytest tests/e2e -m chaos -s
-bench: install ## seconds to install, start and end latency, memory, requests (25 min): build/bench.json
+bench: install ## seconds to install, start and end latency, memory, requests (35 min): build/bench.json
 	$(BIN)/python -m tests.bench

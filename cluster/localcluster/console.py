@@ -62,7 +62,7 @@ class Console:
         Raises:
             ConsoleRefused: the API refused, or the VM does not run yet (code 400).
         """
-        server, context = _credentials(kubeconfig)
+        server, context = credentials(kubeconfig)
         url = server + _PATH.format(version=version, namespace=namespace, name=name, subresource=subresource)
         async with aiohttp.ClientSession() as session:
             async with asyncio.timeout(_OPENING):
@@ -166,7 +166,7 @@ async def _refusal(session: aiohttp.ClientSession, url: str, context: ssl.SSLCon
     return body[:500].decode(errors="replace").strip()
 
 
-def _credentials(kubeconfig: Path) -> tuple[str, ssl.SSLContext | None]:
+def credentials(kubeconfig: Path) -> tuple[str, ssl.SSLContext | None]:
     """The current context's server and how to speak TLS to it; None for plain HTTP."""
     config = yaml.safe_load(kubeconfig.read_text())
     context = _named(config["contexts"], config["current-context"])["context"]

@@ -1,0 +1,178 @@
+"""VirtualMachines: how long a start takes for its user and until the guest runs, what each part of a life asks of the
+API server, and what a thousand of them cost. `python -m tests.bench vm-lives vms`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+from typing import Any
+
+from tests.bench.memory import pss
+from tests.bench.percentiles import milliseconds, summary
+from tests.e2e.audit import Request, requests
+from tests.e2e.cluster import NAMESPACE, get, process
+from tests.e2e.controller_restart import restarted_controllers
+from tests.e2e.vm_fleet import Fleet, guestless_vm
+
+LIVES = 20
+MANY, MANY_STARTED = 1000, 20
+_WEIGHED = 100
+# The API server writes a request into its log when it has answered it.
+_LOG_SECONDS = 3.0
+_REVIEWS = "subjectaccessreviews"
+
+Body = dict[str, Any]
+
+
+def vm_lives() -> Body:
+    """`LIVES` machines, all created, then each started, then each stopped, then each deleted."""
+    return asyncio.run(_lives())
+
+
+async def _lives() -> Body:
+    began = datetime.now(UTC)
+    names = [f"life{number}" for number in range(LIVES)]
+    async with Fleet.in_namespace("bench-vms") as fleet:
+        moments: dict[str, datetime] = {}
+        answered: dict[str, list[float]] = {"start": [], "stop": []}
+        running: list[float] = []
+
+        async def create(name: str) -> None:
+            await fleet.create(guestless_vm(name))
+            await fleet.until_reported([name], "Stopped")
+
+        async def start(name: str) -> None:
+            requested = time.monotonic()
+            await fleet.request(name, "start")
+            answered["start"].append(time.monotonic() - requested)
+            await fleet.until_reported([name], "Running")
+            (uid,) = fleet.uids[name]
+            running.append(fleet.ran[uid] - requested)
+
+        async def stop(name: str) -> None:
+            requested = time.monotonic()
+            await fleet.request(name, "stop")
+            answered["stop"].append(time.monotonic() - requested)
+            await fleet.until(lambda: name not in fleet.vmis, f"{name} to stop")
+            await fleet.until_reported([name], "Stopped")
+
+        async def delete(name: str) -> None:
+            await fleet.delete(name)
+
+        for phase, act in (("created", create), ("started", start), ("stopped", stop), ("deleted", delete)):
+            moments[phase] = await _each(names, act)
+    found = {f"{verb} answered": summary(values) for verb, values in answered.items()}
+    found["start to Running"] = summary(running)
+    print(f"\nVirtualMachines, guestless, 64 Mi, {LIVES} in sequence, milliseconds")
+    for what, values in found.items():
+        print(f"  {what:20} {milliseconds(values)}")
+    return {"seconds": found, "requests": _requests(fleet.namespace, began, moments)}
+
+
+async def _each(names: list[str], act: Callable[[str], Awaitable[None]]) -> datetime:
+    """One after the other; returns the moment when everything about the last is said."""
+    for name in names:
+        await act(name)
+    await asyncio.sleep(_LOG_SECONDS)
+    return datetime.now(UTC)
+
+
+def _requests(namespace: str, began: datetime, moments: dict[str, datetime]) -> dict[str, dict[str, float]]:
+    """Requests of our components per machine in each phase, watches and lists left out."""
+    table: dict[str, dict[str, float]] = {}
+    for phase, until in moments.items():
+        counts = Counter(_what(request) for request in requests(began, until) if _is_about(namespace, request))
+        table[phase] = {what: count / LIVES for what, count in counts.most_common()}
+        began = until
+    total = sum(sum(row.values()) for row in table.values())
+    print(f"requests of our components per VirtualMachine {', '.join(moments)}: {total:.1f}")
+    for phase, row in table.items():
+        print(f"  {phase}: {sum(row.values()):.1f}")
+        for what, count in row.items():
+            print(f"    {what:74} {count:5.2f}")
+    return table
+
+
+def _is_about(namespace: str, request: Request) -> bool:
+    """A review of access has no namespace of its own; nobody else uses subresources during a bench."""
+    is_review = request.resource == _REVIEWS and request.account == "kubevirt-apiserver"
+    return is_review or (request.namespace == namespace and request.verb not in ("watch", "list"))
+
+
+def _what(request: Request) -> str:
+    refused = f" answered {request.code}" if request.code >= 300 else ""
+    return f"{request.account} {request.verb} {request.resource}{refused}"
+
+
+def vms() -> Body:
+    """`MANY` halted machines, of which `MANY_STARTED` are started; the controller starts again."""
+    return asyncio.run(_many())
+
+
+async def _many() -> Body:
+    found: Body = {"machines": MANY, "pss_mib": {"before": await asyncio.to_thread(_weights)}}
+    names = [f"many{number:04}" for number in range(MANY)]
+    async with Fleet.in_namespace("bench-many-vms") as fleet:
+        began, moment = datetime.now(UTC), time.monotonic()
+        await fleet.create(*(guestless_vm(name) for name in names[:_WEIGHED]))
+        await fleet.until_reported(names[:_WEIGHED], "Stopped")
+        found["pss_mib"][f"{_WEIGHED} halted"] = await asyncio.to_thread(_weights)
+        weighed = time.monotonic()
+        await fleet.create(*(guestless_vm(name) for name in names[_WEIGHED:]))
+        found["seconds"] = {f"{MANY - _WEIGHED} created": time.monotonic() - weighed}
+        await fleet.until_reported(names, "Stopped", 300)
+        found["seconds"][f"{MANY - _WEIGHED} created and reported"] = time.monotonic() - weighed
+        found["seconds"][f"all {MANY}"] = time.monotonic() - moment
+        await asyncio.sleep(_LOG_SECONDS)
+        counts = Counter(_what(request) for request in requests(began) if _is_about(fleet.namespace, request))
+        found["requests per machine created"] = {what: count / MANY for what, count in counts.items()}
+        found["pss_mib"][f"{MANY} halted"] = await asyncio.to_thread(_weights)
+        started = names[:MANY_STARTED]
+        moment = time.monotonic()
+        await asyncio.gather(*(fleet.request(name, "start") for name in started))
+        await fleet.until_reported(started, "Running", 300)
+        found["seconds"][f"{MANY_STARTED} started at once, Running"] = time.monotonic() - moment
+        await asyncio.sleep(10.0)  # the last events about their starts
+        found["pss_mib"][f"{MANY} of which {MANY_STARTED} run"] = await asyncio.to_thread(_weights)
+        began = datetime.now(UTC)
+        found["seconds"]["controller killed, next one synced"] = await asyncio.to_thread(restarted_controllers)
+        await asyncio.sleep(30.0)
+        written = [request for request in requests(began) if request.namespace == fleet.namespace]
+        found["requests after its restart"] = [str(request) for request in written]
+        found["pss_mib"]["after its restart"] = await asyncio.to_thread(_weights)
+        moment = time.monotonic()
+        await fleet.delete()
+        found["seconds"]["all deleted"] = time.monotonic() - moment
+    _print_many(found)
+    return found
+
+
+def _print_many(found: Body) -> None:
+    print(f"\n{MANY} halted VirtualMachines, {MANY_STARTED} of them started on two nodes")
+    for what, seconds in found["seconds"].items():
+        print(f"  {what:40} {seconds:7.1f} s")
+    for what, count in found["requests per machine created"].items():
+        print(f"  {what:70} {count:5.2f} for each that is created")
+    for when, weights in found["pss_mib"].items():
+        print(f"  PSS, MiB, {when:28} " + "  ".join(f"{name} {weight:.1f}" for name, weight in weights.items()))
+    print(
+        f"  requests about them in 30 s after a restart of virt-controller: {len(found['requests after its restart'])}"
+    )
+    for request in found["requests after its restart"][:20]:
+        print(f"    {request}")
+
+
+def _weights() -> dict[str, float]:
+    """PSS of the heaviest replica of virt-api and of virt-controller, and of the leading controller."""
+    leader = get("lease", "virt-controller", "-n", NAMESPACE)["spec"]["holderIdentity"]
+    found: dict[str, float] = {}
+    for component in ("virt-api", "virt-controller"):
+        for pod in get("pods", "-n", NAMESPACE, "-l", f"kubevirt.io={component}")["items"]:
+            if running := process(pod["metadata"]["uid"], component.replace("-", "_")):
+                name = f"{component} leading" if pod["metadata"]["name"] == leader else component
+                found[name] = max(found.get(name, 0.0), pss(running.pid))
+    return found
