@@ -21,6 +21,7 @@ PENDING = {
     "phaseTransitionTimestamps": [{"phase": "Pending", "phaseTransitionTimestamp": "2026-01-31T10:00:00Z"}],
 }
 OWN = accounts.machine_writers("kubevirt")
+CONTROLLER = "system:serviceaccount:kubevirt:kubevirt-controller"
 HANDLER = "system:serviceaccount:kubevirt:kubevirt-handler"
 SPEC = {"domain": {"memory": {"guest": "64Mi"}, "devices": {}}}
 
@@ -101,7 +102,9 @@ def test_a_spec_is_not_changed_and_a_status_only_by_the_suite() -> None:
     for new, field in ((vmi(other), "spec.domain.memory.guest"), (vmi(status={"phase": "Failed"}), "status")):
         response = decided(VALIDATE_UPDATE, "UPDATE", new, vmi())
         assert [cause["field"] for cause in response["status"]["details"]["causes"]] == [field]
-        assert decided(VALIDATE_UPDATE, "UPDATE", new, vmi(), user=HANDLER)["allowed"]
+        assert decided(VALIDATE_UPDATE, "UPDATE", new, vmi(), user=HANDLER)["allowed"] is (field == "status")
+    live = vmi({**SPEC, "nodeSelector": {"a": "b"}})
+    assert decided(VALIDATE_UPDATE, "UPDATE", live, vmi(), user=CONTROLLER)["allowed"]
     somebody = "system:serviceaccount:other:kubevirt-handler"
     assert not decided(VALIDATE_UPDATE, "UPDATE", vmi(other), vmi(), user=somebody)["allowed"]
     labelled = vmi() | {"metadata": {"name": "vm", "namespace": "default", "labels": {"team": "a"}}}

@@ -54,6 +54,12 @@ def test_a_grace_period_that_was_shortened_shortens_the_pod_s() -> None:
     assert planned(forced, hurried) == ()
 
 
+def test_a_forced_stop_of_some_seconds_leaves_the_launcher_time_to_record_the_end() -> None:
+    forced = vmi(scheduled("Running"), {**SPEC, "terminationGracePeriodSeconds": 5}, **DELETED)
+    launcher = msgspec.structs.replace(pod("node1"), spec=PodSpec("node1", termination_grace_period_seconds=60))
+    assert planned(forced, launcher)[0] == DeletePod(pod_name(vmi()), "pod-uid", 7)
+
+
 DELETE = DeletePod(pod_name(vmi()), "pod-uid")
 
 

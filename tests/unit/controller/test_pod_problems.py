@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from virt_controller.pod.observed import LauncherPod, PodEvent
+from virt_controller.pod.observed import LauncherPod, PodEvent, PodSpec
 from virt_controller.pod.problems import REASONS, how_it_ended, start_problem, why_taken
 
 
@@ -121,3 +121,14 @@ def test_a_pod_that_the_kubelet_ended_is_reported_with_its_events_message() -> N
     assert failure.reason == "Evicted" and failure.message.endswith("usage exceeds the limit")
     evicted = pod(phase="Failed", reason="Evicted", message="too much", containerStatuses=[ended])
     assert how_it_ended(evicted, (failed,)).reason == "Evicted"
+
+
+@pytest.mark.parametrize(("left", "reason"), [(1, "GuestDestroyed"), (60, "PodEnded"), (None, "PodEnded")])
+def test_a_guest_that_was_stopped_by_force_is_reported_as_such(left: int | None, reason: str) -> None:
+    killed = {"name": "compute", "state": {"terminated": {"exitCode": 137, "reason": "Error"}}}
+    ended = pod(phase="Failed", containerStatuses=[killed])
+    meta = msgspec.structs.replace(ended.metadata, deletion_grace_period_seconds=left)
+    spec = PodSpec("node1", termination_grace_period_seconds=60)
+    failure = how_it_ended(msgspec.structs.replace(ended, metadata=meta, spec=spec))
+    assert failure.reason == reason
+    assert ("stopped by force" in failure.message) is (reason == "GuestDestroyed")

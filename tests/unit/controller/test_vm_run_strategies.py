@@ -301,3 +301,43 @@ async def test_one_that_was_halted_a_moment_ago_does_not_start(server: FakeApiSe
     await world.overtake(client, lambda: None)
     await world.overtake(client, lambda: world.switch("Halted"))
     assert world.vmi is None
+
+
+async def test_the_status_keeps_the_words_of_a_strategy_of_another_release(
+    server: FakeApiServer, client: KubeClient
+) -> None:
+    world = await started(server, client, "Always")
+    world.switch("WaitAsReceiver")
+    await world.settle(client)
+    assert world.status["runStrategy"] == "WaitAsReceiver"
+    world.report(STOPPED)
+    with pytest.raises(Conflict, match="WaitAsReceiver does not support manual start requests"):
+        world.request("start")
+
+
+@pytest.mark.parametrize("failed_by", ["refusal", "crash"])
+async def test_one_that_is_halted_by_hand_after_its_paused_start_failed_stays_halted(
+    server: FakeApiServer, client: KubeClient, failed_by: str
+) -> None:
+    world = VmWorld(server, "Halted")
+    await world.settle(client)
+    admits = server.admit
+    if failed_by == "refusal":
+        server.admit = _no_instances
+    world.request("start", paused=True)
+    for _ in range(3):
+        await world.overtake(client, lambda: None)
+        if failed_by == "crash" and world.vmi is not None:
+            world.report(EARLY)
+    assert world.strategy == "Always"
+    assert world.status["stateChangeRequests"]
+    world.switch("Halted")
+    for _ in range(4):
+        await world.overtake(client, world.finish_deletion)
+    assert world.strategy == "Halted"
+    assert world.vmi is None
+    assert "stateChangeRequests" not in world.status
+    server.admit = admits
+    world.request("start", paused=True)
+    await world.settle(client)
+    assert world.vmi["spec"]["startStrategy"] == "Paused"

@@ -32,9 +32,10 @@ from tests.unit.controller.passes import Passes
 KEY = ("ns", "guest")
 LONG_AGO = "2026-01-01T00:00:00Z"
 VMI_FINALIZER = "kubevirt.io/foregroundDeleteVirtualMachine"
+UUID = "5d307ca9-b3ef-428c-8861-06e72d69f223"
 TEMPLATE: dict[str, Any] = {
     "metadata": {"labels": {"app": "guest"}},
-    "spec": {"domain": {"devices": {}, "memory": {"guest": "64Mi"}, "firmware": {"uuid": "f"}}},
+    "spec": {"domain": {"devices": {}, "memory": {"guest": "64Mi"}, "firmware": {"uuid": UUID}}},
 }
 _VM = Place.parse(VIRTUAL_MACHINES.path(*KEY))
 _VMI = Place.parse(VIRTUAL_MACHINE_INSTANCES.path(*KEY))

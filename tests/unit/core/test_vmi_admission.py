@@ -98,3 +98,27 @@ def test_an_object_nested_without_end_is_refused() -> None:
         deep = {"a": deep}
     (refusal,) = admit_create(changed({"spec": {"affinity": {}}}) | {"spec": {"domain": deep}}, NONE)[:1]
     assert refusal.field.startswith("spec")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"nodeSelector": {"a": "b"}},
+        {"affinity": {"nodeAffinity": {}}},
+        {"tolerations": [{"operator": "Exists"}]},
+        {"terminationGracePeriodSeconds": 0},
+    ],
+)
+def test_the_suite_changes_placement_and_grace_period_of_a_running_guest_and_nobody_else_does(change: Any) -> None:
+    new = changed({"spec": change})
+    assert admit_update(VMI, new, NONE, is_own_account=True) == ()
+    assert admit_update(new, VMI, NONE, is_own_account=True) == ()
+    assert admit_update(VMI, new, NONE, is_own_account=False)
+
+
+@pytest.mark.parametrize("change", [{"domain": {"memory": {"guest": "1Gi"}}}, {"hostname": "web"}, {"volumes": []}])
+def test_the_suite_changes_nothing_else_of_the_spec(change: dict[str, Any]) -> None:
+    (refusal,) = admit_update(VMI, changed({"spec": change}), NONE, is_own_account=True)
+    assert refusal.field == f"spec.{next(iter(change))}"
+    assert "affinity, nodeSelector, terminationGracePeriodSeconds, tolerations" in refusal.message
+    assert admit_update(VMI, {"metadata": {}}, NONE, is_own_account=True)

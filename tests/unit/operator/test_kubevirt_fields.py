@@ -85,3 +85,10 @@ def test_feature_gates_that_this_release_lacks_are_in_the_status_while_they_are_
     after = msgspec.structs.replace(observed.suite, status=status)
     again = status_of(after, observed, plan(observed, OPERATOR), OPERATOR, None)
     assert not [condition for condition in again.conditions if condition.type == FEATURE_GATES]
+
+
+def test_the_rollout_strategy_is_live_update_or_stage() -> None:
+    for value in ("LiveUpdate", "Stage", ""):
+        install_settings({"configuration": {"vmRolloutStrategy": value}}, OPERATOR)
+    with pytest.raises(RefusedSpec, match=r"configuration.vmRolloutStrategy: 'Later' is not one of"):
+        install_settings({"configuration": {"vmRolloutStrategy": "Later"}}, OPERATOR)

@@ -90,11 +90,11 @@ def start(vm: VirtualMachine, instance: Instance | None, options: LifecycleOptio
             return Writes(status=_requested(vm, request))
         return Writes(status=_without_failure(vm), spec=tuple(strategy_patch(vm, RunStrategy.ALWAYS)))
     if strategy not in _BY_REQUEST:
-        raise conflict(vm, f"{strategy.value} does not support manual start requests")
+        raise conflict(vm, f"{vm.spec.strategy_name} does not support manual start requests")
     if instance is None or instance.phase not in _FINAL:
         return Writes(status=_requested(vm, request))
     if strategy is RunStrategy.RERUN_ON_FAILURE and instance.phase == "Failed":
-        raise conflict(vm, f"{strategy.value} does not support starting VM from failed state")
+        raise conflict(vm, f"{vm.spec.strategy_name} does not support starting VM from failed state")
     return Writes(status=_requested(vm, _stop(instance), request))
 
 
@@ -119,7 +119,7 @@ def restart(vm: VirtualMachine, instance: Instance | None, options: LifecycleOpt
     """Stop the guest and start another. Raises Conflict if there is none, or if the run strategy has no restart."""
     strategy = vm.spec.strategy
     if strategy in (RunStrategy.HALTED, RunStrategy.ONCE):
-        raise conflict(vm, f"{strategy.value} does not support manual restart requests")
+        raise conflict(vm, f"{vm.spec.strategy_name} does not support manual restart requests")
     if instance is None:
         raise conflict(vm, "VMI does not exist")
     grace = options.grace_period_seconds if instance.phase not in _FINAL else None
@@ -142,12 +142,14 @@ def _stop(instance: Instance) -> StateChangeRequest:
 
 
 def _requested(vm: VirtualMachine, *requests: StateChangeRequest) -> tuple[Operation, ...]:
-    """The status with the requests. They replace a single stop that waits; the back-off of failed starts ends."""
+    """The status with the requests. They replace a single stop that waits; what is known of failed starts ends."""
     waiting = vm.status.state_change_requests
     if waiting and not (len(waiting) == 1 and waiting[0].action == "Stop"):
         raise conflict(vm, "unable to complete request: stop/start already underway")
     after = {**vm.raw_status, _REQUESTS: msgspec.to_builtins(list(requests))}
     after.pop("startFailure", None)
+    if any(condition.type == "Failure" for condition in vm.status.conditions):
+        after["conditions"] = [entry for entry in after["conditions"] if entry.get("type") != "Failure"]
     return _status_patch(vm, after)
 
 

@@ -38,6 +38,7 @@ _BEFORE_CONTAINERS = frozenset({"FailedMount", "FailedAttachVolume", "FailedMapV
 _EVICTED, _UNHEALTHY = "Evicted", "Unhealthy"
 # A pod's volume in the kubelet's words: volume "volume-data", volumes=[volume-data volume-more].
 _POD_VOLUME = re.compile(rf'(?:(?<=["\[])|(?<= )(?=[^\[\]]*\])){VOLUME_PREFIX}(?=[a-z0-9])')
+_KILLED = 137  # exit code after SIGKILL
 CLAIM_NOT_FOUND, CREATE_REFUSED = "FailedPvcNotFound", "FailedCreate"  # KubeVirt's
 NOT_CONFIGURED = "NotConfigured"  # ours
 BEFORE_POD = frozenset({CLAIM_NOT_FOUND, CREATE_REFUSED, NOT_CONFIGURED})
@@ -110,9 +111,23 @@ def how_it_ended(pod: LauncherPod, events: Iterable[PodEvent] = ()) -> Failure:
     newest = max(why, key=lambda event: event.last_seen, default=None)
     if newest is not None:
         return Failure(newest.reason, f"launcher pod {name} was ended by the kubelet: {newest.note}")
+    if (seconds := _shortened_grace(pod)) is not None and any(_was_killed(container) for container in pod.containers):
+        message = f"the guest was stopped by force: it was killed with its pod {seconds} s after the pod's deletion"
+        return Failure(GUEST_DESTROYED, message)
     if _last_word(pod) == GUEST_DESTROYED:
         return Failure(GUEST_DESTROYED, "the guest did not shut down in its grace period and was destroyed")
     return Failure("PodEnded", f"launcher pod {name} ended: {ended or 'no reason given'}")
+
+
+def _shortened_grace(pod: LauncherPod) -> int | None:
+    """The seconds that a deleted pod had, if they were fewer than its spec says; else None."""
+    left, own = pod.metadata.deletion_grace_period_seconds, pod.spec.termination_grace_period_seconds
+    return left if left is not None and own is not None and left < own else None
+
+
+def _was_killed(container: ContainerStatus) -> bool:
+    state = container.state.terminated
+    return state is not None and state.exit_code == _KILLED
 
 
 def _is_not_alive(event: PodEvent) -> bool:

@@ -6,10 +6,24 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from virt_core.conventions import labels
+from virt_core.objects.kubevirt import Configuration
 from virt_core.vm.virtual_machine import RunStrategy, VirtualMachine, VirtualMachineSpec, VirtualMachineStatus
 from virt_core.vmi.instance import VirtualMachineInstance
 
 from virt_controller.failure import Failure
+
+_DEFAULTS = Configuration()
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """Differences between a VirtualMachine's template and the one that its guest was started with."""
+
+    fields: tuple[str, ...]
+    """Paths below spec.template.spec."""
+
+    metadata: bool
+    """Whether the template's metadata differs, except what is synced at any time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,9 +40,12 @@ class Observed:
     jitter: float
     """A random number from 0 to 1 that spreads retries."""
 
-    started_with: VirtualMachineSpec | None = None
-    """What `vmi` was started with, from its ControllerRevision. None: not looked at, because nothing has changed since,
-    or the revision is gone."""
+    configuration: Configuration = _DEFAULTS
+    """The cluster's; KubeVirt's defaults while it is unknown."""
+
+    changes: Changes | None = None
+    """How the template differs from what `vmi` was started with. None: not looked at, because nothing has changed
+    since, or the ControllerRevision that would say so is gone."""
 
     failure: Failure | None = None
     """The last refusal, if nothing has changed since."""

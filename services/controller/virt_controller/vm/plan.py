@@ -10,7 +10,7 @@ from dataclasses import replace
 
 from virt_core.conventions import labels
 from virt_core.objects.meta import Condition, seconds_until
-from virt_core.objects.patch import finalizers_patch, guarded_patch, status_patch
+from virt_core.objects.patch import Operation, finalizers_patch, status_patch
 from virt_core.vm.virtual_machine import RunStrategy, strategy_patch
 from virt_core.vmi.instance import VirtualMachineInstance
 
@@ -26,6 +26,7 @@ from virt_controller.vm.actions import (
     PatchStatus,
     PatchVm,
 )
+from virt_controller.vm.live_update import annotations_patch, live_update
 from virt_controller.vm.observe import Observed, has_ended, is_orphan
 from virt_controller.vm.restart_required import template_is_as_started
 from virt_controller.vm.run_strategy import Wanted, wanted
@@ -92,23 +93,28 @@ def _is_left_over(vmi: VirtualMachineInstance) -> bool:
 
 
 def _with_instance(observed: Observed, vmi: VirtualMachineInstance, want: Wanted) -> tuple[Action, ...]:
-    actions = list(_report(observed, want))
-    if has_ended(vmi) and labels.VM_FINALIZER in vmi.metadata.finalizers:
-        actions += _release(vmi)
-    elif not has_ended(vmi) and _has_caught_up(observed, vmi):
-        generation = {labels.VM_GENERATION: str(observed.vm.metadata.generation)}
-        before, after = vmi.metadata.annotations, {**vmi.metadata.annotations, **generation}
-        operations = guarded_patch(vmi.metadata, before, after, "metadata", "annotations")
-        actions.append(PatchInstance(vmi.metadata.name, tuple(operations)))
+    live = live_update(observed, vmi) if not has_ended(vmi) else []
+    if isinstance(live, Failure):
+        actions = list(_report_failure(observed, want, live))
+    else:
+        actions = list(_report(observed, want))
+        if has_ended(vmi) and labels.VM_FINALIZER in vmi.metadata.finalizers:
+            actions += _release(vmi)
+        elif not has_ended(vmi):
+            actions += _update(observed, vmi, live)
     if want.stop:
         actions += _stop(vmi)
     return tuple(actions)
 
 
-def _has_caught_up(observed: Observed, vmi: VirtualMachineInstance) -> bool:
-    """Whether the VirtualMachine has changed, but not its template: the guest is what it asks for."""
-    behind = started_generation(vmi) != observed.vm.metadata.generation
-    return behind and bool(vmi.metadata.annotations) and template_is_as_started(observed)
+def _update(observed: Observed, vmi: VirtualMachineInstance, live: list[Operation]) -> list[Action]:
+    """Bring the live part of the template to the guest. If that was all that had changed, the guest has caught up with
+    the VirtualMachine's generation."""
+    generation = observed.vm.metadata.generation
+    caught_up = started_generation(vmi) != generation and template_is_as_started(observed)
+    annotations = annotations_patch(observed, vmi, {labels.VM_GENERATION: str(generation)} if caught_up else None)
+    operations = (*annotations, *live)
+    return [PatchInstance(vmi.metadata.name, operations)] if operations else []
 
 
 def _release(vmi: VirtualMachineInstance) -> list[Action]:

@@ -9,7 +9,6 @@ starts or adopts.
 from __future__ import annotations
 
 import random
-from collections import OrderedDict
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -21,6 +20,7 @@ from virt_core.kube.errors import NotFound
 from virt_core.kube.events import EventRecorder
 from virt_core.kube.reflector import Key
 from virt_core.kube.resource import CONTROLLER_REVISIONS, VIRTUAL_MACHINE_INSTANCES, VIRTUAL_MACHINES
+from virt_core.objects.kubevirt import Configuration
 from virt_core.vm.virtual_machine import VirtualMachine, VirtualMachineSpec
 from virt_core.vmi.instance import VirtualMachineInstance
 
@@ -29,11 +29,14 @@ from virt_controller.controller import Controller, Refusals
 from virt_controller.execution import Refused
 from virt_controller.failure import Failure
 from virt_controller.vm.execute import Executor
-from virt_controller.vm.observe import Observed, has_ended
+from virt_controller.vm.observe import Changes, Observed, has_ended
 from virt_controller.vm.plan import needs_revision, plan, refused, release, revision_of
+from virt_controller.vm.restart_required import changes_of
 
 _WORKERS = 5  # VirtualMachines that are reconciled in parallel
-_KEPT_REVISIONS = 256  # of VirtualMachines that changed while their guests run
+
+
+_Compared = tuple[str, int, str, str]  # UID and generation of the VirtualMachine, UID and revision of its instance
 
 
 class _Data(msgspec.Struct, frozen=True):
@@ -53,10 +56,12 @@ class VmReconciler:
         self._controller = Controller("vm", caches, workers=_WORKERS)
         self._executor = Executor(client, events, caches.vms.wrote, caches.vmis.wrote)
         self._failures: Refusals[Failure] = Refusals()
-        self._revisions: OrderedDict[str, VirtualMachineSpec | None] = OrderedDict()
+        self._changes: dict[Key, tuple[_Compared, Changes | None]] = {}
+        self._updates_live = self._configuration.updates_live
         self._log = logs.bound("virt_controller.vm.reconcile")
         caches.vms.subscribe(self._controller.enqueue)
         caches.vmis.subscribe(self._instance_changed)
+        caches.configuration.subscribe(self._configuration_changed)
 
     async def work(self) -> None:
         """Reconcile until cancelled, starting when every cache is complete."""
@@ -71,6 +76,7 @@ class VmReconciler:
         vm = self._caches.vms.get(key)
         if vm is None:
             self._failures.forget(key)
+            self._changes.pop(key, None)
             await self._release_orphan(key)
             return None
         observed = await self._observe(vm)
@@ -93,25 +99,33 @@ class VmReconciler:
                 return None
             spec = VirtualMachineSpec()  # a deletion does not depend on it
         now, jitter = datetime.now(UTC), random.random()  # noqa: S311 - spreads load, decides nothing
-        observed = Observed(vm, spec, vm.status, self._caches.vmis.get(key), now, jitter)
+        vmi = self._caches.vmis.get(key)
+        observed = Observed(vm, spec, vm.status, vmi, now, jitter, self._configuration)
         if observed.own is not None:
             self._failures.forget(key)
             if needs_revision(observed):
-                started_with = await self._revision(key[0], revision_of(observed.own))
-                observed = replace(observed, started_with=started_with)
+                observed = replace(observed, changes=await self._changes_of(vm, spec, observed.own))
         return replace(observed, failure=self._failures.get(key, _version(vm)))
+
+    async def _changes_of(
+        self, vm: VirtualMachine, spec: VirtualMachineSpec, vmi: VirtualMachineInstance
+    ) -> Changes | None:
+        """What has changed since the start. Only the result is remembered: revisions of all guests are too large."""
+        compared = (*_version(vm), vmi.metadata.uid, revision_of(vmi))
+        known, changes = self._changes.get(vm.key, (None, None))
+        if known != compared:
+            started = await self._revision(vm.metadata.namespace, revision_of(vmi))
+            changes = changes_of(started, spec, vmi) if started is not None else None
+            self._changes[vm.key] = compared, changes
+        return changes
 
     async def _revision(self, namespace: str, name: str) -> VirtualMachineSpec | None:
         """The spec in a ControllerRevision, which never changes; None: it is gone or is none of ours."""
-        if name not in self._revisions:
-            try:
-                found = await self._client.get(CONTROLLER_REVISIONS, namespace, name)
-                self._revisions[name] = msgspec.json.decode(msgspec.json.encode(found), type=_Revision).data.spec
-            except (NotFound, msgspec.ValidationError):
-                self._revisions[name] = None
-            if len(self._revisions) > _KEPT_REVISIONS:
-                self._revisions.popitem(last=False)
-        return self._revisions[name]
+        try:
+            found = await self._client.get(CONTROLLER_REVISIONS, namespace, name)
+            return msgspec.json.decode(msgspec.json.encode(found), type=_Revision).data.spec
+        except (NotFound, msgspec.ValidationError):
+            return None
 
     async def _release_orphan(self, key: Key) -> None:
         """Release a VirtualMachineInstance that ended after its VirtualMachine: nobody else takes the finalizer off."""
@@ -130,6 +144,17 @@ class VmReconciler:
             await self._client.json_patch(VIRTUAL_MACHINE_INSTANCES, *vmi.key, operations)
         except NotFound:
             pass
+
+    @property
+    def _configuration(self) -> Configuration:
+        return self._caches.configuration.current or Configuration()
+
+    def _configuration_changed(self) -> None:
+        """Another rollout strategy: what waited for a restart may be updated live now."""
+        before, self._updates_live = self._updates_live, self._configuration.updates_live
+        if before != self._updates_live:
+            for key in self._changes:
+                self._controller.enqueue(key)
 
     def _instance_changed(self, key: Key) -> None:
         vmi = self._caches.vmis.get(key)

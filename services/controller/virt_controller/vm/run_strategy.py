@@ -94,9 +94,18 @@ def _pending(observed: Observed) -> tuple[StateChangeRequest, ...]:
     KubeVirt looks at the first one only, so what is behind it waits.
     """
     requests, vmi = tuple(observed.status.state_change_requests), observed.own
-    while requests and _is_done(requests[0], vmi, observed.strategy):
+    while requests and (_is_done(requests[0], vmi, observed.strategy) or _is_withdrawn(requests[0], observed)):
         requests = requests[1:]
     return requests
+
+
+def _is_withdrawn(request: StateChangeRequest, observed: Observed) -> bool:
+    """A paused start was tried and failed, and then somebody wrote Halted by hand, which ends it. Otherwise the request
+    would write Always again. A new request takes the failure away (virt-api)."""
+    if observed.strategy is not RunStrategy.HALTED or not request.starts_paused:
+        return False
+    has_failed = any(condition.type == "Failure" for condition in observed.status.conditions)
+    return has_failed or observed.status.start_failure is not None
 
 
 def _is_done(request: StateChangeRequest, vmi: VirtualMachineInstance | None, strategy: RunStrategy) -> bool:

@@ -17,7 +17,7 @@ from virt_core.vmi.instance import VirtualMachineInstance
 
 from virt_controller.vm.observe import Observed, ever_ran
 from virt_controller.vm.printable import printable_status
-from virt_controller.vm.restart_required import changed_fields
+from virt_controller.vm.restart_required import restart_fields
 from virt_controller.vm.run_strategy import restarts_by_itself
 
 Status = dict[str, Any]
@@ -43,7 +43,7 @@ def next_status(observed: Observed, requests: tuple[StateChangeRequest, ...]) ->
         "desiredGeneration": observed.vm.metadata.generation if vmi is not None else None,
     }
     if vmi is not None:
-        wanted["runStrategy"] = observed.strategy.value
+        wanted["runStrategy"] = observed.spec.strategy_name
     for key, value in wanted.items():
         if value or (value == 0 and value is not False):
             after[key] = value
@@ -84,7 +84,7 @@ def _conditions(observed: Observed) -> list[Condition]:
     own = [_ready(vmi)]
     if observed.failure is not None:
         own.append(Condition("Failure", "True", observed.failure.reason, observed.failure.message))
-    if fields := changed_fields(observed):
+    if fields := restart_fields(observed):
         own.append(Condition("RestartRequired", "True", "RestartRequired", _restart_message(fields)))
     before = {condition.type: condition for condition in observed.status.conditions}
     kept = [before[condition.type] for condition in own if condition.type in before]

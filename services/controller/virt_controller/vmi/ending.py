@@ -26,6 +26,9 @@ from virt_controller.vmi.actions import Action, DeletePod, GonePod, PatchVmi
 from virt_controller.vmi.observe import Observed
 from virt_controller.vmi.outcome import fail, patch_status, warnings
 
+# Until the launcher has written the end and its handler has acknowledged it: 1 s at most (virt_launcher/shutdown.py).
+_RECORD_SECONDS = 2
+
 
 def delete(observed: Observed) -> tuple[Action, ...]:
     """The VMI is deleted: delete its pods, then record its end, then remove its finalizer."""
@@ -62,7 +65,8 @@ class _Spec(msgspec.Struct, rename="camel"):
 def _shorter_grace(vmi: VirtualMachineInstance, pod: LauncherPod) -> int | None:
     """Seconds, if the VMI's grace period was shortened after the pod was made (`virtctl stop --force`); else None.
 
-    At least 1: with 0 the API server forgets the pod while it still runs.
+    At least 1: with 0 the API server forgets the pod while it still runs. After other numbers the launcher has time
+    to record the end.
     """
     try:
         seconds = msgspec.json.decode(vmi.spec, type=_Spec).termination_grace_period_seconds
@@ -72,7 +76,7 @@ def _shorter_grace(vmi: VirtualMachineInstance, pod: LauncherPod) -> int | None:
     own = pod.spec.termination_grace_period_seconds if left is None else left
     if seconds is None or own is None or own <= seconds + SHUTDOWN_MARGIN:
         return None
-    return max(1, seconds)
+    return seconds + _RECORD_SECONDS if seconds else 1
 
 
 def vanish(observed: Observed) -> tuple[Action, ...]:

@@ -41,6 +41,12 @@ REPLICA_BACK_OFF = "kubevirt.io/replica-back-off"
 """Annotation on VirtualMachineInstances that replace one of their replica set whose life was short: a hash of the
 template, a dot, and how many lives in a row were short."""
 
+SYNCED_ANNOTATIONS = (
+    "descheduler.alpha.kubernetes.io/evict",
+    "descheduler.alpha.kubernetes.io/prefer-no-eviction",
+)
+"""Annotations that follow from a VirtualMachine's template to its running VirtualMachineInstance, as in KubeVirt."""
+
 KUBEVIRT_FINALIZER = "kubevirt.io/foregroundDeleteKubeVirt"
 
 LAUNCHER_UID = 107

@@ -10,6 +10,9 @@ import msgspec
 from virt_core.conventions.labels import KUBEVIRT_FINALIZER
 from virt_core.objects.meta import Condition, ObjectMeta, ObjectReference
 
+LIVE_UPDATE, STAGE = "LiveUpdate", "Stage"
+"""Values of vmRolloutStrategy."""
+
 
 class LogVerbosity(msgspec.Struct, frozen=True, rename="camel"):
     """What components log, by KubeVirt's numbers; 0 is their default, as it is for virtctl."""
@@ -61,6 +64,12 @@ class Configuration(msgspec.Struct, frozen=True, rename="camel"):
     emulated_machines: list[str] = []
     machine_type: str = ""
     cpu_model: str = ""
+    vm_rollout_strategy: str = ""
+
+    @property
+    def updates_live(self) -> bool:
+        """Whether changes of a VirtualMachine reach its running guest where that is possible. KubeVirt's default."""
+        return self.vm_rollout_strategy != STAGE
 
     @property
     def machine_types(self) -> tuple[str, ...]:

@@ -50,6 +50,11 @@ class VirtualMachineSpec(msgspec.Struct, frozen=True, rename="camel"):
             return RunStrategy(self.run_strategy)
         return RunStrategy.ALWAYS if self.running else RunStrategy.HALTED
 
+    @property
+    def strategy_name(self) -> str:
+        """The run strategy as the user wrote it, also one of another release."""
+        return self.run_strategy if self.run_strategy is not None else self.strategy.value
+
 
 class StateChangeRequest(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
     """A start or a stop that a user requested by a subresource."""

@@ -30,6 +30,10 @@ RESERVED_LABELS = frozenset(
 )
 """Reserved for the suite, as in KubeVirt: handlers select VirtualMachineInstances by them."""
 
+LIVE_FIELDS = ("affinity", "nodeSelector", "tolerations")
+"""Fields of the spec that virt-controller changes while the guest runs, from its VirtualMachine."""
+
+_OWN_FIELDS = frozenset({*LIVE_FIELDS, "terminationGracePeriodSeconds"})  # the last is virt-api's: a forced stop
 _SHOWN_CHANGES = 16
 
 Body = Mapping[str, Any]
@@ -48,12 +52,13 @@ def admit_create(vmi: Body, configuration: Configuration, *, is_own_account: boo
 
 
 def admit_update(old: Body, new: Body, configuration: Configuration, *, is_own_account: bool) -> tuple[Refusal, ...]:
-    """Why the change is refused: the spec is immutable, and only the suite changes its labels and the status.
+    """Why the change is refused: the spec is immutable, and only the suite changes its labels, the status and a few
+    fields of the spec.
 
     Specs with equal effect are equal: a manifest without the stored defaults can be applied again.
     """
     if is_own_account:
-        return ()
+        return tuple(_changed_by_suite(old, new))
     return (*_changed_labels(old, new), *_changed_spec(old, new, configuration), *_changed_status(old, new))
 
 
@@ -81,6 +86,19 @@ def _changed_spec(old: Body, new: Body, configuration: Configuration) -> Iterato
     paths = list(differences(before, after, "spec"))
     for path in paths[:_SHOWN_CHANGES]:
         yield Refusal(path, "cannot be changed, create a new VirtualMachineInstance")
+
+
+def _changed_by_suite(old: Body, new: Body) -> Iterator[Refusal]:
+    """Changes of the spec that are nobody's: a defect of a component does not reach a guest."""
+    before, after = old.get("spec"), new.get("spec")
+    if before == after:
+        return
+    if not isinstance(before, dict) or not isinstance(after, dict):
+        yield Refusal("spec", "cannot be changed, create a new VirtualMachineInstance")
+        return
+    for key in sorted(before.keys() | after.keys()):
+        if key not in _OWN_FIELDS and before.get(key) != after.get(key):
+            yield Refusal(f"spec.{key}", f"is not changed while a guest runs, but {', '.join(sorted(_OWN_FIELDS))}")
 
 
 def _changed_status(old: Body, new: Body) -> Iterator[Refusal]:

@@ -13,6 +13,7 @@ from typing import Any, TypeGuard
 import msgspec
 from virt_core.conventions import images
 from virt_core.conventions.verbosity import HIGHEST
+from virt_core.objects.kubevirt import LIVE_UPDATE, STAGE
 
 from virt_operator.certificates.rotation import RefusedRotation, rotation_of
 from virt_operator.settings import Settings
@@ -44,6 +45,7 @@ SUPPORTED = {
     "configuration.cpuModel",
     "configuration.emulatedMachines",
     "configuration.machineType",
+    "configuration.vmRolloutStrategy",
     "configuration.virtualMachineOptions.disableSerialConsoleLog",  # consoles are logged only if a VMI requests it
 }
 _CHOSEN_BY_BEING_THERE = "configuration.virtualMachineOptions."  # empty objects select an option here
@@ -73,6 +75,7 @@ def install_settings(spec: Mapping[str, Any], operator: Settings) -> InstallSett
         raise RefusedSpec("UnsupportedField", f"not supported by this release, remove it: {names}")
     _check(spec, "uninstallStrategy", (REMOVE_WORKLOADS, _BLOCK_UNINSTALL))
     _check(spec, "imagePullPolicy", images.PULL_POLICIES)
+    _check(spec.get("configuration") or {}, "vmRolloutStrategy", (LIVE_UPDATE, STAGE), "spec.configuration")
     for field in ("cpuAllocationRatio", "memoryOvercommit"):
         _check_positive(spec, field)
     _check_verbosity(spec)
@@ -129,10 +132,10 @@ def _placement(spec: Mapping[str, Any], part: str) -> Placement:
         raise RefusedSpec("InvalidField", f"spec.{part}.nodePlacement: {error}") from error
 
 
-def _check(spec: Mapping[str, Any], field: str, allowed: tuple[str, ...]) -> None:
+def _check(spec: Mapping[str, Any], field: str, allowed: tuple[str, ...], path: str = "spec") -> None:
     value = spec.get(field) or allowed[0]
     if value not in allowed:
-        raise RefusedSpec("InvalidField", f"spec.{field}: {value!r} is not one of {', '.join(allowed)}")
+        raise RefusedSpec("InvalidField", f"{path}.{field}: {value!r} is not one of {', '.join(allowed)}")
 
 
 def _check_positive(spec: Mapping[str, Any], field: str) -> None:
