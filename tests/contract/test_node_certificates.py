@@ -35,6 +35,7 @@ from virt_operator.certificates.rollover import Authority, fingerprint, next_ste
 from virt_operator.certificates.rotation import DEFAULT
 
 NAMESPACE = "kubevirt"
+PATIENCE = 120.0  # seconds, for a busy machine
 USER = "system:serviceaccount:kubevirt:kubevirt-handler"
 EXTRA = {
     "authentication.kubernetes.io/pod-name": ["virt-handler-x"],
@@ -170,7 +171,7 @@ async def at_work(node: Node) -> AsyncIterator[None]:
 
 @asynccontextmanager
 async def task(name: str, work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
-    async with asyncio.timeout(20), asyncio.TaskGroup() as group:
+    async with asyncio.timeout(PATIENCE), asyncio.TaskGroup() as group:
         running = group.create_task(work, name=name)
         yield
         running.cancel()
@@ -229,7 +230,7 @@ async def test_a_container_that_starts_again_has_its_leaf_without_an_api_server(
         folder=node.folder,
         trust=node.trust,
     )
-    async with asyncio.timeout(5), asyncio.TaskGroup() as group:
+    async with asyncio.timeout(PATIENCE), asyncio.TaskGroup() as group:
         running_again = group.create_task(again.run(), name="again")
         await again.ready.wait()
         assert node.leaf() == before
@@ -261,7 +262,7 @@ async def ask(port: int, name: str, certificates: Certificates) -> info_pb2.GetI
     credentials = certificates.channel_credentials()
     peer = Peer(f"127.0.0.1:{port}", name=name, credentials=credentials, options=options)
     try:
-        return await peer.negotiate(5.0, patient=False)
+        return await peer.negotiate(PATIENCE, patient=False)
     finally:
         await peer.close()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -20,6 +21,8 @@ from virt_core.rpc.server import create_server
 from tests.support.rpc_servers import serving_on
 
 REOPENINGS = 10_000
+LATENCY = 0.3  # seconds; more than a TLS handshake takes on an idle machine
+PATIENCE = 120.0  # seconds, for a busy machine
 
 
 class Launcher(launcher_pb2_grpc.LauncherServiceServicer):
@@ -69,6 +72,23 @@ async def test_a_silent_stream_is_closed(tmp_path: Path) -> None:
                 pass
 
 
+async def test_a_peer_that_is_slow_to_answer_a_connection_is_reached_at_the_first_attempt(tmp_path: Path) -> None:
+    async def relay(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await asyncio.sleep(LATENCY)
+        onward = await asyncio.open_unix_connection(tmp_path / "sock")
+        await asyncio.wait([asyncio.create_task(copy(*way)) for way in ((reader, onward[1]), (onward[0], writer))])
+
+    async def copy(source: asyncio.StreamReader, target: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(OSError):  # whoever ends first resets the connection
+            while data := await source.read(1 << 16):
+                target.write(data)
+        target.close()
+
+    slow = await asyncio.start_unix_server(relay, tmp_path / "slow")
+    async with slow, serving(f"unix:{tmp_path}/sock"), peer_at(f"unix:{tmp_path}/slow") as peer:
+        assert (await peer.negotiate(PATIENCE, patient=False)).component == info_pb2.COMPONENT_LAUNCHER
+
+
 def resident_kib() -> int:
     gc.collect()
     pages = int(Path("/proc/self/statm").read_text().split()[1])
@@ -82,7 +102,9 @@ async def test_ten_thousand_stream_reopenings_leave_memory_flat(tmp_path: Path) 
 
         async def reopen(times: int) -> None:
             for _ in range(times):
-                stream = peer.stream(stub.WatchMachine, launcher_pb2.WatchMachineRequest(), idle=5, lifetime=60)
+                stream = peer.stream(
+                    stub.WatchMachine, launcher_pb2.WatchMachineRequest(), idle=PATIENCE, lifetime=PATIENCE
+                )
                 async for response in stream:
                     assert response.revision == 1
                     break

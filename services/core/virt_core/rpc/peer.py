@@ -24,7 +24,8 @@ from virt_core.rpc.server import KEEPALIVE_OPTIONS
 _CHANNEL_OPTIONS = (
     *KEEPALIVE_OPTIONS,
     ("grpc.initial_reconnect_backoff_ms", 50),
-    ("grpc.min_reconnect_backoff_ms", 50),
+    # How long a connection attempt may take with its TLS handshake. It does not delay the attempt after a refused one.
+    ("grpc.min_reconnect_backoff_ms", 10_000),
     ("grpc.max_reconnect_backoff_ms", 1_000),
     ("grpc.enable_retries", 0),
 )
