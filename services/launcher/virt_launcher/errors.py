@@ -4,7 +4,12 @@ from __future__ import annotations
 
 
 class HypervisorUnavailable(Exception):
-    """libvirt does not answer: the guest's state is unknown, wait for the connection."""
+    """libvirt does not answer: the guest's state is unknown, wait for the connection. `waited_s` is how long this call
+    waited for an answer."""
+
+    def __init__(self, message: str, waited_s: float = 0.0) -> None:
+        super().__init__(message)
+        self.waited_s = waited_s
 
 
 class HypervisorRefused(Exception):

@@ -183,7 +183,13 @@ class FakeHypervisor:
     def start_libvirtd(self) -> None:
         """The supervisor starts libvirtd again."""
         self.answers = True
+        for host in self._hosts:
+            host.connections += 1
         self.notify()
+
+    def miss_qemu(self) -> None:
+        """libvirtd finds that QEMU died in its absence, after it accepted connections. It sends no event of this."""
+        self.phase, self.reason, self.agent = DomainPhase.SHUTOFF, ShutoffReason.CRASHED, None
 
     def notify(self) -> None:
         """An event reaches the launcher, or its connection changes."""
@@ -312,11 +318,13 @@ class FakeHost:
         dies_in: at which of the next calls the process ends; None: it lives.
         dies_after_effect: that call is done before the process ends.
         died: set when the process has ended: its tasks are to be cancelled.
+        connections: how many connections to libvirtd there have been.
     """
 
     def __init__(self, hypervisor: FakeHypervisor) -> None:
         self._hypervisor = hypervisor
         self._subscribers: list[Callable[[], None]] = []
+        self.connections = 1
         self.dies_in: int | None = None
         self.dies_after_effect = False
         self.died = asyncio.Event()
@@ -346,7 +354,7 @@ class FakeHost:
         self._hypervisor.calls.append(name)
         if name in self._hypervisor.hanging:
             await asyncio.sleep(timeout)
-            raise HypervisorUnavailable(f"libvirtd took longer than {timeout:.0f} s")
+            raise HypervisorUnavailable(f"libvirtd took longer than {timeout:.0f} s", timeout)
         if name in self._hypervisor.refusals:
             raise HypervisorRefused(self._hypervisor.refusals[name])
         result = getattr(self._hypervisor, name)(*arguments)

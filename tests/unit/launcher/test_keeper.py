@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 from kubevirt.launcher.v1 import command_pb2, state_pb2
-from virt_core.rpc.errors import Refused
+from virt_core.rpc.errors import Refused, Unavailable
 from virt_launcher.domain.observation import DiskError, DomainPhase
 
 from tests.unit.launcher.launcher_pod import LauncherPod, machine
@@ -15,6 +15,7 @@ STARTING, RUNNING = state_pb2.MACHINE_PHASE_STARTING, state_pb2.MACHINE_PHASE_RU
 PAUSED, ENDED = state_pb2.MACHINE_PHASE_PAUSED, state_pb2.MACHINE_PHASE_ENDED
 UNKNOWN = state_pb2.MACHINE_PHASE_UNKNOWN
 PAUSE, UNPAUSE, RESET = command_pb2.Pause(), command_pb2.Unpause(), command_pb2.Reset()
+LONGEST_ANSWER_S = 20.0  # the handler waits for a command's answer no longer
 MOST_CALLS = 12
 """More than the launcher makes for any of the acts below."""
 DEATHS = [(call, after) for call in range(MOST_CALLS) for after in (False, True)]
@@ -121,6 +122,18 @@ async def test_a_qemu_that_dies_has_crashed_whoever_was_away(pod: LauncherPod, d
     assert pod.hypervisor.calls.count("create_standing") == 1
 
 
+@pytest.mark.parametrize("seconds", [0, 3, 30])
+async def test_a_qemu_that_a_new_libvirtd_misses_without_an_event_has_crashed(pod: LauncherPod, seconds: int) -> None:
+    await pod.start_machine()
+    pod.hypervisor.stop_libvirtd()
+    await asyncio.sleep(1)
+    pod.hypervisor.start_libvirtd()
+    await asyncio.sleep(seconds)
+    pod.hypervisor.miss_qemu()
+    async with asyncio.timeout(60):
+        assert (await pod.phase(ENDED)).end == state_pb2.MACHINE_END_CRASHED
+
+
 async def test_a_guest_that_shut_down_before_libvirtd_restarted_has_ended_and_is_not_started_again(
     pod: LauncherPod,
 ) -> None:
@@ -157,13 +170,26 @@ async def test_a_short_absence_of_libvirtd_is_not_reported_and_a_long_one_is(pod
 async def test_a_call_that_hangs_is_made_again(pod: LauncherPod) -> None:
     await pod.start_machine()
     pod.hypervisor.hanging.add("observe")
-    with pytest.raises(TimeoutError):
-        async with asyncio.timeout(30):
+    async with asyncio.timeout(LONGEST_ANSWER_S):
+        with pytest.raises(Unavailable, match="libvirtd took longer than 10 s; nothing was done, try again later"):
             await pod.command(reset=RESET)
     assert pod.state.phase == UNKNOWN
     pod.hypervisor.hanging.clear()
     await pod.phase(RUNNING)
-    assert pod.hypervisor.resets == 0, "its caller gave up"
+    assert pod.hypervisor.resets == 0, "its caller got an error"
+
+
+async def test_a_command_to_a_libvirtd_that_is_away_for_long_is_refused_and_not_done_later(pod: LauncherPod) -> None:
+    await pod.start_machine()
+    pod.hypervisor.stop_libvirtd()
+    for longest in (pod.settings.hiccup_s + 1, 1):  # the second one comes when the absence is known
+        async with asyncio.timeout(longest):
+            with pytest.raises(Unavailable, match="no connection to libvirtd; nothing was done, try again later"):
+                await pod.command(reset=RESET)
+    pod.hypervisor.start_libvirtd()
+    await pod.phase(RUNNING)
+    await asyncio.sleep(60)
+    assert pod.hypervisor.resets == 0
 
 
 async def test_a_machine_that_is_refused_has_ended_with_the_reason(pod: LauncherPod) -> None:
@@ -179,16 +205,30 @@ async def test_a_machine_that_is_refused_has_ended_with_the_reason(pod: Launcher
     assert pod.hypervisor.calls.count("create_standing") == 1
 
 
-async def test_a_refused_pause_is_reported_and_repeated_because_it_is_wanted(pod: LauncherPod) -> None:
+@pytest.mark.parametrize("then", ["nothing", "restart"])
+async def test_a_refused_pause_is_reported_and_not_repeated(pod: LauncherPod, then: str) -> None:
     await pod.start_machine()
     pod.hypervisor.refusals["stop_cpus"] = "Timed out during operation: cannot acquire state change lock"
     with pytest.raises(Refused, match="state change lock"):
         await pod.command(pause=PAUSE)
     pod.hypervisor.refusals.clear()
-    assert (await pod.phase(PAUSED)).pause_reason == state_pb2.PAUSE_REASON_BY_USER
-    with pytest.raises(TimeoutError):
-        async with asyncio.timeout(60):
-            await pod.keeper.published.newer_than(pod.keeper.published.revision)
+    if then == "restart":
+        await pod.restart()
+    await asyncio.sleep(60)
+    assert pod.hypervisor.calls.count("stop_cpus") == 1
+    assert (pod.state.phase, pod.hypervisor.phase) == (RUNNING, DomainPhase.RUNNING)
+
+
+async def test_a_refused_unpause_leaves_the_guest_paused(pod: LauncherPod) -> None:
+    await pod.start_machine()
+    await pod.command(pause=PAUSE)
+    pod.hypervisor.refusals["start_cpus"] = "Timed out during operation: cannot acquire state change lock"
+    with pytest.raises(Refused, match="state change lock"):
+        await pod.command(unpause=UNPAUSE)
+    pod.hypervisor.refusals.clear()
+    await asyncio.sleep(60)
+    assert (pod.state.phase, pod.hypervisor.phase) == (PAUSED, DomainPhase.STANDING)
+    assert (await pod.command(unpause=UNPAUSE)).phase == RUNNING
 
 
 async def test_commands_need_a_guest_that_runs_and_is_not_being_stopped(pod: LauncherPod) -> None:

@@ -31,12 +31,12 @@ _KEEPALIVE_INTERVAL_S, _KEEPALIVE_COUNT = 5, 3
 class Host:
     """libvirt, asynchronously.
 
-    Attributes:
-        uri: the connection's URI.
+    `uri` is the connection's URI, `connections` how many connections to libvirtd there have been.
     """
 
     def __init__(self, uri: str) -> None:
         self.uri = uri
+        self.connections = 0
         self._pool = ThreadPoolExecutor(2, thread_name_prefix="libvirt-call")
         # Calls to the agent have a separate thread and connection: on a shared connection, libvirt's client delays
         # other calls while a call waits for its response (5 to 10 s with libvirt 9.0).
@@ -101,7 +101,7 @@ class Host:
             async with asyncio.timeout(timeout):
                 return await loop.run_in_executor(pool, lambda: function(connection, *arguments))
         except TimeoutError as error:
-            raise HypervisorUnavailable(f"libvirtd took longer than {timeout:.0f} s") from error
+            raise HypervisorUnavailable(f"libvirtd took longer than {timeout:.0f} s", timeout) from error
         except libvirt.libvirtError as error:
             if self._connection is not connection or not _is_alive(connection):
                 raise HypervisorUnavailable(str(error)) from error
@@ -147,6 +147,7 @@ class Host:
             if not _is_alive(connection):  # closed before it was stored, so its close callback did not reset it
                 self._connection = None
                 continue
+            self.connections += 1
             self._notify()
             self._pool.submit(warm, self._connection)
             self._lost.wait()

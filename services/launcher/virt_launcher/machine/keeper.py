@@ -20,7 +20,7 @@ from virt_launcher.domain.files import DomainFiles
 from virt_launcher.domain.host import Host
 from virt_launcher.domain.observation import DiskError, DomainPhase, Observation, StallReason
 from virt_launcher.errors import CommandRefused, HypervisorRefused, HypervisorUnavailable
-from virt_launcher.machine.actions import Action, Destroy, PressPowerButton
+from virt_launcher.machine.actions import Action, Destroy, PressPowerButton, RecordWanted
 from virt_launcher.machine.commands import steps
 from virt_launcher.machine.execute import execute, now
 from virt_launcher.machine.plan import Stop, plan
@@ -34,6 +34,9 @@ _log = logs.bound("virt_launcher.machine")
 _OBSERVE_TIMEOUT_S = 10.0
 _DISK_ERRORS_TIMEOUT_S = 2.0
 _RETRY_S = 1.0
+# Seconds after a connection to libvirtd at which the guest is observed again: a libvirtd that finds after its start
+# that QEMU is gone accepts connections before that, and reports no event (libvirt's qemuProcessReconnect).
+_LOOKS_AFTER_CONNECTING_S = (0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0)
 
 
 class Keeper:
@@ -54,6 +57,8 @@ class Keeper:
         self._wake = asyncio.Event()
         self._stop: Stop | None = None
         self._silent_since: float | None = None
+        self._connections = 0
+        self._connected_at = -math.inf
         self._requests: deque[_Request] = deque()
         self._agent: guest_pb2.GuestAgent | None = None
         self._credentials: state_pb2.CredentialsState | None = None
@@ -125,13 +130,13 @@ class Keeper:
     async def _work(self) -> float | None:
         """Reconcile the machine and publish its state. Returns the seconds until the next pass; None: wait for an
         event."""
-        again_in: float | None = None
+        again_in = math.inf
         seen: Observation | None = None
         try:
             seen = await self._settle()
             while self._requests:
                 seen = await self._serve(self._requests.popleft(), seen)
-            again_in = self._next_stop_step()
+            again_in = min(self._next_stop_step(), self._next_look())
             self._silent_since = None
         except HypervisorUnavailable as error:
             seen = None
@@ -141,7 +146,7 @@ class Keeper:
             _log.warning("trying again after a refusal", reason=str(error))
             again_in = _RETRY_S
         await self._tell(seen)
-        return again_in
+        return again_in if math.isfinite(again_in) else None
 
     async def _settle(self) -> Observation:
         """Execute actions until the plan is empty."""
@@ -155,9 +160,10 @@ class Keeper:
 
     async def _serve(self, request: _Request, seen: Observation) -> Observation:
         """Execute a command, unless its caller has cancelled it. Publishes the effect before the caller gets the
-        result."""
+        result. A refused command is withdrawn: neither a later pass nor another process repeats it."""
         if request.done.done():
             return seen
+        paused = self.record.pause_wanted
         try:
             for action in steps(request.command, self.record, seen, stopping=self._stop is not None):
                 await execute(action, self._records, self._host, self._files)
@@ -165,7 +171,12 @@ class Keeper:
             await self._tell(seen)
         except CommandRefused as error:
             request.fail(error)
-        except (HypervisorRefused, HypervisorUnavailable) as error:
+        except HypervisorRefused as error:
+            if self.record.pause_wanted != paused:
+                await execute(RecordWanted(paused=paused), self._records, self._host, self._files)
+            request.fail(error)
+            raise
+        except HypervisorUnavailable as error:
             request.fail(error)
             raise
         else:
@@ -200,19 +211,32 @@ class Keeper:
             _log.warning("which disk failed is not known", reason=str(error))
             return ()
 
-    def _fall_silent(self, error: HypervisorUnavailable) -> float | None:
+    def _fall_silent(self, error: HypervisorUnavailable) -> float:
+        """Seconds until the next pass. Commands wait for a libvirtd that restarts; a longer silence refuses them."""
         clock = _clock()
         if self._silent_since is None:
             _log.info("waiting for libvirtd", reason=str(error))
-            self._silent_since = clock
+            self._silent_since = clock - error.waited_s
+        left = self._silent_since + self._settings.hiccup_s - clock
+        while left <= 0 and self._requests:
+            refusal = HypervisorUnavailable(f"{error}; nothing was done, try again later")
+            self._requests.popleft().fail(refusal)
         if self._host.connected:
             return _RETRY_S  # a call timed out; without a connection, its return wakes this task
-        left = self._silent_since + self._settings.hiccup_s - clock
-        return left if left > 0 else None
+        return left if left > 0 else math.inf
 
-    def _next_stop_step(self) -> float | None:
+    def _next_look(self) -> float:
+        if self._connections != self._host.connections:
+            self._connections = self._host.connections
+            self._connected_at = _clock() if self.record.running is not None else -math.inf
+        if self.record.ended is not None:
+            return math.inf
+        age = _clock() - self._connected_at
+        return next((look - age for look in _LOOKS_AFTER_CONNECTING_S if look > age), math.inf)
+
+    def _next_stop_step(self) -> float:
         if self._stop is None or self.record.machine is None or self.record.ended is not None:
-            return None
+            return math.inf
         due = min(self._stop.deadline, self._stop.next_press())
         return max(0.0, due - _clock()) if math.isfinite(due) else 0.0
 
