@@ -8,7 +8,9 @@ from typing import Any
 
 import pytest
 import yaml
+from virt_core.instancetype.spec import InstancetypeSpec, PreferenceSpec
 from virt_core.objects.kubevirt import Configuration
+from virt_core.validation.strict import Strict
 from virt_core.vmi.accepted import accept
 from virt_operator.change.steps import BACKWARD, FORWARD
 from virt_operator.packaging.supported import complete, known_paths, supported_paths, with_summary
@@ -39,6 +41,17 @@ def test_a_supported_field_is_in_the_table_and_a_refused_one_is_not() -> None:
     assert "volumes[].containerDisk" in supported
     assert "volumes[].sysprep" in known_paths()
     assert "volumes[].sysprep" not in supported
+
+
+@pytest.mark.parametrize(
+    ("root", "spec"),
+    [
+        ("v1beta1.VirtualMachineInstancetypeSpec", InstancetypeSpec),
+        ("v1beta1.VirtualMachinePreferenceSpec", PreferenceSpec),
+    ],
+)
+def test_every_supported_field_is_one_of_kubevirts(root: str, spec: type[Strict]) -> None:
+    assert {path.removesuffix("[]") for path in supported_paths(spec)} <= set(known_paths(root))
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

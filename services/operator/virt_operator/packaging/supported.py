@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from msgspec import inspect
+from virt_core.instancetype.spec import InstancetypeSpec, PreferenceSpec
 from virt_core.objects.field_table import field_table
-from virt_core.validation.strict import Off
+from virt_core.validation.strict import Off, Strict
 from virt_core.vmi.spec.domain import VmiSpec
 
 from virt_operator.suite.spec import SUPPORTED as KUBEVIRT_FIELDS
@@ -21,6 +22,11 @@ from virt_operator.suite.spec import SUPPORTED as KUBEVIRT_FIELDS
 BEGIN = "<!-- supported: begin, written by `make supported` -->"
 END = "<!-- supported: end -->"
 _ROOT = "v1.VirtualMachineInstanceSpec"
+_KINDS = (
+    ("VirtualMachineInstance", _ROOT, VmiSpec),
+    ("Instance types", "v1beta1.VirtualMachineInstancetypeSpec", InstancetypeSpec),
+    ("Preferences", "v1beta1.VirtualMachinePreferenceSpec", PreferenceSpec),
+)
 # Subject, and where in the spec its choices are.
 _AREAS = (
     ("volumes", "volumes[]"),
@@ -52,8 +58,7 @@ def summary() -> str:
 
 def complete() -> str:
     """docs/supported.md: every field by its path."""
-    supported = set(supported_paths())
-    lack = [path for path in known_paths() if path not in supported and _parent(path) in (supported | {""})]
+    sections = (section for kind in _KINDS for section in _fields_of(*kind))
     return "\n".join(
         (
             "# What is supported of KubeVirt's API",
@@ -65,22 +70,27 @@ def complete() -> str:
             "",
             summary(),
             "",
-            "## VirtualMachineInstance, fields of `spec` that are refused",
-            "",
-            "What is below such a field is refused with it.",
-            "",
-            *(f"- `{path}`" for path in sorted(lack)),
-            "",
-            "## VirtualMachineInstance, fields of `spec` that are supported",
-            "",
-            *(f"- `{path}`" for path in sorted(supported) if not path.endswith("[]")),
-            "",
+            *sections,
             "## KubeVirt, fields of `spec` that have an effect",
             "",
             *(f"- `{path}`" for path in sorted(KUBEVIRT_FIELDS)),
             "",
         )
     )
+
+
+def _fields_of(kind: str, root: str, spec: type[Strict]) -> Iterator[str]:
+    supported = set(supported_paths(spec))
+    lack = [path for path in known_paths(root) if path not in supported and _parent(path) in (supported | {""})]
+    yield from (
+        f"## {kind}, fields of `spec` that are refused",
+        "",
+        "What is below such a field is refused with it.",
+        "",
+    )
+    yield from (*(f"- `{path}`" for path in sorted(lack)), "")
+    yield from (f"## {kind}, fields of `spec` that are supported", "")
+    yield from (*(f"- `{path}`" for path in sorted(supported) if not path.endswith("[]")), "")
 
 
 def with_summary(readme: str) -> str:
@@ -96,14 +106,14 @@ def with_summary(readme: str) -> str:
     return f"{before}{BEGIN}\n{summary()}\n{END}{after}"
 
 
-def known_paths() -> list[str]:
-    """Every path of KubeVirt's spec, as its table has it."""
-    return list(_known(_ROOT, ""))
+def known_paths(root: str = _ROOT) -> list[str]:
+    """Every path of a spec of KubeVirt's, as its table has it."""
+    return list(_known(root, ""))
 
 
-def supported_paths() -> list[str]:
+def supported_paths(spec: type[Strict] = VmiSpec) -> list[str]:
     """Every path of the spec that this release reads."""
-    return [path for path, kind in _ours(inspect.type_info(VmiSpec), "") if _struct(kind) is not Off]
+    return [path for path, kind in _ours(inspect.type_info(spec), "") if _struct(kind) is not Off]
 
 
 def _known(kind: str, above: str) -> Iterator[str]:
