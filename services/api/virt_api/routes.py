@@ -12,7 +12,7 @@ import msgspec
 from aiohttp import web
 from virt_core import logs
 from virt_core.conventions.component_pod import HEALTH_PATH
-from virt_core.conventions.subresources import GROUP, HEALTHZ, VERSIONS
+from virt_core.conventions.subresources import EXPAND_MANIFEST, GROUP, GUESTFS, HEALTHZ, VERSIONS
 from virt_core.kube.client import KubeClient
 from virt_core.objects.admission_review import LARGEST_REVIEW
 
@@ -22,13 +22,15 @@ from virt_api.aggregation.authentication import FrontProxyWatch, authenticate
 from virt_api.aggregation.authorization import authorize
 from virt_api.aggregation.documents import static_documents
 from virt_api.aggregation.health import Health
-from virt_api.subresources.call import parse_call
+from virt_api.subresources.call import Call, parse_call, parse_expand_manifest
 from virt_api.subresources.served import Served
 
 _log = logs.bound("virt_api.routes")
 _GROUP = f"/apis/{GROUP}"
 _VERSION = "{version:" + "|".join(VERSIONS) + "}"
 _SUBRESOURCE = f"{_GROUP}/{_VERSION}/namespaces/{{namespace}}/{{resource}}/{{name}}/{{rest:.+}}"
+_EXPAND_MANIFEST = f"{_GROUP}/{_VERSION}/namespaces/{{namespace}}/{EXPAND_MANIFEST}"
+_NO_GUESTFS = f"{GUESTFS} is not supported by this release, which has no image of it: name one, virtctl guestfs --image"
 
 
 def make_application(
@@ -44,13 +46,22 @@ def make_application(
     """The web application. `ready` is the result of the kubelet's readiness probe."""
     application = web.Application(middlewares=[refusals_as_status], client_max_size=LARGEST_REVIEW)
 
-    async def subresource(request: web.Request) -> web.StreamResponse:
+    async def authorized(request: web.Request, parsed: Callable[[], Call]) -> web.StreamResponse:
         certificate = request.get_extra_info("peercert")
         user = authenticate(certificate, request.headers, front_proxy.rules)
-        call = parse_call(request.method, **request.match_info)
+        call = parsed()
         await authorize(client, user, call)
         call.require_supported()
         return await served.answer(request, call)
+
+    async def subresource(request: web.Request) -> web.StreamResponse:
+        return await authorized(request, lambda: parse_call(request.method, **request.match_info))
+
+    async def expand_manifest(request: web.Request) -> web.StreamResponse:
+        return await authorized(request, lambda: parse_expand_manifest(**request.match_info))
+
+    async def guestfs(_: web.Request) -> web.StreamResponse:
+        raise errors.NotSupported(_NO_GUESTFS)
 
     async def anything_else(request: web.Request) -> web.StreamResponse:
         authenticate(request.get_extra_info("peercert"), request.headers, front_proxy.rules)
@@ -70,6 +81,8 @@ def make_application(
         application.router.add_post(path, review)
     for version in VERSIONS:
         application.router.add_get(f"{_GROUP}/{version}/{HEALTHZ}", healthz)
+        application.router.add_get(f"{_GROUP}/{version}/{GUESTFS}", guestfs)
+    application.router.add_put(_EXPAND_MANIFEST, expand_manifest)
     application.router.add_route("*", _SUBRESOURCE, subresource)
     application.router.add_route("*", "/{rest:.*}", anything_else)
     return application

@@ -19,7 +19,7 @@ def test_a_version_lists_exactly_what_is_served(version: str) -> None:
     document = discovery.api_resource_list(version)
     assert document["groupVersion"] == f"subresources.kubevirt.io/{version}"
     listed = {resource["name"]: resource["verbs"] for resource in document["resources"]}
-    assert listed == {name: [verb] for name, verb in SUPPORTED.items()}
+    assert listed == {"expand-vm-spec": ["update"], **{name: [verb] for name, verb in SUPPORTED.items()}}
     assert listed["virtualmachineinstances/vnc"] == ["get"]
     assert listed["virtualmachineinstances/pause"] == ["update"]
 

@@ -6,8 +6,10 @@ import pytest
 from virt_api.aggregation.authentication import User
 from virt_api.aggregation.authorization import review_of
 from virt_api.errors import ApiError, BadRequest, MethodNotAllowed, NotFound, NotSupported
-from virt_api.subresources.call import Call, parse_call
+from virt_api.subresources.call import Call, parse_call, parse_expand_manifest
 from virt_core.conventions.subresources import SUPPORTED
+
+from tests.samples.user_roles import GRANTED_TO_NOBODY, SUBRESOURCES, kubevirts
 
 
 def call(method: str, resource: str, rest: str, *, namespace: str = "ns", name: str = "vm") -> Call:
@@ -63,12 +65,36 @@ def test_names_that_could_become_another_path_are_refused(namespace: str, name: 
 
 
 def test_what_kubevirt_has_and_we_have_not_is_refused_by_name() -> None:
-    with pytest.raises(NotSupported, match=r"virtualmachineinstances/usbredir is not supported .* has .*console"):
-        call("GET", "virtualmachineinstances", "usbredir").require_supported()
+    unserved = [(resource, name) for resource, name in every_subresource() if f"{resource}/{name}" not in SUPPORTED]
+    assert unserved
+    for resource, name in unserved:
+        method = "GET" if name in READING else "PUT"
+        with pytest.raises(NotSupported, match=f"^{resource}/{name} is not supported by this release: [a-zA-Z]+ "):
+            call(method, resource, name).require_supported()
     with pytest.raises(
         NotSupported, match=r"virtualmachines/addvolume is not supported .* change spec\.template\.spec"
     ):
         call("PUT", "virtualmachines", "addvolume").require_supported()
+
+
+READING = ("objectgraph", "sev/fetchcertchain", "sev/querylaunchmeasurement", "usbredir", "vsock")
+
+
+def every_subresource() -> list[tuple[str, str]]:
+    """KubeVirt's, of both kinds."""
+    granted = {permission.resource for permission in kubevirts(()) if permission.group == SUBRESOURCES}
+    names = [name.partition("/") for name in sorted(granted | set(GRANTED_TO_NOBODY)) if "/" in name]
+    return [(resource, subresource) for resource, _, subresource in names]
+
+
+def test_expand_vm_spec_is_authorized_in_its_namespace() -> None:
+    manifest = parse_expand_manifest(version="v1", namespace="ns")
+    manifest.require_supported()
+    attributes = review_of(User("bob"), manifest)["spec"]["resourceAttributes"]
+    named = {key: attributes[key] for key in ("namespace", "verb", "resource", "subresource", "name")}
+    assert named == {"namespace": "ns", "verb": "update", "resource": "expand-vm-spec", "subresource": "", "name": ""}
+    with pytest.raises(BadRequest, match="namespace"):
+        parse_expand_manifest(version="v1", namespace="..")
 
 
 @pytest.mark.parametrize(("name", "verb"), SUPPORTED.items())

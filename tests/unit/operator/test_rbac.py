@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import msgspec
-from virt_core.conventions.subresources import DETAILS, EXPAND, SUPPORTED
 from virt_operator.strategy.desired import desired_objects
 from virt_operator.strategy.operator_rbac import operator_rbac
 from virt_operator.strategy.ref import KINDS, Body
@@ -55,32 +54,6 @@ def test_no_wildcards_and_no_escalation() -> None:
     for entry in rules:
         words = {*entry["apiGroups"], *entry["resources"], *entry["verbs"]}
         assert not words & {"*", "escalate", "bind", "impersonate"}
-
-
-def test_users_get_what_is_served_and_no_more() -> None:
-    roles = {body["metadata"]["name"]: body for body in desired_objects(INSTALL) if body["kind"] == "ClusterRole"}
-    kinds = ("virtualmachineinstances", "virtualmachines", "virtualmachineinstancereplicasets")
-    change = [rule("kubevirt.io", kind, "create", "update", "patch", "delete", "deletecollection") for kind in kinds]
-    see = [rule("kubevirt.io", kind, "get", "list", "watch") for kind in kinds]
-    served = [rule("subresources.kubevirt.io", name, verb) for name, verb in SUPPORTED.items()]
-    queries = [resource for resource in served if resource["resources"][0].rpartition("/")[2] in (*DETAILS, EXPAND)]
-    everyone = [rule("subresources.kubevirt.io", path, "get") for path in ("version", "healthz")]
-    use = [*change, *see, *served]
-    wanted = {"admin": use, "edit": use, "view": [*see, *queries], "default": everyone}
-    for name, rules in wanted.items():
-        found = roles[f"kubevirt.io:{name}"]
-        assert covers(found["rules"], rules) == covers(rules, found["rules"]) == [], name
-        aggregated = {f"rbac.authorization.k8s.io/aggregate-to-{name}": "true"} if name != "default" else {}
-        labels = found["metadata"]["labels"].items()
-        assert {key: value for key, value in labels if key.startswith("rbac.")} == aggregated
-
-
-def test_version_and_health_are_everybodys() -> None:
-    bindings = [body for body in desired_objects(INSTALL) if body["kind"] == "ClusterRoleBinding"]
-    bound = {body["roleRef"]["name"]: [subject["name"] for subject in body["subjects"]] for body in bindings}
-    assert bound["kubevirt.io:default"] == ["system:authenticated", "system:unauthenticated"]
-    groups = [subject["name"] for body in bindings for subject in body["subjects"] if subject["kind"] == "Group"]
-    assert groups == bound["kubevirt.io:default"]
 
 
 def test_covers_knows_names() -> None:

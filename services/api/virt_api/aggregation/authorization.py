@@ -59,6 +59,6 @@ async def authorize(client: KubeClient, user: User, call: Call) -> None:
     reason = f": {status['reason']}" if status.get("reason") else ""
     raise Forbidden(
         f'{call.resource}.{GROUP} "{call.name}" is forbidden: User "{user.name}" cannot {call.verb} resource '
-        f'"{call.resource}/{call.subresource}" in API group "{GROUP}" in the namespace "{call.namespace}"{reason}',
+        f'"{call.path}" in API group "{GROUP}" in the namespace "{call.namespace}"{reason}',
         call.details,
     )

@@ -10,7 +10,7 @@ import platform
 from typing import Any
 
 from virt_core.conventions.component_pod import HEALTH_PATH
-from virt_core.conventions.subresources import GROUP, SUPPORTED, VERSIONS
+from virt_core.conventions.subresources import EXPAND_MANIFEST, GROUP, SUPPORTED, VERSIONS
 
 
 def root_paths() -> dict[str, Any]:
@@ -41,7 +41,7 @@ def api_resource_list(version: str) -> dict[str, Any]:
     """Document of a version. It lists the subresources that this release serves, not all of KubeVirt's."""
     resources = [
         {"name": name, "singularName": "", "namespaced": True, "kind": _kind(name), "verbs": [verb]}
-        for name, verb in SUPPORTED.items()
+        for name, verb in {EXPAND_MANIFEST: "update", **SUPPORTED}.items()
     ]
     return {
         "kind": "APIResourceList",
@@ -52,6 +52,8 @@ def api_resource_list(version: str) -> dict[str, Any]:
 
 
 def _kind(name: str) -> str:
+    if name == EXPAND_MANIFEST:
+        return "ExpandVmSpec"  # of no kind: kubectl would take this group for the one that VirtualMachines are in
     return "VirtualMachine" if name.startswith("virtualmachines/") else "VirtualMachineInstance"
 
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from virt_core.conventions.subresources import GROUP, HEALTHZ, SCREENSHOT, SUPPORTED, VERSION, VERSIONS
+from virt_core.conventions.subresources import EXPAND_MANIFEST, GROUP, HEALTHZ, SCREENSHOT, SUPPORTED, VERSION, VERSIONS
 from virt_core.objects.field_table import Schema, read_field_table, type_definitions
 
 Document = dict[str, Any]
@@ -97,6 +97,13 @@ def _operations(version: str) -> Iterator[Operation]:
     yield Operation(f"{root}/{VERSION}", "get", f"{version}Version", "Version of the server.", ok)
     health = {**ok, "500": "Unhealthy"}
     yield Operation(f"{root}/{HEALTHZ}", "get", f"{version}CheckHealth", "Health of the server.", health)
+    yield Operation(
+        f"{root}/namespaces/{{namespace}}/{EXPAND_MANIFEST}",
+        "put",
+        f"{version}ExpandVmSpec",
+        "The VirtualMachine in the body with its instance type and preference in the template.",
+        {**ok, "400": "Bad Request", "401": "Unauthorized"},
+    )
     for name, verb in SUPPORTED.items():
         resource, _, subresource = name.partition("/")
         yield from _of_subresource(version, resource, subresource, "put" if verb == "update" else "get")

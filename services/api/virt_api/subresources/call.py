@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from virt_core.conventions.subresources import GROUP, SUPPORTED
+from virt_core.conventions.subresources import EXPAND_MANIFEST, GROUP, SUPPORTED
 
 from virt_api.errors import BadRequest, MethodNotAllowed, NotFound, NotSupported
 
@@ -26,11 +26,22 @@ _KNOWN: dict[str, dict[str, str]] = {
         "PUT": "start stop restart migrate addvolume removevolume memorydump removememorydump evacuate/cancel",
     },
 }
+_NOT_SUPPORTED = {
+    "addvolume": "volumes come with the start of a guest, change spec.template.spec of the VirtualMachine, restart it",
+    "backup": "there are no backups of changed blocks",
+    "evacuate/cancel": "no guest is evacuated from its node",
+    "memorydump": "there are no memory dumps",
+    "migrate": "a running guest stays on its node, restart the VirtualMachine for another one",
+    "objectgraph": "read spec.template, ownerReferences and the launcher's pod",
+    "redefine-checkpoint": "there are no backups of changed blocks",
+    "sev": "guests with encrypted memory do not run here",
+    "usbredir": "USB devices of the user's machine cannot be attached",
+    "vsock": "use portforward",
+}
+"""Why, or what to do instead."""
+
+_NOT_SUPPORTED |= {"removevolume": _NOT_SUPPORTED["addvolume"], "removememorydump": _NOT_SUPPORTED["memorydump"]}
 _VERBS = {"GET": "get", "PUT": "update"}
-_INSTEAD = dict.fromkeys(
-    ("addvolume", "removevolume"),
-    "which attaches volumes when a guest starts: change spec.template.spec of the VirtualMachine and restart it",
-)
 # RFC 1123 as Kubernetes checks it. Names become parts of paths, so nothing else may pass.
 _NAMESPACE = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 _NAME = re.compile(r"[a-z0-9]([-.a-z0-9]{0,251}[a-z0-9])?")
@@ -38,7 +49,7 @@ _NAME = re.compile(r"[a-z0-9]([-.a-z0-9]{0,251}[a-z0-9])?")
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """A call of a subresource of an object."""
+    """A call of a subresource of an object, or of expand-vm-spec, which has neither name nor subresource."""
 
     version: str
     namespace: str
@@ -54,14 +65,24 @@ class Call:
         """The details of a Status object for this call."""
         return {"group": GROUP, "kind": self.resource, "name": self.name}
 
+    @property
+    def path(self) -> str:
+        """Resource and subresource, as discovery and RBAC name them."""
+        return f"{self.resource}/{self.subresource}" if self.subresource else self.resource
+
     def require_supported(self) -> None:
-        """Raises NotSupported, with the supported subresources, unless this release serves the call. Checked after
+        """Raises NotSupported, with what to do instead, unless this release serves the call. Checked after
         authorization."""
-        if f"{self.resource}/{self.subresource}" not in SUPPORTED:
-            there = ", ".join(SUPPORTED)
-            instead = _INSTEAD.get(self.subresource, f"which has {there}")
-            message = f"{self.resource}/{self.subresource} is not supported by this release, {instead}"
-            raise NotSupported(message, self.details)
+        if self.path in SUPPORTED or self.resource == EXPAND_MANIFEST:
+            return
+        instead = _NOT_SUPPORTED.get(self.subresource) or _NOT_SUPPORTED[self.subresource.partition("/")[0]]
+        raise NotSupported(f"{self.path} is not supported by this release: {instead}", self.details)
+
+
+def parse_expand_manifest(*, version: str, namespace: str) -> Call:
+    """The call that expands the VirtualMachine in its body. Raises BadRequest: the namespace is invalid."""
+    _require_valid("namespace", namespace, _NAMESPACE)
+    return Call(version, namespace, EXPAND_MANIFEST, "", "", "update")
 
 
 def parse_call(method: str, *, version: str, namespace: str, resource: str, name: str, rest: str) -> Call:
@@ -81,7 +102,11 @@ def parse_call(method: str, *, version: str, namespace: str, resource: str, name
         raise NotFound(f"{GROUP}/{version} has no {resource}/{subresource}")
     if method not in methods:
         raise MethodNotAllowed(f"{resource}/{subresource} does not allow {method}, use {methods[0]}")
-    for field, value, pattern in (("namespace", namespace, _NAMESPACE), ("name", name, _NAME)):
-        if not pattern.fullmatch(value):
-            raise BadRequest(f"{field}: {value!r} is not allowed, use a name as in RFC 1123")
+    _require_valid("namespace", namespace, _NAMESPACE)
+    _require_valid("name", name, _NAME)
     return Call(version, namespace, resource, name, subresource, _VERBS[method], arguments)
+
+
+def _require_valid(field: str, value: str, pattern: re.Pattern[str]) -> None:
+    if not pattern.fullmatch(value):
+        raise BadRequest(f"{field}: {value!r} is not allowed, use a name as in RFC 1123")

@@ -14,15 +14,14 @@ from kubevirt.launcher.v1 import command_pb2
 from virt_core.objects.duration import go_duration, parse_duration
 
 from virt_api.errors import BadRequest
+from virt_api.subresources.request_body import document_of, options_in, require_dry_run_all, require_known_fields
 
 _LONGEST_FREEZE = timedelta(hours=1)
 
 
-class CommandOptions(msgspec.Struct, frozen=True, rename="camel", forbid_unknown_fields=True):
+class CommandOptions(msgspec.Struct, frozen=True, rename="camel"):
     """Options of every command."""
 
-    api_version: str = ""
-    kind: str = ""
     dry_run: list[str] | None = None
 
     @property
@@ -31,12 +30,16 @@ class CommandOptions(msgspec.Struct, frozen=True, rename="camel", forbid_unknown
         return bool(self.dry_run)
 
 
-class FreezeOptions(CommandOptions, frozen=True, rename="camel", forbid_unknown_fields=True):
+class FreezeOptions(CommandOptions, frozen=True, rename="camel"):
     """Options of freeze."""
 
     unfreeze_timeout: str | None = None
 
 
+_FIELDS: Mapping[type[CommandOptions], tuple[str, ...]] = {
+    CommandOptions: ("dryRun",),
+    FreezeOptions: ("dryRun", "unfreezeTimeout"),
+}
 _COMMANDS: Mapping[str, Callable[[], command_pb2.Command]] = {
     "pause": lambda: command_pb2.Command(pause=command_pb2.Pause()),
     "unpause": lambda: command_pb2.Command(unpause=command_pb2.Unpause()),
@@ -53,13 +56,10 @@ def options_of(subresource: str, body: bytes) -> CommandOptions:
         BadRequest: the message names the problem.
     """
     kind = FreezeOptions if subresource == "freeze" else CommandOptions
-    try:
-        options = msgspec.json.decode(body, type=kind) if body.strip() else kind()
-    except (msgspec.DecodeError, RecursionError) as error:
-        raise BadRequest(f"the body of {subresource} is not understood: {error}") from error
-    for value in options.dry_run or ():
-        if value != "All":
-            raise BadRequest(f"dryRun: {value[:80]!r} is not allowed, use All")
+    found = document_of(subresource, body)
+    require_known_fields(subresource, found, _FIELDS[kind])
+    options = options_in(subresource, found, kind)
+    require_dry_run_all(options.dry_run)
     return options
 
 

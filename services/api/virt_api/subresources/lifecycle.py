@@ -1,4 +1,4 @@
-"""Subresources of a VirtualMachine that write it: start, stop, restart; and expand-spec. Called by served.py.
+"""Subresources of a VirtualMachine that write it: start, stop, restart. Called by served.py.
 
 lifecycle_requests.py decides; a write that meets another, or whose object is gone, is decided again from what is there,
 a few times.
@@ -6,7 +6,6 @@ a few times.
 
 from __future__ import annotations
 
-import msgspec
 from aiohttp import web
 from virt_core import logs
 from virt_core.kube.client import KubeClient
@@ -18,7 +17,7 @@ from virt_core.vm.virtual_machine import VirtualMachine
 from virt_api.subresources.call import Call
 from virt_api.subresources.guest import Guest
 from virt_api.subresources.lifecycle_requests import VERBS, Instance, Writes, conflict, options_of
-from virt_api.subresources.virtual_machine import failed, read_object, read_own_guest, read_vm
+from virt_api.subresources.virtual_machine import failed, read_own_guest, read_vm
 
 _ATTEMPTS = 5  # the controller writes the status of a VirtualMachine that changes, so a request may lose once or twice
 _GRACE = "/spec/terminationGracePeriodSeconds"
@@ -51,11 +50,6 @@ class Lifecycle:
                 raise failed(call, error) from error
             vm = await read_vm(self._client, call)
         raise conflict(vm, "others write it at the same time, try again")
-
-    async def expand(self, call: Call) -> web.Response:
-        """The VirtualMachine with instance type and preference merged into its template; it can have neither yet."""
-        body = msgspec.json.encode(await read_object(self._client, call))
-        return web.Response(body=body, content_type="application/json")
 
     async def _write(
         self, vm: VirtualMachine, guest: Guest | None, writes: Writes, call: Call, *, dry_run: bool

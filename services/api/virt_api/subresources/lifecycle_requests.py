@@ -14,6 +14,7 @@ from virt_core.objects.patch import Operation, status_patch
 from virt_core.vm.virtual_machine import RunStrategy, StateChangeRequest, VirtualMachine, strategy_patch
 
 from virt_api.errors import BadRequest, Conflict
+from virt_api.subresources.request_body import document_of, options_in, require_dry_run_all, require_known_fields
 
 _REQUESTS = "stateChangeRequests"
 _FINAL = ("Succeeded", "Failed")
@@ -32,7 +33,6 @@ class LifecycleOptions(msgspec.Struct, frozen=True, rename="camel"):
 
 
 _FIELD: Mapping[str, str] = {"start": "paused", "stop": "gracePeriod", "restart": "gracePeriodSeconds"}
-_COMMON = frozenset({"apiVersion", "kind", "dryRun"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,16 +62,10 @@ def options_of(verb: str, body: bytes) -> LifecycleOptions:
     Raises:
         BadRequest: naming the field, its value and what is allowed.
     """
-    try:
-        found = msgspec.json.decode(body, type=dict[str, Any]) if body.strip() else {}
-        options = msgspec.convert(found, LifecycleOptions)
-    except (msgspec.DecodeError, RecursionError) as error:
-        raise BadRequest(f"the body of {verb} is not understood: {error}") from error
-    for field in sorted(found.keys() - _COMMON - {_FIELD[verb]}):
-        raise BadRequest(f"{field[:80]}: {verb} has no such option, use {_FIELD[verb]} or dryRun")
-    for value in options.dry_run or ():
-        if value != "All":
-            raise BadRequest(f"dryRun: {value[:80]!r} is not allowed, use All")
+    found = document_of(verb, body)
+    require_known_fields(verb, found, (_FIELD[verb], "dryRun"))
+    options = options_in(verb, found, LifecycleOptions)
+    require_dry_run_all(options.dry_run)
     if options.grace_period is not None and options.grace_period < 0:
         raise BadRequest(f"gracePeriod: {options.grace_period} is not allowed, use 0 or more")
     if options.grace_period_seconds not in (None, 0):

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from aiohttp import web
-from virt_core.conventions.subresources import COMMANDS, EXPAND, LIFECYCLE, STREAMS
+from virt_core.conventions.subresources import COMMANDS, EXPAND, EXPAND_MANIFEST, LIFECYCLE, STREAMS
 from virt_core.kube.client import KubeClient
 
 from virt_api.subresources.call import Call
 from virt_api.subresources.commands import Commands
 from virt_api.subresources.details import Details
+from virt_api.subresources.expansion import Expansion
 from virt_api.subresources.handler_pods import HandlerPods
 from virt_api.subresources.lifecycle import Lifecycle
 from virt_api.subresources.streams import Streams
@@ -22,6 +23,7 @@ class Served:
         self._commands = Commands(client, handlers)
         self._details = Details(client, handlers)
         self._lifecycle = Lifecycle(client)
+        self._expansion = Expansion(client)
 
     async def answer(self, request: web.Request, call: Call) -> web.StreamResponse:
         """The response.
@@ -32,7 +34,9 @@ class Served:
         if call.subresource in LIFECYCLE:
             return await self._lifecycle.serve(request, call)
         if call.subresource == EXPAND:
-            return await self._lifecycle.expand(call)
+            return await self._expansion.expand(call)
+        if call.resource == EXPAND_MANIFEST:
+            return await self._expansion.expand_manifest(request, call)
         if call.subresource in STREAMS:
             return await self._streams.serve(request, call)
         if call.subresource in COMMANDS:

@@ -14,6 +14,9 @@ SCREENSHOT = "vnc/screenshot"
 COMMANDS = ("freeze", "pause", "reset", "softreboot", "unfreeze", "unpause")
 LIFECYCLE = ("restart", "start", "stop")
 EXPAND = "expand-spec"
+EXPAND_MANIFEST = "expand-vm-spec"
+"""Of a namespace, not of an object: a VirtualMachine is in the body."""
+
 _VERBS = dict.fromkeys((*STREAMS, *DETAILS, SCREENSHOT), "get") | dict.fromkeys(COMMANDS, "update")
 
 _VM_VERBS = {EXPAND: "get", "portforward": "get", **dict.fromkeys(LIFECYCLE, "update")}
@@ -23,5 +26,5 @@ SUPPORTED = {f"virtualmachineinstances/{name}": verb for name, verb in sorted(_V
 }
 """Resource and subresource, with the verb that authorizes a call."""
 
-VERSION, HEALTHZ = "version", "healthz"
-"""Documents of the group itself. As in KubeVirt, everybody may read them."""
+VERSION, HEALTHZ, GUESTFS = "version", "healthz", "guestfs"
+"""Documents of the group itself. Every account may read them."""

@@ -11,7 +11,17 @@ from collections.abc import Mapping
 from virt_core.conventions import accounts, labels
 from virt_core.release import RELEASE
 
-from virt_operator.strategy import admission, crds, daemonsets, deployments, handler_policies, rbac, services, webhooks
+from virt_operator.strategy import (
+    admission,
+    crds,
+    daemonsets,
+    deployments,
+    handler_policies,
+    rbac,
+    services,
+    user_roles,
+    webhooks,
+)
 from virt_operator.strategy.ref import MANAGED_BY_OPERATOR, Body
 from virt_operator.strategy.settings import InstallSettings
 
@@ -40,7 +50,7 @@ def desired_objects(settings: InstallSettings, release: str = RELEASE) -> tuple[
         *admission.policy(settings.namespace, accounts.OPERATOR),
         *handler_policies.handler_policies(settings.namespace),
         *rbac.component_rbac(settings.namespace),
-        *rbac.user_rbac(),
+        *user_roles.user_roles(),
         services.virt_api_service(settings.namespace),
         *deployments.disruption_budgets(settings),
         deployments.virt_api(settings),

@@ -1,6 +1,6 @@
 """Service accounts of the components and the permissions that they need. Pure; called by desired.py.
 
-Rules for objects of the suite's own namespace are Roles, all others ClusterRoles.
+Users' roles are in user_roles.py. Rules for objects of the suite's own namespace are Roles, all others ClusterRoles.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from virt_core.conventions import accounts, components, subresources
+from virt_core.conventions import accounts, components
 from virt_core.conventions import apiserver_authentication as authentication
 
 from virt_operator.strategy.ref import KINDS, Body
@@ -20,8 +20,6 @@ REMOVAL = "kubevirt-operator-removal"
 _VMIS = "virtualmachineinstances"
 _VMS = "virtualmachines"
 _REPLICA_SETS = "virtualmachineinstancereplicasets"
-_EVERYONE = ("system:authenticated", "system:unauthenticated")
-_VMI_VERBS = ("get", "list", "watch", "create", "update", "patch", "delete", "deletecollection")
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,36 +109,6 @@ def component_rbac(namespace: str) -> list[Body]:
     subject = service_account_subject(accounts.API, namespace)
     # The certificate authority and names of the front proxy, which virt-api must know to trust X-Remote headers.
     return [*objects, role_binding(accounts.API, authentication.NAMESPACE, authentication.READER, subject)]
-
-
-def user_rbac() -> list[Body]:
-    """Permissions of users, aggregated into Kubernetes' admin, edit and view; `default` is for everyone."""
-    # As in KubeVirt: users who may change a VM may use it, users who may view it may read its guest's reports.
-    served = subresources.SUPPORTED.items()
-    use = [rule(subresources.GROUP, resource, verb) for resource, verb in served]
-    read = [rule(subresources.GROUP, f"{_VMIS}/{name}", "get") for name in subresources.DETAILS]
-    read.append(rule(subresources.GROUP, f"{_VMS}/{subresources.EXPAND}", "get"))
-    own = [rule("kubevirt.io", kind, *_VMI_VERBS) for kind in (_VMIS, _VMS, _REPLICA_SETS)]
-    see = [rule("kubevirt.io", kind, "get", "list", "watch") for kind in (_VMIS, _VMS, _REPLICA_SETS)]
-    everyone = tuple(rule(subresources.GROUP, name, "get") for name in (subresources.VERSION, subresources.HEALTHZ))
-    return [
-        _aggregated("admin", *own, *use),
-        _aggregated("edit", *own, *use),
-        _aggregated("view", *see, *read),
-        cluster_role("kubevirt.io:default", everyone),
-        # As in KubeVirt: unauthenticated users may read version and health, too.
-        cluster_role_binding("kubevirt.io:default", "kubevirt.io:default", *map(_group, _EVERYONE)),
-    ]
-
-
-def _group(name: str) -> Body:
-    return {"apiGroup": "rbac.authorization.k8s.io", "kind": "Group", "name": name}
-
-
-def _aggregated(role_name: str, *rules: Body) -> Body:
-    body = cluster_role(f"kubevirt.io:{role_name}", rules)
-    body["metadata"]["labels"] = {f"rbac.authorization.k8s.io/aggregate-to-{role_name}": "true"}
-    return body
 
 
 def service_account_subject(name: str, namespace: str) -> Body:
