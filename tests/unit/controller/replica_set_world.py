@@ -21,6 +21,7 @@ from tests.unit.controller.replica_sets import LABELS, TEMPLATE
 KEY = ("ns", "web")
 LONG_AGO = "2026-01-01T00:00:00Z"
 FINAL = ("Succeeded", "Failed")
+_NEVER = "2100-01-01T00:00:00Z"  # until `time_passes`
 _HELD = "kubevirt.io/foregroundDeleteVirtualMachine"
 _SET = Place.parse(VIRTUAL_MACHINE_INSTANCE_REPLICA_SETS.path(*KEY))
 _VMIS = VIRTUAL_MACHINE_INSTANCES.path("ns")
@@ -34,7 +35,7 @@ class ReplicaSetWorld(Passes):
         self.server = server
         self._store = server.store
         body = {"replicas": replicas, "selector": {"matchLabels": LABELS}, "template": TEMPLATE, **spec}
-        server.put(VIRTUAL_MACHINE_INSTANCE_REPLICA_SETS.path("ns"), {"metadata": {"name": "web"}, "spec": body})
+        server.put(VIRTUAL_MACHINE_INSTANCE_REPLICA_SETS.path("ns"), {"metadata": {"name": "web", "uid": "set-uid"}, "spec": body})
 
     @property
     def replica_set(self) -> Any:
@@ -98,13 +99,15 @@ class ReplicaSetWorld(Passes):
         """The controller of VirtualMachineInstances, or a handler."""
         ready = {"type": "Ready", "status": str(phase == "Running")}
         moments = [*self.vmis[name].get("status", {}).get("phaseTransitionTimestamps", [])]
-        moments.append({"phase": phase, "phaseTransitionTimestamp": self._now})
+        moments.append({"phase": phase, "phaseTransitionTimestamp": _NEVER})
         status = {"phase": phase, "conditions": [ready], "phaseTransitionTimestamps": moments}
         self._store.merge_patch(_place(name), {"metadata": {"finalizers": [_HELD]}, "status": status})
 
-    @property
-    def _now(self) -> str:
-        return str(self.replica_set["metadata"]["creationTimestamp"]) if self.replica_set is not None else LONG_AGO
+    def age(self) -> None:
+        """All VirtualMachineInstances are of the same age, so that a run is the same in any second."""
+        for name, body in self.vmis.items():
+            if body["metadata"]["creationTimestamp"] != LONG_AGO:
+                self._store.merge_patch(_place(name), {"metadata": {"creationTimestamp": LONG_AGO}})
 
     def time_passes(self) -> None:
         """For those that wait for their replacement."""

@@ -55,6 +55,7 @@ class OneReplicaSet(RuleBasedStateMachine):
 
     def _act(self, act: Callable[[], None]) -> None:
         """Somebody acts, and the controller comes to rest; a slow one acts on what was there before."""
+        self._world.age()
         before = set(self._world.vmis)
         if self._slow:
             self._runner.run(self._world.overtake(self._client, act))

@@ -156,6 +156,11 @@ def test_one_that_waits_for_its_replacement_stays_and_is_reported() -> None:
     )
 
 
+def test_a_clock_that_is_ahead_delays_no_first_replacement() -> None:
+    ended = vmi("ahead", "Failed", ran=0, ended=-600)
+    assert len(created(plan(observed(replica_set(), [ended])))) == 1
+
+
 @pytest.mark.parametrize("change", ["template", "long life", "scaled down"])
 def test_the_row_of_short_lives_ends(change: str) -> None:
     *_, (_, manifest) = lives(replica_set(), 4)

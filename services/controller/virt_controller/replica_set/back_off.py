@@ -28,12 +28,13 @@ def short_lives(vmi: VirtualMachineInstance, spec: ReplicaSetSpec) -> int:
 
 
 def seconds_to_replacement(vmi: VirtualMachineInstance, spec: ReplicaSetSpec, now: datetime) -> float:
-    """The seconds from `now`; 0 or less: now."""
-    return (replacement_time(vmi, spec) - now).total_seconds()
+    """The seconds from `now`; 0 or less: now. The first short life of a row is replaced at once, whatever the clock of
+    its node says."""
+    return (replacement_time(vmi, spec) - now).total_seconds() if short_lives(vmi, spec) > 1 else 0.0
 
 
 def replacement_time(vmi: VirtualMachineInstance, spec: ReplicaSetSpec) -> datetime:
-    """When a finished one is replaced: the first short life of a row at once, the next ones later and later."""
+    """When a finished one is replaced: each short life of a row later than the one before."""
     repeated = max(0, short_lives(vmi, spec) - 1)
     return _end(vmi) + timedelta(seconds=min(_FIRST * repeated * repeated, _LAST))
 
