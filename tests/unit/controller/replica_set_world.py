@@ -35,7 +35,10 @@ class ReplicaSetWorld(Passes):
         self.server = server
         self._store = server.store
         body = {"replicas": replicas, "selector": {"matchLabels": LABELS}, "template": TEMPLATE, **spec}
-        server.put(VIRTUAL_MACHINE_INSTANCE_REPLICA_SETS.path("ns"), {"metadata": {"name": "web", "uid": "set-uid"}, "spec": body})
+        server.put(
+            VIRTUAL_MACHINE_INSTANCE_REPLICA_SETS.path("ns"),
+            {"metadata": {"name": "web", "uid": "set-uid"}, "spec": body},
+        )
 
     @property
     def replica_set(self) -> Any:

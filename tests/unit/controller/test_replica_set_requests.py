@@ -6,9 +6,10 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+import pytest
 from virt_controller.caches import Caches
 from virt_core.kube.client import KubeClient
-from virt_core.kube.errors import Conflict, KubeError
+from virt_core.kube.errors import Conflict, Unavailable
 from virt_core.kube.resource import EVENTS, VIRTUAL_MACHINE_INSTANCE_REPLICA_SETS, VIRTUAL_MACHINE_INSTANCES
 from virt_core.testing.api_server import FakeApiServer
 from virt_core.testing.history import Object
@@ -46,20 +47,18 @@ async def test_two_leaders_create_no_more_than_one(server: FakeApiServer, client
 async def test_a_creation_whose_answer_is_lost_is_not_repeated(server: FakeApiServer, client: KubeClient) -> None:
     world = ReplicaSetWorld(server, 1)
 
-    def create_and_fail(method: str, place: Place) -> None:
-        if method == "POST" and place.plural == VIRTUAL_MACHINE_INSTANCES.plural and not place.name:
-            server.fault = lambda _method, _place: None
+    def store_and_fail(place: Place, body: Object) -> None:
+        if place.plural == VIRTUAL_MACHINE_INSTANCES.plural:
+            server.admit = lambda _place, _body: None
+            server.put(_VMIS, body)
             raise Refused(504, "Timeout", "request did not complete")
 
-    async with stale(client) as before:
-        await world.settle(client)  # somebody's creation, of which `before` does not know
-        assert len(world.vmis) == 1
-        server.fault = create_and_fail
-        for _ in ("the answer is lost", "the cache is behind"):
-            try:
-                await reconciler(client, before).reconcile(KEY)
-            except KubeError:
-                pass
+    server.admit = store_and_fail
+    async with stale(client) as caches:
+        with pytest.raises(Unavailable):
+            await reconciler(client, caches).reconcile(KEY)
+        with pytest.raises(Conflict):
+            await reconciler(client, caches).reconcile(KEY)
     assert len(world.vmis) == 1
 
 
