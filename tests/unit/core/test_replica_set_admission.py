@@ -5,9 +5,13 @@ from __future__ import annotations
 from copy import deepcopy
 from typing import Any
 
+import msgspec
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from virt_core.objects.kubevirt import Configuration, DeveloperConfiguration
 from virt_core.replica_set.admission import admit
+from virt_core.replica_set.replica_set import ReplicaSetSpec
 
 CONFIGURATION = Configuration(DeveloperConfiguration(use_emulation=True))
 DISK = {"name": "root", "disk": {"bus": "virtio"}}
@@ -85,3 +89,30 @@ def test_one_that_is_no_longer_admitted_can_be_scaled_and_deleted() -> None:
     assert refusals({**old, "replicas": 0}, old) == {}
     assert list(refusals({**old, "replicas": -1}, old)) == ["spec.replicas"]
     assert refusals("nothing", old, deletionTimestamp="2026-01-01T00:00:00Z") == {}
+
+
+WORDS = st.sampled_from(
+    ["app", "web", "In", "Exists", "Gt", "matchLabels", "matchExpressions", "key", "operator", "values", "labels"]
+)
+LEAVES = st.none() | st.booleans() | st.integers(-3, 3) | WORDS | st.text(max_size=3)
+ANYTHING = st.recursive(
+    LEAVES,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(WORDS | st.text(max_size=3), inner, max_size=4),
+    max_leaves=12,
+)
+FIELDS = {
+    "replicas": ANYTHING,
+    "paused": ANYTHING,
+    "selector": ANYTHING | st.just(SPEC["selector"]),
+    "template": ANYTHING | st.just(SPEC["template"]) | st.fixed_dictionaries({}, optional={"metadata": ANYTHING}),
+}
+
+
+@settings(deadline=None)
+@given(st.fixed_dictionaries({}, optional=FIELDS) | ANYTHING)
+def test_whatever_is_admitted_can_be_read_by_the_controller(spec: Any) -> None:
+    if refusals(spec):
+        return
+    read = msgspec.json.decode(msgspec.json.encode(spec), type=ReplicaSetSpec)
+    assert read.selector.matches(spec["template"]["metadata"]["labels"])
+    assert read.wanted_replicas >= 0
