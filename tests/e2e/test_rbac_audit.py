@@ -35,6 +35,7 @@ UNUSED = (
         "checked by the admission plugin OwnerReferencesPermissionEnforcement, which this cluster does not enable",
     ),
     Reason("kubevirt-controller", "update virtualmachines/finalizers.kubevirt.io", "the same"),
+    Reason("kubevirt-controller", "update virtualmachineinstancereplicasets/finalizers.kubevirt.io", "the same"),
     Reason("kubevirt-controller", "get pods", "only when a pod vanished whose end was not seen"),
     Reason("kubevirt-controller", "get nodes", "only when the node of a guest is no longer there"),
     Reason("kubevirt-controller", "patch nodes", "only when a handler has been silent for five minutes"),
