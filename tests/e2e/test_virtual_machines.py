@@ -93,7 +93,7 @@ def test_an_orphaned_guest_keeps_running() -> None:
     [
         ("runStrategy", "Sometimes"),
         ("dataVolumeTemplates", [{"metadata": {"name": "x"}, "spec": {}}]),
-        ("instancetype", {"name": "u1.small"}),
+        ("updateVolumesStrategy", "Migration"),
     ],
 )
 def test_what_is_not_supported_is_refused_by_name(field: str, value: Any) -> None:

@@ -124,5 +124,17 @@ def joined(value: Any, other: Any) -> Any:
     if isinstance(value, dict) and isinstance(other, dict):
         return {key: joined(value.get(key), other.get(key)) for key in {**value, **other}}
     if isinstance(value, list) and isinstance(other, list):
-        return [joined(value[0], other[0])]
+        return [joined(value[0], other[0]), *value[1:]] if value and other else value or other
     return value if other is None else other
+
+
+def pruned(value: Any, schema: dict[str, Any]) -> Any:
+    """What the API server keeps of a value that it does not validate."""
+    if isinstance(value, list):
+        return [pruned(item, schema["items"]) for item in value]
+    if not isinstance(value, dict) or schema.get("x-kubernetes-preserve-unknown-fields"):
+        return value
+    if "additionalProperties" in schema:
+        return {key: pruned(below, schema["additionalProperties"]) for key, below in value.items()}
+    known = schema.get("properties", {})
+    return {key: pruned(below, known[key]) for key, below in value.items() if key in known}

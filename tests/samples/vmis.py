@@ -313,19 +313,19 @@ def nearly_supported(draw: Draw) -> Spec:
     """The same with odd text in place of one or two of its strings, or an odd number in that of its numbers."""
     spec = copy.deepcopy(draw(supported()))
     for _ in range(draw(st.integers(1, 2))):
-        leaves = list(_leaves(spec))
-        parent, key = leaves[draw(st.integers(0, len(leaves) - 1))]
+        found = list(leaves(spec))
+        parent, key = found[draw(st.integers(0, len(found) - 1))]
         text = isinstance(parent[key], str)
         parent[key] = draw((ODD_TEXT | PLAIN_TEXT) if text else (st.integers(0, 8) | st.integers(-(1 << 70), 1 << 70)))
     return spec
 
 
-def _leaves(value: Any) -> Any:
+def leaves(value: Any) -> Any:
     """Every place of a string or number, as its container and key."""
     items = list(value.items()) if isinstance(value, dict) else list(enumerate(value))
     for key, below in items:
         if isinstance(below, dict | list):
-            yield from _leaves(below)
+            yield from leaves(below)
         else:
             yield value, key
 

@@ -21,7 +21,7 @@ from virt_core.vmi.instance import read_spec
 from virt_core.vmi.spec.domain import VmiSpec
 from virt_operator.strategy.crds import virtual_machine_instances
 
-from tests.samples.unsupported import ROOT, UNSUPPORTED, paths, spec_with
+from tests.samples.unsupported import ROOT, UNSUPPORTED, paths, pruned, spec_with
 
 # Fields of Kubernetes' own types, which are not in KubeVirt's table.
 OF_KUBERNETES = {
@@ -33,18 +33,6 @@ OF_KUBERNETES = {
 
 
 PATHS = list(paths(ROOT))
-
-
-def pruned(value: Any, schema: dict[str, Any]) -> Any:
-    """What the API server keeps of a value that it does not validate."""
-    if isinstance(value, list):
-        return [pruned(item, schema["items"]) for item in value]
-    if not isinstance(value, dict) or schema.get("x-kubernetes-preserve-unknown-fields"):
-        return value
-    if "additionalProperties" in schema:
-        return {key: pruned(below, schema["additionalProperties"]) for key, below in value.items()}
-    known = schema.get("properties", {})
-    return {key: pruned(below, known[key]) for key, below in value.items() if key in known}
 
 
 def stored(spec: dict[str, Any]) -> dict[str, Any]:

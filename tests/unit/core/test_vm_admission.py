@@ -40,6 +40,30 @@ def patched(body: dict[str, Any], operations: list[dict[str, Any]]) -> dict[str,
     return after
 
 
+@pytest.mark.parametrize(
+    ("metadata", "field", "words"),
+    [
+        ({"labels": {"logVerbosity": "loud"}}, "labels.logVerbosity", "0 to"),
+        ({"labels": {"a b": "x"}}, "labels", "'a b' is not allowed, use a qualified name"),
+        ({"labels": {"a": "x" * 64}}, "labels.a", "63 characters"),
+        ({"labels": {"a": 1}}, "labels.a", "1 is not allowed, use a label's value"),
+        ({"labels": ["a"]}, "labels", "use names with strings"),
+        ({"annotations": {"a": True}}, "annotations.a", "use a string"),
+        ({"annotations": {"a": "x" * (256 << 10)}}, "annotations", "are too many"),
+        (
+            {"annotations": {"kubevirt.io/libvirt-log-filters": "1"}},
+            "annotations.kubevirt.io/libvirt-log-filters",
+            "log",
+        ),
+    ],
+)
+def test_metadata_that_its_guest_could_not_have_is_refused_by_name(
+    metadata: dict[str, Any], field: str, words: str
+) -> None:
+    body = vm(template={"metadata": metadata, "spec": SPEC})
+    assert words in refused(body)[f"spec.template.metadata.{field}"]
+
+
 def test_an_ordinary_one_is_admitted() -> None:
     assert refused(vm()) == {}
     assert refused(vm(runStrategy=None, running=True)) == {}

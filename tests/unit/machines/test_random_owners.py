@@ -1,0 +1,138 @@
+"""Random objects of kinds that make VirtualMachineInstances do no harm: each is refused in words, or what becomes of it
+is admitted too and has a pod.
+
+A kind adds itself in KINDS. RANDOM_VMIS says how many objects; the suite makes a few hundred.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from base64 import b64decode
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import HealthCheck, event, given, settings
+from hypothesis import strategies as st
+from virt_api.admission import vm, vmi
+from virt_api.admission.review import Body, Circumstances, Request, read
+from virt_controller.pod.observed import Claim
+from virt_controller.pod.template import launcher_pod
+from virt_controller.pod.volumes import claim_names
+from virt_controller.vm.actions import CreateInstance
+from virt_controller.vm.observe import Observed
+from virt_controller.vm.plan import plan
+from virt_core.conventions import accounts
+from virt_core.conventions.labels import VM_FINALIZER
+from virt_core.conventions.webhooks import MUTATE, VALIDATE_CREATE, VM_MUTATE, VM_VALIDATE
+from virt_core.objects.kubevirt import Configuration
+from virt_core.objects.patch import guarded_patch
+from virt_core.testing.patches import json_patch
+from virt_core.vm.virtual_machine import VirtualMachine
+from virt_core.vmi.accepted import accept
+from virt_core.vmi.instance import VirtualMachineInstance
+
+from tests.samples.launcher_pods import LAUNCHER
+from tests.samples.owners import owners
+
+COUNT = int(os.environ.get("RANDOM_VMIS", "200"))
+QUIET = (HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much)
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+OWN = accounts.machine_writers("kubevirt")
+CONTROLLER = "system:serviceaccount:kubevirt:kubevirt-controller"
+CIRCUMSTANCES = Circumstances(Configuration(), OWN, NOW)
+_LONGEST_MESSAGE = 1024  # of one cause: a user reads it
+STRATEGIES = st.sampled_from(["Always", "RerunOnFailure", "Manual", "Halted", "Once"])
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """A kind: what its specs may be, who decides about them, and what becomes of one that is stored."""
+
+    specs: st.SearchStrategy[Any]
+    decisions: Mapping[str, Callable[[Request, Circumstances], Body]]
+    validate: str
+    mutate: str = ""
+    becomes: Callable[[Body], None] = lambda _: None
+
+
+def decided(kind: Kind, path: str, new: Any, old: Any = None, user: str = "bob") -> Any:
+    """The webhook's response, from bytes to JSON."""
+    request = {"uid": "r", "operation": "UPDATE" if old else "CREATE", "name": "g", "userInfo": {"username": user}}
+    review = {"apiVersion": "admission.k8s.io/v1", "request": {**request, "object": new, "oldObject": old}}
+    answer = kind.decisions[path](read(json.dumps(review).encode()), CIRCUMSTANCES)
+    return json.loads(msgspec.json.encode(answer))["response"]
+
+
+def stored(kind: Kind, new: Any, user: str = "bob") -> tuple[Any, Any]:
+    """The object with its defaults, and the decision about it."""
+    if kind.mutate:
+        mutated = decided(kind, kind.mutate, new, user=user)
+        if not mutated["allowed"]:
+            return new, mutated
+        new = json_patch(new, json.loads(b64decode(mutated.get("patch", "W10="))))
+    return new, decided(kind, kind.validate, new, user=user)
+
+
+INSTANCES = Kind(st.none(), vmi.DECISIONS, VALIDATE_CREATE, MUTATE)
+
+
+def runs(manifest: Body) -> None:
+    """A VirtualMachineInstance that virt-controller creates is admitted and has a pod."""
+    body, decision = stored(INSTANCES, manifest, CONTROLLER)
+    assert decision["allowed"], decision["status"]["message"]
+    body["metadata"]["uid"] = "6a1f0d52"
+    instance = msgspec.json.decode(json.dumps(body), type=VirtualMachineInstance)
+    spec = accept(instance.spec, Configuration())
+    luns = any(disk.disk.lun is not None for disk in spec.disks)
+    claim = msgspec.convert({"spec": {"volumeMode": "Block" if luns else "Filesystem"}}, Claim)
+    launcher_pod(instance, spec, LAUNCHER, Configuration(), dict.fromkeys(claim_names(spec.spec), claim))
+    assert guarded_patch(instance.metadata, {}, {"spec": body["spec"]})
+
+
+def starts(body: Body) -> None:
+    """What a stored VirtualMachine is started as runs."""
+    if body["spec"].get("instancetype") or body["spec"].get("preference"):
+        return event("with an instance type or a preference")
+    meta = {**body["metadata"], "uid": "u", "resourceVersion": "1", "generation": 1, "finalizers": [VM_FINALIZER]}
+    machine = VirtualMachine.of({**body, "metadata": meta})
+    requests = {"stateChangeRequests": [{"action": "Start"}]}
+    for status in ({}, requests):
+        machine = msgspec.structs.replace(machine, raw_status=status)
+        observed = Observed(machine, machine.spec, machine.status, None, NOW, 0.5)
+        for action in plan(observed):
+            if isinstance(action, CreateInstance):
+                event("started")
+                runs(json.loads(json.dumps(action.manifest)))
+    return None
+
+
+VM_SPECS = owners("v1.VirtualMachineSpec", runStrategy=STRATEGIES) | owners(
+    "v1.VirtualMachineSpec", running=st.booleans()
+)
+KINDS = {"VirtualMachine": Kind(VM_SPECS, vm.DECISIONS, VM_VALIDATE, VM_MUTATE, starts)}
+
+
+@pytest.mark.parametrize("name", KINDS)
+@settings(max_examples=COUNT, deadline=None, suppress_health_check=QUIET)
+@given(data=st.data())
+def test_each_is_refused_in_words_or_becomes_what_can_run(name: str, data: st.DataObject) -> None:
+    kind = KINDS[name]
+    body: Body = {"kind": name, "metadata": {"name": "g", "namespace": "n"}, "spec": data.draw(kind.specs)}
+    body, decision = stored(kind, body)
+    again = {**body, "spec": data.draw(st.none() | kind.specs)}
+    for old, new in ((body, again), (again, body)):
+        if kind.mutate:
+            decided(kind, kind.mutate, new, old)
+        decided(kind, kind.validate, new, old)
+    if decision["allowed"]:
+        event("admitted")
+        kind.becomes(body)
+        return
+    for cause in decision["status"].get("details", {}).get("causes", []):
+        assert cause["field"].startswith("spec"), cause
+        assert len(cause["message"]) <= _LONGEST_MESSAGE
