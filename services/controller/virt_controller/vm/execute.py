@@ -7,12 +7,12 @@ from typing import assert_never
 
 from virt_core import logs
 from virt_core.kube.client import KubeClient, Object
-from virt_core.kube.errors import AlreadyExists, Conflict
+from virt_core.kube.errors import AlreadyExists, Conflict, KubeError
 from virt_core.kube.events import EventRecorder
 from virt_core.kube.resource import CONTROLLER_REVISIONS, VIRTUAL_MACHINE_INSTANCES, VIRTUAL_MACHINES
 from virt_core.vm.virtual_machine import VirtualMachine
 
-from virt_controller.execution import Execution
+from virt_controller.execution import Execution, Refused, is_refusal
 from virt_controller.vm.actions import (
     Action,
     CreateInstance,
@@ -23,6 +23,10 @@ from virt_controller.vm.actions import (
     PatchVm,
     Write,
 )
+
+
+class DeletionRefused(Refused):
+    """The API server refuses to delete the VirtualMachineInstance; the message says why."""
 
 
 class Executor:
@@ -43,7 +47,8 @@ class Executor:
         """Execute `actions`. Returns the seconds after which to plan again, or None.
 
         Raises:
-            Refused: the VirtualMachineInstance; to be reported, the remaining actions were not executed.
+            Refused: to create, or DeletionRefused: to delete the VirtualMachineInstance; to be reported, the remaining
+                actions were not executed.
             KubeError: the remaining actions were not executed; observe and plan again.
         """
         log = logs.bound("virt_controller.vm", namespace=vm.metadata.namespace, vm=vm.metadata.name)
@@ -87,7 +92,14 @@ class Executor:
     async def _delete(self, vm: VirtualMachine, action: DeleteInstance, log: logs.BoundLogger) -> None:
         log.info("deleting virtual machine instance", uid=action.uid)
         namespace = vm.metadata.namespace
-        answer = await self._execution.delete(VIRTUAL_MACHINE_INSTANCES, namespace, action.name, uid=action.uid)
+        try:
+            answer = await self._execution.delete(VIRTUAL_MACHINE_INSTANCES, namespace, action.name, uid=action.uid)
+        except KubeError as error:
+            if not is_refusal(error):
+                raise
+            raise DeletionRefused(
+                f"the API server refuses to delete the VirtualMachineInstance: {error.message}"
+            ) from error
         if answer is not None and answer.get("kind") == VIRTUAL_MACHINE_INSTANCES.kind:
             self._wrote_vmi(answer)
 

@@ -33,6 +33,7 @@ from virt_controller.vm.run_strategy import Wanted, wanted
 from virt_controller.vm.start import instance, revision, revision_name, revision_prefix
 from virt_controller.vm.status import next_start_failure, next_status, started_generation
 
+FAILED_DELETE = "FailedDelete"  # KubeVirt's
 _ORPHAN = "orphan"  # the finalizer of `kubectl delete --cascade=orphan`
 
 
@@ -93,6 +94,8 @@ def _is_left_over(vmi: VirtualMachineInstance) -> bool:
 
 
 def _with_instance(observed: Observed, vmi: VirtualMachineInstance, want: Wanted) -> tuple[Action, ...]:
+    if not want.stop:
+        observed = replace(observed, failure=None)
     live = live_update(observed, vmi) if not has_ended(vmi) else []
     if isinstance(live, Failure):
         actions = list(_report_failure(observed, want, live))
@@ -103,7 +106,7 @@ def _with_instance(observed: Observed, vmi: VirtualMachineInstance, want: Wanted
         elif not has_ended(vmi):
             actions += _update(observed, vmi, live)
     if want.stop:
-        actions += _stop(vmi)
+        actions += _stop(observed, vmi)
     return tuple(actions)
 
 
@@ -122,7 +125,11 @@ def _release(vmi: VirtualMachineInstance) -> list[Action]:
     return [*([DeleteRevision(name)] if name else []), release(vmi)]
 
 
-def _stop(vmi: VirtualMachineInstance) -> list[Action]:
+def _stop(observed: Observed, vmi: VirtualMachineInstance) -> list[Action]:
+    """Delete the VirtualMachineInstance, or wait if that was refused a moment ago."""
+    failure, known = observed.failure, _reported_failure(observed)
+    if failure is not None and (wait := failure.seconds_to_retry(known, observed.now)) > 0:
+        return [*_event_of(failure, known), LookAgain(wait)]
     name = vmi.metadata.name
     message = f"Stopped the virtual machine by deleting the virtual machine instance {vmi.metadata.uid}"
     return [DeleteInstance(name, vmi.metadata.uid), RecordEvent("SuccessfulDelete", message)]
@@ -157,10 +164,14 @@ def refused(observed: Observed) -> tuple[Action, ...]:
 def _report_failure(observed: Observed, want: Wanted, failure: Failure) -> tuple[Action, ...]:
     """One event, however often it is tried; the condition holds the newest words."""
     known = _reported_failure(observed)
-    is_new = known is None or known.reason != failure.reason
-    event = (RecordEvent(failure.reason, failure.message, warning=True),) if is_new else ()
     again = LookAgain(failure.seconds_to_retry(known, failure.at))
-    return (*_report(replace(observed, failure=failure), want), *event, again)
+    return (*_report(replace(observed, failure=failure), want), *_event_of(failure, known), again)
+
+
+def _event_of(failure: Failure, known: Condition | None) -> tuple[RecordEvent, ...]:
+    """The event of a failure that was not reported before."""
+    is_new = known is None or known.reason != failure.reason
+    return (RecordEvent(failure.reason, failure.message, warning=True),) if is_new else ()
 
 
 def _reported_failure(observed: Observed) -> Condition | None:
@@ -183,7 +194,7 @@ def _delete(observed: Observed) -> tuple[Action, ...]:
         return (PatchVm(tuple(finalizers_patch(meta, kept))),)
     actions = list(_report(observed, Wanted(())))
     if vmi.metadata.deletion_timestamp is None:
-        actions += _stop(vmi)
+        actions += _stop(observed, vmi)
     if has_ended(vmi) and labels.VM_FINALIZER in vmi.metadata.finalizers:
         actions.append(release(vmi))
     return tuple(actions)

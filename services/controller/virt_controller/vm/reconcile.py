@@ -28,9 +28,9 @@ from virt_controller.caches import Caches
 from virt_controller.controller import Controller, Refusals
 from virt_controller.execution import Refused
 from virt_controller.failure import Failure
-from virt_controller.vm.execute import Executor
+from virt_controller.vm.execute import DeletionRefused, Executor
 from virt_controller.vm.observe import Changes, Observed, has_ended
-from virt_controller.vm.plan import needs_revision, plan, refused, release, revision_of
+from virt_controller.vm.plan import FAILED_DELETE, needs_revision, plan, refused, release, revision_of
 from virt_controller.vm.restart_required import changes_of
 
 _WORKERS = 5  # VirtualMachines that are reconciled in parallel
@@ -84,6 +84,9 @@ class VmReconciler:
             return None
         try:
             return await self._executor.execute(vm, plan(observed))
+        except DeletionRefused as error:
+            self._failures.remember(key, _version(vm), Failure(FAILED_DELETE, str(error), datetime.now(UTC)))
+            return 0.0  # the next pass reports it
         except Refused as error:
             failure = Failure("FailedCreate", str(error), datetime.now(UTC))
             self._failures.remember(key, _version(vm), failure)
@@ -101,10 +104,12 @@ class VmReconciler:
         now, jitter = datetime.now(UTC), random.random()  # noqa: S311 - spreads load, decides nothing
         vmi = self._caches.vmis.get(key)
         observed = Observed(vm, spec, vm.status, vmi, now, jitter, self._configuration)
-        if observed.own is not None:
-            self._failures.forget(key)
+        if (own := observed.own) is not None:
+            known = self._failures.get(key, _version(vm))
+            if own.metadata.deletion_timestamp is not None or (known is not None and known.reason != FAILED_DELETE):
+                self._failures.forget(key)
             if needs_revision(observed):
-                observed = replace(observed, changes=await self._changes_of(vm, spec, observed.own))
+                observed = replace(observed, changes=await self._changes_of(vm, spec, own))
         return replace(observed, failure=self._failures.get(key, _version(vm)))
 
     async def _changes_of(
