@@ -18,19 +18,22 @@ import msgspec
 import pytest
 from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
-from virt_api.admission import vm, vmi
+from virt_api.admission import replica_set, vm, vmi
 from virt_api.admission.review import Body, Circumstances, Request, read
 from virt_controller.pod.observed import Claim
 from virt_controller.pod.template import launcher_pod
 from virt_controller.pod.volumes import claim_names
+from virt_controller.replica_set.instance import instance, names
 from virt_controller.vm.actions import CreateInstance
 from virt_controller.vm.observe import Observed
 from virt_controller.vm.plan import plan
 from virt_core.conventions import accounts
 from virt_core.conventions.labels import VM_FINALIZER
-from virt_core.conventions.webhooks import MUTATE, VALIDATE_CREATE, VM_MUTATE, VM_VALIDATE
+from virt_core.conventions.webhooks import MUTATE, REPLICA_SET_VALIDATE, VALIDATE_CREATE, VM_MUTATE, VM_VALIDATE
 from virt_core.objects.kubevirt import Configuration
 from virt_core.objects.patch import guarded_patch
+from virt_core.replica_set.replica_set import KIND as REPLICA_SET
+from virt_core.replica_set.replica_set import VirtualMachineInstanceReplicaSet
 from virt_core.testing.patches import json_patch
 from virt_core.vm.virtual_machine import VirtualMachine
 from virt_core.vmi.accepted import accept
@@ -111,10 +114,26 @@ def starts(body: Body) -> None:
     return None
 
 
+def replicates(body: Body) -> None:
+    """What a stored replica set creates runs."""
+    text = json.dumps({**body, "metadata": {**body["metadata"], "uid": "u"}})
+    found = msgspec.json.decode(text, type=VirtualMachineInstanceReplicaSet)
+    event("replicated")
+    runs(json.loads(json.dumps(instance(found, found.spec, next(names(found, found.spec)), 1))))
+
+
 VM_SPECS = owners("v1.VirtualMachineSpec", runStrategy=STRATEGIES) | owners(
     "v1.VirtualMachineSpec", running=st.booleans()
 )
-KINDS = {"VirtualMachine": Kind(VM_SPECS, vm.DECISIONS, VM_VALIDATE, VM_MUTATE, starts)}
+REPLICA_SET_SPECS = owners(
+    "v1.VirtualMachineInstanceReplicaSetSpec",
+    selector=st.just({"matchLabels": {"app": "web"}}),
+    replicas=st.integers(0, 3),
+)
+KINDS = {
+    "VirtualMachine": Kind(VM_SPECS, vm.DECISIONS, VM_VALIDATE, VM_MUTATE, starts),
+    REPLICA_SET: Kind(REPLICA_SET_SPECS, replica_set.DECISIONS, REPLICA_SET_VALIDATE, becomes=replicates),
+}
 
 
 @pytest.mark.parametrize("name", KINDS)
