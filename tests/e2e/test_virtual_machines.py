@@ -12,6 +12,7 @@ from tests.e2e.guests import Guest, until
 from tests.e2e.virtual_machines import another_guest_runs, existing, has, request, status, vm_manifest
 
 pytestmark = pytest.mark.parallel
+MAC = "02:00:00:00:00:2a"
 
 
 def test_one_is_started_restarted_stopped_and_deleted() -> None:
@@ -38,12 +39,18 @@ def test_one_is_started_restarted_stopped_and_deleted() -> None:
 
 
 def test_a_guest_of_an_always_running_one_comes_back_with_the_same_identity() -> None:
-    with existing(vm_manifest("comes-back")) as name:
+    body = vm_manifest("comes-back")
+    body["spec"]["template"]["spec"]["domain"]["devices"]["interfaces"][0]["macAddress"] = MAC
+    with existing(body) as name:
         has(name, "Running")
         vmi = Guest(name).vmi
         kubectl("delete", "pod", Guest(name).pod["metadata"]["name"], "--wait=false")
         another_guest_runs(name, vmi["metadata"]["uid"])
-        assert Guest(name).vmi["spec"]["domain"]["firmware"] == vmi["spec"]["domain"]["firmware"]
+        again = Guest(name).vmi
+        for part in ("firmware", "machine"):
+            assert again["spec"]["domain"][part] == vmi["spec"]["domain"][part]
+        assert vmi["spec"]["domain"]["firmware"]["uuid"] and vmi["spec"]["domain"]["machine"]["type"]
+        assert again["status"]["interfaces"][0]["mac"] == vmi["status"]["interfaces"][0]["mac"] == MAC
 
 
 def test_a_changed_template_waits_for_a_restart_and_a_second_apply_changes_nothing() -> None:
