@@ -85,7 +85,7 @@ async def _serve(
         release=settings.release,
         client=client,
         front_proxy=front_proxy,
-        served=Served(client, handlers, streams),
+        served=Served(client, handlers, streams, configuration),
         health=Health(client, lambda: configuration.resource_version),
         webhooks=webhooks(client, configuration, accounts.machine_writers(settings.namespace)),
         ready=lambda: all(watch.synced.is_set() for watch in watches) and not stopping.is_set(),

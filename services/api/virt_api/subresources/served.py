@@ -5,6 +5,7 @@ from __future__ import annotations
 from aiohttp import web
 from virt_core.conventions.subresources import COMMANDS, EXPAND, EXPAND_MANIFEST, LIFECYCLE, STREAMS
 from virt_core.kube.client import KubeClient
+from virt_core.kube.configuration import ConfigurationCache
 
 from virt_api.subresources.call import Call
 from virt_api.subresources.commands import Commands
@@ -18,12 +19,14 @@ from virt_api.subresources.streams import Streams
 class Served:
     """The handlers of subresources: streams, commands, and queries about the guest."""
 
-    def __init__(self, client: KubeClient, handlers: HandlerPods, streams: Streams) -> None:
+    def __init__(
+        self, client: KubeClient, handlers: HandlerPods, streams: Streams, configuration: ConfigurationCache
+    ) -> None:
         self._streams = streams
         self._commands = Commands(client, handlers)
         self._details = Details(client, handlers)
         self._lifecycle = Lifecycle(client)
-        self._expansion = Expansion(client)
+        self._expansion = Expansion(client, configuration)
 
     async def answer(self, request: web.Request, call: Call) -> web.StreamResponse:
         """The response.
