@@ -56,9 +56,11 @@ def plan(observed: Observed) -> tuple[Action, ...]:
 
 def needs_revision(observed: Observed) -> bool:
     """Whether to read what the guest was started with: only if the VirtualMachine has changed since, or if another one
-    of its name started it, whose generations say nothing about this one's."""
+    of its name started it, whose generations say nothing about this one's. Not for a guest that is about to go."""
     vmi = observed.own
     if vmi is None or vmi.status.phase.final or not revision_of(vmi):
+        return False
+    if vmi.metadata.deletion_timestamp is not None or observed.strategy is RunStrategy.HALTED:
         return False
     started_by_another = not revision_of(vmi).startswith(revision_prefix(observed.vm))
     return started_by_another or started_generation(vmi) != observed.vm.metadata.generation
@@ -94,6 +96,8 @@ def _is_left_over(vmi: VirtualMachineInstance) -> bool:
 
 
 def _with_instance(observed: Observed, vmi: VirtualMachineInstance, want: Wanted) -> tuple[Action, ...]:
+    if want.stop and not has_ended(vmi) and observed.failure is None:
+        return tuple(_stop(observed, vmi))  # what is to be reported changes with the deletion
     if not want.stop:
         observed = replace(observed, failure=None)
     live = live_update(observed, vmi) if not has_ended(vmi) else []

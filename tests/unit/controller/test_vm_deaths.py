@@ -1,0 +1,155 @@
+"""virt-controller dies after each of its writes, whatever happens to a VirtualMachine: its successor starts as many
+guests as the run strategy wants, no more and no fewer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+
+import pytest
+from virt_core.kube.client import KubeClient, Object
+from virt_core.kube.errors import KubeError
+from virt_core.kube.resource import KUBEVIRTS, VIRTUAL_MACHINE_INSTANCES
+from virt_core.testing.api_server import FakeApiServer
+from virt_core.testing.place import Place
+from virt_core.testing.refused import Refused
+
+from tests.unit.controller.vm_world import VmWorld
+
+_LONGEST = 20  # writes; no step of the table has as many
+
+STEPS: dict[str, Callable[[VmWorld], None]] = {
+    "start": lambda world: world.request("start"),
+    "stop": lambda world: world.request("stop"),
+    "restart": lambda world: world.request("restart"),
+    "shutdown": lambda world: world.report("Succeeded"),
+    "crash": lambda world: world.report("Failed"),
+    "delete its guest": lambda world: world.delete_vmi(),
+}
+# Strategy, what happens, and how many guests that starts. A start is of one that is stopped, all else of a running one.
+TABLE = [
+    ("Always", "shutdown", 1),
+    ("Always", "crash", 1),
+    ("Always", "restart", 1),
+    ("Always", "stop", 0),
+    ("Always", "delete its guest", 1),
+    ("RerunOnFailure", "shutdown", 0),
+    ("RerunOnFailure", "crash", 1),
+    ("RerunOnFailure", "restart", 1),
+    ("RerunOnFailure", "stop", 0),
+    ("RerunOnFailure", "delete its guest", 0),
+    ("RerunOnFailure", "start", 1),
+    ("Manual", "shutdown", 0),
+    ("Manual", "crash", 0),
+    ("Manual", "restart", 1),
+    ("Manual", "stop", 0),
+    ("Manual", "delete its guest", 0),
+    ("Manual", "start", 1),
+    ("Once", "shutdown", 0),
+    ("Once", "crash", 0),
+    ("Once", "stop", 0),
+    ("Once", "delete its guest", 1),
+    ("Halted", "start", 1),
+]
+
+
+class Starts:
+    """Counts the VirtualMachineInstances that are created; a controller with `writes` left dies at the next one."""
+
+    def __init__(self, server: FakeApiServer) -> None:
+        self.count = 0
+        self.writes: int | None = None
+        server.admit, server.fault = self._admit, self._fault
+
+    def _admit(self, place: Place, _: Object) -> None:
+        self.count += place.plural == VIRTUAL_MACHINE_INSTANCES.plural
+
+    def _fault(self, method: str, _: Place) -> None:
+        if method == "GET" or self.writes is None:
+            return
+        if self.writes == 0:
+            raise Refused(503, "ServiceUnavailable", "the controller is dead")
+        self.writes -= 1
+
+
+async def at_rest(world: VmWorld, client: KubeClient) -> None:
+    """The controllers of both kinds work until nothing is left to do."""
+    for _ in range(6):
+        await world.settle(client)
+        if world.vmi is None or "deletionTimestamp" not in world.vmi["metadata"]:
+            return
+        world.finish_deletion()
+    raise AssertionError("a deleted guest does not go")
+
+
+async def before(world: VmWorld, client: KubeClient, strategy: str, step: str) -> None:
+    """A running guest; none if it is to be started."""
+    await at_rest(world, client)
+    if step == "start" and strategy in ("Manual", "Halted"):
+        return
+    if world.vmi is None:
+        world.request("start")
+        await at_rest(world, client)
+    world.report("Running")
+    await at_rest(world, client)
+    if step == "start":
+        world.request("stop")
+        await at_rest(world, client)
+
+
+async def dies(world: VmWorld, client: KubeClient) -> bool:
+    """The controller works, and so does that of VirtualMachineInstances; whether it dies before it is at rest."""
+    try:
+        await at_rest(world, client)
+    except KubeError:
+        return True
+    return False
+
+
+async def worlds(
+    strategy: str, step: str, folder: Path, patch: pytest.MonkeyPatch
+) -> AsyncIterator[tuple[VmWorld, Starts, KubeClient]]:
+    """A world in which the controller has died after its first write in `step`, after its second and so on, until it
+    does the whole step alive."""
+    for writes in range(_LONGEST):
+        async with FakeApiServer.running() as server:
+            server.put(KUBEVIRTS.path("kubevirt"), {"metadata": {"name": "kubevirt"}, "spec": {}})
+            patch.setenv("KUBECONFIG", str(server.write_kubeconfig(folder / "kubeconfig")))
+            async with KubeClient.connect("test") as client:
+                world, seen = VmWorld(server, strategy), Starts(server)
+                await before(world, client, strategy, step)
+                seen.count, seen.writes = 0, writes
+                STEPS[step](world)
+                died = await dies(world, client)
+                seen.writes = None
+                yield world, seen, client
+        if not died:
+            return
+    raise AssertionError(f"{step} takes more than {_LONGEST} writes")
+
+
+@pytest.mark.parametrize(("strategy", "step", "starts"), TABLE)
+async def test_a_death_after_any_write_neither_repeats_nor_forgets_a_start(
+    strategy: str, step: str, starts: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async for world, seen, client in worlds(strategy, step, tmp_path, monkeypatch):
+        await at_rest(world, client)
+        assert seen.count == starts
+        assert "stateChangeRequests" not in world.status
+        kept = step in ("shutdown", "crash") and strategy in ("Manual", "Once")
+        assert (world.vmi is not None) is (starts > 0 or kept)
+
+
+@pytest.mark.parametrize("strategy", ["RerunOnFailure", "Manual"])
+@pytest.mark.parametrize("step", ["start", "restart"])
+async def test_a_guest_that_shuts_down_while_no_controller_lives_was_started_all_the_same(
+    strategy: str, step: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async for world, seen, client in worlds(strategy, step, tmp_path, monkeypatch):
+        if seen.count:
+            world.report("Running")
+            world.report("Succeeded")
+        await at_rest(world, client)
+        assert seen.count == 1
+        assert "stateChangeRequests" not in world.status
