@@ -57,7 +57,7 @@ async def run(settings: Settings, stopping: asyncio.Event) -> None:
         configuration.subscribe(configured)
         configuration.log_as_configured(lambda verbosity: verbosity.of_handler(settings.node))
         events = EventRecorder(client, components.HANDLER, settings.pod_name)
-        executor = Executor(client, events)
+        executor = Executor(client, events, vmis.rewrote)
         machines = Machines(
             settings.node,
             queue=queue,

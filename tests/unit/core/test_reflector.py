@@ -33,11 +33,11 @@ class ConfigMap(msgspec.Struct):
 class Watched:
     """A running reflector and the keys that it reported."""
 
-    def __init__(self, client: KubeClient, **seconds: float) -> None:
+    def __init__(self, client: KubeClient, selected: str = "", **seconds: float) -> None:
         self.changes: asyncio.Queue[Key] = asyncio.Queue()
         timing = Timing(**seconds)
         self.reflector = Reflector(
-            client, CONFIG_MAPS, ConfigMap, self.changes.put_nowait, namespace="ns", timing=timing
+            client, CONFIG_MAPS, ConfigMap, self.changes.put_nowait, namespace="ns", labels=selected, timing=timing
         )
 
     def names(self) -> set[str]:
@@ -54,8 +54,8 @@ class Watched:
 
 
 @asynccontextmanager
-async def watching(client: KubeClient, **seconds: float) -> AsyncIterator[Watched]:
-    watched = Watched(client, **seconds)
+async def watching(client: KubeClient, selected: str = "", **seconds: float) -> AsyncIterator[Watched]:
+    watched = Watched(client, selected, **seconds)
     async with asyncio.TaskGroup() as group:
         running = group.create_task(watched.reflector.run(), name="reflector")
         async with asyncio.timeout(5):
@@ -103,6 +103,23 @@ async def test_an_answer_about_an_object_that_is_gone_does_not_bring_it_back(
         await client.delete(CONFIG_MAPS, "ns", "a")
         assert await watched.next() == "a"
         watched.reflector.wrote(answer)
+        assert not watched.names()
+
+
+async def test_an_answer_about_an_object_that_has_left_the_selection_does_not_bring_it_back(
+    server: FakeApiServer, client: KubeClient
+) -> None:
+    server.put(PATH, config_map("a", labels={"node": "one"}))
+    async with watching(client, "node=one") as watched:
+        assert await watched.next() == "a"
+        answer = await client.merge_patch(CONFIG_MAPS, "ns", "a", {"metadata": {"annotations": {"a": "1"}}})
+        watched.reflector.rewrote(answer)
+        assert watched.names() == {"a"}
+        await client.merge_patch(CONFIG_MAPS, "ns", "a", {"metadata": {"labels": {"node": "two"}}})
+        while watched.names():
+            await watched.next()
+        answer = await client.merge_patch(CONFIG_MAPS, "ns", "a", {"metadata": {"annotations": {"a": "2"}}})
+        watched.reflector.rewrote(answer)
         assert not watched.names()
 
 

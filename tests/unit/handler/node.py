@@ -31,7 +31,7 @@ async def handler(client: KubeClient, connect: ConnectLauncher) -> AsyncIterator
     queue = WorkQueue[Key]("machines")
     vmis = Reflector(client, VIRTUAL_MACHINE_INSTANCES, VirtualMachineInstance, queue.add)
     configuration = ConfigurationCache(client, "kubevirt")
-    executor = Executor(client, EventRecorder(client, "virt-handler", "virt-handler-x"))
+    executor = Executor(client, EventRecorder(client, "virt-handler", "virt-handler-x"), vmis.rewrote)
     machines = Machines(NODE, queue=queue, vmis=vmis, configuration=configuration, connect=connect, executor=executor)
     async with asyncio.timeout(10), asyncio.TaskGroup() as group:
         tasks = [group.create_task(work) for work in (vmis.run(), configuration.run(), machines.run())]

@@ -181,7 +181,7 @@ async def live(history: list[tuple[tuple[str, Any], float]]) -> None:
         vmis=cast(Reflector[VirtualMachineInstance], world),
         configuration=cast(ConfigurationCache, world),
         connect=connections.connect,
-        executor=Executor(client, EventRecorder(client, "virt-handler", "virt-handler-x")),
+        executor=Executor(client, EventRecorder(client, "virt-handler", "virt-handler-x"), lambda _: None),
     )
     running = asyncio.create_task(machines.run(), name="machines")
     try:

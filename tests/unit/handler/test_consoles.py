@@ -10,7 +10,7 @@ from typing import Any, cast
 
 import pytest
 from kubevirt.handler.v1 import handler_pb2 as pb
-from virt_core.rpc.errors import Denied
+from virt_core.rpc.errors import Denied, Refused
 from virt_handler.launchers.pod_folders import PodFolders
 from virt_handler.service.consoles import Consoles
 from virt_handler.service.session import Session
@@ -57,6 +57,39 @@ async def test_a_console_ends_when_its_callers_stream_breaks(guest: tuple[Consol
     async with asyncio.timeout(5):
         responses = await all_of(consoles.open(requests(), lambda _: "pod"), asyncio.Event())
     assert [response.WhichOneof("message") for response in responses] == ["opened"]
+
+
+async def test_of_two_callers_at_once_who_preserve_an_older_console_the_second_is_refused() -> None:
+    entered, pairs = asyncio.Semaphore(0), [socket.socketpair(), socket.socketpair()]
+    answers = [asyncio.Event(), asyncio.Event()]
+    waiting = list(zip(pairs, answers, strict=True))
+
+    async def open_session(descriptor: int) -> Session:
+        os.close(descriptor)
+        (ours, _), answered = waiting.pop(0)
+        entered.release()
+        await answered.wait()
+        return Session(*await asyncio.open_unix_connection(sock=ours))
+
+    async def requests() -> AsyncIterator[pb.OpenConsoleRequest]:
+        yield pb.OpenConsoleRequest(target=FIRST.target, device=FIRST.device, preserve_older=True)
+        await asyncio.Event().wait()
+
+    consoles, opened = Consoles(cast(PodFolders, Folders()), open_session), [asyncio.Event(), asyncio.Event()]
+    async with asyncio.timeout(5), asyncio.TaskGroup() as group:
+        first = group.create_task(all_of(consoles.open(requests(), lambda _: "pod"), opened[0]))
+        await entered.acquire()
+        second = asyncio.ensure_future(all_of(consoles.open(requests(), lambda _: "pod"), opened[1]))
+        await entered.acquire()
+        answers[0].set()
+        await opened[0].wait()
+        answers[1].set()
+        with pytest.raises(Refused, match="is in use"):
+            await second
+        assert not first.done(), "the older console stays"
+        first.cancel()
+    for _, guests in pairs:
+        guests.close()
 
 
 async def test_a_console_that_the_guest_ends_leaves_no_reader_of_its_callers_stream(

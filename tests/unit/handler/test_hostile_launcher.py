@@ -2,19 +2,29 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from types import SimpleNamespace
+from typing import Any, cast
+
 import pytest
-from kubevirt.launcher.v1 import state_pb2
+from kubevirt.launcher.v1 import launcher_pb2, state_pb2
 from virt_core.kube.client import KubeClient
 from virt_core.kube.resource import EVENTS
 from virt_core.rpc.errors import InvalidField, Refused, RpcError
+from virt_core.rpc.peer import Peer
 from virt_core.testing.api_server import FakeApiServer
 from virt_handler.machines.guest_state import GuestState
 from virt_handler.machines.hostile_text import condition_reason, printable
+from virt_handler.machines.link import MachineLink
+from virt_handler.machines.pod import ConnectedLauncher
 from virt_handler.service.commands import harmless
 
 from tests.unit.handler.demo import POD_UID, VMI_UID
 
-from .fake_launcher import DirectConnections, FakeLauncher
+from .fake_launcher import DirectConnections, FakeLauncher, FakePod
 from .node import condition, handler, put_vmi, until
 
 HOSTILE = "\x1b[2J\u202ekernel panic\n" * 9999
@@ -75,3 +85,43 @@ def test_a_refusal_of_a_command_is_sanitized_for_the_caller() -> None:
     assert isinstance(seen, Refused)
     assert all(text.isprintable() and len(text) <= 500 for text in (str(seen), seen.message, seen.reason, seen.field))
     assert printable("two\nlines", 99) == "two lines"
+
+
+class Flood:
+    """The peer of a launcher that sends the same state as fast as it is read."""
+
+    info = SimpleNamespace(release=HOSTILE)
+
+    def __init__(self) -> None:
+        self.read = 0
+
+    async def stream(self, method: Any, request: Any, *, idle: float, lifetime: float) -> AsyncIterator[Any]:
+        state = state_pb2.MachineState(phase=state_pb2.MACHINE_PHASE_RUNNING)
+        while True:
+            self.read += 1
+            yield launcher_pb2.WatchMachineResponse(state=state, instance_id=HOSTILE)
+            await asyncio.sleep(0)
+
+
+async def follow(flood: Flood, seconds: float) -> None:
+    @asynccontextmanager
+    async def connect(_pod_uid: str, _name: str) -> AsyncIterator[ConnectedLauncher]:
+        yield ConnectedLauncher(cast(Peer, flood), SimpleNamespace(WatchMachine=None), FakePod())
+
+    link = MachineLink(connect, ("default", "demo"), VMI_UID, POD_UID, lambda: None)
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(seconds):
+            await link.run()
+
+
+async def test_a_launcher_that_repeats_its_state_without_a_pause_is_read_now_and_then() -> None:
+    flood = Flood()
+    await follow(flood, 0.5)
+    assert 1 < flood.read < 30
+
+
+async def test_a_launchers_texts_are_bounded_in_the_handlers_log(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    await follow(Flood(), 0.1)
+    texts = [str(value) for record in caplog.records for value in getattr(record, "virt_fields", {}).values()]
+    assert texts and all(len(text) <= 500 and text.isprintable() for text in texts)

@@ -104,6 +104,21 @@ async def test_a_locked_disk_is_reported_with_its_claim_and_the_vmi_that_uses_it
     )
 
 
+async def test_each_change_is_written_once_while_the_watch_is_silent(server: FakeApiServer, client: KubeClient) -> None:
+    launcher, connections = FakeLauncher(), DirectConnections()
+    connections.add(POD_UID, launcher)
+    put_vmi(server)
+    async with handler(client, connections.connect):
+        await until(server, lambda status: status["phase"] == "Running")
+        server.hang()
+        before = server.count("PATCH")
+        launcher.become(state_pb2.MACHINE_PHASE_PAUSED, pause_reason=state_pb2.PAUSE_REASON_BY_USER)
+        await until(server, lambda status: bool(condition(status, "Paused")))
+        launcher.become(state_pb2.MACHINE_PHASE_RUNNING)
+        await until(server, lambda status: not condition(status, "Paused"))
+    assert server.count("PATCH") == before + 2
+
+
 async def test_a_launcher_that_fails_is_asked_again(server: FakeApiServer, client: KubeClient) -> None:
     launcher, connections = FakeLauncher(), DirectConnections()
     launcher.error = Unavailable("the hypervisor does not answer")

@@ -150,6 +150,12 @@ class Reflector(Generic[T]):
         key, self._objects[decoded[0]] = decoded
         self._changed(key)
 
+    def rewrote(self, answer: Object) -> None:
+        """Like `wrote`, for changes of cached objects: an object that has left the selection does not come back."""
+        metadata = answer["metadata"]
+        if (metadata.get("namespace", ""), metadata["name"]) in self._objects:
+            self.wrote(answer)
+
     async def run(self) -> None:
         """Keep the cache until cancelled."""
         loop = asyncio.get_running_loop()

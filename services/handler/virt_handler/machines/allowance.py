@@ -1,14 +1,14 @@
-"""Rate limit for changes that a launcher reports: a burst, then a steady rate. Pure; used by link.py.
+"""Rate limit for a launcher's messages: a burst, then a steady rate. Pure; used by link.py.
 
-Each change may cause a request to the API server, and the guest's side controls the launcher. A launcher that reports
-changes all the time must not load the cluster.
+Each message costs the handler time, and a change may cause a request to the API server. The guest's side controls the
+launcher: one that sends all the time must load neither the cluster nor the handler, on which other guests depend.
 """
 
 from __future__ import annotations
 
 
 class Allowance:
-    """A token bucket: `burst` changes at once, another every `interval` seconds. Times are monotonic."""
+    """A token bucket: `burst` messages at once, another every `interval` seconds. Times are monotonic."""
 
     def __init__(self, burst: int, interval: float) -> None:
         self._tolerance = burst * interval

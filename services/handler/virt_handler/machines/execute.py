@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import assert_never
 
 from kubevirt.launcher.v1 import launcher_pb2
 from virt_core import logs
-from virt_core.kube.client import KubeClient
+from virt_core.kube.client import KubeClient, Object
 from virt_core.kube.events import EventRecorder
 from virt_core.kube.resource import VIRTUAL_MACHINE_INSTANCES
 from virt_core.vmi.instance import VirtualMachineInstance
@@ -36,11 +37,13 @@ class UnusableDisk(Exception):
 
 
 class Executor:
-    """Executes actions with the API server and launchers."""
+    """Executes actions with the API server and launchers. `wrote` takes the API server's answers to patches, so that
+    the next plan does not repeat them."""
 
-    def __init__(self, client: KubeClient, events: EventRecorder) -> None:
+    def __init__(self, client: KubeClient, events: EventRecorder, wrote: Callable[[Object], None]) -> None:
         self._client = client
         self._events = events
+        self._wrote = wrote
 
     async def execute(self, action: Action, vmi: VirtualMachineInstance, link: MachineLink) -> None:
         """Execute an action.
@@ -74,7 +77,8 @@ class Executor:
             case PatchStatus(operations):
                 log.info("writing the status", keys=[op["path"] for op in operations if op["op"] != "test"])
                 meta = vmi.metadata
-                await self._client.json_patch(VIRTUAL_MACHINE_INSTANCES, meta.namespace, meta.name, operations)
+                place = (VIRTUAL_MACHINE_INSTANCES, meta.namespace, meta.name)
+                self._wrote(await self._client.json_patch(*place, operations))
             case RecordEvent(reason, message, warning):
                 log.info("recording an event", reason=reason, message=message)
                 await self._events.record(vmi.reference, reason, message, action="Reconcile", warning=warning)

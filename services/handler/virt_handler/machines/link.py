@@ -19,7 +19,7 @@ from virt_handler.launchers.peer_process import NotThePod
 from virt_handler.launchers.pod_folders import HostilePath
 from virt_handler.machines.allowance import Allowance
 from virt_handler.machines.guest_state import GuestState
-from virt_handler.machines.hostile_text import MESSAGE_LENGTH, printable
+from virt_handler.machines.hostile_text import MESSAGE_LENGTH, TEXT_LENGTH, printable
 from virt_handler.machines.observe import LauncherRefusal
 from virt_handler.machines.pod import ConnectedLauncher, ConnectLauncher
 from virt_handler.network.execute import NetworkFailed
@@ -30,7 +30,7 @@ _LIFETIME = 31 * 60.0  # the launcher ends the stream after 30 minutes
 _BACKOFF_FIRST, _BACKOFF_LAST = 0.05, 1.0
 _STEADY = 5.0  # a connection attempt that lasted this long resets the back-off
 _HOSTILE_DELAY = 30.0
-# A guest's life has about a dozen changes; the guest agent reports less often than this.
+# Of a stream's messages. A guest's life has about a dozen changes; the guest agent reports less often than this.
 _CHANGES_AT_ONCE, _SECONDS_PER_CHANGE = 20, 1.0
 
 
@@ -116,7 +116,7 @@ class MachineLink:
     async def _follow(self) -> None:
         async with self._connect(self.pod_uid, self._name) as launcher:
             info = launcher.peer.info
-            self._log.info("following the launcher", release=info.release if info else "")
+            self._log.info("following the launcher", release=printable(info.release, TEXT_LENGTH) if info else "")
             self.network = await launcher.pod.read_network()
             self.refusal = None  # a new launcher process may support the machine
             self._launcher = launcher
@@ -134,19 +134,21 @@ class MachineLink:
         async with aclosing(stream):
             async for response in stream:
                 guest = GuestState.from_message(response.state)
-                if guest == self.guest and known:
-                    continue  # a heartbeat
-                known = True
-                self._log.info(
-                    "seeing the guest",
-                    phase=state_pb2.MachinePhase.Name(guest.phase) if guest.phase in _PHASES else guest.phase,
-                    instance=printable(response.instance_id, 32),
-                    revision=response.revision,
-                )
-                self.guest = guest
-                self._on_change()
-                # Without reads, gRPC's flow control stops a launcher that sends too much.
+                if guest != self.guest or not known:
+                    known = True
+                    self._see(guest, response)
+                # Also after a heartbeat, which is no rarer than the launcher wants. Without reads, gRPC's flow control stops a launcher that sends too much.
                 await asyncio.sleep(self._allowance.take(asyncio.get_running_loop().time()))
+
+    def _see(self, guest: GuestState, response: launcher_pb2.WatchMachineResponse) -> None:
+        self._log.info(
+            "seeing the guest",
+            phase=state_pb2.MachinePhase.Name(guest.phase) if guest.phase in _PHASES else guest.phase,
+            instance=printable(response.instance_id, 32),
+            revision=response.revision,
+        )
+        self.guest = guest
+        self._on_change()
 
     async def _wait(self, delay: float) -> None:
         try:

@@ -86,6 +86,9 @@ class Consoles:
             raise Refused(f"{name} is not used: {error}", reason="HOSTILE_PATH") from error
         self._displace(place)
         session = await self._open_session(socket_fd)
+        if preserve and place in self._open:  # another caller was faster
+            session.displace()
+            raise Refused(f"{name} is in use", reason="IN_USE")
         self._displace(place)  # a session that another caller opened in the meantime
         self._open[place] = session
         return session
