@@ -1,4 +1,4 @@
-"""Work in a thread of its own, which ends with the work. Called by network/namespace.py and launchers/claim_images.py.
+"""Work in a thread of its own, which ends with the work. Called by network/namespace.py and machines/pod.py.
 
 Such work changes its thread: the network namespace, the user. A thread of a pool would keep that for later work. Work
 that hangs, as on a network's file system, occupies no thread of the pool.
@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable
-from typing import TypeVar
+from collections.abc import Callable, Hashable
+from typing import Generic, TypeVar
 
 T = TypeVar("T")
 
@@ -41,3 +41,29 @@ async def in_own_thread(name: str, work: Callable[[], T]) -> T:
 
     threading.Thread(target=body, name=name, daemon=True).start()
     return await result
+
+
+class OneAtATime(Generic[T]):
+    """Work by key that may hang: no more than one thread for each key, and nobody waits longer than `seconds`."""
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self._running: dict[Hashable, asyncio.Future[T]] = {}
+
+    async def run(self, key: Hashable, name: str, begin: Callable[[], Callable[[], T]]) -> T:
+        """What the work that `begin` returns does; with this key, work that has not ended yet is waited for instead.
+
+        Raises:
+            TimeoutError: it has not ended; it goes on.
+        """
+        running = self._running.get(key)
+        if running is None:
+            running = self._running[key] = asyncio.ensure_future(in_own_thread(name, begin()))
+            running.add_done_callback(lambda done: self._end(key, done))
+        async with asyncio.timeout(self._seconds):
+            return await asyncio.shield(running)
+
+    def _end(self, key: Hashable, done: asyncio.Future[T]) -> None:
+        del self._running[key]
+        if not done.cancelled():
+            done.exception()  # whoever waited may be gone

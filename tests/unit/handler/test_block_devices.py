@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from virt_handler.launchers.block_devices import NoBlockDevice, give
+from virt_handler.launchers.hostile_steps import without_links
 
 USER = 107
 PATH = "/dev/kubevirt/data"
@@ -37,6 +38,16 @@ def test_a_block_device_becomes_the_launchers(root: int, place: Path) -> None:
     give(root, PATH, USER)
     give(root, PATH, USER)
     assert (place.stat().st_uid, stat.S_IMODE(place.stat().st_mode)) == (USER, 0o600)
+
+
+def test_a_path_that_a_link_makes_very_deep_is_refused_and_not_walked(root: int, tmp_path: Path) -> None:
+    folder = tmp_path
+    for _ in range(150):
+        folder /= "a"
+        folder.mkdir()
+    (tmp_path / "var").symlink_to("a/" * 150)
+    with pytest.raises(OSError, match="/var/run/kubevirt leads through too many links or folders, or upwards"):
+        without_links(root, "/var/run/kubevirt")
 
 
 def test_a_file_a_link_and_nothing_are_left_alone(root: int, place: Path, tmp_path: Path) -> None:

@@ -137,7 +137,8 @@ class MachineLink:
                 if guest != self.guest or not known:
                     known = True
                     self._see(guest, response)
-                # Also after a heartbeat, which is no rarer than the launcher wants. Without reads, gRPC's flow control stops a launcher that sends too much.
+                # Also after a heartbeat: a hostile launcher may send them without a pause. Without reads, gRPC's flow
+                # control stops a launcher that sends too much.
                 await asyncio.sleep(self._allowance.take(asyncio.get_running_loop().time()))
 
     def _see(self, guest: GuestState, response: launcher_pb2.WatchMachineResponse) -> None:

@@ -24,8 +24,9 @@ from virt_handler.launchers.pod_folders import PodFolders
 from virt_handler.network.execute import prepare, read_pod_network
 from virt_handler.network.namespace import run_inside
 from virt_handler.network.plan import NetworkPlan, PodNetwork
-from virt_handler.own_thread import in_own_thread
+from virt_handler.own_thread import OneAtATime
 
+_IMAGE_SECONDS = 5.0  # a volume answers in milliseconds
 _log = logs.bound("virt_handler.machines.pod")
 
 
@@ -76,8 +77,10 @@ Raises:
 class _NodePod:
     """A pod of this node, by descriptors of its launcher's network namespace and root folder."""
 
+    uid: str
     network_namespace: int
     root: int
+    images: OneAtATime[None]
 
     async def read_network(self) -> PodNetwork:
         return await run_inside(self.network_namespace, read_pod_network)
@@ -93,8 +96,16 @@ class _NodePod:
                 _log.warning("leaving a device as it is", disk=disk.name, reason=str(error))
         elif disk.HasField("image_file"):
             wanted = _wanted(disk)
-            root = os.dup(self.root)  # the caller may close its own while the thread still runs
-            await in_own_thread("claim image", lambda: _provide(root, wanted))
+
+            def begin() -> Callable[[], None]:
+                root = os.dup(self.root)  # the caller may close its own while the thread still runs
+                return lambda: _provide(root, wanted)
+
+            try:
+                await self.images.run((self.uid, disk.name), "claim image", begin)
+            except TimeoutError as error:
+                reason = f"is in a volume that has not answered for {_IMAGE_SECONDS:.0f} s: is its server reachable?"
+                raise claim_images.UnusableImage(reason) from error
 
 
 def _wanted(disk: machine_pb2.Disk) -> claim_images.Wanted:
@@ -113,11 +124,12 @@ def _provide(root: int, wanted: claim_images.Wanted) -> None:
 
 def launchers_of(folders: PodFolders) -> ConnectLauncher:
     """Connects to launchers of this node by the sockets in their pods' folders."""
+    images = OneAtATime[None](_IMAGE_SECONDS)  # across connections: a thread that hangs outlives its launcher
 
     @asynccontextmanager
     async def connected(pod_uid: str, name: str) -> AsyncIterator[ConnectedLauncher]:
         async with connect(folders, pod_uid, name) as launcher:
-            pod = _NodePod(launcher.network_namespace, launcher.root)
+            pod = _NodePod(pod_uid, launcher.network_namespace, launcher.root, images)
             yield ConnectedLauncher(launcher.peer, launcher.stub, pod)
 
     return connected
