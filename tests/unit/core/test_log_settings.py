@@ -63,11 +63,13 @@ def test_each_component_has_a_number_and_a_node_may_have_its_own() -> None:
         ({}, {}, 2, LogSettings()),
         ({}, {}, 4, LogSettings(4)),
         ({"logVerbosity": "3"}, {}, 9, LogSettings(3)),
-        ({"debugLogs": "TRUE"}, {}, 0, LogSettings(0, "remote")),
+        ({"logVerbosity": "0"}, {}, 0, LogSettings(0)),
+        ({"logVerbosity": "0"}, {}, 9, LogSettings(0)),
+        ({"debugLogs": "TRUE"}, {}, 0, LogSettings(2, "remote")),
         ({"debugLogs": "false"}, {}, 0, LogSettings()),
         ({"logVerbosity": "5"}, {}, 0, LogSettings(5, "qemu_monitor_json")),
         ({"logVerbosity": "6"}, {}, 0, LogSettings(6, "qemu_monitor ")),
-        ({"debugLogs": "true"}, {FILTERS: "3:remote 1:*"}, 0, LogSettings(0, "=3:remote 1:*")),
+        ({"debugLogs": "true"}, {FILTERS: "3:remote 1:*"}, 0, LogSettings(2, "=3:remote 1:*")),
         ({}, {FILTERS: ""}, 0, LogSettings()),
     ],
 )
@@ -89,6 +91,7 @@ def test_a_launcher_logs_as_labels_annotation_and_cluster_ask(
     [
         ({"labels": {"logVerbosity": "loud"}}, "metadata.labels.logVerbosity"),
         ({"labels": {"logVerbosity": "10"}}, "metadata.labels.logVerbosity"),
+        ({"labels": {"logVerbosity": "1" * 5000}}, "metadata.labels.logVerbosity"),
         ({"annotations": {FILTERS: '1:*"\nstdio_handler = "file'}}, f"metadata.annotations.{FILTERS}"),
         ({"annotations": {FILTERS: "5:qemu"}}, f"metadata.annotations.{FILTERS}"),
         ({"annotations": {FILTERS: "$(HOME):*"}}, f"metadata.annotations.{FILTERS}"),

@@ -19,12 +19,17 @@ from virt_core.vmi.spec.volumes import Volume
 _MI = 1 << 20
 # Memory overhead. Measured as PSS of the processes of a single pod on a machine, with a small emulated Linux guest; the
 # constants add room for a busy guest.
-_LAUNCHER_OVERHEAD = 48 * _MI  # 42 measured: Python launcher 29.5, session libvirtd 12.5, supervisor 0.1
+_LAUNCHER_OVERHEAD = (
+    48 * _MI
+)  # 42 measured: Python launcher 29.5, session libvirtd 12.5, supervisor, filter 0.3
 _QEMU_OVERHEAD = 64 * _MI  # 48 measured: QEMU without guest memory, translated code, display; disks cache tables, too
 _EMULATION_OVERHEAD = 64 * _MI  # 52 measured after the boot: translated code, the launcher's TRANSLATION_CACHE_MIB
 _VCPU_OVERHEAD = 4 * _MI  # 1.1 measured per vCPU; PSS does not include the kernel's share
 _DISPLAY_OVERHEAD = 32 * _MI  # 4.6 measured; with a VNC client the card's 16 MiB and the server's copy of them
 _PROBE_OVERHEAD = 32 * _MI  # per running virt-probe; 32.7 measured, including libraries shared with the launcher
+# A backup runs virt-freezer in the pod: 25.5 measured, 23.2 of it its own. Without a limit, its memory
+# comes from the node.
+_FREEZER_OVERHEAD = 32 * _MI
 _PAGE_TABLE_SHARE = 512  # page tables take 1/512 of guest memory: 8 bytes per page of 4 KiB
 
 _OVERLAYS = 50_000_000  # bytes of ephemeral storage that a pod with overlays requests, as in KubeVirt
@@ -37,6 +42,7 @@ def overhead_bytes(spec: AcceptedSpec, configuration: Configuration) -> int:
     overhead += spec.memory_bytes // _PAGE_TABLE_SHARE
     overhead += _EMULATION_OVERHEAD if emulated else 0
     overhead += sum(map(_runs_program, (spec.spec.liveness_probe, spec.spec.readiness_probe))) * _PROBE_OVERHEAD
+    overhead += _FREEZER_OVERHEAD if "memory" in spec.spec.domain.resources.limits else 0
     return overhead + (_DISPLAY_OVERHEAD if spec.display is not None else 0)
 
 

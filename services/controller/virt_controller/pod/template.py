@@ -22,6 +22,7 @@ from virt_core.conventions.launcher_pod import (
     SERIAL_LOG,
     VERBOSITY_VARIABLE,
 )
+from virt_core.conventions.verbosity import DEFAULT
 from virt_core.objects.kubevirt import Configuration
 from virt_core.vmi.accepted import AcceptedSpec
 from virt_core.vmi.instance import VirtualMachineInstance
@@ -150,7 +151,8 @@ def _environment(vmi: VirtualMachineInstance, spec: VmiSpec, configuration: Conf
     cluster = configuration.developer_configuration.log_verbosity.virt_launcher
     labelled, annotated = vmi.metadata.labels, vmi.metadata.annotations
     found = log_settings(labelled, annotated, cluster, has_credentials=bool(spec.access_credentials))
-    values = {VERBOSITY_VARIABLE: str(found.verbosity or ""), LIBVIRT_FILTERS_VARIABLE: found.libvirt_filters}
+    number = "" if found.verbosity == DEFAULT else str(found.verbosity)
+    values = {VERBOSITY_VARIABLE: number, LIBVIRT_FILTERS_VARIABLE: found.libvirt_filters}
     return [{"name": name, "value": value} for name, value in values.items() if value]
 
 

@@ -10,4 +10,4 @@ DEFAULT, HIGHEST = 2, 9
 
 def is_verbosity(text: str) -> bool:
     """Whether `text` is one of the numbers."""
-    return text.isascii() and text.isdecimal() and int(text) <= HIGHEST
+    return text.isascii() and text.isdecimal() and len(text) == len(str(HIGHEST))

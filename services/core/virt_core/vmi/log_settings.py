@@ -35,8 +35,7 @@ _QUIETER = {
 class LogSettings:
     """Of one launcher pod."""
 
-    verbosity: int = 0
-    """0: the default."""
+    verbosity: int = DEFAULT
 
     libvirt_filters: str = ""
     """libvirt's log_filters; empty: warnings and errors."""
@@ -51,11 +50,11 @@ def log_settings(
     sources log warnings and errors only, whatever the user asks for.
     """
     label = labels.get(VERBOSITY_LABEL, "")
-    verbosity = int(label) if is_verbosity(label) else cluster
+    verbosity = int(label) if is_verbosity(label) else cluster or DEFAULT
     filters = _filters(labels, annotations, verbosity)
     if filters and has_credentials:
         filters = f"{_WITHOUT_PASSWORDS} {filters}"  # libvirt uses the first that matches
-    return LogSettings(0 if verbosity == DEFAULT else verbosity, filters)
+    return LogSettings(verbosity, filters)
 
 
 def _filters(labels: Mapping[str, str], annotations: Mapping[str, str], verbosity: int) -> str:
