@@ -19,9 +19,7 @@ from virt_core.vmi.spec.volumes import Volume
 _MI = 1 << 20
 # Memory overhead. Measured as PSS of the processes of a single pod on a machine, with a small emulated Linux guest; the
 # constants add room for a busy guest.
-_LAUNCHER_OVERHEAD = (
-    48 * _MI
-)  # 42 measured: Python launcher 29.5, session libvirtd 12.5, supervisor, filter 0.3
+_LAUNCHER_OVERHEAD = 48 * _MI  # 42 measured: Python launcher 29.5, session libvirtd 12.5, supervisor, filter 0.3
 _QEMU_OVERHEAD = 64 * _MI  # 48 measured: QEMU without guest memory, translated code, display; disks cache tables, too
 _EMULATION_OVERHEAD = 64 * _MI  # 52 measured after the boot: translated code, the launcher's TRANSLATION_CACHE_MIB
 _VCPU_OVERHEAD = 4 * _MI  # 1.1 measured per vCPU; PSS does not include the kernel's share

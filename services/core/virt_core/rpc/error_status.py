@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import grpc
 from google.protobuf import any_pb2
+from google.protobuf.message import DecodeError
 from google.rpc import code_pb2, error_details_pb2, status_pb2
 
 from virt_core.rpc.errors import (
@@ -63,13 +64,11 @@ def _error_info(error: grpc.aio.AioRpcError) -> tuple[str | None, str]:
     for key, value in error.trailing_metadata() or ():
         if key != _DETAILS_KEY or not isinstance(value, bytes):
             continue
-        status = status_pb2.Status()
         try:
-            status.ParseFromString(value)
-        except Exception:
+            for detail in status_pb2.Status.FromString(value).details:
+                info = error_details_pb2.ErrorInfo()
+                if detail.Is(info.DESCRIPTOR) and detail.Unpack(info) and info.domain == DOMAIN:
+                    return info.reason, info.metadata.get("field", "")
+        except DecodeError:  # at any depth: the peer may be hostile
             return None, ""
-        for detail in status.details:
-            info = error_details_pb2.ErrorInfo()
-            if detail.Is(info.DESCRIPTOR) and detail.Unpack(info) and info.domain == DOMAIN:
-                return info.reason, info.metadata.get("field", "")
     return None, ""
