@@ -17,11 +17,7 @@ class HypervisorRefused(Exception):
 
 
 class UnusableDisk(Exception):
-    """A disk cannot be attached, and a retry does not help: the machine cannot be started.
-
-    Attributes:
-        disk: its name.
-    """
+    """A disk cannot be attached, and a retry does not help: the machine cannot be started. `disk` is its name."""
 
     def __init__(self, disk: str, reason: str) -> None:
         super().__init__(f"disk {disk}: {reason}")

@@ -40,12 +40,7 @@ _LOOKS_AFTER_CONNECTING_S = (0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0)
 
 
 class Keeper:
-    """The owner of the machine.
-
-    Attributes:
-        published: the newest state.
-        known: set when there is a machine.
-    """
+    """The owner of the machine. `published` is the newest state, `known` is set when there is a machine."""
 
     def __init__(self, settings: Settings, records: RecordFolder, host: Host) -> None:
         self.published = Publication()

@@ -12,10 +12,8 @@ from kubevirt.launcher.v1 import state_pb2
 class Publication:
     """A value that is replaced. Slow readers miss intermediate values, but never the newest.
 
-    Attributes:
-        revision: rises with each change; 0 until the first state is known.
-        closed: whether the newest state is the last one.
-        readers: the number of readers that follow the state.
+    `revision` rises with each change and is 0 until the first state is known. `closed` says whether the newest state is
+    the last one. `readers` is the number of readers that follow the state.
     """
 
     def __init__(self) -> None:
