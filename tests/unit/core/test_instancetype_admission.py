@@ -84,6 +84,7 @@ def test_what_is_null_or_an_empty_list_is_not_set() -> None:
         ),
         ({"nodeSelector": {"no key": "a"}}, "nodeSelector"),
         ({"schedulerName": "No Name"}, "schedulerName"),
+        ({"annotations": {"no name": "x"}}, "annotations"),
         ({"annotations": {"hooks.kubevirt.io/hookSidecars": "[]"}}, "annotations.hooks.kubevirt.io/hookSidecars"),
     ],
 )

@@ -26,9 +26,9 @@ from virt_core.instancetype.topology import (
 from virt_core.objects.paths import at, put
 from virt_core.objects.quantity import parse_quantity
 from virt_core.validation.refusal import Refusal, Refusals, one_of, refused, unless, within
-from virt_core.vmi.annotations import annotation_refusals
 from virt_core.vmi.instance import read_spec
 from virt_core.vmi.rules.check import spec_refusals
+from virt_core.vmi.template import metadata_refusals
 
 Body = Mapping[str, Any]
 _MOST_VCPUS = 64  # as virt_core.vmi.rules.compute has it for one level
@@ -154,8 +154,10 @@ def _is_quantity(value: Any) -> bool:
 
 
 def _annotations(spec: Body) -> Iterator[Refusal]:
-    for refusal in annotation_refusals(spec.get("annotations") or {}):
-        yield Refusal(refusal.field.replace("metadata.", "spec.", 1), refusal.message)
+    """They become those of the guest's template."""
+    metadata = {"annotations": spec.get("annotations") or {}}
+    for refusal in metadata_refusals({"metadata": metadata}, is_own_account=False):
+        yield Refusal(refusal.field.replace("spec.template.metadata.", "spec.", 1), refusal.message)
 
 
 def _unusable(role: Role, stored: Body) -> Iterator[Refusal]:
