@@ -26,8 +26,14 @@ def vm_manifest(name: str, strategy: str = "Always", **template: Any) -> dict[st
 @contextmanager
 def existing(body: dict[str, Any]) -> Iterator[str]:
     """Create it, whatever becomes of it; delete it afterwards and wait until it is gone."""
-    name = body["metadata"]["name"]
-    apply(body)
+    with removed_afterwards(body["metadata"]["name"]) as name:
+        apply(body)
+        yield name
+
+
+@contextmanager
+def removed_afterwards(name: str) -> Iterator[str]:
+    """Delete the VirtualMachine of that name afterwards, if there is one, and wait until it is gone."""
     try:
         yield name
     finally:

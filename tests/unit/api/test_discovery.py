@@ -24,6 +24,12 @@ def test_a_version_lists_exactly_what_is_served(version: str) -> None:
     assert listed["virtualmachineinstances/pause"] == ["update"]
 
 
+def test_expanding_a_manifest_is_of_no_kind_that_kubectl_looks_for() -> None:
+    """kubectl takes the kind of a name without a slash for a kind of the group."""
+    kinds = {entry["kind"] for entry in discovery.api_resource_list("v1")["resources"] if "/" not in entry["name"]}
+    assert kinds == {"ExpandVmSpec"}
+
+
 def test_version_has_every_field_that_virtctl_prints_as_a_string() -> None:
     document = discovery.version_info("0.1.0")
     assert document["gitVersion"] == "v0.1.0"
