@@ -1,0 +1,34 @@
+"""VirtualMachines to which nothing happens cost nothing: no request for any of them, and a virt-controller that starts
+again reads them by its lists alone and writes nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, datetime
+
+from tests.e2e.audit import requests
+from tests.e2e.controller_restart import restarted_controllers
+from tests.e2e.vm_fleet import Fleet, guestless_vm
+
+_HALTED, _STARTED = 46, 4
+_IDLE_SECONDS = 60.0
+
+
+async def test_fifty_vms_cause_no_request_while_idle_and_none_by_a_restart_of_the_controller() -> None:
+    async with Fleet.in_namespace("vm-idle") as fleet:
+        halted = [f"halted{number}" for number in range(_HALTED)]
+        strategies = ("Always", "RerunOnFailure", "Once", "Always")
+        started = {f"runs{number}": strategy for number, strategy in enumerate(strategies[:_STARTED])}
+        await fleet.create(*(guestless_vm(name) for name in halted))
+        await fleet.create(*(guestless_vm(name, strategy) for name, strategy in started.items()))
+        await fleet.until_reported(halted, "Stopped")
+        await fleet.until_reported(list(started), "Running")
+        versions = {name: vm["metadata"]["resourceVersion"] for name, vm in fleet.vms.items()}
+        await asyncio.sleep(5.0)  # the last events about their starts
+        began = datetime.now(UTC)
+        await asyncio.to_thread(restarted_controllers)
+        await asyncio.sleep(_IDLE_SECONDS)
+        found = [str(request) for request in requests(began) if request.namespace == fleet.namespace]
+        assert found == []
+        assert {name: vm["metadata"]["resourceVersion"] for name, vm in fleet.vms.items()} == versions
