@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from virt_operator.strategy.ref import KINDS, MANAGED_BY_OPERATOR
+from virt_operator.strategy.ref import DEFINED, KINDS, MANAGED_BY_OPERATOR
 
 from tests.e2e.cluster import NAMESPACE, get, kubectl, wait
 from tests.e2e.guests import manifest, running, until
@@ -34,7 +34,10 @@ EDITS: dict[str, Any] = {
     "APIService": {"op": "replace", "path": "/spec/versionPriority", "value": 99},
     "MutatingWebhookConfiguration": {"op": "replace", "path": "/webhooks/0/clientConfig/service/path", "value": "/x"},
     "ValidatingWebhookConfiguration": {"op": "replace", "path": "/webhooks/0/failurePolicy", "value": "Ignore"},
+    "VirtualMachineClusterInstancetype": {"op": "replace", "path": "/spec/cpu/guest", "value": 3},
+    "VirtualMachineClusterPreference": {"op": "replace", "path": "/spec/annotations", "value": {"edited": "yes"}},
 }
+_SAMPLE = 5  # of dozens of instance types, which are all alike
 LABEL = {"op": "replace", "path": "/metadata/labels/app.kubernetes.io~1component", "value": "edited"}
 PRINTED_AGAIN = ("ConfigMap",)  # a strategy that cannot be read is deleted, and its release prints it once more
 KEPT_BY_POLICY = ("CustomResourceDefinition",)  # its deletion would delete every machine
@@ -58,6 +61,8 @@ def owned(kind: str) -> dict[tuple[str, str], Any]:
     resource = KINDS[kind]
     plural = f"{resource.plural}.{resource.group}" if resource.group else resource.plural
     items = get(plural, "-A", "-l", SELECTOR)["items"]
+    if kind in DEFINED:
+        items = items[:_SAMPLE]
     return {(body["metadata"].get("namespace", ""), body["metadata"]["name"]): body for body in items}
 
 

@@ -341,3 +341,30 @@ async def until(condition: Callable[[], bool]) -> None:
     async with asyncio.timeout(5):
         while not condition():  # noqa: ASYNC110 - what it looks at has no event
             await asyncio.sleep(0)
+
+
+async def test_a_kind_is_watched_while_it_is_defined_and_has_no_objects_otherwise(
+    server: FakeApiServer, client: KubeClient
+) -> None:
+    server.put(PATH, config_map("a"))
+    changes: asyncio.Queue[Key] = asyncio.Queue()
+    defined = asyncio.Event()
+    reflector = Reflector(client, CONFIG_MAPS, ConfigMap, changes.put_nowait, namespace="ns", defined=defined)
+    running = asyncio.create_task(reflector.run(), name="reflector")
+    try:
+        async with asyncio.timeout(5):
+            await asyncio.sleep(0)
+            assert server.count("LIST") == 0
+            defined.set()
+            assert await changes.get() == ("ns", "a")
+            await server.received("WATCH", 1)
+            defined.clear()
+            server.cut()
+            assert await changes.get() == ("ns", "a")
+            assert list(reflector) == []
+            assert not reflector.synced.is_set()
+            defined.set()
+            assert await changes.get() == ("ns", "a")
+            assert len(list(reflector)) == 1
+    finally:
+        running.cancel()

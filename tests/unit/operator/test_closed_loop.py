@@ -24,7 +24,7 @@ from virt_operator.customization.customize import customized
 from virt_operator.customization.patches import patches_of
 from virt_operator.strategy.install_strategy import name_of
 from virt_operator.strategy.pods import TEMPLATE_HASH
-from virt_operator.strategy.ref import Body, ref_of
+from virt_operator.strategy.ref import DEFINED, Body, ref_of
 from virt_operator.strategy.trust import trusting
 from virt_operator.suite.drift import desired_parts
 from virt_operator.suite.plan import Plan
@@ -54,6 +54,9 @@ ACTS: dict[str, Callable[[World, Any], None]] = {
     "manifest": lambda world, tag: world.apply_manifest(tag),
     "replicas": lambda world, count: world.ask(infra={"replicas": count} if count else None),
     "patches": lambda world, patches: world.ask(customizeComponents={"patches": patches} if patches else None),
+    "bundle": lambda world, enabled: world.ask(
+        configuration={"commonInstancetypesDeployment": {"enabled": enabled}} if enabled is not None else None
+    ),
     "drift": lambda world, seeds: world.drift(seeds),
     "node": lambda world, name: world.dies_or_returns(name),
     "unready": lambda world, component: world.fails_or_recovers(component),
@@ -70,6 +73,7 @@ def acts(kind: str, *values: Any) -> list[tuple[str, Any]]:
 STEPS = st.one_of(
     st.tuples(st.just("drift"), st.lists(st.integers(0, 100_000), min_size=1, max_size=6)),
     st.sampled_from(acts("tag", "v1.2.3", "prod-41", "v1.2.0", "blue", None)),
+    st.sampled_from(acts("bundle", False, True, None)),
     st.sampled_from(acts("manifest", "v1.2.3", "prod-41", "v1.2.0", "blue")),
     st.sampled_from([*acts("patches", [], [PATCH], [NOWHERE]), *acts("replicas", None, 1, 3)]),
     st.sampled_from([*acts("node", *NODES), *acts("unready", "virt-api", "virt-controller", "virt-handler")]),
@@ -143,7 +147,9 @@ def judge(world: World, decided: Plan) -> None:
     event(wanted.tag)
     check_status(world, wanted.deployment_id)
     strategy = printed(wanted, wanted.deployment_id)
-    bodies = customized(strategy.objects, patches_of(world.suite.spec))
+    bundle = world.suite.spec.get("configuration", {}).get("commonInstancetypesDeployment", {}).get("enabled", True)
+    objects = [body for body in strategy.objects if bundle or body["kind"] not in DEFINED]
+    bodies = customized(objects, patches_of(world.suite.spec))
     check_objects(world, bodies, wanted.deployment_id)
     daemon = next(body for body in bodies if body["kind"] == "DaemonSet")
     template_hash = daemon["spec"]["template"]["metadata"]["annotations"][TEMPLATE_HASH]

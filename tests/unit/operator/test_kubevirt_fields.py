@@ -18,6 +18,7 @@ from tests.unit.operator.suites import OPERATOR, installed, suite
 
 # Accepted with no reader: they ask for what is so anyway, or are answered by a warning (feature_gates.py).
 WITHOUT_READER = {
+    "configuration.commonInstancetypesDeployment.enabled",  # read by the operator only
     "configuration.virtualMachineOptions.disableSerialConsoleLog",
     "configuration.developerConfiguration.featureGates",
     "configuration.developerConfiguration.disabledFeatureGates",

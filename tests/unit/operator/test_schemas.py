@@ -19,11 +19,16 @@ def nodes(schema: dict[str, Any], path: str = "") -> Iterator[tuple[str, dict[st
             yield from nodes(schema[key], f"{path}[]")
 
 
-@pytest.mark.parametrize(
-    "definition",
-    [crds.virtual_machine_instances(), crds.virtual_machine_instance_replica_sets(), crds.kubevirts()],
-    ids=["vmi", "replica set", "kubevirt"],
+DEFINITIONS = (
+    crds.virtual_machine_instances(),
+    crds.virtual_machines(),
+    crds.virtual_machine_instance_replica_sets(),
+    crds.kubevirts(),
+    *crds.instancetypes(),
 )
+
+
+@pytest.mark.parametrize("definition", DEFINITIONS, ids=lambda body: body["metadata"]["name"])
 def test_schemas_are_structural(definition: dict[str, Any]) -> None:
     for version in definition["spec"]["versions"]:
         for path, node in nodes(version["schema"]["openAPIV3Schema"]):
@@ -69,6 +74,41 @@ def test_vmi_has_no_status_subresource_and_kubevirt_keeps_its_upgrade_state() ->
     assert version["subresources"] == {"status": {}}
     upgrade = version["schema"]["openAPIV3Schema"]["properties"]["status"]["properties"]["upgrade"]
     assert upgrade == {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
+
+
+def test_an_instance_type_without_cpus_or_memory_is_refused_by_the_schema() -> None:
+    for definition in crds.instancetypes()[:2]:
+        schema = definition["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
+        spec = schema["properties"]["spec"]
+        assert schema["required"] == ["spec"]
+        assert spec["required"] == ["cpu", "memory"]
+        assert [spec["properties"][part]["required"] for part in ("cpu", "memory")] == [["guest"], ["guest"]]
+
+
+def test_instance_types_and_preferences_are_named_as_in_kubevirt() -> None:
+    found = {
+        body["metadata"]["name"]: (
+            body["spec"]["scope"],
+            body["spec"]["names"]["shortNames"],
+            "categories" in body["spec"]["names"],
+        )
+        for body in crds.instancetypes()
+    }
+    group = "instancetype.kubevirt.io"
+    assert found == {
+        f"virtualmachineinstancetypes.{group}": (
+            "Namespaced",
+            ["vminstancetype", "vminstancetypes", "vmf", "vmfs"],
+            True,
+        ),
+        f"virtualmachineclusterinstancetypes.{group}": (
+            "Cluster",
+            ["vmclusterinstancetype", "vmclusterinstancetypes", "vmcf", "vmcfs"],
+            False,
+        ),
+        f"virtualmachinepreferences.{group}": ("Namespaced", ["vmpref", "vmprefs", "vmp", "vmps"], True),
+        f"virtualmachineclusterpreferences.{group}": ("Cluster", ["vmcp", "vmcps"], False),
+    }
 
 
 def test_recursion_ends_in_an_unchecked_object() -> None:

@@ -95,6 +95,9 @@ class Reflector(Generic[T]):
 
     An object that does not decode is logged and recorded in `undecodable`; the cache keeps its last version that
     decoded, if any. So an invalid object does not affect others.
+
+    A kind of a CustomResourceDefinition may come and go: a watch begins only while `defined` is set. When it is not,
+    the kind has no objects.
     """
 
     def __init__(
@@ -107,6 +110,7 @@ class Reflector(Generic[T]):
         namespace: str | None = None,
         labels: str = "",
         fields: str = "",
+        defined: asyncio.Event | None = None,
         timing: Timing = _TIMING,
     ) -> None:
         self._client = client
@@ -115,6 +119,7 @@ class Reflector(Generic[T]):
         self._subscribers = [on_change] if on_change is not None else []
         self._path = resource.path(namespace)
         self._query = {k: v for k, v in {"labelSelector": labels, "fieldSelector": fields}.items() if v}
+        self._defined = defined
         self._timing = timing
         self._objects: dict[Key, T] = {}
         self._undecodable: dict[Key, str] = {}
@@ -161,6 +166,9 @@ class Reflector(Generic[T]):
         loop = asyncio.get_running_loop()
         backoff = self._timing.backoff
         while True:
+            if self._defined is not None and not self._defined.is_set():
+                self._forget()
+                await self._defined.wait()
             began = loop.time()
             try:
                 if not self._version:
@@ -194,6 +202,12 @@ class Reflector(Generic[T]):
             if old is None or new is None or old.metadata.resource_version != new.metadata.resource_version:
                 self._changed(key)
         for key in undecodable.keys() ^ self._undecodable.keys():
+            self._changed(key)
+
+    def _forget(self) -> None:
+        gone, self._objects, self._undecodable, self._version = self._objects, {}, {}, ""
+        self.synced.clear()
+        for key in gone:
             self._changed(key)
 
     async def _watch(self) -> None:

@@ -168,6 +168,11 @@ BUILT_IN: Mapping[tuple[str, str], Kind] = {
     ("kubevirt.io", "virtualmachines"): Kind(status=True, generations=True, merging=_CONDITIONS),
     ("kubevirt.io", "virtualmachineinstancereplicasets"): Kind(status=True, generations=True, merging=_CONDITIONS),
     ("kubevirt.io", "virtualmachineinstances"): Kind(generations=True, merging=_VMI_STATUS),
+    **{
+        ("instancetype.kubevirt.io", f"virtualmachine{scope}{what}"): Kind(generations=True)
+        for scope in ("", "cluster")
+        for what in ("instancetypes", "preferences")
+    },
 }
 
 

@@ -14,7 +14,7 @@ from virt_operator.change.objects import Gate, ObjectState, brought
 from virt_operator.change.orphans import orphans
 from virt_operator.change.situation import Progress, Situation
 from virt_operator.strategy.install_strategy import name_of
-from virt_operator.strategy.ref import WORKLOADS, Ref
+from virt_operator.strategy.ref import DEFINED, WORKLOADS, Ref
 from virt_operator.strategy.trust import REGISTRATIONS
 from virt_operator.suite import permissions
 from virt_operator.suite.actions import Action, Delete, WaitFor
@@ -23,8 +23,9 @@ _LEFT = "left behind: not part of this release, and virt-operator may not delete
 
 
 def definitions(situation: Situation, _: Progress) -> Progress:
-    """Write CRDs, permissions, Services and all other objects except workloads, APIServices and webhooks."""
-    states = (state for state in situation.objects if state.ref.kind not in (*WORKLOADS, *REGISTRATIONS))
+    """Write CRDs, permissions, Services and all other objects that no later step writes."""
+    later = (*WORKLOADS, *REGISTRATIONS, *DEFINED)
+    states = (state for state in situation.objects if state.ref.kind not in later)
     written = _brought(situation, states, lambda _: None)
     return Progress(tuple(orphans(situation.observed))).and_then(written)
 
@@ -54,6 +55,19 @@ def registration(situation: Situation, earlier: Progress) -> Progress:
         return None if state.live is not None else _held(situation, earlier) or _virt_api_away(situation)
 
     return _brought(situation, (state for state in situation.objects if state.ref.kind in REGISTRATIONS), gate)
+
+
+def defined(situation: Situation, earlier: Progress) -> Progress:
+    """Write objects of the suite's own kinds, which the API server does not know before their definition. virt-api is
+    not asked about the operator's writes."""
+
+    def gate(state: ObjectState) -> str | None:
+        definition = situation.observed.owned.get(Ref("CustomResourceDefinition", "", DEFINED[state.ref.kind]))
+        if definition is None or definition.condition("Established").get("status") != "True":
+            return "its kind is being defined"
+        return _held(situation, earlier)
+
+    return _brought(situation, (state for state in situation.objects if state.ref.kind in DEFINED), gate)
 
 
 def deregistration(situation: Situation, _: Progress) -> Progress:

@@ -15,10 +15,10 @@ from virt_core.objects.meta import rfc3339
 from virt_operator.change import rollout
 from virt_operator.change.growth import grown
 from virt_operator.strategy.install_strategy import InstallStrategy
-from virt_operator.strategy.ref import Body, Ref, ref_of
+from virt_operator.strategy.ref import DEFINED, Body, Ref, ref_of
 from virt_operator.strategy.trust import trusting
 from virt_operator.suite.actions import Action, Apply, Compare, Replace, WaitFor
-from virt_operator.suite.drift import desired_parts, difference
+from virt_operator.suite.drift import desired_parts, difference, part_difference
 from virt_operator.suite.observed import Observed, OwnedObject, Repair
 
 # If every write of an object is changed, for example by a webhook, it is repaired with growing delays.
@@ -67,13 +67,19 @@ def _state(observed: Observed, wanted: Body, changing: bool) -> ObjectState:
         return ObjectState(ref, wanted, None, "absent", None)
     content = live.content()
     body = grown(wanted, content, updating=changing)
-    compared = observed.compared.get(ref)
-    found = compared.difference if compared is not None and compared.answers(body, live) else None
-    differs = difference(body, content) or found
+    differs = difference(body, content) or _addition(observed, ref, body, live)
     unready = None
     if differs is None:
         unready = rollout.not_ready(ref, live, observed, rollout.template_hash_of(body))
     return ObjectState(ref, body, live, differs, unready)
+
+
+def _addition(observed: Observed, ref: Ref, body: Body, live: OwnedObject) -> str | None:
+    """The first part that somebody added, as far as it is known."""
+    if ref.kind in DEFINED:
+        return part_difference(body, live)
+    compared = observed.compared.get(ref)
+    return compared.difference if compared is not None and compared.answers(body, live) else None
 
 
 def brought(observed: Observed, states: Iterable[ObjectState], gate: Gate) -> tuple[list[Action], list[WaitFor]]:
@@ -107,6 +113,8 @@ def _write(state: ObjectState, why: str) -> Action:
 def _comparison(observed: Observed, state: ObjectState) -> list[Action]:
     """For an object without missing parts: a dry run that finds additions and changes by others."""
     live, compared = state.live, observed.compared.get(state.ref)
+    if state.ref.kind in DEFINED:
+        return []  # compared without a request
     if live is None or not (desired_parts(state.body) or live.parts):
         return []
     known = compared is not None and compared.answers(state.body, live)

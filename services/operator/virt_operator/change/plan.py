@@ -21,12 +21,14 @@ from virt_operator.customization.customize import customized, standing
 from virt_operator.customization.patches import Patch, patches_of
 from virt_operator.removal.plan import plan_removal
 from virt_operator.settings import Settings
+from virt_operator.strategy.install_strategy import InstallStrategy
 from virt_operator.strategy.operator_rbac import VALIDATOR, operator_rbac
+from virt_operator.strategy.ref import DEFINED, Body
 from virt_operator.strategy.settings import InstallSettings
 from virt_operator.suite.actions import Delete, WaitFor
 from virt_operator.suite.observed import Observed, SuiteObject
 from virt_operator.suite.plan import Plan
-from virt_operator.suite.spec import RefusedSpec, install_settings
+from virt_operator.suite.spec import RefusedSpec, deploys_common_instancetypes, install_settings
 
 
 def plan(observed: Observed, operator: Settings) -> Plan:
@@ -61,9 +63,15 @@ def _situation(
 ) -> Situation:
     search = strategies.search(observed, settings)
     if search.strategy is not None:
-        objects = customized(search.strategy.objects, patches)
+        objects = customized(_wanted(search.strategy, suite), patches)
         search = replace(search, strategy=structs.replace(search.strategy, objects=objects))
     return Situation(observed, suite, operator, search, settings)
+
+
+def _wanted(strategy: InstallStrategy, suite: SuiteObject) -> list[Body]:
+    """The objects of a release without those that the KubeVirt object leaves out."""
+    bundle = deploys_common_instancetypes(suite.spec)
+    return [body for body in strategy.objects if bundle or body["kind"] not in DEFINED]
 
 
 def _towards(situation: Situation, patches: Sequence[Patch]) -> Plan:
@@ -98,7 +106,7 @@ def _repairs(situation: Situation, patches: Sequence[Patch] | None) -> tuple[Pro
     certificate is due. Changes no customization and deletes no installed object."""
     installed = strategies.observed_strategy(situation.observed)
     if installed is not None:
-        objects = standing(installed.objects, patches, situation.observed.owned)
+        objects = standing(_wanted(installed, situation.suite), patches, situation.observed.owned)
         installed = structs.replace(installed, objects=objects)
     repairing = replace(situation, search=Search(installed), settings=None)
     whole = installed is not None and not repairing.ordered

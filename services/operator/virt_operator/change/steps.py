@@ -97,8 +97,9 @@ _HANDLER, _CONTROLLER, _API = (
     Step(name, object_steps.component(name)) for name in (components.HANDLER, components.CONTROLLER, components.API)
 )
 _REGISTRATION = Step("Registration", object_steps.registration)
+_INSTANCETYPES = Step("CommonInstancetypes", object_steps.defined)
 _DEREGISTRATION = Step("Deregistration", object_steps.deregistration)
-_AFTER = (Step("Rollover", _rollover), Step("Cleanup", object_steps.cleanup))
+_AFTER = (_INSTANCETYPES, Step("Rollover", _rollover), Step("Cleanup", object_steps.cleanup))
 _OPERATOR_LAST = Step("Operator", _operator_last)
 
 OBJECTS_FORWARD = (CERTIFICATES, _DEFINITIONS, _HANDLER, _CONTROLLER, _API, _REGISTRATION, *_AFTER)

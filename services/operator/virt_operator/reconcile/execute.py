@@ -30,7 +30,7 @@ from virt_operator.reconcile.failure import Failure, most_telling
 from virt_operator.reconcile.inventory import Inventory
 from virt_operator.strategy.desired import managed_labels
 from virt_operator.strategy.pods import TRUST_SECRET
-from virt_operator.strategy.ref import Body, Ref, ref_of
+from virt_operator.strategy.ref import DEFINED, Body, Ref, ref_of
 from virt_operator.suite.actions import (
     Action,
     AddFinalizer,
@@ -64,6 +64,7 @@ _STAGES = {
     "APIService": 3,
     "MutatingWebhookConfiguration": 3,
     "ValidatingWebhookConfiguration": 3,
+    **dict.fromkeys(DEFINED, 4),
 }
 
 

@@ -24,7 +24,7 @@ from virt_operator.certificates.node_signing import NodeSigning
 from virt_operator.certificates.secret import AUTHORITY_SECRET
 from virt_operator.certificates.trust import TrustReports
 from virt_operator.strategy.job import APP as STRATEGY_APP
-from virt_operator.strategy.ref import KINDS, MANAGED_BY_OPERATOR, Body, Ref
+from virt_operator.strategy.ref import DEFINED, KINDS, MANAGED_BY_OPERATOR, Body, Ref
 from virt_operator.suite.observed import Comparison, NodeObject, Observed, OwnedObject, PodObject, Repair, SuiteObject
 from virt_operator.suite.permissions import Held
 
@@ -67,6 +67,7 @@ class Inventory:
             fields=f"metadata.name={_OPERATOR}",
         )
         self._held: Held | None = None
+        self._defined = {kind: asyncio.Event() for kind in DEFINED}
         self._owned = {kind: self._reflector(client, kind) for kind in KINDS}
 
     def watches(self) -> list[tuple[str, Coroutine[Any, Any, None]]]:
@@ -78,14 +79,15 @@ class Inventory:
         return [*beside, *((f"watch of {name}", run) for name, run in named)]
 
     async def synced(self) -> None:
-        """Return when every watch has its first list, having called `changed()`."""
+        """Return when every watch of a kind that is served has its first list, having called `changed()`."""
         for synced in self._first_lists().values():
             await synced.wait()
         self._changed()
 
     def _first_lists(self) -> dict[str, asyncio.Event]:
         """The event that is set after the first list, by resource."""
-        watches = {KINDS[kind].plural: reflector.synced for kind, reflector in self._owned.items()}
+        served = {kind for kind in self._owned if kind not in self._defined or self._defined[kind].is_set()}
+        watches = {KINDS[kind].plural: self._owned[kind].synced for kind in self._owned if kind in served}
         return {
             "kubevirts": self._suites.synced,
             "pods": self._pods.synced,
@@ -199,7 +201,18 @@ class Inventory:
             if self._owned[kind].get(key) is None:
                 self._compared.pop(Ref(kind, *key), None)
                 self._repairs.pop(Ref(kind, *key), None)
+            if kind == "CustomResourceDefinition":
+                self._define()
             self._changed()
 
-        selector = f"{labels.MANAGED_BY}={MANAGED_BY_OPERATOR}"
-        return Reflector(client, resource, OwnedObject, changed, namespace=namespace, labels=selector)
+        selector, defined = f"{labels.MANAGED_BY}={MANAGED_BY_OPERATOR}", self._defined.get(kind)
+        return Reflector(client, resource, OwnedObject, changed, namespace=namespace, labels=selector, defined=defined)
+
+    def _define(self) -> None:
+        """Let the watches of the suite's own kinds begin and end with their definitions."""
+        for kind, name in DEFINED.items():
+            definition, defined = self._owned["CustomResourceDefinition"].get(("", name)), self._defined[kind]
+            if definition is not None and definition.condition("Established").get("status") == "True":
+                defined.set()
+            else:
+                defined.clear()

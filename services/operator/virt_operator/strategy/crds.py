@@ -1,7 +1,7 @@
 """CustomResourceDefinitions with KubeVirt's complete schemas, supported or not. Pure.
 
-Called by desired.py and operator_objects.py. v1 is stored; v1alpha3 is served with the same schema, so nothing is
-converted.
+Called by desired.py and operator_objects.py. v1 of kubevirt.io is stored and v1alpha3 is served with the same schema,
+so nothing is converted. instancetype.kubevirt.io has one version.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from virt_core.objects.field_table import Schema, as_map_list, field_table, kept
 
 from virt_operator.strategy.ref import Body
 
-_GROUP = "kubevirt.io"
+_GROUP, _INSTANCETYPE_GROUP = "kubevirt.io", "instancetype.kubevirt.io"
 _AGE = {"name": "Age", "type": "date", "jsonPath": ".metadata.creationTimestamp"}
 
 
@@ -71,6 +71,26 @@ def virtual_machine_instance_replica_sets() -> Body:
     return _definition(names, schema, columns, subresources={"status": {}, "scale": scale})
 
 
+def instancetypes() -> list[Body]:
+    """The CRDs of instance types and preferences, in a namespace and for the whole cluster. They have no status."""
+    return [
+        _instancetype("VirtualMachineInstancetype", "vminstancetype", "vmf", namespaced=True),
+        _instancetype("VirtualMachineClusterInstancetype", "vmclusterinstancetype", "vmcf", namespaced=False),
+        _instancetype("VirtualMachinePreference", "vmpref", "vmp", namespaced=True),
+        _instancetype("VirtualMachineClusterPreference", "vmcp", namespaced=False),
+    ]
+
+
+def _instancetype(kind: str, *short: str, namespaced: bool) -> Body:
+    every = [name for singular in short for name in (singular, f"{singular}s")]
+    names = _names(kind, f"{kind.lower()}s", every)
+    if not namespaced:
+        del names["categories"]  # `kubectl get all` shows objects of a namespace
+    schema = _object_schema(f"v1beta1.{kind}")
+    version = {"name": "v1beta1", "served": True, "storage": True, "schema": {"openAPIV3Schema": schema}}
+    return _custom_resource(_INSTANCETYPE_GROUP, names, [version], namespaced=namespaced)
+
+
 def kubevirts() -> Body:
     """The CRD of KubeVirt, shipped in the operator's manifest and never removed by the operator."""
     schema = _object_schema("v1.KubeVirt")
@@ -119,17 +139,22 @@ def _definition(names: Body, schema: Schema, columns: list[Body], subresources: 
         return served
 
     warning = f"kubevirt.io/v1alpha3 {names['kind']} is deprecated, use kubevirt.io/v1"
+    versions = [
+        version("v1", storage=True),
+        version("v1alpha3", storage=False, deprecated=True, deprecationWarning=warning),
+    ]
+    return _custom_resource(_GROUP, names, versions)
+
+
+def _custom_resource(group: str, names: Body, versions: list[Body], *, namespaced: bool = True) -> Body:
     return {
         "apiVersion": "apiextensions.k8s.io/v1",
         "kind": "CustomResourceDefinition",
-        "metadata": {"name": f"{names['plural']}.{_GROUP}", "labels": {labels.OPERATOR: ""}},
+        "metadata": {"name": f"{names['plural']}.{group}", "labels": {labels.OPERATOR: ""}},
         "spec": {
-            "group": _GROUP,
+            "group": group,
             "names": names,
-            "scope": "Namespaced",
-            "versions": [
-                version("v1", storage=True),
-                version("v1alpha3", storage=False, deprecated=True, deprecationWarning=warning),
-            ],
+            "scope": "Namespaced" if namespaced else "Cluster",
+            "versions": versions,
         },
     }

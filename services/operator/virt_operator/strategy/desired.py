@@ -22,7 +22,9 @@ from virt_operator.strategy import (
     user_roles,
     webhooks,
 )
-from virt_operator.strategy.ref import MANAGED_BY_OPERATOR, Body
+from virt_operator.strategy.common_instancetypes import common_instancetypes
+from virt_operator.strategy.common_preferences import common_preferences
+from virt_operator.strategy.ref import DEFINED, MANAGED_BY_OPERATOR, Body
 from virt_operator.strategy.settings import InstallSettings
 
 STRATEGY_VERSION = "kubevirt.io/install-strategy-version"
@@ -47,6 +49,7 @@ def desired_objects(settings: InstallSettings, release: str = RELEASE) -> tuple[
         crds.virtual_machine_instances(),
         crds.virtual_machines(),
         crds.virtual_machine_instance_replica_sets(),
+        *crds.instancetypes(),
         *admission.policy(settings.namespace, accounts.OPERATOR),
         *handler_policies.handler_policies(settings.namespace),
         *rbac.component_rbac(settings.namespace),
@@ -58,6 +61,8 @@ def desired_objects(settings: InstallSettings, release: str = RELEASE) -> tuple[
         daemonsets.virt_handler(settings),
         *services.api_services(settings.namespace),
         *webhooks.webhooks(settings.namespace),
+        *common_instancetypes(),
+        *common_preferences(),
     ]
     objects += rbac.removal(objects, settings.namespace)
     return tuple(_marked(body, annotations) for body in objects)
@@ -75,7 +80,13 @@ def strategy_labels() -> dict[str, str]:
 
 def _marked(body: Body, annotations: Mapping[str, str]) -> Body:
     meta = body["metadata"]
+    # Not on objects that have no release: an update does not write again what is the same in both releases.
+    marks = {} if body["kind"] in DEFINED else annotations
     return {
         **body,
-        "metadata": {**meta, "labels": {**meta.get("labels", {}), **managed_labels()}, "annotations": {**annotations}},
+        "metadata": {
+            **meta,
+            "labels": {**meta.get("labels", {}), **managed_labels()},
+            "annotations": {**meta.get("annotations", {}), **marks},
+        },
     }

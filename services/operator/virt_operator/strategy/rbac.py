@@ -20,6 +20,11 @@ REMOVAL = "kubevirt-operator-removal"
 _VMIS = "virtualmachineinstances"
 _VMS = "virtualmachines"
 _REPLICA_SETS = "virtualmachineinstancereplicasets"
+_INSTANCETYPE_GROUP = "instancetype.kubevirt.io"
+_INSTANCETYPES = tuple(
+    f"virtualmachine{scope}{what}" for scope in ("", "cluster") for what in ("instancetypes", "preferences")
+)
+"""Instance types and preferences."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +39,10 @@ class Account:
     """In the suite's namespace."""
 
 
+def _instancetypes(*verbs: str) -> list[Body]:
+    return [rule(_INSTANCETYPE_GROUP, kind, *verbs) for kind in _INSTANCETYPES]
+
+
 _CONFIGURATION = rule("kubevirt.io", "kubevirts", "list", "watch")
 _EVENTS = rule("events.k8s.io", "events", "create")
 
@@ -46,6 +55,8 @@ ACCOUNTS = (
             rule("kubevirt.io", _VMIS, "get", "patch"),  # patch: the grace period of a forced stop
             rule("kubevirt.io", _VMS, "get", "patch"),
             rule("kubevirt.io", f"{_VMS}/status", "patch"),
+            *_instancetypes("get"),  # that a VirtualMachine names
+            rule("apps", "controllerrevisions", "get"),  # of one that a VirtualMachine has been given before
         ),
         # The handler of a VM's node; the configuration, for webhooks and for the group's own "healthz".
         (rule("", "pods", "list", "watch"), _CONFIGURATION),
@@ -61,7 +72,9 @@ ACCOUNTS = (
             rule("kubevirt.io", _REPLICA_SETS, "get", "list", "watch"),
             rule("kubevirt.io", f"{_REPLICA_SETS}/status", "patch"),
             rule("kubevirt.io", f"{_REPLICA_SETS}/finalizers", "update"),  # as above
-            rule("apps", "controllerrevisions", "create", "get", "delete"),  # what a guest was started with
+            # What a guest was started with; the instance type and the preference that its VirtualMachine keeps.
+            rule("apps", "controllerrevisions", "create", "get", "delete"),
+            *_instancetypes("list", "watch"),
             rule("", "pods", "create", "get", "list", "watch", "delete"),
             rule("", "persistentvolumeclaims", "get"),  # of VMIs that name one: file system or device, how large
             rule("", "resourcequotas", "list"),  # of a namespace in which a launcher pod was refused: does it

@@ -46,8 +46,17 @@ KINDS: Mapping[str, Resource] = {
         resource.API_SERVICES,
         resource.MUTATING_WEBHOOK_CONFIGURATIONS,
         resource.VALIDATING_WEBHOOK_CONFIGURATIONS,
+        resource.VIRTUAL_MACHINE_CLUSTER_INSTANCETYPES,
+        resource.VIRTUAL_MACHINE_CLUSTER_PREFERENCES,
     )
 }
+
+DEFINED: Mapping[str, str] = {
+    kind: f"{KINDS[kind].plural}.{KINDS[kind].group}"
+    for kind in ("VirtualMachineClusterInstancetype", "VirtualMachineClusterPreference")
+}
+"""Kinds that the suite itself defines, with the name of the CustomResourceDefinition. The API server serves them only
+while it exists, and stores their objects as they are written, without defaults."""
 
 MANAGED_BY_OPERATOR = components.OPERATOR
 """Value of the label app.kubernetes.io/managed-by on all objects that the operator installs and may remove."""

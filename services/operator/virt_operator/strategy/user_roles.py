@@ -7,9 +7,10 @@ are granted as well: whoever may use them in KubeVirt reads what is not supporte
 from __future__ import annotations
 
 from virt_core.conventions import subresources
+from virt_core.instancetype.matcher import RESOURCES
 
 from virt_operator.strategy.rbac import cluster_role, cluster_role_binding
-from virt_operator.strategy.ref import Body
+from virt_operator.strategy.ref import DEFINED, KINDS, Body
 from virt_operator.strategy.rules import rule
 
 _SEE = ("get", "list", "watch")
@@ -20,10 +21,11 @@ _KINDS = (
     ("kubevirt.io", "virtualmachines"),
     ("kubevirt.io", "virtualmachineinstances"),
     ("kubevirt.io", "virtualmachineinstancereplicasets"),
+    *((resource.group, resource.plural) for pair in RESOURCES.values() for resource in pair),
 )
 """Every kind of the suite's that users write. A kind that is new here gets its rules in all three roles."""
 
-_CLUSTER_CHOICES: tuple[tuple[str, str], ...] = ()
+_CLUSTER_CHOICES = tuple((KINDS[kind].group, KINDS[kind].plural) for kind in DEFINED)
 """Kinds that an administrator offers to the whole cluster: everybody with an account may read them."""
 
 _VM, _VMI = "virtualmachines", "virtualmachineinstances"

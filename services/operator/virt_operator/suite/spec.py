@@ -42,6 +42,7 @@ SUPPORTED = {
     "configuration.developerConfiguration.useEmulation",
     "configuration.architectureConfiguration.amd64.emulatedMachines",
     "configuration.architectureConfiguration.amd64.machineType",
+    "configuration.commonInstancetypesDeployment.enabled",
     "configuration.cpuModel",
     "configuration.emulatedMachines",
     "configuration.machineType",
@@ -98,6 +99,12 @@ def install_settings(spec: Mapping[str, Any], operator: Settings) -> InstallSett
         infra=_placement(spec, "infra"),
         workloads=_placement(spec, "workloads"),
     )
+
+
+def deploys_common_instancetypes(spec: Mapping[str, Any]) -> bool:
+    """Whether the instance types and preferences that come with the suite are wanted: unless the spec says no."""
+    deployment = (spec.get("configuration") or {}).get("commonInstancetypesDeployment") or {}
+    return deployment.get("enabled") is not False
 
 
 def blocks_uninstall(spec: Mapping[str, Any]) -> bool:
