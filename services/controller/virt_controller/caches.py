@@ -23,6 +23,7 @@ from virt_core.replica_set.replica_set import VirtualMachineInstanceReplicaSet
 from virt_core.vm.virtual_machine import VirtualMachine
 from virt_core.vmi.instance import VirtualMachineInstance
 
+from virt_controller.instancetypes import Instancetypes
 from virt_controller.node.observe import Node
 from virt_controller.pod.observed import LauncherPod, belongs_to
 
@@ -36,6 +37,7 @@ class Caches:
         self.replica_sets = Reflector(client, VIRTUAL_MACHINE_INSTANCE_REPLICA_SETS, VirtualMachineInstanceReplicaSet)
         self.nodes = Reflector(client, NODES, Node)
         self.pods = LauncherPods(client, self.vmis)
+        self.instancetypes = Instancetypes(client)
         self.configuration = ConfigurationCache(client, namespace)
 
     @property
@@ -57,11 +59,13 @@ class Caches:
             group.create_task(self.pods.run(), name="watch of launcher pods")
             group.create_task(self.nodes.run(), name="watch of nodes")
             group.create_task(self.configuration.run(), name="watch of the KubeVirt object")
+            for name, watch in self.instancetypes.watches():
+                group.create_task(watch, name=name)
 
     @property
     def _synced(self) -> tuple[asyncio.Event, ...]:
         caches = (self.vmis, self.vms, self.replica_sets, self.pods, self.nodes, self.configuration)
-        return tuple(cache.synced for cache in caches)
+        return (*(cache.synced for cache in caches), *self.instancetypes.synced)
 
 
 class LauncherPods:

@@ -112,13 +112,17 @@ class Execution(Generic[W]):
         except NotFound:
             return None
 
-    async def live(self, resource: Resource, namespace: str | None, name: str) -> ObjectMeta | None:
-        """The object's metadata as the API server has it now; None: there is no such object."""
+    async def read(self, resource: Resource, namespace: str | None, name: str) -> Object | None:
+        """The object as the API server has it now; None: there is no such object."""
         try:
-            found = await self._client.get(resource, namespace, name)
+            return await self._client.get(resource, namespace, name)
         except NotFound:
             return None
-        return msgspec.convert(found, PartialObject).metadata
+
+    async def live(self, resource: Resource, namespace: str | None, name: str) -> ObjectMeta | None:
+        """The metadata of the same."""
+        found = await self.read(resource, namespace, name)
+        return msgspec.convert(found, PartialObject).metadata if found is not None else None
 
     async def require(self, resource: Resource, meta: ObjectMeta, *, unchanged: bool = False) -> None:
         """Check that the API server has the cached object, not deleted, and if `unchanged`, in the cached version.

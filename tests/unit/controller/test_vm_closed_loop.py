@@ -12,7 +12,7 @@ from contextlib import AsyncExitStack, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 from virt_api.errors import Conflict
@@ -43,7 +43,7 @@ class OneVirtualMachine(RuleBasedStateMachine):
         server.put(KUBEVIRTS.path("kubevirt"), {"metadata": {"name": "kubevirt"}, "spec": {}})
         os.environ["KUBECONFIG"] = str(server.write_kubeconfig(folder / "kubeconfig"))
         self._client = await self._stack.enter_async_context(KubeClient.connect("test"))
-        self._world = VmWorld(server, "Halted")
+        self._world = VmWorld(server, "Halted", {"spec": {"domain": {"devices": {}, "firmware": {"uuid": "f"}}}})
         await self._world.settle(self._client)
 
     def teardown(self) -> None:
@@ -86,6 +86,15 @@ class OneVirtualMachine(RuleBasedStateMachine):
     @rule(memory=st.sampled_from(["64Mi", "128Mi"]))
     def user_edits(self, memory: str) -> None:
         self._act(lambda: self._world.edit(memory))
+
+    @precondition(lambda self: self._world.vm is not None)
+    @rule(name=st.sampled_from(["small", "large", None]))
+    def user_chooses(self, name: str | None) -> None:
+        self._act(lambda: self._world.choose(instancetype=name))
+
+    @rule(name=st.sampled_from(["small", "large"]), cpus=st.sampled_from([1, 2]))
+    def administrator_sizes(self, name: str, cpus: int) -> None:
+        self._act(lambda: self._world.size(name, cpus))
 
     @precondition(lambda self: self._world.vm is not None)
     @rule(verb=st.sampled_from(["start", "stop", "restart"]))
@@ -132,7 +141,16 @@ class OneVirtualMachine(RuleBasedStateMachine):
     def one_that_runs_always_has_a_guest_or_a_reason(self) -> None:
         if self._slow or self._world.vm is None or self._deleted or self._world.strategy != "Always":
             return
-        assert self._world.vmi is not None or "startFailure" in self._world.status
+        reason = "startFailure" in self._world.status or self._world.condition("Failure")
+        assert self._world.vmi is not None or reason
+
+    @invariant()
+    def an_instance_type_is_kept_or_missed(self) -> None:
+        if self._slow or self._world.vm is None or self._deleted:
+            return
+        chosen = self._world.vm["spec"].get("instancetype", {}).get("name")
+        kept = self._world.status.get("instancetypeRef", {}).get("name")
+        assert kept == chosen or self._world.condition("Failure")
 
     @invariant()
     def requests_are_done_or_wait_for_a_guest_to_end(self) -> None:
@@ -144,6 +162,7 @@ class OneVirtualMachine(RuleBasedStateMachine):
             ending
             or self._deleted
             or self._world.status.get("startFailure")
+            or self._world.condition("Failure")
             or self._world.strategy
             in (
                 "Halted",
@@ -171,5 +190,9 @@ class OneVirtualMachine(RuleBasedStateMachine):
 
 TestOneVirtualMachine = OneVirtualMachine.TestCase
 TestOneVirtualMachine.settings = settings(
-    max_examples=25, stateful_step_count=25, deadline=None, suppress_health_check=list(HealthCheck)
+    max_examples=25,
+    stateful_step_count=25,
+    deadline=None,
+    suppress_health_check=list(HealthCheck),
+    phases=(Phase.explicit, Phase.reuse, Phase.generate),  # shrinking takes minutes
 )

@@ -20,8 +20,12 @@ from virt_core.kube.events import EventRecorder
 from virt_core.kube.resource import (
     CONTROLLER_REVISIONS,
     EVENTS,
+    KUBEVIRTS,
+    VIRTUAL_MACHINE_CLUSTER_INSTANCETYPES,
+    VIRTUAL_MACHINE_CLUSTER_PREFERENCES,
     VIRTUAL_MACHINE_INSTANCES,
     VIRTUAL_MACHINES,
+    Resource,
 )
 from virt_core.testing.api_server import FakeApiServer
 from virt_core.testing.place import Place
@@ -71,6 +75,10 @@ class VmWorld(Passes):
         found = self._store.select(Place.parse(CONTROLLER_REVISIONS.path("ns")), lambda _: True)
         return [body["metadata"]["name"] for body in found]
 
+    def revision(self, name: str) -> Any:
+        """A ControllerRevision."""
+        return self._store.get(Place.parse(CONTROLLER_REVISIONS.path("ns", name)))
+
     @property
     def events(self) -> list[str]:
         """Reasons of all events."""
@@ -102,6 +110,38 @@ class VmWorld(Passes):
     def switch(self, strategy: str) -> None:
         """A user."""
         self._store.merge_patch(_VM, {"spec": {"runStrategy": strategy}})
+
+    def choose(self, **matchers: str | None) -> None:
+        """A user names an instance type or a preference of the cluster; None: none."""
+        named = {role: {"name": name} if name else None for role, name in matchers.items()}
+        self._store.merge_patch(_VM, {"spec": named})
+
+    def size(self, name: str, cpus: int) -> None:
+        """An administrator makes or changes an instance type of the cluster."""
+        spec = {"cpu": {"guest": cpus}, "memory": {"guest": "64Mi"}}
+        self._offer(VIRTUAL_MACHINE_CLUSTER_INSTANCETYPES, name, spec)
+
+    def prefer(self, name: str, **devices: Any) -> None:
+        """An administrator makes or changes a preference of the cluster."""
+        self._offer(VIRTUAL_MACHINE_CLUSTER_PREFERENCES, name, {"devices": devices})
+
+    def _offer(self, resource: Resource, name: str, spec: Any) -> None:
+        if any(body["metadata"]["name"] == name for body in self._store.select(_all(resource), lambda _: True)):
+            self._store.merge_patch(Place.parse(resource.path(None, name)), {"spec": spec})
+            return
+        meta = {"name": name, "labels": {"a": "b"}, "annotations": {"c": "d"}}
+        body = {"apiVersion": resource.api_version, "kind": resource.kind, "metadata": meta, "spec": spec}
+        self.server.put(resource.path(), body)
+
+    def withdraw(self, name: str) -> None:
+        """An administrator deletes an instance type of the cluster."""
+        self._store.remove(Place.parse(VIRTUAL_MACHINE_CLUSTER_INSTANCETYPES.path(None, name)))
+
+    def configure(self, reference_policy: str) -> None:
+        """An administrator."""
+        configuration = {"instancetype": {"referencePolicy": reference_policy}}
+        place = Place.parse(KUBEVIRTS.path("kubevirt", "kubevirt"))
+        self._store.merge_patch(place, {"spec": {"configuration": configuration}})
 
     def edit(self, memory: str) -> None:
         """A user."""
@@ -150,6 +190,10 @@ class VmWorld(Passes):
     def backoff_is_over(self) -> None:
         """Time passes."""
         self._store.merge_patch(_VM, {"status": {"startFailure": {"retryAfterTimestamp": LONG_AGO}}})
+
+
+def _all(resource: Resource) -> Place:
+    return Place.parse(resource.path())
 
 
 def _reconciler(client: KubeClient, caches: Caches) -> VmReconciler:

@@ -51,11 +51,20 @@ class PatchStatus:
 
 
 @dataclass(frozen=True, slots=True)
+class KeepObject:
+    """Create the ControllerRevision that keeps an instance type or a preference. Legal unless one of that name keeps
+    another object."""
+
+    manifest: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
 class DeleteRevision:
-    """Delete a ControllerRevision that no VirtualMachineInstance was started with. Legal while there is none."""
+    """Delete a ControllerRevision that nothing refers to: no VirtualMachineInstance was started with it, or the object
+    that it keeps has become part of the template."""
 
     name: str
 
 
-Write = CreateInstance | DeleteInstance | PatchInstance | PatchVm | PatchStatus | DeleteRevision
+Write = CreateInstance | DeleteInstance | PatchInstance | PatchVm | PatchStatus | KeepObject | DeleteRevision
 Action = Write | RecordEvent | LookAgain

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import assert_never
 
 from virt_core import logs
+from virt_core.instancetype.stored import keeps_the_same
 from virt_core.kube.client import KubeClient, Object
 from virt_core.kube.errors import AlreadyExists, Conflict, KubeError
 from virt_core.kube.events import EventRecorder
@@ -18,6 +19,7 @@ from virt_controller.vm.actions import (
     CreateInstance,
     DeleteInstance,
     DeleteRevision,
+    KeepObject,
     PatchInstance,
     PatchStatus,
     PatchVm,
@@ -65,6 +67,8 @@ class Executor:
                     return await self._patch(vm, action, None, log)
                 case PatchStatus():
                     return await self._patch(vm, action, "status", log)
+                case KeepObject():
+                    await self._keep(vm, action, log)
                 case DeleteRevision():
                     log.info("deleting revision", revision=action.name)
                     await self._execution.delete(CONTROLLER_REVISIONS, vm.metadata.namespace, action.name)
@@ -88,6 +92,17 @@ class Executor:
         except AlreadyExists as error:
             raise Conflict(409, "the VirtualMachineInstance is there: the cache is behind") from error
         self._wrote_vmi(answer)
+
+    async def _keep(self, vm: VirtualMachine, action: KeepObject, log: logs.BoundLogger) -> None:
+        namespace, name = vm.metadata.namespace, action.manifest["metadata"]["name"]
+        log.info("keeping an object", revision=name)
+        try:
+            await self._execution.create(CONTROLLER_REVISIONS, namespace, action.manifest)
+        except AlreadyExists as error:
+            found = await self._execution.read(CONTROLLER_REVISIONS, namespace, name)
+            if found is not None and not keeps_the_same(found, action.manifest):
+                # KubeVirt's words.
+                raise Refused(f"found existing ControllerRevision with unexpected data: {name}") from error
 
     async def _delete(self, vm: VirtualMachine, action: DeleteInstance, log: logs.BoundLogger) -> None:
         log.info("deleting virtual machine instance", uid=action.uid)

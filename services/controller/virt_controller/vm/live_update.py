@@ -17,6 +17,7 @@ from virt_core.vmi.admission import LIVE_FIELDS
 from virt_core.vmi.instance import VirtualMachineInstance
 
 from virt_controller.failure import Failure
+from virt_controller.vm.instancetype import applied
 from virt_controller.vm.observe import Observed
 from virt_controller.vm.restart_required import restart_fields
 
@@ -31,7 +32,7 @@ def live_update(observed: Observed, vmi: VirtualMachineInstance) -> list[Operati
     """
     if not observed.configuration.updates_live or observed.changes is None or restart_fields(observed):
         return []
-    wanted, spec = msgspec.json.decode(observed.spec.template.spec), msgspec.json.decode(vmi.spec)
+    wanted, spec = applied(observed).template["spec"], msgspec.json.decode(vmi.spec)
     fields = [field for field in LIVE_FIELDS if (wanted.get(field) or None) != (spec.get(field) or None)]
     if not fields:
         return []

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from virt_core.conventions import labels
+from virt_core.instancetype.matcher import Matcher, Role
+from virt_core.instancetype.stored import StoredObject
+from virt_core.kube.resource import Resource
 from virt_core.objects.kubevirt import Configuration
 from virt_core.vm.virtual_machine import RunStrategy, VirtualMachine, VirtualMachineSpec, VirtualMachineStatus
 from virt_core.vmi.instance import VirtualMachineInstance
@@ -24,6 +29,35 @@ class Changes:
 
     metadata: bool
     """Whether the template's metadata differs, except what is synced at any time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """An instance type or a preference that the VirtualMachine names."""
+
+    role: Role
+    matcher: Matcher
+    resource: Resource | None
+    """None: there is no such kind."""
+
+    stored: StoredObject | None
+    """The object as it is now; None: there is none."""
+
+    revision: str
+    """The ControllerRevision that keeps the object for the VirtualMachine; "": there is none yet."""
+
+    kept: Mapping[str, Any] | None = None
+    """The object in it."""
+
+    was_read: bool = False
+    """Whether `kept` is known: it is read only when something depends on it."""
+
+    @property
+    def body(self) -> Mapping[str, Any] | None:
+        """The object that counts; None: it is not known."""
+        if self.revision:
+            return self.kept
+        return self.stored.body(self.resource) if self.stored is not None and self.resource is not None else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +83,8 @@ class Observed:
 
     failure: Failure | None = None
     """The last refusal, if nothing has changed since."""
+
+    choices: tuple[Choice, ...] = ()
 
     @property
     def own(self) -> VirtualMachineInstance | None:

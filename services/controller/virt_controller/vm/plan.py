@@ -26,6 +26,7 @@ from virt_controller.vm.actions import (
     PatchStatus,
     PatchVm,
 )
+from virt_controller.vm.instancetype import applied, choice_failure, keep, must_keep, name_annotations, revisions
 from virt_controller.vm.live_update import annotations_patch, live_update
 from virt_controller.vm.observe import Observed, has_ended, is_orphan
 from virt_controller.vm.restart_required import template_is_as_started
@@ -39,19 +40,55 @@ _ORPHAN = "orphan"  # the finalizer of `kubectl delete --cascade=orphan`
 
 def plan(observed: Observed) -> tuple[Action, ...]:
     """The actions that bring the world nearer to the VirtualMachine; none when all is well."""
-    meta, vmi = observed.vm.metadata, observed.vmi
-    if meta.deletion_timestamp is not None:
+    if observed.vm.metadata.deletion_timestamp is not None:
         return _delete(observed)
+    failure = choice_failure(observed)
+    if first := _first(observed, failure):
+        return first
+    want = wanted(observed)
+    if want.run_always:
+        return (PatchVm(tuple(strategy_patch(observed.vm, RunStrategy.ALWAYS))),)
+    if failure is not None:
+        return _without_choice(observed, want, failure)
+    if observed.own is not None:
+        return _with_instance(observed, observed.own, want)
+    return _start(observed, want) if want.start else _report(observed, want)
+
+
+def _first(observed: Observed, failure: Failure | None) -> tuple[Action, ...]:
+    """What comes before the run strategy. `failure`: why instance type and preference cannot be used."""
+    meta, vmi = observed.vm.metadata, observed.vmi
     if labels.VM_FINALIZER not in meta.finalizers:
         return (PatchVm(tuple(finalizers_patch(meta, [*meta.finalizers, labels.VM_FINALIZER]))),)
     if vmi is not None and (settled := _settle_ownership(observed, vmi)) is not None:
         return (settled,)
-    want = wanted(observed)
-    if want.run_always:
-        return (PatchVm(tuple(strategy_patch(observed.vm, RunStrategy.ALWAYS))),)
-    if observed.own is not None:
-        return _with_instance(observed, observed.own, want)
-    return _start(observed, want) if want.start else _report(observed, want)
+    if failure is None and must_keep(observed) and _seconds_to_retry(observed) <= 0:
+        return keep(observed)
+    return ()
+
+
+def needs_objects(observed: Observed) -> bool:
+    """Whether to read the instance type and the preference that are kept for the VirtualMachine."""
+    starts = observed.own is None and wanted(observed).start
+    return starts or must_keep(observed) or needs_revision(observed)
+
+
+def _without_choice(observed: Observed, want: Wanted, failure: Failure) -> tuple[Action, ...]:
+    """Nothing is started, but a guest that runs can be stopped. A missing object is reported when it appears."""
+    vmi = observed.own
+    if vmi is not None and want.stop:
+        return _with_instance(observed, vmi, want)
+    event = _event_of(failure, _reported_failure(observed))
+    actions = (*_report(replace(observed, failure=failure), want), *event)
+    if vmi is not None and has_ended(vmi) and labels.VM_FINALIZER in vmi.metadata.finalizers:
+        return (*actions, *_release(vmi))
+    return actions
+
+
+def _seconds_to_retry(observed: Observed) -> float:
+    """Until what the API server refused is tried again."""
+    failure = observed.failure
+    return failure.seconds_to_retry(_reported_failure(observed), observed.now) if failure is not None else 0.0
 
 
 def needs_revision(observed: Observed) -> bool:
@@ -140,29 +177,28 @@ def _stop(observed: Observed, vmi: VirtualMachineInstance) -> list[Action]:
 
 
 def _start(observed: Observed, want: Wanted) -> tuple[Action, ...]:
-    vm, now = observed.vm, observed.now
-    failure, other = observed.failure, observed.vmi
+    vm, now, other = observed.vm, observed.now, observed.vmi
     if other is not None:
         why = f"VirtualMachineInstance {other.metadata.name} has another controller: delete it, or rename this VM"
         return _report_failure(observed, want, Failure("FailedCreate", why, now))
-    waits = [failure.seconds_to_retry(_reported_failure(observed), now)] if failure is not None else []
+    waits = [_seconds_to_retry(observed)]
     start_failure = next_start_failure(observed) if want.waits_for_backoff else None
     if start_failure is not None:
         waits.append(seconds_until(start_failure.retry_after_timestamp, now))
-    if waits and max(waits) > 0:
+    if max(waits) > 0:
         return (*_report(observed, want), LookAgain(max(waits)))
     paused = any(request.starts_paused for request in want.requests[:1])
     message = f"Started the virtual machine by creating the new virtual machine instance {vm.metadata.name}"
-    manifest = instance(vm, observed.spec, paused=paused)
-    return CreateInstance(manifest, revision(vm)), RecordEvent("SuccessfulCreate", message)
+    manifest = instance(vm, applied(observed).template, paused=paused, annotations=name_annotations(observed))
+    return CreateInstance(manifest, revision(vm, revisions(observed))), RecordEvent("SuccessfulCreate", message)
 
 
 def refused(observed: Observed) -> tuple[Action, ...]:
-    """The API server refused the VirtualMachineInstance: `observed.failure` says why. The next attempt may be of
-    another generation, so the revision of this one goes."""
+    """The API server refused the VirtualMachineInstance, or to keep an object for it: `observed.failure` says why. The
+    next attempt may be of another generation, so the revision of this one goes, if no guest was started with it."""
     assert observed.failure is not None
-    deletion = DeleteRevision(revision_name(observed.vm))
-    return (*_report_failure(observed, wanted(observed), observed.failure), deletion)
+    deletions = (DeleteRevision(revision_name(observed.vm)),) if observed.own is None else ()
+    return (*_report_failure(observed, wanted(observed), observed.failure), *deletions)
 
 
 def _report_failure(observed: Observed, want: Wanted, failure: Failure) -> tuple[Action, ...]:

@@ -15,6 +15,8 @@ from datetime import UTC, datetime
 import msgspec
 from virt_core import logs
 from virt_core.conventions import labels
+from virt_core.instancetype.matcher import Chosen, Role, matcher_of, resource_of
+from virt_core.instancetype.matcher import revision_of as kept_revision_of
 from virt_core.kube.client import KubeClient
 from virt_core.kube.errors import NotFound
 from virt_core.kube.events import EventRecorder
@@ -29,14 +31,15 @@ from virt_controller.controller import Controller, Refusals
 from virt_controller.execution import Refused
 from virt_controller.failure import Failure
 from virt_controller.vm.execute import DeletionRefused, Executor
-from virt_controller.vm.observe import Changes, Observed, has_ended
-from virt_controller.vm.plan import FAILED_DELETE, needs_revision, plan, refused, release, revision_of
+from virt_controller.vm.instancetype import applied, kept_at_start, with_chosen
+from virt_controller.vm.observe import Changes, Choice, Observed, has_ended
+from virt_controller.vm.plan import FAILED_DELETE, needs_objects, needs_revision, plan, refused, release, revision_of
 from virt_controller.vm.restart_required import changes_of
+from virt_controller.vm.revisions import KeptObjects
 
 _WORKERS = 5  # VirtualMachines that are reconciled in parallel
-
-
-_Compared = tuple[str, int, str, str]  # UID and generation of the VirtualMachine, UID and revision of its instance
+# UID and generation of the VirtualMachine, UID and revision of its instance, then revisions of its objects
+_Compared = tuple[str | int, ...]
 
 
 class _Data(msgspec.Struct, frozen=True):
@@ -57,10 +60,12 @@ class VmReconciler:
         self._executor = Executor(client, events, caches.vms.wrote, caches.vmis.wrote)
         self._failures: Refusals[Failure] = Refusals()
         self._changes: dict[Key, tuple[_Compared, Changes | None]] = {}
-        self._updates_live = self._configuration.updates_live
+        self._kept = KeptObjects(client)
+        self._followed = self._configuration
         self._log = logs.bound("virt_controller.vm.reconcile")
         caches.vms.subscribe(self._controller.enqueue)
         caches.vmis.subscribe(self._instance_changed)
+        caches.instancetypes.subscribe(self._controller.enqueue)
         caches.configuration.subscribe(self._configuration_changed)
 
     async def work(self) -> None:
@@ -102,27 +107,68 @@ class VmReconciler:
                 return None
             spec = VirtualMachineSpec()  # a deletion does not depend on it
         now, jitter = datetime.now(UTC), random.random()  # noqa: S311 - spreads load, decides nothing
-        vmi = self._caches.vmis.get(key)
-        observed = Observed(vm, spec, vm.status, vmi, now, jitter, self._configuration)
+        vmi, choices = self._caches.vmis.get(key), self._choices(vm, spec)
+        observed = Observed(vm, spec, vm.status, vmi, now, jitter, self._configuration, choices=choices)
+        if choices and needs_objects(observed):
+            choices = tuple([await self._read(key[0], choice) for choice in choices])
+            observed = replace(observed, choices=choices)
         if (own := observed.own) is not None:
             known = self._failures.get(key, _version(vm))
             if own.metadata.deletion_timestamp is not None or (known is not None and known.reason != FAILED_DELETE):
                 self._failures.forget(key)
             if needs_revision(observed):
-                observed = replace(observed, changes=await self._changes_of(vm, spec, own))
+                observed = replace(observed, changes=await self._changes_of(observed, own))
         return replace(observed, failure=self._failures.get(key, _version(vm)))
 
-    async def _changes_of(
-        self, vm: VirtualMachine, spec: VirtualMachineSpec, vmi: VirtualMachineInstance
-    ) -> Changes | None:
+    def _choices(self, vm: VirtualMachine, spec: VirtualMachineSpec) -> tuple[Choice, ...]:
+        """What the VirtualMachine names. If there is no such object, the cache reports it when it appears."""
+        named = {Role.INSTANCETYPE.value: spec.instancetype, Role.PREFERENCE.value: spec.preference}
+        body = {"spec": named, "status": vm.raw_status}
+        choices = []
+        for role in Role:
+            matcher = matcher_of(body, role)
+            if matcher is None or vm.metadata.deletion_timestamp is not None:
+                continue
+            resource, revision = resource_of(role, matcher), kept_revision_of(body, role, matcher)
+            stored = None
+            if resource is not None and not revision:
+                stored = self._caches.instancetypes.find(resource, matcher.name, vm.key)
+            choices.append(Choice(role, matcher, resource, stored, revision))
+        return tuple(choices)
+
+    async def _read(self, namespace: str, choice: Choice) -> Choice:
+        if not choice.revision:
+            return choice
+        name = "" if choice.matcher.revision_name else choice.matcher.name
+        return replace(choice, kept=await self._kept.read(namespace, choice.revision, name), was_read=True)
+
+    async def _changes_of(self, observed: Observed, vmi: VirtualMachineInstance) -> Changes | None:
         """What has changed since the start. Only the result is remembered: revisions of all guests are too large."""
-        compared = (*_version(vm), vmi.metadata.uid, revision_of(vmi))
+        vm, choices = observed.vm, observed.choices
+        if any(choice.body is None for choice in choices):
+            return None
+        compared: _Compared = (
+            *_version(vm),
+            vmi.metadata.uid,
+            revision_of(vmi),
+            *(choice.revision for choice in choices),
+        )
         known, changes = self._changes.get(vm.key, (None, None))
         if known != compared:
-            started = await self._revision(vm.metadata.namespace, revision_of(vmi))
-            changes = changes_of(started, spec, vmi) if started is not None else None
+            changes = await self._compared(observed, vmi)
             self._changes[vm.key] = compared, changes
         return changes
+
+    async def _compared(self, observed: Observed, vmi: VirtualMachineInstance) -> Changes | None:
+        namespace = observed.vm.metadata.namespace
+        started = await self._revision(namespace, revision_of(vmi))
+        if started is None:
+            return None
+        kept = {role: await self._kept.read(namespace, name) for role, name in kept_at_start(started).items() if name}
+        if None in kept.values():
+            return None
+        chosen = Chosen(kept.get(Role.INSTANCETYPE), kept.get(Role.PREFERENCE))
+        return changes_of(with_chosen(started, chosen).template, applied(observed).template, vmi)
 
     async def _revision(self, namespace: str, name: str) -> VirtualMachineSpec | None:
         """The spec in a ControllerRevision, which never changes; None: it is gone or is none of ours."""
@@ -155,11 +201,15 @@ class VmReconciler:
         return self._caches.configuration.current or Configuration()
 
     def _configuration_changed(self) -> None:
-        """Another rollout strategy: what waited for a restart may be updated live now."""
-        before, self._updates_live = self._updates_live, self._configuration.updates_live
-        if before != self._updates_live:
+        """Another rollout strategy: what waited for a restart may be updated live now. Another policy: templates may
+        get what their instance types say."""
+        before, self._followed = self._followed, self._configuration
+        if before.updates_live != self._followed.updates_live:
             for key in self._changes:
                 self._controller.enqueue(key)
+        if before.instancetype != self._followed.instancetype:
+            for vm in self._caches.vms:
+                self._controller.enqueue(vm.key)
 
     def _instance_changed(self, key: Key) -> None:
         vmi = self._caches.vmis.get(key)

@@ -1,26 +1,29 @@
 """Which fields of a running VirtualMachine's template take effect at its next start only. Pure; called by status.py,
 plan.py and live_update.py.
 
-KubeVirt compares the whole template with what the guest was started with, and so does this. It names the fields.
+KubeVirt compares the whole template with what the guest was started with, and so does this, both with instance type
+and preference. It names the fields.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
 from virt_core.conventions.labels import SYNCED_ANNOTATIONS
 from virt_core.objects.differences import differences
-from virt_core.vm.virtual_machine import VirtualMachineSpec
 from virt_core.vmi.admission import LIVE_FIELDS
 from virt_core.vmi.instance import VirtualMachineInstance
 
 from virt_controller.vm.observe import Changes, Observed
 
+Body = Mapping[str, Any]
 
-def changes_of(started: VirtualMachineSpec, current: VirtualMachineSpec, vmi: VirtualMachineInstance) -> Changes:
-    """How the template differs from what `vmi` was started with."""
-    before, after = (msgspec.json.decode(spec.template.spec) for spec in (started, current))
+
+def changes_of(started: Body, current: Body, vmi: VirtualMachineInstance) -> Changes:
+    """How the template differs from the one that `vmi` was started with, each with its instance type and preference."""
+    before, after = started.get("spec"), current.get("spec")
     if (uuid := _firmware_uuid(after)) and uuid == _firmware_uuid(msgspec.json.decode(vmi.spec)):
         before = _with_firmware_uuid(before, uuid)  # the guest has it, although nobody had named it
     fields = tuple(sorted(path or "spec" for path in differences(before, after)))
@@ -45,9 +48,9 @@ def template_is_as_started(observed: Observed) -> bool:
     return changes is not None and not changes.metadata and not restart_fields(observed)
 
 
-def _metadata(spec: VirtualMachineSpec) -> dict[str, Any]:
+def _metadata(template: Body) -> dict[str, Any]:
     """The template's metadata without the annotations that are synced at any time."""
-    metadata = dict(spec.template.metadata or {})
+    metadata = dict(template.get("metadata") or {})
     annotations = metadata.pop("annotations", None) or {}
     kept = {key: value for key, value in annotations.items() if key not in SYNCED_ANNOTATIONS}
     return {**metadata, "annotations": kept} if kept else metadata
@@ -59,6 +62,6 @@ def _firmware_uuid(spec: Any) -> str:
     return spec if isinstance(spec, str) else ""
 
 
-def _with_firmware_uuid(spec: dict[str, Any], uuid: str) -> dict[str, Any]:
+def _with_firmware_uuid(spec: Any, uuid: str) -> dict[str, Any]:
     domain = spec.get("domain") or {}
     return {**spec, "domain": {**domain, "firmware": {**(domain.get("firmware") or {}), "uuid": uuid}}}

@@ -6,12 +6,14 @@ Nothing of the VirtualMachine's own metadata is copied, only the template's, as 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 from uuid import UUID, uuid5
 
 import msgspec
 from virt_core.conventions import labels
-from virt_core.vm.virtual_machine import API_VERSION, VirtualMachine, VirtualMachineSpec
+from virt_core.instancetype.matcher import Role
+from virt_core.vm.virtual_machine import API_VERSION, VirtualMachine
 
 from virt_controller.ownership import controller_reference
 
@@ -31,8 +33,12 @@ def revision_prefix(vm: VirtualMachine) -> str:
     return f"revision-start-vm-{vm.metadata.uid}-"
 
 
-def revision(vm: VirtualMachine) -> Manifest:
-    """It keeps the whole spec of the VirtualMachine."""
+def revision(vm: VirtualMachine, kept: Mapping[Role, str] | None = None) -> Manifest:
+    """It keeps the whole spec of the VirtualMachine. `kept`: the ControllerRevisions of its instance type and its
+    preference."""
+    spec = msgspec.json.decode(vm.raw_spec)
+    for role, name in (kept or {}).items():
+        spec[role.value] = {**spec[role.value], "revisionName": name}
     return {
         "apiVersion": "apps/v1",
         "kind": "ControllerRevision",
@@ -42,22 +48,26 @@ def revision(vm: VirtualMachine) -> Manifest:
             "ownerReferences": [owner_reference(vm)],
         },
         "revision": vm.metadata.generation,
-        "data": {"spec": msgspec.json.decode(vm.raw_spec)},
+        "data": {"spec": spec},
     }
 
 
-def instance(vm: VirtualMachine, spec: VirtualMachineSpec, *, paused: bool) -> Manifest:
-    """The VirtualMachineInstance; `paused`: its guest does not run before a user unpauses it."""
-    template = spec.template.metadata or {}
-    metadata: Manifest = {key: dict(template[key]) for key in _COPIED if isinstance(template.get(key), dict)}
-    metadata.setdefault("annotations", {})[labels.VM_GENERATION] = str(vm.metadata.generation)
+def instance(
+    vm: VirtualMachine, template: Mapping[str, Any], *, paused: bool, annotations: Mapping[str, str] | None = None
+) -> Manifest:
+    """The VirtualMachineInstance of the template, with more annotations; `paused`: its guest does not run before a user
+    unpauses it."""
+    given = template.get("metadata") or {}
+    metadata: Manifest = {key: dict(given[key]) for key in _COPIED if isinstance(given.get(key), dict)}
+    own = {labels.VM_GENERATION: str(vm.metadata.generation)}
+    metadata["annotations"] = {**metadata.get("annotations", {}), **(annotations or {}), **own}
     metadata |= {
         "name": vm.metadata.name,
         "namespace": vm.metadata.namespace,
         "ownerReferences": [owner_reference(vm)],
         "finalizers": [labels.VM_FINALIZER],
     }
-    body: Manifest = msgspec.json.decode(spec.template.spec)
+    body: Manifest = dict(template["spec"])
     domain = {**(body.get("domain") or {})}
     firmware = {**(domain.get("firmware") or {})}
     firmware["uuid"] = firmware.get("uuid") or str(uuid5(_FIRMWARE, vm.metadata.name))

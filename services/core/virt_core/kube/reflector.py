@@ -17,7 +17,7 @@ import msgspec
 
 from virt_core import logs
 from virt_core.kube.client import KubeClient, Object
-from virt_core.kube.errors import Gone, KubeError, Unavailable
+from virt_core.kube.errors import Gone, KubeError, NotFound, Unavailable
 from virt_core.kube.resource import Resource
 from virt_core.kube.shallow import members, parts
 from virt_core.objects.meta import ObjectMeta
@@ -97,7 +97,7 @@ class Reflector(Generic[T]):
     decoded, if any. So an invalid object does not affect others.
 
     A kind of a CustomResourceDefinition may come and go: a watch begins only while `defined` is set. When it is not,
-    the kind has no objects.
+    the kind has no objects. An `optional` kind has none while the API server does not know it.
     """
 
     def __init__(
@@ -111,6 +111,7 @@ class Reflector(Generic[T]):
         labels: str = "",
         fields: str = "",
         defined: asyncio.Event | None = None,
+        optional: bool = False,
         timing: Timing = _TIMING,
     ) -> None:
         self._client = client
@@ -120,6 +121,7 @@ class Reflector(Generic[T]):
         self._path = resource.path(namespace)
         self._query = {k: v for k, v in {"labelSelector": labels, "fieldSelector": fields}.items() if v}
         self._defined = defined
+        self._optional = optional
         self._timing = timing
         self._objects: dict[Key, T] = {}
         self._undecodable: dict[Key, str] = {}
@@ -177,6 +179,11 @@ class Reflector(Generic[T]):
             except Gone as error:
                 self._log.info("listing again", reason=error.message)
                 self._version = ""
+            except NotFound as error:
+                self._log.info("listing again a kind that is not served", reason=error.message, delay=backoff)
+                if self._optional:
+                    self._forget()
+                    self.synced.set()
             except KubeError as error:
                 self._log.warning("watching again after a failure", reason=str(error), delay=backoff)
             if loop.time() - began > _STEADY:

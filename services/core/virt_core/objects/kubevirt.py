@@ -56,6 +56,13 @@ class ArchitectureConfigurations(msgspec.Struct, frozen=True, rename="camel"):
     amd64: ArchitectureConfiguration = ArchitectureConfiguration()
 
 
+class InstancetypeConfiguration(msgspec.Struct, frozen=True, rename="camel"):
+    """How VirtualMachines refer to instance types and preferences."""
+
+    reference_policy: str = ""
+    """ "reference", "expand" or "expandAll"; empty: "reference"."""
+
+
 class Configuration(msgspec.Struct, frozen=True, rename="camel"):
     """Defaults for VMs, and the values that they may request."""
 
@@ -64,6 +71,7 @@ class Configuration(msgspec.Struct, frozen=True, rename="camel"):
     emulated_machines: list[str] = []
     machine_type: str = ""
     cpu_model: str = ""
+    instancetype: InstancetypeConfiguration = InstancetypeConfiguration()
     vm_rollout_strategy: str = ""
 
     @property

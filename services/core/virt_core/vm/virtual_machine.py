@@ -42,6 +42,11 @@ class VirtualMachineSpec(msgspec.Struct, frozen=True, rename="camel"):
     running: bool | None = None
     run_strategy: str | None = None
     template: Template = Template()
+    instancetype: dict[str, Any] | None = None
+    """A matcher (virt_core.instancetype.matcher), as JSON has it."""
+
+    preference: dict[str, Any] | None = None
+    """The same for a preference."""
 
     @property
     def strategy(self) -> RunStrategy:

@@ -13,6 +13,7 @@ from typing import Any, TypeGuard
 import msgspec
 from virt_core.conventions import images
 from virt_core.conventions.verbosity import HIGHEST
+from virt_core.instancetype.stored import EXPAND, EXPAND_ALL, REFERENCE
 from virt_core.objects.kubevirt import LIVE_UPDATE, STAGE
 
 from virt_operator.certificates.rotation import RefusedRotation, rotation_of
@@ -45,6 +46,7 @@ SUPPORTED = {
     "configuration.commonInstancetypesDeployment.enabled",
     "configuration.cpuModel",
     "configuration.emulatedMachines",
+    "configuration.instancetype.referencePolicy",
     "configuration.machineType",
     "configuration.vmRolloutStrategy",
     "configuration.virtualMachineOptions.disableSerialConsoleLog",  # consoles are logged only if a VMI requests it
@@ -76,6 +78,7 @@ def install_settings(spec: Mapping[str, Any], operator: Settings) -> InstallSett
         raise RefusedSpec("UnsupportedField", f"not supported by this release, remove it: {names}")
     _check(spec, "uninstallStrategy", (REMOVE_WORKLOADS, _BLOCK_UNINSTALL))
     _check(spec, "imagePullPolicy", images.PULL_POLICIES)
+    _check_reference_policy(spec)
     _check(spec.get("configuration") or {}, "vmRolloutStrategy", (LIVE_UPDATE, STAGE), "spec.configuration")
     for field in ("cpuAllocationRatio", "memoryOvercommit"):
         _check_positive(spec, field)
@@ -143,6 +146,14 @@ def _check(spec: Mapping[str, Any], field: str, allowed: tuple[str, ...], path: 
     value = spec.get(field) or allowed[0]
     if value not in allowed:
         raise RefusedSpec("InvalidField", f"{path}.{field}: {value!r} is not one of {', '.join(allowed)}")
+
+
+def _check_reference_policy(spec: Mapping[str, Any]) -> None:
+    policy = ((spec.get("configuration") or {}).get("instancetype") or {}).get("referencePolicy") or REFERENCE
+    if policy not in (REFERENCE, EXPAND, EXPAND_ALL):
+        allowed = f"{REFERENCE}, {EXPAND}, {EXPAND_ALL}"
+        name = "spec.configuration.instancetype.referencePolicy"
+        raise RefusedSpec("InvalidField", f"{name}: {policy!r} is not one of {allowed}")
 
 
 def _check_positive(spec: Mapping[str, Any], field: str) -> None:

@@ -1,0 +1,53 @@
+"""The cache of instance types and preferences, and who waits for one."""
+
+from __future__ import annotations
+
+import asyncio
+
+from virt_controller.caches import Caches
+from virt_core.kube.client import KubeClient
+from virt_core.kube.reflector import Key
+from virt_core.kube.resource import VIRTUAL_MACHINE_INSTANCETYPES, VIRTUAL_MACHINE_PREFERENCES
+from virt_core.testing.api_server import FakeApiServer
+from virt_core.testing.place import Place
+from virt_core.testing.refused import Refused
+
+KIND = VIRTUAL_MACHINE_INSTANCETYPES
+
+
+async def test_a_machine_hears_once_of_the_object_that_it_waits_for(server: FakeApiServer, client: KubeClient) -> None:
+    caches, heard = Caches(client, "kubevirt"), asyncio.Queue[Key]()
+    caches.instancetypes.subscribe(heard.put_nowait)
+    running = asyncio.create_task(caches.run(), name="caches")
+    try:
+        async with asyncio.timeout(5):
+            await caches.wait()
+            assert caches.instancetypes.find(KIND, "small", ("ns", "guest")) is None
+            assert caches.instancetypes.find(KIND, "small", ("elsewhere", "other")) is None
+            body = {"metadata": {"name": "small", "annotations": {"a": "b"}}, "spec": {"cpu": {"guest": 1}}}
+            server.put(KIND.path("ns"), body)
+            assert await heard.get() == ("ns", "guest")
+            found = caches.instancetypes.find(KIND, "small", ("ns", "guest"))
+            assert found is not None and found.body(KIND)["spec"] == {"cpu": {"guest": 1}}
+            assert "annotations" not in found.body(KIND)["metadata"]
+            server.patch(KIND.path("ns", "small"), {"spec": {"cpu": {"guest": 2}}})
+            server.put(KIND.path("elsewhere"), {"metadata": {"name": "small"}})
+            assert await heard.get() == ("elsewhere", "other")
+    finally:
+        running.cancel()
+
+
+async def test_kinds_that_are_not_defined_hold_up_nobody(server: FakeApiServer, client: KubeClient) -> None:
+    def undefined(_: str, place: Place) -> None:
+        if place.plural == VIRTUAL_MACHINE_PREFERENCES.plural:
+            raise Refused(404, "NotFound", "the server could not find the requested resource")
+
+    server.fault = undefined
+    caches = Caches(client, "kubevirt")
+    running = asyncio.create_task(caches.run(), name="caches")
+    try:
+        async with asyncio.timeout(5):
+            await caches.wait()
+        assert caches.instancetypes.find(VIRTUAL_MACHINE_PREFERENCES, "any", ("ns", "guest")) is None
+    finally:
+        running.cancel()
