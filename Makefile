@@ -74,8 +74,8 @@ install: images manifests ## the suite, as its users install it
 uninstall: ## remove the suite; the KubeVirt object first
 	kubectl delete --ignore-not-found -f build/manifests/kubevirt-cr.yaml --wait
 	kubectl delete --ignore-not-found -f build/manifests/kubevirt-operator.yaml --wait
-demo: ## from nothing to a guest that ticks on its serial console
-	@tests/e2e/demo.sh
+demo: venv ## from nothing to a VirtualMachine that serves a page and survives each kill
+	@$(BIN)/python -m tests.e2e.demo
 
 # --- tests ---
 .PHONY: check generate format supported test test-next test-unit test-contract test-units test-integration test-e2e test-e2e-parallel test-e2e-serial test-all chaos bench

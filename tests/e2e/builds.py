@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 from urllib.request import Request, urlopen
 
+import yaml
 from localcluster.registry import MANIFEST_TYPES
 
 from tests.e2e.cluster import NAMESPACE, ROOT, condition_of, get, kubectl
@@ -77,8 +78,17 @@ def by_manifest(build: Build) -> None:
 
 
 def by_image_tag(build: Build) -> None:
-    """Change the suite's release by the KubeVirt object's imageTag."""
+    """Change the suite's release by the KubeVirt object's imageTag. The operator's roles name the objects of a release,
+    so one with new objects is not begun before somebody applies its roles; the condition names the manifest."""
+    grant_permissions(NEXT)
     set_image_tag(build.tag)
+
+
+def grant_permissions(build: Build) -> None:
+    """Apply the roles in the operator's manifest, and nothing else of it."""
+    documents = [document for document in yaml.safe_load_all(build.operator_manifest.read_text()) if document]
+    roles = [document for document in documents if document["kind"] in ("Role", "ClusterRole")]
+    kubectl("apply", "-f", "-", stdin=yaml.safe_dump_all(roles))
 
 
 def set_image_tag(tag: str | None, registry: str | None = None) -> None:

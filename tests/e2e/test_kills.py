@@ -7,14 +7,12 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable
 
 import pytest
 
-from tests.e2e.cluster import NAMESPACE, Process, apply, get, kubectl, nodes, process, wait
+from tests.e2e.cluster import NAMESPACE, apply, get, kubectl, nodes, wait
 from tests.e2e.guests import (
     MAX_GAP,
-    Guest,
     booting_from_disk,
     disk_manifest,
     image,
@@ -24,47 +22,9 @@ from tests.e2e.guests import (
     running,
     until,
 )
+from tests.e2e.killing import SIDECARS, VICTIMS, are_replaced, victims
 
 LIFE = 3.0  # seconds that each virt-handler lives while ten VMIs are created
-
-
-def of_launcher(pattern: str) -> Callable[[list[Guest]], list[Process]]:
-    def find(guests: list[Guest]) -> list[Process]:
-        found = [process(guest.pod["metadata"]["uid"], pattern) for guest in guests]
-        return [p for p in found if p is not None]
-
-    return find
-
-
-def of_component(name: str) -> Callable[[list[Guest]], list[Process]]:
-    def find(guests: list[Guest]) -> list[Process]:
-        pods = get("pods", "-n", NAMESPACE, "-l", f"kubevirt.io={name}")["items"]
-        found = [process(pod["metadata"]["uid"], name.replace("-", "_")) for pod in pods]
-        return [p for p in found if p is not None]
-
-    return find
-
-
-VICTIMS: dict[str, Callable[[list[Guest]], list[Process]]] = {
-    "launcher": of_launcher(r"^\S*python.*virt_launcher"),
-    "libvirtd": of_launcher(r"^\S*libvirtd"),
-    "virt-handler": of_component("virt-handler"),
-    "virt-controller": of_component("virt-controller"),
-    "virt-api": of_component("virt-api"),
-    "virt-operator": of_component("virt-operator"),
-}
-
-
-# The kubelet brings these back, with a delay that grows to minutes.
-SIDECARS: dict[str, Callable[[list[Guest]], list[Process]]] = {
-    "console's log": of_launcher(r"^\S*console-log "),
-    "containerDisk sidecar": of_launcher(r"^\S*container-disk serve"),
-}
-
-
-def victims(name: str, guests: list[Guest]) -> list[Process]:
-    """The processes to kill: never the supervisor, which is PID 1 of a VM's container."""
-    return {**VICTIMS, **SIDECARS}[name](guests)
 
 
 def kill_each(names: list[str], rounds: int) -> None:
@@ -81,7 +41,7 @@ def kill_each(names: list[str], rounds: int) -> None:
                 for victim in killed:
                     victim.kill()
                 old = {victim.pid for victim in killed}
-                back = until(lambda name=name, old=old: _replaced(name, guests, old), f"{name} to come back", 180)  # type: ignore[misc]
+                back = until(lambda name=name, old=old: are_replaced(name, guests, old), f"{name} to come back", 180)  # type: ignore[misc]
                 table.append((name, len(killed), back))
         for deployment in ("virt-operator", "virt-api", "virt-controller"):
             kubectl("-n", NAMESPACE, "rollout", "status", f"deployment/{deployment}", "--timeout=180s", deadline=200)
@@ -100,11 +60,6 @@ def kill_each(names: list[str], rounds: int) -> None:
         assert len(tick.boots) == 1
         assert tick.connections == 1
         assert tick.longest_gap < MAX_GAP
-
-
-def _replaced(name: str, guests: list[Guest], old: set[int]) -> bool:
-    now = victims(name, guests)
-    return len(now) >= len(old) and not old & {victim.pid for victim in now}
 
 
 def test_guests_survive_the_death_of_each_process() -> None:
