@@ -23,8 +23,8 @@ MACHINES = [yaml.safe_load(text) for text in re.findall(r"(?ms)^```yaml\n(.*?)^`
 
 @pytest.mark.parametrize("machine", MACHINES, ids=lambda machine: str(machine["metadata"]["name"]))
 def test_a_machine_of_the_readme_is_supported(machine: dict[str, Any]) -> None:
-    assert machine["kind"] == "VirtualMachineInstance"
-    accept(machine["spec"], Configuration())
+    assert machine["kind"] == "VirtualMachine"
+    accept(machine["spec"]["template"]["spec"], Configuration())
 
 
 def test_the_readme_shows_one() -> None:
