@@ -70,6 +70,8 @@ def test_a_machine_of_the_bundle_starts_with_its_cpus_memory_and_preference() ->
             assert kept["metadata"]["ownerReferences"][0]["uid"] == get("vm", name)["metadata"]["uid"]
         apply(body)
         assert get("vm", name)["metadata"]["generation"] == generation
+        kubectl("patch", "vm", name, "--type=merge", "-p", json.dumps({"spec": {"runStrategy": "Halted"}}))
+        has(name, "Stopped")
 
 
 def test_an_edit_reaches_the_second_machine_only_and_nothing_depends_on_a_living_controller() -> None:
