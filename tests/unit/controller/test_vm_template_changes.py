@@ -12,7 +12,6 @@ from virt_core.objects.kubevirt import Configuration
 from virt_core.objects.meta import ObjectMeta
 from virt_core.testing.patches import merge_patch
 from virt_core.vm.admission import admit
-from virt_core.vm.virtual_machine import VirtualMachine
 from virt_core.vmi.instance import VirtualMachineInstance
 from virt_operator.packaging.supported import supported_paths
 
@@ -42,9 +41,8 @@ def vm(spec: dict[str, Any]) -> dict[str, Any]:
 def test_a_changed_field_is_admitted_and_named(change: Change) -> None:
     after = merge_patch(SPEC, change.patch)
     assert admit(vm(after), vm(SPEC), Configuration(), is_own_account=False) == ()
-    started, current = (VirtualMachine.of(vm(spec)).spec for spec in (SPEC, after))
     instance = VirtualMachineInstance(ObjectMeta("g"), Raw(json.dumps(SPEC).encode()))
-    found = changes_of(started, current, instance)
+    found = changes_of({"spec": SPEC}, {"spec": after}, instance)
     assert any(change.field == path or change.field.startswith(f"{path}.") for path in found.fields)
     assert not found.metadata
 
