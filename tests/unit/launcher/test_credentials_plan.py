@@ -90,6 +90,12 @@ def test_only_what_launchers_wrote_is_removed_from_the_guest() -> None:
     assert stale([gone, "x"], []) == [gone]
 
 
+def test_a_key_to_whose_line_somebody_appended_is_removed_too() -> None:
+    glued = f"{KEY} {MARK}ssh-rsa appended"
+    assert stale([glued], []) == [glued]
+    assert stale([glued, f"{KEY} {MARK}"], [KEY]) == [glued]
+
+
 @pytest.mark.parametrize("answer", [None, 1, {"keys": 1}, [1, None, {}], "ssh-rsa"])
 def test_a_guest_that_reports_something_else_than_keys_loses_none(answer: object) -> None:
     assert stale(answer, [KEY]) == []

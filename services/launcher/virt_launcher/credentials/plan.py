@@ -97,7 +97,7 @@ def _passwords(folder: str, values: Values) -> tuple[dict[str, str], list[str]]:
 
 def marked(keys: Sequence[str]) -> list[str]:
     """The lines for authorized_keys."""
-    return [key if _is_marked(key) else f"{key} {MARK}" for key in keys]
+    return [key if key.endswith(f" {MARK}") else f"{key} {MARK}" for key in keys]
 
 
 def stale(present: object, keys: Sequence[str]) -> list[str]:
@@ -114,7 +114,9 @@ def stale(present: object, keys: Sequence[str]) -> list[str]:
 
 
 def _is_marked(line: str) -> bool:
-    return line.endswith(f" {MARK}")
+    """Whether a launcher wrote the line. qemu-ga ends the file without a line break, so what somebody appends becomes
+    part of the comment of the last key."""
+    return f" {MARK}" in line
 
 
 def summary(problems: Sequence[str]) -> str:
