@@ -3,46 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from kubevirt.launcher.v1 import command_pb2, guest_pb2, launcher_pb2, machine_pb2, state_pb2
+from kubevirt.launcher.v1 import command_pb2, guest_pb2, launcher_pb2, state_pb2
 from virt_core.rpc.errors import Refused
 
-from tests.integration.launcher.commands import run
-from tests.integration.launcher.pod import GUEST_ADDRESS, MAC, PRIVATE
+from tests.integration.launcher.agent_guest import start_agent, start_with_agent
+from tests.integration.launcher.pod import GUEST_ADDRESS, MAC
 
 if TYPE_CHECKING:
     from tests.integration.launcher.pod import Pod
 
 PROBE, FREEZER = "/usr/lib/kubevirt/virt-probe", "/usr/bin/virt-freezer"
-
-
-async def start_with_agent(pod: Pod) -> None:
-    """The demonstration guest with the agent's archive behind its initial RAM disk; returns when the agent runs."""
-    with (pod.volumes["kernel-boot"] / "initrd").open("ab") as initrd:
-        initrd.write((Path(pod.images.guest) / "boot/agent").read_bytes())
-    disk = pod.volumes["private"] / "disk.img"
-    run("mkfs.ext4", "-q", str(disk), "8M")
-    disk.chmod(0o666)
-    machine = pod.machine(memory_bytes=192 << 20)
-    machine.disks.add(
-        name="d",
-        device=machine_pb2.DISK_DEVICE_DISK,
-        bus=machine_pb2.DISK_BUS_VIRTIO,
-        image_file=machine_pb2.ImageFile(path=f"{PRIVATE}/disk.img"),
-    )
-    state = await pod.start_machine(machine)
-    assert state.phase == state_pb2.MACHINE_PHASE_RUNNING, pod.log
-    await pod.wait_for_console(b"guest-demo: lease ", b"\n")
-    await start_agent(pod)
-
-
-async def start_agent(pod: Pod) -> None:
-    """Have the guest start its agent; returns when the agent is reported."""
-    await pod.type(b"\n/agent/start &\n")
-    await pod.wait_for_state(lambda state: state.HasField("agent"))
 
 
 async def details(pod: Pod) -> launcher_pb2.GetGuestDetailsResponse:
