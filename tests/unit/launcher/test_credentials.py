@@ -256,6 +256,17 @@ async def test_a_change_of_a_secret_is_noticed_at_once(secrets: Secrets) -> None
     watching.cancel()
 
 
+async def test_secrets_that_cannot_be_watched_are_read_every_minute(pod: LauncherPod, secrets: Secrets) -> None:
+    wanted = secrets.machine
+    wanted.access_credentials[0].folder += "/none"
+    changes: list[float] = []
+    loop = asyncio.get_running_loop()
+    watching = asyncio.create_task(watch_secrets(cast(Keeper, OneMachine(wanted)), lambda: changes.append(loop.time())))
+    await asyncio.sleep(150)
+    watching.cancel()
+    assert len(changes) == 2
+
+
 async def test_a_machine_without_credentials_watches_nothing() -> None:
     async with asyncio.timeout(10):
         await watch_secrets(cast(Keeper, OneMachine(machine())), lambda: None)

@@ -100,8 +100,9 @@ class Keeper:
 
     def tell_credentials(self, state: state_pb2.CredentialsState | None) -> None:
         """Store whether the guest has its credentials; None: there is no agent."""
-        self._credentials = state
-        self._wake.set()
+        if state != self._credentials:
+            self._credentials = state
+            self._wake.set()
 
     def record_thaw_at(self, when: Timestamp | None) -> None:
         """Record when file systems must be thawed; None: they are thawed."""
