@@ -39,8 +39,9 @@ async def test_conforms(check: Check, client: KubeClient, namespace: str) -> Non
 async def test_the_fakes_lists_merge_as_the_published_schema_says(client: KubeClient) -> None:
     schema = await client.raw("/openapi/v2")
     for (group, plural), kind in BUILT_IN.items():
-        root = f"/apis/{group}/v1" if group else "/api/v1"
-        collections = (f"{root}/{plural}", f"{root}/namespaces/{{namespace}}/{plural}")
+        roots = (f"/apis/{group}/v1", f"/apis/{group}/v1beta1") if group else ("/api/v1",)
+        scopes = ("", "/namespaces/{namespace}")
+        collections = [f"{root}{scope}/{plural}" for root in roots for scope in scopes]
         (created,) = (schema["paths"][path]["post"] for path in collections if "post" in schema["paths"].get(path, {}))
         body = next(parameter["schema"] for parameter in created["parameters"] if parameter["name"] == "body")
         published = dict(merging((), body, schema["definitions"]))

@@ -16,7 +16,7 @@ import yaml
 from localcluster import clients
 from localcluster.settings import Cluster
 
-from tests.e2e.cluster import ROOT, apply, kubectl
+from tests.e2e.cluster import ROOT, apply, get, kubectl
 from tests.e2e.guests import Guest, until
 from tests.e2e.virtual_machines import existing, has, request, status, vm_manifest
 
@@ -116,11 +116,11 @@ def bring(name: str, state: str) -> None:
     """Into the state, whatever state it is in."""
 
     def settled() -> bool:
-        return not status(name).get("stateChangeRequests") and status(name).get("printableStatus") in (
-            "Stopped",
-            "Running",
-            "Paused",
-        )
+        body = get("vm", name)
+        reported = body["status"].get("printableStatus")
+        is_halted = body["spec"]["runStrategy"] == "Halted"  # the machine's own is Always
+        under_way = body["status"].get("stateChangeRequests") or is_halted != (reported == "Stopped")
+        return not under_way and reported in ("Stopped", "Running", "Paused")
 
     until(settled, "no change to be under way", PATIENCE_S)
     now = status(name)["printableStatus"]

@@ -104,3 +104,11 @@ def test_what_validation_refuses_or_needs_no_volume_stays(matcher: Any) -> None:
     body = {"spec": {**vm()["spec"], "instancetype": matcher}}
     assert claims_to_read(body) == ()
     assert stored(body, None) == body["spec"]
+
+
+def test_a_volume_that_a_data_volume_template_would_make_is_left_to_validation() -> None:
+    body = vm("dv")
+    body["spec"]["dataVolumeTemplates"] = [{"metadata": {"name": "disk"}, "spec": {}}]
+    assert inferred(body, None, {"disk": None}).failure == ""
+    body["spec"]["dataVolumeTemplates"] = [{"metadata": {"name": "another"}}, None, "odd"]
+    assert inferred(body, None, {"disk": None}).failure

@@ -61,6 +61,8 @@ def inferred(vm: Body, old: Body | None, claims: Mapping[str, Body | None]) -> I
             result = _with(result, role, kept, clears_memory=_clears_memory(vm, role))
     for role, matcher in _open_matchers(vm):
         found = _found(vm, role, matcher, claims)
+        if _is_of_template(vm, matcher):
+            continue  # validation refuses dataVolumeTemplates by name
         if not isinstance(found, _NothingFound):
             result = _with(result, role, found, clears_memory=_clears_memory(vm, role))
         elif found.may_be_ignored and matcher.ignores_failure:
@@ -102,6 +104,13 @@ def _claim_of(vm: Body, matcher: Matcher) -> str | _NothingFound:
         return name
     message = f"unable to infer defaults from volume {matcher.infer_from_volume} as type is not supported"
     return _NothingFound(message, may_be_ignored=True)
+
+
+def _is_of_template(vm: Body, matcher: Matcher) -> bool:
+    """Whether the volume is one of spec.dataVolumeTemplates, which this release does not make."""
+    templates = at(vm, ("spec", "dataVolumeTemplates"))
+    names = [at(template, ("metadata", "name")) for template in templates] if isinstance(templates, list) else []
+    return _claim_of(vm, matcher) in names
 
 
 def _found(vm: Body, role: Role, matcher: Matcher, claims: Mapping[str, Body | None]) -> dict[str, str] | _NothingFound:
