@@ -40,7 +40,6 @@ UNUSED = (
     Reason("kubevirt-controller", "get nodes", "only when the node of a guest is no longer there"),
     Reason("kubevirt-controller", "patch nodes", "only when a handler has been silent for five minutes"),
     Reason("*", "create leases.coordination.k8s.io in *", "only where nobody has led yet"),
-    Reason("kubevirt-operator", "get kubevirts.kubevirt.io", "required for creating a policy with them as parameters"),
     Reason("kubevirt-operator", "create validatingwebhookconfigurations.*", "only when the webhook is not registered"),
     Reason("kubevirt-operator", "patch secrets in *", "only when a certificate is renewed"),
     Reason(
