@@ -39,6 +39,7 @@ def healthy_again() -> Iterator[None]:
     kubectl("rollout", "status", "deployment/virt-controller", "-n", NAMESPACE, "--timeout=90s")
 
 
+@pytest.mark.chaos
 @pytest.mark.usefixtures("healthy_again")
 def test_a_killed_leader_leaves_exactly_as_many_as_wanted() -> None:
     began = datetime.now(UTC)
