@@ -22,6 +22,9 @@ MANIFEST = Path(__file__).with_name("demo-vm.yaml")
 PAGE = f"/api/v1/namespaces/default/services/{NAME}:80/proxy/"
 RESTART = f"/apis/subresources.kubevirt.io/v1/namespaces/default/virtualmachines/{NAME}/restart"
 PROMPT = b"login: ready # "
+SERVE = (
+    b'mkdir -p /www; echo "Hello, boot $(cat /proc/sys/kernel/random/boot_id)" >/www/index.html; httpd -p 80 -h /www\n'
+)
 RESTART_SECONDS = 120
 
 
@@ -78,10 +81,11 @@ def start() -> None:
 
 
 async def login() -> None:
-    """Show the serial console until the guest is at its prompt."""
+    """Show the serial console until the guest is at its prompt, and start a web server there."""
     async with Console.open(Path(os.environ["KUBECONFIG"]), "default", NAME) as console:
         await console.send(b"\n")
         await console.read_until(PROMPT, 120)
+        await console.send(SERVE)
         sys.stdout.write(bytes(console.seen).decode(errors="replace").replace("\r\n", "\n") + "\n")
 
 
@@ -101,6 +105,7 @@ def restart(guest: Guest) -> None:
     before, uid = page(), guest.vmi["metadata"]["uid"]
     kubectl("replace", "--raw", RESTART, "-f", "-", stdin="{}")
     until(lambda: is_restarted(uid), "the VirtualMachine to be restarted", RESTART_SECONDS)
+    asyncio.run(login())
     until(lambda: "Hello" in page() and page() != before, "the page of another boot", RESTART_SECONDS)
     print(page(), end="")
 
