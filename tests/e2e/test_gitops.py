@@ -81,7 +81,7 @@ def test_one_that_is_applied_by_both_ways_keeps_its_generation(first: str) -> No
         unchanged(body, *ways, *ways)
         has(name, "Stopped")
         for way in ways:
-            apply_by(way, body)  # kubectl writes its annotation anew after an apply by the other way
+            apply_by(way, body)  # kubectl writes its annotation again after an apply by the other way
             settled = written(name)
             apply_by(way, body)
             assert (generation(name), written(name)) == (1, settled)
