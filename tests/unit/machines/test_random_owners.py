@@ -1,5 +1,5 @@
-"""Random objects of kinds that make VirtualMachineInstances do no harm: each is refused in words, or what becomes of it
-is admitted too and has a pod.
+"""Random objects of kinds that make or shape VirtualMachineInstances do no harm: each is refused in words, or what
+becomes of it is admitted too and has a pod.
 
 A kind adds itself in KINDS. RANDOM_VMIS says how many objects; the suite makes a few hundred.
 """
@@ -18,7 +18,7 @@ import msgspec
 import pytest
 from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
-from virt_api.admission import replica_set, vm, vmi
+from virt_api.admission import instancetypes, replica_set, vm, vmi
 from virt_api.admission.review import Body, Circumstances, Request, read
 from virt_controller.pod.observed import Claim
 from virt_controller.pod.template import launcher_pod
@@ -29,7 +29,24 @@ from virt_controller.vm.observe import Observed
 from virt_controller.vm.plan import plan
 from virt_core.conventions import accounts
 from virt_core.conventions.labels import VM_FINALIZER
-from virt_core.conventions.webhooks import MUTATE, REPLICA_SET_VALIDATE, VALIDATE_CREATE, VM_MUTATE, VM_VALIDATE
+from virt_core.conventions.webhooks import (
+    MUTATE,
+    REPLICA_SET_VALIDATE,
+    VALIDATE_CLUSTER_INSTANCETYPE,
+    VALIDATE_CLUSTER_PREFERENCE,
+    VALIDATE_CREATE,
+    VALIDATE_INSTANCETYPE,
+    VALIDATE_PREFERENCE,
+    VM_MUTATE,
+    VM_VALIDATE,
+)
+from virt_core.instancetype.apply import apply
+from virt_core.kube.resource import (
+    VIRTUAL_MACHINE_CLUSTER_INSTANCETYPES,
+    VIRTUAL_MACHINE_CLUSTER_PREFERENCES,
+    VIRTUAL_MACHINE_INSTANCETYPES,
+    VIRTUAL_MACHINE_PREFERENCES,
+)
 from virt_core.objects.kubevirt import Configuration
 from virt_core.objects.patch import guarded_patch
 from virt_core.replica_set.replica_set import KIND as REPLICA_SET
@@ -39,6 +56,7 @@ from virt_core.vm.virtual_machine import VirtualMachine
 from virt_core.vmi.accepted import accept
 from virt_core.vmi.instance import VirtualMachineInstance
 
+from tests.samples.instancetypes import schema_valid, supported_instancetypes, supported_preferences
 from tests.samples.launcher_pods import LAUNCHER
 from tests.samples.owners import owners
 
@@ -122,6 +140,27 @@ def replicates(body: Body) -> None:
     runs(json.loads(json.dumps(instance(found, found.spec, next(names(found, found.spec)), 1))))
 
 
+def sizes(body: Body) -> None:
+    """A guest with a stored instance type and nothing of its own runs."""
+    _runs_with(body, None)
+
+
+def shapes(body: Body) -> None:
+    """A guest with a stored preference and an instance type runs, if the preference can be met."""
+    _runs_with({"metadata": {"name": "small"}, "spec": {"cpu": {"guest": 2}, "memory": {"guest": "1Gi"}}}, body)
+
+
+def _runs_with(instancetype: Body, preference: Body | None) -> None:
+    applied = apply({"spec": {"domain": {"devices": {}}}}, instancetype, preference)
+    if applied.refusals:
+        assert [refusal.field for refusal in applied.refusals] == ["instancetype.spec.cpu.guest"]
+        return event("cannot be spread")
+    event("shapes a guest" if preference else "sizes a guest")
+    metadata = {"name": "g", "namespace": "n", **applied.template.get("metadata", {})}
+    runs({"kind": "VirtualMachineInstance", "metadata": metadata, "spec": applied.template["spec"]})
+    return None
+
+
 VM_SPECS = owners("v1.VirtualMachineSpec", runStrategy=STRATEGIES) | owners(
     "v1.VirtualMachineSpec", running=st.booleans()
 )
@@ -130,9 +169,25 @@ REPLICA_SET_SPECS = owners(
     selector=st.just({"matchLabels": {"app": "web"}}),
     replicas=st.integers(0, 3),
 )
+INSTANCETYPE_SPECS = schema_valid("v1beta1.VirtualMachineInstancetypeSpec") | supported_instancetypes
+PREFERENCE_SPECS = schema_valid("v1beta1.VirtualMachinePreferenceSpec") | supported_preferences
 KINDS = {
     "VirtualMachine": Kind(VM_SPECS, vm.DECISIONS, VM_VALIDATE, VM_MUTATE, starts),
     REPLICA_SET: Kind(REPLICA_SET_SPECS, replica_set.DECISIONS, REPLICA_SET_VALIDATE, becomes=replicates),
+    **{
+        resource.kind: Kind(INSTANCETYPE_SPECS, instancetypes.DECISIONS, validate, becomes=sizes)
+        for resource, validate in (
+            (VIRTUAL_MACHINE_INSTANCETYPES, VALIDATE_INSTANCETYPE),
+            (VIRTUAL_MACHINE_CLUSTER_INSTANCETYPES, VALIDATE_CLUSTER_INSTANCETYPE),
+        )
+    },
+    **{
+        resource.kind: Kind(PREFERENCE_SPECS, instancetypes.DECISIONS, validate, becomes=shapes)
+        for resource, validate in (
+            (VIRTUAL_MACHINE_PREFERENCES, VALIDATE_PREFERENCE),
+            (VIRTUAL_MACHINE_CLUSTER_PREFERENCES, VALIDATE_CLUSTER_PREFERENCE),
+        )
+    },
 }
 
 
