@@ -19,7 +19,7 @@ from virt_core.objects.admission_review import LARGEST_REVIEW
 from virt_api import errors
 from virt_api.admission.webhooks import Handler
 from virt_api.aggregation.authentication import FrontProxyWatch, authenticate
-from virt_api.aggregation.authorization import authorize
+from virt_api.aggregation.authorization import Authorizer
 from virt_api.aggregation.documents import static_documents
 from virt_api.aggregation.health import Health
 from virt_api.subresources.call import Call, parse_call, parse_expand_manifest
@@ -45,12 +45,13 @@ def make_application(
 ) -> web.Application:
     """The web application. `ready` is the result of the kubelet's readiness probe."""
     application = web.Application(middlewares=[refusals_as_status], client_max_size=LARGEST_REVIEW)
+    authorizer = Authorizer(client)
 
     async def authorized(request: web.Request, parsed: Callable[[], Call]) -> web.StreamResponse:
         certificate = request.get_extra_info("peercert")
         user = authenticate(certificate, request.headers, front_proxy.rules)
         call = parsed()
-        await authorize(client, user, call)
+        await authorizer.authorize(user, call)
         call.require_supported()
         return await served.answer(request, call)
 

@@ -73,6 +73,26 @@ def options_of(verb: str, body: bytes) -> LifecycleOptions:
     return options
 
 
+def unread(verb: str, options: LifecycleOptions) -> tuple[Operation, ...]:
+    """The patch of the spec in the usual case, for a VirtualMachine that was not read: its tests fail in every other
+    case, which `start` and `stop` then decide. Empty: there is no usual case."""
+    if verb == "start" and not options.paused:
+        return _switched(RunStrategy.HALTED, RunStrategy.ALWAYS, "created", "startFailure")
+    if verb == "stop" and options.grace_period is None:
+        return _switched(RunStrategy.ALWAYS, RunStrategy.HALTED, "startFailure", _REQUESTS)
+    return ()
+
+
+def _switched(before: RunStrategy, after: RunStrategy, *absent: str) -> tuple[Operation, ...]:
+    """Another run strategy, if the fields `absent` of the status are so."""
+    path = "/spec/runStrategy"
+    return (
+        {"op": "test", "path": path, "value": before.value},
+        *({"op": "test", "path": f"/status/{field}", "value": None} for field in absent),
+        {"op": "replace", "path": path, "value": after.value},
+    )
+
+
 def start(vm: VirtualMachine, instance: Instance | None, options: LifecycleOptions) -> Writes:
     """Start the VirtualMachine. Raises Conflict if it runs, or if its run strategy has no start."""
     strategy = vm.spec.strategy

@@ -42,6 +42,8 @@ def _apply(target: Any, last: str, operation: Mapping[str, Any]) -> None:
     if op == "add":
         target[key] = copy.deepcopy(operation["value"])
         return
+    if op == "test" and isinstance(target, dict):
+        target = {key: None, **target}  # the API server's library takes an absent key as null
     old = target[key]
     if op == "test":
         if old != operation["value"]:

@@ -42,6 +42,18 @@ async def a_json_patch_is_done_whole_or_not_at_all(client: KubeClient, namespace
     assert await client.get(CONFIG_MAPS, namespace, "tested") == after
 
 
+async def a_json_patch_tests_with_null_that_a_key_is_absent(client: KubeClient, namespace: str) -> None:
+    """RFC 6902 has no such test; KubeVirt's virt-api relies on it, too. The object that has the key must exist."""
+    await client.create(CONFIG_MAPS, namespace, config_map("lacking"))
+    add = {"op": "add", "path": "/data/b", "value": "2"}
+    absent = {"op": "test", "path": "/data/b", "value": None}
+    after = await client.json_patch(CONFIG_MAPS, namespace, "lacking", [absent, add])
+    assert after["data"] == {"a": "1", "b": "2"}
+    await refused(Conflict, client.json_patch(CONFIG_MAPS, namespace, "lacking", [absent, add]))
+    nowhere = {"op": "test", "path": "/absent/b", "value": None}
+    await refused(Conflict, client.json_patch(CONFIG_MAPS, namespace, "lacking", [nowhere, add]))
+
+
 async def a_merge_patch_may_name_the_version_it_rests_on(client: KubeClient, namespace: str) -> None:
     """null removes; a resourceVersion that is not the object's is a Conflict."""
     created = await client.create(CONFIG_MAPS, namespace, config_map("merged"))
@@ -96,6 +108,7 @@ CHECKS: tuple[Check, ...] = (
     create_gives_identity_once,
     what_is_not_there_is_not_found,
     a_json_patch_is_done_whole_or_not_at_all,
+    a_json_patch_tests_with_null_that_a_key_is_absent,
     a_merge_patch_may_name_the_version_it_rests_on,
     delete_may_name_the_uid,
     a_dry_run_stores_nothing,
