@@ -29,12 +29,18 @@ from virt_controller.pod.observed import LauncherPod, belongs_to
 
 
 class Caches:
-    """Subscribe to them before `run`."""
+    """Subscribe to them before `run`.
+
+    The suite's own kinds are optional: during its removal the definition of one may be gone, while objects of another
+    still wait for their controller.
+    """
 
     def __init__(self, client: KubeClient, namespace: str) -> None:
-        self.vmis = Reflector(client, VIRTUAL_MACHINE_INSTANCES, VirtualMachineInstance)
-        self.vms = Reflector(client, VIRTUAL_MACHINES, VirtualMachine)
-        self.replica_sets = Reflector(client, VIRTUAL_MACHINE_INSTANCE_REPLICA_SETS, VirtualMachineInstanceReplicaSet)
+        self.vmis = Reflector(client, VIRTUAL_MACHINE_INSTANCES, VirtualMachineInstance, optional=True)
+        self.vms = Reflector(client, VIRTUAL_MACHINES, VirtualMachine, optional=True)
+        self.replica_sets = Reflector(
+            client, VIRTUAL_MACHINE_INSTANCE_REPLICA_SETS, VirtualMachineInstanceReplicaSet, optional=True
+        )
         self.nodes = Reflector(client, NODES, Node)
         self.pods = LauncherPods(client, self.vmis)
         self.instancetypes = Instancetypes(client)

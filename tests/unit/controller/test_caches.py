@@ -8,10 +8,17 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import msgspec
+import pytest
 from virt_controller.caches import Caches
 from virt_core.kube.client import KubeClient
 from virt_core.kube.reflector import Key
-from virt_core.kube.resource import PODS, VIRTUAL_MACHINE_INSTANCES
+from virt_core.kube.resource import (
+    PODS,
+    VIRTUAL_MACHINE_INSTANCE_REPLICA_SETS,
+    VIRTUAL_MACHINE_INSTANCES,
+    VIRTUAL_MACHINES,
+    Resource,
+)
 from virt_core.testing.api_server import FakeApiServer
 from virt_core.vmi.instance import VirtualMachineInstance
 
@@ -123,3 +130,16 @@ async def test_the_last_version_of_an_active_pod_that_ended_is_kept_as_long_as_i
             seen.clear()
             await seen.wait()
         assert watched.caches.pods.removed(current) == ()
+
+
+@pytest.mark.parametrize(
+    "gone",
+    [VIRTUAL_MACHINES, VIRTUAL_MACHINE_INSTANCE_REPLICA_SETS, VIRTUAL_MACHINE_INSTANCES],
+    ids=lambda gone: gone.plural,
+)
+async def test_a_restart_during_the_suite_s_removal_does_not_wait_for_kinds_that_are_gone(
+    gone: Resource, server: FakeApiServer, client: KubeClient
+) -> None:
+    server.undefined.add(gone.plural)
+    async with watching(client) as watched:
+        assert watched.caches.synced

@@ -9,8 +9,6 @@ from virt_core.kube.client import KubeClient
 from virt_core.kube.reflector import Key
 from virt_core.kube.resource import VIRTUAL_MACHINE_INSTANCETYPES, VIRTUAL_MACHINE_PREFERENCES
 from virt_core.testing.api_server import FakeApiServer
-from virt_core.testing.place import Place
-from virt_core.testing.refused import Refused
 
 KIND = VIRTUAL_MACHINE_INSTANCETYPES
 
@@ -38,11 +36,7 @@ async def test_a_machine_hears_once_of_the_object_that_it_waits_for(server: Fake
 
 
 async def test_kinds_that_are_not_defined_hold_up_nobody(server: FakeApiServer, client: KubeClient) -> None:
-    def undefined(_: str, place: Place) -> None:
-        if place.plural == VIRTUAL_MACHINE_PREFERENCES.plural:
-            raise Refused(404, "NotFound", "the server could not find the requested resource")
-
-    server.fault = undefined
+    server.undefined.add(VIRTUAL_MACHINE_PREFERENCES.plural)
     caches = Caches(client, "kubevirt")
     running = asyncio.create_task(caches.run(), name="caches")
     try:

@@ -368,3 +368,27 @@ async def test_a_kind_is_watched_while_it_is_defined_and_has_no_objects_otherwis
             assert len(list(reflector)) == 1
     finally:
         running.cancel()
+
+
+async def test_an_optional_kind_has_no_objects_while_the_api_server_does_not_know_it(
+    server: FakeApiServer, client: KubeClient
+) -> None:
+    server.put(PATH, config_map("a"))
+    server.undefined.add(CONFIG_MAPS.plural)
+    changes: asyncio.Queue[Key] = asyncio.Queue()
+    reflector = Reflector(client, CONFIG_MAPS, ConfigMap, changes.put_nowait, namespace="ns", optional=True)
+    running = asyncio.create_task(reflector.run(), name="reflector")
+    try:
+        async with asyncio.timeout(5):
+            await reflector.synced.wait()
+            assert list(reflector) == []
+            server.undefined.clear()
+            assert await changes.get() == ("ns", "a")
+            assert len(list(reflector)) == 1
+            await server.received("WATCH", 1)
+            server.undefined.add(CONFIG_MAPS.plural)
+            server.cut()
+            assert await changes.get() == ("ns", "a")
+            assert list(reflector) == [] and reflector.synced.is_set()
+    finally:
+        running.cancel()

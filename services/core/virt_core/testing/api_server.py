@@ -37,6 +37,8 @@ class FakeApiServer:
         """Called with the collection before an object is created in it; may raise Refused."""
         self.fault: Callable[[str, Place], None] = lambda _method, _place: None
         """Called with the method and the place of each request for a single object; may raise Refused."""
+        self.undefined: set[str] = set()
+        """Plurals of kinds whose definitions do not exist: every request for them is answered 404."""
         self._port = 0
         self._runner: web.AppRunner | None = None
         self._stirred = asyncio.Event()  # replaced at each change, so that every waiting watch wakes up
@@ -150,6 +152,9 @@ class FakeApiServer:
     async def _answer(self, request: web.Request) -> web.StreamResponse:
         place = Place.parse(request.path)
         try:
+            if place.plural in self.undefined:
+                self._note("UNDEFINED", request.path)
+                raise Refused(404, "NotFound", "the server could not find the requested resource")
             if request.method == "GET" and not place.name:
                 return await self._collection(request, place)
             self._note(request.method, request.path)
