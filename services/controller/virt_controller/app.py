@@ -46,7 +46,7 @@ async def run(settings: Settings, stopping: asyncio.Event) -> None:
             ("caches", caches.run()),
             ("leader", lease.lead(lambda: _work(replica_sets, vms, vmis, nodes))),
             ("rpc server", port.serve(settings.rpc_port, identity, certificates, peers=allow(components.OPERATOR))),
-            ("http", http.serve(settings.health_port, lambda: caches.synced)),
+            ("http", http.serve(settings.health_port, caches.wait)),
         )
 
 

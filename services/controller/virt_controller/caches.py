@@ -46,13 +46,8 @@ class Caches:
         self.instancetypes = Instancetypes(client)
         self.configuration = ConfigurationCache(client, namespace)
 
-    @property
-    def synced(self) -> bool:
-        """Whether every cache is complete. Before that, an object that is missing from a cache may exist."""
-        return all(synced.is_set() for synced in self._synced)
-
     async def wait(self) -> None:
-        """Return when all are synced."""
+        """Return when every cache is complete. Before that, an object that is missing from a cache may exist."""
         for synced in self._synced:
             await synced.wait()
 

@@ -1,26 +1,31 @@
 """The HTTP port of controller, handler and operator: HEALTH_PATH for the kubelet's probes, 200 when ready, 503 before.
 
+The kubelet probes a starting container once a second, so a process that becomes ready right after a probe would count
+as unready for another second. Therefore a probe that comes early is answered when the process is ready.
+
 A few lines on asyncio, because a web framework for one answer would cost controller and handler 10 MB each.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 from virt_core.conventions.component_pod import HEALTH_PATH
 
-_LIMIT = 5.0  # seconds; the kubelet gives up after one
+_LIMIT = 5.0  # seconds for a request to arrive and for its answer
+_HOLD = 1.5  # seconds that an answer waits for readiness; the probes' timeout is two (virt_operator/strategy/pods.py)
 
 
-async def serve(port: int, ready: Callable[[], bool]) -> None:
-    """Answer on all addresses until cancelled; any other path is not found."""
+async def serve(port: int, until_ready: Callable[[], Awaitable[object]], *, hold: float | None = None) -> None:
+    """Answer on all addresses until cancelled; any other path is not found. `until_ready()` returns when the process is
+    ready."""
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             async with asyncio.timeout(_LIMIT):
                 head = await reader.readuntil(b"\r\n\r\n")
-                status = _status(head, ready)
+                status = await _status(head, until_ready, _HOLD if hold is None else hold)
                 writer.write(f"HTTP/1.1 {status}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n".encode())
                 await writer.drain()
         except (TimeoutError, OSError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
@@ -33,8 +38,13 @@ async def serve(port: int, ready: Callable[[], bool]) -> None:
         await server.serve_forever()
 
 
-def _status(head: bytes, ready: Callable[[], bool]) -> str:
+async def _status(head: bytes, until_ready: Callable[[], Awaitable[object]], hold: float) -> str:
     target = head.split(b"\r\n", 1)[0].split(b" ")[1:2]
     if not target or target[0].partition(b"?")[0] != HEALTH_PATH.encode():
         return "404 Not Found"
-    return "200 OK" if ready() else "503 Service Unavailable"
+    try:
+        async with asyncio.timeout(hold):
+            await until_ready()
+    except TimeoutError:
+        return "503 Service Unavailable"
+    return "200 OK"

@@ -1,12 +1,12 @@
-"""``python -m virt_handler``: settings from the environment, then app.run until SIGTERM."""
+"""``python -m virt_handler``: settings from the environment, then start.run, which imports app.py, until SIGTERM."""
 
 from __future__ import annotations
 
 from virt_core.conventions import components
 from virt_core.service import serve
 
-from virt_handler.app import run
 from virt_handler.settings import Settings
+from virt_handler.start import run
 
 
 def main() -> None:

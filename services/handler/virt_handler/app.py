@@ -1,4 +1,4 @@
-"""virt-handler's composition root: creates and connects the parts, starts every task by name. Called by __main__."""
+"""virt-handler's composition root: creates and connects the parts, starts every task by name. Called by start.py."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import asyncio
 from contextlib import AsyncExitStack
 
 from kubevirt.info.v1 import info_pb2
-from virt_core import aio, http
+from virt_core import aio
 from virt_core.conventions import components
 from virt_core.conventions.labels import NODE_NAME
 from virt_core.kube.client import KubeClient
@@ -29,14 +29,16 @@ from virt_handler.launchers.pod_folders import PodFolders
 from virt_handler.machines.execute import Executor
 from virt_handler.machines.pod import launchers_of
 from virt_handler.machines.reconcile import Machines
+from virt_handler.network import netlink
 from virt_handler.node import heartbeat, kvm
 from virt_handler.service.commands import Commands
 from virt_handler.service.consoles import Consoles
 from virt_handler.service.servicer import HandlerService, contract
 from virt_handler.settings import Settings
+from virt_handler.start import Started
 
 
-async def run(settings: Settings, stopping: asyncio.Event) -> None:
+async def run(settings: Settings, stopping: asyncio.Event, started: Started) -> None:
     """Run as the handler of `settings.node` until `stopping` is set. Neither start nor stop affects a guest."""
     async with AsyncExitStack() as stack:
         folder_events = FolderEvents()
@@ -95,20 +97,30 @@ async def run(settings: Settings, stopping: asyncio.Event) -> None:
                 await registration.serve(settings.device_plugins, folder_events, KVM, asyncio.Event())
             await stopping.wait()  # a node without KVM offers no device as long as this handler runs
 
-        def ready() -> bool:
-            return vmis.synced.is_set() and configuration.synced.is_set() and serving.is_set() and not stopping.is_set()
+        async def certify() -> None:
+            await asyncio.wait([started.request])  # a second program would create a second key
+            await own.run()
 
-        needed = (vmis.synced, configuration.synced, serving, tun_offered)
+        async def report_readiness() -> None:
+            for needed in (vmis.synced, configuration.synced, serving):
+                await needed.wait()
+            started.ready.set()
+            await asyncio.to_thread(netlink.load)  # its import takes 60 ms, which the first machine does not wait for
+            await stopping.wait()
+
+        async def probes() -> None:
+            await started.probes
 
         await aio.until(
             stopping,
             ("vmis", vmis.run()),
             ("configuration", configuration.run()),
             ("machines", machines.run()),
-            ("certificate", own.run()),
+            ("certificate", certify()),
             ("rpc server", rpc()),
             ("device plugin for tun", registration.serve(settings.device_plugins, folder_events, TUN, tun_offered)),
             ("device plugin for kvm", offer_kvm()),
-            ("heartbeat", heartbeat.run(client, settings.node, *needed)),
-            ("http", http.serve(settings.health_port, ready)),
+            ("heartbeat", heartbeat.run(client, settings.node, started.ready, tun_offered)),
+            ("readiness", report_readiness()),
+            ("http", probes()),
         )

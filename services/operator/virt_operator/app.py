@@ -49,7 +49,7 @@ async def run(settings: Settings, stopping: asyncio.Event) -> None:
 
         await aio.until(
             drained,
-            ("http", http.serve(settings.health_port, webhook.serving.is_set)),
+            ("http", http.serve(settings.health_port, webhook.serving.wait)),
             ("certificate authority", authority.run()),
             ("own certificate", own.run()),
             ("webhook", serve()),

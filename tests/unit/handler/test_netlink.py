@@ -7,7 +7,8 @@ import sys
 
 _SCRIPT = """
 import sys
-from virt_handler.network.netlink import IPRoute, NetlinkError
+from virt_handler.network import netlink
+IPRoute, NetlinkError = netlink.load()
 with IPRoute() as route:
     assert route.link_lookup(ifname="lo") == [1]
     try:

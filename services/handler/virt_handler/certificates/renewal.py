@@ -28,8 +28,7 @@ from virt_core.kube.resource import CERTIFICATE_SIGNING_REQUESTS
 from virt_core.objects.meta import Condition, ObjectMeta
 from virt_core.rpc.tls import NAMES, read_files, write_files
 
-from virt_handler.certificates import apart, pending
-from virt_handler.certificates.pending import Pending
+from virt_handler.certificates import apart, first_request, pending
 from virt_handler.certificates.question import Wanted
 
 _log = logs.bound("virt_handler.certificates.renewal")
@@ -132,7 +131,7 @@ class NodeCertificate:
         return due is None or self._now() >= due
 
     async def _renew(self) -> None:
-        waiting = pending.read(self._folder) or await self._new_request()
+        waiting = await first_request.stored(self._folder, self._names)
         name = waiting.name(self._instance)
         _log.info("requesting a certificate", request=name, names=self._names)
         spec = {
@@ -152,12 +151,6 @@ class NodeCertificate:
         write_files(self._folder, {KEY: waiting.key, LEAF: leaf})
         pending.forget(self._folder)
         self.ready.set()
-
-    async def _new_request(self) -> Pending:
-        made = await apart.ask(Wanted(names=self._names))
-        waiting = Pending(made.key, made.request)
-        pending.write(self._folder, waiting)
-        return waiting
 
     async def _signed(self, name: str) -> bytes:
         """Wait for the leaf without a time limit.

@@ -13,8 +13,7 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-from virt_handler.network import remembered
-from virt_handler.network.netlink import IPRoute, NetlinkError
+from virt_handler.network import netlink, remembered
 from virt_handler.network.plan import BRIDGE, POD_LINK, NetworkPlan, PodNetwork, Route, Uplink
 
 _NFT_SECONDS = 10.0
@@ -37,8 +36,9 @@ def read_pod_network() -> PodNetwork:
     Raises:
         NetworkFailed: the pod has no such card.
     """
+    pyroute2 = netlink.load()
     try:
-        with IPRoute() as route:
+        with pyroute2.route() as route:
             bridge = _link(route, BRIDGE)
             before = remembered.read(bridge.get("ifalias")) if bridge is not None else None
             if before is not None:
@@ -54,7 +54,7 @@ def read_pod_network() -> PodNetwork:
                 mac=str(link.get("address")),
                 routes=_routes(route, link["index"]),
             )
-    except (NetlinkError, OSError) as error:
+    except (pyroute2.error, OSError) as error:
         raise NetworkFailed(f"reading the pod's network: {error}") from error
 
 
@@ -64,15 +64,16 @@ def prepare(plan: NetworkPlan) -> None:
     Raises:
         NetworkFailed: the message names the step.
     """
+    pyroute2 = netlink.load()
     try:
-        with IPRoute() as route:
+        with pyroute2.route() as route:
             bridge = _ensure_bridge(route, plan)
             if plan.uplink is not None:
                 _ensure_uplink(route, plan.uplink, bridge)
             _ensure_tap(route, plan, bridge)
         if plan.uplink is None:
             Path("/proc/sys/net/ipv4/ip_forward").write_text("1")
-    except (NetlinkError, OSError) as error:
+    except (pyroute2.error, OSError) as error:
         raise NetworkFailed(f"creating bridge {plan.bridge} and tap device {plan.tap}: {error}") from error
     _load_rules(plan.ruleset)
 
