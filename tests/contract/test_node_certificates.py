@@ -71,6 +71,7 @@ def test_a_pod_that_is_not_known_yet_is_waited_for() -> None:
     assert judge(request(), [], NAMESPACE) is None
     reborn = replace(handler_pod(), metadata=ObjectMeta("virt-handler-x", NAMESPACE, uid="another"))
     assert judge(request(), [reborn], NAMESPACE) is None
+    assert judge(request(), [handler_pod(node="")], NAMESPACE) is None, "a version before it was scheduled"
 
 
 @pytest.mark.parametrize(
@@ -190,6 +191,21 @@ async def test_a_handler_gets_a_leaf_whose_key_never_left_it(client: KubeClient,
         (stored,) = await client.list(CERTIFICATE_SIGNING_REQUESTS)
         assert [condition["type"] for condition in stored["status"]["conditions"]] == ["Approved"]
         assert b"PRIVATE" not in b64decode(stored["spec"]["request"])
+
+
+async def test_a_request_is_answered_as_soon_as_its_pod_is_known(client: KubeClient, tmp_path: Path) -> None:
+    node, pods, decided = new_node(client, tmp_path), list[Pod](), asyncio.Event()
+
+    def known() -> list[Pod]:
+        decided.set()
+        return pods
+
+    operator = NodeSigning(client, node.authority, NAMESPACE, known, look_again=2 * PATIENCE)
+    async with task("signing", operator.run()), at_work(node):
+        await decided.wait()
+        pods.append(handler_pod())
+        operator.pods_changed()
+        await node.certificate.ready.wait()
 
 
 async def test_a_leaf_is_renewed_at_half_life_and_when_another_authority_signs(

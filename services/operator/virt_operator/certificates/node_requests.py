@@ -89,7 +89,7 @@ class Refusal:
 
 
 def judge(request: SigningRequest, pods: Iterable[Pod], namespace: str) -> Grant | Refusal | None:
-    """The decision; None as long as the requesting pod is not in the cache."""
+    """The decision; None as long as the cache does not have the requesting pod on its node."""
     spec = request.spec
     wanted = accounts.user_of(accounts.HANDLER, namespace)
     if spec.signer_name != SIGNER_NAME or spec.username != wanted:
@@ -98,11 +98,11 @@ def judge(request: SigningRequest, pods: Iterable[Pod], namespace: str) -> Grant
     if not name or not uid:
         return Refusal("the token of the request is not bound to a pod")
     pod = next((pod for pod in pods if (pod.metadata.name, pod.metadata.uid) == (name, uid)), None)
-    if pod is None:
+    node = str(pod.spec.get("nodeName", "")) if pod is not None else ""
+    if pod is None or not node:  # the pod runs, so a version without a node is an old one
         return None
-    node = str(pod.spec.get("nodeName", ""))
-    if pod.metadata.labels.get(labels.APP) != components.HANDLER or not node:
-        return Refusal(f"pod {name} is no {components.HANDLER} on a node")
+    if pod.metadata.labels.get(labels.APP) != components.HANDLER:
+        return Refusal(f"pod {name} is no {components.HANDLER}")
     if _extra(spec, "node-name") not in ("", node):
         return Refusal(f"the token of the request is of node {_extra(spec, 'node-name')!r}, pod {name} is on {node!r}")
     return _read(spec.request, node, dns_names(node, namespace))

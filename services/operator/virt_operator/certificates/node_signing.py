@@ -70,6 +70,11 @@ class NodeSigning:
             group.create_task(self._requests.run(), name="watch of CertificateSigningRequests")
             await self._queue.run(self._answer, workers=4, first=[_key(request) for request in self._requests])
 
+    def pods_changed(self) -> None:
+        """Decide again about requests whose pod was unknown, without waiting for the next check. Only enqueues."""
+        for key in self._delays:
+            self._queue.add(key)
+
     async def _answer(self, key: Key) -> float | None:
         request = self._requests.get(key)
         if request is None or request.answered:

@@ -51,7 +51,7 @@ class Inventory:
         self._suites = Reflector(client, KUBEVIRTS, SuiteObject, self._suite_changed)
         self._seen: dict[Key, object] = {}
         parts = f"{labels.APP} in ({','.join((*components.INSTALLED, STRATEGY_APP, _OPERATOR))})"
-        self._pods = Reflector(client, PODS, PodObject, lambda _: changed(), namespace=namespace, labels=parts)
+        self._pods = Reflector(client, PODS, PodObject, self._pod_changed, namespace=namespace, labels=parts)
         self._trust = TrustReports(
             authority, certificates, namespace, lambda: self._pods_of(*components.INSTALLED), changed
         )
@@ -168,6 +168,10 @@ class Inventory:
         before = self._repairs.get(ref)
         vain = before.vain + 1 if before is not None and before.parts == live.parts else 0
         self._repairs[ref] = Repair(made.parts, vain, datetime.now(UTC))
+
+    def _pod_changed(self, key: Key) -> None:
+        self._signing.pods_changed()
+        self._changed()
 
     def _suite_changed(self, key: Key) -> None:
         """Ignore our own status writes: reconciling after them would defeat the back-off after a failure."""
