@@ -11,7 +11,7 @@ import sys
 from virt_core.conventions import components
 
 # A libvirtd that hangs delays the end of the pod by this much.
-_FAREWELL_S = 0.5
+_FAREWELL = 0.5  # seconds
 
 
 def main() -> None:
@@ -36,7 +36,7 @@ def main() -> None:
 
     logs.setup(components.LAUNCHER, log_level())
     asyncio.run(app.run(settings, host))
-    host.close(_FAREWELL_S)
+    host.close(_FAREWELL)
     sys.stderr.flush()
     # Skips the interpreter's shutdown, which would wait for a thread that may hang in libvirt.
     os._exit(0)

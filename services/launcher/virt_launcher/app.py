@@ -27,8 +27,8 @@ CONTRACTS = ("kubevirt.info.v1", "kubevirt.launcher.v1")
 FEATURES = frozenset({"access-credentials"})
 """Of the contract's fields that came after its first release."""
 
-# Grace period for calls in flight: watches send the last state to the handler.
-_LAST_WORDS_S = 1.0
+# Grace period in seconds for calls in flight: watches send the last state to the handler.
+_LAST_WORDS = 1.0
 
 
 async def run(settings: Settings, host: Host) -> None:
@@ -61,6 +61,6 @@ async def run(settings: Settings, host: Host) -> None:
         ]
         await finished.wait()
         await keeper.published.close()
-        await server.stop(_LAST_WORDS_S)
+        await server.stop(_LAST_WORDS)
         for task in tasks:
             task.cancel()

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 
 class HypervisorUnavailable(Exception):
-    """libvirt does not answer: the guest's state is unknown, wait for the connection. `waited_s` is how long this call
-    waited for an answer."""
+    """libvirt does not answer: the guest's state is unknown, wait for the connection. `waited` is for how many
+    seconds this call waited for an answer."""
 
-    def __init__(self, message: str, waited_s: float = 0.0) -> None:
+    def __init__(self, message: str, waited: float = 0.0) -> None:
         super().__init__(message)
-        self.waited_s = waited_s
+        self.waited = waited
 
 
 class HypervisorRefused(Exception):

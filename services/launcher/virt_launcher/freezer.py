@@ -25,8 +25,8 @@ from virt_launcher.machine.record import RecordFolder
 from virt_launcher.settings import Settings
 
 # A freeze first writes what the guest has not written yet: the launcher waits for its agent for 100 s at most.
-_TIMEOUT_S = 120.0
-_DEFAULT_UNFREEZE_S = 300
+_TIMEOUT = 120.0  # seconds
+_DEFAULT_UNFREEZE = 300  # seconds
 _NO_AGENT = "No guest agent, exiting"
 
 
@@ -41,7 +41,7 @@ class Call:
     freeze: bool
     name: str
     namespace: str
-    unfreeze_after_s: int
+    unfreeze_after: int
 
 
 def parse(arguments: Sequence[str]) -> Call:
@@ -55,13 +55,13 @@ def parse(arguments: Sequence[str]) -> Call:
     parser.add_argument(
         "--unfreezeTimeoutSeconds",
         "-t",
-        dest="unfreeze_after_s",
+        dest="unfreeze_after",
         type=int,
-        default=_DEFAULT_UNFREEZE_S,
+        default=_DEFAULT_UNFREEZE,
         help="the launcher thaws them after this time by itself; 300 by default, and for 0",
     )
     options = parser.parse_args(arguments)
-    return Call(options.freeze, options.name, options.namespace, options.unfreeze_after_s)
+    return Call(options.freeze, options.name, options.namespace, options.unfreeze_after)
 
 
 async def run(call: Call, settings: Settings) -> str:
@@ -76,12 +76,12 @@ async def run(call: Call, settings: Settings) -> str:
     _require_name(machine, call)
     peer = Peer(f"unix:{settings.socket}", name=components.LAUNCHER)
     try:
-        async with asyncio.timeout(_TIMEOUT_S):
+        async with asyncio.timeout(_TIMEOUT):
             return await _command(call, machine.uid, peer)
     except RpcError as error:
         raise Failed(str(error)) from error
     except TimeoutError as error:
-        raise Failed(f"virt-launcher did not answer within {_TIMEOUT_S:.0f} s") from error
+        raise Failed(f"virt-launcher did not answer within {_TIMEOUT:.0f} s") from error
     finally:
         await peer.close()
 
@@ -96,15 +96,15 @@ async def _command(call: Call, uid: str, peer: Peer) -> str:
     command = command_pb2.Command(unfreeze=command_pb2.Unfreeze())
     if call.freeze:
         command = command_pb2.Command(freeze=command_pb2.Freeze())
-        command.freeze.unfreeze_after.FromSeconds(call.unfreeze_after_s)
+        command.freeze.unfreeze_after.FromSeconds(call.unfreeze_after)
     request = launcher_pb2.CommandMachineRequest(machine_uid=uid, command=command)
-    await peer.call(stub.CommandMachine, request, timeout=_TIMEOUT_S)
+    await peer.call(stub.CommandMachine, request, timeout=_TIMEOUT)
     return "frozen" if call.freeze else "thawed"
 
 
 async def _state(stub: launcher_pb2_grpc.LauncherServiceAsyncStub, peer: Peer) -> state_pb2.MachineState:
     """The first message of a watch is the whole current state."""
-    states = peer.stream(stub.WatchMachine, launcher_pb2.WatchMachineRequest(), idle=_TIMEOUT_S, lifetime=_TIMEOUT_S)
+    states = peer.stream(stub.WatchMachine, launcher_pb2.WatchMachineRequest(), idle=_TIMEOUT, lifetime=_TIMEOUT)
     async with contextlib.aclosing(states):
         async for response in states:
             state: state_pb2.MachineState = response.state

@@ -24,8 +24,8 @@ from virt_launcher.domain import guest_agent
 from virt_launcher.errors import AgentRefused, AgentUnavailable
 
 _URI = "qemu:///session"
-_DEFAULT_TIMEOUT_S = 1  # Kubernetes' own for probes
-_FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.05, 0.5
+_DEFAULT_TIMEOUT = 1  # seconds; Kubernetes' own for probes
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.05, 0.5  # seconds
 # Length of a failed command's output in the message.
 _LONGEST_WORDS = 512
 
@@ -45,7 +45,7 @@ class Unwell(Exception):
 class Call:
     """The parsed command line. Without a command, the agent is only pinged."""
 
-    timeout_s: int
+    timeout: int
     command: tuple[str, ...] = ()
 
 
@@ -56,21 +56,21 @@ def parse(arguments: Sequence[str]) -> Call:
     if separator:
         at = options.index("--")
         options, command = options[:at], tuple(options[at + 1 :])
-    kind, timeout_s = (options[0] if options else ""), _DEFAULT_TIMEOUT_S
+    kind, timeout = (options[0] if options else ""), _DEFAULT_TIMEOUT
     if len(options) > 1:
         if len(options) != 3 or options[1] != TIMEOUT or not options[2].isdecimal() or int(options[2]) < 1:
             raise Misuse("after the verb only --timeout SECONDS, at least 1")
-        timeout_s = int(options[2])
+        timeout = int(options[2])
     if kind == PING and not separator:
-        return Call(timeout_s)
+        return Call(timeout)
     if kind == EXEC and command:
-        return Call(timeout_s, command)
+        return Call(timeout, command)
     raise Misuse("guest-agent-ping, or exec with -- and a command")
 
 
 def ask_guest(call: Call, ask: Ask, clock: Callable[[], float], pause: Callable[[float], None]) -> None:
     """Execute the probe with the agent. Raises Unwell, AgentUnavailable, AgentRefused."""
-    deadline = clock() + call.timeout_s
+    deadline = clock() + call.timeout
 
     def say(execute: str, **arguments: object) -> object:
         left = max(1, int(deadline - clock()))
@@ -83,7 +83,7 @@ def ask_guest(call: Call, ask: Ask, clock: Callable[[], float], pause: Callable[
     path, *arguments = call.command
     started = say("guest-exec", path=path, arg=arguments, **{"capture-output": True})
     pid = started.get("pid") if isinstance(started, dict) else None
-    wait = _FIRST_PAUSE_S
+    wait = _FIRST_PAUSE
     while True:
         status = say("guest-exec-status", pid=pid)
         if not isinstance(status, dict):
@@ -91,9 +91,9 @@ def ask_guest(call: Call, ask: Ask, clock: Callable[[], float], pause: Callable[
         if status.get("exited"):
             return _judge(status)
         if clock() + wait >= deadline:
-            raise Unwell(f"the command did not end within {call.timeout_s} s")
+            raise Unwell(f"the command did not end within {call.timeout} s")
         pause(wait)
-        wait = min(2 * wait, _LONGEST_PAUSE_S)
+        wait = min(2 * wait, _LONGEST_PAUSE)
 
 
 def _judge(status: dict[str, object]) -> None:

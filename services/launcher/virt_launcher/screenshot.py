@@ -16,7 +16,7 @@ from virt_launcher.domain.host import Host
 from virt_launcher.errors import CommandRefused
 from virt_launcher.settings import Settings
 
-_TIMEOUT_S = 30.0
+_TIMEOUT = 30.0  # seconds
 
 
 class Screenshots:
@@ -37,7 +37,7 @@ class Screenshots:
         """
         async with self._one_at_a_time:
             try:
-                await self._host.call(guest.take_screenshot, str(self._path), timeout=_TIMEOUT_S)
+                await self._host.call(guest.take_screenshot, str(self._path), timeout=_TIMEOUT)
                 size = self._path.stat().st_size
                 if size > LARGEST_PICTURE:
                     raise CommandRefused(

@@ -30,11 +30,11 @@ from virt_launcher.settings import Settings
 
 _log = logs.bound("virt_launcher.servicer")
 
-# The part of the caller's deadline that is reserved for a response with the state STARTING.
-_REPLY_MARGIN_S = 0.5
-_LONGEST_START_WAIT_S = 60.0
+# Seconds of the caller's deadline that are reserved for a response with the state STARTING.
+_REPLY_MARGIN = 0.5
+_LONGEST_START_WAIT = 60.0  # seconds
 _TIME_ZONES = Path("/usr/share/zoneinfo")  # of Debian's package tzdata
-_LONGEST_FREEZE_S = 24 * 3600
+_LONGEST_FREEZE = 24 * 3600  # seconds
 _SETTLED = frozenset({state_pb2.MACHINE_PHASE_RUNNING, state_pb2.MACHINE_PHASE_PAUSED, state_pb2.MACHINE_PHASE_ENDED})
 
 
@@ -61,10 +61,11 @@ def _require_known_timezone(name: str) -> None:
         raise InvalidField("machine.clock.timezone", name, "a name of the time zone database")
 
 
-def _freeze_s(freeze: command_pb2.Freeze) -> float:
+def _thaw_after(freeze: command_pb2.Freeze) -> float:
+    """In seconds; 0 means the default."""
     seconds = freeze.unfreeze_after.ToNanoseconds() / 1e9
-    if not 0 <= seconds <= _LONGEST_FREEZE_S:
-        raise InvalidField("command.freeze.unfreeze_after", f"{seconds:.0f}s", f"0 to {_LONGEST_FREEZE_S} seconds")
+    if not 0 <= seconds <= _LONGEST_FREEZE:
+        raise InvalidField("command.freeze.unfreeze_after", f"{seconds:.0f}s", f"0 to {_LONGEST_FREEZE} seconds")
     return seconds
 
 
@@ -101,9 +102,9 @@ class LauncherServicer(launcher_pb2_grpc.LauncherServiceServicer):
         else:
             self._require_uid(machine.uid, "machine.uid")
         remaining = context.time_remaining()
-        wait_s = min(_LONGEST_START_WAIT_S, _LONGEST_START_WAIT_S if remaining is None else remaining - _REPLY_MARGIN_S)
+        wait = min(_LONGEST_START_WAIT, _LONGEST_START_WAIT if remaining is None else remaining - _REPLY_MARGIN)
         try:
-            async with asyncio.timeout(max(0.0, wait_s)):
+            async with asyncio.timeout(max(0.0, wait)):
                 await self._keeper.published.until(lambda state: state.phase in _SETTLED)
         except TimeoutError:
             _log.info("responding before the guest runs", machine_uid=machine.uid)
@@ -133,7 +134,7 @@ class LauncherServicer(launcher_pb2_grpc.LauncherServiceServicer):
         self, request: launcher_pb2.WatchMachineRequest, context: Any
     ) -> AsyncIterator[launcher_pb2.WatchMachineResponse]:
         loop = asyncio.get_running_loop()
-        published, end = self._keeper.published, loop.time() + self._settings.watch_lifetime_s
+        published, end = self._keeper.published, loop.time() + self._settings.watch_lifetime
         with published.reading():
             more = await published.newer_than(0)
             while more and loop.time() < end:
@@ -142,7 +143,7 @@ class LauncherServicer(launcher_pb2_grpc.LauncherServiceServicer):
                     instance_id=self._instance_id, revision=revision, state=published.state
                 )
                 try:
-                    async with asyncio.timeout(min(self._settings.heartbeat_s, max(0.0, end - loop.time()))):
+                    async with asyncio.timeout(min(self._settings.heartbeat, max(0.0, end - loop.time()))):
                         more = await published.newer_than(revision)
                 except TimeoutError:
                     continue
@@ -158,7 +159,7 @@ class LauncherServicer(launcher_pb2_grpc.LauncherServiceServicer):
         _log.info("commanding", machine_uid=request.machine_uid, command=kind)
         async with _as_contract_says():
             if kind == "freeze":
-                await self._agent.freeze(_freeze_s(command.freeze))
+                await self._agent.freeze(_thaw_after(command.freeze))
             elif kind == "unfreeze":
                 await self._agent.unfreeze()
             elif not (kind == "soft_reboot" and await self._agent.reboot()):

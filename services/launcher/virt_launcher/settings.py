@@ -27,20 +27,20 @@ class Settings:
     connection_uri: str = "qemu:///session"
     """URI of the session's libvirtd."""
 
-    hiccup_s: float = 5.0
-    """A hypervisor that is silent for less is not reported."""
+    hiccup: float = 5.0
+    """Seconds; a hypervisor that is silent for less is not reported."""
 
-    heartbeat_s: float = 10.0
-    """The longest silence on a watch."""
+    heartbeat: float = 10.0
+    """Seconds; the longest silence on a watch."""
 
-    watch_lifetime_s: float = 30 * 60.0
-    """The server ends a watch after it."""
+    watch_lifetime: float = 30 * 60.0
+    """Seconds after which the server ends a watch."""
 
-    power_button_interval_s: float = 5.0
-    """Between two presses: a guest that has not loaded its button driver yet misses one."""
+    power_button_interval: float = 5.0
+    """Seconds between two presses: a guest that has not loaded its button driver yet misses one."""
 
-    agent_interval_s: float = 60.0
-    """Between two queries of the guest agent."""
+    agent_interval: float = 60.0
+    """Seconds between two queries of the guest agent."""
 
     termination_message: Path = Path(launcher_pod.TERMINATION_MESSAGE)
     """The file in which the kubelet reads how the container ended."""

@@ -21,7 +21,7 @@ from virt_launcher.machine.keeper import Keeper
 _log = logs.bound("virt_launcher.shutdown")
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 # The handler needs about 20 ms to write the end to the API server. It waits longer only for an eviction's reason.
-_ACKNOWLEDGEMENT_S = 1.0
+_ACKNOWLEDGEMENT = 1.0  # seconds
 _WORDS = {state_pb2.MACHINE_END_SHUTDOWN: GUEST_SHUTDOWN, state_pb2.MACHINE_END_DESTROYED: GUEST_DESTROYED}
 
 
@@ -43,9 +43,9 @@ async def stop_guest(
     await stopping.wait()
     machine = keeper.record.machine
     if machine is not None:
-        grace_s = machine.shutdown_grace_period.ToNanoseconds() / 1e9
-        _log.info("stopping the machine", machine_uid=machine.uid, grace_s=grace_s)
-        keeper.request_stop(grace_s)
+        grace = machine.shutdown_grace_period.ToNanoseconds() / 1e9
+        _log.info("stopping the machine", machine_uid=machine.uid, grace=grace)
+        keeper.request_stop(grace)
         await keeper.published.until(lambda state: state.phase == state_pb2.MACHINE_PHASE_ENDED)
         record_end(keeper.published.state.end, termination_message)
         if keeper.published.readers:
@@ -56,7 +56,7 @@ async def stop_guest(
 
 async def _acknowledgement(finished: asyncio.Event) -> None:
     try:
-        async with asyncio.timeout(_ACKNOWLEDGEMENT_S):
+        async with asyncio.timeout(_ACKNOWLEDGEMENT):
             await finished.wait()
     except TimeoutError:
         _log.info("ending without the handler's acknowledgement")

@@ -29,7 +29,7 @@ from virt_core.rpc.peer import Peer
 from tests.integration.launcher.commands import discard, run
 from tests.integration.launcher.images import Images
 from tests.integration.launcher.oci import USER, Mounts, oci_config
-from tests.integration.launcher.waiting import PATIENCE_S, changes_until, readable
+from tests.integration.launcher.waiting import PATIENCE, changes_until, readable
 
 KERNEL_BOOT = "/var/run/kubevirt/kernel-boot"
 PRIVATE = "/var/run/kubevirt-private"
@@ -156,14 +156,14 @@ class Pod:
         """StartMachine as the handler calls it."""
         request = launcher_pb2.StartMachineRequest(machine=machine)
         response: launcher_pb2.StartMachineResponse = await self.peer.call(
-            self.stub.StartMachine, request, timeout=PATIENCE_S
+            self.stub.StartMachine, request, timeout=PATIENCE
         )
         return response.state
 
-    async def stop_machine(self, grace_s: int) -> state_pb2.MachineState:
+    async def stop_machine(self, grace: int) -> state_pb2.MachineState:
         """StopMachine as the handler calls it."""
         request = launcher_pb2.StopMachineRequest(machine_uid=self.uid)
-        request.grace_period.FromSeconds(grace_s)
+        request.grace_period.FromSeconds(grace)
         response: launcher_pb2.StopMachineResponse = await self.peer.call(self.stub.StopMachine, request, timeout=10)
         return response.state
 
@@ -188,7 +188,7 @@ class Pod:
         """The same for whatever a state says. Fails with the last state and the end of the log."""
         seen: list[state_pb2.MachineState] = []
         try:
-            async with asyncio.timeout(PATIENCE_S):
+            async with asyncio.timeout(PATIENCE):
                 return await self._watch_until(accepted, seen)
         except TimeoutError:
             raise AssertionError(f"last state: {seen[-1:]}\n{self.processes()}\n{self.log[-6000:]}") from None
@@ -241,13 +241,13 @@ class Pod:
     async def exit_status(self) -> int:
         """Wait for the container's end."""
         assert self._process is not None
-        async with asyncio.timeout(PATIENCE_S):
+        async with asyncio.timeout(PATIENCE):
             return await self._process.wait()
 
     async def wait_for_console(self, before: bytes, after: bytes) -> bytes:
         """What the guest prints on its serial console between two marks, from where the last call ended."""
         reader, _ = await self._open_console()
-        async with asyncio.timeout(PATIENCE_S):
+        async with asyncio.timeout(PATIENCE):
             await reader.readuntil(before)
             return (await reader.readuntil(after))[: -len(after)]
 

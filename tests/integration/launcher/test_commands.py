@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 TICK = re.compile(rb"tick (\d+) uptime=([\d.]+) boot=(\S+)")
 # Ticks come each 0.2 s.
-SILENCE_S = 2.0
+SILENCE = 2.0
 PAUSED = (state_pb2.MACHINE_PHASE_PAUSED, state_pb2.PAUSE_REASON_BY_USER)
 
 
@@ -46,7 +46,7 @@ class Ticks:
         async with asyncio.timeout(30):
             while True:
                 try:
-                    async with asyncio.timeout(SILENCE_S):
+                    async with asyncio.timeout(SILENCE):
                         await self.next()
                 except TimeoutError:
                     return self.number
@@ -143,7 +143,7 @@ async def test_commands_are_refused_by_reason(pod: Pod) -> None:
         await pod.command()
     await pod.command(pause=command_pb2.Pause())
     assert await reason(soft_reboot=command_pb2.SoftReboot()) == "PAUSED"
-    await pod.stop_machine(grace_s=0)
+    await pod.stop_machine(grace=0)
     await pod.wait_for_phase(state_pb2.MACHINE_PHASE_ENDED)
     assert await reason(unpause=command_pb2.Unpause()) == "NOT_RUNNING"
 
@@ -151,7 +151,7 @@ async def test_commands_are_refused_by_reason(pod: Pod) -> None:
 async def test_paused_guest_can_be_stopped(pod: Pod) -> None:
     await pod.start_machine(pod.machine())
     await pod.command(pause=command_pb2.Pause())
-    await pod.stop_machine(grace_s=30)
+    await pod.stop_machine(grace=30)
     assert (await pod.wait_for_phase(state_pb2.MACHINE_PHASE_ENDED)).end == state_pb2.MACHINE_END_DESTROYED
 
 

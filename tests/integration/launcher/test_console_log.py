@@ -18,7 +18,7 @@ from kubevirt.launcher.v1 import command_pb2
 
 from tests.integration.launcher.commands import run
 from tests.integration.launcher.images import Images
-from tests.integration.launcher.waiting import PATIENCE_S, changes_until
+from tests.integration.launcher.waiting import PATIENCE, changes_until
 
 if TYPE_CHECKING:
     from tests.integration.launcher.pod import Pod
@@ -55,14 +55,14 @@ async def copying(program: str, log: Path) -> AsyncIterator[asyncio.subprocess.P
 
 async def read(copier: asyncio.subprocess.Process, length: int) -> bytes:
     assert copier.stdout is not None
-    async with asyncio.timeout(PATIENCE_S):
+    async with asyncio.timeout(PATIENCE):
         return await copier.stdout.readexactly(length)
 
 
 async def end(copier: asyncio.subprocess.Process, number: signal.Signals = signal.SIGTERM) -> tuple[bytes, bytes]:
     """What it wrote besides, on standard output and error."""
     copier.send_signal(number)
-    async with asyncio.timeout(PATIENCE_S):
+    async with asyncio.timeout(PATIENCE):
         return await copier.communicate()
 
 
@@ -172,7 +172,7 @@ def nothing_left(log: Path) -> bool:
 
 async def _read_until(copier: asyncio.subprocess.Process, text: bytes) -> None:
     assert copier.stdout is not None
-    async with asyncio.timeout(PATIENCE_S):
+    async with asyncio.timeout(PATIENCE):
         await copier.stdout.readuntil(text)
 
 

@@ -119,7 +119,7 @@ async def test_what_the_guest_writes_stays_where_it_should(pod: PodWithDisks) ->
     assert await _output(pod, "sync; for d in a b c d e; do head -c7 /dev/vd$d; done") == (
         "wrote-awrote-bwrote-cwrote-dwrote-e"
     )
-    await pod.stop_machine(grace_s=0)
+    await pod.stop_machine(grace=0)
     await pod.wait_for_phase(state_pb2.MACHINE_PHASE_ENDED)
     assert (claim / "disk.img").read_bytes()[:7] == b"wrote-a"
     assert (claim / "disk.img").stat().st_size == 2 * MIB

@@ -90,7 +90,7 @@ async def test_guest_of_a_claim_finds_what_it_wrote(pod: PodWithDisks) -> None:
     state = await pod.start_machine(pod.diskful(disk))
     assert [(disk.name, disk.target) for disk in state.disks] == [("claim", "sda")], state
     await pod.wait_for_console(b"booted from the ", b"claim")
-    await pod.stop_machine(grace_s=0)
+    await pod.stop_machine(grace=0)
     await pod.wait_for_phase(state_pb2.MACHINE_PHASE_ENDED)
     assert was_written((claim / "disk.img").read_bytes())
 

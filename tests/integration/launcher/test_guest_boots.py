@@ -91,7 +91,7 @@ async def test_machine_without_anything_to_boot_runs_until_it_is_destroyed(pod: 
     machine.ClearField("kernel_boot")
     del machine.interfaces[:]
     assert (await pod.start_machine(machine)).phase == state_pb2.MACHINE_PHASE_RUNNING
-    await pod.stop_machine(grace_s=0)
+    await pod.stop_machine(grace=0)
     assert (await pod.wait_for_phase(state_pb2.MACHINE_PHASE_ENDED)).end == state_pb2.MACHINE_END_DESTROYED
     await pod.acknowledge_end(state_pb2.MACHINE_END_DESTROYED)
     assert await pod.exit_status() == 0

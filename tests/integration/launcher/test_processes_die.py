@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from tests.integration.launcher.pod import Pod
 
 TICK = re.compile(rb"tick (\d+) uptime=([\d.]+) boot=(\S+)")
-LONGEST_GAP_S = 2.0
+LONGEST_GAP = 2.0
 
 
 class Ticks:
@@ -27,14 +27,14 @@ class Ticks:
 
     async def run(self) -> None:
         while True:
-            async with asyncio.timeout(LONGEST_GAP_S * 2):
+            async with asyncio.timeout(LONGEST_GAP * 2):
                 line = await self._reader.readline()
             found = TICK.match(line)
             assert found, line
             tick = (int(found[1]), float(found[2]), found[3])
             if self._last is not None:
                 assert tick[0] == self._last[0] + 1
-                assert tick[1] - self._last[1] < LONGEST_GAP_S
+                assert tick[1] - self._last[1] < LONGEST_GAP
                 assert tick[2] == self._last[2]
             self._last = tick
             self.count += 1
@@ -67,7 +67,7 @@ async def test_hiccup_of_libvirtd_is_not_reported(pod: Pod) -> None:
     call = pod.stub.WatchMachine(launcher_pb2.WatchMachineRequest())
     first = await call.read()
     await pod.kill("libvirtd")
-    await pod.stop_machine(grace_s=0)  # served although libvirtd is away; done when it is back
+    await pod.stop_machine(grace=0)  # served although libvirtd is away; done when it is back
     states = [(await call.read()).state]
     assert first.state.phase == state_pb2.MACHINE_PHASE_RUNNING
     assert [(state.phase, state.end) for state in states] == [

@@ -10,7 +10,7 @@ from pathlib import Path
 
 IN_MODIFY, IN_MOVED_TO = 0x02, 0x80  # sys/inotify.h
 # Of an emulated guest on a busy machine of two cores; a test that takes this long has failed.
-PATIENCE_S = 90.0
+PATIENCE = 90.0
 
 
 async def changes_until(path: Path, true: Callable[[], bool]) -> None:
@@ -32,7 +32,7 @@ async def readable(descriptor: int) -> None:
     ready = asyncio.Event()
     loop.add_reader(descriptor, ready.set)
     try:
-        async with asyncio.timeout(PATIENCE_S):
+        async with asyncio.timeout(PATIENCE):
             await ready.wait()
     finally:
         loop.remove_reader(descriptor)

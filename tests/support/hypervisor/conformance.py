@@ -18,8 +18,8 @@ from virt_launcher.domain.names import domain_name
 from virt_launcher.domain.observation import DomainPhase, Observation, ShutoffReason
 from virt_launcher.errors import AgentUnavailable, HypervisorRefused, HypervisorUnavailable
 
-_PATIENCE_S = 60.0
-_CALL_S = 30.0
+_PATIENCE = 60.0
+_CALL = 30.0
 
 STANDING, RUNNING = Observation(DomainPhase.STANDING), Observation(DomainPhase.RUNNING)
 
@@ -53,7 +53,7 @@ Check = Callable[[Pod], Awaitable[None]]
 
 
 async def _do(pod: Pod, function: Callable[..., Any], *arguments: object) -> Any:
-    return await pod.host.call(function, *arguments, timeout=_CALL_S)
+    return await pod.host.call(function, *arguments, timeout=_CALL)
 
 
 async def _refused(pod: Pod, function: Callable[..., Any], *arguments: object) -> None:
@@ -65,7 +65,7 @@ async def _until_seen(pod: Pod, expected: Observation) -> None:
     """Look again after each event, as the launcher does."""
     changed = asyncio.Event()
     pod.host.subscribe(changed.set)
-    async with asyncio.timeout(_PATIENCE_S):
+    async with asyncio.timeout(_PATIENCE):
         while True:
             await changed.wait()
             changed.clear()
@@ -205,14 +205,14 @@ async def a_disk_that_the_domain_lacks_has_no_size(pod: Pod) -> None:
 
 async def a_guest_without_an_agent_answers_nothing(pod: Pod) -> None:
     with pytest.raises(AgentUnavailable):
-        await pod.host.call_agent(guest_agent.ask, '{"execute": "guest-ping"}', 1, timeout=_CALL_S)
+        await pod.host.call_agent(guest_agent.ask, '{"execute": "guest-ping"}', 1, timeout=_CALL)
     await _do(pod, guest.create_standing, pod.xml())
     await _do(pod, guest.start_cpus)
     assert await _do(pod, guest_agent.is_connected) is False
     with pytest.raises(AgentUnavailable):
-        await pod.host.call_agent(guest_agent.ask, '{"execute": "guest-ping"}', 1, timeout=_CALL_S)
+        await pod.host.call_agent(guest_agent.ask, '{"execute": "guest-ping"}', 1, timeout=_CALL)
     with pytest.raises(AgentUnavailable):
-        await pod.host.call_agent(guest_agent.reboot, timeout=_CALL_S)
+        await pod.host.call_agent(guest_agent.reboot, timeout=_CALL)
 
 
 CHECKS: tuple[Check, ...] = (

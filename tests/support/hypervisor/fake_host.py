@@ -280,11 +280,11 @@ class FakeHypervisor:
     def is_connected(self) -> bool:
         return self.agent is not None and self.has_qemu
 
-    def ask(self, command: str, timeout_s: int) -> str:
+    def ask(self, command: str, timeout: int) -> str:
         if self.agent is None or not self.has_qemu:
             raise AgentUnavailable("Guest agent is not responding: QEMU guest agent is not connected")
         if self.agent.hangs:
-            raise AgentUnavailable(f"Guest agent is not responding: no answer within {timeout_s} s")
+            raise AgentUnavailable(f"Guest agent is not responding: no answer within {timeout} s")
         return self.agent.answer(command)
 
     def reboot(self) -> None:

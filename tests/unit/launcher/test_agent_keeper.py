@@ -59,7 +59,7 @@ async def test_an_agent_that_does_not_listen_yet_is_retried(pod: LauncherPod) ->
 async def test_what_the_guest_changes_is_reported_after_a_minute(pod: LauncherPod) -> None:
     agent = await started(pod)
     agent.answers["guest-get-host-name"] = {"host-name": "renamed"}
-    await asyncio.sleep(2 * pod.settings.agent_interval_s)
+    await asyncio.sleep(2 * pod.settings.agent_interval)
     assert pod.state.agent.hostname == "renamed"
 
 
@@ -156,7 +156,7 @@ async def test_a_frozen_guest_is_reported_as_it_was_before(pod: LauncherPod) -> 
     agent = await started(pod)
     await pod.command(freeze=FREEZE)
     agent.refuses.add("guest-get-host-name")
-    await asyncio.sleep(2 * pod.settings.agent_interval_s)
+    await asyncio.sleep(2 * pod.settings.agent_interval)
     assert (pod.state.agent.hostname, pod.state.agent.filesystems_frozen) == ("demo", True)
 
 

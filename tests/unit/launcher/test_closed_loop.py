@@ -26,7 +26,7 @@ from virt_launcher.machine.status import state
 from tests.support import virtual_time
 from tests.unit.launcher.launcher_pod import LauncherPod, machine
 
-QUIET_S = 600.0
+QUIET = 600.0
 """Longer than a guest's time to shut down, and than a thaw takes."""
 COMMANDS: dict[str, dict[str, Any]] = {
     "pause": {"pause": command_pb2.Pause()},
@@ -166,9 +166,9 @@ async def live(folder: Path, history: list[tuple[tuple[str, Any], float]]) -> No
             await world.step(kind, argument)
             await asyncio.sleep(pause)
         world.well()
-        await asyncio.sleep(QUIET_S)
+        await asyncio.sleep(QUIET)
         calls = len(pod.hypervisor.calls)
-        await asyncio.sleep(QUIET_S)
+        await asyncio.sleep(QUIET)
         judge(world, len(pod.hypervisor.calls) - calls)
     finally:
         for caller in world.callers:
@@ -202,4 +202,4 @@ def judge(world: World, calls_while_quiet: int) -> None:
     if hypervisor.agent is not None:
         assert not hypervisor.agent.frozen
     # What is asked of the guest's agent once a minute, and nothing else.
-    assert calls_while_quiet <= 8 * QUIET_S / pod.settings.agent_interval_s
+    assert calls_while_quiet <= 8 * QUIET / pod.settings.agent_interval

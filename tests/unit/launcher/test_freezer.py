@@ -17,7 +17,7 @@ from virt_launcher.freezer import Call, Failed
 from tests.support.hypervisor.fake_host import FakeAgent
 from tests.unit.launcher.launcher_pod import LauncherPod
 
-FREEZE = Call(freeze=True, name="demo", namespace="default", unfreeze_after_s=300)
+FREEZE = Call(freeze=True, name="demo", namespace="default", unfreeze_after=300)
 UNFREEZE = replace(FREEZE, freeze=False)
 
 
@@ -54,7 +54,7 @@ async def test_file_systems_are_frozen_and_thawed_through_the_launcher(serving: 
 
 async def test_the_time_limit_is_the_launchers(serving: LauncherPod) -> None:
     agent = await with_agent(serving)
-    await freezer.run(replace(FREEZE, unfreeze_after_s=1), serving.settings)
+    await freezer.run(replace(FREEZE, unfreeze_after=1), serving.settings)
     await serving.keeper.published.until(lambda state: state.agent.filesystems_frozen)
     await serving.keeper.published.until(lambda state: not state.agent.filesystems_frozen)
     assert not agent.frozen
@@ -76,7 +76,7 @@ async def test_a_refusal_of_the_agent_fails_the_backup_with_its_reason(serving: 
     [
         (replace(FREEZE, name="other"), '--name: "other" is not in this pod, use "demo"'),
         (replace(FREEZE, namespace="other"), '--namespace: "other" is not in this pod, use "default"'),
-        (replace(FREEZE, unfreeze_after_s=-1), "command.freeze.unfreeze_after"),
+        (replace(FREEZE, unfreeze_after=-1), "command.freeze.unfreeze_after"),
     ],
 )
 async def test_a_wrong_option_is_named_with_its_value(serving: LauncherPod, call: Call, reason: str) -> None:

@@ -15,7 +15,7 @@ STARTING, RUNNING = state_pb2.MACHINE_PHASE_STARTING, state_pb2.MACHINE_PHASE_RU
 PAUSED, ENDED = state_pb2.MACHINE_PHASE_PAUSED, state_pb2.MACHINE_PHASE_ENDED
 UNKNOWN = state_pb2.MACHINE_PHASE_UNKNOWN
 PAUSE, UNPAUSE, RESET = command_pb2.Pause(), command_pb2.Unpause(), command_pb2.Reset()
-LONGEST_ANSWER_S = 20.0  # the handler waits for a command's answer no longer
+LONGEST_ANSWER = 20.0  # the handler waits for a command's answer no longer
 MOST_CALLS = 12
 """More than the launcher makes for any of the acts below."""
 DEATHS = [(call, after) for call in range(MOST_CALLS) for after in (False, True)]
@@ -159,7 +159,7 @@ async def test_a_short_absence_of_libvirtd_is_not_reported_and_a_long_one_is(pod
     await pod.start_machine()
     revision = pod.keeper.published.revision
     pod.hypervisor.stop_libvirtd()
-    await asyncio.sleep(pod.settings.hiccup_s - 1)
+    await asyncio.sleep(pod.settings.hiccup - 1)
     assert pod.keeper.published.revision == revision
     await asyncio.sleep(2)
     assert (pod.state.phase, pod.state.message) == (UNKNOWN, "libvirtd does not answer")
@@ -170,7 +170,7 @@ async def test_a_short_absence_of_libvirtd_is_not_reported_and_a_long_one_is(pod
 async def test_a_call_that_hangs_is_made_again(pod: LauncherPod) -> None:
     await pod.start_machine()
     pod.hypervisor.hanging.add("observe")
-    async with asyncio.timeout(LONGEST_ANSWER_S):
+    async with asyncio.timeout(LONGEST_ANSWER):
         with pytest.raises(Unavailable, match="libvirtd took longer than 10 s; nothing was done, try again later"):
             await pod.command(reset=RESET)
     assert pod.state.phase == UNKNOWN
@@ -182,7 +182,7 @@ async def test_a_call_that_hangs_is_made_again(pod: LauncherPod) -> None:
 async def test_a_command_to_a_libvirtd_that_is_away_for_long_is_refused_and_not_done_later(pod: LauncherPod) -> None:
     await pod.start_machine()
     pod.hypervisor.stop_libvirtd()
-    for longest in (pod.settings.hiccup_s + 1, 1):  # the second one comes when the absence is known
+    for longest in (pod.settings.hiccup + 1, 1):  # the second one comes when the absence is known
         async with asyncio.timeout(longest):
             with pytest.raises(Unavailable, match="no connection to libvirtd; nothing was done, try again later"):
                 await pod.command(reset=RESET)

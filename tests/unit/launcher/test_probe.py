@@ -29,8 +29,8 @@ def agent(commands: list[dict[str, Any]], *answers: Any) -> Callable[[str, int],
     """An agent that gives these answers, the last one for ever."""
     left = list(answers)
 
-    def ask(command: str, timeout_s: int) -> str:
-        assert timeout_s >= 1
+    def ask(command: str, timeout: int) -> str:
+        assert timeout >= 1
         commands.append(json.loads(command))
         return json.dumps({"return": left.pop(0) if len(left) > 1 else left[0]})
 
@@ -108,7 +108,7 @@ def test_failed_command_reports_its_status(status: Any, words: str) -> None:
 
 
 def test_absent_agent_is_not_well() -> None:
-    def ask(command: str, timeout_s: int) -> str:
+    def ask(command: str, timeout: int) -> str:
         raise AgentUnavailable("no agent")
 
     with pytest.raises(AgentUnavailable):

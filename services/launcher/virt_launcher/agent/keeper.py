@@ -27,19 +27,20 @@ from virt_launcher.settings import Settings
 
 _log = logs.bound("virt_launcher.agent")
 
-_LOOK_TIMEOUT_S = 10.0
+# Seconds.
+_LOOK_TIMEOUT = 10.0
 # A response takes milliseconds; an emulated guest on a busy node needs more.
-_ANSWER_S = 10
+_ANSWER = 10
 # A freeze first writes the guest's dirty pages.
-_FREEZE_S = 60
+_FREEZE = 60
 # libvirt's own wait in addition to the agent's: for the handshake that precedes each command.
-_MARGIN_S = 10.0
+_MARGIN = 10.0
 # How long an agent may take to refuse a reboot.
-_REBOOT_REFUSAL_S = 5.0
-_DEFAULT_THAW_AFTER_S = 5 * 60.0  # the contract's default
-_THAW_RETRY_S = 5.0
+_REBOOT_REFUSAL = 5.0
+_DEFAULT_THAW_AFTER = 5 * 60.0  # the contract's default
+_THAW_RETRY = 5.0
 # An agent that has just opened its channel may not listen yet.
-_FIRST_WORD_RETRY_S = 10.0
+_FIRST_WORD_RETRY = 10.0
 
 
 class AgentKeeper:
@@ -92,8 +93,8 @@ class AgentKeeper:
             response.filesystems.extend(replies.filesystems(await self._ask_if_known("guest-get-fsinfo")))
             return response
 
-    async def freeze(self, thaw_after_s: float) -> None:
-        """Freeze the guest's file systems. They are thawed automatically after `thaw_after_s` seconds, 0: 5 minutes. A
+    async def freeze(self, thaw_after: float) -> None:
+        """Freeze the guest's file systems. They are thawed automatically after `thaw_after` seconds, 0: 5 minutes. A
         guest may have no file system that can be frozen.
 
         Raises:
@@ -103,12 +104,12 @@ class AgentKeeper:
         async with self._one_at_a_time:
             already = replies.frozen(await self._ask("guest-fsfreeze-status"))
             when = Timestamp()
-            when.FromNanoseconds(self._wall_clock() + int((thaw_after_s or _DEFAULT_THAW_AFTER_S) * 1e9))
+            when.FromNanoseconds(self._wall_clock() + int((thaw_after or _DEFAULT_THAW_AFTER) * 1e9))
             self._keeper.record_thaw_at(when)
             if not already:
                 _log.info("freezing the guest's file systems", thaw_at=when.ToJsonString())
                 try:
-                    await self._ask("guest-fsfreeze-freeze", timeout_s=_FREEZE_S)
+                    await self._ask("guest-fsfreeze-freeze", timeout=_FREEZE)
                 except AgentRefused:
                     self._keeper.record_thaw_at(None)
                     raise
@@ -134,7 +135,7 @@ class AgentKeeper:
             try:
                 await self._ask("guest-ping")
                 _log.info("requesting a reboot from the guest agent")
-                await self._host.call_agent(guest_agent.reboot, timeout=_REBOOT_REFUSAL_S)
+                await self._host.call_agent(guest_agent.reboot, timeout=_REBOOT_REFUSAL)
             except (AgentUnavailable, AgentRefused, HypervisorRefused) as error:
                 _log.info("doing without the guest's agent", reason=str(error))
                 return False
@@ -148,10 +149,10 @@ class AgentKeeper:
         if record.running is None or record.ended is not None or not self._host.connected:
             return None  # an event or the connection's return wakes this task
         try:
-            connected = await self._host.call(guest_agent.is_connected, timeout=_LOOK_TIMEOUT_S)
+            connected = await self._host.call(guest_agent.is_connected, timeout=_LOOK_TIMEOUT)
         except (HypervisorUnavailable, HypervisorRefused) as error:
             _log.info("not knowing whether there is a guest agent", reason=str(error))
-            return self._settings.agent_interval_s
+            return self._settings.agent_interval
         async with self._one_at_a_time:
             if not connected:
                 self._ask_again_at = 0.0
@@ -160,7 +161,7 @@ class AgentKeeper:
                 return None
             thaw_in = await self._thaw_if_due()
             if (left := self._ask_again_at - _clock()) <= 0:
-                left = self._settings.agent_interval_s if await self._refresh() else _FIRST_WORD_RETRY_S
+                left = self._settings.agent_interval if await self._refresh() else _FIRST_WORD_RETRY
                 self._ask_again_at = _clock() + left
             credentials_in = await self._set_credentials()
         return min(due for due in (left, thaw_in, credentials_in) if due is not None)
@@ -207,12 +208,12 @@ class AgentKeeper:
             await self._thaw()
         except (AgentUnavailable, AgentRefused) as error:
             _log.warning("trying to thaw again", reason=str(error))
-            return _THAW_RETRY_S
+            return _THAW_RETRY
         return None
 
     async def _thaw(self) -> None:
         _log.info("thawing the guest's file systems")
-        await self._ask("guest-fsfreeze-thaw", timeout_s=_FREEZE_S)
+        await self._ask("guest-fsfreeze-thaw", timeout=_FREEZE)
         self._keeper.record_thaw_at(None)
         self._tell_frozen(frozen=False)
 
@@ -238,10 +239,10 @@ class AgentKeeper:
         except AgentRefused:
             return None
 
-    async def _ask(self, command: str, arguments: Mapping[str, Any] | None = None, timeout_s: int = _ANSWER_S) -> Any:
+    async def _ask(self, command: str, arguments: Mapping[str, Any] | None = None, timeout: int = _ANSWER) -> Any:
         request = json.dumps({"execute": command, "arguments": arguments} if arguments else {"execute": command})
         try:
-            reply = await self._host.call_agent(guest_agent.ask, request, timeout_s, timeout=timeout_s + _MARGIN_S)
+            reply = await self._host.call_agent(guest_agent.ask, request, timeout, timeout=timeout + _MARGIN)
         except (HypervisorUnavailable, HypervisorRefused) as error:
             raise AgentUnavailable(str(error)) from error
         return replies.returned(reply)

@@ -11,7 +11,7 @@ from virt_launcher.machine.keeper import Keeper
 
 _log = logs.bound("virt_launcher.credentials")
 
-_WITHOUT_INOTIFY_S = 60.0
+_WITHOUT_INOTIFY = 60.0  # seconds between two readings if inotify is exhausted
 
 
 async def watch_secrets(keeper: Keeper, changed: Callable[[], None]) -> None:
@@ -34,5 +34,5 @@ async def watch_secrets(keeper: Keeper, changed: Callable[[], None]) -> None:
         # A node has 128 watches for all launchers, unless fs.inotify.max_user_instances says otherwise.
         _log.warning("reading Secrets every minute because they cannot be watched", reason=str(error))
     while True:
-        await asyncio.sleep(_WITHOUT_INOTIFY_S)
+        await asyncio.sleep(_WITHOUT_INOTIFY)
         changed()

@@ -19,7 +19,8 @@ from virt_launcher.errors import AgentRefused, AgentUnavailable, UnusableSecret
 
 _log = logs.bound("virt_launcher.credentials")
 
-_FIRST_RETRY_S, _LAST_RETRY_S = 10.0, 300.0  # a user may be created by cloud-init after the agent has started
+# Seconds. cloud-init may create a user after the agent has started.
+_FIRST_RETRY, _LAST_RETRY = 10.0, 300.0
 _NO_FILE = "failed to read"  # qemu-ga's message about a user without authorized_keys
 
 Ask = Callable[[str, Mapping[str, Any]], Awaitable[Any]]
@@ -33,14 +34,14 @@ class CredentialsSync:
         self._ask = ask
         self._report = report
         self._due = True
-        self._retry_s = _FIRST_RETRY_S
+        self._retry = _FIRST_RETRY
         self._retry_at = 0.0
         self._passwords: dict[str, str] = {}
         """Those that this agent has set. One that its user changed in the guest stays until the Secret changes."""
 
     def secret_changed(self) -> None:
         """Read the Secrets again."""
-        self._due, self._retry_s, self._retry_at = True, _FIRST_RETRY_S, 0.0
+        self._due, self._retry, self._retry_at = True, _FIRST_RETRY, 0.0
 
     def agent_gone(self) -> None:
         """Begin again with the next agent: the guest may have booted from another disk."""
@@ -61,9 +62,9 @@ class CredentialsSync:
             state_pb2.CREDENTIALS_PROGRESS_SYNCHRONIZED,
             state_pb2.CREDENTIALS_PROGRESS_UNUSABLE,  # until the Secret changes
         ):
-            self._retry_s = _FIRST_RETRY_S
+            self._retry = _FIRST_RETRY
             return None
-        pause, self._retry_s = self._retry_s, min(2 * self._retry_s, _LAST_RETRY_S)
+        pause, self._retry = self._retry, min(2 * self._retry, _LAST_RETRY)
         self._due, self._retry_at = True, _clock() + pause
         return pause
 

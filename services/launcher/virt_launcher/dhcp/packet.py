@@ -30,7 +30,7 @@ _LONGEST_REPLY = 548
 # RFC 1542, section 2.1: relays and old clients want BOOTP's 300 bytes.
 _SHORTEST_REPLY = 300
 # The guest keeps the address as long as the pod exists; clients expect a lease of about a day.
-_LEASE_S = 86_400
+_LEASE = 86_400  # seconds
 _EVERYWHERE = ipaddress.IPv4Network("0.0.0.0/0")
 
 
@@ -143,7 +143,7 @@ def _build(request: _Request, kind: int, lease: Lease, resolver: Resolver) -> by
     message += _COOKIE + bytes([_MESSAGE_TYPE, 1, kind, _SERVER, 4]) + lease.server.packed
     if not refusing:
         if not informing:
-            message += bytes([_LEASE_TIME, 4]) + _LEASE_S.to_bytes(4, "big")
+            message += bytes([_LEASE_TIME, 4]) + _LEASE.to_bytes(4, "big")
         for option, value in _configuration(lease, resolver):
             if 0 < len(value) <= 255 and len(message) + 2 + len(value) + 1 <= _LONGEST_REPLY:
                 message += bytes([option, len(value)]) + value

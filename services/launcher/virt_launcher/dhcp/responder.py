@@ -23,7 +23,7 @@ from virt_launcher.settings import Settings
 _log = logs.bound("virt_launcher.dhcp")
 
 _SERVER_PORT, _CLIENT_PORT = 67, 68
-_FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.05, 2.0
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.05, 2.0  # seconds
 # The server identifier is mandatory, but the bridge of such a lease has no address: an unused link-local address.
 _SERVER_WITHOUT_ROUTER = ipaddress.IPv4Address("169.254.86.1")
 
@@ -68,7 +68,7 @@ def lease_of(interface: machine_pb2.NetworkInterface) -> Lease:
 async def _serve(device: str, answer: Callable[[bytes], bytes | None]) -> None:
     """Answer on `device`. A missing device must not end a guest that may already run, so it is retried."""
     loop = asyncio.get_running_loop()
-    pause = _FIRST_PAUSE_S
+    pause = _FIRST_PAUSE
     while True:
         try:
             bound = _bind(device)
@@ -76,7 +76,7 @@ async def _serve(device: str, answer: Callable[[bytes], bytes | None]) -> None:
         except OSError as error:
             _log.warning("waiting for the bridge", device=device, reason=str(error))
             await asyncio.sleep(pause)
-            pause = min(pause * 2, _LONGEST_PAUSE_S)
+            pause = min(pause * 2, _LONGEST_PAUSE)
     _log.info("answering DHCP", device=device)
     transport, _ = await loop.create_datagram_endpoint(lambda: _Responder(answer), sock=bound)
     try:

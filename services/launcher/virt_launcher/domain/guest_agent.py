@@ -25,11 +25,11 @@ def is_connected(connection: Any) -> bool:
     return target is not None and target.get("state") == "connected"
 
 
-def ask(connection: Any, command: str, timeout_s: int) -> str:
+def ask(connection: Any, command: str, timeout: int) -> str:
     """The agent's response to a command; both are JSON.
 
     Raises:
-        AgentUnavailable: there is no agent, or it did not answer within `timeout_s` seconds.
+        AgentUnavailable: there is no agent, or it did not answer within `timeout` seconds.
         AgentRefused: the agent returned an error.
     """
     import libvirt
@@ -38,7 +38,7 @@ def ask(connection: Any, command: str, timeout_s: int) -> str:
     if not is_connected(connection):  # libvirtd would log an error
         raise AgentUnavailable("no guest agent is connected")
     try:
-        return str(libvirt_qemu.qemuAgentCommand(_require(connection), command, timeout_s, 0))
+        return str(libvirt_qemu.qemuAgentCommand(_require(connection), command, timeout, 0))
     except libvirt.libvirtError as error:
         raise _translated(error) from error
 

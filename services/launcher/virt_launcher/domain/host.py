@@ -23,9 +23,9 @@ from virt_launcher.errors import HypervisorRefused, HypervisorUnavailable
 Result = TypeVar("Result")
 _log = logs.bound("virt_launcher.domain.host")
 
-_FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.02, 1.0
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.02, 1.0  # seconds
 # The client's keepalive detects a hanging libvirtd after about 20 s.
-_KEEPALIVE_INTERVAL_S, _KEEPALIVE_COUNT = 5, 3
+_KEEPALIVE_INTERVAL, _KEEPALIVE_COUNT = 5, 3  # the interval in seconds
 
 
 class Host:
@@ -107,12 +107,12 @@ class Host:
                 raise HypervisorUnavailable(str(error)) from error
             raise HypervisorRefused(str(error)) from error
 
-    def close(self, patience_s: float) -> None:
+    def close(self, patience: float) -> None:
         """Close the connections if libvirtd answers in time: it logs an error for a client that only disappears.
         Nothing may be called afterwards."""
         closing = threading.Thread(target=self._close, name="libvirt-close", daemon=True)
         closing.start()
-        closing.join(patience_s)
+        closing.join(patience)
 
     # --- the threads ---
 
@@ -162,7 +162,7 @@ class Host:
         """Connect, without a time limit. Events in the meantime are not lost: an observation follows a connection."""
         import libvirt
 
-        pause = _FIRST_PAUSE_S
+        pause = _FIRST_PAUSE
         while True:
             try:
                 connection = libvirt.open(self.uri)
@@ -171,10 +171,10 @@ class Host:
                 self._event_ids = [
                     connection.domainEventRegisterAny(None, event, self._on_event, None) for event in events
                 ]
-                connection.setKeepAlive(_KEEPALIVE_INTERVAL_S, _KEEPALIVE_COUNT)
+                connection.setKeepAlive(_KEEPALIVE_INTERVAL, _KEEPALIVE_COUNT)
             except libvirt.libvirtError:
                 time.sleep(pause)
-                pause = min(pause * 2, _LONGEST_PAUSE_S)
+                pause = min(pause * 2, _LONGEST_PAUSE)
                 continue
             return connection
 

@@ -33,9 +33,9 @@ from virt_launcher.machine.record import RecordFolder
 _log = logs.bound("virt_launcher.machine")
 
 # On a cold start libvirt first probes QEMU's capabilities: 5 s on a busy node, and a timeout would not help.
-_CREATE_TIMEOUT_S = 120.0
+_CREATE_TIMEOUT = 120.0  # seconds
 # destroy() waits 15 s for QEMU to exit before it kills it.
-_CALL_TIMEOUT_S = 30.0
+_CALL_TIMEOUT = 30.0  # seconds
 
 
 async def execute(action: Action, records: RecordFolder, host: Host, files: DomainFiles) -> None:
@@ -55,30 +55,30 @@ async def execute(action: Action, records: RecordFolder, host: Host, files: Doma
         case RecordRunning():
             state = _state(machine, state_pb2.MACHINE_PHASE_RUNNING)
             state.disks.extend(await _disk_states(machine, host))
-            state.machine_type = await host.call(guest.machine_type, timeout=_CALL_TIMEOUT_S)
+            state.machine_type = await host.call(guest.machine_type, timeout=_CALL_TIMEOUT)
             records.write_running(state)
         case StartCpus():
             log.info("starting the guest's CPUs")
-            await host.call(guest.start_cpus, timeout=_CALL_TIMEOUT_S)
+            await host.call(guest.start_cpus, timeout=_CALL_TIMEOUT)
         case RecordWanted(paused):
             log.info("recording the wanted state", paused=paused)
             phase = state_pb2.MACHINE_PHASE_PAUSED if paused else state_pb2.MACHINE_PHASE_RUNNING
             records.write_wanted(_state(machine, phase))
         case StopCpus():
             log.info("stopping the guest's CPUs")
-            await host.call(guest.stop_cpus, timeout=_CALL_TIMEOUT_S)
+            await host.call(guest.stop_cpus, timeout=_CALL_TIMEOUT)
         case Reset():
             log.info("resetting the guest")
-            await host.call(guest.reset, timeout=_CALL_TIMEOUT_S)
+            await host.call(guest.reset, timeout=_CALL_TIMEOUT)
         case PressRebootButton():
             log.info("requesting a reboot by ACPI")
-            await host.call(guest.press_reboot_button, timeout=_CALL_TIMEOUT_S)
+            await host.call(guest.press_reboot_button, timeout=_CALL_TIMEOUT)
         case PressPowerButton():
             log.info("pressing the guest's power button")
-            await host.call(guest.press_power_button, timeout=_CALL_TIMEOUT_S)
+            await host.call(guest.press_power_button, timeout=_CALL_TIMEOUT)
         case Destroy():
             log.info("destroying the guest")
-            await host.call(guest.destroy, timeout=_CALL_TIMEOUT_S)
+            await host.call(guest.destroy, timeout=_CALL_TIMEOUT)
         case RecordEnd(end, message):
             log.info("recording the machine's end", end=state_pb2.MachineEnd.Name(end), message=message)
             _end(records, end, message)
@@ -100,14 +100,14 @@ async def _create_or_end(machine: machine_pb2.Machine, records: RecordFolder, ho
 
 async def _create(machine: machine_pb2.Machine, host: Host, files: DomainFiles) -> None:
     if not machine.disks:
-        await host.call(guest.create_standing, domain_xml(machine, files), timeout=_CREATE_TIMEOUT_S)
+        await host.call(guest.create_standing, domain_xml(machine, files), timeout=_CREATE_TIMEOUT)
         return
     from virt_launcher.storage.in_use import disk_in_use
     from virt_launcher.storage.prepare import prepared_disks
 
     async with prepared_disks(machine.disks, files.disks) as prepared:
         try:
-            await host.call(guest.create_standing, domain_xml(machine, files, prepared), timeout=_CREATE_TIMEOUT_S)
+            await host.call(guest.create_standing, domain_xml(machine, files, prepared), timeout=_CREATE_TIMEOUT)
         except HypervisorRefused as error:
             raise disk_in_use(str(error), machine.disks, prepared) or error from error
 
@@ -118,7 +118,7 @@ async def _disk_states(machine: machine_pb2.Machine, host: Host) -> list[state_p
     targets = {disk.name: target for disk, target in named if not disk.tray_open}
     if not targets:
         return []
-    sizes = await host.call(guest.disk_capacities, list(targets.values()), timeout=_CALL_TIMEOUT_S)
+    sizes = await host.call(guest.disk_capacities, list(targets.values()), timeout=_CALL_TIMEOUT)
     return [
         state_pb2.DiskState(name=name, target=target, capacity_bytes=size)
         for (name, target), size in zip(targets.items(), sizes, strict=True)

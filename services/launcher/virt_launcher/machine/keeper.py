@@ -31,12 +31,13 @@ from virt_launcher.settings import Settings
 
 _log = logs.bound("virt_launcher.machine")
 
-_OBSERVE_TIMEOUT_S = 10.0
-_DISK_ERRORS_TIMEOUT_S = 2.0
-_RETRY_S = 1.0
+# Seconds.
+_OBSERVE_TIMEOUT = 10.0
+_DISK_ERRORS_TIMEOUT = 2.0
+_RETRY = 1.0
 # Seconds after a connection to libvirtd at which the guest is observed again: a libvirtd that finds after its start
 # that QEMU is gone accepts connections before that, and reports no event (libvirt's qemuProcessReconnect).
-_LOOKS_AFTER_CONNECTING_S = (0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0)
+_LOOKS_AFTER_CONNECTING = (0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0)
 
 
 class Keeper:
@@ -72,11 +73,11 @@ class Keeper:
         self.known.set()
         self._wake.set()
 
-    def request_stop(self, grace_s: float) -> None:
-        """Request the machine's end within `grace_s` seconds. A later, shorter request overrides it."""
-        deadline = asyncio.get_running_loop().time() + grace_s
+    def request_stop(self, grace: float) -> None:
+        """Request the machine's end within `grace` seconds. A later, shorter request overrides it."""
+        deadline = asyncio.get_running_loop().time() + grace
         if self._stop is None or deadline < self._stop.deadline:
-            stop = self._stop or Stop(deadline, self._settings.power_button_interval_s)
+            stop = self._stop or Stop(deadline, self._settings.power_button_interval)
             self._stop = replace(stop, deadline=deadline)
         self._wake.set()
 
@@ -140,7 +141,7 @@ class Keeper:
         except HypervisorRefused as error:
             # The guest probably ended between observation and action: the next observation shows it.
             _log.warning("trying again after a refusal", reason=str(error))
-            again_in = _RETRY_S
+            again_in = _RETRY
         await self._tell(seen)
         return again_in if math.isfinite(again_in) else None
 
@@ -190,7 +191,7 @@ class Keeper:
     async def _look(self) -> Observation:
         if self.record.machine is None or (self.record.ended is not None and not self._host.connected):
             return Observation(DomainPhase.ABSENT)  # libvirt's answer would not matter
-        seen = await self._host.call(guest.observe, timeout=_OBSERVE_TIMEOUT_S)
+        seen = await self._host.call(guest.observe, timeout=_OBSERVE_TIMEOUT)
         if seen.stall is not StallReason.IO_ERROR:
             self._disk_errors = None
             return seen
@@ -202,7 +203,7 @@ class Keeper:
         """Query the failed disks, once per stop by QEMU and for the status only. A QEMU that hangs with its disk may
         block the call for ever; nothing waits for it."""
         try:
-            return await self._host.call(guest.disk_errors, timeout=_DISK_ERRORS_TIMEOUT_S)
+            return await self._host.call(guest.disk_errors, timeout=_DISK_ERRORS_TIMEOUT)
         except (HypervisorUnavailable, HypervisorRefused) as error:
             _log.warning("which disk failed is not known", reason=str(error))
             return ()
@@ -212,13 +213,13 @@ class Keeper:
         clock = _clock()
         if self._silent_since is None:
             _log.info("waiting for libvirtd", reason=str(error))
-            self._silent_since = clock - error.waited_s
-        left = self._silent_since + self._settings.hiccup_s - clock
+            self._silent_since = clock - error.waited
+        left = self._silent_since + self._settings.hiccup - clock
         while left <= 0 and self._requests:
             refusal = HypervisorUnavailable(f"{error}; nothing was done, try again later")
             self._requests.popleft().fail(refusal)
         if self._host.connected:
-            return _RETRY_S  # a call timed out; without a connection, its return wakes this task
+            return _RETRY  # a call timed out; without a connection, its return wakes this task
         return left if left > 0 else math.inf
 
     def _next_look(self) -> float:
@@ -228,7 +229,7 @@ class Keeper:
         if self.record.ended is not None:
             return math.inf
         age = _clock() - self._connected_at
-        return next((look - age for look in _LOOKS_AFTER_CONNECTING_S if look > age), math.inf)
+        return next((look - age for look in _LOOKS_AFTER_CONNECTING if look > age), math.inf)
 
     def _next_stop_step(self) -> float:
         if self._stop is None or self.record.machine is None or self.record.ended is not None:
@@ -238,7 +239,7 @@ class Keeper:
 
     async def _tell(self, seen: Observation | None) -> None:
         undecided = self.record.running is not None and self.record.ended is None and seen is None
-        if undecided and self._silent_since is not None and _clock() < self._silent_since + self._settings.hiccup_s:
+        if undecided and self._silent_since is not None and _clock() < self._silent_since + self._settings.hiccup:
             return  # libvirtd is probably restarting, and nothing has changed
         new, old = state(self.record, seen, self._agent, self._credentials), self.published.state
         if not new.HasField("since"):

@@ -24,19 +24,19 @@ _SHOWN = 4
 _CREDENTIALS = struct.Struct("3i")  # struct ucred of <sys/socket.h>: pid, uid, gid
 
 
-async def serving_process(path: str, patience_s: float) -> int:
+async def serving_process(path: str, patience: float) -> int:
     """Wait for the process that listens on a unix socket and return its PID.
 
     Raises:
-        UnusableImage: nothing listened within `patience_s` seconds.
+        UnusableImage: nothing listened within `patience` seconds.
     """
     try:
-        async with asyncio.timeout(patience_s):
+        async with asyncio.timeout(patience):
             while (pid := _listener(path)) is None:
                 await _changed(path)
             return pid
     except TimeoutError:
-        raise UnusableImage(f"cannot be reached: nothing has listened on {path} for {patience_s:.0f} s") from None
+        raise UnusableImage(f"cannot be reached: nothing has listened on {path} for {patience:.0f} s") from None
 
 
 def _listener(path: str) -> int | None:

@@ -27,7 +27,7 @@ from virt_launcher.storage.programs import Programs
 _log = logs.bound("virt_launcher.storage")
 
 # Sidecars start before the launcher; the kubelet restarts a crashed one within ten seconds.
-_SIDECAR_PATIENCE_S = 30.0
+_SIDECAR_PATIENCE = 30.0  # seconds
 
 
 @contextlib.asynccontextmanager
@@ -54,7 +54,7 @@ async def _prepare(disk: machine_pb2.Disk, folder: Path, opened: contextlib.Exit
     try:
         pid = 0
         if disk.HasField("container_disk"):
-            pid = await serving_process(disk.container_disk.socket_path, _SIDECAR_PATIENCE_S)
+            pid = await serving_process(disk.container_disk.socket_path, _SIDECAR_PATIENCE)
         image, found = await asyncio.to_thread(sources.find, disk, pid, hold)
         made = plan(disk, found, str(folder))
         _log.info("preparing a disk", disk=disk.name, image=image, actions=[type(a).__name__ for a in made.actions])

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from virt_launcher.storage.image_header import UnusableImage
 
-_TIMEOUT_S = 60.0
+_TIMEOUT = 60.0  # seconds
 # An image may be made so that reading it takes for ever or all memory. qemu-img needs 100 MiB of addresses for itself;
 # the tables of an image of 1 TiB that is full take 64 MiB and, read from a slow disk, seconds.
 _LIMITS = ("/usr/bin/prlimit", f"--as={1 << 30}", "--cpu=30", "--core=0")
@@ -72,11 +72,11 @@ async def run(*argv: str) -> Ended:
     name = Path(argv[0]).name
     assert process.stderr is not None
     try:
-        async with asyncio.timeout(_TIMEOUT_S):
+        async with asyncio.timeout(_TIMEOUT):
             complaint = await _complaint(process.stderr)
             return Ended(name, await process.wait(), complaint)
     except TimeoutError:
-        raise UnusableImage(f"takes too long: {name} did not end within {_TIMEOUT_S:.0f} s") from None
+        raise UnusableImage(f"takes too long: {name} did not end within {_TIMEOUT:.0f} s") from None
     finally:
         if process.returncode is None:
             process.kill()
