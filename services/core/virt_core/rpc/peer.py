@@ -33,12 +33,7 @@ Response = TypeVar("Response")
 
 
 class Peer:
-    """One peer behind one channel.
-
-    Attributes:
-        channel: for making stubs.
-        info: the last answer to GetInfo, or None before the first.
-    """
+    """A peer behind one channel; `channel` is for making stubs."""
 
     def __init__(
         self,
@@ -55,6 +50,7 @@ class Peer:
         """
         self.name = name
         self.info: info_pb2.GetInfoResponse | None = None
+        """The last answer to GetInfo; None before the first."""
         arguments = tuple((dict(_CHANNEL_OPTIONS) | dict(options)).items())  # gRPC uses the first of two equal keys
         if credentials is None:
             self.channel = grpc.aio.insecure_channel(target, options=arguments)

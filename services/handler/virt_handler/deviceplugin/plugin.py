@@ -44,16 +44,13 @@ KVM = Kind("kvm", devices.KVM, "/dev/kvm", os.makedev(10, 232))
 
 
 class DevicePlugin(deviceplugin_pb2_grpc.DevicePluginServicer):
-    """The servicer.
-
-    Attributes:
-        watched: set while the kubelet watches the devices. Without a watch it offers none to pods.
-    """
+    """The servicer of one kind of device."""
 
     def __init__(self, kind: Kind, host_path: Path, on_drop: Callable[[], None]) -> None:
         """`host_path` is the device node on the host (device_node.py); `on_drop` is called when the kubelet
         disconnects."""
         self.watched = asyncio.Event()
+        """Set while the kubelet watches the devices. Without a watch it offers none to pods."""
         self._on_drop = on_drop
         self._kind = kind
         self._host_path = str(host_path)

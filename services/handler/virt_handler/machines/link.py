@@ -39,21 +39,18 @@ class Disconnected(Exception):
 
 
 class MachineLink:
-    """The connection between VMI `vmi_uid` and pod `pod_uid`.
-
-    Attributes:
-        guest: the last state that the launcher reported, None while unknown.
-        network: the pod's network, None while unknown.
-        refusal: why the connected launcher has refused the machine; reconcile.py sets it.
-    """
+    """The connection between VMI `vmi_uid` and pod `pod_uid`."""
 
     def __init__(
         self, connect: ConnectLauncher, key: tuple[str, str], vmi_uid: str, pod_uid: str, on_change: Callable[[], None]
     ) -> None:
         self.vmi_uid, self.pod_uid = vmi_uid, pod_uid
         self.guest: GuestState | None = None
+        """The last state that the launcher reported; None while unknown."""
         self.network: PodNetwork | None = None
+        """The pod's network; None while unknown."""
         self.refusal: LauncherRefusal | None = None
+        """Why the connected launcher has refused the machine; reconcile.py sets it."""
         self._connect = connect
         self._name = f"launcher of {key[0]}/{key[1]}"
         self._on_change = on_change
