@@ -12,8 +12,8 @@ from typing import Any
 
 from virt_core.instancetype.infer import claims_to_read
 from virt_core.instancetype.matcher import Chosen, Role, matcher_of, resource_of, revision_of
+from virt_core.instancetype.stored import object_in
 from virt_core.kube.resource import CONTROLLER_REVISIONS, PERSISTENT_VOLUME_CLAIMS, Resource
-from virt_core.objects.paths import at
 from virt_core.validation.refusal import DNS_NAME
 
 Body = Mapping[str, Any]
@@ -75,7 +75,6 @@ def _content(vm: Body, role: Role, reference: Reference | None, found: Found) ->
     stored = found.get(reference) if reference is not None else None
     if reference is None or stored is None or reference.resource != CONTROLLER_REVISIONS:
         return stored
-    data, matcher = stored.get("data"), matcher_of(vm, role)
+    matcher = matcher_of(vm, role)
     # A revision of another object is not what the VirtualMachine names, as in KubeVirt.
-    named = matcher is not None and at(data, ("metadata", "name")) == matcher.name
-    return data if named and isinstance(data, Mapping) else None
+    return object_in(stored, matcher.name) if matcher is not None else None

@@ -60,8 +60,8 @@ class KeepObject:
 
 @dataclass(frozen=True, slots=True)
 class DeleteRevision:
-    """Delete a ControllerRevision that nothing refers to: no VirtualMachineInstance was started with it, or the object
-    that it keeps has become part of the template."""
+    """Delete a ControllerRevision that nothing refers to: no VirtualMachineInstance was started with it, the object
+    that it keeps has become part of the template, or another one has replaced it."""
 
     name: str
 

@@ -2,6 +2,8 @@
 
 The objects are kept for the VirtualMachine before anything else is done: from then on only the ControllerRevisions
 count. With another referencePolicy the template itself gets what the objects say, and the matchers go.
+
+A ControllerRevision of an older release is replaced while there is no guest: the one of the guest's start names it.
 """
 
 from __future__ import annotations
@@ -12,7 +14,13 @@ from typing import Any
 import msgspec
 from virt_core.instancetype.apply import Applied, apply
 from virt_core.instancetype.matcher import Chosen, Role, annotation_of, matcher_of
-from virt_core.instancetype.stored import EXPAND, EXPAND_ALL, kept_revision
+from virt_core.instancetype.stored import (
+    EXPAND,
+    EXPAND_ALL,
+    has_current_name,
+    kept_revision,
+    replacing_revision,
+)
 from virt_core.objects.patch import guarded_patch, status_patch
 from virt_core.objects.paths import at
 from virt_core.vm.virtual_machine import VirtualMachineSpec
@@ -50,7 +58,7 @@ def _missing(choice: Choice) -> str | None:
 
 def must_keep(observed: Observed) -> bool:
     """Whether `keep` has something to do, if nothing fails."""
-    unkept = any(not choice.revision for choice in observed.choices)
+    unkept = any(not choice.revision or _is_older(observed, choice) for choice in observed.choices)
     return unkept or bool(_stale(observed)) or bool(observed.choices and _expands(observed))
 
 
@@ -66,17 +74,31 @@ def keep(observed: Observed) -> tuple[Action, ...]:
         return (_expansion(observed),)
     owner, after = controller_reference(observed.vm.reference), dict(status)
     actions: list[Action] = []
+    replaced = []
     for choice in observed.choices:
-        if choice.revision or choice.resource is None or choice.stored is None:
+        if choice.resource is None:
             continue
-        manifest = kept_revision(meta, owner, choice.resource, choice.stored)
+        if choice.stored is not None and not choice.revision:
+            manifest = kept_revision(meta, owner, choice.resource, choice.stored)
+        elif choice.kept is not None and _is_older(observed, choice):
+            manifest = replacing_revision(meta, owner, choice.resource, choice.matcher.name, choice.kept)
+            replaced.append(DeleteRevision(choice.revision))
+        else:
+            continue
         actions.append(KeepObject(manifest))
         after[_field(choice.role)] = {
             "name": choice.matcher.name,
             "kind": choice.matcher.kind or choice.resource.kind,
             "controllerRevisionRef": {"name": manifest["metadata"]["name"]},
         }
-    return *actions, PatchStatus(tuple(status_patch(meta, status, after)))
+    return *actions, PatchStatus(tuple(status_patch(meta, status, after))), *replaced
+
+
+def _is_older(observed: Observed, choice: Choice) -> bool:
+    """Whether the status names a ControllerRevision of an older release, which no guest was started with."""
+    if choice.resource is None or not choice.revision or choice.matcher.revision_name or observed.own is not None:
+        return False
+    return not has_current_name(choice.revision, observed.vm.metadata.name, choice.resource, choice.matcher.name)
 
 
 def _field(role: Role) -> str:
