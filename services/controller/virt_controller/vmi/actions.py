@@ -45,5 +45,13 @@ class PatchVmi:
     only_if_node_is_gone: str | None = None
 
 
-Write = CreatePod | DeletePod | PatchVmi
+@dataclass(frozen=True, slots=True)
+class PatchPod:
+    """Apply a guarded JSON patch to the launcher pod's annotations."""
+
+    name: str
+    operations: tuple[dict[str, Any], ...]
+
+
+Write = CreatePod | DeletePod | PatchVmi | PatchPod
 Action = Write | RecordEvent | LookAgain

@@ -14,7 +14,7 @@ from virt_core.vmi.instance import VirtualMachineInstance
 
 from virt_controller.execution import Execution, Refused
 from virt_controller.pod.observed import belongs_to
-from virt_controller.vmi.actions import Action, CreatePod, DeletePod, GonePod, PatchVmi, Write
+from virt_controller.vmi.actions import Action, CreatePod, DeletePod, GonePod, PatchPod, PatchVmi, Write
 
 
 class Executor:
@@ -44,6 +44,9 @@ class Executor:
                     )
                 case PatchVmi():
                     await self._patch(vmi, action, log)
+                case PatchPod():
+                    key = vmi.metadata.namespace, action.name
+                    await self._execution.patch(PODS, key, action.operations, log=log)
                 case _:
                     assert_never(action)
             return True

@@ -22,7 +22,7 @@ from virt_controller.pod.containers import LauncherSettings
 from virt_controller.pod.observed import LauncherPod
 from virt_controller.pod.problems import PULLING, Failure, how_it_ended, start_problem
 from virt_controller.vmi import creation, ending, status
-from virt_controller.vmi.actions import Action, DeletePod, PatchVmi
+from virt_controller.vmi.actions import Action, DeletePod, PatchPod, PatchVmi
 from virt_controller.vmi.creation import RetryDelays
 from virt_controller.vmi.observe import Observed
 from virt_controller.vmi.outcome import fail, patch_status, warnings
@@ -64,7 +64,17 @@ def _with_pod(vmi: VirtualMachineInstance, pod: LauncherPod, observed: Observed)
         return _hand_over(vmi, pod, observed.now)
     if observed.trouble is not None and observed.trouble.lost:
         return ending.lose(vmi, pod, observed.trouble, observed.now)
-    return _follow(vmi, pod, observed)
+    return *_follow(vmi, pod, observed), *_annotate(vmi, pod)
+
+
+def _annotate(vmi: VirtualMachineInstance, pod: LauncherPod) -> tuple[PatchPod, ...]:
+    """Bring to the pod what the descheduler reads there; the VMI is what a user or a VirtualMachine changes."""
+    wanted, found = (
+        {key: meta.annotations[key] for key in labels.SYNCED_ANNOTATIONS if key in meta.annotations}
+        for meta in (vmi.metadata, pod.metadata)
+    )
+    operations = guarded_patch(pod.metadata, found, wanted, "metadata", "annotations")
+    return (PatchPod(pod.metadata.name, tuple(operations)),) if operations else ()
 
 
 def _hand_over(vmi: VirtualMachineInstance, pod: LauncherPod, now: datetime) -> tuple[Action, ...]:

@@ -45,7 +45,8 @@ SYNCED_ANNOTATIONS = (
     "descheduler.alpha.kubernetes.io/evict",
     "descheduler.alpha.kubernetes.io/prefer-no-eviction",
 )
-"""Annotations that follow from a VirtualMachine's template to its running VirtualMachineInstance, as in KubeVirt."""
+"""Annotations that follow from a VirtualMachine's template to its running VirtualMachineInstance, and from there to its
+launcher pod, as in KubeVirt."""
 
 KUBEVIRT_FINALIZER = "kubevirt.io/foregroundDeleteKubeVirt"
 

@@ -76,6 +76,7 @@ ACCOUNTS = (
             rule("apps", "controllerrevisions", "create", "get", "delete"),
             *_instancetypes("list", "watch"),
             rule("", "pods", "create", "get", "list", "watch", "delete"),
+            rule("", "pods", "patch"),  # what the descheduler reads in annotations
             rule("", "persistentvolumeclaims", "get"),  # of VMIs that name one: file system or device, how large
             rule("", "resourcequotas", "list"),  # of a namespace in which a launcher pod was refused: does it
             rule("", "limitranges", "list"),  # ask for limits, and which ratio has
