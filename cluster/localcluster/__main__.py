@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from localcluster import clients, images, kube_binary, node, source_tag, teardown, up
+from localcluster import base_image, clients, images, kube_binary, node, source_tag, teardown, up
 from localcluster.progress import PartFailed, say
 from localcluster.settings import PROJECT_ROOT, BadSetting, Cluster
 
@@ -73,7 +73,7 @@ def run(options: argparse.Namespace) -> int:
         limit = options.for_seconds
         return asyncio.run(console.show(kubeconfig, options.namespace, options.name, limit, options.until))
     if options.command == "tag":
-        print(os.environ.get("TAG") or source_tag.source_tag(options.source.resolve()))
+        print(os.environ.get("TAG") or source_tag.source_tag(options.source.resolve(), base_image.launcher_suite()))
         return 0
     if options.command == "images":
         with locked(cluster, "images"):

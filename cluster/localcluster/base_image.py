@@ -1,22 +1,39 @@
-"""The Debian base of the product's images, built by mmdebstrap from the machine's apt sources. Called by `images`."""
+"""The Debian bases of the product's images, built by mmdebstrap from the machine's apt sources. Called by `images`.
+
+The environment may set LAUNCHER_BASE to the Debian release of the launcher's image; all others have SUITE.
+"""
 
 from __future__ import annotations
 
 import hashlib
+import os
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
 
 from localcluster import build_settings
 from localcluster.progress import PartFailed, step
-from localcluster.settings import Cluster
+from localcluster.settings import BadSetting, Cluster
 
 SUITE = "bookworm"
+LAUNCHER_SUITES = (SUITE, "trixie")
+"""Debian releases on which the launcher is built and tested: QEMU 7.2 and libvirt 9.0, QEMU 10.0 and libvirt 11.3."""
 
 
-def ensure(cluster: Cluster, buildah: list[str]) -> str:
+def launcher_suite(environment: Mapping[str, str] = os.environ) -> str:
+    """The Debian release of the launcher's image. Raises BadSetting."""
+    suite = environment.get("LAUNCHER_BASE") or SUITE
+    if suite not in LAUNCHER_SUITES:
+        raise BadSetting(f"LAUNCHER_BASE: {suite!r} is not allowed, use {' or '.join(LAUNCHER_SUITES)}")
+    return suite
+
+
+def ensure(cluster: Cluster, buildah: list[str], suite: str = SUITE) -> str:
     """Name of the base image in buildah's store. Builds it if the machine's sources have changed. Raises PartFailed."""
-    sources = build_settings.debian_sources(SUITE)
-    name = f"localhost/debian:{SUITE}-{hashlib.sha256(sources.encode()).hexdigest()[:8]}"
+    sources = build_settings.debian_sources(suite) or build_settings.renamed(
+        build_settings.debian_sources(SUITE), SUITE, suite
+    )
+    name = f"localhost/debian:{suite}-{hashlib.sha256(sources.encode()).hexdigest()[:8]}"
     there = subprocess.run([*buildah, "images", "--quiet", name], capture_output=True, check=False)
     if there.returncode == 0 and there.stdout.strip():
         return name
@@ -24,7 +41,7 @@ def ensure(cluster: Cluster, buildah: list[str]) -> str:
     archive = cluster.cache / "base-image.tar"
     with step(f"making the base image {name}"):
         options = [f"--aptopt={option}" for option in build_settings.apt_options()]
-        argv = ["mmdebstrap", "--variant=minbase", "--include=ca-certificates", *options, SUITE, str(archive)]
+        argv = ["mmdebstrap", "--variant=minbase", "--include=ca-certificates", *options, suite, str(archive)]
         if sources:
             listed = cluster.cache / "base-image.sources"
             listed.write_text(sources)

@@ -67,6 +67,12 @@ def debian_sources(suite: str) -> str:
     return "\n".join(stanzas)
 
 
+def renamed(sources: str, suite: str, other: str) -> str:
+    """Sources of another Debian release at the same mirrors."""
+    lines = [line.replace(suite, other) if line.startswith("Suites: ") else line for line in sources.splitlines(True)]
+    return "".join(lines)
+
+
 def stanza_of(uris: str, suites: str) -> str:
     keyring = "/usr/share/keyrings/debian-archive-keyring.gpg"
     return f"Types: deb\nURIs: {uris}\nSuites: {suites}\nComponents: main\nSigned-By: {keyring}\n"

@@ -1,6 +1,7 @@
 """`images`: builds the product's images from a source tree and pushes them to the registry. Called by `make images`.
 
-Environment: REGISTRY (host/path; default: the local cluster's), REGISTRY_INSECURE=1 for a registry without TLS, TAG.
+Environment: REGISTRY (host/path; default: the local cluster's), REGISTRY_INSECURE=1 for a registry without TLS, TAG,
+LAUNCHER_BASE (the launcher's Debian release, see base_image.py).
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from localcluster.progress import PartFailed, say, step
 from localcluster.settings import Cluster
 
 AT_ONCE = 2
+LAUNCHER = "virt-launcher"
 GUESTS = ("guest-demo", "guest-disk", "guest-hostile")
 """Targets of the guests' one Containerfile."""
 
@@ -34,7 +36,8 @@ def images(cluster: Cluster, source: Path) -> None:
     local = target == cluster.registry
     if local and not registry.answers(cluster):
         raise PartFailed("registry", f"{target} does not answer, run `up` first", cluster.log(registry.PART))
-    tag = os.environ.get("TAG") or source_tag.source_tag(source)
+    suite = base_image.launcher_suite()
+    tag = os.environ.get("TAG") or source_tag.source_tag(source, suite)
     files = containerfiles(source)
     # A tag that the user chose does not depend on the images' content, so they are always built.
     if local and "TAG" not in os.environ and all(registry.has(target, name, tag) for name in files):
@@ -42,14 +45,18 @@ def images(cluster: Cluster, source: Path) -> None:
     else:
         host_packages.ensure(cluster)
         with step(f"building {len(files)} images for {target}"):
-            build_all(cluster, source, files, target, tag, insecure=local or bool(os.environ.get("REGISTRY_INSECURE")))
+            insecure = local or bool(os.environ.get("REGISTRY_INSECURE"))
+            build_all(cluster, source, files, f"{target}/{{}}:{tag}", suite, insecure=insecure)
     say(f"TAG={tag}")
 
 
-def build_all(cluster: Cluster, source: Path, files: dict[str, Path], target: str, tag: str, *, insecure: bool) -> None:
+def build_all(
+    cluster: Cluster, source: Path, files: dict[str, Path], references: str, launcher_suite: str, *, insecure: bool
+) -> None:
+    """Build and push. `references` has a place for an image's name."""
     store = cluster.cache / "containers"
     buildah = ["buildah", "--root", f"{store}/root", "--runroot", f"{store}/run", "--storage-driver", "overlay"]
-    base = base_image.ensure(cluster, buildah)
+    bases = {suite: base_image.ensure(cluster, buildah, suite) for suite in {base_image.SUITE, launcher_suite}}
     transport = ["--tls-verify=false", "--disable-compression"] if insecure else []
 
     def build(name: str) -> None:
@@ -57,7 +64,8 @@ def build_all(cluster: Cluster, source: Path, files: dict[str, Path], target: st
         log = cluster.cache / "build" / f"{name}.log"
         log.parent.mkdir(parents=True, exist_ok=True)
         log.unlink(missing_ok=True)
-        reference = f"{target}/{name}:{tag}"
+        reference = references.format(name)
+        base = bases[launcher_suite if name == LAUNCHER else base_image.SUITE]
         arguments = [f"BASE={base}", f"VERSION={source_tag.version(source)}"]
         bud = [*buildah, "bud", "--isolation", "chroot", "--layers", "--tag", reference, "--file", str(files[name])]
         bud += [part for argument in arguments for part in ("--build-arg", argument)]
@@ -83,7 +91,7 @@ def by_cost(files: dict[str, Path]) -> list[list[str]]:
     together: dict[str, list[str]] = {}
     for name, path in sorted(files.items()):
         together.setdefault(first_stage(path.read_text()), []).append(name)
-    return sorted(together.values(), key=lambda names: "virt-launcher" not in names)
+    return sorted(together.values(), key=lambda names: LAUNCHER not in names)
 
 
 def first_stage(containerfile: str) -> str:

@@ -8,6 +8,8 @@ import subprocess
 from collections.abc import Iterable
 from pathlib import Path
 
+from localcluster import base_image
+
 INPUTS = (
     "services",
     "protos",
@@ -19,9 +21,11 @@ INPUTS = (
 )
 
 
-def source_tag(source: Path) -> str:
-    """`<version>-<12 hex digits>` of the working tree as it is, committed or not."""
-    return f"{version(source)}-{digest(source, files(source))[:12]}"
+def source_tag(source: Path, launcher_suite: str = base_image.SUITE) -> str:
+    """`<version>-<12 hex digits>` of the working tree as it is, committed or not. The launcher's Debian release
+    follows unless it is the usual one."""
+    tag = f"{version(source)}-{digest(source, files(source))[:12]}"
+    return tag if launcher_suite == base_image.SUITE else f"{tag}-{launcher_suite}"
 
 
 def version(source: Path) -> str:

@@ -1,6 +1,7 @@
 """`python -m tests.next_release`: the next release's tree, images and manifests, below build/next-release.
 
-Quick when nothing has changed: the tag is made from what is in the tree. Environment: REGISTRY, as for `make images`.
+Quick when nothing has changed: the tag is made from what is in the tree. Environment: REGISTRY and LAUNCHER_BASE, as
+for `make images`.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ import os
 import subprocess
 import sys
 
-from localcluster import source_tag
+from localcluster import base_image, source_tag
 
 from tests.next_release.tree import FOLDER, environment, make_tree
 
@@ -17,7 +18,8 @@ from tests.next_release.tree import FOLDER, environment, make_tree
 def main() -> None:
     """Make all."""
     make_tree(FOLDER)
-    tag = source_tag.source_tag(FOLDER)
+    suite = base_image.launcher_suite()
+    tag = source_tag.source_tag(FOLDER, suite)
     without_tag = {key: value for key, value in os.environ.items() if key != "TAG"}  # that one is this tree's
     argv = [sys.executable, "-m", "localcluster", "images", "--source", str(FOLDER)]
     subprocess.run(argv, check=True, env=without_tag)

@@ -22,17 +22,18 @@ ROOT = Path(__file__).resolve().parents[3]
 
 @pytest.fixture(scope="session")
 def images() -> Iterator[Images]:
-    """Both images built from the working tree; layers that did not change come from the cache of `make images`."""
+    """Both images built from the working tree; layers that did not change come from the cache of `make images`.
+    LAUNCHER_BASE=trixie tests the launcher with QEMU 10.0."""
     for tool in ("buildah", "runc"):
         if shutil.which(tool) is None:
             pytest.skip(f"{tool} is not installed")
     cluster = Cluster.load()
     store = cluster.cache / "containers"
     buildah = ["buildah", "--root", f"{store}/root", "--runroot", f"{store}/run", "--storage-driver", "overlay"]
-    base = base_image.ensure(cluster, buildah)
     containers: list[str] = []
 
-    def mounted(name: str, containerfile: str) -> str:
+    def mounted(name: str, containerfile: str, suite: str = base_image.SUITE) -> str:
+        base = base_image.ensure(cluster, buildah, suite)
         bud = [*buildah, "bud", "--isolation", "chroot", "--layers", "--tag", f"localhost/{name}:integration"]
         bud += ["--build-arg", f"BASE={base}", "--build-arg", f"VERSION={(ROOT / 'VERSION').read_text().strip()}"]
         run(*bud, "--file", str(ROOT / containerfile), *build_settings.mounts(cluster, name), str(ROOT))
@@ -40,7 +41,7 @@ def images() -> Iterator[Images]:
         return run(*buildah, "mount", containers[-1]).strip()
 
     try:
-        launcher = mounted("virt-launcher", "services/launcher/Containerfile")
+        launcher = mounted("virt-launcher", "services/launcher/Containerfile", base_image.launcher_suite())
         guest = mounted("guest-demo", "tests/guest-image/Containerfile")
         inspected = json.loads(run(*buildah, "inspect", "--type", "image", "localhost/virt-launcher:integration"))
         config = inspected["OCIv1"]["config"]

@@ -86,6 +86,15 @@ async def test_machine_that_cannot_start_ends_with_the_reason(pod: Pod) -> None:
     assert "dev doesn't exist" in state.message, state
 
 
+async def test_a_machine_type_that_qemu_does_not_know_ends_the_machine_with_those_that_it_knows(pod: Pod) -> None:
+    state = await pod.start_machine(pod.machine(machine_type="pc-q35-99.0"))
+    assert (state.phase, state.end) == (state_pb2.MACHINE_PHASE_ENDED, state_pb2.MACHINE_END_START_FAILED)
+    known = re.fullmatch(r"machine type 'pc-q35-99\.0' is not known to QEMU (\S+) .* one of (.*)", state.message)
+    assert known is not None, state
+    # QEMU names a machine type after the release that brings it.
+    assert known[1].startswith(known[2].split(", ")[0].removeprefix("pc-q35-") + "."), state
+
+
 async def test_machine_without_anything_to_boot_runs_until_it_is_destroyed(pod: Pod) -> None:
     machine = pod.machine()
     machine.ClearField("kernel_boot")

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from localcluster import build_settings, go_build, images, pause, settings, source_tag
+from localcluster import base_image, build_settings, go_build, images, pause, settings, source_tag
 
 
 @pytest.fixture
@@ -34,6 +34,15 @@ def test_the_tag_changes_with_an_input_and_only_then(source: Path) -> None:
     executable = source_tag.source_tag(source)
     program.rename(program.with_name("main.py"))
     assert len({first, executable, source_tag.source_tag(source)}) == 3
+
+
+def test_a_launcher_of_another_debian_has_another_tag_and_others_are_refused_by_name(source: Path) -> None:
+    usual = source_tag.source_tag(source)
+    assert base_image.launcher_suite({}) == base_image.launcher_suite({"LAUNCHER_BASE": ""}) == base_image.SUITE
+    assert source_tag.source_tag(source, base_image.launcher_suite({})) == usual
+    assert source_tag.source_tag(source, base_image.launcher_suite({"LAUNCHER_BASE": "trixie"})) == f"{usual}-trixie"
+    with pytest.raises(settings.BadSetting, match="LAUNCHER_BASE: 'sid' is not allowed, use bookworm or trixie"):
+        base_image.launcher_suite({"LAUNCHER_BASE": "sid"})
 
 
 def test_the_binary_is_keyed_by_sources_and_not_by_other_files(tmp_path: Path) -> None:
@@ -69,6 +78,9 @@ def test_only_debian_s_own_sources_of_the_suite_are_taken(tmp_path: Path, monkey
         "URIs: http://d.example/debian",
         "URIs: http://s.example/",
     ]
+    renamed = build_settings.renamed(text, "bookworm", "trixie")
+    assert re.findall(r"(?m)^Suites: (.*)$", renamed) == ["trixie trixie-updates", "trixie-security"]
+    assert "/debian\n" in renamed and "bookworm" not in renamed
 
 
 def test_the_pause_archive_names_its_layer_by_digest() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -15,6 +16,7 @@ from virt_launcher.machine import actions
 from virt_launcher.machine.execute import execute
 from virt_launcher.machine.record import RecordFolder
 
+from tests.samples.hypervisors import RECORD
 from tests.support.hypervisor.fake_host import DISK_BYTES, FakeHypervisor
 from tests.unit.launcher.launcher_pod import UID, machine
 
@@ -26,7 +28,7 @@ class Executing:
         self.hypervisor = FakeHypervisor()
         self.records = RecordFolder(folder)
         self._host = cast(Host, self.hypervisor.connect())
-        self._files = DomainFiles.below(folder)
+        self._files = replace(DomainFiles.below(folder), hypervisor=folder / "hypervisor.json")
 
     async def do(self, *todo: actions.Action) -> None:
         for action in todo:
@@ -82,6 +84,18 @@ async def test_a_start_that_is_refused_ends_the_machine(executing: Executing) ->
     ended = executing.records.record.ended
     assert ended is not None
     assert (ended.end, ended.message, ended.failed_disk) == (state_pb2.MACHINE_END_START_FAILED, "no", "")
+
+
+async def test_hardware_that_the_image_s_qemu_does_not_know_ends_the_machine_before_its_disks(
+    executing: Executing, tmp_path: Path
+) -> None:
+    (tmp_path / "hypervisor.json").write_text(RECORD)
+    executing.records.write_machine(machine(machine_type="pc-q35-10.0", disks=[disk(tmp_path / "absent.img")]))
+    await executing.do(actions.CreateStanding())
+    ended = executing.records.record.ended
+    assert ended is not None and ended.end == state_pb2.MACHINE_END_START_FAILED
+    assert ended.message.startswith("machine type 'pc-q35-10.0' is not known to QEMU 7.2.22"), ended
+    assert executing.hypervisor.calls == []
 
 
 async def test_a_locked_disk_ends_the_machine_by_its_name_and_not_by_a_path(

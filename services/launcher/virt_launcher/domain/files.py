@@ -1,4 +1,4 @@
-"""The hypervisor's files in the launcher's private folder. Created by app.py, used in XML and by guest.py.
+"""The hypervisor's files in the launcher's private folder and in its image. Used in XML and by machine/execute.py.
 
 Paths that the handler uses as well, such as the sockets of consoles, are part of the machine instead.
 """
@@ -24,6 +24,9 @@ class DomainFiles:
 
     screenshot: Path
     """What the hypervisor writes a picture to, for as long as it takes to read it."""
+
+    hypervisor: Path = Path("/usr/lib/kubevirt/capabilities/hypervisor.json")
+    """The image's record of its QEMU and libvirt."""
 
     @classmethod
     def below(cls, folder: Path) -> DomainFiles:

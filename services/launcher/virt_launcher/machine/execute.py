@@ -13,6 +13,7 @@ from virt_launcher.domain import guest
 from virt_launcher.domain.disks_xml import disk_targets
 from virt_launcher.domain.files import DomainFiles
 from virt_launcher.domain.host import Host
+from virt_launcher.domain.hypervisor import Hypervisor, unknown_hardware
 from virt_launcher.domain.xml import domain_xml
 from virt_launcher.errors import HypervisorRefused, UnusableDisk
 from virt_launcher.machine.actions import (
@@ -99,6 +100,7 @@ async def _create_or_end(machine: machine_pb2.Machine, records: RecordFolder, ho
 
 
 async def _create(machine: machine_pb2.Machine, host: Host, files: DomainFiles) -> None:
+    _require_known_hardware(machine, files)
     if not machine.disks:
         await host.call(guest.create_standing, domain_xml(machine, files), timeout=_CREATE_TIMEOUT)
         return
@@ -110,6 +112,17 @@ async def _create(machine: machine_pb2.Machine, host: Host, files: DomainFiles) 
             await host.call(guest.create_standing, domain_xml(machine, files, prepared), timeout=_CREATE_TIMEOUT)
         except HypervisorRefused as error:
             raise disk_in_use(str(error), machine.disks, prepared) or error from error
+
+
+def _require_known_hardware(machine: machine_pb2.Machine, files: DomainFiles) -> None:
+    """Raises HypervisorRefused with what this image's QEMU has instead. Outside of an image libvirt refuses."""
+    try:
+        record = files.hypervisor.read_text()
+    except FileNotFoundError:
+        return
+    unknown = unknown_hardware(machine, Hypervisor.parse(record))
+    if unknown:
+        raise HypervisorRefused(unknown)
 
 
 async def _disk_states(machine: machine_pb2.Machine, host: Host) -> list[state_pb2.DiskState]:
