@@ -19,6 +19,15 @@ NOW = datetime(2026, 1, 31, 10, tzinfo=UTC)
 PENDING = {
     "phase": "Pending",
     "phaseTransitionTimestamps": [{"phase": "Pending", "phaseTransitionTimestamp": "2026-01-31T10:00:00Z"}],
+    "conditions": [
+        {
+            "type": "Ready",
+            "status": "False",
+            "reason": "GuestNotRunning",
+            "message": "the guest is not running yet",
+            "lastTransitionTime": "2026-01-31T10:00:00Z",
+        }
+    ],
 }
 OWN = accounts.machine_writers("kubevirt")
 CONTROLLER = "system:serviceaccount:kubevirt:kubevirt-controller"

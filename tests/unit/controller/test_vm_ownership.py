@@ -6,7 +6,7 @@ from virt_core.kube.client import KubeClient
 from virt_core.kube.resource import VIRTUAL_MACHINE_INSTANCES
 from virt_core.testing.api_server import FakeApiServer
 
-from tests.unit.controller.vm_world import TEMPLATE, VmWorld
+from tests.unit.controller.vm_world import TEMPLATE, VmWorld, admit_as_virt_api_does
 
 
 async def test_the_instance_is_the_template_with_owner_revision_and_generation(
@@ -27,6 +27,7 @@ async def test_the_instance_is_the_template_with_owner_revision_and_generation(
 
 
 async def test_a_running_guest_is_reported_once_for_each_change(server: FakeApiServer, client: KubeClient) -> None:
+    server.admit = admit_as_virt_api_does
     world = VmWorld(server)
     await world.settle(client)
     world.report(

@@ -15,7 +15,7 @@ from virt_api.subresources.lifecycle import instance_of
 from virt_api.subresources.lifecycle_requests import VERBS, LifecycleOptions
 from virt_controller.caches import Caches
 from virt_controller.vm.reconcile import VmReconciler
-from virt_core.kube.client import KubeClient
+from virt_core.kube.client import KubeClient, Object
 from virt_core.kube.events import EventRecorder
 from virt_core.kube.resource import (
     CONTROLLER_REVISIONS,
@@ -30,6 +30,7 @@ from virt_core.kube.resource import (
 from virt_core.testing.api_server import FakeApiServer
 from virt_core.testing.place import Place
 from virt_core.vm.virtual_machine import VirtualMachine
+from virt_core.vmi.status import NOT_RUNNING_YET
 
 from tests.unit.controller.passes import Passes
 
@@ -156,6 +157,10 @@ class VmWorld(Passes):
             kept = sorted({*self.vmi["metadata"].get("finalizers", []), VMI_FINALIZER})
             self._store.merge_patch(_VMI, {"metadata": {"finalizers": kept}})
 
+    def patch_vmi_status(self, status: Mapping[str, Any]) -> None:
+        """The same, for any field."""
+        self._store.merge_patch(_VMI, {"status": dict(status)})
+
     def finish_deletion(self) -> None:
         """The controller of VirtualMachineInstances: the pod of a deleted one is gone."""
         if self.vmi is None:
@@ -190,6 +195,13 @@ class VmWorld(Passes):
     def backoff_is_over(self) -> None:
         """Time passes."""
         self._store.merge_patch(_VM, {"status": {"startFailure": {"retryAfterTimestamp": LONG_AGO}}})
+
+
+def admit_as_virt_api_does(place: Place, body: Object) -> None:
+    """A new VirtualMachineInstance has the condition Ready. For FakeApiServer.admit."""
+    if place.plural == VIRTUAL_MACHINE_INSTANCES.plural:
+        ready = {**msgspec.to_builtins(NOT_RUNNING_YET), "lastTransitionTime": LONG_AGO}
+        body["status"] = {**body.get("status", {}), "phase": "Pending", "conditions": [ready]}
 
 
 def _all(resource: Resource) -> Place:

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
+import msgspec
 from virt_core.conventions.webhooks import MUTATE, VALIDATE_CREATE, VALIDATE_UPDATE
 from virt_core.objects.admission_review import answer
+from virt_core.objects.meta import with_conditions
 from virt_core.vmi.admission import admit_create, admit_update
 from virt_core.vmi.defaults import defaults_patch
 from virt_core.vmi.instance import VmiPhase
-from virt_core.vmi.status import in_phase
+from virt_core.vmi.status import NOT_RUNNING_YET, in_phase
 
 from virt_api.admission.review import Body, Circumstances, Request, verdict
 
@@ -21,10 +23,13 @@ _REVISION = "virtualMachineRevisionName"
 
 
 def mutate(request: Request, circumstances: Circumstances) -> Body:
-    """The response to a creation: adds defaults and the phase Pending. `validate_create` refuses unsupported fields."""
-    vmi = request.object or {}
+    """The response to a creation: adds defaults, the phase Pending and the condition Ready, which need no further
+    request then. `validate_create` refuses unsupported fields."""
+    vmi, now = request.object or {}, circumstances.now
     status, warnings = _stored_status(vmi.get("status"), is_own=circumstances.is_own(request))
-    pending = {"op": "add", "path": "/status", "value": in_phase(status, VmiPhase.PENDING, circumstances.now)}
+    conditions = msgspec.to_builtins(with_conditions((), (NOT_RUNNING_YET,), now))
+    value = {**in_phase(status, VmiPhase.PENDING, now), "conditions": conditions}
+    pending = {"op": "add", "path": "/status", "value": value}
     return answer(request.uid, patch=[*defaults_patch(vmi, circumstances.configuration), pending], warnings=warnings)
 
 

@@ -16,6 +16,8 @@ class CreateInstance:
 
     manifest: dict[str, Any]
     revision: dict[str, Any]
+    confirmed: bool = False
+    """Whether a patch right before it tests that the VirtualMachine is as the plan saw it. Otherwise it is read."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -81,7 +81,8 @@ class Executor:
     async def _create(self, vm: VirtualMachine, action: CreateInstance, log: logs.BoundLogger) -> None:
         namespace = vm.metadata.namespace
         # A creation has no precondition, and a cache that is behind would start what was stopped or had its start.
-        await self._execution.require(VIRTUAL_MACHINES, vm.metadata, unchanged=True)
+        if not action.confirmed:
+            await self._execution.require(VIRTUAL_MACHINES, vm.metadata, unchanged=True)
         log.info("creating virtual machine instance", revision=action.revision["metadata"]["name"])
         try:
             await self._execution.create(CONTROLLER_REVISIONS, namespace, action.revision)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from virt_core.conventions import labels
-from virt_core.objects.meta import Condition, seconds_until
+from virt_core.objects.meta import Condition, seconds_since, seconds_until
 from virt_core.objects.patch import Operation, finalizers_patch, status_patch
 from virt_core.vm.virtual_machine import RunStrategy, strategy_patch
 from virt_core.vmi.instance import VirtualMachineInstance
@@ -31,9 +31,16 @@ from virt_controller.vm.live_update import annotations_patch, live_update
 from virt_controller.vm.observe import Observed, has_ended, is_orphan
 from virt_controller.vm.restart_required import template_is_as_started
 from virt_controller.vm.run_strategy import Wanted, wanted
-from virt_controller.vm.start import instance, revision, revision_name, revision_prefix
-from virt_controller.vm.status import next_start_failure, next_status, started_generation
+from virt_controller.vm.start import created, instance, revision, revision_name, revision_prefix
+from virt_controller.vm.status import (
+    RECORDED,
+    announced_status,
+    next_start_failure,
+    next_status,
+    started_generation,
+)
 
+_GOING_SECONDS = 3.0  # more than a pod needs to go once its guest has ended, but for a node in trouble
 FAILED_DELETE = "FailedDelete"  # KubeVirt's
 _ORPHAN = "orphan"  # the finalizer of `kubectl delete --cascade=orphan`
 
@@ -190,7 +197,22 @@ def _start(observed: Observed, want: Wanted) -> tuple[Action, ...]:
     paused = any(request.starts_paused for request in want.requests[:1])
     message = f"Started the virtual machine by creating the new virtual machine instance {vm.metadata.name}"
     manifest = instance(vm, applied(observed).template, paused=paused, annotations=name_annotations(observed))
-    return CreateInstance(manifest, revision(vm, revisions(observed))), RecordEvent("SuccessfulCreate", message)
+    announcement = _announce(observed, created(manifest))
+    creation = CreateInstance(manifest, revision(vm, revisions(observed)), confirmed=bool(announcement))
+    return *announcement, creation, RecordEvent("SuccessfulCreate", message)
+
+
+def _announce(observed: Observed, created: VirtualMachineInstance) -> tuple[PatchStatus, ...]:
+    """Report the VirtualMachineInstance that is about to be created: one patch instead of a read that confirms what
+    the cache says, and a report. What failed before is reported until it succeeds."""
+    if observed.failure is not None or _reported_failure(observed) is not None:
+        return ()
+    meta, before = observed.vm.metadata, observed.vm.raw_status
+    operations = status_patch(meta, before, announced_status(observed, created))
+    if not operations:
+        return ()
+    unchanged = {"op": "test", "path": "/metadata/resourceVersion", "value": meta.resource_version}
+    return (PatchStatus((unchanged, *operations)),)
 
 
 def refused(observed: Observed) -> tuple[Action, ...]:
@@ -219,9 +241,25 @@ def _reported_failure(observed: Observed) -> Condition | None:
 
 
 def _report(observed: Observed, want: Wanted) -> tuple[Action, ...]:
-    vm = observed.vm
-    operations = status_patch(vm.metadata, vm.raw_status, next_status(observed, want.requests))
-    return (PatchStatus(tuple(operations)),) if operations else ()
+    vm, after = observed.vm, next_status(observed, want.requests)
+    operations = status_patch(vm.metadata, vm.raw_status, after)
+    if not operations:
+        return ()
+    if (seconds := _seconds_to_go(observed)) > 0 and all(vm.raw_status.get(key) == after.get(key) for key in RECORDED):
+        return (LookAgain(seconds),)
+    return (PatchStatus(tuple(operations)),)
+
+
+def _seconds_to_go(observed: Observed) -> float:
+    """How long a deleted guest that has ended may take to go. Its pod usually takes a second, and what is reported of
+    it changes once more when it is gone."""
+    vmi = observed.own
+    if vmi is None or vmi.metadata.deletion_timestamp is None or not vmi.status.phase.final or observed.failure:
+        return 0.0
+    moments = [entry for entry in vmi.status.phase_transition_timestamps if entry.get("phase") == vmi.status.phase]
+    moment = moments[-1].get("phaseTransitionTimestamp") if moments else None
+    age = seconds_since(moment, observed.now)  # 0: unknown, or by the clock of a node that is ahead
+    return max(0.0, _GOING_SECONDS - age) if age > 0 else 0.0
 
 
 def _delete(observed: Observed) -> tuple[Action, ...]:

@@ -95,6 +95,9 @@ class VmReconciler:
         except Refused as error:
             failure = Failure("FailedCreate", str(error), datetime.now(UTC))
             self._failures.remember(key, _version(vm), failure)
+            current = self._caches.vms.get(key)  # the plan may have written its status
+            if current is not None and _version(current) == _version(vm):
+                observed = replace(observed, vm=current, status=current.status)
             return await self._executor.execute(vm, refused(replace(observed, failure=failure)))
 
     async def _observe(self, vm: VirtualMachine) -> Observed | None:

@@ -13,7 +13,10 @@ from uuid import UUID, uuid5
 import msgspec
 from virt_core.conventions import labels
 from virt_core.instancetype.matcher import Role
+from virt_core.objects.meta import ObjectMeta
 from virt_core.vm.virtual_machine import API_VERSION, VirtualMachine
+from virt_core.vmi.instance import VirtualMachineInstance
+from virt_core.vmi.status import NOT_RUNNING_YET
 
 from virt_controller.ownership import controller_reference
 
@@ -50,6 +53,13 @@ def revision(vm: VirtualMachine, kept: Mapping[Role, str] | None = None) -> Mani
         "revision": vm.metadata.generation,
         "data": {"spec": spec},
     }
+
+
+def created(manifest: Manifest) -> VirtualMachineInstance:
+    """The VirtualMachineInstance right after its creation, as admission stores it, for the parts of a VirtualMachine's
+    status that rest on it."""
+    status = {"conditions": msgspec.to_builtins([NOT_RUNNING_YET])}
+    return VirtualMachineInstance(msgspec.convert(manifest["metadata"], ObjectMeta), raw_status=status)
 
 
 def instance(

@@ -6,13 +6,14 @@ VirtualMachineInstance are copied while there is one; when it is gone they go to
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
 import msgspec
 from virt_core.conventions import labels
 from virt_core.objects.meta import Condition, rfc3339, with_conditions
-from virt_core.vm.virtual_machine import StartFailure, StateChangeRequest
+from virt_core.vm.virtual_machine import RunStrategy, StartFailure, StateChangeRequest
 from virt_core.vmi.instance import VirtualMachineInstance
 
 from virt_controller.vm.observe import Observed, ever_ran
@@ -22,6 +23,9 @@ from virt_controller.vm.run_strategy import restarts_by_itself
 
 Status = dict[str, Any]
 _BACKOFF_FIRST, _BACKOFF_LAST = 10, 300  # seconds, KubeVirt's
+RECORDED = ("stateChangeRequests", "startFailure", "runStrategy")
+"""Fields that later starts and stops rest on. The others only report."""
+
 _SHOWN_FIELDS = 8
 _OWN = ("Ready", "Failure", "RestartRequired")  # conditions; the API server refuses a list that names a type twice
 _DIGITS = 18  # of any number that fits into the status' 64 bits
@@ -50,6 +54,17 @@ def next_status(observed: Observed, requests: tuple[StateChangeRequest, ...]) ->
         else:
             after.pop(key, None)
     return after
+
+
+def announced_status(observed: Observed, created: VirtualMachineInstance) -> Status:
+    """The status before `created` is created, as far as it is right even if the controller dies in between: requests
+    and failures are done with when the VirtualMachineInstance exists, and so is a switch to RerunOnFailure."""
+    before = observed.vm.raw_status
+    kept = [key for key in RECORDED if key != "runStrategy" or observed.strategy is RunStrategy.RERUN_ON_FAILURE]
+    after = next_status(replace(observed, vmi=created), ())
+    return {key: value for key, value in after.items() if key not in kept} | {
+        key: before[key] for key in kept if key in before
+    }
 
 
 def next_start_failure(observed: Observed) -> StartFailure | None:

@@ -19,6 +19,7 @@ from virt_core.vmi.spec.domain import VmiSpec
 from virt_core.vmi.spec.effective import claim_of
 from virt_core.vmi.status import (
     CONTROLLERS_REASONS,
+    NOT_RUNNING_YET,
     POD_TERMINATING,
     has_readiness_probe,
     in_phase,
@@ -47,7 +48,7 @@ def scheduled_to(vmi: VirtualMachineInstance, pod: LauncherPod, now: datetime) -
         after["qosClass"] = pod.status.qos_class
     if (claims := _claims(pod)) is not None:
         after["volumeStatus"] = claims
-    after = _conditions(vmi, after, [_not_ready(GUEST_NOT_RUNNING, "the guest is not running yet")], now)
+    after = _conditions(vmi, after, [NOT_RUNNING_YET], now)
     after["conditions"] = [c for c in after["conditions"] if c["type"] not in ("PodScheduled", SYNCHRONIZED)]
     return in_phase(after, VmiPhase.SCHEDULING, now)
 
@@ -166,7 +167,7 @@ def with_readiness(vmi: VirtualMachineInstance, pod: LauncherPod, trouble: Troub
             READY, "Unknown", "Recovered", f"{current.reason} is over; virt-handler has not reported yet"
         )
     else:
-        wanted = _not_ready(GUEST_NOT_RUNNING, "the guest is not running yet")
+        wanted = NOT_RUNNING_YET
     if current is not None and (current.status, current.reason) == (wanted.status, wanted.reason):
         return vmi.raw_status
     return _conditions(vmi, vmi.raw_status, [wanted], now)

@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from virt_core.conventions.conditions import READY
+from virt_core.conventions.conditions import GUEST_NOT_RUNNING, READY
 from virt_core.objects import patch
 from virt_core.objects.meta import Condition, rfc3339, with_conditions
 from virt_core.objects.patch import Operation
@@ -29,6 +29,9 @@ POD_TERMINATING = "PodTerminating"
 
 CONTROLLERS_REASONS = NODE_REASONS | {POD_TERMINATING}
 """Reasons of Ready=False that only the controller sets and replaces."""
+
+NOT_RUNNING_YET = Condition(READY, "False", GUEST_NOT_RUNNING, "the guest is not running yet")
+"""Ready of a new VMI, until its guest runs."""
 
 
 class _Probed(msgspec.Struct, frozen=True, rename="camel"):
