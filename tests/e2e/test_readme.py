@@ -51,9 +51,9 @@ def printable() -> str:
 
 
 def test_the_commands_of_the_first_vm_do_what_they_promise(home: dict[str, str]) -> None:
-    expected = {"restart": "Running", "stop": "Stopped", "start": "Running"}
+    expected = {"restart": "Running", "stop": "", "start": "Running"}  # a command of the README waits for the stop
     written = commands()
-    assert [command.split()[1] for command in written][-3:] == list(expected)
+    assert [command.split()[1] for command in written if command.startswith("virtctl")][-3:] == list(expected)
     for command in written:
         if command.startswith(INTERACTIVE):
             continue

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 import pytest
 from virt_controller.actions import LookAgain, RecordEvent
-from virt_controller.pod.observed import Claim, LauncherPod
+from virt_controller.pod.observed import Claim, LauncherPod, PodSpec
 from virt_controller.pod.template import pod_name
 from virt_controller.vmi.actions import Action, CreatePod, DeletePod, GonePod, PatchVmi
 from virt_controller.vmi.observe import PodRefusal
@@ -129,6 +129,32 @@ def test_a_pod_that_cannot_be_scheduled_or_pulled_is_reported_once_and_cleared()
     assert apply(vmi(status), patch)["status"]["conditions"] == []
 
 
+@pytest.mark.parametrize("reason", ["SchedulingGated", "SchedulerError"])
+def test_whatever_kubernetes_says_of_scheduling_is_reported_and_cleared(reason: str) -> None:
+    gated = {"conditions": [{"type": "PodScheduled", "status": "False", "reason": reason, "message": "words"}]}
+    patch, event = changes(vmi(), pod(status=gated))
+    assert isinstance(event, RecordEvent) and event.message == "words"
+    (condition,) = (after := apply(vmi(), patch)["status"])["conditions"]
+    assert (condition["type"], condition["reason"]) == ("PodScheduled", reason)
+    (patch,) = plan(vmi(after), pod("node1"))
+    assert [c["type"] for c in apply(vmi(after), patch)["status"]["conditions"]] == ["Ready"]
+
+
+def test_a_pod_that_no_scheduler_looks_at_is_reported_once_with_the_schedulers_name() -> None:
+    (again,) = plan(vmi(), pod())
+    assert isinstance(again, LookAgain)
+    forgotten = msgspec.structs.replace(
+        pod(creationTimestamp="2025-12-31T23:59:00Z"), spec=PodSpec(scheduler_name="second-scheduler")
+    )
+    patch, event = plan(vmi(), forgotten)
+    assert isinstance(event, RecordEvent) and event.reason == "SchedulerNotResponding"
+    after = apply(vmi(), patch)["status"]
+    (condition,) = after["conditions"]
+    assert (condition["type"], condition["status"]) == ("PodScheduled", "False")
+    assert "scheduler second-scheduler has not looked at launcher pod virt-launcher-guest" in condition["message"]
+    assert plan(vmi(after), forgotten) == ()
+
+
 def test_a_running_guest_is_the_handlers_business() -> None:
     ready = {"conditions": [{"type": "Ready", "status": "True"}], "containerStatuses": [COMPUTE]}
     assert plan(vmi(scheduled("Running")), pod("node1", ready)) == ()
@@ -219,7 +245,7 @@ def test_a_claim_without_a_volume_is_in_the_status_until_the_pod_has_a_node() ->
     assert (volume["name"], volume["phase"]) == ("root", "Pending")
     assert "PersistentVolumeClaim data" in volume["message"]
     subject, annotations = vmi(after, spec=CLAIMED), create.manifest["metadata"]["annotations"]
-    assert plan(subject, pod(annotations=annotations)) == ()
+    assert changes(subject, pod(annotations=annotations)) == ()
     (patch,) = plan(subject, pod(node="node1", annotations=annotations))
     (volume,) = apply(subject, patch)["status"]["volumeStatus"]
     assert "phase" not in volume
@@ -285,7 +311,7 @@ def test_a_pod_that_was_admitted_at_last_takes_the_refusal_back(node: str) -> No
     subject = vmi({"phase": "Pending"})
     patch, *_ = refused(subject)
     reported = vmi(apply(subject, patch)["status"])
-    (patch,) = plan(reported, pod(node))
+    (patch,) = changes(reported, pod(node))
     assert not [
         condition for condition in apply(reported, patch)["status"]["conditions"] if condition["type"] == "Synchronized"
     ]

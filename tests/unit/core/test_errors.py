@@ -39,3 +39,8 @@ def test_the_class_tells_the_caller_how_to_react(status: int, message: str, reas
     error = from_status(status, message, reason)
     assert type(error) is kind
     assert (error.status, error.message) == (status, message)
+
+
+def test_an_error_without_a_response_has_no_status_in_its_text() -> None:
+    assert str(Unavailable(0, "GET /api: cannot connect")) == "GET /api: cannot connect"
+    assert str(Unavailable(503, "busy")) == "503: busy"

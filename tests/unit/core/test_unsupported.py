@@ -97,6 +97,20 @@ def test_hotplug_is_refused_with_what_to_do_instead(source: str) -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("path", "instead"),
+    [
+        ("volumes[].hostDisk", "PersistentVolume"),
+        ("volumes[].sysprep", "cdrom"),
+        ("networks[].multus", "use pod"),
+        ("domain.devices.interfaces[].slirp", "use masquerade or bridge"),
+        ("domain.devices.interfaces[].binding", "use masquerade or bridge"),
+    ],
+)
+def test_what_a_user_can_have_otherwise_is_refused_with_that(path: str, instead: str) -> None:
+    assert any(instead in refusal.message for refusal in unsupported(spec_with(path), VmiSpec))
+
+
 def test_what_kubevirt_does_not_have_either_is_refused_where_the_api_server_let_it_through() -> None:
     spec = merge_patch(spec_with(), {"domain": {"cpu": {"sokets": 2}}, "extra": {"deep": [1]}})
     assert {str(refusal) for refusal in unsupported(spec, VmiSpec)} == {

@@ -74,7 +74,7 @@ def test_an_ordinary_one_is_admitted() -> None:
     [
         ({"runStrategy": "Sometimes"}, "spec.runStrategy", "'Sometimes' is not allowed, use Always or RerunOnFailure"),
         ({"runStrategy": None}, "spec.runStrategy", "is missing, use Always"),
-        ({"running": True}, "spec.running", "exclude each other"),
+        ({"running": True}, "spec.running", "excludes spec.runStrategy: remove spec.running"),
         ({"template": None}, "spec.template", "is missing"),
         ({"dataVolumeTemplates": [{"metadata": {"name": "x"}}]}, "spec.dataVolumeTemplates", "PersistentVolumeClaim"),
         ({"instancetype": {}}, "spec.instancetype", "neither name"),

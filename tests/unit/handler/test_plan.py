@@ -132,6 +132,20 @@ def test_an_end_is_written_then_acknowledged(make_vmi: MakeVmi, end: Any, phase:
     assert plan(observe(make_vmi(status=status), guest), NOW) == (AcknowledgeEnd(VMI_UID, end),)
 
 
+@pytest.mark.parametrize(
+    ("end", "words"),
+    [
+        (state_pb2.MACHINE_END_PANICKED, "crashed: GuestPanicked: why"),
+        (state_pb2.MACHINE_END_DESTROYED, "was stopped by force: GuestDestroyed: why"),
+    ],
+)
+def test_a_guest_that_somebody_stopped_is_not_called_crashed(make_vmi: MakeVmi, end: Any, words: str) -> None:
+    guest = GuestState(VMI_UID, state_pb2.MACHINE_PHASE_ENDED, end, "why")
+    deleted = make_vmi(status={"phase": "Running"}, deletionTimestamp="2026-01-31T09:00:00Z")
+    _, event = plan(observe(deleted, guest), NOW)
+    assert isinstance(event, RecordEvent) and event.message == f"The VirtualMachineInstance {words}"
+
+
 @pytest.mark.parametrize("phase", [state_pb2.MACHINE_PHASE_STARTING, state_pb2.MACHINE_PHASE_UNKNOWN, 99])
 def test_an_unknown_state_changes_nothing(make_vmi: MakeVmi, phase: Any) -> None:
     assert plan(observe(make_vmi(status={"phase": "Running"}), GuestState(VMI_UID, phase)), NOW) == ()

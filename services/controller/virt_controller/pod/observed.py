@@ -57,9 +57,10 @@ class ContainerStatus(msgspec.Struct, frozen=True, rename="camel"):
 
 
 class PodSpec(msgspec.Struct, frozen=True, rename="camel"):
-    """The pod's node."""
+    """The pod's node, and who chooses it."""
 
     node_name: str = ""
+    scheduler_name: str = ""
     termination_grace_period_seconds: int | None = None
 
 

@@ -15,6 +15,9 @@ from virt_controller.pod.containers import VOLUME_PREFIX
 from virt_controller.pod.observed import ContainerStatus, LauncherPod, PodEvent
 
 UNSCHEDULABLE = "Unschedulable"
+_NO_SCHEDULER = "SchedulerNotResponding"  # ours: Kubernetes says nothing of a pod that no scheduler looks at
+SCHEDULING = frozenset({UNSCHEDULABLE, "SchedulingGated", "SchedulerError", _NO_SCHEDULER})
+"""Reasons why a pod has no node: those of Kubernetes' condition PodScheduled, and ours."""
 
 # Waiting reasons of a container that are a normal part of its start (kubelet).
 _STARTING = frozenset({"", "ContainerCreating", "PodInitializing"})
@@ -44,7 +47,7 @@ NOT_CONFIGURED = "NotConfigured"  # ours
 BEFORE_POD = frozenset({CLAIM_NOT_FOUND, CREATE_REFUSED, NOT_CONFIGURED})
 """Reasons why there is no pod yet. They are obsolete as soon as there is a pod."""
 REASONS = _WAITING | _BEFORE_CONTAINERS | {_OTHER}
-"""All reasons of `start_problem` except UNSCHEDULABLE. A condition with one of these was written by this controller."""
+"""All reasons of `start_problem` except SCHEDULING. A condition with one of these was written by this controller."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,8 +61,8 @@ class Failure:
 def start_problem(pod: LauncherPod, events: Iterable[PodEvent] = ()) -> Failure | None:
     """Why the pod does not start; None if there is no problem. `events` are the pod's warnings, if they were read."""
     scheduled = pod.condition("PodScheduled")
-    if scheduled is not None and scheduled.status == "False" and scheduled.reason == UNSCHEDULABLE:
-        return Failure(UNSCHEDULABLE, scheduled.message)
+    if scheduled is not None and scheduled.status == "False" and scheduled.reason in SCHEDULING:
+        return Failure(scheduled.reason, scheduled.message)
     for container in pod.containers:
         waiting = container.state.waiting
         if waiting is not None and waiting.reason not in _STARTING:
@@ -70,6 +73,15 @@ def start_problem(pod: LauncherPod, events: Iterable[PodEvent] = ()) -> Failure 
     early = [event for event in events if event.reason in _BEFORE_CONTAINERS]
     newest = max(early, key=lambda event: event.last_seen, default=None)
     return Failure(newest.reason, _with_user_volumes(newest.note)) if newest is not None else None
+
+
+def without_scheduler(pod: LauncherPod) -> Failure | None:
+    """The problem of a pod that waits for long; None if a scheduler has looked at it."""
+    if pod.spec.node_name or pod.condition("PodScheduled") is not None:
+        return None
+    scheduler = pod.spec.scheduler_name or "default-scheduler"
+    message = f"scheduler {scheduler} has not looked at launcher pod {pod.metadata.name} yet"
+    return Failure(_NO_SCHEDULER, f"{message}: it does not run, or is busy")
 
 
 def _with_user_volumes(note: str) -> str:

@@ -20,7 +20,7 @@ from virt_core.vmi.status import CONTROLLERS_REASONS, in_phase, status_patch
 from virt_controller.actions import LookAgain, RecordEvent
 from virt_controller.pod.containers import LauncherSettings
 from virt_controller.pod.observed import LauncherPod
-from virt_controller.pod.problems import PULLING, Failure, how_it_ended, start_problem
+from virt_controller.pod.problems import PULLING, Failure, how_it_ended, start_problem, without_scheduler
 from virt_controller.vmi import creation, ending, status
 from virt_controller.vmi.actions import Action, DeletePod, PatchPod, PatchVmi
 from virt_controller.vmi.creation import RetryDelays
@@ -81,8 +81,11 @@ def _hand_over(vmi: VirtualMachineInstance, pod: LauncherPod, now: datetime) -> 
     """The pod is new: hand it over to the handler of its node, or report why it is not scheduled."""
     if pod.spec.node_name:
         return (PatchVmi((*_metadata(vmi, pod), *status_patch(vmi, status.scheduled_to(vmi, pod, now)))),)
-    problem = start_problem(pod)
-    return patch_status(vmi, status.with_problem(vmi, problem, now), warnings(problem))
+    problem, patience = start_problem(pod), _SLOW_START_SECONDS - _age(pod, now)
+    if problem is None and patience <= 0:
+        problem = without_scheduler(pod)
+    again = (LookAgain(patience),) if problem is None and patience > 0 else ()
+    return (*patch_status(vmi, status.with_problem(vmi, problem, now), warnings(problem)), *again)
 
 
 def _follow(vmi: VirtualMachineInstance, pod: LauncherPod, observed: Observed) -> tuple[Action, ...]:

@@ -29,7 +29,7 @@ from virt_core.vmi.status import (
 
 from virt_controller.node.health import Trouble
 from virt_controller.pod.observed import LauncherPod
-from virt_controller.pod.problems import BEFORE_POD, REASONS, UNSCHEDULABLE, Failure, why_taken
+from virt_controller.pod.problems import BEFORE_POD, REASONS, SCHEDULING, Failure, why_taken
 from virt_controller.pod.template import LAUNCHER_IMAGE, VOLUME_STATUS
 
 Status = dict[str, Any]
@@ -137,7 +137,7 @@ def with_problem(vmi: VirtualMachineInstance, problem: Failure | None, now: date
         kept = [condition for condition in vmi.raw_status.get("conditions", []) if not _is_problem(condition)]
         changed = len(kept) != len(vmi.status.conditions)
         return {**vmi.raw_status, "conditions": kept} if changed else vmi.raw_status
-    kind = "PodScheduled" if problem.reason == UNSCHEDULABLE else SYNCHRONIZED
+    kind = "PodScheduled" if problem.reason in SCHEDULING else SYNCHRONIZED
     known = next((condition for condition in vmi.status.conditions if condition.type == kind), None)
     if known is not None and known.status == "False" and _same_problem(known, problem):
         return vmi.raw_status
@@ -188,7 +188,7 @@ def _is_problem(condition: dict[str, Any]) -> bool:
 
 
 def _same_problem(known: Condition, problem: Failure) -> bool:
-    if known.reason == UNSCHEDULABLE:
+    if known.reason in SCHEDULING:
         return known.message == problem.message
     # The kubelet's messages contain changing times and back-offs: a new message alone does not need a write.
     return known.reason == problem.reason

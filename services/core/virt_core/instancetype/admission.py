@@ -115,7 +115,7 @@ def _instancetype(spec: Body) -> Refusals:
     percent = at(spec, ("memory", "overcommitPercent")) or 0
     yield from within("memory.overcommitPercent", percent, 0, 100)
     if percent and at(spec, ("memory", "hugepages")) is not None:
-        yield Refusal("spec.memory.overcommitPercent", "and spec.memory.hugepages exclude each other: remove one")
+        yield Refusal("spec.memory.overcommitPercent", "excludes spec.memory.hugepages: remove one of them")
 
 
 def _preference(spec: Body) -> Refusals:

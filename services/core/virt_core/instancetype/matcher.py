@@ -121,7 +121,7 @@ def matcher_refusals(role: Role, new: Body, old: Body | None) -> Refusals:
     if matcher.infer_from_volume:
         for field, value in (("name", matcher.name), ("kind", matcher.kind)):
             if value:
-                yield Refusal(f"spec.{path}.{field}", "and inferFromVolume exclude each other: remove one of them")
+                yield Refusal(f"spec.{path}.{field}", "excludes inferFromVolume: remove one of them")
     if matcher.infer_from_volume_failure_policy not in ("", REJECT, IGNORE):
         field, value = f"{path}.inferFromVolumeFailurePolicy", matcher.infer_from_volume_failure_policy
         yield refused(field, value, f"{REJECT} or {IGNORE}")

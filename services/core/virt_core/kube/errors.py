@@ -4,10 +4,10 @@ from __future__ import annotations
 
 
 class KubeError(Exception):
-    """Base class. `status` is the HTTP status, `message` the API server's message."""
+    """Base class. `status` is the HTTP status, 0 without a response; `message` is the API server's message."""
 
     def __init__(self, status: int, message: str) -> None:
-        super().__init__(f"{status}: {message}")
+        super().__init__(f"{status}: {message}" if status else message)
         self.status = status
         self.message = message
 

@@ -119,7 +119,7 @@ def _strategy_refusals(spec: Body) -> Iterator[Refusal]:
     if running is None and strategy is None:
         yield Refusal("spec.runStrategy", f"is missing, use {' or '.join(RUN_STRATEGIES)}")
     elif running is not None and strategy is not None:
-        yield Refusal("spec.running", "and spec.runStrategy exclude each other: remove spec.running, it is deprecated")
+        yield Refusal("spec.running", "excludes spec.runStrategy: remove spec.running, it is deprecated")
     elif isinstance(strategy, str) and strategy not in RUN_STRATEGIES:
         yield refused("runStrategy", strategy, " or ".join(RUN_STRATEGIES))
 

@@ -206,7 +206,8 @@ def end_event(end: End) -> RecordEvent:
     words = f"{end.reason}: {end.message}" if end.message else end.reason
     if end.reason == START_FAILED:
         return RecordEvent("SyncFailed", f"The VirtualMachineInstance could not be started: {words}", warning=True)
-    return RecordEvent(events.STOPPED, f"The VirtualMachineInstance crashed: {words}", warning=True)
+    what = "was stopped by force" if end.reason in (GUEST_DESTROYED, POD_TERMINATING) else "crashed"
+    return RecordEvent(events.STOPPED, f"The VirtualMachineInstance {what}: {words}", warning=True)
 
 
 def ended_by_kubelet(vmi: VirtualMachineInstance, guest: GuestState) -> bool:

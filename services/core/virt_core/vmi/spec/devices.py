@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import ClassVar
+
 import msgspec
 
 from virt_core.validation.strict import Empty, Off, Strict
@@ -71,6 +74,9 @@ class Port(Strict, frozen=True):
 class Interface(Strict, frozen=True):
     """A network card, connected to the network of the same name."""
 
+    instead: ClassVar[Mapping[str, str]] = dict.fromkeys(
+        ("binding", "macvtap", "passt", "passtBinding", "slirp", "sriov"), "use masquerade or bridge"
+    )
     name: str
     masquerade: Masquerade | None = None
     bridge: Bridge | None = None

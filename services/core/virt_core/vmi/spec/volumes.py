@@ -99,6 +99,10 @@ class DownwardApiVolume(Strict, frozen=True):
 class Volume(Strict, frozen=True):
     """A name and exactly one source."""
 
+    instead: ClassVar[Mapping[str, str]] = {
+        "hostDisk": "use persistentVolumeClaim, bound to a local PersistentVolume",
+        "sysprep": "use configMap or secret as a cdrom, where Windows looks for its answer file as well",
+    }
     name: str
     container_disk: ContainerDisk | None = None
     cloud_init_no_cloud: CloudInit | None = None
@@ -123,6 +127,7 @@ class PodNetwork(Strict, frozen=True):
 class Network(Strict, frozen=True):
     """The network of the interface of the same name."""
 
+    instead: ClassVar[Mapping[str, str]] = {"multus": "use pod, the only network of this release"}
     name: str
     pod: PodNetwork | None = None
 
