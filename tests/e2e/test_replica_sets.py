@@ -191,6 +191,21 @@ def test_what_is_not_supported_or_wrong_is_refused_by_field() -> None:
         assert field in refusal(body)
 
 
+def test_dry_runs_change_nothing() -> None:
+    body = replica_set("dry-run-set", 1)
+    kubectl("create", "--dry-run=server", "-f", "-", stdin=json.dumps(body))
+    assert kubectl("get", "vmirs", "dry-run-set", "--ignore-not-found") == ""
+    with existing(body) as name:
+        has(name, 1)
+        before = get("vmirs", name)
+        kubectl("delete", "vmirs", name, "--dry-run=server")
+        kubectl("patch", "vmirs", name, "--type=merge", "--dry-run=server", "-p", '{"spec":{"replicas":2}}')
+        kubectl("scale", f"vmirs/{name}", "--replicas=2", "--dry-run=server")
+        changed = {**before, "spec": {**before["spec"], "paused": True}}
+        kubectl("replace", "--dry-run=server", "-f", "-", stdin=json.dumps(changed))
+        assert get("vmirs", name) == before
+
+
 def test_an_unknown_field_is_refused_by_kubectl() -> None:
     body = replica_set("unknown-field", 1)
     body["spec"]["reallyWrong"] = True

@@ -10,7 +10,7 @@ import asyncio
 import os
 import random
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -92,11 +92,22 @@ class Life:
         await self.fleet.create(guestless_vm(self.name, self.state.strategy))
         await self._arrive()
         while goes_on() and (choices := possible(self.state)):
-            step = self.chance.choice(sorted(choices))
-            self.steps.append(step)
-            await self._do(step)
-            self.state = choices[step]
-            await self._arrive()
+            await self.take(self.chance.choice(sorted(choices)))
+
+    async def walk(self, steps: Iterable[str]) -> None:
+        """Create it; take these steps."""
+        await self.fleet.create(guestless_vm(self.name, self.state.strategy))
+        await self._arrive()
+        for step in steps:
+            await self.take(step)
+
+    async def take(self, step: str) -> None:
+        """Take a step that is possible, and wait for what it leads to."""
+        after = possible(self.state)[step]
+        self.steps.append(step)
+        await self._do(step)
+        self.state = after
+        await self._arrive()
 
     def check(self) -> None:
         """The promises at rest."""

@@ -86,6 +86,17 @@ async def test_placement_waits_for_a_restart_where_changes_are_staged(
     assert not world.condition("RestartRequired")
 
 
+async def test_more_sockets_wait_for_a_restart_where_changes_are_staged(
+    server: FakeApiServer, client: KubeClient
+) -> None:
+    roll_out(server, "Stage")
+    world = await running(server, client)
+    change(server, domain={"cpu": {"sockets": 2}})
+    await world.settle(client)
+    assert world.condition("RestartRequired")["message"].endswith(": domain.cpu")
+    assert "cpu" not in world.vmi["spec"]["domain"]
+
+
 async def test_a_change_that_was_staged_is_applied_when_the_cluster_updates_live(
     server: FakeApiServer, client: KubeClient
 ) -> None:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from virt_core.kube.client import KubeClient
-from virt_core.kube.resource import VIRTUAL_MACHINE_INSTANCES
+from virt_core.kube.resource import CONTROLLER_REVISIONS, VIRTUAL_MACHINE_INSTANCES, VIRTUAL_MACHINES
 from virt_core.testing.api_server import FakeApiServer
+from virt_core.testing.place import Place
 
 from tests.unit.controller.vm_world import TEMPLATE, VmWorld, admit_as_virt_api_does
 
@@ -137,3 +138,32 @@ async def test_others_finalizers_stay(server: FakeApiServer, client: KubeClient)
     await world.settle(client)
     assert world.vmi is None
     assert world.vm["metadata"]["finalizers"] == ["backup.example/hold"]
+
+
+async def test_annotations_and_labels_of_its_own_stay_its_own(server: FakeApiServer, client: KubeClient) -> None:
+    template = {**TEMPLATE, "metadata": {"labels": {"app": "guest"}, "annotations": {"example.com/a": "template"}}}
+    world = VmWorld(server, template=template)
+    own = {"labels": {"example.com/own": "x"}, "annotations": {"example.com/own": "x"}}
+    server.patch(VIRTUAL_MACHINES.path("ns", "guest"), {"metadata": own})
+    await world.settle(client)
+    meta = world.vmi["metadata"]
+    assert meta["labels"] == {"app": "guest"}
+    assert meta["annotations"].keys() == {"example.com/a", "kubevirt.io/vm-generation"}
+
+
+async def test_one_goes_although_all_that_it_was_started_with_is_gone(
+    server: FakeApiServer, client: KubeClient
+) -> None:
+    world = VmWorld(server, template={"spec": {"domain": {"devices": {}, "firmware": {"uuid": "f"}}}})
+    world.size("small", 1)
+    world.choose(instancetype="small")
+    await world.settle(client)
+    world.report("Running")
+    world.withdraw("small")
+    for name in world.revisions:
+        server.store.remove(Place.parse(CONTROLLER_REVISIONS.path("ns", name)))
+    world.delete()
+    await world.settle(client)
+    world.finish_deletion()
+    await world.settle(client)
+    assert (world.vmi, world.vm) == (None, None)

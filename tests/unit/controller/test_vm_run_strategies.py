@@ -193,6 +193,20 @@ async def test_a_guest_that_never_runs_is_started_ever_later(server: FakeApiServ
     assert "startFailure" not in world.status
 
 
+async def test_a_stop_ends_a_crash_loop(server: FakeApiServer, client: KubeClient) -> None:
+    world = VmWorld(server, "Always")
+    await world.settle(client)
+    world.report(EARLY)
+    await world.settle(client)
+    world.finish_deletion()
+    await world.settle(client)
+    assert world.status["printableStatus"] == "CrashLoopBackOff"
+    world.request("stop")
+    await world.settle(client)
+    assert (world.strategy, world.vmi, world.status["printableStatus"]) == ("Halted", None, "Stopped")
+    assert "startFailure" not in world.status
+
+
 async def test_a_failed_start_counts_once_however_long_its_instance_stays(
     server: FakeApiServer, client: KubeClient
 ) -> None:

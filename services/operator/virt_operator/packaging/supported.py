@@ -27,6 +27,14 @@ _KINDS = (
     ("Instance types", "v1beta1.VirtualMachineInstancetypeSpec", InstancetypeSpec),
     ("Preferences", "v1beta1.VirtualMachinePreferenceSpec", PreferenceSpec),
 )
+_MISSING = (
+    "VirtualMachineClone",
+    "VirtualMachineExport",
+    "VirtualMachineInstanceMigration",
+    "VirtualMachinePool",
+    "VirtualMachineRestore",
+    "VirtualMachineSnapshot",
+)
 # Subject, and where in the spec its choices are.
 _AREAS = (
     ("volumes", "volumes[]"),
@@ -71,6 +79,12 @@ def complete() -> str:
             summary(),
             "",
             *sections,
+            "## Kinds without a definition",
+            "",
+            "The API server answers `no matches for kind`. What to use instead is in [differences.md](differences.md).",
+            "",
+            *(f"- {kind}" for kind in _MISSING),
+            "",
             "## KubeVirt, fields of `spec` that have an effect",
             "",
             *(f"- `{path}`" for path in sorted(KUBEVIRT_FIELDS)),
