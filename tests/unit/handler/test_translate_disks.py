@@ -115,6 +115,28 @@ def test_claims_are_files_or_devices_as_the_status_says(make_vmi: MakeVmi) -> No
     assert (fourth.image_file.create_bytes, fourth.image_file.ephemeral) == (1 << 29, False)
 
 
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("filesystemOverhead", "nonsense"),
+        ("filesystemOverhead", "NaN"),
+        ("filesystemOverhead", "1e99"),
+        ("filesystemOverhead", "-1"),
+        ("capacity", {"storage": "nonsense"}),
+        ("capacity", {"storage": "-1Gi"}),
+        ("requests", {"storage": "1e99"}),
+    ],
+)
+def test_nonsense_that_somebody_wrote_about_a_claim_is_refused_by_field(
+    make_vmi: MakeVmi, field: str, value: Any
+) -> None:
+    info = {"volumeMode": "Filesystem", "requests": {"storage": "1Gi"}, field: value}
+    status = [{"name": "files", "target": "", "persistentVolumeClaimInfo": info}]
+    with pytest.raises(UnsupportedSpec) as refused:
+        disks(make_vmi, [{"name": "files", "persistentVolumeClaim": {"claimName": "c1"}}], status=status)
+    assert f"status.volumeStatus[files].persistentVolumeClaimInfo.{field}" in str(refused.value)
+
+
 def test_a_claim_of_which_nothing_is_known_is_named(make_vmi: MakeVmi) -> None:
     with pytest.raises(UnsupportedSpec) as refused:
         disks(make_vmi, [{"name": "root", "persistentVolumeClaim": {"claimName": "c1"}}])

@@ -13,7 +13,7 @@ from kubevirt.launcher.v1 import machine_pb2
 from virt_core.conventions import launcher_pod
 from virt_core.objects.quantity import parse_quantity
 from virt_core.rpc.words import number
-from virt_core.validation.refusal import UnsupportedSpec, refused
+from virt_core.validation.refusal import Refusal, UnsupportedSpec, display, refused
 from virt_core.vmi.accepted import AcceptedSpec
 from virt_core.vmi.instance import VirtualMachineInstance
 from virt_core.vmi.rules.volumes import decoded_base64
@@ -35,13 +35,14 @@ _DEVICES = {
 }
 _IMAGE = "disk.img"  # KubeVirt's name for the image in a claim's file system
 _MI = 1 << 20
+_LARGEST = (1 << 63) - 1  # the contract's create_bytes
 
 
 def machine_disks(vmi: VirtualMachineInstance, spec: AcceptedSpec, hostname: str) -> list[machine_pb2.Disk]:
     """The disks in the order of the guest's slots.
 
     Raises:
-        UnsupportedSpec: the status has no information about a claim.
+        UnsupportedSpec: the status has no information about a claim, or somebody has changed it to what is not allowed.
     """
     claims = {
         entry.get("name"): entry.get("persistentVolumeClaimInfo") for entry in vmi.raw_status.get("volumeStatus", [])
@@ -121,16 +122,30 @@ def _claim(result: machine_pb2.Disk, volume: Volume, claim: PersistentVolumeClai
     result.image_file.path = f"{launcher_pod.volume_folder(volume.name)}/{_IMAGE}"
     result.image_file.ephemeral = ephemeral
     if not ephemeral and not claim.read_only:
-        result.image_file.create_bytes = _usable_bytes(info)
+        where = f"status.volumeStatus[{volume.name}].persistentVolumeClaimInfo"
+        result.image_file.create_bytes = _usable_bytes(info, where)
 
 
-def _usable_bytes(info: dict[str, Any]) -> int:
-    """The space for an image in a claim's file system, in whole MiB; 0 if its size is unknown."""
-    size = info.get("capacity", {}).get("storage") or info.get("requests", {}).get("storage")
-    if size is None:
-        return 0
-    share = 1 - Decimal(str(info.get("filesystemOverhead", "0")))
-    return int(parse_quantity(str(size)) * share) // _MI * _MI
+def _usable_bytes(info: dict[str, Any], where: str) -> int:
+    """The space for an image in a claim's file system, in whole MiB; 0 if its size is unknown. `where` is the info's
+    path. Users can write a VMI's status."""
+    for source in ("capacity", "requests"):
+        size = (info.get(source) or {}).get("storage")
+        if size:
+            number = _number(f"{where}.{source}.storage", size, _LARGEST, "a size in bytes")
+            overhead = _number(f"{where}.filesystemOverhead", info.get("filesystemOverhead", "0"), 1, "a share up to 1")
+            return int(number * (1 - overhead)) // _MI * _MI
+    return 0
+
+
+def _number(field: str, value: object, largest: int, allowed: str) -> Decimal:
+    try:
+        number = parse_quantity(str(value))
+    except ValueError:
+        number = Decimal(-1)
+    if not 0 <= number <= largest:
+        raise UnsupportedSpec(Refusal(field, f"{display(value)} is not allowed, use {allowed}"))
+    return number
 
 
 def _volume_label(volume: Volume) -> str:
