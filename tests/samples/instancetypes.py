@@ -24,6 +24,12 @@ def preference(*, kind: str = "VirtualMachineClusterPreference", **spec: Any) ->
     return {"apiVersion": API, "kind": kind, "metadata": {"name": "linux"}, "spec": spec}
 
 
+def revision(name: str, kept: Body) -> Body:
+    """The ControllerRevision that keeps the object."""
+    labels = {"instancetype.kubevirt.io/object-name": kept["metadata"]["name"]}
+    return {"metadata": {"name": name, "labels": labels}, "data": kept}
+
+
 _WORDS = (
     "virtio",
     "sata",

@@ -27,7 +27,7 @@ from virt_core.kube.resource import (
 from virt_core.objects.kubevirt import Configuration
 from virt_core.testing.api_server import FakeApiServer
 
-from tests.samples.instancetypes import instancetype, preference
+from tests.samples.instancetypes import instancetype, preference, revision
 
 VM = {
     "apiVersion": "kubevirt.io/v1",
@@ -152,7 +152,7 @@ async def test_a_conflict_names_the_fields(server: FakeApiServer, client: KubeCl
 
 async def test_the_revision_that_a_stored_one_runs_with_is_merged(server: FakeApiServer, client: KubeClient) -> None:
     server.put(VIRTUAL_MACHINE_CLUSTER_INSTANCETYPES.path(), instancetype(8))
-    server.put(CONTROLLER_REVISIONS.path("ns"), {"metadata": {"name": "r"}, "data": instancetype(4)})
+    server.put(CONTROLLER_REVISIONS.path("ns"), revision("r", instancetype(4)))
     stored = {"instancetypeRef": {"name": "small", "controllerRevisionRef": {"name": "r"}}}
     answers = await both(server, client, {**naming(instancetype={"name": "small"}), "status": stored})
     assert [vm["spec"]["template"]["spec"]["domain"]["cpu"]["sockets"] for _, vm in answers] == [4, 4]

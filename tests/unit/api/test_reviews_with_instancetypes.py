@@ -34,7 +34,7 @@ from virt_core.testing.patches import json_patch
 from virt_core.testing.place import Place
 from virt_core.testing.refused import Refused
 
-from tests.samples.instancetypes import instancetype, preference
+from tests.samples.instancetypes import instancetype, preference, revision
 
 CONFIGURATION: Any = SimpleNamespace(current=Configuration(), unknown="")
 LABELS = {
@@ -105,13 +105,22 @@ async def test_the_instance_type_that_a_vm_names_is_read(
 
 async def test_a_revision_goes_before_the_object(server: FakeApiServer, client: KubeClient) -> None:
     server.put(VIRTUAL_MACHINE_CLUSTER_PREFERENCES.path(), preference(requirements={"cpu": {"guest": 8}}))
-    revision = {"metadata": {"name": "r"}, "data": preference(requirements={"cpu": {"guest": 1}})}
-    server.put(CONTROLLER_REVISIONS.path("ns"), revision)
+    server.put(CONTROLLER_REVISIONS.path("ns"), revision("r", preference(requirements={"cpu": {"guest": 1}})))
     template = {"domain": {"devices": {}, "memory": {"guest": "1Gi"}}}
     assert await refused(client, vm(template, preference={"name": "linux"})) != []
     assert await refused(client, vm(template, preference={"name": "linux", "revisionName": "r"})) == []
     stored = {"preferenceRef": {"name": "linux", "controllerRevisionRef": {"name": "r"}}}
     assert await refused(client, {**vm(template, preference={"name": "linux"}), "status": stored}) == []
+
+
+async def test_a_revision_that_is_labelled_as_another_objects_is_not_used(
+    server: FakeApiServer, client: KubeClient
+) -> None:
+    kept = revision("r", preference(requirements={"cpu": {"guest": 8}}))
+    kept["metadata"]["labels"] = {"instancetype.kubevirt.io/object-name": "windows"}
+    server.put(CONTROLLER_REVISIONS.path("ns"), kept)
+    template = {"domain": {"devices": {}, "memory": {"guest": "1Gi"}}}
+    assert await refused(client, vm(template, preference={"name": "linux", "revisionName": "r"})) == []
 
 
 async def test_nothing_is_read_of_a_vm_whose_spec_stays_or_that_is_deleted(
