@@ -6,12 +6,13 @@ Nothing here knows how a VirtualMachineInstance is run.
 from __future__ import annotations
 
 from functools import cached_property
-from typing import Any
+from typing import ClassVar
 
 import msgspec
 
 from virt_core.objects.label_selector import LabelSelector
-from virt_core.objects.meta import Condition, ObjectMeta, ObjectReference
+from virt_core.objects.meta import Condition
+from virt_core.objects.raw_object import RawObject
 from virt_core.vmi.template import Template
 
 API_VERSION, KIND = "kubevirt.io/v1", "VirtualMachineInstanceReplicaSet"
@@ -37,16 +38,11 @@ class ReplicaSetStatus(msgspec.Struct, frozen=True, rename="camel"):
     conditions: list[Condition] = []
 
 
-class VirtualMachineInstanceReplicaSet(msgspec.Struct, frozen=True, rename="camel", dict=True):
-    """What reflectors keep. `raw_status` is the status as stored, with fields of other releases."""
+class VirtualMachineInstanceReplicaSet(RawObject, frozen=True, rename="camel", dict=True):
+    """What reflectors keep."""
 
-    metadata: ObjectMeta
-    raw_spec: msgspec.Raw = msgspec.field(default=msgspec.Raw(b"{}"), name="spec")
-    raw_status: dict[str, Any] = msgspec.field(default_factory=dict, name="status")
-
-    def __post_init__(self) -> None:
-        # A view would keep the whole text that it was decoded from.
-        msgspec.structs.force_setattr(self, "raw_spec", self.raw_spec.copy())
+    API_VERSION: ClassVar[str] = API_VERSION
+    KIND: ClassVar[str] = KIND
 
     @cached_property
     def spec(self) -> ReplicaSetSpec:
@@ -59,19 +55,5 @@ class VirtualMachineInstanceReplicaSet(msgspec.Struct, frozen=True, rename="came
 
     @property
     def status(self) -> ReplicaSetStatus:
-        """The part of the status that decisions rest on; of a status that does not decode, nothing."""
-        try:
-            return msgspec.convert(self.raw_status, ReplicaSetStatus)
-        except msgspec.ValidationError:
-            return ReplicaSetStatus()
-
-    @property
-    def key(self) -> tuple[str, str]:
-        """Namespace and name."""
-        return (self.metadata.namespace, self.metadata.name)
-
-    @property
-    def reference(self) -> ObjectReference:
-        """For events."""
-        meta = self.metadata
-        return ObjectReference(API_VERSION, KIND, meta.name, meta.namespace, meta.uid)
+        """The part of the status that decisions rest on."""
+        return self.status_as(ReplicaSetStatus)

@@ -1,18 +1,19 @@
 """VirtualMachine as the suite reads it. Decoded by virt-controller's reflector and by virt-api; pure.
 
-The spec stays raw and is read on demand: a cluster has many halted VirtualMachines, and nothing is decided about them.
+The spec stays raw and is read on demand (RawObject).
 Nothing here knows how a VirtualMachineInstance is run.
 """
 
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Any
+from typing import Any, ClassVar
 
 import msgspec
 
-from virt_core.objects.meta import Condition, ObjectMeta, ObjectReference
+from virt_core.objects.meta import Condition
 from virt_core.objects.patch import Operation, guarded_patch
+from virt_core.objects.raw_object import RawObject
 from virt_core.vmi.template import Template
 
 API_VERSION, KIND = "kubevirt.io/v1", "VirtualMachine"
@@ -106,17 +107,11 @@ class VirtualMachineStatus(msgspec.Struct, frozen=True, rename="camel"):
     observed_generation: int = 0
 
 
-class VirtualMachine(msgspec.Struct, frozen=True, rename="camel"):
-    """What reflectors keep. `raw_status` is the status as stored, with fields of other releases."""
+class VirtualMachine(RawObject, frozen=True, rename="camel"):
+    """What reflectors keep."""
 
-    metadata: ObjectMeta
-    raw_spec: msgspec.Raw = msgspec.field(default=msgspec.Raw(b"{}"), name="spec")
-    raw_status: dict[str, Any] = msgspec.field(default_factory=dict, name="status")
-
-    def __post_init__(self) -> None:
-        # A view would keep the whole text that it was decoded from: a list of 10,000 objects, or one with its
-        # managedFields.
-        msgspec.structs.force_setattr(self, "raw_spec", self.raw_spec.copy())
+    API_VERSION: ClassVar[str] = API_VERSION
+    KIND: ClassVar[str] = KIND
 
     @classmethod
     def of(cls, body: dict[str, Any]) -> VirtualMachine:
@@ -134,22 +129,8 @@ class VirtualMachine(msgspec.Struct, frozen=True, rename="camel"):
 
     @property
     def status(self) -> VirtualMachineStatus:
-        """The part of the status that decisions rest on; of a status that does not decode, nothing."""
-        try:
-            return msgspec.convert(self.raw_status, VirtualMachineStatus)
-        except msgspec.ValidationError:
-            return VirtualMachineStatus()
-
-    @property
-    def key(self) -> tuple[str, str]:
-        """Namespace and name."""
-        return (self.metadata.namespace, self.metadata.name)
-
-    @property
-    def reference(self) -> ObjectReference:
-        """For events."""
-        meta = self.metadata
-        return ObjectReference(API_VERSION, KIND, meta.name, meta.namespace, meta.uid)
+        """The part of the status that decisions rest on."""
+        return self.status_as(VirtualMachineStatus)
 
 
 def strategy_patch(vm: VirtualMachine, strategy: RunStrategy) -> list[Operation]:
