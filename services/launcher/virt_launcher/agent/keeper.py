@@ -17,6 +17,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from kubevirt.launcher.v1 import guest_pb2, launcher_pb2
 from virt_core import logs
 
+from virt_launcher import passes
 from virt_launcher.agent import replies
 from virt_launcher.credentials.synchronize import CredentialsSync
 from virt_launcher.domain import guest_agent
@@ -68,14 +69,7 @@ class AgentKeeper:
         """Poll the agent until cancelled."""
         await self._keeper.known.wait()
         self._host.subscribe(self._wake.set)
-        while True:
-            self._wake.clear()
-            again_in = await self._work()
-            try:
-                async with asyncio.timeout(again_in):
-                    await self._wake.wait()
-            except TimeoutError:
-                continue
+        await passes.repeat(self._wake, self._work)
 
     async def details(self) -> launcher_pb2.GetGuestDetailsResponse:
         """The agent's current details.

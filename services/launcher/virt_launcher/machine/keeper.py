@@ -15,6 +15,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from kubevirt.launcher.v1 import command_pb2, guest_pb2, machine_pb2, state_pb2
 from virt_core import logs
 
+from virt_launcher import passes
 from virt_launcher.domain import guest
 from virt_launcher.domain.files import DomainFiles
 from virt_launcher.domain.host import Host
@@ -115,14 +116,7 @@ class Keeper:
     async def run(self) -> None:
         """Reconcile the machine until cancelled."""
         self._host.subscribe(self._wake.set)
-        while True:
-            self._wake.clear()
-            again_in = await self._work()
-            try:
-                async with asyncio.timeout(again_in):
-                    await self._wake.wait()
-            except TimeoutError:
-                continue
+        await passes.repeat(self._wake, self._work)
 
     async def _work(self) -> float | None:
         """Reconcile the machine and publish its state. Returns the seconds until the next pass; None: wait for an
