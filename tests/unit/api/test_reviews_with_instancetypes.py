@@ -49,7 +49,7 @@ def vm(template: Any = None, **spec: Any) -> dict[str, Any]:
     return {"metadata": {"name": "web", "namespace": "ns"}, "spec": {"runStrategy": "Always", "template": body, **spec}}
 
 
-async def asked(client: KubeClient, path: str, new: Any, old: Any = None) -> tuple[int, Any]:
+async def review(client: KubeClient, path: str, new: Any, old: Any = None) -> tuple[int, Any]:
     """Status and document of the answer to a review."""
     application = Application(middlewares=[refusals_as_status])
     application.router.add_post(path, webhooks(client, CONFIGURATION, ())[path])
@@ -68,14 +68,14 @@ async def asked(client: KubeClient, path: str, new: Any, old: Any = None) -> tup
 
 async def refused(client: KubeClient, new: Any, old: Any = None) -> list[str]:
     """The fields that validation refuses."""
-    status, response = await asked(client, VM_VALIDATE, new, old)
+    status, response = await review(client, VM_VALIDATE, new, old)
     assert status == 200
     return [] if response["allowed"] else [cause["field"] for cause in response["status"]["details"]["causes"]]
 
 
 async def mutated(client: KubeClient, new: Any) -> Any:
     """The object that is stored."""
-    _, response = await asked(client, VM_MUTATE, new)
+    _, response = await review(client, VM_MUTATE, new)
     return json_patch(new, json.loads(b64decode(response["patch"])))
 
 
@@ -140,7 +140,7 @@ async def test_nothing_is_admitted_while_the_api_server_does_not_answer(
         raise Refused(500, "InternalError", "etcd is away")
 
     server.fault = fails
-    status, document = await asked(client, VM_VALIDATE, vm(instancetype={"name": "small"}))
+    status, document = await review(client, VM_VALIDATE, vm(instancetype={"name": "small"}))
     assert (status, document["reason"]) == (503, "ServiceUnavailable")
     assert 'virtualmachineclusterinstancetypes.instancetype.kubevirt.io "small"' in document["message"]
 
@@ -150,7 +150,7 @@ async def test_what_is_no_name_never_becomes_a_path(server: FakeApiServer, clien
     assert await refused(client, vm(instancetype={"name": name})) == ["spec.instancetype.name"]
     volumes = [{"name": "v", "persistentVolumeClaim": {"claimName": name}}]
     inferring = vm({"domain": {}, "volumes": volumes}, instancetype={"inferFromVolume": "v"})
-    _, response = await asked(client, VM_MUTATE, inferring)
+    _, response = await review(client, VM_MUTATE, inferring)
     assert not response["allowed"]
     assert server.requests == []
 
@@ -176,7 +176,7 @@ async def test_matchers_are_inferred_of_a_claim_and_the_preference_found_so_coun
 
 
 async def test_a_volume_that_says_nothing_is_a_bad_request(server: FakeApiServer, client: KubeClient) -> None:
-    _, response = await asked(client, VM_MUTATE, vm(instancetype={"inferFromVolume": "v"}))
+    _, response = await review(client, VM_MUTATE, vm(instancetype={"inferFromVolume": "v"}))
     assert (response["allowed"], response["status"]["code"]) == (False, 400)
     assert response["status"]["message"] == "unable to find volume v to infer defaults"
 
@@ -191,13 +191,13 @@ async def test_a_volume_that_says_nothing_is_a_bad_request(server: FakeApiServer
     ],
 )
 async def test_each_kind_is_reviewed(client: KubeClient, path: str, body: Any, field: str) -> None:
-    _, response = await asked(client, path, body)
+    _, response = await review(client, path, body)
     assert [cause["field"] for cause in response["status"]["details"]["causes"]] == [field]
     good = instancetype() if "instancetype" in path else preference()
-    assert (await asked(client, path, good))[1] == {"uid": "u", "allowed": True}
+    assert (await review(client, path, good))[1] == {"uid": "u", "allowed": True}
 
 
 async def test_an_older_topology_is_stored_with_a_warning(client: KubeClient) -> None:
     body = preference(cpu={"preferredCPUTopology": "preferCores"})
-    _, response = await asked(client, VALIDATE_PREFERENCE, body)
+    _, response = await review(client, VALIDATE_PREFERENCE, body)
     assert response["allowed"] and "please use cores" in response["warnings"][0]

@@ -5,20 +5,14 @@ After each thing that anybody does the controller works until a pass writes noth
 
 from __future__ import annotations
 
-import asyncio
-import os
 from collections.abc import Callable
-from contextlib import AsyncExitStack
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
-from virt_core.kube.client import KubeClient
-from virt_core.testing.api_server import FakeApiServer
+from hypothesis.stateful import initialize, invariant, precondition, rule
 
+from tests.unit.controller.at_rest import ControllerAtRest
 from tests.unit.controller.world import LONG_AGO, World
 
 FINAL = ("Succeeded", "Failed")
@@ -72,42 +66,24 @@ def with_pod(*fits: Predicate) -> Callable[[Any], Any]:
     return precondition(lambda machine: machine.pod(*fits) is not None)
 
 
-class OneGuest(RuleBasedStateMachine):
-    """Rules are what others do; each ends with the controller at rest."""
+class OneGuest(ControllerAtRest[World]):
+    """A VirtualMachineInstance and whoever acts on it."""
 
     def __init__(self) -> None:
-        super().__init__()
-        self._runner = asyncio.Runner()
-        self._stack = AsyncExitStack()
+        super().__init__(World)
         self._ran: set[str] = set()  # UIDs of pods in which a guest may have run
         self._final = ""
         self._foreign: set[str] = set()  # UIDs of pods that the controller never made
         self._label = ""
         self._held = False
         self._deleted = False
-        self._slow = False
-        self._runner.run(self._start())
-
-    async def _start(self) -> None:
-        folder = Path(self._stack.enter_context(TemporaryDirectory()))
-        server = await self._stack.enter_async_context(FakeApiServer.running())
-        os.environ["KUBECONFIG"] = str(server.write_kubeconfig(folder / "kubeconfig"))
-        self._client = await self._stack.enter_async_context(KubeClient.connect("test"))
-        self._world = World(server)
-        await self._world.settle(self._client)
-
-    def teardown(self) -> None:
-        """At the end of each example."""
-        self._runner.run(self._stack.aclose())
-        self._runner.close()
-        os.environ.pop("KUBECONFIG", None)
 
     def _settle(self) -> None:
         if self._world.vmi is None:
             for pod in self._world.pods:  # the garbage collector
                 if pod["metadata"].get("ownerReferences"):
                     self._world.remove(pod)
-        self._runner.run(self._world.settle(self._client))
+        super()._settle()
         if self._alive() and self._world.status.get("phase") in FINAL:
             self._final = self._final or self._world.status["phase"]
 
@@ -117,21 +93,6 @@ class OneGuest(RuleBasedStateMachine):
     def pod(self, *fits: Predicate) -> Any:
         """The pod in question."""
         return next((pod for pod in self._world.pods if all(fit(pod) for fit in fits)), None)
-
-    def _act(self, act: Callable[[], None]) -> None:
-        """Somebody acts, and the controller comes to rest. A slow one is at work on what was there before the act, and
-        looks at it only when the next one happens."""
-        if self._slow:
-            self._runner.run(self._world.overtake(self._client, act))
-        else:
-            act()
-            self._settle()
-
-    @rule(slow=st.booleans())
-    def controller_is(self, slow: bool) -> None:
-        self._slow = slow
-        if not slow:
-            self._settle()
 
     @initialize(stage=st.sampled_from(["new", "bound", "runs", "reported"]), slow=st.booleans())
     def as_far_as(self, stage: str, slow: bool) -> None:

@@ -97,8 +97,8 @@ def test_each_secret_with_access_credentials_is_mounted_once_read_only() -> None
 
 
 def test_libvirt_logs_no_message_to_the_guest_agent_of_a_guest_with_passwords() -> None:
-    asked = {"annotations": {"kubevirt.io/libvirt-log-filters": "1:*"}}
-    pod = made({"accessCredentials": [passwords_in("s")]}, metadata=asked)
+    filtered = {"annotations": {"kubevirt.io/libvirt-log-filters": "1:*"}}
+    pod = made({"accessCredentials": [passwords_in("s")]}, metadata=filtered)
     (variable,) = compute(pod)["env"]
     *first, last = variable["value"].split()
     assert {"3:qemu.qemu_agent", "3:libvirt-qemu"} <= set(first)

@@ -6,52 +6,35 @@ replica_set_world.py.
 
 from __future__ import annotations
 
-import asyncio
-import os
 from collections.abc import Callable
-from contextlib import AsyncExitStack
-from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
-from virt_core.kube.client import KubeClient
+from hypothesis.stateful import initialize, invariant, precondition, rule
 from virt_core.kube.resource import KUBEVIRTS
 from virt_core.testing.api_server import FakeApiServer
 
+from tests.unit.controller.at_rest import ControllerAtRest
 from tests.unit.controller.replica_set_world import FINAL, ReplicaSetWorld, phase_of
 
 REPLICAS = st.integers(0, 5)
 PICK = st.integers(0, 9)
 
 
-class OneReplicaSet(RuleBasedStateMachine):
-    """Rules are what others do; each ends with the controller at rest, unless it is slow."""
+def _world(server: FakeApiServer) -> ReplicaSetWorld:
+    server.put(KUBEVIRTS.path("kubevirt"), {"metadata": {"name": "kubevirt"}, "spec": {}})
+    world = ReplicaSetWorld(server)
+    world.add_orphan("stranger", app="db")
+    return world
+
+
+class OneReplicaSet(ControllerAtRest[ReplicaSetWorld]):
+    """A replica set and whoever acts on it."""
 
     def __init__(self) -> None:
-        super().__init__()
-        self._runner = asyncio.Runner()
-        self._stack = AsyncExitStack()
-        self._slow = False
+        super().__init__(_world)
         self._paused = False
         self._deleted = False
-        self._runner.run(self._start())
-
-    async def _start(self) -> None:
-        folder = Path(self._stack.enter_context(TemporaryDirectory()))
-        server = await self._stack.enter_async_context(FakeApiServer.running())
-        server.put(KUBEVIRTS.path("kubevirt"), {"metadata": {"name": "kubevirt"}, "spec": {}})
-        os.environ["KUBECONFIG"] = str(server.write_kubeconfig(folder / "kubeconfig"))
-        self._client = await self._stack.enter_async_context(KubeClient.connect("test"))
-        self._world = ReplicaSetWorld(server)
-        self._world.add_orphan("stranger", app="db")
-
-    def teardown(self) -> None:
-        """At the end of each example."""
-        self._runner.run(self._stack.aclose())
-        self._runner.close()
-        os.environ.pop("KUBECONFIG", None)
 
     def _act(self, act: Callable[[], None]) -> None:
         """Somebody acts, and the controller comes to rest; a slow one acts on what was there before."""
@@ -63,7 +46,7 @@ class OneReplicaSet(RuleBasedStateMachine):
             act()
             if self._paused or self._deleted:
                 before = set(self._world.vmis)
-            self._runner.run(self._world.settle(self._client))
+            self._settle()
             if self._paused or self._deleted:
                 assert set(self._world.vmis) == before
 
@@ -74,12 +57,6 @@ class OneReplicaSet(RuleBasedStateMachine):
     def as_far_as(self, replicas: int) -> None:
         """The beginning of an ordinary life."""
         self._act(lambda: self._world.scale(replicas))
-
-    @rule(slow=st.booleans())
-    def controller_is(self, slow: bool) -> None:
-        self._slow = slow
-        if not slow:
-            self._act(lambda: None)
 
     @precondition(lambda self: not self._deleted)
     @rule(replicas=REPLICAS)

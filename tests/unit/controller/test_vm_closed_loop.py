@@ -5,60 +5,33 @@ After each thing that anybody does the controller works until a pass writes noth
 
 from __future__ import annotations
 
-import asyncio
-import os
-from collections.abc import Callable
-from contextlib import AsyncExitStack, suppress
-from pathlib import Path
-from tempfile import TemporaryDirectory
+from contextlib import suppress
 
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from hypothesis.stateful import initialize, invariant, precondition, rule
 from virt_api.errors import Conflict
-from virt_core.kube.client import KubeClient
 from virt_core.kube.resource import KUBEVIRTS
 from virt_core.testing.api_server import FakeApiServer
 
+from tests.unit.controller.at_rest import ControllerAtRest
 from tests.unit.controller.vm_world import VmWorld
 
 STRATEGIES = st.sampled_from(["Always", "RerunOnFailure", "Manual", "Once", "Halted"])
 FINAL = ("Succeeded", "Failed")
 
 
-class OneVirtualMachine(RuleBasedStateMachine):
-    """Rules are what others do; each ends with the controller at rest, unless it is slow."""
+def _world(server: FakeApiServer) -> VmWorld:
+    server.put(KUBEVIRTS.path("kubevirt"), {"metadata": {"name": "kubevirt"}, "spec": {}})
+    return VmWorld(server, "Halted", {"spec": {"domain": {"devices": {}, "firmware": {"uuid": "f"}}}})
+
+
+class OneVirtualMachine(ControllerAtRest[VmWorld]):
+    """A VirtualMachine and whoever acts on it."""
 
     def __init__(self) -> None:
-        super().__init__()
-        self._runner = asyncio.Runner()
-        self._stack = AsyncExitStack()
-        self._slow = False
+        super().__init__(_world)
         self._deleted = False
-        self._runner.run(self._start())
-
-    async def _start(self) -> None:
-        folder = Path(self._stack.enter_context(TemporaryDirectory()))
-        server = await self._stack.enter_async_context(FakeApiServer.running())
-        server.put(KUBEVIRTS.path("kubevirt"), {"metadata": {"name": "kubevirt"}, "spec": {}})
-        os.environ["KUBECONFIG"] = str(server.write_kubeconfig(folder / "kubeconfig"))
-        self._client = await self._stack.enter_async_context(KubeClient.connect("test"))
-        self._world = VmWorld(server, "Halted", {"spec": {"domain": {"devices": {}, "firmware": {"uuid": "f"}}}})
-        await self._world.settle(self._client)
-
-    def teardown(self) -> None:
-        """At the end of each example."""
-        self._runner.run(self._stack.aclose())
-        self._runner.close()
-        os.environ.pop("KUBECONFIG", None)
-
-    def _act(self, act: Callable[[], None]) -> None:
-        """Somebody acts, and the controller comes to rest; a slow one acts on what was there before."""
-        if self._slow:
-            self._runner.run(self._world.overtake(self._client, act))
-        else:
-            act()
-            self._runner.run(self._world.settle(self._client))
 
     def _is_live(self) -> bool:
         vmi = self._world.vmi
@@ -70,12 +43,6 @@ class OneVirtualMachine(RuleBasedStateMachine):
         self._act(lambda: self._world.switch(strategy))
         if runs and self._is_live():
             self._act(lambda: self._world.report("Running"))
-
-    @rule(slow=st.booleans())
-    def controller_is(self, slow: bool) -> None:
-        self._slow = slow
-        if not slow:
-            self._act(lambda: None)
 
     @precondition(lambda self: self._world.vm is not None)
     @rule(strategy=STRATEGIES)

@@ -53,7 +53,7 @@ def secrets(tmp_path_factory: pytest.TempPathFactory) -> Secrets:
 
 
 async def started(pod: LauncherPod, secrets: Secrets) -> FakeAgent:
-    """The agent of a running guest; returns when it has been asked for all there is to ask."""
+    """The agent of a running guest; returns when every request is answered."""
     await pod.start_machine(secrets.machine)
     agent = pod.hypervisor.start_agent()
     await asyncio.sleep(1)
@@ -199,9 +199,9 @@ async def test_no_content_of_a_secret_is_logged_or_reported(
     secrets.passwords.write({"root": "hunter3"})
     pod.agent.secret_changed()
     await asyncio.sleep(60)
-    said = caplog.text + "".join(str(vars(record)) for record in caplog.records) + str(pod.state)
-    assert "setting credentials in the guest" in said
-    assert "hunter" not in said and KEY.split()[1] not in said
+    logged = caplog.text + "".join(str(vars(record)) for record in caplog.records) + str(pod.state)
+    assert "setting credentials in the guest" in logged
+    assert "hunter" not in logged and KEY.split()[1] not in logged
 
 
 @pytest.mark.parametrize("call", range(12))
