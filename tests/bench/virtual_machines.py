@@ -24,18 +24,28 @@ _WEIGHED = 100
 # The API server writes a request into its log when it has answered it.
 _LOG_SECONDS = 3.0
 _REVIEWS = "subjectaccessreviews"
+LIFE = ("created", "started", "stopped", "deleted")
+RUNNING_LIFE = ("created, runs", "deleted, ran")
+TOTALS = {
+    "created, started, stopped, deleted": LIFE,
+    "created with runStrategy Always until it runs": RUNNING_LIFE[:1],
+    "created with runStrategy Always, deleted": RUNNING_LIFE,
+}
+"""What is added up, by the phases of a life."""
 
 Body = dict[str, Any]
 
 
 def vm_lives() -> Body:
-    """`LIVES` machines, all created, then each started, then each stopped, then each deleted."""
+    """`LIVES` machines, all created, then each started, then each stopped, then each deleted. Then as many that run
+    from their creation until they are deleted."""
     return asyncio.run(_lives())
 
 
 async def _lives() -> Body:
     began = datetime.now(UTC)
     names = [f"life{number}" for number in range(LIVES)]
+    others = [f"runs{number}" for number in range(LIVES)]
     async with Fleet.in_namespace("bench-vms") as fleet:
         moments: dict[str, datetime] = {}
         answered: dict[str, list[float]] = {"start": [], "stop": []}
@@ -63,8 +73,14 @@ async def _lives() -> Body:
         async def delete(name: str) -> None:
             await fleet.delete(name)
 
-        for phase, act in (("created", create), ("started", start), ("stopped", stop), ("deleted", delete)):
+        async def create_running(name: str) -> None:
+            await fleet.create(guestless_vm(name, "Always"))
+            await fleet.until_reported([name], "Running")
+
+        for phase, act in zip(LIFE, (create, start, stop, delete), strict=True):
             moments[phase] = await _each(names, act)
+        for phase, act in zip(RUNNING_LIFE, (create_running, delete), strict=True):
+            moments[phase] = await _each(others, act)
     found = {f"{verb} answered": summary(values) for verb, values in answered.items()}
     found["start to Running"] = summary(running)
     print(f"\nVirtualMachines, guestless, 64 Mi, {LIVES} in sequence, milliseconds")
@@ -88,8 +104,11 @@ def _requests(namespace: str, began: datetime, moments: dict[str, datetime]) -> 
         counts = Counter(_what(request) for request in requests(began, until) if _is_about(namespace, request))
         table[phase] = {what: count / LIVES for what, count in counts.most_common()}
         began = until
-    total = sum(sum(row.values()) for row in table.values())
-    print(f"requests of our components per VirtualMachine {', '.join(moments)}: {total:.1f}")
+    print("requests of our components per VirtualMachine")
+    for what, phases in TOTALS.items():
+        counted = [(text, count) for phase in phases for text, count in table[phase].items()]
+        events = sum(count for text, count in counted if text.endswith(" create events"))
+        print(f"  {what}: {sum(count for _, count in counted):.1f}, of which events {events:.1f}")
     for phase, row in table.items():
         print(f"  {phase}: {sum(row.values()):.1f}")
         for what, count in row.items():
