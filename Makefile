@@ -78,6 +78,7 @@ demo: venv ## from nothing to a VirtualMachine that serves a page and survives e
 	@$(BIN)/python -m tests.e2e.demo
 
 # --- tests ---
+SLOWEST := --durations=15
 .PHONY: check generate format supported test test-next test-unit test-contract test-units test-integration test-e2e test-e2e-parallel test-e2e-serial test-all chaos bench
 check: venv ## ruff, mypy, import-linter, buf
 	ruff check . && ruff format --check .
@@ -96,18 +97,18 @@ test-unit: venv ## seconds
 test-contract: venv ## what peers must agree on
 	pytest tests/contract
 test-units: venv ## both, side by side
-	pytest tests/unit tests/contract -n 2
+	pytest tests/unit tests/contract -n 2 $(SLOWEST)
 test-integration: images ## real processes, no cluster
-	pytest tests/integration -n 2 --dist loadfile
+	pytest tests/integration -n 2 --dist loadfile $(SLOWEST)
 test-e2e: install next-images test-e2e-parallel test-e2e-serial ## one pass over a real cluster that installs once
 test-e2e-parallel: venv ## those that disturb nothing but their own guests
-	pytest tests/e2e -m 'parallel and not slow and not chaos' -n 2 --dist loadfile
+	pytest tests/e2e -m 'parallel and not slow and not chaos' -n 2 --dist loadfile $(SLOWEST)
 test-e2e-serial: venv ## the others, one after the other
-	pytest tests/e2e -m 'not parallel and not slow and not chaos'
+	pytest tests/e2e -m 'not parallel and not slow and not chaos' $(SLOWEST)
 # The images run without asserts and docstrings. pytest rewrites the asserts of tests, so these are still checked, and
-# warns about those of the product, which shall be stripped.
-OPTIMIZED := PYTHONOPTIMIZE=2
-NEXT_TESTS := tests/unit tests/contract -n 2 -W ignore::pytest.PytestConfigWarning
+# warns about those of the product, which shall be stripped. Random objects are looked for by test-units.
+OPTIMIZED := PYTHONOPTIMIZE=2 RANDOM_VMIS=40
+NEXT_TESTS := tests/unit tests/contract -n 2 $(SLOWEST) -W ignore::pytest.PytestConfigWarning
 test-next: venv ## unit and contract tests as the images run Python (-OO), on Python 3.13 where this machine has one
 ifeq ($(PYTHON_NEXT),)
 	@echo "no Python 3.13 on this machine (PYTHON_NEXT): tested on $$($(BIN)/python --version)"
@@ -119,7 +120,7 @@ else
 	$(OPTIMIZED) build/venv-next/bin/pytest $(NEXT_TESTS)
 endif
 test: ## what must pass before a change lands; ends with a table of its stages
-	@$(PYTHON) tests/stages.py venv builds+check test-units test-next test-integration+install test-e2e-parallel test-e2e-serial
+	@$(PYTHON) tests/stages.py venv builds+check test-units test-integration+install test-e2e-parallel test-e2e-serial+test-next
 test-all: test ## and what takes longer
 	pytest tests/e2e -m 'slow and not chaos' -s
 chaos: install ## kill everything, eight times each

@@ -39,3 +39,11 @@ def test_targets_of_one_stage_run_side_by_side_and_each_output_is_whole(tmp_path
     assert done.returncode == 2
     assert {"a met b", "b met a"} <= set(done.stdout.splitlines())
     assert done.stdout.splitlines()[-2].endswith("FAILED")
+
+
+def test_what_runs_beside_the_first_target_leaves_it_the_processors(tmp_path: Path) -> None:
+    (tmp_path / "Makefile").write_text("first:\n\t@echo first `nice`\nsecond:\n\t@echo second `nice`\n")
+    argv = [sys.executable, str(ROOT / "tests" / "stages.py"), "first+second"]
+    done = subprocess.run(argv, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=True)
+    priorities = dict(line.split() for line in done.stdout.splitlines()[:2])
+    assert int(priorities["second"]) == min(19, int(priorities["first"]) + stages.NICE)
