@@ -18,8 +18,8 @@ import msgspec
 from virt_core import logs
 from virt_core.kube.client import KubeClient, Object
 from virt_core.kube.errors import Gone, KubeError, NotFound, Unavailable
+from virt_core.kube.messages import Bookmark, Status, WatchEvent, identity_of, read_list
 from virt_core.kube.resource import Resource
-from virt_core.kube.shallow import members, parts
 from virt_core.objects.meta import ObjectMeta
 
 _WATCH_SECONDS = 290
@@ -51,39 +51,6 @@ class HasMetadata(Protocol):
 T = TypeVar("T", bound=HasMetadata)
 Key = tuple[str, str]
 """Namespace ("" for cluster-scoped objects) and name."""
-
-
-class _ListMeta(msgspec.Struct, rename="camel"):
-    resource_version: str = ""
-
-
-class _List(msgspec.Struct):
-    metadata: _ListMeta
-    items: list[msgspec.Raw]
-
-
-class _WatchEvent(msgspec.Struct):
-    type: str
-    object: msgspec.Raw
-
-
-class _Status(msgspec.Struct):
-    code: int = 0
-    message: str = ""
-
-
-class _Bookmark(msgspec.Struct):
-    metadata: _ListMeta
-
-
-class _Identity(msgspec.Struct, rename="camel"):
-    name: str
-    namespace: str = ""
-    resource_version: str = ""
-
-
-class _Identified(msgspec.Struct):
-    metadata: _Identity
 
 
 class Reflector(Generic[T]):
@@ -196,7 +163,7 @@ class Reflector(Generic[T]):
     async def _relist(self) -> None:
         # Without resourceVersion=0: after a 410 the server's cache may still be older than what was seen.
         async with self._client.stream(self._path, self._query, deadline=60.0) as body:
-            listed = _list(await body.read())
+            listed = read_list(await body.read())
         before, undecodable = self._objects, self._undecodable
         self._undecodable = {}
         current = dict(filter(None, map(self._decode, listed.items)))
@@ -245,26 +212,23 @@ class Reflector(Generic[T]):
 
     def _handle(self, line: bytes) -> None:
         try:
-            event = msgspec.json.decode(line, type=_WatchEvent)
+            event = msgspec.json.decode(line, type=WatchEvent)
         except RecursionError:
             self._log.error("leaving out a change of an object that is nested too deeply", size=len(line))
             return
         if event.type == "ERROR":
-            status = msgspec.json.decode(event.object, type=_Status)
+            status = msgspec.json.decode(event.object, type=Status)
             raise Gone(410, status.message) if status.code == 410 else Unavailable(status.code, status.message)
         if event.type == "BOOKMARK":
-            self._version = msgspec.json.decode(event.object, type=_Bookmark).metadata.resource_version
+            self._version = msgspec.json.decode(event.object, type=Bookmark).metadata.resource_version
             return
-        # The API server sets these three fields itself, so they are valid whatever the rest of the object holds.
-        metadata = msgspec.json.decode(event.object, type=_Identified).metadata
-        self._version = metadata.resource_version
+        identity = identity_of(event.object)
+        key, self._version = identity.key, identity.resource_version
         if event.type == "DELETED":
-            key = (metadata.namespace, metadata.name)
             self._objects.pop(key, None)
             self._undecodable.pop(key, None)
         else:
             decoded = self._decode(event.object)
-            key = (metadata.namespace, metadata.name)
             if decoded is not None:
                 if not self._is_newer(*decoded):
                     return
@@ -307,16 +271,6 @@ class Reflector(Generic[T]):
 def _key(raw: msgspec.Raw) -> Key | None:
     """The key of an object, if its metadata decodes."""
     try:
-        metadata = msgspec.json.decode(raw, type=_Identified).metadata
+        return identity_of(raw).key
     except (msgspec.ValidationError, RecursionError):
         return None
-    return metadata.namespace, metadata.name
-
-
-def _list(text: bytes) -> _List:
-    try:
-        return msgspec.json.decode(text, type=_List)
-    except RecursionError:
-        found = members(text)
-        metadata = msgspec.json.decode(found["metadata"], type=_ListMeta)
-        return _List(metadata, [msgspec.Raw(raw) for raw in parts(found["items"])])

@@ -1,6 +1,6 @@
 """Splits a list of objects without decoding them, for a list with an object that is nested too deeply. Pure.
 
-Called by reflector.py when decoding a list has failed. Python 3.13 allows C code 10,000 levels, as many as an API
+Called by messages.py when decoding a list has failed. Python 3.13 allows C code 10,000 levels, as many as an API
 server stores in one object, and the list itself adds some. Such an object must not hide the other objects.
 """
 

@@ -1,0 +1,80 @@
+"""Lists and watch events of the API server, decoded as far as a reflector needs them. Pure; called by reflector.py.
+
+Objects stay raw, so that an object that does not decode affects no other object.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from virt_core.kube.shallow import members, parts
+
+
+class ListMeta(msgspec.Struct, rename="camel"):
+    """The version of a list or a bookmark."""
+
+    resource_version: str = ""
+
+
+class ObjectList(msgspec.Struct):
+    """The answer to a list."""
+
+    metadata: ListMeta
+    items: list[msgspec.Raw]
+
+
+class WatchEvent(msgspec.Struct):
+    """A line of a watch."""
+
+    type: str
+    object: msgspec.Raw
+
+
+class Status(msgspec.Struct):
+    """The object of an event of type ERROR."""
+
+    code: int = 0
+    message: str = ""
+
+
+class Bookmark(msgspec.Struct):
+    """The object of an event of type BOOKMARK."""
+
+    metadata: ListMeta
+
+
+class Identity(msgspec.Struct, rename="camel"):
+    """The fields of metadata that the API server sets itself, so they are valid whatever the rest of the object
+    holds."""
+
+    name: str
+    namespace: str = ""
+    resource_version: str = ""
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """Namespace and name."""
+        return self.namespace, self.name
+
+
+class _Identified(msgspec.Struct):
+    metadata: Identity
+
+
+def identity_of(raw: msgspec.Raw) -> Identity:
+    """Which object it is, and its version.
+
+    Raises:
+        msgspec.ValidationError, RecursionError: its metadata does not decode.
+    """
+    return msgspec.json.decode(raw, type=_Identified).metadata
+
+
+def read_list(text: bytes) -> ObjectList:
+    """The list, also if an object in it is nested too deeply for the decoder."""
+    try:
+        return msgspec.json.decode(text, type=ObjectList)
+    except RecursionError:
+        found = members(text)
+        metadata = msgspec.json.decode(found["metadata"], type=ListMeta)
+        return ObjectList(metadata, [msgspec.Raw(raw) for raw in parts(found["items"])])
