@@ -66,12 +66,12 @@ def test_it_creates_what_is_missing_and_deletes_what_is_too_many_or_has_ended(
     assert (len(created(actions)), deleted(actions)) == (creates, deletes)
 
 
-def test_a_finished_one_is_replaced_before_it_is_deleted() -> None:
+def test_a_finished_replica_is_replaced_before_it_is_deleted() -> None:
     first, second = plan(observed(replica_set(), [ALL_STATES["finished"]]))
     assert (type(first), type(second)) == (CreateInstances, DeleteInstances)
 
 
-def test_a_new_one_has_the_template_and_the_set_as_its_controller() -> None:
+def test_a_new_replica_has_the_template_and_the_set_as_its_controller() -> None:
     (manifest,) = created(plan(observed(replica_set())))
     meta = manifest["metadata"]
     (owner,) = meta["ownerReferences"]
@@ -116,12 +116,14 @@ def test_a_name_is_taken_until_its_owner_is_gone() -> None:
     ],
     ids=["without a node", "not running", "not ready", "newest"],
 )
-def test_the_one_that_does_least_goes_first(goes: VirtualMachineInstance, stays: VirtualMachineInstance) -> None:
+def test_a_scale_down_deletes_the_replica_that_does_least(
+    goes: VirtualMachineInstance, stays: VirtualMachineInstance
+) -> None:
     for pair in ([goes, stays], [stays, goes]):
         assert deleted(plan(observed(replica_set(replicas=1), pair))) == ["goes"]
 
 
-def test_one_of_the_fuller_node_goes_first() -> None:
+def test_a_scale_down_deletes_a_replica_on_the_fuller_node() -> None:
     old = {"creationTimestamp": "2025-01-01T00:00:00Z"}
     crowd = [vmi("a", **old), vmi("b", **old), with_status(vmi("alone"), nodeName="node2")]
     assert deleted(plan(observed(replica_set(replicas=2), crowd))) == ["b"]
@@ -144,7 +146,7 @@ def test_short_lives_in_a_row_become_rarer() -> None:
     assert [waited for waited, _ in lives(replica_set(), 8)] == [0.0, 10.0, 40.0, 90.0, 160.0, 250.0, 300.0, 300.0]
 
 
-def test_one_that_waits_for_its_replacement_stays_and_is_reported() -> None:
+def test_a_replica_that_waits_for_its_replacement_stays_and_is_reported() -> None:
     *_, (_, manifest) = lives(replica_set(), 2)
     ended = vmi("short", "Failed", ran=0, ended=0, annotations=manifest["metadata"]["annotations"])
     actions = plan(observed(replica_set(), [ended]))
@@ -186,7 +188,7 @@ def test_nothing_is_created_or_deleted_while_it_is_paused() -> None:
     assert [action.reason for action in actions if isinstance(action, RecordEvent)] == ["SuccessfulPaused"]
 
 
-def test_a_resumed_one_loses_the_condition_with_an_event() -> None:
+def test_a_resumed_set_loses_the_condition_with_an_event() -> None:
     running = ALL_STATES["running"]
     paused = settled(replica_set(paused=True), running)
     actions = plan(observed(replica_set(paused=False, status=paused), [running]))
@@ -202,7 +204,7 @@ def test_the_status_counts_and_names_the_selector() -> None:
     assert plan(observed(replica_set(replicas=2, status=status), owned)) == ()
 
 
-def test_an_empty_one_reports_zeros() -> None:
+def test_an_empty_set_reports_zeros() -> None:
     assert settled(replica_set(replicas=0)) == {"replicas": 0, "readyReplicas": 0, "labelSelector": "app=web"}
 
 
@@ -218,13 +220,13 @@ def test_a_refusal_is_reported_once_and_tried_again_later_and_later() -> None:
     assert plan(observed(replica_set(status=status), failure=failure)) == (LookAgain(30.0),)
 
 
-def test_a_finished_one_that_may_fill_the_quota_goes_while_creations_are_refused() -> None:
+def test_a_finished_replica_that_may_fill_the_quota_is_deleted_if_creations_are_refused() -> None:
     failure = Failure("FailedCreate", "exceeded quota", NOW)
     actions = plan(observed(replica_set(), [ALL_STATES["finished"]], failure=failure))
     assert (created(actions), deleted(actions)) == ([], ["finished"])
 
 
-def test_one_whose_labels_match_no_more_is_released_and_one_without_controller_adopted() -> None:
+def test_an_instance_is_released_when_its_labels_change_and_adopted_without_a_controller() -> None:
     lost = vmi("lost", labels={"app": "db"})
     other = {"apiVersion": "v1", "kind": "ConfigMap", "name": "b", "uid": "b"}
     found = vmi("found", ownerReferences=[other])
@@ -248,7 +250,7 @@ def test_one_whose_labels_match_no_more_is_released_and_one_without_controller_a
     ],
     ids=["ended", "deleted"],
 )
-def test_one_that_is_of_no_use_is_not_adopted(stranger: VirtualMachineInstance) -> None:
+def test_an_instance_that_is_of_no_use_is_not_adopted(stranger: VirtualMachineInstance) -> None:
     actions = plan(observed(replica_set(), orphans=[stranger]))
     assert len(created(actions)) == 1
     assert deleted(actions) == []

@@ -122,7 +122,7 @@ async def test_a_deletion_that_is_refused_is_reported(server: FakeApiServer, cli
     assert (world.vmis, world.condition("ReplicaFailure")) == ({}, {})
 
 
-async def test_one_of_a_whole_life_costs_a_creation_a_deletion_and_an_event_for_each(
+async def test_a_replicas_whole_life_costs_a_creation_a_deletion_and_two_events(
     server: FakeApiServer, client: KubeClient
 ) -> None:
     world = ReplicaSetWorld(server, 2)

@@ -143,7 +143,7 @@ def test_a_preference_that_no_guest_can_follow_is_refused_by_field(spec: dict[st
     assert set(of_preference(**spec)) == {f"spec.{field}"}
 
 
-def test_one_that_is_deleted_or_stays_as_it_is_is_admitted_whatever_it_holds() -> None:
+def test_a_deletion_or_an_unchanged_spec_is_admitted_whatever_the_spec_holds() -> None:
     bad = instancetype(gpus=[{"name": "g"}])
     assert refused(Role.INSTANCETYPE, bad, bad) == {}
     deleting = {**bad, "metadata": {"deletionTimestamp": "2026-01-01T00:00:00Z"}}

@@ -38,7 +38,7 @@ def changed(**fields: Any) -> dict[str, Any]:
     return {key: value for key, value in {**deepcopy(SPEC), **fields}.items() if value is not None}
 
 
-def test_a_usual_one_is_admitted() -> None:
+def test_a_usual_replica_set_is_admitted() -> None:
     assert refusals(SPEC) == {}
     assert refusals(changed(replicas=None, paused=True)) == {}
 
@@ -83,7 +83,7 @@ def test_reserved_labels_and_annotations_are_refused_in_the_template() -> None:
     ]
 
 
-def test_one_that_is_no_longer_admitted_can_be_scaled_and_deleted() -> None:
+def test_a_replica_set_that_is_no_longer_admitted_can_be_scaled_and_deleted() -> None:
     old = deepcopy(SPEC)
     old["template"]["spec"]["domain"]["devices"]["gpus"] = [{"name": "g", "deviceName": "d"}]
     assert refusals({**old, "replicas": 0}, old) == {}

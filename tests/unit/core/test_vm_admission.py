@@ -64,7 +64,7 @@ def test_metadata_that_its_guest_could_not_have_is_refused_by_name(
     assert words in refused(body)[f"spec.template.metadata.{field}"]
 
 
-def test_an_ordinary_one_is_admitted() -> None:
+def test_an_ordinary_virtual_machine_is_admitted() -> None:
     assert refused(vm()) == {}
     assert refused(vm(runStrategy=None, running=True)) == {}
 
@@ -103,13 +103,13 @@ def test_the_template_is_held_to_the_rules_of_an_instance_and_named_from_the_top
     assert "spec.template.metadata.labels.kubevirt.io/nodeName" not in refused(body, own=True)
 
 
-def test_one_without_memory_is_refused_before_it_is_started() -> None:
+def test_a_virtual_machine_without_memory_is_refused_before_it_is_started() -> None:
     body = vm()
     del body["spec"]["template"]["spec"]["domain"]["memory"]
     assert "spec.template.spec.domain.memory.guest" in refused(body)
 
 
-def test_one_that_is_deleted_or_stays_as_it_is_is_admitted_whatever_it_holds() -> None:
+def test_a_deletion_or_an_unchanged_spec_is_admitted_whatever_the_spec_holds() -> None:
     bad = vm(runStrategy="Sometimes")
     deleting = {**bad, "metadata": {"name": "web", "deletionTimestamp": "2026-01-01T00:00:00Z"}}
     assert refused(deleting, bad) == {}
@@ -117,7 +117,7 @@ def test_one_that_is_deleted_or_stays_as_it_is_is_admitted_whatever_it_holds() -
     assert refused(labelled, bad) == {}
 
 
-def test_a_new_one_is_stored_with_its_identity_and_finalizer_and_no_other_defaults() -> None:
+def test_a_new_virtual_machine_gets_its_identity_and_finalizer_and_no_other_defaults() -> None:
     body, numbers = vm(), count(1)
     stored = patched(body, create_patch(body, CONFIGURATION, lambda: str(UUID(int=next(numbers)))))
     assert stored["metadata"]["finalizers"] == [VM_FINALIZER]
@@ -153,7 +153,7 @@ def test_what_is_no_template_is_left_for_the_rules(template: Any) -> None:
     assert refused(body)
 
 
-def test_one_whose_template_is_no_longer_admitted_can_be_halted() -> None:
+def test_a_virtual_machine_whose_template_is_no_longer_admitted_can_be_halted() -> None:
     old = vm(dataVolumeTemplates=[{"metadata": {"name": "disk"}}])
     old["spec"]["template"]["spec"]["domain"]["cpu"] = {"cores": -1}
     assert refused(old)

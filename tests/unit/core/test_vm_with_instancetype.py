@@ -86,7 +86,7 @@ def test_requirements_are_checked_at_every_change_of_the_spec() -> None:
     ]
 
 
-def test_one_whose_instance_type_was_changed_meanwhile_can_still_be_halted() -> None:
+def test_a_virtual_machine_whose_instance_type_was_changed_can_still_be_halted() -> None:
     stored = vm(**NAMES_BOTH)
     halted = {**stored, "spec": {**stored["spec"], "runStrategy": "Halted"}}
     assert refused(halted, instancetype(gpus=[{"name": "g"}]), old=stored) == []
