@@ -1,8 +1,11 @@
-"""The connection to libvirtd when an old one closes late."""
+"""The connection to libvirtd when an old one closes late, and when a new one cannot be used."""
 
 from __future__ import annotations
 
+import queue
+
 import libvirt
+import pytest
 from virt_launcher.domain.host import Host
 
 CLOSED = libvirt.VIR_CONNECT_CLOSE_REASON_EOF
@@ -18,3 +21,17 @@ def test_a_connection_that_was_replaced_may_close_late_and_the_one_in_use_stays(
     host._on_close(used, CLOSED, None)
     assert not host.connected
     assert host._lost.is_set()
+
+
+def test_a_connection_that_cannot_be_used_is_closed_before_the_next_attempt(monkeypatch: pytest.MonkeyPatch) -> None:
+    left: queue.Queue[int] = queue.Queue()  # references to each connection after it was closed
+    close = libvirt.virConnect.close
+
+    def closed(connection: libvirt.virConnect) -> int:
+        left.put(references := close(connection))
+        return int(references)
+
+    monkeypatch.setattr(libvirt.virConnect, "close", closed)
+    host = Host("test:///default")  # the test driver has no keepalive, and refuses it after all else was set up
+    assert [left.get(timeout=10) for _ in range(2)] == [0, 0]
+    assert not host.connected

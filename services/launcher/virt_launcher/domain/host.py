@@ -13,6 +13,7 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any, TypeVar
 
 from virt_core import logs
@@ -123,12 +124,17 @@ class Host:
         with contextlib.suppress(libvirt.libvirtError):
             if self._agent_connection is not None:
                 self._agent_connection.close()
-            if connection is not None:
-                # Each registration holds a reference, without which the connection would stay open.
-                for event in self._event_ids:
-                    connection.domainEventDeregisterAny(event)
-                connection.unregisterCloseCallback()
-                connection.close()
+        if connection is not None:
+            self._release(connection)
+
+    def _release(self, connection: Any) -> None:
+        """Close the connection. Each registration holds a reference, with which it would stay open."""
+        import libvirt
+
+        deregistrations = [partial(connection.domainEventDeregisterAny, event) for event in self._event_ids]
+        for end in (*deregistrations, connection.unregisterCloseCallback, connection.close):
+            with contextlib.suppress(libvirt.libvirtError):
+                end()
 
     def _notify(self) -> None:
         for enqueue in self._subscribers:
@@ -164,19 +170,25 @@ class Host:
 
         pause = _FIRST_PAUSE
         while True:
+            connection, self._event_ids = None, []
             try:
                 connection = libvirt.open(self.uri)
-                connection.registerCloseCallback(self._on_close, None)
-                events = (libvirt.VIR_DOMAIN_EVENT_ID_LIFECYCLE, libvirt.VIR_DOMAIN_EVENT_ID_AGENT_LIFECYCLE)
-                self._event_ids = [
-                    connection.domainEventRegisterAny(None, event, self._on_event, None) for event in events
-                ]
-                connection.setKeepAlive(_KEEPALIVE_INTERVAL, _KEEPALIVE_COUNT)
+                self._set_up(connection)
             except libvirt.libvirtError:
+                if connection is not None:
+                    self._release(connection)
                 time.sleep(pause)
                 pause = min(pause * 2, _LONGEST_PAUSE)
                 continue
             return connection
+
+    def _set_up(self, connection: Any) -> None:
+        import libvirt
+
+        connection.registerCloseCallback(self._on_close, None)
+        for event in (libvirt.VIR_DOMAIN_EVENT_ID_LIFECYCLE, libvirt.VIR_DOMAIN_EVENT_ID_AGENT_LIFECYCLE):
+            self._event_ids.append(connection.domainEventRegisterAny(None, event, self._on_event, None))
+        connection.setKeepAlive(_KEEPALIVE_INTERVAL, _KEEPALIVE_COUNT)
 
     def _on_event(self, *_event: object) -> None:
         self._notify()
