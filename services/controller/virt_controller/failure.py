@@ -26,5 +26,9 @@ class Failure:
         """The seconds from `now` until the next attempt. `reported` is the condition that reports such failures, if it
         is stored: its transition time says how long they have lasted."""
         lasted = seconds_since(reported.last_transition_time, self.at) if reported is not None else 0.0
-        delay = max(_RETRY_FIRST, min(lasted, _RETRY_LAST))
-        return delay - (now - self.at).total_seconds()
+        return remaining(max(_RETRY_FIRST, min(lasted, _RETRY_LAST)), self.at, now)
+
+
+def remaining(delay: float, began: datetime, now: datetime) -> float:
+    """What is left of `delay` seconds that began at that moment; nothing if the clock was set back since."""
+    return delay - (now - began).total_seconds() if now >= began else 0.0

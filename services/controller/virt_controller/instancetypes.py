@@ -16,6 +16,8 @@ from virt_core.kube.client import KubeClient
 from virt_core.kube.reflector import Key, Reflector
 from virt_core.kube.resource import Resource
 
+_Missing = tuple[Resource, Key]
+
 
 class Instancetypes:
     """All four kinds. Until their definitions exist they have no objects."""
@@ -26,7 +28,8 @@ class Instancetypes:
             for pair in RESOURCES.values()
             for resource in pair
         }
-        self._waiting: dict[tuple[Resource, Key], set[Key]] = {}
+        self._waiting: dict[_Missing, set[Key]] = {}
+        self._awaited: dict[Key, set[_Missing]] = {}  # the same by VirtualMachine
         self._subscribers: list[Callable[[Key], None]] = []
 
     def subscribe(self, appeared: Callable[[Key], None]) -> None:
@@ -39,7 +42,16 @@ class Instancetypes:
         found = self._reflectors[resource].get(key)
         if found is None:
             self._waiting.setdefault((resource, key), set()).add(vm)
+            self._awaited.setdefault(vm, set()).add((resource, key))
         return found
+
+    def forget(self, vm: Key) -> None:
+        """The VirtualMachine is gone, or is about to be looked at again: it waits for nothing."""
+        for missing in self._awaited.pop(vm, ()):
+            machines = self._waiting[missing]
+            machines.discard(vm)
+            if not machines:
+                del self._waiting[missing]
 
     @property
     def synced(self) -> tuple[asyncio.Event, ...]:
@@ -52,6 +64,7 @@ class Instancetypes:
             yield f"watch of {resource.kind}", reflector.run()
 
     def _changed(self, resource: Resource, key: Key) -> None:
-        for vm in self._waiting.pop((resource, key), ()):
+        for vm in tuple(self._waiting.get((resource, key), ())):
+            self.forget(vm)
             for appeared in self._subscribers:
                 appeared(vm)

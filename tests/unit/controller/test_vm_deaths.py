@@ -21,6 +21,7 @@ _LONGEST = 20  # writes; no step of the table has as many
 
 STEPS: dict[str, Callable[[VmWorld], None]] = {
     "start": lambda world: world.request("start"),
+    "paused start": lambda world: world.request("start", paused=True),
     "stop": lambda world: world.request("stop"),
     "restart": lambda world: world.request("restart"),
     "shutdown": lambda world: world.report("Succeeded"),
@@ -51,6 +52,7 @@ TABLE = [
     ("Once", "stop", 0),
     ("Once", "delete its guest", 1),
     ("Halted", "start", 1),
+    ("Halted", "paused start", 1),
 ]
 
 
@@ -86,7 +88,7 @@ async def at_rest(world: VmWorld, client: KubeClient) -> None:
 async def before(world: VmWorld, client: KubeClient, strategy: str, step: str) -> None:
     """A running guest; none if it is to be started."""
     await at_rest(world, client)
-    if step == "start" and strategy in ("Manual", "Halted"):
+    if step in ("start", "paused start") and strategy in ("Manual", "Halted"):
         return
     if world.vmi is None:
         world.request("start")
@@ -152,4 +154,30 @@ async def test_a_guest_that_shuts_down_while_no_controller_lives_was_started_all
             world.report("Succeeded")
         await at_rest(world, client)
         assert seen.count == 1
+        assert "stateChangeRequests" not in world.status
+
+
+@pytest.mark.parametrize("strategy", ["RerunOnFailure", "Manual"])
+@pytest.mark.parametrize("step", ["start", "restart"])
+async def test_a_guest_that_is_deleted_by_hand_while_no_controller_lives_is_not_started_again(
+    strategy: str, step: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async for world, seen, client in worlds(strategy, step, tmp_path, monkeypatch):
+        if seen.count:
+            world.report("Running")
+            world.delete_vmi()
+        await at_rest(world, client)
+        assert seen.count == 1
+        assert "stateChangeRequests" not in world.status
+
+
+async def test_one_that_is_halted_by_hand_while_no_controller_lives_is_not_started_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async for world, seen, client in worlds("Halted", "paused start", tmp_path, monkeypatch):
+        if seen.count:
+            world.switch("Halted")
+        await at_rest(world, client)
+        assert seen.count == 1
+        assert (world.vmi is None) is (world.strategy == "Halted")
         assert "stateChangeRequests" not in world.status

@@ -29,8 +29,9 @@ def short_lives(vmi: VirtualMachineInstance, spec: ReplicaSetSpec) -> int:
 
 def seconds_to_replacement(vmi: VirtualMachineInstance, spec: ReplicaSetSpec, now: datetime) -> float:
     """The seconds from `now`; 0 or less: now. The first short life of a row is replaced at once, whatever the clock of
-    its node says."""
-    return (replacement_time(vmi, spec) - now).total_seconds() if short_lives(vmi, spec) > 1 else 0.0
+    its node says, and so is one that would wait longer than any back-off: that clock is wrong."""
+    seconds = (replacement_time(vmi, spec) - now).total_seconds() if short_lives(vmi, spec) > 1 else 0.0
+    return seconds if seconds <= 2 * _LAST else 0.0
 
 
 def replacement_time(vmi: VirtualMachineInstance, spec: ReplicaSetSpec) -> datetime:

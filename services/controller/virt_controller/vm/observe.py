@@ -12,6 +12,7 @@ from virt_core.instancetype.matcher import Matcher, Role
 from virt_core.instancetype.stored import StoredObject
 from virt_core.kube.resource import Resource
 from virt_core.objects.kubevirt import Configuration
+from virt_core.objects.meta import ObjectMeta
 from virt_core.vm.virtual_machine import RunStrategy, VirtualMachine, VirtualMachineSpec, VirtualMachineStatus
 from virt_core.vmi.instance import VirtualMachineInstance
 
@@ -111,6 +112,13 @@ def has_ended(vmi: VirtualMachineInstance) -> bool:
     """Whether nothing happens to the guest any more: its phase is final, or it is deleted and never had a node."""
     deleted = vmi.metadata.deletion_timestamp is not None and labels.VMI_FINALIZER not in vmi.metadata.finalizers
     return vmi.status.phase.final or deleted
+
+
+def is_later(meta: ObjectMeta, other: ObjectMeta) -> bool:
+    """Whether the one version was written after the other. Custom resources of all kinds are in one etcd, whose
+    revisions the versions are: --etcd-servers-overrides knows compiled-in resources only."""
+    versions = meta.resource_version, other.resource_version
+    return all(version.isdecimal() for version in versions) and int(versions[0]) > int(versions[1])
 
 
 def ever_ran(vmi: VirtualMachineInstance) -> bool:

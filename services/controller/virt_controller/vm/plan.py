@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from virt_core.conventions import labels
-from virt_core.objects.meta import Condition, seconds_since, seconds_until
+from virt_core.objects.meta import Condition, seconds_since
 from virt_core.objects.patch import Operation, finalizers_patch, status_patch
 from virt_core.vm.virtual_machine import RunStrategy, strategy_patch
 from virt_core.vmi.instance import VirtualMachineInstance
@@ -37,6 +37,7 @@ from virt_controller.vm.status import (
     announced_status,
     next_start_failure,
     next_status,
+    seconds_to_start,
     started_generation,
 )
 
@@ -141,7 +142,9 @@ def _is_left_over(vmi: VirtualMachineInstance) -> bool:
 
 def _with_instance(observed: Observed, vmi: VirtualMachineInstance, want: Wanted) -> tuple[Action, ...]:
     if want.stop and not has_ended(vmi) and observed.failure is None:
-        return tuple(_stop(observed, vmi))  # what is to be reported changes with the deletion
+        # What is to be reported changes with the deletion, but a start that is done is not seen to be so after it.
+        is_recorded = want.requests == tuple(observed.status.state_change_requests)
+        return (*(() if is_recorded else _report(observed, want)), *_stop(observed, vmi))
     if not want.stop:
         observed = replace(observed, failure=None)
     live = live_update(observed, vmi) if not has_ended(vmi) else []
@@ -191,7 +194,7 @@ def _start(observed: Observed, want: Wanted) -> tuple[Action, ...]:
     waits = [_seconds_to_retry(observed)]
     start_failure = next_start_failure(observed) if want.waits_for_backoff else None
     if start_failure is not None:
-        waits.append(seconds_until(start_failure.retry_after_timestamp, now))
+        waits.append(seconds_to_start(start_failure, now))
     if max(waits) > 0:
         return (*_report(observed, want), LookAgain(max(waits)))
     paused = any(request.starts_paused for request in want.requests[:1])

@@ -82,6 +82,7 @@ class VmReconciler:
         if vm is None:
             self._failures.forget(key)
             self._changes.pop(key, None)
+            self._caches.instancetypes.forget(key)
             await self._release_orphan(key)
             return None
         observed = await self._observe(vm)
@@ -127,6 +128,7 @@ class VmReconciler:
         """What the VirtualMachine names. If there is no such object, the cache reports it when it appears."""
         named = {Role.INSTANCETYPE.value: spec.instancetype, Role.PREFERENCE.value: spec.preference}
         body = {"spec": named, "status": vm.raw_status}
+        self._caches.instancetypes.forget(vm.key)
         choices = []
         for role in Role:
             matcher = matcher_of(body, role)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from virt_core.vm.virtual_machine import RunStrategy, StateChangeRequest
 from virt_core.vmi.instance import VirtualMachineInstance, VmiPhase
 
-from virt_controller.vm.observe import Observed
+from virt_controller.vm.observe import Observed, is_later
 
 _START = StateChangeRequest("Start")
 _RESTARTS_BY_ITSELF = (RunStrategy.ALWAYS, RunStrategy.RERUN_ON_FAILURE)
@@ -93,8 +93,8 @@ def _pending(observed: Observed) -> tuple[StateChangeRequest, ...]:
 
     KubeVirt looks at the first one only, so what is behind it waits.
     """
-    requests, vmi = tuple(observed.status.state_change_requests), observed.own
-    while requests and (_is_done(requests[0], vmi, observed.strategy) or _is_withdrawn(requests[0], observed)):
+    requests = tuple(observed.status.state_change_requests)
+    while requests and (_is_done(requests[0], observed) or _is_withdrawn(requests[0], observed)):
         requests = requests[1:]
     return requests
 
@@ -108,10 +108,13 @@ def _is_withdrawn(request: StateChangeRequest, observed: Observed) -> bool:
     return has_failed or observed.status.start_failure is not None
 
 
-def _is_done(request: StateChangeRequest, vmi: VirtualMachineInstance | None, strategy: RunStrategy) -> bool:
+def _is_done(request: StateChangeRequest, observed: Observed) -> bool:
+    vmi, strategy = observed.own, observed.strategy
     if request.is_start:
-        if vmi is None or vmi.metadata.deletion_timestamp is not None:
+        if vmi is None:
             return False
+        if vmi.metadata.deletion_timestamp is not None:
+            return _was_started(vmi, observed)
         # A start that is to replace a guest that has ended stands behind its stop. Only a failed guest is started again
         # without one: by Always, and by RerunOnFailure's own request.
         shut_down = vmi.status.phase is VmiPhase.SUCCEEDED and strategy is RunStrategy.RERUN_ON_FAILURE
@@ -119,6 +122,14 @@ def _is_done(request: StateChangeRequest, vmi: VirtualMachineInstance | None, st
     if request.action == "Stop":
         return vmi is None or request.uid != vmi.metadata.uid
     return True  # an action that nobody knows would hold every later one
+
+
+def _was_started(vmi: VirtualMachineInstance, observed: Observed) -> bool:
+    """Whether a deleted VirtualMachineInstance is what the waiting start made, so that it was deleted before the start
+    was recorded. One that the start is to follow is older than the request; a failed one is started again."""
+    by_request = observed.strategy in (RunStrategy.MANUAL, RunStrategy.RERUN_ON_FAILURE)
+    fails = observed.strategy is RunStrategy.RERUN_ON_FAILURE and vmi.status.phase is VmiPhase.FAILED
+    return by_request and not fails and is_later(vmi.metadata, observed.vm.metadata)
 
 
 def restarts_by_itself(strategy: RunStrategy) -> bool:

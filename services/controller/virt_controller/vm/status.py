@@ -7,12 +7,12 @@ VirtualMachineInstance are copied while there is one; when it is gone they go to
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import msgspec
 from virt_core.conventions import labels
-from virt_core.objects.meta import Condition, rfc3339, with_conditions
+from virt_core.objects.meta import Condition, rfc3339, seconds_until, with_conditions
 from virt_core.vm.virtual_machine import RunStrategy, StartFailure, StateChangeRequest
 from virt_core.vmi.instance import VirtualMachineInstance
 
@@ -85,6 +85,12 @@ def backoff_seconds(failures: int, jitter: float) -> float:
     """Until the next start after so many failed ones: 10 n² seconds and up to half of that more, 300 at most."""
     seconds = _BACKOFF_FIRST * failures * failures
     return min(seconds + jitter * seconds / 2, _BACKOFF_LAST)
+
+
+def seconds_to_start(failure: StartFailure, now: datetime) -> float:
+    """The seconds until the back-off is over; 0 if it is over, or later than any back-off: then a clock was wrong."""
+    seconds = seconds_until(failure.retry_after_timestamp, now)
+    return seconds if seconds <= 2 * _BACKOFF_LAST else 0.0
 
 
 def started_generation(vmi: VirtualMachineInstance) -> int:

@@ -17,6 +17,7 @@ from virt_core.vmi.log_settings import log_refusals
 from virt_core.vmi.rules.devices import claim_refusals
 
 from virt_controller.actions import LookAgain, RecordEvent
+from virt_controller.failure import remaining
 from virt_controller.pod.containers import LauncherSettings
 from virt_controller.pod.limits import required_limits
 from virt_controller.pod.observed import Claim
@@ -106,7 +107,7 @@ def _report_refusal(vmi: VirtualMachineInstance, refusal: PodRefusal, now: datet
 def _wait_seconds(vmi: VirtualMachineInstance, refusal: PodRefusal, now: datetime, retry: RetryDelays) -> float:
     """Seconds until the next attempt to create the pod, even if the VMI is reconciled earlier."""
     waited = status.unsynchronized_seconds(vmi, _refused(refusal), refusal.at)
-    return retry.after(waited) - (now - refusal.at).total_seconds()
+    return remaining(retry.after(waited), refusal.at, now)
 
 
 def _refused(refusal: PodRefusal) -> Failure:
