@@ -28,17 +28,18 @@ from virt_controller.vmi.reconcile import VmiReconciler
 async def run(settings: Settings, stopping: asyncio.Event) -> None:
     """Run until `stopping`. Every replica runs caches and readiness; the holder of the Lease also reconciles."""
     async with KubeClient.connect(components.CONTROLLER) as client:
-        events = EventRecorder(client, components.CONTROLLER, settings.pod_name)
+        lease = Lease(client, settings.namespace, components.CONTROLLER, settings.pod_name)
+        leaders = client.only_while(lambda: lease.certain)
+        events = EventRecorder(leaders, components.CONTROLLER, settings.pod_name)
         planner = Planner(
             LauncherSettings(settings.launcher_image, settings.image_pull_policy, settings.image_pull_secrets)
         )
         caches = Caches(client, settings.namespace)
         caches.configuration.log_as_configured(lambda verbosity: verbosity.virt_controller)
-        nodes = Nodes(client, caches.nodes)
-        vmis = VmiReconciler(client, caches, nodes, planner, events)
-        vms = VmReconciler(client, caches, events)
-        replica_sets = ReplicaSetReconciler(client, caches, events)
-        lease = Lease(client, settings.namespace, components.CONTROLLER, settings.pod_name)
+        nodes = Nodes(leaders, caches.nodes)
+        vmis = VmiReconciler(leaders, caches, nodes, planner, events)
+        vms = VmReconciler(leaders, caches, events)
+        replica_sets = ReplicaSetReconciler(leaders, caches, events)
         identity = Identity.for_process(info_pb2.COMPONENT_CONTROLLER, ("kubevirt.info.v1",))
         certificates = Certificates(settings.certificates)
         await aio.until(

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from virt_core.kube.client import KubeClient, Object
 from virt_core.kube.errors import KubeError
-from virt_core.kube.resource import KUBEVIRTS, VIRTUAL_MACHINE_INSTANCES
+from virt_core.kube.resource import CONTROLLER_REVISIONS, KUBEVIRTS, VIRTUAL_MACHINE_INSTANCES
 from virt_core.testing.api_server import FakeApiServer
 from virt_core.testing.place import Place
 from virt_core.testing.refused import Refused
@@ -181,3 +181,22 @@ async def test_one_that_is_halted_by_hand_while_no_controller_lives_is_not_start
         assert seen.count == 1
         assert (world.vmi is None) is (world.strategy == "Halted")
         assert "stateChangeRequests" not in world.status
+
+
+async def test_a_leader_that_is_frozen_between_its_read_and_its_creation_creates_nothing(
+    server: FakeApiServer, client: KubeClient
+) -> None:
+    world, leads = VmWorld(server, "Always"), True
+
+    def freeze(method: str, place: Place) -> None:
+        """After the read, before the creation: another leads, and the machine is halted."""
+        nonlocal leads
+        if leads and (method, place.plural) == ("POST", CONTROLLER_REVISIONS.plural):
+            leads = False
+            world.switch("Halted")
+
+    server.fault = freeze
+    with pytest.raises(KubeError):
+        await world.settle(client.only_while(lambda: leads))
+    assert not leads
+    assert world.vmi is None

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 
+import pytest
 from virt_core.kube.client import KubeClient
+from virt_core.kube.errors import Unavailable
 from virt_core.kube.lease import LeadershipLost, Lease, Timing
-from virt_core.kube.resource import LEASES
+from virt_core.kube.resource import CONFIG_MAPS, LEASES
 from virt_core.testing.api_server import FakeApiServer
 
 
@@ -132,3 +134,20 @@ async def test_work_is_cancelled_when_the_api_server_is_away_too_long(
         await replica.task
     assert replica.failure is not None and replica.failure.subgroup(LeadershipLost)
     assert not replica.lease.leading
+
+
+async def test_a_leader_that_another_may_have_followed_reads_but_writes_nothing(client: KubeClient) -> None:
+    loop, late = asyncio.get_running_loop(), asyncio.Event()
+    async with asyncio.timeout(5), asyncio.TaskGroup() as group:
+        replica = Replica(client, group, "frozen", renewal=60.0, surrender=0.2)
+        leaders = client.only_while(lambda: replica.lease.certain)
+        with pytest.raises(Unavailable):
+            await leaders.create(CONFIG_MAPS, "ns", {"metadata": {"name": "early"}})
+        await replica.working.wait()
+        await leaders.create(CONFIG_MAPS, "ns", {"metadata": {"name": "a"}})
+        loop.call_later(0.2, late.set)
+        await late.wait()
+        with pytest.raises(Unavailable):
+            await leaders.delete(CONFIG_MAPS, "ns", "a")
+        assert (await leaders.get(CONFIG_MAPS, "ns", "a"))["metadata"]["name"] == "a"
+        await replica.stop()

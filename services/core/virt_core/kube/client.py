@@ -8,9 +8,10 @@ apply, JSON or merge patches, creates and deletes; nothing updates a whole objec
 from __future__ import annotations
 
 import asyncio
+import copy
 import os
 import sys
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
@@ -45,6 +46,7 @@ class KubeClient:
 
     def __init__(self, api: Any, user_agent: str) -> None:
         self._api = api
+        self._may_write: Callable[[], bool] = lambda: True
         self._host: str = api.configuration.host
         self._user_agent = user_agent
         self._streams: set[aiohttp.ClientResponse] = set()
@@ -66,6 +68,13 @@ class KubeClient:
             await parts.config.load_kube_config(config_file=file, client_configuration=configuration)
         async with parts.api_client(configuration) as api:
             yield cls(api, user_agent)
+
+    def only_while(self, may_write: Callable[[], bool]) -> KubeClient:
+        """The same connections for somebody who may write only while `may_write()` is true, a leader for example. It is
+        called at the last moment before each request, since the process may have been frozen after any other."""
+        limited = copy.copy(self)
+        limited._may_write = may_write
+        return limited
 
     async def get(self, resource: Resource, namespace: str | None, name: str) -> Object:
         """The object. Raises NotFound if it does not exist."""
@@ -191,6 +200,8 @@ class KubeClient:
         if body is not None:
             data = _encode(body)
             headers["Content-Type"] = content_type
+        if method != "GET" and not self._may_write():
+            raise Unavailable(0, f"{method} {path} is not sent: another replica may lead")
         _log.debug("calling the API server", method=method, path=path)
         with self._connected(f"{method} {path}"):
             async with asyncio.timeout(_DEADLINE):

@@ -65,8 +65,15 @@ class Lease:
         self._timing = timing
         self._log = logs.bound("virt_core.kube.lease", lease=name, identity=identity)
         self._seen: tuple[str, float] = ("", 0.0)  # resourceVersion, and the local time when it was first seen
+        self._renewed = 0.0  # the local time before the last request that took or renewed the lease
         self._changed = asyncio.Event()
         self.leading = False
+
+    @property
+    def certain(self) -> bool:
+        """Whether this replica leads and no other can yet. A process that was frozen finds that out here, before its
+        next renewal fails."""
+        return self.leading and asyncio.get_running_loop().time() < self._renewed + self._timing.surrender
 
     async def lead(self, work: Callable[[], Awaitable[None]]) -> None:
         """Wait for the lease, run `work` while it is held, release it when `work` ends or is cancelled.
@@ -112,8 +119,10 @@ class Lease:
         holder = lease.spec.holder_identity if lease is not None else ""
         expires = self._seen[1] + self._timing.duration
         if not holder or holder == self._identity or loop.time() >= expires:
+            began = loop.time()
             try:
                 await self._take(lease)
+                self._renewed = began
                 return True
             except KubeError as error:
                 self._log.info("waiting for the lease", reason=str(error))
@@ -143,18 +152,18 @@ class Lease:
 
     async def _renew(self) -> None:
         loop, timing = asyncio.get_running_loop(), self._timing
-        renewed = loop.time()
         while True:
-            await asyncio.sleep(timing.renewal if renewed + timing.renewal > loop.time() else timing.retry)
+            await asyncio.sleep(timing.renewal if self._renewed + timing.renewal > loop.time() else timing.retry)
+            began = loop.time()
             try:
-                async with asyncio.timeout_at(renewed + timing.surrender):
+                async with asyncio.timeout_at(self._renewed + timing.surrender):
                     await self._patch_if_ours({"renewTime": _micro_time()})
-                renewed = loop.time()
+                self._renewed = began
             except (Conflict, NotFound, AlreadyExists) as error:
                 raise LeadershipLost(f"lease {self._name}: {error}") from error
             except (KubeError, TimeoutError) as error:
                 self._log.warning("renewing again after a failure", reason=str(error))
-                if loop.time() >= renewed + timing.surrender:
+                if loop.time() >= self._renewed + timing.surrender:
                     raise LeadershipLost(f"lease {self._name} could not be renewed") from error
 
     async def _release(self) -> None:
