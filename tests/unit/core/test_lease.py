@@ -77,11 +77,11 @@ async def test_a_killed_leader_s_lease_is_taken_when_it_expires_and_not_before(
 
 
 async def test_a_lease_that_is_renewed_is_not_taken(server: FakeApiServer, client: KubeClient) -> None:
-    async with asyncio.timeout(5), asyncio.TaskGroup() as group:
-        leader = Replica(client, group, "leader", duration=0.8, renewal=0.05)
+    async with asyncio.timeout(30), asyncio.TaskGroup() as group:
+        leader = Replica(client, group, "leader", duration=2.0, renewal=0.05)
         await leader.working.wait()
-        standby = Replica(client, group, "standby", duration=0.8, renewal=0.05)
-        await server.received("PATCH", 18)  # renewals for longer than that
+        standby = Replica(client, group, "standby", duration=2.0, renewal=0.05)
+        await server.received("PATCH", 45)  # renewals for longer than that
         assert leader.lease.leading and not standby.lease.leading
         await standby.stop()
         await leader.stop()
