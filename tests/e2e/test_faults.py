@@ -24,6 +24,7 @@ from tests.e2e import claims
 from tests.e2e.cluster import NAMESPACE, Process, apply, get, in_node, kubectl, nodes, process, wait
 from tests.e2e.guest_shell import Shell, disk
 from tests.e2e.guests import Guest, disk_manifest, manifest, observed, running, undisturbed, until
+from tests.e2e.virtual_machines import another_guest_runs, existing, has, vm_manifest
 
 pytestmark = pytest.mark.chaos
 
@@ -181,6 +182,23 @@ def test_a_silent_handler_gets_no_machines_and_its_guest_ticks_until_it_is_back(
         print(f"Ready again {took:.1f} s after the handler went on")
         assert schedulable("node2") == "true"
         undisturbed(ticks(), guests, pids)
+
+
+def test_a_machine_whose_handler_is_silent_has_another_guest_soon_after_its_pod_was_killed() -> None:
+    with existing(vm_manifest("without-handler")) as name:
+        has(name, "Running")
+        guest = Guest(name)
+        first, where = guest.vmi, guest.pod["spec"]["nodeName"]
+        with stopped(handler(where)):
+            long_ago = (datetime.now(UTC) - HEARTBEAT_TOO_OLD).strftime("%Y-%m-%dT%H:%M:%SZ")
+            kubectl("annotate", "node", where, f"kubevirt.io/heartbeat={long_ago}", "--overwrite")
+            until(lambda: schedulable(where) == "false", "the node to take no machines", 20)
+            began = time.monotonic()
+            kubectl("delete", "pod", guest.pod["metadata"]["name"], "--grace-period=0", "--force")
+            another_guest_runs(name, first["metadata"]["uid"])
+            took = time.monotonic() - began
+            print(f"another guest runs after {took:.1f} s")
+            assert took < 30 and guest.pod["spec"]["nodeName"] != where
 
 
 def handler(name: str) -> Process:

@@ -32,6 +32,7 @@ async def test_each_strategy_has_kubevirts_answer_to_all_that_can_happen_to_its_
         async with asyncio.TaskGroup() as group:
             for strategy, life in lives.items():
                 group.create_task(life.walk(WALKS[strategy]), name=life.name)
+        await fleet.until_reported([life.name for life in lives.values()], "Stopped")
         for life in lives.values():
             life.check()
         assert {strategy: life.state.guest for strategy, life in lives.items()} == dict.fromkeys(WALKS, NONE)
@@ -43,6 +44,7 @@ async def test_one_that_runs_once_keeps_the_guest_that_crashed_with_a_warning() 
         await life.walk(())
         assert life.state.guest == RUNNING
         await life.take("crash")
+        await fleet.until_reported([life.name], "Stopped")
         life.check()
         assert (life.state.guest, fleet.phase(life.name)) == (ENDED, "Failed")
         uid = fleet.vmis[life.name]["metadata"]["uid"]
