@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from tests.e2e.cluster import apply, get, kubectl
-from tests.e2e.virtual_machines import existing, vm_manifest
+from tests.e2e.guests import until
+from tests.e2e.virtual_machines import existing, status, vm_manifest
 
 pytestmark = pytest.mark.parallel
 API = "instancetype.kubevirt.io/v1beta1"
@@ -168,6 +169,34 @@ def test_a_shape_that_no_guest_can_have_is_refused_by_field(
         target[last] = value
     body["metadata"]["name"] = "expand-refused"
     assert field in refusal(body)
+
+
+def test_revisions_that_an_older_release_made_are_replaced() -> None:
+    with existing(halted("expand-older", **BOTH)) as name:
+        until(lambda: {"instancetypeRef", "preferenceRef"} <= status(name).keys(), "its revisions")
+        older = {}
+        for role in BOTH:
+            found = get("controllerrevision", revision_of(name, role))
+            kubectl("delete", "controllerrevision", found["metadata"]["name"])
+            older[role] = f"{name}-{role}-older"
+            owners = found["metadata"]["ownerReferences"]
+            found["metadata"] = {"name": older[role], "ownerReferences": owners}
+            found["data"]["apiVersion"] = "instancetype.kubevirt.io/v1alpha2"
+            kubectl("create", "-f", "-", stdin=json.dumps(found))
+        refs = {f"{role}Ref": {"controllerRevisionRef": {"name": made}} for role, made in older.items()}
+        kubectl("patch", "vm", name, "--subresource=status", "--type=merge", "-p", json.dumps({"status": refs}))
+        for role, made in older.items():
+            until(lambda r=role, m=made: revision_of(name, r) != m, f"another revision of its {role}", 30)
+            replaced = get("controllerrevision", revision_of(name, role))
+            assert replaced["metadata"]["labels"]["instancetype.kubevirt.io/object-version"] == "v1beta1"
+            assert replaced["data"]["apiVersion"] == API
+            gone = ("get", "controllerrevision", made, "--ignore-not-found")
+            until(lambda g=gone: kubectl(*g) == "", "the older one to go", 30)
+
+
+def revision_of(name: str, role: str) -> str:
+    """The ControllerRevision that a VirtualMachine's status names."""
+    return str(status(name)[f"{role}Ref"]["controllerRevisionRef"]["name"])
 
 
 def test_both_are_inferred_of_a_claims_labels_once_and_a_second_apply_changes_nothing() -> None:

@@ -15,6 +15,7 @@ from tests.samples.template_changes import CHANGES, LIVE
 
 pytestmark = pytest.mark.parallel
 NAME = "changes"
+EVICT = "descheduler.alpha.kubernetes.io/evict"
 
 
 def template_of_a_guest() -> dict[str, Any]:
@@ -59,6 +60,10 @@ def test_every_field_changes_while_the_guest_runs_and_a_restart_applies_them() -
         uid, pid = guest.vmi["metadata"]["uid"], guest.qemu_pid()
         started = get("vm", NAME)["spec"]["template"]["spec"]
         with observed(guest) as ticks:
+            for value in ("true", None):
+                annotations = {"metadata": {"annotations": {EVICT: value}}}
+                kubectl("patch", "vm", NAME, "--type=merge", "-p", json.dumps({"spec": {"template": annotations}}))
+                until(lambda v=value: guest.pod["metadata"]["annotations"].get(EVICT) == v, f"{EVICT} on the pod")
             for change in CHANGES:
                 replace(merge_patch(started, change.patch))
                 if change.field in LIVE:
