@@ -82,6 +82,15 @@ def test_numbers_are_bounded() -> None:
     assert summary(["a", "b", "c", "d", "e"]) == "a; b; c; and 2 more"
 
 
+def test_a_secret_full_of_nonsense_costs_little_memory_and_hides_no_key() -> None:
+    lines = [b"a"] * 20_000
+    keys, problems = public_keys("/s", {"a": b"\n".join([*lines, KEY.encode(), *lines])})
+    assert keys == (KEY,)
+    assert len(problems) <= 100
+    found = wanted([passwords_of("/s")], {"/s": {f"user{number}": b"nul\x00" for number in range(1000)}})
+    assert len(found.problems) <= 100
+
+
 def test_only_what_launchers_wrote_is_removed_from_the_guest() -> None:
     mine, gone = f"{KEY} {MARK}", f"{OTHER} {MARK}"
     assert marked([KEY, mine]) == [mine, mine]

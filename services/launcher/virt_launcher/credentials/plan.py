@@ -8,6 +8,7 @@ content of a Secret, because messages reach the status and logs.
 from __future__ import annotations
 
 import base64
+import io
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -24,6 +25,7 @@ _LONGEST_PASSWORD = 512  # of crypt(3)
 # Options, the type, the key, a comment: sshd(8), AUTHORIZED_KEYS FILE FORMAT.
 _KEY = re.compile(r"(?:\S.*\s)?(?:ssh|ecdsa|sk)-[a-zA-Z0-9@.-]+\s+[A-Za-z0-9+/]{16,}={0,2}(?:\s.*)?")
 _SHOWN_PROBLEMS = 3
+_MOST_PROBLEMS = 64  # of a Secret: one of 1 MiB has half a million lines, whose problems would take 60 MiB
 
 Values = Mapping[str, bytes]
 """A Secret's values by key."""
@@ -64,15 +66,15 @@ def wanted(credentials: Iterable[machine_pb2.AccessCredential], secrets: Mapping
 def public_keys(folder: str, values: Values) -> tuple[tuple[str, ...], list[str]]:
     """The public keys of a Secret without duplicates, and what in it is no key."""
     keys: dict[str, None] = {}
-    problems = []
+    problems: list[str] = []
     for name, value in values.items():
-        for number, line in enumerate(value.decode(errors="replace").split("\n"), start=1):
+        for number, line in enumerate(io.StringIO(value.decode(errors="replace")), start=1):
             key = line.strip()
             if not key or key.startswith("#"):
                 continue
             if len(key) <= _LONGEST_KEY and key.isprintable() and _KEY.fullmatch(key):
                 keys[key] = None
-            else:
+            elif len(problems) < _MOST_PROBLEMS:
                 problems.append(f"line {number} of {folder}/{name} is not a public key")
     if len(keys) > _MOST_KEYS:
         problems.append(f"{folder} has more than {_MOST_KEYS} public keys")
@@ -81,14 +83,15 @@ def public_keys(folder: str, values: Values) -> tuple[tuple[str, ...], list[str]
 
 def _passwords(folder: str, values: Values) -> tuple[dict[str, str], list[str]]:
     """The passwords of a Secret by user, and what in it is no password. An empty value sets none, as in KubeVirt."""
-    passwords, problems = {}, []
+    passwords: dict[str, str] = {}
+    problems: list[str] = []
     for user, value in values.items():
         password = value.decode(errors="replace").strip()
         if not password:
             continue
         if len(password) <= _LONGEST_PASSWORD and password.isprintable():
             passwords[user] = password
-        else:
+        elif len(problems) < _MOST_PROBLEMS:
             problems.append(f"{folder}/{user} is not a password of at most {_LONGEST_PASSWORD} printable characters")
     if len(passwords) > _MOST_PASSWORDS:
         problems.append(f"{folder} has more than {_MOST_PASSWORDS} passwords")
