@@ -52,7 +52,7 @@ for program in guest-services find-disk; do
         -idirafter "/usr/include/$(uname -m)-linux-gnu" -o "$root/bin/$program" "$src/$program.c"
 done
 install -m 0755 "$src/init" "$root/init"
-install -m 0755 "$src/lease" "$root/etc/lease"
+install -m 0755 "$src/lease" "$src/user-data" "$root/etc"
 pack "$root" >"$root.base"
 
 # The kernel unpacks one archive behind the other..
