@@ -24,6 +24,7 @@ MANIFEST = Path(__file__).with_name("demo-vm.yaml")
 PAGE = f"/api/v1/namespaces/default/services/{NAME}:80/proxy/"
 RESTART = f"/apis/subresources.kubevirt.io/v1/namespaces/default/virtualmachines/{NAME}/restart"
 PROMPT = b"login: ready # "
+CURSOR = b"\x1b[6n"  # busybox asks the terminal where its cursor is
 RESTART_SECONDS = 120
 
 
@@ -84,7 +85,8 @@ async def login() -> None:
     async with Console.open(Path(os.environ["KUBECONFIG"]), "default", NAME) as console:
         await console.send(b"\n")
         await console.read_until(PROMPT, 120)
-        sys.stdout.write(bytes(console.seen).decode(errors="replace").replace("\r\n", "\n") + "\n")
+        shown = bytes(console.seen).replace(CURSOR, b"").decode(errors="replace")
+        sys.stdout.write(shown.replace("\r\n", "\n") + "\n")
 
 
 def fetch() -> None:
