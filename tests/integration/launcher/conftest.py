@@ -32,20 +32,23 @@ def images() -> Iterator[Images]:
     buildah = ["buildah", "--root", f"{store}/root", "--runroot", f"{store}/run", "--storage-driver", "overlay"]
     containers: list[str] = []
 
-    def mounted(name: str, containerfile: str, suite: str = base_image.SUITE) -> str:
+    def built(name: str, containerfile: str, suite: str = base_image.SUITE) -> str:
+        """The image's id: its tag may become another tree's image meanwhile."""
         base = base_image.ensure(cluster, buildah, suite)
         bud = [*buildah, "bud", "--isolation", "chroot", "--layers", "--tag", f"localhost/{name}:integration"]
         bud += ["--build-arg", f"BASE={base}", "--build-arg", f"VERSION={(ROOT / 'VERSION').read_text().strip()}"]
-        run(*bud, "--file", str(ROOT / containerfile), *build_settings.mounts(cluster, name), str(ROOT))
-        containers.append(run(*buildah, "from", "--pull-never", f"localhost/{name}:integration").strip())
+        output = run(*bud, "--file", str(ROOT / containerfile), *build_settings.mounts(cluster, name), str(ROOT))
+        return output.split()[-1]
+
+    def mounted(image: str) -> str:
+        containers.append(run(*buildah, "from", "--pull-never", image).strip())
         return run(*buildah, "mount", containers[-1]).strip()
 
     try:
-        launcher = mounted("virt-launcher", "services/launcher/Containerfile", base_image.launcher_suite())
-        guest = mounted("guest-demo", "tests/guest-image/Containerfile")
-        inspected = json.loads(run(*buildah, "inspect", "--type", "image", "localhost/virt-launcher:integration"))
-        config = inspected["OCIv1"]["config"]
-        yield Images(launcher, guest, config["Entrypoint"], config["Env"])
+        launcher = built("virt-launcher", "services/launcher/Containerfile", base_image.launcher_suite())
+        guest = mounted(built("guest-demo", "tests/guest-image/Containerfile"))
+        config = json.loads(run(*buildah, "inspect", "--type", "image", launcher))["OCIv1"]["config"]
+        yield Images(mounted(launcher), guest, config["Entrypoint"], config["Env"])
     finally:
         for container in containers:
             discard(*buildah, "rm", container)
