@@ -19,6 +19,7 @@ from virt_launcher.machine.validation.machine import validate
 from virt_launcher.storage.layers import Layer, PreparedDisk
 
 from tests.samples.prepared_disks import prepared
+from tests.support.hypervisor.libvirts_schema import require_valid, without_hypervisor
 
 FILES = DomainFiles.below(Path("/private"))
 VIRTIO, SATA, SCSI, USB = (
@@ -159,11 +160,8 @@ def test_open_tray_is_empty() -> None:
 
 @pytest.fixture(scope="module")
 def hypervisor() -> Iterator[libvirt.virConnect]:
-    """libvirt's test driver, in this process: its parser and schema are the real ones."""
-    libvirt.registerErrorHandler(lambda _context, _error: None, None)
-    connection = libvirt.open("test:///default")
-    yield connection
-    connection.close()
+    with without_hypervisor() as connection:
+        yield connection
 
 
 block_sizes = st.sampled_from([0, 512, 4096])
@@ -215,7 +213,7 @@ def test_disks_that_are_valid_are_taken_by_libvirt(
             assert invalid.field.startswith(f"machine.disks[{len(made.disks) - 1}].")
             del made.disks[-1]
     xml = domain_xml(made, FILES, prepared(made))
-    hypervisor.defineXMLFlags(xml, libvirt.VIR_DOMAIN_DEFINE_VALIDATE).undefine()
+    require_valid(hypervisor, xml)
     assert len(elements(made)) == len(made.disks)
 
 

@@ -22,20 +22,13 @@ from virt_launcher.machine.validation.machine import validate
 from tests.samples.machines import ELEMENTS, FILES, NONE, translated
 from tests.samples.prepared_disks import prepared
 from tests.samples.vmis import Spec, nearly_supported, supported
+from tests.support.hypervisor.libvirts_schema import require_valid, without_hypervisor
 
 
 @pytest.fixture(scope="module")
 def hypervisor() -> Iterator[libvirt.virConnect]:
-    """libvirt's test driver, in this process: its parser and schema are the real ones."""
-    libvirt.registerErrorHandler(lambda _context, _error: None, None)
-    connection = libvirt.open("test:///default")
-    yield connection
-    connection.close()
-
-
-def taken_by(hypervisor: libvirt.virConnect, xml: str) -> None:
-    """libvirt reads it and finds it valid."""
-    hypervisor.defineXMLFlags(xml, libvirt.VIR_DOMAIN_DEFINE_VALIDATE).undefine()
+    with without_hypervisor() as connection:
+        yield connection
 
 
 def carried_through(hypervisor: libvirt.virConnect, spec: Spec) -> None:
@@ -46,7 +39,7 @@ def carried_through(hypervisor: libvirt.virConnect, spec: Spec) -> None:
         xml = domain_xml(made, FILES, prepared(made))
         unknown = {element.tag for element in ET.fromstring(xml).iter()} - ELEMENTS
         assert not unknown, f"not meant to be in a domain: {unknown}"
-        taken_by(hypervisor, xml)
+        require_valid(hypervisor, xml)
 
 
 @settings(max_examples=60, deadline=None)
@@ -81,7 +74,7 @@ def test_stored_defaults_make_the_same_machine(spec: Spec) -> None:
 
 def test_libvirts_schema_refuses_what_is_no_domain(hypervisor: libvirt.virConnect) -> None:
     xml = domain_xml(translated({"domain": {"devices": {}, "memory": {"guest": "64Mi"}}}, emulation=True), FILES)
-    taken_by(hypervisor, xml)
+    require_valid(hypervisor, xml)
     for place, wrong in (("<devices>", "<devices><bogus/>"), ('arch="x86_64"', 'arch="x86_65"')):
         with pytest.raises(libvirt.libvirtError):
-            taken_by(hypervisor, xml.replace(place, wrong))
+            require_valid(hypervisor, xml.replace(place, wrong))
