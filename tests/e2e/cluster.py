@@ -7,13 +7,19 @@ import os
 import re
 import signal
 import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pytest
 from localcluster import node
 from localcluster.settings import Cluster
+
+from tests.e2e.reading import Reader
 
 NAMESPACE = "kubevirt"
 ROOT = Path(__file__).parents[2]
@@ -29,9 +35,30 @@ def kubectl(*arguments: str, stdin: str | None = None, check: bool = True, deadl
     return done.stdout
 
 
+@cache
+def _reader(kubeconfig: str) -> Reader | None:
+    return Reader.of(json.loads(kubectl("config", "view", "--raw", "--flatten", "--minify", "-o", "json")))
+
+
+_POLLS: ContextVar[bool] = ContextVar("polls", default=False)
+
+
+@contextmanager
+def polling() -> Iterator[None]:
+    """Meanwhile `get` starts no kubectl: a test that polls with it takes a quarter of a processor. A single look has
+    the delay of a user's."""
+    token = _POLLS.set(True)
+    try:
+        yield
+    finally:
+        _POLLS.reset(token)
+
+
 def get(*arguments: str) -> Any:
-    """An object or a list as JSON."""
-    return json.loads(kubectl("get", *arguments, "-o", "json"))
+    """An object or a list as JSON, by the arguments of ``kubectl get``."""
+    reader = _reader(os.environ["KUBECONFIG"]) if _POLLS.get() else None
+    found = reader.get(arguments) if reader else None
+    return json.loads(kubectl("get", *arguments, "-o", "json")) if found is None else found
 
 
 def apply(*manifests: dict[str, Any]) -> None:

@@ -15,7 +15,7 @@ from typing import Any
 
 import yaml
 
-from tests.e2e.cluster import ROOT, apply, condition_of, get, kubectl, process, wait
+from tests.e2e.cluster import ROOT, apply, condition_of, get, kubectl, polling, process, wait
 
 OBSERVER = Path(__file__).with_name("observer.py")
 EXAMPLE = Path(__file__).with_name("demo-vmi.yaml")
@@ -229,10 +229,14 @@ def undisturbed(seen: dict[str, Ticks], guests: list[Guest], pids: dict[str, int
 
 
 def until(condition: Callable[[], bool], what: str, seconds: float = 60, every: float = 0.2) -> float:
-    """Poll from outside, like a user; returns the seconds that it took."""
+    """Poll from outside, like a user; returns the seconds that it took. The first look has the delay of a user's."""
     started = time.monotonic()
-    while not condition():
-        if time.monotonic() - started > seconds:
-            raise AssertionError(f"after {seconds:.0f} s still waiting for {what}")
-        time.sleep(every)
-    return time.monotonic() - started
+    if condition():
+        return time.monotonic() - started
+    with polling():
+        while True:
+            time.sleep(every)
+            if condition():
+                return time.monotonic() - started
+            if time.monotonic() - started > seconds:
+                raise AssertionError(f"after {seconds:.0f} s still waiting for {what}")
