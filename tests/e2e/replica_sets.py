@@ -55,9 +55,9 @@ def status(name: str) -> dict[str, Any]:
 def has(name: str, replicas: int, ready: int | None = None, seconds: float = 60) -> None:
     """Wait until the set reports so many replicas, so many of them ready, and as many exist."""
 
-    def reported() -> bool:
+    def is_so() -> bool:
         found = status(name)
-        return found.get("replicas") == replicas and ready in (None, found.get("readyReplicas"))
+        is_reported = found.get("replicas") == replicas and ready in (None, found.get("readyReplicas"))
+        return is_reported and len(instances(name)) == replicas  # the status may be of before the last change
 
-    until(reported, f"{replicas} replicas, {ready} ready", seconds)
-    assert len(instances(name)) == replicas
+    until(is_so, f"{replicas} replicas, {ready} ready", seconds)

@@ -78,10 +78,12 @@ def test_a_guest_that_has_ended_or_is_deleted_is_replaced() -> None:
 
 
 def another(name: str, than: dict[str, Any], seconds: float = 90) -> dict[str, Any]:
-    """Wait until the only guest of the set is ready and is not this one."""
+    """Wait until the only guest of the set is ready and is not this one. The set's status may still count that one."""
 
     def is_another() -> bool:
-        return than["metadata"]["uid"] not in instances(name) and status(name).get("readyReplicas") == 1
+        found = instances(name)
+        ready = [body for body in found.values() if condition_of(body, "Ready").get("status") == "True"]
+        return than["metadata"]["uid"] not in found and len(found) == len(ready) == 1
 
     until(is_another, "another guest that is ready", seconds)
     (found,) = instances(name).values()

@@ -59,6 +59,9 @@ SLOW = pytest.mark.slow  # minutes in all, and most of it is another test's as w
 STOPPED = ("start", "credentials")
 """Commands for which the machine is stopped before."""
 
+BECOMES = {"pause": "Paused", "unpause": "Running"}
+"""The state after a command that works."""
+
 STREAMS = {"console": rb"Successfully connected", "vnc": rb'"port"', "ssh": TICK, "scp": TICK}
 """What commands print that do not end by themselves."""
 
@@ -166,6 +169,8 @@ def test_a_command_on_a_machine_has_the_outcome_on_the_page(
     )
     shown = done.stdout + done.stderr
     assert (line.words in shown) and bool(line.words) == (done.returncode != 0), shown
+    if not line.words and arguments[0] in BECOMES:  # the status follows the answer
+        has(machine, BECOMES[arguments[0]])
 
 
 @contextmanager
