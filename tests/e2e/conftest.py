@@ -11,10 +11,35 @@ from tests.e2e.builds import TODAY, by_manifest, reached, set_image_tag
 from tests.e2e.cluster import NAMESPACE, nodes, wait
 from tests.e2e.guests import Guest, manifest, running
 
+LONGEST = (
+    "test_machine_lifecycle",
+    "test_claims",
+    "test_gitops",
+    "test_vm_idle",
+    "test_vm_changes_while_running",
+    "test_disks",
+    "test_conditions",
+    "test_replica_sets",
+    "test_virtual_machines",
+    "test_virtctl_on_machines",
+    "test_refused_pods",
+    "test_guest_pod",
+    "test_network",
+    "test_python_client",
+    "test_kubectl",
+)
+"""Modules of parallel tests that take longest. They begin first, so that no worker has one left at the end."""
+
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Tests marked `last` come after all others, by the number of the marker."""
-    items.sort(key=lambda item: marker.args[0] if (marker := item.get_closest_marker("last")) else 0)
+    items.sort(key=_turn)
+
+
+def _turn(item: pytest.Item) -> tuple[float, int]:
+    last, module = item.get_closest_marker("last"), item.path.stem
+    is_long = item.get_closest_marker("parallel") and module in LONGEST
+    return last.args[0] if last else 0, LONGEST.index(module) if is_long else len(LONGEST)
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -96,6 +96,7 @@ def test_an_authority_that_somebody_spoils_or_deletes_goes_on_until_its_successo
     called_through(change, "--seconds", "240", "--until-changed")
 
 
+@pytest.mark.parallel
 def test_a_handler_gets_no_certificate_of_another_node(suite: None, tmp_path: Path) -> None:
     """Asked with the very token that the pod has."""
     pod = get("-n", NAMESPACE, "pods", "-l", "kubevirt.io=virt-handler")["items"][0]

@@ -5,10 +5,13 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
+
 from tests.e2e.cluster import NAMESPACE, get, kubectl, wait
 from tests.e2e.guests import until
 
 
+@pytest.mark.parallel
 def test_the_suite_is_deployed_and_its_conditions_show_it() -> None:
     status = get("-n", NAMESPACE, "kv", "kubevirt")["status"]
     assert status["phase"] == "Deployed"
@@ -22,6 +25,7 @@ def test_the_suite_is_deployed_and_its_conditions_show_it() -> None:
     ]
 
 
+@pytest.mark.parallel
 def test_crds_are_structural_and_know_all_of_kubevirts_fields(tmp_path: Path) -> None:
     for name in ("kubevirts.kubevirt.io", "virtualmachineinstances.kubevirt.io"):
         crd = get("crd", name)
@@ -43,6 +47,7 @@ def test_what_somebody_deletes_or_scales_is_put_back() -> None:
     wait("kv", "kubevirt", "condition=Available", namespace=NAMESPACE, seconds=60)
 
 
+@pytest.mark.parallel
 def test_pods_of_the_suite_run_without_privileges_except_the_handler() -> None:
     for pod in get("-n", NAMESPACE, "pods")["items"]:
         for container in pod["spec"]["containers"]:

@@ -51,6 +51,7 @@ def cpus(name: str) -> int:
     return int(Guest(name).vmi["spec"]["domain"]["cpu"]["sockets"])
 
 
+@pytest.mark.parallel
 def test_a_machine_of_the_bundle_starts_with_its_cpus_memory_and_preference() -> None:
     body = typed("bundled", "")
     body["spec"] |= {"instancetype": {"name": "u1.nano"}, "preference": {"name": "linux"}}
@@ -97,6 +98,7 @@ def kill_controllers() -> None:
         victim.kill()
 
 
+@pytest.mark.parallel
 @pytest.mark.parametrize("role", ["instancetype", "preference"])
 def test_a_machine_whose_object_is_missing_starts_when_it_is_made(role: str) -> None:
     body, late = typed("early", "late"), instancetype("late", 1)
@@ -116,6 +118,7 @@ def test_a_machine_whose_object_is_missing_starts_when_it_is_made(role: str) -> 
             assert not condition_of(get("vm", name), "Failure")
 
 
+@pytest.mark.parallel
 def test_a_machine_with_a_size_of_its_own_beside_an_instance_type_is_refused() -> None:
     body = vm_manifest("conflicting", "Halted")
     body["spec"]["instancetype"] = {"name": "u1.nano"}
@@ -123,6 +126,7 @@ def test_a_machine_with_a_size_of_its_own_beside_an_instance_type_is_refused() -
         kubectl("create", "-f", "-", stdin=json.dumps(body))
 
 
+@pytest.mark.parallel
 def test_an_instance_type_without_memory_is_refused_by_the_api_server() -> None:
     body = instancetype("half", 1)
     del body["spec"]["memory"]["guest"]

@@ -6,6 +6,8 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import pytest
+
 from tests.e2e.cluster import NAMESPACE, get, kubectl, nodes
 from tests.e2e.guests import manifest, running, until
 
@@ -60,6 +62,7 @@ def test_components_log_their_requests_when_the_kubevirt_object_asks_and_none_re
     assert pods() == before
 
 
+@pytest.mark.parallel
 def test_a_vms_labels_and_annotation_make_its_launcher_and_libvirtd_say_more(suite: None) -> None:
     plain, labelled, filtered = (manifest(name) for name in ("log-plain", "log-labelled", "log-filtered"))
     labelled["metadata"]["labels"] = {"debugLogs": "true", "logVerbosity": "4"}

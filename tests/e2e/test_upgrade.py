@@ -1,7 +1,7 @@
 """To the next release, back and forward again, while a guest runs on each node, created by either release.
 
-`make test` goes up and down once by the operator's manifest; `make test-all` further, and by the KubeVirt object's
-imageTag. What the next release has more is told in tests/next_release/edits.py.
+`make test` goes up and down once by the operator's manifest; `make test-all` further, by the KubeVirt object's
+imageTag, and to a registry that does not answer. tests/next_release/edits.py says what the next release has more.
 """
 
 from __future__ import annotations
@@ -216,7 +216,11 @@ def test_tags_that_are_no_versions_go_up_and_down_by_the_release_behind_them() -
 
 
 @pytest.mark.parametrize(
-    ("tag", "registry"), [("0.2.0-absent", None), (None, "172.30.0.200:5000")], ids=["no such image", "dead registry"]
+    ("tag", "registry"),
+    [
+        pytest.param("0.2.0-absent", None, id="no such image"),
+        pytest.param(None, "172.30.0.200:5000", id="dead registry", marks=pytest.mark.slow),
+    ],
 )
 def test_an_image_that_cannot_be_had_is_named_and_what_is_installed_stays(
     tag: str | None, registry: str | None
