@@ -134,7 +134,8 @@ def has_current_name(revision: str, vm_name: str, resource: Resource, name: str)
 def replacing_revision(vm: ObjectMeta, owner: Body, resource: Resource, name: str, kept: Body) -> dict[str, Any]:
     """The ControllerRevision that replaces an older release's, which keeps the object `kept`."""
     found = {key: at(kept, ("metadata", key)) for key in _METADATA}
-    metadata = {key: value for key, value in found.items() if isinstance(value, _METADATA[key])}
+    # Anybody who may write ControllerRevisions chooses what they hold, and to Python True is a number.
+    metadata = {key: value for key, value in found.items() if type(value) is _METADATA[key]}
     body = {"metadata": {**metadata, "name": name}, "spec": kept["spec"]}
     stored = msgspec.json.decode(json.dumps(body), type=StoredObject)
     return kept_revision(vm, owner, resource, stored)
