@@ -4,18 +4,22 @@ guests as the run strategy wants, no more and no fewer.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
+from virt_controller.caches import Caches
+from virt_controller.vm.reconcile import VmReconciler
 from virt_core.kube.client import KubeClient, Object
-from virt_core.kube.errors import KubeError
+from virt_core.kube.errors import Conflict, KubeError
+from virt_core.kube.events import EventRecorder
 from virt_core.kube.resource import CONTROLLER_REVISIONS, KUBEVIRTS, VIRTUAL_MACHINE_INSTANCES
 from virt_core.testing.api_server import FakeApiServer
 from virt_core.testing.place import Place
 from virt_core.testing.refused import Refused
 
-from tests.unit.controller.vm_world import VmWorld
+from tests.unit.controller.vm_world import KEY, VmWorld
 
 _LONGEST = 20  # writes; no step of the table has as many
 
@@ -200,3 +204,24 @@ async def test_a_leader_that_is_frozen_between_its_read_and_its_creation_creates
         await world.settle(client.only_while(lambda: leads))
     assert not leads
     assert world.vmi is None
+
+
+@pytest.mark.parametrize("verb", ["stop", "restart"])
+async def test_a_stop_is_not_forgotten_by_a_leader_that_does_not_know_the_guest_yet(
+    verb: str, server: FakeApiServer, client: KubeClient
+) -> None:
+    world, caches = VmWorld(server, "Manual"), Caches(client, "kubevirt")
+    await world.settle(client)
+    running = asyncio.create_task(caches.run(), name="caches")
+    async with asyncio.timeout(30):
+        await caches.wait()
+    running.cancel()  # its watches are broken from now on, but the one of VirtualMachines comes back
+    world.request("start")
+    await world.settle(client)
+    world.report("Running")
+    world.request(verb)
+    requested = world.status["stateChangeRequests"]
+    caches.vms.wrote(world.vm)
+    with pytest.raises(Conflict):
+        await VmReconciler(client, caches, EventRecorder(client, "test", "test")).reconcile(KEY)
+    assert world.status["stateChangeRequests"] == requested

@@ -2,8 +2,8 @@
 
 VirtualMachines depend on VirtualMachineInstances, never the other way round: the two share a name, so every change of a
 VirtualMachineInstance is a reason to look at the VirtualMachine of its key. Besides the caches it reads from the API
-server what a running guest was started with, only after its VirtualMachine has changed; and a VirtualMachine before it
-starts or adopts.
+server what a running guest was started with, only after its VirtualMachine has changed; a VirtualMachine before it
+starts or adopts; and the guest that is to stop, if the cache may not know it yet.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from virt_core.conventions import labels
 from virt_core.instancetype.matcher import Chosen, Role, matcher_of, resource_of
 from virt_core.instancetype.matcher import revision_of as kept_revision_of
 from virt_core.kube.client import KubeClient
-from virt_core.kube.errors import NotFound
+from virt_core.kube.errors import Conflict, NotFound
 from virt_core.kube.events import EventRecorder
 from virt_core.kube.reflector import Key
 from virt_core.kube.resource import CONTROLLER_REVISIONS, VIRTUAL_MACHINE_INSTANCES, VIRTUAL_MACHINES
@@ -113,6 +113,7 @@ class VmReconciler:
         now, jitter = datetime.now(UTC), random.random()  # noqa: S311 - spreads load, decides nothing
         vmi, choices = self._caches.vmis.get(key), self._choices(vm, spec)
         observed = Observed(vm, spec, vm.status, vmi, now, jitter, self._configuration, choices=choices)
+        await self._confirm_stopped(observed)
         if choices and needs_objects(observed):
             choices = tuple([await self._read(key[0], choice) for choice in choices])
             observed = replace(observed, choices=choices)
@@ -123,6 +124,25 @@ class VmReconciler:
             if needs_revision(observed):
                 observed = replace(observed, changes=await self._changes_of(observed, own))
         return replace(observed, failure=self._failures.get(key, _version(vm)))
+
+    async def _confirm_stopped(self, observed: Observed) -> None:
+        """A requested stop is done when its VirtualMachineInstance is gone. If the cache may be older than the request,
+        it may not know the VirtualMachineInstance yet: then it is read.
+
+        Raises:
+            Conflict: it is there.
+        """
+        vm, own, requests = observed.vm, observed.own, observed.status.state_change_requests
+        if not requests or requests[0].action != "Stop" or (own is not None and requests[0].stops(own.metadata.uid)):
+            return
+        if self._caches.vmis.has_seen(vm.metadata.resource_version):
+            return
+        try:
+            found = await self._client.get(VIRTUAL_MACHINE_INSTANCES, *vm.key)
+        except NotFound:
+            return
+        if requests[0].stops(found["metadata"]["uid"]):
+            raise Conflict(409, f"VirtualMachineInstance {vm.metadata.name} is there: the cache is behind")
 
     def _choices(self, vm: VirtualMachine, spec: VirtualMachineSpec) -> tuple[Choice, ...]:
         """What the VirtualMachine names. If there is no such object, the cache reports it when it appears."""

@@ -104,6 +104,11 @@ class Reflector(Generic[T]):
         """The object as last seen."""
         return self._objects.get(key)
 
+    def has_seen(self, version: str) -> bool:
+        """Whether the cache is as new as that version, of an object of this resource or of another custom resource: all
+        of these are in one etcd, whose revisions the versions are."""
+        return self._version.isdecimal() and version.isdecimal() and int(self._version) >= int(version)
+
     @property
     def undecodable(self) -> Mapping[Key, str]:
         """Why the newest version of an object does not decode. What `get` returns for its key is older, or None."""
