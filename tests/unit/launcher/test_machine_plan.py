@@ -60,9 +60,9 @@ def test_no_machine_nothing_to_do() -> None:
         ("a pause of a guest that stalled", PAUSED, STALLED, None),
         ("between an unpause's record and the unpause", UNPAUSED, STANDING, StartCpus()),
         ("after an unpause", UNPAUSED, RUNNING, None),
-        ("after a start that stands still", PAUSED_FROM_THE_START, STANDING, None),
+        ("after a start that hangs", PAUSED_FROM_THE_START, STANDING, None),
         (
-            "a start that stands still, before its record",
+            "a start that hangs, before its record",
             replace(PAUSED_FROM_THE_START, running=None),
             STANDING,
             RecordRunning(),
