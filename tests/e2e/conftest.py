@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from collections.abc import Iterator
 
@@ -43,10 +44,12 @@ def _turn(item: pytest.Item) -> tuple[float, int]:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def suite() -> None:
+def suite() -> Iterator[None]:
     """The suite is Available."""
     assert os.environ.get("KUBECONFIG"), "run end-to-end tests by `make test-e2e`"
     wait("kv", "kubevirt", "condition=Available", namespace=NAMESPACE, seconds=120)
+    yield
+    gc.collect()  # what aiohttp left; after the last test its warning would be pytest's failure
 
 
 @pytest.fixture(scope="module")
