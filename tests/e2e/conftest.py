@@ -16,6 +16,7 @@ LONGEST = (
     "test_machine_lifecycle",
     "test_claims",
     "test_gitops",
+    "test_vm_run_strategies",
     "test_vm_idle",
     "test_vm_changes_while_running",
     "test_disks",
