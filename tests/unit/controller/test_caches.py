@@ -142,4 +142,5 @@ async def test_a_restart_during_the_suite_s_removal_does_not_wait_for_kinds_that
 ) -> None:
     server.undefined.add(gone.plural)
     async with watching(client) as watched:
-        assert watched.caches.synced
+        async with asyncio.timeout(5):
+            await watched.caches.wait()
