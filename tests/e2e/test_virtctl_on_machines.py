@@ -127,16 +127,17 @@ def bring(name: str, state: str) -> None:
 
     until(settled, "no change to be under way", PATIENCE_S)
     now = status(name)["printableStatus"]
-    if now == state:
-        return
-    if state == "Stopped":
-        request(name, "stop", gracePeriod=0)
-    elif now == "Stopped":
-        request(name, "start", paused=state == "Paused")
-    else:
-        Guest(name).command("pause" if state == "Paused" else "unpause")
-    has(name, state)
-    until(settled, "no change to be under way", PATIENCE_S)
+    if now != state:
+        if state == "Stopped":
+            request(name, "stop", gracePeriod=0)
+        elif now == "Stopped":
+            request(name, "start", paused=state == "Paused")
+        else:
+            Guest(name).command("pause" if state == "Paused" else "unpause")
+        has(name, state)
+        until(settled, "no change to be under way", PATIENCE_S)
+    if state == "Stopped":  # a finished VMI may still be there, and virtctl calls its machine running
+        until(lambda: kubectl("get", "vmi", name, "--ignore-not-found") == "", "the VMI to be gone", PATIENCE_S)
 
 
 @pytest.mark.parametrize(

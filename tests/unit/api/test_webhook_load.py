@@ -5,14 +5,16 @@ from __future__ import annotations
 import asyncio
 import io
 import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from aiohttp.test_utils import TestClient, TestServer
 from aiohttp.web import Application
 from virt_api.admission import webhooks as admission
-from virt_api.errors import ServiceUnavailable
+from virt_api.errors import BadRequest, ServiceUnavailable
 from virt_core.conventions.webhooks import VALIDATE_CREATE
 from virt_core.objects.admission_review import LARGEST_REVIEW
 from virt_core.objects.kubevirt import Configuration
@@ -46,23 +48,76 @@ async def test_a_large_object_is_decided_beside_the_loop() -> None:
     assert turns > 100
 
 
-async def test_reviews_beyond_the_limit_are_refused_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(admission, "_MOST_REVIEWS", 1)
-    handler = admission.webhooks(NO_CLIENT, LOAD, ())[VALIDATE_CREATE]
-    arrived, end = asyncio.Event(), asyncio.Event()
+class Slow:
+    """A request whose body arrives when `end` is set."""
 
-    async def body() -> bytes:
-        arrived.set()
-        await end.wait()
+    path = VALIDATE_CREATE
+
+    def __init__(self) -> None:
+        self.arrived, self.end = asyncio.Event(), asyncio.Event()
+
+    async def read(self) -> bytes:
+        self.arrived.set()
+        await self.end.wait()
         return b"{}"
 
-    slow: Any = SimpleNamespace(read=body, path=VALIDATE_CREATE)
-    held = asyncio.create_task(handler(slow), name="slow review")
-    await arrived.wait()
-    with pytest.raises(ServiceUnavailable, match="in work"):
-        await handler(slow)
+
+@asynccontextmanager
+async def one_in_work(handler: admission.Handler) -> AsyncIterator[Slow]:
+    """A review that the handler works on."""
+    slow = Slow()
+    held = asyncio.create_task(handler(cast(Any, slow)), name="slow review")
+    await slow.arrived.wait()
+    yield slow
+    slow.end.set()
+    await asyncio.wait([held])
+    with pytest.raises(BadRequest):
+        held.result()
+
+
+async def test_a_review_beyond_the_limit_waits_for_its_turn(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(admission, "_MOST_REVIEWS", 1)
+    handler = admission.webhooks(NO_CLIENT, LOAD, ())[VALIDATE_CREATE]
+    async with one_in_work(handler) as first:
+        second = Slow()
+        second.end.set()
+        waiting = asyncio.create_task(handler(cast(Any, second)), name="waiting review")
+        await asyncio.sleep(0)
+        assert not second.arrived.is_set()
+        first.end.set()
+        with pytest.raises(BadRequest, match="not an AdmissionReview"):
+            await waiting
+
+
+@pytest.mark.parametrize(
+    ("limit", "value", "message"), [("_TURN", 0.01, "1 reviews are in work"), ("_MOST_WAITING", 0, "waiting")]
+)
+async def test_a_review_whose_turn_does_not_come_is_refused(
+    monkeypatch: pytest.MonkeyPatch, limit: str, value: float, message: str
+) -> None:
+    monkeypatch.setattr(admission, "_MOST_REVIEWS", 1)
+    handler = admission.webhooks(NO_CLIENT, LOAD, ())[VALIDATE_CREATE]
+    async with one_in_work(handler):
+        monkeypatch.setattr(admission, limit, value)
+        with pytest.raises(ServiceUnavailable, match=message):
+            await handler(cast(Any, Slow()))
+
+
+async def test_a_review_that_does_not_arrive_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(admission, "_ARRIVAL", 0.01)
+    handler = admission.webhooks(NO_CLIENT, LOAD, ())[VALIDATE_CREATE]
+    with pytest.raises(BadRequest, match="did not arrive"):
+        await handler(cast(Any, Slow()))
+
+
+async def test_a_review_that_is_cancelled_frees_its_turn(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(admission, "_MOST_REVIEWS", 1)
+    handler = admission.webhooks(NO_CLIENT, LOAD, ())[VALIDATE_CREATE]
+    slow = Slow()
+    held = asyncio.create_task(handler(cast(Any, slow)), name="slow review")
+    await slow.arrived.wait()
     held.cancel()
     await asyncio.wait([held])
-    end.set()
-    with pytest.raises(Exception, match="not an AdmissionReview"):
-        await handler(slow)
+    slow.end.set()
+    with pytest.raises(BadRequest, match="not an AdmissionReview"):
+        await handler(cast(Any, slow))

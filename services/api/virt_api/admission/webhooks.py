@@ -3,7 +3,8 @@ API.
 
 The API server calls without a client certificate, so anybody in the cluster may call; a response reveals only the
 decision about the request itself. Reviews are decided in threads, so that they do not block the consoles on the event
-loop. Their number and size are limited; further reviews are refused at once.
+loop. Their number and size are limited; further reviews wait for their turn, since an administrator's tool applies a
+hundred objects at once, and are refused when it does not come in time.
 The instance type and the preference that a VirtualMachine names are read before the decision.
 Each response closes its connection. An open connection outlives the replica's removal from the Service: a draining
 replica would have to refuse the next review, and with it a VirtualMachineInstance.
@@ -37,13 +38,16 @@ _log = logs.bound("virt_api.admission.webhooks")
 _DECISIONS = {**vmi.DECISIONS, **vm.DECISIONS, **replica_set.DECISIONS, **instancetypes.DECISIONS}
 _THREADS = 2  # parallel decisions; they are pure Python and share a processor
 _DEADLINE = 4.0  # seconds for one of the two rounds of reading; kube-apiserver waits 10 for the answer
+_ARRIVAL = 4.0  # seconds in which the whole review arrives: who sends slowly must not keep others waiting
+_TURN = 5.0  # seconds that a review waits for its turn
 _MOST_REVIEWS = 32  # in progress; memory must hold as many of the largest (objects/admission_review.py)
+_MOST_WAITING = 1024  # their bodies are not read yet: a connection and a task for each
 
 
 def webhooks(client: KubeClient, configuration: ConfigurationCache, own: Collection[str]) -> Mapping[str, Handler]:
     """Handlers by path, based on the decisions of the module of each kind. `own` are the suite's users."""
     threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="admission")
-    in_work = 0
+    turns, waiting = asyncio.Semaphore(_MOST_REVIEWS), 0
 
     def decided(path: str, content: bytes, current: Configuration, found: Found) -> bytes | set[Reference]:
         """Decode, decide and encode: 1.6 s measured for a hostile object of 3 MiB. If objects are missing in `found`:
@@ -58,18 +62,33 @@ def webhooks(client: KubeClient, configuration: ConfigurationCache, own: Collect
             _log.info("denying", operation=request.operation, user=user, reason=why[:1000])
         return msgspec.json.encode(body)
 
+    async def turn() -> None:
+        """Wait for one of the semaphore's turns."""
+        nonlocal waiting
+        if waiting >= _MOST_WAITING:
+            raise ServiceUnavailable(f"{waiting} reviews are waiting, try again")
+        waiting += 1
+        try:
+            async with asyncio.timeout(_TURN):
+                await turns.acquire()
+        except TimeoutError as error:
+            raise ServiceUnavailable(f"{_MOST_REVIEWS} reviews are in work, try again") from error
+        finally:
+            waiting -= 1
+
     async def review(http: web.Request) -> web.StreamResponse:
-        nonlocal in_work
-        if in_work >= _MOST_REVIEWS:
-            raise ServiceUnavailable(f"{_MOST_REVIEWS} reviews are in work, try again")
-        in_work += 1
+        await turn()
         try:
             return await answered(http)
         finally:
-            in_work -= 1
+            turns.release()
 
     async def answered(http: web.Request) -> web.StreamResponse:
-        content = await http.read()
+        try:
+            async with asyncio.timeout(_ARRIVAL):
+                content = await http.read()
+        except TimeoutError as error:
+            raise BadRequest(f"the review did not arrive within {_ARRIVAL:.0f} s") from error
         current = configuration.current
         if current is None:
             raise ServiceUnavailable(f"nothing is admitted without the suite's configuration: {configuration.unknown}")
