@@ -133,6 +133,7 @@ def vms() -> Body:
 
 
 async def _many() -> Body:
+    print(f"{MANY} VirtualMachines, {MANY_STARTED} of them started: a few minutes", flush=True)
     found: Body = {"machines": MANY, "pss_mib": {"before": await asyncio.to_thread(_weights)}}
     names = [f"many{number:04}" for number in range(MANY)]
     async with Fleet.in_namespace("bench-many-vms") as fleet:
@@ -146,6 +147,7 @@ async def _many() -> Body:
         await fleet.until_reported(names, "Stopped", 300)
         found["seconds"][f"{MANY - _WEIGHED} created and reported"] = time.monotonic() - weighed
         found["seconds"][f"all {MANY}"] = time.monotonic() - moment
+        print(f"  all are there after {found['seconds'][f'all {MANY}']:.0f} s", flush=True)
         await asyncio.sleep(_LOG_SECONDS)
         counts = Counter(_what(request) for request in requests(began) if _is_about(fleet.namespace, request))
         found["requests per machine created"] = {what: count / MANY for what, count in counts.items()}
@@ -155,6 +157,7 @@ async def _many() -> Body:
         await asyncio.gather(*(fleet.request(name, "start") for name in started))
         await fleet.until_reported(started, "Running", 300)
         found["seconds"][f"{MANY_STARTED} started at once, Running"] = time.monotonic() - moment
+        print(f"  {MANY_STARTED} run after {time.monotonic() - moment:.1f} s", flush=True)
         await asyncio.sleep(10.0)  # the last events about their starts
         found["pss_mib"][f"{MANY} of which {MANY_STARTED} run"] = await asyncio.to_thread(_weights)
         began = datetime.now(UTC)
@@ -163,6 +166,8 @@ async def _many() -> Body:
         written = [request for request in requests(began) if request.namespace == fleet.namespace]
         found["requests after its restart"] = [str(request) for request in written]
         found["pss_mib"]["after its restart"] = await asyncio.to_thread(_weights)
+        print(f"  PSS, MiB: {found['pss_mib']}", flush=True)
+        print(f"  requests after a restart of virt-controller: {len(written)}, deleting all", flush=True)
         moment = time.monotonic()
         await fleet.delete()
         found["seconds"]["all deleted"] = time.monotonic() - moment
