@@ -31,14 +31,20 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"))
 
 
+@pytest.fixture(scope="session")
+def empty_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Programs in Go end with an error if SSL_CERT_DIR is no folder."""
+    return tmp_path_factory.mktemp("no-authorities")
+
+
 @pytest.fixture(scope="module", autouse=True)
-def no_public_authorities(request: pytest.FixtureRequest) -> Iterator[None]:
+def no_public_authorities(request: pytest.FixtureRequest, empty_folder: Path) -> Iterator[None]:
     """Unit and contract tests trust only what they make. A client that reads this machine's 140 authorities takes 20 ms
     of a processor, and a thousand clients are made."""
     with pytest.MonkeyPatch.context() as patch:
         if request.path.relative_to(_ROOT).parts[0] in ("unit", "contract"):
             patch.setenv("SSL_CERT_FILE", os.devnull)
-            patch.setenv("SSL_CERT_DIR", os.devnull)
+            patch.setenv("SSL_CERT_DIR", str(empty_folder))
         yield
 
 
