@@ -67,7 +67,8 @@ def test_a_status_that_comes_with_a_new_object_is_dropped_with_a_warning() -> No
     done = create(vmi("new") | {"status": {"phase": "Running", "nodeName": "elsewhere"}})
     assert "Warning: status: is written by KubeVirt itself" in done.stderr
     status = json.loads(done.stdout)["status"]
-    assert (status["phase"], sorted(status)) == ("Pending", ["phase", "phaseTransitionTimestamps"])
+    assert (status["phase"], sorted(status)) == ("Pending", ["conditions", "phase", "phaseTransitionTimestamps"])
+    assert [(condition["type"], condition["status"]) for condition in status["conditions"]] == [("Ready", "False")]
 
 
 @pytest.mark.parallel
