@@ -143,6 +143,22 @@ def events_of(uid: str) -> list[dict[str, Any]]:
     return found
 
 
+def await_events(uid: str, expected: Callable[[list[str]], bool]) -> list[str]:
+    """The reasons of the object's events, as soon as they are as expected: an event is written after the status that
+    it belongs to. Of those that come later nothing is known."""
+    found: list[str] = []
+
+    def complete() -> bool:
+        found[:] = [event["reason"] for event in events_of(uid)]
+        return expected(found)
+
+    try:
+        until(complete, "the object's events", 10)
+    except AssertionError as error:
+        raise AssertionError(f"{error}: {found}") from None
+    return found
+
+
 @contextmanager
 def created(*manifests: dict[str, Any]) -> Iterator[list[Guest]]:
     """Create objects without waiting for their state; delete them afterwards and wait until they are gone."""

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.e2e.cluster import apply, condition_of, get, kubectl, process, wait
-from tests.e2e.guests import Guest, events_of, until
+from tests.e2e.guests import Guest, await_events, until
 from tests.e2e.replica_sets import existing, has, instances, replica_set, status
 
 pytestmark = pytest.mark.parallel
@@ -59,8 +59,7 @@ def test_its_guests_run_are_listed_and_go_with_it() -> None:
         header, row = kubectl("get", "vmirs", name).splitlines()
         assert header.split() == ["NAME", "DESIRED", "CURRENT", "READY", "AGE"]
         assert row.split()[:4] == [name, "2", "2", "2"]
-        reasons = [event["reason"] for event in events_of(get("vmirs", name)["metadata"]["uid"])]
-        assert reasons == ["SuccessfulCreate"] * 2
+        await_events(uid_of(name), lambda reasons: reasons == ["SuccessfulCreate"] * 2)
         kubectl("delete", "vmirs", name, "--wait", "--timeout=60s")
         until(lambda: not get("vmi", "-l", f"app={name}")["items"], "its guests to go")
 
@@ -114,8 +113,8 @@ def test_a_paused_one_is_not_scaled_until_it_is_resumed() -> None:
         kubectl("patch", "vmirs", name, "--type=merge", "-p", '{"spec":{"paused":false}}')
         has(name, 3, seconds=10)
         until(lambda: not condition_of(get("vmirs", name), "ReplicaPaused"), "the condition to go", seconds=10)
-        reasons = {event["reason"] for event in events_of(get("vmirs", name)["metadata"]["uid"])}
-        assert reasons == {"SuccessfulPaused", "SuccessfulResumed", "SuccessfulCreate"}
+        expected = {"SuccessfulPaused", "SuccessfulResumed", "SuccessfulCreate"}
+        await_events(uid_of(name), lambda reasons: set(reasons) == expected)
 
 
 def test_orphaned_guests_stay_and_the_next_set_adopts_them() -> None:
@@ -130,6 +129,10 @@ def test_orphaned_guests_stay_and_the_next_set_adopts_them() -> None:
         has(name, 2)
         until(lambda: len(owners(name)) == 2, "the new set to adopt them")
         assert instances(name).keys() == before.keys()
+
+
+def uid_of(name: str) -> str:
+    return str(get("vmirs", name)["metadata"]["uid"])
 
 
 def owners(name: str) -> list[str]:

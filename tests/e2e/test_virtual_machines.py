@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.e2e.cluster import apply, condition_of, get, kubectl, wait
-from tests.e2e.guests import Guest, until
+from tests.e2e.guests import Guest, await_events, until
 from tests.e2e.virtual_machines import another_guest_runs, existing, has, request, status, vm_manifest
 
 pytestmark = pytest.mark.parallel
@@ -33,8 +33,8 @@ def test_one_is_started_restarted_stopped_and_deleted() -> None:
         request(name, "stop")
         has(name, "Stopped")
         until(lambda: kubectl("get", "vmi", name, "--ignore-not-found") == "", "its guest to go")
-        events = get("events", "--field-selector", f"involvedObject.uid={get('vm', name)['metadata']['uid']}")["items"]
-        assert {event["reason"] for event in events} == {"SuccessfulCreate", "SuccessfulDelete"}
+        expected = {"SuccessfulCreate", "SuccessfulDelete"}
+        await_events(get("vm", name)["metadata"]["uid"], lambda reasons: set(reasons) == expected)
     assert kubectl("get", "vm", "whole-life", "--ignore-not-found") == ""
 
 

@@ -10,7 +10,7 @@ import pytest
 from localcluster.settings import Cluster
 
 from tests.e2e.cluster import apply, get, kubectl, process, processes, wait
-from tests.e2e.guests import Guest, events_of, manifest, observed, running, until
+from tests.e2e.guests import Guest, await_events, manifest, observed, running, until
 
 pytestmark = pytest.mark.parallel
 
@@ -49,7 +49,7 @@ def test_a_deleted_vmi_shows_how_its_guest_ended_before_it_is_gone(grace: int, p
                 watch.kill()
     print(f"phases seen: {list(dict.fromkeys(phases))}")
     assert phases[0] == "Running" and phases[-1] == phase
-    happened = [event["reason"] for event in events_of(uid)]
+    happened = await_events(uid, lambda reasons: len(reasons) >= 5)
     print(f"events: {happened}")
     # Whoever records the end, handler or controller, reports it under its own reason.
     (end,) = set(happened) - {"SuccessfulCreate", "Created", "Started", "Deleted"}
