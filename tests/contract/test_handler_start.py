@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 import subprocess
 import sys
 from datetime import UTC, datetime
@@ -27,12 +26,13 @@ from virt_operator.certificates.issue import new_authority
 from virt_operator.certificates.node_signing import NodeSigning
 from virt_operator.certificates.rollover import Authority
 
+from tests.support.probes import ask, free_port
+
 NAMESPACE, NAME, UID, NODE = "kubevirt", "virt-handler-x", "uid-x", "node1"
 REQUESTER = {
     "username": f"system:serviceaccount:{NAMESPACE}:kubevirt-handler",
     "extra": {"authentication.kubernetes.io/pod-name": [NAME], "authentication.kubernetes.io/pod-uid": [UID]},
 }
-PROBE = b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n"
 PATIENCE = 120.0  # seconds, for a busy machine
 
 
@@ -49,27 +49,6 @@ def settings(tmp_path: Path) -> Settings:
     for folder in folders:
         folder.mkdir()
     return Settings(NAMESPACE, NAME, NODE, *folders, rpc_port=0, health_port=free_port())
-
-
-def free_port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        number: int = free.getsockname()[1]
-    return number
-
-
-async def first_answer(port: int) -> bytes:
-    """To the first probe that finds the port open."""
-    while True:
-        try:
-            reader, writer = await asyncio.open_connection("127.0.0.1", port)
-            break
-        except ConnectionRefusedError:
-            await asyncio.sleep(0)
-    writer.write(PROBE)
-    answer = await reader.read()
-    writer.close()
-    return answer
 
 
 def test_the_probes_port_opens_before_the_large_imports() -> None:
@@ -98,7 +77,7 @@ async def test_a_new_handler_creates_one_key_and_answers_its_first_probe_when_it
             signing = NodeSigning(client, authority, NAMESPACE, lambda: [Pod()])
             operator = group.create_task(signing.run(), name="signing")
             handler = group.create_task(start.run(settings, stopping), name="handler")
-            assert (await first_answer(settings.health_port)).startswith(b"HTTP/1.1 200 ")
+            assert (await ask(settings.health_port)).startswith(b"HTTP/1.1 200 ")
             assert len(await client.list(CERTIFICATE_SIGNING_REQUESTS)) == 1
             stopping.set()
             await handler

@@ -29,6 +29,12 @@ class Failure:
         return remaining(max(_RETRY_FIRST, min(lasted, _RETRY_LAST)), self.at, now)
 
 
+def credible(seconds: float, longest: float) -> float:
+    """`seconds` of waiting by a moment that an object states. Nothing if they are more than twice the longest back-off:
+    then the clock that stated the moment, or this one, is wrong."""
+    return seconds if seconds <= 2 * longest else 0.0
+
+
 def remaining(delay: float, began: datetime, now: datetime) -> float:
     """What is left of `delay` seconds that began at that moment; nothing if the clock was set back since."""
     return delay - (now - began).total_seconds() if now >= began else 0.0

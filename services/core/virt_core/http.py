@@ -17,7 +17,7 @@ _LIMIT = 5.0  # seconds for a request to arrive and for its answer
 _HOLD = 1.5  # seconds that an answer waits for readiness; the probes' timeout is two (virt_operator/strategy/pods.py)
 
 
-async def serve(port: int, until_ready: Callable[[], Awaitable[object]], *, hold: float | None = None) -> None:
+async def serve(port: int, until_ready: Callable[[], Awaitable[object]]) -> None:
     """Answer on all addresses until cancelled; any other path is not found. `until_ready()` returns when the process is
     ready."""
 
@@ -25,7 +25,7 @@ async def serve(port: int, until_ready: Callable[[], Awaitable[object]], *, hold
         try:
             async with asyncio.timeout(_LIMIT):
                 head = await reader.readuntil(b"\r\n\r\n")
-                status = await _status(head, until_ready, _HOLD if hold is None else hold)
+                status = await _status(head, until_ready)
                 writer.write(f"HTTP/1.1 {status}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n".encode())
                 await writer.drain()
         except (TimeoutError, OSError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
@@ -38,12 +38,12 @@ async def serve(port: int, until_ready: Callable[[], Awaitable[object]], *, hold
         await server.serve_forever()
 
 
-async def _status(head: bytes, until_ready: Callable[[], Awaitable[object]], hold: float) -> str:
+async def _status(head: bytes, until_ready: Callable[[], Awaitable[object]]) -> str:
     target = head.split(b"\r\n", 1)[0].split(b" ")[1:2]
     if not target or target[0].partition(b"?")[0] != HEALTH_PATH.encode():
         return "404 Not Found"
     try:
-        async with asyncio.timeout(hold):
+        async with asyncio.timeout(_HOLD):
             await until_ready()
     except TimeoutError:
         return "503 Service Unavailable"

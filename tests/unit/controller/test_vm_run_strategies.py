@@ -15,6 +15,14 @@ from tests.unit.controller.vm_world import VmWorld
 STOPPED, EARLY = "Succeeded", "Failed"
 
 
+async def ends_early(world: VmWorld, client: KubeClient) -> None:
+    """The guest fails before it ever ran, and goes."""
+    world.report(EARLY)
+    await world.settle(client)
+    world.finish_deletion()
+    await world.settle(client)
+
+
 async def started(server: FakeApiServer, client: KubeClient, strategy: str) -> VmWorld:
     """A VirtualMachine whose guest runs."""
     world = VmWorld(server, strategy)
@@ -179,10 +187,7 @@ async def test_a_guest_that_never_runs_is_started_ever_later(server: FakeApiServ
     world = VmWorld(server, "Always")
     for count in (1, 2, 3):
         await world.settle(client)
-        world.report(EARLY)
-        await world.settle(client)
-        world.finish_deletion()
-        await world.settle(client)
+        await ends_early(world, client)
         assert world.vmi is None
         assert world.status["startFailure"]["consecutiveFailCount"] == count
         assert world.status["printableStatus"] == "CrashLoopBackOff"
@@ -196,10 +201,7 @@ async def test_a_guest_that_never_runs_is_started_ever_later(server: FakeApiServ
 async def test_a_stop_ends_a_crash_loop(server: FakeApiServer, client: KubeClient) -> None:
     world = VmWorld(server, "Always")
     await world.settle(client)
-    world.report(EARLY)
-    await world.settle(client)
-    world.finish_deletion()
-    await world.settle(client)
+    await ends_early(world, client)
     assert world.status["printableStatus"] == "CrashLoopBackOff"
     world.request("stop")
     await world.settle(client)
@@ -224,10 +226,7 @@ async def test_a_switch_to_rerun_on_failure_during_a_back_off_is_not_forgotten(
 ) -> None:
     world = VmWorld(server, "Always")
     await world.settle(client)
-    world.report(EARLY)
-    await world.settle(client)
-    world.finish_deletion()
-    await world.settle(client)
+    await ends_early(world, client)
     world.switch("RerunOnFailure")
     await world.settle(client)
     assert world.vmi is None

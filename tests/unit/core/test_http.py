@@ -3,42 +3,25 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 
 import pytest
 from virt_core import http
 
-
-async def ask(
-    port: int, request: bytes = b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n", address: str = "127.0.0.1"
-) -> bytes:
-    while True:
-        try:
-            reader, writer = await asyncio.open_connection(address, port)
-            break
-        except ConnectionRefusedError:  # it does not listen yet
-            await asyncio.sleep(0)
-    writer.write(request)
-    writer.write_eof()
-    try:
-        return await reader.read()
-    finally:
-        writer.close()
-        await writer.wait_closed()
+from tests.support.probes import ask, free_port
 
 
 @pytest.fixture
 def port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        number: int = free.getsockname()[1]
-    return number
+    return free_port()
 
 
-async def test_503_until_ready_then_200_and_nothing_to_what_is_no_request(port: int) -> None:
+async def test_503_until_ready_then_200_and_nothing_to_what_is_no_request(
+    port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(http, "_HOLD", 0.01)
     ready = asyncio.Event()
     async with asyncio.timeout(5), asyncio.TaskGroup() as group:
-        serving = group.create_task(http.serve(port, ready.wait, hold=0.01), name="http")
+        serving = group.create_task(http.serve(port, ready.wait), name="http")
         assert (await ask(port)).startswith(b"HTTP/1.1 503 ")
         ready.set()
         assert (await ask(port)).startswith(b"HTTP/1.1 200 ")
@@ -51,7 +34,10 @@ async def test_503_until_ready_then_200_and_nothing_to_what_is_no_request(port: 
         serving.cancel()
 
 
-async def test_a_probe_that_comes_early_is_answered_when_the_process_is_ready(port: int) -> None:
+async def test_a_probe_that_comes_early_is_answered_when_the_process_is_ready(
+    port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(http, "_HOLD", 5)
     probed, ready = asyncio.Event(), asyncio.Event()
 
     async def until_ready() -> None:
@@ -59,7 +45,7 @@ async def test_a_probe_that_comes_early_is_answered_when_the_process_is_ready(po
         await ready.wait()
 
     async with asyncio.timeout(5), asyncio.TaskGroup() as group:
-        serving = group.create_task(http.serve(port, until_ready, hold=5), name="http")
+        serving = group.create_task(http.serve(port, until_ready), name="http")
         answer = group.create_task(ask(port), name="probe")
         await probed.wait()
         ready.set()

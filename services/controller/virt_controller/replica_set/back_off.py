@@ -12,6 +12,7 @@ from datetime import UTC, datetime, timedelta
 from virt_core.replica_set.replica_set import ReplicaSetSpec
 from virt_core.vmi.instance import VirtualMachineInstance, VmiPhase
 
+from virt_controller.failure import credible
 from virt_controller.replica_set.instance import short_lives_before
 
 _FIRST, _LAST = 10.0, 300.0  # seconds, as for starts of VirtualMachines
@@ -30,8 +31,9 @@ def short_lives(vmi: VirtualMachineInstance, spec: ReplicaSetSpec) -> int:
 def seconds_to_replacement(vmi: VirtualMachineInstance, spec: ReplicaSetSpec, now: datetime) -> float:
     """The seconds from `now`; 0 or less: now. The first short life of a row is replaced at once, whatever the clock of
     its node says, and so is one that would wait longer than any back-off: that clock is wrong."""
-    seconds = (replacement_time(vmi, spec) - now).total_seconds() if short_lives(vmi, spec) > 1 else 0.0
-    return seconds if seconds <= 2 * _LAST else 0.0
+    if short_lives(vmi, spec) <= 1:
+        return 0.0
+    return credible((replacement_time(vmi, spec) - now).total_seconds(), _LAST)
 
 
 def replacement_time(vmi: VirtualMachineInstance, spec: ReplicaSetSpec) -> datetime:

@@ -16,6 +16,7 @@ from virt_core.objects.meta import Condition, rfc3339, seconds_until, with_condi
 from virt_core.vm.virtual_machine import RunStrategy, StartFailure, StateChangeRequest
 from virt_core.vmi.instance import VirtualMachineInstance
 
+from virt_controller.failure import credible
 from virt_controller.vm.observe import Observed, ever_ran
 from virt_controller.vm.printable import printable_status
 from virt_controller.vm.restart_required import restart_fields
@@ -89,8 +90,7 @@ def backoff_seconds(failures: int, jitter: float) -> float:
 
 def seconds_to_start(failure: StartFailure, now: datetime) -> float:
     """The seconds until the back-off is over; 0 if it is over, or later than any back-off: then a clock was wrong."""
-    seconds = seconds_until(failure.retry_after_timestamp, now)
-    return seconds if seconds <= 2 * _BACKOFF_LAST else 0.0
+    return credible(seconds_until(failure.retry_after_timestamp, now), _BACKOFF_LAST)
 
 
 def started_generation(vmi: VirtualMachineInstance) -> int:

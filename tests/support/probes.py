@@ -1,0 +1,34 @@
+"""The readiness probe as the kubelet sends it, to a process of this machine. Used by tests of virt_core.http and of
+virt-handler's start."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+
+
+def free_port() -> int:
+    """A port of the loopback address that nobody listens on."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        number: int = free.getsockname()[1]
+    return number
+
+
+async def ask(
+    port: int, request: bytes = b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n", address: str = "127.0.0.1"
+) -> bytes:
+    """The answer of the process, as soon as it listens."""
+    while True:
+        try:
+            reader, writer = await asyncio.open_connection(address, port)
+            break
+        except ConnectionRefusedError:
+            await asyncio.sleep(0)
+    writer.write(request)
+    writer.write_eof()
+    try:
+        return await reader.read()
+    finally:
+        writer.close()
+        await writer.wait_closed()
