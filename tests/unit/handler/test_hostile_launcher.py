@@ -90,7 +90,7 @@ def test_a_refusal_of_a_command_is_sanitized_for_the_caller() -> None:
 class Flood:
     """The peer of a launcher that sends the same state as fast as it is read."""
 
-    info = SimpleNamespace(release=HOSTILE)
+    info = SimpleNamespace(release=HOSTILE, features=[])
 
     def __init__(self) -> None:
         self.read = 0

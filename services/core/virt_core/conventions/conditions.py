@@ -14,6 +14,9 @@ ACCESS_CREDENTIALS_SYNCHRONIZED = "AccessCredentialsSynchronized"
 """Whether the guest has the accessCredentials that its agent sets; there is none without such credentials."""
 
 LIVE_MIGRATABLE = "LiveMigratable"
+STORAGE_LIVE_MIGRATABLE = "StorageLiveMigratable"
+"""Whether the guest could migrate if all its volumes were copied to other claims."""
+
 SYNCHRONIZED = "Synchronized"
 """False while something keeps the guest from starting; the reason says what."""
 

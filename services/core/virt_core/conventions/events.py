@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+MIGRATED = "Migrated"
+"""A machine migrated or, as a Warning, could not."""
+
 STOPPED = "Stopped"
 SHUT_DOWN = "The VirtualMachineInstance was shut down."
 """Message of STOPPED for a guest that ended by itself: by its handler, or by the controller if none watched."""

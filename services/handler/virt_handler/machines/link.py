@@ -20,6 +20,7 @@ from virt_handler.launchers.pod_folders import HostilePath
 from virt_handler.machines.allowance import Allowance
 from virt_handler.machines.guest_state import GuestState
 from virt_handler.machines.hostile_text import MESSAGE_LENGTH, TEXT_LENGTH, printable
+from virt_handler.machines.migratable import MIGRATION_FEATURE
 from virt_handler.machines.observe import LauncherRefusal
 from virt_handler.machines.pod import ConnectedLauncher, ConnectLauncher
 from virt_handler.network.execute import NetworkFailed
@@ -49,6 +50,8 @@ class MachineLink:
         """The last state that the launcher reported; None while unknown."""
         self.network: PodNetwork | None = None
         """The pod's network; None while unknown."""
+        self.launcher_migrates = False
+        """Whether the connected launcher can be a side of a migration."""
         self.refusal: LauncherRefusal | None = None
         """Why the connected launcher has refused the machine; reconcile.py sets it."""
         self._connect = connect
@@ -115,6 +118,7 @@ class MachineLink:
             info = launcher.peer.info
             self._log.info("following the launcher", release=printable(info.release, TEXT_LENGTH) if info else "")
             self.network = await launcher.pod.read_network()
+            self.launcher_migrates = info is not None and MIGRATION_FEATURE in info.features
             self.refusal = None  # a new launcher process may support the machine
             self._launcher = launcher
             try:

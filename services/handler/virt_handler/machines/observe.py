@@ -36,6 +36,8 @@ class Observed:
     """None: unknown, because the launcher has not reported yet. Never a reason to act."""
     network: PodNetwork | None = None
     """None while the launcher is not connected."""
+    launcher_migrates: bool = True
+    """Whether the connected launcher can be a side of a migration."""
     refusal: LauncherRefusal | None = None
     """The refusal of the connected launcher process. The start is not repeated."""
     claim_users: Mapping[str, tuple[str, ...]] = field(default_factory=dict)

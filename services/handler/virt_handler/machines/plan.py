@@ -47,9 +47,18 @@ def plan(observed: Observed, now: datetime) -> tuple[Action, ...]:
     if guest.machine_uid != vmi.metadata.uid:
         return ()  # a report about another machine is ignored
     if guest.phase in _STARTED and vmi.status.phase in _ALIVE and network is not None:
-        events = () if vmi.status.phase is VmiPhase.RUNNING else status.STARTED_EVENTS
-        return _patched(status.running(vmi, observed.spec, network, guest, node=observed.node, now=now), *events)
+        return _running(observed, network, guest, now)
     return _end(observed, guest, now) if guest.phase == state_pb2.MACHINE_PHASE_ENDED else ()
+
+
+def _running(observed: Observed, network: PodNetwork, guest: GuestState, now: datetime) -> tuple[Action, ...]:
+    vmi, migrates = observed.vmi, observed.launcher_migrates
+    events = () if vmi.status.phase is VmiPhase.RUNNING else status.STARTED_EVENTS
+    warning = status.cannot_leave_its_node(vmi, observed.spec, launcher_migrates=migrates)
+    written = status.running(
+        vmi, observed.spec, network, guest, node=observed.node, launcher_migrates=migrates, now=now
+    )
+    return _patched(written, *events, *warning)
 
 
 def _end(observed: Observed, guest: GuestState, now: datetime) -> tuple[Action, ...]:

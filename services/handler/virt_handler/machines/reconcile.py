@@ -91,6 +91,7 @@ class Machines:
             configured=configuration is not None,
             guest=link.guest,
             network=link.network,
+            launcher_migrates=link.launcher_migrates,
             refusal=link.refusal,
             claim_users=self._claim_users(vmi) if link.guest is not None and link.guest.failed_disk else {},
         )

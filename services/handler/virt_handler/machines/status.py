@@ -1,8 +1,9 @@
 """The handler's part of a VirtualMachineInstance's status, computed from the observation. Pure; called by plan.py.
 
 Conditions of this handler: Ready (the guest runs), except in the controller's cases and with a user's probe; Paused;
-AgentConnected; AccessCredentialsSynchronized; LiveMigratable; Synchronized (False with a reason: the machine differs
-from the spec). Conditions of other writers stay unchanged. Without a change of the guest there is no patch.
+AgentConnected; AccessCredentialsSynchronized; LiveMigratable and StorageLiveMigratable (migratable.py); Synchronized
+(False with a reason: the machine differs from the spec). Conditions of other writers stay unchanged. Without a change
+of the guest there is no patch.
 """
 
 from __future__ import annotations
@@ -18,7 +19,6 @@ from virt_core.conventions.conditions import (
     ACCESS_CREDENTIALS_SYNCHRONIZED,
     AGENT_CONNECTED,
     GUEST_NOT_RUNNING,
-    LIVE_MIGRATABLE,
     PAUSED,
     READY,
     SYNCHRONIZED,
@@ -37,7 +37,7 @@ from virt_core.vmi.status import (
     stored_conditions,
 )
 
-from virt_handler.machines import status_devices
+from virt_handler.machines import migratable, status_devices
 from virt_handler.machines.actions import RecordEvent
 from virt_handler.machines.guest_state import CredentialsState, GuestState
 from virt_handler.machines.user_words import in_user_words
@@ -88,6 +88,7 @@ def running(
     guest: GuestState,
     *,
     node: str,
+    launcher_migrates: bool,
     now: datetime,
 ) -> list[Operation]:
     """The patch to Running with the guest's state; empty if the status is up to date."""
@@ -99,15 +100,27 @@ def running(
         after["interfaces"] = status_devices.interfaces(vmi.metadata.uid, spec, pod, guest.agent)
         if spec.spec.volumes:
             after["volumeStatus"] = status_devices.volumes(vmi, spec, guest)
+        if method := migratable.migration_method(spec):
+            after["migrationMethod"] = method
     if guest.machine_type:
         after["machine"] = {"type": guest.machine_type}
     _of_agent(after, guest)
     after["conditions"] = [
         condition
-        for condition in stored_conditions(vmi, _conditions(vmi, spec, guest), now)
+        for condition in stored_conditions(vmi, _conditions(vmi, spec, guest, launcher_migrates), now)
         if condition["type"] not in _removed(guest)
     ]
     return status_patch(vmi, after)
+
+
+def cannot_leave_its_node(
+    vmi: VirtualMachineInstance, spec: AcceptedSpec | RefusedSpec, *, launcher_migrates: bool
+) -> tuple[RecordEvent, ...]:
+    """The Warning event of a machine that an eviction is to migrate and that cannot migrate; once."""
+    after = migratable.conditions(vmi, spec, launcher_migrates=launcher_migrates)[0]
+    before = next((condition for condition in vmi.status.conditions if condition.type == after.type), None)
+    message = migratable.must_migrate_but_cannot(spec, before, after)
+    return (RecordEvent(events.MIGRATED, message, warning=True),) if message else ()
 
 
 def _of_agent(after: dict[str, Any], guest: GuestState) -> None:
@@ -122,8 +135,10 @@ def _of_agent(after: dict[str, Any], guest: GuestState) -> None:
     after |= fields
 
 
-def _conditions(vmi: VirtualMachineInstance, spec: AcceptedSpec | RefusedSpec, guest: GuestState) -> list[Condition]:
-    conditions = [Condition(LIVE_MIGRATABLE, "False", "NotSupported", "this release does not migrate machines")]
+def _conditions(
+    vmi: VirtualMachineInstance, spec: AcceptedSpec | RefusedSpec, guest: GuestState, launcher_migrates: bool
+) -> list[Condition]:
+    conditions = migratable.conditions(vmi, spec, launcher_migrates=launcher_migrates)
     paused = guest.phase == state_pb2.MACHINE_PHASE_PAUSED
     if paused:
         reason, message = _PAUSES.get(guest.pause_reason, _OTHER_PAUSE)
