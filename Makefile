@@ -106,9 +106,9 @@ test-e2e-parallel: venv ## those that disturb nothing but their own guests
 test-e2e-serial: venv ## the others, one after the other
 	pytest tests/e2e -m 'not parallel and not slow and not chaos' $(SLOWEST)
 # The images run without asserts and docstrings. pytest rewrites the asserts of tests, so these are still checked, and
-# warns about those of the product, which shall be stripped. Random objects are looked for by test-units.
-OPTIMIZED := PYTHONOPTIMIZE=2 RANDOM_VMIS=40
-NEXT_TESTS := tests/unit tests/contract -n 2 $(SLOWEST) -W ignore::pytest.PytestConfigWarning
+# warns about those of the product, which shall be stripped. test-units has looked for inputs and deaths.
+OPTIMIZED := PYTHONOPTIMIZE=2
+NEXT_TESTS := tests/unit tests/contract -m 'not exhaustive' -n 2 $(SLOWEST) -W ignore::pytest.PytestConfigWarning
 test-next: venv ## unit and contract tests as the images run Python (-OO), on Python 3.13 where this machine has one
 ifeq ($(PYTHON_NEXT),)
 	@echo "no Python 3.13 on this machine (PYTHON_NEXT): tested on $$($(BIN)/python --version)"

@@ -95,6 +95,7 @@ def resident_kib() -> int:
     return pages * 4
 
 
+@pytest.mark.exhaustive
 async def test_ten_thousand_stream_reopenings_leave_memory_flat(tmp_path: Path) -> None:
     target = f"unix:{tmp_path}/sock"
     async with serving(target), peer_at(target) as peer:

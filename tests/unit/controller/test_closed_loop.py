@@ -8,12 +8,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import initialize, invariant, precondition, rule
 
 from tests.unit.controller.at_rest import ControllerAtRest
 from tests.unit.controller.world import LONG_AGO, World
+
+pytestmark = pytest.mark.exhaustive
 
 FINAL = ("Succeeded", "Failed")
 OURS = "kubevirt.io/foregroundDeleteVirtualMachine"

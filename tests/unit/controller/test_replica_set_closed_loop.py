@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import initialize, invariant, precondition, rule
@@ -16,6 +17,8 @@ from virt_core.testing.api_server import FakeApiServer
 
 from tests.unit.controller.at_rest import ControllerAtRest
 from tests.unit.controller.replica_set_world import FINAL, ReplicaSetWorld, phase_of
+
+pytestmark = pytest.mark.exhaustive
 
 REPLICAS = st.integers(0, 5)
 PICK = st.integers(0, 9)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from contextlib import suppress
 
+import pytest
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import initialize, invariant, precondition, rule
@@ -16,6 +17,8 @@ from virt_core.testing.api_server import FakeApiServer
 
 from tests.unit.controller.at_rest import ControllerAtRest
 from tests.unit.controller.vm_world import VmWorld
+
+pytestmark = pytest.mark.exhaustive
 
 STRATEGIES = st.sampled_from(["Always", "RerunOnFailure", "Manual", "Once", "Halted"])
 FINAL = ("Succeeded", "Failed")

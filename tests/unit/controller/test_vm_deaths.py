@@ -21,6 +21,8 @@ from virt_core.testing.refused import Refused
 
 from tests.unit.controller.vm_world import KEY, VmWorld
 
+pytestmark = pytest.mark.exhaustive
+
 _LONGEST = 20  # writes; no step of the table has as many
 
 STEPS: dict[str, Callable[[VmWorld], None]] = {

@@ -10,6 +10,7 @@ import json
 import os
 from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
 from virt_core.instancetype.admission import admit, deprecations
@@ -22,6 +23,8 @@ from virt_core.vmi.accepted import accept
 
 from tests.samples.instancetypes import schema_valid, supported_instancetypes, supported_preferences
 from tests.samples.vmis import random_specs
+
+pytestmark = pytest.mark.exhaustive
 
 COUNT = int(os.environ.get("RANDOM_VMIS", "200"))
 CONFIGURATION = Configuration()

@@ -60,6 +60,8 @@ from tests.samples.instancetypes import schema_valid, supported_instancetypes, s
 from tests.samples.launcher_pods import LAUNCHER
 from tests.samples.owners import owners
 
+pytestmark = pytest.mark.exhaustive
+
 COUNT = int(os.environ.get("RANDOM_VMIS", "200"))
 QUIET = (HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much)
 NOW = datetime(2026, 1, 1, tzinfo=UTC)

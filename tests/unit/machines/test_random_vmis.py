@@ -10,6 +10,7 @@ import os
 from typing import Any
 from xml.etree import ElementTree as ET
 
+import pytest
 from hypothesis import HealthCheck, event, given, settings
 from msgspec import Raw
 from virt_core.objects.kubevirt import Configuration
@@ -23,6 +24,8 @@ from virt_launcher.machine.validation.machine import validate
 from tests.samples.machines import ELEMENTS, FILES, translated
 from tests.samples.prepared_disks import prepared
 from tests.samples.vmis import random_specs
+
+pytestmark = pytest.mark.exhaustive
 
 NONE = Configuration()
 COUNT = int(os.environ.get("RANDOM_VMIS", "200"))

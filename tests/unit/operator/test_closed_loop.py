@@ -15,6 +15,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import pytest
 from hypothesis import Phase, event, given, settings
 from hypothesis import strategies as st
 from virt_core.conventions.labels import KUBEVIRT_FINALIZER
@@ -31,6 +32,8 @@ from virt_operator.suite.plan import Plan
 from virt_operator.suite.spec import install_settings
 
 from .world import FOREIGN, NODES, World, printed
+
+pytestmark = pytest.mark.exhaustive
 
 MOST_PASSES = 150
 EXAMPLES = int(os.environ.get("EXAMPLES", "20"))
