@@ -43,7 +43,6 @@ def described(make_vmi: MakeVmi, *, launcher_migrates: bool = True, **fields: An
     [
         {},
         {"domain": {"devices": {"autoattachPodInterface": False}}},
-        {"domain": BRIDGE, "spec": {"networks": NETWORKS}, "annotations": ALLOWED},
         {"domain": {"cpu": {"features": [{"name": "invtsc", "policy": "disable"}]}}},
         {"spec": {"volumes": [CLAIM]}, "status": claim_status("ReadWriteOnce", "ReadWriteMany")},
         {
@@ -71,6 +70,11 @@ def test_a_machine_without_an_obstacle_is_migratable_without_a_reason(
     ("fields", "reason", "message"),
     [
         ({"domain": BRIDGE, "spec": {"networks": NETWORKS}}, "InterfaceNotLiveMigratable", BRIDGED),
+        (
+            {"domain": BRIDGE, "spec": {"networks": NETWORKS}, "annotations": ALLOWED},
+            "InterfaceNotLiveMigratable",
+            BRIDGED,
+        ),
         (
             {"domain": {"cpu": {"features": [{"name": "invtsc"}]}}},
             "NoTSCFrequencyNotLiveMigratable",

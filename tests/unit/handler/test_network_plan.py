@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from ipaddress import IPv4Address
 from typing import Any
 
 import pytest
 from virt_core.objects.kubevirt import Configuration
 from virt_core.vmi.accepted import AcceptedSpec, accept
 from virt_handler.network import remembered
-from virt_handler.network.plan import NetworkPlan, PodNetwork, Route, network_plan, other_mac
+from virt_handler.network.plan import IncomingMigration, NetworkPlan, PodNetwork, Route, network_plan, other_mac
 
 POD = PodNetwork(1400, ("10.244.0.5",), 24, "0a:58:0a:f4:00:05", (Route("0.0.0.0/0", "10.244.0.1"),))
 
@@ -47,6 +49,20 @@ def test_all_that_arrives_is_the_guests_unless_ports_are_named() -> None:
     assert 'iifname "eth0" tcp dport 80 dnat to 10.0.2.2' in ruleset
     assert 'iifname "eth0" udp dport 53 dnat to 10.0.2.2' in ruleset
     assert 'iifname "eth0" dnat' not in ruleset
+
+
+def test_only_the_source_of_a_migration_reaches_the_launcher_behind_a_masquerade() -> None:
+    ports = [{"port": 49152}]
+    for interface in ({"masquerade": {}}, {"masquerade": {}, "ports": ports}):
+        incoming = IncomingMigration(IPv4Address("10.244.1.9"))
+        arriving = network_plan(POD, spec(interface), queues=False, incoming=incoming)
+        plain = network_plan(POD, spec(interface), queues=False)
+        assert arriving is not None and plain is not None
+        rule = 'iifname "eth0" ip saddr 10.244.1.9 tcp dport { 16514, 49152, 49153 } return'
+        assert rule in arriving.ruleset and "10.244.1.9" not in plain.ruleset
+        assert arriving.ruleset.index(rule) < arriving.ruleset.index("dnat to")
+        assert arriving.ruleset.replace(f"    {rule}\n", "") == plain.ruleset
+        assert replace(arriving, ruleset="") == replace(plain, ruleset="")
 
 
 def test_the_network_between_pod_and_guest_may_be_another() -> None:

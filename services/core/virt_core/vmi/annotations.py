@@ -23,10 +23,7 @@ REFUSED: Mapping[str, str] = {
 
 _REFUSED_PREFIX = "kubevirt.io/func-test-"  # faults of KubeVirt's launcher for its own tests
 
-ALLOW_POD_BRIDGE_MIGRATION = "kubevirt.io/allow-pod-bridge-network-live-migration"
-"""Permits the migration of a guest that has its pod's address: it gets another one in the next pod."""
-
-WITHOUT_EFFECT = frozenset({ALLOW_POD_BRIDGE_MIGRATION})
+WITHOUT_EFFECT = frozenset({"kubevirt.io/allow-pod-bridge-network-live-migration"})
 """Accepted: they permit operations that this release never performs."""
 
 

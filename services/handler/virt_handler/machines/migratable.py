@@ -17,7 +17,6 @@ from virt_core.conventions.conditions import (
 )
 from virt_core.objects.meta import Condition
 from virt_core.vmi.accepted import AcceptedSpec, RefusedSpec
-from virt_core.vmi.annotations import ALLOW_POD_BRIDGE_MIGRATION
 from virt_core.vmi.instance import VirtualMachineInstance
 from virt_core.vmi.spec.effective import DiskKind, claim_of
 from virt_core.vmi.spec.volumes import Volume
@@ -56,7 +55,7 @@ def conditions(
     """
     if not offered:
         return [_NOT_OFFERED]
-    obstacles = list(_obstacles(vmi, spec, launcher_migrates=launcher_migrates))
+    obstacles = list(_obstacles(spec, launcher_migrates=launcher_migrates))
     disks = list(_disk_obstacles(vmi, spec))
     first = next(iter([*obstacles, *disks]), None)
     return [
@@ -90,16 +89,15 @@ def must_migrate_but_cannot(spec: AcceptedSpec | RefusedSpec, before: Condition 
     return f"EvictionStrategy is set but vmi is not migratable; {after.message}"
 
 
-def _obstacles(
-    vmi: VirtualMachineInstance, spec: AcceptedSpec | RefusedSpec, *, launcher_migrates: bool
-) -> Iterator[_Obstacle]:
+def _obstacles(spec: AcceptedSpec | RefusedSpec, *, launcher_migrates: bool) -> Iterator[_Obstacle]:
     """Everything but disks, in KubeVirt's order; what only this implementation knows comes last."""
     if isinstance(spec, RefusedSpec):
         # Another release accepted it. The handler of the target could not build the machine.
         yield _Obstacle(UNSUPPORTED_SPEC, str(spec))
         return
-    allowed = ALLOW_POD_BRIDGE_MIGRATION in vmi.metadata.annotations
-    if any(interface.bridge is not None for interface in spec.interfaces) and not allowed:
+    # Whatever the annotation allow-pod-bridge-network-live-migration says: the guest has the pod's only address, so its
+    # launcher can neither connect to another launcher nor be reached by one.
+    if any(interface.bridge is not None for interface in spec.interfaces):
         yield _Obstacle(
             "InterfaceNotLiveMigratable",
             "cannot migrate VMI which does not use masquerade or a migratable plugin to connect to the pod network",

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
-from ipaddress import IPv4Interface, IPv4Network
+from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 
 from virt_core.conventions.labels import LAUNCHER_UID
 from virt_core.vmi.accepted import AcceptedSpec
@@ -25,6 +25,9 @@ TAP = "tap0"
 BRIDGE_MAC = "02:00:00:00:00:00"
 # Address of a bridged guest's bridge, so that DHCP requests can be answered on it; link-local, as in KubeVirt.
 BRIDGED_ADDRESS = IPv4Interface("169.254.75.10/32")
+
+MIGRATION_PORTS = (16514, 49152, 49153)
+"""Ports of a target's launcher: libvirt's for TLS, and the first two of its range for QEMU's memory and disks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,8 +83,21 @@ class NetworkPlan:
     uplink: Uplink | None = None
 
 
-def network_plan(pod: PodNetwork, spec: AcceptedSpec, *, queues: bool) -> NetworkPlan | None:
-    """The plan for the guest's interface; None without an interface."""
+@dataclass(frozen=True, slots=True)
+class IncomingMigration:
+    """A guest that is about to arrive from another pod."""
+
+    source: IPv4Address
+    """The address of the source's pod."""
+
+
+def network_plan(
+    pod: PodNetwork, spec: AcceptedSpec, *, queues: bool, incoming: IncomingMigration | None = None
+) -> NetworkPlan | None:
+    """The plan for the guest's interface; None without an interface.
+
+    `incoming`: the launcher is the target of a migration. The source reaches it, and nobody else does.
+    """
     if not spec.interfaces:
         return None
     interface = spec.interfaces[0]
@@ -91,7 +107,7 @@ def network_plan(pod: PodNetwork, spec: AcceptedSpec, *, queues: bool) -> Networ
             BRIDGE, BRIDGE_MAC, BRIDGED_ADDRESS, TAP, LAUNCHER_UID, queues, pod.mtu, _no_ruleset(), uplink
         )
     router, guest = masqueraded(spec)
-    ruleset = _ruleset(guest, interface.ports)
+    ruleset = _ruleset(guest, interface.ports, incoming)
     return NetworkPlan(BRIDGE, BRIDGE_MAC, router, TAP, LAUNCHER_UID, queues, pod.mtu, ruleset)
 
 
@@ -117,7 +133,7 @@ def _no_ruleset() -> str:
     return "table ip kubevirt\ndelete table ip kubevirt\n"
 
 
-def _ruleset(guest: IPv4Interface, ports: Iterable[Port]) -> str:
+def _ruleset(guest: IPv4Interface, ports: Iterable[Port], incoming: IncomingMigration | None) -> str:
     # The first two lines make the rest idempotent: adding a table that exists changes nothing, so deleting never fails.
     return f"""\
 table ip kubevirt
@@ -125,7 +141,7 @@ delete table ip kubevirt
 table ip kubevirt {{
   chain prerouting {{
     type nat hook prerouting priority dstnat; policy accept;
-{_inbound(guest, tuple(ports))}
+{_exempted(incoming)}{_inbound(guest, tuple(ports))}
   }}
   chain postrouting {{
     type nat hook postrouting priority srcnat; policy accept;
@@ -137,6 +153,15 @@ table ip kubevirt {{
   }}
 }}
 """
+
+
+def _exempted(incoming: IncomingMigration | None) -> str:
+    """Leaves the source's connections for a migration to the launcher. Connections that exist keep this decision when
+    the rule goes."""
+    if incoming is None:
+        return ""
+    ports = ", ".join(str(port) for port in MIGRATION_PORTS)
+    return f'    iifname "{POD_LINK}" ip saddr {incoming.source} tcp dport {{ {ports} }} return\n'
 
 
 def _inbound(guest: IPv4Interface, ports: tuple[Port, ...]) -> str:
