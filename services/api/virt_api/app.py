@@ -1,8 +1,9 @@
 """virt-api's composition root. Called by __main__.
 
 settings → kube client → {front proxy's rules, handler pods, configuration} → HTTPS server: routes.py → webhooks.py →
-admission/vmi.py for kube-apiserver's reviews, and for users' calls authentication.py → authorization.py →
-served.py → {streams.py, commands.py, details.py} → handler_pods.py → virt-handler.
+admission/vmi.py for kube-apiserver's reviews, eviction/webhook.py for those of evictions, and for users' calls
+authentication.py → authorization.py → served.py → {streams.py, commands.py, details.py} → handler_pods.py →
+virt-handler.
 
 On SIGTERM the replica becomes unready at once but serves for a short time, because Services need a moment to remove it.
 Then it closes every stream with a message, and then the server.
@@ -27,6 +28,7 @@ from virt_core.rpc.tls import Certificates
 from virt_api.admission.webhooks import webhooks
 from virt_api.aggregation.authentication import FrontProxyWatch
 from virt_api.aggregation.health import Health
+from virt_api.eviction.webhook import Evictions
 from virt_api.routes import make_application
 from virt_api.settings import Settings
 from virt_api.subresources.handler_pods import HandlerPods
@@ -87,7 +89,10 @@ async def _serve(
         front_proxy=front_proxy,
         served=Served(client, handlers, streams, configuration),
         health=Health(client, lambda: configuration.resource_version),
-        webhooks=webhooks(client, configuration, accounts.machine_writers(settings.namespace)),
+        webhooks={
+            **webhooks(client, configuration, accounts.machine_writers(settings.namespace)),
+            **Evictions(client).webhooks,
+        },
         ready=lambda: all(watch.synced.is_set() for watch in watches) and not stopping.is_set(),
     )
     tls = ServerTls(certificates, lambda: front_proxy.rules.authorities)

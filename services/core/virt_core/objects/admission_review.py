@@ -40,6 +40,7 @@ class AdmissionRequest(msgspec.Struct, Generic[Subject], frozen=True, rename="ca
     user_info: UserInfo = UserInfo()
     object: Subject | None = None
     old_object: Subject | None = None
+    dry_run: bool | None = None
 
 
 class AdmissionReview(msgspec.Struct, Generic[Subject], frozen=True, rename="camel"):

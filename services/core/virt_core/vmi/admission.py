@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from virt_core.conventions import labels
+from virt_core.conventions import labels, migration
 from virt_core.objects.differences import differences
 from virt_core.objects.kubevirt import Configuration
 from virt_core.validation.refusal import Refusal, UnsupportedSpec
@@ -21,9 +21,9 @@ from virt_core.vmi.log_settings import log_refusals
 RESERVED_LABELS = frozenset(
     {
         labels.CREATED_BY,
-        "kubevirt.io/migrationJobUID",
+        migration.JOB_UID,
         labels.NODE_NAME,
-        "kubevirt.io/migrationTargetNodeName",
+        migration.TARGET_NODE_NAME,
         labels.SCHEDULABLE,
         "kubevirt.io/install-strategy",
     }

@@ -52,7 +52,9 @@ ACCOUNTS = (
         (
             rule("authorization.k8s.io", "subjectaccessreviews", "create"),
             rule("", "persistentvolumeclaims", "get"),  # of which a VM's instance type is inferred
-            rule("kubevirt.io", _VMIS, "get", "patch"),  # patch: the grace period of a forced stop
+            rule("", "pods", "get"),  # a launcher pod that is to be evicted
+            # patch: the grace period of a forced stop, the mark of an evacuation
+            rule("kubevirt.io", _VMIS, "get", "patch"),
             rule("kubevirt.io", _VMS, "get", "patch"),
             rule("kubevirt.io", f"{_VMS}/status", "patch"),
             *_instancetypes("get"),  # that a VirtualMachine names

@@ -1,0 +1,1 @@
+"""The webhook that turns evictions of launcher pods into evacuations of their guests."""

@@ -1,0 +1,216 @@
+"""Decides about the eviction of a launcher pod. Pure; called by webhook.py with the pod and its VirtualMachineInstance
+as they are stored.
+
+The table of KubeVirt's webhook, with its texts: the descheduler looks for "Eviction triggered evacuation".
+`kubectl drain` repeats a request that is answered 429 every five seconds, until the source pod has ended.
+A pod that certainly has no guest is never protected.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+from virt_core.conventions import components, labels, migration
+from virt_core.conventions.conditions import LIVE_MIGRATABLE
+from virt_core.conventions.launcher_pod import COMPUTE
+from virt_core.objects.meta import Condition, ObjectMeta
+from virt_core.objects.patch import Operation, pointer
+from virt_core.vmi.instance import VirtualMachineInstance
+
+_MARK = "evacuationNodeName"
+_ENDED = ("Succeeded", "Failed")
+_REQUESTED_BY, _DESCHEDULER = "requested-by", "sigs.k8s.io/descheduler"
+"""Annotation of the Evictions that the descheduler creates."""
+
+_MIGRATING, _MIGRATING_IF_POSSIBLE, _EXTERNAL = "LiveMigrate", "LiveMigrateIfPossible", "External"
+
+
+class DeleteOptions(msgspec.Struct, frozen=True, rename="camel"):
+    """How the pod is to be deleted."""
+
+    dry_run: list[str] | None = None
+
+
+class Eviction(msgspec.Struct, frozen=True, rename="camel"):
+    """The fields of policy/v1 Eviction that matter."""
+
+    metadata: ObjectMeta | None = None
+    delete_options: DeleteOptions | None = None
+
+    @property
+    def dry_run(self) -> bool:
+        """Whether the body requests a dry run. kube-apiserver does not say it in the review in that case."""
+        return self.delete_options is not None and bool(self.delete_options.dry_run)
+
+    @property
+    def by_descheduler(self) -> bool:
+        """Whether the descheduler requests the eviction."""
+        return self.metadata is not None and self.metadata.annotations.get(_REQUESTED_BY) == _DESCHEDULER
+
+
+class _ContainerState(msgspec.Struct, frozen=True):
+    waiting: dict[str, Any] | None = None
+
+
+class _Container(msgspec.Struct, frozen=True, rename="camel"):
+    name: str
+    state: _ContainerState = _ContainerState()
+    last_state: dict[str, Any] = {}
+    restart_count: int = 0
+
+    @property
+    def never_ran(self) -> bool:
+        return self.state.waiting is not None and not self.last_state and not self.restart_count
+
+
+class _PodSpec(msgspec.Struct, frozen=True, rename="camel"):
+    node_name: str = ""
+
+
+class _PodStatus(msgspec.Struct, frozen=True, rename="camel"):
+    phase: str = ""
+    container_statuses: list[_Container] = []
+
+
+class EvictedPod(msgspec.Struct, frozen=True):
+    """The pod to evict."""
+
+    metadata: ObjectMeta
+    spec: _PodSpec = _PodSpec()
+    status: _PodStatus = _PodStatus()
+
+    @property
+    def vmi_name(self) -> str:
+        """The VirtualMachineInstance whose guest an eviction might end; "": no guest."""
+        meta = self.metadata
+        launcher = meta.labels.get(labels.APP) == components.LAUNCHER
+        if not launcher or self.status.phase in _ENDED or meta.deletion_timestamp is not None:
+            return ""
+        return meta.annotations.get(labels.DOMAIN, "")
+
+    @property
+    def is_target(self) -> bool:
+        """Whether it was created for a migration: of a migration that has ended it may be the guest's only pod."""
+        return migration.JOB_UID in self.metadata.labels
+
+    @property
+    def has_not_started(self) -> bool:
+        """Whether its launcher never ran."""
+        compute = next((found for found in self.status.container_statuses if found.name == COMPUTE), None)
+        return self.status.phase == "Pending" and (compute is None or compute.never_ran)
+
+
+@dataclass(frozen=True, slots=True)
+class Allow:
+    """The pod may be evicted."""
+
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Refuse:
+    """429 with this message."""
+
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """Mark the VirtualMachineInstance for evacuation by a guarded patch, then answer 429 with this message."""
+
+    vmi_name: str
+    operations: tuple[Operation, ...]
+    message: str
+
+
+Decision = Allow | Refuse | Mark
+
+
+def decide(eviction: Eviction, pod: EvictedPod, vmi: VirtualMachineInstance | None) -> Decision:
+    """The decision. `vmi` is the object that `pod.vmi_name` names, None if it does not exist."""
+    if vmi is None or vmi.metadata.uid != pod.metadata.labels.get(labels.CREATED_BY, vmi.metadata.uid):
+        return Allow("its VirtualMachineInstance does not exist")
+    if vmi.status.phase.final or vmi.metadata.deletion_timestamp is not None:
+        return Allow("its guest has ended or is to end")
+    if not pod.is_target and _has_no_guest(pod, vmi):
+        return Allow("it has no guest yet")
+    return _by_strategy(eviction, pod, vmi)
+
+
+def _by_strategy(eviction: Eviction, pod: EvictedPod, vmi: VirtualMachineInstance) -> Decision:
+    strategy, migratable = _strategy_of(vmi), _condition(vmi, LIVE_MIGRATABLE)
+    moves = migratable is not None and migratable.status == "True"
+    if strategy == _MIGRATING and not moves:
+        return Refuse(_cannot_move(vmi, migratable))
+    if strategy == _EXTERNAL or (moves and strategy in (_MIGRATING, _MIGRATING_IF_POSSIBLE)):
+        return _marked(eviction, pod, vmi)
+    return Allow(f"evictionStrategy is {strategy or 'not set'}, LiveMigratable {moves}")
+
+
+def _has_no_guest(pod: EvictedPod, vmi: VirtualMachineInstance) -> bool:
+    """Handlers start guests only in pods that are active."""
+    return pod.metadata.uid not in vmi.status.active_pods or pod.has_not_started
+
+
+def _marked(eviction: Eviction, pod: EvictedPod, vmi: VirtualMachineInstance) -> Decision:
+    triggered = f'Eviction triggered evacuation of VMI "{vmi.metadata.namespace}/{vmi.metadata.name}"'
+    if vmi.raw_status.get(_MARK):
+        return Refuse(f"Evacuation in progress: {triggered}")
+    node, state = vmi.status.node_name, vmi.raw_status.get("migrationState")
+    arriving = isinstance(state, dict) and state.get("targetPodUID") == pod.metadata.uid and not state.get("completed")
+    if arriving or not node or pod.spec.node_name != node:
+        return Refuse("Eviction request for target Pod")
+    return Mark(vmi.metadata.name, tuple(_mark(eviction, vmi)), triggered)
+
+
+def _mark(eviction: Eviction, vmi: VirtualMachineInstance) -> list[Operation]:
+    """A field that is absent passes the test for null."""
+    path, node = pointer("status", _MARK), vmi.status.node_name
+    operations: list[Operation] = [
+        {"op": "test", "path": "/metadata/uid", "value": vmi.metadata.uid},
+        {"op": "test", "path": "/status/nodeName", "value": node},
+        {"op": "test", "path": path, "value": vmi.raw_status.get(_MARK)},
+        {"op": "add", "path": path, "value": node},
+    ]
+    if not eviction.by_descheduler:
+        return operations
+    if not vmi.metadata.annotations:
+        operations += [
+            {"op": "test", "path": "/metadata/annotations", "value": None},
+            {"op": "add", "path": "/metadata/annotations", "value": {}},
+        ]
+    source = pointer("metadata", "annotations", migration.EVICTION_SOURCE)
+    return [*operations, {"op": "add", "path": source, "value": migration.DESCHEDULER}]
+
+
+def _cannot_move(vmi: VirtualMachineInstance, migratable: Condition | None) -> str:
+    """KubeVirt's text, and why."""
+    text = f"VMI {vmi.metadata.name} is configured with an eviction strategy but is not live-migratable"
+    if migratable is None:
+        return f"{text}: its guest is not running yet"
+    why = ": ".join(part for part in (migratable.reason, migratable.message) if part)
+    return f"{text}: {why}" if why else text
+
+
+def _condition(vmi: VirtualMachineInstance, kind: str) -> Condition | None:
+    return next((condition for condition in vmi.status.conditions if condition.type == kind), None)
+
+
+class _Strategy(msgspec.Struct, frozen=True, rename="camel"):
+    eviction_strategy: str | None = None
+
+
+def _strategy_of(vmi: VirtualMachineInstance) -> str:
+    """Admission stores the cluster's strategy in each new object that names none."""
+    try:
+        return msgspec.json.decode(vmi.spec, type=_Strategy).eviction_strategy or ""
+    except msgspec.DecodeError:
+        return ""
+
+
+def vmi_of(body: Mapping[str, Any]) -> VirtualMachineInstance:
+    """The VirtualMachineInstance as it was read."""
+    return msgspec.json.decode(msgspec.json.encode(body), type=VirtualMachineInstance)
