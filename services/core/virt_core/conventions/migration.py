@@ -33,3 +33,6 @@ EVICTION_SOURCE, DESCHEDULER = "kubevirt.io/eviction-source", "descheduler"
 
 EVICTION_IN_PROGRESS = "descheduler.alpha.kubernetes.io/eviction-in-progress"
 """Annotation of the source pod of an evacuation, "true": the descheduler counts it as evicted."""
+
+UNPAUSED_GATE = "kubevirt.io/virtual-machine-unpaused"
+"""Readiness gate of target pods: true once the guest is there, so that no Service sends to a pod without one."""

@@ -17,6 +17,7 @@ import msgspec
 from virt_core.objects.meta import Condition, ObjectMeta, ObjectReference
 from virt_core.validation.refusal import Refusal, UnsupportedSpec
 from virt_core.validation.unsupported import unsupported
+from virt_core.vmi.migration_state import MigrationState
 from virt_core.vmi.spec.domain import VmiSpec
 
 
@@ -63,6 +64,9 @@ class VmiStatus(msgspec.Struct, frozen=True, rename="camel"):
     conditions: list[Condition] = []
     phase_transition_timestamps: list[dict[str, str]] = []
     volume_status: list[VolumeStatus] = []
+    migration_state: MigrationState | None = None
+    evacuation_node_name: str = ""
+    """The node that the guest is to leave."""
 
 
 class VirtualMachineInstance(msgspec.Struct, frozen=True, rename="camel", dict=True):

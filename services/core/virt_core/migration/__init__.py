@@ -1,0 +1,1 @@
+"""VirtualMachineInstanceMigration and MigrationPolicy, as controller and virt-api read them."""

@@ -1,0 +1,84 @@
+"""status.migrationState of a VirtualMachineInstance: how controller and both handlers agree on a migration. Pure.
+
+Each writes its own fields by guarded patches and reads the others'. It stays after the end until the next migration
+replaces it. Six fields are not KubeVirt's; docs/differences.md names them.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from virt_core.objects.migration_configuration import MigrationConfiguration
+
+ABORT_SUCCEEDED, ABORT_FAILED, ABORTING = "Succeeded", "Failed", "Aborting"
+"""Values of abortStatus."""
+
+PRE_COPY, POST_COPY, SUSPENDED = "PreCopy", "PostCopy", "Paused"
+"""Values of mode."""
+
+
+class MigrationState(msgspec.Struct, frozen=True, rename="camel"):
+    """The fields that decisions use. Times are RFC 3339."""
+
+    # --- the controller, at the hand-off to the handlers ---
+    migration_uid: str = ""
+    """UID of the VirtualMachineInstanceMigration."""
+
+    source_node: str = ""
+    source_pod: str = ""
+    source_pod_uid: str = msgspec.field(default="", name="sourcePodUID")
+    """Not KubeVirt's: with it two pods on one node differ."""
+
+    target_node: str = ""
+    target_pod: str = ""
+    target_pod_uid: str = msgspec.field(default="", name="targetPodUID")
+    """Not KubeVirt's."""
+
+    migration_configuration: MigrationConfiguration = MigrationConfiguration()
+    """Resolved: cluster and policy."""
+
+    migration_policy_name: str = ""
+    abort_requested: bool = False
+
+    # --- the source's handler ---
+    source_certificate_authority: str = ""
+    """PEM of the authority of this migration in the source's pod. Not KubeVirt's. Nothing secret."""
+
+    source_address: str = ""
+    """IP address of the source's pod, from which alone the target takes connections. Not KubeVirt's."""
+
+    source_disks: dict[str, int] = {}
+    """Bytes of the files that the target makes empty and the source fills, by disk. Not KubeVirt's."""
+
+    start_timestamp: str | None = None
+    mode: str = ""
+    abort_status: str = ""
+    failed: bool = False
+    failure_reason: str = ""
+
+    # --- the target's handler ---
+    target_certificate_authority: str = ""
+    """The same of the target's pod. Not KubeVirt's."""
+
+    target_node_address: str = ""
+    """IP address at which the target listens. Empty: it does not yet."""
+
+    target_direct_migration_node_ports: dict[str, int] = {}
+    target_node_domain_detected: bool = False
+    target_node_domain_ready_timestamp: str | None = None
+
+    # --- whoever sees the end ---
+    completed: bool = False
+    """The migration is over, by success or not."""
+
+    end_timestamp: str | None = None
+
+    @property
+    def active(self) -> bool:
+        """Whether the guest is on its way: handed off to the handlers, and not over."""
+        return bool(self.migration_uid) and not self.completed
+
+    @property
+    def succeeded(self) -> bool:
+        """Whether the guest is at the target."""
+        return self.completed and not self.failed
