@@ -23,6 +23,7 @@ WITHOUT_READER = {
     "configuration.developerConfiguration.featureGates",
     "configuration.developerConfiguration.disabledFeatureGates",
 }
+NOT_OFFERED_YET = "configuration.migrations."  # read by code that waits for the rest of live migration
 MOST_HAVE = ["LiveMigration", "Snapshot", "ExpandDisks", "NonRoot"]
 
 
@@ -41,7 +42,8 @@ def read_paths(kind: inspect.Type, above: str) -> Iterator[str]:
 
 
 def test_each_field_of_the_configuration_is_supported_exactly_if_somebody_reads_it() -> None:
-    read = set(read_paths(inspect.type_info(Configuration), "configuration"))
+    paths = read_paths(inspect.type_info(Configuration), "configuration")
+    read = {path for path in paths if not path.startswith(NOT_OFFERED_YET)}
     supported = {path for path in SUPPORTED if path.startswith("configuration.")}
     assert supported - WITHOUT_READER == read
 

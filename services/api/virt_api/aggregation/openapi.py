@@ -11,7 +11,17 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from virt_core.conventions.subresources import EXPAND_MANIFEST, GROUP, HEALTHZ, SCREENSHOT, SUPPORTED, VERSION, VERSIONS
+from virt_core.conventions.subresources import (
+    EVACUATE_CANCEL,
+    EXPAND_MANIFEST,
+    GROUP,
+    HEALTHZ,
+    MIGRATE,
+    SCREENSHOT,
+    SUPPORTED,
+    VERSION,
+    VERSIONS,
+)
 from virt_core.objects.field_table import Schema, read_field_table, type_definitions
 
 Document = dict[str, Any]
@@ -21,8 +31,9 @@ _TITLE = "KubeVirt API"
 _OBJECTS = {"virtualmachineinstances": ("VirtualMachineInstance", "vmi"), "virtualmachines": ("VirtualMachine", "vm")}
 _NAMES = {"softreboot": "SoftReboot", "vnc": "VNC", SCREENSHOT: "VNCScreenshot"}
 _BODIES = {
+    EVACUATE_CANCEL: "v1.EvacuateCancelOptions",
     "freeze": "v1.FreezeUnfreezeTimeout",
-    "migrate": "v1.MigrateOptions",
+    MIGRATE: "v1.MigrateOptions",
     "pause": "v1.PauseOptions",
     "restart": "v1.RestartOptions",
     "start": "v1.StartOptions",
@@ -35,7 +46,7 @@ _ANSWERS = {
     "userlist": "v1.VirtualMachineInstanceGuestOSUserList",
 }
 _WEBSOCKETS = frozenset({"console", "portforward", "vnc"})
-_ACCEPTED = frozenset({"migrate", "restart", "start", "stop"})  # the response is sent before the operation ends
+_ACCEPTED = frozenset({MIGRATE, "restart", "start", "stop"})  # the response is sent before the operation ends
 _QUERIES = {"vnc": "preserveSession", SCREENSHOT: "moveCursor"}
 _ITEMS = {
     "v1.VirtualMachineInstanceFileSystemList": "v1.VirtualMachineInstanceFileSystem",
@@ -119,6 +130,8 @@ def _of_subresource(version: str, resource: str, subresource: str, method: str) 
     path = f"/apis/{GROUP}/{version}/namespaces/{{namespace}}/{resource}/{{name}}/{subresource}"
     named = _NAMES.get(subresource) or "".join(word.capitalize() for word in re.split("[/-]", subresource))
     variants = {path: f"{version}{named}"}
+    if subresource == EVACUATE_CANCEL:
+        variants = {path: f"{version}{short}-evacuatecancel"}
     if subresource == "portforward":
         variants = {
             f"{path}/{{port}}": f"{version}{short}-PortForward",

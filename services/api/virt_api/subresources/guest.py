@@ -36,6 +36,7 @@ class GuestStatus(msgspec.Struct, frozen=True, rename="camel"):
 
     phase: str = ""
     node_name: str = ""
+    evacuation_node_name: str = ""
     conditions: list[Condition] = []
     interfaces: list[GuestInterface] = []
 

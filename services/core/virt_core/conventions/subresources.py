@@ -13,6 +13,7 @@ DETAILS = ("filesystemlist", "guestosinfo", "userlist")
 SCREENSHOT = "vnc/screenshot"
 COMMANDS = ("freeze", "pause", "reset", "softreboot", "unfreeze", "unpause")
 LIFECYCLE = ("restart", "start", "stop")
+MIGRATE, EVACUATE_CANCEL = "migrate", "evacuate/cancel"
 EXPAND = "expand-spec"
 EXPAND_MANIFEST = "expand-vm-spec"
 """Of a namespace, not of an object: a VirtualMachine is in the body."""

@@ -9,6 +9,7 @@ import msgspec
 
 from virt_core.conventions.labels import KUBEVIRT_FINALIZER
 from virt_core.objects.meta import Condition, ObjectMeta, ObjectReference
+from virt_core.objects.migration_configuration import MigrationConfiguration
 
 LIVE_UPDATE, STAGE = "LiveUpdate", "Stage"
 """Values of vmRolloutStrategy."""
@@ -72,6 +73,7 @@ class Configuration(msgspec.Struct, frozen=True, rename="camel"):
     machine_type: str = ""
     cpu_model: str = ""
     instancetype: InstancetypeConfiguration = InstancetypeConfiguration()
+    migrations: MigrationConfiguration = MigrationConfiguration()
     vm_rollout_strategy: str = ""
 
     @property

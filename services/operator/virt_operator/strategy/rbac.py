@@ -20,6 +20,7 @@ REMOVAL = "kubevirt-operator-removal"
 _VMIS = "virtualmachineinstances"
 _VMS = "virtualmachines"
 _REPLICA_SETS = "virtualmachineinstancereplicasets"
+_MIGRATIONS = "virtualmachineinstancemigrations"
 _INSTANCETYPE_GROUP = "instancetype.kubevirt.io"
 _INSTANCETYPES = tuple(
     f"virtualmachine{scope}{what}" for scope in ("", "cluster") for what in ("instancetypes", "preferences")
@@ -57,6 +58,8 @@ ACCOUNTS = (
             rule("kubevirt.io", _VMIS, "get", "patch"),
             rule("kubevirt.io", _VMS, "get", "patch"),
             rule("kubevirt.io", f"{_VMS}/status", "patch"),
+            rule("kubevirt.io", _MIGRATIONS, "create", "list"),  # list: is another one of the guest in progress
+            rule("", "nodes", "get"),  # is the node drained from which an evacuation is cancelled
             *_instancetypes("get"),  # that a VirtualMachine names
             rule("apps", "controllerrevisions", "get"),  # of one that a VirtualMachine has been given before
         ),

@@ -31,7 +31,7 @@ _CLUSTER_CHOICES = tuple((KINDS[kind].group, KINDS[kind].plural) for kind in DEF
 _VM, _VMI = "virtualmachines", "virtualmachineinstances"
 _REPORTS = ("guestosinfo", "filesystemlist", "userlist", "sev/fetchcertchain", "sev/querylaunchmeasurement")
 _VOLUMES = ("addvolume", "removevolume")
-_GRAPH, _CANCEL = "objectgraph", "evacuate/cancel"
+_GRAPH, _CANCEL = "objectgraph", subresources.EVACUATE_CANCEL
 _MAY_READ = {_VM: (subresources.EXPAND, _GRAPH), _VMI: (*_REPORTS, _GRAPH)}
 _MAY_OPEN = {_VM: ("portforward",), _VMI: (*subresources.STREAMS, "usbredir")}
 _MAY_COMMAND = {
@@ -53,7 +53,7 @@ def user_roles() -> list[Body]:
         _aggregated("admin", *_kinds(*_ADMIN), *use, picture),
         _aggregated("edit", *_kinds(*_EDIT), *use, suites),
         _aggregated("view", *_kinds(*_SEE), *read, suites),
-        cluster_role("kubevirt.io:migrate", tuple(_subresources("update", {_VM: ("migrate",)}))),
+        cluster_role("kubevirt.io:migrate", tuple(_subresources("update", {_VM: (subresources.MIGRATE,)}))),
         *_for_all_accounts("kubevirt.io:default", suites, *documents, health),
     ]
     if choices := [rule(group, plural, *_SEE) for group, plural in _CLUSTER_CHOICES]:
