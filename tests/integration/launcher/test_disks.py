@@ -155,7 +155,7 @@ async def test_launcher_killed_while_it_prepares_starts_the_guest_once(pod: PodW
     await starting.code()
     assert [disk.target for disk in state.disks] == ["sda", "vda"]
     await pod.wait_for_console(b"booted from the ", b"image")
-    assert sorted(path.name for path in disks.iterdir()) == ["data.iso", "root.qcow2"]
+    assert sorted(path.name for path in disks.iterdir()) == ["data.iso", "root.image", "root.qcow2"]
     assert pod.log.count("starting the guest's CPUs") == 1
 
 

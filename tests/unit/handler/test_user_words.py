@@ -51,6 +51,7 @@ def spec() -> AcceptedSpec:
         ),
         ("Could not open '/var/run/kubevirt/kernel-boot/kernel'", "Could not open 'the kernel of kernelBoot'"),
         ("/var/run/kubevirt-private/disks/root.qcow2: no space", "the image of disk root: no space"),
+        ("Could not open '/var/run/kubevirt-private/disks/data.image'", "Could not open 'the image of disk data'"),
         ("Could not open '/proc/7/fd/19': Permission denied", "Could not open the image: Permission denied"),
         ("the guest powered itself off", "the guest powered itself off"),
         ("/disk/only.img is a corrupt qcow2", "/disk/only.img is a corrupt qcow2"),

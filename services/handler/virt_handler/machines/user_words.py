@@ -20,7 +20,7 @@ _DOCUMENTS = {"userdata": "secret_ref", "networkdata": "network_data_secret_ref"
 _OTHERS = (
     (re.compile(rf"{launcher_pod.BLOCK_DEVICES}/{_NAME}"), "its device"),
     (re.compile(rf"{launcher_pod.CONTAINER_DISKS}/{_NAME}\.sock"), "the socket of its container"),
-    (re.compile(rf"{launcher_pod.PRIVATE}/disks/({_NAME})\.(?:qcow2|iso)(?:\.part)?"), r"the image of disk \1"),
+    (re.compile(rf"{launcher_pod.PRIVATE}/disks/({_NAME})\.(?:qcow2|iso|image)(?:\.part)?"), r"the image of disk \1"),
     (re.compile(re.escape(launcher_pod.KERNEL)), "the kernel of kernelBoot"),
     (re.compile(re.escape(launcher_pod.INITRD)), "the initrd of kernelBoot"),
     (re.compile(r"'?/proc/(?:self|\d+)/fd/\d+'?"), "the image"),

@@ -13,6 +13,7 @@ from virt_core.rpc.words import word
 
 from virt_launcher.domain.elements import text, vcpus, virtio_model
 from virt_launcher.storage.access import is_read_only
+from virt_launcher.storage.copied import is_copied
 from virt_launcher.storage.layers import Layer, PreparedDisk
 
 _PORTS = 6  # of the AHCI controller of q35
@@ -30,6 +31,12 @@ def disk_targets(disks: Sequence[machine_pb2.Disk]) -> list[str]:
         targets.append(prefix + _letters(counts[prefix]))
         counts[prefix] += 1
     return targets
+
+
+def copied_disks(disks: Sequence[machine_pb2.Disk]) -> dict[str, str]:
+    """The disks that a live migration copies: name → libvirt's name of the target."""
+    named = zip(disks, disk_targets(disks), strict=True)
+    return {disk.name: target for disk, target in named if is_copied(disk)}
 
 
 def io_threads(domain: ET.Element, machine: machine_pb2.Machine) -> None:

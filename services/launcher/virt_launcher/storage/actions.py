@@ -44,4 +44,12 @@ class MakeIso:
     files: Mapping[str, bytes]
 
 
-Action = CheckQcow2 | MakeOverlay | MakeEmpty | MakeIso
+@dataclass(frozen=True, slots=True)
+class MakeZeros:
+    """Create a file of zeros, for the content of a disk that a live migration copies."""
+
+    path: str
+    size_bytes: int
+
+
+Action = CheckQcow2 | MakeOverlay | MakeEmpty | MakeIso | MakeZeros

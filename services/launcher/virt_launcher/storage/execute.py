@@ -11,7 +11,7 @@ from typing import assert_never
 
 from virt_core import logs
 
-from virt_launcher.storage.actions import Action, CheckQcow2, MakeEmpty, MakeIso, MakeOverlay
+from virt_launcher.storage.actions import Action, CheckQcow2, MakeEmpty, MakeIso, MakeOverlay, MakeZeros
 from virt_launcher.storage.image_header import UnusableImage
 from virt_launcher.storage.programs import HelperFailed, Programs, run
 
@@ -45,6 +45,8 @@ async def _execute(action: Action, programs: Programs) -> None:
             await _make_qcow2(programs, path, size)
         case MakeIso(path, label, files):
             await _make_iso(programs, Path(path), label, dict(files))
+        case MakeZeros(path, size):
+            _make_zeros(Path(path), size)
         case _:
             assert_never(action)
 
@@ -78,6 +80,13 @@ async def _make_iso(programs: Programs, path: Path, label: str, files: dict[str,
     options = ("-quiet", "-V", label, "-r", "-J", "-joliet-long", "-no-pad", "-o", str(temporary))
     await _make(programs.xorriso, "-as", "mkisofs", *options, str(staging))
     shutil.rmtree(staging)
+    temporary.replace(path)
+
+
+def _make_zeros(path: Path, size: int) -> None:
+    temporary = path.with_suffix(".part")
+    with temporary.open("wb") as file:
+        file.truncate(size)
     temporary.replace(path)
 
 

@@ -1,7 +1,7 @@
 """Whose disk QEMU means by an image that is locked. Pure; called by machine/execute.py.
 
-QEMU names the image as it opened it, for example /proc/7/fd/19, which says nothing to a user. Who holds the lock, the
-kernel does not tell: the locks belong to open files, not to processes.
+QEMU names the image as it opened it, for example …/disks/data.image, which says nothing to a user. The kernel does not
+tell who holds the lock: the locks belong to open files, not to processes.
 """
 
 from __future__ import annotations

@@ -10,8 +10,8 @@ class Layer:
     """One image of a disk."""
 
     path: str
-    """Absolute, of a file or a device node. That of a file that is not the launcher's own is below its /proc/<pid>/fd:
-    whoever can write in the folder that it comes from cannot put another in its place."""
+    """Absolute, of a file or a device node, and the same in every launcher pod. A file that is not the launcher's own
+    is behind a link to a descriptor of the launcher: whoever can write in the file's folder cannot replace it."""
 
     format: str
     """"raw" or "qcow2"; never guessed by the hypervisor."""

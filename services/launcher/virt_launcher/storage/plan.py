@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from kubevirt.launcher.v1 import machine_pb2
 
 from virt_launcher.storage.access import is_read_only
-from virt_launcher.storage.actions import Action, CheckQcow2, MakeEmpty, MakeIso, MakeOverlay
+from virt_launcher.storage.actions import Action, CheckQcow2, MakeEmpty, MakeIso, MakeOverlay, MakeZeros
 from virt_launcher.storage.image_header import UnusableImage, image_header
 from virt_launcher.storage.layers import Layer
 
@@ -51,25 +51,27 @@ class Preparation:
     layers: tuple[Layer, ...]
 
 
-def plan(disk: machine_pb2.Disk, found: Found, folder: str) -> Preparation:
+def plan(disk: machine_pb2.Disk, found: Found, folder: str, copied_bytes: int = 0) -> Preparation:
     """How `disk` is made. Disks are thin: a guest pauses when there is no room for what it writes.
 
     Args:
         folder: the launcher's own, for what is made.
+        copied_bytes: the size of the disk at the source, if a live migration copies its content; else 0.
 
     Raises:
         UnusableImage: what was found cannot be attached.
     """
     if isinstance(found, Documents):
         path = f"{folder}/{disk.name}.iso"
-        return Preparation((MakeIso(path, found.label, found.files),), (Layer(path, "raw"),))
+        make = MakeZeros(path, copied_bytes) if copied_bytes else MakeIso(path, found.label, found.files)
+        return Preparation((make,), (Layer(path, "raw"),))
     path = f"{folder}/{disk.name}.qcow2"
     if found is None:
-        return Preparation((MakeEmpty(path, disk.empty_disk.capacity_bytes),), (Layer(path, "qcow2"),))
-    return _image(disk, found, path)
+        return Preparation((MakeEmpty(path, copied_bytes or disk.empty_disk.capacity_bytes),), (Layer(path, "qcow2"),))
+    return _image(disk, found, path, copied_bytes)
 
 
-def _image(disk: machine_pb2.Disk, found: OpenedImage, path: str) -> Preparation:
+def _image(disk: machine_pb2.Disk, found: OpenedImage, path: str, copied_bytes: int) -> Preparation:
     image_format, virtual_bytes = "raw", found.size_bytes
     if found.any_format:
         header = image_header(found.head, found.size_bytes)
@@ -80,7 +82,8 @@ def _image(disk: machine_pb2.Disk, found: OpenedImage, path: str) -> Preparation
     checks = (CheckQcow2(found.path),) if image_format == "qcow2" else ()
     if is_read_only(disk) or not _is_kept(disk):
         return Preparation(checks, (layer,))
-    return Preparation((*checks, MakeOverlay(path, layer, virtual_bytes)), (Layer(path, "qcow2"), layer))
+    overlay = MakeOverlay(path, layer, copied_bytes or virtual_bytes)
+    return Preparation((*checks, overlay), (Layer(path, "qcow2"), layer))
 
 
 def _is_kept(disk: machine_pb2.Disk) -> bool:

@@ -9,8 +9,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 
 from kubevirt.launcher.v1 import machine_pb2
 from virt_core import logs
@@ -21,6 +22,7 @@ from virt_launcher.storage.container_files import serving_process
 from virt_launcher.storage.execute import execute
 from virt_launcher.storage.image_header import UnusableImage
 from virt_launcher.storage.layers import Layer, PreparedDisk
+from virt_launcher.storage.links import linked
 from virt_launcher.storage.plan import plan
 from virt_launcher.storage.programs import Programs
 
@@ -28,21 +30,29 @@ _log = logs.bound("virt_launcher.storage")
 
 # Sidecars start before the launcher; the kubelet restarts a crashed one within ten seconds.
 _SIDECAR_PATIENCE = 30.0  # seconds
+_NONE: Mapping[str, int] = MappingProxyType({})
 
 
 @contextlib.asynccontextmanager
-async def prepared_disks(disks: Sequence[machine_pb2.Disk], folder: Path) -> AsyncIterator[list[PreparedDisk]]:
+async def prepared_disks(
+    disks: Sequence[machine_pb2.Disk], folder: Path, copied: Mapping[str, int] = _NONE
+) -> AsyncIterator[list[PreparedDisk]]:
     """The prepared disks in order; new files are created in `folder`.
+
+    Args:
+        copied: by name of the disk, the bytes that a live migration is about to copy into it.
 
     Raises:
         UnusableDisk: a disk cannot be attached, and a retry does not help.
     """
     folder.mkdir(exist_ok=True)
     with contextlib.ExitStack() as opened:
-        yield [await _prepare(disk, folder, opened) for disk in disks]
+        yield [await _prepare(disk, folder, opened, copied.get(disk.name, 0)) for disk in disks]
 
 
-async def _prepare(disk: machine_pb2.Disk, folder: Path, opened: contextlib.ExitStack) -> PreparedDisk:
+async def _prepare(
+    disk: machine_pb2.Disk, folder: Path, opened: contextlib.ExitStack, copied_bytes: int
+) -> PreparedDisk:
     if disk.tray_open:
         return PreparedDisk()
     image = sources.described(disk)
@@ -56,7 +66,8 @@ async def _prepare(disk: machine_pb2.Disk, folder: Path, opened: contextlib.Exit
         if disk.HasField("container_disk"):
             pid = await serving_process(disk.container_disk.socket_path, _SIDECAR_PATIENCE)
         image, found = await asyncio.to_thread(sources.find, disk, pid, hold)
-        made = plan(disk, found, str(folder))
+        found = await asyncio.to_thread(linked, found, folder / f"{disk.name}.image")
+        made = plan(disk, found, str(folder), copied_bytes)
         _log.info("preparing a disk", disk=disk.name, image=image, actions=[type(a).__name__ for a in made.actions])
         for action in made.actions:
             await execute(action, Programs())
