@@ -9,6 +9,9 @@ from virt_core.vmi.spec.domain import KernelBootContainer
 
 from virt_controller.pod.containers import SMALL, LauncherSettings, restricted
 
+KERNEL_CONTAINER = "kernel-boot"
+"""The container of the user's image."""
+
 _BOOT_FILES = f"{KERNEL_BOOT}/boot-files"
 
 
@@ -20,7 +23,7 @@ def boot_file_containers(boot: KernelBootContainer, launcher: LauncherSettings) 
         place += [boot.initrd_path, INITRD]
     mount = {"name": KERNEL_BOOT_VOLUME, "mountPath": KERNEL_BOOT}
     user: dict[str, Any] = {
-        "name": "kernel-boot",
+        "name": KERNEL_CONTAINER,
         "image": boot.image,
         "command": place,
         "securityContext": restricted(),

@@ -14,7 +14,7 @@ from virt_core.conventions.launcher_pod import CONTAINER_DISKS, CONTAINER_DISKS_
 from virt_core.vmi.spec.domain import VmiSpec
 from virt_core.vmi.spec.volumes import ContainerDisk, Volume
 
-from virt_controller.pod.containers import IDLE, SMALL, LauncherSettings, label, restricted
+from virt_controller.pod.containers import IDLE, SMALL, VOLUME_SIDECAR, LauncherSettings, label, restricted
 
 _PROGRAM = f"{CONTAINER_DISKS}/container-disk"
 
@@ -43,7 +43,7 @@ def container_disk_containers(spec: VmiSpec, launcher: LauncherSettings) -> list
 
 def _sidecar(name: str, disk: ContainerDisk) -> dict[str, Any]:
     sidecar: dict[str, Any] = {
-        "name": label(f"volume{name}"),  # as in KubeVirt
+        "name": label(f"{VOLUME_SIDECAR}{name}"),
         "image": disk.image,
         "command": [_PROGRAM, "serve", container_disk_socket(name)],
         "restartPolicy": "Always",

@@ -9,6 +9,8 @@ from typing import Any
 _LONGEST_LABEL = 63  # RFC 1123
 VOLUME_PREFIX = "volume-"
 """Of a pod's volume, before the name of the VMI's: apart from the pod's own."""
+VOLUME_SIDECAR = "volume"
+"""Of a containerDisk's container, before the name of its volume, as in KubeVirt."""
 SMALL: dict[str, Any] = {"requests": {"cpu": "10m", "memory": "16Mi"}, "limits": {"cpu": "1", "memory": "128Mi"}}
 """Resources of a container that runs a small program once."""
 IDLE: dict[str, Any] = {"requests": {"cpu": "1m", "memory": "1Mi"}, "limits": {"cpu": "100m", "memory": "40Mi"}}

@@ -52,6 +52,7 @@ class ContainerStatus(msgspec.Struct, frozen=True, rename="camel"):
 
     name: str
     image: str = ""
+    image_id: str = msgspec.field(default="", name="imageID")
     state: ContainerState = ContainerState()
     last_state: ContainerState = ContainerState()
 

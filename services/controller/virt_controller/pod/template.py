@@ -60,9 +60,13 @@ _FILESYSTEM_OVERHEAD = "0.055"  # KubeVirt's default share of a claim for the fi
 
 
 def pod_name(vmi: VirtualMachineInstance) -> str:
-    """The VMI's name, cut so that the result is a host name, and five characters of the digest of its UID."""
-    suffix = hashlib.sha256(vmi.metadata.uid.encode()).hexdigest()[:5]
-    return f"{components.LAUNCHER}-{vmi.metadata.name[:43].rstrip('.-')}-{suffix}"
+    """The name of the VMI's first pod."""
+    return name_of_pod(vmi.metadata.name, vmi.metadata.uid)
+
+
+def name_of_pod(vmi_name: str, uid: str) -> str:
+    """The VMI's name, cut so that the result is a host name, and five characters of the digest of `uid`."""
+    return f"{components.LAUNCHER}-{vmi_name[:43].rstrip('.-')}-{hashlib.sha256(uid.encode()).hexdigest()[:5]}"
 
 
 def launcher_pod(
