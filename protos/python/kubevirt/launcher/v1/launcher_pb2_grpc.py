@@ -27,8 +27,7 @@ if _version_not_supported:
 
 class LauncherServiceStub:
     """LauncherService owns one guest. Every call may be repeated: a handler that restarts in the middle calls again.
-    The names PrepareMigration, MigrateMachine, WatchMigration, CancelMigration and FinishMigration are reserved for live
-    migration, which will have its own file in this package.
+    MigrationService, in its own file, moves the guest to another launcher.
     """
 
     def __init__(self, channel):
@@ -76,8 +75,7 @@ class LauncherServiceStub:
 
 class LauncherServiceServicer:
     """LauncherService owns one guest. Every call may be repeated: a handler that restarts in the middle calls again.
-    The names PrepareMigration, MigrateMachine, WatchMigration, CancelMigration and FinishMigration are reserved for live
-    migration, which will have its own file in this package.
+    MigrationService, in its own file, moves the guest to another launcher.
     """
 
     def StartMachine(self, request, context):
@@ -101,7 +99,7 @@ class LauncherServiceServicer:
     def AcknowledgeEnd(self, request, context):
         """AcknowledgeEnd confirms that the VirtualMachineInstance shows the end of the machine: the launcher then exits and
         its pod completes. It never ends a guest: if the machine has not ended, or has ended in another way, the call fails
-        with FAILED_PRECONDITION, reason NOT_ENDED.
+        with FAILED_PRECONDITION, reason NOT_ENDED. MACHINE_END_MIGRATED is also accepted in the phase MIGRATED.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -188,8 +186,7 @@ def add_LauncherServiceServicer_to_server(servicer, server):
  # This class is part of an EXPERIMENTAL API.
 class LauncherService:
     """LauncherService owns one guest. Every call may be repeated: a handler that restarts in the middle calls again.
-    The names PrepareMigration, MigrateMachine, WatchMigration, CancelMigration and FinishMigration are reserved for live
-    migration, which will have its own file in this package.
+    MigrationService, in its own file, moves the guest to another launcher.
     """
 
     @staticmethod

@@ -28,8 +28,7 @@ GRPC_VERSION: str
 
 class LauncherServiceStub:
     """LauncherService owns one guest. Every call may be repeated: a handler that restarts in the middle calls again.
-    The names PrepareMigration, MigrateMachine, WatchMigration, CancelMigration and FinishMigration are reserved for live
-    migration, which will have its own file in this package.
+    MigrationService, in its own file, moves the guest to another launcher.
     """
 
     @_typing.overload
@@ -49,7 +48,7 @@ class LauncherServiceStub:
     AcknowledgeEnd: _grpc.UnaryUnaryMultiCallable[_launcher_pb2.AcknowledgeEndRequest, _launcher_pb2.AcknowledgeEndResponse]
     """AcknowledgeEnd confirms that the VirtualMachineInstance shows the end of the machine: the launcher then exits and
     its pod completes. It never ends a guest: if the machine has not ended, or has ended in another way, the call fails
-    with FAILED_PRECONDITION, reason NOT_ENDED.
+    with FAILED_PRECONDITION, reason NOT_ENDED. MACHINE_END_MIGRATED is also accepted in the phase MIGRATED.
     """
     WatchMachine: _grpc.UnaryStreamMultiCallable[_launcher_pb2.WatchMachineRequest, _launcher_pb2.WatchMachineResponse]
     """WatchMachine sends the whole current state first and again after each change. If several changes coincide it sends
@@ -72,8 +71,7 @@ class LauncherServiceStub:
 @_typing.type_check_only
 class LauncherServiceAsyncStub(LauncherServiceStub):
     """LauncherService owns one guest. Every call may be repeated: a handler that restarts in the middle calls again.
-    The names PrepareMigration, MigrateMachine, WatchMigration, CancelMigration and FinishMigration are reserved for live
-    migration, which will have its own file in this package.
+    MigrationService, in its own file, moves the guest to another launcher.
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
@@ -90,7 +88,7 @@ class LauncherServiceAsyncStub(LauncherServiceStub):
     AcknowledgeEnd: _aio.UnaryUnaryMultiCallable[_launcher_pb2.AcknowledgeEndRequest, _launcher_pb2.AcknowledgeEndResponse]  # type: ignore[assignment]
     """AcknowledgeEnd confirms that the VirtualMachineInstance shows the end of the machine: the launcher then exits and
     its pod completes. It never ends a guest: if the machine has not ended, or has ended in another way, the call fails
-    with FAILED_PRECONDITION, reason NOT_ENDED.
+    with FAILED_PRECONDITION, reason NOT_ENDED. MACHINE_END_MIGRATED is also accepted in the phase MIGRATED.
     """
     WatchMachine: _aio.UnaryStreamMultiCallable[_launcher_pb2.WatchMachineRequest, _launcher_pb2.WatchMachineResponse]  # type: ignore[assignment]
     """WatchMachine sends the whole current state first and again after each change. If several changes coincide it sends
@@ -112,8 +110,7 @@ class LauncherServiceAsyncStub(LauncherServiceStub):
 
 class LauncherServiceServicer(metaclass=_abc_1.ABCMeta):
     """LauncherService owns one guest. Every call may be repeated: a handler that restarts in the middle calls again.
-    The names PrepareMigration, MigrateMachine, WatchMigration, CancelMigration and FinishMigration are reserved for live
-    migration, which will have its own file in this package.
+    MigrationService, in its own file, moves the guest to another launcher.
     """
 
     @_abc_1.abstractmethod
@@ -146,7 +143,7 @@ class LauncherServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_launcher_pb2.AcknowledgeEndResponse, _abc.Awaitable[_launcher_pb2.AcknowledgeEndResponse]]:
         """AcknowledgeEnd confirms that the VirtualMachineInstance shows the end of the machine: the launcher then exits and
         its pod completes. It never ends a guest: if the machine has not ended, or has ended in another way, the call fails
-        with FAILED_PRECONDITION, reason NOT_ENDED.
+        with FAILED_PRECONDITION, reason NOT_ENDED. MACHINE_END_MIGRATED is also accepted in the phase MIGRATED.
         """
 
     @_abc_1.abstractmethod

@@ -23,28 +23,31 @@ _sym_db = _symbol_database.Default()
 
 
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
+from kubevirt.contract.v1 import options_pb2 as kubevirt_dot_contract_dot_v1_dot_options__pb2
 from kubevirt.launcher.v1 import guest_pb2 as kubevirt_dot_launcher_dot_v1_dot_guest__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n kubevirt/launcher/v1/state.proto\x12\x14kubevirt.launcher.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a kubevirt/launcher/v1/guest.proto\"\xc3\x03\n\x0cMachineState\x12\x13\n\x0bmachine_uid\x18\x01 \x01(\t\x12\x31\n\x05phase\x18\x02 \x01(\x0e\x32\".kubevirt.launcher.v1.MachinePhase\x12-\n\x03\x65nd\x18\x03 \x01(\x0e\x32 .kubevirt.launcher.v1.MachineEnd\x12\x0f\n\x07message\x18\x04 \x01(\t\x12)\n\x05since\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x37\n\x0cpause_reason\x18\x06 \x01(\x0e\x32!.kubevirt.launcher.v1.PauseReason\x12/\n\x05\x61gent\x18\x07 \x01(\x0b\x32 .kubevirt.launcher.v1.GuestAgent\x12.\n\x05\x64isks\x18\x08 \x03(\x0b\x32\x1f.kubevirt.launcher.v1.DiskState\x12\x13\n\x0b\x66\x61iled_disk\x18\t \x01(\t\x12\x14\n\x0cmachine_type\x18\n \x01(\t\x12;\n\x0b\x63redentials\x18\x0b \x01(\x0b\x32&.kubevirt.launcher.v1.CredentialsState\"`\n\x10\x43redentialsState\x12;\n\x08progress\x18\x01 \x01(\x0e\x32).kubevirt.launcher.v1.CredentialsProgress\x12\x0f\n\x07message\x18\x02 \x01(\t\"A\n\tDiskState\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06target\x18\x02 \x01(\t\x12\x16\n\x0e\x63\x61pacity_bytes\x18\x03 \x01(\x04*\x88\x02\n\x0cMachinePhase\x12\x1d\n\x19MACHINE_PHASE_UNSPECIFIED\x10\x00\x12\x18\n\x14MACHINE_PHASE_ABSENT\x10\x01\x12\x1a\n\x16MACHINE_PHASE_STARTING\x10\x02\x12\x19\n\x15MACHINE_PHASE_RUNNING\x10\x03\x12\x18\n\x14MACHINE_PHASE_PAUSED\x10\x04\x12\x17\n\x13MACHINE_PHASE_ENDED\x10\x05\x12\x19\n\x15MACHINE_PHASE_UNKNOWN\x10\x06\"\x04\x08\x07\x10\x07\"\x04\x08\x08\x10\x08*\x16MACHINE_PHASE_INCOMING*\x16MACHINE_PHASE_MIGRATED*\xaf\x01\n\nMachineEnd\x12\x1b\n\x17MACHINE_END_UNSPECIFIED\x10\x00\x12\x18\n\x14MACHINE_END_SHUTDOWN\x10\x01\x12\x18\n\x14MACHINE_END_PANICKED\x10\x02\x12\x17\n\x13MACHINE_END_CRASHED\x10\x03\x12\x19\n\x15MACHINE_END_DESTROYED\x10\x04\x12\x1c\n\x18MACHINE_END_START_FAILED\x10\x05*\xca\x01\n\x13\x43redentialsProgress\x12$\n CREDENTIALS_PROGRESS_UNSPECIFIED\x10\x00\x12!\n\x1d\x43REDENTIALS_PROGRESS_NO_AGENT\x10\x01\x12%\n!CREDENTIALS_PROGRESS_SYNCHRONIZED\x10\x02\x12 \n\x1c\x43REDENTIALS_PROGRESS_REFUSED\x10\x03\x12!\n\x1d\x43REDENTIALS_PROGRESS_UNUSABLE\x10\x04*\x80\x01\n\x0bPauseReason\x12\x1c\n\x18PAUSE_REASON_UNSPECIFIED\x10\x00\x12\x18\n\x14PAUSE_REASON_BY_USER\x10\x01\x12\x19\n\x15PAUSE_REASON_IO_ERROR\x10\x02\x12\x1e\n\x1aPAUSE_REASON_BY_HYPERVISOR\x10\x03\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n kubevirt/launcher/v1/state.proto\x12\x14kubevirt.launcher.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\"kubevirt/contract/v1/options.proto\x1a kubevirt/launcher/v1/guest.proto\"\xc3\x03\n\x0cMachineState\x12\x13\n\x0bmachine_uid\x18\x01 \x01(\t\x12\x31\n\x05phase\x18\x02 \x01(\x0e\x32\".kubevirt.launcher.v1.MachinePhase\x12-\n\x03\x65nd\x18\x03 \x01(\x0e\x32 .kubevirt.launcher.v1.MachineEnd\x12\x0f\n\x07message\x18\x04 \x01(\t\x12)\n\x05since\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x37\n\x0cpause_reason\x18\x06 \x01(\x0e\x32!.kubevirt.launcher.v1.PauseReason\x12/\n\x05\x61gent\x18\x07 \x01(\x0b\x32 .kubevirt.launcher.v1.GuestAgent\x12.\n\x05\x64isks\x18\x08 \x03(\x0b\x32\x1f.kubevirt.launcher.v1.DiskState\x12\x13\n\x0b\x66\x61iled_disk\x18\t \x01(\t\x12\x14\n\x0cmachine_type\x18\n \x01(\t\x12;\n\x0b\x63redentials\x18\x0b \x01(\x0b\x32&.kubevirt.launcher.v1.CredentialsState\"`\n\x10\x43redentialsState\x12;\n\x08progress\x18\x01 \x01(\x0e\x32).kubevirt.launcher.v1.CredentialsProgress\x12\x0f\n\x07message\x18\x02 \x01(\t\"A\n\tDiskState\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06target\x18\x02 \x01(\t\x12\x16\n\x0e\x63\x61pacity_bytes\x18\x03 \x01(\x04*\x84\x02\n\x0cMachinePhase\x12\x1d\n\x19MACHINE_PHASE_UNSPECIFIED\x10\x00\x12\x18\n\x14MACHINE_PHASE_ABSENT\x10\x01\x12\x1a\n\x16MACHINE_PHASE_STARTING\x10\x02\x12\x19\n\x15MACHINE_PHASE_RUNNING\x10\x03\x12\x18\n\x14MACHINE_PHASE_PAUSED\x10\x04\x12\x17\n\x13MACHINE_PHASE_ENDED\x10\x05\x12\x19\n\x15MACHINE_PHASE_UNKNOWN\x10\x06\x12\x1a\n\x16MACHINE_PHASE_INCOMING\x10\x07\x12\x1a\n\x16MACHINE_PHASE_MIGRATED\x10\x08*\xd8\x01\n\nMachineEnd\x12\x1b\n\x17MACHINE_END_UNSPECIFIED\x10\x00\x12\x18\n\x14MACHINE_END_SHUTDOWN\x10\x01\x12\x18\n\x14MACHINE_END_PANICKED\x10\x02\x12\x17\n\x13MACHINE_END_CRASHED\x10\x03\x12\x19\n\x15MACHINE_END_DESTROYED\x10\x04\x12\x1c\n\x18MACHINE_END_START_FAILED\x10\x05\x12\'\n\x14MACHINE_END_MIGRATED\x10\x06\x1a\r\xca\xe1\x18\tmigration*\xca\x01\n\x13\x43redentialsProgress\x12$\n CREDENTIALS_PROGRESS_UNSPECIFIED\x10\x00\x12!\n\x1d\x43REDENTIALS_PROGRESS_NO_AGENT\x10\x01\x12%\n!CREDENTIALS_PROGRESS_SYNCHRONIZED\x10\x02\x12 \n\x1c\x43REDENTIALS_PROGRESS_REFUSED\x10\x03\x12!\n\x1d\x43REDENTIALS_PROGRESS_UNUSABLE\x10\x04*\x80\x01\n\x0bPauseReason\x12\x1c\n\x18PAUSE_REASON_UNSPECIFIED\x10\x00\x12\x18\n\x14PAUSE_REASON_BY_USER\x10\x01\x12\x19\n\x15PAUSE_REASON_IO_ERROR\x10\x02\x12\x1e\n\x1aPAUSE_REASON_BY_HYPERVISOR\x10\x03\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'kubevirt.launcher.v1.state_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_MACHINEPHASE']._serialized_start=745
-  _globals['_MACHINEPHASE']._serialized_end=1009
-  _globals['_MACHINEEND']._serialized_start=1012
-  _globals['_MACHINEEND']._serialized_end=1187
-  _globals['_CREDENTIALSPROGRESS']._serialized_start=1190
-  _globals['_CREDENTIALSPROGRESS']._serialized_end=1392
-  _globals['_PAUSEREASON']._serialized_start=1395
-  _globals['_PAUSEREASON']._serialized_end=1523
-  _globals['_MACHINESTATE']._serialized_start=126
-  _globals['_MACHINESTATE']._serialized_end=577
-  _globals['_CREDENTIALSSTATE']._serialized_start=579
-  _globals['_CREDENTIALSSTATE']._serialized_end=675
-  _globals['_DISKSTATE']._serialized_start=677
-  _globals['_DISKSTATE']._serialized_end=742
+  _globals['_MACHINEEND'].values_by_name["MACHINE_END_MIGRATED"]._loaded_options = None
+  _globals['_MACHINEEND'].values_by_name["MACHINE_END_MIGRATED"]._serialized_options = b'\312\341\030\tmigration'
+  _globals['_MACHINEPHASE']._serialized_start=781
+  _globals['_MACHINEPHASE']._serialized_end=1041
+  _globals['_MACHINEEND']._serialized_start=1044
+  _globals['_MACHINEEND']._serialized_end=1260
+  _globals['_CREDENTIALSPROGRESS']._serialized_start=1263
+  _globals['_CREDENTIALSPROGRESS']._serialized_end=1465
+  _globals['_PAUSEREASON']._serialized_start=1468
+  _globals['_PAUSEREASON']._serialized_end=1596
+  _globals['_MACHINESTATE']._serialized_start=162
+  _globals['_MACHINESTATE']._serialized_end=613
+  _globals['_CREDENTIALSSTATE']._serialized_start=615
+  _globals['_CREDENTIALSSTATE']._serialized_end=711
+  _globals['_DISKSTATE']._serialized_start=713
+  _globals['_DISKSTATE']._serialized_end=778
 # @@protoc_insertion_point(module_scope)

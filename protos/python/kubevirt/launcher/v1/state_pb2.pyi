@@ -41,6 +41,10 @@ class _MachinePhaseEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_MachineP
     """The guest has ended; the field end says how."""
     MACHINE_PHASE_UNKNOWN: _MachinePhase.ValueType  # 6
     """The hypervisor does not answer, the guest may still run. Never a reason to act on the guest."""
+    MACHINE_PHASE_INCOMING: _MachinePhase.ValueType  # 7
+    """The target of a live migration: the guest was not started here and starts only by the source, or by CommitTarget."""
+    MACHINE_PHASE_MIGRATED: _MachinePhase.ValueType  # 8
+    """The source of a live migration has switched: the guest never runs here again, and may not run at the target yet."""
 
 class MachinePhase(_MachinePhase, metaclass=_MachinePhaseEnumTypeWrapper):
     """MachinePhase is the phase of a machine's lifecycle."""
@@ -59,6 +63,10 @@ MACHINE_PHASE_ENDED: MachinePhase.ValueType  # 5
 """The guest has ended; the field end says how."""
 MACHINE_PHASE_UNKNOWN: MachinePhase.ValueType  # 6
 """The hypervisor does not answer, the guest may still run. Never a reason to act on the guest."""
+MACHINE_PHASE_INCOMING: MachinePhase.ValueType  # 7
+"""The target of a live migration: the guest was not started here and starts only by the source, or by CommitTarget."""
+MACHINE_PHASE_MIGRATED: MachinePhase.ValueType  # 8
+"""The source of a live migration has switched: the guest never runs here again, and may not run at the target yet."""
 Global___MachinePhase: _TypeAlias = MachinePhase  # noqa: Y015
 
 class _MachineEnd:
@@ -79,6 +87,8 @@ class _MachineEndEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_MachineEnd
     """The launcher destroyed it on request."""
     MACHINE_END_START_FAILED: _MachineEnd.ValueType  # 5
     """The machine did not start; the message says why."""
+    MACHINE_END_MIGRATED: _MachineEnd.ValueType  # 6
+    """It was migrated: the guest runs at the target."""
 
 class MachineEnd(_MachineEnd, metaclass=_MachineEndEnumTypeWrapper):
     """MachineEnd is how a machine ended."""
@@ -95,6 +105,8 @@ MACHINE_END_DESTROYED: MachineEnd.ValueType  # 4
 """The launcher destroyed it on request."""
 MACHINE_END_START_FAILED: MachineEnd.ValueType  # 5
 """The machine did not start; the message says why."""
+MACHINE_END_MIGRATED: MachineEnd.ValueType  # 6
+"""It was migrated: the guest runs at the target."""
 Global___MachineEnd: _TypeAlias = MachineEnd  # noqa: Y015
 
 class _CredentialsProgress:
