@@ -31,8 +31,23 @@ class Reference:
         return f'{self.resource.plural}{"." if self.resource.group else ""}{self.resource.group} "{self.name}"'
 
 
-Found = Mapping[Reference, Body | None]
-"""What was read; None: there is no such object."""
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """The stored objects with a label."""
+
+    resource: Resource
+    namespace: str
+    label: str
+    value: str
+
+    def __str__(self) -> str:
+        return f"{self.resource.plural}.{self.resource.group} with {self.label}={self.value}"
+
+
+Needed = Reference | Selection
+
+Found = Mapping[Needed, Body | None]
+"""What was read, a Selection as a list of the API server; None: there is no such object."""
 
 
 def reference_of(vm: Body, role: Role, namespace: str) -> Reference | None:

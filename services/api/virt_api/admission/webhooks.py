@@ -5,7 +5,8 @@ The API server calls without a client certificate, so anybody in the cluster may
 decision about the request itself. Reviews are decided in threads, so that they do not block the consoles on the event
 loop. Their number and size are limited; further reviews wait for their turn, since an administrator's tool applies a
 hundred objects at once, and are refused when it does not come in time.
-The instance type and the preference that a VirtualMachine names are read before the decision.
+What a decision rests on besides the object is read before it: the instance type and the preference that a
+VirtualMachine names, the guest of a migration.
 Each response closes its connection. An open connection outlives the replica's removal from the Service: a draining
 replica would have to refuse the next review, and with it a VirtualMachineInstance.
 """
@@ -27,18 +28,26 @@ from virt_core.kube.errors import KubeError, NotFound
 from virt_core.objects.admission_review import BadReview
 from virt_core.objects.kubevirt import Configuration
 
-from virt_api.admission import instancetypes, replica_set, vm, vmi
+from virt_api.admission import instancetypes, migration, replica_set, vm, vmi
 from virt_api.admission.review import Circumstances, read
-from virt_api.admission.stored import Found, Reference
+from virt_api.admission.stored import Found, Needed, Selection
 from virt_api.errors import BadRequest, ServiceUnavailable
 
 Body = Mapping[str, Any]
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 _log = logs.bound("virt_api.admission.webhooks")
-_DECISIONS = {**vmi.DECISIONS, **vm.DECISIONS, **replica_set.DECISIONS, **instancetypes.DECISIONS}
+_DECISIONS = {
+    **vmi.DECISIONS,
+    **vm.DECISIONS,
+    **replica_set.DECISIONS,
+    **instancetypes.DECISIONS,
+    **migration.DECISIONS,
+}
+_NEEDS = {**vm.NEEDS, **migration.NEEDS}
 _THREADS = 2  # parallel decisions; they are pure Python and share a processor
 _DEADLINE = 4.0  # seconds for one of the two rounds of reading; kube-apiserver waits 10 for the answer
 _ARRIVAL = 4.0  # seconds in which the whole review arrives: who sends slowly must not keep others waiting
+_MOST_LISTED = 500  # with a label
 _TURN = 5.0  # seconds that a review waits for its turn
 _MOST_REVIEWS = 32  # in progress; memory must hold as many of the largest (objects/admission_review.py)
 _MOST_WAITING = 1024  # their bodies are not read yet: a connection and a task for each
@@ -49,11 +58,11 @@ def webhooks(client: KubeClient, configuration: ConfigurationCache, own: Collect
     threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="admission")
     turns, waiting = asyncio.Semaphore(_MOST_REVIEWS), 0
 
-    def decided(path: str, content: bytes, current: Configuration, found: Found) -> bytes | set[Reference]:
+    def decided(path: str, content: bytes, current: Configuration, found: Found) -> bytes | set[Needed]:
         """Decode, decide and encode: 1.6 s measured for a hostile object of 3 MiB. If objects are missing in `found`:
         which ones."""
         request = read(content)
-        if path in vm.NEEDS and (needed := set(vm.NEEDS[path](request, found)) - found.keys()):
+        if path in _NEEDS and (needed := set(_NEEDS[path](request, found)) - found.keys()):
             return needed
         body = _DECISIONS[path](request, Circumstances(current, own, datetime.now(UTC), found))
         response = body["response"]
@@ -92,7 +101,7 @@ def webhooks(client: KubeClient, configuration: ConfigurationCache, own: Collect
         current = configuration.current
         if current is None:
             raise ServiceUnavailable(f"nothing is admitted without the suite's configuration: {configuration.unknown}")
-        loop, found = asyncio.get_running_loop(), dict[Reference, Body | None]()
+        loop, found = asyncio.get_running_loop(), dict[Needed, Body | None]()
         try:
             while isinstance(
                 body := await loop.run_in_executor(threads, decided, http.path, content, current, found), set
@@ -107,15 +116,19 @@ def webhooks(client: KubeClient, configuration: ConfigurationCache, own: Collect
     return dict.fromkeys(_DECISIONS, review)
 
 
-async def _read(client: KubeClient, references: Collection[Reference]) -> dict[Reference, Body | None]:
+async def _read(client: KubeClient, references: Collection[Needed]) -> dict[Needed, Body | None]:
     """The objects; None for one that does not exist.
 
     Raises:
         ServiceUnavailable: kube-apiserver does not say. Then nothing is admitted.
     """
 
-    async def read_one(reference: Reference) -> Body | None:
+    async def read_one(reference: Needed) -> Body | None:
         try:
+            if isinstance(reference, Selection):
+                selector = f"{reference.label}={reference.value}"
+                found = await client.list(reference.resource, reference.namespace, labels=selector, limit=_MOST_LISTED)
+                return {"items": found}
             return await client.get(reference.resource, reference.namespace, reference.name)
         except NotFound:
             return None

@@ -21,7 +21,7 @@ from virt_core.kube.errors import KubeError
 from virt_core.kube.errors import NotFound as ObjectNotFound
 from virt_core.validation.refusal import Refusal
 
-from virt_api.admission.stored import Reference, chosen_of, reference_of
+from virt_api.admission.stored import Needed, Reference, chosen_of, reference_of
 from virt_api.errors import ApiError, BadRequest, Conflict, NotFound, ServiceUnavailable
 from virt_api.subresources.call import Call
 from virt_api.subresources.request_body import document_of, options_in
@@ -99,7 +99,7 @@ class Expansion:
             return vm
         wrong = [refusal for role in Role for refusal in matcher_refusals(role, vm, None)]
         if not wrong:
-            found = {
+            found: dict[Needed, Object] = {
                 reference: await self._read(reference, call, errors) for reference in _references(vm, call, errors)
             }
             configuration = self._configuration.current
