@@ -8,18 +8,15 @@ from contextlib import AsyncExitStack
 from kubevirt.info.v1 import info_pb2
 from virt_core import aio
 from virt_core.conventions import components
-from virt_core.conventions.labels import NODE_NAME
 from virt_core.kube.client import KubeClient
 from virt_core.kube.configuration import ConfigurationCache
 from virt_core.kube.events import EventRecorder
 from virt_core.kube.queue import WorkQueue
-from virt_core.kube.reflector import Key, Reflector
-from virt_core.kube.resource import VIRTUAL_MACHINE_INSTANCES
+from virt_core.kube.reflector import Key
 from virt_core.rpc import port
 from virt_core.rpc.authorize import allow
 from virt_core.rpc.identity import Identity
 from virt_core.rpc.tls import Certificates
-from virt_core.vmi.instance import VirtualMachineInstance
 
 from virt_handler.certificates.renewal import NodeCertificate
 from virt_handler.deviceplugin import registration
@@ -28,9 +25,11 @@ from virt_handler.launchers.folder_events import FolderEvents
 from virt_handler.launchers.pod_folders import PodFolders
 from virt_handler.machines.execute import Executor
 from virt_handler.machines.pod import launchers_of
-from virt_handler.machines.reconcile import Machines
+from virt_handler.migration.execute import MigrationExecutor
 from virt_handler.network import netlink
 from virt_handler.node import heartbeat, kvm
+from virt_handler.own_vmis import OwnVmis
+from virt_handler.reconcile import Machines
 from virt_handler.service.commands import Commands
 from virt_handler.service.consoles import Consoles
 from virt_handler.service.servicer import HandlerService, contract
@@ -48,8 +47,7 @@ async def run(settings: Settings, stopping: asyncio.Event, started: Started) -> 
         client = await stack.enter_async_context(KubeClient.connect(components.HANDLER))
 
         queue = WorkQueue[Key]("machines")
-        selector = f"{NODE_NAME}={settings.node}"
-        vmis = Reflector(client, VIRTUAL_MACHINE_INSTANCES, VirtualMachineInstance, queue.add, labels=selector)
+        vmis = OwnVmis(client, settings.node, queue.add)
 
         def configured() -> None:
             for vmi in vmis:
@@ -67,6 +65,7 @@ async def run(settings: Settings, stopping: asyncio.Event, started: Started) -> 
             configuration=configuration,
             connect=launchers_of(folders),
             executor=executor,
+            migrations=MigrationExecutor(client, vmis.rewrote),
         )
         identity = Identity.for_process(info_pb2.COMPONENT_HANDLER, ("kubevirt.info.v1", "kubevirt.handler.v1"))
         serving, tun_offered = asyncio.Event(), asyncio.Event()

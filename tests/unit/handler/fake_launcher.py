@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from kubevirt.info.v1 import info_pb2
-from kubevirt.launcher.v1 import launcher_pb2, launcher_pb2_grpc, machine_pb2, state_pb2
+from kubevirt.launcher.v1 import launcher_pb2, launcher_pb2_grpc, machine_pb2, migration_pb2_grpc, state_pb2
 from virt_core.rpc.errors import Refused, RpcError, Unavailable
 from virt_core.rpc.identity import Identity
 from virt_core.rpc.peer import Peer
@@ -122,7 +122,11 @@ async def connected(launcher: FakeLauncher, socket: Path, name: str) -> AsyncIte
     peer = Peer(f"unix:{socket}", name=name)
     try:
         await peer.negotiate()
-        yield ConnectedLauncher(peer, launcher_pb2_grpc.LauncherServiceStub(peer.channel), launcher.pod)
+        stubs = (
+            launcher_pb2_grpc.LauncherServiceStub(peer.channel),
+            migration_pb2_grpc.MigrationServiceStub(peer.channel),
+        )
+        yield ConnectedLauncher(peer, *stubs, launcher.pod)
     finally:
         await peer.close()
 
@@ -159,4 +163,4 @@ class DirectConnections:
         while pod_uid not in self.launchers:
             await self._stirred.wait()
         launcher = self.launchers[pod_uid]
-        yield ConnectedLauncher(cast(Peer, _DirectPeer()), launcher, launcher.pod)
+        yield ConnectedLauncher(cast(Peer, _DirectPeer()), launcher, launcher, launcher.pod)

@@ -18,7 +18,8 @@ from virt_core.testing.store import Place
 from virt_core.vmi.instance import VirtualMachineInstance
 from virt_handler.machines.execute import Executor
 from virt_handler.machines.pod import ConnectLauncher
-from virt_handler.machines.reconcile import Machines
+from virt_handler.migration.execute import MigrationExecutor
+from virt_handler.reconcile import Machines
 
 from tests.unit.handler.demo import NODE, POD_UID
 
@@ -32,7 +33,15 @@ async def handler(client: KubeClient, connect: ConnectLauncher) -> AsyncIterator
     vmis = Reflector(client, VIRTUAL_MACHINE_INSTANCES, VirtualMachineInstance, queue.add)
     configuration = ConfigurationCache(client, "kubevirt")
     executor = Executor(client, EventRecorder(client, "virt-handler", "virt-handler-x"), vmis.rewrote)
-    machines = Machines(NODE, queue=queue, vmis=vmis, configuration=configuration, connect=connect, executor=executor)
+    machines = Machines(
+        NODE,
+        queue=queue,
+        vmis=vmis,
+        configuration=configuration,
+        connect=connect,
+        executor=executor,
+        migrations=MigrationExecutor(client, vmis.rewrote),
+    )
     async with asyncio.timeout(10), asyncio.TaskGroup() as group:
         tasks = [group.create_task(work) for work in (vmis.run(), configuration.run(), machines.run())]
         yield machines

@@ -21,7 +21,7 @@ from virt_core.kube.errors import Unavailable as ServerUnavailable
 from virt_core.kube.errors import from_status
 from virt_core.kube.events import EventRecorder
 from virt_core.kube.queue import WorkQueue
-from virt_core.kube.reflector import Key, Reflector
+from virt_core.kube.reflector import Key
 from virt_core.kube.resource import VIRTUAL_MACHINE_INSTANCES, Resource
 from virt_core.objects.kubevirt import Configuration
 from virt_core.rpc.errors import Refused, Unavailable
@@ -30,7 +30,9 @@ from virt_core.testing.refused import Refused as ServerRefused
 from virt_core.testing.store import Store
 from virt_core.vmi.instance import VirtualMachineInstance
 from virt_handler.machines.execute import Executor
-from virt_handler.machines.reconcile import Machines
+from virt_handler.migration.execute import MigrationExecutor
+from virt_handler.own_vmis import VmiCache
+from virt_handler.reconcile import Machines
 
 from tests.support import virtual_time
 from tests.unit.handler.demo import NODE, POD_UID
@@ -178,10 +180,11 @@ async def live(history: list[tuple[tuple[str, Any], float]]) -> None:
     machines = Machines(
         NODE,
         queue=world.queue,
-        vmis=cast(Reflector[VirtualMachineInstance], world),
+        vmis=cast(VmiCache, world),
         configuration=cast(ConfigurationCache, world),
         connect=connections.connect,
         executor=Executor(client, EventRecorder(client, "virt-handler", "virt-handler-x"), lambda _: None),
+        migrations=MigrationExecutor(client, lambda _: None),
     )
     running = asyncio.create_task(machines.run(), name="machines")
     try:

@@ -106,7 +106,7 @@ class Flood:
 async def follow(flood: Flood, seconds: float) -> None:
     @asynccontextmanager
     async def connect(_pod_uid: str, _name: str) -> AsyncIterator[ConnectedLauncher]:
-        yield ConnectedLauncher(cast(Peer, flood), SimpleNamespace(WatchMachine=None), FakePod())
+        yield ConnectedLauncher(cast(Peer, flood), SimpleNamespace(WatchMachine=None), None, FakePod())
 
     link = MachineLink(connect, ("default", "demo"), VMI_UID, POD_UID, lambda: None)
     with pytest.raises(TimeoutError):

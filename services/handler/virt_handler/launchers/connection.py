@@ -12,7 +12,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from kubevirt.launcher.v1 import launcher_pb2_grpc
+from kubevirt.launcher.v1 import launcher_pb2_grpc, migration_pb2_grpc
 from virt_core.conventions.launcher_pod import LAUNCHER_SOCKET, SOCKETS_VOLUME
 from virt_core.conventions.screenshot import LARGEST_MESSAGE
 from virt_core.rpc.peer import Peer
@@ -34,6 +34,7 @@ class Launcher:
 
     peer: Peer
     stub: Any
+    migration: Any
     network_namespace: int
     root: int
     """Descriptors of the launcher's network namespace and root folder, valid as long as the connection."""
@@ -54,7 +55,9 @@ async def connect(folders: PodFolders, pod_uid: str, name: str) -> AsyncIterator
             peer = Peer(f"unix:/proc/self/fd/{socket_fd}", name=name, options=_OPTIONS)
             try:
                 await peer.negotiate()
-                yield Launcher(peer, launcher_pb2_grpc.LauncherServiceStub(peer.channel), namespace, root)
+                machine = launcher_pb2_grpc.LauncherServiceStub(peer.channel)
+                migration = migration_pb2_grpc.MigrationServiceStub(peer.channel)
+                yield Launcher(peer, machine, migration, namespace, root)
             finally:
                 await peer.close()
         finally:

@@ -60,6 +60,7 @@ class MachineLink:
         self._allowance = Allowance(_CHANGES_AT_ONCE, _SECONDS_PER_CHANGE)
         self._launcher: ConnectedLauncher | None = None
         self._users = 0
+        self._streams: set[asyncio.Timeout] = set()
         self._unused = asyncio.Event()
         self._unused.set()
         self._finished = asyncio.Event()
@@ -113,6 +114,26 @@ class MachineLink:
             if self._users == 0:
                 self._unused.set()
 
+    @asynccontextmanager
+    async def while_connected(self) -> AsyncIterator[ConnectedLauncher]:
+        """Like `launcher`, for streams: the context ends with the connection.
+
+        Raises:
+            Disconnected: no launcher is connected, or it is no longer connected.
+        """
+        async with self.launcher() as launcher:
+            try:
+                async with asyncio.timeout(None) as limit:
+                    self._streams.add(limit)
+                    try:
+                        yield launcher
+                    finally:
+                        self._streams.discard(limit)
+            except TimeoutError as error:
+                if not limit.expired():
+                    raise
+                raise Disconnected(f"{self._name} is no longer connected") from error
+
     async def _follow(self) -> None:
         async with self._connect(self.pod_uid, self._name) as launcher:
             info = launcher.peer.info
@@ -125,6 +146,8 @@ class MachineLink:
                 await self._watch(launcher)
             finally:
                 self._launcher = None
+                for limit in self._streams:
+                    limit.reschedule(asyncio.get_running_loop().time())
                 # Closing the channel below a call in flight would cancel its caller.
                 await self._unused.wait()
 

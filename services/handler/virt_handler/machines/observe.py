@@ -12,6 +12,7 @@ from virt_core.vmi.accepted import AcceptedSpec, RefusedSpec
 from virt_core.vmi.instance import VirtualMachineInstance
 
 from virt_handler.machines.guest_state import GuestState
+from virt_handler.machines.sides import Side, side_of
 from virt_handler.network.plan import PodNetwork
 
 
@@ -52,8 +53,10 @@ def pods_on_node(vmi: VirtualMachineInstance, node: str) -> tuple[str, ...]:
 def counting_pod(vmi: VirtualMachineInstance, node: str) -> str | None:
     """The pod whose launcher the VMI's status describes; None if it is not on this node.
 
-    During a migration a VMI has two pods on two nodes: the guest is on status.nodeName. The suite never creates two
-    pods on the same node; if there are two, neither is used.
+    During a migration a VMI has two pods: the guest is on status.nodeName, in the source's pod until the migration
+    succeeds. If there are two pods that are no sides of a migration, neither is used.
     """
-    pods = pods_on_node(vmi, node)
-    return pods[0] if len(pods) == 1 and vmi.status.node_name in ("", node) else None
+    if vmi.status.node_name not in ("", node):
+        return None
+    pods = [uid for uid in pods_on_node(vmi, node) if side_of(vmi, uid) in (Side.NONE, Side.SOURCE)]
+    return pods[0] if len(pods) == 1 else None

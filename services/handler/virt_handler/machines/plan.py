@@ -48,7 +48,8 @@ def plan(observed: Observed, now: datetime) -> tuple[Action, ...]:
         return ()  # a report about another machine is ignored
     if guest.phase in _STARTED and vmi.status.phase in _ALIVE and network is not None:
         return _running(observed, network, guest, now)
-    return _end(observed, guest, now) if guest.phase == state_pb2.MACHINE_PHASE_ENDED else ()
+    ended = guest.phase == state_pb2.MACHINE_PHASE_ENDED and guest.end != state_pb2.MACHINE_END_MIGRATED
+    return _end(observed, guest, now) if ended else ()  # a guest that has migrated has not ended
 
 
 def _running(observed: Observed, network: PodNetwork, guest: GuestState, now: datetime) -> tuple[Action, ...]:

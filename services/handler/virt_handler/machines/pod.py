@@ -61,6 +61,9 @@ class ConnectedLauncher:
 
     peer: Peer
     stub: Any
+    migration: Any
+    """The stub of MigrationService."""
+
     pod: PodAccess
 
 
@@ -130,6 +133,6 @@ def launchers_of(folders: PodFolders) -> ConnectLauncher:
     async def connected(pod_uid: str, name: str) -> AsyncIterator[ConnectedLauncher]:
         async with connect(folders, pod_uid, name) as launcher:
             pod = _NodePod(pod_uid, launcher.network_namespace, launcher.root, images)
-            yield ConnectedLauncher(launcher.peer, launcher.stub, pod)
+            yield ConnectedLauncher(launcher.peer, launcher.stub, launcher.migration, pod)
 
     return connected

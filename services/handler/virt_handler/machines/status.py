@@ -92,6 +92,21 @@ def running(
     now: datetime,
 ) -> list[Operation]:
     """The patch to Running with the guest's state; empty if the status is up to date."""
+    after = running_status(vmi, spec, pod, guest, node=node, launcher_migrates=launcher_migrates, now=now)
+    return status_patch(vmi, after)
+
+
+def running_status(
+    vmi: VirtualMachineInstance,
+    spec: AcceptedSpec | RefusedSpec,
+    pod: PodNetwork,
+    guest: GuestState,
+    *,
+    node: str,
+    launcher_migrates: bool,
+    now: datetime,
+) -> dict[str, Any]:
+    """The status of a running guest."""
     after = in_phase(vmi.raw_status, VmiPhase.RUNNING, now)
     after["nodeName"] = node
     # Another release accepted a spec that this one refuses. Its status of the guest's devices stays.
@@ -110,7 +125,7 @@ def running(
         for condition in stored_conditions(vmi, _conditions(vmi, spec, guest, launcher_migrates), now)
         if condition["type"] not in _removed(guest)
     ]
-    return status_patch(vmi, after)
+    return after
 
 
 def cannot_leave_its_node(

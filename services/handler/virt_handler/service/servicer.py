@@ -11,13 +11,13 @@ from typing import Any
 from kubevirt.handler.v1 import handler_pb2 as pb
 from kubevirt.handler.v1 import handler_pb2_grpc
 from virt_core.conventions import components
-from virt_core.kube.reflector import Reflector
 from virt_core.rpc.authorize import allow
 from virt_core.rpc.errors import NotFound
 from virt_core.rpc.port import Contract
 from virt_core.vmi.instance import VirtualMachineInstance
 
 from virt_handler.machines.observe import counting_pod, pods_on_node
+from virt_handler.own_vmis import VmiCache
 from virt_handler.service.commands import Commands
 from virt_handler.service.consoles import Consoles
 
@@ -25,9 +25,7 @@ from virt_handler.service.consoles import Consoles
 class HandlerService(handler_pb2_grpc.HandlerServiceServicer):
     """The servicer."""
 
-    def __init__(
-        self, node: str, vmis: Reflector[VirtualMachineInstance], consoles: Consoles, commands: Commands
-    ) -> None:
+    def __init__(self, node: str, vmis: VmiCache, consoles: Consoles, commands: Commands) -> None:
         self._node = node
         self._vmis = vmis
         self._consoles = consoles

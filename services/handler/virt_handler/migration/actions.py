@@ -1,0 +1,64 @@
+"""The closed set of a handler's actions for a migration. Pure; planned by source.py and target.py, done by execute.py.
+
+Status, events, network, disks and the acknowledgement of the end are the actions of machines/actions.py. Every call may
+be repeated: a launcher recognizes the migration by its UID.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from kubevirt.launcher.v1 import migration_pb2
+
+from virt_handler.machines import actions as machines
+
+
+@dataclass(frozen=True, slots=True)
+class PublishIdentity:
+    """Source: get the certificate authority of this migration and write it for the target's handler."""
+
+    request: migration_pb2.GetMigrationIdentityRequest
+
+
+@dataclass(frozen=True, slots=True)
+class PrepareTarget:
+    """Target: let the launcher listen, and write where. After PrepareNetwork and PrepareDisks."""
+
+    request: migration_pb2.PrepareTargetRequest
+
+
+@dataclass(frozen=True, slots=True)
+class StartMigration:
+    """Source: start to copy the guest."""
+
+    request: migration_pb2.StartMigrationRequest
+
+
+@dataclass(frozen=True, slots=True)
+class CancelMigration:
+    """Source: abort the copy, or never begin it. No effect once the guest has switched."""
+
+    migration_uid: str
+    target_ended: bool
+    """Whether the target's pod is known to have ended."""
+
+
+@dataclass(frozen=True, slots=True)
+class CommitTarget:
+    """Target: run the guest if it has arrived completely. Only after the source's pod is known to have ended."""
+
+    migration_uid: str
+
+
+@dataclass(frozen=True, slots=True)
+class AbortTarget:
+    """Target: discard what has arrived and exit. Only after the migration is recorded as failed, or the
+    VirtualMachineInstance as ended; refused once the guest runs here."""
+
+    migration_uid: str
+
+
+Call = PublishIdentity | PrepareTarget | StartMigration | CancelMigration | CommitTarget | AbortTarget
+Action = Call | machines.Action
+Decisive = PublishIdentity | PrepareTarget | StartMigration | CommitTarget
+"""Calls without which the migration cannot go on: what refuses them ends it."""

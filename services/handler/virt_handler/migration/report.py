@@ -1,0 +1,75 @@
+"""A source launcher's report on its migration, sanitized. Pure; read by watch.py, used by source.py.
+
+The guest's side controls the launcher: texts are bounded and only shown. Which phase it reports decides about the
+migration of its own guest, and about nothing else.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum, auto
+
+from kubevirt.launcher.v1 import migration_pb2 as pb
+from virt_core.vmi.migration_state import POST_COPY, PRE_COPY, SUSPENDED
+
+from virt_handler.machines.hostile_text import MESSAGE_LENGTH, printable
+
+
+class Progress(Enum):
+    """How far a migration is, as its source reports it."""
+
+    UNKNOWN = auto()
+    """A phase that this release does not know. Never a reason to act."""
+
+    NOT_STARTED = auto()
+    """Nothing is copied: it may be started, or never be started."""
+
+    COPYING = auto()
+    """The guest is here. The migration can still be aborted."""
+
+    SWITCHED = auto()
+    """The guest is at the target, or about to run there. It never runs here again."""
+
+    ABORTED = auto()
+    """The guest is here and stays here."""
+
+
+_PROGRESS = {
+    pb.MIGRATION_PHASE_PREPARED: Progress.NOT_STARTED,
+    pb.MIGRATION_PHASE_COPYING: Progress.COPYING,
+    pb.MIGRATION_PHASE_SWITCHED: Progress.SWITCHED,
+    pb.MIGRATION_PHASE_COMMITTED: Progress.SWITCHED,
+    pb.MIGRATION_PHASE_ABORTED: Progress.ABORTED,
+}
+_MODES = {
+    pb.MIGRATION_MODE_PRE_COPY: PRE_COPY,
+    pb.MIGRATION_MODE_POST_COPY: POST_COPY,
+    pb.MIGRATION_MODE_PAUSED: SUSPENDED,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class MigrationReport:
+    """The fields that decisions and the status use."""
+
+    progress: Progress
+    reason: str = ""
+    mode: str = PRE_COPY
+    """KubeVirt's word."""
+
+    canceled: bool = False
+    """Aborted on request."""
+
+    @classmethod
+    def from_message(cls, state: pb.MigrationState) -> MigrationReport:
+        """From the wire."""
+        return cls(
+            _PROGRESS.get(state.phase, Progress.UNKNOWN),
+            printable(state.reason, MESSAGE_LENGTH),
+            _MODES.get(state.mode, PRE_COPY),
+            state.canceled,
+        )
+
+
+NEVER_HEARD = MigrationReport(Progress.NOT_STARTED)
+"""Of a launcher that knows no migration of this UID."""

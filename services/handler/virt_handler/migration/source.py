@@ -1,0 +1,149 @@
+"""Plans what the handler does for the pod that a guest leaves. Pure; called by reconcile.py, executed by execute.py.
+
+The handler may die between any two actions: each pass derives the next step from status.migrationState and from what
+the launcher reports of the migration. An unknown report is never a reason to act.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from math import ceil
+
+from google.protobuf import duration_pb2
+from kubevirt.launcher.v1 import migration_pb2, state_pb2
+from virt_core.objects.migration_configuration import MigrationConfiguration
+from virt_core.vmi.accepted import AcceptedSpec
+from virt_core.vmi.instance import VmiPhase
+
+from virt_handler.machines import status as machine_status
+from virt_handler.machines.actions import AcknowledgeEnd, PatchStatus
+from virt_handler.machines.guest_state import GuestState
+from virt_handler.migration import status
+from virt_handler.migration.actions import Action, CancelMigration, PublishIdentity, StartMigration
+from virt_handler.migration.observe import ObservedSide
+from virt_handler.migration.report import MigrationReport, Progress
+
+_ALIVE = (state_pb2.MACHINE_PHASE_RUNNING, state_pb2.MACHINE_PHASE_PAUSED)
+_BEGUN = (Progress.COPYING, Progress.SWITCHED, Progress.ABORTED)
+_BILLION = 10**9  # KubeVirt's "GiB" of completionTimeoutPerGiB
+
+
+def plan(side: ObservedSide, now: datetime) -> tuple[Action, ...]:
+    """The actions of this side; empty while there is nothing to do for it."""
+    vmi, state, guest = side.machine.vmi, side.state, side.machine.guest
+    if guest is None or (guest.machine_uid and guest.machine_uid != vmi.metadata.uid):
+        return ()
+    if state.succeeded:
+        return _left(vmi.metadata.uid, guest)
+    if vmi.status.phase.final or state.completed:
+        return _after_failure(side, guest, now)
+    progress = side.report.progress if side.report is not None else Progress.UNKNOWN
+    if side.report is not None and progress in _BEGUN:
+        return _under_way(side, side.report, now)
+    if state.abort_requested:
+        return (_cancel(side),) if progress is Progress.NOT_STARTED else ()
+    return _next_step(side, now) if guest.phase in _ALIVE else ()
+
+
+def _next_step(side: ObservedSide, now: datetime) -> tuple[Action, ...]:
+    """On the way to the copy."""
+    state = side.state
+    if not state.source_certificate_authority:
+        return _identity(side)
+    ready = state.target_node_address and state.target_certificate_authority
+    if ready and side.report is not None and side.report.progress is Progress.NOT_STARTED:
+        return (StartMigration(_start(side)), *_patched(side, side.report.mode, now))
+    return ()
+
+
+def _under_way(side: ObservedSide, report: MigrationReport, now: datetime) -> tuple[Action, ...]:
+    state = side.state
+    if report.progress is Progress.ABORTED:
+        return status.failed(side.machine.vmi, state, status.abort_reason(report), now)
+    if state.abort_requested and report.progress is Progress.COPYING:
+        return (_cancel(side),)
+    return _patched(side, report.mode, now)
+
+
+def has_left(guest: GuestState) -> bool:
+    """Whether the guest is at the target for good."""
+    return guest.phase == state_pb2.MACHINE_PHASE_MIGRATED or guest.end == state_pb2.MACHINE_END_MIGRATED
+
+
+def _left(vmi_uid: str, guest: GuestState) -> tuple[Action, ...]:
+    return (AcknowledgeEnd(vmi_uid, state_pb2.MACHINE_END_MIGRATED),) if has_left(guest) else ()
+
+
+def _after_failure(side: ObservedSide, guest: GuestState, now: datetime) -> tuple[Action, ...]:
+    """The copy ends with the migration, whoever has ended it."""
+    vmi, report = side.machine.vmi, side.report
+    if report is not None and report.progress is Progress.COPYING:
+        return (_cancel(side),)
+    if has_left(guest) and not vmi.status.phase.final and side.state.target_pod_uid not in vmi.status.active_pods:
+        # The target had the guest, and is proven to have ended.
+        reason = side.state.failure_reason or "the target ended"
+        end = machine_status.End(VmiPhase.FAILED, "MigrationLostGuest", f"the guest ended with its target: {reason}")
+        return (PatchStatus(tuple(machine_status.ended(vmi, end, now))), machine_status.end_event(end))
+    return ()
+
+
+def _cancel(side: ObservedSide) -> CancelMigration:
+    """A target whose pod has ended runs nothing that arrived there: then the source need not wait for its answer."""
+    ended = side.state.target_pod_uid not in side.machine.vmi.status.active_pods
+    return CancelMigration(side.state.migration_uid, target_ended=ended)
+
+
+def _patched(side: ObservedSide, mode: str, now: datetime) -> tuple[Action, ...]:
+    operations = status.started(side.machine.vmi, side.state, mode, now)
+    return (PatchStatus(tuple(operations)),) if operations else ()
+
+
+def _identity(side: ObservedSide) -> tuple[Action, ...]:
+    network = side.machine.network
+    if network is None or not network.addresses:
+        return ()
+    request = migration_pb2.GetMigrationIdentityRequest(
+        migration_uid=side.state.migration_uid,
+        machine_uid=side.machine.vmi.metadata.uid,
+        address=network.addresses[0],
+    )
+    return (PublishIdentity(request),)
+
+
+def _start(side: ObservedSide) -> migration_pb2.StartMigrationRequest:
+    state = side.state
+    target = migration_pb2.MigrationTarget(
+        address=state.target_node_address,
+        certificate_authority=state.target_certificate_authority,
+        ports=sorted(int(port) for port in state.target_direct_migration_node_ports if port.isdecimal()),
+    )
+    return migration_pb2.StartMigrationRequest(
+        migration_uid=state.migration_uid,
+        machine_uid=side.machine.vmi.metadata.uid,
+        target=target,
+        options=_options(side, state.migration_configuration.resolved()),
+    )
+
+
+def _options(side: ObservedSide, wanted: MigrationConfiguration) -> migration_pb2.MigrationOptions:
+    return migration_pb2.MigrationOptions(
+        bandwidth_bytes_per_second=wanted.bandwidth_bytes,
+        auto_converge=bool(wanted.allow_auto_converge),
+        post_copy=bool(wanted.allow_post_copy),
+        allow_workload_disruption=bool(wanted.allow_workload_disruption),
+        unsafe=bool(wanted.unsafe_migration_override),
+        tls=not wanted.disable_tls,
+        completion_timeout=_seconds((wanted.completion_timeout_per_gib or 0) * _billions(side)),
+        progress_timeout=_seconds(wanted.progress_timeout or 0),
+    )
+
+
+def _billions(side: ObservedSide) -> int:
+    """Bytes that are copied, in units of 10^9, rounded up: memory, and disks as the launcher reports them."""
+    spec = side.machine.spec
+    memory = spec.memory_bytes if isinstance(spec, AcceptedSpec) else 0
+    return ceil((memory + sum(side.state.source_disks.values())) / _BILLION)
+
+
+def _seconds(seconds: int) -> duration_pb2.Duration:
+    return duration_pb2.Duration(seconds=seconds)
