@@ -15,10 +15,12 @@ from virt_core.kube.reflector import Key, Reflector
 from virt_core.kube.resource import (
     NODES,
     PODS,
+    VIRTUAL_MACHINE_INSTANCE_MIGRATIONS,
     VIRTUAL_MACHINE_INSTANCE_REPLICA_SETS,
     VIRTUAL_MACHINE_INSTANCES,
     VIRTUAL_MACHINES,
 )
+from virt_core.migration.migration import VirtualMachineInstanceMigration
 from virt_core.replica_set.replica_set import VirtualMachineInstanceReplicaSet
 from virt_core.vm.virtual_machine import VirtualMachine
 from virt_core.vmi.instance import VirtualMachineInstance
@@ -41,6 +43,9 @@ class Caches:
         self.replica_sets = Reflector(
             client, VIRTUAL_MACHINE_INSTANCE_REPLICA_SETS, VirtualMachineInstanceReplicaSet, optional=True
         )
+        self.migrations = Reflector(
+            client, VIRTUAL_MACHINE_INSTANCE_MIGRATIONS, VirtualMachineInstanceMigration, optional=True
+        )
         self.nodes = Reflector(client, NODES, Node)
         self.pods = LauncherPods(client, self.vmis)
         self.instancetypes = Instancetypes(client)
@@ -57,6 +62,7 @@ class Caches:
             group.create_task(self.vmis.run(), name="watch of VirtualMachineInstances")
             group.create_task(self.vms.run(), name="watch of VirtualMachines")
             group.create_task(self.replica_sets.run(), name="watch of VirtualMachineInstanceReplicaSets")
+            group.create_task(self.migrations.run(), name="watch of VirtualMachineInstanceMigrations")
             group.create_task(self.pods.run(), name="watch of launcher pods")
             group.create_task(self.nodes.run(), name="watch of nodes")
             group.create_task(self.configuration.run(), name="watch of the KubeVirt object")
@@ -65,7 +71,8 @@ class Caches:
 
     @property
     def _synced(self) -> tuple[asyncio.Event, ...]:
-        caches = (self.vmis, self.vms, self.replica_sets, self.pods, self.nodes, self.configuration)
+        kinds = (self.vmis, self.vms, self.replica_sets, self.migrations)
+        caches = (*kinds, self.pods, self.nodes, self.configuration)
         return (*(cache.synced for cache in caches), *self.instancetypes.synced)
 
 

@@ -112,7 +112,7 @@ async def test_a_second_eviction_is_refused_while_the_first_one_evacuates(
 async def test_a_target_pod_on_the_guests_own_node_is_not_taken_for_the_source(
     server: FakeApiServer, client: KubeClient
 ) -> None:
-    put_vmi(server, migrationState={"targetPodUID": f"uid-{TARGET}"})
+    put_vmi(server, migrationState={"migrationUid": "m", "targetPodUID": f"uid-{TARGET}"})
     put_pod(server, TARGET, "node1", **{"kubevirt.io/migrationJobUID": "m"})
     assert await evicted(client, TARGET) == "Eviction request for target Pod" and not marked(server)
 

@@ -14,18 +14,23 @@ from typing import Any
 
 import msgspec
 from virt_core.conventions import components, labels, migration
-from virt_core.conventions.conditions import LIVE_MIGRATABLE
 from virt_core.conventions.launcher_pod import COMPUTE
 from virt_core.objects.meta import Condition, ObjectMeta
 from virt_core.objects.patch import Operation, pointer
+from virt_core.vmi.eviction import (
+    EXTERNAL,
+    LIVE_MIGRATE,
+    eviction_strategy,
+    is_migratable,
+    live_migratable,
+    migrates_on_eviction,
+)
 from virt_core.vmi.instance import VirtualMachineInstance
 
 _MARK = "evacuationNodeName"
 _ENDED = ("Succeeded", "Failed")
 _REQUESTED_BY, _DESCHEDULER = "requested-by", "sigs.k8s.io/descheduler"
 """Annotation of the Evictions that the descheduler creates."""
-
-_MIGRATING, _MIGRATING_IF_POSSIBLE, _EXTERNAL = "LiveMigrate", "LiveMigrateIfPossible", "External"
 
 
 class DeleteOptions(msgspec.Struct, frozen=True, rename="camel"):
@@ -141,11 +146,10 @@ def decide(eviction: Eviction, pod: EvictedPod, vmi: VirtualMachineInstance | No
 
 
 def _by_strategy(eviction: Eviction, pod: EvictedPod, vmi: VirtualMachineInstance) -> Decision:
-    strategy, migratable = _strategy_of(vmi), _condition(vmi, LIVE_MIGRATABLE)
-    moves = migratable is not None and migratable.status == "True"
-    if strategy == _MIGRATING and not moves:
-        return Refuse(_cannot_move(vmi, migratable))
-    if strategy == _EXTERNAL or (moves and strategy in (_MIGRATING, _MIGRATING_IF_POSSIBLE)):
+    strategy, moves = eviction_strategy(vmi), is_migratable(vmi)
+    if strategy == LIVE_MIGRATE and not moves:
+        return Refuse(_cannot_move(vmi, live_migratable(vmi)))
+    if strategy == EXTERNAL or (moves and migrates_on_eviction(vmi)):
         return _marked(eviction, pod, vmi)
     return Allow(f"evictionStrategy is {strategy or 'not set'}, LiveMigratable {moves}")
 
@@ -157,10 +161,10 @@ def _has_no_guest(pod: EvictedPod, vmi: VirtualMachineInstance) -> bool:
 
 def _marked(eviction: Eviction, pod: EvictedPod, vmi: VirtualMachineInstance) -> Decision:
     triggered = f'Eviction triggered evacuation of VMI "{vmi.metadata.namespace}/{vmi.metadata.name}"'
-    if vmi.raw_status.get(_MARK):
+    if vmi.status.evacuation_node_name:
         return Refuse(f"Evacuation in progress: {triggered}")
-    node, state = vmi.status.node_name, vmi.raw_status.get("migrationState")
-    arriving = isinstance(state, dict) and state.get("targetPodUID") == pod.metadata.uid and not state.get("completed")
+    node, state = vmi.status.node_name, vmi.status.migration_state
+    arriving = state is not None and state.active and state.target_pod_uid == pod.metadata.uid
     if arriving or not node or pod.spec.node_name != node:
         return Refuse("Eviction request for target Pod")
     return Mark(vmi.metadata.name, tuple(_mark(eviction, vmi)), triggered)
@@ -193,22 +197,6 @@ def _cannot_move(vmi: VirtualMachineInstance, migratable: Condition | None) -> s
         return f"{text}: its guest is not running yet"
     why = ": ".join(part for part in (migratable.reason, migratable.message) if part)
     return f"{text}: {why}" if why else text
-
-
-def _condition(vmi: VirtualMachineInstance, kind: str) -> Condition | None:
-    return next((condition for condition in vmi.status.conditions if condition.type == kind), None)
-
-
-class _Strategy(msgspec.Struct, frozen=True, rename="camel"):
-    eviction_strategy: str | None = None
-
-
-def _strategy_of(vmi: VirtualMachineInstance) -> str:
-    """Admission stores the cluster's strategy in each new object that names none."""
-    try:
-        return msgspec.json.decode(vmi.spec, type=_Strategy).eviction_strategy or ""
-    except msgspec.DecodeError:
-        return ""
 
 
 def vmi_of(body: Mapping[str, Any]) -> VirtualMachineInstance:

@@ -11,6 +11,7 @@ class Taint(msgspec.Struct, frozen=True):
     """A taint of a node."""
 
     key: str
+    effect: str = ""
 
 
 class NodeCondition(msgspec.Struct, frozen=True):
@@ -25,6 +26,8 @@ class NodeSpec(msgspec.Struct, frozen=True):
     """Fields that the node lifecycle controller and administrators set."""
 
     taints: list[Taint] = []
+    unschedulable: bool = False
+    """Whether it is cordoned."""
 
 
 class NodeStatus(msgspec.Struct, frozen=True):
@@ -48,3 +51,7 @@ class Node(msgspec.Struct, frozen=True):
     def tainted(self, key: str) -> bool:
         """Whether it has a taint of that key."""
         return any(taint.key == key for taint in self.spec.taints)
+
+    def drained_by(self, key: str) -> bool:
+        """Whether the taint of that key says that guests are to leave, KubeVirt's way before `kubectl drain`."""
+        return Taint(key, "NoSchedule") in self.spec.taints

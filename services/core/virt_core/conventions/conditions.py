@@ -14,6 +14,12 @@ ACCESS_CREDENTIALS_SYNCHRONIZED = "AccessCredentialsSynchronized"
 """Whether the guest has the accessCredentials that its agent sets; there is none without such credentials."""
 
 LIVE_MIGRATABLE = "LiveMigratable"
+EVICTION_REQUESTED = "EvictionRequested"
+"""While status.evacuationNodeName is set; its reason as well."""
+
+EVACUATION_BLOCKED = "EvacuationBlocked"
+"""Why a guest that is to leave its node cannot. Not in KubeVirt."""
+
 STORAGE_LIVE_MIGRATABLE = "StorageLiveMigratable"
 """Whether the guest could migrate if all its volumes were copied to other claims."""
 

@@ -31,6 +31,10 @@ WORKLOAD_UPDATE = "kubevirt.io/workloadUpdateMigration"
 EVICTION_SOURCE, DESCHEDULER = "kubevirt.io/eviction-source", "descheduler"
 """Annotation of a VirtualMachineInstance that is marked for evacuation, and its value if the descheduler evicted it."""
 
+CORDONED_NODE = "kubevirt.io/evacuation-cordoned-node"
+"""Annotation of a VirtualMachineInstance that is marked for evacuation: the node was unschedulable. So the mark is
+taken back when the node is schedulable again. Not in KubeVirt."""
+
 EVICTION_IN_PROGRESS = "descheduler.alpha.kubernetes.io/eviction-in-progress"
 """Annotation of the source pod of an evacuation, "true": the descheduler counts it as evicted."""
 

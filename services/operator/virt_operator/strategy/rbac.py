@@ -77,6 +77,7 @@ ACCOUNTS = (
             rule("kubevirt.io", _REPLICA_SETS, "get", "list", "watch"),
             rule("kubevirt.io", f"{_REPLICA_SETS}/status", "patch"),
             rule("kubevirt.io", f"{_REPLICA_SETS}/finalizers", "update"),  # as above
+            rule("kubevirt.io", _MIGRATIONS, "list", "watch", "create"),
             # What a guest was started with; the instance type and the preference that its VirtualMachine keeps.
             rule("apps", "controllerrevisions", "create", "get", "delete"),
             *_instancetypes("list", "watch"),

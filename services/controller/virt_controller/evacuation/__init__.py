@@ -1,0 +1,1 @@
+"""Evacuation: guests leave a node that is drained, by migrations."""

@@ -1,0 +1,39 @@
+"""VirtualMachineInstanceMigrations by the VirtualMachineInstance that they move. Created by reconcilers; reads the
+shared cache."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from virt_core.kube.reflector import Key, Reflector
+from virt_core.migration.migration import VirtualMachineInstanceMigration
+
+
+class Migrations:
+    """An index of the cache. `changed(key)` is called with the VirtualMachineInstance's key after each change."""
+
+    def __init__(self, cache: Reflector[VirtualMachineInstanceMigration], changed: Callable[[Key], None]) -> None:
+        self._cache = cache
+        self._changed = changed
+        self._vmi_of: dict[Key, Key] = {}
+        self._of: dict[Key, set[Key]] = {}
+        cache.subscribe(self._update)
+
+    def of(self, vmi: Key) -> tuple[VirtualMachineInstanceMigration, ...]:
+        """The migrations of the VirtualMachineInstance of that key, the newest last."""
+        found = (self._cache.get(key) for key in self._of.get(vmi, ()))
+        present = [migration for migration in found if migration is not None]
+        return tuple(sorted(present, key=lambda each: (each.metadata.creation_timestamp, each.metadata.name)))
+
+    def _update(self, key: Key) -> None:
+        before, migration = self._vmi_of.pop(key, None), self._cache.get(key)
+        if before is not None:
+            self._of[before].discard(key)
+            if not self._of[before]:
+                del self._of[before]
+        if migration is not None:
+            self._vmi_of[key] = migration.vmi_key
+            self._of.setdefault(migration.vmi_key, set()).add(key)
+        for vmi in {before, self._vmi_of.get(key)} - {None}:
+            if vmi is not None:
+                self._changed(vmi)

@@ -1,0 +1,44 @@
+"""What a VirtualMachineInstance's evictionStrategy says. Pure; called by virt-api for evictions, and by virt-controller
+for evacuations and workload updates."""
+
+from __future__ import annotations
+
+import msgspec
+
+from virt_core.conventions.conditions import LIVE_MIGRATABLE
+from virt_core.objects.meta import Condition
+from virt_core.vmi.instance import VirtualMachineInstance
+
+NONE, LIVE_MIGRATE, LIVE_MIGRATE_IF_POSSIBLE, EXTERNAL = "None", "LiveMigrate", "LiveMigrateIfPossible", "External"
+STRATEGIES = (NONE, LIVE_MIGRATE, LIVE_MIGRATE_IF_POSSIBLE, EXTERNAL)
+
+
+class _Strategy(msgspec.Struct, frozen=True, rename="camel"):
+    eviction_strategy: str | None = None
+
+
+_decoder = msgspec.json.Decoder(_Strategy)
+
+
+def eviction_strategy(vmi: VirtualMachineInstance) -> str:
+    """The strategy, "" if there is none: admission stores the cluster's in each new object that names none."""
+    try:
+        return _decoder.decode(vmi.spec).eviction_strategy or ""
+    except msgspec.DecodeError:
+        return ""
+
+
+def migrates_on_eviction(vmi: VirtualMachineInstance) -> bool:
+    """Whether the suite migrates the guest when its node is drained, if the guest can be migrated."""
+    return eviction_strategy(vmi) in (LIVE_MIGRATE, LIVE_MIGRATE_IF_POSSIBLE)
+
+
+def live_migratable(vmi: VirtualMachineInstance) -> Condition | None:
+    """The condition LiveMigratable; None: its handler has not decided yet."""
+    return next((condition for condition in vmi.status.conditions if condition.type == LIVE_MIGRATABLE), None)
+
+
+def is_migratable(vmi: VirtualMachineInstance) -> bool:
+    """Whether the guest can be migrated."""
+    condition = live_migratable(vmi)
+    return condition is not None and condition.status == "True"
