@@ -35,7 +35,15 @@ _REPLY_MARGIN = 0.5
 _LONGEST_START_WAIT = 60.0  # seconds
 _TIME_ZONES = Path("/usr/share/zoneinfo")  # of Debian's package tzdata
 _LONGEST_FREEZE = 24 * 3600  # seconds
-_SETTLED = frozenset({state_pb2.MACHINE_PHASE_RUNNING, state_pb2.MACHINE_PHASE_PAUSED, state_pb2.MACHINE_PHASE_ENDED})
+_SETTLED = frozenset(
+    {
+        state_pb2.MACHINE_PHASE_RUNNING,
+        state_pb2.MACHINE_PHASE_PAUSED,
+        state_pb2.MACHINE_PHASE_INCOMING,
+        state_pb2.MACHINE_PHASE_MIGRATED,
+        state_pb2.MACHINE_PHASE_ENDED,
+    }
+)
 
 
 @contextlib.asynccontextmanager
@@ -123,30 +131,27 @@ class LauncherServicer(launcher_pb2_grpc.LauncherServiceServicer):
     ) -> launcher_pb2.AcknowledgeEndResponse:
         self._require_uid(request.machine_uid, "machine_uid")
         ended = self._keeper.record.ended
-        if ended is None or ended.end != request.end:
+        migrated = self._keeper.record.switched and request.end == state_pb2.MACHINE_END_MIGRATED
+        if migrated:
+            _log.info("exiting, the guest has been migrated", machine_uid=request.machine_uid)
+        elif ended is None or ended.end != request.end:
             found = "has not ended" if ended is None else f"ended as {state_pb2.MachineEnd.Name(ended.end)}"
             raise Refused(f"the machine {found}", reason="NOT_ENDED", field="end")
-        _log.info("exiting, the machine's end is recorded", machine_uid=request.machine_uid)
+        else:
+            _log.info("exiting, the machine's end is recorded", machine_uid=request.machine_uid)
         self._finished.set()
         return launcher_pb2.AcknowledgeEndResponse()
 
     async def WatchMachine(  # noqa: N802 - the contract's name
         self, request: launcher_pb2.WatchMachineRequest, context: Any
     ) -> AsyncIterator[launcher_pb2.WatchMachineResponse]:
-        loop = asyncio.get_running_loop()
-        published, end = self._keeper.published, loop.time() + self._settings.watch_lifetime
-        with published.reading():
-            more = await published.newer_than(0)
-            while more and loop.time() < end:
-                revision = published.revision
+        published, settings = self._keeper.published, self._settings
+        revisions = published.revisions(heartbeat=settings.heartbeat, lifetime=settings.watch_lifetime)
+        async with contextlib.aclosing(revisions):
+            async for revision in revisions:
                 yield launcher_pb2.WatchMachineResponse(
                     instance_id=self._instance_id, revision=revision, state=published.state
                 )
-                try:
-                    async with asyncio.timeout(min(self._settings.heartbeat, max(0.0, end - loop.time()))):
-                        more = await published.newer_than(revision)
-                except TimeoutError:
-                    continue
 
     async def CommandMachine(  # noqa: N802 - the contract's name
         self, request: launcher_pb2.CommandMachineRequest, context: Any
@@ -159,6 +164,8 @@ class LauncherServicer(launcher_pb2_grpc.LauncherServiceServicer):
         _log.info("commanding", machine_uid=request.machine_uid, command=kind)
         async with _as_contract_says():
             if kind == "freeze":
+                if self._keeper.record.copying:
+                    raise CommandRefused("the machine is being migrated", reason="MIGRATING")
                 await self._agent.freeze(_thaw_after(command.freeze))
             elif kind == "unfreeze":
                 await self._agent.unfreeze()
@@ -186,7 +193,7 @@ class LauncherServicer(launcher_pb2_grpc.LauncherServiceServicer):
         self._require_uid(uid, "machine_uid")
         record = self._keeper.record
         assert record.machine is not None
-        if record.running is None or record.ended is not None:
+        if record.running is None or record.ended is not None or record.switched:
             raise Refused("the machine does not run", reason="NOT_RUNNING")
         return record.machine
 

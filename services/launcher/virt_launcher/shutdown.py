@@ -22,6 +22,7 @@ _log = logs.bound("virt_launcher.shutdown")
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 # The handler needs about 20 ms to write the end to the API server. It waits longer only for an eviction's reason.
 _ACKNOWLEDGEMENT = 1.0  # seconds
+_OVER = frozenset({state_pb2.MACHINE_PHASE_ENDED, state_pb2.MACHINE_PHASE_MIGRATED})
 _WORDS = {state_pb2.MACHINE_END_SHUTDOWN: GUEST_SHUTDOWN, state_pb2.MACHINE_END_DESTROYED: GUEST_DESTROYED}
 
 
@@ -46,9 +47,10 @@ async def stop_guest(
         grace = machine.shutdown_grace_period.ToNanoseconds() / 1e9
         _log.info("stopping the machine", machine_uid=machine.uid, grace=grace)
         keeper.request_stop(grace)
-        await keeper.published.until(lambda state: state.phase == state_pb2.MACHINE_PHASE_ENDED)
+        await keeper.published.until(lambda state: state.phase in _OVER)
         record_end(keeper.published.state.end, termination_message)
-        if keeper.published.readers:
+        # Of a guest that runs elsewhere there is no end to acknowledge.
+        if keeper.published.readers and not keeper.record.switched:
             await _acknowledgement(finished)
     _log.info("ending")
     finished.set()

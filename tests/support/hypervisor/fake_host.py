@@ -12,6 +12,7 @@ import asyncio
 import base64
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 from xml.etree import ElementTree as ET
 
@@ -20,7 +21,15 @@ from virt_launcher.errors import AgentRefused, AgentUnavailable, HypervisorRefus
 
 MACHINE_TYPES = {"q35": "pc-q35-7.2", "pc": "pc-i440fx-7.2"}
 DISK_BYTES = 1 << 20
-_WITH_QEMU = frozenset({DomainPhase.STANDING, DomainPhase.STALLED, DomainPhase.RUNNING, DomainPhase.PANICKED})
+_WITH_QEMU = frozenset(
+    {
+        DomainPhase.STANDING,
+        DomainPhase.MIGRATING,
+        DomainPhase.STALLED,
+        DomainPhase.RUNNING,
+        DomainPhase.PANICKED,
+    }
+)
 
 
 # Of QEMU 7.2 and libvirt 9.0.
@@ -107,6 +116,7 @@ class FakeHypervisor:
         locked: another process uses the image of the first disk.
         hanging: names of functions that do not return.
         calls: names of the functions that were called.
+        description: of the domain.
         before_cpus_start: called when the launcher starts the guest's CPUs.
         guest_hears_power_button: the guest shuts down when its power button is pressed.
     """
@@ -127,6 +137,7 @@ class FakeHypervisor:
         self.calls: list[str] = []
         self.before_cpus_start: Callable[[], None] = lambda: None
         self.guest_hears_power_button = False
+        self.description = ""
         self._executed = False
         self._hosts: list[FakeHost] = []
 
@@ -204,6 +215,12 @@ class FakeHypervisor:
         if self.phase is DomainPhase.STALLED:
             return Observation(self.phase, stall=self.stall)
         return Observation(self.phase)
+
+    def observe_incoming(self) -> Observation:
+        seen = self.observe()
+        if seen.phase in (DomainPhase.STANDING, DomainPhase.SHUTOFF):
+            return replace(seen, committed_by=self.description)
+        return seen
 
     def create_standing(self, xml: str) -> None:
         try:

@@ -140,7 +140,8 @@ class AgentKeeper:
     async def _work(self) -> float | None:
         """Poll once. Returns the seconds until the next poll; None: wait for an event."""
         record = self._keeper.record
-        if record.running is None or record.ended is not None or not self._host.connected:
+        gone = record.ended is not None or record.switched
+        if record.running is None or gone or not self._host.connected:
             return None  # an event or the connection's return wakes this task
         try:
             connected = await self._host.call(guest_agent.is_connected, timeout=_LOOK_TIMEOUT)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+from dataclasses import replace
 from typing import Any
 
 from virt_launcher.domain.names import EMULATOR
@@ -42,19 +43,46 @@ def observe(connection: Any) -> Observation:
             libvirt.VIR_DOMAIN_SHUTOFF_DESTROYED: ShutoffReason.DESTROYED,
             libvirt.VIR_DOMAIN_SHUTOFF_CRASHED: ShutoffReason.CRASHED,
             libvirt.VIR_DOMAIN_SHUTOFF_FAILED: ShutoffReason.FAILED,
+            libvirt.VIR_DOMAIN_SHUTOFF_MIGRATED: ShutoffReason.MIGRATED,
         }
         return Observation(DomainPhase.SHUTOFF, reasons.get(reason, ShutoffReason.UNKNOWN))
     if state == libvirt.VIR_DOMAIN_CRASHED:
         return Observation(DomainPhase.PANICKED)
     if state == libvirt.VIR_DOMAIN_PAUSED:
-        if reason == libvirt.VIR_DOMAIN_PAUSED_USER:
-            return Observation(DomainPhase.STANDING)
-        if reason == libvirt.VIR_DOMAIN_PAUSED_STARTING_UP:
-            # A libvirtd died while it started QEMU; its successor is about to kill that QEMU.
-            raise HypervisorUnavailable("libvirtd has not cleaned up an interrupted start yet")
-        io_error = reason == libvirt.VIR_DOMAIN_PAUSED_IOERROR
-        return Observation(DomainPhase.STALLED, stall=StallReason.IO_ERROR if io_error else StallReason.OTHER)
+        return _stopped(reason)
     return Observation(DomainPhase.RUNNING)
+
+
+def _stopped(reason: int) -> Observation:
+    import libvirt
+
+    if reason == libvirt.VIR_DOMAIN_PAUSED_USER:
+        return Observation(DomainPhase.STANDING)
+    if reason == libvirt.VIR_DOMAIN_PAUSED_STARTING_UP:
+        # A libvirtd died while it started QEMU; its successor is about to kill that QEMU.
+        raise HypervisorUnavailable("libvirtd has not cleaned up an interrupted start yet")
+    if reason in (libvirt.VIR_DOMAIN_PAUSED_MIGRATION, libvirt.VIR_DOMAIN_PAUSED_POSTCOPY):
+        return Observation(DomainPhase.MIGRATING)
+    io_error = reason == libvirt.VIR_DOMAIN_PAUSED_IOERROR
+    return Observation(DomainPhase.STALLED, stall=StallReason.IO_ERROR if io_error else StallReason.OTHER)
+
+
+def observe_incoming(connection: Any) -> Observation:
+    """Observe the domain of a launcher whose guest arrives by a migration: libvirt starts and ends its QEMU."""
+    import libvirt
+
+    domain = find_domain(connection)
+    if domain is None:
+        return Observation(DomainPhase.ABSENT)
+    if domain.state() == [libvirt.VIR_DOMAIN_PAUSED, libvirt.VIR_DOMAIN_PAUSED_STARTING_UP]:
+        return Observation(DomainPhase.MIGRATING)
+    seen = observe(connection)
+    if seen.phase not in (DomainPhase.STANDING, DomainPhase.SHUTOFF):
+        return seen
+    try:
+        return replace(seen, committed_by=domain.metadata(libvirt.VIR_DOMAIN_METADATA_DESCRIPTION, None))
+    except libvirt.libvirtError:  # it has no description
+        return seen
 
 
 def create_standing(connection: Any, xml: str) -> None:

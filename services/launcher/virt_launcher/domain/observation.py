@@ -15,6 +15,9 @@ class DomainPhase(enum.Enum):
     """Defined, without a QEMU process."""
     STANDING = "standing"
     """A QEMU process whose CPUs were never started, or were paused."""
+    MIGRATING = "migrating"
+    """A QEMU process whose CPUs libvirt has stopped for a migration: at the source at its end, at the target until the
+    guest has arrived completely."""
     STALLED = "stalled"
     """A QEMU process that stopped its CPUs by itself."""
     RUNNING = "running"
@@ -31,6 +34,8 @@ class ShutoffReason(enum.Enum):
     DESTROYED = "destroyed"
     CRASHED = "crashed"
     FAILED = "failed"
+    MIGRATED = "migrated"
+    """The guest has arrived at another hypervisor."""
 
 
 class StallReason(enum.Enum):
@@ -58,3 +63,6 @@ class Observation:
     reason: ShutoffReason = ShutoffReason.UNKNOWN
     stall: StallReason = StallReason.OTHER
     disk_errors: tuple[DiskError, ...] = ()
+    committed_by: str = ""
+    """The UID of the migration whose source has handed over this domain without a start of its CPUs; observed at the
+    target only."""

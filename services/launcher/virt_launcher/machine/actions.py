@@ -19,9 +19,17 @@ class RecordRunning:
 
 
 @dataclass(frozen=True, slots=True)
+class RecordArrived:
+    """Record that the guest has arrived by a migration, and whether its CPUs are to be paused. Only when the source has
+    handed it over, or has ended."""
+
+    paused: bool
+
+
+@dataclass(frozen=True, slots=True)
 class StartCpus:
-    """Start the CPUs. Only after RecordRunning and unless a pause is wanted; also, on command, after QEMU stopped the
-    guest."""
+    """Start the CPUs. Only after RecordRunning or RecordArrived and unless a pause is wanted; also, on command, after
+    QEMU stopped the guest."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +75,7 @@ class RecordEnd:
 Action = (
     CreateStanding
     | RecordRunning
+    | RecordArrived
     | StartCpus
     | RecordWanted
     | StopCpus

@@ -9,10 +9,10 @@ from kubevirt.launcher.v1 import command_pb2
 
 from virt_launcher.domain.observation import DomainPhase, Observation
 from virt_launcher.errors import CommandRefused
-from virt_launcher.machine.actions import Action, PressRebootButton, RecordWanted, Reset, StartCpus
+from virt_launcher.machine.actions import Action, PressRebootButton, RecordArrived, RecordWanted, Reset, StartCpus
 from virt_launcher.machine.record import Record
 
-_GUEST_EXISTS = frozenset({DomainPhase.STANDING, DomainPhase.STALLED, DomainPhase.RUNNING})
+_GUEST_EXISTS = frozenset({DomainPhase.STANDING, DomainPhase.MIGRATING, DomainPhase.STALLED, DomainPhase.RUNNING})
 
 
 def steps(command: command_pb2.Command, record: Record, seen: Observation, *, stopping: bool) -> tuple[Action, ...]:
@@ -26,6 +26,10 @@ def steps(command: command_pb2.Command, record: Record, seen: Observation, *, st
     if stopping:
         raise CommandRefused("the machine is being stopped", reason="STOPPING")
     kind = command.WhichOneof("command")
+    if record.copying and kind in ("pause", "unpause"):
+        raise CommandRefused(
+            "the machine is being migrated, try again when the migration has ended", reason="MIGRATING"
+        )
     if kind == "pause":
         return () if record.pause_wanted else (RecordWanted(paused=True),)
     if kind == "unpause":
@@ -38,3 +42,16 @@ def steps(command: command_pb2.Command, record: Record, seen: Observation, *, st
             raise CommandRefused("the guest's CPUs are stopped", reason="PAUSED")
         return (PressRebootButton(),)
     raise CommandRefused(f"{kind or 'no command'} is not for the hypervisor", reason="NOT_SUPPORTED")
+
+
+def commit(record: Record, seen: Observation, *, stopping: bool, paused: bool) -> tuple[Action, ...]:
+    """The actions that keep a guest whose migration's source has ended. plan.py then starts its CPUs.
+
+    Raises:
+        CommandRefused: it has not arrived completely.
+    """
+    if not record.awaited and record.running is not None:
+        return ()
+    if stopping or record.ended is not None or seen.phase is not DomainPhase.STANDING:
+        raise CommandRefused("the guest has not arrived completely", reason="NOT_ARRIVED")
+    return (RecordArrived(paused),)

@@ -22,6 +22,7 @@ from virt_launcher.machine.actions import (
     Destroy,
     PressPowerButton,
     PressRebootButton,
+    RecordArrived,
     RecordEnd,
     RecordRunning,
     RecordWanted,
@@ -54,10 +55,13 @@ async def execute(action: Action, records: RecordFolder, host: Host, files: Doma
             log.info("starting QEMU")
             await _create_or_end(machine, records, host, files)
         case RecordRunning():
-            state = _state(machine, state_pb2.MACHINE_PHASE_RUNNING)
-            state.disks.extend(await _disk_states(machine, host))
-            state.machine_type = await host.call(guest.machine_type, timeout=_CALL_TIMEOUT)
-            records.write_running(state)
+            records.write_running(await _running(machine, host))
+        case RecordArrived(paused):
+            log.info("recording the guest's arrival", paused=paused)
+            running = await _arrived(machine, host)
+            phase = state_pb2.MACHINE_PHASE_PAUSED if paused else state_pb2.MACHINE_PHASE_RUNNING
+            records.write_wanted(_state(machine, phase))
+            records.write_running(running)
         case StartCpus():
             log.info("starting the guest's CPUs")
             await host.call(guest.start_cpus, timeout=_CALL_TIMEOUT)
@@ -136,6 +140,22 @@ async def _disk_states(machine: machine_pb2.Machine, host: Host) -> list[state_p
         state_pb2.DiskState(name=name, target=target, capacity_bytes=size)
         for (name, target), size in zip(targets.items(), sizes, strict=True)
     ]
+
+
+async def _running(machine: machine_pb2.Machine, host: Host) -> state_pb2.MachineState:
+    state = _state(machine, state_pb2.MACHINE_PHASE_RUNNING)
+    state.disks.extend(await _disk_states(machine, host))
+    state.machine_type = await host.call(guest.machine_type, timeout=_CALL_TIMEOUT)
+    return state
+
+
+async def _arrived(machine: machine_pb2.Machine, host: Host) -> state_pb2.MachineState:
+    """Like _running. A guest that has arrived may have ended since, and then libvirt knows nothing of its disks."""
+    try:
+        return await _running(machine, host)
+    except HypervisorRefused as error:
+        _log.warning("recording the guest's arrival without its disks", reason=str(error))
+        return _state(machine, state_pb2.MACHINE_PHASE_RUNNING)
 
 
 def _end(records: RecordFolder, end: state_pb2.MachineEnd.ValueType, message: str, *, failed_disk: str = "") -> None:

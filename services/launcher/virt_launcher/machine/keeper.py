@@ -9,7 +9,10 @@ from __future__ import annotations
 import asyncio
 import math
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
+from typing import TYPE_CHECKING
 
 from google.protobuf.timestamp_pb2 import Timestamp
 from kubevirt.launcher.v1 import command_pb2, guest_pb2, machine_pb2, state_pb2
@@ -22,7 +25,7 @@ from virt_launcher.domain.host import Host
 from virt_launcher.domain.observation import DiskError, DomainPhase, Observation, StallReason
 from virt_launcher.errors import CommandRefused, HypervisorRefused, HypervisorUnavailable
 from virt_launcher.machine.actions import Action, Destroy, PressPowerButton, RecordWanted
-from virt_launcher.machine.commands import steps
+from virt_launcher.machine.commands import commit, steps
 from virt_launcher.machine.execute import execute, now
 from virt_launcher.machine.plan import Stop, plan
 from virt_launcher.machine.publication import Publication
@@ -30,22 +33,31 @@ from virt_launcher.machine.record import Record, RecordFolder
 from virt_launcher.machine.status import state
 from virt_launcher.settings import Settings
 
+if TYPE_CHECKING:  # loaded when there is a migration only
+    from kubevirt.launcher.v1 import migration_pb2
+
 _log = logs.bound("virt_launcher.machine")
 
 # Seconds.
 _OBSERVE_TIMEOUT = 10.0
 _DISK_ERRORS_TIMEOUT = 2.0
 _RETRY = 1.0
+# libvirt sends no event of a hand-over without a start of the CPUs.
+_LOOK_FOR_ARRIVAL = 1.0
 # Seconds after a connection to libvirtd at which the guest is observed again: a libvirtd that finds after its start
 # that QEMU is gone accepts connections before that, and reports no event (libvirt's qemuProcessReconnect).
 _LOOKS_AFTER_CONNECTING = (0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0)
+
+
+_Steps = Callable[..., tuple[Action, ...]]
+"""From the record, an observation and `stopping` to the actions of a command. May raise CommandRefused."""
 
 
 class Keeper:
     """The owner of the machine. `published` is the newest state, `known` is set when there is a machine."""
 
     def __init__(self, settings: Settings, records: RecordFolder, host: Host) -> None:
-        self.published = Publication()
+        self.published = Publication(state_pb2.MachineState())
         self.known = asyncio.Event()
         self._settings = settings
         self._files = DomainFiles.below(settings.state_folder)
@@ -77,6 +89,8 @@ class Keeper:
     def request_stop(self, grace: float) -> None:
         """Request the machine's end within `grace` seconds. A later, shorter request overrides it."""
         deadline = asyncio.get_running_loop().time() + grace
+        if self._stop is not None and self._stop.before_arrival:
+            self._stop = None  # one that has arrived meanwhile has its time
         if self._stop is None or deadline < self._stop.deadline:
             stop = self._stop or Stop(deadline, self._settings.power_button_interval)
             self._stop = replace(stop, deadline=deadline)
@@ -90,7 +104,35 @@ class Keeper:
             HypervisorRefused: the hypervisor refuses it.
             HypervisorUnavailable: its effect is unknown.
         """
-        request = _Request(command, asyncio.get_running_loop().create_future())
+        await self._request(partial(steps, command))
+
+    def await_guest(self, request: migration_pb2.PrepareTargetRequest) -> None:
+        """Record the machine and the migration by which it arrives. From then on this launcher starts no guest on its
+        own, even after a crash of this process."""
+        self._records.write_incoming(request)
+        self.accept(request.machine)
+
+    async def commit_arrival(self, *, paused: bool) -> None:
+        """Keep a guest that has arrived, whose source has ended. Raises as `command`."""
+        await self._request(partial(commit, paused=paused))
+
+    def abort_arrival(self) -> None:
+        """Discard a guest that has not arrived. One that has arrived runs on."""
+        if self._stop is None:
+            self._stop = Stop(-math.inf, self._settings.power_button_interval, before_arrival=True)
+        self._wake.set()
+
+    def record_outgoing(self, request: migration_pb2.StartMigrationRequest) -> None:
+        """Record where a migration moves the guest, before its state."""
+        self._records.write_outgoing(request)
+
+    def record_migration(self, state: migration_pb2.MigrationState) -> None:
+        """Record the state of the migration from here."""
+        self._records.write_migration(state)
+        self._wake.set()
+
+    async def _request(self, actions: _Steps) -> None:
+        request = _Request(actions, asyncio.get_running_loop().create_future())
         self._requests.append(request)
         self._wake.set()
         await request.done
@@ -128,6 +170,8 @@ class Keeper:
             while self._requests:
                 seen = await self._serve(self._requests.popleft(), seen)
             again_in = min(self._next_stop_step(), self._next_look())
+            if self.record.awaited and self.record.ended is None:
+                again_in = min(again_in, _LOOK_FOR_ARRIVAL)
             self._silent_since = None
         except HypervisorUnavailable as error:
             seen = None
@@ -156,7 +200,7 @@ class Keeper:
             return seen
         paused = self.record.pause_wanted
         try:
-            for action in steps(request.command, self.record, seen, stopping=self._stop is not None):
+            for action in request.steps(self.record, seen, stopping=self._stop is not None):
                 await execute(action, self._records, self._host, self._files)
             seen = await self._settle()
             await self._tell(seen)
@@ -185,7 +229,8 @@ class Keeper:
     async def _look(self) -> Observation:
         if self.record.machine is None or (self.record.ended is not None and not self._host.connected):
             return Observation(DomainPhase.ABSENT)  # libvirt's answer would not matter
-        seen = await self._host.call(guest.observe, timeout=_OBSERVE_TIMEOUT)
+        function = guest.observe_incoming if self.record.awaited else guest.observe
+        seen = await self._host.call(function, timeout=_OBSERVE_TIMEOUT)
         if seen.stall is not StallReason.IO_ERROR:
             self._disk_errors = None
             return seen
@@ -228,6 +273,8 @@ class Keeper:
     def _next_stop_step(self) -> float:
         if self._stop is None or self.record.machine is None or self.record.ended is not None:
             return math.inf
+        if self.record.switched or self._stop.before_arrival:
+            return math.inf
         due = min(self._stop.deadline, self._stop.next_press())
         return max(0.0, due - _clock()) if math.isfinite(due) else 0.0
 
@@ -252,9 +299,9 @@ class Keeper:
 
 @dataclass(frozen=True, slots=True)
 class _Request:
-    """A command and the future of its caller, who may cancel `done`."""
+    """The actions of a command, and the future of its caller, who may cancel `done`."""
 
-    command: command_pb2.Command
+    steps: _Steps
     done: asyncio.Future[None]
 
     def succeed(self) -> None:

@@ -1,29 +1,33 @@
-"""Publishes the newest state of the machine to readers. Written by keeper.py, read by servicer.py."""
+"""Publishes the newest state of the machine, or of its migration, to readers. Written by keeper.py and
+migration/source.py, read by the servicers."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import contextmanager
+from typing import Generic, TypeVar
 
-from kubevirt.launcher.v1 import state_pb2
+from google.protobuf.message import Message
+
+State = TypeVar("State", bound=Message)
 
 
-class Publication:
+class Publication(Generic[State]):
     """A value that is replaced. Slow readers miss intermediate values, but never the newest.
 
     `revision` rises with each change and is 0 until the first state is known. `closed` says whether the newest state is
     the last one. `readers` is the number of readers that follow the state.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, initial: State) -> None:
         self.revision = 0
         self.closed = False
         self.readers = 0
-        self._state = state_pb2.MachineState()
+        self._state = initial
         self._changed = asyncio.Condition()
 
-    async def publish(self, state: state_pb2.MachineState) -> None:
+    async def publish(self, state: State) -> None:
         """Replace the state, if it differs."""
         if self.revision and state == self._state:
             return
@@ -48,7 +52,7 @@ class Publication:
             self.readers -= 1
 
     @property
-    def state(self) -> state_pb2.MachineState:
+    def state(self) -> State:
         """The newest state. Not to be changed by readers."""
         return self._state
 
@@ -58,7 +62,25 @@ class Publication:
             await self._changed.wait_for(lambda: self.revision > revision or self.closed)
             return self.revision > revision
 
-    async def until(self, accepted: Callable[[state_pb2.MachineState], bool]) -> None:
+    async def until(self, accepted: Callable[[State], bool]) -> None:
         """Wait until the newest state is accepted."""
         async with self._changed:
             await self._changed.wait_for(lambda: self.revision > 0 and accepted(self._state))
+
+    async def revisions(self, *, heartbeat: float, lifetime: float) -> AsyncGenerator[int, None]:
+        """The newest revision, after each change and at least every `heartbeat` seconds.
+
+        Ends after `lifetime` seconds, or when there will be no newer state.
+        """
+        loop = asyncio.get_running_loop()
+        end = loop.time() + lifetime
+        with self.reading():
+            more = await self.newer_than(0)
+            while more and loop.time() < end:
+                revision = self.revision
+                yield revision
+                try:
+                    async with asyncio.timeout(min(heartbeat, max(0.0, end - loop.time()))):
+                        more = await self.newer_than(revision)
+                except TimeoutError:
+                    continue

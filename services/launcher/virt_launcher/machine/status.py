@@ -11,6 +11,7 @@ _STALLS = {
     StallReason.IO_ERROR: "QEMU could not read or write a disk and stopped the guest",
     StallReason.OTHER: "QEMU stopped the guest by itself",
 }
+_STOPPED = frozenset({DomainPhase.STANDING, DomainPhase.MIGRATING})
 _NO_SPACE, _FAILED = "there is no space left where it is stored", "it could not be read or written"
 
 
@@ -51,17 +52,24 @@ def state(
 
 
 def _phase(record: Record, seen: Observation | None) -> tuple[state_pb2.MachinePhase.ValueType, str]:
-    if record.running is None:
-        return state_pb2.MACHINE_PHASE_STARTING, ""
+    if record.switched or record.running is None:
+        return _without_guest(record), ""
     if seen is None:
         return state_pb2.MACHINE_PHASE_UNKNOWN, "libvirtd does not answer"
     if seen.phase is DomainPhase.STALLED:
         return state_pb2.MACHINE_PHASE_PAUSED, _disk_errors(record.running, seen) or _STALLS[seen.stall]
-    if seen.phase is DomainPhase.STANDING and record.pause_wanted:
+    if seen.phase in _STOPPED and record.pause_wanted:
         return state_pb2.MACHINE_PHASE_PAUSED, ""
-    if seen.phase is DomainPhase.STANDING and record.wanted is None:
+    if seen.phase is DomainPhase.STANDING and record.wanted is None and not record.copying:
         return state_pb2.MACHINE_PHASE_STARTING, ""
     return state_pb2.MACHINE_PHASE_RUNNING, ""
+
+
+def _without_guest(record: Record) -> state_pb2.MachinePhase.ValueType:
+    """The phase of a machine whose guest is not here, or not yet."""
+    if record.switched:
+        return state_pb2.MACHINE_PHASE_MIGRATED
+    return state_pb2.MACHINE_PHASE_INCOMING if record.awaited else state_pb2.MACHINE_PHASE_STARTING
 
 
 def _disk_errors(running: state_pb2.MachineState, seen: Observation) -> str:

@@ -385,7 +385,9 @@ class MigrationOptions(_message.Message):
     auto_converge: _builtins.bool
     """Slow the guest down until it can be copied."""
     post_copy: _builtins.bool
-    """After the completion timeout, run the guest at the target before all of it is copied."""
+    """After the completion timeout, run the guest at the target before all of it is copied. A launcher whose guests arrive
+    paused stops the guest's CPUs instead, as allow_workload_disruption does.
+    """
     allow_workload_disruption: _builtins.bool
     """After the completion timeout, stop the guest's CPUs until it is copied, instead of an abort."""
     unsafe: _builtins.bool
@@ -595,16 +597,20 @@ class CommitTargetRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     MIGRATION_UID_FIELD_NUMBER: _builtins.int
+    PAUSED_FIELD_NUMBER: _builtins.int
     migration_uid: _builtins.str
     """The UID of the migration."""
+    paused: _builtins.bool
+    """Whether the guest's CPUs stay stopped, because its user has paused it."""
     def __init__(
         self,
         *,
         migration_uid: _builtins.str = ...,
+        paused: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["migration_uid", b"migration_uid"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["migration_uid", b"migration_uid", "paused", b"paused"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
