@@ -13,6 +13,7 @@ from virt_core.kube.client import KubeClient
 from virt_core.kube.configuration import ConfigurationCache
 from virt_core.kube.reflector import Key, Reflector
 from virt_core.kube.resource import (
+    MIGRATION_POLICIES,
     NODES,
     PODS,
     VIRTUAL_MACHINE_INSTANCE_MIGRATIONS,
@@ -21,6 +22,7 @@ from virt_core.kube.resource import (
     VIRTUAL_MACHINES,
 )
 from virt_core.migration.migration import VirtualMachineInstanceMigration
+from virt_core.migration.policy import MigrationPolicy
 from virt_core.replica_set.replica_set import VirtualMachineInstanceReplicaSet
 from virt_core.vm.virtual_machine import VirtualMachine
 from virt_core.vmi.instance import VirtualMachineInstance
@@ -46,6 +48,7 @@ class Caches:
         self.migrations = Reflector(
             client, VIRTUAL_MACHINE_INSTANCE_MIGRATIONS, VirtualMachineInstanceMigration, optional=True
         )
+        self.policies = Reflector(client, MIGRATION_POLICIES, MigrationPolicy, optional=True)
         self.nodes = Reflector(client, NODES, Node)
         self.pods = LauncherPods(client, self.vmis)
         self.instancetypes = Instancetypes(client)
@@ -63,6 +66,7 @@ class Caches:
             group.create_task(self.vms.run(), name="watch of VirtualMachines")
             group.create_task(self.replica_sets.run(), name="watch of VirtualMachineInstanceReplicaSets")
             group.create_task(self.migrations.run(), name="watch of VirtualMachineInstanceMigrations")
+            group.create_task(self.policies.run(), name="watch of MigrationPolicies")
             group.create_task(self.pods.run(), name="watch of launcher pods")
             group.create_task(self.nodes.run(), name="watch of nodes")
             group.create_task(self.configuration.run(), name="watch of the KubeVirt object")
@@ -71,7 +75,7 @@ class Caches:
 
     @property
     def _synced(self) -> tuple[asyncio.Event, ...]:
-        kinds = (self.vmis, self.vms, self.replica_sets, self.migrations)
+        kinds = (self.vmis, self.vms, self.replica_sets, self.migrations, self.policies)
         caches = (*kinds, self.pods, self.nodes, self.configuration)
         return (*(cache.synced for cache in caches), *self.instancetypes.synced)
 

@@ -18,7 +18,7 @@ from virt_core.vmi.instance import VirtualMachineInstance
 from tests.unit.controller.planning import EMULATION, NOW, PLANNER, SPEC, apply, observed, plan, pod, scheduled, vmi
 
 DELETED: dict[str, Any] = {"deletionTimestamp": "2026-01-01T00:00:00Z", "finalizers": ["other", VMI_FINALIZER]}
-GONE = GonePod(pod_name(vmi()), frozenset({"pod-uid"}))
+GONE = GonePod((pod_name(vmi()),), frozenset({"pod-uid"}))
 
 
 def planned(subject: VirtualMachineInstance, *pods: LauncherPod, **more: Any) -> tuple[Action, ...]:
@@ -110,7 +110,7 @@ def test_a_deleted_vmi_whose_pod_vanished_fails_only_after_the_api_server_confir
 def test_a_deleted_vmi_that_never_had_a_pod_on_a_node_has_nothing_to_record() -> None:
     subject = vmi({"phase": "Scheduling", "activePods": {}}, **DELETED)
     (patch,) = planned(subject)
-    assert isinstance(patch, PatchVmi) and patch.only_if_pod_is_gone == GonePod(pod_name(vmi()), frozenset())
+    assert isinstance(patch, PatchVmi) and patch.only_if_pod_is_gone == GonePod((pod_name(vmi()),), frozenset())
     assert "status" not in {operation["path"].split("/")[1] for operation in patch.operations}
 
 

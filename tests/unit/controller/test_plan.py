@@ -165,7 +165,7 @@ def test_a_running_guest_is_the_handlers_business() -> None:
 def test_a_pod_missing_from_the_cache_fails_the_vmi_only_after_the_api_server_confirms_it() -> None:
     patch, event = plan(vmi(scheduled("Running")))
     assert isinstance(patch, PatchVmi)
-    assert patch.only_if_pod_is_gone == GonePod(pod_name(vmi()), frozenset({"pod-uid"}))
+    assert patch.only_if_pod_is_gone == GonePod((pod_name(vmi()),), frozenset({"pod-uid"}))
     assert apply(vmi(scheduled("Running")), patch)["status"]["phase"] == "Failed"
     assert isinstance(event, RecordEvent) and event.warning
 

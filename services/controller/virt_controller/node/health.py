@@ -35,6 +35,11 @@ class Trouble:
     lost: bool = False
     """Whether the guests on it are gone for good."""
 
+    @property
+    def deleted(self) -> bool:
+        """Whether the node does not exist, as far as the cache knows."""
+        return self.reason == NODE_DELETED
+
 
 def trouble(name: str, node: Node | None, now: datetime) -> Trouble | None:
     """What is wrong with the node; None if it is healthy. `node` is None if it does not exist."""

@@ -32,6 +32,9 @@ def _of_instance(vmi: VirtualMachineInstance) -> str:
     if vmi.metadata.deletion_timestamp is not None:
         return "Stopping"
     if vmi.status.phase is VmiPhase.RUNNING:
+        state = vmi.status.migration_state
+        if state is not None and state.active and state.start_timestamp:
+            return "Migrating"
         return "Paused" if _is(conditions.get("Paused"), "True") else "Running"
     return _before_running(vmi, conditions)
 

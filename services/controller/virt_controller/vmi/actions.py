@@ -28,11 +28,12 @@ class DeletePod:
 
 @dataclass(frozen=True, slots=True)
 class GonePod:
-    """A pod that must not exist."""
+    """Pods that must not exist."""
 
-    name: str
+    names: tuple[str, ...]
     uids: frozenset[str]
-    """Its possible UIDs. A pod of that name with another UID does not count. Empty: any pod that belongs to the VMI."""
+    """Their possible UIDs. A pod of such a name with another UID does not count. Empty: any pod that belongs to the
+    VMI."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,10 +48,11 @@ class PatchVmi:
 
 @dataclass(frozen=True, slots=True)
 class PatchPod:
-    """Apply a guarded JSON patch to the launcher pod's annotations."""
+    """Apply a guarded JSON patch to a launcher pod: its annotations, or conditions of its status."""
 
     name: str
     operations: tuple[dict[str, Any], ...]
+    subresource: str | None = None
 
 
 Write = CreatePod | DeletePod | PatchVmi | PatchPod

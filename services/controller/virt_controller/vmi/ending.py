@@ -20,10 +20,10 @@ from virt_controller.actions import RecordEvent
 from virt_controller.node.health import NODE_DELETED, Trouble
 from virt_controller.pod.observed import LauncherPod
 from virt_controller.pod.problems import Failure, how_it_ended, shut_down
-from virt_controller.pod.template import SHUTDOWN_MARGIN, pod_name
+from virt_controller.pod.template import SHUTDOWN_MARGIN
 from virt_controller.vmi import status
 from virt_controller.vmi.actions import Action, DeletePod, GonePod, PatchVmi
-from virt_controller.vmi.observe import Observed
+from virt_controller.vmi.observe import Observed, active_names
 from virt_controller.vmi.outcome import fail, patch_status, warnings
 
 # Until the launcher has written the end and its handler has acknowledged it: 1 s at most (virt_launcher/shutdown.py).
@@ -128,12 +128,12 @@ def _explain_waiting(observed: Observed) -> tuple[Action, ...]:
 
 
 def _gone_pod(vmi: VirtualMachineInstance) -> GonePod:
-    return GonePod(pod_name(vmi), frozenset(vmi.status.active_pods))
+    return GonePod(active_names(vmi), frozenset(vmi.status.active_pods))
 
 
 def _gone(vmi: VirtualMachineInstance, others: tuple[LauncherPod, ...]) -> Failure:
     """The reason for a pod that disappeared without a report by its handler, from earlier conditions."""
-    ready, message = ready_condition(vmi), f"launcher pod {pod_name(vmi)} is gone"
+    ready, message = ready_condition(vmi), f"launcher pod {' or '.join(active_names(vmi))} is gone"
     if ready is not None and ready.reason in CONTROLLERS_REASONS:
         message += f"; before that, {ready.message}"
     for pod in others:

@@ -46,7 +46,7 @@ class Executor:
                     await self._patch(vmi, action, log)
                 case PatchPod():
                     key = vmi.metadata.namespace, action.name
-                    await self._execution.patch(PODS, key, action.operations, log=log)
+                    await self._execution.patch(PODS, key, action.operations, log=log, subresource=action.subresource)
                 case _:
                     assert_never(action)
             return True
@@ -75,7 +75,7 @@ class Executor:
     async def _patch(self, vmi: VirtualMachineInstance, action: PatchVmi, log: logs.BoundLogger) -> None:
         pod, node = action.only_if_pod_is_gone, action.only_if_node_is_gone
         if pod is not None and await self._is_there(vmi, pod):
-            raise Conflict(409, f"pod {pod.name} is there: the cache is behind")
+            raise Conflict(409, f"pod {' or '.join(pod.names)} is there: the cache is behind")
         if node is not None and await self._execution.live(NODES, None, node) is not None:
             raise Conflict(409, f"node {node} is there: the cache is behind")
         answer = await self._execution.patch(VIRTUAL_MACHINE_INSTANCES, vmi.key, action.operations, log=log)
@@ -83,7 +83,8 @@ class Executor:
             self._wrote(answer)
 
     async def _is_there(self, vmi: VirtualMachineInstance, pod: GonePod) -> bool:
-        found = await self._execution.live(PODS, vmi.metadata.namespace, pod.name)
-        if found is None:
-            return False
-        return found.uid in pod.uids if pod.uids else belongs_to(found, vmi.metadata)
+        for name in pod.names:
+            found = await self._execution.live(PODS, vmi.metadata.namespace, name)
+            if found is not None and (found.uid in pod.uids if pod.uids else belongs_to(found, vmi.metadata)):
+                return True
+        return False

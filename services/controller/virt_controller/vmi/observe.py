@@ -42,6 +42,9 @@ class Observed:
     trouble: Trouble | None = None
     """What is wrong with the pod's node."""
 
+    troubles: Mapping[str, Trouble] = field(default_factory=dict)
+    """What is wrong with the nodes of both pods of a migration, by node."""
+
     pod_events: tuple[PodEvent, ...] = ()
     """Warnings about the pod. Read only if its first container starts late, or when the pod has ended."""
 
@@ -67,11 +70,25 @@ class Observed:
 
 
 def current_pod(vmi: VirtualMachineInstance, pods: Iterable[LauncherPod]) -> LauncherPod | None:
-    """The pod in activePods, on the VMI's node if there are several. While activePods is empty, the pod that was
-    created for the VMI. Later, a pod that is not in activePods is not the guest's, even with the same name and
-    labels."""
+    """The pod in activePods; of several that of the last migration in which the guest is, else that on the VMI's node.
+    While activePods is empty, the pod that was created for the VMI. Later, a pod that is not in activePods is not the
+    guest's, even with the same name and labels."""
     active = vmi.status.active_pods
     if not active:
         return next((pod for pod in pods if pod.metadata.name == pod_name(vmi)), None)
     known = [pod for pod in pods if pod.metadata.uid in active]
-    return min(known, key=lambda pod: (pod.spec.node_name != vmi.status.node_name, pod.metadata.uid), default=None)
+    state, node = vmi.status.migration_state, vmi.status.node_name
+    with_guest = "" if state is None else state.target_pod_uid if state.succeeded else state.source_pod_uid
+
+    def rank(pod: LauncherPod) -> tuple[bool, bool, str]:
+        return pod.metadata.uid != with_guest, pod.spec.node_name != node, pod.metadata.uid
+
+    return min(known, key=rank, default=None)
+
+
+def active_names(vmi: VirtualMachineInstance) -> tuple[str, ...]:
+    """The names of the pods in activePods; without any, the name of the pod that would be created."""
+    state, active = vmi.status.migration_state, vmi.status.active_pods
+    named = {state.source_pod_uid: state.source_pod, state.target_pod_uid: state.target_pod} if state else {}
+    names = {named.get(uid) or pod_name(vmi) for uid in active} or {pod_name(vmi)}
+    return tuple(sorted(names))

@@ -24,6 +24,7 @@ from virt_controller.pod.problems import PULLING, Failure, how_it_ended, start_p
 from virt_controller.vmi import creation, ending, status
 from virt_controller.vmi.actions import Action, DeletePod, PatchPod, PatchVmi
 from virt_controller.vmi.creation import RetryDelays
+from virt_controller.vmi.migrating import migrate
 from virt_controller.vmi.observe import Observed
 from virt_controller.vmi.outcome import fail, patch_status, warnings
 
@@ -48,6 +49,8 @@ class Planner:
             return ending.delete(observed)
         if vmi.status.phase.final or vmi.status.phase is VmiPhase.UNKNOWN:
             return ()  # a phase of another release may mean a second pod, or a guest on another node
+        if (migrating := migrate(observed)) is not None:
+            return migrating
         if pod is not None:
             return _with_pod(vmi, pod, observed)
         if vmi.status.active_pods:

@@ -77,12 +77,15 @@ ACCOUNTS = (
             rule("kubevirt.io", _REPLICA_SETS, "get", "list", "watch"),
             rule("kubevirt.io", f"{_REPLICA_SETS}/status", "patch"),
             rule("kubevirt.io", f"{_REPLICA_SETS}/finalizers", "update"),  # as above
-            rule("kubevirt.io", _MIGRATIONS, "list", "watch", "create"),
+            rule("kubevirt.io", _MIGRATIONS, "get", "list", "watch", "create", "patch", "delete"),
+            rule("kubevirt.io", f"{_MIGRATIONS}/status", "patch"),
+            rule("migrations.kubevirt.io", "migrationpolicies", "list", "watch"),
             # What a guest was started with; the instance type and the preference that its VirtualMachine keeps.
             rule("apps", "controllerrevisions", "create", "get", "delete"),
             *_instancetypes("list", "watch"),
             rule("", "pods", "create", "get", "list", "watch", "delete"),
             rule("", "pods", "patch"),  # what the descheduler reads in annotations
+            rule("", "pods/status", "patch"),  # the readiness gate of a pod to which a guest has migrated
             rule("", "persistentvolumeclaims", "get"),  # of VMIs that name one: file system or device, how large
             rule("", "resourcequotas", "list"),  # of a namespace in which a launcher pod was refused: does it
             rule("", "limitranges", "list"),  # ask for limits, and which ratio has

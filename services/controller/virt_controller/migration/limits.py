@@ -1,0 +1,76 @@
+"""Which migrations may begin, and what the others wait for. Pure; called by plan.py.
+
+A migration takes its place by writing the phase Scheduling, before its target pod exists. So every replica that leads
+counts the same, and the first of the queue takes a free place, whichever is looked at first.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from virt_core.conventions import migration as convention
+from virt_core.migration.admission import SYSTEM_CRITICAL, SYSTEM_MAINTENANCE, USER_TRIGGERED
+from virt_core.migration.migration import MigrationPhase, VirtualMachineInstanceMigration
+from virt_core.objects.migration_configuration import MigrationConfiguration
+
+_PRIORITIES = {SYSTEM_CRITICAL: 100, USER_TRIGGERED: 50, SYSTEM_MAINTENANCE: 20}
+_WAITING = (MigrationPhase.UNSET, MigrationPhase.PENDING)
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """An unfinished migration of the cluster."""
+
+    job: VirtualMachineInstanceMigration
+    node: str
+    """Where its guest runs; empty: it has none."""
+
+    ready: bool = True
+    """Whether it could begin if there was room. One that could not holds up no other."""
+
+    @property
+    def takes_place(self) -> bool:
+        """Whether it counts against the limits."""
+        phase = self.job.status.phase
+        return not phase.final and phase not in _WAITING
+
+    @property
+    def rank(self) -> tuple[int, str, str, str]:
+        """Its place in the queue: by priority, then the oldest first."""
+        meta = self.job.metadata
+        return -priority(self.job), meta.creation_timestamp, meta.namespace, meta.name
+
+
+def priority(job: VirtualMachineInstanceMigration) -> int:
+    """KubeVirt's numbers: evacuations before what users request."""
+    if job.spec.priority:
+        return _PRIORITIES.get(job.spec.priority, 0)
+    by_suite = job.metadata.annotations.keys() & {convention.EVACUATION, convention.WORKLOAD_UPDATE}
+    return _PRIORITIES[SYSTEM_CRITICAL] if by_suite else 0
+
+
+def waits_for(uid: str, candidates: Iterable[Candidate], settings: MigrationConfiguration) -> str:
+    """What the waiting migration of this UID waits for; empty: it may begin.
+
+    Args:
+        candidates: every unfinished migration of the cluster.
+        settings: resolved.
+    """
+    found = list(candidates)
+    cluster, node = settings.parallel_migrations_per_cluster or 0, settings.parallel_outbound_migrations_per_node or 0
+    leaving = Counter(candidate.node for candidate in found if candidate.takes_place)
+    waiting = sorted((one for one in found if one.job.status.phase in _WAITING), key=lambda one: one.rank)
+    for candidate in waiting:
+        obstacle = ""
+        if leaving.total() >= cluster:
+            obstacle = f"{leaving.total()} migrations run in the cluster, parallelMigrationsPerCluster is {cluster}"
+        elif leaving[candidate.node] >= node:
+            count = leaving[candidate.node]
+            obstacle = f"{count} migrations leave node {candidate.node}, parallelOutboundMigrationsPerNode is {node}"
+        if candidate.job.metadata.uid == uid:
+            return obstacle
+        if not obstacle and candidate.ready:
+            leaving[candidate.node] += 1
+    return ""

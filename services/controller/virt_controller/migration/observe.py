@@ -1,0 +1,68 @@
+"""The frozen observation of a VirtualMachineInstanceMigration. Pure; built by reconcile.py from the caches."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from virt_core.migration.migration import VirtualMachineInstanceMigration
+from virt_core.objects.kubevirt import Configuration
+from virt_core.objects.migration_configuration import MigrationConfiguration
+from virt_core.vmi.accepted import AcceptedSpec, RefusedSpec
+from virt_core.vmi.instance import VirtualMachineInstance
+from virt_core.vmi.migration_state import MigrationState
+
+from virt_controller.failure import Failure
+from virt_controller.migration.limits import Candidate
+from virt_controller.pod.limits import NamespaceRules
+from virt_controller.pod.observed import Claim, LauncherPod
+
+
+@dataclass(frozen=True, slots=True)
+class Observed:
+    """The complete input of a plan."""
+
+    job: VirtualMachineInstanceMigration
+    vmi: VirtualMachineInstance | None
+    now: datetime
+    source: LauncherPod | None = None
+    """The pod in which the guest runs."""
+
+    target: LauncherPod | None = None
+    """The pod that was created for this migration."""
+
+    target_was_seen: bool = False
+    """Whether this process has seen the target pod. It is not created twice."""
+
+    candidates: tuple[Candidate, ...] = ()
+    """Every unfinished migration of the cluster, this one included."""
+
+    others: tuple[VirtualMachineInstanceMigration, ...] = ()
+    """The other migrations of the VirtualMachineInstance, the oldest first."""
+
+    settings: MigrationConfiguration | None = None
+    """Resolved for this VirtualMachineInstance. None: the cluster's configuration is unknown, and nothing begins."""
+
+    policy: str = ""
+    """Name of the MigrationPolicy that counts."""
+
+    configuration: Configuration | None = None
+    spec: AcceptedSpec | RefusedSpec | None = None
+    claims: Mapping[str, Claim | None] = field(default_factory=dict)
+    """Of the spec by name. Read only before the target pod is created."""
+
+    rules: NamespaceRules | None = None
+    refusal: Failure | None = None
+    """Why the target pod was not created."""
+
+    @property
+    def state(self) -> MigrationState | None:
+        """The VirtualMachineInstance's migrationState, if it is about this migration."""
+        found = self.vmi.status.migration_state if self.vmi is not None else None
+        return found if found is not None and found.migration_uid == self.job.metadata.uid else None
+
+    @property
+    def canceled(self) -> bool:
+        """Whether somebody wants this migration to end."""
+        return self.job.metadata.deletion_timestamp is not None

@@ -1,0 +1,191 @@
+"""Connects caches, plan and executor for VirtualMachineInstanceMigrations. Created and run by app.py.
+
+In addition to the caches it reads from the API server only what a target pod depends on: claims before it is created,
+labels of the namespace if a MigrationPolicy selects by them, the namespace's rules when the pod is refused.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import msgspec
+from virt_core.conventions import migration as convention
+from virt_core.kube.client import KubeClient
+from virt_core.kube.errors import NotFound
+from virt_core.kube.events import EventRecorder
+from virt_core.kube.reflector import Key
+from virt_core.kube.resource import NAMESPACES, PERSISTENT_VOLUME_CLAIMS
+from virt_core.migration.migration import MigrationPhase, VirtualMachineInstanceMigration
+from virt_core.migration.policy import MigrationPolicy, policy_for
+from virt_core.objects.meta import PartialObject
+from virt_core.vmi.accepted import AcceptedSpec, AcceptedSpecs
+from virt_core.vmi.instance import VirtualMachineInstance, VmiPhase
+
+from virt_controller.caches import Caches
+from virt_controller.controller import Controller, Refusals
+from virt_controller.execution import Refused
+from virt_controller.failure import Failure
+from virt_controller.migration.back_off import seconds_to_begin
+from virt_controller.migration.execute import Executor
+from virt_controller.migration.limits import Candidate
+from virt_controller.migration.observe import Observed
+from virt_controller.migration.plan import Planner
+from virt_controller.migrations import Migrations
+from virt_controller.pod.observed import Claim, LauncherPod
+from virt_controller.pod.volumes import claim_names
+from virt_controller.vmi.namespaces import Namespaces
+from virt_controller.vmi.observe import current_pod
+
+_WORKERS = 5  # migrations that are reconciled in parallel
+
+
+class MigrationReconciler:
+    """Reconciles the VirtualMachineInstanceMigrations of the cluster."""
+
+    def __init__(self, client: KubeClient, caches: Caches, planner: Planner, events: EventRecorder) -> None:
+        self._client = client
+        self._caches = caches
+        self._planner = planner
+        self._controller = Controller("migration", caches, workers=_WORKERS)
+        self._executor = Executor(client, events, caches.migrations.wrote, caches.vmis.wrote)
+        self._clock = asyncio.get_running_loop().time
+        self._namespaces = Namespaces(client, self._clock)
+        self._specs = AcceptedSpecs()
+        self._refusals: Refusals[Failure] = Refusals()
+        self._seen: dict[Key, str] = {}  # UIDs of migrations whose target pod was seen
+        self._of = Migrations(caches.migrations, self._enqueue_of)
+        caches.migrations.subscribe(self._changed)
+        caches.vmis.subscribe(self._enqueue_of)
+        caches.pods.subscribe(self._enqueue_of)
+        caches.configuration.subscribe(self._enqueue_waiting)
+
+    async def work(self) -> None:
+        """Reconcile until cancelled, starting when every cache is complete."""
+        await self._controller.work(self.reconcile, lambda: [job.key for job in self._caches.migrations])
+
+    async def reconcile(self, key: Key) -> float | None:
+        """A pass: observe, plan, execute. Returns the seconds after which to reconcile again, or None."""
+        job = self._caches.migrations.get(key)
+        if job is None:
+            self._refusals.forget(key)
+            self._seen.pop(key, None)
+            return None
+        observed = await self._observe(job, datetime.now(UTC))
+        try:
+            return await self._executor.execute(job, observed.vmi, self._planner.plan(observed))
+        except Refused as error:
+            refused = error
+        if refused.by_rules and observed.rules is None:
+            rules = await self._namespaces.read_after(self._clock(), job.metadata.namespace)
+            obeying = self._planner.plan(replace(observed, rules=rules))
+            try:
+                return await self._executor.execute(job, observed.vmi, obeying)
+            except Refused as error:
+                refused = error
+        failure = Failure("FailedCreate", str(refused), datetime.now(UTC))
+        self._refusals.remember(key, job.metadata.uid, failure)
+        reported = replace(observed, refusal=failure, now=failure.at)
+        return await self._executor.execute(job, observed.vmi, self._planner.plan(reported))
+
+    async def _observe(self, job: VirtualMachineInstanceMigration, now: datetime) -> Observed:
+        caches = self._caches
+        vmi = caches.vmis.get(job.vmi_key)
+        others = tuple(other for other in self._of.of(job.vmi_key) if other.metadata.uid != job.metadata.uid)
+        observed = Observed(job, vmi, now, others=others)
+        if vmi is None:
+            return observed
+        target = self._target(job, vmi)
+        seen = self._seen.get(job.key) == job.metadata.uid
+        source = current_pod(vmi, self._pods(vmi))
+        observed = replace(observed, source=source, target=target, target_was_seen=seen)
+        phase = job.status.phase
+        if phase.final or observed.state is not None or job.metadata.deletion_timestamp is not None:
+            return observed
+        configuration = caches.configuration.current
+        if configuration is None:
+            return observed
+        policy = await self._policy(vmi)
+        settings = configuration.migrations.resolved()
+        if policy is not None:
+            settings = policy.spec.configuration.over(configuration.migrations).resolved()
+        observed = replace(
+            observed,
+            settings=settings,
+            policy=policy.metadata.name if policy is not None else "",
+            candidates=self._candidates(now),
+            configuration=configuration,
+        )
+        if target is not None or phase is not MigrationPhase.SCHEDULING:
+            return observed
+        spec = self._specs.of(vmi, configuration)
+        names = claim_names(spec.spec) if isinstance(spec, AcceptedSpec) else ()
+        claims = {name: await self._claim(job.metadata.namespace, name) for name in names}
+        rules = self._namespaces.known(job.metadata.namespace)
+        return replace(observed, spec=spec, claims=claims, rules=rules, refusal=self._waiting_refusal(job, now))
+
+    def _pods(self, vmi: VirtualMachineInstance) -> tuple[LauncherPod, ...]:
+        known = {pod.metadata.uid: pod for pod in self._caches.pods.of(vmi)}
+        known |= {uid: pod for uid in vmi.status.active_pods if (pod := self._caches.pods.get(uid)) is not None}
+        return tuple(known.values())
+
+    def _target(self, job: VirtualMachineInstanceMigration, vmi: VirtualMachineInstance) -> LauncherPod | None:
+        for pod in self._caches.pods.of(vmi):
+            if pod.metadata.labels.get(convention.JOB_UID) == job.metadata.uid:
+                self._seen[job.key] = job.metadata.uid
+                return pod
+        return None
+
+    def _candidates(self, now: datetime) -> tuple[Candidate, ...]:
+        """Every unfinished migration of the cluster."""
+        found = []
+        for job in self._caches.migrations:
+            if job.status.phase.final:
+                continue
+            vmi = self._caches.vmis.get(job.vmi_key)
+            runs = vmi is not None and vmi.status.phase is VmiPhase.RUNNING and job.metadata.deletion_timestamp is None
+            others = [other for other in self._of.of(job.vmi_key) if other.metadata.uid != job.metadata.uid]
+            ready = runs and seconds_to_begin(job, others, now) <= 0
+            found.append(Candidate(job, vmi.status.node_name if vmi is not None else "", ready))
+        return tuple(found)
+
+    async def _policy(self, vmi: VirtualMachineInstance) -> MigrationPolicy | None:
+        policies = tuple(self._caches.policies)
+        if not policies:
+            return None
+        by_namespace: dict[str, str] = {}
+        if any(policy.spec.selectors.namespace_selector for policy in policies):
+            found = await self._client.get(NAMESPACES, None, vmi.metadata.namespace)
+            by_namespace = msgspec.convert(found, PartialObject).metadata.labels
+        return policy_for(policies, by_namespace, vmi.metadata.labels)
+
+    async def _claim(self, namespace: str, name: str) -> Claim | None:
+        try:
+            return msgspec.convert(await self._client.get(PERSISTENT_VOLUME_CLAIMS, namespace, name), Claim)
+        except NotFound:
+            return None
+
+    def _waiting_refusal(self, job: VirtualMachineInstanceMigration, now: datetime) -> Failure | None:
+        """The last refusal, until the next attempt is due."""
+        failure = self._refusals.get(job.key, job.metadata.uid)
+        if failure is None or failure.seconds_to_retry(None, now) > 0:
+            return failure
+        self._refusals.forget(job.key)
+        return None
+
+    def _changed(self, key: Key) -> None:
+        """A migration that ends or is gone makes room for those that wait."""
+        job = self._caches.migrations.get(key)
+        self._controller.enqueue(key)
+        if job is None or job.status.phase.final:
+            self._enqueue_waiting()
+
+    def _enqueue_of(self, vmi: Key) -> None:
+        for job in self._of.of(vmi):
+            self._controller.enqueue(job.key)
+
+    def _enqueue_waiting(self) -> None:
+        for job in self._caches.migrations:
+            if job.status.phase in (MigrationPhase.UNSET, MigrationPhase.PENDING):
+                self._controller.enqueue(job.key)

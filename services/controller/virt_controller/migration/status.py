@@ -1,0 +1,82 @@
+"""The status of a VirtualMachineInstanceMigration. Pure; called by plan.py.
+
+It starts from the stored status, so that fields of other releases stay as they are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Any
+
+import msgspec
+from virt_core.migration.migration import MigrationPhase, VirtualMachineInstanceMigration
+from virt_core.objects.meta import Condition, rfc3339, with_conditions
+
+ABORT_REQUESTED = "migrationAbortRequested"
+REJECTED_BY_QUOTA = "migrationRejectedByResourceQuota"
+WAITING = "Waiting"
+"""Why the migration has not begun or does not go on; ours, KubeVirt has none."""
+
+FAILURE = "Failure"
+"""Why it failed; ours, KubeVirt has events alone."""
+
+_BEFORE_PLACE = (WAITING, REJECTED_BY_QUOTA)
+Status = dict[str, Any]
+
+
+def entering(
+    job: VirtualMachineInstanceMigration, phases: Iterable[MigrationPhase], now: datetime, status: Status | None = None
+) -> Status:
+    """The status in the last of `phases`. Each is noted with the time, if it was not entered before. Conditions about
+    waiting end with the wait."""
+    after = dict(job.raw_status if status is None else status)
+    transitions = list(after.get("phaseTransitionTimestamps", []))
+    known = {transition.get("phase") for transition in transitions}
+    for phase in phases:
+        if phase.value not in known:
+            transitions.append({"phase": phase.value, "phaseTransitionTimestamp": rfc3339(now)})
+        after["phase"] = phase.value
+    after["phaseTransitionTimestamps"] = transitions
+    if after["phase"] != MigrationPhase.PENDING.value:
+        gone = _BEFORE_PLACE if after["phase"] != MigrationPhase.SCHEDULING.value else (WAITING,)
+        _without(after, gone)
+    return after
+
+
+def with_condition(
+    job: VirtualMachineInstanceMigration, condition: Condition, now: datetime, status: Status | None = None
+) -> Status:
+    """The status with the condition."""
+    after = dict(job.raw_status if status is None else status)
+    current = msgspec.convert(after.get("conditions", []), list[Condition])
+    after["conditions"] = msgspec.to_builtins(with_conditions(current, [condition], now))
+    return after
+
+
+def without(job: VirtualMachineInstanceMigration, *kinds: str) -> Status:
+    """The status without conditions of these types."""
+    after = dict(job.raw_status)
+    _without(after, kinds)
+    return after
+
+
+def condition(job: VirtualMachineInstanceMigration, kind: str) -> Condition | None:
+    """The condition as stored."""
+    return next((one for one in job.status.conditions if one.type == kind), None)
+
+
+def entered(job: VirtualMachineInstanceMigration, phase: MigrationPhase) -> str:
+    """When the phase was entered first, RFC 3339; empty: it was not."""
+    for transition in job.status.phase_transition_timestamps:
+        if transition.phase == phase.value:
+            return transition.phase_transition_timestamp
+    return ""
+
+
+def _without(status: Status, kinds: Iterable[str]) -> None:
+    if "conditions" in status:
+        kept = [one for one in status["conditions"] if one.get("type") not in kinds]
+        status["conditions"] = kept
+        if not kept:
+            del status["conditions"]

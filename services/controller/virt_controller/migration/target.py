@@ -1,0 +1,61 @@
+"""The target pod of a migration: whether it is created, and what is wrong with it. Pure; called by plan.py."""
+
+from __future__ import annotations
+
+from virt_core.conventions.launcher_pod import COMPUTE
+from virt_core.objects.meta import seconds_since
+from virt_core.vmi.accepted import RefusedSpec
+
+from virt_controller.migration.actions import CreateTarget
+from virt_controller.migration.observe import Observed
+from virt_controller.pod.containers import LauncherSettings
+from virt_controller.pod.limits import required_limits
+from virt_controller.pod.observed import LauncherPod
+from virt_controller.pod.problems import UNSCHEDULABLE, start_problem
+from virt_controller.pod.target import NoDigest, target_pod
+from virt_controller.pod.template import launcher_pod
+
+_UNSCHEDULABLE_SECONDS, _PENDING_SECONDS = 300.0, 900.0  # KubeVirt's
+_UNSCHEDULABLE_ANNOTATION = "kubevirt.io/migrationUnschedulablePodTimeoutSeconds"
+_PENDING_ANNOTATION = "kubevirt.io/migrationPendingPodTimeoutSeconds"
+
+
+def creation(observed: Observed, launcher: LauncherSettings) -> CreateTarget | str:
+    """The creation of the target pod, or why there can be none."""
+    vmi, source, spec = observed.vmi, observed.source, observed.spec
+    assert vmi is not None and source is not None and observed.configuration is not None
+    if spec is None or isinstance(spec, RefusedSpec):
+        return f"this release does not run the machine's spec: {spec}"
+    lacking = [name for name, claim in observed.claims.items() if claim is None]
+    if lacking:
+        return f"PersistentVolumeClaim {lacking[0]} does not exist"
+    claims = {name: claim for name, claim in observed.claims.items() if claim is not None}
+    limits = required_limits(observed.rules, spec.spec.priority_class_name) if observed.rules is not None else None
+    manifest = launcher_pod(vmi, spec, launcher, observed.configuration, claims, limits=limits)
+    try:
+        return CreateTarget(target_pod(manifest, observed.job, vmi.metadata.name, source))
+    except NoDigest as error:
+        return str(error)
+
+
+def is_running(pod: LauncherPod) -> bool:
+    """Whether the launcher runs. The pod is not ready before the guest is there: its readiness gate is false."""
+    if not pod.spec.node_name or pod.terminating:
+        return False
+    return any(status.name == COMPUTE and status.state.running is not None for status in pod.status.container_statuses)
+
+
+def seconds_left(observed: Observed, pod: LauncherPod) -> float:
+    """How long the pod may still take to run."""
+    annotations = observed.job.metadata.annotations
+    found = start_problem(pod)
+    unschedulable = found is not None and found.reason == UNSCHEDULABLE
+    limit = _seconds(annotations.get(_PENDING_ANNOTATION), _PENDING_SECONDS)
+    if unschedulable:
+        limit = min(limit, _seconds(annotations.get(_UNSCHEDULABLE_ANNOTATION), _UNSCHEDULABLE_SECONDS))
+    return limit - seconds_since(pod.metadata.creation_timestamp, observed.now)
+
+
+def _seconds(text: str | None, default: float) -> float:
+    """A number that somebody wrote into an annotation; the default if it is none."""
+    return float(text) if text is not None and text.isascii() and text.isdecimal() and len(text) < 10 else default

@@ -1,0 +1,194 @@
+"""A cluster with a running VirtualMachineInstance on node1 that migrates to node2. Tests play everybody but the
+controllers of migrations and of VirtualMachineInstances, whose reconcilers are new at each pass.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from virt_controller.caches import Caches
+from virt_controller.migration.plan import Planner
+from virt_controller.migration.reconcile import MigrationReconciler
+from virt_controller.node.reconcile import Nodes
+from virt_controller.pod.containers import LauncherSettings
+from virt_controller.vmi.plan import Planner as VmiPlanner
+from virt_controller.vmi.reconcile import VmiReconciler
+from virt_core.kube.client import KubeClient
+from virt_core.kube.events import EventRecorder
+from virt_core.kube.resource import (
+    EVENTS,
+    KUBEVIRTS,
+    NAMESPACES,
+    NODES,
+    PODS,
+    VIRTUAL_MACHINE_INSTANCE_MIGRATIONS,
+    VIRTUAL_MACHINE_INSTANCES,
+)
+from virt_core.testing.api_server import FakeApiServer
+from virt_core.testing.place import Place
+from virt_core.testing.refused import Refused
+
+from tests.unit.controller.passes import Passes
+
+VMI, JOB = ("ns", "web"), ("ns", "move")
+LAUNCHER = LauncherSettings("registry.test/virt-launcher:2", "IfNotPresent")
+SPEC = {"domain": {"devices": {}, "memory": {"guest": "64Mi"}}}
+_OWNER = {"apiVersion": "kubevirt.io/v1", "kind": "VirtualMachineInstance", "name": "web", "uid": "vmi-uid"}
+
+
+class MigrationWorld:
+    """Its state, its actors, and passes of both controllers."""
+
+    def __init__(self, server: FakeApiServer, migrations: dict[str, Any] | None = None, **annotations: str) -> None:
+        self.server = server
+        self._jobs = Passes(server, JOB, _migrations, most=8)
+        self._vmis = Passes(server, VMI, _vmis, most=8)
+        configuration: dict[str, Any] = {"developerConfiguration": {"useEmulation": True}}
+        if migrations is not None:
+            configuration["migrations"] = migrations
+        server.patch(KUBEVIRTS.path("kubevirt", "kubevirt"), {"spec": {"configuration": configuration}})
+        server.put(NAMESPACES.path(), {"metadata": {"name": "ns"}})
+        for node in ("node1", "node2"):
+            ready = {"type": "Ready", "status": "True"}
+            server.put(NODES.path(), {"metadata": {"name": node}, "status": {"conditions": [ready]}})
+        self.add_vmi()
+        self.add_job(annotations=annotations)
+
+    def add_vmi(self, **status: Any) -> None:
+        """A guest that runs on node1."""
+        labels = {"kubevirt.io/nodeName": "node1"}
+        finalizers = ["kubevirt.io/foregroundDeleteVirtualMachine"]
+        conditions = [{"type": "Ready", "status": "True"}, {"type": "LiveMigratable", "status": "True"}]
+        running = {"phase": "Running", "nodeName": "node1", "activePods": {"source": "node1"}, "conditions": conditions}
+        meta = {"name": "web", "uid": "vmi-uid", "labels": labels, "finalizers": finalizers}
+        self.server.put(
+            VIRTUAL_MACHINE_INSTANCES.path("ns"), {"metadata": meta, "spec": SPEC, "status": {**running, **status}}
+        )
+        pod_labels = {"kubevirt.io": "virt-launcher", "kubevirt.io/created-by": "vmi-uid"}
+        pod_meta = {
+            "name": "source",
+            "uid": "source",
+            "labels": pod_labels,
+            "annotations": {"kubevirt.io/domain": "web"},
+            "ownerReferences": [{**_OWNER, "controller": True}],
+        }
+        self.server.put(PODS.path("ns"), {"metadata": pod_meta, "spec": {"nodeName": "node1"}, "status": _running()})
+
+    def add_job(self, name: str = "move", annotations: dict[str, str] | None = None, **status: Any) -> None:
+        """A request to migrate the guest, as admission lets it pass."""
+        meta: dict[str, Any] = {"name": name, "uid": f"{name}-uid", "finalizers": ["kubevirt.io/migrationJobFinalize"]}
+        meta["labels"] = {"kubevirt.io/vmi-name": "web"}
+        if annotations:
+            meta["annotations"] = annotations
+        body = {"metadata": meta, "spec": {"vmiName": "web"}, "status": status}
+        self.server.put(VIRTUAL_MACHINE_INSTANCE_MIGRATIONS.path("ns"), body)
+
+    async def settle(self, client: KubeClient) -> None:
+        """Both controllers work until neither writes."""
+        for _ in range(6):
+            before = self.server.store.version
+            if self.job is not None:
+                await self._jobs.settle(client)
+            if self.vmi is not None:
+                await self._vmis.settle(client)
+            if self.server.store.version == before:
+                return
+        raise AssertionError("the controllers do not come to rest")
+
+    @property
+    def job(self) -> Any:
+        """The migration; None: it is gone."""
+        return self._get(VIRTUAL_MACHINE_INSTANCE_MIGRATIONS.path(*JOB))
+
+    @property
+    def vmi(self) -> Any:
+        """The VirtualMachineInstance."""
+        return self._get(VIRTUAL_MACHINE_INSTANCES.path(*VMI))
+
+    @property
+    def state(self) -> Any:
+        """Its migrationState."""
+        return self.vmi["status"].get("migrationState")
+
+    @property
+    def pods(self) -> dict[str, Any]:
+        """By name."""
+        found = self.server.store.select(Place.parse(PODS.path("ns")), lambda _: True)
+        return {pod["metadata"]["name"]: pod for pod in found}
+
+    @property
+    def target(self) -> Any:
+        """The target pod."""
+        (found,) = [pod for name, pod in self.pods.items() if name != "source"]
+        return found
+
+    @property
+    def phase(self) -> str:
+        """Of the migration."""
+        return str(self.job["status"].get("phase", ""))
+
+    def condition(self, kind: str) -> Any:
+        """A condition of the migration; empty: there is none."""
+        found = self.job["status"].get("conditions", [])
+        return next((condition for condition in found if condition["type"] == kind), {})
+
+    @property
+    def reasons(self) -> list[str]:
+        """Of all events."""
+        return [body["reason"] for body in self.server.store.select(Place.parse(EVENTS.path("ns")), lambda _: True)]
+
+    def run_target(self) -> None:
+        """Scheduler and kubelet."""
+        name, uid = self.target["metadata"]["name"], self.target["metadata"]["uid"]
+        assert uid
+        self.server.patch(PODS.path("ns", name), {"spec": {"nodeName": "node2"}, "status": _running()})
+
+    def remove_deleted_pods(self) -> None:
+        """The kubelets."""
+        for name, pod in self.pods.items():
+            if "deletionTimestamp" in pod["metadata"]:
+                self.server.remove(PODS.path("ns", name))
+
+    def end_pod(self, name: str, phase: str = "Succeeded") -> None:
+        """The kubelet."""
+        self.server.patch(PODS.path("ns", name), {"status": {"phase": phase}})
+
+    def report(self, **state: Any) -> None:
+        """A handler."""
+        self.server.patch(VIRTUAL_MACHINE_INSTANCES.path(*VMI), {"status": {"migrationState": state}})
+
+    def prepare(self) -> None:
+        """Both handlers, up to the copy."""
+        self.report(sourceCertificateAuthority="PEM")
+        self.report(targetCertificateAuthority="PEM", targetNodeAddress="10.0.0.2")
+        self.report(startTimestamp="2026-01-01T00:00:00Z", mode="PreCopy")
+
+    def arrive(self) -> None:
+        """The target's handler."""
+        state = {"completed": True, "endTimestamp": "2026-01-01T00:00:01Z", "targetNodeDomainDetected": True}
+        status = {"nodeName": "node2", "migrationState": state}
+        self.server.patch(VIRTUAL_MACHINE_INSTANCES.path(*VMI), {"status": status})
+
+    def fail(self, reason: str) -> None:
+        """The source's handler."""
+        self.report(failed=True, completed=True, failureReason=reason, endTimestamp="2026-01-01T00:00:01Z")
+
+    def _get(self, path: str) -> Any:
+        try:
+            return self.server.store.get(Place.parse(path))
+        except Refused:
+            return None
+
+
+def _running() -> dict[str, Any]:
+    state = {"running": {"startedAt": "2026-01-01T00:00:00Z"}}
+    return {"phase": "Running", "conditions": [], "containerStatuses": [{"name": "compute", "state": state}]}
+
+
+def _migrations(client: KubeClient, caches: Caches) -> MigrationReconciler:
+    return MigrationReconciler(client, caches, Planner(LAUNCHER), EventRecorder(client, "test", "test"))
+
+
+def _vmis(client: KubeClient, caches: Caches) -> VmiReconciler:
+    nodes = Nodes(client, caches.nodes)
+    return VmiReconciler(client, caches, nodes, VmiPlanner(LAUNCHER), EventRecorder(client, "test", "test"))

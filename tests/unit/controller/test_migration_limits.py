@@ -1,0 +1,92 @@
+"""Which migrations begin: within KubeVirt's limits, evacuations first, whoever counts; the others say what they wait
+for.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+import pytest
+from virt_controller.migration.back_off import seconds_to_begin
+from virt_controller.migration.limits import Candidate, waits_for
+from virt_core.migration.migration import VirtualMachineInstanceMigration
+from virt_core.objects.migration_configuration import MigrationConfiguration
+
+NOW = datetime(2026, 1, 1, 1, tzinfo=UTC)
+
+
+def job(
+    name: str, phase: str = "", created: str = "2026-01-01T00:00:00Z", failed: str = "", **annotations: str
+) -> VirtualMachineInstanceMigration:
+    keys = {"evacuation": "kubevirt.io/evacuationMigration", "skip": "kubevirt.io/func-test-ignore-migration-backoff"}
+    meta = {"name": name, "namespace": "ns", "uid": name, "creationTimestamp": created}
+    meta["annotations"] = {keys[key]: value for key, value in annotations.items()}  # type: ignore[assignment]
+    moments = [{"phase": "Failed", "phaseTransitionTimestamp": failed}] if failed else []
+    status = {"phase": phase, "phaseTransitionTimestamps": moments}
+    body = {"metadata": meta, "spec": {"vmiName": name}, "status": status}
+    return msgspec.json.decode(msgspec.json.encode(body), type=VirtualMachineInstanceMigration)
+
+
+def settings(cluster: int = 5, node: int = 2) -> MigrationConfiguration:
+    limits: dict[str, Any] = {"parallelMigrationsPerCluster": cluster, "parallelOutboundMigrationsPerNode": node}
+    return msgspec.convert(limits, MigrationConfiguration).resolved()
+
+
+def waiting(*candidates: Candidate, cluster: int = 5, node: int = 2) -> set[str]:
+    """Names of those that may not begin."""
+    pending = [found.job.metadata.name for found in candidates if found.job.status.phase in ("", "Pending")]
+    return {name for name in pending if waits_for(name, candidates, settings(cluster, node))}
+
+
+def test_no_more_begin_than_the_cluster_may_have() -> None:
+    found = [Candidate(job(name), f"node-{name}") for name in "abc"]
+    assert waiting(*found, cluster=2) == {"c"}
+    assert waiting(Candidate(job("z", "Running"), "other"), *found, cluster=2) == {"b", "c"}
+
+
+def test_no_more_leave_a_node_than_may() -> None:
+    found = [Candidate(job(name), "node1") for name in "abc"]
+    assert waiting(*found, Candidate(job("d"), "node2")) == {"c"}
+    assert waiting(Candidate(job("z", "Scheduling"), "node1"), *found) == {"b", "c"}
+
+
+def test_what_one_waits_for_names_the_limit_and_the_node() -> None:
+    found = [Candidate(job(name), "node1") for name in "ab"]
+    assert waits_for("b", found, settings(node=1)) == (
+        "1 migrations leave node node1, parallelOutboundMigrationsPerNode is 1"
+    )
+
+
+def test_evacuations_come_before_what_users_request_and_the_oldest_first() -> None:
+    user, later = Candidate(job("a"), "n1"), Candidate(job("b", created="2026-01-02T00:00:00Z"), "n2")
+    evacuation = Candidate(job("c", created="2026-01-03T00:00:00Z", evacuation="n3"), "n3")
+    assert waiting(user, later, evacuation, cluster=1) == {"a", "b"}
+    assert waiting(later, user, cluster=1) == {"b"}
+
+
+def test_one_that_could_not_begin_holds_up_no_other() -> None:
+    assert waiting(Candidate(job("a"), "n1", ready=False), Candidate(job("b"), "n1"), cluster=1) == set()
+
+
+def test_finished_ones_do_not_count() -> None:
+    assert waiting(Candidate(job("z", "Failed"), "n1"), Candidate(job("a"), "n1"), cluster=1) == set()
+
+
+@pytest.mark.parametrize(("failures", "seconds"), [(0, 0.0), (1, 20.0), (2, 40.0), (3, 80.0), (6, 640.0), (9, 640.0)])
+def test_the_suites_own_wait_longer_with_each_failure(failures: int, seconds: float) -> None:
+    others = [job(f"f{number}", "Failed", failed="2026-01-01T01:00:00Z") for number in range(failures)]
+    assert seconds_to_begin(job("next", evacuation="n"), others, NOW) == seconds
+
+
+def test_a_success_ends_the_back_off_and_users_do_not_wait() -> None:
+    failed = job("a", "Failed", failed="2026-01-01T01:00:00Z")
+    assert seconds_to_begin(job("next", evacuation="n"), [failed, job("b", "Succeeded")], NOW) == 0
+    assert seconds_to_begin(job("next"), [failed], NOW) == 0
+    assert seconds_to_begin(job("next", evacuation="n", skip=""), [failed], NOW) == 0
+
+
+def test_a_clock_that_is_wrong_holds_up_no_migration() -> None:
+    failed = job("a", "Failed", failed="nonsense")
+    assert seconds_to_begin(job("next", evacuation="n"), [failed], NOW) <= 20
