@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
+from typing import TYPE_CHECKING
 
 from kubevirt.info.v1 import info_pb2
 from kubevirt.launcher.v1 import launcher_pb2_grpc
@@ -16,16 +18,20 @@ from virt_launcher.dhcp.responder import serve_leases
 from virt_launcher.domain.host import Host
 from virt_launcher.machine.keeper import Keeper
 from virt_launcher.machine.record import RecordFolder
+from virt_launcher.migration.on_demand import MigrationOnDemand
 from virt_launcher.screenshot import Screenshots
 from virt_launcher.servicer import LauncherServicer
 from virt_launcher.settings import Settings
 from virt_launcher.shutdown import catch_signals, stop_guest
 
+if TYPE_CHECKING:  # loaded when there is a migration only
+    from virt_launcher.migration.engine import Engine
+
 _log = logs.bound("virt_launcher.app")
 
 CONTRACTS = ("kubevirt.info.v1", "kubevirt.launcher.v1")
-FEATURES = frozenset({"access-credentials"})
-"""Of the contract's fields that came after its first release."""
+FEATURES = frozenset({"access-credentials", "migration"})
+"""Of the contract's fields and services that came after its first release."""
 
 # Grace period in seconds for calls in flight: watches send the last state to the handler.
 _LAST_WORDS = 1.0
@@ -44,6 +50,8 @@ async def run(settings: Settings, host: Host) -> None:
         settings, identity.instance_id, keeper, agent=agent, screenshots=screenshots, finished=finished
     )
     launcher_pb2_grpc.add_LauncherServiceServicer_to_server(servicer, server)
+    migration = MigrationOnDemand(partial(_engine, settings, identity.instance_id, keeper, host, finished))
+    server.add_generic_rpc_handlers((migration,))
     # The socket gets its name when it is ready, and replaces a dead predecessor's atomically.
     unready = settings.socket.with_suffix(".part")
     unready.unlink(missing_ok=True)
@@ -55,6 +63,7 @@ async def run(settings: Settings, host: Host) -> None:
         tasks = [
             group.create_task(keeper.run(), name="machine"),
             group.create_task(agent.run(), name="guest agent"),
+            group.create_task(migration.run(keeper.record), name="migration"),
             group.create_task(watch_secrets(keeper, agent.secret_changed), name="access credentials"),
             group.create_task(serve_leases(keeper, settings), name="dhcp"),
             group.create_task(stop_guest(stopping, keeper, finished, settings.termination_message), name="signals"),
@@ -64,3 +73,9 @@ async def run(settings: Settings, host: Host) -> None:
         await server.stop(_LAST_WORDS)
         for task in tasks:
             task.cancel()
+
+
+def _engine(settings: Settings, instance_id: str, keeper: Keeper, host: Host, finished: asyncio.Event) -> Engine:
+    from virt_launcher.migration.engine import Engine
+
+    return Engine(settings, instance_id, keeper, host, finished)

@@ -118,6 +118,7 @@ class FakeHypervisor:
         calls: names of the functions that were called.
         description: of the domain.
         before_cpus_start: called when the launcher starts the guest's CPUs.
+        changed: called when the phase has changed.
         guest_hears_power_button: the guest shuts down when its power button is pressed.
     """
 
@@ -136,6 +137,7 @@ class FakeHypervisor:
         self.locked = False
         self.calls: list[str] = []
         self.before_cpus_start: Callable[[], None] = lambda: None
+        self.changed: Callable[[], None] = lambda: None
         self.guest_hears_power_button = False
         self.description = ""
         self._executed = False
@@ -325,6 +327,7 @@ class FakeHypervisor:
 
     def _become(self, phase: DomainPhase) -> None:
         self.phase = phase
+        self.changed()
         self.notify()
 
 

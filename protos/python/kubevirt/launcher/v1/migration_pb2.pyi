@@ -597,20 +597,16 @@ class CommitTargetRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     MIGRATION_UID_FIELD_NUMBER: _builtins.int
-    PAUSED_FIELD_NUMBER: _builtins.int
     migration_uid: _builtins.str
     """The UID of the migration."""
-    paused: _builtins.bool
-    """Whether the guest's CPUs stay stopped, because its user has paused it."""
     def __init__(
         self,
         *,
         migration_uid: _builtins.str = ...,
-        paused: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["migration_uid", b"migration_uid", "paused", b"paused"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["migration_uid", b"migration_uid"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

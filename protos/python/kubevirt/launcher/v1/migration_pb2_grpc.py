@@ -128,8 +128,8 @@ class MigrationServiceServicer:
 
     def CommitTarget(self, request, context):
         """CommitTarget starts a guest that has arrived completely. Only after the source's pod has ended, which is what the
-        caller promises. It fails with FAILED_PRECONDITION, reason NOT_ARRIVED, if nothing has arrived completely. It
-        changes nothing if the guest runs here.
+        caller promises. A machine whose start_paused is set stays paused. It fails with FAILED_PRECONDITION, reason
+        NOT_ARRIVED, if nothing has arrived completely. It changes nothing if the guest runs here.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -60,8 +60,8 @@ class MigrationServiceStub:
     """
     CommitTarget: _grpc.UnaryUnaryMultiCallable[_migration_pb2.CommitTargetRequest, _migration_pb2.CommitTargetResponse]
     """CommitTarget starts a guest that has arrived completely. Only after the source's pod has ended, which is what the
-    caller promises. It fails with FAILED_PRECONDITION, reason NOT_ARRIVED, if nothing has arrived completely. It
-    changes nothing if the guest runs here.
+    caller promises. A machine whose start_paused is set stays paused. It fails with FAILED_PRECONDITION, reason
+    NOT_ARRIVED, if nothing has arrived completely. It changes nothing if the guest runs here.
     """
     AbortTarget: _grpc.UnaryUnaryMultiCallable[_migration_pb2.AbortTargetRequest, _migration_pb2.AbortTargetResponse]
     """AbortTarget discards whatever has arrived; the launcher exits and its pod completes, also if it was never prepared.
@@ -100,8 +100,8 @@ class MigrationServiceAsyncStub(MigrationServiceStub):
     """
     CommitTarget: _aio.UnaryUnaryMultiCallable[_migration_pb2.CommitTargetRequest, _migration_pb2.CommitTargetResponse]  # type: ignore[assignment]
     """CommitTarget starts a guest that has arrived completely. Only after the source's pod has ended, which is what the
-    caller promises. It fails with FAILED_PRECONDITION, reason NOT_ARRIVED, if nothing has arrived completely. It
-    changes nothing if the guest runs here.
+    caller promises. A machine whose start_paused is set stays paused. It fails with FAILED_PRECONDITION, reason
+    NOT_ARRIVED, if nothing has arrived completely. It changes nothing if the guest runs here.
     """
     AbortTarget: _aio.UnaryUnaryMultiCallable[_migration_pb2.AbortTargetRequest, _migration_pb2.AbortTargetResponse]  # type: ignore[assignment]
     """AbortTarget discards whatever has arrived; the launcher exits and its pod completes, also if it was never prepared.
@@ -173,8 +173,8 @@ class MigrationServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_migration_pb2.CommitTargetResponse, _abc.Awaitable[_migration_pb2.CommitTargetResponse]]:
         """CommitTarget starts a guest that has arrived completely. Only after the source's pod has ended, which is what the
-        caller promises. It fails with FAILED_PRECONDITION, reason NOT_ARRIVED, if nothing has arrived completely. It
-        changes nothing if the guest runs here.
+        caller promises. A machine whose start_paused is set stays paused. It fails with FAILED_PRECONDITION, reason
+        NOT_ARRIVED, if nothing has arrived completely. It changes nothing if the guest runs here.
         """
 
     @_abc_1.abstractmethod

@@ -1,0 +1,54 @@
+"""Decides when a copy takes too long, as KubeVirt does. Pure; called by source.py."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from kubevirt.launcher.v1 import migration_pb2
+
+
+@dataclass(frozen=True, slots=True)
+class Suspend:
+    """Stop the guest's CPUs until it is copied."""
+
+
+@dataclass(frozen=True, slots=True)
+class Abort:
+    """End the copy."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Course:
+    """What a copy has shown so far. Times are seconds of one clock."""
+
+    began: float
+    least_remaining: int | None = None
+    fell_at: float = 0.0
+    """When the remaining bytes fell below all earlier ones."""
+
+    suspended: bool = False
+
+    def after(self, remaining: int, now: float) -> Course:
+        """The course after another observation."""
+        if self.least_remaining is not None and remaining >= self.least_remaining:
+            return self
+        return replace(self, least_remaining=remaining, fell_at=now)
+
+
+def verdict(course: Course, options: migration_pb2.MigrationOptions, now: float) -> Suspend | Abort | None:
+    """What is to be done; None: the copy goes on."""
+    progress = options.progress_timeout.ToNanoseconds() / 1e9
+    if progress and course.least_remaining is not None and now - course.fell_at > progress:
+        return Abort(f"Live migration stuck for {now - course.fell_at:.0f} seconds and has been aborted")
+    acceptable = options.completion_timeout.ToNanoseconds() / 1e9
+    if not acceptable:
+        return None
+    elapsed = now - course.began
+    may_suspend = options.allow_workload_disruption or options.post_copy
+    if elapsed <= (2 * acceptable if course.suspended else acceptable):
+        return None
+    if may_suspend and not course.suspended:
+        return Suspend()
+    return Abort(f"Live migration is not completed after {elapsed:.0f} seconds and has been aborted")
