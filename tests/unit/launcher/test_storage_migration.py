@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,8 @@ from kubevirt.launcher.v1 import machine_pb2
 from virt_launcher.domain.disks_xml import copied_disks
 from virt_launcher.storage.actions import MakeEmpty, MakeOverlay, MakeZeros
 from virt_launcher.storage.execute import execute
+from virt_launcher.storage.holder import keep_open
+from virt_launcher.storage.image_header import UnusableImage
 from virt_launcher.storage.layers import Layer
 from virt_launcher.storage.links import linked
 from virt_launcher.storage.plan import Documents, OpenedImage, plan
@@ -74,13 +77,20 @@ async def test_file_of_zeros_replaces_what_was_there(tmp_path: Path) -> None:
     path.write_bytes(b"earlier")
     await execute(MakeZeros(str(path), 6144), Programs())
     assert path.read_bytes() == bytes(6144)
+    assert path.stat().st_blocks * 512 >= 6144, "QEMU does not find the alignment of a hole"
     assert list(tmp_path.iterdir()) == [path]
+
+
+async def test_file_of_zeros_is_not_larger_than_documents_can_be(tmp_path: Path) -> None:
+    with pytest.raises(UnusableImage, match="1125899906842624 bytes are more"):
+        await execute(MakeZeros(str(tmp_path / "seed.iso"), 1 << 50), Programs())
 
 
 async def test_image_of_a_claim_has_a_path_without_a_process(tmp_path: Path) -> None:
     claim, disks = tmp_path / "disk.img", tmp_path / "disks"
     claim.write_bytes(bytes(4096))
     claimed = disk(name="claim", image_file=machine_pb2.ImageFile(path=str(claim)))
+    holders: list[str] = []
     for _ in range(2):  # again over the link of an earlier attempt
         async with prepared_disks([claimed], disks) as prepared:
             (layer,) = prepared[0].layers
@@ -90,7 +100,12 @@ async def test_image_of_a_claim_has_a_path_without_a_process(tmp_path: Path) -> 
             claim.write_bytes(b"put in its place")
             assert Path(layer.path).read_bytes() == bytes(4096)
             (tmp_path / "moved").replace(claim)
+        assert Path(layer.path).samefile(claim), "QEMU opens it again at the end of a migration"
+        holders.append(Path(layer.path).readlink().parts[2])
     assert [path.name for path in disks.iterdir()] == ["claim.image"]
+    assert str(os.getpid()) not in holders
+    keep_open(disks, [])
+    assert not [holder for holder in holders if Path("/proc", holder).exists()]
 
 
 def test_device_and_documents_need_no_link(tmp_path: Path) -> None:

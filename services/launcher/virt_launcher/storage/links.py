@@ -18,8 +18,13 @@ def linked(found: Found, link: Path) -> Found:
     path: it is the same in every pod."""
     if not isinstance(found, OpenedImage) or found.block:
         return found
+    link_to(found.path, link)
+    return replace(found, path=str(link))
+
+
+def link_to(path: str, link: Path) -> None:
+    """Create or replace a link in one step."""
     unfinished = link.with_suffix(".part")
     unfinished.unlink(missing_ok=True)
-    unfinished.symlink_to(found.path)
+    unfinished.symlink_to(path)
     unfinished.replace(link)
-    return replace(found, path=str(link))

@@ -1,7 +1,8 @@
 """Prepares the disks of a machine for libvirt. Called by machine/execute.py right before the hypervisor starts, again
 for each attempt.
 
-For each disk: find its source, plan, execute. Images stay open until the hypervisor has opened them.
+For each disk: find its source, plan, execute. Images stay open until the hypervisor has opened them; holder.py keeps
+those that it opens again.
 """
 
 from __future__ import annotations
@@ -18,8 +19,10 @@ from virt_core import logs
 
 from virt_launcher.errors import UnusableDisk
 from virt_launcher.storage import sources
+from virt_launcher.storage.access import is_read_only
 from virt_launcher.storage.container_files import serving_process
 from virt_launcher.storage.execute import execute
+from virt_launcher.storage.holder import keep_open
 from virt_launcher.storage.image_header import UnusableImage
 from virt_launcher.storage.layers import Layer, PreparedDisk
 from virt_launcher.storage.links import linked
@@ -47,7 +50,9 @@ async def prepared_disks(
     """
     folder.mkdir(exist_ok=True)
     with contextlib.ExitStack() as opened:
-        yield [await _prepare(disk, folder, opened, copied.get(disk.name, 0)) for disk in disks]
+        prepared = [await _prepare(disk, folder, opened, copied.get(disk.name, 0)) for disk in disks]
+        await asyncio.to_thread(keep_open, folder, [_link(folder, disk) for disk in disks if _is_reopened(disk)])
+        yield prepared
 
 
 async def _prepare(
@@ -66,7 +71,7 @@ async def _prepare(
         if disk.HasField("container_disk"):
             pid = await serving_process(disk.container_disk.socket_path, _SIDECAR_PATIENCE)
         image, found = await asyncio.to_thread(sources.find, disk, pid, hold)
-        found = await asyncio.to_thread(linked, found, folder / f"{disk.name}.image")
+        found = await asyncio.to_thread(linked, found, _link(folder, disk))
         made = plan(disk, found, str(folder), copied_bytes)
         _log.info("preparing a disk", disk=disk.name, image=image, actions=[type(a).__name__ for a in made.actions])
         for action in made.actions:
@@ -79,6 +84,15 @@ async def _prepare(
     if disk.cache == machine_pb2.DISK_CACHE_NONE and not direct:
         raise UnusableDisk(disk.name, f'{image} is on a file system without O_DIRECT, use another cache than "none"')
     return PreparedDisk(made.layers, direct)
+
+
+def _link(folder: Path, disk: machine_pb2.Disk) -> Path:
+    return folder / f"{disk.name}.image"
+
+
+def _is_reopened(disk: machine_pb2.Disk) -> bool:
+    """Whether QEMU opens its image again later: a file that is not the launcher's own and that it writes to."""
+    return disk.HasField("image_file") and not disk.image_file.ephemeral and not is_read_only(disk)
 
 
 def _all_direct(layers: tuple[Layer, ...]) -> bool:

@@ -1,0 +1,191 @@
+"""Two launcher pods whose namespaces are joined, as those of two nodes, and the guest of one that moves to the other.
+
+Used by test_migration_*.py. Both pods have the same volumes' paths, sidecars and boot files.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import subprocess
+from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
+
+from kubevirt.launcher.v1 import machine_pb2
+
+from tests.integration.launcher.commands import run
+from tests.integration.launcher.container_disks import PodWithDisks
+from tests.integration.launcher.domain_events import DomainEvents
+from tests.integration.launcher.images import Images
+from tests.integration.launcher.pod import PRIVATE
+
+DEVICE = "mig0"  # of either pod towards the other
+MIGRATION = "6d1c3f0a-0000-4000-8000-000000000001"
+_PYTHON = ("/opt/kubevirt/bin/python", "-I", "-B", "-c")
+
+_CERTIFICATES = f"""
+import asyncio, sys
+from pathlib import Path
+from virt_launcher.migration.certificates import Certificates
+certificates = Certificates(Path("{PRIVATE}/.pki/libvirt"))
+if sys.argv[1] == "identity":
+    print(asyncio.run(certificates.identity("{MIGRATION}", sys.argv[2])))
+elif sys.argv[1] == "trust":
+    certificates.trust(sys.argv[2])
+else:
+    certificates.forget()
+"""
+_LISTENING = f"""
+import asyncio, sys, time
+from pathlib import Path
+from virt_launcher.migration.listening import Listening
+listening = Listening(Path("{PRIVATE}"))
+began = time.monotonic()
+asyncio.run(listening.open(sys.argv[1]) if sys.argv[1:] else listening.close())
+print(time.monotonic() - began)
+"""
+_PREPARE = f"""
+import asyncio, json, sys
+from pathlib import Path
+from kubevirt.launcher.v1 import machine_pb2
+from virt_launcher.storage.prepare import prepared_disks
+machine = machine_pb2.Machine.FromString(bytes.fromhex(sys.argv[1]))
+async def main():
+    async with prepared_disks(machine.disks, Path("{PRIVATE}/disks"), json.loads(sys.argv[2])):
+        print("prepared", flush=True)
+        await asyncio.to_thread(sys.stdin.read)
+asyncio.run(main())
+"""
+_COPY = """
+import json, libvirt, sys
+target, disks = sys.argv[1], sys.argv[2:]
+libvirt.virEventRegisterDefaultImpl()
+source = libvirt.open("qemu:///session")
+flags = (libvirt.VIR_MIGRATE_LIVE | libvirt.VIR_MIGRATE_PEER2PEER | libvirt.VIR_MIGRATE_PAUSED | libvirt.VIR_MIGRATE_TLS
+         | libvirt.VIR_MIGRATE_PERSIST_DEST | libvirt.VIR_MIGRATE_UNSAFE)
+parameters = {libvirt.VIR_MIGRATE_PARAM_URI: f"tcp://{target}:49152"}
+if disks:
+    flags |= libvirt.VIR_MIGRATE_NON_SHARED_INC
+    parameters[libvirt.VIR_MIGRATE_PARAM_MIGRATE_DISKS] = disks
+    parameters[libvirt.VIR_MIGRATE_PARAM_DISKS_URI] = f"tcp://{target}:49153"
+source.listAllDomains()[0].migrateToURI3(f"qemu+tls://{target}/session", parameters, flags)
+libvirt.open(f"qemu+tls://{target}/session").listAllDomains()[0].resume()
+"""
+
+
+class Side(PodWithDisks):
+    """One of both pods."""
+
+    def __init__(self, images: Images, address: str) -> None:
+        super().__init__(images)
+        self.address = address
+
+    async def bring_up(self) -> None:
+        """Start all of it; the launcher has no machine yet."""
+        self.make_network()
+        self.share_processes()
+        placed = self.place_boot_files()
+        assert placed.returncode == 0, placed.stderr
+        await self.start()
+        await self.peer.negotiate(timeout=60)
+
+    def python(self, program: str, *argv: str) -> str:
+        """The output of a program that runs in the launcher's container with the launcher's code."""
+        ended = self.run_inside(*_PYTHON, program, *argv)
+        assert ended.returncode == 0, f"{ended.stderr}\n{self.log[-4000:]}"
+        return ended.stdout
+
+    def qemu_log(self) -> str:
+        """QEMU's command line and complaints."""
+        return "".join(path.read_text() for path in (self.private / "cache/libvirt/qemu/log").glob("*.log"))
+
+    def make_identity(self) -> str:
+        """The certificate authority of this side."""
+        return self.python(_CERTIFICATES, "identity", self.address)
+
+    def trust(self, authority: str) -> None:
+        """Trust the other side."""
+        self.python(_CERTIFICATES, "trust", authority)
+
+    def forget(self) -> None:
+        """Remove the certificates."""
+        self.python(_CERTIFICATES, "forget")
+
+    def listen(self) -> float:
+        """Have libvirtd listen; how many seconds that took."""
+        return float(self.python(_LISTENING, self.address))
+
+    def stop_listening(self) -> float:
+        """Have libvirtd not listen; how many seconds that took."""
+        return float(self.python(_LISTENING))
+
+    @contextlib.asynccontextmanager
+    async def prepared(self, machine: machine_pb2.Machine, copied: dict[str, int]) -> AsyncIterator[None]:
+        """The disks of a machine that arrives, for as long as libvirtd opens them."""
+        argv = ("runc", "exec", self.name, *_PYTHON, _PREPARE, machine.SerializeToString().hex(), json.dumps(copied))
+        pipe = subprocess.PIPE
+        process = await asyncio.create_subprocess_exec(*argv, stdin=pipe, stdout=pipe, stderr=pipe)
+        assert process.stdin is not None and process.stdout is not None and process.stderr is not None
+        try:
+            line = await process.stdout.readline()
+            assert line == b"prepared\n", (await process.stderr.read()).decode()
+            yield
+        finally:
+            process.stdin.close()
+            await process.wait()
+
+
+class LauncherPair:
+    """Source and target, each with what its libvirt says of the domain."""
+
+    def __init__(self, source: Images, target: Images) -> None:
+        self.source, self.target = Side(source, "10.99.0.1"), Side(target, "10.99.0.2")
+        self.events: dict[str, DomainEvents] = {}
+
+    @property
+    def sides(self) -> tuple[Side, Side]:
+        return self.source, self.target
+
+    async def bring_up(self) -> None:
+        """Start both."""
+        for side in self.sides:
+            await side.bring_up()
+        first, second = self.source.name, self.target.name
+        run("ip", "link", "add", DEVICE, "netns", first, "type", "veth", "peer", "name", DEVICE, "netns", second)
+        for side in self.sides:
+            run("ip", "-n", side.name, "addr", "add", f"{side.address}/24", "dev", DEVICE)
+            run("ip", "-n", side.name, "link", "set", DEVICE, "up")
+            self.events[side.name] = DomainEvents(side)
+            await self.events[side.name].start()
+
+    def introduce(self) -> None:
+        """Certificates of both, each with the other's trust."""
+        authorities = [side.make_identity() for side in self.sides]
+        for side, authority in zip(self.sides, reversed(authorities), strict=True):
+            side.trust(authority)
+
+    async def copy(self, disks: Sequence[str] = ()) -> None:
+        """Move the guest and start it at the target, as a launcher does; `disks` are libvirt's targets."""
+        try:
+            await asyncio.to_thread(self.source.python, _COPY, self.target.address, *disks)
+        except AssertionError as error:
+            raise AssertionError(
+                f"{error}\ntarget: {self.target.log[-2000:]}\n{self.target.qemu_log()[-6000:]}"
+            ) from None
+
+    def cut(self) -> None:
+        """Cut the link."""
+        run("ip", "-n", self.target.name, "link", "set", DEVICE, "down")
+
+    async def remove(self) -> None:
+        """Leave nothing."""
+        for events in self.events.values():
+            await events.stop()
+        for side in self.sides:
+            await side.remove()
+
+
+def files_below(folder: Path) -> list[str]:
+    """Relative paths of all files."""
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if not path.is_dir())
