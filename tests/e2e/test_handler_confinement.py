@@ -16,7 +16,7 @@ from virt_core.kube.resource import NODES, VIRTUAL_MACHINE_INSTANCES, Resource
 from virt_operator.strategy.handler_policies import MACHINE_POLICY, NODE_POLICY
 
 from tests.e2e.audit import STOLEN_TOKEN
-from tests.e2e.cluster import NAMESPACE, get, kubectl, nodes
+from tests.e2e.cluster import NAMESPACE, apply, get, kubectl, nodes
 from tests.e2e.guests import Guest, manifest, running, until
 
 pytestmark = pytest.mark.parallel
@@ -105,6 +105,88 @@ MACHINES_NOT = {
     "its machine to another node": (HERE, {"status": {"nodeName": "OTHER"}}),
     "the whole status": (HERE, {"status": None}),
 }
+
+
+def state(**fields: Any) -> dict[str, Any]:
+    return {"status": {"migrationState": fields}}
+
+
+# "target": the guest moves from the other node to this one; "source": from this node to the other one.
+SIDES_NOT: dict[str, dict[str, Any]] = {
+    "target": {
+        "the phase": {"status": {"phase": "Failed"}},
+        "a condition": {"status": {"conditions": [{"type": "Ready", "status": "False"}]}},
+        "the node before the guest has arrived": {"status": {"nodeName": "OWN"}},
+        "the pods": {"status": {"activePods": {"pod-a": None}}},
+        "the migration": {"status": {"migrationState": None}},
+        "another migration": state(migrationUid="m2"),
+        "another target": state(targetNode="OTHER"),
+        "a request to abort": state(abortRequested=True),
+        "the source's identity": state(sourceCertificateAuthority="mine"),
+        "a field of nobody": state(targetCPUSet=[1]),
+    },
+    "source": {
+        "the target's address": state(targetNodeAddress="10.0.0.1"),
+        "the guest's arrival": {"status": {"nodeName": "OTHER", "migrationState": {"completed": True}}},
+        "another source": state(sourceNode="OTHER"),
+    },
+}
+SIDES: dict[str, dict[str, Any]] = {
+    "target": {
+        "where it listens": state(targetNodeAddress="10.0.0.1", targetCertificateAuthority="mine"),
+        "a failure": state(failed=True, completed=True, failureReason="words"),
+        "the hand-over": {"status": {"nodeName": "OWN", "phase": "Running", "migrationState": {"completed": True}}},
+    },
+    "source": {
+        "its identity": state(sourceCertificateAuthority="mine", sourceAddress="10.0.0.1", sourceDisks={"root": 1}),
+        "the start": state(startTimestamp="2026-01-01T00:00:00Z", mode="PreCopy"),
+        "the phase": {"status": {"phase": "Failed"}},
+    },
+}
+
+
+@pytest.fixture(scope="module")
+def moving(handler: Handler) -> Iterator[dict[str, str]]:
+    """Machines that move to and from the handler's node. They have ended, so nobody but this test looks at them."""
+    names = {"target": "confined-arriving", "source": "confined-leaving"}
+    try:
+        for side, name in names.items():
+            source, target = (
+                (handler.other_node, handler.node) if side == "target" else (handler.node, handler.other_node)
+            )
+            body = manifest(name)
+            body["spec"]["nodeSelector"] = {"example.com/no-such-node": ""}
+            apply(body)
+            migration = {"migrationUid": "m1", "sourceNode": source, "targetNode": target}
+            status = {
+                "phase": "Succeeded",
+                "nodeName": source,
+                "activePods": {"pod-a": source, "pod-b": target},
+                "migrationState": {**migration, "sourcePodUID": "pod-a", "targetPodUID": "pod-b"},
+            }
+            kubectl("patch", "vmi", name, "--type=merge", "-p", json.dumps({"status": status}))
+        yield names
+    finally:
+        kubectl("delete", "vmi", *names.values(), "--ignore-not-found", "--wait=false")
+
+
+def written(handler: Handler, name: str, patch: dict[str, Any]) -> str:
+    text = json.dumps(patch).replace("OWN", handler.node).replace("OTHER", handler.other_node)
+    return handler.patch(VIRTUAL_MACHINE_INSTANCES, name, json.loads(text))
+
+
+@pytest.mark.parametrize(("side", "what"), [(side, what) for side, cases in SIDES_NOT.items() for what in cases])
+def test_a_handler_may_write_only_its_side_of_a_migration(
+    handler: Handler, moving: dict[str, str], side: str, what: str
+) -> None:
+    assert MACHINE_POLICY in written(handler, moving[side], SIDES_NOT[side][what])
+
+
+@pytest.mark.parametrize(("side", "what"), [(side, what) for side, cases in SIDES.items() for what in cases])
+def test_a_handler_may_write_its_side_of_a_migration(
+    handler: Handler, moving: dict[str, str], side: str, what: str
+) -> None:
+    assert written(handler, moving[side], SIDES[side][what]) == ""
 
 
 @pytest.mark.parametrize("what", NODES_NOT)

@@ -51,6 +51,8 @@ class FakePod:
 class FakeLauncher(launcher_pb2_grpc.LauncherServiceServicer):
     """Starts its machine at once, unless it is to refuse or fail."""
 
+    features: tuple[str, ...] = ()
+
     def __init__(self) -> None:
         self.pod = FakePod()
         self.state = state_pb2.MachineState(phase=state_pb2.MACHINE_PHASE_ABSENT)
@@ -110,8 +112,11 @@ class FakeLauncher(launcher_pb2_grpc.LauncherServiceServicer):
 @asynccontextmanager
 async def listening(launcher: FakeLauncher, socket: Path) -> AsyncIterator[None]:
     """The launcher serves gRPC on `socket`."""
-    server = create_server(Identity.for_process(info_pb2.COMPONENT_LAUNCHER, ("kubevirt.launcher.v1",)))
+    contracts, features = ("kubevirt.launcher.v1",), frozenset(launcher.features)
+    server = create_server(Identity.for_process(info_pb2.COMPONENT_LAUNCHER, contracts, features))
     launcher_pb2_grpc.add_LauncherServiceServicer_to_server(launcher, server)  # type: ignore[no-untyped-call, unused-ignore]
+    if isinstance(launcher, migration_pb2_grpc.MigrationServiceServicer):
+        migration_pb2_grpc.add_MigrationServiceServicer_to_server(launcher, server)  # type: ignore[no-untyped-call, unused-ignore]
     async with serving_on(server, f"unix:{socket}"):
         yield
 

@@ -6,8 +6,8 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from typing import Any
 
+from kubevirt.launcher.v1 import launcher_pb2, migration_pb2_grpc, state_pb2
 from kubevirt.launcher.v1 import migration_pb2 as pb
-from kubevirt.launcher.v1 import state_pb2
 from virt_core.rpc.errors import NotFound, Refused, Unavailable
 
 from .fake_launcher import FakeLauncher
@@ -24,8 +24,10 @@ class Network:
     launchers: dict[str, MigratingLauncher] = field(default_factory=dict)
 
 
-class MigratingLauncher(FakeLauncher):
+class MigratingLauncher(FakeLauncher, migration_pb2_grpc.MigrationServiceServicer):
     """Either side. `copied` and `broken` end the copy at the source; a launcher that has exited answers nothing."""
+
+    features = ("migration",)
 
     def __init__(self, network: Network) -> None:
         super().__init__()
@@ -92,6 +94,7 @@ class MigratingLauncher(FakeLauncher):
             raise Refused("the guest has not migrated", reason="NOT_ENDED")
         self.acknowledged = True
         self.end()
+        return launcher_pb2.AcknowledgeEndResponse()
 
     async def WatchMachine(self, request: Any, context: Any) -> AsyncIterator[Any]:  # type: ignore[override, misc, unused-ignore]  # noqa: N802
         if self.exited:

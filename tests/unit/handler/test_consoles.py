@@ -10,12 +10,17 @@ from typing import Any, cast
 
 import pytest
 from kubevirt.handler.v1 import handler_pb2 as pb
-from virt_core.rpc.errors import Denied, Refused
+from virt_core.rpc.errors import Denied, Refused, Unavailable
 from virt_handler.launchers.pod_folders import PodFolders
 from virt_handler.service.consoles import Consoles
 from virt_handler.service.session import Session
 
 FIRST = pb.OpenConsoleRequest(target=pb.VirtualMachineInstanceRef(name="demo"), device=pb.CONSOLE_DEVICE_SERIAL)
+
+
+def stays(_target: pb.VirtualMachineInstanceRef, _pod_uid: str) -> str:
+    """The guest does not migrate."""
+    return ""
 
 
 class Folders:
@@ -55,7 +60,7 @@ async def test_a_console_ends_when_its_callers_stream_breaks(guest: tuple[Consol
         raise Denied("the caller's certificate was revoked")
 
     async with asyncio.timeout(5):
-        responses = await all_of(consoles.open(requests(), lambda _: "pod"), asyncio.Event())
+        responses = await all_of(consoles.open(requests(), lambda _: "pod", stays), asyncio.Event())
     assert [response.WhichOneof("message") for response in responses] == ["opened"]
 
 
@@ -77,9 +82,9 @@ async def test_of_two_callers_at_once_who_preserve_an_older_console_the_second_i
 
     consoles, opened = Consoles(cast(PodFolders, Folders()), open_session), [asyncio.Event(), asyncio.Event()]
     async with asyncio.timeout(5), asyncio.TaskGroup() as group:
-        first = group.create_task(all_of(consoles.open(requests(), lambda _: "pod"), opened[0]))
+        first = group.create_task(all_of(consoles.open(requests(), lambda _: "pod", stays), opened[0]))
         await entered.acquire()
-        second = asyncio.ensure_future(all_of(consoles.open(requests(), lambda _: "pod"), opened[1]))
+        second = asyncio.ensure_future(all_of(consoles.open(requests(), lambda _: "pod", stays), opened[1]))
         await entered.acquire()
         answers[0].set()
         await opened[0].wait()
@@ -108,8 +113,28 @@ async def test_a_console_that_the_guest_ends_leaves_no_reader_of_its_callers_str
             released.set()
 
     async with asyncio.timeout(5), asyncio.TaskGroup() as group:
-        reading = group.create_task(all_of(consoles.open(requests(), lambda _: "pod"), opened))
+        reading = group.create_task(all_of(consoles.open(requests(), lambda _: "pod", stays), opened))
         await opened.wait()
         serial.shutdown(socket.SHUT_WR)
         await reading
         assert released.is_set()
+
+
+async def test_a_console_that_ends_because_the_guest_migrates_says_where_the_guest_is(
+    guest: tuple[Consoles, socket.socket],
+) -> None:
+    consoles, serial = guest
+    opened = asyncio.Event()
+
+    async def requests() -> AsyncIterator[pb.OpenConsoleRequest]:
+        yield FIRST
+        await asyncio.Event().wait()
+
+    async with asyncio.timeout(5):
+        responses = consoles.open(requests(), lambda _: "pod", lambda _, pod: "node2" if pod == "pod" else "")
+        reading = asyncio.create_task(all_of(responses, opened))
+        await opened.wait()
+        serial.shutdown(socket.SHUT_WR)
+        with pytest.raises(Unavailable, match="the guest migrates to node node2, connect again") as raised:
+            await reading
+    assert raised.value.reason == "MIGRATED"

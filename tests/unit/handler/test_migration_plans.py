@@ -10,7 +10,7 @@ from virt_handler.machines.actions import AcknowledgeEnd, PatchStatus, PrepareDi
 from virt_handler.machines.guest_state import GuestState
 from virt_handler.machines.observe import Observed, counting_pod
 from virt_handler.machines.plan import plan as machine_plan
-from virt_handler.machines.sides import Side, side_of
+from virt_handler.machines.sides import Side, moves_to, side_of
 from virt_handler.migration import source, target
 from virt_handler.migration.actions import (
     AbortTarget,
@@ -271,3 +271,14 @@ def test_a_pods_side_follows_from_the_migrations_state(
 ) -> None:
     vmi = make_vmi(status={"migrationState": state})
     assert (side_of(vmi, A), side_of(vmi, B), side_of(vmi, "other")) == (a, b, Side.NONE)
+
+
+@pytest.mark.parametrize(
+    ("state", "node"),
+    [({}, ""), (PREPARED, ""), (STARTED, "node2"), (FAILED, ""), (SUCCEEDED, "node2")],
+)
+def test_a_guest_moves_from_the_start_of_its_migration_unless_it_failed(
+    make_vmi: MakeVmi, state: dict[str, Any], node: str
+) -> None:
+    vmi = make_vmi(status={"migrationState": state})
+    assert (moves_to(vmi, A), moves_to(vmi, B)) == (node, "")

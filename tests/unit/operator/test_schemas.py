@@ -25,6 +25,8 @@ DEFINITIONS = (
     crds.virtual_machine_instance_replica_sets(),
     crds.kubevirts(),
     *crds.instancetypes(),
+    crds.virtual_machine_instance_migrations(),
+    crds.migration_policies(),
 )
 
 
@@ -54,6 +56,29 @@ def test_v1_is_stored_and_v1alpha3_served_with_the_same_schema() -> None:
         new, old = definition["spec"]["versions"]
         assert (new["name"], new["storage"], old["name"], old["storage"]) == ("v1", True, "v1alpha3", False)
         assert new["schema"] == old["schema"]
+
+
+OWN_MIGRATION_FIELDS = {
+    "sourcePodUID",
+    "targetPodUID",
+    "sourceAddress",
+    "sourceCertificateAuthority",
+    "targetCertificateAuthority",
+    "sourceDisks[]",
+}
+
+
+@pytest.mark.parametrize("definition", [crds.virtual_machine_instances(), crds.virtual_machine_instance_migrations()])
+def test_what_both_sides_of_a_migration_write_for_each_other_is_kept(definition: dict[str, Any]) -> None:
+    paths = {path for path, _ in nodes(definition["spec"]["versions"][0]["schema"]["openAPIV3Schema"])}
+    assert {f".status.migrationState.{field}" for field in OWN_MIGRATION_FIELDS} <= paths
+
+
+def test_migrations_are_listed_with_phase_and_machine() -> None:
+    version = crds.virtual_machine_instance_migrations()["spec"]["versions"][0]
+    assert version["subresources"] == {"status": {}}
+    assert [column["name"] for column in version["additionalPrinterColumns"]] == ["Phase", "VMI", "Age"]
+    assert crds.migration_policies()["spec"]["scope"] == "Cluster"
 
 
 def test_a_replica_set_can_be_scaled_although_its_manifest_names_no_number() -> None:

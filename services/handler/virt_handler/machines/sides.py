@@ -26,6 +26,14 @@ class Side(Enum):
     """The guest has left for the target."""
 
 
+def moves_to(vmi: VirtualMachineInstance, pod_uid: str) -> str:
+    """The node to which the pod's guest moves or has moved; empty if it does not."""
+    state, side = vmi.status.migration_state, side_of(vmi, pod_uid)
+    if state is None or side not in (Side.SOURCE, Side.LEFT):
+        return ""
+    return state.target_node if state.start_timestamp and (state.active or state.succeeded) else ""
+
+
 def side_of(vmi: VirtualMachineInstance, pod_uid: str) -> Side:
     """The side of the pod with this UID."""
     state = vmi.status.migration_state

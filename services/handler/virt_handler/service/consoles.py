@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from kubevirt.handler.v1 import handler_pb2 as pb
 from virt_core import logs
 from virt_core.conventions.launcher_pod import PRIVATE_VOLUME, SERIAL_SOCKET, VNC_SOCKET
-from virt_core.rpc.errors import InvalidField, Refused
+from virt_core.rpc.errors import InvalidField, Refused, Unavailable
 
 from virt_handler.launchers.pod_folders import HostilePath, PodFolders
 from virt_handler.service.session import CHUNK, Session
@@ -38,14 +38,19 @@ class Consoles:
         self._log = logs.bound("virt_handler.service.consoles")
 
     async def open(
-        self, requests: Requests, pod_of: Callable[[pb.VirtualMachineInstanceRef], str]
+        self,
+        requests: Requests,
+        pod_of: Callable[[pb.VirtualMachineInstanceRef], str],
+        moves_to: Callable[[pb.VirtualMachineInstanceRef, str], str],
     ) -> AsyncIterator[pb.OpenConsoleResponse]:
-        """The responses to a caller. `pod_of` returns the UID of the target's pod.
+        """The responses to a caller. `pod_of` returns the UID of the target's pod, `moves_to` the node to which the
+        guest of that pod migrates, if it does.
 
         Raises:
             InvalidField: the first request does not name a guest and a device.
             Refused: the device does not exist, or it is in use and the caller preserves an older one.
             Displaced: a newer caller has opened the device.
+            Unavailable: the console has ended here because the guest migrates.
         """
         first = await _first(requests)
         name = SOCKETS.get(first.device)
@@ -61,6 +66,8 @@ class Consoles:
                     yield pb.OpenConsoleResponse(heartbeat=pb.Heartbeat())
                 else:
                     yield pb.OpenConsoleResponse(data=data)
+            if not session.ended and (node := moves_to(first.target, place[0])):
+                raise Unavailable(f"the guest migrates to node {node}, connect again", reason="MIGRATED")
         finally:
             if self._open.get(place) is session:
                 del self._open[place]

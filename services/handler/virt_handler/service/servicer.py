@@ -17,6 +17,7 @@ from virt_core.rpc.port import Contract
 from virt_core.vmi.instance import VirtualMachineInstance
 
 from virt_handler.machines.observe import counting_pod, pods_on_node
+from virt_handler.machines.sides import moves_to
 from virt_handler.own_vmis import VmiCache
 from virt_handler.service.commands import Commands
 from virt_handler.service.consoles import Consoles
@@ -35,7 +36,7 @@ class HandlerService(handler_pb2_grpc.HandlerServiceServicer):
         self, request_iterator: AsyncIterator[pb.OpenConsoleRequest], context: Any
     ) -> AsyncIterator[pb.OpenConsoleResponse]:
         """See handler.proto."""
-        return self._consoles.open(request_iterator, self._pod)
+        return self._consoles.open(request_iterator, self._pod, self._moves_to)
 
     async def CommandMachine(  # noqa: N802
         self, request: pb.CommandMachineRequest, context: Any
@@ -68,6 +69,11 @@ class HandlerService(handler_pb2_grpc.HandlerServiceServicer):
         if pod_uid is None:
             raise NotFound(f"{target.namespace}/{target.name} has no pod on node {self._node}")
         return pod_uid
+
+    def _moves_to(self, target: pb.VirtualMachineInstanceRef, pod_uid: str) -> str:
+        """The node to which the guest of that pod migrates; empty if it does not."""
+        vmi = self._vmis.get((target.namespace, target.name))
+        return moves_to(vmi, pod_uid) if vmi is not None and vmi.metadata.uid == target.uid else ""
 
 
 def contract(service: HandlerService) -> Contract:

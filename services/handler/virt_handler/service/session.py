@@ -49,6 +49,11 @@ class Session:
         reader, writer = await asyncio.open_unix_connection(sock=connection, limit=CHUNK)
         return cls(reader, writer)
 
+    @property
+    def ended(self) -> bool:
+        """Whether the caller has ended it, or was displaced."""
+        return self._ended.done()
+
     async def read(self, timeout: float) -> bytes | None:
         """Bytes from the guest; b"" at the end of the console; None if nothing happened for `timeout` seconds.
 

@@ -23,6 +23,7 @@ def virtual_machine_instances() -> Body:
     as_map_list(schema, "status", "conditions", key="type")
     as_map_list(schema, "status", "interfaces", key="name")
     as_map_list(schema, "status", "volumeStatus", key="name")
+    _add_own_migration_fields(schema)
     columns = [
         _AGE,
         {"name": "Phase", "type": "string", "jsonPath": ".status.phase"},
@@ -69,6 +70,46 @@ def virtual_machine_instance_replica_sets() -> Body:
     }
     names = _names("VirtualMachineInstanceReplicaSet", "virtualmachineinstancereplicasets", ["vmirs", "vmirss"])
     return _definition(names, schema, columns, subresources={"status": {}, "scale": scale})
+
+
+def virtual_machine_instance_migrations() -> Body:
+    """The CRD of VirtualMachineInstanceMigration. Its status is a subresource, as in KubeVirt."""
+    schema = _object_schema("v1.VirtualMachineInstanceMigration")
+    as_map_list(schema, "status", "conditions", key="type")
+    _add_own_migration_fields(schema)
+    columns = [
+        {"name": "Phase", "type": "string", "jsonPath": ".status.phase"},
+        {"name": "VMI", "type": "string", "jsonPath": ".spec.vmiName"},
+        _AGE,
+    ]
+    names = _names("VirtualMachineInstanceMigration", "virtualmachineinstancemigrations", ["vmim", "vmims"])
+    return _definition(names, schema, columns, subresources={"status": {}})
+
+
+def migration_policies() -> Body:
+    """The CRD of MigrationPolicy, for the whole cluster."""
+    names = _names("MigrationPolicy", "migrationpolicies", [])
+    del names["categories"], names["shortNames"]
+    schema = _object_schema("v1alpha1.MigrationPolicy")
+    version = {
+        "name": "v1alpha1",
+        "served": True,
+        "storage": True,
+        "schema": {"openAPIV3Schema": schema},
+        "subresources": {"status": {}},
+    }
+    return _custom_resource("migrations.kubevirt.io", names, [version], namespaced=False)
+
+
+def _add_own_migration_fields(schema: Schema) -> None:
+    """What KubeVirt's handlers say to each other directly, ours write into status.migrationState."""
+    text: Schema = {"type": "string"}
+    fields = schema["properties"]["status"]["properties"]["migrationState"]["properties"]
+    fields |= {
+        **dict.fromkeys(("sourcePodUID", "targetPodUID", "sourceAddress"), text),
+        **dict.fromkeys(("sourceCertificateAuthority", "targetCertificateAuthority"), text),
+        "sourceDisks": {"type": "object", "additionalProperties": {"type": "integer", "format": "int64"}},
+    }
 
 
 def instancetypes() -> list[Body]:

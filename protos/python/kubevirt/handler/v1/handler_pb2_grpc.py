@@ -64,8 +64,8 @@ class HandlerServiceServicer:
     def OpenConsole(self, request_iterator, context):
         """OpenConsole connects the caller to a guest's serial console or to the VNC server of its display. The first request
         names the guest, the first response confirms that the console is open; later messages carry the console's bytes in
-        both directions. A newer caller displaces the older one, whose call ends with ABORTED. The server sends a heartbeat
-        every 10 seconds.
+        both directions. A newer caller displaces the older one, whose call ends with ABORTED. If the guest migrates, the call
+        ends with UNAVAILABLE, reason MIGRATED; the message names the node. The server sends a heartbeat every 10 seconds.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

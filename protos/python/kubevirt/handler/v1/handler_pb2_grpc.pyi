@@ -36,8 +36,8 @@ class HandlerServiceStub:
     OpenConsole: _grpc.StreamStreamMultiCallable[_handler_pb2.OpenConsoleRequest, _handler_pb2.OpenConsoleResponse]
     """OpenConsole connects the caller to a guest's serial console or to the VNC server of its display. The first request
     names the guest, the first response confirms that the console is open; later messages carry the console's bytes in
-    both directions. A newer caller displaces the older one, whose call ends with ABORTED. The server sends a heartbeat
-    every 10 seconds.
+    both directions. A newer caller displaces the older one, whose call ends with ABORTED. If the guest migrates, the call
+    ends with UNAVAILABLE, reason MIGRATED; the message names the node. The server sends a heartbeat every 10 seconds.
     """
     CommandMachine: _grpc.UnaryUnaryMultiCallable[_handler_pb2.CommandMachineRequest, _handler_pb2.CommandMachineResponse]
     """CommandMachine forwards a command to the guest's launcher and returns the launcher's response."""
@@ -54,8 +54,8 @@ class HandlerServiceAsyncStub(HandlerServiceStub):
     OpenConsole: _aio.StreamStreamMultiCallable[_handler_pb2.OpenConsoleRequest, _handler_pb2.OpenConsoleResponse]  # type: ignore[assignment]
     """OpenConsole connects the caller to a guest's serial console or to the VNC server of its display. The first request
     names the guest, the first response confirms that the console is open; later messages carry the console's bytes in
-    both directions. A newer caller displaces the older one, whose call ends with ABORTED. The server sends a heartbeat
-    every 10 seconds.
+    both directions. A newer caller displaces the older one, whose call ends with ABORTED. If the guest migrates, the call
+    ends with UNAVAILABLE, reason MIGRATED; the message names the node. The server sends a heartbeat every 10 seconds.
     """
     CommandMachine: _aio.UnaryUnaryMultiCallable[_handler_pb2.CommandMachineRequest, _handler_pb2.CommandMachineResponse]  # type: ignore[assignment]
     """CommandMachine forwards a command to the guest's launcher and returns the launcher's response."""
@@ -75,8 +75,8 @@ class HandlerServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_abc.Iterator[_handler_pb2.OpenConsoleResponse], _abc.AsyncIterator[_handler_pb2.OpenConsoleResponse]]:
         """OpenConsole connects the caller to a guest's serial console or to the VNC server of its display. The first request
         names the guest, the first response confirms that the console is open; later messages carry the console's bytes in
-        both directions. A newer caller displaces the older one, whose call ends with ABORTED. The server sends a heartbeat
-        every 10 seconds.
+        both directions. A newer caller displaces the older one, whose call ends with ABORTED. If the guest migrates, the call
+        ends with UNAVAILABLE, reason MIGRATED; the message names the node. The server sends a heartbeat every 10 seconds.
         """
 
     @_abc_1.abstractmethod
