@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import assert_never
+from typing import Any, assert_never
 
 import msgspec
 from virt_core import logs
@@ -62,7 +62,7 @@ class Executor:
 
     async def _create(self, vmi: VirtualMachineInstance, action: CreateMigration, log: logs.BoundLogger) -> None:
         """Create it unless the guest is elsewhere or its eviction withdrawn: the cache may not know that yet."""
-        await self._require_still_there(vmi)
+        await require_in_place(self._execution, vmi)
         name = action.manifest["metadata"]["name"]
         log.info("evacuating a guest", migration=name, node=vmi.status.node_name)
         try:
@@ -80,12 +80,18 @@ class Executor:
         event = RecordEvent("SuccessfulCreate", f"Created Migration {name}")
         await self._execution.record(vmi.reference, event)
 
-    async def _require_still_there(self, vmi: VirtualMachineInstance) -> None:
-        meta = vmi.metadata
-        found = await self._execution.read(VIRTUAL_MACHINE_INSTANCES, meta.namespace, meta.name)
-        live = msgspec.json.decode(msgspec.json.encode(found), type=VirtualMachineInstance) if found else None
-        if live is None or live.metadata.uid != meta.uid or live.metadata.deletion_timestamp is not None:
-            raise Conflict(409, f"VirtualMachineInstance {meta.name} is another one or deleted: the cache is behind")
-        before, now = vmi.status, live.status
-        if (before.node_name, before.evacuation_node_name) != (now.node_name, now.evacuation_node_name):
-            raise Conflict(409, f"VirtualMachineInstance {meta.name} has moved or stays: the cache is behind")
+
+async def require_in_place(execution: Execution[Any], vmi: VirtualMachineInstance) -> None:
+    """Check that the API server has the guest where the cache has it, and as much to leave it.
+
+    Raises:
+        Conflict: it has not; the cache is behind.
+    """
+    meta = vmi.metadata
+    found = await execution.read(VIRTUAL_MACHINE_INSTANCES, meta.namespace, meta.name)
+    live = msgspec.json.decode(msgspec.json.encode(found), type=VirtualMachineInstance) if found else None
+    if live is None or live.metadata.uid != meta.uid or live.metadata.deletion_timestamp is not None:
+        raise Conflict(409, f"VirtualMachineInstance {meta.name} is another one or deleted: the cache is behind")
+    before, now = vmi.status, live.status
+    if (before.node_name, before.evacuation_node_name) != (now.node_name, now.evacuation_node_name):
+        raise Conflict(409, f"VirtualMachineInstance {meta.name} has moved or stays: the cache is behind")

@@ -11,6 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from virt_core.conventions import migration as convention
+from virt_core.conventions.conditions import GUEST_NOT_RUNNING
 from virt_core.migration.migration import MigrationPhase
 from virt_core.objects.meta import Condition
 from virt_core.objects.patch import finalizers_patch, status_patch
@@ -139,7 +140,7 @@ def _wait(observed: Observed) -> tuple[str, str, float]:
     vmi = observed.vmi
     assert vmi is not None
     if vmi.status.phase is not VmiPhase.RUNNING or observed.source is None:
-        return "GuestNotRunning", f"the guest of VMI {_vmi_name(observed)} does not run yet", 0.0
+        return GUEST_NOT_RUNNING, f"the guest of VMI {_vmi_name(observed)} does not run yet", 0.0
     if observed.settings is None:
         return "NotConfigured", "the configuration of the cluster is not known", 0.0
     back_off = seconds_to_begin(observed.job, observed.others, observed.now)

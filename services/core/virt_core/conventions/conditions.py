@@ -17,6 +17,9 @@ LIVE_MIGRATABLE = "LiveMigratable"
 EVICTION_REQUESTED = "EvictionRequested"
 """While status.evacuationNodeName is set; its reason as well."""
 
+WORKLOAD_UPDATE_BLOCKED = "WorkloadUpdateBlocked"
+"""Why an outdated launcher is not replaced although the cluster replaces outdated ones. Not in KubeVirt."""
+
 EVACUATION_BLOCKED = "EvacuationBlocked"
 """Why a guest that is to leave its node cannot. Not in KubeVirt."""
 

@@ -28,6 +28,17 @@ EVACUATION = "kubevirt.io/evacuationMigration"
 WORKLOAD_UPDATE = "kubevirt.io/workloadUpdateMigration"
 """Annotation of a migration that the workload updater created."""
 
+OUTDATED_LAUNCHER = "kubevirt.io/outdatedLauncherImage"
+"""Label of a VirtualMachineInstance whose launcher is not of the image that new ones get."""
+
+WORKLOAD_UPDATE_POLICY, NEVER = "kubevirt.io/workload-update", "Never"
+"""Annotation of a VirtualMachineInstance, and the value with which its launcher is never replaced while it runs. Not in
+KubeVirt."""
+
+WORKLOAD_UPDATE_WINDOW = "kubevirt.io/workload-update-window"
+"""Annotation of a VirtualMachineInstance: hours of the day in UTC in which its launcher may be replaced, "22:00-04:00"
+for example. Not in KubeVirt."""
+
 EVICTION_SOURCE, DESCHEDULER = "kubevirt.io/eviction-source", "descheduler"
 """Annotation of a VirtualMachineInstance that is marked for evacuation, and its value if the descheduler evicted it."""
 

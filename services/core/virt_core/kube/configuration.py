@@ -52,6 +52,11 @@ class ConfigurationCache:
         return counts.spec.configuration if counts is not None else None
 
     @property
+    def kubevirt(self) -> KubeVirt | None:
+        """The KubeVirt object that `current` comes from, or its last version that decoded."""
+        return self._counts
+
+    @property
     def resource_version(self) -> str:
         """Of the KubeVirt object that `current` comes from; "" while there is none."""
         counts = self._counts

@@ -93,6 +93,17 @@ class Configuration(msgspec.Struct, frozen=True, rename="camel"):
         return self.architecture_configuration.amd64.machine_type or self.machine_type or "q35"
 
 
+class WorkloadUpdateStrategy(msgspec.Struct, frozen=True, rename="camel"):
+    """How running guests get the launcher of this release."""
+
+    workload_update_methods: list[str] = []
+    """ "LiveMigrate" and "Evict"; empty: not before their next start."""
+
+    batch_eviction_size: int | None = None
+    batch_eviction_interval: str | None = None
+    """In Go's notation."""
+
+
 class KubeVirtSpec(msgspec.Struct, frozen=True, rename="camel"):
     """The fields of the spec that this release uses."""
 
@@ -100,6 +111,7 @@ class KubeVirtSpec(msgspec.Struct, frozen=True, rename="camel"):
     image_registry: str = ""
     image_pull_policy: str = ""
     configuration: Configuration = Configuration()
+    workload_update_strategy: WorkloadUpdateStrategy = WorkloadUpdateStrategy()
 
 
 class Waiting(msgspec.Struct, frozen=True, rename="camel"):

@@ -85,6 +85,7 @@ ACCOUNTS = (
             *_instancetypes("list", "watch"),
             rule("", "pods", "create", "get", "list", "watch", "delete"),
             rule("", "pods", "patch"),  # what the descheduler reads in annotations
+            rule("", "pods/eviction", "create"),  # of guests whose outdated launchers are replaced by eviction
             rule("", "pods/status", "patch"),  # the readiness gate of a pod to which a guest has migrated
             rule("", "persistentvolumeclaims", "get"),  # of VMIs that name one: file system or device, how large
             rule("", "resourcequotas", "list"),  # of a namespace in which a launcher pod was refused: does it
@@ -96,6 +97,7 @@ ACCOUNTS = (
         ),
         (
             _CONFIGURATION,
+            rule("kubevirt.io", "kubevirts/status", "patch"),  # how many launchers are outdated
             rule("coordination.k8s.io", "leases", "create"),
             rule("coordination.k8s.io", "leases", "list", "watch", "patch", names=[components.CONTROLLER]),
         ),

@@ -1,0 +1,1 @@
+"""Workload updates: running guests get this release's launcher, by migration or by eviction."""

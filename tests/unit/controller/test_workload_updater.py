@@ -1,0 +1,178 @@
+"""Passes of the workload updater against the fake API server: what it writes, and what a refusal changes."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from virt_controller.caches import Caches
+from virt_controller.workload_update.reconcile import WorkloadUpdater
+from virt_core.kube.client import KubeClient
+from virt_core.kube.events import EventRecorder
+from virt_core.kube.resource import (
+    EVENTS,
+    KUBEVIRTS,
+    PODS,
+    VIRTUAL_MACHINE_INSTANCE_MIGRATIONS,
+    VIRTUAL_MACHINE_INSTANCES,
+)
+from virt_core.testing.api_server import FakeApiServer
+from virt_core.testing.place import Place
+from virt_core.testing.refused import Refused
+
+LABEL = "kubevirt.io/outdatedLauncherImage"
+KUBEVIRT = KUBEVIRTS.path("kubevirt", "kubevirt")
+_MIGRATIONS = VIRTUAL_MACHINE_INSTANCE_MIGRATIONS.path("ns")
+
+
+def strategy(server: FakeApiServer, *methods: str, **more: Any) -> None:
+    """A user's, on a suite that is as asked."""
+    status = {"phase": "Deployed", "observedDeploymentID": "d", "targetDeploymentID": "d"}
+    spec = {"workloadUpdateStrategy": {"workloadUpdateMethods": list(methods), **more}}
+    server.patch(KUBEVIRT, {"spec": spec, "status": status})
+
+
+def put_guest(server: FakeApiServer, name: str, image: str = "old", migratable: str = "True") -> None:
+    condition = {"type": "LiveMigratable", "status": migratable}
+    status = {
+        "phase": "Running",
+        "nodeName": "node1",
+        "activePods": {f"uid-{name}": "node1"},
+        "conditions": [condition],
+    }
+    body = {"metadata": {"name": name, "uid": f"vmi-{name}"}, "spec": {}, "status": status}
+    server.put(VIRTUAL_MACHINE_INSTANCES.path("ns"), body)
+    owner = {"apiVersion": "kubevirt.io/v1", "kind": "VirtualMachineInstance", "name": name, "uid": f"vmi-{name}"}
+    metadata = {
+        "name": f"pod-{name}",
+        "uid": f"uid-{name}",
+        "labels": {"kubevirt.io": "virt-launcher", "kubevirt.io/created-by": f"vmi-{name}"},
+        "annotations": {"kubevirt.io/domain": name, "kubevirt.io/launcher-image": image},
+        "ownerReferences": [{**owner, "controller": True}],
+    }
+    server.put(PODS.path("ns"), {"metadata": metadata, "spec": {"nodeName": "node1"}, "status": {"phase": "Running"}})
+
+
+@asynccontextmanager
+async def updater(client: KubeClient, *, idle: timedelta = timedelta(hours=1)) -> AsyncIterator[WorkloadUpdater]:
+    """With caches that see nothing more; its last batch was `idle` ago."""
+    caches = Caches(client, "kubevirt")
+    made = WorkloadUpdater(client, caches, EventRecorder(client, "test", "test"), "new")
+    made._last_batch = datetime.now(UTC) - idle
+    running = asyncio.create_task(caches.run(), name="caches")
+    async with asyncio.timeout(5):
+        await caches.wait()
+    running.cancel()
+    yield made
+
+
+def stored(server: FakeApiServer, path: str) -> Any:
+    return server.store.get(Place.parse(path))
+
+
+def migrations(server: FakeApiServer) -> list[Any]:
+    return server.store.select(Place.parse(_MIGRATIONS), lambda _: True)
+
+
+def events(server: FakeApiServer) -> dict[str, str]:
+    found = server.store.select(Place.parse(EVENTS.path("ns")), lambda _: True)
+    return {body["reason"]: body["note"] for body in found}
+
+
+async def test_outdated_launchers_are_labelled_counted_and_replaced(server: FakeApiServer, client: KubeClient) -> None:
+    strategy(server, "LiveMigrate")
+    put_guest(server, "a")
+    put_guest(server, "b", "new")
+    async with updater(client) as made:
+        assert await made.look() == 5.0
+    (migration,) = migrations(server)
+    assert migration["spec"]["vmiName"] == "a"
+    assert stored(server, VIRTUAL_MACHINE_INSTANCES.path("ns", "a"))["metadata"]["labels"] == {LABEL: ""}
+    assert "labels" not in stored(server, VIRTUAL_MACHINE_INSTANCES.path("ns", "b"))["metadata"]
+    status = stored(server, KUBEVIRT)["status"]
+    assert (status["outdatedVirtualMachineInstanceWorkloads"], status["phase"]) == (1, "Deployed")
+    created = f"Created Migration {migration['metadata']['name']} for automated workload update"
+    assert events(server) == {"SuccessfulCreate": created}
+
+
+async def test_without_methods_outdated_launchers_are_only_counted(server: FakeApiServer, client: KubeClient) -> None:
+    strategy(server)
+    put_guest(server, "a")
+    async with updater(client) as made:
+        assert await made.look() is None and migrations(server) == []
+        assert stored(server, KUBEVIRT)["status"]["outdatedVirtualMachineInstanceWorkloads"] == 1
+        patches = server.count("PATCH")
+        await made.look()
+    assert server.count("PATCH") == patches
+
+
+async def test_nothing_begins_before_the_suite_is_as_asked(server: FakeApiServer, client: KubeClient) -> None:
+    strategy(server, "LiveMigrate", "Evict")
+    server.patch(KUBEVIRT, {"status": {"targetDeploymentID": "another"}})
+    put_guest(server, "a")
+    async with updater(client) as made:
+        await made.look()
+    assert migrations(server) == []
+
+
+@pytest.mark.parametrize(
+    ("code", "message", "reason"),
+    [
+        (404, "gone", ""),
+        (429, 'denied the request: Eviction triggered evacuation of VMI "ns/a"', "SuccessfulEvict"),
+        (429, "Cannot evict pod as it would violate the pod's disruption budget.", "FailedEvict"),
+    ],
+)
+async def test_a_guest_that_cannot_migrate_is_evicted_by_kubernetes_rules(
+    server: FakeApiServer, client: KubeClient, code: int, message: str, reason: str
+) -> None:
+    strategy(server, "LiveMigrate", "Evict", batchEvictionInterval="10m")
+    put_guest(server, "a", migratable="False")
+    evicted: list[str] = []
+
+    def answer(method: str, place: Place) -> None:
+        if method == "POST" and place.plural == "pods":
+            evicted.append(place.name)
+            raise Refused(code, "Refused", message)
+
+    server.fault = answer
+    async with updater(client, idle=timedelta(minutes=9)) as made:
+        await made.look()
+    assert evicted == []
+    async with updater(client, idle=timedelta(minutes=11)) as made:
+        await made.look()
+        await made.look()
+    assert evicted == ["pod-a"] and list(events(server)) == ([reason] if reason else [])
+
+
+async def test_a_refused_migration_does_not_keep_others_from_theirs(server: FakeApiServer, client: KubeClient) -> None:
+    strategy(server, "LiveMigrate")
+    put_guest(server, "a")
+    put_guest(server, "b")
+
+    def refuse(place: Place, body: Any) -> None:
+        if body.get("spec", {}).get("vmiName") == "a":
+            raise Refused(403, "Forbidden", "exceeded quota")
+
+    server.admit = refuse
+    async with updater(client) as made:
+        await made.look()
+    assert [migration["spec"]["vmiName"] for migration in migrations(server)] == ["b"]
+    assert "exceeded quota" in events(server)["FailedCreate"]
+
+
+async def test_a_cache_that_is_behind_moves_nobody_twice(server: FakeApiServer, client: KubeClient) -> None:
+    strategy(server, "LiveMigrate")
+    put_guest(server, "a")
+    async with updater(client) as first, updater(client) as second:
+        await first.look()
+        assert await second.look() == 5.0
+        assert len(migrations(server)) == 1
+        server.patch(VIRTUAL_MACHINE_INSTANCES.path("ns", "a"), {"status": {"nodeName": "node2"}})
+        server.remove(f"{_MIGRATIONS}/{migrations(server)[0]['metadata']['name']}")
+        await second.look()
+    assert migrations(server) == []
