@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +22,15 @@ ROOT = Path(__file__).resolve().parents[3]
 
 
 @pytest.fixture(scope="session")
-def images() -> Iterator[Images]:
-    """Both images built from the working tree; layers that did not change come from the cache of `make images`.
-    LAUNCHER_BASE=trixie tests the launcher with QEMU 10.0."""
+def images(images_of: Callable[[str], Images]) -> Images:
+    """Both images of the working tree. LAUNCHER_BASE=trixie tests the launcher with QEMU 10.0."""
+    return images_of(base_image.launcher_suite())
+
+
+@pytest.fixture(scope="session")
+def images_of() -> Iterator[Callable[[str], Images]]:
+    """Makes the images from the working tree with a launcher of a Debian release; layers that did not change come from
+    the cache of `make images`."""
     for tool in ("buildah", "runc"):
         if shutil.which(tool) is None:
             pytest.skip(f"{tool} is not installed")
@@ -44,11 +51,18 @@ def images() -> Iterator[Images]:
         containers.append(run(*buildah, "from", "--pull-never", image).strip())
         return run(*buildah, "mount", containers[-1]).strip()
 
-    try:
-        launcher = built("virt-launcher", "services/launcher/Containerfile", base_image.launcher_suite())
-        guest = mounted(built("guest-demo", "tests/guest-image/Containerfile"))
+    @cache
+    def made(suite: str) -> Images:
+        launcher = built("virt-launcher", "services/launcher/Containerfile", suite)
         config = json.loads(run(*buildah, "inspect", "--type", "image", launcher))["OCIv1"]["config"]
-        yield Images(mounted(launcher), guest, config["Entrypoint"], config["Env"])
+        return Images(mounted(launcher), guest(), config["Entrypoint"], config["Env"])
+
+    @cache
+    def guest() -> str:
+        return mounted(built("guest-demo", "tests/guest-image/Containerfile"))
+
+    try:
+        yield made
     finally:
         for container in containers:
             discard(*buildah, "rm", container)

@@ -57,7 +57,8 @@ class DomainEvents:
 
     async def start(self) -> None:
         """Returns when the listener is connected."""
-        argv = ("runc", "exec", self._pod.name, "/opt/kubevirt/bin/python", "-I", "-B", "-c", _LISTEN)
+        # By another name than the launcher's, so that Pod.processes() does not take it for the launcher.
+        argv = ("runc", "exec", self._pod.name, "/opt/kubevirt/bin/python3", "-I", "-B", "-c", _LISTEN)
         self._process = await asyncio.create_subprocess_exec(
             *argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
         )
@@ -66,8 +67,11 @@ class DomainEvents:
 
     async def wait_for(self, event: str, count: int = 1) -> None:
         """Wait until an event has happened `count` times."""
-        async with asyncio.timeout(PATIENCE), self._more:
-            await self._more.wait_for(lambda: sum(known.event == event for known in self.all) >= count)
+        try:
+            async with asyncio.timeout(PATIENCE), self._more:
+                await self._more.wait_for(lambda: sum(known.event == event for known in self.all) >= count)
+        except TimeoutError:
+            raise AssertionError(f"no event {event}: {self.all}") from None
 
     async def stop(self) -> None:
         """End the listener."""

@@ -5,14 +5,7 @@ Used by test_migration_*.py. Both pods have the same volumes' paths, sidecars an
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
-import json
-import subprocess
-from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
-
-from kubevirt.launcher.v1 import machine_pb2
 
 from tests.integration.launcher.commands import run
 from tests.integration.launcher.container_disks import PodWithDisks
@@ -22,7 +15,7 @@ from tests.integration.launcher.pod import PRIVATE
 
 DEVICE = "mig0"  # of either pod towards the other
 MIGRATION = "6d1c3f0a-0000-4000-8000-000000000001"
-_PYTHON = ("/opt/kubevirt/bin/python", "-I", "-B", "-c")
+_PYTHON = ("/opt/kubevirt/bin/python3", "-I", "-B", "-c")
 
 _CERTIFICATES = f"""
 import asyncio, sys
@@ -44,33 +37,6 @@ listening = Listening(Path("{PRIVATE}"))
 began = time.monotonic()
 asyncio.run(listening.open(sys.argv[1]) if sys.argv[1:] else listening.close())
 print(time.monotonic() - began)
-"""
-_PREPARE = f"""
-import asyncio, json, sys
-from pathlib import Path
-from kubevirt.launcher.v1 import machine_pb2
-from virt_launcher.storage.prepare import prepared_disks
-machine = machine_pb2.Machine.FromString(bytes.fromhex(sys.argv[1]))
-async def main():
-    async with prepared_disks(machine.disks, Path("{PRIVATE}/disks"), json.loads(sys.argv[2])):
-        print("prepared", flush=True)
-        await asyncio.to_thread(sys.stdin.read)
-asyncio.run(main())
-"""
-_COPY = """
-import json, libvirt, sys
-target, disks = sys.argv[1], sys.argv[2:]
-libvirt.virEventRegisterDefaultImpl()
-source = libvirt.open("qemu:///session")
-flags = (libvirt.VIR_MIGRATE_LIVE | libvirt.VIR_MIGRATE_PEER2PEER | libvirt.VIR_MIGRATE_PAUSED | libvirt.VIR_MIGRATE_TLS
-         | libvirt.VIR_MIGRATE_PERSIST_DEST | libvirt.VIR_MIGRATE_UNSAFE)
-parameters = {libvirt.VIR_MIGRATE_PARAM_URI: f"tcp://{target}:49152"}
-if disks:
-    flags |= libvirt.VIR_MIGRATE_NON_SHARED_INC
-    parameters[libvirt.VIR_MIGRATE_PARAM_MIGRATE_DISKS] = disks
-    parameters[libvirt.VIR_MIGRATE_PARAM_DISKS_URI] = f"tcp://{target}:49153"
-source.listAllDomains()[0].migrateToURI3(f"qemu+tls://{target}/session", parameters, flags)
-libvirt.open(f"qemu+tls://{target}/session").listAllDomains()[0].resume()
 """
 
 
@@ -120,27 +86,13 @@ class Side(PodWithDisks):
         """Have libvirtd not listen; how many seconds that took."""
         return float(self.python(_LISTENING))
 
-    @contextlib.asynccontextmanager
-    async def prepared(self, machine: machine_pb2.Machine, copied: dict[str, int]) -> AsyncIterator[None]:
-        """The disks of a machine that arrives, for as long as libvirtd opens them."""
-        argv = ("runc", "exec", self.name, *_PYTHON, _PREPARE, machine.SerializeToString().hex(), json.dumps(copied))
-        pipe = subprocess.PIPE
-        process = await asyncio.create_subprocess_exec(*argv, stdin=pipe, stdout=pipe, stderr=pipe)
-        assert process.stdin is not None and process.stdout is not None and process.stderr is not None
-        try:
-            line = await process.stdout.readline()
-            assert line == b"prepared\n", (await process.stderr.read()).decode()
-            yield
-        finally:
-            process.stdin.close()
-            await process.wait()
-
 
 class LauncherPair:
     """Source and target, each with what its libvirt says of the domain."""
 
     def __init__(self, source: Images, target: Images) -> None:
         self.source, self.target = Side(source, "10.99.0.1"), Side(target, "10.99.0.2")
+        self.target.uid = self.source.uid  # of the machine
         self.events: dict[str, DomainEvents] = {}
 
     @property
@@ -164,15 +116,6 @@ class LauncherPair:
         authorities = [side.make_identity() for side in self.sides]
         for side, authority in zip(self.sides, reversed(authorities), strict=True):
             side.trust(authority)
-
-    async def copy(self, disks: Sequence[str] = ()) -> None:
-        """Move the guest and start it at the target, as a launcher does; `disks` are libvirt's targets."""
-        try:
-            await asyncio.to_thread(self.source.python, _COPY, self.target.address, *disks)
-        except AssertionError as error:
-            raise AssertionError(
-                f"{error}\ntarget: {self.target.log[-2000:]}\n{self.target.qemu_log()[-6000:]}"
-            ) from None
 
     def cut(self) -> None:
         """Cut the link."""

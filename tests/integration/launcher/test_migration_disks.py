@@ -1,0 +1,124 @@
+"""A guest with all kinds of disks moves between two real launchers, and one that does not move stays what it was."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator
+
+import pytest
+from kubevirt.launcher.v1 import command_pb2, state_pb2
+from kubevirt.launcher.v1 import migration_pb2 as pb
+
+from tests.integration.launcher.domain_events import running_times
+from tests.integration.launcher.handlers import Handlers
+from tests.integration.launcher.images import Images
+from tests.integration.launcher.launcher_pair import MIGRATION, LauncherPair, Side, files_below
+from tests.integration.launcher.migrating_disks import MIB, disks
+
+RUNNING, PAUSED = state_pb2.MACHINE_PHASE_RUNNING, state_pb2.MACHINE_PHASE_PAUSED
+COPYING, COMMITTED, ABORTED = pb.MIGRATION_PHASE_COPYING, pb.MIGRATION_PHASE_COMMITTED, pb.MIGRATION_PHASE_ABORTED
+
+
+@pytest.fixture
+async def pair(images: Images) -> AsyncIterator[LauncherPair]:
+    """Two pods whose launchers have no machine yet."""
+    made = LauncherPair(images, images)
+    try:
+        await made.bring_up()
+        yield made
+    finally:
+        await made.remove()
+
+
+async def shell(side: Side, line: bytes) -> bytes:
+    """The first line of the output of a command in the guest."""
+    await side.type(line + b""" | sed "s/^/<""</;s/$/>"">/"\n""")  # what is echoed has not the marks
+    return await side.wait_for_console(b"<<", b">>")
+
+
+async def test_guest_finds_what_it_wrote_to_each_disk_and_runs_on_one_side(pair: LauncherPair) -> None:
+    source, target = pair.sides
+    machine = source.machine(disks=disks(pair), memory_bytes=192 * MIB)
+    machine.kernel_boot.command_line += " ticks=off"
+    state = await source.start_machine(machine)
+    assert state.phase == RUNNING, state
+    await source.wait_for_console(b"guest-demo login: ", b"ready")
+    for disk in (b"root", b"scratch", b"claim"):
+        await source.type(b"echo of-" + disk + b" | dd of=$(find-disk " + disk + b") conv=fsync 2>/dev/null\n")
+    boot = await shell(source, b"cat /proc/sys/kernel/random/boot_id")
+    for victim in ("launcher", "libvirtd"):  # with which nothing of the disks is lost
+        await source.kill(victim)
+        await source.wait_for_phase(RUNNING)
+    handlers = Handlers(MIGRATION, source, target, machine)
+    prepared = await handlers.prepare()
+    size = next(disk.capacity_bytes for disk in state.disks if disk.name == "seed")
+    assert (target.private / "disks/seed.iso").read_bytes() == bytes(size)
+    await handlers.start(prepared)
+    moved = await handlers.until_phase(COMMITTED, ABORTED)
+    assert moved.phase == COMMITTED, (moved, source.log[-4000:], target.log[-4000:])
+    await target.wait_for_phase(RUNNING)
+    ran = [running_times(pair.events[side.name].all) for side in pair.sides]
+    assert [len(times) for times in ran] == [1, 1], ran
+    assert ran[0][0][1] < ran[1][0][0], "both ran"
+    assert await shell(target, b"cat /proc/sys/kernel/random/boot_id") == boot
+    for disk in (b"root", b"scratch", b"claim"):
+        await target.type(b"echo 3 >/proc/sys/vm/drop_caches\n")
+        assert await shell(target, b"head -c 20 $(find-disk " + disk + b") | head -n 1") == b"of-" + disk
+    assert (target.private / "disks/seed.iso").read_bytes() == (source.private / "disks/seed.iso").read_bytes()
+    xml = target.python("import libvirt; print(libvirt.open('qemu:///session').listAllDomains()[0].XMLDesc(0))")
+    assert "/proc/" not in xml
+    named = re.findall(r"disks/(\S+?)'", xml)
+    assert named == ["root.qcow2", "root.image", "scratch.qcow2", "seed.iso", "claim.image", "cd.iso"]
+
+
+async def test_paused_guest_arrives_paused_and_runs_after_unpause(pair: LauncherPair) -> None:
+    source, target = pair.sides
+    machine = source.machine()
+    await source.start_machine(machine)
+    await source.wait_for_console(b"guest-demo login: ", b"ready")
+    await source.command(pause=command_pb2.Pause())
+    handlers = Handlers(MIGRATION, source, target, machine)
+    await handlers.start(await handlers.prepare())
+    assert (await handlers.until_phase(COMMITTED, ABORTED)).phase == COMMITTED
+    assert (await target.wait_for_phase(PAUSED)).pause_reason == state_pb2.PAUSE_REASON_BY_USER
+    assert running_times(pair.events[target.name].all) == []
+    await target.command(unpause=command_pb2.Unpause())
+    await target.wait_for_phase(RUNNING)
+    await target.wait_for_console(b"tick ", b"boot=")
+
+
+async def test_canceled_migration_leaves_the_guest_and_no_certificate(pair: LauncherPair) -> None:
+    source, target = pair.sides
+    machine = source.machine(disks=disks(pair), memory_bytes=192 * MIB)
+    await source.start_machine(machine)
+    await source.wait_for_console(b"guest-demo login: ", b"ready")
+    handlers = Handlers(MIGRATION, source, target, machine)
+    await handlers.start(await handlers.prepare(), bandwidth_bytes_per_second=4 * MIB)
+    await handlers.until(lambda state: state.phase == COPYING and state.processed_bytes > 0)
+    await handlers.cancel()
+    state = await handlers.until_phase(COMMITTED, ABORTED)
+    assert (state.phase, state.canceled) == (ABORTED, True), state
+    await source.wait_for_phase(RUNNING)
+    await source.type(b"echo again | dd of=$(find-disk claim) conv=fsync 2>/dev/null && echo written-$((6*7))\n")
+    await source.wait_for_console(b"written-", b"42")
+    assert files_below(source.private / ".pki") == []
+    await handlers.abort()
+    assert await target.exit_status() == 0
+    assert running_times(pair.events[target.name].all) == []
+
+
+async def test_cut_link_leaves_the_guest_at_the_source(pair: LauncherPair) -> None:
+    source, target = pair.sides
+    machine = source.machine(memory_bytes=192 * MIB)
+    await source.start_machine(machine)
+    await source.wait_for_console(b"guest-demo login: ", b"ready")
+    handlers = Handlers(MIGRATION, source, target, machine)
+    await handlers.start(await handlers.prepare(), bandwidth_bytes_per_second=4 * MIB)
+    await handlers.until(lambda state: state.phase == COPYING and state.processed_bytes > 0)
+    pair.cut()
+    state = await handlers.until_phase(COMMITTED, ABORTED)
+    assert state.phase == ABORTED, state
+    await source.wait_for_phase(RUNNING)
+    await source.wait_for_console(b"tick ", b"boot=")
+    await handlers.abort()
+    assert await target.exit_status() == 0
