@@ -294,3 +294,20 @@ async def test_a_refused_migration_is_reported_and_tried_again_later(server: Fak
     server.admit = lambda _place, _body: None
     await world.settle(client)
     assert len(world.migrations) == 1 and world.condition(BLOCKED) == {}
+
+
+async def test_a_migration_that_the_cache_does_not_know_is_no_refusal(
+    server: FakeApiServer, client: KubeClient
+) -> None:
+    world = EvacuationWorld(server)
+    world.mark()
+
+    def refuse(place: Place, _: Object) -> None:
+        if place.plural == VIRTUAL_MACHINE_INSTANCE_MIGRATIONS.plural:
+            raise Refused(400, "BadRequest", "denied the request: in-flight migration detected. Active migration job")
+
+    server.admit = refuse
+    async with stale(client) as caches:
+        with pytest.raises(Conflict):
+            await one_pass(caches)
+    assert world.condition(BLOCKED) == {} and world.events == []

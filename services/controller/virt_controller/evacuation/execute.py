@@ -11,6 +11,7 @@ from virt_core.kube.client import KubeClient, Object
 from virt_core.kube.errors import AlreadyExists, Conflict
 from virt_core.kube.events import EventRecorder
 from virt_core.kube.resource import PODS, VIRTUAL_MACHINE_INSTANCE_MIGRATIONS, VIRTUAL_MACHINE_INSTANCES
+from virt_core.migration.admission import IN_FLIGHT
 from virt_core.vmi.instance import VirtualMachineInstance
 
 from virt_controller.actions import RecordEvent
@@ -72,6 +73,8 @@ class Executor:
         except AlreadyExists as error:
             raise Conflict(409, f"migration {name} is there: the cache is behind") from error
         except Refused as error:
+            if IN_FLIGHT in str(error):
+                raise Conflict(409, f"{error}: the cache is behind") from error
             log.warning("waiting for the API server to admit a migration", migration=name, reason=str(error))
             event = RecordEvent(FAILED_CREATE, f"Error creating a Migration: {error}", warning=True)
             await self._execution.record(vmi.reference, event)

@@ -11,6 +11,7 @@ from virt_core.kube.client import KubeClient, Object
 from virt_core.kube.errors import AlreadyExists, Conflict, KubeError, NotFound
 from virt_core.kube.events import EventRecorder
 from virt_core.kube.resource import KUBEVIRTS, PODS, VIRTUAL_MACHINE_INSTANCE_MIGRATIONS, VIRTUAL_MACHINE_INSTANCES
+from virt_core.migration.admission import IN_FLIGHT
 from virt_core.objects.meta import ObjectMeta
 from virt_core.vmi.instance import VirtualMachineInstance
 
@@ -82,6 +83,8 @@ class Executor:
         except AlreadyExists as error:
             raise Conflict(409, f"migration {name} is there: the cache is behind") from error
         except Refused as error:
+            if IN_FLIGHT in str(error):
+                raise Conflict(409, f"{error}: the cache is behind") from error
             await self._warn(vmi, "FailedCreate", f"Error creating a Migration for automated workload update: {error}")
             return
         self._wrote_migration(answer)

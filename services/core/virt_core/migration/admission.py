@@ -24,6 +24,9 @@ from virt_core.vmi.instance import VirtualMachineInstance
 Body = Mapping[str, Any]
 SYSTEM_CRITICAL, USER_TRIGGERED, SYSTEM_MAINTENANCE = "system-critical", "user-triggered", "system-maintenance"
 _PRIORITIES = (SYSTEM_CRITICAL, USER_TRIGGERED, SYSTEM_MAINTENANCE)
+IN_FLIGHT = "in-flight migration detected"
+"""What a refusal begins with if another migration of the guest is requested."""
+
 _DECENTRALIZED = "a guest migrates between the nodes of its cluster and stays in its namespace"
 
 
@@ -85,7 +88,7 @@ def state_refusal(new: Body, vmi: VirtualMachineInstance | None, others: Iterabl
     for other in others:
         if _mapping(other.get("spec")).get("vmiName") == name and not _is_final(other):
             job = f"Active migration job ({_mapping(other.get('metadata')).get('uid')})"
-            return f"in-flight migration detected. {job} is currently already in progress for VMI {name}."
+            return f"{IN_FLIGHT}. {job} is currently already in progress for VMI {name}."
     return ""
 
 
