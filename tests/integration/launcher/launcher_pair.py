@@ -90,8 +90,8 @@ class Side(PodWithDisks):
 class LauncherPair:
     """Source and target, each with what its libvirt says of the domain."""
 
-    def __init__(self, source: Images, target: Images) -> None:
-        self.source, self.target = Side(source, "10.99.0.1"), Side(target, "10.99.0.2")
+    def __init__(self, source: Images, target: Images, *, network: str = "10.99.0.") -> None:
+        self.source, self.target = Side(source, f"{network}1"), Side(target, f"{network}2")
         self.target.uid = self.source.uid  # of the machine
         self.events: dict[str, DomainEvents] = {}
 
@@ -106,7 +106,8 @@ class LauncherPair:
         first, second = self.source.name, self.target.name
         run("ip", "link", "add", DEVICE, "netns", first, "type", "veth", "peer", "name", DEVICE, "netns", second)
         for side in self.sides:
-            run("ip", "-n", side.name, "addr", "add", f"{side.address}/24", "dev", DEVICE)
+            prefix = ("/64", "nodad") if ":" in side.address else ("/24",)
+            run("ip", "-n", side.name, "addr", "add", side.address + prefix[0], *prefix[1:], "dev", DEVICE)
             run("ip", "-n", side.name, "link", "set", DEVICE, "up")
             self.events[side.name] = DomainEvents(side)
             await self.events[side.name].start()

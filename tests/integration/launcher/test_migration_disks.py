@@ -6,7 +6,7 @@ import re
 from collections.abc import AsyncIterator
 
 import pytest
-from kubevirt.launcher.v1 import command_pb2, state_pb2
+from kubevirt.launcher.v1 import command_pb2, machine_pb2, state_pb2
 from kubevirt.launcher.v1 import migration_pb2 as pb
 
 from tests.integration.launcher.domain_events import running_times
@@ -87,6 +87,26 @@ async def test_paused_guest_arrives_paused_and_runs_after_unpause(pair: Launcher
     await target.wait_for_console(b"tick ", b"boot=")
 
 
+async def test_guest_with_a_disk_moves_over_ipv6(images: Images) -> None:
+    pair = LauncherPair(images, images, network="fd99::")
+    try:
+        await pair.bring_up()
+        machine = pair.source.machine()
+        scratch = machine.disks.add(
+            name="scratch", device=machine_pb2.DISK_DEVICE_DISK, bus=machine_pb2.DISK_BUS_VIRTIO
+        )
+        scratch.empty_disk.capacity_bytes = 8 * MIB
+        await pair.source.start_machine(machine)
+        await pair.source.wait_for_console(b"guest-demo login: ", b"ready")
+        handlers = Handlers(MIGRATION, pair.source, pair.target, machine)
+        await handlers.start(await handlers.prepare())
+        moved = await handlers.until_phase(COMMITTED, ABORTED)
+        assert moved.phase == COMMITTED, moved
+        await pair.target.wait_for_console(b"tick ", b"boot=")
+    finally:
+        await pair.remove()
+
+
 async def test_canceled_migration_leaves_the_guest_and_no_certificate(pair: LauncherPair) -> None:
     source, target = pair.sides
     machine = source.machine(disks=disks(pair), memory_bytes=192 * MIB)
@@ -95,6 +115,9 @@ async def test_canceled_migration_leaves_the_guest_and_no_certificate(pair: Laun
     handlers = Handlers(MIGRATION, source, target, machine)
     await handlers.start(await handlers.prepare(), bandwidth_bytes_per_second=4 * MIB)
     await handlers.until(lambda state: state.phase == COPYING and state.processed_bytes > 0)
+    for table in ("tcp", "tcp6"):
+        listening = target.run_inside("cat", f"/proc/self/net/{table}").stdout
+        assert not re.search(r" 0{8,32}:(4082|C000|C001) ", listening), "ports are open on the pod's address only"
     await handlers.cancel()
     state = await handlers.until_phase(COMMITTED, ABORTED)
     assert (state.phase, state.canceled) == (ABORTED, True), state

@@ -25,7 +25,7 @@ _log = logs.bound("virt_launcher.migration")
 LIBVIRT_PORT, MEMORY_PORT, DISKS_PORT = 16514, 49152, 49153
 """libvirt's over TLS, and those of QEMU: its state, and its disks over NBD (session/qemu.conf has the same)."""
 
-_PATIENCE = 10.0  # seconds until libvirtd has to listen, or not
+_PATIENCE = 10.0  # seconds until another libvirtd has to run
 _TERMINATION = 3.0  # seconds that libvirtd has for its end
 _LOOK = 0.02  # seconds between two looks at the ports
 _LISTEN = "0A"  # TCP_LISTEN of include/net/tcp_states.h
@@ -38,7 +38,8 @@ class ListeningFailed(HypervisorUnavailable):
 class Listening:
     """The listener of the libvirtd whose private folder is `folder`."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, patience: float = _PATIENCE) -> None:
+        self._patience = patience
         self._wanted = folder / "config/libvirt/migration-address"
         self._pid_file = folder / "run/libvirt/libvirtd.pid"
 
@@ -84,13 +85,13 @@ class Listening:
         """End the libvirtd that runs, and wait until another one listens as it should."""
         began, before = time.monotonic(), self._pid()
         try:
-            async with asyncio.timeout(_PATIENCE):
+            async with asyncio.timeout(self._patience):
                 if before is not None:
                     await _end(before)
                 while not self._runs(before, address):  # noqa: ASYNC110 - nobody reports a new listener
                     await asyncio.sleep(_LOOK)
         except TimeoutError:
-            raise ListeningFailed(f"libvirtd did not restart within {_PATIENCE:.0f} s", _PATIENCE) from None
+            raise ListeningFailed(f"libvirtd did not restart within {self._patience:.0f} s", self._patience) from None
         _log.info("libvirtd has restarted", address=address, seconds=round(time.monotonic() - began, 3))
 
     def _runs(self, before: int | None, address: str | None) -> bool:
