@@ -4,6 +4,7 @@ controllers of migrations and of VirtualMachineInstances, whose reconcilers are 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from virt_controller.caches import Caches
@@ -87,13 +88,27 @@ class MigrationWorld:
         """Both controllers work until neither writes."""
         for _ in range(6):
             before = self.server.store.version
-            if self.job is not None:
-                await self._jobs.settle(client)
+            for job in self.jobs:
+                key = "ns", str(job["metadata"]["name"])
+                await Passes(self.server, key, _migrations, most=8).settle(client)
             if self.vmi is not None:
                 await self._vmis.settle(client)
             if self.server.store.version == before:
                 return
         raise AssertionError("the controllers do not come to rest")
+
+    async def overtake(self, client: KubeClient, act: Callable[[], None]) -> None:
+        """Somebody acts between what the controller of migrations has seen and what it writes; then the other one
+        works on what it sees."""
+        jobs = self.jobs
+        key = ("ns", str(jobs[-1]["metadata"]["name"])) if jobs else JOB
+        await Passes(self.server, key, _migrations, most=8).overtake(client, act)
+        await self._vmis.overtake(client, lambda: None)
+
+    @property
+    def jobs(self) -> list[Any]:
+        """All migrations."""
+        return self.server.store.select(Place.parse(VIRTUAL_MACHINE_INSTANCE_MIGRATIONS.path("ns")), lambda _: True)
 
     @property
     def job(self) -> Any:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from virt_core.conventions.conditions import LIVE_MIGRATABLE
 from virt_core.migration.migration import VirtualMachineInstanceMigration
 from virt_core.objects.kubevirt import Configuration
+from virt_core.objects.meta import Condition
 from virt_core.objects.migration_configuration import MigrationConfiguration
 from virt_core.vmi.accepted import AcceptedSpec, RefusedSpec
 from virt_core.vmi.instance import VirtualMachineInstance
@@ -31,6 +33,9 @@ class Observed:
 
     target: LauncherPod | None = None
     """The pod that was created for this migration."""
+
+    other_pods: tuple[str, ...] = ()
+    """Names of further pods that may hold the guest. There are never three: no migration begins before they end."""
 
     target_was_seen: bool = False
     """Whether this process has seen the target pod. It is not created twice."""
@@ -66,3 +71,21 @@ class Observed:
     def canceled(self) -> bool:
         """Whether somebody wants this migration to end."""
         return self.job.metadata.deletion_timestamp is not None
+
+
+def migratable(vmi: VirtualMachineInstance) -> Condition | None:
+    """The handler's verdict whether the guest can migrate; None: there is none yet."""
+    return next((found for found in vmi.status.conditions if found.type == LIVE_MIGRATABLE), None)
+
+
+def other_pods(
+    vmi: VirtualMachineInstance, pods: Iterable[LauncherPod], source: LauncherPod | None, target: LauncherPod | None
+) -> tuple[str, ...]:
+    """Names of pods besides these that may hold the guest, or that activePods still lists."""
+    state, active = vmi.status.migration_state, vmi.status.active_pods
+    own = {pod.metadata.uid for pod in (source, target) if pod is not None}
+    known = {pod.metadata.uid: pod.metadata.name for pod in pods if not pod.ended or pod.metadata.uid in active}
+    if state is not None:  # a pod that the cache does not have any more
+        named = {state.source_pod_uid: state.source_pod, state.target_pod_uid: state.target_pod}
+        known = {uid: name for uid, name in named.items() if uid in active} | known
+    return tuple(sorted(name for uid, name in known.items() if uid not in own))

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from virt_core.conventions import migration as convention
 from virt_core.conventions.conditions import GUEST_NOT_RUNNING
-from virt_core.migration.migration import MigrationPhase
+from virt_core.migration.migration import MigrationPhase, VirtualMachineInstanceMigration
 from virt_core.objects.meta import Condition
 from virt_core.objects.patch import finalizers_patch, status_patch
 from virt_core.vmi.instance import VmiPhase
@@ -31,7 +31,7 @@ from virt_controller.migration.actions import (
 )
 from virt_controller.migration.back_off import seconds_to_begin
 from virt_controller.migration.limits import waits_for
-from virt_controller.migration.observe import Observed
+from virt_controller.migration.observe import Observed, migratable
 from virt_controller.pod.containers import LauncherSettings
 from virt_controller.pod.observed import LauncherPod
 from virt_controller.pod.problems import UNSCHEDULABLE, start_problem
@@ -143,6 +143,11 @@ def _wait(observed: Observed) -> tuple[str, str, float]:
         return GUEST_NOT_RUNNING, f"the guest of VMI {_vmi_name(observed)} does not run yet", 0.0
     if observed.settings is None:
         return "NotConfigured", "the configuration of the cluster is not known", 0.0
+    if migratable(vmi) is None:
+        return "NotYetKnown", f"whether VMI {_vmi_name(observed)} can migrate is not known yet", 0.0
+    if observed.other_pods:
+        pods = " and ".join(observed.other_pods)
+        return "AnotherPod", f"the guest has another launcher pod: {pods}; it has to end first", 0.0
     back_off = seconds_to_begin(observed.job, observed.others, observed.now)
     if back_off > 0:
         return _BACK_OFF, "earlier migrations of the guest failed: the next one begins later", back_off
@@ -156,6 +161,9 @@ def _obstacle(observed: Observed) -> str | None:
     name = observed.job.spec.vmi_name
     if vmi is None or vmi.metadata.deletion_timestamp is not None or vmi.status.phase.final:
         return f"VMI {name} is gone, or about to go"
+    condition = migratable(vmi)
+    if condition is not None and condition.status == "False" and observed.job.status.phase in _WAITING:
+        return f"Cannot migrate VMI, Reason: {condition.reason}, Message: {condition.message}"
     state = vmi.status.migration_state
     if state is not None and state.active:
         return "VMI is not eligible for migration because another migration job is in progress."
@@ -163,14 +171,17 @@ def _obstacle(observed: Observed) -> str | None:
         other
         for other in observed.others
         if not other.status.phase.final
-        and (other.metadata.creation_timestamp, other.metadata.uid)
-        < (observed.job.metadata.creation_timestamp, observed.job.metadata.uid)
+        and (other.status.phase not in _WAITING or _age_rank(other) < _age_rank(observed.job))
     ]
     if earlier and observed.job.status.phase in _WAITING:
         return "VMI is not eligible for migration because another migration job is in progress."
     if observed.job.status.phase not in _WAITING and (observed.source is None or observed.source.ended):
         return f"the guest of VMI {name} does not run any more"
     return None
+
+
+def _age_rank(job: VirtualMachineInstanceMigration) -> tuple[str, str]:
+    return job.metadata.creation_timestamp, job.metadata.uid
 
 
 def _cancel(observed: Observed) -> tuple[Action, ...]:
@@ -223,9 +234,11 @@ def _fail(observed: Observed, message: str, *, canceled: bool = False) -> tuple[
 
 
 def _finish(observed: Observed) -> tuple[Action, ...]:
-    """The migration is over: a target pod without a guest goes, then the finalizer, then what is too old."""
-    job, pod = observed.job, observed.target
-    if job.status.phase is MigrationPhase.FAILED and pod is not None and observed.state is None:
+    """The migration is over: a target pod without a guest goes, then the finalizer, then what is too old. After the
+    hand-off the pod is the handlers' and vmi/'s, as long as there is a guest."""
+    job, pod, vmi = observed.job, observed.target, observed.vmi
+    handed_off = observed.state is not None and vmi is not None and not vmi.status.phase.final
+    if job.status.phase is MigrationPhase.FAILED and pod is not None and not pod.ended and not handed_off:
         return () if pod.metadata.deletion_timestamp else (DeleteTarget(pod.metadata.name, pod.metadata.uid),)
     meta = job.metadata
     if convention.FINALIZER in meta.finalizers:

@@ -30,7 +30,7 @@ from virt_controller.failure import Failure
 from virt_controller.migration.back_off import seconds_to_begin
 from virt_controller.migration.execute import Executor
 from virt_controller.migration.limits import Candidate
-from virt_controller.migration.observe import Observed
+from virt_controller.migration.observe import Observed, migratable, other_pods
 from virt_controller.migration.plan import Planner
 from virt_controller.migrations import Migrations
 from virt_controller.pod.observed import Claim, LauncherPod
@@ -98,8 +98,10 @@ class MigrationReconciler:
             return observed
         target = self._target(job, vmi)
         seen = self._seen.get(job.key) == job.metadata.uid
-        source = current_pod(vmi, self._pods(vmi))
-        observed = replace(observed, source=source, target=target, target_was_seen=seen)
+        pods = self._pods(vmi)
+        source = current_pod(vmi, pods)
+        further = other_pods(vmi, pods, source, target)
+        observed = replace(observed, source=source, target=target, other_pods=further, target_was_seen=seen)
         phase = job.status.phase
         if phase.final or observed.state is not None or job.metadata.deletion_timestamp is not None:
             return observed
@@ -144,11 +146,21 @@ class MigrationReconciler:
             if job.status.phase.final:
                 continue
             vmi = self._caches.vmis.get(job.vmi_key)
-            runs = vmi is not None and vmi.status.phase is VmiPhase.RUNNING and job.metadata.deletion_timestamp is None
-            others = [other for other in self._of.of(job.vmi_key) if other.metadata.uid != job.metadata.uid]
-            ready = runs and seconds_to_begin(job, others, now) <= 0
-            found.append(Candidate(job, vmi.status.node_name if vmi is not None else "", ready))
+            node = vmi.status.node_name if vmi is not None else ""
+            found.append(Candidate(job, node, vmi is not None and self._may_begin(job, vmi, now)))
         return tuple(found)
+
+    def _may_begin(self, job: VirtualMachineInstanceMigration, vmi: VirtualMachineInstance, now: datetime) -> bool:
+        """Whether the waiting migration waits for nothing but room. Others do not matter: they have begun."""
+        if job.status.phase not in (MigrationPhase.UNSET, MigrationPhase.PENDING):
+            return True
+        if vmi.status.phase is not VmiPhase.RUNNING or job.metadata.deletion_timestamp is not None:
+            return False
+        verdict, pods = migratable(vmi), self._pods(vmi)
+        if verdict is None or verdict.status != "True" or other_pods(vmi, pods, current_pod(vmi, pods), None):
+            return False
+        others = [other for other in self._of.of(job.vmi_key) if other.metadata.uid != job.metadata.uid]
+        return seconds_to_begin(job, others, now) <= 0
 
     async def _policy(self, vmi: VirtualMachineInstance) -> MigrationPolicy | None:
         policies = tuple(self._caches.policies)

@@ -23,7 +23,7 @@ from virt_controller.pod.problems import Failure, how_it_ended, shut_down
 from virt_controller.pod.template import SHUTDOWN_MARGIN
 from virt_controller.vmi import status
 from virt_controller.vmi.actions import Action, DeletePod, GonePod, PatchVmi
-from virt_controller.vmi.observe import Observed, active_names
+from virt_controller.vmi.observe import Observed, active_names, current_pod
 from virt_controller.vmi.outcome import fail, patch_status, warnings
 
 # Until the launcher has written the end and its handler has acknowledged it: 1 s at most (virt_launcher/shutdown.py).
@@ -82,8 +82,8 @@ def _shorter_grace(vmi: VirtualMachineInstance, pod: LauncherPod) -> int | None:
 def vanish(observed: Observed) -> tuple[Action, ...]:
     """All pods of activePods are gone."""
     vmi = observed.vmi
-    if observed.removed:
-        return fail(vmi, how_it_ended(observed.removed[0], observed.pod_events), observed.now)
+    if _all_removed(observed) and (pod := current_pod(vmi, observed.removed)) is not None:
+        return fail(vmi, how_it_ended(pod, observed.pod_events), observed.now)
     failure = _gone(vmi, observed.pods)
     return fail(vmi, failure, observed.now, only_if_pod_is_gone=_gone_pod(vmi))
 
@@ -97,11 +97,12 @@ def lose(vmi: VirtualMachineInstance, pod: LauncherPod, trouble: Trouble, now: d
 
 
 def _ended(observed: Observed) -> LauncherPod | None:
-    """The guest's pod, if it has ended: its current or its last known version."""
-    pod = observed.pod
-    if pod is not None:
-        return pod if pod.ended else None
-    return observed.removed[0] if observed.removed else None
+    """The guest's pod, if it has ended: its current or its last known version. During a migration both pods have to
+    end: the guest may run in either."""
+    vmi = observed.vmi
+    active = vmi.status.active_pods
+    ended = {pod.metadata.uid: pod for pod in (*observed.removed, *observed.pods) if pod.ended}
+    return current_pod(vmi, ended.values()) if active.keys() <= ended.keys() else None
 
 
 def _record_end(observed: Observed, pod: LauncherPod) -> tuple[Action, ...]:

@@ -44,9 +44,9 @@ def _under_way(observed: Observed, state: MigrationState) -> tuple[Action, ...] 
         return _left(observed, state, state.source_pod_uid, gone)
     if target and (gone := _gone(observed, state.target_pod_uid, state.target_pod)) is not None and source:
         return _left(observed, state, state.target_pod_uid, gone)
-    if target and not source and _pod(observed, state.target_pod_uid) is not None:
-        pod = _pod(observed, state.target_pod_uid)
-        return None if pod is not None and pod.ended else ()  # the target's handler says whether the guest has arrived
+    if target and not source and (pod := _pod(observed, state.target_pod_uid)) is not None:
+        lost = observed.trouble is not None and observed.trouble.lost
+        return None if pod.ended or lost else ()  # the target's handler says whether the guest has arrived
     return None
 
 
@@ -69,10 +69,14 @@ def _over(observed: Observed, state: MigrationState) -> tuple[Action, ...] | Non
         reason = state.failure_reason or "it had not arrived at the target"
         message = f"launcher pod {state.source_pod} ended during a migration, and the guest with it: {reason}"
         return fail(vmi, Failure("PodEnded", message), observed.now)
+    if state.succeeded and state.target_pod_uid not in active:
+        # Its handler reported the arrival when its pod had been counted out. The source does not run the guest.
+        message = f"launcher pod {state.target_pod} ended right after the guest had migrated to it"
+        return fail(vmi, Failure("PodEnded", message), observed.now)
     name, uid = (
         (state.source_pod, state.source_pod_uid) if state.succeeded else (state.target_pod, state.target_pod_uid)
     )
-    ready = _open_gate(observed, state) if state.succeeded else ()
+    ready = _gates(observed, state) if state.succeeded else ()
     if uid not in active:
         unsettled = migration.TARGET_NODE_NAME in vmi.metadata.labels
         return (*ready, PatchVmi(_settled(observed, state, uid))) if unsettled else ready or None
@@ -101,19 +105,27 @@ def _settled(observed: Observed, state: MigrationState, uid: str) -> tuple[Opera
     return (*labelled, *status_patch(vmi, after))
 
 
-def _open_gate(observed: Observed, state: MigrationState) -> tuple[Action, ...]:
-    """The readiness gate of the pod with the guest is true: Services send to it."""
-    pod = _pod(observed, state.target_pod_uid)
+def _gates(observed: Observed, state: MigrationState) -> tuple[Action, ...]:
+    """The readiness gate of the pod with the guest is true: Services send to it. That of the pod that the guest has
+    left is false, if it has one because the guest had migrated to it, too."""
+    return (
+        *_gate(_pod(observed, state.target_pod_uid), "True", observed),
+        *_gate(_pod(observed, state.source_pod_uid), "False", observed),
+    )
+
+
+def _gate(pod: LauncherPod | None, wanted: str, observed: Observed) -> tuple[Action, ...]:
     if pod is None or pod.ended or migration.JOB_UID not in pod.metadata.labels:
         return ()
     at = next((n for n, found in enumerate(pod.status.conditions) if found.type == migration.UNPAUSED_GATE), None)
     moment = rfc3339(observed.now)
-    condition = {"type": migration.UNPAUSED_GATE, "status": "True", "lastTransitionTime": moment}
+    condition = {"type": migration.UNPAUSED_GATE, "status": wanted, "lastTransitionTime": moment}
     guard = {"op": "test", "path": "/metadata/uid", "value": pod.metadata.uid}
     if at is None:
+        version = {"op": "test", "path": "/metadata/resourceVersion", "value": pod.metadata.resource_version}
         added = {"op": "add", "path": "/status/conditions/-", "value": condition}
-        return (PatchPod(pod.metadata.name, (guard, added), subresource="status"),)
-    if pod.status.conditions[at].status == "True":
+        return (PatchPod(pod.metadata.name, (guard, version, added), subresource="status"),)
+    if pod.status.conditions[at].status == wanted:
         return ()
     path = pointer("status", "conditions", str(at))
     same = {"op": "test", "path": f"{path}/type", "value": migration.UNPAUSED_GATE}
