@@ -16,7 +16,7 @@ from virt_launcher.migration.calls import Order, Progress
 
 from tests.support.hypervisor.fake_host import FakeHypervisor
 
-COPY, SWITCH = 3.0, 0.2  # seconds
+COPY, SWITCH, STEP = 3.0, 0.25, 0.125  # seconds; binary fractions, so that virtual time has no remainders
 
 
 class FakeJob:
@@ -45,8 +45,8 @@ class FakeJob:
         target.domain, target._executed = source.domain, False
         target._become(DomainPhase.MIGRATING)
         while self.left > 0:
-            await asyncio.sleep(0.1)
-            self.left -= 0.1
+            await asyncio.sleep(STEP)
+            self.left -= STEP
             self._require_both()
         if source.phase is DomainPhase.RUNNING:
             source._become(DomainPhase.MIGRATING)

@@ -11,13 +11,17 @@ import pytest
 from tests.support.virtual_time import Loop
 from tests.unit.launcher.launcher_pod import LauncherPod
 
+_PODS = frozenset({"pod", "pair"})  # fixtures
+
 
 def pytest_asyncio_loop_factories(
     config: pytest.Config, item: pytest.Item
 ) -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
     """Tests with a pod of this folder run in virtual time."""
     del config
-    return {"virtual": Loop} if "pod" in getattr(item, "fixturenames", ()) else {"real": asyncio.new_event_loop}
+    return (
+        {"virtual": Loop} if _PODS.intersection(getattr(item, "fixturenames", ())) else {"real": asyncio.new_event_loop}
+    )
 
 
 @pytest.fixture

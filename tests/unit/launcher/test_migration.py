@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -12,15 +12,7 @@ from kubevirt.launcher.v1 import migration_pb2 as pb
 from virt_core.rpc.errors import Refused
 from virt_launcher.domain.observation import DomainPhase
 
-from tests.support.virtual_time import Loop
 from tests.unit.launcher.migrating_pods import Pair
-
-
-def pytest_asyncio_loop_factories(
-    config: pytest.Config, item: pytest.Item
-) -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
-    del config, item
-    return {"virtual": Loop}
 
 
 @pytest.fixture

@@ -276,7 +276,9 @@ class Keeper:
         if self.record.switched or self._stop.before_arrival:
             return math.inf
         due = min(self._stop.deadline, self._stop.next_press())
-        return max(0.0, due - _clock()) if math.isfinite(due) else 0.0
+        left = max(0.0, due - _clock()) if math.isfinite(due) else 0.0
+        # The migration finds out how a guest ended, and wakes this task.
+        return max(left, _RETRY) if self.record.copying else left
 
     async def _tell(self, seen: Observation | None) -> None:
         undecided = self.record.running is not None and self.record.ended is None and seen is None

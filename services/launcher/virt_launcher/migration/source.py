@@ -35,7 +35,7 @@ _log = logs.bound("virt_launcher.migration")
 
 # Seconds.
 _LOOK = 1.0
-_HAND_OVER_RETRY = 0.1
+_FIRST_RETRY = 0.0625  # doubled until _LOOK
 _TIMEOUT = 10.0
 CANCELED = "Live migration aborted "
 """KubeVirt's words."""
@@ -277,13 +277,15 @@ class Source:
         """Start the guest at the target, however long the target does not answer."""
         paused = self._keeper.record.pause_wanted
         _log.info("handing over the guest", migration=state.migration_uid, paused=paused)
+        pause = _FIRST_RETRY
         while True:
             try:
                 await connections.target.call(calls.hand_over, state.migration_uid, paused, timeout=_TIMEOUT)
             except (HypervisorUnavailable, HypervisorRefused) as error:
                 _log.warning("handing over the guest again", reason=str(error))
                 await self._publish(_changed(state, reason=f"the target does not start the guest: {error}"))
-                await asyncio.sleep(_HAND_OVER_RETRY)
+                await asyncio.sleep(pause)
+                pause = min(2 * pause, _LOOK)
             else:
                 break
         downtime = self.published.state.downtime_ms
