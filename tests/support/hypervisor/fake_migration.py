@@ -168,5 +168,4 @@ class FakeConnection:
             raise HypervisorRefused("libvirt has no domain")
         if target.phase is DomainPhase.STANDING and not paused:
             target.start_cpus()
-        elif target.phase in (DomainPhase.STANDING, DomainPhase.SHUTOFF):
-            target.description = migration_uid
+        target.description = migration_uid

@@ -27,18 +27,32 @@ SOURCE, TARGET = "10.99.0.1", "10.99.0.2"
 
 
 class _Certificates:
+    """Those on one pod's disk; `owner` is their migration."""
+
+    def __init__(self) -> None:
+        self.owner = ""
+
     async def identity(self, migration_uid: str, address: str) -> str:
+        self.owner = migration_uid
         return f"authority of {address}"
 
     def trust(self, authority: str) -> None: ...
 
-    def forget(self) -> None: ...
+    def forget(self) -> None:
+        self.owner = ""
 
 
 class _Listening:
-    async def open(self, address: str) -> None: ...
+    """What libvirtd reads when it starts."""
 
-    async def close(self) -> None: ...
+    def __init__(self) -> None:
+        self.address: str | None = None
+
+    async def open(self, address: str) -> None:
+        self.address = address
+
+    async def close(self) -> None:
+        self.address = None
 
 
 async def _reachable(address: str, ports: Iterable[int]) -> str:
@@ -51,17 +65,18 @@ class MigratingPod(LauncherPod):
     def __init__(self, folder: Path) -> None:
         folder.mkdir()
         self.network: FakeNetwork | None = None
+        self.certificates, self.listening = _Certificates(), _Listening()
         super().__init__(folder)
 
     def start(self) -> None:
         super().start()
         if self.network is None:
             return
-        certificates, host = cast(Certificates, _Certificates()), cast(Host, self.host)
+        certificates, host = cast(Certificates, self.certificates), cast(Host, self.host)
         connect: Any = self.network.connections(self.hypervisor)
         self.source = Source(self.keeper, host, certificates, connect, _reachable)
         files = DomainFiles.below(self.settings.state_folder)
-        self.target = Target(files, self.keeper, host, certificates, cast(Listening, _Listening()))
+        self.target = Target(files, self.keeper, host, certificates, cast(Listening, self.listening))
         self.migration = MigrationServicer(
             self.settings, "instance", self.keeper, source=self.source, target=self.target, finished=self.finished
         )

@@ -12,7 +12,8 @@ from kubevirt.launcher.v1 import migration_pb2 as pb
 from virt_core.rpc.errors import Refused
 from virt_launcher.domain.observation import DomainPhase
 
-from tests.unit.launcher.migrating_pods import Pair
+from tests.unit.launcher.launcher_pod import UID
+from tests.unit.launcher.migrating_pods import TARGET, Pair
 
 
 @pytest.fixture
@@ -125,6 +126,21 @@ async def test_a_launcher_that_restarts_goes_on_with_the_copy(pair: Pair) -> Non
     await pair.target.restart()
     await pair.migrated()
     await pair.target.phase(state_pb2.MACHINE_PHASE_RUNNING)
+
+
+async def test_a_guest_that_has_just_arrived_can_leave_again(pair: Pair) -> None:
+    await pair.prepare()
+    await pair.copy()
+    await pair.migrated()
+    await pair.target.phase(state_pb2.MACHINE_PHASE_RUNNING)
+    next_one = pb.GetMigrationIdentityRequest(migration_uid="next", machine_uid=UID, address=TARGET)
+    await pair.target.migration.GetMigrationIdentity(next_one, None)
+    for _ in range(2):
+        assert (pair.target.listening.address, pair.target.certificates.owner) == (None, "next")
+        await asyncio.sleep(20)
+        await pair.target.restart()
+        await asyncio.sleep(20)
+    await pair.target.restart()
 
 
 async def test_a_source_in_the_phase_migrated_ends_at_once_on_sigterm(pair: Pair) -> None:

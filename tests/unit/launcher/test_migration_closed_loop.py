@@ -139,6 +139,8 @@ def judge(pair: Pair) -> None:
     if state.phase == pb.MIGRATION_PHASE_COMMITTED:
         assert not source.hypervisor.has_qemu
         assert target.record.running is not None
-        assert target.record.pause_wanted is source.record.pause_wanted
-        if target.record.ended is None and not target.record.pause_wanted:
-            assert target.hypervisor.phase is DomainPhase.RUNNING
+        if target.record.ended is None:
+            assert target.record.pause_wanted is source.record.pause_wanted
+            assert target.hypervisor.phase is (
+                DomainPhase.STANDING if source.record.pause_wanted else DomainPhase.RUNNING
+            )

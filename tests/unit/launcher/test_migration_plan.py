@@ -47,7 +47,7 @@ def test_a_launcher_that_awaits_a_guest_starts_and_ends_nothing() -> None:
         (Observation(DomainPhase.STALLED, stall=StallReason.IO_ERROR), False),
         (SHUTOFF[ShutoffReason.SHUTDOWN], False),
         (COMMITTED_PAUSED, True),
-        (replace(SHUTOFF[ShutoffReason.CRASHED], committed_by="m"), True),
+        (replace(SHUTOFF[ShutoffReason.CRASHED], committed_by="m"), False),
     ],
 )
 def test_a_guest_that_the_source_handed_over_has_arrived(seen: Observation, paused: bool) -> None:

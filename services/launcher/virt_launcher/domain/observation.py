@@ -64,5 +64,5 @@ class Observation:
     stall: StallReason = StallReason.OTHER
     disk_errors: tuple[DiskError, ...] = ()
     committed_by: str = ""
-    """The UID of the migration whose source has handed over this domain without a start of its CPUs; observed at the
-    target only."""
+    """The UID of the migration whose source has handed over this domain; observed at the target only, while its CPUs do
+    not run."""

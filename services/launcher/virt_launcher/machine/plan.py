@@ -102,7 +102,7 @@ def _toward_arrival(record: Record, seen: Observation, stop: Stop | None) -> Act
     if _has_executed(seen):
         return RecordArrived(paused=False)
     if seen.committed_by == record.incoming.migration_uid:
-        return RecordArrived(paused=True)
+        return RecordArrived(paused=seen.phase is DomainPhase.STANDING)
     if stop is None:
         return None
     if seen.phase in _ACTIVE:

@@ -115,19 +115,19 @@ def abort_copy(connection: Any) -> None:
 
 
 def hand_over(connection: Any, migration_uid: str, paused: bool) -> None:
-    """At the target: start the guest's CPUs. If they are to stay stopped, or if QEMU has ended, tell the target's
-    launcher by the domain's description. May be repeated."""
+    """At the target: start the guest's CPUs unless they are to stay stopped, then put the migration's UID into the
+    domain's description. By that the target's launcher knows of a guest that is paused, or ended before it looked. May
+    be repeated."""
     import libvirt
 
     domain = _require(connection)
     state, _ = domain.state()
     if state == libvirt.VIR_DOMAIN_PAUSED and not paused:
         domain.resume()
-    elif state in (libvirt.VIR_DOMAIN_PAUSED, libvirt.VIR_DOMAIN_SHUTOFF):
-        flags = libvirt.VIR_DOMAIN_AFFECT_CONFIG
-        if domain.isActive():
-            flags |= libvirt.VIR_DOMAIN_AFFECT_LIVE
-        domain.setMetadata(libvirt.VIR_DOMAIN_METADATA_DESCRIPTION, migration_uid, None, None, flags)
+    flags = libvirt.VIR_DOMAIN_AFFECT_CONFIG
+    if state != libvirt.VIR_DOMAIN_SHUTOFF:
+        flags |= libvirt.VIR_DOMAIN_AFFECT_LIVE
+    domain.setMetadata(libvirt.VIR_DOMAIN_METADATA_DESCRIPTION, migration_uid, None, None, flags)
 
 
 def _host(address: str) -> str:

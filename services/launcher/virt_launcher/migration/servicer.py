@@ -66,6 +66,7 @@ class MigrationServicer(migration_pb2_grpc.MigrationServiceServicer):
     ) -> pb.GetMigrationIdentityResponse:
         self._require_guest(request.migration_uid, request.machine_uid)
         async with _as_contract_says():
+            await self._target.finish()
             authority = await self._source.identify(request)
         record = self._keeper.record
         assert record.machine is not None and record.running is not None

@@ -48,6 +48,7 @@ class Target:
         self._disks: contextlib.AsyncExitStack | None = None
         self._preparing = asyncio.Lock()
         self._wake = asyncio.Event()
+        self._hurry, self._over = asyncio.Event(), asyncio.Event()
 
     async def prepare(self, request: pb.PrepareTargetRequest) -> pb.PrepareTargetResponse:
         """Record that the guest arrives, and make everything ready for it."""
@@ -94,6 +95,13 @@ class Target:
         if self._keeper.record.running is not None:
             raise Refused("the guest was started here", reason="ARRIVED")
 
+    async def finish(self) -> None:
+        """Clean up now after a guest that has arrived, if that is not done: another migration needs the certificates'
+        place, and a libvirtd that is not about to restart."""
+        if self._keeper.record.incoming is not None and not self._keeper.record.awaited:
+            self._hurry.set()
+            await self._over.wait()
+
     async def run(self) -> None:
         """Clean up after the arrival. A process that starts before it makes everything ready again."""
         while (incoming := self._keeper.record.incoming) is None:
@@ -108,10 +116,19 @@ class Target:
                 await asyncio.sleep(_RETRY)
         await self._keeper.published.until(lambda state: state.phase != state_pb2.MACHINE_PHASE_INCOMING)
         await self._release()
-        await asyncio.sleep(_FAREWELL)
+        if self._listening.address is not None:  # else a process before this one has cleaned up
+            await self._stop_listening()
+        self._over.set()
+
+    async def _stop_listening(self) -> None:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_FAREWELL):
+                await self._hurry.wait()
         self._certificates.forget()
-        with contextlib.suppress(HypervisorUnavailable):
+        try:
             await self._listening.close()
+        except HypervisorUnavailable as error:
+            _log.warning("not knowing whether libvirtd has stopped listening", reason=str(error))
 
     def _is_for(self, request: pb.PrepareTargetRequest) -> bool:
         known = self._keeper.record.incoming
