@@ -99,7 +99,7 @@ test-contract: venv ## what peers must agree on
 test-units: venv ## both, side by side
 	pytest tests/unit tests/contract -n 2 $(SLOWEST)
 test-integration: images ## real processes, no cluster
-	pytest tests/integration -n 2 --dist loadfile $(SLOWEST)
+	pytest tests/integration -m 'not slow' -n 3 --dist loadfile $(SLOWEST)
 test-e2e: install next-images test-e2e-parallel test-e2e-serial ## one pass over a real cluster that installs once
 test-e2e-parallel: venv ## those that disturb nothing but their own guests
 	pytest tests/e2e -m 'parallel and not slow and not chaos' -n 4 --dist loadfile --no-loadscope-reorder $(SLOWEST)
@@ -122,6 +122,7 @@ endif
 test: ## what must pass before a change lands; ends with a table of its stages
 	@$(PYTHON) tests/stages.py venv builds+check test-units test-next test-integration+install test-e2e-parallel test-e2e-serial
 test-all: test ## and what takes longer
+	pytest tests/integration -m slow
 	pytest tests/e2e -m 'slow and not chaos' -s
 chaos: install ## kill everything, eight times each
 	pytest tests/e2e -m chaos -s

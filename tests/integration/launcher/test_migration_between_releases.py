@@ -35,6 +35,7 @@ def both(images_of: Callable[[str], Images]) -> dict[str, Images]:
     return {suite: images_of(suite) for suite in (OLD, NEW)}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("uefi", [False, True], ids=["BIOS", "UEFI"])
 @pytest.mark.parametrize(("source", "target"), [(OLD, NEW), (NEW, OLD)])
 async def test_guest_moves_to_the_other_release(both: dict[str, Images], source: str, target: str, uefi: bool) -> None:

@@ -71,6 +71,7 @@ async def test_guest_finds_what_it_wrote_to_each_disk_and_runs_on_one_side(pair:
     assert named == ["root.qcow2", "root.image", "scratch.qcow2", "seed.iso", "claim.image", "cd.iso"]
 
 
+@pytest.mark.slow
 async def test_paused_guest_arrives_paused_and_runs_after_unpause(pair: LauncherPair) -> None:
     source, target = pair.sides
     machine = source.machine()
@@ -87,6 +88,7 @@ async def test_paused_guest_arrives_paused_and_runs_after_unpause(pair: Launcher
     await target.wait_for_console(b"tick ", b"boot=")
 
 
+@pytest.mark.slow
 async def test_guest_with_a_disk_moves_over_ipv6(images: Images) -> None:
     pair = LauncherPair(images, images, network="fd99::")
     try:
@@ -130,6 +132,7 @@ async def test_canceled_migration_leaves_the_guest_and_no_certificate(pair: Laun
     assert running_times(pair.events[target.name].all) == []
 
 
+@pytest.mark.slow
 async def test_cut_link_leaves_the_guest_at_the_source(pair: LauncherPair) -> None:
     source, target = pair.sides
     machine = source.machine(memory_bytes=192 * MIB)
