@@ -54,13 +54,21 @@ class PodWithDisks(Pod):
         """A device node at `path` in the launcher's container, as for a claim of mode Block. Before the start."""
         self._devices.append((path, Path(run("losetup", "--find", "--show", str(image)).strip())))
 
+    def share_block_devices(self, other: PodWithDisks) -> None:
+        """The same devices at the same paths in another pod, as of a claim with ReadWriteMany."""
+        other._devices = list(self._devices)
+
     async def start_machine(self, machine: machine_pb2.Machine) -> state_pb2.MachineState:
-        """As the handler does it: what is in /dev of the container belongs to root at first."""
+        """As the handler does it."""
+        self.give_devices()
+        return await super().start_machine(machine)
+
+    def give_devices(self) -> None:
+        """Make the launcher's user the owner of the devices, which belong to root at first."""
         for path, _ in self._devices:
             root = os.open(f"/proc/{self.processes()['launcher']}/root", os.O_PATH | os.O_DIRECTORY)
             give(root, path, USER)
             os.close(root)
-        return await super().start_machine(machine)
 
     def volume(self, name: str) -> Path:
         """An empty volume, mounted as the kubelet would."""

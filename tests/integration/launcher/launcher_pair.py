@@ -5,6 +5,7 @@ Used by test_migration_*.py. Both pods have the same volumes' paths, sidecars an
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 from tests.integration.launcher.commands import run
@@ -13,7 +14,6 @@ from tests.integration.launcher.domain_events import DomainEvents
 from tests.integration.launcher.images import Images
 from tests.integration.launcher.pod import PRIVATE
 
-DEVICE = "mig0"  # of either pod towards the other
 MIGRATION = "6d1c3f0a-0000-4000-8000-000000000001"
 _PYTHON = ("/opt/kubevirt/bin/python3", "-I", "-B", "-c")
 
@@ -93,6 +93,7 @@ class LauncherPair:
     def __init__(self, source: Images, target: Images, *, network: str = "10.99.0.") -> None:
         self.source, self.target = Side(source, f"{network}1"), Side(target, f"{network}2")
         self.target.uid = self.source.uid  # of the machine
+        self.device = "mig0"  # of either pod towards the other
         self.events: dict[str, DomainEvents] = {}
 
     @property
@@ -103,14 +104,25 @@ class LauncherPair:
         """Start both."""
         for side in self.sides:
             await side.bring_up()
-        first, second = self.source.name, self.target.name
-        run("ip", "link", "add", DEVICE, "netns", first, "type", "veth", "peer", "name", DEVICE, "netns", second)
+        await self.join()
+
+    async def join(self) -> None:
+        """Join both, and listen to the events of both."""
+        device, first, second = self.device, self.source.name, self.target.name
+        run("ip", "link", "add", device, "netns", first, "type", "veth", "peer", "name", device, "netns", second)
         for side in self.sides:
             prefix = ("/64", "nodad") if ":" in side.address else ("/24",)
-            run("ip", "-n", side.name, "addr", "add", side.address + prefix[0], *prefix[1:], "dev", DEVICE)
-            run("ip", "-n", side.name, "link", "set", DEVICE, "up")
+            run("ip", "-n", side.name, "addr", "add", side.address + prefix[0], *prefix[1:], "dev", device)
+            run("ip", "-n", side.name, "link", "set", device, "up")
             self.events[side.name] = DomainEvents(side)
             await self.events[side.name].start()
+
+    def onward(self, images: Images) -> LauncherPair:
+        """This target as the source for a third pod, which is not started yet."""
+        made = LauncherPair(images, images, network="10.98.0.")
+        shutil.rmtree(made.source.folder)
+        made.source, made.device, made.target.uid = self.target, "mig1", self.target.uid
+        return made
 
     def introduce(self) -> None:
         """Certificates of both, each with the other's trust."""
@@ -120,7 +132,7 @@ class LauncherPair:
 
     def cut(self) -> None:
         """Cut the link."""
-        run("ip", "-n", self.target.name, "link", "set", DEVICE, "down")
+        run("ip", "-n", self.target.name, "link", "set", self.device, "down")
 
     async def remove(self) -> None:
         """Leave nothing."""

@@ -8,31 +8,29 @@ import os
 from kubevirt.launcher.v1 import machine_pb2
 
 from tests.integration.launcher.container_disks import VOLUMES, give_to_the_pod
-from tests.integration.launcher.launcher_pair import LauncherPair
+from tests.integration.launcher.launcher_pair import Side
 
 MIB = 1 << 20
 DISK, VIRTIO = machine_pb2.DISK_DEVICE_DISK, machine_pb2.DISK_BUS_VIRTIO
 
 
-def disks(pair: LauncherPair) -> list[machine_pb2.Disk]:
-    """One of each kind that a migration treats in its own way; what they need is in both pods."""
+def disks(*sides: Side) -> list[machine_pb2.Disk]:
+    """One of each kind; what they need is in all pods."""
     content = os.urandom(MIB)
-    for side in pair.sides:
+    for side in sides:
         folder = side.image("root") / "disk"
         folder.mkdir()
         (folder / "only.img").write_bytes(content)
         (folder / "only.img").chmod(0o644)
         side.start_sidecar("root", side.image("root"))
-    claim = pair.source.volume("claim")
-    (claim / "disk.img").write_bytes(content)
-    give_to_the_pod(claim)
-    # Shared by both nodes: the same file.
-    shared = pair.target.volumes["volumes"] / "claim"
-    shared.mkdir()
-    os.link(claim / "disk.img", shared / "disk.img")
-    give_to_the_pod(shared)
+        claim = side.volume("claim") / "disk.img"
+        if side is sides[0]:
+            claim.write_bytes(content)
+        else:  # shared by all nodes: the same file
+            os.link(sides[0].volumes["volumes"] / "claim/disk.img", claim)
+        give_to_the_pod(claim.parent)
     made = [
-        pair.source.container_disk(serial="root"),
+        sides[0].container_disk(serial="root"),
         machine_pb2.Disk(name="scratch", device=DISK, bus=VIRTIO, serial="scratch"),
         machine_pb2.Disk(name="seed", device=DISK, bus=VIRTIO, serial="seed"),
         machine_pb2.Disk(name="claim", device=DISK, bus=VIRTIO, serial="claim"),

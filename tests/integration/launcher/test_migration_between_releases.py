@@ -42,7 +42,7 @@ async def test_guest_moves_to_the_other_release(both: dict[str, Images], source:
     pair = LauncherPair(both[source], both[target])
     try:
         await pair.bring_up()
-        machine = pair.source.machine(disks=disks(pair), memory_bytes=256 * MIB, machine_type=BOTH_KNOW)
+        machine = pair.source.machine(disks=disks(*pair.sides), memory_bytes=256 * MIB, machine_type=BOTH_KNOW)
         if uefi:
             machine.bootloader = machine_pb2.BOOTLOADER_UEFI
         state = await pair.source.start_machine(machine)

@@ -6,14 +6,14 @@ import re
 from collections.abc import AsyncIterator
 
 import pytest
-from kubevirt.launcher.v1 import command_pb2, machine_pb2, state_pb2
+from kubevirt.launcher.v1 import command_pb2, state_pb2
 from kubevirt.launcher.v1 import migration_pb2 as pb
 
 from tests.integration.launcher.domain_events import running_times
 from tests.integration.launcher.handlers import Handlers
 from tests.integration.launcher.images import Images
 from tests.integration.launcher.launcher_pair import MIGRATION, LauncherPair, Side, files_below
-from tests.integration.launcher.migrating_disks import MIB, disks
+from tests.integration.launcher.migrating_disks import DISK, MIB, VIRTIO, disks
 
 RUNNING, PAUSED = state_pb2.MACHINE_PHASE_RUNNING, state_pb2.MACHINE_PHASE_PAUSED
 COPYING, COMMITTED, ABORTED = pb.MIGRATION_PHASE_COPYING, pb.MIGRATION_PHASE_COMMITTED, pb.MIGRATION_PHASE_ABORTED
@@ -38,7 +38,7 @@ async def shell(side: Side, line: bytes) -> bytes:
 
 async def test_guest_finds_what_it_wrote_to_each_disk_and_runs_on_one_side(pair: LauncherPair) -> None:
     source, target = pair.sides
-    machine = source.machine(disks=disks(pair), memory_bytes=192 * MIB)
+    machine = source.machine(disks=disks(*pair.sides), memory_bytes=192 * MIB)
     machine.kernel_boot.command_line += " ticks=off"
     state = await source.start_machine(machine)
     assert state.phase == RUNNING, state
@@ -89,14 +89,71 @@ async def test_paused_guest_arrives_paused_and_runs_after_unpause(pair: Launcher
 
 
 @pytest.mark.slow
+async def test_guest_of_a_block_device_moves_with_what_it_wrote(images: Images) -> None:
+    pair = LauncherPair(images, images)
+    source, target = pair.sides
+    try:
+        backing = source.folder / "backing"
+        backing.write_bytes(bytes(8 * MIB))
+        source.add_block_device("/dev/claim", backing)
+        source.share_block_devices(target)
+        await pair.bring_up()
+        machine = source.machine()
+        disk = machine.disks.add(name="claim", device=DISK, bus=VIRTIO, serial="claim")
+        disk.block_device.path = "/dev/claim"
+        await source.start_machine(machine)
+        await source.wait_for_console(b"guest-demo login: ", b"ready")
+        await source.type(b"echo of-claim | dd of=$(find-disk claim) conv=fsync 2>/dev/null && echo written-$((6*7))\n")
+        await source.wait_for_console(b"written-", b"42")
+        target.give_devices()
+        handlers = Handlers(MIGRATION, source, target, machine)
+        await handlers.start(await handlers.prepare())
+        moved = await handlers.until_phase(COMMITTED, ABORTED)
+        assert moved.phase == COMMITTED, (moved, source.qemu_log()[-1500:], target.qemu_log()[-1500:])
+        await target.type(b"echo to | dd of=$(find-disk claim) seek=1 conv=fsync 2>/dev/null && echo w-$((6*7))\n")
+        await target.wait_for_console(b"w-", b"42")
+        content = backing.read_bytes()
+        assert (content[:8], content[512:514]) == (b"of-claim", b"to")
+    finally:
+        await pair.remove()
+
+
+@pytest.mark.slow
+async def test_guest_moves_on_to_a_third_pod_at_once(pair: LauncherPair, images: Images) -> None:
+    onward = pair.onward(images)
+    third = onward.target
+    try:
+        await third.bring_up()
+        onward.source.address = "10.98.0.1"
+        await onward.join()
+        machine = pair.source.machine(disks=disks(*pair.sides, third), memory_bytes=192 * MIB)
+        await pair.source.start_machine(machine)
+        await pair.source.wait_for_console(b"guest-demo login: ", b"ready")
+        for uid, hop, network in ((MIGRATION, pair, "10.99.0."), (f"{MIGRATION[:-1]}2", onward, "10.98.0.")):
+            hop.source.address, hop.target.address = f"{network}1", f"{network}2"
+            handlers = Handlers(uid, hop.source, hop.target, machine)
+            # The second copy is slow: what the first one leaves to do at its target falls into it.
+            slow = {"bandwidth_bytes_per_second": 8 * MIB} if hop is onward else {}
+            await handlers.start(await handlers.prepare(), **slow)
+            moved = await handlers.until_phase(COMMITTED, ABORTED)
+            assert moved.phase == COMMITTED, (moved, hop.source.log[-3000:], hop.target.log[-3000:])
+            await hop.target.wait_for_phase(RUNNING)
+        await third.wait_for_console(b"tick ", b"boot=")
+        ran = [running_times(events.all) for events in (*pair.events.values(), onward.events[third.name])]
+        assert ran[0][0][1] < ran[1][0][0] < ran[1][0][1] < ran[2][0][0], ran
+    finally:
+        for events in onward.events.values():
+            await events.stop()
+        await third.remove()
+
+
+@pytest.mark.slow
 async def test_guest_with_a_disk_moves_over_ipv6(images: Images) -> None:
     pair = LauncherPair(images, images, network="fd99::")
     try:
         await pair.bring_up()
         machine = pair.source.machine()
-        scratch = machine.disks.add(
-            name="scratch", device=machine_pb2.DISK_DEVICE_DISK, bus=machine_pb2.DISK_BUS_VIRTIO
-        )
+        scratch = machine.disks.add(name="scratch", device=DISK, bus=VIRTIO)
         scratch.empty_disk.capacity_bytes = 8 * MIB
         await pair.source.start_machine(machine)
         await pair.source.wait_for_console(b"guest-demo login: ", b"ready")
@@ -111,7 +168,7 @@ async def test_guest_with_a_disk_moves_over_ipv6(images: Images) -> None:
 
 async def test_canceled_migration_leaves_the_guest_and_no_certificate(pair: LauncherPair) -> None:
     source, target = pair.sides
-    machine = source.machine(disks=disks(pair), memory_bytes=192 * MIB)
+    machine = source.machine(disks=disks(*pair.sides), memory_bytes=192 * MIB)
     await source.start_machine(machine)
     await source.wait_for_console(b"guest-demo login: ", b"ready")
     handlers = Handlers(MIGRATION, source, target, machine)
