@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
@@ -65,7 +64,6 @@ async def test_the_guest_moves_and_the_sources_launcher_ends(pair: LauncherPair)
     await handlers.start(prepared)
     state = await handlers.until_phase(COMMITTED, ABORTED)
     assert state.phase == COMMITTED, (state, pair.source.log[-4000:], pair.target.log[-4000:])
-    print(f"downtime {state.downtime_ms} ms")
     assert (await pair.target.wait_for_phase(RUNNING)).machine_type
     await pair.target.type(b"\n")
     await pair.target.wait_for_console(b"#", b" ")
@@ -73,10 +71,9 @@ async def test_the_guest_moves_and_the_sources_launcher_ends(pair: LauncherPair)
     await pair.source.acknowledge_end(state_pb2.MACHINE_END_MIGRATED)
     assert await pair.source.exit_status() == 0
     ran_on_one_side_at_a_time(pair)
-    await asyncio.sleep(7)  # the target's libvirtd stops listening meanwhile
-    await pair.target.wait_for_phase(RUNNING)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("victim", ["source launcher", "target launcher", "source libvirtd", "target libvirtd"])
 async def test_whatever_dies_during_the_copy_the_guest_runs_on_one_side(pair: LauncherPair, victim: str) -> None:
     handlers = await running(pair, seeded(pair))
@@ -85,7 +82,6 @@ async def test_whatever_dies_during_the_copy_the_guest_runs_on_one_side(pair: La
     side, role = victim.split()
     await (pair.source if side == "source" else pair.target).kill(role)
     state = await handlers.until_phase(COMMITTED, ABORTED)
-    print(victim, pb.MigrationPhase.Name(state.phase), state.reason)
     assert state.phase == (COMMITTED if role == "launcher" else ABORTED), state
     if state.phase == ABORTED:
         await pair.source.wait_for_phase(RUNNING)

@@ -12,6 +12,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+import pytest
 from hypothesis import event, given, settings
 from hypothesis import strategies as st
 from kubevirt.launcher.v1 import command_pb2, state_pb2
@@ -23,6 +24,8 @@ from virt_launcher.machine.plan import plan
 from tests.support import virtual_time
 from tests.unit.launcher.launcher_pod import machine
 from tests.unit.launcher.migrating_pods import MigratingPod, Pair
+
+pytestmark = pytest.mark.exhaustive
 
 SIDES = ("source", "target")
 SIDE = st.sampled_from(SIDES)
@@ -44,7 +47,7 @@ HISTORY = st.lists(st.tuples(PAUSES, STEPS), max_size=6)
 
 
 @given(paused=st.booleans(), history=HISTORY)
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=200, deadline=None)
 def test_a_guest_runs_on_one_side_at_most_and_in_the_end_on_one(paused: bool, history: Any) -> None:
     with tempfile.TemporaryDirectory() as folder:
         virtual_time.run(live(Path(folder), paused, history))
