@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 from virt_core.kube.client import KubeClient
-from virt_core.kube.resource import PODS, VIRTUAL_MACHINE_INSTANCE_MIGRATIONS
+from virt_core.kube.resource import PODS, VIRTUAL_MACHINE_INSTANCE_MIGRATIONS, VIRTUAL_MACHINE_INSTANCES
 from virt_core.testing.api_server import FakeApiServer
 from virt_core.testing.place import Place
 from virt_core.testing.refused import Refused
 
-from tests.unit.controller.migration_world import JOB, MigrationWorld
+from tests.unit.controller.migration_world import JOB, VMI, MigrationWorld
 
 LABEL = "kubevirt.io/migrationTargetNodeName"
 
@@ -261,3 +261,12 @@ async def test_a_canceled_one_gets_no_pod_by_a_cache_behind(server: FakeApiServe
     gone = {"metadata": {"deletionTimestamp": "2026-01-01T00:00:00Z"}}
     await world._jobs.overtake(client, lambda: server.patch(VIRTUAL_MACHINE_INSTANCE_MIGRATIONS.path(*JOB), gone))
     assert list(world.pods) == ["source"]
+
+
+async def test_a_finished_one_goes_with_its_machine(server: FakeApiServer, client: KubeClient) -> None:
+    world = await handed_off(server, client)
+    world.fail("no")
+    await world.settle(client)
+    server.remove(VIRTUAL_MACHINE_INSTANCES.path(*VMI))
+    await world.settle(client)
+    assert world.job is None

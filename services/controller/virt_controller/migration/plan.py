@@ -248,9 +248,11 @@ def _finish(observed: Observed) -> tuple[Action, ...]:
 
 
 def _collect(observed: Observed) -> tuple[Action, ...]:
-    """Delete the oldest finished migrations of the same guest."""
+    """Delete the oldest finished migrations of the same guest; all of them when it is gone, as KubeVirt does."""
     if observed.canceled:
         return ()
+    if observed.vmi is None:
+        return (DeleteMigration(observed.job.metadata.name, observed.job.metadata.uid),)
     final = [other for other in observed.others if other.status.phase.final]
     final = [other for other in final if other.metadata.deletion_timestamp is None]
     surplus = max(0, len(final) + 1 - _KEPT)
