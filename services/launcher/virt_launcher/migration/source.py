@@ -150,8 +150,13 @@ class Source:
         assert self._connections is not None
         copy = self._connections.copy.call(calls.migrate, self._order(request), timeout=None)
         self._begun = asyncio.create_task(copy, name="migration copy")  # begins after the record
-        self._begun.add_done_callback(lambda _: self._wake.set())
+        self._begun.add_done_callback(self._copied)
         await self._record(state)
+
+    def _copied(self, copy: asyncio.Task[None]) -> None:
+        if not copy.cancelled():
+            copy.exception()  # asyncio need not report it: _copy reads it, or the process after this one looks itself
+        self._wake.set()
 
     def _unfit(self) -> str:
         """Why the guest cannot be moved now; empty if it can."""
