@@ -1,7 +1,7 @@
 """The head of closed-loop tests of controllers: an object, whoever acts on it, and a controller that comes to rest.
 
-Each test supplies the object's world: what others do to it, and passes of its controller. Used by test_closed_loop.py,
-test_vm_closed_loop.py and test_replica_set_closed_loop.py.
+Each test supplies the object's world: what others do to it, and passes of its controller. Used by the modules
+whose names end in closed_loop.py.
 """
 
 from __future__ import annotations
@@ -12,16 +12,25 @@ from collections.abc import Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Generic, TypeVar
+from typing import Generic, Protocol, TypeVar
 
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, rule
 from virt_core.kube.client import KubeClient
 from virt_core.testing.api_server import FakeApiServer
 
-from tests.unit.controller.passes import Passes
 
-AnyWorld = TypeVar("AnyWorld", bound=Passes)
+class World(Protocol):
+    """What a test plays, and its controllers."""
+
+    async def settle(self, client: KubeClient) -> None:
+        """The controllers work until they are at rest."""
+
+    async def overtake(self, client: KubeClient, act: Callable[[], None]) -> None:
+        """Somebody acts between what a controller has seen and what it writes."""
+
+
+AnyWorld = TypeVar("AnyWorld", bound=World)
 
 
 class ControllerAtRest(RuleBasedStateMachine, Generic[AnyWorld]):
