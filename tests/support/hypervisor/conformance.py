@@ -90,6 +90,14 @@ async def a_new_domain_waits_for_its_cpus_and_is_not_created_twice(pod: Pod) -> 
     assert await _do(pod, guest.observe) == STANDING
 
 
+async def a_domain_without_a_description_was_not_handed_over(pod: Pod) -> None:
+    assert await _do(pod, guest.observe_incoming) == Observation(DomainPhase.ABSENT)
+    await _do(pod, guest.create_standing, pod.xml())
+    assert await _do(pod, guest.observe_incoming) == STANDING
+    await _do(pod, guest.start_cpus)
+    assert await _do(pod, guest.observe_incoming) == RUNNING
+
+
 async def a_definition_that_is_no_domain_leaves_nothing(pod: Pod) -> None:
     for xml in ("<domain", "<network><name>x</name></network>"):
         await _refused(pod, guest.create_standing, xml)
@@ -218,6 +226,7 @@ async def a_guest_without_an_agent_answers_nothing(pod: Pod) -> None:
 CHECKS: tuple[Check, ...] = (
     no_domain_is_absent_and_nothing_can_be_done_to_it,
     a_new_domain_waits_for_its_cpus_and_is_not_created_twice,
+    a_domain_without_a_description_was_not_handed_over,
     a_definition_that_is_no_domain_leaves_nothing,
     cpus_start_once_and_stop_as_often_as_is_asked,
     a_reset_and_the_power_button_leave_a_domain_without_a_guest_as_it_is,

@@ -11,9 +11,11 @@ from typing import Any, cast
 import pytest
 from virt_launcher.domain import guest, guest_agent
 from virt_launcher.domain.host import Host
+from virt_launcher.migration import calls
 
 from tests.support.hypervisor.conformance import CHECKS, Check
 from tests.support.hypervisor.fake_host import FakeHypervisor
+from tests.support.hypervisor.fake_migration import FakeConnection
 
 
 class FakePod:
@@ -58,6 +60,13 @@ def test_the_double_has_each_function_that_the_launcher_calls(module: ModuleType
         double = getattr(FakeHypervisor, function.__name__, None)
         assert double is not None, function.__name__
         assert _parameters(double) == _parameters(function), function.__name__
+
+
+def test_the_double_has_each_call_of_a_migration() -> None:
+    for name, function in inspect.getmembers(calls, inspect.isfunction):
+        if function.__module__ != calls.__name__ or name.startswith("_") or name == "uri":
+            continue
+        assert _parameters(getattr(FakeConnection, f"_{name}")) == _parameters(function), name
 
 
 def _parameters(function: Callable[..., Any]) -> list[str]:
