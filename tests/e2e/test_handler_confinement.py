@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from virt_core.conventions.accounts import CONTROLLER, user_of
 from virt_core.kube.client import KubeClient
 from virt_core.kube.errors import KubeError
 from virt_core.kube.resource import NODES, VIRTUAL_MACHINE_INSTANCES, Resource
@@ -164,7 +165,8 @@ def moving(handler: Handler) -> Iterator[dict[str, str]]:
                 "activePods": {"pod-a": source, "pod-b": target},
                 "migrationState": {**migration, "sourcePodUID": "pod-a", "targetPodUID": "pod-b"},
             }
-            kubectl("patch", "vmi", name, "--type=merge", "-p", json.dumps({"status": status}))
+            patch = json.dumps({"status": status})
+            kubectl("patch", "vmi", name, "--type=merge", "-p", patch, "--as", user_of(CONTROLLER, NAMESPACE))
         yield names
     finally:
         kubectl("delete", "vmi", *names.values(), "--ignore-not-found", "--wait=false")
