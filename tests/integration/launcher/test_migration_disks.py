@@ -166,6 +166,7 @@ async def test_guest_with_a_disk_moves_over_ipv6(images: Images) -> None:
         await pair.remove()
 
 
+@pytest.mark.slow
 async def test_canceled_migration_leaves_the_guest_and_no_certificate(pair: LauncherPair) -> None:
     source, target = pair.sides
     machine = source.machine(disks=disks(*pair.sides), memory_bytes=192 * MIB)

@@ -43,6 +43,7 @@ async def test_nothing_of_a_migration_stays_and_a_running_guest_does_not_notice(
     print(f"restarts of libvirtd: {took:.2f} s, {took_back:.2f} s")
 
 
+@pytest.mark.slow
 async def test_stranger_is_refused_by_the_target(pair: LauncherPair) -> None:
     """The source without the target's trust, and with an authority that the target does not know."""
     source, target = pair.sides
