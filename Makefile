@@ -99,7 +99,7 @@ test-contract: venv ## what peers must agree on
 test-units: venv ## both, side by side
 	pytest tests/unit tests/contract -n 2 $(SLOWEST)
 test-integration: images ## real processes, no cluster
-	pytest tests/integration -m 'not slow' -n 3 --dist loadfile $(SLOWEST)
+	pytest tests/integration -m 'not slow' -n 3 --dist loadfile --no-loadscope-reorder $(SLOWEST)
 test-e2e: install next-images test-e2e-parallel test-e2e-serial ## one pass over a real cluster that installs once
 test-e2e-parallel: venv ## those that disturb nothing but their own guests
 	pytest tests/e2e -m 'parallel and not slow and not chaos' -n 4 --dist loadfile --no-loadscope-reorder $(SLOWEST)
