@@ -6,9 +6,11 @@ The reconciler is new at each pass: it remembers nothing between two, as if the 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
 from typing import Protocol
 
+import aiohttp
 from virt_controller.caches import Caches
 from virt_core.kube.client import KubeClient
 from virt_core.kube.errors import Conflict
@@ -21,6 +23,22 @@ class Reconciler(Protocol):
 
     async def reconcile(self, key: Key) -> float | None:
         """One pass."""
+
+
+class _ListsOnly(KubeClient):
+    """The same connections, but no watch gets an answer. A pass reads what the caches have listed and cancels them:
+    a watch of each kind would only cost the connection that its cancellation closes."""
+
+    def __init__(self, client: KubeClient) -> None:
+        vars(self).update(vars(client))
+
+    @asynccontextmanager
+    async def stream(self, path: str, query: Mapping[str, str], deadline: float) -> AsyncIterator[aiohttp.StreamReader]:
+        """The body of a list."""
+        if "watch" in query:
+            await asyncio.Event().wait()
+        async with super().stream(path, query, deadline) as body:
+            yield body
 
 
 class Passes:
@@ -52,7 +70,7 @@ class Passes:
             pass  # the queue repeats it
 
     async def _one_pass(self, client: KubeClient, meanwhile: Callable[[], None] = lambda: None) -> None:
-        caches = Caches(client, "kubevirt")
+        caches = Caches(_ListsOnly(client), "kubevirt")
         reconciler = self._make(client, caches)
         running = asyncio.create_task(caches.run(), name="caches")
         try:
