@@ -186,7 +186,7 @@ def pods_that_ended_are_removed(world: World) -> None:
     for side, (uid, _, _) in PODS.items():
         if world.launchers[side].exited and uid in world.status["activePods"]:
             world.store.merge_patch(DEMO, {"status": {"activePods": {uid: None}}})
-            if side == "target" and not world.state.get("completed"):
+            if side == "target" and not world.state.get("completed") and "startTimestamp" not in world.state:
                 failed = {"failed": True, "completed": True, "failureReason": "Target pod is down"}
                 world.store.merge_patch(DEMO, {"status": {"migrationState": failed}})
     world.look()

@@ -223,6 +223,23 @@ def test_a_guest_that_left_for_a_target_that_is_proven_dead_has_failed(make_vmi:
     assert (after["phase"], after["reason"]) == ("Failed", "MigrationLostGuest")
 
 
+def test_a_copy_to_a_target_whose_pod_is_gone_is_canceled(
+    make_vmi: MakeVmi,
+) -> None:
+    without = {A: "node1"}
+    assert source.plan(side(make_vmi, STARTED, RUNNING, COPYING, activePods=without), NOW) == (
+        CancelMigration("m1", True),
+    )
+
+
+def test_a_guest_whose_target_is_gone_after_the_switch_has_failed(make_vmi: MakeVmi) -> None:
+    lost = side(make_vmi, STARTED, MIGRATED, SWITCHED, activePods={A: "node1"})
+    patch, event = source.plan(lost, NOW)
+    assert isinstance(patch, PatchStatus) and isinstance(event, RecordEvent)
+    after = apply(lost.machine.vmi.raw_status, patch.operations)
+    assert (after["phase"], after["reason"]) == ("Failed", "MigrationLostGuest")
+
+
 @pytest.mark.parametrize("ended", [False, True])
 def test_a_source_need_not_wait_for_a_target_that_is_proven_dead(make_vmi: MakeVmi, ended: bool) -> None:
     pods = {A: "node1"} if ended else {A: "node1", B: "node2"}

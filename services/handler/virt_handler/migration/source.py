@@ -39,7 +39,7 @@ def plan(side: ObservedSide, now: datetime) -> tuple[Action, ...]:
         return _after_failure(side, guest, now)
     progress = side.report.progress if side.report is not None else Progress.UNKNOWN
     if side.report is not None and progress in _BEGUN:
-        return _under_way(side, side.report, now)
+        return _under_way(side, side.report, guest, now)
     if state.abort_requested:
         return (_cancel(side),) if progress is Progress.NOT_STARTED else ()
     return _next_step(side, now) if guest.phase in _ALIVE else ()
@@ -56,12 +56,14 @@ def _next_step(side: ObservedSide, now: datetime) -> tuple[Action, ...]:
     return ()
 
 
-def _under_way(side: ObservedSide, report: MigrationReport, now: datetime) -> tuple[Action, ...]:
+def _under_way(side: ObservedSide, report: MigrationReport, guest: GuestState, now: datetime) -> tuple[Action, ...]:
     state = side.state
     if report.progress is Progress.ABORTED:
         return status.failed(side.machine.vmi, state, status.abort_reason(report), now)
-    if state.abort_requested and report.progress is Progress.COPYING:
+    if report.progress is Progress.COPYING and (state.abort_requested or _target_is_gone(side)):
         return (_cancel(side),)
+    if report.progress is Progress.SWITCHED and has_left(guest) and _target_is_gone(side):
+        return _lost(side, now)
     return _patched(side, report.mode, now)
 
 
@@ -79,18 +81,25 @@ def _after_failure(side: ObservedSide, guest: GuestState, now: datetime) -> tupl
     vmi, report = side.machine.vmi, side.report
     if report is not None and report.progress is Progress.COPYING:
         return (_cancel(side),)
-    if has_left(guest) and not vmi.status.phase.final and side.state.target_pod_uid not in vmi.status.active_pods:
-        # The target had the guest, and is proven to have ended.
-        reason = side.state.failure_reason or "the target ended"
-        end = machine_status.End(VmiPhase.FAILED, "MigrationLostGuest", f"the guest ended with its target: {reason}")
-        return (PatchStatus(tuple(machine_status.ended(vmi, end, now))), machine_status.end_event(end))
-    return ()
+    return _lost(side, now) if has_left(guest) and not vmi.status.phase.final and _target_is_gone(side) else ()
+
+
+def _target_is_gone(side: ObservedSide) -> bool:
+    """Whether the controller has proof that the target's pod has ended."""
+    return side.state.target_pod_uid not in side.machine.vmi.status.active_pods
+
+
+def _lost(side: ObservedSide, now: datetime) -> tuple[Action, ...]:
+    """The target had the guest, and ended before its handler reported the arrival."""
+    reason = side.state.failure_reason or "its pod has ended"
+    end = machine_status.End(VmiPhase.FAILED, "MigrationLostGuest", f"the guest ended with its target: {reason}")
+    written = machine_status.ended(side.machine.vmi, end, now)
+    return (PatchStatus(tuple(written)), machine_status.end_event(end))
 
 
 def _cancel(side: ObservedSide) -> CancelMigration:
     """A target whose pod has ended runs nothing that arrived there: then the source need not wait for its answer."""
-    ended = side.state.target_pod_uid not in side.machine.vmi.status.active_pods
-    return CancelMigration(side.state.migration_uid, target_ended=ended)
+    return CancelMigration(side.state.migration_uid, target_ended=_target_is_gone(side))
 
 
 def _patched(side: ObservedSide, mode: str, now: datetime) -> tuple[Action, ...]:
