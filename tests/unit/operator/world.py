@@ -94,6 +94,8 @@ class World:
     repairs: dict[Ref, Repair] = field(default_factory=dict)
     outages_since: dict[str, datetime] = field(default_factory=dict)
     pods_made: int = 0
+    decoded: dict[Ref, OwnedObject] = field(default_factory=dict)
+    """Last version of each object that was read; the operator's inventory keeps these as well."""
 
     def __post_init__(self) -> None:
         self.authority = AuthorityWatch(self.client, "kubevirt")
@@ -145,8 +147,15 @@ class World:
             for body in self._select(Place.parse(resource.path())):
                 meta = body["metadata"]
                 if meta.get("labels", {}).get(labels.MANAGED_BY) == MANAGED_BY_OPERATOR:
-                    found[Ref(kind, meta.get("namespace", ""), meta["name"])] = _decoded(body, OwnedObject)
+                    ref = Ref(kind, meta.get("namespace", ""), meta["name"])
+                    found[ref] = self._read(ref, body)
         return found
+
+    def _read(self, ref: Ref, body: Body) -> OwnedObject:
+        known = self.decoded.get(ref)
+        if known is None or known.metadata.resource_version != body["metadata"]["resourceVersion"]:
+            known = self.decoded[ref] = _decoded(body, OwnedObject)
+        return known
 
     @property
     def handlers(self) -> tuple[PodObject, ...]:
@@ -347,7 +356,9 @@ class World:
         self.dead, self.unready, self.failing = set(), set(), 0
 
     def _status(self, ref: Ref, status: Body) -> None:
-        self.server.store.merge_patch(_of(ref), {"status": status})
+        before = self.server.store.get(_of(ref)).get("status", {})
+        if any(before.get(key) != value for key, value in status.items()):
+            self.server.store.merge_patch(_of(ref), {"status": status})
 
     def _remove_if_there(self, ref: Ref) -> None:
         if self._select(_of(ref)):
