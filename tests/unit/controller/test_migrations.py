@@ -218,6 +218,24 @@ async def test_a_quota_that_has_no_room_for_a_second_pod_is_named(server: FakeAp
     assert world.phase == "Scheduling" and world.reasons.count("FailedCreate") == 1
 
 
+async def test_a_pod_that_is_not_admitted_does_not_hold_its_place_for_ever(
+    server: FakeApiServer, client: KubeClient
+) -> None:
+    world = MigrationWorld(server)
+
+    def refuse(method: str, place: Place) -> None:
+        if method == "POST" and place.plural == PODS.plural:
+            raise Refused(403, "Forbidden", "exceeded quota: mem, requested: 100Mi, used: 100Mi, limited: 150Mi")
+
+    server.fault = refuse
+    await world.settle(client)
+    assert world.phase == "Scheduling"
+    long_ago = [{"phase": "Scheduling", "phaseTransitionTimestamp": "2026-01-01T00:00:00Z"}]
+    server.patch(VIRTUAL_MACHINE_INSTANCE_MIGRATIONS.path(*JOB), {"status": {"phaseTransitionTimestamps": long_ago}})
+    await world.settle(client)
+    assert world.phase == "Failed" and "exceeded quota: mem" in world.condition("Failure")["message"]
+
+
 async def test_what_a_migration_waits_for_is_in_a_condition(server: FakeApiServer, client: KubeClient) -> None:
     world = MigrationWorld(server, {"parallelMigrationsPerCluster": 0})
     await world.settle(client)

@@ -101,13 +101,16 @@ class Planner:
 
 
 def _report_refusal(observed: Observed, refusal: Failure) -> tuple[Action, ...]:
-    """The API server has not admitted the target pod: say so, and try again after a while."""
+    """The API server has not admitted the target pod: say so, and try again after a while, but not for ever."""
+    left = target.seconds_to_be_admitted(observed)
+    if left <= 0:
+        return _fail(observed, f"Migration target pod was not admitted in time: {refusal.message}")
     kind = status.REJECTED_BY_QUOTA if "exceeded quota" in refusal.message else status.WAITING
     known = status.condition(observed.job, kind)
     condition = Condition(kind, "True", refusal.reason, refusal.message)
     patch = _patched(observed, status.with_condition(observed.job, condition, observed.now))
     event = RecordEvent(refusal.reason, refusal.message, warning=True)
-    again = LookAgain(max(0.0, refusal.seconds_to_retry(known, observed.now)))
+    again = LookAgain(min(left, max(0.0, refusal.seconds_to_retry(known, observed.now))))
     return (*patch, *((event,) if patch and known is None else ()), again)
 
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from virt_core.conventions.launcher_pod import COMPUTE
+from virt_core.migration.migration import MigrationPhase
 from virt_core.objects.meta import seconds_since
 from virt_core.vmi.accepted import RefusedSpec
 
+from virt_controller.migration import status
 from virt_controller.migration.actions import CreateTarget
 from virt_controller.migration.observe import Observed
 from virt_controller.pod.containers import LauncherSettings
@@ -42,7 +44,17 @@ def is_running(pod: LauncherPod) -> bool:
     """Whether the launcher runs. The pod is not ready before the guest is there: its readiness gate is false."""
     if not pod.spec.node_name or pod.terminating:
         return False
-    return any(status.name == COMPUTE and status.state.running is not None for status in pod.status.container_statuses)
+    return any(found.name == COMPUTE and found.state.running is not None for found in pod.status.container_statuses)
+
+
+def seconds_to_be_admitted(observed: Observed) -> float:
+    """How long the migration may still wait for the API server to admit its pod: it holds a place of the cluster."""
+    entered = status.entered(observed.job, MigrationPhase.SCHEDULING)
+    return _pending_seconds(observed) - seconds_since(entered, observed.now)
+
+
+def _pending_seconds(observed: Observed) -> float:
+    return _seconds(observed.job.metadata.annotations.get(_PENDING_ANNOTATION), _PENDING_SECONDS)
 
 
 def seconds_left(observed: Observed, pod: LauncherPod) -> float:
@@ -50,7 +62,7 @@ def seconds_left(observed: Observed, pod: LauncherPod) -> float:
     annotations = observed.job.metadata.annotations
     found = start_problem(pod)
     unschedulable = found is not None and found.reason == UNSCHEDULABLE
-    limit = _seconds(annotations.get(_PENDING_ANNOTATION), _PENDING_SECONDS)
+    limit = _pending_seconds(observed)
     if unschedulable:
         limit = min(limit, _seconds(annotations.get(_UNSCHEDULABLE_ANNOTATION), _UNSCHEDULABLE_SECONDS))
     return limit - seconds_since(pod.metadata.creation_timestamp, observed.now)
