@@ -152,7 +152,7 @@ class MovingGuest(ControllerAtRest[MigrationWorld]):
     def target_pod_starts(self) -> None:
         for pod in self._pods():
             uid, meta = pod["metadata"]["uid"], pod["metadata"]
-            taken = {other["spec"].get("nodeName") for other in self._pods()}
+            taken = {other["spec"].get("nodeName") for other in self._pods() if self._alive(other["metadata"]["uid"])}
             free = [node for node in self._nodes() if node not in taken]
             if not pod["spec"].get("nodeName") and "deletionTimestamp" not in meta and free:
                 self._guest[uid] = ARRIVING
