@@ -122,11 +122,11 @@ def test_a_subresource_takes_yaml_and_names_what_it_does_not_understand() -> Non
 def test_an_unsupported_subresource_says_what_to_do_instead() -> None:
     path = "/apis/subresources.kubevirt.io/v1/namespaces/default/{}/nobody/{}"
     for kind in ("virtualmachines", "virtualmachineinstances"):
-        for name in ("addvolume", "removevolume", "evacuate/cancel"):
+        for name in ("addvolume", "removevolume"):
             with pytest.raises(AssertionError, match=f"{kind}/{name} is not supported by this release: "):
                 kubectl("replace", "--raw", path.format(kind, name), "-f", "-", stdin="{}")
         with pytest.raises(AssertionError, match=f"{kind}/objectgraph is not supported by this release: "):
             kubectl("get", "--raw", path.format(kind, "objectgraph"))
-    for name in ("migrate", "memorydump", "removememorydump"):
+    for name in ("memorydump", "removememorydump"):
         with pytest.raises(AssertionError, match=f"virtualmachines/{name} is not supported by this release: "):
             kubectl("replace", "--raw", path.format("virtualmachines", name), "-f", "-", stdin="{}")

@@ -56,7 +56,7 @@ def test_feature_gates_of_kubevirt_are_accepted_and_those_without_effect_are_nam
     try:
         warnings = gates("LiveMigration", "Snapshot", "NonRoot")
         assert "'Snapshot' has no effect" in warnings and "'NonRoot' has no effect, it is always on" in warnings
-        until(lambda: condition().endswith("LiveMigration, Snapshot"), "the condition to name the gates", 30)
+        until(lambda: condition().endswith(": Snapshot"), "the condition to name the gates", 30)
         wait("kv", "kubevirt", "condition=Available", namespace=NAMESPACE)
     finally:
         gates()

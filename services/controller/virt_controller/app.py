@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
+from typing import Protocol
 
 from kubevirt.info.v1 import info_pb2
 from virt_core import aio, http
@@ -16,6 +18,7 @@ from virt_core.rpc.identity import Identity
 from virt_core.rpc.tls import Certificates
 
 from virt_controller.caches import Caches
+from virt_controller.evacuation.reconcile import EvacuationReconciler
 from virt_controller.node.reconcile import Nodes
 from virt_controller.pod.containers import LauncherSettings
 from virt_controller.replica_set.reconcile import ReplicaSetReconciler
@@ -23,6 +26,14 @@ from virt_controller.settings import Settings
 from virt_controller.vm.reconcile import VmReconciler
 from virt_controller.vmi.plan import Planner
 from virt_controller.vmi.reconcile import VmiReconciler
+from virt_controller.workload_update.reconcile import WorkloadUpdater
+
+
+class Worker(Protocol):
+    """Works while this replica leads."""
+
+    async def work(self) -> None:
+        """Work until cancelled."""
 
 
 async def run(settings: Settings, stopping: asyncio.Event) -> None:
@@ -40,20 +51,28 @@ async def run(settings: Settings, stopping: asyncio.Event) -> None:
         vmis = VmiReconciler(leaders, caches, nodes, planner, events)
         vms = VmReconciler(leaders, caches, events)
         replica_sets = ReplicaSetReconciler(leaders, caches, events)
+        evacuations = EvacuationReconciler(leaders, caches, events)
+        updater = WorkloadUpdater(leaders, caches, events, settings.launcher_image)
+        reconcilers: Mapping[str, Worker] = {
+            "replica sets": replica_sets,
+            "vms": vms,
+            "vmis": vmis,
+            "nodes": nodes,
+            "evacuations": evacuations,
+            "outdated launchers": updater,
+        }
         identity = Identity.for_process(info_pb2.COMPONENT_CONTROLLER, ("kubevirt.info.v1",))
         certificates = Certificates(settings.certificates)
         await aio.until(
             stopping,
             ("caches", caches.run()),
-            ("leader", lease.lead(lambda: _work(replica_sets, vms, vmis, nodes))),
+            ("leader", lease.lead(lambda: _work(reconcilers))),
             ("rpc server", port.serve(settings.rpc_port, identity, certificates, peers=allow(components.OPERATOR))),
             ("http", http.serve(settings.health_port, caches.wait)),
         )
 
 
-async def _work(replica_sets: ReplicaSetReconciler, vms: VmReconciler, vmis: VmiReconciler, nodes: Nodes) -> None:
+async def _work(reconcilers: Mapping[str, Worker]) -> None:
     async with asyncio.TaskGroup() as group:
-        group.create_task(replica_sets.work(), name="work on replica sets")
-        group.create_task(vms.work(), name="work on vms")
-        group.create_task(vmis.work(), name="work on vmis")
-        group.create_task(nodes.work(), name="work on nodes")
+        for what, reconciler in reconcilers.items():
+            group.create_task(reconciler.work(), name=f"work on {what}")

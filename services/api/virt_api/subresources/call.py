@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from virt_core.conventions.subresources import EVACUATE_CANCEL, EXPAND_MANIFEST, GROUP, MIGRATE, SUPPORTED
+from virt_core.conventions.subresources import EXPAND_MANIFEST, GROUP, SUPPORTED
 
 from virt_api.errors import BadRequest, MethodNotAllowed, NotFound, NotSupported
 
@@ -29,9 +29,7 @@ _KNOWN: dict[str, dict[str, str]] = {
 _NOT_SUPPORTED = {
     "addvolume": "volumes come with the start of a guest, change spec.template.spec of the VirtualMachine, restart it",
     "backup": "there are no backups of changed blocks",
-    EVACUATE_CANCEL: "no guest is evacuated from its node",
     "memorydump": "there are no memory dumps",
-    MIGRATE: "a running guest stays on its node, restart the VirtualMachine for another one",
     "objectgraph": "read spec.template, ownerReferences and the launcher's pod",
     "redefine-checkpoint": "there are no backups of changed blocks",
     "sev": "guests with encrypted memory do not run here",

@@ -18,9 +18,9 @@ EXPAND = "expand-spec"
 EXPAND_MANIFEST = "expand-vm-spec"
 """Of a namespace, not of an object: a VirtualMachine is in the body."""
 
-_VERBS = dict.fromkeys((*STREAMS, *DETAILS, SCREENSHOT), "get") | dict.fromkeys(COMMANDS, "update")
+_VERBS = dict.fromkeys((*STREAMS, *DETAILS, SCREENSHOT), "get") | dict.fromkeys((*COMMANDS, EVACUATE_CANCEL), "update")
 
-_VM_VERBS = {EXPAND: "get", "portforward": "get", **dict.fromkeys(LIFECYCLE, "update")}
+_VM_VERBS = {EXPAND: "get", "portforward": "get", **dict.fromkeys((*LIFECYCLE, MIGRATE, EVACUATE_CANCEL), "update")}
 
 SUPPORTED = {f"virtualmachineinstances/{name}": verb for name, verb in sorted(_VERBS.items())} | {
     f"virtualmachines/{name}": verb for name, verb in sorted(_VM_VERBS.items())

@@ -73,6 +73,7 @@ class Configuration(msgspec.Struct, frozen=True, rename="camel"):
     machine_type: str = ""
     cpu_model: str = ""
     instancetype: InstancetypeConfiguration = InstancetypeConfiguration()
+    eviction_strategy: str = ""
     migrations: MigrationConfiguration = MigrationConfiguration()
     vm_rollout_strategy: str = ""
 
@@ -80,6 +81,11 @@ class Configuration(msgspec.Struct, frozen=True, rename="camel"):
     def updates_live(self) -> bool:
         """Whether changes of a VirtualMachine reach its running guest where that is possible. KubeVirt's default."""
         return self.vm_rollout_strategy != STAGE
+
+    @property
+    def default_eviction_strategy(self) -> str:
+        """The evictionStrategy of a VirtualMachineInstance that names none."""
+        return self.eviction_strategy or "None"
 
     @property
     def machine_types(self) -> tuple[str, ...]:

@@ -59,7 +59,7 @@ def _defaults(accepted: AcceptedSpec, configuration: Configuration) -> Body:
     filled: Body = {
         "architecture": "amd64",
         "domain": _domain(accepted, configuration),
-        "evictionStrategy": "None",
+        "evictionStrategy": configuration.default_eviction_strategy,
         "terminationGracePeriodSeconds": 30,
         "networks": [{"name": network.name, "pod": {}} for network in accepted.networks],
         "volumes": [_volume(volume) for volume in spec.volumes],

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from virt_core.conventions import subresources
 from virt_core.instancetype.matcher import RESOURCES
+from virt_core.kube.resource import MIGRATION_POLICIES, VIRTUAL_MACHINE_INSTANCE_MIGRATIONS
 
 from virt_operator.strategy.rbac import cluster_role, cluster_role_binding
 from virt_operator.strategy.ref import DEFINED, KINDS, Body
@@ -24,6 +25,11 @@ _KINDS = (
     *((resource.group, resource.plural) for pair in RESOURCES.values() for resource in pair),
 )
 """Every kind of the suite's that users write. A kind that is new here gets its rules in all three roles."""
+
+_MIGRATIONS = (VIRTUAL_MACHINE_INSTANCE_MIGRATIONS.group, VIRTUAL_MACHINE_INSTANCE_MIGRATIONS.plural)
+_SEEN = (_MIGRATIONS, (MIGRATION_POLICIES.group, MIGRATION_POLICIES.plural))
+"""Kinds that users read, and write with a role of their own: a migration costs the cluster's network, and a policy
+decides about the guests of others."""
 
 _CLUSTER_CHOICES = tuple((KINDS[kind].group, KINDS[kind].plural) for kind in DEFINED)
 """Kinds that an administrator offers to the whole cluster: everybody with an account may read them."""
@@ -49,11 +55,13 @@ def user_roles() -> list[Body]:
     suites = rule("kubevirt.io", "kubevirts", "get", "list")
     documents = [rule(subresources.GROUP, name, "get", "list") for name in (subresources.VERSION, subresources.GUESTFS)]
     health = rule(subresources.GROUP, subresources.HEALTHZ, "get")  # not in KubeVirt: whoever sees the suite may ask
+    seen = [rule(group, plural, *_SEE) for group, plural in _SEEN]
+    migrate = _subresources("update", {_VM: (subresources.MIGRATE,)})
     roles = [
-        _aggregated("admin", *_kinds(*_ADMIN), *use, picture),
-        _aggregated("edit", *_kinds(*_EDIT), *use, suites),
-        _aggregated("view", *_kinds(*_SEE), *read, suites),
-        cluster_role("kubevirt.io:migrate", tuple(_subresources("update", {_VM: (subresources.MIGRATE,)}))),
+        _aggregated("admin", *_kinds(*_ADMIN), *seen, *use, picture),
+        _aggregated("edit", *_kinds(*_EDIT), *seen, *use, suites),
+        _aggregated("view", *_kinds(*_SEE), *seen, *read, suites),
+        cluster_role("kubevirt.io:migrate", (rule(*_MIGRATIONS, *_ADMIN), *migrate)),
         *_for_all_accounts("kubevirt.io:default", suites, *documents, health),
     ]
     if choices := [rule(group, plural, *_SEE) for group, plural in _CLUSTER_CHOICES]:

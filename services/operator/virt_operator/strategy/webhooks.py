@@ -10,7 +10,12 @@ from __future__ import annotations
 
 from virt_core.conventions import accounts, component_pod, components, labels
 from virt_core.conventions.webhooks import (
+    EVICTION,
+    MIGRATION_MUTATE,
+    MIGRATION_VALIDATE_CREATE,
+    MIGRATION_VALIDATE_UPDATE,
     MUTATE,
+    POLICY_VALIDATE,
     REPLICA_SET_VALIDATE,
     VALIDATE_CLUSTER_INSTANCETYPE,
     VALIDATE_CLUSTER_PREFERENCE,
@@ -22,19 +27,22 @@ from virt_core.conventions.webhooks import (
     VM_VALIDATE,
 )
 from virt_core.kube.resource import (
+    MIGRATION_POLICIES,
     VIRTUAL_MACHINE_CLUSTER_INSTANCETYPES,
     VIRTUAL_MACHINE_CLUSTER_PREFERENCES,
     VIRTUAL_MACHINE_INSTANCETYPES,
     VIRTUAL_MACHINE_PREFERENCES,
+    Resource,
 )
 
 from virt_operator.strategy.ref import Body
 
 _VMIS, _VMS = "virtualmachineinstances", "virtualmachines"
-_REPLICA_SETS = "virtualmachineinstancereplicasets"
+_REPLICA_SETS, _MIGRATIONS = "virtualmachineinstancereplicasets", "virtualmachineinstancemigrations"
 MUTATOR, VALIDATOR = "virt-api-mutator", "virt-api-validator"
 _MUTATE_NAME = "virtualmachineinstances-mutator.kubevirt.io"
 _CREATE_NAME = "virtualmachineinstances-create-validator.kubevirt.io"
+_EVICTION_NAME = "virt-launcher-eviction-interceptor.kubevirt.io"
 CREATE_WEBHOOKS = (_MUTATE_NAME, _CREATE_NAME)
 """Names of the webhooks that are called for each new VirtualMachineInstance."""
 
@@ -60,10 +68,18 @@ def webhooks(namespace: str) -> list[Body]:
         "UPDATE",
         of=_REPLICA_SETS,
     )
+    migration_update = _webhook(
+        "migration-update-validator.kubevirt.io", namespace, MIGRATION_VALIDATE_UPDATE, "UPDATE", of=_MIGRATIONS
+    )
     vm_mutator, vm, replica_set = (
         {**hook, "matchConditions": [by_others, stays]} for hook in (vm_mutator, vm, replica_set)
     )
-    mutators = [{**configuration, "reinvocationPolicy": "Never"} for configuration in (mutator, vm_mutator)]
+    migration_mutator = _webhook(
+        "migrations-mutator.kubevirt.io", namespace, MIGRATION_MUTATE, "CREATE", of=_MIGRATIONS
+    )
+    mutators = [
+        {**configuration, "reinvocationPolicy": "Never"} for configuration in (mutator, vm_mutator, migration_mutator)
+    ]
     return [
         _configuration("MutatingWebhookConfiguration", MUTATOR, *mutators),
         _configuration(
@@ -74,6 +90,15 @@ def webhooks(namespace: str) -> list[Body]:
             vm,
             replica_set,
             *_instancetype_validators(namespace),
+            _webhook(
+                "migration-create-validator.kubevirt.io", namespace, MIGRATION_VALIDATE_CREATE, "CREATE", of=_MIGRATIONS
+            ),
+            {**migration_update, "matchConditions": [by_others, stays]},
+            _of_resource(
+                _webhook("migration-policy-validator.kubevirt.io", namespace, POLICY_VALIDATE, "CREATE", "UPDATE"),
+                MIGRATION_POLICIES,
+            ),
+            _eviction_validator(namespace),
         ),
     ]
 
@@ -93,11 +118,26 @@ def _instancetype_validators(namespace: str) -> list[Body]:
     hooks = []
     for resource, path in _SHAPES:
         hook = _webhook(f"{resource.kind.lower()}-validator.{resource.group}", namespace, path, "CREATE", "UPDATE")
-        (of,) = hook["rules"]
-        scope = "Namespaced" if resource.namespaced else "Cluster"
-        of |= {"apiGroups": [resource.group], "apiVersions": [resource.version], "resources": [resource.plural]}
-        hooks.append({**hook, "rules": [{**of, "scope": scope}], "matchConditions": [by_others]})
+        hooks.append({**_of_resource(hook, resource), "matchConditions": [by_others]})
     return hooks
+
+
+def _of_resource(hook: Body, resource: Resource) -> Body:
+    """The webhook for a resource of another group than kubevirt.io."""
+    (of,) = hook["rules"]
+    scope = "Namespaced" if resource.namespaced else "Cluster"
+    of |= {"apiGroups": [resource.group], "apiVersions": [resource.version], "resources": [resource.plural]}
+    return {**hook, "rules": [{**of, "scope": scope}]}
+
+
+def _eviction_validator(namespace: str) -> Body:
+    """Of evictions of launcher pods, by their names: the review has nothing else of the pod. While virt-api is down,
+    they are not evicted; all other pods are."""
+    hook = _webhook(_EVICTION_NAME, namespace, EVICTION, "CREATE")
+    (of,) = hook["rules"]
+    of |= {"apiGroups": [""], "apiVersions": ["v1"], "resources": ["pods/eviction"]}
+    only = {"name": "only-vms", "expression": f"request.name.startsWith('{components.LAUNCHER}-')"}
+    return {**hook, "sideEffects": "NoneOnDryRun", "matchConditions": [only]}
 
 
 def _configuration(kind: str, name: str, *hooks: Body) -> Body:

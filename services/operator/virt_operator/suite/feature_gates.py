@@ -15,6 +15,8 @@ ALWAYS_ON = frozenset(
         "AutoResourceLimitsGate",
         "BochsDisplayForEFIGuests",
         "CPUNodeDiscovery",
+        "LiveMigration",
+        "MigrationPriorityQueue",
         "NodeRestriction",
         "NonRoot",
         "PSA",

@@ -14,7 +14,11 @@ import msgspec
 from virt_core.conventions import images
 from virt_core.conventions.verbosity import HIGHEST
 from virt_core.instancetype.stored import EXPAND, EXPAND_ALL, REFERENCE
+from virt_core.objects.duration import parse_duration
 from virt_core.objects.kubevirt import LIVE_UPDATE, STAGE
+from virt_core.objects.quantity import parse_quantity
+from virt_core.validation.refusal import QUALIFIED_NAME
+from virt_core.vmi.eviction import STRATEGIES
 
 from virt_operator.certificates.rotation import RefusedRotation, rotation_of
 from virt_operator.settings import Settings
@@ -23,6 +27,24 @@ from virt_operator.strategy.settings import InstallSettings, Placement
 REMOVE_WORKLOADS = "RemoveWorkloads"
 _BLOCK_UNINSTALL = "BlockUninstallIfWorkloadsExist"
 _LOG_VERBOSITY = "configuration.developerConfiguration.logVerbosity"
+_MIGRATION_NUMBERS = (
+    "completionTimeoutPerGiB",
+    "parallelMigrationsPerCluster",
+    "parallelOutboundMigrationsPerNode",
+    "progressTimeout",
+)
+_MIGRATIONS = (
+    *_MIGRATION_NUMBERS,
+    "allowAutoConverge",
+    "allowPostCopy",
+    "allowWorkloadDisruption",
+    "bandwidthPerMigration",
+    "disableTLS",
+    "nodeDrainTaintKey",
+    "unsafeMigrationOverride",
+)
+_UPDATE_FIELDS = ("batchEvictionInterval", "batchEvictionSize", "workloadUpdateMethods")
+_UPDATE_METHODS = ("LiveMigrate", "Evict")
 SUPPORTED = {
     "customizeComponents",  # customization/patches.py
     "imageTag",
@@ -34,6 +56,7 @@ SUPPORTED = {
     "infra.nodePlacement",
     "infra.replicas",
     "workloads.nodePlacement",
+    *(f"workloadUpdateStrategy.{field}" for field in _UPDATE_FIELDS),
     "configuration.developerConfiguration.cpuAllocationRatio",
     "configuration.developerConfiguration.disabledFeatureGates",  # feature_gates.py
     "configuration.developerConfiguration.featureGates",
@@ -46,8 +69,10 @@ SUPPORTED = {
     "configuration.commonInstancetypesDeployment.enabled",
     "configuration.cpuModel",
     "configuration.emulatedMachines",
+    "configuration.evictionStrategy",
     "configuration.instancetype.referencePolicy",
     "configuration.machineType",
+    *(f"configuration.migrations.{field}" for field in _MIGRATIONS),
     "configuration.vmRolloutStrategy",
     "configuration.virtualMachineOptions.disableSerialConsoleLog",  # consoles are logged only if a VMI requests it
 }
@@ -83,6 +108,8 @@ def install_settings(spec: Mapping[str, Any], operator: Settings) -> InstallSett
     for field in ("cpuAllocationRatio", "memoryOvercommit"):
         _check_positive(spec, field)
     _check_verbosity(spec)
+    _check_migrations(spec)
+    _check_workload_updates(spec)
     try:
         rotation_of(spec)
     except RefusedRotation as refused:
@@ -162,6 +189,41 @@ def _check_positive(spec: Mapping[str, Any], field: str) -> None:
     if value is not None and not (isinstance(value, int) and not isinstance(value, bool) and value >= 0):
         name = f"spec.configuration.developerConfiguration.{field}"
         raise RefusedSpec("InvalidField", f"{name}: {value!r} is not a number from 0, which stands for the default")
+
+
+def _check_migrations(spec: Mapping[str, Any]) -> None:
+    configuration = spec.get("configuration") or {}
+    if configuration.get("evictionStrategy"):
+        _check(configuration, "evictionStrategy", STRATEGIES, "spec.configuration")
+    migrations, path = configuration.get("migrations") or {}, "spec.configuration.migrations"
+    for field in _MIGRATION_NUMBERS:
+        value = migrations.get(field)
+        if value is not None and not (isinstance(value, int) and not isinstance(value, bool) and value >= 0):
+            raise RefusedSpec("InvalidField", f"{path}.{field}: {value!r} is not a number from 0")
+    bandwidth = migrations.get("bandwidthPerMigration")
+    try:
+        valid = bandwidth is None or parse_quantity(str(bandwidth)) >= 0
+    except ValueError:
+        valid = False
+    if not valid:
+        name = f"{path}.bandwidthPerMigration"
+        raise RefusedSpec("InvalidField", f"{name}: {bandwidth!r} is not a quantity of bytes per second such as 64Mi")
+    key = migrations.get("nodeDrainTaintKey")
+    if key and not QUALIFIED_NAME.accepts(str(key)):
+        raise RefusedSpec("InvalidField", f"{path}.nodeDrainTaintKey: {key!r} is not {QUALIFIED_NAME.words}")
+
+
+def _check_workload_updates(spec: Mapping[str, Any]) -> None:
+    strategy, path = spec.get("workloadUpdateStrategy") or {}, "spec.workloadUpdateStrategy"
+    for method in strategy.get("workloadUpdateMethods") or ():
+        if method not in _UPDATE_METHODS:
+            allowed = ", ".join(_UPDATE_METHODS)
+            raise RefusedSpec("InvalidField", f"{path}.workloadUpdateMethods: {method!r} is not one of {allowed}")
+    size, interval = strategy.get("batchEvictionSize"), strategy.get("batchEvictionInterval")
+    if size is not None and not (isinstance(size, int) and not isinstance(size, bool) and size >= 0):
+        raise RefusedSpec("InvalidField", f"{path}.batchEvictionSize: {size!r} is not a number from 0")
+    if interval is not None and parse_duration(str(interval)) is None:
+        raise RefusedSpec("InvalidField", f"{path}.batchEvictionInterval: {interval!r} is not a duration such as 1m0s")
 
 
 def operator_verbosity(spec: Mapping[str, Any]) -> int:

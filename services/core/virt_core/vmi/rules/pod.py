@@ -22,6 +22,7 @@ from virt_core.validation.refusal import (
     unless,
     within,
 )
+from virt_core.vmi.eviction import STRATEGIES
 from virt_core.vmi.spec.domain import Probe, VmiSpec
 from virt_core.vmi.spec.effective import effective_interfaces
 
@@ -31,7 +32,6 @@ _MAX_LIST = 100
 _MAX_NESTING = 32  # affinity, the deepest of these types, has 10
 _MAX_ARGUMENTS, _MAX_ARGUMENT = 64, 4096
 _DNS_POLICIES = ("ClusterFirst", "ClusterFirstWithHostNet", "Default", "None")
-_EVICTION_STRATEGIES = ("None", "LiveMigrateIfPossible")
 _PROBE_NUMBERS = (
     ("initialDelaySeconds", "initial_delay_seconds"),
     ("timeoutSeconds", "timeout_seconds"),
@@ -54,10 +54,7 @@ def pod_refusals(spec: VmiSpec) -> Refusals:
     yield from matching_if_set("priorityClassName", spec.priority_class_name, DNS_NAME)
     yield from matching_if_set("schedulerName", spec.scheduler_name, DNS_NAME)
     yield from one_of("startStrategy", spec.start_strategy, ("Paused",))
-    strategies = " or ".join(_EVICTION_STRATEGIES)
-    known = spec.eviction_strategy in ("", *_EVICTION_STRATEGIES)
-    allowed = f"{strategies}: this release does not migrate"
-    yield from unless(known, "evictionStrategy", spec.eviction_strategy, allowed)
+    yield from one_of("evictionStrategy", spec.eviction_strategy, STRATEGIES)
     yield from _dns(spec)
     yield from _scheduling(spec)
     yield from _probes(spec)
