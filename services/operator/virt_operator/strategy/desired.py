@@ -49,6 +49,8 @@ def desired_objects(settings: InstallSettings, release: str = RELEASE) -> tuple[
         crds.virtual_machine_instances(),
         crds.virtual_machines(),
         crds.virtual_machine_instance_replica_sets(),
+        crds.virtual_machine_instance_migrations(),
+        crds.migration_policies(),
         *crds.instancetypes(),
         *admission.policy(settings.namespace, accounts.OPERATOR),
         *handler_policies.handler_policies(settings.namespace),
