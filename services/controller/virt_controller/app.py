@@ -19,6 +19,8 @@ from virt_core.rpc.tls import Certificates
 
 from virt_controller.caches import Caches
 from virt_controller.evacuation.reconcile import EvacuationReconciler
+from virt_controller.migration.plan import Planner as MigrationPlanner
+from virt_controller.migration.reconcile import MigrationReconciler
 from virt_controller.node.reconcile import Nodes
 from virt_controller.pod.containers import LauncherSettings
 from virt_controller.replica_set.reconcile import ReplicaSetReconciler
@@ -42,15 +44,15 @@ async def run(settings: Settings, stopping: asyncio.Event) -> None:
         lease = Lease(client, settings.namespace, components.CONTROLLER, settings.pod_name)
         leaders = client.only_while(lambda: lease.certain)
         events = EventRecorder(leaders, components.CONTROLLER, settings.pod_name)
-        planner = Planner(
-            LauncherSettings(settings.launcher_image, settings.image_pull_policy, settings.image_pull_secrets)
-        )
+        launcher = LauncherSettings(settings.launcher_image, settings.image_pull_policy, settings.image_pull_secrets)
+        planner = Planner(launcher)
         caches = Caches(client, settings.namespace)
         caches.configuration.log_as_configured(lambda verbosity: verbosity.virt_controller)
         nodes = Nodes(leaders, caches.nodes)
         vmis = VmiReconciler(leaders, caches, nodes, planner, events)
         vms = VmReconciler(leaders, caches, events)
         replica_sets = ReplicaSetReconciler(leaders, caches, events)
+        migrations = MigrationReconciler(leaders, caches, MigrationPlanner(launcher), events)
         evacuations = EvacuationReconciler(leaders, caches, events)
         updater = WorkloadUpdater(leaders, caches, events, settings.launcher_image)
         reconcilers: Mapping[str, Worker] = {
@@ -58,6 +60,7 @@ async def run(settings: Settings, stopping: asyncio.Event) -> None:
             "vms": vms,
             "vmis": vmis,
             "nodes": nodes,
+            "migrations": migrations,
             "evacuations": evacuations,
             "outdated launchers": updater,
         }

@@ -30,7 +30,7 @@ BLOCK_MIGRATION, LIVE_MIGRATION = "BlockMigration", "LiveMigration"
 EVICTION_MIGRATES = "LiveMigrate"
 """The evictionStrategy of a machine that has to be able to migrate."""
 
-_OFFERED = False
+_OFFERED = True
 """Whether this release migrates machines. One word switches it on."""
 
 _NOT_OFFERED = Condition(LIVE_MIGRATABLE, "False", "NotSupported", "this release does not migrate machines")
