@@ -30,7 +30,6 @@ _KINDS = (
 _MISSING = (
     "VirtualMachineClone",
     "VirtualMachineExport",
-    "VirtualMachineInstanceMigration",
     "VirtualMachinePool",
     "VirtualMachineRestore",
     "VirtualMachineSnapshot",
