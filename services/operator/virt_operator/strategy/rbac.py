@@ -69,7 +69,7 @@ ACCOUNTS = (
     Account(
         accounts.CONTROLLER,
         (
-            rule("kubevirt.io", _VMIS, "list", "watch", "patch", "create", "delete"),
+            rule("kubevirt.io", _VMIS, "get", "list", "watch", "patch", "create", "delete"),
             rule("kubevirt.io", f"{_VMIS}/finalizers", "update"),  # ownerReferences that block the owner's deletion
             rule("kubevirt.io", _VMS, "get", "list", "watch", "patch"),
             rule("kubevirt.io", f"{_VMS}/status", "patch"),
