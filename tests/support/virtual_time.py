@@ -26,6 +26,11 @@ class Loop(asyncio.SelectorEventLoop):
             self._now = max(self._now, min(live))
         super()._run_once()  # type: ignore[misc]
 
+    async def shutdown_default_executor(self, timeout: float | None = None) -> None:
+        """Without a limit: Python 3.13's 300 seconds are over at once, before the threads have ended."""
+        del timeout
+        await super().shutdown_default_executor()
+
 
 def run(main: Coroutine[Any, Any, None]) -> None:
     """As asyncio.run does, in virtual time."""
