@@ -14,7 +14,7 @@ import pytest
 from kubevirt.handler.v1 import handler_pb2 as pb
 from kubevirt.handler.v1 import handler_pb2_grpc
 from kubevirt.info.v1 import info_pb2
-from kubevirt.launcher.v1 import command_pb2, launcher_pb2, launcher_pb2_grpc, state_pb2
+from kubevirt.launcher.v1 import command_pb2, launcher_pb2, launcher_pb2_grpc, migration_pb2_grpc, state_pb2
 from virt_core.rpc.error_status import from_rpc_error
 from virt_core.rpc.errors import NotFound, Refused, RpcError, Unavailable
 from virt_core.rpc.identity import Identity
@@ -108,7 +108,8 @@ async def node(tmp_path: Path) -> AsyncIterator[Node]:
     launcher = LauncherDouble()  # type: ignore[abstract, unused-ignore]  # the rest answers UNIMPLEMENTED
     below, above = f"unix:{tmp_path}/launcher", f"unix:{tmp_path}/handler"
     peer = Peer(below, name="launcher of default/demo", options=[("grpc.max_receive_message_length", 32 << 20)])
-    link = Link(Launcher(peer, launcher_pb2_grpc.LauncherServiceStub(peer.channel), -1, -1))
+    machine = launcher_pb2_grpc.LauncherServiceStub(peer.channel)
+    link = Link(Launcher(peer, machine, migration_pb2_grpc.MigrationServiceStub(peer.channel), -1, -1))
     links = {UID: link}
     commands = Commands(lambda found: links.get(found.metadata.uid))  # type: ignore[arg-type, return-value]
     service = HandlerService("node1", {vmi.key: vmi}, None, commands)  # type: ignore[arg-type]

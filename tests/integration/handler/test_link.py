@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from kubevirt.info.v1 import info_pb2
-from kubevirt.launcher.v1 import launcher_pb2, launcher_pb2_grpc, state_pb2
+from kubevirt.launcher.v1 import launcher_pb2, launcher_pb2_grpc, migration_pb2_grpc, state_pb2
 from virt_core.rpc.identity import Identity
 from virt_core.rpc.peer import Peer
 from virt_core.rpc.server import create_server
@@ -48,7 +48,8 @@ async def test_a_launcher_that_never_stops_changing_its_mind_is_listened_to_now_
     await server.start()
     peer = Peer(f"unix:{tmp_path}/sock", name="launcher")
     link = MachineLink(None, ("default", "demo"), "vmi", "pod", changed)  # type: ignore[arg-type]
-    launcher = Launcher(peer, launcher_pb2_grpc.LauncherServiceStub(peer.channel), -1, -1)
+    machine = launcher_pb2_grpc.LauncherServiceStub(peer.channel)
+    launcher = Launcher(peer, machine, migration_pb2_grpc.MigrationServiceStub(peer.channel), -1, -1)
     watching = asyncio.create_task(link._watch(launcher))
     try:
         await asyncio.wait_for(some.wait(), 10)
