@@ -38,6 +38,12 @@ async def test_each_strategy_has_kubevirts_answer_to_all_that_can_happen_to_its_
         assert {strategy: life.state.guest for strategy, life in lives.items()} == dict.fromkeys(WALKS, NONE)
 
 
+async def _events_about(fleet: Fleet, uid: str) -> set[tuple[str, str]]:
+    """Reasons and types."""
+    events = await fleet.client.list(EVENTS, fleet.namespace)
+    return {(event["reason"], event["type"]) for event in events if event["regarding"].get("uid") == uid}
+
+
 async def test_one_that_runs_once_keeps_the_guest_that_crashed_with_a_warning() -> None:
     async with Fleet.in_namespace("runs-once") as fleet:
         life = Life(fleet, "crashes", first("Once"), random.Random(0), ["create Once"])
@@ -48,6 +54,6 @@ async def test_one_that_runs_once_keeps_the_guest_that_crashed_with_a_warning() 
         life.check()
         assert (life.state.guest, fleet.phase(life.name)) == (ENDED, "Failed")
         uid = fleet.vmis[life.name]["metadata"]["uid"]
-        events = await fleet.client.list(EVENTS, fleet.namespace)
-        about = {(event["reason"], event["type"]) for event in events if event["regarding"].get("uid") == uid}
-        assert ("Stopped", "Warning") in about
+        async with asyncio.timeout(10):  # an event is written after the status that it belongs to
+            while ("Stopped", "Warning") not in await _events_about(fleet, uid):
+                continue
