@@ -170,6 +170,14 @@ async def test_a_pod_without_a_guest_does_not_hold_up_a_drain(
     assert await evicted(client) == ""
 
 
+async def test_a_guest_that_runs_before_the_kubelet_says_so_is_not_evicted(
+    server: FakeApiServer, client: KubeClient
+) -> None:
+    put_vmi(server)
+    put_pod(server, status={"phase": "Pending", "containerStatuses": WAITING})
+    assert await evicted(client) == TRIGGERED
+
+
 async def test_what_is_no_launcher_pod_or_gone_is_evicted(server: FakeApiServer, client: KubeClient) -> None:
     put_vmi(server)
     put_pod(server, **{"kubevirt.io": "other"})

@@ -25,10 +25,11 @@ from virt_core.vmi.eviction import (
     live_migratable,
     migrates_on_eviction,
 )
-from virt_core.vmi.instance import VirtualMachineInstance
+from virt_core.vmi.instance import VirtualMachineInstance, VmiPhase
 
 _MARK = "evacuationNodeName"
 _ENDED = ("Succeeded", "Failed")
+_BEFORE_RUNNING = (VmiPhase.UNSET, VmiPhase.PENDING, VmiPhase.SCHEDULING, VmiPhase.SCHEDULED)
 _REQUESTED_BY, _DESCHEDULER = "requested-by", "sigs.k8s.io/descheduler"
 """Annotation of the Evictions that the descheduler creates."""
 
@@ -155,8 +156,11 @@ def _by_strategy(eviction: Eviction, pod: EvictedPod, vmi: VirtualMachineInstanc
 
 
 def _has_no_guest(pod: EvictedPod, vmi: VirtualMachineInstance) -> bool:
-    """Handlers start guests only in pods that are active."""
-    return pod.metadata.uid not in vmi.status.active_pods or pod.has_not_started
+    """Handlers start guests only in pods that are active. The kubelet reports a container later than the handler its
+    guest."""
+    if pod.metadata.uid not in vmi.status.active_pods:
+        return True
+    return pod.has_not_started and vmi.status.phase in _BEFORE_RUNNING
 
 
 def _marked(eviction: Eviction, pod: EvictedPod, vmi: VirtualMachineInstance) -> Decision:
