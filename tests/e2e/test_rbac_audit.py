@@ -36,6 +36,11 @@ UNUSED = (
     ),
     Reason("kubevirt-controller", "update virtualmachines/finalizers.kubevirt.io", "the same"),
     Reason("kubevirt-controller", "update virtualmachineinstancereplicasets/finalizers.kubevirt.io", "the same"),
+    Reason(
+        "kubevirt-controller",
+        "create pods/eviction",
+        "only where workloadUpdateStrategy replaces launchers by evictions",
+    ),
     Reason("kubevirt-controller", "get pods", "only when a pod vanished whose end was not seen"),
     Reason("kubevirt-controller", "get nodes", "only when the node of a guest is no longer there"),
     Reason("kubevirt-controller", "patch nodes", "only when a handler has been silent for five minutes"),
