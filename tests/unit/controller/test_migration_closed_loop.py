@@ -6,6 +6,7 @@ hypothesis says so, or never: a handler that is never called is dead.
 
 from __future__ import annotations
 
+import os
 from functools import partial
 from typing import Any
 
@@ -25,6 +26,9 @@ from virt_core.testing.place import Place
 
 from tests.unit.controller.at_rest import ControllerAtRest
 from tests.unit.controller.migration_world import VMI, MigrationWorld
+
+EXAMPLES = int(os.environ.get("EXAMPLES", "40"))
+"""Histories; the same ones each time, unless another number is wanted."""
 
 pytestmark = pytest.mark.exhaustive
 
@@ -323,5 +327,9 @@ class MovingGuest(ControllerAtRest[MigrationWorld]):
 
 TestMovingGuest = MovingGuest.TestCase
 TestMovingGuest.settings = settings(
-    max_examples=40, stateful_step_count=30, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+    max_examples=EXAMPLES,
+    stateful_step_count=30,
+    deadline=None,
+    derandomize=EXAMPLES == 40,
+    suppress_health_check=[HealthCheck.too_slow],
 )

@@ -7,11 +7,13 @@ and an API server that fails. Handlers die between any two actions. The controll
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, cast
 
 import msgspec
+import pytest
 from hypothesis import event, given, settings
 from hypothesis import strategies as st
 from kubevirt.launcher.v1 import state_pb2 as pb
@@ -39,6 +41,11 @@ from tests.support import virtual_time
 
 from .fake_launcher import DirectConnections
 from .fake_migration import MigratingLauncher, Network
+
+pytestmark = pytest.mark.exhaustive
+
+EXAMPLES = int(os.environ.get("EXAMPLES", "100"))
+"""Histories; the same ones each time, unless another number is wanted."""
 
 DEMO = Place.parse(VIRTUAL_MACHINE_INSTANCES.path("default", "demo"))
 KEY = ("default", "demo")
@@ -229,7 +236,7 @@ HISTORY = st.lists(st.tuples(STEPS, st.sampled_from((0.0, 0.02, 0.15, 0.5, 20.0)
 
 
 @given(history=HISTORY)
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=EXAMPLES, deadline=None, derandomize=EXAMPLES == 100)
 def test_in_the_end_the_guest_runs_at_one_side_and_the_object_says_at_which(history: Any) -> None:
     ends: list[World] = []
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,9 @@ from virt_launcher.machine.plan import plan
 from tests.support import virtual_time
 from tests.unit.launcher.launcher_pod import machine
 from tests.unit.launcher.migrating_pods import MigratingPod, Pair
+
+EXAMPLES = int(os.environ.get("EXAMPLES", "200"))
+"""Histories; the same ones each time, unless another number is wanted."""
 
 pytestmark = pytest.mark.exhaustive
 
@@ -47,7 +51,7 @@ HISTORY = st.lists(st.tuples(PAUSES, STEPS), max_size=6)
 
 
 @given(paused=st.booleans(), history=HISTORY)
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=EXAMPLES, deadline=None, derandomize=EXAMPLES == 200)
 def test_a_guest_runs_on_one_side_at_most_and_in_the_end_on_one(paused: bool, history: Any) -> None:
     with tempfile.TemporaryDirectory() as folder:
         virtual_time.run(live(Path(folder), paused, history))
