@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from virt_core.conventions.conditions import EVACUATION_BLOCKED
 from virt_core.conventions.migration import CORDONED_NODE
+from virt_core.objects.meta import condition_of
 from virt_core.vmi.eviction import is_migratable, migrates_on_eviction
 from virt_core.vmi.instance import VirtualMachineInstance, VmiPhase
 
@@ -17,7 +18,7 @@ from virt_controller.actions import LookAgain, RecordEvent
 from virt_controller.evacuation.actions import Action, CreateMigration, PatchPod, PatchVmi
 from virt_controller.evacuation.migration import evacuation
 from virt_controller.evacuation.observe import Observed
-from virt_controller.evacuation.status import NOT_MIGRATABLE, blocked, is_reported, pod_patch, stored, vmi_patch
+from virt_controller.evacuation.status import NOT_MIGRATABLE, blocked, is_reported, pod_patch, vmi_patch
 from virt_controller.node.observe import Node
 
 _CANNOT_MOVE = "VirtualMachineInstance is not migrateable"  # KubeVirt's text
@@ -75,7 +76,7 @@ def _migration(observed: Observed) -> tuple[CreateMigration, ...]:
 
 def _events(observed: Observed) -> tuple[RecordEvent, ...]:
     """Once, when it is found that the guest cannot be moved. Refused creations have events of their own."""
-    now, before = blocked(observed), stored(observed.vmi, EVACUATION_BLOCKED)
+    now, before = blocked(observed), condition_of(observed.vmi.status.conditions, EVACUATION_BLOCKED)
     if now is None or now.reason != NOT_MIGRATABLE or (before is not None and before.reason == now.reason):
         return ()
     return (RecordEvent("FailedCreate", f"{_CANNOT_MOVE}: {now.message}", warning=True),)
@@ -85,7 +86,7 @@ def _again(observed: Observed) -> tuple[LookAgain, ...]:
     """The next attempt after a refused creation: the longer they are refused, the later."""
     if observed.failure is None:
         return ()
-    before = stored(observed.vmi, EVACUATION_BLOCKED)
+    before = condition_of(observed.vmi.status.conditions, EVACUATION_BLOCKED)
     return (LookAgain(max(0.0, observed.failure.seconds_to_retry(before, observed.now))),)
 
 

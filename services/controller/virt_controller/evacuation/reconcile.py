@@ -13,6 +13,7 @@ from virt_core.conventions.conditions import EVACUATION_BLOCKED
 from virt_core.kube.client import KubeClient
 from virt_core.kube.events import EventRecorder
 from virt_core.kube.reflector import Key
+from virt_core.objects.meta import condition_of
 from virt_core.objects.migration_configuration import DRAIN_TAINT
 from virt_core.vmi.instance import VirtualMachineInstance
 
@@ -21,7 +22,7 @@ from virt_controller.controller import Controller, Refusals
 from virt_controller.evacuation.execute import Executor
 from virt_controller.evacuation.observe import Observed
 from virt_controller.evacuation.plan import may_concern, plan, report
-from virt_controller.evacuation.status import FAILED_CREATE, stored
+from virt_controller.evacuation.status import FAILED_CREATE
 from virt_controller.execution import Refused
 from virt_controller.failure import Failure
 from virt_controller.migrations import Migrations
@@ -79,7 +80,7 @@ class EvacuationReconciler:
         failure = self._failures.get(vmi.key, _version(vmi))
         if failure is None:
             return None
-        if failure.seconds_to_retry(stored(vmi, EVACUATION_BLOCKED), observed.now) > 0:
+        if failure.seconds_to_retry(condition_of(vmi.status.conditions, EVACUATION_BLOCKED), observed.now) > 0:
             return failure
         self._failures.forget(vmi.key)
         return None

@@ -66,11 +66,6 @@ def is_reported(vmi: VirtualMachineInstance) -> bool:
     return reported or CORDONED_NODE in vmi.metadata.annotations
 
 
-def stored(vmi: VirtualMachineInstance, kind: str) -> Condition | None:
-    """A condition as it is stored."""
-    return next((condition for condition in vmi.status.conditions if condition.type == kind), None)
-
-
 def pod_patch(observed: Observed, pod: LauncherPod, *, marked: bool) -> list[Operation]:
     """The guarded patch of the guest's pod, which the descheduler counts as evicted while its guest leaves."""
     meta = pod.metadata

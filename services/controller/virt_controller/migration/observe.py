@@ -6,10 +6,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from virt_core.conventions.conditions import LIVE_MIGRATABLE
 from virt_core.migration.migration import VirtualMachineInstanceMigration
 from virt_core.objects.kubevirt import Configuration
-from virt_core.objects.meta import Condition
 from virt_core.objects.migration_configuration import MigrationConfiguration
 from virt_core.vmi.accepted import AcceptedSpec, RefusedSpec
 from virt_core.vmi.instance import VirtualMachineInstance
@@ -71,11 +69,6 @@ class Observed:
     def canceled(self) -> bool:
         """Whether somebody wants this migration to end."""
         return self.job.metadata.deletion_timestamp is not None
-
-
-def migratable(vmi: VirtualMachineInstance) -> Condition | None:
-    """The handler's verdict whether the guest can migrate; None: there is none yet."""
-    return next((found for found in vmi.status.conditions if found.type == LIVE_MIGRATABLE), None)
 
 
 def other_pods(

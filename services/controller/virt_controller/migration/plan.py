@@ -15,6 +15,7 @@ from virt_core.conventions.conditions import GUEST_NOT_RUNNING
 from virt_core.migration.migration import MigrationPhase, VirtualMachineInstanceMigration
 from virt_core.objects.meta import Condition
 from virt_core.objects.patch import finalizers_patch, status_patch
+from virt_core.vmi.eviction import live_migratable
 from virt_core.vmi.instance import VmiPhase
 
 from virt_controller.actions import LookAgain, RecordEvent
@@ -31,7 +32,7 @@ from virt_controller.migration.actions import (
 )
 from virt_controller.migration.back_off import seconds_to_begin
 from virt_controller.migration.limits import waits_for
-from virt_controller.migration.observe import Observed, migratable
+from virt_controller.migration.observe import Observed
 from virt_controller.pod.containers import LauncherSettings
 from virt_controller.pod.observed import LauncherPod
 from virt_controller.pod.problems import UNSCHEDULABLE, start_problem
@@ -146,7 +147,7 @@ def _wait(observed: Observed) -> tuple[str, str, float]:
         return GUEST_NOT_RUNNING, f"the guest of VMI {_vmi_name(observed)} does not run yet", 0.0
     if observed.settings is None:
         return "NotConfigured", "the configuration of the cluster is not known", 0.0
-    if migratable(vmi) is None:
+    if live_migratable(vmi) is None:
         return "NotYetKnown", f"whether VMI {_vmi_name(observed)} can migrate is not known yet", 0.0
     if observed.other_pods:
         pods = " and ".join(observed.other_pods)
@@ -164,7 +165,7 @@ def _obstacle(observed: Observed) -> str | None:
     name = observed.job.spec.vmi_name
     if vmi is None or vmi.metadata.deletion_timestamp is not None or vmi.status.phase.final:
         return f"VMI {name} is gone, or about to go"
-    condition = migratable(vmi)
+    condition = live_migratable(vmi)
     if condition is not None and condition.status == "False" and observed.job.status.phase in _WAITING:
         return f"Cannot migrate VMI, Reason: {condition.reason}, Message: {condition.message}"
     state = vmi.status.migration_state

@@ -21,6 +21,7 @@ from virt_core.migration.migration import MigrationPhase, VirtualMachineInstance
 from virt_core.migration.policy import MigrationPolicy, policy_for
 from virt_core.objects.meta import PartialObject
 from virt_core.vmi.accepted import AcceptedSpec, AcceptedSpecs
+from virt_core.vmi.eviction import live_migratable
 from virt_core.vmi.instance import VirtualMachineInstance, VmiPhase
 
 from virt_controller.caches import Caches
@@ -30,7 +31,7 @@ from virt_controller.failure import Failure
 from virt_controller.migration.back_off import seconds_to_begin
 from virt_controller.migration.execute import Executor
 from virt_controller.migration.limits import Candidate
-from virt_controller.migration.observe import Observed, migratable, other_pods
+from virt_controller.migration.observe import Observed, other_pods
 from virt_controller.migration.plan import Planner
 from virt_controller.migrations import Migrations
 from virt_controller.pod.observed import Claim, LauncherPod
@@ -156,7 +157,7 @@ class MigrationReconciler:
             return True
         if vmi.status.phase is not VmiPhase.RUNNING or job.metadata.deletion_timestamp is not None:
             return False
-        verdict, pods = migratable(vmi), self._pods(vmi)
+        verdict, pods = live_migratable(vmi), self._pods(vmi)
         if verdict is None or verdict.status != "True" or other_pods(vmi, pods, current_pod(vmi, pods), None):
             return False
         others = [other for other in self._of.of(job.vmi_key) if other.metadata.uid != job.metadata.uid]

@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 from virt_core.migration.migration import MigrationPhase, VirtualMachineInstanceMigration
-from virt_core.objects.meta import Condition, rfc3339, with_conditions
+from virt_core.objects.meta import Condition, condition_of, rfc3339, with_conditions
 
 ABORT_REQUESTED = "migrationAbortRequested"
 REJECTED_BY_QUOTA = "migrationRejectedByResourceQuota"
@@ -63,7 +63,7 @@ def without(job: VirtualMachineInstanceMigration, *kinds: str) -> Status:
 
 def condition(job: VirtualMachineInstanceMigration, kind: str) -> Condition | None:
     """The condition as stored."""
-    return next((one for one in job.status.conditions if one.type == kind), None)
+    return condition_of(job.status.conditions, kind)
 
 
 def entered(job: VirtualMachineInstanceMigration, phase: MigrationPhase) -> str:

@@ -4,7 +4,7 @@ Pure."""
 from __future__ import annotations
 
 import msgspec
-from virt_core.objects.meta import ObjectMeta
+from virt_core.objects.meta import ObjectMeta, condition_of
 
 
 class Taint(msgspec.Struct, frozen=True):
@@ -46,7 +46,7 @@ class Node(msgspec.Struct, frozen=True):
     @property
     def ready(self) -> NodeCondition | None:
         """The condition Ready; None if it is not set yet."""
-        return next((condition for condition in self.status.conditions if condition.type == "Ready"), None)
+        return condition_of(self.status.conditions, "Ready")
 
     def tainted(self, key: str) -> bool:
         """Whether it has a taint of that key."""

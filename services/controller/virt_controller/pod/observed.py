@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 from virt_core.conventions import labels
-from virt_core.objects.meta import ObjectMeta
+from virt_core.objects.meta import ObjectMeta, condition_of
 
 
 class PodCondition(msgspec.Struct, frozen=True, rename="camel"):
@@ -86,7 +86,7 @@ class LauncherPod(msgspec.Struct, frozen=True, rename="camel"):
 
     def condition(self, kind: str) -> PodCondition | None:
         """The condition of that type."""
-        return next((condition for condition in self.status.conditions if condition.type == kind), None)
+        return condition_of(self.status.conditions, kind)
 
     @property
     def containers(self) -> tuple[ContainerStatus, ...]:

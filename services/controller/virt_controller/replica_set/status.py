@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 import msgspec
-from virt_core.objects.meta import Condition, with_conditions
+from virt_core.objects.meta import Condition, condition_of, with_conditions
 
 from virt_controller.replica_set.observe import Observed, is_ready
 
@@ -37,8 +37,7 @@ def next_status(observed: Observed, trouble: Condition | None) -> dict[str, Any]
 
 def stored_condition(observed: Observed, kind: str) -> Condition | None:
     """A condition as it is stored."""
-    conditions = observed.replica_set.status.conditions
-    return next((condition for condition in conditions if condition.type == kind), None)
+    return condition_of(observed.replica_set.status.conditions, kind)
 
 
 def _conditions(observed: Observed, trouble: Condition | None) -> list[Condition]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from virt_core.conventions import labels
-from virt_core.objects.meta import Condition, seconds_since
+from virt_core.objects.meta import Condition, condition_of, seconds_since
 from virt_core.objects.patch import Operation, finalizers_patch, status_patch
 from virt_core.vm.virtual_machine import RunStrategy, strategy_patch
 from virt_core.vmi.instance import VirtualMachineInstance
@@ -240,7 +240,7 @@ def _event_of(failure: Failure, known: Condition | None) -> tuple[RecordEvent, .
 
 
 def _reported_failure(observed: Observed) -> Condition | None:
-    return next((condition for condition in observed.status.conditions if condition.type == "Failure"), None)
+    return condition_of(observed.status.conditions, "Failure")
 
 
 def _report(observed: Observed, want: Wanted) -> tuple[Action, ...]:

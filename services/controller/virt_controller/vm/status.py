@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 from virt_core.conventions import labels
-from virt_core.objects.meta import Condition, rfc3339, seconds_until, with_conditions
+from virt_core.objects.meta import Condition, condition_of, rfc3339, seconds_until, with_conditions
 from virt_core.vm.virtual_machine import RunStrategy, StartFailure, StateChangeRequest
 from virt_core.vmi.instance import VirtualMachineInstance
 
@@ -115,7 +115,7 @@ def _conditions(observed: Observed) -> list[Condition]:
 def _ready(vmi: VirtualMachineInstance | None) -> Condition:
     if vmi is None:
         return Condition("Ready", "False", "VMINotExists", "VMI does not exist")
-    ready = next((condition for condition in vmi.status.conditions if condition.type == "Ready"), None)
+    ready = condition_of(vmi.status.conditions, "Ready")
     if ready is None:
         return Condition("Ready", "False", "VMIConditionMissing", "VMI is missing the Ready condition")
     return ready

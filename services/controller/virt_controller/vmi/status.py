@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 from virt_core.conventions import labels
 from virt_core.conventions.conditions import GUEST_NOT_RUNNING, READY, SYNCHRONIZED, UNSUPPORTED_SPEC
-from virt_core.objects.meta import Condition, seconds_since
+from virt_core.objects.meta import Condition, condition_of, seconds_since
 from virt_core.vmi.instance import VirtualMachineInstance, VmiPhase
 from virt_core.vmi.spec.domain import VmiSpec
 from virt_core.vmi.spec.effective import claim_of
@@ -138,7 +138,7 @@ def with_problem(vmi: VirtualMachineInstance, problem: Failure | None, now: date
         changed = len(kept) != len(vmi.status.conditions)
         return {**vmi.raw_status, "conditions": kept} if changed else vmi.raw_status
     kind = "PodScheduled" if problem.reason in SCHEDULING else SYNCHRONIZED
-    known = next((condition for condition in vmi.status.conditions if condition.type == kind), None)
+    known = condition_of(vmi.status.conditions, kind)
     if known is not None and known.status == "False" and _same_problem(known, problem):
         return vmi.raw_status
     after = _conditions(vmi, vmi.raw_status, [Condition(kind, "False", problem.reason, problem.message)], now)

@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 from virt_core.conventions.conditions import WORKLOAD_UPDATE_BLOCKED
 from virt_core.conventions.migration import OUTDATED_LAUNCHER
-from virt_core.objects.meta import Condition, with_conditions
+from virt_core.objects.meta import Condition, condition_of, with_conditions
 from virt_core.objects.patch import Operation, guarded_patch
 
 from virt_controller.workload_update.observe import Observed, Workload
@@ -30,14 +30,9 @@ def vmi_patch(observed: Observed, workload: Workload, blocked: Condition | None)
     return [*operations, *guarded_patch(meta, before, {"conditions": conditions} if conditions else {}, "status")]
 
 
-def stored(workload: Workload) -> Condition | None:
-    """The condition as it is stored."""
-    found = workload.vmi.status.conditions
-    return next((condition for condition in found if condition.type == WORKLOAD_UPDATE_BLOCKED), None)
-
-
 def _conditions(observed: Observed, workload: Workload, blocked: Condition | None) -> list[dict[str, Any]]:
-    before, current = stored(workload), workload.vmi.status.conditions
+    current = workload.vmi.status.conditions
+    before = condition_of(current, WORKLOAD_UPDATE_BLOCKED)
     same = before is not None and blocked is not None and _said(before) == _said(blocked)
     if same or before is blocked:
         return list(workload.vmi.raw_status.get("conditions", []))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 import msgspec
 
@@ -70,6 +70,21 @@ class Condition(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True)
     message: str = ""
     last_probe_time: str | None = None
     last_transition_time: str | None = None
+
+
+class Typed(Protocol):
+    """A condition of any object."""
+
+    @property
+    def type(self) -> str: ...
+
+
+C = TypeVar("C", bound=Typed)
+
+
+def condition_of(conditions: Iterable[C], kind: str) -> C | None:
+    """The condition of that type; None: there is none."""
+    return next((condition for condition in conditions if condition.type == kind), None)
 
 
 def rfc3339(moment: datetime) -> str:

@@ -6,7 +6,7 @@ from __future__ import annotations
 import msgspec
 
 from virt_core.conventions.conditions import LIVE_MIGRATABLE
-from virt_core.objects.meta import Condition
+from virt_core.objects.meta import Condition, condition_of
 from virt_core.vmi.instance import VirtualMachineInstance
 
 NONE, LIVE_MIGRATE, LIVE_MIGRATE_IF_POSSIBLE, EXTERNAL = "None", "LiveMigrate", "LiveMigrateIfPossible", "External"
@@ -35,7 +35,7 @@ def migrates_on_eviction(vmi: VirtualMachineInstance) -> bool:
 
 def live_migratable(vmi: VirtualMachineInstance) -> Condition | None:
     """The condition LiveMigratable; None: its handler has not decided yet."""
-    return next((condition for condition in vmi.status.conditions if condition.type == LIVE_MIGRATABLE), None)
+    return condition_of(vmi.status.conditions, LIVE_MIGRATABLE)
 
 
 def is_migratable(vmi: VirtualMachineInstance) -> bool:

@@ -14,7 +14,7 @@ import msgspec
 
 from virt_core.conventions.conditions import GUEST_NOT_RUNNING, READY
 from virt_core.objects import patch
-from virt_core.objects.meta import Condition, rfc3339, with_conditions
+from virt_core.objects.meta import Condition, condition_of, rfc3339, with_conditions
 from virt_core.objects.patch import Operation
 from virt_core.vmi.instance import VirtualMachineInstance, VmiPhase
 
@@ -48,7 +48,7 @@ def has_readiness_probe(vmi: VirtualMachineInstance) -> bool:
 
 def ready_condition(vmi: VirtualMachineInstance) -> Condition | None:
     """The condition Ready as stored."""
-    return next((condition for condition in vmi.status.conditions if condition.type == READY), None)
+    return condition_of(vmi.status.conditions, READY)
 
 
 def ready_is_controllers(vmi: VirtualMachineInstance) -> bool:

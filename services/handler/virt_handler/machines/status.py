@@ -24,7 +24,7 @@ from virt_core.conventions.conditions import (
     SYNCHRONIZED,
 )
 from virt_core.conventions.launcher_pod import DISK_IN_USE, GUEST_DESTROYED, GUEST_SHUTDOWN
-from virt_core.objects.meta import Condition
+from virt_core.objects.meta import Condition, condition_of
 from virt_core.objects.patch import Operation
 from virt_core.vmi.accepted import AcceptedSpec, RefusedSpec
 from virt_core.vmi.instance import VirtualMachineInstance, VmiPhase
@@ -133,7 +133,7 @@ def cannot_leave_its_node(
 ) -> tuple[RecordEvent, ...]:
     """The Warning event of a machine that an eviction is to migrate and that cannot migrate; once."""
     after = migratable.conditions(vmi, spec, launcher_migrates=launcher_migrates)[0]
-    before = next((condition for condition in vmi.status.conditions if condition.type == after.type), None)
+    before = condition_of(vmi.status.conditions, after.type)
     message = migratable.must_migrate_but_cannot(spec, before, after)
     return (RecordEvent(events.MIGRATED, message, warning=True),) if message else ()
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from virt_core.objects.kubevirt import KubeVirtStatus
-from virt_core.objects.meta import Condition
+from virt_core.objects.meta import Condition, condition_of
 
 _NONE = Condition("", "")
 _WARNINGS = ("ComponentsNotReady", "DeploymentFailed")
@@ -79,7 +79,7 @@ def _step(before: KubeVirtStatus, new: KubeVirtStatus) -> str:
 
 
 def _condition(status: KubeVirtStatus, kind: str) -> Condition:
-    return next((condition for condition in status.conditions if condition.type == kind), _NONE)
+    return condition_of(status.conditions, kind) or _NONE
 
 
 def _outcome(condition: Condition) -> tuple[str, str, str]:

@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 from virt_core.objects.kubevirt import KubeVirtStatus
-from virt_core.objects.meta import ObjectMeta, ObjectReference
+from virt_core.objects.meta import ObjectMeta, ObjectReference, condition_of
 
 from virt_operator.certificates.rollover import Authority
 from virt_operator.strategy.ref import Body, Ref
@@ -118,7 +118,7 @@ class NodeObject(msgspec.Struct, frozen=True):
     @property
     def trouble(self) -> str | None:
         """Why nothing on it can be waited for; None if its kubelet says that it is ready."""
-        ready = next((condition for condition in self.status.conditions if condition.type == "Ready"), None)
+        ready = condition_of(self.status.conditions, "Ready")
         if ready is not None and ready.status == "True":
             return None
         details = f" ({ready.message})" if ready is not None and ready.message else ""
