@@ -49,6 +49,5 @@ class Observed:
     @property
     def unfinished(self) -> bool:
         """Whether a migration of the guest is requested or in progress, or a pod of one is still there."""
-        state = self.vmi.status.migration_state
-        in_progress = any(not migration.status.phase.final for migration in self.migrations)
-        return in_progress or (state is not None and state.active) or sum(not pod.ended for pod in self.pods) > 1
+        requested = any(not migration.status.phase.final for migration in self.migrations)
+        return requested or self.vmi.status.migrates or sum(not pod.ended for pod in self.pods) > 1

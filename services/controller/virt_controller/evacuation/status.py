@@ -13,7 +13,7 @@ from virt_core.conventions.migration import CORDONED_NODE, EVACUATION, EVICTION_
 from virt_core.migration.migration import MigrationPhase
 from virt_core.objects.meta import Condition, with_conditions
 from virt_core.objects.patch import Operation, guarded_patch
-from virt_core.vmi.eviction import is_migratable, live_migratable, migrates_on_eviction
+from virt_core.vmi.eviction import is_migratable, migrates_on_eviction, why_not_migratable
 from virt_core.vmi.instance import VirtualMachineInstance, VmiPhase
 
 from virt_controller.evacuation.observe import Observed
@@ -47,16 +47,14 @@ def blocked(observed: Observed) -> Condition | None:
     if (failure := observed.failure) is not None:
         return Condition(EVACUATION_BLOCKED, "True", failure.reason, failure.message)
     if vmi.status.phase is VmiPhase.RUNNING and not is_migratable(vmi) and not observed.unfinished:
-        found = live_migratable(vmi)
-        why = f"{found.reason}: {found.message}" if found is not None else "its handler has not decided yet"
-        return Condition(EVACUATION_BLOCKED, "True", NOT_MIGRATABLE, f"the guest cannot leave node {node}: {why}")
+        message = f"the guest cannot leave node {node}: {why_not_migratable(vmi)}"
+        return Condition(EVACUATION_BLOCKED, "True", NOT_MIGRATABLE, message)
     finished = [migration for migration in observed.migrations if migration.status.phase.final]
     last = finished[-1] if finished else None
     failed = last is not None and last.status.phase is MigrationPhase.FAILED
     if last is None or not failed or last.metadata.annotations.get(EVACUATION) != node:
         return None
-    reason = (last.status.migration_state or {}).get("failureReason") or "its events say why"
-    message = f"migration {last.metadata.name} from node {node} failed: {reason}"
+    message = f"migration {last.metadata.name} from node {node} failed: {last.status.failure_reason}"
     return Condition(EVACUATION_BLOCKED, "True", MIGRATION_FAILED, message)
 
 

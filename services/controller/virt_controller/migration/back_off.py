@@ -13,7 +13,6 @@ from virt_core.migration.migration import MigrationPhase, VirtualMachineInstance
 from virt_core.objects.meta import seconds_since
 
 from virt_controller.failure import credible
-from virt_controller.migration.status import entered
 
 _FIRST, _LONGEST = 20.0, 640.0  # seconds
 _SKIPPED = "kubevirt.io/func-test-ignore-migration-backoff"
@@ -33,7 +32,7 @@ def seconds_to_begin(
         if other.status.phase is MigrationPhase.SUCCEEDED:
             break
         failures += 1
-        last = last or entered(other, MigrationPhase.FAILED)
+        last = last or other.status.entered(MigrationPhase.FAILED)
     if not failures:
         return 0.0
     delay = min(_LONGEST, _FIRST * 2 ** (failures - 1))

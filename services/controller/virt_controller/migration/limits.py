@@ -12,11 +12,10 @@ from dataclasses import dataclass
 
 from virt_core.conventions import migration as convention
 from virt_core.migration.admission import SYSTEM_CRITICAL, SYSTEM_MAINTENANCE, USER_TRIGGERED
-from virt_core.migration.migration import MigrationPhase, VirtualMachineInstanceMigration
+from virt_core.migration.migration import VirtualMachineInstanceMigration
 from virt_core.objects.migration_configuration import MigrationConfiguration
 
 _PRIORITIES = {SYSTEM_CRITICAL: 100, USER_TRIGGERED: 50, SYSTEM_MAINTENANCE: 20}
-_WAITING = (MigrationPhase.UNSET, MigrationPhase.PENDING)
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +33,7 @@ class Candidate:
     def takes_place(self) -> bool:
         """Whether it counts against the limits."""
         phase = self.job.status.phase
-        return not phase.final and phase not in _WAITING
+        return not phase.final and not phase.waiting
 
     @property
     def rank(self) -> tuple[int, str, str, str]:
@@ -61,7 +60,7 @@ def waits_for(uid: str, candidates: Iterable[Candidate], settings: MigrationConf
     found = list(candidates)
     cluster, node = settings.parallel_migrations_per_cluster or 0, settings.parallel_outbound_migrations_per_node or 0
     leaving = Counter(candidate.node for candidate in found if candidate.takes_place)
-    waiting = sorted((one for one in found if one.job.status.phase in _WAITING), key=lambda one: one.rank)
+    waiting = sorted((one for one in found if one.job.status.phase.waiting), key=lambda one: one.rank)
     for candidate in waiting:
         obstacle = ""
         if leaving.total() >= cluster:

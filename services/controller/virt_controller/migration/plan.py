@@ -39,7 +39,6 @@ from virt_controller.pod.problems import UNSCHEDULABLE, start_problem
 
 _TROUBLE = (status.WAITING, status.REJECTED_BY_QUOTA)
 _KEPT = 5  # finished migrations of a VirtualMachineInstance, KubeVirt's
-_WAITING = (MigrationPhase.UNSET, MigrationPhase.PENDING)
 _BACK_OFF = "MigrationBackoff"  # KubeVirt's event
 _CANCELED = "Migration failed due to being canceled"
 
@@ -64,7 +63,7 @@ class Planner:
             return _cancel(observed)
         if (lost := _obstacle(observed)) is not None:
             return _fail(observed, lost)
-        if observed.job.status.phase in _WAITING:
+        if observed.job.status.phase.waiting:
             return self._take_place(observed)
         pod = observed.target
         if pod is not None:
@@ -166,20 +165,19 @@ def _obstacle(observed: Observed) -> str | None:
     if vmi is None or vmi.metadata.deletion_timestamp is not None or vmi.status.phase.final:
         return f"VMI {name} is gone, or about to go"
     condition = live_migratable(vmi)
-    if condition is not None and condition.status == "False" and observed.job.status.phase in _WAITING:
+    if condition is not None and condition.status == "False" and observed.job.status.phase.waiting:
         return f"Cannot migrate VMI, Reason: {condition.reason}, Message: {condition.message}"
-    state = vmi.status.migration_state
-    if state is not None and state.active:
+    if vmi.status.migrates:
         return "VMI is not eligible for migration because another migration job is in progress."
     earlier = [
         other
         for other in observed.others
         if not other.status.phase.final
-        and (other.status.phase not in _WAITING or _age_rank(other) < _age_rank(observed.job))
+        and (not other.status.phase.waiting or _age_rank(other) < _age_rank(observed.job))
     ]
-    if earlier and observed.job.status.phase in _WAITING:
+    if earlier and observed.job.status.phase.waiting:
         return "VMI is not eligible for migration because another migration job is in progress."
-    if observed.job.status.phase not in _WAITING and (observed.source is None or observed.source.ended):
+    if not observed.job.status.phase.waiting and (observed.source is None or observed.source.ended):
         return f"the guest of VMI {name} does not run any more"
     return None
 

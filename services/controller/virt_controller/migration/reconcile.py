@@ -153,7 +153,7 @@ class MigrationReconciler:
 
     def _may_begin(self, job: VirtualMachineInstanceMigration, vmi: VirtualMachineInstance, now: datetime) -> bool:
         """Whether the waiting migration waits for nothing but room. Others do not matter: they have begun."""
-        if job.status.phase not in (MigrationPhase.UNSET, MigrationPhase.PENDING):
+        if not job.status.phase.waiting:
             return True
         if vmi.status.phase is not VmiPhase.RUNNING or job.metadata.deletion_timestamp is not None:
             return False
@@ -200,5 +200,5 @@ class MigrationReconciler:
 
     def _enqueue_waiting(self) -> None:
         for job in self._caches.migrations:
-            if job.status.phase in (MigrationPhase.UNSET, MigrationPhase.PENDING):
+            if job.status.phase.waiting:
                 self._controller.enqueue(job.key)

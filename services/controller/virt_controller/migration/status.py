@@ -66,14 +66,6 @@ def condition(job: VirtualMachineInstanceMigration, kind: str) -> Condition | No
     return condition_of(job.status.conditions, kind)
 
 
-def entered(job: VirtualMachineInstanceMigration, phase: MigrationPhase) -> str:
-    """When the phase was entered first, RFC 3339; empty: it was not."""
-    for transition in job.status.phase_transition_timestamps:
-        if transition.phase == phase.value:
-            return transition.phase_transition_timestamp
-    return ""
-
-
 def _without(status: Status, kinds: Iterable[str]) -> None:
     if "conditions" in status:
         kept = [one for one in status["conditions"] if one.get("type") not in kinds]

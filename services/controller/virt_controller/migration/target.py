@@ -7,7 +7,6 @@ from virt_core.migration.migration import MigrationPhase
 from virt_core.objects.meta import seconds_since
 from virt_core.vmi.accepted import RefusedSpec
 
-from virt_controller.migration import status
 from virt_controller.migration.actions import CreateTarget
 from virt_controller.migration.observe import Observed
 from virt_controller.pod.containers import LauncherSettings
@@ -49,7 +48,7 @@ def is_running(pod: LauncherPod) -> bool:
 
 def seconds_to_be_admitted(observed: Observed) -> float:
     """How long the migration may still wait for the API server to admit its pod: it holds a place of the cluster."""
-    entered = status.entered(observed.job, MigrationPhase.SCHEDULING)
+    entered = observed.job.status.entered(MigrationPhase.SCHEDULING)
     return _pending_seconds(observed) - seconds_since(entered, observed.now)
 
 

@@ -45,9 +45,8 @@ class Workload:
     def moves(self) -> bool:
         """Whether a migration is requested or in progress, or the guest is to leave its node anyway."""
         status = self.vmi.status
-        unfinished = any(not migration.status.phase.final for migration in self.migrations)
-        in_progress = status.migration_state is not None and status.migration_state.active
-        return unfinished or in_progress or bool(status.evacuation_node_name)
+        requested = any(not migration.status.phase.final for migration in self.migrations)
+        return requested or status.migrates or bool(status.evacuation_node_name)
 
 
 @dataclass(frozen=True, slots=True)

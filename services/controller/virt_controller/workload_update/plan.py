@@ -16,7 +16,7 @@ from virt_core.migration.admission import SYSTEM_CRITICAL
 from virt_core.migration.migration import API_VERSION, KIND, MigrationPhase, VirtualMachineInstanceMigration
 from virt_core.objects.meta import Condition, seconds_since
 from virt_core.vmi import eviction
-from virt_core.vmi.eviction import eviction_strategy, is_migratable, live_migratable
+from virt_core.vmi.eviction import eviction_strategy, is_migratable, why_not_migratable
 
 from virt_controller.actions import LookAgain
 from virt_controller.evacuation.migration import next_name
@@ -109,8 +109,7 @@ def _impossible(observed: Observed, workload: Workload) -> tuple[str, str] | Non
     vmi, methods = workload.vmi, observed.strategy.methods
     if _migrates(observed, workload):
         return None
-    found = live_migratable(vmi)
-    why = f"{found.reason}: {found.message}" if found is not None else "its handler has not decided yet"
+    why = why_not_migratable(vmi)
     if EVICT not in methods:
         return "NotLiveMigratable", f"the guest cannot be migrated: {why}"
     if eviction_strategy(vmi) == eviction.LIVE_MIGRATE and not is_migratable(vmi):
@@ -124,7 +123,7 @@ def _failed(workload: Workload) -> tuple[str, str] | None:
     if not failures:
         return None
     last = failures[-1]
-    reason = (last.status.migration_state or {}).get("failureReason") or "its events say why"
+    reason = last.status.failure_reason
     return "MigrationFailed", f"migration {last.metadata.name} failed, it is tried again later: {reason}"
 
 
@@ -135,10 +134,7 @@ def _rests(observed: Observed, workload: Workload) -> bool:
 
 
 def _ended_at(migration: VirtualMachineInstanceMigration) -> str:
-    moments = {
-        moment.phase: moment.phase_transition_timestamp for moment in migration.status.phase_transition_timestamps
-    }
-    return moments.get(MigrationPhase.FAILED.value) or migration.metadata.creation_timestamp
+    return migration.status.entered(MigrationPhase.FAILED) or migration.metadata.creation_timestamp
 
 
 def _failures(workload: Workload) -> list[VirtualMachineInstanceMigration]:

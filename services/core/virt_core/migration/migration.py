@@ -41,6 +41,11 @@ class MigrationPhase(StrEnum):
         """Whether the migration is over."""
         return self in (MigrationPhase.SUCCEEDED, MigrationPhase.FAILED)
 
+    @property
+    def waiting(self) -> bool:
+        """Whether the migration has not begun."""
+        return self in (MigrationPhase.UNSET, MigrationPhase.PENDING)
+
 
 class MigrationSpec(msgspec.Struct, frozen=True, rename="camel"):
     """The fields of the spec that this release uses."""
@@ -65,6 +70,16 @@ class MigrationStatus(msgspec.Struct, frozen=True, rename="camel"):
     conditions: list[Condition] = []
     phase_transition_timestamps: list[PhaseTransition] = []
     migration_state: dict[str, Any] | None = None
+
+    @property
+    def failure_reason(self) -> str:
+        """Why it failed, for people."""
+        return str((self.migration_state or {}).get("failureReason") or "its events say why")
+
+    def entered(self, phase: MigrationPhase) -> str:
+        """When the phase was entered first, RFC 3339; empty: it was not."""
+        found = (moment for moment in self.phase_transition_timestamps if moment.phase == phase.value)
+        return next((moment.phase_transition_timestamp for moment in found), "")
 
 
 class VirtualMachineInstanceMigration(RawObject, frozen=True, rename="camel", dict=True):

@@ -38,6 +38,12 @@ def live_migratable(vmi: VirtualMachineInstance) -> Condition | None:
     return condition_of(vmi.status.conditions, LIVE_MIGRATABLE)
 
 
+def why_not_migratable(vmi: VirtualMachineInstance) -> str:
+    """Reason and message of a guest that cannot be migrated, for people."""
+    found = live_migratable(vmi)
+    return f"{found.reason}: {found.message}" if found is not None else "its handler has not decided yet"
+
+
 def is_migratable(vmi: VirtualMachineInstance) -> bool:
     """Whether the guest can be migrated."""
     condition = live_migratable(vmi)

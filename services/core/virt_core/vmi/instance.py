@@ -68,6 +68,11 @@ class VmiStatus(msgspec.Struct, frozen=True, rename="camel"):
     evacuation_node_name: str = ""
     """The node that the guest is to leave."""
 
+    @property
+    def migrates(self) -> bool:
+        """Whether the handlers move the guest."""
+        return self.migration_state is not None and self.migration_state.active
+
 
 class VirtualMachineInstance(msgspec.Struct, frozen=True, rename="camel", dict=True):
     """A VirtualMachineInstance in a reflector's cache.
