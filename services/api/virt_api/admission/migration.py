@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import msgspec
 from virt_core.conventions import accounts, labels
 from virt_core.conventions.migration import VMI_NAME
 from virt_core.conventions.webhooks import (
@@ -46,9 +45,10 @@ def validate_create(request: Request, circumstances: Circumstances) -> Body:
     if refusals := spec_refusals(new, by_controller=by_controller):
         return verdict(_KIND, request, refusals)
     needed = _needs(request, circumstances.found)
-    vmi, others = (circumstances.found.get(entry) for entry in needed)
+    found, others = (circumstances.found.get(entry) for entry in needed)
+    vmi = VirtualMachineInstance.of(found) if found is not None else None
     named = {**new, "metadata": {**_mapping(new.get("metadata")), "namespace": request.namespace}}
-    refusal = state_refusal(named, _instance(vmi), others["items"] if others is not None else ())
+    refusal = state_refusal(named, vmi, others["items"] if others is not None else ())
     return answer(request.uid, Denial("BadRequest", 400, refusal, _KIND, request.name) if refusal else None)
 
 
@@ -62,12 +62,6 @@ def _needs(request: Request, _: Found) -> tuple[Needed, ...]:
         Reference(VIRTUAL_MACHINE_INSTANCES, request.namespace, name),
         Selection(VIRTUAL_MACHINE_INSTANCE_MIGRATIONS, request.namespace, VMI_NAME, labels.vmi_id(name)),
     )
-
-
-def _instance(body: Mapping[str, Any] | None) -> VirtualMachineInstance | None:
-    if body is None:
-        return None
-    return msgspec.json.decode(msgspec.json.encode(body), type=VirtualMachineInstance)
 
 
 def _mapping(value: Any) -> Mapping[str, Any]:

@@ -8,7 +8,6 @@ A pod that certainly has no guest is never protected.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -201,8 +200,3 @@ def _cannot_move(vmi: VirtualMachineInstance, migratable: Condition | None) -> s
         return f"{text}: its guest is not running yet"
     why = ": ".join(part for part in (migratable.reason, migratable.message) if part)
     return f"{text}: {why}" if why else text
-
-
-def vmi_of(body: Mapping[str, Any]) -> VirtualMachineInstance:
-    """The VirtualMachineInstance as it was read."""
-    return msgspec.json.decode(msgspec.json.encode(body), type=VirtualMachineInstance)

@@ -20,10 +20,11 @@ from virt_core.kube.client import KubeClient, Object
 from virt_core.kube.errors import Conflict, KubeError, NotFound
 from virt_core.kube.resource import PODS, VIRTUAL_MACHINE_INSTANCES, Resource
 from virt_core.objects.admission_review import AdmissionRequest, AdmissionReview, BadReview, Denial, answer, read_review
+from virt_core.vmi.instance import VirtualMachineInstance
 
 from virt_api.admission.webhooks import Handler
 from virt_api.errors import BadRequest
-from virt_api.eviction.decide import Allow, Decision, EvictedPod, Eviction, Mark, decide, vmi_of
+from virt_api.eviction.decide import Allow, Decision, EvictedPod, Eviction, Mark, decide
 
 _ARRIVAL = 4.0  # seconds in which the review arrives
 _DEADLINE = 5.0  # seconds for everything else; kube-apiserver waits 10 for the answer
@@ -91,7 +92,7 @@ class Evictions:
         if not pod.vmi_name:
             return _ALLOWED
         vmi = await self._read(VIRTUAL_MACHINE_INSTANCES, namespace, pod.vmi_name, "kubevirt failed getting the vmi")
-        return decide(eviction, pod, vmi_of(vmi) if vmi is not None else None)
+        return decide(eviction, pod, VirtualMachineInstance.of(vmi) if vmi is not None else None)
 
     async def _read(self, resource: Resource, namespace: str, name: str, failing: str) -> Object | None:
         try:

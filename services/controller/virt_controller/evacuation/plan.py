@@ -9,18 +9,20 @@ here when a cordoned node is schedulable again.
 from __future__ import annotations
 
 from virt_core.conventions.conditions import EVACUATION_BLOCKED
-from virt_core.conventions.migration import CORDONED_NODE
+from virt_core.conventions.migration import CORDONED_NODE, DESCHEDULER, EVACUATION, EVICTION_SOURCE
+from virt_core.migration.admission import SYSTEM_CRITICAL, SYSTEM_MAINTENANCE
 from virt_core.objects.meta import condition_of
 from virt_core.vmi.eviction import is_migratable, migrates_on_eviction
 from virt_core.vmi.instance import VirtualMachineInstance, VmiPhase
 
 from virt_controller.actions import LookAgain, RecordEvent
 from virt_controller.evacuation.actions import Action, CreateMigration, PatchPod, PatchVmi
-from virt_controller.evacuation.migration import evacuation
 from virt_controller.evacuation.observe import Observed
 from virt_controller.evacuation.status import NOT_MIGRATABLE, blocked, is_reported, pod_patch, vmi_patch
+from virt_controller.migration.request import request
 from virt_controller.node.observe import Node
 
+_PREFIX = "kubevirt-evacuation-"  # as in KubeVirt
 _CANNOT_MOVE = "VirtualMachineInstance is not migrateable"  # KubeVirt's text
 
 
@@ -71,7 +73,10 @@ def _migration(observed: Observed) -> tuple[CreateMigration, ...]:
         return ()
     if vmi.status.phase is not VmiPhase.RUNNING or not migrates_on_eviction(vmi) or not is_migratable(vmi):
         return ()
-    return (CreateMigration(evacuation(vmi, observed.migrations)),)
+    by_descheduler = vmi.metadata.annotations.get(EVICTION_SOURCE) == DESCHEDULER
+    priority = SYSTEM_MAINTENANCE if by_descheduler else SYSTEM_CRITICAL
+    marks = {EVACUATION: vmi.status.node_name}
+    return (CreateMigration(request(vmi, observed.migrations, prefix=_PREFIX, annotations=marks, priority=priority)),)
 
 
 def _events(observed: Observed) -> tuple[RecordEvent, ...]:

@@ -8,16 +8,15 @@ from typing import assert_never
 
 from virt_core import logs
 from virt_core.kube.client import KubeClient, Object
-from virt_core.kube.errors import AlreadyExists, Conflict, KubeError, NotFound
+from virt_core.kube.errors import Conflict, KubeError, NotFound
 from virt_core.kube.events import EventRecorder
-from virt_core.kube.resource import KUBEVIRTS, PODS, VIRTUAL_MACHINE_INSTANCE_MIGRATIONS, VIRTUAL_MACHINE_INSTANCES
-from virt_core.migration.admission import IN_FLIGHT
+from virt_core.kube.resource import KUBEVIRTS, PODS, VIRTUAL_MACHINE_INSTANCES
 from virt_core.objects.meta import ObjectMeta
 from virt_core.vmi.instance import VirtualMachineInstance
 
 from virt_controller.actions import LookAgain, RecordEvent
-from virt_controller.evacuation.execute import require_in_place
 from virt_controller.execution import Execution, Refused
+from virt_controller.migration import creation
 from virt_controller.workload_update.actions import Action, CreateMigration, Evict, PatchVmi, Write
 
 _COUNT = "outdatedVirtualMachineInstanceWorkloads"
@@ -74,17 +73,10 @@ class Executor:
 
     async def _migrate(self, action: CreateMigration) -> None:
         vmi, name = action.vmi, action.manifest["metadata"]["name"]
-        await require_in_place(self._execution, vmi)
         _log.info("replacing an outdated launcher", namespace=vmi.metadata.namespace, vmi=vmi.metadata.name)
         try:
-            answer = await self._execution.create(
-                VIRTUAL_MACHINE_INSTANCE_MIGRATIONS, vmi.metadata.namespace, action.manifest
-            )
-        except AlreadyExists as error:
-            raise Conflict(409, f"migration {name} is there: the cache is behind") from error
+            answer = await creation.create(self._execution, vmi, action.manifest)
         except Refused as error:
-            if IN_FLIGHT in str(error):
-                raise Conflict(409, f"{error}: the cache is behind") from error
             await self._warn(vmi, "FailedCreate", f"Error creating a Migration for automated workload update: {error}")
             return
         self._wrote_migration(answer)
@@ -93,7 +85,7 @@ class Executor:
 
     async def _evict(self, action: Evict) -> None:
         vmi, namespace = action.vmi, action.vmi.metadata.namespace
-        await require_in_place(self._execution, vmi)
+        await creation.require_in_place(self._execution, vmi)
         metadata = {"name": action.pod, "namespace": namespace}
         body = {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": metadata}
         _log.info("evicting a guest with an outdated launcher", namespace=namespace, vmi=vmi.metadata.name)

@@ -13,13 +13,13 @@ from typing import Any
 from virt_core.conventions.conditions import WORKLOAD_UPDATE_BLOCKED
 from virt_core.conventions.migration import NEVER, WORKLOAD_UPDATE, WORKLOAD_UPDATE_POLICY, WORKLOAD_UPDATE_WINDOW
 from virt_core.migration.admission import SYSTEM_CRITICAL
-from virt_core.migration.migration import API_VERSION, KIND, MigrationPhase, VirtualMachineInstanceMigration
+from virt_core.migration.migration import MigrationPhase, VirtualMachineInstanceMigration
 from virt_core.objects.meta import Condition, seconds_since
 from virt_core.vmi import eviction
 from virt_core.vmi.eviction import eviction_strategy, is_migratable, why_not_migratable
 
 from virt_controller.actions import LookAgain
-from virt_controller.evacuation.migration import next_name
+from virt_controller.migration.request import request
 from virt_controller.workload_update.actions import Action, CreateMigration, Evict, PatchVmi
 from virt_controller.workload_update.observe import EVICT, LIVE_MIGRATE, Observed, Workload
 from virt_controller.workload_update.status import vmi_patch
@@ -149,14 +149,5 @@ def _failures(workload: Workload) -> list[VirtualMachineInstanceMigration]:
 
 
 def _manifest(workload: Workload) -> dict[str, Any]:
-    meta = workload.vmi.metadata
-    return {
-        "apiVersion": API_VERSION,
-        "kind": KIND,
-        "metadata": {
-            "name": _PREFIX + next_name(meta.uid, workload.migrations),
-            "namespace": meta.namespace,
-            "annotations": {WORKLOAD_UPDATE: ""},
-        },
-        "spec": {"vmiName": meta.name, "priority": SYSTEM_CRITICAL},
-    }
+    marks = {WORKLOAD_UPDATE: ""}
+    return request(workload.vmi, workload.migrations, prefix=_PREFIX, annotations=marks, priority=SYSTEM_CRITICAL)

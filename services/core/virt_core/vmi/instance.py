@@ -8,6 +8,7 @@ Machine).
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import StrEnum
 from functools import cached_property
 from typing import Any
@@ -88,6 +89,11 @@ class VirtualMachineInstance(msgspec.Struct, frozen=True, rename="camel", dict=T
         # A view would keep the whole text that it was decoded from: a list of all objects, or one with its
         # managedFields.
         msgspec.structs.force_setattr(self, "spec", self.spec.copy())
+
+    @classmethod
+    def of(cls, body: Mapping[str, Any]) -> VirtualMachineInstance:
+        """From an object made of builtins. Raises msgspec.ValidationError."""
+        return msgspec.json.decode(msgspec.json.encode(body), type=cls)
 
     @cached_property
     def status(self) -> VmiStatus:
