@@ -28,6 +28,7 @@ from virt_core.vm.virtual_machine import VirtualMachine
 from virt_core.vmi.instance import VirtualMachineInstance
 
 from virt_controller.instancetypes import Instancetypes
+from virt_controller.migrations import Migrations
 from virt_controller.node.observe import Node
 from virt_controller.pod.observed import LauncherPod, belongs_to
 
@@ -48,6 +49,7 @@ class Caches:
         self.migrations = Reflector(
             client, VIRTUAL_MACHINE_INSTANCE_MIGRATIONS, VirtualMachineInstanceMigration, optional=True
         )
+        self.migrations_of_vmis = Migrations(self.migrations)
         self.policies = Reflector(client, MIGRATION_POLICIES, MigrationPolicy, optional=True)
         self.nodes = Reflector(client, NODES, Node)
         self.pods = LauncherPods(client, self.vmis)

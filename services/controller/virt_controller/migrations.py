@@ -1,5 +1,5 @@
-"""VirtualMachineInstanceMigrations by the VirtualMachineInstance that they move. Created by reconcilers; reads the
-shared cache."""
+"""VirtualMachineInstanceMigrations by the VirtualMachineInstance that they move. Created by caches.py, once for all
+reconcilers."""
 
 from __future__ import annotations
 
@@ -10,14 +10,18 @@ from virt_core.migration.migration import VirtualMachineInstanceMigration
 
 
 class Migrations:
-    """An index of the cache. `changed(key)` is called with the VirtualMachineInstance's key after each change."""
+    """An index of the cache."""
 
-    def __init__(self, cache: Reflector[VirtualMachineInstanceMigration], changed: Callable[[Key], None]) -> None:
+    def __init__(self, cache: Reflector[VirtualMachineInstanceMigration]) -> None:
         self._cache = cache
-        self._changed = changed
+        self._subscribers: list[Callable[[Key], None]] = []
         self._vmi_of: dict[Key, Key] = {}
         self._of: dict[Key, set[Key]] = {}
         cache.subscribe(self._update)
+
+    def subscribe(self, changed: Callable[[Key], None]) -> None:
+        """Call `changed(key)` with the VirtualMachineInstance's key after each change of one of its migrations."""
+        self._subscribers.append(changed)
 
     def of(self, vmi: Key) -> tuple[VirtualMachineInstanceMigration, ...]:
         """The migrations of the VirtualMachineInstance of that key, the newest last."""
@@ -34,6 +38,7 @@ class Migrations:
         if migration is not None:
             self._vmi_of[key] = migration.vmi_key
             self._of.setdefault(migration.vmi_key, set()).add(key)
-        for vmi in {before, self._vmi_of.get(key)} - {None}:
+        for vmi in {before, self._vmi_of.get(key)}:
             if vmi is not None:
-                self._changed(vmi)
+                for subscriber in self._subscribers:
+                    subscriber(vmi)

@@ -25,7 +25,6 @@ from virt_controller.evacuation.plan import may_concern, plan, report
 from virt_controller.evacuation.status import FAILED_CREATE
 from virt_controller.execution import Refused
 from virt_controller.failure import Failure
-from virt_controller.migrations import Migrations
 from virt_controller.node.observe import Node
 
 _WORKERS = 5  # guests in parallel; how many migrate is decided by the migration's controller
@@ -39,7 +38,7 @@ class EvacuationReconciler:
         self._controller = Controller("evacuation", caches, workers=_WORKERS)
         self._executor = Executor(client, events, caches.vmis.wrote, caches.migrations.wrote)
         self._failures: Refusals[Failure] = Refusals()
-        self._migrations = Migrations(caches.migrations, self._changed)
+        caches.migrations_of_vmis.subscribe(self._changed)
         caches.vmis.subscribe(self._changed)
         caches.pods.subscribe(self._changed)
         caches.nodes.subscribe(self._node_changed)
@@ -68,7 +67,7 @@ class EvacuationReconciler:
             vmi,
             self._node(vmi),
             self._caches.pods.of(vmi),
-            self._migrations.of(vmi.key),
+            self._caches.migrations_of_vmis.of(vmi.key),
             self._drain_taint,
             datetime.now(UTC),
         )

@@ -33,7 +33,6 @@ from virt_controller.migration.execute import Executor
 from virt_controller.migration.limits import Candidate
 from virt_controller.migration.observe import Observed, other_pods
 from virt_controller.migration.plan import Planner
-from virt_controller.migrations import Migrations
 from virt_controller.pod.observed import Claim, LauncherPod
 from virt_controller.pod.volumes import claim_names
 from virt_controller.vmi.namespaces import Namespaces
@@ -56,7 +55,7 @@ class MigrationReconciler:
         self._specs = AcceptedSpecs()
         self._refusals: Refusals[Failure] = Refusals()
         self._seen: dict[Key, str] = {}  # UIDs of migrations whose target pod was seen
-        self._of = Migrations(caches.migrations, self._enqueue_of)
+        caches.migrations_of_vmis.subscribe(self._enqueue_of)
         caches.migrations.subscribe(self._changed)
         caches.vmis.subscribe(self._enqueue_of)
         caches.pods.subscribe(self._enqueue_of)
@@ -93,7 +92,9 @@ class MigrationReconciler:
     async def _observe(self, job: VirtualMachineInstanceMigration, now: datetime) -> Observed:
         caches = self._caches
         vmi = caches.vmis.get(job.vmi_key)
-        others = tuple(other for other in self._of.of(job.vmi_key) if other.metadata.uid != job.metadata.uid)
+        others = tuple(
+            other for other in self._caches.migrations_of_vmis.of(job.vmi_key) if other.metadata.uid != job.metadata.uid
+        )
         observed = Observed(job, vmi, now, others=others)
         if vmi is None:
             return observed
@@ -160,7 +161,9 @@ class MigrationReconciler:
         verdict, pods = live_migratable(vmi), self._pods(vmi)
         if verdict is None or verdict.status != "True" or other_pods(vmi, pods, current_pod(vmi, pods), None):
             return False
-        others = [other for other in self._of.of(job.vmi_key) if other.metadata.uid != job.metadata.uid]
+        others = [
+            other for other in self._caches.migrations_of_vmis.of(job.vmi_key) if other.metadata.uid != job.metadata.uid
+        ]
         return seconds_to_begin(job, others, now) <= 0
 
     async def _policy(self, vmi: VirtualMachineInstance) -> MigrationPolicy | None:
@@ -195,7 +198,7 @@ class MigrationReconciler:
             self._enqueue_waiting()
 
     def _enqueue_of(self, vmi: Key) -> None:
-        for job in self._of.of(vmi):
+        for job in self._caches.migrations_of_vmis.of(vmi):
             self._controller.enqueue(job.key)
 
     def _enqueue_waiting(self) -> None:

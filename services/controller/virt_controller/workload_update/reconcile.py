@@ -16,7 +16,6 @@ from virt_core.objects.kubevirt import KubeVirt
 from virt_core.vmi.instance import VirtualMachineInstance
 
 from virt_controller.caches import Caches
-from virt_controller.migrations import Migrations
 from virt_controller.pod.template import LAUNCHER_IMAGE
 from virt_controller.vmi.observe import current_pod
 from virt_controller.workload_update.actions import Evict
@@ -38,7 +37,7 @@ class WorkloadUpdater:
         self._launcher_image = launcher_image
         self._queue: WorkQueue[str] = WorkQueue("workload update")
         self._executor = Executor(client, events, caches.vmis.wrote, caches.migrations.wrote)
-        self._migrations = Migrations(caches.migrations, lambda _: self._look_soon())
+        caches.migrations_of_vmis.subscribe(lambda _: self._look_soon())
         self._last_batch = datetime.now(UTC)
         self._reported: tuple[str, int] | None = None
         caches.vmis.subscribe(lambda _: self._look_soon())
@@ -85,10 +84,11 @@ class WorkloadUpdater:
 
     def _workload(self, vmi: VirtualMachineInstance) -> Workload:
         pod = current_pod(vmi, self._caches.pods.of(vmi)) if vmi.status.active_pods else None
+        migrations = self._caches.migrations_of_vmis.of(vmi.key)
         if pod is None:
-            return Workload(vmi, "", "", self._migrations.of(vmi.key))
+            return Workload(vmi, "", "", migrations)
         image = pod.metadata.annotations.get(LAUNCHER_IMAGE, "")
-        return Workload(vmi, image, pod.metadata.name, self._migrations.of(vmi.key))
+        return Workload(vmi, image, pod.metadata.name, migrations)
 
     def _look_soon(self) -> None:
         self._queue.add_after(_KEY, _THROTTLE)
