@@ -124,6 +124,12 @@ class LauncherPods:
         """The pod of that UID."""
         return self._by_uid.get(uid)
 
+    def concerning(self, vmi: VirtualMachineInstance) -> tuple[LauncherPod, ...]:
+        """The pods of the VirtualMachineInstance and those in its activePods, sorted by UID."""
+        known = {pod.metadata.uid: pod for pod in self.of(vmi)}
+        known |= {uid: pod for uid in vmi.status.active_pods if (pod := self.get(uid)) is not None}
+        return tuple(known[uid] for uid in sorted(known))
+
     def removed(self, vmi: VirtualMachineInstance) -> tuple[LauncherPod, ...]:
         """The last version of pods in activePods that have ended and been removed."""
         found = self._removed.get(vmi.key, {})

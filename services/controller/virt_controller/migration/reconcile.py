@@ -13,18 +13,18 @@ from datetime import UTC, datetime
 import msgspec
 from virt_core.conventions import migration as convention
 from virt_core.kube.client import KubeClient
-from virt_core.kube.errors import NotFound
 from virt_core.kube.events import EventRecorder
 from virt_core.kube.reflector import Key
-from virt_core.kube.resource import NAMESPACES, PERSISTENT_VOLUME_CLAIMS
+from virt_core.kube.resource import NAMESPACES
 from virt_core.migration.migration import MigrationPhase, VirtualMachineInstanceMigration
 from virt_core.migration.policy import MigrationPolicy, policy_for
 from virt_core.objects.meta import PartialObject
-from virt_core.vmi.accepted import AcceptedSpec, AcceptedSpecs
+from virt_core.vmi.accepted import AcceptedSpecs
 from virt_core.vmi.eviction import live_migratable
 from virt_core.vmi.instance import VirtualMachineInstance, VmiPhase
 
 from virt_controller.caches import Caches
+from virt_controller.claims import read_claims
 from virt_controller.controller import Controller, Refusals
 from virt_controller.execution import Refused
 from virt_controller.failure import Failure
@@ -33,8 +33,7 @@ from virt_controller.migration.execute import Executor
 from virt_controller.migration.limits import Candidate
 from virt_controller.migration.observe import Observed, other_pods
 from virt_controller.migration.plan import Planner
-from virt_controller.pod.observed import Claim, LauncherPod
-from virt_controller.pod.volumes import claim_names
+from virt_controller.pod.observed import LauncherPod
 from virt_controller.vmi.namespaces import Namespaces
 from virt_controller.vmi.observe import current_pod
 
@@ -74,33 +73,37 @@ class MigrationReconciler:
             return None
         observed = await self._observe(job, datetime.now(UTC))
         try:
-            return await self._executor.execute(job, observed.vmi, self._planner.plan(observed))
+            return await self._carry_out(observed)
         except Refused as error:
-            refused = error
-        if refused.by_rules and observed.rules is None:
-            rules = await self._namespaces.read_after(self._clock(), job.metadata.namespace)
+            failure = Failure("FailedCreate", str(error), datetime.now(UTC))
+            self._refusals.remember(key, job.metadata.uid, failure)
+            reported = replace(observed, refusal=failure, now=failure.at)
+            return await self._executor.execute(job, observed.vmi, self._planner.plan(reported))
+
+    async def _carry_out(self, observed: Observed) -> float | None:
+        """Execute the plan; if unknown rules of the namespace refuse the target pod, one that obeys them."""
+        plan, began = self._planner.plan(observed), self._clock()
+        try:
+            return await self._executor.execute(observed.job, observed.vmi, plan)
+        except Refused as error:
+            if observed.rules is not None:
+                raise
+            rules = await self._namespaces.rules_of_refusal(error, observed.job.metadata.namespace, began)
             obeying = self._planner.plan(replace(observed, rules=rules))
-            try:
-                return await self._executor.execute(job, observed.vmi, obeying)
-            except Refused as error:
-                refused = error
-        failure = Failure("FailedCreate", str(refused), datetime.now(UTC))
-        self._refusals.remember(key, job.metadata.uid, failure)
-        reported = replace(observed, refusal=failure, now=failure.at)
-        return await self._executor.execute(job, observed.vmi, self._planner.plan(reported))
+            if obeying == plan:
+                raise
+            return await self._executor.execute(observed.job, observed.vmi, obeying)
 
     async def _observe(self, job: VirtualMachineInstanceMigration, now: datetime) -> Observed:
         caches = self._caches
         vmi = caches.vmis.get(job.vmi_key)
-        others = tuple(
-            other for other in self._caches.migrations_of_vmis.of(job.vmi_key) if other.metadata.uid != job.metadata.uid
-        )
+        others = self._others(job)
         observed = Observed(job, vmi, now, others=others)
         if vmi is None:
             return observed
         target = self._target(job, vmi)
         seen = self._seen.get(job.key) == job.metadata.uid
-        pods = self._pods(vmi)
+        pods = self._caches.pods.concerning(vmi)
         source = current_pod(vmi, pods)
         further = other_pods(vmi, pods, source, target)
         observed = replace(observed, source=source, target=target, other_pods=further, target_was_seen=seen)
@@ -124,15 +127,9 @@ class MigrationReconciler:
         if target is not None or phase is not MigrationPhase.SCHEDULING:
             return observed
         spec = self._specs.of(vmi, configuration)
-        names = claim_names(spec.spec) if isinstance(spec, AcceptedSpec) else ()
-        claims = {name: await self._claim(job.metadata.namespace, name) for name in names}
+        claims = await read_claims(self._client, job.metadata.namespace, spec)
         rules = self._namespaces.known(job.metadata.namespace)
         return replace(observed, spec=spec, claims=claims, rules=rules, refusal=self._waiting_refusal(job, now))
-
-    def _pods(self, vmi: VirtualMachineInstance) -> tuple[LauncherPod, ...]:
-        known = {pod.metadata.uid: pod for pod in self._caches.pods.of(vmi)}
-        known |= {uid: pod for uid in vmi.status.active_pods if (pod := self._caches.pods.get(uid)) is not None}
-        return tuple(known.values())
 
     def _target(self, job: VirtualMachineInstanceMigration, vmi: VirtualMachineInstance) -> LauncherPod | None:
         for pod in self._caches.pods.of(vmi):
@@ -158,13 +155,15 @@ class MigrationReconciler:
             return True
         if vmi.status.phase is not VmiPhase.RUNNING or job.metadata.deletion_timestamp is not None:
             return False
-        verdict, pods = live_migratable(vmi), self._pods(vmi)
+        verdict, pods = live_migratable(vmi), self._caches.pods.concerning(vmi)
         if verdict is None or verdict.status != "True" or other_pods(vmi, pods, current_pod(vmi, pods), None):
             return False
-        others = [
-            other for other in self._caches.migrations_of_vmis.of(job.vmi_key) if other.metadata.uid != job.metadata.uid
-        ]
-        return seconds_to_begin(job, others, now) <= 0
+        return seconds_to_begin(job, self._others(job), now) <= 0
+
+    def _others(self, job: VirtualMachineInstanceMigration) -> tuple[VirtualMachineInstanceMigration, ...]:
+        """The other migrations of the same guest, the newest last."""
+        found = self._caches.migrations_of_vmis.of(job.vmi_key)
+        return tuple(other for other in found if other.metadata.uid != job.metadata.uid)
 
     async def _policy(self, vmi: VirtualMachineInstance) -> MigrationPolicy | None:
         policies = tuple(self._caches.policies)
@@ -175,12 +174,6 @@ class MigrationReconciler:
             found = await self._client.get(NAMESPACES, None, vmi.metadata.namespace)
             by_namespace = msgspec.convert(found, PartialObject).metadata.labels
         return policy_for(policies, by_namespace, vmi.metadata.labels)
-
-    async def _claim(self, namespace: str, name: str) -> Claim | None:
-        try:
-            return msgspec.convert(await self._client.get(PERSISTENT_VOLUME_CLAIMS, namespace, name), Claim)
-        except NotFound:
-            return None
 
     def _waiting_refusal(self, job: VirtualMachineInstanceMigration, now: datetime) -> Failure | None:
         """The last refusal, until the next attempt is due."""

@@ -11,13 +11,17 @@ import asyncio
 from collections.abc import Callable
 
 import msgspec
+from virt_core import logs
 from virt_core.kube.client import KubeClient
+from virt_core.kube.errors import KubeError
 from virt_core.kube.resource import LIMIT_RANGES, NAMESPACES, RESOURCE_QUOTAS
 from virt_core.objects.meta import PartialObject
 
+from virt_controller.execution import Refused
 from virt_controller.pod.limits import LimitRange, NamespaceRules, Quota
 
 _KEPT = 60.0  # seconds
+_log = logs.bound("virt_controller.vmi.namespaces")
 
 
 class Namespaces:
@@ -34,6 +38,20 @@ class Namespaces:
         now = self._clock()
         self._read = {name: kept for name, kept in self._read.items() if now - kept[0] < _KEPT}
         return self._read[namespace][1] if namespace in self._read else None
+
+    async def rules_of_refusal(self, refused: Refused, namespace: str, began: float) -> NamespaceRules:
+        """The rules by which a pod may have been refused, read after the attempt `began`.
+
+        Raises:
+            Refused: rules do not refuse it, or they cannot be read.
+        """
+        if not refused.by_rules:
+            raise refused
+        try:
+            return await self.read_after(began, namespace)
+        except KubeError as unread:
+            _log.warning("reporting a refused pod without its namespace's rules", reason=str(unread))
+            raise refused from unread
 
     async def read_after(self, moment: float, namespace: str) -> NamespaceRules:
         """The rules, read after `moment`: callers that wait for the same namespace share the requests.

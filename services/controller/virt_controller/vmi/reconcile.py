@@ -11,21 +11,19 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 import msgspec
-from virt_core import logs
 from virt_core.kube.client import KubeClient
-from virt_core.kube.errors import KubeError, NotFound
 from virt_core.kube.events import EventRecorder
 from virt_core.kube.reflector import Key
-from virt_core.kube.resource import EVENTS, PERSISTENT_VOLUME_CLAIMS
+from virt_core.kube.resource import EVENTS
 from virt_core.vmi.accepted import AcceptedSpec, AcceptedSpecs, RefusedSpec
 from virt_core.vmi.instance import VirtualMachineInstance
 
 from virt_controller.caches import Caches
+from virt_controller.claims import read_claims
 from virt_controller.controller import Controller, Refusals
 from virt_controller.execution import Refused
 from virt_controller.node.reconcile import Nodes
 from virt_controller.pod.observed import Claim, LauncherPod, PodEvent
-from virt_controller.pod.volumes import claim_names
 from virt_controller.vmi.execute import Executor
 from virt_controller.vmi.namespaces import Namespaces
 from virt_controller.vmi.observe import Observed, PodRefusal, current_pod
@@ -51,7 +49,6 @@ class VmiReconciler:
         self._clock = asyncio.get_running_loop().time
         self._namespaces = Namespaces(client, self._clock)
         self._refusals: Refusals[PodRefusal] = Refusals()  # of VMIs without a pod; by UID, as the spec cannot change
-        self._log = logs.bound("virt_controller.vmi.reconcile")
         caches.vmis.subscribe(self._controller.enqueue)
         caches.pods.subscribe(self._controller.enqueue)
         caches.configuration.subscribe(self._configuration_changed)
@@ -88,13 +85,9 @@ class VmiReconciler:
         try:
             return await self._executor.execute(observed.vmi, plan)
         except Refused as error:
-            if not error.by_rules or (observed.rules is not None and observed.refusal is not None):
+            if observed.rules is not None and observed.refusal is not None:
                 raise
-            try:
-                rules = await self._namespaces.read_after(began, observed.vmi.metadata.namespace)
-            except KubeError as unread:
-                self._log.warning("reporting a refused pod without its namespace's rules", reason=str(unread))
-                raise error from unread
+            rules = await self._namespaces.rules_of_refusal(error, observed.vmi.metadata.namespace, began)
             obeying = self._planner.plan(replace(observed, rules=rules))
             if obeying == plan:
                 raise
@@ -102,9 +95,7 @@ class VmiReconciler:
 
     async def _observe(self, vmi: VirtualMachineInstance, now: datetime) -> Observed:
         caches, active = self._caches, vmi.status.active_pods
-        known = {pod.metadata.uid: pod for pod in caches.pods.of(vmi)}
-        known |= {uid: pod for uid in active if (pod := caches.pods.get(uid)) is not None}
-        pods = tuple(known[uid] for uid in sorted(known))
+        pods = caches.pods.concerning(vmi)
         observed = Observed(
             vmi,
             pods,
@@ -140,18 +131,9 @@ class VmiReconciler:
     async def _claims(
         self, vmi: VirtualMachineInstance, spec: AcceptedSpec | RefusedSpec | None
     ) -> dict[str, Claim | None]:
-        """The claims of the VMI, read by name."""
         if vmi.metadata.deletion_timestamp is not None or vmi.status.phase.final:
             return {}
-        if not isinstance(spec, AcceptedSpec):
-            return {}
-        return {name: await self._claim(vmi.metadata.namespace, name) for name in claim_names(spec.spec)}
-
-    async def _claim(self, namespace: str, name: str) -> Claim | None:
-        try:
-            return msgspec.convert(await self._client.get(PERSISTENT_VOLUME_CLAIMS, namespace, name), Claim)
-        except NotFound:
-            return None
+        return await read_claims(self._client, vmi.metadata.namespace, spec)
 
     def _node_changed(self, name: str) -> None:
         for vmi in self._caches.vmis:
