@@ -9,7 +9,7 @@ import asyncio
 from collections.abc import Callable
 
 from virt_core.conventions import components, labels
-from virt_core.kube.client import KubeClient
+from virt_core.kube.client import KubeClient, Object
 from virt_core.kube.configuration import ConfigurationCache
 from virt_core.kube.reflector import Key, Reflector
 from virt_core.kube.resource import (
@@ -119,6 +119,10 @@ class LauncherPods:
         found = self._of.get(vmi.metadata.uid, {}).values()
         mine = (pod for pod in found if belongs_to(pod.metadata, vmi.metadata))
         return tuple(sorted(mine, key=lambda pod: pod.metadata.name))
+
+    def rewrote(self, answer: Object) -> None:
+        """Store the API server's response to our own write of a pod that is here."""
+        self._reflector.rewrote(answer)
 
     def get(self, uid: str) -> LauncherPod | None:
         """The pod of that UID."""

@@ -236,7 +236,7 @@ def _fail(observed: Observed, message: str, *, canceled: bool = False) -> tuple[
 
 
 def _finish(observed: Observed) -> tuple[Action, ...]:
-    """The migration is over: a target pod without a guest goes, then the finalizer, then what is too old. After the
+    """The migration is over: a target pod without a guest goes, then what is too old, then the finalizer. After the
     hand-off the pod is the handlers' and vmi/'s, as long as there is a guest."""
     job, pod, vmi = observed.job, observed.target, observed.vmi
     handed_off = observed.state is not None and vmi is not None and not vmi.status.phase.final
@@ -245,16 +245,15 @@ def _finish(observed: Observed) -> tuple[Action, ...]:
     meta = job.metadata
     if convention.FINALIZER in meta.finalizers:
         kept = [finalizer for finalizer in meta.finalizers if finalizer != convention.FINALIZER]
-        return (PatchMetadata(tuple(finalizers_patch(meta, kept))), *_collect(observed))
-    return _collect(observed)
+        return (*_collect(observed), PatchMetadata(tuple(finalizers_patch(meta, kept))))
+    # As in KubeVirt, migrations go with their machine.
+    return (DeleteMigration(meta.name, meta.uid),) if vmi is None and not observed.canceled else ()
 
 
 def _collect(observed: Observed) -> tuple[Action, ...]:
-    """Delete the oldest finished migrations of the same guest; all of them when it is gone, as KubeVirt does."""
+    """Delete the oldest finished migrations of the same guest; each that ends does it once."""
     if observed.canceled:
         return ()
-    if observed.vmi is None:
-        return (DeleteMigration(observed.job.metadata.name, observed.job.metadata.uid),)
     final = [other for other in observed.others if other.status.phase.final]
     final = [other for other in final if other.metadata.deletion_timestamp is None]
     surplus = max(0, len(final) + 1 - _KEPT)

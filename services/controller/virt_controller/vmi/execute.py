@@ -18,11 +18,18 @@ from virt_controller.vmi.actions import Action, CreatePod, DeletePod, GonePod, P
 
 
 class Executor:
-    """Executes plans. Passes each response to a patch of a VirtualMachineInstance to `wrote`."""
+    """Executes plans. `wrote` and `wrote_pod` take the API server's responses to patches."""
 
-    def __init__(self, client: KubeClient, events: EventRecorder, wrote: Callable[[Object], None]) -> None:
+    def __init__(
+        self,
+        client: KubeClient,
+        events: EventRecorder,
+        wrote: Callable[[Object], None],
+        wrote_pod: Callable[[Object], None],
+    ) -> None:
         self._execution: Execution[Write] = Execution(client, events)
         self._wrote = wrote
+        self._wrote_pod = wrote_pod
 
     async def execute(self, vmi: VirtualMachineInstance, actions: tuple[Action, ...]) -> float | None:
         """Execute `actions`. Returns the seconds after which to plan again, or None.
@@ -46,7 +53,11 @@ class Executor:
                     await self._patch(vmi, action, log)
                 case PatchPod():
                     key = vmi.metadata.namespace, action.name
-                    await self._execution.patch(PODS, key, action.operations, log=log, subresource=action.subresource)
+                    answer = await self._execution.patch(
+                        PODS, key, action.operations, log=log, subresource=action.subresource
+                    )
+                    if answer is not None:
+                        self._wrote_pod(answer)
                 case _:
                     assert_never(action)
             return True

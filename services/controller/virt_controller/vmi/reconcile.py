@@ -45,7 +45,7 @@ class VmiReconciler:
         self._planner = planner
         self._specs = AcceptedSpecs()
         self._controller = Controller("vmi", caches, workers=_WORKERS)
-        self._executor = Executor(client, events, caches.vmis.wrote)
+        self._executor = Executor(client, events, caches.vmis.wrote, caches.pods.rewrote)
         self._clock = asyncio.get_running_loop().time
         self._namespaces = Namespaces(client, self._clock)
         self._refusals: Refusals[PodRefusal] = Refusals()  # of VMIs without a pod; by UID, as the spec cannot change
