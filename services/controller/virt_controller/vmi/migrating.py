@@ -7,6 +7,7 @@ handler that proves that no guest runs at the source.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 from virt_core.conventions import labels, migration
@@ -40,10 +41,10 @@ def _under_way(observed: Observed, state: MigrationState) -> tuple[Action, ...] 
     """A pod that is gone leaves activePods, unless it is the last one: then the guest has ended."""
     active = observed.vmi.status.active_pods
     source, target = state.source_pod_uid in active, state.target_pod_uid in active
-    if source and target and (gone := _gone(observed, state.source_pod_uid, state.source_pod)) is not None:
-        return _left(observed, state, state.source_pod_uid, gone)
-    if target and (gone := _gone(observed, state.target_pod_uid, state.target_pod)) is not None and source:
-        return _left(observed, state, state.target_pod_uid, gone)
+    if source and target:
+        for uid, name in ((state.source_pod_uid, state.source_pod), (state.target_pod_uid, state.target_pod)):
+            if (gone := _gone(observed, uid, name)) is not None:
+                return _left(observed, state, uid, gone)
     if target and not source and (pod := _pod(observed, state.target_pod_uid)) is not None:
         lost = observed.trouble is not None and observed.trouble.lost
         return None if pod.ended or lost else ()  # the target's handler says whether the guest has arrived
@@ -133,13 +134,13 @@ def _gate(pod: LauncherPod | None, wanted: str, observed: Observed) -> tuple[Act
     return (PatchPod(pod.metadata.name, (guard, same, replaced), subresource="status"),)
 
 
+@dataclass(frozen=True, slots=True)
 class _Gone:
     """That a pod runs nothing any more: why, and what the API server has to confirm, for a cache may be behind."""
 
-    def __init__(self, reason: str, unless: GonePod | None = None, unless_node: str | None = None) -> None:
-        self.reason = reason
-        self.unless = unless
-        self.unless_node = unless_node
+    reason: str
+    unless: GonePod | None = None
+    unless_node: str | None = None
 
 
 def _gone(observed: Observed, uid: str, name: str) -> _Gone | None:
