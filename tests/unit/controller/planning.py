@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 from virt_controller.actions import LookAgain
+from virt_controller.node.health import Trouble
 from virt_controller.pod.containers import LauncherSettings
 from virt_controller.pod.observed import Claim, LauncherPod
 from virt_controller.pod.template import pod_name
@@ -39,6 +40,11 @@ def pod(node: str = "", status: dict[str, Any] | None = None, **meta: Any) -> La
     body: dict[str, Any] = {"metadata": {**name, **created, **meta}, "status": status or {}}
     body["spec"] = {"nodeName": node}
     return msgspec.json.decode(json.dumps(body), type=LauncherPod)
+
+
+def at_node1(trouble: Trouble | None) -> dict[str, Trouble]:
+    """What is wrong with the node of the pod."""
+    return {} if trouble is None else {"node1": trouble}
 
 
 def observed(

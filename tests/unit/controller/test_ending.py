@@ -15,7 +15,19 @@ from virt_controller.vmi.actions import Action, CreatePod, DeletePod, GonePod, P
 from virt_core.conventions.labels import VMI_FINALIZER
 from virt_core.vmi.instance import VirtualMachineInstance
 
-from tests.unit.controller.planning import EMULATION, NOW, PLANNER, SPEC, apply, observed, plan, pod, scheduled, vmi
+from tests.unit.controller.planning import (
+    EMULATION,
+    NOW,
+    PLANNER,
+    SPEC,
+    apply,
+    at_node1,
+    observed,
+    plan,
+    pod,
+    scheduled,
+    vmi,
+)
 
 DELETED: dict[str, Any] = {"deletionTimestamp": "2026-01-01T00:00:00Z", "finalizers": ["other", VMI_FINALIZER]}
 GONE = GonePod((pod_name(vmi()),), frozenset({"pod-uid"}))
@@ -163,7 +175,7 @@ def test_of_several_active_pods_the_one_on_the_vmi_s_node_counts() -> None:
 def test_a_node_that_is_lost_fails_a_deleted_vmi_no_faster_than_its_pod_goes() -> None:
     leaving = pod("node1", deletionTimestamp="2026-01-01T00:00:00Z")
     trouble = Trouble("NodeUnreachable", "node node1 is unreachable")
-    patch, event = planned(vmi(scheduled("Running"), **DELETED), leaving, trouble=trouble)
+    patch, event = planned(vmi(scheduled("Running"), **DELETED), leaving, troubles=at_node1(trouble))
     assert apply(vmi(scheduled("Running"), **DELETED), patch)["status"]["phase"] == "Running"
     assert isinstance(event, RecordEvent) and event.reason == "NodeUnreachable"
 

@@ -19,6 +19,7 @@ from tests.unit.controller.planning import (
     PLANNER,
     SPEC,
     apply,
+    at_node1,
     observed,
     plan,
     pod,
@@ -41,7 +42,7 @@ def alive(ready: str = "True", **meta: Any) -> LauncherPod:
 
 
 def with_trouble(subject: VirtualMachineInstance, trouble: Trouble | None) -> tuple[Action, ...]:
-    return PLANNER.plan(observed(subject, (alive(),), EMULATION, NOW, trouble=trouble))
+    return PLANNER.plan(observed(subject, (alive(),), EMULATION, NOW, troubles=at_node1(trouble)))
 
 
 def ready(body: dict[str, Any]) -> dict[str, Any]:
@@ -155,9 +156,9 @@ def test_a_pod_that_kubernetes_is_about_to_end_is_reported_and_cleared_if_it_sta
 def test_a_deletion_that_waits_for_a_node_in_trouble_is_explained() -> None:
     subject = vmi(running(), deletionTimestamp="2026-01-01T00:00:00Z")
     terminating = alive(deletionTimestamp="2026-01-01T00:00:00Z")
-    patch, event = PLANNER.plan(observed(subject, (terminating,), EMULATION, NOW, trouble=LOST))
+    patch, event = PLANNER.plan(observed(subject, (terminating,), EMULATION, NOW, troubles=at_node1(LOST)))
     updated = apply(subject, patch)
     assert ready(updated)["reason"] == "NodeUnreachable" and updated["status"]["phase"] == "Running"
     assert isinstance(event, RecordEvent)
     again = vmi(updated["status"], deletionTimestamp="2026-01-01T00:00:00Z")
-    assert PLANNER.plan(observed(again, (terminating,), EMULATION, NOW, trouble=LOST)) == ()
+    assert PLANNER.plan(observed(again, (terminating,), EMULATION, NOW, troubles=at_node1(LOST))) == ()

@@ -39,11 +39,8 @@ class Observed:
     claims: Mapping[str, Claim | None] = field(default_factory=dict)
     """The claims of the spec by name, None for a missing claim. Read only while there is no pod."""
 
-    trouble: Trouble | None = None
-    """What is wrong with the pod's node."""
-
     troubles: Mapping[str, Trouble] = field(default_factory=dict)
-    """What is wrong with the nodes of both pods of a migration, by node."""
+    """What is wrong with the pod's node, and with those of both pods of a migration, by node."""
 
     pod_events: tuple[PodEvent, ...] = ()
     """Warnings about the pod. Read only if its first container starts late, or when the pod has ended."""
@@ -67,6 +64,12 @@ class Observed:
     def pod(self) -> LauncherPod | None:
         """The pod that the guest is in, or will be in."""
         return current_pod(self.vmi, self.pods)
+
+    @property
+    def trouble(self) -> Trouble | None:
+        """What is wrong with the pod's node."""
+        pod = self.pod
+        return self.troubles.get(pod.spec.node_name) if pod is not None else None
 
 
 def current_pod(vmi: VirtualMachineInstance, pods: Iterable[LauncherPod]) -> LauncherPod | None:

@@ -114,13 +114,10 @@ class VmiReconciler:
             refusal = self._refusals.get(vmi.key, vmi.metadata.uid)
             return replace(observed, spec=spec, claims=claims, refusal=refusal, rules=rules)
         self._refusals.forget(vmi.key)
-        node = pod.spec.node_name
-        trouble = self._nodes.trouble(node, now) if node else None
         events = await self._pod_events(pod) if needs_events(vmi, pod, now) else ()
-        moving = vmi.status.migration_state is not None and len(active) > 1
-        found = {name: self._nodes.trouble(name, now) for name in set(active.values())} if moving else {}
-        troubles = {name: trouble for name, trouble in found.items() if trouble is not None}
-        return replace(observed, trouble=trouble, troubles=troubles, pod_events=events)
+        found = {node: self._nodes.trouble(node, now) for node in {pod.spec.node_name, *active.values()} if node}
+        troubles = {node: trouble for node, trouble in found.items() if trouble is not None}
+        return replace(observed, troubles=troubles, pod_events=events)
 
     async def _pod_events(self, pod: LauncherPod) -> tuple[PodEvent, ...]:
         """Warnings about a pod. Read on demand, because watching all events of a cluster is expensive."""
