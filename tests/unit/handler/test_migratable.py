@@ -33,7 +33,7 @@ def described(make_vmi: MakeVmi, *, launcher_migrates: bool = True, **fields: An
     vmi = make_vmi(**fields)
     spec = accepted(vmi)
     assert isinstance(spec, AcceptedSpec), str(spec)
-    live, storage = migratable.conditions(vmi, spec, launcher_migrates=launcher_migrates, offered=True)
+    live, storage = migratable.conditions(vmi, spec, launcher_migrates=launcher_migrates)
     assert (live.type, storage.type) == ("LiveMigratable", "StorageLiveMigratable")
     return live, storage
 
@@ -133,7 +133,7 @@ def test_a_spec_that_only_another_release_accepts_is_not_migratable(make_vmi: Ma
     vmi = make_vmi(spec={"somethingNew": 1})
     spec = accepted(vmi)
     assert isinstance(spec, RefusedSpec)
-    for condition in migratable.conditions(vmi, spec, launcher_migrates=True, offered=True):
+    for condition in migratable.conditions(vmi, spec, launcher_migrates=True):
         assert condition.status == "False"
         assert "somethingNew" in condition.message
 
@@ -158,7 +158,7 @@ def test_the_method_says_whether_a_disk_is_copied(
     vmi = make_vmi(domain={"devices": {"disks": disks}}, spec={"volumes": volumes})
     spec = accepted(vmi)
     assert isinstance(spec, AcceptedSpec), str(spec)
-    assert migratable.migration_method(spec, offered=True) == method
+    assert migratable.migration_method(spec) == method
 
 
 def test_a_machine_that_evictions_are_to_migrate_warns_once_when_it_cannot(make_vmi: MakeVmi) -> None:
@@ -173,10 +173,3 @@ def test_a_machine_that_evictions_are_to_migrate_warns_once_when_it_cannot(make_
     assert migratable.must_migrate_but_cannot(spec, cannot, cannot) == ""
     assert migratable.must_migrate_but_cannot(spec, None, can) == ""
     assert migratable.must_migrate_but_cannot(plain, None, cannot) == ""
-
-
-def test_until_this_release_migrates_machines_the_condition_says_so(make_vmi: MakeVmi) -> None:
-    vmi = make_vmi()
-    spec = accepted(vmi)
-    (condition,) = migratable.conditions(vmi, spec, launcher_migrates=True, offered=False)
-    assert (condition.status, condition.reason) == ("False", "NotSupported")

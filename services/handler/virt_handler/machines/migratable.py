@@ -17,6 +17,7 @@ from virt_core.conventions.conditions import (
 )
 from virt_core.objects.meta import Condition
 from virt_core.vmi.accepted import AcceptedSpec, RefusedSpec
+from virt_core.vmi.eviction import LIVE_MIGRATE
 from virt_core.vmi.instance import VirtualMachineInstance
 from virt_core.vmi.spec.effective import DiskKind, claim_of
 from virt_core.vmi.spec.volumes import Volume
@@ -27,13 +28,6 @@ MIGRATION_FEATURE = "migration"
 BLOCK_MIGRATION, LIVE_MIGRATION = "BlockMigration", "LiveMigration"
 """KubeVirt's values of status.migrationMethod: with and without copied disks."""
 
-EVICTION_MIGRATES = "LiveMigrate"
-"""The evictionStrategy of a machine that has to be able to migrate."""
-
-_OFFERED = True
-"""Whether this release migrates machines. One word switches it on."""
-
-_NOT_OFFERED = Condition(LIVE_MIGRATABLE, "False", "NotSupported", "this release does not migrate machines")
 _NOT_MIGRATABLE = "NotMigratable"  # KubeVirt's reason of StorageLiveMigratable=False
 _SHARED = "live migration requires that all PVCs must be shared (using ReadWriteMany access mode)"
 
@@ -47,14 +41,12 @@ class _Obstacle:
 
 
 def conditions(
-    vmi: VirtualMachineInstance, spec: AcceptedSpec | RefusedSpec, *, launcher_migrates: bool, offered: bool = _OFFERED
+    vmi: VirtualMachineInstance, spec: AcceptedSpec | RefusedSpec, *, launcher_migrates: bool
 ) -> list[Condition]:
     """LiveMigratable and StorageLiveMigratable of a running machine.
 
     `launcher_migrates`: whether the connected launcher has MIGRATION_FEATURE.
     """
-    if not offered:
-        return [_NOT_OFFERED]
     obstacles = list(_obstacles(spec, launcher_migrates=launcher_migrates))
     disks = list(_disk_obstacles(vmi, spec))
     first = next(iter([*obstacles, *disks]), None)
@@ -68,13 +60,11 @@ def conditions(
     ]
 
 
-def migration_method(spec: AcceptedSpec, *, offered: bool = _OFFERED) -> str:
-    """status.migrationMethod; empty while this release does not migrate machines.
+def migration_method(spec: AcceptedSpec) -> str:
+    """status.migrationMethod.
 
     A disk is copied unless it is a claim, which both sides share, or a CD-ROM, which the target builds again.
     """
-    if not offered:
-        return ""
     cdroms = {disk.name for disk in spec.disks if disk.kind is DiskKind.CDROM}
     copied = [volume for volume in spec.spec.volumes if not _own_claim(volume) and volume.name not in cdroms]
     return BLOCK_MIGRATION if copied else LIVE_MIGRATION
@@ -82,7 +72,7 @@ def migration_method(spec: AcceptedSpec, *, offered: bool = _OFFERED) -> str:
 
 def must_migrate_but_cannot(spec: AcceptedSpec | RefusedSpec, before: Condition | None, after: Condition) -> str:
     """The text of a Warning event when an eviction is to migrate a machine that cannot, and this is new; else empty."""
-    wants = isinstance(spec, AcceptedSpec) and spec.spec.eviction_strategy == EVICTION_MIGRATES
+    wants = isinstance(spec, AcceptedSpec) and spec.spec.eviction_strategy == LIVE_MIGRATE
     known = before is not None and (before.status, before.message) == (after.status, after.message)
     if not wants or after.status != "False" or known:
         return ""

@@ -15,22 +15,23 @@ from virt_core.objects.patch import Operation
 from virt_core.validation.refusal import UnsupportedSpec
 from virt_core.vmi.accepted import RefusedSpec
 from virt_core.vmi.instance import VmiPhase
+from virt_core.vmi.status import status_patch
 
 from virt_handler.machines import status, status_devices
 from virt_handler.machines.actions import (
     AcknowledgeEnd,
     Action,
     PatchStatus,
-    PrepareDisks,
     PrepareNetwork,
     RecordEvent,
     StartMachine,
 )
 from virt_handler.machines.guest_state import GuestState
 from virt_handler.machines.observe import LauncherRefusal, Observed, counting_pod
+from virt_handler.machines.preparation import disk_preparation, planned_network
 from virt_handler.machines.translate.machine import machine
 from virt_handler.network import remembered
-from virt_handler.network.plan import PodNetwork, network_plan
+from virt_handler.network.plan import PodNetwork
 
 _STARTABLE = (VmiPhase.SCHEDULING, VmiPhase.SCHEDULED)
 _STARTED = (state_pb2.MACHINE_PHASE_RUNNING, state_pb2.MACHINE_PHASE_PAUSED)
@@ -56,10 +57,10 @@ def _running(observed: Observed, network: PodNetwork, guest: GuestState, now: da
     vmi, migrates = observed.vmi, observed.launcher_migrates
     events = () if vmi.status.phase is VmiPhase.RUNNING else status.STARTED_EVENTS
     warning = status.cannot_leave_its_node(vmi, observed.spec, launcher_migrates=migrates)
-    written = status.running(
+    after = status.running_status(
         vmi, observed.spec, network, guest, node=observed.node, launcher_migrates=migrates, now=now
     )
-    return _patched(written, *events, *warning)
+    return _patched(status_patch(vmi, after), *events, *warning)
 
 
 def _end(observed: Observed, guest: GuestState, now: datetime) -> tuple[Action, ...]:
@@ -85,17 +86,14 @@ def _start(observed: Observed, pod: PodNetwork, now: datetime) -> tuple[Action, 
         wanted = machine(vmi, spec, pod)
     except UnsupportedSpec as error:
         return _refused(observed, LauncherRefusal(UNSUPPORTED_SPEC, str(error)), now)
-    queues = any(interface.multiqueue for interface in wanted.interfaces)
-    network = network_plan(pod, spec, queues=queues)
+    network = planned_network(spec, pod)
     if network is not None and network.uplink is not None:
         try:
             remembered.write(network.uplink.remembered)
         except remembered.DoesNotFit as error:
             return _refused(observed, LauncherRefusal("PodNetworkNotBridged", str(error)), now)
-    prepare: list[Action] = [PrepareNetwork(network)] if network is not None else []
-    if any(disk.HasField("block_device") or disk.HasField("image_file") for disk in wanted.disks):
-        prepare.append(PrepareDisks(tuple(wanted.disks)))
-    return (*prepare, StartMachine(wanted))
+    prepared = (PrepareNetwork(network),) if network is not None else ()
+    return (*prepared, *disk_preparation(wanted), StartMachine(wanted))
 
 
 def wait_for_volume(observed: Observed, disk: str, reason: str, now: datetime) -> tuple[Action, ...]:

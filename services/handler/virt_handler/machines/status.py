@@ -81,21 +81,6 @@ _MISSING_CREDENTIALS: dict[int, str] = {
 _OTHER_PROGRESS = "NotSynchronized"  # of a newer launcher
 
 
-def running(
-    vmi: VirtualMachineInstance,
-    spec: AcceptedSpec | RefusedSpec,
-    pod: PodNetwork,
-    guest: GuestState,
-    *,
-    node: str,
-    launcher_migrates: bool,
-    now: datetime,
-) -> list[Operation]:
-    """The patch to Running with the guest's state; empty if the status is up to date."""
-    after = running_status(vmi, spec, pod, guest, node=node, launcher_migrates=launcher_migrates, now=now)
-    return status_patch(vmi, after)
-
-
 def running_status(
     vmi: VirtualMachineInstance,
     spec: AcceptedSpec | RefusedSpec,
@@ -106,7 +91,7 @@ def running_status(
     launcher_migrates: bool,
     now: datetime,
 ) -> dict[str, Any]:
-    """The status of a running guest."""
+    """The status of a running guest: Running, with what its launcher reports."""
     after = in_phase(vmi.raw_status, VmiPhase.RUNNING, now)
     after["nodeName"] = node
     # Another release accepted a spec that this one refuses. Its status of the guest's devices stays.
@@ -115,8 +100,7 @@ def running_status(
         after["interfaces"] = status_devices.interfaces(vmi.metadata.uid, spec, pod, guest.agent)
         if spec.spec.volumes:
             after["volumeStatus"] = status_devices.volumes(vmi, spec, guest)
-        if method := migratable.migration_method(spec):
-            after["migrationMethod"] = method
+        after["migrationMethod"] = migratable.migration_method(spec)
     if guest.machine_type:
         after["machine"] = {"type": guest.machine_type}
     _of_agent(after, guest)

@@ -12,18 +12,20 @@ from ipaddress import AddressValueError, IPv4Address
 from kubevirt.launcher.v1 import machine_pb2, migration_pb2, state_pb2
 from virt_core.conventions import events
 from virt_core.conventions.conditions import PAUSED
+from virt_core.objects.meta import condition_of
 from virt_core.validation.refusal import UnsupportedSpec
-from virt_core.vmi.accepted import RefusedSpec
+from virt_core.vmi.accepted import AcceptedSpec, RefusedSpec
 from virt_core.vmi.status import status_patch
 
 from virt_handler.machines import status as machine_status
-from virt_handler.machines.actions import PatchStatus, PrepareDisks, PrepareNetwork, RecordEvent
+from virt_handler.machines.actions import PatchStatus, PrepareNetwork, RecordEvent
 from virt_handler.machines.guest_state import GuestState
+from virt_handler.machines.preparation import disk_preparation, planned_network
 from virt_handler.machines.translate.machine import machine
 from virt_handler.migration import status
 from virt_handler.migration.actions import AbortTarget, Action, CommitTarget, PrepareTarget
 from virt_handler.migration.observe import ObservedSide
-from virt_handler.network.plan import IncomingMigration, NetworkPlan, PodNetwork, network_plan
+from virt_handler.network.plan import IncomingMigration, PodNetwork
 
 _HERE = (state_pb2.MACHINE_PHASE_RUNNING, state_pb2.MACHINE_PHASE_PAUSED, state_pb2.MACHINE_PHASE_ENDED)
 _SOURCE_ENDED = "the source's pod ended before the guest had arrived"
@@ -97,11 +99,10 @@ def _prepare(side: ObservedSide, network: PodNetwork, now: datetime) -> tuple[Ac
         return status.failed(vmi, state, f"the target cannot be prepared: {error}", now)
     wanted.machine_type = (vmi.raw_status.get("machine") or {}).get("type") or wanted.machine_type
     # As its user wants it now, not as it was started.
-    wanted.start_paused = any(c.type == PAUSED and c.status == "True" for c in vmi.status.conditions)
-    disks = [disk for disk in wanted.disks if disk.HasField("block_device") or disk.HasField("image_file")]
-    prepare: tuple[Action, ...] = (PrepareDisks(tuple(wanted.disks)),) if disks else ()
+    paused = condition_of(vmi.status.conditions, PAUSED)
+    wanted.start_paused = paused is not None and paused.status == "True"
     request = PrepareTarget(_request(side, wanted, str(own)))
-    return (*_network(side, network, IncomingMigration(source)), *prepare, request)
+    return (*_network(side, network, IncomingMigration(source)), *disk_preparation(wanted), request)
 
 
 def _request(side: ObservedSide, wanted: machine_pb2.Machine, address: str) -> migration_pb2.PrepareTargetRequest:
@@ -119,14 +120,6 @@ def _request(side: ObservedSide, wanted: machine_pb2.Machine, address: str) -> m
 
 
 def _network(side: ObservedSide, network: PodNetwork, incoming: IncomingMigration | None) -> tuple[Action, ...]:
-    planned = _network_plan(side, network, incoming)
-    return (PrepareNetwork(planned),) if planned is not None else ()
-
-
-def _network_plan(side: ObservedSide, network: PodNetwork, incoming: IncomingMigration | None) -> NetworkPlan | None:
     spec = side.machine.spec
-    if isinstance(spec, RefusedSpec):
-        return None
-    wanted = machine(side.machine.vmi, spec, network)
-    queues = any(interface.multiqueue for interface in wanted.interfaces)
-    return network_plan(network, spec, queues=queues, incoming=incoming)
+    planned = planned_network(spec, network, incoming) if isinstance(spec, AcceptedSpec) else None
+    return (PrepareNetwork(planned),) if planned is not None else ()
