@@ -13,16 +13,11 @@ from typing import Any
 
 from kubevirt.launcher.v1 import command_pb2, launcher_pb2, launcher_pb2_grpc, machine_pb2, state_pb2
 from virt_core import logs
-from virt_core.rpc.errors import InvalidField, Refused, Unavailable
+from virt_core.rpc.errors import InvalidField, Refused
 
 from virt_launcher.agent.keeper import AgentKeeper
-from virt_launcher.errors import (
-    AgentRefused,
-    AgentUnavailable,
-    CommandRefused,
-    HypervisorRefused,
-    HypervisorUnavailable,
-)
+from virt_launcher.contract_errors import as_contract_says
+from virt_launcher.errors import CommandRefused
 from virt_launcher.machine.keeper import Keeper
 from virt_launcher.machine.validation.machine import validate
 from virt_launcher.screenshot import Screenshots
@@ -44,23 +39,6 @@ _SETTLED = frozenset(
         state_pb2.MACHINE_PHASE_ENDED,
     }
 )
-
-
-@contextlib.asynccontextmanager
-async def _as_contract_says() -> AsyncIterator[None]:
-    """Translate the launcher's errors to the contract's."""
-    try:
-        yield
-    except CommandRefused as error:
-        raise Refused(str(error), reason=error.reason) from error
-    except AgentUnavailable as error:
-        raise Refused(f"no guest agent answers: {error}", reason="NO_GUEST_AGENT") from error
-    except AgentRefused as error:
-        raise Refused(f"the guest agent refuses: {error}", reason="AGENT_REFUSED") from error
-    except HypervisorRefused as error:
-        raise Refused(str(error), reason="HYPERVISOR_REFUSED") from error
-    except HypervisorUnavailable as error:
-        raise Unavailable(str(error)) from error
 
 
 def _require_known_timezone(name: str) -> None:
@@ -162,7 +140,7 @@ class LauncherServicer(launcher_pb2_grpc.LauncherServiceServicer):
         if kind is None:
             raise InvalidField("command", "", "one of the contract's commands")
         _log.info("commanding", machine_uid=request.machine_uid, command=kind)
-        async with _as_contract_says():
+        async with as_contract_says():
             if kind == "freeze":
                 if self._keeper.record.copying:
                     raise CommandRefused("the machine is being migrated", reason="MIGRATING")
@@ -177,7 +155,7 @@ class LauncherServicer(launcher_pb2_grpc.LauncherServiceServicer):
         self, request: launcher_pb2.GetGuestDetailsRequest, context: Any
     ) -> launcher_pb2.GetGuestDetailsResponse:
         self._require_guest(request.machine_uid)
-        async with _as_contract_says():
+        async with as_contract_says():
             return await self._agent.details()
 
     async def TakeScreenshot(  # noqa: N802 - the contract's name
@@ -185,7 +163,7 @@ class LauncherServicer(launcher_pb2_grpc.LauncherServiceServicer):
     ) -> launcher_pb2.TakeScreenshotResponse:
         if not self._require_guest(request.machine_uid).HasField("display"):
             raise Refused("the machine has no display", reason="NO_DISPLAY")
-        async with _as_contract_says():
+        async with as_contract_says():
             return launcher_pb2.TakeScreenshotResponse(png=await self._screenshots.take())
 
     def _require_guest(self, uid: str) -> machine_pb2.Machine:

@@ -12,7 +12,7 @@ from typing import Any
 
 from virt_launcher.domain.names import EMULATOR
 from virt_launcher.domain.observation import DiskError, DomainPhase, Observation, ShutoffReason, StallReason
-from virt_launcher.domain.only_domain import find_domain
+from virt_launcher.domain.only_domain import find_domain, require_domain
 from virt_launcher.errors import HypervisorRefused, HypervisorUnavailable
 
 
@@ -100,7 +100,7 @@ def create_standing(connection: Any, xml: str) -> None:
 
 def disk_capacities(connection: Any, targets: list[str]) -> list[int]:
     """The virtual sizes in bytes of disks that have a medium."""
-    domain = _require(connection)
+    domain = require_domain(connection)
     return [int(domain.blockInfo(target)[0]) for target in targets]
 
 
@@ -108,7 +108,7 @@ def disk_errors(connection: Any) -> tuple[DiskError, ...]:
     """Disks with an I/O error because of which QEMU stopped the guest. Queries QEMU, which may hang with its disk."""
     import libvirt
 
-    errors: dict[str, int] = _require(connection).diskErrors()
+    errors: dict[str, int] = require_domain(connection).diskErrors()
     return tuple(DiskError(target, error == libvirt.VIR_DOMAIN_DISK_ERROR_NO_SPACE) for target, error in errors.items())
 
 
@@ -116,30 +116,30 @@ def machine_type(connection: Any) -> str:
     """The machine type that libvirt chose for the requested one."""
     from xml.etree import ElementTree as ET  # imported late, to connect to libvirtd sooner
 
-    found = ET.fromstring(_require(connection).XMLDesc(0)).find("os/type")  # noqa: S314 - libvirt's own
+    found = ET.fromstring(require_domain(connection).XMLDesc(0)).find("os/type")  # noqa: S314 - libvirt's own
     return "" if found is None else found.get("machine", "")
 
 
 def start_cpus(connection: Any) -> None:
     """Start or resume the guest's CPUs."""
-    _require(connection).resume()
+    require_domain(connection).resume()
 
 
 def stop_cpus(connection: Any) -> None:
     """Stop the guest's CPUs."""
-    _require(connection).suspend()
+    require_domain(connection).suspend()
 
 
 def reset(connection: Any) -> None:
     """Reset the guest."""
-    _require(connection).reset()
+    require_domain(connection).reset()
 
 
 def press_reboot_button(connection: Any) -> None:
     """Request a shutdown by ACPI, after which libvirt resets the guest."""
     import libvirt
 
-    _require(connection).reboot(libvirt.VIR_DOMAIN_REBOOT_ACPI_POWER_BTN)
+    require_domain(connection).reboot(libvirt.VIR_DOMAIN_REBOOT_ACPI_POWER_BTN)
 
 
 def take_screenshot(connection: Any, path: str) -> None:
@@ -147,7 +147,7 @@ def take_screenshot(connection: Any, path: str) -> None:
     import libvirt_qemu
 
     command = {"execute": "screendump", "arguments": {"filename": path, "format": "png"}}
-    answer = json.loads(libvirt_qemu.qemuMonitorCommand(_require(connection), json.dumps(command), 0))
+    answer = json.loads(libvirt_qemu.qemuMonitorCommand(require_domain(connection), json.dumps(command), 0))
     if "error" in answer:
         raise HypervisorRefused(str(answer["error"].get("desc", answer["error"])))
 
@@ -156,16 +156,9 @@ def press_power_button(connection: Any) -> None:
     """Request a shutdown from the guest by ACPI."""
     import libvirt
 
-    _require(connection).shutdownFlags(libvirt.VIR_DOMAIN_SHUTDOWN_ACPI_POWER_BTN)
+    require_domain(connection).shutdownFlags(libvirt.VIR_DOMAIN_SHUTDOWN_ACPI_POWER_BTN)
 
 
 def destroy(connection: Any) -> None:
     """End QEMU: SIGTERM, so that it flushes its writes, then SIGKILL."""
-    _require(connection).destroy()
-
-
-def _require(connection: Any) -> Any:
-    domain = find_domain(connection)
-    if domain is None:
-        raise HypervisorRefused("libvirt has no domain")
-    return domain
+    require_domain(connection).destroy()

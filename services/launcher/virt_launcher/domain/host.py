@@ -26,7 +26,7 @@ _log = logs.bound("virt_launcher.domain.host")
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.02, 1.0  # seconds
 # The client's keepalive detects a hanging libvirtd after about 20 s.
-_KEEPALIVE_INTERVAL, _KEEPALIVE_COUNT = 5, 3  # the interval in seconds
+KEEPALIVE = 5, 3  # seconds, count
 
 
 class Host:
@@ -82,7 +82,7 @@ class Host:
         import libvirt
 
         def on_own_connection(_connection: Any) -> Result:
-            if self._agent_connection is None or not _is_alive(self._agent_connection):
+            if self._agent_connection is None or not is_alive(self._agent_connection):
                 self._agent_connection = libvirt.open(self.uri)
             return function(self._agent_connection, *arguments)
 
@@ -104,7 +104,7 @@ class Host:
         except TimeoutError as error:
             raise HypervisorUnavailable(f"libvirtd took longer than {timeout:.0f} s", timeout) from error
         except libvirt.libvirtError as error:
-            if self._connection is not connection or not _is_alive(connection):
+            if self._connection is not connection or not is_alive(connection):
                 raise HypervisorUnavailable(str(error)) from error
             raise HypervisorRefused(str(error)) from error
 
@@ -150,7 +150,7 @@ class Host:
             self._lost.clear()
             connection = self._connect()
             self._connection = connection
-            if not _is_alive(connection):  # closed before it was stored, so its close callback did not reset it
+            if not is_alive(connection):  # closed before it was stored, so its close callback did not reset it
                 self._connection = None
                 continue
             self.connections += 1
@@ -188,7 +188,7 @@ class Host:
         connection.registerCloseCallback(self._on_close, None)
         for event in (libvirt.VIR_DOMAIN_EVENT_ID_LIFECYCLE, libvirt.VIR_DOMAIN_EVENT_ID_AGENT_LIFECYCLE):
             self._event_ids.append(connection.domainEventRegisterAny(None, event, self._on_event, None))
-        connection.setKeepAlive(_KEEPALIVE_INTERVAL, _KEEPALIVE_COUNT)
+        connection.setKeepAlive(*KEEPALIVE)
 
     def _on_event(self, *_event: object) -> None:
         self._notify()
@@ -203,7 +203,8 @@ class Host:
         self._notify()
 
 
-def _is_alive(connection: Any) -> bool:
+def is_alive(connection: Any) -> bool:
+    """Whether the connection to libvirtd is open."""
     import libvirt
 
     try:

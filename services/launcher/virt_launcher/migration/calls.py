@@ -7,8 +7,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from virt_launcher.domain.only_domain import find_domain
-from virt_launcher.errors import HypervisorRefused
+from virt_launcher.domain.only_domain import find_domain, require_domain
 from virt_launcher.migration.listening import DISKS_PORT, MEMORY_PORT
 
 _MIB = 1 << 20
@@ -74,7 +73,7 @@ def migrate(connection: Any, order: Order) -> None:
         flags |= libvirt.VIR_MIGRATE_NON_SHARED_INC
         parameters[libvirt.VIR_MIGRATE_PARAM_MIGRATE_DISKS] = list(order.disks)
         parameters[libvirt.VIR_MIGRATE_PARAM_DISKS_URI] = f"tcp://{_host(order.address)}:{DISKS_PORT}"
-    _require(connection).migrateToURI3(uri(order.address), parameters, flags)
+    require_domain(connection).migrateToURI3(uri(order.address), parameters, flags)
 
 
 def progress(connection: Any) -> Progress | None:
@@ -111,7 +110,7 @@ def downtime(connection: Any) -> int:
 
 def abort_copy(connection: Any) -> None:
     """Have the copy end. `migrate` then fails, and the guest runs on."""
-    _require(connection).abortJob()
+    require_domain(connection).abortJob()
 
 
 def hand_over(connection: Any, migration_uid: str, paused: bool) -> None:
@@ -120,7 +119,7 @@ def hand_over(connection: Any, migration_uid: str, paused: bool) -> None:
     be repeated."""
     import libvirt
 
-    domain = _require(connection)
+    domain = require_domain(connection)
     state, _ = domain.state()
     if state == libvirt.VIR_DOMAIN_PAUSED and not paused:
         domain.resume()
@@ -132,10 +131,3 @@ def hand_over(connection: Any, migration_uid: str, paused: bool) -> None:
 
 def _host(address: str) -> str:
     return f"[{address}]" if ":" in address else address
-
-
-def _require(connection: Any) -> Any:
-    domain = find_domain(connection)
-    if domain is None:
-        raise HypervisorRefused("libvirt has no domain")
-    return domain

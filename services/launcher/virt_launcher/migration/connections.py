@@ -14,12 +14,11 @@ from typing import Any, TypeVar
 
 from virt_core import logs
 
+from virt_launcher.domain.host import KEEPALIVE, is_alive
 from virt_launcher.errors import HypervisorRefused, HypervisorUnavailable
 
 _log = logs.bound("virt_launcher.migration")
 Result = TypeVar("Result")
-# A peer whose node has vanished is noticed after about 20 s, as in host.py.
-_KEEPALIVE_INTERVAL, _KEEPALIVE_COUNT = 5, 3
 
 
 class Connection:
@@ -60,17 +59,17 @@ class Connection:
         try:
             return function(connection, *arguments)
         except libvirt.libvirtError as error:
-            if not _is_alive(connection):
+            if not is_alive(connection):
                 raise HypervisorUnavailable(str(error)) from error
             raise HypervisorRefused(str(error)) from error
 
     def _open(self) -> Any:
         import libvirt
 
-        if self._connection is None or not _is_alive(self._connection):
+        if self._connection is None or not is_alive(self._connection):
             self._close()
             self._connection = libvirt.open(self._uri)
-            self._connection.setKeepAlive(_KEEPALIVE_INTERVAL, _KEEPALIVE_COUNT)
+            self._connection.setKeepAlive(*KEEPALIVE)  # of a node that has vanished, too
         return self._connection
 
     def _close(self) -> None:
@@ -92,12 +91,3 @@ class Connections:
         """Close all."""
         for connection in (self.copy, self.control, self.target):
             connection.close()
-
-
-def _is_alive(connection: Any) -> bool:
-    import libvirt
-
-    try:
-        return bool(connection.isAlive())
-    except libvirt.libvirtError:
-        return False

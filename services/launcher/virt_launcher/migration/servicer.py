@@ -12,8 +12,8 @@ from kubevirt.launcher.v1 import migration_pb2_grpc
 from virt_core import logs
 from virt_core.rpc.errors import InvalidField, NotFound, Refused, Unavailable
 
+from virt_launcher.contract_errors import as_contract_says
 from virt_launcher.domain.disks_xml import copied_disks
-from virt_launcher.errors import CommandRefused, HypervisorRefused, HypervisorUnavailable, UnusableDisk
 from virt_launcher.machine.keeper import Keeper
 from virt_launcher.machine.validation.machine import validate
 from virt_launcher.migration.certificates import CertificatesFailed
@@ -26,19 +26,14 @@ _log = logs.bound("virt_launcher.migration")
 
 @contextlib.asynccontextmanager
 async def _as_contract_says() -> AsyncIterator[None]:
-    """Translate the launcher's errors to the contract's."""
-    try:
-        yield
-    except CommandRefused as error:
-        raise Refused(str(error), reason=error.reason) from error
-    except UnusableDisk as error:
-        raise Refused(str(error), reason="UNUSABLE_DISK") from error
-    except HypervisorRefused as error:
-        raise Refused(str(error), reason="HYPERVISOR_REFUSED") from error
-    except (HypervisorUnavailable, CertificatesFailed) as error:
-        raise Unavailable(str(error)) from error
-    except ValueError as error:
-        raise InvalidField("address", str(error), "an IP address") from error
+    """Translate the errors of a call about a migration."""
+    async with as_contract_says():
+        try:
+            yield
+        except CertificatesFailed as error:
+            raise Unavailable(str(error)) from error
+        except ValueError as error:
+            raise InvalidField("address", str(error), "an IP address") from error
 
 
 class MigrationServicer(migration_pb2_grpc.MigrationServiceServicer):

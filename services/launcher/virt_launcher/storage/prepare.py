@@ -51,7 +51,8 @@ async def prepared_disks(
     folder.mkdir(exist_ok=True)
     with contextlib.ExitStack() as opened:
         prepared = [await _prepare(disk, folder, opened, copied.get(disk.name, 0)) for disk in disks]
-        await asyncio.to_thread(keep_open, folder, [_link(folder, disk) for disk in disks if _is_reopened(disk)])
+        if reopened := [_link(folder, disk) for disk in disks if _is_reopened(disk)]:
+            await asyncio.to_thread(keep_open, folder, reopened)
         yield prepared
 
 
