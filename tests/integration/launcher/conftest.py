@@ -16,6 +16,7 @@ from localcluster.settings import Cluster
 
 from tests.integration.launcher.commands import discard, run
 from tests.integration.launcher.images import Images
+from tests.integration.launcher.launcher_pair import LauncherPair
 from tests.integration.launcher.pod import Pod
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -72,6 +73,17 @@ def images_of() -> Iterator[Callable[[str], Images]]:
 async def pod(images: Images) -> AsyncIterator[Pod]:
     """A pod whose launcher runs and has no machine yet."""
     made = Pod(images)
+    try:
+        await made.bring_up()
+        yield made
+    finally:
+        await made.remove()
+
+
+@pytest.fixture
+async def pair(images: Images) -> AsyncIterator[LauncherPair]:
+    """Two pods whose launchers have no machine yet."""
+    made = LauncherPair(images, images)
     try:
         await made.bring_up()
         yield made

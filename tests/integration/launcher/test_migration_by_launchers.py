@@ -2,32 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-
 import pytest
 from kubevirt.launcher.v1 import machine_pb2, state_pb2
 from kubevirt.launcher.v1 import migration_pb2 as pb
 
 from tests.integration.launcher.domain_events import running_times
 from tests.integration.launcher.handlers import Handlers
-from tests.integration.launcher.images import Images
 from tests.integration.launcher.launcher_pair import LauncherPair
 
 RUNNING = state_pb2.MACHINE_PHASE_RUNNING
 COPYING, COMMITTED, ABORTED = pb.MIGRATION_PHASE_COPYING, pb.MIGRATION_PHASE_COMMITTED, pb.MIGRATION_PHASE_ABORTED
 UID = "6d1c3f0a-0000-4000-8000-000000000001"
 MIB = 1 << 20
-
-
-@pytest.fixture
-async def pair(images: Images) -> AsyncIterator[LauncherPair]:
-    """Two pods whose launchers have no machine yet."""
-    made = LauncherPair(images, images)
-    try:
-        await made.bring_up()
-        yield made
-    finally:
-        await made.remove()
 
 
 def seeded(pair: LauncherPair) -> machine_pb2.Machine:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator
 
 import pytest
 from kubevirt.launcher.v1 import command_pb2, state_pb2
@@ -17,17 +16,6 @@ from tests.integration.launcher.migrating_disks import DISK, MIB, VIRTIO, disks
 
 RUNNING, PAUSED = state_pb2.MACHINE_PHASE_RUNNING, state_pb2.MACHINE_PHASE_PAUSED
 COPYING, COMMITTED, ABORTED = pb.MIGRATION_PHASE_COPYING, pb.MIGRATION_PHASE_COMMITTED, pb.MIGRATION_PHASE_ABORTED
-
-
-@pytest.fixture
-async def pair(images: Images) -> AsyncIterator[LauncherPair]:
-    """Two pods whose launchers have no machine yet."""
-    made = LauncherPair(images, images)
-    try:
-        await made.bring_up()
-        yield made
-    finally:
-        await made.remove()
 
 
 async def shell(side: Side, line: bytes) -> bytes:

@@ -2,24 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-
 import pytest
 from kubevirt.launcher.v1 import state_pb2
 
-from tests.integration.launcher.images import Images
 from tests.integration.launcher.launcher_pair import LauncherPair, files_below
-
-
-@pytest.fixture
-async def pair(images: Images) -> AsyncIterator[LauncherPair]:
-    """Two pods whose launchers have no machine yet."""
-    made = LauncherPair(images, images)
-    try:
-        await made.bring_up()
-        yield made
-    finally:
-        await made.remove()
 
 
 async def test_nothing_of_a_migration_stays_and_a_running_guest_does_not_notice(pair: LauncherPair) -> None:
