@@ -1,0 +1,153 @@
+"""A guest moves from one launcher to another, and what its handlers see of it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from kubevirt.launcher.v1 import command_pb2, state_pb2
+from kubevirt.launcher.v1 import migration_pb2 as pb
+from virt_core.rpc.errors import Refused
+from virt_launcher.domain.observation import DomainPhase
+
+from tests.unit.launcher.launcher_pod import UID
+from tests.unit.launcher.migrating_pods import TARGET, Pair
+
+
+@pytest.fixture
+async def pair(tmp_path: Path) -> AsyncIterator[Pair]:
+    made = Pair(tmp_path)
+    await made.begin()
+    await made.source.start_machine()
+    await made.source.phase(state_pb2.MACHINE_PHASE_RUNNING)
+    yield made
+    await made.end()
+    assert not made.violations
+
+
+async def test_the_guest_runs_at_the_target_and_the_source_has_ended(pair: Pair) -> None:
+    await pair.prepare()
+    assert pair.target.state.phase == state_pb2.MACHINE_PHASE_INCOMING
+    assert (await pair.copy()).phase == pb.MIGRATION_PHASE_COPYING
+    await pair.migrated()
+    assert (await pair.target.phase(state_pb2.MACHINE_PHASE_RUNNING)).machine_uid
+    assert pair.source.source.published.state.phase == pb.MIGRATION_PHASE_COMMITTED
+    assert pair.source.source.published.state.downtime_ms == 42
+    await pair.source.acknowledge(state_pb2.MACHINE_END_MIGRATED)
+    assert pair.source.finished.is_set()
+
+
+async def test_a_paused_guest_arrives_paused_and_can_be_unpaused(pair: Pair) -> None:
+    await pair.source.command(pause=command_pb2.Pause())
+    await pair.prepare()
+    await pair.copy()
+    await pair.migrated()
+    state = await pair.target.phase(state_pb2.MACHINE_PHASE_PAUSED)
+    assert state.pause_reason == state_pb2.PAUSE_REASON_BY_USER
+    assert pair.target.hypervisor.phase is DomainPhase.STANDING
+    await pair.target.command(unpause=command_pb2.Unpause())
+    assert pair.target.state.phase == state_pb2.MACHINE_PHASE_RUNNING
+
+
+async def test_a_guest_that_is_canceled_runs_on(pair: Pair) -> None:
+    await pair.prepare()
+    await pair.copy()
+    await asyncio.sleep(1)
+    await pair.cancel()
+    await pair.source.source.published.until(lambda state: state.phase == pb.MIGRATION_PHASE_ABORTED)
+    state = pair.source.source.published.state
+    assert (state.canceled, state.reason) == (True, "Live migration aborted ")
+    assert pair.source.hypervisor.phase is DomainPhase.RUNNING
+    await pair.settle()
+    assert pair.target.finished.is_set()
+
+
+async def test_a_migration_that_was_canceled_before_does_not_begin(pair: Pair) -> None:
+    await pair.prepare()
+    await pair.cancel()
+    assert (await pair.copy()).phase == pb.MIGRATION_PHASE_ABORTED
+    assert not pair.network.jobs
+
+
+async def test_pause_and_freeze_are_refused_while_the_guest_is_copied(pair: Pair) -> None:
+    await pair.prepare()
+    await pair.copy()
+    with pytest.raises(Refused) as refusal:
+        await pair.source.command(pause=command_pb2.Pause())
+    assert refusal.value.reason == "MIGRATING"
+    with pytest.raises(Refused) as refusal:
+        await pair.source.command(freeze=command_pb2.Freeze())
+    assert refusal.value.reason == "MIGRATING"
+    await pair.migrated()
+
+
+async def test_a_copy_that_takes_too_long_is_aborted(pair: Pair) -> None:
+    await pair.prepare()
+    options = pb.MigrationOptions()
+    options.completion_timeout.FromSeconds(1)
+    await pair.copy(completion_timeout=options.completion_timeout)
+    await pair.source.source.published.until(lambda state: state.phase == pb.MIGRATION_PHASE_ABORTED)
+    assert "is not completed after" in pair.source.source.published.state.reason
+
+
+async def test_a_guest_that_is_suspended_to_be_copied_runs_at_the_target(pair: Pair) -> None:
+    await pair.prepare()
+    options = pb.MigrationOptions()
+    options.completion_timeout.FromMilliseconds(1600)
+    await pair.copy(completion_timeout=options.completion_timeout, allow_workload_disruption=True)
+    await pair.source.source.published.until(lambda state: state.mode == pb.MIGRATION_MODE_PAUSED)
+    await asyncio.sleep(0.1)
+    assert pair.source.hypervisor.phase is DomainPhase.STANDING
+    assert pair.source.state.phase == state_pb2.MACHINE_PHASE_RUNNING
+    await pair.migrated()
+    await pair.target.phase(state_pb2.MACHINE_PHASE_RUNNING)
+
+
+async def test_a_target_whose_source_ended_keeps_only_a_complete_guest(pair: Pair) -> None:
+    await pair.prepare()
+    await pair.copy()
+    await asyncio.sleep(1)
+    await pair.kill_source()
+    await asyncio.sleep(1)
+    with pytest.raises(Refused) as refusal:
+        await pair.target.migration.CommitTarget(pb.CommitTargetRequest(migration_uid="other"), None)
+    assert refusal.value.reason == "NOT_ARRIVED"
+    await pair.settle()
+    assert pair.target.finished.is_set()
+
+
+async def test_a_launcher_that_restarts_goes_on_with_the_copy(pair: Pair) -> None:
+    await pair.prepare()
+    await pair.copy()
+    await asyncio.sleep(1)
+    await pair.source.restart()
+    await pair.target.restart()
+    await pair.migrated()
+    await pair.target.phase(state_pb2.MACHINE_PHASE_RUNNING)
+
+
+async def test_a_guest_that_has_just_arrived_can_leave_again(pair: Pair) -> None:
+    await pair.prepare()
+    await pair.copy()
+    await pair.migrated()
+    await pair.target.phase(state_pb2.MACHINE_PHASE_RUNNING)
+    next_one = pb.GetMigrationIdentityRequest(migration_uid="next", machine_uid=UID, address=TARGET)
+    await pair.target.migration.GetMigrationIdentity(next_one, None)
+    for _ in range(2):
+        assert (pair.target.listening.address, pair.target.certificates.owner) == (None, "next")
+        await asyncio.sleep(20)
+        await pair.target.restart()
+        await asyncio.sleep(20)
+    await pair.target.restart()
+
+
+async def test_a_source_in_the_phase_migrated_ends_at_once_on_sigterm(pair: Pair) -> None:
+    await pair.prepare()
+    await pair.copy()
+    pair.target.hypervisor.refusals["hand_over"] = "not now"
+    await pair.source.source.published.until(lambda state: state.phase >= pb.MIGRATION_PHASE_SWITCHED)
+    pair.source.terminate()
+    async with asyncio.timeout(0.5):
+        await pair.source.finished.wait()
