@@ -124,6 +124,7 @@ SIDES_NOT: dict[str, dict[str, Any]] = {
         "another target": state(targetNode="OTHER"),
         "a request to abort": state(abortRequested=True),
         "the source's identity": state(sourceCertificateAuthority="mine"),
+        "that the source has given the guest up": state(sourceSwitched=True),
         "a field of nobody": state(targetCPUSet=[1]),
     },
     "source": {
@@ -141,6 +142,7 @@ SIDES: dict[str, dict[str, Any]] = {
     "source": {
         "its identity": state(sourceCertificateAuthority="mine", sourceAddress="10.0.0.1", sourceDisks={"root": 1}),
         "the start": state(startTimestamp="2026-01-01T00:00:00Z", mode="PreCopy"),
+        "that it has given the guest up": state(sourceSwitched=True),
         "the phase": {"status": {"phase": "Failed"}},
     },
 }

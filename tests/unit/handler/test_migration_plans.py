@@ -50,6 +50,7 @@ STARTED = PREPARED | {"startTimestamp": "2026-01-31T09:59:58Z", "mode": "PreCopy
 FAILED = STARTED | {"failed": True, "completed": True, "failureReason": "words"}
 SUCCEEDED = STARTED | {"completed": True}
 ABORT = {"abortRequested": True}
+GIVEN_UP = STARTED | {"sourceSwitched": True}
 
 RUNNING = GuestState(VMI_UID, state_pb2.MACHINE_PHASE_RUNNING)
 MIGRATED = GuestState(VMI_UID, state_pb2.MACHINE_PHASE_MIGRATED)
@@ -58,6 +59,8 @@ ABSENT = GuestState("", state_pb2.MACHINE_PHASE_ABSENT)
 UNKNOWN = GuestState("", state_pb2.MACHINE_PHASE_UNKNOWN)
 PREPARED_REPORT = MigrationReport(Progress.NOT_STARTED, "waits for its target")
 COPYING, SWITCHED = MigrationReport(Progress.COPYING), MigrationReport(Progress.SWITCHED)
+HELD_UP = MigrationReport(Progress.SWITCHED, "the target does not start the guest: unable to connect")
+COMMITTED = MigrationReport(Progress.COMMITTED)
 ABORTED = MigrationReport(Progress.ABORTED, "connection refused")
 CANCELED = MigrationReport(Progress.ABORTED, "canceled", canceled=True)
 ADDRESSES = {"node1": "10.244.1.7", "node2": "10.244.2.9"}
@@ -108,6 +111,9 @@ def kinds(actions: tuple[Any, ...]) -> list[type]:
         (STARTED | ABORT, RUNNING, COPYING, [CancelMigration]),
         (STARTED | ABORT, MIGRATED, SWITCHED, []),
         (STARTED, MIGRATED, SWITCHED, []),
+        (STARTED, MIGRATED, COMMITTED, []),
+        (STARTED, MIGRATED, HELD_UP, [PatchStatus]),
+        (GIVEN_UP, MIGRATED, HELD_UP, []),
         (STARTED, RUNNING, ABORTED, [PatchStatus, RecordEvent]),
         (FAILED, RUNNING, ABORTED, []),
         (FAILED, RUNNING, COPYING, [CancelMigration]),
@@ -136,8 +142,10 @@ def test_the_next_step_of_the_source(
         (IDENTIFIED | {"sourceAddress": "?"}, ABSENT, {}, [PatchStatus, RecordEvent]),
         (PREPARED, INCOMING, {}, []),
         (STARTED, INCOMING, {}, []),
-        (STARTED, INCOMING, {"activePods": {B: "node2"}}, [CommitTarget]),
-        (IDENTIFIED, ABSENT, {"activePods": {B: "node2"}}, [PatchStatus, RecordEvent]),
+        (STARTED, INCOMING, {"activePods": {B: "node2"}}, [AbortTarget, PatchStatus, RecordEvent]),
+        (GIVEN_UP, INCOMING, {"activePods": {B: "node2"}}, [CommitTarget]),
+        (GIVEN_UP, INCOMING, {}, []),
+        (IDENTIFIED, ABSENT, {"activePods": {B: "node2"}}, [AbortTarget, PatchStatus, RecordEvent]),
         (STARTED, RUNNING, {}, [PrepareNetwork, PatchStatus, RecordEvent]),
         (STARTED, RUNNING, {"activePods": {B: "node2"}}, [PrepareNetwork, PatchStatus, RecordEvent]),
         (FAILED, INCOMING, {}, [AbortTarget]),
@@ -151,6 +159,13 @@ def test_the_next_step_of_the_target(
     make_vmi: MakeVmi, state: dict[str, Any], guest: GuestState, status: dict[str, Any], expected: list[type]
 ) -> None:
     assert kinds(target.plan(side(make_vmi, state, guest, node="node2", **status), NOW)) == expected
+
+
+def test_a_hand_over_that_is_held_up_is_noted_for_the_death_of_the_source(make_vmi: MakeVmi) -> None:
+    leaving = side(make_vmi, STARTED, MIGRATED, HELD_UP)
+    (patch,) = source.plan(leaving, NOW)
+    assert isinstance(patch, PatchStatus)
+    assert apply(leaving.machine.vmi.raw_status, patch.operations)["migrationState"] == GIVEN_UP
 
 
 def test_the_hand_over_is_a_single_patch(make_vmi: MakeVmi) -> None:

@@ -93,7 +93,9 @@ class Pair:
         self.source, self.target = MigratingPod(folder / "source"), MigratingPod(folder / "target")
         self.network = FakeNetwork({SOURCE: self.source.hypervisor, TARGET: self.target.hypervisor})
         self.violations: list[str] = []
-        self.source_is_dead = False
+        self.source_is_dead = self.source_switched = False
+        self.outdated = False
+        """Whether the guest ran at the source after it had arrived completely at the target."""
         for pod in (self.source, self.target):
             pod.hypervisor.changed = self._judge
 
@@ -106,6 +108,9 @@ class Pair:
 
     def _judge(self) -> None:
         source, target = self.source.hypervisor, self.target.hypervisor
+        self.outdated |= source.phase is DomainPhase.RUNNING and target.phase is DomainPhase.STANDING
+        if self.outdated and target.phase is DomainPhase.RUNNING:
+            self.violations.append("the target starts a guest that has run on at the source")
         if source.phase is DomainPhase.RUNNING and target.phase is DomainPhase.RUNNING:
             self.violations.append("the guest runs on both sides")
         if source.phase is DomainPhase.RUNNING and target.lives:
@@ -143,9 +148,9 @@ class Pair:
         state = self.source.record.migration
         aborted = state is None or state.phase == pb.MIGRATION_PHASE_ABORTED
         try:
-            if self.source_is_dead and self.target.record.awaited:
+            if self.source_is_dead and self.target.record.awaited and self.source_switched:
                 await self.target.migration.CommitTarget(commit, None)
-            elif aborted and not self.target.finished.is_set():
+            elif (aborted or self.source_is_dead) and not self.target.finished.is_set():
                 await self.target.migration.AbortTarget(abort, None)
         except RpcError as error:
             if self.source_is_dead and error.reason == "NOT_ARRIVED":
@@ -153,7 +158,7 @@ class Pair:
 
     async def kill_source(self) -> None:
         """The source's pod is gone for good."""
-        self.source_is_dead = True
+        self.source_is_dead, self.source_switched = True, self.source.record.switched
         await self.source.kill()
         self.source.hypervisor.answers = False
         self.source.hypervisor.kill_qemu()

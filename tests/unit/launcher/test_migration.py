@@ -118,6 +118,23 @@ async def test_a_target_whose_source_ended_keeps_only_a_complete_guest(pair: Pai
     assert pair.target.finished.is_set()
 
 
+async def test_a_guest_that_ran_on_at_its_source_is_not_started_at_the_target(pair: Pair) -> None:
+    """libvirt's answer to the source is lost after the guest has arrived: the source resumes it, and its node dies."""
+    await pair.prepare()
+    await pair.copy()
+    await asyncio.sleep(3.375)
+    assert pair.target.hypervisor.phase is DomainPhase.STANDING
+    pair.target.hypervisor.stop_libvirtd()
+    await asyncio.sleep(0.25)
+    assert pair.source.hypervisor.phase is DomainPhase.RUNNING
+    await pair.kill_source()
+    pair.target.hypervisor.start_libvirtd()
+    await asyncio.sleep(1)
+    await pair.settle()
+    assert not pair.violations
+    assert pair.target.finished.is_set()
+
+
 async def test_a_launcher_that_restarts_goes_on_with_the_copy(pair: Pair) -> None:
     await pair.prepare()
     await pair.copy()

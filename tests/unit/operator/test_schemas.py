@@ -65,6 +65,7 @@ OWN_MIGRATION_FIELDS = {
     "sourceCertificateAuthority",
     "targetCertificateAuthority",
     "sourceDisks[]",
+    "sourceSwitched",
 }
 
 

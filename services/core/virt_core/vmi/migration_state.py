@@ -1,7 +1,7 @@
 """status.migrationState of a VirtualMachineInstance: how controller and both handlers agree on a migration. Pure.
 
 Each writes its own fields by guarded patches and reads the others'. It stays after the end until the next migration
-replaces it. Six fields are not KubeVirt's; docs/differences.md names them.
+replaces it. Seven fields are not KubeVirt's; docs/differences.md names them.
 """
 
 from __future__ import annotations
@@ -49,6 +49,10 @@ class MigrationState(msgspec.Struct, frozen=True, rename="camel"):
 
     source_disks: dict[str, int] = {}
     """Bytes of the files that the target makes empty and the source fills, by disk. Not KubeVirt's."""
+
+    source_switched: bool = False
+    """The source never runs the guest again, and the target has not started it yet. Written if the hand-over does not
+    succeed at once: it is what allows to start the guest at the target if the source ends now. Not KubeVirt's."""
 
     start_timestamp: str | None = None
     mode: str = ""

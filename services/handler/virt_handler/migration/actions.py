@@ -45,15 +45,16 @@ class CancelMigration:
 
 @dataclass(frozen=True, slots=True)
 class CommitTarget:
-    """Target: run the guest if it has arrived completely. Only after the source's pod is known to have ended."""
+    """Target: run the guest if it has arrived completely. Only after the source has reported that it never runs the
+    guest again, and its pod is known to have ended."""
 
     migration_uid: str
 
 
 @dataclass(frozen=True, slots=True)
 class AbortTarget:
-    """Target: discard what has arrived and exit. Only after the migration is recorded as failed, or the
-    VirtualMachineInstance as ended; refused once the guest runs here."""
+    """Target: discard what has arrived and exit. Only after the migration is recorded as failed or the
+    VirtualMachineInstance as ended, or if the source's pod has ended; refused once the guest runs here."""
 
     migration_uid: str
 

@@ -28,7 +28,10 @@ class Progress(Enum):
     """The guest is here. The migration can still be aborted."""
 
     SWITCHED = auto()
-    """The guest is at the target, or about to run there. It never runs here again."""
+    """The guest is about to run at the target. It never runs here again."""
+
+    COMMITTED = auto()
+    """The target has started the guest."""
 
     ABORTED = auto()
     """The guest is here and stays here."""
@@ -38,7 +41,7 @@ _PROGRESS = {
     pb.MIGRATION_PHASE_PREPARED: Progress.NOT_STARTED,
     pb.MIGRATION_PHASE_COPYING: Progress.COPYING,
     pb.MIGRATION_PHASE_SWITCHED: Progress.SWITCHED,
-    pb.MIGRATION_PHASE_COMMITTED: Progress.SWITCHED,
+    pb.MIGRATION_PHASE_COMMITTED: Progress.COMMITTED,
     pb.MIGRATION_PHASE_ABORTED: Progress.ABORTED,
 }
 _MODES = {
@@ -59,6 +62,11 @@ class MigrationReport:
 
     canceled: bool = False
     """Aborted on request."""
+
+    @property
+    def held_up(self) -> bool:
+        """Whether the hand-over has not succeeded at once."""
+        return self.progress is Progress.SWITCHED and bool(self.reason)
 
     @classmethod
     def from_message(cls, state: pb.MigrationState) -> MigrationReport:

@@ -24,7 +24,8 @@ from virt_handler.migration.observe import ObservedSide
 from virt_handler.migration.report import MigrationReport, Progress
 
 _ALIVE = (state_pb2.MACHINE_PHASE_RUNNING, state_pb2.MACHINE_PHASE_PAUSED)
-_BEGUN = (Progress.COPYING, Progress.SWITCHED, Progress.ABORTED)
+_SWITCHED = (Progress.SWITCHED, Progress.COMMITTED)
+_BEGUN = (Progress.COPYING, *_SWITCHED, Progress.ABORTED)
 _BILLION = 10**9  # KubeVirt's "GiB" of completionTimeoutPerGiB
 
 
@@ -62,9 +63,9 @@ def _under_way(side: ObservedSide, report: MigrationReport, guest: GuestState, n
         return status.failed(side.machine.vmi, state, status.abort_reason(report), now)
     if report.progress is Progress.COPYING and (state.abort_requested or _target_is_gone(side)):
         return (_cancel(side),)
-    if report.progress is Progress.SWITCHED and has_left(guest) and _target_is_gone(side):
+    if report.progress in _SWITCHED and has_left(guest) and _target_is_gone(side):
         return _lost(side, now)
-    return _patched(side, report.mode, now)
+    return _patched(side, report.mode, now, switched=report.held_up or state.source_switched)
 
 
 def has_left(guest: GuestState) -> bool:
@@ -102,8 +103,8 @@ def _cancel(side: ObservedSide) -> CancelMigration:
     return CancelMigration(side.state.migration_uid, target_ended=_target_is_gone(side))
 
 
-def _patched(side: ObservedSide, mode: str, now: datetime) -> tuple[Action, ...]:
-    operations = status.started(side.machine.vmi, side.state, mode, now)
+def _patched(side: ObservedSide, mode: str, now: datetime, *, switched: bool = False) -> tuple[Action, ...]:
+    operations = status.started(side.machine.vmi, side.state, mode, now, switched=switched)
     return (PatchStatus(tuple(operations)),) if operations else ()
 
 

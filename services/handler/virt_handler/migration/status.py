@@ -35,9 +35,13 @@ def own_fields(vmi: VirtualMachineInstance, **fields: Any) -> list[Operation]:
     ]
 
 
-def started(vmi: VirtualMachineInstance, state: MigrationState, mode: str, now: datetime) -> list[Operation]:
-    """The patch that says since when the guest is copied, and how; empty if it is said."""
-    return own_fields(vmi, startTimestamp=state.start_timestamp or rfc3339(now), mode=mode)
+def started(
+    vmi: VirtualMachineInstance, state: MigrationState, mode: str, now: datetime, *, switched: bool = False
+) -> list[Operation]:
+    """The patch that reports since when the guest is copied, how, and whether the source has given it up; empty if all
+    of it is reported."""
+    given_up = {"sourceSwitched": True} if switched else {}
+    return own_fields(vmi, startTimestamp=state.start_timestamp or rfc3339(now), mode=mode, **given_up)
 
 
 def failed(

@@ -28,7 +28,7 @@ from virt_handler.migration.observe import ObservedSide
 from virt_handler.network.plan import IncomingMigration, PodNetwork
 
 _HERE = (state_pb2.MACHINE_PHASE_RUNNING, state_pb2.MACHINE_PHASE_PAUSED, state_pb2.MACHINE_PHASE_ENDED)
-_SOURCE_ENDED = "the source's pod ended before the guest had arrived"
+_SOURCE_ENDED = "the source's pod ended before it had handed over the guest"
 
 
 def plan(side: ObservedSide, now: datetime) -> tuple[Action, ...]:
@@ -50,10 +50,17 @@ def plan(side: ObservedSide, now: datetime) -> tuple[Action, ...]:
 
 
 def _without_source(side: ObservedSide, now: datetime) -> tuple[Action, ...]:
-    """The source is proven to have ended: the controller has removed its pod."""
-    if side.state.target_node_address:
-        return (CommitTarget(side.state.migration_uid),)
-    return status.failed(side.machine.vmi, side.state, _SOURCE_ENDED, now)
+    """The source is proven to have ended: the controller has removed its pod.
+
+    A guest that has arrived completely is no proof that the source has given it up: if libvirt's answer to the source
+    is lost, the source resumes the guest, and what is here becomes outdated. So it runs here only if the source has
+    reported that it never runs it again. Otherwise it is discarded first: that is refused if the source has started it
+    here.
+    """
+    uid = side.state.migration_uid
+    if side.state.source_switched:
+        return (CommitTarget(uid),)
+    return (AbortTarget(uid), *status.failed(side.machine.vmi, side.state, _SOURCE_ENDED, now))
 
 
 def _to_be_prepared(side: ObservedSide) -> bool:

@@ -45,7 +45,7 @@ def steps(command: command_pb2.Command, record: Record, seen: Observation, *, st
 
 
 def commit(record: Record, seen: Observation, *, stopping: bool, paused: bool) -> tuple[Action, ...]:
-    """The actions that keep a guest whose migration's source has ended. plan.py then starts its CPUs.
+    """The actions that keep a guest that its migration's source has given up. plan.py then starts its CPUs.
 
     Raises:
         CommandRefused: it has not arrived completely.

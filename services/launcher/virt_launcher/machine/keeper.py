@@ -113,7 +113,7 @@ class Keeper:
         self.accept(request.machine)
 
     async def commit_arrival(self, *, paused: bool) -> None:
-        """Keep a guest that has arrived, whose source has ended. Raises as `command`."""
+        """Keep a guest that has arrived, whose source had given it up. Raises as `command`."""
         await self._request(partial(commit, paused=paused))
 
     def abort_arrival(self) -> None:

@@ -70,7 +70,7 @@ class Target:
         )
 
     async def commit(self, uid: str) -> None:
-        """Start a guest that has arrived and whose source has ended."""
+        """Start a guest that has arrived, whose source had given it up and has ended."""
         incoming = self._keeper.record.incoming
         if incoming is None or incoming.migration_uid != uid:
             raise Refused("this launcher does not await the guest", reason="NOT_ARRIVED")

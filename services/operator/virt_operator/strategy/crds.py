@@ -109,6 +109,7 @@ def _add_own_migration_fields(schema: Schema) -> None:
         **dict.fromkeys(("sourcePodUID", "targetPodUID", "sourceAddress"), text),
         **dict.fromkeys(("sourceCertificateAuthority", "targetCertificateAuthority"), text),
         "sourceDisks": {"type": "object", "additionalProperties": {"type": "integer", "format": "int64"}},
+        "sourceSwitched": {"type": "boolean"},
     }
 
 

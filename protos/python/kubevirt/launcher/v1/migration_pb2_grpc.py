@@ -127,9 +127,11 @@ class MigrationServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def CommitTarget(self, request, context):
-        """CommitTarget starts a guest that has arrived completely. Only after the source's pod has ended, which is what the
-        caller promises. A machine whose start_paused is set stays paused. It fails with FAILED_PRECONDITION, reason
-        NOT_ARRIVED, if nothing has arrived completely. It changes nothing if the guest runs here.
+        """CommitTarget starts a guest that has arrived completely. The caller promises that the source's migration was seen in
+        the phase SWITCHED, and that the source's pod has ended since. Without the former the guest may have run on at the
+        source after it had arrived here. A machine whose start_paused is set stays paused. It fails with
+        FAILED_PRECONDITION, reason NOT_ARRIVED, if nothing has arrived completely. It changes nothing if the guest runs
+        here.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

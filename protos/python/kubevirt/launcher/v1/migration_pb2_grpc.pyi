@@ -59,9 +59,11 @@ class MigrationServiceStub:
     response has the state.
     """
     CommitTarget: _grpc.UnaryUnaryMultiCallable[_migration_pb2.CommitTargetRequest, _migration_pb2.CommitTargetResponse]
-    """CommitTarget starts a guest that has arrived completely. Only after the source's pod has ended, which is what the
-    caller promises. A machine whose start_paused is set stays paused. It fails with FAILED_PRECONDITION, reason
-    NOT_ARRIVED, if nothing has arrived completely. It changes nothing if the guest runs here.
+    """CommitTarget starts a guest that has arrived completely. The caller promises that the source's migration was seen in
+    the phase SWITCHED, and that the source's pod has ended since. Without the former the guest may have run on at the
+    source after it had arrived here. A machine whose start_paused is set stays paused. It fails with
+    FAILED_PRECONDITION, reason NOT_ARRIVED, if nothing has arrived completely. It changes nothing if the guest runs
+    here.
     """
     AbortTarget: _grpc.UnaryUnaryMultiCallable[_migration_pb2.AbortTargetRequest, _migration_pb2.AbortTargetResponse]
     """AbortTarget discards whatever has arrived; the launcher exits and its pod completes, also if it was never prepared.
@@ -99,9 +101,11 @@ class MigrationServiceAsyncStub(MigrationServiceStub):
     response has the state.
     """
     CommitTarget: _aio.UnaryUnaryMultiCallable[_migration_pb2.CommitTargetRequest, _migration_pb2.CommitTargetResponse]  # type: ignore[assignment]
-    """CommitTarget starts a guest that has arrived completely. Only after the source's pod has ended, which is what the
-    caller promises. A machine whose start_paused is set stays paused. It fails with FAILED_PRECONDITION, reason
-    NOT_ARRIVED, if nothing has arrived completely. It changes nothing if the guest runs here.
+    """CommitTarget starts a guest that has arrived completely. The caller promises that the source's migration was seen in
+    the phase SWITCHED, and that the source's pod has ended since. Without the former the guest may have run on at the
+    source after it had arrived here. A machine whose start_paused is set stays paused. It fails with
+    FAILED_PRECONDITION, reason NOT_ARRIVED, if nothing has arrived completely. It changes nothing if the guest runs
+    here.
     """
     AbortTarget: _aio.UnaryUnaryMultiCallable[_migration_pb2.AbortTargetRequest, _migration_pb2.AbortTargetResponse]  # type: ignore[assignment]
     """AbortTarget discards whatever has arrived; the launcher exits and its pod completes, also if it was never prepared.
@@ -172,9 +176,11 @@ class MigrationServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _migration_pb2.CommitTargetRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_migration_pb2.CommitTargetResponse, _abc.Awaitable[_migration_pb2.CommitTargetResponse]]:
-        """CommitTarget starts a guest that has arrived completely. Only after the source's pod has ended, which is what the
-        caller promises. A machine whose start_paused is set stays paused. It fails with FAILED_PRECONDITION, reason
-        NOT_ARRIVED, if nothing has arrived completely. It changes nothing if the guest runs here.
+        """CommitTarget starts a guest that has arrived completely. The caller promises that the source's migration was seen in
+        the phase SWITCHED, and that the source's pod has ended since. Without the former the guest may have run on at the
+        source after it had arrived here. A machine whose start_paused is set stays paused. It fails with
+        FAILED_PRECONDITION, reason NOT_ARRIVED, if nothing has arrived completely. It changes nothing if the guest runs
+        here.
         """
 
     @_abc_1.abstractmethod
