@@ -152,6 +152,12 @@ class MigrationWorld:
         """Of all events."""
         return [body["reason"] for body in self.server.store.select(Place.parse(EVENTS.path("ns")), lambda _: True)]
 
+    def bind_target(self, **status: Any) -> None:
+        """The scheduler."""
+        name = self.target["metadata"]["name"]
+        body = {"spec": {"nodeName": "node2"}, "status": {"phase": "Pending", "conditions": [], **status}}
+        self.server.patch(PODS.path("ns", name), body)
+
     def run_target(self) -> None:
         """Scheduler and kubelet."""
         name, uid = self.target["metadata"]["name"], self.target["metadata"]["uid"]

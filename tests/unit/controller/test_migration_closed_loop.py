@@ -152,16 +152,18 @@ class MovingGuest(ControllerAtRest[MigrationWorld]):
 
     # --- kubelets ---
 
-    @rule()
-    def target_pod_starts(self) -> None:
+    @rule(reported=st.booleans())
+    def target_pod_starts(self, reported: bool = True) -> None:
+        """`reported`: by the kubelet, too, which may be later."""
         for pod in self._pods():
             uid, meta = pod["metadata"]["uid"], pod["metadata"]
             taken = {other["spec"].get("nodeName") for other in self._pods() if self._alive(other["metadata"]["uid"])}
             free = [node for node in self._nodes() if node not in taken]
             if not pod["spec"].get("nodeName") and "deletionTimestamp" not in meta and free:
                 self._guest[uid] = ARRIVING
-                running = [{"name": "compute", "state": {"running": {"startedAt": LONG_AGO}}}]
-                status = {"phase": "Running", "conditions": [], "containerStatuses": running}
+                running = [{"name": "compute", "state": {"running": {"startedAt": LONG_AGO}}}] if reported else []
+                phase = "Running" if reported else "Pending"
+                status = {"phase": phase, "conditions": [], "containerStatuses": running}
                 body = {"spec": {"nodeName": free[0]}, "status": status}
                 self._act(partial(self._write, PODS.path("ns", meta["name"]), body))
 

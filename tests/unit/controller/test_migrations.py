@@ -118,12 +118,14 @@ async def test_one_that_is_canceled_before_the_hand_off_ends_at_once(server: Fak
 
 
 @pytest.mark.parametrize("started", [False, True])
-async def test_one_that_is_canceled_after_the_hand_off_asks_the_handlers_to_abort(
+async def test_one_that_is_canceled_when_its_target_is_ready_asks_the_handlers_to_abort(
     server: FakeApiServer, client: KubeClient, started: bool
 ) -> None:
     world = await handed_off(server, client)
     if started:
         world.prepare()
+    else:
+        world.report(targetNodeAddress="10.0.0.2")
     await client.delete(VIRTUAL_MACHINE_INSTANCE_MIGRATIONS, *JOB)
     await world.settle(client)
     assert world.state["abortRequested"] is True

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 from virt_core.conventions import migration as convention
 from virt_core.migration.migration import MigrationPhase
+from virt_core.objects.meta import rfc3339
 from virt_core.objects.patch import Operation, guarded_patch, status_patch
 from virt_core.vmi.instance import VirtualMachineInstance
-from virt_core.vmi.migration_state import MigrationState
+from virt_core.vmi.migration_state import ABORT_SUCCEEDED, MigrationState
 
 from virt_controller.actions import RecordEvent
 from virt_controller.migration.actions import Action, PatchVmi, RecordVmiEvent
@@ -50,11 +52,28 @@ def abort_patch(vmi: VirtualMachineInstance) -> list[Operation]:
     return status_patch(vmi.metadata, vmi.raw_status, {**vmi.raw_status, "migrationState": state})
 
 
+def failure_patch(vmi: VirtualMachineInstance, reason: str, now: datetime, *, aborted: bool = False) -> list[Operation]:
+    """Ends a migration whose target was never prepared."""
+    moment = rfc3339(now)
+    ended: dict[str, Any] = {
+        "startTimestamp": moment,
+        "endTimestamp": moment,
+        "failed": True,
+        "completed": True,
+        "failureReason": reason,
+        **({"abortRequested": True, "abortStatus": ABORT_SUCCEEDED} if aborted else {}),
+    }
+    state = {**vmi.raw_status["migrationState"], **ended}
+    return status_patch(vmi.metadata, vmi.raw_status, {**vmi.raw_status, "migrationState": state})
+
+
+PREPARING = (MigrationPhase.SCHEDULED, MigrationPhase.PREPARING_TARGET)
+"""The phases from the moment at which the target pod runs."""
+
+
 def phases(state: MigrationState) -> tuple[MigrationPhase, ...]:
-    """The phases of a migration that was handed off, up to the one that it is in."""
-    passed = [MigrationPhase.SCHEDULED, MigrationPhase.PREPARING_TARGET]
-    if state.target_node_address:
-        passed.append(MigrationPhase.TARGET_READY)
+    """The phases of a migration whose target is prepared, up to the one that it is in."""
+    passed = [*PREPARING, MigrationPhase.TARGET_READY]
     if state.start_timestamp:
         passed.append(MigrationPhase.RUNNING)
     return tuple(passed)

@@ -41,6 +41,7 @@ _TROUBLE = (status.WAITING, status.REJECTED_BY_QUOTA)
 _KEPT = 5  # finished migrations of a VirtualMachineInstance, KubeVirt's
 _BACK_OFF = "MigrationBackoff"  # KubeVirt's event
 _CANCELED = "Migration failed due to being canceled"
+_ABORTED = "VirtualMachineInstance migration is aborted: its VirtualMachineInstanceMigration is deleted"
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,16 +116,19 @@ def _report_refusal(observed: Observed, refusal: Failure) -> tuple[Action, ...]:
 
 
 def _schedule(observed: Observed, pod: LauncherPod) -> tuple[Action, ...]:
-    """Wait until the target pod runs, and hand the guest off."""
+    """Wait until the target pod has a node, and hand the guest off: the target's handler sees its launcher seconds
+    before the kubelet reports that it runs."""
     if pod.ended or pod.metadata.deletion_timestamp is not None:
         return _fail(observed, f"Migration target pod {pod.metadata.name} is down")
-    if target.is_running(pod):
+    if pod.spec.node_name:
         return hand_off.to_handlers(observed)
-    left, found = target.seconds_left(observed, pod), start_problem(pod)
-    if left <= 0:
-        why = f"{found.reason}: {found.message}" if found is not None else "its containers do not run"
-        return _fail(observed, f"Migration target pod {pod.metadata.name} has not run in time: {why}")
-    job = observed.job
+    late = target.why_too_late(observed, pod)
+    return _fail(observed, late) if late else _report_start(observed, pod)
+
+
+def _report_start(observed: Observed, pod: LauncherPod) -> tuple[Action, ...]:
+    """Why the target pod does not run yet."""
+    job, found = observed.job, start_problem(pod)
     after = status.without(job, *_TROUBLE)
     events: tuple[Action, ...] = ()
     if found is not None:
@@ -134,7 +138,7 @@ def _schedule(observed: Observed, pod: LauncherPod) -> tuple[Action, ...]:
         if found.reason == UNSCHEDULABLE and (known is None or known.reason != UNSCHEDULABLE):
             message = f"Migration target pod for VMI [{_vmi_name(observed)}] is currently unschedulable."
             events = (RecordEvent("migrationTargetPodUnschedulable", message, warning=True),)
-    return (*_patched(observed, after), *events, LookAgain(left))
+    return (*_patched(observed, after), *events, LookAgain(target.seconds_left(observed, pod)))
 
 
 def _wait(observed: Observed) -> tuple[str, str, float]:
@@ -207,19 +211,40 @@ def _follow(observed: Observed) -> tuple[Action, ...]:
             after["migrationState"] = vmi.raw_status["migrationState"]
             return _patched(observed, after)
         reason = state.failure_reason or "the handlers report no reason"
-        return _fail(observed, f"source node reported migration failed: {reason}")
+        if state.target_node_address:
+            reason = f"source node reported migration failed: {reason}"
+        return _fail(observed, reason, canceled=observed.canceled)
     if vmi.status.phase.final:
         return _fail(observed, f"VMI {vmi.metadata.name} has ended during its migration")
+    if not state.target_node_address:
+        return _before_target(observed)
     actions: list[Action] = []
     if observed.canceled and not state.abort_requested:
         actions.append(PatchVmi(tuple(hand_off.abort_patch(vmi))))
-        message = "VirtualMachineInstance migration is aborted: its VirtualMachineInstanceMigration is deleted"
-        actions.append(RecordVmiEvent(RecordEvent("SuccessfulAbortMigration", message)))
+        actions.append(RecordVmiEvent(RecordEvent("SuccessfulAbortMigration", _ABORTED)))
     after = status.entering(job, hand_off.phases(state), observed.now)
     if observed.canceled:
         condition = Condition(status.ABORT_REQUESTED, "True", "Canceled", "the migration is deleted")
         after = status.with_condition(job, condition, observed.now, after)
     return (*actions, *_patched(observed, after))
+
+
+def _before_target(observed: Observed) -> tuple[Action, ...]:
+    """The target's launcher is not prepared. No copy begins before migrationState has its address, so the controller
+    alone ends the migration; its patch is refused if the address has just been written."""
+    vmi, job, pod = observed.vmi, observed.job, observed.target
+    assert vmi is not None
+    if observed.canceled:
+        event = RecordEvent("SuccessfulAbortMigration", _ABORTED)
+        return PatchVmi(tuple(hand_off.failure_patch(vmi, _CANCELED, observed.now, aborted=True))), RecordVmiEvent(
+            event
+        )
+    if pod is None or target.is_running(pod):
+        return _patched(observed, status.entering(job, hand_off.PREPARING, observed.now))
+    late = target.why_too_late(observed, pod)
+    if late:
+        return (PatchVmi(tuple(hand_off.failure_patch(vmi, late, observed.now))),)
+    return _report_start(observed, pod)
 
 
 def _fail(observed: Observed, message: str, *, canceled: bool = False) -> tuple[Action, ...]:

@@ -56,6 +56,15 @@ def _pending_seconds(observed: Observed) -> float:
     return _seconds(observed.job.metadata.annotations.get(_PENDING_ANNOTATION), _PENDING_SECONDS)
 
 
+def why_too_late(observed: Observed, pod: LauncherPod) -> str:
+    """Why the migration fails: the pod has not run in time. Empty as long as it may take more time."""
+    if seconds_left(observed, pod) > 0:
+        return ""
+    found = start_problem(pod)
+    why = f"{found.reason}: {found.message}" if found is not None else "its containers do not run"
+    return f"Migration target pod {pod.metadata.name} has not run in time: {why}"
+
+
 def seconds_left(observed: Observed, pod: LauncherPod) -> float:
     """How long the pod may still take to run."""
     annotations = observed.job.metadata.annotations

@@ -56,7 +56,9 @@ def _left(observed: Observed, state: MigrationState, uid: str, gone: _Gone) -> t
     after: dict[str, Any] = {**vmi.raw_status, "activePods": _without(vmi.status.active_pods, uid)}
     if uid == state.target_pod_uid and not state.start_timestamp:
         # Nothing has been copied yet. Later the source's launcher knows how far the guest was.
-        ended = {"failed": True, "completed": True, "failureReason": gone.reason, "endTimestamp": rfc3339(observed.now)}
+        moment = rfc3339(observed.now)
+        times = {"startTimestamp": moment, "endTimestamp": moment}
+        ended = {"failed": True, "completed": True, "failureReason": gone.reason, **times}
         after["migrationState"] = {**vmi.raw_status["migrationState"], **ended}
     operations = status_patch(vmi, after)
     return (PatchVmi(tuple(operations), gone.unless, gone.unless_node),)
@@ -87,7 +89,8 @@ def _over(observed: Observed, state: MigrationState) -> tuple[Action, ...] | Non
     pod = _pod(observed, uid)
     if pod is None or pod.metadata.deletion_timestamp is not None:
         return ready or None
-    wait = _PATIENCE - seconds_since(state.end_timestamp, observed.now)
+    patience = _PATIENCE if state.target_node_address else 0.0  # without it there is nothing that a handler ends
+    wait = patience - seconds_since(state.end_timestamp, observed.now)
     return (*ready, LookAgain(wait) if wait > 0 else DeletePod(name, uid))
 
 
@@ -101,6 +104,8 @@ def _settled(observed: Observed, state: MigrationState, uid: str) -> tuple[Opera
         pod = _pod(observed, state.target_pod_uid)
         if pod is not None:
             after["launcherContainerImageVersion"] = pod.metadata.annotations.get(LAUNCHER_IMAGE, "")
+    if state.abort_requested and not state.target_node_address:
+        del after["migrationState"]  # as in KubeVirt, a migration that is canceled so early leaves nothing
     before = {"labels": meta.labels} if meta.labels else {}
     labelled = guarded_patch(meta, before, {"labels": kept} if kept or before else {}, "metadata")
     return (*labelled, *status_patch(vmi, after))

@@ -1,0 +1,89 @@
+"""A guest is handed off when its target pod has a node; until the target is ready the controller decides alone."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from virt_core.kube.client import KubeClient
+from virt_core.kube.resource import VIRTUAL_MACHINE_INSTANCE_MIGRATIONS
+from virt_core.testing.api_server import FakeApiServer
+
+from tests.unit.controller.migration_world import JOB, MigrationWorld
+
+_PULLING = {"name": "compute", "state": {"waiting": {"reason": "ImagePullBackOff", "message": "no such image"}}}
+
+
+def _phases(world: MigrationWorld) -> list[str]:
+    return [entered["phase"] for entered in world.job["status"]["phaseTransitionTimestamps"]]
+
+
+async def _bound(server: FakeApiServer, client: KubeClient, *statuses: Any) -> MigrationWorld:
+    world = MigrationWorld(server)
+    await world.settle(client)
+    world.bind_target(initContainerStatuses=list(statuses))
+    await world.settle(client)
+    return world
+
+
+async def test_the_hand_off_does_not_wait_for_the_kubelet(server: FakeApiServer, client: KubeClient) -> None:
+    world = await _bound(server, client)
+    target = world.target["metadata"]["uid"]
+    assert (world.phase, world.state["targetPodUID"]) == ("Scheduling", target)
+    assert world.vmi["metadata"]["labels"]["kubevirt.io/migrationTargetNodeName"] == "node2"
+    world.run_target()
+    await world.settle(client)
+    assert world.phase == "PreparingTarget"
+
+
+async def test_a_handler_that_is_faster_than_the_kubelet_goes_on(server: FakeApiServer, client: KubeClient) -> None:
+    world = await _bound(server, client)
+    world.prepare()
+    await world.settle(client)
+    assert _phases(world) == ["Pending", "Scheduling", "Scheduled", "PreparingTarget", "TargetReady", "Running"]
+
+
+async def test_one_that_is_canceled_before_its_target_is_ready_leaves_nothing(
+    server: FakeApiServer, client: KubeClient
+) -> None:
+    world = await _bound(server, client)
+    await client.delete(VIRTUAL_MACHINE_INSTANCE_MIGRATIONS, *JOB)
+    await world.settle(client)
+    world.remove_deleted_pods()
+    await world.settle(client)
+    assert world.job is None and world.state is None and list(world.pods) == ["source"]
+    assert world.vmi["status"]["activePods"] == {"source": "node1"}
+    assert world.vmi["metadata"]["labels"] == {"kubevirt.io/nodeName": "node1"}
+    assert "SuccessfulAbortMigration" in world.reasons
+
+
+async def test_a_cancel_that_meets_a_target_that_has_just_become_ready_is_the_handlers(
+    server: FakeApiServer, client: KubeClient
+) -> None:
+    world = await _bound(server, client)
+    await client.delete(VIRTUAL_MACHINE_INSTANCE_MIGRATIONS, *JOB)
+    await world.overtake(client, world.prepare)
+    await world.settle(client)
+    assert world.state["abortRequested"] is True and "completed" not in world.state
+    assert world.phase == "Running"
+
+
+async def test_an_image_that_cannot_be_pulled_is_reported(server: FakeApiServer, client: KubeClient) -> None:
+    world = await _bound(server, client, _PULLING)
+    waiting = world.condition("Waiting")
+    assert (world.phase, waiting["reason"]) == ("Scheduling", "ImagePullBackOff")
+    assert "no such image" in waiting["message"]
+
+
+async def test_a_pod_whose_containers_do_not_start_is_given_up_in_time(
+    server: FakeApiServer, client: KubeClient
+) -> None:
+    world = await _bound(server, client, _PULLING)
+    annotations = {"kubevirt.io/migrationPendingPodTimeoutSeconds": "0"}
+    server.patch(VIRTUAL_MACHINE_INSTANCE_MIGRATIONS.path(*JOB), {"metadata": {"annotations": annotations}})
+    await world.settle(client)
+    world.remove_deleted_pods()
+    await world.settle(client)
+    failure = world.condition("Failure")["message"]
+    assert world.phase == "Failed" and "has not run in time: ImagePullBackOff" in failure
+    assert list(world.pods) == ["source"] and world.vmi["status"]["activePods"] == {"source": "node1"}
+    assert world.state["startTimestamp"] and world.state["endTimestamp"]
