@@ -101,8 +101,8 @@ def kinds(actions: tuple[Any, ...]) -> list[type]:
         (HANDED_OFF | ABORT, RUNNING, CANCELED, [PatchStatus, RecordEvent]),
         (IDENTIFIED, RUNNING, NEVER_HEARD, []),
         (PREPARED, RUNNING, None, []),
-        (PREPARED, RUNNING, NEVER_HEARD, [StartMigration, PatchStatus]),
-        (PREPARED, RUNNING, PREPARED_REPORT, [StartMigration, PatchStatus]),
+        (PREPARED, RUNNING, NEVER_HEARD, [PatchStatus, StartMigration]),
+        (PREPARED, RUNNING, PREPARED_REPORT, [PatchStatus, StartMigration]),
         (PREPARED, RUNNING, MigrationReport(Progress.UNKNOWN), []),
         (PREPARED, RUNNING, COPYING, [PatchStatus]),
         (STARTED, RUNNING, NEVER_HEARD, [StartMigration]),
@@ -219,7 +219,7 @@ def test_a_target_is_prepared_with_the_sources_machine_and_disks(make_vmi: MakeV
 
 
 def test_a_migration_starts_as_it_is_configured(make_vmi: MakeVmi) -> None:
-    start, _ = source.plan(side(make_vmi, PREPARED, RUNNING, NEVER_HEARD), NOW)
+    _, start = source.plan(side(make_vmi, PREPARED, RUNNING, NEVER_HEARD), NOW)
     assert isinstance(start, StartMigration)
     wanted = start.request
     assert (wanted.target.address, list(wanted.target.ports)) == ("10.244.2.9", [16514, 49152])
@@ -228,6 +228,15 @@ def test_a_migration_starts_as_it_is_configured(make_vmi: MakeVmi) -> None:
     assert options.completion_timeout.seconds == 300  # 128 MiB of memory and 2 GB of disk are 3 times 10^9 bytes
     assert options.tls and not options.post_copy and not options.allow_workload_disruption
     assert isinstance(wanted, migration_pb2.StartMigrationRequest)
+
+
+def test_a_copy_starts_only_after_its_start_is_reported_and_nobody_has_ended_the_migration(make_vmi: MakeVmi) -> None:
+    prepared = side(make_vmi, PREPARED, RUNNING, NEVER_HEARD)
+    patch, start = source.plan(prepared, NOW)
+    assert isinstance(patch, PatchStatus) and isinstance(start, StartMigration)
+    version = prepared.machine.vmi.metadata.resource_version
+    assert {"op": "test", "path": "/metadata/resourceVersion", "value": version} in patch.operations
+    assert apply(prepared.machine.vmi.raw_status, patch.operations)["migrationState"]["startTimestamp"]
 
 
 def test_a_guest_that_left_for_a_target_that_is_proven_dead_has_failed(make_vmi: MakeVmi) -> None:

@@ -63,7 +63,8 @@ async def test_a_guest_moves_to_another_pod_of_its_node(
         await stack.enter_async_context(handler(client, pair.connect))
         await until(server, lambda status: status["phase"] == "Running")
         await hand_off(client)
-        await until(server, lambda status: "startTimestamp" in status["migrationState"])
+        while "StartMigration" not in pair.source.calls:  # noqa: ASYNC110 - it is called by the other side
+            await asyncio.sleep(0.01)
         pair.source.copied()
         status = await until(server, lambda status: bool(status["migrationState"].get("completed")))
         while not pair.source.acknowledged:  # noqa: ASYNC110 - it is called by the other side

@@ -53,7 +53,8 @@ def _next_step(side: ObservedSide, now: datetime) -> tuple[Action, ...]:
         return _identity(side)
     ready = state.target_node_address and state.target_certificate_authority
     if ready and side.report is not None and side.report.progress is Progress.NOT_STARTED:
-        return (StartMigration(_start(side)), *_patched(side, side.report.mode, now))
+        # In this order: while no start is reported, nothing is copied, and the controller may end the migration.
+        return (*_patched(side, side.report.mode, now), StartMigration(_start(side)))
     return ()
 
 

@@ -1,7 +1,7 @@
 """What handlers write into status.migrationState. Pure; called by source.py, target.py and execute.py.
 
 Each handler writes its own keys, so such a patch tests the migration's UID only and never conflicts with writers of
-other fields. The end of a migration is decided once: it tests the object's version.
+other fields. The start of the copy and the end of a migration are decided once: they test the object's version.
 """
 
 from __future__ import annotations
@@ -39,9 +39,10 @@ def started(
     vmi: VirtualMachineInstance, state: MigrationState, mode: str, now: datetime, *, switched: bool = False
 ) -> list[Operation]:
     """The patch that reports since when the guest is copied, how, and whether the source has given it up; empty if all
-    of it is reported."""
+    of it is reported. The first one also tests the object's version: nobody has ended the migration."""
     given_up = {"sourceSwitched": True} if switched else {}
-    return own_fields(vmi, startTimestamp=state.start_timestamp or rfc3339(now), mode=mode, **given_up)
+    operations = own_fields(vmi, startTimestamp=state.start_timestamp or rfc3339(now), mode=mode, **given_up)
+    return [_unchanged(vmi), *operations] if operations and not state.start_timestamp else operations
 
 
 def failed(
@@ -83,6 +84,10 @@ def arrived(vmi: VirtualMachineInstance, state: MigrationState, now: datetime) -
     return {**kept, **fields}
 
 
+def _unchanged(vmi: VirtualMachineInstance) -> Operation:
+    return {"op": "test", "path": "/metadata/resourceVersion", "value": vmi.metadata.resource_version}
+
+
 def _stored(vmi: VirtualMachineInstance) -> Mapping[str, Any]:
     stored: Mapping[str, Any] = vmi.raw_status.get("migrationState") or {}
     return stored
@@ -90,6 +95,6 @@ def _stored(vmi: VirtualMachineInstance) -> Mapping[str, Any]:
 
 def _ended(vmi: VirtualMachineInstance, fields: Mapping[str, Any]) -> list[Operation]:
     before = _stored(vmi)
-    version = {"op": "test", "path": "/metadata/resourceVersion", "value": vmi.metadata.resource_version}
+    version = _unchanged(vmi)
     operations = guarded_patch(vmi.metadata, before, {**before, **fields}, *_AT)
     return operations if version in operations else [version, *operations]
