@@ -15,7 +15,7 @@ from virt_launcher.migration.certificates import Certificates, CertificatesFaile
 
 # What libvirt and QEMU open, for either direction of a connection.
 LIBVIRT = {"cacert.pem", "servercert.pem", "serverkey.pem", "clientcert.pem", "clientkey.pem"}
-QEMU = {"ca-cert.pem", "server-cert.pem", "server-key.pem", "client-cert.pem", "client-key.pem"}
+QEMU = {"dh-params.pem", "ca-cert.pem", "server-cert.pem", "server-key.pem", "client-cert.pem", "client-key.pem"}
 
 
 @pytest.fixture
