@@ -66,6 +66,11 @@ class Observed:
         return found if found is not None and found.migration_uid == self.job.metadata.uid else None
 
     @property
+    def vmi_name(self) -> str:
+        """The VirtualMachineInstance, for messages."""
+        return f"{self.job.metadata.namespace}/{self.job.spec.vmi_name}"
+
+    @property
     def canceled(self) -> bool:
         """Whether somebody wants this migration to end."""
         return self.job.metadata.deletion_timestamp is not None

@@ -1,0 +1,56 @@
+"""A migration that has its place, until its target pod has a node and runs. Pure; called by plan.py and follow.py."""
+
+from __future__ import annotations
+
+from virt_core.objects.meta import Condition
+
+from virt_controller.actions import LookAgain, RecordEvent
+from virt_controller.failure import Failure
+from virt_controller.migration import hand_off, status, target
+from virt_controller.migration.actions import Action
+from virt_controller.migration.observe import Observed
+from virt_controller.migration.outcome import fail, patched
+from virt_controller.pod.observed import LauncherPod
+from virt_controller.pod.problems import UNSCHEDULABLE, start_problem
+
+_TROUBLE = (status.WAITING, status.REJECTED_BY_QUOTA)
+
+
+def report_refusal(observed: Observed, refusal: Failure) -> tuple[Action, ...]:
+    """The API server has not admitted the target pod: say so, and try again after a while, but not for ever."""
+    left = target.seconds_to_be_admitted(observed)
+    if left <= 0:
+        return fail(observed, f"Migration target pod was not admitted in time: {refusal.message}")
+    kind = status.REJECTED_BY_QUOTA if "exceeded quota" in refusal.message else status.WAITING
+    known = status.condition(observed.job, kind)
+    condition = Condition(kind, "True", refusal.reason, refusal.message)
+    patch = patched(observed, status.with_condition(observed.job, condition, observed.now))
+    event = RecordEvent(refusal.reason, refusal.message, warning=True)
+    again = LookAgain(min(left, max(0.0, refusal.seconds_to_retry(known, observed.now))))
+    return (*patch, *((event,) if patch and known is None else ()), again)
+
+
+def schedule(observed: Observed, pod: LauncherPod) -> tuple[Action, ...]:
+    """Wait until the target pod has a node, and hand the guest off: the target's handler sees its launcher seconds
+    before the kubelet reports that it runs."""
+    if pod.ended or pod.metadata.deletion_timestamp is not None:
+        return fail(observed, f"Migration target pod {pod.metadata.name} is down")
+    if pod.spec.node_name:
+        return hand_off.to_handlers(observed)
+    late = target.why_too_late(observed, pod)
+    return fail(observed, late) if late else report_start(observed, pod)
+
+
+def report_start(observed: Observed, pod: LauncherPod) -> tuple[Action, ...]:
+    """Why the target pod does not run yet."""
+    job, found = observed.job, start_problem(pod)
+    after = status.without(job, *_TROUBLE)
+    events: tuple[Action, ...] = ()
+    if found is not None:
+        condition = Condition(status.WAITING, "True", found.reason, found.message)
+        after = status.with_condition(job, condition, observed.now, status.without(job, status.REJECTED_BY_QUOTA))
+        known = status.condition(job, status.WAITING)
+        if found.reason == UNSCHEDULABLE and (known is None or known.reason != UNSCHEDULABLE):
+            message = f"Migration target pod for VMI [{observed.vmi_name}] is currently unschedulable."
+            events = (RecordEvent("migrationTargetPodUnschedulable", message, warning=True),)
+    return (*patched(observed, after), *events, LookAgain(target.seconds_left(observed, pod)))
