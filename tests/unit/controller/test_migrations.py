@@ -117,15 +117,11 @@ async def test_one_that_is_canceled_before_the_hand_off_ends_at_once(server: Fak
     assert world.state is None
 
 
-@pytest.mark.parametrize("started", [False, True])
-async def test_one_that_is_canceled_when_its_target_is_ready_asks_the_handlers_to_abort(
-    server: FakeApiServer, client: KubeClient, started: bool
+async def test_one_that_is_canceled_while_it_is_copied_asks_the_handlers_to_abort(
+    server: FakeApiServer, client: KubeClient
 ) -> None:
     world = await handed_off(server, client)
-    if started:
-        world.prepare()
-    else:
-        world.report(targetNodeAddress="10.0.0.2")
+    world.prepare()
     await client.delete(VIRTUAL_MACHINE_INSTANCE_MIGRATIONS, *JOB)
     await world.settle(client)
     assert world.state["abortRequested"] is True

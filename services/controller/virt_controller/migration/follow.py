@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from virt_core.conventions import events
 from virt_core.migration.migration import MigrationPhase
 from virt_core.objects.meta import Condition
 
-from virt_controller.actions import RecordEvent
+from virt_controller.actions import LookAgain, RecordEvent
 from virt_controller.migration import hand_off, status, target
 from virt_controller.migration.actions import Action, PatchVmi, RecordVmiEvent
 from virt_controller.migration.observe import Observed
@@ -26,13 +27,13 @@ def follow(observed: Observed) -> tuple[Action, ...]:
             after["migrationState"] = vmi.raw_status["migrationState"]
             return patched(observed, after)
         reason = state.failure_reason or "the handlers report no reason"
-        if state.target_node_address:
+        if state.mode:  # the source had begun
             reason = f"source node reported migration failed: {reason}"
         return fail(observed, reason, canceled=observed.canceled)
     if vmi.status.phase.final:
         return fail(observed, f"VMI {vmi.metadata.name} has ended during its migration")
-    if not state.target_node_address:
-        return _before_target(observed)
+    if not state.start_timestamp:
+        return _before_copy(observed)
     actions: list[Action] = []
     if observed.canceled and not state.abort_requested:
         actions.append(PatchVmi(tuple(hand_off.abort_patch(vmi))))
@@ -44,17 +45,27 @@ def follow(observed: Observed) -> tuple[Action, ...]:
     return (*actions, *patched(observed, after))
 
 
-def _before_target(observed: Observed) -> tuple[Action, ...]:
-    """The target's launcher is not prepared. No copy begins before migrationState has its address, so the controller
-    alone ends the migration; its patch is refused if the address has just been written."""
-    vmi, job, pod = observed.vmi, observed.job, observed.target
-    assert vmi is not None
+def _before_copy(observed: Observed) -> tuple[Action, ...]:
+    """Nothing is copied before migrationState has startTimestamp: the controller alone ends the migration, also while
+    handlers are away. Its patch is refused if the start, or anything else, has just been written."""
+    vmi, state, pod = observed.vmi, observed.state, observed.target
+    assert vmi is not None and state is not None
     if observed.canceled:
-        event = RecordEvent("SuccessfulAbortMigration", _ABORTED)
-        return PatchVmi(tuple(hand_off.failure_patch(vmi, CANCELED, observed.now, aborted=True))), RecordVmiEvent(event)
-    if pod is None or target.is_running(pod):
-        return patched(observed, status.entering(job, hand_off.PREPARING, observed.now))
-    late = target.why_too_late(observed, pod)
-    if late:
-        return (PatchVmi(tuple(hand_off.failure_patch(vmi, late, observed.now))),)
-    return report_start(observed, pod)
+        ended = PatchVmi(tuple(hand_off.failure_patch(vmi, CANCELED, observed.now, aborted=True)))
+        return ended, RecordVmiEvent(RecordEvent("SuccessfulAbortMigration", _ABORTED))
+    if not state.target_node_address and pod is not None and not target.is_running(pod):
+        late = target.why_too_late(observed, pod)
+        return _end(observed, late) if late else report_start(observed, pod)
+    left = hand_off.seconds_left(observed.job, observed.now)
+    if left <= 0:
+        return _end(observed, hand_off.who_is_late(state))
+    return (*patched(observed, status.entering(observed.job, hand_off.phases(state), observed.now)), LookAgain(left))
+
+
+def _end(observed: Observed, reason: str) -> tuple[Action, ...]:
+    """The next pass fails the migration, with the same reason."""
+    vmi, job = observed.vmi, observed.job
+    assert vmi is not None
+    message = f"VirtualMachineInstance migration uid {job.metadata.uid} failed. reason:{reason}"
+    event = RecordVmiEvent(RecordEvent(events.MIGRATED, message, warning=True))
+    return PatchVmi(tuple(hand_off.failure_patch(vmi, reason, observed.now))), event

@@ -6,8 +6,8 @@ from datetime import datetime
 from typing import Any
 
 from virt_core.conventions import migration as convention
-from virt_core.migration.migration import MigrationPhase
-from virt_core.objects.meta import rfc3339
+from virt_core.migration.migration import MigrationPhase, VirtualMachineInstanceMigration
+from virt_core.objects.meta import rfc3339, seconds_since
 from virt_core.objects.patch import Operation, guarded_patch, status_patch
 from virt_core.vmi.instance import VirtualMachineInstance
 from virt_core.vmi.migration_state import ABORT_SUCCEEDED, MigrationState
@@ -15,6 +15,9 @@ from virt_core.vmi.migration_state import ABORT_SUCCEEDED, MigrationState
 from virt_controller.actions import RecordEvent
 from virt_controller.migration.actions import Action, PatchVmi, RecordVmiEvent
 from virt_controller.migration.observe import Observed
+
+# Seconds. A handler that is replaced is back within one minute; each of its calls of a launcher has at most that long.
+_PATIENCE = 300.0
 
 
 def to_handlers(observed: Observed) -> tuple[Action, ...]:
@@ -53,7 +56,7 @@ def abort_patch(vmi: VirtualMachineInstance) -> list[Operation]:
 
 
 def failure_patch(vmi: VirtualMachineInstance, reason: str, now: datetime, *, aborted: bool = False) -> list[Operation]:
-    """Ends a migration whose target was never prepared."""
+    """Ends a migration whose copy was never started."""
     moment = rfc3339(now)
     ended: dict[str, Any] = {
         "startTimestamp": moment,
@@ -67,13 +70,26 @@ def failure_patch(vmi: VirtualMachineInstance, reason: str, now: datetime, *, ab
     return status_patch(vmi.metadata, vmi.raw_status, {**vmi.raw_status, "migrationState": state})
 
 
-PREPARING = (MigrationPhase.SCHEDULED, MigrationPhase.PREPARING_TARGET)
-"""The phases from the moment at which the target pod runs."""
-
-
 def phases(state: MigrationState) -> tuple[MigrationPhase, ...]:
-    """The phases of a migration whose target is prepared, up to the one that it is in."""
-    passed = [*PREPARING, MigrationPhase.TARGET_READY]
+    """The phases of a migration whose target pod runs, up to the one that it is in."""
+    passed = [MigrationPhase.SCHEDULED, MigrationPhase.PREPARING_TARGET]
+    if state.target_node_address:
+        passed.append(MigrationPhase.TARGET_READY)
     if state.start_timestamp:
         passed.append(MigrationPhase.RUNNING)
     return tuple(passed)
+
+
+def seconds_left(job: VirtualMachineInstanceMigration, now: datetime) -> float:
+    """How long the handlers may still take from a target pod that runs to the start of the copy."""
+    return _PATIENCE - seconds_since(job.status.entered(MigrationPhase.PREPARING_TARGET), now)
+
+
+def who_is_late(state: MigrationState) -> str:
+    """Which handler has not done its part of the preparation in time."""
+    node, part = state.source_node, "started the copy"
+    if not state.source_certificate_authority:
+        part = "reported the source's identity"
+    elif not state.target_node_address:
+        node, part = state.target_node, "prepared the target"
+    return f"virt-handler on node {node} has not {part} within {_PATIENCE:.0f} s"

@@ -1,0 +1,82 @@
+"""Until the copy starts nobody waits for a handler for ever: the guest stays, and the target pod goes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from virt_core.kube.client import KubeClient
+from virt_core.kube.resource import VIRTUAL_MACHINE_INSTANCE_MIGRATIONS
+from virt_core.testing.api_server import FakeApiServer
+
+from tests.unit.controller.migration_world import JOB, MigrationWorld
+
+READY = {"targetNodeAddress": "10.0.0.2", "targetCertificateAuthority": "PEM"}
+
+
+async def preparing(server: FakeApiServer, client: KubeClient, **state: Any) -> MigrationWorld:
+    world = MigrationWorld(server)
+    await world.settle(client)
+    world.run_target()
+    await world.settle(client)
+    if state:
+        world.report(**state)
+        await world.settle(client)
+    return world
+
+
+def long_ago(server: FakeApiServer, world: MigrationWorld) -> None:
+    """As if the migration had been handed off an hour ago."""
+    moments = world.job["status"]["phaseTransitionTimestamps"]
+    earlier = [{**moment, "phaseTransitionTimestamp": "2026-01-01T00:00:00Z"} for moment in moments]
+    path = VIRTUAL_MACHINE_INSTANCE_MIGRATIONS.path(*JOB)
+    server.patch(path, {"status": {"phaseTransitionTimestamps": earlier}})
+
+
+@pytest.mark.parametrize(
+    ("state", "reason"),
+    [
+        ({}, "virt-handler on node node1 has not reported the source's identity within 300 s"),
+        ({"sourceCertificateAuthority": "PEM"}, "virt-handler on node node2 has not prepared the target within 300 s"),
+        (
+            {"sourceCertificateAuthority": "PEM", **READY},
+            "virt-handler on node node1 has not started the copy within 300 s",
+        ),
+    ],
+)
+async def test_a_handler_that_does_not_answer_ends_the_migration_and_is_named(
+    server: FakeApiServer, client: KubeClient, state: dict[str, Any], reason: str
+) -> None:
+    world = await preparing(server, client, **state)
+    assert world.phase == ("TargetReady" if "targetNodeAddress" in state else "PreparingTarget")
+    long_ago(server, world)
+    await world.settle(client)
+    assert world.phase == "Failed"
+    assert world.condition("Failure")["message"] == world.state["failureReason"] == reason
+    assert world.state["completed"] and world.state["startTimestamp"] and world.state["endTimestamp"]
+    assert {"FailedMigration", "Migrated"} <= set(world.reasons)
+    world.report(endTimestamp="2026-01-01T00:00:00Z")  # the target's handler is away
+    await world.settle(client)
+    world.remove_deleted_pods()
+    await world.settle(client)
+    assert list(world.pods) == ["source"] and world.vmi["status"]["activePods"] == {"source": "node1"}
+    assert world.vmi["status"]["phase"] == "Running"
+
+
+async def test_a_copy_that_starts_at_the_deadline_goes_on(server: FakeApiServer, client: KubeClient) -> None:
+    world = await preparing(server, client, sourceCertificateAuthority="PEM", **READY)
+    long_ago(server, world)
+    await world.overtake(client, lambda: world.report(startTimestamp="2026-01-01T00:00:00Z", mode="PreCopy"))
+    await world.settle(client)
+    assert world.phase == "Running" and "completed" not in world.state
+
+
+async def test_one_that_is_canceled_before_the_copy_ends_while_both_handlers_are_away(
+    server: FakeApiServer, client: KubeClient
+) -> None:
+    world = await preparing(server, client, sourceCertificateAuthority="PEM", **READY)
+    await client.delete(VIRTUAL_MACHINE_INSTANCE_MIGRATIONS, *JOB)
+    await world.settle(client)
+    assert world.job is None
+    assert (world.state["failed"], world.state["abortStatus"]) == (True, "Succeeded")
+    assert world.vmi["status"]["phase"] == "Running"
