@@ -253,6 +253,21 @@ async def test_a_pod_that_cannot_be_scheduled_is_given_up_in_time(server: FakeAp
     assert list(world.pods) == ["source"]
 
 
+async def test_a_target_pod_that_somebody_removes_is_not_created_again(
+    server: FakeApiServer, client: KubeClient
+) -> None:
+    world = MigrationWorld(server)
+    await world.settle(client)
+    name = world.target["metadata"]["name"]
+    unschedulable = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "0/2 nodes"}
+    server.patch(PODS.path("ns", name), {"status": {"conditions": [unschedulable]}})
+    await world.settle(client)
+    server.remove(PODS.path("ns", name))  # as every leader sees it, each pass being another's
+    await world.settle(client)
+    assert world.phase == "Failed" and list(world.pods) == ["source"]
+    assert world.condition("Failure")["message"] == "Migration target pod was removed during active migration."
+
+
 async def test_five_finished_ones_are_kept(server: FakeApiServer, client: KubeClient) -> None:
     world = MigrationWorld(server)
     for number in range(7):

@@ -35,9 +35,6 @@ class Observed:
     other_pods: tuple[str, ...] = ()
     """Names of further pods that may hold the guest. There are never three: no migration begins before they end."""
 
-    target_was_seen: bool = False
-    """Whether this process has seen the target pod. It is not created twice."""
-
     candidates: tuple[Candidate, ...] = ()
     """Every unfinished migration of the cluster, this one included."""
 
@@ -64,6 +61,11 @@ class Observed:
         """The VirtualMachineInstance's migrationState, if it is about this migration."""
         found = self.vmi.status.migration_state if self.vmi is not None else None
         return found if found is not None and found.migration_uid == self.job.metadata.uid else None
+
+    @property
+    def target_was_seen(self) -> bool:
+        """Whether a leader has noted the target pod. It is not created twice."""
+        return bool((self.job.raw_status.get("migrationState") or {}).get("targetPod"))
 
     @property
     def vmi_name(self) -> str:

@@ -53,7 +53,6 @@ class MigrationReconciler:
         self._namespaces = Namespaces(client, self._clock)
         self._specs = AcceptedSpecs()
         self._refusals: Refusals[Failure] = Refusals()
-        self._seen: dict[Key, str] = {}  # UIDs of migrations whose target pod was seen
         caches.migrations_of_vmis.subscribe(self._enqueue_of)
         caches.migrations.subscribe(self._changed)
         caches.vmis.subscribe(self._enqueue_of)
@@ -69,7 +68,6 @@ class MigrationReconciler:
         job = self._caches.migrations.get(key)
         if job is None:
             self._refusals.forget(key)
-            self._seen.pop(key, None)
             return None
         observed = await self._observe(job, datetime.now(UTC))
         try:
@@ -102,11 +100,10 @@ class MigrationReconciler:
         if vmi is None:
             return observed
         target = self._target(job, vmi)
-        seen = self._seen.get(job.key) == job.metadata.uid
         pods = self._caches.pods.concerning(vmi)
         source = current_pod(vmi, pods)
         further = other_pods(vmi, pods, source, target)
-        observed = replace(observed, source=source, target=target, other_pods=further, target_was_seen=seen)
+        observed = replace(observed, source=source, target=target, other_pods=further)
         phase = job.status.phase
         if phase.final or observed.state is not None or job.metadata.deletion_timestamp is not None:
             return observed
@@ -134,7 +131,6 @@ class MigrationReconciler:
     def _target(self, job: VirtualMachineInstanceMigration, vmi: VirtualMachineInstance) -> LauncherPod | None:
         for pod in self._caches.pods.of(vmi):
             if pod.metadata.labels.get(convention.JOB_UID) == job.metadata.uid:
-                self._seen[job.key] = job.metadata.uid
                 return pod
         return None
 

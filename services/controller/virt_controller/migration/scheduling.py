@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from virt_core.objects.meta import Condition
+from virt_core.objects.meta import Condition, seconds_since
 
 from virt_controller.actions import LookAgain, RecordEvent
 from virt_controller.failure import Failure
@@ -13,6 +13,9 @@ from virt_controller.migration.outcome import fail, patched
 from virt_controller.pod.observed import LauncherPod
 from virt_controller.pod.problems import UNSCHEDULABLE, start_problem
 
+# A pod has its node within a second, and the hand-off notes it. That a slower one was created is noted with what it waits
+# for, or after this time: if it is removed then, no leader creates it a second time.
+_SLOW_SECONDS = 5.0
 _TROUBLE = (status.WAITING, status.REJECTED_BY_QUOTA)
 
 
@@ -53,4 +56,10 @@ def report_start(observed: Observed, pod: LauncherPod) -> tuple[Action, ...]:
         if found.reason == UNSCHEDULABLE and (known is None or known.reason != UNSCHEDULABLE):
             message = f"Migration target pod for VMI [{observed.vmi_name}] is currently unschedulable."
             events = (RecordEvent("migrationTargetPodUnschedulable", message, warning=True),)
-    return (*patched(observed, after), *events, LookAgain(target.seconds_left(observed, pod)))
+    slow = _SLOW_SECONDS - seconds_since(pod.metadata.creation_timestamp, observed.now)
+    left = target.seconds_left(observed, pod)
+    if observed.state is None and (found is not None or slow <= 0):
+        after = status.with_target(after, pod.metadata.name)
+    elif observed.state is None:
+        left = min(left, slow)
+    return (*patched(observed, after), *events, LookAgain(left))

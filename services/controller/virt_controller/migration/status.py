@@ -61,6 +61,11 @@ def without(job: VirtualMachineInstanceMigration, *kinds: str) -> Status:
     return after
 
 
+def with_target(status: Status, pod: str) -> Status:
+    """The status that notes the name of the target pod: it was created, and is not created again."""
+    return {**status, "migrationState": {**(status.get("migrationState") or {}), "targetPod": pod}}
+
+
 def condition(job: VirtualMachineInstanceMigration, kind: str) -> Condition | None:
     """The condition as stored."""
     return condition_of(job.status.conditions, kind)
