@@ -34,7 +34,7 @@ from tests.unit.controller.passes import Passes
 VMI, JOB = ("ns", "web"), ("ns", "move")
 LAUNCHER = LauncherSettings("registry.test/virt-launcher:2", "IfNotPresent")
 SPEC = {"domain": {"devices": {}, "memory": {"guest": "64Mi"}}}
-_OWNER = {"apiVersion": "kubevirt.io/v1", "kind": "VirtualMachineInstance", "name": "web", "uid": "vmi-uid"}
+_OWNER = {"apiVersion": "kubevirt.io/v1", "kind": "VirtualMachineInstance"}
 
 
 class MigrationWorld:
@@ -55,33 +55,36 @@ class MigrationWorld:
         self.add_vmi()
         self.add_job(annotations=annotations)
 
-    def add_vmi(self, **status: Any) -> None:
+    def add_vmi(self, name: str = "web", pod: str = "source", **status: Any) -> None:
         """A guest that runs on node1."""
+        uid = "vmi-uid" if name == "web" else f"{name}-uid"
         labels = {"kubevirt.io/nodeName": "node1"}
         finalizers = ["kubevirt.io/foregroundDeleteVirtualMachine"]
         conditions = [{"type": "Ready", "status": "True"}, {"type": "LiveMigratable", "status": "True"}]
-        running = {"phase": "Running", "nodeName": "node1", "activePods": {"source": "node1"}, "conditions": conditions}
-        meta = {"name": "web", "uid": "vmi-uid", "labels": labels, "finalizers": finalizers}
+        running = {"phase": "Running", "nodeName": "node1", "activePods": {pod: "node1"}, "conditions": conditions}
+        meta = {"name": name, "uid": uid, "labels": labels, "finalizers": finalizers}
         self.server.put(
             VIRTUAL_MACHINE_INSTANCES.path("ns"), {"metadata": meta, "spec": SPEC, "status": {**running, **status}}
         )
-        pod_labels = {"kubevirt.io": "virt-launcher", "kubevirt.io/created-by": "vmi-uid"}
+        pod_labels = {"kubevirt.io": "virt-launcher", "kubevirt.io/created-by": uid}
         pod_meta = {
-            "name": "source",
-            "uid": "source",
+            "name": pod,
+            "uid": pod,
             "labels": pod_labels,
-            "annotations": {"kubevirt.io/domain": "web"},
-            "ownerReferences": [{**_OWNER, "controller": True}],
+            "annotations": {"kubevirt.io/domain": name},
+            "ownerReferences": [{**_OWNER, "name": name, "uid": uid, "controller": True}],
         }
         self.server.put(PODS.path("ns"), {"metadata": pod_meta, "spec": {"nodeName": "node1"}, "status": _running()})
 
-    def add_job(self, name: str = "move", annotations: dict[str, str] | None = None, **status: Any) -> None:
+    def add_job(
+        self, name: str = "move", annotations: dict[str, str] | None = None, vmi: str = "web", **status: Any
+    ) -> None:
         """A request to migrate the guest, as admission lets it pass."""
         meta: dict[str, Any] = {"name": name, "uid": f"{name}-uid", "finalizers": ["kubevirt.io/migrationJobFinalize"]}
-        meta["labels"] = {"kubevirt.io/vmi-name": "web"}
+        meta["labels"] = {"kubevirt.io/vmi-name": vmi}
         if annotations:
             meta["annotations"] = annotations
-        body = {"metadata": meta, "spec": {"vmiName": "web"}, "status": status}
+        body = {"metadata": meta, "spec": {"vmiName": vmi}, "status": status}
         self.server.put(VIRTUAL_MACHINE_INSTANCE_MIGRATIONS.path("ns"), body)
 
     async def settle(self, client: KubeClient) -> None:

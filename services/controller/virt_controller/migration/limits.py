@@ -1,7 +1,8 @@
 """Which migrations may begin, and what the others wait for. Pure; called by plan.py.
 
 A migration takes its place by writing the phase Scheduling, before its target pod exists. So every replica that leads
-counts the same, and the first of the queue takes a free place, whichever is looked at first.
+counts the same, and the first of the queue takes a free place, whichever is looked at first. reconcile.py has one
+migration take its place at a time.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """Connects caches, plan and executor for VirtualMachineInstanceMigrations. Created and run by app.py.
 
 In addition to the caches it reads from the API server only what a target pod depends on: claims before it is created,
-labels of the namespace if a MigrationPolicy selects by them, the namespace's rules when the pod is refused.
+labels of the namespace if a MigrationPolicy selects by them, the namespace's rules when the pod is refused. A new
+leader reads all migrations once, before it begins one.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from virt_core.conventions import migration as convention
 from virt_core.kube.client import KubeClient
 from virt_core.kube.events import EventRecorder
 from virt_core.kube.reflector import Key
-from virt_core.kube.resource import NAMESPACES
+from virt_core.kube.resource import NAMESPACES, VIRTUAL_MACHINE_INSTANCE_MIGRATIONS
 from virt_core.migration.migration import MigrationPhase, VirtualMachineInstanceMigration
 from virt_core.migration.policy import MigrationPolicy, policy_for
 from virt_core.objects.meta import PartialObject
@@ -38,6 +39,7 @@ from virt_controller.vmi.namespaces import Namespaces
 from virt_controller.vmi.observe import current_pod
 
 _WORKERS = 5  # migrations that are reconciled in parallel
+_MANY = 100_000  # more migrations than a cluster keeps; a list with a limit is read from etcd
 
 
 class MigrationReconciler:
@@ -53,6 +55,9 @@ class MigrationReconciler:
         self._namespaces = Namespaces(client, self._clock)
         self._specs = AcceptedSpecs()
         self._refusals: Refusals[Failure] = Refusals()
+        # Who takes a place counts the others, and writes before the next one counts.
+        self._places = asyncio.Lock()
+        self._counted = False
         caches.migrations_of_vmis.subscribe(self._enqueue_of)
         caches.migrations.subscribe(self._changed)
         caches.vmis.subscribe(self._enqueue_of)
@@ -69,6 +74,23 @@ class MigrationReconciler:
         if job is None:
             self._refusals.forget(key)
             return None
+        if not job.status.phase.waiting:
+            return await self._pass(job)
+        async with self._places:
+            await self._count_what_the_last_leader_began()
+            job = self._caches.migrations.get(key)
+            return await self._pass(job) if job is not None else None
+
+    async def _count_what_the_last_leader_began(self) -> None:
+        """Read the migrations once from etcd: the watch may not have brought the last ones that a leader before this
+        one began."""
+        if not self._counted:
+            for found in await self._client.list(VIRTUAL_MACHINE_INSTANCE_MIGRATIONS, limit=_MANY):
+                self._caches.migrations.wrote(found)
+            self._counted = True
+
+    async def _pass(self, job: VirtualMachineInstanceMigration) -> float | None:
+        key = job.key
         observed = await self._observe(job, datetime.now(UTC))
         try:
             return await self._carry_out(observed)

@@ -13,8 +13,8 @@ from virt_controller.migration.outcome import fail, patched
 from virt_controller.pod.observed import LauncherPod
 from virt_controller.pod.problems import UNSCHEDULABLE, start_problem
 
-# A pod has its node within a second, and the hand-off notes it. That a slower one was created is noted with what it waits
-# for, or after this time: if it is removed then, no leader creates it a second time.
+# A pod has its node within a second, and the hand-off notes it. That a slower one was created is noted with what it
+# waits for, or after this time: if it is removed then, no leader creates it a second time.
 _SLOW_SECONDS = 5.0
 _TROUBLE = (status.WAITING, status.REJECTED_BY_QUOTA)
 

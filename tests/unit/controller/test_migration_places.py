@@ -1,0 +1,79 @@
+"""No more migrations begin than may, whoever leads, and whatever comes while one takes its place."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from virt_controller.caches import Caches
+from virt_controller.migration.plan import Planner
+from virt_controller.migration.reconcile import MigrationReconciler
+from virt_core.kube.client import KubeClient
+from virt_core.kube.events import EventRecorder
+from virt_core.kube.resource import VIRTUAL_MACHINE_INSTANCE_MIGRATIONS
+from virt_core.testing.api_server import FakeApiServer
+from virt_core.testing.place import Place
+
+from tests.unit.controller.migration_world import JOB, LAUNCHER, MigrationWorld
+from tests.unit.controller.passes import Passes
+
+ONE = {"parallelMigrationsPerCluster": 1}
+EVACUATION = {"kubevirt.io/evacuationMigration": "node1"}
+
+
+def phase(server: FakeApiServer, name: str) -> str:
+    job = server.store.get(Place.parse(VIRTUAL_MACHINE_INSTANCE_MIGRATIONS.path("ns", name)))
+    return str(job["status"].get("phase", ""))
+
+
+async def test_a_new_leader_counts_what_the_old_one_began_last(server: FakeApiServer, client: KubeClient) -> None:
+    world = MigrationWorld(server, ONE)
+    world.add_vmi("other", "other-source")
+    world.add_job("other", vmi="other", phase="Pending")
+    path = VIRTUAL_MACHINE_INSTANCE_MIGRATIONS.path("ns", "other")
+    new = Passes(server, JOB, _reconciler, most=1)
+    await new.overtake(client, lambda: server.patch(path, {"status": {"phase": "Scheduling"}}))
+    assert (phase(server, "other"), phase(server, "move")) == ("Scheduling", "Pending")
+
+
+def _reconciler(client: KubeClient, caches: Caches) -> MigrationReconciler:
+    return MigrationReconciler(client, caches, Planner(LAUNCHER), EventRecorder(client, "test", "test"))
+
+
+class _Slow(KubeClient):
+    """The same connections; the first JSON patch reaches the API server when `go` is set."""
+
+    def __init__(self, client: KubeClient) -> None:
+        vars(self).update(vars(client))
+        self.reached, self.go = asyncio.Event(), asyncio.Event()
+
+    async def json_patch(self, *arguments: Any, **named: Any) -> Any:
+        """As KubeClient."""
+        if not self.reached.is_set():
+            self.reached.set()
+            await self.go.wait()
+        return await super().json_patch(*arguments, **named)
+
+
+async def test_what_comes_while_a_migration_takes_the_last_place_waits(
+    server: FakeApiServer, client: KubeClient
+) -> None:
+    world = MigrationWorld(server, ONE)
+    world.add_vmi("other", "other-source")
+    caches, slow = Caches(client, "kubevirt"), _Slow(client)
+    reconciler = _reconciler(slow, caches)
+    running = asyncio.create_task(caches.run(), name="caches")
+    try:
+        async with asyncio.timeout(10), asyncio.TaskGroup() as group:
+            await caches.wait()
+            group.create_task(reconciler.reconcile(JOB))
+            await slow.reached.wait()
+            world.add_job("evacuation", EVACUATION, vmi="other")
+            while caches.migrations.get(("ns", "evacuation")) is None:  # noqa: ASYNC110 - a watch brings it
+                await asyncio.sleep(0.01)
+            second = group.create_task(reconciler.reconcile(("ns", "evacuation")))
+            await asyncio.wait([second], timeout=0.3)
+            slow.go.set()
+    finally:
+        running.cancel()
+    assert (phase(server, "move"), phase(server, "evacuation")) == ("Scheduling", "Pending")
