@@ -57,6 +57,7 @@ async def test_guest_boots_and_is_reachable(pod: Pod, variant: str) -> None:
     assert b"boot=" in await (await pod.connect(7777))[0].readline()
 
 
+@pytest.mark.slow  # a minute of emulated firmware; test_guest_boots_and_is_reachable boots with UEFI, too
 async def test_uefi_comes_up_with_the_least_memory_and_every_device(pod: Pod) -> None:
     machine = pod.machine()
     VARIANTS["every device"](machine)
