@@ -137,7 +137,7 @@ class MigrationWorld:
     @property
     def target(self) -> Any:
         """The target pod."""
-        (found,) = [pod for name, pod in self.pods.items() if name != "source"]
+        (found,) = [pod for name, pod in self.pods.items() if not name.endswith("source")]
         return found
 
     @property

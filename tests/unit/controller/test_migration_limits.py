@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 import pytest
 from virt_controller.migration.back_off import seconds_to_begin
-from virt_controller.migration.limits import Candidate, waits_for
+from virt_controller.migration.limits import Candidate, waits_for, waits_to_arrive
 from virt_core.migration.migration import VirtualMachineInstanceMigration
 from virt_core.objects.migration_configuration import MigrationConfiguration
 
@@ -50,6 +50,18 @@ def test_no_more_leave_a_node_than_may() -> None:
     found = [Candidate(job(name), "node1") for name in "abc"]
     assert waiting(*found, Candidate(job("d"), "node2")) == {"c"}
     assert waiting(Candidate(job("z", "Scheduling"), "node1"), *found) == {"b", "c"}
+
+
+def test_no_more_arrive_at_a_node_than_may() -> None:
+    arriving = [Candidate(job(name, "Running"), "n1", target=target) for name, target in (("y", "n9"), ("z", "n9"))]
+    first, second = (Candidate(job(name, "Scheduling"), "n2", bound="n9") for name in "ab")
+    reason = "2 migrations arrive at node n9, parallelOutboundMigrationsPerNode is 2"
+    assert waits_to_arrive("a", "n9", [*arriving, first], settings()) == reason
+    assert waits_to_arrive("a", "n8", [*arriving, first], settings()) == ""
+    assert waits_to_arrive("a", "n9", [arriving[0], first, second], settings()) == ""
+    assert waits_to_arrive("b", "n9", [arriving[0], first, second], settings()) == reason
+    ended = Candidate(job("z", "Failed"), "n1", target="n9")
+    assert waits_to_arrive("a", "n9", [arriving[0], ended, first], settings()) == ""
 
 
 def test_what_one_waits_for_names_the_limit_and_the_node() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from typing import Any
 
 from virt_controller.caches import Caches
@@ -26,18 +27,51 @@ def phase(server: FakeApiServer, name: str) -> str:
     return str(job["status"].get("phase", ""))
 
 
+def _write(server: FakeApiServer, path: str, body: dict[str, Any]) -> None:
+    server.patch(path, body)
+
+
 async def test_a_new_leader_counts_what_the_old_one_began_last(server: FakeApiServer, client: KubeClient) -> None:
     world = MigrationWorld(server, ONE)
     world.add_vmi("other", "other-source")
     world.add_job("other", vmi="other", phase="Pending")
     path = VIRTUAL_MACHINE_INSTANCE_MIGRATIONS.path("ns", "other")
     new = Passes(server, JOB, _reconciler, most=1)
-    await new.overtake(client, lambda: server.patch(path, {"status": {"phase": "Scheduling"}}))
+    await new.overtake(client, partial(_write, server, path, {"status": {"phase": "Scheduling"}}))
     assert (phase(server, "other"), phase(server, "move")) == ("Scheduling", "Pending")
 
 
 def _reconciler(client: KubeClient, caches: Caches) -> MigrationReconciler:
     return MigrationReconciler(client, caches, Planner(LAUNCHER), EventRecorder(client, "test", "test"))
+
+
+async def test_a_target_pod_whose_node_has_its_share_of_arrivals_waits_for_them(
+    server: FakeApiServer, client: KubeClient
+) -> None:
+    world = MigrationWorld(server, {"parallelOutboundMigrationsPerNode": 1})
+    state = {"migrationUid": "first-uid", "sourceNode": "node3", "targetNode": "node2"}
+    world.add_vmi("other", "other-source", nodeName="node3", migrationState=state)
+    world.add_job("first", vmi="other", phase="Running")
+    await Passes(server, JOB, _reconciler, most=8).settle(client)
+    world.run_target()
+    await Passes(server, JOB, _reconciler, most=8).settle(client)
+    waiting = world.condition("Waiting")
+    assert (world.phase, world.state, waiting["reason"]) == ("Scheduling", None, "ParallelMigrations")
+    assert waiting["message"] == "1 migrations arrive at node node2, parallelOutboundMigrationsPerNode is 1"
+    server.patch(VIRTUAL_MACHINE_INSTANCE_MIGRATIONS.path("ns", "first"), {"status": {"phase": "Succeeded"}})
+    await Passes(server, JOB, _reconciler, most=8).settle(client)
+    assert world.state["targetNode"] == "node2" and world.phase == "PreparingTarget"
+
+
+async def test_a_guest_that_has_arrived_still_counts_where_it_left(server: FakeApiServer, client: KubeClient) -> None:
+    world = MigrationWorld(server, {"parallelOutboundMigrationsPerNode": 1})
+    state = {"migrationUid": "first-uid", "sourceNode": "node1", "targetNode": "node2"}
+    world.add_vmi("other", "other-source", nodeName="node2", migrationState=state)
+    world.add_job("first", vmi="other", phase="Running")
+    await Passes(server, JOB, _reconciler, most=8).settle(client)
+    assert world.condition("Waiting")["message"] == (
+        "1 migrations leave node node1, parallelOutboundMigrationsPerNode is 1"
+    )
 
 
 class _Slow(KubeClient):

@@ -25,10 +25,16 @@ class Candidate:
 
     job: VirtualMachineInstanceMigration
     node: str
-    """Where its guest runs; empty: it has none."""
+    """The node that its guest leaves; empty: it has none."""
 
     ready: bool = True
     """Whether it could begin if there was room. One that could not holds up no other."""
+
+    bound: str = ""
+    """The node of its target pod, while the guest is not handed off."""
+
+    target: str = ""
+    """The node at which its guest arrives, once it is handed off."""
 
     @property
     def takes_place(self) -> bool:
@@ -74,3 +80,19 @@ def waits_for(uid: str, candidates: Iterable[Candidate], settings: MigrationConf
         if not obstacle and candidate.ready:
             leaving[candidate.node] += 1
     return ""
+
+
+def waits_to_arrive(uid: str, node: str, candidates: Iterable[Candidate], settings: MigrationConfiguration) -> str:
+    """What the migration of this UID, whose target pod has this node, waits for before its hand-off; empty: nothing.
+
+    KubeVirt limits only what leaves a node. Guests of several nodes may have the same target, so the same number holds
+    there. Args as waits_for.
+    """
+    found, limit = list(candidates), settings.parallel_outbound_migrations_per_node or 0
+    rank = next((candidate.rank for candidate in found if candidate.job.metadata.uid == uid), None)
+    ahead = [candidate for candidate in found if candidate.takes_place and candidate.job.metadata.uid != uid]
+    arriving = sum(candidate.target == node for candidate in ahead)
+    arriving += sum(candidate.bound == node and rank is not None and candidate.rank < rank for candidate in ahead)
+    if arriving < limit:
+        return ""
+    return f"{arriving} migrations arrive at node {node}, parallelOutboundMigrationsPerNode is {limit}"

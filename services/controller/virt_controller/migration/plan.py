@@ -105,7 +105,7 @@ def _wait(observed: Observed) -> tuple[str, str, float]:
     if back_off > 0:
         return _BACK_OFF, "earlier migrations of the guest failed: the next one begins later", back_off
     obstacle = waits_for(observed.job.metadata.uid, observed.candidates, observed.settings)
-    return ("ParallelMigrations", obstacle, 0.0) if obstacle else ("", "", 0.0)
+    return (status.PARALLEL, obstacle, 0.0) if obstacle else ("", "", 0.0)
 
 
 def _obstacle(observed: Observed) -> str | None:

@@ -74,12 +74,20 @@ class MigrationReconciler:
         if job is None:
             self._refusals.forget(key)
             return None
-        if not job.status.phase.waiting:
+        if not self._counts_others(job):
             return await self._pass(job)
         async with self._places:
             await self._count_what_the_last_leader_began()
             job = self._caches.migrations.get(key)
             return await self._pass(job) if job is not None else None
+
+    def _counts_others(self, job: VirtualMachineInstanceMigration) -> bool:
+        """Whether it may begin, or arrive at its target's node, only if few enough others do."""
+        vmi = self._caches.vmis.get(job.vmi_key)
+        if job.status.phase is not MigrationPhase.SCHEDULING or vmi is None:
+            return job.status.phase.waiting
+        pod = self._target(job, vmi)
+        return pod is not None and bool(pod.spec.node_name)
 
     async def _count_what_the_last_leader_began(self) -> None:
         """Read the migrations once from etcd: the watch may not have brought the last ones that a leader before this
@@ -163,8 +171,16 @@ class MigrationReconciler:
             if job.status.phase.final:
                 continue
             vmi = self._caches.vmis.get(job.vmi_key)
-            node = vmi.status.node_name if vmi is not None else ""
-            found.append(Candidate(job, node, vmi is not None and self._may_begin(job, vmi, now)))
+            if vmi is None:
+                found.append(Candidate(job, "", ready=False))
+                continue
+            state, ready = vmi.status.migration_state, self._may_begin(job, vmi, now)
+            if state is not None and state.migration_uid == job.metadata.uid:
+                found.append(Candidate(job, state.source_node, ready, target=state.target_node))
+                continue
+            pod = self._target(job, vmi)
+            bound = pod.spec.node_name if pod is not None and not pod.ended and not pod.terminating else ""
+            found.append(Candidate(job, vmi.status.node_name, ready, bound))
         return tuple(found)
 
     def _may_begin(self, job: VirtualMachineInstanceMigration, vmi: VirtualMachineInstance, now: datetime) -> bool:
@@ -214,5 +230,5 @@ class MigrationReconciler:
 
     def _enqueue_waiting(self) -> None:
         for job in self._caches.migrations:
-            if job.status.phase.waiting:
+            if job.status.phase.waiting or job.status.phase is MigrationPhase.SCHEDULING:
                 self._controller.enqueue(job.key)

@@ -8,6 +8,7 @@ from virt_controller.actions import LookAgain, RecordEvent
 from virt_controller.failure import Failure
 from virt_controller.migration import hand_off, status, target
 from virt_controller.migration.actions import Action
+from virt_controller.migration.limits import waits_to_arrive
 from virt_controller.migration.observe import Observed
 from virt_controller.migration.outcome import fail, patched
 from virt_controller.pod.observed import LauncherPod
@@ -39,9 +40,22 @@ def schedule(observed: Observed, pod: LauncherPod) -> tuple[Action, ...]:
     if pod.ended or pod.metadata.deletion_timestamp is not None:
         return fail(observed, f"Migration target pod {pod.metadata.name} is down")
     if pod.spec.node_name:
-        return hand_off.to_handlers(observed)
+        return _hand_off(observed, pod)
     late = target.why_too_late(observed, pod)
     return fail(observed, late) if late else report_start(observed, pod)
+
+
+def _hand_off(observed: Observed, pod: LauncherPod) -> tuple[Action, ...]:
+    """Hand the guest off, unless too many others arrive at the node."""
+    job = observed.job
+    if observed.settings is None:
+        return (LookAgain(),)
+    obstacle = waits_to_arrive(job.metadata.uid, pod.spec.node_name, observed.candidates, observed.settings)
+    if not obstacle:
+        return hand_off.to_handlers(observed)
+    waiting = Condition(status.WAITING, "True", status.PARALLEL, obstacle)
+    after = status.with_condition(job, waiting, observed.now, status.without(job, status.REJECTED_BY_QUOTA))
+    return patched(observed, status.with_target(after, pod.metadata.name))
 
 
 def report_start(observed: Observed, pod: LauncherPod) -> tuple[Action, ...]:

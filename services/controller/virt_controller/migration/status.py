@@ -18,6 +18,9 @@ REJECTED_BY_QUOTA = "migrationRejectedByResourceQuota"
 WAITING = "Waiting"
 """Why the migration has not begun or does not go on; ours, KubeVirt has none."""
 
+PARALLEL = "ParallelMigrations"
+"""The reason of Waiting while as many migrations run as may."""
+
 FAILURE = "Failure"
 """Why it failed; ours, KubeVirt has events alone."""
 
