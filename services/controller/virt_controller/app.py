@@ -17,6 +17,7 @@ from virt_core.rpc.authorize import allow
 from virt_core.rpc.identity import Identity
 from virt_core.rpc.tls import Certificates
 
+from virt_controller import metrics
 from virt_controller.caches import Caches
 from virt_controller.evacuation.reconcile import EvacuationReconciler
 from virt_controller.migration.plan import Planner as MigrationPlanner
@@ -71,7 +72,7 @@ async def run(settings: Settings, stopping: asyncio.Event) -> None:
             ("caches", caches.run()),
             ("leader", lease.lead(lambda: _work(reconcilers))),
             ("rpc server", port.serve(settings.rpc_port, identity, certificates, peers=allow(components.OPERATOR))),
-            ("http", http.serve(settings.health_port, caches.wait)),
+            ("http", http.serve(settings.health_port, caches.wait, lambda: metrics.text(updater.outdated))),
         )
 
 

@@ -1,4 +1,5 @@
-"""The HTTP port of controller, handler and operator: HEALTH_PATH for the kubelet's probes, 200 when ready, 503 before.
+"""The HTTP port of controller, handler and operator: HEALTH_PATH for the kubelet's probes, 200 when ready, 503 before;
+METRICS_PATH for Prometheus, where the process has metrics.
 
 The kubelet probes a starting container once a second, so a process that becomes ready right after a probe would count
 as unready for another second. Therefore a probe that comes early is answered when the process is ready.
@@ -11,22 +12,23 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 
-from virt_core.conventions.component_pod import HEALTH_PATH
+from virt_core.conventions.component_pod import HEALTH_PATH, METRICS_PATH
 
 _LIMIT = 5.0  # seconds for a request to arrive and for its answer
 _HOLD = 1.5  # seconds that an answer waits for readiness; the probes' timeout is two (virt_operator/strategy/pods.py)
 
 
-async def serve(port: int, until_ready: Callable[[], Awaitable[object]]) -> None:
+async def serve(
+    port: int, until_ready: Callable[[], Awaitable[object]], metrics: Callable[[], str] | None = None
+) -> None:
     """Answer on all addresses until cancelled; any other path is not found. `until_ready()` returns when the process is
-    ready."""
+    ready, `metrics()` Prometheus' text format."""
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             async with asyncio.timeout(_LIMIT):
                 head = await reader.readuntil(b"\r\n\r\n")
-                status = await _status(head, until_ready)
-                writer.write(f"HTTP/1.1 {status}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n".encode())
+                writer.write(await _answer(head, until_ready, metrics))
                 await writer.drain()
         except (TimeoutError, OSError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
             pass  # the client disconnected or does not speak HTTP: there is nobody to answer
@@ -38,10 +40,22 @@ async def serve(port: int, until_ready: Callable[[], Awaitable[object]]) -> None
         await server.serve_forever()
 
 
-async def _status(head: bytes, until_ready: Callable[[], Awaitable[object]]) -> str:
+async def _answer(
+    head: bytes, until_ready: Callable[[], Awaitable[object]], metrics: Callable[[], str] | None
+) -> bytes:
     target = head.split(b"\r\n", 1)[0].split(b" ")[1:2]
-    if not target or target[0].partition(b"?")[0] != HEALTH_PATH.encode():
-        return "404 Not Found"
+    path = target[0].partition(b"?")[0].decode(errors="replace") if target else ""
+    if path == METRICS_PATH and metrics is not None:
+        return _response("200 OK", metrics().encode(), "Content-Type: text/plain; version=0.0.4\r\n")
+    return _response(await _status(until_ready) if path == HEALTH_PATH else "404 Not Found")
+
+
+def _response(status: str, body: bytes = b"", more: str = "") -> bytes:
+    head = f"HTTP/1.1 {status}\r\n{more}Content-Length: {len(body)}\r\nConnection: close\r\n\r\n"
+    return head.encode() + body
+
+
+async def _status(until_ready: Callable[[], Awaitable[object]]) -> str:
     try:
         async with asyncio.timeout(_HOLD):
             await until_ready()

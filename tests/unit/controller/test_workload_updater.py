@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from virt_controller import metrics
 from virt_controller.caches import Caches
 from virt_controller.workload_update.reconcile import WorkloadUpdater
 from virt_core.kube.client import KubeClient
@@ -88,7 +89,9 @@ async def test_outdated_launchers_are_labelled_counted_and_replaced(server: Fake
     put_guest(server, "a")
     put_guest(server, "b", "new")
     async with updater(client) as made:
+        assert metrics.text(made.outdated) == ""
         assert await made.look() == 5.0
+        assert metrics.text(made.outdated).endswith("gauge\nkubevirt_vmi_number_of_outdated 1\n")
     (migration,) = migrations(server)
     assert migration["spec"]["vmiName"] == "a"
     assert stored(server, VIRTUAL_MACHINE_INSTANCES.path("ns", "a"))["metadata"]["labels"] == {LABEL: ""}

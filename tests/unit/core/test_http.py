@@ -61,3 +61,13 @@ async def test_the_probe_is_answered_on_both_families(port: int, address: str) -
         serving = group.create_task(http.serve(port, ready.wait), name="http")
         assert (await ask(port, address=address)).startswith(b"HTTP/1.1 200 ")
         serving.cancel()
+
+
+async def test_metrics_are_answered_whether_the_process_is_ready_or_not(port: int) -> None:
+    async with asyncio.timeout(5), asyncio.TaskGroup() as group:
+        serving = group.create_task(http.serve(port, asyncio.Event().wait, lambda: "up 1\n"), name="http")
+        answer = await ask(port, b"GET /metrics HTTP/1.1\r\n\r\n")
+        serving.cancel()
+    head, _, body = answer.partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 200 ") and b"Content-Type: text/plain; version=0.0.4" in head
+    assert b"Content-Length: 5" in head and body == b"up 1\n"

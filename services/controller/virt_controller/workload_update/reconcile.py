@@ -43,6 +43,11 @@ class WorkloadUpdater:
         caches.vmis.subscribe(lambda _: self._look_soon())
         caches.configuration.subscribe(lambda: self._queue.add(_KEY))
 
+    @property
+    def outdated(self) -> int | None:
+        """How many guests have an outdated launcher; None: this replica does not lead, or has not counted yet."""
+        return self._reported[1] if self._reported is not None else None
+
     async def work(self) -> None:
         """Work until cancelled, starting when every cache is complete."""
         await self._caches.wait()

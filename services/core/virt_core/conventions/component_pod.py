@@ -9,7 +9,7 @@ RPC_PORT = 8186
 """gRPC by mTLS, in every component."""
 
 HEALTH_PORT = 8080
-"""Plain HTTP for the kubelet's probes; virt-api answers them on its HTTPS port."""
+"""Plain HTTP for the kubelet's probes and for metrics; virt-api answers them on its HTTPS port."""
 
 API_PORT = 8443
 """virt-api's HTTPS: aggregated API and webhooks."""
@@ -22,6 +22,9 @@ HTTPS_SERVICE_PORT = 443
 
 HEALTH_PATH = "/healthz"
 """200 when ready, 503 before, on whichever port answers probes."""
+
+METRICS_PATH = "/metrics"
+"""Prometheus' text format, on the same port."""
 
 CERTIFICATES = "/etc/virt/certificates"
 """Key, leaf and bundle (certificate_files.py): a Secret's, or in memory where the pod renews its own leaf."""
