@@ -4,6 +4,8 @@ of its first node, created by hand.
 
 from __future__ import annotations
 
+import os
+import shutil
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -32,11 +34,35 @@ def in_node(*argv: str) -> str:
 
 
 @contextmanager
-def claim(name: str, path: str, mode: str, size: str, *, source: str = "local") -> Iterator[None]:
-    """A volume of the node, folder or device, and a claim that is bound to it. The kubelet gives a folder of source
-    "local" to the pod's fsGroup, one of "hostPath" it leaves as it is."""
-    where = {"key": "kubernetes.io/hostname", "operator": "In", "values": [node_name()]}
-    common = {"storageClassName": "", "volumeMode": mode, "accessModes": ["ReadWriteOnce"]}
+def shared_claim(name: str) -> Iterator[None]:
+    """A claim whose folder every node has: the cluster's state folder is the same on all of them."""
+    cluster_now = Cluster.load()
+    folder = cluster_now.state / f"e2e-{name}"
+    folder.mkdir(exist_ok=True)
+    os.chown(folder, int(LAUNCHER), int(LAUNCHER))
+    try:
+        names = [known.name for known in cluster_now.nodes]
+        with claim(name, str(folder), "Filesystem", "64Mi", access="ReadWriteMany", names=names):
+            yield
+    finally:
+        shutil.rmtree(folder)
+
+
+@contextmanager
+def claim(
+    name: str,
+    path: str,
+    mode: str,
+    size: str,
+    *,
+    source: str = "local",
+    access: str = "ReadWriteOnce",
+    names: list[str] | None = None,
+) -> Iterator[None]:
+    """A volume of the node, or of the named ones, folder or device, and a claim that is bound to it. The kubelet gives
+    a folder of source "local" to the pod's fsGroup, one of "hostPath" it leaves as it is."""
+    where = {"key": "kubernetes.io/hostname", "operator": "In", "values": names or [node_name()]}
+    common = {"storageClassName": "", "volumeMode": mode, "accessModes": [access]}
     volume: dict[str, Any] = {
         "apiVersion": "v1",
         "kind": "PersistentVolume",

@@ -1,0 +1,74 @@
+"""What a migration that is over has left behind, in the API and in the guest's pod. For test_migration_kills.py."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+from virt_core.conventions.labels import CREATED_BY
+from virt_core.conventions.migration import FINALIZER, TARGET_NODE_NAME
+
+from tests.e2e.cluster import process, processes
+from tests.e2e.migration_faults import LAUNCHER, QEMU
+from tests.e2e.move_watch import FINAL, Body, MoveWatch
+
+_PKI = "var/run/kubevirt-private/.pki/libvirt"
+_LIBVIRT_PORT = 16514
+_LISTENS = "0A"  # proc(5), net/tcp: the state
+
+
+def left_behind(watch: MoveWatch, guest: str) -> list[str]:
+    """What a guest's migrations have left; empty if it is as if it had been started where it runs."""
+    vmi = watch.vmis[guest]
+    meta, status = vmi["metadata"], vmi["status"]
+    active: dict[str, str] = status.get("activePods", {})
+    mine = [pod for pod in watch.pods.values() if pod["metadata"].get("labels", {}).get(CREATED_BY) == meta["uid"]]
+    alive = [pod for pod in mine if pod["status"].get("phase") not in FINAL]
+    found = []
+    if TARGET_NODE_NAME in meta.get("labels", {}):
+        found.append(f"label {TARGET_NODE_NAME}")
+    if len(active) != 1:
+        found.append(f"activePods {active}")
+    if {pod["metadata"]["uid"] for pod in alive} != set(active):
+        found.append(f"pods {[pod['metadata']['name'] for pod in alive]} beside activePods {active}")
+    if list(active.values()) != [status.get("nodeName")]:
+        found.append(f"nodeName {status.get('nodeName')} beside activePods {active}")
+    if not status.get("migrationState", {}).get("completed"):
+        found.append(f"migrationState {status.get('migrationState')}")
+    for migration in watch.migrations.values():
+        is_mine = migration["spec"]["vmiName"] == guest
+        if (
+            is_mine
+            and migration["status"].get("phase") in FINAL
+            and FINALIZER in migration["metadata"].get("finalizers", ())
+        ):
+            found.append(f"finalizer of {migration['metadata']['name']}")
+    running = [pod["metadata"]["name"] for pod in mine if process(pod["metadata"]["uid"], QEMU)]
+    if len(running) != 1:
+        found.append(f"QEMU in {running}")
+    return [*found, *(thing for pod in alive for thing in _in_pod(pod))]
+
+
+def _in_pod(pod: Body) -> list[str]:
+    name, uid = pod["metadata"]["name"], pod["metadata"]["uid"]
+    launcher = process(uid, LAUNCHER)
+    if launcher is None:
+        return [f"{name} has no launcher: {[known.command[:60] for known in processes(uid)]}"]
+    proc, found = Path("/proc", str(launcher.pid)), []
+    if files := sorted(path.name for path in (proc / "root" / _PKI).glob("*")):
+        found.append(f"{name}: certificates {files}")
+    for line in (proc / "net/tcp").read_text().splitlines()[1:]:
+        _, local, _, state, *_ = line.split()
+        if state == _LISTENS and int(local.rpartition(":")[2], 16) == _LIBVIRT_PORT:
+            found.append(f"{name}: libvirtd listens")
+    argv = ["nsenter", "-t", str(launcher.pid), "-n", "nft", "list", "ruleset"]
+    rules = subprocess.run(argv, capture_output=True, text=True, timeout=20, check=False).stdout
+    found += [f"{name}: rule {line.strip()}" for line in rules.splitlines() if str(_LIBVIRT_PORT) in line]
+    return found
+
+
+def unfinished(body: Body) -> str:
+    """A migration's own words on how it stands."""
+    status = body.get("status", {})
+    words = [condition.get("message", "") for condition in status.get("conditions", ())]
+    return f"{body['metadata']['name']} {status.get('phase')}: {'; '.join(filter(None, words))}"
