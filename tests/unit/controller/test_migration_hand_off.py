@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from virt_core.kube.client import KubeClient
-from virt_core.kube.resource import VIRTUAL_MACHINE_INSTANCE_MIGRATIONS
+from virt_core.kube.resource import NODES, VIRTUAL_MACHINE_INSTANCE_MIGRATIONS
 from virt_core.testing.api_server import FakeApiServer
 
 from tests.unit.controller.migration_world import JOB, MigrationWorld
@@ -87,3 +88,18 @@ async def test_a_pod_whose_containers_do_not_start_is_given_up_in_time(
     assert world.phase == "Failed" and "has not run in time: ImagePullBackOff" in failure
     assert list(world.pods) == ["source"] and world.vmi["status"]["activePods"] == {"source": "node1"}
     assert world.state["startTimestamp"] and world.state["endTimestamp"]
+
+
+@pytest.mark.parametrize("evacuates", [False, True])
+@pytest.mark.parametrize("nodes", [1, 2])
+async def test_a_guest_moves_within_its_node_only_if_it_is_the_only_one(
+    server: FakeApiServer, client: KubeClient, nodes: int, evacuates: bool
+) -> None:
+    annotations = {"kubevirt.io/evacuationMigration": "node1"} if evacuates else {}
+    world = MigrationWorld(server, **annotations)
+    for number in range(nodes):
+        schedulable = {"labels": {"kubevirt.io/schedulable": "true"}}
+        server.patch(NODES.path(None, f"node{number + 1}"), {"metadata": schedulable})
+    await world.settle(client)
+    stays = "podAntiAffinity" not in world.target["spec"].get("affinity", {})
+    assert stays is (nodes == 1 and not evacuates)

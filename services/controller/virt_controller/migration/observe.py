@@ -32,6 +32,9 @@ class Observed:
     target: LauncherPod | None = None
     """The pod that was created for this migration."""
 
+    only_node: bool = False
+    """Whether no other node of the cluster has ever run virtual machines."""
+
     other_pods: tuple[str, ...] = ()
     """Names of further pods that may hold the guest. There are never three: no migration begins before they end."""
 

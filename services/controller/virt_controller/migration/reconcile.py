@@ -12,6 +12,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 import msgspec
+from virt_core.conventions import labels
 from virt_core.conventions import migration as convention
 from virt_core.kube.client import KubeClient
 from virt_core.kube.events import EventRecorder
@@ -156,7 +157,13 @@ class MigrationReconciler:
         spec = self._specs.of(vmi, configuration)
         claims = await read_claims(self._client, job.metadata.namespace, spec)
         rules = self._namespaces.known(job.metadata.namespace)
-        return replace(observed, spec=spec, claims=claims, rules=rules, refusal=self._waiting_refusal(job, now))
+        observed = replace(observed, spec=spec, claims=claims, rules=rules, only_node=self._only_node(source))
+        return replace(observed, refusal=self._waiting_refusal(job, now))
+
+    def _only_node(self, source: LauncherPod | None) -> bool:
+        """Whether the guest's node is the only one that has had a handler, ready or not."""
+        names = [node.metadata.name for node in self._caches.nodes if labels.SCHEDULABLE in node.metadata.labels]
+        return source is not None and names == [source.spec.node_name]
 
     def _target(self, job: VirtualMachineInstanceMigration, vmi: VirtualMachineInstance) -> LauncherPod | None:
         for pod in self._caches.pods.of(vmi):

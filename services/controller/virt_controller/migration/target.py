@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from virt_core.conventions import migration as convention
 from virt_core.conventions.launcher_pod import COMPUTE
 from virt_core.migration.migration import MigrationPhase
 from virt_core.objects.meta import seconds_since
@@ -34,9 +35,15 @@ def creation(observed: Observed, launcher: LauncherSettings) -> CreateTarget | s
     limits = required_limits(observed.rules, spec.spec.priority_class_name) if observed.rules is not None else None
     manifest = launcher_pod(vmi, spec, launcher, observed.configuration, claims, limits=limits)
     try:
-        return CreateTarget(target_pod(manifest, observed.job, vmi.metadata.name, source))
+        made = target_pod(manifest, observed.job, vmi.metadata.name, source, same_node=_may_stay(observed))
     except NoDigest as error:
         return str(error)
+    return CreateTarget(made)
+
+
+def _may_stay(observed: Observed) -> bool:
+    """Whether the guest may move to another pod of its own node: there is no other one, and it need not leave."""
+    return observed.only_node and convention.EVACUATION not in observed.job.metadata.annotations
 
 
 def is_running(pod: LauncherPod) -> bool:

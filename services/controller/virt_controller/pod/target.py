@@ -45,7 +45,7 @@ def target_pod(
     Args:
         manifest: of the pod that the VirtualMachineInstance would have today.
         source: the pod in which the guest runs.
-        same_node: whether it may be on the source's node.
+        same_node: whether it may be on the source's node, for want of another one.
 
     Raises:
         NoDigest: an image of the user's has no digest yet.
