@@ -179,3 +179,42 @@ async def test_a_cache_that_is_behind_moves_nobody_twice(server: FakeApiServer, 
         server.remove(f"{_MIGRATIONS}/{migrations(server)[0]['metadata']['name']}")
         await second.look()
     assert migrations(server) == []
+
+
+@pytest.mark.parametrize("code", [403, 500])
+async def test_a_refused_eviction_does_not_keep_others_from_theirs(
+    server: FakeApiServer, client: KubeClient, code: int
+) -> None:
+    strategy(server, "Evict")
+    for name in ("a", "b"):
+        put_guest(server, name)
+    evicted: list[str] = []
+
+    def answer(method: str, place: Place) -> None:
+        if method == "POST" and place.plural == "pods":
+            evicted.append(place.name)
+            raise Refused(code, "Refused", "webhook pods.example.com denied the request")
+
+    server.fault = answer
+    async with updater(client) as made:
+        await made.look()
+    assert evicted == ["pod-a", "pod-b"]
+    assert "pods.example.com denied" in events(server)["FailedEvict"]
+
+
+async def test_a_guest_whose_label_is_refused_does_not_keep_others_from_theirs(
+    server: FakeApiServer, client: KubeClient
+) -> None:
+    strategy(server)
+    for name in ("a", "b"):
+        put_guest(server, name)
+
+    def refuse(method: str, place: Place) -> None:
+        if method == "PATCH" and (place.plural, place.name) == ("virtualmachineinstances", "a"):
+            raise Refused(403, "Forbidden", "webhook vmis.example.com denied the request")
+
+    server.fault = refuse
+    async with updater(client) as made:
+        await made.look()
+    assert stored(server, VIRTUAL_MACHINE_INSTANCES.path("ns", "b"))["metadata"]["labels"] == {LABEL: ""}
+    assert stored(server, KUBEVIRT)["status"]["outdatedVirtualMachineInstanceWorkloads"] == 2

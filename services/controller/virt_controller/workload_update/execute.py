@@ -15,7 +15,7 @@ from virt_core.objects.meta import ObjectMeta
 from virt_core.vmi.instance import VirtualMachineInstance
 
 from virt_controller.actions import LookAgain, RecordEvent
-from virt_controller.execution import Execution, Refused
+from virt_controller.execution import Execution, Refused, is_refusal
 from virt_controller.migration import creation
 from virt_controller.workload_update.actions import Action, CreateMigration, Evict, PatchVmi, Write
 
@@ -63,6 +63,10 @@ class Executor:
             except Conflict as error:
                 _log.info("planning again after a change", reason=error.message)
                 again = 1.0
+            except KubeError as error:
+                if not is_refusal(error):
+                    raise
+                _log.warning("leaving out an action that is refused", reason=str(error))
         return again
 
     async def count(self, kubevirt: ObjectMeta, outdated: int) -> None:
@@ -94,7 +98,7 @@ class Executor:
         except NotFound:
             return
         except KubeError as error:
-            if error.status != _TOO_MANY_REQUESTS:
+            if error.status != _TOO_MANY_REQUESTS and not is_refusal(error):
                 raise
             if not any(text in error.message for text in _MARKED):
                 message = f"Error deleting VMI during automated workload update: {error.message}"
