@@ -103,3 +103,22 @@ async def test_a_guest_moves_within_its_node_only_if_it_is_the_only_one(
     await world.settle(client)
     stays = "podAntiAffinity" not in world.target["spec"].get("affinity", {})
     assert stays is (nodes == 1 and not evacuates)
+
+
+async def test_a_cache_behind_deletes_no_pod_to_which_the_guest_was_handed_off(
+    server: FakeApiServer, client: KubeClient
+) -> None:
+    world = MigrationWorld(server)
+    await world.settle(client)
+    await client.delete(VIRTUAL_MACHINE_INSTANCE_MIGRATIONS, *JOB)
+
+    def hand_off() -> None:
+        """A leader that has ended since."""
+        target = world.target["metadata"]
+        world.bind_target()
+        world.report(migrationUid="move-uid", sourcePodUID="source", targetPodUID=target["uid"], targetNode="node2")
+        world.prepare()
+
+    await world.overtake(client, hand_off)
+    assert "deletionTimestamp" not in world.target["metadata"]
+    assert world.phase == "Scheduling"

@@ -18,7 +18,7 @@ class CreateTarget:
 
 @dataclass(frozen=True, slots=True)
 class DeleteTarget:
-    """Delete the target pod of this UID."""
+    """Delete the target pod of this UID, unless the API server knows of a hand-off to it."""
 
     name: str
     uid: str

@@ -8,7 +8,7 @@ from typing import assert_never
 from virt_core import logs
 from virt_core.conventions import migration as convention
 from virt_core.kube.client import KubeClient, Object
-from virt_core.kube.errors import AlreadyExists
+from virt_core.kube.errors import AlreadyExists, Conflict
 from virt_core.kube.events import EventRecorder
 from virt_core.kube.resource import PODS, VIRTUAL_MACHINE_INSTANCE_MIGRATIONS, VIRTUAL_MACHINE_INSTANCES
 from virt_core.migration.migration import VirtualMachineInstanceMigration
@@ -59,6 +59,7 @@ class Executor:
                 case CreateTarget():
                     return await self._create(job, action, log)
                 case DeleteTarget():
+                    await self._require_no_guest(job)
                     log.info("deleting target pod", pod=action.name)
                     await self._execution.delete(PODS, meta.namespace, action.name, uid=action.uid)
                 case PatchStatus():
@@ -84,6 +85,19 @@ class Executor:
             return True
 
         return await self._execution.run(job.reference, actions, write)
+
+    async def _require_no_guest(self, job: VirtualMachineInstanceMigration) -> None:
+        """Check that the guest was not handed off to the migration's target pod: a deletion has no precondition, and
+        the cached VirtualMachineInstance may be older than what a leader before this one wrote.
+
+        Raises:
+            Conflict: it was; the cache is behind.
+        """
+        found = await self._execution.read(VIRTUAL_MACHINE_INSTANCES, *job.vmi_key)
+        live = VirtualMachineInstance.of(found) if found is not None else None
+        state = live.status.migration_state if live is not None and not live.status.phase.final else None
+        if state is not None and state.migration_uid == job.metadata.uid:
+            raise Conflict(409, f"the guest is handed off to migration {job.metadata.name}: the cache is behind")
 
     async def _create(self, job: VirtualMachineInstanceMigration, action: CreateTarget, log: logs.BoundLogger) -> bool:
         """Whether this request created the pod. A creation has no precondition: with a cache that is behind it would
