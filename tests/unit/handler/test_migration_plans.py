@@ -53,6 +53,7 @@ ABORT = {"abortRequested": True}
 GIVEN_UP = STARTED | {"sourceSwitched": True}
 
 RUNNING = GuestState(VMI_UID, state_pb2.MACHINE_PHASE_RUNNING)
+PAUSED = GuestState(VMI_UID, state_pb2.MACHINE_PHASE_PAUSED)
 MIGRATED = GuestState(VMI_UID, state_pb2.MACHINE_PHASE_MIGRATED)
 INCOMING = GuestState(VMI_UID, state_pb2.MACHINE_PHASE_INCOMING)
 ABSENT = GuestState("", state_pb2.MACHINE_PHASE_ABSENT)
@@ -146,6 +147,9 @@ def test_the_next_step_of_the_source(
         (GIVEN_UP, INCOMING, {"activePods": {B: "node2"}}, [CommitTarget]),
         (GIVEN_UP, INCOMING, {}, []),
         (IDENTIFIED, ABSENT, {"activePods": {B: "node2"}}, [AbortTarget, PatchStatus, RecordEvent]),
+        (HANDED_OFF, RUNNING, {}, [PatchStatus, RecordEvent]),
+        (IDENTIFIED, PAUSED, {}, [PatchStatus, RecordEvent]),
+        (IDENTIFIED | {"failed": True, "completed": True}, RUNNING, {}, [AbortTarget]),
         (STARTED, RUNNING, {}, [PrepareNetwork, PatchStatus, RecordEvent]),
         (STARTED, RUNNING, {"activePods": {B: "node2"}}, [PrepareNetwork, PatchStatus, RecordEvent]),
         (FAILED, INCOMING, {}, [AbortTarget]),
@@ -159,6 +163,42 @@ def test_the_next_step_of_the_target(
     make_vmi: MakeVmi, state: dict[str, Any], guest: GuestState, status: dict[str, Any], expected: list[type]
 ) -> None:
     assert kinds(target.plan(side(make_vmi, state, guest, node="node2", **status), NOW)) == expected
+
+
+def test_a_guest_cannot_arrive_at_a_target_that_was_not_prepared(make_vmi: MakeVmi) -> None:
+    lying = side(make_vmi, IDENTIFIED, RUNNING, node="node2")
+    patch, event = target.plan(lying, NOW)
+    assert isinstance(patch, PatchStatus) and isinstance(event, RecordEvent)
+    after = apply(lying.machine.vmi.raw_status, patch.operations)
+    assert (after["phase"], after["nodeName"], after["activePods"]) == ("Running", "node1", {A: "node1", B: "node2"})
+    assert after["migrationState"]["failed"] and "cannot have arrived" in after["migrationState"]["failureReason"]
+
+
+LYING_SOURCES = [
+    (HANDED_OFF, MIGRATED, COMMITTED),
+    (IDENTIFIED, MIGRATED, SWITCHED),
+    (STARTED, MIGRATED, COMMITTED),
+    (STARTED, INCOMING, COPYING),
+    (STARTED, INCOMING, COMMITTED),
+    (STARTED | ABORT, RUNNING, COMMITTED),
+    (STARTED, GuestState("another machine", state_pb2.MACHINE_PHASE_ENDED), ABORTED),
+]
+
+
+@pytest.mark.parametrize(("state", "guest", "report"), LYING_SOURCES)
+def test_a_source_that_lies_neither_moves_nor_ends_the_guest(
+    make_vmi: MakeVmi, state: dict[str, Any], guest: GuestState, report: MigrationReport
+) -> None:
+    leaving = side(make_vmi, state, guest, report)
+    for action in source.plan(leaving, NOW):
+        assert isinstance(action, PatchStatus), action
+        after = apply(leaving.machine.vmi.raw_status, action.operations)
+        assert (after["phase"], after["nodeName"], after["activePods"]) == (
+            "Running",
+            "node1",
+            {A: "node1", B: "node2"},
+        )
+        assert "completed" not in after["migrationState"] and "failed" not in after["migrationState"]
 
 
 def test_a_hand_over_that_is_held_up_is_noted_for_the_death_of_the_source(make_vmi: MakeVmi) -> None:

@@ -1,7 +1,8 @@
 """Plans what the handler does for the pod in which a guest arrives. Pure; called by reconcile.py.
 
 The guest counts as arrived when this pod's launcher says that it runs: that launcher starts it only after the source
-has given it up for good. Until then nothing that this launcher reports changes the VirtualMachineInstance's phase.
+has given it up for good. A report of it before this side was prepared is a lie, and fails the migration. Until it has
+arrived, nothing that this launcher reports changes the VirtualMachineInstance's phase.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from virt_handler.migration.observe import ObservedSide
 from virt_handler.network.plan import IncomingMigration, PodNetwork
 
 _HERE = (state_pb2.MACHINE_PHASE_RUNNING, state_pb2.MACHINE_PHASE_PAUSED, state_pb2.MACHINE_PHASE_ENDED)
+_NOT_PREPARED = "the target's launcher reports a guest that cannot have arrived: the target is not prepared"
 _SOURCE_ENDED = "the source's pod ended before it had handed over the guest"
 
 
@@ -38,12 +40,15 @@ def plan(side: ObservedSide, now: datetime) -> tuple[Action, ...]:
     if guest is None or network is None or guest.phase == state_pb2.MACHINE_PHASE_UNKNOWN:
         return ()
     over = vmi.status.phase.final
-    if has_arrived(vmi.metadata.uid, guest):
+    arrived = has_arrived(vmi.metadata.uid, guest)
+    if arrived and state.target_node_address:  # without it no source can have begun
         return _arrived(side, network, guest, now) if not over else ()
     if over or state.completed:
         return (AbortTarget(state.migration_uid),)
-    if guest.phase == state_pb2.MACHINE_PHASE_ENDED:
-        return status.failed(vmi, state, guest.message or "the target's launcher ended the arriving guest", now)
+    if arrived or guest.phase == state_pb2.MACHINE_PHASE_ENDED:
+        ended = guest.message or "the target's launcher ended the arriving guest"
+        reason = ended if guest.phase == state_pb2.MACHINE_PHASE_ENDED else _NOT_PREPARED
+        return status.failed(vmi, state, reason, now)
     if state.source_pod_uid not in vmi.status.active_pods:
         return _without_source(side, now)
     return _prepare(side, network, now) if _to_be_prepared(side) else ()
