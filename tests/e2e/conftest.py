@@ -15,6 +15,8 @@ from tests.e2e.guests import Guest, manifest, running
 LONGEST = (
     "test_machine_lifecycle",
     "test_claims",
+    "test_migration_requests",
+    "test_migration_of_disks",
     "test_gitops",
     "test_vm_run_strategies",
     "test_vm_idle",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -11,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.e2e.cluster import apply, get, kubectl, wait
-from tests.e2e.guests import image, manifest, until
+from tests.e2e.guests import Guest, image, manifest, until
 
 OBSERVER = Path(__file__).with_name("service_observer.py")
 
@@ -23,26 +24,73 @@ def migratable(name: str) -> dict[str, Any]:
     return body
 
 
-def migration(name: str, vmi: str) -> dict[str, Any]:
+def migration(name: str, vmi: str, annotations: dict[str, str] | None = None, **spec: Any) -> dict[str, Any]:
     """A request to migrate."""
     return {
         "apiVersion": "kubevirt.io/v1",
         "kind": "VirtualMachineInstanceMigration",
-        "metadata": {"name": name, "namespace": "default"},
-        "spec": {"vmiName": vmi},
+        "metadata": {"name": name, "namespace": "default", "annotations": annotations or {}},
+        "spec": {"vmiName": vmi, **spec},
     }
+
+
+@contextmanager
+def policy(vmi: str, **settings: Any) -> Iterator[None]:
+    """Meanwhile a MigrationPolicy for the guest of `migratable(vmi)`."""
+    body = {
+        "apiVersion": "migrations.kubevirt.io/v1alpha1",
+        "kind": "MigrationPolicy",
+        "metadata": {"name": f"policy-of-{vmi}"},
+        "spec": {"selectors": {"virtualMachineInstanceSelector": {"moves": vmi}}, **settings},
+    }
+    apply(body)
+    try:
+        yield
+    finally:
+        kubectl("delete", "migrationpolicy", f"policy-of-{vmi}", "--ignore-not-found")
+
+
+def state(guest: Guest) -> dict[str, Any]:
+    """Of the guest's last migration that was handed off; empty: there was none."""
+    found: dict[str, Any] = guest.vmi["status"].get("migrationState", {})
+    return found
+
+
+def phase(name: str) -> str:
+    """Of a migration."""
+    return str(get("vmim", name).get("status", {}).get("phase", ""))
+
+
+def launchers(vmi: str) -> dict[str, str]:
+    """Phases of the guest's pods by name, those that have ended left out."""
+    uid = get("vmi", vmi)["metadata"]["uid"]
+    pods = get("pods", "-l", f"kubevirt.io/created-by={uid}")["items"]
+    living = [pod for pod in pods if pod["status"].get("phase") not in ("Succeeded", "Failed")]
+    return {pod["metadata"]["name"]: pod["status"].get("phase", "") for pod in living}
+
+
+def evict(pod: str, **options: Any) -> str:
+    """The refusal; "": the pod is evicted."""
+    body = {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": pod}, **options}
+    path = f"/api/v1/namespaces/default/pods/{pod}/eviction"
+    try:
+        kubectl("create", "--raw", path, "-f", "-", stdin=json.dumps(body))
+    except AssertionError as error:
+        return str(error)
+    return ""
 
 
 def migrate(name: str, vmi: str, seconds: float = 60) -> dict[str, Any]:
     """Migrate, wait for the end; returns the migration's status."""
     apply(migration(name, vmi))
+    return ended(name, seconds)
 
-    def status() -> dict[str, Any]:
-        found: dict[str, Any] = get("vmim", name).get("status", {})
-        return found
 
-    until(lambda: status().get("phase") in ("Succeeded", "Failed"), f"migration {name} to end", seconds)
-    return status()
+def ended(name: str, seconds: float = 60) -> dict[str, Any]:
+    """Wait for the end of a migration; returns its status."""
+    until(lambda: phase(name) in ("Succeeded", "Failed"), f"migration {name} to end", seconds)
+    status: dict[str, Any] = get("vmim", name)["status"]
+    return status
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,26 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 import pytest
 
 from tests.e2e.cluster import get, kubectl
 from tests.e2e.guests import Guest, manifest, running, until
+from tests.e2e.migrations import evict
 
 pytestmark = pytest.mark.parallel
-
-
-def evict(pod: str, **options: Any) -> str:
-    """The refusal; "": the pod is evicted."""
-    body = {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": pod}, **options}
-    path = f"/api/v1/namespaces/default/pods/{pod}/eviction"
-    try:
-        kubectl("create", "--raw", path, "-f", "-", stdin=json.dumps(body))
-    except AssertionError as error:
-        return str(error)
-    return ""
 
 
 def guest_with(name: str, strategy: str) -> dict[str, Any]:

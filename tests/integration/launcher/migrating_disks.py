@@ -36,6 +36,7 @@ def disks(*sides: Side) -> list[machine_pb2.Disk]:
         machine_pb2.Disk(name="claim", device=DISK, bus=VIRTIO, serial="claim"),
         machine_pb2.Disk(name="cd", device=machine_pb2.DISK_DEVICE_CDROM, bus=machine_pb2.DISK_BUS_SATA),
     ]
+    made[0].cache = machine_pb2.DISK_CACHE_WRITEBACK
     made[1].empty_disk.capacity_bytes = 8 * MIB
     made[2].cloud_init.source = machine_pb2.CLOUD_INIT_SOURCE_NO_CLOUD
     made[2].cloud_init.user_data = b"#cloud-config\n# of the seed\n"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
-from kubevirt.launcher.v1 import command_pb2, state_pb2
+from kubevirt.launcher.v1 import command_pb2, machine_pb2, state_pb2
 from kubevirt.launcher.v1 import migration_pb2 as pb
 
 from tests.integration.launcher.domain_events import running_times
@@ -28,6 +28,9 @@ async def test_guest_finds_what_it_wrote_to_each_disk_and_runs_on_one_side(pair:
     source, target = pair.sides
     machine = source.machine(disks=disks(*pair.sides), memory_bytes=192 * MIB)
     machine.kernel_boot.command_line += " ticks=off"
+    machine.inputs.add(type=machine_pb2.INPUT_TYPE_TABLET, bus=machine_pb2.INPUT_BUS_USB)
+    second = machine.disks.add(name="cd2", device=machine_pb2.DISK_DEVICE_CDROM, bus=machine_pb2.DISK_BUS_SCSI)
+    second.cloud_init.source = machine_pb2.CLOUD_INIT_SOURCE_NO_CLOUD
     state = await source.start_machine(machine)
     assert state.phase == RUNNING, state
     await source.wait_for_console(b"guest-demo login: ", b"ready")
@@ -41,7 +44,7 @@ async def test_guest_finds_what_it_wrote_to_each_disk_and_runs_on_one_side(pair:
     prepared = await handlers.prepare()
     size = next(disk.capacity_bytes for disk in state.disks if disk.name == "seed")
     assert (target.private / "disks/seed.iso").read_bytes() == bytes(size)
-    await handlers.start(prepared)
+    await handlers.start(prepared, auto_converge=True)
     moved = await handlers.until_phase(COMMITTED, ABORTED)
     assert moved.phase == COMMITTED, (moved, source.log[-4000:], target.log[-4000:])
     await target.wait_for_phase(RUNNING)
@@ -53,10 +56,14 @@ async def test_guest_finds_what_it_wrote_to_each_disk_and_runs_on_one_side(pair:
         await target.type(b"echo 3 >/proc/sys/vm/drop_caches\n")
         assert await shell(target, b"head -c 20 $(find-disk " + disk + b") | head -n 1") == b"of-" + disk
     assert (target.private / "disks/seed.iso").read_bytes() == (source.private / "disks/seed.iso").read_bytes()
-    xml = target.python("import libvirt; print(libvirt.open('qemu:///session').listAllDomains()[0].XMLDesc(0))")
+    program = "import libvirt; it = libvirt.open('qemu:///session').listAllDomains()[0]; print({})"
+    assert target.python(program.format("it.isPersistent()")).strip() == "1"
+    xml = target.python(program.format("it.XMLDesc(0)"))
+    assert xml.count("cache='writeback'") == 1 and "<input type='tablet' bus='usb'>" in xml
+    assert re.findall(r"device='cdrom'>.*?<target dev='\S+' bus='(\w+)'", xml, re.DOTALL) == ["sata", "scsi"]
     assert "/proc/" not in xml
     named = re.findall(r"disks/(\S+?)'", xml)
-    assert named == ["root.qcow2", "root.image", "scratch.qcow2", "seed.iso", "claim.image", "cd.iso"]
+    assert named == ["root.qcow2", "root.image", "scratch.qcow2", "seed.iso", "claim.image", "cd.iso", "cd2.iso"]
 
 
 @pytest.mark.slow

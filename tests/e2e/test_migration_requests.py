@@ -1,0 +1,104 @@
+"""What becomes of requests to migrate one guest: refused, given up, canceled, limited, as a policy says."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.e2e.cluster import apply, condition_of, get, kubectl
+from tests.e2e.guests import Guest, await_events, running, until
+from tests.e2e.migrations import ended, evict, launchers, migratable, migrate, migration, phase, policy, state
+
+pytestmark = pytest.mark.parallel
+
+NAME = "requested"
+NOWHERE: dict[str, Any] = {"addedNodeSelector": {"no-node-has": "this-label"}}
+LIMIT = {"kubevirt.io/migrationUnschedulablePodTimeoutSeconds": "4"}
+
+
+@pytest.fixture(scope="module")
+def guest(suite: None) -> Iterator[Guest]:
+    """A guest that evictions are to migrate."""
+    body = migratable(NAME)
+    body["spec"]["evictionStrategy"] = "LiveMigrate"
+    with running(body) as (only,):
+        until(lambda: only.condition("LiveMigratable").get("status") == "True", "LiveMigratable", 10)
+        yield only
+
+
+def test_a_target_that_no_node_takes_is_reported_and_given_up_in_time(guest: Guest) -> None:
+    before = state(guest)
+    apply(migration("nowhere", NAME, LIMIT, **NOWHERE))
+    created = get("vmim", "nowhere")["metadata"]["uid"]
+    await_events(created, lambda reasons: "migrationTargetPodUnschedulable" in reasons)
+    with pytest.raises(AssertionError, match="in-flight migration detected"):
+        apply(migration("second", NAME))
+    status = ended("nowhere", 15)
+    assert status["phase"] == "Failed"
+    assert "Unschedulable" in condition_of({"status": status}, "Failure")["message"]
+    until(lambda: len(launchers(NAME)) == 1, "the target pod to go", 15)
+    assert state(guest) == before and guest.phase == "Running"
+
+
+def test_a_migration_whose_target_no_node_takes_goes_when_it_is_deleted(guest: Guest) -> None:
+    before = state(guest)
+    apply(migration("canceled", NAME, **NOWHERE))
+    until(lambda: phase("canceled") == "Scheduling" and len(launchers(NAME)) == 2, "the target pod", 10)
+    kubectl("delete", "vmim", "canceled", "--wait", "--timeout=10s")
+    until(lambda: len(launchers(NAME)) == 1, "the target pod to go", 15)
+    assert state(guest) == before and guest.phase == "Running"
+
+
+def test_a_slow_copy_keeps_both_pods_from_eviction_and_is_canceled_at_once(guest: Guest) -> None:
+    node = guest.vmi["status"]["nodeName"]
+    with policy(NAME, bandwidthPerMigration="1Mi", completionTimeoutPerGiB=90):
+        apply(migration("slow", NAME))
+        until(lambda: phase("slow") == "Running", "the copy", 30)
+    moving = state(guest)
+    configured = moving["migrationConfiguration"]
+    assert moving["migrationPolicyName"] == f"policy-of-{NAME}"
+    assert (configured["bandwidthPerMigration"], configured["completionTimeoutPerGiB"]) == ("1Mi", 90)
+    assert (moving["mode"], configured["progressTimeout"]) == ("PreCopy", 150)
+    assert "Eviction request for target Pod" in evict(moving["targetPod"])
+    assert "Eviction triggered evacuation" in evict(moving["sourcePod"])
+    assert "Evacuation in progress" in evict(moving["targetPod"])
+    kubectl("replace", "--raw", guest.path("evacuate/cancel"), "-f", "-", stdin="{}")
+    kubectl("delete", "vmim", "slow", "--wait", "--timeout=20s")
+    left = state(guest)
+    assert (left["abortStatus"], left["failed"]) == ("Succeeded", True)
+    assert left["failureReason"] == "Live migration aborted "
+    assert left["startTimestamp"] <= left["endTimestamp"]
+    until(lambda: len(launchers(NAME)) == 1, "the target pod to end", 15)
+    assert guest.vmi["status"]["nodeName"] == node and guest.phase == "Running"
+
+
+def test_a_copy_over_the_limit_ends_in_kubevirts_words(guest: Guest) -> None:
+    with policy(NAME, bandwidthPerMigration="1Mi", completionTimeoutPerGiB=1):
+        status = migrate("limited", NAME)
+    assert status["phase"] == "Failed"
+    assert "Live migration is not completed after" in status["migrationState"]["failureReason"]
+    assert "seconds and has been aborted" in status["migrationState"]["failureReason"]
+    until(lambda: len(launchers(NAME)) == 1, "the target pod to end", 15)
+
+
+def test_a_workload_that_may_be_disrupted_is_suspended_over_the_limit_and_moves(guest: Guest) -> None:
+    node = guest.vmi["status"]["nodeName"]
+    limits: dict[str, Any] = {"bandwidthPerMigration": "16Mi", "completionTimeoutPerGiB": 4}
+    with policy(NAME, **limits, allowWorkloadDisruption=True, allowAutoConverge=True):
+        status = migrate("suspended", NAME)
+    assert status["phase"] == "Succeeded", status
+    moved = status["migrationState"]
+    assert (moved["mode"], moved["sourceNode"]) == ("Paused", node)
+    assert moved["migrationConfiguration"]["allowAutoConverge"] is True
+    assert guest.vmi["status"]["nodeName"] != node and guest.phase == "Running" and not guest.paused
+
+
+def test_a_paused_guest_moves_paused_and_can_be_unpaused(guest: Guest) -> None:
+    guest.command("pause")
+    until(lambda: guest.paused, "the pause", 10)
+    assert migrate("paused", NAME)["phase"] == "Succeeded"
+    assert guest.paused and guest.phase == "Running"
+    guest.command("unpause")
+    until(lambda: not guest.paused, "the guest to run on", 10)
