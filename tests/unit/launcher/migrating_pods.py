@@ -36,7 +36,8 @@ class _Certificates:
         self.owner = migration_uid
         return f"authority of {address}"
 
-    def trust(self, authority: str) -> None: ...
+    def trust(self, authority: str) -> None:
+        self.owner = self.owner or "somebody"
 
     def forget(self) -> None:
         self.owner = ""

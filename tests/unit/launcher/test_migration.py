@@ -13,7 +13,7 @@ from virt_core.rpc.errors import Refused
 from virt_launcher.domain.observation import DomainPhase
 
 from tests.unit.launcher.launcher_pod import UID
-from tests.unit.launcher.migrating_pods import TARGET, Pair
+from tests.unit.launcher.migrating_pods import MIGRATION, TARGET, Pair
 
 
 @pytest.fixture
@@ -69,6 +69,38 @@ async def test_a_migration_that_was_canceled_before_does_not_begin(pair: Pair) -
     await pair.cancel()
     assert (await pair.copy()).phase == pb.MIGRATION_PHASE_ABORTED
     assert not pair.network.jobs
+    assert pair.source.certificates.owner == ""
+
+
+async def test_a_late_cancel_of_another_migration_leaves_the_next_ones_certificates(pair: Pair) -> None:
+    await pair.prepare()
+    late = pb.CancelMigrationRequest(migration_uid="the one before")
+    await pair.source.migration.CancelMigration(late, None)
+    assert pair.source.certificates.owner == MIGRATION
+    await pair.copy()
+    await pair.migrated()
+
+
+async def test_a_migration_that_is_canceled_while_its_target_is_dialed_leaves_nothing(
+    pair: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dialed, answered = asyncio.Event(), asyncio.Event()
+
+    async def reach(address: str, ports: object) -> str:
+        dialed.set()
+        await answered.wait()
+        return ""
+
+    monkeypatch.setattr(pair.source.source, "_reach", reach)
+    await pair.prepare()
+    async with asyncio.TaskGroup() as group:
+        started = group.create_task(pair.copy())
+        await dialed.wait()
+        await pair.cancel()
+        answered.set()
+    assert started.result().phase == pb.MIGRATION_PHASE_ABORTED
+    assert not pair.network.jobs and pair.source.certificates.owner == ""
+    assert pair.source.source._connections is None
 
 
 async def test_pause_and_freeze_are_refused_while_the_guest_is_copied(pair: Pair) -> None:

@@ -79,10 +79,12 @@ def _left(vmi_uid: str, guest: GuestState) -> tuple[Action, ...]:
 
 
 def _after_failure(side: ObservedSide, guest: GuestState, now: datetime) -> tuple[Action, ...]:
-    """The copy ends with the migration, whoever has ended it."""
+    """The copy ends with the migration, whoever has ended it; the launcher forgets one that was not started."""
     vmi, report = side.machine.vmi, side.report
     if report is not None and report.progress is Progress.COPYING:
         return (_cancel(side),)
+    if report is not None and report.progress is Progress.NOT_STARTED and not vmi.status.phase.final:
+        return (_cancel(side),) if side.state.source_certificate_authority else ()
     return _lost(side, now) if has_left(guest) and not vmi.status.phase.final and _target_is_gone(side) else ()
 
 

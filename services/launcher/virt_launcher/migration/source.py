@@ -100,7 +100,10 @@ class Source:
                 raise Refused("another migration of the machine is not over", reason="MIGRATING")
             _log.info("forbidding a migration", migration=request.migration_uid)
             known = _aborted(request.migration_uid, CANCELED, canceled=True)
+            prepared = self.published.state.migration_uid
             await self._record(known)
+            if prepared in ("", request.migration_uid):  # otherwise the certificates are another migration's
+                self._certificates.forget()
         elif known.phase == pb.MIGRATION_PHASE_COPYING:
             _log.info("canceling a migration", migration=request.migration_uid)
             self._target_ended = self._target_ended or request.target_ended
@@ -132,10 +135,11 @@ class Source:
     async def _begin(self, request: pb.StartMigrationRequest) -> None:
         uid, target = request.migration_uid, request.target
         reason = self._unfit() or await self._reach(target.address, target.ports)
-        if not reason:
+        if not reason and self._known(uid) is None:
             self._certificates.trust(target.certificate_authority)
             reason = await self._refusal_of(target.address)
         if self._known(uid) is not None:  # canceled meanwhile
+            self._close()
             return
         if not reason:
             reason = self._unfit()
