@@ -64,6 +64,7 @@ def test_a_drain_moves_every_guest_once_and_ends() -> None:
                 (migration,) = migrations_of(guest)
                 assert migration["metadata"]["name"].startswith("kubevirt-evacuation-")
                 assert migration["status"]["phase"] == "Succeeded"
+                assert status["migrationState"]["sourceNode"] == node
                 until(lambda g=guest: not g.condition("EvictionRequested"), "EvictionRequested to go", 10)  # type: ignore[misc]
             remove_migrations(*guests)
 

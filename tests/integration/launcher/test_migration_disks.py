@@ -127,9 +127,9 @@ async def test_guest_moves_on_to_a_third_pod_at_once(pair: LauncherPair, images:
         for uid, hop, network in ((MIGRATION, pair, "10.99.0."), (f"{MIGRATION[:-1]}2", onward, "10.98.0.")):
             hop.source.address, hop.target.address = f"{network}1", f"{network}2"
             handlers = Handlers(uid, hop.source, hop.target, machine)
-            # The second copy is slow: what the first one leaves to do at its target falls into it.
-            slow = {"bandwidth_bytes_per_second": 8 * MIB} if hop is onward else {}
-            await handlers.start(await handlers.prepare(), **slow)
+            # The second copy is slow: what the first one leaves to do at its target falls into it. It is not encrypted.
+            options = {"bandwidth_bytes_per_second": 8 * MIB, "tls": False} if hop is onward else {}
+            await handlers.start(await handlers.prepare(), **options)
             moved = await handlers.until_phase(COMMITTED, ABORTED)
             assert moved.phase == COMMITTED, (moved, hop.source.log[-3000:], hop.target.log[-3000:])
             await hop.target.wait_for_phase(RUNNING)

@@ -99,6 +99,15 @@ def test_a_success_ends_the_back_off_and_users_do_not_wait() -> None:
     assert seconds_to_begin(job("next", evacuation="n", skip=""), [failed], NOW) == 0
 
 
+def test_a_failure_that_somebody_deletes_does_not_count() -> None:
+    failed = job("a", "Failed", failed="2026-01-01T01:00:00Z")
+    gone = msgspec.structs.replace(
+        failed, metadata=msgspec.structs.replace(failed.metadata, deletion_timestamp="2026-01-01T01:00:00Z")
+    )
+    assert seconds_to_begin(job("next", evacuation="n"), [job("b", "Failed"), gone], NOW) <= 20
+    assert seconds_to_begin(job("next", evacuation="n"), [gone], NOW) == 0
+
+
 def test_a_clock_that_is_wrong_holds_up_no_migration() -> None:
     failed = job("a", "Failed", failed="nonsense")
     assert seconds_to_begin(job("next", evacuation="n"), [failed], NOW) <= 20

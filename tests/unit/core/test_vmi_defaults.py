@@ -102,6 +102,12 @@ def test_machine_type_and_cpu_model_are_the_clusters() -> None:
     assert (domain["machine"], domain["cpu"]["model"]) == ({"type": "pc-q35-7.2"}, "Haswell")
 
 
+def test_the_eviction_strategy_is_the_clusters_unless_the_machine_has_its_own() -> None:
+    configured = Configuration(eviction_strategy="LiveMigrate")
+    assert defaulted(vmi(), configured)["spec"]["evictionStrategy"] == "LiveMigrate"
+    assert defaulted(vmi(evictionStrategy="None"), configured)["spec"]["evictionStrategy"] == "None"
+
+
 def test_devices_and_probes_get_kubevirts_values() -> None:
     image = {"image": "registry:5000/guest"}
     devices = {
