@@ -31,6 +31,7 @@ from tests.e2e.builds import (
 )
 from tests.e2e.cluster import NAMESPACE, ROOT, apply, get, kubectl, nodes, wait
 from tests.e2e.guests import MAX_GAP, Guest, manifest, observed, running, undisturbed, until
+from tests.e2e.migrations import migratable
 from tests.e2e.watching import History, template_variables, watching
 from tests.next_release.edits import FIELD_NUMBER, NEWEST, next_version
 
@@ -162,12 +163,14 @@ def journey(change: Change, *, again: bool) -> None:
         pids = {guest.name: guest.qemu_pid() for guest in old}
         travel(change, NEXT, UP)
         check_next_release(old[0])
-        young = stack.enter_context(running(noted("young1", node=first), manifest("young2", node=second)))
+        own = [left_alone(noted("young1", node=first)), left_alone(manifest("young2", node=second))]
+        *young, updated = stack.enter_context(running(*own, migratable("updated")))
         ticks.append(stack.enter_context(observed(*young, name="observer-young")))
         pids |= {guest.name: guest.qemu_pid() for guest in young}
         check_description(young[0])
         travel(change, TODAY, UP[::-1])
         check_this_release(young[0])
+        check_workload_update(updated)
         if again:
             travel(change, NEXT, UP)
             assert young[0].vmi["spec"]["domain"]["note"] == NOTE
@@ -183,6 +186,44 @@ def check_description(guest: Guest) -> None:
     pod = guest.pod["metadata"]["name"]
     domain = kubectl("exec", pod, "-c", "compute", "--", "/opt/kubevirt/bin/python", "-c", code)
     assert f"<description>{NOTE}</description>" in domain
+
+
+def left_alone(body: dict[str, Any]) -> dict[str, Any]:
+    """A machine whose launcher is not replaced while it runs."""
+    body["metadata"]["annotations"] = {"kubevirt.io/workload-update": "Never"}
+    return body
+
+
+def check_workload_update(guest: Guest) -> None:
+    """A guest of the other release migrates to a launcher of this one, once that is wanted."""
+    assert not launcher_of(guest).endswith(TODAY.tag)
+    with observed(guest, name="observer-updated") as ticks:
+        began = time.monotonic()
+        set_workload_updates(["LiveMigrate"])
+        try:
+            until(lambda: launcher_of(guest).endswith(TODAY.tag), "the guest to have a launcher of this release", 60)
+        finally:
+            set_workload_updates([])
+        print(f"a guest has a launcher of this release after {time.monotonic() - began:.1f} s")
+        assert len(ticks()[guest.name].boots) == 1 and guest.phase == "Running"
+    outdated = "kubevirt.io/outdatedLauncherImage"
+    until(lambda: outdated not in guest.vmi["metadata"]["labels"], "the launcher not to be outdated any more")
+
+
+def launcher_of(guest: Guest) -> str:
+    """The launcher's image; empty while the guest has two."""
+    vmi = guest.vmi
+    pods = get("pods", "-l", f"kubevirt.io/created-by={vmi['metadata']['uid']}")["items"]
+    found = [
+        pod["spec"]["containers"][0]["image"] for pod in pods if pod["metadata"]["uid"] in vmi["status"]["activePods"]
+    ]
+    return found[0] if len(found) == 1 else ""
+
+
+def set_workload_updates(methods: list[str]) -> None:
+    """Whether outdated launchers are replaced, and how."""
+    strategy = {"spec": {"workloadUpdateStrategy": {"workloadUpdateMethods": methods} if methods else None}}
+    kubectl("-n", NAMESPACE, "patch", "kubevirt", "kubevirt", "--type=merge", "-p", json.dumps(strategy))
 
 
 def component_pods() -> set[str]:
