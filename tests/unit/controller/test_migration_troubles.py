@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
+import pytest
 from virt_core.kube.client import KubeClient
 from virt_core.kube.resource import (
     MIGRATION_POLICIES,
@@ -98,6 +99,26 @@ async def test_of_many_requests_one_at_a_time_moves_the_guest(server: FakeApiSer
         await world.settle(client)
         active = [body["metadata"]["name"] for body in world.jobs if body["status"].get("phase") in ACTIVE]
         assert active == ["move"] and len(world.pods) == 2
+
+
+@pytest.mark.parametrize(
+    ("status", "reason", "known"),
+    [
+        ({"conditions": []}, "NotYetKnown", {"conditions": [{"type": "LiveMigratable", "status": "True"}]}),
+        ({"phase": "Scheduled"}, "GuestNotRunning", {"phase": "Running"}),
+    ],
+)
+async def test_a_request_waits_for_a_guest_that_runs_and_is_known_to_migrate(
+    server: FakeApiServer, client: KubeClient, status: dict[str, Any], reason: str, known: dict[str, Any]
+) -> None:
+    world = MigrationWorld(server)
+    server.patch(VIRTUAL_MACHINE_INSTANCES.path(*VMI), {"status": status})
+    await world.settle(client)
+    assert (world.phase, world.condition("Waiting")["reason"]) == ("Pending", reason)
+    assert list(world.pods) == ["source"]
+    server.patch(VIRTUAL_MACHINE_INSTANCES.path(*VMI), {"status": known})
+    await world.settle(client)
+    assert world.phase == "Scheduling" and len(world.pods) == 2
 
 
 async def test_a_policys_settings_count_before_the_clusters(server: FakeApiServer, client: KubeClient) -> None:
