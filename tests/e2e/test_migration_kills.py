@@ -1,6 +1,7 @@
 """Guests migrate while what takes part dies at random: each runs in exactly one place, and nothing is left behind.
 
-`make chaos`. MIGRATION_KILLS: how many migrations; MIGRATION_KILLS_SEED: of an earlier run.
+`make chaos`. MIGRATION_KILLS: how many migrations; MIGRATION_KILLS_SEED: of an earlier run; MIGRATION_KILLS_SECONDS:
+after how many no other begins.
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ from tests.e2e.witness import ran_at_once
 pytestmark = pytest.mark.chaos
 
 MIGRATIONS = int(os.environ.get("MIGRATION_KILLS", "20"))
+SECONDS = float(os.environ.get("MIGRATION_KILLS_SECONDS", "inf"))
 GUESTS = ("kills1", "kills2", "kills3", "kills4")  # which move at once
 WITH_CLAIM = GUESTS[2:]
 BANDWIDTH = "24Mi"  # so that a copy takes seconds
@@ -45,6 +47,16 @@ POLICY = {
         "selectors": {"virtualMachineInstanceSelector": {"moves": "migration-kills"}},
     },
 }
+MONITOR = """
+import libvirt, libvirt_qemu
+domain = libvirt.open("qemu:///session").listAllDomains()[0]
+net = "/machine/peripheral/net0/virtio-backend"
+queues = (f"info virtio-queue-status {net} {queue}" for queue in range(3))
+for command in ("info status", "info registers", "info migrate", f"info virtio-status {net}", *queues):
+    print(command, libvirt_qemu.qemuMonitorCommand(domain, command, 1)[:1500])
+"""
+"""What QEMU shows of a guest that does not answer."""
+
 MIGRATED_WITHIN, SETTLED_WITHIN, WELL_WITHIN, RUNS_WITHIN = 240.0, 60.0, 180.0, 120.0
 EVERY = 0.5  # seconds between two looks
 TOO_LATE = "nobody, too late"
@@ -104,8 +116,8 @@ class Kills:
         """Rounds of one migration of each guest, until there were so many."""
         for guest in GUESTS:
             await self._start(guest)
-        done = 0
-        while done < migrations:
+        done, last = 0, time.monotonic() + SECONDS
+        while done < migrations and time.monotonic() < last:
             await self._round()
             done += len(GUESTS)
 
@@ -189,7 +201,11 @@ class Kills:
                 problem(f"{what}: left behind after {SETTLED_WITHIN:.0f} s: {left}")
             boot = await self._boot(move.guest, time.time())
             if boot != self._boots[move.guest]:
-                problem(f"{what}: the guest was {self._boots[move.guest]} and is {boot or 'silent'}")
+                last = max((witness.last_tick[0] for witness in watch.witnesses_of(uid)), default=0.0) - move.began
+                was = self._boots[move.guest]
+                problem(
+                    f"{what}: the guest was {was} and is {boot or 'silent'}, last tick {last:.1f} s after the request"
+                )
         else:
             how += ", the guest has ended"
             status = watch.vmis[move.guest]["status"]
@@ -205,7 +221,7 @@ class Kills:
             await asyncio.to_thread(keep_logs, uid)
         self.record.rows[who, when.name.lower() if when is not None else "-", how] += 1
         await self._remove(move, what)
-        if left or phase != "Running" or not over:
+        if self.record.problems[problems:] or phase != "Running":
             await self._start(move.guest)
 
     async def _settled(self, guest: str) -> list[str]:
@@ -270,6 +286,18 @@ def keep_logs(vmi_uid: str) -> None:
     for namespace, selector in (("default", f"{CREATED_BY}={vmi_uid}"), (NAMESPACE, "kubevirt.io")):
         for pod in get("-n", namespace, "pods", "-l", selector)["items"]:
             keep_log(pod["metadata"]["name"], namespace)
+            if namespace == "default" and pod["status"].get("phase") == "Running":
+                argv = (
+                    "exec",
+                    pod["metadata"]["name"],
+                    "-c",
+                    "compute",
+                    "--",
+                    "/opt/kubevirt/bin/python3",
+                    "-c",
+                    MONITOR,
+                )
+                print(kubectl(*argv, check=False), flush=True)
 
 
 def _ill() -> list[str]:

@@ -70,10 +70,11 @@ class Witness:
     """When a tick came first, by boot id and number."""
 
     async def run(self) -> None:
-        """Until cancelled."""
+        """Until the container has ended, or until cancelled."""
         async with asyncio.TaskGroup() as group:
-            group.create_task(self._listen(), name=f"events of {self.pod}")
-            group.create_task(self._follow(), name=f"ticks of {self.pod}")
+            ticks = group.create_task(self._follow(), name=f"ticks of {self.pod}")
+            await self._listen()
+            ticks.cancel()  # another pod may get the address
 
     def happened_since(self, moment: float, *events: str) -> bool:
         """Whether one of the events came after `moment`."""
@@ -85,7 +86,7 @@ class Witness:
         return max(((at, boot) for (boot, _), at in self.ticks.items()), default=(0.0, ""))
 
     async def _listen(self) -> None:
-        """Until the container has ended, and the guest with it."""
+        """Returns when the container has ended, and the guest with it."""
         while not self.events:
             await self._read_events()
             await asyncio.sleep(_RETRY)
