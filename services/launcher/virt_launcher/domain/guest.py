@@ -74,7 +74,11 @@ def observe_incoming(connection: Any) -> Observation:
     domain = find_domain(connection)
     if domain is None:
         return Observation(DomainPhase.ABSENT)
-    if domain.state() == [libvirt.VIR_DOMAIN_PAUSED, libvirt.VIR_DOMAIN_PAUSED_STARTING_UP]:
+    state = domain.state()
+    if state == [libvirt.VIR_DOMAIN_PAUSED, libvirt.VIR_DOMAIN_PAUSED_STARTING_UP]:
+        return Observation(DomainPhase.MIGRATING)
+    # libvirt ends QEMU when the source is lost: then this state is seen before SHUTOFF, and no guest has run.
+    if state[0] in (libvirt.VIR_DOMAIN_NOSTATE, libvirt.VIR_DOMAIN_SHUTDOWN):
         return Observation(DomainPhase.MIGRATING)
     seen = observe(connection)
     if seen.phase not in (DomainPhase.STANDING, DomainPhase.SHUTOFF):

@@ -1,0 +1,44 @@
+"""What libvirt says of the domain of a guest that arrives."""
+
+from __future__ import annotations
+
+import libvirt
+import pytest
+from virt_launcher.domain.guest import observe_incoming
+from virt_launcher.domain.observation import DomainPhase
+
+
+class Domain:
+    def __init__(self, state: int, reason: int) -> None:
+        self._state = [state, reason]
+
+    def state(self) -> list[int]:
+        return self._state
+
+    def metadata(self, *_: object) -> str:
+        raise libvirt.libvirtError("no description")
+
+
+class Connection:
+    """Of a libvirtd with one domain."""
+
+    def __init__(self, state: int, reason: int) -> None:
+        self._domain = Domain(state, reason)
+
+    def listAllDomains(self, flags: int) -> list[Domain]:  # noqa: N802 - libvirt's name
+        return [self._domain]
+
+
+@pytest.mark.parametrize(
+    ("state", "reason", "phase"),
+    [
+        (libvirt.VIR_DOMAIN_PAUSED, libvirt.VIR_DOMAIN_PAUSED_STARTING_UP, DomainPhase.MIGRATING),
+        (libvirt.VIR_DOMAIN_PAUSED, libvirt.VIR_DOMAIN_PAUSED_MIGRATION, DomainPhase.MIGRATING),
+        (libvirt.VIR_DOMAIN_PAUSED, libvirt.VIR_DOMAIN_PAUSED_USER, DomainPhase.STANDING),
+        (libvirt.VIR_DOMAIN_SHUTDOWN, libvirt.VIR_DOMAIN_SHUTDOWN_UNKNOWN, DomainPhase.MIGRATING),
+        (libvirt.VIR_DOMAIN_NOSTATE, libvirt.VIR_DOMAIN_NOSTATE_UNKNOWN, DomainPhase.MIGRATING),
+        (libvirt.VIR_DOMAIN_RUNNING, libvirt.VIR_DOMAIN_RUNNING_UNPAUSED, DomainPhase.RUNNING),
+    ],
+)
+def test_an_incoming_qemu_that_libvirt_ends_has_not_run_the_guest(state: int, reason: int, phase: DomainPhase) -> None:
+    assert observe_incoming(Connection(state, reason)).phase is phase
