@@ -125,6 +125,7 @@ SIDES_NOT: dict[str, dict[str, Any]] = {
         "a request to abort": state(abortRequested=True),
         "the source's identity": state(sourceCertificateAuthority="mine"),
         "that the source has given the guest up": state(sourceSwitched=True),
+        "how far the copy is": state(progress={"remainingBytes": 1}),
         "a field of nobody": state(targetCPUSet=[1]),
     },
     "source": {
@@ -143,6 +144,7 @@ SIDES: dict[str, dict[str, Any]] = {
         "its identity": state(sourceCertificateAuthority="mine", sourceAddress="10.0.0.1", sourceDisks={"root": 1}),
         "the start": state(startTimestamp="2026-01-01T00:00:00Z", mode="PreCopy"),
         "that it has given the guest up": state(sourceSwitched=True),
+        "how far it is": state(progress={"remainingBytes": 1}),
         "the phase": {"status": {"phase": "Failed"}},
     },
 }

@@ -18,6 +18,12 @@ NOWHERE: dict[str, Any] = {"addedNodeSelector": {"no-node-has": "this-label"}}
 LIMIT = {"kubevirt.io/migrationUnschedulablePodTimeoutSeconds": "4"}
 
 
+def copied(name: str) -> dict[str, Any]:
+    """How far a migration's copy is; empty before that is reported."""
+    found: dict[str, Any] = get("vmim", name)["status"].get("migrationState", {}).get("progress", {})
+    return found
+
+
 @pytest.fixture(scope="module")
 def guest(suite: None) -> Iterator[Guest]:
     """A guest that evictions are to migrate."""
@@ -61,6 +67,10 @@ def test_a_slow_copy_keeps_both_pods_from_eviction_and_is_canceled_at_once(guest
     assert moving["migrationPolicyName"] == f"policy-of-{NAME}"
     assert (configured["bandwidthPerMigration"], configured["completionTimeoutPerGiB"]) == ("1Mi", 90)
     assert (moving["mode"], configured["progressTimeout"]) == ("PreCopy", 150)
+    until(lambda: copied("slow").get("remainingBytes", 0) > 0, "how far the copy is", 15)
+    shown = copied("slow")
+    assert 0 < shown["processedBytes"] < shown["totalBytes"] and 0 < shown["bytesPerSecond"] < 8 << 20
+    assert shown.get("expectedEnd", shown["timestamp"]) >= shown["timestamp"]
     assert "Eviction request for target Pod" in evict(moving["targetPod"])
     assert "Eviction triggered evacuation" in evict(moving["sourcePod"])
     assert "Evacuation in progress" in evict(moving["targetPod"])

@@ -76,6 +76,17 @@ async def test_a_migration_costs_few_requests(server: FakeApiServer, client: Kub
     assert world.phase == "Succeeded" and writes <= 11
 
 
+async def test_it_shows_how_far_the_copy_is(server: FakeApiServer, client: KubeClient) -> None:
+    world = await handed_off(server, client)
+    world.prepare()
+    await world.settle(client)
+    before = server.count("PATCH")
+    world.report(progress={"remainingBytes": 7})
+    await world.settle(client)
+    assert world.job["status"]["migrationState"]["progress"] == {"remainingBytes": 7}
+    assert server.count("PATCH") == before + 1
+
+
 @pytest.mark.parametrize("started", [False, True])
 async def test_a_failed_migration_leaves_the_guest_as_it_was(
     server: FakeApiServer, client: KubeClient, started: bool

@@ -66,6 +66,8 @@ OWN_MIGRATION_FIELDS = {
     "targetCertificateAuthority",
     "sourceDisks[]",
     "sourceSwitched",
+    "progress.remainingBytes",
+    "progress.expectedEnd",
 }
 
 

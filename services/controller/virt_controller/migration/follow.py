@@ -39,6 +39,7 @@ def follow(observed: Observed) -> tuple[Action, ...]:
         actions.append(PatchVmi(tuple(hand_off.abort_patch(vmi))))
         actions.append(RecordVmiEvent(RecordEvent("SuccessfulAbortMigration", _ABORTED)))
     after = status.entering(job, hand_off.phases(state), observed.now)
+    after = status.with_progress(after, vmi.raw_status["migrationState"].get("progress"))
     if observed.canceled:
         condition = Condition(status.ABORT_REQUESTED, "True", "Canceled", "the migration is deleted")
         after = status.with_condition(job, condition, observed.now, after)

@@ -5,7 +5,7 @@ It starts from the stored status, so that fields of other releases stay as they 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -67,6 +67,13 @@ def without(job: VirtualMachineInstanceMigration, *kinds: str) -> Status:
 def with_target(status: Status, pod: str) -> Status:
     """The status that notes the name of the target pod: it was created, and is not created again."""
     return {**status, "migrationState": {**(status.get("migrationState") or {}), "targetPod": pod}}
+
+
+def with_progress(status: Status, progress: Mapping[str, Any] | None) -> Status:
+    """The status that says how far the copy is; unchanged if nobody has said so."""
+    if not progress:
+        return status
+    return {**status, "migrationState": {**(status.get("migrationState") or {}), "progress": progress}}
 
 
 def condition(job: VirtualMachineInstanceMigration, kind: str) -> Condition | None:

@@ -1,7 +1,7 @@
 """status.migrationState of a VirtualMachineInstance: how controller and both handlers agree on a migration. Pure.
 
 Each writes its own fields by guarded patches and reads the others'. It stays after the end until the next migration
-replaces it. Seven fields are not KubeVirt's; docs/differences.md names them.
+replaces it. Eight fields are not KubeVirt's; docs/differences.md names them.
 """
 
 from __future__ import annotations

@@ -51,6 +51,31 @@ _MODES = {
 }
 
 
+_LARGEST = (1 << 63) - 1  # the CRD's int64
+
+
+@dataclass(frozen=True, slots=True)
+class Copied:
+    """How far a copy is: bytes, and bytes per second."""
+
+    total: int = 0
+    remaining: int = 0
+    processed: int = 0
+    rate: int = 0
+    dirty_rate: int = 0
+
+    @classmethod
+    def from_message(cls, state: pb.MigrationState) -> Copied:
+        """From the wire."""
+        return cls(
+            min(state.total_bytes, _LARGEST),
+            min(state.remaining_bytes, _LARGEST),
+            min(state.processed_bytes, _LARGEST),
+            min(state.memory_rate_bytes + state.disk_rate_bytes, _LARGEST),
+            min(state.dirty_rate_bytes, _LARGEST),
+        )
+
+
 @dataclass(frozen=True, slots=True)
 class MigrationReport:
     """The fields that decisions and the status use."""
@@ -62,6 +87,9 @@ class MigrationReport:
 
     canceled: bool = False
     """Aborted on request."""
+
+    copied: Copied = Copied()
+    """Only shown."""
 
     @property
     def held_up(self) -> bool:
@@ -76,6 +104,7 @@ class MigrationReport:
             printable(state.reason, MESSAGE_LENGTH),
             _MODES.get(state.mode, PRE_COPY),
             state.canceled,
+            Copied.from_message(state),
         )
 
 

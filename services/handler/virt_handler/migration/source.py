@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from datetime import datetime
 from math import ceil
+from typing import Any
 
 from google.protobuf import duration_pb2
 from kubevirt.launcher.v1 import migration_pb2, state_pb2
@@ -21,6 +22,7 @@ from virt_handler.machines.guest_state import GuestState
 from virt_handler.migration import status
 from virt_handler.migration.actions import Action, CancelMigration, PublishIdentity, StartMigration
 from virt_handler.migration.observe import ObservedSide
+from virt_handler.migration.progress import progress
 from virt_handler.migration.report import MigrationReport, Progress
 
 _ALIVE = (state_pb2.MACHINE_PHASE_RUNNING, state_pb2.MACHINE_PHASE_PAUSED)
@@ -38,11 +40,11 @@ def plan(side: ObservedSide, now: datetime) -> tuple[Action, ...]:
         return _left(vmi.metadata.uid, guest)
     if vmi.status.phase.final or state.completed:
         return _after_failure(side, guest, now)
-    progress = side.report.progress if side.report is not None else Progress.UNKNOWN
-    if side.report is not None and progress in _BEGUN:
+    phase = side.report.progress if side.report is not None else Progress.UNKNOWN
+    if side.report is not None and phase in _BEGUN:
         return _under_way(side, side.report, guest, now)
     if state.abort_requested:
-        return (_cancel(side),) if progress is Progress.NOT_STARTED else ()
+        return (_cancel(side),) if phase is Progress.NOT_STARTED else ()
     return _next_step(side, now) if guest.phase in _ALIVE else ()
 
 
@@ -66,7 +68,10 @@ def _under_way(side: ObservedSide, report: MigrationReport, guest: GuestState, n
         return (_cancel(side),)
     if report.progress in _SWITCHED and has_left(guest) and _target_is_gone(side):
         return _lost(side, now)
-    return _patched(side, report.mode, now, switched=report.held_up or state.source_switched)
+    switched = report.held_up or state.source_switched
+    stored = (side.machine.vmi.raw_status.get("migrationState") or {}).get("progress") or {}
+    shown = progress(stored, state.start_timestamp, report, now)
+    return _patched(side, report.mode, now, switched=switched, shown=shown)
 
 
 def has_left(guest: GuestState) -> bool:
@@ -106,8 +111,10 @@ def _cancel(side: ObservedSide) -> CancelMigration:
     return CancelMigration(side.state.migration_uid, target_ended=_target_is_gone(side))
 
 
-def _patched(side: ObservedSide, mode: str, now: datetime, *, switched: bool = False) -> tuple[Action, ...]:
-    operations = status.started(side.machine.vmi, side.state, mode, now, switched=switched)
+def _patched(
+    side: ObservedSide, mode: str, now: datetime, *, switched: bool = False, shown: dict[str, Any] | None = None
+) -> tuple[Action, ...]:
+    operations = status.started(side.machine.vmi, side.state, mode, now, switched=switched, progress=shown)
     return (PatchStatus(tuple(operations)),) if operations else ()
 
 

@@ -36,12 +36,20 @@ def own_fields(vmi: VirtualMachineInstance, **fields: Any) -> list[Operation]:
 
 
 def started(
-    vmi: VirtualMachineInstance, state: MigrationState, mode: str, now: datetime, *, switched: bool = False
+    vmi: VirtualMachineInstance,
+    state: MigrationState,
+    mode: str,
+    now: datetime,
+    *,
+    switched: bool = False,
+    progress: Mapping[str, Any] | None = None,
 ) -> list[Operation]:
-    """The patch that reports since when the guest is copied, how, and whether the source has given it up; empty if all
-    of it is reported. The first one also tests the object's version: nobody has ended the migration."""
-    given_up = {"sourceSwitched": True} if switched else {}
-    operations = own_fields(vmi, startTimestamp=state.start_timestamp or rfc3339(now), mode=mode, **given_up)
+    """The patch that reports since when the guest is copied, how, how far, and whether the source has given it up;
+    empty if all of it is reported. The first one also tests the object's version: nobody has ended the migration."""
+    further: dict[str, Any] = {"sourceSwitched": True} if switched else {}
+    if progress is not None:
+        further["progress"] = progress
+    operations = own_fields(vmi, startTimestamp=state.start_timestamp or rfc3339(now), mode=mode, **further)
     return [_unchanged(vmi), *operations] if operations and not state.start_timestamp else operations
 
 
@@ -80,7 +88,7 @@ def arrived(vmi: VirtualMachineInstance, state: MigrationState, now: datetime) -
     }
     if state.abort_requested:
         fields["abortStatus"] = ABORT_FAILED  # the request came too late
-    kept = {key: value for key, value in _stored(vmi).items() if key not in ("failed", "failureReason")}
+    kept = {key: value for key, value in _stored(vmi).items() if key not in ("failed", "failureReason", "progress")}
     return {**kept, **fields}
 
 

@@ -75,8 +75,10 @@ class MigrationWatch:
                 await asyncio.sleep(self._allowance.take(asyncio.get_running_loop().time()))
 
     def _see(self, report: MigrationReport) -> None:
-        if report != self.report:
-            self._log.info("seeing the migration", progress=report.progress.name, reason=report.reason)
+        before = self.report
+        if report != before:
+            if before is None or (report.progress, report.reason) != (before.progress, before.reason):
+                self._log.info("seeing the migration", progress=report.progress.name, reason=report.reason)
             self.report = report
             self._on_change()
 

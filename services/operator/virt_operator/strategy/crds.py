@@ -110,7 +110,17 @@ def _add_own_migration_fields(schema: Schema) -> None:
         **dict.fromkeys(("sourceCertificateAuthority", "targetCertificateAuthority"), text),
         "sourceDisks": {"type": "object", "additionalProperties": {"type": "integer", "format": "int64"}},
         "sourceSwitched": {"type": "boolean"},
+        "progress": _progress(),
     }
+
+
+def _progress() -> Schema:
+    """How far a copy is, for those who wait for it."""
+    moment: Schema = {"type": "string", "format": "date-time"}
+    number: Schema = {"type": "integer", "format": "int64"}
+    numbers = ("totalBytes", "remainingBytes", "processedBytes", "bytesPerSecond", "dirtyBytesPerSecond")
+    properties = {**dict.fromkeys(("timestamp", "expectedEnd"), moment), **dict.fromkeys(numbers, number)}
+    return {"type": "object", "properties": properties}
 
 
 def instancetypes() -> list[Body]:

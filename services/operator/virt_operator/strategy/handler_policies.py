@@ -18,7 +18,7 @@ NODE_POLICY, MACHINE_POLICY = "kubevirt-handler-own-node", "kubevirt-handler-own
 _VERSION = "admissionregistration.k8s.io/v1"
 _CLAIM = "authentication.kubernetes.io/node-name"  # in the token of each pod since Kubernetes 1.30
 _END = ("startTimestamp", "endTimestamp", "failed", "failureReason", "completed", "abortStatus")
-_SOURCES = ("sourceCertificateAuthority", "sourceAddress", "sourceDisks", "sourceSwitched", "mode", *_END)
+_SOURCES = ("sourceCertificateAuthority", "sourceAddress", "sourceDisks", "sourceSwitched", "mode", "progress", *_END)
 _TARGETS = (
     "targetCertificateAuthority",
     "targetNodeAddress",
