@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from tests.e2e.cluster import get, kubectl, nodes
-from tests.e2e.guests import Guest, manifest, running, until
+import pytest
+
+from tests.e2e.cluster import NAMESPACE, get, kubectl, nodes
+from tests.e2e.guests import Guest, await_events, manifest, observed, running, until
 
 LAUNCHERS = "kubevirt.io=virt-launcher"
 
@@ -67,6 +70,38 @@ def test_a_drain_moves_every_guest_once_and_ends() -> None:
                 assert status["migrationState"]["sourceNode"] == node
                 until(lambda g=guest: not g.condition("EvictionRequested"), "EvictionRequested to go", 10)  # type: ignore[misc]
             remove_migrations(*guests)
+
+
+@pytest.mark.slow
+def test_a_drain_of_ten_guests_ends_while_every_handler_restarts() -> None:
+    with drainable() as node:
+        bodies = [movable(f"crowd{number}", affinity=on(node)) for number in range(10)]
+        with running(*bodies) as guests, observed(*guests) as ticks:
+            assert {guest.vmi["status"]["nodeName"] for guest in guests} == {node}
+            kubectl("-n", NAMESPACE, "rollout", "restart", "daemonset/virt-handler")
+            began = time.monotonic()
+            drain(node, 300)
+            print(f"ten guests left their node in {time.monotonic() - began:.1f} s while the handlers restarted")
+            kubectl("-n", NAMESPACE, "rollout", "status", "daemonset/virt-handler", "--timeout=120s")
+            assert all(guest.vmi["status"]["nodeName"] != node and guest.phase == "Running" for guest in guests)
+            seen = ticks()
+            gaps = sorted(round(seen[guest.name].longest_gap, 2) for guest in guests)
+            print(f"boot ids {[len(seen[guest.name].boots) for guest in guests]}, longest gaps {gaps} s")
+            assert all(len(seen[guest.name].boots) == 1 for guest in guests)
+            remove_migrations(*guests)
+
+
+def test_a_guest_that_cannot_leave_is_named_in_the_answer_a_condition_and_an_event() -> None:
+    body = movable("rooted-here")
+    body["spec"]["domain"]["devices"]["interfaces"] = [{"name": "default", "bridge": {}}]
+    with drainable() as node, running(body | {"spec": body["spec"] | {"affinity": on(node)}}) as (guest,):
+        until(lambda: guest.condition("LiveMigratable").get("status") == "False", "LiveMigratable", 10)
+        why = guest.condition("LiveMigratable")["message"]
+        with pytest.raises(AssertionError, match="is not live-migratable"):
+            drain(guest.vmi["status"]["nodeName"], 3)
+        until(lambda: why in guest.condition("EvacuationBlocked").get("message", ""), "EvacuationBlocked", 10)
+        await_events(guest.vmi["metadata"]["uid"], lambda reasons: "FailedCreate" in reasons)
+        assert guest.phase == "Running"
 
 
 def test_an_uncordoned_node_keeps_a_guest_that_nobody_could_take() -> None:

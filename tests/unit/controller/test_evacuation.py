@@ -158,6 +158,19 @@ async def test_uncordon_takes_the_mark_back_once_nothing_is_under_way(
     assert world.condition("LiveMigratable")["status"] == "True"
 
 
+async def test_a_guest_that_cannot_leave_a_cordoned_node_says_so_though_nobody_marked_it(
+    server: FakeApiServer, client: KubeClient
+) -> None:
+    world = EvacuationWorld(server, migratable="False")
+    world.cordon()
+    await world.settle(client)
+    assert world.condition(BLOCKED)["reason"] == "NotLiveMigratable" and "FailedCreate" in dict(world.events)
+    assert world.marked == "" and world.migrations == []
+    world.cordon(False)
+    await world.settle(client)
+    assert world.condition(BLOCKED) == {}
+
+
 async def test_uncordon_takes_the_mark_of_a_guest_that_cannot_move_back(
     server: FakeApiServer, client: KubeClient
 ) -> None:

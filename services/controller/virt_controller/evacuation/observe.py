@@ -42,6 +42,11 @@ class Observed:
         return bool(status.evacuation_node_name) and status.evacuation_node_name == status.node_name
 
     @property
+    def cordoned(self) -> bool:
+        """Whether the node takes no pods. `kubectl drain` cordons it first; an eviction that is refused marks nothing."""
+        return self.node is not None and self.node.spec.unschedulable
+
+    @property
     def drained(self) -> bool:
         """Whether the node's taint says that all guests are to leave."""
         return self.node is not None and self.node.drained_by(self.drain_taint)

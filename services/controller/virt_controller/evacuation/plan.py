@@ -43,8 +43,8 @@ def report(observed: Observed) -> tuple[Action, ...]:
 
 def may_concern(vmi: VirtualMachineInstance, node: Node | None, drain_taint: str) -> bool:
     """Whether a pass may have anything to do. Most guests leave nowhere, and their status changes often."""
-    drained = node is not None and node.drained_by(drain_taint)
-    return drained or bool(vmi.status.evacuation_node_name) or is_reported(vmi)
+    empties = node is not None and (node.spec.unschedulable or node.drained_by(drain_taint))
+    return empties or bool(vmi.status.evacuation_node_name) or is_reported(vmi)
 
 
 def _alive(observed: Observed) -> bool:
