@@ -43,7 +43,7 @@ class Observed:
 
     @property
     def cordoned(self) -> bool:
-        """Whether the node takes no pods. `kubectl drain` cordons it first; an eviction that is refused marks nothing."""
+        """Whether the node takes no pods. `kubectl drain` cordons it first; a refused eviction marks nothing."""
         return self.node is not None and self.node.spec.unschedulable
 
     @property
