@@ -7,11 +7,10 @@ from virt_core.migration.migration import MigrationPhase
 from virt_core.objects.meta import Condition
 
 from virt_controller.actions import LookAgain, RecordEvent
-from virt_controller.migration import hand_off, status, target
+from virt_controller.migration import hand_off, status
 from virt_controller.migration.actions import Action, PatchVmi, RecordVmiEvent
 from virt_controller.migration.observe import Observed
 from virt_controller.migration.outcome import CANCELED, fail, patched
-from virt_controller.migration.scheduling import report_start
 
 _ABORTED = "VirtualMachineInstance migration is aborted: its VirtualMachineInstanceMigration is deleted"
 
@@ -49,14 +48,11 @@ def follow(observed: Observed) -> tuple[Action, ...]:
 def _before_copy(observed: Observed) -> tuple[Action, ...]:
     """Nothing is copied before migrationState has startTimestamp: the controller alone ends the migration, also while
     handlers are away. Its patch is refused if the start, or anything else, has just been written."""
-    vmi, state, pod = observed.vmi, observed.state, observed.target
+    vmi, state = observed.vmi, observed.state
     assert vmi is not None and state is not None
     if observed.canceled:
         ended = PatchVmi(tuple(hand_off.failure_patch(vmi, CANCELED, observed.now, aborted=True)))
         return ended, RecordVmiEvent(RecordEvent("SuccessfulAbortMigration", _ABORTED))
-    if not state.target_node_address and pod is not None and not target.is_running(pod):
-        late = target.why_too_late(observed, pod)
-        return _end(observed, late) if late else report_start(observed, pod)
     left = hand_off.seconds_left(observed.job, observed.now)
     if left <= 0:
         return _end(observed, hand_off.who_is_late(state))

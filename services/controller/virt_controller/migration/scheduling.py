@@ -14,8 +14,8 @@ from virt_controller.migration.outcome import fail, patched
 from virt_controller.pod.observed import LauncherPod
 from virt_controller.pod.problems import UNSCHEDULABLE, start_problem
 
-# A pod has its node within a second, and the hand-off notes it. That a slower one was created is noted with what it
-# waits for, or after this time: if it is removed then, no leader creates it a second time.
+# A pod runs within seconds, and the hand-off notes it. That a slower one was created is noted with what it waits for,
+# or after this time: if it is removed then, no leader creates it a second time.
 _SLOW_SECONDS = 5.0
 _TROUBLE = (status.WAITING, status.REJECTED_BY_QUOTA)
 
@@ -35,11 +35,11 @@ def report_refusal(observed: Observed, refusal: Failure) -> tuple[Action, ...]:
 
 
 def schedule(observed: Observed, pod: LauncherPod) -> tuple[Action, ...]:
-    """Wait until the target pod has a node, and hand the guest off: the target's handler sees its launcher seconds
-    before the kubelet reports that it runs."""
+    """Wait until the target pod runs, and hand the guest off. The launcher is there up to a second before the kubelet
+    reports it, but a guest that arrived in a pod that is not Ready yet would be missing from its Services."""
     if pod.ended or pod.metadata.deletion_timestamp is not None:
         return fail(observed, f"Migration target pod {pod.metadata.name} is down")
-    if pod.spec.node_name:
+    if target.is_running(pod):
         return _hand_off(observed, pod)
     late = target.why_too_late(observed, pod)
     return fail(observed, late) if late else report_start(observed, pod)
@@ -72,8 +72,8 @@ def report_start(observed: Observed, pod: LauncherPod) -> tuple[Action, ...]:
             events = (RecordEvent("migrationTargetPodUnschedulable", message, warning=True),)
     slow = _SLOW_SECONDS - seconds_since(pod.metadata.creation_timestamp, observed.now)
     left = target.seconds_left(observed, pod)
-    if observed.state is None and (found is not None or slow <= 0):
+    if found is not None or slow <= 0:
         after = status.with_target(after, pod.metadata.name)
-    elif observed.state is None:
+    else:
         left = min(left, slow)
     return (*patched(observed, after), *events, LookAgain(left))
