@@ -229,6 +229,16 @@ def test_the_hand_over_is_a_single_patch(make_vmi: MakeVmi) -> None:
     assert written["abortStatus"] == "Failed"  # the request came too late
 
 
+def test_the_hand_over_leaves_what_only_the_source_may_write(make_vmi: MakeVmi) -> None:
+    """The admission policy of handlers would refuse it as a whole."""
+    arriving = side(make_vmi, STARTED | {"progress": {"remainingBytes": 1}}, RUNNING, node="node2", interfaces=[])
+    _, patch, _ = target.plan(arriving, NOW)
+    assert isinstance(patch, PatchStatus)
+    assert apply(arriving.machine.vmi.raw_status, patch.operations)["migrationState"]["progress"] == {
+        "remainingBytes": 1
+    }
+
+
 def test_a_target_is_prepared_with_the_sources_machine_and_disks(make_vmi: MakeVmi) -> None:
     volumes = [{"name": "data", "persistentVolumeClaim": {"claimName": "c"}}]
     claim = {"name": "data", "persistentVolumeClaimInfo": {"volumeMode": "Filesystem"}}

@@ -88,7 +88,7 @@ def arrived(vmi: VirtualMachineInstance, state: MigrationState, now: datetime) -
     }
     if state.abort_requested:
         fields["abortStatus"] = ABORT_FAILED  # the request came too late
-    kept = {key: value for key, value in _stored(vmi).items() if key not in ("failed", "failureReason", "progress")}
+    kept = {key: value for key, value in _stored(vmi).items() if key not in ("failed", "failureReason")}
     return {**kept, **fields}
 
 
