@@ -35,9 +35,7 @@ def test_bytes_rates_and_the_expected_end_are_shown() -> None:
 
 
 @pytest.mark.parametrize(("mode", "seconds"), [("PreCopy", None), ("Paused", 8)])
-def test_no_end_is_expected_of_a_guest_that_writes_faster_than_it_is_copied_unless_it_is_stopped(
-    mode: str, seconds: int | None
-) -> None:
+def test_no_end_is_expected_of_a_guest_that_writes_faster_unless_it_is_stopped(mode: str, seconds: int | None) -> None:
     report = MigrationReport(Progress.COPYING, mode=mode, copied=Copied(256 * MIB, 64 * MIB, 0, 8 * MIB, 9 * MIB))
     shown = progress({}, STARTED, report, NOW)
     assert shown is not None
