@@ -43,13 +43,18 @@ class Observed:
 
     @property
     def cordoned(self) -> bool:
-        """Whether the node takes no pods. `kubectl drain` cordons it first; a refused eviction marks nothing."""
+        """Whether the node takes no pods."""
         return self.node is not None and self.node.spec.unschedulable
 
     @property
     def drained(self) -> bool:
         """Whether the node's taint says that all guests are to leave."""
         return self.node is not None and self.node.drained_by(self.drain_taint)
+
+    @property
+    def empties(self) -> bool:
+        """Whether the node is drained, or cordoned as `kubectl drain` begins: a refused eviction marks no guest."""
+        return self.node is not None and self.node.empties(self.drain_taint)
 
     @property
     def unfinished(self) -> bool:

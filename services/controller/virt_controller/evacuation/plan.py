@@ -43,7 +43,7 @@ def report(observed: Observed) -> tuple[Action, ...]:
 
 def may_concern(vmi: VirtualMachineInstance, node: Node | None, drain_taint: str) -> bool:
     """Whether a pass may have anything to do. Most guests leave nowhere, and their status changes often."""
-    empties = node is not None and (node.spec.unschedulable or node.drained_by(drain_taint))
+    empties = node is not None and node.empties(drain_taint)
     return empties or bool(vmi.status.evacuation_node_name) or is_reported(vmi)
 
 
@@ -63,7 +63,7 @@ def _withdrawn(observed: Observed) -> bool:
     if not observed.marked:
         return True
     was_cordoned = vmi.metadata.annotations.get(CORDONED_NODE) == vmi.status.node_name
-    return was_cordoned and observed.node is not None and not observed.node.spec.unschedulable
+    return was_cordoned and observed.node is not None and not observed.cordoned
 
 
 def _migration(observed: Observed) -> tuple[CreateMigration, ...]:

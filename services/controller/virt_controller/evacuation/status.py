@@ -42,7 +42,7 @@ def vmi_patch(observed: Observed, *, marked: bool) -> list[Operation]:
 def blocked(observed: Observed) -> Condition | None:
     """Why the guest cannot leave its node; None: it leaves, or nothing has gone wrong yet."""
     vmi, node = observed.vmi, observed.vmi.status.node_name
-    if not (observed.marked or observed.drained or observed.cordoned) or not migrates_on_eviction(vmi):
+    if not (observed.marked or observed.empties) or not migrates_on_eviction(vmi):
         return None
     if (failure := observed.failure) is not None:
         return Condition(EVACUATION_BLOCKED, "True", failure.reason, failure.message)
@@ -75,7 +75,7 @@ def pod_patch(observed: Observed, pod: LauncherPod, *, marked: bool) -> list[Ope
 
 def _conditions(observed: Observed, *, marked: bool) -> list[dict[str, Any]]:
     """All conditions, as they are stored if those of this controller say the same as before."""
-    found = blocked(observed) if marked or observed.drained or observed.cordoned else None
+    found = blocked(observed) if marked or observed.empties else None
     own = [*([_REQUESTED] if marked else []), *([found] if found is not None else [])]
     current = observed.vmi.status.conditions
     if {_said(condition) for condition in current if condition.type in _OWN} == {_said(condition) for condition in own}:
@@ -95,7 +95,7 @@ def _annotations(observed: Observed, *, marked: bool) -> dict[str, str]:
     if not marked:
         return {}
     found = _stored_annotations(observed.vmi)
-    if observed.node is not None and observed.node.spec.unschedulable:
+    if observed.cordoned:
         found[CORDONED_NODE] = observed.vmi.status.node_name
     return found
 

@@ -55,3 +55,7 @@ class Node(msgspec.Struct, frozen=True):
     def drained_by(self, key: str) -> bool:
         """Whether the taint of that key says that guests are to leave, KubeVirt's way before `kubectl drain`."""
         return Taint(key, "NoSchedule") in self.spec.taints
+
+    def empties(self, key: str) -> bool:
+        """Whether guests that leave it do not come back: it is cordoned, or the taint of that key drains it."""
+        return self.spec.unschedulable or self.drained_by(key)
