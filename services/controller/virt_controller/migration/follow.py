@@ -5,6 +5,7 @@ from __future__ import annotations
 from virt_core.conventions import events
 from virt_core.migration.migration import MigrationPhase
 from virt_core.objects.meta import Condition
+from virt_core.vmi.migration_state import failure_message
 
 from virt_controller.actions import LookAgain, RecordEvent
 from virt_controller.migration import hand_off, status
@@ -51,7 +52,7 @@ def _before_copy(observed: Observed) -> tuple[Action, ...]:
     vmi, state = observed.vmi, observed.state
     assert vmi is not None and state is not None
     if observed.canceled:
-        ended = PatchVmi(tuple(hand_off.failure_patch(vmi, CANCELED, observed.now, aborted=True)))
+        ended = PatchVmi(tuple(hand_off.failure_patch(vmi, state, CANCELED, observed.now, aborted=True)))
         return ended, RecordVmiEvent(RecordEvent("SuccessfulAbortMigration", _ABORTED))
     left = hand_off.seconds_left(observed.job, observed.now)
     if left <= 0:
@@ -61,8 +62,7 @@ def _before_copy(observed: Observed) -> tuple[Action, ...]:
 
 def _end(observed: Observed, reason: str) -> tuple[Action, ...]:
     """The next pass fails the migration, with the same reason."""
-    vmi, job = observed.vmi, observed.job
-    assert vmi is not None
-    message = f"VirtualMachineInstance migration uid {job.metadata.uid} failed. reason:{reason}"
-    event = RecordVmiEvent(RecordEvent(events.MIGRATED, message, warning=True))
-    return PatchVmi(tuple(hand_off.failure_patch(vmi, reason, observed.now))), event
+    vmi, state = observed.vmi, observed.state
+    assert vmi is not None and state is not None
+    event = RecordVmiEvent(RecordEvent(events.MIGRATED, failure_message(state, reason), warning=True))
+    return PatchVmi(tuple(hand_off.failure_patch(vmi, state, reason, observed.now))), event

@@ -7,10 +7,10 @@ from typing import Any
 
 from virt_core.conventions import migration as convention
 from virt_core.migration.migration import MigrationPhase, VirtualMachineInstanceMigration
-from virt_core.objects.meta import rfc3339, seconds_since
+from virt_core.objects.meta import seconds_since
 from virt_core.objects.patch import Operation, guarded_patch, status_patch
 from virt_core.vmi.instance import VirtualMachineInstance
-from virt_core.vmi.migration_state import ABORT_SUCCEEDED, MigrationState
+from virt_core.vmi.migration_state import ABORT_SUCCEEDED, MigrationState, failure
 
 from virt_controller.actions import RecordEvent
 from virt_controller.migration.actions import Action, PatchVmi, RecordVmiEvent
@@ -55,19 +55,15 @@ def abort_patch(vmi: VirtualMachineInstance) -> list[Operation]:
     return status_patch(vmi.metadata, vmi.raw_status, {**vmi.raw_status, "migrationState": state})
 
 
-def failure_patch(vmi: VirtualMachineInstance, reason: str, now: datetime, *, aborted: bool = False) -> list[Operation]:
+def failure_patch(
+    vmi: VirtualMachineInstance, state: MigrationState, reason: str, now: datetime, *, aborted: bool = False
+) -> list[Operation]:
     """Ends a migration whose copy was never started."""
-    moment = rfc3339(now)
-    ended: dict[str, Any] = {
-        "startTimestamp": moment,
-        "endTimestamp": moment,
-        "failed": True,
-        "completed": True,
-        "failureReason": reason,
-        **({"abortRequested": True, "abortStatus": ABORT_SUCCEEDED} if aborted else {}),
-    }
-    state = {**vmi.raw_status["migrationState"], **ended}
-    return status_patch(vmi.metadata, vmi.raw_status, {**vmi.raw_status, "migrationState": state})
+    ended = failure(state, reason, now)
+    if aborted:
+        ended |= {"abortRequested": True, "abortStatus": ABORT_SUCCEEDED}
+    after = {**vmi.raw_status["migrationState"], **ended}
+    return status_patch(vmi.metadata, vmi.raw_status, {**vmi.raw_status, "migrationState": after})
 
 
 def phases(state: MigrationState) -> tuple[MigrationPhase, ...]:

@@ -13,7 +13,7 @@ from typing import Any
 from virt_core.conventions import labels, migration
 from virt_core.objects.meta import rfc3339, seconds_since
 from virt_core.objects.patch import Operation, guarded_patch, pointer
-from virt_core.vmi.migration_state import MigrationState
+from virt_core.vmi.migration_state import MigrationState, failure
 from virt_core.vmi.status import status_patch
 
 from virt_controller.actions import LookAgain
@@ -56,10 +56,7 @@ def _left(observed: Observed, state: MigrationState, uid: str, gone: _Gone) -> t
     after: dict[str, Any] = {**vmi.raw_status, "activePods": _without(vmi.status.active_pods, uid)}
     if uid == state.target_pod_uid and not state.start_timestamp:
         # Nothing has been copied yet. Later the source's launcher knows how far the guest was.
-        moment = rfc3339(observed.now)
-        times = {"startTimestamp": moment, "endTimestamp": moment}
-        ended = {"failed": True, "completed": True, "failureReason": gone.reason, **times}
-        after["migrationState"] = {**vmi.raw_status["migrationState"], **ended}
+        after["migrationState"] = {**vmi.raw_status["migrationState"], **failure(state, gone.reason, observed.now)}
     operations = status_patch(vmi, after)
     return (PatchVmi(tuple(operations), gone.unless, gone.unless_node),)
 

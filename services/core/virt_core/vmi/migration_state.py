@@ -6,8 +6,12 @@ replaces it. Eight fields are not KubeVirt's; docs/differences.md names them.
 
 from __future__ import annotations
 
+from datetime import datetime
+from typing import Any
+
 import msgspec
 
+from virt_core.objects.meta import rfc3339
 from virt_core.objects.migration_configuration import MigrationConfiguration
 
 ABORT_SUCCEEDED, ABORT_FAILED, ABORTING = "Succeeded", "Failed", "Aborting"
@@ -86,3 +90,20 @@ class MigrationState(msgspec.Struct, frozen=True, rename="camel"):
     def succeeded(self) -> bool:
         """Whether the guest is at the target."""
         return self.completed and not self.failed
+
+
+def failure(state: MigrationState, reason: str, now: datetime) -> dict[str, Any]:
+    """The fields that end a migration after which the guest is still at its source."""
+    moment = rfc3339(now)
+    return {
+        "startTimestamp": state.start_timestamp or moment,
+        "endTimestamp": moment,
+        "failed": True,
+        "completed": True,
+        "failureReason": reason,
+    }
+
+
+def failure_message(state: MigrationState, reason: str) -> str:
+    """The text of the event for it."""
+    return f"VirtualMachineInstance migration uid {state.migration_uid} failed. reason:{reason}"

@@ -14,7 +14,7 @@ from virt_core.conventions import events
 from virt_core.objects.meta import rfc3339
 from virt_core.objects.patch import Operation, guarded_patch, pointer
 from virt_core.vmi.instance import VirtualMachineInstance
-from virt_core.vmi.migration_state import ABORT_FAILED, ABORT_SUCCEEDED, MigrationState
+from virt_core.vmi.migration_state import ABORT_FAILED, ABORT_SUCCEEDED, MigrationState, failure, failure_message
 
 from virt_handler.machines.actions import PatchStatus, RecordEvent
 from virt_handler.migration.report import MigrationReport
@@ -57,18 +57,11 @@ def failed(
     vmi: VirtualMachineInstance, state: MigrationState, reason: str, now: datetime
 ) -> tuple[PatchStatus, RecordEvent]:
     """The end of a migration after which the guest is still at the source, and its event."""
-    moment = rfc3339(now)
-    fields: dict[str, Any] = {
-        "startTimestamp": state.start_timestamp or moment,
-        "endTimestamp": moment,
-        "failed": True,
-        "completed": True,
-        "failureReason": reason,
-    }
+    fields = failure(state, reason, now)
     if state.abort_requested:
         fields["abortStatus"] = ABORT_SUCCEEDED
-    text = f"VirtualMachineInstance migration uid {state.migration_uid} failed. reason:{reason}"
-    return PatchStatus(tuple(_ended(vmi, fields))), RecordEvent(events.MIGRATED, text, warning=True)
+    event = RecordEvent(events.MIGRATED, failure_message(state, reason), warning=True)
+    return PatchStatus(tuple(_ended(vmi, fields))), event
 
 
 def abort_reason(report: MigrationReport) -> str:
