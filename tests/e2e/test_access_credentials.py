@@ -91,7 +91,8 @@ async def _keys_and_passwords() -> None:
                 assert await shell.run("cat /tmp/chpasswd") == f"root:{PASSWORD}"
                 kubectl("patch", "secret", team, "--type=json", "-p", _replaced("a", "b", OTHER))
                 read_again(guest)
-                loop = f"until grep -q ecdsa {KEYS_FILE}; do sleep 1; done; cat {KEYS_FILE}"
+                # The launcher adds the new key before it removes the old one: for a moment the guest has both.
+                loop = f"while grep -q ed25519 {KEYS_FILE}; do sleep 1; done; cat {KEYS_FILE}"
                 assert await shell.run(loop, REFRESH_S) == f"{OTHER} {MARK}"
             assert guest.condition(CONDITION)["status"] == "True"
             logs = kubectl("logs", guest.pod["metadata"]["name"], "-c", "compute")
