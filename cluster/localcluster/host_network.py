@@ -7,6 +7,7 @@ keeps its source. Called by `up` before the nodes, and by `down` to remove it.
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -70,10 +71,16 @@ def remove(cluster: Cluster) -> None:
         subprocess.run(["ip", "link", "delete", path.name], check=False, capture_output=True)
     if link_exists(BRIDGE):
         run("ip", "link", "delete", BRIDGE)
-    subprocess.run(["nft", "delete", "table", "ip", NFT_TABLE], check=False, capture_output=True)
+    remove_masquerading()
     before = cluster.state / "host-before.json"
     if before.exists():
         FORWARDING.write_text(json.loads(before.read_text())["ip_forward"])
+
+
+def remove_masquerading() -> None:
+    """Without nft, which `up` installs, there never was any."""
+    if shutil.which("nft"):
+        subprocess.run(["nft", "delete", "table", "ip", NFT_TABLE], check=False, capture_output=True)
 
 
 def run(*argv: str) -> None:
