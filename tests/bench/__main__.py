@@ -1,6 +1,6 @@
 """`make bench`: how long the suite takes to be installed, how long a VMI takes from created to Running, stage by stage,
 and from deleted to gone, what each process weighs, and what machines and an idle suite ask of the API server; the same
-of VirtualMachines, one after the other and a thousand at once, and how long their webhooks take.
+of VirtualMachines, one after the other and a thousand at once, and how long their webhooks take; and live migrations.
 `python -m tests.bench idle` is one of them.
 
 Prints tables, writes build/bench.json. Nothing here passes or fails.
@@ -18,11 +18,23 @@ from tests.bench.idle import idle
 from tests.bench.installation import installation
 from tests.bench.machines import burst, idle_machine, starts
 from tests.bench.memory import weights
+from tests.bench.migrations import migrations
 from tests.bench.virtual_machines import vm_lives, vms
 from tests.bench.webhooks import webhooks
 
 OUT = Path("build/bench.json")
-PARTS = ("installation", "starts", "burst", "weights", "vm-lives", "webhooks", "vms", "idle", "idle-machine")
+PARTS = (
+    "installation",
+    "starts",
+    "burst",
+    "weights",
+    "vm-lives",
+    "webhooks",
+    "vms",
+    "migrations",
+    "idle",
+    "idle-machine",
+)
 
 
 def main() -> None:
@@ -41,6 +53,7 @@ def main() -> None:
         "vm-lives": vm_lives,
         "webhooks": webhooks,
         "vms": vms,
+        "migrations": migrations,
         "idle": lambda: idle(arguments.idle_seconds),
         "idle-machine": lambda: idle_machine(arguments.idle_seconds),
     }
@@ -52,6 +65,7 @@ def main() -> None:
         "vm-lives": "vm_lives",
         "webhooks": "webhooks",
         "vms": "thousand_vms",
+        "migrations": "migrations",
         "idle": "idle",
         "idle-machine": "idle_machine",
     }

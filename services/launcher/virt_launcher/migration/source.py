@@ -303,7 +303,8 @@ class Source:
         await self._end(_changed(state, phase=pb.MIGRATION_PHASE_COMMITTED, downtime_ms=downtime, ended=now()))
 
     async def _end(self, state: pb.MigrationState) -> None:
-        _log.info("ending a migration", phase=pb.MigrationPhase.Name(state.phase), reason=state.reason)
+        phase = pb.MigrationPhase.Name(state.phase)
+        _log.info("ending a migration", phase=phase, reason=state.reason, downtime_ms=state.downtime_ms)
         await self._record(state)
         self._close()
         if state.phase == pb.MIGRATION_PHASE_ABORTED:

@@ -1,0 +1,116 @@
+"""Live migrations: how long a guest takes to another node, how long nobody answers meanwhile, what the move asks of the
+API server, and how long a node with six guests takes to drain. `python -m tests.bench migrations`.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections import Counter
+from contextlib import ExitStack
+from datetime import UTC, datetime
+from typing import Any
+
+from tests.bench.percentiles import percentile
+from tests.e2e.audit import Request, requests
+from tests.e2e.cluster import get, kubectl, nodes
+from tests.e2e.guests import Guest, observed, running, until
+from tests.e2e.migrations import asked, migratable, migrate
+
+MOVES, DRAINED = 20, 6
+GUEST = "bench-mover"
+# The API server writes a request into its log when it has answered it; the last events and the source's end come later.
+_LOG_SECONDS = 3.0
+_DOWNTIME = re.compile(r'"downtime_ms": ?(\d+)')
+
+Body = dict[str, Any]
+
+
+def migrations() -> Body:
+    """`MOVES` moves of a guest of 256 MiB, one after the other, then a drain."""
+    return {"moves": _moves(), "drain": _drain()}
+
+
+def _moves() -> Body:
+    body = migratable(GUEST)
+    body["spec"]["domain"]["memory"]["guest"] = "256Mi"
+    seconds: list[float] = []
+    downtimes: list[int] = []
+    asks: list[Counter[str]] = []
+    with running(body) as (guest,), asked(GUEST) as answers:
+        for number in range(MOVES):
+            source, began, moment = guest.pod["metadata"]["name"], datetime.now(UTC), time.monotonic()
+            status = migrate(f"{GUEST}-{number}", GUEST)
+            assert status["phase"] == "Succeeded", status
+            seconds.append(time.monotonic() - moment)
+            until(lambda: len(guest.vmi["status"]["activePods"]) == 1, "the source to end")
+            time.sleep(_LOG_SECONDS)
+            asks.append(Counter(f"{r.account} {r.verb} {r.resource}" for r in requests(began) if _counts(r)))
+            downtimes += [int(found) for found in _DOWNTIME.findall(kubectl("logs", source, "-c", "compute"))[-1:]]
+        seen = answers()
+    kubectl("delete", "vmim", "-l", f"kubevirt.io/vmi-name={GUEST}", "--ignore-not-found")
+    totals = [ask.total() for ask in asks]
+    found: Body = {
+        "created to Succeeded, s": _spread(seconds),
+        "downtime by QEMU, ms": _spread(downtimes),
+        "requests": _spread(totals),
+        "longest silence of the Service, s": round(seen.longest_silence, 2),
+        "boot ids": len(seen.boots),
+    }
+    print(f"\n{MOVES} moves of a guest of 256 MiB that a new connection asks through its Service every 100 ms")
+    for what, value in found.items():
+        print(f"  {what:36} {value}")
+    for what, count in sum(asks, Counter()).most_common():
+        print(f"    {what:80} {count / MOVES:5.2f}")
+    return found
+
+
+def _counts(request: Request) -> bool:
+    return request.namespace == "default" and request.verb not in ("watch", "list")
+
+
+def _spread(values: list[Any]) -> Body:
+    return {
+        "n": len(values),
+        "median": round(percentile(values, 50), 2),
+        "min": round(min(values), 2),
+        "max": round(max(values), 2),
+    }
+
+
+def _drain() -> Body:
+    """Seconds of `kubectl drain`; two guests move at a time, which is the default for each node."""
+    _, node = nodes()
+    with ExitStack() as stack:
+        stack.callback(kubectl, "uncordon", node)
+        guests = stack.enter_context(running(*(_preferring(f"bench-drained{n}", node) for n in range(DRAINED))))
+        assert {guest.vmi["status"]["nodeName"] for guest in guests} == {node}
+        ticks = stack.enter_context(observed(*guests))
+        moment = time.monotonic()
+        arguments = ("--ignore-daemonsets", "--delete-emptydir-data", "--pod-selector=kubevirt.io=virt-launcher")
+        kubectl("drain", node, *arguments, "--timeout=180s", deadline=200)
+        took = time.monotonic() - moment
+        until(lambda: all(_is_elsewhere(guest, node) for guest in guests), "every guest to run elsewhere")
+        gaps = [tick.longest_gap for tick in ticks().values()]
+        boots = {len(tick.boots) for tick in ticks().values()}
+        for guest in guests:
+            kubectl("delete", "vmim", "-l", f"kubevirt.io/vmi-name={guest.name}", "--ignore-not-found")
+    found = {"seconds": round(took, 1), "longest gap of a guest, s": round(max(gaps), 2), "boot ids": max(boots)}
+    print(f"\n`kubectl drain` of a node with {DRAINED} guests of 128 MiB: {found}")
+    return found
+
+
+def _preferring(name: str, node: str) -> Body:
+    body = migratable(name)
+    term = {"matchExpressions": [{"key": "kubernetes.io/hostname", "operator": "In", "values": [node]}]}
+    preferred = [{"weight": 100, "preference": term}]
+    body["spec"] |= {
+        "evictionStrategy": "LiveMigrate",
+        "affinity": {"nodeAffinity": {"preferredDuringSchedulingIgnoredDuringExecution": preferred}},
+    }
+    return body
+
+
+def _is_elsewhere(guest: Guest, node: str) -> bool:
+    status = get("vmi", guest.name)["status"]
+    return bool(status["phase"] == "Running" and status["nodeName"] != node)
