@@ -167,6 +167,16 @@ class MigrationWorld:
         assert uid
         self.server.patch(PODS.path("ns", name), {"spec": {"nodeName": "node2"}, "status": _running()})
 
+    def reject(self, pod: Any, created: str | None = None) -> str:
+        """The kubelet of node2, whose device plugins are not registered yet; returns the pod's UID."""
+        message = "Allocate failed due to no healthy devices present; cannot allocate devices.kubevirt.io/tun"
+        status = {"phase": "Failed", "reason": "UnexpectedAdmissionError", "message": message}
+        meta = pod["metadata"]
+        moment = {"creationTimestamp": created} if created is not None else {}
+        body = {"metadata": moment, "spec": {"nodeName": "node2"}, "status": status}
+        self.server.patch(PODS.path("ns", meta["name"]), body)
+        return str(meta["uid"])
+
     def remove_deleted_pods(self) -> None:
         """The kubelets."""
         for name, pod in self.pods.items():

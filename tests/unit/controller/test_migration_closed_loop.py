@@ -167,6 +167,18 @@ class MovingGuest(ControllerAtRest[MigrationWorld]):
                 body = {"spec": {"nodeName": free[0]}, "status": status}
                 self._act(partial(self._write, PODS.path("ns", meta["name"]), body))
 
+    @precondition(lambda self: self._unbound())
+    @rule()
+    def target_pod_is_rejected(self) -> None:
+        """It is old enough that another one may be created at once."""
+        pod = self._unbound()[0]
+        self._guest[pod["metadata"]["uid"]] = DEAD
+        self._act(lambda: self._world.reject(pod, created=LONG_AGO))
+
+    def _unbound(self) -> list[Any]:
+        free = [pod for pod in self._pods() if not pod["spec"].get("nodeName")]
+        return [pod for pod in free if "deletionTimestamp" not in pod["metadata"]]
+
     @rule()
     def deleted_pods_end(self) -> None:
         for pod in self._pods():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -20,6 +20,7 @@ from tests.unit.controller.migration_world import JOB, VMI, MigrationWorld
 
 UNSCHEDULABLE = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "0/2 nodes"}
 EVACUATION = {"kubevirt.io/evacuationMigration": "node1"}
+LONG_AGO = "2026-01-01T00:00:00Z"
 ACTIVE = ("Scheduling", "Scheduled", "PreparingTarget", "TargetReady", "Running")
 
 
@@ -46,6 +47,56 @@ async def test_a_target_whose_image_cannot_be_pulled_is_given_up_and_named(
     message = world.condition("Failure")["message"]
     assert "ImagePullBackOff" in message and "gone:1" in message
     assert world.state is None and world.vmi["status"]["phase"] == "Running"
+
+
+async def test_a_target_that_the_kubelet_rejects_is_replaced_and_the_guest_moves(
+    server: FakeApiServer, client: KubeClient
+) -> None:
+    world = MigrationWorld(server)
+    await world.settle(client)
+    for times in (1, 2):
+        rejected = world.reject(world.target)
+        await world.settle(client)
+        condition = world.condition("Waiting")
+        assert (world.phase, condition["status"], condition["reason"]) == ("Scheduling", "True", "PodRejected")
+        assert "node2" in condition["message"] and "devices.kubevirt.io/tun" in condition["message"]
+        assert world.target["metadata"]["uid"] == rejected, "its node gets time to register the device"
+        assert world.reasons.count("PodRejected") == times
+        world.reject(world.target, created=LONG_AGO)
+        await world.settle(client)
+        assert world.target["metadata"]["uid"] != rejected and not world.condition("Waiting")
+    world.run_target()
+    await world.settle(client)
+    assert world.phase == "PreparingTarget" and world.state["targetPodUID"] == world.target["metadata"]["uid"]
+
+
+async def test_a_target_that_is_noted_as_slow_and_then_rejected_is_replaced(
+    server: FakeApiServer, client: KubeClient
+) -> None:
+    world = await scheduled(server, client, {"conditions": [UNSCHEDULABLE]})
+    rejected = world.reject(world.target, created=LONG_AGO)
+    await world.settle(client)
+    assert world.phase == "Scheduling" and world.target["metadata"]["uid"] != rejected
+
+
+@pytest.mark.parametrize(
+    ("seconds", "phase", "replaced"), [(10, "Scheduling", True), (60, "Scheduling", False), (1200, "Failed", False)]
+)
+async def test_replacements_of_rejected_targets_get_rarer_and_end(
+    server: FakeApiServer, client: KubeClient, seconds: int, phase: str, replaced: bool
+) -> None:
+    """The pod was rejected 20 seconds ago."""
+    world = MigrationWorld(server)
+    await world.settle(client)
+    now = datetime.now(UTC)
+    moments = [{"phase": "Scheduling", "phaseTransitionTimestamp": rfc3339(now - timedelta(seconds=seconds))}]
+    server.patch(VIRTUAL_MACHINE_INSTANCE_MIGRATIONS.path(*JOB), {"status": {"phaseTransitionTimestamps": moments}})
+    rejected = world.reject(world.target, created=rfc3339(now - timedelta(seconds=20)))
+    await world.settle(client)
+    assert (world.phase, world.target["metadata"]["uid"] != rejected) == (phase, replaced)
+    failure = world.condition("Failure").get("message", "")
+    assert ("devices.kubevirt.io/tun" in failure) is (phase == "Failed")
+    assert world.vmi["status"]["phase"] == "Running" and world.state is None
 
 
 async def test_a_target_that_no_node_takes_is_an_event_once(server: FakeApiServer, client: KubeClient) -> None:

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+from virt_core.migration.migration import MigrationPhase
 from virt_core.objects.meta import Condition, seconds_since
 
 from virt_controller.actions import LookAgain, RecordEvent
 from virt_controller.failure import Failure
 from virt_controller.migration import hand_off, status, target
-from virt_controller.migration.actions import Action
+from virt_controller.migration.actions import Action, DeleteTarget
 from virt_controller.migration.limits import waits_to_arrive
 from virt_controller.migration.observe import Observed
 from virt_controller.migration.outcome import fail, patched
 from virt_controller.pod.observed import LauncherPod
-from virt_controller.pod.problems import UNSCHEDULABLE, start_problem
+from virt_controller.pod.problems import UNSCHEDULABLE, rejection, seconds_to_replace, start_problem
 
 # A pod runs within seconds, and the hand-off notes it. That a slower one was created is noted with what it waits for,
 # or after this time: if it is removed then, no leader creates it a second time.
@@ -37,12 +38,31 @@ def report_refusal(observed: Observed, refusal: Failure) -> tuple[Action, ...]:
 def schedule(observed: Observed, pod: LauncherPod) -> tuple[Action, ...]:
     """Wait until the target pod runs, and hand the guest off. The launcher is there up to a second before the kubelet
     reports it, but a guest that arrived in a pod that is not Ready yet would be missing from its Services."""
+    if pod.rejected:
+        return _replace_rejected(observed, pod)
     if pod.ended or pod.metadata.deletion_timestamp is not None:
         return fail(observed, f"Migration target pod {pod.metadata.name} is down")
     if target.is_running(pod):
         return _hand_off(observed, pod)
     late = target.why_too_late(observed, pod)
     return fail(observed, late) if late else report_start(observed, pod)
+
+
+def _replace_rejected(observed: Observed, pod: LauncherPod) -> tuple[Action, ...]:
+    """The pod has run nothing: it is deleted after a while, and the next pass creates another, but not for ever."""
+    job, found = observed.job, rejection(pod)
+    left = target.seconds_to_be_admitted(observed)
+    if left <= 0:
+        return fail(observed, f"Migration target pod was not admitted in time: {found.message}")
+    condition = Condition(status.WAITING, "True", found.reason, found.message)
+    after = status.with_condition(job, condition, observed.now, status.without(job, status.REJECTED_BY_QUOTA))
+    patch = patched(observed, status.without_target(after))
+    noted = (*patch, *((RecordEvent(found.reason, found.message, warning=True),) if patch else ()))
+    if pod.metadata.deletion_timestamp is not None:
+        return noted
+    attempted = seconds_since(job.status.entered(MigrationPhase.SCHEDULING), observed.now)
+    wait = min(left, seconds_to_replace(pod, attempted, observed.now))
+    return (*noted, LookAgain(wait) if wait > 0 else DeleteTarget(pod.metadata.name, pod.metadata.uid))
 
 
 def _hand_off(observed: Observed, pod: LauncherPod) -> tuple[Action, ...]:

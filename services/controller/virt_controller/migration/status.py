@@ -69,6 +69,13 @@ def with_target(status: Status, pod: str) -> Status:
     return {**status, "migrationState": {**(status.get("migrationState") or {}), "targetPod": pod}}
 
 
+def without_target(status: Status) -> Status:
+    """The status that notes no target pod: what was created has run nothing, and another takes its place."""
+    state = {key: value for key, value in (status.get("migrationState") or {}).items() if key != "targetPod"}
+    kept = {key: value for key, value in status.items() if key != "migrationState"}
+    return {**kept, "migrationState": state} if state else kept
+
+
 def with_progress(status: Status, progress: Mapping[str, Any] | None) -> Status:
     """The status that says how far the copy is; unchanged if nobody has said so."""
     if not progress:

@@ -54,7 +54,8 @@ def is_running(pod: LauncherPod) -> bool:
 
 
 def seconds_to_be_admitted(observed: Observed) -> float:
-    """How long the migration may still wait for the API server to admit its pod: it holds a place of the cluster."""
+    """How long the migration may still wait for API server and kubelet to admit its pod: it holds a place of the
+    cluster."""
     entered = observed.job.status.entered(MigrationPhase.SCHEDULING)
     return _pending_seconds(observed) - seconds_since(entered, observed.now)
 

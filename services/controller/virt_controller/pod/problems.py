@@ -8,8 +8,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import datetime
 
 from virt_core.conventions.launcher_pod import COMPUTE, GUEST_DESTROYED, GUEST_SHUTDOWN
+from virt_core.objects.meta import seconds_since
 
 from virt_controller.pod.containers import VOLUME_PREFIX
 from virt_controller.pod.observed import ContainerStatus, LauncherPod, PodEvent
@@ -42,6 +44,7 @@ _EVICTED, _UNHEALTHY = "Evicted", "Unhealthy"
 # A pod's volume in the kubelet's words: volume "volume-data", volumes=[volume-data volume-more].
 _POD_VOLUME = re.compile(rf'(?:(?<=["\[])|(?<= )(?=[^\[\]]*\])){VOLUME_PREFIX}(?=[a-z0-9])')
 _KILLED = 137  # exit code after SIGKILL
+_REJECTED_POD_SECONDS, _REJECTED_POD_SECONDS_LAST = 1.0, 60.0
 CLAIM_NOT_FOUND, CREATE_REFUSED = "FailedPvcNotFound", "FailedCreate"  # KubeVirt's
 NOT_CONFIGURED = "NotConfigured"  # ours
 BEFORE_POD = frozenset({CLAIM_NOT_FOUND, CREATE_REFUSED, NOT_CONFIGURED})
@@ -93,6 +96,19 @@ def _waits(container: ContainerStatus, reason: str, message: str) -> str:
     message = f"container {container.name}, image {container.image}: {message or reason}"
     last = container.last_state.terminated
     return message if last is None else f"{message}; it ended before with exit code {last.exit_code}: {last.summary}"
+
+
+def rejection(pod: LauncherPod) -> Failure:
+    """Why the node of a rejected pod has not run it."""
+    why = f"{pod.status.reason}: {pod.status.message}"
+    return Failure("PodRejected", f"node {pod.spec.node_name} rejected the pod: {why}")
+
+
+def seconds_to_replace(pod: LauncherPod, attempted: float, now: datetime) -> float:
+    """How long a rejected pod is kept before another is created, for the node's device plugin to restart. The delay
+    grows with the `attempted` seconds since the first pod."""
+    delay = max(_REJECTED_POD_SECONDS, min(attempted / 2, _REJECTED_POD_SECONDS_LAST))
+    return delay - seconds_since(pod.metadata.creation_timestamp, now)
 
 
 def shut_down(pod: LauncherPod) -> bool:

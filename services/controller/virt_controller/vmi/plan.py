@@ -20,7 +20,15 @@ from virt_core.vmi.status import CONTROLLERS_REASONS, in_phase, status_patch
 from virt_controller.actions import LookAgain, RecordEvent
 from virt_controller.pod.containers import LauncherSettings
 from virt_controller.pod.observed import LauncherPod
-from virt_controller.pod.problems import PULLING, Failure, how_it_ended, start_problem, without_scheduler
+from virt_controller.pod.problems import (
+    PULLING,
+    Failure,
+    how_it_ended,
+    rejection,
+    seconds_to_replace,
+    start_problem,
+    without_scheduler,
+)
 from virt_controller.vmi import creation, ending, status
 from virt_controller.vmi.actions import Action, DeletePod, PatchPod, PatchVmi
 from virt_controller.vmi.creation import RetryDelays
@@ -28,8 +36,6 @@ from virt_controller.vmi.migrating import migrate
 from virt_controller.vmi.observe import Observed
 from virt_controller.vmi.outcome import fail, patch_status, warnings
 
-# Delay until a rejected pod is replaced, for the node's device plugin to restart; it grows with each rejection.
-_REJECTED_POD_SECONDS, _REJECTED_POD_SECONDS_LAST = 1.0, 60.0
 # A scheduled pod starts its first container within two seconds. After this time its events are read for the cause.
 _SLOW_START_SECONDS, _SLOW_START_SECONDS_LAST = 15.0, 60.0
 _RETRY = RetryDelays()
@@ -141,15 +147,11 @@ def _readiness_events(after: status.Status) -> tuple[RecordEvent, ...]:
 def _replace_rejected(vmi: VirtualMachineInstance, pod: LauncherPod, now: datetime) -> tuple[Action, ...]:
     """The guest never ran: remove the pod from activePods, then delete it. The next pass creates another."""
     if pod.metadata.uid in vmi.status.active_pods:
-        message = f"node {pod.spec.node_name} rejected the pod: {pod.status.reason}: {pod.status.message}"
-        return patch_status(vmi, status.unscheduled(vmi, now), (RecordEvent("PodRejected", message, warning=True),))
+        return patch_status(vmi, status.unscheduled(vmi, now), warnings(rejection(pod)))
     if pod.metadata.deletion_timestamp:
         return ()
-    wait = max(_REJECTED_POD_SECONDS, min(status.scheduling_seconds(vmi, now) / 2, _REJECTED_POD_SECONDS_LAST))
-    age = _age(pod, now)
-    if age < wait:
-        return (LookAgain(wait - age),)
-    return (DeletePod(pod.metadata.name, pod.metadata.uid),)
+    wait = seconds_to_replace(pod, status.scheduling_seconds(vmi, now), now)
+    return (LookAgain(wait) if wait > 0 else DeletePod(pod.metadata.name, pod.metadata.uid),)
 
 
 def _metadata(vmi: VirtualMachineInstance, pod: LauncherPod) -> list[Operation]:
