@@ -20,8 +20,10 @@ from virt_handler.machines.guest_state import GuestState
 from virt_handler.machines.hostile_text import condition_reason, printable
 from virt_handler.machines.link import MachineLink
 from virt_handler.machines.pod import ConnectedLauncher
+from virt_handler.migration.watch import MigrationWatch
 from virt_handler.service.commands import harmless
 
+from tests.support import virtual_time
 from tests.unit.handler.demo import POD_UID, VMI_UID
 
 from .fake_launcher import DirectConnections, FakeLauncher, FakePod
@@ -125,3 +127,35 @@ async def test_a_launchers_texts_are_bounded_in_the_handlers_log(caplog: pytest.
     await follow(Flood(), 0.1)
     texts = [str(value) for record in caplog.records for value in getattr(record, "virt_fields", {}).values()]
     assert texts and all(len(text) <= 500 and text.isprintable() for text in texts)
+
+
+class Broken:
+    """The peer of a launcher whose messages cause a defect."""
+
+    read = 0
+
+    async def stream(self, method: Any, request: Any, *, idle: float, lifetime: float) -> AsyncIterator[Any]:
+        self.read += 1
+        yield None
+
+
+def test_a_report_that_causes_a_defect_ends_no_other_guests_handler() -> None:
+    broken = Broken()
+
+    class Link:
+        pod_uid = POD_UID
+
+        @asynccontextmanager
+        async def while_connected(self) -> AsyncIterator[ConnectedLauncher]:
+            migration = SimpleNamespace(WatchMigration=None)
+            yield ConnectedLauncher(cast(Peer, broken), None, migration, FakePod())
+
+    watch = MigrationWatch(cast(MachineLink, Link()), "m1", lambda: None)
+
+    async def check() -> None:
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(70):
+                await watch.run()
+
+    virtual_time.run(check())
+    assert broken.read == 3 and watch.report is None

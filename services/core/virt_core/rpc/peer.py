@@ -17,7 +17,7 @@ from google.protobuf.message import Message
 from kubevirt.info.v1 import info_pb2, info_pb2_grpc
 
 from virt_core.rpc.error_status import from_rpc_error
-from virt_core.rpc.errors import Unavailable
+from virt_core.rpc.errors import RpcError, Unavailable
 from virt_core.rpc.must_understand import is_must_understand, require_supported
 from virt_core.rpc.server import KEEPALIVE_OPTIONS
 
@@ -63,9 +63,10 @@ class Peer:
 
         Raises:
             Unavailable: no response within `timeout` seconds.
+            RpcError: the response does not decode.
         """
         try:
-            self.info = await self._ask(timeout, patient=patient)
+            self.info = self._decoded(await self._ask(timeout, patient=patient))
         except grpc.aio.AioRpcError as error:
             raise from_rpc_error(error) from error
         return self.info
@@ -90,11 +91,11 @@ class Peer:
 
         Raises:
             UnsupportedByPeer: the peer lacks a field or the method; nothing was sent in the first case.
-            RpcError: as the peer or the transport says.
+            RpcError: as the peer or the transport says, or its response does not decode.
         """
         await self._check(request)
         try:
-            return await method(request, timeout=timeout, **options)
+            return self._decoded(await method(request, timeout=timeout, **options))
         except grpc.aio.AioRpcError as error:
             raise from_rpc_error(error) from error
 
@@ -105,7 +106,7 @@ class Peer:
 
         Raises:
             Unavailable: no response, not even a heartbeat, for `idle` seconds.
-            RpcError: as the peer or the transport says.
+            RpcError: as the peer or the transport says, or a response does not decode.
         """
         await self._check(request)
         call = method(request, timeout=lifetime)
@@ -115,7 +116,7 @@ class Peer:
                     response = await call.read()
                 if response is grpc.aio.EOF:
                     return
-                yield response
+                yield self._decoded(response)
         except TimeoutError as error:
             raise Unavailable(f"{self.name} has been silent for {idle:.0f} s") from error
         except grpc.aio.AioRpcError as error:
@@ -126,6 +127,12 @@ class Peer:
     async def close(self) -> None:
         """Close the channel; calls in flight end."""
         await self.channel.close()
+
+    def _decoded(self, response: Response | None) -> Response:
+        """The response; grpc.aio returns None for one that does not decode."""
+        if response is None:
+            raise RpcError(f"{self.name} sent a message that does not decode", reason="NOT_DECODED")
+        return response
 
     async def _check(self, request: Any) -> None:
         if isinstance(request, Message) and is_must_understand(request):

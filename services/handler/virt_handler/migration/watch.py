@@ -23,6 +23,7 @@ from virt_handler.migration.report import NEVER_HEARD, MigrationReport, Progress
 _IDLE = 25.0  # seconds; launchers send a heartbeat every 10
 _LIFETIME = 31 * 60.0  # the launcher ends the stream after 30 minutes
 _BACKOFF_FIRST, _BACKOFF_LAST = 0.05, 1.0
+_HOSTILE_DELAY = 30.0
 _CHANGES_AT_ONCE, _SECONDS_PER_CHANGE = 10, 1.0  # of a stream's messages; progress comes once a second
 
 
@@ -61,6 +62,11 @@ class MigrationWatch:
             except RpcError as error:
                 self._forget()
                 self._log.info("following again", reason=printable(str(error), MESSAGE_LENGTH), delay=backoff)
+            except Exception:  # it would end the handler, with all guests' links
+                self._forget()
+                self._log.error("following again after a defect", delay=_HOSTILE_DELAY, exc_info=True)
+                await self._wait(_HOSTILE_DELAY)
+                continue
             await self._wait(backoff)
             backoff = min(backoff * 2, _BACKOFF_LAST)
 
