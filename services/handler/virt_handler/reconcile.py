@@ -104,17 +104,22 @@ class Machines:
         self._follow(group, key, vmi)
         if vmi is None:
             return
+        retries: list[Retry] = []
         for pod_uid in pods_on_node(vmi, self._node):
             current = self._vmis.get(key)
             linked = self._links.get((vmi.metadata.uid, pod_uid))
             if current is None or linked is None:
-                return
+                break
             try:
                 await self._reconcile_pod(current, pod_uid, linked.link)
             except Disconnected:
                 continue  # the link adds the key when it is connected
-            except (RpcError, NetworkFailed) as error:
-                raise Retry(printable(str(error), MESSAGE_LENGTH), longest=_BACKOFF_LAST) from error
+            except Retry as error:
+                retries.append(error)
+            except (RpcError, NetworkFailed) as error:  # the other pod may be the one with the guest
+                retries.append(Retry(printable(str(error), MESSAGE_LENGTH), longest=_BACKOFF_LAST))
+        if retries:
+            raise min(retries, key=lambda retry: retry.longest)
 
     async def _reconcile_pod(self, vmi: VirtualMachineInstance, pod_uid: str, link: MachineLink) -> None:
         """The actions of the pod's side of a migration, otherwise those of the machine if the guest is in this pod."""

@@ -7,10 +7,11 @@ from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from pathlib import Path
 
 import pytest
+from kubevirt.launcher.v1 import state_pb2
 from virt_core.kube.client import KubeClient
 from virt_core.kube.resource import EVENTS
 from virt_core.kube.resource import VIRTUAL_MACHINE_INSTANCES as VMI
-from virt_core.rpc.errors import InvalidField, Refused
+from virt_core.rpc.errors import InvalidField, Refused, Unavailable
 from virt_core.testing.api_server import FakeApiServer
 from virt_handler.machines.pod import ConnectedLauncher
 from virt_handler.network.plan import PodNetwork
@@ -19,7 +20,7 @@ from tests.unit.handler.demo import NODE, POD_UID
 
 from .fake_launcher import connected, listening
 from .fake_migration import MigratingLauncher, Network
-from .node import handler, put_vmi, until
+from .node import condition, handler, put_vmi, until
 
 TARGET_UID = "1c9d4e21-2222-4f0a-9d43-7a1f5f2f9c00"
 STATE = {
@@ -120,3 +121,23 @@ async def test_a_volume_that_the_target_cannot_use_ends_the_migration_not_the_gu
     reason = "disk data has a disk.img that belongs to user 4242 on the target's node"
     assert status["migrationState"]["failureReason"] == reason
     assert pair.source.runs()
+
+
+async def test_a_pod_of_the_node_that_does_not_answer_delays_no_report_about_the_other(
+    server: FakeApiServer, client: KubeClient, tmp_path: Path
+) -> None:
+    pair = Pair(tmp_path)
+    put_vmi(server, nodeName=NODE)
+    async with AsyncExitStack() as stack:
+        await pair.listen(stack)
+        await stack.enter_async_context(handler(client, pair.connect))
+        await until(server, lambda status: status["phase"] == "Running")
+        await hand_off(client)
+        while "StartMigration" not in pair.source.calls:  # noqa: ASYNC110 - it is called by the other side
+            await asyncio.sleep(0.01)
+        pair.source.error = Unavailable("the launcher does not answer")
+        pair.source.copied()
+        await until(server, lambda status: bool(status["migrationState"].get("completed")))
+        pair.target.become(state_pb2.MACHINE_PHASE_PAUSED)
+        await until(server, lambda status: bool(condition(status, "Paused")))
+    assert "AcknowledgeEnd" in pair.source.calls and not pair.source.acknowledged
