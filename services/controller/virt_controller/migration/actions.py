@@ -36,6 +36,8 @@ class PatchMetadata:
     """Apply a guarded JSON patch to the migration's metadata: its finalizer."""
 
     operations: tuple[dict[str, Any], ...]
+    unseen_target: str = ""
+    """Name of the target pod, if it may exist although the cache does not have it. It is deleted before the patch."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -59,12 +59,14 @@ class Executor:
                 case CreateTarget():
                     return await self._create(job, action, log)
                 case DeleteTarget():
-                    await self._require_no_guest(job)
+                    await self._require_no_guest(job, action.uid)
                     log.info("deleting target pod", pod=action.name)
                     await self._execution.delete(PODS, meta.namespace, action.name, uid=action.uid)
                 case PatchStatus():
                     return await self._patch(job, action, "status", log)
                 case PatchMetadata():
+                    if action.unseen_target:
+                        await self._delete_unseen(job, action.unseen_target, log)
                     return await self._patch(job, action, None, log)
                 case PatchVmi():
                     assert vmi is not None
@@ -86,7 +88,7 @@ class Executor:
 
         return await self._execution.run(job.reference, actions, write)
 
-    async def _require_no_guest(self, job: VirtualMachineInstanceMigration) -> None:
+    async def _require_no_guest(self, job: VirtualMachineInstanceMigration, pod_uid: str) -> None:
         """Check that the guest was not handed off to the migration's target pod: a deletion has no precondition, and
         the cached VirtualMachineInstance may be older than what a leader before this one wrote.
 
@@ -95,9 +97,20 @@ class Executor:
         """
         found = await self._execution.read(VIRTUAL_MACHINE_INSTANCES, *job.vmi_key)
         live = VirtualMachineInstance.of(found) if found is not None else None
-        state = live.status.migration_state if live is not None and not live.status.phase.final else None
-        if state is not None and state.migration_uid == job.metadata.uid:
+        if live is None or live.status.phase.final:
+            return
+        state = live.status.migration_state
+        if pod_uid in live.status.active_pods or (state is not None and state.migration_uid == job.metadata.uid):
             raise Conflict(409, f"the guest is handed off to migration {job.metadata.name}: the cache is behind")
+
+    async def _delete_unseen(self, job: VirtualMachineInstanceMigration, name: str, log: logs.BoundLogger) -> None:
+        """Delete the migration's target pod, if there is one."""
+        found = await self._execution.live(PODS, job.metadata.namespace, name)
+        if found is None or found.labels.get(convention.JOB_UID) != job.metadata.uid:
+            return
+        await self._require_no_guest(job, found.uid)
+        log.info("deleting a target pod that was not seen", pod=name)
+        await self._execution.delete(PODS, job.metadata.namespace, name, uid=found.uid)
 
     async def _create(self, job: VirtualMachineInstanceMigration, action: CreateTarget, log: logs.BoundLogger) -> bool:
         """Whether this request created the pod. A creation has no precondition: with a cache that is behind it would

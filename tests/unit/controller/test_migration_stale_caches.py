@@ -1,0 +1,58 @@
+"""Migrations whose controller has not seen yet what it, or a leader before it, has done."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from virt_core.kube.client import KubeClient
+from virt_core.kube.resource import PODS, VIRTUAL_MACHINE_INSTANCE_MIGRATIONS, VIRTUAL_MACHINE_INSTANCES
+from virt_core.objects.meta import rfc3339
+from virt_core.testing.api_server import FakeApiServer
+
+from tests.unit.controller.migration_world import JOB, VMI, MigrationWorld
+
+RUNNING = {"phase": "Running", "containerStatuses": [{"name": "compute", "state": {"running": {}}}]}
+
+
+async def test_a_canceled_migration_leaves_no_target_pod_that_its_controller_has_not_seen(
+    server: FakeApiServer, client: KubeClient
+) -> None:
+    world = MigrationWorld(server)
+    await world.settle(client)
+    target = world.target
+    server.remove(PODS.path("ns", target["metadata"]["name"]))
+    await client.delete(VIRTUAL_MACHINE_INSTANCE_MIGRATIONS, *JOB)
+    await world.overtake(client, lambda: None)
+    assert world.phase == "Failed"
+    await world.overtake(client, lambda: server.put(PODS.path("ns"), target))
+    await world.settle(client)
+    world.remove_deleted_pods()
+    assert list(world.pods) == ["source"] and world.job is None
+
+
+async def test_the_pod_of_a_guest_that_arrived_by_a_failed_migration_stays_when_it_leaves_again(
+    server: FakeApiServer, client: KubeClient
+) -> None:
+    """The target's handler overrules who took the guest for lost."""
+    world = MigrationWorld(server)
+    await world.settle(client)
+    world.run_target()
+    await world.settle(client)
+    arrived = world.target["metadata"]["name"]
+    world.prepare()
+    ended = rfc3339(datetime.now(UTC))
+    world.report(failed=True, completed=True, failureReason="the target does not answer", endTimestamp=ended)
+    await world.settle(client)
+    assert world.phase == "Failed" and "deletionTimestamp" not in world.pods[arrived]["metadata"]
+    world.arrive()
+    server.patch(VIRTUAL_MACHINE_INSTANCES.path(*VMI), {"status": {"migrationState": {"failed": False}}})
+    world.end_pod("source")
+    await world.settle(client)
+    server.remove(PODS.path("ns", "source"))
+    world.add_job("again")
+    await world.settle(client)
+    (target,) = (name for name in world.pods if name != arrived)
+    server.patch(PODS.path("ns", target), {"spec": {"nodeName": "node1"}, "status": RUNNING})
+    await world.settle(client)
+    assert world.state["migrationUid"] == "again-uid" and world.state["sourcePod"] == arrived
+    assert "deletionTimestamp" not in world.pods[arrived]["metadata"]
