@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from kubevirt.launcher.v1 import command_pb2, state_pb2
@@ -113,6 +114,36 @@ async def test_pause_and_freeze_are_refused_while_the_guest_is_copied(pair: Pair
         await pair.source.command(freeze=command_pb2.Freeze())
     assert refusal.value.reason == "MIGRATING"
     await pair.migrated()
+
+
+async def test_a_guest_whose_agent_answers_late_is_not_frozen_while_it_is_copied(
+    pair: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody would thaw it at the target."""
+    agent = pair.source.hypervisor.start_agent()
+    await asyncio.sleep(1)
+    ask, asked, copying = pair.source.agent._ask, asyncio.Event(), asyncio.Event()
+
+    async def ask_slowly(command: str, **options: Any) -> Any:
+        asked.set()
+        await copying.wait()
+        return await ask(command, **options)
+
+    await pair.prepare()
+    monkeypatch.setattr(pair.source.agent, "_ask", ask_slowly)
+    async with asyncio.TaskGroup() as group:
+        frozen = group.create_task(refusal_of(pair.source.command(freeze=command_pb2.Freeze())))
+        await asked.wait()
+        assert (await pair.copy()).phase == pb.MIGRATION_PHASE_COPYING
+        copying.set()
+    assert frozen.result() == "MIGRATING" and not agent.frozen
+    await pair.migrated()
+
+
+async def refusal_of(command: Awaitable[Any]) -> str:
+    with pytest.raises(Refused) as refusal:
+        await command
+    return refusal.value.reason
 
 
 async def test_a_copy_that_takes_too_long_is_aborted(pair: Pair) -> None:

@@ -22,7 +22,13 @@ from virt_launcher.agent import replies
 from virt_launcher.credentials.synchronize import CredentialsSync
 from virt_launcher.domain import guest_agent
 from virt_launcher.domain.host import Host
-from virt_launcher.errors import AgentRefused, AgentUnavailable, HypervisorRefused, HypervisorUnavailable
+from virt_launcher.errors import (
+    AgentRefused,
+    AgentUnavailable,
+    CommandRefused,
+    HypervisorRefused,
+    HypervisorUnavailable,
+)
 from virt_launcher.machine.keeper import Keeper
 from virt_launcher.settings import Settings
 
@@ -94,9 +100,12 @@ class AgentKeeper:
         Raises:
             AgentUnavailable: there is no agent, or it does not answer; frozen file systems are thawed automatically.
             AgentRefused: nothing is frozen.
+            CommandRefused: the guest is being migrated.
         """
         async with self._one_at_a_time:
             already = replies.frozen(await self._ask("guest-fsfreeze-status"))
+            if self._keeper.record.copying or self._keeper.record.switched:  # since the agent was asked, too
+                raise CommandRefused("the machine is being migrated", reason="MIGRATING")
             when = Timestamp()
             when.FromNanoseconds(self._wall_clock() + int((thaw_after or _DEFAULT_THAW_AFTER) * 1e9))
             self._keeper.record_thaw_at(when)
