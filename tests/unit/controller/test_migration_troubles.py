@@ -55,7 +55,7 @@ async def test_a_target_that_the_kubelet_rejects_is_replaced_and_the_guest_moves
     world = MigrationWorld(server)
     await world.settle(client)
     for times in (1, 2):
-        rejected = world.reject(world.target)
+        rejected = world.reject(world.target, created=rfc3339(datetime.now(UTC) + timedelta(minutes=1)))
         await world.settle(client)
         condition = world.condition("Waiting")
         assert (world.phase, condition["status"], condition["reason"]) == ("Scheduling", "True", "PodRejected")
