@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable
+from contextlib import aclosing
 from pathlib import Path
 from typing import Any
 
@@ -231,3 +232,31 @@ async def test_a_source_in_the_phase_migrated_ends_at_once_on_sigterm(pair: Pair
     pair.source.terminate()
     async with asyncio.timeout(0.5):
         await pair.source.finished.wait()
+
+
+async def test_a_target_that_died_while_it_recorded_the_request_listens_when_it_is_prepared(pair: Pair) -> None:
+    """incoming.binpb is written before machine.binpb."""
+    await pair.target.kill()
+    pair.target.keeper._records.write_incoming(pb.PrepareTargetRequest(migration_uid=MIGRATION, address=TARGET))
+    pair.target.start()
+    await asyncio.sleep(1)
+    await pair.prepare()
+    await asyncio.sleep(20)
+    assert (pair.target.listening.address, pair.target.certificates.owner) == (TARGET, MIGRATION)
+    await pair.copy()
+    await pair.migrated()
+    await pair.target.phase(state_pb2.MACHINE_PHASE_RUNNING)
+
+
+async def test_a_handler_that_asks_first_hears_of_the_migration_of_the_process_before(pair: Pair) -> None:
+    await pair.prepare()
+    await pair.copy()
+    pair.target.hypervisor.refusals["hand_over"] = "not now"
+    await pair.source.source.published.until(lambda state: state.phase == pb.MIGRATION_PHASE_SWITCHED)
+    await pair.source.kill()
+    pair.source.start()
+    watch = pair.source.migration.WatchMigration(pb.WatchMigrationRequest(migration_uid=MIGRATION), None)
+    async with aclosing(watch):
+        assert (await anext(watch)).state.phase == pb.MIGRATION_PHASE_SWITCHED
+    del pair.target.hypervisor.refusals["hand_over"]
+    await pair.migrated()

@@ -57,7 +57,7 @@ class Source:
         connect: Connect,
         reach: Reach = unreachable,
     ) -> None:
-        self.published = Publication(pb.MigrationState())
+        self.published = Publication(keeper.record.migration or pb.MigrationState())
         self._keeper = keeper
         self._host = host
         self._certificates = certificates

@@ -31,6 +31,8 @@ _RETRY = 1.0
 # The source uses its connection for the hand-over; it is to get its answer before libvirtd stops listening.
 _FAREWELL = 5.0
 _ABORT = 5.0  # QEMU ends with the pod in any case
+# A process that died between the two files of the request leaves no machine: the handler repeats the call.
+_BEFORE_ARRIVAL = frozenset({state_pb2.MACHINE_PHASE_ABSENT, state_pb2.MACHINE_PHASE_INCOMING})
 _ARRIVED = frozenset({state_pb2.MACHINE_PHASE_RUNNING, state_pb2.MACHINE_PHASE_PAUSED})
 
 
@@ -114,7 +116,7 @@ class Target:
             except (UnusableDisk, HypervisorUnavailable, HypervisorRefused, CertificatesFailed) as error:
                 _log.warning("making ready for the guest again", reason=str(error))
                 await asyncio.sleep(_RETRY)
-        await self._keeper.published.until(lambda state: state.phase != state_pb2.MACHINE_PHASE_INCOMING)
+        await self._keeper.published.until(lambda state: state.phase not in _BEFORE_ARRIVAL)
         await self._release()
         if self._listening.address is not None:  # else a process before this one has cleaned up
             await self._stop_listening()
