@@ -98,6 +98,16 @@ def test_the_methods_decide_how(methods: Any, migratable: str, *, moves: list[st
     assert (moved(seen), evicted(seen)) == (moves, leaves)
 
 
+def test_a_guest_is_not_evicted_before_it_is_known_whether_it_can_be_migrated() -> None:
+    """Its handler has not been there since an update from a release without migrations."""
+    stored = body("a")
+    stored["status"]["conditions"] = []
+    for methods, leaves in ((("LiveMigrate", "Evict"), []), (("LiveMigrate",), []), (("Evict",), ["pod-a"])):
+        seen = observed(workload(stored), strategy=Strategy(methods))
+        assert (moved(seen), evicted(seen)) == ([], leaves)
+    assert reported(observed(workload(stored)), stored)[1]["reason"] == "NotYetKnown"
+
+
 def test_nothing_is_replaced_while_the_suite_is_being_changed() -> None:
     stored = body("a")
     seen = observed(workload(stored), workload(body("b", "False")), settled=False)

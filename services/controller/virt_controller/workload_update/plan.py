@@ -16,7 +16,7 @@ from virt_core.migration.admission import SYSTEM_CRITICAL
 from virt_core.migration.migration import MigrationPhase, VirtualMachineInstanceMigration
 from virt_core.objects.meta import Condition, seconds_since
 from virt_core.vmi import eviction
-from virt_core.vmi.eviction import eviction_strategy, is_migratable, why_not_migratable
+from virt_core.vmi.eviction import eviction_strategy, is_migratable, live_migratable, why_not_migratable
 
 from virt_controller.actions import LookAgain
 from virt_controller.migration.request import request
@@ -109,6 +109,8 @@ def _impossible(observed: Observed, workload: Workload) -> tuple[str, str] | Non
     vmi, methods = workload.vmi, observed.strategy.methods
     if _migrates(observed, workload):
         return None
+    if LIVE_MIGRATE in methods and live_migratable(vmi) is None:
+        return "NotYetKnown", "whether the guest can be migrated is not known yet"
     why = why_not_migratable(vmi)
     if EVICT not in methods:
         return "NotLiveMigratable", f"the guest cannot be migrated: {why}"
