@@ -120,6 +120,10 @@ class LauncherPods:
         mine = (pod for pod in found if belongs_to(pod.metadata, vmi.metadata))
         return tuple(sorted(mine, key=lambda pod: pod.metadata.name))
 
+    def wrote(self, answer: Object) -> None:
+        """Store the API server's response to our own creation of a pod."""
+        self._reflector.wrote(answer)
+
     def rewrote(self, answer: Object) -> None:
         """Store the API server's response to our own write of a pod that is here."""
         self._reflector.rewrote(answer)

@@ -161,11 +161,11 @@ class MigrationWorld:
         body = {"spec": {"nodeName": "node2"}, "status": {"phase": "Pending", "conditions": [], **status}}
         self.server.patch(PODS.path("ns", name), body)
 
-    def run_target(self) -> None:
+    def run_target(self, started: str = "2026-01-01T00:00:00Z") -> None:
         """Scheduler and kubelet."""
         name, uid = self.target["metadata"]["name"], self.target["metadata"]["uid"]
         assert uid
-        self.server.patch(PODS.path("ns", name), {"spec": {"nodeName": "node2"}, "status": _running()})
+        self.server.patch(PODS.path("ns", name), {"spec": {"nodeName": "node2"}, "status": _running(started)})
 
     def reject(self, pod: Any, created: str | None = None) -> str:
         """The kubelet of node2, whose device plugins are not registered yet; returns the pod's UID."""
@@ -214,8 +214,8 @@ class MigrationWorld:
             return None
 
 
-def _running() -> dict[str, Any]:
-    state = {"running": {"startedAt": "2026-01-01T00:00:00Z"}}
+def _running(started: str = "2026-01-01T00:00:00Z") -> dict[str, Any]:
+    state = {"running": {"startedAt": started}}
     return {"phase": "Running", "conditions": [], "containerStatuses": [{"name": "compute", "state": state}]}
 
 

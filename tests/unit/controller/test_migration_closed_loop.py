@@ -161,11 +161,14 @@ class MovingGuest(ControllerAtRest[MigrationWorld]):
             free = [node for node in self._nodes() if node not in taken]
             if not pod["spec"].get("nodeName") and "deletionTimestamp" not in meta and free:
                 self._guest[uid] = ARRIVING
-                running = [{"name": "compute", "state": {"running": {"startedAt": LONG_AGO}}}] if reported else []
-                phase = "Running" if reported else "Pending"
-                status = {"phase": phase, "conditions": [], "containerStatuses": running}
-                body = {"spec": {"nodeName": free[0]}, "status": status}
-                self._act(partial(self._write, PODS.path("ns", meta["name"]), body))
+                self._bind(meta["name"], free[0], "Running" if reported else "Pending")
+            elif reported and pod["status"].get("phase") == "Pending" and self._alive(uid):
+                self._bind(meta["name"], pod["spec"]["nodeName"], "Running")
+
+    def _bind(self, name: str, node: str, phase: str) -> None:
+        running = [{"name": "compute", "state": {"running": {"startedAt": LONG_AGO}}}] if phase == "Running" else []
+        status = {"phase": phase, "conditions": [], "containerStatuses": running}
+        self._act(partial(self._write, PODS.path("ns", name), {"spec": {"nodeName": node}, "status": status}))
 
     @precondition(lambda self: self._unbound())
     @rule()
@@ -173,7 +176,11 @@ class MovingGuest(ControllerAtRest[MigrationWorld]):
         """It is old enough that another one may be created at once."""
         pod = self._unbound()[0]
         self._guest[pod["metadata"]["uid"]] = DEAD
-        self._act(lambda: self._world.reject(pod, created=LONG_AGO))
+
+        def reject() -> None:
+            self._world.reject(pod, created=LONG_AGO)
+
+        self._act(reject)
 
     def _unbound(self) -> list[Any]:
         free = [pod for pod in self._pods() if not pod["spec"].get("nodeName")]

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 from virt_core.kube.client import KubeClient
 from virt_core.kube.resource import PODS, VIRTUAL_MACHINE_INSTANCE_MIGRATIONS, VIRTUAL_MACHINE_INSTANCES
+from virt_core.objects.meta import rfc3339
 from virt_core.testing.api_server import FakeApiServer
 from virt_core.testing.place import Place
 from virt_core.testing.refused import Refused
 
 from tests.unit.controller.migration_world import JOB, VMI, MigrationWorld
 
+VERBS = ("GET", "POST", "PATCH", "DELETE")
+AGO = "2026-01-01T00:00:00Z"
 LABEL = "kubevirt.io/migrationTargetNodeName"
 
 
@@ -61,19 +65,37 @@ async def test_a_guest_moves_and_everything_says_so(server: FakeApiServer, clien
     assert phases(world) == expected
 
 
-async def test_a_migration_costs_few_requests(server: FakeApiServer, client: KubeClient) -> None:
+async def test_a_migration_costs_ten_requests(server: FakeApiServer, client: KubeClient) -> None:
+    """Those of both controllers, while the handlers take as long as usual."""
     world = MigrationWorld(server)
-    before = server.count("PATCH") + server.count("POST") + server.count("DELETE")
     await world.settle(client)
-    world.run_target()
+    for report in ({}, {"sourceCertificateAuthority": "PEM"}, {"targetNodeAddress": "10.0.0.2"}):
+        world.run_target(started=rfc3339(datetime.now(UTC) + timedelta(seconds=2)))  # this may be a slow machine
+        world.report(**report)
+        await world.settle(client)
+        assert world.phase == "Scheduling" and world.state["targetNode"] == "node2"
+    world.report(startTimestamp=AGO)
     await world.settle(client)
-    world.prepare()
-    await world.settle(client)
+    assert world.phase == "Running"
     world.arrive()
     world.end_pod("source")
     await world.settle(client)
-    writes = server.count("PATCH") + server.count("POST") + server.count("DELETE") - before
-    assert world.phase == "Succeeded" and writes <= 11
+    expected = ["Pending", "Scheduling", "Scheduled", "PreparingTarget", "TargetReady", "Running", "Succeeded"]
+    assert world.phase == "Succeeded" and phases(world) == expected
+    asked = [(method, path.rpartition("/v1")[2]) for method, path in server.requests if method in VERBS]
+    assert len(asked) == 10, "\n".join(map(str, asked))
+
+
+@pytest.mark.parametrize("started", [-30, 30, None], ids=["long ago", "by a clock ahead", "unknown"])
+async def test_a_phase_that_lasts_is_shown(server: FakeApiServer, client: KubeClient, started: int | None) -> None:
+    world = MigrationWorld(server)
+    await world.settle(client)
+    world.run_target("" if started is None else rfc3339(datetime.now(UTC) + timedelta(seconds=started)))
+    await world.settle(client)
+    assert world.phase == "PreparingTarget"
+    world.report(sourceCertificateAuthority="PEM", targetNodeAddress="10.0.0.2")
+    await world.settle(client)
+    assert world.phase == "TargetReady"
 
 
 async def test_it_shows_how_far_the_copy_is(server: FakeApiServer, client: KubeClient) -> None:

@@ -29,7 +29,7 @@ from virt_controller.migration.actions import (
 
 
 class Executor:
-    """Executes plans. `wrote` and `wrote_vmi` take the API server's responses to writes."""
+    """Executes plans. `wrote`, `wrote_vmi` and `wrote_pod` take the API server's responses to writes."""
 
     def __init__(
         self,
@@ -37,15 +37,23 @@ class Executor:
         events: EventRecorder,
         wrote: Callable[[Object], None],
         wrote_vmi: Callable[[Object], None],
+        wrote_pod: Callable[[Object], None],
     ) -> None:
         self._execution: Execution[Write] = Execution(client, events)
         self._wrote = wrote
         self._wrote_vmi = wrote_vmi
+        self._wrote_pod = wrote_pod
 
     async def execute(
-        self, job: VirtualMachineInstanceMigration, vmi: VirtualMachineInstance | None, actions: tuple[Action, ...]
+        self,
+        job: VirtualMachineInstanceMigration,
+        vmi: VirtualMachineInstance | None,
+        actions: tuple[Action, ...],
+        *,
+        just_written: bool = False,
     ) -> float | None:
-        """Execute `actions`. Returns the seconds after which to plan again, or None.
+        """Execute `actions`. Returns the seconds after which to plan again, or None. `just_written`: the API server has
+        answered with this version of the migration a moment ago.
 
         Raises:
             Refused: the target pod; to be reported, the remaining actions were not executed.
@@ -57,6 +65,10 @@ class Executor:
         async def write(action: Write) -> bool:
             match action:
                 case CreateTarget():
+                    # A creation has no precondition: with a cache that is behind it would create the pod of a migration
+                    # that was canceled since, and nobody would delete it.
+                    if not just_written:
+                        await self._execution.require(VIRTUAL_MACHINE_INSTANCE_MIGRATIONS, meta, unchanged=True)
                     return await self._create(job, action, log)
                 case DeleteTarget():
                     await self._require_no_guest(job, action.uid)
@@ -113,13 +125,11 @@ class Executor:
         await self._execution.delete(PODS, job.metadata.namespace, name, uid=found.uid)
 
     async def _create(self, job: VirtualMachineInstanceMigration, action: CreateTarget, log: logs.BoundLogger) -> bool:
-        """Whether this request created the pod. A creation has no precondition: with a cache that is behind it would
-        create the pod of a migration that was canceled since, and nobody would delete it."""
-        await self._execution.require(VIRTUAL_MACHINE_INSTANCE_MIGRATIONS, job.metadata, unchanged=True)
+        """Whether this request created the pod."""
         name = action.manifest["metadata"]["name"]
         log.info("creating target pod", pod=name)
         try:
-            await self._execution.create(PODS, job.metadata.namespace, action.manifest, "migration target pod")
+            made = await self._execution.create(PODS, job.metadata.namespace, action.manifest, "migration target pod")
         except AlreadyExists:
             found = await self._execution.live(PODS, job.metadata.namespace, name)
             if found is not None and found.labels.get(convention.JOB_UID) != job.metadata.uid:
@@ -128,6 +138,7 @@ class Executor:
                 )
                 raise Refused(message) from None
             return False
+        self._wrote_pod(made)
         return True
 
     async def _patch(

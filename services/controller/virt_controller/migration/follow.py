@@ -57,6 +57,8 @@ def _before_copy(observed: Observed) -> tuple[Action, ...]:
     left = hand_off.seconds_left(observed.job, observed.now)
     if left <= 0:
         return _end(observed, hand_off.who_is_late(state))
+    if (unnoted := hand_off.seconds_unnoted(observed)) > 0:
+        return (LookAgain(unnoted),)
     return (*patched(observed, status.entering(observed.job, hand_off.phases(state), observed.now)), LookAgain(left))
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from virt_core.conventions import migration as convention
 from virt_core.migration.migration import MigrationPhase, VirtualMachineInstanceMigration
-from virt_core.objects.meta import seconds_since
+from virt_core.objects.meta import seconds_since, seconds_until
 from virt_core.objects.patch import Operation, guarded_patch, status_patch
 from virt_core.vmi.instance import VirtualMachineInstance
 from virt_core.vmi.migration_state import ABORT_SUCCEEDED, MigrationState, failure
@@ -15,9 +15,12 @@ from virt_core.vmi.migration_state import ABORT_SUCCEEDED, MigrationState, failu
 from virt_controller.actions import RecordEvent
 from virt_controller.migration.actions import Action, PatchVmi, RecordVmiEvent
 from virt_controller.migration.observe import Observed
+from virt_controller.migration.target import is_running_since
 
 # Seconds. A handler that is replaced is back within one minute; each of its calls of a launcher has at most that long.
 _PATIENCE = 300.0
+# Handlers usually begin the copy within this time of the target's start. Then the phases before it are noted with it.
+_USUAL = 5.0
 
 
 def to_handlers(observed: Observed) -> tuple[Action, ...]:
@@ -74,6 +77,15 @@ def phases(state: MigrationState) -> tuple[MigrationPhase, ...]:
     if state.start_timestamp:
         passed.append(MigrationPhase.RUNNING)
     return tuple(passed)
+
+
+def seconds_unnoted(observed: Observed) -> float:
+    """How long the phases before the copy need no write of their own."""
+    started = is_running_since(observed.target) if observed.target is not None else ""
+    since = seconds_since(started, observed.now)
+    usual = 0 < since + seconds_until(started, observed.now) < _USUAL  # 0: no time; a node's clock may be ahead
+    noted = observed.job.status.phase is not MigrationPhase.SCHEDULING or observed.job.status.conditions
+    return _USUAL - since if usual and not noted else 0.0
 
 
 def seconds_left(job: VirtualMachineInstanceMigration, now: datetime) -> float:

@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 import msgspec
 from virt_core.conventions import labels
 from virt_core.conventions import migration as convention
-from virt_core.kube.client import KubeClient
+from virt_core.kube.client import KubeClient, Object
 from virt_core.kube.events import EventRecorder
 from virt_core.kube.reflector import Key
 from virt_core.kube.resource import NAMESPACES, VIRTUAL_MACHINE_INSTANCE_MIGRATIONS
@@ -51,7 +51,8 @@ class MigrationReconciler:
         self._caches = caches
         self._planner = planner
         self._controller = Controller("migration", caches, workers=_WORKERS)
-        self._executor = Executor(client, events, caches.migrations.wrote, caches.vmis.wrote)
+        self._executor = Executor(client, events, self._wrote, caches.vmis.wrote, caches.pods.wrote)
+        self._answered = ""  # the version of a migration with which the API server has answered last
         self._clock = asyncio.get_running_loop().time
         self._namespaces = Namespaces(client, self._clock)
         self._specs = AcceptedSpecs()
@@ -80,7 +81,15 @@ class MigrationReconciler:
         async with self._places:
             await self._count_what_the_last_leader_began()
             job = self._caches.migrations.get(key)
-            return await self._pass(job) if job is not None else None
+            again = await self._pass(job) if job is not None else None
+        begun = self._caches.migrations.get(key)
+        if begun is None or begun.status.phase.waiting or begun.metadata.resource_version != self._answered:
+            return again
+        return await self._pass(begun, just_written=True)
+
+    def _wrote(self, answer: Object) -> None:
+        self._answered = answer["metadata"]["resourceVersion"]
+        self._caches.migrations.wrote(answer)
 
     def _counts_others(self, job: VirtualMachineInstanceMigration) -> bool:
         """Whether it may begin, or arrive at its target's node, only if few enough others do."""
@@ -98,22 +107,23 @@ class MigrationReconciler:
                 self._caches.migrations.wrote(found)
             self._counted = True
 
-    async def _pass(self, job: VirtualMachineInstanceMigration) -> float | None:
+    async def _pass(self, job: VirtualMachineInstanceMigration, *, just_written: bool = False) -> float | None:
+        """Observe, plan, execute. `just_written`: the API server has the migration as it is here."""
         key = job.key
         observed = await self._observe(job, datetime.now(UTC))
         try:
-            return await self._carry_out(observed)
+            return await self._carry_out(observed, just_written=just_written)
         except Refused as error:
             failure = Failure("FailedCreate", str(error), datetime.now(UTC))
             self._refusals.remember(key, job.metadata.uid, failure)
             reported = replace(observed, refusal=failure, now=failure.at)
             return await self._executor.execute(job, observed.vmi, self._planner.plan(reported))
 
-    async def _carry_out(self, observed: Observed) -> float | None:
+    async def _carry_out(self, observed: Observed, *, just_written: bool) -> float | None:
         """Execute the plan; if unknown rules of the namespace refuse the target pod, one that obeys them."""
         plan, began = self._planner.plan(observed), self._clock()
         try:
-            return await self._executor.execute(observed.job, observed.vmi, plan)
+            return await self._executor.execute(observed.job, observed.vmi, plan, just_written=just_written)
         except Refused as error:
             if observed.rules is not None:
                 raise

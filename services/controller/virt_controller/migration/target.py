@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from virt_core.conventions import migration as convention
 from virt_core.conventions.launcher_pod import COMPUTE
 from virt_core.migration.migration import MigrationPhase
@@ -48,9 +50,18 @@ def _may_stay(observed: Observed) -> bool:
 
 def is_running(pod: LauncherPod) -> bool:
     """Whether the launcher runs. The pod is not ready before the guest is there: its readiness gate is false."""
-    if not pod.spec.node_name or pod.terminating:
-        return False
-    return any(found.name == COMPUTE and found.state.running is not None for found in pod.status.container_statuses)
+    return bool(pod.spec.node_name) and not pod.terminating and _launcher(pod) is not None
+
+
+def is_running_since(pod: LauncherPod) -> str:
+    """When the launcher was started, by its node's clock; empty: unknown."""
+    return str((_launcher(pod) or {}).get("startedAt") or "")
+
+
+def _launcher(pod: LauncherPod) -> dict[str, Any] | None:
+    """The state of the launcher that runs."""
+    found = (status.state.running for status in pod.status.container_statuses if status.name == COMPUTE)
+    return next(found, None)
 
 
 def seconds_to_be_admitted(observed: Observed) -> float:
