@@ -42,6 +42,18 @@ def test_no_end_is_expected_of_a_guest_that_writes_faster_unless_it_is_stopped(m
     assert shown.get("expectedEnd") == (rfc3339(NOW + timedelta(seconds=seconds)) if seconds else None)
 
 
+@pytest.mark.parametrize(("dirty_rate", "seconds"), [(0, 4), (8 * MIB, 8), (15 * MIB, None), (16 * MIB, None)])
+def test_no_end_is_expected_of_a_guest_that_writes_about_as_fast_as_it_is_copied(
+    dirty_rate: int, seconds: int | None
+) -> None:
+    # Of a guest that writes the same pages faster than they are copied, QEMU counts each page once in a round: the rate
+    # that it reports is never far above that of the copy.
+    copied = Copied(192 * MIB, 64 * MIB, 300 * MIB, 16 * MIB, dirty_rate)
+    shown = progress({}, STARTED, MigrationReport(Progress.COPYING, copied=copied), NOW)
+    assert shown is not None
+    assert shown.get("expectedEnd") == (rfc3339(NOW + timedelta(seconds=seconds)) if seconds else None)
+
+
 @pytest.mark.parametrize(
     ("stored", "started", "phase"),
     [

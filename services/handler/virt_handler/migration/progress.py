@@ -18,6 +18,9 @@ from virt_handler.migration.report import MigrationReport, Progress
 # Seconds. Stored times have no fractions: two of these are more than one second apart.
 _QUIET, _PERIOD = 3, 2
 _LONGEST = 30 * 24 * 3600  # seconds; no copy is expected to take longer
+# Of a guest that writes the same pages faster than they are copied, the hypervisor counts each page once in a round, so
+# both rates are about the same: no end is expected unless the copy is faster by this share.
+_CLEARLY = 0.25
 
 
 def progress(
@@ -38,6 +41,6 @@ def progress(
         "dirtyBytesPerSecond": copied.dirty_rate,
     }
     gain = copied.rate - (0 if report.mode == SUSPENDED else copied.dirty_rate)
-    if gain > 0 and 0 < copied.remaining <= gain * _LONGEST:
+    if gain > copied.rate * _CLEARLY and 0 < copied.remaining <= gain * _LONGEST:
         written["expectedEnd"] = rfc3339(now + timedelta(seconds=copied.remaining / gain))
     return written
