@@ -114,14 +114,18 @@ class LauncherPair:
             prefix = ("/64", "nodad") if ":" in side.address else ("/24",)
             run("ip", "-n", side.name, "addr", "add", side.address + prefix[0], *prefix[1:], "dev", device)
             run("ip", "-n", side.name, "link", "set", device, "up")
-            self.events[side.name] = DomainEvents(side)
-            await self.events[side.name].start()
+            if side.name not in self.events:
+                self.events[side.name] = DomainEvents(side)
+                await self.events[side.name].start()
 
     def onward(self, images: Images) -> LauncherPair:
-        """This target as the source for a third pod, which is not started yet."""
-        made = LauncherPair(images, images, network="10.98.0.")
+        """This target, which gets another address, as the source for another pod, which is not started yet."""
+        network, device = ("10.98.0.", "mig1") if self.device == "mig0" else ("10.99.0.", "mig0")
+        made = LauncherPair(images, images, network=network)
         shutil.rmtree(made.source.folder)
-        made.source, made.device, made.target.uid = self.target, "mig1", self.target.uid
+        self.target.address = made.source.address
+        made.source, made.device, made.target.uid = self.target, device, self.target.uid
+        made.events = {name: events for name, events in self.events.items() if name == self.target.name}
         return made
 
     def introduce(self) -> None:

@@ -14,21 +14,11 @@ MIB = 1 << 20
 DISK, VIRTIO = machine_pb2.DISK_DEVICE_DISK, machine_pb2.DISK_BUS_VIRTIO
 
 
-def disks(*sides: Side) -> list[machine_pb2.Disk]:
-    """One of each kind; what they need is in all pods."""
-    content = os.urandom(MIB)
+def disks(*sides: Side, content: bytes = b"") -> list[machine_pb2.Disk]:
+    """One of each kind; what they need is in all pods. `content` is in the containerDisk and in the claim."""
+    content = content or os.urandom(MIB)
     for side in sides:
-        folder = side.image("root") / "disk"
-        folder.mkdir()
-        (folder / "only.img").write_bytes(content)
-        (folder / "only.img").chmod(0o644)
-        side.start_sidecar("root", side.image("root"))
-        claim = side.volume("claim") / "disk.img"
-        if side is sides[0]:
-            claim.write_bytes(content)
-        else:  # shared by all nodes: the same file
-            os.link(sides[0].volumes["volumes"] / "claim/disk.img", claim)
-        give_to_the_pod(claim.parent)
+        place(side, content, sides[0])
     made = [
         sides[0].container_disk(serial="root"),
         machine_pb2.Disk(name="scratch", device=DISK, bus=VIRTIO, serial="scratch"),
@@ -43,3 +33,18 @@ def disks(*sides: Side) -> list[machine_pb2.Disk]:
     made[3].image_file.path = f"{VOLUMES}/claim/disk.img"
     made[4].cloud_init.source = machine_pb2.CLOUD_INIT_SOURCE_NO_CLOUD
     return made
+
+
+def place(side: Side, content: bytes, other: Side) -> None:
+    """What the disks need in a pod. The claim is the other pod's, if that is another."""
+    folder = side.image("root") / "disk"
+    folder.mkdir()
+    (folder / "only.img").write_bytes(content)
+    (folder / "only.img").chmod(0o644)
+    side.start_sidecar("root", side.image("root"))
+    claim = side.volume("claim") / "disk.img"
+    if side is other:
+        claim.write_bytes(content)
+    else:  # shared by all nodes: the same file
+        os.link(other.volumes["volumes"] / "claim/disk.img", claim)
+    give_to_the_pod(claim.parent)

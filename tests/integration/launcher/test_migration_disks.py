@@ -9,19 +9,14 @@ from kubevirt.launcher.v1 import command_pb2, machine_pb2, state_pb2
 from kubevirt.launcher.v1 import migration_pb2 as pb
 
 from tests.integration.launcher.domain_events import running_times
+from tests.integration.launcher.guest_shell import shell
 from tests.integration.launcher.handlers import Handlers
 from tests.integration.launcher.images import Images
-from tests.integration.launcher.launcher_pair import MIGRATION, LauncherPair, Side, files_below
+from tests.integration.launcher.launcher_pair import MIGRATION, LauncherPair, files_below
 from tests.integration.launcher.migrating_disks import DISK, MIB, VIRTIO, disks
 
 RUNNING, PAUSED = state_pb2.MACHINE_PHASE_RUNNING, state_pb2.MACHINE_PHASE_PAUSED
 COPYING, COMMITTED, ABORTED = pb.MIGRATION_PHASE_COPYING, pb.MIGRATION_PHASE_COMMITTED, pb.MIGRATION_PHASE_ABORTED
-
-
-async def shell(side: Side, line: bytes) -> bytes:
-    """The first line of the output of a command in the guest."""
-    await side.type(line + b""" | sed "s/^/<""</;s/$/>"">/"\n""")  # what is echoed has not the marks
-    return await side.wait_for_console(b"<<", b">>")
 
 
 async def test_guest_finds_what_it_wrote_to_each_disk_and_runs_on_one_side(pair: LauncherPair) -> None:
@@ -119,7 +114,6 @@ async def test_guest_moves_on_to_a_third_pod_at_once(pair: LauncherPair, images:
     third = onward.target
     try:
         await third.bring_up()
-        onward.source.address = "10.98.0.1"
         await onward.join()
         machine = pair.source.machine(disks=disks(*pair.sides, third), memory_bytes=192 * MIB)
         await pair.source.start_machine(machine)

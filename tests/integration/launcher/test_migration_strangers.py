@@ -30,7 +30,6 @@ async def third(pair: LauncherPair, images: Images) -> AsyncIterator[Side]:
     side = onward.target
     try:
         await side.bring_up()
-        onward.source.address = "10.98.0.1"
         await onward.join()
         run("ip", "-n", side.name, "route", "add", "10.99.0.2/32", "via", "10.98.0.1")
         pair.target.address = "10.99.0.2"
