@@ -77,14 +77,19 @@ class MigrationWorld:
         self.server.put(PODS.path("ns"), {"metadata": pod_meta, "spec": {"nodeName": "node1"}, "status": _running()})
 
     def add_job(
-        self, name: str = "move", annotations: dict[str, str] | None = None, vmi: str = "web", **status: Any
+        self,
+        name: str = "move",
+        annotations: dict[str, str] | None = None,
+        vmi: str = "web",
+        priority: str = "",
+        **status: Any,
     ) -> None:
         """A request to migrate the guest, as admission lets it pass."""
         meta: dict[str, Any] = {"name": name, "uid": f"{name}-uid", "finalizers": ["kubevirt.io/migrationJobFinalize"]}
         meta["labels"] = {"kubevirt.io/vmi-name": vmi}
         if annotations:
             meta["annotations"] = annotations
-        body = {"metadata": meta, "spec": {"vmiName": vmi}, "status": status}
+        body = {"metadata": meta, "spec": {"vmiName": vmi, "priority": priority}, "status": status}
         self.server.put(VIRTUAL_MACHINE_INSTANCE_MIGRATIONS.path("ns"), body)
 
     async def settle(self, client: KubeClient) -> None:

@@ -18,14 +18,19 @@ NOW = datetime(2026, 1, 1, 1, tzinfo=UTC)
 
 
 def job(
-    name: str, phase: str = "", created: str = "2026-01-01T00:00:00Z", failed: str = "", **annotations: str
+    name: str,
+    phase: str = "",
+    created: str = "2026-01-01T00:00:00Z",
+    failed: str = "",
+    priority: str = "",
+    **annotations: str,
 ) -> VirtualMachineInstanceMigration:
     keys = {"evacuation": "kubevirt.io/evacuationMigration", "skip": "kubevirt.io/func-test-ignore-migration-backoff"}
     meta = {"name": name, "namespace": "ns", "uid": name, "creationTimestamp": created}
     meta["annotations"] = {keys[key]: value for key, value in annotations.items()}  # type: ignore[assignment]
     moments = [{"phase": "Failed", "phaseTransitionTimestamp": failed}] if failed else []
     status = {"phase": phase, "phaseTransitionTimestamps": moments}
-    body = {"metadata": meta, "spec": {"vmiName": name}, "status": status}
+    body = {"metadata": meta, "spec": {"vmiName": name, "priority": priority}, "status": status}
     return msgspec.json.decode(msgspec.json.encode(body), type=VirtualMachineInstanceMigration)
 
 
@@ -73,9 +78,15 @@ def test_what_one_waits_for_names_the_limit_and_the_node() -> None:
 
 def test_evacuations_come_before_what_users_request_and_the_oldest_first() -> None:
     user, later = Candidate(job("a"), "n1"), Candidate(job("b", created="2026-01-02T00:00:00Z"), "n2")
-    evacuation = Candidate(job("c", created="2026-01-03T00:00:00Z", evacuation="n3"), "n3")
+    evacuation = Candidate(job("c", created="2026-01-03T00:00:00Z", priority="system-critical"), "n3")
     assert waiting(user, later, evacuation, cluster=1) == {"a", "b"}
     assert waiting(later, user, cluster=1) == {"b"}
+
+
+def test_an_annotation_that_every_user_may_write_is_no_priority() -> None:
+    user = Candidate(job("a", evacuation="n1"), "n1")
+    evacuation = Candidate(job("b", created="2026-01-03T00:00:00Z", priority="system-maintenance"), "n2")
+    assert waiting(user, evacuation, cluster=1) == {"a"}
 
 
 def test_one_that_could_not_begin_holds_up_no_other() -> None:

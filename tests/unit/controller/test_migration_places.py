@@ -19,7 +19,6 @@ from tests.unit.controller.migration_world import JOB, LAUNCHER, MigrationWorld
 from tests.unit.controller.passes import Passes
 
 ONE = {"parallelMigrationsPerCluster": 1}
-EVACUATION = {"kubevirt.io/evacuationMigration": "node1"}
 
 
 def phase(server: FakeApiServer, name: str) -> str:
@@ -102,7 +101,7 @@ async def test_what_comes_while_a_migration_takes_the_last_place_waits(
             await caches.wait()
             group.create_task(reconciler.reconcile(JOB))
             await slow.reached.wait()
-            world.add_job("evacuation", EVACUATION, vmi="other")
+            world.add_job("evacuation", vmi="other", priority="system-critical")
             while caches.migrations.get(("ns", "evacuation")) is None:  # noqa: ASYNC110 - a watch brings it
                 await asyncio.sleep(0.01)
             second = group.create_task(reconciler.reconcile(("ns", "evacuation")))

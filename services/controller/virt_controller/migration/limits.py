@@ -11,7 +11,6 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from virt_core.conventions import migration as convention
 from virt_core.migration.admission import SYSTEM_CRITICAL, SYSTEM_MAINTENANCE, USER_TRIGGERED
 from virt_core.migration.migration import VirtualMachineInstanceMigration
 from virt_core.objects.migration_configuration import MigrationConfiguration
@@ -50,11 +49,9 @@ class Candidate:
 
 
 def priority(job: VirtualMachineInstanceMigration) -> int:
-    """KubeVirt's numbers: evacuations before what users request."""
-    if job.spec.priority:
-        return _PRIORITIES.get(job.spec.priority, 0)
-    by_suite = job.metadata.annotations.keys() & {convention.EVACUATION, convention.WORKLOAD_UPDATE}
-    return _PRIORITIES[SYSTEM_CRITICAL] if by_suite else 0
+    """KubeVirt's numbers: evacuations before what users request. Only virt-controller may set the field; annotations
+    are everybody's."""
+    return _PRIORITIES.get(job.spec.priority, 0)
 
 
 def waits_for(uid: str, candidates: Iterable[Candidate], settings: MigrationConfiguration) -> str:
