@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import datetime
 from functools import partial
 from typing import Any
 
+import pytest
 from virt_controller.caches import Caches
+from virt_controller.migration.limits import Candidate
 from virt_controller.migration.plan import Planner
+from virt_controller.migration.queue import Queue
 from virt_controller.migration.reconcile import MigrationReconciler
 from virt_core.kube.client import KubeClient
 from virt_core.kube.events import EventRecorder
 from virt_core.kube.resource import VIRTUAL_MACHINE_INSTANCE_MIGRATIONS
+from virt_core.migration.migration import VirtualMachineInstanceMigration
 from virt_core.testing.api_server import FakeApiServer
 from virt_core.testing.place import Place
 
@@ -110,3 +115,32 @@ async def test_what_comes_while_a_migration_takes_the_last_place_waits(
     finally:
         running.cancel()
     assert (phase(server, "move"), phase(server, "evacuation")) == ("Scheduling", "Pending")
+
+
+async def test_migrations_that_wait_are_counted_once_for_all_of_them(
+    server: FakeApiServer, client: KubeClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Otherwise the drain of a node with many guests would keep the controller from everything else."""
+    counted: list[str] = []
+    candidate = Queue._candidate
+
+    def counting(queue: Queue, job: VirtualMachineInstanceMigration, now: datetime) -> Candidate:
+        counted.append(job.metadata.name)
+        return candidate(queue, job, now)
+
+    monkeypatch.setattr(Queue, "_candidate", counting)
+    world = MigrationWorld(server, ONE)
+    for number in range(20):
+        world.add_vmi(f"vmi{number}", f"pod{number}")
+        world.add_job(f"job{number}", vmi=f"vmi{number}")
+    caches = Caches(client, "kubevirt")
+    reconciler = _reconciler(client, caches)
+    running = asyncio.create_task(caches.run(), name="caches")
+    try:
+        await caches.wait()
+        for job in (*caches.migrations, *caches.migrations):
+            await reconciler.reconcile(job.key)
+    finally:
+        running.cancel()
+    assert [job["status"]["phase"] for job in world.jobs].count("Pending") == 20
+    assert 21 <= len(counted) <= 12 * 21  # not 42 * 21

@@ -8,8 +8,9 @@ migration take its place at a time.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 from virt_core.migration.admission import SYSTEM_CRITICAL, SYSTEM_MAINTENANCE, USER_TRIGGERED
 from virt_core.migration.migration import VirtualMachineInstanceMigration
@@ -54,6 +55,21 @@ def priority(job: VirtualMachineInstanceMigration) -> int:
     return _PRIORITIES.get(job.spec.priority, 0)
 
 
+class Candidates(tuple[Candidate, ...]):
+    """Every unfinished migration of the cluster. What each waits for is computed once for all of them."""
+
+    @cached_property
+    def _obstacles(self) -> dict[tuple[int, int], dict[str, str]]:
+        return {}
+
+    def obstacles(self, cluster: int, node: int) -> Mapping[str, str]:
+        """What each waiting migration waits for, by its UID; empty: it may begin."""
+        limits = cluster, node
+        if limits not in self._obstacles:
+            self._obstacles[limits] = _obstacles(self, cluster, node)
+        return self._obstacles[limits]
+
+
 def waits_for(uid: str, candidates: Iterable[Candidate], settings: MigrationConfiguration) -> str:
     """What the waiting migration of this UID waits for; empty: it may begin.
 
@@ -61,22 +77,26 @@ def waits_for(uid: str, candidates: Iterable[Candidate], settings: MigrationConf
         candidates: every unfinished migration of the cluster.
         settings: resolved.
     """
-    found = list(candidates)
+    found = candidates if isinstance(candidates, Candidates) else Candidates(candidates)
     cluster, node = settings.parallel_migrations_per_cluster or 0, settings.parallel_outbound_migrations_per_node or 0
+    return found.obstacles(cluster, node).get(uid, "")
+
+
+def _obstacles(found: Candidates, cluster: int, node: int) -> dict[str, str]:
     leaving = Counter(candidate.node for candidate in found if candidate.takes_place)
-    waiting = sorted((one for one in found if one.job.status.phase.waiting), key=lambda one: one.rank)
-    for candidate in waiting:
+    total = leaving.total()
+    obstacles: dict[str, str] = {}
+    for candidate in sorted((one for one in found if one.job.status.phase.waiting), key=lambda one: one.rank):
         obstacle = ""
-        if leaving.total() >= cluster:
-            obstacle = f"{leaving.total()} migrations run in the cluster, parallelMigrationsPerCluster is {cluster}"
-        elif leaving[candidate.node] >= node:
-            count = leaving[candidate.node]
+        if total >= cluster:
+            obstacle = f"{total} migrations run in the cluster, parallelMigrationsPerCluster is {cluster}"
+        elif (count := leaving[candidate.node]) >= node:
             obstacle = f"{count} migrations leave node {candidate.node}, parallelOutboundMigrationsPerNode is {node}"
-        if candidate.job.metadata.uid == uid:
-            return obstacle
+        obstacles[candidate.job.metadata.uid] = obstacle
         if not obstacle and candidate.ready:
             leaving[candidate.node] += 1
-    return ""
+            total += 1
+    return obstacles
 
 
 def waits_to_arrive(uid: str, node: str, candidates: Iterable[Candidate], settings: MigrationConfiguration) -> str:

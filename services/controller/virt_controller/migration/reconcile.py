@@ -13,7 +13,6 @@ from datetime import UTC, datetime
 
 import msgspec
 from virt_core.conventions import labels
-from virt_core.conventions import migration as convention
 from virt_core.kube.client import KubeClient, Object
 from virt_core.kube.events import EventRecorder
 from virt_core.kube.reflector import Key
@@ -22,19 +21,17 @@ from virt_core.migration.migration import MigrationPhase, VirtualMachineInstance
 from virt_core.migration.policy import MigrationPolicy, policy_for
 from virt_core.objects.meta import PartialObject
 from virt_core.vmi.accepted import AcceptedSpecs
-from virt_core.vmi.eviction import live_migratable
-from virt_core.vmi.instance import VirtualMachineInstance, VmiPhase
+from virt_core.vmi.instance import VirtualMachineInstance
 
 from virt_controller.caches import Caches
 from virt_controller.claims import read_claims
 from virt_controller.controller import Controller, Refusals
 from virt_controller.execution import Refused
 from virt_controller.failure import Failure
-from virt_controller.migration.back_off import seconds_to_begin
 from virt_controller.migration.execute import Executor
-from virt_controller.migration.limits import Candidate
 from virt_controller.migration.observe import Observed, other_pods
 from virt_controller.migration.plan import Planner
+from virt_controller.migration.queue import Queue
 from virt_controller.pod.observed import LauncherPod
 from virt_controller.vmi.namespaces import Namespaces
 from virt_controller.vmi.observe import current_pod
@@ -54,6 +51,7 @@ class MigrationReconciler:
         self._executor = Executor(client, events, self._wrote, caches.vmis.wrote, caches.pods.wrote)
         self._answered = ""  # the version of a migration with which the API server has answered last
         self._clock = asyncio.get_running_loop().time
+        self._queue = Queue(caches, self._clock)
         self._namespaces = Namespaces(client, self._clock)
         self._specs = AcceptedSpecs()
         self._refusals: Refusals[Failure] = Refusals()
@@ -96,7 +94,7 @@ class MigrationReconciler:
         vmi = self._caches.vmis.get(job.vmi_key)
         if job.status.phase is not MigrationPhase.SCHEDULING or vmi is None:
             return job.status.phase.waiting
-        pod = self._target(job, vmi)
+        pod = self._queue.target_of(job, vmi)
         return pod is not None and bool(pod.spec.node_name)
 
     async def _count_what_the_last_leader_began(self) -> None:
@@ -136,11 +134,11 @@ class MigrationReconciler:
     async def _observe(self, job: VirtualMachineInstanceMigration, now: datetime) -> Observed:
         caches = self._caches
         vmi = caches.vmis.get(job.vmi_key)
-        others = self._others(job)
+        others = self._queue.others(job)
         observed = Observed(job, vmi, now, others=others)
         if vmi is None:
             return observed
-        target = self._target(job, vmi)
+        target = self._queue.target_of(job, vmi)
         pods = self._caches.pods.concerning(vmi)
         source = current_pod(vmi, pods)
         further = other_pods(vmi, pods, source, target)
@@ -159,7 +157,7 @@ class MigrationReconciler:
             observed,
             settings=settings,
             policy=policy.metadata.name if policy is not None else "",
-            candidates=self._candidates(now),
+            candidates=self._queue.candidates(now),
             configuration=configuration,
         )
         if target is not None or phase is not MigrationPhase.SCHEDULING:
@@ -174,47 +172,6 @@ class MigrationReconciler:
         """Whether the guest's node is the only one that has had a handler, ready or not."""
         names = [node.metadata.name for node in self._caches.nodes if labels.SCHEDULABLE in node.metadata.labels]
         return source is not None and names == [source.spec.node_name]
-
-    def _target(self, job: VirtualMachineInstanceMigration, vmi: VirtualMachineInstance) -> LauncherPod | None:
-        for pod in self._caches.pods.of(vmi):
-            if pod.metadata.labels.get(convention.JOB_UID) == job.metadata.uid:
-                return pod
-        return None
-
-    def _candidates(self, now: datetime) -> tuple[Candidate, ...]:
-        """Every unfinished migration of the cluster."""
-        found = []
-        for job in self._caches.migrations:
-            if job.status.phase.final:
-                continue
-            vmi = self._caches.vmis.get(job.vmi_key)
-            if vmi is None:
-                found.append(Candidate(job, "", ready=False))
-                continue
-            state, ready = vmi.status.migration_state, self._may_begin(job, vmi, now)
-            if state is not None and state.migration_uid == job.metadata.uid:
-                found.append(Candidate(job, state.source_node, ready, target=state.target_node))
-                continue
-            pod = self._target(job, vmi)
-            bound = pod.spec.node_name if pod is not None and not pod.ended and not pod.terminating else ""
-            found.append(Candidate(job, vmi.status.node_name, ready, bound))
-        return tuple(found)
-
-    def _may_begin(self, job: VirtualMachineInstanceMigration, vmi: VirtualMachineInstance, now: datetime) -> bool:
-        """Whether the waiting migration waits for nothing but room. Others do not matter: they have begun."""
-        if not job.status.phase.waiting:
-            return True
-        if vmi.status.phase is not VmiPhase.RUNNING or job.metadata.deletion_timestamp is not None:
-            return False
-        verdict, pods = live_migratable(vmi), self._caches.pods.concerning(vmi)
-        if verdict is None or verdict.status != "True" or other_pods(vmi, pods, current_pod(vmi, pods), None):
-            return False
-        return seconds_to_begin(job, self._others(job), now) <= 0
-
-    def _others(self, job: VirtualMachineInstanceMigration) -> tuple[VirtualMachineInstanceMigration, ...]:
-        """The other migrations of the same guest, the newest last."""
-        found = self._caches.migrations_of_vmis.of(job.vmi_key)
-        return tuple(other for other in found if other.metadata.uid != job.metadata.uid)
 
     async def _policy(self, vmi: VirtualMachineInstance) -> MigrationPolicy | None:
         policies = tuple(self._caches.policies)
