@@ -107,6 +107,7 @@ def kinds(actions: tuple[Any, ...]) -> list[type]:
         (PREPARED, RUNNING, MigrationReport(Progress.UNKNOWN), []),
         (PREPARED, RUNNING, COPYING, [PatchStatus]),
         (STARTED, RUNNING, NEVER_HEARD, [StartMigration]),
+        (STARTED | {"startTimestamp": "2026-01-31T09:54:59Z"}, RUNNING, NEVER_HEARD, [CancelMigration]),
         (STARTED, RUNNING, COPYING, []),
         (STARTED, RUNNING, MigrationReport(Progress.COPYING, mode="Paused"), [PatchStatus]),
         (STARTED | ABORT, RUNNING, COPYING, [CancelMigration]),
