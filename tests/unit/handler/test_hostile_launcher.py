@@ -10,16 +10,19 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
-from kubevirt.launcher.v1 import launcher_pb2, state_pb2
+from kubevirt.launcher.v1 import launcher_pb2, migration_pb2, state_pb2
 from virt_core.kube.client import KubeClient
-from virt_core.kube.resource import EVENTS
+from virt_core.kube.resource import EVENTS, VIRTUAL_MACHINE_INSTANCES
 from virt_core.rpc.errors import InvalidField, Refused, RpcError
 from virt_core.rpc.peer import Peer
 from virt_core.testing.api_server import FakeApiServer
+from virt_core.vmi.instance import VirtualMachineInstance
 from virt_handler.machines.guest_state import GuestState
 from virt_handler.machines.hostile_text import condition_reason, printable
 from virt_handler.machines.link import MachineLink
 from virt_handler.machines.pod import ConnectedLauncher
+from virt_handler.migration.actions import PrepareTarget
+from virt_handler.migration.execute import MigrationExecutor
 from virt_handler.migration.watch import MigrationWatch
 from virt_handler.service.commands import harmless
 
@@ -27,6 +30,7 @@ from tests.support import virtual_time
 from tests.unit.handler.demo import POD_UID, VMI_UID
 
 from .fake_launcher import DirectConnections, FakeLauncher, FakePod
+from .fake_migration import AUTHORITY
 from .node import condition, handler, put_vmi, until
 
 HOSTILE = "\x1b[2J\u202ekernel panic\n" * 9999
@@ -159,3 +163,26 @@ def test_a_report_that_causes_a_defect_ends_no_other_guests_handler() -> None:
 
     virtual_time.run(check())
     assert broken.read == 3 and watch.report is None
+
+
+async def test_ports_that_a_target_cannot_have_reach_no_status(server: FakeApiServer, client: KubeClient) -> None:
+    answer = migration_pb2.PrepareTargetResponse(certificate_authority=AUTHORITY, ports=[16514, 0, 70_000])
+
+    class Lying:
+        async def call(self, method: Any, request: Any, *, timeout: float) -> Any:
+            return answer
+
+    class Link:
+        pod_uid = POD_UID
+
+        @asynccontextmanager
+        async def launcher(self) -> AsyncIterator[ConnectedLauncher]:
+            yield ConnectedLauncher(cast(Peer, Lying()), None, SimpleNamespace(PrepareTarget=None), FakePod())
+
+    put_vmi(server, migrationState={"migrationUid": "m1"})
+    vmi = VirtualMachineInstance.of(await client.get(VIRTUAL_MACHINE_INSTANCES, "default", "demo"))
+    request = migration_pb2.PrepareTargetRequest(migration_uid="m1", address="10.244.2.9")
+    answers: list[dict[str, Any]] = []
+    await MigrationExecutor(client, answers.append).execute(PrepareTarget(request), vmi, cast(MachineLink, Link()))
+    (stored,) = answers
+    assert stored["status"]["migrationState"]["targetDirectMigrationNodePorts"] == {"16514": 0}

@@ -87,3 +87,7 @@ async def test_a_blocked_way_is_named_with_the_ports_for_a_network_policy() -> N
     reason = await unreachable("255.255.255.255", [16514, 49152])
     assert "cannot be reached on TCP 16514, 49152" in reason
     assert "NetworkPolicy" in reason
+
+
+async def test_what_is_no_port_cannot_be_reached() -> None:
+    assert "cannot be reached on TCP 70000" in await unreachable("127.0.0.1", [70_000])

@@ -103,7 +103,7 @@ def _of_target(target: pb.PrepareTargetResponse, address: str) -> dict[str, Any]
     return {
         "targetCertificateAuthority": _certificate(target.certificate_authority),
         "targetNodeAddress": address,
-        "targetDirectMigrationNodePorts": {str(port): 0 for port in target.ports[:8]},
+        "targetDirectMigrationNodePorts": {str(port): 0 for port in target.ports[:8] if 0 < port < 1 << 16},
     }
 
 

@@ -28,7 +28,7 @@ async def _reaches(address: str, port: int) -> bool:
     try:
         async with asyncio.timeout(_TIMEOUT):
             _, writer = await asyncio.open_connection(address, port)
-    except TimeoutError:
+    except (TimeoutError, OverflowError):  # the latter: no port has that number
         return False
     except OSError as error:
         return error.errno == errno.ECONNREFUSED
