@@ -79,6 +79,8 @@ async def test_a_new_handler_creates_one_key_and_answers_its_first_probe_when_it
             handler = group.create_task(start.run(settings, stopping), name="handler")
             assert (await ask(settings.health_port)).startswith(b"HTTP/1.1 200 ")
             assert len(await client.list(CERTIFICATE_SIGNING_REQUESTS)) == 1
+            answer = await ask(settings.health_port, b"GET /metrics HTTP/1.1\r\n\r\n")
+            assert answer.startswith(b"HTTP/1.1 200 ") and answer.endswith(b"\r\n\r\n"), "nothing is copied"
             stopping.set()
             await handler
             operator.cancel()

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.cluster import apply, condition_of, get, kubectl
+from tests.e2e.cluster import NAMESPACE, apply, condition_of, get, kubectl
 from tests.e2e.guests import Guest, await_events, running, until
 from tests.e2e.migrations import ended, evict, launchers, migratable, migrate, migration, phase, policy, state
 
@@ -22,6 +22,16 @@ def copied(name: str) -> dict[str, Any]:
     """How far a migration's copy is; empty before that is reported."""
     found: dict[str, Any] = get("vmim", name)["status"].get("migrationState", {}).get("progress", {})
     return found
+
+
+def metrics(node: str, vmi: str) -> dict[str, float]:
+    """What virt-handler of the node shows of the guest, by metric."""
+    pods = get("-n", NAMESPACE, "pods", "-l", "kubevirt.io=virt-handler")["items"]
+    (name,) = [pod["metadata"]["name"] for pod in pods if pod["spec"]["nodeName"] == node]
+    text = kubectl("get", "--raw", f"/api/v1/namespaces/{NAMESPACE}/pods/{name}:8080/proxy/metrics")
+    labels = f'{{namespace="default",name="{vmi}",node="{node}"}}'
+    lines = [line.partition(labels) for line in text.splitlines()]
+    return {metric.removeprefix("kubevirt_vmi_migration_"): float(value) for metric, found, value in lines if found}
 
 
 @pytest.fixture(scope="module")
@@ -71,6 +81,10 @@ def test_a_slow_copy_keeps_both_pods_from_eviction_and_is_canceled_at_once(guest
     shown = copied("slow")
     assert 0 < shown["processedBytes"] < shown["totalBytes"] and 0 < shown["bytesPerSecond"] < 8 << 20
     assert shown.get("expectedEnd", shown["timestamp"]) >= shown["timestamp"]
+    measured = metrics(node, NAME)
+    assert measured["data_bytes_total"] > 0 and measured["data_remaining_bytes"] > 0
+    assert measured["data_processed_bytes"] >= shown["processedBytes"] and measured["memory_transfer_rate_bytes"] > 0
+    assert measured["dirty_memory_rate_bytes"] >= 0
     assert "Eviction request for target Pod" in evict(moving["targetPod"])
     assert "Eviction triggered evacuation" in evict(moving["sourcePod"])
     assert "Evacuation in progress" in evict(moving["targetPod"])

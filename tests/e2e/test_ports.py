@@ -249,7 +249,7 @@ def test_the_plain_port_serves_readiness_and_nothing_else(name: str, cluster: Cl
         ("POST", "/debug/pprof"),
         ("GET", "/../../etc/passwd"),
     ):
-        if (name, path) == ("virt-controller", "/metrics"):
+        if path == "/metrics" and name in ("virt-controller", "virt-handler"):
             continue  # below
         expected = 200 if path == "/healthz" else 404
         connection = http.client.HTTPConnection(address(name), HEALTH, timeout=20)
@@ -273,3 +273,15 @@ def test_the_leaders_metrics_are_numbers_without_names_of_machines() -> None:
     (leaders,) = [body for body in bodies if body]  # a standby knows nothing
     lines = [line for line in leaders.splitlines() if not line.startswith("#")]
     assert [line.split()[0] for line in lines] == ["kubevirt_vmi_number_of_outdated"]
+
+
+def test_a_handlers_metrics_are_of_copies_alone() -> None:
+    """Anybody in the cluster may read them, as KubeVirt's: numbers, and the names of guests that migrate."""
+    for pod in pods("virt-handler"):
+        connection = http.client.HTTPConnection(pod["status"]["podIP"], HEALTH, timeout=20)
+        connection.request("GET", "/metrics")
+        response = connection.getresponse()
+        assert response.status == 200
+        lines = response.read().decode().splitlines()
+        assert all(line.startswith(("#", "kubevirt_vmi_migration_")) for line in lines)
+        connection.close()

@@ -67,6 +67,7 @@ async def run(settings: Settings, stopping: asyncio.Event, started: Started) -> 
             executor=executor,
             migrations=MigrationExecutor(client, vmis.rewrote),
         )
+        started.metrics = machines.metrics
         identity = Identity.for_process(info_pb2.COMPONENT_HANDLER, ("kubevirt.info.v1", "kubevirt.handler.v1"))
         serving, tun_offered = asyncio.Event(), asyncio.Event()
         own = NodeCertificate(

@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 
 from virt_core.kube.configuration import ConfigurationCache
 from virt_core.kube.queue import Retry, WorkQueue
@@ -35,6 +36,7 @@ from virt_handler.migration import source, target
 from virt_handler.migration import status as migration_status
 from virt_handler.migration.actions import Action, Call, Decisive
 from virt_handler.migration.execute import MigrationExecutor
+from virt_handler.migration.metrics import Copies
 from virt_handler.migration.observe import ObservedSide
 from virt_handler.migration.watch import MigrationWatch
 from virt_handler.network.execute import NetworkFailed
@@ -84,6 +86,11 @@ class Machines:
         self._links: dict[tuple[str, str], _Linked] = {}
         # By the UIDs of VMI, source pod and migration.
         self._watches: dict[tuple[str, str, str], _Watched] = {}
+        self._copies = Copies(node)
+
+    def metrics(self) -> str:
+        """In Prometheus' text format."""
+        return self._copies.text()
 
     async def run(self) -> None:
         """Work until cancelled, starting when both caches are complete."""
@@ -239,7 +246,13 @@ class Machines:
         for uids in self._watches.keys() - wanted:
             if uids[:2] in pods or uids[:2] not in self._links:
                 self._watches.pop(uids).task.cancel()
+                self._copies.end(key)
         for uids in wanted - self._watches.keys():
-            watch = MigrationWatch(self._links[uids[:2]].link, uids[2], lambda: self._queue.add(key))
+            watch = MigrationWatch(self._links[uids[:2]].link, uids[2], partial(self._see_copy, key, uids))
             task = group.create_task(watch.run(), name=f"migration {uids[2]} of {key[0]}/{key[1]}")
             self._watches[uids] = _Watched(watch, task)
+
+    def _see_copy(self, key: Key, uids: tuple[str, str, str]) -> None:
+        if uids in self._watches:
+            self._copies.see(key, self._watches[uids].watch.report)
+        self._queue.add(key)

@@ -129,7 +129,7 @@ class MigratingLauncher(FakeLauncher, migration_pb2_grpc.MigrationServiceService
         known = self.migrations.get(uid)
         if known is None or known.phase == pb.MIGRATION_PHASE_PREPARED:
             self.target = request.target.address
-            self._become(uid, pb.MIGRATION_PHASE_COPYING, mode=pb.MIGRATION_MODE_PRE_COPY)
+            self._become(uid, pb.MIGRATION_PHASE_COPYING, mode=pb.MIGRATION_MODE_PRE_COPY, total_bytes=1 << 20)
         return pb.StartMigrationResponse(state=self.migrations[uid])
 
     async def CancelMigration(self, request: Any, context: Any) -> pb.CancelMigrationResponse:  # noqa: N802

@@ -61,8 +61,14 @@ class Copied:
     total: int = 0
     remaining: int = 0
     processed: int = 0
-    rate: int = 0
+    memory_rate: int = 0
     dirty_rate: int = 0
+    disk_rate: int = 0
+
+    @property
+    def rate(self) -> int:
+        """Of memory and disks."""
+        return min(self.memory_rate + self.disk_rate, _LARGEST)
 
     @classmethod
     def from_message(cls, state: pb.MigrationState) -> Copied:
@@ -71,8 +77,9 @@ class Copied:
             min(state.total_bytes, _LARGEST),
             min(state.remaining_bytes, _LARGEST),
             min(state.processed_bytes, _LARGEST),
-            min(state.memory_rate_bytes + state.disk_rate_bytes, _LARGEST),
+            min(state.memory_rate_bytes, _LARGEST),
             min(state.dirty_rate_bytes, _LARGEST),
+            min(state.disk_rate_bytes, _LARGEST),
         )
 
 

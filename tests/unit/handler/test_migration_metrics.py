@@ -1,0 +1,99 @@
+"""Prometheus sees the copies from a node."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from kubevirt.launcher.v1 import migration_pb2 as pb
+from virt_handler.migration.metrics import Copies
+from virt_handler.migration.report import MigrationReport
+
+WEB = ("shop", "web")
+LABELS = '{namespace="shop",name="web",node="node1"}'
+COUNTS: dict[str, int] = {
+    "total_bytes": 700,
+    "remaining_bytes": 100,
+    "processed_bytes": 600,
+    "memory_rate_bytes": 50,
+    "disk_rate_bytes": 7,
+    "dirty_rate_bytes": 5,
+}
+
+
+def report(phase: str = "COPYING", **counts: Any) -> MigrationReport:
+    return MigrationReport.from_message(pb.MigrationState(phase=f"MIGRATION_PHASE_{phase}", **(counts or COUNTS)))
+
+
+class Clock:
+    now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def copies(clock: Clock) -> Copies:
+    return Copies("node1", clock)
+
+
+def shown(copies: Copies) -> dict[str, str]:
+    lines = [line for line in copies.text().splitlines() if not line.startswith("#")]
+    return dict(line.rsplit(" ", 1) for line in lines)
+
+
+def test_a_copy_is_shown_in_kubevirts_metrics(copies: Copies) -> None:
+    copies.see(WEB, report())
+    expected = {
+        "data_bytes_total": "700",
+        "data_total_bytes": "700",
+        "data_remaining_bytes": "100",
+        "data_processed_bytes": "600",
+        "dirty_memory_rate_bytes": "5",
+        "memory_transfer_rate_bytes": "50",
+        "disk_transfer_rate_bytes": "50",
+    }
+    assert shown(copies) == {f"kubevirt_vmi_migration_{name}{LABELS}": value for name, value in expected.items()}
+    text = copies.text().splitlines()
+    assert "# TYPE kubevirt_vmi_migration_data_bytes_total counter" in text
+    assert "# TYPE kubevirt_vmi_migration_data_remaining_bytes gauge" in text
+    assert len([line for line in text if line.startswith("# HELP")]) == len(expected)
+
+
+@pytest.mark.parametrize("phase", ["COMMITTED", "ABORTED"])
+def test_a_copy_that_has_ended_is_shown_until_prometheus_has_looked(copies: Copies, clock: Clock, phase: str) -> None:
+    copies.see(WEB, report())
+    clock.now += 1000
+    assert len(shown(copies)) == 7, "a copy may take long"
+    copies.see(WEB, report(phase))
+    clock.now += 60
+    assert len(shown(copies)) == 7
+    clock.now += 60
+    assert copies.text() == ""
+
+
+def test_a_copy_whose_source_is_gone_has_ended(copies: Copies, clock: Clock) -> None:
+    copies.see(WEB, report())
+    copies.see(WEB, None)
+    copies.end(WEB)
+    copies.end(("shop", "other"))
+    clock.now += 120
+    assert copies.text() == ""
+
+
+def test_guests_are_side_by_side_and_each_has_one_copy(copies: Copies) -> None:
+    copies.see(WEB, report("ABORTED"))
+    copies.see(("shop", "db"), report())
+    copies.see(WEB, report(total_bytes=9))
+    found = {name: value for name, value in shown(copies).items() if "data_bytes_total" in name}
+    assert list(found.values()) == ["700", "9"]
+
+
+def test_a_migration_that_has_not_begun_is_not_shown(copies: Copies) -> None:
+    copies.see(WEB, report("PREPARED", total_bytes=0))
+    assert copies.text() == ""
