@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from kubevirt.launcher.v1 import command_pb2, state_pb2
 from kubevirt.launcher.v1 import migration_pb2 as pb
-from virt_core.rpc.errors import Refused
+from virt_core.rpc.errors import Refused, Unavailable
 from virt_launcher.domain.observation import DomainPhase
 
 from tests.unit.launcher.launcher_pod import UID
@@ -260,3 +260,20 @@ async def test_a_handler_that_asks_first_hears_of_the_migration_of_the_process_b
         assert (await anext(watch)).state.phase == pb.MIGRATION_PHASE_SWITCHED
     del pair.target.hypervisor.refusals["hand_over"]
     await pair.migrated()
+
+
+async def test_a_guest_that_may_have_been_started_here_is_not_discarded_unseen(pair: Pair) -> None:
+    """The target's launcher and libvirtd die right after the hand-over, and then the source's node."""
+    await pair.prepare()
+    await pair.copy()
+    await asyncio.sleep(1)
+    await pair.target.kill()
+    await pair.source.source.published.until(lambda state: state.phase == pb.MIGRATION_PHASE_COMMITTED)
+    pair.target.hypervisor.stop_libvirtd()
+    pair.target.start()
+    await pair.kill_source()
+    with pytest.raises(Unavailable):
+        await pair.target.migration.AbortTarget(pb.AbortTargetRequest(migration_uid=MIGRATION), None)
+    assert not pair.target.finished.is_set() and pair.target.hypervisor.phase is DomainPhase.RUNNING
+    pair.target.hypervisor.start_libvirtd()
+    assert (await pair.target.phase(state_pb2.MACHINE_PHASE_RUNNING)).machine_uid == UID

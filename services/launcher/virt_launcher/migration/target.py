@@ -30,7 +30,7 @@ _TIMEOUT = 10.0
 _RETRY = 1.0
 # The source uses its connection for the hand-over; it is to get its answer before libvirtd stops listening.
 _FAREWELL = 5.0
-_ABORT = 5.0  # QEMU ends with the pod in any case
+_ABORT = 5.0
 # A process that died between the two files of the request leaves no machine: the handler repeats the call.
 _BEFORE_ARRIVAL = frozenset({state_pb2.MACHINE_PHASE_ABSENT, state_pb2.MACHINE_PHASE_INCOMING})
 _ARRIVED = frozenset({state_pb2.MACHINE_PHASE_RUNNING, state_pb2.MACHINE_PHASE_PAUSED})
@@ -81,7 +81,12 @@ class Target:
             await self._keeper.commit_arrival(paused=incoming.machine.start_paused)
 
     async def abort(self) -> None:
-        """Discard what has arrived. Returns when this process may end."""
+        """Discard what has arrived. Returns when this process may end: with it ends whatever runs in the pod, and the
+        source may have started the guest.
+
+        Raises:
+            HypervisorUnavailable: it is not known what has arrived.
+        """
         record = self._keeper.record
         if record.running is not None:
             raise Refused("the guest was started here", reason="ARRIVED")
@@ -89,11 +94,13 @@ class Target:
             return
         _log.info("discarding a guest that arrives")
         self._keeper.abort_arrival()
-        with contextlib.suppress(TimeoutError):
+        try:
             async with asyncio.timeout(_ABORT):
                 await self._keeper.published.until(
                     lambda state: state.phase == state_pb2.MACHINE_PHASE_ENDED or state.phase in _ARRIVED
                 )
+        except TimeoutError:
+            raise HypervisorUnavailable("libvirtd has not said yet whether the guest was started here") from None
         if self._keeper.record.running is not None:
             raise Refused("the guest was started here", reason="ARRIVED")
 
