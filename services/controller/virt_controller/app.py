@@ -65,6 +65,10 @@ async def run(settings: Settings, stopping: asyncio.Event) -> None:
             "evacuations": evacuations,
             "outdated launchers": updater,
         }
+
+        def measured() -> str:
+            return metrics.text(updater.outdated, caches.migrations, caches.vmis)
+
         identity = Identity.for_process(info_pb2.COMPONENT_CONTROLLER, ("kubevirt.info.v1",))
         certificates = Certificates(settings.certificates)
         await aio.until(
@@ -72,7 +76,7 @@ async def run(settings: Settings, stopping: asyncio.Event) -> None:
             ("caches", caches.run()),
             ("leader", lease.lead(lambda: _work(reconcilers))),
             ("rpc server", port.serve(settings.rpc_port, identity, certificates, peers=allow(components.OPERATOR))),
-            ("http", http.serve(settings.health_port, caches.wait, lambda: metrics.text(updater.outdated))),
+            ("http", http.serve(settings.health_port, caches.wait, measured)),
         )
 
 
