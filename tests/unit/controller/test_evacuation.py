@@ -324,3 +324,13 @@ async def test_a_migration_that_the_cache_does_not_know_is_no_refusal(
         with pytest.raises(Conflict):
             await one_pass(caches)
     assert world.condition(BLOCKED) == {} and world.events == []
+
+
+async def test_a_guest_that_changes_meanwhile_is_reported_once(server: FakeApiServer, client: KubeClient) -> None:
+    world = EvacuationWorld(server, migratable="False")
+    world.mark()
+    agent = [*world.vmi["status"]["conditions"], {"type": "AgentConnected", "status": "True"}]
+    await world.overtake(client, lambda: world.patch(status={"conditions": agent}))
+    await world.settle(client)
+    assert [reason for reason, _ in world.events] == ["FailedCreate"]
+    assert world.condition(BLOCKED)["reason"] == "NotLiveMigratable" and world.condition("AgentConnected")

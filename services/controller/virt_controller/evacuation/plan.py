@@ -38,7 +38,7 @@ def report(observed: Observed) -> tuple[Action, ...]:
     marked = bool(observed.vmi.status.evacuation_node_name) and not _withdrawn(observed)
     operations = vmi_patch(observed, marked=marked)
     patch = (PatchVmi(tuple(operations)),) if operations else ()
-    return (*_pods(observed, marked=marked), *_events(observed), *patch, *_again(observed))
+    return (*_pods(observed, marked=marked), *patch, *(_events(observed) if patch else ()), *_again(observed))
 
 
 def may_concern(vmi: VirtualMachineInstance, node: Node | None, drain_taint: str) -> bool:
