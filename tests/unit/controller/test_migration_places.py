@@ -14,6 +14,7 @@ from virt_controller.migration.plan import Planner
 from virt_controller.migration.queue import Queue
 from virt_controller.migration.reconcile import MigrationReconciler
 from virt_core.kube.client import KubeClient
+from virt_core.kube.errors import Unavailable
 from virt_core.kube.events import EventRecorder
 from virt_core.kube.resource import VIRTUAL_MACHINE_INSTANCE_MIGRATIONS
 from virt_core.migration.migration import VirtualMachineInstanceMigration
@@ -144,3 +145,37 @@ async def test_migrations_that_wait_are_counted_once_for_all_of_them(
         running.cancel()
     assert [job["status"]["phase"] for job in world.jobs].count("Pending") == 20
     assert 21 <= len(counted) <= 12 * 21  # not 42 * 21
+
+
+class _Lost(KubeClient):
+    """The same connections; the answer to the first JSON patch does not arrive."""
+
+    def __init__(self, client: KubeClient) -> None:
+        vars(self).update(vars(client))
+        self.lost = False
+
+    async def json_patch(self, *arguments: Any, **named: Any) -> Any:
+        """As KubeClient."""
+        answer = await super().json_patch(*arguments, **named)
+        if not self.lost:
+            self.lost = True
+            raise Unavailable(0, "the API server did not answer in time")
+        return answer
+
+
+async def test_a_place_counts_though_the_answer_to_its_write_was_lost(
+    server: FakeApiServer, client: KubeClient
+) -> None:
+    world = MigrationWorld(server, ONE)
+    world.add_vmi("other", "other-source")
+    caches = Caches(client, "kubevirt")
+    reconciler = _reconciler(_Lost(client), caches)
+    running = asyncio.create_task(caches.run(), name="caches")
+    await caches.wait()
+    running.cancel()
+    with pytest.raises(Unavailable):
+        await reconciler.reconcile(JOB)
+    world.add_job("other", vmi="other", priority="system-critical")
+    caches.migrations.wrote(world.jobs[-1])
+    await reconciler.reconcile(("ns", "other"))
+    assert (phase(server, "move"), phase(server, "other")) == ("Scheduling", "Pending")

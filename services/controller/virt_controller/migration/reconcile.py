@@ -2,7 +2,7 @@
 
 In addition to the caches it reads from the API server only what a target pod depends on: claims before it is created,
 labels of the namespace if a MigrationPolicy selects by them, the namespace's rules when the pod is refused. A new
-leader reads all migrations once, before it begins one.
+leader reads all migrations once, before it begins one, and any leader again when the answer to such a write was lost.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 import msgspec
 from virt_core.conventions import labels
 from virt_core.kube.client import KubeClient, Object
+from virt_core.kube.errors import Conflict, KubeError
 from virt_core.kube.events import EventRecorder
 from virt_core.kube.reflector import Key
 from virt_core.kube.resource import NAMESPACES, VIRTUAL_MACHINE_INSTANCE_MIGRATIONS
@@ -77,9 +78,15 @@ class MigrationReconciler:
         if not self._counts_others(job):
             return await self._pass(job)
         async with self._places:
-            await self._count_what_the_last_leader_began()
+            await self._count_what_was_not_seen()
             job = self._caches.migrations.get(key)
-            again = await self._pass(job) if job is not None else None
+            try:
+                again = await self._pass(job) if job is not None else None
+            except Conflict:
+                raise
+            except KubeError:
+                self._counted = False  # the place may have been taken
+                raise
         begun = self._caches.migrations.get(key)
         if begun is None or begun.status.phase.waiting or begun.metadata.resource_version != self._answered:
             return again
@@ -97,9 +104,9 @@ class MigrationReconciler:
         pod = self._queue.target_of(job, vmi)
         return pod is not None and bool(pod.spec.node_name)
 
-    async def _count_what_the_last_leader_began(self) -> None:
-        """Read the migrations once from etcd: the watch may not have brought the last ones that a leader before this
-        one began."""
+    async def _count_what_was_not_seen(self) -> None:
+        """Read the migrations from etcd, once, and after a write whose answer was lost: the watch may not have brought
+        the last ones that began, by a leader before this one or by this one."""
         if not self._counted:
             for found in await self._client.list(VIRTUAL_MACHINE_INSTANCE_MIGRATIONS, limit=_MANY):
                 self._caches.migrations.wrote(found)
