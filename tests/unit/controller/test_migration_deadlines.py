@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 from virt_core.kube.client import KubeClient
-from virt_core.kube.resource import VIRTUAL_MACHINE_INSTANCE_MIGRATIONS
+from virt_core.kube.resource import PODS, VIRTUAL_MACHINE_INSTANCE_MIGRATIONS
+from virt_core.objects.meta import rfc3339
 from virt_core.testing.api_server import FakeApiServer
 
 from tests.unit.controller.migration_world import JOB, MigrationWorld
@@ -80,3 +82,19 @@ async def test_one_that_is_canceled_before_the_copy_ends_while_both_handlers_are
     assert world.job is None
     assert (world.state["failed"], world.state["abortStatus"]) == (True, "Succeeded")
     assert world.vmi["status"]["phase"] == "Running"
+
+
+@pytest.mark.parametrize(("hours", "phase"), [(0.9, "Scheduling"), (1.1, "Failed")])
+async def test_no_annotation_holds_a_place_for_longer_than_an_hour(
+    server: FakeApiServer, client: KubeClient, hours: float, phase: str
+) -> None:
+    """Whoever may request a migration writes its annotations; the places are the cluster's."""
+    kinds = ("Unschedulable", "Pending")
+    world = MigrationWorld(server, **{f"kubevirt.io/migration{kind}PodTimeoutSeconds": "999999999" for kind in kinds})
+    await world.settle(client)
+    unschedulable = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "0/2 nodes"}
+    created = rfc3339(datetime.now(UTC) - timedelta(hours=hours))
+    body = {"metadata": {"creationTimestamp": created}, "status": {"conditions": [unschedulable]}}
+    server.patch(PODS.path("ns", world.target["metadata"]["name"]), body)
+    await world.settle(client)
+    assert world.phase == phase

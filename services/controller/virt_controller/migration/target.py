@@ -20,6 +20,7 @@ from virt_controller.pod.target import NoDigest, target_pod
 from virt_controller.pod.template import launcher_pod
 
 _UNSCHEDULABLE_SECONDS, _PENDING_SECONDS = 300.0, 900.0  # KubeVirt's
+_LONGEST_SECONDS = 3600.0  # whatever an annotation says: who may request a migration writes it
 _UNSCHEDULABLE_ANNOTATION = "kubevirt.io/migrationUnschedulablePodTimeoutSeconds"
 _PENDING_ANNOTATION = "kubevirt.io/migrationPendingPodTimeoutSeconds"
 
@@ -96,5 +97,7 @@ def seconds_left(observed: Observed, pod: LauncherPod) -> float:
 
 
 def _seconds(text: str | None, default: float) -> float:
-    """A number that somebody wrote into an annotation; the default if it is none."""
-    return float(text) if text is not None and text.isascii() and text.isdecimal() and len(text) < 10 else default
+    """A number that somebody wrote into an annotation, within bounds; the default if it is none."""
+    if text is None or not (text.isascii() and text.isdecimal() and len(text) < 10):
+        return default
+    return min(float(text), _LONGEST_SECONDS)
