@@ -204,7 +204,8 @@ class MigrationWorld:
 
     def arrive(self) -> None:
         """The target's handler."""
-        state = {"completed": True, "endTimestamp": "2026-01-01T00:00:01Z", "targetNodeDomainDetected": True}
+        moment = "2026-01-01T00:00:01Z"
+        state = {"completed": True, "endTimestamp": moment, "targetNodeDomainReadyTimestamp": moment}
         status = {"nodeName": "node2", "migrationState": state}
         self.server.patch(VIRTUAL_MACHINE_INSTANCES.path(*VMI), {"status": status})
 

@@ -53,6 +53,8 @@ async def test_a_guest_moves_and_everything_says_so(server: FakeApiServer, clien
     gate = {"type": "kubevirt.io/virtual-machine-unpaused", "status": "True"}
     (condition,) = world.target["status"]["conditions"]
     assert gate.items() <= condition.items()
+    arrived = world.target["metadata"]["annotations"]["kubevirt.io/migration-target-ready-timestamp"]
+    assert arrived == "2026-01-01 00:00:01 +0000 UTC"
     world.end_pod("source")
     await world.settle(client)
     assert world.vmi["status"]["activePods"] == {target["uid"]: "node2"}
@@ -63,6 +65,21 @@ async def test_a_guest_moves_and_everything_says_so(server: FakeApiServer, clien
     assert world.job["status"]["migrationState"] == world.state
     expected = ["Pending", "Scheduling", "Scheduled", "PreparingTarget", "TargetReady", "Running", "Succeeded"]
     assert phases(world) == expected
+
+
+@pytest.mark.parametrize("moment", ["soon", None])
+async def test_a_guest_whose_arrival_has_no_time_is_reached_all_the_same(
+    server: FakeApiServer, client: KubeClient, moment: str | None
+) -> None:
+    world = await handed_off(server, client)
+    world.prepare()
+    world.arrive()
+    world.report(targetNodeDomainReadyTimestamp=moment)
+    await world.settle(client)
+    (condition,) = world.target["status"]["conditions"]
+    assert condition["status"] == "True" and not [
+        key for key in world.target["metadata"]["annotations"] if "ready" in key
+    ]
 
 
 async def test_a_migration_costs_ten_requests(server: FakeApiServer, client: KubeClient) -> None:

@@ -8,6 +8,7 @@ handler that proves that no guest runs at the source.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 from virt_core.conventions import labels, migration
@@ -111,13 +112,14 @@ def _settled(observed: Observed, state: MigrationState, uid: str) -> tuple[Opera
 def _gates(observed: Observed, state: MigrationState) -> tuple[Action, ...]:
     """The readiness gate of the pod with the guest is true: Services send to it. That of the pod that the guest has
     left is false, if it has one because the guest had migrated to it, too."""
+    arrived = _as_in_go(state.target_node_domain_ready_timestamp)
     return (
-        *_gate(_pod(observed, state.target_pod_uid), "True", observed),
+        *_gate(_pod(observed, state.target_pod_uid), "True", observed, arrived),
         *_gate(_pod(observed, state.source_pod_uid), "False", observed),
     )
 
 
-def _gate(pod: LauncherPod | None, wanted: str, observed: Observed) -> tuple[Action, ...]:
+def _gate(pod: LauncherPod | None, wanted: str, observed: Observed, arrived: str = "") -> tuple[Action, ...]:
     if pod is None or pod.ended or migration.JOB_UID not in pod.metadata.labels:
         return ()
     at = next((n for n, found in enumerate(pod.status.conditions) if found.type == migration.UNPAUSED_GATE), None)
@@ -127,13 +129,29 @@ def _gate(pod: LauncherPod | None, wanted: str, observed: Observed) -> tuple[Act
     if at is None:
         version = {"op": "test", "path": "/metadata/resourceVersion", "value": pod.metadata.resource_version}
         added = {"op": "add", "path": "/status/conditions/-", "value": condition}
-        return (PatchPod(pod.metadata.name, (guard, version, added), subresource="status"),)
+        operations = (guard, version, *_annotated(pod, arrived), added)
+        return (PatchPod(pod.metadata.name, operations, subresource="status"),)
     if pod.status.conditions[at].status == wanted:
         return ()
     path = pointer("status", "conditions", str(at))
     same = {"op": "test", "path": f"{path}/type", "value": migration.UNPAUSED_GATE}
     replaced = {"op": "replace", "path": path, "value": condition}
     return (PatchPod(pod.metadata.name, (guard, same, replaced), subresource="status"),)
+
+
+def _annotated(pod: LauncherPod, arrived: str) -> tuple[Operation, ...]:
+    """For the network's plug-in; in the same request, because the status of a pod is written with its annotations."""
+    if not arrived or not pod.metadata.annotations:
+        return ()
+    return ({"op": "add", "path": pointer("metadata", "annotations", migration.TARGET_READY), "value": arrived},)
+
+
+def _as_in_go(moment: str | None) -> str:
+    """The time in the format in which KubeVirt writes the annotation; empty if it is none."""
+    try:
+        return datetime.fromisoformat(moment or "").astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S +0000 UTC")
+    except ValueError:
+        return ""
 
 
 @dataclass(frozen=True, slots=True)

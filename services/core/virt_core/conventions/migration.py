@@ -51,3 +51,6 @@ EVICTION_IN_PROGRESS = "descheduler.alpha.kubernetes.io/eviction-in-progress"
 
 UNPAUSED_GATE = "kubevirt.io/virtual-machine-unpaused"
 """Readiness gate of target pods: true once the guest is there, so that no Service sends to a pod without one."""
+
+TARGET_READY = "kubevirt.io/migration-target-ready-timestamp"
+"""Annotation of a target pod: when the guest ran there. Plug-ins of networks then send its traffic to it."""

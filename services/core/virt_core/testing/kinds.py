@@ -45,6 +45,8 @@ class Kind:
 
     status: bool = False
     """The status is written by the subresource only, and everything else by the object only."""
+    status_annotates: bool = False
+    """A write of the status changes annotations, too: pods. Of custom kinds it changes nothing else."""
     generations: bool = False
     """metadata.generation counts the changes of everything but metadata and, with a subresource, status."""
     graceful: bool = False
@@ -122,6 +124,7 @@ _ROLE_REF: Mapping[Path, Merging] = {("roleRef",): Atomic()}
 BUILT_IN: Mapping[tuple[str, str], Kind] = {
     ("", "pods"): Kind(
         status=True,
+        status_annotates=True,
         generations=True,
         graceful=True,
         merging={

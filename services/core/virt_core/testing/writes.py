@@ -70,7 +70,10 @@ def updated(kind: Kind, before: Object, after: Object, part: Part) -> Object:
         Refused: a finalizer is added to an object that is being deleted, or a time of deletion is written.
     """
     if kind.status and part is Part.STATUS:
+        annotations = after["metadata"].get("annotations", {})
         after = _with_status(before, after)
+        if kind.status_annotates and annotations:
+            after["metadata"] = {**after["metadata"], "annotations": annotations}
     elif kind.status and part is Part.OBJECT:
         after = _with_status(after, before)
     fixed: tuple[str, ...] = _IDENTITY

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
-
 from virt_core.kube.client import KubeClient
 from virt_core.kube.errors import AlreadyExists, Conflict, Invalid, NotFound
-from virt_core.kube.resource import CONFIG_MAPS, PODS, SERVICE_ACCOUNTS
-from virt_core.testing.conformance.calls import Check, Object, config_map, refused
+from virt_core.kube.resource import CONFIG_MAPS, PODS
+from virt_core.testing.conformance.calls import Check, config_map, pod, refused
 
 
 async def a_finalizer_keeps_the_object(client: KubeClient, namespace: str) -> None:
@@ -47,7 +45,7 @@ async def no_finalizer_is_added_to_what_is_being_deleted(client: KubeClient, nam
 
 async def a_pod_on_a_node_waits_for_its_kubelet(client: KubeClient, namespace: str) -> None:
     """Marked with its grace period, which can only become shorter; gone by a delete with grace 0."""
-    created = await _pod(client, namespace, "graceful", node="absent", grace=600)
+    created = await pod(client, namespace, "graceful", node="absent", grace=600)
     await client.delete(PODS, namespace, "graceful")
     marked = (await client.get(PODS, namespace, "graceful"))["metadata"]
     assert marked["deletionGracePeriodSeconds"] == 600 and marked["deletionTimestamp"] > marked["creationTimestamp"]
@@ -67,14 +65,14 @@ async def a_pod_on_a_node_waits_for_its_kubelet(client: KubeClient, namespace: s
 
 async def a_pod_without_a_node_goes_at_once(client: KubeClient, namespace: str) -> None:
     """Nobody runs it."""
-    await _pod(client, namespace, "unscheduled", node=None, grace=600)
+    await pod(client, namespace, "unscheduled", node=None, grace=600)
     await client.delete(PODS, namespace, "unscheduled")
     await refused(NotFound, client.get(PODS, namespace, "unscheduled"))
 
 
 async def a_pod_that_ended_goes_at_once(client: KubeClient, namespace: str) -> None:
     """There is nothing to wait for."""
-    await _pod(client, namespace, "ended", node="absent", grace=600)
+    await pod(client, namespace, "ended", node="absent", grace=600)
     await client.merge_patch(PODS, namespace, "ended", {"status": {"phase": "Failed"}}, "status")
     await client.delete(PODS, namespace, "ended")
     await refused(NotFound, client.get(PODS, namespace, "ended"))
@@ -82,7 +80,7 @@ async def a_pod_that_ended_goes_at_once(client: KubeClient, namespace: str) -> N
 
 async def a_finalizer_outlives_a_pods_grace(client: KubeClient, namespace: str) -> None:
     """Deleted with grace 0, the pod is there until the finalizer is removed."""
-    await _pod(client, namespace, "finalized", node="absent", grace=600, finalizers=["example.com/first"])
+    await pod(client, namespace, "finalized", node="absent", grace=600, finalizers=["example.com/first"])
     await client.delete(PODS, namespace, "finalized", grace=0)
     kept = await client.get(PODS, namespace, "finalized")
     assert kept["metadata"]["deletionGracePeriodSeconds"] == 0
@@ -98,25 +96,3 @@ CHECKS: tuple[Check, ...] = (
     a_pod_that_ended_goes_at_once,
     a_finalizer_outlives_a_pods_grace,
 )
-
-
-async def _pod(
-    client: KubeClient,
-    namespace: str,
-    name: str,
-    *,
-    node: str | None,
-    grace: int,
-    finalizers: list[str] | None = None,
-) -> Object:
-    """A pod that no kubelet and no scheduler knows."""
-    with suppress(AlreadyExists):  # pods are refused until a controller has made it
-        await client.create(SERVICE_ACCOUNTS, namespace, {"metadata": {"name": "default"}})
-    spec = {
-        "schedulerName": "nobody",
-        "terminationGracePeriodSeconds": grace,
-        "containers": [{"name": "none", "image": "none"}],
-        **({"nodeName": node} if node else {}),
-    }
-    metadata = {"name": name, **({"finalizers": finalizers} if finalizers else {})}
-    return await client.create(PODS, namespace, {"metadata": metadata, "spec": spec})

@@ -8,8 +8,16 @@ from contextlib import asynccontextmanager
 
 from virt_core.kube.client import KubeClient
 from virt_core.kube.errors import NotFound
-from virt_core.kube.resource import CONFIG_MAPS, CUSTOM_RESOURCE_DEFINITIONS, DEPLOYMENTS, SECRETS, SERVICES, Resource
-from virt_core.testing.conformance.calls import DEADLINE, Check, Object, config_map
+from virt_core.kube.resource import (
+    CONFIG_MAPS,
+    CUSTOM_RESOURCE_DEFINITIONS,
+    DEPLOYMENTS,
+    PODS,
+    SECRETS,
+    SERVICES,
+    Resource,
+)
+from virt_core.testing.conformance.calls import DEADLINE, Check, Object, config_map, pod
 
 
 async def a_status_is_written_by_its_subresource(client: KubeClient, namespace: str) -> None:
@@ -29,6 +37,15 @@ async def a_status_is_written_by_its_subresource(client: KubeClient, namespace: 
         applied = await client.apply(things, namespace, {**body, "spec": {"size": 2}}, manager="first")
         assert applied["status"] == {"phase": "Done"}
         assert {entry.get("subresource", "") for entry in applied["metadata"]["managedFields"]} == {"", "status"}
+
+
+async def annotations_of_a_pod_are_written_with_its_status(client: KubeClient, namespace: str) -> None:
+    """The spec is not."""
+    await pod(client, namespace, "annotated")
+    body: Object = {"metadata": {"annotations": {"a": "1"}}, "spec": {"nodeName": "other"}, "status": {"message": "m"}}
+    written = await client.merge_patch(PODS, namespace, "annotated", body, "status")
+    assert (written["metadata"]["annotations"], written["status"]["message"]) == ({"a": "1"}, "m")
+    assert "nodeName" not in written["spec"]
 
 
 async def without_the_subresource_the_status_counts(client: KubeClient, namespace: str) -> None:
@@ -76,6 +93,7 @@ async def generations_count_changes_of_the_spec(client: KubeClient, namespace: s
 
 CHECKS: tuple[Check, ...] = (
     a_status_is_written_by_its_subresource,
+    annotations_of_a_pod_are_written_with_its_status,
     without_the_subresource_the_status_counts,
     lists_of_custom_kinds_merge_as_their_schema_says,
     generations_count_changes_of_the_spec,
