@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from virt_controller.workload_update.actions import CreateMigration, Evict, PatchVmi
+from virt_controller.workload_update.actions import CreateMigration, DeleteMigration, Evict, PatchVmi
 from virt_controller.workload_update.observe import Observed, Strategy, Workload
 from virt_controller.workload_update.plan import count, plan
 from virt_controller.workload_update.window import is_open
@@ -55,6 +55,10 @@ def observed(*workloads: Workload, **more: Any) -> Observed:
 
 def moved(seen: Observed) -> list[str]:
     return [action.vmi.metadata.name for action in plan(seen) if isinstance(action, CreateMigration)]
+
+
+def withdrawn(seen: Observed) -> list[str]:
+    return [action.name for action in plan(seen) if isinstance(action, DeleteMigration)]
 
 
 def evicted(seen: Observed) -> list[str]:
@@ -132,6 +136,36 @@ def test_a_guest_that_ends_or_moves_anyway_is_left_alone(status: Any, metadata: 
     seen = observed(workload(stored))
     assert moved(seen) == [] and evicted(seen) == []
     assert moved(observed(workload(body("a"), failed("m", timedelta(days=1), "Pending")))) == []
+
+
+@pytest.mark.parametrize("phase", ["", "Pending", "Scheduling", "Running", "Succeeded", "Failed"])
+def test_a_migration_to_the_launcher_that_the_guest_has_again_is_withdrawn(phase: str) -> None:
+    """The suite was rolled back meanwhile."""
+    requested = failed("m", timedelta(minutes=1), phase)
+    wanted = ["m"] if phase not in ("Succeeded", "Failed") else []
+    assert withdrawn(observed(workload(body("a"), requested, image="new"))) == wanted
+    assert withdrawn(observed(workload(body("a"), requested, image="old"))) == []
+    assert withdrawn(observed(workload(body("a"), requested, image=""))) == []
+    assert withdrawn(observed(workload(body("a"), requested, image="new"), settled=False)) == []
+
+
+@pytest.mark.parametrize("end", [{"completed": True}, {"targetNodeDomainReadyTimestamp": "2026-01-31T12:00:00Z"}])
+def test_a_migration_whose_guest_has_arrived_is_not_withdrawn(end: dict[str, Any]) -> None:
+    stored = body("a")
+    stored["status"]["migrationState"] = {"migrationUid": "m", **end}
+    running = failed("m", timedelta(minutes=1), "Running")
+    assert withdrawn(observed(workload(stored, running, image="new"))) == []
+    stored["status"]["migrationState"]["migrationUid"] = "earlier"
+    assert withdrawn(observed(workload(stored, running, image="new"))) == ["m"]
+
+
+def test_what_others_request_and_what_is_deleted_already_is_not_withdrawn() -> None:
+    running = failed("m", timedelta(minutes=1), "Running")
+    by_user = msgspec.structs.replace(running.metadata, annotations={})
+    gone = msgspec.structs.replace(running.metadata, deletion_timestamp="2026-01-31T12:00:00Z")
+    for metadata in (by_user, gone):
+        other = msgspec.structs.replace(running, metadata=metadata)
+        assert withdrawn(observed(workload(body("a"), other, image="new"))) == []
 
 
 def test_no_more_move_than_may_run_and_those_that_failed_come_last() -> None:

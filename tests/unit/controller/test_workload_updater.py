@@ -102,6 +102,29 @@ async def test_outdated_launchers_are_labelled_counted_and_replaced(server: Fake
     assert events(server) == {"SuccessfulCreate": created}
 
 
+@pytest.mark.parametrize("refused", [False, True])
+async def test_a_withdrawn_request_is_deleted_and_an_event(
+    server: FakeApiServer, client: KubeClient, refused: bool
+) -> None:
+    strategy(server, "LiveMigrate")
+    put_guest(server, "a", "new")
+    meta = {"name": "update", "annotations": {"kubevirt.io/workloadUpdateMigration": ""}}
+    server.put(_MIGRATIONS, {"metadata": meta, "spec": {"vmiName": "a"}, "status": {"phase": "Pending"}})
+
+    def refuse(method: str, place: Place) -> None:
+        if refused and method == "DELETE":
+            raise Refused(403, "Forbidden", "not today")
+
+    server.fault = refuse
+    async with updater(client) as made:
+        await made.look()
+    assert len(migrations(server)) == refused
+    if refused:
+        assert "not today" in events(server)["FailedChangeAbortion"]
+    else:
+        assert events(server) == {"SuccessfulChangeAbortion": "Aborted change for vmi: a"}
+
+
 async def test_without_methods_outdated_launchers_are_only_counted(server: FakeApiServer, client: KubeClient) -> None:
     strategy(server)
     put_guest(server, "a")

@@ -35,5 +35,14 @@ class PatchVmi:
     operations: tuple[dict[str, Any], ...]
 
 
-Write = CreateMigration | Evict | PatchVmi
+@dataclass(frozen=True, slots=True)
+class DeleteMigration:
+    """Delete a migration that is not needed any more, with an event."""
+
+    vmi: VirtualMachineInstance
+    name: str
+    uid: str
+
+
+Write = CreateMigration | Evict | PatchVmi | DeleteMigration
 Action = Write | LookAgain

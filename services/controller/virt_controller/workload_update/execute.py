@@ -10,14 +10,19 @@ from virt_core import logs
 from virt_core.kube.client import KubeClient, Object
 from virt_core.kube.errors import Conflict, KubeError, NotFound
 from virt_core.kube.events import EventRecorder
-from virt_core.kube.resource import KUBEVIRTS, PODS, VIRTUAL_MACHINE_INSTANCES
+from virt_core.kube.resource import (
+    KUBEVIRTS,
+    PODS,
+    VIRTUAL_MACHINE_INSTANCE_MIGRATIONS,
+    VIRTUAL_MACHINE_INSTANCES,
+)
 from virt_core.objects.meta import ObjectMeta
 from virt_core.vmi.instance import VirtualMachineInstance
 
 from virt_controller.actions import LookAgain, RecordEvent
 from virt_controller.execution import Execution, Refused, is_refusal
 from virt_controller.migration import creation
-from virt_controller.workload_update.actions import Action, CreateMigration, Evict, PatchVmi, Write
+from virt_controller.workload_update.actions import Action, CreateMigration, DeleteMigration, Evict, PatchVmi, Write
 
 _COUNT = "outdatedVirtualMachineInstanceWorkloads"
 _MARKED = ("Eviction triggered evacuation", "Evacuation in progress")  # virt-api's answers
@@ -56,6 +61,8 @@ class Executor:
                         await self._evict(action)
                     case PatchVmi():
                         await self._patch(action)
+                    case DeleteMigration():
+                        await self._withdraw(action)
                     case LookAgain():
                         again = action.seconds
                     case _:
@@ -105,6 +112,19 @@ class Executor:
                 await self._warn(vmi, "FailedEvict", message)
                 return
         event = RecordEvent("SuccessfulEvict", "Initiated eviction of VMI as part of automated workload update")
+        await self._execution.record(vmi.reference, event)
+
+    async def _withdraw(self, action: DeleteMigration) -> None:
+        vmi, namespace = action.vmi, action.vmi.metadata.namespace
+        _log.info("withdrawing a migration", namespace=namespace, vmi=vmi.metadata.name, migration=action.name)
+        try:
+            await self._execution.delete(VIRTUAL_MACHINE_INSTANCE_MIGRATIONS, namespace, action.name, uid=action.uid)
+        except KubeError as error:
+            if is_refusal(error):
+                message = f"Failed to abort change for vmi: {vmi.metadata.name}: {error.message}"
+                await self._warn(vmi, "FailedChangeAbortion", message)
+            raise
+        event = RecordEvent("SuccessfulChangeAbortion", f"Aborted change for vmi: {vmi.metadata.name}")
         await self._execution.record(vmi.reference, event)
 
     async def _patch(self, action: PatchVmi) -> None:

@@ -20,7 +20,7 @@ from virt_core.vmi.eviction import eviction_strategy, is_migratable, live_migrat
 
 from virt_controller.actions import LookAgain
 from virt_controller.migration.request import request
-from virt_controller.workload_update.actions import Action, CreateMigration, Evict, PatchVmi
+from virt_controller.workload_update.actions import Action, CreateMigration, DeleteMigration, Evict, PatchVmi
 from virt_controller.workload_update.observe import EVICT, LIVE_MIGRATE, Observed, Workload
 from virt_controller.workload_update.status import vmi_patch
 from virt_controller.workload_update.window import is_open
@@ -37,15 +37,36 @@ def plan(observed: Observed) -> tuple[Action, ...]:
     due = [found for found in outdated if not (found.moves or found.vmi.key in kept or _rests(observed, found))]
     acts = observed.settled and bool(observed.strategy.methods)
     chosen = (*_migrations(observed, due), *_evictions(observed, due)) if acts else ()
+    withdrawn = tuple(_withdrawn(observed)) if observed.settled else ()
     failed = {workload.vmi.key: found for workload in outdated if (found := _failed(workload)) is not None}
     reports = tuple(_reports(observed, {**failed, **kept} if acts else {}))
     again = (LookAgain(_AGAIN),) if acts and outdated else ()
-    return (*chosen, *reports, *again)
+    return (*withdrawn, *chosen, *reports, *again)
 
 
 def count(observed: Observed) -> int:
     """How many launchers are outdated, for the KubeVirt object's status and the metric."""
     return sum(map(observed.outdated, observed.workloads))
+
+
+def _withdrawn(observed: Observed) -> Iterable[DeleteMigration]:
+    """Requests for guests whose launcher is not outdated, or not any more: the suite was rolled back."""
+    for workload in observed.workloads:
+        if not workload.runs or not workload.image or observed.outdated(workload):
+            continue
+        for migration in workload.migrations:
+            meta = migration.metadata
+            requested = WORKLOAD_UPDATE in meta.annotations and meta.deletion_timestamp is None
+            if requested and not migration.status.phase.final and not _has_arrived(workload, meta.uid):
+                yield DeleteMigration(workload.vmi, meta.name, meta.uid)
+
+
+def _has_arrived(workload: Workload, migration_uid: str) -> bool:
+    """Whether the migration is about to be final."""
+    state = workload.vmi.status.migration_state
+    if state is None or state.migration_uid != migration_uid:
+        return False
+    return state.completed or state.target_node_domain_ready_timestamp is not None
 
 
 def _migrations(observed: Observed, due: list[Workload]) -> tuple[CreateMigration, ...]:
