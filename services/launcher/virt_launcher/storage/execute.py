@@ -22,6 +22,10 @@ _log = logs.bound("virt_launcher.storage")
 _CORRUPT, _LEAKED = 2, 3
 # Documents have 8 MiB at most, in any number of files with blocks of 2 KiB and several directories.
 _MOST_ISO_BYTES = 64 << 20
+# A live migration does not copy a CD, the target makes it again. No byte may change below a guest that has it mounted,
+# neither by the clock nor by xorriso's release.
+_DATE = "2000010100000000"
+_SAME_BYTES = (f"--modification-date={_DATE}", "--set_all_file_dates", _DATE, "-p", "virt-launcher")
 
 
 async def execute(action: Action, programs: Programs) -> None:
@@ -80,7 +84,7 @@ async def _make_iso(programs: Programs, path: Path, label: str, files: dict[str,
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_bytes(content)
     # Rock Ridge and Joliet: Linux and Windows see the original names.
-    options = ("-quiet", "-V", label, "-r", "-J", "-joliet-long", "-no-pad", "-o", str(temporary))
+    options = ("-quiet", "-V", label, "-r", "-J", "-joliet-long", "-no-pad", *_SAME_BYTES, "-o", str(temporary))
     await _make(programs.xorriso, "-as", "mkisofs", *options, str(staging))
     shutil.rmtree(staging)
     temporary.replace(path)
