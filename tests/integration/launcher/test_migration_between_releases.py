@@ -1,27 +1,28 @@
-"""A guest moves between launchers of two Debian releases, with different QEMU and libvirt, and back.
+"""A guest moves between launchers of two Debian releases, with different QEMU and libvirt, there and back.
 
-Skipped where only one of them was built: `LAUNCHER_BASE=trixie make images` builds the other.
+Skipped where only one of them was built: `LAUNCHER_BASE=trixie make images` builds the other. ROUND_TRIPS is how often
+there and back; -s shows each move.
 """
 
 from __future__ import annotations
 
+import os
 import subprocess
 from collections.abc import Callable
 
 import pytest
-from kubevirt.launcher.v1 import machine_pb2, state_pb2
-from kubevirt.launcher.v1 import migration_pb2 as pb
+from kubevirt.launcher.v1 import machine_pb2
 from localcluster import base_image
 from localcluster.settings import Cluster
 
-from tests.integration.launcher.domain_events import running_times
-from tests.integration.launcher.handlers import Handlers
 from tests.integration.launcher.images import Images
-from tests.integration.launcher.launcher_pair import MIGRATION, LauncherPair
-from tests.integration.launcher.migrating_disks import MIB, disks
+from tests.integration.launcher.travelling_guest import Move, TravellingGuest, table
 
 BOTH_KNOW = "pc-q35-7.2"
 OLD, NEW = base_image.LAUNCHER_SUITES
+FIRMWARE = pytest.mark.parametrize("firmware", ["BIOS", "UEFI"])
+
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
@@ -35,27 +36,36 @@ def both(images_of: Callable[[str], Images]) -> dict[str, Images]:
     return {suite: images_of(suite) for suite in (OLD, NEW)}
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("uefi", [False, True], ids=["BIOS", "UEFI"])
-@pytest.mark.parametrize(("source", "target"), [(OLD, NEW), (NEW, OLD)])
-async def test_guest_moves_to_the_other_release(both: dict[str, Images], source: str, target: str, uefi: bool) -> None:
-    pair = LauncherPair(both[source], both[target])
+async def moves_of(pods: list[Images], firmware: str) -> list[Move]:
+    """Those of one guest from pod to pod."""
+    guest = TravellingGuest(*pods[:2])
+    moves: list[Move] = []
     try:
-        await pair.bring_up()
-        machine = pair.source.machine(disks=disks(*pair.sides), memory_bytes=256 * MIB, machine_type=BOTH_KNOW)
-        if uefi:
-            machine.bootloader = machine_pb2.BOOTLOADER_UEFI
-        state = await pair.source.start_machine(machine)
-        assert state.phase == state_pb2.MACHINE_PHASE_RUNNING, state
-        await pair.source.wait_for_console(b"guest-demo login: ", b"ready")
-        handlers = Handlers(MIGRATION, pair.source, pair.target, machine)
-        await handlers.start(await handlers.prepare())
-        moved = await handlers.until_phase(pb.MIGRATION_PHASE_COMMITTED, pb.MIGRATION_PHASE_ABORTED)
-        assert moved.phase == pb.MIGRATION_PHASE_COMMITTED, (moved, pair.target.qemu_log()[-3000:])
-        print(f"{source} to {target}, {'UEFI' if uefi else 'BIOS'}: downtime {moved.downtime_ms} ms")
-        await pair.target.wait_for_phase(state_pb2.MACHINE_PHASE_RUNNING)
-        await pair.target.wait_for_console(b"tick ", b"boot=")
-        ran = [running_times(pair.events[side.name].all) for side in pair.sides]
-        assert ran[0][0][1] < ran[1][0][0], "both ran"
+        await guest.start(BOTH_KNOW, machine_pb2.Bootloader.Value(f"BOOTLOADER_{firmware}"))
+        for number, images in enumerate(pods[1:]):
+            if number:
+                await guest.next_pod(images)
+            moves.append(await guest.move())
+            print(firmware, moves[-1], flush=True)
     finally:
-        await pair.remove()
+        print(table(firmware, moves), flush=True)
+        await guest.remove()
+    return moves
+
+
+@FIRMWARE
+async def test_guest_moves_to_the_other_release_and_back_and_nothing_changes(
+    both: dict[str, Images], firmware: str
+) -> None:
+    rounds = int(os.environ.get("ROUND_TRIPS", "2"))
+    moves = await moves_of([both[OLD], *[both[NEW], both[OLD]] * rounds], firmware)
+    assert len({move.direction for move in moves}) == 2
+    assert [move.troubles for move in moves] == [""] * 2 * rounds
+
+
+@FIRMWARE
+async def test_guest_that_the_newer_release_started_moves_to_the_older_one(
+    both: dict[str, Images], firmware: str
+) -> None:
+    (move,) = await moves_of([both[NEW], both[OLD]], firmware)
+    assert move.troubles == ""
