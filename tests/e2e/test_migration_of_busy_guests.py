@@ -20,7 +20,7 @@ NAME = "busy"
 OVER_THE_LIMIT = r"Live migration is not completed after \d+ seconds and has been aborted"
 LINK = 8 << 20  # bytes per second
 WRITER = """#!/bin/sh
-dd if=/dev/urandom of=/tmp/from bs=1M count=24 2>/dev/null
+dd if=/dev/urandom of=/tmp/from bs=1M count=16 2>/dev/null
 echo "busy: writes" >/dev/console
 while :; do dd if=/tmp/from of=/tmp/to bs=1M conv=notrunc 2>/dev/null; done
 """
@@ -28,7 +28,7 @@ while :; do dd if=/tmp/from of=/tmp/to bs=1M conv=notrunc 2>/dev/null; done
 
 @pytest.fixture(scope="module")
 def guest(suite: None) -> Iterator[Guest]:
-    """It writes the same 24 MiB again and again, as fast as it can."""
+    """It writes the same 16 MiB again and again, as fast as it can."""
     body = disk_manifest(NAME, {"seed": {"cloudInitNoCloud": {"userData": WRITER}}})
     body["metadata"]["labels"] = {"moves": NAME}
     body["spec"]["domain"]["memory"]["guest"] = "192Mi"
@@ -61,7 +61,8 @@ def test_a_plain_copy_is_given_up_at_the_limit_and_tells_how_far_it_was(guest: G
     assert min(later - earlier for earlier, later in pairwise(moments)) > timedelta(seconds=1)
     last = shown[max(shown)]
     assert last["processedBytes"] > 0 and 0 < last["remainingBytes"] <= last["totalBytes"]
-    assert 0 < last["bytesPerSecond"] < 2 * LINK and last["dirtyBytesPerSecond"] > LINK
+    # QEMU counts each page once in a round: it does not report that the guest writes still faster.
+    assert 0 < last["bytesPerSecond"] < 2 * LINK and last["dirtyBytesPerSecond"] > LINK / 2
     assert "expectedEnd" not in last, "none is in sight"
     until(lambda: len(launchers(NAME)) == 1, "the target pod to end", 15)
     assert (guest.vmi["status"]["nodeName"], guest.qemu_pid()) == (node, pid)
