@@ -17,7 +17,7 @@ from virt_core.rpc.errors import InvalidField, Refused
 
 from virt_launcher.agent.keeper import AgentKeeper
 from virt_launcher.contract_errors import as_contract_says
-from virt_launcher.errors import CommandRefused
+from virt_launcher.machine.commands import require_settled
 from virt_launcher.machine.keeper import Keeper
 from virt_launcher.machine.validation.machine import validate
 from virt_launcher.screenshot import Screenshots
@@ -141,9 +141,9 @@ class LauncherServicer(launcher_pb2_grpc.LauncherServiceServicer):
             raise InvalidField("command", "", "one of the contract's commands")
         _log.info("commanding", machine_uid=request.machine_uid, command=kind)
         async with as_contract_says():
+            if kind != "unfreeze":
+                require_settled(self._keeper.record)
             if kind == "freeze":
-                if self._keeper.record.copying:
-                    raise CommandRefused("the machine is being migrated", reason="MIGRATING")
                 await self._agent.freeze(_thaw_after(command.freeze))
             elif kind == "unfreeze":
                 await self._agent.unfreeze()

@@ -22,13 +22,8 @@ from virt_launcher.agent import replies
 from virt_launcher.credentials.synchronize import CredentialsSync
 from virt_launcher.domain import guest_agent
 from virt_launcher.domain.host import Host
-from virt_launcher.errors import (
-    AgentRefused,
-    AgentUnavailable,
-    CommandRefused,
-    HypervisorRefused,
-    HypervisorUnavailable,
-)
+from virt_launcher.errors import AgentRefused, AgentUnavailable, HypervisorRefused, HypervisorUnavailable
+from virt_launcher.machine.commands import require_settled
 from virt_launcher.machine.keeper import Keeper
 from virt_launcher.settings import Settings
 
@@ -104,8 +99,7 @@ class AgentKeeper:
         """
         async with self._one_at_a_time:
             already = replies.frozen(await self._ask("guest-fsfreeze-status"))
-            if self._keeper.record.copying or self._keeper.record.switched:  # since the agent was asked, too
-                raise CommandRefused("the machine is being migrated", reason="MIGRATING")
+            require_settled(self._keeper.record)  # a copy may have begun since the agent was asked
             when = Timestamp()
             when.FromNanoseconds(self._wall_clock() + int((thaw_after or _DEFAULT_THAW_AFTER) * 1e9))
             self._keeper.record_thaw_at(when)

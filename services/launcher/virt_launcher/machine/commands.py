@@ -25,11 +25,8 @@ def steps(command: command_pb2.Command, record: Record, seen: Observation, *, st
         raise CommandRefused("the machine does not run", reason="NOT_RUNNING")
     if stopping:
         raise CommandRefused("the machine is being stopped", reason="STOPPING")
+    require_settled(record)
     kind = command.WhichOneof("command")
-    if record.copying and kind in ("pause", "unpause"):
-        raise CommandRefused(
-            "the machine is being migrated, try again when the migration has ended", reason="MIGRATING"
-        )
     if kind == "pause":
         return () if record.pause_wanted else (RecordWanted(paused=True),)
     if kind == "unpause":
@@ -42,6 +39,19 @@ def steps(command: command_pb2.Command, record: Record, seen: Observation, *, st
             raise CommandRefused("the guest's CPUs are stopped", reason="PAUSED")
         return (PressRebootButton(),)
     raise CommandRefused(f"{kind or 'no command'} is not for the hypervisor", reason="NOT_SUPPORTED")
+
+
+def require_settled(record: Record) -> None:
+    """Refuse while a migration decides where the guest runs. libvirt would keep a reset until the copy has ended, and
+    carry it out when its caller has long been told that it failed.
+
+    Raises:
+        CommandRefused: the guest is being migrated.
+    """
+    if record.copying or record.switched:
+        raise CommandRefused(
+            "the machine is being migrated, try again when the migration has ended", reason="MIGRATING"
+        )
 
 
 def commit(record: Record, seen: Observation, *, stopping: bool, paused: bool) -> tuple[Action, ...]:
