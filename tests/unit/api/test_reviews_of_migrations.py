@@ -115,7 +115,7 @@ async def test_updates_and_policies_are_reviewed_without_a_request(server: FakeA
     assert "update of Migration object's spec is restricted" in response["status"]["message"]
     wrong = {"metadata": {"name": "p"}, "spec": {"completionTimeoutPerGiB": -1}}
     _, response = await review(client, POLICY_VALIDATE, wrong)
-    assert response["status"]["message"] == "spec.completionTimeoutPerGiB: must not be negative"
+    assert response["status"]["message"] == "spec.completionTimeoutPerGiB: -1 is negative, allowed are seconds from 0"
     _, response = await review(client, POLICY_VALIDATE, wrong, wrong)
     assert response["allowed"] and server.requests == []
 

@@ -82,7 +82,7 @@ async def test_a_guest_whose_arrival_has_no_time_is_reached_all_the_same(
     ]
 
 
-async def test_a_migration_costs_ten_requests(server: FakeApiServer, client: KubeClient) -> None:
+async def test_a_migration_costs_eleven_requests(server: FakeApiServer, client: KubeClient) -> None:
     """Those of both controllers, while the handlers take as long as usual."""
     world = MigrationWorld(server)
     await world.settle(client)
@@ -100,7 +100,12 @@ async def test_a_migration_costs_ten_requests(server: FakeApiServer, client: Kub
     expected = ["Pending", "Scheduling", "Scheduled", "PreparingTarget", "TargetReady", "Running", "Succeeded"]
     assert world.phase == "Succeeded" and phases(world) == expected
     asked = [(method, path.rpartition("/v1")[2]) for method, path in server.requests if method in VERBS]
-    assert len(asked) == 10, "\n".join(map(str, asked))
+    assert len(asked) == 11, "\n".join(map(str, asked))
+    assert [reason for reason in world.reasons if reason.startswith("Successful")] == [
+        "SuccessfulCreate",
+        "SuccessfulHandOver",
+        "SuccessfulMigration",
+    ]
 
 
 @pytest.mark.parametrize("started", [-30, 30, None], ids=["long ago", "by a clock ahead", "unknown"])

@@ -13,6 +13,7 @@ from virt_controller.migration.actions import Action, PatchVmi, RecordVmiEvent
 from virt_controller.migration.observe import Observed
 from virt_controller.migration.outcome import CANCELED, fail, patched
 
+_SUCCEEDED = "Source node reported migration succeeded"  # KubeVirt's
 _ABORTED = "VirtualMachineInstance migration is aborted: its VirtualMachineInstanceMigration is deleted"
 
 
@@ -25,7 +26,7 @@ def follow(observed: Observed) -> tuple[Action, ...]:
             phases = (*hand_off.phases(state), MigrationPhase.SUCCEEDED)
             after = status.entering(job, phases, observed.now)
             after["migrationState"] = vmi.raw_status["migrationState"]
-            return patched(observed, after)
+            return (*patched(observed, after), RecordEvent("SuccessfulMigration", _SUCCEEDED))
         reason = state.failure_reason or "the handlers report no reason"
         if state.mode:  # the source had begun
             reason = f"source node reported migration failed: {reason}"

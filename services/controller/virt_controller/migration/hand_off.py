@@ -13,7 +13,7 @@ from virt_core.vmi.instance import VirtualMachineInstance
 from virt_core.vmi.migration_state import ABORT_SUCCEEDED, MigrationState, failure
 
 from virt_controller.actions import RecordEvent
-from virt_controller.migration.actions import Action, PatchVmi, RecordVmiEvent
+from virt_controller.migration.actions import Action, PatchVmi
 from virt_controller.migration.observe import Observed
 from virt_controller.migration.target import is_running_since
 
@@ -42,7 +42,7 @@ def to_handlers(observed: Observed) -> tuple[Action, ...]:
     after = {**vmi.raw_status, "migrationState": state, "activePods": active}
     operations = [*_labelled(vmi, target.spec.node_name), *status_patch(vmi.metadata, vmi.raw_status, after)]
     message = f"Migration target pod is ready for migration by virt-handler on node {target.spec.node_name}"
-    return PatchVmi(tuple(operations)), RecordVmiEvent(RecordEvent("SuccessfulHandOver", message))
+    return PatchVmi(tuple(operations)), RecordEvent("SuccessfulHandOver", message)
 
 
 def _labelled(vmi: VirtualMachineInstance, node: str) -> list[Operation]:

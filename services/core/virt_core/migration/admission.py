@@ -135,11 +135,11 @@ def _policy_refusals(spec: Body) -> Refusals:
     yield from unsupported(spec, _PolicySpec)
     timeout, bandwidth = spec.get("completionTimeoutPerGiB"), spec.get("bandwidthPerMigration")
     if isinstance(timeout, int) and timeout < 0:
-        yield Refusal("spec.completionTimeoutPerGiB", "must not be negative")
+        yield Refusal("spec.completionTimeoutPerGiB", f"{timeout} is negative, allowed are seconds from 0")
     if isinstance(bandwidth, str | int) and not isinstance(bandwidth, bool):
         try:
             if parse_quantity(str(bandwidth)) < 0:
-                yield Refusal("spec.bandwidthPerMigration", "must not be negative")
+                yield Refusal("spec.bandwidthPerMigration", f"{bandwidth} is negative, allowed are quantities from 0")
         except ValueError as error:
             yield Refusal("spec.bandwidthPerMigration", str(error))
     for name, selector in _mapping(spec.get("selectors")).items():

@@ -107,7 +107,7 @@ def _toward_arrival(record: Record, seen: Observation, stop: Stop | None) -> Act
         return None
     if seen.phase in _ACTIVE:
         return Destroy()
-    return RecordEnd(state_pb2.MACHINE_END_START_FAILED, "stopped before the guest arrived")
+    return RecordEnd(state_pb2.MACHINE_END_START_FAILED, "the target pod was stopped before the guest arrived")
 
 
 def _has_executed(seen: Observation) -> bool:

@@ -223,7 +223,7 @@ def _check_workload_updates(spec: Mapping[str, Any]) -> None:
     if size is not None and not (isinstance(size, int) and not isinstance(size, bool) and size >= 0):
         raise RefusedSpec("InvalidField", f"{path}.batchEvictionSize: {size!r} is not a number from 0")
     if interval is not None and parse_duration(str(interval)) is None:
-        raise RefusedSpec("InvalidField", f"{path}.batchEvictionInterval: {interval!r} is not a duration such as 1m0s")
+        raise RefusedSpec("InvalidField", f"{path}.batchEvictionInterval: {interval!r} is not a duration of 0s or more")
 
 
 def operator_verbosity(spec: Mapping[str, Any]) -> int:
