@@ -133,7 +133,7 @@ SELECTORS = {"virtualMachineInstanceSelector": {"app": "web"}, "namespaceSelecto
         ({"selectors": SELECTORS, "allowPostCopy": True, "bandwidthPerMigration": "64Mi"}, ""),
         ({"completionTimeoutPerGiB": 0, "bandwidthPerMigration": 0, "allowAutoConverge": None}, ""),
         ({"completionTimeoutPerGiB": -1}, "spec.completionTimeoutPerGiB: -1 is negative, allowed are seconds from 0"),
-        ({"bandwidthPerMigration": "-1Mi"}, "bandwidthPerMigration: -1Mi is negative, allowed are quantities from 0"),
+        ({"bandwidthPerMigration": "-1Mi"}, "spec.bandwidthPerMigration: -1Mi is negative"),
         ({"bandwidthPerMigration": "fast"}, "spec.bandwidthPerMigration: 'fast' is not a quantity"),
         ({"selectors": {"namespaceSelector": {"a": "b c"}}}, "spec.selectors.namespaceSelector.a: 'b c'"),
         ({"parallelMigrationsPerCluster": 5}, "spec.parallelMigrationsPerCluster: is not supported"),
