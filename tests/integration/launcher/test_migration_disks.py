@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
+from google.protobuf.duration_pb2 import Duration
 from kubevirt.launcher.v1 import command_pb2, machine_pb2, state_pb2
 from kubevirt.launcher.v1 import migration_pb2 as pb
 
@@ -196,3 +197,23 @@ async def test_cut_link_leaves_the_guest_at_the_source(pair: LauncherPair) -> No
     await source.wait_for_console(b"tick ", b"boot=")
     await handlers.abort()
     assert await target.exit_status() == 0
+
+
+@pytest.mark.slow
+async def test_memory_that_takes_longer_than_the_progress_timeout_after_the_disk_arrives(pair: LauncherPair) -> None:
+    """libvirt copies the disk first; when memory begins, more is left than ever before."""
+    source, target = pair.sides
+    scratch = machine_pb2.Disk(name="scratch", device=DISK, bus=VIRTIO, serial="scratch")
+    scratch.empty_disk.capacity_bytes = 48 * MIB
+    machine = source.machine(disks=[scratch], memory_bytes=192 * MIB)
+    machine.kernel_boot.command_line += " ticks=off"
+    await source.start_machine(machine)
+    await source.wait_for_console(b"guest-demo login: ", b"ready")
+    fill = b"dd if=/dev/urandom of=$(find-disk scratch) bs=1M count=40 conv=fsync 2>/dev/null; echo full"
+    assert await shell(source, fill) == b"full"
+    handlers = Handlers(MIGRATION, source, target, machine)
+    prepared = await handlers.prepare()
+    await handlers.start(prepared, bandwidth_bytes_per_second=8 * MIB, progress_timeout=Duration(seconds=5))
+    moved = await handlers.until_phase(COMMITTED, ABORTED)
+    assert moved.phase == COMMITTED, moved.reason
+    assert moved.ended.ToSeconds() - moved.started.ToSeconds() > 10

@@ -46,6 +46,16 @@ def test_a_copy_whose_rest_does_not_fall_is_stuck() -> None:
     assert verdict(course.after(80, 16), PROGRESS, 25) is None
 
 
+def test_memory_that_is_copied_after_the_disks_is_not_stuck() -> None:
+    """Nearly nothing was left of the disks."""
+    course = Course(began=0).after(0, 0, memory=False).after(100, 1, memory=False)
+    assert verdict(course, PROGRESS, 11) is None, "nobody knew how much there is"
+    course = course.after(1, 5, memory=False)
+    course = course.after(1000, 14).after(900, 20)
+    assert verdict(course, PROGRESS, 25) is None
+    assert isinstance(verdict(course.after(950, 26), PROGRESS, 31), Abort)
+
+
 @pytest.mark.parametrize(
     ("seen", "outcome"),
     [

@@ -43,6 +43,9 @@ class Progress:
     downtime: int = 0
     """Milliseconds; expected."""
 
+    memory: bool = True
+    """Whether memory is being copied. Disks are copied before it, and the totals are without it until then."""
+
 
 def uri(address: str) -> str:
     """The URI of the libvirtd that listens on the address."""
@@ -94,6 +97,7 @@ def progress(connection: Any) -> Progress | None:
         job.get(libvirt.VIR_DOMAIN_JOB_DISK_BPS, 0),
         job.get(libvirt.VIR_DOMAIN_JOB_MEMORY_DIRTY_RATE, 0) * job.get(libvirt.VIR_DOMAIN_JOB_MEMORY_PAGE_SIZE, 4096),
         job.get(libvirt.VIR_DOMAIN_JOB_DOWNTIME, 0),
+        job.get(libvirt.VIR_DOMAIN_JOB_MEMORY_TOTAL, 0) > 0,
     )
 
 

@@ -28,13 +28,18 @@ class Course:
     fell_at: float = 0.0
     """When the remaining bytes fell below all earlier ones."""
 
+    memory: bool = False
+    """Whether memory is being copied: libvirt copies the disks first, and counts no memory until then."""
+
     suspended: bool = False
 
-    def after(self, remaining: int, now: float) -> Course:
-        """The course after another observation."""
-        if self.least_remaining is not None and remaining >= self.least_remaining:
+    def after(self, remaining: int, now: float, *, memory: bool = True) -> Course:
+        """The course after another observation. As in KubeVirt, 0 says nothing: libvirt reports it before it knows how
+        much there is to copy."""
+        goes_on = self.memory or not memory
+        if goes_on and self.least_remaining and remaining >= self.least_remaining:
             return self
-        return replace(self, least_remaining=remaining, fell_at=now)
+        return replace(self, least_remaining=remaining, fell_at=now, memory=self.memory or memory)
 
 
 def verdict(course: Course, options: migration_pb2.MigrationOptions, now: float) -> Suspend | Abort | None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import replace
 
 from google.protobuf.timestamp_pb2 import Timestamp
 from kubevirt.launcher.v1 import migration_pb2 as pb
@@ -221,7 +222,7 @@ class Source:
                 progress = await connections.control.call(calls.progress, timeout=_TIMEOUT)
                 if progress is not None:
                     await self._show(progress)
-                    course = course.after(progress.remaining, clock())
+                    course = course.after(progress.remaining, clock(), memory=progress.memory)
                     course = await self._limit(course, request.options, connections)
                 elif self._begun is None or self._begun.done():
                     outcome = await self._outcome(connections)
@@ -278,7 +279,7 @@ class Source:
         _log.info("stopping the guest's CPUs until it is copied")
         await self._record(_changed(self.published.state, mode=pb.MIGRATION_MODE_PAUSED))
         await connections.control.call(guest.stop_cpus, timeout=_TIMEOUT)
-        return Course(course.began, course.least_remaining, course.fell_at, suspended=True)
+        return replace(course, suspended=True)
 
     # --- after it ---
 
