@@ -286,3 +286,5 @@ async def test_a_guest_that_may_have_been_started_here_is_not_discarded_unseen(p
     assert not pair.target.finished.is_set() and pair.target.hypervisor.phase is DomainPhase.RUNNING
     pair.target.hypervisor.start_libvirtd()
     assert (await pair.target.phase(state_pb2.MACHINE_PHASE_RUNNING)).machine_uid == UID
+    await pair.target.command(pause=command_pb2.Pause())
+    assert pair.target.state.phase == state_pb2.MACHINE_PHASE_PAUSED

@@ -200,7 +200,7 @@ class Keeper:
             return seen
         paused = self.record.pause_wanted
         try:
-            for action in request.steps(self.record, seen, stopping=self._stop is not None):
+            for action in request.steps(self.record, seen, stopping=self._stops):
                 await execute(action, self._records, self._host, self._files)
             seen = await self._settle()
             await self._tell(seen)
@@ -217,6 +217,11 @@ class Keeper:
         else:
             request.succeed()
         return seen
+
+    @property
+    def _stops(self) -> bool:
+        """Whether the machine is to end. An abort of its arrival ends none that has arrived."""
+        return self._stop is not None and (self.record.awaited or not self._stop.before_arrival)
 
     def _remember(self, action: Action) -> None:
         if self._stop is None:
