@@ -7,7 +7,9 @@ from dataclasses import dataclass
 
 from virt_core.kube.errors import Conflict, Forbidden, Invalid, KubeError, Unavailable
 
-_PASSING = 1.0  # seconds; conflicts and overload of the API server usually end sooner
+# Seconds. Overload of the API server usually ends sooner. A new definition changes for seconds until it is established,
+# so conflicts with it are part of an installation on a slow machine.
+_PASSING, _PASSING_CONFLICT = 1.0, 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +36,12 @@ def most_telling(failures: Iterable[Failure]) -> Failure | None:
 def is_reported(failure: Failure, seconds: float) -> bool:
     """Whether to report the failure after passes have failed for `seconds`. Transient failures are reported only if
     they last."""
-    return seconds >= _PASSING or not isinstance(failure.error, Conflict | Unavailable)
+    match failure.error:
+        case Conflict():
+            return seconds >= _PASSING_CONFLICT
+        case Unavailable():
+            return seconds >= _PASSING
+    return True
 
 
 def _severity(failure: Failure) -> int:
