@@ -230,6 +230,25 @@ def test_the_hand_over_is_a_single_patch(make_vmi: MakeVmi) -> None:
     assert written["abortStatus"] == "Failed"  # the request came too late
 
 
+@pytest.mark.parametrize(
+    ("state", "pods", "reason"),
+    [
+        (STARTED | ABORT, {A: "node1", B: "node2"}, "Live migration aborted "),
+        (STARTED, {A: "node1"}, "target pod web-b has ended"),
+        (STARTED, {A: "node1", B: "node2"}, "the source's launcher did not begin the copy in time"),
+    ],
+    ids=["on request", "without its target", "too late"],
+)
+def test_a_migration_that_was_canceled_says_why(
+    make_vmi: MakeVmi, state: dict[str, Any], pods: dict[str, str], reason: str
+) -> None:
+    leaving = side(make_vmi, state | {"targetPod": "web-b"}, RUNNING, CANCELED, activePods=pods)
+    patch, _ = source.plan(leaving, NOW)
+    assert isinstance(patch, PatchStatus)
+    after = apply(leaving.machine.vmi.raw_status, patch.operations)
+    assert after["migrationState"]["failureReason"] == reason
+
+
 def test_the_hand_over_leaves_what_only_the_source_may_write(make_vmi: MakeVmi) -> None:
     """The admission policy of handlers would refuse it as a whole."""
     arriving = side(make_vmi, STARTED | {"progress": {"remainingBytes": 1}}, RUNNING, node="node2", interfaces=[])

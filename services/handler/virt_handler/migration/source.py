@@ -68,7 +68,7 @@ def _next_step(side: ObservedSide, now: datetime) -> tuple[Action, ...]:
 def _under_way(side: ObservedSide, report: MigrationReport, guest: GuestState, now: datetime) -> tuple[Action, ...]:
     state = side.state
     if report.progress is Progress.ABORTED:
-        return status.failed(side.machine.vmi, state, status.abort_reason(report), now)
+        return status.failed(side.machine.vmi, state, _why_aborted(side, report), now)
     if report.progress is Progress.COPYING and (state.abort_requested or _target_is_gone(side)):
         return (_cancel(side),)
     if report.progress in _SWITCHED and has_left(guest) and _target_is_gone(side):
@@ -77,6 +77,15 @@ def _under_way(side: ObservedSide, report: MigrationReport, guest: GuestState, n
     stored = (side.machine.vmi.raw_status.get("migrationState") or {}).get("progress") or {}
     shown = progress(stored, state.start_timestamp, report, now)
     return _patched(side, report.mode, now, switched=switched, shown=shown)
+
+
+def _why_aborted(side: ObservedSide, report: MigrationReport) -> str:
+    """The launcher knows only that it was canceled, not what for."""
+    if not report.canceled or side.state.abort_requested:
+        return status.abort_reason(report)
+    if _target_is_gone(side):
+        return f"target pod {side.state.target_pod} has ended"
+    return "the source's launcher did not begin the copy in time"
 
 
 def has_left(guest: GuestState) -> bool:
