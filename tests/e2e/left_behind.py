@@ -33,8 +33,9 @@ def left_behind(watch: MoveWatch, guest: str) -> list[str]:
         found.append(f"pods {[pod['metadata']['name'] for pod in alive]} beside activePods {active}")
     if list(active.values()) != [status.get("nodeName")]:
         found.append(f"nodeName {status.get('nodeName')} beside activePods {active}")
-    if not status.get("migrationState", {}).get("completed"):
-        found.append(f"migrationState {status.get('migrationState')}")
+    state = status.get("migrationState", {})
+    if state and not state.get("completed"):  # a migration that failed before its hand-off has none
+        found.append(f"migrationState {state}")
     for migration in watch.migrations.values():
         is_mine = migration["spec"]["vmiName"] == guest
         if (
