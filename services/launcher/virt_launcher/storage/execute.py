@@ -25,7 +25,7 @@ _MOST_ISO_BYTES = 64 << 20
 # A live migration does not copy a CD, the target makes it again. No byte may change below a guest that has it mounted,
 # neither by the clock nor by xorriso's release.
 _DATE = "2000010100000000"
-_SAME_BYTES = (f"--modification-date={_DATE}", "--set_all_file_dates", _DATE, "-p", "virt-launcher")
+_SAME_BYTES = (f"--modification-date={_DATE}", "--set_all_file_dates", _DATE, "-p", "kubevirt")
 
 
 async def execute(action: Action, programs: Programs) -> None:
