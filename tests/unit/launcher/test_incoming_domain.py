@@ -5,15 +5,19 @@ from __future__ import annotations
 import libvirt
 import pytest
 from virt_launcher.domain.guest import observe_incoming
-from virt_launcher.domain.observation import DomainPhase
+from virt_launcher.domain.observation import DomainPhase, ShutoffReason
 
 
 class Domain:
-    def __init__(self, state: int, reason: int) -> None:
+    def __init__(self, state: int, reason: int, persistent: bool) -> None:
         self._state = [state, reason]
+        self._persistent = persistent
 
     def state(self) -> list[int]:
         return self._state
+
+    def isPersistent(self) -> int:  # noqa: N802 - libvirt's name
+        return int(self._persistent)
 
     def metadata(self, *_: object) -> str:
         raise libvirt.libvirtError("no description")
@@ -22,8 +26,8 @@ class Domain:
 class Connection:
     """Of a libvirtd with one domain."""
 
-    def __init__(self, state: int, reason: int) -> None:
-        self._domain = Domain(state, reason)
+    def __init__(self, state: int, reason: int, *, persistent: bool = False) -> None:
+        self._domain = Domain(state, reason, persistent)
 
     def listAllDomains(self, flags: int) -> list[Domain]:  # noqa: N802 - libvirt's name
         return [self._domain]
@@ -37,8 +41,17 @@ class Connection:
         (libvirt.VIR_DOMAIN_PAUSED, libvirt.VIR_DOMAIN_PAUSED_USER, DomainPhase.STANDING),
         (libvirt.VIR_DOMAIN_SHUTDOWN, libvirt.VIR_DOMAIN_SHUTDOWN_UNKNOWN, DomainPhase.MIGRATING),
         (libvirt.VIR_DOMAIN_NOSTATE, libvirt.VIR_DOMAIN_NOSTATE_UNKNOWN, DomainPhase.MIGRATING),
+        (libvirt.VIR_DOMAIN_SHUTOFF, libvirt.VIR_DOMAIN_SHUTOFF_SHUTDOWN, DomainPhase.MIGRATING),
+        (libvirt.VIR_DOMAIN_SHUTOFF, libvirt.VIR_DOMAIN_SHUTOFF_FAILED, DomainPhase.MIGRATING),
         (libvirt.VIR_DOMAIN_RUNNING, libvirt.VIR_DOMAIN_RUNNING_UNPAUSED, DomainPhase.RUNNING),
     ],
 )
 def test_an_incoming_qemu_that_libvirt_ends_has_not_run_the_guest(state: int, reason: int, phase: DomainPhase) -> None:
     assert observe_incoming(Connection(state, reason)).phase is phase
+
+
+def test_a_guest_that_arrived_and_shut_down_before_anybody_looked_has_run() -> None:
+    """libvirt makes the domain of an arriving guest persistent when all of it is there."""
+    shut_off = (libvirt.VIR_DOMAIN_SHUTOFF, libvirt.VIR_DOMAIN_SHUTOFF_SHUTDOWN)
+    seen = observe_incoming(Connection(*shut_off, persistent=True))
+    assert (seen.phase, seen.reason) == (DomainPhase.SHUTOFF, ShutoffReason.SHUTDOWN)

@@ -74,11 +74,7 @@ def observe_incoming(connection: Any) -> Observation:
     domain = find_domain(connection)
     if domain is None:
         return Observation(DomainPhase.ABSENT)
-    state = domain.state()
-    if state == [libvirt.VIR_DOMAIN_PAUSED, libvirt.VIR_DOMAIN_PAUSED_STARTING_UP]:
-        return Observation(DomainPhase.MIGRATING)
-    # libvirt ends QEMU when the source is lost: then this state is seen before SHUTOFF, and no guest has run.
-    if state[0] in (libvirt.VIR_DOMAIN_NOSTATE, libvirt.VIR_DOMAIN_SHUTDOWN):
+    if _is_on_its_way(domain):
         return Observation(DomainPhase.MIGRATING)
     seen = observe(connection)
     if seen.phase not in (DomainPhase.STANDING, DomainPhase.SHUTOFF):
@@ -87,6 +83,19 @@ def observe_incoming(connection: Any) -> Observation:
         return replace(seen, committed_by=domain.metadata(libvirt.VIR_DOMAIN_METADATA_DESCRIPTION, None))
     except libvirt.libvirtError:  # it has no description
         return seen
+
+
+def _is_on_its_way(domain: Any) -> bool:
+    """Whether the guest is not there completely: its domain is persistent when it is. libvirt ends QEMU when the source
+    is lost; no guest has run then, though QEMU reports a shutdown."""
+    import libvirt
+
+    state, reason = domain.state()
+    if state == libvirt.VIR_DOMAIN_PAUSED:
+        return bool(reason == libvirt.VIR_DOMAIN_PAUSED_STARTING_UP)
+    if state == libvirt.VIR_DOMAIN_SHUTOFF:
+        return not domain.isPersistent()
+    return state in (libvirt.VIR_DOMAIN_NOSTATE, libvirt.VIR_DOMAIN_SHUTDOWN)
 
 
 def create_standing(connection: Any, xml: str) -> None:
