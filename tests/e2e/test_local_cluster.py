@@ -102,6 +102,7 @@ def test_a_dead_node_is_reported_within_20_seconds_and_comes_back(cluster: Clust
     waiting.until("the node", says(dies, "True"), 30, cluster.log(f"node{dies}-kubelet"))
 
 
+@pytest.mark.slow
 def test_up_after_a_crash_of_everything_brings_objects_and_suite_back(cluster: Cluster) -> None:
     uid = json.loads(api_client.get(cluster, "/api/v1/namespaces/default"))["metadata"]["uid"]
     assert command("kill").returncode == 0
