@@ -41,6 +41,11 @@ UNUSED = (
         "create pods/eviction",
         "only where workloadUpdateStrategy replaces launchers by evictions",
     ),
+    Reason(
+        "kubevirt-controller",
+        "get virtualmachineinstancemigrations.kubevirt.io",
+        "only when a target pod is created in a later pass than the one that counted its place",
+    ),
     Reason("kubevirt-controller", "get pods", "only when a pod vanished whose end was not seen"),
     Reason("kubevirt-controller", "get nodes", "only when the node of a guest is no longer there"),
     Reason("kubevirt-controller", "patch nodes", "only when a handler has been silent for five minutes"),
