@@ -102,7 +102,7 @@ test-integration: images ## real processes, no cluster
 	pytest tests/integration -m 'not slow' -n 3 --dist loadfile --no-loadscope-reorder $(SLOWEST)
 test-e2e: install next-images test-e2e-parallel test-e2e-serial ## one pass over a real cluster that installs once
 test-e2e-parallel: venv ## those that disturb nothing but their own guests
-	pytest tests/e2e -m 'parallel and not slow and not chaos' -n 5 --dist loadfile --no-loadscope-reorder $(SLOWEST)
+	pytest tests/e2e -m 'parallel and not slow and not chaos' -n 4 --dist loadfile --no-loadscope-reorder $(SLOWEST)
 test-e2e-serial: venv ## the others, one after the other
 	pytest tests/e2e -m 'not parallel and not slow and not chaos' $(SLOWEST)
 # The images run without asserts and docstrings. pytest rewrites the asserts of tests, so these are still checked, and
