@@ -120,7 +120,7 @@ else
 	$(OPTIMIZED) build/venv-next/bin/pytest $(NEXT_TESTS)
 endif
 test: ## what must pass before a change lands; ends with a table of its stages
-	@$(PYTHON) tests/stages.py venv builds+check test-integration+install test-e2e-parallel test-e2e-serial+test-units+test-next
+	@$(PYTHON) tests/stages.py venv builds+check test-units test-integration+install test-e2e-parallel test-e2e-serial+test-next
 test-all: test ## and what takes longer
 	pytest tests/integration -m slow
 	pytest tests/e2e -m 'slow and not chaos' -s

@@ -74,7 +74,7 @@ class Passes:
         reconciler = self._make(client, caches)
         running = asyncio.create_task(caches.run(), name="caches")
         try:
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(30):
                 await caches.wait()
         finally:
             running.cancel()

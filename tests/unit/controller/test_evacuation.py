@@ -30,7 +30,7 @@ async def stale(client: KubeClient) -> AsyncIterator[Caches]:
     made = reconciler(client, caches)
     caches.__dict__["reconciler"] = made
     running = asyncio.create_task(caches.run(), name="caches")
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         await caches.wait()
     running.cancel()
     yield caches

@@ -65,7 +65,7 @@ async def updater(client: KubeClient, *, idle: timedelta = timedelta(hours=1)) -
     made = WorkloadUpdater(client, caches, EventRecorder(client, "test", "test"), "new")
     made._last_batch = datetime.now(UTC) - idle
     running = asyncio.create_task(caches.run(), name="caches")
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         await caches.wait()
     running.cancel()
     yield made
