@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.cluster import apply, get
+from tests.e2e.cluster import apply, get, process
 from tests.e2e.guests import Guest, disk_manifest, running, until
 from tests.e2e.migrations import launchers, migrate, migration, phase, policy, state
 
@@ -38,7 +38,7 @@ def guest(suite: None) -> Iterator[Guest]:
 
 
 def test_a_plain_copy_is_given_up_at_the_limit_and_tells_how_far_it_was(guest: Guest) -> None:
-    node, pid = guest.vmi["status"]["nodeName"], guest.qemu_pid()
+    node, pod, pid = guest.vmi["status"]["nodeName"], guest.pod["metadata"]["uid"], guest.qemu_pid()
     shown: dict[str, dict[str, Any]] = {}
 
     def over() -> bool:
@@ -65,7 +65,8 @@ def test_a_plain_copy_is_given_up_at_the_limit_and_tells_how_far_it_was(guest: G
     assert 0 < last["bytesPerSecond"] < 2 * LINK and last["dirtyBytesPerSecond"] > LINK / 2
     assert "expectedEnd" not in last, "none is in sight"
     until(lambda: len(launchers(NAME)) == 1, "the target pod to end", 15)
-    assert (guest.vmi["status"]["nodeName"], guest.qemu_pid()) == (node, pid)
+    qemu = process(pod, r"^\S*qemu-system")
+    assert guest.vmi["status"]["nodeName"] == node and qemu is not None and qemu.pid == pid
     assert guest.phase == "Running" and not guest.paused
 
 
