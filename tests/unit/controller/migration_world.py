@@ -232,3 +232,12 @@ def _migrations(client: KubeClient, caches: Caches) -> MigrationReconciler:
 def _vmis(client: KubeClient, caches: Caches) -> VmiReconciler:
     nodes = Nodes(client, caches.nodes)
     return VmiReconciler(client, caches, nodes, VmiPlanner(LAUNCHER), EventRecorder(client, "test", "test"))
+
+
+async def handed_off(server: FakeApiServer, client: KubeClient, **settings: Any) -> MigrationWorld:
+    """A guest whose target pod runs: its handlers have to prepare the migration."""
+    world = MigrationWorld(server, **settings)
+    await world.settle(client)
+    world.run_target()
+    await world.settle(client)
+    return world

@@ -10,17 +10,9 @@ from virt_core.kube.resource import NODES, PODS, VIRTUAL_MACHINE_INSTANCE_MIGRAT
 from virt_core.testing.api_server import FakeApiServer
 from virt_core.testing.place import Place
 
-from tests.unit.controller.migration_world import VMI, MigrationWorld
+from tests.unit.controller.migration_world import VMI, MigrationWorld, handed_off
 
 GATE = "kubevirt.io/virtual-machine-unpaused"
-
-
-async def handed_off(server: FakeApiServer, client: KubeClient) -> MigrationWorld:
-    world = MigrationWorld(server)
-    await world.settle(client)
-    world.run_target()
-    await world.settle(client)
-    return world
 
 
 def job(server: FakeApiServer, name: str) -> Any:

@@ -11,16 +11,13 @@ from virt_core.kube.resource import PODS, VIRTUAL_MACHINE_INSTANCE_MIGRATIONS
 from virt_core.objects.meta import rfc3339
 from virt_core.testing.api_server import FakeApiServer
 
-from tests.unit.controller.migration_world import JOB, MigrationWorld
+from tests.unit.controller.migration_world import JOB, MigrationWorld, handed_off
 
 READY = {"targetNodeAddress": "10.0.0.2", "targetCertificateAuthority": "PEM"}
 
 
 async def preparing(server: FakeApiServer, client: KubeClient, **state: Any) -> MigrationWorld:
-    world = MigrationWorld(server)
-    await world.settle(client)
-    world.run_target()
-    await world.settle(client)
+    world = await handed_off(server, client)
     if state:
         world.report(**state)
         await world.settle(client)

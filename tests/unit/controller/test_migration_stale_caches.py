@@ -9,7 +9,7 @@ from virt_core.kube.resource import PODS, VIRTUAL_MACHINE_INSTANCE_MIGRATIONS, V
 from virt_core.objects.meta import rfc3339
 from virt_core.testing.api_server import FakeApiServer
 
-from tests.unit.controller.migration_world import JOB, VMI, MigrationWorld
+from tests.unit.controller.migration_world import JOB, VMI, MigrationWorld, handed_off
 
 RUNNING = {"phase": "Running", "containerStatuses": [{"name": "compute", "state": {"running": {}}}]}
 
@@ -34,10 +34,7 @@ async def test_the_pod_of_a_guest_that_arrived_by_a_failed_migration_stays_when_
     server: FakeApiServer, client: KubeClient
 ) -> None:
     """The target's handler overrules who took the guest for lost."""
-    world = MigrationWorld(server)
-    await world.settle(client)
-    world.run_target()
-    await world.settle(client)
+    world = await handed_off(server, client)
     arrived = world.target["metadata"]["name"]
     world.prepare()
     ended = rfc3339(datetime.now(UTC))

@@ -16,7 +16,7 @@ from virt_core.kube.resource import (
 from virt_core.objects.meta import rfc3339
 from virt_core.testing.api_server import FakeApiServer
 
-from tests.unit.controller.migration_world import JOB, VMI, MigrationWorld
+from tests.unit.controller.migration_world import JOB, VMI, MigrationWorld, handed_off
 
 UNSCHEDULABLE = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "0/2 nodes"}
 EVACUATION = {"kubevirt.io/evacuationMigration": "node1"}
@@ -118,10 +118,7 @@ async def test_a_canceled_migration_takes_the_target_that_no_node_takes_with_it(
 async def test_a_target_pod_that_is_deleted_while_it_is_prepared_fails_with_start_and_end(
     server: FakeApiServer, client: KubeClient
 ) -> None:
-    world = MigrationWorld(server)
-    await world.settle(client)
-    world.run_target()
-    await world.settle(client)
+    world = await handed_off(server, client)
     assert world.phase == "PreparingTarget"
     server.remove(PODS.path("ns", world.target["metadata"]["name"]))
     await world.settle(client)

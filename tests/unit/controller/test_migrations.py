@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 import pytest
 from virt_core.kube.client import KubeClient
@@ -13,19 +12,11 @@ from virt_core.testing.api_server import FakeApiServer
 from virt_core.testing.place import Place
 from virt_core.testing.refused import Refused
 
-from tests.unit.controller.migration_world import JOB, VMI, MigrationWorld
+from tests.unit.controller.migration_world import JOB, VMI, MigrationWorld, handed_off
 
 VERBS = ("GET", "POST", "PATCH", "DELETE")
 AGO = "2026-01-01T00:00:00Z"
 LABEL = "kubevirt.io/migrationTargetNodeName"
-
-
-async def handed_off(server: FakeApiServer, client: KubeClient, **settings: Any) -> MigrationWorld:
-    world = MigrationWorld(server, **settings)
-    await world.settle(client)
-    world.run_target()
-    await world.settle(client)
-    return world
 
 
 def phases(world: MigrationWorld) -> list[str]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from virt_core.rpc.errors import InvalidField, Refused, Unavailable
 from virt_core.testing.api_server import FakeApiServer
 from virt_handler.machines.pod import ConnectedLauncher
 from virt_handler.network.plan import PodNetwork
+from virt_handler.reconcile import Machines
 
 from tests.unit.handler.demo import NODE, POD_UID
 
@@ -49,9 +51,16 @@ class Pair:
         return connected(*self._sockets[pod_uid], name)
 
 
-async def hand_off(client: KubeClient) -> None:
-    pods = {POD_UID: NODE, TARGET_UID: NODE}
-    await client.merge_patch(VMI, "default", "demo", {"status": {"activePods": pods, "migrationState": STATE}})
+@asynccontextmanager
+async def moving(server: FakeApiServer, client: KubeClient, pair: Pair) -> AsyncIterator[Machines]:
+    """The handler of a guest that runs and has just been handed off."""
+    async with AsyncExitStack() as stack:
+        await pair.listen(stack)
+        machines = await stack.enter_async_context(handler(client, pair.connect))
+        await until(server, lambda status: status["phase"] == "Running")
+        pods = {POD_UID: NODE, TARGET_UID: NODE}
+        await client.merge_patch(VMI, "default", "demo", {"status": {"activePods": pods, "migrationState": STATE}})
+        yield machines
 
 
 async def test_a_guest_moves_to_another_pod_of_its_node(
@@ -59,11 +68,7 @@ async def test_a_guest_moves_to_another_pod_of_its_node(
 ) -> None:
     pair = Pair(tmp_path)
     put_vmi(server, nodeName=NODE)
-    async with AsyncExitStack() as stack:
-        await pair.listen(stack)
-        machines = await stack.enter_async_context(handler(client, pair.connect))
-        await until(server, lambda status: status["phase"] == "Running")
-        await hand_off(client)
+    async with moving(server, client, pair) as machines:
         while not machines.metrics():  # noqa: ASYNC110 - they come from the other side
             await asyncio.sleep(0.01)
         assert "StartMigration" in pair.source.calls
@@ -92,11 +97,7 @@ async def test_what_the_target_refuses_is_the_failure_of_the_migration(
     pair = Pair(tmp_path)
     pair.target.refusing = error
     put_vmi(server, nodeName=NODE)
-    async with AsyncExitStack() as stack:
-        await pair.listen(stack)
-        await stack.enter_async_context(handler(client, pair.connect))
-        await until(server, lambda status: status["phase"] == "Running")
-        await hand_off(client)
+    async with moving(server, client, pair):
         status = await until(server, lambda status: bool(status["migrationState"].get("completed")))
         while not pair.target.exited:  # noqa: ASYNC110 - it is called by the other side
             await asyncio.sleep(0.01)
@@ -115,11 +116,7 @@ async def test_a_volume_that_the_target_cannot_use_ends_the_migration_not_the_gu
     claim = {"name": "data", "persistentVolumeClaimInfo": {"volumeMode": "Filesystem"}}
     volume = {"name": "data", "persistentVolumeClaim": {"claimName": "shop"}}
     put_vmi(server, volumes=[volume], volumeStatus=[claim], nodeName=NODE)
-    async with AsyncExitStack() as stack:
-        await pair.listen(stack)
-        await stack.enter_async_context(handler(client, pair.connect))
-        await until(server, lambda status: status["phase"] == "Running")
-        await hand_off(client)
+    async with moving(server, client, pair):
         status = await until(server, lambda status: bool(status["migrationState"].get("completed")))
     reason = "disk data has a disk.img that belongs to user 4242 on the target's node"
     assert status["migrationState"]["failureReason"] == reason
@@ -131,11 +128,7 @@ async def test_a_pod_of_the_node_that_does_not_answer_delays_no_report_about_the
 ) -> None:
     pair = Pair(tmp_path)
     put_vmi(server, nodeName=NODE)
-    async with AsyncExitStack() as stack:
-        await pair.listen(stack)
-        await stack.enter_async_context(handler(client, pair.connect))
-        await until(server, lambda status: status["phase"] == "Running")
-        await hand_off(client)
+    async with moving(server, client, pair):
         while "StartMigration" not in pair.source.calls:  # noqa: ASYNC110 - it is called by the other side
             await asyncio.sleep(0.01)
         pair.source.error = Unavailable("the launcher does not answer")
