@@ -7,14 +7,14 @@ from __future__ import annotations
 import re
 import time
 from collections import Counter
-from contextlib import ExitStack
 from datetime import UTC, datetime
 from typing import Any
 
 from tests.bench.percentiles import percentile
 from tests.e2e.audit import Request, requests
-from tests.e2e.cluster import get, kubectl, nodes
-from tests.e2e.guests import Guest, observed, running, until
+from tests.e2e.cluster import kubectl
+from tests.e2e.draining import drain, drainable, on, remove_migrations
+from tests.e2e.guests import observed, running, until
 from tests.e2e.migrations import asked, launchers, migratable, migrate
 
 MOVES, DRAINED = 20, 6
@@ -49,7 +49,7 @@ def _moves() -> Body:
             asks.append(Counter(f"{r.account} {r.verb} {r.resource}" for r in requests(began) if _counts(r)))
             downtimes += [int(found) for found in _DOWNTIME.findall(kubectl("logs", source, "-c", "compute"))[-1:]]
         seen = answers()
-    kubectl("delete", "vmim", "-l", f"kubevirt.io/vmi-name={GUEST}", "--ignore-not-found")
+    remove_migrations(guest)
     totals = [ask.total() for ask in asks]
     found: Body = {
         "created to Succeeded, s": _spread(seconds),
@@ -81,37 +81,30 @@ def _spread(values: list[Any]) -> Body:
 
 def _drain() -> Body:
     """Seconds of `kubectl drain`; two guests move at a time, which is the default for each node."""
-    _, node = nodes()
-    with ExitStack() as stack:
-        stack.callback(kubectl, "uncordon", node)
-        guests = stack.enter_context(running(*(_preferring(f"bench-drained{n}", node) for n in range(DRAINED))))
-        assert {guest.vmi["status"]["nodeName"] for guest in guests} == {node}
-        ticks = stack.enter_context(observed(*guests))
-        moment = time.monotonic()
-        arguments = ("--ignore-daemonsets", "--delete-emptydir-data", "--pod-selector=kubevirt.io=virt-launcher")
-        kubectl("drain", node, *arguments, "--timeout=180s", deadline=200)
-        took = time.monotonic() - moment
-        until(lambda: all(_is_elsewhere(guest, node) for guest in guests), "every guest to run elsewhere")
-        gaps = [tick.longest_gap for tick in ticks().values()]
-        boots = {len(tick.boots) for tick in ticks().values()}
-        for guest in guests:
-            kubectl("delete", "vmim", "-l", f"kubevirt.io/vmi-name={guest.name}", "--ignore-not-found")
-    found = {"seconds": round(took, 1), "longest gap of a guest, s": round(max(gaps), 2), "boot ids": max(boots)}
+    with drainable() as node:
+        bodies = [_leaving(f"bench-drained{number}", node) for number in range(DRAINED)]
+        with running(*bodies) as guests, observed(*guests) as ticks:
+            assert {guest.vmi["status"]["nodeName"] for guest in guests} == {node}
+            moment = time.monotonic()
+            drain(node)
+            took = time.monotonic() - moment
+            until(lambda: all(_is_elsewhere(guest.vmi["status"], node) for guest in guests), "every guest to move")
+            seen = ticks().values()
+            remove_migrations(*guests)
+    found = {
+        "seconds": round(took, 1),
+        "longest gap of a guest, s": round(max(tick.longest_gap for tick in seen), 2),
+        "boot ids": max(len(tick.boots) for tick in seen),
+    }
     print(f"\n`kubectl drain` of a node with {DRAINED} guests of 128 MiB: {found}")
     return found
 
 
-def _preferring(name: str, node: str) -> Body:
+def _leaving(name: str, node: str) -> Body:
     body = migratable(name)
-    term = {"matchExpressions": [{"key": "kubernetes.io/hostname", "operator": "In", "values": [node]}]}
-    preferred = [{"weight": 100, "preference": term}]
-    body["spec"] |= {
-        "evictionStrategy": "LiveMigrate",
-        "affinity": {"nodeAffinity": {"preferredDuringSchedulingIgnoredDuringExecution": preferred}},
-    }
+    body["spec"] |= {"evictionStrategy": "LiveMigrate", "affinity": on(node)}
     return body
 
 
-def _is_elsewhere(guest: Guest, node: str) -> bool:
-    status = get("vmi", guest.name)["status"]
+def _is_elsewhere(status: Body, node: str) -> bool:
     return bool(status["phase"] == "Running" and status["nodeName"] != node)

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import pytest
 
-from tests.e2e.cluster import NAMESPACE, get, kubectl, nodes
+from tests.e2e.cluster import NAMESPACE, get, kubectl
+from tests.e2e.draining import drain, drainable, on, remove_migrations
 from tests.e2e.guests import Guest, await_events, manifest, observed, running, until
 
-LAUNCHERS, HANDLERS = "kubevirt.io=virt-launcher", "kubevirt.io=virt-handler"
+HANDLERS = "kubevirt.io=virt-handler"
 
 
 def movable(name: str, strategy: str = "LiveMigrate", **spec: Any) -> dict[str, Any]:
@@ -22,36 +21,9 @@ def movable(name: str, strategy: str = "LiveMigrate", **spec: Any) -> dict[str, 
     return body
 
 
-def on(node: str) -> dict[str, Any]:
-    """A preference that leaves the guest free to go."""
-    term = {"matchExpressions": [{"key": "kubernetes.io/hostname", "operator": "In", "values": [node]}]}
-    preferred = [{"weight": 100, "preference": term}]
-    return {"nodeAffinity": {"preferredDuringSchedulingIgnoredDuringExecution": preferred}}
-
-
-@contextmanager
-def drainable() -> Iterator[str]:
-    """A node that is uncordoned afterwards."""
-    _, node = nodes()
-    try:
-        yield node
-    finally:
-        kubectl("uncordon", node)
-
-
-def drain(node: str, seconds: int = 180) -> str:
-    arguments = ("--ignore-daemonsets", "--delete-emptydir-data", f"--pod-selector={LAUNCHERS}")
-    return kubectl("drain", node, *arguments, f"--timeout={seconds}s", deadline=seconds + 30)
-
-
 def migrations_of(guest: Guest) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = get("vmim", "-l", f"kubevirt.io/vmi-name={guest.name}")["items"]
     return found
-
-
-def remove_migrations(*guests: Guest) -> None:
-    for guest in guests:
-        kubectl("delete", "vmim", "-l", f"kubevirt.io/vmi-name={guest.name}", "--ignore-not-found")
 
 
 def test_a_drain_moves_every_guest_once_and_ends() -> None:
