@@ -7,7 +7,6 @@ tests and against a session libvirtd in the launcher's image with the integratio
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import Awaitable, Callable
 from typing import Any, Protocol
 
@@ -65,14 +64,25 @@ async def _until_seen(pod: Pod, expected: Observation) -> None:
     """Look again after each event, as the launcher does."""
     changed = asyncio.Event()
     pod.host.subscribe(changed.set)
-    async with asyncio.timeout(_PATIENCE):
-        while True:
-            await changed.wait()
-            changed.clear()
-            # A connection may break before that is known: its event is the next one.
-            with contextlib.suppress(HypervisorUnavailable):
-                if pod.host.connected and await _do(pod, guest.observe) == expected:
-                    return
+    seen: list[object] = []
+    try:
+        async with asyncio.timeout(_PATIENCE):
+            while seen[-1:] != [expected]:
+                await changed.wait()
+                changed.clear()
+                seen.append(await _look(pod))
+    except TimeoutError:
+        pytest.fail(f"expected {expected} within {_PATIENCE} s, seen after each event: {seen}")
+
+
+async def _look(pod: Pod) -> Observation | str:
+    if not pod.host.connected:
+        return "not connected"
+    try:
+        seen: Observation = await _do(pod, guest.observe)
+    except HypervisorUnavailable as error:  # a connection may break before that is known: its event is the next one
+        return str(error)
+    return seen
 
 
 async def no_domain_is_absent_and_nothing_can_be_done_to_it(pod: Pod) -> None:

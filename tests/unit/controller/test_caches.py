@@ -22,6 +22,8 @@ from virt_core.kube.resource import (
 from virt_core.testing.api_server import FakeApiServer
 from virt_core.vmi.instance import VirtualMachineInstance
 
+from tests.support.patience import PATIENCE
+
 PATH = PODS.path("ns")
 
 
@@ -34,7 +36,7 @@ class Watched:
         self.caches.pods.subscribe(self.changed.put_nowait)
 
     async def next(self) -> Key:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE):
             return await self.changed.get()
 
     def names(self, vmi: VirtualMachineInstance) -> list[str]:
@@ -46,7 +48,7 @@ async def watching(client: KubeClient) -> AsyncIterator[Watched]:
     watched = Watched(client)
     async with asyncio.TaskGroup() as group:
         running = group.create_task(watched.caches.run(), name="caches")
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE):
             await watched.caches.wait()
         yield watched
         running.cancel()
@@ -142,5 +144,5 @@ async def test_a_restart_during_the_suite_s_removal_does_not_wait_for_kinds_that
 ) -> None:
     server.undefined.add(gone.plural)
     async with watching(client) as watched:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE):
             await watched.caches.wait()

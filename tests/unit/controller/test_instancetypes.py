@@ -13,6 +13,8 @@ from virt_core.kube.reflector import Key
 from virt_core.kube.resource import VIRTUAL_MACHINE_INSTANCETYPES, VIRTUAL_MACHINE_PREFERENCES, VIRTUAL_MACHINES
 from virt_core.testing.api_server import FakeApiServer
 
+from tests.support.patience import PATIENCE
+
 KIND = VIRTUAL_MACHINE_INSTANCETYPES
 
 
@@ -21,7 +23,7 @@ async def test_a_machine_hears_once_of_the_object_that_it_waits_for(server: Fake
     caches.instancetypes.subscribe(heard.put_nowait)
     running = asyncio.create_task(caches.run(), name="caches")
     try:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE):
             await caches.wait()
             assert caches.instancetypes.find(KIND, "small", ("ns", "guest")) is None
             assert caches.instancetypes.find(KIND, "small", ("elsewhere", "other")) is None
@@ -43,7 +45,7 @@ async def test_kinds_that_are_not_defined_hold_up_nobody(server: FakeApiServer, 
     caches = Caches(client, "kubevirt")
     running = asyncio.create_task(caches.run(), name="caches")
     try:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE):
             await caches.wait()
         assert caches.instancetypes.find(VIRTUAL_MACHINE_PREFERENCES, "any", ("ns", "guest")) is None
     finally:
@@ -60,7 +62,7 @@ async def test_a_machine_that_is_gone_waits_for_nothing(server: FakeApiServer, c
     caches.instancetypes.subscribe(heard.put_nowait)
     running = asyncio.create_task(caches.run(), name="caches")
     try:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE):
             await caches.wait()
             await reconciler.reconcile(("ns", "guest"))
             caches.vms.subscribe(lambda _: gone.set() if caches.vms.get(("ns", "guest")) is None else None)

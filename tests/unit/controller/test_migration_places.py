@@ -21,6 +21,7 @@ from virt_core.migration.migration import VirtualMachineInstanceMigration
 from virt_core.testing.api_server import FakeApiServer
 from virt_core.testing.place import Place
 
+from tests.support.patience import PATIENCE
 from tests.unit.controller.migration_world import JOB, LAUNCHER, MigrationWorld
 from tests.unit.controller.passes import Passes
 
@@ -103,7 +104,7 @@ async def test_what_comes_while_a_migration_takes_the_last_place_waits(
     reconciler = _reconciler(slow, caches)
     running = asyncio.create_task(caches.run(), name="caches")
     try:
-        async with asyncio.timeout(10), asyncio.TaskGroup() as group:
+        async with asyncio.timeout(PATIENCE), asyncio.TaskGroup() as group:
             await caches.wait()
             group.create_task(reconciler.reconcile(JOB))
             await slow.reached.wait()

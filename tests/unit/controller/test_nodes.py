@@ -20,6 +20,8 @@ from virt_core.kube.resource import NODES
 from virt_core.objects.meta import rfc3339
 from virt_core.testing.api_server import FakeApiServer
 
+from tests.support.patience import PATIENCE
+
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
 UNREACHABLE = "node.kubernetes.io/unreachable"
 OUT_OF_SERVICE = "node.kubernetes.io/out-of-service"
@@ -94,7 +96,7 @@ class Watched:
 
     async def next(self) -> str | None:
         """The trouble of the node that is reported next."""
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE):
             found = self.nodes.trouble(await self.changes.get(), datetime.now(UTC))
         return found.reason if found is not None else None
 
@@ -104,7 +106,7 @@ async def at_work(client: KubeClient) -> AsyncIterator[Watched]:
     watched = Watched(client)
     async with asyncio.TaskGroup() as group:
         tasks = [group.create_task(work) for work in (watched.cache.run(), watched.nodes.work())]
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE):
             await watched.cache.synced.wait()
         yield watched
         for task in tasks:
@@ -132,7 +134,7 @@ async def test_a_node_whose_handler_fell_silent_is_marked_once(server: FakeApiSe
     server.put(NODES.path(), body(heartbeat="2026-01-01T00:00:00Z"))
     async with at_work(client) as watched:
         assert await watched.next() == "HandlerUnresponsive"
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE):
             await server.received("PATCH", 1)
         node = await client.get(NODES, None, "node1")
         assert node["metadata"]["labels"] == {"kubevirt.io/schedulable": "false"}

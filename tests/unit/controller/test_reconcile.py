@@ -34,6 +34,7 @@ from virt_core.testing.place import Place
 from virt_core.testing.refused import Refused
 from virt_core.vmi.instance import VirtualMachineInstance
 
+from tests.support.patience import PATIENCE
 from tests.unit.controller.planning import CLAIMED, SPEC
 
 VMIS = VIRTUAL_MACHINE_INSTANCES.path("ns")
@@ -54,7 +55,7 @@ async def at_work(client: KubeClient) -> AsyncIterator[Caches]:
     async with asyncio.TaskGroup() as group:
         tasks = [group.create_task(work) for work in (caches.run(), nodes.work(), reconciler.work())]
         try:
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(PATIENCE):
                 yield caches
         finally:
             for task in tasks:

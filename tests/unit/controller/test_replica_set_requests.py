@@ -16,6 +16,7 @@ from virt_core.testing.history import Object
 from virt_core.testing.place import Place
 from virt_core.testing.refused import Refused
 
+from tests.support.patience import PATIENCE
 from tests.unit.controller.replica_set_world import KEY, ReplicaSetWorld, reconciler
 
 _VMIS = VIRTUAL_MACHINE_INSTANCES.path("ns")
@@ -26,7 +27,7 @@ async def stale(client: KubeClient) -> AsyncIterator[Caches]:
     """Caches that see nothing more."""
     caches = Caches(client, "kubevirt")
     running = asyncio.create_task(caches.run(), name="caches")
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE):
         await caches.wait()
     running.cancel()
     yield caches

@@ -17,6 +17,8 @@ from virt_core.kube.client import KubeClient
 from virt_core.kube.errors import Unavailable
 from virt_core.kube.resource import CONFIG_MAPS
 
+from tests.support.patience import PATIENCE
+
 
 def connection_to(port: int) -> int:
     """The descriptor of this process's only connection to that port."""
@@ -45,7 +47,7 @@ async def failure_of(client: KubeClient) -> str:
 async def ended(body: aiohttp.StreamReader) -> bool:
     """Whether reading ends, in whatever way, within seconds."""
     try:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE):
             return not await body.readany()
     except TimeoutError:
         return False

@@ -7,6 +7,8 @@ import asyncio
 import pytest
 from virt_core.aio import TaskEnded, until
 
+from tests.support.patience import PATIENCE
+
 
 async def forever() -> None:
     await asyncio.Event().wait()
@@ -18,7 +20,7 @@ async def returns() -> None:
 
 async def test_a_task_that_returns_ends_the_process() -> None:
     with pytest.raises(ExceptionGroup) as raised:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE):
             await until(asyncio.Event(), ("watches", forever()), ("rpc server", returns()))
     (ended,) = raised.value.exceptions
     assert isinstance(ended, TaskEnded)
@@ -35,5 +37,5 @@ async def test_after_the_signal_tasks_may_end_as_they_like() -> None:
         stopping.set()
         await forever()
 
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE):
         await until(stopping, ("ends", returns_at_the_signal()), ("signal", signal()))

@@ -15,6 +15,7 @@ from virt_core.kube.configuration import ConfigurationCache
 from virt_core.kube.resource import KUBEVIRTS
 from virt_core.testing.api_server import FakeApiServer
 
+from tests.support.patience import PATIENCE
 from tests.support.process_logs import logging_restored
 
 PATH = KUBEVIRTS.path("kubevirt")
@@ -34,7 +35,7 @@ class Watched:
         self.cache.subscribe(self._changed.set)
 
     async def next(self) -> ConfigurationCache:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE):
             await self._changed.wait()
         self._changed.clear()
         return self.cache
@@ -53,7 +54,7 @@ async def watching(client: KubeClient) -> AsyncIterator[Watched]:
     watched = Watched(client)
     async with asyncio.TaskGroup() as group:
         running = group.create_task(watched.cache.run(), name="configuration")
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE):
             await watched.cache.synced.wait()
         yield watched
         running.cancel()

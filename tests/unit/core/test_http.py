@@ -7,6 +7,7 @@ import asyncio
 import pytest
 from virt_core import http
 
+from tests.support.patience import PATIENCE
 from tests.support.probes import ask, free_port
 
 
@@ -20,7 +21,7 @@ async def test_503_until_ready_then_200_and_nothing_to_what_is_no_request(
 ) -> None:
     monkeypatch.setattr(http, "_HOLD", 0.01)
     ready = asyncio.Event()
-    async with asyncio.timeout(5), asyncio.TaskGroup() as group:
+    async with asyncio.timeout(PATIENCE), asyncio.TaskGroup() as group:
         serving = group.create_task(http.serve(port, ready.wait), name="http")
         assert (await ask(port)).startswith(b"HTTP/1.1 503 ")
         ready.set()
@@ -44,7 +45,7 @@ async def test_a_probe_that_comes_early_is_answered_when_the_process_is_ready(
         probed.set()
         await ready.wait()
 
-    async with asyncio.timeout(5), asyncio.TaskGroup() as group:
+    async with asyncio.timeout(PATIENCE), asyncio.TaskGroup() as group:
         serving = group.create_task(http.serve(port, until_ready), name="http")
         answer = group.create_task(ask(port), name="probe")
         await probed.wait()
@@ -57,14 +58,14 @@ async def test_a_probe_that_comes_early_is_answered_when_the_process_is_ready(
 async def test_the_probe_is_answered_on_both_families(port: int, address: str) -> None:
     ready = asyncio.Event()
     ready.set()
-    async with asyncio.timeout(5), asyncio.TaskGroup() as group:
+    async with asyncio.timeout(PATIENCE), asyncio.TaskGroup() as group:
         serving = group.create_task(http.serve(port, ready.wait), name="http")
         assert (await ask(port, address=address)).startswith(b"HTTP/1.1 200 ")
         serving.cancel()
 
 
 async def test_metrics_are_answered_whether_the_process_is_ready_or_not(port: int) -> None:
-    async with asyncio.timeout(5), asyncio.TaskGroup() as group:
+    async with asyncio.timeout(PATIENCE), asyncio.TaskGroup() as group:
         serving = group.create_task(http.serve(port, asyncio.Event().wait, lambda: "up 1\n"), name="http")
         answer = await ask(port, b"GET /metrics HTTP/1.1\r\n\r\n")
         serving.cancel()
@@ -81,7 +82,7 @@ async def test_metrics_are_measured_once_for_all_who_ask_at_the_same_time(port: 
         measured.append(len(measured))
         return f"measured {len(measured)}\n"
 
-    async with asyncio.timeout(5), asyncio.TaskGroup() as group:
+    async with asyncio.timeout(PATIENCE), asyncio.TaskGroup() as group:
         serving = group.create_task(http.serve(port, asyncio.Event().wait, measure), name="http")
         answers = [await ask(port, b"GET /metrics HTTP/1.1\r\n\r\n") for _ in range(3)]
         serving.cancel()

@@ -11,6 +11,8 @@ from virt_core.kube.lease import LeadershipLost, Lease, Timing
 from virt_core.kube.resource import CONFIG_MAPS, LEASES
 from virt_core.testing.api_server import FakeApiServer
 
+from tests.support.patience import PATIENCE
+
 
 class Replica:
     """A candidate whose work lasts until it is cancelled."""
@@ -48,8 +50,8 @@ async def holder(client: KubeClient) -> str:
 async def test_the_first_leads_and_the_second_takes_over_at_once_when_it_is_released(
     server: FakeApiServer, client: KubeClient
 ) -> None:
-    async with asyncio.timeout(5), asyncio.TaskGroup() as group:  # a lease that is not released lasts 15 s
-        first = Replica(client, group, "first")
+    async with asyncio.timeout(PATIENCE), asyncio.TaskGroup() as group:
+        first = Replica(client, group, "first", duration=2 * PATIENCE)
         await first.working.wait()
         assert await holder(client) == "first"
         second = Replica(client, group, "second")
@@ -68,7 +70,7 @@ async def test_a_killed_leader_s_lease_is_taken_when_it_expires_and_not_before(
 ) -> None:
     server.put(LEASES.path("ns"), {"metadata": {"name": "leader"}, "spec": {"holderIdentity": "killed"}})
     began = asyncio.get_running_loop().time()
-    async with asyncio.timeout(5), asyncio.TaskGroup() as group:
+    async with asyncio.timeout(PATIENCE), asyncio.TaskGroup() as group:
         standby = Replica(client, group, "standby", duration=0.2)
         await standby.working.wait()
         assert asyncio.get_running_loop().time() - began >= 0.2
@@ -91,14 +93,14 @@ async def test_a_replica_that_comes_back_by_the_same_name_leads_at_once(
     server: FakeApiServer, client: KubeClient
 ) -> None:
     server.put(LEASES.path("ns"), {"metadata": {"name": "leader"}, "spec": {"holderIdentity": "same"}})
-    async with asyncio.timeout(5), asyncio.TaskGroup() as group:
-        replica = Replica(client, group, "same")
+    async with asyncio.timeout(PATIENCE), asyncio.TaskGroup() as group:
+        replica = Replica(client, group, "same", duration=2 * PATIENCE)
         await replica.working.wait()
         await replica.stop()
 
 
 async def test_one_of_two_leads_when_both_begin_at_once(client: KubeClient) -> None:
-    async with asyncio.timeout(5), asyncio.TaskGroup() as group:
+    async with asyncio.timeout(PATIENCE), asyncio.TaskGroup() as group:
         replicas = [Replica(client, group, name) for name in ("one", "two")]
         working = [asyncio.create_task(replica.working.wait()) for replica in replicas]
         await asyncio.wait(working, return_when=asyncio.FIRST_COMPLETED)
@@ -113,7 +115,7 @@ async def test_one_of_two_leads_when_both_begin_at_once(client: KubeClient) -> N
 async def test_work_is_cancelled_when_another_holds_the_lease(
     client: KubeClient,
 ) -> None:
-    async with asyncio.timeout(5), asyncio.TaskGroup() as group:
+    async with asyncio.timeout(PATIENCE), asyncio.TaskGroup() as group:
         replica = Replica(client, group, "robbed", renewal=0.02)
         await replica.working.wait()
         await client.merge_patch(LEASES, "ns", "leader", {"spec": {"holderIdentity": "robber"}})
@@ -126,7 +128,7 @@ async def test_work_is_cancelled_when_another_holds_the_lease(
 async def test_work_is_cancelled_when_the_api_server_is_away_too_long(
     server: FakeApiServer, client: KubeClient
 ) -> None:
-    async with asyncio.timeout(5), asyncio.TaskGroup() as group:
+    async with asyncio.timeout(PATIENCE), asyncio.TaskGroup() as group:
         replica = Replica(client, group, "lonely", renewal=0.02, retry=0.02, surrender=0.1)
         await replica.working.wait()
         await server.down()
@@ -138,14 +140,14 @@ async def test_work_is_cancelled_when_the_api_server_is_away_too_long(
 
 async def test_a_leader_that_another_may_have_followed_reads_but_writes_nothing(client: KubeClient) -> None:
     loop, late = asyncio.get_running_loop(), asyncio.Event()
-    async with asyncio.timeout(5), asyncio.TaskGroup() as group:
-        replica = Replica(client, group, "frozen", renewal=60.0, surrender=0.2)
+    async with asyncio.timeout(PATIENCE), asyncio.TaskGroup() as group:
+        replica = Replica(client, group, "frozen", renewal=60.0, surrender=1.0)
         leaders = client.only_while(lambda: replica.lease.certain)
         with pytest.raises(Unavailable):
             await leaders.create(CONFIG_MAPS, "ns", {"metadata": {"name": "early"}})
         await replica.working.wait()
         await leaders.create(CONFIG_MAPS, "ns", {"metadata": {"name": "a"}})
-        loop.call_later(0.2, late.set)
+        loop.call_later(1.0, late.set)
         await late.wait()
         with pytest.raises(Unavailable):
             await leaders.delete(CONFIG_MAPS, "ns", "a")

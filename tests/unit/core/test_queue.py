@@ -11,12 +11,14 @@ import pytest
 from virt_core.kube.errors import Conflict, Unavailable
 from virt_core.kube.queue import Retry, WorkQueue
 
+from tests.support.patience import PATIENCE
+
 
 @asynccontextmanager
 async def working(
     queue: WorkQueue[str], reconcile: Callable[[str], Awaitable[float | None]], *first: str, workers: int = 2
 ) -> AsyncIterator[None]:
-    async with asyncio.timeout(5), asyncio.TaskGroup() as group:
+    async with asyncio.timeout(PATIENCE), asyncio.TaskGroup() as group:
         running = group.create_task(queue.run(reconcile, workers, first=first), name="queue")
         yield
         running.cancel()

@@ -19,6 +19,8 @@ from virt_core.kube.resource import CONFIG_MAPS
 from virt_core.objects.meta import ObjectMeta
 from virt_core.testing.api_server import FakeApiServer
 
+from tests.support.patience import PATIENCE
+
 PATH = CONFIG_MAPS.path("ns")
 DEEPER = 20_000  # levels; what the client allows is 12,000
 
@@ -44,7 +46,7 @@ class Watched:
         return {pod.metadata.name for pod in self.reflector}
 
     async def next(self) -> str:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE):
             return (await self.changes.get())[1]
 
     def labels(self, name: str) -> dict[str, str]:
@@ -58,7 +60,7 @@ async def watching(client: KubeClient, selected: str = "", **seconds: float) -> 
     watched = Watched(client, selected, **seconds)
     async with asyncio.TaskGroup() as group:
         running = group.create_task(watched.reflector.run(), name="reflector")
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE):
             await watched.reflector.synced.wait()
         yield watched
         running.cancel()
@@ -167,7 +169,7 @@ async def test_a_closed_watch_is_reopened_where_it_ended(server: FakeApiServer, 
         server.hang()
         server.put(PATH, config_map("two"))  # while the watch is down
         server.cut()
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE):
             await server.received("WATCH", 2)
         assert server.requests[-1] == (f"WATCH {seen['metadata']['resourceVersion']}", PATH)
         server.hang(False)
@@ -184,7 +186,7 @@ async def test_a_bookmark_moves_the_place_to_reopen_at(server: FakeApiServer, cl
         version = server.store.version
         await until(lambda: watched.reflector._version == str(version))
         server.cut()
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE):
             await server.received("WATCH", 2)
         assert server.requests[-1] == (f"WATCH {version}", PATH)
 
@@ -194,7 +196,7 @@ async def test_a_silent_watch_is_closed(server: FakeApiServer, client: KubeClien
         await server.received("WATCH", 1)
         server.hang()
         server.put(PATH, config_map("missed"))
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE):
             await server.received("WATCH", 3)
         server.hang(False)
         assert await watched.next() == "missed"
@@ -236,7 +238,7 @@ async def test_the_last_version_that_decoded_is_kept_also_by_a_new_list(
         assert await watched.next() == "turns"
         server.compact()
         server.cut()
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE):
             await server.received("LIST", 2)
         (kept,) = watched.reflector
         assert kept.data == {"a": "1"}
@@ -257,7 +259,7 @@ async def test_a_defect_in_a_callback_ends_neither_the_watch_nor_the_process(
 
     reflector = Reflector(client, CONFIG_MAPS, ConfigMap, on_change, namespace="ns")
     server.put(PATH, config_map("first"))
-    async with asyncio.timeout(5), asyncio.TaskGroup() as group:
+    async with asyncio.timeout(PATIENCE), asyncio.TaskGroup() as group:
         running = group.create_task(reflector.run(), name="reflector")
         assert await seen.get() == ("ns", "first")
         await server.received("WATCH", 1)
@@ -307,7 +309,7 @@ async def test_an_object_nested_deeper_than_can_be_decoded_keeps_no_other_out(
         monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
         async with KubeClient.connect("test") as client, watching(client) as watched:
             assert watched.names() == {"good"}
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(PATIENCE):
                 assert await watches.get() == "7"
 
 
@@ -338,7 +340,7 @@ async def test_events_larger_than_any_line_limit_arrive(server: FakeApiServer, c
 
 async def until(condition: Callable[[], bool]) -> None:
     """Let other tasks run until it holds."""
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE):
         while not condition():  # noqa: ASYNC110 - what it looks at has no event
             await asyncio.sleep(0)
 
@@ -352,7 +354,7 @@ async def test_a_kind_is_watched_while_it_is_defined_and_has_no_objects_otherwis
     reflector = Reflector(client, CONFIG_MAPS, ConfigMap, changes.put_nowait, namespace="ns", defined=defined)
     running = asyncio.create_task(reflector.run(), name="reflector")
     try:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE):
             await asyncio.sleep(0)
             assert server.count("LIST") == 0
             defined.set()
@@ -379,7 +381,7 @@ async def test_an_optional_kind_has_no_objects_while_the_api_server_does_not_kno
     reflector = Reflector(client, CONFIG_MAPS, ConfigMap, changes.put_nowait, namespace="ns", optional=True)
     running = asyncio.create_task(reflector.run(), name="reflector")
     try:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE):
             await reflector.synced.wait()
             assert list(reflector) == []
             server.undefined.clear()

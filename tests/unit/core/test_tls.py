@@ -18,6 +18,8 @@ from virt_core.rpc.identity import Identity
 from virt_core.rpc.server import create_server
 from virt_core.rpc.tls import NAMES, Certificates, read_files, write_files
 
+from tests.support.patience import PATIENCE
+
 
 class Authority:
     """Signs leaves for "localhost"."""
@@ -90,7 +92,7 @@ async def shown(port: int, client: Certificates) -> str:
     context = ssl.create_default_context(cafile=str(client.folder / "ca.crt"))
     context.load_cert_chain(client.folder / "tls.crt", client.folder / "tls.key")
     context.set_alpn_protocols(["h2"])
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE):
         _, writer = await asyncio.open_connection("localhost", port, ssl=context)
     pem = writer.get_extra_info("ssl_object").getpeercert(binary_form=True)
     writer.transport.abort()

@@ -21,6 +21,7 @@ from virt_handler.machines.pod import ConnectLauncher
 from virt_handler.migration.execute import MigrationExecutor
 from virt_handler.reconcile import Machines
 
+from tests.support.patience import PATIENCE
 from tests.unit.handler.demo import NODE, POD_UID
 
 VMIS = VIRTUAL_MACHINE_INSTANCES.path("default")
@@ -42,7 +43,7 @@ async def handler(client: KubeClient, connect: ConnectLauncher) -> AsyncIterator
         executor=executor,
         migrations=MigrationExecutor(client, vmis.rewrote),
     )
-    async with asyncio.timeout(10), asyncio.TaskGroup() as group:
+    async with asyncio.timeout(PATIENCE), asyncio.TaskGroup() as group:
         tasks = [group.create_task(work) for work in (vmis.run(), configuration.run(), machines.run())]
         yield machines
         for task in tasks:

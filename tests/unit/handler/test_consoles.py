@@ -15,6 +15,8 @@ from virt_handler.launchers.pod_folders import PodFolders
 from virt_handler.service.consoles import Consoles
 from virt_handler.service.session import Session
 
+from tests.support.patience import PATIENCE
+
 FIRST = pb.OpenConsoleRequest(target=pb.VirtualMachineInstanceRef(name="demo"), device=pb.CONSOLE_DEVICE_SERIAL)
 
 
@@ -59,7 +61,7 @@ async def test_a_console_ends_when_its_callers_stream_breaks(guest: tuple[Consol
         yield FIRST
         raise Denied("the caller's certificate was revoked")
 
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE):
         responses = await all_of(consoles.open(requests(), lambda _: "pod", stays), asyncio.Event())
     assert [response.WhichOneof("message") for response in responses] == ["opened"]
 
@@ -81,7 +83,7 @@ async def test_of_two_callers_at_once_who_preserve_an_older_console_the_second_i
         await asyncio.Event().wait()
 
     consoles, opened = Consoles(cast(PodFolders, Folders()), open_session), [asyncio.Event(), asyncio.Event()]
-    async with asyncio.timeout(5), asyncio.TaskGroup() as group:
+    async with asyncio.timeout(PATIENCE), asyncio.TaskGroup() as group:
         first = group.create_task(all_of(consoles.open(requests(), lambda _: "pod", stays), opened[0]))
         await entered.acquire()
         second = asyncio.ensure_future(all_of(consoles.open(requests(), lambda _: "pod", stays), opened[1]))
@@ -112,7 +114,7 @@ async def test_a_console_that_the_guest_ends_leaves_no_reader_of_its_callers_str
                 await asyncio.sleep(0)
             released.set()
 
-    async with asyncio.timeout(5), asyncio.TaskGroup() as group:
+    async with asyncio.timeout(PATIENCE), asyncio.TaskGroup() as group:
         reading = group.create_task(all_of(consoles.open(requests(), lambda _: "pod", stays), opened))
         await opened.wait()
         serial.shutdown(socket.SHUT_WR)
@@ -130,7 +132,7 @@ async def test_a_console_that_ends_because_the_guest_migrates_says_where_the_gue
         yield FIRST
         await asyncio.Event().wait()
 
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE):
         responses = consoles.open(requests(), lambda _: "pod", lambda _, pod: "node2" if pod == "pod" else "")
         reading = asyncio.create_task(all_of(responses, opened))
         await opened.wait()

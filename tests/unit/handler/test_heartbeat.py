@@ -15,6 +15,8 @@ from virt_core.kube.resource import NODES, Resource
 from virt_handler.node import heartbeat
 from virt_handler.node.plan import marks
 
+from tests.support.patience import PATIENCE
+
 
 class ApiServer:
     """Takes merge patches of Nodes, refusing the first few."""
@@ -32,7 +34,7 @@ class ApiServer:
 
     async def schedulable(self) -> str:
         """The value of the next heartbeat."""
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE):
             value: str = (await self.patches.get())["labels"]["kubevirt.io/schedulable"]
         return value
 

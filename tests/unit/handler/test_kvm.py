@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 from virt_handler.node import kvm
 
+from tests.support.patience import PATIENCE
+
 SOURCE = Path(__file__).parents[3] / "services" / "handler" / "kvm_probe" / "kvm_probe.c"
 
 
@@ -40,7 +42,7 @@ async def test_a_failed_probe_reports_why(tmp_path: Path, device: Path) -> None:
 
 async def test_a_probe_that_hangs_is_killed(tmp_path: Path, device: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(kvm, "_SECONDS", 0.05)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE):
         found = await kvm._trouble(program(tmp_path, "trap '' TERM; exec tail -f /dev/null"), device)
     assert found.startswith("no guest ran to its mark") and "cannot be killed" not in found
 

@@ -11,6 +11,8 @@ from virt_core.kube.resource import VIRTUAL_MACHINE_INSTANCES as VMI
 from virt_core.testing.api_server import FakeApiServer
 from virt_handler.own_vmis import OwnVmis
 
+from tests.support.patience import PATIENCE
+
 from .node import VMIS
 
 HERE, ARRIVING = "kubevirt.io/nodeName", "kubevirt.io/migrationTargetNodeName"
@@ -29,7 +31,7 @@ async def test_machines_of_this_node_and_those_that_arrive_are_cached_once(
     put(server, "elsewhere", **{HERE: "node2"})
     changed: asyncio.Queue[Key] = asyncio.Queue()
     vmis = OwnVmis(client, "node1", changed.put_nowait)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE):
         running = asyncio.create_task(vmis.run())
         await vmis.synced.wait()
         assert sorted(vmi.metadata.name for vmi in vmis) == ["arriving", "both", "here"]
@@ -48,7 +50,7 @@ async def test_an_own_write_is_seen_at_once_and_the_newest_version_counts(
 ) -> None:
     put(server, "both", **{HERE: "node1", ARRIVING: "node1"})
     vmis = OwnVmis(client, "node1", lambda _: None)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE):
         running = asyncio.create_task(vmis.run())
         await vmis.synced.wait()
         server.hang()

@@ -13,6 +13,7 @@ from virt_handler.launchers.folder_events import FolderEvents
 from virt_handler.launchers.peer_process import connect, names_pod
 from virt_handler.launchers.pod_folders import HostilePath, PodFolders
 
+from tests.support.patience import PATIENCE
 from tests.unit.handler.demo import POD_UID
 
 NAME = "launcher-sock"
@@ -76,7 +77,7 @@ async def test_folders_and_socket_may_come_one_after_the_other(place: Place, fol
     temporary = place.sockets / "temporary"
     place.listen(temporary)
     temporary.rename(place.sockets / NAME)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE):
         os.close(await waiting)
 
 
@@ -88,7 +89,7 @@ async def test_a_pod_folder_that_goes_and_comes_again_is_waited_for(place: Place
         folder.rmdir()
     place.sockets.mkdir(parents=True)
     place.listen(place.sockets / NAME)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE):
         os.close(await waiting)
 
 

@@ -20,6 +20,7 @@ from virt_launcher.machine.status import state
 from tests.samples.public_keys import KEY, OTHER
 from tests.support.hypervisor.fake_host import FakeAgent
 from tests.support.mounted_secret import MountedSecret
+from tests.support.patience import PATIENCE
 from tests.unit.launcher.launcher_pod import LauncherPod, machine
 
 NO_AGENT = state_pb2.CREDENTIALS_PROGRESS_NO_AGENT
@@ -248,7 +249,7 @@ async def test_a_change_of_a_secret_is_noticed_at_once(secrets: Secrets) -> None
     changes: asyncio.Queue[None] = asyncio.Queue()
     keeper = cast(Keeper, OneMachine(secrets.machine))
     watching = asyncio.create_task(watch_secrets(keeper, lambda: changes.put_nowait(None)))
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE):
         await changes.get()
         for secret in (secrets.keys, secrets.passwords):
             secret.write({"a": "changed"})
@@ -268,5 +269,5 @@ async def test_secrets_that_cannot_be_watched_are_read_every_minute(pod: Launche
 
 
 async def test_a_machine_without_credentials_watches_nothing() -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE):
         await watch_secrets(cast(Keeper, OneMachine(machine())), lambda: None)

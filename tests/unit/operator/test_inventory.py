@@ -14,6 +14,8 @@ from virt_operator.certificates.authority import AuthorityWatch
 from virt_operator.reconcile.inventory import Inventory
 from virt_operator.strategy.ref import Ref
 
+from tests.support.patience import PATIENCE
+
 REF = Ref("ConfigMap", "kubevirt", "written")
 BODY: dict[str, Any] = {
     "metadata": {"name": "written", "labels": {"app.kubernetes.io/managed-by": "virt-operator"}},
@@ -40,7 +42,7 @@ async def test_an_object_that_is_deleted_before_the_watch_showed_it_is_known_to_
         server.cut()
         server.hang(False)
         await server.received("LIST", 2)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE):
             while REF in inventory.observe().owned:
                 changed.clear()
                 await changed.wait()
@@ -67,7 +69,7 @@ async def test_a_heartbeat_on_a_node_is_no_reason_for_a_pass_and_the_end_of_its_
     server.put(NODES.path(), ready("True", "1"))
     running = asyncio.create_task(watch)
     try:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE):
             await changed.wait()
             server.patch(NODES.path(None, "node1"), ready("True", "2"))
             changed.clear()

@@ -18,6 +18,8 @@ from virt_operator.certificates.issue import new_authority
 from virt_operator.certificates.own import OwnCertificate
 from virt_operator.certificates.secret import AUTHORITY_SECRET, data_of, key_pair_of
 
+from tests.support.patience import PATIENCE
+
 NAMESPACE = "kubevirt"
 
 
@@ -27,7 +29,7 @@ async def replica(client: KubeClient, folder: Path) -> AsyncIterator[AuthorityWa
     folder.mkdir(exist_ok=True)
     authority = AuthorityWatch(client, NAMESPACE)
     own = OwnCertificate(authority, NAMESPACE, folder)
-    async with asyncio.timeout(10), asyncio.TaskGroup() as group:
+    async with asyncio.timeout(PATIENCE), asyncio.TaskGroup() as group:
         tasks = [group.create_task(authority.run(), name="authority"), group.create_task(own.run(), name="own")]
         await own.ready.wait()
         yield authority
@@ -40,7 +42,7 @@ async def until(authority: AuthorityWatch, holds: Callable[[], bool]) -> None:
     while not holds():
         changed = asyncio.Event()
         authority.subscribe(changed.set)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE):
             await changed.wait()
         await asyncio.sleep(0)  # the leaf's own task is woken by the same change
 
@@ -102,7 +104,7 @@ async def test_the_leaf_is_renewed_at_half_life(client: KubeClient, tmp_path: Pa
     pair = new_authority(clock)
     body = {"metadata": {"name": AUTHORITY_SECRET, "namespace": NAMESPACE}, "data": data_of(pair)}
     authority.wrote(await client.create(SECRETS, NAMESPACE, body))
-    async with asyncio.timeout(5), asyncio.TaskGroup() as group:
+    async with asyncio.timeout(PATIENCE), asyncio.TaskGroup() as group:
         running = group.create_task(own.run(), name="own")
         await own.ready.wait()
         first = leaf(tmp_path).serial_number

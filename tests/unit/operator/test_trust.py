@@ -19,6 +19,7 @@ from virt_operator.certificates.rollover import Authority, authority_data, with_
 from virt_operator.certificates.secret import AUTHORITY_SECRET
 from virt_operator.certificates.trust import TrustReports
 
+from tests.support.patience import PATIENCE
 from tests.unit.operator.pods import pod
 
 
@@ -49,7 +50,7 @@ async def test_pods_are_queried_during_a_rollover_until_they_have_its_bundle(tmp
     async with listening(0, identity, served, peers=allow("virt-operator")) as port:
         own = leaf("virt-operator", both.bundle)
         reports = TrustReports(authority, own, "kubevirt", lambda: pods, changed.set, port=port)
-        async with asyncio.timeout(10), asyncio.TaskGroup() as group:
+        async with asyncio.timeout(PATIENCE), asyncio.TaskGroup() as group:
             running = group.create_task(reports.run(), name="reports")
             await asyncio.sleep(0)
             assert reports.by_pod == {}  # nobody is asked for nothing
