@@ -11,6 +11,8 @@ import pytest
 from virt_core.kube.resource import CONFIG_MAPS
 from virt_core.testing.api_server import FakeApiServer
 
+from tests.support.patience import PATIENCE
+
 SCRIPT = Path(__file__).with_name("closed_descriptor.py")
 
 
@@ -28,7 +30,7 @@ async def test_a_connection_whose_descriptor_was_closed_is_lost_and_the_next_req
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
     )
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(2 * PATIENCE):
         output, _ = await process.communicate()
     assert process.returncode == 0, output.decode()
     assert b"the watch ended" in output

@@ -18,6 +18,8 @@ from virt_handler.deviceplugin import registration
 from virt_handler.deviceplugin.plugin import KVM, TUN, Kind
 from virt_handler.launchers.folder_events import FolderEvents
 
+from tests.support.patience import PATIENCE
+
 
 class Kubelet(deviceplugin_pb2_grpc.RegistrationServicer):
     """Serves Registration as the kubelet does."""
@@ -54,7 +56,7 @@ async def kubelet() -> AsyncIterator[Kubelet]:
 
 
 async def _announced(kubelet: Kubelet) -> pb.RegisterRequest:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE):
         return await kubelet.registered.get()
 
 
@@ -79,7 +81,7 @@ async def test_devices_are_announced_listed_and_allocated_and_again_to_the_next_
             assert not offered.is_set()
             listed = stub.ListAndWatch(pb.Empty(), timeout=10)
             devices = (await listed.read()).devices
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(PATIENCE):
                 await offered.wait()
             assert len({device.id for device in devices}) == len(devices) >= 110
             assert {device.health for device in devices} == {"Healthy"}

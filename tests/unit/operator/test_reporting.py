@@ -18,10 +18,12 @@ from virt_core.testing.api_server import FakeApiServer
 from virt_core.testing.place import Place
 from virt_core.testing.refused import Refused
 from virt_operator.certificates.authority import AuthorityWatch
+from virt_operator.reconcile import failure
 from virt_operator.reconcile.reconciler import Reconciler
 from virt_operator.strategy.install_strategy import InstallStrategy, strategy_of, to_config_map
 from virt_operator.suite.observed import SuiteObject
 
+from tests.support.patience import PATIENCE
 from tests.unit.operator.suites import HELD, INSTALL, OPERATOR
 
 WEBHOOK = 'Internal error occurred: failed calling webhook "policy.example.com": connection refused'
@@ -39,7 +41,7 @@ class Suite:
         return next((suite.status for suite in self.watch), KubeVirtStatus())
 
     async def until(self, wanted: Callable[[KubeVirtStatus], bool]) -> KubeVirtStatus:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE):
             while not wanted(self.status):
                 self._changed.clear()
                 await self._changed.wait()
@@ -86,8 +88,14 @@ PRINTED = strategy_of(INSTALL, INSTALL.deployment_id)
     ids=lambda refusal: str(refusal.code),
 )
 async def test_whatever_an_object_is_refused_with_is_in_the_conditions_until_it_is_over(
-    client: KubeClient, server: FakeApiServer, tmp_path: Path, refusal: Refused
+    client: KubeClient,
+    server: FakeApiServer,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    refusal: Refused,
 ) -> None:
+    monkeypatch.setattr(failure, "_PASSING_CONFLICT", failure._PASSING)  # 10 s otherwise
+
     def refuse(method: str, place: Place) -> None:
         if place.plural == "services" and method != "GET":
             raise refusal

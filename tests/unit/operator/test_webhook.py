@@ -24,6 +24,7 @@ from virt_operator.settings import Settings
 from virt_operator.webhook.configuration import PATH
 from virt_operator.webhook.server import WebhookServer
 
+from tests.support.patience import PATIENCE
 from tests.unit.operator.suites import OPERATOR
 
 KUBEVIRTS = "/apis/kubevirt.io/v1/namespaces/kubevirt/kubevirts"
@@ -87,7 +88,7 @@ async def webhook(client: KubeClient, server: FakeApiServer, tmp_path: Path) -> 
     served = WebhookServer(client, settings)
     certified, stopping = asyncio.Event(), asyncio.Event()
     certified.set()
-    async with asyncio.timeout(20), asyncio.TaskGroup() as group, aiohttp.ClientSession() as session:
+    async with asyncio.timeout(PATIENCE), asyncio.TaskGroup() as group, aiohttp.ClientSession() as session:
         serving = group.create_task(served.run(certified, stopping))
         await served.serving.wait()
         tls = ssl.create_default_context(cadata=authority.bundle.decode())
