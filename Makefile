@@ -79,7 +79,7 @@ demo: venv ## from nothing to a VirtualMachine that serves a page and survives e
 
 # --- tests ---
 SLOWEST := --durations=15
-.PHONY: check generate format supported test test-next test-unit test-contract test-units test-integration test-e2e test-e2e-parallel test-e2e-serial test-all chaos bench
+.PHONY: check generate format supported test test-optimized test-next test-unit test-contract test-units test-integration test-e2e test-e2e-parallel test-e2e-serial test-all chaos bench
 check: venv ## ruff, mypy, import-linter, buf
 	ruff check . && ruff format --check .
 	mypy $(TYPED)
@@ -106,22 +106,22 @@ test-e2e-parallel: venv ## those that disturb nothing but their own guests
 test-e2e-serial: venv ## the others, one after the other
 	pytest tests/e2e -m 'not parallel and not slow and not chaos' $(SLOWEST)
 # The images run without asserts and docstrings. pytest rewrites the asserts of tests, so these are still checked, and
-# warns about those of the product, which shall be stripped. test-units has looked for inputs and deaths.
-OPTIMIZED := PYTHONOPTIMIZE=2
-NEXT_TESTS := tests/unit tests/contract -m 'not exhaustive' -n 2 $(SLOWEST) -W ignore::pytest.PytestConfigWarning
-test-next: venv ## unit and contract tests as the images run Python (-OO), on Python 3.13 where this machine has one
+# warns about those of the product, which shall be stripped.
+OPTIMIZED := -n 2 $(SLOWEST) -W ignore::pytest.PytestConfigWarning
+test-optimized: venv ## unit and contract tests as the images run Python (-OO)
+	PYTHONOPTIMIZE=2 pytest tests/unit tests/contract $(OPTIMIZED)
+test-next: venv ## the same on Python 3.13, where this machine has one
 ifeq ($(PYTHON_NEXT),)
-	@echo "no Python 3.13 on this machine (PYTHON_NEXT): tested on $$($(BIN)/python --version)"
-	$(OPTIMIZED) pytest $(NEXT_TESTS)
+	@echo "not tested: no Python 3.13 on this machine (PYTHON_NEXT)"
 else
 	@[ -x build/venv-next/bin/python ] || $(UV) venv --quiet --no-python-downloads --python $(PYTHON_NEXT) build/venv-next
 	@$(UV) pip sync --quiet --python build/venv-next/bin/python requirements.lock
 	@$(UV) pip install --quiet --python build/venv-next/bin/python --no-deps $(MEMBERS:%=-e ./%)
-	$(OPTIMIZED) build/venv-next/bin/pytest $(NEXT_TESTS)
+	PYTHONOPTIMIZE=2 build/venv-next/bin/pytest tests/unit tests/contract -m 'not exhaustive' $(OPTIMIZED)
 endif
 test: ## what must pass before a change lands; ends with a table of its stages
-	@$(PYTHON) tests/stages.py venv builds+check test-units test-integration+install test-e2e-parallel test-e2e-serial+test-next
-test-all: test ## and what takes longer
+	@$(PYTHON) tests/stages.py venv builds+check test-integration+install test-e2e-parallel test-e2e-serial+test-optimized
+test-all: test test-units test-next ## and what takes longer
 	pytest tests/integration -m slow
 	pytest tests/e2e -m 'slow and not chaos' -s
 chaos: install ## kill everything, eight times each

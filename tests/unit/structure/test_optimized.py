@@ -1,4 +1,4 @@
-"""Tests check also under `python -OO`, as the images run: `make test-next`."""
+"""Tests check also under `python -OO`, as the images run: `make test-optimized`."""
 
 from __future__ import annotations
 
