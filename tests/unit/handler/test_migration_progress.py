@@ -71,6 +71,17 @@ def test_nothing_is_written_for_a_short_copy_or_more_than_once_a_second(
     assert progress(stored, started, MigrationReport(phase, copied=COPYING.copied), NOW) is None
 
 
+def test_the_time_of_a_copy_without_progress_stays() -> None:
+    """virt-controller sees by it that the copy has stalled."""
+    shown = progress({}, STARTED, COPYING, NOW)
+    assert shown is not None
+    later = NOW + timedelta(seconds=60)
+    assert progress(shown, STARTED, COPYING, later) is None
+    further = MigrationReport(Progress.COPYING, copied=Copied(256 * MIB, 64 * MIB, 193 * MIB, 8 * MIB, 4 * MIB))
+    written = progress(shown, STARTED, further, later)
+    assert written is not None and written["timestamp"] == rfc3339(later)
+
+
 def test_it_is_written_again_after_a_while() -> None:
     assert progress({"timestamp": ago(2)}, STARTED, COPYING, NOW) is not None
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from virt_core.conventions import events
-from virt_core.migration.migration import MigrationPhase
+from virt_core.migration.migration import STALLED, MigrationPhase
 from virt_core.objects.meta import Condition
 from virt_core.vmi.migration_state import failure_message
 
 from virt_controller.actions import LookAgain, RecordEvent
-from virt_controller.migration import hand_off, status
+from virt_controller.migration import hand_off, stall, status
 from virt_controller.migration.actions import Action, PatchVmi, RecordVmiEvent
 from virt_controller.migration.observe import Observed
 from virt_controller.migration.outcome import CANCELED, fail, patched
@@ -44,7 +44,19 @@ def follow(observed: Observed) -> tuple[Action, ...]:
     if observed.canceled:
         condition = Condition(status.ABORT_REQUESTED, "True", "Canceled", "the migration is deleted")
         after = status.with_condition(job, condition, observed.now, after)
-    return (*actions, *patched(observed, after))
+    return (*actions, *_with_stall(observed, after))
+
+
+def _with_stall(observed: Observed, after: status.Status) -> tuple[Action, ...]:
+    """Whether the copy has stalled, with the rest of the status."""
+    job = observed.job
+    stalled, known = stall.of(observed), status.condition(job, STALLED)
+    if stalled is None:
+        left = stall.seconds_left(observed)
+        return (*patched(observed, status.without(job, STALLED, status=after)), *((LookAgain(left),) if left else ()))
+    patch = patched(observed, status.with_condition(job, stalled, observed.now, after))
+    event = RecordEvent("MigrationStalled", stalled.message, warning=True)
+    return (*patch, event) if known is None else patch
 
 
 def _before_copy(observed: Observed) -> tuple[Action, ...]:

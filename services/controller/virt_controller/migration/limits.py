@@ -39,8 +39,7 @@ class Candidate:
     @property
     def takes_place(self) -> bool:
         """Whether it counts against the limits."""
-        phase = self.job.status.phase
-        return not phase.final and not phase.waiting
+        return self.job.status.takes_place
 
     @property
     def rank(self) -> tuple[int, str, str, str]:

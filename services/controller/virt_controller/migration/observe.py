@@ -52,6 +52,8 @@ class Observed:
 
     configuration: Configuration | None = None
     spec: AcceptedSpec | RefusedSpec | None = None
+    """Read before the target pod is created, and while the guest is copied."""
+
     claims: Mapping[str, Claim | None] = field(default_factory=dict)
     """Of the spec by name. Read only before the target pod is created."""
 

@@ -86,8 +86,8 @@ class Queue:
             self._found = None
             self._standings.pop(key, None)
             return
-        phase = job.status.phase
-        standing = job.metadata.uid, phase.waiting, phase.final, job.metadata.deletion_timestamp
+        status = job.status
+        standing = job.metadata.uid, status.phase.waiting, status.takes_place, job.metadata.deletion_timestamp
         if self._standings.get(key) != standing:
             self._found = None
             self._standings[key] = standing

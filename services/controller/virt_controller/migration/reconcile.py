@@ -150,10 +150,11 @@ class MigrationReconciler:
         source = current_pod(vmi, pods)
         further = other_pods(vmi, pods, source, target)
         observed = replace(observed, source=source, target=target, other_pods=further)
-        phase = job.status.phase
+        phase, configuration = job.status.phase, caches.configuration.current
+        if phase is MigrationPhase.RUNNING and observed.state is not None and configuration is not None:
+            return replace(observed, spec=self._specs.of(vmi, configuration))
         if phase.final or observed.state is not None or job.metadata.deletion_timestamp is not None:
             return observed
-        configuration = caches.configuration.current
         if configuration is None:
             return observed
         policy = await self._policy(vmi)
@@ -199,10 +200,10 @@ class MigrationReconciler:
         return None
 
     def _changed(self, key: Key) -> None:
-        """A migration that ends or is gone makes room for those that wait."""
+        """A migration that ends, stalls or is gone makes room for those that wait."""
         job = self._caches.migrations.get(key)
         self._controller.enqueue(key)
-        if job is None or job.status.phase.final:
+        if job is None or not (job.status.takes_place or job.status.phase.waiting):
             self._enqueue_waiting()
 
     def _enqueue_of(self, vmi: Key) -> None:

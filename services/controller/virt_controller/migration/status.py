@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Any
 
 import msgspec
-from virt_core.migration.migration import MigrationPhase, VirtualMachineInstanceMigration
+from virt_core.migration.migration import STALLED, MigrationPhase, VirtualMachineInstanceMigration
 from virt_core.objects.meta import Condition, condition_of, rfc3339, with_conditions
 
 ABORT_REQUESTED = "migrationAbortRequested"
@@ -43,7 +43,7 @@ def entering(
     after["phaseTransitionTimestamps"] = transitions
     if after["phase"] != MigrationPhase.PENDING.value:
         gone = _BEFORE_PLACE if after["phase"] != MigrationPhase.SCHEDULING.value else (WAITING,)
-        _without(after, gone)
+        _without(after, (*gone, STALLED) if MigrationPhase(after["phase"]).final else gone)
     return after
 
 
@@ -57,9 +57,9 @@ def with_condition(
     return after
 
 
-def without(job: VirtualMachineInstanceMigration, *kinds: str) -> Status:
+def without(job: VirtualMachineInstanceMigration, *kinds: str, status: Status | None = None) -> Status:
     """The status without conditions of these types."""
-    after = dict(job.raw_status)
+    after = dict(job.raw_status if status is None else status)
     _without(after, kinds)
     return after
 

@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 from virt_core.kube.client import KubeClient
 from virt_core.kube.events import EventRecorder
 from virt_core.kube.queue import WorkQueue
+from virt_core.migration.migration import MigrationPhase
 from virt_core.objects.duration import parse_duration
 from virt_core.objects.kubevirt import KubeVirt
 from virt_core.vmi.instance import VirtualMachineInstance
@@ -73,9 +74,8 @@ class WorkloadUpdater:
     def _observe(self, kubevirt: KubeVirt) -> Observed:
         settings, status = kubevirt.spec.configuration.migrations.resolved(), kubevirt.status
         same = status.observed_deployment_id == status.target_deployment_id
-        running = sum(
-            not migration.status.phase.final and bool(migration.status.phase) for migration in self._caches.migrations
-        )
+        jobs = [job.status for job in self._caches.migrations]
+        running = sum(job.takes_place or job.phase is MigrationPhase.PENDING for job in jobs)
         return Observed(
             strategy_of(kubevirt),
             status.phase == _DEPLOYED and same,

@@ -12,10 +12,12 @@ from typing import Any, ClassVar
 
 import msgspec
 
-from virt_core.objects.meta import Condition
+from virt_core.objects.meta import Condition, condition_of
 from virt_core.objects.raw_object import RawObject
 
 API_VERSION, KIND = "kubevirt.io/v1", "VirtualMachineInstanceMigration"
+STALLED = "Stalled"
+"""The condition of a copy that has shown no progress for so long that it holds no place any more. Not in KubeVirt."""
 
 
 class MigrationPhase(StrEnum):
@@ -75,6 +77,14 @@ class MigrationStatus(msgspec.Struct, frozen=True, rename="camel"):
     def failure_reason(self) -> str:
         """Why it failed, for people."""
         return str((self.migration_state or {}).get("failureReason") or "its events say why")
+
+    @property
+    def takes_place(self) -> bool:
+        """Whether the migration counts against the cluster's limits."""
+        if self.phase.final or self.phase.waiting:
+            return False
+        stalled = condition_of(self.conditions, STALLED)
+        return stalled is None or stalled.status != "True"
 
     def entered(self, phase: MigrationPhase) -> str:
         """When the phase was entered first, RFC 3339; empty: it was not."""

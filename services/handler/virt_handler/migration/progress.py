@@ -40,6 +40,8 @@ def progress(
         "bytesPerSecond": copied.rate,
         "dirtyBytesPerSecond": copied.dirty_rate,
     }
+    if {**stored, **written, "timestamp": ""} == {**stored, "timestamp": ""}:
+        return None  # virt-controller takes a copy whose numbers stay the same for stalled
     gain = copied.rate - (0 if report.mode == SUSPENDED else copied.dirty_rate)
     if gain > copied.rate * _CLEARLY and 0 < copied.remaining <= gain * _LONGEST:
         written["expectedEnd"] = rfc3339(now + timedelta(seconds=copied.remaining / gain))

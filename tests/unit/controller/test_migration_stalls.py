@@ -1,0 +1,113 @@
+"""A copy that goes on for ever holds none of the cluster's places, and its guest has no second migration meanwhile."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from virt_core.kube.client import KubeClient
+from virt_core.kube.resource import VIRTUAL_MACHINE_INSTANCE_MIGRATIONS
+from virt_core.objects.meta import rfc3339
+from virt_core.testing.api_server import FakeApiServer
+from virt_core.testing.place import Place
+
+from tests.unit.controller.migration_world import JOB, MigrationWorld, handed_off
+
+ONE = {"parallelMigrationsPerCluster": 1}
+REASON = "the source's launcher on node node1 has reported no progress of the copy for more than 450 s"
+
+
+def ago(seconds: float) -> str:
+    return rfc3339(datetime.now(UTC) - timedelta(seconds=seconds))
+
+
+async def copying(server: FakeApiServer, client: KubeClient, seconds: float, **settings: Any) -> MigrationWorld:
+    """The only migration that may run, since so many seconds; another guest's waits."""
+    world = await handed_off(server, client, migrations={**ONE, **settings})
+    world.prepare()
+    await world.settle(client)
+    world.add_vmi("other", "other-source")
+    world.add_job("other", vmi="other")
+    await world.settle(client)
+    assert (world.phase, phase(server, "other")) == ("Running", "Pending")
+    began(server, world, seconds)
+    return world
+
+
+def began(server: FakeApiServer, world: MigrationWorld, seconds: float) -> None:
+    moments = world.job["status"]["phaseTransitionTimestamps"]
+    earlier = [{**moment, "phaseTransitionTimestamp": ago(seconds)} for moment in moments]
+    server.patch(VIRTUAL_MACHINE_INSTANCE_MIGRATIONS.path(*JOB), {"status": {"phaseTransitionTimestamps": earlier}})
+
+
+def phase(server: FakeApiServer, name: str) -> str:
+    job = server.store.get(Place.parse(VIRTUAL_MACHINE_INSTANCE_MIGRATIONS.path("ns", name)))
+    return str(job["status"].get("phase", ""))
+
+
+async def test_a_copy_without_progress_releases_its_place_and_says_so(
+    server: FakeApiServer, client: KubeClient
+) -> None:
+    world = await copying(server, client, 440)
+    await world.settle(client)
+    assert (world.condition("Stalled"), phase(server, "other")) == ({}, "Pending")
+    began(server, world, 460)
+    await world.settle(client)
+    stalled = world.condition("Stalled")
+    assert (stalled["status"], stalled["reason"]) == ("True", "NoProgress")
+    assert stalled["message"].startswith(REASON) and "MigrationStalled" in world.reasons
+    assert (world.phase, phase(server, "other")) == ("Running", "Scheduling")
+    assert world.state["migrationUid"] == "move-uid" and "completed" not in world.state
+
+
+async def test_the_guest_of_a_copy_that_stalls_gets_no_second_migration(
+    server: FakeApiServer, client: KubeClient
+) -> None:
+    world = await copying(server, client, 460)
+    await world.settle(client)
+    pods = set(world.pods)
+    world.add_job("again")
+    await world.settle(client)
+    assert phase(server, "again") == "Failed" and set(world.pods) == pods
+
+
+@pytest.mark.parametrize("migrations", [{}, {"completionTimeoutPerGiB": 0}])
+async def test_a_copy_that_goes_on_keeps_its_place(
+    server: FakeApiServer, client: KubeClient, migrations: dict[str, Any]
+) -> None:
+    world = await copying(server, client, 460, **migrations)
+    world.report(progress={"timestamp": ago(5), "remainingBytes": 7})
+    await world.settle(client)
+    assert (world.condition("Stalled"), phase(server, "other")) == ({}, "Pending")
+
+
+async def test_a_copy_that_goes_on_later_takes_its_place_again(server: FakeApiServer, client: KubeClient) -> None:
+    world = await copying(server, client, 460)
+    await world.settle(client)
+    assert world.condition("Stalled")
+    world.report(progress={"timestamp": ago(5), "remainingBytes": 7})
+    await world.settle(client)
+    assert world.condition("Stalled") == {}
+
+
+async def test_a_copy_far_over_its_limit_releases_its_place_whatever_is_reported(
+    server: FakeApiServer, client: KubeClient
+) -> None:
+    """Twice the limit for 64 MiB and a disk of 1 GB, and ten minutes."""
+    world = await copying(server, client, 2 * 2 * 150 + 590)
+    world.report(progress={"timestamp": ago(5), "remainingBytes": 7}, sourceDisks={"root": 10**9})
+    await world.settle(client)
+    assert world.condition("Stalled") == {}
+    began(server, world, 2 * 2 * 150 + 610)
+    await world.settle(client)
+    assert world.condition("Stalled")["reason"] == "TimeLimit" and phase(server, "other") == "Scheduling"
+
+
+async def test_a_stalled_copy_that_ends_is_not_stalled_any_more(server: FakeApiServer, client: KubeClient) -> None:
+    world = await copying(server, client, 460)
+    await world.settle(client)
+    assert world.condition("Stalled")
+    world.fail("the link is cut")
+    await world.settle(client)
+    assert (world.phase, world.condition("Stalled")) == ("Failed", {})
