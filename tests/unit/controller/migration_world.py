@@ -113,6 +113,10 @@ class MigrationWorld:
         await Passes(self.server, key, _migrations, most=8).overtake(client, act)
         await self._vmis.overtake(client, lambda: None)
 
+    async def vmi_overtaken(self, client: KubeClient, act: Callable[[], None]) -> None:
+        """Somebody acts between what the controller of guests has seen and what it writes."""
+        await self._vmis.overtake(client, act)
+
     @property
     def jobs(self) -> list[Any]:
         """All migrations."""

@@ -30,6 +30,27 @@ async def test_a_canceled_migration_leaves_no_target_pod_that_its_controller_has
     assert list(world.pods) == ["source"] and world.job is None
 
 
+async def test_a_cache_behind_deletes_no_target_pod_whose_guest_has_arrived_after_all(
+    server: FakeApiServer, client: KubeClient
+) -> None:
+    """The target's handler overrules who took the guest for lost; the controller of guests has not seen it yet."""
+    world = await handed_off(server, client)
+    arrived = world.target["metadata"]["name"]
+    world.prepare()
+    world.fail("the target does not answer")
+
+    def arrive() -> None:
+        world.arrive()
+        server.patch(VIRTUAL_MACHINE_INSTANCES.path(*VMI), {"status": {"migrationState": {"failed": None}}})
+
+    await world.vmi_overtaken(client, arrive)
+    assert "deletionTimestamp" not in world.pods[arrived]["metadata"]
+    world.end_pod("source")
+    await world.settle(client)
+    assert "deletionTimestamp" not in world.pods[arrived]["metadata"]
+    assert world.vmi["status"]["activePods"] == {world.pods[arrived]["metadata"]["uid"]: "node2"}
+
+
 async def test_the_pod_of_a_guest_that_arrived_by_a_failed_migration_stays_when_it_leaves_again(
     server: FakeApiServer, client: KubeClient
 ) -> None:

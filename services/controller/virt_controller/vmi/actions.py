@@ -25,6 +25,10 @@ class DeletePod:
     grace: int | None = None
     """Seconds, if they are to be fewer than the pod's own; then the kubelet kills it, with its guest."""
 
+    without_guest: bool = False
+    """The guest is in another pod, by status.migrationState. The API server must confirm that this is as it was seen: a
+    cache may be behind a guest that has arrived after all."""
+
 
 @dataclass(frozen=True, slots=True)
 class GonePod:

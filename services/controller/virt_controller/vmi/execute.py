@@ -45,6 +45,8 @@ class Executor:
                 case CreatePod():
                     return await self._create(vmi, action, log)
                 case DeletePod():
+                    if action.without_guest:
+                        await self._require_same_migration(vmi)
                     log.info("deleting launcher pod", pod=action.name)
                     await self._execution.delete(
                         PODS, vmi.metadata.namespace, action.name, uid=action.uid, grace=action.grace
@@ -82,6 +84,17 @@ class Executor:
             log.warning("waiting for the API server to admit the launcher pod", pod=name, reason=str(refused))
             raise
         return True
+
+    async def _require_same_migration(self, vmi: VirtualMachineInstance) -> None:
+        """Check that the API server has the migrationState that was seen.
+
+        Raises:
+            Conflict: it has not; the cache is behind.
+        """
+        found = await self._execution.read(VIRTUAL_MACHINE_INSTANCES, *vmi.key)
+        live = VirtualMachineInstance.of(found) if found is not None else None
+        if live is None or live.status.migration_state != vmi.status.migration_state:
+            raise Conflict(409, f"the migration of {vmi.metadata.name} has changed: the cache is behind")
 
     async def _patch(self, vmi: VirtualMachineInstance, action: PatchVmi, log: logs.BoundLogger) -> None:
         pod, node = action.only_if_pod_is_gone, action.only_if_node_is_gone

@@ -89,7 +89,7 @@ def _over(observed: Observed, state: MigrationState) -> tuple[Action, ...] | Non
         return ready or None
     patience = _PATIENCE if state.target_node_address else 0.0  # without it there is nothing that a handler ends
     wait = patience - seconds_since(state.end_timestamp, observed.now)
-    return (*ready, LookAgain(wait) if wait > 0 else DeletePod(name, uid))
+    return (*ready, LookAgain(wait) if wait > 0 else DeletePod(name, uid, without_guest=True))
 
 
 def _settled(observed: Observed, state: MigrationState, uid: str) -> tuple[Operation, ...]:
