@@ -12,7 +12,7 @@ from virt_api.eviction.webhook import Evictions
 from virt_api.routes import refusals_as_status
 from virt_core.conventions.webhooks import EVICTION
 from virt_core.kube.client import KubeClient
-from virt_core.kube.resource import PODS, VIRTUAL_MACHINE_INSTANCES
+from virt_core.kube.resource import PODS, VIRTUAL_MACHINE_INSTANCE_MIGRATIONS, VIRTUAL_MACHINE_INSTANCES
 from virt_core.testing.api_server import FakeApiServer
 from virt_core.testing.place import Place
 from virt_core.testing.refused import Refused
@@ -107,6 +107,54 @@ async def test_a_second_eviction_is_refused_while_the_first_one_evacuates(
     for name in (POD, TARGET):
         assert await evicted(client, name) == f"Evacuation in progress: {TRIGGERED}"
     assert server.count("PATCH") == 1
+
+
+PARALLEL = "2 migrations leave node node1, parallelOutboundMigrationsPerNode is 2"
+WAITS = {"type": "Waiting", "status": "True", "reason": "ParallelMigrations", "message": PARALLEL}
+
+
+def put_migration(server: FakeApiServer, name: str, phase: str, *conditions: Any, vmi: str = "web") -> None:
+    meta = {"name": name, "uid": name, "labels": {"kubevirt.io/vmi-name": vmi}}
+    status = {"phase": phase, "conditions": list(conditions)}
+    body = {"metadata": meta, "spec": {"vmiName": vmi}, "status": status}
+    server.put(VIRTUAL_MACHINE_INSTANCE_MIGRATIONS.path("ns"), body)
+
+
+async def test_the_answer_says_what_an_evacuation_waits_for(server: FakeApiServer, client: KubeClient) -> None:
+    put_vmi(server, evacuationNodeName="node1")
+    put_pod(server)
+    put_migration(server, "earlier", "Failed", {**WAITS, "message": "stale"})
+    put_migration(server, "another", "Pending", {**WAITS, "message": "another guest's"}, vmi="other")
+    progress = f"Evacuation in progress: {TRIGGERED}"
+    assert await evicted(client) == progress
+    put_migration(server, "move", "Pending", WAITS)
+    assert await evicted(client) == f"{progress}: migration move waits: {PARALLEL}"
+    quota = {"type": "migrationRejectedByResourceQuota", "status": "True", "message": "exceeded quota"}
+    server.patch(
+        VIRTUAL_MACHINE_INSTANCE_MIGRATIONS.path("ns", "move"), {"status": {"phase": "Running", "conditions": [quota]}}
+    )
+    assert await evicted(client) == f"{progress}: migration move waits: exceeded quota"
+
+
+async def test_the_answer_says_why_the_last_evacuation_failed(server: FakeApiServer, client: KubeClient) -> None:
+    put_vmi(server, evacuationNodeName="node1")
+    put_pod(server)
+    blocked = {"type": "EvacuationBlocked", "status": "True", "message": "migration move failed: the link is cut"}
+    conditions = [*stored(server)["status"]["conditions"], blocked]
+    server.patch(VIRTUAL_MACHINE_INSTANCES.path("ns", "web"), {"status": {"conditions": conditions}})
+    assert await evicted(client) == f"Evacuation in progress: {TRIGGERED}: {blocked['message']}"
+
+
+async def test_an_answer_without_the_reason_is_better_than_none(server: FakeApiServer, client: KubeClient) -> None:
+    put_vmi(server, evacuationNodeName="node1")
+    put_pod(server)
+
+    def busy(_: str, place: Place) -> None:
+        if place.plural == "virtualmachineinstancemigrations":
+            raise Refused(503, "ServiceUnavailable", "busy")
+
+    server.fault = busy
+    assert await evicted(client) == f"Evacuation in progress: {TRIGGERED}"
 
 
 async def test_a_target_pod_on_the_guests_own_node_is_not_taken_for_the_source(

@@ -8,13 +8,16 @@ A pod that certainly has no guest is never protected.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
 import msgspec
 from virt_core.conventions import components, labels, migration
+from virt_core.conventions.conditions import EVACUATION_BLOCKED
 from virt_core.conventions.launcher_pod import COMPUTE
-from virt_core.objects.meta import Condition, ObjectMeta
+from virt_core.migration.migration import REJECTED_BY_QUOTA, STALLED, WAITING, VirtualMachineInstanceMigration
+from virt_core.objects.meta import Condition, ObjectMeta, condition_of
 from virt_core.objects.patch import Operation, pointer
 from virt_core.vmi.eviction import (
     EXTERNAL,
@@ -29,6 +32,7 @@ from virt_core.vmi.instance import VirtualMachineInstance, VmiPhase
 _MARK = "evacuationNodeName"
 _ENDED = ("Succeeded", "Failed")
 _BEFORE_RUNNING = (VmiPhase.UNSET, VmiPhase.PENDING, VmiPhase.SCHEDULING, VmiPhase.SCHEDULED)
+_WAITS = (WAITING, REJECTED_BY_QUOTA, STALLED)
 _REQUESTED_BY, _DESCHEDULER = "requested-by", "sigs.k8s.io/descheduler"
 """Annotation of the Evictions that the descheduler creates."""
 
@@ -120,6 +124,8 @@ class Refuse:
     """429 with this message."""
 
     message: str
+    evacuated: str = ""
+    """The VirtualMachineInstance that is about to leave: `why_it_waits` says what its migration waits for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,12 +171,25 @@ def _has_no_guest(pod: EvictedPod, vmi: VirtualMachineInstance) -> bool:
 def _marked(eviction: Eviction, pod: EvictedPod, vmi: VirtualMachineInstance) -> Decision:
     triggered = f'Eviction triggered evacuation of VMI "{vmi.metadata.namespace}/{vmi.metadata.name}"'
     if vmi.status.evacuation_node_name:
-        return Refuse(f"Evacuation in progress: {triggered}")
+        blocked = condition_of(vmi.status.conditions, EVACUATION_BLOCKED)
+        why = f": {blocked.message}" if blocked is not None and blocked.status == "True" else ""
+        return Refuse(f"Evacuation in progress: {triggered}{why}", evacuated=vmi.metadata.name)
     node, state = vmi.status.node_name, vmi.status.migration_state
     arriving = state is not None and state.active and state.target_pod_uid == pod.metadata.uid
     if arriving or not node or pod.spec.node_name != node:
         return Refuse("Eviction request for target Pod")
     return Mark(vmi.metadata.name, tuple(_mark(eviction, vmi)), triggered)
+
+
+def why_it_waits(vmi_name: str, migrations: Iterable[VirtualMachineInstanceMigration]) -> str:
+    """What the migration by which the guest is to leave waits for; "": it waits for nothing, or there is none."""
+    for job in migrations:
+        if job.spec.vmi_name != vmi_name or job.status.phase.final:
+            continue
+        found = next((one for one in job.status.conditions if one.type in _WAITS and one.status == "True"), None)
+        if found is not None:
+            return f"migration {job.metadata.name} waits: {found.message or found.reason}"
+    return ""
 
 
 def _mark(eviction: Eviction, vmi: VirtualMachineInstance) -> list[Operation]:

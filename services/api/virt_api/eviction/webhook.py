@@ -15,16 +15,24 @@ from typing import Any
 import msgspec
 from aiohttp import web
 from virt_core import logs
+from virt_core.conventions import labels
+from virt_core.conventions.migration import VMI_NAME
 from virt_core.conventions.webhooks import EVICTION
 from virt_core.kube.client import KubeClient, Object
 from virt_core.kube.errors import Conflict, KubeError, NotFound
-from virt_core.kube.resource import PODS, VIRTUAL_MACHINE_INSTANCES, Resource
+from virt_core.kube.resource import (
+    PODS,
+    VIRTUAL_MACHINE_INSTANCE_MIGRATIONS,
+    VIRTUAL_MACHINE_INSTANCES,
+    Resource,
+)
+from virt_core.migration.migration import VirtualMachineInstanceMigration
 from virt_core.objects.admission_review import AdmissionRequest, AdmissionReview, BadReview, Denial, answer, read_review
 from virt_core.vmi.instance import VirtualMachineInstance
 
 from virt_api.admission.webhooks import Handler
 from virt_api.errors import BadRequest
-from virt_api.eviction.decide import Allow, Decision, EvictedPod, Eviction, Mark, decide
+from virt_api.eviction.decide import Allow, Decision, EvictedPod, Eviction, Mark, Refuse, decide, why_it_waits
 
 _ARRIVAL = 4.0  # seconds in which the review arrives
 _DEADLINE = 5.0  # seconds for everything else; kube-apiserver waits 10 for the answer
@@ -75,7 +83,9 @@ class Evictions:
                         log.info("allowing an eviction", reason=decision.why)
                         return ""
                     log.info("refusing an eviction", reason=decision.message, dry_run=_is_dry(request, eviction))
-                    if not isinstance(decision, Mark) or await self._marked(request, eviction, decision):
+                    if isinstance(decision, Refuse):
+                        return decision.message + await self._why_it_waits(request.namespace, decision.evacuated)
+                    if await self._marked(request, eviction, decision):
                         return decision.message
             return "others write the VirtualMachineInstance at the same time, try again"
         except TimeoutError:
@@ -93,6 +103,19 @@ class Evictions:
             return _ALLOWED
         vmi = await self._read(VIRTUAL_MACHINE_INSTANCES, namespace, pod.vmi_name, "kubevirt failed getting the vmi")
         return decide(eviction, pod, VirtualMachineInstance.of(vmi) if vmi is not None else None)
+
+    async def _why_it_waits(self, namespace: str, vmi_name: str) -> str:
+        """For the end of the message. Without it the answer is right all the same."""
+        if not vmi_name:
+            return ""
+        selector = f"{VMI_NAME}={labels.vmi_id(vmi_name)}"
+        try:
+            found = await self._client.list(VIRTUAL_MACHINE_INSTANCE_MIGRATIONS, namespace, labels=selector)
+        except KubeError as error:
+            _log.info("not knowing what an evacuation waits for", namespace=namespace, reason=str(error))
+            return ""
+        why = why_it_waits(vmi_name, map(VirtualMachineInstanceMigration.of, found))
+        return f": {why}" if why else ""
 
     async def _read(self, resource: Resource, namespace: str, name: str, failing: str) -> Object | None:
         try:

@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from virt_core.conventions.conditions import GUEST_NOT_RUNNING
-from virt_core.migration.migration import MigrationPhase, VirtualMachineInstanceMigration
+from virt_core.migration.migration import WAITING, MigrationPhase, VirtualMachineInstanceMigration
 from virt_core.objects.meta import Condition
 from virt_core.vmi.eviction import live_migratable
 from virt_core.vmi.instance import VmiPhase
@@ -67,9 +67,9 @@ class Planner:
             return patched(observed, status.entering(observed.job, phases, observed.now))
         job, now = observed.job, observed.now
         after = status.entering(job, (MigrationPhase.PENDING,), now)
-        after = status.with_condition(job, Condition(status.WAITING, "True", reason, message), now, after)
+        after = status.with_condition(job, Condition(WAITING, "True", reason, message), now, after)
         events: tuple[Action, ...] = ()
-        if reason == _BACK_OFF and status.condition(job, status.WAITING) is None:
+        if reason == _BACK_OFF and status.condition(job, WAITING) is None:
             event = RecordEvent(reason, f"backoff migrating vmi {observed.vmi_name}", warning=True)
             events = (RecordVmiEvent(event),)
         patch = patched(observed, after)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from virt_core.migration.migration import MigrationPhase
+from virt_core.migration.migration import REJECTED_BY_QUOTA, WAITING, MigrationPhase
 from virt_core.objects.meta import Condition, seconds_since
 
 from virt_controller.actions import LookAgain, RecordEvent
@@ -18,7 +18,7 @@ from virt_controller.pod.problems import UNSCHEDULABLE, rejection, seconds_to_re
 # A pod runs within seconds, and the hand-off notes it. That a slower one was created is noted with what it waits for,
 # or after this time: if it is removed then, no leader creates it a second time.
 _SLOW_SECONDS = 5.0
-_TROUBLE = (status.WAITING, status.REJECTED_BY_QUOTA)
+_TROUBLE = (WAITING, REJECTED_BY_QUOTA)
 
 
 def report_refusal(observed: Observed, refusal: Failure) -> tuple[Action, ...]:
@@ -26,7 +26,7 @@ def report_refusal(observed: Observed, refusal: Failure) -> tuple[Action, ...]:
     left = target.seconds_to_be_admitted(observed)
     if left <= 0:
         return fail(observed, f"Migration target pod was not admitted in time: {refusal.message}")
-    kind = status.REJECTED_BY_QUOTA if "exceeded quota" in refusal.message else status.WAITING
+    kind = REJECTED_BY_QUOTA if "exceeded quota" in refusal.message else WAITING
     known = status.condition(observed.job, kind)
     condition = Condition(kind, "True", refusal.reason, refusal.message)
     patch = patched(observed, status.with_condition(observed.job, condition, observed.now))
@@ -54,8 +54,8 @@ def _replace_rejected(observed: Observed, pod: LauncherPod) -> tuple[Action, ...
     left = target.seconds_to_be_admitted(observed)
     if left <= 0:
         return fail(observed, f"Migration target pod was not admitted in time: {found.message}")
-    condition = Condition(status.WAITING, "True", found.reason, found.message)
-    after = status.with_condition(job, condition, observed.now, status.without(job, status.REJECTED_BY_QUOTA))
+    condition = Condition(WAITING, "True", found.reason, found.message)
+    after = status.with_condition(job, condition, observed.now, status.without(job, REJECTED_BY_QUOTA))
     patch = patched(observed, status.without_target(after))
     noted = (*patch, *((RecordEvent(found.reason, found.message, warning=True),) if patch else ()))
     if pod.metadata.deletion_timestamp is not None:
@@ -73,8 +73,8 @@ def _hand_off(observed: Observed, pod: LauncherPod) -> tuple[Action, ...]:
     obstacle = waits_to_arrive(job.metadata.uid, pod.spec.node_name, observed.candidates, observed.settings)
     if not obstacle:
         return hand_off.to_handlers(observed)
-    waiting = Condition(status.WAITING, "True", status.PARALLEL, obstacle)
-    after = status.with_condition(job, waiting, observed.now, status.without(job, status.REJECTED_BY_QUOTA))
+    waiting = Condition(WAITING, "True", status.PARALLEL, obstacle)
+    after = status.with_condition(job, waiting, observed.now, status.without(job, REJECTED_BY_QUOTA))
     return patched(observed, status.with_target(after, pod.metadata.name))
 
 
@@ -84,9 +84,9 @@ def report_start(observed: Observed, pod: LauncherPod) -> tuple[Action, ...]:
     after = status.without(job, *_TROUBLE)
     events: tuple[Action, ...] = ()
     if found is not None:
-        condition = Condition(status.WAITING, "True", found.reason, found.message)
-        after = status.with_condition(job, condition, observed.now, status.without(job, status.REJECTED_BY_QUOTA))
-        known = status.condition(job, status.WAITING)
+        condition = Condition(WAITING, "True", found.reason, found.message)
+        after = status.with_condition(job, condition, observed.now, status.without(job, REJECTED_BY_QUOTA))
+        known = status.condition(job, WAITING)
         if found.reason == UNSCHEDULABLE and (known is None or known.reason != UNSCHEDULABLE):
             message = f"Migration target pod for VMI [{observed.vmi_name}] is currently unschedulable."
             events = (RecordEvent("migrationTargetPodUnschedulable", message, warning=True),)

@@ -10,14 +10,16 @@ from datetime import datetime
 from typing import Any
 
 import msgspec
-from virt_core.migration.migration import STALLED, MigrationPhase, VirtualMachineInstanceMigration
+from virt_core.migration.migration import (
+    REJECTED_BY_QUOTA,
+    STALLED,
+    WAITING,
+    MigrationPhase,
+    VirtualMachineInstanceMigration,
+)
 from virt_core.objects.meta import Condition, condition_of, rfc3339, with_conditions
 
 ABORT_REQUESTED = "migrationAbortRequested"
-REJECTED_BY_QUOTA = "migrationRejectedByResourceQuota"
-WAITING = "Waiting"
-"""Why the migration has not begun or does not go on; ours, KubeVirt has none."""
-
 PARALLEL = "ParallelMigrations"
 """The reason of Waiting while as many migrations run as may."""
 

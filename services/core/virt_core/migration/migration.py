@@ -6,6 +6,7 @@ VirtualMachineInstance's status.migrationState (vmi/migration_state.py).
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import StrEnum
 from functools import cached_property
 from typing import Any, ClassVar
@@ -16,6 +17,9 @@ from virt_core.objects.meta import Condition, condition_of
 from virt_core.objects.raw_object import RawObject
 
 API_VERSION, KIND = "kubevirt.io/v1", "VirtualMachineInstanceMigration"
+WAITING = "Waiting"
+"""The condition that says why the migration has not begun or does not go on. Not in KubeVirt."""
+REJECTED_BY_QUOTA = "migrationRejectedByResourceQuota"
 STALLED = "Stalled"
 """The condition of a copy that has shown no progress for so long that it holds no place any more. Not in KubeVirt."""
 
@@ -113,6 +117,11 @@ class VirtualMachineInstanceMigration(RawObject, frozen=True, rename="camel", di
             return msgspec.convert(self.raw_status, MigrationStatus)
         except msgspec.ValidationError:
             return MigrationStatus(phase=MigrationPhase.UNKNOWN)
+
+    @classmethod
+    def of(cls, body: Mapping[str, Any]) -> VirtualMachineInstanceMigration:
+        """From an object made of builtins. Raises msgspec.ValidationError."""
+        return msgspec.json.decode(msgspec.json.encode(body), type=cls)
 
     @property
     def vmi_key(self) -> tuple[str, str]:

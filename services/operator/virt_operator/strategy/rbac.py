@@ -58,7 +58,7 @@ ACCOUNTS = (
             rule("kubevirt.io", _VMIS, "get", "patch"),
             rule("kubevirt.io", _VMS, "get", "patch"),
             rule("kubevirt.io", f"{_VMS}/status", "patch"),
-            rule("kubevirt.io", _MIGRATIONS, "create", "list"),  # list: is another one of the guest in progress
+            rule("kubevirt.io", _MIGRATIONS, "create", "list"),  # list: those of a guest in progress
             rule("", "nodes", "get"),  # is the node drained from which an evacuation is cancelled
             *_instancetypes("get"),  # that a VirtualMachine names
             rule("apps", "controllerrevisions", "get"),  # of one that a VirtualMachine has been given before
