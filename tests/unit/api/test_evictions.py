@@ -19,6 +19,9 @@ from virt_core.testing.refused import Refused
 
 TRIGGERED = 'Eviction triggered evacuation of VMI "ns/web"'
 CANNOT = "VMI web is configured with an eviction strategy but is not live-migratable"
+EXTERNAL = (
+    "evictionStrategy is External: KubeVirt does not migrate the guest, an external controller has to move or stop it"
+)
 MOVES, STAYS = ("True", "", ""), ("False", "DisksNotLiveMigratable", "PVC data is not shared")
 POD, TARGET = "virt-launcher-web-abcde", "virt-launcher-web-fghij"
 RUNS = {"phase": "Running", "containerStatuses": [{"name": "compute", "state": {"running": {}}}]}
@@ -83,8 +86,8 @@ def marked(server: FakeApiServer) -> str:
         ("LiveMigrateIfPossible", STAYS, ("", "")),
         ("LiveMigrateIfPossible", None, ("", "")),
         ("LiveMigrateIfPossible", MOVES, (TRIGGERED, "node1")),
-        ("External", STAYS, (TRIGGERED, "node1")),
-        ("External", MOVES, (TRIGGERED, "node1")),
+        ("External", STAYS, (f"{TRIGGERED}: {EXTERNAL}", "node1")),
+        ("External", MOVES, (f"{TRIGGERED}: {EXTERNAL}", "node1")),
     ],
 )
 async def test_the_strategy_decides_who_is_evicted_and_who_is_marked(
@@ -134,6 +137,17 @@ async def test_the_answer_says_what_an_evacuation_waits_for(server: FakeApiServe
         VIRTUAL_MACHINE_INSTANCE_MIGRATIONS.path("ns", "move"), {"status": {"phase": "Running", "conditions": [quota]}}
     )
     assert await evicted(client) == f"{progress}: migration move waits: exceeded quota"
+
+
+async def test_each_answer_says_that_somebody_else_has_to_move_the_guest(
+    server: FakeApiServer, client: KubeClient
+) -> None:
+    put_vmi(server, "External", evacuationNodeName="node1")
+    put_pod(server)
+    progress = f"Evacuation in progress: {TRIGGERED}: {EXTERNAL}"
+    assert await evicted(client) == progress
+    put_migration(server, "move", "Pending", WAITS)
+    assert await evicted(client) == f"{progress}: migration move waits: {PARALLEL}"
 
 
 async def test_the_answer_says_why_the_last_evacuation_failed(server: FakeApiServer, client: KubeClient) -> None:

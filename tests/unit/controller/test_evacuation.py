@@ -88,6 +88,21 @@ async def test_a_failed_evacuation_is_repeated_and_says_why(server: FakeApiServe
     assert world.condition(BLOCKED) == {} and len(world.migrations) == 3
 
 
+async def test_an_event_says_who_has_to_move_a_guest_that_is_not_kubevirts_to_move(
+    server: FakeApiServer, client: KubeClient
+) -> None:
+    world = EvacuationWorld(server, "External")
+    world.mark()
+    await world.settle(client)
+    await world.settle(client)
+    ((reason, note),) = world.events
+    assert reason == REQUESTED and world.migrations == []
+    assert note == (
+        "the guest is to leave node node1; evictionStrategy is External: KubeVirt does not migrate the guest, "
+        "an external controller has to move or stop it"
+    )
+
+
 @pytest.mark.parametrize(
     ("strategy", "migratable", "moves"),
     [

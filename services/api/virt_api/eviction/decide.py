@@ -22,6 +22,7 @@ from virt_core.objects.patch import Operation, pointer
 from virt_core.vmi.eviction import (
     EXTERNAL,
     LIVE_MIGRATE,
+    MOVED_BY_OTHERS,
     eviction_strategy,
     is_migratable,
     live_migratable,
@@ -170,15 +171,16 @@ def _has_no_guest(pod: EvictedPod, vmi: VirtualMachineInstance) -> bool:
 
 def _marked(eviction: Eviction, pod: EvictedPod, vmi: VirtualMachineInstance) -> Decision:
     triggered = f'Eviction triggered evacuation of VMI "{vmi.metadata.namespace}/{vmi.metadata.name}"'
+    by_others = f": {MOVED_BY_OTHERS}" if eviction_strategy(vmi) == EXTERNAL else ""
     if vmi.status.evacuation_node_name:
         blocked = condition_of(vmi.status.conditions, EVACUATION_BLOCKED)
         why = f": {blocked.message}" if blocked is not None and blocked.status == "True" else ""
-        return Refuse(f"Evacuation in progress: {triggered}{why}", evacuated=vmi.metadata.name)
+        return Refuse(f"Evacuation in progress: {triggered}{by_others}{why}", evacuated=vmi.metadata.name)
     node, state = vmi.status.node_name, vmi.status.migration_state
     arriving = state is not None and state.active and state.target_pod_uid == pod.metadata.uid
     if arriving or not node or pod.spec.node_name != node:
         return Refuse("Eviction request for target Pod")
-    return Mark(vmi.metadata.name, tuple(_mark(eviction, vmi)), triggered)
+    return Mark(vmi.metadata.name, tuple(_mark(eviction, vmi)), triggered + by_others)
 
 
 def why_it_waits(vmi_name: str, migrations: Iterable[VirtualMachineInstanceMigration]) -> str:

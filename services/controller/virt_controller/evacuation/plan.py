@@ -8,11 +8,11 @@ here when a cordoned node is schedulable again.
 
 from __future__ import annotations
 
-from virt_core.conventions.conditions import EVACUATION_BLOCKED
+from virt_core.conventions.conditions import EVACUATION_BLOCKED, EVICTION_REQUESTED
 from virt_core.conventions.migration import CORDONED_NODE, DESCHEDULER, EVACUATION, EVICTION_SOURCE
 from virt_core.migration.admission import SYSTEM_CRITICAL, SYSTEM_MAINTENANCE
 from virt_core.objects.meta import condition_of
-from virt_core.vmi.eviction import is_migratable, migrates_on_eviction
+from virt_core.vmi.eviction import EXTERNAL, MOVED_BY_OTHERS, eviction_strategy, is_migratable, migrates_on_eviction
 from virt_core.vmi.instance import VirtualMachineInstance, VmiPhase
 
 from virt_controller.actions import LookAgain, RecordEvent
@@ -80,8 +80,14 @@ def _migration(observed: Observed) -> tuple[CreateMigration, ...]:
 
 
 def _events(observed: Observed) -> tuple[RecordEvent, ...]:
-    """Once, when it is found that the guest cannot be moved. Refused creations have events of their own."""
-    now, before = blocked(observed), condition_of(observed.vmi.status.conditions, EVACUATION_BLOCKED)
+    """Once, when it is found that the guest cannot be moved, or that others have to. Refused creations have events of
+    their own."""
+    vmi = observed.vmi
+    if observed.marked and eviction_strategy(vmi) == EXTERNAL:
+        known = condition_of(vmi.status.conditions, EVICTION_REQUESTED) is not None
+        note = f"the guest is to leave node {vmi.status.node_name}; {MOVED_BY_OTHERS}"
+        return () if known else (RecordEvent(EVICTION_REQUESTED, note, warning=True),)
+    now, before = blocked(observed), condition_of(vmi.status.conditions, EVACUATION_BLOCKED)
     if now is None or now.reason != NOT_MIGRATABLE or (before is not None and before.reason == now.reason):
         return ()
     return (RecordEvent("FailedCreate", f"{_CANNOT_MOVE}: {now.message}", warning=True),)

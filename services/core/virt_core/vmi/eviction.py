@@ -10,6 +10,9 @@ from virt_core.objects.meta import Condition, condition_of
 from virt_core.vmi.instance import VirtualMachineInstance
 
 NONE, LIVE_MIGRATE, LIVE_MIGRATE_IF_POSSIBLE, EXTERNAL = "None", "LiveMigrate", "LiveMigrateIfPossible", "External"
+MOVED_BY_OTHERS = (
+    "evictionStrategy is External: KubeVirt does not migrate the guest, an external controller has to move or stop it"
+)
 STRATEGIES = (NONE, LIVE_MIGRATE, LIVE_MIGRATE_IF_POSSIBLE, EXTERNAL)
 
 
