@@ -5,7 +5,7 @@ from __future__ import annotations
 from virt_core.conventions import events
 from virt_core.migration.migration import STALLED, MigrationPhase
 from virt_core.objects.meta import Condition
-from virt_core.vmi.migration_state import failure_message
+from virt_core.vmi.migration_state import failure_message, record
 
 from virt_controller.actions import LookAgain, RecordEvent
 from virt_controller.migration import hand_off, stall, status
@@ -25,7 +25,7 @@ def follow(observed: Observed) -> tuple[Action, ...]:
         if state.succeeded:
             phases = (*hand_off.phases(state), MigrationPhase.SUCCEEDED)
             after = status.entering(job, phases, observed.now)
-            after["migrationState"] = vmi.raw_status["migrationState"]
+            after["migrationState"] = record(vmi.raw_status["migrationState"])
             return (*patched(observed, after), RecordEvent("SuccessfulMigration", _SUCCEEDED))
         reason = state.failure_reason or "the handlers report no reason"
         if state.mode:  # the source had begun

@@ -6,6 +6,7 @@ from virt_core.conventions import migration as convention
 from virt_core.migration.migration import MigrationPhase
 from virt_core.objects.meta import Condition
 from virt_core.objects.patch import finalizers_patch, status_patch
+from virt_core.vmi.migration_state import record
 
 from virt_controller.actions import RecordEvent
 from virt_controller.migration import status
@@ -27,7 +28,7 @@ def fail(observed: Observed, message: str, *, canceled: bool = False) -> tuple[A
         condition = Condition(status.ABORT_REQUESTED, "True", "Canceled", "the migration is deleted")
         after = status.with_condition(job, condition, now, after)
     if observed.state is not None and observed.vmi is not None:
-        after["migrationState"] = observed.vmi.raw_status["migrationState"]
+        after["migrationState"] = record(observed.vmi.raw_status["migrationState"])
     return (*patched(observed, after), RecordEvent("FailedMigration", message, warning=True))
 
 

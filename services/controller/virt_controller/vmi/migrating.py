@@ -14,7 +14,7 @@ from typing import Any
 from virt_core.conventions import labels, migration
 from virt_core.objects.meta import rfc3339, seconds_since
 from virt_core.objects.patch import Operation, guarded_patch, pointer
-from virt_core.vmi.migration_state import MigrationState, failure
+from virt_core.vmi.migration_state import MigrationState, failure, without_expectation
 from virt_core.vmi.status import status_patch
 
 from virt_controller.actions import LookAgain
@@ -104,6 +104,8 @@ def _settled(observed: Observed, state: MigrationState, uid: str) -> tuple[Opera
             after["launcherContainerImageVersion"] = pod.metadata.annotations.get(LAUNCHER_IMAGE, "")
     if state.abort_requested and not state.target_node_address:
         del after["migrationState"]  # as in KubeVirt, a migration that is canceled so early leaves nothing
+    else:
+        after["migrationState"] = without_expectation(vmi.raw_status["migrationState"])
     before = {"labels": meta.labels} if meta.labels else {}
     labelled = guarded_patch(meta, before, {"labels": kept} if kept or before else {}, "metadata")
     return (*labelled, *status_patch(vmi, after))

@@ -6,6 +6,7 @@ replaces it. Eight fields are not KubeVirt's; docs/differences.md names them.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
@@ -16,6 +17,8 @@ from virt_core.objects.migration_configuration import MigrationConfiguration
 
 ABORT_SUCCEEDED, ABORT_FAILED, ABORTING = "Succeeded", "Failed", "Aborting"
 """Values of abortStatus."""
+
+_CERTIFICATES = ("sourceCertificateAuthority", "targetCertificateAuthority")  # dead with the migration
 
 PRE_COPY, POST_COPY, SUSPENDED = "PreCopy", "PostCopy", "Paused"
 """Values of mode."""
@@ -102,6 +105,20 @@ def failure(state: MigrationState, reason: str, now: datetime) -> dict[str, Any]
         "completed": True,
         "failureReason": reason,
     }
+
+
+def without_expectation(state: Mapping[str, Any]) -> dict[str, Any]:
+    """The stored state of a migration that is over, without what was expected of its copy."""
+    shown = state.get("progress")
+    if not isinstance(shown, dict):
+        return dict(state)
+    gone = ("expectedEnd",) if state.get("failed") else ("expectedEnd", "remainingBytes")
+    return {**state, "progress": {key: value for key, value in shown.items() if key not in gone}}
+
+
+def record(state: Mapping[str, Any]) -> dict[str, Any]:
+    """What is kept in a VirtualMachineInstanceMigration that is over: what happened."""
+    return {key: value for key, value in without_expectation(state).items() if key not in _CERTIFICATES}
 
 
 def failure_message(state: MigrationState, reason: str) -> str:
