@@ -120,7 +120,8 @@ async def test_it_shows_how_far_the_copy_is(server: FakeApiServer, client: KubeC
     before = server.count("PATCH")
     world.report(progress={"remainingBytes": 7})
     await world.settle(client)
-    assert world.job["status"]["migrationState"]["progress"] == {"remainingBytes": 7}
+    way = {"sourceNode": "node1", "targetNode": "node2"}
+    assert world.job["status"]["migrationState"] == {**way, "progress": {"remainingBytes": 7}}
     assert server.count("PATCH") == before + 1
 
 

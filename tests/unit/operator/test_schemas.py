@@ -77,10 +77,14 @@ def test_what_both_sides_of_a_migration_write_for_each_other_is_kept(definition:
     assert {f".status.migrationState.{field}" for field in OWN_MIGRATION_FIELDS} <= paths
 
 
-def test_migrations_are_listed_with_phase_and_machine() -> None:
+def test_migrations_are_listed_with_phase_machine_and_nodes() -> None:
     version = crds.virtual_machine_instance_migrations()["spec"]["versions"][0]
     assert version["subresources"] == {"status": {}}
-    assert [column["name"] for column in version["additionalPrinterColumns"]] == ["Phase", "VMI", "Age"]
+    columns = version["additionalPrinterColumns"]
+    assert [column["name"] for column in columns] == ["Phase", "VMI", "Source", "Target", "Age"]
+    paths = {column["name"]: column["jsonPath"] for column in columns}
+    assert paths["Source"] == ".status.migrationState.sourceNode"
+    assert paths["Target"] == ".status.migrationState.targetNode"
     assert crds.migration_policies()["spec"]["scope"] == "Cluster"
 
 

@@ -40,7 +40,7 @@ def follow(observed: Observed) -> tuple[Action, ...]:
         actions.append(PatchVmi(tuple(hand_off.abort_patch(vmi))))
         actions.append(RecordVmiEvent(RecordEvent("SuccessfulAbortMigration", _ABORTED)))
     after = status.entering(job, hand_off.phases(state), observed.now)
-    after = status.with_progress(after, vmi.raw_status["migrationState"].get("progress"))
+    after = status.with_way(after, vmi.raw_status["migrationState"])
     if observed.canceled:
         condition = Condition(status.ABORT_REQUESTED, "True", "Canceled", "the migration is deleted")
         after = status.with_condition(job, condition, observed.now, after)
@@ -72,7 +72,8 @@ def _before_copy(observed: Observed) -> tuple[Action, ...]:
         return _end(observed, hand_off.who_is_late(state))
     if (unnoted := hand_off.seconds_unnoted(observed)) > 0:
         return (LookAgain(unnoted),)
-    return (*patched(observed, status.entering(observed.job, hand_off.phases(state), observed.now)), LookAgain(left))
+    after = status.entering(observed.job, hand_off.phases(state), observed.now)
+    return (*patched(observed, status.with_way(after, vmi.raw_status["migrationState"])), LookAgain(left))
 
 
 def _end(observed: Observed, reason: str) -> tuple[Action, ...]:

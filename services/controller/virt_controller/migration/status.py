@@ -78,11 +78,11 @@ def without_target(status: Status) -> Status:
     return {**kept, "migrationState": state} if state else kept
 
 
-def with_progress(status: Status, progress: Mapping[str, Any] | None) -> Status:
-    """The status that says how far the copy is; unchanged if nobody has said so."""
-    if not progress:
-        return status
-    return {**status, "migrationState": {**(status.get("migrationState") or {}), "progress": progress}}
+def with_way(status: Status, state: Mapping[str, Any]) -> Status:
+    """The status that says between which nodes the guest moves, and how far its copy is, as `state` of the
+    VirtualMachineInstance does."""
+    shown = {key: state[key] for key in ("sourceNode", "targetNode", "progress") if state.get(key)}
+    return {**status, "migrationState": {**(status.get("migrationState") or {}), **shown}}
 
 
 def condition(job: VirtualMachineInstanceMigration, kind: str) -> Condition | None:

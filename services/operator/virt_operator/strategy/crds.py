@@ -80,6 +80,8 @@ def virtual_machine_instance_migrations() -> Body:
     columns = [
         {"name": "Phase", "type": "string", "jsonPath": ".status.phase"},
         {"name": "VMI", "type": "string", "jsonPath": ".spec.vmiName"},
+        {"name": "Source", "type": "string", "jsonPath": ".status.migrationState.sourceNode"},
+        {"name": "Target", "type": "string", "jsonPath": ".status.migrationState.targetNode"},
         _AGE,
     ]
     names = _names("VirtualMachineInstanceMigration", "virtualmachineinstancemigrations", ["vmim", "vmims"])
