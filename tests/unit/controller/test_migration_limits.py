@@ -76,6 +76,16 @@ def test_what_one_waits_for_names_the_limit_and_the_node() -> None:
     )
 
 
+def test_with_a_limit_of_none_it_waits_for_whoever_sets_it() -> None:
+    found = [Candidate(job("a"), "node1")]
+    assert waits_for("a", found, settings(cluster=0)) == (
+        "parallelMigrationsPerCluster is 0: no migration begins until it is larger"
+    )
+    assert waits_for("a", found, settings(node=0)) == (
+        "parallelOutboundMigrationsPerNode is 0: no migration begins until it is larger"
+    )
+
+
 def test_evacuations_come_before_what_users_request_and_the_oldest_first() -> None:
     user, later = Candidate(job("a"), "n1"), Candidate(job("b", created="2026-01-02T00:00:00Z"), "n2")
     evacuation = Candidate(job("c", created="2026-01-03T00:00:00Z", priority="system-critical"), "n3")

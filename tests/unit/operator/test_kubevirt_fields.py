@@ -9,10 +9,13 @@ import msgspec
 import pytest
 from msgspec import inspect
 from virt_core.objects.kubevirt import Configuration
+from virt_core.objects.meta import ObjectMeta
 from virt_operator.change.plan import plan
 from virt_operator.reconcile.status import FEATURE_GATES, status_of
 from virt_operator.suite.feature_gates import gate_warnings
 from virt_operator.suite.spec import SUPPORTED, RefusedSpec, install_settings, operator_verbosity
+from virt_operator.webhook.review import AdmissionRequest, Reviewed
+from virt_operator.webhook.rules import warnings
 
 from tests.unit.operator.suites import OPERATOR, installed, suite
 
@@ -108,6 +111,27 @@ def test_feature_gates_are_no_reason_to_refuse_the_object_and_each_is_named_in_a
     assert [any(gate in line for line in found) for gate in MOST_HAVE] == [True] * 4
     assert "'NonRoot' has no effect, it is always on" in found[3]
     assert "'Snapshot' has no effect, it is of a feature that this release does not have" in found[1]
+
+
+@pytest.mark.parametrize(
+    ("field", "who"),
+    [("parallelMigrationsPerCluster", "in the cluster"), ("parallelOutboundMigrationsPerNode", "of any node")],
+)
+def test_a_limit_with_which_no_migration_begins_is_admitted_with_a_warning(field: str, who: str) -> None:
+    def warned(migrations: dict[str, int], before: dict[str, int] | None = None) -> tuple[str, ...]:
+        new, old = ({"configuration": {"migrations": found}} for found in (migrations, before or {}))
+        install_settings(new, OPERATOR)
+        meta = ObjectMeta(name="kubevirt", namespace="kubevirt")
+        reviewed = Reviewed(meta, new), Reviewed(meta, old) if before is not None else None
+        return warnings(AdmissionRequest("u", "UPDATE", object=reviewed[0], old_object=reviewed[1]))
+
+    expected = (
+        f"spec.configuration.migrations.{field}: 0 lets no migration {who} begin; "
+        "drains, evictions and workload updates wait until it is larger"
+    )
+    assert warned({field: 0}) == (expected,)
+    assert warned({field: 0}, {field: 1}) == (expected,)
+    assert warned({field: 0}, {field: 0}) == () == warned({field: 1})
 
 
 def test_feature_gates_that_this_release_lacks_are_in_the_status_while_they_are_in_the_spec() -> None:

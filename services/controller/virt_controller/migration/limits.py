@@ -87,7 +87,10 @@ def _obstacles(found: Candidates, cluster: int, node: int) -> dict[str, str]:
     obstacles: dict[str, str] = {}
     for candidate in sorted((one for one in found if one.job.status.phase.waiting), key=lambda one: one.rank):
         obstacle = ""
-        if total >= cluster:
+        if not cluster or not node:
+            limit = "parallelOutboundMigrationsPerNode" if cluster else "parallelMigrationsPerCluster"
+            obstacle = f"{limit} is 0: no migration begins until it is larger"
+        elif total >= cluster:
             obstacle = f"{total} migrations run in the cluster, parallelMigrationsPerCluster is {cluster}"
         elif (count := leaving[candidate.node]) >= node:
             obstacle = f"{count} migrations leave node {candidate.node}, parallelOutboundMigrationsPerNode is {node}"

@@ -17,6 +17,7 @@ from virt_operator.customization.patches import patches_of
 from virt_operator.settings import Settings
 from virt_operator.strategy.desired import desired_objects
 from virt_operator.suite.feature_gates import gate_warnings
+from virt_operator.suite.no_migrations import limit_warnings
 from virt_operator.suite.spec import RefusedSpec, blocks_uninstall, install_settings
 from virt_operator.webhook.review import AdmissionRequest, Reviewed
 
@@ -59,11 +60,11 @@ def refused_spec(request: AdmissionRequest, operator: Settings) -> Denial | None
 
 
 def warnings(request: AdmissionRequest) -> tuple[str, ...]:
-    """Warnings about fields of an admitted spec that have no effect."""
+    """Warnings about fields of an admitted spec that have no effect, or another one than most who set them expect."""
     new, old = request.object, request.old_object
     if new is None or (old is not None and old.spec == new.spec):
         return ()
-    return gate_warnings(new.spec)
+    return (*gate_warnings(new.spec), *limit_warnings(new.spec))
 
 
 def asks_for_workloads(request: AdmissionRequest) -> bool:
