@@ -25,6 +25,7 @@ _WEIGHED = 100
 _LOG_SECONDS = 3.0
 _REVIEWS = "subjectaccessreviews"
 LIFE = ("created", "started", "stopped", "deleted")
+SECOND_LIFE = ("started again", "stopped again")
 RUNNING_LIFE = ("created, runs", "deleted, ran")
 TOTALS = {
     "created, started, stopped, deleted": LIFE,
@@ -37,8 +38,8 @@ Body = dict[str, Any]
 
 
 def vm_lives() -> Body:
-    """`LIVES` machines, all created, then each started, then each stopped, then each deleted. Then as many that run
-    from their creation until they are deleted."""
+    """`LIVES` machines, all created, then each started, then each stopped, the same again, then each deleted. Then as
+    many that run from their creation until they are deleted."""
     return asyncio.run(_lives())
 
 
@@ -60,8 +61,7 @@ async def _lives() -> Body:
             await fleet.request(name, "start")
             answered["start"].append(time.monotonic() - requested)
             await fleet.until_reported([name], "Running")
-            (uid,) = fleet.uids[name]
-            running.append(fleet.ran[uid] - requested)
+            running.append(fleet.ran[fleet.uids[name][-1]] - requested)
 
         async def stop(name: str) -> None:
             requested = time.monotonic()
@@ -77,7 +77,9 @@ async def _lives() -> Body:
             await fleet.create(guestless_vm(name, "Always"))
             await fleet.until_reported([name], "Running")
 
-        for phase, act in zip(LIFE, (create, start, stop, delete), strict=True):
+        *lives, last = LIFE
+        phases = (*lives, *SECOND_LIFE, last)
+        for phase, act in zip(phases, (create, start, stop, start, stop, delete), strict=True):
             moments[phase] = await _each(names, act)
         for phase, act in zip(RUNNING_LIFE, (create_running, delete), strict=True):
             moments[phase] = await _each(others, act)

@@ -25,8 +25,17 @@ pytestmark = pytest.mark.exhaustive
 
 _LONGEST = 20  # writes; no step of the table has as many
 
+
+def edited_start(world: VmWorld) -> None:
+    """A user."""
+    world.edit("128Mi")
+    world.request("start")
+
+
 STEPS: dict[str, Callable[[VmWorld], None]] = {
     "start": lambda world: world.request("start"),
+    "start again": lambda world: world.request("start"),
+    "start after an edit": edited_start,
     "paused start": lambda world: world.request("start", paused=True),
     "stop": lambda world: world.request("stop"),
     "restart": lambda world: world.request("restart"),
@@ -59,6 +68,9 @@ TABLE = [
     ("Once", "delete its guest", 1),
     ("Halted", "start", 1),
     ("Halted", "paused start", 1),
+    ("Halted", "start again", 1),
+    ("Halted", "start after an edit", 1),
+    ("Manual", "start after an edit", 1),
 ]
 
 
@@ -101,7 +113,7 @@ async def before(world: VmWorld, client: KubeClient, strategy: str, step: str) -
         await at_rest(world, client)
     world.report("Running")
     await at_rest(world, client)
-    if step == "start":
+    if step.startswith("start"):
         world.request("stop")
         await at_rest(world, client)
 
@@ -113,6 +125,17 @@ async def dies(world: VmWorld, client: KubeClient) -> bool:
     except KubeError:
         return True
     return False
+
+
+def keeps_what_it_was_started_with(world: VmWorld) -> None:
+    """The ControllerRevision of the guest is there, keeps what its VirtualMachine says, and is the only one."""
+    known, vmi = world.status.get("startRevision", {}).get("name"), world.vmi
+    assert len(world.revisions) <= 1 or vmi is None
+    assert known is None or known in world.revisions
+    if vmi is None:
+        return
+    name = vmi["status"]["virtualMachineRevisionName"]
+    assert world.revision(name)["data"]["spec"]["template"] == world.vm["spec"]["template"]
 
 
 async def worlds(
@@ -145,6 +168,7 @@ async def test_a_death_after_any_write_neither_repeats_nor_forgets_a_start(
         await at_rest(world, client)
         assert seen.count == starts
         assert "stateChangeRequests" not in world.status
+        keeps_what_it_was_started_with(world)
         kept = step in ("shutdown", "crash") and strategy in ("Manual", "Once")
         assert (world.vmi is not None) is (starts > 0 or kept)
 

@@ -147,22 +147,51 @@ def report_end(world: VmWorld, phase: str, ago: timedelta, **status: Any) -> Non
     world.patch_vmi_status({"phaseTransitionTimestamps": [*before, last]})
 
 
-async def test_a_stopped_guest_that_goes_at_once_is_reported_when_it_is_gone(
-    server: FakeApiServer, client: KubeClient
-) -> None:
-    world = await running(server, client)
+async def stop(world: VmWorld, client: KubeClient) -> None:
+    """A user; the guest goes within a second."""
     world.request("stop")
     await world.settle(client)
-    (revision,) = world.revisions
-    server.requests.clear()
     ended = [{**READY, "status": "False", "reason": "GuestShutdown"}]
     report_end(world, "Succeeded", timedelta(seconds=1), conditions=ended)
     await world.settle(client)
     world.finish_deletion()
     await world.settle(client)
+
+
+STOPS = [("DELETE", VMI), ("PATCH", STATUS), ("PATCH", VMI), ("PATCH", STATUS)]
+
+
+async def test_a_stopped_guest_that_goes_at_once_is_reported_when_it_is_gone(
+    server: FakeApiServer, client: KubeClient
+) -> None:
+    world = await running(server, client)
+    server.requests.clear()
+    await stop(world, client)
     assert world.vmi is None
-    assert wrote(server) == [("DELETE", f"{REVISIONS}/{revision}"), ("PATCH", VMI), ("PATCH", STATUS)]
+    assert wrote(server) == STOPS
     assert world.status["printableStatus"] == "Stopped"
+
+
+@pytest.mark.parametrize("strategy", ["Always", "Manual", "RerunOnFailure"])
+async def test_a_machine_that_has_not_changed_is_started_again_without_another_revision(
+    server: FakeApiServer, client: KubeClient, strategy: str
+) -> None:
+    world = await running(server, client, strategy)
+    first = world.revisions
+    for _ in range(2):
+        server.requests.clear()
+        await stop(world, client)
+        assert wrote(server) == STOPS
+        server.requests.clear()
+        world.request("start")
+        await world.settle(client)
+        starts = [request for request in wrote(server) if request != ("PATCH", STATUS)]
+        assert starts == [("POST", VMIS)]
+        world.report("Running", conditions=[READY])
+        await world.settle(client)
+        assert world.revisions == first
+        assert world.vmi["status"]["virtualMachineRevisionName"] == first[0]
+        assert world.revision(first[0])["data"]["spec"] == world.vm["spec"]
 
 
 @pytest.mark.parametrize("ago", [timedelta(seconds=10), timedelta(hours=-1)])

@@ -12,10 +12,10 @@ from virt_controller.actions import LookAgain, RecordEvent
 @dataclass(frozen=True, slots=True)
 class CreateInstance:
     """Create the VirtualMachineInstance. Legal while the VirtualMachine controls none. `revision` is the
-    ControllerRevision that keeps what it is started with; it is created first."""
+    ControllerRevision that keeps what it is started with; it is created first. None: an earlier start did that."""
 
     manifest: dict[str, Any]
-    revision: dict[str, Any]
+    revision: dict[str, Any] | None
     confirmed: bool = False
     """Whether a patch right before it tests that the VirtualMachine is as the plan saw it. Otherwise it is read."""
 
@@ -66,6 +66,8 @@ class DeleteRevision:
     that it keeps has become part of the template, or another one has replaced it."""
 
     name: str
+    unless_named: bool = False
+    """Not if the API server itself has the name in status.startRevision: a cache that is behind cannot know that."""
 
 
 Write = CreateInstance | DeleteInstance | PatchInstance | PatchVm | PatchStatus | KeepObject | DeleteRevision

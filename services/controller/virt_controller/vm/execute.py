@@ -70,8 +70,7 @@ class Executor:
                 case KeepObject():
                     await self._keep(vm, action, log)
                 case DeleteRevision():
-                    log.info("deleting revision", revision=action.name)
-                    await self._execution.delete(CONTROLLER_REVISIONS, vm.metadata.namespace, action.name)
+                    await self._delete_revision(vm, action, log)
                 case _:
                     assert_never(action)
             return True
@@ -83,11 +82,13 @@ class Executor:
         # A creation has no precondition, and a cache that is behind would start what was stopped or had its start.
         if not action.confirmed:
             await self._execution.require(VIRTUAL_MACHINES, vm.metadata, unchanged=True)
-        log.info("creating virtual machine instance", revision=action.revision["metadata"]["name"])
-        try:
-            await self._execution.create(CONTROLLER_REVISIONS, namespace, action.revision)
-        except AlreadyExists:
-            log.debug("finding the revision created before")  # its name says of what; see start.py
+        revision = action.manifest["status"]["virtualMachineRevisionName"]
+        log.info("creating virtual machine instance", revision=revision)
+        if action.revision is not None:
+            try:
+                await self._execution.create(CONTROLLER_REVISIONS, namespace, action.revision)
+            except AlreadyExists:
+                log.debug("finding the revision created before")  # its name says of what; see start.py
         try:
             answer = await self._execution.create(VIRTUAL_MACHINE_INSTANCES, namespace, action.manifest)
         except AlreadyExists as error:
@@ -118,6 +119,16 @@ class Executor:
             ) from error
         if answer is not None and answer.get("kind") == VIRTUAL_MACHINE_INSTANCES.kind:
             self._wrote_vmi(answer)
+
+    async def _delete_revision(self, vm: VirtualMachine, action: DeleteRevision, log: logs.BoundLogger) -> None:
+        namespace = vm.metadata.namespace
+        if action.unless_named:
+            found = await self._execution.read(VIRTUAL_MACHINES, namespace, vm.metadata.name)
+            kept = VirtualMachine.of(found).status.start_revision if found is not None else None
+            if kept is not None and kept.name == action.name:
+                raise Conflict(409, f"{action.name} is kept for the next start: the cache is behind")
+        log.info("deleting revision", revision=action.name)
+        await self._execution.delete(CONTROLLER_REVISIONS, namespace, action.name)
 
     async def _patch_instance(self, vm: VirtualMachine, action: PatchInstance, log: logs.BoundLogger) -> None:
         if action.only_if_vm_stays:

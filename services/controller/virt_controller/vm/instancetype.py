@@ -91,6 +91,9 @@ def keep(observed: Observed) -> tuple[Action, ...]:
             "kind": choice.matcher.kind or choice.resource.kind,
             "controllerRevisionRef": {"name": manifest["metadata"]["name"]},
         }
+    if replaced and observed.start_revision is not None:  # it names what is replaced
+        replaced.append(DeleteRevision(observed.start_revision.name))
+        del after["startRevision"]
     return *actions, PatchStatus(tuple(status_patch(meta, status, after))), *replaced
 
 

@@ -13,10 +13,17 @@ from virt_core.instancetype.stored import StoredObject
 from virt_core.kube.resource import Resource
 from virt_core.objects.kubevirt import Configuration
 from virt_core.objects.meta import ObjectMeta
-from virt_core.vm.virtual_machine import RunStrategy, VirtualMachine, VirtualMachineSpec, VirtualMachineStatus
+from virt_core.vm.virtual_machine import (
+    RunStrategy,
+    StartRevision,
+    VirtualMachine,
+    VirtualMachineSpec,
+    VirtualMachineStatus,
+)
 from virt_core.vmi.instance import VirtualMachineInstance
 
 from virt_controller.failure import Failure
+from virt_controller.vm.start import revision_prefix
 
 _DEFAULTS = Configuration()
 
@@ -91,6 +98,13 @@ class Observed:
     def own(self) -> VirtualMachineInstance | None:
         """The VirtualMachineInstance, if this VirtualMachine controls it."""
         return self.vmi if self.vmi is not None and is_controlled(self.vmi, self.vm) else None
+
+    @property
+    def start_revision(self) -> StartRevision | None:
+        """The ControllerRevision of an earlier start, or of this one, that is kept for the next. A name in a status is
+        believed only if it is one that this VirtualMachine's ControllerRevisions have: it may be deleted."""
+        known = self.status.start_revision
+        return known if known is not None and known.name.startswith(revision_prefix(self.vm)) else None
 
     @property
     def strategy(self) -> RunStrategy:

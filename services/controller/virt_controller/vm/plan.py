@@ -31,9 +31,11 @@ from virt_controller.vm.live_update import annotations_patch, live_update
 from virt_controller.vm.observe import Observed, has_ended, is_orphan
 from virt_controller.vm.restart_required import template_is_as_started
 from virt_controller.vm.run_strategy import Wanted, wanted
-from virt_controller.vm.start import created, instance, revision, revision_name, revision_prefix
+from virt_controller.vm.start import created, instance, revision, revision_name, revision_of, revision_prefix
+from virt_controller.vm.start_revision import replaced, reused
 from virt_controller.vm.status import (
     RECORDED,
+    Status,
     announced_status,
     next_start_failure,
     next_status,
@@ -89,7 +91,7 @@ def _without_choice(observed: Observed, want: Wanted, failure: Failure) -> tuple
     event = _event_of(failure, _reported_failure(observed))
     actions = (*_report(replace(observed, failure=failure), want), *event)
     if vmi is not None and has_ended(vmi) and labels.VM_FINALIZER in vmi.metadata.finalizers:
-        return (*actions, *_release(vmi))
+        return (*actions, *_release(observed, vmi))
     return actions
 
 
@@ -109,12 +111,6 @@ def needs_revision(observed: Observed) -> bool:
         return False
     started_by_another = not revision_of(vmi).startswith(revision_prefix(observed.vm))
     return started_by_another or started_generation(vmi) != observed.vm.metadata.generation
-
-
-def revision_of(vmi: VirtualMachineInstance) -> str:
-    """The name of the ControllerRevision that it was started with; "" if it was adopted."""
-    name = vmi.raw_status.get("virtualMachineRevisionName")
-    return name if isinstance(name, str) else ""
 
 
 def release(vmi: VirtualMachineInstance) -> PatchInstance:
@@ -153,7 +149,7 @@ def _with_instance(observed: Observed, vmi: VirtualMachineInstance, want: Wanted
     else:
         actions = list(_report(observed, want))
         if has_ended(vmi) and labels.VM_FINALIZER in vmi.metadata.finalizers:
-            actions += _release(vmi)
+            actions += _release(observed, vmi)
         elif not has_ended(vmi):
             actions += _update(observed, vmi, live)
     if want.stop:
@@ -171,9 +167,10 @@ def _update(observed: Observed, vmi: VirtualMachineInstance, live: list[Operatio
     return [PatchInstance(vmi.metadata.name, operations)] if operations else []
 
 
-def _release(vmi: VirtualMachineInstance) -> list[Action]:
-    name = revision_of(vmi)
-    return [*([DeleteRevision(name)] if name else []), release(vmi)]
+def _release(observed: Observed, vmi: VirtualMachineInstance) -> list[Action]:
+    name, kept = revision_of(vmi), observed.start_revision
+    is_kept = kept is not None and kept.name == name
+    return [*([DeleteRevision(name, unless_named=True)] if name and not is_kept else []), release(vmi)]
 
 
 def _stop(observed: Observed, vmi: VirtualMachineInstance) -> list[Action]:
@@ -199,9 +196,13 @@ def _start(observed: Observed, want: Wanted) -> tuple[Action, ...]:
         return (*_report(observed, want), LookAgain(max(waits)))
     paused = any(request.starts_paused for request in want.requests[:1])
     message = f"Started the virtual machine by creating the new virtual machine instance {vm.metadata.name}"
-    manifest = instance(vm, applied(observed).template, paused=paused, annotations=name_annotations(observed))
+    kept, names = reused(observed), name_annotations(observed)
+    new = None if kept else revision(vm, revisions(observed))
+    manifest = instance(
+        vm, applied(observed).template, revision=kept or revision_name(vm), paused=paused, annotations=names
+    )
     announcement = _announce(observed, created(manifest))
-    creation = CreateInstance(manifest, revision(vm, revisions(observed)), confirmed=bool(announcement))
+    creation = CreateInstance(manifest, new, confirmed=bool(announcement))
     return *announcement, creation, RecordEvent("SuccessfulCreate", message)
 
 
@@ -222,7 +223,9 @@ def refused(observed: Observed) -> tuple[Action, ...]:
     """The API server refused the VirtualMachineInstance, or to keep an object for it: `observed.failure` says why. The
     next attempt may be of another generation, so the revision of this one goes, if no guest was started with it."""
     assert observed.failure is not None
-    deletions = (DeleteRevision(revision_name(observed.vm)),) if observed.own is None else ()
+    name, kept = revision_name(observed.vm), observed.start_revision
+    was_made = observed.own is None and not reused(observed) and (kept is None or kept.name != name)
+    deletions = (DeleteRevision(name),) if was_made else ()
     return (*_report_failure(observed, wanted(observed), observed.failure), *deletions)
 
 
@@ -246,11 +249,21 @@ def _reported_failure(observed: Observed) -> Condition | None:
 def _report(observed: Observed, want: Wanted) -> tuple[Action, ...]:
     vm, after = observed.vm, next_status(observed, want.requests)
     operations = status_patch(vm.metadata, vm.raw_status, after)
-    if not operations:
+    if not operations or _can_wait(observed, after):
         return ()
     if (seconds := _seconds_to_go(observed)) > 0 and all(vm.raw_status.get(key) == after.get(key) for key in RECORDED):
         return (LookAgain(seconds),)
-    return (PatchStatus(tuple(operations)),)
+    old = replaced(observed)
+    return *((DeleteRevision(old),) if old else ()), PatchStatus(tuple(operations))
+
+
+def _can_wait(observed: Observed, after: Status) -> bool:
+    """Whether nothing else is to be reported than which ControllerRevision is kept, which is written with what comes
+    next. When the guest has ended, the next may be a start."""
+    before, vmi = observed.vm.raw_status, observed.own
+    if vmi is not None and has_ended(vmi):
+        return False
+    return {**before, "startRevision": None} == {**after, "startRevision": None}
 
 
 def _seconds_to_go(observed: Observed) -> float:
@@ -272,7 +285,9 @@ def _delete(observed: Observed) -> tuple[Action, ...]:
         return (release(observed.vmi),) if observed.vmi is not None and _is_left_over(observed.vmi) else ()
     if vmi is None or _ORPHAN in meta.finalizers:
         kept = [finalizer for finalizer in meta.finalizers if finalizer != labels.VM_FINALIZER]
-        return (PatchVm(tuple(finalizers_patch(meta, kept))),)
+        left = observed.start_revision if vmi is None and _ORPHAN in meta.finalizers else None
+        deletions = (DeleteRevision(left.name),) if left is not None else ()  # it would be orphaned, too
+        return *deletions, PatchVm(tuple(finalizers_patch(meta, kept)))
     actions = list(_report(observed, Wanted(())))
     if vmi.metadata.deletion_timestamp is None:
         actions += _stop(observed, vmi)

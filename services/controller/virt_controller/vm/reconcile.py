@@ -33,9 +33,10 @@ from virt_controller.failure import Failure
 from virt_controller.vm.execute import DeletionRefused, Executor
 from virt_controller.vm.instancetype import applied, kept_at_start, with_chosen
 from virt_controller.vm.observe import Changes, Choice, Observed, has_ended
-from virt_controller.vm.plan import FAILED_DELETE, needs_objects, needs_revision, plan, refused, release, revision_of
+from virt_controller.vm.plan import FAILED_DELETE, needs_objects, needs_revision, plan, refused, release
 from virt_controller.vm.restart_required import changes_of
 from virt_controller.vm.revisions import KeptObjects
+from virt_controller.vm.start import revision_of
 
 _WORKERS = 5  # VirtualMachines that are reconciled in parallel
 # UID and generation of the VirtualMachine, UID and revision of its instance, then revisions of its objects

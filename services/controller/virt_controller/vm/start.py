@@ -7,6 +7,7 @@ Nothing of the VirtualMachine's own metadata is copied, only the template's, as 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from hashlib import sha256
 from typing import Any
 from uuid import UUID, uuid5
 
@@ -36,6 +37,17 @@ def revision_prefix(vm: VirtualMachine) -> str:
     return f"revision-start-vm-{vm.metadata.uid}-"
 
 
+def revision_of(vmi: VirtualMachineInstance) -> str:
+    """The name of the ControllerRevision that it was started with; "" if it was adopted."""
+    name = vmi.raw_status.get("virtualMachineRevisionName")
+    return name if isinstance(name, str) else ""
+
+
+def digest(manifest: Manifest) -> str:
+    """Of what a ControllerRevision keeps: equal for equal specs."""
+    return sha256(msgspec.json.encode(manifest["data"]["spec"], order="deterministic")).hexdigest()
+
+
 def revision(vm: VirtualMachine, kept: Mapping[Role, str] | None = None) -> Manifest:
     """It keeps the whole spec of the VirtualMachine. `kept`: the ControllerRevisions of its instance type and its
     preference."""
@@ -63,10 +75,15 @@ def created(manifest: Manifest) -> VirtualMachineInstance:
 
 
 def instance(
-    vm: VirtualMachine, template: Mapping[str, Any], *, paused: bool, annotations: Mapping[str, str] | None = None
+    vm: VirtualMachine,
+    template: Mapping[str, Any],
+    *,
+    revision: str,
+    paused: bool,
+    annotations: Mapping[str, str] | None = None,
 ) -> Manifest:
-    """The VirtualMachineInstance of the template, with more annotations; `paused`: its guest does not run before a user
-    unpauses it."""
+    """The VirtualMachineInstance of the template, with more annotations. `revision`: the ControllerRevision that keeps
+    what it is started with. `paused`: its guest does not run before a user unpauses it."""
     given = template.get("metadata") or {}
     metadata: Manifest = {key: dict(given[key]) for key in _COPIED if isinstance(given.get(key), dict)}
     own = {labels.VM_GENERATION: str(vm.metadata.generation)}
@@ -89,7 +106,7 @@ def instance(
         "kind": "VirtualMachineInstance",
         "metadata": metadata,
         "spec": body,
-        "status": {"virtualMachineRevisionName": revision_name(vm)},
+        "status": {"virtualMachineRevisionName": revision},
     }
 
 

@@ -21,10 +21,11 @@ from virt_controller.vm.observe import Observed, ever_ran
 from virt_controller.vm.printable import printable_status
 from virt_controller.vm.restart_required import restart_fields
 from virt_controller.vm.run_strategy import restarts_by_itself
+from virt_controller.vm.start_revision import next_start_revision
 
 Status = dict[str, Any]
 _BACKOFF_FIRST, _BACKOFF_LAST = 10, 300  # seconds, KubeVirt's
-RECORDED = ("stateChangeRequests", "startFailure", "runStrategy")
+RECORDED = ("stateChangeRequests", "startFailure", "runStrategy", "startRevision")
 """Fields that later starts and stops rest on. The others only report."""
 
 _SHOWN_FIELDS = 8
@@ -35,7 +36,7 @@ _DIGITS = 18  # of any number that fits into the status' 64 bits
 def next_status(observed: Observed, requests: tuple[StateChangeRequest, ...]) -> Status:
     """The whole status as it is to be stored."""
     vmi, after = observed.own, dict(observed.vm.raw_status)
-    start_failure = next_start_failure(observed)
+    start_failure, start_revision = next_start_failure(observed), next_start_revision(observed)
     conditions = _conditions(observed)
     wanted: dict[str, Any] = {
         "created": vmi is not None,
@@ -44,6 +45,7 @@ def next_status(observed: Observed, requests: tuple[StateChangeRequest, ...]) ->
         "printableStatus": printable_status(observed, start_failure),
         "stateChangeRequests": msgspec.to_builtins(list(requests)),
         "startFailure": msgspec.to_builtins(start_failure) if start_failure is not None else None,
+        "startRevision": msgspec.to_builtins(start_revision) if start_revision is not None else None,
         "observedGeneration": started_generation(vmi) if vmi is not None else None,
         "desiredGeneration": observed.vm.metadata.generation if vmi is not None else None,
     }

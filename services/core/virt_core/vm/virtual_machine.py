@@ -94,6 +94,14 @@ class StartFailure(msgspec.Struct, frozen=True, rename="camel", omit_defaults=Tr
     """RFC 3339."""
 
 
+class StartRevision(msgspec.Struct, frozen=True):
+    """The ControllerRevision of a start, which is there as long as the status names it."""
+
+    name: str = ""
+    digest: str = ""
+    """Of the spec that it keeps."""
+
+
 class VirtualMachineStatus(msgspec.Struct, frozen=True, rename="camel"):
     """The part of the status that decisions rest on."""
 
@@ -105,6 +113,7 @@ class VirtualMachineStatus(msgspec.Struct, frozen=True, rename="camel"):
     state_change_requests: list[StateChangeRequest] = []
     start_failure: StartFailure | None = None
     observed_generation: int = 0
+    start_revision: StartRevision | None = None
 
 
 class VirtualMachine(RawObject, frozen=True, rename="camel"):

@@ -41,7 +41,11 @@ def virtual_machines() -> Body:
     """The CRD of VirtualMachine. Its status is a subresource, so its generation counts changes of the spec alone."""
     schema = _object_schema("v1.VirtualMachine")
     as_map_list(schema, "status", "conditions", key="type")
-    schema["properties"]["status"]["properties"]["printableStatus"] = {"type": "string", "default": "Stopped"}
+    status = schema["properties"]["status"]["properties"]
+    status["printableStatus"] = {"type": "string", "default": "Stopped"}
+    text: Schema = {"type": "string"}
+    # Ours: what the next start needs to know of the last one.
+    status["startRevision"] = {"type": "object", "properties": {"name": text, "digest": text}}
     columns = [
         _AGE,
         {"name": "Status", "type": "string", "jsonPath": ".status.printableStatus"},
