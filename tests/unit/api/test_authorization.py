@@ -1,10 +1,10 @@
-"""A user's permission is asked for once in a few seconds, and a refusal for an even shorter time."""
+"""A user's permission for a namespace is asked for once in a few seconds, and a refusal for an even shorter time."""
 
 from __future__ import annotations
 
 import pytest
 from virt_api.aggregation.authentication import User
-from virt_api.aggregation.authorization import ALLOWED_SECONDS, DENIED_SECONDS, Authorizer
+from virt_api.aggregation.authorization import ALLOWED_SECONDS, DENIED_SECONDS, NAMED_SECONDS, Authorizer
 from virt_api.errors import Forbidden, ServiceUnavailable
 from virt_api.subresources.call import Call, parse_call
 from virt_core.kube.client import KubeClient
@@ -49,7 +49,7 @@ async def test_a_refusal_is_forgotten_earlier_than_a_permission(server: FakeApiS
     for clock.now in (0.0, DENIED_SECONDS - 0.1):
         with pytest.raises(Forbidden, match='User "bob" cannot update resource "virtualmachines/start"'):
             await authorizer.authorize(BOB, call())
-    assert len(server.reviews.seen) == 1
+    assert asked_names(server) == ["", "vm"]
     server.reviews.allows = lambda _: True
     clock.now = DENIED_SECONDS
     await authorizer.authorize(BOB, call())
@@ -64,7 +64,6 @@ async def test_a_refusal_is_forgotten_earlier_than_a_permission(server: FakeApiS
         (User("bob", groups=("dev",), uid="1"), call()),
         (User("bob", groups=("dev",), extra=(("scope", ("a",)),)), call()),
         (BOB, call("stop")),
-        (BOB, call(name="other")),
         (BOB, call(namespace="other")),
     ],
 )
@@ -76,6 +75,36 @@ async def test_an_answer_is_for_this_user_and_this_call_only(
     await authorizer.authorize(BOB, call())
     with pytest.raises(Forbidden):
         await authorizer.authorize(user, other)
+
+
+def asked_names(server: FakeApiServer) -> list[str]:
+    """Of the objects that reviews are about; "": all of a namespace."""
+    return [review["resourceAttributes"]["name"] for review in server.reviews.seen]
+
+
+async def test_who_may_do_it_to_all_objects_of_a_namespace_is_asked_about_once(
+    server: FakeApiServer, client: KubeClient
+) -> None:
+    server.reviews.allows = lambda review: review["resourceAttributes"]["name"] == ""
+    authorizer = Authorizer(client)
+    for name in ("a", "b", "c"):
+        await authorizer.authorize(BOB, call(name=name))
+    assert asked_names(server) == [""]
+
+
+async def test_a_permission_for_one_object_is_none_for_another(server: FakeApiServer, client: KubeClient) -> None:
+    server.reviews.allows = lambda review: review["resourceAttributes"]["name"] == "vm"
+    clock = Clock()
+    authorizer = Authorizer(client, clock)
+    for clock.now in (0.0, ALLOWED_SECONDS, NAMED_SECONDS - 0.1):
+        await authorizer.authorize(BOB, call())
+        with pytest.raises(Forbidden):
+            await authorizer.authorize(BOB, call(name="other"))
+    assert asked_names(server) == ["", *("vm", "other") * 3]  # one question for each, as ever
+    clock.now = NAMED_SECONDS
+    server.reviews.allows = lambda _: True
+    await authorizer.authorize(BOB, call(name="other"))
+    assert asked_names(server)[-1] == ""
 
 
 async def test_an_error_is_no_answer(server: FakeApiServer, client: KubeClient) -> None:
@@ -97,6 +126,6 @@ async def test_the_oldest_answers_are_forgotten(
     monkeypatch.setattr("virt_api.aggregation.authorization._REMEMBERED", 2)
     server.reviews.allows = lambda _: True
     authorizer = Authorizer(client)
-    for name in ("a", "b", "c", "c", "b", "a"):
-        await authorizer.authorize(BOB, call(name=name))
+    for namespace in ("a", "b", "c", "c", "b", "a"):
+        await authorizer.authorize(BOB, call(namespace=namespace))
     assert len(server.reviews.seen) == 4
