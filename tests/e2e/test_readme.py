@@ -12,8 +12,9 @@ import pytest
 from localcluster import clients
 from localcluster.settings import Cluster
 
-from tests.e2e.cluster import ROOT, get, kubectl
+from tests.e2e.cluster import ROOT, apply, get, kubectl
 from tests.e2e.guests import image, until
+from tests.e2e.migrations import migration, phase
 
 pytestmark = pytest.mark.parallel
 
@@ -50,6 +51,13 @@ def printable() -> str:
     return str(get("vm", NAME)["status"].get("printableStatus"))
 
 
+def fail_a_migration() -> None:
+    """An earlier one, which the README's command must not wait for."""
+    soon = {"kubevirt.io/migrationUnschedulablePodTimeoutSeconds": "1"}
+    apply(migration(f"{NAME}-earlier", NAME, soon, addedNodeSelector={"example.com/node": "nowhere"}))
+    until(lambda: phase(f"{NAME}-earlier") == "Failed", "an earlier migration to fail", PATIENCE_SECONDS)
+
+
 def test_the_commands_of_the_first_vm_do_what_they_promise(home: dict[str, str]) -> None:
     expected = {"restart": "Running", "stop": "", "start": "Running"}  # a command of the README waits for the stop
     written = commands()
@@ -57,6 +65,8 @@ def test_the_commands_of_the_first_vm_do_what_they_promise(home: dict[str, str])
     for command in written:
         if command.startswith(INTERACTIVE):
             continue
+        if command.startswith("virtctl migrate"):
+            fail_a_migration()
         bash = ["bash", "-euo", "pipefail", "-c", command]
         done = subprocess.run(bash, env=home, capture_output=True, text=True, timeout=300, check=False)
         assert done.returncode == 0, f"{command}\n{done.stdout}{done.stderr}"
