@@ -4,21 +4,26 @@ API server, and how long a node with six guests takes to drain. `python -m tests
 
 from __future__ import annotations
 
+import asyncio
 import re
 import time
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
 
 from tests.bench.percentiles import percentile
 from tests.e2e.audit import Request, requests
+from tests.e2e.claims import shared_claim
 from tests.e2e.cluster import kubectl
 from tests.e2e.draining import drain, drainable, on, remove_migrations
-from tests.e2e.guests import observed, running, until
+from tests.e2e.guest_shell import Shell, disk
+from tests.e2e.guests import Guest, booting_from_disk, disk_manifest, image, observed, running, until
 from tests.e2e.migrations import asked, launchers, migratable, migrate
 
 MOVES, DRAINED = 20, 6
-GUEST = "bench-mover"
+GUEST, CLAIM = "bench-mover", "bench-shared"
 # The API server writes a request into its log when it has answered it; the last events and the source's end come later.
 _LOG_SECONDS = 3.0
 _DOWNTIME = re.compile(r'"downtime_ms": ?(\d+)')
@@ -27,13 +32,38 @@ Body = dict[str, Any]
 
 
 def migrations() -> Body:
-    """`MOVES` moves of a guest of 256 MiB, one after the other, then a drain."""
-    return {"moves": _moves(), "drain": _drain()}
+    """`MOVES` moves of a guest of 256 MiB, one after the other, whose kernel comes from an image; as many of one that
+    boots from a shared claim, as guests that shall move usually do: its pod needs no init containers. Then a drain."""
+    found = {"moves": _moves(_mover(migratable(GUEST)), "whose kernel comes from an image")}
+    with _bootable_claim() as body:
+        found["moves on a shared claim"] = _moves(_mover(body), "on a shared claim")
+    return found | {"drain": _drain()}
 
 
-def _moves() -> Body:
-    body = migratable(GUEST)
+def _mover(body: Body) -> Body:
     body["spec"]["domain"]["memory"]["guest"] = "256Mi"
+    return body
+
+
+@contextmanager
+def _bootable_claim() -> Iterator[Body]:
+    """A guest that boots from a claim that both nodes have; another guest wrote it there."""
+    image_disk = {"containerDisk": {"image": image("guest-disk")}}
+    claim = {"persistentVolumeClaim": {"claimName": CLAIM}}
+    with shared_claim(CLAIM, "256Mi"):
+        with running(disk_manifest("bench-writer", {"image": image_disk, "claim": claim})) as (guest,):
+            asyncio.run(_write(guest))
+        body = booting_from_disk(disk_manifest(GUEST, {"claim": claim}))
+        body["metadata"]["labels"] = migratable(GUEST)["metadata"]["labels"]
+        yield body
+
+
+async def _write(guest: Guest) -> None:
+    async with Shell.of(guest) as shell:
+        await shell.run(f"dd if={disk('image')} of={disk('claim')} bs=1M conv=fsync", 120)
+
+
+def _moves(body: Body, what: str) -> Body:
     seconds: list[float] = []
     downtimes: list[int] = []
     asks: list[Counter[str]] = []
@@ -49,20 +79,19 @@ def _moves() -> Body:
             asks.append(Counter(f"{r.account} {r.verb} {r.resource}" for r in requests(began) if _counts(r)))
             downtimes += [int(found) for found in _DOWNTIME.findall(kubectl("logs", source, "-c", "compute"))[-1:]]
         seen = answers()
-    remove_migrations(guest)
-    totals = [ask.total() for ask in asks]
+        remove_migrations(guest)
     found: Body = {
         "created to Succeeded, s": _spread(seconds),
         "downtime by QEMU, ms": _spread(downtimes),
-        "requests": _spread(totals),
+        "requests": _spread([ask.total() for ask in asks]),
         "longest silence of the Service, s": round(seen.longest_silence, 2),
         "boot ids": len(seen.boots),
     }
-    print(f"\n{MOVES} moves of a guest of 256 MiB that a new connection asks through its Service every 100 ms")
-    for what, value in found.items():
-        print(f"  {what:36} {value}")
-    for what, count in sum(asks, Counter()).most_common():
-        print(f"    {what:80} {count / MOVES:5.2f}")
+    print(f"\n{MOVES} moves of a guest of 256 MiB {what} that a new connection asks through its Service every 100 ms")
+    for title, value in found.items():
+        print(f"  {title:36} {value}")
+    for title, count in sum(asks, Counter()).most_common():
+        print(f"    {title:80} {count / MOVES:5.2f}")
     return found
 
 

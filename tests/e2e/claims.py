@@ -34,7 +34,7 @@ def in_node(*argv: str) -> str:
 
 
 @contextmanager
-def shared_claim(name: str) -> Iterator[None]:
+def shared_claim(name: str, size: str = "64Mi") -> Iterator[None]:
     """A claim whose folder every node has: the cluster's state folder is the same on all of them."""
     cluster_now = Cluster.load()
     folder = cluster_now.state / f"e2e-{name}"
@@ -42,7 +42,7 @@ def shared_claim(name: str) -> Iterator[None]:
     os.chown(folder, int(LAUNCHER), int(LAUNCHER))
     try:
         names = [known.name for known in cluster_now.nodes]
-        with claim(name, str(folder), "Filesystem", "64Mi", access="ReadWriteMany", names=names):
+        with claim(name, str(folder), "Filesystem", size, access="ReadWriteMany", names=names):
             yield
     finally:
         shutil.rmtree(folder)

@@ -1,6 +1,6 @@
 """A guest that moves on and on, each time to a new pod, and what it finds there of its memory and disks.
 
-Used by test_migration_between_releases.py. What it runs is travelling_guest.sh.
+Used by test_migration_between_releases.py. What it runs is tests/support/travelling_guest.sh.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from pathlib import Path
 from kubevirt.launcher.v1 import machine_pb2, state_pb2
 from kubevirt.launcher.v1 import migration_pb2 as pb
 
+from tests import support
 from tests.integration.launcher.domain_events import running_times
 from tests.integration.launcher.guest_shell import shell
 from tests.integration.launcher.handlers import Handlers
@@ -25,7 +26,7 @@ from tests.integration.launcher.migrating_disks import MIB, disks, place
 from tests.integration.launcher.waiting import PATIENCE
 
 _UID = "6d1c3f0a-0000-4000-8000-{:012d}"
-_USER_DATA = Path(__file__).with_name("travelling_guest.sh")
+_USER_DATA = Path(support.__file__).with_name("travelling_guest.sh")
 _TICKS = 7777
 
 

@@ -1,6 +1,7 @@
 #!/bin/sh
-# User data of the guest that test_migration_between_releases.py moves. Its memory is /tmp/memory; of each disk the
-# first 127 blocks of 64 KiB are renewed between two moves, and the next one is written while the guest moves.
+# User data of the guests that move between QEMUs of two releases (tests/integration/launcher/travelling_guest.py and
+# tests/e2e/test_migration_between_launchers.py). The memory is /tmp/memory; of each
+# disk the first 127 blocks of 64 KiB are renewed between two moves, and the next one is written while it moves.
 dd if=/dev/urandom of=/tmp/memory bs=1M count=40
 
 cat >/bin/each-disk <<'END'

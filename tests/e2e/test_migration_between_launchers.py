@@ -1,0 +1,183 @@
+"""Guests on a cluster move between launchers of two Debian releases, with different QEMU and libvirt, there and back.
+The controller alone is told of the other launcher's image, so that each new pod has it.
+
+Skipped where only one of them was built: `LAUNCHER_BASE=trixie make images` builds the other. ROUND_TRIPS is how often
+there and back; -s shows each move.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import re
+import statistics
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from localcluster import base_image
+
+from tests import support
+from tests.e2e.claims import shared_claim
+from tests.e2e.cluster import NAMESPACE, apply, get, kubectl
+from tests.e2e.draining import remove_migrations
+from tests.e2e.guest_shell import Shell
+from tests.e2e.guests import Guest, disk_manifest, image, running, until
+from tests.e2e.migrations import asked, launchers, migratable, migrate
+
+pytestmark = pytest.mark.slow
+
+OTHER = f"-{base_image.LAUNCHER_SUITES[1]}"  # of a tag
+FIRMWARE = {"bios": {"bios": {}}, "uefi": {"efi": {"secureBoot": False}}}
+CONTENT = "travelling-content"
+USER_DATA = Path(support.__file__).with_name("travelling_guest.sh").read_text()
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """What a move was like."""
+
+    firmware: str
+    direction: str
+    seconds: float
+    """From the migration's creation until it succeeded."""
+
+    troubles: str
+    """What the guest finds changed or not written; empty: nothing."""
+
+
+@pytest.fixture
+def other() -> Iterator[str]:
+    """The image of the other launcher. The controller has its own again afterwards."""
+    registry, name = image("virt-launcher").split("/", 1)
+    repository, tag = name.rsplit(":", 1)
+    with urllib.request.urlopen(f"http://{registry}/v2/{repository}/tags/list") as answer:
+        if f"{tag}{OTHER}" not in json.load(answer)["tags"]:
+            pytest.skip(f"no launcher {tag}{OTHER} in the registry: run LAUNCHER_BASE={OTHER[1:]} make images")
+    yield f"{image('virt-launcher')}{OTHER}"
+    launch(image("virt-launcher"))
+
+
+def launch(launcher: str) -> None:
+    """Have the controller make pods with that image."""
+    env = {"name": "virt-controller", "env": [{"name": "VIRT_LAUNCHER_IMAGE", "value": launcher}]}
+    patch = json.dumps({"spec": {"template": {"spec": {"containers": [env]}}}})
+    wanted = {"resourceType": "Deployment", "resourceName": "virt-controller", "patch": patch, "type": "strategic"}
+    body = {"spec": {"customizeComponents": {"patches": [wanted]} if launcher.endswith(OTHER) else None}}
+    kubectl("-n", NAMESPACE, "patch", "kv", "kubevirt", "--type=merge", "-p", json.dumps(body))
+    until(
+        lambda: f'"{launcher}"' in json.dumps(_controller()["spec"]), "the controller to be told of the other launcher"
+    )
+    kubectl("-n", NAMESPACE, "rollout", "status", "deployment/virt-controller", "--timeout=120s", deadline=130)
+
+
+def _controller() -> Any:
+    return get("-n", NAMESPACE, "deployment", "virt-controller")
+
+
+@contextmanager
+def travellers() -> Iterator[list[Guest]]:
+    """A guest of each firmware, with every kind of disk that moves."""
+    names = [f"travels-{firmware}" for firmware in FIRMWARE]
+    meta = {"name": CONTENT, "namespace": "default"}
+    content = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": meta, "data": {"content": os.urandom(65536).hex()}}
+    apply(content)
+    try:
+        with shared_claim(names[0]), shared_claim(names[1]), running(*map(_body, names), seconds=180) as guests:
+            yield guests
+            remove_migrations(*guests)
+    finally:
+        kubectl("delete", "configmap", CONTENT, "--ignore-not-found")
+
+
+def _body(name: str) -> dict[str, Any]:
+    body = disk_manifest(
+        name,
+        {
+            "root": {"containerDisk": {"image": image("guest-disk")}},
+            "scratch": {"emptyDisk": {"capacity": "16Mi"}},
+            "claim": {"persistentVolumeClaim": {"claimName": name}},
+            "seed": {"cloudInitNoCloud": {"userData": USER_DATA}},
+            "cd": {"configMap": {"name": CONTENT}, "cdrom": {"bus": "scsi"}},
+        },
+    )
+    body["metadata"]["labels"] = migratable(name)["metadata"]["labels"]
+    body["spec"]["domain"]["memory"]["guest"] = "256Mi"
+    body["spec"]["domain"]["firmware"]["bootloader"] = FIRMWARE[name.rpartition("-")[2]]
+    return body
+
+
+async def prepared(guest: Guest) -> None:
+    """Its user data has run."""
+    async with Shell.of(guest, 120) as shell:
+        await shell.run("while [ ! -x /bin/stop-writing ]; do usleep 100000; done", 120)
+
+
+async def move(guest: Guest, number: int) -> Move:
+    """Renew the disks, move the guest while it writes, compare."""
+    async with Shell.of(guest) as shell:
+        assert await shell.run(f"renew {number}") == "renewed"
+        before = (await shell.run("sums")).split()
+        await shell.type("keep-writing &")
+    source, began = _qemu(guest), time.monotonic()
+    status = await asyncio.to_thread(migrate, f"{guest.name}-{number}", guest.name)
+    seconds = time.monotonic() - began
+    assert status["phase"] == "Succeeded", status
+    async with Shell.of(guest) as shell:
+        written = await shell.run("stop-writing")
+        after = (await shell.run("sums")).split()
+    assert len(before) == 6, before
+    troubles = [] if re.fullmatch(r"written=[1-9]\d*", written) else [written]
+    troubles += sorted(set(after) - set(before))
+    until(lambda: len(launchers(guest.name)) == 1, "the source's pod to end")
+    return Move(guest.name.rpartition("-")[2], f"{source} to {_qemu(guest)}", seconds, " ".join(troubles))
+
+
+def _qemu(guest: Guest) -> str:
+    """The version of the QEMU in which the guest runs."""
+    (pod,) = launchers(guest.name)
+    found = re.search(
+        r"version (\d+\.\d+)", kubectl("exec", pod, "-c", "compute", "--", "qemu-system-x86_64", "--version")
+    )
+    assert found is not None
+    return found[1]
+
+
+def table(moves: list[Move]) -> str:
+    """What the moves were like."""
+    rows = [f"{'direction':<12}  firmware   n  seconds: median, max  all as before"]
+    for direction, firmware in dict.fromkeys((move.direction, move.firmware) for move in moves):
+        those = [move for move in moves if (move.direction, move.firmware) == (direction, firmware)]
+        seconds = [move.seconds for move in those]
+        rows.append(
+            f"{direction:<12}  {firmware:<8}  {len(those):>2}  {statistics.median(seconds):15.1f} {max(seconds):5.1f}"
+            f"  {sum(not move.troubles for move in those)} of {len(those)}"
+        )
+    return "\n".join(rows)
+
+
+async def test_guests_move_to_the_other_release_and_back_and_nothing_changes(other: str) -> None:
+    rounds = int(os.environ.get("ROUND_TRIPS", "2"))
+    moves: list[Move] = []
+    with travellers() as guests, ExitStack() as stack:
+        await asyncio.gather(*(prepared(guest) for guest in guests))
+        answers = [stack.enter_context(asked(guest.name)) for guest in guests]
+        for number in range(2 * rounds):
+            await asyncio.to_thread(launch, image("virt-launcher") if number % 2 else other)
+            moves += await asyncio.gather(*(move(guest, number) for guest in guests))
+            print(*moves[-len(guests) :], sep="\n", flush=True)
+        print(table(moves), flush=True)
+        for guest, read in zip(guests, answers, strict=True):
+            seen = read()
+            print(
+                f"{guest.name}: {seen.count} answers through its Service, longest silence {seen.longest_silence:.2f} s"
+            )
+            assert len(seen.boots) == 1
+    assert len({move.direction for move in moves}) == 2
+    assert [move.troubles for move in moves] == [""] * len(moves)
