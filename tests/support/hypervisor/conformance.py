@@ -106,6 +106,7 @@ async def a_domain_without_a_description_was_not_handed_over(pod: Pod) -> None:
     assert await _do(pod, guest.observe_incoming) == STANDING
     await _do(pod, guest.start_cpus)
     assert await _do(pod, guest.observe_incoming) == RUNNING
+    assert await _do(pod, guest.handed_over_by) == ""
 
 
 async def a_definition_that_is_no_domain_leaves_nothing(pod: Pod) -> None:

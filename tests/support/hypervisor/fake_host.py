@@ -224,6 +224,9 @@ class FakeHypervisor:
             return replace(seen, committed_by=self.description)
         return seen
 
+    def handed_over_by(self) -> str:
+        return self.description if self.phase is not DomainPhase.ABSENT else ""
+
     def create_standing(self, xml: str) -> None:
         try:
             domain = ET.fromstring(xml)

@@ -48,6 +48,7 @@ class _Listening:
 
     def __init__(self) -> None:
         self.address: str | None = None
+        self.connected = False
 
     async def open(self, address: str) -> None:
         self.address = address

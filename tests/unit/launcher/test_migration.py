@@ -41,6 +41,36 @@ async def test_the_guest_runs_at_the_target_and_the_source_has_ended(pair: Pair)
     assert pair.source.finished.is_set()
 
 
+@pytest.mark.parametrize(("connected", "seconds"), [(False, 0.5), (True, 5.25)])
+async def test_a_target_stops_listening_when_its_source_has_its_answer(
+    pair: Pair, connected: bool, seconds: float
+) -> None:
+    """A source that never closes its connection is waited for a few seconds."""
+    await pair.prepare()
+    pair.target.listening.connected = connected
+    await pair.copy()
+    await pair.migrated()
+    await pair.target.phase(state_pb2.MACHINE_PHASE_RUNNING)
+    await asyncio.sleep(seconds - 0.5)
+    assert not connected or pair.target.listening.address == TARGET
+    await asyncio.sleep(0.5)
+    assert (pair.target.listening.address, pair.target.certificates.owner) == (None, "")
+
+
+async def test_a_target_listens_until_its_source_has_handed_over(pair: Pair) -> None:
+    """The guest runs, and the source repeats the call, because it did not get the answer."""
+    await pair.prepare()
+    await pair.copy()
+    pair.target.hypervisor.refusals["hand_over"] = "not now"
+    await pair.source.source.published.until(lambda state: state.phase == pb.MIGRATION_PHASE_SWITCHED)
+    pair.target.hypervisor.start_cpus()
+    await pair.target.phase(state_pb2.MACHINE_PHASE_RUNNING)
+    await asyncio.sleep(2)
+    assert pair.target.listening.address == TARGET
+    del pair.target.hypervisor.refusals["hand_over"]
+    await pair.migrated()
+
+
 async def test_a_paused_guest_arrives_paused_and_can_be_unpaused(pair: Pair) -> None:
     await pair.source.command(pause=command_pb2.Pause())
     await pair.prepare()

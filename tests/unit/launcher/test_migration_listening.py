@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from virt_launcher.migration.listening import Listening, ListeningFailed, listens
+from virt_launcher.migration.listening import Listening, ListeningFailed, is_connected, listens
 
 
 @pytest.mark.parametrize(
@@ -26,6 +26,9 @@ def test_listener_is_found_by_its_address_and_port(family: socket.AddressFamily,
         assert listens(Path(table).read_text(), address, port)
         other = "127.0.0.2" if family is socket.AF_INET else "::2"
         assert not listens(Path(table).read_text(), other, port)
+        assert not is_connected(Path(table).read_text(), address, port)
+        with socket.create_connection((address, port)):
+            assert is_connected(Path(table).read_text(), address, port)
 
 
 @contextmanager

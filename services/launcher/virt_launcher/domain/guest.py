@@ -69,8 +69,6 @@ def _stopped(reason: int) -> Observation:
 
 def observe_incoming(connection: Any) -> Observation:
     """Observe the domain of a launcher whose guest arrives by a migration: libvirt starts and ends its QEMU."""
-    import libvirt
-
     domain = find_domain(connection)
     if domain is None:
         return Observation(DomainPhase.ABSENT)
@@ -79,10 +77,22 @@ def observe_incoming(connection: Any) -> Observation:
     seen = observe(connection)
     if seen.phase not in (DomainPhase.STANDING, DomainPhase.SHUTOFF):
         return seen
+    return replace(seen, committed_by=_description(domain))
+
+
+def handed_over_by(connection: Any) -> str:
+    """The UID of the last migration whose source has handed over the domain; empty: it has not been handed over."""
+    domain = find_domain(connection)
+    return _description(domain) if domain is not None else ""
+
+
+def _description(domain: Any) -> str:
+    import libvirt
+
     try:
-        return replace(seen, committed_by=domain.metadata(libvirt.VIR_DOMAIN_METADATA_DESCRIPTION, None))
+        return str(domain.metadata(libvirt.VIR_DOMAIN_METADATA_DESCRIPTION, None))
     except libvirt.libvirtError:  # it has no description
-        return seen
+        return ""
 
 
 def _is_on_its_way(domain: Any) -> bool:

@@ -28,7 +28,7 @@ LIBVIRT_PORT, MEMORY_PORT, DISKS_PORT = 16514, 49152, 49153
 _PATIENCE = 10.0  # seconds until another libvirtd has to run
 _TERMINATION = 3.0  # seconds that libvirtd has for its end
 _LOOK = 0.02  # seconds between two looks at the ports
-_LISTEN = "0A"  # TCP_LISTEN of include/net/tcp_states.h
+_ESTABLISHED, _LISTEN = "01", "0A"  # TCP_ESTABLISHED and TCP_LISTEN of include/net/tcp_states.h
 
 
 class ListeningFailed(HypervisorUnavailable):
@@ -49,6 +49,12 @@ class Listening:
         with contextlib.suppress(FileNotFoundError):
             return self._wanted.read_text().strip() or None
         return None
+
+    @property
+    def connected(self) -> bool:
+        """Whether anybody is connected to libvirtd's listener."""
+        address = self.address
+        return address is not None and is_connected(_table(address), address, LIBVIRT_PORT)
 
     async def open(self, address: str) -> None:
         """Listen on `address`. The certificates must be there.
@@ -133,14 +139,27 @@ async def _end(pid: int) -> None:
 
 def _listens(address: str) -> bool:
     """Whether a process of this pod listens on libvirt's port. A connection would be in libvirtd's log."""
-    table = Path("/proc/self/net/tcp6" if ":" in address else "/proc/self/net/tcp")
-    return listens(table.read_text(), address, LIBVIRT_PORT)
+    return listens(_table(address), address, LIBVIRT_PORT)
+
+
+def _table(address: str) -> str:
+    """The kernel's table of this pod's sockets, proc_pid_net(5)."""
+    return Path("/proc/self/net/tcp6" if ":" in address else "/proc/self/net/tcp").read_text()
 
 
 def listens(table: str, address: str, port: int) -> bool:
-    """Whether a socket listens on the address, from the kernel's table (proc_pid_net(5)): 32-bit words of the address
-    as hexadecimal numbers in the order of the host."""
+    """Whether a socket listens on the address, from the kernel's table."""
+    return _has(table, address, port, _LISTEN)
+
+
+def is_connected(table: str, address: str, port: int) -> bool:
+    """Whether somebody is connected to the address, from the kernel's table."""
+    return _has(table, address, port, _ESTABLISHED)
+
+
+def _has(table: str, address: str, port: int, state: str) -> bool:
+    """Whether a socket is in the state: 32-bit words of the address as hexadecimal numbers in the order of the host."""
     packed = socket.inet_pton(socket.AF_INET6 if ":" in address else socket.AF_INET, address)
     words = (int.from_bytes(packed[start : start + 4], sys.byteorder) for start in range(0, len(packed), 4))
     local = "".join(f"{word:08X}" for word in words) + f":{port:04X}"
-    return any(line.split()[1:4:2] == [local, _LISTEN] for line in table.splitlines())
+    return any(line.split()[1:4:2] == [local, state] for line in table.splitlines())

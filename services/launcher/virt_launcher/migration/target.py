@@ -28,8 +28,9 @@ _log = logs.bound("virt_launcher.migration")
 # Seconds.
 _TIMEOUT = 10.0
 _RETRY = 1.0
-# The source uses its connection for the hand-over; it is to get its answer before libvirtd stops listening.
-_FAREWELL = 5.0
+# The source uses its connection for the hand-over; it is to get its answer before libvirtd stops listening. A source
+# that dies meanwhile does not close it in a way that is seen here.
+_FAREWELL, _LOOK = 5.0, 0.25
 _ABORT = 5.0
 # A process that died between the two files of the request leaves no machine: the handler repeats the call.
 _BEFORE_ARRIVAL = frozenset({state_pb2.MACHINE_PHASE_ABSENT, state_pb2.MACHINE_PHASE_INCOMING})
@@ -132,12 +133,25 @@ class Target:
     async def _stop_listening(self) -> None:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_FAREWELL):
-                await self._hurry.wait()
+                while not (self._hurry.is_set() or await self._has_answered()):
+                    with contextlib.suppress(TimeoutError):
+                        async with asyncio.timeout(_LOOK):
+                            await self._hurry.wait()
         self._certificates.forget()
         try:
             await self._listening.close()
         except HypervisorUnavailable as error:
             _log.warning("not knowing whether libvirtd has stopped listening", reason=str(error))
+
+    async def _has_answered(self) -> bool:
+        """Whether the source has the answer to its last call, which leaves the migration's UID in the domain."""
+        incoming = self._keeper.record.incoming
+        if incoming is None or self._listening.connected:
+            return False
+        try:
+            return await self._host.call(guest.handed_over_by, timeout=_TIMEOUT) == incoming.migration_uid
+        except (HypervisorUnavailable, HypervisorRefused):
+            return False
 
     def _is_for(self, request: pb.PrepareTargetRequest) -> bool:
         known = self._keeper.record.incoming
