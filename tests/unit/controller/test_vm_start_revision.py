@@ -130,6 +130,32 @@ async def test_another_instance_type_is_another_start(server: FakeApiServer, cli
     assert len([name for name in world.revisions if name.startswith("revision-start")]) == 1
 
 
+@pytest.mark.parametrize("wiped", [{"instancetypeRef": None}, None])
+async def test_a_start_of_the_same_generation_with_another_instance_type_replaces_what_is_kept(
+    server: FakeApiServer, client: KubeClient, wiped: Any
+) -> None:
+    world = await stopped(server, client, "Manual", instancetype="small")
+    world.size("small", 2)
+    server.store.merge_patch(VM, {"status": wiped})  # a user, or a restored backup
+    await world.settle(client)
+    await starts(world, client)
+    await runs(world, client)
+    assert world.vmi["spec"]["domain"]["cpu"]["sockets"] == 2
+    used = world.status["instancetypeRef"]["controllerRevisionRef"]["name"]
+    assert started_with(world)["instancetype"]["revisionName"] == used
+    server.store.merge_patch(VM, {"spec": {"template": {"spec": {"terminationGracePeriodSeconds": 5}}}})
+    await world.settle(client)
+    assert "cpu" not in world.condition("RestartRequired")["message"]
+    world.request("stop")
+    await world.settle(client)
+    await goes(world, client)
+    server.store.merge_patch(VM, {"spec": {"template": {"spec": {"terminationGracePeriodSeconds": None}}}})
+    server.requests.clear()
+    await starts(world, client)
+    assert revision_requests(world).count("POST") == 0
+    assert started_with(world) == {**world.vm["spec"], "instancetype": {"name": "small", "revisionName": used}}
+
+
 async def test_a_revision_that_may_not_have_been_created_is_not_relied_on(
     server: FakeApiServer, client: KubeClient
 ) -> None:

@@ -85,15 +85,29 @@ class Executor:
         revision = action.manifest["status"]["virtualMachineRevisionName"]
         log.info("creating virtual machine instance", revision=revision)
         if action.revision is not None:
-            try:
-                await self._execution.create(CONTROLLER_REVISIONS, namespace, action.revision)
-            except AlreadyExists:
-                log.debug("finding the revision created before")  # its name says of what; see start.py
+            await self._create_revision(namespace, action.revision, log)
         try:
             answer = await self._execution.create(VIRTUAL_MACHINE_INSTANCES, namespace, action.manifest)
         except AlreadyExists as error:
             raise Conflict(409, "the VirtualMachineInstance is there: the cache is behind") from error
         self._wrote_vmi(answer)
+
+    async def _create_revision(self, namespace: str, manifest: Object, log: logs.BoundLogger) -> None:
+        """Create the ControllerRevision of a start, or find it. Its name says of which spec, but not with which
+        instance type and preference: one that keeps others is of an earlier start, whose guest is gone."""
+        name = manifest["metadata"]["name"]
+        try:
+            await self._execution.create(CONTROLLER_REVISIONS, namespace, manifest)
+        except AlreadyExists:
+            found = await self._execution.read(CONTROLLER_REVISIONS, namespace, name)
+            if found is not None and keeps_the_same(found, manifest):
+                log.debug("finding the revision created before")
+                return
+            if found is not None:
+                log.info("replacing the revision of an earlier start", revision=name)
+                uid = found["metadata"]["uid"]
+                await self._execution.delete(CONTROLLER_REVISIONS, namespace, name, uid=uid)
+            await self._execution.create(CONTROLLER_REVISIONS, namespace, manifest)
 
     async def _keep(self, vm: VirtualMachine, action: KeepObject, log: logs.BoundLogger) -> None:
         namespace, name = vm.metadata.namespace, action.manifest["metadata"]["name"]

@@ -21,6 +21,13 @@ def reused(observed: Observed) -> str:
     return known.name if known is not None and known.digest == _digest(observed) else ""
 
 
+def is_overwritten(observed: Observed) -> bool:
+    """Whether the start that is about to happen replaces what the ControllerRevision keeps: it has the same generation,
+    and another instance type or preference, because the status had lost its names."""
+    known = observed.start_revision
+    return known is not None and known.name == revision_name(observed.vm) and not reused(observed)
+
+
 def next_start_revision(observed: Observed) -> StartRevision | None:
     """What the status is to name. A guest that has ended is no reason to keep another one."""
     vmi, known = observed.own, observed.start_revision

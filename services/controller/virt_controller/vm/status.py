@@ -21,7 +21,7 @@ from virt_controller.vm.observe import Observed, ever_ran
 from virt_controller.vm.printable import printable_status
 from virt_controller.vm.restart_required import restart_fields
 from virt_controller.vm.run_strategy import restarts_by_itself
-from virt_controller.vm.start_revision import next_start_revision
+from virt_controller.vm.start_revision import is_overwritten, next_start_revision
 
 Status = dict[str, Any]
 _BACKOFF_FIRST, _BACKOFF_LAST = 10, 300  # seconds, KubeVirt's
@@ -62,7 +62,9 @@ def next_status(observed: Observed, requests: tuple[StateChangeRequest, ...]) ->
 def announced_status(observed: Observed, created: VirtualMachineInstance) -> Status:
     """The status before `created` is created, as far as it is right even if the controller dies in between: requests
     and failures are done with when the VirtualMachineInstance exists, and so is a switch to RerunOnFailure."""
-    before = observed.vm.raw_status
+    before = dict(observed.vm.raw_status)
+    if is_overwritten(observed):
+        del before["startRevision"]
     kept = [key for key in RECORDED if key != "runStrategy" or observed.strategy is RunStrategy.RERUN_ON_FAILURE]
     after = next_status(replace(observed, vmi=created), ())
     return {key: value for key, value in after.items() if key not in kept} | {
