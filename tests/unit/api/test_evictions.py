@@ -171,6 +171,18 @@ async def test_an_answer_without_the_reason_is_better_than_none(server: FakeApiS
     assert await evicted(client) == f"Evacuation in progress: {TRIGGERED}"
 
 
+async def test_a_reason_that_comes_too_late_is_left_out(
+    server: FakeApiServer, client: KubeClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def late(*_: object, **__: object) -> Any:
+        raise TimeoutError  # as when the deadline of all that is read ends
+
+    put_vmi(server, evacuationNodeName="node1")
+    put_pod(server)
+    monkeypatch.setattr(client, "list", late)
+    assert await evicted(client) == f"Evacuation in progress: {TRIGGERED}"
+
+
 async def test_a_target_pod_on_the_guests_own_node_is_not_taken_for_the_source(
     server: FakeApiServer, client: KubeClient
 ) -> None:

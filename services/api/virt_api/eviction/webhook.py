@@ -75,6 +75,7 @@ class Evictions:
         eviction = request.object or Eviction()
         name = request.name or (eviction.metadata.name if eviction.metadata is not None else "")
         log = _log.bind(namespace=request.namespace, pod=name, user=request.user_info.username)
+        decided = ""
         try:
             async with asyncio.timeout(_DEADLINE), self._turns:
                 for _ in range(_ATTEMPTS):
@@ -84,12 +85,13 @@ class Evictions:
                         return ""
                     log.info("refusing an eviction", reason=decision.message, dry_run=_is_dry(request, eviction))
                     if isinstance(decision, Refuse):
-                        return decision.message + await self._why_it_waits(request.namespace, decision.evacuated)
+                        decided = decision.message
+                        return decided + await self._why_it_waits(request.namespace, decision.evacuated)
                     if await self._marked(request, eviction, decision):
                         return decision.message
             return "others write the VirtualMachineInstance at the same time, try again"
         except TimeoutError:
-            return f"kubevirt did not read pod and vmi within {_DEADLINE:.0f} s, try again"
+            return decided or f"kubevirt did not read pod and vmi within {_DEADLINE:.0f} s, try again"
         except KubeError as error:
             log.warning("refusing an eviction that cannot be decided", reason=str(error))
             return str(error)
