@@ -186,7 +186,7 @@ async def test_a_machine_that_has_not_changed_is_started_again_without_another_r
         world.request("start")
         await world.settle(client)
         starts = [request for request in wrote(server) if request != ("PATCH", STATUS)]
-        assert starts == [("POST", VMIS)]
+        assert starts == [("GET", f"{REVISIONS}/{first[0]}"), ("POST", VMIS)]  # a new leader's: it looks once
         world.report("Running", conditions=[READY])
         await world.settle(client)
         assert world.revisions == first

@@ -5,16 +5,23 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from virt_controller.vm.actions import CreateInstance, DeleteRevision
+from virt_controller.vm.execute import Executor
+from virt_controller.vm.start import instance, revision
 from virt_core.kube.client import KubeClient, Object
+from virt_core.kube.events import EventRecorder
 from virt_core.kube.resource import CONTROLLER_REVISIONS, VIRTUAL_MACHINE_INSTANCES, VIRTUAL_MACHINES
 from virt_core.testing.api_server import FakeApiServer
 from virt_core.testing.place import Place
 from virt_core.testing.refused import Refused
+from virt_core.vm.virtual_machine import VirtualMachine
 
 from tests.unit.controller.vm_world import KEY, VmWorld, admit_as_virt_api_does
 
 VM = Place.parse(VIRTUAL_MACHINES.path(*KEY))
 READY = {"type": "Ready", "status": "True"}
+FOUND = ["GET"]
+"""By which a controller that has not seen a ControllerRevision makes sure that it is there."""
 
 
 async def stopped(server: FakeApiServer, client: KubeClient, strategy: str = "Halted", **chosen: str) -> VmWorld:
@@ -85,7 +92,7 @@ async def test_an_edit_that_is_taken_back_before_the_start_is_none(server: FakeA
     server.store.merge_patch(VM, {"spec": {"template": {"spec": {"domain": {"memory": None}}}}})
     server.requests.clear()
     await starts(world, client)
-    assert revision_requests(world) == []
+    assert revision_requests(world) == FOUND
     assert (started_with(world), world.revisions) == (world.vm["spec"], [old])
 
 
@@ -156,6 +163,36 @@ async def test_a_start_of_the_same_generation_with_another_instance_type_replace
     assert started_with(world) == {**world.vm["spec"], "instancetype": {"name": "small", "revisionName": used}}
 
 
+async def test_a_revision_that_another_release_has_deleted_is_there_again_after_a_start(
+    server: FakeApiServer, client: KubeClient
+) -> None:
+    world = await stopped(server, client)
+    (name,) = world.revisions
+    server.store.remove(Place.parse(CONTROLLER_REVISIONS.path("ns", name)))
+    await starts(world, client)
+    await runs(world, client)
+    assert (started_with(world), world.revisions) == (world.vm["spec"], [name])
+
+
+async def test_a_controller_looks_once_for_a_revision(server: FakeApiServer, client: KubeClient) -> None:
+    world = await stopped(server, client, "Manual")
+    executor = Executor(client, EventRecorder(client, "test", "test"), lambda _: None, lambda _: None)
+    vm = VirtualMachine.of(world.vm)
+    (name,) = world.revisions
+    start = CreateInstance(instance(vm, {"spec": {}}, revision=name, paused=False), revision(vm, name), reused=True)
+    gone = Place.parse(VIRTUAL_MACHINE_INSTANCES.path(*KEY))
+    server.requests.clear()
+    for _ in range(2):
+        await executor.execute(vm, (start,))
+        server.store.remove(gone)
+    assert revision_requests(world) == FOUND
+    await executor.execute(vm, (DeleteRevision("another"), start))
+    server.store.remove(gone)
+    assert revision_requests(world) == [*FOUND, "DELETE"]
+    await executor.execute(vm, (DeleteRevision(name), start))
+    assert revision_requests(world) == [*FOUND, "DELETE", "DELETE", "GET", "POST"]
+
+
 async def test_a_revision_that_may_not_have_been_created_is_not_relied_on(
     server: FakeApiServer, client: KubeClient
 ) -> None:
@@ -175,9 +212,7 @@ async def test_a_revision_that_may_not_have_been_created_is_not_relied_on(
     assert started_with(world) == world.vm["spec"]
 
 
-async def test_a_refused_start_keeps_the_revision_and_asks_nothing_of_it(
-    server: FakeApiServer, client: KubeClient
-) -> None:
+async def test_a_refused_start_keeps_the_revision(server: FakeApiServer, client: KubeClient) -> None:
     world = await stopped(server, client)
     before = world.revisions
 
@@ -191,7 +226,7 @@ async def test_a_refused_start_keeps_the_revision_and_asks_nothing_of_it(
     for _ in range(3):
         await world.overtake(client, lambda: None)
     assert world.condition("Failure")["reason"] == "FailedCreate"
-    assert (world.revisions, revision_requests(world)) == (before, [])
+    assert (world.revisions, set(revision_requests(world))) == (before, {"GET"})
     server.admit = admit_as_virt_api_does
     await world.settle(client)
     assert world.vmi["status"]["virtualMachineRevisionName"] == before[0]

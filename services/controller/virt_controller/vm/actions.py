@@ -12,10 +12,13 @@ from virt_controller.actions import LookAgain, RecordEvent
 @dataclass(frozen=True, slots=True)
 class CreateInstance:
     """Create the VirtualMachineInstance. Legal while the VirtualMachine controls none. `revision` is the
-    ControllerRevision that keeps what it is started with; it is created first. None: an earlier start did that."""
+    ControllerRevision that keeps what it is started with; it is created first."""
 
     manifest: dict[str, Any]
-    revision: dict[str, Any] | None
+    revision: dict[str, Any]
+    reused: bool = False
+    """Whether an earlier start created it: then it is there, if this controller has seen it."""
+
     confirmed: bool = False
     """Whether a patch right before it tests that the VirtualMachine is as the plan saw it. Otherwise it is read."""
 

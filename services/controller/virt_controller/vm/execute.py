@@ -10,6 +10,7 @@ from virt_core.instancetype.stored import keeps_the_same
 from virt_core.kube.client import KubeClient, Object
 from virt_core.kube.errors import AlreadyExists, Conflict, KubeError
 from virt_core.kube.events import EventRecorder
+from virt_core.kube.reflector import Key
 from virt_core.kube.resource import CONTROLLER_REVISIONS, VIRTUAL_MACHINE_INSTANCES, VIRTUAL_MACHINES
 from virt_core.vm.virtual_machine import VirtualMachine
 
@@ -44,6 +45,11 @@ class Executor:
         self._execution: Execution[Write] = Execution(client, events)
         self._wrote_vm = wrote_vm
         self._wrote_vmi = wrote_vmi
+        self._revisions: dict[Key, str] = {}  # that were seen, each of the last start
+
+    def forget(self, key: Key) -> None:
+        """The VirtualMachine is gone."""
+        self._revisions.pop(key, None)
 
     async def execute(self, vm: VirtualMachine, actions: tuple[Action, ...]) -> float | None:
         """Execute `actions`. Returns the seconds after which to plan again, or None.
@@ -82,15 +88,24 @@ class Executor:
         # A creation has no precondition, and a cache that is behind would start what was stopped or had its start.
         if not action.confirmed:
             await self._execution.require(VIRTUAL_MACHINES, vm.metadata, unchanged=True)
-        revision = action.manifest["status"]["virtualMachineRevisionName"]
+        revision = action.revision["metadata"]["name"]
         log.info("creating virtual machine instance", revision=revision)
-        if action.revision is not None:
-            await self._create_revision(namespace, action.revision, log)
+        await self._provide_revision(vm, action, log)
         try:
             answer = await self._execution.create(VIRTUAL_MACHINE_INSTANCES, namespace, action.manifest)
         except AlreadyExists as error:
             raise Conflict(409, "the VirtualMachineInstance is there: the cache is behind") from error
         self._wrote_vmi(answer)
+
+    async def _provide_revision(self, vm: VirtualMachine, action: CreateInstance, log: logs.BoundLogger) -> None:
+        """See to it that the ControllerRevision is there. That of an earlier start is looked for once: an older release
+        that led in between does not know status.startRevision, and has deleted it with its guest."""
+        name, namespace = action.revision["metadata"]["name"], vm.metadata.namespace
+        if action.reused and self._revisions.get(vm.key) == name:
+            return
+        if not action.reused or not await self._is_kept(namespace, action.revision):
+            await self._create_revision(namespace, action.revision, log)
+        self._revisions[vm.key] = name
 
     async def _create_revision(self, namespace: str, manifest: Object, log: logs.BoundLogger) -> None:
         """Create the ControllerRevision of a start, or find it. Its name says of which spec, but not with which
@@ -99,15 +114,17 @@ class Executor:
         try:
             await self._execution.create(CONTROLLER_REVISIONS, namespace, manifest)
         except AlreadyExists:
-            found = await self._execution.read(CONTROLLER_REVISIONS, namespace, name)
-            if found is not None and keeps_the_same(found, manifest):
+            if await self._is_kept(namespace, manifest):
                 log.debug("finding the revision created before")
                 return
-            if found is not None:
-                log.info("replacing the revision of an earlier start", revision=name)
-                uid = found["metadata"]["uid"]
-                await self._execution.delete(CONTROLLER_REVISIONS, namespace, name, uid=uid)
+            log.info("replacing the revision of an earlier start", revision=name)
+            await self._execution.delete(CONTROLLER_REVISIONS, namespace, name)
             await self._execution.create(CONTROLLER_REVISIONS, namespace, manifest)
+
+    async def _is_kept(self, namespace: str, manifest: Object) -> bool:
+        """Whether there is a ControllerRevision of its name that keeps the same."""
+        found = await self._execution.read(CONTROLLER_REVISIONS, namespace, manifest["metadata"]["name"])
+        return found is not None and keeps_the_same(found, manifest)
 
     async def _keep(self, vm: VirtualMachine, action: KeepObject, log: logs.BoundLogger) -> None:
         namespace, name = vm.metadata.namespace, action.manifest["metadata"]["name"]
@@ -142,6 +159,8 @@ class Executor:
             if kept is not None and kept.name == action.name:
                 raise Conflict(409, f"{action.name} is kept for the next start: the cache is behind")
         log.info("deleting revision", revision=action.name)
+        if self._revisions.get(vm.key) == action.name:
+            self.forget(vm.key)
         await self._execution.delete(CONTROLLER_REVISIONS, namespace, action.name)
 
     async def _patch_instance(self, vm: VirtualMachine, action: PatchInstance, log: logs.BoundLogger) -> None:

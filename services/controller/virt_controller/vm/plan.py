@@ -197,12 +197,11 @@ def _start(observed: Observed, want: Wanted) -> tuple[Action, ...]:
     paused = any(request.starts_paused for request in want.requests[:1])
     message = f"Started the virtual machine by creating the new virtual machine instance {vm.metadata.name}"
     kept, names = reused(observed), name_annotations(observed)
-    new = None if kept else revision(vm, revisions(observed))
-    manifest = instance(
-        vm, applied(observed).template, revision=kept or revision_name(vm), paused=paused, annotations=names
-    )
+    name = kept or revision_name(vm)
+    manifest = instance(vm, applied(observed).template, revision=name, paused=paused, annotations=names)
     announcement = _announce(observed, created(manifest))
-    creation = CreateInstance(manifest, new, confirmed=bool(announcement))
+    keeping = revision(vm, name, revisions(observed))
+    creation = CreateInstance(manifest, keeping, reused=bool(kept), confirmed=bool(announcement))
     return *announcement, creation, RecordEvent("SuccessfulCreate", message)
 
 

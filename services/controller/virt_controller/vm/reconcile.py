@@ -83,6 +83,7 @@ class VmReconciler:
         if vm is None:
             self._failures.forget(key)
             self._changes.pop(key, None)
+            self._executor.forget(key)
             self._caches.instancetypes.forget(key)
             await self._release_orphan(key)
             return None

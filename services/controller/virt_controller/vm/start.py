@@ -48,17 +48,17 @@ def digest(manifest: Manifest) -> str:
     return sha256(msgspec.json.encode(manifest["data"]["spec"], order="deterministic")).hexdigest()
 
 
-def revision(vm: VirtualMachine, kept: Mapping[Role, str] | None = None) -> Manifest:
-    """It keeps the whole spec of the VirtualMachine. `kept`: the ControllerRevisions of its instance type and its
-    preference."""
+def revision(vm: VirtualMachine, name: str, kept: Mapping[Role, str] | None = None) -> Manifest:
+    """The ControllerRevision `name`. It keeps the whole spec of the VirtualMachine. `kept`: those of its instance type
+    and its preference."""
     spec = msgspec.json.decode(vm.raw_spec)
-    for role, name in (kept or {}).items():
-        spec[role.value] = {**spec[role.value], "revisionName": name}
+    for role, chosen in (kept or {}).items():
+        spec[role.value] = {**spec[role.value], "revisionName": chosen}
     return {
         "apiVersion": "apps/v1",
         "kind": "ControllerRevision",
         "metadata": {
-            "name": revision_name(vm),
+            "name": name,
             "namespace": vm.metadata.namespace,
             "ownerReferences": [owner_reference(vm)],
         },

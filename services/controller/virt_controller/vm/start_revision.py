@@ -3,7 +3,7 @@
 A VirtualMachine that has not changed is started again with the ControllerRevision of its last start, so a stop deletes
 none and a start creates none. `status.startRevision` names it, with a digest of what it keeps. It is written only when
 there is a VirtualMachineInstance of that ControllerRevision, which was therefore created; one that another start
-replaces is deleted right before the status names the new one.
+replaces is deleted right before the status names the new one. Each leader looks once whether it is there (execute.py).
 """
 
 from __future__ import annotations
@@ -48,4 +48,4 @@ def replaced(observed: Observed) -> str:
 
 
 def _digest(observed: Observed) -> str:
-    return digest(revision(observed.vm, revisions(observed)))
+    return digest(revision(observed.vm, "", revisions(observed)))
