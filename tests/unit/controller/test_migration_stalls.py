@@ -91,6 +91,19 @@ async def test_a_copy_that_goes_on_later_takes_its_place_again(server: FakeApiSe
     assert world.condition("Stalled") == {}
 
 
+async def test_who_has_canceled_a_copy_that_stalls_is_not_asked_to_cancel_it(
+    server: FakeApiServer, client: KubeClient
+) -> None:
+    world = await copying(server, client, 460)
+    await world.settle(client)
+    assert "delete it to cancel the copy" in world.condition("Stalled")["message"]
+    await client.delete(VIRTUAL_MACHINE_INSTANCE_MIGRATIONS, *JOB)
+    await world.settle(client)
+    message = world.condition("Stalled")["message"]
+    assert "delete it" not in message and "its cancel was requested" in message
+    assert world.reasons.count("MigrationStalled") == 1
+
+
 async def test_a_copy_far_over_its_limit_releases_its_place_whatever_is_reported(
     server: FakeApiServer, client: KubeClient
 ) -> None:

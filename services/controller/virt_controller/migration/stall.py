@@ -19,8 +19,10 @@ from virt_controller.migration.observe import Observed
 _PATIENCE = 300.0
 _PATIENCE_AT_LIMIT = 600.0
 _LONGEST = 24 * 3600.0  # whatever size the launcher reports
-_CONSEQUENCE = (
-    "the migration does not count against the limits of parallel migrations any more; delete it to cancel the copy"
+_CONSEQUENCE = "the migration does not count against the limits of parallel migrations any more"
+_CANCEL, _CANCELED = (
+    "delete it to cancel the copy",
+    "its cancel was requested, and if that does not end the copy, delete the target pod",
 )
 _BILLION = 10**9  # KubeVirt's "GiB" of completionTimeoutPerGiB
 
@@ -36,7 +38,8 @@ def of(observed: Observed) -> Condition | None:
         why = f"the source's launcher on node {node} has reported no progress of the copy for more than {without:.0f} s"
     else:
         return None
-    return Condition(STALLED, "True", reason, f"{why}: {_CONSEQUENCE}")
+    way_out = _CANCELED if observed.canceled else _CANCEL
+    return Condition(STALLED, "True", reason, f"{why}: {_CONSEQUENCE}; {way_out}")
 
 
 def seconds_left(observed: Observed) -> float:
