@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 from virt_api.aggregation.authentication import User
 from virt_api.aggregation.authorization import ALLOWED_SECONDS, DENIED_SECONDS, NAMED_SECONDS, Authorizer
@@ -40,6 +42,18 @@ async def test_a_permission_is_asked_for_once_while_it_is_remembered(server: Fak
     clock.now = ALLOWED_SECONDS
     with pytest.raises(Forbidden):
         await authorizer.authorize(BOB, call())
+
+
+async def test_calls_at_the_same_time_ask_once_and_one_that_is_given_up_ends_no_other(
+    server: FakeApiServer, client: KubeClient
+) -> None:
+    authorizer = Authorizer(client)
+    async with asyncio.TaskGroup() as group:
+        first = group.create_task(authorizer.authorize(BOB, call()))
+        server.reviews.allows = lambda _: first.cancel()
+        for number in range(5):
+            group.create_task(authorizer.authorize(BOB, call(name=f"vm{number}")))
+    assert first.cancelled() and asked_names(server) == [""]
 
 
 async def test_a_refusal_is_forgotten_earlier_than_a_permission(server: FakeApiServer, client: KubeClient) -> None:
@@ -114,8 +128,8 @@ async def test_an_error_is_no_answer(server: FakeApiServer, client: KubeClient) 
     server.reviews.allows = lambda _: True
     authorizer = Authorizer(client)
     server.fault = fault
-    with pytest.raises(ServiceUnavailable):
-        await authorizer.authorize(BOB, call())
+    ended = await asyncio.gather(*(authorizer.authorize(BOB, call()) for _ in range(3)), return_exceptions=True)
+    assert [type(error) for error in ended] == [ServiceUnavailable] * 3
     server.fault = lambda _method, _place: None
     await authorizer.authorize(BOB, call())
 

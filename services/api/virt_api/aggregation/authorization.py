@@ -8,6 +8,7 @@ somebody who starts a hundred VirtualMachines is asked about once.
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections import OrderedDict
 from collections.abc import Callable
@@ -70,6 +71,7 @@ class Authorizer:
         self._client = client
         self._clock = clock
         self._answers: OrderedDict[bytes, _Answer] = OrderedDict()
+        self._asking: dict[bytes, asyncio.Task[_Answer]] = {}
 
     async def authorize(self, user: User, call: Call) -> None:
         """Return if `user` may make `call`.
@@ -98,6 +100,15 @@ class Authorizer:
         known = self._answers.get(question)
         if known is not None and now < known.until:
             return known
+        asking = self._asking.get(question)
+        if asking is None:
+            asking = asyncio.create_task(self._asked(question, user, review, denied_seconds), name="authorization")
+            self._asking[question] = asking
+            asking.add_done_callback(lambda _: self._asking.pop(question))
+        return await asyncio.shield(asking)  # others wait for it, too
+
+    async def _asked(self, question: bytes, user: User, review: dict[str, Any], denied_seconds: float) -> _Answer:
+        now = self._clock()
         status = await self._ask(user, review)
         allowed = status.get("allowed") is True
         until = now + (ALLOWED_SECONDS if allowed else denied_seconds)
