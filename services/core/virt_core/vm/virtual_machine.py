@@ -95,7 +95,8 @@ class StartFailure(msgspec.Struct, frozen=True, rename="camel", omit_defaults=Tr
 
 
 class StartRevision(msgspec.Struct, frozen=True):
-    """The ControllerRevision of a start, which is there as long as the status names it."""
+    """The ControllerRevision of a start, which is kept as long as the status names it. Releases that do not know the
+    field may have deleted it."""
 
     name: str = ""
     digest: str = ""
