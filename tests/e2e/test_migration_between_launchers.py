@@ -36,6 +36,7 @@ pytestmark = pytest.mark.slow
 OTHER = f"-{base_image.LAUNCHER_SUITES[1]}"  # of a tag
 FIRMWARE = {"bios": {"bios": {}}, "uefi": {"efi": {"secureBoot": False}}}
 CONTENT = "travelling-content"
+_REPLACED = 300.0  # seconds
 USER_DATA = Path(support.__file__).with_name("travelling_guest.sh").read_text()
 
 
@@ -71,9 +72,9 @@ def launch(launcher: str) -> None:
     wanted = {"resourceType": "Deployment", "resourceName": "virt-controller", "patch": patch, "type": "strategic"}
     body = {"spec": {"customizeComponents": {"patches": [wanted]} if launcher.endswith(OTHER) else None}}
     kubectl("-n", NAMESPACE, "patch", "kv", "kubevirt", "--type=merge", "-p", json.dumps(body))
-    until(
-        lambda: f'"{launcher}"' in json.dumps(_controller()["spec"]), "the controller to be told of the other launcher"
-    )
+    told = f'"{launcher}"'
+    # The operator waits longer and longer before it replaces an object again that changes all the time.
+    until(lambda: told in json.dumps(_controller()["spec"]), "the controller to be told of the launcher", _REPLACED)
     kubectl("-n", NAMESPACE, "rollout", "status", "deployment/virt-controller", "--timeout=120s", deadline=130)
 
 
@@ -85,15 +86,15 @@ def _controller() -> Any:
 def travellers() -> Iterator[list[Guest]]:
     """A guest of each firmware, with every kind of disk that moves."""
     names = [f"travels-{firmware}" for firmware in FIRMWARE]
-    meta = {"name": CONTENT, "namespace": "default"}
-    content = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": meta, "data": {"content": os.urandom(65536).hex()}}
-    apply(content)
+    common = {"apiVersion": "v1", "metadata": {"name": CONTENT, "namespace": "default"}}
+    content = {**common, "kind": "ConfigMap", "data": {"content": os.urandom(65536).hex()}}
+    apply(content, {**common, "kind": "Secret", "stringData": {"userdata": USER_DATA}})  # too much for the spec
     try:
         with shared_claim(names[0]), shared_claim(names[1]), running(*map(_body, names), seconds=180) as guests:
             yield guests
             remove_migrations(*guests)
     finally:
-        kubectl("delete", "configmap", CONTENT, "--ignore-not-found")
+        kubectl("delete", f"configmap/{CONTENT}", f"secret/{CONTENT}", "--ignore-not-found")
 
 
 def _body(name: str) -> dict[str, Any]:
@@ -103,7 +104,7 @@ def _body(name: str) -> dict[str, Any]:
             "root": {"containerDisk": {"image": image("guest-disk")}},
             "scratch": {"emptyDisk": {"capacity": "16Mi"}},
             "claim": {"persistentVolumeClaim": {"claimName": name}},
-            "seed": {"cloudInitNoCloud": {"userData": USER_DATA}},
+            "seed": {"cloudInitNoCloud": {"secretRef": {"name": CONTENT}}},
             "cd": {"configMap": {"name": CONTENT}, "cdrom": {"bus": "scsi"}},
         },
     )
