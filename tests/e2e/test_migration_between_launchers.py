@@ -1,5 +1,5 @@
 """Guests on a cluster move between launchers of two Debian releases, with different QEMU and libvirt, there and back.
-The controller alone is told of the other launcher's image, so that each new pod has it.
+Only the controller's setting of the launcher's image changes, so that each new pod has the other one.
 
 Skipped where only one of them was built: `LAUNCHER_BASE=trixie make images` builds the other. ROUND_TRIPS is how often
 there and back; -s shows each move.
@@ -11,12 +11,10 @@ import asyncio
 import json
 import os
 import re
-import statistics
 import time
 import urllib.request
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +28,7 @@ from tests.e2e.draining import remove_migrations
 from tests.e2e.guest_shell import Shell
 from tests.e2e.guests import Guest, disk_manifest, image, running, until
 from tests.e2e.migrations import asked, launchers, migratable, migrate
+from tests.support.moves import Move, table, troubles
 
 pytestmark = pytest.mark.slow
 
@@ -38,19 +37,6 @@ FIRMWARE = {"bios": {"bios": {}}, "uefi": {"efi": {"secureBoot": False}}}
 CONTENT = "travelling-content"
 _REPLACED = 300.0  # seconds
 USER_DATA = Path(support.__file__).with_name("travelling_guest.sh").read_text()
-
-
-@dataclass(frozen=True, slots=True)
-class Move:
-    """What a move was like."""
-
-    firmware: str
-    direction: str
-    seconds: float
-    """From the migration's creation until it succeeded."""
-
-    troubles: str
-    """What the guest finds changed or not written; empty: nothing."""
 
 
 @pytest.fixture
@@ -72,9 +58,9 @@ def launch(launcher: str) -> None:
     wanted = {"resourceType": "Deployment", "resourceName": "virt-controller", "patch": patch, "type": "strategic"}
     body = {"spec": {"customizeComponents": {"patches": [wanted]} if launcher.endswith(OTHER) else None}}
     kubectl("-n", NAMESPACE, "patch", "kv", "kubevirt", "--type=merge", "-p", json.dumps(body))
-    told = f'"{launcher}"'
+    value = f'"{launcher}"'
     # The operator waits longer and longer before it replaces an object again that changes all the time.
-    until(lambda: told in json.dumps(_controller()["spec"]), "the controller to be told of the launcher", _REPLACED)
+    until(lambda: value in json.dumps(_controller()["spec"]), "the Deployment to name the launcher", _REPLACED)
     kubectl("-n", NAMESPACE, "rollout", "status", "deployment/virt-controller", "--timeout=120s", deadline=130)
 
 
@@ -124,7 +110,7 @@ async def move(guest: Guest, number: int) -> Move:
     """Renew the disks, move the guest while it writes, compare."""
     async with Shell.of(guest) as shell:
         assert await shell.run(f"renew {number}") == "renewed"
-        before = (await shell.run("sums")).split()
+        before = await shell.run("sums")
         await shell.type("keep-writing &")
     source, began = _qemu(guest), time.monotonic()
     status = await asyncio.to_thread(migrate, f"{guest.name}-{number}", guest.name)
@@ -132,12 +118,9 @@ async def move(guest: Guest, number: int) -> Move:
     assert status["phase"] == "Succeeded", status
     async with Shell.of(guest) as shell:
         written = await shell.run("stop-writing")
-        after = (await shell.run("sums")).split()
-    assert len(before) == 6, before
-    troubles = [] if re.fullmatch(r"written=[1-9]\d*", written) else [written]
-    troubles += sorted(set(after) - set(before))
+        after = await shell.run("sums")
     until(lambda: len(launchers(guest.name)) == 1, "the source's pod to end")
-    return Move(guest.name.rpartition("-")[2], f"{source} to {_qemu(guest)}", seconds, " ".join(troubles))
+    return Move(f"{source} to {_qemu(guest)}", seconds, " ".join(troubles(before, after, written)))
 
 
 def _qemu(guest: Guest) -> str:
@@ -150,35 +133,25 @@ def _qemu(guest: Guest) -> str:
     return found[1]
 
 
-def table(moves: list[Move]) -> str:
-    """What the moves were like."""
-    rows = [f"{'direction':<12}  firmware   n  seconds: median, max  all as before"]
-    for direction, firmware in dict.fromkeys((move.direction, move.firmware) for move in moves):
-        those = [move for move in moves if (move.direction, move.firmware) == (direction, firmware)]
-        seconds = [move.seconds for move in those]
-        rows.append(
-            f"{direction:<12}  {firmware:<8}  {len(those):>2}  {statistics.median(seconds):15.1f} {max(seconds):5.1f}"
-            f"  {sum(not move.troubles for move in those)} of {len(those)}"
-        )
-    return "\n".join(rows)
-
-
 async def test_guests_move_to_the_other_release_and_back_and_nothing_changes(other: str) -> None:
     rounds = int(os.environ.get("ROUND_TRIPS", "2"))
-    moves: list[Move] = []
+    moves: dict[str, list[Move]] = {firmware: [] for firmware in FIRMWARE}
     with travellers() as guests, ExitStack() as stack:
         await asyncio.gather(*(prepared(guest) for guest in guests))
         answers = [stack.enter_context(asked(guest.name)) for guest in guests]
         for number in range(2 * rounds):
             await asyncio.to_thread(launch, image("virt-launcher") if number % 2 else other)
-            moves += await asyncio.gather(*(move(guest, number) for guest in guests))
-            print(*moves[-len(guests) :], sep="\n", flush=True)
-        print(table(moves), flush=True)
+            made = await asyncio.gather(*(move(guest, number) for guest in guests))
+            for firmware, one in zip(FIRMWARE, made, strict=True):
+                moves[firmware].append(one)
+                print(firmware, one, flush=True)
+        print(*(table(firmware, those) for firmware, those in moves.items()), sep="\n", flush=True)
         for guest, read in zip(guests, answers, strict=True):
             seen = read()
             print(
                 f"{guest.name}: {seen.count} answers through its Service, longest silence {seen.longest_silence:.2f} s"
             )
             assert len(seen.boots) == 1
-    assert len({move.direction for move in moves}) == 2
-    assert [move.troubles for move in moves] == [""] * len(moves)
+    for those in moves.values():
+        assert len({move.direction for move in those}) == 2
+        assert [move.troubles for move in those] == [""] * 2 * rounds

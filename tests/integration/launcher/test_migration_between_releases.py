@@ -16,7 +16,8 @@ from localcluster import base_image
 from localcluster.settings import Cluster
 
 from tests.integration.launcher.images import Images
-from tests.integration.launcher.travelling_guest import Move, TravellingGuest, table
+from tests.integration.launcher.travelling_guest import TravellingGuest
+from tests.support.moves import Move, table
 
 BOTH_KNOW = "pc-q35-7.2"
 OLD, NEW = base_image.LAUNCHER_SUITES

@@ -8,9 +8,6 @@ from __future__ import annotations
 import asyncio
 import os
 import re
-import statistics
-from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from kubevirt.launcher.v1 import machine_pb2, state_pb2
@@ -24,25 +21,11 @@ from tests.integration.launcher.images import Images
 from tests.integration.launcher.launcher_pair import LauncherPair, Side
 from tests.integration.launcher.migrating_disks import MIB, disks, place
 from tests.integration.launcher.waiting import PATIENCE
+from tests.support.moves import Move, troubles
 
 _UID = "6d1c3f0a-0000-4000-8000-{:012d}"
 _USER_DATA = Path(support.__file__).with_name("travelling_guest.sh")
 _TICKS = 7777
-
-
-@dataclass(frozen=True, slots=True)
-class Move:
-    """What a move was like."""
-
-    direction: str
-    seconds: float
-    """From the first call about it until the guest runs at the target."""
-
-    downtime: int
-    """Milliseconds; QEMU's."""
-
-    troubles: str
-    """What the guest finds changed or not written; empty: nothing."""
 
 
 class TravellingGuest:
@@ -93,11 +76,9 @@ class TravellingGuest:
         after, (later_boot, later_tick) = await shell(target, b"sums"), await ticking(target)
         assert later_boot == boot == self._boot and later_tick > tick
         await self._leave()
-        troubles = [] if renewed == b"renewed" else [renewed.decode()]
-        troubles += [] if re.fullmatch(rb"written=[1-9]\d*", written) else [written.decode()]
-        troubles += sorted(set(after.decode().split()) - set(before.decode().split()))
-        assert len(before.split()) == 6, before
-        return Move(direction, seconds, moved.downtime_ms, " ".join(troubles))
+        found = [] if renewed == b"renewed" else [renewed.decode()]
+        found += troubles(before.decode(), after.decode(), written.decode())
+        return Move(direction, seconds, " ".join(found), moved.downtime_ms)
 
     async def _migrate(self) -> pb.MigrationState:
         source, target = self._pair.sides
@@ -145,18 +126,3 @@ def qemu_version(side: Side) -> str:
     found = re.search(r"version (\d+\.\d+)", side.run_inside("/usr/bin/qemu-system-x86_64", "--version").stdout)
     assert found is not None
     return found[1]
-
-
-def table(firmware: str, moves: Sequence[Move]) -> str:
-    """What many moves were like."""
-    rows = [f"{'direction':<12}  firmware   n  seconds: median, max  downtime ms: median, max  all as before"]
-    for direction in dict.fromkeys(move.direction for move in moves):
-        those = [move for move in moves if move.direction == direction]
-        seconds, downtimes = [move.seconds for move in those], [move.downtime for move in those]
-        rows.append(
-            f"{direction:<12}  {firmware:<8}  {len(those):>2}"
-            f"  {statistics.median(seconds):15.1f} {max(seconds):5.1f}"
-            f"  {statistics.median(downtimes):19.0f} {max(downtimes):5}"
-            f"  {sum(not move.troubles for move in those)} of {len(those)}"
-        )
-    return "\n".join(rows)
