@@ -6,7 +6,6 @@ VirtualMachineInstance's status.migrationState (vmi/migration_state.py).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from enum import StrEnum
 from functools import cached_property
 from typing import Any, ClassVar
@@ -117,11 +116,6 @@ class VirtualMachineInstanceMigration(RawObject, frozen=True, rename="camel", di
             return msgspec.convert(self.raw_status, MigrationStatus)
         except msgspec.ValidationError:
             return MigrationStatus(phase=MigrationPhase.UNKNOWN)
-
-    @classmethod
-    def of(cls, body: Mapping[str, Any]) -> VirtualMachineInstanceMigration:
-        """From an object made of builtins. Raises msgspec.ValidationError."""
-        return msgspec.json.decode(msgspec.json.encode(body), type=cls)
 
     @property
     def vmi_key(self) -> tuple[str, str]:

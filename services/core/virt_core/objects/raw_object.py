@@ -6,7 +6,8 @@ A cluster has many halted VirtualMachines, and nothing is decided about them.
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, TypeVar
+from collections.abc import Mapping
+from typing import Any, ClassVar, Self, TypeVar
 
 import msgspec
 
@@ -29,6 +30,11 @@ class RawObject(msgspec.Struct, frozen=True, rename="camel"):
         # A view would keep the whole text that it was decoded from: a list of 10,000 objects, or one with its
         # managedFields.
         msgspec.structs.force_setattr(self, "raw_spec", self.raw_spec.copy())
+
+    @classmethod
+    def of(cls, body: Mapping[str, Any]) -> Self:
+        """From an object made of builtins. Raises msgspec.ValidationError."""
+        return msgspec.json.decode(msgspec.json.encode(body), type=cls)
 
     def status_as(self, kind: type[Status]) -> Status:
         """The part of the status that decisions rest on; of a status that does not decode, nothing."""

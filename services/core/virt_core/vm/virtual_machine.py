@@ -123,11 +123,6 @@ class VirtualMachine(RawObject, frozen=True, rename="camel"):
     API_VERSION: ClassVar[str] = API_VERSION
     KIND: ClassVar[str] = KIND
 
-    @classmethod
-    def of(cls, body: dict[str, Any]) -> VirtualMachine:
-        """From an object made of builtins. Raises msgspec.ValidationError."""
-        return msgspec.json.decode(msgspec.json.encode(body), type=cls)
-
     @property
     def spec(self) -> VirtualMachineSpec:
         """The spec, decoded at each access.
