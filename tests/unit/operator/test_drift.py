@@ -13,7 +13,8 @@ from virt_operator.change.plan import plan
 from virt_operator.strategy.ref import Body, Ref
 from virt_operator.suite.actions import Compare, Replace
 from virt_operator.suite.drift import part_difference, replacement
-from virt_operator.suite.observed import Comparison, Observed, OwnedObject, Repair
+from virt_operator.suite.observed import Comparison, Observed, OwnedObject
+from virt_operator.suite.repairs import after_repair
 
 from tests.unit.operator.suites import NOW, OPERATOR, installed
 
@@ -119,7 +120,12 @@ def test_defaults_and_allocations_of_the_api_server_are_no_difference() -> None:
 
 def test_an_object_that_each_write_changes_is_repaired_ever_less_often_and_named() -> None:
     observed = edited(installed(), SERVICE, {"op": "replace", "path": "/spec/ports/0/port", "value": 123})
-    repair = Repair(observed.owned[SERVICE].parts, vain=3, at=NOW)
+    (first,) = plan(observed, OPERATOR).actions
+    assert isinstance(first, Replace)
+    repair = None
+    for _ in range(4):
+        repair = after_repair(repair, first.body, first.live, first.live, NOW)
+    assert repair is not None
     fought = replace(observed, repairs={SERVICE: repair}, now=NOW + timedelta(seconds=1))
     decided = plan(fought, OPERATOR)
     assert decided.actions == ()

@@ -43,6 +43,7 @@ from virt_operator.suite.actions import Action
 from virt_operator.suite.lost_status import recovered
 from virt_operator.suite.observed import Comparison, NodeObject, Observed, OwnedObject, PodObject, Repair, SuiteObject
 from virt_operator.suite.plan import Plan
+from virt_operator.suite.repairs import after_repair
 
 from .strangers import edit
 from .suites import HELD, INSTALL, OPERATOR
@@ -123,10 +124,9 @@ class World:
     def compared(self, ref: Ref, comparison: Comparison) -> None:
         self.comparisons[ref] = comparison
 
-    def repaired(self, ref: Ref, live: OwnedObject, answer: Body) -> None:
-        before, made = self.repairs.get(ref), _decoded(answer, OwnedObject)
-        vain = before.vain + 1 if before is not None and before.parts == live.parts else 0
-        self.repairs[ref] = Repair(made.parts, vain, self.now)
+    def repaired(self, ref: Ref, desired: Body, live: OwnedObject, answer: Body) -> None:
+        made = _decoded(answer, OwnedObject)
+        self.repairs[ref] = after_repair(self.repairs.get(ref), desired, live, made, self.now)
 
     # What the operator sees.
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from base64 import b64encode
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from virt_core.objects.meta import rfc3339
 
@@ -19,11 +19,8 @@ from virt_operator.strategy.ref import DEFINED, Body, Ref, ref_of
 from virt_operator.strategy.trust import trusting
 from virt_operator.suite.actions import Action, Apply, Compare, Replace, WaitFor
 from virt_operator.suite.drift import desired_parts, difference, part_difference
-from virt_operator.suite.observed import Observed, OwnedObject, Repair
-
-# If every write of an object is changed, for example by a webhook, it is repaired with growing delays.
-_VAIN_REPAIRS = 2
-_REPAIR_AGAIN, _REPAIR_AGAIN_LAST = 5.0, 300.0  # seconds
+from virt_operator.suite.observed import Observed, OwnedObject
+from virt_operator.suite.repairs import held_until, next_attempt
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +85,7 @@ def brought(observed: Observed, states: Iterable[ObjectState], gate: Gate) -> tu
     waits: list[WaitFor] = []
     for state in states:
         if state.difference is not None:
-            held = gate(state) or _repaired_in_vain(observed, state.ref, state.difference)
+            held = gate(state) or _repaired_in_vain(observed, state, state.difference)
             waits.append(WaitFor(str(state.ref), held or "being written"))
             actions += [_write(state, state.difference)] if held is None else []
             continue
@@ -100,7 +97,7 @@ def brought(observed: Observed, states: Iterable[ObjectState], gate: Gate) -> tu
 
 def next_repair(observed: Observed) -> datetime | None:
     """The next retry of an ineffective repair."""
-    due = [moment for repair in observed.repairs.values() if (moment := _due(repair)) is not None]
+    due = [moment for repair in observed.repairs.values() if (moment := next_attempt(repair)) is not None]
     return min((moment for moment in due if moment > observed.now), default=None)
 
 
@@ -121,17 +118,9 @@ def _comparison(observed: Observed, state: ObjectState) -> list[Action]:
     return [] if known else [Compare(state.ref, state.body, live)]
 
 
-def _due(repair: Repair) -> datetime | None:
-    if repair.vain < _VAIN_REPAIRS:
-        return None
-    seconds = min(_REPAIR_AGAIN * 2 ** (repair.vain - _VAIN_REPAIRS), _REPAIR_AGAIN_LAST)
-    return repair.at + timedelta(seconds=seconds)
-
-
-def _repaired_in_vain(observed: Observed, ref: Ref, why: str) -> str | None:
+def _repaired_in_vain(observed: Observed, state: ObjectState, why: str) -> str | None:
     """Why an object is not written now: admission changes every write."""
-    repair = observed.repairs.get(ref)
-    due = _due(repair) if repair is not None else None
-    if due is None or observed.now >= due:
+    due = held_until(observed.repairs.get(state.ref), state.body, observed.now)
+    if due is None:
         return None
     return f"{why} is changed by each write, perhaps by a webhook of somebody else; next attempt at {rfc3339(due)}"

@@ -181,7 +181,7 @@ class Executor:
             self._log.info("deleting", object=str(ref), reason=error.message)
             await self._delete(ref.resource, ref.namespace or None, ref.name, live.metadata.uid)
         else:
-            self._inventory.repaired(ref, live, answer)
+            self._inventory.repaired(ref, body, live, answer)
 
     async def _delete(self, resource: Resource, namespace: str | None, name: str, uid: str) -> None:
         try:

@@ -27,6 +27,7 @@ from virt_operator.strategy.job import APP as STRATEGY_APP
 from virt_operator.strategy.ref import DEFINED, KINDS, MANAGED_BY_OPERATOR, Body, Ref
 from virt_operator.suite.observed import Comparison, NodeObject, Observed, OwnedObject, PodObject, Repair, SuiteObject
 from virt_operator.suite.permissions import Held
+from virt_operator.suite.repairs import after_repair
 
 _OPERATOR = components.OPERATOR
 
@@ -161,13 +162,11 @@ class Inventory:
         if comparison.difference is not None:
             self._changed()
 
-    def repaired(self, ref: Ref, live: OwnedObject, answer: Body) -> None:
-        """Store the response to a repair. The last repair was ineffective if its result had to be repaired again."""
+    def repaired(self, ref: Ref, desired: Body, live: OwnedObject, answer: Body) -> None:
+        """Store the response to a repair, in which `desired` replaced `live`."""
         self.wrote(ref, answer)
         made = msgspec.json.decode(msgspec.json.encode(answer), type=OwnedObject)
-        before = self._repairs.get(ref)
-        vain = before.vain + 1 if before is not None and before.parts == live.parts else 0
-        self._repairs[ref] = Repair(made.parts, vain, datetime.now(UTC))
+        self._repairs[ref] = after_repair(self._repairs.get(ref), desired, live, made, datetime.now(UTC))
 
     def _pod_changed(self, key: Key) -> None:
         self._signing.pods_changed()

@@ -143,10 +143,13 @@ class Comparison:
 
 @dataclass(frozen=True, slots=True)
 class Repair:
-    """The last replacement of an object."""
+    """The last replacement of an object. Only digests are kept: an object may be large."""
 
-    parts: Mapping[str, bytes]
-    """What the API server made of it."""
+    desired: bytes
+    """Of the object that was written."""
+
+    made: bytes
+    """Of what the API server made of it."""
 
     vain: int
     """How many times in a row the API server's own answer differed, for example because a webhook changes it."""
