@@ -1,5 +1,6 @@
 """A cluster with a running VirtualMachineInstance on node1 that migrates to node2. Tests play everybody but the
-controllers of migrations and of VirtualMachineInstances, whose reconcilers are new at each pass.
+controllers of migrations and of VirtualMachineInstances, whose reconcilers are new at each pass. They remember only
+what they have seen of copies.
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 from virt_controller.caches import Caches
+from virt_controller.migration.copies import Copies
 from virt_controller.migration.plan import Planner
 from virt_controller.migration.reconcile import MigrationReconciler
 from virt_controller.node.reconcile import Nodes
@@ -42,7 +44,11 @@ class MigrationWorld:
 
     def __init__(self, server: FakeApiServer, migrations: dict[str, Any] | None = None, **annotations: str) -> None:
         self.server = server
-        self._jobs = Passes(server, JOB, _migrations, most=8)
+        self.seconds = 0.0
+        """The time that has passed, by the clock of the controller that leads."""
+
+        self.new_leader()
+        self._jobs = Passes(server, JOB, self._migrations, most=8)
         self._vmis = Passes(server, VMI, _vmis, most=8)
         configuration: dict[str, Any] = {"developerConfiguration": {"useEmulation": True}}
         if migrations is not None:
@@ -92,13 +98,21 @@ class MigrationWorld:
         body = {"metadata": meta, "spec": {"vmiName": vmi, "priority": priority}, "status": status}
         self.server.put(VIRTUAL_MACHINE_INSTANCE_MIGRATIONS.path("ns"), body)
 
+    def new_leader(self) -> None:
+        """The next passes are of a process that has seen nothing yet."""
+        self._copies = Copies(lambda: self.seconds)
+
+    def _migrations(self, client: KubeClient, caches: Caches) -> MigrationReconciler:
+        events = EventRecorder(client, "test", "test")
+        return MigrationReconciler(client, caches, Planner(LAUNCHER), events, self._copies)
+
     async def settle(self, client: KubeClient) -> None:
         """Both controllers work until neither writes."""
         for _ in range(6):
             before = self.server.store.version
             for job in self.jobs:
                 key = "ns", str(job["metadata"]["name"])
-                await Passes(self.server, key, _migrations, most=8).settle(client)
+                await Passes(self.server, key, self._migrations, most=8).settle(client)
             if self.vmi is not None:
                 await self._vmis.settle(client)
             if self.server.store.version == before:
@@ -110,7 +124,7 @@ class MigrationWorld:
         works on what it sees."""
         jobs = self.jobs
         key = ("ns", str(jobs[-1]["metadata"]["name"])) if jobs else JOB
-        await Passes(self.server, key, _migrations, most=8).overtake(client, act)
+        await Passes(self.server, key, self._migrations, most=8).overtake(client, act)
         await self._vmis.overtake(client, lambda: None)
 
     async def vmi_overtaken(self, client: KubeClient, act: Callable[[], None]) -> None:
@@ -227,10 +241,6 @@ class MigrationWorld:
 def _running(started: str = "2026-01-01T00:00:00Z") -> dict[str, Any]:
     state = {"running": {"startedAt": started}}
     return {"phase": "Running", "conditions": [], "containerStatuses": [{"name": "compute", "state": state}]}
-
-
-def _migrations(client: KubeClient, caches: Caches) -> MigrationReconciler:
-    return MigrationReconciler(client, caches, Planner(LAUNCHER), EventRecorder(client, "test", "test"))
 
 
 def _vmis(client: KubeClient, caches: Caches) -> VmiReconciler:

@@ -14,6 +14,7 @@ from virt_core.vmi.instance import VirtualMachineInstance
 from virt_core.vmi.migration_state import MigrationState
 
 from virt_controller.failure import Failure
+from virt_controller.migration.copies import Copy
 from virt_controller.migration.limits import Candidate
 from virt_controller.pod.limits import NamespaceRules
 from virt_controller.pod.observed import Claim, LauncherPod
@@ -37,6 +38,9 @@ class Observed:
 
     other_pods: tuple[str, ...] = ()
     """Names of further pods that may hold the guest. There are never three: no migration begins before they end."""
+
+    copy: Copy = field(default_factory=Copy)
+    """What this leader has seen of the copy, if it goes on."""
 
     candidates: tuple[Candidate, ...] = ()
     """Every unfinished migration of the cluster, this one included."""

@@ -29,6 +29,7 @@ from virt_controller.claims import read_claims
 from virt_controller.controller import Controller, Refusals
 from virt_controller.execution import Refused
 from virt_controller.failure import Failure
+from virt_controller.migration.copies import Copies, Copy
 from virt_controller.migration.execute import Executor
 from virt_controller.migration.observe import Observed, other_pods
 from virt_controller.migration.plan import Planner
@@ -44,7 +45,14 @@ _MANY = 100_000  # more migrations than a cluster keeps; a list with a limit is 
 class MigrationReconciler:
     """Reconciles the VirtualMachineInstanceMigrations of the cluster."""
 
-    def __init__(self, client: KubeClient, caches: Caches, planner: Planner, events: EventRecorder) -> None:
+    def __init__(
+        self,
+        client: KubeClient,
+        caches: Caches,
+        planner: Planner,
+        events: EventRecorder,
+        copies: Copies | None = None,
+    ) -> None:
         self._client = client
         self._caches = caches
         self._planner = planner
@@ -53,6 +61,7 @@ class MigrationReconciler:
         self._answered = ""  # the version of a migration with which the API server has answered last
         self._clock = asyncio.get_running_loop().time
         self._queue = Queue(caches, self._clock)
+        self._copies = copies if copies is not None else Copies(self._clock)
         self._namespaces = Namespaces(client, self._clock)
         self._specs = AcceptedSpecs()
         self._refusals: Refusals[Failure] = Refusals()
@@ -74,6 +83,7 @@ class MigrationReconciler:
         job = self._caches.migrations.get(key)
         if job is None:
             self._refusals.forget(key)
+            self._copies.forget(key)
             return None
         if not self._counts_others(job):
             return await self._pass(job)
@@ -149,7 +159,7 @@ class MigrationReconciler:
         pods = self._caches.pods.concerning(vmi)
         source = current_pod(vmi, pods)
         further = other_pods(vmi, pods, source, target)
-        observed = replace(observed, source=source, target=target, other_pods=further)
+        observed = replace(observed, source=source, target=target, other_pods=further, copy=self._copy(observed))
         phase, configuration = job.status.phase, caches.configuration.current
         if phase is MigrationPhase.RUNNING and observed.state is not None and configuration is not None:
             return replace(observed, spec=self._specs.of(vmi, configuration))
@@ -175,6 +185,14 @@ class MigrationReconciler:
         rules = self._namespaces.known(job.metadata.namespace)
         observed = replace(observed, spec=spec, claims=claims, rules=rules, only_node=self._only_node(source))
         return replace(observed, refusal=self._waiting_refusal(job, now))
+
+    def _copy(self, observed: Observed) -> Copy:
+        """What was seen of a copy that goes on."""
+        state, job, vmi = observed.state, observed.job, observed.vmi
+        if state is None or vmi is None or state.completed or not state.start_timestamp:
+            self._copies.forget(job.key)
+            return Copy()
+        return self._copies.look(job.key, job.metadata.uid, vmi.raw_status["migrationState"].get("progress"))
 
     def _only_node(self, source: LauncherPod | None) -> bool:
         """Whether the guest's node is the only one that has had a handler, ready or not."""

@@ -2,15 +2,16 @@
 
 The source's launcher ends a copy that takes too long. If it hangs, or its libvirtd or the target does, it ends nothing,
 and where the guest runs is for the launchers to find out. So the migration goes on and its guest gets no other one; it
-only counts no more against the limits of cluster and nodes (limits.py), until it makes progress again.
+only counts no more against the limits of cluster and nodes (limits.py), until it makes progress again. Time is counted
+by this leader alone (copies.py); a new one keeps the condition that it finds until it sees progress.
 """
 
 from __future__ import annotations
 
 from math import ceil
 
-from virt_core.migration.migration import STALLED, MigrationPhase
-from virt_core.objects.meta import Condition, seconds_since
+from virt_core.migration.migration import STALLED
+from virt_core.objects.meta import Condition, condition_of
 from virt_core.vmi.accepted import AcceptedSpec
 
 from virt_controller.migration.observe import Observed
@@ -19,6 +20,7 @@ from virt_controller.migration.observe import Observed
 _PATIENCE = 300.0
 _PATIENCE_AT_LIMIT = 600.0
 _LONGEST = 24 * 3600.0  # whatever size the launcher reports
+_TIME_LIMIT = "TimeLimit"
 _CONSEQUENCE = "the migration does not count against the limits of parallel migrations any more"
 _CANCEL, _CANCELED = (
     "delete it to cancel the copy",
@@ -29,11 +31,12 @@ _BILLION = 10**9  # KubeVirt's "GiB" of completionTimeoutPerGiB
 
 def of(observed: Observed) -> Condition | None:
     """The condition of a copy that has stalled; None: it has not."""
-    without, limit = _without_progress(observed), _limit(observed)
+    without, limit, copy = _without_progress(observed), _limit(observed), observed.copy
     node = observed.state.source_node if observed.state is not None else ""
-    if limit and _elapsed(observed) >= limit:
-        reason, why = "TimeLimit", f"the source's launcher on node {node} has not ended the copy within {limit:.0f} s"
-    elif _quiet(observed) >= without:
+    known = _known(observed)
+    if limit and (copy.elapsed >= limit or known == _TIME_LIMIT):
+        reason, why = _TIME_LIMIT, f"the source's launcher on node {node} has not ended the copy within {limit:.0f} s"
+    elif copy.quiet >= without or (known and not copy.moved):
         reason = "NoProgress"
         why = f"the source's launcher on node {node} has reported no progress of the copy for more than {without:.0f} s"
     else:
@@ -43,23 +46,15 @@ def of(observed: Observed) -> Condition | None:
 
 
 def seconds_left(observed: Observed) -> float:
-    """How long until a copy that makes no progress has stalled; 0: it has, or is not noted yet."""
-    left, limit = _without_progress(observed) - _quiet(observed), _limit(observed)
-    return max(0.0, min(left, limit - _elapsed(observed)) if limit else left)
+    """How long until a copy that makes no progress has stalled; 0: it has."""
+    left, limit = _without_progress(observed) - observed.copy.quiet, _limit(observed)
+    return max(0.0, min(left, limit - observed.copy.elapsed) if limit else left)
 
 
-def _elapsed(observed: Observed) -> float:
-    """Seconds since the copy was noted, by this component's clock."""
-    return seconds_since(observed.job.status.entered(MigrationPhase.RUNNING), observed.now)
-
-
-def _quiet(observed: Observed) -> float:
-    """Seconds without progress. A handler writes what has changed alone."""
-    stored = observed.vmi.raw_status.get("migrationState") if observed.vmi is not None else None
-    shown = (stored or {}).get("progress")
-    moment = shown.get("timestamp") if isinstance(shown, dict) else None
-    elapsed = _elapsed(observed)
-    return min(elapsed, seconds_since(moment, observed.now)) if isinstance(moment, str) else elapsed
+def _known(observed: Observed) -> str:
+    """The reason for which the copy has stalled, as stored, maybe by a leader before this one; empty: it has not."""
+    found = condition_of(observed.job.status.conditions, STALLED)
+    return found.reason if found is not None and found.status == "True" else ""
 
 
 def _without_progress(observed: Observed) -> float:
