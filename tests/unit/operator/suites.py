@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
+from virt_core.conventions.component_pod import TEMPLATE_HASH
 from virt_core.objects.kubevirt import KubeVirtStatus
 from virt_core.objects.meta import ObjectMeta
 from virt_operator.certificates.issue import KeyPair, new_authority, new_leaf
@@ -23,7 +24,7 @@ from virt_operator.strategy.desired import managed_labels
 from virt_operator.strategy.install_strategy import strategy_of, to_config_map
 from virt_operator.strategy.operator_objects import operator_objects
 from virt_operator.strategy.operator_rbac import operator_rbac
-from virt_operator.strategy.pods import TEMPLATE_HASH, TRUST_SECRET
+from virt_operator.strategy.pods import TRUST_SECRET
 from virt_operator.strategy.ref import Body, Ref, ref_of
 from virt_operator.strategy.settings import InstallSettings
 from virt_operator.strategy.trust import trusting

@@ -18,13 +18,13 @@ from typing import Any
 import pytest
 from hypothesis import Phase, event, given, settings
 from hypothesis import strategies as st
+from virt_core.conventions.component_pod import TEMPLATE_HASH
 from virt_core.conventions.labels import KUBEVIRT_FINALIZER
 from virt_core.kube.client import KubeClient
 from virt_core.testing.api_server import FakeApiServer
 from virt_operator.customization.customize import customized
 from virt_operator.customization.patches import patches_of
 from virt_operator.strategy.install_strategy import name_of
-from virt_operator.strategy.pods import TEMPLATE_HASH
 from virt_operator.strategy.ref import DEFINED, Body, ref_of
 from virt_operator.strategy.trust import trusting
 from virt_operator.suite.drift import desired_parts

@@ -7,13 +7,13 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from virt_core.conventions.component_pod import TEMPLATE_HASH
 from virt_core.testing.patches import json_patch
 from virt_operator.change.plan import plan
 from virt_operator.customization.customize import customized
 from virt_operator.customization.patches import patches_of
 from virt_operator.strategy import marks
 from virt_operator.strategy.desired import desired_objects
-from virt_operator.strategy.pods import TEMPLATE_HASH
 from virt_operator.strategy.ref import Body, Ref, ref_of
 from virt_operator.suite.actions import Apply, DeletePod, Replace
 from virt_operator.suite.drift import replacement

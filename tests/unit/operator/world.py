@@ -16,6 +16,7 @@ from urllib.parse import unquote
 
 import msgspec
 from virt_core.conventions import labels
+from virt_core.conventions.component_pod import TEMPLATE_HASH
 from virt_core.kube.client import KubeClient
 from virt_core.kube.resource import DEPLOYMENTS, KUBEVIRTS, PODS, SECRETS
 from virt_core.objects.kubevirt import KubeVirtStatus
@@ -36,7 +37,6 @@ from virt_operator.settings import Settings
 from virt_operator.strategy.install_strategy import InstallStrategy, strategy_of, to_config_map
 from virt_operator.strategy.job import DEPLOYMENT_ID, INSTALL_SETTINGS
 from virt_operator.strategy.operator_objects import operator_objects
-from virt_operator.strategy.pods import TEMPLATE_HASH
 from virt_operator.strategy.ref import KINDS, MANAGED_BY_OPERATOR, Body, Ref
 from virt_operator.strategy.settings import InstallSettings
 from virt_operator.suite.actions import Action

@@ -1,6 +1,7 @@
 """Ports and folders in the pods of operator, api, controller and handler. Pure.
 
 The operator's strategy opens and mounts them; the components listen and read there, and reach each other's RPC port.
+virtadm reads the pods.
 """
 
 from __future__ import annotations
@@ -25,6 +26,10 @@ HEALTH_PATH = "/healthz"
 
 METRICS_PATH = "/metrics"
 """Prometheus' text format, on the same port."""
+
+TEMPLATE_HASH = "kubevirt.io/template-hash"
+"""Annotation of a workload's template, and so of its pods: the hash of the template. An OnDelete DaemonSet does not
+show which pods are old."""
 
 CERTIFICATES = "/etc/virt/certificates"
 """Key, leaf and bundle (certificate_files.py): a Secret's, or in memory where the pod renews its own leaf."""

@@ -1,9 +1,13 @@
-"""Paths of virt-api's webhooks, as KubeVirt has them. Pure.
+"""Paths of virt-api's webhooks, as KubeVirt has them, and the registration of virt-operator's own. Pure.
 
 virt-operator registers them, virt-api serves them.
 """
 
 from __future__ import annotations
+
+OPERATOR_VALIDATOR = "virt-operator-validator"
+"""The ValidatingWebhookConfiguration of virt-operator's own webhook. By the bundle in it the API server, and virtadm,
+know virt-operator's certificate."""
 
 MUTATE = "/virtualmachineinstances-mutate"
 VALIDATE_CREATE = "/virtualmachineinstances-validate-create"

@@ -14,7 +14,7 @@ import sys
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import aiohttp
 import msgspec
@@ -25,6 +25,7 @@ from virt_core.kube.errors import KubeError, Unavailable, from_status
 from virt_core.kube.resource import Resource
 
 Object = dict[str, Any]
+WebSocket: TypeAlias = "aiohttp.ClientWebSocketResponse"
 _TOKEN = Path("/var/run/secrets/kubernetes.io/serviceaccount/token")
 _DEADLINE = 15.0  # seconds for one request; the API server's own limit is 60
 # An API server stores objects nested up to 10000 levels. Admission refuses such VMIs; one that is stored nevertheless
@@ -49,6 +50,10 @@ class KubeClient:
         self._may_write: Callable[[], bool] = lambda: True
         self._host: str = api.configuration.host
         self._user_agent = user_agent
+        rest = api.rest_client
+        # What a kubeconfig says of the way to the API server: proxy-url and tls-server-name.
+        way = {"proxy": rest.proxy, "server_hostname": rest.server_hostname}
+        self._way: dict[str, Any] = {key: value for key, value in way.items() if value}
         self._streams: set[aiohttp.ClientResponse] = set()
 
     @classmethod
@@ -176,7 +181,7 @@ class KubeClient:
         timeout = aiohttp.ClientTimeout(total=deadline, connect=_DEADLINE)
         with self._connected(f"watching {path}"):
             async with self._session.get(
-                self._url(path), params=dict(query), headers=await self._headers(), timeout=timeout
+                self._url(path), params=dict(query), headers=await self._headers(), timeout=timeout, **self._way
             ) as response:
                 if response.status != 200:
                     raise _error(response.status, await response.read())
@@ -185,6 +190,25 @@ class KubeClient:
                     yield response.content
                 finally:
                     self._streams.discard(response)
+
+    @asynccontextmanager
+    async def websocket(self, path: str, query: Mapping[str, str], protocol: str) -> AsyncIterator[WebSocket]:
+        """A WebSocket of a subresource that is a stream, for example "portforward" of a pod.
+
+        Raises:
+            KubeError: the API server, or the kubelet behind it, refuses the stream.
+        """
+        headers = await self._headers()
+        with self._connected(f"GET {path}"):
+            async with asyncio.timeout(_DEADLINE):
+                try:
+                    socket = await self._session.ws_connect(
+                        self._url(path), params=dict(query), headers=headers, protocols=(protocol,), **self._way
+                    )
+                except aiohttp.WSServerHandshakeError as error:
+                    raise from_status(error.status, f"GET {path}: {error.message}", "") from error
+        async with socket:
+            yield socket
 
     async def _request(
         self,
@@ -206,7 +230,7 @@ class KubeClient:
         with self._connected(f"{method} {path}"):
             async with asyncio.timeout(_DEADLINE):
                 async with self._session.request(
-                    method, self._url(path), params=query, data=data, headers=headers
+                    method, self._url(path), params=query, data=data, headers=headers, **self._way
                 ) as response:
                     payload = await response.read()
         if response.status >= 300:

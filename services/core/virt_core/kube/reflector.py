@@ -94,6 +94,9 @@ class Reflector(Generic[T]):
         self._undecodable: dict[Key, str] = {}
         self._version = ""
         self.synced = asyncio.Event()
+        self.trouble = ""
+        """Why the cache is not followed now, for example that the API server does not answer; "" if it is."""
+
         self._log = logs.bound("virt_core.kube.reflector", resource=resource.plural)
 
     def subscribe(self, on_change: Callable[[Key], None]) -> None:
@@ -158,6 +161,7 @@ class Reflector(Generic[T]):
                     self.synced.set()
             except KubeError as error:
                 self._log.warning("watching again after a failure", reason=str(error), delay=backoff)
+                self.trouble = str(error)
             if loop.time() - began > _STEADY:
                 backoff = self._timing.backoff
                 continue
@@ -198,6 +202,7 @@ class Reflector(Generic[T]):
             "timeoutSeconds": str(_WATCH_SECONDS),
         }
         async with self._client.stream(self._path, query, deadline=_WATCH_SECONDS + 30.0) as body:
+            self.trouble = ""
             buffer = bytearray()
             while True:
                 try:

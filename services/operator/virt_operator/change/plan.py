@@ -11,6 +11,7 @@ from dataclasses import replace
 from datetime import datetime
 
 from msgspec import structs
+from virt_core.conventions.webhooks import OPERATOR_VALIDATOR
 
 from virt_operator.change import renewals, strategies
 from virt_operator.change.objects import next_repair
@@ -22,7 +23,7 @@ from virt_operator.customization.patches import Patch, patches_of
 from virt_operator.removal.plan import plan_removal
 from virt_operator.settings import Settings
 from virt_operator.strategy.install_strategy import InstallStrategy
-from virt_operator.strategy.operator_rbac import VALIDATOR, operator_rbac
+from virt_operator.strategy.operator_rbac import operator_rbac
 from virt_operator.strategy.ref import DEFINED, Body
 from virt_operator.strategy.settings import InstallSettings
 from virt_operator.suite.actions import Delete, WaitFor
@@ -87,7 +88,7 @@ def _towards(situation: Situation, patches: Sequence[Patch]) -> Plan:
     found = situation.search.strategy
     if observed.webhook_trouble is not None:
         why = f"the API server cannot reach it: {observed.webhook_trouble}"
-        waits = (*waits, WaitFor(f"ValidatingWebhookConfiguration {VALIDATOR}", why))
+        waits = (*waits, WaitFor(f"ValidatingWebhookConfiguration {OPERATOR_VALIDATOR}", why))
     return Plan(
         actions,
         waits,

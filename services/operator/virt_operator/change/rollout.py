@@ -9,8 +9,8 @@ from collections.abc import Iterable
 from typing import Any
 
 from virt_core.conventions import labels
+from virt_core.conventions.component_pod import TEMPLATE_HASH
 
-from virt_operator.strategy.pods import TEMPLATE_HASH
 from virt_operator.strategy.ref import WORKLOADS, Body, Ref
 from virt_operator.suite.actions import DeletePod
 from virt_operator.suite.observed import Observed, OwnedObject, PodObject

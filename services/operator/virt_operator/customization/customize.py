@@ -13,12 +13,12 @@ from typing import Any
 
 import msgspec
 from virt_core.conventions import labels
+from virt_core.conventions.component_pod import TEMPLATE_HASH
 
 from virt_operator.customization.merge_keys import MERGE_KEYS
 from virt_operator.customization.patches import Patch
 from virt_operator.customization.strategic_merge import BadPatch
 from virt_operator.strategy import marks
-from virt_operator.strategy.pods import TEMPLATE_HASH
 from virt_operator.strategy.ref import Body, Ref, ref_of
 from virt_operator.suite.observed import OwnedObject
 from virt_operator.suite.spec import RefusedSpec

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping
 from virt_core.conventions import accounts, components
 from virt_core.conventions import apiserver_authentication as authentication
 from virt_core.conventions.node_certificate import SIGNER_NAME
+from virt_core.conventions.webhooks import OPERATOR_VALIDATOR
 
 from virt_operator.strategy import desired, rbac
 from virt_operator.strategy.ref import KINDS, Body, ref_of
@@ -21,8 +22,6 @@ from virt_operator.strategy.settings import InstallSettings
 ACCOUNT = accounts.OPERATOR
 STRATEGY_ACCOUNT = "kubevirt-install-strategy"
 LEASE = components.OPERATOR
-VALIDATOR = "virt-operator-validator"
-"""The ValidatingWebhookConfiguration of the operator's webhook for KubeVirt objects."""
 
 _WEBHOOKS = "validatingwebhookconfigurations"
 
@@ -81,7 +80,7 @@ def _cluster_needs(objects: Iterable[Body]) -> list[Body]:
         # Nodes: pods on unreachable ones are ignored, and removal deletes the handlers' marks.
         rule("", "nodes", "list", "watch", "patch"),
         rule("admissionregistration.k8s.io", _WEBHOOKS, "create", "list", "watch"),
-        rule("admissionregistration.k8s.io", _WEBHOOKS, "patch", names=[VALIDATOR]),
+        rule("admissionregistration.k8s.io", _WEBHOOKS, "patch", names=[OPERATOR_VALIDATOR]),
         rule("events.k8s.io", "events", "create"),
         rule("certificates.k8s.io", "certificatesigningrequests", "list", "watch"),
         rule("certificates.k8s.io", "certificatesigningrequests/approval", "patch"),

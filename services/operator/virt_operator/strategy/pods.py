@@ -16,9 +16,6 @@ from virt_operator.strategy.ref import Body
 from virt_operator.strategy.settings import InstallSettings, Placement
 
 PRIORITY_CLASS = "kubevirt-cluster-critical"
-TEMPLATE_HASH = "kubevirt.io/template-hash"
-"""On pods: the hash of their template. An OnDelete DaemonSet does not show which pods are old."""
-
 TRUST_SECRET = "kubevirt-trust"  # noqa: S105 - the name of an object, which holds no key
 _USER = 1001  # the images' USER
 
@@ -115,7 +112,10 @@ def template(app: str, spec: Body, annotations: Mapping[str, str] | None = None)
     """A pod template labelled as `app`, carrying its own hash."""
     content = hashlib.sha256(json.dumps(spec, sort_keys=True).encode()).hexdigest()[:16]
     return {
-        "metadata": {"labels": {labels.APP: app}, "annotations": {TEMPLATE_HASH: content, **(annotations or {})}},
+        "metadata": {
+            "labels": {labels.APP: app},
+            "annotations": {component_pod.TEMPLATE_HASH: content, **(annotations or {})},
+        },
         # No environment variables for Services: the suite does not use them.
         "spec": {"priorityClassName": PRIORITY_CLASS, "enableServiceLinks": False, **spec},
     }

@@ -8,8 +8,9 @@ unreachable. Its dry runs are not exempt: reachability.py uses them.
 from __future__ import annotations
 
 from virt_core.conventions import accounts, component_pod, components, labels
+from virt_core.conventions.webhooks import OPERATOR_VALIDATOR
 
-from virt_operator.strategy.operator_rbac import ACCOUNT, VALIDATOR
+from virt_operator.strategy.operator_rbac import ACCOUNT
 from virt_operator.strategy.ref import Body
 
 WEBHOOK = "kubevirt-validator.kubevirt.io"
@@ -62,6 +63,10 @@ def configuration(namespace: str, ca_bundle: str, owner_uid: str) -> Body:
     return {
         "apiVersion": "admissionregistration.k8s.io/v1",
         "kind": "ValidatingWebhookConfiguration",
-        "metadata": {"name": VALIDATOR, "labels": {labels.APP: components.OPERATOR}, "ownerReferences": [owner]},
+        "metadata": {
+            "name": OPERATOR_VALIDATOR,
+            "labels": {labels.APP: components.OPERATOR},
+            "ownerReferences": [owner],
+        },
         "webhooks": [webhook],
     }

@@ -19,6 +19,7 @@ from virt_core import logs
 from virt_core.conventions import components
 from virt_core.conventions.certificate_files import BUNDLE
 from virt_core.conventions.component_pod import HEALTH_PATH, HTTPS_SERVICE_PORT
+from virt_core.conventions.webhooks import OPERATOR_VALIDATOR
 from virt_core.kube.client import KubeClient
 from virt_core.kube.errors import KubeError
 from virt_core.kube.reflector import Reflector
@@ -26,7 +27,6 @@ from virt_core.kube.resource import CUSTOM_RESOURCE_DEFINITIONS, VALIDATING_WEBH
 from virt_core.objects.meta import ObjectMeta
 
 from virt_operator.settings import Settings
-from virt_operator.strategy.operator_rbac import VALIDATOR
 from virt_operator.strategy.ref import Body
 from virt_operator.suite.drift import difference
 from virt_operator.webhook.configuration import OWNER_CRD, SERVICE, configuration
@@ -59,14 +59,16 @@ class WebhookRegistration:
             VALIDATING_WEBHOOK_CONFIGURATIONS,
             _Configuration,
             lambda _: self._changed.set(),
-            fields=f"metadata.name={VALIDATOR}",
+            fields=f"metadata.name={OPERATOR_VALIDATOR}",
         )
 
     async def run(self, serving: asyncio.Event) -> None:
         """Run until cancelled, starting when the webhook is `serving`."""
         await serving.wait()
         async with asyncio.TaskGroup() as group:
-            group.create_task(self._reflector.run(), name=f"watch of ValidatingWebhookConfiguration {VALIDATOR}")
+            group.create_task(
+                self._reflector.run(), name=f"watch of ValidatingWebhookConfiguration {OPERATOR_VALIDATOR}"
+            )
             await self._reflector.synced.wait()
             while True:
                 self._changed.clear()
@@ -77,7 +79,7 @@ class WebhookRegistration:
                 await self._stirred()
 
     async def _reconcile(self) -> None:
-        live = self._reflector.get(("", VALIDATOR))
+        live = self._reflector.get(("", OPERATOR_VALIDATOR))
         if live is None or not self._owner:
             self._owner = await self._owner_uid()
         if not self._owner:
@@ -89,7 +91,7 @@ class WebhookRegistration:
             return
         if live is None:
             await self._service_answers()
-        _log.info("applying", object=f"ValidatingWebhookConfiguration {VALIDATOR}", reason=why)
+        _log.info("applying", object=f"ValidatingWebhookConfiguration {OPERATOR_VALIDATOR}", reason=why)
         await self._client.apply(VALIDATING_WEBHOOK_CONFIGURATIONS, None, wanted, manager=_MANAGER)
 
     async def _service_answers(self) -> None:
