@@ -1,0 +1,84 @@
+"""The command line: options, and what each command calls. `--help` is an interface.
+
+Called by __main__.py. Commands run on asyncio's own loop: virtadm also runs where uvloop is not.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+import click
+
+from virt_admin.access import Access, connected
+
+_OUTPUT = click.option(
+    "-o", "--output", type=click.Choice(["text", "json"]), default="text", show_default=True, help="Format."
+)
+_STATUSES = """\b
+Exit status:
+  0   nothing to do
+  1   a change or a wait is in progress, or a part does not work
+  2   what was asked about does not work
+  3   it could not be found out: no kubeconfig, no permission, no answer
+  64  the command line is wrong"""
+
+
+@dataclass(frozen=True, slots=True)
+class Flags:
+    """The options before the command."""
+
+    kubeconfig: str | None
+    context: str | None
+    namespace: str | None
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120}, epilog=_STATUSES)
+@click.option("--kubeconfig", metavar="FILES", help="Kubeconfig, or several, as in KUBECONFIG.  [default: as kubectl]")
+@click.option("--context", "context_name", help="Context of the kubeconfig.  [default: its current one]")
+@click.option("-n", "--namespace", help="Where `doctor NAME` looks.  [default: the context's]")
+@click.option("-v", "--verbose", is_flag=True, help="Log requests and failures to standard error.")
+@click.pass_context
+def virtadm(
+    context: click.Context, kubeconfig: str | None, context_name: str | None, namespace: str | None, verbose: bool
+) -> None:
+    """What the virtualization suite of a cluster does, what it waits for, and why a VM does not start, move or stop.
+
+    virtadm only reads. All commands but `peers` read the API server, so they also work while virt-operator does not.
+    """
+    logging.basicConfig(level=logging.INFO if verbose else logging.CRITICAL + 1)
+    context.obj = Flags(kubeconfig, context_name, namespace)
+
+
+@virtadm.command(epilog=_STATUSES, short_help="Show the suite once.")
+@_OUTPUT
+@click.pass_obj
+def status(flags: Flags, output: str) -> int:
+    """Show the suite: conditions, the step of a change and what it waits for, components, nodes, guests."""
+    from virt_admin.show import show_status
+
+    return _run(flags, lambda access: show_status(access, output))
+
+
+@virtadm.command(short_help="Show the suite as it changes.")
+@_OUTPUT
+@click.pass_obj
+def watch(flags: Flags, output: str) -> int:
+    """Show the suite as it changes, until interrupted.
+
+    A terminal gets a live view. A pipe gets a line for each thing that has changed, with the time; with `-o json` a
+    line with the whole state. Interrupted by SIGINT or SIGTERM it ends with status 0.
+    """
+    from virt_admin.follow import follow_suite
+
+    return _run(flags, lambda access: follow_suite(access, output))
+
+
+def _run(flags: Flags, command: Callable[[Access], Awaitable[int]]) -> int:
+    async def main() -> int:
+        async with connected(flags.kubeconfig, flags.context, flags.namespace) as access:
+            return await command(access)
+
+    return asyncio.run(main())

@@ -1,0 +1,1 @@
+"""How findings reach a terminal, a pipe or a program."""

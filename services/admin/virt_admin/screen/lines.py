@@ -1,0 +1,80 @@
+"""The summary as plain lines, for pipes and logs. Pure; called by show.py and follow.py.
+
+Times are absolute, so a line changes only if what it says changes: `watch` prints the lines that are new.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from virt_core.objects.meta import Condition
+
+from virt_admin.screen.text import clean
+from virt_admin.suite.summary import Component, Guests, NodeState, Summary
+
+
+def lines(summary: Summary) -> list[str]:
+    """All of it, cleaned."""
+    return [clean(line) for line in _lines(summary)]
+
+
+def _lines(summary: Summary) -> Iterator[str]:
+    release = summary.version or "nothing installed"
+    target = f", target {summary.target_version}" if summary.target_version not in ("", summary.version) else ""
+    yield f"KubeVirt {summary.namespace}/{summary.name}: {summary.phase or 'no phase yet'}, {release}{target}"
+    yield from (f"warning: {warning}" for warning in summary.warnings)
+    yield from map(condition_line, summary.conditions)
+    if (change := summary.upgrade) is not None:
+        versions = f" from {change.from_version}" if change.from_version else ""
+        yield f"{change.operation}{versions} to {change.to_version}, since {change.started_at}"
+        yield f"step {change.step or 'none yet'}, since {change.since}"
+        for wait in change.waiting_for:
+            yield f"waiting for {wait.object}: {wait.reason}, since {wait.since}"
+    yield from map(component_line, summary.components)
+    for component in summary.components:
+        yield from (f"pod {trouble}" for trouble in component.troubles)
+    yield from map(node_line, summary.nodes)
+    yield guests_line(summary.guests)
+
+
+def condition_line(condition: Condition) -> str:
+    """A condition, with the time of its last change."""
+    since = f", since {condition.last_transition_time}" if condition.last_transition_time else ""
+    return f"{condition.type}={condition.status} {condition.reason}: {condition.message}{since}"
+
+
+def component_line(component: Component) -> str:
+    """How many of its pods are ready, and how many are new."""
+    return (
+        f"{component.name}: {component.ready} of {component.wanted} ready, {component.current} of the newest template"
+    )
+
+
+def node_line(node: NodeState) -> str:
+    """A node's state, handler and guests."""
+    guests = f"{node.guests} guests, {node.outdated} on old launchers"
+    return f"node {node.name}: {node_state(node)}, virt-handler {handler_state(node)}, {guests}"
+
+
+def node_state(node: NodeState) -> str:
+    """In words."""
+    state = "ready" if node.ready else "not ready"
+    state += ", cordoned" if node.cordoned else ""
+    return state if node.starts_guests else f"{state}, takes no guests"
+
+
+def handler_state(node: NodeState) -> str:
+    """In words: its age, image tag and readiness."""
+    if not node.handler_tag and not node.handler:
+        return "missing"
+    return f"{node.handler} {node.handler_tag} {'ready' if node.handler_ready else 'not ready'}".strip()
+
+
+def guests_line(guests: Guests) -> str:
+    """How many there are, and of which launchers."""
+    moved = guests.running - guests.outdated
+    blocked = "".join(f", {count} blocked by {reason}" for reason, count in guests.blocked.items())
+    return (
+        f"guests: {guests.running} running ({moved} on new launchers, {guests.outdated} on old ones, "
+        f"{guests.moving} moving{blocked}), {guests.starting} starting"
+    )

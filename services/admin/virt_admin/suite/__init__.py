@@ -1,0 +1,1 @@
+"""What the API server has of the suite: lists or watches → observed → summary."""

@@ -1,0 +1,146 @@
+"""status and watch against an API server without virt-operator."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from virt_admin.access import Access, connected
+from virt_admin.follow import in_json, in_lines
+from virt_admin.outcome import CannotTell
+from virt_admin.show import NOTHING, show_status
+from virt_admin.suite.following import Follower
+from virt_admin.suite.listing import read_suite, refused
+from virt_admin.suite.summary import summarize
+from virt_core.kube.errors import Forbidden, KubeError, Unavailable
+from virt_core.kube.resource import KUBEVIRTS, PODS
+from virt_core.testing.api_server import FakeApiServer
+
+from tests.support.patience import PATIENCE
+
+from .bodies import install, observed
+
+
+@pytest.fixture
+async def access(server: FakeApiServer, tmp_path: Path) -> AsyncIterator[Access]:
+    async with connected(str(server.write_kubeconfig(tmp_path / "config")), None, None) as access:
+        yield access
+
+
+async def test_status_reads_only_the_api_server(
+    server: FakeApiServer, access: Access, capsys: pytest.CaptureFixture[str]
+) -> None:
+    install(server, datetime.now(UTC))
+    assert await show_status(access, "text") == 0
+    assert "guests: 2 running (2 on new launchers, 0 on old ones, 0 moving), 0 starting\n" in capsys.readouterr().out
+    assert await show_status(access, "json") == 0
+    summary = json.loads(capsys.readouterr().out)
+    assert (summary["phase"], len(summary["nodes"]), summary["exitCode"]) == ("Deployed", 2, 0)
+    assert {method for method, _ in server.requests} == {"LIST"}
+
+
+async def test_without_a_kubevirt_object_or_its_definition_nothing_is_installed(
+    server: FakeApiServer, access: Access, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert await show_status(access, "text") == 2
+    server.undefined.add("kubevirts")
+    assert await show_status(access, "text") == 2
+    assert capsys.readouterr().out == f"{NOTHING}\n" * 2
+
+
+async def test_guests_of_another_release_that_do_not_decode_are_left_out(server: FakeApiServer, access: Access) -> None:
+    install(server, datetime.now(UTC))
+    server.put(
+        "/apis/kubevirt.io/v1/namespaces/default/virtualmachineinstances", {"metadata": {"name": "x"}, "status": 5}
+    )
+    found = await read_suite(access.client)
+    assert found is not None and len(found.guests) == 2
+
+
+async def test_an_api_server_that_is_down_ends_the_command(server: FakeApiServer, access: Access) -> None:
+    await server.down()
+    with pytest.raises(CannotTell, match="cannot list kubevirts"):
+        await read_suite(access.client)
+
+
+@asynccontextmanager
+async def following(access: Access) -> AsyncIterator[Follower]:
+    follower = Follower(access.client, "kubevirt")
+    async with asyncio.TaskGroup() as group:
+        running = group.create_task(follower.run())
+        async with asyncio.timeout(PATIENCE):
+            await follower.synced()
+            yield follower
+        running.cancel()
+
+
+async def until(holds: Callable[[], bool]) -> None:
+    """Let the watches run until it holds; following() ends a wait that is too long."""
+    while not holds():  # noqa: ASYNC110 - nothing is set when a watch fails
+        await asyncio.sleep(0)
+
+
+async def changed(follower: Follower) -> None:
+    await follower.changed.wait()
+    follower.changed.clear()
+
+
+async def test_watch_sees_changes_and_an_api_server_that_goes(server: FakeApiServer, access: Access) -> None:
+    install(server, datetime.now(UTC))
+    async with following(access) as follower:
+        follower.changed.clear()
+        await access.client.delete(PODS, "kubevirt", "virt-handler-node1")
+        await changed(follower)
+        current = follower.current
+        assert current is not None and summarize(current).components[-1].ready == 1
+        await access.client.delete(KUBEVIRTS, "kubevirt", "kubevirt")
+        while follower.current is not None:
+            await changed(follower)
+        await server.down()
+        await until(lambda: bool(follower.trouble))
+        await server.up()
+        await until(lambda: not follower.trouble)
+
+
+async def test_watch_writes_a_line_only_for_what_is_new() -> None:
+    written: list[str] = []
+    show = in_lines(written.append)
+    show(summarize(observed()))
+    first = len(written)
+    show(summarize(observed()))
+    assert len(written) == first
+    show(summarize(observed(guests=[])))
+    assert [line.partition(" ")[2] for line in written[first:]] == [
+        "node node1: ready, virt-handler new v1 ready, 0 guests, 0 on old launchers",
+        "node node2: ready, virt-handler new v1 ready, 0 guests, 0 on old launchers",
+        "guests: 0 running (0 on new launchers, 0 on old ones, 0 moving), 0 starting",
+    ]
+    show(None)
+    assert written[-1].endswith(NOTHING)
+
+
+async def test_watch_writes_json_for_each_change() -> None:
+    written: list[str] = []
+    show = in_json(written.append)
+    show(summarize(observed()))
+    show(summarize(observed()))
+    show(summarize(observed(guests=[])))
+    show(None)
+    assert [json.loads(line).get("guests", {}).get("running") for line in written] == [2, 0, None]
+
+
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        (Forbidden(403, "no"), "you may not list nodes: no"),
+        (Unavailable(401, "Unauthorized"), "the API server does not accept the kubeconfig's credentials"),
+        (Unavailable(0, "no answer"), "cannot list nodes: no answer"),
+    ],
+)
+def test_a_refusal_says_what_was_refused(error: KubeError, message: str) -> None:
+    assert str(refused("list nodes", error)).startswith(message)
