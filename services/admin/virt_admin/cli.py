@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
@@ -74,6 +75,22 @@ def watch(flags: Flags, output: str) -> int:
     from virt_admin.follow import follow_suite
 
     return _run(flags, lambda access: follow_suite(access, output))
+
+
+@virtadm.command(epilog=_STATUSES, short_help="Ask virt-operator for every process of the suite.")
+@_OUTPUT
+@click.pass_obj
+def peers(flags: Flags, output: str) -> int:
+    """Ask virt-operator for every process of the suite: its release, contracts and features, or why it does not answer.
+
+    It needs a kubeconfig with a client certificate, the permission to forward ports of virt-operator's pods, and "get"
+    of kubevirts/admin in group kubevirt.io. The connection goes through the API server and is verified against the
+    suite's authority. Status 1: a process does not answer, or they are not all of one release.
+    """
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # gRPC's own lines about a failed handshake
+    from virt_admin.peers.ask import show_peers
+
+    return _run(flags, lambda access: show_peers(access, output))
 
 
 def _run(flags: Flags, command: Callable[[Access], Awaitable[int]]) -> int:

@@ -199,6 +199,7 @@ class KubeClient:
             KubeError: the API server, or the kubelet behind it, refuses the stream.
         """
         headers = await self._headers()
+        del headers["Accept"]  # with it the API server answers 406
         with self._connected(f"GET {path}"):
             async with asyncio.timeout(_DEADLINE):
                 try:
