@@ -168,3 +168,35 @@ async def test_a_stalled_copy_that_ends_is_not_stalled_any_more(server: FakeApiS
     world.fail("the link is cut")
     await world.settle(client)
     assert (world.phase, world.condition("Stalled")) == ("Failed", {})
+
+
+@pytest.mark.parametrize("ahead", [0, 3600])
+async def test_an_expected_end_that_has_passed_without_progress_is_not_shown(
+    server: FakeApiServer, client: KubeClient, ahead: int
+) -> None:
+    """By the clock of the leader: that of the node may be an hour ahead."""
+    world = await copying(server, client, 100)
+    numbers = {"timestamp": ago(-ahead), "remainingBytes": 7}
+    expected = {**numbers, "expectedEnd": ago(-ahead - 60)}
+    world.report(progress=expected)
+    await world.settle(client)
+    world.seconds = 160
+    await world.settle(client)
+    assert world.state["progress"] == world.job["status"]["migrationState"]["progress"] == expected
+    world.seconds = 172
+    await world.settle(client)
+    assert world.state["progress"] == world.job["status"]["migrationState"]["progress"] == numbers
+    later = {**expected, "remainingBytes": 5}
+    world.report(progress=later)
+    await world.settle(client)
+    assert world.job["status"]["migrationState"]["progress"] == later
+
+
+async def test_a_copy_that_has_stalled_shows_no_expected_end(server: FakeApiServer, client: KubeClient) -> None:
+    world = await copying(server, client, 2)
+    world.report(progress={"timestamp": ago(0), "expectedEnd": ago(-9000), "remainingBytes": 7})
+    await world.settle(client)
+    world.seconds = 460
+    await world.settle(client)
+    assert world.condition("Stalled")
+    assert "expectedEnd" not in {**world.state["progress"], **world.job["status"]["migrationState"]["progress"]}

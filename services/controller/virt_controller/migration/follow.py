@@ -5,7 +5,7 @@ from __future__ import annotations
 from virt_core.conventions import events
 from virt_core.migration.migration import STALLED, MigrationPhase
 from virt_core.objects.meta import Condition
-from virt_core.vmi.migration_state import failure_message, record
+from virt_core.vmi.migration_state import failure_message, record, without_expected_end
 
 from virt_controller.actions import LookAgain, RecordEvent
 from virt_controller.migration import hand_off, stall, status
@@ -39,8 +39,12 @@ def follow(observed: Observed) -> tuple[Action, ...]:
     if observed.canceled and not state.abort_requested:
         actions.append(PatchVmi(tuple(hand_off.abort_patch(vmi))))
         actions.append(RecordVmiEvent(RecordEvent("SuccessfulAbortMigration", _ABORTED)))
+    shown, expected = vmi.raw_status["migrationState"], stall.seconds_expected(observed)
+    if expected is not None and (expected <= 0 or stall.of(observed) is not None):
+        actions = actions or [PatchVmi(tuple(hand_off.expectation_patch(vmi)))]
+        shown = without_expected_end(shown)
     after = status.entering(job, hand_off.phases(state), observed.now)
-    after = status.with_way(after, vmi.raw_status["migrationState"])
+    after = status.with_way(after, shown)
     if observed.canceled:
         condition = Condition(status.ABORT_REQUESTED, "True", "Canceled", "the migration is deleted")
         after = status.with_condition(job, condition, observed.now, after)
@@ -52,7 +56,7 @@ def _with_stall(observed: Observed, after: status.Status) -> tuple[Action, ...]:
     job = observed.job
     stalled, known = stall.of(observed), status.condition(job, STALLED)
     if stalled is None:
-        left = stall.seconds_left(observed)
+        left = min(filter(None, (stall.seconds_left(observed), stall.seconds_expected(observed))), default=0.0)
         return (*patched(observed, status.without(job, STALLED, status=after)), *((LookAgain(left),) if left else ()))
     patch = patched(observed, status.with_condition(job, stalled, observed.now, after))
     event = RecordEvent("MigrationStalled", stalled.message, warning=True)

@@ -10,7 +10,7 @@ from virt_core.migration.migration import MigrationPhase, VirtualMachineInstance
 from virt_core.objects.meta import seconds_since, seconds_until
 from virt_core.objects.patch import Operation, guarded_patch, status_patch
 from virt_core.vmi.instance import VirtualMachineInstance
-from virt_core.vmi.migration_state import ABORT_SUCCEEDED, MigrationState, failure
+from virt_core.vmi.migration_state import ABORT_SUCCEEDED, MigrationState, failure, without_expected_end
 
 from virt_controller.actions import RecordEvent
 from virt_controller.migration.actions import Action, PatchVmi
@@ -55,6 +55,12 @@ def _labelled(vmi: VirtualMachineInstance, node: str) -> list[Operation]:
 def abort_patch(vmi: VirtualMachineInstance) -> list[Operation]:
     """Requests that the handlers abort the migration."""
     state: dict[str, Any] = {**vmi.raw_status["migrationState"], "abortRequested": True}
+    return status_patch(vmi.metadata, vmi.raw_status, {**vmi.raw_status, "migrationState": state})
+
+
+def expectation_patch(vmi: VirtualMachineInstance) -> list[Operation]:
+    """Takes back the end that was expected of a copy; the handler expects another one with its next progress."""
+    state = without_expected_end(vmi.raw_status["migrationState"])
     return status_patch(vmi.metadata, vmi.raw_status, {**vmi.raw_status, "migrationState": state})
 
 

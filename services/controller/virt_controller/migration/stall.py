@@ -8,10 +8,11 @@ by this leader alone (copies.py); a new one keeps the condition that it finds un
 
 from __future__ import annotations
 
+from datetime import datetime
 from math import ceil
 
 from virt_core.migration.migration import STALLED
-from virt_core.objects.meta import Condition, condition_of
+from virt_core.objects.meta import Condition, condition_of, seconds_since, seconds_until
 from virt_core.vmi.accepted import AcceptedSpec
 
 from virt_controller.migration.observe import Observed
@@ -19,6 +20,7 @@ from virt_controller.migration.observe import Observed
 # Seconds. A launcher, libvirtd or handler that restarts is back long before.
 _PATIENCE = 300.0
 _PATIENCE_AT_LIMIT = 600.0
+_LATE = 10.0  # a handler reports progress every other second, and nothing while it is replaced
 _LONGEST = 24 * 3600.0  # whatever size the launcher reports
 _TIME_LIMIT = "TimeLimit"
 _CONSEQUENCE = "the migration does not count against the limits of parallel migrations any more"
@@ -49,6 +51,20 @@ def seconds_left(observed: Observed) -> float:
     """How long until a copy that makes no progress has stalled; 0: it has."""
     left, limit = _without_progress(observed) - observed.copy.quiet, _limit(observed)
     return max(0.0, min(left, limit - observed.copy.elapsed) if limit else left)
+
+
+def seconds_expected(observed: Observed) -> float | None:
+    """How long until the end that the handler expects has passed without progress; None: it expects none. By the
+    handler's clock it is so long after the time of the numbers, by this component's after they were seen."""
+    shown = (observed.vmi.raw_status.get("migrationState") or {}).get("progress") if observed.vmi is not None else None
+    if not isinstance(shown, dict) or not isinstance(shown.get("expectedEnd"), str):
+        return None
+    expected = _ahead(shown["expectedEnd"], observed.now) - _ahead(str(shown.get("timestamp")), observed.now)
+    return max(0.0, expected + _LATE - observed.copy.quiet)
+
+
+def _ahead(moment: str, now: datetime) -> float:
+    return seconds_until(moment, now) - seconds_since(moment, now)
 
 
 def _known(observed: Observed) -> str:

@@ -109,10 +109,18 @@ def failure(state: MigrationState, reason: str, now: datetime) -> dict[str, Any]
 
 def without_expectation(state: Mapping[str, Any]) -> dict[str, Any]:
     """The stored state of a migration that is over, without what was expected of its copy."""
+    return _without_progress(state, "expectedEnd", *(() if state.get("failed") else ("remainingBytes",)))
+
+
+def without_expected_end(state: Mapping[str, Any]) -> dict[str, Any]:
+    """The stored state without the end that was expected of its copy."""
+    return _without_progress(state, "expectedEnd")
+
+
+def _without_progress(state: Mapping[str, Any], *gone: str) -> dict[str, Any]:
     shown = state.get("progress")
     if not isinstance(shown, dict):
         return dict(state)
-    gone = ("expectedEnd",) if state.get("failed") else ("expectedEnd", "remainingBytes")
     return {**state, "progress": {key: value for key, value in shown.items() if key not in gone}}
 
 

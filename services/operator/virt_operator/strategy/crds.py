@@ -120,12 +120,20 @@ def _add_own_migration_fields(schema: Schema) -> None:
     }
 
 
+_EXPECTED_END = (
+    "When the copy ends if it goes on as fast, by the source node's clock. Absent while no end is in sight: the guest "
+    "writes about as fast as it is copied, or the expected end has passed without progress."
+)
+
+
 def _progress() -> Schema:
     """How far a copy is, for those who wait for it."""
     moment: Schema = {"type": "string", "format": "date-time"}
     number: Schema = {"type": "integer", "format": "int64"}
     numbers = ("totalBytes", "remainingBytes", "processedBytes", "bytesPerSecond", "dirtyBytesPerSecond")
-    properties = {**dict.fromkeys(("timestamp", "expectedEnd"), moment), **dict.fromkeys(numbers, number)}
+    properties = {"timestamp": moment, "expectedEnd": moment, **dict.fromkeys(numbers, number)}
+    properties["timestamp"] = {**moment, "description": "When these numbers were reported, by the source node's clock."}
+    properties["expectedEnd"] = {**moment, "description": _EXPECTED_END}
     return {"type": "object", "properties": properties}
 
 
