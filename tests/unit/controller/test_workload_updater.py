@@ -102,6 +102,24 @@ async def test_outdated_launchers_are_labelled_counted_and_replaced(server: Fake
     assert events(server) == {"SuccessfulCreate": created}
 
 
+@pytest.mark.parametrize(
+    ("waits", "created"), [("", 0), ("ParallelMigrations", 0), ("MigrationBackoff", 1), ("AnotherPod", 1)]
+)
+@pytest.mark.parametrize("phase", ["", "Pending"])
+async def test_a_migration_that_waits_for_something_else_than_a_place_holds_up_no_update(
+    server: FakeApiServer, client: KubeClient, waits: str, created: int, phase: str
+) -> None:
+    server.patch(KUBEVIRT, {"spec": {"configuration": {"migrations": {"parallelMigrationsPerCluster": 1}}}})
+    strategy(server, "LiveMigrate")
+    put_guest(server, "a")
+    conditions = [{"type": "Waiting", "status": "True", "reason": waits}] if waits else []
+    status = {"phase": phase, "conditions": conditions}
+    server.put(_MIGRATIONS, {"metadata": {"name": "of-b"}, "spec": {"vmiName": "b"}, "status": status})
+    async with updater(client) as made:
+        await made.look()
+    assert len(migrations(server)) == 1 + created
+
+
 @pytest.mark.parametrize("refused", [False, True])
 async def test_a_withdrawn_request_is_deleted_and_an_event(
     server: FakeApiServer, client: KubeClient, refused: bool

@@ -90,6 +90,16 @@ def condition(job: VirtualMachineInstanceMigration, kind: str) -> Condition | No
     return condition_of(job.status.conditions, kind)
 
 
+def takes_place_first(job: VirtualMachineInstanceMigration) -> bool:
+    """Whether the migration has a place, or waits for nothing but one: a request that is made now gets none before it.
+    KubeVirt counts none that waits, and requests further ones whenever a place is free for a moment. One that waits for
+    something else, for minutes after failures, is in nobody's way."""
+    if not job.status.phase.waiting:
+        return job.status.takes_place
+    waiting = condition(job, WAITING)
+    return waiting is None or waiting.reason == PARALLEL
+
+
 def _without(status: Status, kinds: Iterable[str]) -> None:
     if "conditions" in status:
         kept = [one for one in status["conditions"] if one.get("type") not in kinds]

@@ -62,6 +62,8 @@ class Observed:
 
     workloads: tuple[Workload, ...]
     running_migrations: int
+    """With those that wait for nothing but their place."""
+
     parallel_migrations: int
     """As many as run at a time in the cluster."""
 

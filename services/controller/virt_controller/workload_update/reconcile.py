@@ -11,12 +11,12 @@ from datetime import UTC, datetime, timedelta
 from virt_core.kube.client import KubeClient
 from virt_core.kube.events import EventRecorder
 from virt_core.kube.queue import WorkQueue
-from virt_core.migration.migration import MigrationPhase
 from virt_core.objects.duration import parse_duration
 from virt_core.objects.kubevirt import KubeVirt
 from virt_core.vmi.instance import VirtualMachineInstance
 
 from virt_controller.caches import Caches
+from virt_controller.migration.status import takes_place_first
 from virt_controller.pod.template import LAUNCHER_IMAGE
 from virt_controller.vmi.observe import current_pod
 from virt_controller.workload_update.actions import Evict
@@ -74,8 +74,7 @@ class WorkloadUpdater:
     def _observe(self, kubevirt: KubeVirt) -> Observed:
         settings, status = kubevirt.spec.configuration.migrations.resolved(), kubevirt.status
         same = status.observed_deployment_id == status.target_deployment_id
-        jobs = [job.status for job in self._caches.migrations]
-        running = sum(job.takes_place or job.phase is MigrationPhase.PENDING for job in jobs)
+        running = sum(map(takes_place_first, self._caches.migrations))
         return Observed(
             strategy_of(kubevirt),
             status.phase == _DEPLOYED and same,
