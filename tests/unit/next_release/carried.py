@@ -22,7 +22,7 @@ from virt_operator.strategy.crds import virtual_machine_instances
 
 meta = ObjectMeta("demo", "default", uid="6a1f0d52-6a7a-4c9b-8d5e-1c2b3a4d5e6f")
 vmi = VirtualMachineInstance(meta, Raw(sys.argv[1].encode()))
-made = machine(vmi, accept(vmi.spec, Configuration()), PodNetwork(1450, ("10.244.1.7",)))
+made = machine(vmi, accept(vmi.raw_spec, Configuration()), PodNetwork(1450, ("10.244.1.7",)))
 validate(made)
 start = launcher_pb2.StartMachineRequest(machine=made)
 require_supported(start, {"machine-note"}, "a launcher of this release")

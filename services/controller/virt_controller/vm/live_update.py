@@ -32,7 +32,7 @@ def live_update(observed: Observed, vmi: VirtualMachineInstance) -> list[Operati
     """
     if not observed.configuration.updates_live or observed.changes is None or restart_fields(observed):
         return []
-    wanted, spec = applied(observed).template["spec"], msgspec.json.decode(vmi.spec)
+    wanted, spec = applied(observed).template["spec"], msgspec.json.decode(vmi.raw_spec)
     fields = [field for field in LIVE_FIELDS if (wanted.get(field) or None) != (spec.get(field) or None)]
     if not fields:
         return []

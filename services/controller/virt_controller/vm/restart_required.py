@@ -24,7 +24,7 @@ Body = Mapping[str, Any]
 def changes_of(started: Body, current: Body, vmi: VirtualMachineInstance) -> Changes:
     """How the template differs from the one that `vmi` was started with, each with its instance type and preference."""
     before, after = started.get("spec"), current.get("spec")
-    if (uuid := _firmware_uuid(after)) and uuid == _firmware_uuid(msgspec.json.decode(vmi.spec)):
+    if (uuid := _firmware_uuid(after)) and uuid == _firmware_uuid(msgspec.json.decode(vmi.raw_spec)):
         before = _with_firmware_uuid(before, uuid)  # the guest has it, although nobody had named it
     fields = tuple(sorted(path or "spec" for path in differences(before, after)))
     return Changes(fields, metadata=_metadata(started) != _metadata(current))

@@ -69,7 +69,7 @@ def _shorter_grace(vmi: VirtualMachineInstance, pod: LauncherPod) -> int | None:
     to record the end.
     """
     try:
-        seconds = msgspec.json.decode(vmi.spec, type=_Spec).termination_grace_period_seconds
+        seconds = msgspec.json.decode(vmi.raw_spec, type=_Spec).termination_grace_period_seconds
     except msgspec.DecodeError:
         return None
     left = pod.metadata.deletion_grace_period_seconds

@@ -1,5 +1,5 @@
 """An object whose spec and status stay as stored until something is decided about them. Pure; the base of
-VirtualMachine and VirtualMachineInstanceReplicaSet.
+VirtualMachine, VirtualMachineInstance and others.
 
 A cluster has many halted VirtualMachines, and nothing is decided about them.
 """

@@ -139,12 +139,12 @@ class AcceptedSpecs:
 
     def of(self, vmi: VirtualMachineInstance, configuration: Configuration) -> AcceptedSpec | RefusedSpec:
         """The VMI's spec. After the guest has been started, a change of the configuration cannot refuse it."""
-        uid, raw = vmi.metadata.uid, bytes(vmi.spec)
+        uid, raw = vmi.metadata.uid, bytes(vmi.raw_spec)
         started = vmi.status.phase not in _NOT_STARTED
         result = self._results.get(uid)
         if result is None or result.raw != raw or not _holds(result, configuration, started=started):
             try:
-                spec: AcceptedSpec | RefusedSpec = accept(vmi.spec, configuration, started=started)
+                spec: AcceptedSpec | RefusedSpec = accept(vmi.raw_spec, configuration, started=started)
             except UnsupportedSpec as error:
                 spec = RefusedSpec(error.refusals)
             result = _Result(raw, configuration, started, spec)

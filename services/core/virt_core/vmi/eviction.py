@@ -26,7 +26,7 @@ _decoder = msgspec.json.Decoder(_Strategy)
 def eviction_strategy(vmi: VirtualMachineInstance) -> str:
     """The strategy, "" if there is none: admission stores the cluster's in each new object that names none."""
     try:
-        return _decoder.decode(vmi.spec).eviction_strategy or ""
+        return _decoder.decode(vmi.raw_spec).eviction_strategy or ""
     except msgspec.DecodeError:
         return ""
 

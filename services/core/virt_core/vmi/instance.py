@@ -8,14 +8,14 @@ Machine).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from enum import StrEnum
 from functools import cached_property
-from typing import Any
+from typing import Any, ClassVar
 
 import msgspec
 
-from virt_core.objects.meta import Condition, ObjectMeta, ObjectReference
+from virt_core.objects.meta import Condition
+from virt_core.objects.raw_object import RawObject
 from virt_core.validation.refusal import Refusal, UnsupportedSpec
 from virt_core.validation.unsupported import unsupported
 from virt_core.vmi.migration_state import MigrationState
@@ -75,25 +75,11 @@ class VmiStatus(msgspec.Struct, frozen=True, rename="camel"):
         return self.migration_state is not None and self.migration_state.active
 
 
-class VirtualMachineInstance(msgspec.Struct, frozen=True, rename="camel", dict=True):
-    """A VirtualMachineInstance in a reflector's cache.
+class VirtualMachineInstance(RawObject, frozen=True, rename="camel", dict=True):
+    """A VirtualMachineInstance in a reflector's cache."""
 
-    `raw_status` is the stored status with the fields of other writers and releases; patches test it.
-    """
-
-    metadata: ObjectMeta
-    spec: msgspec.Raw = msgspec.Raw(b"{}")
-    raw_status: dict[str, Any] = msgspec.field(default_factory=dict, name="status")
-
-    def __post_init__(self) -> None:
-        # A view would keep the whole text that it was decoded from: a list of all objects, or one with its
-        # managedFields.
-        msgspec.structs.force_setattr(self, "spec", self.spec.copy())
-
-    @classmethod
-    def of(cls, body: Mapping[str, Any]) -> VirtualMachineInstance:
-        """From an object made of builtins. Raises msgspec.ValidationError."""
-        return msgspec.json.decode(msgspec.json.encode(body), type=cls)
+    API_VERSION: ClassVar[str] = "kubevirt.io/v1"
+    KIND: ClassVar[str] = "VirtualMachineInstance"
 
     @cached_property
     def status(self) -> VmiStatus:
@@ -102,17 +88,6 @@ class VirtualMachineInstance(msgspec.Struct, frozen=True, rename="camel", dict=T
             return msgspec.convert(self.raw_status, VmiStatus)
         except msgspec.ValidationError:
             return VmiStatus(phase=VmiPhase.UNKNOWN)
-
-    @property
-    def key(self) -> tuple[str, str]:
-        """Namespace and name."""
-        return (self.metadata.namespace, self.metadata.name)
-
-    @property
-    def reference(self) -> ObjectReference:
-        """For events."""
-        meta = self.metadata
-        return ObjectReference("kubevirt.io/v1", "VirtualMachineInstance", meta.name, meta.namespace, meta.uid)
 
 
 _TOO_DEEP = Refusal("spec", "is nested too deeply")

@@ -43,7 +43,7 @@ _probed = msgspec.json.Decoder(_Probed)
 
 def has_readiness_probe(vmi: VirtualMachineInstance) -> bool:
     """Whether Ready follows the user's readiness probe instead of the guest's phase."""
-    return _probed.decode(vmi.spec).readiness_probe is not None
+    return _probed.decode(vmi.raw_spec).readiness_probe is not None
 
 
 def ready_condition(vmi: VirtualMachineInstance) -> Condition | None:
