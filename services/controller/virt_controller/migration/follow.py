@@ -57,7 +57,7 @@ def _with_stall(observed: Observed, after: status.Status) -> tuple[Action, ...]:
     stalled, known = stall.of(observed), status.condition(job, STALLED)
     if stalled is None:
         left = min(filter(None, (stall.seconds_left(observed), stall.seconds_expected(observed))), default=0.0)
-        return (*patched(observed, status.without(job, STALLED, status=after)), *((LookAgain(left),) if left else ()))
+        return (*patched(observed, status.without(after, STALLED)), *((LookAgain(left),) if left else ()))
     patch = patched(observed, status.with_condition(job, stalled, observed.now, after))
     event = RecordEvent("MigrationStalled", stalled.message, warning=True)
     return (*patch, event) if known is None else patch

@@ -55,7 +55,7 @@ def _replace_rejected(observed: Observed, pod: LauncherPod) -> tuple[Action, ...
     if left <= 0:
         return fail(observed, f"Migration target pod was not admitted in time: {found.message}")
     condition = Condition(WAITING, "True", found.reason, found.message)
-    after = status.with_condition(job, condition, observed.now, status.without(job, REJECTED_BY_QUOTA))
+    after = status.with_condition(job, condition, observed.now, status.without(job.raw_status, REJECTED_BY_QUOTA))
     patch = patched(observed, status.without_target(after))
     noted = (*patch, *((RecordEvent(found.reason, found.message, warning=True),) if patch else ()))
     if pod.metadata.deletion_timestamp is not None:
@@ -74,18 +74,18 @@ def _hand_off(observed: Observed, pod: LauncherPod) -> tuple[Action, ...]:
     if not obstacle:
         return hand_off.to_handlers(observed)
     waiting = Condition(WAITING, "True", status.PARALLEL, obstacle)
-    after = status.with_condition(job, waiting, observed.now, status.without(job, REJECTED_BY_QUOTA))
+    after = status.with_condition(job, waiting, observed.now, status.without(job.raw_status, REJECTED_BY_QUOTA))
     return patched(observed, status.with_target(after, pod.metadata.name))
 
 
 def report_start(observed: Observed, pod: LauncherPod) -> tuple[Action, ...]:
     """Why the target pod does not run yet."""
     job, found = observed.job, start_problem(pod)
-    after = status.without(job, *_TROUBLE)
+    after = status.without(job.raw_status, *_TROUBLE)
     events: tuple[Action, ...] = ()
     if found is not None:
         condition = Condition(WAITING, "True", found.reason, found.message)
-        after = status.with_condition(job, condition, observed.now, status.without(job, REJECTED_BY_QUOTA))
+        after = status.with_condition(job, condition, observed.now, status.without(job.raw_status, REJECTED_BY_QUOTA))
         known = status.condition(job, WAITING)
         if found.reason == UNSCHEDULABLE and (known is None or known.reason != UNSCHEDULABLE):
             message = f"Migration target pod for VMI [{observed.vmi_name}] is currently unschedulable."

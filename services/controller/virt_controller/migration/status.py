@@ -59,9 +59,9 @@ def with_condition(
     return after
 
 
-def without(job: VirtualMachineInstanceMigration, *kinds: str, status: Status | None = None) -> Status:
+def without(status: Status, *kinds: str) -> Status:
     """The status without conditions of these types."""
-    after = dict(job.raw_status if status is None else status)
+    after = dict(status)
     _without(after, kinds)
     return after
 
