@@ -26,6 +26,7 @@ from virt_operator.certificates.issue import new_authority
 from virt_operator.certificates.node_signing import NodeSigning
 from virt_operator.certificates.rollover import Authority
 
+from tests.support.patience import PATIENCE
 from tests.support.probes import ask, free_port
 
 NAMESPACE, NAME, UID, NODE = "kubevirt", "virt-handler-x", "uid-x", "node1"
@@ -33,7 +34,6 @@ REQUESTER = {
     "username": f"system:serviceaccount:{NAMESPACE}:kubevirt-handler",
     "extra": {"authentication.kubernetes.io/pod-name": [NAME], "authentication.kubernetes.io/pod-uid": [UID]},
 }
-PATIENCE = 120.0  # seconds, for a busy machine
 
 
 class Pod:

@@ -34,8 +34,9 @@ from virt_operator.certificates.node_signing import NodeSigning
 from virt_operator.certificates.rollover import Authority, fingerprint, next_step, trust_data, with_successor
 from virt_operator.certificates.rotation import DEFAULT
 
+from tests.support.patience import PATIENCE
+
 NAMESPACE = "kubevirt"
-PATIENCE = 120.0  # seconds, for a busy machine
 USER = "system:serviceaccount:kubevirt:kubevirt-handler"
 EXTRA = {
     "authentication.kubernetes.io/pod-name": ["virt-handler-x"],

@@ -18,11 +18,11 @@ from virt_core.rpc.identity import Identity
 from virt_core.rpc.peer import Peer
 from virt_core.rpc.server import create_server
 
+from tests.support.patience import PATIENCE
 from tests.support.rpc_servers import serving_on
 
 REOPENINGS = 10_000
 LATENCY = 0.3  # seconds; more than a TLS handshake takes on an idle machine
-PATIENCE = 120.0  # seconds, for a busy machine
 
 
 class Launcher(launcher_pb2_grpc.LauncherServiceServicer):

@@ -11,7 +11,7 @@ import subprocess
 from dataclasses import dataclass
 
 from tests.integration.launcher.pod import Pod
-from tests.integration.launcher.waiting import PATIENCE
+from tests.support.patience import PATIENCE
 
 _LISTEN = """
 import libvirt, time

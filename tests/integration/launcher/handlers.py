@@ -12,7 +12,7 @@ from kubevirt.launcher.v1 import machine_pb2, migration_pb2_grpc
 from kubevirt.launcher.v1 import migration_pb2 as pb
 
 from tests.integration.launcher.launcher_pair import Side
-from tests.integration.launcher.waiting import PATIENCE
+from tests.support.patience import PATIENCE
 
 CALL = 60.0
 

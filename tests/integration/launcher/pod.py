@@ -29,7 +29,8 @@ from virt_core.rpc.peer import Peer
 from tests.integration.launcher.commands import discard, run
 from tests.integration.launcher.images import Images
 from tests.integration.launcher.oci import USER, Mounts, oci_config
-from tests.integration.launcher.waiting import PATIENCE, changes_until, readable
+from tests.integration.launcher.waiting import changes_until, readable
+from tests.support.patience import PATIENCE
 
 KERNEL_BOOT = "/var/run/kubevirt/kernel-boot"
 PRIVATE = "/var/run/kubevirt-private"

@@ -18,7 +18,8 @@ from kubevirt.launcher.v1 import command_pb2
 
 from tests.integration.launcher.commands import run
 from tests.integration.launcher.images import Images
-from tests.integration.launcher.waiting import PATIENCE, changes_until
+from tests.integration.launcher.waiting import changes_until
+from tests.support.patience import PATIENCE
 
 if TYPE_CHECKING:
     from tests.integration.launcher.pod import Pod

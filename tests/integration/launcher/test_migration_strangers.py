@@ -16,7 +16,7 @@ from tests.integration.launcher.images import Images
 from tests.integration.launcher.launcher_pair import MIGRATION, LauncherPair, Side, files_below
 from tests.integration.launcher.migrating_disks import MIB, disks
 from tests.integration.launcher.strangers import DISKS, LIBVIRT, MEMORY, answers, listening, opens
-from tests.integration.launcher.waiting import PATIENCE
+from tests.support.patience import PATIENCE
 
 pytestmark = pytest.mark.slow
 RUNNING = state_pb2.MACHINE_PHASE_RUNNING

@@ -20,8 +20,8 @@ from tests.integration.launcher.handlers import Handlers
 from tests.integration.launcher.images import Images
 from tests.integration.launcher.launcher_pair import LauncherPair, Side
 from tests.integration.launcher.migrating_disks import MIB, disks, place
-from tests.integration.launcher.waiting import PATIENCE
 from tests.support.moves import Move, troubles
+from tests.support.patience import PATIENCE
 
 _UID = "6d1c3f0a-0000-4000-8000-{:012d}"
 _USER_DATA = Path(support.__file__).with_name("travelling_guest.sh")

@@ -8,9 +8,9 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
+from tests.support.patience import PATIENCE
+
 IN_MODIFY, IN_MOVED_TO = 0x02, 0x80  # sys/inotify.h
-# Of an emulated guest on a busy machine of two cores; a test that takes this long has failed.
-PATIENCE = 90.0
 
 
 async def changes_until(path: Path, true: Callable[[], bool]) -> None:

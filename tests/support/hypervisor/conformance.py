@@ -17,7 +17,8 @@ from virt_launcher.domain.names import domain_name
 from virt_launcher.domain.observation import DomainPhase, Observation, ShutoffReason
 from virt_launcher.errors import AgentUnavailable, HypervisorRefused, HypervisorUnavailable
 
-_PATIENCE = 60.0
+from tests.support.patience import PATIENCE
+
 _CALL = 30.0
 
 STANDING, RUNNING = Observation(DomainPhase.STANDING), Observation(DomainPhase.RUNNING)
@@ -66,13 +67,13 @@ async def _until_seen(pod: Pod, expected: Observation) -> None:
     pod.host.subscribe(changed.set)
     seen: list[object] = []
     try:
-        async with asyncio.timeout(_PATIENCE):
+        async with asyncio.timeout(PATIENCE):
             while seen[-1:] != [expected]:
                 await changed.wait()
                 changed.clear()
                 seen.append(await _look(pod))
     except TimeoutError:
-        pytest.fail(f"expected {expected} within {_PATIENCE} s, seen after each event: {seen}")
+        pytest.fail(f"expected {expected} within {PATIENCE} s, seen after each event: {seen}")
 
 
 async def _look(pod: Pod) -> Observation | str:

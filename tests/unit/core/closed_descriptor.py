@@ -1,6 +1,7 @@
 """A separate process, like a service: a client on uvloop, one of whose connections loses its descriptor.
 
-Run by test_client_on_uvloop.py: ``python closed_descriptor.py PORT``, with KUBECONFIG for a server at that port.
+Run by test_client_on_uvloop.py: ``python closed_descriptor.py PORT SECONDS``, with KUBECONFIG for a server at that port
+and how long to wait.
 """
 
 from __future__ import annotations
@@ -16,8 +17,6 @@ import uvloop
 from virt_core.kube.client import KubeClient
 from virt_core.kube.errors import Unavailable
 from virt_core.kube.resource import CONFIG_MAPS
-
-PATIENCE = 60.0  # seconds; the tests cannot be imported here
 
 
 def connection_to(port: int) -> int:
@@ -44,16 +43,16 @@ async def failure_of(client: KubeClient) -> str:
     return ""
 
 
-async def ended(body: aiohttp.StreamReader) -> bool:
-    """Whether reading ends, in whatever way."""
+async def ended(body: aiohttp.StreamReader, patience: float) -> bool:
+    """Whether reading ends within so many seconds, in whatever way."""
     try:
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(patience):
             return not await body.readany()
     except TimeoutError:
         return False
 
 
-async def main(port: int) -> None:
+async def main(port: int, patience: float) -> None:
     """Raises AssertionError."""
     async with KubeClient.connect("test") as client:
         try:
@@ -61,7 +60,7 @@ async def main(port: int) -> None:
                 assert b"ADDED" in await body.readany()
                 os.close(connection_to(port))
                 assert "is used by transport" in await failure_of(client)
-                assert await ended(body), "the watch hangs"
+                assert await ended(body, patience), "the watch hangs"
         except Unavailable as error:
             print(f"the watch ended: {error}")
         else:
@@ -70,4 +69,4 @@ async def main(port: int) -> None:
 
 
 if __name__ == "__main__":
-    uvloop.run(main(int(sys.argv[1])))
+    uvloop.run(main(int(sys.argv[1]), float(sys.argv[2])))

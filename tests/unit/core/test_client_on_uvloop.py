@@ -26,6 +26,7 @@ async def test_a_connection_whose_descriptor_was_closed_is_lost_and_the_next_req
         sys.executable,
         str(SCRIPT),
         str(server.port),
+        str(PATIENCE),
         env={**os.environ, "PYTHONOPTIMIZE": ""},  # the script checks by asserts, which pytest does not rewrite
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
