@@ -148,6 +148,38 @@ async def test_who_has_canceled_a_copy_that_stalls_is_not_asked_to_cancel_it(
     assert world.reasons.count("MigrationStalled") == 1
 
 
+async def test_who_has_canceled_a_copy_that_hangs_learns_which_pod_to_delete(
+    server: FakeApiServer, client: KubeClient
+) -> None:
+    world = await copying(server, client, 460)
+    await client.delete(VIRTUAL_MACHINE_INSTANCE_MIGRATIONS, *JOB)
+    await world.settle(client)
+    target = world.state["targetPod"]
+    assert f"delete target pod {target}" in world.condition("Stalled")["message"]
+    world.end_pod(target)
+    await world.settle(client)
+    message = world.condition("Stalled")["message"]
+    assert f"target pod {target} has ended" in message and "delete source pod source, which ends the guest" in message
+    assert "delete target pod" not in message
+
+
+@pytest.mark.parametrize("canceled", [False, True])
+async def test_nobody_is_asked_to_delete_the_pod_that_alone_can_run_the_guest(
+    server: FakeApiServer, client: KubeClient, canceled: bool
+) -> None:
+    """The source has given the guest up: a cancel ends nothing any more."""
+    world = await copying(server, client, 440)
+    world.report(sourceSwitched=True)
+    if canceled:
+        await client.delete(VIRTUAL_MACHINE_INSTANCE_MIGRATIONS, *JOB)
+    await world.settle(client)
+    world.seconds = 900
+    await world.settle(client)
+    message = world.condition("Stalled")["message"]
+    assert f"do not delete target pod {world.state['targetPod']}" in message
+    assert "delete source pod source" in message and "cancel" not in message
+
+
 async def test_a_copy_far_over_its_limit_releases_its_place_whatever_is_reported(
     server: FakeApiServer, client: KubeClient
 ) -> None:

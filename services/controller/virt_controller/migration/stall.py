@@ -24,10 +24,6 @@ _LATE = 10.0  # a handler reports progress every other second, and nothing while
 _LONGEST = 24 * 3600.0  # whatever size the launcher reports
 _TIME_LIMIT = "TimeLimit"
 _CONSEQUENCE = "the migration does not count against the limits of parallel migrations any more"
-_CANCEL, _CANCELED = (
-    "delete it to cancel the copy",
-    "its cancel was requested, and if that does not end the copy, delete the target pod",
-)
 _BILLION = 10**9  # KubeVirt's "GiB" of completionTimeoutPerGiB
 
 
@@ -43,8 +39,26 @@ def of(observed: Observed) -> Condition | None:
         why = f"the source's launcher on node {node} has reported no progress of the copy for more than {without:.0f} s"
     else:
         return None
-    way_out = _CANCELED if observed.canceled else _CANCEL
-    return Condition(STALLED, "True", reason, f"{why}: {_CONSEQUENCE}; {way_out}")
+    return Condition(STALLED, "True", reason, f"{why}: {_CONSEQUENCE}; {_way_out(observed)}")
+
+
+def _way_out(observed: Observed) -> str:
+    """What an administrator can do. Nothing is deleted here: nobody can say from outside whether a pod whose launcher
+    hangs has given the guest up, and then all that is left of it is in the other one."""
+    state, vmi = observed.state, observed.vmi
+    if state is None or vmi is None:
+        return "delete it to cancel the copy"
+    source, target = f"source pod {state.source_pod}", f"target pod {state.target_pod}"
+    if state.source_switched:
+        return (
+            f"the source has given the guest up, and it goes on in {target} when that answers: do not delete {target}; "
+            f"if the other one hangs, delete {source}"
+        )
+    if state.target_pod_uid not in vmi.status.active_pods:
+        return f"{target} has ended; if {source} does not end the copy, delete {source}, which ends the guest"
+    if observed.canceled:
+        return f"its cancel was requested, and if that does not end the copy, delete {target}"
+    return "delete it to cancel the copy"
 
 
 def seconds_left(observed: Observed) -> float:
