@@ -13,6 +13,7 @@ from datetime import datetime
 from virt_core.objects.meta import rfc3339
 
 from virt_operator.change import rollout
+from virt_operator.change.grants import is_left_alone
 from virt_operator.change.growth import grown
 from virt_operator.strategy.install_strategy import InstallStrategy
 from virt_operator.strategy.ref import DEFINED, Body, Ref, ref_of
@@ -38,6 +39,9 @@ class ObjectState:
     unready: str | None
     """Why the object is not ready although it is as desired."""
 
+    left: bool = False
+    """Whether it is left as it is for now, because the operator may not write it (grants.py)."""
+
     @property
     def unfinished(self) -> str | None:
         """The difference, or else the reason why the object is not ready."""
@@ -62,6 +66,8 @@ def _state(observed: Observed, wanted: Body, changing: bool) -> ObjectState:
     live = observed.owned.get(ref)
     if live is None:
         return ObjectState(ref, wanted, None, "absent", None)
+    if is_left_alone(observed, ref, wanted, live, changing=changing):
+        return ObjectState(ref, wanted, live, None, None, left=True)
     content = live.content()
     body = grown(wanted, content, updating=changing)
     differs = difference(body, content) or _addition(observed, ref, body, live)
@@ -110,6 +116,8 @@ def _write(state: ObjectState, why: str) -> Action:
 def _comparison(observed: Observed, state: ObjectState) -> list[Action]:
     """For an object without missing parts: a dry run that finds additions and changes by others."""
     live, compared = state.live, observed.compared.get(state.ref)
+    if state.left:
+        return []
     if state.ref.kind in DEFINED:
         return []  # compared without a request
     if live is None or not (desired_parts(state.body) or live.parts):
