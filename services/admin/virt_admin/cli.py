@@ -93,6 +93,21 @@ def peers(flags: Flags, output: str) -> int:
     return _run(flags, lambda access: show_peers(access, output))
 
 
+@virtadm.command(epilog=_STATUSES, short_help="Say why a VM does not start, move or stop.")
+@click.argument("vm", metavar="[[NAMESPACE/]NAME]", required=False)
+@_OUTPUT
+@click.pass_obj
+def doctor(flags: Flags, vm: str | None, output: str) -> int:
+    """Say why a VM does not start, move or stop; without a name, why the suite is not available.
+
+    Each finding is a problem that does not mend itself, a wait, or a note: what it is, which object, since when, and
+    what to do. Status 2: there is a problem; 1: something is waited for.
+    """
+    from virt_admin.doctor.examine import examine
+
+    return _run(flags, lambda access: examine(access, vm, output))
+
+
 def _run(flags: Flags, command: Callable[[Access], Awaitable[int]]) -> int:
     async def main() -> int:
         async with connected(flags.kubeconfig, flags.context, flags.namespace) as access:

@@ -39,21 +39,13 @@ async def follow_suite(access: Access, output: str) -> int:
     observed = await read_suite(access.client)
     namespace = observed.namespace if observed is not None else "kubevirt"
     follower = Follower(access.client, namespace)
-    console = Console(highlight=False)
-    async with asyncio.TaskGroup() as group:
-        running = group.create_task(follower.run(), name="watches")
+    watches = asyncio.create_task(follower.run(), name="watches")
+    try:
         await follower.synced()
-        stopping = asyncio.Event()
-        for number in (signal.SIGINT, signal.SIGTERM):
-            asyncio.get_running_loop().add_signal_handler(number, stopping.set)
-        if output == "json":
-            await _loop(follower, stopping, in_json())
-        elif not console.is_terminal:
-            await _loop(follower, stopping, in_lines())
-        else:
-            with Live(console=console, auto_refresh=False, screen=False, vertical_overflow="crop") as live:
-                await _loop(follower, stopping, lambda summary: _draw(live, summary))
-        running.cancel()
+        await _show(follower, output)
+    finally:
+        watches.cancel()
+        await asyncio.wait([watches])
     return 0
 
 
@@ -94,6 +86,21 @@ def _draw(live: Live, summary: Summary | None) -> None:
 
 def _now() -> str:
     return rfc3339(datetime.now(UTC))
+
+
+async def _show(follower: Follower, output: str) -> None:
+    """Show until a signal comes, or nobody reads standard output any more: then the process ends as click ends it."""
+    stopping = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, stopping.set)
+    console = Console(highlight=False)
+    if output == "json":
+        await _loop(follower, stopping, in_json())
+    elif not console.is_terminal:
+        await _loop(follower, stopping, in_lines())
+    else:
+        with Live(console=console, auto_refresh=False, screen=False, vertical_overflow="crop") as live:
+            await _loop(follower, stopping, lambda summary: _draw(live, summary))
 
 
 async def _loop(follower: Follower, stopping: asyncio.Event, show: Show) -> None:

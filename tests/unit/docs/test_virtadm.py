@@ -30,7 +30,8 @@ def test_a_command_of_the_page_is_understood(line: str) -> None:
 
 
 def test_the_page_has_every_command() -> None:
-    assert {shlex.split(line)[1] for line in COMMANDS} == set(virtadm.commands)
+    words = {word for line in COMMANDS for word in shlex.split(line)}
+    assert words >= set(virtadm.commands)
 
 
 @pytest.mark.parametrize("name", ["", *virtadm.commands])

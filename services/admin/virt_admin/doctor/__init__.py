@@ -1,0 +1,1 @@
+"""Why something does not work: read → case (frozen values) → rules by subject → findings."""
