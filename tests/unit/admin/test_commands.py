@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
+import subprocess
+import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
@@ -144,3 +147,31 @@ async def test_watch_writes_json_for_each_change() -> None:
 )
 def test_a_refusal_says_what_was_refused(error: KubeError, message: str) -> None:
     assert str(refused("list nodes", error)).startswith(message)
+
+
+def test_watch_ends_without_a_traceback_when_nobody_reads_it() -> None:
+    """As in `virtadm watch | head -1`, whose pipe is closed before the first line here."""
+    script = (
+        "import asyncio, contextlib, sys\n"
+        "import virt_admin.follow as follow\n"
+        "async def suite(client): return None\n"
+        "class Follower:\n"
+        "    current, changed = None, asyncio.Event()\n"
+        "    def __init__(self, *_): pass\n"
+        "    async def synced(self): pass\n"
+        "    async def run(self): await asyncio.Event().wait()\n"
+        "class Access: client = None\n"
+        "@contextlib.asynccontextmanager\n"
+        "async def connected(*_): yield Access()\n"
+        "follow.read_suite, follow.Follower = suite, Follower\n"
+        "import virt_admin.cli as cli, virt_admin.__main__ as entry\n"
+        "cli.connected = connected\n"
+        "sys.argv = ['virtadm', 'watch']\n"
+        "entry.main()\n"
+    )
+    reading, writing = os.pipe()
+    os.close(reading)
+    command = [sys.executable, "-c", script]
+    done = subprocess.run(command, stdout=writing, stderr=subprocess.PIPE, text=True, timeout=PATIENCE, check=False)
+    os.close(writing)
+    assert (done.returncode, done.stderr) == (1, "")
