@@ -25,7 +25,7 @@ def pod(spec: Spec, mode: str = "") -> dict[str, Any]:
     status = {"capacity": {"storage": "1Gi"}}
     claim = msgspec.convert({"spec": {"volumeMode": mode or fitting_modes(spec)[0]}, "status": status}, Claim)
     made: dict[str, Any] = launcher_pod(
-        vmi, accept(vmi.spec, Configuration()), LAUNCHER, Configuration(), {"claim": claim}
+        vmi, accept(vmi.raw_spec, Configuration()), LAUNCHER, Configuration(), {"claim": claim}
     )
     return made
 

@@ -33,7 +33,7 @@ def made(
     about = {"name": "guest", "namespace": "ns", "uid": "u", **(metadata or {})}
     body = {"metadata": about, "spec": {"domain": domain, **spec}}
     vmi = msgspec.json.decode(json.dumps(body), type=VirtualMachineInstance)
-    pod: dict[str, Any] = launcher_pod(vmi, accept(vmi.spec, configuration), LAUNCHER, configuration, claims or {})
+    pod: dict[str, Any] = launcher_pod(vmi, accept(vmi.raw_spec, configuration), LAUNCHER, configuration, claims or {})
     return pod
 
 

@@ -26,7 +26,7 @@ def manifest(spec: dict[str, Any] | None = None, devices: dict[str, Any] | None 
     wanted = {"domain": {"devices": devices or {}, "memory": {"guest": "64Mi"}}, **(spec or {})}
     body = {"metadata": {"name": "guest", "namespace": "ns", "uid": "vmi-uid"}, "spec": wanted}
     vmi = msgspec.json.decode(msgspec.json.encode(body), type=VirtualMachineInstance)
-    return launcher_pod(vmi, accept(vmi.spec, EMULATION), LAUNCHER, EMULATION, {})
+    return launcher_pod(vmi, accept(vmi.raw_spec, EMULATION), LAUNCHER, EMULATION, {})
 
 
 def migration(**spec: Any) -> VirtualMachineInstanceMigration:

@@ -18,7 +18,7 @@ NODE = "node1"
 
 def translated(vmi: VirtualMachineInstance, configuration: Configuration, pod: PodNetwork) -> machine_pb2.Machine:
     """The machine of the VMI, if its spec is accepted."""
-    return machine(vmi, accept(vmi.spec, configuration), pod)
+    return machine(vmi, accept(vmi.raw_spec, configuration), pod)
 
 
 MakeVmi = Callable[..., VirtualMachineInstance]

@@ -36,7 +36,7 @@ def test_guest_and_pod_have_one_host_name(name: str, hostname: str, expected: st
     spec: dict[str, Any] = {"domain": {"devices": {}, "memory": {"guest": "64Mi"}}, "hostname": hostname}
     meta = {"name": name, "namespace": "ns", "uid": "6a1f0d52-6a7a-4c9b-8d5e-1c2b3a4d5e6f"}
     vmi = msgspec.json.decode(json.dumps({"metadata": meta, "spec": spec}), type=VirtualMachineInstance)
-    accepted = accept(vmi.spec, NONE)
+    accepted = accept(vmi.raw_spec, NONE)
     pod = launcher_pod(vmi, accepted, LauncherSettings("launcher", "Always"), NONE, {})
     made = machine(vmi, accepted, PodNetwork(1500, ("10.0.0.1",)))
     assert pod["spec"]["hostname"] == made.interfaces[0].dhcp.hostname == expected
