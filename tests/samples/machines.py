@@ -127,4 +127,4 @@ def vmi(spec: Spec) -> VirtualMachineInstance:
 def translated(spec: Spec, *, emulation: bool) -> machine_pb2.Machine:
     made = vmi(spec)
     # Any CPU model, which a cluster that emulates would refuse.
-    return machine(made, replace(accept(made.spec, NONE), emulated=emulation), POD)
+    return machine(made, replace(accept(made.raw_spec, NONE), emulated=emulation), POD)

@@ -61,10 +61,10 @@ async def test_a_bridged_guest_keeps_the_pods_address_and_its_callers_when_a_han
 
     async def as_a_new_handler_does() -> None:
         found = await run_inside(inside, read_pod_network)
-        plan = network_plan(found, accept(vmi.spec, Configuration()), queues=False)
+        plan = network_plan(found, accept(vmi.raw_spec, Configuration()), queues=False)
         assert plan is not None
         await run_inside(inside, lambda: prepare(plan))
-        wanted.interfaces[0].CopyFrom(machine(vmi, accept(vmi.spec, Configuration()), found).interfaces[0])
+        wanted.interfaces[0].CopyFrom(machine(vmi, accept(vmi.raw_spec, Configuration()), found).interfaces[0])
 
     wanted, inside = pod.machine(), os.open(f"/run/netns/{pod.name}", os.O_RDONLY | os.O_CLOEXEC)
     try:

@@ -110,7 +110,7 @@ def runs(manifest: Body) -> None:
     assert decision["allowed"], decision["status"]["message"]
     body["metadata"]["uid"] = "6a1f0d52"
     instance = msgspec.json.decode(json.dumps(body), type=VirtualMachineInstance)
-    spec = accept(instance.spec, Configuration())
+    spec = accept(instance.raw_spec, Configuration())
     luns = any(disk.disk.lun is not None for disk in spec.disks)
     claim = msgspec.convert({"spec": {"volumeMode": "Block" if luns else "Filesystem"}}, Claim)
     launcher_pod(instance, spec, LAUNCHER, Configuration(), dict.fromkeys(claim_names(spec.spec), claim))
