@@ -36,7 +36,34 @@ class Flags:
     namespace: str | None
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120}, epilog=_STATUSES)
+# Not docstrings, which python -OO removes.
+_VIRTADM = """\
+What the virtualization suite of a cluster does, what it waits for, and why a VM does not start, move or stop.
+
+virtadm only reads. All commands but `peers` read the API server, so they also work while virt-operator does not."""
+_STATUS = """\
+Show the suite: conditions, the step of a change and what it waits for, components, nodes, guests."""
+_WATCH = """\
+Show the suite as it changes, until interrupted.
+
+A terminal gets a live view. A pipe gets a line for each thing that has changed, with the time; with `-o json` a
+line with the whole state. Interrupted by SIGINT or SIGTERM it ends with status 0."""
+_PEERS = """\
+Ask virt-operator for every process of the suite: its release, contracts and features, or why it does not answer.
+
+It needs a kubeconfig with a client certificate, the permission to forward ports of virt-operator's pods, and "get"
+of kubevirts/admin in group kubevirt.io. The connection goes through the API server and is verified against the
+suite's authority. Status 1: a process does not answer, or they are not all of one release."""
+_DOCTOR = """\
+Say why a VM does not start, move or stop; without a name, why the suite is not available.
+
+Each finding is a problem that does not mend itself, a wait, or a note: what it is, which object, since when, and
+what to do. Status 2: there is a problem; 1: something is waited for."""
+
+
+@click.group(
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120}, help=_VIRTADM, epilog=_STATUSES
+)
 @click.option("--kubeconfig", metavar="FILES", help="Kubeconfig, or several, as in KUBECONFIG.  [default: as kubectl]")
 @click.option("--context", "context_name", help="Context of the kubeconfig.  [default: its current one]")
 @click.option("-n", "--namespace", help="Where `doctor NAME` looks.  [default: the context's]")
@@ -45,64 +72,48 @@ class Flags:
 def virtadm(
     context: click.Context, kubeconfig: str | None, context_name: str | None, namespace: str | None, verbose: bool
 ) -> None:
-    """What the virtualization suite of a cluster does, what it waits for, and why a VM does not start, move or stop.
-
-    virtadm only reads. All commands but `peers` read the API server, so they also work while virt-operator does not.
-    """
+    """Remember the options before the command."""
     logging.basicConfig(level=logging.INFO if verbose else logging.CRITICAL + 1)
     context.obj = Flags(kubeconfig, context_name, namespace)
 
 
-@virtadm.command(epilog=_STATUSES, short_help="Show the suite once.")
+@virtadm.command(help=_STATUS, epilog=_STATUSES, short_help="Show the suite once.")
 @_OUTPUT
 @click.pass_obj
 def status(flags: Flags, output: str) -> int:
-    """Show the suite: conditions, the step of a change and what it waits for, components, nodes, guests."""
+    """Print the suite once."""
     from virt_admin.show import show_status
 
     return _run(flags, lambda access: show_status(access, output))
 
 
-@virtadm.command(short_help="Show the suite as it changes.")
+@virtadm.command(help=_WATCH, short_help="Show the suite as it changes.")
 @_OUTPUT
 @click.pass_obj
 def watch(flags: Flags, output: str) -> int:
-    """Show the suite as it changes, until interrupted.
-
-    A terminal gets a live view. A pipe gets a line for each thing that has changed, with the time; with `-o json` a
-    line with the whole state. Interrupted by SIGINT or SIGTERM it ends with status 0.
-    """
+    """Follow the suite."""
     from virt_admin.follow import follow_suite
 
     return _run(flags, lambda access: follow_suite(access, output))
 
 
-@virtadm.command(epilog=_STATUSES, short_help="Ask virt-operator for every process of the suite.")
+@virtadm.command(help=_PEERS, epilog=_STATUSES, short_help="Ask virt-operator for every process of the suite.")
 @_OUTPUT
 @click.pass_obj
 def peers(flags: Flags, output: str) -> int:
-    """Ask virt-operator for every process of the suite: its release, contracts and features, or why it does not answer.
-
-    It needs a kubeconfig with a client certificate, the permission to forward ports of virt-operator's pods, and "get"
-    of kubevirts/admin in group kubevirt.io. The connection goes through the API server and is verified against the
-    suite's authority. Status 1: a process does not answer, or they are not all of one release.
-    """
+    """List the processes."""
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # gRPC's own lines about a failed handshake
     from virt_admin.peers.ask import show_peers
 
     return _run(flags, lambda access: show_peers(access, output))
 
 
-@virtadm.command(epilog=_STATUSES, short_help="Say why a VM does not start, move or stop.")
+@virtadm.command(help=_DOCTOR, epilog=_STATUSES, short_help="Say why a VM does not start, move or stop.")
 @click.argument("vm", metavar="[[NAMESPACE/]NAME]", required=False)
 @_OUTPUT
 @click.pass_obj
 def doctor(flags: Flags, vm: str | None, output: str) -> int:
-    """Say why a VM does not start, move or stop; without a name, why the suite is not available.
-
-    Each finding is a problem that does not mend itself, a wait, or a note: what it is, which object, since when, and
-    what to do. Status 2: there is a problem; 1: something is waited for.
-    """
+    """Examine a VM or the suite."""
     from virt_admin.doctor.examine import examine
 
     return _run(flags, lambda access: examine(access, vm, output))
