@@ -53,7 +53,7 @@ def parsed(monkeypatch: pytest.MonkeyPatch) -> list[msgspec.Raw]:
 
 
 def test_an_accepted_spec_has_the_values_that_the_user_left_to_defaults() -> None:
-    spec = accept(vmi().spec, Configuration(machine_type="pc-q35-7.2", cpu_model="Nehalem"))
+    spec = accept(vmi().raw_spec, Configuration(machine_type="pc-q35-7.2", cpu_model="Nehalem"))
     assert (spec.machine_type, spec.cpu_model, spec.memory_bytes, spec.emulated) == (
         "pc-q35-7.2",
         "Nehalem",
@@ -64,12 +64,12 @@ def test_an_accepted_spec_has_the_values_that_the_user_left_to_defaults() -> Non
 
 
 def test_json_and_builtins_are_accepted_alike() -> None:
-    assert accept(vmi().spec, NONE) == accept(MINIMAL, NONE)
+    assert accept(vmi().raw_spec, NONE) == accept(MINIMAL, NONE)
 
 
 def test_unknown_fields_and_bad_values_are_refused_together() -> None:
     with pytest.raises(UnsupportedSpec) as error:
-        accept(vmi(WINDOWS).spec, NONE)
+        accept(vmi(WINDOWS).raw_spec, NONE)
     assert {refusal.field for refusal in error.value.refusals} == {
         "spec.domain.features.hyperv",
         "spec.domain.firmware.bootloader.efi.secureBoot",
@@ -103,7 +103,7 @@ def test_a_field_that_is_refused_causes_no_second_refusal_of_what_holds_it(
     change: dict[str, Any], fields: list[str]
 ) -> None:
     with pytest.raises(UnsupportedSpec) as error:
-        accept(vmi(change).spec, NONE)
+        accept(vmi(change).raw_spec, NONE)
     assert [refusal.field for refusal in error.value.refusals] == fields
 
 
@@ -121,9 +121,9 @@ EMULATION = Configuration(DeveloperConfiguration(use_emulation=True))
 )
 def test_what_a_cpu_requires_and_the_emulator_has_not_is_refused(cpu: dict[str, Any], field: str) -> None:
     with pytest.raises(UnsupportedSpec) as error:
-        accept(vmi({"domain": {"cpu": cpu}}).spec, EMULATION)
+        accept(vmi({"domain": {"cpu": cpu}}).raw_spec, EMULATION)
     assert [refusal.field for refusal in error.value.refusals] == [field]
-    assert accept(vmi({"domain": {"cpu": cpu}}).spec, NONE)
+    assert accept(vmi({"domain": {"cpu": cpu}}).raw_spec, NONE)
 
 
 @pytest.mark.parametrize(
@@ -135,14 +135,14 @@ def test_what_a_cpu_requires_and_the_emulator_has_not_is_refused(cpu: dict[str, 
     ],
 )
 def test_what_the_emulator_has_or_the_guest_can_do_without_is_accepted(cpu: dict[str, Any]) -> None:
-    assert accept(vmi({"domain": {"cpu": cpu}}).spec, EMULATION)
+    assert accept(vmi({"domain": {"cpu": cpu}}).raw_spec, EMULATION)
 
 
 def test_the_cluster_s_cpu_model_must_be_emulated_too() -> None:
     cluster = Configuration(DeveloperConfiguration(use_emulation=True), cpu_model="Skylake-Server")
     with pytest.raises(UnsupportedSpec, match=r"spec\.domain\.cpu\.model: 'Skylake-Server'"):
-        accept(vmi().spec, cluster)
-    assert accept(vmi({"domain": {"cpu": {"model": "host-model"}}}).spec, cluster)
+        accept(vmi().raw_spec, cluster)
+    assert accept(vmi({"domain": {"cpu": {"model": "host-model"}}}).raw_spec, cluster)
 
 
 def test_an_object_is_parsed_once(parsed: list[msgspec.Raw]) -> None:
