@@ -13,6 +13,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/reboot.h>
 #include <sys/socket.h>
 #include <time.h>
@@ -80,6 +81,19 @@ static long long now_ms(void)
 	return t.tv_sec * 1000LL + t.tv_nsec / 1000000;
 }
 
+/* Without blocking a write fails while another process writes, and a power-off discards what the port has not sent yet.
+ * Half a second for each is enough for a console that somebody reads, and delays the end where nobody does. */
+static void last_words(int console, const char *text, size_t length)
+{
+	const struct timespec pause = { .tv_nsec = 5000000 };
+	int tries, unsent = 0;
+
+	for (tries = 0; tries < 100 && write(console, text, length) < 0; tries++)
+		nanosleep(&pause, NULL);
+	for (tries = 0; tries < 100 && !ioctl(console, TIOCOUTQ, &unsent) && unsent; tries++)
+		nanosleep(&pause, NULL);
+}
+
 /* 0: keep the descriptor, -1: drop it */
 static int serve(int i, int console)
 {
@@ -97,7 +111,7 @@ static int serve(int i, int console)
 	case BUTTON:
 		while (read(fds[i].fd, &press, sizeof press) == sizeof press)
 			if (press.type == EV_KEY && press.code == KEY_POWER && press.value == 1) {
-				n = write(console, "guest-demo: power button\n", 25);
+				last_words(console, "guest-demo: power button\n", 25);
 				sync();
 				reboot(RB_POWER_OFF);
 			}
