@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from virt_admin.doctor.case import Case, Claim, Event, Quota
+from virt_admin.doctor.case import Case, Claim, Quota, Warned
 from virt_admin.suite.objects import Pod
 from virt_core.migration.migration import VirtualMachineInstanceMigration
 from virt_core.vm.virtual_machine import VirtualMachine
@@ -74,7 +74,7 @@ def case(
         vm=decoded(machine, VirtualMachine) if machine is not None else None,
         vmi=decoded(instance, VirtualMachineInstance) if instance is not None else None,
         pods=tuple(decoded(pod, Pod) for pod in pods),
-        events=tuple(decoded(event, Event) for event in events),
+        events=tuple(decoded(event, Warned) for event in events),
         claims=tuple(decoded(claim, Claim) for claim in claims),
         claim_names=claim_names,
         migrations=tuple(decoded(found, VirtualMachineInstanceMigration) for found in migrations),

@@ -7,8 +7,9 @@ from typing import Any
 
 import msgspec
 import pytest
-from virt_controller.pod.observed import LauncherPod, PodEvent, PodSpec
+from virt_controller.pod.observed import LauncherPod, PodSpec
 from virt_controller.pod.problems import REASONS, how_it_ended, start_problem, why_taken
+from virt_core.objects.event import Event
 
 
 def pod(**status: Any) -> LauncherPod:
@@ -47,12 +48,12 @@ def test_a_normal_start_is_no_problem(reason: str) -> None:
     assert start_problem(pod(containerStatuses=[waiting(reason)])) is None
 
 
-MISSING = PodEvent("FailedMount", 'secret "gone" not found', None, "2026-01-01T00:00:20Z")
+MISSING = Event("FailedMount", 'secret "gone" not found', None, "2026-01-01T00:00:20Z")
 
 
 def test_the_newest_event_explains_why_a_pod_starts_no_container() -> None:
-    older = PodEvent("FailedMount", "older", None, "2026-01-01T00:00:10Z")
-    other = PodEvent("Unhealthy", "no matter", "2026-01-01T00:00:30.000000Z")
+    older = Event("FailedMount", "older", None, "2026-01-01T00:00:10Z")
+    other = Event("Unhealthy", "no matter", "2026-01-01T00:00:30.000000Z")
     stuck = pod(containerStatuses=[waiting("ContainerCreating")])
     problem = start_problem(stuck, (older, MISSING, other))
     assert problem is not None
@@ -75,7 +76,7 @@ def test_the_newest_event_explains_why_a_pod_starts_no_container() -> None:
 )
 def test_the_kubelet_s_words_name_the_volumes_of_the_vmi(note: str, message: str) -> None:
     stuck = pod(containerStatuses=[waiting("ContainerCreating")])
-    problem = start_problem(stuck, (PodEvent("FailedMount", note, None, "2026-01-01T00:00:20Z"),))
+    problem = start_problem(stuck, (Event("FailedMount", note, None, "2026-01-01T00:00:20Z"),))
     assert problem is not None and problem.message == message
 
 
@@ -111,12 +112,12 @@ def test_the_reason_of_a_terminating_pod_is_reported_if_kubernetes_has_it() -> N
 
 def test_a_pod_that_the_kubelet_ended_is_reported_with_its_events_message() -> None:
     ended = {"name": "compute", "state": {"terminated": {"exitCode": 0, "reason": "Completed"}}}
-    failed = PodEvent("Unhealthy", "Liveness probe failed: connection refused")
-    ready = PodEvent("Unhealthy", "Readiness probe failed: connection refused")
+    failed = Event("Unhealthy", "Liveness probe failed: connection refused")
+    ready = Event("Unhealthy", "Readiness probe failed: connection refused")
     failure = how_it_ended(pod(phase="Succeeded", containerStatuses=[ended]), (ready, failed))
     assert failure.reason == "Unhealthy" and failure.message.endswith("Liveness probe failed: connection refused")
     assert how_it_ended(pod(phase="Succeeded", containerStatuses=[ended]), (ready,)).reason == "PodEnded"
-    eviction = PodEvent("Evicted", "usage exceeds the limit", None, "2026-01-01T00:00:20Z")
+    eviction = Event("Evicted", "usage exceeds the limit", None, "2026-01-01T00:00:20Z")
     failure = how_it_ended(pod(phase="Succeeded", containerStatuses=[ended]), (failed, eviction))
     assert failure.reason == "Evicted" and failure.message.endswith("usage exceeds the limit")
     evicted = pod(phase="Failed", reason="Evicted", message="too much", containerStatuses=[ended])

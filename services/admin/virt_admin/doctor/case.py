@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import msgspec
 from virt_core.conventions.migration import JOB_UID
 from virt_core.migration.migration import VirtualMachineInstanceMigration
+from virt_core.objects.event import Event
 from virt_core.objects.meta import Condition, ObjectMeta, condition_of
 from virt_core.vm.virtual_machine import VirtualMachine
 from virt_core.vmi.instance import VirtualMachineInstance
@@ -15,19 +16,10 @@ from virt_admin.suite.objects import Node, Pod
 from virt_admin.suite.observed import Observed
 
 
-class Event(msgspec.Struct, frozen=True, rename="camel"):
-    """A warning, in the new or the old format."""
+class Warned(Event, frozen=True, kw_only=True, rename="camel"):
+    """A warning about an object."""
 
     metadata: ObjectMeta
-    reason: str = ""
-    note: str = ""
-    event_time: str | None = None
-    deprecated_last_timestamp: str | None = None
-
-    @property
-    def last_seen(self) -> str:
-        """RFC 3339."""
-        return self.deprecated_last_timestamp or self.event_time or ""
 
 
 class ClaimStatus(msgspec.Struct, frozen=True):
@@ -69,7 +61,7 @@ class Case:
     pods: tuple[Pod, ...] = ()
     """Launcher pods of the VirtualMachineInstance."""
 
-    events: tuple[Event, ...] = ()
+    events: tuple[Warned, ...] = ()
     """Warnings about all of these."""
 
     claims: tuple[Claim, ...] = ()

@@ -15,7 +15,7 @@ from virt_core.migration.migration import VirtualMachineInstanceMigration
 from virt_core.vm.virtual_machine import VirtualMachine
 from virt_core.vmi.instance import VirtualMachineInstance
 
-from virt_admin.doctor.case import Case, Claim, Event, Quota
+from virt_admin.doctor.case import Case, Claim, Quota, Warned
 from virt_admin.outcome import CannotTell
 from virt_admin.suite.listing import listed
 from virt_admin.suite.objects import Pod
@@ -79,9 +79,9 @@ async def _one(client: KubeClient, of: Resource, kind: type[T], namespace: str, 
     return next(iter(found), None)
 
 
-async def _warnings(client: KubeClient, namespace: str, uid: str) -> list[Event]:
+async def _warnings(client: KubeClient, namespace: str, uid: str) -> list[Warned]:
     fields = f"regarding.uid={uid},type=Warning"
-    return await listed(client, resource.EVENTS, Event, namespace, fields=fields)
+    return await listed(client, resource.EVENTS, Warned, namespace, fields=fields)
 
 
 def _claim_names(vmi: VirtualMachineInstance) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""The fields of a launcher pod, its events and its claims that the controller uses. Pure; decoded by caches and
+"""The fields of a launcher pod and its claims that the controller uses. Pure; decoded by caches and
 reconcilers."""
 
 from __future__ import annotations
@@ -128,20 +128,6 @@ def belongs_to(pod: ObjectMeta, vmi: ObjectMeta) -> bool:
     """Whether the controller created the pod for the VMI. Anybody may create a pod of the expected name."""
     created_by = pod.labels.get(labels.CREATED_BY)
     return pod.namespace == vmi.namespace and created_by == vmi.uid and vmi.uid == pod.controller_uid
-
-
-class PodEvent(msgspec.Struct, frozen=True, rename="camel"):
-    """A warning about a launcher pod."""
-
-    reason: str = ""
-    note: str = ""
-    event_time: str | None = None
-    deprecated_last_timestamp: str | None = None
-
-    @property
-    def last_seen(self) -> str:
-        """RFC 3339. Writers of the old event format, such as kubelets, set the second field."""
-        return self.deprecated_last_timestamp or self.event_time or ""
 
 
 class ClaimSpec(msgspec.Struct, frozen=True, rename="camel"):

@@ -11,10 +11,11 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from virt_core.conventions.launcher_pod import COMPUTE, GUEST_DESTROYED, GUEST_SHUTDOWN
+from virt_core.objects.event import Event
 from virt_core.objects.meta import seconds_since
 
 from virt_controller.pod.containers import VOLUME_PREFIX
-from virt_controller.pod.observed import ContainerStatus, LauncherPod, PodEvent
+from virt_controller.pod.observed import ContainerStatus, LauncherPod
 
 UNSCHEDULABLE = "Unschedulable"
 _NO_SCHEDULER = "SchedulerNotResponding"  # ours: Kubernetes says nothing of a pod that no scheduler looks at
@@ -61,7 +62,7 @@ class Failure:
     message: str
 
 
-def start_problem(pod: LauncherPod, events: Iterable[PodEvent] = ()) -> Failure | None:
+def start_problem(pod: LauncherPod, events: Iterable[Event] = ()) -> Failure | None:
     """Why the pod does not start; None if there is no problem. `events` are the pod's warnings, if they were read."""
     scheduled = pod.condition("PodScheduled")
     if scheduled is not None and scheduled.status == "False" and scheduled.reason in SCHEDULING:
@@ -123,7 +124,7 @@ def _last_word(pod: LauncherPod) -> str:
     return state.message.strip() if state is not None and state.exit_code == 0 else ""
 
 
-def how_it_ended(pod: LauncherPod, events: Iterable[PodEvent] = ()) -> Failure:
+def how_it_ended(pod: LauncherPod, events: Iterable[Event] = ()) -> Failure:
     """How a pod ended whose handler did not report the end. `events` are the pod's warnings, if they were read."""
     name = pod.metadata.name
     for container in pod.containers:
@@ -158,7 +159,7 @@ def _was_killed(container: ContainerStatus) -> bool:
     return state is not None and state.exit_code == _KILLED
 
 
-def _is_not_alive(event: PodEvent) -> bool:
+def _is_not_alive(event: Event) -> bool:
     return event.reason == _UNHEALTHY and event.note.startswith("Liveness")
 
 

@@ -6,13 +6,14 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from virt_core.objects.event import Event
 from virt_core.objects.kubevirt import Configuration
 from virt_core.vmi.accepted import AcceptedSpec, RefusedSpec
 from virt_core.vmi.instance import VirtualMachineInstance
 
 from virt_controller.node.health import Trouble
 from virt_controller.pod.limits import NamespaceRules
-from virt_controller.pod.observed import Claim, LauncherPod, PodEvent
+from virt_controller.pod.observed import Claim, LauncherPod
 from virt_controller.pod.template import pod_name
 
 
@@ -42,7 +43,7 @@ class Observed:
     troubles: Mapping[str, Trouble] = field(default_factory=dict)
     """What is wrong with the pod's node, and with those of both pods of a migration, by node."""
 
-    pod_events: tuple[PodEvent, ...] = ()
+    pod_events: tuple[Event, ...] = ()
     """Warnings about the pod. Read only if its first container starts late, or when the pod has ended."""
 
     refusal: PodRefusal | None = None

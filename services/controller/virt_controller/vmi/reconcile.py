@@ -15,6 +15,7 @@ from virt_core.kube.client import KubeClient
 from virt_core.kube.events import EventRecorder
 from virt_core.kube.reflector import Key
 from virt_core.kube.resource import EVENTS
+from virt_core.objects.event import Event
 from virt_core.vmi.accepted import AcceptedSpec, AcceptedSpecs, RefusedSpec
 from virt_core.vmi.instance import VirtualMachineInstance
 
@@ -23,7 +24,7 @@ from virt_controller.claims import read_claims
 from virt_controller.controller import Controller, Refusals
 from virt_controller.execution import Refused
 from virt_controller.node.reconcile import Nodes
-from virt_controller.pod.observed import Claim, LauncherPod, PodEvent
+from virt_controller.pod.observed import Claim, LauncherPod
 from virt_controller.vmi.execute import Executor
 from virt_controller.vmi.namespaces import Namespaces
 from virt_controller.vmi.observe import Observed, PodRefusal, current_pod
@@ -119,11 +120,11 @@ class VmiReconciler:
         troubles = {node: trouble for node, trouble in found.items() if trouble is not None}
         return replace(observed, troubles=troubles, pod_events=events)
 
-    async def _pod_events(self, pod: LauncherPod) -> tuple[PodEvent, ...]:
+    async def _pod_events(self, pod: LauncherPod) -> tuple[Event, ...]:
         """Warnings about a pod. Read on demand, because watching all events of a cluster is expensive."""
         fields = f"regarding.uid={pod.metadata.uid},type=Warning"
         found = await self._client.list(EVENTS, pod.metadata.namespace, fields=fields, limit=_EVENTS)
-        return tuple(msgspec.convert(event, PodEvent) for event in found)
+        return tuple(msgspec.convert(event, Event) for event in found)
 
     async def _claims(
         self, vmi: VirtualMachineInstance, spec: AcceptedSpec | RefusedSpec | None
