@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from virt_core.conventions import components
 from virt_core.conventions.devices import KVM
-from virt_core.conventions.labels import HEARTBEAT, SCHEDULABLE
+from virt_core.conventions.labels import HEARTBEAT, HEARTBEAT_SECONDS, SCHEDULABLE
 from virt_core.objects.meta import seconds_since
 
 from virt_admin.doctor.finding import PROBLEM, Finding
@@ -15,7 +15,6 @@ from virt_admin.suite.observed import Observed
 from virt_admin.suite.summary import handler_of
 from virt_admin.suite.trouble import pod_trouble
 
-_HEARTBEAT_SECONDS = 300.0  # a handler writes its heartbeat every minute
 _OFF = (
     "look at the kubelet of the node; if the machine is certainly off, taint it "
     "node.kubernetes.io/out-of-service=:NoExecute, and its guests are given up"
@@ -50,7 +49,7 @@ def _handler(suite: Observed, node: Node) -> Iterator[Finding]:
         yield Finding(PROBLEM, f"virt-handler on node {name} is not ready: {why}", f"Pod {handler.name}", advice=log)
         return
     beat = node.metadata.annotations.get(HEARTBEAT, "")
-    if seconds_since(beat, suite.now) > _HEARTBEAT_SECONDS:
+    if seconds_since(beat, suite.now) > HEARTBEAT_SECONDS:
         what = f"virt-handler on node {name} has sent no heartbeat for five minutes"
         yield Finding(PROBLEM, what, f"Pod {handler.name}", beat, log)
 

@@ -22,9 +22,6 @@ NODE_OUT_OF_SERVICE = "NodeOutOfService"
 _UNREACHABLE = "node.kubernetes.io/unreachable"
 _OUT_OF_SERVICE = "node.kubernetes.io/out-of-service"
 
-HEARTBEAT_SECONDS = 300.0
-"""A handler writes its heartbeat every minute. Without one for this time it is unresponsive, as in KubeVirt."""
-
 
 @dataclass(frozen=True, slots=True)
 class Trouble:
@@ -54,7 +51,7 @@ def trouble(name: str, node: Node | None, now: datetime) -> Trouble | None:
         if unreachable:
             return Trouble(NODE_UNREACHABLE, f"node {name} is unreachable{detail}")
         return Trouble(NODE_NOT_READY, f"node {name} is not ready{detail}")
-    if silence(node, now) > HEARTBEAT_SECONDS:
+    if silence(node, now) > labels.HEARTBEAT_SECONDS:
         since = node.metadata.annotations[labels.HEARTBEAT]
         return Trouble(HANDLER_UNRESPONSIVE, f"virt-handler on node {name} has not been heard of since {since}")
     return None

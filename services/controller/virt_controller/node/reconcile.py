@@ -18,7 +18,7 @@ from virt_core.kube.reflector import Key, Reflector
 from virt_core.kube.resource import NODES
 from virt_core.objects.patch import pointer
 
-from virt_controller.node.health import HEARTBEAT_SECONDS, Trouble, silence, trouble
+from virt_controller.node.health import Trouble, silence, trouble
 from virt_controller.node.observe import Node
 
 _log = logs.bound("virt_controller.node")
@@ -76,8 +76,8 @@ class Nodes:
         if labels.HEARTBEAT not in node.metadata.annotations:
             return None
         silent = silence(node, datetime.now(UTC))
-        if silent <= HEARTBEAT_SECONDS:
-            return HEARTBEAT_SECONDS - silent + _MARGIN
+        if silent <= labels.HEARTBEAT_SECONDS:
+            return labels.HEARTBEAT_SECONDS - silent + _MARGIN
         if node.metadata.labels.get(labels.SCHEDULABLE) == "true":
             await self._mark(node)
         return None

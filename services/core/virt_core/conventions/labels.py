@@ -19,6 +19,9 @@ SCHEDULABLE = "kubevirt.io/schedulable"
 HEARTBEAT = "kubevirt.io/heartbeat"
 """Annotation on Nodes: time of the handler's last heartbeat, in RFC 3339."""
 
+HEARTBEAT_SECONDS = 300.0
+"""A handler writes its heartbeat every minute. Without one for this time it is unresponsive, as in KubeVirt."""
+
 VMI_ID = "vmi.kubevirt.io/id"
 """On launcher pods: what Services select, `virtctl expose`'s for example. `vmi_id` makes it of a VMI's name."""
 
