@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
@@ -54,14 +55,12 @@ def _labelled(vmi: VirtualMachineInstance, node: str) -> list[Operation]:
 
 def abort_patch(vmi: VirtualMachineInstance) -> list[Operation]:
     """Requests that the handlers abort the migration."""
-    state: dict[str, Any] = {**vmi.raw_status["migrationState"], "abortRequested": True}
-    return status_patch(vmi.metadata, vmi.raw_status, {**vmi.raw_status, "migrationState": state})
+    return _state_patch(vmi, {**vmi.raw_status["migrationState"], "abortRequested": True})
 
 
 def expectation_patch(vmi: VirtualMachineInstance) -> list[Operation]:
     """Takes back the end that was expected of a copy; the handler expects another one with its next progress."""
-    state = without_expected_end(vmi.raw_status["migrationState"])
-    return status_patch(vmi.metadata, vmi.raw_status, {**vmi.raw_status, "migrationState": state})
+    return _state_patch(vmi, without_expected_end(vmi.raw_status["migrationState"]))
 
 
 def failure_patch(
@@ -71,8 +70,11 @@ def failure_patch(
     ended = failure(state, reason, now)
     if aborted:
         ended |= {"abortRequested": True, "abortStatus": ABORT_SUCCEEDED}
-    after = {**vmi.raw_status["migrationState"], **ended}
-    return status_patch(vmi.metadata, vmi.raw_status, {**vmi.raw_status, "migrationState": after})
+    return _state_patch(vmi, {**vmi.raw_status["migrationState"], **ended})
+
+
+def _state_patch(vmi: VirtualMachineInstance, state: Mapping[str, Any]) -> list[Operation]:
+    return status_patch(vmi.metadata, vmi.raw_status, {**vmi.raw_status, "migrationState": state})
 
 
 def phases(state: MigrationState) -> tuple[MigrationPhase, ...]:
