@@ -12,7 +12,7 @@ from virt_core.kube.resource import KUBEVIRTS
 from virt_core.objects.kubevirt import KubeVirt
 
 from virt_admin.suite.observed import Observed, suite_of
-from virt_admin.suite.sources import SOURCES
+from virt_admin.suite.sources import SOURCES, Source, by_field
 
 
 class Follower:
@@ -22,7 +22,7 @@ class Follower:
         self.changed = asyncio.Event()
         self._namespace = namespace
         self._kubevirts = Reflector(client, KUBEVIRTS, KubeVirt, self._stir, optional=True)
-        self._reflectors: list[tuple[str, Reflector[Any]]] = []
+        self._reflectors: list[tuple[Source, Reflector[Any]]] = []
         for source in SOURCES:
             reflector: Reflector[Any] = Reflector(
                 client,
@@ -33,7 +33,7 @@ class Follower:
                 labels=source.labels,
                 optional=source.optional,
             )
-            self._reflectors.append((source.field, reflector))
+            self._reflectors.append((source, reflector))
 
     @property
     def current(self) -> Observed | None:
@@ -41,9 +41,7 @@ class Follower:
         kubevirt = suite_of(self._kubevirts)
         if kubevirt is None:
             return None
-        found: dict[str, tuple[Any, ...]] = {}
-        for field, reflector in self._reflectors:
-            found[field] = (*found.get(field, ()), *reflector)
+        found = by_field(self._reflectors)
         return Observed(
             now=datetime.now(UTC), namespace=self._namespace, kubevirt=kubevirt, trouble=self.trouble, **found
         )

@@ -18,7 +18,7 @@ from virt_core.objects.kubevirt import KubeVirt
 
 from virt_admin.outcome import CannotTell
 from virt_admin.suite.observed import Observed, suite_of
-from virt_admin.suite.sources import SOURCES, Source
+from virt_admin.suite.sources import SOURCES, Source, by_field
 
 T = TypeVar("T")
 _DEADLINE = 60.0  # seconds; ten thousand guests are a hundred megabytes
@@ -36,10 +36,8 @@ async def read_suite(client: KubeClient) -> Observed | None:
         return None
     namespace = kubevirt.metadata.namespace
     answers = await asyncio.gather(*(_read(client, source, namespace) for source in SOURCES))
-    found: dict[str, tuple[object, ...]] = {}
-    for source, answer in zip(SOURCES, answers, strict=True):
-        found[source.field] = (*found.get(source.field, ()), *answer)
-    return Observed(now=datetime.now(UTC), namespace=namespace, kubevirt=kubevirt, **found)  # type: ignore[arg-type]
+    found = by_field(zip(SOURCES, answers, strict=True))
+    return Observed(now=datetime.now(UTC), namespace=namespace, kubevirt=kubevirt, trouble="", **found)
 
 
 async def _read(client: KubeClient, source: Source, namespace: str) -> list[object]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -39,3 +40,11 @@ SOURCES = (
     Source("nodes", resource.NODES, Node),
     Source("guests", resource.VIRTUAL_MACHINE_INSTANCES, Guest, optional=True),
 )
+
+
+def by_field(found: Iterable[tuple[Source, Iterable[Any]]]) -> dict[str, tuple[Any, ...]]:
+    """What was found, by the field of Observed; some have several collections."""
+    fields: dict[str, tuple[Any, ...]] = {}
+    for source, objects in found:
+        fields[source.field] = (*fields.get(source.field, ()), *objects)
+    return fields
