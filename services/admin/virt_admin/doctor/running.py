@@ -86,21 +86,21 @@ def _migration(case: Case, migration: VirtualMachineInstanceMigration) -> Iterat
     name, status = migration.metadata.name, migration.status
     where = f"VirtualMachineInstanceMigration {case.namespace}/{name}"
     since = status.entered(status.phase) or migration.metadata.creation_timestamp
-    told = False
+    explained = False
     for kind, severity in ((WAITING, WAIT), (REJECTED_BY_QUOTA, PROBLEM), (STALLED, PROBLEM)):
         condition = condition_of(status.conditions, kind)
         if condition is None or condition.status != "True":
             continue
-        told = True
+        explained = True
         what = f"migration {name} does not go on: {condition.message or condition.reason or kind}"
         advice = "look at both launcher pods and their nodes; deleting the migration cancels it"
         yield Finding(severity, what, where, condition.last_transition_time or since, advice)
     pod = case.target_of(migration)
     if pod is not None and (why := pod_trouble(pod)):
-        told = True
+        explained = True
         what = f"the target pod of migration {name} does not start: {why}"
         yield Finding(PROBLEM, what, f"Pod {pod.name}", pod.metadata.creation_timestamp)
     elif pod is not None and pod.spec.node_name:
         yield from node_findings(case.suite, pod.spec.node_name)
-    if not told:
+    if not explained:
         yield Finding(WAIT, f"migration {name} is in phase {status.phase.value or 'none yet'}", where, since)

@@ -69,8 +69,8 @@ def without_instance(case: Case, vm: VirtualMachine) -> Iterator[Finding]:
 def before_running(case: Case, vmi: VirtualMachineInstance) -> Iterator[Finding]:
     """Of a VirtualMachineInstance that has not run yet."""
     stated = case.condition(SYNCHRONIZED)
-    told = stated is not None and stated.status == "False"
-    if stated is not None and told:
+    explained = stated is not None and stated.status == "False"
+    if stated is not None and explained:
         what = f"it does not start: {stated.reason}: {stated.message}"
         advice = _ADVICE.get(stated.reason, "mend what the message names")
         yield Finding(PROBLEM, what, case.vmi_object, stated.last_transition_time or "", advice)
@@ -79,13 +79,13 @@ def before_running(case: Case, vmi: VirtualMachineInstance) -> Iterator[Finding]
     yield from _claims(case)
     pod = case.pod
     if pod is not None:
-        yield from _pod(case, vmi, pod, told=told)
-    elif not told:
+        yield from _pod(case, vmi, pod, explained=explained)
+    elif not explained:
         what = "virt-controller has not created its launcher pod yet"
         yield Finding(WAIT, what, case.vmi_object, _since(vmi), "look at the events of the VirtualMachineInstance")
 
 
-def _pod(case: Case, vmi: VirtualMachineInstance, pod: Pod, *, told: bool) -> Iterator[Finding]:
+def _pod(case: Case, vmi: VirtualMachineInstance, pod: Pod, *, explained: bool) -> Iterator[Finding]:
     scheduled = condition_of(pod.status.conditions, "PodScheduled")
     where = f"Pod {pod.name}"
     if not pod.spec.node_name:
@@ -100,13 +100,13 @@ def _pod(case: Case, vmi: VirtualMachineInstance, pod: Pod, *, told: bool) -> It
         return
     troubled = list(node_findings(case.suite, pod.spec.node_name))
     yield from troubled
-    if (why := pod_trouble(pod)) and not told:
+    if (why := pod_trouble(pod)) and not explained:
         reason = next((reason for reason in _ADVICE if reason in why), "")
         advice = _ADVICE.get(reason, f"kubectl -n {case.namespace} describe pod {pod.metadata.name}")
         yield Finding(
             PROBLEM, f"the launcher pod does not start: {why}", where, pod.metadata.creation_timestamp, advice
         )
-    elif not troubled and not told:
+    elif not troubled and not explained:
         node = pod.spec.node_name
         if vmi.status.phase is VmiPhase.SCHEDULED or pod.ready:
             what = f"virt-handler on node {node} starts the guest"

@@ -35,7 +35,6 @@ class ContainerStatus(msgspec.Struct, frozen=True, rename="camel"):
 
     name: str
     image: str = ""
-    restart_count: int = 0
     state: ContainerState = ContainerState()
     last_state: ContainerState = ContainerState()
 
