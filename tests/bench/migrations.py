@@ -16,10 +16,10 @@ from typing import Any
 from tests.bench.percentiles import percentile
 from tests.e2e.audit import Request, requests
 from tests.e2e.claims import shared_claim
-from tests.e2e.cluster import kubectl
+from tests.e2e.cluster import kubectl, until
 from tests.e2e.draining import drain, drainable, on, remove_migrations
 from tests.e2e.guest_shell import Shell, disk
-from tests.e2e.guests import Guest, booting_from_disk, disk_manifest, image, observed, running, until
+from tests.e2e.guests import Guest, booting_from_disk, disk_manifest, image, observed, running
 from tests.e2e.migrations import asked, launchers, migratable, migrate
 
 MOVES, DRAINED = 20, 6

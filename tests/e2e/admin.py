@@ -19,8 +19,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from tests.e2e.cluster import NAMESPACE, apply, get, kubectl
-from tests.e2e.guests import until
+from tests.e2e.cluster import NAMESPACE, apply, get, kubectl, until
 
 PEM = serialization.Encoding.PEM
 

@@ -12,8 +12,7 @@ from urllib.request import Request, urlopen
 import yaml
 from localcluster.registry import MANIFEST_TYPES
 
-from tests.e2e.cluster import NAMESPACE, ROOT, condition_of, get, kubectl
-from tests.e2e.guests import until
+from tests.e2e.cluster import NAMESPACE, ROOT, condition_of, get, kubectl, until
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,9 +7,8 @@ import os
 import re
 import signal
 import subprocess
-from collections.abc import Iterator
-from contextlib import contextmanager
-from contextvars import ContextVar
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -19,7 +18,7 @@ import pytest
 from localcluster import node
 from localcluster.settings import Cluster
 
-from tests.e2e.reading import Reader
+from tests.e2e.kubectl_requests import Client
 
 NAMESPACE = "kubevirt"
 ROOT = Path(__file__).parents[2]
@@ -36,34 +35,53 @@ def kubectl(*arguments: str, stdin: str | None = None, check: bool = True, deadl
 
 
 @cache
-def _reader(kubeconfig: str) -> Reader | None:
-    return Reader.of(json.loads(kubectl("config", "view", "--raw", "--flatten", "--minify", "-o", "json")))
+def _client_of(kubeconfig: str) -> Client | None:
+    return Client.of(json.loads(kubectl("config", "view", "--raw", "--flatten", "--minify", "-o", "json")))
 
 
-_POLLS: ContextVar[bool] = ContextVar("polls", default=False)
-
-
-@contextmanager
-def polling() -> Iterator[None]:
-    """Meanwhile `get` starts no kubectl: a test that polls with it takes a quarter of a processor. A single look has
-    the delay of a user's."""
-    token = _POLLS.set(True)
-    try:
-        yield
-    finally:
-        _POLLS.reset(token)
+def _client() -> Client | None:
+    return _client_of(os.environ["KUBECONFIG"])
 
 
 def get(*arguments: str) -> Any:
     """An object or a list as JSON, by the arguments of ``kubectl get``."""
-    reader = _reader(os.environ["KUBECONFIG"]) if _POLLS.get() else None
-    found = reader.get(arguments) if reader else None
+    client = _client()
+    found = client.get(arguments) if client else None
     return json.loads(kubectl("get", *arguments, "-o", "json")) if found is None else found
 
 
 def apply(*manifests: dict[str, Any]) -> None:
     """``kubectl apply`` of manifests."""
-    kubectl("apply", "-f", "-", stdin=json.dumps({"apiVersion": "v1", "kind": "List", "items": list(manifests)}))
+    client = _client()
+    rest = [body for body in manifests if client is None or not client.create(body)]
+    if rest:
+        kubectl("apply", "-f", "-", stdin=json.dumps({"apiVersion": "v1", "kind": "List", "items": rest}))
+
+
+def remove(kind: str, *names: str, namespace: str = "default", seconds: float = 90) -> None:
+    """``kubectl delete --ignore-not-found --wait``."""
+    client = _client()
+    refused = [name for name in names if client is None or not client.delete(kind, name, namespace)]
+    if refused:
+        kubectl("-n", namespace, "delete", kind, *refused, "--ignore-not-found", f"--timeout={seconds:.0f}s")
+    for name in names:
+        until(lambda name=name: not _listed(kind, name, namespace), f"{kind} {name} to be gone", seconds)
+
+
+def _listed(kind: str, name: str, namespace: str) -> list[dict[str, Any]]:
+    """The object of that name, if there is one."""
+    found: list[dict[str, Any]] = get(kind, "-n", namespace, "--field-selector", f"metadata.name={name}")["items"]
+    return found
+
+
+def until(condition: Callable[[], bool], what: str, seconds: float = 60, every: float = 0.2) -> float:
+    """Poll from outside, like a user; returns the seconds that it took."""
+    started = time.monotonic()
+    while not condition():
+        if time.monotonic() - started > seconds:
+            raise AssertionError(f"after {seconds:.0f} s still waiting for {what}")
+        time.sleep(every)
+    return time.monotonic() - started
 
 
 def nodes() -> list[str]:
@@ -75,12 +93,29 @@ def nodes() -> list[str]:
 def wait(kind: str, name: str, condition: str, *, namespace: str = "default", seconds: int = 120) -> None:
     """``kubectl wait``; on a timeout fails with the output of ``kubectl describe``."""
     try:
-        arguments = ("-n", namespace, "wait", kind, name, f"--for={condition}", f"--timeout={seconds}s")
-        kubectl(*arguments, deadline=seconds + 30)
+        until(lambda: _meets(_listed(kind, name, namespace), condition), f"{condition} of {kind} {name}", seconds)
     except AssertionError as error:
         described = kubectl("-n", namespace, "describe", kind, name, check=False)
         pods = kubectl("get", "pods", "-A", "-o", "wide", check=False)
         raise AssertionError(f"{error}\n{described[-4000:]}\n{pods}") from None
+
+
+def _meets(found: list[dict[str, Any]], condition: str) -> bool:
+    """Whether the object meets a condition in the words of ``kubectl wait``: ``delete``, ``condition=TYPE[=STATUS]`` or
+    ``jsonpath={.a.b}=VALUE``."""
+    form, _, rest = condition.partition("=")
+    if form == "delete":
+        return not found
+    if not found:
+        return False
+    what, _, value = rest.partition("=")
+    if form == "condition":
+        return str(condition_of(found[0], what).get("status", "")).lower() == (value or "true").lower()
+    assert form == "jsonpath", condition
+    field: Any = found[0]
+    for key in re.split(r"(?<!\\)\.", what.strip("{}").strip(".")):
+        field = field.get(key.replace("\\", "")) if isinstance(field, dict) else None
+    return field is not None and (str(field).lower() if isinstance(field, bool) else str(field)) == value
 
 
 def condition_of(body: dict[str, Any], kind: str) -> dict[str, Any]:

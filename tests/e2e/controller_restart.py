@@ -9,8 +9,7 @@ from datetime import UTC, datetime
 
 from virt_core.conventions.component_pod import HEALTH_PATH, HEALTH_PORT
 
-from tests.e2e.cluster import NAMESPACE, get, kubectl, process
-from tests.e2e.guests import until
+from tests.e2e.cluster import NAMESPACE, get, kubectl, process, until
 
 _SECONDS = 120
 

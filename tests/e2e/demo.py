@@ -15,8 +15,8 @@ from pathlib import Path
 
 from localcluster.console import Console
 
-from tests.e2e.cluster import NAMESPACE, ROOT, get, kubectl, wait
-from tests.e2e.guests import Guest, observed, until
+from tests.e2e.cluster import NAMESPACE, ROOT, get, kubectl, until, wait
+from tests.e2e.guests import Guest, observed
 from tests.e2e.killing import COMPONENTS, are_replaced, victims
 
 NAME = "demo"

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 import subprocess
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,7 +14,7 @@ from typing import Any
 
 import yaml
 
-from tests.e2e.cluster import ROOT, apply, condition_of, get, kubectl, polling, process, wait
+from tests.e2e.cluster import ROOT, apply, condition_of, get, kubectl, process, remove, until, wait
 
 OBSERVER = Path(__file__).with_name("observer.py")
 EXAMPLE = Path(__file__).with_name("demo-vmi.yaml")
@@ -167,7 +166,7 @@ def created(*manifests: dict[str, Any]) -> Iterator[list[Guest]]:
     try:
         yield [Guest(name) for name in names]
     finally:
-        kubectl("delete", "vmi", *names, "--ignore-not-found", "--wait", "--timeout=90s")
+        remove("vmi", *names)
 
 
 @contextmanager
@@ -216,7 +215,7 @@ def observed(*guests: Guest, name: str = "") -> Iterator[Callable[[], dict[str, 
         until(lambda: all(t.count > 0 for t in _read(name, guests).values()), "the first tick of each guest")
         yield lambda: _read(name, guests)
     finally:
-        kubectl("delete", "pod", name, "--ignore-not-found", "--wait", "--timeout=60s")
+        remove("pod", name, seconds=60)
 
 
 def _read(observer: str, guests: tuple[Guest, ...]) -> dict[str, Ticks]:
@@ -242,17 +241,3 @@ def undisturbed(seen: dict[str, Ticks], guests: list[Guest], pids: dict[str, int
         assert guest.qemu_pid() == pids[guest.name]
         assert (len(tick.boots), tick.connections) == (1, 1)
         assert tick.longest_gap < MAX_GAP
-
-
-def until(condition: Callable[[], bool], what: str, seconds: float = 60, every: float = 0.2) -> float:
-    """Poll from outside, like a user; returns the seconds that it took. The first look has the delay of a user's."""
-    started = time.monotonic()
-    if condition():
-        return time.monotonic() - started
-    with polling():
-        while True:
-            time.sleep(every)
-            if condition():
-                return time.monotonic() - started
-            if time.monotonic() - started > seconds:
-                raise AssertionError(f"after {seconds:.0f} s still waiting for {what}")

@@ -11,8 +11,8 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from tests.e2e.cluster import apply, get, kubectl, wait
-from tests.e2e.guests import Guest, image, manifest, until
+from tests.e2e.cluster import apply, get, kubectl, until, wait
+from tests.e2e.guests import Guest, image, manifest
 
 OBSERVER = Path(__file__).with_name("service_observer.py")
 

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from tests.e2e.cluster import apply, get, kubectl
-from tests.e2e.guests import manifest, until
+from tests.e2e.cluster import apply, get, kubectl, until
+from tests.e2e.guests import manifest
 
 
 def replica_set(name: str, replicas: int, *, runs: bool = False) -> dict[str, Any]:

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.cluster import apply, kubectl, wait
+from tests.e2e.cluster import apply, kubectl, until, wait
 from tests.e2e.guest_shell import Shell
-from tests.e2e.guests import Guest, disk_manifest, running, until
+from tests.e2e.guests import Guest, disk_manifest, running
 from tests.samples.public_keys import KEY, OTHER
 
 pytestmark = pytest.mark.parallel

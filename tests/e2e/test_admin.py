@@ -19,8 +19,7 @@ from kubevirt.admin.v1 import admin_pb2, admin_pb2_grpc
 from virt_operator.certificates.issue import new_authority, new_leaf
 
 from tests.e2e.admin import Identity, administrator, authority, channel, forwarded, new_user, replicas
-from tests.e2e.cluster import NAMESPACE, ROOT, get, kubectl
-from tests.e2e.guests import until
+from tests.e2e.cluster import NAMESPACE, ROOT, get, kubectl, until
 
 COMPONENTS = ("virt-api", "virt-controller", "virt-handler", "virt-operator")
 USER = "admin-port-test"

@@ -17,8 +17,8 @@ from virt_core.kube.resource import VIRTUAL_MACHINE_INSTANCES
 from virt_core.objects.kubevirt import Configuration
 from virt_core.vmi.defaults import defaulted
 
-from tests.e2e.cluster import NAMESPACE, get, kubectl, wait
-from tests.e2e.guests import Guest, manifest, running, until
+from tests.e2e.cluster import NAMESPACE, get, kubectl, until, wait
+from tests.e2e.guests import Guest, manifest, running
 
 RATE = 10  # creations a second
 AFTER = 3.0  # seconds that are still asked after the last old replica is gone

@@ -10,8 +10,7 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import given, settings
 
-from tests.e2e.cluster import get, kubectl
-from tests.e2e.guests import until
+from tests.e2e.cluster import get, kubectl, until
 from tests.samples.launcher_pods import pod
 from tests.samples.unsupported import UNSUPPORTED, spec_with
 from tests.samples.vmis import Spec, supported

@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.cluster import apply, get, kubectl, wait
-from tests.e2e.guests import image, until
+from tests.e2e.cluster import apply, get, kubectl, until, wait
+from tests.e2e.guests import image
 from tests.e2e.replica_sets import existing, has, replica_set
 from tests.support.authorities import Authority
 

@@ -17,8 +17,7 @@ from localcluster.settings import Cluster
 from virt_core.conventions.node_certificate import SIGNER_NAME, dns_names
 from virt_handler.certificates.request import new_request
 
-from tests.e2e.cluster import NAMESPACE, ROOT, get, kubectl
-from tests.e2e.guests import until
+from tests.e2e.cluster import NAMESPACE, ROOT, get, kubectl, until
 
 SECONDS = float(os.environ.get("CERTIFICATES_SECONDS", "0"))  # 900 for the soak; else until all is new, once
 RATE = 10

@@ -17,8 +17,8 @@ from virt_operator.packaging.chart import write_chart
 from virt_operator.packaging.manifest import write_manifests
 from virt_operator.strategy.settings import InstallSettings
 
-from tests.e2e.cluster import NAMESPACE, get, kubectl, wait
-from tests.e2e.guests import manifest, observed, running, until
+from tests.e2e.cluster import NAMESPACE, get, kubectl, until, wait
+from tests.e2e.guests import manifest, observed, running
 
 pytestmark = pytest.mark.slow
 BLOCK = "BlockUninstallIfWorkloadsExist"

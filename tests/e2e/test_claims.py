@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.claims import claim, folder_of_node, in_node, loop_device, node_name
+from tests.e2e.cluster import until
 from tests.e2e.guest_shell import Shell, disk
-from tests.e2e.guests import created, disk_manifest, running, until
+from tests.e2e.guests import created, disk_manifest, running
 
 pytestmark = pytest.mark.parallel
 

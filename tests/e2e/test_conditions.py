@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.cluster import apply, kubectl, wait
-from tests.e2e.guests import Guest, created, manifest, running, until
+from tests.e2e.cluster import apply, kubectl, until, wait
+from tests.e2e.guests import Guest, created, manifest, running
 
 pytestmark = pytest.mark.parallel
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from tests.e2e.cluster import kubectl, process
+from tests.e2e.cluster import kubectl, process, until
 from tests.e2e.guest_shell import Shell
-from tests.e2e.guests import Guest, logged, manifest, running, until
+from tests.e2e.guests import Guest, logged, manifest, running
 
 pytestmark = pytest.mark.parallel
 

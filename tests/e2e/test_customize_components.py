@@ -13,8 +13,7 @@ from typing import Any
 import pytest
 
 from tests.e2e.builds import condition, suite
-from tests.e2e.cluster import NAMESPACE, condition_of, get, kubectl, processes
-from tests.e2e.guests import until
+from tests.e2e.cluster import NAMESPACE, condition_of, get, kubectl, processes, until
 from tests.e2e.removal import refusal
 
 WITHIN = 90.0  # seconds

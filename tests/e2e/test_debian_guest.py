@@ -16,8 +16,8 @@ from typing import Any
 import pytest
 
 from tests.e2e import debian_image
-from tests.e2e.cluster import apply, kubectl
-from tests.e2e.guests import Guest, disk_manifest, running, until
+from tests.e2e.cluster import apply, kubectl, until
+from tests.e2e.guests import Guest, disk_manifest, running
 
 pytestmark = pytest.mark.slow
 

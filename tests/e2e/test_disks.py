@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.cluster import apply, get, kubectl
+from tests.e2e.cluster import apply, get, kubectl, until
 from tests.e2e.guest_shell import Shell, disk
-from tests.e2e.guests import Guest, booting_from_disk, created, disk_manifest, image, running, until
+from tests.e2e.guests import Guest, booting_from_disk, created, disk_manifest, image, running
 
 pytestmark = pytest.mark.parallel
 

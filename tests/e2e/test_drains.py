@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.cluster import NAMESPACE, get, kubectl
+from tests.e2e.cluster import NAMESPACE, get, kubectl, until
 from tests.e2e.draining import drain, drainable, on, remove_migrations
-from tests.e2e.guests import Guest, await_events, manifest, observed, running, until
+from tests.e2e.guests import Guest, await_events, manifest, observed, running
 
 HANDLERS = "kubevirt.io=virt-handler"
 

@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 from virt_operator.strategy.ref import DEFINED, KINDS, MANAGED_BY_OPERATOR
 
-from tests.e2e.cluster import NAMESPACE, get, kubectl, wait
-from tests.e2e.guests import manifest, running, until
+from tests.e2e.cluster import NAMESPACE, get, kubectl, until, wait
+from tests.e2e.guests import manifest, running
 
 REPAIRED_WITHIN = 15.0  # seconds
 SELECTOR = f"app.kubernetes.io/managed-by={MANAGED_BY_OPERATOR}"

@@ -22,8 +22,8 @@ from virt_operator.strategy.ref import DEFINED, KINDS, MANAGED_BY_OPERATOR, Ref
 from virt_operator.suite.observed import PARTS
 
 from tests.e2e.audit import requests
-from tests.e2e.cluster import NAMESPACE, get, wait
-from tests.e2e.guests import manifest, running, until
+from tests.e2e.cluster import NAMESPACE, get, until, wait
+from tests.e2e.guests import manifest, running
 
 REPAIRED_WITHIN = 20.0  # seconds, for all objects of one round together
 QUIET = 20.0  # seconds in which nothing more is written

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.cluster import get, kubectl
-from tests.e2e.guests import Guest, manifest, running, until
+from tests.e2e.cluster import get, kubectl, until
+from tests.e2e.guests import Guest, manifest, running
 from tests.e2e.migrations import evict
 
 pytestmark = pytest.mark.parallel

@@ -9,8 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.cluster import apply, get, kubectl
-from tests.e2e.guests import until
+from tests.e2e.cluster import apply, get, kubectl, until
 from tests.e2e.virtual_machines import existing, status, vm_manifest
 
 pytestmark = pytest.mark.parallel

@@ -21,9 +21,9 @@ from localcluster import control_plane, kube_binary, node, processes, waiting
 from localcluster.settings import Cluster
 
 from tests.e2e import claims
-from tests.e2e.cluster import NAMESPACE, Process, apply, get, in_node, kubectl, nodes, process, wait
+from tests.e2e.cluster import NAMESPACE, Process, apply, get, in_node, kubectl, nodes, process, until, wait
 from tests.e2e.guest_shell import Shell, disk
-from tests.e2e.guests import Guest, disk_manifest, manifest, observed, running, undisturbed, until
+from tests.e2e.guests import Guest, disk_manifest, manifest, observed, running, undisturbed
 from tests.e2e.virtual_machines import another_guest_runs, existing, has, vm_manifest
 
 pytestmark = pytest.mark.chaos

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.cluster import get, wait
-from tests.e2e.guests import Guest, created, manifest, running, until
+from tests.e2e.cluster import get, until, wait
+from tests.e2e.guests import Guest, created, manifest, running
 
 pytestmark = pytest.mark.parallel
 

@@ -17,8 +17,8 @@ from virt_core.kube.resource import NODES, VIRTUAL_MACHINE_INSTANCES, Resource
 from virt_operator.strategy.handler_policies import MACHINE_POLICY, NODE_POLICY
 
 from tests.e2e.audit import STOLEN_TOKEN
-from tests.e2e.cluster import NAMESPACE, apply, get, kubectl, nodes
-from tests.e2e.guests import Guest, manifest, running, until
+from tests.e2e.cluster import NAMESPACE, apply, get, kubectl, nodes, until
+from tests.e2e.guests import Guest, manifest, running
 
 pytestmark = pytest.mark.parallel
 

@@ -13,8 +13,8 @@ import pytest
 from localcluster.settings import Cluster
 
 from tests.e2e.claims import in_node, node_name
-from tests.e2e.cluster import get, wait
-from tests.e2e.guests import created, manifest, observed, until
+from tests.e2e.cluster import get, until, wait
+from tests.e2e.guests import created, manifest, observed
 
 COUNT = Path("/proc/sys/vm/nr_hugepages")
 RESOURCE = "hugepages-2Mi"

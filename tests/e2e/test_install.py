@@ -7,8 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.cluster import NAMESPACE, get, kubectl, wait
-from tests.e2e.guests import until
+from tests.e2e.cluster import NAMESPACE, get, kubectl, until, wait
 
 
 @pytest.mark.parallel

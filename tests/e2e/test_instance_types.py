@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.cluster import NAMESPACE, apply, condition_of, get, kubectl, process, wait
-from tests.e2e.guests import Guest, until
+from tests.e2e.cluster import NAMESPACE, apply, condition_of, get, kubectl, process, until, wait
+from tests.e2e.guests import Guest
 from tests.e2e.virtual_machines import another_guest_runs, existing, has, request, status, vm_manifest
 
 GROUP = "instancetype.kubevirt.io"

@@ -10,18 +10,8 @@ import time
 
 import pytest
 
-from tests.e2e.cluster import NAMESPACE, apply, get, kubectl, nodes, wait
-from tests.e2e.guests import (
-    MAX_GAP,
-    booting_from_disk,
-    disk_manifest,
-    image,
-    logged,
-    manifest,
-    observed,
-    running,
-    until,
-)
+from tests.e2e.cluster import NAMESPACE, apply, get, kubectl, nodes, until, wait
+from tests.e2e.guests import MAX_GAP, booting_from_disk, disk_manifest, image, logged, manifest, observed, running
 from tests.e2e.killing import SIDECARS, VICTIMS, are_replaced, victims
 
 LIFE = 3.0  # seconds that each virt-handler lives while ten VMIs are created

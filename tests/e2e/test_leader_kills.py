@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from tests.e2e.builds import NEXT, TODAY, Build, by_image_tag, by_manifest, reached, runs, set_image_tag
-from tests.e2e.cluster import NAMESPACE, get, kubectl, nodes, process
-from tests.e2e.guests import MAX_GAP, manifest, observed, running, until
+from tests.e2e.cluster import NAMESPACE, get, kubectl, nodes, process, until
+from tests.e2e.guests import MAX_GAP, manifest, observed, running
 from tests.e2e.removal import SUITE
 from tests.e2e.watching import History, watching
 

@@ -14,8 +14,8 @@ import pytest
 from localcluster import api_client, node, processes, up, waiting
 from localcluster.settings import Cluster
 
-from tests.e2e.cluster import NAMESPACE, get, kubectl, wait
-from tests.e2e.guests import manifest, running, until
+from tests.e2e.cluster import NAMESPACE, get, kubectl, until, wait
+from tests.e2e.guests import manifest, running
 
 pytestmark = [
     pytest.mark.skipif(

@@ -8,8 +8,8 @@ from contextlib import contextmanager
 
 import pytest
 
-from tests.e2e.cluster import NAMESPACE, get, kubectl, nodes
-from tests.e2e.guests import manifest, running, until
+from tests.e2e.cluster import NAMESPACE, get, kubectl, nodes, until
+from tests.e2e.guests import manifest, running
 
 COMPONENTS = {"virt-api": "virtAPI", "virt-controller": "virtController", "virt-operator": "virtOperator"}
 DETAIL = '"level": "debug"'

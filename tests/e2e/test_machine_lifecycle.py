@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 from localcluster.console import Console
 
-from tests.e2e.cluster import get, kubectl, wait
+from tests.e2e.cluster import get, kubectl, until, wait
 from tests.e2e.guest_shell import Shell
-from tests.e2e.guests import created, disk_manifest, logged, manifest, running, until
+from tests.e2e.guests import created, disk_manifest, logged, manifest, running
 
 pytestmark = pytest.mark.parallel
 

@@ -23,10 +23,10 @@ from localcluster import base_image
 
 from tests import support
 from tests.e2e.claims import shared_claim
-from tests.e2e.cluster import NAMESPACE, apply, get, kubectl
+from tests.e2e.cluster import NAMESPACE, apply, get, kubectl, until
 from tests.e2e.draining import remove_migrations
 from tests.e2e.guest_shell import Shell
-from tests.e2e.guests import Guest, disk_manifest, image, running, until
+from tests.e2e.guests import Guest, disk_manifest, image, running
 from tests.e2e.migrations import asked, launchers, migratable, migrate
 from tests.support.moves import Move, table, troubles
 

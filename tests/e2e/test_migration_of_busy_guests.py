@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.cluster import apply, get, process
-from tests.e2e.guests import Guest, disk_manifest, running, until
+from tests.e2e.cluster import apply, get, process, until
+from tests.e2e.guests import Guest, disk_manifest, running
 from tests.e2e.migrations import launchers, migrate, migration, phase, policy, state
 
 pytestmark = [pytest.mark.slow, pytest.mark.parallel]

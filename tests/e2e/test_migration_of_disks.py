@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.cluster import apply, condition_of, get, kubectl
+from tests.e2e.cluster import apply, condition_of, get, kubectl, until
 from tests.e2e.guest_shell import Shell, disk
-from tests.e2e.guests import disk_manifest, image, running, until
+from tests.e2e.guests import disk_manifest, image, running
 from tests.e2e.migrations import ended, migratable, migrate, migration
 
 pytestmark = pytest.mark.parallel

@@ -10,8 +10,8 @@ import pytest
 from localcluster import clients
 from localcluster.settings import Cluster
 
-from tests.e2e.cluster import get, kubectl
-from tests.e2e.guests import Guest, until
+from tests.e2e.cluster import get, kubectl, until
+from tests.e2e.guests import Guest
 from tests.e2e.migrations import ended, migrate, policy, state
 from tests.e2e.virtual_machines import another_guest_runs, existing, has, vm_manifest
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.cluster import NAMESPACE, apply, condition_of, get, kubectl
-from tests.e2e.guests import Guest, await_events, running, until
+from tests.e2e.cluster import NAMESPACE, apply, condition_of, get, kubectl, until
+from tests.e2e.guests import Guest, await_events, running
 from tests.e2e.migrations import ended, evict, launchers, migratable, migrate, migration, phase, policy, state
 
 pytestmark = pytest.mark.parallel

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tests.e2e.cluster import apply, kubectl
-from tests.e2e.guests import observed, running, until
+from tests.e2e.cluster import apply, kubectl, until
+from tests.e2e.guests import observed, running
 from tests.e2e.migrations import asked, migratable, migrate, migration
 
 pytestmark = pytest.mark.parallel

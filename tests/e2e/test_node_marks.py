@@ -7,8 +7,7 @@ import subprocess
 from datetime import UTC, datetime
 from typing import Any
 
-from tests.e2e.cluster import NAMESPACE, get, kubectl, nodes
-from tests.e2e.guests import until
+from tests.e2e.cluster import NAMESPACE, get, kubectl, nodes, until
 
 HEARTBEAT, SCHEDULABLE = "kubevirt.io/heartbeat", "kubevirt.io/schedulable"
 KVM, TUN = "devices.kubevirt.io/kvm", "devices.kubevirt.io/tun"

@@ -7,8 +7,7 @@ import json
 import pytest
 from virt_core.conventions.subresources import SUPPORTED, VERSIONS
 
-from tests.e2e.cluster import get, kubectl
-from tests.e2e.guests import until
+from tests.e2e.cluster import get, kubectl, until
 
 pytestmark = pytest.mark.parallel
 

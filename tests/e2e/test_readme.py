@@ -12,8 +12,8 @@ import pytest
 from localcluster import clients
 from localcluster.settings import Cluster
 
-from tests.e2e.cluster import ROOT, apply, get, kubectl
-from tests.e2e.guests import image, until
+from tests.e2e.cluster import ROOT, apply, get, kubectl, until
+from tests.e2e.guests import image
 from tests.e2e.migrations import migration, phase
 
 pytestmark = pytest.mark.parallel

@@ -12,8 +12,8 @@ import pytest
 from virt_core.objects.quantity import parse_quantity
 
 from tests.e2e import audit
-from tests.e2e.cluster import apply, condition_of, get, kubectl, wait
-from tests.e2e.guests import manifest, until
+from tests.e2e.cluster import apply, condition_of, get, kubectl, until, wait
+from tests.e2e.guests import manifest
 
 pytestmark = pytest.mark.parallel
 

@@ -11,8 +11,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.e2e.cluster import NAMESPACE, apply, get, kubectl, wait
-from tests.e2e.guests import manifest, running, until
+from tests.e2e.cluster import NAMESPACE, apply, get, kubectl, until, wait
+from tests.e2e.guests import manifest, running
 from tests.e2e.removal import OPERATOR, SUITE, install, last_resort, left, operators_own, refusal
 
 pytestmark = pytest.mark.last(2)  # a new suite has another history in the audit log

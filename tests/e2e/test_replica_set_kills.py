@@ -9,8 +9,7 @@ from datetime import UTC, datetime
 import pytest
 
 from tests.e2e import audit
-from tests.e2e.cluster import NAMESPACE, get, kubectl, process
-from tests.e2e.guests import until
+from tests.e2e.cluster import NAMESPACE, get, kubectl, process, until
 from tests.e2e.replica_sets import existing, has, instances, replica_set
 
 REPLICAS = 40

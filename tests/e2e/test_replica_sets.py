@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.cluster import apply, condition_of, get, kubectl, process, wait
-from tests.e2e.guests import Guest, await_events, until
+from tests.e2e.cluster import apply, condition_of, get, kubectl, process, until, wait
+from tests.e2e.guests import Guest, await_events
 from tests.e2e.replica_sets import existing, has, instances, replica_set, status
 
 pytestmark = pytest.mark.parallel

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from tests.e2e.cluster import kubectl
-from tests.e2e.guests import observed, running, until
+from tests.e2e.cluster import kubectl, until
+from tests.e2e.guests import observed, running
 from tests.e2e.migrations import migratable, migrate
 
 _LABEL = "kubevirt.io/schedulable"  # each handler repeats it every minute

@@ -10,8 +10,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from tests.e2e.cluster import NAMESPACE, get, kubectl, process
-from tests.e2e.guests import until
+from tests.e2e.cluster import NAMESPACE, get, kubectl, process, until
 from tests.e2e.removal import OPERATOR
 
 SOON = 30.0

@@ -12,8 +12,8 @@ import pytest
 from localcluster.console import Console, ConsoleEnded, ConsoleRefused
 from virt_core.conventions.subresources import SUPPORTED
 
-from tests.e2e.cluster import kubectl
-from tests.e2e.guests import Guest, until
+from tests.e2e.cluster import kubectl, until
+from tests.e2e.guests import Guest
 
 pytestmark = pytest.mark.parallel
 

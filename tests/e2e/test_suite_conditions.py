@@ -14,8 +14,7 @@ import pytest
 from localcluster.settings import Cluster
 
 from tests.e2e.builds import condition
-from tests.e2e.cluster import NAMESPACE, apply, condition_of, get, kubectl, processes
-from tests.e2e.guests import until
+from tests.e2e.cluster import NAMESPACE, apply, condition_of, get, kubectl, processes, until
 from tests.e2e.watching import watching
 
 WEBHOOK = "nobody-answers.tests.example"

@@ -11,8 +11,8 @@ from localcluster import kube_binary, node
 from localcluster.settings import Cluster
 
 from tests.e2e.builds import NEXT, by_image_tag, condition, reached
-from tests.e2e.cluster import NAMESPACE, condition_of, get
-from tests.e2e.guests import manifest, running, until
+from tests.e2e.cluster import NAMESPACE, condition_of, get, until
+from tests.e2e.guests import manifest, running
 
 pytestmark = [pytest.mark.chaos, pytest.mark.usefixtures("back_to_today")]
 DEAD = "node2"

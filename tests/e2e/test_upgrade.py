@@ -29,8 +29,8 @@ from tests.e2e.builds import (
     set_image_tag,
     suite,
 )
-from tests.e2e.cluster import NAMESPACE, ROOT, apply, get, kubectl, nodes, wait
-from tests.e2e.guests import MAX_GAP, Guest, manifest, observed, running, undisturbed, until
+from tests.e2e.cluster import NAMESPACE, ROOT, apply, get, kubectl, nodes, until, wait
+from tests.e2e.guests import MAX_GAP, Guest, manifest, observed, running, undisturbed
 from tests.e2e.migrations import migratable
 from tests.e2e.watching import History, template_variables, watching
 from tests.next_release.edits import FIELD_NUMBER, NEWEST, next_version

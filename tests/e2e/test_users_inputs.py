@@ -9,8 +9,8 @@ import subprocess
 
 import pytest
 
-from tests.e2e.cluster import NAMESPACE, get, kubectl, wait
-from tests.e2e.guests import disk_manifest, manifest, running, until
+from tests.e2e.cluster import NAMESPACE, get, kubectl, until, wait
+from tests.e2e.guests import disk_manifest, manifest, running
 
 ANNOTATIONS = {
     "cluster-autoscaler.kubernetes.io/safe-to-evict": "true",

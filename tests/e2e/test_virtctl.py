@@ -16,8 +16,8 @@ import pytest
 from localcluster import clients
 from localcluster.settings import Cluster
 
-from tests.e2e.cluster import NAMESPACE, ROOT, get, kubectl
-from tests.e2e.guests import Guest, manifest, running, until
+from tests.e2e.cluster import NAMESPACE, ROOT, get, kubectl, until
+from tests.e2e.guests import Guest, manifest, running
 
 pytestmark = pytest.mark.slow
 

@@ -16,8 +16,8 @@ import yaml
 from localcluster import clients
 from localcluster.settings import Cluster
 
-from tests.e2e.cluster import ROOT, apply, get, kubectl
-from tests.e2e.guests import Guest, until
+from tests.e2e.cluster import ROOT, apply, get, kubectl, until
+from tests.e2e.guests import Guest
 from tests.e2e.virtual_machines import existing, has, request, status, vm_manifest
 
 pytestmark = pytest.mark.parallel

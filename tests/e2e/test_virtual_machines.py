@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.cluster import apply, condition_of, get, kubectl, wait
-from tests.e2e.guests import Guest, await_events, until
+from tests.e2e.cluster import apply, condition_of, get, kubectl, until, wait
+from tests.e2e.guests import Guest, await_events
 from tests.e2e.virtual_machines import another_guest_runs, existing, has, request, status, vm_manifest
 
 pytestmark = pytest.mark.parallel

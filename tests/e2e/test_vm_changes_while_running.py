@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from virt_core.testing.patches import merge_patch
 
-from tests.e2e.cluster import condition_of, get, kubectl
-from tests.e2e.guests import MAX_GAP, Guest, observed, until
+from tests.e2e.cluster import condition_of, get, kubectl, until
+from tests.e2e.guests import MAX_GAP, Guest, observed
 from tests.e2e.virtual_machines import another_guest_runs, existing, has, request, vm_manifest
 from tests.samples.template_changes import CHANGES, LIVE
 

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from tests.e2e.claims import claim, folder_of_node, node_name
-from tests.e2e.cluster import apply, get, kubectl
-from tests.e2e.guests import Guest, until
+from tests.e2e.cluster import apply, get, kubectl, until
+from tests.e2e.guests import Guest
 from tests.e2e.virtual_machines import existing, has, vm_manifest
 
 pytestmark = pytest.mark.parallel

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from localcluster.settings import Cluster
 
-from tests.e2e.cluster import apply, get, kubectl, process, processes, wait
-from tests.e2e.guests import Guest, await_events, manifest, observed, running, until
+from tests.e2e.cluster import apply, get, kubectl, process, processes, until, wait
+from tests.e2e.guests import Guest, await_events, manifest, observed, running
 
 pytestmark = pytest.mark.parallel
 

@@ -7,8 +7,7 @@ import subprocess
 
 import pytest
 
-from tests.e2e.cluster import NAMESPACE, get, kubectl
-from tests.e2e.guests import until
+from tests.e2e.cluster import NAMESPACE, get, kubectl, until
 from tests.e2e.removal import refusal
 
 

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from tests.e2e.cluster import apply, get, kubectl, wait
-from tests.e2e.guests import manifest, until
+from tests.e2e.cluster import apply, get, kubectl, remove, until, wait
+from tests.e2e.guests import manifest
 
 
 def vm_manifest(name: str, strategy: str = "Always", **template: Any) -> dict[str, Any]:
@@ -37,7 +37,7 @@ def removed_afterwards(name: str) -> Iterator[str]:
     try:
         yield name
     finally:
-        kubectl("delete", "vm", name, "--ignore-not-found", "--wait", "--timeout=90s")
+        remove("vm", name)
 
 
 def request(name: str, verb: str, **options: Any) -> str:

@@ -1,7 +1,7 @@
-"""Reads of objects by the arguments of ``kubectl get``, in this process. Called by cluster.py, which knows kubectl.
+"""Requests that kubectl would send, sent by this process. Called by cluster.py, which knows kubectl.
 
-A test polls several times a second. A kubectl that starts for each poll takes more of the processors than the guests.
-What is not understood here is left to kubectl: other arguments, users without a client certificate, every error.
+A kubectl that starts for each look of a test takes a fifth of the processors of all end-to-end tests. What is not
+understood here is left to kubectl: other arguments, users without a client certificate, every error.
 """
 
 from __future__ import annotations
@@ -19,6 +19,8 @@ from urllib.parse import urlencode
 import urllib3
 
 _DISCOVERY = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"
+_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
+_CREATES = "?fieldManager=kubectl-client-side-apply&fieldValidation=Strict"
 _SELECTORS = {"-l": "labelSelector", "--field-selector": "fieldSelector"}
 _SECONDS = 60.0
 
@@ -69,7 +71,7 @@ class Place:
         return f"{self.path}{namespace}/{self.plural}{name}{selected}"
 
 
-class Reader:
+class Client:
     """Keeps its connections to the API server, and where it serves what."""
 
     def __init__(self, config: Any) -> None:
@@ -86,7 +88,7 @@ class Reader:
         self._places: dict[str, Place] = {}
 
     @classmethod
-    def of(cls, config: Any) -> Reader | None:
+    def of(cls, config: Any) -> Client | None:
         """None where the user has no client certificate."""
         users, clusters = config.get("users") or [], config.get("clusters") or []
         is_known = users and "client-certificate-data" in users[0]["user"]
@@ -99,6 +101,33 @@ class Reader:
         found = self._read(place.url(query)) if query and place and not _lacks_namespace(query, place) else None
         return found and _as_printed(found)
 
+    def create(self, manifest: dict[str, Any]) -> bool:
+        """As ``kubectl apply`` creates an object, for a later one to compare with. False: kubectl must do it, because
+        there is one already, or say what is wrong with it."""
+        group = manifest["apiVersion"].rpartition("/")[0]
+        place = self._place(f"{manifest['kind'].lower()}.{group}".rstrip("."))
+        if place is None or place.path.split("/", 2)[2] != manifest["apiVersion"]:
+            return False
+        metadata = {"annotations": {}, **manifest["metadata"]}
+        if place.is_namespaced:
+            metadata.setdefault("namespace", "default")
+        applied = {**manifest, "metadata": metadata}
+        words = json.dumps(applied, separators=(",", ":")) + "\n"
+        metadata = {**metadata, "annotations": {**metadata["annotations"], _APPLIED: words}}
+        query = Query(place.plural, "", metadata.get("namespace", ""), {})
+        body = json.dumps({**manifest, "metadata": metadata}).encode()
+        status, _ = self._request("POST", place.url(query) + _CREATES, body=body)
+        return status == 201
+
+    def delete(self, kind: str, name: str, namespace: str) -> bool:
+        """False: kubectl must say why not. An object that is not there is deleted."""
+        place = self._place(kind)
+        if place is None:
+            return False
+        body = b'{"propagationPolicy":"Background"}'
+        status, _ = self._request("DELETE", place.url(Query(kind, name, namespace, {})), body=body)
+        return status in (200, 202, 404)
+
     def _place(self, resource: str) -> Place | None:
         if resource not in self._places:  # a definition may be new
             for root in ("/apis", "/api"):  # the core group last: its words win
@@ -106,11 +135,19 @@ class Reader:
         return self._places.get(resource)
 
     def _read(self, path: str, accept: str = "application/json") -> Any:
+        status, answer = self._request("GET", path, accept)
+        return json.loads(answer) if status == 200 else None
+
+    def _request(
+        self, method: str, path: str, accept: str = "application/json", body: bytes | None = None
+    ) -> tuple[int, bytes]:
+        """The status, 0 without an answer, and what was answered."""
+        headers = {"Accept": accept, "Content-Type": "application/json"}
         try:
-            answer = self._pool.request("GET", self._server + path, headers={"Accept": accept}, retries=False)
+            answer = self._pool.request(method, self._server + path, body=body, headers=headers, retries=False)
         except urllib3.exceptions.HTTPError:
-            return None
-        return json.loads(answer.data) if answer.status == 200 else None
+            return 0, b""
+        return answer.status, answer.data
 
 
 def _lacks_namespace(query: Query, place: Place) -> bool:
