@@ -112,7 +112,7 @@ class Client:
         if place.is_namespaced:
             metadata.setdefault("namespace", "default")
         applied = {**manifest, "metadata": metadata}
-        words = json.dumps(applied, separators=(",", ":")) + "\n"
+        words = json.dumps(applied, separators=(",", ":"), sort_keys=True) + "\n"
         metadata = {**metadata, "annotations": {**metadata["annotations"], _APPLIED: words}}
         query = Query(place.plural, "", metadata.get("namespace", ""), {})
         body = json.dumps({**manifest, "metadata": metadata}).encode()
