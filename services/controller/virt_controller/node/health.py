@@ -7,10 +7,8 @@ or sets the taint out-of-service, or if Kubernetes removes the pod.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
 
 from virt_core.conventions import labels
-from virt_core.objects.meta import seconds_since
 from virt_core.vmi.status import HANDLER_UNRESPONSIVE, NODE_NOT_READY, NODE_UNREACHABLE
 
 from virt_controller.node.observe import Node
@@ -38,8 +36,9 @@ class Trouble:
         return self.reason == NODE_DELETED
 
 
-def trouble(name: str, node: Node | None, now: datetime) -> Trouble | None:
-    """What is wrong with the node; None if it is healthy. `node` is None if it does not exist."""
+def trouble(name: str, node: Node | None, silence: float) -> Trouble | None:
+    """What is wrong with the node; None if it is healthy. `node` is None if it does not exist. `silence` is the time in
+    seconds since its handler's last heartbeat."""
     if node is None:
         return Trouble(NODE_DELETED, f"node {name} has been deleted", lost=True)
     ready = node.ready
@@ -51,12 +50,7 @@ def trouble(name: str, node: Node | None, now: datetime) -> Trouble | None:
         if unreachable:
             return Trouble(NODE_UNREACHABLE, f"node {name} is unreachable{detail}")
         return Trouble(NODE_NOT_READY, f"node {name} is not ready{detail}")
-    if silence(node, now) > labels.HEARTBEAT_SECONDS:
-        since = node.metadata.annotations[labels.HEARTBEAT]
+    if silence > labels.HEARTBEAT_SECONDS:
+        since = node.metadata.annotations.get(labels.HEARTBEAT, "")
         return Trouble(HANDLER_UNRESPONSIVE, f"virt-handler on node {name} has not been heard of since {since}")
     return None
-
-
-def silence(node: Node, now: datetime) -> float:
-    """Seconds since the handler's last heartbeat; 0 for a node that never had one, or whose clock is ahead."""
-    return seconds_since(node.metadata.annotations.get(labels.HEARTBEAT), now)

@@ -116,7 +116,7 @@ class VmiReconciler:
             return replace(observed, spec=spec, claims=claims, refusal=refusal, rules=rules)
         self._refusals.forget(vmi.key)
         events = await self._pod_events(pod) if needs_events(vmi, pod, now) else ()
-        found = {node: self._nodes.trouble(node, now) for node in {pod.spec.node_name, *active.values()} if node}
+        found = {node: self._nodes.trouble(node) for node in {pod.spec.node_name, *active.values()} if node}
         troubles = {node: trouble for node, trouble in found.items() if trouble is not None}
         return replace(observed, troubles=troubles, pod_events=events)
 
