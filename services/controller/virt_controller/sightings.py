@@ -1,4 +1,4 @@
-"""How long this process has seen things as they are, by its own clock. Used by node/reconcile.py.
+"""How long this process has seen things as they are, by its own clock. Used by node/ and vmi/reconcile.py.
 
 A time that another machine wrote may be minutes away from this one's clock, so its age says nothing. What counts is
 when the value has changed here. A new process counts from its first look.

@@ -6,6 +6,7 @@ what they have seen of copies.
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import count
 from typing import Any
 
 from virt_controller.caches import Caches
@@ -14,10 +15,12 @@ from virt_controller.migration.plan import Planner
 from virt_controller.migration.reconcile import MigrationReconciler
 from virt_controller.node.reconcile import Nodes
 from virt_controller.pod.containers import LauncherSettings
+from virt_controller.sightings import Sightings
 from virt_controller.vmi.plan import Planner as VmiPlanner
 from virt_controller.vmi.reconcile import VmiReconciler
 from virt_core.kube.client import KubeClient
 from virt_core.kube.events import EventRecorder
+from virt_core.kube.reflector import Key
 from virt_core.kube.resource import (
     EVENTS,
     KUBEVIRTS,
@@ -44,12 +47,16 @@ class MigrationWorld:
 
     def __init__(self, server: FakeApiServer, migrations: dict[str, Any] | None = None, **annotations: str) -> None:
         self.server = server
+        self.looks = count()
+        self.over_seconds = 60.0
+        """For so long the controller of guests has seen, at each look, that the last migration is over."""
+
         self.seconds = 0.0
         """The time that has passed, by the clock of the controller that leads."""
 
         self.new_leader()
         self._jobs = Passes(server, JOB, self._migrations, most=8)
-        self._vmis = Passes(server, VMI, _vmis, most=8)
+        self._vmis = Passes(server, VMI, self._guests, most=8)
         configuration: dict[str, Any] = {"developerConfiguration": {"useEmulation": True}}
         if migrations is not None:
             configuration["migrations"] = migrations
@@ -105,6 +112,11 @@ class MigrationWorld:
     def _migrations(self, client: KubeClient, caches: Caches) -> MigrationReconciler:
         events = EventRecorder(client, "test", "test")
         return MigrationReconciler(client, caches, Planner(LAUNCHER), events, self._copies)
+
+    def _guests(self, client: KubeClient, caches: Caches) -> VmiReconciler:
+        nodes, events = Nodes(client, caches.nodes), EventRecorder(client, "test", "test")
+        over: Sightings[Key] = Sightings(lambda: next(self.looks) * self.over_seconds)
+        return VmiReconciler(client, caches, nodes, VmiPlanner(LAUNCHER), events, migrations_over=over)
 
     async def settle(self, client: KubeClient) -> None:
         """Both controllers work until neither writes."""
@@ -241,11 +253,6 @@ class MigrationWorld:
 def _running(started: str = "2026-01-01T00:00:00Z") -> dict[str, Any]:
     state = {"running": {"startedAt": started}}
     return {"phase": "Running", "conditions": [], "containerStatuses": [{"name": "compute", "state": state}]}
-
-
-def _vmis(client: KubeClient, caches: Caches) -> VmiReconciler:
-    nodes = Nodes(client, caches.nodes)
-    return VmiReconciler(client, caches, nodes, VmiPlanner(LAUNCHER), EventRecorder(client, "test", "test"))
 
 
 async def handed_off(server: FakeApiServer, client: KubeClient, **settings: Any) -> MigrationWorld:

@@ -41,6 +41,23 @@ async def test_the_next_migration_waits_until_the_failed_ones_pod_is_gone(
     assert len(world.pods) == 2 and left not in world.pods
 
 
+@pytest.mark.parametrize("ended", ["1970-01-01T00:00:00Z", "2999-01-01T00:00:00Z"])
+async def test_a_handler_has_ten_seconds_to_end_a_pod_without_guest_whatever_its_clock_says(
+    server: FakeApiServer, client: KubeClient, ended: str
+) -> None:
+    world = await handed_off(server, client)
+    left = world.target["metadata"]["name"]
+    world.prepare()
+    world.report(failed=True, completed=True, failureReason="the link is cut", endTimestamp=ended)
+    for seconds in (0.0, 9.0):
+        world.over_seconds = seconds
+        await world.settle(client)
+        assert "deletionTimestamp" not in world.pods[left]["metadata"]
+    world.over_seconds = 10.0
+    await world.settle(client)
+    assert "deletionTimestamp" in world.pods[left]["metadata"]
+
+
 async def test_an_older_request_fails_once_a_younger_one_has_begun(server: FakeApiServer, client: KubeClient) -> None:
     world = MigrationWorld(server)
     world.add_job("younger", phase="Scheduling")

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-
 from virt_core.kube.client import KubeClient
 from virt_core.kube.resource import PODS, VIRTUAL_MACHINE_INSTANCE_MIGRATIONS, VIRTUAL_MACHINE_INSTANCES
-from virt_core.objects.meta import rfc3339
 from virt_core.testing.api_server import FakeApiServer
 
 from tests.unit.controller.migration_world import JOB, VMI, MigrationWorld, handed_off
@@ -58,8 +55,8 @@ async def test_the_pod_of_a_guest_that_arrived_by_a_failed_migration_stays_when_
     world = await handed_off(server, client)
     arrived = world.target["metadata"]["name"]
     world.prepare()
-    ended = rfc3339(datetime.now(UTC))
-    world.report(failed=True, completed=True, failureReason="the target does not answer", endTimestamp=ended)
+    world.over_seconds = 0.0
+    world.fail("the target does not answer")
     await world.settle(client)
     assert world.phase == "Failed" and "deletionTimestamp" not in world.pods[arrived]["metadata"]
     world.arrive()

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from virt_core.conventions import labels, migration
-from virt_core.objects.meta import rfc3339, seconds_since
+from virt_core.objects.meta import rfc3339
 from virt_core.objects.patch import Operation, guarded_patch, pointer
 from virt_core.vmi.migration_state import MigrationState, failure, without_expectation
 from virt_core.vmi.status import status_patch
@@ -88,7 +88,7 @@ def _over(observed: Observed, state: MigrationState) -> tuple[Action, ...] | Non
     if pod is None or pod.metadata.deletion_timestamp is not None:
         return ready or None
     patience = _PATIENCE if state.target_node_address else 0.0  # without it there is nothing that a handler ends
-    wait = patience - seconds_since(state.end_timestamp, observed.now)
+    wait = patience - observed.migration_over  # endTimestamp is by the clock of a node
     return (*ready, LookAgain(wait) if wait > 0 else DeletePod(name, uid, without_guest=True))
 
 

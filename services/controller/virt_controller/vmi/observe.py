@@ -55,6 +55,9 @@ class Observed:
     rules: NamespaceRules | None = None
     """The namespace's rules for resources of pods. Read only after it has refused a pod."""
 
+    migration_over: float = 0.0
+    """Seconds since this process has seen that the last migration is over."""
+
     unconfigured: str = ""
     """Why the configuration is unknown."""
 

@@ -25,6 +25,7 @@ from virt_controller.controller import Controller, Refusals
 from virt_controller.execution import Refused
 from virt_controller.node.reconcile import Nodes
 from virt_controller.pod.observed import Claim, LauncherPod
+from virt_controller.sightings import Sightings
 from virt_controller.vmi.execute import Executor
 from virt_controller.vmi.namespaces import Namespaces
 from virt_controller.vmi.observe import Observed, PodRefusal, current_pod
@@ -38,7 +39,14 @@ class VmiReconciler:
     """Reconciles the VirtualMachineInstances of the cluster."""
 
     def __init__(
-        self, client: KubeClient, caches: Caches, nodes: Nodes, planner: Planner, events: EventRecorder
+        self,
+        client: KubeClient,
+        caches: Caches,
+        nodes: Nodes,
+        planner: Planner,
+        events: EventRecorder,
+        *,
+        migrations_over: Sightings[Key] | None = None,
     ) -> None:
         self._client = client
         self._caches = caches
@@ -48,6 +56,7 @@ class VmiReconciler:
         self._controller = Controller("vmi", caches, workers=_WORKERS)
         self._executor = Executor(client, events, caches.vmis.wrote, caches.pods.rewrote)
         self._clock = asyncio.get_running_loop().time
+        self._migrations_over = migrations_over if migrations_over is not None else Sightings(self._clock)
         self._namespaces = Namespaces(client, self._clock)
         self._refusals: Refusals[PodRefusal] = Refusals()  # of VMIs without a pod; by UID, as the spec cannot change
         caches.vmis.subscribe(self._controller.enqueue)
@@ -64,6 +73,7 @@ class VmiReconciler:
         vmi = self._caches.vmis.get(key)
         if vmi is None:
             self._refusals.forget(key)
+            self._migrations_over.look(key, None)
             return None
         observed = await self._observe(vmi, datetime.now(UTC))
         try:
@@ -95,7 +105,9 @@ class VmiReconciler:
             return await self._executor.execute(observed.vmi, obeying)
 
     async def _observe(self, vmi: VirtualMachineInstance, now: datetime) -> Observed:
-        caches, active = self._caches, vmi.status.active_pods
+        caches, active, state = self._caches, vmi.status.active_pods, vmi.status.migration_state
+        over = state is not None and not state.active
+        self._migrations_over.look(vmi.key, (vmi.metadata.uid, state.migration_uid) if state and over else None)
         pods = caches.pods.concerning(vmi)
         observed = Observed(
             vmi,
@@ -103,6 +115,7 @@ class VmiReconciler:
             caches.configuration.current,
             now,
             removed=caches.pods.removed(vmi),
+            migration_over=self._migrations_over.seconds(vmi.key),
             unconfigured=caches.configuration.unknown,
         )
         pod = current_pod(vmi, pods)
