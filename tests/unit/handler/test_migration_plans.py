@@ -108,6 +108,7 @@ def kinds(actions: tuple[Any, ...]) -> list[type]:
         (PREPARED, RUNNING, COPYING, [PatchStatus]),
         (STARTED, RUNNING, NEVER_HEARD, [StartMigration]),
         (STARTED | {"startTimestamp": "2026-01-31T09:54:59Z"}, RUNNING, NEVER_HEARD, [CancelMigration]),
+        (STARTED | {"startTimestamp": "2026-01-31T10:05:01Z"}, RUNNING, NEVER_HEARD, [CancelMigration]),  # set back
         (STARTED, RUNNING, COPYING, []),
         (STARTED, RUNNING, MigrationReport(Progress.COPYING, mode="Paused"), [PatchStatus]),
         (STARTED | ABORT, RUNNING, COPYING, [CancelMigration]),

@@ -71,6 +71,12 @@ def test_nothing_is_written_for_a_short_copy_or_more_than_once_a_second(
     assert progress(stored, started, MigrationReport(phase, copied=COPYING.copied), NOW) is None
 
 
+@pytest.mark.parametrize(("stored", "started"), [({}, ago(-3600)), ({"timestamp": ago(-3600)}, STARTED)])
+def test_progress_is_shown_also_after_the_clock_was_set_back(stored: dict[str, Any], started: str) -> None:
+    shown = progress(stored, started, COPYING, NOW)
+    assert shown is not None and shown["timestamp"] == rfc3339(NOW)
+
+
 def test_the_time_of_a_copy_without_progress_stays() -> None:
     """virt-controller sees by it that the copy has stalled."""
     shown = progress({}, STARTED, COPYING, NOW)

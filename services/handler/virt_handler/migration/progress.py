@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
-from virt_core.objects.meta import rfc3339, seconds_since
+from virt_core.objects.meta import rfc3339, seconds_since, seconds_until
 from virt_core.vmi.migration_state import SUSPENDED
 
 from virt_handler.migration.report import MigrationReport, Progress
@@ -27,9 +27,9 @@ def progress(
     stored: Mapping[str, Any], started: str | None, report: MigrationReport, now: datetime
 ) -> dict[str, Any] | None:
     """What is to be written now; None: nothing. `stored` is what stands there."""
-    if report.progress is not Progress.COPYING or seconds_since(started, now) < _QUIET:
+    if report.progress is not Progress.COPYING or _young(started, _QUIET, now):
         return None
-    if stored and seconds_since(stored.get("timestamp"), now) < _PERIOD:
+    if stored and _young(stored.get("timestamp"), _PERIOD, now):
         return None
     copied = report.copied
     written = {
@@ -46,3 +46,8 @@ def progress(
     if gain > copied.rate * _CLEARLY and 0 < copied.remaining <= gain * _LONGEST:
         written["expectedEnd"] = rfc3339(now + timedelta(seconds=copied.remaining / gain))
     return written
+
+
+def _young(moment: str | None, seconds: int, now: datetime) -> bool:
+    """Whether less time has passed since then. A moment in the future is from before the clock was set back."""
+    return not seconds_until(moment, now) and seconds_since(moment, now) < seconds

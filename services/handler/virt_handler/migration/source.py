@@ -12,7 +12,7 @@ from typing import Any
 
 from google.protobuf import duration_pb2
 from kubevirt.launcher.v1 import migration_pb2, state_pb2
-from virt_core.objects.meta import seconds_since
+from virt_core.objects.meta import seconds_since, seconds_until
 from virt_core.objects.migration_configuration import MigrationConfiguration
 from virt_core.vmi.accepted import AcceptedSpec
 from virt_core.vmi.instance import VmiPhase
@@ -58,7 +58,8 @@ def _next_step(side: ObservedSide, now: datetime) -> tuple[Action, ...]:
         return _identity(side)
     ready = state.target_node_address and state.target_certificate_authority
     if ready and side.report is not None and side.report.progress is Progress.NOT_STARTED:
-        if seconds_since(state.start_timestamp, now) > _PATIENCE:
+        # One of these is 0: the clock may have been set back since.
+        if seconds_since(state.start_timestamp, now) + seconds_until(state.start_timestamp, now) > _PATIENCE:
             return (_cancel(side),)
         # In this order: while no start is reported, nothing is copied, and the controller may end the migration.
         return (*_patched(side, side.report.mode, now), StartMigration(_start(side)))
