@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -63,7 +63,7 @@ async def updater(client: KubeClient, *, idle: timedelta = timedelta(hours=1)) -
     """With caches that see nothing more; its last batch was `idle` ago."""
     caches = Caches(client, "kubevirt")
     made = WorkloadUpdater(client, caches, EventRecorder(client, "test", "test"), "new")
-    made._last_batch = datetime.now(UTC) - idle
+    made._last_batch = made._clock() - idle.total_seconds()
     running = asyncio.create_task(caches.run(), name="caches")
     async with asyncio.timeout(30):
         await caches.wait()

@@ -67,8 +67,8 @@ class Observed:
     parallel_migrations: int
     """As many as run at a time in the cluster."""
 
-    last_batch: datetime
-    """When guests were last evicted, or this leader began."""
+    since_batch: timedelta
+    """How long ago guests were last evicted, or this leader began."""
 
     now: datetime
 

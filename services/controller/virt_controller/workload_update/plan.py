@@ -14,7 +14,7 @@ from virt_core.conventions.conditions import WORKLOAD_UPDATE_BLOCKED
 from virt_core.conventions.migration import NEVER, WORKLOAD_UPDATE, WORKLOAD_UPDATE_POLICY, WORKLOAD_UPDATE_WINDOW
 from virt_core.migration.admission import SYSTEM_CRITICAL
 from virt_core.migration.migration import MigrationPhase, VirtualMachineInstanceMigration
-from virt_core.objects.meta import Condition, seconds_since
+from virt_core.objects.meta import Condition, seconds_since, seconds_until
 from virt_core.vmi import eviction
 from virt_core.vmi.eviction import eviction_strategy, is_migratable, live_migratable, why_not_migratable
 
@@ -78,9 +78,7 @@ def _migrations(observed: Observed, due: list[Workload]) -> tuple[CreateMigratio
 
 def _evictions(observed: Observed, due: list[Workload]) -> tuple[Evict, ...]:
     """A batch, if the last one was long enough ago."""
-    if (
-        observed.now - observed.last_batch
-    ) < observed.strategy.batch_interval or EVICT not in observed.strategy.methods:
+    if observed.since_batch < observed.strategy.batch_interval or EVICT not in observed.strategy.methods:
         return ()
     leaving = sorted((found for found in due if not _migrates(observed, found) and found.pod), key=_urgency)
     return tuple(Evict(workload.vmi, workload.pod) for workload in leaving[: max(0, observed.strategy.batch_size)])
@@ -152,7 +150,10 @@ def _failed(workload: Workload) -> tuple[str, str] | None:
 
 def _rests(observed: Observed, workload: Workload) -> bool:
     """Whether it is too early for another attempt: after a failure, as long again as there have been failures."""
-    ages = [seconds_since(_ended_at(failure), observed.now) for failure in _failures(workload)]
+    failures = _failures(workload)
+    if failures and seconds_until(_ended_at(failures[-1]), observed.now) > _RETRY_FIRST:
+        return False  # written by a leader whose clock is ahead, or before this one's was set back
+    ages = [seconds_since(_ended_at(failure), observed.now) for failure in failures]
     return bool(ages) and ages[-1] < max(_RETRY_FIRST, min(ages[0] - ages[-1], _RETRY_LAST))
 
 

@@ -6,6 +6,7 @@ waits a whole interval before its first batch.
 
 from __future__ import annotations
 
+import asyncio
 from datetime import UTC, datetime, timedelta
 
 from virt_core.kube.client import KubeClient
@@ -39,7 +40,8 @@ class WorkloadUpdater:
         self._queue: WorkQueue[str] = WorkQueue("workload update")
         self._executor = Executor(client, events, caches.vmis.wrote, caches.migrations.wrote)
         caches.migrations_of_vmis.subscribe(lambda _: self._look_soon())
-        self._last_batch = datetime.now(UTC)
+        self._clock = asyncio.get_running_loop().time
+        self._last_batch = self._clock()
         self._reported: tuple[str, int] | None = None
         caches.vmis.subscribe(lambda _: self._look_soon())
         caches.configuration.subscribe(lambda: self._queue.add(_KEY))
@@ -52,7 +54,7 @@ class WorkloadUpdater:
     async def work(self) -> None:
         """Work until cancelled, starting when every cache is complete."""
         await self._caches.wait()
-        self._last_batch, self._reported = datetime.now(UTC), None
+        self._last_batch, self._reported = self._clock(), None
         await self._queue.run(lambda _: self.look(), workers=1, first=[_KEY])
 
     async def look(self) -> float | None:
@@ -63,7 +65,7 @@ class WorkloadUpdater:
         observed = self._observe(kubevirt)
         actions = plan(observed)
         if any(isinstance(action, Evict) for action in actions):
-            self._last_batch = observed.now
+            self._last_batch = self._clock()
         again = await self._executor.execute(actions)
         found = kubevirt.metadata.uid, count(observed)
         if found != self._reported:
@@ -82,7 +84,7 @@ class WorkloadUpdater:
             tuple(self._workload(vmi) for vmi in self._caches.vmis),
             running,
             settings.parallel_migrations_per_cluster or 0,
-            self._last_batch,
+            timedelta(seconds=self._clock() - self._last_batch),
             datetime.now(UTC),
         )
 
