@@ -11,6 +11,7 @@ import pytest
 from virt_core.kube.errors import Conflict, Unavailable
 from virt_core.kube.queue import Retry, WorkQueue
 
+from tests.support import virtual_time
 from tests.support.patience import PATIENCE
 
 
@@ -77,6 +78,29 @@ async def test_a_key_is_tried_again_with_growing_delays(failure: Exception) -> N
         await finished.wait()
     delays = [later - earlier for earlier, later in pairwise(times)]
     assert all(delay >= least for delay, least in zip(delays, (0.049, 0.099, 0.199), strict=True)), delays
+
+
+def test_the_delays_begin_anew_when_the_failures_of_a_key_are_forgiven() -> None:
+    times: list[float] = []
+
+    async def check() -> None:
+        finished = asyncio.Event()
+        queue = WorkQueue[str]("test")
+
+        async def reconcile(key: str) -> None:
+            times.append(asyncio.get_running_loop().time())
+            if len(times) == 10:
+                queue.forgive(key)
+            if len(times) == 12:
+                finished.set()
+            raise Unavailable(503, "down")
+
+        async with working(queue, reconcile, "a"):
+            await finished.wait()
+
+    virtual_time.run(check())
+    delays = [round(later - earlier, 2) for earlier, later in pairwise(times)]
+    assert delays == [0.05, 0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 6.4, 12.8, 0.05, 0.1]
 
 
 async def test_whoever_asks_for_a_retry_bounds_its_delay() -> None:

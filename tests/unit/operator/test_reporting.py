@@ -30,9 +30,10 @@ WEBHOOK = 'Internal error occurred: failed calling webhook "policy.example.com":
 
 
 class Suite:
-    """The KubeVirt object as a user watches it."""
+    """The KubeVirt object as a user watches it, and the operator that reconciles it."""
 
-    def __init__(self, client: KubeClient) -> None:
+    def __init__(self, client: KubeClient, reconciler: Reconciler) -> None:
+        self.reconciler = reconciler
         self._changed = asyncio.Event()
         self.watch = Reflector(client, KUBEVIRTS, SuiteObject, lambda _: self._changed.set())
 
@@ -62,8 +63,9 @@ async def installing(
     server.reviews.rules = [rule for rules in HELD.values() for rule in rules]
     server.put(CONFIG_MAPS.path("kubevirt"), to_config_map(strategy, INSTALL))
     server.put(KUBEVIRTS.path("kubevirt"), {"metadata": {"name": "kubevirt"}, "spec": {}})
-    authority, suite = AuthorityWatch(client, "kubevirt"), Suite(client)
+    authority = AuthorityWatch(client, "kubevirt")
     reconciler = Reconciler(client, authority, replace(OPERATOR, certificates=folder))
+    suite = Suite(client, reconciler)
     async with asyncio.TaskGroup() as group:
         tasks = [group.create_task(run()) for run in (suite.watch.run, authority.run, reconciler.run)]
         yield suite
@@ -116,3 +118,25 @@ async def test_a_defect_is_reported(client: KubeClient, server: FakeApiServer, t
         failed = conditions(await suite.until(lambda status: "Synchronized" in conditions(status)))
         assert failed["Synchronized"].startswith("False DeploymentFailed: defect of virt-operator ")
         assert "KeyError: 'Unknown'" in failed["Synchronized"]
+
+
+async def test_a_changed_spec_is_tried_at_once_and_soon_again_however_long_the_one_before_has_failed(
+    client: KubeClient, server: FakeApiServer, tmp_path: Path
+) -> None:
+    refusals: asyncio.Queue[None] = asyncio.Queue()
+
+    def refuse(method: str, place: Place) -> None:
+        if place.plural == "services" and method != "GET":
+            refusals.put_nowait(None)
+            raise Refused(403, "Forbidden", "admission denies it")
+
+    server.fault = refuse
+    async with installing(client, server, tmp_path, PRINTED) as suite:
+        await suite.until(lambda status: "Synchronized" in conditions(status))
+        suite.reconciler._queue._failures["suite"] = 20  # a later failure is tried again after 30 s
+        while not refusals.empty():
+            refusals.get_nowait()
+        server.patch(KUBEVIRTS.path("kubevirt", "kubevirt"), {"spec": {"workloadUpdateStrategy": {}}})
+        async with asyncio.timeout(25):
+            for _ in range(8):
+                await refusals.get()

@@ -71,6 +71,10 @@ class WorkQueue(Generic[K]):
             timer.cancel()
         self._timers[key] = loop.call_later(delay, self.add, key)
 
+    def forgive(self, key: K) -> None:
+        """Earlier failures of `key` delay its retries no longer: something else is requested of it."""
+        self._failures.pop(key, None)
+
     async def run(
         self, reconcile: Callable[[K], Awaitable[float | None]], workers: int, *, first: Iterable[K] = ()
     ) -> None:

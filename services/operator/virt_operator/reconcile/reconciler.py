@@ -66,6 +66,7 @@ class Reconciler:
         # The last written status by UID: a pass that does not see it yet must not repeat its event.
         self._written: dict[str, KubeVirtStatus] = {}
         self._failing_since: float | None = None  # the loop's time
+        self._requested: object = None  # which version of which KubeVirt object the last pass was about
         self._log = logs.bound("virt_operator.reconciler")
 
     async def run(self) -> None:
@@ -85,6 +86,7 @@ class Reconciler:
         """A pass. A failure is reported on the KubeVirt object before the error is raised to the queue."""
         began = asyncio.get_running_loop().time()
         observed = self._observe()
+        self._forgive_failures_of_another_request(observed.suite)
         if observed.suite is not None:
             logs.set_verbosity(operator_verbosity(observed.suite.spec))
         decided, failure = Plan(), None
@@ -104,6 +106,14 @@ class Reconciler:
         if failure is not None:
             raise failure.error
         return _delay(decided, observed)
+
+    def _forgive_failures_of_another_request(self, suite: SuiteObject | None) -> None:
+        """Whoever changes the spec, to mend what fails for example, does not wait because of what failed before."""
+        meta = suite.metadata if suite is not None else None
+        requested = (meta.uid, meta.generation, meta.deletion_timestamp) if meta is not None else None
+        if requested != self._requested:
+            self._requested = requested
+            self._queue.forgive(_SUITE)
 
     def _observe(self) -> Observed:
         observed = self._inventory.observe()
