@@ -50,6 +50,38 @@ async def test_an_object_that_is_deleted_before_the_watch_showed_it_is_known_to_
         running.cancel()
 
 
+async def test_a_repair_that_deletes_an_object_is_remembered_until_somebody_else_deletes_it(
+    client: KubeClient, server: FakeApiServer, tmp_path: Path
+) -> None:
+    changed = asyncio.Event()
+    inventory = Inventory(client, AuthorityWatch(client, "kubevirt"), Certificates(tmp_path), "kubevirt", changed.set)
+    (watch,) = (
+        coroutine for name, coroutine in inventory.watches() if name == "watch of ConfigMap" or coroutine.close()
+    )
+
+    async def until(there: bool) -> None:
+        async with asyncio.timeout(PATIENCE):
+            while (REF in inventory.observe().owned) is not there:
+                changed.clear()
+                await changed.wait()
+
+    server.put(CONFIG_MAPS.path("kubevirt"), BODY)
+    running = asyncio.create_task(watch)
+    try:
+        await until(there=True)
+        inventory.repairs.deleting(REF, BODY, inventory.observe().owned[REF])
+        await client.delete(CONFIG_MAPS, "kubevirt", "written")
+        await until(there=False)
+        assert REF in inventory.observe().repairs
+        inventory.repairs.created(REF, BODY, server.put(CONFIG_MAPS.path("kubevirt"), BODY))
+        await until(there=True)
+        await client.delete(CONFIG_MAPS, "kubevirt", "written")
+        await until(there=False)
+        assert REF not in inventory.observe().repairs
+    finally:
+        running.cancel()
+
+
 async def test_a_heartbeat_on_a_node_is_no_reason_for_a_pass_and_the_end_of_its_kubelet_is(
     client: KubeClient, server: FakeApiServer, tmp_path: Path
 ) -> None:

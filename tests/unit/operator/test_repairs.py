@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import json
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from virt_core.kube.client import KubeClient
+from virt_core.kube.resource import DEPLOYMENTS
 from virt_core.testing.api_server import FakeApiServer
+from virt_core.testing.place import Place
+from virt_core.testing.refused import Refused
 from virt_operator.strategy.ref import Body
 from virt_operator.suite.observed import Repair
 from virt_operator.suite.repairs import after_repair, held_until
@@ -41,6 +45,40 @@ async def test_what_a_user_changes_again_and_again_is_written_each_time_without_
         assert [why for why in await passes(world) if "changed by each write" in why] == []
         written = world.owned[API].content()
         assert written["spec"]["template"]["spec"]["dnsPolicy"] == policy
+
+
+def a_webhook_sets_the_selector(world: World) -> None:
+    """Of each virt-api that is created. The field is immutable."""
+    store, virt_api = world.server.store, Place.parse(DEPLOYMENTS.path("kubevirt", "virt-api"))
+    apply, patch = store.apply, store.json_patch
+
+    def create(place: Place, body: Body, *args: Any) -> Body:
+        selected = {**body["spec"], "selector": {"matchLabels": {"stranger": "1"}}} if place == virt_api else None
+        return apply(place, {**body, "spec": selected} if selected is not None else body, *args)
+
+    def change(place: Place, *args: Any) -> Body:
+        if place == virt_api:
+            raise Refused(422, "Invalid", "spec.selector: field is immutable")
+        return patch(place, *args)
+
+    store.apply, store.json_patch = create, change  # type: ignore[method-assign]
+
+
+async def test_what_a_webhook_changes_at_each_creation_is_deleted_ever_less_often(world: World) -> None:
+    a_webhook_sets_the_selector(world)
+    world.create()
+    deletion = "DELETE", DEPLOYMENTS.path("kubevirt", "virt-api")
+    deletions = []
+    for seconds in (0, 6, 11):
+        world.offset += timedelta(seconds=seconds)
+        before = world.server.requests.count(deletion)
+        for _ in range(20):
+            decided = await world.run_pass()
+            world.act()
+        deletions.append(world.server.requests.count(deletion) - before)
+        (why,) = [wait.why for wait in decided.waits if wait.what == str(API)]
+        assert "spec.selector.matchLabels" in why and "next attempt at" in why and API in world.owned
+    assert deletions == [3, 1, 1]
 
 
 def body(port: int = 443, **labels: str) -> Body:

@@ -32,6 +32,7 @@ from virt_operator.change.plan import plan
 from virt_operator.reconcile.availability import outages, since
 from virt_operator.reconcile.execute import Executor
 from virt_operator.reconcile.inventory import Inventory
+from virt_operator.reconcile.repaired import Repaired
 from virt_operator.reconcile.status import status_of
 from virt_operator.settings import Settings
 from virt_operator.strategy.install_strategy import InstallStrategy, strategy_of, to_config_map
@@ -41,9 +42,8 @@ from virt_operator.strategy.ref import KINDS, MANAGED_BY_OPERATOR, Body, Ref
 from virt_operator.strategy.settings import InstallSettings
 from virt_operator.suite.actions import Action
 from virt_operator.suite.lost_status import recovered
-from virt_operator.suite.observed import Comparison, NodeObject, Observed, OwnedObject, PodObject, Repair, SuiteObject
+from virt_operator.suite.observed import Comparison, NodeObject, Observed, OwnedObject, PodObject, SuiteObject
 from virt_operator.suite.plan import Plan
-from virt_operator.suite.repairs import after_repair
 
 from .strangers import edit
 from .suites import HELD, INSTALL, OPERATOR
@@ -92,13 +92,14 @@ class World:
 
     offset: timedelta = timedelta(0)
     comparisons: dict[Ref, Comparison] = field(default_factory=dict)
-    repairs: dict[Ref, Repair] = field(default_factory=dict)
+    repairs: Repaired = field(init=False)
     outages_since: dict[str, datetime] = field(default_factory=dict)
     pods_made: int = 0
     decoded: dict[Ref, OwnedObject] = field(default_factory=dict)
     """Last version of each object that was read; the operator's inventory keeps these as well."""
 
     def __post_init__(self) -> None:
+        self.repairs = Repaired(lambda: self.now)
         self.authority = AuthorityWatch(self.client, "kubevirt")
         made = authority_data(Authority(new_authority(datetime.now(UTC), DEFAULT.authority.duration)))
         data = {key: value for key, value in made.items() if value is not None}
@@ -123,10 +124,6 @@ class World:
 
     def compared(self, ref: Ref, comparison: Comparison) -> None:
         self.comparisons[ref] = comparison
-
-    def repaired(self, ref: Ref, desired: Body, live: OwnedObject, answer: Body) -> None:
-        made = _decoded(answer, OwnedObject)
-        self.repairs[ref] = after_repair(self.repairs.get(ref), desired, live, made, self.now)
 
     # What the operator sees.
 
@@ -164,7 +161,8 @@ class World:
     def observe(self) -> Observed:
         owned, pods, suite = self.owned, self.handlers, self.suite
         self.comparisons = {ref: comparison for ref, comparison in self.comparisons.items() if ref in owned}
-        self.repairs = {ref: repair for ref, repair in self.repairs.items() if ref in owned}
+        for ref in set(self.repairs.by_ref) - owned.keys():
+            self.repairs.gone(ref)
         able = self.authority.able
         observed = Observed(
             now=self.now,
@@ -179,7 +177,7 @@ class World:
             operator=_decoded(self.server.store.get(_place(DEPLOYMENTS, "virt-operator")), OwnedObject),
             held=HELD,
             compared=self.comparisons,
-            repairs=self.repairs,
+            repairs=self.repairs.by_ref,
         )
         self.outages_since = since(self.outages_since, outages(observed), observed.now)
         return replace(observed, outages_since=self.outages_since)
@@ -214,7 +212,7 @@ class World:
         tag = last.partition(":")[2]
         if (registry, tag) != (self.operator.registry, self.operator.tag):
             self.operator = replace(self.operator, registry=registry, tag=tag, release=release_of(tag))
-            self.comparisons, self.repairs = {}, {}
+            self.comparisons, self.repairs = {}, Repaired(lambda: self.now)
 
     # Everybody else.
 

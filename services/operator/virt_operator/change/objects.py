@@ -127,7 +127,9 @@ def _comparison(observed: Observed, state: ObjectState) -> list[Action]:
 
 
 def _repaired_in_vain(observed: Observed, state: ObjectState, why: str) -> str | None:
-    """Why an object is not written now: admission changes every write."""
+    """Why an object is not written now: admission changes every write. One that is absent is always written."""
+    if state.live is None:
+        return None
     due = held_until(observed.repairs.get(state.ref), state.body, observed.now)
     if due is None:
         return None

@@ -99,6 +99,7 @@ class Executor:
                 self._log.info("applying", object=str(ref), reason=why)
                 answer = await self._client.apply(ref.resource, ref.namespace or None, body, manager=FIELD_MANAGER)
                 self._inventory.wrote(ref, answer)
+                self._inventory.repairs.created(ref, body, answer)
             case Compare(ref, body, live):
                 self._inventory.compared(ref, Comparison(body, live.parts, await self._compare(ref, body, live)))
             case Replace(ref, body, live, why):
@@ -179,9 +180,11 @@ class Executor:
             if not _is_immutable(error) or ref.kind == "CustomResourceDefinition":
                 raise
             self._log.info("deleting", object=str(ref), reason=error.message)
+            self._inventory.repairs.deleting(ref, body, live)
             await self._delete(ref.resource, ref.namespace or None, ref.name, live.metadata.uid)
         else:
-            self._inventory.repaired(ref, body, live, answer)
+            self._inventory.wrote(ref, answer)
+            self._inventory.repairs.replaced(ref, body, live, answer)
 
     async def _delete(self, resource: Resource, namespace: str | None, name: str, uid: str) -> None:
         try:

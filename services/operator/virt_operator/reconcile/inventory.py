@@ -11,7 +11,6 @@ from collections.abc import Callable, Coroutine
 from datetime import UTC, datetime
 from typing import Any
 
-import msgspec
 from virt_core.conventions import components, labels
 from virt_core.kube.client import KubeClient
 from virt_core.kube.reflector import Key, Reflector
@@ -23,11 +22,11 @@ from virt_operator.certificates.authority import AuthorityWatch
 from virt_operator.certificates.node_signing import NodeSigning
 from virt_operator.certificates.secret import AUTHORITY_SECRET
 from virt_operator.certificates.trust import TrustReports
+from virt_operator.reconcile.repaired import Repaired
 from virt_operator.strategy.job import APP as STRATEGY_APP
 from virt_operator.strategy.ref import DEFINED, KINDS, MANAGED_BY_OPERATOR, Body, Ref
-from virt_operator.suite.observed import Comparison, NodeObject, Observed, OwnedObject, PodObject, Repair, SuiteObject
+from virt_operator.suite.observed import Comparison, NodeObject, Observed, OwnedObject, PodObject, SuiteObject
 from virt_operator.suite.permissions import Held
-from virt_operator.suite.repairs import after_repair
 
 _OPERATOR = components.OPERATOR
 
@@ -48,7 +47,7 @@ class Inventory:
         authority.subscribe(changed)
         self._changed = changed
         self._compared: dict[Ref, Comparison] = {}
-        self._repairs: dict[Ref, Repair] = {}
+        self.repairs = Repaired(lambda: datetime.now(UTC))
         self._suites = Reflector(client, KUBEVIRTS, SuiteObject, self._suite_changed)
         self._seen: dict[Key, object] = {}
         parts = f"{labels.APP} in ({','.join((*components.INSTALLED, STRATEGY_APP, _OPERATOR))})"
@@ -129,7 +128,7 @@ class Inventory:
             held=self._held or {},
             unknown=self._unknown(),
             compared=self._compared,
-            repairs=self._repairs,
+            repairs=self.repairs.by_ref,
         )
 
     def _pods_of(self, *parts: str) -> tuple[PodObject, ...]:
@@ -161,12 +160,6 @@ class Inventory:
         self._compared[ref] = comparison
         if comparison.difference is not None:
             self._changed()
-
-    def repaired(self, ref: Ref, desired: Body, live: OwnedObject, answer: Body) -> None:
-        """Store the response to a repair, in which `desired` replaced `live`."""
-        self.wrote(ref, answer)
-        made = msgspec.json.decode(msgspec.json.encode(answer), type=OwnedObject)
-        self._repairs[ref] = after_repair(self._repairs.get(ref), desired, live, made, datetime.now(UTC))
 
     def _pod_changed(self, key: Key) -> None:
         self._signing.pods_changed()
@@ -203,7 +196,7 @@ class Inventory:
         def changed(key: Key) -> None:
             if self._owned[kind].get(key) is None:
                 self._compared.pop(Ref(kind, *key), None)
-                self._repairs.pop(Ref(kind, *key), None)
+                self.repairs.gone(Ref(kind, *key))
             if kind == "CustomResourceDefinition":
                 self._define()
             self._changed()
