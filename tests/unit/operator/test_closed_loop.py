@@ -31,6 +31,7 @@ from virt_operator.suite.drift import desired_parts
 from virt_operator.suite.plan import Plan
 from virt_operator.suite.spec import install_settings
 
+from .administrator import follow
 from .world import FOREIGN, NODES, World, printed
 
 pytestmark = pytest.mark.exhaustive
@@ -115,7 +116,7 @@ async def happen(world: World, installed: bool, history: list[tuple[tuple[str, A
         kind, value = what
         ACTS[kind](world, value)
         for most in passes:
-            await world.run_pass(most)
+            follow(world, await world.run_pass(most))
             world.act()
     world.calm()
     if world.suite is not None and NOWHERE in world.suite.spec.get("customizeComponents", {}).get("patches", ()):
@@ -129,6 +130,7 @@ async def settle(world: World) -> Plan:
     for _ in range(MOST_PASSES):
         before = world.server.store.version
         decided = await world.run_pass()
+        follow(world, decided)
         world.act()
         if world.server.store.version != before or decided.actions:
             quiet = 0

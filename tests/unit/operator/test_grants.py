@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
+import shlex
 from dataclasses import replace
 
 import msgspec
-import pytest
 from virt_core.kube.errors import Forbidden
+from virt_core.testing.patches import json_patch
 from virt_operator.change.plan import plan
 from virt_operator.reconcile.failure import Failure
 from virt_operator.strategy.ref import Body, Ref
+from virt_operator.strategy.rules import covers
 from virt_operator.suite.actions import Action, Apply, Compare, Replace
 from virt_operator.suite.observed import Observed, OwnedObject
 
@@ -62,11 +65,35 @@ def test_after_the_change_the_role_is_narrowed_and_then_its_binding_is_written()
     assert isinstance(written, Replace) and written.ref == BINDING
 
 
-@pytest.mark.parametrize("rules", [[UNHELD], []])
-def test_a_role_that_lacks_something_is_written_whatever_it_has(rules: list[Body]) -> None:
+def test_a_role_that_lacks_something_and_has_nothing_that_is_not_held_is_written() -> None:
+    decided = plan(with_rules(rolled_back(), []), OPERATOR)
+    assert ROLE in touched(decided.actions) and HANDLER not in touched(decided.actions)
+
+
+def test_a_role_that_lacks_something_and_may_not_be_written_says_by_which_command_it_is_mended() -> None:
     observed = rolled_back()
-    assert ROLE in touched(plan(with_rules(observed, rules), OPERATOR).actions)
-    assert HANDLER not in touched(plan(with_rules(observed, rules), OPERATOR).actions)
+    *others, lacking, _ = rules_of(observed.owned[ROLE])
+    decided = plan(with_rules(observed, [*others, UNHELD]), OPERATOR)
+    assert touched(decided.actions).isdisjoint({ROLE, BINDING, HANDLER})
+    assert Ref("ClusterRole", "", "kubevirt-controller") in touched(decided.actions)
+    why = next(wait.why for wait in decided.waits if wait.what == str(ROLE))
+    assert covers([], [lacking])[0] in why and "does not hold: example.com things get; run kubectl patch" in why
+    command = shlex.split(why.rpartition("run ")[2])
+    assert command[:5] == ["kubectl", "patch", "clusterrole", "kubevirt-handler", "--type=json"]
+    patched = json_patch({"metadata": {}, "rules": [*others, UNHELD]}, json.loads(command[-1]))["rules"]
+    after = plan(with_rules(observed, patched), OPERATOR)
+    assert str(ROLE) not in {wait.what for wait in after.waits} and ROLE not in touched(after.actions)
+
+
+def test_a_command_that_would_not_fit_into_a_condition_is_replaced_by_the_manifest_to_apply() -> None:
+    decided = plan(with_rules(rolled_back(), [UNHELD]), OPERATOR)
+    why = next(wait.why for wait in decided.waits if wait.what == str(ROLE))
+    assert (
+        "apply the roles of kubevirt-operator.yaml" in why
+        and "or delete the role" in why
+        and "kubectl" not in why
+        and len(why) <= 512
+    )
 
 
 def test_a_refused_role_says_what_helps() -> None:

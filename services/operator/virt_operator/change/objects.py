@@ -13,7 +13,7 @@ from datetime import datetime
 from virt_core.objects.meta import rfc3339
 
 from virt_operator.change import rollout
-from virt_operator.change.grants import is_left_alone
+from virt_operator.change.grants import is_left_alone, refusal
 from virt_operator.change.growth import grown
 from virt_operator.strategy.install_strategy import InstallStrategy
 from virt_operator.strategy.ref import DEFINED, Body, Ref, ref_of
@@ -38,6 +38,9 @@ class ObjectState:
 
     unready: str | None
     """Why the object is not ready although it is as desired."""
+
+    refused: str | None = None
+    """Why the operator may not write the object (grants.py)."""
 
     left: bool = False
     """Whether it is left as it is for now, because the operator may not write it (grants.py)."""
@@ -74,7 +77,8 @@ def _state(observed: Observed, wanted: Body, changing: bool) -> ObjectState:
     unready = None
     if differs is None:
         unready = rollout.not_ready(ref, live, observed, rollout.template_hash_of(body))
-    return ObjectState(ref, body, live, differs, unready)
+    refused = refusal(observed, ref, wanted, live, changing=changing)
+    return ObjectState(ref, body, live, differs, unready, refused)
 
 
 def _addition(observed: Observed, ref: Ref, body: Body, live: OwnedObject) -> str | None:
@@ -91,7 +95,7 @@ def brought(observed: Observed, states: Iterable[ObjectState], gate: Gate) -> tu
     waits: list[WaitFor] = []
     for state in states:
         if state.difference is not None:
-            held = gate(state) or _repaired_in_vain(observed, state, state.difference)
+            held = gate(state) or state.refused or _repaired_in_vain(observed, state, state.difference)
             waits.append(WaitFor(str(state.ref), held or "being written"))
             actions += [_write(state, state.difference)] if held is None else []
             continue

@@ -7,15 +7,13 @@ from dataclasses import dataclass
 
 from virt_core.kube.errors import Conflict, Forbidden, Invalid, KubeError, Unavailable
 
+from virt_operator.change.grants import APPLY_NEWEST_ROLES
+
 # Seconds. Overload of the API server usually ends sooner. A new definition changes for seconds until it is established,
 # so conflicts with it are part of an installation on a slow machine.
 _PASSING, _PASSING_CONFLICT = 1.0, 10.0
 # Kubernetes' words if a role would grant what its writer does not hold: a newer release than the operator's needs it.
 _ESCALATION = "attempting to grant RBAC permissions not currently held"
-_GRANTED = (
-    "apply the roles of kubevirt-operator.yaml of the newest release that has run, and those of the requested one when "
-    "this change is done"
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +28,9 @@ class Failure:
     def __str__(self) -> str:
         if isinstance(self.error, KubeError):
             text = f"{self.what}: {self.error}" if self.what else str(self.error)
-            return f"{text}; {_GRANTED}" if isinstance(self.error, Forbidden) and _ESCALATION in text else text
+            return (
+                f"{text}; {APPLY_NEWEST_ROLES}" if isinstance(self.error, Forbidden) and _ESCALATION in text else text
+            )
         where = f" at {self.what}" if self.what else ""
         return f"defect of virt-operator{where}, see its log: {type(self.error).__name__}: {self.error}"
 
