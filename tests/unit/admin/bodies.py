@@ -95,14 +95,16 @@ def decoded(body: Body, kind: type[T]) -> T:
     return msgspec.json.decode(msgspec.json.encode(body), type=kind)
 
 
-def observed(suite: Body | None = None, trouble: str = "", **changed: list[Body]) -> Observed:
+def observed(
+    suite: Body | None = None, trouble: str = "", unreadable: tuple[str, ...] = (), **changed: list[Body]
+) -> Observed:
     """The suite with these collections replaced."""
     found: dict[str, Any] = {
         field: tuple(decoded(body, _KINDS[field]) for body in bodies)
         for field, bodies in {**components(), **changed}.items()
     }
     kept = decoded(suite if suite is not None else kubevirt(), KubeVirt)
-    return Observed(now=NOW, namespace="kubevirt", kubevirt=kept, trouble=trouble, **found)
+    return Observed(now=NOW, namespace="kubevirt", kubevirt=kept, trouble=trouble, unreadable=unreadable, **found)
 
 
 def install(server: FakeApiServer, now: datetime) -> None:

@@ -56,13 +56,32 @@ async def test_without_a_kubevirt_object_or_its_definition_nothing_is_installed(
     assert capsys.readouterr().out == f"{NOTHING}\n" * 2
 
 
-async def test_guests_of_another_release_that_do_not_decode_are_left_out(server: FakeApiServer, access: Access) -> None:
+def put_odd_guest(server: FakeApiServer) -> None:
+    """As another release may write it."""
+    path = "/apis/kubevirt.io/v1/namespaces/default/virtualmachineinstances"
+    server.put(path, {"metadata": {"name": "x"}, "status": 5})
+
+
+async def test_guests_that_do_not_decode_are_not_counted_and_are_named(server: FakeApiServer, access: Access) -> None:
     install(server, datetime.now(UTC))
-    server.put(
-        "/apis/kubevirt.io/v1/namespaces/default/virtualmachineinstances", {"metadata": {"name": "x"}, "status": 5}
-    )
+    put_odd_guest(server)
     found = await read_suite(access.client)
     assert found is not None and len(found.guests) == 2
+    summary = summarize(found)
+    (warning,) = summary.warnings
+    assert warning.startswith("virtadm cannot read virtualmachineinstances default/x: Expected") and summary.exit_code
+    async with following(access) as follower:
+        assert follower.current is not None and summarize(follower.current).warnings == [warning]
+
+
+async def test_watch_names_a_guest_that_does_not_decode_any_more(server: FakeApiServer, access: Access) -> None:
+    install(server, datetime.now(UTC))
+    async with following(access) as follower:
+        assert follower.current is not None and not follower.current.unreadable
+        put_odd_guest(server)
+        while not (follower.current and follower.current.unreadable):
+            await changed(follower)
+        assert "virtualmachineinstances default/x" in summarize(follower.current).warnings[0]
 
 
 async def test_an_api_server_that_is_down_ends_the_command(server: FakeApiServer, access: Access) -> None:

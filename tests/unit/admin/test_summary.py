@@ -84,6 +84,7 @@ def test_guests_are_counted_by_launcher() -> None:
             1,
             "warning: virt-operator's leader virt-operator-0 has not renewed its Lease: conditions",
         ),
+        ({"unreadable": tuple("abcdefg")}, 1, "warning: virtadm cannot read 2 more objects"),
         ({"trouble": "connection refused"}, 1, "warning: the API server does not answer"),
         ({"suite": kubevirt("False")}, 2, "Available=False"),
         ({"suite": kubevirt(conditions=[])}, 2, "KubeVirt kubevirt/kubevirt: Deployed, v1"),

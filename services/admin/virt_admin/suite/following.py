@@ -12,7 +12,7 @@ from virt_core.kube.resource import KUBEVIRTS
 from virt_core.objects.kubevirt import KubeVirt
 
 from virt_admin.suite.observed import Observed, suite_of
-from virt_admin.suite.sources import SOURCES, Source, by_field
+from virt_admin.suite.sources import SOURCES, Source, by_field, unreadable
 
 
 class Follower:
@@ -41,9 +41,18 @@ class Follower:
         kubevirt = suite_of(self._kubevirts)
         if kubevirt is None:
             return None
-        found = by_field(self._reflectors)
+        unread = [
+            unreadable(source, key, why)
+            for source, reflector in self._reflectors
+            for key, why in sorted(reflector.undecodable.items())
+        ]
         return Observed(
-            now=datetime.now(UTC), namespace=self._namespace, kubevirt=kubevirt, trouble=self.trouble, **found
+            now=datetime.now(UTC),
+            namespace=self._namespace,
+            kubevirt=kubevirt,
+            unreadable=tuple(unread),
+            trouble=self.trouble,
+            **by_field(self._reflectors),
         )
 
     @property

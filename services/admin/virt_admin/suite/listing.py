@@ -1,24 +1,25 @@
 """Reads the suite once, by lists. Called by `status` and `doctor`, and by `watch` before it begins.
 
-An error ends the command. An object that does not decode is left out.
+An error ends the command. An object that does not decode is left out, and named if it is the suite's or a guest.
 """
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from typing import TypeVar
 
 import msgspec
 from virt_core.kube.client import KubeClient
 from virt_core.kube.errors import Forbidden, KubeError, NotFound
-from virt_core.kube.messages import read_list
+from virt_core.kube.messages import identity_of, read_list
 from virt_core.kube.resource import KUBEVIRTS, Resource
 from virt_core.objects.kubevirt import KubeVirt
 
 from virt_admin.outcome import CannotTell
 from virt_admin.suite.observed import Observed, suite_of
-from virt_admin.suite.sources import SOURCES, Source, by_field
+from virt_admin.suite.sources import SOURCES, Source, by_field, unreadable
 
 T = TypeVar("T")
 _DEADLINE = 60.0  # seconds; ten thousand guests are a hundred megabytes
@@ -36,13 +37,19 @@ async def read_suite(client: KubeClient) -> Observed | None:
         return None
     namespace = kubevirt.metadata.namespace
     answers = await asyncio.gather(*(_read(client, source, namespace) for source in SOURCES))
-    found = by_field(zip(SOURCES, answers, strict=True))
-    return Observed(now=datetime.now(UTC), namespace=namespace, kubevirt=kubevirt, trouble="", **found)
+    found = by_field((source, objects) for source, (objects, _) in zip(SOURCES, answers, strict=True))
+    unread = tuple(text for _, texts in answers for text in texts)
+    return Observed(
+        now=datetime.now(UTC), namespace=namespace, kubevirt=kubevirt, unreadable=unread, trouble="", **found
+    )
 
 
-async def _read(client: KubeClient, source: Source, namespace: str) -> list[object]:
+async def _read(client: KubeClient, source: Source, namespace: str) -> tuple[list[object], list[str]]:
+    """The objects, and those that do not decode."""
     within = namespace if source.in_namespace else None
-    return await listed(client, source.resource, source.kind, within, labels=source.labels, optional=source.optional)
+    query = {"labelSelector": source.labels}
+    raws = await _raws(client, source.resource, within, query, optional=source.optional)
+    return _decoded(raws, source.kind, lambda key, why: unreadable(source, key, why))
 
 
 async def listed(
@@ -60,10 +67,17 @@ async def listed(
     Raises:
         CannotTell: the API server does not answer, or refuses.
     """
-    query = {"labelSelector": labels, "fieldSelector": fields, "resourceVersion": "0"}
-    path = resource.path(namespace)
+    query = {"labelSelector": labels, "fieldSelector": fields}
+    raws = await _raws(client, resource, namespace, query, optional=optional)
+    return _decoded(raws, kind, lambda _, why: why)[0]
+
+
+async def _raws(
+    client: KubeClient, resource: Resource, namespace: str | None, query: dict[str, str], *, optional: bool
+) -> list[msgspec.Raw]:
+    path, given = resource.path(namespace), {key: value for key, value in query.items() if value}
     try:
-        async with client.stream(path, {key: value for key, value in query.items() if value}, _DEADLINE) as body:
+        async with client.stream(path, {**given, "resourceVersion": "0"}, _DEADLINE) as body:
             text = await body.read()
     except NotFound:
         if optional:
@@ -71,13 +85,27 @@ async def listed(
         raise CannotTell(f"the API server does not know {resource.plural}") from None
     except KubeError as error:
         raise refused(f"list {resource.plural}", error) from error
-    decoder, found = msgspec.json.Decoder(kind), []
-    for raw in read_list(text).items:
+    return read_list(text).items
+
+
+def _decoded(
+    raws: Iterable[msgspec.Raw], kind: type[T], name: Callable[[tuple[str, str], str], str]
+) -> tuple[list[T], list[str]]:
+    """The objects that decode, and `name(key, why)` of the others."""
+    decoder, found, unread = msgspec.json.Decoder(kind), [], []
+    for raw in raws:
         try:
             found.append(decoder.decode(raw))
-        except (msgspec.ValidationError, RecursionError):
-            continue
-    return found
+        except (msgspec.ValidationError, RecursionError) as error:
+            unread.append(name(_key(raw), str(error) or type(error).__name__))
+    return found, unread
+
+
+def _key(raw: msgspec.Raw) -> tuple[str, str]:
+    try:
+        return identity_of(raw).key
+    except (msgspec.ValidationError, RecursionError):
+        return "", "?"
 
 
 def refused(doing: str, error: KubeError) -> CannotTell:

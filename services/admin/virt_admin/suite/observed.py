@@ -36,6 +36,9 @@ class Observed:
     leases: tuple[LeaseObject, ...] = ()
     """Of virt-operator and virt-controller."""
 
+    unreadable: tuple[str, ...] = ()
+    """Objects that do not decode, each with why. What is known of them is older, or nothing."""
+
     trouble: str = ""
     """Why what is known may be old: the API server does not answer."""
 

@@ -42,6 +42,11 @@ SOURCES = (
 )
 
 
+def unreadable(source: Source, key: tuple[str, str], why: str) -> str:
+    """Of an object that does not decode."""
+    return f"{source.resource.plural} {'/'.join(filter(None, key))}: {why}"
+
+
 def by_field(found: Iterable[tuple[Source, Iterable[Any]]]) -> dict[str, tuple[Any, ...]]:
     """What was found, by the field of Observed; some have several collections."""
     fields: dict[str, tuple[Any, ...]] = {}

@@ -22,6 +22,8 @@ from virt_admin.suite.objects import Guest, Node, Pod
 from virt_admin.suite.observed import Observed
 from virt_admin.suite.trouble import pod_trouble
 
+_NAMED = 5  # objects that cannot be read
+
 
 class Component(msgspec.Struct, frozen=True, rename="camel", kw_only=True):
     """The pods of a component."""
@@ -135,6 +137,10 @@ def _warnings(observed: Observed) -> list[str]:
         found.append(f"{silence}: conditions and step are what it wrote last, before {since or 'an unknown time'}")
     elif observed.kubevirt.metadata.generation > observed.kubevirt.status.observed_generation:
         found.append("virt-operator has not processed the newest spec of the KubeVirt object yet")
+    unread = observed.unreadable
+    found += [f"virtadm cannot read {what}; it is shown as it was before, or left out" for what in unread[:_NAMED]]
+    if len(unread) > _NAMED:
+        found.append(f"virtadm cannot read {len(unread) - _NAMED} more objects")
     return found
 
 
