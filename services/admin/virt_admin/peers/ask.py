@@ -30,7 +30,8 @@ _DEADLINE = 30.0  # seconds; virt-operator waits 5 for a pod that does not answe
 NO_CERTIFICATE = (
     "peers needs a kubeconfig with a client certificate: virt-operator knows users by it. This one has a token or "
     "another credential, which virtadm sends to nobody but the API server. Use --context with a user that has a "
-    "certificate; status, watch and doctor need none"
+    'certificate; docs/virtadm.md, under "A client certificate for peers", has the commands that request one. status, '
+    "watch and doctor need none"
 )
 HEADINGS = ("COMPONENT", "POD", "NODE", "RELEASE", "LEVEL", "CONTRACTS", "STATE")
 
