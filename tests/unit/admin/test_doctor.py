@@ -31,6 +31,22 @@ def full_quota() -> Body:
     }
 
 
+def tainted(name: str) -> Body:
+    return node(name, taints=[{"key": "gpu", "value": "yes", "effect": "NoSchedule"}])
+
+
+def sized(name: str, cpu: str, memory: str) -> Body:
+    found = node(name)
+    found["status"]["allocatable"] |= {"cpu": cpu, "memory": memory}
+    return found
+
+
+def requesting(**requests: str) -> Body:
+    pod = launcher()
+    pod["spec"]["containers"][0]["resources"]["requests"] = requests
+    return pod
+
+
 DOWN = condition("Ready", "Unknown", "", "Kubelet stopped posting", minutes=7)
 IN_A_MINUTE = rfc3339(NOW + timedelta(minutes=1))
 NO_TYPE = condition("Failure", "True", "FailedCreate", "no type")
@@ -89,6 +105,20 @@ STARTING: list[tuple[str, Case, int, str]] = [
         case(None, vmi("Scheduling"), pods=(launcher("", unscheduled()),), nodes=[node(name, kvm=0) for name in NODES]),
         2,
         "no node offers KVM: enable virtualization",
+    ),
+    (
+        "all nodes tainted, and the scheduler does not say so",
+        case(None, vmi("Scheduling"), pods=(launcher(),), nodes=[tainted("node1"), tainted("node2")]),
+        1,
+        "node node1: it has the taint gpu=yes:NoSchedule, which the pod does not tolerate, node node2: it has ",
+    ),
+    (
+        "too large for each node",
+        case(
+            None, vmi("Scheduling"), pods=(requesting(cpu="6", memory="64Gi"),), nodes=[sized("node1", "5900m", "32Gi")]
+        ),
+        1,
+        "node node1: it has cpu 5900m for pods, and the pod requests 6, it has memory 32Gi for pods, and",
     ),
     ("no scheduler", case(None, vmi("Scheduling"), pods=(launcher(),)), 1, "the scheduler has not chosen a node"),
     (
@@ -253,3 +283,28 @@ def test_a_leader_that_is_silent_comes_first() -> None:
     first = diagnose(case(vm(), leases=silent))[0]
     assert first.what.startswith("virt-controller's leader virt-controller-0 has not renewed its Lease")
     assert (first.since, first.kind) == (ago(minutes=3), "problem")
+
+
+@pytest.mark.parametrize(
+    ("toleration", "tolerated"),
+    [
+        ({"operator": "Exists"}, True),
+        ({"key": "gpu", "operator": "Exists"}, True),
+        ({"key": "gpu", "value": "yes", "effect": "NoSchedule"}, True),
+        ({"key": "gpu", "operator": "Equal", "value": "yes"}, True),
+        ({"key": "gpu", "value": "no"}, False),
+        ({"key": "other", "operator": "Exists"}, False),
+        ({"key": "gpu", "operator": "Exists", "effect": "NoExecute"}, False),
+    ],
+)
+def test_a_taint_keeps_only_those_pods_away_that_do_not_tolerate_it(toleration: Body, *, tolerated: bool) -> None:
+    pod = launcher()
+    pod["spec"]["tolerations"] = [toleration]
+    shown = "\n".join(text(diagnose(case(None, vmi("Scheduling"), pods=(pod,), nodes=[tainted("node1")]))))
+    assert ("does not tolerate" in shown) is not tolerated
+
+
+def test_a_node_is_not_too_small_for_what_fits_or_is_not_known() -> None:
+    nodes = [sized("node1", "6", "64Gi"), node("node2"), sized("node2", "many", "64Gi")]
+    shown = text(diagnose(case(None, vmi("Scheduling"), pods=(requesting(cpu="6", memory="64Gi"),), nodes=nodes)))
+    assert "requests" not in "\n".join(shown)

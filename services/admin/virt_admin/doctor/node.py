@@ -9,6 +9,7 @@ from virt_core.conventions.devices import KVM
 from virt_core.conventions.labels import HEARTBEAT, HEARTBEAT_SECONDS, SCHEDULABLE
 from virt_core.objects.meta import seconds_since
 
+from virt_admin.doctor import fit
 from virt_admin.doctor.finding import PROBLEM, Finding
 from virt_admin.suite.objects import Node, Pod
 from virt_admin.suite.observed import Observed
@@ -70,7 +71,7 @@ def refusals(suite: Observed, node: Node, pod: Pod) -> list[str]:
     found += [f"it has no label {key}={value}" for key, value in wanted if node.metadata.labels.get(key) != value]
     if wants(pod, KVM) and not node.devices(KVM):
         found.append(f"it offers no {KVM}")
-    return found
+    return [*found, *fit.taints(node, pod), *fit.lacking(node, pod)]
 
 
 def wants(pod: Pod, device: str) -> bool:

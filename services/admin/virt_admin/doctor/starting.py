@@ -94,6 +94,7 @@ def _pod(case: Case, vmi: VirtualMachineInstance, pod: Pod, *, explained: bool) 
         if not why:
             scheduler = "the scheduler has not chosen a node for the launcher pod yet"
             yield Finding(WAIT, scheduler, where, since, "if this lasts, look at spec.schedulerName and kube-scheduler")
+            yield from _placement(case, pod)
             return
         yield Finding(PROBLEM, f"no node takes the launcher pod: {why}", where, since, _placement_advice(case, pod))
         yield from _placement(case, pod)

@@ -47,11 +47,21 @@ class Container(msgspec.Struct, frozen=True, rename="camel"):
     resources: dict[str, Any] = {}
 
 
+class Toleration(msgspec.Struct, frozen=True, rename="camel"):
+    """Taints that do not keep the pod away."""
+
+    key: str = ""
+    operator: str = ""
+    value: str = ""
+    effect: str = ""
+
+
 class PodSpec(msgspec.Struct, frozen=True, rename="camel"):
     """The pod's node and containers."""
 
     node_name: str = ""
     node_selector: dict[str, str] = {}
+    tolerations: list[Toleration] = []
     containers: list[Container] = []
 
 
