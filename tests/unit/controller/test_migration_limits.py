@@ -132,3 +132,5 @@ def test_a_failure_that_somebody_deletes_does_not_count() -> None:
 def test_a_clock_that_is_wrong_holds_up_no_migration() -> None:
     failed = job("a", "Failed", failed="nonsense")
     assert seconds_to_begin(job("next", evacuation="n"), [failed], NOW) <= 20
+    ahead = job("a", "Failed", failed="2026-01-02T01:00:00Z")  # by the clock of another leader
+    assert seconds_to_begin(job("next", evacuation="n"), [ahead], NOW) == 0

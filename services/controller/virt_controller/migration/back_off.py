@@ -10,7 +10,7 @@ from datetime import datetime
 
 from virt_core.conventions import migration as convention
 from virt_core.migration.migration import MigrationPhase, VirtualMachineInstanceMigration
-from virt_core.objects.meta import seconds_since
+from virt_core.objects.meta import seconds_since, seconds_until
 
 from virt_controller.failure import credible
 
@@ -36,4 +36,5 @@ def seconds_to_begin(
     if not failures:
         return 0.0
     delay = min(_LONGEST, _FIRST * 2 ** (failures - 1))
-    return credible(max(0.0, delay - seconds_since(last, now)), _LONGEST)
+    # `last` may be by the clock of another leader, and so in the future.
+    return credible(max(0.0, delay + seconds_until(last, now) - seconds_since(last, now)), _LONGEST)
