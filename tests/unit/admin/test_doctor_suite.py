@@ -73,7 +73,7 @@ def test_a_handler_without_a_heartbeat_is_named() -> None:
     silent = node("node1")
     silent["metadata"]["annotations"] = {"kubevirt.io/heartbeat": ago(minutes=6)}
     (found,) = diagnose_suite(observed(nodes=[silent]))
-    assert found.what == "virt-handler on node node1 has sent no heartbeat for five minutes"
+    assert found.what == "virt-handler on node node1 has sent no heartbeat for five minutes, by this machine's clock"
     assert (found.object, found.since) == ("Pod kubevirt/virt-handler-node1", ago(minutes=6))
 
 

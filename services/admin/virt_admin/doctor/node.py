@@ -51,7 +51,7 @@ def _handler(suite: Observed, node: Node) -> Iterator[Finding]:
         return
     beat = node.metadata.annotations.get(HEARTBEAT, "")
     if seconds_since(beat, suite.now) > HEARTBEAT_SECONDS:
-        what = f"virt-handler on node {name} has sent no heartbeat for five minutes"
+        what = f"virt-handler on node {name} has sent no heartbeat for five minutes, by this machine's clock"
         yield Finding(PROBLEM, what, f"Pod {handler.name}", beat, log)
 
 
