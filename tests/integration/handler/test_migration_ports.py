@@ -12,7 +12,8 @@ from virt_core.objects.kubevirt import Configuration
 from virt_core.vmi.accepted import accept
 from virt_handler.network.execute import prepare, read_pod_network
 from virt_handler.network.namespace import run_inside
-from virt_handler.network.plan import BRIDGE, IncomingMigration, NetworkPlan, PodNetwork, network_plan
+from virt_handler.network.plan import NetworkPlan, PodNetwork, network_plan
+from virt_handler.network.rules import BRIDGE, IncomingMigration
 
 from tests.integration.handler.pod import Pod, ip
 

@@ -12,7 +12,8 @@ from virt_core.objects.kubevirt import Configuration
 from virt_core.vmi.accepted import accept
 from virt_handler.network.execute import prepare, read_pod_network
 from virt_handler.network.namespace import run_inside
-from virt_handler.network.plan import BRIDGE, TAP, NetworkPlan, PodNetwork, Route, network_plan, other_mac
+from virt_handler.network.plan import TAP, NetworkPlan, PodNetwork, Route, network_plan, other_mac
+from virt_handler.network.rules import BRIDGE
 
 from tests.integration.handler.pod import MTU, Pod, ip
 

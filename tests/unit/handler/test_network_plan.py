@@ -10,7 +10,8 @@ import pytest
 from virt_core.objects.kubevirt import Configuration
 from virt_core.vmi.accepted import AcceptedSpec, accept
 from virt_handler.network import remembered
-from virt_handler.network.plan import IncomingMigration, NetworkPlan, PodNetwork, Route, network_plan, other_mac
+from virt_handler.network.plan import NetworkPlan, PodNetwork, Route, network_plan, other_mac
+from virt_handler.network.rules import IncomingMigration
 
 POD = PodNetwork(1400, ("10.244.0.5",), 24, "0a:58:0a:f4:00:05", (Route("0.0.0.0/0", "10.244.0.1"),))
 

@@ -10,7 +10,8 @@ from virt_core.vmi.accepted import AcceptedSpec
 
 from virt_handler.machines.actions import PrepareDisks
 from virt_handler.machines.translate.machine import has_queues
-from virt_handler.network.plan import IncomingMigration, NetworkPlan, PodNetwork, network_plan
+from virt_handler.network.plan import NetworkPlan, PodNetwork, network_plan
+from virt_handler.network.rules import IncomingMigration
 
 
 def planned_network(

@@ -11,7 +11,8 @@ from virt_core.vmi.spec.volumes import Volume
 
 from virt_handler.machines.guest_state import AgentState, GuestInterface, GuestState
 from virt_handler.machines.translate.machine import has_queues, mac_address
-from virt_handler.network.plan import POD_LINK, PodNetwork
+from virt_handler.network.plan import PodNetwork
+from virt_handler.network.rules import POD_LINK
 
 Entry = dict[str, Any]
 

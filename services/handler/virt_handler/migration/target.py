@@ -26,7 +26,8 @@ from virt_handler.machines.translate.machine import machine
 from virt_handler.migration import status
 from virt_handler.migration.actions import AbortTarget, Action, CommitTarget, PrepareTarget
 from virt_handler.migration.observe import ObservedSide
-from virt_handler.network.plan import IncomingMigration, PodNetwork
+from virt_handler.network.plan import PodNetwork
+from virt_handler.network.rules import IncomingMigration
 
 _HERE = (state_pb2.MACHINE_PHASE_RUNNING, state_pb2.MACHINE_PHASE_PAUSED, state_pb2.MACHINE_PHASE_ENDED)
 _NOT_PREPARED = "the target's launcher reports a guest that cannot have arrived: the target is not prepared"

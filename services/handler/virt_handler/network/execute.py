@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from virt_handler.network import netlink, remembered
-from virt_handler.network.plan import BRIDGE, POD_LINK, NetworkPlan, PodNetwork, Route, Uplink
+from virt_handler.network.plan import NetworkPlan, PodNetwork, Route, Uplink
+from virt_handler.network.rules import BRIDGE, POD_LINK
 
 _NFT_SECONDS = 10.0
 # From <linux/if_tun.h>.

@@ -8,26 +8,21 @@ removed from the pod's card. Addresses and names are KubeVirt's, because tools a
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
 from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv4Interface, IPv4Network
+from ipaddress import IPv4Interface, IPv4Network
 
 from virt_core.conventions.labels import LAUNCHER_UID
 from virt_core.vmi.accepted import AcceptedSpec
-from virt_core.vmi.spec.devices import Port
 from virt_core.vmi.spec.effective import network_cidr
 
-POD_LINK = "eth0"  # what CNI plugins call a pod's card
-BRIDGE = "k6t-eth0"
+from virt_handler.network.rules import BRIDGE, IncomingMigration, masquerade, none
+
 TAP = "tap0"
 # Without a MAC address of its own a bridge uses the lowest MAC of its ports and changes it with them. Guests would lose
 # their router until their ARP cache expires.
 BRIDGE_MAC = "02:00:00:00:00:00"
 # Address of a bridged guest's bridge, so that DHCP requests can be answered on it; link-local, as in KubeVirt.
 BRIDGED_ADDRESS = IPv4Interface("169.254.75.10/32")
-
-MIGRATION_PORTS = (16514, 49152, 49153)
-"""Ports of a target's launcher: libvirt's for TLS, and the first two of its range for QEMU's memory and disks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,14 +78,6 @@ class NetworkPlan:
     uplink: Uplink | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class IncomingMigration:
-    """A guest that is about to arrive from another pod."""
-
-    source: IPv4Address
-    """The address of the source's pod."""
-
-
 def network_plan(
     pod: PodNetwork, spec: AcceptedSpec, *, queues: bool, incoming: IncomingMigration | None = None
 ) -> NetworkPlan | None:
@@ -103,11 +90,9 @@ def network_plan(
     interface = spec.interfaces[0]
     if interface.bridge is not None:
         uplink = Uplink(pod, other_mac(pod.mac))
-        return NetworkPlan(
-            BRIDGE, BRIDGE_MAC, BRIDGED_ADDRESS, TAP, LAUNCHER_UID, queues, pod.mtu, _no_ruleset(), uplink
-        )
+        return NetworkPlan(BRIDGE, BRIDGE_MAC, BRIDGED_ADDRESS, TAP, LAUNCHER_UID, queues, pod.mtu, none(), uplink)
     router, guest = masqueraded(spec)
-    ruleset = _ruleset(guest, interface.ports, incoming)
+    ruleset = masquerade(guest, interface.ports, incoming)
     return NetworkPlan(BRIDGE, BRIDGE_MAC, router, TAP, LAUNCHER_UID, queues, pod.mtu, ruleset)
 
 
@@ -127,48 +112,3 @@ def made_mac(text: str) -> str:
     """A MAC address derived from `text`: locally administered, unicast."""
     digest = hashlib.sha256(text.encode()).digest()
     return ":".join(f"{octet:02x}" for octet in (0x02, *digest[:5]))
-
-
-def _no_ruleset() -> str:
-    return "table ip kubevirt\ndelete table ip kubevirt\n"
-
-
-def _ruleset(guest: IPv4Interface, ports: Iterable[Port], incoming: IncomingMigration | None) -> str:
-    # The first two lines make the rest idempotent: adding a table that exists changes nothing, so deleting never fails.
-    return f"""\
-table ip kubevirt
-delete table ip kubevirt
-table ip kubevirt {{
-  chain prerouting {{
-    type nat hook prerouting priority dstnat; policy accept;
-{_exempted(incoming)}{_inbound(guest, tuple(ports))}
-  }}
-  chain postrouting {{
-    type nat hook postrouting priority srcnat; policy accept;
-    ip saddr {guest.ip} oifname "{POD_LINK}" masquerade
-  }}
-  chain forward {{
-    type filter hook forward priority filter; policy accept;
-    iifname "{BRIDGE}" ip saddr != {guest.ip} drop comment "no forged senders"
-  }}
-}}
-"""
-
-
-def _exempted(incoming: IncomingMigration | None) -> str:
-    """Leaves the source's connections for a migration to the launcher. Connections that exist keep this decision when
-    the rule goes."""
-    if incoming is None:
-        return ""
-    ports = ", ".join(str(port) for port in MIGRATION_PORTS)
-    return f'    iifname "{POD_LINK}" ip saddr {incoming.source} tcp dport {{ {ports} }} return\n'
-
-
-def _inbound(guest: IPv4Interface, ports: tuple[Port, ...]) -> str:
-    """Forwards all incoming traffic to the guest, or only the listed ports."""
-    if not ports:
-        return f'    iifname "{POD_LINK}" dnat to {guest.ip}'
-    return "\n".join(
-        f'    iifname "{POD_LINK}" {(port.protocol or "TCP").lower()} dport {port.port} dnat to {guest.ip}'
-        for port in ports
-    )

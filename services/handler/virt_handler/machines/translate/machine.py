@@ -24,7 +24,8 @@ from virt_core.vmi.spec.effective import guest_hostname
 from virt_handler.machines.translate.credentials import agent_credentials
 from virt_handler.machines.translate.disks import machine_disks
 from virt_handler.machines.translate.platform import bootloader, clock, cpu_model, features, smbios
-from virt_handler.network.plan import BRIDGE, TAP, PodNetwork, Route, made_mac, masqueraded
+from virt_handler.network.plan import TAP, PodNetwork, Route, made_mac, masqueraded
+from virt_handler.network.rules import BRIDGE
 
 
 def machine(vmi: VirtualMachineInstance, accepted: AcceptedSpec, pod: PodNetwork) -> machine_pb2.Machine:
