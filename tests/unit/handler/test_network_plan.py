@@ -11,7 +11,7 @@ from virt_core.objects.kubevirt import Configuration
 from virt_core.vmi.accepted import AcceptedSpec, accept
 from virt_handler.network import remembered
 from virt_handler.network.plan import NetworkPlan, PodNetwork, Route, network_plan, other_mac
-from virt_handler.network.rules import IncomingMigration
+from virt_handler.network.rules import DepartedGuest, IncomingMigration
 
 POD = PodNetwork(1400, ("10.244.0.5",), 24, "0a:58:0a:f4:00:05", (Route("0.0.0.0/0", "10.244.0.1"),))
 
@@ -56,7 +56,7 @@ def test_only_the_source_of_a_migration_reaches_the_launcher_behind_a_masquerade
     ports = [{"port": 49152}]
     for interface in ({"masquerade": {}}, {"masquerade": {}, "ports": ports}):
         incoming = IncomingMigration(IPv4Address("10.244.1.9"))
-        arriving = network_plan(POD, spec(interface), queues=False, incoming=incoming)
+        arriving = network_plan(POD, spec(interface), queues=False, moving=incoming)
         plain = network_plan(POD, spec(interface), queues=False)
         assert arriving is not None and plain is not None
         rule = 'iifname "eth0" ip saddr 10.244.1.9 tcp dport { 16514, 49152, 49153 } return'
@@ -64,6 +64,18 @@ def test_only_the_source_of_a_migration_reaches_the_launcher_behind_a_masquerade
         assert arriving.ruleset.index(rule) < arriving.ruleset.index("dnat to")
         assert arriving.ruleset.replace(f"    {rule}\n", "") == plain.ruleset
         assert replace(arriving, ruleset="") == replace(plain, ruleset="")
+
+
+def test_what_arrives_for_a_guest_that_has_left_goes_on_to_its_new_pod_by_the_same_ports() -> None:
+    departed = DepartedGuest(IPv4Address("10.244.2.9"))
+    for ports, rule in (([], 'iifname "eth0" dnat to'), ([{"port": 80}], 'iifname "eth0" tcp dport 80 dnat to')):
+        interface = {"masquerade": {}, "ports": ports}
+        left = network_plan(POD, spec(interface), queues=False, moving=departed)
+        plain = network_plan(POD, spec(interface), queues=False)
+        assert left is not None and plain is not None
+        assert f"{rule} 10.244.2.9" in left.ruleset and f"{rule} 10.0.2.2" in plain.ruleset
+        assert "10.0.2.2" not in left.ruleset and left.ruleset.count(" dnat to ") == 1
+        assert replace(left, ruleset="") == replace(plain, ruleset="")
 
 
 def test_the_network_between_pod_and_guest_may_be_another() -> None:

@@ -11,15 +11,15 @@ from virt_core.vmi.accepted import AcceptedSpec
 from virt_handler.machines.actions import PrepareDisks
 from virt_handler.machines.translate.machine import has_queues
 from virt_handler.network.plan import NetworkPlan, PodNetwork, network_plan
-from virt_handler.network.rules import IncomingMigration
+from virt_handler.network.rules import DepartedGuest, IncomingMigration
 
 
 def planned_network(
-    spec: AcceptedSpec, pod: PodNetwork, incoming: IncomingMigration | None = None
+    spec: AcceptedSpec, pod: PodNetwork, moving: IncomingMigration | DepartedGuest | None = None
 ) -> NetworkPlan | None:
     """The network of the pod; None without an interface."""
     queues = any(has_queues(spec, interface) for interface in spec.interfaces)
-    return network_plan(pod, spec, queues=queues, incoming=incoming)
+    return network_plan(pod, spec, queues=queues, moving=moving)
 
 
 def disk_preparation(wanted: machine_pb2.Machine) -> tuple[PrepareDisks, ...]:

@@ -15,7 +15,7 @@ from virt_core.conventions.labels import LAUNCHER_UID
 from virt_core.vmi.accepted import AcceptedSpec
 from virt_core.vmi.spec.effective import network_cidr
 
-from virt_handler.network.rules import BRIDGE, IncomingMigration, masquerade, none
+from virt_handler.network.rules import BRIDGE, DepartedGuest, IncomingMigration, forwarding, masquerade, none
 
 TAP = "tap0"
 # Without a MAC address of its own a bridge uses the lowest MAC of its ports and changes it with them. Guests would lose
@@ -79,11 +79,12 @@ class NetworkPlan:
 
 
 def network_plan(
-    pod: PodNetwork, spec: AcceptedSpec, *, queues: bool, incoming: IncomingMigration | None = None
+    pod: PodNetwork, spec: AcceptedSpec, *, queues: bool, moving: IncomingMigration | DepartedGuest | None = None
 ) -> NetworkPlan | None:
     """The plan for the guest's interface; None without an interface.
 
-    `incoming`: the launcher is the target of a migration. The source reaches it, and nobody else does.
+    `moving`: the launcher is the target of a migration, the source reaches it, and nobody else does. Or it was the
+    source, and the guest is reached through it. A bridged guest does not move.
     """
     if not spec.interfaces:
         return None
@@ -92,7 +93,10 @@ def network_plan(
         uplink = Uplink(pod, other_mac(pod.mac))
         return NetworkPlan(BRIDGE, BRIDGE_MAC, BRIDGED_ADDRESS, TAP, LAUNCHER_UID, queues, pod.mtu, none(), uplink)
     router, guest = masqueraded(spec)
-    ruleset = masquerade(guest, interface.ports, incoming)
+    if isinstance(moving, DepartedGuest):
+        ruleset = forwarding(moving, interface.ports)
+    else:
+        ruleset = masquerade(guest, interface.ports, moving)
     return NetworkPlan(BRIDGE, BRIDGE_MAC, router, TAP, LAUNCHER_UID, queues, pod.mtu, ruleset)
 
 

@@ -11,8 +11,8 @@ from virt_core.vmi.spec.devices import Port
 POD_LINK = "eth0"  # what CNI plugins call a pod's card
 BRIDGE = "k6t-eth0"
 
-MIGRATION_PORTS = (16514, 49152, 49153)
-"""Ports of a target's launcher: libvirt's for TLS, and the first two of its range for QEMU's memory and disks."""
+# Ports of a target's launcher: libvirt's for TLS, and the first two of its range for QEMU's memory and disks.
+_MIGRATION_PORTS = "{ 16514, 49152, 49153 }"
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +21,14 @@ class IncomingMigration:
 
     source: IPv4Address
     """The address of the source's pod."""
+
+
+@dataclass(frozen=True, slots=True)
+class DepartedGuest:
+    """A guest that has left for another pod, for good."""
+
+    target: IPv4Address
+    """The address of the pod in which it is."""
 
 
 def none() -> str:
@@ -37,7 +45,7 @@ delete table ip kubevirt
 table ip kubevirt {{
   chain prerouting {{
     type nat hook prerouting priority dstnat; policy accept;
-{_exempted(incoming)}{_inbound(guest, tuple(ports))}
+{_exempted(incoming)}{_inbound(guest.ip, tuple(ports))}
   }}
   chain postrouting {{
     type nat hook postrouting priority srcnat; policy accept;
@@ -51,20 +59,56 @@ table ip kubevirt {{
 """
 
 
+def forwarding(departed: DepartedGuest, ports: Iterable[Port]) -> str:
+    """Replaces our table: what arrives for the guest goes on to the pod in which it is, with this pod's address.
+
+    The conntrack zone hides everything that was tracked before, so a SYN that the guest has not answered is translated
+    again when it is repeated. What belongs to an older connection is left to the pod's kernel, which resets it, unless
+    it is the launcher's. No client is passed on to the target's launcher, where it would be taken for the source.
+    """
+    return f"""\
+table ip kubevirt
+delete table ip kubevirt
+table ip kubevirt {{
+  chain arriving {{
+    type filter hook prerouting priority raw; policy accept;
+    iifname "{POD_LINK}" ct zone set 1
+  }}
+  chain leaving {{
+    type filter hook output priority raw; policy accept;
+    oifname "{POD_LINK}" ct zone set 1
+  }}
+  chain prerouting {{
+    type nat hook prerouting priority dstnat; policy accept;
+    iifname "{POD_LINK}" tcp flags & (fin | syn | rst | ack) != syn return
+    iifname "{POD_LINK}" tcp dport {_MIGRATION_PORTS} return
+{_inbound(departed.target, tuple(ports))}
+  }}
+  chain postrouting {{
+    type nat hook postrouting priority srcnat; policy accept;
+    oifname "{POD_LINK}" ct status dnat masquerade
+  }}
+  chain forward {{
+    type filter hook forward priority filter; policy accept;
+    iifname "{BRIDGE}" drop comment "the guest has left"
+  }}
+}}
+"""
+
+
 def _exempted(incoming: IncomingMigration | None) -> str:
     """Leaves the source's connections for a migration to the launcher. Connections that exist keep this decision when
     the rule goes."""
     if incoming is None:
         return ""
-    ports = ", ".join(str(port) for port in MIGRATION_PORTS)
-    return f'    iifname "{POD_LINK}" ip saddr {incoming.source} tcp dport {{ {ports} }} return\n'
+    return f'    iifname "{POD_LINK}" ip saddr {incoming.source} tcp dport {_MIGRATION_PORTS} return\n'
 
 
-def _inbound(guest: IPv4Interface, ports: tuple[Port, ...]) -> str:
-    """Forwards all incoming traffic to the guest, or only the listed ports."""
+def _inbound(guest: IPv4Address, ports: tuple[Port, ...]) -> str:
+    """Forwards all incoming traffic to that address, or only the listed ports."""
     if not ports:
-        return f'    iifname "{POD_LINK}" dnat to {guest.ip}'
+        return f'    iifname "{POD_LINK}" dnat to {guest}'
     return "\n".join(
-        f'    iifname "{POD_LINK}" {(port.protocol or "TCP").lower()} dport {port.port} dnat to {guest.ip}'
+        f'    iifname "{POD_LINK}" {(port.protocol or "TCP").lower()} dport {port.port} dnat to {guest}'
         for port in ports
     )
