@@ -131,7 +131,7 @@ class Machines:
     async def _reconcile_pod(self, vmi: VirtualMachineInstance, pod_uid: str, link: MachineLink) -> None:
         """The actions of the pod's side of a migration, otherwise those of the machine if the guest is in this pod."""
         observed, now = self._observed(vmi, link), datetime.now(UTC)
-        side = self._side(observed, pod_uid)
+        side = self._side(observed, link)
         if side is not None:
             planned = target.plan(side, now) if side_of(vmi, pod_uid) is Side.TARGET else source.plan(side, now)
             if planned:
@@ -160,13 +160,13 @@ class Machines:
             claim_users=self._claim_users(vmi) if link.guest is not None and link.guest.failed_disk else {},
         )
 
-    def _side(self, observed: Observed, pod_uid: str) -> ObservedSide | None:
+    def _side(self, observed: Observed, link: MachineLink) -> ObservedSide | None:
         """What is known of the migration of which the pod is a side."""
         vmi, state = observed.vmi, observed.vmi.status.migration_state
-        if state is None or side_of(vmi, pod_uid) is Side.NONE:
+        if state is None or side_of(vmi, link.pod_uid) is Side.NONE:
             return None
-        watched = self._watches.get((vmi.metadata.uid, pod_uid, state.migration_uid))
-        return ObservedSide(observed, state, watched.watch.report if watched is not None else None)
+        watched = self._watches.get((vmi.metadata.uid, link.pod_uid, state.migration_uid))
+        return ObservedSide(observed, state, watched.watch.report if watched is not None else None, link.forwards_to)
 
     def _claim_users(self, vmi: VirtualMachineInstance) -> dict[str, tuple[str, ...]]:
         """Other VMIs of this node by those claims of the VMI that they use."""

@@ -19,6 +19,7 @@ from virt_core.rpc.peer import Peer
 from virt_core.rpc.server import create_server
 from virt_handler.launchers.claim_images import UnusableImage
 from virt_handler.machines.pod import ConnectedLauncher
+from virt_handler.network.execute import NetworkFailed
 from virt_handler.network.plan import NetworkPlan, PodNetwork
 
 from tests.support.rpc_servers import serving_on
@@ -32,6 +33,8 @@ class FakePod:
     def __init__(self) -> None:
         self.network = NETWORK
         self.prepared: list[NetworkPlan] = []
+        self.broken = False
+        """Whether its network cannot be changed."""
         self.disks: list[str] = []
         self.unusable: str | None = None
         """Why no disk can be prepared, if that is so."""
@@ -40,6 +43,8 @@ class FakePod:
         return self.network
 
     async def prepare_network(self, plan: NetworkPlan) -> None:
+        if self.broken:
+            raise NetworkFailed("loading nftables rules: Operation not supported")
         self.prepared.append(plan)
 
     async def prepare_disk(self, disk: machine_pb2.Disk) -> None:

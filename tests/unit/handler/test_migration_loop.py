@@ -220,6 +220,8 @@ async def step(world: World, what: tuple[str, Any]) -> None:
             world.failing_writes = argument
         case "launcher fails":
             world.launchers[argument].error = Unavailable("the hypervisor does not answer")
+        case "network breaks":
+            world.launchers[argument].pod.broken = True
         case "launcher refuses":
             world.launchers[argument].refusing = Refused("no such device", reason="UNSUPPORTED_BY_PEER")
     world.look()
@@ -278,6 +280,11 @@ async def live(history: list[tuple[tuple[str, Any], float]]) -> World:
     return world
 
 
+def forwarding(launcher: MigratingLauncher) -> list[bool]:
+    """Whether each network that the handler has set up in the source's pod passes on what arrives to the target's."""
+    return [f"dnat to {PODS['target'][2]}" in plan.ruleset for plan in launcher.pod.prepared]
+
+
 def judge(world: World) -> None:
     source, target = world.launchers["source"], world.launchers["target"]
     status, state = world.status, world.state
@@ -292,8 +299,11 @@ def judge(world: World) -> None:
         assert (status["nodeName"], status["phase"]) == ("node1", "Running")
         assert state["completed"] and state["failed"] and state["failureReason"]
         assert target.exited, "the target's launcher waits for a guest that never comes"
+        assert not any(forwarding(source)), "the guest's clients are sent away"
     else:
         assert source.exited or source.state.phase == pb.MACHINE_PHASE_MIGRATED
+    if source.acknowledged and not source.pod.broken:
+        assert forwarding(source)[-1], "the guest's clients find nobody until Services know it"
     if "abortStatus" in state:
         assert state["abortStatus"] == ("Succeeded" if state.get("failed") else "Failed")
 
@@ -312,6 +322,16 @@ def test_a_guest_migrates_with_four_writes_and_an_event_of_the_handlers() -> Non
         assert world.events.count("The VirtualMachineInstance migrated to node node2.") == 1
         prepared = world.launchers["target"].pod.prepared
         assert ["10.244.1.7" in plan.ruleset for plan in prepared] == [True, False]
+        assert world.launchers["source"].acknowledged
+        assert forwarding(world.launchers["source"]) == [False, True]
+
+    virtual_time.run(check())
+
+
+def test_a_pod_whose_network_cannot_be_changed_delays_no_hand_over() -> None:
+    async def check() -> None:
+        world = await migrated((("look", None), 5.0), (("network breaks", "source"), 0.0), (("copied", None), 5.0))
+        assert world.status["nodeName"] == "node2"
         assert world.launchers["source"].acknowledged
 
     virtual_time.run(check())

@@ -16,6 +16,7 @@ from virt_handler.migration.actions import (
     AbortTarget,
     CancelMigration,
     CommitTarget,
+    ForwardToTarget,
     PrepareTarget,
     PublishIdentity,
     StartMigration,
@@ -112,21 +113,21 @@ def kinds(actions: tuple[Any, ...]) -> list[type]:
         (STARTED, RUNNING, COPYING, []),
         (STARTED, RUNNING, MigrationReport(Progress.COPYING, mode="Paused"), [PatchStatus]),
         (STARTED | ABORT, RUNNING, COPYING, [CancelMigration]),
-        (STARTED | ABORT, MIGRATED, SWITCHED, []),
-        (STARTED, MIGRATED, SWITCHED, []),
-        (STARTED, MIGRATED, COMMITTED, []),
-        (STARTED, MIGRATED, HELD_UP, [PatchStatus]),
-        (GIVEN_UP, MIGRATED, HELD_UP, []),
+        (STARTED | ABORT, MIGRATED, SWITCHED, [ForwardToTarget]),
+        (STARTED, MIGRATED, SWITCHED, [ForwardToTarget]),
+        (STARTED, MIGRATED, COMMITTED, [ForwardToTarget]),
+        (STARTED, MIGRATED, HELD_UP, [ForwardToTarget, PatchStatus]),
+        (GIVEN_UP, MIGRATED, HELD_UP, [ForwardToTarget]),
         (STARTED, RUNNING, ABORTED, [PatchStatus, RecordEvent]),
         (FAILED, RUNNING, ABORTED, []),
         (FAILED, RUNNING, COPYING, [CancelMigration]),
         (FAILED, RUNNING, NEVER_HEARD, [CancelMigration]),
         (FAILED, RUNNING, PREPARED_REPORT, [CancelMigration]),
         (HANDED_OFF | {"failed": True, "completed": True}, RUNNING, NEVER_HEARD, []),
-        (FAILED, MIGRATED, SWITCHED, []),
-        (SUCCEEDED, RUNNING, SWITCHED, []),
-        (SUCCEEDED, MIGRATED, None, [AcknowledgeEnd]),
-        (SUCCEEDED, MIGRATED, SWITCHED, [AcknowledgeEnd]),
+        (FAILED, MIGRATED, SWITCHED, [ForwardToTarget]),
+        (SUCCEEDED, RUNNING, SWITCHED, [ForwardToTarget]),
+        (SUCCEEDED, MIGRATED, None, [ForwardToTarget, AcknowledgeEnd]),
+        (SUCCEEDED, MIGRATED, SWITCHED, [ForwardToTarget, AcknowledgeEnd]),
     ],
 )
 def test_the_next_step_of_the_source(
@@ -195,6 +196,8 @@ def test_a_source_that_lies_neither_moves_nor_ends_the_guest(
 ) -> None:
     leaving = side(make_vmi, state, guest, report)
     for action in source.plan(leaving, NOW):
+        if isinstance(action, ForwardToTarget):
+            continue  # it sends away its own guest's clients
         assert isinstance(action, PatchStatus), action
         after = apply(leaving.machine.vmi.raw_status, action.operations)
         assert (after["phase"], after["nodeName"], after["activePods"]) == (
@@ -207,7 +210,7 @@ def test_a_source_that_lies_neither_moves_nor_ends_the_guest(
 
 def test_a_hand_over_that_is_held_up_is_noted_for_the_death_of_the_source(make_vmi: MakeVmi) -> None:
     leaving = side(make_vmi, STARTED, MIGRATED, HELD_UP)
-    (patch,) = source.plan(leaving, NOW)
+    _, patch = source.plan(leaving, NOW)
     assert isinstance(patch, PatchStatus)
     assert apply(leaving.machine.vmi.raw_status, patch.operations)["migrationState"] == GIVEN_UP
 
@@ -314,7 +317,7 @@ def test_a_copy_starts_only_after_its_start_is_reported_and_nobody_has_ended_the
 
 def test_a_guest_that_left_for_a_target_that_is_proven_dead_has_failed(make_vmi: MakeVmi) -> None:
     lost = side(make_vmi, FAILED, MIGRATED, SWITCHED, activePods={A: "node1"})
-    patch, event = source.plan(lost, NOW)
+    _, patch, event = source.plan(lost, NOW)
     assert isinstance(patch, PatchStatus) and isinstance(event, RecordEvent)
     after = apply(lost.machine.vmi.raw_status, patch.operations)
     assert (after["phase"], after["reason"]) == ("Failed", "MigrationLostGuest")
@@ -331,7 +334,7 @@ def test_a_copy_to_a_target_whose_pod_is_gone_is_canceled(
 
 def test_a_guest_whose_target_is_gone_after_the_switch_has_failed(make_vmi: MakeVmi) -> None:
     lost = side(make_vmi, STARTED, MIGRATED, SWITCHED, activePods={A: "node1"})
-    patch, event = source.plan(lost, NOW)
+    _, patch, event = source.plan(lost, NOW)
     assert isinstance(patch, PatchStatus) and isinstance(event, RecordEvent)
     after = apply(lost.machine.vmi.raw_status, patch.operations)
     assert (after["phase"], after["reason"]) == ("Failed", "MigrationLostGuest")

@@ -54,6 +54,8 @@ class MachineLink:
         """Whether the connected launcher can be a side of a migration."""
         self.refusal: LauncherRefusal | None = None
         """Why the connected launcher has refused the machine; reconcile.py sets it."""
+        self.forwards_to: str | None = None
+        """Where the pod's network passes on what arrives, as far as this process has set it; migration/ sets it."""
         self._connect = connect
         self._name = f"launcher of {key[0]}/{key[1]}"
         self._on_change = on_change

@@ -1,7 +1,7 @@
 """The closed set of a handler's actions for a migration. Pure; planned by source.py and target.py, done by execute.py.
 
-Status, events, network, disks and the acknowledgement of the end are the actions of machines/actions.py. Every call may
-be repeated: a launcher recognizes the migration by its UID.
+Status, events, disks, the network of a running or arriving guest and the acknowledgement of the end are the actions of
+machines/actions.py. Every call may be repeated: a launcher recognizes the migration by its UID.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from kubevirt.launcher.v1 import migration_pb2
 
 from virt_handler.machines import actions as machines
+from virt_handler.network.plan import NetworkPlan
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +33,16 @@ class StartMigration:
     """Source: start to copy the guest."""
 
     request: migration_pb2.StartMigrationRequest
+
+
+@dataclass(frozen=True, slots=True)
+class ForwardToTarget:
+    """Source: pass on what arrives in this pod for a guest that has left. A failure ends nothing: Services reach the
+    guest without it when they know its new pod."""
+
+    plan: NetworkPlan
+    target: str
+    """The address of the target's pod. Empty: it has ended, or the guest is here; the rules are a running guest's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +70,7 @@ class AbortTarget:
     migration_uid: str
 
 
-Call = PublishIdentity | PrepareTarget | StartMigration | CancelMigration | CommitTarget | AbortTarget
+Call = PublishIdentity | PrepareTarget | StartMigration | ForwardToTarget | CancelMigration | CommitTarget | AbortTarget
 Action = Call | machines.Action
 Decisive = PublishIdentity | PrepareTarget | StartMigration | CommitTarget
 """Calls without which the migration cannot go on: what refuses them ends it."""

@@ -23,10 +23,12 @@ from virt_handler.migration.actions import (
     Call,
     CancelMigration,
     CommitTarget,
+    ForwardToTarget,
     PrepareTarget,
     PublishIdentity,
     StartMigration,
 )
+from virt_handler.network.execute import NetworkFailed
 
 # Seconds. Preparing makes disks and restarts libvirtd; a start tries the target's ports first. All are repeatable.
 _PREPARE_DEADLINE, _START_DEADLINE, _DEADLINE = 60.0, 30.0, 10.0
@@ -64,6 +66,14 @@ class MigrationExecutor:
                 address = request.target.address
                 log.info("starting the migration", migration=request.migration_uid, target=address)
                 await _call(link, "StartMigration", request, _START_DEADLINE)
+            case ForwardToTarget(plan, target):
+                log.info("forwarding what arrives for the guest", target=target)
+                try:
+                    async with link.launcher() as launcher:
+                        await launcher.pod.prepare_network(plan)
+                    link.forwards_to = target
+                except NetworkFailed as error:  # planned again in the next pass, which something else causes
+                    log.warning("not forwarding what arrives for the guest", reason=str(error))
             case CancelMigration(uid, target_ended):
                 log.info("canceling the migration", migration=uid, target_ended=target_ended)
                 cancel = pb.CancelMigrationRequest(migration_uid=uid, target_ended=target_ended)

@@ -1,4 +1,4 @@
-"""The frozen observation of one side of a migration. Pure; built by reconcile.py, used by source.py and target.py."""
+"""The frozen observation of one side of a migration. Pure; built by reconcile.py, used by the plans."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from virt_core.vmi.migration_state import MigrationState
 
 from virt_handler.machines.observe import Observed
-from virt_handler.migration.report import MigrationReport
+from virt_handler.migration.report import MigrationReport, Progress
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,3 +22,16 @@ class ObservedSide:
 
     report: MigrationReport | None = None
     """What the source's launcher reports of the migration. None: unknown, never a reason to act."""
+
+    forwards_to: str | None = None
+    """To which pod's address the source's pod passes on what arrives; empty: to none. None: unknown."""
+
+    @property
+    def phase(self) -> Progress:
+        """What the source's launcher reports."""
+        return self.report.progress if self.report is not None else Progress.UNKNOWN
+
+    @property
+    def target_is_gone(self) -> bool:
+        """Whether the controller has proof that the target's pod has ended."""
+        return self.state.target_pod_uid not in self.machine.vmi.status.active_pods

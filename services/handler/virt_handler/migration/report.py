@@ -37,6 +37,9 @@ class Progress(Enum):
     """The guest is here and stays here."""
 
 
+SWITCHED = (Progress.SWITCHED, Progress.COMMITTED)
+"""The guest never runs at the source again."""
+
 _PROGRESS = {
     pb.MIGRATION_PHASE_PREPARED: Progress.NOT_STARTED,
     pb.MIGRATION_PHASE_COPYING: Progress.COPYING,

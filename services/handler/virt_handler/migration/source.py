@@ -22,13 +22,13 @@ from virt_handler.machines.actions import AcknowledgeEnd, PatchStatus
 from virt_handler.machines.guest_state import GuestState
 from virt_handler.migration import status
 from virt_handler.migration.actions import Action, CancelMigration, PublishIdentity, StartMigration
+from virt_handler.migration.forwarding import forwarding
 from virt_handler.migration.observe import ObservedSide
 from virt_handler.migration.progress import progress
-from virt_handler.migration.report import MigrationReport, Progress
+from virt_handler.migration.report import SWITCHED, MigrationReport, Progress
 
 _ALIVE = (state_pb2.MACHINE_PHASE_RUNNING, state_pb2.MACHINE_PHASE_PAUSED)
-_SWITCHED = (Progress.SWITCHED, Progress.COMMITTED)
-_BEGUN = (Progress.COPYING, *_SWITCHED, Progress.ABORTED)
+_BEGUN = (Progress.COPYING, *SWITCHED, Progress.ABORTED)
 # Seconds in which the launcher has to begin after its start was reported: nobody else ends the migration then.
 _PATIENCE = 300.0
 _BILLION = 10**9  # KubeVirt's "GiB" of completionTimeoutPerGiB
@@ -36,14 +36,20 @@ _BILLION = 10**9  # KubeVirt's "GiB" of completionTimeoutPerGiB
 
 def plan(side: ObservedSide, now: datetime) -> tuple[Action, ...]:
     """The actions of this side; empty while there is nothing to do for it."""
-    vmi, state, guest = side.machine.vmi, side.state, side.machine.guest
+    vmi, guest = side.machine.vmi, side.machine.guest
     if guest is None or (guest.machine_uid and guest.machine_uid != vmi.metadata.uid):
         return ()
+    # First: clients wait for it, and it needs no request to the API server.
+    return (*forwarding(side), *_course(side, guest, now))
+
+
+def _course(side: ObservedSide, guest: GuestState, now: datetime) -> tuple[Action, ...]:
+    """From the hand-off to the end of the migration."""
+    vmi, state, phase = side.machine.vmi, side.state, side.phase
     if state.succeeded:
         return _left(vmi.metadata.uid, guest)
     if vmi.status.phase.final or state.completed:
         return _after_failure(side, guest, now)
-    phase = side.report.progress if side.report is not None else Progress.UNKNOWN
     if side.report is not None and phase in _BEGUN:
         return _under_way(side, side.report, guest, now)
     if state.abort_requested:
@@ -70,9 +76,9 @@ def _under_way(side: ObservedSide, report: MigrationReport, guest: GuestState, n
     state = side.state
     if report.progress is Progress.ABORTED:
         return status.failed(side.machine.vmi, state, _why_aborted(side, report), now)
-    if report.progress is Progress.COPYING and (state.abort_requested or _target_is_gone(side)):
+    if report.progress is Progress.COPYING and (state.abort_requested or side.target_is_gone):
         return (_cancel(side),)
-    if report.progress in _SWITCHED and has_left(guest) and _target_is_gone(side):
+    if report.progress in SWITCHED and has_left(guest) and side.target_is_gone:
         return _lost(side, now)
     switched = report.held_up or state.source_switched
     stored = (side.machine.vmi.raw_status.get("migrationState") or {}).get("progress") or {}
@@ -84,7 +90,7 @@ def _why_aborted(side: ObservedSide, report: MigrationReport) -> str:
     """The launcher knows only that it was canceled, not what for."""
     if not report.canceled or side.state.abort_requested:
         return status.abort_reason(report)
-    if _target_is_gone(side):
+    if side.target_is_gone:
         return f"target pod {side.state.target_pod} has ended"
     return "the source's launcher did not begin the copy in time"
 
@@ -105,12 +111,7 @@ def _after_failure(side: ObservedSide, guest: GuestState, now: datetime) -> tupl
         return (_cancel(side),)
     if report is not None and report.progress is Progress.NOT_STARTED and not vmi.status.phase.final:
         return (_cancel(side),) if side.state.source_certificate_authority else ()
-    return _lost(side, now) if has_left(guest) and not vmi.status.phase.final and _target_is_gone(side) else ()
-
-
-def _target_is_gone(side: ObservedSide) -> bool:
-    """Whether the controller has proof that the target's pod has ended."""
-    return side.state.target_pod_uid not in side.machine.vmi.status.active_pods
+    return _lost(side, now) if has_left(guest) and not vmi.status.phase.final and side.target_is_gone else ()
 
 
 def _lost(side: ObservedSide, now: datetime) -> tuple[Action, ...]:
@@ -123,7 +124,7 @@ def _lost(side: ObservedSide, now: datetime) -> tuple[Action, ...]:
 
 def _cancel(side: ObservedSide) -> CancelMigration:
     """A target whose pod has ended runs nothing that arrived there: then the source need not wait for its answer."""
-    return CancelMigration(side.state.migration_uid, target_ended=_target_is_gone(side))
+    return CancelMigration(side.state.migration_uid, target_ended=side.target_is_gone)
 
 
 def _patched(
