@@ -34,7 +34,7 @@ from virt_handler.machines.sides import Side, side_of
 from virt_handler.machines.user_words import in_user_words
 from virt_handler.migration import source, target
 from virt_handler.migration import status as migration_status
-from virt_handler.migration.actions import Action, Call, Decisive
+from virt_handler.migration.actions import Action, Call, Decisive, LookAgain
 from virt_handler.migration.execute import MigrationExecutor
 from virt_handler.migration.metrics import Copies
 from virt_handler.migration.observe import ObservedSide
@@ -166,7 +166,12 @@ class Machines:
         if state is None or side_of(vmi, link.pod_uid) is Side.NONE:
             return None
         watched = self._watches.get((vmi.metadata.uid, link.pod_uid, state.migration_uid))
-        return ObservedSide(observed, state, watched.watch.report if watched is not None else None, link.forwards_to)
+        report = watched.watch.report if watched is not None else None
+        clock = asyncio.get_running_loop().time()
+        if state.succeeded and link.left_since is None:
+            link.left_since = clock
+        left = clock - link.left_since if link.left_since is not None else 0.0
+        return ObservedSide(observed, state, report, link.forwards_to, left)
 
     def _claim_users(self, vmi: VirtualMachineInstance) -> dict[str, tuple[str, ...]]:
         """Other VMIs of this node by those claims of the VMI that they use."""
@@ -203,6 +208,8 @@ class Machines:
                     await self._migrations.execute(action, vmi, link)
                     if watched is not None:
                         watched.watch.again()
+                elif isinstance(action, LookAgain):
+                    self._queue.add_after(vmi.key, action.seconds)
                 else:
                     await self._executor.execute(action, vmi, link)
             except (Refused, InvalidField) as error:

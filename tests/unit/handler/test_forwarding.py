@@ -1,4 +1,4 @@
-"""When and where the source's pod passes on what arrives for a guest that has left."""
+"""When and where the source's pod passes on what arrives for a guest that has left, and for how long."""
 
 from __future__ import annotations
 
@@ -8,15 +8,18 @@ from typing import Any
 import pytest
 from kubevirt.launcher.v1 import state_pb2
 from virt_core.vmi.accepted import RefusedSpec
+from virt_handler.machines.actions import AcknowledgeEnd
 from virt_handler.machines.guest_state import GuestState
 from virt_handler.machines.observe import Observed
+from virt_handler.migration import source
+from virt_handler.migration.actions import LookAgain
 from virt_handler.migration.forwarding import forwarding
 from virt_handler.migration.observe import ObservedSide
 from virt_handler.migration.report import MigrationReport, Progress
 from virt_handler.network.plan import PodNetwork
 
 from tests.unit.handler.demo import VMI_UID, MakeVmi
-from tests.unit.handler.planning import accepted
+from tests.unit.handler.planning import NOW, accepted
 
 SOURCE, TARGET = "10.244.1.7", "10.244.2.9"
 HANDED_OFF = {"migrationUid": "m1", "sourcePodUID": "pod-a", "targetPodUID": "pod-b"}
@@ -102,3 +105,13 @@ def test_nothing_is_planned_for_a_machine_that_is_refused_or_has_the_pods_addres
     assert forwarded(make_vmi, STARTED, Progress.SWITCHED, interface={"bridge": {}}) == []
     left = side(make_vmi, STARTED, Progress.SWITCHED)
     assert forwarding(replace(left, machine=replace(left.machine, spec=RefusedSpec(())))) == ()
+
+
+def test_the_sources_launcher_ends_two_seconds_after_the_hand_over(make_vmi: MakeVmi) -> None:
+    left = side(make_vmi, SUCCEEDED, None, forwards_to=TARGET)
+    for seconds, expected in (
+        (0.0, LookAgain(2.0)),
+        (1.5, LookAgain(0.5)),
+        (2.0, AcknowledgeEnd(VMI_UID, state_pb2.MACHINE_END_MIGRATED)),
+    ):
+        assert source.plan(replace(left, seconds_left=seconds), NOW) == (expected,)

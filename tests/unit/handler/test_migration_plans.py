@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from kubevirt.launcher.v1 import migration_pb2, state_pb2
-from virt_handler.machines.actions import AcknowledgeEnd, PatchStatus, PrepareDisks, PrepareNetwork, RecordEvent
+from virt_handler.machines.actions import PatchStatus, PrepareDisks, PrepareNetwork, RecordEvent
 from virt_handler.machines.guest_state import GuestState
 from virt_handler.machines.observe import Observed, counting_pod
 from virt_handler.machines.plan import plan as machine_plan
@@ -17,6 +17,7 @@ from virt_handler.migration.actions import (
     CancelMigration,
     CommitTarget,
     ForwardToTarget,
+    LookAgain,
     PrepareTarget,
     PublishIdentity,
     StartMigration,
@@ -126,8 +127,8 @@ def kinds(actions: tuple[Any, ...]) -> list[type]:
         (HANDED_OFF | {"failed": True, "completed": True}, RUNNING, NEVER_HEARD, []),
         (FAILED, MIGRATED, SWITCHED, [ForwardToTarget]),
         (SUCCEEDED, RUNNING, SWITCHED, [ForwardToTarget]),
-        (SUCCEEDED, MIGRATED, None, [ForwardToTarget, AcknowledgeEnd]),
-        (SUCCEEDED, MIGRATED, SWITCHED, [ForwardToTarget, AcknowledgeEnd]),
+        (SUCCEEDED, MIGRATED, None, [ForwardToTarget, LookAgain]),
+        (SUCCEEDED, MIGRATED, SWITCHED, [ForwardToTarget, LookAgain]),
     ],
 )
 def test_the_next_step_of_the_source(
@@ -323,9 +324,7 @@ def test_a_guest_that_left_for_a_target_that_is_proven_dead_has_failed(make_vmi:
     assert (after["phase"], after["reason"]) == ("Failed", "MigrationLostGuest")
 
 
-def test_a_copy_to_a_target_whose_pod_is_gone_is_canceled(
-    make_vmi: MakeVmi,
-) -> None:
+def test_a_copy_to_a_target_whose_pod_is_gone_is_canceled(make_vmi: MakeVmi) -> None:
     without = {A: "node1"}
     assert source.plan(side(make_vmi, STARTED, RUNNING, COPYING, activePods=without), NOW) == (
         CancelMigration("m1", True),

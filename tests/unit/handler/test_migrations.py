@@ -136,4 +136,6 @@ async def test_a_pod_of_the_node_that_does_not_answer_delays_no_report_about_the
         await until(server, lambda status: bool(status["migrationState"].get("completed")))
         pair.target.become(state_pb2.MACHINE_PHASE_PAUSED)
         await until(server, lambda status: bool(condition(status, "Paused")))
-    assert "AcknowledgeEnd" in pair.source.calls and not pair.source.acknowledged
+        while "AcknowledgeEnd" not in pair.source.calls:  # noqa: ASYNC110 - it is called by the other side
+            await asyncio.sleep(0.01)
+    assert not pair.source.acknowledged

@@ -56,6 +56,8 @@ class MachineLink:
         """Why the connected launcher has refused the machine; reconcile.py sets it."""
         self.forwards_to: str | None = None
         """Where the pod's network passes on what arrives, as far as this process has set it; migration/ sets it."""
+        self.left_since: float | None = None
+        """When this process saw that the guest has left for good, by the loop's clock; reconcile.py sets it."""
         self._connect = connect
         self._name = f"launcher of {key[0]}/{key[1]}"
         self._on_change = on_change

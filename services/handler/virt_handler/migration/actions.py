@@ -70,7 +70,14 @@ class AbortTarget:
     migration_uid: str
 
 
+@dataclass(frozen=True, slots=True)
+class LookAgain:
+    """Plan again after these seconds."""
+
+    seconds: float
+
+
 Call = PublishIdentity | PrepareTarget | StartMigration | ForwardToTarget | CancelMigration | CommitTarget | AbortTarget
-Action = Call | machines.Action
+Action = Call | LookAgain | machines.Action
 Decisive = PublishIdentity | PrepareTarget | StartMigration | CommitTarget
 """Calls without which the migration cannot go on: what refuses them ends it."""

@@ -26,6 +26,9 @@ class ObservedSide:
     forwards_to: str | None = None
     """To which pod's address the source's pod passes on what arrives; empty: to none. None: unknown."""
 
+    seconds_left: float = 0.0
+    """For how long this handler has known by the object that the guest has left for the target's pod."""
+
     @property
     def phase(self) -> Progress:
         """What the source's launcher reports."""

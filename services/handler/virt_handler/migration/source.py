@@ -21,7 +21,7 @@ from virt_handler.machines import status as machine_status
 from virt_handler.machines.actions import AcknowledgeEnd, PatchStatus
 from virt_handler.machines.guest_state import GuestState
 from virt_handler.migration import status
-from virt_handler.migration.actions import Action, CancelMigration, PublishIdentity, StartMigration
+from virt_handler.migration.actions import Action, CancelMigration, LookAgain, PublishIdentity, StartMigration
 from virt_handler.migration.forwarding import forwarding
 from virt_handler.migration.observe import ObservedSide
 from virt_handler.migration.progress import progress
@@ -31,6 +31,8 @@ _ALIVE = (state_pb2.MACHINE_PHASE_RUNNING, state_pb2.MACHINE_PHASE_PAUSED)
 _BEGUN = (Progress.COPYING, *SWITCHED, Progress.ABORTED)
 # Seconds in which the launcher has to begin after its start was reported: nobody else ends the migration then.
 _PATIENCE = 300.0
+# Seconds in which the pod forwards after the hand-over; the controller deletes it after ten.
+_FORWARDS = 2.0
 _BILLION = 10**9  # KubeVirt's "GiB" of completionTimeoutPerGiB
 
 
@@ -47,7 +49,7 @@ def _course(side: ObservedSide, guest: GuestState, now: datetime) -> tuple[Actio
     """From the hand-off to the end of the migration."""
     vmi, state, phase = side.machine.vmi, side.state, side.phase
     if state.succeeded:
-        return _left(vmi.metadata.uid, guest)
+        return _left(side, guest)
     if vmi.status.phase.final or state.completed:
         return _after_failure(side, guest, now)
     if side.report is not None and phase in _BEGUN:
@@ -100,8 +102,13 @@ def has_left(guest: GuestState) -> bool:
     return guest.phase == state_pb2.MACHINE_PHASE_MIGRATED or guest.end == state_pb2.MACHINE_END_MIGRATED
 
 
-def _left(vmi_uid: str, guest: GuestState) -> tuple[Action, ...]:
-    return (AcknowledgeEnd(vmi_uid, state_pb2.MACHINE_END_MIGRATED),) if has_left(guest) else ()
+def _left(side: ObservedSide, guest: GuestState) -> tuple[Action, ...]:
+    """The pod ends when Services should know the new one, and short requests that it has forwarded are answered."""
+    if not has_left(guest):
+        return ()
+    if side.seconds_left < _FORWARDS:
+        return (LookAgain(_FORWARDS - side.seconds_left),)
+    return (AcknowledgeEnd(side.machine.vmi.metadata.uid, state_pb2.MACHINE_END_MIGRATED),)
 
 
 def _after_failure(side: ObservedSide, guest: GuestState, now: datetime) -> tuple[Action, ...]:
