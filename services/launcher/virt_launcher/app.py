@@ -62,6 +62,7 @@ async def run(settings: Settings, host: Host) -> None:
     async with asyncio.TaskGroup() as group:
         tasks = [
             group.create_task(keeper.run(), name="machine"),
+            group.create_task(keeper.watch_files(), name="files of other containers"),
             group.create_task(agent.run(), name="guest agent"),
             group.create_task(migration.run(keeper.record), name="migration"),
             group.create_task(watch_secrets(keeper, agent.secret_changed), name="access credentials"),

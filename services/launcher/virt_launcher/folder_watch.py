@@ -1,5 +1,5 @@
-"""Notifications about new entries in folders. Called by storage/container_files.py and agent/secret_watch.py, which
-import it only if they have to wait."""
+"""Notifications about new entries in folders. Called by machine/provided.py, storage/container_files.py and
+agent/secret_watch.py, which import it only if they have to wait."""
 
 from __future__ import annotations
 

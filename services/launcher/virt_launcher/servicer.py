@@ -19,6 +19,7 @@ from virt_launcher.agent.keeper import AgentKeeper
 from virt_launcher.contract_errors import as_contract_says
 from virt_launcher.machine.commands import require_settled
 from virt_launcher.machine.keeper import Keeper
+from virt_launcher.machine.provided import missing
 from virt_launcher.machine.validation.machine import validate
 from virt_launcher.screenshot import Screenshots
 from virt_launcher.settings import Settings
@@ -87,6 +88,8 @@ class LauncherServicer(launcher_pb2_grpc.LauncherServiceServicer):
             self._keeper.accept(machine)
         else:
             self._require_uid(machine.uid, "machine.uid")
+        if missing(machine):  # images may take minutes to be pulled: the handler learns from its watch what follows
+            return launcher_pb2.StartMachineResponse(state=self._keeper.published.state)
         remaining = context.time_remaining()
         wait = min(_LONGEST_START_WAIT, _LONGEST_START_WAIT if remaining is None else remaining - _REPLY_MARGIN)
         try:

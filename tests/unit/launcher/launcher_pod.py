@@ -88,6 +88,7 @@ class LauncherPod:
         stop = stop_guest(self._stopping, self.keeper, self.finished, self.settings.termination_message)
         self._tasks = [
             asyncio.create_task(self.keeper.run(), name="machine"),
+            asyncio.create_task(self.keeper.watch_files(), name="files of other containers"),
             asyncio.create_task(self.agent.run(), name="guest agent"),
             asyncio.create_task(stop, name="signals"),
         ]

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 
 import pytest
-from kubevirt.launcher.v1 import command_pb2, state_pb2
+from kubevirt.launcher.v1 import command_pb2, machine_pb2, state_pb2
 from virt_core.rpc.errors import Refused, Unavailable
 from virt_launcher.domain.observation import DiskError, DomainPhase
+from virt_launcher.machine.provided import missing
 
 from tests.unit.launcher.launcher_pod import LauncherPod, machine
 
@@ -34,6 +36,32 @@ async def test_a_machine_that_is_accepted_twice_is_started_once(pod: LauncherPod
     assert pod.hypervisor.calls.count("create_standing") == 1
     with pytest.raises(Refused, match="this launcher runs machine"):
         await pod.start_machine(machine(uid="another"))
+
+
+async def test_a_guest_starts_when_the_pods_other_containers_have_provided_its_files(
+    pod: LauncherPod, tmp_path: Path
+) -> None:
+    kernel, socket = tmp_path / "kernel", tmp_path / "root.sock"
+    waiting = machine(kernel_boot=machine_pb2.KernelBoot(kernel_path=str(kernel)))
+    waiting.disks.add(name="root").container_disk.socket_path = str(socket)
+    assert missing(waiting) == [str(kernel), str(socket)]
+    del waiting.disks[:]
+    response = await pod.start_machine(waiting)
+    assert response.phase != RUNNING, "images may take long to be pulled"
+    await asyncio.sleep(0)
+    assert "create_standing" not in pod.hypervisor.calls
+    await pod.restart()
+    (tmp_path / "kernel.part").touch()
+    (tmp_path / "kernel.part").rename(kernel)
+    await pod.phase(RUNNING)
+    assert pod.hypervisor.calls.count("create_standing") == 1
+
+
+async def test_a_machine_whose_files_never_appear_can_be_stopped(pod: LauncherPod, tmp_path: Path) -> None:
+    await pod.start_machine(machine(kernel_boot=machine_pb2.KernelBoot(kernel_path=str(tmp_path / "kernel"))))
+    pod.terminate()
+    await pod.phase(ENDED)
+    assert "create_standing" not in pod.hypervisor.calls
 
 
 @pytest.mark.parametrize(("call", "after"), DEATHS)

@@ -24,10 +24,11 @@ from virt_launcher.domain.files import DomainFiles
 from virt_launcher.domain.host import Host
 from virt_launcher.domain.observation import DiskError, DomainPhase, Observation, StallReason
 from virt_launcher.errors import CommandRefused, HypervisorRefused, HypervisorUnavailable
-from virt_launcher.machine.actions import Action, Destroy, PressPowerButton, RecordWanted
+from virt_launcher.machine.actions import Action, CreateStanding, Destroy, PressPowerButton, RecordWanted
 from virt_launcher.machine.commands import commit, steps
 from virt_launcher.machine.execute import execute, now
 from virt_launcher.machine.plan import Stop, plan
+from virt_launcher.machine.provided import all_provided, missing
 from virt_launcher.machine.publication import Publication
 from virt_launcher.machine.record import Record, RecordFolder
 from virt_launcher.machine.status import state
@@ -160,6 +161,13 @@ class Keeper:
         self._host.subscribe(self._wake.set)
         await passes.repeat(self._wake, self._work)
 
+    async def watch_files(self) -> None:
+        """Wake `run` when the pod's other containers have provided all files of the machine."""
+        await self.known.wait()
+        assert self.record.machine is not None
+        await all_provided(self.record.machine)
+        self._wake.set()
+
     async def _work(self) -> float | None:
         """Reconcile the machine and publish its state. Returns the seconds until the next pass; None: wait for an
         event."""
@@ -188,6 +196,8 @@ class Keeper:
         seen = await self._look()
         while (action := plan(self.record, seen, self._stop, _clock())) is not None:
             await self._tell(seen)
+            if isinstance(action, CreateStanding) and self.record.machine is not None and missing(self.record.machine):
+                break  # until watch_files wakes this task
             self._remember(action)
             await execute(action, self._records, self._host, self._files)
             seen = await self._look()

@@ -20,6 +20,7 @@ from virt_launcher.domain.host import Host
 from virt_launcher.domain.observation import DomainPhase
 from virt_launcher.errors import HypervisorRefused, HypervisorUnavailable, UnusableDisk
 from virt_launcher.machine.keeper import Keeper
+from virt_launcher.machine.provided import all_provided
 from virt_launcher.migration.certificates import Certificates, CertificatesFailed
 from virt_launcher.migration.listening import DISKS_PORT, LIBVIRT_PORT, MEMORY_PORT, Listening
 
@@ -181,6 +182,7 @@ class Target:
         """Hold the disks open until QEMU has them."""
         from virt_launcher.storage.prepare import prepared_disks
 
+        await all_provided(request.machine)
         sizes = {disk.name: disk.bytes for disk in request.copied_disks}
         async with contextlib.AsyncExitStack() as held:
             await held.enter_async_context(prepared_disks(request.machine.disks, self._files.disks, sizes))

@@ -54,7 +54,7 @@ def _listener(path: str) -> int | None:
 
 
 async def _changed(path: str) -> None:
-    """Wait until an entry appears in the socket's folder. Rarely needed, because sidecars start first."""
+    """Wait until an entry appears in the socket's folder: the process there has died, and is restarted."""
     from virt_launcher.folder_watch import FolderWatch
 
     with FolderWatch(str(Path(path).parent)) as watch:

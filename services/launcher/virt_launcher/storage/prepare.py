@@ -31,8 +31,8 @@ from virt_launcher.storage.programs import Programs
 
 _log = logs.bound("virt_launcher.storage")
 
-# Sidecars start before the launcher; the kubelet restarts a crashed one within ten seconds.
-_SIDECAR_PATIENCE = 30.0  # seconds
+# Its attendant restarts a process that has died within a second.
+_PATIENCE = 30.0  # seconds
 _NONE: Mapping[str, int] = MappingProxyType({})
 
 
@@ -70,7 +70,7 @@ async def _prepare(
     try:
         pid = 0
         if disk.HasField("container_disk"):
-            pid = await serving_process(disk.container_disk.socket_path, _SIDECAR_PATIENCE)
+            pid = await serving_process(disk.container_disk.socket_path, _PATIENCE)
         image, found = await asyncio.to_thread(sources.find, disk, pid, hold)
         found = await asyncio.to_thread(linked, found, _link(folder, disk))
         made = plan(disk, found, str(folder), copied_bytes)
