@@ -33,7 +33,7 @@ Body = dict[str, Any]
 
 def migrations() -> Body:
     """`MOVES` moves of a guest of 256 MiB, one after the other, whose kernel comes from an image; as many of one that
-    boots from a shared claim, as guests that shall move usually do: its pod needs no init containers. Then a drain."""
+    boots from a shared claim, as guests that shall move usually do: its pod has no other container. Then a drain."""
     found = {"moves": _moves(_mover(migratable(GUEST)), "whose kernel comes from an image")}
     with _bootable_claim() as body:
         found["moves on a shared claim"] = _moves(_mover(body), "on a shared claim")

@@ -38,10 +38,10 @@ VICTIMS: dict[str, Callable[[list[Guest]], list[Process]]] = {
 }
 
 
-# The kubelet brings these back, with a delay that grows to minutes.
+# Their attendants restart these.
 SIDECARS: dict[str, Callable[[list[Guest]], list[Process]]] = {
     "console's log": of_launcher(r"^\S*console-log "),
-    "containerDisk sidecar": of_launcher(r"^\S*container-disk serve"),
+    "containerDisk sidecar": of_launcher(r"^\S*container-disk "),
 }
 
 

@@ -1,9 +1,8 @@
 /* Copies a kernel and an initial RAM disk from a user's image, which may contain nothing else.
  *
- * usage: boot-files install DESTINATION
- *            copies this program to DESTINATION (an init container of the launcher's image does this), so that
- *        boot-files place PATH DESTINATION [PATH DESTINATION]...
- *            can run as the only program in a container of the user's image.
+ * usage: boot-files PATH DESTINATION [PATH DESTINATION]...
+ *
+ * Runs in a container of the user's image, below an attendant (attendant.c).
  *
  * The image is hostile. A PATH may follow symbolic links within the image, but not leave it, pass through /proc or
  * enter another mount; it must refer to a regular file of a bounded size. A DESTINATION is created atomically.
@@ -63,7 +62,7 @@ static int open_in_image(const char *path)
 	return fd;
 }
 
-static void copy(int from, const char *path, const char *destination, mode_t mode)
+static void copy(int from, const char *path, const char *destination)
 {
 	static char buffer[1 << 20];
 	char temporary[4096];
@@ -75,7 +74,7 @@ static void copy(int from, const char *path, const char *destination, mode_t mod
 		fail("%s: name too long", destination);
 	if (unlink(temporary) && errno != ENOENT)
 		fail("%s: %s", temporary, strerror(errno));
-	to = open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, mode);
+	to = open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0444);
 	if (to < 0)
 		fail("%s: %s", temporary, strerror(errno));
 	while ((n = read(from, buffer, sizeof buffer)) > 0) {
@@ -101,17 +100,9 @@ int main(int argc, char **argv)
 {
 	int i;
 
-	if (argc == 3 && !strcmp(argv[1], "install")) {
-		int self = open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
-
-		if (self < 0)
-			fail("/proc/self/exe: %s", strerror(errno));
-		copy(self, "boot-files", argv[2], 0555);
-		return 0;
-	}
-	if (argc < 4 || argc % 2 || strcmp(argv[1], "place"))
-		fail("usage: boot-files install DESTINATION | boot-files place PATH DESTINATION [PATH DESTINATION]...");
-	for (i = 2; i < argc; i += 2)
-		copy(open_in_image(argv[i]), argv[i], argv[i + 1], 0444);
+	if (argc < 3 || argc % 2 == 0)
+		fail("usage: boot-files PATH DESTINATION [PATH DESTINATION]...");
+	for (i = 1; i < argc; i += 2)
+		copy(open_in_image(argv[i]), argv[i], argv[i + 1]);
 	return 0;
 }

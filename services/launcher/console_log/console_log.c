@@ -7,8 +7,9 @@
  * data shows a successor of this process where to continue. If standard output is blocked or slower than the guest, the
  * oldest data is dropped, and a line reports how much.
  *
- * Ends at SIGTERM, which arrives when the guest is gone, after copying the remaining data. The guest's side controls
- * everything except the path: FILE is opened without following links and must be a regular file. */
+ * Ends at SIGTERM, which its attendant (attendant.c) sends when the guest is gone, after copying the remaining data.
+ * The guest's side controls everything except the path: FILE is opened without following links and must be a regular
+ * file. */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>

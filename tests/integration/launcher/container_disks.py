@@ -16,11 +16,11 @@ from virt_handler.launchers.block_devices import give
 from tests.integration.launcher.commands import discard, run
 from tests.integration.launcher.images import Images
 from tests.integration.launcher.oci import USER, Mounts
-from tests.integration.launcher.pod import Pod
+from tests.integration.launcher.pod import HELPERS, Pod
 
 CONTAINER_DISKS = "/var/run/kubevirt/container-disks"
 VOLUMES = "/var/run/kubevirt/volumes"
-TOOL = f"{CONTAINER_DISKS}/container-disk"
+_PROGRAM = f"{HELPERS}/container-disk"
 
 
 class PodWithDisks(Pod):
@@ -42,12 +42,8 @@ class PodWithDisks(Pod):
         return self.volumes["private"]
 
     def share_processes(self) -> None:
-        """Start the pause process, and install the sidecars' program."""
-        mounts: Mounts = {CONTAINER_DISKS: (self.volumes["container-disks"], "rw")}
-        program = "/usr/lib/kubevirt/container-disk"
-        made = self._run_to_end("install", self.images.launcher, [program, "install", TOOL], mounts)
-        assert made.returncode == 0, made.stderr
-        pid = self._run_detached("pause", self.images.launcher, [program, "serve", f"{CONTAINER_DISKS}/pause"], mounts)
+        """Start the pause process."""
+        pid = self._run_detached("pause", self.images.launcher, [_PROGRAM, self.socket("pause")], self._disk_mounts)
         self._shared = f"/proc/{pid}/ns/pid"
 
     def add_block_device(self, path: str, image: Path) -> None:
@@ -85,8 +81,11 @@ class PodWithDisks(Pod):
 
     def start_sidecar(self, volume: str, root: Path) -> int:
         """The containerDisk's container; its process id on this machine."""
-        mounts: Mounts = {CONTAINER_DISKS: (self.volumes["container-disks"], "rw")}
-        return self._run_detached(volume, str(root), [TOOL, "serve", self.socket(volume)], mounts)
+        return self._run_detached(volume, str(root), [_PROGRAM, self.socket(volume)], self._disk_mounts)
+
+    @property
+    def _disk_mounts(self) -> Mounts:
+        return {CONTAINER_DISKS: (self.volumes["container-disks"], "rw"), HELPERS: (self.programs, "ro")}
 
     @staticmethod
     def socket(volume: str) -> str:

@@ -33,6 +33,7 @@ from tests.integration.launcher.waiting import changes_until, readable
 from tests.support.patience import PATIENCE
 
 KERNEL_BOOT = "/var/run/kubevirt/kernel-boot"
+HELPERS = "/var/run/kubevirt/helpers"
 PRIVATE = "/var/run/kubevirt-private"
 GUEST_ADDRESS, BRIDGE, TAP, MAC = "10.0.2.2", "k6t-eth0", "tap0", "52:54:00:00:00:01"
 CLONE_NEWNET = 0x40000000  # sched.h; the os module has it from Python 3.12 on
@@ -56,6 +57,11 @@ class Pod:
         self._process: asyncio.subprocess.Process | None = None
         self._writers: list[asyncio.StreamWriter] = []
         self._console: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
+
+    @property
+    def programs(self) -> Path:
+        """The static programs of the launcher's image."""
+        return Path(self.images.launcher) / "usr/lib/kubevirt"
 
     @property
     def log(self) -> str:
@@ -86,13 +92,10 @@ class Pod:
         run(*inside, "link", "set", bridge, "up")
 
     def place_boot_files(self, kernel: str = "/boot/vmlinuz") -> subprocess.CompletedProcess[str]:
-        """Both init containers: the tool out of the launcher's image, then the tool in the guest's image."""
-        tool, mounts = f"{KERNEL_BOOT}/boot-files", {KERNEL_BOOT: (self.volumes["kernel-boot"], "rw")}
-        install = ["/usr/lib/kubevirt/boot-files", "install", tool]
-        made = self._run_to_end("install", self.images.launcher, install, mounts)
-        assert made.returncode == 0, made.stderr
-        place = [tool, "place", kernel, f"{KERNEL_BOOT}/kernel", "/boot/initrd", f"{KERNEL_BOOT}/initrd"]
-        return self._run_to_end("place", self.images.guest, place, mounts)
+        """Run the program of the launcher's image in the guest's image, without an attendant."""
+        mounts: Mounts = {KERNEL_BOOT: (self.volumes["kernel-boot"], "rw"), HELPERS: (self.programs, "ro")}
+        files = [kernel, f"{KERNEL_BOOT}/kernel", "/boot/initrd", f"{KERNEL_BOOT}/initrd"]
+        return self._run_to_end("place", self.images.guest, [f"{HELPERS}/boot-files", *files], mounts)
 
     def mounts(self) -> Mounts:
         """What the launcher container has of the machine."""
@@ -303,7 +306,7 @@ class Pod:
             writer.close()
         await self.peer.close()
         await self.end()
-        for name in (self.name, f"{self.name}-install", f"{self.name}-place"):
+        for name in (self.name, f"{self.name}-place"):
             discard("runc", "delete", "--force", name)
         discard("ip", "netns", "del", self.name)
         shutil.rmtree(self.folder)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import socket
 import struct
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
@@ -127,15 +128,17 @@ async def test_killing_sidecar_libvirtd_and_launcher_leaves_the_guest_its_disk(p
 
 async def test_sidecar_that_is_late_is_waited_for(pod: PodWithDisks) -> None:
     _image(pod)
-    starting = pod.stub.StartMachine(launcher_pb2.StartMachineRequest(machine=pod.diskful(pod.container_disk())))
-    await pod.appears(pod.private / "machine.binpb")
+    state = await pod.start_machine(pod.diskful(pod.container_disk()))
+    assert state.phase == state_pb2.MACHINE_PHASE_STARTING, "its image may take minutes to be pulled"
     pod.start_sidecar("root", pod.image("root"))
-    assert (await starting).state.phase == state_pb2.MACHINE_PHASE_RUNNING
+    await pod.wait_for_phase(state_pb2.MACHINE_PHASE_RUNNING)
 
 
 async def test_launcher_killed_while_it_prepares_starts_the_guest_once(pod: PodWithDisks) -> None:
-    """Twice it waits for the sidecar; what it, or one before it, left half-made is in nobody's way."""
+    """Twice it waits for a sidecar that has died; what it, or one before it, left half-made is in nobody's way."""
     _image(pod)
+    with socket.socket(socket.AF_UNIX) as dead:
+        dead.bind(str(pod.volumes["container-disks"] / "root.sock"))
     disks = pod.private / "disks"
     for name in ("root.qcow2", "root.qcow2.part", "data.part"):
         disks.mkdir(exist_ok=True)

@@ -220,6 +220,7 @@ async def test_the_mark_says_that_the_descheduler_evicts(
 
 
 WAITING = [{"name": "compute", "state": {"waiting": {"reason": "ImagePullBackOff"}}}]
+PULLING = [{"name": "compute", "state": {"running": {}}}, {**WAITING[0], "name": "volumeroot"}]
 
 
 @pytest.mark.parametrize(
@@ -230,6 +231,7 @@ WAITING = [{"name": "compute", "state": {"waiting": {"reason": "ImagePullBackOff
         (RUNS, {"phase": "Failed"}),
         (RUNS, {"phase": "Scheduling", "activePods": {}, "migratable": None}),
         ({"phase": "Pending", "containerStatuses": WAITING}, {"phase": "Scheduling", "migratable": None}),
+        ({"phase": "Pending", "containerStatuses": PULLING}, {"phase": "Scheduling", "migratable": None}),
         ({"phase": "Pending"}, {"phase": "Scheduling", "migratable": None}),
         (RUNS, {"metadata": {"uid": "another"}}),
         (RUNS, None),

@@ -49,6 +49,31 @@ async def test_a_target_whose_image_cannot_be_pulled_is_given_up_and_named(
     assert world.state is None and world.vmi["status"]["phase"] == "Running"
 
 
+async def test_a_guest_is_handed_off_when_all_containers_of_its_target_run(
+    server: FakeApiServer, client: KubeClient
+) -> None:
+    world = MigrationWorld(server)
+    await world.settle(client)
+    world.run_target()
+    path = PODS.path("ns", world.target["metadata"]["name"])
+    (launcher,) = world.target["status"]["containerStatuses"]
+    for state, phase in (
+        ({"waiting": {"reason": "ContainerCreating"}}, "Scheduling"),
+        ({"running": {}}, "PreparingTarget"),
+    ):
+        server.patch(path, {"status": {"containerStatuses": [launcher, {"name": "volumeroot", "state": state}]}})
+        await world.settle(client)
+        assert world.phase == phase
+
+
+async def test_a_target_whose_kernel_cannot_be_copied_is_given_up(server: FakeApiServer, client: KubeClient) -> None:
+    failed = {"name": "kernel-boot", "state": {"terminated": {"exitCode": 1, "reason": "Error"}}}
+    running = {"name": "compute", "state": {"running": {}}}
+    world = await scheduled(server, client, {"phase": "Running", "containerStatuses": [running, failed]})
+    assert world.phase == "Failed" and list(world.pods) == ["source"]
+    assert world.vmi["status"]["phase"] == "Running"
+
+
 async def test_a_target_that_the_kubelet_rejects_is_replaced_and_the_guest_moves(
     server: FakeApiServer, client: KubeClient
 ) -> None:

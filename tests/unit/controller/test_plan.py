@@ -49,7 +49,7 @@ def test_the_pod_is_admitted_by_the_restricted_pod_security_standard() -> None:
     assert spec["securityContext"]["runAsNonRoot"]
     assert spec["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
     assert not spec["automountServiceAccountToken"]
-    for container in (*spec["initContainers"], *spec["containers"]):
+    for container in spec["containers"]:
         assert container["securityContext"]["capabilities"] == {"drop": ["ALL"]}
         assert container["securityContext"]["allowPrivilegeEscalation"] is False
     assert {next(iter(set(volume) - {"name"})) for volume in spec["volumes"]} == {"emptyDir"}
@@ -190,6 +190,38 @@ def test_a_pod_that_the_kubelet_rejected_is_recreated_and_the_vmi_stays_scheduli
     assert delete == DeletePod(pod_name(vmi()), "pod-uid")
     create, _ = plan(vmi(after))
     assert isinstance(create, CreatePod)
+
+
+def beside(name: str, reason: str, code: int, message: str = "") -> LauncherPod:
+    """A pod whose launcher runs, and in which another container has ended."""
+    state = {"terminated": {"exitCode": code, "reason": reason, "message": message}}
+    launcher = {"name": "compute", "state": {"running": {}}}
+    return pod("node1", {"phase": "Running", "containerStatuses": [launcher, {"name": name, "state": state}]})
+
+
+def test_a_guest_without_its_kernel_fails_with_the_containers_words_and_its_launcher_goes() -> None:
+    message = "boot-files: /boot/nothing: No such file or directory"
+    broken = beside("kernel-boot", "Error", 1, message)
+    patch, event, delete = plan(vmi(scheduled()), broken)
+    assert apply(vmi(scheduled()), patch)["status"]["phase"] == "Failed"
+    assert isinstance(event, RecordEvent) and event.reason == "PodEnded"
+    assert event.message.endswith(f"container kernel-boot: Error (exit code 1) {message}")
+    assert delete == DeletePod(pod_name(vmi()), "pod-uid")
+    assert plan(vmi(scheduled("Running")), broken) == (), "a guest that runs needs it no longer"
+
+
+def test_a_pod_with_a_container_that_could_not_start_is_recreated() -> None:
+    """Its program was not installed: the launcher's image was pulled later than the container's."""
+    message = "exec: /var/run/kubevirt/helpers/attendant: no such file or directory"
+    patch, event = plan(vmi(scheduled()), beside("volumeroot", "StartError", 128, message))
+    after = apply(vmi(scheduled()), patch)["status"]
+    assert (after["phase"], after["activePods"]) == ("Scheduling", {})
+    assert isinstance(event, RecordEvent) and message in event.message
+
+
+@pytest.mark.parametrize(("name", "code"), [("guest-console-log", 1), ("kernel-boot", 0)])
+def test_a_guest_starts_without_its_log_and_a_pod_that_ends_is_waited_for(name: str, code: int) -> None:
+    assert plan(vmi(scheduled()), beside(name, "Error", code)) == ()
 
 
 def test_a_final_vmi_is_left_alone() -> None:

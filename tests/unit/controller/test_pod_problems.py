@@ -25,10 +25,15 @@ def waiting(reason: str, message: str = "", **more: Any) -> dict[str, Any]:
     "reason", ["ErrImagePull", "ImagePullBackOff", "InvalidImageName", "CreateContainerConfigError"]
 )
 def test_a_container_that_does_not_start_is_named_with_its_image_and_the_kubelets_words(reason: str) -> None:
-    problem = start_problem(pod(initContainerStatuses=[waiting(reason, "not there")]))
-    assert problem is not None
-    assert problem.reason == reason
-    assert problem.message == "container volumeroot, image registry.test/disk:1: not there"
+    running = {"name": "compute", "state": {"running": {}}}
+    for statuses in (
+        {"initContainerStatuses": [waiting(reason, "not there")]},
+        {"containerStatuses": [running, waiting(reason, "not there")]},
+    ):
+        problem = start_problem(pod(**statuses))
+        assert problem is not None
+        assert problem.reason == reason
+        assert problem.message == "container volumeroot, image registry.test/disk:1: not there"
 
 
 def test_a_container_in_a_crash_loop_is_reported_with_its_last_message() -> None:

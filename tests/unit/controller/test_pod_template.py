@@ -38,9 +38,14 @@ def made(
 
 
 def compute(pod: dict[str, Any]) -> dict[str, Any]:
-    (container,) = pod["spec"]["containers"]
-    found: dict[str, Any] = container
-    return found
+    container: dict[str, Any] = pod["spec"]["containers"][0]
+    return container
+
+
+def beside(pod: dict[str, Any]) -> list[dict[str, Any]]:
+    """The containers that start after the launcher's."""
+    containers: list[dict[str, Any]] = pod["spec"]["containers"][1:]
+    return containers
 
 
 def mounts(pod: dict[str, Any]) -> dict[str, tuple[str, bool]]:
@@ -108,43 +113,64 @@ def test_libvirt_logs_no_message_to_the_guest_agent_of_a_guest_with_passwords() 
 
 def test_a_guest_without_volumes_has_one_container_in_namespaces_of_its_own() -> None:
     pod = made({})
-    assert "initContainers" not in pod["spec"] and "shareProcessNamespace" not in pod["spec"]
+    assert beside(pod) == [] and "shareProcessNamespace" not in pod["spec"]
+    assert "lifecycle" not in compute(pod)
     assert set(mounts(pod)) == {"private", "sockets"}
     assert VOLUME_STATUS not in pod["metadata"]["annotations"]
 
 
-def test_a_container_disk_is_a_sidecar_of_the_users_image_that_runs_only_our_program() -> None:
+def test_a_container_disk_is_a_container_of_the_users_image_that_runs_only_our_programs() -> None:
     disk = {"image": "registry.test/disk:1", "imagePullSecret": "own-secret", "imagePullPolicy": "Always"}
     pod = made({"volumes": [{"name": "root", "containerDisk": disk}]})
-    lend, sidecar = pod["spec"]["initContainers"]
-    assert lend["image"] == LAUNCHER.image and "restartPolicy" not in lend
-    assert (sidecar["name"], sidecar["image"], sidecar["restartPolicy"]) == ("volumeroot", disk["image"], "Always")
-    assert sidecar["command"][1:] == ["serve", "/var/run/kubevirt/container-disks/root.sock"]
-    assert sidecar["imagePullPolicy"] == "Always"
+    (container,) = beside(pod)
+    assert (container["name"], container["image"]) == ("volumeroot", disk["image"])
+    folder = "/var/run/kubevirt/helpers"
+    socket = "/var/run/kubevirt/container-disks/root.sock"
+    assert container["command"] == [f"{folder}/attendant", "always", f"{folder}/container-disk", socket]
+    assert container["imagePullPolicy"] == "Always"
     assert pod["spec"]["shareProcessNamespace"] is True
     assert mounts(pod)["container-disks"] == ("/var/run/kubevirt/container-disks", False)
     assert pod["spec"]["imagePullSecrets"] == [{"name": "cluster-secret"}, {"name": "own-secret"}]
 
 
+def test_no_other_container_starts_before_the_launchers_has_installed_their_programs() -> None:
+    """It runs a postStart hook to its end before it starts the next container. A pod without init containers: the
+    kubelet would notice up to a second later that one has ended."""
+    pod = made(everything())
+    assert "initContainers" not in pod["spec"] and pod["spec"]["restartPolicy"] == "Never"
+    names = [container["name"] for container in pod["spec"]["containers"]]
+    assert names == ["compute", "volumeroot", "kernel-boot", "guest-console-log"]
+    program, install, *installed = compute(pod)["lifecycle"]["postStart"]["exec"]["command"]
+    assert (program, install) == ("/usr/lib/kubevirt/attendant", "install")
+    folder, read_only = mounts(pod)["helpers"]
+    assert not read_only
+    there = {f"{folder}/{path.rpartition('/')[2]}" for path in (program, *installed)}
+    for container in beside(pod):
+        needed = {path for path in container["command"] if path.startswith(folder)}
+        assert needed <= there
+        assert {"name": "helpers", "mountPath": folder, "readOnly": True} in container["volumeMounts"]
+
+
+def test_a_kernel_is_copied_once() -> None:
+    (container,) = beside(made({"domain": {"firmware": {"kernelBoot": {"container": {**KERNEL, "initrdPath": "/i"}}}}}))
+    folder = "/var/run/kubevirt/kernel-boot"
+    assert container["command"][1] == "once"
+    assert container["command"][3:] == ["/boot/vmlinuz", f"{folder}/kernel", "/i", f"{folder}/initrd"]
+
+
 def test_what_runs_beside_a_guaranteed_guest_is_guaranteed_too() -> None:
     requirements = {"requests": {"cpu": "1", "memory": "64Mi"}, "limits": {"cpu": 1, "memory": "64Mi"}}
     disk = [{"name": "root", "containerDisk": {"image": "d"}}]
-    beside = made({"domain": {"resources": requirements}, "volumes": disk})["spec"]["initContainers"]
-    assert all(container["resources"]["requests"] == container["resources"]["limits"] for container in beside)
+    (own,) = beside(made({"domain": {"resources": requirements}, "volumes": disk}))
+    assert own["resources"]["requests"] == own["resources"]["limits"]
     requirements["limits"] = {"cpu": 2, "memory": "64Mi"}
-    beside = made({"domain": {"resources": requirements}, "volumes": disk})["spec"]["initContainers"]
-    assert all(container["resources"]["requests"] != container["resources"]["limits"] for container in beside)
+    (own,) = beside(made({"domain": {"resources": requirements}, "volumes": disk}))
+    assert own["resources"]["requests"] != own["resources"]["limits"]
 
 
 def test_every_container_is_what_a_restricted_namespace_admits() -> None:
-    pod = made(
-        {
-            "domain": {"devices": {"logSerialConsole": True}, "firmware": {"kernelBoot": {"container": KERNEL}}},
-            "volumes": [{"name": "root", "containerDisk": {"image": "d"}}],
-        }
-    )
-    containers = [*pod["spec"]["initContainers"], *pod["spec"]["containers"]]
-    assert len(containers) == 6
+    containers = made(everything())["spec"]["containers"]
+    assert len(containers) == 4
     for container in containers:
         security = container["securityContext"]
         assert security["capabilities"] == {"drop": ["ALL"]} and security["allowPrivilegeEscalation"] is False
@@ -152,6 +178,13 @@ def test_every_container_is_what_a_restricted_namespace_admits() -> None:
 
 
 KERNEL = {"image": "k", "kernelPath": "/boot/vmlinuz"}
+
+
+def everything() -> dict[str, Any]:
+    return {
+        "domain": {"devices": {"logSerialConsole": True}, "firmware": {"kernelBoot": {"container": KERNEL}}},
+        "volumes": [{"name": "root", "containerDisk": {"image": "d"}}],
+    }
 
 
 def test_claims_are_file_systems_or_devices_and_the_handler_learns_their_mode() -> None:

@@ -34,9 +34,9 @@ def migration(**spec: Any) -> VirtualMachineInstanceMigration:
     return msgspec.json.decode(msgspec.json.encode(body), type=VirtualMachineInstanceMigration)
 
 
-def source(image_id: str = "") -> LauncherPod:
+def source(image_id: str = "", kind: str = "containerStatuses") -> LauncherPod:
     statuses = [{"name": "volumeroot", "imageID": image_id}]
-    return msgspec.convert({"metadata": {"name": "source"}, "status": {"initContainerStatuses": statuses}}, LauncherPod)
+    return msgspec.convert({"metadata": {"name": "source"}, "status": {kind: statuses}}, LauncherPod)
 
 
 def test_it_is_known_by_its_migration_and_has_a_name_of_its_own() -> None:
@@ -70,13 +70,13 @@ def test_a_migrations_node_selector_only_narrows() -> None:
     assert made["spec"]["nodeSelector"] == wanted
 
 
-def test_images_of_the_user_are_those_that_the_guest_runs_with_and_the_launcher_is_todays() -> None:
+@pytest.mark.parametrize("kind", ["containerStatuses", "initContainerStatuses"])  # the latter in older pods
+def test_images_of_the_user_are_those_that_the_guest_runs_with_and_the_launcher_is_todays(kind: str) -> None:
     first = manifest({"volumes": VOLUMES}, DISK)
-    made = target_pod(first, migration(), "guest", source(f"registry.test:5000/fedora@{DIGEST}"))
-    images = {container["name"]: container["image"] for container in made["spec"]["initContainers"]}
-    assert images["volumeroot"] == f"registry.test:5000/fedora@{DIGEST}"
-    assert images["container-disk-program"] == LAUNCHER.image
-    assert made["spec"]["containers"] == first["spec"]["containers"]
+    made = target_pod(first, migration(), "guest", source(f"registry.test:5000/fedora@{DIGEST}", kind))
+    compute, disk = made["spec"]["containers"]
+    assert disk["image"] == f"registry.test:5000/fedora@{DIGEST}"
+    assert compute == first["spec"]["containers"][0] and compute["image"] == LAUNCHER.image
 
 
 @pytest.mark.parametrize("image_id", ["", DIGEST])

@@ -17,7 +17,7 @@ NONE = Configuration()
 def test_names_are_labels_of_their_own_and_every_mount_has_its_volume(spec: Spec) -> None:
     for mode in fitting_modes(spec):
         body = pod(spec, mode)["spec"]
-        containers = [*body.get("initContainers", []), *body["containers"]]
+        containers = body["containers"]
         volumes = [volume["name"] for volume in body["volumes"]]
         for names in (volumes, [container["name"] for container in containers]):
             assert len(set(names)) == len(names), names
@@ -39,7 +39,7 @@ def test_long_names_that_begin_the_same_stay_apart() -> None:
                 "volumes": [{"name": name, **source} for name in names],
             }
         )["spec"]
-        for part in ("volumes", "initContainers"):
+        for part in ("volumes", "containers"):
             found = [entry["name"] for entry in body.get(part, [])]
             assert len(set(found)) == len(found)
             assert all(DNS_LABEL.accepts(name) for name in found)

@@ -40,7 +40,7 @@ def schedule(observed: Observed, pod: LauncherPod) -> tuple[Action, ...]:
     reports it, but a guest that arrived in a pod that is not Ready yet would be missing from its Services."""
     if pod.rejected:
         return _replace_rejected(observed, pod)
-    if pod.ended or pod.metadata.deletion_timestamp is not None:
+    if pod.ended or pod.broken or pod.metadata.deletion_timestamp is not None:
         return fail(observed, f"Migration target pod {pod.metadata.name} is down")
     if target.is_running(pod):
         return _hand_off(observed, pod)

@@ -50,8 +50,9 @@ def _may_stay(observed: Observed) -> bool:
 
 
 def is_running(pod: LauncherPod) -> bool:
-    """Whether the launcher runs. The pod is not ready before the guest is there: its readiness gate is false."""
-    return bool(pod.spec.node_name) and not pod.terminating and _launcher(pod) is not None
+    """Whether all containers run. The pod is not ready before the guest is there: its readiness gate is false."""
+    runs = all(status.state.running is not None for status in pod.status.container_statuses)
+    return bool(pod.spec.node_name) and not pod.terminating and runs and _launcher(pod) is not None
 
 
 def is_running_since(pod: LauncherPod) -> str:

@@ -7,7 +7,10 @@ from typing import Any
 
 import msgspec
 from virt_core.conventions import labels
+from virt_core.conventions.launcher_pod import COMPUTE, CONSOLE_LOG
 from virt_core.objects.meta import ObjectMeta, condition_of
+
+_NOT_STARTED = "StartError"  # containerd's reason
 
 
 class PodCondition(msgspec.Struct, frozen=True, rename="camel"):
@@ -120,8 +123,24 @@ class LauncherPod(msgspec.Struct, frozen=True, rename="camel"):
 
     @property
     def rejected(self) -> bool:
-        """Whether the kubelet refused the pod before it ran anything, for example while a device plugin restarts."""
-        return self.status.phase == "Failed" and not self.status.container_statuses and bool(self.status.reason)
+        """Whether the kubelet refused the pod before it ran anything, for example while a device plugin restarts; or
+        could not start a container that the guest waits for, because the launcher's image was not there in time."""
+        if self.status.phase == "Failed" and not self.status.container_statuses and self.status.reason:
+            return True
+        return any(ended.reason == _NOT_STARTED for ended in self._failed_beside())
+
+    @property
+    def broken(self) -> bool:
+        """Whether a container that the guest waits for has failed, and its launcher waits. The kubelet does not
+        restart it."""
+        return any(ended.reason != _NOT_STARTED for ended in self._failed_beside())
+
+    def _failed_beside(self) -> list[Terminated]:
+        states = {status.name: status.state for status in self.status.container_statuses}
+        if states.pop(COMPUTE, ContainerState()).running is None:
+            return []
+        ended = [state.terminated for name, state in states.items() if name != CONSOLE_LOG and state.terminated]
+        return [state for state in ended if state.exit_code]
 
 
 def belongs_to(pod: ObjectMeta, vmi: ObjectMeta) -> bool:

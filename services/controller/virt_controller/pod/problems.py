@@ -101,7 +101,7 @@ def _waits(container: ContainerStatus, reason: str, message: str) -> str:
 
 def rejection(pod: LauncherPod) -> Failure:
     """Why the node of a rejected pod has not run it."""
-    why = f"{pod.status.reason}: {pod.status.message}"
+    why = f"{pod.status.reason}: {pod.status.message}" if pod.status.reason else "; ".join(_terminated(pod.containers))
     return Failure("PodRejected", f"node {pod.spec.node_name} rejected the pod: {why}")
 
 

@@ -14,7 +14,7 @@ from virt_core.conventions import labels, migration
 from virt_core.migration.migration import VirtualMachineInstanceMigration
 
 from virt_controller.pod.boot_files import KERNEL_CONTAINER
-from virt_controller.pod.containers import VOLUME_SIDECAR
+from virt_controller.pod.containers import VOLUME_CONTAINER
 from virt_controller.pod.observed import LauncherPod
 from virt_controller.pod.template import name_of_pod
 
@@ -56,12 +56,10 @@ def target_pod(
         **spec,
         "nodeSelector": selector,
         "readinessGates": [*spec.get("readinessGates", []), {"conditionType": migration.UNPAUSED_GATE}],
-        "initContainers": [_pinned(container, source) for container in spec.get("initContainers", [])],
+        "containers": [_pinned(container, source) for container in spec["containers"]],
     }
     if not same_node:
         made["affinity"] = _elsewhere(spec.get("affinity") or {}, meta["labels"][labels.CREATED_BY])
-    if not made["initContainers"]:
-        del made["initContainers"]
     return {
         **manifest,
         "metadata": {
@@ -90,7 +88,7 @@ def pinned(image: str, image_id: str) -> str:
 def _pinned(container: Mapping[str, Any], source: LauncherPod) -> Mapping[str, Any]:
     """The container with the image that the source runs, if it is the user's."""
     name = container["name"]
-    if not (name.startswith(VOLUME_SIDECAR) or name == KERNEL_CONTAINER):
+    if not (name.startswith(VOLUME_CONTAINER) or name == KERNEL_CONTAINER):
         return container
     image_id = next((status.image_id for status in source.containers if status.name == name), "")
     image = pinned(container["image"], image_id)

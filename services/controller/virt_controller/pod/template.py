@@ -16,6 +16,8 @@ from virt_core.conventions import components, labels
 from virt_core.conventions.launcher_pod import (
     COMPUTE,
     CONSOLE_LOG,
+    HELPERS,
+    HELPERS_VOLUME,
     LIBVIRT_FILTERS_VARIABLE,
     PRIVATE,
     PRIVATE_VOLUME,
@@ -30,9 +32,9 @@ from virt_core.vmi.log_settings import log_settings
 from virt_core.vmi.spec.domain import VmiSpec
 from virt_core.vmi.spec.effective import claim_of, guest_hostname
 
-from virt_controller.pod.boot_files import boot_file_containers
+from virt_controller.pod.boot_files import boot_file_container
 from virt_controller.pod.container_disks import container_disk_containers, container_disks
-from virt_controller.pod.containers import IDLE, LauncherSettings, restricted
+from virt_controller.pod.containers import PROGRAMS, LauncherSettings, attended, installs_helpers, restricted
 from virt_controller.pod.limits import Limits, with_limits
 from virt_controller.pod.observed import Claim
 from virt_controller.pod.probes import probes
@@ -85,18 +87,20 @@ def launcher_pod(
     mounts = mounted(spec, claims)
     boot = spec.domain.firmware.kernel_boot
     secrets = [*launcher.pull_secrets, *(disk.image_pull_secret for _, disk in container_disks(spec))]
-    first = container_disk_containers(spec, launcher)
+    beside = container_disk_containers(spec)
     if boot is not None and boot.container is not None and boot.container.kernel_path:
-        first += boot_file_containers(boot.container, launcher)
+        beside.append(boot_file_container(boot.container))
         secrets.append(boot.container.image_pull_secret)
     if spec.domain.devices.log_serial_console:
-        first.append(_console_log(launcher))
+        beside.append(_console_log(launcher))
+    if beside:
+        mounts.add(HELPERS_VOLUME, {"emptyDir": {}}, HELPERS)
     requirements = resources(accepted, configuration)
     if limits is not None:
-        sidecars = [container["resources"] for container in first if container.get("restartPolicy") == "Always"]
-        requirements = with_limits(requirements, accepted.topology.vcpus, limits, sidecars)
+        others = [container["resources"] for container in beside]
+        requirements = with_limits(requirements, accepted.topology.vcpus, limits, others)
     if is_guaranteed(requirements):
-        first = [{**container, "resources": guaranteed(container["resources"])} for container in first]
+        beside = [{**container, "resources": guaranteed(container["resources"])} for container in beside]
     compute = {
         "name": COMPUTE,
         "image": launcher.image,
@@ -107,6 +111,7 @@ def launcher_pod(
         "volumeMounts": mounts.mounts,
         "volumeDevices": mounts.devices,
         "ports": _ports(accepted),
+        "lifecycle": installs_helpers() if beside else None,
         **probes(spec),
     }
     pod_spec: dict[str, Any] = {
@@ -126,7 +131,7 @@ def launcher_pod(
         "topologySpreadConstraints": spec.topology_spread_constraints,
         "priorityClassName": spec.priority_class_name,
         "schedulerName": spec.scheduler_name,
-        # The launcher reads a containerDisk through /proc of its sidecar.
+        # The launcher reads a containerDisk through /proc of its container.
         "shareProcessNamespace": True if container_disks(spec) else None,
         "securityContext": {
             "runAsUser": labels.LAUNCHER_UID,
@@ -138,8 +143,8 @@ def launcher_pod(
             "sysctls": [{"name": "net.ipv4.ip_unprivileged_port_start", "value": "0"}],
         },
         "volumes": mounts.volumes,
-        "initContainers": first,
-        "containers": [_without_empty(compute)],
+        # No init containers: the kubelet notices up to a second later that one has ended or runs.
+        "containers": [_without_empty(compute), *beside],
         "imagePullSecrets": [{"name": name} for name in dict.fromkeys(secrets) if name],
     }
     return {
@@ -225,18 +230,11 @@ def _ports(spec: AcceptedSpec) -> list[dict[str, Any]]:
 
 
 def _console_log(launcher: LauncherSettings) -> dict[str, Any]:
-    """A sidecar whose log is the guest's serial console: ``kubectl logs POD -c guest-console-log``. It removes copied
+    """A container whose log is the guest's serial console: ``kubectl logs POD -c guest-console-log``. It removes copied
     output from QEMU's file, so that the file stays small."""
-    return {
-        "name": CONSOLE_LOG,
-        "image": launcher.image,
-        "imagePullPolicy": launcher.pull_policy,
-        "command": ["/usr/lib/kubevirt/console-log", SERIAL_LOG],
-        "restartPolicy": "Always",
-        "securityContext": restricted(),
-        "resources": IDLE,
-        "volumeMounts": [{"name": PRIVATE_VOLUME, "mountPath": PRIVATE}],
-    }
+    mount = {"name": PRIVATE_VOLUME, "mountPath": PRIVATE}
+    image = launcher.image, launcher.pull_policy
+    return attended(CONSOLE_LOG, image, ["console-log", SERIAL_LOG], mount, programs=PROGRAMS)
 
 
 def _without_empty(fields: dict[str, Any]) -> dict[str, Any]:

@@ -69,6 +69,8 @@ def _with_pod(vmi: VirtualMachineInstance, pod: LauncherPod, observed: Observed)
         return _replace_rejected(vmi, pod, observed.now)
     if pod.ended:
         return fail(vmi, how_it_ended(pod, observed.pod_events), observed.now)
+    if pod.broken and vmi.status.phase != VmiPhase.RUNNING:
+        return (*fail(vmi, how_it_ended(pod), observed.now), DeletePod(pod.metadata.name, pod.metadata.uid))
     if pod.metadata.uid not in vmi.status.active_pods:
         return _hand_over(vmi, pod, observed.now)
     if observed.trouble is not None and observed.trouble.lost:

@@ -16,7 +16,7 @@ PRIVATE = "/var/run/kubevirt-private"
 """Written by the launcher and the hypervisor: the machine's record, overlays, console sockets."""
 
 KERNEL_BOOT = "/var/run/kubevirt/kernel-boot"
-"""The kernel and initial RAM disk of kernelBoot, placed by an init container."""
+"""The kernel and initial RAM disk of kernelBoot, placed by a container of the user's image."""
 
 SOCKETS_VOLUME, PRIVATE_VOLUME, KERNEL_BOOT_VOLUME = "sockets", "private", "kernel-boot"
 """emptyDir volumes of these folders. The kubelet uses the volume's name as the name of its folder on the node."""
@@ -25,9 +25,13 @@ KERNEL = f"{KERNEL_BOOT}/kernel"
 INITRD = f"{KERNEL_BOOT}/initrd"
 
 CONTAINER_DISKS = "/var/run/kubevirt/container-disks"
-"""The program in containerDisk sidecars, and their sockets. The longest path fits in a socket's 107 characters."""
+"""The sockets of containerDisks' containers. The longest path fits in a socket's 107 characters."""
 
-CONTAINER_DISKS_VOLUME = "container-disks"
+HELPERS = "/var/run/kubevirt/helpers"
+"""Static programs of the launcher's image for the pod's other containers, and a FIFO that shows them its life
+(attendant.c)."""
+
+CONTAINER_DISKS_VOLUME, HELPERS_VOLUME = "container-disks", "helpers"
 
 VOLUMES = "/var/run/kubevirt/volumes"
 """Parent folder of all mounted volumes: claims, ConfigMaps, Secrets and similar."""
@@ -87,7 +91,7 @@ def block_device(volume: str) -> str:
 
 
 def container_disk_socket(volume: str) -> str:
-    """The socket of a containerDisk's sidecar. Its peer credentials identify the sidecar's process."""
+    """The socket of a containerDisk's container. Its peer credentials identify the process there."""
     return f"{CONTAINER_DISKS}/{volume}.sock"
 
 
