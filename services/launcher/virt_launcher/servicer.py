@@ -88,13 +88,13 @@ class LauncherServicer(launcher_pb2_grpc.LauncherServiceServicer):
             self._keeper.accept(machine)
         else:
             self._require_uid(machine.uid, "machine.uid")
-        if missing(machine):  # images may take minutes to be pulled: the handler learns from its watch what follows
-            return launcher_pb2.StartMachineResponse(state=self._keeper.published.state)
+        # Images may take minutes to be pulled: the handler learns from its watch what follows.
+        settled = _SETTLED | {state_pb2.MACHINE_PHASE_STARTING} if missing(machine) else _SETTLED
         remaining = context.time_remaining()
         wait = min(_LONGEST_START_WAIT, _LONGEST_START_WAIT if remaining is None else remaining - _REPLY_MARGIN)
         try:
             async with asyncio.timeout(max(0.0, wait)):
-                await self._keeper.published.until(lambda state: state.phase in _SETTLED)
+                await self._keeper.published.until(lambda state: state.phase in settled)
         except TimeoutError:
             _log.info("responding before the guest runs", machine_uid=machine.uid)
         return launcher_pb2.StartMachineResponse(state=self._keeper.published.state)

@@ -20,7 +20,6 @@ from tests.integration.launcher.pod import HELPERS, Pod
 
 CONTAINER_DISKS = "/var/run/kubevirt/container-disks"
 VOLUMES = "/var/run/kubevirt/volumes"
-_PROGRAM = f"{HELPERS}/container-disk"
 
 
 class PodWithDisks(Pod):
@@ -43,7 +42,9 @@ class PodWithDisks(Pod):
 
     def share_processes(self) -> None:
         """Start the pause process."""
-        pid = self._run_detached("pause", self.images.launcher, [_PROGRAM, self.socket("pause")], self._disk_mounts)
+        mounts: Mounts = {CONTAINER_DISKS: (self.volumes["container-disks"], "rw")}
+        program = "/usr/lib/kubevirt/container-disk"
+        pid = self._run_detached("pause", self.images.launcher, [program, self.socket("pause")], mounts)
         self._shared = f"/proc/{pid}/ns/pid"
 
     def add_block_device(self, path: str, image: Path) -> None:
@@ -81,11 +82,8 @@ class PodWithDisks(Pod):
 
     def start_sidecar(self, volume: str, root: Path) -> int:
         """The containerDisk's container; its process id on this machine."""
-        return self._run_detached(volume, str(root), [_PROGRAM, self.socket(volume)], self._disk_mounts)
-
-    @property
-    def _disk_mounts(self) -> Mounts:
-        return {CONTAINER_DISKS: (self.volumes["container-disks"], "rw"), HELPERS: (self.programs, "ro")}
+        mounts: Mounts = {CONTAINER_DISKS: (self.volumes["container-disks"], "rw"), HELPERS: (self.programs, "ro")}
+        return self._run_detached(volume, str(root), [f"{HELPERS}/container-disk", self.socket(volume)], mounts)
 
     @staticmethod
     def socket(volume: str) -> str:

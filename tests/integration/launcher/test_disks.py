@@ -139,6 +139,7 @@ async def test_launcher_killed_while_it_prepares_starts_the_guest_once(pod: PodW
     _image(pod)
     with socket.socket(socket.AF_UNIX) as dead:
         dead.bind(str(pod.volumes["container-disks"] / "root.sock"))
+    give_to_the_pod(pod.volumes["container-disks"] / "root.sock")
     disks = pod.private / "disks"
     for name in ("root.qcow2", "root.qcow2.part", "data.part"):
         disks.mkdir(exist_ok=True)
