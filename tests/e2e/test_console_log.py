@@ -14,8 +14,9 @@ LOG = "guest-console-log"
 
 
 def log(guest: Guest) -> str:
-    """The complete log: a killed copier is restarted in its container."""
-    return kubectl("logs", guest.pod["metadata"]["name"], "-c", LOG)
+    """The complete log: a killed copier is restarted in its container. The kubelet reports later than the handler that
+    the container runs."""
+    return kubectl("logs", guest.pod["metadata"]["name"], "-c", LOG, check=False)
 
 
 async def test_it_goes_on_where_it_was_killed() -> None:

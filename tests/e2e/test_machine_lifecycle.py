@@ -60,7 +60,7 @@ async def test_a_guest_is_paused_resumed_and_reset() -> None:
 
 def console_log(pod: str) -> str:
     """What the guest has written, as ``kubectl logs`` has it."""
-    return kubectl("logs", pod, "-c", "guest-console-log")
+    return kubectl("logs", pod, "-c", "guest-console-log", check=False)  # the kubelet reports later that it runs
 
 
 async def test_a_deleted_guest_gets_a_shutdown_request_and_is_destroyed_if_it_ignores_it() -> None:

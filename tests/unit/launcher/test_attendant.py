@@ -50,7 +50,7 @@ class Containers:
 
 def until_sigterm(begin: str, end: str = "") -> tuple[str, ...]:
     """Says both words. Ends after a while: nobody ends the services of a supervisor that is killed."""
-    program = f"import os, signal; signal.pthread_sigmask(signal.SIG_BLOCK, [15]); print(f'{begin}', flush=True)"
+    program = f"import os, signal; signal.pthread_sigmask(signal.SIG_BLOCK, [15]); os.write(1, f'{begin}\\n'.encode())"
     return sys.executable, "-c", f"{program}; signal.sigtimedwait([15], {PATIENCE}); {end and f'print({end!r})'}"
 
 
