@@ -10,7 +10,7 @@ import pytest
 from localcluster.settings import Cluster
 
 from tests.e2e.cluster import apply, get, kubectl, process, processes, until, wait
-from tests.e2e.guests import Guest, await_events, manifest, observed, running
+from tests.e2e.guests import Guest, await_events, created, manifest, observed, running
 
 pytestmark = pytest.mark.parallel
 
@@ -110,3 +110,13 @@ def test_an_image_that_does_not_exist_is_named() -> None:
         )
     finally:
         kubectl("delete", "vmi", "imageless", "--ignore-not-found", "--wait")
+
+
+def test_a_kernel_that_is_not_in_its_image_is_named_and_the_launcher_goes() -> None:
+    body = manifest("kernelless")
+    body["spec"]["domain"]["firmware"]["kernelBoot"]["container"]["kernelPath"] = "/boot/nothing"
+    with created(body) as (guest,):
+        wait("vmi", guest.name, "jsonpath={.status.phase}=Failed", seconds=60)
+        conditions = kubectl("get", "vmi", guest.name, "-o", "jsonpath={.status.conditions}")
+        assert "boot-files: /boot/nothing: No such file" in conditions, conditions
+        until(lambda: f"virt-launcher-{guest.name}" not in kubectl("get", "pods", "-o", "name"), "its pod to go", 30)
