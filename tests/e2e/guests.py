@@ -97,7 +97,8 @@ class Guest:
 
     @property
     def address(self) -> str:
-        """The address at which pods reach the guest."""
+        """The address at which pods reach the guest. It may run before the kubelet reports the address."""
+        until(lambda: "podIP" in self.pod["status"], "the kubelet to report the pod's address")
         return str(self.pod["status"]["podIP"])
 
     def condition(self, kind: str) -> dict[str, Any]:
