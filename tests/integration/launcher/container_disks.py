@@ -56,9 +56,11 @@ class PodWithDisks(Pod):
         other._devices = list(self._devices)
 
     async def start_machine(self, machine: machine_pb2.Machine) -> state_pb2.MachineState:
-        """As the handler does it."""
+        """As the handler does it. The answer comes before a sidecar that has just been started listens."""
         self.give_devices()
-        return await super().start_machine(machine)
+        await super().start_machine(machine)
+        starts = (state_pb2.MACHINE_PHASE_ABSENT, state_pb2.MACHINE_PHASE_STARTING)
+        return await self.wait_for_state(lambda state: state.phase not in starts)
 
     def give_devices(self) -> None:
         """Make the launcher's user the owner of the devices, which belong to root at first."""

@@ -128,8 +128,9 @@ async def test_killing_sidecar_libvirtd_and_launcher_leaves_the_guest_its_disk(p
 
 async def test_sidecar_that_is_late_is_waited_for(pod: PodWithDisks) -> None:
     _image(pod)
-    state = await pod.start_machine(pod.diskful(pod.container_disk()))
-    assert state.phase == state_pb2.MACHINE_PHASE_STARTING, "its image may take minutes to be pulled"
+    request = launcher_pb2.StartMachineRequest(machine=pod.diskful(pod.container_disk()))
+    answer = await pod.stub.StartMachine(request)
+    assert answer.state.phase == state_pb2.MACHINE_PHASE_STARTING, "its image may take minutes to be pulled"
     pod.start_sidecar("root", pod.image("root"))
     await pod.wait_for_phase(state_pb2.MACHINE_PHASE_RUNNING)
 
