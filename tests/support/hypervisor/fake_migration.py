@@ -84,11 +84,12 @@ class FakeJob:
 
 
 class FakeNetwork:
-    """Hypervisors by address, and the jobs between them."""
+    """Hypervisors by address, and the jobs between them. `downtime_limits` are in milliseconds."""
 
     def __init__(self, hypervisors: Mapping[str, FakeHypervisor]) -> None:
         self.hypervisors = hypervisors
         self.jobs: list[FakeJob] = []
+        self.downtime_limits: list[int] = []
 
     def connections(self, source: FakeHypervisor) -> Callable[[str], FakeConnections]:
         """As engine.py makes them."""
@@ -141,6 +142,7 @@ class FakeConnection:
     async def _migrate(self, order: Order) -> None:
         if self._network.job_of(self._hypervisor) is not None or not self._hypervisor.has_qemu:
             raise HypervisorRefused("Requested operation is not valid")
+        self._limit_downtime(order.downtime_limit)
         job = FakeJob(self._hypervisor, self._network.hypervisors[order.address])
         self._network.jobs.append(job)
         await job.ended.wait()
@@ -151,7 +153,13 @@ class FakeConnection:
 
     def _progress(self) -> Progress | None:
         job = self._network.job_of(self._hypervisor)
-        return None if job is None else Progress(total=30, remaining=max(0, int(10 * job.left)))
+        passes = 1 + int(COPY - job.left) * 2 if job is not None else 0
+        return None if job is None else Progress(total=30, remaining=max(0, int(10 * job.left)), passes=passes)
+
+    def _limit_downtime(self, milliseconds: int) -> None:
+        if not self._hypervisor.has_qemu:
+            raise HypervisorRefused("Requested operation is not valid: domain is not running")
+        self._network.downtime_limits.append(milliseconds)
 
     def _downtime(self) -> int:
         return 42

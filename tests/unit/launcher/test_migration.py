@@ -195,6 +195,13 @@ async def test_a_copy_that_takes_too_long_is_aborted(pair: Pair) -> None:
     assert "is not completed after" in pair.source.source.published.state.reason
 
 
+async def test_the_end_of_a_copy_may_stop_a_guest_for_longer_that_writes_too_much(pair: Pair) -> None:
+    await pair.prepare()
+    await pair.copy()
+    await pair.migrated()
+    assert pair.network.downtime_limits == [50, 300]
+
+
 async def test_a_guest_that_is_suspended_to_be_copied_runs_at_the_target(pair: Pair) -> None:
     await pair.prepare()
     options = pb.MigrationOptions()

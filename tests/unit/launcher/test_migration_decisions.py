@@ -8,7 +8,7 @@ import pytest
 from google.protobuf.duration_pb2 import Duration
 from kubevirt.launcher.v1 import migration_pb2 as pb
 from virt_launcher.domain.observation import DomainPhase, Observation, ShutoffReason
-from virt_launcher.migration.limits import Abort, Course, Suspend, verdict
+from virt_launcher.migration.limits import Abort, Course, Suspend, downtime_limit, verdict
 from virt_launcher.migration.outcome import Outcome, at_source, at_target
 from virt_launcher.migration.reachability import unreachable
 
@@ -101,3 +101,7 @@ async def test_a_blocked_way_is_named_with_the_ports_for_a_network_policy() -> N
 
 async def test_what_is_no_port_cannot_be_reached() -> None:
     assert "cannot be reached on TCP 70000" in await unreachable("127.0.0.1", [70_000])
+
+
+def test_a_guest_is_stopped_for_a_moment_unless_three_passes_did_not_copy_it() -> None:
+    assert [downtime_limit(passes) for passes in range(6)] == [50, 50, 50, 50, 300, 300]

@@ -28,6 +28,8 @@ class Order:
 
     auto_converge: bool
     encrypted: bool
+    downtime_limit: int
+    """As for `limit_downtime`, from the beginning."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +44,9 @@ class Progress:
     dirty_rate: int = 0
     downtime: int = 0
     """Milliseconds; expected."""
+
+    passes: int = 0
+    """Over the memory, the current one among them."""
 
     memory: bool = True
     """Whether memory is being copied. Disks are copied before it, and the totals are without it until then."""
@@ -76,7 +81,13 @@ def migrate(connection: Any, order: Order) -> None:
         flags |= libvirt.VIR_MIGRATE_NON_SHARED_INC
         parameters[libvirt.VIR_MIGRATE_PARAM_MIGRATE_DISKS] = list(order.disks)
         parameters[libvirt.VIR_MIGRATE_PARAM_DISKS_URI] = f"tcp://{_host(order.address)}:{DISKS_PORT}"
+    limit_downtime(connection, order.downtime_limit)
     require_domain(connection).migrateToURI3(uri(order.address), parameters, flags)
+
+
+def limit_downtime(connection: Any, milliseconds: int) -> None:
+    """For how long QEMU may stop the guest at the end of the copy."""
+    require_domain(connection).migrateSetMaxDowntime(milliseconds, 0)
 
 
 def progress(connection: Any) -> Progress | None:
@@ -97,6 +108,7 @@ def progress(connection: Any) -> Progress | None:
         job.get(libvirt.VIR_DOMAIN_JOB_DISK_BPS, 0),
         job.get(libvirt.VIR_DOMAIN_JOB_MEMORY_DIRTY_RATE, 0) * job.get(libvirt.VIR_DOMAIN_JOB_MEMORY_PAGE_SIZE, 4096),
         job.get(libvirt.VIR_DOMAIN_JOB_DOWNTIME, 0),
+        job.get(libvirt.VIR_DOMAIN_JOB_MEMORY_ITERATION, 0),
         job.get(libvirt.VIR_DOMAIN_JOB_MEMORY_TOTAL, 0) > 0,
     )
 

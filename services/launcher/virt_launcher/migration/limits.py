@@ -1,10 +1,16 @@
-"""Decides when a copy takes too long, as KubeVirt does. Pure; called by source.py."""
+"""Decides when a copy takes too long, as KubeVirt does, and for how long its end may stop the guest. Pure; called by
+source.py.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
 from kubevirt.launcher.v1 import migration_pb2
+
+# Milliseconds. The second is QEMU's default.
+_SHORT, _LONG = 50, 300
+_SHORT_PASSES = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,3 +63,12 @@ def verdict(course: Course, options: migration_pb2.MigrationOptions, now: float)
     if may_suspend and not course.suspended:
         return Suspend()
     return Abort(f"Live migration is not completed after {elapsed:.0f} seconds and has been aborted")
+
+
+def downtime_limit(passes: int) -> int:
+    """For how many milliseconds QEMU may stop the guest to copy the rest, after so many passes over its memory.
+
+    QEMU stops it as soon as it expects to copy the rest in that time, also in the first pass. So with a low limit a
+    guest that writes little is stopped for a moment. One that writes more would never be copied: it gets the default.
+    """
+    return _SHORT if passes <= _SHORT_PASSES else _LONG

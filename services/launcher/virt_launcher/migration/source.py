@@ -28,7 +28,7 @@ from virt_launcher.machine.publication import Publication
 from virt_launcher.migration import calls
 from virt_launcher.migration.certificates import Certificates
 from virt_launcher.migration.connections import Connections
-from virt_launcher.migration.limits import Abort, Course, verdict
+from virt_launcher.migration.limits import Abort, Course, downtime_limit, verdict
 from virt_launcher.migration.outcome import Outcome, at_source, at_target
 from virt_launcher.migration.reachability import unreachable
 
@@ -189,6 +189,7 @@ class Source:
             bandwidth=options.bandwidth_bytes_per_second,
             auto_converge=options.auto_converge,
             encrypted=options.tls,
+            downtime_limit=downtime_limit(0),
         )
 
     # --- while the guest is copied ---
@@ -214,6 +215,7 @@ class Source:
         """Watch the copy until its outcome is known."""
         clock = asyncio.get_running_loop().time
         course = Course(clock() - _age(self.published.state))
+        allowed = downtime_limit(0)
         while True:
             self._wake.clear()
             try:
@@ -224,6 +226,10 @@ class Source:
                     await self._show(progress)
                     course = course.after(progress.remaining, clock(), memory=progress.memory)
                     course = await self._limit(course, request.options, connections)
+                    if (wanted := downtime_limit(progress.passes)) != allowed:
+                        _log.info("letting the end of the copy stop the guest for longer", milliseconds=wanted)
+                        await connections.control.call(calls.limit_downtime, wanted, timeout=_TIMEOUT)
+                        allowed = wanted
                 elif self._begun is None or self._begun.done():
                     outcome = await self._outcome(connections)
                     if outcome is not Outcome.ASK_TARGET:
