@@ -95,6 +95,9 @@ static pid_t start(char **command)
 	if (child < 0)
 		fail("fork");
 	if (child == 0) {
+		/* Now what was sent since fork arrives: our handler would swallow it before the program is there. */
+		signal(SIGTERM, SIG_DFL);
+		signal(SIGINT, SIG_DFL);
 		sigprocmask(SIG_SETMASK, &unblocked, NULL);
 		execv(command[0], command);
 		perror(command[0]);
@@ -139,6 +142,8 @@ static int attend(char **command, int always)
 		fail(LIFE);
 	sigemptyset(&blocked);
 	sigaddset(&blocked, SIGCHLD);
+	sigaddset(&blocked, SIGTERM);
+	sigaddset(&blocked, SIGINT);
 	sigprocmask(SIG_BLOCK, &blocked, &unblocked);
 	sigaction(SIGCHLD, &action, NULL);
 	sigaction(SIGTERM, &action, NULL);

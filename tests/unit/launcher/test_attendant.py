@@ -18,6 +18,24 @@ PATIENCE = 20.0
 pytestmark = pytest.mark.skipif(shutil.which("gcc") is None, reason="needs a C compiler")
 
 
+# Says the PID of each new process, which waits for GATE before it becomes the program.
+SLOW_FORK = """
+#include <fcntl.h>
+#include <stdio.h>
+#include <unistd.h>
+static int slow_fork(void)
+{
+	int child = fork();
+	if (child == 0) {
+		dprintf(1, "%d\\n", getpid());
+		close(open(GATE, O_RDONLY));
+	}
+	return child;
+}
+#define fork slow_fork
+"""
+
+
 class Containers:
     """The processes of a pod. Commands are a shell's; what they write comes through one pipe."""
 
@@ -30,6 +48,13 @@ class Containers:
         reading, writing = os.pipe()
         self._out = stack.enter_context(os.fdopen(reading))
         self._writing = stack.enter_context(os.fdopen(writing, "w"))
+
+    def slow_attendant(self, gate: Path, *command: str) -> subprocess.Popen[bytes]:
+        header, source = self._folder / "slow.h", LAUNCHER / "attendant/attendant.c"
+        header.write_text(SLOW_FORK)
+        macros = (f'-DHELPERS="{self.helpers}/"', f'-DGATE="{gate}"', "-D_GNU_SOURCE=", "-include", header)
+        subprocess.run(("gcc", *macros, "-o", self._folder / "slow", source), check=True)
+        return self.start("slow", "always", *command)
 
     def start(self, *argv: str) -> subprocess.Popen[bytes]:
         command = (self._folder / argv[0], *argv[1:])
@@ -87,6 +112,21 @@ def test_a_program_that_dies_is_started_again(containers: Containers) -> None:
     first = int(containers.line())
     os.kill(first, signal.SIGKILL)
     assert int(containers.line()) != first
+
+
+def test_a_program_that_is_ended_before_it_begins_does_not_begin(containers: Containers, tmp_path: Path) -> None:
+    """It would not end with the supervisor, nor the pod."""
+    supervisor = containers.supervisor()
+    assert containers.line() == "up"
+    os.mkfifo(gate := tmp_path / "gate")
+    attendant = containers.slow_attendant(gate, *until_sigterm("begun"))
+    os.kill(int(containers.line()), signal.SIGTERM)
+    opened = os.open(gate, os.O_RDWR)
+    assert containers.line().isdecimal(), "the next attempt"
+    assert containers.line() == "begun"
+    os.close(opened)
+    supervisor.kill()
+    assert attendant.wait(PATIENCE) == 0
 
 
 def test_a_program_that_is_to_succeed_once_and_fails_ends_its_container_with_its_status(containers: Containers) -> None:
