@@ -53,7 +53,8 @@ static int open_life(void)
 	while ((life = open(LIFE, O_WRONLY | O_NONBLOCK | O_CLOEXEC)) < 0 && errno == ENOENT)
 		if (read(watch, ignored, sizeof ignored) < 0)
 			sleep(1);	/* the node has no inotify instance left */
-	close(watch);
+	if (watch >= 0)
+		close(watch);	/* else errno would be close's */
 	return life;
 }
 
@@ -83,9 +84,17 @@ static void install(char **programs)
 		fail(LIFE);
 	if (readlink("/proc/self/exe", own, sizeof own - 1) < 0)
 		fail("/proc/self/exe");
-	copy(own);
 	while (*programs)
 		copy(*programs++);
+	copy(own);	/* last: without it a container cannot start, and the controller replaces the pod */
+}
+
+static time_t now(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return t.tv_sec;
 }
 
 static pid_t start(char **command)
@@ -149,8 +158,8 @@ static int attend(char **command, int always)
 	sigaction(SIGTERM, &action, NULL);
 	sigaction(SIGINT, &action, NULL);
 	for (;;) {
-		if (!child && (always || !started) && time(NULL) >= started + pause) {
-			started = time(NULL);
+		if (!child && (always || !started) && now() >= started + pause) {
+			started = now();
 			child = start(command);
 		}
 		if (supervisor_ended(life, child || !always ? 0 : pause))
@@ -158,7 +167,7 @@ static int attend(char **command, int always)
 		if (!child || waitpid(child, &status, WNOHANG) != child)
 			continue;
 		child = 0;
-		pause = time(NULL) - started < PAUSE_S ? PAUSE_S : 0;
+		pause = now() - started < PAUSE_S ? PAUSE_S : 0;
 		if (!always && status)
 			return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
 	}

@@ -159,3 +159,10 @@ def test_programs_are_installed_when_the_supervisor_lives_and_others_wait_for_it
     assert again.wait(PATIENCE) == 0
     assert sorted(path.name for path in containers.helpers.iterdir()) == ["attendant", "life", "true"]
     assert (containers.helpers / "true").stat().st_mode & 0o777 == 0o555
+
+
+def test_nothing_can_start_before_everything_is_installed(containers: Containers) -> None:
+    """The hook may be ended at any time, and is not repeated: a pod with half of the programs would wait for ever."""
+    containers.supervisor()
+    assert containers.start("attendant", "install", "/bin/true", "/bin/none").wait(PATIENCE) == 1
+    assert not (containers.helpers / "attendant").exists()
