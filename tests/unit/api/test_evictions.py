@@ -220,6 +220,8 @@ async def test_the_mark_says_that_the_descheduler_evicts(
 
 
 WAITING = [{"name": "compute", "state": {"waiting": {"reason": "ImagePullBackOff"}}}]
+ADDED = [{"name": "compute", "state": {"running": {}}}, {**WAITING[0], "name": "istio-proxy"}]
+"""A webhook has added a container, for which the guest does not wait."""
 PULLING = [{"name": "compute", "state": {"running": {}}}, {**WAITING[0], "name": "volumeroot"}]
 
 
@@ -252,6 +254,14 @@ async def test_a_guest_that_runs_before_the_kubelet_says_so_is_not_evicted(
     put_vmi(server)
     put_pod(server, status={"phase": "Pending", "containerStatuses": WAITING})
     assert await evicted(client) == TRIGGERED
+
+
+async def test_a_guest_that_may_run_beside_a_container_of_a_webhook_is_not_evicted(
+    server: FakeApiServer, client: KubeClient
+) -> None:
+    put_vmi(server, phase="Scheduled", migratable=None)
+    put_pod(server, status={"phase": "Pending", "containerStatuses": ADDED})
+    assert "its guest is not running yet" in await evicted(client)
 
 
 async def test_what_is_no_launcher_pod_or_gone_is_evicted(server: FakeApiServer, client: KubeClient) -> None:

@@ -20,6 +20,8 @@ from tests.unit.controller.migration_world import JOB, VMI, MigrationWorld, hand
 
 UNSCHEDULABLE = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "0/2 nodes"}
 EVACUATION = {"kubevirt.io/evacuationMigration": "node1"}
+# Added by a webhook, with work of its own.
+ADDED_AND_ENDED = {"name": "registrar", "state": {"terminated": {"exitCode": 0, "reason": "Completed"}}}
 LONG_AGO = "2026-01-01T00:00:00Z"
 ACTIVE = ("Scheduling", "Scheduled", "PreparingTarget", "TargetReady", "Running")
 
@@ -61,7 +63,8 @@ async def test_a_guest_is_handed_off_when_all_containers_of_its_target_run(
         ({"waiting": {"reason": "ContainerCreating"}}, "Scheduling"),
         ({"running": {}}, "PreparingTarget"),
     ):
-        server.patch(path, {"status": {"containerStatuses": [launcher, {"name": "volumeroot", "state": state}]}})
+        statuses = [launcher, {"name": "volumeroot", "state": state}, ADDED_AND_ENDED]
+        server.patch(path, {"status": {"containerStatuses": statuses}})
         await world.settle(client)
         assert world.phase == phase
 

@@ -219,9 +219,13 @@ def test_a_pod_with_a_container_that_could_not_start_is_recreated() -> None:
     assert isinstance(event, RecordEvent) and message in event.message
 
 
-@pytest.mark.parametrize(("name", "code"), [("guest-console-log", 1), ("kernel-boot", 0)])
+@pytest.mark.parametrize(("name", "code"), [("guest-console-log", 1), ("kernel-boot", 0), ("istio-proxy", 1)])
 def test_a_guest_starts_without_its_log_and_a_pod_that_ends_is_waited_for(name: str, code: int) -> None:
     assert plan(vmi(scheduled()), beside(name, "Error", code)) == ()
+
+
+def test_a_container_that_a_webhook_has_added_and_that_cannot_start_costs_no_guest_its_pod() -> None:
+    assert plan(vmi(scheduled()), beside("istio-proxy", "StartError", 128)) == ()
 
 
 def test_a_final_vmi_is_left_alone() -> None:

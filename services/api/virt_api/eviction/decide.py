@@ -15,6 +15,7 @@ from typing import Any
 import msgspec
 from virt_core.conventions import components, labels, migration
 from virt_core.conventions.conditions import EVACUATION_BLOCKED
+from virt_core.conventions.launcher_pod import guest_needs
 from virt_core.migration.migration import REJECTED_BY_QUOTA, STALLED, WAITING, VirtualMachineInstanceMigration
 from virt_core.objects.meta import Condition, ObjectMeta, condition_of
 from virt_core.objects.patch import Operation, pointer
@@ -108,8 +109,8 @@ class EvictedPod(msgspec.Struct, frozen=True):
     @property
     def has_not_started(self) -> bool:
         """Whether a container that the guest waits for never ran."""
-        statuses = self.status.container_statuses
-        return self.status.phase == "Pending" and (not statuses or any(found.never_ran for found in statuses))
+        needed = [found for found in self.status.container_statuses if guest_needs(found.name)]
+        return self.status.phase == "Pending" and (not needed or any(found.never_ran for found in needed))
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from virt_core.conventions import migration as convention
-from virt_core.conventions.launcher_pod import COMPUTE
+from virt_core.conventions.launcher_pod import COMPUTE, guest_needs
 from virt_core.migration.migration import MigrationPhase
 from virt_core.objects.meta import seconds_since
 from virt_core.vmi.accepted import RefusedSpec
@@ -14,7 +14,7 @@ from virt_controller.migration.actions import CreateTarget
 from virt_controller.migration.observe import Observed
 from virt_controller.pod.containers import LauncherSettings
 from virt_controller.pod.limits import required_limits
-from virt_controller.pod.observed import LauncherPod
+from virt_controller.pod.observed import ContainerStatus, LauncherPod
 from virt_controller.pod.problems import UNSCHEDULABLE, start_problem
 from virt_controller.pod.target import NoDigest, target_pod
 from virt_controller.pod.template import launcher_pod
@@ -50,9 +50,15 @@ def _may_stay(observed: Observed) -> bool:
 
 
 def is_running(pod: LauncherPod) -> bool:
-    """Whether all containers run. The pod is not ready before the guest is there: its readiness gate is false."""
-    runs = all(status.state.running is not None for status in pod.status.container_statuses)
+    """Whether all containers run, but for those that have ended and that the guest does not need. The pod is not ready
+    before the guest is there: its readiness gate is false."""
+    runs = all(map(_runs, pod.status.container_statuses))
     return bool(pod.spec.node_name) and not pod.terminating and runs and _launcher(pod) is not None
+
+
+def _runs(container: ContainerStatus) -> bool:
+    ended = container.state.terminated is not None and not guest_needs(container.name)
+    return container.state.running is not None or ended
 
 
 def is_running_since(pod: LauncherPod) -> str:

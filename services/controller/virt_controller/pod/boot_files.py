@@ -5,12 +5,17 @@ from __future__ import annotations
 
 from typing import Any
 
-from virt_core.conventions.launcher_pod import INITRD, KERNEL, KERNEL_BOOT, KERNEL_BOOT_VOLUME
+from virt_core.conventions.launcher_pod import (
+    INITRD,
+    KERNEL,
+    KERNEL_BOOT,
+    KERNEL_BOOT_VOLUME,
+    KERNEL_CONTAINER,
+)
 from virt_core.vmi.spec.domain import KernelBootContainer
 
 from virt_controller.pod.containers import attended
 
-KERNEL_CONTAINER = "kernel-boot"
 _MOUNT = {"name": KERNEL_BOOT_VOLUME, "mountPath": KERNEL_BOOT}
 
 

@@ -8,11 +8,16 @@ from __future__ import annotations
 
 from typing import Any
 
-from virt_core.conventions.launcher_pod import CONTAINER_DISKS, CONTAINER_DISKS_VOLUME, container_disk_socket
+from virt_core.conventions.launcher_pod import (
+    CONTAINER_DISKS,
+    CONTAINER_DISKS_VOLUME,
+    VOLUME_CONTAINER,
+    container_disk_socket,
+)
 from virt_core.vmi.spec.domain import VmiSpec
 from virt_core.vmi.spec.volumes import ContainerDisk, Volume
 
-from virt_controller.pod.containers import VOLUME_CONTAINER, attended, label
+from virt_controller.pod.containers import attended, label
 
 _MOUNT = {"name": CONTAINER_DISKS_VOLUME, "mountPath": CONTAINER_DISKS}
 

@@ -16,8 +16,6 @@ _INSTALLED = tuple(f"{PROGRAMS}/{name}" for name in ("container-disk", "boot-fil
 _LONGEST_LABEL = 63  # RFC 1123
 VOLUME_PREFIX = "volume-"
 """Of a pod's volume, before the name of the VMI's: apart from the pod's own."""
-VOLUME_CONTAINER = "volume"
-"""Of a containerDisk's container, before the name of its volume, as in KubeVirt."""
 IDLE: dict[str, Any] = {"requests": {"cpu": "1m", "memory": "1Mi"}, "limits": {"cpu": "100m", "memory": "40Mi"}}
 """Resources of a static program that runs as long as the pod and mostly waits. The limit leaves room for the container
 runtime, which starts in the same cgroup."""

@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 from virt_core.conventions import labels
-from virt_core.conventions.launcher_pod import COMPUTE, CONSOLE_LOG
+from virt_core.conventions.launcher_pod import COMPUTE, guest_needs
 from virt_core.objects.meta import ObjectMeta, condition_of
 
 _NOT_STARTED = "StartError"  # containerd's reason
@@ -139,7 +139,7 @@ class LauncherPod(msgspec.Struct, frozen=True, rename="camel"):
         states = {status.name: status.state for status in self.status.container_statuses}
         if states.pop(COMPUTE, ContainerState()).running is None:
             return []
-        ended = [state.terminated for name, state in states.items() if name != CONSOLE_LOG and state.terminated]
+        ended = [state.terminated for name, state in states.items() if guest_needs(name) and state.terminated]
         return [state for state in ended if state.exit_code]
 
 

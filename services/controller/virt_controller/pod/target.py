@@ -11,10 +11,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from virt_core.conventions import labels, migration
+from virt_core.conventions.launcher_pod import KERNEL_CONTAINER, VOLUME_CONTAINER
 from virt_core.migration.migration import VirtualMachineInstanceMigration
 
-from virt_controller.pod.boot_files import KERNEL_CONTAINER
-from virt_controller.pod.containers import VOLUME_CONTAINER
 from virt_controller.pod.observed import LauncherPod
 from virt_controller.pod.template import name_of_pod
 

@@ -51,6 +51,12 @@ VNC = f"{PRIVATE}/{VNC_SOCKET}"
 COMPUTE, CONSOLE_LOG = "compute", "guest-console-log"
 """Containers of the launcher and of the serial console's log. Users pass these names to `kubectl logs`."""
 
+KERNEL_CONTAINER = "kernel-boot"
+"""The container that copies a kernel."""
+
+VOLUME_CONTAINER = "volume"
+"""Of a containerDisk's container, before the name of its volume, as in KubeVirt."""
+
 VERBOSITY_VARIABLE = "VIRT_LAUNCHER_LOG_VERBOSITY"
 """In the environment, KubeVirt's name: what the launcher logs, 0 to 9."""
 
@@ -88,6 +94,12 @@ def credentials_folder(secret: str) -> str:
 def block_device(volume: str) -> str:
     """The device node of a claim of mode Block."""
     return f"{BLOCK_DEVICES}/{volume}"
+
+
+def guest_needs(container: str) -> bool:
+    """Whether a guest starts only when that container of its pod runs. Of those that a webhook has added, of a mesh for
+    example, a guest knows nothing."""
+    return container in (COMPUTE, KERNEL_CONTAINER) or container.startswith(VOLUME_CONTAINER)
 
 
 def container_disk_socket(volume: str) -> str:
