@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import tempfile
 from collections.abc import Awaitable
 from pathlib import Path
@@ -25,6 +26,9 @@ from virt_launcher.machine.status import state
 
 from tests.support import virtual_time
 from tests.unit.launcher.launcher_pod import LauncherPod, machine
+
+EXAMPLES = int(os.environ.get("EXAMPLES", "500"))
+"""Histories; the same ones each time, unless another number is wanted."""
 
 QUIET = 600.0
 """Longer than a guest's time to shut down, and than a thaw takes."""
@@ -151,7 +155,7 @@ BEGUN = st.tuples(st.lists(st.tuples(TROUBLE, st.just(0.0)), max_size=1), START,
 
 
 @given(first=BEGUN, history=HISTORY)
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=EXAMPLES, deadline=None, derandomize=EXAMPLES == 500)
 def test_in_the_end_nothing_is_left_to_do_and_no_guest_was_started_twice(first: Any, history: Any) -> None:
     with tempfile.TemporaryDirectory() as folder:
         trouble, start, agent = first
