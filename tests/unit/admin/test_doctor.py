@@ -50,6 +50,7 @@ def requesting(**requests: str) -> Body:
 DOWN = condition("Ready", "Unknown", "", "Kubelet stopped posting", minutes=7)
 IN_A_MINUTE = rfc3339(NOW + timedelta(minutes=1))
 NO_TYPE = condition("Failure", "True", "FailedCreate", "no type")
+CRASHED = condition("Ready", "False", "VMINotExists", "VMI does not exist, its last start has failed: no kernel")
 SYNCHRONIZED = ("Synchronized", "False")
 STARTING: list[tuple[str, Case, int, str]] = [
     ("halted", case(vm("Halted")), 0, "its run strategy is Halted"),
@@ -68,6 +69,12 @@ STARTING: list[tuple[str, Case, int, str]] = [
         case(vm(startFailure={"consecutiveFailCount": 3, "retryAfterTimestamp": IN_A_MINUTE})),
         2,
         "ended 3 times before it ever ran, the next start is at 2026-01-31T10:01:00Z",
+    ),
+    (
+        "reason of a crash loop",
+        case(vm("Always", CRASHED, startFailure={"consecutiveFailCount": 3})),
+        2,
+        "ended 3 times before it ever ran: VMI does not exist, its last start has failed: no kernel",
     ),
     (
         "quota",

@@ -212,12 +212,10 @@ async def test_what_a_later_start_rests_on_is_recorded_before_its_guest_goes(
 ) -> None:
     world = await halted(server, client, "Always")
     world.report("Scheduling", nodeName="node1")
-    world.delete_vmi()
-    await world.settle(client)
     report_end(world, "Failed", timedelta(seconds=1))
     server.requests.clear()
     await world.settle(client)
     assert world.vmi["metadata"]["finalizers"] == ["kubevirt.io/foregroundDeleteVirtualMachine"]
     assert world.status["startFailure"]["consecutiveFailCount"] == 1
     methods = [request[0] for request in wrote(server) if request[1] in (STATUS, VMI)]
-    assert methods == ["PATCH", "PATCH"] and wrote(server)[0] == ("PATCH", STATUS)
+    assert methods == ["PATCH", "PATCH", "DELETE"] and wrote(server)[0] == ("PATCH", STATUS)

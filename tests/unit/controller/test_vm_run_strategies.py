@@ -13,11 +13,12 @@ from virt_core.testing.refused import Refused
 from tests.unit.controller.vm_world import VmWorld
 
 STOPPED, EARLY = "Succeeded", "Failed"
+WHY = "container kernel-boot ended: Error (exit code 1)"
 
 
 async def ends_early(world: VmWorld, client: KubeClient) -> None:
     """The guest fails before it ever ran, and goes."""
-    world.report(EARLY)
+    world.report(EARLY, conditions=[{"type": "Ready", "status": "False", "reason": "PodEnded", "message": WHY}])
     await world.settle(client)
     world.finish_deletion()
     await world.settle(client)
@@ -191,10 +192,32 @@ async def test_a_guest_that_never_runs_is_started_ever_later(server: FakeApiServ
         assert world.vmi is None
         assert world.status["startFailure"]["consecutiveFailCount"] == count
         assert world.status["printableStatus"] == "CrashLoopBackOff"
+        assert world.condition("Ready")["message"] == f"VMI does not exist, its last start has failed: {WHY}"
         world.backoff_is_over()
     await world.settle(client)
     world.report("Running")
     await world.settle(client)
+    assert "startFailure" not in world.status
+
+
+@pytest.mark.parametrize("by", ["restart", "delete_vmi"])
+async def test_a_guest_that_was_deleted_before_it_ran_is_no_crash(
+    server: FakeApiServer, client: KubeClient, by: str
+) -> None:
+    world = VmWorld(server, "Always")
+    await world.settle(client)
+    first = world.vmi["metadata"]["uid"]
+    world.report("Scheduling")
+    if by == "restart":
+        world.request("restart")
+        await world.settle(client)
+    else:
+        world.delete_vmi()
+    world.report(EARLY)
+    await world.settle(client)
+    world.finish_deletion()
+    await world.settle(client)
+    assert world.vmi["metadata"]["uid"] != first
     assert "startFailure" not in world.status
 
 

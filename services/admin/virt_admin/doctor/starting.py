@@ -57,7 +57,10 @@ def without_instance(case: Case, vm: VirtualMachine) -> Iterator[Finding]:
         what = f"its guest ended {count} times before it ever ran"
         if seconds_until(at, case.suite.now):
             what += f", the next start is at {at}"
-        yield Finding(PROBLEM, what, where, advice="the events of the VirtualMachine say how each start ended")
+        ready = condition_of(status.conditions, "Ready")
+        if ready is not None and ready.message:
+            what += f": {ready.message}"
+        yield Finding(PROBLEM, what, where, advice="mend that, then virtctl stop and start: that ends the wait")
     elif strategy is RunStrategy.ALWAYS or any(request.is_start for request in status.state_change_requests):
         what = "virt-controller has not created its VirtualMachineInstance yet"
         yield Finding(WAIT, what, where, vm.metadata.creation_timestamp, "look at the events of the VirtualMachine")

@@ -28,5 +28,6 @@ def _container_trouble(container: ContainerStatus) -> str:
         return f"container {container.name}, image {container.image}: {why}{ended}"
     ended_now = container.state.terminated
     if ended_now is not None and ended_now.exit_code:
-        return f"container {container.name} ended: {ended_now.reason} (exit code {ended_now.exit_code})"
+        what = f"container {container.name} ended: {ended_now.reason} (exit code {ended_now.exit_code})"
+        return f"{what} {ended_now.message.strip()}".strip()
     return ""

@@ -73,11 +73,14 @@ def announced_status(observed: Observed, created: VirtualMachineInstance) -> Sta
 
 
 def next_start_failure(observed: Observed) -> StartFailure | None:
-    """What is known of starts that ended before the guest ever ran. Each VirtualMachineInstance counts once."""
+    """What is known of starts that ended before the guest ever ran. Each VirtualMachineInstance counts once, and none
+    that was deleted before it ended: a user who restarts or stops a guest that does not start has not seen a crash."""
     before, vmi = observed.status.start_failure, observed.own
     if not restarts_by_itself(observed.strategy) or (vmi is not None and ever_ran(vmi)):
         return None
     if vmi is None or not vmi.status.phase.final or vmi.status.phase == "Succeeded":
+        return before
+    if vmi.metadata.deletion_timestamp is not None:
         return before
     if before is not None and before.last_failed_vmi_uid == vmi.metadata.uid:
         return before
@@ -106,7 +109,7 @@ def started_generation(vmi: VirtualMachineInstance) -> int:
 def _conditions(observed: Observed) -> list[Condition]:
     vmi = observed.own
     copied = [condition for condition in vmi.status.conditions if condition.type not in _OWN] if vmi is not None else []
-    own = [_ready(vmi)]
+    own = [_ready(observed)]
     if observed.failure is not None:
         own.append(Condition("Failure", "True", observed.failure.reason, observed.failure.message))
     if fields := restart_fields(observed):
@@ -116,13 +119,23 @@ def _conditions(observed: Observed) -> list[Condition]:
     return sorted([*copied, *with_conditions(kept, own, observed.now)], key=lambda condition: condition.type)
 
 
-def _ready(vmi: VirtualMachineInstance | None) -> Condition:
-    if vmi is None:
-        return Condition("Ready", "False", "VMINotExists", "VMI does not exist")
-    ready = condition_of(vmi.status.conditions, "Ready")
+def _ready(observed: Observed) -> Condition:
+    if observed.own is None:
+        return Condition("Ready", "False", "VMINotExists", f"VMI does not exist{_why_it_failed(observed)}")
+    ready = condition_of(observed.own.status.conditions, "Ready")
     if ready is None:
         return Condition("Ready", "False", "VMIConditionMissing", "VMI is missing the Ready condition")
     return ready
+
+
+def _why_it_failed(observed: Observed) -> str:
+    """During a back-off, from what was reported of the instance that is gone, and of it only."""
+    before = condition_of(observed.status.conditions, "Ready")
+    if before is None or next_start_failure(observed) is None:
+        return ""
+    if before.reason == "VMINotExists":
+        return before.message.removeprefix("VMI does not exist")
+    return f", its last start has failed: {before.message}"
 
 
 def _restart_message(fields: tuple[str, ...]) -> str:
