@@ -7,10 +7,12 @@ prepared.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Coroutine
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 from kubevirt.launcher.v1 import command_pb2, launcher_pb2, machine_pb2, state_pb2
+from virt_core.rpc.errors import Unavailable
 from virt_launcher.agent.keeper import AgentKeeper
 from virt_launcher.domain.host import Host
 from virt_launcher.machine.keeper import Keeper
@@ -22,6 +24,7 @@ from virt_launcher.shutdown import stop_guest
 
 from tests.support.hypervisor.fake_host import FakeHost, FakeHypervisor
 
+Answer = TypeVar("Answer")
 UID = "5f0c1e9e-6a50-4a34-8c6b-0d6f2b1c0a11"
 
 
@@ -65,6 +68,7 @@ class LauncherPod:
         self.terminated = False
         self._tasks: list[asyncio.Task[None]] = []
         self._supervisors: list[asyncio.Task[None]] = []
+        self._calls: set[asyncio.Task[Any]] = set()
         self._one_process = asyncio.Lock()
         self.start()
 
@@ -99,7 +103,11 @@ class LauncherPod:
         self._stopping.set()
 
     async def kill(self) -> None:
-        """The launcher process dies."""
+        """The launcher process dies, and with it what it was called for."""
+        calls = list(self._calls)
+        for call in calls:
+            call.cancel()
+        await asyncio.gather(*calls, return_exceptions=True)
         tasks, self._tasks = self._tasks, []
         for task in tasks:
             task.cancel()
@@ -146,17 +154,29 @@ class LauncherPod:
     async def start_machine(self, made: machine_pb2.Machine | None = None) -> state_pb2.MachineState:
         """StartMachine."""
         request = launcher_pb2.StartMachineRequest(machine=made or machine())
-        response = await self.servicer.StartMachine(request, _Context())
-        return response.state
+        return (await self._call(self.servicer.StartMachine(request, _Context()))).state
 
     async def command(self, **command: Any) -> state_pb2.MachineState:
         """CommandMachine."""
         request = launcher_pb2.CommandMachineRequest(machine_uid=UID, command=command_pb2.Command(**command))
-        return (await self.servicer.CommandMachine(request, _Context())).state
+        return (await self._call(self.servicer.CommandMachine(request, _Context()))).state
 
     async def acknowledge(self, end: state_pb2.MachineEnd.ValueType) -> None:
         """AcknowledgeEnd."""
         await self.servicer.AcknowledgeEnd(launcher_pb2.AcknowledgeEndRequest(machine_uid=UID, end=end), _Context())
+
+    async def _call(self, answering: Coroutine[Any, Any, Answer]) -> Answer:
+        """What the process answers, unless it dies meanwhile."""
+        call = asyncio.create_task(answering, name="call")
+        self._calls.add(call)
+        try:
+            await asyncio.wait([call])
+        finally:
+            self._calls.discard(call)
+            call.cancel()  # the caller has given up
+        if call.cancelled():
+            raise Unavailable("the launcher has died")
+        return call.result()
 
     async def phase(self, phase: state_pb2.MachinePhase.ValueType) -> state_pb2.MachineState:
         """Wait until the machine is in `phase`, whichever process reports it."""

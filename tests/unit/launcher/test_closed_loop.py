@@ -14,7 +14,7 @@ from collections.abc import Awaitable
 from pathlib import Path
 from typing import Any
 
-from hypothesis import event, given, settings
+from hypothesis import event, example, given, settings
 from hypothesis import strategies as st
 from kubevirt.launcher.v1 import command_pb2, state_pb2
 from virt_core.rpc.errors import RpcError
@@ -151,10 +151,15 @@ STEPS = st.sampled_from((COMMAND, COMMAND, COMMAND, TROUBLE, TROUBLE, TROUBLE, G
 HISTORY = st.lists(st.tuples(STEPS, st.sampled_from((0.0, 0.0, 0.5, 3.0, 20.0))), max_size=12)
 START = st.tuples(st.tuples(st.just("start"), st.booleans()), st.sampled_from((0.0, 0.5, 0.5)))
 AGENT = st.just((("guest", "start_agent"), 0.5))
+RESTART = (("restart", None), 0.0)
 BEGUN = st.tuples(st.lists(st.tuples(TROUBLE, st.just(0.0)), max_size=1), START, st.lists(AGENT, max_size=1))
 
 
+FREEZES = [(("command", verb), 0.0) for verb in ("freeze", "unfreeze", "freeze")]
+
+
 @given(first=BEGUN, history=HISTORY)
+@example(first=([], (("start", False), 0.5), [(("guest", "start_agent"), 0.5)]), history=[*FREEZES, *2 * [RESTART]])
 @settings(max_examples=EXAMPLES, deadline=None, derandomize=EXAMPLES == 500)
 def test_in_the_end_nothing_is_left_to_do_and_no_guest_was_started_twice(first: Any, history: Any) -> None:
     with tempfile.TemporaryDirectory() as folder:
