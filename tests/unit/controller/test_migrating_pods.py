@@ -115,9 +115,14 @@ async def test_services_do_not_send_to_a_pod_that_its_guest_has_left(server: Fak
     world.prepare()
     world.arrive()
     await world.settle(client)
-    (closed,) = world.pods["source"]["status"]["conditions"]
+    (left,) = world.pods["source"]["status"]["conditions"]
     (opened,) = world.target["status"]["conditions"]
-    assert (closed["status"], opened["status"]) == ("False", "True")
+    assert (left["status"], opened["status"]) == ("True", "True"), "the Service has no ready pod for a moment"
+    ready = {"status": {"conditions": [opened, {"type": "Ready", "status": "True"}]}}
+    server.patch(PODS.path("ns", world.target["metadata"]["name"]), ready)
+    await world.settle(client)
+    (left,) = world.pods["source"]["status"]["conditions"]
+    assert left["status"] == "False"
 
 
 async def test_a_deleted_guest_has_not_ended_while_it_may_run_in_its_second_pod(

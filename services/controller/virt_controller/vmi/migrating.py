@@ -113,12 +113,15 @@ def _settled(observed: Observed, state: MigrationState, uid: str) -> tuple[Opera
 
 def _gates(observed: Observed, state: MigrationState) -> tuple[Action, ...]:
     """The readiness gate of the pod with the guest is true: Services send to it. That of the pod that the guest has
-    left is false, if it has one because the guest had migrated to it, too."""
-    arrived = _as_in_go(state.target_node_domain_ready_timestamp)
-    return (
-        *_gate(_pod(observed, state.target_pod_uid), "True", observed, arrived),
-        *_gate(_pod(observed, state.source_pod_uid), "False", observed),
-    )
+    left is false, if it has one because the guest had migrated to it, too; but not before the kubelet says that the
+    other is ready. A Service without a ready pod would refuse clients, and for a second: kube-proxy does not follow two
+    changes within one. Meanwhile the pod that the guest has left passes them on.
+    """
+    target, arrived = _pod(observed, state.target_pod_uid), _as_in_go(state.target_node_domain_ready_timestamp)
+    opened = _gate(target, "True", observed, arrived)
+    if target is not None and not target.ready:
+        return opened
+    return (*opened, *_gate(_pod(observed, state.source_pod_uid), "False", observed))
 
 
 def _gate(pod: LauncherPod | None, wanted: str, observed: Observed, arrived: str = "") -> tuple[Action, ...]:
