@@ -31,6 +31,9 @@
 #endif
 #define LIFE HELPERS "life"		/* as in supervisor.c */
 #define PAUSE_S 1			/* before the restart of a command that ran for less */
+#ifndef LAST_S
+#define LAST_S 5			/* for a command to end in */
+#endif
 
 static sigset_t unblocked;
 
@@ -138,6 +141,7 @@ static int supervisor_ended(int life, time_t pause)
 static int attend(char **command, int always)
 {
 	struct sigaction action = { .sa_handler = survive, .sa_flags = SA_RESTART };
+	const struct timespec second = { 1, 0 };
 	int life, status = 0;
 	time_t started = 0, pause = 0;
 	sigset_t blocked;
@@ -172,8 +176,9 @@ static int attend(char **command, int always)
 			return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
 	}
 	if (child && !kill(child, SIGTERM))
-		waitpid(child, NULL, 0);
-	return 0;
+		for (int i = 0; i < LAST_S && !waitpid(child, NULL, WNOHANG); i++)
+			ppoll(NULL, 0, &second, &unblocked);	/* until SIGCHLD */
+	return 0;	/* and the runtime kills what is left */
 }
 
 int main(int argc, char **argv)

@@ -44,7 +44,8 @@ class Containers:
         self.helpers.mkdir()
         for name in ("supervisor", "attendant"):
             source = LAUNCHER / name / f"{name}.c"
-            subprocess.run(("gcc", f'-DHELPERS="{self.helpers}/"', "-o", folder / name, source), check=True)
+            macros = (f'-DHELPERS="{self.helpers}/"', "-DLAST_S=1")
+            subprocess.run(("gcc", *macros, "-o", folder / name, source), check=True)
         reading, writing = os.pipe()
         self._out = stack.enter_context(os.fdopen(reading))
         self._writing = stack.enter_context(os.fdopen(writing, "w"))
@@ -112,6 +113,17 @@ def test_a_program_that_dies_is_started_again(containers: Containers) -> None:
     first = int(containers.line())
     os.kill(first, signal.SIGKILL)
     assert int(containers.line()) != first
+
+
+def test_a_program_that_does_not_end_is_left_to_the_container_runtime(containers: Containers) -> None:
+    supervisor = containers.supervisor()
+    assert containers.line() == "up"
+    deaf = "import os, signal, time; signal.signal(15, signal.SIG_IGN); print(os.getpid(), flush=True); time.sleep(60)"
+    attendant = containers.attendant("always", sys.executable, "-c", deaf)
+    pid = int(containers.line())
+    supervisor.kill()
+    assert attendant.wait(PATIENCE) == 0
+    os.kill(pid, signal.SIGKILL)
 
 
 def test_a_program_that_is_ended_before_it_begins_does_not_begin(containers: Containers, tmp_path: Path) -> None:
