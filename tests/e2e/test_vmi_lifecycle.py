@@ -118,5 +118,5 @@ def test_a_kernel_that_is_not_in_its_image_is_named_and_the_launcher_goes() -> N
     with created(body) as (guest,):
         wait("vmi", guest.name, "jsonpath={.status.phase}=Failed", seconds=60)
         conditions = kubectl("get", "vmi", guest.name, "-o", "jsonpath={.status.conditions}")
-        assert "boot-files: /boot/nothing: No such file" in conditions, conditions
+        assert "kernel-boot: Error (exit code 1) /boot/nothing: No such file" in conditions, conditions
         until(lambda: f"virt-launcher-{guest.name}" not in kubectl("get", "pods", "-o", "name"), "its pod to go", 30)
