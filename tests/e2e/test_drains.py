@@ -80,6 +80,7 @@ def test_an_uncordoned_node_keeps_a_guest_that_nobody_could_take() -> None:
     with drainable() as node:
         body = movable("stays", nodeSelector={"kubernetes.io/hostname": node})
         with running(body) as (guest,):
+            until(lambda: guest.condition("LiveMigratable").get("status") == "True", "LiveMigratable", 10)
             kubectl("cordon", node)
             name = guest.pod["metadata"]["name"]
             eviction = {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": name}}

@@ -376,3 +376,20 @@ async def test_a_finished_one_goes_with_its_machine(server: FakeApiServer, clien
     server.remove(VIRTUAL_MACHINE_INSTANCES.path(*VMI))
     await world.settle(client)
     assert world.job is None
+
+
+async def test_one_waits_until_the_kubelet_reports_the_pod_of_a_guest_that_runs(
+    server: FakeApiServer, client: KubeClient
+) -> None:
+    world = MigrationWorld(server)
+    container = {"name": "kernel-boot", "image": "kernel"}
+    source = PODS.path("ns", "source")
+    server.patch(source, {"status": {"phase": "Pending", "containerStatuses": [container]}})
+    await world.settle(client)
+    assert len(world.pods) == 1
+    (waiting,) = [found for found in world.job["status"]["conditions"] if found["type"] == "Waiting"]
+    assert (waiting["reason"], world.job["status"]["phase"]) == ("PodNotReported", "Pending")
+    reported = {**container, "imageID": f"kernel@sha256:{'1' * 64}"}
+    server.patch(source, {"status": {"phase": "Running", "containerStatuses": [reported]}})
+    await world.settle(client)
+    assert len(world.pods) == 2

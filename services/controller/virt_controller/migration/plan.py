@@ -90,22 +90,32 @@ class Planner:
 def _wait(observed: Observed) -> tuple[str, str, float]:
     """Reason and message of what a migration waits for before it takes a place, and when to look again, in seconds;
     the reason is empty if it may begin."""
-    vmi = observed.vmi
-    assert vmi is not None
-    if vmi.status.phase is not VmiPhase.RUNNING or observed.source is None:
-        return GUEST_NOT_RUNNING, f"the guest of VMI {observed.vmi_name} does not run yet", 0.0
-    if observed.settings is None:
-        return "NotConfigured", "the configuration of the cluster is not known", 0.0
-    if live_migratable(vmi) is None:
-        return "NotYetKnown", f"whether VMI {observed.vmi_name} can migrate is not known yet", 0.0
+    if (unknown := _unknown(observed)) is not None:
+        return unknown
     if observed.other_pods:
         pods = " and ".join(observed.other_pods)
         return "AnotherPod", f"the guest has another launcher pod: {pods}; it has to end first", 0.0
     back_off = seconds_to_begin(observed.job, observed.others, observed.now)
     if back_off > 0:
         return _BACK_OFF, "earlier migrations of the guest failed: the next one begins later", back_off
+    assert observed.settings is not None
     obstacle = waits_for(observed.job.metadata.uid, observed.candidates, observed.settings)
     return (status.PARALLEL, obstacle, 0.0) if obstacle else ("", "", 0.0)
+
+
+def _unknown(observed: Observed) -> tuple[str, str, float] | None:
+    """The same, of what is not known yet."""
+    vmi, source = observed.vmi, observed.source
+    assert vmi is not None
+    if vmi.status.phase is not VmiPhase.RUNNING or source is None:
+        return GUEST_NOT_RUNNING, f"the guest of VMI {observed.vmi_name} does not run yet", 0.0
+    if source.unreported:
+        return "PodNotReported", f"the kubelet has not reported pod {source.metadata.name} as running yet", 1.0
+    if observed.settings is None:
+        return "NotConfigured", "the configuration of the cluster is not known", 0.0
+    if live_migratable(vmi) is None:
+        return "NotYetKnown", f"whether VMI {observed.vmi_name} can migrate is not known yet", 0.0
+    return None
 
 
 def _obstacle(observed: Observed) -> str | None:

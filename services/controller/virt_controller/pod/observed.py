@@ -105,6 +105,13 @@ class LauncherPod(msgspec.Struct, frozen=True, rename="camel"):
         )
 
     @property
+    def unreported(self) -> bool:
+        """Whether the kubelet has not yet reported a container that the guest waits for, with its image's digest: a
+        guest may run before that."""
+        needed = [found for found in self.status.container_statuses if guest_needs(found.name)]
+        return self.status.phase == "Pending" and (not needed or not all(found.image_id for found in needed))
+
+    @property
     def terminating(self) -> bool:
         """Whether the pod is deleted, or Kubernetes is about to end it: eviction, preemption, pressure on the node."""
         disrupted = self.condition("DisruptionTarget")
