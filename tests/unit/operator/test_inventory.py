@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
@@ -22,14 +23,28 @@ BODY: dict[str, Any] = {
 }
 
 
+def watching(
+    kind: str, client: KubeClient, folder: Path, changed: Callable[[], None]
+) -> tuple[Inventory, Coroutine[Any, Any, None]]:
+    """An inventory, and its watch of one kind."""
+    inventory = Inventory(client, AuthorityWatch(client, "kubevirt"), Certificates(folder), "kubevirt", changed)
+    (watch,) = (found for name, found in inventory.watches() if name == f"watch of {kind}" or found.close())
+    return inventory, watch
+
+
+async def until(inventory: Inventory, changed: asyncio.Event, *, there: bool) -> None:
+    """The object is in the inventory, or no longer."""
+    async with asyncio.timeout(PATIENCE):
+        while (REF in inventory.observe().owned) is not there:
+            changed.clear()
+            await changed.wait()
+
+
 async def test_an_object_that_is_deleted_before_the_watch_showed_it_is_known_to_be_absent(
     client: KubeClient, server: FakeApiServer, tmp_path: Path
 ) -> None:
     changed = asyncio.Event()
-    inventory = Inventory(client, AuthorityWatch(client, "kubevirt"), Certificates(tmp_path), "kubevirt", changed.set)
-    (watch,) = (
-        coroutine for name, coroutine in inventory.watches() if name == "watch of ConfigMap" or coroutine.close()
-    )
+    inventory, watch = watching("ConfigMap", client, tmp_path, changed.set)
     running = asyncio.create_task(watch)
     try:
         await server.received("WATCH", 1)
@@ -42,10 +57,7 @@ async def test_an_object_that_is_deleted_before_the_watch_showed_it_is_known_to_
         server.cut()
         server.hang(False)
         await server.received("LIST", 2)
-        async with asyncio.timeout(PATIENCE):
-            while REF in inventory.observe().owned:
-                changed.clear()
-                await changed.wait()
+        await until(inventory, changed, there=False)
     finally:
         running.cancel()
 
@@ -54,29 +66,19 @@ async def test_a_repair_that_deletes_an_object_is_remembered_until_somebody_else
     client: KubeClient, server: FakeApiServer, tmp_path: Path
 ) -> None:
     changed = asyncio.Event()
-    inventory = Inventory(client, AuthorityWatch(client, "kubevirt"), Certificates(tmp_path), "kubevirt", changed.set)
-    (watch,) = (
-        coroutine for name, coroutine in inventory.watches() if name == "watch of ConfigMap" or coroutine.close()
-    )
-
-    async def until(there: bool) -> None:
-        async with asyncio.timeout(PATIENCE):
-            while (REF in inventory.observe().owned) is not there:
-                changed.clear()
-                await changed.wait()
-
+    inventory, watch = watching("ConfigMap", client, tmp_path, changed.set)
     server.put(CONFIG_MAPS.path("kubevirt"), BODY)
     running = asyncio.create_task(watch)
     try:
-        await until(there=True)
+        await until(inventory, changed, there=True)
         inventory.repairs.deleting(REF, BODY, inventory.observe().owned[REF])
         await client.delete(CONFIG_MAPS, "kubevirt", "written")
-        await until(there=False)
+        await until(inventory, changed, there=False)
         assert REF in inventory.observe().repairs
         inventory.repairs.created(REF, BODY, server.put(CONFIG_MAPS.path("kubevirt"), BODY))
-        await until(there=True)
+        await until(inventory, changed, there=True)
         await client.delete(CONFIG_MAPS, "kubevirt", "written")
-        await until(there=False)
+        await until(inventory, changed, there=False)
         assert REF not in inventory.observe().repairs
     finally:
         running.cancel()
@@ -96,8 +98,7 @@ async def test_a_heartbeat_on_a_node_is_no_reason_for_a_pass_and_the_end_of_its_
         condition = {"type": "Ready", "status": status}
         return {"metadata": {"name": "node1", "annotations": {"beat": beat}}, "status": {"conditions": [condition]}}
 
-    inventory = Inventory(client, AuthorityWatch(client, "kubevirt"), Certificates(tmp_path), "kubevirt", note)
-    (watch,) = (coroutine for name, coroutine in inventory.watches() if name == "watch of Node" or coroutine.close())
+    inventory, watch = watching("Node", client, tmp_path, note)
     server.put(NODES.path(), ready("True", "1"))
     running = asyncio.create_task(watch)
     try:
