@@ -71,7 +71,7 @@ def _moves(body: Body, what: str) -> Body:
         for number in range(MOVES):
             (source,) = launchers(GUEST)  # those of earlier moves have ended
             began, moment = datetime.now(UTC), time.monotonic()
-            status = migrate(f"{GUEST}-{number}", GUEST)
+            status = migrate(f"{GUEST}-{number}", GUEST, every=0.02)
             assert status["phase"] == "Succeeded", status
             seconds.append(time.monotonic() - moment)
             until(lambda: len(guest.vmi["status"]["activePods"]) == 1, "the source to end")

@@ -80,15 +80,15 @@ def evict(pod: str, **options: Any) -> str:
     return ""
 
 
-def migrate(name: str, vmi: str, seconds: float = 60) -> dict[str, Any]:
+def migrate(name: str, vmi: str, seconds: float = 60, *, every: float = 0.2) -> dict[str, Any]:
     """Migrate, wait for the end; returns the migration's status."""
     apply(migration(name, vmi))
-    return ended(name, seconds)
+    return ended(name, seconds, every=every)
 
 
-def ended(name: str, seconds: float = 60) -> dict[str, Any]:
-    """Wait for the end of a migration; returns its status."""
-    until(lambda: phase(name) in ("Succeeded", "Failed"), f"migration {name} to end", seconds)
+def ended(name: str, seconds: float = 60, *, every: float = 0.2) -> dict[str, Any]:
+    """Wait for the end of a migration, with a look every so many seconds; returns its status."""
+    until(lambda: phase(name) in ("Succeeded", "Failed"), f"migration {name} to end", seconds, every)
     status: dict[str, Any] = get("vmim", name)["status"]
     return status
 
