@@ -65,10 +65,11 @@ static int open_life(void)
 static void copy(const char *program)
 {
 	char destination[256], temporary[256];
+	const char *slash = strrchr(program, '/');
 	int from = open(program, O_RDONLY | O_CLOEXEC), to;
 	ssize_t n;
 
-	snprintf(destination, sizeof destination, HELPERS "%s", basename(program));
+	snprintf(destination, sizeof destination, HELPERS "%s", slash ? slash + 1 : program);
 	snprintf(temporary, sizeof temporary, HELPERS "part-%d", getpid());
 	to = open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0555);
 	if (from < 0 || to < 0)
