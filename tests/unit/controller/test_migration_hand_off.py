@@ -1,4 +1,4 @@
-"""A guest is handed off when its target pod runs; until its copy begins the controller decides alone."""
+"""A guest is handed off when a node starts its target pod; until its copy begins the controller decides alone."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from virt_core.testing.api_server import FakeApiServer
 
 from tests.unit.controller.migration_world import JOB, MigrationWorld
 
+_CREATING = {"name": "compute", "state": {"waiting": {"reason": "ContainerCreating"}}}
+_RUNNING = {"name": "compute", "state": {"running": {}}}
 _PULLING = {"name": "compute", "state": {"waiting": {"reason": "ImagePullBackOff", "message": "no such image"}}}
 
 
@@ -29,15 +31,84 @@ async def _handed_off(server: FakeApiServer, client: KubeClient) -> MigrationWor
     return world
 
 
-async def test_a_guest_is_handed_off_when_the_kubelet_says_that_the_target_runs(
-    server: FakeApiServer, client: KubeClient
-) -> None:
-    """Its pod then is Ready as soon as the guest is there: a Service misses it for no longer than that takes."""
+async def _starting(server: FakeApiServer, client: KubeClient) -> MigrationWorld:
+    """Its target pod was handed off, and does not run yet."""
     world = await _bound(server, client)
     assert (world.phase, world.state) == ("Scheduling", None)
+    world.bind_target(containerStatuses=[_CREATING])
+    await world.settle(client)
+    assert (world.phase, world.state["targetPodUID"]) == ("Scheduling", world.target["metadata"]["uid"])
+    return world
+
+
+async def test_a_guest_is_handed_off_when_the_kubelet_starts_the_target(
+    server: FakeApiServer, client: KubeClient
+) -> None:
+    """Before it says that the target runs, which may take it a second; but not before it could refuse the pod."""
+    world = await _starting(server, client)
     world.run_target()
     await world.settle(client)
-    assert (world.phase, world.state["targetPodUID"]) == ("PreparingTarget", world.target["metadata"]["uid"])
+    assert world.phase == "PreparingTarget"
+
+
+async def test_a_guest_moves_to_a_target_that_the_kubelet_has_not_reported(
+    server: FakeApiServer, client: KubeClient
+) -> None:
+    world = await _starting(server, client)
+    world.prepare()
+    await world.settle(client)
+    assert world.phase == "Running"
+    world.arrive()
+    await world.settle(client)
+    assert world.phase == "Succeeded"
+
+
+async def test_a_guest_is_not_handed_off_before_containers_that_a_webhook_added_run(
+    server: FakeApiServer, client: KubeClient
+) -> None:
+    world = await _bound(server, client)
+    for proxy, expected in (({"waiting": {"reason": "PodInitializing"}}, False), ({"running": {}}, True)):
+        world.bind_target(containerStatuses=[_RUNNING, {"name": "proxy", "state": proxy}])
+        await world.settle(client)
+        assert (world.state is not None) is expected
+
+
+async def test_an_image_that_cannot_be_pulled_after_the_hand_off_is_reported_and_given_up_in_time(
+    server: FakeApiServer, client: KubeClient
+) -> None:
+    world = await _starting(server, client)
+    world.bind_target(containerStatuses=[_PULLING])
+    await world.settle(client)
+    assert (world.phase, world.condition("Waiting")["reason"]) == ("Scheduling", "ImagePullBackOff")
+    annotations = {"kubevirt.io/migrationPendingPodTimeoutSeconds": "0"}
+    server.patch(VIRTUAL_MACHINE_INSTANCE_MIGRATIONS.path(*JOB), {"metadata": {"annotations": annotations}})
+    await _fails(world, client, "has not run in time: ImagePullBackOff")
+
+
+@pytest.mark.parametrize(
+    ("reason", "why"), [("Error", "is down"), ("StartError", "is down: node node2 rejected the pod")]
+)
+async def test_a_container_that_fails_after_the_hand_off_ends_the_migration(
+    server: FakeApiServer, client: KubeClient, reason: str, why: str
+) -> None:
+    world = await _starting(server, client)
+    failed = {"name": "kernel-boot", "state": {"terminated": {"exitCode": 1, "reason": reason}}}
+    world.bind_target(containerStatuses=[_RUNNING, failed])
+    await _fails(world, client, why)
+
+
+async def test_a_pod_that_ends_after_the_hand_off_ends_the_migration(server: FakeApiServer, client: KubeClient) -> None:
+    world = await _starting(server, client)
+    world.end_pod(world.target["metadata"]["name"], "Failed")
+    await _fails(world, client, "ended")
+
+
+async def _fails(world: MigrationWorld, client: KubeClient, why: str) -> None:
+    await world.settle(client)
+    world.remove_deleted_pods()
+    await world.settle(client)
+    assert world.phase == "Failed" and why in world.condition("Failure")["message"]
+    assert world.vmi["status"]["phase"] == "Running" and world.vmi["status"]["activePods"] == {"source": "node1"}
 
 
 async def test_one_that_is_canceled_before_its_target_is_ready_leaves_nothing(

@@ -51,7 +51,7 @@ async def test_a_target_whose_image_cannot_be_pulled_is_given_up_and_named(
     assert world.state is None and world.vmi["status"]["phase"] == "Running"
 
 
-async def test_a_guest_is_handed_off_when_all_containers_of_its_target_run(
+async def test_a_target_is_prepared_when_all_containers_run_but_for_added_ones_that_have_ended(
     server: FakeApiServer, client: KubeClient
 ) -> None:
     world = MigrationWorld(server)

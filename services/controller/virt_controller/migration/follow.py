@@ -8,10 +8,12 @@ from virt_core.objects.meta import Condition
 from virt_core.vmi.migration_state import failure_message, record, without_expected_end
 
 from virt_controller.actions import LookAgain, RecordEvent
-from virt_controller.migration import hand_off, stall, status
+from virt_controller.migration import hand_off, stall, status, target
 from virt_controller.migration.actions import Action, PatchVmi, RecordVmiEvent
 from virt_controller.migration.observe import Observed
 from virt_controller.migration.outcome import CANCELED, fail, patched
+from virt_controller.migration.scheduling import report_start
+from virt_controller.pod.observed import LauncherPod
 
 _SUCCEEDED = "Source node reported migration succeeded"  # KubeVirt's
 _ABORTED = "VirtualMachineInstance migration is aborted: its VirtualMachineInstanceMigration is deleted"
@@ -71,6 +73,9 @@ def _before_copy(observed: Observed) -> tuple[Action, ...]:
     if observed.canceled:
         ended = PatchVmi(tuple(hand_off.failure_patch(vmi, state, CANCELED, observed.now, aborted=True)))
         return ended, RecordVmiEvent(RecordEvent("SuccessfulAbortMigration", _ABORTED))
+    pod = observed.target
+    if pod is not None and not pod.ended and not state.target_node_address and not target.is_running(pod):
+        return _starting(observed, pod)
     left = hand_off.seconds_left(observed.job, observed.now)
     if left <= 0:
         return _end(observed, hand_off.who_is_late(state))
@@ -78,6 +83,14 @@ def _before_copy(observed: Observed) -> tuple[Action, ...]:
         return (LookAgain(unnoted),)
     after = status.entering(observed.job, hand_off.phases(state), observed.now)
     return (*patched(observed, status.with_way(after, vmi.raw_status["migrationState"])), LookAgain(left))
+
+
+def _starting(observed: Observed, pod: LauncherPod) -> tuple[Action, ...]:
+    """The target's node starts the pod. What becomes of a pod that has ended, vmi/ decides."""
+    if pod.rejected or pod.broken or pod.metadata.deletion_timestamp is not None:
+        return _end(observed, target.why_down(pod))
+    late = target.why_too_late(observed, pod)
+    return _end(observed, late) if late else report_start(observed, pod)
 
 
 def _end(observed: Observed, reason: str) -> tuple[Action, ...]:

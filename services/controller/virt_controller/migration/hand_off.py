@@ -78,7 +78,7 @@ def _state_patch(vmi: VirtualMachineInstance, state: Mapping[str, Any]) -> list[
 
 
 def phases(state: MigrationState) -> tuple[MigrationPhase, ...]:
-    """The phases of a migration whose target pod runs, up to the one that it is in."""
+    """The phases of a migration whose target pod runs, or is prepared, up to the one that it is in."""
     passed = [MigrationPhase.SCHEDULED, MigrationPhase.PREPARING_TARGET]
     if state.target_node_address:
         passed.append(MigrationPhase.TARGET_READY)

@@ -1,4 +1,5 @@
-"""A migration that has its place, until its target pod has a node and runs. Pure; called by plan.py and follow.py."""
+"""A migration that has its place, until its target pod has a node, and is handed off. Pure; called by plan.py and, while
+the pod that was handed off starts, by follow.py."""
 
 from __future__ import annotations
 
@@ -36,13 +37,14 @@ def report_refusal(observed: Observed, refusal: Failure) -> tuple[Action, ...]:
 
 
 def schedule(observed: Observed, pod: LauncherPod) -> tuple[Action, ...]:
-    """Wait until the target pod runs, and hand the guest off. The launcher is there up to a second before the kubelet
-    reports it, but a guest that arrived in a pod that is not Ready yet would be missing from its Services."""
+    """Wait until the target's node starts the pod, and hand the guest off: both handlers prepare meanwhile, and the
+    target's handler sees the launcher up to a second before the kubelet reports it. A guest that has arrived by then is
+    not missing from its Services: the source's pod stays in them, and passes on what arrives."""
     if pod.rejected:
         return _replace_rejected(observed, pod)
     if pod.ended or pod.broken or pod.metadata.deletion_timestamp is not None:
-        return fail(observed, f"Migration target pod {pod.metadata.name} is down")
-    if target.is_running(pod):
+        return fail(observed, target.why_down(pod))
+    if target.may_be_prepared(pod):
         return _hand_off(observed, pod)
     late = target.why_too_late(observed, pod)
     return fail(observed, late) if late else report_start(observed, pod)

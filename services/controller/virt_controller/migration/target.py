@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from virt_core.conventions import migration as convention
-from virt_core.conventions.launcher_pod import COMPUTE, guest_needs
+from virt_core.conventions.launcher_pod import COMPUTE, guest_needs, is_own
 from virt_core.migration.migration import MigrationPhase
 from virt_core.objects.meta import seconds_since
 from virt_core.vmi.accepted import RefusedSpec
@@ -15,7 +15,7 @@ from virt_controller.migration.observe import Observed
 from virt_controller.pod.containers import LauncherSettings
 from virt_controller.pod.limits import required_limits
 from virt_controller.pod.observed import ContainerStatus, LauncherPod
-from virt_controller.pod.problems import UNSCHEDULABLE, start_problem
+from virt_controller.pod.problems import UNSCHEDULABLE, rejection, start_problem
 from virt_controller.pod.target import NoDigest, target_pod
 from virt_controller.pod.template import launcher_pod
 
@@ -49,6 +49,15 @@ def _may_stay(observed: Observed) -> bool:
     return observed.only_node and convention.EVACUATION not in observed.job.metadata.annotations
 
 
+def may_be_prepared(pod: LauncherPod) -> bool:
+    """Whether the guest may be handed off to the pod. Its kubelet has begun to start it, and refuses it no more. The
+    handler waits for our containers, but nobody waits for one that a webhook has added: such a pod has to run."""
+    reported = bool(pod.spec.node_name) and bool(pod.status.container_statuses)
+    if not reported or pod.terminating or start_problem(pod) is not None:
+        return False
+    return all(is_own(container.name) for container in pod.containers) or is_running(pod)
+
+
 def is_running(pod: LauncherPod) -> bool:
     """Whether all containers run, but for those that have ended and that the guest does not need. The pod is not ready
     before the guest is there: its readiness gate is false."""
@@ -62,14 +71,22 @@ def _runs(container: ContainerStatus) -> bool:
 
 
 def is_running_since(pod: LauncherPod) -> str:
-    """When the launcher was started, by its node's clock; empty: unknown."""
-    return str((_launcher(pod) or {}).get("startedAt") or "")
+    """When the launcher was started, by its node's clock (empty: unknown), or, as long as the kubelet has not reported
+    that, when the pod was created."""
+    running = _launcher(pod)
+    return pod.metadata.creation_timestamp if running is None else str(running.get("startedAt") or "")
 
 
 def _launcher(pod: LauncherPod) -> dict[str, Any] | None:
     """The state of the launcher that runs."""
     found = (status.state.running for status in pod.status.container_statuses if status.name == COMPUTE)
     return next(found, None)
+
+
+def why_down(pod: LauncherPod) -> str:
+    """Why the migration fails whose target pod ended, or cannot be started."""
+    why = f": {rejection(pod).message}" if pod.rejected else ""
+    return f"Migration target pod {pod.metadata.name} is down{why}"
 
 
 def seconds_to_be_admitted(observed: Observed) -> float:

@@ -102,6 +102,11 @@ def guest_needs(container: str) -> bool:
     return container in (COMPUTE, KERNEL_CONTAINER) or container.startswith(VOLUME_CONTAINER)
 
 
+def is_own(container: str) -> bool:
+    """Whether the suite's template has the container. A webhook may add others."""
+    return container == CONSOLE_LOG or guest_needs(container)
+
+
 def container_disk_socket(volume: str) -> str:
     """The socket of a containerDisk's container. Its peer credentials identify the process there."""
     return f"{CONTAINER_DISKS}/{volume}.sock"
