@@ -123,7 +123,7 @@ def asked(vmi: str) -> Iterator[Callable[[], Answers]]:
     apply(service, {"apiVersion": "v1", "kind": "Pod", "metadata": pod_meta, "spec": pod_spec})
     try:
         wait("pod", observer, "condition=Ready", seconds=60)
-        until(lambda: _read(observer).count > 0, "the first answer of the guest")
+        until(lambda: _read(observer).count > 0, "the first answer of the guest", 120)  # it boots
         yield lambda: _read(observer)
     finally:
         kubectl("delete", f"pod/{observer}", f"service/{service_name}", "--ignore-not-found", "--wait", "--timeout=60s")
