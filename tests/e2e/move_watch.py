@@ -168,13 +168,13 @@ class MoveWatch:
     def _witness(self, pod: Body) -> None:
         """A witness as soon as the launcher's container runs."""
         meta, status = pod["metadata"], pod["status"]
-        owner, uid = meta.get("labels", {}).get(CREATED_BY), meta["uid"]
+        owner, uid, address = meta.get("labels", {}).get(CREATED_BY), meta["uid"], status.get("podIP")
         runs = any(
             container["name"] == "compute" and "running" in container.get("state", {})
             for container in status.get("containerStatuses", ())
         )
-        if owner and runs and uid not in self.witnesses:
-            self.witnesses[uid] = Witness(meta["name"], uid, self._wake)
+        if owner and address and runs and uid not in self.witnesses:
+            self.witnesses[uid] = Witness(meta["name"], uid, address, self._wake)
             self._of.setdefault(owner, []).append(uid)
             self._begin(self.witnesses[uid].run(), f"witness of {meta['name']}")
 

@@ -77,6 +77,7 @@ class Witness:
 
     pod: str
     uid: str
+    address: str
     on_event: Callable[[], None]
     events: list[Happened] = field(default_factory=list)
     ticks: dict[tuple[str, int], float] = field(default_factory=dict)

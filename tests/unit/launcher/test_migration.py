@@ -202,6 +202,14 @@ async def test_the_end_of_a_copy_may_stop_a_guest_for_longer_that_writes_too_muc
     assert pair.network.downtime_limits == [50, 300]
 
 
+async def test_an_old_qemu_that_emulates_the_guest_copies_its_memory_once(pair: Pair) -> None:
+    pair.network.qemu_version = 7_002_022
+    await pair.prepare()
+    await pair.copy()
+    await pair.migrated()
+    assert pair.network.downtime_limits == [0]
+
+
 async def test_a_guest_that_is_suspended_to_be_copied_runs_at_the_target(pair: Pair) -> None:
     await pair.prepare()
     options = pb.MigrationOptions()

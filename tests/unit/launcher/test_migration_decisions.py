@@ -6,9 +6,10 @@ import asyncio
 
 import pytest
 from google.protobuf.duration_pb2 import Duration
+from kubevirt.launcher.v1 import machine_pb2
 from kubevirt.launcher.v1 import migration_pb2 as pb
 from virt_launcher.domain.observation import DomainPhase, Observation, ShutoffReason
-from virt_launcher.migration.limits import Abort, Course, Suspend, downtime_limit, verdict
+from virt_launcher.migration.limits import Abort, Course, Suspend, downtime_limit, misses_writes, verdict
 from virt_launcher.migration.outcome import Outcome, at_source, at_target
 from virt_launcher.migration.reachability import unreachable
 
@@ -105,3 +106,21 @@ async def test_what_is_no_port_cannot_be_reached() -> None:
 
 def test_a_guest_is_stopped_for_a_moment_unless_three_passes_did_not_copy_it() -> None:
     assert [downtime_limit(passes) for passes in range(6)] == [50, 50, 50, 50, 300, 300]
+
+
+def test_memory_is_copied_once_where_writes_between_two_passes_are_missed() -> None:
+    assert {downtime_limit(passes, one_pass=True) for passes in range(6)} == {0}
+
+
+@pytest.mark.parametrize(
+    ("accelerator", "qemu", "expected"),
+    [
+        (machine_pb2.ACCELERATOR_EMULATION, 7_002_022, True),
+        (machine_pb2.ACCELERATOR_EMULATION, 9_000_000, False),
+        (machine_pb2.ACCELERATOR_KVM, 7_002_022, False),
+    ],
+)
+def test_writes_are_missed_by_emulation_before_qemu_9(
+    accelerator: machine_pb2.Accelerator.ValueType, qemu: int, expected: bool
+) -> None:
+    assert misses_writes(accelerator, qemu) is expected

@@ -1,5 +1,7 @@
-"""A migration that has its place, until its target pod has a node, and is handed off. Pure; called by plan.py and, while
-the pod that was handed off starts, by follow.py."""
+"""A migration that has its place, until its target pod has a node and is handed off.
+
+Pure; called by plan.py and, while the pod that was handed off starts, by follow.py.
+"""
 
 from __future__ import annotations
 

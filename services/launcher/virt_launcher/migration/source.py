@@ -28,7 +28,7 @@ from virt_launcher.machine.publication import Publication
 from virt_launcher.migration import calls
 from virt_launcher.migration.certificates import Certificates
 from virt_launcher.migration.connections import Connections
-from virt_launcher.migration.limits import Abort, Course, downtime_limit, verdict
+from virt_launcher.migration.limits import Abort, Course, downtime_limit, misses_writes, verdict
 from virt_launcher.migration.outcome import Outcome, at_source, at_target
 from virt_launcher.migration.reachability import unreachable
 
@@ -70,6 +70,7 @@ class Source:
         self._wake = asyncio.Event()
         self._target_ended = False
         self._reason = ""
+        self._downtime_limit: int | None = None  # None: a process before this one has set it
 
     async def identify(self, request: pb.GetMigrationIdentityRequest) -> str:
         """This side's certificate authority for the migration."""
@@ -178,18 +179,29 @@ class Source:
             seen = await self._connections.target.call(guest.observe_incoming, timeout=_TIMEOUT)
         except (HypervisorUnavailable, HypervisorRefused) as error:
             return f"the target's hypervisor does not take the guest: {error}"
+        try:
+            self._downtime_limit = await self._limit_of(0, self._connections)
+        except (HypervisorUnavailable, HypervisorRefused) as error:
+            return f"the source's hypervisor does not copy the guest: {error}"
         return "" if seen.phase is DomainPhase.ABSENT else "the target has a guest already"
+
+    async def _limit_of(self, passes: int, connections: Connections) -> int:
+        """For how many milliseconds the guest may be stopped, after so many passes."""
+        machine = self._keeper.record.machine
+        assert machine is not None
+        qemu = await connections.control.call(calls.qemu_version, timeout=_TIMEOUT)
+        return downtime_limit(passes, one_pass=misses_writes(machine.accelerator, qemu))
 
     def _order(self, request: pb.StartMigrationRequest) -> calls.Order:
         machine, options = self._keeper.record.machine, request.options
-        assert machine is not None
+        assert machine is not None and self._downtime_limit is not None
         return calls.Order(
             address=request.target.address,
             disks=tuple(copied_disks(machine.disks).values()),
             bandwidth=options.bandwidth_bytes_per_second,
             auto_converge=options.auto_converge,
             encrypted=options.tls,
-            downtime_limit=downtime_limit(0),
+            downtime_limit=self._downtime_limit,
         )
 
     # --- while the guest is copied ---
@@ -215,7 +227,6 @@ class Source:
         """Watch the copy until its outcome is known."""
         clock = asyncio.get_running_loop().time
         course = Course(clock() - _age(self.published.state))
-        allowed = downtime_limit(0)
         while True:
             self._wake.clear()
             try:
@@ -226,10 +237,7 @@ class Source:
                     await self._show(progress)
                     course = course.after(progress.remaining, clock(), memory=progress.memory)
                     course = await self._limit(course, request.options, connections)
-                    if (wanted := downtime_limit(progress.passes)) != allowed:
-                        _log.info("letting the end of the copy stop the guest for longer", milliseconds=wanted)
-                        await connections.control.call(calls.limit_downtime, wanted, timeout=_TIMEOUT)
-                        allowed = wanted
+                    await self._limit_downtime(progress.passes, connections)
                 elif self._begun is None or self._begun.done():
                     outcome = await self._outcome(connections)
                     if outcome is not Outcome.ASK_TARGET:
@@ -239,6 +247,14 @@ class Source:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(_LOOK):
                     await self._wake.wait()
+
+    async def _limit_downtime(self, passes: int, connections: Connections) -> None:
+        """For as long as the guest may be stopped after so many passes."""
+        wanted = await self._limit_of(passes, connections)
+        if wanted != self._downtime_limit:
+            _log.info("limiting for how long the end of the copy may stop the guest", milliseconds=wanted)
+            await connections.control.call(calls.limit_downtime, wanted, timeout=_TIMEOUT)
+            self._downtime_limit = wanted
 
     def _succeeded(self, begun: asyncio.Task[None]) -> bool:
         error = begun.exception()
