@@ -129,7 +129,7 @@ class Kills:
         await asyncio.to_thread(apply, guest_manifest(guest))
         runs = await watch.until(lambda: self._phase(guest) == "Running", RUNS_WITHIN)
         assert runs, f"{guest} does not run: {watch.vmis.get(guest)}"
-        boot = await self._boot(guest, time.time())
+        boot = await self._boot(guest, time.time(), RUNS_WITHIN)
         assert boot, f"{guest} does not tick"
         self._boots[guest] = boot
 
@@ -238,9 +238,9 @@ class Kills:
                 return left
             await asyncio.sleep(EVERY)
 
-    async def _boot(self, guest: str, since: float) -> str:
-        """The boot id in the next tick of the guest; empty if it is silent."""
-        watch, deadline = self._watch, time.monotonic() + 20
+    async def _boot(self, guest: str, since: float, within: float = 20.0) -> str:
+        """The boot id in the next tick of the guest; empty if it is silent for so many seconds."""
+        watch, deadline = self._watch, time.monotonic() + within
         while time.monotonic() < deadline:
             for uid in watch.vmis[guest]["status"].get("activePods", {}):
                 witness = watch.witnesses.get(uid)

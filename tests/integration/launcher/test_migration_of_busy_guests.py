@@ -1,8 +1,12 @@
-"""A guest that changes its memory faster than the link copies it, by what its migration may do about it."""
+"""A guest that changes its memory faster than the link copies it, by what its migration may do about it.
+
+With the newer QEMU: the older one copies the memory of a guest that it emulates in one pass (limits.py), and stops it.
+"""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
@@ -12,6 +16,7 @@ import pytest
 from google.protobuf.duration_pb2 import Duration
 from kubevirt.launcher.v1 import migration_pb2 as pb
 from kubevirt.launcher.v1 import state_pb2
+from localcluster.base_image import LAUNCHER_SUITES
 from virt_core.objects.meta import rfc3339
 from virt_handler.migration.progress import progress
 from virt_handler.migration.report import MigrationReport
@@ -19,6 +24,7 @@ from virt_handler.migration.report import MigrationReport
 from tests.integration.launcher.domain_events import running_times
 from tests.integration.launcher.guest_shell import shell
 from tests.integration.launcher.handlers import Handlers
+from tests.integration.launcher.images import Images
 from tests.integration.launcher.launcher_pair import MIGRATION, LauncherPair, Side
 
 pytestmark = pytest.mark.slow
@@ -34,6 +40,12 @@ dd if=/tmp/from of=/tmp/to bs=1M conv=notrunc 2>/dev/null; n=$((n+1)); echo $n >
 """
 """Writes the same 16 MiB again and again, as fast as it can."""
 OVER_THE_LIMIT = r"Live migration is not completed after \d+ seconds and has been aborted"
+
+
+@pytest.fixture(scope="module")
+def images(images_of: Callable[[str], Images]) -> Images:
+    """Of the newest Debian release, for both sides."""
+    return images_of(LAUNCHER_SUITES[-1])
 
 
 @dataclass
@@ -134,6 +146,21 @@ async def test_guest_that_may_be_disrupted_is_stopped_at_the_limit_and_moves(pai
     assert stopped[-1].remaining_bytes < stopped[0].remaining_bytes
     await writes(pair.target)
     never_both(pair)
+
+
+async def test_older_qemu_stops_a_guest_that_it_emulates_after_one_pass(images_of: Callable[[str], Images]) -> None:
+    older = images_of(LAUNCHER_SUITES[0])
+    pair = LauncherPair(older, older)
+    try:
+        await pair.bring_up()
+        reports = await migrate(pair, limit=60)
+        last = reports.states[-1]
+        assert (last.phase, last.mode) == (COMMITTED, PRE_COPY), last
+        assert reports.copying(PRE_COPY)[-1].processed_bytes <= last.total_bytes
+        await writes(pair.target)
+        never_both(pair)
+    finally:
+        await pair.remove()
 
 
 async def test_stopped_guest_runs_on_if_twice_the_limit_is_not_enough_either(pair: LauncherPair) -> None:
