@@ -90,7 +90,6 @@ class FakeNetwork:
         self.hypervisors = hypervisors
         self.jobs: list[FakeJob] = []
         self.downtime_limits: list[int] = []
-        self.qemu_version = 10_000_000
 
     def connections(self, source: FakeHypervisor) -> Callable[[str], FakeConnections]:
         """As engine.py makes them."""
@@ -156,9 +155,6 @@ class FakeConnection:
         job = self._network.job_of(self._hypervisor)
         passes = 1 + int(COPY - job.left) * 2 if job is not None else 0
         return None if job is None else Progress(total=30, remaining=max(0, int(10 * job.left)), passes=passes)
-
-    def _qemu_version(self) -> int:
-        return self._network.qemu_version
 
     def _limit_downtime(self, milliseconds: int) -> None:
         if not self._hypervisor.has_qemu:

@@ -67,6 +67,7 @@ class MigratingPod(LauncherPod):
     def __init__(self, folder: Path) -> None:
         folder.mkdir()
         self.network: FakeNetwork | None = None
+        self.qemu = "10.0.2"
         self.certificates, self.listening = _Certificates(), _Listening()
         super().__init__(folder)
 
@@ -76,7 +77,7 @@ class MigratingPod(LauncherPod):
             return
         certificates, host = cast(Certificates, self.certificates), cast(Host, self.host)
         connect: Any = self.network.connections(self.hypervisor)
-        self.source = Source(self.keeper, host, certificates, connect, _reachable)
+        self.source = Source(self.keeper, host, certificates, connect, _reachable, qemu=self.qemu)
         files = DomainFiles.below(self.settings.state_folder)
         self.target = Target(files, self.keeper, host, certificates, cast(Listening, self.listening))
         self.migration = MigrationServicer(

@@ -203,7 +203,8 @@ async def test_the_end_of_a_copy_may_stop_a_guest_for_longer_that_writes_too_muc
 
 
 async def test_an_old_qemu_that_emulates_the_guest_copies_its_memory_once(pair: Pair) -> None:
-    pair.network.qemu_version = 7_002_022
+    pair.source.qemu = "7.2.22"
+    await pair.source.restart()
     await pair.prepare()
     await pair.copy()
     await pair.migrated()

@@ -85,11 +85,6 @@ def migrate(connection: Any, order: Order) -> None:
     require_domain(connection).migrateToURI3(uri(order.address), parameters, flags)
 
 
-def qemu_version(connection: Any) -> int:
-    """Of the QEMU that libvirt starts, in libvirt's notation: 7002022 is 7.2.22."""
-    return int(connection.getVersion())
-
-
 def limit_downtime(connection: Any, milliseconds: int) -> None:
     """For how long QEMU may stop the guest at the end of the copy; 0: when it has copied the memory once."""
     require_domain(connection).migrateSetMaxDowntime(milliseconds, 0)

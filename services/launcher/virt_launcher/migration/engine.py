@@ -11,6 +11,7 @@ from functools import partial
 
 from virt_launcher.domain.files import DomainFiles
 from virt_launcher.domain.host import Host
+from virt_launcher.domain.hypervisor import Hypervisor
 from virt_launcher.machine.keeper import Keeper
 from virt_launcher.migration.certificates import Certificates
 from virt_launcher.migration.connections import Connections
@@ -30,10 +31,9 @@ class Engine:
         self, settings: Settings, instance_id: str, keeper: Keeper, host: Host, finished: asyncio.Event
     ) -> None:
         certificates = Certificates(settings.state_folder / _PKI)
-        self._source = Source(keeper, host, certificates, partial(_connect, host.uri))
-        self._target = Target(
-            DomainFiles.below(settings.state_folder), keeper, host, certificates, Listening(settings.state_folder)
-        )
+        files = DomainFiles.below(settings.state_folder)
+        self._source = Source(keeper, host, certificates, partial(_connect, host.uri), qemu=_qemu(files))
+        self._target = Target(files, keeper, host, certificates, Listening(settings.state_folder))
         self.servicer = MigrationServicer(
             settings, instance_id, keeper, source=self._source, target=self._target, finished=finished
         )
@@ -43,6 +43,14 @@ class Engine:
         async with asyncio.TaskGroup() as group:
             group.create_task(self._source.run(), name="migration source")
             group.create_task(self._target.run(), name="migration target")
+
+
+def _qemu(files: DomainFiles) -> str:
+    """The version of QEMU; empty outside of an image. libvirt would look at QEMU for half a second to know it."""
+    try:
+        return Hypervisor.parse(files.hypervisor.read_text()).qemu
+    except FileNotFoundError:
+        return ""
 
 
 def _connect(uri: str, address: str) -> Connections:

@@ -11,7 +11,7 @@ from kubevirt.launcher.v1 import machine_pb2, migration_pb2
 # Milliseconds. The second is QEMU's default. With 0, QEMU stops the guest when it has copied the memory once.
 _SHORT, _LONG, _ONE_PASS = 50, 300, 0
 _SHORT_PASSES = 3
-_SEES_EACH_WRITE = 9_000_000  # QEMU 9.0.0 in libvirt's notation
+_SEES_EACH_WRITE = (9, 0)  # QEMU
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,15 +66,16 @@ def verdict(course: Course, options: migration_pb2.MigrationOptions, now: float)
     return Abort(f"Live migration is not completed after {elapsed:.0f} seconds and has been aborted")
 
 
-def misses_writes(accelerator: machine_pb2.Accelerator.ValueType, qemu: int) -> bool:
-    """Whether QEMU, of this version in libvirt's notation, may not see a guest's write between two passes over its
-    memory, and the target then lacks it.
+def misses_writes(accelerator: machine_pb2.Accelerator.ValueType, qemu: str) -> bool:
+    """Whether QEMU of this version, for example "7.2.22", may not see a guest's write between two passes over its
+    memory, and the target then lacks it. An unknown version may.
 
     Only with software emulation: when QEMU reads which pages were written since the last pass, it has to have the CPUs
     report the next write to them again. Before 9.0 it forgot that for whole memory blocks ("physmem: Fix MIGRATION
     dirty bitmap coherency with TCG memory access"), until the guest switched to another process.
     """
-    return accelerator == machine_pb2.ACCELERATOR_EMULATION and qemu < _SEES_EACH_WRITE
+    version = tuple(int(part) for part in qemu.split(".") if part.isdecimal())
+    return accelerator == machine_pb2.ACCELERATOR_EMULATION and version < _SEES_EACH_WRITE
 
 
 def downtime_limit(passes: int, *, one_pass: bool = False) -> int:

@@ -48,7 +48,7 @@ Reach = Callable[[str, Iterable[int]], Awaitable[str]]
 
 
 class Source:
-    """Migrations from here, one at a time. `published` is the state of the last one."""
+    """Migrations from here, one at a time. `published` is the state of the last one; `qemu` is the version of QEMU."""
 
     def __init__(
         self,
@@ -57,6 +57,8 @@ class Source:
         certificates: Certificates,
         connect: Connect,
         reach: Reach = unreachable,
+        *,
+        qemu: str,
     ) -> None:
         self.published = Publication(keeper.record.migration or pb.MigrationState())
         self._keeper = keeper
@@ -64,6 +66,7 @@ class Source:
         self._certificates = certificates
         self._connect = connect
         self._reach = reach
+        self._qemu = qemu
         self._connections: Connections | None = None
         self._begun: asyncio.Task[None] | None = None
         self._starting = asyncio.Lock()
@@ -179,22 +182,18 @@ class Source:
             seen = await self._connections.target.call(guest.observe_incoming, timeout=_TIMEOUT)
         except (HypervisorUnavailable, HypervisorRefused) as error:
             return f"the target's hypervisor does not take the guest: {error}"
-        try:
-            self._downtime_limit = await self._limit_of(0, self._connections)
-        except (HypervisorUnavailable, HypervisorRefused) as error:
-            return f"the source's hypervisor does not copy the guest: {error}"
         return "" if seen.phase is DomainPhase.ABSENT else "the target has a guest already"
 
-    async def _limit_of(self, passes: int, connections: Connections) -> int:
+    def _limit_of(self, passes: int) -> int:
         """For how many milliseconds the guest may be stopped, after so many passes."""
         machine = self._keeper.record.machine
         assert machine is not None
-        qemu = await connections.control.call(calls.qemu_version, timeout=_TIMEOUT)
-        return downtime_limit(passes, one_pass=misses_writes(machine.accelerator, qemu))
+        return downtime_limit(passes, one_pass=misses_writes(machine.accelerator, self._qemu))
 
     def _order(self, request: pb.StartMigrationRequest) -> calls.Order:
         machine, options = self._keeper.record.machine, request.options
-        assert machine is not None and self._downtime_limit is not None
+        assert machine is not None
+        self._downtime_limit = self._limit_of(0)
         return calls.Order(
             address=request.target.address,
             disks=tuple(copied_disks(machine.disks).values()),
@@ -250,7 +249,7 @@ class Source:
 
     async def _limit_downtime(self, passes: int, connections: Connections) -> None:
         """For as long as the guest may be stopped after so many passes."""
-        wanted = await self._limit_of(passes, connections)
+        wanted = self._limit_of(passes)
         if wanted != self._downtime_limit:
             _log.info("limiting for how long the end of the copy may stop the guest", milliseconds=wanted)
             await connections.control.call(calls.limit_downtime, wanted, timeout=_TIMEOUT)
