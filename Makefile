@@ -47,13 +47,15 @@ REGISTRY_UP := $(if $(filter 172.30.0.1:%,$(REGISTRY)),cluster-up,venv)
 NODES ?= 2
 export PATH := $(PATH):$(CURDIR)/build/cluster/bin
 
-.PHONY: cluster-up cluster-down images next-images builds manifests chart helm virtctl install uninstall demo
+.PHONY: cluster-up cluster-down images record next-images builds manifests chart helm virtctl install uninstall demo
 cluster-up: venv ## a real Kubernetes of NODES=2 nodes on this machine
 	$(if $(LOCAL),$(BIN)/python -m localcluster up --nodes $(NODES),@echo "using the cluster of KUBECONFIG=$(KUBECONFIG)")
 cluster-down: venv ## and nothing of it is left
 	$(if $(LOCAL),$(BIN)/python -m localcluster down,@echo "KUBECONFIG is set: leaving its cluster alone")
-images: $(REGISTRY_UP) ## build every image and push it to the registry
-	$(BIN)/python -m localcluster images
+images: $(REGISTRY_UP) ## build every image and push it to the registry; RELEASE=0.1.0: those of a recorded release
+	$(BIN)/python -m localcluster images $(if $(RELEASE),--release $(RELEASE))
+record: images ## the entry of releases.toml for the commit that is checked out
+	@$(BIN)/python -m localcluster record
 builds: images ## both of them
 	@$(MAKE) --no-print-directory next-images
 next-images: $(REGISTRY_UP) ## the same of a next release of this tree, made by tests/next_release, and its manifests

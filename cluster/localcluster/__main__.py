@@ -14,6 +14,7 @@ from pathlib import Path
 
 from localcluster import base_image, clients, images, kube_binary, node, source_tag, teardown, up
 from localcluster.progress import PartFailed, say
+from localcluster.releases import build, record, recorded
 from localcluster.settings import PROJECT_ROOT, BadSetting, Cluster
 
 
@@ -29,6 +30,8 @@ def parser() -> argparse.ArgumentParser:
         "images", help="build the product's images and push them to REGISTRY (environment; default: the local one)"
     )
     command.add_argument("--source", type=Path, default=PROJECT_ROOT, help="the source tree (default: this one)")
+    command.add_argument("--release", help="a version of releases.toml, built from its commit instead of a source tree")
+    commands.add_parser("record", help="print the entry of releases.toml for the commit that is checked out")
     command = commands.add_parser("tag", help="print the tag that `images` gives to this source tree")
     command.add_argument("--source", type=Path, default=PROJECT_ROOT, help="the source tree (default: this one)")
     client = commands.add_parser("client", help="build a client and link it to build/cluster/bin")
@@ -72,12 +75,8 @@ def run(options: argparse.Namespace) -> int:
         kubeconfig = Path(os.environ.get("KUBECONFIG") or cluster.kubeconfig)
         limit = options.for_seconds
         return asyncio.run(console.show(kubeconfig, options.namespace, options.name, limit, options.until))
-    if options.command == "tag":
-        print(os.environ.get("TAG") or source_tag.source_tag(options.source.resolve(), base_image.launcher_suite()))
-        return 0
-    if options.command == "images":
-        with locked(cluster, "images"):
-            images.images(cluster, options.source.resolve())
+    if options.command in ("tag", "images", "record"):
+        run_builds(cluster, options)
         return 0
     with locked(cluster, "cluster"):
         cluster = Cluster.load(options.nodes if options.command == "up" else None)  # the existing cluster
@@ -94,6 +93,19 @@ def run(options: argparse.Namespace) -> int:
         else:
             node.start(cluster, cluster.node(options.number), kube_binary.ensure(cluster))
     return 0
+
+
+def run_builds(cluster: Cluster, options: argparse.Namespace) -> None:
+    if options.command == "tag":
+        print(os.environ.get("TAG") or source_tag.source_tag(options.source.resolve(), base_image.launcher_suite()))
+    elif options.command == "record":
+        print(record.entry(cluster, os.environ.get("REGISTRY") or cluster.registry))
+    else:
+        with locked(cluster, "images"):
+            if options.release:
+                build.provide(cluster, recorded.release(options.release))
+            else:
+                images.images(cluster, options.source.resolve())
 
 
 def main() -> int:

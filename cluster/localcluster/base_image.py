@@ -11,7 +11,7 @@ import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 
-from localcluster import build_settings
+from localcluster import build_settings, debian_packages, store
 from localcluster.progress import PartFailed, step
 from localcluster.settings import BadSetting, Cluster
 
@@ -34,8 +34,7 @@ def ensure(cluster: Cluster, buildah: list[str], suite: str = SUITE) -> str:
         build_settings.debian_sources(SUITE), SUITE, suite
     )
     name = f"localhost/debian:{suite}-{hashlib.sha256(sources.encode()).hexdigest()[:8]}"
-    there = subprocess.run([*buildah, "images", "--quiet", name], capture_output=True, check=False)
-    if there.returncode == 0 and there.stdout.strip():
+    if store.has(buildah, name):
         return name
     log = cluster.cache / "base-image.log"
     archive = cluster.cache / "base-image.tar"
@@ -54,12 +53,23 @@ def ensure(cluster: Cluster, buildah: list[str], suite: str = SUITE) -> str:
     return name
 
 
+def pinned(buildah: list[str], base: str, packages: Mapping[str, str]) -> str:
+    """Name of an image of `base` on which apt selects these versions. Its name follows them, so steps that were built
+    on other versions are not taken for it."""
+    if not packages:
+        return base
+    preferences = debian_packages.preferences(packages)
+    name = f"{base}-{hashlib.sha256(preferences.encode()).hexdigest()[:8]}"
+    if not store.has(buildah, name):
+        with store.mounted_container(buildah, base) as (container, root):
+            (root / "etc/apt/preferences.d/recorded-release").write_text(preferences)
+            subprocess.run([*buildah, "commit", "--quiet", container, name], capture_output=True, check=True)
+    return name
+
+
 def commit(buildah: list[str], archive: Path, name: str) -> None:
     """Create an image with a single layer from a tar of a root file system."""
-    container = subprocess.run([*buildah, "from", "scratch"], capture_output=True, text=True, check=True).stdout.strip()
-    try:
+    with store.container(buildah, "scratch") as container:
         subprocess.run([*buildah, "add", "--quiet", container, str(archive), "/"], capture_output=True, check=True)
         subprocess.run([*buildah, "config", "--cmd", "/bin/bash", container], capture_output=True, check=True)
         subprocess.run([*buildah, "commit", "--quiet", container, name], capture_output=True, check=True)
-    finally:
-        subprocess.run([*buildah, "rm", container], capture_output=True, check=False)

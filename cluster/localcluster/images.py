@@ -10,10 +10,12 @@ import os
 import re
 import subprocess
 import time
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from localcluster import base_image, build_settings, host_packages, registry, source_tag
+from localcluster import base_image, build_settings, debian_packages, host_packages, registry, source_tag, store
 from localcluster.progress import PartFailed, say, step
 from localcluster.settings import Cluster
 
@@ -30,62 +32,98 @@ def containerfiles(source: Path) -> dict[str, Path]:
     return found | (dict.fromkeys(GUESTS, guests) if guests.exists() else {})
 
 
+@dataclass(frozen=True, slots=True)
+class Build:
+    """The images of a source tree."""
+
+    source: Path
+    tag: str
+    launcher_suite: str
+    files: Mapping[str, Path]
+    """Containerfile by image name."""
+
+    launcher_packages: Mapping[str, str] = field(default_factory=dict)
+    """Version by Debian package, of those that must be in the launcher's image in exactly this version."""
+
+    launcher_package_list: str = ""
+    """Expected digest of all its packages, or empty. Another one is reported and accepted."""
+
+
 def images(cluster: Cluster, source: Path) -> None:
     """Build and push images that the registry lacks. Prints `TAG=…` as its last line. Raises PartFailed."""
+    suite = base_image.launcher_suite()
+    tag = os.environ.get("TAG") or source_tag.source_tag(source, suite)
+    # A tag that the user chose does not depend on the images' content, so they are always built.
+    provide(cluster, Build(source, tag, suite, containerfiles(source)), always="TAG" in os.environ)
+
+
+def provide(cluster: Cluster, build: Build, *, always: bool = False) -> None:
+    """Build and push unless the local registry has the images. Prints `TAG=…` as its last line. Raises PartFailed."""
     target = os.environ.get("REGISTRY") or cluster.registry
     local = target == cluster.registry
     if local and not registry.answers(cluster):
         raise PartFailed("registry", f"{target} does not answer, run `up` first", cluster.log(registry.PART))
-    suite = base_image.launcher_suite()
-    tag = os.environ.get("TAG") or source_tag.source_tag(source, suite)
-    files = containerfiles(source)
-    # A tag that the user chose does not depend on the images' content, so they are always built.
-    if local and "TAG" not in os.environ and all(registry.has(target, name, tag) for name in files):
-        say(f"{len(files)} images are in {target}")
+    if local and not always and all(registry.has(target, name, build.tag) for name in build.files):
+        say(f"{len(build.files)} images are in {target}")
     else:
         host_packages.ensure(cluster)
-        with step(f"building {len(files)} images for {target}"):
+        with step(f"building {len(build.files)} images for {target}"):
             insecure = local or bool(os.environ.get("REGISTRY_INSECURE"))
-            build_all(cluster, source, files, f"{target}/{{}}:{tag}", suite, insecure=insecure)
-    say(f"TAG={tag}")
+            build_all(cluster, build, f"{target}/{{}}:{build.tag}", insecure=insecure)
+    say(f"TAG={build.tag}")
 
 
-def build_all(
-    cluster: Cluster, source: Path, files: dict[str, Path], references: str, launcher_suite: str, *, insecure: bool
-) -> None:
+def build_all(cluster: Cluster, build: Build, references: str, *, insecure: bool, push: bool = True) -> None:
     """Build and push. `references` has a place for an image's name."""
-    store = cluster.cache / "containers"
-    buildah = ["buildah", "--root", f"{store}/root", "--runroot", f"{store}/run", "--storage-driver", "overlay"]
-    bases = {suite: base_image.ensure(cluster, buildah, suite) for suite in {base_image.SUITE, launcher_suite}}
+    buildah = store.buildah(cluster)
+    bases = {suite: base_image.ensure(cluster, buildah, suite) for suite in {base_image.SUITE, build.launcher_suite}}
+    launcher_base = base_image.pinned(buildah, bases[build.launcher_suite], build.launcher_packages)
     transport = ["--tls-verify=false", "--disable-compression"] if insecure else []
+    files = build.files
 
-    def build(name: str) -> None:
+    def make(name: str) -> None:
         began = time.monotonic()
         log = cluster.cache / "build" / f"{name}.log"
         log.parent.mkdir(parents=True, exist_ok=True)
         log.unlink(missing_ok=True)
         reference = references.format(name)
-        base = bases[launcher_suite if name == LAUNCHER else base_image.SUITE]
-        arguments = [f"BASE={base}", f"VERSION={source_tag.version(source)}"]
+        base = launcher_base if name == LAUNCHER else bases[base_image.SUITE]
+        arguments = [f"BASE={base}", f"VERSION={source_tag.version(build.source)}"]
         bud = [*buildah, "bud", "--isolation", "chroot", "--layers", "--tag", reference, "--file", str(files[name])]
         bud += [part for argument in arguments for part in ("--build-arg", argument)]
         bud += ["--target", name] if name in GUESTS else []
-        run(name, [*bud, *build_settings.mounts(cluster, name), str(source)], log)
+        run(name, [*bud, *build_settings.mounts(cluster, name), str(build.source)], log)
+        if name == LAUNCHER:
+            require_packages(buildah, reference, build)
         built = time.monotonic()
-        run(name, [*buildah, "push", "--quiet", *transport, reference], log)
+        if push:
+            run(name, [*buildah, "push", "--quiet", *transport, reference], log)
         say(f"{name}: built {built - began:.1f} s, pushed {time.monotonic() - built:.1f} s")
 
     with ThreadPoolExecutor(AT_ONCE) as pool:
-        groups = {pool.submit(build, first): others for first, *others in by_cost(files)}
+        groups = {pool.submit(make, first): others for first, *others in by_cost(files)}
         later = []
         for finished in as_completed(groups):
             finished.result()
-            later += [pool.submit(build, name) for name in groups[finished]]
+            later += [pool.submit(make, name) for name in groups[finished]]
         for last in later:
             last.result()
 
 
-def by_cost(files: dict[str, Path]) -> list[list[str]]:
+def require_packages(buildah: list[str], image: str, build: Build) -> None:
+    """Raises PartFailed if the launcher's image lacks a package in its version: apt installs what a mirror serves."""
+    if not build.launcher_packages:
+        return
+    with store.mounted(buildah, image) as root:
+        installed = debian_packages.installed(root)
+    wrong = debian_packages.differences(build.launcher_packages, installed)
+    if wrong:
+        raise PartFailed(LAUNCHER, "Debian's mirror does not serve what is recorded: " + "; ".join(wrong))
+    if build.launcher_package_list not in ("", debian_packages.digest(installed)):
+        say(f"{LAUNCHER}: hypervisor and firmware are as recorded, other packages differ")
+
+
+def by_cost(files: Mapping[str, Path]) -> list[list[str]]:
     """Groups of images with shared steps, which the first image of a group builds. The launcher comes first: it takes
     longest."""
     together: dict[str, list[str]] = {}
