@@ -82,12 +82,12 @@ demo: venv ## from nothing to a VirtualMachine that serves a page and survives e
 # --- tests ---
 SLOWEST := --durations=15
 .PHONY: check generate format supported test test-optimized test-next test-unit test-contract test-units test-integration test-e2e test-e2e-parallel test-e2e-serial test-all chaos bench
-check: venv ## ruff, mypy, import-linter, buf
+check: venv ## ruff, mypy, import-linter, buf, contracts of recorded releases
 	ruff check . && ruff format --check .
 	mypy $(TYPED)
 	lint-imports
 	cd protos && buf lint && buf format --diff --exit-code
-	cd protos && for baseline in released/*.txtpb; do buf breaking --against $$baseline || exit 1; done
+	$(BIN)/python -m localcluster contracts
 format: venv ## rewrite as ruff and buf want it
 	ruff check --fix . ; ruff format . ; cd protos && buf format -w
 generate: venv ## Python of the contracts

@@ -32,6 +32,7 @@ def parser() -> argparse.ArgumentParser:
     command.add_argument("--source", type=Path, default=PROJECT_ROOT, help="the source tree (default: this one)")
     command.add_argument("--release", help="a version of releases.toml, built from its commit instead of a source tree")
     commands.add_parser("record", help="print the entry of releases.toml for the commit that is checked out")
+    commands.add_parser("contracts", help="compare protos and CRDs with those of each recorded release")
     command = commands.add_parser("tag", help="print the tag that `images` gives to this source tree")
     command.add_argument("--source", type=Path, default=PROJECT_ROOT, help="the source tree (default: this one)")
     client = commands.add_parser("client", help="build a client and link it to build/cluster/bin")
@@ -75,7 +76,7 @@ def run(options: argparse.Namespace) -> int:
         kubeconfig = Path(os.environ.get("KUBECONFIG") or cluster.kubeconfig)
         limit = options.for_seconds
         return asyncio.run(console.show(kubeconfig, options.namespace, options.name, limit, options.until))
-    if options.command in ("tag", "images", "record"):
+    if options.command in ("tag", "images", "record", "contracts"):
         run_builds(cluster, options)
         return 0
     with locked(cluster, "cluster"):
@@ -98,6 +99,10 @@ def run(options: argparse.Namespace) -> int:
 def run_builds(cluster: Cluster, options: argparse.Namespace) -> None:
     if options.command == "tag":
         print(os.environ.get("TAG") or source_tag.source_tag(options.source.resolve(), base_image.launcher_suite()))
+    elif options.command == "contracts":
+        from localcluster.releases import contracts  # needs protobuf, unlike the other commands
+
+        contracts.check(recorded.releases())
     elif options.command == "record":
         print(record.entry(cluster, os.environ.get("REGISTRY") or cluster.registry))
     else:
