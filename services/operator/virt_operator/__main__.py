@@ -29,6 +29,7 @@ def _arguments() -> argparse.Namespace:
     manifests.add_argument("--pull-policy", default=images.IF_NOT_PRESENT, choices=images.PULL_POLICIES)
     manifests.add_argument("--use-emulation", action="store_true", help="guests run without hardware virtualization")
     manifests.add_argument("--out", type=Path, default=Path("build/manifests"), help="folder (default %(default)s)")
+    _digests(manifests)
     chart = commands.add_parser("chart", help="write the Helm chart")
     chart.add_argument("--registry", required=True, help="default of the chart's value `registry`")
     chart.add_argument("--tag", required=True, help="default of the chart's value `tag`")
@@ -36,6 +37,7 @@ def _arguments() -> argparse.Namespace:
     chart.add_argument("--use-emulation", action="store_true", help="default of the chart's useEmulation")
     chart.add_argument("--source", type=Path, default=Path("charts/kubevirt"), help="folder (default %(default)s)")
     chart.add_argument("--out", type=Path, default=Path("build/charts/kubevirt"), help="folder (default %(default)s)")
+    _digests(chart)
     after = commands.add_parser("after-install", help="of the chart: label the namespace, apply the KubeVirt object")
     after.add_argument("--kubevirt", type=json.loads, help="the KubeVirt object, as JSON")
     before = commands.add_parser("before-removal", help="of the chart: refuse while there is a KubeVirt object")
@@ -46,12 +48,21 @@ def _arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
+def _digests(parser: argparse.ArgumentParser) -> None:
+    about = "digest of an image, as name=sha256:…; once for each image of the suite"
+    parser.add_argument("--digest", dest="digests", metavar="NAME=DIGEST", action="append", default=[], help=about)
+
+
 def main() -> None:
     """Run the command."""
     arguments = _arguments()
     if arguments.command == "manifests":
         settings = InstallSettings(
-            arguments.namespace, arguments.registry.rstrip("/"), arguments.tag, arguments.pull_policy
+            arguments.namespace,
+            arguments.registry.rstrip("/"),
+            arguments.tag,
+            arguments.pull_policy,
+            digests=images.read_digests(arguments.digests),
         )
         written = write_manifests(
             settings, arguments.out, use_emulation=arguments.use_emulation, version=arguments.version
@@ -60,7 +71,8 @@ def main() -> None:
         return
     if arguments.command == "chart":
         defaults = {"registry": arguments.registry.rstrip("/"), "tag": arguments.tag, "version": arguments.version}
-        write_chart(arguments.source, arguments.out, **defaults, use_emulation=arguments.use_emulation)
+        digests = images.read_digests(arguments.digests)
+        write_chart(arguments.source, arguments.out, **defaults, use_emulation=arguments.use_emulation, digests=digests)
         print(arguments.out)
         return
     if arguments.command in ("after-install", "before-removal"):

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from virt_core.conventions import component_pod, components, environment
+from virt_core.conventions import component_pod, components, environment, images
 from virt_core.release import RELEASE
 from virt_core.settings import BadSetting, Environment
 
@@ -30,6 +30,9 @@ class Settings:
 
     release: str
     """The release that this operator was built as."""
+
+    digests: Mapping[str, str] = field(default_factory=dict)
+    """Digest by image of this release, if the operator's manifest names them."""
 
     certificates: Path = Path(component_pod.CERTIFICATES)
     """Folder in memory for this replica's own key, leaf and bundle."""
@@ -57,6 +60,7 @@ class Settings:
             registry=registry,
             tag=tag or RELEASE,
             release=RELEASE,
+            digests=_digests(read),
             certificates=read.path(environment.CERTIFICATES, component_pod.CERTIFICATES),
             rpc_port=read.port(environment.RPC_LISTENS_ON, component_pod.RPC_PORT),
             health_port=read.port(environment.HEALTH_LISTENS_ON, component_pod.HEALTH_PORT),
@@ -65,8 +69,15 @@ class Settings:
         )
 
 
+def _digests(read: Environment) -> dict[str, str]:
+    try:
+        return images.read_digests(read.names(environment.IMAGE_DIGESTS))
+    except ValueError as error:
+        raise BadSetting(environment.IMAGE_DIGESTS, str(error), images.DIGESTS_FORM) from None
+
+
 def parse_image(image: str) -> tuple[str, str]:
-    """Registry with path, and tag, of "host:port/path/virt-operator:tag"; "" for a tag that is absent or a digest.
+    """Registry with path, and tag, of "host:port/path/virt-operator:tag@digest"; "" for a tag that is absent.
 
     Raises:
         BadSetting: it is the image of something else.
@@ -75,5 +86,5 @@ def parse_image(image: str) -> tuple[str, str]:
     registry, _, last = name.rpartition("/")
     base, _, tag = last.partition(":")
     if base != components.OPERATOR:
-        raise BadSetting(environment.OPERATOR_IMAGE, image, f"[registry/]{components.OPERATOR}[:tag]")
-    return registry, "" if "@" in image else tag
+        raise BadSetting(environment.OPERATOR_IMAGE, image, f"[registry/]{components.OPERATOR}[:tag][@digest]")
+    return registry, tag

@@ -33,9 +33,13 @@ def helm() -> Path:
 
 @pytest.fixture
 def chart(tmp_path: Path) -> Path:
-    folder = tmp_path / "kubevirt"
+    return chart_of(tmp_path, {})
+
+
+def chart_of(parent: Path, digests: dict[str, str]) -> Path:
+    folder = parent / "kubevirt"
     made_for = {"registry": "registry.example/suite", "tag": "v1", "version": "0.1.0"}
-    write_chart(PROJECT_ROOT / "charts" / "kubevirt", folder, **made_for, use_emulation=True)
+    write_chart(PROJECT_ROOT / "charts" / "kubevirt", folder, **made_for, use_emulation=True, digests=digests)
     return folder
 
 
@@ -84,7 +88,37 @@ def applied(job: Any) -> Any:
 def test_the_chart_has_the_objects_of_the_manifests(
     settings: InstallSettings, values: list[str], helm: Path, chart: Path, tmp_path: Path
 ) -> None:
-    operator, suite = write_manifests(settings, tmp_path / "manifests", use_emulation=True)
+    compare(helm, chart, settings, tmp_path, values)
+
+
+DIGESTS = {name: f"sha256:{number:064x}" for number, name in enumerate(("virt-api", "virt-operator"))}
+
+
+@pytest.mark.parametrize(
+    ("settings", "values"),
+    [
+        (InstallSettings("suite", "registry.example/suite", "v1", digests=DIGESTS), []),
+        (InstallSettings("suite", "mirror.example", "v1", digests=DIGESTS), ["registry=mirror.example"]),
+    ],
+)
+def test_a_chart_with_digests_has_those_of_the_manifests(
+    settings: InstallSettings, values: list[str], helm: Path, tmp_path: Path
+) -> None:
+    compare(helm, chart_of(tmp_path, DIGESTS), settings, tmp_path, values)
+
+
+def test_digests_are_not_used_with_another_tag(helm: Path, tmp_path: Path) -> None:
+    objects = rendered(helm, chart_of(tmp_path, DIGESTS), "tag=v2")
+    (deployment,) = (body for body in objects if body["kind"] == "Deployment")
+    (container,) = deployment["spec"]["template"]["spec"]["containers"]
+    assert container["image"] == "registry.example/suite/virt-operator:v2"
+    assert {"name": "VIRT_IMAGE_DIGESTS", "value": ""} in container["env"]
+    (job,) = hooks(objects)["pre-delete"]["spec"]["template"]["spec"]["containers"]
+    assert job["image"] == container["image"]
+
+
+def compare(helm: Path, chart: Path, settings: InstallSettings, folder: Path, values: list[str]) -> None:
+    operator, suite = write_manifests(settings, folder / "manifests", use_emulation=True)
     wanted = by_name(list(yaml.safe_load_all(operator.read_text())))
     del wanted["Namespace", "", "suite"]  # helm keeps the release in it, so it is there before; a Job labels it
     everything = rendered(helm, chart, *[value.replace("'", "") for value in values])
@@ -120,6 +154,7 @@ def test_without_a_kubevirt_object_of_its_own_the_chart_deletes_none(helm: Path,
         ("registry=", "registry"),
         ("pullPolicy=Sometimes", "pullPolicy"),
         ("tag=it's", "tag"),
+        ("digests.virt-api=v1", "digests"),
     ],
 )
 def test_a_value_that_cannot_be_used_is_refused_by_name(value: str, words: str, helm: Path, chart: Path) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import msgspec
-from virt_core.conventions import component_pod, components, environment, labels
+from virt_core.conventions import component_pod, components, environment, images, labels
 
 from virt_operator.strategy import crds, pods
 from virt_operator.strategy.operator_rbac import ACCOUNT, operator_rbac
@@ -83,6 +83,7 @@ def _budget(settings: InstallSettings) -> Body:
 
 
 def _deployment(settings: InstallSettings) -> Body:
+    digests = images.digests_text(settings.digests)
     container = pods.restricted_container(
         components.OPERATOR,
         settings.image(components.OPERATOR),
@@ -90,6 +91,7 @@ def _deployment(settings: InstallSettings) -> Body:
         "90Mi",
         env=[
             value_env(environment.OPERATOR_IMAGE, settings.image(components.OPERATOR)),
+            *([value_env(environment.IMAGE_DIGESTS, digests)] if digests else []),
             pods.namespace_env(),
             pods.name_env(),
         ],

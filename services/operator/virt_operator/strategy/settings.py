@@ -48,10 +48,14 @@ class InstallSettings(msgspec.Struct, frozen=True, rename="camel", forbid_unknow
     workloads: Placement = Placement()
     """Of virt-handler."""
 
+    digests: dict[str, str] = {}
+    """Digest by image, for example "virt-api". An image that has one is pulled by it, and the tag is only a name."""
+
     def image(self, component: str) -> str:
         """Full name of the image of `component`, for example "virt-api"."""
         prefix = f"{self.registry}/" if self.registry else ""
-        return f"{prefix}{component}:{self.tag}"
+        digest = self.digests.get(component)
+        return f"{prefix}{component}:{self.tag}" + (f"@{digest}" if digest else "")
 
     def to_json(self) -> str:
         """The same text for equal values, without default values."""

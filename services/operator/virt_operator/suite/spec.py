@@ -128,6 +128,8 @@ def install_settings(spec: Mapping[str, Any], operator: Settings) -> InstallSett
         replicas=_replicas(spec),
         infra=_placement(spec, "infra"),
         workloads=_placement(spec, "workloads"),
+        # Those of another tag are unknown; another registry has the same ones.
+        digests=dict(operator.digests) if tag == operator.tag else {},
     )
 
 
