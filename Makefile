@@ -47,13 +47,15 @@ REGISTRY_UP := $(if $(filter 172.30.0.1:%,$(REGISTRY)),cluster-up,venv)
 NODES ?= 2
 export PATH := $(PATH):$(CURDIR)/build/cluster/bin
 
-.PHONY: cluster-up cluster-down images record next-images builds manifests chart helm virtctl install uninstall demo
+.PHONY: cluster-up cluster-down images release record next-images builds manifests chart helm virtctl install uninstall demo
 cluster-up: venv ## a real Kubernetes of NODES=2 nodes on this machine
 	$(if $(LOCAL),$(BIN)/python -m localcluster up --nodes $(NODES),@echo "using the cluster of KUBECONFIG=$(KUBECONFIG)")
 cluster-down: venv ## and nothing of it is left
 	$(if $(LOCAL),$(BIN)/python -m localcluster down,@echo "KUBECONFIG is set: leaving its cluster alone")
 images: $(REGISTRY_UP) ## build every image and push it to the registry; RELEASE=0.1.0: those of a recorded release
 	$(BIN)/python -m localcluster images $(if $(RELEASE),--release $(RELEASE))
+release: venv ## dist/: archives with SBOMs, manifests and chart by digest, virtadm's wheels, SHA256SUMS; images at REGISTRY
+	$(BIN)/python -m localcluster release
 record: images ## the entry of releases.toml for the commit that is checked out
 	@$(BIN)/python -m localcluster record
 builds: images ## both of them
@@ -123,7 +125,7 @@ else
 endif
 test: ## what must pass before a change lands; ends with a table of its stages
 	@$(PYTHON) tests/stages.py venv builds+check test-integration+install test-e2e-parallel test-e2e-serial+test-optimized
-test-all: test test-units test-next ## and what takes longer
+test-all: test test-units test-next release ## and what takes longer
 	pytest tests/integration -m slow
 	pytest tests/e2e -m 'slow and not chaos' -s
 chaos: install ## kill everything, eight times each

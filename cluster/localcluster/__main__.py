@@ -14,7 +14,7 @@ from pathlib import Path
 
 from localcluster import base_image, clients, images, kube_binary, node, source_tag, teardown, up
 from localcluster.progress import PartFailed, say
-from localcluster.releases import build, record, recorded
+from localcluster.releases import build, dist, record, recorded
 from localcluster.settings import PROJECT_ROOT, BadSetting, Cluster
 
 
@@ -32,6 +32,8 @@ def parser() -> argparse.ArgumentParser:
     command.add_argument("--source", type=Path, default=PROJECT_ROOT, help="the source tree (default: this one)")
     command.add_argument("--release", help="a version of releases.toml, built from its commit instead of a source tree")
     commands.add_parser("record", help="print the entry of releases.toml for the commit that is checked out")
+    command = commands.add_parser("release", help="write everything that users of this tree's release get")
+    command.add_argument("--out", type=Path, default=PROJECT_ROOT / "dist", help="folder, which is replaced (dist)")
     commands.add_parser("contracts", help="compare protos and CRDs with those of each recorded release")
     command = commands.add_parser("tag", help="print the tag that `images` gives to this source tree")
     command.add_argument("--source", type=Path, default=PROJECT_ROOT, help="the source tree (default: this one)")
@@ -76,7 +78,7 @@ def run(options: argparse.Namespace) -> int:
         kubeconfig = Path(os.environ.get("KUBECONFIG") or cluster.kubeconfig)
         limit = options.for_seconds
         return asyncio.run(console.show(kubeconfig, options.namespace, options.name, limit, options.until))
-    if options.command in ("tag", "images", "record", "contracts"):
+    if options.command in ("tag", "images", "release", "record", "contracts"):
         run_builds(cluster, options)
         return 0
     with locked(cluster, "cluster"):
@@ -107,7 +109,9 @@ def run_builds(cluster: Cluster, options: argparse.Namespace) -> None:
         print(record.entry(cluster, os.environ.get("REGISTRY") or cluster.registry))
     else:
         with locked(cluster, "images"):
-            if options.release:
+            if options.command == "release":
+                dist.write(cluster, options.out.absolute())
+            elif options.release:
                 build.provide(cluster, recorded.release(options.release))
             else:
                 images.images(cluster, options.source.resolve())

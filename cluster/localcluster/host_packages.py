@@ -1,6 +1,6 @@
 """Installs missing Debian packages that the cluster and its tests need. First step of `up` and `images`.
 
-Only tests need e2fsprogs and qemu-utils, to create disk images.
+Only tests need e2fsprogs and qemu-utils, to create disk images, and skopeo, to install from archives.
 """
 
 from __future__ import annotations
@@ -34,6 +34,7 @@ PACKAGES = (
     "procps",
     "qemu-utils",
     "runc",
+    "skopeo",
     "socat",
     "util-linux",
 )
