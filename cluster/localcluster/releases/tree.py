@@ -36,6 +36,12 @@ def ensure(release: Release, project: Path = PROJECT_ROOT, folder: Path = FOLDER
     return tree
 
 
+def has_history(project: Path = PROJECT_ROOT) -> bool:
+    """Whether git has earlier commits here. A shallow clone and an archive have none."""
+    argv = ["git", "-C", str(project), "rev-parse", "--is-shallow-repository"]
+    return subprocess.run(argv, capture_output=True, check=False).stdout.strip() == b"false"
+
+
 def is_ancestor(release: Release, project: Path = PROJECT_ROOT) -> bool:
     """Whether this branch contains the release's commit."""
     argv = ["git", "-C", str(project), "merge-base", "--is-ancestor", release.commit, "HEAD"]

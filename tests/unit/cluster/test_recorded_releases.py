@@ -11,7 +11,7 @@ from localcluster import debian_packages
 from localcluster.progress import PartFailed
 from localcluster.releases import recorded, tree
 from localcluster.releases.recorded import Launcher, Release
-from localcluster.settings import PROJECT_ROOT, BadSetting
+from localcluster.settings import BadSetting
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 ENTRY = f"""[[release]]
@@ -91,13 +91,7 @@ def test_the_tag_follows_the_commit_and_the_launcher_s_packages(tmp_path: Path) 
     assert len(tags) == 3 and all(re.fullmatch(r"0\.1\.0-[0-9a-f]{12}", tag) for tag in tags)
 
 
-def has_history() -> bool:
-    """Whether this is a full clone."""
-    argv = ["git", "-C", str(PROJECT_ROOT), "rev-parse", "--is-shallow-repository"]
-    return subprocess.run(argv, capture_output=True, text=True, check=False).stdout.strip() == "false"
-
-
-@pytest.mark.skipif(not has_history(), reason="git's history is not here")
+@pytest.mark.skipif(not tree.has_history(), reason="git's history is not here")
 @pytest.mark.parametrize("release", recorded.releases(), ids=lambda release: release.version)
 def test_our_records_are_true_of_their_commits(release: Release) -> None:
     assert tree.is_ancestor(release), f"{release.commit} is no ancestor of HEAD"
