@@ -22,37 +22,56 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 from kubevirt.info.v1 import info_pb2 as kubevirt_dot_info_dot_v1_dot_info__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1dkubevirt/admin/v1/admin.proto\x12\x11kubevirt.admin.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1bkubevirt/info/v1/info.proto\"\x12\n\x10GetStatusRequest\"\x8e\x01\n\x11GetStatusResponse\x12\x33\n\x08operator\x18\x01 \x01(\x0b\x32!.kubevirt.info.v1.GetInfoResponse\x12\x0b\n\x03pod\x18\x02 \x01(\t\x12\x0e\n\x06leader\x18\x03 \x01(\t\x12\'\n\x05suite\x18\x04 \x01(\x0b\x32\x18.kubevirt.admin.v1.Suite\"\xd0\x02\n\x05Suite\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x0b\n\x03uid\x18\x03 \x01(\t\x12\r\n\x05phase\x18\x04 \x01(\t\x12\x12\n\ngeneration\x18\x05 \x01(\x03\x12\x1b\n\x13observed_generation\x18\x06 \x01(\x03\x12\x18\n\x10operator_version\x18\x07 \x01(\t\x12-\n\x06target\x18\x08 \x01(\x0b\x32\x1d.kubevirt.admin.v1.Deployment\x12/\n\x08observed\x18\t \x01(\x0b\x32\x1d.kubevirt.admin.v1.Deployment\x12\x30\n\nconditions\x18\n \x03(\x0b\x32\x1c.kubevirt.admin.v1.Condition\x12-\n\x07upgrade\x18\x0b \x01(\x0b\x32\x1c.kubevirt.admin.v1.Operation\";\n\nDeployment\x12\x0f\n\x07version\x18\x01 \x01(\t\x12\x10\n\x08registry\x18\x02 \x01(\t\x12\n\n\x02id\x18\x03 \x01(\t\"\x84\x01\n\tCondition\x12\x0c\n\x04type\x18\x01 \x01(\t\x12\x0e\n\x06status\x18\x02 \x01(\t\x12\x0e\n\x06reason\x18\x03 \x01(\t\x12\x0f\n\x07message\x18\x04 \x01(\t\x12\x38\n\x14last_transition_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x85\x01\n\tOperation\x12\x11\n\toperation\x18\x01 \x01(\t\x12\x0c\n\x04step\x18\x02 \x01(\t\x12)\n\x05since\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x0bwaiting_for\x18\x04 \x03(\x0b\x32\x17.kubevirt.admin.v1.Wait\"Q\n\x04Wait\x12\x0e\n\x06object\x18\x01 \x01(\t\x12\x0e\n\x06reason\x18\x02 \x01(\t\x12)\n\x05since\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x12\n\x10ListPeersRequest\";\n\x11ListPeersResponse\x12&\n\x05peers\x18\x01 \x03(\x0b\x32\x17.kubevirt.admin.v1.Peer\"\x9c\x01\n\x04Peer\x12\x11\n\tcomponent\x18\x01 \x01(\t\x12\x0b\n\x03pod\x18\x02 \x01(\t\x12\x0c\n\x04node\x18\x03 \x01(\t\x12\x0f\n\x07\x61\x64\x64ress\x18\x04 \x01(\t\x12/\n\x04info\x18\x05 \x01(\x0b\x32!.kubevirt.info.v1.GetInfoResponse\x12\x0f\n\x07problem\x18\x06 \x01(\t\x12\x13\n\x0bterminating\x18\x07 \x01(\x08\x32\xbe\x01\n\x0c\x41\x64minService\x12V\n\tGetStatus\x12#.kubevirt.admin.v1.GetStatusRequest\x1a$.kubevirt.admin.v1.GetStatusResponse\x12V\n\tListPeers\x12#.kubevirt.admin.v1.ListPeersRequest\x1a$.kubevirt.admin.v1.ListPeersResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1dkubevirt/admin/v1/admin.proto\x12\x11kubevirt.admin.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1bkubevirt/info/v1/info.proto\"\x12\n\x10GetStatusRequest\"\x8e\x01\n\x11GetStatusResponse\x12\x33\n\x08operator\x18\x01 \x01(\x0b\x32!.kubevirt.info.v1.GetInfoResponse\x12\x0b\n\x03pod\x18\x02 \x01(\t\x12\x0e\n\x06leader\x18\x03 \x01(\t\x12\'\n\x05suite\x18\x04 \x01(\x0b\x32\x18.kubevirt.admin.v1.Suite\"\xd0\x02\n\x05Suite\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x0b\n\x03uid\x18\x03 \x01(\t\x12\r\n\x05phase\x18\x04 \x01(\t\x12\x12\n\ngeneration\x18\x05 \x01(\x03\x12\x1b\n\x13observed_generation\x18\x06 \x01(\x03\x12\x18\n\x10operator_version\x18\x07 \x01(\t\x12-\n\x06target\x18\x08 \x01(\x0b\x32\x1d.kubevirt.admin.v1.Deployment\x12/\n\x08observed\x18\t \x01(\x0b\x32\x1d.kubevirt.admin.v1.Deployment\x12\x30\n\nconditions\x18\n \x03(\x0b\x32\x1c.kubevirt.admin.v1.Condition\x12-\n\x07upgrade\x18\x0b \x01(\x0b\x32\x1c.kubevirt.admin.v1.Operation\";\n\nDeployment\x12\x0f\n\x07version\x18\x01 \x01(\t\x12\x10\n\x08registry\x18\x02 \x01(\t\x12\n\n\x02id\x18\x03 \x01(\t\"\x84\x01\n\tCondition\x12\x0c\n\x04type\x18\x01 \x01(\t\x12\x0e\n\x06status\x18\x02 \x01(\t\x12\x0e\n\x06reason\x18\x03 \x01(\t\x12\x0f\n\x07message\x18\x04 \x01(\t\x12\x38\n\x14last_transition_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x85\x01\n\tOperation\x12\x11\n\toperation\x18\x01 \x01(\t\x12\x0c\n\x04step\x18\x02 \x01(\t\x12)\n\x05since\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x0bwaiting_for\x18\x04 \x03(\x0b\x32\x17.kubevirt.admin.v1.Wait\"Q\n\x04Wait\x12\x0e\n\x06object\x18\x01 \x01(\t\x12\x0e\n\x06reason\x18\x02 \x01(\t\x12)\n\x05since\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x12\n\x10ListPeersRequest\";\n\x11ListPeersResponse\x12&\n\x05peers\x18\x01 \x03(\x0b\x32\x17.kubevirt.admin.v1.Peer\"\x9c\x01\n\x04Peer\x12\x11\n\tcomponent\x18\x01 \x01(\t\x12\x0b\n\x03pod\x18\x02 \x01(\t\x12\x0c\n\x04node\x18\x03 \x01(\t\x12\x0f\n\x07\x61\x64\x64ress\x18\x04 \x01(\t\x12/\n\x04info\x18\x05 \x01(\x0b\x32!.kubevirt.info.v1.GetInfoResponse\x12\x0f\n\x07problem\x18\x06 \x01(\t\x12\x13\n\x0bterminating\x18\x07 \x01(\x08\"=\n\x0bPlanRequest\x12\x0b\n\x03tag\x18\x01 \x01(\t\x12\x10\n\x08registry\x18\x02 \x01(\t\x12\x0f\n\x07offline\x18\x03 \x01(\x08\"\xb2\x01\n\x0cPlanResponse\x12\x33\n\x08progress\x18\x01 \x01(\x0b\x32\x1f.kubevirt.admin.v1.PlanProgressH\x00\x12/\n\x08\x66indings\x18\x02 \x01(\x0b\x32\x1b.kubevirt.admin.v1.FindingsH\x00\x12\x31\n\x07summary\x18\x03 \x01(\x0b\x32\x1e.kubevirt.admin.v1.PlanSummaryH\x00\x42\t\n\x07message\" \n\x0cPlanProgress\x12\x10\n\x08\x61\x63tivity\x18\x01 \x01(\t\"8\n\x08\x46indings\x12,\n\x08\x66indings\x18\x01 \x03(\x0b\x32\x1a.kubevirt.admin.v1.Finding\"\xcb\x01\n\x07\x46inding\x12-\n\x08severity\x18\x01 \x01(\x0e\x32\x1b.kubevirt.admin.v1.Severity\x12+\n\x07subject\x18\x02 \x01(\x0b\x32\x1a.kubevirt.admin.v1.Subject\x12\x0e\n\x06reason\x18\x03 \x01(\t\x12\x0f\n\x07message\x18\x04 \x01(\t\x12-\n\x05steps\x18\x05 \x03(\x0b\x32\x1e.kubevirt.admin.v1.PlannedStep\x12\x14\n\x0cirreversible\x18\x06 \x01(\t\"8\n\x07Subject\x12\x0c\n\x04kind\x18\x01 \x01(\t\x12\x11\n\tnamespace\x18\x02 \x01(\t\x12\x0c\n\x04name\x18\x03 \x01(\t\"J\n\x0bPlannedStep\x12\x0e\n\x06\x61\x63tion\x18\x01 \x01(\t\x12+\n\x08\x65stimate\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\"\xca\x01\n\x0bPlanSummary\x12\x11\n\toperation\x18\x01 \x01(\t\x12\x14\n\x0c\x66rom_release\x18\x02 \x01(\t\x12\x12\n\nto_release\x18\x03 \x01(\t\x12\x0b\n\x03tag\x18\x04 \x01(\t\x12\x10\n\x08registry\x18\x05 \x01(\t\x12+\n\x08\x65stimate\x18\x06 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x10\n\x08\x62locking\x18\x07 \x01(\x05\x12\x10\n\x08warnings\x18\x08 \x01(\x05\x12\x0e\n\x06probed\x18\t \x01(\x08*d\n\x08Severity\x12\x18\n\x14SEVERITY_UNSPECIFIED\x10\x00\x12\x11\n\rSEVERITY_INFO\x10\x01\x12\x14\n\x10SEVERITY_WARNING\x10\x02\x12\x15\n\x11SEVERITY_BLOCKING\x10\x03\x32\x89\x02\n\x0c\x41\x64minService\x12V\n\tGetStatus\x12#.kubevirt.admin.v1.GetStatusRequest\x1a$.kubevirt.admin.v1.GetStatusResponse\x12V\n\tListPeers\x12#.kubevirt.admin.v1.ListPeersRequest\x1a$.kubevirt.admin.v1.ListPeersResponse\x12I\n\x04Plan\x12\x1e.kubevirt.admin.v1.PlanRequest\x1a\x1f.kubevirt.admin.v1.PlanResponse0\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'kubevirt.admin.v1.admin_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_GETSTATUSREQUEST']._serialized_start=114
-  _globals['_GETSTATUSREQUEST']._serialized_end=132
-  _globals['_GETSTATUSRESPONSE']._serialized_start=135
-  _globals['_GETSTATUSRESPONSE']._serialized_end=277
-  _globals['_SUITE']._serialized_start=280
-  _globals['_SUITE']._serialized_end=616
-  _globals['_DEPLOYMENT']._serialized_start=618
-  _globals['_DEPLOYMENT']._serialized_end=677
-  _globals['_CONDITION']._serialized_start=680
-  _globals['_CONDITION']._serialized_end=812
-  _globals['_OPERATION']._serialized_start=815
-  _globals['_OPERATION']._serialized_end=948
-  _globals['_WAIT']._serialized_start=950
-  _globals['_WAIT']._serialized_end=1031
-  _globals['_LISTPEERSREQUEST']._serialized_start=1033
-  _globals['_LISTPEERSREQUEST']._serialized_end=1051
-  _globals['_LISTPEERSRESPONSE']._serialized_start=1053
-  _globals['_LISTPEERSRESPONSE']._serialized_end=1112
-  _globals['_PEER']._serialized_start=1115
-  _globals['_PEER']._serialized_end=1271
-  _globals['_ADMINSERVICE']._serialized_start=1274
-  _globals['_ADMINSERVICE']._serialized_end=1464
+  _globals['_SEVERITY']._serialized_start=2186
+  _globals['_SEVERITY']._serialized_end=2286
+  _globals['_GETSTATUSREQUEST']._serialized_start=146
+  _globals['_GETSTATUSREQUEST']._serialized_end=164
+  _globals['_GETSTATUSRESPONSE']._serialized_start=167
+  _globals['_GETSTATUSRESPONSE']._serialized_end=309
+  _globals['_SUITE']._serialized_start=312
+  _globals['_SUITE']._serialized_end=648
+  _globals['_DEPLOYMENT']._serialized_start=650
+  _globals['_DEPLOYMENT']._serialized_end=709
+  _globals['_CONDITION']._serialized_start=712
+  _globals['_CONDITION']._serialized_end=844
+  _globals['_OPERATION']._serialized_start=847
+  _globals['_OPERATION']._serialized_end=980
+  _globals['_WAIT']._serialized_start=982
+  _globals['_WAIT']._serialized_end=1063
+  _globals['_LISTPEERSREQUEST']._serialized_start=1065
+  _globals['_LISTPEERSREQUEST']._serialized_end=1083
+  _globals['_LISTPEERSRESPONSE']._serialized_start=1085
+  _globals['_LISTPEERSRESPONSE']._serialized_end=1144
+  _globals['_PEER']._serialized_start=1147
+  _globals['_PEER']._serialized_end=1303
+  _globals['_PLANREQUEST']._serialized_start=1305
+  _globals['_PLANREQUEST']._serialized_end=1366
+  _globals['_PLANRESPONSE']._serialized_start=1369
+  _globals['_PLANRESPONSE']._serialized_end=1547
+  _globals['_PLANPROGRESS']._serialized_start=1549
+  _globals['_PLANPROGRESS']._serialized_end=1581
+  _globals['_FINDINGS']._serialized_start=1583
+  _globals['_FINDINGS']._serialized_end=1639
+  _globals['_FINDING']._serialized_start=1642
+  _globals['_FINDING']._serialized_end=1845
+  _globals['_SUBJECT']._serialized_start=1847
+  _globals['_SUBJECT']._serialized_end=1903
+  _globals['_PLANNEDSTEP']._serialized_start=1905
+  _globals['_PLANNEDSTEP']._serialized_end=1979
+  _globals['_PLANSUMMARY']._serialized_start=1982
+  _globals['_PLANSUMMARY']._serialized_end=2184
+  _globals['_ADMINSERVICE']._serialized_start=2289
+  _globals['_ADMINSERVICE']._serialized_end=2554
 # @@protoc_insertion_point(module_scope)

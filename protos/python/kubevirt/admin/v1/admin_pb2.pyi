@@ -8,9 +8,11 @@ CA or of the cluster's client CA; a SubjectAccessReview decides whether its user
 
 from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
+from google.protobuf import duration_pb2 as _duration_pb2
 from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from kubevirt.info.v1 import info_pb2 as _info_pb2
 import builtins as _builtins
 import sys
@@ -22,6 +24,34 @@ else:
     from typing_extensions import TypeAlias as _TypeAlias, Never as _Never
 
 DESCRIPTOR: _descriptor.FileDescriptor
+
+class _Severity:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _SeverityEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Severity.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    SEVERITY_UNSPECIFIED: _Severity.ValueType  # 0
+    """Never sent."""
+    SEVERITY_INFO: _Severity.ValueType  # 1
+    """What will be done."""
+    SEVERITY_WARNING: _Severity.ValueType  # 2
+    """The change can be made, but somebody should know this before."""
+    SEVERITY_BLOCKING: _Severity.ValueType  # 3
+    """The change cannot be made, or not completed, before this is mended."""
+
+class Severity(_Severity, metaclass=_SeverityEnumTypeWrapper):
+    """Severity says whether a finding stands in the way."""
+
+SEVERITY_UNSPECIFIED: Severity.ValueType  # 0
+"""Never sent."""
+SEVERITY_INFO: Severity.ValueType  # 1
+"""What will be done."""
+SEVERITY_WARNING: Severity.ValueType  # 2
+"""The change can be made, but somebody should know this before."""
+SEVERITY_BLOCKING: Severity.ValueType  # 3
+"""The change cannot be made, or not completed, before this is mended."""
+Global___Severity: _TypeAlias = Severity  # noqa: Y015
 
 @_typing.final
 class GetStatusRequest(_message.Message):
@@ -376,3 +406,277 @@ class Peer(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Peer: _TypeAlias = Peer  # noqa: Y015
+
+@_typing.final
+class PlanRequest(_message.Message):
+    """PlanRequest names the target."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TAG_FIELD_NUMBER: _builtins.int
+    REGISTRY_FIELD_NUMBER: _builtins.int
+    OFFLINE_FIELD_NUMBER: _builtins.int
+    tag: _builtins.str
+    """The tag of the target's images, as spec.imageTag of the KubeVirt object would have it."""
+    registry: _builtins.str
+    """The registry of the target's images; empty: as the KubeVirt object has it."""
+    offline: _builtins.bool
+    """Whether to run nothing: only what is known without the target's images is examined."""
+    def __init__(
+        self,
+        *,
+        tag: _builtins.str = ...,
+        registry: _builtins.str = ...,
+        offline: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["offline", b"offline", "registry", b"registry", "tag", b"tag"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PlanRequest: _TypeAlias = PlanRequest  # noqa: Y015
+
+@_typing.final
+class PlanResponse(_message.Message):
+    """PlanResponse is one message of the stream."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PROGRESS_FIELD_NUMBER: _builtins.int
+    FINDINGS_FIELD_NUMBER: _builtins.int
+    SUMMARY_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def progress(self) -> Global___PlanProgress:
+        """What the plan does now."""
+
+    @_builtins.property
+    def findings(self) -> Global___Findings:
+        """Some of the findings."""
+
+    @_builtins.property
+    def summary(self) -> Global___PlanSummary:
+        """The end of the plan."""
+
+    def __init__(
+        self,
+        *,
+        progress: Global___PlanProgress | None = ...,
+        findings: Global___Findings | None = ...,
+        summary: Global___PlanSummary | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["findings", b"findings", "message", b"message", "progress", b"progress", "summary", b"summary"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["findings", b"findings", "message", b"message", "progress", b"progress", "summary", b"summary"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_message: _TypeAlias = _typing.Literal["progress", "findings", "summary"]  # noqa: Y015
+    _WhichOneofArgType_message: _TypeAlias = _typing.Literal["message", b"message"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_message) -> _WhichOneofReturnType_message | None: ...
+
+Global___PlanResponse: _TypeAlias = PlanResponse  # noqa: Y015
+
+@_typing.final
+class PlanProgress(_message.Message):
+    """PlanProgress is what the plan does now."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ACTIVITY_FIELD_NUMBER: _builtins.int
+    activity: _builtins.str
+    """For people, for example "running the target's images"."""
+    def __init__(
+        self,
+        *,
+        activity: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["activity", b"activity"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PlanProgress: _TypeAlias = PlanProgress  # noqa: Y015
+
+@_typing.final
+class Findings(_message.Message):
+    """Findings are several findings: a plan of a large cluster exceeds the size of one message."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FINDINGS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def findings(self) -> _containers.RepeatedCompositeFieldContainer[Global___Finding]:
+        """The most severe first, then by subject."""
+
+    def __init__(
+        self,
+        *,
+        findings: _abc.Iterable[Global___Finding] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["findings", b"findings"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Findings: _TypeAlias = Findings  # noqa: Y015
+
+@_typing.final
+class Finding(_message.Message):
+    """Finding is one statement about one object."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SEVERITY_FIELD_NUMBER: _builtins.int
+    SUBJECT_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    MESSAGE_FIELD_NUMBER: _builtins.int
+    STEPS_FIELD_NUMBER: _builtins.int
+    IRREVERSIBLE_FIELD_NUMBER: _builtins.int
+    severity: Global___Severity.ValueType
+    """Whether it stands in the way."""
+    reason: _builtins.str
+    """One word, for programs, for example "MachineTypeGone"."""
+    message: _builtins.str
+    """For people, with what helps."""
+    irreversible: _builtins.str
+    """What of it cannot be undone by a way back, for people; empty: everything can."""
+    @_builtins.property
+    def subject(self) -> Global___Subject:
+        """The object that it is about."""
+
+    @_builtins.property
+    def steps(self) -> _containers.RepeatedCompositeFieldContainer[Global___PlannedStep]:
+        """What will be done to the object."""
+
+    def __init__(
+        self,
+        *,
+        severity: Global___Severity.ValueType = ...,
+        subject: Global___Subject | None = ...,
+        reason: _builtins.str = ...,
+        message: _builtins.str = ...,
+        steps: _abc.Iterable[Global___PlannedStep] | None = ...,
+        irreversible: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["subject", b"subject"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["irreversible", b"irreversible", "message", b"message", "reason", b"reason", "severity", b"severity", "steps", b"steps", "subject", b"subject"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Finding: _TypeAlias = Finding  # noqa: Y015
+
+@_typing.final
+class Subject(_message.Message):
+    """Subject names an object."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    KIND_FIELD_NUMBER: _builtins.int
+    NAMESPACE_FIELD_NUMBER: _builtins.int
+    NAME_FIELD_NUMBER: _builtins.int
+    kind: _builtins.str
+    """For example "VirtualMachineInstance" or "Node"."""
+    namespace: _builtins.str
+    """Empty for cluster-scoped kinds."""
+    name: _builtins.str
+    """Its name."""
+    def __init__(
+        self,
+        *,
+        kind: _builtins.str = ...,
+        namespace: _builtins.str = ...,
+        name: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["kind", b"kind", "name", b"name", "namespace", b"namespace"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Subject: _TypeAlias = Subject  # noqa: Y015
+
+@_typing.final
+class PlannedStep(_message.Message):
+    """PlannedStep is something that the change does."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ACTION_FIELD_NUMBER: _builtins.int
+    ESTIMATE_FIELD_NUMBER: _builtins.int
+    action: _builtins.str
+    """For people, for example "replace virt-handler"."""
+    @_builtins.property
+    def estimate(self) -> _duration_pb2.Duration:
+        """How long it usually takes."""
+
+    def __init__(
+        self,
+        *,
+        action: _builtins.str = ...,
+        estimate: _duration_pb2.Duration | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["estimate", b"estimate"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["action", b"action", "estimate", b"estimate"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PlannedStep: _TypeAlias = PlannedStep  # noqa: Y015
+
+@_typing.final
+class PlanSummary(_message.Message):
+    """PlanSummary is the plan in short."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    OPERATION_FIELD_NUMBER: _builtins.int
+    FROM_RELEASE_FIELD_NUMBER: _builtins.int
+    TO_RELEASE_FIELD_NUMBER: _builtins.int
+    TAG_FIELD_NUMBER: _builtins.int
+    REGISTRY_FIELD_NUMBER: _builtins.int
+    ESTIMATE_FIELD_NUMBER: _builtins.int
+    BLOCKING_FIELD_NUMBER: _builtins.int
+    WARNINGS_FIELD_NUMBER: _builtins.int
+    PROBED_FIELD_NUMBER: _builtins.int
+    operation: _builtins.str
+    """"Install", "Update", "Rollback" or "None"; "Unknown" if the target's release is not known."""
+    from_release: _builtins.str
+    """The release that is installed; empty if there is none."""
+    to_release: _builtins.str
+    """The target's release; empty if it is not known."""
+    tag: _builtins.str
+    """The tag of the target's images."""
+    registry: _builtins.str
+    """The registry of the target's images."""
+    blocking: _builtins.int
+    """How many findings are blocking."""
+    warnings: _builtins.int
+    """How many findings are warnings."""
+    probed: _builtins.bool
+    """Whether the target's images were run."""
+    @_builtins.property
+    def estimate(self) -> _duration_pb2.Duration:
+        """How long the whole change usually takes, with the moves of guests that workloadUpdateStrategy requests."""
+
+    def __init__(
+        self,
+        *,
+        operation: _builtins.str = ...,
+        from_release: _builtins.str = ...,
+        to_release: _builtins.str = ...,
+        tag: _builtins.str = ...,
+        registry: _builtins.str = ...,
+        estimate: _duration_pb2.Duration | None = ...,
+        blocking: _builtins.int = ...,
+        warnings: _builtins.int = ...,
+        probed: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["estimate", b"estimate"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["blocking", b"blocking", "estimate", b"estimate", "from_release", b"from_release", "operation", b"operation", "probed", b"probed", "registry", b"registry", "tag", b"tag", "to_release", b"to_release", "warnings", b"warnings"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PlanSummary: _TypeAlias = PlanSummary  # noqa: Y015

@@ -26,8 +26,8 @@ if _version_not_supported:
 
 
 class AdminServiceStub:
-    """AdminService reports the state of the whole suite. Each method requires the verb "get" on "kubevirts/admin" in group
-    kubevirt.io, in the suite's namespace.
+    """AdminService reports the state of the whole suite. Each method requires a verb on "kubevirts/admin" in group
+    kubevirt.io, in the suite's namespace: Plan requires "plan", the others "get".
     """
 
     def __init__(self, channel):
@@ -46,11 +46,16 @@ class AdminServiceStub:
                 request_serializer=kubevirt_dot_admin_dot_v1_dot_admin__pb2.ListPeersRequest.SerializeToString,
                 response_deserializer=kubevirt_dot_admin_dot_v1_dot_admin__pb2.ListPeersResponse.FromString,
                 _registered_method=True)
+        self.Plan = channel.unary_stream(
+                '/kubevirt.admin.v1.AdminService/Plan',
+                request_serializer=kubevirt_dot_admin_dot_v1_dot_admin__pb2.PlanRequest.SerializeToString,
+                response_deserializer=kubevirt_dot_admin_dot_v1_dot_admin__pb2.PlanResponse.FromString,
+                _registered_method=True)
 
 
 class AdminServiceServicer:
-    """AdminService reports the state of the whole suite. Each method requires the verb "get" on "kubevirts/admin" in group
-    kubevirt.io, in the suite's namespace.
+    """AdminService reports the state of the whole suite. Each method requires a verb on "kubevirts/admin" in group
+    kubevirt.io, in the suite's namespace: Plan requires "plan", the others "get".
     """
 
     def GetStatus(self, request, context):
@@ -63,6 +68,15 @@ class AdminServiceServicer:
     def ListPeers(self, request, context):
         """ListPeers calls GetInfo on every pod of virt-operator, virt-api, virt-controller and virt-handler. It takes as long
         as the slowest pod; a pod that does not answer counts as failed after 5 seconds.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Plan(self, request, context):
+        """Plan says what a change to another release would do, how long it takes, what cannot go back and what stands in its
+        way. It changes nothing. Unless it is offline, it runs images of the target in labelled Jobs, which it deletes. The
+        stream has progress while it works, then the findings, the most severe first, then one summary, which is the last.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -81,6 +95,11 @@ def add_AdminServiceServicer_to_server(servicer, server):
                     request_deserializer=kubevirt_dot_admin_dot_v1_dot_admin__pb2.ListPeersRequest.FromString,
                     response_serializer=kubevirt_dot_admin_dot_v1_dot_admin__pb2.ListPeersResponse.SerializeToString,
             ),
+            'Plan': grpc.unary_stream_rpc_method_handler(
+                    servicer.Plan,
+                    request_deserializer=kubevirt_dot_admin_dot_v1_dot_admin__pb2.PlanRequest.FromString,
+                    response_serializer=kubevirt_dot_admin_dot_v1_dot_admin__pb2.PlanResponse.SerializeToString,
+            ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
             'kubevirt.admin.v1.AdminService', rpc_method_handlers)
@@ -90,8 +109,8 @@ def add_AdminServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class AdminService:
-    """AdminService reports the state of the whole suite. Each method requires the verb "get" on "kubevirts/admin" in group
-    kubevirt.io, in the suite's namespace.
+    """AdminService reports the state of the whole suite. Each method requires a verb on "kubevirts/admin" in group
+    kubevirt.io, in the suite's namespace: Plan requires "plan", the others "get".
     """
 
     @staticmethod
@@ -138,6 +157,33 @@ class AdminService:
             '/kubevirt.admin.v1.AdminService/ListPeers',
             kubevirt_dot_admin_dot_v1_dot_admin__pb2.ListPeersRequest.SerializeToString,
             kubevirt_dot_admin_dot_v1_dot_admin__pb2.ListPeersResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Plan(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/kubevirt.admin.v1.AdminService/Plan',
+            kubevirt_dot_admin_dot_v1_dot_admin__pb2.PlanRequest.SerializeToString,
+            kubevirt_dot_admin_dot_v1_dot_admin__pb2.PlanResponse.FromString,
             options,
             channel_credentials,
             insecure,

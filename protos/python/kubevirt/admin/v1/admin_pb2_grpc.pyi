@@ -30,8 +30,8 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class AdminServiceStub:
-    """AdminService reports the state of the whole suite. Each method requires the verb "get" on "kubevirts/admin" in group
-    kubevirt.io, in the suite's namespace.
+    """AdminService reports the state of the whole suite. Each method requires a verb on "kubevirts/admin" in group
+    kubevirt.io, in the suite's namespace: Plan requires "plan", the others "get".
     """
 
     @_typing.overload
@@ -44,11 +44,16 @@ class AdminServiceStub:
     """ListPeers calls GetInfo on every pod of virt-operator, virt-api, virt-controller and virt-handler. It takes as long
     as the slowest pod; a pod that does not answer counts as failed after 5 seconds.
     """
+    Plan: _grpc.UnaryStreamMultiCallable[_admin_pb2.PlanRequest, _admin_pb2.PlanResponse]
+    """Plan says what a change to another release would do, how long it takes, what cannot go back and what stands in its
+    way. It changes nothing. Unless it is offline, it runs images of the target in labelled Jobs, which it deletes. The
+    stream has progress while it works, then the findings, the most severe first, then one summary, which is the last.
+    """
 
 @_typing.type_check_only
 class AdminServiceAsyncStub(AdminServiceStub):
-    """AdminService reports the state of the whole suite. Each method requires the verb "get" on "kubevirts/admin" in group
-    kubevirt.io, in the suite's namespace.
+    """AdminService reports the state of the whole suite. Each method requires a verb on "kubevirts/admin" in group
+    kubevirt.io, in the suite's namespace: Plan requires "plan", the others "get".
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
@@ -58,10 +63,15 @@ class AdminServiceAsyncStub(AdminServiceStub):
     """ListPeers calls GetInfo on every pod of virt-operator, virt-api, virt-controller and virt-handler. It takes as long
     as the slowest pod; a pod that does not answer counts as failed after 5 seconds.
     """
+    Plan: _aio.UnaryStreamMultiCallable[_admin_pb2.PlanRequest, _admin_pb2.PlanResponse]  # type: ignore[assignment]
+    """Plan says what a change to another release would do, how long it takes, what cannot go back and what stands in its
+    way. It changes nothing. Unless it is offline, it runs images of the target in labelled Jobs, which it deletes. The
+    stream has progress while it works, then the findings, the most severe first, then one summary, which is the last.
+    """
 
 class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
-    """AdminService reports the state of the whole suite. Each method requires the verb "get" on "kubevirts/admin" in group
-    kubevirt.io, in the suite's namespace.
+    """AdminService reports the state of the whole suite. Each method requires a verb on "kubevirts/admin" in group
+    kubevirt.io, in the suite's namespace: Plan requires "plan", the others "get".
     """
 
     @_abc_1.abstractmethod
@@ -80,6 +90,17 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_admin_pb2.ListPeersResponse, _abc.Awaitable[_admin_pb2.ListPeersResponse]]:
         """ListPeers calls GetInfo on every pod of virt-operator, virt-api, virt-controller and virt-handler. It takes as long
         as the slowest pod; a pod that does not answer counts as failed after 5 seconds.
+        """
+
+    @_abc_1.abstractmethod
+    def Plan(
+        self,
+        request: _admin_pb2.PlanRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_admin_pb2.PlanResponse], _abc.AsyncIterator[_admin_pb2.PlanResponse]]:
+        """Plan says what a change to another release would do, how long it takes, what cannot go back and what stands in its
+        way. It changes nothing. Unless it is offline, it runs images of the target in labelled Jobs, which it deletes. The
+        stream has progress while it works, then the findings, the most severe first, then one summary, which is the last.
         """
 
 def add_AdminServiceServicer_to_server(servicer: AdminServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

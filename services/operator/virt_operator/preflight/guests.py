@@ -1,0 +1,168 @@
+"""What happens to each guest, and what stands in its way. Pure.
+
+No step of a change touches a guest. When the change is complete, virt-controller replaces the launchers of running
+guests by the methods of workloadUpdateStrategy; what it could not do is found here before.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from virt_core.conventions.conditions import LIVE_MIGRATABLE
+from virt_core.conventions.labels import CREATED_BY
+from virt_core.conventions.migration import NEVER, WORKLOAD_UPDATE_POLICY
+from virt_core.objects.meta import Condition, condition_of
+
+from virt_operator.preflight import estimates
+from virt_operator.preflight.age import minors_behind
+from virt_operator.preflight.finding import Finding, Step, Subject, blocking, info
+from virt_operator.preflight.hardware import unknown_hardware
+from virt_operator.preflight.kinds import Guest, Machine, Pod
+from virt_operator.preflight.observed import Cluster, Target
+from virt_operator.preflight.room import Room, needs
+
+LIVE_MIGRATE, EVICT = "LiveMigrate", "Evict"
+OLDEST_LAUNCHER = 2
+"""A release works with launchers of so many minor releases before it."""
+
+_FINAL = ("Succeeded", "Failed")
+_SHARED = "ReadWriteMany"
+_LEAVE = f"or leave it as it is with the annotation {WORKLOAD_UPDATE_POLICY}: {NEVER} on the VM's template"
+
+
+@dataclass(frozen=True, slots=True)
+class _Plans:
+    """What is the same for every guest."""
+
+    target: Target
+    image: str
+    methods: Sequence[str]
+    room: Room
+    pods: Mapping[str, Sequence[Pod]]
+    """The launcher pods by the UID of their guest."""
+
+
+def judge_guests(cluster: Cluster, target: Target, launcher_image: str) -> Iterator[Finding]:
+    """A finding for each guest at least, and for each VM that is stopped. `launcher_image` is the target's."""
+    plans = _Plans(target, launcher_image, _methods(cluster), Room(cluster.nodes, cluster.pods), _launchers(cluster))
+    running = set()
+    for guest in cluster.guests:
+        if guest.status.phase in _FINAL:
+            continue
+        running.add(guest.key)
+        yield from _guest(guest, plans)
+    for machine in cluster.machines:
+        if (machine.metadata.namespace, machine.metadata.name) not in running:
+            yield from _stopped(machine, target)
+
+
+def _methods(cluster: Cluster) -> Sequence[str]:
+    spec = cluster.suite.spec if cluster.suite is not None else {}
+    return (spec.get("workloadUpdateStrategy") or {}).get("workloadUpdateMethods") or ()
+
+
+def _launchers(cluster: Cluster) -> dict[str, list[Pod]]:
+    found: dict[str, list[Pod]] = {}
+    for pod in cluster.pods:
+        uid = pod.metadata.labels.get(CREATED_BY)
+        if uid and pod.status.phase not in _FINAL:
+            found.setdefault(uid, []).append(pod)
+    return found
+
+
+def _guest(guest: Guest, plans: _Plans) -> Iterator[Finding]:
+    subject = Subject("VirtualMachineInstance", *guest.key)
+    problems = list(_incompatible(subject, guest, plans.target))
+    problems += _movement(subject, guest, plans)
+    yield from problems or (_fate(subject, guest, plans),)
+
+
+def _incompatible(subject: Subject, guest: Guest, target: Target) -> Iterator[Finding]:
+    domain = guest.spec.domain
+    if target.hypervisor is not None:
+        machine_type = guest.status.machine.type or domain.machine.type
+        yield from unknown_hardware(subject, domain, machine_type, target.hypervisor)
+    release = target.strategy.release if target.strategy is not None else ""
+    tag = guest.status.launcher_container_image_version.rpartition(":")[2]
+    behind = minors_behind(tag, release)
+    if behind is not None and behind > OLDEST_LAUNCHER:
+        yield blocking(
+            subject,
+            "LauncherTooOld",
+            f"its launcher is of {tag}, {behind} releases before {release}, which works with launchers of "
+            f"{OLDEST_LAUNCHER} releases before it at most: restart or migrate the guest first",
+        )
+
+
+def _is_moved(guest: Guest, plans: _Plans) -> bool:
+    """Whether a migration replaces its launcher after the change."""
+    if guest.metadata.annotations.get(WORKLOAD_UPDATE_POLICY) == NEVER or LIVE_MIGRATE not in plans.methods:
+        return False
+    return guest.status.launcher_container_image_version != plans.image
+
+
+def _movement(subject: Subject, guest: Guest, plans: _Plans) -> Iterator[Finding]:
+    if not _is_moved(guest, plans):
+        return
+    migratable = condition_of(guest.status.conditions, LIVE_MIGRATABLE)
+    if migratable is None or migratable.status != "True":
+        if EVICT not in plans.methods:  # those that cannot move are evicted
+            yield _cannot_move(subject, guest, migratable)
+        return
+    pods = plans.pods.get(guest.metadata.uid)
+    if not pods:
+        return
+    why = plans.room.for_another(pods[0], beside=guest.status.node_name)
+    if why is not None:
+        yield blocking(
+            subject,
+            "NoRoom",
+            f"no other node than {guest.status.node_name} has room for the pod that it moves to: {why}; free "
+            f"resources, add a node, {_LEAVE}",
+        )
+
+
+def _cannot_move(subject: Subject, guest: Guest, migratable: Condition | None) -> Finding:
+    infos = (volume.persistent_volume_claim_info for volume in guest.status.volume_status)
+    unshared = [claim for claim in infos if claim is not None and _SHARED not in claim.access_modes]
+    if unshared:
+        claims = ", ".join(f"{claim.claim_name} ({', '.join(claim.access_modes)})" for claim in unshared)
+        message = f"the guest cannot move, because claims cannot be shared by two nodes: {claims}; use {_SHARED}, "
+        return blocking(subject, "ClaimNotShared", f"{message}add the method {EVICT}, {_LEAVE}")
+    reason = "its virt-handler has not said whether it can"
+    if migratable is not None:
+        reason = f"{migratable.reason}: {migratable.message}"
+    message = f"workloadUpdateStrategy moves the guest, which cannot be moved: {reason}; "
+    return blocking(subject, "NotMigratable", f"{message}add the method {EVICT}, {_LEAVE}")
+
+
+def _fate(subject: Subject, guest: Guest, plans: _Plans) -> Finding:
+    """What will be done to a guest without problems."""
+    if _is_moved(guest, plans):
+        pods = plans.pods.get(guest.metadata.uid) or ()
+        memory = max((needs(pod).get("memory", 0) / 1000 for pod in pods), default=0.0)
+        migratable = condition_of(guest.status.conditions, LIVE_MIGRATABLE)
+        if migratable is not None and migratable.status == "True":
+            step = Step("migrate to a launcher of the target", estimates.migration(memory))
+            return info(subject, "WillMigrate", "runs on during the change, then moves to the target's launcher", step)
+        return _evicted(subject)
+    skipped = guest.metadata.annotations.get(WORKLOAD_UPDATE_POLICY) == NEVER
+    if EVICT in plans.methods and not skipped and guest.status.launcher_container_image_version != plans.image:
+        return _evicted(subject)
+    return info(subject, "KeepsLauncher", "runs on with its launcher until it is restarted or migrated")
+
+
+def _evicted(subject: Subject) -> Finding:
+    step = Step("evict and start with a launcher of the target", estimates.RESTART)
+    return info(subject, "WillRestart", "runs on during the change, then is evicted and starts again", step)
+
+
+def _stopped(machine: Machine, target: Target) -> Iterator[Finding]:
+    meta, domain = machine.metadata, machine.spec.template.spec.domain
+    subject = Subject("VirtualMachine", meta.namespace, meta.name)
+    found = []
+    if target.hypervisor is not None:
+        found = list(unknown_hardware(subject, domain, domain.machine.type, target.hypervisor))
+    message = "has no guest now; the next start has a launcher of the target"
+    yield from found or (info(subject, "StartsOnTarget", message),)

@@ -1,0 +1,90 @@
+"""Whether the target's QEMU and libvirt know the hardware of a guest: machine type, CPU model, CPU features. Pure.
+
+The launcher's image has a record of them, made when it is built (services/launcher/session/capability-cache). A running
+guest has the machine type that its launcher reported; a name such as "q35" is an alias, which each QEMU resolves.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import msgspec
+
+from virt_operator.preflight.finding import Finding, Subject, blocking
+from virt_operator.preflight.kinds import Domain
+from virt_operator.preflight.observed import Hypervisor
+
+_HOST_MODELS = ("", "host-model", "host-passthrough")
+_FAMILY = "pc-q35-"  # of the machine types that virt-launcher starts
+_NAMED = 4  # names in a message
+
+
+class BadRecord(ValueError):
+    """The text is not a launcher's record."""
+
+
+class _Type(msgspec.Struct, frozen=True):
+    name: str
+    aliases: list[str] = []
+    deprecated: bool = False
+
+
+class _Record(msgspec.Struct, frozen=True, rename="camel"):
+    qemu: str
+    libvirt: str
+    machine_types: list[_Type]
+    cpu_models: list[str]
+    cpu_features: list[str] | None = None
+
+
+def parse_record(text: bytes) -> Hypervisor:
+    """The record that a launcher's image printed.
+
+    Raises:
+        BadRecord: it is something else.
+    """
+    try:
+        record = msgspec.json.decode(text, type=_Record)
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise BadRecord(f"not a launcher's record: {error}") from error
+    types = [found for found in record.machine_types if found.name.startswith(_FAMILY)]
+    names = {name for found in types for name in (found.name, *found.aliases)}
+    features = None if record.cpu_features is None else frozenset(record.cpu_features)
+    return Hypervisor(record.qemu, record.libvirt, frozenset(names), frozenset(record.cpu_models), features)
+
+
+def unknown_hardware(subject: Subject, domain: Domain, machine_type: str, hypervisor: Hypervisor) -> Iterator[Finding]:
+    """What the guest has and the target's hypervisor has not. `machine_type` is what runs, or what is requested."""
+    there = f"QEMU {hypervisor.qemu} and libvirt {hypervisor.libvirt} of the target"
+    if machine_type and machine_type not in hypervisor.machine_types:
+        newest = sorted((name for name in hypervisor.machine_types if name.startswith(_FAMILY)), key=_release)
+        yield blocking(
+            subject,
+            "MachineTypeGone",
+            f"machine type {machine_type} is not known to {there}: the guest can neither move there nor start again; "
+            f"set spec.template.spec.domain.machine.type to q35 or {newest[-1] if newest else 'another one'} and "
+            "restart the VM",
+        )
+    model = domain.cpu.model
+    if model not in _HOST_MODELS and model not in hypervisor.cpu_models:
+        yield blocking(
+            subject,
+            "CpuModelGone",
+            f"CPU model {model} is not known to {there}: set spec.template.spec.domain.cpu.model to host-model or "
+            "another model and restart the VM",
+        )
+    if hypervisor.cpu_features is None:
+        return
+    gone = sorted({feature.name for feature in domain.cpu.features} - hypervisor.cpu_features)
+    if gone:
+        named = ", ".join(gone[:_NAMED]) + (f" and {len(gone) - _NAMED} more" if len(gone) > _NAMED else "")
+        yield blocking(
+            subject,
+            "CpuFeatureGone",
+            f"CPU features {named} are not known to {there}: remove them from spec.template.spec.domain.cpu.features "
+            "and restart the VM",
+        )
+
+
+def _release(name: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in name.removeprefix(_FAMILY).split(".") if part.isdecimal())

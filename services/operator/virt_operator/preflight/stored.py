@@ -1,0 +1,122 @@
+"""What happens to each kind of the suite and to its stored objects. Pure.
+
+Definitions only grow (change/growth.py), so that no field is pruned. But a release that does not know a field does not
+do what it says, and one that does not know a version cannot read what is stored in it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+import msgspec
+
+from virt_operator.preflight import estimates
+from virt_operator.preflight.finding import Finding, Step, Subject, blocking, info
+from virt_operator.preflight.kinds import StoredObject
+from virt_operator.preflight.observed import Cluster, Target
+from virt_operator.strategy.ref import Body
+
+Path = tuple[str, ...]
+"""Property names; EACH stands for every entry of a list or a map."""
+
+EACH = "*"
+_DEFINITION = "CustomResourceDefinition"
+_NAMED = 3  # paths in a message
+_STAYS = "the definition keeps what it gains"
+
+
+def judge_stored(cluster: Cluster, target: Target) -> Iterator[Finding]:
+    """A finding for each definition, and one for each object that the target would not understand."""
+    if target.strategy is None:
+        return
+    for body in target.strategy.objects:
+        if body["kind"] != _DEFINITION:
+            continue
+        name = body["metadata"]["name"]
+        live = cluster.definitions.get(name)
+        if live is None:
+            step = Step("create the definition", estimates.WRITE_OBJECT)
+            yield info(Subject(_DEFINITION, "", name), "KindAdded", "is new", step, irreversible=_STAYS)
+            continue
+        yield _definition(name, live, body)
+        yield from _objects(cluster.stored.get(name, ()), live, body)
+
+
+def _definition(name: str, live: Body, wanted: Body) -> Finding:
+    subject = Subject(_DEFINITION, "", name)
+    served = {version["name"] for version in wanted["spec"]["versions"]}
+    gone = [version for version in live.get("status", {}).get("storedVersions") or () if version not in served]
+    if gone:
+        return blocking(
+            subject,
+            "StoredVersionGone",
+            f"objects may be stored in version {', '.join(gone)}, which the target does not have: rewrite them all in "
+            f"version {', '.join(sorted(served))}, then remove it from status.storedVersions",
+        )
+    gained, unknown = _paths(wanted) - _paths(live), _paths(live) - _paths(wanted)
+    message = f"gains {len(gained)} fields" if gained else "stays as it is"
+    if unknown:
+        message += f", keeps {len(unknown)} fields that the target does not know"
+    step = Step("update the definition", estimates.WRITE_OBJECT)
+    return info(subject, "KindUpdated", message, step, irreversible=_STAYS if gained else "")
+
+
+def _objects(stored: Iterable[StoredObject], live: Body, wanted: Body) -> Iterator[Finding]:
+    """Objects with a field that the live definition has and the target's has not."""
+    gone = _topmost(_paths(live) - _paths(wanted))
+    below = [path[1:] for path in gone if path[0] == "spec" and len(path) > 1]
+    if not below:
+        return
+    kind = live["spec"]["names"]["kind"]
+    for stored_object in stored:
+        spec = msgspec.json.decode(stored_object.spec) if bytes(stored_object.spec) else {}
+        used = sorted(".".join(("spec", *path)) for path in below if _has(spec, path))
+        if not used:
+            continue
+        more = f" and {len(used) - _NAMED} more" if len(used) > _NAMED else ""
+        meta = stored_object.metadata
+        yield blocking(
+            Subject(kind, meta.namespace, meta.name),
+            "StoredFieldGone",
+            f"has {', '.join(used[:_NAMED])}{more}, which the target does not know and would ignore: remove it first",
+        )
+
+
+def _paths(definition: Body) -> frozenset[Path]:
+    """The fields of all versions."""
+    found: set[Path] = set()
+    for version in definition["spec"]["versions"]:
+        schema = (version.get("schema") or {}).get("openAPIV3Schema") or {}
+        _collect(schema, (), found)
+    return frozenset(found)
+
+
+def _collect(schema: Mapping[str, Any], path: Path, found: set[Path]) -> None:
+    for name, below in (schema.get("properties") or {}).items():
+        found.add((*path, name))
+        _collect(below, (*path, name), found)
+    for key in ("items", "additionalProperties"):
+        below = schema.get(key)
+        if isinstance(below, Mapping):
+            _collect(below, (*path, EACH), found)
+
+
+def _topmost(paths: Iterable[Path]) -> list[Path]:
+    """Without those below another one."""
+    ordered, found = sorted(paths), set[Path]()
+    for path in ordered:
+        if not any(path[:length] in found for length in range(1, len(path))):
+            found.add(path)
+    return sorted(found)
+
+
+def _has(value: Any, path: Path) -> bool:
+    """Whether something stands at the path."""
+    if not path:
+        return value is not None
+    first, *rest = path
+    if first == EACH:
+        entries = value.values() if isinstance(value, Mapping) else value if isinstance(value, list) else ()
+        return any(_has(entry, tuple(rest)) for entry in entries)
+    return isinstance(value, Mapping) and first in value and _has(value[first], tuple(rest))
