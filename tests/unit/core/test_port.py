@@ -55,6 +55,23 @@ async def port(authority: KeyPair, tmp_path: Path) -> AsyncIterator[int]:
         yield port
 
 
+async def test_a_method_may_have_a_rule_of_its_own(authority: KeyPair, tmp_path: Path) -> None:
+    add = partial(handler_pb2_grpc.add_HandlerServiceServicer_to_server, Echo())
+    rules = {"TakeScreenshot": allow("virt-controller")}
+    contract = Contract("kubevirt.handler.v1.HandlerService", add, allow("virt-api"), rules)
+    own = certificates(authority, tmp_path / "own", "virt-handler")
+    denied, not_implemented = grpc.StatusCode.PERMISSION_DENIED, grpc.StatusCode.UNIMPLEMENTED
+    expected = {"virt-api": (denied, not_implemented), "virt-controller": (not_implemented, denied)}
+    async with listening(0, IDENTITY, own, contract, peers=allow("virt-operator")) as port:
+        for component, codes in expected.items():
+            caller = certificates(authority, tmp_path / component, component).channel_credentials()
+            async with grpc.aio.secure_channel(f"localhost:{port}", caller) as channel:
+                stub: Any = handler_pb2_grpc.HandlerServiceStub(channel)
+                screenshot = stub.TakeScreenshot(handler_pb2.TakeScreenshotRequest(), timeout=5)
+                details = stub.GetGuestDetails(handler_pb2.GetGuestDetailsRequest(), timeout=5)
+                assert (await screenshot.code(), await details.code()) == codes
+
+
 @pytest.mark.parametrize("address", ["127.0.0.1", "[::1]"])
 async def test_the_port_answers_on_ipv4_and_ipv6(address: str, port: int, authority: KeyPair, tmp_path: Path) -> None:
     caller = certificates(authority, tmp_path / "caller", "virt-operator").channel_credentials()

@@ -123,6 +123,15 @@ async def test_kubernetes_decides_and_a_refusal_names_what_is_missing(folder: Pa
         await allowed.readers(Context(None))
 
 
+async def test_a_plan_has_a_verb_of_its_own(folder: Path) -> None:
+    reviewer = Reviewer("alice")
+    allowed = rules(reviewer, folder)
+    await allowed.planners(Context(of_the_cluster(*ALICE)))
+    assert [review["resourceAttributes"]["verb"] for review in reviewer.reviews] == ["plan"]
+    with pytest.raises(Denied, match='cannot plan resource "kubevirts/admin"'):
+        await allowed.planners(Context(of_the_suite("virt-handler")))
+
+
 async def test_without_an_answer_of_kubernetes_nobody_may(folder: Path) -> None:
     context = Context(of_the_cluster(*ALICE))
     with pytest.raises(Unavailable, match="try again"):

@@ -63,6 +63,9 @@ VERBOSITY_VARIABLE = "VIRT_LAUNCHER_LOG_VERBOSITY"
 LIBVIRT_FILTERS_VARIABLE = "VIRT_LAUNCHER_LIBVIRT_LOG_FILTERS"
 """libvirt's log_filters, for libvirtd alone: the launcher's own libvirt does not know this name."""
 
+HYPERVISOR_RECORD = "/usr/lib/kubevirt/capabilities/hypervisor.json"
+"""In the launcher's image: what its QEMU and libvirt know. A plan of an upgrade reads that of other releases."""
+
 TERMINATION_MESSAGE = "/dev/termination-log"
 """Kubernetes' default terminationMessagePath. When its pod is deleted, the launcher writes one of the next two words
 there, so that the controller learns how the guest ended even if no handler runs."""

@@ -7,9 +7,9 @@ its servicer sees the call. The launcher does not listen on TCP and imports none
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
@@ -47,6 +47,9 @@ class Contract:
     rule: Rule
     """Who may call it."""
 
+    rules: Mapping[str, Rule] = field(default_factory=dict)
+    """Who may call the methods of these names, instead of `rule`."""
+
 
 @asynccontextmanager
 async def listening(
@@ -65,7 +68,10 @@ async def listening(
     """
     rules = {contract.name: contract.rule for contract in contracts}
     rules |= {_INFO: peers, health.SERVICE_NAME: anyone, reflection.SERVICE_NAME: people or peers}
-    server = create_server(identity, certificates.trust_bundle_sha256, rules, _LIMITS)
+    of_methods = {
+        f"{contract.name}/{method}": rule for contract in contracts for method, rule in contract.rules.items()
+    }
+    server = create_server(identity, certificates.trust_bundle_sha256, {**rules, **of_methods}, _LIMITS)
     for contract in contracts:
         contract.add(server)
     reflection.enable_server_reflection(tuple(rules), server)

@@ -42,9 +42,9 @@ def create_server(
 ) -> grpc.aio.Server:
     """A server with GetInfo; the caller adds its servicers and its port and starts it.
 
-    `rules` maps a service, for example "kubevirt.info.v1.InfoService", to the rule that authorizes its callers. Calls
-    to a service without a rule are refused. Without `rules` every caller is allowed: access to a unix socket's folder
-    decides.
+    `rules` maps a service, for example "kubevirt.info.v1.InfoService", to the rule that authorizes its callers, and a
+    method, for example "kubevirt.admin.v1.AdminService/Plan", to one of its own. Calls to a service without a rule are
+    refused. Without `rules` every caller is allowed: access to a unix socket's folder decides.
     """
     server = grpc.aio.server(
         interceptors=[_Boundary(rules)], options=(*KEEPALIVE_OPTIONS, ("grpc.so_reuseport", 0), *options)
@@ -96,8 +96,8 @@ class _Boundary(grpc.aio.ServerInterceptor):
     def _rule(self, method: str) -> Rule:
         if self._rules is None:
             return _everyone
-        service = method.removeprefix("/").partition("/")[0]
-        return self._rules.get(service, _nobody)
+        name = method.removeprefix("/")
+        return self._rules.get(name) or self._rules.get(name.partition("/")[0], _nobody)
 
 
 async def _everyone(_: Any) -> None:

@@ -8,6 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from virt_core.conventions.launcher_pod import HYPERVISOR_RECORD
+
 
 @dataclass(frozen=True, slots=True)
 class DomainFiles:
@@ -25,7 +27,7 @@ class DomainFiles:
     screenshot: Path
     """What the hypervisor writes a picture to, for as long as it takes to read it."""
 
-    hypervisor: Path = Path("/usr/lib/kubevirt/capabilities/hypervisor.json")
+    hypervisor: Path = Path(HYPERVISOR_RECORD)
     """The image's record of its QEMU and libvirt."""
 
     @classmethod

@@ -1,7 +1,8 @@
 """What the QEMU and libvirt of a launcher's image know, as recorded when the image is built. Pure.
 
 `session/capability-cache` writes the record, machine/execute.py reads it before a start. A guest can only move to a
-launcher whose QEMU knows its machine type and its CPU model.
+launcher whose QEMU knows its machine type and its CPU model. virt-operator reads the record of another release before
+an upgrade (preflight/hardware.py).
 """
 
 from __future__ import annotations

@@ -28,7 +28,9 @@ SUBRESOURCE = "admin"
 """Subresource of "kubevirts". No role of the suite contains it: pod addresses and the state of an upgrade are for
 cluster administrators, while kubevirt.io:admin is aggregated into the role of a namespace's admin."""
 
-READ = "get"
+READ, PLAN = "get", "plan"
+"""Verbs. A plan runs images in the suite's namespace, which reading does not."""
+
 _AT_ONCE = 10  # parallel reviews, so that unauthorized callers cannot delay the operator's own requests
 _PEERS = f"{COMMON_NAME_PREFIX}{components.OPERATOR}"
 
@@ -93,11 +95,18 @@ class Authorization:
 
     async def readers(self, context: Any) -> None:
         """Allows users who may "get" "kubevirts/admin" in the suite's namespace."""
+        await self._require(context, READ)
+
+    async def planners(self, context: Any) -> None:
+        """Allows users who may "plan" "kubevirts/admin" in the suite's namespace."""
+        await self._require(context, PLAN)
+
+    async def _require(self, context: Any, verb: str) -> None:
         caller = self._caller(context)
         try:
             async with self._turns:
                 review = await self._client.create(
-                    SUBJECT_ACCESS_REVIEWS, None, review_of(caller, self._namespace, READ)
+                    SUBJECT_ACCESS_REVIEWS, None, review_of(caller, self._namespace, verb)
                 )
         except NoAnswer as error:
             raise Unavailable(f"cannot ask whether {caller.name!r} may do this, try again: {error}") from error
@@ -108,7 +117,7 @@ class Authorization:
             return
         reason = f": {status['reason']}" if status.get("reason") else ""
         raise Denied(
-            f'User "{caller.name}" cannot {READ} resource "{KUBEVIRTS.plural}/{SUBRESOURCE}" in API group '
+            f'User "{caller.name}" cannot {verb} resource "{KUBEVIRTS.plural}/{SUBRESOURCE}" in API group '
             f'"{KUBEVIRTS.group}" in the namespace "{self._namespace}"{reason}'
         )
 

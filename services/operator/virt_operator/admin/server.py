@@ -35,7 +35,7 @@ async def serve(client: KubeClient, settings: Settings, certified: asyncio.Event
             settings.rpc_port,
             identity,
             certificates,
-            port.Contract(_SERVICE, add, allowed.readers),
+            port.Contract(_SERVICE, add, allowed.readers, {"Plan": allowed.planners}),
             peers=allowed.peers,
             people=allowed.readers,
             also_trusted=lambda: authority.pem,

@@ -5,7 +5,9 @@ It has no state and reads everything at each call, so a standby returns the same
 
 from __future__ import annotations
 
-from collections.abc import Awaitable
+import asyncio
+from collections.abc import AsyncIterator, Awaitable
+from contextlib import aclosing
 from typing import Any, TypeVar
 
 import msgspec
@@ -16,13 +18,16 @@ from virt_core.kube.errors import KubeError
 from virt_core.kube.resource import KUBEVIRTS, LEASES, PODS
 from virt_core.objects.kubevirt import by_precedence
 from virt_core.objects.meta import PartialObject
-from virt_core.rpc.errors import Unavailable
+from virt_core.rpc.errors import InvalidField, Unavailable
 from virt_core.rpc.identity import Identity
 from virt_core.rpc.tls import Certificates
 
+from virt_operator.admin.plan_messages import progress_message, result_messages
 from virt_operator.admin.status import holder_of, peer_message, suite_message
 from virt_operator.peers.answer import COMPONENTS, suite_pods
 from virt_operator.peers.ask import ask_all
+from virt_operator.preflight.check import Request, check
+from virt_operator.preflight.plan import Answer
 from virt_operator.settings import Settings
 from virt_operator.strategy.operator_rbac import LEASE
 from virt_operator.suite.observed import PodObject
@@ -39,6 +44,7 @@ class AdminServicer(admin_pb2_grpc.AdminServiceServicer):
         self._settings = settings
         self._identity = identity
         self._certificates = certificates
+        self._planning = asyncio.Lock()  # a plan holds all of a large cluster's objects
 
     async def GetStatus(  # noqa: N802 - the contract's name
         self, request: admin_pb2.GetStatusRequest, context: Any
@@ -63,6 +69,26 @@ class AdminServicer(admin_pb2_grpc.AdminServiceServicer):
         pods = suite_pods(msgspec.convert(found, list[PodObject]))
         answers = await ask_all(pods, self._certificates, namespace)
         return admin_pb2.ListPeersResponse(peers=[peer_message(answer) for answer in answers])
+
+    async def Plan(  # noqa: N802 - the contract's name
+        self, request: admin_pb2.PlanRequest, context: Any
+    ) -> AsyncIterator[admin_pb2.PlanResponse]:
+        """See admin.proto."""
+        if not request.tag:
+            raise InvalidField("tag", "", "the tag of the target's images")
+        asked = Request(request.tag, request.registry.rstrip("/"), request.offline)
+        try:
+            if self._planning.locked():
+                yield progress_message("waiting for another plan of this replica")
+            async with self._planning, aclosing(check(self._client, self._settings, asked)) as steps:
+                async for step in steps:
+                    if not isinstance(step, Answer):
+                        yield progress_message(step)
+                        continue
+                    for message in result_messages(step):
+                        yield message
+        except KubeError as error:
+            raise Unavailable(f"the API server does not answer: {error}") from error
 
 
 def _counting(kubevirts: list[Object], namespace: str) -> Object | None:

@@ -13,7 +13,7 @@ from virt_operator.change import renewals, rollout
 from virt_operator.change.objects import Gate, ObjectState, brought
 from virt_operator.change.orphans import orphans
 from virt_operator.change.situation import Progress, Situation
-from virt_operator.strategy.install_strategy import name_of
+from virt_operator.strategy.install_strategy import is_planned, name_of
 from virt_operator.strategy.ref import DEFINED, WORKLOADS, Ref
 from virt_operator.strategy.trust import REGISTRATIONS
 from virt_operator.suite import permissions
@@ -95,7 +95,7 @@ def cleanup(situation: Situation, earlier: Progress) -> Progress:
         for ref in situation.observed.owned
         if ref not in desired
         and ref.kind != "CustomResourceDefinition"
-        and not (ref.kind in ("ConfigMap", "Job") and ref.name in names)
+        and not (ref.kind in ("ConfigMap", "Job") and (ref.name in names or is_planned(ref.name)))
     ]
     held, own = situation.observed.held, situation.operator.namespace
     removable = [ref for ref in superfluous if permissions.may_delete(held, ref, own)]

@@ -1,4 +1,5 @@
-"""Reads the operator's permissions from the API server periodically while it leads. Called by the reconciler.
+"""Reads the operator's permissions from the API server periodically while it leads. Called by the reconciler; a
+plan of an upgrade reads them once.
 
 So a missing permission, for example after an operator was applied without its roles, appears on the KubeVirt object
 within half a minute, and not only when the permission is needed. A review takes a request per namespace.
@@ -7,7 +8,7 @@ within half a minute, and not only when the permission is needed. A review takes
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from virt_core import logs
 from virt_core.kube.client import KubeClient
@@ -26,17 +27,23 @@ async def review_permissions(client: KubeClient, namespaces: tuple[str, ...], re
     log = logs.bound("virt_operator.permission_review")
     while True:
         try:
-            answers = [
-                await client.create(_REVIEWS, None, {"spec": {"namespace": namespace}}) for namespace in namespaces
-            ]
+            held = await held_in(client, namespaces)
         except KubeError as error:
             log.warning("retrying to read the permissions", reason=str(error))
             await asyncio.sleep(_AGAIN)
             continue
-        report(
-            {
-                namespace: tuple(answer["status"].get("resourceRules") or ())
-                for namespace, answer in zip(namespaces, answers, strict=True)
-            }
-        )
+        report(held)
         await asyncio.sleep(_EVERY)
+
+
+async def held_in(client: KubeClient, namespaces: Iterable[str]) -> Held:
+    """The rules that the operator holds in each of `namespaces`.
+
+    Raises:
+        KubeError: the API server does not answer.
+    """
+    held = {}
+    for namespace in namespaces:
+        answer = await client.create(_REVIEWS, None, {"spec": {"namespace": namespace}})
+        held[namespace] = tuple(answer["status"].get("resourceRules") or ())
+    return held

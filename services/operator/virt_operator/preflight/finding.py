@@ -10,7 +10,7 @@ from virt_operator.strategy.ref import Ref
 
 
 class Severity(IntEnum):
-    """Whether a finding stands in the way. The numbers are the contract's."""
+    """Whether a finding stands in the way; a higher one stands more."""
 
     INFO = 1
     WARNING = 2

@@ -36,6 +36,16 @@ class Plan:
         return sum(finding.severity is severity for finding in self.findings)
 
 
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """The plan, and what it is about."""
+
+    plan: Plan
+    question: Question
+    target: Target
+    installed_release: str
+
+
 def plan(cluster: Cluster, question: Question, target: Target) -> Plan:
     """Judge everything."""
     what = suite.operation(cluster, question, target)

@@ -12,9 +12,10 @@ from typing import Any
 import msgspec
 
 from virt_operator.preflight import estimates
-from virt_operator.preflight.finding import Finding, Step, Subject, blocking, info
+from virt_operator.preflight.finding import Finding, Step, Subject, blocking, info, warning
 from virt_operator.preflight.kinds import StoredObject
 from virt_operator.preflight.observed import Cluster, Target
+from virt_operator.strategy.install_strategy import InstallStrategy
 from virt_operator.strategy.ref import Body
 
 Path = tuple[str, ...]
@@ -30,21 +31,32 @@ def judge_stored(cluster: Cluster, target: Target) -> Iterator[Finding]:
     """A finding for each definition, and one for each object that the target would not understand."""
     if target.strategy is None:
         return
-    for body in target.strategy.objects:
-        if body["kind"] != _DEFINITION:
-            continue
-        name = body["metadata"]["name"]
-        live = cluster.definitions.get(name)
+    for name, wanted in _definitions(target.strategy).items():
+        subject, live = Subject(_DEFINITION, "", name), cluster.definitions.get(name)
         if live is None:
             step = Step("create the definition", estimates.WRITE_OBJECT)
-            yield info(Subject(_DEFINITION, "", name), "KindAdded", "is new", step, irreversible=_STAYS)
+            yield info(subject, "KindAdded", "is new", step, irreversible=_STAYS)
             continue
-        yield _definition(name, live, body)
-        yield from _objects(cluster.stored.get(name, ()), live, body)
+        before, after = _paths(live), _paths(wanted)
+        yield _definition(subject, live, wanted, before, after)
+        below = _gone(before, after)
+        if below and name not in cluster.stored:
+            yield warning(subject, "NotExamined", "virt-operator may not list the objects of this kind: not examined")
+        elif below:
+            yield from _objects(cluster.stored[name], live["spec"]["names"]["kind"], below)
 
 
-def _definition(name: str, live: Body, wanted: Body) -> Finding:
-    subject = Subject(_DEFINITION, "", name)
+def reduced(definitions: Mapping[str, Body], strategy: InstallStrategy) -> list[str]:
+    """The definitions that have fields of spec which the strategy's do not have."""
+    wanted = _definitions(strategy)
+    return [name for name, live in definitions.items() if name in wanted and _gone(_paths(live), _paths(wanted[name]))]
+
+
+def _definitions(strategy: InstallStrategy) -> dict[str, Body]:
+    return {body["metadata"]["name"]: body for body in strategy.objects if body["kind"] == _DEFINITION}
+
+
+def _definition(subject: Subject, live: Body, wanted: Body, before: frozenset[Path], after: frozenset[Path]) -> Finding:
     served = {version["name"] for version in wanted["spec"]["versions"]}
     gone = [version for version in live.get("status", {}).get("storedVersions") or () if version not in served]
     if gone:
@@ -54,7 +66,7 @@ def _definition(name: str, live: Body, wanted: Body) -> Finding:
             f"objects may be stored in version {', '.join(gone)}, which the target does not have: rewrite them all in "
             f"version {', '.join(sorted(served))}, then remove it from status.storedVersions",
         )
-    gained, unknown = _paths(wanted) - _paths(live), _paths(live) - _paths(wanted)
+    gained, unknown = after - before, before - after
     message = f"gains {len(gained)} fields" if gained else "stays as it is"
     if unknown:
         message += f", keeps {len(unknown)} fields that the target does not know"
@@ -62,13 +74,13 @@ def _definition(name: str, live: Body, wanted: Body) -> Finding:
     return info(subject, "KindUpdated", message, step, irreversible=_STAYS if gained else "")
 
 
-def _objects(stored: Iterable[StoredObject], live: Body, wanted: Body) -> Iterator[Finding]:
+def _gone(before: frozenset[Path], after: frozenset[Path]) -> list[Path]:
+    """What of a spec is lost, below "spec"."""
+    return [path[1:] for path in _topmost(before - after) if path[0] == "spec" and len(path) > 1]
+
+
+def _objects(stored: Iterable[StoredObject], kind: str, below: Iterable[Path]) -> Iterator[Finding]:
     """Objects with a field that the live definition has and the target's has not."""
-    gone = _topmost(_paths(live) - _paths(wanted))
-    below = [path[1:] for path in gone if path[0] == "spec" and len(path) > 1]
-    if not below:
-        return
-    kind = live["spec"]["names"]["kind"]
     for stored_object in stored:
         spec = msgspec.json.decode(stored_object.spec) if bytes(stored_object.spec) else {}
         used = sorted(".".join(("spec", *path)) for path in below if _has(spec, path))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from virt_core.conventions import components
 from virt_core.objects.meta import condition_of
 
 from virt_operator.change.steps import BACKWARD, FORWARD
@@ -16,8 +17,8 @@ NONE, UNKNOWN, INSTALL, UPDATE, ROLLBACK = "None", "Unknown", "Install", "Update
 _SECONDS = {
     "InstallStrategy": estimates.PRINT_STRATEGY,
     "Operator": estimates.OPERATOR,
-    "virt-controller": estimates.COMPONENT,
-    "virt-api": estimates.COMPONENT,
+    components.CONTROLLER: estimates.COMPONENT,
+    components.API: estimates.COMPONENT,
 }
 
 
@@ -78,5 +79,5 @@ def _steps(what: str, nodes: int) -> Sequence[Step]:
     acting = steps if what == UPDATE else steps[::-1]
     names = list(dict.fromkeys(acting))
     names = names if what == UPDATE else names[::-1]
-    seconds = {**_SECONDS, "virt-handler": estimates.HANDLER * nodes}
+    seconds = {**_SECONDS, components.HANDLER: estimates.HANDLER * nodes}
     return [Step(name, seconds.get(name, 0.0)) for name in names]

@@ -33,6 +33,7 @@ STRATEGY_VERSION = "kubevirt.io/install-strategy-version"
 STRATEGY_RELEASE = "kubevirt.io/install-strategy-release"
 """The release that printed the strategy, not KubeVirt's. Releases are compared by it."""
 
+STRATEGY_LABEL = "kubevirt.io/install-strategy"
 STRATEGY_REGISTRY = "kubevirt.io/install-strategy-registry"
 STRATEGY_IDENTIFIER = "kubevirt.io/install-strategy-identifier"
 
@@ -77,7 +78,7 @@ def managed_labels() -> dict[str, str]:
 
 def strategy_labels() -> dict[str, str]:
     """Labels of a strategy's Job and ConfigMap."""
-    return {labels.MANAGED_BY: MANAGED_BY_OPERATOR, "kubevirt.io/install-strategy": ""}
+    return {labels.MANAGED_BY: MANAGED_BY_OPERATOR, STRATEGY_LABEL: ""}
 
 
 def _marked(body: Body, annotations: Mapping[str, str]) -> Body:

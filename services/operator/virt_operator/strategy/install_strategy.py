@@ -29,6 +29,9 @@ SCHEMA = 1
 KEY = "manifests"
 """The ConfigMap's key: base64 of gzip of JSON."""
 
+PLANNED = "plan-"
+"""How the deployment ID of a strategy begins that is printed for a plan only (preflight/probe.py)."""
+
 _MOST = 64 * 1024 * 1024  # bytes when unpacked: a limit for memory that no release approaches
 
 
@@ -63,6 +66,11 @@ def strategy_of(settings: InstallSettings, deployment_id: str, release: str = RE
 def name_of(deployment_id: str) -> str:
     """Name of ConfigMap and Job."""
     return f"kubevirt-install-strategy-{deployment_id[:12]}"
+
+
+def is_planned(name: str) -> bool:
+    """Whether the ConfigMap of this name was printed for a plan, which deletes it."""
+    return name.startswith(name_of(PLANNED))
 
 
 def to_config_map(strategy: InstallStrategy, settings: InstallSettings) -> Body:

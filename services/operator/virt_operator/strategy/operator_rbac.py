@@ -82,6 +82,10 @@ def _cluster_needs(objects: Iterable[Body]) -> list[Body]:
         rule("admissionregistration.k8s.io", _WEBHOOKS, "create", "list", "watch"),
         rule("admissionregistration.k8s.io", _WEBHOOKS, "patch", names=[OPERATOR_VALIDATOR]),
         rule("events.k8s.io", "events", "create"),
+        # The plan of an upgrade: room for guests that move, and webhooks of others that stand in the way.
+        rule("", "pods", "list"),
+        rule("", "namespaces", "list"),
+        rule("discovery.k8s.io", "endpointslices", "list"),
         rule("certificates.k8s.io", "certificatesigningrequests", "list", "watch"),
         rule("certificates.k8s.io", "certificatesigningrequests/approval", "patch"),
         rule("certificates.k8s.io", "certificatesigningrequests/status", "patch"),
@@ -110,6 +114,8 @@ def _local_needs(objects: Iterable[Body], namespace: str) -> list[Body]:
     if own:
         rules += [
             rule("", "pods", "list", "watch", "delete"),
+            # What the target's launcher image knows is printed by a pod of the plan.
+            rule("", "pods/log", "get"),
             rule("coordination.k8s.io", "leases", "create"),
             rule("coordination.k8s.io", "leases", "list", "watch", "patch", names=[LEASE]),
         ]

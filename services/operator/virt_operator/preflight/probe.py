@@ -1,0 +1,138 @@
+"""Runs the target's images and reads what they print. Called by check.py; the decisions are in jobs.py.
+
+Everything that is created has the label PLAN and is deleted before `probe` returns. The ConfigMap is written by the
+target's own image, under a name of this plan (install_strategy.PLANNED): virt-operator leaves it alone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import Iterable
+
+from virt_core import logs
+from virt_core.conventions import components
+from virt_core.kube.client import KubeClient
+from virt_core.kube.errors import KubeError, NotFound
+from virt_core.kube.reflector import Reflector
+from virt_core.kube.resource import CONFIG_MAPS, JOBS, PODS
+
+from virt_operator.preflight import jobs
+from virt_operator.preflight.hardware import BadRecord, parse_record
+from virt_operator.preflight.jobs import Outcome
+from virt_operator.preflight.observed import Hypervisor, ImageTrouble, Target
+from virt_operator.strategy.install_strategy import KEY, BadStrategy, InstallStrategy, from_config_map, name_of
+from virt_operator.strategy.settings import InstallSettings
+from virt_operator.suite.observed import OwnedObject, PodObject
+
+_DEADLINE = 120.0  # seconds in which the images are pulled and run
+_LOG = 1024 * 1024  # bytes of a launcher's record at most
+_log = logs.bound("virt_operator.preflight.probe")
+
+
+async def probe(client: KubeClient, settings: InstallSettings, *, deadline: float = _DEADLINE) -> Target:
+    """The target's strategy and hypervisor, and its images that do not run.
+
+    Raises:
+        KubeError: the API server refuses the Jobs or does not answer.
+    """
+    token = secrets.token_hex(4)[:7]
+    made = jobs.jobs(settings, token)
+    probing = _Probe(client, settings, token)
+    try:
+        for job in made:
+            await client.create(JOBS, settings.namespace, job)
+        return await probing.run(deadline)
+    finally:
+        names = [job["metadata"]["name"] for job in made]
+        await _clean(client, settings.namespace, names, name_of(jobs.deployment_id(token)))
+
+
+class _Probe:
+    """One plan's pods and ConfigMap."""
+
+    def __init__(self, client: KubeClient, settings: InstallSettings, token: str) -> None:
+        self._client, self._settings = client, settings
+        self._id = jobs.deployment_id(token)
+        self._stirred = asyncio.Event()
+        self._first: dict[str, ImageTrouble] = {}  # later the kubelet only says that it waits before it tries again
+        namespace = settings.namespace
+        selected = f"{jobs.PLAN}={token}"
+        self._pods = Reflector(client, PODS, PodObject, self._stir, namespace=namespace, labels=selected)
+        named = f"metadata.name={name_of(self._id)}"
+        self._printed = Reflector(client, CONFIG_MAPS, OwnedObject, self._stir, namespace=namespace, fields=named)
+
+    async def run(self, deadline: float) -> Target:
+        """Wait until every image has run or cannot, then read."""
+        watches = [asyncio.create_task(watch.run(), name="watch of a plan") for watch in (self._pods, self._printed)]
+        try:
+            async with asyncio.timeout(deadline):
+                while not self._is_done(jobs.outcome(self._pods)):
+                    self._stirred.clear()
+                    await self._stirred.wait()
+        except TimeoutError:
+            _log.info("ending a plan's probes", deadline=deadline)
+        finally:
+            for watch in watches:
+                watch.cancel()
+            await asyncio.gather(*watches, return_exceptions=True)
+        return await self._read(jobs.outcome(self._pods), deadline)
+
+    def _is_done(self, found: Outcome) -> bool:
+        self._first = {**found.troubles, **self._first}
+        settled = found.ended | found.troubles.keys()
+        if not settled.issuperset(jobs.CONTAINERS):
+            return False
+        return components.OPERATOR in found.troubles or any(True for _ in self._printed)
+
+    async def _read(self, found: Outcome, deadline: float) -> Target:
+        troubles = [self._first.get(name, trouble) for name, trouble in sorted(found.troubles.items())]
+        for name in jobs.CONTAINERS:
+            if name not in found.ended and name not in found.troubles:
+                why = found.waiting.get(name, "its pod was not created")
+                message = f"the image has not run within {deadline:.0f} s: {why}"
+                troubles.append(ImageTrouble(self._settings.image(name), "ImageNotRunning", message))
+        strategy = self._strategy(troubles) if components.OPERATOR in found.ended else None
+        hypervisor = await self._record(troubles) if components.LAUNCHER in found.ended else None
+        return Target(strategy, hypervisor, tuple(troubles), probed=True)
+
+    def _strategy(self, troubles: list[ImageTrouble]) -> InstallStrategy | None:
+        image = self._settings.image(components.OPERATOR)
+        for printed in self._printed:
+            try:
+                return from_config_map(printed.data.get(KEY, ""), self._id)
+            except BadStrategy as error:
+                troubles.append(ImageTrouble(image, "StrategyUnreadable", f"its install strategy {error}"))
+                return None
+        troubles.append(ImageTrouble(image, "StrategyUnreadable", "it has printed no install strategy"))
+        return None
+
+    async def _record(self, troubles: list[ImageTrouble]) -> Hypervisor | None:
+        """What the launcher's image printed: its record of QEMU and libvirt."""
+        try:
+            for pod in self._pods:
+                if any(container["name"] == components.LAUNCHER for container in pod.spec.get("containers") or ()):
+                    return parse_record(await self._printed_by(pod.metadata.name))
+        except BadRecord as error:
+            troubles.append(ImageTrouble(self._settings.image(components.LAUNCHER), "RecordUnreadable", str(error)))
+        return None
+
+    async def _printed_by(self, pod: str) -> bytes:
+        path = PODS.path(self._settings.namespace, pod, "log")
+        query = {"container": components.LAUNCHER, "limitBytes": str(_LOG)}
+        async with self._client.stream(path, query, deadline=15.0) as body:
+            return await body.read()
+
+    def _stir(self, _: object) -> None:
+        self._stirred.set()
+
+
+async def _clean(client: KubeClient, namespace: str, names: Iterable[str], config_map: str) -> None:
+    """Delete what was created. What cannot be deleted deletes itself; a ConfigMap stays until the next plan."""
+    for resource, name in (*((JOBS, name) for name in names), (CONFIG_MAPS, config_map)):
+        try:
+            await client.delete(resource, namespace, name)
+        except NotFound:
+            continue
+        except KubeError as error:
+            _log.warning("leaving what a plan has created", name=name, reason=str(error))
