@@ -1,7 +1,7 @@
 """`make bench`: how long the suite takes to be installed, how long a VMI takes from created to Running, stage by stage,
 and from deleted to gone, what each process weighs, and what machines and an idle suite ask of the API server; the same
-of VirtualMachines, one after the other and a thousand at once, and how long their webhooks take; and live migrations.
-`python -m tests.bench idle` is one of them.
+of VirtualMachines, one after the other and a thousand at once, and how long their webhooks take; and live migrations;
+and the plan of an upgrade over a large cluster, which needs none. `python -m tests.bench idle` is one of them.
 
 Prints tables, writes build/bench.json. Nothing here passes or fails.
 """
@@ -19,6 +19,7 @@ from tests.bench.installation import installation
 from tests.bench.machines import burst, idle_machine, starts
 from tests.bench.memory import weights
 from tests.bench.migrations import migrations
+from tests.bench.preflight import preflight
 from tests.bench.virtual_machines import vm_lives, vms
 from tests.bench.webhooks import webhooks
 
@@ -32,6 +33,7 @@ PARTS = (
     "webhooks",
     "vms",
     "migrations",
+    "preflight",
     "idle",
     "idle-machine",
 )
@@ -54,6 +56,7 @@ def main() -> None:
         "webhooks": webhooks,
         "vms": vms,
         "migrations": migrations,
+        "preflight": preflight,
         "idle": lambda: idle(arguments.idle_seconds),
         "idle-machine": lambda: idle_machine(arguments.idle_seconds),
     }
@@ -66,6 +69,7 @@ def main() -> None:
         "webhooks": "webhooks",
         "vms": "thousand_vms",
         "migrations": "migrations",
+        "preflight": "upgrade_plan",
         "idle": "idle",
         "idle-machine": "idle_machine",
     }

@@ -78,7 +78,7 @@ def test_a_guest_that_cannot_move_is_named_with_its_reason_if_it_would_be_moved(
 @pytest.mark.parametrize(
     ("pods", "nodes", "why"),
     [
-        ((launcher(), launcher("eve", "node2", "7500Mi")), (), "1 with too little memory"),
+        ((launcher(), launcher("eve", "node2", "7500Mi")), (), "none of 1 has enough memory left"),
         ((launcher(nodeSelector={"zone": "node1"}),), (), "no other node that takes guests has the labels and taints"),
         ((launcher(),), (node("node1"),), "no other node"),
         ((launcher(),), (node("node1"), node("node2", spec={"unschedulable": True})), "no other node"),

@@ -113,7 +113,7 @@ def _movement(subject: Subject, guest: Guest, plans: _Plans) -> Iterator[Finding
     pods = plans.pods.get(guest.metadata.uid)
     if not pods:
         return
-    why = plans.room.for_another(pods[0], beside=guest.status.node_name)
+    why = plans.room.for_another(pods[0], needs(pods[0]), beside=guest.status.node_name)
     if why is not None:
         yield blocking(
             subject,
