@@ -40,7 +40,8 @@ class Flags:
 _VIRTADM = """\
 What the virtualization suite of a cluster does, what it waits for, and why a VM does not start, move or stop.
 
-virtadm only reads. All commands but `peers` read the API server, so they also work while virt-operator does not."""
+virtadm only reads; `plan` has virt-operator run images of the target. All commands but `peers` and `plan` read the API
+server, so they also work while virt-operator does not."""
 _STATUS = """\
 Show the suite: conditions, the step of a change and what it waits for, components, nodes, guests."""
 _WATCH = """\
@@ -54,6 +55,19 @@ Ask virt-operator for every process of the suite: its release, contracts and fea
 It needs a kubeconfig with a client certificate, the permission to forward ports of virt-operator's pods, and "get"
 of kubevirts/admin in group kubevirt.io. The connection goes through the API server and is verified against the
 suite's authority. Status 1: a process does not answer, or they are not all of one release."""
+_PLAN = """\
+Say what a change to another release would do, before anything is touched.
+
+For each VM, node, stored object, permission and certificate: what stands in the way, what will be done, how long
+it takes and what cannot go back. virt-operator runs the images of the target in labelled Jobs, which it deletes, and
+writes nothing else. It needs what `peers` needs, with the verb "plan" of kubevirts/admin instead of "get"."""
+_PLAN_STATUSES = """\b
+Exit status:
+  0   clean: nothing stands in the way
+  1   warnings: it can be done, but read them before
+  2   blocked: something stands in the way
+  3   it could not be found out: no kubeconfig, no permission, no answer
+  64  the command line is wrong"""
 _DOCTOR = """\
 Say why a VM does not start, move or stop; without a name, why the suite is not available.
 
@@ -106,6 +120,23 @@ def peers(flags: Flags, output: str) -> int:
     from virt_admin.peers.ask import show_peers
 
     return _run(flags, lambda access: show_peers(access, output))
+
+
+@virtadm.command(help=_PLAN, epilog=_PLAN_STATUSES, short_help="Say what an upgrade would do and what is in its way.")
+@click.option("--to", "tag", metavar="TAG", required=True, help="Tag of the target's images, as in spec.imageTag.")
+@click.option("--registry", default="", help="Registry of the target's images.  [default: the suite's]")
+@click.option("--offline", is_flag=True, help="Run no images: examine only what is known without them.")
+@_OUTPUT
+@click.pass_obj
+def plan(flags: Flags, tag: str, registry: str, offline: bool, output: str) -> int:
+    """Make a plan."""
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # gRPC's own lines about a failed handshake
+    from kubevirt.admin.v1 import admin_pb2
+
+    from virt_admin.preflight.ask import show_plan
+
+    request = admin_pb2.PlanRequest(tag=tag, registry=registry, offline=offline)
+    return _run(flags, lambda access: show_plan(access, request, output))
 
 
 @virtadm.command(help=_DOCTOR, epilog=_STATUSES, short_help="Say why a VM does not start, move or stop.")

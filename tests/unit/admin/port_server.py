@@ -31,6 +31,9 @@ class Operator(admin_pb2_grpc.AdminServiceServicer):
     def __init__(self) -> None:
         self.callers: list[bytes] = []
         self.refusal = ""
+        self.plans: list[admin_pb2.PlanRequest] = []
+        self.planned: list[admin_pb2.PlanResponse] = []
+        """The stream that answers Plan."""
 
     async def ListPeers(self, request: admin_pb2.ListPeersRequest, context: Any) -> admin_pb2.ListPeersResponse:  # noqa: N802
         self.callers += context.auth_context()["x509_common_name"]
@@ -41,6 +44,14 @@ class Operator(admin_pb2_grpc.AdminServiceServicer):
             admin_pb2.Peer(component="virt-handler", pod="virt-handler-1", node="node2", problem="no answer"),
         ]
         return admin_pb2.ListPeersResponse(peers=peers)
+
+    async def Plan(self, request: admin_pb2.PlanRequest, context: Any) -> AsyncIterator[admin_pb2.PlanResponse]:  # noqa: N802
+        self.callers += context.auth_context()["x509_common_name"]
+        self.plans.append(request)
+        if self.refusal:
+            await context.abort(grpc.StatusCode.PERMISSION_DENIED, self.refusal)
+        for response in self.planned:
+            yield response
 
 
 class PortServer:

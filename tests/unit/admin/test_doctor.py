@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 from virt_admin.doctor.case import Case
-from virt_admin.doctor.examine import clean_line, text
+from virt_admin.doctor.examine import text
 from virt_admin.doctor.finding import exit_code
 from virt_admin.doctor.machine import diagnose
+from virt_admin.screen.text import clean_line
 from virt_admin.suite.objects import Pod
 from virt_core.objects.meta import rfc3339
 

@@ -12,7 +12,8 @@ import pytest
 from kubevirt.admin.v1 import admin_pb2
 from virt_admin.access import Access, Certificate
 from virt_admin.outcome import CannotTell
-from virt_admin.peers.ask import NO_CERTIFICATE, show_peers
+from virt_admin.peers.ask import show_peers
+from virt_admin.peers.replica import no_certificate
 from virt_admin.peers.report import exit_code, processes, row
 from virt_core.rpc.tls import read_files
 
@@ -55,7 +56,7 @@ async def test_a_token_is_sent_to_nobody(api: PortServer, tmp_path: Path) -> Non
     async with access(tmp_path) as found:
         with pytest.raises(CannotTell) as refused:
             await show_peers(found, "text")
-    assert str(refused.value) == NO_CERTIFICATE
+    assert str(refused.value) == no_certificate("peers")
     assert api.requests == [] and api.operator.callers == []
 
 

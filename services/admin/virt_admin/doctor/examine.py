@@ -12,7 +12,7 @@ from virt_admin.doctor.machine import diagnose
 from virt_admin.doctor.read import read_case
 from virt_admin.doctor.suite import diagnose_suite
 from virt_admin.outcome import CannotTell
-from virt_admin.screen.text import clean, to_json
+from virt_admin.screen.text import clean_line, to_json
 from virt_admin.show import NOTHING
 from virt_admin.suite.listing import read_suite
 
@@ -47,8 +47,3 @@ def text(findings: tuple[Finding, ...]) -> Iterator[str]:
         yield f"\t{finding.object}{since}"
         if finding.advice:
             yield f"\t→ {finding.advice}"
-
-
-def clean_line(line: str) -> str:
-    """The line without controls but for its indentation."""
-    return f"    {clean(line)}" if line.startswith("\t") else clean(line)

@@ -1,1 +1,1 @@
-"""virt-operator's admin/v1: trust → portforward (a pod's port through the API server) → ask → report."""
+"""virt-operator's admin/v1: trust → portforward (a pod's port through the API server) → replica → ask → report."""

@@ -26,6 +26,11 @@ def clean(text: str, most: int = _MOST) -> str:
     return " ".join(shown.split()) + ("…" if len(text) > most else "")
 
 
+def clean_line(line: str) -> str:
+    """The line without controls but for its indentation, a tab."""
+    return f"    {clean(line)}" if line.startswith("\t") else clean(line)
+
+
 def _letter(letter: str) -> str:
     if letter in "\n\r\t":
         return " "

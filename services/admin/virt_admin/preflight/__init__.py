@@ -1,0 +1,1 @@
+"""The plan of an upgrade, which virt-operator makes: ask → report → text."""
