@@ -113,7 +113,7 @@ class _Probe:
             for pod in self._pods:
                 if any(container["name"] == components.LAUNCHER for container in pod.spec.get("containers") or ()):
                     return parse_record(await self._printed_by(pod.metadata.name))
-        except BadRecord as error:
+        except (BadRecord, KubeError) as error:
             troubles.append(ImageTrouble(self._settings.image(components.LAUNCHER), "RecordUnreadable", str(error)))
         return None
 
