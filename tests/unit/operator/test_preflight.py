@@ -209,7 +209,7 @@ def test_offline_judges_what_is_known_without_the_target() -> None:
     broken = cluster(MOVES, handlers=(handler("node1"),), guests=(guest(conditions=[]),))
     found = judged(broken, Target())
     assert found.operation == "Unknown"
-    assert sorted(finding.reason for finding in severe(found)) == ["HandlerMissing", "NotMigratable"]
+    assert sorted(finding.reason for finding in severe(found)) == ["HandlerMissing", "NotYetKnown"]
 
 
 def test_objects_that_come_change_and_go_are_listed_and_definitions_say_what_stays() -> None:

@@ -9,6 +9,7 @@ import msgspec
 import pytest
 from virt_operator.preflight.finding import Severity, Subject
 from virt_operator.preflight.hardware import BadRecord, parse_record
+from virt_operator.preflight.kinds import Guest
 
 from tests.samples.hypervisors import RECORD
 
@@ -58,21 +59,37 @@ def test_features_are_not_judged_by_a_record_without_them() -> None:
     assert severe(judged(cluster(guests=(gone,)), replace(PROBED, hypervisor=replace(QEMU, cpu_features=None)))) == []
 
 
-def test_a_guest_that_cannot_move_is_named_with_its_reason_if_it_would_be_moved() -> None:
+def fixed(**spec: Any) -> Guest:
+    """A guest that cannot move."""
     condition = {"type": "LiveMigratable", "status": "False", "reason": "HostDeviceNotLiveMigratable", "message": "gpu"}
-    fixed = guest(conditions=[condition])
-    found = only(judged(cluster(MOVES, guests=(fixed,))))
+    return guest(conditions=[condition], spec=spec)
+
+
+def test_a_guest_that_cannot_move_is_named_with_its_reason_if_it_would_be_moved() -> None:
+    found = only(judged(cluster(MOVES, guests=(fixed(),))))
     assert (found.subject, found.reason, found.severity) == (ADA, "NotMigratable", Severity.BLOCKING)
-    assert "HostDeviceNotLiveMigratable: gpu" in found.message
-    assert severe(judged(cluster(guests=(fixed,)))) == []  # nothing moves it
+    assert "HostDeviceNotLiveMigratable: gpu; add the method Evict" in found.message
+    assert severe(judged(cluster(guests=(fixed(),)))) == []  # nothing moves it
+
+
+def test_a_guest_that_cannot_move_is_evicted_if_that_is_allowed() -> None:
     both = {"workloadUpdateStrategy": {"workloadUpdateMethods": ["LiveMigrate", "Evict"]}}
-    evicted = judged(cluster(both, guests=(fixed,)))
+    evicted = judged(cluster(both, guests=(fixed(),)))
     assert severe(evicted) == [] and about(evicted, ADA)[0].reason == "WillRestart"
-    kept = msgspec.structs.replace(
-        fixed, metadata=msgspec.structs.replace(fixed.metadata, annotations={"kubevirt.io/workload-update": "Never"})
-    )
-    left = judged(cluster(MOVES, guests=(kept,)))
-    assert severe(left) == [] and about(left, ADA)[0].reason == "KeepsLauncher"
+    forbidden = only(judged(cluster(both, guests=(fixed(evictionStrategy="LiveMigrate"),))))
+    assert forbidden.reason == "NotMigratable" and "Evict" not in forbidden.message
+
+
+def test_a_guest_that_opts_out_or_does_not_run_yet_is_not_moved() -> None:
+    metadata = msgspec.structs.replace(fixed().metadata, annotations={"kubevirt.io/workload-update": "Never"})
+    for kept in (msgspec.structs.replace(fixed(), metadata=metadata), guest(phase="Scheduling", conditions=[])):
+        left = judged(cluster(MOVES, guests=(kept,)))
+        assert severe(left) == [] and about(left, ADA)[0].reason == "KeepsLauncher"
+
+
+def test_a_guest_of_which_nothing_is_known_yet_is_a_warning() -> None:
+    found = only(judged(cluster(MOVES, guests=(guest(conditions=[]),))))
+    assert (found.reason, found.severity) == ("NotYetKnown", Severity.WARNING)
 
 
 @pytest.mark.parametrize(
@@ -114,14 +131,14 @@ def test_a_launcher_that_is_older_than_the_target_works_with_is_named(tag: str, 
 
 
 def test_a_claim_that_cannot_be_shared_is_named_for_a_guest_that_would_be_moved() -> None:
-    fixed = guest(
+    bound = guest(
         conditions=[{"type": "LiveMigratable", "status": "False", "reason": "DisksNotLiveMigratable"}],
         volumeStatus=[
             {"name": "a", "persistentVolumeClaimInfo": {"claimName": "data", "accessModes": ["ReadWriteOnce"]}},
             {"name": "b", "persistentVolumeClaimInfo": {"claimName": "shared", "accessModes": ["ReadWriteMany"]}},
         ],
     )
-    found = only(judged(cluster(MOVES, guests=(fixed,))))
+    found = only(judged(cluster(MOVES, guests=(bound,))))
     assert (found.subject, found.reason, found.severity) == (ADA, "ClaimNotShared", Severity.BLOCKING)
     assert (
         "data (ReadWriteOnce)" in found.message and "shared" not in found.message.partition("data")[2].partition(";")[0]

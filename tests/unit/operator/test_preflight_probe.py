@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
@@ -11,6 +12,7 @@ import pytest
 from kubevirt.admin.v1 import admin_pb2
 from virt_core.kube.client import KubeClient
 from virt_core.kube.resource import CONFIG_MAPS, JOBS, KUBEVIRTS, NODES, PODS, VIRTUAL_MACHINE_INSTANCES, Resource
+from virt_core.objects.meta import rfc3339
 from virt_core.testing.api_server import FakeApiServer
 from virt_core.testing.place import Place
 from virt_core.testing.refused import Refused
@@ -207,13 +209,31 @@ async def test_a_tag_that_is_none_is_a_finding(server: FakeApiServer, client: Ku
     assert "SpecRefused" in [finding.reason for finding in answer.plan.findings]
 
 
-async def test_a_refusal_of_the_api_server_is_raised_as_such(server: FakeApiServer, client: KubeClient) -> None:
+async def test_jobs_that_admission_refuses_are_a_finding(
+    server: FakeApiServer, client: KubeClient, suite: None
+) -> None:
     def refuse(place: Place, _: Any) -> None:
-        raise Refused(403, "Forbidden", "no")
+        if place.plural == "jobs":
+            raise Refused(500, "InternalError", "failed calling webhook")
 
     server.admit = refuse
-    with pytest.raises(Exception, match="no"):
-        await probe(client, TARGET)
+    _, answer = await answered(client, Request(TARGET.tag))
+    (refused,) = [finding for finding in answer.plan.findings if finding.reason == "ImageNotRunning"]
+    assert refused.message == "the Job that runs it cannot be created: 500: failed calling webhook"
+
+
+async def test_what_a_killed_replica_has_left_is_deleted_by_the_next_plan(
+    server: FakeApiServer, client: KubeClient, suite: None
+) -> None:
+    Kubelet(server)
+    for number, moment in enumerate(("2026-01-31T09:00:00Z", rfc3339(datetime.now(UTC)))):
+        body = to_config_map(strategy_of(TARGET, f"plan-abc123{number}"), TARGET)
+        body["metadata"]["creationTimestamp"] = moment
+        server.put(CONFIG_MAPS.path("kubevirt"), body)
+    await probe(client, TARGET)
+    assert [name for name in names(server, CONFIG_MAPS) if is_planned(name)] == [
+        "kubevirt-install-strategy-plan-abc1231"
+    ]
 
 
 async def test_many_findings_are_sent_in_several_messages(

@@ -16,7 +16,7 @@ from virt_core.objects.meta import Condition, condition_of
 
 from virt_operator.preflight import estimates
 from virt_operator.preflight.age import minors_behind
-from virt_operator.preflight.finding import Finding, Step, Subject, blocking, info
+from virt_operator.preflight.finding import Finding, Step, Subject, blocking, info, warning
 from virt_operator.preflight.hardware import unknown_hardware
 from virt_operator.preflight.kinds import Guest, Machine, Pod
 from virt_operator.preflight.observed import Cluster, Target
@@ -26,7 +26,7 @@ LIVE_MIGRATE, EVICT = "LiveMigrate", "Evict"
 OLDEST_LAUNCHER = 2
 """A release works with launchers of so many minor releases before it."""
 
-_FINAL = ("Succeeded", "Failed")
+_RUNNING, _FINAL = "Running", ("Succeeded", "Failed")
 _SHARED = "ReadWriteMany"
 _LEAVE = f"or leave it as it is with the annotation {WORKLOAD_UPDATE_POLICY}: {NEVER} on the VM's template"
 
@@ -95,65 +95,64 @@ def _incompatible(subject: Subject, guest: Guest, target: Target) -> Iterator[Fi
         )
 
 
-def _is_moved(guest: Guest, plans: _Plans) -> bool:
-    """Whether a migration replaces its launcher after the change."""
-    if guest.metadata.annotations.get(WORKLOAD_UPDATE_POLICY) == NEVER or LIVE_MIGRATE not in plans.methods:
-        return False
-    return guest.status.launcher_container_image_version != plans.image
+def _is_replaced(guest: Guest, plans: _Plans) -> bool:
+    """Whether workloadUpdateStrategy replaces its launcher after the change."""
+    kept = guest.metadata.annotations.get(WORKLOAD_UPDATE_POLICY)
+    outdated = guest.status.launcher_container_image_version != plans.image
+    return bool(plans.methods) and outdated and not kept and guest.status.phase == _RUNNING
+
+
+def _migratable(guest: Guest, plans: _Plans) -> Condition | None:
+    """The condition LiveMigratable, if guests are migrated at all."""
+    return condition_of(guest.status.conditions, LIVE_MIGRATABLE) if LIVE_MIGRATE in plans.methods else None
 
 
 def _movement(subject: Subject, guest: Guest, plans: _Plans) -> Iterator[Finding]:
-    if not _is_moved(guest, plans):
+    """What keeps its launcher from being replaced as virt-controller's workload_update/plan.py would."""
+    if not _is_replaced(guest, plans) or LIVE_MIGRATE not in plans.methods:
         return
-    migratable = condition_of(guest.status.conditions, LIVE_MIGRATABLE)
-    if migratable is None or migratable.status != "True":
-        if EVICT not in plans.methods:  # those that cannot move are evicted
+    migratable = _migratable(guest, plans)
+    if migratable is None:
+        yield warning(subject, "NotYetKnown", "its virt-handler has not said yet whether the guest can be moved")
+    elif migratable.status != "True":
+        if EVICT not in plans.methods or guest.spec.eviction_strategy == LIVE_MIGRATE:
             yield _cannot_move(subject, guest, migratable)
-        return
-    pods = plans.pods.get(guest.metadata.uid)
-    if not pods:
-        return
-    why = plans.room.for_another(pods[0], needs(pods[0]), beside=guest.status.node_name)
-    if why is not None:
-        yield blocking(
-            subject,
-            "NoRoom",
-            f"no other node than {guest.status.node_name} has room for the pod that it moves to: {why}; free "
-            f"resources, add a node, {_LEAVE}",
-        )
+    elif pods := plans.pods.get(guest.metadata.uid):
+        why = plans.room.for_another(pods[0], needs(pods[0]), beside=guest.status.node_name)
+        if why is not None:
+            yield blocking(
+                subject,
+                "NoRoom",
+                f"no other node than {guest.status.node_name} has room for the pod that it moves to: {why}; free "
+                f"resources, add a node, {_LEAVE}",
+            )
 
 
-def _cannot_move(subject: Subject, guest: Guest, migratable: Condition | None) -> Finding:
+def _cannot_move(subject: Subject, guest: Guest, migratable: Condition) -> Finding:
     infos = (volume.persistent_volume_claim_info for volume in guest.status.volume_status)
     unshared = [claim for claim in infos if claim is not None and _SHARED not in claim.access_modes]
+    helps = f"add the method {EVICT}, {_LEAVE}"
+    if guest.spec.eviction_strategy == LIVE_MIGRATE:  # it forbids an eviction
+        helps = _LEAVE.removeprefix("or ")
     if unshared:
         claims = ", ".join(f"{claim.claim_name} ({', '.join(claim.access_modes)})" for claim in unshared)
         message = f"the guest cannot move, because claims cannot be shared by two nodes: {claims}; use {_SHARED}, "
-        return blocking(subject, "ClaimNotShared", f"{message}add the method {EVICT}, {_LEAVE}")
-    reason = "its virt-handler has not said whether it can"
-    if migratable is not None:
-        reason = f"{migratable.reason}: {migratable.message}"
-    message = f"workloadUpdateStrategy moves the guest, which cannot be moved: {reason}; "
-    return blocking(subject, "NotMigratable", f"{message}add the method {EVICT}, {_LEAVE}")
+        return blocking(subject, "ClaimNotShared", message + helps)
+    reason = f"{migratable.reason}: {migratable.message}"
+    message = f"workloadUpdateStrategy moves the guest, which cannot be moved: {reason}; {helps}"
+    return blocking(subject, "NotMigratable", message)
 
 
 def _fate(subject: Subject, guest: Guest, plans: _Plans) -> Finding:
     """What will be done to a guest without problems."""
-    if _is_moved(guest, plans):
+    if not _is_replaced(guest, plans):
+        return info(subject, "KeepsLauncher", "runs on with its launcher until it is restarted or migrated")
+    migratable = _migratable(guest, plans)
+    if migratable is not None and migratable.status == "True":
         pods = plans.pods.get(guest.metadata.uid) or ()
         memory = max((needs(pod).get("memory", 0) / 1000 for pod in pods), default=0.0)
-        migratable = condition_of(guest.status.conditions, LIVE_MIGRATABLE)
-        if migratable is not None and migratable.status == "True":
-            step = Step("migrate to a launcher of the target", estimates.migration(memory))
-            return info(subject, "WillMigrate", "runs on during the change, then moves to the target's launcher", step)
-        return _evicted(subject)
-    skipped = guest.metadata.annotations.get(WORKLOAD_UPDATE_POLICY) == NEVER
-    if EVICT in plans.methods and not skipped and guest.status.launcher_container_image_version != plans.image:
-        return _evicted(subject)
-    return info(subject, "KeepsLauncher", "runs on with its launcher until it is restarted or migrated")
-
-
-def _evicted(subject: Subject) -> Finding:
+        step = Step("migrate to a launcher of the target", estimates.migration(memory))
+        return info(subject, "WillMigrate", "runs on during the change, then moves to the target's launcher", step)
     step = Step("evict and start with a launcher of the target", estimates.RESTART)
     return info(subject, "WillRestart", "runs on during the change, then is evicted and starts again", step)
 

@@ -37,10 +37,11 @@ class Domain(msgspec.Struct, frozen=True, gc=False):
     machine: MachineType = MachineType()
 
 
-class GuestSpec(msgspec.Struct, frozen=True, gc=False):
+class GuestSpec(msgspec.Struct, frozen=True, rename="camel", gc=False):
     """The spec of a VirtualMachineInstance."""
 
     domain: Domain = Domain()
+    eviction_strategy: str | None = None
 
 
 class ClaimInfo(msgspec.Struct, frozen=True, rename="camel", gc=False):

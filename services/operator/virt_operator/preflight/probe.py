@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections.abc import Iterable
+from datetime import UTC, datetime
 
 from virt_core import logs
 from virt_core.conventions import components
@@ -16,26 +17,33 @@ from virt_core.kube.client import KubeClient
 from virt_core.kube.errors import KubeError, NotFound
 from virt_core.kube.reflector import Reflector
 from virt_core.kube.resource import CONFIG_MAPS, JOBS, PODS
+from virt_core.objects.meta import seconds_since
 
 from virt_operator.preflight import jobs
 from virt_operator.preflight.hardware import BadRecord, parse_record
 from virt_operator.preflight.jobs import Outcome
 from virt_operator.preflight.observed import Hypervisor, ImageTrouble, Target
-from virt_operator.strategy.install_strategy import KEY, BadStrategy, InstallStrategy, from_config_map, name_of
+from virt_operator.strategy.desired import STRATEGY_LABEL
+from virt_operator.strategy.install_strategy import (
+    KEY,
+    BadStrategy,
+    InstallStrategy,
+    from_config_map,
+    is_planned,
+    name_of,
+)
 from virt_operator.strategy.settings import InstallSettings
 from virt_operator.suite.observed import OwnedObject, PodObject
 
 _DEADLINE = 120.0  # seconds in which the images are pulled and run
+_ABANDONED = 600.0  # seconds
 _LOG = 1024 * 1024  # bytes of a launcher's record at most
 _log = logs.bound("virt_operator.preflight.probe")
 
 
 async def probe(client: KubeClient, settings: InstallSettings, *, deadline: float = _DEADLINE) -> Target:
-    """The target's strategy and hypervisor, and its images that do not run.
-
-    Raises:
-        KubeError: the API server refuses the Jobs or does not answer.
-    """
+    """The target's strategy and hypervisor, and its images that do not run."""
+    await _sweep(client, settings.namespace)
     token = secrets.token_hex(4)[:7]
     made = jobs.jobs(settings, token)
     probing = _Probe(client, settings, token)
@@ -43,6 +51,10 @@ async def probe(client: KubeClient, settings: InstallSettings, *, deadline: floa
         for job in made:
             await client.create(JOBS, settings.namespace, job)
         return await probing.run(deadline)
+    except KubeError as error:  # a webhook of others that nobody answers, for example
+        image = settings.image(components.OPERATOR)
+        refusal = ImageTrouble(image, "ImageNotRunning", f"the Job that runs it cannot be created: {error}")
+        return Target(troubles=(refusal,), probed=True)
     finally:
         names = [job["metadata"]["name"] for job in made]
         await _clean(client, settings.namespace, names, name_of(jobs.deployment_id(token)))
@@ -125,6 +137,15 @@ class _Probe:
 
     def _stir(self, _: object) -> None:
         self._stirred.set()
+
+
+async def _sweep(client: KubeClient, namespace: str) -> None:
+    """Delete ConfigMaps that a replica left which was killed while it made a plan. Its Jobs delete themselves."""
+    now = datetime.now(UTC)
+    for body in await client.list(CONFIG_MAPS, namespace, labels=STRATEGY_LABEL):
+        meta = body["metadata"]
+        if is_planned(meta["name"]) and seconds_since(meta.get("creationTimestamp"), now) > _ABANDONED:
+            await _clean(client, namespace, (), meta["name"])
 
 
 async def _clean(client: KubeClient, namespace: str, names: Iterable[str], config_map: str) -> None:
