@@ -14,6 +14,10 @@ from virt_operator.preflight.finding import Finding, Step, Subject, blocking, in
 from virt_operator.preflight.observed import Cluster, Question, Target
 
 NONE, UNKNOWN, INSTALL, UPDATE, ROLLBACK = "None", "Unknown", "Install", "Update", "Rollback"
+_NEWEST = (
+    "a VM that starts with the target's launcher by an alias such as q35 may have a machine type that an older QEMU "
+    "does not know: after a way back it has to be restarted"
+)
 _SECONDS = {
     "InstallStrategy": estimates.PRINT_STRATEGY,
     "Operator": estimates.OPERATOR,
@@ -58,8 +62,9 @@ def judge_suite(cluster: Cluster, question: Question, what: str, nodes: int) -> 
     if what == NONE:
         yield info(subject, "NothingToDo", "the target is installed")
     elif what != UNKNOWN:
-        message = f"{what} to {question.registry}/*:{question.tag}".replace(" to /", " to ")
-        yield info(subject, f"Will{what}", message, *_steps(what, nodes))
+        message = f"{what} to images {question.tag} of {question.registry or 'the default registry'}"
+        stays = _NEWEST if what == UPDATE else ""
+        yield info(subject, f"Will{what}", message, *_steps(what, nodes), irreversible=stays)
     for kind, names in cluster.undecodable.items():
         for name in names:
             namespace, _, own = name.rpartition("/")
