@@ -68,10 +68,11 @@ def jobs(settings: InstallSettings, token: str) -> tuple[Body, Body]:
     }
     images = [_container(settings, components.LAUNCHER, "cat", HYPERVISOR_RECORD)]
     images += [_container(settings, name, _PYTHON, "-c", "") for name in _OTHERS]
-    others: Body = {"automountServiceAccountToken": False, "containers": images}
+    others = pods.placed({"automountServiceAccountToken": False, "containers": images}, settings, settings.workloads)
+    others["nodeSelector"] = {"kubernetes.io/arch": "amd64", **others.get("nodeSelector", {})}  # as launcher pods
     return (
         _job(settings, STRATEGY, token, {**printing, "containers": [container]}),
-        _job(settings, IMAGES, token, pods.placed(others, settings, settings.workloads)),
+        _job(settings, IMAGES, token, others),
     )
 
 
