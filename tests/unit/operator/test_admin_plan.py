@@ -1,0 +1,77 @@
+"""The method Plan of the admin port, over real mTLS: its own rule, its messages, one plan at a time."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import grpc
+import pytest
+from kubevirt.admin.v1 import admin_pb2, admin_pb2_grpc
+from kubevirt.info.v1 import info_pb2
+from virt_core.kube.client import KubeClient
+from virt_core.rpc.authorize import allow
+from virt_core.rpc.errors import Denied, InvalidField
+from virt_core.rpc.identity import Identity
+from virt_core.rpc.peer import Peer
+from virt_core.rpc.port import Contract, listening
+from virt_core.rpc.tls import Certificates
+from virt_operator.admin.servicer import AdminServicer
+
+from tests.support.authorities import Authority
+
+from .suites import OPERATOR
+
+SERVICE = admin_pb2.DESCRIPTOR.services_by_name["AdminService"].full_name
+IDENTITY = Identity.for_process(info_pb2.COMPONENT_OPERATOR, ("kubevirt.info.v1", "kubevirt.admin.v1"))
+
+
+@asynccontextmanager
+async def calling(client: KubeClient, folder: Path, component: str) -> AsyncIterator[tuple[Peer, Any]]:
+    """A caller with the certificate of `component`. virt-api may plan, virt-controller may read."""
+    authority = Authority("suite")
+    own = Certificates(
+        authority.write_leaf(folder / "own", "kubevirt.io:system:virt-operator", "virt-operator.kubevirt.svc")
+    )
+    caller = Certificates(authority.write_leaf(folder / "caller", f"kubevirt.io:system:{component}", "caller"))
+    add = partial(admin_pb2_grpc.add_AdminServiceServicer_to_server, AdminServicer(client, OPERATOR, IDENTITY, own))
+    contract = Contract(SERVICE, add, allow("virt-controller"), {"Plan": allow("virt-api")})
+    async with listening(0, IDENTITY, own, contract, peers=allow("virt-operator")) as port:
+        options = (("grpc.ssl_target_name_override", "virt-operator.kubevirt.svc"),)
+        peer = Peer(f"127.0.0.1:{port}", name="it", credentials=caller.channel_credentials(), options=options)
+        yield peer, admin_pb2_grpc.AdminServiceStub(peer.channel)
+        await peer.close()
+
+
+async def planned(peer: Peer, stub: Any, **request: Any) -> list[admin_pb2.PlanResponse]:
+    stream = peer.stream(stub.Plan, admin_pb2.PlanRequest(**request), idle=30, lifetime=60)
+    return [response async for response in stream]
+
+
+async def test_progress_findings_and_a_summary_are_sent_in_this_order(client: KubeClient, tmp_path: Path) -> None:
+    async with calling(client, tmp_path, "virt-api") as (peer, stub):
+        sent = await planned(peer, stub, tag="v9", registry="registry.example/", offline=True)
+    kinds = [response.WhichOneof("message") for response in sent]
+    assert kinds == ["progress", "progress", "findings", "summary"]
+    assert [finding.reason for finding in sent[2].findings.findings] == ["NotInstalled"]
+    summary = sent[3].summary
+    assert (summary.operation, summary.registry, summary.blocking) == ("Unknown", "registry.example", 1)
+
+
+async def test_who_may_only_read_may_not_plan(client: KubeClient, tmp_path: Path) -> None:
+    async with calling(client, tmp_path, "virt-controller") as (peer, stub):
+        with pytest.raises(Denied):
+            await planned(peer, stub, tag="v9", offline=True)
+        await stub.GetStatus(admin_pb2.GetStatusRequest(), timeout=10)
+
+
+async def test_a_plan_without_a_tag_is_refused_with_the_field(client: KubeClient, tmp_path: Path) -> None:
+    async with calling(client, tmp_path, "virt-api") as (peer, stub):
+        with pytest.raises(InvalidField) as refused:
+            await planned(peer, stub)
+        assert refused.value.field == "tag"
+        with pytest.raises(grpc.aio.AioRpcError):
+            await stub.GetStatus(admin_pb2.GetStatusRequest(), timeout=10)
