@@ -1,7 +1,7 @@
 """How long each part of a change usually takes, in seconds. Pure.
 
-Measured on a cluster of two nodes with the images present (`make bench`, tests/e2e/test_upgrade.py), rounded up. Larger
-images, slower disks or a busy API server take longer: an estimate is no promise.
+Rough figures for a small cluster with the images present; only WITHOUT_HANDLER was measured (tests/e2e/test_upgrade.py).
+Larger images, slower disks or a busy API server take longer: an estimate is no promise.
 """
 
 from __future__ import annotations
