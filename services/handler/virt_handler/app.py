@@ -8,6 +8,7 @@ from contextlib import AsyncExitStack
 from kubevirt.info.v1 import info_pb2
 from virt_core import aio
 from virt_core.conventions import components
+from virt_core.conventions.handler_probe import MACHINE_PROBE
 from virt_core.kube.client import KubeClient
 from virt_core.kube.configuration import ConfigurationCache
 from virt_core.kube.events import EventRecorder
@@ -32,6 +33,8 @@ from virt_handler.own_vmis import OwnVmis
 from virt_handler.reconcile import Machines
 from virt_handler.service.commands import Commands
 from virt_handler.service.consoles import Consoles
+from virt_handler.service.probes import ProbeService
+from virt_handler.service.probes import contract as probe_contract
 from virt_handler.service.servicer import HandlerService, contract
 from virt_handler.settings import Settings
 from virt_handler.start import Started
@@ -68,7 +71,8 @@ async def run(settings: Settings, stopping: asyncio.Event, started: Started) -> 
             migrations=MigrationExecutor(client, vmis.rewrote),
         )
         started.metrics = machines.metrics
-        identity = Identity.for_process(info_pb2.COMPONENT_HANDLER, ("kubevirt.info.v1", "kubevirt.handler.v1"))
+        contracts = ("kubevirt.info.v1", "kubevirt.handler.v1")
+        identity = Identity.for_process(info_pb2.COMPONENT_HANDLER, contracts, frozenset({MACHINE_PROBE}))
         serving, tun_offered = asyncio.Event(), asyncio.Event()
         own = NodeCertificate(
             client,
@@ -80,6 +84,7 @@ async def run(settings: Settings, stopping: asyncio.Event, started: Started) -> 
         )
 
         service = HandlerService(settings.node, vmis, Consoles(folders), Commands(machines.link_of))
+        probe_service = ProbeService(settings.node, vmis, machines.link_in)
 
         async def rpc() -> None:
             await own.ready.wait()
@@ -88,6 +93,7 @@ async def run(settings: Settings, stopping: asyncio.Event, started: Started) -> 
                 identity,
                 Certificates(settings.certificates, settings.trust),
                 contract(service),
+                probe_contract(probe_service),
                 peers=allow(components.OPERATOR, components.API),
                 serving=serving,
             )

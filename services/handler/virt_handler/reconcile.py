@@ -103,7 +103,11 @@ class Machines:
     def link_of(self, vmi: VirtualMachineInstance) -> MachineLink | None:
         """The link to the launcher that runs the VMI; None if there is none."""
         pod_uid = counting_pod(vmi, self._node)
-        linked = self._links.get((vmi.metadata.uid, pod_uid)) if pod_uid is not None else None
+        return self.link_in(vmi, pod_uid) if pod_uid is not None else None
+
+    def link_in(self, vmi: VirtualMachineInstance, pod_uid: str) -> MachineLink | None:
+        """The link to the VMI's launcher in that pod; None if there is none."""
+        linked = self._links.get((vmi.metadata.uid, pod_uid))
         return linked.link if linked is not None else None
 
     async def _reconcile(self, group: asyncio.TaskGroup, key: Key) -> None:

@@ -1,1 +1,1 @@
-"""The gRPC service for virt-api: consoles as byte streams, commands and queries for launchers."""
+"""The gRPC services for virt-api (consoles as byte streams, commands and queries for launchers) and virt-operator."""
