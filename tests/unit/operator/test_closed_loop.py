@@ -32,7 +32,8 @@ from virt_operator.suite.plan import Plan
 from virt_operator.suite.spec import install_settings
 
 from .administrator import follow
-from .world import FOREIGN, NODES, World, printed
+from .releases import printed
+from .world import FOREIGN, NODES, World
 
 pytestmark = pytest.mark.exhaustive
 
@@ -65,6 +66,8 @@ ACTS: dict[str, Callable[[World, Any], None]] = {
     "node": lambda world, name: world.dies_or_returns(name),
     "unready": lambda world, component: world.fails_or_recovers(component),
     "failing": lambda world, count: world.fail(count),
+    "broken": lambda world, release: world.probes.break_or_mend(release),
+    "pace": lambda world, pace: world.ask(upgradeStrategy=pace),
 }
 """What somebody does."""
 
@@ -74,6 +77,8 @@ def acts(kind: str, *values: Any) -> list[tuple[str, Any]]:
     return [(kind, value) for value in values or (None,)]
 
 
+PACES = (None, {"paused": True}, {"canary": 0, "waveSize": "100%"}, {"pauseBetweenWaves": "3m"})
+
 STEPS = st.one_of(
     st.tuples(st.just("drift"), st.lists(st.integers(0, 100_000), min_size=1, max_size=6)),
     st.sampled_from(acts("tag", "v1.2.3", "prod-41", "v1.2.0", "blue", None)),
@@ -82,6 +87,7 @@ STEPS = st.one_of(
     st.sampled_from([*acts("patches", [], [PATCH], [NOWHERE]), *acts("replicas", None, 1, 3)]),
     st.sampled_from([*acts("node", *NODES), *acts("unready", "virt-api", "virt-controller", "virt-handler")]),
     st.sampled_from([*acts("failing", 1, 2, 5), *acts("broken authority"), *acts("restore")]),
+    st.sampled_from([*acts("broken", "v1.3.0", "v1.2.0", "v1.2.3"), *acts("pace", *PACES)]),
     st.sampled_from([*acts("delete"), *acts("create"), *acts("create"), *acts("foreign"), *acts("foreign")]),
 )
 PASSES = st.lists(st.sampled_from((None, None, 0, 1, 5, 20)), max_size=4)

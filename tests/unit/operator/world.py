@@ -35,16 +35,24 @@ from virt_operator.reconcile.inventory import Inventory
 from virt_operator.reconcile.repaired import Repaired
 from virt_operator.reconcile.status import status_of
 from virt_operator.settings import Settings
-from virt_operator.strategy.install_strategy import InstallStrategy, strategy_of, to_config_map
-from virt_operator.strategy.job import DEPLOYMENT_ID, INSTALL_SETTINGS
 from virt_operator.strategy.operator_objects import operator_objects
 from virt_operator.strategy.ref import KINDS, MANAGED_BY_OPERATOR, Body, Ref
 from virt_operator.strategy.settings import InstallSettings
 from virt_operator.suite.actions import Action
 from virt_operator.suite.lost_status import recovered
-from virt_operator.suite.observed import Comparison, NodeObject, Observed, OwnedObject, PodObject, SuiteObject
+from virt_operator.suite.observed import (
+    Comparison,
+    Fault,
+    NodeObject,
+    Observed,
+    OwnedObject,
+    PodObject,
+    SuiteObject,
+)
 from virt_operator.suite.plan import Plan
 
+from .probed_handlers import ProbedHandlers
+from .releases import config_map_of, release_of
 from .strangers import edit
 from .suites import HELD, INSTALL, OPERATOR
 
@@ -57,25 +65,6 @@ FOREIGN = "kubevirt-of-a-newer-release"
 """Name of an object that this operator may not delete."""
 
 
-def release_of(tag: str) -> str:
-    """The release behind a tag: tags are names."""
-    return {"prod-41": "v1.3.0", "blue": "v1.2.0"}.get(tag, tag)
-
-
-def printed(settings: InstallSettings, deployment_id: str) -> InstallStrategy:
-    """What the image of a release prints; of the definitions only what the operator looks at."""
-    strategy = strategy_of(settings, deployment_id, release_of(settings.tag))
-    return msgspec.structs.replace(strategy, objects=[_lean(body) for body in strategy.objects])
-
-
-def _lean(body: Body) -> Body:
-    if body["kind"] != "CustomResourceDefinition":
-        return body
-    schema = {"openAPIV3Schema": {"type": "object", "x-kubernetes-preserve-unknown-fields": True}}
-    versions = [{**version, "schema": schema} for version in body["spec"]["versions"]]
-    return {**body, "spec": {**body["spec"], "versions": versions}}
-
-
 @dataclass
 class World:
     """The cluster, and the operator's memory of what it compared and repaired."""
@@ -83,6 +72,10 @@ class World:
     server: FakeApiServer
     client: KubeClient
     operator: Settings = OPERATOR
+    nodes: tuple[str, ...] = NODES
+    kinds: tuple[str, ...] = ()
+    """The only kinds of objects of each release, for the speed of a test; () stands for all."""
+
     dead: set[str] = field(default_factory=set)
     unready: set[str] = field(default_factory=set)
     """Names of components whose pods do not become ready."""
@@ -91,6 +84,7 @@ class World:
     """Of so many next writes of the operator the API server answers 500."""
 
     offset: timedelta = timedelta(0)
+    probes: ProbedHandlers = field(default_factory=ProbedHandlers)
     comparisons: dict[Ref, Comparison] = field(default_factory=dict)
     repairs: Repaired = field(init=False)
     outages_since: dict[str, datetime] = field(default_factory=dict)
@@ -108,7 +102,7 @@ class World:
         self._put_operator(INSTALL)
         self.server.fault = self._fault
         # The executor knows this one as its inventory.
-        self.executor = Executor(self.client, cast(Inventory, self), self.authority, "kubevirt")
+        self.executor = Executor(self.client, cast(Inventory, self), self.authority, self.probes, "kubevirt")
 
     def _fault(self, method: str, place: Place) -> None:
         if method == "DELETE" and place.name == FOREIGN:
@@ -124,6 +118,9 @@ class World:
 
     def compared(self, ref: Ref, comparison: Comparison) -> None:
         self.comparisons[ref] = comparison
+
+    def probed(self, uid: str, began: datetime, fault: Fault | None) -> None:
+        self.probes.probed(uid, self.now, fault)
 
     # What the operator sees.
 
@@ -169,7 +166,7 @@ class World:
             suite=recovered(suite, owned) if suite is not None else None,
             owned=owned,
             pods=pods,
-            nodes={name: self._node(name) for name in NODES},
+            nodes={name: self._node(name) for name in self.nodes},
             authority=able,
             authority_version=self.authority.version,
             authority_invalid=self.authority.invalid,
@@ -178,6 +175,7 @@ class World:
             held=HELD,
             compared=self.comparisons,
             repairs=self.repairs.by_ref,
+            probes=self.probes.by_uid,
         )
         self.outages_since = since(self.outages_since, outages(observed), observed.now)
         return replace(observed, outages_since=self.outages_since)
@@ -212,7 +210,7 @@ class World:
         tag = last.partition(":")[2]
         if (registry, tag) != (self.operator.registry, self.operator.tag):
             self.operator = replace(self.operator, registry=registry, tag=tag, release=release_of(tag))
-            self.comparisons, self.repairs = {}, Repaired(lambda: self.now)
+            self.comparisons, self.probes.by_uid, self.repairs = {}, {}, Repaired(lambda: self.now)
 
     # Everybody else.
 
@@ -234,10 +232,7 @@ class World:
         for body in self._select(Place.parse(KINDS["Job"].path("kubevirt"))):
             if body.get("status"):
                 continue
-            env = body["spec"]["template"]["spec"]["containers"][0]["env"]
-            values = {variable["name"]: variable.get("value", "") for variable in env}
-            settings = InstallSettings.from_json(values[INSTALL_SETTINGS])
-            made = to_config_map(printed(settings, values[DEPLOYMENT_ID]), settings)
+            made = config_map_of(body, self.kinds)
             self._remove_if_there(Ref("ConfigMap", "kubevirt", made["metadata"]["name"]))
             self.server.put(KINDS["ConfigMap"].path("kubevirt"), made)
             self._status(Ref("Job", "kubevirt", body["metadata"]["name"]), {"conditions": [_condition("Complete")]})
@@ -251,7 +246,7 @@ class World:
         if live is None:
             return
         there = {pod.node for pod in self.handlers}
-        for node in set(NODES) - there - self.dead:
+        for node in set(self.nodes) - there - self.dead:
             self._make_handler(node, live)
         ready = "False" if "virt-handler" in self.unready else "True"
         for pod in self.handlers:
@@ -259,7 +254,7 @@ class World:
                 conditions = [{"type": "Ready", "status": ready}]
                 self.server.patch(PODS.path("kubevirt", pod.metadata.name), {"status": {"conditions": conditions}})
         count = sum(pod.ready and pod.node not in self.dead for pod in self.handlers)
-        status = {"desiredNumberScheduled": len(NODES), "numberReady": count}
+        status = {"desiredNumberScheduled": len(self.nodes), "numberReady": count}
         self._status(ref, {"observedGeneration": live.metadata.generation, **status})
 
     def _make_handler(self, node: str, live: OwnedObject) -> None:
@@ -279,6 +274,11 @@ class World:
         """The user changes the spec; None removes a field."""
         if self.suite is not None:
             self.server.patch(KUBEVIRTS.path("kubevirt", "kubevirt"), {"spec": fields})
+
+    def annotate(self, name: str, value: str) -> None:
+        """The user sets an annotation."""
+        if self.suite is not None:
+            self.server.patch(KUBEVIRTS.path("kubevirt", "kubevirt"), {"metadata": {"annotations": {name: value}}})
 
     def delete(self) -> None:
         """The user deletes the KubeVirt object."""
@@ -350,8 +350,9 @@ class World:
         self.failing = writes
 
     def calm(self) -> None:
-        """Nothing is wrong any more."""
-        self.dead, self.unready, self.failing = set(), set(), 0
+        """Nothing is wrong any more, and nobody holds anything back."""
+        self.dead, self.unready, self.failing, self.probes.broken = set(), set(), 0, set()
+        self.ask(upgradeStrategy=None)
 
     def _status(self, ref: Ref, status: Body) -> None:
         before = self.server.store.get(_of(ref)).get("status", {})

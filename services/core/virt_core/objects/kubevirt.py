@@ -131,11 +131,57 @@ class Waiting(msgspec.Struct, frozen=True, rename="camel"):
     """RFC 3339."""
 
 
+class Wave(msgspec.Struct, frozen=True, rename="camel"):
+    """The nodes whose virt-handler is being replaced, or was replaced last."""
+
+    number: int
+    """1 is the first, the canary."""
+
+    template: str
+    """Hash of the pods' template: a wave of another one does not count."""
+
+    nodes: list[str]
+    since: str
+    """When it began, RFC 3339."""
+
+    proven: str = ""
+    """When every handler of it had passed its probes, RFC 3339; "" before."""
+
+
+class Stopped(msgspec.Struct, frozen=True, rename="camel"):
+    """Why an update or a rollback went back by itself. It is not tried again before somebody asks for it."""
+
+    target: str
+    """The target's deployment ID."""
+
+    version: str
+    release: str
+    operation: str
+    """ "Update" or "Rollback"."""
+
+    component: str
+    """For example "virt-handler"."""
+
+    object: str
+    """What failed its probe, for example "node node1"."""
+
+    probe: str
+    message: str
+    at: str
+    """RFC 3339."""
+
+    retry: str = ""
+    """Value of the annotation that asks for another try, at that time."""
+
+    nodes: list[str] = []
+    """The nodes of the wave."""
+
+
 class Upgrade(msgspec.Struct, frozen=True, rename="camel"):
-    """The operation in progress. Not a field of KubeVirt's API."""
+    """The operation in progress, or the one that has stopped. Not a field of KubeVirt's API."""
 
     operation: str
-    """ "Install", "Update", "Rollback" or "Removal"."""
+    """ "Install", "Update", "Rollback", "Removal" or "Stopped"."""
 
     step: str
     since: str
@@ -145,6 +191,11 @@ class Upgrade(msgspec.Struct, frozen=True, rename="camel"):
     from_version: str = ""
     to_version: str = ""
     waiting_for: list[Waiting] = []
+    paused_since: str = ""
+    """RFC 3339; "" while it is not paused."""
+
+    wave: Wave | None = None
+    stopped: Stopped | None = None
 
 
 class Generation(msgspec.Struct, frozen=True, rename="camel"):

@@ -6,6 +6,7 @@ The objects themselves show their release, so an update that is cancelled halfwa
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 
 from virt_core.conventions import components
 
@@ -13,11 +14,12 @@ from virt_operator.change import renewals, rollout
 from virt_operator.change.objects import Gate, ObjectState, brought
 from virt_operator.change.orphans import orphans
 from virt_operator.change.situation import Progress, Situation
+from virt_operator.change.waves import waves
 from virt_operator.strategy.install_strategy import is_planned, name_of
 from virt_operator.strategy.ref import DEFINED, WORKLOADS, Ref
 from virt_operator.strategy.trust import REGISTRATIONS
 from virt_operator.suite import permissions
-from virt_operator.suite.actions import Action, Delete, WaitFor
+from virt_operator.suite.actions import Delete, DeletePod, WaitFor
 
 _LEFT = "left behind: not part of this release, and virt-operator may not delete it; delete it with kubectl, or update"
 
@@ -37,11 +39,13 @@ def component(name: str) -> Callable[[Situation, Progress], Progress]:
         def gate(state: ObjectState) -> str | None:
             # The kubelet retries pods with a missing Secret with growing delays, so create the Secret first.
             secret = renewals.missing(situation.observed, state.body)
-            return f"Secret {secret} is being made" if secret is not None else _held(situation, earlier)
+            if secret is not None:
+                return f"Secret {secret} is being made"
+            return _held(situation, earlier) or (situation.held if not situation.has_begun(state.live) else "") or None
 
         states = [state for state in situation.objects if state.ref.kind in WORKLOADS and state.ref.name == name]
         written = _brought(situation, states, gate)
-        return written.and_then(_replaced(situation, states))
+        return _joined(written, _replaced(situation, states))
 
     return run
 
@@ -139,16 +143,35 @@ def _is_virt_api(ref: Ref) -> bool:
 
 
 def _replaced(situation: Situation, states: Iterable[ObjectState]) -> Progress:
-    """The next pod of an OnDelete DaemonSet to delete, and the pods on unreachable nodes."""
-    actions: list[Action] = []
-    later: list[WaitFor] = []
+    """The next pods of an OnDelete DaemonSet to delete, and the pods on unreachable nodes."""
+    found = Progress()
     for state in states:
         if state.ref.kind != "DaemonSet" or state.difference is not None:
             continue
+        if situation.in_waves:
+            found = found.and_then(waves(situation, state))
+        elif state.unready is not None:
+            found = found.and_then(Progress(tuple(_next_pods(situation, state))))
         template_hash = rollout.template_hash_of(state.body)
-        if state.unready is not None:
-            found = rollout.replace_one(state.ref.name, situation.observed, template_hash)
-            actions += [found] if found is not None else []
         left = rollout.left_for_later(state.ref.name, situation.observed, template_hash)
-        later += [WaitFor(str(state.ref), why) for why in left]
-    return Progress(tuple(actions), later=tuple(later))
+        found = found.and_then(Progress(later=tuple(WaitFor(str(state.ref), why) for why in left)))
+    return found
+
+
+def _next_pods(situation: Situation, state: ObjectState) -> list[DeletePod]:
+    """One after another for a repair. On the way back of a change that has stopped: first all of the wave that failed,
+    then as many at once as in a wave."""
+    name, observed, template_hash = state.ref.name, situation.observed, rollout.template_hash_of(state.body)
+    if situation.stopped is None:
+        return rollout.next_pods(name, observed, template_hash)
+    at_once = situation.pace.size(2, len(rollout.pods_of(name, observed.pods)))
+    return rollout.next_pods(name, observed, template_hash, at_once, situation.stopped.nodes)
+
+
+def _joined(written: Progress, replaced: Progress) -> Progress:
+    """Both, with one wait for each object."""
+    reasons: dict[str, list[str]] = {}
+    for wait in (*written.waits, *replaced.waits):
+        reasons.setdefault(wait.what, []).append(wait.why)
+    both = written.and_then(replaced)
+    return replace(both, waits=tuple(WaitFor(what, "; ".join(whys)) for what, whys in reasons.items()))

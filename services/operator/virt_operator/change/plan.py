@@ -13,9 +13,9 @@ from datetime import datetime
 from msgspec import structs
 from virt_core.conventions.webhooks import OPERATOR_VALIDATOR
 
-from virt_operator.change import renewals, strategies
+from virt_operator.change import renewals, stopping, strategies
 from virt_operator.change.objects import next_repair
-from virt_operator.change.situation import Progress, Situation, lacking
+from virt_operator.change.situation import PAUSED_BY, Progress, Situation, lacking
 from virt_operator.change.steps import BACKWARD, CERTIFICATES, FORWARD, OBJECTS_BACKWARD, walk
 from virt_operator.change.strategies import Search
 from virt_operator.customization.customize import customized, standing
@@ -30,6 +30,7 @@ from virt_operator.suite.actions import Delete, WaitFor
 from virt_operator.suite.observed import Observed, SuiteObject
 from virt_operator.suite.plan import Plan
 from virt_operator.suite.spec import RefusedSpec, deploys_common_instancetypes, install_settings
+from virt_operator.suite.upgrade_strategy import pace_of
 
 
 def plan(observed: Observed, operator: Settings) -> Plan:
@@ -44,8 +45,8 @@ def plan(observed: Observed, operator: Settings) -> Plan:
     if suite.metadata.deletion_timestamp is not None:
         return with_upkeep(observed, plan_removal(observed, suite, operator), operator)
     try:
-        settings, patches = install_settings(suite.spec, operator), patches_of(suite.spec)
-        return _towards(_situation(observed, suite, operator, settings, patches), patches)
+        requested, patches = install_settings(suite.spec, operator), patches_of(suite.spec)
+        return _towards(_situation(observed, suite, operator, requested, patches), requested, patches)
     except RefusedSpec as refused:
         repairs, due = _repairs(Situation(observed, suite, operator, Search(None), None), None)
         return Plan(repairs.actions, repairs.waits, repairs.later, refused=refused, next_deadline=due)
@@ -60,13 +61,15 @@ def with_upkeep(observed: Observed, decided: Plan, operator: Settings) -> Plan:
 
 
 def _situation(
-    observed: Observed, suite: SuiteObject, operator: Settings, settings: InstallSettings, patches: Sequence[Patch]
+    observed: Observed, suite: SuiteObject, operator: Settings, requested: InstallSettings, patches: Sequence[Patch]
 ) -> Situation:
+    stopped = stopping.standing(suite, requested)
+    settings = stopping.coming_back(suite, requested) if stopped is not None else requested
     search = strategies.search(observed, settings)
     if search.strategy is not None:
         objects = customized(_wanted(search.strategy, suite), patches)
         search = replace(search, strategy=structs.replace(search.strategy, objects=objects))
-    return Situation(observed, suite, operator, search, settings)
+    return Situation(observed, suite, operator, search, settings, pace_of(suite.spec), stopped)
 
 
 def _wanted(strategy: InstallStrategy, suite: SuiteObject) -> list[Body]:
@@ -75,7 +78,7 @@ def _wanted(strategy: InstallStrategy, suite: SuiteObject) -> list[Body]:
     return [body for body in strategy.objects if bundle or body["kind"] not in DEFINED]
 
 
-def _towards(situation: Situation, patches: Sequence[Patch]) -> Plan:
+def _towards(situation: Situation, requested: InstallSettings, patches: Sequence[Patch]) -> Plan:
     observed = situation.observed
     forward = situation.ordered and not situation.backward
     walked = walk(FORWARD if forward else BACKWARD, situation)
@@ -93,11 +96,14 @@ def _towards(situation: Situation, patches: Sequence[Patch]) -> Plan:
         actions,
         waits,
         walked.progress.later,
-        situation.settings,
+        requested,
         release=found.release if found is not None else "",
         created=walked.stopped_at is None and not any(state.difference for state in situation.objects),
-        next_deadline=min(filter(None, (due, next_repair(observed))), default=None),
+        next_deadline=min(filter(None, (due, next_repair(observed), walked.progress.deadline)), default=None),
         operation=situation.operation,
+        wave=walked.progress.wave,
+        stopped=situation.stopped or walked.progress.stopped,
+        paused=situation.held if any(PAUSED_BY in wait.why for wait in waits) else "",
         missing=situation.lacking if found is not None else "",
     )
 

@@ -5,7 +5,7 @@ Called by change/objects.py, change/object_steps.py and, for the reasons only, b
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Any
 
 from virt_core.conventions import labels
@@ -42,13 +42,13 @@ def _deployment_not_ready(live: OwnedObject, pods: list[PodObject]) -> str | Non
 
 def _daemon_set_not_ready(live: OwnedObject, observed: Observed, name: str, template_hash: str) -> str | None:
     """Unreachable nodes do not count, because nobody knows when they return."""
-    status, here = live.status, _reachable(name, observed)
+    status, here = live.status, reachable(name, observed)
     # The DaemonSet's controller does not count pods of deleted nodes either.
     away = {pod.node for pod in _unreachable(name, observed) if pod.node in observed.nodes}
     wanted = max(0, status.get("desiredNumberScheduled", 0) - len(away))
     # With customized tolerations a DaemonSet may not count unreachable nodes, so the pods are checked as well.
     ready = min(status.get("numberReady", 0), max(0, wanted - sum(not pod.ready for pod in here)))
-    return _still(not _old(here, template_hash), ready, wanted, _trouble(live, here))
+    return _still(not outdated(here, template_hash), ready, wanted, _trouble(live, here))
 
 
 def _still(settled: bool, ready: int, wanted: int, details: str) -> str | None:
@@ -62,25 +62,28 @@ def pods_of(component: str, pods: Iterable[PodObject]) -> list[PodObject]:
     return [pod for pod in pods if pod.metadata.labels.get(labels.APP) == component]
 
 
-def replace_one(component: str, observed: Observed, template_hash: str) -> DeletePod | None:
-    """The next old pod of a DaemonSet to delete: unready pods first, others only if all pods are ready. Pods on
-    unreachable nodes are ignored and not deleted."""
-    here = _reachable(component, observed)
-    if any(pod.metadata.deletion_timestamp for pod in here):
-        return None
-    old = _old(here, template_hash)
-    broken = [pod for pod in old if not pod.ready]
-    if not broken and not all(pod.ready for pod in here):
-        return None
-    for pod in broken or old:
-        return DeletePod(pod.metadata.name, pod.metadata.uid, "made from an older template")
-    return None
+def next_pods(
+    component: str, observed: Observed, template_hash: str, at_once: int = 1, urgent: Collection[str] = ()
+) -> list[DeletePod]:
+    """The next old pods of a DaemonSet to delete: all on `urgent` nodes, otherwise `at_once`, unready ones first,
+    others only if all pods are ready. Pods on unreachable nodes are ignored and not deleted."""
+    here = reachable(component, observed)
+    old = outdated(here, template_hash)
+    chosen = [pod for pod in old if pod.node in urgent and pod.metadata.deletion_timestamp is None]
+    if not chosen:
+        if any(pod.metadata.deletion_timestamp for pod in here):
+            return []
+        broken = [pod for pod in old if not pod.ready]
+        if not broken and not all(pod.ready for pod in here):
+            return []
+        chosen = (broken or old)[:at_once]
+    return [DeletePod(pod.metadata.name, pod.metadata.uid, "made from an older template") for pod in chosen]
 
 
 def left_for_later(component: str, observed: Observed, template_hash: str) -> list[str]:
     """Messages about pods on unreachable nodes. No step waits for them."""
     there = [pod for pod in _unreachable(component, observed) if pod.node in observed.nodes]
-    old = {pod.node for pod in _old(there, template_hash)}
+    old = {pod.node for pod in outdated(there, template_hash)}
     new = {pod.node for pod in there} - old
     found = [_later(old, "old pod", "will be replaced when", "will be replaced when")] if old else []
     return found + ([_later(new, "pod", "does not count until", "do not count until")] if new else [])
@@ -94,7 +97,8 @@ def _later(nodes: set[str], what: str, singular: str, many: str) -> str:
     return f"the {what}s on {len(names)} nodes ({listed}) {many} the nodes are back"
 
 
-def _reachable(component: str, observed: Observed) -> list[PodObject]:
+def reachable(component: str, observed: Observed) -> list[PodObject]:
+    """The pods of a component on reachable nodes, or on none yet."""
     return [pod for pod in pods_of(component, observed.pods) if observed.node_trouble(pod) is None]
 
 
@@ -114,7 +118,8 @@ def _replicas(live: OwnedObject) -> int:
     return replicas
 
 
-def _old(pods: Iterable[PodObject], template_hash: str) -> list[PodObject]:
+def outdated(pods: Iterable[PodObject], template_hash: str) -> list[PodObject]:
+    """The pods of another template, by name."""
     old = [pod for pod in pods if pod.metadata.annotations.get(TEMPLATE_HASH) != template_hash]
     return sorted(old, key=lambda pod: pod.metadata.name)
 

@@ -8,7 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import datetime
 from functools import cached_property
+
+from virt_core.objects.kubevirt import Stopped, Wave
+from virt_core.objects.meta import rfc3339
 
 from virt_operator.certificates.plan import Due
 from virt_operator.change import renewals
@@ -22,7 +26,12 @@ from virt_operator.strategy.ref import WORKLOADS, Body
 from virt_operator.strategy.settings import InstallSettings
 from virt_operator.suite import permissions
 from virt_operator.suite.actions import Action, WaitFor
-from virt_operator.suite.observed import Observed, SuiteObject
+from virt_operator.suite.observed import Observed, OwnedObject, SuiteObject
+from virt_operator.suite.upgrade_strategy import DEFAULT, PAUSED, Pace
+
+CHANGES = ("Update", "Rollback")
+PAUSED_BY = f"paused by {PAUSED}"
+"""How the reason of a wait begins that an administrator has asked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,9 +43,25 @@ class Progress:
     later: tuple[WaitFor, ...] = ()
     """What remains to be done later, for example when a node is back. Nothing waits for it."""
 
+    wave: Wave | None = None
+    """The current wave, if it changes."""
+
+    stopped: Stopped | None = None
+    """Why the change stops."""
+
+    deadline: datetime | None = None
+    """When a further pass is due."""
+
     def and_then(self, later: Progress) -> Progress:
         """Both, this one first."""
-        return Progress((*self.actions, *later.actions), (*self.waits, *later.waits), (*self.later, *later.later))
+        return Progress(
+            (*self.actions, *later.actions),
+            (*self.waits, *later.waits),
+            (*self.later, *later.later),
+            later.wave or self.wave,
+            self.stopped or later.stopped,
+            min(filter(None, (self.deadline, later.deadline)), default=None),
+        )
 
 
 @dataclass(frozen=True)
@@ -49,6 +74,10 @@ class Situation:
     search: Search
     settings: InstallSettings | None
     """The requested settings; None while the installed strategy is being repaired."""
+
+    pace: Pace = DEFAULT
+    stopped: Stopped | None = None
+    """Why the requested change has stopped. Then the strategy is the installed one, which comes back."""
 
     @property
     def strategy(self) -> InstallStrategy:
@@ -98,8 +127,30 @@ class Situation:
         the strategy is printed."""
         if self.search.strategy is None:
             return False
+        if self.stopped is not None:
+            return self.stopped.operation == "Update"
         releases = self.others or (self.suite.status.observed_release,)
         return any(is_older(self.strategy.release, release) for release in releases)
+
+    @property
+    def in_waves(self) -> bool:
+        """Whether handlers are replaced wave after wave, each proven before the next. Not on the way back of a change
+        that has stopped, which must not be stopped again."""
+        return self.operation in CHANGES and self.stopped is None
+
+    def has_begun(self, live: OwnedObject | None) -> bool:
+        """Whether a workload is of the strategy already."""
+        identifier = live.metadata.annotations.get(STRATEGY_IDENTIFIER) if live is not None else None
+        return identifier == self.strategy.deployment_id
+
+    @property
+    def held(self) -> str:
+        """Why nothing further of a change begins: an administrator has paused it; "" otherwise."""
+        if not self.pace.paused or not self.in_waves:
+            return ""
+        upgrade = self.suite.status.upgrade
+        since = upgrade.paused_since if upgrade is not None else ""
+        return f"{PAUSED_BY} since {since or rfc3339(self.observed.now)}"
 
     @cached_property
     def lacking(self) -> str:

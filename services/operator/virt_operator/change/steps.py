@@ -15,6 +15,7 @@ from virt_core.conventions.labels import KUBEVIRT_FINALIZER
 
 from virt_operator.change import object_steps, renewals, succession
 from virt_operator.change.situation import Progress, Situation
+from virt_operator.strategy.ref import WORKLOADS
 from virt_operator.suite.actions import AddFinalizer, WaitFor
 
 
@@ -58,14 +59,30 @@ def _permissions(situation: Situation, _: Progress) -> Progress:
     return Progress(waits=(WaitFor("permissions of virt-operator", situation.lacking),))
 
 
+def _pause(situation: Situation, _: Progress) -> Progress:
+    """Hold a change of which no component is there yet. Later it is held between components and waves."""
+    workloads = (live for ref, live in situation.observed.owned.items() if ref.kind in WORKLOADS)
+    if not situation.held or any(situation.has_begun(live) for live in workloads):
+        return Progress()
+    return Progress(waits=(WaitFor("KubeVirt object", situation.held),))
+
+
 def _operator_first(situation: Situation, _: Progress) -> Progress:
-    return _moved(situation) if succession.goes_first(situation.strategy, situation.operator) else Progress()
+    # The operator stays when a change has stopped: an older one might try it again.
+    if situation.stopped is not None or not succession.goes_first(situation.strategy, situation.operator):
+        return Progress()
+    return _moved(situation)
 
 
 def _operator_last(situation: Situation, earlier: Progress) -> Progress:
-    if earlier.actions or earlier.waits or succession.goes_first(situation.strategy, situation.operator):
+    if situation.stopped is not None or succession.goes_first(situation.strategy, situation.operator):
         return Progress()
-    return _moved(situation)
+    if earlier.actions or earlier.waits:
+        return Progress()
+    moved = _moved(situation)
+    if moved.waits and situation.held:
+        return Progress(waits=tuple(replace(wait, why=situation.held) for wait in moved.waits))
+    return moved
 
 
 def _moved(situation: Situation) -> Progress:
@@ -89,6 +106,7 @@ _BEFORE = (
     Step("Finalizer", _finalizer, first=True),
     Step("InstallStrategy", _install_strategy, first=True),
     Step("Permissions", _permissions, first=True),
+    Step("Pause", _pause, first=True),
     Step("Operator", _operator_first, first=True),
 )
 CERTIFICATES = Step("Certificates", _certificates, first=True)

@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable
 
+import grpc
 from virt_core.conventions.component_pod import RPC_PORT
 from virt_core.rpc.errors import RpcError
 from virt_core.rpc.peer import Peer
@@ -44,11 +45,8 @@ async def ask_all(
     async def ask(pod: SuitePod) -> Answer:
         if not pod.address:
             return Answer(pod, None, "the pod has no address yet")
-        address = f"[{pod.address}]" if ":" in pod.address else pod.address
-        # The target is an address, but the certificate must name the component, a handler's also its node.
-        options = (("grpc.ssl_target_name_override", pod.server_name or f"{pod.component}.{namespace}.svc"),)
         async with turns:
-            peer = Peer(f"{address}:{port}", name=pod.name, credentials=credentials, options=options)
+            peer = peer_of(pod, credentials, namespace, port)
             try:
                 info = await peer.negotiate(deadline, patient=False)
             except RpcError as error:
@@ -60,3 +58,11 @@ async def ask_all(
     async with asyncio.TaskGroup() as group:
         tasks = [group.create_task(ask(pod), name=f"question to {pod.name}") for pod in pods]
     return tuple(task.result() for task in tasks)
+
+
+def peer_of(pod: SuitePod, credentials: grpc.ChannelCredentials, namespace: str, port: int = RPC_PORT) -> Peer:
+    """A channel to a pod that has an address."""
+    address = f"[{pod.address}]" if ":" in pod.address else pod.address
+    # The target is an address, but the certificate must name the component, a handler's also its node.
+    options = (("grpc.ssl_target_name_override", pod.server_name or f"{pod.component}.{namespace}.svc"),)
+    return Peer(f"{address}:{port}", name=pod.name, credentials=credentials, options=options)

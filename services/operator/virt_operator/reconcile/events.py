@@ -12,7 +12,8 @@ from virt_core.objects.kubevirt import KubeVirtStatus
 from virt_core.objects.meta import Condition, condition_of
 
 _NONE = Condition("", "")
-_WARNINGS = ("ComponentsNotReady", "DeploymentFailed")
+_PAUSED = "UpgradePaused"
+_WARNINGS = ("ComponentsNotReady", "DeploymentFailed", "UpgradeStopped")
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +53,8 @@ def _doing(old: KubeVirtStatus, new: KubeVirtStatus, now: Condition) -> str:
         case "DeploymentInProgress":
             return f"installing {new.target_kube_virt_version}"
         case "UpdateInProgress":
-            return f"begun: {_step(new, new)}"
+            verb = "continued" if _condition(old, "Available").reason == _PAUSED else "begun"
+            return f"{verb}: {_step(new, new)}"
         case "AllComponentsReady":
             return _done(old, new)
         case "DeletionInProgress":

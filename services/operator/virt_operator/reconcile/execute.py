@@ -26,6 +26,7 @@ from virt_operator.certificates.authority import AuthorityWatch
 from virt_operator.certificates.issue import new_authority, new_leaf
 from virt_operator.certificates.rollover import Authority, authority_data, with_successor
 from virt_operator.certificates.secret import AUTHORITY_SECRET, data_of
+from virt_operator.proof.prove import Prober
 from virt_operator.reconcile.failure import Failure, most_telling
 from virt_operator.reconcile.inventory import Inventory
 from virt_operator.strategy.desired import managed_labels
@@ -41,6 +42,7 @@ from virt_operator.suite.actions import (
     DeletePod,
     IssueAuthority,
     IssueLeaf,
+    Prove,
     RemoveFinalizer,
     Replace,
     UnmarkNode,
@@ -71,8 +73,11 @@ _STAGES = {
 class Executor:
     """Executes plans."""
 
-    def __init__(self, client: KubeClient, inventory: Inventory, authority: AuthorityWatch, namespace: str) -> None:
+    def __init__(
+        self, client: KubeClient, inventory: Inventory, authority: AuthorityWatch, prober: Prober, namespace: str
+    ) -> None:
         self._client = client
+        self._prober = prober
         self._authority = authority
         self._inventory = inventory
         self._namespace = namespace
@@ -116,6 +121,8 @@ class Executor:
             case DeletePod(name, uid, why):
                 self._log.info("deleting", object=f"Pod {name}", reason=why)
                 await self._delete(PODS, self._namespace, name, uid)
+            case Prove(pod=pod, uid=uid):
+                await self._prove(action, uid, pod.name)
             case UnmarkNode(name):
                 self._log.info("unmarking the node", node=name)
                 await self._unmark(name)
@@ -153,6 +160,13 @@ class Executor:
                 self._inventory.wrote(Ref("Secret", self._namespace, secret), answer)
             case _:
                 assert_never(action)
+
+    async def _prove(self, action: Prove, uid: str, pod: str) -> None:
+        began = datetime.now(UTC)
+        fault = await self._prober.prove(action)
+        outcome = "passed" if fault is None else f"{fault.probe}: {fault.message}"
+        self._log.info("probing", object=f"Pod {pod}", node=action.pod.node, outcome=outcome)
+        self._inventory.probed(uid, began, fault)
 
     async def _compare(self, ref: Ref, body: Body, live: OwnedObject) -> str | None:
         """The difference between the live object and the result of a dry run of the repair."""

@@ -25,8 +25,18 @@ from virt_operator.certificates.trust import TrustReports
 from virt_operator.reconcile.repaired import Repaired
 from virt_operator.strategy.job import APP as STRATEGY_APP
 from virt_operator.strategy.ref import DEFINED, KINDS, MANAGED_BY_OPERATOR, Body, Ref
-from virt_operator.suite.observed import Comparison, NodeObject, Observed, OwnedObject, PodObject, SuiteObject
+from virt_operator.suite.observed import (
+    Comparison,
+    Fault,
+    NodeObject,
+    Observed,
+    OwnedObject,
+    PodObject,
+    Probed,
+    SuiteObject,
+)
 from virt_operator.suite.permissions import Held
+from virt_operator.suite.upgrade_strategy import RETRY
 
 _OPERATOR = components.OPERATOR
 
@@ -47,6 +57,7 @@ class Inventory:
         authority.subscribe(changed)
         self._changed = changed
         self._compared: dict[Ref, Comparison] = {}
+        self._probed: dict[str, Probed] = {}
         self.repairs = Repaired(lambda: datetime.now(UTC))
         self._suites = Reflector(client, KUBEVIRTS, SuiteObject, self._suite_changed)
         self._seen: dict[Key, object] = {}
@@ -129,6 +140,7 @@ class Inventory:
             unknown=self._unknown(),
             compared=self._compared,
             repairs=self.repairs.by_ref,
+            probes=self._probed,
         )
 
     def _pods_of(self, *parts: str) -> tuple[PodObject, ...]:
@@ -161,19 +173,34 @@ class Inventory:
         if comparison.difference is not None:
             self._changed()
 
+    def probed(self, uid: str, began: datetime, fault: Fault | None) -> None:
+        """Store the result of an attempt to prove a pod, for the pods that are there."""
+        there = {pod.metadata.uid for pod in self._pods}
+        before = self._probed.get(uid)
+        self._probed = {pod: known for pod, known in self._probed.items() if pod in there}
+        self._probed[uid] = Probed(before.first if before is not None else began, datetime.now(UTC), fault)
+        self._changed()
+
+    def wrote_suite(self, answer: Body) -> None:
+        """Store the API server's response to a write of a KubeVirt object's status."""
+        self._suites.rewrote(answer)
+
     def _pod_changed(self, key: Key) -> None:
         self._signing.pods_changed()
         self._changed()
 
     def _suite_changed(self, key: Key) -> None:
-        """Ignore our own status writes: reconciling after them would defeat the back-off after a failure."""
+        """Ignore our own status writes: reconciling after them would defeat the back-off after a failure. But a plan
+        depends on the wave that has begun, and on the change that has stopped."""
         suite = self._suites.get(key)
         if suite is None:
             self._seen.pop(key, None)
             self._changed()
             return
-        meta = suite.metadata
-        seen = (meta.uid, meta.generation, meta.deletion_timestamp, meta.finalizers, suite.status.phase)
+        meta, upgrade = suite.metadata, suite.status.upgrade
+        kept = (upgrade.wave, upgrade.stopped) if upgrade is not None else None
+        asked = (meta.generation, meta.annotations.get(RETRY), meta.deletion_timestamp, meta.finalizers)
+        seen = (meta.uid, *asked, suite.status.phase, kept)
         if seen != self._seen.get(key):
             self._seen[key] = seen
             self._changed()

@@ -25,6 +25,7 @@ from virt_core.rpc.tls import Certificates
 from virt_operator.certificates.authority import AuthorityWatch
 from virt_operator.change.permission_review import review_permissions
 from virt_operator.change.plan import plan
+from virt_operator.proof.prove import HandlerProber
 from virt_operator.reconcile.availability import inherited, next_outage, outages, since
 from virt_operator.reconcile.events import event_of
 from virt_operator.reconcile.execute import Executor
@@ -51,14 +52,12 @@ class Reconciler:
         self._client = client
         self._settings = settings
         self._queue: WorkQueue[str] = WorkQueue("suite")
+        certificates = Certificates(settings.certificates)
         self._inventory = Inventory(
-            client,
-            authority,
-            Certificates(settings.certificates),
-            settings.namespace,
-            lambda: self._queue.add(_SUITE),
+            client, authority, certificates, settings.namespace, lambda: self._queue.add(_SUITE)
         )
-        self._executor = Executor(client, self._inventory, authority, settings.namespace)
+        prober = HandlerProber(client, certificates, settings.namespace)
+        self._executor = Executor(client, self._inventory, authority, prober, settings.namespace)
         self._webhook = WebhookReachability.of_operator(client, self._inventory.active_suite)
         self._admission = WebhookReachability.of_virt_api(client, self._inventory.admits_in)
         self._outages_since: Mapping[str, datetime] | None = None  # until the first pass
@@ -171,9 +170,10 @@ class Reconciler:
         )
         body = {"metadata": {"uid": meta.uid}, "status": msgspec.to_builtins(status)}
         try:
-            await self._client.merge_patch(KUBEVIRTS, meta.namespace, meta.name, body, "status")
+            answer = await self._client.merge_patch(KUBEVIRTS, meta.namespace, meta.name, body, "status")
         except NotFound:
             return  # deleted; the watch reports it
+        self._inventory.wrote_suite(answer)
         event = event_of(self._written.get(meta.uid, suite.status), status)
         self._written[meta.uid] = status
         if event is not None:

@@ -6,9 +6,10 @@ Meanings and reasons are KubeVirt's: `kubectl wait kv kubevirt --for condition=A
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 import msgspec
-from virt_core.objects.kubevirt import Generation, KubeVirtStatus
+from virt_core.objects.kubevirt import Generation, KubeVirtStatus, Stopped
 from virt_core.objects.meta import Condition, with_conditions
 
 from virt_operator.reconcile.availability import lasting
@@ -21,9 +22,11 @@ from virt_operator.suite.feature_gates import without_effect
 from virt_operator.suite.observed import Observed, SuiteObject
 from virt_operator.suite.plan import Plan
 from virt_operator.suite.spec import RefusedSpec
+from virt_operator.suite.upgrade_strategy import RETRY
 
 _MOST = 1024  # characters of a message
 MISSING_PERMISSIONS = "MissingPermissions"
+PAUSED, STOPPED = "UpgradePaused", "UpgradeStopped"
 FEATURE_GATES = "FeatureGatesSupported"
 _CREATED = Condition("Created", "True", "AllResourcesCreated", "all objects are as desired")
 _COUNTED = ("CustomResourceDefinition", "PodDisruptionBudget", "Deployment", "DaemonSet")
@@ -53,12 +56,12 @@ def status_of(
         target_kube_virt_registry=settings.registry,
         target_deployment_id=settings.deployment_id,
         target_deployment_config=settings.to_json(),
-        upgrade=progress(
-            old.upgrade, plan.operation, (old.observed_kube_virt_version, settings.tag), plan.waits, observed.now
-        ),
+        upgrade=progress(old, plan, observed.now),
     )
     if failure is not None:
         new = _failed(new, observed, failure)
+    elif plan.stopped is not None:
+        new = _stopped(new, observed, plan, plan.stopped)
     elif not plan.waits and not plan.actions and not lasting(observed):
         new = _ready(new, suite, settings, observed, plan)
     else:
@@ -106,7 +109,7 @@ def _removing(
         conditions.append(Condition("Synchronized", "False", "DeletionFailed", failure[:_MOST]))
     phase = DELETED if nothing_left(observed, operator) and failure is None else "Deleting"
     dropped = {"Created"} | (set() if failure is not None else {"Synchronized"})
-    upgrade = progress(old.upgrade, "Removal", (old.observed_kube_virt_version, ""), plan.waits, observed.now)
+    upgrade = progress(old, replace(plan, operation="Removal", stopped=None, settings=None), observed.now)
     new = _with(old, observed, conditions, drop=dropped)
     return msgspec.structs.replace(new, phase=phase, upgrade=upgrade)
 
@@ -170,11 +173,31 @@ def _in_progress(new: KubeVirtStatus, settings: InstallSettings, observed: Obser
         return msgspec.structs.replace(_with(new, observed, conditions, drop={"Synchronized"}), phase="Deploying")
     if new.observed_deployment_id != settings.deployment_id or plan.operation:
         available = _available(new, observed)
+        if plan.paused:
+            degraded = "True" if lasting(observed) else "False"
+            conditions = _three(available, "False", degraded, PAUSED, f"{plan.paused}; {_waiting(observed, plan)}")
+            return _with(new, observed, conditions, drop={"Created", "Synchronized"})
         conditions = _three(available, "True", "True", "UpdateInProgress", _waiting(observed, plan))
         return _with(new, observed, conditions, drop={"Created", "Synchronized"})
     if plan.actions and not lasting(observed):
         return new  # a repair; the next pass reports its result
     return _with(new, observed, [*_not_ready(new, observed, plan), _CREATED], drop={"Synchronized"})
+
+
+def _stopped(new: KubeVirtStatus, observed: Observed, plan: Plan, stopped: Stopped) -> KubeVirtStatus:
+    """A change that has failed its probes: the installed release comes back, or is back and goes on."""
+    back = f"{new.observed_kube_virt_version} is back"
+    if plan.operation:
+        back = f"{new.observed_kube_virt_version} comes back: {_waiting(observed, plan)}"
+    elif plan.waits or lasting(observed):
+        back = f"{back}: {_waiting(observed, plan)}"
+    message = (
+        f"{stopped.operation.lower()} to {stopped.version} ({stopped.release}) has stopped at {stopped.component}: "
+        f"{stopped.object} failed the probe {stopped.probe}: {stopped.message}; {back}; to try it again, set the "
+        f"annotation {RETRY} to another value"
+    )
+    progressing = "True" if plan.operation else "False"
+    return _with(new, observed, _three(_available(new, observed), progressing, "True", STOPPED, message))
 
 
 def _all_ready(plan: Plan) -> list[Condition]:

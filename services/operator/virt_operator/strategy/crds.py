@@ -165,9 +165,29 @@ def kubevirts() -> Body:
     status = schema["properties"]["status"]["properties"]
     status["upgrade"] = kept_whole()
     status["observedRelease"] = {"type": "string"}  # ours: the release behind observedKubeVirtVersion
+    schema["properties"]["spec"]["properties"]["upgradeStrategy"] = _upgrade_strategy()
     columns = [_AGE, {"name": "Phase", "type": "string", "jsonPath": ".status.phase"}]
     names = _names("KubeVirt", "kubevirts", ["kv", "kvs"])
     return _definition(names, schema, columns, subresources={"status": {}})
+
+
+def _upgrade_strategy() -> Schema:
+    """Ours: the pace of an upgrade. Unknown fields are kept, so that admission refuses them by name."""
+    size: Schema = {
+        "x-kubernetes-int-or-string": True,
+        "description": "Nodes of each further wave, as a number or as a percentage of all nodes. Default: 20%.",
+    }
+    properties: dict[str, Schema] = {
+        "canary": {"type": "integer", "description": "Nodes of the first wave. 0: like the others. Default: 1."},
+        "waveSize": size,
+        "pauseBetweenWaves": {"type": "string", "description": "For example 30s or 1h0m0s. Default: 0s."},
+        "paused": {"type": "boolean", "description": "No further wave or component begins."},
+    }
+    return {
+        **kept_whole(),
+        "description": "How virt-handler is replaced on the nodes in an upgrade. Not a field of KubeVirt's API.",
+        "properties": properties,
+    }
 
 
 def _object_schema(name: str) -> Schema:

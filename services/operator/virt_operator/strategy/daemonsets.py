@@ -18,7 +18,7 @@ _KUBELET_PODS = "/var/lib/kubelet/pods"
 
 
 def virt_handler(settings: InstallSettings) -> Body:
-    """OnDelete: the operator replaces pods one by one, each after the previous one is ready."""
+    """OnDelete: the operator replaces pods in waves, each after the previous one is proven (change/waves.py)."""
     app = components.HANDLER
     mounts = [
         pods.certificates_mount(read_only=False),  # the node's key is created here and never leaves the pod

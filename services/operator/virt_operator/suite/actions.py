@@ -11,6 +11,7 @@ from virt_core.objects.meta import ObjectMeta
 
 from virt_operator.certificates.plan import Leaf
 from virt_operator.certificates.rollover import Authority
+from virt_operator.peers.answer import SuitePod
 from virt_operator.strategy.pods import TRUST_SECRET
 from virt_operator.strategy.ref import Body, Ref
 from virt_operator.suite.observed import OwnedObject
@@ -83,11 +84,25 @@ class Delete:
 
 @dataclass(frozen=True, slots=True)
 class DeletePod:
-    """Delete an old pod of an OnDelete DaemonSet. Only while all its other pods are ready."""
+    """Delete an old pod of an OnDelete DaemonSet: those of a wave, or a single one."""
 
     name: str
     uid: str
     why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Prove:
+    """Probe a pod of a component once. The result is observed by the next pass. Changes nothing."""
+
+    pod: SuitePod
+    uid: str
+    release: str
+    """The release that it shall be of."""
+
+    feature_level: int
+    lenient: bool = False
+    """Whether the pod may be of a release that has not all probes: on a way back."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,6 +166,7 @@ Action = (
     | ApplyOwn
     | Delete
     | DeletePod
+    | Prove
     | UnmarkNode
     | IssueAuthority
     | UpdateAuthority
@@ -169,6 +185,8 @@ def target_of(action: Action) -> str:
             what = "virt-operator's own objects"
         case DeletePod(name=name):
             what = f"Pod {name}"
+        case Prove(pod=pod):
+            what = f"Pod {pod.name}"
         case UnmarkNode(name=name):
             what = f"Node {name}"
         case IssueAuthority() | UpdateAuthority():

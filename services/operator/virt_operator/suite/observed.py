@@ -157,6 +157,30 @@ class Repair:
     at: datetime
 
 
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """Why a pod has not passed a probe."""
+
+    probe: str
+    """For example "GetInfo"."""
+
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Probed:
+    """What the probes of a pod have shown so far."""
+
+    first: datetime
+    """When the first attempt began."""
+
+    last: datetime
+    """When the last attempt ended."""
+
+    fault: Fault | None
+    """Of the last attempt; None if the pod has passed all probes. Then there is no further attempt."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Observed:
     """One moment, as the watches report it."""
@@ -204,6 +228,9 @@ class Observed:
 
     repairs: Mapping[Ref, Repair] = field(default_factory=dict)
     """The last repair by object."""
+
+    probes: Mapping[str, Probed] = field(default_factory=dict)
+    """By the pod's UID."""
 
     webhook_trouble: str | None = None
     """Why the API server cannot call the operator's webhook for KubeVirt objects."""

@@ -8,6 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
+from virt_core.objects.kubevirt import Stopped, Wave
+
 from virt_operator.strategy.settings import InstallSettings
 from virt_operator.suite.actions import Action, WaitFor
 from virt_operator.suite.spec import RefusedSpec
@@ -39,6 +41,15 @@ class Plan:
 
     operation: str = ""
     """ "Install", "Update", "Rollback" or "Removal"; "" without a change."""
+
+    wave: Wave | None = None
+    """The current wave, if it changes."""
+
+    stopped: Stopped | None = None
+    """Why the requested change has stopped, and the installed release comes back or is back."""
+
+    paused: str = ""
+    """Why nothing further begins, if an administrator has paused the change; "" otherwise."""
 
     missing: str = ""
     """Permissions that the operator lacks for the installed release. It still does what it can."""

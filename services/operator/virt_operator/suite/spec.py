@@ -23,6 +23,7 @@ from virt_core.vmi.eviction import STRATEGIES
 from virt_operator.certificates.rotation import RefusedRotation, rotation_of
 from virt_operator.settings import Settings
 from virt_operator.strategy.settings import InstallSettings, Placement
+from virt_operator.suite.upgrade_strategy import RefusedUpgradeStrategy, pace_of
 
 REMOVE_WORKLOADS = "RemoveWorkloads"
 _BLOCK_UNINSTALL = "BlockUninstallIfWorkloadsExist"
@@ -53,6 +54,7 @@ SUPPORTED = {
     "imagePullSecrets",
     "uninstallStrategy",
     "certificateRotateStrategy",
+    "upgradeStrategy",  # ours (upgrade_strategy.py)
     "infra.nodePlacement",
     "infra.replicas",
     "workloads.nodePlacement",
@@ -112,7 +114,8 @@ def install_settings(spec: Mapping[str, Any], operator: Settings) -> InstallSett
     _check_workload_updates(spec)
     try:
         rotation_of(spec)
-    except RefusedRotation as refused:
+        pace_of(spec)
+    except (RefusedRotation, RefusedUpgradeStrategy) as refused:
         raise RefusedSpec("InvalidField", str(refused)) from refused
     tag, registry = spec.get("imageTag") or operator.tag, spec.get("imageRegistry") or operator.registry
     if not _TAG.fullmatch(tag):

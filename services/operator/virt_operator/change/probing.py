@@ -1,0 +1,73 @@
+"""When a new pod is probed, and when it has failed. Pure; called by waves.py.
+
+A pod is probed once it is ready, once. Only a failed attempt is repeated, for a limited time: right after its start a
+pod may not have connected to everything yet.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from virt_core.objects.meta import seconds_since
+
+from virt_operator.change import rollout
+from virt_operator.change.situation import Situation
+from virt_operator.peers.answer import suite_pods
+from virt_operator.suite.actions import Prove
+from virt_operator.suite.observed import Fault, PodObject
+
+PATIENCE = timedelta(seconds=30)
+"""From the first attempt to the last one."""
+
+READY_WITHIN = timedelta(minutes=5)
+"""From the begin of its wave, a pod that has to pull its image included."""
+
+_INTERVAL = timedelta(seconds=2)  # between two attempts
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """What is known of a new pod. Without action, wait and fault it is proven."""
+
+    wait: str = ""
+    """What is waited for."""
+
+    action: Prove | None = None
+    fault: Fault | None = None
+    """Why the pod has failed for good."""
+
+    deadline: datetime | None = None
+    """When to look again."""
+
+
+def proof_of(situation: Situation, pod: PodObject, since: str) -> Proof:
+    """The proof of a new pod that was awaited `since`, in RFC 3339."""
+    now = situation.observed.now
+    if not pod.ready:
+        trouble = rollout.trouble([pod])
+        return late(situation, since, f"pod {pod.metadata.name} is not ready{trouble}")
+    known = situation.observed.probes.get(pod.metadata.uid)
+    if known is not None and known.fault is None:
+        return Proof()
+    if known is not None and known.last - known.first >= PATIENCE:
+        return Proof(fault=known.fault)
+    why = "is being probed" if known is None or known.fault is None else f"{known.fault.probe}: {known.fault.message}"
+    wait = f"pod {pod.metadata.name} {why}" if known is None else f"pod {pod.metadata.name} failed a probe: {why}"
+    if known is not None and now < (due := known.last + _INTERVAL):
+        return Proof(wait, deadline=due)
+    found = next(iter(suite_pods([pod])), None)
+    if found is None:
+        return Proof(f"pod {pod.metadata.name} has ended")
+    strategy = situation.strategy
+    action = Prove(found, pod.metadata.uid, strategy.release, strategy.feature_level, lenient=situation.backward)
+    return Proof(wait, action)
+
+
+def late(situation: Situation, since: str, why: str) -> Proof:
+    """A pod that is not there or not ready: it fails if that lasts."""
+    left = READY_WITHIN - timedelta(seconds=seconds_since(since, situation.observed.now))
+    if left <= timedelta(0):
+        minutes = int(READY_WITHIN.total_seconds() // 60)
+        return Proof(fault=Fault("Ready", f"after {minutes} minutes {why}"))
+    return Proof(why, deadline=situation.observed.now + left)

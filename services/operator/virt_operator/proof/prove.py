@@ -1,0 +1,93 @@
+"""Proves a new virt-handler over mTLS: who it is, which guests it sees, and that their launchers answer through it.
+
+Called by reconcile/execute.py for each pod of a wave. An attempt is one GetInfo, one list of the node's
+VirtualMachineInstances and one ProbeMachines; a second list only if something is missing. judge.py decides.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+from kubevirt.handler.v1 import probe_pb2, probe_pb2_grpc
+from virt_core.conventions.component_pod import RPC_PORT
+from virt_core.conventions.handler_probe import MACHINE_PROBE
+from virt_core.conventions.labels import NODE_NAME
+from virt_core.kube.client import KubeClient
+from virt_core.kube.resource import VIRTUAL_MACHINE_INSTANCES
+from virt_core.rpc.errors import RpcError, UnsupportedByPeer
+from virt_core.rpc.peer import Peer
+from virt_core.rpc.tls import Certificates
+
+from virt_operator.peers.answer import Answer, answer_of
+from virt_operator.peers.ask import peer_of
+from virt_operator.proof.judge import MACHINES, Expected, decoded, expected, info_fault, machines_fault
+from virt_operator.suite.actions import Prove
+from virt_operator.suite.observed import Fault
+
+SLOWEST = 3.0  # seconds for each answer; a handler that works takes milliseconds
+
+
+class Prober(Protocol):
+    """Proves new pods."""
+
+    async def prove(self, action: Prove) -> Fault | None:
+        """The first probe that the pod has failed; None if it has passed all.
+
+        Raises:
+            KubeError: the API server does not say what the pod should know.
+            OSError: the operator has no certificate yet.
+        """
+
+
+class HandlerProber:
+    """Proves handlers."""
+
+    def __init__(
+        self,
+        client: KubeClient,
+        certificates: Certificates,
+        namespace: str,
+        *,
+        port: int = RPC_PORT,
+        slowest: float = SLOWEST,
+    ) -> None:
+        self._client = client
+        self._certificates = certificates
+        self._namespace = namespace
+        self._port = port
+        self._slowest = slowest
+
+    async def prove(self, action: Prove) -> Fault | None:
+        """See Prober."""
+        pod = action.pod
+        peer = peer_of(pod, self._certificates.channel_credentials(), self._namespace, self._port)
+        try:
+            try:
+                answer = answer_of(pod, await peer.negotiate(self._slowest, patient=False))
+            except RpcError as error:
+                answer = Answer(pod, None, error.message)
+            fault = info_fault(answer, action.release, action.feature_level, self._slowest)
+            if fault is not None or answer.info is None:
+                return fault
+            if action.lenient and MACHINE_PROBE not in answer.info.features:
+                return None
+            return await self._machines_fault(peer, pod.node)
+        finally:
+            await peer.close()
+
+    async def _machines_fault(self, peer: Peer, node: str) -> Fault | None:
+        stub: Any = probe_pb2_grpc.ProbeServiceStub(peer.channel)
+        before = await self._expected(node)
+        try:
+            request = probe_pb2.ProbeMachinesRequest()
+            answer = await peer.call(stub.ProbeMachines, request, timeout=self._slowest)
+        except UnsupportedByPeer as error:
+            return Fault(MACHINES, f"cannot be probed: {error.message}")
+        except RpcError as error:
+            return Fault(MACHINES, f"no answer within {self._slowest:.0f} s: {error.message}")
+        fault = machines_fault(before, before, answer.machines)
+        return machines_fault(before, await self._expected(node), answer.machines) if fault is not None else None
+
+    async def _expected(self, node: str) -> Expected:
+        listed = await self._client.list(VIRTUAL_MACHINE_INSTANCES, labels=f"{NODE_NAME}={node}")
+        return expected(decoded(listed), node)
