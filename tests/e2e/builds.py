@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +14,8 @@ from urllib.request import Request, urlopen
 import yaml
 from localcluster.registry import MANIFEST_TYPES
 
-from tests.e2e.cluster import NAMESPACE, ROOT, condition_of, get, kubectl, until
+from tests.e2e.cluster import NAMESPACE, ROOT, apply, condition_of, get, kubectl, nodes, until, wait
+from tests.next_release.tree import folder_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +49,34 @@ class Renamed(Build):
 
 
 TODAY = Build("today", ROOT / "build")
-NEXT = Build("next", ROOT / "build" / "next-release" / "build")
+NEXT = Build("next", folder_of() / "build")
+COMPONENTS = ("virt-handler", "virt-controller", "virt-api")
+"""In the order of an update."""
+
+
+def pull(build: Build) -> None:
+    """Have every node pull the images, so that what is measured is not the registry."""
+    registry = images(TODAY)["virt-operator"].rpartition("/")[0]
+    names = [f"{registry}/{name}:{build.tag}" for name in ("virt-operator", "virt-launcher", *COMPONENTS)]
+    for node in set(nodes()):
+        containers = [
+            {"name": f"c{number}", "image": image, "command": ["/opt/kubevirt/bin/python", "-c", ""]}
+            for number, image in enumerate(names)
+        ]
+        spec = {"nodeName": node, "restartPolicy": "Never", "containers": containers}
+        metadata = {"name": f"pull-{build.name}-{node}", "namespace": "default"}
+        apply({"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec})
+    for node in set(nodes()):
+        pod = f"pull-{build.name}-{node}"
+        wait("pod", pod, "jsonpath={.status.phase}=Succeeded", seconds=120)
+        kubectl("delete", "pod", pod, "--wait=false")
+
+
+def images(build: Build) -> dict[str, str]:
+    """Image by Deployment of the manifest's operator."""
+    text = build.operator_manifest.read_text()
+    image = next(line.split()[-1] for line in text.splitlines() if "image:" in line and "virt-operator" in line)
+    return {"virt-operator": image}
 
 
 def renamed(build: Build, tag: str, registry: str) -> Build:
@@ -59,6 +89,12 @@ def renamed(build: Build, tag: str, registry: str) -> Build:
         with urlopen(put, timeout=30) as answer:
             assert answer.status == 201, answer.status
     return Renamed(f"{build.name}-{tag}", build.folder, tag)
+
+
+def faulty(fault: str) -> Build:
+    """A next release whose virt-handler is ready and does not work (tests/next_release/faults.py); builds it."""
+    subprocess.run([sys.executable, "-m", "tests.next_release", fault], check=True, cwd=ROOT)
+    return Build(fault, folder_of(fault) / "build")
 
 
 def suite() -> Any:

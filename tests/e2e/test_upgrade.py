@@ -18,18 +18,21 @@ import pytest
 
 from tests.e2e.asking import asking
 from tests.e2e.builds import (
+    COMPONENTS,
     NEXT,
     TODAY,
     Build,
     by_image_tag,
     by_manifest,
     condition,
+    images,
+    pull,
     reached,
     renamed,
     set_image_tag,
     suite,
 )
-from tests.e2e.cluster import NAMESPACE, ROOT, apply, get, kubectl, nodes, until, wait
+from tests.e2e.cluster import NAMESPACE, ROOT, get, kubectl, nodes, until
 from tests.e2e.guests import MAX_GAP, Guest, manifest, observed, running, undisturbed
 from tests.e2e.migrations import migratable
 from tests.e2e.watching import History, template_variables, watching
@@ -40,7 +43,7 @@ pytestmark = pytest.mark.usefixtures("back_to_today")
 LONGEST_CHANGE = 60.0  # seconds
 LONGEST_AWAY = 5.0  # seconds without a ready virt-handler on a node
 REPORTED_WITHIN = 30.0  # seconds until a condition names what is wrong
-UP = ("virt-handler", "virt-controller", "virt-api")
+UP = COMPONENTS
 NEWEST_KINDS = {
     "validatingadmissionpolicy",
     "validatingadmissionpolicybinding",
@@ -56,31 +59,6 @@ def images_on_nodes() -> None:
     """Images of both builds on all nodes."""
     for build in (NEXT, TODAY):
         pull(build)
-
-
-def pull(build: Build) -> None:
-    """Have every node pull the images, so that what is measured is not the registry."""
-    registry = images(TODAY)["virt-operator"].rpartition("/")[0]
-    names = [f"{registry}/{name}:{build.tag}" for name in ("virt-operator", "virt-launcher", *UP)]
-    for node in set(nodes()):
-        containers = [
-            {"name": f"c{number}", "image": image, "command": ["/opt/kubevirt/bin/python", "-c", ""]}
-            for number, image in enumerate(names)
-        ]
-        spec = {"nodeName": node, "restartPolicy": "Never", "containers": containers}
-        metadata = {"name": f"pull-{build.name}-{node}", "namespace": "default"}
-        apply({"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec})
-    for node in set(nodes()):
-        pod = f"pull-{build.name}-{node}"
-        wait("pod", pod, "jsonpath={.status.phase}=Succeeded", seconds=120)
-        kubectl("delete", "pod", pod, "--wait=false")
-
-
-def images(build: Build) -> dict[str, str]:
-    """Image by Deployment of the manifest's operator."""
-    text = build.operator_manifest.read_text()
-    image = next(line.split()[-1] for line in text.splitlines() if "image:" in line and "virt-operator" in line)
-    return {"virt-operator": image}
 
 
 def travel(change: Change, build: Build, order: tuple[str, ...]) -> None:

@@ -10,14 +10,22 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from tests.next_release.edits import apply_all
+from tests.next_release.faults import FAULTS
 
 SOURCE = Path(__file__).parents[2]
 FOLDER = SOURCE / "build" / "next-release"
+"""Those with a fault are beside it, with its name behind a dash."""
+
 _PACKAGES = ("protos/python", "services/core", "services/operator", "services/handler", "services/launcher")
 
 
-def make_tree(folder: Path) -> None:
-    """The next release in `folder`, which is replaced."""
+def folder_of(fault: str = "") -> Path:
+    """Where a next release with this fault is made."""
+    return FOLDER.with_name(f"{FOLDER.name}-{fault}") if fault else FOLDER
+
+
+def make_tree(folder: Path, fault: str = "") -> None:
+    """The next release in `folder`, which is replaced; with a fault of faults.py if one is named."""
     shutil.rmtree(folder, ignore_errors=True)
     listing = ["git", "-C", str(SOURCE), "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
     names = subprocess.run(listing, capture_output=True, text=True, check=True).stdout.split("\0")
@@ -28,6 +36,8 @@ def make_tree(folder: Path) -> None:
     # A repository of its own: in ours it would be below an ignored folder, and have no files.
     subprocess.run(["git", "init", "--quiet", str(folder)], check=True)
     apply_all(folder)
+    for edit in FAULTS[fault] if fault else ():
+        edit.apply(folder)
     subprocess.run([sys.executable, folder / "protos" / "generate.py"], check=True, capture_output=True)
 
 

@@ -19,6 +19,7 @@ from virt_core.validation.refusal import UnsupportedSpec
 from virt_core.vmi.instance import parse_spec
 
 from tests.next_release.edits import FIELD_NUMBER, Edit, PlaceNotFound, next_version
+from tests.next_release.faults import FAULTS
 from tests.next_release.tree import SOURCE, environment, make_tree
 
 SPEC = json.dumps({"domain": {"devices": {}, "memory": {"guest": "64Mi"}, "note": "kept"}})
@@ -69,3 +70,13 @@ def test_an_edit_whose_place_is_gone_fails_by_name(tmp_path: Path) -> None:
     (tmp_path / "a.py").write_text("one two")
     with pytest.raises(PlaceNotFound, match=r"a\.py: 0 times 'three'"):
         Edit("a.py", "three", "four").apply(tmp_path)
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_fault_of_the_next_release_has_its_place_in_this_tree(fault: str, tmp_path: Path) -> None:
+    for edit in FAULTS[fault]:
+        place = tmp_path / edit.path
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_text((SOURCE / edit.path).read_text())
+        edit.apply(tmp_path)
+        compile(place.read_text(), edit.path, "exec")

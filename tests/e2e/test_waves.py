@@ -1,0 +1,149 @@
+"""virt-handler is replaced in waves: the canary first, paused, and brought back if the new one does not work.
+
+The next releases with a fault (tests/next_release/faults.py) are built by the tests that need them.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+
+from tests.e2e.builds import NEXT, TODAY, by_manifest, condition, faulty, pull, reached, suite
+from tests.e2e.cluster import NAMESPACE, get, kubectl, nodes, until
+from tests.e2e.guests import manifest, observed, running, undisturbed
+from tests.e2e.watching import History, watching
+
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("back_to_today")]
+
+LONGEST_WAY_BACK = 120.0  # seconds, from the begin of the wave
+RETRIES_WITHIN = 30.0  # seconds in which a second try would show
+
+
+@contextmanager
+def upgrade_strategy(**fields: Any) -> Iterator[None]:
+    """spec.upgradeStrategy, absent afterwards."""
+    set_strategy(fields)
+    try:
+        yield
+    finally:
+        set_strategy(None)
+
+
+def set_strategy(fields: dict[str, Any] | None) -> None:
+    """Merge the fields into spec.upgradeStrategy; None removes it."""
+    patch = json.dumps({"spec": {"upgradeStrategy": fields}})
+    kubectl("-n", NAMESPACE, "patch", "kv", "kubevirt", "--type=merge", "-p", patch)
+
+
+def handlers() -> dict[str, Any]:
+    """virt-handler's pods by node, those that stay."""
+    pods = get("-n", NAMESPACE, "pods", "-l", "kubevirt.io=virt-handler")["items"]
+    return {pod["spec"]["nodeName"]: pod for pod in pods if "deletionTimestamp" not in pod["metadata"]}
+
+
+def template() -> str:
+    daemon_set = get("-n", NAMESPACE, "daemonset", "virt-handler")
+    return json.dumps(daemon_set["spec"]["template"], sort_keys=True)
+
+
+def stopped_events(since: str) -> list[Any]:
+    events = get("-n", NAMESPACE, "events.events.k8s.io")["items"]
+    return [
+        event
+        for event in events
+        if event["reason"] == "UpgradeStopped" and event["metadata"]["creationTimestamp"] >= since
+    ]
+
+
+def upgrade() -> Any:
+    return suite()["status"].get("upgrade") or {}
+
+
+def waves_of(history: History) -> list[tuple[int, list[str]]]:
+    """Number and nodes of each wave, in order."""
+    waves: list[tuple[int, list[str]]] = []
+    for change in history.changes:
+        state = change.body.get("status", {}).get("upgrade", {}) if change.kind == "KubeVirt" else {}
+        if (wave := state.get("wave")) and (wave["number"], wave["nodes"]) not in waves:
+            waves.append((wave["number"], wave["nodes"]))
+    return waves
+
+
+def test_the_canary_is_proven_before_the_next_node_and_a_pause_lies_between() -> None:
+    pull(NEXT)
+    first, second = sorted(set(nodes()))
+    with upgrade_strategy(canary=1, waveSize=1, pauseBetweenWaves="10s"), watching() as history:
+        by_manifest(NEXT)
+        print(f"with a pause of 10 s: {reached(NEXT):.1f} s")
+    assert waves_of(history) == [(1, [first]), (2, [second])]
+    ready: dict[str, float] = {}
+    for pod in history.pods("virt-handler"):
+        if pod.ready and pod.tag == NEXT.tag:
+            ready.setdefault(pod.body["spec"]["nodeName"], pod.moment)
+    assert ready[second] - ready[first] >= 9.0
+    assert history.unavailable() == []
+
+
+def test_a_paused_update_waits_after_its_wave_until_it_is_continued() -> None:
+    pull(NEXT)
+    before = handlers()
+    with upgrade_strategy(paused=True):
+        by_manifest(NEXT)
+        until(lambda: condition("Progressing").get("reason") == "UpgradePaused", "the pause before the begin", 60)
+        assert handlers().keys() == before.keys() and upgrade()["step"] == "Pause"
+        set_strategy({"paused": False, "pauseBetweenWaves": "15s"})
+        until(lambda: bool((upgrade().get("wave") or {}).get("proven")), "the canary to be proven", 60)
+        set_strategy({"paused": True})
+        until(lambda: condition("Progressing").get("reason") == "UpgradePaused", "the pause after the canary", 60)
+        message = condition("Progressing")["message"]
+        print(message)
+        assert f"paused by spec.upgradeStrategy.paused since {upgrade()['pausedSince']}" in message
+        images = {node: pod["spec"]["containers"][0]["image"] for node, pod in handlers().items()}
+        assert sorted(image.endswith(NEXT.tag) for image in images.values()) == [False, True]
+        assert condition("Available")["status"] == "True"
+        kubectl("-n", NAMESPACE, "delete", "pod", "-l", "kubevirt.io=virt-operator")  # a new leader keeps the pause
+        time.sleep(20)
+        assert upgrade()["wave"]["number"] == 1
+    reached(NEXT)
+
+
+@pytest.mark.parametrize(("fault", "says"), [("blind", "does not see"), ("slow", "no answer within 3 s")])
+def test_a_handler_that_is_ready_and_does_not_work_goes_back_from_the_canary(fault: str, says: str) -> None:
+    build = faulty(fault)
+    pull(build)
+    first, second = sorted(set(nodes()))
+    before, of_before = handlers(), template()
+    since = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+    with running(manifest("wave1", node=first), manifest("wave2", node=second)) as guests:
+        pids = {guest.name: guest.qemu_pid() for guest in guests}
+        with observed(*guests) as ticks:
+            by_manifest(build)
+            until(lambda: bool(upgrade().get("wave")), "the first wave", 90)
+            took = until(
+                lambda: upgrade().get("operation") == "Stopped", "the old handler to be back", LONGEST_WAY_BACK
+            )
+            print(f"{fault}: back {took:.1f} s after the begin of the wave: {condition('Degraded')['message']}")
+            check_stopped(build.tag, first, says)
+            time.sleep(RETRIES_WITHIN)
+            seen = ticks()
+        undisturbed(seen, guests, pids)
+    assert template() == of_before, "the template byte for byte"
+    after = handlers()
+    assert after[second]["metadata"]["uid"] == before[second]["metadata"]["uid"], "the other node was not touched"
+    assert after[first]["spec"]["containers"] == before[first]["spec"]["containers"]
+    assert upgrade()["operation"] == "Stopped" and len(stopped_events(since)) == 1
+    assert suite()["status"]["observedKubeVirtVersion"] == TODAY.tag
+
+
+def check_stopped(tag: str, node: str, says: str) -> None:
+    """The KubeVirt object says what has stopped where, and why."""
+    found, degraded = upgrade()["stopped"], condition("Degraded")
+    assert (found["version"], found["object"], found["probe"]) == (tag, f"node {node}", "machines")
+    assert (degraded["status"], degraded["reason"]) == ("True", "UpgradeStopped")
+    assert says in degraded["message"] and f"node {node} failed the probe machines" in degraded["message"]
+    assert condition("Available")["status"] == "True"
