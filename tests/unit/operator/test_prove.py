@@ -23,7 +23,7 @@ from virt_core.rpc.tls import Certificates
 from virt_operator.certificates.issue import KeyPair, new_authority, new_leaf
 from virt_operator.peers.answer import SuitePod
 from virt_operator.proof.judge import decoded, expected, machines_fault
-from virt_operator.proof.prove import HandlerProber
+from virt_operator.proof.prove import PodProber
 from virt_operator.suite.actions import Prove
 from virt_operator.suite.observed import Fault
 
@@ -90,7 +90,7 @@ async def prove(tmp_path: Path) -> AsyncIterator[Proving]:
         fields = {"release": RELEASE, "feature_level": LEVEL, "features": features, **identity}
         who = Identity(info_pb2.COMPONENT_HANDLER, ("kubevirt.handler.v1",), **fields)
         async with served(handler, who, theirs) as port:
-            prober = HandlerProber(cast(KubeClient, cluster), own, "kubevirt", port=port, slowest=1.0)
+            prober = PodProber(cast(KubeClient, cluster), own, "kubevirt", port=port, slowest=1.0)
             pod = SuitePod("virt-handler", "virt-handler-x", "node1", "127.0.0.1")
             return await prober.prove(Prove(pod, "uid-x", RELEASE, LEVEL, lenient))
 
@@ -152,7 +152,7 @@ async def test_an_old_handler_of_a_way_back_that_has_the_probe_must_pass_it(prov
 
 async def test_a_pod_that_refuses_connections_fails(tmp_path: Path) -> None:
     own = certificates(new_authority(datetime.now(UTC)), tmp_path / "operator", "virt-operator")
-    prober = HandlerProber(cast(KubeClient, Cluster([])), own, "kubevirt", port=1, slowest=1.0)
+    prober = PodProber(cast(KubeClient, Cluster([])), own, "kubevirt", port=1, slowest=1.0)
     fault = await prober.prove(Prove(SuitePod("virt-handler", "x", "node1", "127.0.0.1"), "uid", RELEASE, LEVEL))
     assert fault is not None and fault.probe == "GetInfo" and "no answer within 1 s" in fault.message
 

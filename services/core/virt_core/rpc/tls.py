@@ -61,7 +61,11 @@ class Certificates:
 
     def trust_bundle_sha256(self) -> str:
         """SHA-256 of the bundle in lower-case hexadecimal, as GetInfo reports it."""
-        return hashlib.sha256(((self.trust or self.folder) / BUNDLE).read_bytes()).hexdigest()
+        return hashlib.sha256(self.bundle()).hexdigest()
+
+    def bundle(self) -> bytes:
+        """The authorities that are trusted, as PEM."""
+        return ((self.trust or self.folder) / BUNDLE).read_bytes()
 
     def fingerprint(self) -> str:
         """A value that changes with key, leaf or bundle."""

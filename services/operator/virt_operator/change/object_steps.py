@@ -13,6 +13,7 @@ from virt_core.conventions import components
 from virt_operator.change import renewals, rollout
 from virt_operator.change.objects import Gate, ObjectState, brought
 from virt_operator.change.orphans import orphans
+from virt_operator.change.replicas import proven
 from virt_operator.change.situation import Progress, Situation
 from virt_operator.change.waves import waves
 from virt_operator.strategy.install_strategy import is_planned, name_of
@@ -143,12 +144,15 @@ def _is_virt_api(ref: Ref) -> bool:
 
 
 def _replaced(situation: Situation, states: Iterable[ObjectState]) -> Progress:
-    """The next pods of an OnDelete DaemonSet to delete, and the pods on unreachable nodes."""
+    """The proof of new pods; of an OnDelete DaemonSet also the next pods to delete, and those on unreachable nodes."""
     found = Progress()
     for state in states:
-        if state.ref.kind != "DaemonSet" or state.difference is not None:
+        if state.difference is not None:
             continue
-        if situation.in_waves:
+        if state.ref.kind != "DaemonSet":
+            found = found.and_then(proven(situation, state) if situation.is_proven else Progress())
+            continue
+        if situation.is_proven:
             found = found.and_then(waves(situation, state))
         elif state.unready is not None:
             found = found.and_then(Progress(tuple(_next_pods(situation, state))))

@@ -1,4 +1,4 @@
-"""When a new pod is probed, and when it has failed. Pure; called by waves.py.
+"""When a new pod is probed, and when it has failed. Pure; called by waves.py and replicas.py.
 
 A pod is probed once it is ready, once. Only a failed attempt is repeated, for a limited time: right after its start a
 pod may not have connected to everything yet.

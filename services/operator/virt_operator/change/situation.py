@@ -133,9 +133,9 @@ class Situation:
         return any(is_older(self.strategy.release, release) for release in releases)
 
     @property
-    def in_waves(self) -> bool:
-        """Whether handlers are replaced wave after wave, each proven before the next. Not on the way back of a change
-        that has stopped, which must not be stopped again."""
+    def is_proven(self) -> bool:
+        """Whether new pods are probed before the next wave or component begins. Not on the way back of a change that
+        has stopped, which must not be stopped again."""
         return self.operation in CHANGES and self.stopped is None
 
     def has_begun(self, live: OwnedObject | None) -> bool:
@@ -146,7 +146,7 @@ class Situation:
     @property
     def held(self) -> str:
         """Why nothing further of a change begins: an administrator has paused it; "" otherwise."""
-        if not self.pace.paused or not self.in_waves:
+        if not self.pace.paused or not self.is_proven:
             return ""
         upgrade = self.suite.status.upgrade
         since = upgrade.paused_since if upgrade is not None else ""

@@ -1,7 +1,8 @@
-"""Proves a new virt-handler over mTLS: who it is, which guests it sees, and that their launchers answer through it.
+"""Proves a new pod over mTLS: who it is; a virt-handler by the guests that it sees and their launchers' answers, a
+virt-api by its review of a machine (reviewing.py).
 
-Called by reconcile/execute.py for each pod of a wave. An attempt is one GetInfo, one list of the node's
-VirtualMachineInstances and one ProbeMachines; a second list only if something is missing. judge.py decides.
+Called by reconcile/execute.py. An attempt at a handler is one GetInfo, one list of the node's VirtualMachineInstances
+and one ProbeMachines; a second list only if something is missing. judge.py decides.
 """
 
 from __future__ import annotations
@@ -9,7 +10,8 @@ from __future__ import annotations
 from typing import Any, Protocol
 
 from kubevirt.handler.v1 import probe_pb2, probe_pb2_grpc
-from virt_core.conventions.component_pod import RPC_PORT
+from virt_core.conventions import components
+from virt_core.conventions.component_pod import API_PORT, RPC_PORT
 from virt_core.conventions.handler_probe import MACHINE_PROBE
 from virt_core.conventions.labels import NODE_NAME
 from virt_core.kube.client import KubeClient
@@ -21,6 +23,7 @@ from virt_core.rpc.tls import Certificates
 from virt_operator.peers.answer import Answer, answer_of
 from virt_operator.peers.ask import peer_of
 from virt_operator.proof.judge import MACHINES, Expected, decoded, expected, info_fault, machines_fault
+from virt_operator.proof.reviewing import admission_fault
 from virt_operator.suite.actions import Prove
 from virt_operator.suite.observed import Fault
 
@@ -39,8 +42,8 @@ class Prober(Protocol):
         """
 
 
-class HandlerProber:
-    """Proves handlers."""
+class PodProber:
+    """Proves pods of virt-handler, virt-controller and virt-api."""
 
     def __init__(
         self,
@@ -49,12 +52,14 @@ class HandlerProber:
         namespace: str,
         *,
         port: int = RPC_PORT,
+        api_port: int = API_PORT,
         slowest: float = SLOWEST,
     ) -> None:
         self._client = client
         self._certificates = certificates
         self._namespace = namespace
         self._port = port
+        self._api_port = api_port
         self._slowest = slowest
 
     async def prove(self, action: Prove) -> Fault | None:
@@ -69,6 +74,10 @@ class HandlerProber:
             fault = info_fault(answer, action.release, action.feature_level, self._slowest)
             if fault is not None or answer.info is None:
                 return fault
+            if pod.component == components.API:
+                return await admission_fault(pod, self._certificates, self._namespace, self._slowest, self._api_port)
+            if pod.component != components.HANDLER:
+                return None
             if action.lenient and MACHINE_PROBE not in answer.info.features:
                 return None
             return await self._machines_fault(peer, pod.node)

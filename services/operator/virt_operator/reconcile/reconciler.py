@@ -25,7 +25,7 @@ from virt_core.rpc.tls import Certificates
 from virt_operator.certificates.authority import AuthorityWatch
 from virt_operator.change.permission_review import review_permissions
 from virt_operator.change.plan import plan
-from virt_operator.proof.prove import HandlerProber
+from virt_operator.proof.prove import PodProber
 from virt_operator.reconcile.availability import inherited, next_outage, outages, since
 from virt_operator.reconcile.events import event_of
 from virt_operator.reconcile.execute import Executor
@@ -56,7 +56,7 @@ class Reconciler:
         self._inventory = Inventory(
             client, authority, certificates, settings.namespace, lambda: self._queue.add(_SUITE)
         )
-        prober = HandlerProber(client, certificates, settings.namespace)
+        prober = PodProber(client, certificates, settings.namespace)
         self._executor = Executor(client, self._inventory, authority, prober, settings.namespace)
         self._webhook = WebhookReachability.of_operator(client, self._inventory.active_suite)
         self._admission = WebhookReachability.of_virt_api(client, self._inventory.admits_in)

@@ -1,0 +1,192 @@
+"""New pods of virt-controller and virt-api are proven before the next component is replaced."""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from aiohttp import web
+from virt_core.conventions.component_pod import TEMPLATE_HASH
+from virt_core.conventions.webhooks import VALIDATE_CREATE
+from virt_core.objects.kubevirt import Configuration
+from virt_core.rpc.tls import Certificates
+from virt_core.vmi.admission import admit_create
+from virt_operator.certificates.issue import KeyPair, new_authority, new_leaf
+from virt_operator.change.plan import plan
+from virt_operator.change.probing import PATIENCE
+from virt_operator.peers.answer import SuitePod
+from virt_operator.proof.reviewing import admission_fault
+from virt_operator.reconcile.status import status_of
+from virt_operator.strategy.ref import WORKLOADS, Ref, ref_of
+from virt_operator.strategy.settings import InstallSettings
+from virt_operator.suite.actions import Apply, Prove, Replace
+from virt_operator.suite.observed import Fault, Observed, PodObject, Probed
+
+from tests.unit.operator.suites import (
+    INSTALL,
+    NOW,
+    OPERATOR,
+    changed,
+    desired_objects,
+    expecting,
+    handler_hash,
+    installed,
+    live,
+    own_deployment,
+    pod,
+    ready_status,
+    settled_definitions,
+    strategies,
+)
+
+NEWER = msgspec.structs.replace(INSTALL, tag="v1.3.0")
+DRIVING = replace(OPERATOR, tag="v1.3.0", release="v1.3.0")
+POD = "virt-controller-new"
+FAULT = Fault("GetInfo", "no answer within 3 s")
+
+
+def new_pod(component: str, *, ready: bool = True, settings: InstallSettings = NEWER) -> PodObject:
+    body = next(body for body in desired_objects(settings) if ref_of(body) == Ref("Deployment", "kubevirt", component))
+    template_hash = body["spec"]["template"]["metadata"]["annotations"][TEMPLATE_HASH]
+    return pod(component, template_hash, name=f"{component}-new", ready=ready)
+
+
+def updating(*pods: PodObject, **more: Any) -> Observed:
+    """virt-handler is of the newer release, virt-controller's Deployment too."""
+    observed = expecting(settled_definitions(installed(), "v1.3.0"), {"imageTag": "v1.3.0"}, release="v1.3.0")
+    for body in desired_objects(NEWER):
+        if body["kind"] in WORKLOADS and body["metadata"]["name"] in ("virt-handler", "virt-controller"):
+            observed = changed(observed, ref_of(body), live(body, ready_status(body)))
+    assert observed.suite is not None
+    status = msgspec.structs.replace(observed.suite.status, observed_deployment_config=INSTALL.to_json())
+    observed = replace(observed, suite=msgspec.structs.replace(observed.suite, status=status))
+    handler = pod("virt-handler", handler_hash(NEWER))
+    observed = replace(observed, operator=own_deployment(NEWER), pods=(handler, *pods), **more)
+    return replace(observed, owned={**observed.owned, **strategies(NEWER, release="v1.3.0"), **strategies(INSTALL)})
+
+
+def written(observed: Observed) -> list[str]:
+    """The workloads that are written."""
+    actions = [action for action in plan(observed, DRIVING).actions if isinstance(action, Apply | Replace)]
+    return [action.ref.name for action in actions if action.ref.kind in WORKLOADS]
+
+
+def test_a_new_pod_is_probed_when_it_is_ready_and_the_next_component_waits() -> None:
+    observed = updating(new_pod("virt-controller"))
+    actions = plan(observed, DRIVING).actions
+    (probe,) = [action for action in actions if isinstance(action, Prove)]
+    assert (probe.pod.name, probe.release, probe.lenient) == (POD, "v1.3.0", False)
+    assert written(observed) == []
+    starting = updating(new_pod("virt-controller", ready=False))
+    assert not any(isinstance(action, Prove) for action in plan(starting, DRIVING).actions)
+
+
+def test_when_it_has_passed_the_next_component_follows_and_it_is_not_asked_again() -> None:
+    observed = updating(new_pod("virt-controller"), probes={f"uid-{POD}": Probed(NOW, NOW, None)})
+    assert written(observed) == ["virt-api"]
+    assert not any(isinstance(action, Prove) for action in plan(observed, DRIVING).actions)
+
+
+def test_old_pods_are_not_probed() -> None:
+    observed = updating(new_pod("virt-controller", settings=INSTALL))
+    assert not any(isinstance(action, Prove) for action in plan(observed, DRIVING).actions)
+
+
+def test_one_that_fails_for_good_stops_the_update_and_the_old_template_comes_back() -> None:
+    failing = {f"uid-{POD}": Probed(NOW - PATIENCE, NOW, FAULT)}
+    observed = updating(new_pod("virt-controller"), probes=failing)
+    decided = plan(observed, DRIVING)
+    assert decided.stopped is not None and written(observed) == []
+    assert (decided.stopped.component, decided.stopped.object) == ("virt-controller", f"pod {POD}")
+    assert observed.suite is not None
+    status = status_of(observed.suite, observed, decided, DRIVING, None)
+    degraded = next(condition for condition in status.conditions if condition.type == "Degraded")
+    assert degraded.reason == "UpgradeStopped" and "no answer within 3 s" in degraded.message
+    after = replace(observed, suite=msgspec.structs.replace(observed.suite, status=status))
+    after = settled_definitions(after, INSTALL.tag)
+    assert written(after) == ["virt-controller"], "virt-api is as it was, virt-handler follows"
+    actions = plan(after, DRIVING).actions
+    body = next(action.body for action in actions if isinstance(action, Replace) and action.ref.name in written(after))
+    assert body["spec"]["template"]["spec"]["containers"][0]["image"].endswith(":v1.2.3")
+
+
+def test_a_failed_attempt_is_repeated_until_patience_ends() -> None:
+    first = Probed(NOW - timedelta(seconds=1), NOW - timedelta(seconds=1), FAULT)
+    observed = updating(new_pod("virt-controller"), probes={f"uid-{POD}": first})
+    decided = plan(observed, DRIVING)
+    assert decided.next_deadline == NOW + timedelta(seconds=1) and decided.stopped is None
+    later = replace(observed, now=NOW + timedelta(seconds=1))
+    assert any(isinstance(action, Prove) for action in plan(later, DRIVING).actions)
+
+
+class Api:
+    """A webhook that answers what it is told to, or as virt-api decides."""
+
+    def __init__(self, answer: Any = None, status: int = 200) -> None:
+        self.answer, self.status = answer, status
+
+    async def review(self, request: web.Request) -> web.Response:
+        asked = (await request.json())["request"]
+        refused = admit_create(asked["object"], Configuration(), is_own_account=False)
+        response = {"uid": asked["uid"], "allowed": refused == ()}
+        return web.json_response(self.answer or {"response": response}, status=self.status)
+
+
+@pytest.fixture
+def authority() -> KeyPair:
+    return new_authority(datetime.now(UTC))
+
+
+def folder_of(authority: KeyPair, folder: Path, component: str) -> Path:
+    leaf = new_leaf(authority, f"kubevirt.io:system:{component}", (f"{component}.kubevirt.svc",), datetime.now(UTC))
+    folder.mkdir()
+    for name, content in (("tls.crt", leaf.certificate), ("tls.key", leaf.key), ("ca.crt", leaf.bundle)):
+        (folder / name).write_bytes(content)
+    return folder
+
+
+@asynccontextmanager
+async def serving(api: Api, folder: Path) -> AsyncIterator[int]:
+    application = web.Application()
+    application.router.add_post(VALIDATE_CREATE, api.review)
+    tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    tls.load_cert_chain(folder / "tls.crt", folder / "tls.key")
+    runner = web.AppRunner(application)
+    await runner.setup()
+    try:
+        site = web.TCPSite(runner, "127.0.0.1", 0, ssl_context=tls)
+        await site.start()
+        yield runner.addresses[0][1]
+    finally:
+        await runner.cleanup()
+
+
+@pytest.mark.parametrize(
+    ("api", "component", "message"),
+    [
+        (Api(), "virt-api", None),
+        (Api({"response": {"allowed": False, "status": {"message": "no"}}}), "virt-api", "refuses a valid .*: no"),
+        (Api({"error": 1}), "virt-api", "answers something else than a review"),
+        (Api(status=503), "virt-api", "answers a review with status 503"),
+        (Api(), "virt-controller", "no answer: .*certificate"),
+    ],
+)
+async def test_a_virt_api_must_admit_a_valid_machine(
+    api: Api, component: str, message: str | None, authority: KeyPair, tmp_path: Path
+) -> None:
+    own = Certificates(folder_of(authority, tmp_path / "operator", "virt-operator"))
+    asked = SuitePod("virt-api", "virt-api-new", "node1", "127.0.0.1")
+    async with serving(api, folder_of(authority, tmp_path / "api", component)) as port:
+        fault = await admission_fault(asked, own, "kubevirt", 3.0, port)
+    if message is None:
+        assert fault is None
+    else:
+        with pytest.raises(ValueError, match=message):
+            raise ValueError(fault.message if fault is not None else "")
