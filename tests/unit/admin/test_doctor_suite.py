@@ -25,6 +25,8 @@ WELL = components()
 UNAVAILABLE = condition("Available", "False", "ComponentsNotReady", "virt-api is down", minutes=9)
 REFUSED = condition("Synchronized", "False", "MissingPermissions", "create x", minutes=8)
 STEP = {"operation": "Update", "toVersion": "v2", "step": "virt-api", "since": ago(minutes=1)}
+STOPPED = {"target": "1f", "version": "v2", "release": "v2", "operation": "Update", "component": "virt-handler"}
+STOPPED |= {"object": "node node1", "probe": "machines", "message": "does not see x/y", "at": ago(minutes=1)}
 WAIT = {"object": "Deployment kubevirt/virt-api", "reason": "0 of 2 pods are ready", "since": ago(seconds=9)}
 
 
@@ -49,6 +51,11 @@ def others(component: str) -> list[Any]:
             ["wait: Update to v2, step virt-api: 0 of 2 pods", f"Deployment kubevirt/virt-api, since {ago(seconds=9)}"],
         ),
         ({"suite": kubevirt(upgrade=STEP)}, 1, ["wait: Update to v2, step virt-api is in progress"]),
+        (
+            {"suite": kubevirt(upgrade={**STEP, "operation": "Stopped", "stopped": STOPPED})},
+            2,
+            ["the update to v2 has stopped at virt-handler: node node1 failed the probe machines: does not see x/y"],
+        ),
         ({"pods": others("virt-operator")}, 2, ["no pod of virt-operator is ready: nothing of the suite is repaired"]),
         (
             {"pods": [*others("virt-api"), pod("virt-api", "virt-api-0", ready=False, **waiting("CrashLoopBackOff"))]},

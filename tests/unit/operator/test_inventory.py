@@ -7,8 +7,9 @@ from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
+from virt_core.conventions.labels import RETRY_UPGRADE
 from virt_core.kube.client import KubeClient
-from virt_core.kube.resource import CONFIG_MAPS, NODES
+from virt_core.kube.resource import CONFIG_MAPS, KUBEVIRTS, NODES
 from virt_core.rpc.tls import Certificates
 from virt_core.testing.api_server import FakeApiServer
 from virt_operator.certificates.authority import AuthorityWatch
@@ -110,5 +111,33 @@ async def test_a_heartbeat_on_a_node_is_no_reason_for_a_pass_and_the_end_of_its_
             await changed.wait()
         assert len(passes) == 2
         assert inventory.observe().nodes["node1"].trouble == "node node1 is not ready"
+    finally:
+        running.cancel()
+
+
+async def test_a_wave_in_the_status_is_a_reason_for_a_pass_and_other_writes_of_the_status_are_not(
+    client: KubeClient, server: FakeApiServer, tmp_path: Path
+) -> None:
+    passes: list[None] = []
+    inventory, watch = watching("KubeVirt", client, tmp_path, lambda: passes.append(None))
+    server.put(KUBEVIRTS.path("kubevirt"), {"metadata": {"name": "kubevirt"}, "spec": {}})
+    running = asyncio.create_task(watch)
+
+    async def write(body: dict[str, Any], *subresource: str) -> None:
+        inventory.wrote_suite(await client.merge_patch(KUBEVIRTS, "kubevirt", "kubevirt", body, *subresource))
+
+    wave = {"number": 1, "template": "t", "nodes": ["a"], "since": "2026-01-31T10:00:00Z"}
+    upgrade = {"operation": "Update", "step": "virt-handler", "since": "2026-01-31T10:00:00Z"}
+    try:
+        await server.received("WATCH", 1)
+        began = len(passes)
+        await write({"status": {"upgrade": {**upgrade, "waitingFor": []}}}, "status")
+        assert len(passes) == began
+        await write({"status": {"upgrade": {**upgrade, "wave": wave}}}, "status")
+        assert len(passes) == began + 1
+        suite = inventory.observe().suite  # at once, without the watch
+        assert suite is not None and suite.status.upgrade is not None and suite.status.upgrade.wave is not None
+        await write({"metadata": {"annotations": {RETRY_UPGRADE: "1"}}})
+        assert len(passes) == began + 2
     finally:
         running.cancel()

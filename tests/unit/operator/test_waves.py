@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from virt_core.conventions.component_pod import TEMPLATE_HASH
+from virt_core.conventions.labels import RETRY_UPGRADE
 from virt_core.kube.client import KubeClient
 from virt_core.objects.kubevirt import KubeVirtStatus, Upgrade
 from virt_core.testing.api_server import FakeApiServer
@@ -17,7 +18,6 @@ from virt_operator.reconcile.events import event_of
 from virt_operator.strategy.ref import Ref
 from virt_operator.suite.actions import Prove
 from virt_operator.suite.plan import Plan
-from virt_operator.suite.upgrade_strategy import RETRY
 
 from .world import World
 
@@ -172,7 +172,7 @@ async def test_a_canary_that_fails_goes_back_by_itself_and_is_named(world: World
     state, reason, message = condition(world, "Degraded")
     assert (state, reason) == ("True", "UpgradeStopped")
     assert "update to v1.3.0 (v1.3.0) has stopped at virt-handler: node a failed the probe machines: pod " in message
-    assert f"{OLD} is back; to try it again, set the annotation {RETRY}" in message
+    assert f"{OLD} is back; to try it again, set the annotation {RETRY_UPGRADE}" in message
     assert condition(world, "Progressing")[0] == "False" and condition(world, "Available")[0] == "True"
     assert status(world).observed_kube_virt_version == OLD and status(world).target_kube_virt_version == NEW
     assert journal.events.count("UpgradeStopped") == 1
@@ -206,7 +206,7 @@ async def test_what_has_stopped_is_tried_again_when_somebody_asks_for_it(world: 
     assert upgrade_of(world).operation == "Stopped", "another change of the spec is no request"
     target = NEW
     if again == "annotation":
-        world.annotate(RETRY, "1")
+        world.annotate(RETRY_UPGRADE, "1")
     elif again == "other target":
         target = "prod-41"
         world.ask(imageTag=target)

@@ -12,6 +12,8 @@ from virt_core.objects.meta import Condition
 from virt_admin.screen.text import clean
 from virt_admin.suite.summary import Component, Guests, NodeState, Summary
 
+_NODES = 10  # named of a wave
+
 
 def lines(summary: Summary) -> list[str]:
     """All of it, cleaned."""
@@ -28,6 +30,9 @@ def _lines(summary: Summary) -> Iterator[str]:
         versions = f" from {change.from_version}" if change.from_version else ""
         yield f"{change.operation}{versions} to {change.to_version}, since {change.started_at}"
         yield f"step {change.step or 'none yet'}, since {change.since}"
+        if (wave := change.wave) is not None:
+            proven = f", proven {wave.proven}" if wave.proven else ""
+            yield f"wave {wave.number} on {', '.join(wave.nodes[:_NODES])}, since {wave.since}{proven}"
         for wait in change.waiting_for:
             yield f"waiting for {wait.object}: {wait.reason}, since {wait.since}"
     yield from map(component_line, summary.components)

@@ -28,6 +28,9 @@ VMI_ID = "vmi.kubevirt.io/id"
 DOMAIN = "kubevirt.io/domain"
 """On launcher pods: the name of their VirtualMachineInstance."""
 
+RETRY_UPGRADE = "kubevirt.io/retry-upgrade"
+"""Annotation of the KubeVirt object: another value tries an upgrade again that has stopped."""
+
 OPERATOR = "operator.kubevirt.io"
 """On CRDs and all objects of the operator's manifest. They cannot be deleted while a KubeVirt object exists."""
 

@@ -42,7 +42,8 @@ def component(name: str) -> Callable[[Situation, Progress], Progress]:
             secret = renewals.missing(situation.observed, state.body)
             if secret is not None:
                 return f"Secret {secret} is being made"
-            return _held(situation, earlier) or (situation.held if not situation.has_begun(state.live) else "") or None
+            other = state.live is not None and not situation.has_begun(state.live)
+            return _held(situation, earlier) or (situation.held if other else "") or None
 
         states = [state for state in situation.objects if state.ref.kind in WORKLOADS and state.ref.name == name]
         written = _brought(situation, states, gate)

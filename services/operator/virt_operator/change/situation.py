@@ -138,10 +138,9 @@ class Situation:
         has stopped, which must not be stopped again."""
         return self.operation in CHANGES and self.stopped is None
 
-    def has_begun(self, live: OwnedObject | None) -> bool:
+    def has_begun(self, live: OwnedObject) -> bool:
         """Whether a workload is of the strategy already."""
-        identifier = live.metadata.annotations.get(STRATEGY_IDENTIFIER) if live is not None else None
-        return identifier == self.strategy.deployment_id
+        return live.metadata.annotations.get(STRATEGY_IDENTIFIER) == self.strategy.deployment_id
 
     @property
     def held(self) -> str:

@@ -10,13 +10,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 import msgspec
+from virt_core.conventions.labels import RETRY_UPGRADE
 from virt_core.objects.kubevirt import Stopped
 from virt_core.objects.meta import rfc3339
 
 from virt_operator.change.situation import Situation
 from virt_operator.strategy.settings import InstallSettings
 from virt_operator.suite.observed import Fault, SuiteObject
-from virt_operator.suite.upgrade_strategy import RETRY
 
 _LONGEST = 512  # characters of a pod's answer
 
@@ -58,4 +58,4 @@ def stopped_by(situation: Situation, component: str, what: str, fault: Fault, no
 
 
 def _retry(suite: SuiteObject) -> str:
-    return suite.metadata.annotations.get(RETRY, "")
+    return suite.metadata.annotations.get(RETRY_UPGRADE, "")

@@ -36,7 +36,6 @@ from virt_operator.suite.observed import (
     SuiteObject,
 )
 from virt_operator.suite.permissions import Held
-from virt_operator.suite.upgrade_strategy import RETRY
 
 _OPERATOR = components.OPERATOR
 
@@ -198,8 +197,8 @@ class Inventory:
             self._changed()
             return
         meta, upgrade = suite.metadata, suite.status.upgrade
-        kept = (upgrade.wave, upgrade.stopped) if upgrade is not None else None
-        asked = (meta.generation, meta.annotations.get(RETRY), meta.deletion_timestamp, meta.finalizers)
+        kept = (upgrade.wave, upgrade.stopped) if upgrade is not None else (None, None)
+        asked = (meta.generation, meta.annotations.get(labels.RETRY_UPGRADE), meta.deletion_timestamp, meta.finalizers)
         seen = (meta.uid, *asked, suite.status.phase, kept)
         if seen != self._seen.get(key):
             self._seen[key] = seen

@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 import msgspec
+from virt_core.conventions.labels import RETRY_UPGRADE
 from virt_core.objects.kubevirt import Generation, KubeVirtStatus, Stopped
 from virt_core.objects.meta import Condition, with_conditions
 
@@ -22,7 +23,6 @@ from virt_operator.suite.feature_gates import without_effect
 from virt_operator.suite.observed import Observed, SuiteObject
 from virt_operator.suite.plan import Plan
 from virt_operator.suite.spec import RefusedSpec
-from virt_operator.suite.upgrade_strategy import RETRY
 
 _MOST = 1024  # characters of a message
 MISSING_PERMISSIONS = "MissingPermissions"
@@ -175,7 +175,7 @@ def _in_progress(new: KubeVirtStatus, settings: InstallSettings, observed: Obser
         available = _available(new, observed)
         if plan.paused:
             degraded = "True" if lasting(observed) else "False"
-            conditions = _three(available, "False", degraded, PAUSED, f"{plan.paused}; {_waiting(observed, plan)}")
+            conditions = _three(available, "False", degraded, PAUSED, _waiting(observed, plan))
             return _with(new, observed, conditions, drop={"Created", "Synchronized"})
         conditions = _three(available, "True", "True", "UpdateInProgress", _waiting(observed, plan))
         return _with(new, observed, conditions, drop={"Created", "Synchronized"})
@@ -194,7 +194,7 @@ def _stopped(new: KubeVirtStatus, observed: Observed, plan: Plan, stopped: Stopp
     message = (
         f"{stopped.operation.lower()} to {stopped.version} ({stopped.release}) has stopped at {stopped.component}: "
         f"{stopped.object} failed the probe {stopped.probe}: {stopped.message}; {back}; to try it again, set the "
-        f"annotation {RETRY} to another value"
+        f"annotation {RETRY_UPGRADE} to another value"
     )
     progressing = "True" if plan.operation else "False"
     return _with(new, observed, _three(_available(new, observed), progressing, "True", STOPPED, message))

@@ -15,9 +15,6 @@ from virt_core.objects.duration import parse_duration
 
 FIELD = "upgradeStrategy"
 PAUSED = f"spec.{FIELD}.paused"
-RETRY = "kubevirt.io/retry-upgrade"
-"""Annotation of the KubeVirt object: another value tries an upgrade again that has stopped."""
-
 _FIELDS = ("canary", "waveSize", "pauseBetweenWaves", "paused")
 _WHOLE = 100  # percent
 
