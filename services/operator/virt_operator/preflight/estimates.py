@@ -1,6 +1,6 @@
 """How long each part of a change usually takes, in seconds. Pure.
 
-Rough figures for a small cluster with the images present; only WITHOUT_HANDLER was measured (tests/e2e/test_upgrade.py).
+Rough figures for a small cluster with the images present; only WITHOUT_HANDLER was measured, by test_upgrade.py.
 Larger images, slower disks or a busy API server take longer: an estimate is no promise.
 """
 
