@@ -112,6 +112,10 @@ def test_a_paused_update_waits_after_its_wave_until_it_is_continued() -> None:
     reached(NEXT)
 
 
+def _images(pod: Any) -> list[str]:
+    return [container["image"] for container in pod["spec"]["containers"]]
+
+
 @pytest.mark.parametrize(("fault", "says"), [("blind", "does not see"), ("slow", "no answer within 3 s")])
 def test_a_handler_that_is_ready_and_does_not_work_goes_back_from_the_canary(fault: str, says: str) -> None:
     build = faulty(fault)
@@ -135,7 +139,7 @@ def test_a_handler_that_is_ready_and_does_not_work_goes_back_from_the_canary(fau
     assert template() == of_before, "the template byte for byte"
     after = handlers()
     assert after[second]["metadata"]["uid"] == before[second]["metadata"]["uid"], "the other node was not touched"
-    assert after[first]["spec"]["containers"] == before[first]["spec"]["containers"]
+    assert _images(after[first]) == _images(before[first])
     assert upgrade()["operation"] == "Stopped" and len(stopped_events(since)) == 1
     assert suite()["status"]["observedKubeVirtVersion"] == TODAY.tag
 
