@@ -19,6 +19,7 @@ from localcluster import node
 from localcluster.settings import Cluster
 
 from tests.e2e.kubectl_requests import Client
+from tests.support.process_age import started
 
 NAMESPACE = "kubevirt"
 ROOT = Path(__file__).parents[2]
@@ -144,21 +145,22 @@ class Process:
 
 
 def processes(pod_uid: str) -> list[Process]:
-    """All processes in the pod's cgroup, its pause process left out."""
+    """All processes in the pod's cgroup, its pause process left out, the oldest first."""
     if Path(os.environ["KUBECONFIG"]).resolve() != Cluster.load().kubeconfig.resolve():
         pytest.skip("the processes of this cluster's nodes are not on this machine")
-    found = []
+    found: list[tuple[int, Process]] = []
     for entry in Path("/proc").iterdir():
         if not entry.name.isdigit():
             continue
         try:
             cgroup = (entry / "cgroup").read_text()
             command = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace").strip()
+            age = started(int(entry.name))
         except OSError:  # it ended while we looked
             continue
         if f"pod{pod_uid}" in cgroup.replace("_", "-") and command and not command.endswith("pause"):
-            found.append(Process(int(entry.name), command))
-    return sorted(found, key=lambda process: process.pid)
+            found.append((age, Process(int(entry.name), command)))
+    return [process for _, process in sorted(found, key=lambda pair: (pair[0], pair[1].pid))]
 
 
 def process(pod_uid: str, pattern: str) -> Process | None:

@@ -31,6 +31,7 @@ from tests.integration.launcher.images import Images
 from tests.integration.launcher.oci import USER, Mounts, oci_config
 from tests.integration.launcher.waiting import changes_until, readable
 from tests.support.patience import PATIENCE
+from tests.support.process_age import started
 
 KERNEL_BOOT = "/var/run/kubevirt/kernel-boot"
 HELPERS = "/var/run/kubevirt/helpers"
@@ -222,13 +223,13 @@ class Pod:
             "libvirtd": "/usr/sbin/libvirtd",
             "qemu": "/usr/bin/qemu-system-x86_64",
         }
-        found: dict[str, int] = {}
-        # The oldest of each: a child of libvirtd has its name until it becomes QEMU.
-        for pid in sorted(json.loads(run("runc", "ps", "--format", "json", self.name)), reverse=True):
+        found: list[tuple[int, int, str]] = []
+        for pid in json.loads(run("runc", "ps", "--format", "json", self.name)):
             with contextlib.suppress(FileNotFoundError, ProcessLookupError):
                 program = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")[0].decode()
-                found |= {role: pid for role, path in roles.items() if path == program}
-        return found
+                found += [(started(pid), pid, role) for role, path in roles.items() if path == program]
+        # The oldest of each: a child of libvirtd has its name until it becomes QEMU.
+        return {role: pid for _, pid, role in sorted(found, reverse=True)}
 
     async def kill(self, role: str, number: signal.Signals = signal.SIGKILL) -> None:
         """Send a signal from outside, as soon as the supervisor has the process; return when it is gone."""
