@@ -19,7 +19,7 @@ import pytest
 from grpc_health.v1 import health_pb2
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from kubevirt.admin.v1 import admin_pb2
-from kubevirt.handler.v1 import handler_pb2
+from kubevirt.handler.v1 import handler_pb2, probe_pb2
 from kubevirt.info.v1 import info_pb2, info_pb2_grpc
 from localcluster.settings import Cluster
 from virt_core.conventions.webhooks import MUTATE, VALIDATE_CREATE, VALIDATE_UPDATE
@@ -41,7 +41,7 @@ PORTS = {
 COMPONENTS = [name for name, ports in PORTS.items() if RPC in ports]
 VMI_WEBHOOKS = (MUTATE, VALIDATE_CREATE, VALIDATE_UPDATE)
 API_PORT, WEBHOOK_PORT = ("virt-api", API), ("virt-operator", WEBHOOK)
-CONTRACTS: tuple[Any, ...] = (admin_pb2, handler_pb2, info_pb2, health_pb2, reflection_pb2)
+CONTRACTS: tuple[Any, ...] = (admin_pb2, handler_pb2, info_pb2, probe_pb2, health_pb2, reflection_pb2)
 HEALTH_SERVICE = "grpc.health.v1.Health"
 LISTENING = "0A"  # include/net/tcp_states.h
 CONSOLE = "/apis/subresources.kubevirt.io/v1/namespaces/default/virtualmachineinstances/none/console"
