@@ -1,4 +1,4 @@
-"""What the QEMU and libvirt of a launcher's image know, as recorded when the image is built. Pure.
+"""What the QEMU and libvirt of a launcher's image know, as recorded when the image is built. Pure, but for `recorded`.
 
 `session/capability-cache` writes the record, machine/execute.py reads it before a start. A guest can only move to a
 launcher whose QEMU knows its machine type and its CPU model. virt-operator reads the record of another release before
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from kubevirt.launcher.v1 import machine_pb2
@@ -49,6 +50,14 @@ class Hypervisor:
         ]
         types.sort(key=_release, reverse=True)
         return cls(record["qemu"], record["libvirt"], tuple(types), frozenset(record["cpuModels"]))
+
+    @classmethod
+    def recorded(cls, file: Path) -> Hypervisor | None:
+        """That of the image's record; None outside of an image. Raises as `parse`."""
+        try:
+            return cls.parse(file.read_text())
+        except FileNotFoundError:
+            return None
 
     def resolve(self, machine_type: str) -> str:
         """The versioned machine type of a name or an alias; empty if this QEMU does not have it."""

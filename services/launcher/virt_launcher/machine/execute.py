@@ -120,12 +120,8 @@ async def _create(machine: machine_pb2.Machine, host: Host, files: DomainFiles) 
 
 def _require_known_hardware(machine: machine_pb2.Machine, files: DomainFiles) -> None:
     """Raises HypervisorRefused with what this image's QEMU has instead. Outside of an image libvirt refuses."""
-    try:
-        record = files.hypervisor.read_text()
-    except FileNotFoundError:
-        return
-    unknown = unknown_hardware(machine, Hypervisor.parse(record))
-    if unknown:
+    hypervisor = Hypervisor.recorded(files.hypervisor)
+    if hypervisor is not None and (unknown := unknown_hardware(machine, hypervisor)):
         raise HypervisorRefused(unknown)
 
 

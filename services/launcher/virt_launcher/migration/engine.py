@@ -47,10 +47,8 @@ class Engine:
 
 def _qemu(files: DomainFiles) -> str:
     """The version of QEMU; empty outside of an image. libvirt would look at QEMU for half a second to know it."""
-    try:
-        return Hypervisor.parse(files.hypervisor.read_text()).qemu
-    except FileNotFoundError:
-        return ""
+    hypervisor = Hypervisor.recorded(files.hypervisor)
+    return hypervisor.qemu if hypervisor is not None else ""
 
 
 def _connect(uri: str, address: str) -> Connections:
