@@ -45,9 +45,12 @@ export REGISTRY ?= 172.30.0.1:5000
 # the local cluster's registry is there when the cluster is
 REGISTRY_UP := $(if $(filter 172.30.0.1:%,$(REGISTRY)),cluster-up,venv)
 NODES ?= 2
+RECORDED := $(shell sed -n 's/^version = "\(.*\)"/\1/p' releases.toml | tail -1)
+# a shallow clone cannot build it
+HISTORY := $(shell git cat-file -e "$$(sed -n 's/^commit = "\(.*\)"/\1/p' releases.toml | tail -1)^{commit}" 2>/dev/null && echo yes)
 export PATH := $(PATH):$(CURDIR)/build/cluster/bin
 
-.PHONY: cluster-up cluster-down images release record next-images builds manifests chart helm virtctl install uninstall demo
+.PHONY: cluster-up cluster-down images release record recorded-images next-images builds manifests chart helm virtctl install install-recorded uninstall demo
 cluster-up: venv ## a real Kubernetes of NODES=2 nodes on this machine
 	$(if $(LOCAL),$(BIN)/python -m localcluster up --nodes $(NODES),@echo "using the cluster of KUBECONFIG=$(KUBECONFIG)")
 cluster-down: venv ## and nothing of it is left
@@ -58,8 +61,10 @@ release: venv ## dist/: archives with SBOMs, manifests and chart by digest, virt
 	$(BIN)/python -m localcluster release
 record: images ## the entry of releases.toml for the commit that is checked out
 	@$(BIN)/python -m localcluster record
-builds: images ## both of them
-	@$(MAKE) --no-print-directory next-images
+builds: images ## all of them
+	@$(MAKE) --no-print-directory recorded-images next-images
+recorded-images: $(REGISTRY_UP) ## the same of the newest recorded release
+	$(if $(HISTORY),$(BIN)/python -m localcluster images --release $(RECORDED),@echo "not built: git has no commit of $(RECORDED) here")
 next-images: $(REGISTRY_UP) ## the same of a next release of this tree, made by tests/next_release, and its manifests
 	$(BIN)/python -m tests.next_release
 manifests: venv ## build/manifests/kubevirt-operator.yaml and kubevirt-cr.yaml
@@ -75,6 +80,14 @@ install: images manifests ## the suite, as its users install it
 	kubectl -n kubevirt wait kv kubevirt --for condition=Available --timeout 300s
 	@# an older suite was Available before: this one is there when it is observed
 	kubectl -n kubevirt wait kv kubevirt --for jsonpath='{.status.observedKubeVirtVersion}'=$$(cat build/tag) --timeout 300s
+ifeq ($(HISTORY),)
+install-recorded: install
+else
+install-recorded: recorded-images ## the newest recorded release
+	kubectl apply -f build/releases/$(RECORDED)/build/manifests/kubevirt-operator.yaml
+	kubectl apply -f build/releases/$(RECORDED)/build/manifests/kubevirt-cr.yaml
+	kubectl -n kubevirt wait kv kubevirt --for condition=Available --timeout 300s
+endif
 uninstall: ## remove the suite; the KubeVirt object first
 	kubectl delete --ignore-not-found -f build/manifests/kubevirt-cr.yaml --wait
 	kubectl delete --ignore-not-found -f build/manifests/kubevirt-operator.yaml --wait
@@ -83,7 +96,7 @@ demo: venv ## from nothing to a VirtualMachine that serves a page and survives e
 
 # --- tests ---
 SLOWEST := --durations=15
-.PHONY: check generate format supported test test-optimized test-next test-unit test-contract test-units test-integration test-e2e test-e2e-parallel test-e2e-serial test-all chaos bench
+.PHONY: check generate format supported test test-optimized test-next test-unit test-contract test-units test-integration test-e2e test-e2e-upgrade test-e2e-parallel test-e2e-serial test-all chaos bench
 check: venv ## ruff, mypy, import-linter, buf, contracts of recorded releases
 	ruff check . && ruff format --check .
 	mypy $(TYPED)
@@ -104,11 +117,13 @@ test-units: venv ## both, side by side
 	pytest tests/unit tests/contract -n 2 $(SLOWEST)
 test-integration: images ## real processes, no cluster
 	pytest tests/integration -m 'not slow' -n 3 --dist loadfile --no-loadscope-reorder $(SLOWEST)
-test-e2e: install next-images test-e2e-parallel test-e2e-serial ## one pass over a real cluster that installs once
+test-e2e: install-recorded builds test-e2e-upgrade test-e2e-parallel test-e2e-serial ## one pass over a real cluster that installs once
+test-e2e-upgrade: builds manifests ## from the newest recorded release to this tree and back
+	pytest tests/e2e -m 'upgrade and not slow' -s $(SLOWEST)
 test-e2e-parallel: venv ## those that disturb nothing but their own guests
 	pytest tests/e2e -m 'parallel and not slow and not chaos' -n 4 --dist loadfile --no-loadscope-reorder $(SLOWEST)
 test-e2e-serial: venv ## the others, one after the other
-	pytest tests/e2e -m 'not parallel and not slow and not chaos' $(SLOWEST)
+	pytest tests/e2e -m 'not parallel and not upgrade and not slow and not chaos' $(SLOWEST)
 # The images run without asserts and docstrings. pytest rewrites the asserts of tests, so these are still checked, and
 # warns about those of the product, which shall be stripped.
 OPTIMIZED := -n 2 $(SLOWEST) -W ignore::pytest.PytestConfigWarning
@@ -124,7 +139,7 @@ else
 	PYTHONOPTIMIZE=2 build/venv-next/bin/pytest tests/unit tests/contract -m 'not exhaustive' $(OPTIMIZED)
 endif
 test: ## what must pass before a change lands; ends with a table of its stages
-	@$(PYTHON) tests/stages.py venv builds+check test-integration+install test-e2e-parallel test-e2e-serial+test-optimized
+	@$(PYTHON) tests/stages.py venv builds+check test-integration+install-recorded test-e2e-upgrade test-e2e-parallel test-e2e-serial+test-optimized
 test-all: test test-units test-next release ## and what takes longer
 	pytest tests/integration -m slow
 	pytest tests/e2e -m 'slow and not chaos' -s

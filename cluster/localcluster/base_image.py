@@ -1,6 +1,6 @@
 """The Debian bases of the product's images, built by mmdebstrap from the machine's apt sources. Called by `images`.
 
-The environment may set LAUNCHER_BASE to the Debian release of the launcher's image; all others have SUITE.
+The launcher's image has LAUNCHER_SUITE, or what LAUNCHER_BASE in the environment names; all others have SUITE.
 """
 
 from __future__ import annotations
@@ -16,13 +16,14 @@ from localcluster.progress import PartFailed, step
 from localcluster.settings import BadSetting, Cluster
 
 SUITE = "bookworm"
-LAUNCHER_SUITES = (SUITE, "trixie")
+LAUNCHER_SUITE = "trixie"
+LAUNCHER_SUITES = (SUITE, LAUNCHER_SUITE)
 """Debian releases on which the launcher is built and tested: QEMU 7.2 and libvirt 9.0, QEMU 10.0 and libvirt 11.3."""
 
 
 def launcher_suite(environment: Mapping[str, str] = os.environ) -> str:
     """The Debian release of the launcher's image. Raises BadSetting."""
-    suite = environment.get("LAUNCHER_BASE") or SUITE
+    suite = environment.get("LAUNCHER_BASE") or LAUNCHER_SUITE
     if suite not in LAUNCHER_SUITES:
         raise BadSetting(f"LAUNCHER_BASE: {suite!r} is not allowed, use {' or '.join(LAUNCHER_SUITES)}")
     return suite

@@ -21,11 +21,11 @@ INPUTS = (
 )
 
 
-def source_tag(source: Path, launcher_suite: str = base_image.SUITE) -> str:
+def source_tag(source: Path, launcher_suite: str = base_image.LAUNCHER_SUITE) -> str:
     """`<version>-<12 hex digits>` of the working tree as it is, committed or not. The launcher's Debian release
     follows unless it is the usual one."""
     tag = f"{version(source)}-{digest(source, files(source))[:12]}"
-    return tag if launcher_suite == base_image.SUITE else f"{tag}-{launcher_suite}"
+    return tag if launcher_suite == base_image.LAUNCHER_SUITE else f"{tag}-{launcher_suite}"
 
 
 def version(source: Path) -> str:

@@ -1,4 +1,5 @@
-"""Two builds of the suite: this tree, and its next release (tests/next_release). `make test-e2e` makes both."""
+"""Builds of the suite: this tree, the newest recorded release (releases.toml), and this tree's next release
+(tests/next_release). `make builds` makes all."""
 
 from __future__ import annotations
 
@@ -13,6 +14,7 @@ from urllib.request import Request, urlopen
 
 import yaml
 from localcluster.registry import MANIFEST_TYPES
+from localcluster.releases import recorded, tree
 
 from tests.e2e.cluster import NAMESPACE, ROOT, apply, condition_of, get, kubectl, nodes, until, wait
 from tests.next_release.tree import folder_of
@@ -29,6 +31,11 @@ class Build:
     def tag(self) -> str:
         """Of its images; also what the KubeVirt object calls its version."""
         return (self.folder / "tag").read_text().strip()
+
+    @property
+    def version(self) -> str:
+        """Of the release."""
+        return (self.folder.parent / "VERSION").read_text().strip()
 
     @property
     def operator_manifest(self) -> Path:
@@ -50,6 +57,7 @@ class Renamed(Build):
 
 TODAY = Build("today", ROOT / "build")
 NEXT = Build("next", folder_of() / "build")
+RECORDED = Build(recorded.releases()[-1].version, tree.FOLDER / recorded.releases()[-1].version / "build")
 COMPONENTS = ("virt-handler", "virt-controller", "virt-api")
 """In the order of an update."""
 

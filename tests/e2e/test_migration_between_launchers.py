@@ -1,8 +1,8 @@
 """Guests on a cluster move between launchers of two Debian releases, with different QEMU and libvirt, there and back.
 Only the controller's setting of the launcher's image changes, so that each new pod has the other one.
 
-Skipped where only one of them was built: `LAUNCHER_BASE=trixie make images` builds the other. ROUND_TRIPS is how often
-there and back; -s shows each move.
+Skipped where only one of them was built: `LAUNCHER_BASE=bookworm make images` builds the other. ROUND_TRIPS is how
+often there and back; -s shows each move.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from tests.support.moves import Move, table, troubles
 
 pytestmark = pytest.mark.slow
 
-OTHER = f"-{base_image.LAUNCHER_SUITES[1]}"  # of a tag
+OTHER = f"-{base_image.SUITE}"  # of a tag
 FIRMWARE = {"bios": {"bios": {}}, "uefi": {"efi": {"secureBoot": False}}}
 CONTENT = "travelling-content"
 _REPLACED = 300.0  # seconds

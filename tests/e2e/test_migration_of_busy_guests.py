@@ -34,7 +34,7 @@ def guest(suite: None) -> Iterator[Guest]:
     body["spec"]["domain"]["memory"]["guest"] = "192Mi"
     with running(body) as (only,):
         if _qemu(only) < (9, 0):
-            pytest.skip("this QEMU copies an emulated guest in one pass: LAUNCHER_BASE=trixie make install")
+            pytest.skip("this QEMU copies an emulated guest in one pass: make install without LAUNCHER_BASE")
         until(lambda: only.condition("LiveMigratable").get("status") == "True", "LiveMigratable", 10)
         yield only
 

@@ -129,32 +129,52 @@ class History:
 @contextmanager
 def watching() -> Iterator[History]:
     """Watch from now on."""
-    history = History()
-    watches = []
-    for kind, path in _PATHS.items():
-        known = json.loads(kubectl("get", "--raw", path))
-        history.changes += [Change(time.monotonic(), kind, "ADDED", body) for body in known["items"]]
-        version = known["metadata"]["resourceVersion"]
-        argv = ["kubectl", "get", "--raw", f"{path}?watch=1&resourceVersion={version}&timeoutSeconds=3000"]
-        process = subprocess.Popen(argv, stdout=subprocess.PIPE, text=True)
-        thread = threading.Thread(target=_follow, args=(process, kind, history), name=f"watch of {kind}")
-        thread.start()
-        watches.append((process, thread))
+    history, over = History(), threading.Event()
+    watches = [_Watch(kind, path, history, over) for kind, path in _PATHS.items()]
     try:
         yield history
     finally:
-        for process, thread in watches:
-            process.kill()
-            process.wait()
-            thread.join()
+        over.set()
+        for watch in watches:
+            watch.end()
 
 
-def _follow(process: subprocess.Popen[str], kind: str, history: History) -> None:
-    assert process.stdout is not None
-    with process.stdout as lines:
-        for line in lines:
-            event = json.loads(line)
-            history.changes.append(Change(time.monotonic(), kind, event["type"], event["object"]))
+class _Watch:
+    """A watch that is opened again when it ends: the API server ends those of a kind whose definition changes."""
+
+    def __init__(self, kind: str, path: str, history: History, over: threading.Event) -> None:
+        self._kind, self._path, self._history, self._over = kind, path, history, over
+        self._process = self._opened()
+        self._thread = threading.Thread(target=self._follow, name=f"watch of {kind}")
+        self._thread.start()
+
+    def end(self) -> None:
+        """`over` is set."""
+        while self._thread.is_alive():  # it may just have opened another one
+            self._process.kill()
+            self._thread.join(1)
+
+    def _opened(self) -> subprocess.Popen[str]:
+        known = json.loads(kubectl("get", "--raw", self._path))
+        version = known["metadata"]["resourceVersion"]
+        for body in known["items"]:
+            self._history.changes.append(Change(time.monotonic(), self._kind, "ADDED", body))
+        argv = ["kubectl", "get", "--raw", f"{self._path}?watch=1&resourceVersion={version}&timeoutSeconds=3000"]
+        return subprocess.Popen(argv, stdout=subprocess.PIPE, text=True)
+
+    def _follow(self) -> None:
+        while True:
+            assert self._process.stdout is not None
+            with self._process.stdout as lines:
+                for line in lines:
+                    event = json.loads(line)
+                    if event["type"] != "ERROR":
+                        change = Change(time.monotonic(), self._kind, event["type"], event["object"])
+                        self._history.changes.append(change)
+            self._process.wait()
+            if self._over.is_set():
+                return
+            self._process = self._opened()
 
 
 def template_variables(deployment: str) -> dict[str, str]:

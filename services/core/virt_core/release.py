@@ -8,4 +8,4 @@ import os
 RELEASE = os.environ.get("KUBEVIRT_VERSION", "0.0.0-dev")
 
 # Rises with each release that adds behaviour which the whole cluster must know (docs: ARCHITECTURE.md, "Releases").
-FEATURE_LEVEL = 1
+FEATURE_LEVEL = 2

@@ -24,7 +24,7 @@ ROOT = Path(__file__).resolve().parents[3]
 
 @pytest.fixture(scope="session")
 def images(images_of: Callable[[str], Images]) -> Images:
-    """Both images of the working tree. LAUNCHER_BASE=trixie tests the launcher with QEMU 10.0."""
+    """Both images of the working tree. LAUNCHER_BASE=bookworm tests the launcher with QEMU 7.2."""
     return images_of(base_image.launcher_suite())
 
 

@@ -1,6 +1,6 @@
 """A guest moves between launchers of two Debian releases, with different QEMU and libvirt, there and back.
 
-Skipped where only one of them was built: `LAUNCHER_BASE=trixie make images` builds the other. ROUND_TRIPS is how often
+Skipped where only one of them was built: `make images RELEASE=0.1.0` builds the older one. ROUND_TRIPS is how often
 there and back; -s shows each move.
 """
 
@@ -33,7 +33,7 @@ def both(images_of: Callable[[str], Images]) -> dict[str, Images]:
     buildah = ["buildah", "--root", f"{store}/root", "--runroot", f"{store}/run", "--storage-driver", "overlay"]
     names = subprocess.run([*buildah, "images", "--format", "{{.Name}}:{{.Tag}}"], capture_output=True, check=True)
     if f"localhost/debian:{NEW}-".encode() not in names.stdout:
-        pytest.skip(f"no base image of {NEW}: run LAUNCHER_BASE={NEW} make images")
+        pytest.skip(f"no base image of {NEW}: run make images")
     return {suite: images_of(suite) for suite in (OLD, NEW)}
 
 

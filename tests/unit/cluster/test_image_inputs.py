@@ -38,9 +38,10 @@ def test_the_tag_changes_with_an_input_and_only_then(source: Path) -> None:
 
 def test_a_launcher_of_another_debian_has_another_tag_and_others_are_refused_by_name(source: Path) -> None:
     usual = source_tag.source_tag(source)
-    assert base_image.launcher_suite({}) == base_image.launcher_suite({"LAUNCHER_BASE": ""}) == base_image.SUITE
+    assert base_image.launcher_suite({}) == base_image.launcher_suite({"LAUNCHER_BASE": ""}) == "trixie"
     assert source_tag.source_tag(source, base_image.launcher_suite({})) == usual
-    assert source_tag.source_tag(source, base_image.launcher_suite({"LAUNCHER_BASE": "trixie"})) == f"{usual}-trixie"
+    other = base_image.launcher_suite({"LAUNCHER_BASE": "bookworm"})
+    assert source_tag.source_tag(source, other) == f"{usual}-bookworm"
     with pytest.raises(settings.BadSetting, match="LAUNCHER_BASE: 'sid' is not allowed, use bookworm or trixie"):
         base_image.launcher_suite({"LAUNCHER_BASE": "sid"})
 

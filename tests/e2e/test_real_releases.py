@@ -1,0 +1,85 @@
+"""From the newest recorded release to this tree and back, both from their own images, while guests tick on.
+
+The suite is of the recorded release before the first test, however it was installed. `make test` goes up by the
+operator's manifest and back by the KubeVirt object's imageTag; `make test-all` with guests of each kind, under load, by
+every way that users have (test_every_way_between_releases.py).
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+from typing import Any
+
+import pytest
+
+from tests.e2e.builds import RECORDED, TODAY, by_image_tag, by_manifest, pull, reached, runs, set_image_tag
+from tests.e2e.cluster import nodes, until
+from tests.e2e.guests import MAX_GAP, Guest, manifest, observed, running, undisturbed
+from tests.e2e.migrations import asked, migratable
+from tests.e2e.travelling import UP, launcher_of, left_alone, set_workload_updates, travel
+
+pytestmark = [pytest.mark.upgrade, pytest.mark.usefixtures("back_to_today")]
+
+REPLACED_WITHIN = 60.0  # seconds for one guest's launcher
+
+
+@pytest.fixture(autouse=True)
+def recorded_release() -> Iterator[None]:
+    """The recorded release is installed; all nodes have the images of both."""
+    if not (RECORDED.folder / "tag").exists():
+        pytest.skip(f"{RECORDED.name} is not built: git has no commit of it here, or run make recorded-images")
+    for build in (RECORDED, TODAY):
+        pull(build)
+    set_image_tag(None)
+    if not runs(RECORDED):
+        by_manifest(RECORDED)
+        reached(RECORDED)
+    yield
+    set_workload_updates([])
+
+
+def uefi(name: str, node: str) -> dict[str, Any]:
+    """A guest with UEFI."""
+    body = manifest(name, node=node, memory="192Mi")
+    body["spec"]["domain"]["firmware"]["bootloader"] = {"efi": {"secureBoot": False}}
+    return body
+
+
+def has_launcher_of(guest: Guest, tag: str) -> bool:
+    """Whether the guest has one launcher, of that build."""
+    return launcher_of(guest).endswith(f":{tag}")
+
+
+def moved(guest: Guest, tag: str) -> None:
+    """Outdated launchers are replaced: this guest gets one of that build."""
+    assert not has_launcher_of(guest, tag)
+    began = time.monotonic()
+    set_workload_updates(["LiveMigrate"])
+    until(lambda: has_launcher_of(guest, tag), f"{guest.name} to have a launcher of {tag}", REPLACED_WITHIN)
+    set_workload_updates([])
+    print(f"{guest.name} has a launcher of {tag} after {time.monotonic() - began:.1f} s")
+    assert guest.phase == "Running"
+
+
+def test_guests_tick_from_the_recorded_release_to_this_tree_and_back() -> None:
+    first, second = nodes()
+    with ExitStack() as stack:
+        stay = [left_alone(manifest("old-bios", node=first)), left_alone(uefi("old-uefi", second))]
+        *old, moves = stack.enter_context(running(*stay, migratable("moves")))
+        ticks, answers = [stack.enter_context(observed(*old))], stack.enter_context(asked(moves.name))
+        pids = {guest.name: guest.qemu_pid() for guest in old}
+        travel(by_manifest, TODAY, UP)
+        moved(moves, TODAY.tag)
+        stay = [left_alone(manifest("new-bios", node=first)), left_alone(uefi("new-uefi", second))]
+        new = stack.enter_context(running(*stay))
+        ticks.append(stack.enter_context(observed(*new, name="observer-new")))
+        pids |= {guest.name: guest.qemu_pid() for guest in new}
+        travel(by_image_tag, RECORDED, UP[::-1])
+        moved(moves, RECORDED.tag)
+        time.sleep(2 * MAX_GAP)  # a gap must have had the time to show
+        print(f"moves: {answers().count} answers, longest silence {answers().longest_silence:.2f} s")
+        assert len(answers().boots) == 1
+        seen = {name: tick for read in ticks for name, tick in read().items()}
+        undisturbed(seen, [*old, *new], pids)
