@@ -1,0 +1,177 @@
+"""The newest recorded release to this tree and back by each way that users have, with guests of each kind made on
+either side, under load, with an open console, and with every launcher replaced after each change.
+
+The console of a guest goes through virt-api and virt-handler, which are replaced: it is closed, and opened again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from virt_operator.packaging.chart import write_chart
+
+from tests.e2e.builds import RECORDED, TODAY, Build, by_image_tag, by_manifest, pull, reached, runs, set_image_tag
+from tests.e2e.burden import burden
+from tests.e2e.claims import shared_claim
+from tests.e2e.cluster import NAMESPACE, ROOT, kubectl, nodes, until
+from tests.e2e.guest_shell import Shell
+from tests.e2e.guests import MAX_GAP, Guest, disk_manifest, image, manifest, observed, running, undisturbed
+from tests.e2e.migrations import asked
+from tests.e2e.test_chart import helm
+from tests.e2e.travelling import Change, launcher_of, left_alone, set_workload_updates
+from tests.e2e.watching import watching
+
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("back_to_today")]
+
+MOVED_WITHIN = 120.0  # seconds for all guests of one change
+KINDS = ("bios", "uefi", "disk", "claim")
+"""Those that move; a guest on a bridge stays where it is."""
+
+
+@pytest.fixture(autouse=True)
+def recorded_release() -> Iterator[None]:
+    """The recorded release is installed; all nodes have the images of both."""
+    for build in (RECORDED, TODAY):
+        pull(build)
+    set_image_tag(None)
+    if not runs(RECORDED):
+        by_manifest(RECORDED)
+        reached(RECORDED)
+    yield
+    set_workload_updates([])
+
+
+def guest_of(kind: str, name: str, node: str = "") -> dict[str, Any]:
+    """A guest of that kind; its Service finds it by a label."""
+    match kind:
+        case "uefi":
+            body = manifest(name, node=node, memory="192Mi")
+            body["spec"]["domain"]["firmware"]["bootloader"] = {"efi": {"secureBoot": False}}
+        case "disk":
+            body = disk_manifest(name, {"root": {"containerDisk": {"image": image("guest-disk")}}}, node=node)
+        case "claim":
+            body = disk_manifest(name, {"claim": {"persistentVolumeClaim": {"claimName": name}}}, node=node)
+        case _:
+            body = manifest(name, node=node)
+    if kind == "bridge":
+        body["spec"]["domain"]["devices"]["interfaces"] = [{"name": "default", "bridge": {}}]
+    body["metadata"]["labels"] = {"moves": name}
+    return body
+
+
+@contextmanager
+def guests_of(side: str) -> Iterator[tuple[list[Guest], list[Guest]]]:
+    """Guests that move and guests that stay."""
+    first, second = nodes()
+    with ExitStack() as stack:
+        stack.enter_context(shared_claim(f"{side}-claim"))
+        moving = [guest_of(kind, f"{side}-{kind}") for kind in KINDS]
+        staying = [left_alone(guest_of("bridge", f"{side}-bridge", first))]
+        staying.append(left_alone(guest_of("bios", f"{side}-stays", second)))
+        guests = stack.enter_context(running(*moving, *staying, seconds=180))
+        yield guests[: len(moving)], guests[len(moving) :]
+
+
+def changed(change: Change, build: Build) -> None:
+    """The suite is of `build`, and of all that users asked meanwhile nothing was refused."""
+    with watching() as history, burden() as users:
+        change(build)
+        seconds = reached(build)
+    away = ", ".join(f"{node} {gap:.1f} s" for node, gap in sorted(history.handler_away().items()))
+    print(f"{build.name} by {change.__name__}: {seconds:.1f} s, without a handler: {away}")
+    print(f"  {users.asked} requests and {users.created} guests created, {len(users.refused)} refused,")
+    print(f"  the slowest took {users.slowest:.1f} s", flush=True)
+    assert users.refused == []
+    assert history.unavailable() == []
+
+
+def all_moved(guests: list[Guest], build: Build) -> None:
+    """Every launcher is replaced by one of `build`."""
+    began = time.monotonic()
+    set_workload_updates(["LiveMigrate"])
+    for guest in guests:
+        until(lambda: launcher_of(guest).endswith(f":{build.tag}"), f"{guest.name} on {build.name}", MOVED_WITHIN)  # noqa: B023
+    set_workload_updates([])
+    print(f"  {len(guests)} guests have launchers of {build.name} after {time.monotonic() - began:.1f} s", flush=True)
+
+
+def console_answers(guest: Guest) -> None:
+    """The console can be opened, and the guest's shell answers."""
+
+    async def ask() -> None:
+        async with Shell.of(guest, 60) as shell:
+            assert await shell.run("echo an''swer") == "answer"
+
+    asyncio.run(ask())
+
+
+@pytest.fixture
+def charts(tmp_path: Path) -> dict[str, Path]:
+    """The chart of each release, of the recorded one by its own code's templates."""
+    folders = {}
+    for build, source in ((RECORDED, RECORDED.folder.parent), (TODAY, ROOT)):
+        registry = image("virt-operator").rpartition("/")[0]
+        folders[build.name] = tmp_path / build.name / "kubevirt"
+        version = (source / "VERSION").read_text().strip()
+        chart = source / "charts" / "kubevirt"
+        write_chart(chart, folders[build.name], registry=registry, tag=build.tag, version=version, use_emulation=True)
+    return folders
+
+
+@pytest.fixture
+def by_helm(charts: dict[str, Path]) -> Iterator[Change]:
+    """Changes the suite's release as a person does who has installed it with Helm."""
+    helm("install", "kubevirt", charts[RECORDED.name], "--take-ownership")
+
+    def by_helm(build: Build) -> None:
+        helm("upgrade", "kubevirt", charts[build.name])
+
+    yield by_helm
+    kubectl("-n", NAMESPACE, "delete", "secret", "-l", "owner=helm")  # what is installed stays
+
+
+def by_virtadm(build: Build) -> None:
+    """Changes the suite's release as a person does who has virtadm."""
+    raise NotImplementedError
+
+
+def there_and_back(change: Change) -> None:
+    with ExitStack() as stack:
+        moving, staying = stack.enter_context(guests_of("old"))
+        ticks = [stack.enter_context(observed(*staying))]
+        answers = [stack.enter_context(asked(guest.name)) for guest in moving]
+        pids = {guest.name: guest.qemu_pid() for guest in staying}
+        changed(change, TODAY)
+        console_answers(staying[1])
+        all_moved(moving, TODAY)
+        new, more = stack.enter_context(guests_of("new"))
+        moving += new
+        ticks.append(stack.enter_context(observed(*more, name="observer-new")))
+        answers += [stack.enter_context(asked(guest.name)) for guest in new]
+        pids |= {guest.name: guest.qemu_pid() for guest in more}
+        changed(change, RECORDED)
+        for guest in (*staying, *more):
+            console_answers(guest)
+        all_moved(moving, RECORDED)
+        time.sleep(2 * MAX_GAP)  # a gap must have had the time to show
+        for guest, read in zip(moving, answers, strict=True):
+            seen = read()
+            print(f"  {guest.name}: {seen.count} answers, longest silence {seen.longest_silence:.2f} s")
+            assert (len(seen.boots), guest.phase) == (1, "Running")
+        seen_ticks = {name: tick for read in ticks for name, tick in read().items()}
+        undisturbed(seen_ticks, [*staying, *more], pids)
+
+
+@pytest.mark.parametrize("change", [by_manifest, by_image_tag])
+def test_guests_of_each_kind_tick_on_there_and_back(change: Change) -> None:
+    there_and_back(change)
+
+
+def test_guests_of_each_kind_tick_on_there_and_back_by_helm(by_helm: Change) -> None:
+    there_and_back(by_helm)
