@@ -1,0 +1,196 @@
+"""A process of the suite, the API server or a node dies at a step of an upgrade or a roll back. Each ends without help,
+and no guest notices but those of a node that died.
+
+UPGRADE_KILLS is how many runs `make chaos` makes (60), UPGRADE_KILLS_SEED repeats one. `make test-all` makes six. The
+way up is by manifest and by imageTag in turn, the way back by imageTag.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import pytest
+from localcluster import control_plane, kube_binary, node, processes, waiting
+from localcluster.settings import Cluster
+
+from tests.e2e.builds import (
+    RECORDED,
+    TODAY,
+    Build,
+    by_image_tag,
+    by_manifest,
+    pull,
+    reached,
+    runs,
+    set_image_tag,
+    suite,
+)
+from tests.e2e.cluster import NAMESPACE, get, until, wait
+from tests.e2e.guests import MAX_GAP, Guest, manifest, observed, running, undisturbed
+from tests.e2e.killing import COMPONENTS, victims
+from tests.e2e.travelling import Change
+
+pytestmark = pytest.mark.usefixtures("back_to_today")
+
+LONGEST = 600.0  # seconds for one change
+STEPS = ("InstallStrategy", "Definitions", *COMPONENTS[:3], "Operator", "")
+""" "": as soon as the change is requested. A step that is over before anybody sees it counts as the next one."""
+
+VICTIMS = (*COMPONENTS, "all of the suite", "API server", "node2")
+_AWAY = 10.0  # seconds without API server or node
+_LONGEST_DELAY = 3.0  # seconds from the step's report to the death
+
+
+@dataclass(frozen=True, slots=True)
+class Death:
+    """Who dies when."""
+
+    victim: str
+    step: str
+    delay: float
+
+    @classmethod
+    def drawn(cls, chance: random.Random) -> Death:
+        return cls(chance.choice(VICTIMS), chance.choice(STEPS), chance.uniform(0, _LONGEST_DELAY))
+
+
+@contextmanager
+def without_api_server() -> Iterator[None]:
+    """Killed; started again afterwards."""
+    cluster = Cluster.load()
+    server = processes.alive(cluster, "kube-apiserver")
+    assert server is not None
+    processes.kill([server])
+    try:
+        yield
+    finally:
+        control_plane.start_if_dead(cluster, kube_binary.ensure(cluster), "kube-apiserver")
+        waiting.until("the API server", lambda: control_plane.is_up(cluster), 90, cluster.log("kube-apiserver"))
+
+
+@contextmanager
+def without_node2() -> Iterator[None]:
+    """Killed with all that runs on it; started again afterwards."""
+    cluster = Cluster.load()
+    node.kill(cluster, cluster.node(2))
+    try:
+        yield
+    finally:
+        node.start(cluster, cluster.node(2), kube_binary.ensure(cluster))
+
+
+def strike(death: Death) -> None:
+    """It happens; returns when the cause is over."""
+    over = threading.Event()
+    if death.victim == "API server":
+        with without_api_server():
+            over.wait(_AWAY)
+    elif death.victim == "node2":
+        with without_node2():
+            over.wait(_AWAY)
+    else:
+        names = COMPONENTS if death.victim == "all of the suite" else (death.victim,)
+        for name in names:
+            for process in victims(name, []):
+                process.kill()
+
+
+def step_now() -> str:
+    """The step that the KubeVirt object reports; "" if none."""
+    state = suite().get("status", {}).get("upgrade") or {}
+    return str(state.get("step", "")) if state.get("operation") else ""
+
+
+def run(change: Change, build: Build, death: Death) -> float:
+    """Request the change, let it happen, wait until the change has ended; returns the seconds from the request."""
+    began = time.monotonic()
+    change(build)
+    order = STEPS if build is TODAY else ("InstallStrategy", "Definitions", *COMPONENTS[2::-1], "Operator")
+    later = order[order.index(death.step) :] if death.step in order and death.step else ()
+    if death.step:
+        until(lambda: step_now() in later or runs(build), f"the step {death.step}", LONGEST, every=0.1)
+    threading.Event().wait(death.delay)
+    struck_at = "" if runs(build) else step_now()
+    strike(death)
+    until(_tolerant(lambda: runs(build)), f"the suite to be {build.name} after {death}", LONGEST, every=0.5)
+    seconds = time.monotonic() - began
+    print(
+        f"{build.name} by {change.__name__}: {death.victim} died at {struck_at or 'its edge'}: {seconds:.0f} s",
+        flush=True,
+    )
+    return seconds
+
+
+def _tolerant(condition: Callable[[], bool]) -> Callable[[], bool]:
+    """The same, and not met while the API server does not answer."""
+
+    def met() -> bool:
+        try:
+            return condition()
+        except (AssertionError, OSError):
+            return False
+
+    return met
+
+
+def whole() -> None:
+    """Every replica is there again, on every node."""
+    wait("node", "node2", "condition=Ready", seconds=120)
+    wait("kv", "kubevirt", "condition=Available", namespace=NAMESPACE, seconds=300)
+    for workload in ("deployment/virt-api", "deployment/virt-controller", "deployment/virt-operator"):
+        until(_tolerant(lambda: _is_complete(workload)), f"every replica of {workload}", 300, every=1)  # noqa: B023
+    handlers = "daemonset/virt-handler"
+    until(_tolerant(lambda: get("-n", NAMESPACE, handlers)["status"].get("numberReady") == 2), handlers, 300, every=1)
+
+
+def _is_complete(workload: str) -> bool:
+    body = get("-n", NAMESPACE, workload)
+    return bool(body["status"].get("readyReplicas") == body["spec"]["replicas"])
+
+
+def deaths(number: int) -> None:
+    """So many changes, there and back in turn, with a death in each."""
+    seed = int(os.environ.get("UPGRADE_KILLS_SEED", time.time_ns() % 100_000))
+    print(f"UPGRADE_KILLS_SEED={seed}")
+    chance = random.Random(seed)
+    for build in (TODAY, RECORDED):
+        pull(build)
+    set_image_tag(None)
+    by_manifest(RECORDED)
+    reached(RECORDED)
+    with running(manifest("kept1", node="node1"), manifest("kept2", node="node1")) as guests:
+        pids = {guest.name: guest.qemu_pid() for guest in guests}
+        for turn in range(number):
+            death = Death.drawn(chance)
+            with observed(*guests, name=f"observer-{turn}") as ticks:
+                if turn % 2:
+                    run(by_image_tag, RECORDED, death)
+                else:
+                    set_image_tag(None)  # what is installed stays: its operator is of the same release
+                    run((by_manifest, by_image_tag)[turn // 2 % 2], TODAY, death)
+                whole()
+                _undisturbed(ticks, guests, pids, death)
+
+
+def _undisturbed(ticks: Callable[[], object], guests: list[Guest], pids: dict[str, int], death: Death) -> None:
+    threading.Event().wait(2 * MAX_GAP)  # a gap must have had the time to show
+    try:
+        undisturbed(ticks(), guests, pids)  # type: ignore[arg-type]
+    except AssertionError as error:
+        raise AssertionError(f"after {death}: {error}") from error
+
+
+@pytest.mark.slow
+def test_six_deaths_during_changes_of_the_release_disturb_nothing() -> None:
+    deaths(6)
+
+
+@pytest.mark.chaos
+def test_many_deaths_during_changes_of_the_release_disturb_nothing() -> None:
+    deaths(int(os.environ.get("UPGRADE_KILLS", "60")))
