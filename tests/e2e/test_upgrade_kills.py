@@ -34,7 +34,7 @@ from tests.e2e.builds import (
 from tests.e2e.cluster import NAMESPACE, get, until, wait
 from tests.e2e.guests import MAX_GAP, Guest, manifest, observed, running, undisturbed
 from tests.e2e.killing import COMPONENTS, victims
-from tests.e2e.travelling import Change
+from tests.e2e.travelling import Change, left_alone
 
 pytestmark = pytest.mark.usefixtures("back_to_today")
 
@@ -164,7 +164,7 @@ def deaths(number: int) -> None:
     set_image_tag(None)
     by_manifest(RECORDED)
     reached(RECORDED)
-    with running(manifest("kept1", node="node1"), manifest("kept2", node="node1")) as guests:
+    with running(*(left_alone(manifest(name, node="node1")) for name in ("kept1", "kept2"))) as guests:
         pids = {guest.name: guest.qemu_pid() for guest in guests}
         for turn in range(number):
             death = Death.drawn(chance)
