@@ -12,10 +12,13 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
+from kubevirt.admin.v1 import admin_pb2
 from virt_core.kube import errors as kube
 from virt_core.rpc.errors import Denied, Unavailable
 from virt_core.rpc.tls import Certificates
 from virt_operator.admin.authorization import Authorization, caller_of
+from virt_operator.admin.contracts import contracts_message
+from virt_operator.admin.server import VERBS
 from virt_operator.admin.status import holder_of, peer_message, suite_message
 from virt_operator.certificates.issue import new_authority, new_leaf
 from virt_operator.peers.answer import Answer, Info, SuitePod
@@ -123,13 +126,20 @@ async def test_kubernetes_decides_and_a_refusal_names_what_is_missing(folder: Pa
         await allowed.readers(Context(None))
 
 
-async def test_a_plan_has_a_verb_of_its_own(folder: Path) -> None:
+async def test_a_method_has_a_verb_of_its_own(folder: Path) -> None:
     reviewer = Reviewer("alice")
-    allowed = rules(reviewer, folder)
-    await allowed.planners(Context(of_the_cluster(*ALICE)))
+    allowed = rules(reviewer, folder).may("plan")
+    await allowed(Context(of_the_cluster(*ALICE)))
     assert [review["resourceAttributes"]["verb"] for review in reviewer.reviews] == ["plan"]
     with pytest.raises(Denied, match='cannot plan resource "kubevirts/admin"'):
-        await allowed.planners(Context(of_the_suite("virt-handler")))
+        await allowed(Context(of_the_suite("virt-handler")))
+
+
+def test_whoever_may_read_may_change_nothing() -> None:
+    assert {
+        **dict.fromkeys(("GetStatus", "ListPeers", "ListContracts"), "get"),
+        **{name: name.lower() for name in ("Plan", "Watch", "Upgrade", "Pause", "Resume", "Rollback", "Finalize")},
+    } == VERBS
 
 
 async def test_without_an_answer_of_kubernetes_nobody_may(folder: Path) -> None:
@@ -182,6 +192,72 @@ def test_a_status_of_another_shape_is_converted_as_far_as_possible(status: Any) 
     assert not suite.HasField("upgrade")
     upgrading = suite_message({"metadata": {}, "status": {"upgrade": {"step": "x", "since": "yesterday"}}}).upgrade
     assert (upgrading.step, upgrading.HasField("since")) == ("x", False)
+
+
+def test_a_change_has_its_steps_its_wave_and_why_it_has_stopped() -> None:
+    since = "2026-01-31T10:00:00Z"
+    wave = {"number": 2, "nodes": ["node1", 7], "since": since, "proven": since}
+    stopped = {"operation": "Update", "version": "v2", "object": "node node1", "probe": "machines", "at": since}
+    state = {
+        "operation": "Update",
+        "step": "virt-handler",
+        "fromVersion": "v1",
+        "toVersion": "v2",
+        "pausedSince": since,
+    }
+    operation = suite_message(
+        {"metadata": {}, "status": {"upgrade": {**state, "wave": wave, "stopped": stopped}}}
+    ).upgrade
+    assert (operation.from_version, operation.to_version) == ("v1", "v2")
+    assert operation.paused_since.ToJsonString() == operation.wave.proven.ToJsonString() == since
+    assert (operation.wave.number, list(operation.wave.nodes)) == (2, ["node1"])
+    assert (operation.stopped.version, operation.stopped.object) == ("v2", "node node1")
+    states = {step.name: step.state for step in operation.steps}
+    assert states["Definitions"] == admin_pb2.STEP_STATE_DONE and states["virt-api"] == admin_pb2.STEP_STATE_TO_COME
+
+
+def test_the_way_back_is_reported_without_an_operation() -> None:
+    back = {"version": "v1", "registry": "r", "release": "0.1.0", "level": 1, "refusals": ["an old guest"]}
+    suite = suite_message(
+        {"spec": {"upgradeStrategy": {"paused": True}}, "status": {"upgrade": {"level": 2, "wayBack": back}}}
+    )
+    assert not suite.HasField("upgrade") and suite.paused and suite.level == 2
+    assert (suite.way_back.deployment.version, suite.way_back.release, suite.way_back.level) == ("v1", "0.1.0", 1)
+    assert list(suite.way_back.refusals) == ["an old guest"] and not suite.way_back.HasField("proven_at")
+
+
+def answer(component: str, pod: str, release: str, *contracts: str, features: tuple[str, ...] = ()) -> Answer:
+    info = Info(release, pod, 1, frozenset({"kubevirt.info.v1", *contracts}), frozenset(features), "hash")
+    return Answer(SuitePod(component, pod, "node1", "10.0.0.1"), info)
+
+
+def test_two_sides_share_the_versions_that_both_know_and_the_features_that_all_have() -> None:
+    handlers = [
+        answer("virt-handler", "a", "0.2.0", "kubevirt.handler.v1", "kubevirt.handler.v2", features=("f", "g")),
+        answer("virt-handler", "b", "0.2.0", "kubevirt.handler.v1", features=("f",)),
+        answer("virt-handler", "c", "0.1.0", "kubevirt.handler.v0"),
+    ]
+    silent = Answer(SuitePod("virt-handler", "d", "node2", ""), None, "the pod has no address yet")
+    found = contracts_message([answer("virt-api", "api", "0.2.0"), *handlers, silent])
+    assert [(contract.name, len(contract.offers)) for contract in found.contracts] == [
+        ("kubevirt.handler", 3),
+        ("kubevirt.info", 4),
+    ]
+    assert list(found.contracts[0].offers[0].versions) == ["v1", "v2"]
+    shared = {
+        (pairing.contract, pairing.server.release, pairing.server.processes): (
+            list(pairing.versions),
+            list(pairing.features),
+        )
+        for pairing in found.pairings
+    }
+    assert shared == {
+        ("kubevirt.handler", "0.1.0", 1): ([], []),
+        ("kubevirt.handler", "0.2.0", 2): (["v1"], ["f"]),
+        ("kubevirt.info", "0.1.0", 1): (["v1"], []),
+        ("kubevirt.info", "0.2.0", 2): (["v1"], ["f"]),
+    }
+    assert [peer.pod for peer in found.peers if peer.problem] == ["d"]
 
 
 def test_a_pod_is_listed_with_its_answer_or_with_the_problem() -> None:

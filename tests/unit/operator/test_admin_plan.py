@@ -2,48 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import grpc
 import pytest
-from kubevirt.admin.v1 import admin_pb2, admin_pb2_grpc
-from kubevirt.info.v1 import info_pb2
+from kubevirt.admin.v1 import admin_pb2
 from virt_core.kube.client import KubeClient
-from virt_core.rpc.authorize import allow
 from virt_core.rpc.errors import Denied, InvalidField
-from virt_core.rpc.identity import Identity
 from virt_core.rpc.peer import Peer
-from virt_core.rpc.port import Contract, listening
-from virt_core.rpc.tls import Certificates
-from virt_operator.admin.servicer import AdminServicer
 
-from tests.support.authorities import Authority
-
-from .suites import OPERATOR
-
-SERVICE = admin_pb2.DESCRIPTOR.services_by_name["AdminService"].full_name
-IDENTITY = Identity.for_process(info_pb2.COMPONENT_OPERATOR, ("kubevirt.info.v1", "kubevirt.admin.v1"))
-
-
-@asynccontextmanager
-async def calling(client: KubeClient, folder: Path, component: str) -> AsyncIterator[tuple[Peer, Any]]:
-    """A caller with the certificate of `component`. virt-api may plan, virt-controller may read."""
-    authority = Authority("suite")
-    own = Certificates(
-        authority.write_leaf(folder / "own", "kubevirt.io:system:virt-operator", "virt-operator.kubevirt.svc")
-    )
-    caller = Certificates(authority.write_leaf(folder / "caller", f"kubevirt.io:system:{component}", "caller"))
-    add = partial(admin_pb2_grpc.add_AdminServiceServicer_to_server, AdminServicer(client, OPERATOR, IDENTITY, own))
-    contract = Contract(SERVICE, add, allow("virt-controller"), {"Plan": allow("virt-api")})
-    async with listening(0, IDENTITY, own, contract, peers=allow("virt-operator")) as port:
-        options = (("grpc.ssl_target_name_override", "virt-operator.kubevirt.svc"),)
-        peer = Peer(f"127.0.0.1:{port}", name="it", credentials=caller.channel_credentials(), options=options)
-        yield peer, admin_pb2_grpc.AdminServiceStub(peer.channel)
-        await peer.close()
+from .admin_port import calling
 
 
 async def planned(peer: Peer, stub: Any, **request: Any) -> list[admin_pb2.PlanResponse]:

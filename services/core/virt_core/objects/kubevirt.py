@@ -177,14 +177,31 @@ class Stopped(msgspec.Struct, frozen=True, rename="camel"):
     """The nodes of the wave."""
 
 
+class WayBack(msgspec.Struct, frozen=True, rename="camel"):
+    """What was installed before the last change, until that is finalized."""
+
+    version: str = ""
+    registry: str = ""
+    release: str = ""
+    level: int = 0
+    since: str = ""
+    """When the last change began, RFC 3339."""
+
+    proven_at: str = ""
+    """When the last change was complete and proven, RFC 3339; "" before."""
+
+    refusals: list[str] = []
+    """What keeps the last change from being finalized."""
+
+
 class Upgrade(msgspec.Struct, frozen=True, rename="camel"):
-    """The operation in progress, or the one that has stopped. Not a field of KubeVirt's API."""
+    """The operation in progress, or the one that has stopped; and the way back. Not a field of KubeVirt's API."""
 
-    operation: str
-    """ "Install", "Update", "Rollback", "Removal" or "Stopped"."""
+    operation: str = ""
+    """ "Install", "Update", "Rollback", "Removal" or "Stopped"; "" without a change."""
 
-    step: str
-    since: str
+    step: str = ""
+    since: str = ""
     """When the step began, RFC 3339."""
 
     started_at: str = ""
@@ -196,6 +213,10 @@ class Upgrade(msgspec.Struct, frozen=True, rename="camel"):
 
     wave: Wave | None = None
     stopped: Stopped | None = None
+    level: int = 0
+    """The cluster's feature level; 0 if it is not known."""
+
+    way_back: WayBack | None = None
 
 
 class Generation(msgspec.Struct, frozen=True, rename="camel"):

@@ -22,14 +22,16 @@ from virt_core.kube.errors import KubeError
 from virt_core.kube.errors import Unavailable as NoAnswer
 from virt_core.kube.resource import KUBEVIRTS, SUBJECT_ACCESS_REVIEWS
 from virt_core.rpc.errors import Denied, Unavailable
+from virt_core.rpc.server import Rule
 from virt_core.rpc.tls import Certificates
 
 SUBRESOURCE = "admin"
 """Subresource of "kubevirts". No role of the suite contains it: pod addresses and the state of an upgrade are for
 cluster administrators, while kubevirt.io:admin is aggregated into the role of a namespace's admin."""
 
-READ, PLAN = "get", "plan"
-"""Verbs. A plan runs images in the suite's namespace, which reading does not."""
+READ = "get"
+"""The verb of methods that read. Each other method has the verb of its name in lower case: a plan runs images in the
+suite's namespace, a watch lasts, and each change of the suite is a responsibility of its own."""
 
 _AT_ONCE = 10  # parallel reviews, so that unauthorized callers cannot delay the operator's own requests
 _PEERS = f"{COMMON_NAME_PREFIX}{components.OPERATOR}"
@@ -97,9 +99,13 @@ class Authorization:
         """Allows users who may "get" "kubevirts/admin" in the suite's namespace."""
         await self._require(context, READ)
 
-    async def planners(self, context: Any) -> None:
-        """Allows users who may "plan" "kubevirts/admin" in the suite's namespace."""
-        await self._require(context, PLAN)
+    def may(self, verb: str) -> Rule:
+        """Allows users who may do `verb` to "kubevirts/admin" in the suite's namespace."""
+
+        async def rule(context: Any) -> None:
+            await self._require(context, verb)
+
+        return rule
 
     async def _require(self, context: Any, verb: str) -> None:
         caller = self._caller(context)
@@ -122,10 +128,19 @@ class Authorization:
         )
 
     def _caller(self, context: Any) -> Caller:
-        shown = context.auth_context().get("x509_pem_cert", ())
-        if not shown:
-            raise Denied("a caller without certificate may not call this")
-        return caller_of(shown[0], (self._certificates.folder / BUNDLE).read_bytes())
+        return caller_in(context, self._certificates)
+
+
+def caller_in(context: Any, certificates: Certificates) -> Caller:
+    """Who calls, by the certificate of a gRPC context.
+
+    Raises:
+        Denied: the caller has none.
+    """
+    shown = context.auth_context().get("x509_pem_cert", ())
+    if not shown:
+        raise Denied("a caller without certificate may not call this")
+    return caller_of(shown[0], (certificates.folder / BUNDLE).read_bytes())
 
 
 def _issued(leaf: x509.Certificate, authority: x509.Certificate) -> bool:

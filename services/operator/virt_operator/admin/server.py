@@ -12,12 +12,16 @@ from virt_core.rpc import port
 from virt_core.rpc.identity import Identity
 from virt_core.rpc.tls import Certificates
 
-from virt_operator.admin.authorization import Authorization
+from virt_operator.admin.authorization import READ, Authorization
 from virt_operator.admin.client_authority import ClientAuthority
 from virt_operator.admin.servicer import AdminServicer
 from virt_operator.settings import Settings
 
-_SERVICE = admin_pb2.DESCRIPTOR.services_by_name["AdminService"].full_name
+_SERVICE = admin_pb2.DESCRIPTOR.services_by_name["AdminService"]
+VERBS = {
+    method.name: READ if method.name.startswith(("Get", "List")) else method.name.lower() for method in _SERVICE.methods
+}
+"""The verb on kubevirts/admin that each method requires."""
 
 
 async def serve(client: KubeClient, settings: Settings, certified: asyncio.Event) -> None:
@@ -35,7 +39,9 @@ async def serve(client: KubeClient, settings: Settings, certified: asyncio.Event
             settings.rpc_port,
             identity,
             certificates,
-            port.Contract(_SERVICE, add, allowed.readers, {"Plan": allowed.planners}),
+            port.Contract(
+                _SERVICE.full_name, add, allowed.readers, {name: allowed.may(verb) for name, verb in VERBS.items()}
+            ),
             peers=allowed.peers,
             people=allowed.readers,
             also_trusted=lambda: authority.pem,

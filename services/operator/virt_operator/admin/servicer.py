@@ -1,13 +1,15 @@
-"""AdminService: reports the state of API server and pods. Served by server.py, which authorizes callers.
+"""AdminService: the state of API server and pods, and what administrators request.
 
-It has no state and reads everything at each call, so a standby returns the same as the leader.
+Served by server.py, which authorizes callers. It has no state and reads everything at each call, so a standby answers
+as the leader does.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import aclosing
+from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 import msgspec
@@ -15,16 +17,21 @@ from kubevirt.admin.v1 import admin_pb2, admin_pb2_grpc
 from virt_core.conventions.labels import APP
 from virt_core.kube.client import KubeClient, Object
 from virt_core.kube.errors import KubeError
-from virt_core.kube.resource import KUBEVIRTS, LEASES, PODS
-from virt_core.objects.kubevirt import by_precedence
-from virt_core.objects.meta import PartialObject
+from virt_core.kube.resource import LEASES, PODS
+from virt_core.objects.meta import rfc3339
+from virt_core.objects.upgrade_request import Change, finalize, pause, resume, rollback, upgrade
 from virt_core.rpc.errors import InvalidField, Unavailable
 from virt_core.rpc.identity import Identity
 from virt_core.rpc.tls import Certificates
 
+from virt_operator.admin.authorization import caller_in
+from virt_operator.admin.contracts import contracts_message
+from virt_operator.admin.following import Following
 from virt_operator.admin.plan_messages import progress_message, result_messages
+from virt_operator.admin.requests import Requests, active
 from virt_operator.admin.status import holder_of, peer_message, suite_message
 from virt_operator.peers.answer import COMPONENTS, suite_pods
+from virt_operator.peers.answer import Answer as PeerAnswer
 from virt_operator.peers.ask import ask_all
 from virt_operator.preflight.check import Request, check
 from virt_operator.preflight.plan import Answer
@@ -45,6 +52,7 @@ class AdminServicer(admin_pb2_grpc.AdminServiceServicer):
         self._identity = identity
         self._certificates = certificates
         self._planning = asyncio.Lock()  # a plan holds all of a large cluster's objects
+        self._requests = Requests(client, settings)
 
     async def GetStatus(  # noqa: N802 - the contract's name
         self, request: admin_pb2.GetStatusRequest, context: Any
@@ -52,7 +60,7 @@ class AdminServicer(admin_pb2_grpc.AdminServiceServicer):
         """See admin.proto."""
         namespace = self._settings.namespace
         leases = await _answer(self._client.list(LEASES, namespace, fields=f"metadata.name={LEASE}"))
-        suite = _counting(await _answer(self._client.list(KUBEVIRTS)), namespace)
+        suite = await active(self._client, namespace)
         return admin_pb2.GetStatusResponse(
             operator=self._identity.to_message(self._certificates.trust_bundle_sha256()),
             pod=self._settings.pod_name,
@@ -64,11 +72,56 @@ class AdminServicer(admin_pb2_grpc.AdminServiceServicer):
         self, request: admin_pb2.ListPeersRequest, context: Any
     ) -> admin_pb2.ListPeersResponse:
         """See admin.proto."""
-        namespace = self._settings.namespace
-        found = await _answer(self._client.list(PODS, namespace, labels=_COMPONENTS))
-        pods = suite_pods(msgspec.convert(found, list[PodObject]))
-        answers = await ask_all(pods, self._certificates, namespace)
-        return admin_pb2.ListPeersResponse(peers=[peer_message(answer) for answer in answers])
+        return admin_pb2.ListPeersResponse(peers=[peer_message(answer) for answer in await self._answers()])
+
+    async def ListContracts(  # noqa: N802 - the contract's name
+        self, request: admin_pb2.ListContractsRequest, context: Any
+    ) -> admin_pb2.ListContractsResponse:
+        """See admin.proto."""
+        return contracts_message(await self._answers())
+
+    async def Watch(  # noqa: N802 - the contract's name
+        self, request: admin_pb2.WatchRequest, context: Any
+    ) -> AsyncIterator[admin_pb2.WatchResponse]:
+        """See admin.proto."""
+        async with aclosing(Following(self._client, self._settings.namespace).responses()) as responses:
+            async for response in responses:
+                yield response
+
+    async def Upgrade(  # noqa: N802 - the contract's name
+        self, request: admin_pb2.UpgradeRequest, context: Any
+    ) -> admin_pb2.UpgradeResponse:
+        """See admin.proto."""
+
+        def decide(kubevirt: Object) -> Change:
+            registry, moment = request.registry.rstrip("/"), rfc3339(datetime.now(UTC))
+            return upgrade(kubevirt, request.tag, registry, moment)
+
+        return admin_pb2.UpgradeResponse(requested=await self._carry_out("Upgrade", context, decide))
+
+    async def Pause(  # noqa: N802 - the contract's name
+        self, request: admin_pb2.PauseRequest, context: Any
+    ) -> admin_pb2.PauseResponse:
+        """See admin.proto."""
+        return admin_pb2.PauseResponse(requested=await self._carry_out("Pause", context, pause))
+
+    async def Resume(  # noqa: N802 - the contract's name
+        self, request: admin_pb2.ResumeRequest, context: Any
+    ) -> admin_pb2.ResumeResponse:
+        """See admin.proto."""
+        return admin_pb2.ResumeResponse(requested=await self._carry_out("Resume", context, resume))
+
+    async def Rollback(  # noqa: N802 - the contract's name
+        self, request: admin_pb2.RollbackRequest, context: Any
+    ) -> admin_pb2.RollbackResponse:
+        """See admin.proto."""
+        return admin_pb2.RollbackResponse(requested=await self._carry_out("Rollback", context, rollback))
+
+    async def Finalize(  # noqa: N802 - the contract's name
+        self, request: admin_pb2.FinalizeRequest, context: Any
+    ) -> admin_pb2.FinalizeResponse:
+        """See admin.proto."""
+        return admin_pb2.FinalizeResponse(requested=await self._carry_out("Finalize", context, finalize))
 
     async def Plan(  # noqa: N802 - the contract's name
         self, request: admin_pb2.PlanRequest, context: Any
@@ -90,12 +143,15 @@ class AdminServicer(admin_pb2_grpc.AdminServiceServicer):
         except KubeError as error:
             raise Unavailable(f"the API server does not answer: {error}") from error
 
+    async def _answers(self) -> tuple[PeerAnswer, ...]:
+        """GetInfo of every pod of the suite."""
+        namespace = self._settings.namespace
+        found = await _answer(self._client.list(PODS, namespace, labels=_COMPONENTS))
+        pods = suite_pods(msgspec.convert(found, list[PodObject]))
+        return await ask_all(pods, self._certificates, namespace)
 
-def _counting(kubevirts: list[Object], namespace: str) -> Object | None:
-    """The active KubeVirt object with all its fields."""
-    by_uid = {kubevirt["metadata"]["uid"]: kubevirt for kubevirt in kubevirts}
-    suite, _ = by_precedence((msgspec.convert(kubevirt, PartialObject) for kubevirt in kubevirts), namespace)
-    return by_uid[suite.metadata.uid] if suite is not None else None
+    async def _carry_out(self, name: str, context: Any, decide: Callable[[Object], Change]) -> admin_pb2.Requested:
+        return await self._requests.carry_out(name, caller_in(context, self._certificates).name, decide)
 
 
 async def _answer(request: Awaitable[T]) -> T:

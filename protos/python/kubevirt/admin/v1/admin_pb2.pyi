@@ -25,6 +25,34 @@ else:
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
+class _StepState:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _StepStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_StepState.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    STEP_STATE_UNSPECIFIED: _StepState.ValueType  # 0
+    """Never sent."""
+    STEP_STATE_DONE: _StepState.ValueType  # 1
+    """It is done."""
+    STEP_STATE_NOW: _StepState.ValueType  # 2
+    """It is the current step."""
+    STEP_STATE_TO_COME: _StepState.ValueType  # 3
+    """It is to come."""
+
+class StepState(_StepState, metaclass=_StepStateEnumTypeWrapper):
+    """StepState says where a change is."""
+
+STEP_STATE_UNSPECIFIED: StepState.ValueType  # 0
+"""Never sent."""
+STEP_STATE_DONE: StepState.ValueType  # 1
+"""It is done."""
+STEP_STATE_NOW: StepState.ValueType  # 2
+"""It is the current step."""
+STEP_STATE_TO_COME: StepState.ValueType  # 3
+"""It is to come."""
+Global___StepState: _TypeAlias = StepState  # noqa: Y015
+
 class _Severity:
     ValueType = _typing.NewType("ValueType", _builtins.int)
     V: _TypeAlias = ValueType  # noqa: Y015
@@ -125,6 +153,10 @@ class Suite(_message.Message):
     OBSERVED_FIELD_NUMBER: _builtins.int
     CONDITIONS_FIELD_NUMBER: _builtins.int
     UPGRADE_FIELD_NUMBER: _builtins.int
+    OBSERVED_RELEASE_FIELD_NUMBER: _builtins.int
+    LEVEL_FIELD_NUMBER: _builtins.int
+    PAUSED_FIELD_NUMBER: _builtins.int
+    WAY_BACK_FIELD_NUMBER: _builtins.int
     namespace: _builtins.str
     """Its namespace."""
     name: _builtins.str
@@ -139,6 +171,12 @@ class Suite(_message.Message):
     """The generation that the operator has processed and the rest of this message describes."""
     operator_version: _builtins.str
     """The release of the operator that leads."""
+    observed_release: _builtins.str
+    """The release behind the tag that is installed."""
+    level: _builtins.int
+    """The cluster's feature level; 0 if it is not known."""
+    paused: _builtins.bool
+    """Whether spec.upgradeStrategy.paused is set."""
     @_builtins.property
     def target(self) -> Global___Deployment:
         """The release to install."""
@@ -155,6 +193,10 @@ class Suite(_message.Message):
     def upgrade(self) -> Global___Operation:
         """The change in progress; absent if there is none."""
 
+    @_builtins.property
+    def way_back(self) -> Global___WayBack:
+        """What Rollback returns to while no change is in progress; absent if the last change is finalized."""
+
     def __init__(
         self,
         *,
@@ -169,14 +211,68 @@ class Suite(_message.Message):
         observed: Global___Deployment | None = ...,
         conditions: _abc.Iterable[Global___Condition] | None = ...,
         upgrade: Global___Operation | None = ...,
+        observed_release: _builtins.str = ...,
+        level: _builtins.int = ...,
+        paused: _builtins.bool = ...,
+        way_back: Global___WayBack | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["observed", b"observed", "target", b"target", "upgrade", b"upgrade"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["observed", b"observed", "target", b"target", "upgrade", b"upgrade", "way_back", b"way_back"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["conditions", b"conditions", "generation", b"generation", "name", b"name", "namespace", b"namespace", "observed", b"observed", "observed_generation", b"observed_generation", "operator_version", b"operator_version", "phase", b"phase", "target", b"target", "uid", b"uid", "upgrade", b"upgrade"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["conditions", b"conditions", "generation", b"generation", "level", b"level", "name", b"name", "namespace", b"namespace", "observed", b"observed", "observed_generation", b"observed_generation", "observed_release", b"observed_release", "operator_version", b"operator_version", "paused", b"paused", "phase", b"phase", "target", b"target", "uid", b"uid", "upgrade", b"upgrade", "way_back", b"way_back"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Suite: _TypeAlias = Suite  # noqa: Y015
+
+@_typing.final
+class WayBack(_message.Message):
+    """WayBack is the release before the last change, until that is finalized."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DEPLOYMENT_FIELD_NUMBER: _builtins.int
+    RELEASE_FIELD_NUMBER: _builtins.int
+    LEVEL_FIELD_NUMBER: _builtins.int
+    SINCE_FIELD_NUMBER: _builtins.int
+    PROVEN_AT_FIELD_NUMBER: _builtins.int
+    REFUSALS_FIELD_NUMBER: _builtins.int
+    release: _builtins.str
+    """The release behind the tag."""
+    level: _builtins.int
+    """Its feature level."""
+    @_builtins.property
+    def deployment(self) -> Global___Deployment:
+        """Its tag and registry."""
+
+    @_builtins.property
+    def since(self) -> _timestamp_pb2.Timestamp:
+        """When the last change began."""
+
+    @_builtins.property
+    def proven_at(self) -> _timestamp_pb2.Timestamp:
+        """When the last change was complete and proven; absent before."""
+
+    @_builtins.property
+    def refusals(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """What keeps the last change from being finalized, for people."""
+
+    def __init__(
+        self,
+        *,
+        deployment: Global___Deployment | None = ...,
+        release: _builtins.str = ...,
+        level: _builtins.int = ...,
+        since: _timestamp_pb2.Timestamp | None = ...,
+        proven_at: _timestamp_pb2.Timestamp | None = ...,
+        refusals: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["deployment", b"deployment", "proven_at", b"proven_at", "since", b"since"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["deployment", b"deployment", "level", b"level", "proven_at", b"proven_at", "refusals", b"refusals", "release", b"release", "since", b"since"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___WayBack: _TypeAlias = WayBack  # noqa: Y015
 
 @_typing.final
 class Deployment(_message.Message):
@@ -258,10 +354,21 @@ class Operation(_message.Message):
     STEP_FIELD_NUMBER: _builtins.int
     SINCE_FIELD_NUMBER: _builtins.int
     WAITING_FOR_FIELD_NUMBER: _builtins.int
+    STARTED_AT_FIELD_NUMBER: _builtins.int
+    FROM_VERSION_FIELD_NUMBER: _builtins.int
+    TO_VERSION_FIELD_NUMBER: _builtins.int
+    PAUSED_SINCE_FIELD_NUMBER: _builtins.int
+    WAVE_FIELD_NUMBER: _builtins.int
+    STOPPED_FIELD_NUMBER: _builtins.int
+    STEPS_FIELD_NUMBER: _builtins.int
     operation: _builtins.str
     """Its kind, for example "Install", "Upgrade" or "Rollback"."""
     step: _builtins.str
     """The current step."""
+    from_version: _builtins.str
+    """The tag that is left."""
+    to_version: _builtins.str
+    """The tag that is requested."""
     @_builtins.property
     def since(self) -> _timestamp_pb2.Timestamp:
         """When that step began."""
@@ -270,6 +377,26 @@ class Operation(_message.Message):
     def waiting_for(self) -> _containers.RepeatedCompositeFieldContainer[Global___Wait]:
         """What the step waits for."""
 
+    @_builtins.property
+    def started_at(self) -> _timestamp_pb2.Timestamp:
+        """When the operation began."""
+
+    @_builtins.property
+    def paused_since(self) -> _timestamp_pb2.Timestamp:
+        """Since when it is paused; absent if it is not."""
+
+    @_builtins.property
+    def wave(self) -> Global___Wave:
+        """The nodes whose virt-handler is being replaced, or was replaced last; absent before the first wave."""
+
+    @_builtins.property
+    def stopped(self) -> Global___Stopped:
+        """Why the change has stopped and goes back, or is back; absent if it has not."""
+
+    @_builtins.property
+    def steps(self) -> _containers.RepeatedCompositeFieldContainer[Global___Step]:
+        """All steps in their order, as far as the answering release knows them."""
+
     def __init__(
         self,
         *,
@@ -277,14 +404,139 @@ class Operation(_message.Message):
         step: _builtins.str = ...,
         since: _timestamp_pb2.Timestamp | None = ...,
         waiting_for: _abc.Iterable[Global___Wait] | None = ...,
+        started_at: _timestamp_pb2.Timestamp | None = ...,
+        from_version: _builtins.str = ...,
+        to_version: _builtins.str = ...,
+        paused_since: _timestamp_pb2.Timestamp | None = ...,
+        wave: Global___Wave | None = ...,
+        stopped: Global___Stopped | None = ...,
+        steps: _abc.Iterable[Global___Step] | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["since", b"since"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["paused_since", b"paused_since", "since", b"since", "started_at", b"started_at", "stopped", b"stopped", "wave", b"wave"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["operation", b"operation", "since", b"since", "step", b"step", "waiting_for", b"waiting_for"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["from_version", b"from_version", "operation", b"operation", "paused_since", b"paused_since", "since", b"since", "started_at", b"started_at", "step", b"step", "steps", b"steps", "stopped", b"stopped", "to_version", b"to_version", "waiting_for", b"waiting_for", "wave", b"wave"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Operation: _TypeAlias = Operation  # noqa: Y015
+
+@_typing.final
+class Step(_message.Message):
+    """Step is a step of an operation."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    STATE_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """For example "virt-handler"."""
+    state: Global___StepState.ValueType
+    """Whether it is done."""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        state: Global___StepState.ValueType = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name", "state", b"state"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Step: _TypeAlias = Step  # noqa: Y015
+
+@_typing.final
+class Wave(_message.Message):
+    """Wave is a set of nodes whose virt-handler is replaced together."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NUMBER_FIELD_NUMBER: _builtins.int
+    NODES_FIELD_NUMBER: _builtins.int
+    SINCE_FIELD_NUMBER: _builtins.int
+    PROVEN_FIELD_NUMBER: _builtins.int
+    number: _builtins.int
+    """1 is the first, the canary."""
+    @_builtins.property
+    def nodes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """The nodes' names."""
+
+    @_builtins.property
+    def since(self) -> _timestamp_pb2.Timestamp:
+        """When it began."""
+
+    @_builtins.property
+    def proven(self) -> _timestamp_pb2.Timestamp:
+        """When every new virt-handler of it had passed its probes; absent before."""
+
+    def __init__(
+        self,
+        *,
+        number: _builtins.int = ...,
+        nodes: _abc.Iterable[_builtins.str] | None = ...,
+        since: _timestamp_pb2.Timestamp | None = ...,
+        proven: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["proven", b"proven", "since", b"since"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["nodes", b"nodes", "number", b"number", "proven", b"proven", "since", b"since"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Wave: _TypeAlias = Wave  # noqa: Y015
+
+@_typing.final
+class Stopped(_message.Message):
+    """Stopped is why a change has gone back by itself."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    OPERATION_FIELD_NUMBER: _builtins.int
+    VERSION_FIELD_NUMBER: _builtins.int
+    RELEASE_FIELD_NUMBER: _builtins.int
+    COMPONENT_FIELD_NUMBER: _builtins.int
+    OBJECT_FIELD_NUMBER: _builtins.int
+    PROBE_FIELD_NUMBER: _builtins.int
+    MESSAGE_FIELD_NUMBER: _builtins.int
+    AT_FIELD_NUMBER: _builtins.int
+    operation: _builtins.str
+    """"Update" or "Rollback"."""
+    version: _builtins.str
+    """The tag and the release that were requested."""
+    release: _builtins.str
+    """The release behind the tag."""
+    component: _builtins.str
+    """For example "virt-handler"."""
+    object: _builtins.str
+    """What failed its probe, for example "node node1"."""
+    probe: _builtins.str
+    """For example "machines"."""
+    message: _builtins.str
+    """The answer."""
+    @_builtins.property
+    def at(self) -> _timestamp_pb2.Timestamp:
+        """When."""
+
+    def __init__(
+        self,
+        *,
+        operation: _builtins.str = ...,
+        version: _builtins.str = ...,
+        release: _builtins.str = ...,
+        component: _builtins.str = ...,
+        object: _builtins.str = ...,
+        probe: _builtins.str = ...,
+        message: _builtins.str = ...,
+        at: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["at", b"at"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["at", b"at", "component", b"component", "message", b"message", "object", b"object", "operation", b"operation", "probe", b"probe", "release", b"release", "version", b"version"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Stopped: _TypeAlias = Stopped  # noqa: Y015
 
 @_typing.final
 class Wait(_message.Message):
@@ -680,3 +932,552 @@ class PlanSummary(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___PlanSummary: _TypeAlias = PlanSummary  # noqa: Y015
+
+@_typing.final
+class ListContractsRequest(_message.Message):
+    """ListContractsRequest is empty: all contracts are listed."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListContractsRequest: _TypeAlias = ListContractsRequest  # noqa: Y015
+
+@_typing.final
+class ListContractsResponse(_message.Message):
+    """ListContractsResponse is the matrix of contracts and processes."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CONTRACTS_FIELD_NUMBER: _builtins.int
+    PAIRINGS_FIELD_NUMBER: _builtins.int
+    PEERS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def contracts(self) -> _containers.RepeatedCompositeFieldContainer[Global___Contract]:
+        """Sorted by name."""
+
+    @_builtins.property
+    def pairings(self) -> _containers.RepeatedCompositeFieldContainer[Global___Pairing]:
+        """Sorted by contract, caller and server."""
+
+    @_builtins.property
+    def peers(self) -> _containers.RepeatedCompositeFieldContainer[Global___Peer]:
+        """All pods, also those that do not answer. Sorted by component, then by pod."""
+
+    def __init__(
+        self,
+        *,
+        contracts: _abc.Iterable[Global___Contract] | None = ...,
+        pairings: _abc.Iterable[Global___Pairing] | None = ...,
+        peers: _abc.Iterable[Global___Peer] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["contracts", b"contracts", "pairings", b"pairings", "peers", b"peers"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListContractsResponse: _TypeAlias = ListContractsResponse  # noqa: Y015
+
+@_typing.final
+class Contract(_message.Message):
+    """Contract is a contract of all its versions."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    OFFERS_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """For example "kubevirt.handler"."""
+    @_builtins.property
+    def offers(self) -> _containers.RepeatedCompositeFieldContainer[Global___Offer]:
+        """Each process that serves it. Sorted by component, then by pod."""
+
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        offers: _abc.Iterable[Global___Offer] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name", "offers", b"offers"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Contract: _TypeAlias = Contract  # noqa: Y015
+
+@_typing.final
+class Offer(_message.Message):
+    """Offer is a process that serves a contract."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    COMPONENT_FIELD_NUMBER: _builtins.int
+    POD_FIELD_NUMBER: _builtins.int
+    NODE_FIELD_NUMBER: _builtins.int
+    RELEASE_FIELD_NUMBER: _builtins.int
+    FEATURE_LEVEL_FIELD_NUMBER: _builtins.int
+    VERSIONS_FIELD_NUMBER: _builtins.int
+    FEATURES_FIELD_NUMBER: _builtins.int
+    component: _builtins.str
+    """For example "virt-handler"."""
+    pod: _builtins.str
+    """The pod's name."""
+    node: _builtins.str
+    """Its node."""
+    release: _builtins.str
+    """The release of the process."""
+    feature_level: _builtins.int
+    """The feature level of the process."""
+    @_builtins.property
+    def versions(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """For example "v1"."""
+
+    @_builtins.property
+    def features(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """The features of the process."""
+
+    def __init__(
+        self,
+        *,
+        component: _builtins.str = ...,
+        pod: _builtins.str = ...,
+        node: _builtins.str = ...,
+        release: _builtins.str = ...,
+        feature_level: _builtins.int = ...,
+        versions: _abc.Iterable[_builtins.str] | None = ...,
+        features: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["component", b"component", "feature_level", b"feature_level", "features", b"features", "node", b"node", "pod", b"pod", "release", b"release", "versions", b"versions"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Offer: _TypeAlias = Offer  # noqa: Y015
+
+@_typing.final
+class Side(_message.Message):
+    """Side is all processes of a component that are of the same release and level."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    COMPONENT_FIELD_NUMBER: _builtins.int
+    RELEASE_FIELD_NUMBER: _builtins.int
+    FEATURE_LEVEL_FIELD_NUMBER: _builtins.int
+    PROCESSES_FIELD_NUMBER: _builtins.int
+    component: _builtins.str
+    """For example "virt-api"."""
+    release: _builtins.str
+    """The release of the processes."""
+    feature_level: _builtins.int
+    """Their feature level."""
+    processes: _builtins.int
+    """How many there are."""
+    def __init__(
+        self,
+        *,
+        component: _builtins.str = ...,
+        release: _builtins.str = ...,
+        feature_level: _builtins.int = ...,
+        processes: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["component", b"component", "feature_level", b"feature_level", "processes", b"processes", "release", b"release"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Side: _TypeAlias = Side  # noqa: Y015
+
+@_typing.final
+class Pairing(_message.Message):
+    """Pairing is two sides of which one calls the other."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CONTRACT_FIELD_NUMBER: _builtins.int
+    CALLER_FIELD_NUMBER: _builtins.int
+    SERVER_FIELD_NUMBER: _builtins.int
+    VERSIONS_FIELD_NUMBER: _builtins.int
+    FEATURES_FIELD_NUMBER: _builtins.int
+    contract: _builtins.str
+    """For example "kubevirt.handler"."""
+    @_builtins.property
+    def caller(self) -> Global___Side:
+        """The side that calls."""
+
+    @_builtins.property
+    def server(self) -> Global___Side:
+        """The side that is called."""
+
+    @_builtins.property
+    def versions(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """The versions that both know; empty: they cannot talk."""
+
+    @_builtins.property
+    def features(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """The features that every process of the called side has."""
+
+    def __init__(
+        self,
+        *,
+        contract: _builtins.str = ...,
+        caller: Global___Side | None = ...,
+        server: Global___Side | None = ...,
+        versions: _abc.Iterable[_builtins.str] | None = ...,
+        features: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["caller", b"caller", "server", b"server"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["caller", b"caller", "contract", b"contract", "features", b"features", "server", b"server", "versions", b"versions"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Pairing: _TypeAlias = Pairing  # noqa: Y015
+
+@_typing.final
+class WatchRequest(_message.Message):
+    """WatchRequest is empty: there is one suite in a cluster."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___WatchRequest: _TypeAlias = WatchRequest  # noqa: Y015
+
+@_typing.final
+class WatchResponse(_message.Message):
+    """WatchResponse is one message of the stream."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    STATE_FIELD_NUMBER: _builtins.int
+    HEARTBEAT_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def state(self) -> Global___WatchState:
+        """The whole state."""
+
+    @_builtins.property
+    def heartbeat(self) -> Global___Heartbeat:
+        """Nothing has changed."""
+
+    def __init__(
+        self,
+        *,
+        state: Global___WatchState | None = ...,
+        heartbeat: Global___Heartbeat | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["heartbeat", b"heartbeat", "message", b"message", "state", b"state"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["heartbeat", b"heartbeat", "message", b"message", "state", b"state"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_message: _TypeAlias = _typing.Literal["state", "heartbeat"]  # noqa: Y015
+    _WhichOneofArgType_message: _TypeAlias = _typing.Literal["message", b"message"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_message) -> _WhichOneofReturnType_message | None: ...
+
+Global___WatchResponse: _TypeAlias = WatchResponse  # noqa: Y015
+
+@_typing.final
+class WatchState(_message.Message):
+    """WatchState is the state of the suite."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SUITE_FIELD_NUMBER: _builtins.int
+    TROUBLE_FIELD_NUMBER: _builtins.int
+    trouble: _builtins.str
+    """Why the state may be old, for example that the API server does not answer; empty if it is not."""
+    @_builtins.property
+    def suite(self) -> Global___Suite:
+        """The suite; absent while there is no KubeVirt object."""
+
+    def __init__(
+        self,
+        *,
+        suite: Global___Suite | None = ...,
+        trouble: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["suite", b"suite"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["suite", b"suite", "trouble", b"trouble"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___WatchState: _TypeAlias = WatchState  # noqa: Y015
+
+@_typing.final
+class Heartbeat(_message.Message):
+    """Heartbeat says that the stream is alive."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Heartbeat: _TypeAlias = Heartbeat  # noqa: Y015
+
+@_typing.final
+class UpgradeRequest(_message.Message):
+    """UpgradeRequest names the release."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TAG_FIELD_NUMBER: _builtins.int
+    REGISTRY_FIELD_NUMBER: _builtins.int
+    tag: _builtins.str
+    """The tag of its images, as in spec.imageTag of the KubeVirt object."""
+    registry: _builtins.str
+    """The registry of its images; empty: as the KubeVirt object has it."""
+    def __init__(
+        self,
+        *,
+        tag: _builtins.str = ...,
+        registry: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["registry", b"registry", "tag", b"tag"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___UpgradeRequest: _TypeAlias = UpgradeRequest  # noqa: Y015
+
+@_typing.final
+class UpgradeResponse(_message.Message):
+    """UpgradeResponse says what was changed."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUESTED_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def requested(self) -> Global___Requested:
+        """What was requested, for people."""
+
+    def __init__(
+        self,
+        *,
+        requested: Global___Requested | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["requested", b"requested"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["requested", b"requested"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___UpgradeResponse: _TypeAlias = UpgradeResponse  # noqa: Y015
+
+@_typing.final
+class PauseRequest(_message.Message):
+    """PauseRequest is empty."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PauseRequest: _TypeAlias = PauseRequest  # noqa: Y015
+
+@_typing.final
+class PauseResponse(_message.Message):
+    """PauseResponse says what was changed."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUESTED_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def requested(self) -> Global___Requested:
+        """What was requested, for people."""
+
+    def __init__(
+        self,
+        *,
+        requested: Global___Requested | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["requested", b"requested"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["requested", b"requested"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PauseResponse: _TypeAlias = PauseResponse  # noqa: Y015
+
+@_typing.final
+class ResumeRequest(_message.Message):
+    """ResumeRequest is empty."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ResumeRequest: _TypeAlias = ResumeRequest  # noqa: Y015
+
+@_typing.final
+class ResumeResponse(_message.Message):
+    """ResumeResponse says what was changed."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUESTED_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def requested(self) -> Global___Requested:
+        """What was requested, for people."""
+
+    def __init__(
+        self,
+        *,
+        requested: Global___Requested | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["requested", b"requested"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["requested", b"requested"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ResumeResponse: _TypeAlias = ResumeResponse  # noqa: Y015
+
+@_typing.final
+class RollbackRequest(_message.Message):
+    """RollbackRequest is empty: what was there before is known."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RollbackRequest: _TypeAlias = RollbackRequest  # noqa: Y015
+
+@_typing.final
+class RollbackResponse(_message.Message):
+    """RollbackResponse says what was changed."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUESTED_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def requested(self) -> Global___Requested:
+        """What was requested, for people."""
+
+    def __init__(
+        self,
+        *,
+        requested: Global___Requested | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["requested", b"requested"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["requested", b"requested"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RollbackResponse: _TypeAlias = RollbackResponse  # noqa: Y015
+
+@_typing.final
+class FinalizeRequest(_message.Message):
+    """FinalizeRequest is empty: what is installed is finalized."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___FinalizeRequest: _TypeAlias = FinalizeRequest  # noqa: Y015
+
+@_typing.final
+class FinalizeResponse(_message.Message):
+    """FinalizeResponse says what was changed."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUESTED_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def requested(self) -> Global___Requested:
+        """What was requested, for people."""
+
+    def __init__(
+        self,
+        *,
+        requested: Global___Requested | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["requested", b"requested"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["requested", b"requested"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___FinalizeResponse: _TypeAlias = FinalizeResponse  # noqa: Y015
+
+@_typing.final
+class Requested(_message.Message):
+    """Requested is a change of the KubeVirt object."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MESSAGE_FIELD_NUMBER: _builtins.int
+    CHANGED_FIELD_NUMBER: _builtins.int
+    VERSION_FIELD_NUMBER: _builtins.int
+    message: _builtins.str
+    """For people, for example "update from v1.2.3 to v1.3.0 is requested"."""
+    changed: _builtins.bool
+    """Whether the KubeVirt object was changed; false if it had what was requested already."""
+    version: _builtins.str
+    """The tag that the suite will be of; empty for Pause and Resume."""
+    def __init__(
+        self,
+        *,
+        message: _builtins.str = ...,
+        changed: _builtins.bool = ...,
+        version: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["changed", b"changed", "message", b"message", "version", b"version"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Requested: _TypeAlias = Requested  # noqa: Y015

@@ -26,8 +26,14 @@ if _version_not_supported:
 
 
 class AdminServiceStub:
-    """AdminService reports the state of the whole suite. Each method requires a verb on "kubevirts/admin" in group
-    kubevirt.io, in the suite's namespace: Plan requires "plan", the others "get".
+    """AdminService reports and changes the state of the whole suite. Each method requires a verb on "kubevirts/admin" in
+    group kubevirt.io, in the suite's namespace: GetStatus, ListPeers and ListContracts require "get", each other method
+    the verb of its name in lower case.
+
+    Upgrade, Pause, Resume, Rollback and Finalize change the KubeVirt object's spec or annotations and nothing else, so
+    kubectl and GitOps can do the same. virt-operator writes the change for the caller and records an event with the
+    caller's name. They return at once; Watch shows what follows. What the state of the suite does not allow is refused
+    with FAILED_PRECONDITION, an invalid argument with INVALID_ARGUMENT.
     """
 
     def __init__(self, channel):
@@ -51,11 +57,52 @@ class AdminServiceStub:
                 request_serializer=kubevirt_dot_admin_dot_v1_dot_admin__pb2.PlanRequest.SerializeToString,
                 response_deserializer=kubevirt_dot_admin_dot_v1_dot_admin__pb2.PlanResponse.FromString,
                 _registered_method=True)
+        self.ListContracts = channel.unary_unary(
+                '/kubevirt.admin.v1.AdminService/ListContracts',
+                request_serializer=kubevirt_dot_admin_dot_v1_dot_admin__pb2.ListContractsRequest.SerializeToString,
+                response_deserializer=kubevirt_dot_admin_dot_v1_dot_admin__pb2.ListContractsResponse.FromString,
+                _registered_method=True)
+        self.Watch = channel.unary_stream(
+                '/kubevirt.admin.v1.AdminService/Watch',
+                request_serializer=kubevirt_dot_admin_dot_v1_dot_admin__pb2.WatchRequest.SerializeToString,
+                response_deserializer=kubevirt_dot_admin_dot_v1_dot_admin__pb2.WatchResponse.FromString,
+                _registered_method=True)
+        self.Upgrade = channel.unary_unary(
+                '/kubevirt.admin.v1.AdminService/Upgrade',
+                request_serializer=kubevirt_dot_admin_dot_v1_dot_admin__pb2.UpgradeRequest.SerializeToString,
+                response_deserializer=kubevirt_dot_admin_dot_v1_dot_admin__pb2.UpgradeResponse.FromString,
+                _registered_method=True)
+        self.Pause = channel.unary_unary(
+                '/kubevirt.admin.v1.AdminService/Pause',
+                request_serializer=kubevirt_dot_admin_dot_v1_dot_admin__pb2.PauseRequest.SerializeToString,
+                response_deserializer=kubevirt_dot_admin_dot_v1_dot_admin__pb2.PauseResponse.FromString,
+                _registered_method=True)
+        self.Resume = channel.unary_unary(
+                '/kubevirt.admin.v1.AdminService/Resume',
+                request_serializer=kubevirt_dot_admin_dot_v1_dot_admin__pb2.ResumeRequest.SerializeToString,
+                response_deserializer=kubevirt_dot_admin_dot_v1_dot_admin__pb2.ResumeResponse.FromString,
+                _registered_method=True)
+        self.Rollback = channel.unary_unary(
+                '/kubevirt.admin.v1.AdminService/Rollback',
+                request_serializer=kubevirt_dot_admin_dot_v1_dot_admin__pb2.RollbackRequest.SerializeToString,
+                response_deserializer=kubevirt_dot_admin_dot_v1_dot_admin__pb2.RollbackResponse.FromString,
+                _registered_method=True)
+        self.Finalize = channel.unary_unary(
+                '/kubevirt.admin.v1.AdminService/Finalize',
+                request_serializer=kubevirt_dot_admin_dot_v1_dot_admin__pb2.FinalizeRequest.SerializeToString,
+                response_deserializer=kubevirt_dot_admin_dot_v1_dot_admin__pb2.FinalizeResponse.FromString,
+                _registered_method=True)
 
 
 class AdminServiceServicer:
-    """AdminService reports the state of the whole suite. Each method requires a verb on "kubevirts/admin" in group
-    kubevirt.io, in the suite's namespace: Plan requires "plan", the others "get".
+    """AdminService reports and changes the state of the whole suite. Each method requires a verb on "kubevirts/admin" in
+    group kubevirt.io, in the suite's namespace: GetStatus, ListPeers and ListContracts require "get", each other method
+    the verb of its name in lower case.
+
+    Upgrade, Pause, Resume, Rollback and Finalize change the KubeVirt object's spec or annotations and nothing else, so
+    kubectl and GitOps can do the same. virt-operator writes the change for the caller and records an event with the
+    caller's name. They return at once; Watch shows what follows. What the state of the suite does not allow is refused
+    with FAILED_PRECONDITION, an invalid argument with INVALID_ARGUMENT.
     """
 
     def GetStatus(self, request, context):
@@ -82,6 +129,59 @@ class AdminServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListContracts(self, request, context):
+        """ListContracts calls the same pods as ListPeers. It returns which process serves which versions of which contract,
+        and which versions each two sides share that call each other. Launchers are not among them: only the virt-handler
+        of their node reaches them.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Watch(self, request, context):
+        """Watch sends the whole state at once and after each change, and a heartbeat every 10 seconds without one. A slow
+        reader gets the newest state and none that is older. The stream ends after 30 minutes: call again.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Upgrade(self, request, context):
+        """Upgrade requests another release, newer or older, or tries one again that has stopped.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Pause(self, request, context):
+        """Pause holds the change in progress after its present wave or component, or the next change before its begin.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Resume(self, request, context):
+        """Resume ends a pause.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Rollback(self, request, context):
+        """Rollback requests what was there before: of the change in progress, of one that has stopped, or of the last one
+        until it is finalized.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Finalize(self, request, context):
+        """Finalize requests the end of the way back now, without a further wait.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_AdminServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -100,6 +200,41 @@ def add_AdminServiceServicer_to_server(servicer, server):
                     request_deserializer=kubevirt_dot_admin_dot_v1_dot_admin__pb2.PlanRequest.FromString,
                     response_serializer=kubevirt_dot_admin_dot_v1_dot_admin__pb2.PlanResponse.SerializeToString,
             ),
+            'ListContracts': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListContracts,
+                    request_deserializer=kubevirt_dot_admin_dot_v1_dot_admin__pb2.ListContractsRequest.FromString,
+                    response_serializer=kubevirt_dot_admin_dot_v1_dot_admin__pb2.ListContractsResponse.SerializeToString,
+            ),
+            'Watch': grpc.unary_stream_rpc_method_handler(
+                    servicer.Watch,
+                    request_deserializer=kubevirt_dot_admin_dot_v1_dot_admin__pb2.WatchRequest.FromString,
+                    response_serializer=kubevirt_dot_admin_dot_v1_dot_admin__pb2.WatchResponse.SerializeToString,
+            ),
+            'Upgrade': grpc.unary_unary_rpc_method_handler(
+                    servicer.Upgrade,
+                    request_deserializer=kubevirt_dot_admin_dot_v1_dot_admin__pb2.UpgradeRequest.FromString,
+                    response_serializer=kubevirt_dot_admin_dot_v1_dot_admin__pb2.UpgradeResponse.SerializeToString,
+            ),
+            'Pause': grpc.unary_unary_rpc_method_handler(
+                    servicer.Pause,
+                    request_deserializer=kubevirt_dot_admin_dot_v1_dot_admin__pb2.PauseRequest.FromString,
+                    response_serializer=kubevirt_dot_admin_dot_v1_dot_admin__pb2.PauseResponse.SerializeToString,
+            ),
+            'Resume': grpc.unary_unary_rpc_method_handler(
+                    servicer.Resume,
+                    request_deserializer=kubevirt_dot_admin_dot_v1_dot_admin__pb2.ResumeRequest.FromString,
+                    response_serializer=kubevirt_dot_admin_dot_v1_dot_admin__pb2.ResumeResponse.SerializeToString,
+            ),
+            'Rollback': grpc.unary_unary_rpc_method_handler(
+                    servicer.Rollback,
+                    request_deserializer=kubevirt_dot_admin_dot_v1_dot_admin__pb2.RollbackRequest.FromString,
+                    response_serializer=kubevirt_dot_admin_dot_v1_dot_admin__pb2.RollbackResponse.SerializeToString,
+            ),
+            'Finalize': grpc.unary_unary_rpc_method_handler(
+                    servicer.Finalize,
+                    request_deserializer=kubevirt_dot_admin_dot_v1_dot_admin__pb2.FinalizeRequest.FromString,
+                    response_serializer=kubevirt_dot_admin_dot_v1_dot_admin__pb2.FinalizeResponse.SerializeToString,
+            ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
             'kubevirt.admin.v1.AdminService', rpc_method_handlers)
@@ -109,8 +244,14 @@ def add_AdminServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class AdminService:
-    """AdminService reports the state of the whole suite. Each method requires a verb on "kubevirts/admin" in group
-    kubevirt.io, in the suite's namespace: Plan requires "plan", the others "get".
+    """AdminService reports and changes the state of the whole suite. Each method requires a verb on "kubevirts/admin" in
+    group kubevirt.io, in the suite's namespace: GetStatus, ListPeers and ListContracts require "get", each other method
+    the verb of its name in lower case.
+
+    Upgrade, Pause, Resume, Rollback and Finalize change the KubeVirt object's spec or annotations and nothing else, so
+    kubectl and GitOps can do the same. virt-operator writes the change for the caller and records an event with the
+    caller's name. They return at once; Watch shows what follows. What the state of the suite does not allow is refused
+    with FAILED_PRECONDITION, an invalid argument with INVALID_ARGUMENT.
     """
 
     @staticmethod
@@ -184,6 +325,195 @@ class AdminService:
             '/kubevirt.admin.v1.AdminService/Plan',
             kubevirt_dot_admin_dot_v1_dot_admin__pb2.PlanRequest.SerializeToString,
             kubevirt_dot_admin_dot_v1_dot_admin__pb2.PlanResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListContracts(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/kubevirt.admin.v1.AdminService/ListContracts',
+            kubevirt_dot_admin_dot_v1_dot_admin__pb2.ListContractsRequest.SerializeToString,
+            kubevirt_dot_admin_dot_v1_dot_admin__pb2.ListContractsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Watch(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/kubevirt.admin.v1.AdminService/Watch',
+            kubevirt_dot_admin_dot_v1_dot_admin__pb2.WatchRequest.SerializeToString,
+            kubevirt_dot_admin_dot_v1_dot_admin__pb2.WatchResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Upgrade(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/kubevirt.admin.v1.AdminService/Upgrade',
+            kubevirt_dot_admin_dot_v1_dot_admin__pb2.UpgradeRequest.SerializeToString,
+            kubevirt_dot_admin_dot_v1_dot_admin__pb2.UpgradeResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Pause(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/kubevirt.admin.v1.AdminService/Pause',
+            kubevirt_dot_admin_dot_v1_dot_admin__pb2.PauseRequest.SerializeToString,
+            kubevirt_dot_admin_dot_v1_dot_admin__pb2.PauseResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Resume(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/kubevirt.admin.v1.AdminService/Resume',
+            kubevirt_dot_admin_dot_v1_dot_admin__pb2.ResumeRequest.SerializeToString,
+            kubevirt_dot_admin_dot_v1_dot_admin__pb2.ResumeResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Rollback(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/kubevirt.admin.v1.AdminService/Rollback',
+            kubevirt_dot_admin_dot_v1_dot_admin__pb2.RollbackRequest.SerializeToString,
+            kubevirt_dot_admin_dot_v1_dot_admin__pb2.RollbackResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Finalize(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/kubevirt.admin.v1.AdminService/Finalize',
+            kubevirt_dot_admin_dot_v1_dot_admin__pb2.FinalizeRequest.SerializeToString,
+            kubevirt_dot_admin_dot_v1_dot_admin__pb2.FinalizeResponse.FromString,
             options,
             channel_credentials,
             insecure,

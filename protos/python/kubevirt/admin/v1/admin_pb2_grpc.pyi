@@ -30,8 +30,14 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class AdminServiceStub:
-    """AdminService reports the state of the whole suite. Each method requires a verb on "kubevirts/admin" in group
-    kubevirt.io, in the suite's namespace: Plan requires "plan", the others "get".
+    """AdminService reports and changes the state of the whole suite. Each method requires a verb on "kubevirts/admin" in
+    group kubevirt.io, in the suite's namespace: GetStatus, ListPeers and ListContracts require "get", each other method
+    the verb of its name in lower case.
+
+    Upgrade, Pause, Resume, Rollback and Finalize change the KubeVirt object's spec or annotations and nothing else, so
+    kubectl and GitOps can do the same. virt-operator writes the change for the caller and records an event with the
+    caller's name. They return at once; Watch shows what follows. What the state of the suite does not allow is refused
+    with FAILED_PRECONDITION, an invalid argument with INVALID_ARGUMENT.
     """
 
     @_typing.overload
@@ -49,11 +55,38 @@ class AdminServiceStub:
     way. It changes nothing. Unless it is offline, it runs images of the target in labelled Jobs, which it deletes. The
     stream has progress while it works, then the findings, the most severe first, then one summary, which is the last.
     """
+    ListContracts: _grpc.UnaryUnaryMultiCallable[_admin_pb2.ListContractsRequest, _admin_pb2.ListContractsResponse]
+    """ListContracts calls the same pods as ListPeers. It returns which process serves which versions of which contract,
+    and which versions each two sides share that call each other. Launchers are not among them: only the virt-handler
+    of their node reaches them.
+    """
+    Watch: _grpc.UnaryStreamMultiCallable[_admin_pb2.WatchRequest, _admin_pb2.WatchResponse]
+    """Watch sends the whole state at once and after each change, and a heartbeat every 10 seconds without one. A slow
+    reader gets the newest state and none that is older. The stream ends after 30 minutes: call again.
+    """
+    Upgrade: _grpc.UnaryUnaryMultiCallable[_admin_pb2.UpgradeRequest, _admin_pb2.UpgradeResponse]
+    """Upgrade requests another release, newer or older, or tries one again that has stopped."""
+    Pause: _grpc.UnaryUnaryMultiCallable[_admin_pb2.PauseRequest, _admin_pb2.PauseResponse]
+    """Pause holds the change in progress after its present wave or component, or the next change before its begin."""
+    Resume: _grpc.UnaryUnaryMultiCallable[_admin_pb2.ResumeRequest, _admin_pb2.ResumeResponse]
+    """Resume ends a pause."""
+    Rollback: _grpc.UnaryUnaryMultiCallable[_admin_pb2.RollbackRequest, _admin_pb2.RollbackResponse]
+    """Rollback requests what was there before: of the change in progress, of one that has stopped, or of the last one
+    until it is finalized.
+    """
+    Finalize: _grpc.UnaryUnaryMultiCallable[_admin_pb2.FinalizeRequest, _admin_pb2.FinalizeResponse]
+    """Finalize requests the end of the way back now, without a further wait."""
 
 @_typing.type_check_only
 class AdminServiceAsyncStub(AdminServiceStub):
-    """AdminService reports the state of the whole suite. Each method requires a verb on "kubevirts/admin" in group
-    kubevirt.io, in the suite's namespace: Plan requires "plan", the others "get".
+    """AdminService reports and changes the state of the whole suite. Each method requires a verb on "kubevirts/admin" in
+    group kubevirt.io, in the suite's namespace: GetStatus, ListPeers and ListContracts require "get", each other method
+    the verb of its name in lower case.
+
+    Upgrade, Pause, Resume, Rollback and Finalize change the KubeVirt object's spec or annotations and nothing else, so
+    kubectl and GitOps can do the same. virt-operator writes the change for the caller and records an event with the
+    caller's name. They return at once; Watch shows what follows. What the state of the suite does not allow is refused
+    with FAILED_PRECONDITION, an invalid argument with INVALID_ARGUMENT.
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
@@ -68,10 +101,37 @@ class AdminServiceAsyncStub(AdminServiceStub):
     way. It changes nothing. Unless it is offline, it runs images of the target in labelled Jobs, which it deletes. The
     stream has progress while it works, then the findings, the most severe first, then one summary, which is the last.
     """
+    ListContracts: _aio.UnaryUnaryMultiCallable[_admin_pb2.ListContractsRequest, _admin_pb2.ListContractsResponse]  # type: ignore[assignment]
+    """ListContracts calls the same pods as ListPeers. It returns which process serves which versions of which contract,
+    and which versions each two sides share that call each other. Launchers are not among them: only the virt-handler
+    of their node reaches them.
+    """
+    Watch: _aio.UnaryStreamMultiCallable[_admin_pb2.WatchRequest, _admin_pb2.WatchResponse]  # type: ignore[assignment]
+    """Watch sends the whole state at once and after each change, and a heartbeat every 10 seconds without one. A slow
+    reader gets the newest state and none that is older. The stream ends after 30 minutes: call again.
+    """
+    Upgrade: _aio.UnaryUnaryMultiCallable[_admin_pb2.UpgradeRequest, _admin_pb2.UpgradeResponse]  # type: ignore[assignment]
+    """Upgrade requests another release, newer or older, or tries one again that has stopped."""
+    Pause: _aio.UnaryUnaryMultiCallable[_admin_pb2.PauseRequest, _admin_pb2.PauseResponse]  # type: ignore[assignment]
+    """Pause holds the change in progress after its present wave or component, or the next change before its begin."""
+    Resume: _aio.UnaryUnaryMultiCallable[_admin_pb2.ResumeRequest, _admin_pb2.ResumeResponse]  # type: ignore[assignment]
+    """Resume ends a pause."""
+    Rollback: _aio.UnaryUnaryMultiCallable[_admin_pb2.RollbackRequest, _admin_pb2.RollbackResponse]  # type: ignore[assignment]
+    """Rollback requests what was there before: of the change in progress, of one that has stopped, or of the last one
+    until it is finalized.
+    """
+    Finalize: _aio.UnaryUnaryMultiCallable[_admin_pb2.FinalizeRequest, _admin_pb2.FinalizeResponse]  # type: ignore[assignment]
+    """Finalize requests the end of the way back now, without a further wait."""
 
 class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
-    """AdminService reports the state of the whole suite. Each method requires a verb on "kubevirts/admin" in group
-    kubevirt.io, in the suite's namespace: Plan requires "plan", the others "get".
+    """AdminService reports and changes the state of the whole suite. Each method requires a verb on "kubevirts/admin" in
+    group kubevirt.io, in the suite's namespace: GetStatus, ListPeers and ListContracts require "get", each other method
+    the verb of its name in lower case.
+
+    Upgrade, Pause, Resume, Rollback and Finalize change the KubeVirt object's spec or annotations and nothing else, so
+    kubectl and GitOps can do the same. virt-operator writes the change for the caller and records an event with the
+    caller's name. They return at once; Watch shows what follows. What the state of the suite does not allow is refused
+    with FAILED_PRECONDITION, an invalid argument with INVALID_ARGUMENT.
     """
 
     @_abc_1.abstractmethod
@@ -102,5 +162,68 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         way. It changes nothing. Unless it is offline, it runs images of the target in labelled Jobs, which it deletes. The
         stream has progress while it works, then the findings, the most severe first, then one summary, which is the last.
         """
+
+    @_abc_1.abstractmethod
+    def ListContracts(
+        self,
+        request: _admin_pb2.ListContractsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_admin_pb2.ListContractsResponse, _abc.Awaitable[_admin_pb2.ListContractsResponse]]:
+        """ListContracts calls the same pods as ListPeers. It returns which process serves which versions of which contract,
+        and which versions each two sides share that call each other. Launchers are not among them: only the virt-handler
+        of their node reaches them.
+        """
+
+    @_abc_1.abstractmethod
+    def Watch(
+        self,
+        request: _admin_pb2.WatchRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_admin_pb2.WatchResponse], _abc.AsyncIterator[_admin_pb2.WatchResponse]]:
+        """Watch sends the whole state at once and after each change, and a heartbeat every 10 seconds without one. A slow
+        reader gets the newest state and none that is older. The stream ends after 30 minutes: call again.
+        """
+
+    @_abc_1.abstractmethod
+    def Upgrade(
+        self,
+        request: _admin_pb2.UpgradeRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_admin_pb2.UpgradeResponse, _abc.Awaitable[_admin_pb2.UpgradeResponse]]:
+        """Upgrade requests another release, newer or older, or tries one again that has stopped."""
+
+    @_abc_1.abstractmethod
+    def Pause(
+        self,
+        request: _admin_pb2.PauseRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_admin_pb2.PauseResponse, _abc.Awaitable[_admin_pb2.PauseResponse]]:
+        """Pause holds the change in progress after its present wave or component, or the next change before its begin."""
+
+    @_abc_1.abstractmethod
+    def Resume(
+        self,
+        request: _admin_pb2.ResumeRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_admin_pb2.ResumeResponse, _abc.Awaitable[_admin_pb2.ResumeResponse]]:
+        """Resume ends a pause."""
+
+    @_abc_1.abstractmethod
+    def Rollback(
+        self,
+        request: _admin_pb2.RollbackRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_admin_pb2.RollbackResponse, _abc.Awaitable[_admin_pb2.RollbackResponse]]:
+        """Rollback requests what was there before: of the change in progress, of one that has stopped, or of the last one
+        until it is finalized.
+        """
+
+    @_abc_1.abstractmethod
+    def Finalize(
+        self,
+        request: _admin_pb2.FinalizeRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_admin_pb2.FinalizeResponse, _abc.Awaitable[_admin_pb2.FinalizeResponse]]:
+        """Finalize requests the end of the way back now, without a further wait."""
 
 def add_AdminServiceServicer_to_server(servicer: AdminServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
