@@ -1,6 +1,6 @@
-"""virtadm, a command for cluster administrators. It reads and never writes, and needs no component of the suite but,
-for `peers`, virt-operator.
+"""virtadm, a command for cluster administrators. What shows the suite needs no component of it; what asks virt-operator
+or changes the KubeVirt object says so.
 
 cli.py → access.py (kubeconfig) → suite/ (what the API server has) → summary → screen/; doctor/ explains one VM or the
-suite, peers/ asks virt-operator.
+suite, peers/ and preflight/ ask virt-operator, requests/ changes the suite.
 """

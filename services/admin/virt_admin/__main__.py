@@ -23,7 +23,7 @@ def main() -> None:
         status = UNKNOWN
     except CannotTell as error:
         click.echo(f"virtadm: {clean(str(error))}", err=True)
-        status = UNKNOWN
+        status = error.status
     except (click.Abort, KeyboardInterrupt):
         status = 130  # as shells say of a command that SIGINT ended
     sys.exit(status or 0)

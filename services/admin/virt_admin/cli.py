@@ -5,19 +5,13 @@ Called by __main__.py. Commands run on asyncio's own loop: virtadm also runs whe
 
 from __future__ import annotations
 
-import asyncio
 import logging
-import os
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 
 import click
 
-from virt_admin.access import Access, connected
+from virt_admin.cli_requests import COMMANDS
+from virt_admin.flags import OUTPUT, Flags, quiet_grpc, run
 
-_OUTPUT = click.option(
-    "-o", "--output", type=click.Choice(["text", "json"]), default="text", show_default=True, help="Format."
-)
 _STATUSES = """\b
 Exit status:
   0   nothing to do
@@ -27,21 +21,12 @@ Exit status:
   64  the command line is wrong"""
 
 
-@dataclass(frozen=True, slots=True)
-class Flags:
-    """The options before the command."""
-
-    kubeconfig: str | None
-    context: str | None
-    namespace: str | None
-
-
 # Not docstrings, which python -OO removes.
 _VIRTADM = """\
 What the virtualization suite of a cluster does, what it waits for, and why a VM does not start, move or stop.
 
-virtadm only reads; `plan` has virt-operator run images of the target. All commands but `peers` and `plan` read the API
-server, so they also work while virt-operator does not."""
+status, watch and doctor only read the API server, so they also work while virt-operator does not. peers, contracts and
+plan ask virt-operator. upgrade, pause, resume, rollback and finalize change the KubeVirt object."""
 _STATUS = """\
 Show the suite: conditions, the step of a change and what it waits for, components, nodes, guests."""
 _WATCH = """\
@@ -55,6 +40,10 @@ Ask virt-operator for every process of the suite: its release, contracts and fea
 It needs a kubeconfig with a client certificate, the permission to forward ports of virt-operator's pods, and "get"
 of kubevirts/admin in group kubevirt.io. The connection goes through the API server and is verified against the
 suite's authority. Status 1: a process does not answer, or they are not all of one release."""
+_CONTRACTS = """\
+Ask virt-operator which process serves which versions of which contract, and what each two sides share.
+
+It needs what `peers` needs. Status 1: a process does not answer; 2: two sides that call each other share no version."""
 _PLAN = """\
 Say what a change to another release would do, before anything is touched.
 
@@ -91,68 +80,75 @@ def virtadm(
     context.obj = Flags(kubeconfig, context_name, namespace)
 
 
+for _command in COMMANDS:
+    virtadm.add_command(_command)
+
+
 @virtadm.command(help=_STATUS, epilog=_STATUSES, short_help="Show the suite once.")
-@_OUTPUT
+@OUTPUT
 @click.pass_obj
 def status(flags: Flags, output: str) -> int:
     """Print the suite once."""
     from virt_admin.show import show_status
 
-    return _run(flags, lambda access: show_status(access, output))
+    return run(flags, lambda access: show_status(access, output))
 
 
 @virtadm.command(help=_WATCH, short_help="Show the suite as it changes.")
-@_OUTPUT
+@OUTPUT
 @click.pass_obj
 def watch(flags: Flags, output: str) -> int:
     """Follow the suite."""
     from virt_admin.follow import follow_suite
 
-    return _run(flags, lambda access: follow_suite(access, output))
+    return run(flags, lambda access: follow_suite(access, output))
 
 
 @virtadm.command(help=_PEERS, epilog=_STATUSES, short_help="Ask virt-operator for every process of the suite.")
-@_OUTPUT
+@OUTPUT
 @click.pass_obj
 def peers(flags: Flags, output: str) -> int:
     """List the processes."""
-    os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # gRPC's own lines about a failed handshake
+    quiet_grpc()
     from virt_admin.peers.ask import show_peers
 
-    return _run(flags, lambda access: show_peers(access, output))
+    return run(flags, lambda access: show_peers(access, output))
+
+
+@virtadm.command(help=_CONTRACTS, epilog=_STATUSES, short_help="Ask virt-operator which contracts are served.")
+@OUTPUT
+@click.pass_obj
+def contracts(flags: Flags, output: str) -> int:
+    """Show the matrix."""
+    quiet_grpc()
+    from virt_admin.peers.contracts import show_contracts
+
+    return run(flags, lambda access: show_contracts(access, output))
 
 
 @virtadm.command(help=_PLAN, epilog=_PLAN_STATUSES, short_help="Say what an upgrade would do and what is in its way.")
 @click.option("--to", "tag", metavar="TAG", required=True, help="Tag of the target's images, as in spec.imageTag.")
 @click.option("--registry", default="", help="Registry of the target's images.  [default: the suite's]")
 @click.option("--offline", is_flag=True, help="Run no images: examine only what is known without them.")
-@_OUTPUT
+@OUTPUT
 @click.pass_obj
 def plan(flags: Flags, tag: str, registry: str, offline: bool, output: str) -> int:
     """Make a plan."""
-    os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # gRPC's own lines about a failed handshake
+    quiet_grpc()
     from kubevirt.admin.v1 import admin_pb2
 
     from virt_admin.preflight.ask import show_plan
 
     request = admin_pb2.PlanRequest(tag=tag, registry=registry, offline=offline)
-    return _run(flags, lambda access: show_plan(access, request, output))
+    return run(flags, lambda access: show_plan(access, request, output))
 
 
 @virtadm.command(help=_DOCTOR, epilog=_STATUSES, short_help="Say why a VM does not start, move or stop.")
 @click.argument("vm", metavar="[[NAMESPACE/]NAME]", required=False)
-@_OUTPUT
+@OUTPUT
 @click.pass_obj
 def doctor(flags: Flags, vm: str | None, output: str) -> int:
     """Examine a VM or the suite."""
     from virt_admin.doctor.examine import examine
 
-    return _run(flags, lambda access: examine(access, vm, output))
-
-
-def _run(flags: Flags, command: Callable[[Access], Awaitable[int]]) -> int:
-    async def main() -> int:
-        async with connected(flags.kubeconfig, flags.context, flags.namespace) as access:
-            return await command(access)
-
-    return asyncio.run(main())
+    return run(flags, lambda access: examine(access, vm, output))

@@ -1,4 +1,6 @@
-"""`virtadm watch`: the suite as it changes, until SIGINT or SIGTERM. Called by cli.py.
+"""`virtadm watch`: the suite as it changes, until SIGINT or SIGTERM, or until what was requested has ended.
+
+Called by cli.py and requests/commands.py.
 
 A terminal has one view that is drawn again after a change and every second, for ages. A pipe has the lines that are new
 since the last change, each with the time; `-o json` a line with the whole state.
@@ -11,6 +13,7 @@ import signal
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, datetime
+from typing import TypeVar
 
 import click
 import msgspec
@@ -27,26 +30,35 @@ from virt_admin.screen.text import clean, to_json
 from virt_admin.show import NOTHING
 from virt_admin.suite.following import Follower
 from virt_admin.suite.listing import read_suite
+from virt_admin.suite.observed import Observed
 from virt_admin.suite.summary import Summary, summarize
 
+T = TypeVar("T")
 _TICK = 1.0  # seconds between two looks at the clock, and at the connection
 _SETTLE = 0.1  # seconds in which changes that come together are shown together
 Show = Callable[[Summary | None], None]
+End = Callable[[Observed | None], T | None]
+"""What ends it; None while it goes on."""
 
 
 async def follow_suite(access: Access, output: str) -> int:
-    """Show until a signal ends it; returns the process's status. What cannot be read at all is found out first."""
+    """Show until a signal ends it; returns the process's status."""
+    await follow_until(access, output, lambda _: None)
+    return 0
+
+
+async def follow_until(access: Access, output: str, end: End[T]) -> T | None:
+    """Show until `end` returns something, or a signal comes: None. What cannot be read at all is found out first."""
     observed = await read_suite(access.client)
     namespace = observed.namespace if observed is not None else "kubevirt"
     follower = Follower(access.client, namespace)
     watches = asyncio.create_task(follower.run(), name="watches")
     try:
         await follower.synced()
-        await _show(follower, output)
+        return await _show(follower, output, end)
     finally:
         watches.cancel()
         await asyncio.wait([watches])
-    return 0
 
 
 def in_json(write: Callable[[str], object] = click.echo) -> Show:
@@ -88,27 +100,29 @@ def _now() -> str:
     return rfc3339(datetime.now(UTC))
 
 
-async def _show(follower: Follower, output: str) -> None:
+async def _show(follower: Follower, output: str, end: End[T]) -> T | None:
     """Show until a signal comes, or nobody reads standard output any more: then the process ends as click ends it."""
     stopping = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stopping.set)
     console = Console(highlight=False)
     if output == "json":
-        await _loop(follower, stopping, in_json())
-    elif not console.is_terminal:
-        await _loop(follower, stopping, in_lines())
-    else:
-        with Live(console=console, auto_refresh=False, screen=False, vertical_overflow="crop") as live:
-            await _loop(follower, stopping, lambda summary: _draw(live, summary))
+        return await _loop(follower, stopping, in_json(), end)
+    if not console.is_terminal:
+        return await _loop(follower, stopping, in_lines(), end)
+    with Live(console=console, auto_refresh=False, screen=False, vertical_overflow="crop") as live:
+        return await _loop(follower, stopping, lambda summary: _draw(live, summary), end)
 
 
-async def _loop(follower: Follower, stopping: asyncio.Event, show: Show) -> None:
+async def _loop(follower: Follower, stopping: asyncio.Event, show: Show, end: End[T]) -> T | None:
     while not stopping.is_set():
         follower.changed.clear()
         observed = follower.current
         show(summarize(observed) if observed is not None else None)
+        if (ended := end(observed)) is not None:
+            return ended
         with suppress(TimeoutError):
             await asyncio.wait_for(aio.first(follower.changed, stopping), _TICK)
         with suppress(TimeoutError):
             await asyncio.wait_for(stopping.wait(), _SETTLE)
+    return None

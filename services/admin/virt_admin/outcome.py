@@ -1,4 +1,4 @@
-"""Statuses of the process, and the error that ends it. Pure; used by every command.
+"""Statuses of the process, and the errors that end it. Pure; used by every command.
 
 The first three are the same for each command that judges something: clean, attention, broken.
 """
@@ -17,3 +17,15 @@ USAGE = 64
 
 class CannotTell(Exception):
     """Ends the command: what it needs cannot be read. The message says what and why."""
+
+    status = UNKNOWN
+
+
+class OperatorSilent(CannotTell):
+    """virt-operator does not answer, or is of a release without the method."""
+
+
+class NotPossible(CannotTell):
+    """Ends the command: what is requested is refused. The message says why."""
+
+    status = BROKEN

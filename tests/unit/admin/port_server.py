@@ -34,6 +34,11 @@ class Operator(admin_pb2_grpc.AdminServiceServicer):
         self.plans: list[admin_pb2.PlanRequest] = []
         self.planned: list[admin_pb2.PlanResponse] = []
         """The stream that answers Plan."""
+        self.requested: list[str] = []
+        self.impossible = ""
+        """Why nothing that is requested is possible."""
+        self.shared = ["v1"]
+        """The versions of a contract that virt-api and virt-handler share."""
 
     async def ListPeers(self, request: admin_pb2.ListPeersRequest, context: Any) -> admin_pb2.ListPeersResponse:  # noqa: N802
         self.callers += context.auth_context()["x509_common_name"]
@@ -52,6 +57,52 @@ class Operator(admin_pb2_grpc.AdminServiceServicer):
             await context.abort(grpc.StatusCode.PERMISSION_DENIED, self.refusal)
         for response in self.planned:
             yield response
+
+    async def Upgrade(self, request: admin_pb2.UpgradeRequest, context: Any) -> admin_pb2.UpgradeResponse:  # noqa: N802
+        await self._requested(f"Upgrade {request.tag} {request.registry}", context)
+        return admin_pb2.UpgradeResponse(
+            requested=admin_pb2.Requested(message=f"{request.tag} is requested", changed=True, version=request.tag)
+        )
+
+    async def Pause(self, request: admin_pb2.PauseRequest, context: Any) -> admin_pb2.PauseResponse:  # noqa: N802
+        await self._requested("Pause", context)
+        return admin_pb2.PauseResponse(requested=admin_pb2.Requested(message="paused"))
+
+    async def Resume(self, request: admin_pb2.ResumeRequest, context: Any) -> admin_pb2.ResumeResponse:  # noqa: N802
+        await self._requested("Resume", context)
+        return admin_pb2.ResumeResponse(requested=admin_pb2.Requested(message="resumed"))
+
+    async def Rollback(self, request: admin_pb2.RollbackRequest, context: Any) -> admin_pb2.RollbackResponse:  # noqa: N802
+        await self._requested("Rollback", context)
+        return admin_pb2.RollbackResponse(requested=admin_pb2.Requested(message="back", changed=True, version="v1"))
+
+    async def Finalize(self, request: admin_pb2.FinalizeRequest, context: Any) -> admin_pb2.FinalizeResponse:  # noqa: N802
+        await self._requested("Finalize", context)
+        return admin_pb2.FinalizeResponse(requested=admin_pb2.Requested(message="final", changed=True))
+
+    async def ListContracts(  # noqa: N802
+        self, request: admin_pb2.ListContractsRequest, context: Any
+    ) -> admin_pb2.ListContractsResponse:
+        offer = admin_pb2.Offer(
+            component="virt-handler", pod="virt-handler-1", node="node1", release="0.2.0", feature_level=2
+        )
+        offer.versions.append("v1")
+        pairing = admin_pb2.Pairing(
+            contract="kubevirt.handler",
+            caller=admin_pb2.Side(component="virt-api", release="0.1.0", feature_level=1, processes=2),
+            server=admin_pb2.Side(component="virt-handler", release="0.2.0", feature_level=2, processes=1),
+            versions=self.shared,
+        )
+        silent = admin_pb2.Peer(component="virt-api", pod="virt-api-0", problem="no answer")
+        return admin_pb2.ListContractsResponse(
+            contracts=[admin_pb2.Contract(name="kubevirt.handler", offers=[offer])], pairings=[pairing], peers=[silent]
+        )
+
+    async def _requested(self, what: str, context: Any) -> None:
+        self.callers += context.auth_context()["x509_common_name"]
+        self.requested.append(what)
+        if self.impossible:
+            await context.abort(grpc.StatusCode.FAILED_PRECONDITION, self.impossible)
 
 
 class PortServer:

@@ -183,8 +183,8 @@ def test_watch_ends_without_a_traceback_when_nobody_reads_it() -> None:
         "@contextlib.asynccontextmanager\n"
         "async def connected(*_): yield Access()\n"
         "follow.read_suite, follow.Follower = suite, Follower\n"
-        "import virt_admin.cli as cli, virt_admin.__main__ as entry\n"
-        "cli.connected = connected\n"
+        "import virt_admin.flags as flags, virt_admin.__main__ as entry\n"
+        "flags.connected = connected\n"
         "sys.argv = ['virtadm', 'watch']\n"
         "entry.main()\n"
     )

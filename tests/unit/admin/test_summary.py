@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import io
 from datetime import timedelta
 from typing import Any
 
 import pytest
+from rich.console import Console
 from virt_admin.screen.lines import lines
+from virt_admin.screen.tables import view
 from virt_admin.suite.observed import Observed, suite_of
 from virt_admin.suite.summary import summarize
 from virt_core.objects.kubevirt import KubeVirt
@@ -54,6 +57,72 @@ def test_an_upgrade_shows_step_wait_and_since_when() -> None:
     assert "virt-handler: 1 of 2 ready, 1 of the newest template" in shown
     assert "node node1: ready, virt-handler old v1 ready, 1 guests, 0 on old launchers" in shown
     assert "node node2: ready, virt-handler new v1 not ready, 1 guests, 0 on old launchers" in shown
+
+
+def shown_of(**status: Any) -> list[str]:
+    return lines(summarize(observed(kubevirt(**status))))
+
+
+def test_an_upgrade_shows_its_steps_its_wave_and_its_pause() -> None:
+    wave = {"number": 1, "template": "t", "nodes": ["node1"], "since": ago(seconds=9), "proven": ago(seconds=2)}
+    shown = shown_of(upgrade={**UPGRADE, "wave": wave, "pausedSince": ago(seconds=1)})
+    steps = next(line for line in shown if line.startswith("steps done: "))
+    assert "Definitions; steps now: virt-handler; steps to come: Hardware, virt-controller, virt-api" in steps
+    assert f"wave 1 on node1, since {ago(seconds=9)}, proven {ago(seconds=2)}" in shown
+    assert {f"paused since {ago(seconds=1)}", "change: paused", "next: virtadm resume, or virtadm rollback"} <= set(
+        shown
+    )
+
+
+STOPPED = {"target": "1f", "version": "v2", "release": "0.2.0", "operation": "Update", "component": "virt-handler"}
+STOPPED |= {"object": "node node1", "probe": "machines", "message": "does not see x/y", "at": ago(minutes=1)}
+
+
+def test_a_change_that_has_stopped_shows_why_and_what_to_do() -> None:
+    shown = shown_of(upgrade={"operation": "Rollback", "step": "virt-handler", "stopped": STOPPED})
+    why = "the update to v2 has stopped at virt-handler: node node1 failed the probe machines: does not see x/y"
+    assert f"stopped {ago(minutes=1)}: {why}" in shown
+    assert {"change: going back", "next: nothing: v1 comes back by itself"} <= set(shown)
+    shown = shown_of(upgrade={"operation": "Stopped", "stopped": STOPPED})
+    again = "mend what is named above, then virtadm upgrade --to v2; virtadm rollback to stay at v1"
+    assert {"change: stopped", f"next: {again}"} <= set(shown)
+
+
+@pytest.mark.parametrize(
+    ("status", "reason", "state", "to_do"),
+    [
+        ("False", "Soaking", "soaking", "virtadm finalize to end the way back now, or virtadm rollback to go back"),
+        ("False", "OldReleaseLives", "waiting for the old release to end", "mend what the condition Finalized names"),
+        ("False", "WaitingForAdministrator", "waiting for an administrator", "virtadm finalize to end the way back"),
+        ("False", "SomethingNew", "not finalized", ""),
+        ("True", "Finalized", "finalized", ""),
+    ],
+)
+def test_after_an_upgrade_it_is_shown_whether_there_is_a_way_back(
+    status: str, reason: str, state: str, to_do: str
+) -> None:
+    available = condition("Available", "True")
+    back = {"version": "v0", "release": "0.1.0", "provenAt": ago(minutes=2), "refusals": ["an old guest"]}
+    suite = kubevirt(upgrade={"wayBack": back}, conditions=[available, condition("Finalized", status, reason)])
+    summary = summarize(observed(suite))
+    assert (summary.change.state, summary.exit_code) == (state, 0) and to_do in summary.change.next
+    proven = f"the change is proven since {ago(minutes=2)}"
+    assert f"way back to v0 (0.1.0), {proven}; not final: an old guest" in lines(summary)
+
+
+def test_a_request_that_is_refused_says_what_to_do() -> None:
+    conditions = [condition("Available", "True"), condition("Synchronized", "False", "MissingPermissions", "create x")]
+    shown = shown_of(conditions=conditions, upgrade=UPGRADE)
+    assert "next: apply kubevirt-operator.yaml of the requested release, or virtadm rollback" in shown
+
+
+def test_a_terminal_marks_each_step() -> None:
+    console = Console(width=200, file=io.StringIO(), force_terminal=False)
+    console.print(view(summarize(observed(kubevirt(upgrade={**UPGRADE, "stopped": STOPPED}))), NOW))
+    assert isinstance(console.file, io.StringIO)
+    drawn = console.file.getvalue()
+    assert "✓ Definitions" in drawn and "▶ virt-handler" in drawn and "· Cleanup" in drawn
+    assert "change: going back" in drawn and "WAITING FOR" in drawn
 
 
 def test_guests_are_counted_by_launcher() -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from virt_core.objects.kubevirt import Upgrade
+from virt_core.objects.kubevirt import Stopped, Upgrade
 from virt_core.objects.meta import Condition, ObjectMeta
 from virt_operator.preflight.finding import Severity, Step, Subject
 from virt_operator.preflight.kinds import StoredObject
@@ -196,6 +196,9 @@ def test_a_suite_that_is_absent_or_not_settled_is_named() -> None:
 
     assert reasons() == []
     assert reasons(upgrade=Upgrade("Update", "virt-handler", "2026-01-31T09:59:30Z")) == ["ChangeInProgress"]
+    assert reasons(upgrade=Upgrade()) == []  # only the way back of the last change is there
+    stopped = Stopped("1f", "v9", "0.9.0", "Update", "virt-handler", "node node1", "machines", "does not see x", "")
+    assert reasons(upgrade=Upgrade("Stopped", stopped=stopped)) == ["HasStopped"]
     assert reasons(conditions=[Condition("Available", "False", "NoHandler", "none")]) == ["NotAvailable"]
 
 

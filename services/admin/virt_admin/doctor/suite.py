@@ -6,11 +6,12 @@ from collections.abc import Iterator
 
 from virt_core.conventions import components
 from virt_core.conventions.devices import KVM
-from virt_core.conventions.labels import RETRY_UPGRADE, SCHEDULABLE
+from virt_core.conventions.labels import SCHEDULABLE
 from virt_core.objects.meta import condition_of
 
 from virt_admin.doctor.finding import NOTE, PROBLEM, WAIT, Finding
 from virt_admin.doctor.node import node_findings
+from virt_admin.suite.change import is_going_on, sentence
 from virt_admin.suite.observed import Observed
 from virt_admin.suite.trouble import pod_trouble
 
@@ -62,16 +63,11 @@ def _conditions(suite: Observed) -> Iterator[Finding]:
 
 def _change(suite: Observed) -> Iterator[Finding]:
     change = suite.kubevirt.status.upgrade
-    if change is None:
+    if change is None or not is_going_on(change):
         return
     if (stopped := change.stopped) is not None:
-        what = (
-            f"the {stopped.operation.lower()} to {stopped.version} has stopped at {stopped.component}: "
-            f"{stopped.object} failed the probe {stopped.probe}: {stopped.message}"
-        )
-        annotate = f"kubectl -n {suite.namespace} annotate kv {suite.kubevirt.metadata.name} --overwrite"
-        advice = f"mend what the message names, then {annotate} {RETRY_UPGRADE}=$(date +%s)"
-        yield Finding(PROBLEM, what, _where(suite), stopped.at, advice)
+        advice = f"mend what the message names, then virtadm upgrade --to {stopped.version}; or virtadm rollback"
+        yield Finding(PROBLEM, sentence(stopped), _where(suite), stopped.at, advice)
         return
     head = f"{change.operation} to {change.to_version}, step {change.step or 'none yet'}"
     if not change.waiting_for:

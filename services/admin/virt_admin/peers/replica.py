@@ -1,4 +1,4 @@
-"""A call of virt-operator's admin/v1: of the first replica that answers. Used by peers/ask.py and preflight/ask.py.
+"""A call of virt-operator's admin/v1: of the first replica that answers. Used by every command that asks it.
 
 The caller is known by the kubeconfig's client certificate, in a TLS connection that ends at virt-operator. A token is
 for the API server alone: whoever has it may use it there, so it is sent to nobody else.
@@ -14,11 +14,11 @@ from kubevirt.admin.v1 import admin_pb2_grpc
 from virt_core.conventions import components, labels
 from virt_core.conventions.component_pod import RPC_PORT
 from virt_core.kube.resource import PODS
-from virt_core.rpc.errors import Denied, InvalidField, RpcError, UnsupportedByPeer
+from virt_core.rpc.errors import Denied, InvalidField, Refused, RpcError, UnsupportedByPeer
 from virt_core.rpc.peer import Peer
 
 from virt_admin.access import Access, Certificate
-from virt_admin.outcome import CannotTell
+from virt_admin.outcome import CannotTell, NotPossible, OperatorSilent
 from virt_admin.peers.portforward import forwarded
 from virt_admin.peers.trust import suite_authority
 from virt_admin.suite.listing import listed
@@ -27,8 +27,6 @@ from virt_admin.suite.objects import Pod
 T = TypeVar("T")
 Call = Callable[[Peer, Any], Awaitable[T]]
 """Called with a replica and its stub of AdminService."""
-
-_FINAL = (Denied, InvalidField, UnsupportedByPeer)  # every replica would say the same
 
 
 def no_certificate(command: str) -> str:
@@ -45,7 +43,9 @@ async def asked(access: Access, command: str, call: Call[T]) -> T:
     """What `call` returns for the first replica that answers it.
 
     Raises:
-        CannotTell: none does, or the caller may not ask.
+        NotPossible: the suite's state does not allow it.
+        OperatorSilent: no replica answers.
+        CannotTell: the caller may not ask, or an argument is malformed.
     """
     if access.certificate is None:
         raise CannotTell(no_certificate(command))
@@ -58,11 +58,15 @@ async def asked(access: Access, command: str, call: Call[T]) -> T:
             continue
         try:
             return await _called(access, access.certificate, authority, pod, call)
-        except _FINAL as error:
+        except UnsupportedByPeer as error:
+            raise OperatorSilent(f"this virt-operator is older and cannot do it: {error.message}") from error
+        except Refused as error:
+            raise NotPossible(error.message) from error
+        except (Denied, InvalidField) as error:  # every replica would say the same
             raise CannotTell(error.message) from error
         except RpcError as error:
             problems.append(f"{pod.metadata.name}: {error.message}")
-    raise CannotTell(f"virt-operator does not answer: {'; '.join(problems) or f'no pod of it in {namespace}'}")
+    raise OperatorSilent(f"virt-operator does not answer: {'; '.join(problems) or f'no pod of it in {namespace}'}")
 
 
 async def _called(access: Access, certificate: Certificate, authority: bytes, pod: Pod, call: Call[T]) -> T:

@@ -1,4 +1,4 @@
-"""`virtadm plan`: asks virt-operator what an upgrade would do. Called by cli.py."""
+"""`virtadm plan`: asks virt-operator what an upgrade would do. Called by cli.py, and before an upgrade."""
 
 from __future__ import annotations
 
@@ -21,16 +21,21 @@ _SILENCE, _LONGEST = 180.0, 900.0  # seconds; virt-operator waits 120 for the ta
 
 async def show_plan(access: Access, request: admin_pb2.PlanRequest, output: str) -> int:
     """Print the plan, and on standard error what is done meanwhile; returns the process's status."""
-
-    async def call(peer: Peer, stub: Any) -> Plan:
-        return await _received(peer, stub, request)
-
-    plan = await asked(access, "plan", call)
+    plan = await read_plan(access, request)
     if output == "json":
         click.echo(to_json(plan))
     else:
         click.echo("\n".join(map(clean_line, text(plan))))
     return plan.exit_code
+
+
+async def read_plan(access: Access, request: admin_pb2.PlanRequest) -> Plan:
+    """The plan; what is done meanwhile is printed on standard error."""
+
+    async def call(peer: Peer, stub: Any) -> Plan:
+        return await _received(peer, stub, request)
+
+    return await asked(access, "plan", call)
 
 
 async def _received(peer: Peer, stub: Any, request: admin_pb2.PlanRequest) -> Plan:

@@ -5,7 +5,7 @@ What is done to many objects alike is said once, with some of their names. `-o j
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 
 from virt_admin.preflight.report import BLOCKING, INFO, WARNING, Finding, Plan
 from virt_admin.screen.text import listed
@@ -13,9 +13,11 @@ from virt_admin.screen.text import listed
 _HEADINGS = {BLOCKING: "stands in the way", WARNING: "warnings", INFO: "what will be done"}
 
 
-def text(plan: Plan) -> Iterator[str]:
-    """All lines; those below an object begin with a tab."""
+def text(plan: Plan, severities: Collection[str] = (BLOCKING, WARNING, INFO)) -> Iterator[str]:
+    """The lines about findings of these severities, and the summary; those below an object begin with a tab."""
     for severity, heading in _HEADINGS.items():
+        if severity not in severities:
+            continue
         found = [finding for finding in plan.findings if finding.severity == severity]
         if found:
             yield f"{heading}:"

@@ -7,9 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from virt_core.objects.kubevirt import Upgrade, Wave, WayBack
 from virt_core.objects.meta import Condition
+from virt_core.objects.upgrade_steps import DONE, NOW, TO_COME
 
-from virt_admin.screen.text import clean
+from virt_admin.screen.text import clean, listed
+from virt_admin.suite.change import Change, sentence
 from virt_admin.suite.summary import Component, Guests, NodeState, Summary
 
 _NODES = 10  # named of a wave
@@ -26,20 +29,55 @@ def _lines(summary: Summary) -> Iterator[str]:
     yield f"KubeVirt {summary.namespace}/{summary.name}: {summary.phase or 'no phase yet'}, {release}{target}"
     yield from (f"warning: {warning}" for warning in summary.warnings)
     yield from map(condition_line, summary.conditions)
-    if (change := summary.upgrade) is not None:
-        versions = f" from {change.from_version}" if change.from_version else ""
-        yield f"{change.operation}{versions} to {change.to_version}, since {change.started_at}"
-        yield f"step {change.step or 'none yet'}, since {change.since}"
-        if (wave := change.wave) is not None:
-            proven = f", proven {wave.proven}" if wave.proven else ""
-            yield f"wave {wave.number} on {', '.join(wave.nodes[:_NODES])}, since {wave.since}{proven}"
-        for wait in change.waiting_for:
-            yield f"waiting for {wait.object}: {wait.reason}, since {wait.since}"
+    if (upgrade := summary.upgrade) is not None:
+        yield from _upgrade(upgrade, summary.change)
+    if summary.change.state:
+        yield f"change: {summary.change.state}"
+    if summary.change.next:
+        yield f"next: {summary.change.next}"
     yield from map(component_line, summary.components)
     for component in summary.components:
         yield from (f"pod {trouble}" for trouble in component.troubles)
     yield from map(node_line, summary.nodes)
     yield guests_line(summary.guests)
+
+
+def _upgrade(upgrade: Upgrade, change: Change) -> Iterator[str]:
+    if upgrade.operation:
+        versions = f" from {upgrade.from_version}" if upgrade.from_version else ""
+        yield f"{upgrade.operation}{versions} to {upgrade.to_version}, since {upgrade.started_at}"
+        yield f"step {upgrade.step or 'none yet'}, since {upgrade.since}"
+    if change.steps:
+        yield "; ".join(f"steps {state}: {names_in(change, state) or 'none'}" for state in (DONE, NOW, TO_COME))
+    if (wave := upgrade.wave) is not None:
+        yield wave_line(wave)
+    if upgrade.paused_since:
+        yield f"paused since {upgrade.paused_since}"
+    if (stopped := upgrade.stopped) is not None:
+        yield f"stopped {stopped.at}: {sentence(stopped)}"
+    for wait in upgrade.waiting_for:
+        yield f"waiting for {wait.object}: {wait.reason}, since {wait.since}"
+    if (back := upgrade.way_back) is not None and back.version:
+        yield way_back_line(back)
+
+
+def names_in(change: Change, state: str) -> str:
+    """The steps in that state."""
+    return ", ".join(step.name for step in change.steps if step.state == state)
+
+
+def wave_line(wave: Wave) -> str:
+    """The wave with its nodes."""
+    proven = f", proven {wave.proven}" if wave.proven else ""
+    return f"wave {wave.number} on {listed(wave.nodes, _NODES)}, since {wave.since}{proven}"
+
+
+def way_back_line(back: WayBack) -> str:
+    """To which release a way back leads."""
+    release = f" ({back.release})" if back.release else ""
+    proven = f", the change is proven since {back.proven_at}" if back.proven_at else ""
+    refusals = f"; not final: {'; '.join(back.refusals)}" if back.refusals else ""
+    return f"way back to {back.version}{release}{proven}{refusals}"
 
 
 def condition_line(condition: Condition) -> str:

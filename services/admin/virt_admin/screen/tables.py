@@ -5,18 +5,23 @@ Every text is cleaned and passed as rich's Text, so that nothing in it is markup
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 
 from rich.console import Group
 from rich.table import Table
 from rich.text import Text
+from virt_core.objects.kubevirt import Upgrade
 from virt_core.objects.meta import Condition
+from virt_core.objects.upgrade_steps import DONE, NOW, TO_COME
 
-from virt_admin.screen.lines import guests_line, handler_state, node_state
+from virt_admin.screen.lines import guests_line, handler_state, node_state, wave_line, way_back_line
 from virt_admin.screen.text import age, clean
+from virt_admin.suite.change import FINALIZED, GOING_BACK, PAUSED, STOPPED, sentence
 from virt_admin.suite.summary import Summary
 
+_MARKS = {DONE: "✓", NOW: "▶", TO_COME: "·"}
+_STYLES = {PAUSED: "yellow", GOING_BACK: "red", STOPPED: "red", FINALIZED: "green"}
 _NODES = 30  # in a live view; the others are counted
 
 
@@ -60,15 +65,33 @@ def _conditions(conditions: Iterable[Condition], now: datetime) -> Table:
 
 
 def _change(summary: Summary, now: datetime) -> list[Table | Text]:
-    change = summary.upgrade
-    if change is None:
-        return []
-    head = f"{change.operation} to {change.to_version} for {age(change.started_at, now)}: step {change.step}"
-    waits = [(wait.object, age(wait.since, now), wait.reason) for wait in change.waiting_for]
-    return [
-        _text(f"{head}, for {age(change.since, now)}", "bold"),
-        *([table(("WAITING FOR", "SINCE", "WHY"), waits)] if waits else []),
-    ]
+    upgrade, change = summary.upgrade, summary.change
+    parts: list[Table | Text] = []
+    if upgrade is not None and upgrade.operation:
+        head = f"{upgrade.operation} to {upgrade.to_version} for {age(upgrade.started_at, now)}: step {upgrade.step}"
+        parts.append(_text(f"{head}, for {age(upgrade.since, now)}", "bold"))
+    if change.steps:
+        parts.append(_text("   ".join(f"{_MARKS[step.state]} {step.name}" for step in change.steps)))
+    if upgrade is not None:
+        parts += _details(upgrade, now)
+    if change.state:
+        parts.append(_text(f"change: {change.state}", _STYLES.get(change.state, "")))
+    if change.next:
+        parts.append(_text(f"next: {change.next}", "bold"))
+    return parts
+
+
+def _details(upgrade: Upgrade, now: datetime) -> Iterator[Table | Text]:
+    if (wave := upgrade.wave) is not None:
+        yield _text(wave_line(wave))
+    if upgrade.paused_since:
+        yield _text(f"paused for {age(upgrade.paused_since, now)}", "yellow")
+    if upgrade.stopped is not None:
+        yield _text(sentence(upgrade.stopped), "red")
+    if waits := [(wait.object, age(wait.since, now), wait.reason) for wait in upgrade.waiting_for]:
+        yield table(("WAITING FOR", "SINCE", "WHY"), waits)
+    if (back := upgrade.way_back) is not None and back.version:
+        yield _text(way_back_line(back))
 
 
 def _components(summary: Summary) -> Table:

@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
+from typing import TypeVar
 
 from virt_core.conventions import components
 from virt_core.conventions.labels import KUBEVIRT_FINALIZER
-from virt_core.objects.kubevirt import KubeVirt
+from virt_core.objects.kubevirt import HasMetadata, KubeVirt
 from virt_core.objects.meta import seconds_since
 
 from virt_admin.suite.objects import Guest, LeaseObject, Node, Pod, Workload
 
+K = TypeVar("K", bound=HasMetadata)
 _SILENT = 60.0  # seconds; a leader renews every 5, but this machine's clock need not be the cluster's
 
 
@@ -75,10 +77,10 @@ LEADING = (components.OPERATOR, components.CONTROLLER)
 """Components with a Lease of their own name."""
 
 
-def suite_of(kubevirts: Iterable[KubeVirt]) -> KubeVirt | None:
+def suite_of(kubevirts: Iterable[K]) -> K | None:
     """The KubeVirt object that counts: the one with the operator's finalizer, else the oldest."""
 
-    def rank(kubevirt: KubeVirt) -> tuple[bool, str, str]:
+    def rank(kubevirt: K) -> tuple[bool, str, str]:
         meta = kubevirt.metadata
         return KUBEVIRT_FINALIZER not in meta.finalizers, meta.creation_timestamp, meta.uid
 

@@ -18,6 +18,7 @@ from virt_core.objects.meta import Condition, condition_of, rfc3339
 from virt_core.vmi.instance import VmiPhase
 
 from virt_admin.outcome import ATTENTION, BROKEN, CLEAN
+from virt_admin.suite.change import Change, change_of, is_going_on
 from virt_admin.suite.objects import Guest, Node, Pod
 from virt_admin.suite.observed import Observed
 from virt_admin.suite.trouble import pod_trouble
@@ -85,7 +86,10 @@ class Summary(msgspec.Struct, frozen=True, rename="camel", kw_only=True):
     leader: str
     conditions: list[Condition]
     upgrade: Upgrade | None
-    """Operation, step and waits, as virt-operator wrote them."""
+    """Operation, step, waits and the way back, as virt-operator wrote them."""
+
+    change: Change
+    """Where that is, and what to do next."""
 
     components: list[Component]
     nodes: list[NodeState]
@@ -103,7 +107,7 @@ def summarize(observed: Observed) -> Summary:
     status, meta = kubevirt.status, kubevirt.metadata
     listed = [_component(observed, name) for name in (components.OPERATOR, *components.INSTALLED)]
     warnings = _warnings(observed)
-    clean = status.upgrade is None and not warnings and all(part.ready >= part.wanted for part in listed)
+    clean = not is_going_on(status.upgrade) and not warnings and all(part.ready >= part.wanted for part in listed)
     return Summary(
         time=rfc3339(observed.now),
         namespace=meta.namespace,
@@ -115,6 +119,7 @@ def summarize(observed: Observed) -> Summary:
         leader=observed.leader(components.OPERATOR),
         conditions=status.conditions,
         upgrade=status.upgrade,
+        change=change_of(kubevirt),
         components=listed,
         nodes=[_node(observed, node) for node in sorted(observed.nodes, key=lambda node: node.metadata.name)],
         guests=_guests(observed),

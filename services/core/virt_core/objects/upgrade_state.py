@@ -92,4 +92,5 @@ def text_of(value: Json, key: str) -> str:
 
 
 def _release(status: Json, prefix: str) -> Release:
-    return text_of(status, f"{prefix}KubeVirtVersion"), text_of(status, f"{prefix}KubeVirtRegistry")
+    registry = text_of(status, f"{prefix}KubeVirtRegistry") or text_of(status, "observedKubeVirtRegistry")
+    return text_of(status, f"{prefix}KubeVirtVersion"), registry

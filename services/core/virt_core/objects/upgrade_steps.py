@@ -10,17 +10,19 @@ from collections.abc import Sequence
 
 from virt_core.conventions import components
 
-_BEFORE = ("Finalizer", "InstallStrategy", "Permissions", "Pause")
-_COMPONENTS = (components.HANDLER, components.CONTROLLER, components.API)
+_BEFORE = ("Finalizer", "InstallStrategy", "Permissions", "Level", "Pause", "WayBack")
 _AFTER = ("Registration", "CommonInstancetypes", "Rollover", "Cleanup")
-_OPERATOR = "Operator"
+_OPERATOR, _FINALIZE = "Operator", "Finalize"
 
-FORWARD = (*_BEFORE, _OPERATOR, "Certificates", "Definitions", *_COMPONENTS, *_AFTER)
+_UP = (components.HANDLER, "Hardware", components.CONTROLLER, components.API)
+FORWARD = (*_BEFORE, _OPERATOR, "Certificates", "Definitions", *_UP, *_AFTER, _FINALIZE)
 """Of an update."""
 
-BACKWARD = (*_BEFORE, "Certificates", "Definitions", "Deregistration", *reversed(_COMPONENTS), *_AFTER, _OPERATOR)
+_BACK = ("Certificates", "Definitions", "Deregistration", components.API, components.CONTROLLER, components.HANDLER)
+BACKWARD = (*_BEFORE, *_BACK, *_AFTER, _OPERATOR, _FINALIZE)
 """Of a rollback, and without an order among the components of an installation."""
 
+_CHANGES_ONLY = ("Level", "Pause", "WayBack", "Deregistration", _OPERATOR, _FINALIZE)
 DONE, NOW, TO_COME = "done", "now", "to come"
 
 
@@ -44,5 +46,5 @@ def _names(operation: str) -> Sequence[str]:
         case "Rollback":
             return BACKWARD
         case "Install":
-            return [name for name in BACKWARD if name not in ("Deregistration", _OPERATOR)]
+            return [name for name in BACKWARD if name not in _CHANGES_ONLY]
     return ()

@@ -52,7 +52,11 @@ def judge_suite(cluster: Cluster, question: Question, what: str, nodes: int) -> 
     upgrade = cluster.suite.status.upgrade
     if cluster.suite.metadata.deletion_timestamp is not None:
         yield blocking(subject, "BeingRemoved", "is being deleted")
-    elif upgrade is not None:
+    elif upgrade is not None and upgrade.operation == "Stopped" and upgrade.stopped is not None:
+        stopped = upgrade.stopped
+        message = f"the change to {stopped.version} has stopped: {stopped.object} failed the probe {stopped.probe}"
+        yield warning(subject, "HasStopped", f"{message}: {stopped.message}")
+    elif upgrade is not None and upgrade.operation:
         message = f"{upgrade.operation} is in progress, step {upgrade.step}: wait until it is complete"
         yield blocking(subject, "ChangeInProgress", message)
     available = condition_of(cluster.suite.status.conditions, "Available")
