@@ -51,6 +51,7 @@ UNUSED = (
     Reason("kubevirt-controller", "patch nodes", "only when a handler has been silent for five minutes"),
     Reason("*", "create leases.coordination.k8s.io in *", "only where nobody has led yet"),
     Reason("kubevirt-operator", "create validatingwebhookconfigurations.*", "only when the webhook is not registered"),
+    Reason("kubevirt-operator", "list events.events.k8s.io in *", "only while pods of the suite are not created"),
     Reason("kubevirt-operator", "patch secrets in *", "only when a certificate is renewed"),
     Reason(
         "kubevirt-operator",

@@ -29,7 +29,7 @@ from .bodies import decoded, kubevirt
 from .port_server import PortServer, access, serving
 
 SUITE = KUBEVIRTS.path("kubevirt", "kubevirt")
-BACK = {"wayBack": {"version": "v0", "registry": "r"}}
+BACK = {"wayBack": {"version": "v0", "registry": "r", "release": "0.0.9", "level": 1}}
 
 
 @pytest.fixture

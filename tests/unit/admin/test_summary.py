@@ -102,7 +102,8 @@ def test_after_an_upgrade_it_is_shown_whether_there_is_a_way_back(
     status: str, reason: str, state: str, to_do: str
 ) -> None:
     available = condition("Available", "True")
-    back = {"version": "v0", "release": "0.1.0", "provenAt": ago(minutes=2), "refusals": ["an old guest"]}
+    back = {"version": "v0", "registry": "r", "release": "0.1.0", "level": 1}
+    back |= {"provenAt": ago(minutes=2), "refusals": ["an old guest"]}
     suite = kubevirt(upgrade={"wayBack": back}, conditions=[available, condition("Finalized", status, reason)])
     summary = summarize(observed(suite))
     assert (summary.change.state, summary.exit_code) == (state, 0) and to_do in summary.change.next

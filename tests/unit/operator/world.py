@@ -31,6 +31,7 @@ from virt_operator.certificates.secret import AUTHORITY_SECRET
 from virt_operator.change.plan import plan
 from virt_operator.reconcile.availability import outages, since
 from virt_operator.reconcile.execute import Executor
+from virt_operator.reconcile.failure import blocked_by
 from virt_operator.reconcile.inventory import Inventory
 from virt_operator.reconcile.repaired import Repaired
 from virt_operator.reconcile.status import status_of
@@ -193,6 +194,7 @@ class World:
         failure = await self.executor.run(_first(decided.actions, most))
         if most is None and observed.suite is not None:
             reported = str(failure) if failure is not None else None
+            decided = blocked_by(decided, failure) if failure is not None else decided
             status = status_of(observed.suite, observed, decided, self.operator, reported)
             self._write_status(observed.suite, status)
         self._successor()

@@ -102,6 +102,8 @@ def node_line(node: NodeState) -> str:
 def node_state(node: NodeState) -> str:
     """In words."""
     state = "ready" if node.ready else "not ready"
+    state += f" since {node.not_ready_since}" if node.not_ready_since else ""
+    state += f" ({node.why_not_ready})" if node.why_not_ready else ""
     state += ", cordoned" if node.cordoned else ""
     return state if node.starts_guests else f"{state}, takes no guests"
 

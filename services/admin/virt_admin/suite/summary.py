@@ -59,6 +59,11 @@ class NodeState(msgspec.Struct, frozen=True, rename="camel", kw_only=True):
     outdated: int
     """Guests there on old launchers."""
 
+    not_ready_since: str = ""
+    """When its kubelet was last known to be ready; "" if it is, or that is not known."""
+
+    why_not_ready: str = ""
+
 
 class Guests(msgspec.Struct, frozen=True, rename="camel", kw_only=True):
     """All VirtualMachineInstances that have not ended."""
@@ -167,7 +172,7 @@ def _node(observed: Observed, node: Node) -> NodeState:
     name, daemon = node.metadata.name, observed.workload(components.HANDLER)
     handler = handler_of(observed, name)
     here = [guest for guest in observed.guests if guest.status.node_name == name and not guest.status.phase.final]
-    age = ""
+    age, condition = "", node.ready
     if handler is not None and daemon is not None:
         age = "new" if handler.template_hash == daemon.template_hash else "old"
     return NodeState(
@@ -181,6 +186,8 @@ def _node(observed: Observed, node: Node) -> NodeState:
         kvm=node.devices(KVM),
         guests=len(here),
         outdated=sum(map(is_outdated, here)),
+        not_ready_since=condition.last_transition_time or "" if condition is not None and not node.is_ready else "",
+        why_not_ready=condition.message if condition is not None and not node.is_ready else "",
     )
 
 

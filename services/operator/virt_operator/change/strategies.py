@@ -48,7 +48,7 @@ def search(observed: Observed, settings: InstallSettings) -> Search:
     elif kept is not None or _complete(printing):
         # The Job is complete, but its ConfigMap is gone: print it again.
         actions += _deleted(job, printing, "its ConfigMap is gone or damaged")
-    trouble = rollout.trouble(rollout.pods_of(APP, observed.pods))
+    trouble = rollout.trouble(rollout.pods_of(APP, observed.pods), _refusals(printing))
     return Search(None, tuple(actions), (WaitFor(str(config_map), problem + trouble),))
 
 
@@ -68,6 +68,12 @@ def observed_strategy(observed: Observed) -> InstallStrategy | None:
 @lru_cache(maxsize=2)  # the installed and the requested strategy: some hundred kilobytes each
 def _read(text: str, deployment_id: str) -> InstallStrategy:
     return install_strategy.from_config_map(text, deployment_id)
+
+
+def _refusals(job: OwnedObject | None) -> list[str]:
+    """Why the Job's pods are not created, or why it has given up."""
+    found = [job.condition(kind) for kind in ("ReplicaFailure", "Failed")] if job is not None else []
+    return [str(condition.get("message", "")) for condition in found if condition.get("status") == "True"]
 
 
 def _complete(job: OwnedObject) -> bool:

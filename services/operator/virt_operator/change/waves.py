@@ -22,7 +22,7 @@ from virt_operator.change.probing import Proof, late, proof_of
 from virt_operator.change.situation import Progress, Situation
 from virt_operator.change.stopping import stopped_by
 from virt_operator.suite.actions import DeletePod, WaitFor
-from virt_operator.suite.observed import Observed, PodObject
+from virt_operator.suite.observed import Fault, Observed, PodObject
 
 _NAMED = 3  # nodes and pods in a message
 
@@ -84,7 +84,11 @@ def _proof(situation: Situation, state: ObjectState, wave: Wave, here: list[PodO
         return proof_of(situation, staying[0], wave.since)
     if not here and state.unready is None:
         return Proof()  # the DaemonSet is complete: it no longer wants a pod there
-    return late(situation, wave.since, "its pod is being replaced")
+    proof = late(situation, wave.since, "its pod is being replaced")
+    if proof.fault is None or state.unready is None:
+        return proof
+    # Its pod is not there, or on no node: the DaemonSet says why. Until it is late, that is said beside it.
+    return Proof(fault=Fault(proof.fault.probe, f"{proof.fault.message}: {state.unready}"))
 
 
 def _next(situation: Situation, state: ObjectState, wave: Wave | None, pods: list[PodObject]) -> Progress:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from virt_core.conventions import components
 from virt_core.kube.errors import Conflict, Forbidden, Invalid, KubeError, Unavailable
 
 from virt_operator.change.grants import APPLY_NEWEST_ROLES
+from virt_operator.suite.actions import WaitFor
+from virt_operator.suite.plan import Plan
 
 # Seconds. Overload of the API server usually ends sooner. A new definition changes for seconds until it is established,
 # so conflicts with it are part of an installation on a slow machine.
@@ -33,6 +36,14 @@ class Failure:
             )
         where = f" at {self.what}" if self.what else ""
         return f"defect of virt-operator{where}, see its log: {type(self.error).__name__}: {self.error}"
+
+
+def blocked_by(plan: Plan, failure: Failure) -> Plan:
+    """`plan`, which waits for nothing else before the failure is mended."""
+    step = next((wait.step for wait in plan.waits if wait.step), "")
+    what = failure.what or components.OPERATOR
+    wait = WaitFor(what, str(failure).removeprefix(f"{failure.what}: "), step)
+    return replace(plan, waits=(wait, *(other for other in plan.waits if other.what != what)))
 
 
 def most_telling(failures: Iterable[Failure]) -> Failure | None:

@@ -26,7 +26,7 @@ def progress(status: KubeVirtStatus, plan: Plan, now: datetime) -> Upgrade | Non
     versions = _versions(status, plan)
     # An update may turn out to be a rollback when the strategy is printed: it is still the same operation.
     begun = old if old is not None and old.to_version == versions[1] and _is_same(old.operation, operation) else None
-    step = plan.waits[0].step if plan.waits else (begun.step if begun is not None else "")
+    step = next((wait.step for wait in plan.waits if wait.step), begun.step if begun is not None else "")
     before = {wait.object: wait.since for wait in begun.waiting_for} if begun is not None else {}
     moment = rfc3339(now)
     return Upgrade(

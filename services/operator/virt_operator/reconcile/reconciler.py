@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import msgspec
 from virt_core import logs
@@ -29,8 +29,9 @@ from virt_operator.proof.prove import PodProber
 from virt_operator.reconcile.availability import inherited, next_outage, outages, since
 from virt_operator.reconcile.events import event_of
 from virt_operator.reconcile.execute import Executor
-from virt_operator.reconcile.failure import Failure, is_reported
+from virt_operator.reconcile.failure import Failure, blocked_by, is_reported
 from virt_operator.reconcile.inventory import Inventory
+from virt_operator.reconcile.refused_pods import AGAIN, with_refused_pods
 from virt_operator.reconcile.status import second_object_status, status_of
 from virt_operator.removal.plan import asks_for_nodes, asks_for_workloads
 from virt_operator.removal.workloads import any_workload, marked_nodes
@@ -38,6 +39,7 @@ from virt_operator.settings import Settings
 from virt_operator.suite.lost_status import recovered
 from virt_operator.suite.observed import Observed, SuiteObject
 from virt_operator.suite.plan import Plan
+from virt_operator.suite.refused_pods import short_of_pods
 from virt_operator.suite.spec import operator_verbosity
 from virt_operator.webhook.reachability import WebhookReachability
 
@@ -96,6 +98,8 @@ class Reconciler:
         except Exception as error:
             failure = Failure("", error)
         reported = self._reported(failure, began)
+        if failure is not None and reported is not None:
+            decided = blocked_by(decided, failure)
         try:
             await self._report(observed, decided, reported)
         except KubeError as error:
@@ -128,8 +132,11 @@ class Reconciler:
         return replace(observed, outages_since=self._outages_since)
 
     async def _with_unwatched(self, observed: Observed) -> Observed:
-        """Adds objects that are not watched, because they matter only before and at the end of a removal."""
+        """Adds objects that are not watched, because they matter only before and at the end of a removal, or while pods
+        are missing."""
         suite = observed.suite
+        if suite is not None and not observed.unknown:
+            observed = await with_refused_pods(self._client, observed)
         if suite is not None and asks_for_workloads(observed, suite):
             return replace(observed, workload=await any_workload(self._client))
         if suite is not None and asks_for_nodes(observed, suite):
@@ -186,6 +193,8 @@ def _delay(decided: Plan, observed: Observed) -> float | None:
     if decided.actions:
         return _RECHECK
     moments = [moment for moment in (decided.next_deadline, next_outage(observed)) if moment is not None]
+    if observed.suite is not None and short_of_pods(observed):
+        moments.append(observed.now + timedelta(seconds=AGAIN))
     if not moments:
         return None
     return max((min(moments) - datetime.now(UTC)).total_seconds(), 1.0)

@@ -114,6 +114,8 @@ def _local_needs(objects: Iterable[Body], namespace: str) -> list[Body]:
     if own:
         rules += [
             rule("", "pods", "list", "watch", "delete"),
+            # Only events say why a DaemonSet's or a Job's pods are not created.
+            rule("events.k8s.io", "events", "list"),
             # What the target's launcher image knows is printed by a pod of the plan.
             rule("", "pods/log", "get"),
             rule("coordination.k8s.io", "leases", "create"),
