@@ -10,7 +10,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from tests.e2e.cluster import NAMESPACE, get, kubectl, process, until
+from tests.e2e.cluster import NAMESPACE, apply, get, kubectl, process, until
 from tests.e2e.removal import OPERATOR
 
 SOON = 30.0
@@ -128,3 +128,45 @@ def test_a_permission_that_the_operator_lacks_is_named_with_the_manifest_to_appl
     begin = lambda: kubectl("patch", "clusterrole", "kubevirt-operator", "--type=merge", "-p", patch)  # noqa: E731
     with stalled(begin, lambda: kubectl("apply", "-f", OPERATOR)):
         expect_message("apiservices", "apply kubevirt-operator.yaml")
+
+
+@pytest.mark.slow
+def test_a_quota_that_keeps_a_handler_from_being_created_is_named() -> None:
+    quota = {"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "no-pods", "namespace": NAMESPACE}}
+
+    def begin() -> None:
+        apply(quota | {"spec": {"hard": {"pods": "1"}}})
+        until(lambda: bool(get("-n", NAMESPACE, "resourcequota", "no-pods")["status"].get("used")), "the quota", 30)
+        kubectl("-n", NAMESPACE, "delete", "pod", pods("virt-handler")[0], "--wait=false")
+
+    with stalled(begin, lambda: kubectl("-n", NAMESPACE, "delete", "resourcequota", "no-pods")):
+        expect_message("DaemonSet kubevirt/virt-handler", "exceeded quota: no-pods")
+
+
+@pytest.mark.slow
+def test_a_webhook_of_others_that_rejects_the_operators_writes_is_named_with_the_object() -> None:
+    """Nobody answers it, and only virt-operator's writes are reviewed."""
+    account = f"system:serviceaccount:{NAMESPACE}:kubevirt-operator"
+    rule = {"apiGroups": ["apps"], "apiVersions": ["v1"], "operations": ["*"], "resources": ["deployments"]}
+    webhook = {
+        "name": "nobody.example.com",
+        "clientConfig": {"service": {"namespace": "default", "name": "nobody"}},
+        "rules": [rule],
+        "matchConditions": [{"name": "operator", "expression": f"request.userInfo.username == '{account}'"}],
+        "sideEffects": "None",
+        "admissionReviewVersions": ["v1"],
+        "failurePolicy": "Fail",
+    }
+    body = {"apiVersion": "admissionregistration.k8s.io/v1", "kind": "ValidatingWebhookConfiguration"}
+
+    def is_refused() -> bool:
+        kubectl("-n", NAMESPACE, "scale", "deployment", "virt-controller", "--replicas=1")
+        return "nobody.example.com" in describe()
+
+    def begin() -> None:
+        apply({**body, "metadata": {"name": "stalls-nobody"}, "webhooks": [webhook]})
+        until(is_refused, "the webhook to be called", SOON, every=1.0)
+
+    undo = lambda: kubectl("delete", "validatingwebhookconfiguration", "stalls-nobody")  # noqa: E731
+    with stalled(begin, undo):
+        expect_message("Deployment kubevirt/virt-controller", "nobody.example.com")
