@@ -29,3 +29,9 @@ class NotPossible(CannotTell):
     """Ends the command: what is requested is refused. The message says why."""
 
     status = BROKEN
+
+
+class WrongArgument(CannotTell):
+    """Ends the command: an argument is malformed."""
+
+    status = USAGE

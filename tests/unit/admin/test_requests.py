@@ -13,7 +13,7 @@ from click.testing import CliRunner
 from kubevirt.admin.v1 import admin_pb2
 from virt_admin.access import Access, Certificate, connected
 from virt_admin.cli import virtadm
-from virt_admin.outcome import CannotTell, NotPossible
+from virt_admin.outcome import CannotTell, NotPossible, WrongArgument
 from virt_admin.peers.contracts import show_contracts
 from virt_admin.requests.commands import request, upgrade
 from virt_admin.requests.goal import end_of
@@ -147,8 +147,9 @@ async def test_a_direct_request_refuses_in_the_operators_words(
 ) -> None:
     with pytest.raises(NotPossible, match="v1 is installed already"):
         await request(token, Wish("Upgrade", "v1"), "text", waits=False, direct=True)
-    with pytest.raises(NotPossible, match="tag: 'a b' is not allowed"):
+    with pytest.raises(WrongArgument, match="tag: 'a b' is not allowed") as wrong:
         await request(token, Wish("Upgrade", "a b"), "text", waits=False, direct=True)
+    assert wrong.value.status == 64
     await request(token, Wish("Resume"), "text", waits=False, direct=True)
     assert capsys.readouterr() == ("it is not paused already\n", "")
     server.remove(SUITE)

@@ -18,7 +18,7 @@ from virt_core.rpc.errors import Denied, InvalidField, Refused, RpcError, Unsupp
 from virt_core.rpc.peer import Peer
 
 from virt_admin.access import Access, Certificate
-from virt_admin.outcome import CannotTell, NotPossible, OperatorSilent
+from virt_admin.outcome import CannotTell, NotPossible, OperatorSilent, WrongArgument
 from virt_admin.peers.portforward import forwarded
 from virt_admin.peers.trust import suite_authority
 from virt_admin.suite.listing import listed
@@ -45,7 +45,8 @@ async def asked(access: Access, command: str, call: Call[T]) -> T:
     Raises:
         NotPossible: the suite's state does not allow it.
         OperatorSilent: no replica answers.
-        CannotTell: the caller may not ask, or an argument is malformed.
+        WrongArgument: an argument is malformed.
+        CannotTell: the caller may not ask.
     """
     if access.certificate is None:
         raise CannotTell(no_certificate(command))
@@ -62,7 +63,9 @@ async def asked(access: Access, command: str, call: Call[T]) -> T:
             raise OperatorSilent(f"this virt-operator is older and cannot do it: {error.message}") from error
         except Refused as error:
             raise NotPossible(error.message) from error
-        except (Denied, InvalidField) as error:  # every replica would say the same
+        except InvalidField as error:
+            raise WrongArgument(error.message) from error
+        except Denied as error:  # every replica would say the same
             raise CannotTell(error.message) from error
         except RpcError as error:
             problems.append(f"{pod.metadata.name}: {error.message}")

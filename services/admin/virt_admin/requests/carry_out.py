@@ -20,7 +20,7 @@ from virt_core.objects.upgrade_state import Json
 from virt_core.rpc.peer import Peer
 
 from virt_admin.access import Access
-from virt_admin.outcome import CannotTell, NotPossible, OperatorSilent
+from virt_admin.outcome import CannotTell, NotPossible, OperatorSilent, WrongArgument
 from virt_admin.peers.replica import asked
 from virt_admin.requests.wish import Requested, Wish
 from virt_admin.show import NOTHING
@@ -39,6 +39,7 @@ async def carry_out(access: Access, wish: Wish, *, direct: bool) -> Requested:
 
     Raises:
         NotPossible: the suite's state does not allow it.
+        WrongArgument: an argument is malformed.
         CannotTell: there is no permission, or no answer.
     """
     if not direct and access.certificate is None:
@@ -63,7 +64,9 @@ async def _written(access: Access, wish: Wish) -> Requested:
     kubevirt = await _suite(access)
     try:
         change = wish.change(kubevirt, rfc3339(datetime.now(UTC)))
-    except (Impossible, BadArgument) as error:
+    except BadArgument as error:
+        raise WrongArgument(str(error)) from error
+    except Impossible as error:
         raise NotPossible(str(error)) from error
     if change.patch:
         meta = kubevirt["metadata"]
