@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
 from dataclasses import replace
@@ -25,11 +26,17 @@ from virt_core.testing.api_server import FakeApiServer
 from virt_core.testing.place import Place
 from virt_core.testing.refused import Refused
 
+from tests.support.patience import PATIENCE
+
 from .bodies import decoded, kubevirt
 from .port_server import PortServer, access, serving
 
 SUITE = KUBEVIRTS.path("kubevirt", "kubevirt")
 BACK = {"wayBack": {"version": "v0", "registry": "r", "release": "0.0.9", "level": 1}}
+
+
+STOPPED = {"target": "1f", "version": "v2", "release": "0.2.0", "operation": "Update", "component": "virt-handler"}
+STOPPED |= {"object": "node node1", "probe": "machines", "message": "does not see x/y", "at": ""}
 
 
 @pytest.fixture
@@ -167,6 +174,31 @@ async def test_a_permission_that_is_missing_for_a_direct_request_is_named(server
         await requested(token, "Pause")
 
 
+@pytest.mark.parametrize(
+    ("status", "expected"),
+    [
+        ({"observedKubeVirtVersion": "v2", "upgrade": None}, (0, "v2 is installed")),
+        ({"upgrade": {"operation": "Stopped", "stopped": STOPPED}}, (2, "the update to v2 has stopped at virt-hand")),
+    ],
+)
+async def test_a_wait_shows_the_suite_until_the_change_has_ended(
+    server: FakeApiServer, token: Access, capsys: pytest.CaptureFixture[str], status: Any, expected: tuple[int, str]
+) -> None:
+    async def operate() -> None:
+        await server.received("PATCH", 1)
+        server.patch(SUITE, {"status": {"upgrade": {"operation": "Update", "step": "virt-api", "toVersion": "v2"}}})
+        await server.received("WATCH", 1)
+        server.patch(SUITE, {"status": {"observedGeneration": 9, **status}})
+
+    async with asyncio.timeout(PATIENCE), asyncio.TaskGroup() as group:
+        group.create_task(operate())
+        ended = await upgrade(token, Wish("Upgrade", "v2"), "text", plans=False, waits=True, direct=True)
+    shown = capsys.readouterr()
+    assert ended == expected[0] and expected[1] in shown.err
+    assert shown.out.startswith("the change from v1 to v2 is requested\n")
+    assert " KubeVirt kubevirt/kubevirt: " in shown.out
+
+
 def suite(
     spec: dict[str, Any] | None = None, available: str = "True", retry: str = "", generation: int = 1, **status: Any
 ) -> KubeVirt:
@@ -175,8 +207,6 @@ def suite(
     return decoded({**body, "spec": spec or {}}, KubeVirt)
 
 
-STOPPED = {"target": "1f", "version": "v2", "release": "0.2.0", "operation": "Update", "component": "virt-handler"}
-STOPPED |= {"object": "node node1", "probe": "machines", "message": "does not see x/y", "at": ""}
 FAILED = {"operation": "Stopped", "stopped": STOPPED}
 
 
