@@ -55,7 +55,7 @@ async def run(settings: Settings, stopping: asyncio.Event) -> None:
         replica_sets = ReplicaSetReconciler(leaders, caches, events)
         migrations = MigrationReconciler(leaders, caches, MigrationPlanner(launcher), events)
         evacuations = EvacuationReconciler(leaders, caches, events)
-        updater = WorkloadUpdater(leaders, caches, events, settings.launcher_image)
+        updater = WorkloadUpdater(leaders, caches, events, launcher)
         reconcilers: Mapping[str, Worker] = {
             "replica sets": replica_sets,
             "vms": vms,

@@ -14,6 +14,7 @@ from virt_core.kube.configuration import ConfigurationCache
 from virt_core.kube.reflector import Key, Reflector
 from virt_core.kube.resource import (
     MIGRATION_POLICIES,
+    NAMESPACES,
     NODES,
     PODS,
     VIRTUAL_MACHINE_INSTANCE_MIGRATIONS,
@@ -23,6 +24,7 @@ from virt_core.kube.resource import (
 )
 from virt_core.migration.migration import VirtualMachineInstanceMigration
 from virt_core.migration.policy import MigrationPolicy
+from virt_core.objects.meta import PartialObject
 from virt_core.replica_set.replica_set import VirtualMachineInstanceReplicaSet
 from virt_core.vm.virtual_machine import VirtualMachine
 from virt_core.vmi.instance import VirtualMachineInstance
@@ -52,6 +54,7 @@ class Caches:
         self.migrations_of_vmis = Migrations(self.migrations)
         self.policies = Reflector(client, MIGRATION_POLICIES, MigrationPolicy, optional=True)
         self.nodes = Reflector(client, NODES, Node)
+        self.namespaces = Reflector(client, NAMESPACES, PartialObject)
         self.pods = LauncherPods(client, self.vmis)
         self.instancetypes = Instancetypes(client)
         self.configuration = ConfigurationCache(client, namespace)
@@ -71,6 +74,7 @@ class Caches:
             group.create_task(self.policies.run(), name="watch of MigrationPolicies")
             group.create_task(self.pods.run(), name="watch of launcher pods")
             group.create_task(self.nodes.run(), name="watch of nodes")
+            group.create_task(self.namespaces.run(), name="watch of namespaces")
             group.create_task(self.configuration.run(), name="watch of the KubeVirt object")
             for name, watch in self.instancetypes.watches():
                 group.create_task(watch, name=name)
@@ -78,7 +82,7 @@ class Caches:
     @property
     def _synced(self) -> tuple[asyncio.Event, ...]:
         kinds = (self.vmis, self.vms, self.replica_sets, self.migrations, self.policies)
-        caches = (*kinds, self.pods, self.nodes, self.configuration)
+        caches = (*kinds, self.pods, self.nodes, self.namespaces, self.configuration)
         return (*(cache.synced for cache in caches), *self.instancetypes.synced)
 
 

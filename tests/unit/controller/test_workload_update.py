@@ -31,7 +31,7 @@ def body(name: str, migratable: str = "True", strategy: str = "", **annotations:
 
 def workload(stored: dict[str, Any], *migrations: VirtualMachineInstanceMigration, image: str = "old") -> Workload:
     vmi = msgspec.json.decode(msgspec.json.encode(stored), type=VirtualMachineInstance)
-    return Workload(vmi, image, f"pod-{vmi.metadata.name}", migrations)
+    return Workload(vmi, image, f"pod-{vmi.metadata.name}", "new", migrations)
 
 
 def failed(name: str, ago: timedelta, phase: str = "Failed") -> VirtualMachineInstanceMigration:
@@ -49,7 +49,7 @@ def failed(name: str, ago: timedelta, phase: str = "Failed") -> VirtualMachineIn
 
 
 def observed(*workloads: Workload, **more: Any) -> Observed:
-    base = Observed(BOTH, True, "new", workloads, 0, 5, timedelta(hours=1), NOW)
+    base = Observed(BOTH, True, workloads, 0, 5, timedelta(hours=1), NOW)
     return replace(base, **more)
 
 

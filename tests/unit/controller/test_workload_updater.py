@@ -11,12 +11,14 @@ from typing import Any
 import pytest
 from virt_controller import metrics
 from virt_controller.caches import Caches
+from virt_controller.pod.containers import LauncherSettings
 from virt_controller.workload_update.reconcile import WorkloadUpdater
 from virt_core.kube.client import KubeClient
 from virt_core.kube.events import EventRecorder
 from virt_core.kube.resource import (
     EVENTS,
     KUBEVIRTS,
+    NAMESPACES,
     PODS,
     VIRTUAL_MACHINE_INSTANCE_MIGRATIONS,
     VIRTUAL_MACHINE_INSTANCES,
@@ -26,6 +28,7 @@ from virt_core.testing.place import Place
 from virt_core.testing.refused import Refused
 
 LABEL = "kubevirt.io/outdatedLauncherImage"
+LAUNCHER = LauncherSettings("new", "IfNotPresent")
 KUBEVIRT = KUBEVIRTS.path("kubevirt", "kubevirt")
 _MIGRATIONS = VIRTUAL_MACHINE_INSTANCE_MIGRATIONS.path("ns")
 
@@ -37,7 +40,13 @@ def strategy(server: FakeApiServer, *methods: str, **more: Any) -> None:
     server.patch(KUBEVIRT, {"spec": spec, "status": status})
 
 
-def put_guest(server: FakeApiServer, name: str, image: str = "old", migratable: str = "True") -> None:
+def put_guest(
+    server: FakeApiServer,
+    name: str,
+    image: str = "old",
+    migratable: str = "True",
+    annotations: dict[str, str] | None = None,
+) -> None:
     condition = {"type": "LiveMigratable", "status": migratable}
     status = {
         "phase": "Running",
@@ -45,7 +54,8 @@ def put_guest(server: FakeApiServer, name: str, image: str = "old", migratable: 
         "activePods": {f"uid-{name}": "node1"},
         "conditions": [condition],
     }
-    body = {"metadata": {"name": name, "uid": f"vmi-{name}"}, "spec": {}, "status": status}
+    metadata: dict[str, Any] = {"name": name, "uid": f"vmi-{name}", "annotations": annotations or {}}
+    body = {"metadata": metadata, "spec": {}, "status": status}
     server.put(VIRTUAL_MACHINE_INSTANCES.path("ns"), body)
     owner = {"apiVersion": "kubevirt.io/v1", "kind": "VirtualMachineInstance", "name": name, "uid": f"vmi-{name}"}
     metadata = {
@@ -62,7 +72,7 @@ def put_guest(server: FakeApiServer, name: str, image: str = "old", migratable: 
 async def updater(client: KubeClient, *, idle: timedelta = timedelta(hours=1)) -> AsyncIterator[WorkloadUpdater]:
     """With caches that see nothing more; its last batch was `idle` ago."""
     caches = Caches(client, "kubevirt")
-    made = WorkloadUpdater(client, caches, EventRecorder(client, "test", "test"), "new")
+    made = WorkloadUpdater(client, caches, EventRecorder(client, "test", "test"), LAUNCHER)
     made._last_batch = made._clock() - idle.total_seconds()
     running = asyncio.create_task(caches.run(), name="caches")
     async with asyncio.timeout(30):
@@ -259,3 +269,48 @@ async def test_a_guest_whose_label_is_refused_does_not_keep_others_from_theirs(
         await made.look()
     assert stored(server, VIRTUAL_MACHINE_INSTANCES.path("ns", "b"))["metadata"]["labels"] == {LABEL: ""}
     assert stored(server, KUBEVIRT)["status"]["outdatedVirtualMachineInstanceWorkloads"] == 2
+
+
+PIN = "kubevirt.io/launcher-release"
+
+
+async def outdated(server: FakeApiServer, client: KubeClient) -> int | None:
+    async with updater(client) as made:
+        await made.look()
+    return made.outdated
+
+
+async def test_a_guest_with_the_launcher_that_it_asks_for_is_not_outdated_and_without_the_pin_it_is(
+    server: FakeApiServer, client: KubeClient
+) -> None:
+    strategy(server, "LiveMigrate")
+    put_guest(server, "a", "new:0.1.0", annotations={PIN: "0.1.0"})
+    assert await outdated(server, client) == 0 and migrations(server) == []
+    server.patch(VIRTUAL_MACHINE_INSTANCES.path("ns", "a"), {"metadata": {"annotations": {PIN: None}}})
+    assert await outdated(server, client) == 1
+    assert [migration["spec"]["vmiName"] for migration in migrations(server)] == ["a"]
+
+
+async def test_a_namespaces_launcher_makes_its_guests_outdated_unless_they_ask_for_another(
+    server: FakeApiServer, client: KubeClient
+) -> None:
+    strategy(server)
+    server.put(NAMESPACES.path(), {"metadata": {"name": "ns", "annotations": {PIN: "0.1.0"}}})
+    put_guest(server, "a", "new")
+    put_guest(server, "b", "new", annotations={PIN: ""})
+    put_guest(server, "c", "new:0.1.0")
+    assert await outdated(server, client) == 1
+    labelled = [stored(server, VIRTUAL_MACHINE_INSTANCES.path("ns", name))["metadata"].get("labels") for name in "abc"]
+    assert labelled == [{LABEL: ""}, None, None]
+
+
+async def test_a_guest_whose_launcher_is_not_started_any_more_stays_and_says_why(
+    server: FakeApiServer, client: KubeClient
+) -> None:
+    strategy(server, "LiveMigrate", "Evict")
+    put_guest(server, "a", "new:0.0.9", annotations={PIN: "0.0.9"})
+    assert await outdated(server, client) == 1 and migrations(server) == []
+    conditions = stored(server, VIRTUAL_MACHINE_INSTANCES.path("ns", "a"))["status"]["conditions"]
+    (blocked,) = [found for found in conditions if found["type"] == "WorkloadUpdateBlocked"]
+    assert blocked["reason"] == "InvalidAnnotation"
+    assert blocked["message"].startswith(f"metadata.annotations.{PIN}: '0.0.9' is not allowed, use the tag of a")

@@ -17,6 +17,7 @@ from .preflight_cluster import (
     MOVES,
     PROBED,
     QEMU,
+    TARGET,
     about,
     cluster,
     guest,
@@ -161,3 +162,59 @@ def test_moves_of_guests_are_counted_as_many_at_a_time_as_the_cluster_allows() -
         return judged(cluster(spec, guests=many, pods=())).seconds
 
     assert seconds(1) - seconds(10) == pytest.approx(20 * 10 - 2 * 10, abs=1)
+
+
+PIN = "kubevirt.io/launcher-release"
+
+
+def pinned(found: Any, tag: str | None) -> Any:
+    """The object with the annotation."""
+    annotations = {PIN: tag} if tag is not None else {}
+    return msgspec.structs.replace(found, metadata=msgspec.structs.replace(found.metadata, annotations=annotations))
+
+
+def on(tag: str) -> str:
+    """The image of a launcher."""
+    return TARGET.image("virt-launcher").replace("v1.3.0", tag)
+
+
+def test_a_guest_with_the_launcher_that_it_asks_for_keeps_it_whatever_the_targets_qemu_lacks() -> None:
+    old = guest(launcherContainerImageVersion=on("v1.1.0-3f2a"), machine={"type": "pc-q35-2.4"})
+    plan = judged(cluster(MOVES, guests=(pinned(old, "v1.1.0-3f2a"),)))
+    assert severe(plan) == []
+    (found,) = about(plan, ADA)
+    assert (found.reason, found.severity) == ("PinnedLauncher", Severity.INFO)
+    assert found.message == f"runs on; new starts and moves have the launcher v1.1.0-3f2a, as its annotation {PIN} says"
+
+
+def test_a_guest_with_another_launcher_than_it_asks_for_moves() -> None:
+    plan = judged(cluster(MOVES, guests=(guest(),), launcher_defaults={"default": "v1.1.0"}))
+    assert [finding.reason for finding in about(plan, ADA)] == ["WillMigrate"]
+
+
+def test_a_stopped_vm_that_asks_for_a_launcher_starts_with_it() -> None:
+    gone = machine("bob", {"machine": {"type": "pc-q35-2.6"}})
+    plan = judged(cluster(machines=(gone,), launcher_defaults={"default": "v1.2.3"}))
+    (found,) = about(plan, BOB)
+    assert (found.reason, found.severity) == ("PinnedLauncher", Severity.INFO)
+    assert "the launcher v1.2.3, as the annotation of Namespace default" in found.message
+    template = msgspec.convert({"template": {"metadata": {"annotations": {PIN: ""}}}}, type(gone.spec))
+    own = judged(
+        cluster(machines=(msgspec.structs.replace(gone, spec=template),), launcher_defaults={"default": "v1.2.3"})
+    )
+    assert [finding.reason for finding in about(own, BOB)] == ["StartsOnTarget"]
+
+
+@pytest.mark.parametrize("tag", ["v1.0.0", "v1.4.0", "latest", "v2.3.0"])
+def test_a_launcher_that_the_target_does_not_start_is_named_for_guests_and_stopped_vms(tag: str) -> None:
+    asking = cluster(MOVES, guests=(pinned(guest(), tag),), machines=(pinned(machine(), tag),))
+    found = severe(judged(asking))
+    assert [finding.subject for finding in found] == [BOB, ADA]
+    assert {(finding.reason, finding.severity) for finding in found} == {("PinnedLauncherRefused", Severity.WARNING)}
+    assert all("v1.3.0 starts launchers of at most 2 releases before it" in finding.message for finding in found)
+
+
+def test_a_guest_in_a_launcher_that_is_too_old_blocks_and_says_what_keeps_it_there() -> None:
+    old = pinned(guest(launcherContainerImageVersion=on("v1.0.0")), "v1.0.0")
+    found = severe(judged(cluster(guests=(old,))))
+    assert [finding.reason for finding in found] == ["LauncherTooOld", "PinnedLauncherRefused"]

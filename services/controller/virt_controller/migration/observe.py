@@ -61,6 +61,9 @@ class Observed:
     claims: Mapping[str, Claim | None] = field(default_factory=dict)
     """Of the spec by name. Read only before the target pod is created."""
 
+    launcher_default: str = ""
+    """The launcher's tag that the namespace asks for. Read only before the target pod is created."""
+
     rules: NamespaceRules | None = None
     refusal: Failure | None = None
     """Why the target pod was not created."""

@@ -29,6 +29,7 @@ from virt_controller.claims import read_claims
 from virt_controller.controller import Controller, Refusals
 from virt_controller.execution import Refused
 from virt_controller.failure import Failure
+from virt_controller.launcher_default import launcher_default
 from virt_controller.migration.copies import Copies, Copy
 from virt_controller.migration.execute import Executor
 from virt_controller.migration.observe import Observed, other_pods
@@ -182,8 +183,11 @@ class MigrationReconciler:
             return observed
         spec = self._specs.of(vmi, configuration)
         claims = await read_claims(self._client, job.metadata.namespace, spec)
-        rules = self._namespaces.known(job.metadata.namespace)
-        observed = replace(observed, spec=spec, claims=claims, rules=rules, only_node=self._only_node(source))
+        namespace = job.metadata.namespace
+        default = await launcher_default(self._client, caches.namespaces, namespace)
+        observed = replace(observed, spec=spec, claims=claims, launcher_default=default)
+        rules = self._namespaces.known(namespace)
+        observed = replace(observed, rules=rules, only_node=self._only_node(source))
         return replace(observed, refusal=self._waiting_refusal(job, now))
 
     def _copy(self, observed: Observed) -> Copy:

@@ -8,11 +8,13 @@ from virt_core.conventions import migration as convention
 from virt_core.conventions.launcher_pod import COMPUTE, guest_needs, is_own
 from virt_core.migration.migration import MigrationPhase
 from virt_core.objects.meta import seconds_since
+from virt_core.validation.refusal import Refusal
 from virt_core.vmi.accepted import RefusedSpec
 
 from virt_controller.migration.actions import CreateTarget
 from virt_controller.migration.observe import Observed
 from virt_controller.pod.containers import LauncherSettings
+from virt_controller.pod.launcher import launcher_of
 from virt_controller.pod.limits import required_limits
 from virt_controller.pod.observed import ContainerStatus, LauncherPod
 from virt_controller.pod.problems import UNSCHEDULABLE, rejection, start_problem
@@ -31,12 +33,15 @@ def creation(observed: Observed, launcher: LauncherSettings) -> CreateTarget | s
     assert vmi is not None and source is not None and observed.configuration is not None
     if spec is None or isinstance(spec, RefusedSpec):
         return f"this release does not run the machine's spec: {spec}"
+    own_launcher = launcher_of(vmi.metadata, observed.launcher_default, launcher)
+    if isinstance(own_launcher, Refusal):
+        return f"there is no launcher for the target: {own_launcher}"
     lacking = [name for name, claim in observed.claims.items() if claim is None]
     if lacking:
         return f"PersistentVolumeClaim {lacking[0]} does not exist"
     claims = {name: claim for name, claim in observed.claims.items() if claim is not None}
     limits = required_limits(observed.rules, spec.spec.priority_class_name) if observed.rules is not None else None
-    manifest = launcher_pod(vmi, spec, launcher, observed.configuration, claims, limits=limits)
+    manifest = launcher_pod(vmi, spec, own_launcher, observed.configuration, claims, limits=limits)
     try:
         made = target_pod(manifest, observed.job, vmi.metadata.name, source, same_node=_may_stay(observed))
     except NoDigest as error:

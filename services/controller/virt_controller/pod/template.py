@@ -53,6 +53,7 @@ _OWN_ANNOTATIONS = frozenset(
         labels.DOMAIN,
         LAUNCHER_IMAGE,
         VOLUME_STATUS,
+        labels.LAUNCHER_RELEASE,
         # KubeVirt's own bookkeeping on VMIs, which KubeVirt does not copy either.
         "kubevirt.io/latest-observed-api-version",
         "kubevirt.io/storage-observed-api-version",

@@ -9,12 +9,13 @@ from __future__ import annotations
 from typing import Any
 
 import msgspec
-from virt_core.conventions.labels import SYNCED_ANNOTATIONS
+from virt_core.conventions.labels import LAUNCHER_RELEASE, SYNCED_ANNOTATIONS
 from virt_core.objects.patch import Operation, guarded_patch
 from virt_core.validation.refusal import UnsupportedSpec
 from virt_core.vmi.accepted import accept
 from virt_core.vmi.admission import LIVE_FIELDS
 from virt_core.vmi.instance import VirtualMachineInstance
+from virt_core.vmi.launcher_release import tag_of_machine
 
 from virt_controller.failure import Failure
 from virt_controller.vm.instancetype import applied
@@ -48,14 +49,22 @@ def live_update(observed: Observed, vmi: VirtualMachineInstance) -> list[Operati
 def annotations_patch(
     observed: Observed, vmi: VirtualMachineInstance, more: dict[str, str] | None = None
 ) -> list[Operation]:
-    """The guarded patch that brings annotations for the descheduler from the template, and `more`."""
+    """The guarded patch that brings annotations for the descheduler from the template, the one that names a launcher,
+    and `more`."""
     template = (observed.spec.template.metadata or {}).get("annotations") or {}
     before = vmi.metadata.annotations
-    kept = {key: value for key, value in before.items() if key not in SYNCED_ANNOTATIONS}
-    after = {**kept, **_only(SYNCED_ANNOTATIONS, template), **(more or {})}
+    kept = {key: value for key, value in before.items() if key not in (*SYNCED_ANNOTATIONS, LAUNCHER_RELEASE)}
+    after = {**kept, **_only(SYNCED_ANNOTATIONS, template), **launcher_annotation(observed), **(more or {})}
     if before or not after:
         return guarded_patch(vmi.metadata, before, after, "metadata", "annotations")
     return guarded_patch(vmi.metadata, {}, {"annotations": after}, "metadata")
+
+
+def launcher_annotation(observed: Observed) -> dict[str, str]:
+    """The annotation that names the guest's launcher: the template's, otherwise the VirtualMachine's own."""
+    template = (observed.spec.template.metadata or {}).get("annotations") or {}
+    tag = tag_of_machine(template, observed.vm.metadata.annotations)
+    return {LAUNCHER_RELEASE: tag} if tag is not None else {}
 
 
 def _only(keys: tuple[str, ...] | list[str], of: dict[str, Any]) -> dict[str, Any]:

@@ -27,7 +27,7 @@ from virt_controller.vm.actions import (
     PatchVm,
 )
 from virt_controller.vm.instancetype import applied, choice_failure, keep, must_keep, name_annotations, revisions
-from virt_controller.vm.live_update import annotations_patch, live_update
+from virt_controller.vm.live_update import annotations_patch, launcher_annotation, live_update
 from virt_controller.vm.observe import Observed, has_ended, is_orphan
 from virt_controller.vm.restart_required import template_is_as_started
 from virt_controller.vm.run_strategy import Wanted, wanted
@@ -198,7 +198,8 @@ def _start(observed: Observed, want: Wanted) -> tuple[Action, ...]:
     message = f"Started the virtual machine by creating the new virtual machine instance {vm.metadata.name}"
     kept, names = reused(observed), name_annotations(observed)
     name = kept or revision_name(vm)
-    manifest = instance(vm, applied(observed).template, revision=name, paused=paused, annotations=names)
+    annotations = {**names, **launcher_annotation(observed)}
+    manifest = instance(vm, applied(observed).template, revision=name, paused=paused, annotations=annotations)
     announcement = _announce(observed, created(manifest))
     keeping = revision(vm, name, revisions(observed))
     creation = CreateInstance(manifest, keeping, reused=bool(kept), confirmed=bool(announcement))

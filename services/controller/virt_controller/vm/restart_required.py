@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import msgspec
-from virt_core.conventions.labels import SYNCED_ANNOTATIONS
+from virt_core.conventions.labels import LAUNCHER_RELEASE, SYNCED_ANNOTATIONS
 from virt_core.objects.differences import differences
 from virt_core.vmi.admission import LIVE_FIELDS
 from virt_core.vmi.instance import VirtualMachineInstance
@@ -52,7 +52,7 @@ def _metadata(template: Body) -> dict[str, Any]:
     """The template's metadata without the annotations that are synced at any time."""
     metadata = dict(template.get("metadata") or {})
     annotations = metadata.pop("annotations", None) or {}
-    kept = {key: value for key, value in annotations.items() if key not in SYNCED_ANNOTATIONS}
+    kept = {key: value for key, value in annotations.items() if key not in (*SYNCED_ANNOTATIONS, LAUNCHER_RELEASE)}
     return {**metadata, "annotations": kept} if kept else metadata
 
 

@@ -1,7 +1,8 @@
 """The VirtualMachineInstance that a VirtualMachine is started as, and the ControllerRevision that keeps what it was
 started with. Pure; called by plan.py.
 
-Nothing of the VirtualMachine's own metadata is copied, only the template's, as in KubeVirt.
+Of the VirtualMachine's own metadata only the annotation that names a launcher is copied. Otherwise the metadata is the
+template's, as in KubeVirt.
 """
 
 from __future__ import annotations

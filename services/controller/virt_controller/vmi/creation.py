@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from virt_core.conventions.conditions import UNSUPPORTED_SPEC
+from virt_core.validation.refusal import Refusal
 from virt_core.vmi.accepted import AcceptedSpec, RefusedSpec
 from virt_core.vmi.annotations import annotation_refusals
 from virt_core.vmi.instance import VirtualMachineInstance
@@ -19,6 +20,7 @@ from virt_core.vmi.rules.devices import claim_refusals
 from virt_controller.actions import LookAgain, RecordEvent
 from virt_controller.failure import remaining
 from virt_controller.pod.containers import LauncherSettings
+from virt_controller.pod.launcher import launcher_of
 from virt_controller.pod.limits import required_limits
 from virt_controller.pod.observed import Claim
 from virt_controller.pod.problems import CLAIM_NOT_FOUND, CREATE_REFUSED, NOT_CONFIGURED, Failure
@@ -57,14 +59,17 @@ def create(observed: Observed, launcher: LauncherSettings, retry: RetryDelays) -
         return _wait_for_claim(vmi, lacking, observed, retry)
     claims = {name: claim for name, claim in observed.claims.items() if claim is not None}
     accepted = _fitting(vmi, observed.spec, claims)
-    if isinstance(accepted, RefusedSpec):
+    own_launcher = launcher_of(vmi.metadata, observed.launcher_default, launcher)
+    if isinstance(own_launcher, Refusal) and not isinstance(accepted, RefusedSpec):
+        accepted = RefusedSpec((own_launcher,))
+    if isinstance(accepted, RefusedSpec) or isinstance(own_launcher, Refusal):
         event = RecordEvent(UNSUPPORTED_SPEC, str(accepted), warning=True)
         return patch_status(vmi, status.refused(vmi, str(accepted), observed.now), (event,))
     rules = observed.rules
     limits = required_limits(rules, accepted.spec.priority_class_name) if rules is not None else None
     unbound = [name for name, claim in claims.items() if claim.status.phase == "Pending"]
     waiting = patch_status(vmi, status.waiting_for_binding(vmi, accepted.spec, unbound)) if unbound else ()
-    manifest = launcher_pod(vmi, accepted, launcher, observed.configuration, claims, limits=limits)
+    manifest = launcher_pod(vmi, accepted, own_launcher, observed.configuration, claims, limits=limits)
     created = RecordEvent("SuccessfulCreate", f"Created virtual machine pod {manifest['metadata']['name']}")
     return *waiting, CreatePod(manifest), created
 

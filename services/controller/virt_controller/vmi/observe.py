@@ -55,6 +55,9 @@ class Observed:
     rules: NamespaceRules | None = None
     """The namespace's rules for resources of pods. Read only after it has refused a pod."""
 
+    launcher_default: str = ""
+    """The launcher's tag that the namespace asks for. Read only while there is no pod."""
+
     migration_over: float = 0.0
     """Seconds since this process has seen that the last migration is over."""
 

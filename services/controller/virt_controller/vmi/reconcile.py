@@ -1,7 +1,8 @@
 """Connects caches, plan and executor for VirtualMachineInstances. Created and run by app.py.
 
-In addition to the caches it reads from the API server only when necessary: claims before a pod is created, a pod's
-events when it does not start, a namespace's rules when a pod is refused.
+In addition to the caches it reads from the API server only when necessary: claims before a pod is created, and the
+namespace if it is too new for its cache; a pod's events when it does not start, a namespace's rules when a pod is
+refused.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from virt_controller.caches import Caches
 from virt_controller.claims import read_claims
 from virt_controller.controller import Controller, Refusals
 from virt_controller.execution import Refused
+from virt_controller.launcher_default import launcher_default
 from virt_controller.node.reconcile import Nodes
 from virt_controller.pod.observed import Claim, LauncherPod
 from virt_controller.sightings import Sightings
@@ -62,6 +64,7 @@ class VmiReconciler:
         caches.vmis.subscribe(self._controller.enqueue)
         caches.pods.subscribe(self._controller.enqueue)
         caches.configuration.subscribe(self._configuration_changed)
+        caches.namespaces.subscribe(self._namespace_changed)
         nodes.listen(self._node_changed)
 
     async def work(self) -> None:
@@ -122,11 +125,14 @@ class VmiReconciler:
         if pod is None:
             if active:
                 return observed
-            rules = self._namespaces.known(vmi.metadata.namespace)
+            namespace = vmi.metadata.namespace
+            rules = self._namespaces.known(namespace)
+            default = await launcher_default(self._client, caches.namespaces, namespace)
             spec = self._specs.of(vmi, observed.configuration) if observed.configuration is not None else None
             claims = await self._claims(vmi, spec)
             refusal = self._refusals.get(vmi.key, vmi.metadata.uid)
-            return replace(observed, spec=spec, claims=claims, refusal=refusal, rules=rules)
+            created = replace(observed, spec=spec, claims=claims, refusal=refusal, rules=rules)
+            return replace(created, launcher_default=default)
         self._refusals.forget(vmi.key)
         events = await self._pod_events(pod) if needs_events(vmi, pod, now) else ()
         found = {node: self._nodes.trouble(node) for node in {pod.spec.node_name, *active.values()} if node}
@@ -149,6 +155,12 @@ class VmiReconciler:
     def _node_changed(self, name: str) -> None:
         for vmi in self._caches.vmis:
             if name in vmi.status.active_pods.values():
+                self._controller.enqueue(vmi.key)
+
+    def _namespace_changed(self, key: Key) -> None:
+        """Reconcile its VMIs without a pod, whose launcher it may name."""
+        for vmi in self._caches.vmis:
+            if vmi.metadata.namespace == key[1] and not vmi.status.active_pods:
                 self._controller.enqueue(vmi.key)
 
     def _configuration_changed(self) -> None:

@@ -33,8 +33,14 @@ class Workload:
     pod: str
     """Name of its pod; empty: not known."""
 
+    wanted: str
+    """Image that a new launcher of the guest gets; empty: there is none, see `refusal`."""
+
     migrations: tuple[VirtualMachineInstanceMigration, ...] = ()
     """The newest last."""
+
+    refusal: str = ""
+    """Why there is none: the launcher that is asked for is not started any more."""
 
     @property
     def runs(self) -> bool:
@@ -57,9 +63,6 @@ class Observed:
     settled: bool
     """Whether the suite is as its KubeVirt object asks: deployed, and not being changed."""
 
-    launcher_image: str
-    """That new launchers get."""
-
     workloads: tuple[Workload, ...]
     running_migrations: int
     """With those that wait for nothing but their place."""
@@ -73,6 +76,6 @@ class Observed:
     now: datetime
 
     def outdated(self, workload: Workload) -> bool:
-        """Whether its launcher is not of the image that new ones get. As in KubeVirt names are compared: a tag and a
+        """Whether its launcher is not of the image that a new one gets. As in KubeVirt names are compared: a tag and a
         digest of the same image differ."""
-        return workload.runs and bool(workload.image) and workload.image != self.launcher_image
+        return workload.runs and bool(workload.image) and workload.image != workload.wanted

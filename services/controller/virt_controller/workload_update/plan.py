@@ -106,6 +106,8 @@ def _reports(observed: Observed, why: Mapping[tuple[str, str], tuple[str, str]])
 
 def _kept_back(observed: Observed, workload: Workload) -> tuple[str, str] | None:
     """Reason and message if the launcher may not or cannot be replaced now."""
+    if workload.refusal:
+        return "InvalidAnnotation", workload.refusal
     return _refused_by_user(observed, workload) or _impossible(observed, workload)
 
 

@@ -14,10 +14,14 @@ from virt_core.kube.events import EventRecorder
 from virt_core.kube.queue import WorkQueue
 from virt_core.objects.duration import parse_duration
 from virt_core.objects.kubevirt import KubeVirt
+from virt_core.validation.refusal import Refusal
 from virt_core.vmi.instance import VirtualMachineInstance
 
 from virt_controller.caches import Caches
+from virt_controller.launcher_default import known_default
 from virt_controller.migration.status import takes_place_first
+from virt_controller.pod.containers import LauncherSettings
+from virt_controller.pod.launcher import launcher_of
 from virt_controller.pod.template import LAUNCHER_IMAGE
 from virt_controller.vmi.observe import current_pod
 from virt_controller.workload_update.actions import Evict
@@ -34,9 +38,9 @@ _DEPLOYED = "Deployed"
 class WorkloadUpdater:
     """Replaces outdated launchers."""
 
-    def __init__(self, client: KubeClient, caches: Caches, events: EventRecorder, launcher_image: str) -> None:
+    def __init__(self, client: KubeClient, caches: Caches, events: EventRecorder, launcher: LauncherSettings) -> None:
         self._caches = caches
-        self._launcher_image = launcher_image
+        self._launcher = launcher
         self._queue: WorkQueue[str] = WorkQueue("workload update")
         self._executor = Executor(client, events, caches.vmis.wrote, caches.migrations.wrote)
         caches.migrations_of_vmis.subscribe(lambda _: self._look_soon())
@@ -44,6 +48,7 @@ class WorkloadUpdater:
         self._last_batch = self._clock()
         self._reported: tuple[str, int] | None = None
         caches.vmis.subscribe(lambda _: self._look_soon())
+        caches.namespaces.subscribe(lambda _: self._look_soon())
         caches.configuration.subscribe(lambda: self._queue.add(_KEY))
 
     @property
@@ -80,7 +85,6 @@ class WorkloadUpdater:
         return Observed(
             strategy_of(kubevirt),
             status.phase == _DEPLOYED and same,
-            self._launcher_image,
             tuple(self._workload(vmi) for vmi in self._caches.vmis),
             running,
             settings.parallel_migrations_per_cluster or 0,
@@ -91,10 +95,13 @@ class WorkloadUpdater:
     def _workload(self, vmi: VirtualMachineInstance) -> Workload:
         pod = current_pod(vmi, self._caches.pods.of(vmi)) if vmi.status.active_pods else None
         migrations = self._caches.migrations_of_vmis.of(vmi.key)
+        default = known_default(self._caches.namespaces, vmi.metadata.namespace)
+        found = launcher_of(vmi.metadata, default, self._launcher)
+        wanted, refusal = ("", str(found)) if isinstance(found, Refusal) else (found.image, "")
         if pod is None:
-            return Workload(vmi, "", "", migrations)
+            return Workload(vmi, "", "", wanted, migrations, refusal)
         image = pod.metadata.annotations.get(LAUNCHER_IMAGE, "")
-        return Workload(vmi, image, pod.metadata.name, migrations)
+        return Workload(vmi, image, pod.metadata.name, wanted, migrations, refusal)
 
     def _look_soon(self) -> None:
         self._queue.add_after(_KEY, _THROTTLE)

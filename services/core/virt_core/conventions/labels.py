@@ -57,6 +57,10 @@ SYNCED_ANNOTATIONS = (
 """Annotations that follow from a VirtualMachine's template to its running VirtualMachineInstance, and from there to its
 launcher pod, as in KubeVirt."""
 
+LAUNCHER_RELEASE = "kubevirt.io/launcher-release"
+"""Annotation on VirtualMachines, their templates, VirtualMachineInstances and namespaces: the tag of the launcher's
+image for new pods (virt_core/vmi/launcher_release.py). Not in KubeVirt."""
+
 KUBEVIRT_FINALIZER = "kubevirt.io/foregroundDeleteKubeVirt"
 
 LAUNCHER_UID = 107

@@ -1,8 +1,9 @@
 """Paths and container names in a launcher pod. Pure.
 
 The controller mounts the folders, the handler opens sockets in them from outside and sends paths to the launcher, and
-the launcher uses them. Controller and launcher of a pod have the same release, but a handler works with pods of older
-and newer releases: names of volumes, sockets and paths in a Machine never change.
+the launcher uses them. A handler works with pods of older and newer releases, and a controller makes pods with older
+launchers (virt_core/vmi/launcher_release.py): names of volumes, sockets and paths in a Machine never change, and
+tests/contract compares the pods of releases.
 
 Names of a VMI's volumes are DNS labels (rules/volumes.py), so a path cannot leave its folder.
 """

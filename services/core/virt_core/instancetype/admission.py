@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from virt_core.conventions.labels import LAUNCHER_RELEASE
 from virt_core.instancetype.apply import apply
 from virt_core.instancetype.matcher import Role
 from virt_core.instancetype.preferred import FILLS, OVERWRITES
@@ -158,6 +159,8 @@ def _annotations(spec: Body) -> Iterator[Refusal]:
     metadata = {"annotations": spec.get("annotations") or {}}
     for refusal in metadata_refusals({"metadata": metadata}, is_own_account=False):
         yield Refusal(refusal.field.replace("spec.template.metadata.", "spec.", 1), refusal.message)
+    if LAUNCHER_RELEASE in metadata["annotations"]:
+        yield Refusal(f"spec.annotations.{LAUNCHER_RELEASE}", "is not allowed, set it on the VirtualMachine")
 
 
 def _unusable(role: Role, stored: Body) -> Iterator[Refusal]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from virt_core.conventions.labels import LAUNCHER_RELEASE
 from virt_core.instancetype.apply import apply
 from virt_core.instancetype.matcher import Chosen, Matcher, Role, matcher_of, matcher_refusals
 from virt_core.instancetype.requirements import requirement_refusals
@@ -20,6 +21,7 @@ from virt_core.validation.strict import Strict
 from virt_core.validation.unsupported import unsupported
 from virt_core.vm.virtual_machine import RUN_STRATEGIES
 from virt_core.vmi.accepted import accept
+from virt_core.vmi.launcher_release import launcher_release_refusals
 from virt_core.vmi.template import StrictTemplate, metadata_refusals, template_refusals
 
 Body = Mapping[str, Any]
@@ -59,10 +61,11 @@ def admit(
     stays as it is as well: the cluster's configuration may have changed since it was stored. While its template stays
     as it is, only what the change itself brings is refused, so that such a VirtualMachine can be halted.
     """
+    own = tuple(_launcher(new, old))
     if not needs_chosen(new, old):
-        return ()
+        return own
     spec, before = _spec(new), _spec(old or {})
-    refusals = dict.fromkeys(_refusals(spec, configuration, is_own_account, chosen))
+    refusals = dict.fromkeys((*own, *_refusals(spec, configuration, is_own_account, chosen)))
     for role in Role:
         refusals |= dict.fromkeys(matcher_refusals(role, new, old))
     if refusals and old is not None and before.get("template") == spec.get("template"):
@@ -76,6 +79,15 @@ def needs_chosen(new: Body, old: Body | None) -> bool:
     """Whether `admit` uses the objects that the VirtualMachine names."""
     deleted = at(new, ("metadata", "deletionTimestamp"))
     return not deleted and (old is None or old.get("spec") != new.get("spec"))
+
+
+def _launcher(new: Body, old: Body | None) -> Iterator[Refusal]:
+    """The annotation of the VirtualMachine itself, if it is changed."""
+    metadata = ("metadata", "annotations")
+    annotations, before = at(new, metadata) or {}, at(old or {}, metadata) or {}
+    is_changed = annotations.get(LAUNCHER_RELEASE) != before.get(LAUNCHER_RELEASE)
+    if is_changed and not at(new, ("metadata", "deletionTimestamp")):
+        yield from launcher_release_refusals(annotations)
 
 
 def _spec(vm: Body) -> Body:

@@ -16,6 +16,7 @@ from virt_core.validation.refusal import Refusal, UnsupportedSpec
 from virt_core.vmi.accepted import accept
 from virt_core.vmi.annotations import annotation_refusals
 from virt_core.vmi.defaults import defaulted
+from virt_core.vmi.launcher_release import launcher_release_refusals
 from virt_core.vmi.log_settings import log_refusals
 
 RESERVED_LABELS = frozenset(
@@ -59,7 +60,8 @@ def admit_update(old: Body, new: Body, configuration: Configuration, *, is_own_a
     """
     if is_own_account:
         return tuple(_changed_by_suite(old, new))
-    return (*_changed_labels(old, new), *_changed_spec(old, new, configuration), *_changed_status(old, new))
+    changed = (*_changed_labels(old, new), *_changed_launcher(old, new))
+    return (*changed, *_changed_spec(old, new, configuration), *_changed_status(old, new))
 
 
 def _changed_labels(old: Body, new: Body) -> Iterator[Refusal]:
@@ -67,6 +69,12 @@ def _changed_labels(old: Body, new: Body) -> Iterator[Refusal]:
     for name in sorted(RESERVED_LABELS):
         if before.get(name) != after.get(name):
             yield Refusal(f"metadata.labels.{name}", "is reserved: only KubeVirt itself sets, changes or removes it")
+
+
+def _changed_launcher(old: Body, new: Body) -> Iterator[Refusal]:
+    before, after = _annotations(old), _annotations(new)
+    if before.get(labels.LAUNCHER_RELEASE) != after.get(labels.LAUNCHER_RELEASE):
+        yield from launcher_release_refusals(after)
 
 
 def _labels(vmi: Body) -> Mapping[str, Any]:

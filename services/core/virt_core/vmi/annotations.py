@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from virt_core.validation.refusal import Refusal, Refusals
+from virt_core.vmi.launcher_release import launcher_release_refusals
 
 # Source: KubeVirt's api/core/v1/types.go and pkg/hooks, v1.8.
 REFUSED: Mapping[str, str] = {
@@ -28,12 +29,13 @@ WITHOUT_EFFECT = frozenset({"kubevirt.io/allow-pod-bridge-network-live-migration
 
 
 def annotation_refusals(annotations: Mapping[str, object]) -> Refusals:
-    """A refusal for each annotation that requests an unsupported feature."""
+    """A refusal for each annotation that requests an unsupported feature, or a launcher that nobody starts."""
     for name in sorted(annotations):
         if name in REFUSED:
             yield _refusal(name, REFUSED[name])
         elif name.startswith(_REFUSED_PREFIX):
             yield _refusal(name, "faults of the launcher")
+    yield from launcher_release_refusals(annotations)
 
 
 def _refusal(name: str, what: str) -> Refusal:

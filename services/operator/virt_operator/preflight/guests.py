@@ -12,19 +12,19 @@ from dataclasses import dataclass
 from virt_core.conventions.conditions import LIVE_MIGRATABLE
 from virt_core.conventions.labels import CREATED_BY
 from virt_core.conventions.migration import NEVER, WORKLOAD_UPDATE_POLICY
+from virt_core.conventions.releases import OLDEST_LAUNCHER, minors_behind
 from virt_core.objects.meta import Condition, condition_of
+from virt_core.vmi.launcher_release import launcher_image
 
 from virt_operator.preflight import estimates
-from virt_operator.preflight.age import minors_behind
 from virt_operator.preflight.finding import Finding, Step, Subject, blocking, info, warning
 from virt_operator.preflight.hardware import unknown_hardware
 from virt_operator.preflight.kinds import Guest, Machine, Pod
 from virt_operator.preflight.observed import Cluster, Target
+from virt_operator.preflight.pins import Pin, pin_of_guest, pin_of_machine, pinned, refused_pin
 from virt_operator.preflight.room import Room, needs
 
 LIVE_MIGRATE, EVICT = "LiveMigrate", "Evict"
-OLDEST_LAUNCHER = 2
-"""A release works with launchers of so many minor releases before it."""
 
 _RUNNING, _FINAL = "Running", ("Succeeded", "Failed")
 _SHARED = "ReadWriteMany"
@@ -42,10 +42,19 @@ class _Plans:
     pods: Mapping[str, Sequence[Pod]]
     """The launcher pods by the UID of their guest."""
 
+    defaults: Mapping[str, str]
+    """The launcher that a namespace asks for."""
 
-def judge_guests(cluster: Cluster, target: Target, launcher_image: str) -> Iterator[Finding]:
-    """A finding for each guest at least, and for each VM that is stopped. `launcher_image` is the target's."""
-    plans = _Plans(target, launcher_image, _methods(cluster), Room(cluster.nodes, cluster.pods), _launchers(cluster))
+    @property
+    def release(self) -> str:
+        """The target's; "" if it is not known."""
+        return self.target.strategy.release if self.target.strategy is not None else ""
+
+
+def judge_guests(cluster: Cluster, target: Target, image: str) -> Iterator[Finding]:
+    """A finding for each guest at least, and for each VM that is stopped. `image` is the target's launcher's."""
+    room = Room(cluster.nodes, cluster.pods)
+    plans = _Plans(target, image, _methods(cluster), room, _launchers(cluster), cluster.launcher_defaults)
     running = set()
     for guest in cluster.guests:
         if guest.status.phase in _FINAL:
@@ -54,7 +63,7 @@ def judge_guests(cluster: Cluster, target: Target, launcher_image: str) -> Itera
         yield from _guest(guest, plans)
     for machine in cluster.machines:
         if (machine.metadata.namespace, machine.metadata.name) not in running:
-            yield from _stopped(machine, target)
+            yield from _stopped(machine, plans)
 
 
 def _methods(cluster: Cluster) -> Sequence[str]:
@@ -73,17 +82,17 @@ def _launchers(cluster: Cluster) -> dict[str, list[Pod]]:
 
 def _guest(guest: Guest, plans: _Plans) -> Iterator[Finding]:
     subject = Subject("VirtualMachineInstance", *guest.key)
-    problems = list(_incompatible(subject, guest, plans.target))
-    problems += _movement(subject, guest, plans)
-    yield from problems or (_fate(subject, guest, plans),)
+    pin = pin_of_guest(guest, plans.defaults, plans.release)
+    problems = list(_incompatible(subject, guest, pin, plans))
+    problems += _movement(subject, guest, pin, plans)
+    yield from problems or (_fate(subject, guest, pin, plans),)
 
 
-def _incompatible(subject: Subject, guest: Guest, target: Target) -> Iterator[Finding]:
-    domain = guest.spec.domain
-    if target.hypervisor is not None:
+def _incompatible(subject: Subject, guest: Guest, pin: Pin | None, plans: _Plans) -> Iterator[Finding]:
+    domain, hypervisor, release = guest.spec.domain, plans.target.hypervisor, plans.release
+    if hypervisor is not None and not _has_older_hypervisor(pin):
         machine_type = guest.status.machine.type or domain.machine.type
-        yield from unknown_hardware(subject, domain, machine_type, target.hypervisor)
-    release = target.strategy.release if target.strategy is not None else ""
+        yield from unknown_hardware(subject, domain, machine_type, hypervisor)
     tag = guest.status.launcher_container_image_version.rpartition(":")[2]
     behind = minors_behind(tag, release)
     if behind is not None and behind > OLDEST_LAUNCHER:
@@ -93,12 +102,22 @@ def _incompatible(subject: Subject, guest: Guest, target: Target) -> Iterator[Fi
             f"its launcher is of {tag}, {behind} releases before {release}, which works with launchers of "
             f"{OLDEST_LAUNCHER} releases before it at most: restart or migrate the guest first",
         )
+    if pin is not None and pin.is_refused:
+        yield refused_pin(subject, pin)
 
 
-def _is_replaced(guest: Guest, plans: _Plans) -> bool:
+def _has_older_hypervisor(pin: Pin | None) -> bool:
+    """Whether the target runs the guest in an older release's QEMU."""
+    return pin is not None and not pin.is_refused and pin.is_older
+
+
+def _is_replaced(guest: Guest, pin: Pin | None, plans: _Plans) -> bool:
     """Whether workloadUpdateStrategy replaces its launcher after the change."""
+    if pin is not None and pin.is_refused:
+        return False
     kept = guest.metadata.annotations.get(WORKLOAD_UPDATE_POLICY)
-    outdated = guest.status.launcher_container_image_version != plans.image
+    wanted = launcher_image(plans.image, pin.tag) if pin is not None else plans.image
+    outdated = guest.status.launcher_container_image_version != wanted
     return bool(plans.methods) and outdated and not kept and guest.status.phase == _RUNNING
 
 
@@ -107,9 +126,9 @@ def _migratable(guest: Guest, plans: _Plans) -> Condition | None:
     return condition_of(guest.status.conditions, LIVE_MIGRATABLE) if LIVE_MIGRATE in plans.methods else None
 
 
-def _movement(subject: Subject, guest: Guest, plans: _Plans) -> Iterator[Finding]:
+def _movement(subject: Subject, guest: Guest, pin: Pin | None, plans: _Plans) -> Iterator[Finding]:
     """What keeps its launcher from being replaced as virt-controller's workload_update/plan.py would."""
-    if not _is_replaced(guest, plans) or LIVE_MIGRATE not in plans.methods:
+    if not _is_replaced(guest, pin, plans) or LIVE_MIGRATE not in plans.methods:
         return
     migratable = _migratable(guest, plans)
     if migratable is None:
@@ -143,9 +162,11 @@ def _cannot_move(subject: Subject, guest: Guest, migratable: Condition) -> Findi
     return blocking(subject, "NotMigratable", message)
 
 
-def _fate(subject: Subject, guest: Guest, plans: _Plans) -> Finding:
+def _fate(subject: Subject, guest: Guest, pin: Pin | None, plans: _Plans) -> Finding:
     """What will be done to a guest without problems."""
-    if not _is_replaced(guest, plans):
+    if not _is_replaced(guest, pin, plans):
+        if pin is not None:
+            return pinned(subject, pin, "runs on; new starts and moves have")
         return info(subject, "KeepsLauncher", "runs on with its launcher until it is restarted or migrated")
     migratable = _migratable(guest, plans)
     if migratable is not None and migratable.status == "True":
@@ -157,11 +178,15 @@ def _fate(subject: Subject, guest: Guest, plans: _Plans) -> Finding:
     return info(subject, "WillRestart", "runs on during the change, then is evicted and starts again", step)
 
 
-def _stopped(machine: Machine, target: Target) -> Iterator[Finding]:
-    meta, domain = machine.metadata, machine.spec.template.spec.domain
+def _stopped(machine: Machine, plans: _Plans) -> Iterator[Finding]:
+    meta, domain, hypervisor = machine.metadata, machine.spec.template.spec.domain, plans.target.hypervisor
     subject = Subject("VirtualMachine", meta.namespace, meta.name)
+    pin = pin_of_machine(machine, plans.defaults, plans.release)
+    if pin is not None:
+        yield refused_pin(subject, pin) if pin.is_refused else pinned(subject, pin, "has no guest now; starts with")
     found = []
-    if target.hypervisor is not None:
-        found = list(unknown_hardware(subject, domain, domain.machine.type, target.hypervisor))
-    message = "has no guest now; the next start has a launcher of the target"
-    yield from found or (info(subject, "StartsOnTarget", message),)
+    if hypervisor is not None and not _has_older_hypervisor(pin):
+        found = list(unknown_hardware(subject, domain, domain.machine.type, hypervisor))
+    yield from found
+    if pin is None and not found:
+        yield info(subject, "StartsOnTarget", "has no guest now; the next start has a launcher of the target")

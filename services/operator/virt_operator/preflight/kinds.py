@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 from virt_core.objects.meta import Condition, ObjectMeta
 
@@ -85,6 +87,7 @@ class Guest(msgspec.Struct, frozen=True):
 class Template(msgspec.Struct, frozen=True, gc=False):
     """The template of a VirtualMachine."""
 
+    metadata: dict[str, Any] | None = None
     spec: GuestSpec = GuestSpec()
 
 

@@ -95,6 +95,9 @@ class Cluster:
     namespaces: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     """The labels of each namespace."""
 
+    launcher_defaults: Mapping[str, str] = field(default_factory=dict)
+    """The launcher that a namespace asks for, by namespaces that do."""
+
     undecodable: Mapping[str, Sequence[str]] = field(default_factory=dict)
     """Names of objects that do not decode, by kind."""
 

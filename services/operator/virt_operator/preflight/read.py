@@ -119,6 +119,7 @@ async def read_cluster(client: KubeClient, operator: Settings) -> Cluster:
         bindings=bindings.result().items,
         backends=await _backends(client, reviewed),
         namespaces={found.metadata.name: found.metadata.labels for found in namespaces.result().items},
+        launcher_defaults=_launcher_defaults(namespaces.result().items),
         undecodable=_undecodable(
             VirtualMachineInstance=guests.result(), VirtualMachine=machines.result(), Node=nodes.result()
         ),
@@ -136,6 +137,11 @@ async def read_stored(client: KubeClient, definitions: Iterable[str]) -> Mapping
         if name in STORED:
             found[name] = (await listed(client, STORED[name], StoredObject)).items
     return found
+
+
+def _launcher_defaults(namespaces: Iterable[PartialObject]) -> dict[str, str]:
+    found = ((space.metadata.name, space.metadata.annotations.get(labels.LAUNCHER_RELEASE)) for space in namespaces)
+    return {name: tag for name, tag in found if tag}
 
 
 def _installed(printed: Iterable[OwnedObject], suite: SuiteObject | None) -> InstallStrategy | None:

@@ -90,7 +90,8 @@ ACCOUNTS = (
             rule("", "persistentvolumeclaims", "get"),  # of VMIs that name one: file system or device, how large
             rule("", "resourcequotas", "list"),  # of a namespace in which a launcher pod was refused: does it
             rule("", "limitranges", "list"),  # ask for limits, and which ratio has
-            rule("", "namespaces", "get"),  # the namespace's label
+            # Labels, by which MigrationPolicies select; the launcher that new guests get by default.
+            rule("", "namespaces", "get", "list", "watch"),
             rule("", "nodes", "get", "list", "watch", "patch"),  # who is unreachable; where no guest may be placed
             # Its own; those about a launcher pod whose first container does not start.
             rule("events.k8s.io", "events", "create", "list"),
