@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.skew.matrix import DOCUMENT, NEXT, THIS, matrix
+from tests.support.skew.matrix import DOCUMENT, NEXT, THIS, matrix, releases
 from tests.support.skew.suite import CALLS
 from tests.support.skew.table import Matrix, broken, cell, page
 
@@ -18,7 +18,7 @@ from tests.support.skew.table import Matrix, broken, cell, page
 def found() -> Iterator[Matrix]:
     """The outcomes of all calls."""
     with tempfile.TemporaryDirectory(prefix="sk-", dir="/tmp") as folder:  # short: unix sockets
-        yield asyncio.run(matrix(Path(folder)))
+        yield asyncio.run(matrix(releases(Path(folder)), Path(folder)))
 
 
 def test_no_call_between_two_releases_breaks(found: Matrix) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import tempfile
+from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime
 from itertools import product
@@ -34,9 +35,8 @@ def releases(folder: Path) -> list[Release]:
     return [*older, Release(THIS, PROJECT_ROOT), Release(NEXT, folder / NEXT)]
 
 
-async def matrix(folder: Path) -> Matrix:
-    """The outcomes by caller and server."""
-    several = releases(folder)
+async def matrix(several: Sequence[Release], folder: Path) -> Matrix:
+    """The outcomes by caller and server. What the processes share is in `folder`."""
     some = asyncio.Semaphore(_AT_A_TIME)
     async with AsyncExitStack() as stack:
         suites = [await started(release, folder / f"suite{number}", stack) for number, release in enumerate(several)]
@@ -67,7 +67,7 @@ async def started(release: Release, folder: Path, stack: AsyncExitStack) -> Suit
 def main() -> None:
     """Write the document."""
     with tempfile.TemporaryDirectory(dir="/tmp") as folder:  # short: unix sockets
-        DOCUMENT.write_text(page(asyncio.run(matrix(Path(folder)))))
+        DOCUMENT.write_text(page(asyncio.run(matrix(releases(Path(folder)), Path(folder)))))
 
 
 if __name__ == "__main__":

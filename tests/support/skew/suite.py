@@ -46,8 +46,8 @@ class Release:
     name: str
     source: Path
 
-    def python(self, *argv: str) -> tuple[list[str], dict[str, str]]:
-        """Command and environment of Python with the tree's packages and its tests' doubles, and no others."""
+    def python(self, component: str, *argv: str) -> tuple[list[str], dict[str, str]]:
+        """Command and environment of Python with the component's packages, and with the doubles of the tree's tests."""
         environment = dict(tree.environment(self.source))
         environment["PYTHONPATH"] += f"{os.pathsep}{self.source}"
         return [sys.executable, "-P", *argv], environment
@@ -83,14 +83,14 @@ class Suite:
             "rpc_port": self.ports["virt-handler"],
             "health_port": free_port(),
         }
-        await self._run([str(HERE / "handler.py"), json.dumps(settings)], {}, "virt-handler")
+        await self._run("virt-handler", [str(HERE / "handler.py"), json.dumps(settings)], {})
 
     async def launcher(self) -> str:
         """The target of a new launcher."""
         self.launchers += 1
         folder = self.folder / f"launcher{self.launchers}"
         folder.mkdir()
-        await self._run([str(HERE / "launcher.py"), str(folder)], {}, folder.name)
+        await self._run("virt-launcher", [str(HERE / "launcher.py"), str(folder)], {})
         return f"unix:{folder}/sock"
 
     def certificates(self, component: str, names: tuple[str, ...] = ()) -> Path:
@@ -130,12 +130,12 @@ class Suite:
             "VIRT_OPERATOR_IMAGE": "registry.test/virt-operator:0.1.0",
             "VIRT_LAUNCHER_IMAGE": "registry.test/virt-launcher:0.1.0",
         }
-        await self._run(argv, environment, component)
+        await self._run(component, argv, environment)
 
-    async def _run(self, argv: list[str], more: Mapping[str, str], name: str) -> None:
-        command, environment = self.release.python(*argv)
+    async def _run(self, component: str, argv: list[str], more: Mapping[str, str]) -> None:
+        command, environment = self.release.python(component, *argv)
         environment |= {"KUBECONFIG": str(self.kubeconfig), **more}
-        log = self.stack.enter_context((self.folder / f"{name.replace(' ', '-')}.log").open("wb"))
+        log = self.stack.enter_context((self.folder / f"{component}.log").open("ab"))
         process = await asyncio.create_subprocess_exec(*command, env=environment, stdout=log, stderr=log)
         self.stack.push_async_callback(_end, process)
 
@@ -148,7 +148,7 @@ async def _end(process: asyncio.subprocess.Process) -> None:
 
 async def call(release: Release, servers: list[dict[str, Any]]) -> dict[str, dict[str, list[str]]]:
     """The outcomes of every RPC of the release's contracts at those servers, by server and RPC."""
-    command, environment = release.python(str(HERE / "client.py"))
+    command, environment = release.python("virt-api", str(HERE / "client.py"))
     process = await asyncio.create_subprocess_exec(
         *command, env=environment, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE
     )
