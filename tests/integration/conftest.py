@@ -4,8 +4,15 @@ from __future__ import annotations
 
 import pytest
 
-LONGEST = ("test_domain_variants", "test_guest_agent", "test_disks", "test_access_credentials", "test_commands")
-"""Modules of the launcher's tests that take longest."""
+LONGEST = (
+    "test_domain_variants",
+    "test_guest_agent",
+    "test_skew_table",
+    "test_disks",
+    "test_access_credentials",
+    "test_commands",
+)
+"""Modules that take longest."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -14,6 +21,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def _turn(item: pytest.Item) -> int:
-    if item.path.parent.name != "launcher":
-        return len(LONGEST) + 1
-    return LONGEST.index(item.path.stem) if item.path.stem in LONGEST else len(LONGEST)
+    if item.path.stem in LONGEST:
+        return LONGEST.index(item.path.stem)
+    return len(LONGEST) + (item.path.parent.name != "launcher")
