@@ -15,6 +15,7 @@ from kubevirt.handler.v1 import handler_pb2, probe_pb2, probe_pb2_grpc
 from kubevirt.info.v1 import info_pb2
 from virt_core.conventions.handler_probe import MACHINE_PROBE
 from virt_core.kube.client import KubeClient
+from virt_core.objects.kubevirt import SilentGuest
 from virt_core.rpc.authorize import allow
 from virt_core.rpc.errors import Denied
 from virt_core.rpc.identity import Identity
@@ -85,14 +86,24 @@ async def prove(tmp_path: Path) -> AsyncIterator[Proving]:
     own = certificates(authority, tmp_path / "operator", "virt-operator")
     theirs = certificates(authority, tmp_path / "handler", "virt-handler")
 
-    async def run(handler: Handler | None, cluster: Cluster, *, lenient: bool = False, **identity: Any) -> Fault | None:
+    async def run(
+        handler: Handler | None,
+        cluster: Cluster,
+        *,
+        lenient: bool = False,
+        excused: frozenset[str] = frozenset(),
+        survey: bool = False,
+        **identity: Any,
+    ) -> Any:
         features = frozenset({MACHINE_PROBE} if handler is not None else ())
         fields = {"release": RELEASE, "feature_level": LEVEL, "features": features, **identity}
         who = Identity(info_pb2.COMPONENT_HANDLER, ("kubevirt.handler.v1",), **fields)
         async with served(handler, who, theirs) as port:
             prober = PodProber(cast(KubeClient, cluster), own, "kubevirt", port=port, slowest=1.0)
             pod = SuitePod("virt-handler", "virt-handler-x", "node1", "127.0.0.1")
-            return await prober.prove(Prove(pod, "uid-x", RELEASE, LEVEL, lenient))
+            if survey:
+                return await prober.silent_guests(pod)
+            return await prober.prove(Prove(pod, "uid-x", RELEASE, LEVEL, lenient, excused))
 
     yield run
 
@@ -148,6 +159,22 @@ async def test_a_handler_without_the_probe_passes_on_a_way_back_only(prove: Prov
 
 async def test_an_old_handler_of_a_way_back_that_has_the_probe_must_pass_it(prove: Proving) -> None:
     assert await prove(Handler(), Cluster([machine("a")]), lenient=True) is not None
+
+
+async def test_an_old_handler_names_the_launchers_that_do_not_answer_it(prove: Proving) -> None:
+    guests = [machine("a"), machine("b"), machine("c", "Scheduled")]
+    mute = probed("a", answered=False, message="not connected")
+    handler = Handler(mute, probed("b"), probed("c", answered=False))
+    assert await prove(handler, Cluster(guests), survey=True) == (SilentGuest("uid-a", "default/a", "not connected"),)
+    assert await prove(handler, Cluster(guests, [machine("b")]), survey=True) == (), "it has ended meanwhile"
+    assert await prove(handler, Cluster(guests), excused=frozenset({"uid-a"})) is None
+    fault = await prove(Handler(probed("b")), Cluster(guests), excused=frozenset({"uid-a", "uid-c"}))
+    assert fault is not None and "does not see" in fault.message, "an excuse is for silent launchers only"
+
+
+async def test_an_old_handler_that_cannot_be_asked_excuses_nobody(prove: Proving) -> None:
+    assert await prove(None, Cluster([machine("a")]), survey=True) == ()
+    assert await prove(Handler(delay=30), Cluster([machine("a")]), survey=True) == ()
 
 
 async def test_a_pod_that_refuses_connections_fails(tmp_path: Path) -> None:

@@ -16,10 +16,9 @@ from urllib.parse import unquote
 
 import msgspec
 from virt_core.conventions import labels
-from virt_core.conventions.component_pod import TEMPLATE_HASH
 from virt_core.kube.client import KubeClient
 from virt_core.kube.resource import DEPLOYMENTS, KUBEVIRTS, PODS, SECRETS
-from virt_core.objects.kubevirt import KubeVirtStatus
+from virt_core.objects.kubevirt import KubeVirtStatus, SilentGuest
 from virt_core.testing.api_server import FakeApiServer
 from virt_core.testing.place import Place
 from virt_core.testing.refused import Refused
@@ -49,9 +48,11 @@ from virt_operator.suite.observed import (
     OwnedObject,
     PodObject,
     SuiteObject,
+    Survey,
 )
 from virt_operator.suite.plan import Plan
 
+from .kubelets import DAEMON_SET, Kubelets
 from .probed_handlers import ProbedHandlers
 from .releases import config_map_of, release_of
 from .strangers import edit
@@ -89,7 +90,6 @@ class World:
     comparisons: dict[Ref, Comparison] = field(default_factory=dict)
     repairs: Repaired = field(init=False)
     outages_since: dict[str, datetime] = field(default_factory=dict)
-    pods_made: int = 0
     decoded: dict[Ref, OwnedObject] = field(default_factory=dict)
     """Last version of each object that was read; the operator's inventory keeps these as well."""
 
@@ -102,6 +102,7 @@ class World:
         self.authority.wrote(self.server.put(SECRETS.path("kubevirt"), body))
         self._put_operator(INSTALL)
         self.server.fault = self._fault
+        self.kubelets = Kubelets(self.server)
         # The executor knows this one as its inventory.
         self.executor = Executor(self.client, cast(Inventory, self), self.authority, self.probes, "kubevirt")
 
@@ -122,6 +123,9 @@ class World:
 
     def probed(self, uid: str, began: datetime, fault: Fault | None) -> None:
         self.probes.probed(uid, self.now, fault)
+
+    def surveyed(self, uid: str, silent: tuple[SilentGuest, ...]) -> None:
+        self.probes.surveys[uid] = Survey(self.now, silent)
 
     # What the operator sees.
 
@@ -177,6 +181,7 @@ class World:
             compared=self.comparisons,
             repairs=self.repairs.by_ref,
             probes=self.probes.by_uid,
+            surveys=self.probes.surveys,
         )
         self.outages_since = since(self.outages_since, outages(observed), observed.now)
         return replace(observed, outages_since=self.outages_since)
@@ -212,7 +217,8 @@ class World:
         tag = last.partition(":")[2]
         if (registry, tag) != (self.operator.registry, self.operator.tag):
             self.operator = replace(self.operator, registry=registry, tag=tag, release=release_of(tag))
-            self.comparisons, self.probes.by_uid, self.repairs = {}, {}, Repaired(lambda: self.now)
+            self.comparisons, self.repairs = {}, Repaired(lambda: self.now)
+            self.probes.forget()
 
     # Everybody else.
 
@@ -228,7 +234,12 @@ class World:
                 ready = 0 if ref.name in self.unready else wanted
                 counts = {"replicas": wanted, "updatedReplicas": wanted, "availableReplicas": ready}
                 self._status(ref, {"observedGeneration": live.metadata.generation, **counts})
-        self._daemon_set()
+        daemon_set = self.owned.get(DAEMON_SET)
+        status = self.kubelets.daemon_set(
+            daemon_set, self.handlers, self.nodes, self.dead, "virt-handler" in self.unready
+        )
+        if daemon_set is not None:
+            self._status(DAEMON_SET, status)
 
     def _print_strategies(self) -> None:
         for body in self._select(Place.parse(KINDS["Job"].path("kubevirt"))):
@@ -238,34 +249,6 @@ class World:
             self._remove_if_there(Ref("ConfigMap", "kubevirt", made["metadata"]["name"]))
             self.server.put(KINDS["ConfigMap"].path("kubevirt"), made)
             self._status(Ref("Job", "kubevirt", body["metadata"]["name"]), {"conditions": [_condition("Complete")]})
-
-    def _daemon_set(self) -> None:
-        ref = Ref("DaemonSet", "kubevirt", "virt-handler")
-        live = self.owned.get(ref)
-        for pod in self.handlers:
-            if (live is None or pod.metadata.deletion_timestamp is not None) and pod.node not in self.dead:
-                self.server.remove(PODS.path("kubevirt", pod.metadata.name))
-        if live is None:
-            return
-        there = {pod.node for pod in self.handlers}
-        for node in set(self.nodes) - there - self.dead:
-            self._make_handler(node, live)
-        ready = "False" if "virt-handler" in self.unready else "True"
-        for pod in self.handlers:
-            if pod.node not in self.dead:
-                conditions = [{"type": "Ready", "status": ready}]
-                self.server.patch(PODS.path("kubevirt", pod.metadata.name), {"status": {"conditions": conditions}})
-        count = sum(pod.ready and pod.node not in self.dead for pod in self.handlers)
-        status = {"desiredNumberScheduled": len(self.nodes), "numberReady": count}
-        self._status(ref, {"observedGeneration": live.metadata.generation, **status})
-
-    def _make_handler(self, node: str, live: OwnedObject) -> None:
-        self.pods_made += 1
-        meta = live.content()["spec"].get("template", {}).get("metadata", {})
-        mark = meta.get("annotations", {}).get(TEMPLATE_HASH, "")
-        meta = {"name": f"virt-handler-{self.pods_made}", "labels": {labels.APP: "virt-handler"}}
-        body = {"metadata": {**meta, "annotations": {TEMPLATE_HASH: mark}}, "spec": {"nodeName": node}}
-        self.server.put(PODS.path("kubevirt"), body)
 
     def create(self) -> None:
         """The user makes the KubeVirt object."""

@@ -131,6 +131,17 @@ class Waiting(msgspec.Struct, frozen=True, rename="camel"):
     """RFC 3339."""
 
 
+class SilentGuest(msgspec.Struct, frozen=True, rename="camel"):
+    """A guest whose launcher did not answer before its node's virt-handler was replaced, so it proves nothing."""
+
+    uid: str
+    object: str
+    """Namespace and name of the VirtualMachineInstance."""
+
+    message: str = ""
+    """What the virt-handler of before said."""
+
+
 class Wave(msgspec.Struct, frozen=True, rename="camel"):
     """The nodes whose virt-handler is being replaced, or was replaced last."""
 
@@ -146,6 +157,9 @@ class Wave(msgspec.Struct, frozen=True, rename="camel"):
 
     proven: str = ""
     """When every handler of it had passed its probes, RFC 3339; "" before."""
+
+    silent: list[SilentGuest] = []
+    """Of its nodes and of those of earlier waves."""
 
 
 class Stopped(msgspec.Struct, frozen=True, rename="camel"):

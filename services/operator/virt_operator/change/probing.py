@@ -41,8 +41,8 @@ class Proof:
     """When to look again."""
 
 
-def proof_of(situation: Situation, pod: PodObject, since: str) -> Proof:
-    """The proof of a new pod that was awaited `since`, in RFC 3339."""
+def proof_of(situation: Situation, pod: PodObject, since: str, excused: frozenset[str] = frozenset()) -> Proof:
+    """The proof of a new pod that was awaited `since`, in RFC 3339; the launchers of `excused` guests do not count."""
     now = situation.observed.now
     if not pod.ready:
         trouble = rollout.trouble([pod])
@@ -60,7 +60,8 @@ def proof_of(situation: Situation, pod: PodObject, since: str) -> Proof:
     if found is None:
         return Proof(f"pod {pod.metadata.name} has ended")
     strategy = situation.strategy
-    action = Prove(found, pod.metadata.uid, strategy.release, strategy.feature_level, lenient=situation.backward)
+    release, level = strategy.release, strategy.feature_level
+    action = Prove(found, pod.metadata.uid, release, level, lenient=situation.backward, excused=excused)
     return Proof(wait, action)
 
 

@@ -1,7 +1,8 @@
 """The waves in which virt-handler is replaced on the nodes, each proven before the next begins. Pure.
 
 Called by object_steps.py. The wave is in status.upgrade, because nothing else tells a handler that has been proven from
-one that has not. It is written before the first pod of it is deleted, so a new leader continues it. A wave ends when
+one that has not. It is written before the first pod of it is deleted, so a new leader continues it; with it what the
+old handlers have answered (baseline.py). A wave ends when
 every handler of it has passed its probes; if one fails, the whole change goes back (stopping.py). Unreachable nodes do
 not count: their handlers are replaced when they are back.
 """
@@ -16,7 +17,7 @@ from virt_core.conventions.component_pod import TEMPLATE_HASH
 from virt_core.objects.kubevirt import Wave
 from virt_core.objects.meta import rfc3339, seconds_since
 
-from virt_operator.change import rollout
+from virt_operator.change import baseline, rollout
 from virt_operator.change.objects import ObjectState
 from virt_operator.change.probing import Proof, late, proof_of
 from virt_operator.change.situation import Progress, Situation
@@ -33,9 +34,10 @@ def waves(situation: Situation, state: ObjectState) -> Progress:
     pods = rollout.reachable(state.ref.name, situation.observed)
     wave = _stored(situation, template_hash)
     nodes = [node for node in wave.nodes if _is_reachable(node, situation.observed)] if wave is not None else []
+    warned = Progress(later=baseline.warnings(wave))
     if wave is not None and not wave.proven and nodes:
-        return _current(situation, state, wave, nodes, pods)
-    return _next(situation, state, wave, pods)
+        return warned.and_then(_current(situation, state, wave, nodes, pods))
+    return warned.and_then(_next(situation, state, wave, pods))
 
 
 def _stored(situation: Situation, template_hash: str) -> Wave | None:
@@ -81,7 +83,7 @@ def _proof(situation: Situation, state: ObjectState, wave: Wave, here: list[PodO
     new = [pod for pod in here if pod.metadata.annotations.get(TEMPLATE_HASH) == wave.template]
     staying = [pod for pod in new if pod.metadata.deletion_timestamp is None]
     if staying:
-        return proof_of(situation, staying[0], wave.since)
+        return proof_of(situation, staying[0], wave.since, frozenset(guest.uid for guest in wave.silent))
     if not here and state.unready is None:
         return Proof()  # the DaemonSet is complete: it no longer wants a pod there
     proof = late(situation, wave.since, "its pod is being replaced")
@@ -121,7 +123,12 @@ def _begun(situation: Situation, state: ObjectState, wave: Wave | None, candidat
     every = len(rollout.pods_of(state.ref.name, situation.observed.pods))
     nodes = sorted({pod.node for pod in candidates if pod.node})[: situation.pace.size(before + 1, every)]
     template_hash = rollout.template_hash_of(state.body)
-    begun = Wave(before + 1, template_hash, nodes, rfc3339(situation.observed.now))
+    here = [pod for pod in candidates if pod.node in nodes]
+    if questions := baseline.unknown(situation, here):
+        why = f"wave {before + 1}: the virt-handlers of {_listed(nodes)} are asked which launchers answer them"
+        return Progress(questions, (WaitFor(str(state.ref), why),), wave=wave if wave and wave.proven else None)
+    silent = baseline.silent(situation, here, wave)
+    begun = Wave(before + 1, template_hash, nodes, rfc3339(situation.observed.now), silent=silent)
     unscheduled = (
         DeletePod(pod.metadata.name, pod.metadata.uid, "older template") for pod in candidates if not pod.node
     )

@@ -12,6 +12,7 @@ from typing import Any
 
 import msgspec
 from kubevirt.handler.v1 import probe_pb2
+from virt_core.objects.kubevirt import SilentGuest
 from virt_core.objects.meta import ObjectMeta
 
 from virt_operator.peers.answer import Answer
@@ -85,20 +86,35 @@ def info_fault(answer: Answer, release: str, feature_level: int, limit: float) -
     return None
 
 
-def machines_fault(before: Expected, after: Expected, reported: Sequence[probe_pb2.ProbedMachine]) -> Fault | None:
-    """Whether the handler sees each machine, and each running one's launcher answers through it."""
+def machines_fault(
+    before: Expected,
+    after: Expected,
+    reported: Sequence[probe_pb2.ProbedMachine],
+    excused: Collection[str] = (),
+) -> Fault | None:
+    """Whether the handler sees each machine, and each running one's launcher answers through it. Launchers of the
+    `excused` machines need not: they did not answer the handler of before either."""
     seen = {machine.machine.uid for machine in reported}
     missing = sorted(before.seen[uid] for uid in before.seen.keys() & after.seen.keys() if uid not in seen)
     if missing:
         return Fault(MACHINES, f"does not see {_listed(missing)}")
-    answered = {machine.machine.uid for machine in reported if machine.launcher_answered}
-    lasting = {uid for uid in before.running if uid in after.running}
-    silent = sorted(before.seen[uid] for uid in lasting - answered)
+    silent = [guest for guest in silent_guests(before, after, reported) if guest.uid not in excused]
     if silent:
-        reasons = [machine.message for machine in reported if machine.machine.uid in lasting - answered]
+        reasons = [guest.message for guest in silent if guest.message]
         why = f": {reasons[0]}" if reasons else ""
-        return Fault(LAUNCHERS, f"does not reach the launcher of {_listed(silent)}{why}")
+        return Fault(LAUNCHERS, f"does not reach the launcher of {_listed([guest.object for guest in silent])}{why}")
     return None
+
+
+def silent_guests(
+    before: Expected, after: Expected, reported: Iterable[probe_pb2.ProbedMachine]
+) -> tuple[SilentGuest, ...]:
+    """The running machines that the handler sees and whose launchers have not answered it, by name."""
+    answered = {machine.machine.uid for machine in reported if machine.launcher_answered}
+    messages = {machine.machine.uid: machine.message for machine in reported}
+    silent = {uid for uid in before.running if uid in after.running and uid in messages} - answered
+    found = (SilentGuest(uid, before.seen[uid], messages[uid]) for uid in silent)
+    return tuple(sorted(found, key=lambda guest: guest.object))
 
 
 def _listed(names: list[str]) -> str:

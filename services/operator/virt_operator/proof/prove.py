@@ -1,5 +1,6 @@
 """Proves a new pod over mTLS: who it is; a virt-handler by the guests that it sees and their launchers' answers, a
-virt-api by its review of a machine (reviewing.py).
+virt-api by its review of a machine (reviewing.py). Asks an old virt-handler, before it is replaced, which launchers do
+not answer it.
 
 Called by reconcile/execute.py. An attempt at a handler is one GetInfo, one list of the node's VirtualMachineInstances
 and one ProbeMachines; a second list only if something is missing. judge.py decides.
@@ -16,13 +17,22 @@ from virt_core.conventions.handler_probe import MACHINE_PROBE
 from virt_core.conventions.labels import NODE_NAME
 from virt_core.kube.client import KubeClient
 from virt_core.kube.resource import VIRTUAL_MACHINE_INSTANCES
+from virt_core.objects.kubevirt import SilentGuest
 from virt_core.rpc.errors import RpcError, UnsupportedByPeer
 from virt_core.rpc.peer import Peer
 from virt_core.rpc.tls import Certificates
 
-from virt_operator.peers.answer import Answer, answer_of
+from virt_operator.peers.answer import Answer, SuitePod, answer_of
 from virt_operator.peers.ask import peer_of
-from virt_operator.proof.judge import MACHINES, Expected, decoded, expected, info_fault, machines_fault
+from virt_operator.proof.judge import (
+    MACHINES,
+    Expected,
+    decoded,
+    expected,
+    info_fault,
+    machines_fault,
+    silent_guests,
+)
 from virt_operator.proof.reviewing import admission_fault
 from virt_operator.suite.actions import Prove
 from virt_operator.suite.observed import Fault
@@ -39,6 +49,13 @@ class Prober(Protocol):
         Raises:
             KubeError: the API server does not say what the pod should know.
             OSError: the operator has no certificate yet.
+        """
+
+    async def silent_guests(self, pod: SuitePod) -> tuple[SilentGuest, ...]:
+        """The guests whose launchers do not answer the virt-handler of the pod; none if it cannot be asked.
+
+        Raises:
+            KubeError, OSError: as above.
         """
 
 
@@ -80,22 +97,43 @@ class PodProber:
                 return None
             if action.lenient and MACHINE_PROBE not in answer.info.features:
                 return None
-            return await self._machines_fault(peer, pod.node)
+            return await self._machines_fault(peer, pod.node, action.excused)
         finally:
             await peer.close()
 
-    async def _machines_fault(self, peer: Peer, node: str) -> Fault | None:
+    async def silent_guests(self, pod: SuitePod) -> tuple[SilentGuest, ...]:
+        """See Prober."""
+        peer = peer_of(pod, self._certificates.channel_credentials(), self._namespace, self._port)
+        try:
+            info = await peer.negotiate(self._slowest, patient=False)
+            if MACHINE_PROBE not in info.features:
+                return ()
+            before = await self._expected(pod.node)
+            answer = await self._probed(peer)
+            if not silent_guests(before, before, answer.machines):
+                return ()
+            return silent_guests(before, await self._expected(pod.node), answer.machines)
+        except RpcError:
+            return ()
+        finally:
+            await peer.close()
+
+    async def _probed(self, peer: Peer) -> probe_pb2.ProbeMachinesResponse:
         stub: Any = probe_pb2_grpc.ProbeServiceStub(peer.channel)
+        return await peer.call(stub.ProbeMachines, probe_pb2.ProbeMachinesRequest(), timeout=self._slowest)
+
+    async def _machines_fault(self, peer: Peer, node: str, excused: frozenset[str]) -> Fault | None:
         before = await self._expected(node)
         try:
-            request = probe_pb2.ProbeMachinesRequest()
-            answer = await peer.call(stub.ProbeMachines, request, timeout=self._slowest)
+            answer = await self._probed(peer)
         except UnsupportedByPeer as error:
             return Fault(MACHINES, f"cannot be probed: {error.message}")
         except RpcError as error:
             return Fault(MACHINES, f"no answer within {self._slowest:.0f} s: {error.message}")
-        fault = machines_fault(before, before, answer.machines)
-        return machines_fault(before, await self._expected(node), answer.machines) if fault is not None else None
+        fault = machines_fault(before, before, answer.machines, excused)
+        if fault is None:
+            return None
+        return machines_fault(before, await self._expected(node), answer.machines, excused)
 
     async def _expected(self, node: str) -> Expected:
         listed = await self._client.list(VIRTUAL_MACHINE_INSTANCES, labels=f"{NODE_NAME}={node}")

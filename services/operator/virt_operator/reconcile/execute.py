@@ -45,6 +45,7 @@ from virt_operator.suite.actions import (
     Prove,
     RemoveFinalizer,
     Replace,
+    SurveyGuests,
     UnmarkNode,
     UpdateAuthority,
     WriteBundle,
@@ -121,8 +122,8 @@ class Executor:
             case DeletePod(name, uid, why):
                 self._log.info("deleting", object=f"Pod {name}", reason=why)
                 await self._delete(PODS, self._namespace, name, uid)
-            case Prove(pod=pod, uid=uid):
-                await self._prove(action, uid, pod.name)
+            case Prove() | SurveyGuests():
+                await self._probe(action)
             case UnmarkNode(name):
                 self._log.info("unmarking the node", node=name)
                 await self._unmark(name)
@@ -161,12 +162,21 @@ class Executor:
             case _:
                 assert_never(action)
 
-    async def _prove(self, action: Prove, uid: str, pod: str) -> None:
-        began = datetime.now(UTC)
-        fault = await self._prober.prove(action)
-        outcome = "passed" if fault is None else f"{fault.probe}: {fault.message}"
-        self._log.info("probing", object=f"Pod {pod}", node=action.pod.node, outcome=outcome)
-        self._inventory.probed(uid, began, fault)
+    async def _probe(self, action: Prove | SurveyGuests) -> None:
+        began, pod = datetime.now(UTC), action.pod
+        match action:
+            case Prove(uid=uid):
+                fault = await self._prober.prove(action)
+                outcome = "passed" if fault is None else f"{fault.probe}: {fault.message}"
+                self._log.info("probing", object=f"Pod {pod.name}", node=pod.node, outcome=outcome)
+                self._inventory.probed(uid, began, fault)
+            case SurveyGuests(uid=uid):
+                silent = await self._prober.silent_guests(pod)
+                names = [guest.object for guest in silent]
+                self._log.info("surveying", object=f"Pod {pod.name}", node=pod.node, silent=names)
+                self._inventory.surveyed(uid, silent)
+            case _:
+                assert_never(action)
 
     async def _compare(self, ref: Ref, body: Body, live: OwnedObject) -> str | None:
         """The difference between the live object and the result of a dry run of the repair."""

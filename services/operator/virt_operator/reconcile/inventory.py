@@ -7,15 +7,15 @@ once, before the watch reports them, so that an installation takes few passes wi
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TypeVar
 
 from virt_core.conventions import components, labels
 from virt_core.kube.client import KubeClient
 from virt_core.kube.reflector import Key, Reflector
 from virt_core.kube.resource import DEPLOYMENTS, KUBEVIRTS, NODES, PODS
-from virt_core.objects.kubevirt import by_precedence
+from virt_core.objects.kubevirt import SilentGuest, by_precedence
 from virt_core.rpc.tls import Certificates
 
 from virt_operator.certificates.authority import AuthorityWatch
@@ -34,10 +34,12 @@ from virt_operator.suite.observed import (
     PodObject,
     Probed,
     SuiteObject,
+    Survey,
 )
 from virt_operator.suite.permissions import Held
 
 _OPERATOR = components.OPERATOR
+V = TypeVar("V")
 
 
 class Inventory:
@@ -57,6 +59,7 @@ class Inventory:
         self._changed = changed
         self._compared: dict[Ref, Comparison] = {}
         self._probed: dict[str, Probed] = {}
+        self._surveys: dict[str, Survey] = {}
         self.repairs = Repaired(lambda: datetime.now(UTC))
         self._suites = Reflector(client, KUBEVIRTS, SuiteObject, self._suite_changed)
         self._seen: dict[Key, object] = {}
@@ -140,6 +143,7 @@ class Inventory:
             compared=self._compared,
             repairs=self.repairs.by_ref,
             probes=self._probed,
+            surveys=self._surveys,
         )
 
     def _pods_of(self, *parts: str) -> tuple[PodObject, ...]:
@@ -174,11 +178,19 @@ class Inventory:
 
     def probed(self, uid: str, began: datetime, fault: Fault | None) -> None:
         """Store the result of an attempt to prove a pod, for the pods that are there."""
-        there = {pod.metadata.uid for pod in self._pods}
         before = self._probed.get(uid)
-        self._probed = {pod: known for pod, known in self._probed.items() if pod in there}
+        self._probed = self._of_present_pods(self._probed)
         self._probed[uid] = Probed(before.first if before is not None else began, datetime.now(UTC), fault)
         self._changed()
+
+    def surveyed(self, uid: str, silent: tuple[SilentGuest, ...]) -> None:
+        """Store what an old handler has answered before it is replaced."""
+        self._surveys = {**self._of_present_pods(self._surveys), uid: Survey(datetime.now(UTC), silent)}
+        self._changed()
+
+    def _of_present_pods(self, known: Mapping[str, V]) -> dict[str, V]:
+        there = {pod.metadata.uid for pod in self._pods}
+        return {uid: value for uid, value in known.items() if uid in there}
 
     def wrote_suite(self, answer: Body) -> None:
         """Store the API server's response to a write of a KubeVirt object's status."""

@@ -104,6 +104,17 @@ class Prove:
     lenient: bool = False
     """Whether the pod may be of a release that has not all probes: on a way back."""
 
+    excused: frozenset[str] = frozenset()
+    """UIDs of guests whose launchers did not answer the handler of before either."""
+
+
+@dataclass(frozen=True, slots=True)
+class SurveyGuests:
+    """Ask an old virt-handler, before it is replaced, which launchers answer it. Changes nothing."""
+
+    pod: SuitePod
+    uid: str
+
 
 @dataclass(frozen=True, slots=True)
 class UnmarkNode:
@@ -167,6 +178,7 @@ Action = (
     | Delete
     | DeletePod
     | Prove
+    | SurveyGuests
     | UnmarkNode
     | IssueAuthority
     | UpdateAuthority
@@ -185,7 +197,7 @@ def target_of(action: Action) -> str:
             what = "virt-operator's own objects"
         case DeletePod(name=name):
             what = f"Pod {name}"
-        case Prove(pod=pod):
+        case Prove(pod=pod) | SurveyGuests(pod=pod):
             what = f"Pod {pod.name}"
         case UnmarkNode(name=name):
             what = f"Node {name}"

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 
 import msgspec
-from virt_core.objects.kubevirt import KubeVirtStatus
+from virt_core.objects.kubevirt import KubeVirtStatus, SilentGuest
 from virt_core.objects.meta import ObjectMeta, ObjectReference, condition_of
 
 from virt_operator.certificates.rollover import Authority
@@ -181,6 +181,15 @@ class Probed:
     """Of the last attempt; None if the pod has passed all probes. Then there is no further attempt."""
 
 
+@dataclass(frozen=True, slots=True)
+class Survey:
+    """What an old handler has answered before it is replaced."""
+
+    at: datetime
+    silent: tuple[SilentGuest, ...]
+    """Guests whose launchers do not answer it."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Observed:
     """One moment, as the watches report it."""
@@ -231,6 +240,9 @@ class Observed:
 
     probes: Mapping[str, Probed] = field(default_factory=dict)
     """By the pod's UID."""
+
+    surveys: Mapping[str, Survey] = field(default_factory=dict)
+    """By the UID of the old handler's pod."""
 
     webhook_trouble: str | None = None
     """Why the API server cannot call the operator's webhook for KubeVirt objects."""

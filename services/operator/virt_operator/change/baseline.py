@@ -1,0 +1,57 @@
+"""What the old handlers of a wave say before they are replaced. Pure; called by waves.py.
+
+A guest whose launcher does not answer the old handler either says nothing of the new one. So it is asked first, once;
+the answer is written into status.upgrade together with the wave, before the first pod of it is deleted. What an old
+handler does not see counts: a handler that works sees it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import timedelta
+
+from virt_core.objects.kubevirt import SilentGuest, Wave
+
+from virt_operator.change.situation import Situation
+from virt_operator.peers.answer import suite_pods
+from virt_operator.suite.actions import SurveyGuests, WaitFor
+from virt_operator.suite.observed import PodObject
+
+_FRESH = timedelta(minutes=1)
+_MOST = 100  # guests in the status; what is beyond counts against the new handler
+_NAMED = 3
+
+
+def unknown(situation: Situation, pods: Iterable[PodObject]) -> tuple[SurveyGuests, ...]:
+    """The questions that are left to ask before these pods are replaced. A pod that is not ready is not asked."""
+    now = situation.observed.now
+    left = []
+    for pod in pods:
+        known = situation.observed.surveys.get(pod.metadata.uid)
+        if pod.ready and not (known is not None and now - known.at < _FRESH):
+            left += [SurveyGuests(found, pod.metadata.uid) for found in suite_pods([pod])]
+    return tuple(left)
+
+
+def silent(situation: Situation, pods: Iterable[PodObject], wave: Wave | None) -> list[SilentGuest]:
+    """The guests that prove nothing: of these pods, and those known from earlier waves."""
+    found = {guest.uid: guest for guest in wave.silent} if wave is not None else {}
+    for pod in pods:
+        known = situation.observed.surveys.get(pod.metadata.uid)
+        found.update({guest.uid: guest for guest in known.silent} if known is not None else {})
+    return sorted(found.values(), key=lambda guest: guest.object)[:_MOST]
+
+
+def warnings(wave: Wave | None) -> tuple[WaitFor, ...]:
+    """Names the guests that prove nothing. Nothing waits for them."""
+    guests = wave.silent if wave is not None else []
+    named = [_warning(guest) for guest in guests[:_NAMED]]
+    if len(guests) > _NAMED:
+        named.append(WaitFor(f"{len(guests) - _NAMED} more VirtualMachineInstances", "as these, see status.upgrade"))
+    return tuple(named)
+
+
+def _warning(guest: SilentGuest) -> WaitFor:
+    said = f" ({guest.message})" if guest.message else ""
+    why = f"its launcher did not answer before its virt-handler was replaced{said}, so it is not probed; restart it"
+    return WaitFor(f"VirtualMachineInstance {guest.object}", why)
