@@ -100,7 +100,7 @@ def renamed(build: Build, tag: str, registry: str) -> Build:
 
 
 def faulty(fault: str) -> Build:
-    """A next release whose virt-handler is ready and does not work (tests/next_release/faults.py); builds it."""
+    """A next release of which a component is ready and does not work (tests/next_release/faults.py); builds it."""
     subprocess.run([sys.executable, "-m", "tests.next_release", fault], check=True, cwd=ROOT)
     return Build(fault, folder_of(fault) / "build")
 

@@ -1,4 +1,5 @@
-"""virt-handler is replaced in waves: the canary first, paused, and brought back if the new one does not work.
+"""virt-handler is replaced in waves: the canary first, paused, and brought back if the new one does not work. Of
+virt-controller and virt-api there is a single new pod until it is proven.
 
 The next releases with a fault (tests/next_release/faults.py) are built by the tests that need them.
 """
@@ -151,3 +152,45 @@ def check_stopped(tag: str, node: str, says: str) -> None:
     assert (degraded["status"], degraded["reason"]) == ("True", "UpgradeStopped")
     assert says in degraded["message"] and f"node {node} failed the probe machines" in degraded["message"]
     assert condition("Available")["status"] == "True"
+
+
+@pytest.mark.parametrize(
+    ("fault", "component", "probe"),
+    [
+        ("idle", "virt-controller", "reconciles"),
+        ("shy", "virt-controller", "leadership"),
+        ("deaf", "virt-api", "admission"),
+    ],
+)
+def test_a_controller_or_api_that_does_not_work_goes_back_from_its_first_pod(
+    fault: str, component: str, probe: str
+) -> None:
+    build = faulty(fault)
+    pull(build)
+    since = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+    with running(manifest("first1")) as guests:
+        pids = {guest.name: guest.qemu_pid() for guest in guests}
+        with upgrade_strategy(canary=0, waveSize="100%"), observed(*guests) as ticks, watching() as history:
+            by_manifest(build)
+            until(lambda: bool(of_build(history, component, build.tag)), "the first new pod", 120)
+            took = until(lambda: upgrade().get("operation") == "Stopped", "the old pods to be back", LONGEST_WAY_BACK)
+            print(f"{fault}: back {took:.1f} s after the first new pod: {condition('Degraded')['message']}")
+            time.sleep(RETRIES_WITHIN)
+            seen = ticks()
+        undisturbed(seen, guests, pids)
+    assert len(of_build(history, component, build.tag)) == 1, "no further pod was replaced"
+    found, degraded = upgrade()["stopped"], condition("Degraded")
+    assert (found["component"], found["probe"]) == (component, probe)
+    assert found["object"] == f"pod {of_build(history, component, build.tag).pop()}"
+    assert degraded["reason"] == "UpgradeStopped" and f"failed the probe {probe}" in degraded["message"]
+    assert len(stopped_events(since)) == 1
+    spec = get("-n", NAMESPACE, "deployment", component)["spec"]
+    assert "minReadySeconds" not in spec and spec["template"]["spec"]["containers"][0]["image"].endswith(TODAY.tag)
+    assert get("-n", NAMESPACE, "vmi", "-l", "kubevirt.io/upgrade-probe")["items"] == []
+    with running(manifest("first2")):
+        pass  # the old controller leads again
+
+
+def of_build(history: History, component: str, tag: str) -> set[str]:
+    """Names of the pods of that build."""
+    return {pod.name for pod in history.pods(component) if pod.tag == tag}

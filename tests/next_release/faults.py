@@ -1,4 +1,4 @@
-"""Next releases whose virt-handler is ready and does not work: what is edited in addition. Called by tree.py."""
+"""Next releases of which a component is ready and does not work: what is edited in addition. Called by tree.py."""
 
 from __future__ import annotations
 
@@ -19,6 +19,32 @@ FAULTS: dict[str, tuple[Edit, ...]] = {
             "services/handler/virt_handler/service/probes.py",
             "        wanted, turns = frozenset(request.uids), asyncio.Semaphore(_AT_ONCE)\n",
             "        await asyncio.sleep(20)\n",
+        ),
+    ),
+    # A virt-controller that takes the Lease and reconciles nothing.
+    "idle": (
+        Edit(
+            "services/controller/virt_controller/app.py",
+            'group.create_task(reconciler.work(), name=f"work on {what}")',
+            'group.create_task(asyncio.Event().wait(), name=f"no work on {what} by {reconciler}")',
+            instead=True,
+        ),
+    ),
+    # A virt-controller that leaves the Lease to others.
+    "shy": (
+        Edit(
+            "services/controller/virt_controller/app.py",
+            '("leader", lease.lead(lambda: _work(reconcilers))),',
+            '("leader", asyncio.Event().wait()),',
+            instead=True,
+        ),
+    ),
+    # A virt-api that denies each review.
+    "deaf": (
+        Edit(
+            "services/api/virt_api/admission/webhooks.py",
+            '        response = body["response"]\n',
+            '        response |= {"allowed": False, "status": {"message": "nothing is admitted"}}\n',
         ),
     ),
 }

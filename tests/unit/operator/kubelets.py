@@ -1,19 +1,29 @@
-"""The controllers of workloads and the kubelets of a fake cluster: they make and remove pods. Used by world.py."""
+"""The controllers of workloads and the kubelets of a fake cluster: they make and remove pods. Used by world.py.
+
+A Deployment has one pod more while it is replaced, as the suite's own have; a new pod does not count for its first
+minReadySeconds, which do not pass here. A pod of virt-controller takes the Lease when nobody holds it, the oldest
+first.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from virt_core.conventions import labels
+from virt_core.conventions import components, labels
 from virt_core.conventions.component_pod import TEMPLATE_HASH
 from virt_core.kube.resource import PODS
+from virt_core.objects.meta import rfc3339
 from virt_core.testing.api_server import FakeApiServer
 from virt_operator.strategy.ref import Body, Ref
 from virt_operator.suite.observed import OwnedObject, PodObject
 
-DAEMON_SET = Ref("DaemonSet", "kubevirt", "virt-handler")
+DAEMON_SET = Ref("DaemonSet", "kubevirt", components.HANDLER)
+DEPLOYMENTS = tuple(Ref("Deployment", "kubevirt", name) for name in (components.API, components.CONTROLLER))
+_BEGAN = datetime(2026, 1, 31, 9, tzinfo=UTC)
+_MOST = 20
 
 
 @dataclass
@@ -22,6 +32,14 @@ class Kubelets:
 
     server: FakeApiServer
     pods_made: int = 0
+    leader: str = ""
+    """The pod that holds virt-controller's Lease."""
+
+    tags: dict[tuple[Ref, str], str] = field(default_factory=dict)
+    """Of the image, by Deployment and hash of the template."""
+
+    unled: set[str] = field(default_factory=set)
+    """Tags of releases whose virt-controllers never take the Lease."""
 
     def daemon_set(
         self,
@@ -35,27 +53,99 @@ class Kubelets:
         left = [pod for pod in pods if not (live is None or pod.metadata.deletion_timestamp) or pod.node in dead]
         for pod in pods:
             if pod not in left:
-                self.server.remove(PODS.path("kubevirt", pod.metadata.name))
+                self._remove(pod.metadata.name)
         if live is None:
             return {}
         names = {pod.metadata.name: pod.node for pod in left}
         for node in set(nodes) - set(names.values()) - set(dead):
-            names[self._make("virt-handler", live, node)] = node
-        conditions = [{"type": "Ready", "status": str(not broken)}]
-        for name, node in names.items():
-            if node not in dead:
-                self.server.patch(PODS.path("kubevirt", name), {"status": {"conditions": conditions}})
+            names[self._make(components.HANDLER, template_mark(live), tag_of(live), node)] = node
+        self._ready((name for name, node in names.items() if node not in dead), not broken)
         ready = 0 if broken else sum(node not in dead for node in names.values())
         counts = {"desiredNumberScheduled": len(nodes), "numberReady": ready}
         return {"observedGeneration": live.metadata.generation, **counts}
 
-    def _make(self, component: str, live: OwnedObject, node: str) -> str:
-        """A pod of the workload's present template."""
+    def deployment(self, ref: Ref, live: OwnedObject | None, pods: Iterable[PodObject], broken: bool) -> dict[str, Any]:
+        """Replicas come to rest. Returns the Deployment's status."""
+        there = {pod.metadata.name: pod.metadata.annotations.get(TEMPLATE_HASH, "") for pod in pods}
+        if live is None:
+            for name in there:
+                self._remove(name)
+            return {}
+        spec, mark = live.content()["spec"], template_mark(live)
+        self.tags.setdefault((ref, mark), tag_of(live))
+        wanted, held = spec.get("replicas", 1), bool(spec.get("minReadySeconds"))
+        wanted = wanted if isinstance(wanted, int) else 1
+        for _ in range(_MOST):
+            step = _next(there, mark, wanted, held, broken)
+            if step is None:
+                break
+            if step in there:
+                self._remove(step)
+                del there[step]
+            else:
+                there[self._make(ref.name, step, self.tags[ref, step], "")] = step
+        self._ready(there, not broken)
+        new = [name for name, found in there.items() if found == mark]
+        available = 0 if broken else len(there) - (len(new) if held and len(new) < len(there) else 0)
+        counts = {"replicas": len(there), "updatedReplicas": len(new), "availableReplicas": available}
+        return {"observedGeneration": live.metadata.generation, **counts}
+
+    def elect(self, candidates: Iterable[PodObject]) -> None:
+        """A pod of virt-controller takes the Lease, if its holder has gone."""
+        able = [pod.metadata for pod in candidates if not self.unled & set(_tags(pod)) and pod.ready]
+        if self.leader not in [meta.name for meta in able]:
+            oldest = min(able, key=lambda meta: meta.creation_timestamp, default=None)
+            self.leader = oldest.name if oldest is not None else ""
+
+    def _make(self, component: str, mark: str, tag: str, node: str) -> str:
+        """A pod of the workload's template that has this mark."""
         self.pods_made += 1
-        meta = live.content()["spec"].get("template", {}).get("metadata", {})
-        mark = meta.get("annotations", {}).get(TEMPLATE_HASH, "")
         name = f"{component}-{self.pods_made}"
-        meta = {"name": name, "labels": {labels.APP: component}, "annotations": {TEMPLATE_HASH: mark}}
-        body: Body = {"metadata": meta, "spec": {"nodeName": node}}
+        made = rfc3339(_BEGAN + timedelta(seconds=self.pods_made))
+        meta = {"name": name, "labels": {labels.APP: component}, "creationTimestamp": made}
+        containers = [{"image": f"{component}:{tag}"}]
+        body: Body = {
+            "metadata": {**meta, "annotations": {TEMPLATE_HASH: mark}},
+            "spec": {"nodeName": node, "containers": containers},
+        }
         self.server.put(PODS.path("kubevirt"), body)
         return name
+
+    def _remove(self, name: str) -> None:
+        self.server.remove(PODS.path("kubevirt", name))
+
+    def _ready(self, names: Iterable[str], ready: bool) -> None:
+        status = {"status": {"conditions": [{"type": "Ready", "status": str(ready)}]}}
+        for name in names:
+            self.server.patch(PODS.path("kubevirt", name), status)
+
+
+def _next(there: dict[str, str], mark: str, wanted: int, held: bool, broken: bool) -> str | None:
+    """The name of a pod to remove, or the mark of the template of one to make; None: it has come to rest."""
+    old = [name for name, found in there.items() if found != mark]
+    new = [name for name, found in there.items() if found == mark]
+    if not old:
+        if len(new) == wanted:
+            return None
+        return mark if len(new) < wanted else new[-1]
+    if len(there) < wanted + 1 and len(new) < wanted:
+        return there[old[0]] if held and new else mark  # what was taken from the old ones comes back
+    available = 0 if broken else len(old) + (0 if held else len(new))
+    return old[0] if available > wanted or len(new) == wanted else None
+
+
+def template_mark(live: OwnedObject) -> str:
+    """The hash of the workload's present template; "" if somebody has removed it."""
+    meta = live.content()["spec"].get("template", {}).get("metadata", {})
+    found: str = meta.get("annotations", {}).get(TEMPLATE_HASH, "")
+    return found
+
+
+def tag_of(live: OwnedObject) -> str:
+    """Of the image in the workload's present template."""
+    containers = live.content()["spec"].get("template", {}).get("spec", {}).get("containers") or [{}]
+    return str(containers[0].get("image", "")).rpartition(":")[2]
+
+
+def _tags(pod: PodObject) -> list[str]:
+    return [str(container.get("image")).rpartition(":")[2] for container in pod.spec.get("containers") or ()]

@@ -26,7 +26,7 @@ from virt_operator.proof.reviewing import admission_fault
 from virt_operator.reconcile.status import status_of
 from virt_operator.strategy.ref import WORKLOADS, Ref, ref_of
 from virt_operator.strategy.settings import InstallSettings
-from virt_operator.suite.actions import Apply, Prove, Replace
+from virt_operator.suite.actions import Apply, Prove, ProveWork, Replace
 from virt_operator.suite.observed import Fault, Observed, PodObject, Probed
 
 from tests.unit.operator.suites import (
@@ -89,9 +89,31 @@ def test_a_new_pod_is_probed_when_it_is_ready_and_the_next_component_waits() -> 
 
 
 def test_when_it_has_passed_the_next_component_follows_and_it_is_not_asked_again() -> None:
-    observed = updating(new_pod("virt-controller"), probes={f"uid-{POD}": Probed(NOW, NOW, None)})
+    passed = {f"uid-{POD}": Probed(NOW, NOW, None)}
+    observed = updating(new_pod("virt-controller"), probes=passed, works=passed)
     assert written(observed) == ["virt-api"]
-    assert not any(isinstance(action, Prove) for action in plan(observed, DRIVING).actions)
+    assert not any(isinstance(action, Prove | ProveWork) for action in plan(observed, DRIVING).actions)
+
+
+def test_a_virt_controller_must_lead_and_reconcile_before_the_next_component() -> None:
+    passed = {f"uid-{POD}": Probed(NOW, NOW, None)}
+    standby = updating(new_pod("virt-controller"), probes=passed, controller_leader="virt-controller-0")
+    assert written(standby) == [] and "holds the Lease" in plan(standby, DRIVING).waits[0].why
+    leading = replace(standby, controller_leader=POD)
+    (probe,) = [action for action in plan(leading, DRIVING).actions if isinstance(action, ProveWork)]
+    assert (probe.pod.name, probe.owner.name, written(leading)) == (POD, "kubevirt", [])
+    late = replace(standby, now=NOW + PATIENCE)
+    stopped = plan(late, DRIVING).stopped
+    assert stopped is not None and (stopped.object, stopped.probe) == (f"pod {POD}", "leadership")
+    assert "virt-controller-0 holds it" in stopped.message
+
+
+def test_a_virt_controller_that_cannot_be_probed_counts_and_the_reason_is_named() -> None:
+    passed = {f"uid-{POD}": Probed(NOW, NOW, None)}
+    skipped = {f"uid-{POD}": Probed(NOW, NOW, None, "the API server refuses the guest")}
+    observed = updating(new_pod("virt-controller"), probes=passed, works=skipped)
+    assert written(observed) == ["virt-api"]
+    assert any("refuses the guest" in wait.why for wait in plan(observed, DRIVING).later)
 
 
 def test_old_pods_are_not_probed() -> None:

@@ -51,9 +51,9 @@ async def test_the_canary_comes_first_and_each_wave_is_proven_before_the_next(
     journal = await passes(world, restart=restart)
     assert journal.waves == list(enumerate(waves, 1))
     assert status(world).observed_kube_virt_version == NEW and status(world).upgrade is None
-    asked = [action.pod.node for action in world.probes.asked]
+    asked = [action.pod.node for action in world.probes.handlers]
     assert asked == sorted(asked) and set(asked) == set(NODES)
-    assert {(action.release, action.lenient) for action in world.probes.asked} == {(NEW, False)}
+    assert {(action.release, action.lenient) for action in world.probes.handlers} == {(NEW, False)}
     if not restart:
         assert len(asked) == len(NODES), "each new handler is probed once"
 
@@ -62,7 +62,7 @@ async def test_a_way_back_has_waves_too_and_asks_only_what_the_older_release_off
     world.ask(imageTag="v1.2.0")
     journal = await passes(world)
     assert len(journal.waves) == len(NODES)
-    assert {(action.release, action.lenient) for action in world.probes.asked} == {("v1.2.0", True)}
+    assert {(action.release, action.lenient) for action in world.probes.handlers} == {("v1.2.0", True)}
     assert status(world).observed_kube_virt_version == "v1.2.0"
 
 
@@ -192,7 +192,7 @@ async def test_paused_in_a_wave_it_is_proven_and_no_other_begins(world: World, n
     world.ask(upgradeStrategy={"paused": True})
     await passes(world, journal=journal, restart=True)
     assert len(journal.waves) == number
-    assert {action.pod.node for action in world.probes.asked} == set(NODES[:number])
+    assert {action.pod.node for action in world.probes.handlers} == set(NODES[:number])
     found = upgrade_of(world)
     assert found.wave is not None and found.wave.proven and found.step == "virt-handler"
     assert condition(world, "Progressing")[:2] == ("False", "UpgradePaused")
@@ -234,7 +234,7 @@ async def test_a_node_that_dies_during_its_wave_does_not_stop_the_update(world: 
     await passes(world, journal=journal)
     assert status(world).observed_kube_virt_version == NEW
     assert journal.waves[-1][0] == len(NODES) - 1
-    assert set(NODES[1:]) == {action.pod.node for action in world.probes.asked}
+    assert set(NODES[1:]) == {action.pod.node for action in world.probes.handlers}
     if number == 1:
         assert journal.waves[:2] == [(1, ("a",)), (1, ("b",))], "a canary that has proven nothing does not count"
 

@@ -15,7 +15,7 @@ from virt_core.objects.kubevirt import KubeVirtStatus, Upgrade
 from virt_core.testing.api_server import FakeApiServer
 from virt_operator.reconcile.events import event_of
 from virt_operator.strategy.ref import Ref
-from virt_operator.suite.actions import Prove, SurveyGuests
+from virt_operator.suite.actions import Prove, ProveWork, SurveyGuests
 from virt_operator.suite.plan import Plan
 
 from .world import World
@@ -95,7 +95,7 @@ async def passes(
         journal.events += [event.reason] if event is not None else []
         world.act()
         journal.see(world, decided)
-        if restart and not any(isinstance(action, Prove | SurveyGuests) for action in decided.actions):
+        if restart and not any(isinstance(action, Prove | ProveWork | SurveyGuests) for action in decided.actions):
             world.probes.forget()
         if world.server.store.version != before or decided.actions:
             quiet = 0

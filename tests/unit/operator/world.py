@@ -45,6 +45,7 @@ from virt_operator.suite.observed import (
     Fault,
     NodeObject,
     Observed,
+    Outcome,
     OwnedObject,
     PodObject,
     SuiteObject,
@@ -53,6 +54,7 @@ from virt_operator.suite.observed import (
 from virt_operator.suite.plan import Plan
 
 from .kubelets import DAEMON_SET, Kubelets
+from .kubelets import DEPLOYMENTS as DEPLOYMENT_REFS
 from .probed_handlers import ProbedHandlers
 from .releases import config_map_of, release_of
 from .strangers import edit
@@ -61,7 +63,7 @@ from .suites import HELD, INSTALL, OPERATOR
 _T = TypeVar("_T")
 NODES = ("node1", "node2")
 SUITE = Place.parse(KUBEVIRTS.path("kubevirt", "kubevirt"))
-HANDLERS = Place.parse(PODS.path("kubevirt"))
+SUITE_PODS = Place.parse(PODS.path("kubevirt"))
 _SOON = timedelta(minutes=10)
 FOREIGN = "kubevirt-of-a-newer-release"
 """Name of an object that this operator may not delete."""
@@ -124,6 +126,9 @@ class World:
     def probed(self, uid: str, began: datetime, fault: Fault | None) -> None:
         self.probes.probed(uid, self.now, fault)
 
+    def worked(self, uid: str, began: datetime, outcome: Outcome) -> None:
+        self.probes.remember_work(uid, self.now, outcome)
+
     def surveyed(self, uid: str, silent: tuple[SilentGuest, ...]) -> None:
         self.probes.surveys[uid] = Survey(self.now, silent)
 
@@ -157,11 +162,18 @@ class World:
         return known
 
     @property
+    def pods(self) -> tuple[PodObject, ...]:
+        return tuple(_decoded(body, PodObject) for body in self._select(SUITE_PODS))
+
+    def pods_of(self, component: str) -> tuple[PodObject, ...]:
+        return tuple(pod for pod in self.pods if pod.metadata.labels[labels.APP] == component)
+
+    @property
     def handlers(self) -> tuple[PodObject, ...]:
-        return tuple(_decoded(body, PodObject) for body in self._select(HANDLERS))
+        return self.pods_of("virt-handler")
 
     def observe(self) -> Observed:
-        owned, pods, suite = self.owned, self.handlers, self.suite
+        owned, pods, suite = self.owned, self.pods, self.suite
         self.comparisons = {ref: comparison for ref, comparison in self.comparisons.items() if ref in owned}
         for ref in set(self.repairs.by_ref) - owned.keys():
             self.repairs.gone(ref)
@@ -182,6 +194,8 @@ class World:
             repairs=self.repairs.by_ref,
             probes=self.probes.by_uid,
             surveys=self.probes.surveys,
+            works=self.probes.works,
+            controller_leader=self.kubelets.leader,
         )
         self.outages_since = since(self.outages_since, outages(observed), observed.now)
         return replace(observed, outages_since=self.outages_since)
@@ -225,21 +239,20 @@ class World:
     def act(self) -> None:
         """Kubernetes' controllers and kubelets come to rest."""
         self._print_strategies()
-        for ref, live in self.owned.items():
+        for ref in self.owned:
             if ref.kind in ("CustomResourceDefinition", "APIService"):
                 kind = "Established" if ref.kind == "CustomResourceDefinition" else "Available"
                 self._status(ref, {"conditions": [{"type": kind, "status": "True"}]})
-            if ref.kind == "Deployment":
-                wanted = live.content()["spec"].get("replicas", 1)
-                ready = 0 if ref.name in self.unready else wanted
-                counts = {"replicas": wanted, "updatedReplicas": wanted, "availableReplicas": ready}
-                self._status(ref, {"observedGeneration": live.metadata.generation, **counts})
-        daemon_set = self.owned.get(DAEMON_SET)
-        status = self.kubelets.daemon_set(
-            daemon_set, self.handlers, self.nodes, self.dead, "virt-handler" in self.unready
-        )
+        daemon_set, broken = self.owned.get(DAEMON_SET), "virt-handler" in self.unready
+        status = self.kubelets.daemon_set(daemon_set, self.handlers, self.nodes, self.dead, broken)
         if daemon_set is not None:
             self._status(DAEMON_SET, status)
+        for ref in DEPLOYMENT_REFS:
+            live = self.owned.get(ref)
+            status = self.kubelets.deployment(ref, live, self.pods_of(ref.name), ref.name in self.unready)
+            if live is not None:
+                self._status(ref, status)
+        self.kubelets.elect(self.pods_of("virt-controller"))
 
     def _print_strategies(self) -> None:
         for body in self._select(Place.parse(KINDS["Job"].path("kubevirt"))):

@@ -34,6 +34,9 @@ RETRY_UPGRADE = "kubevirt.io/retry-upgrade"
 FINALIZE_UPGRADE = "kubevirt.io/finalize-upgrade"
 """Annotation of the KubeVirt object: the release, or its tag, whose upgrade is to be finalized now."""
 
+UPGRADE_PROBE = "kubevirt.io/upgrade-probe"
+"""On VirtualMachineInstances of the suite's own, with which an upgrade proves new pods. They live for seconds."""
+
 OPERATOR = "operator.kubevirt.io"
 """On CRDs and all objects of the operator's manifest. They cannot be deleted while a KubeVirt object exists."""
 

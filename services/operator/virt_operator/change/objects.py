@@ -15,7 +15,6 @@ from virt_core.objects.meta import rfc3339
 from virt_operator.change import rollout
 from virt_operator.change.grants import is_left_alone, refusal
 from virt_operator.change.growth import grown
-from virt_operator.strategy.install_strategy import InstallStrategy
 from virt_operator.strategy.ref import DEFINED, Body, Ref, ref_of
 from virt_operator.strategy.trust import trusting
 from virt_operator.suite.actions import Action, Apply, Compare, Replace, WaitFor
@@ -55,13 +54,11 @@ Gate = Callable[[ObjectState], str | None]
 """Why an object must not be written yet."""
 
 
-def states_of(
-    observed: Observed, strategy: InstallStrategy, bundle: bytes, *, changing: bool
-) -> tuple[ObjectState, ...]:
-    """The states in the order of the strategy. While `changing`, pods of another release may run, so permissions only
-    grow. `bundle` is the PEM of the CAs by which the API server trusts virt-api."""
+def states_of(observed: Observed, bodies: Iterable[Body], bundle: bytes, *, changing: bool) -> tuple[ObjectState, ...]:
+    """The states of a strategy's objects in their order. While `changing`, pods of another release may run, so
+    permissions only grow. `bundle` is the PEM of the CAs by which the API server trusts virt-api."""
     authorities = b64encode(bundle).decode()
-    return tuple(_state(observed, trusting(body, authorities), changing) for body in strategy.objects)
+    return tuple(_state(observed, trusting(body, authorities), changing) for body in bodies)
 
 
 def _state(observed: Observed, wanted: Body, changing: bool) -> ObjectState:

@@ -1,4 +1,4 @@
-"""When a new pod is probed, and when it has failed. Pure; called by waves.py and replicas.py.
+"""When a new pod is probed, and when it has failed. Pure; called by waves.py, replicas.py and leading.py.
 
 A pod is probed once it is ready, once. Only a failed attempt is repeated, for a limited time: right after its start a
 pod may not have connected to everything yet.
@@ -14,8 +14,8 @@ from virt_core.objects.meta import seconds_since
 from virt_operator.change import rollout
 from virt_operator.change.situation import Situation
 from virt_operator.peers.answer import suite_pods
-from virt_operator.suite.actions import Prove
-from virt_operator.suite.observed import Fault, PodObject
+from virt_operator.suite.actions import Prove, ProveWork
+from virt_operator.suite.observed import Fault, PodObject, Probed
 
 PATIENCE = timedelta(seconds=30)
 """From the first attempt to the last one."""
@@ -33,7 +33,7 @@ class Proof:
     wait: str = ""
     """What is waited for."""
 
-    action: Prove | None = None
+    action: Prove | ProveWork | None = None
     fault: Fault | None = None
     """Why the pod has failed for good."""
 
@@ -43,26 +43,37 @@ class Proof:
 
 def proof_of(situation: Situation, pod: PodObject, since: str, excused: frozenset[str] = frozenset()) -> Proof:
     """The proof of a new pod that was awaited `since`, in RFC 3339; the launchers of `excused` guests do not count."""
-    now = situation.observed.now
     if not pod.ready:
         trouble = rollout.trouble([pod])
         return late(situation, since, f"pod {pod.metadata.name} is not ready{trouble}")
-    known = situation.observed.probes.get(pod.metadata.uid)
-    if known is not None and known.fault is None:
-        return Proof()
-    if known is not None and known.last - known.first >= PATIENCE:
-        return Proof(fault=known.fault)
-    why = "is being probed" if known is None or known.fault is None else f"{known.fault.probe}: {known.fault.message}"
-    wait = f"pod {pod.metadata.name} {why}" if known is None else f"pod {pod.metadata.name} failed a probe: {why}"
-    if known is not None and now < (due := known.last + _INTERVAL):
-        return Proof(wait, deadline=due)
     found = next(iter(suite_pods([pod])), None)
     if found is None:
         return Proof(f"pod {pod.metadata.name} has ended")
-    strategy = situation.strategy
-    release, level = strategy.release, strategy.feature_level
+    release, level = situation.strategy.release, situation.strategy.feature_level
     action = Prove(found, pod.metadata.uid, release, level, lenient=situation.backward, excused=excused)
-    return Proof(wait, action)
+    return _next_attempt(situation.observed.now, action, situation.observed.probes.get(pod.metadata.uid))
+
+
+def work_of(situation: Situation, pod: PodObject) -> Proof:
+    """The proof that a new pod, which has answered, does the work of its component."""
+    found = next(iter(suite_pods([pod])), None)
+    if found is None:
+        return Proof(f"pod {pod.metadata.name} has ended")
+    action = ProveWork(found, pod.metadata.uid, situation.suite.reference)
+    return _next_attempt(situation.observed.now, action, situation.observed.works.get(pod.metadata.uid))
+
+
+def _next_attempt(now: datetime, action: Prove | ProveWork, known: Probed | None) -> Proof:
+    name = action.pod.name
+    if known is None:
+        return Proof(f"pod {name} is being probed", action)
+    if known.fault is None:
+        return Proof()
+    if known.last - known.first >= PATIENCE:
+        return Proof(fault=known.fault)
+    wait = f"pod {name} failed a probe: {known.fault.probe}: {known.fault.message}"
+    due = known.last + _INTERVAL
+    return Proof(wait, deadline=due) if now < due else Proof(wait, action)
 
 
 def late(situation: Situation, since: str, why: str) -> Proof:

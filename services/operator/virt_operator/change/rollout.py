@@ -80,6 +80,17 @@ def next_pods(
     return [DeletePod(pod.metadata.name, pod.metadata.uid, "made from an older template") for pod in chosen]
 
 
+def new_pods(component: str, observed: Observed, template_hash: str) -> list[PodObject]:
+    """The ready pods of the present template that stay, on reachable nodes."""
+    return [
+        pod
+        for pod in reachable(component, observed)
+        if pod.metadata.annotations.get(TEMPLATE_HASH) == template_hash
+        and pod.ready
+        and pod.metadata.deletion_timestamp is None
+    ]
+
+
 def left_for_later(component: str, observed: Observed, template_hash: str) -> list[str]:
     """Messages about pods on unreachable nodes. No step waits for them."""
     there = [pod for pod in _unreachable(component, observed) if pod.node in observed.nodes]

@@ -15,7 +15,7 @@ from virt_core.objects.kubevirt import Stopped, Wave
 from virt_core.objects.meta import rfc3339
 
 from virt_operator.certificates.plan import Due
-from virt_operator.change import renewals
+from virt_operator.change import hold, renewals
 from virt_operator.change.objects import ObjectState, states_of
 from virt_operator.change.strategies import Search
 from virt_operator.change.versions import is_older
@@ -160,7 +160,8 @@ class Situation:
     def objects(self) -> tuple[ObjectState, ...]:
         """Every object of the strategy with its live state. Requires a certificate authority."""
         assert self.due.authority is not None
-        return states_of(self.observed, self.strategy, self.due.authority.bundle, changing=bool(self.operation))
+        bodies = [hold.applied(self.observed, body, changing=self.is_proven) for body in self.strategy.objects]
+        return states_of(self.observed, bodies, self.due.authority.bundle, changing=bool(self.operation))
 
 
 def lacking(observed: Observed, release: str, needs: Iterable[Body], operator: Settings) -> str:

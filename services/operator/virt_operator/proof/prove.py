@@ -34,10 +34,12 @@ from virt_operator.proof.judge import (
     silent_guests,
 )
 from virt_operator.proof.reviewing import admission_fault
-from virt_operator.suite.actions import Prove
-from virt_operator.suite.observed import Fault
+from virt_operator.proof.work import controller_outcome
+from virt_operator.suite.actions import Prove, ProveWork
+from virt_operator.suite.observed import Fault, Outcome
 
 SLOWEST = 3.0  # seconds for each answer; a handler that works takes milliseconds
+WORK_WITHIN = 5.0  # seconds for each step of a guest; a controller that works takes a tenth of one
 
 
 class Prober(Protocol):
@@ -49,6 +51,13 @@ class Prober(Protocol):
         Raises:
             KubeError: the API server does not say what the pod should know.
             OSError: the operator has no certificate yet.
+        """
+
+    async def prove_work(self, action: ProveWork) -> Outcome:
+        """Whether the pod does the work of its component.
+
+        Raises:
+            KubeError, TimeoutError: a request has failed.
         """
 
     async def silent_guests(self, pod: SuitePod) -> tuple[SilentGuest, ...]:
@@ -71,6 +80,7 @@ class PodProber:
         port: int = RPC_PORT,
         api_port: int = API_PORT,
         slowest: float = SLOWEST,
+        work_within: float = WORK_WITHIN,
     ) -> None:
         self._client = client
         self._certificates = certificates
@@ -78,6 +88,7 @@ class PodProber:
         self._port = port
         self._api_port = api_port
         self._slowest = slowest
+        self._work_within = work_within
 
     async def prove(self, action: Prove) -> Fault | None:
         """See Prober."""
@@ -100,6 +111,10 @@ class PodProber:
             return await self._machines_fault(peer, pod.node, action.excused)
         finally:
             await peer.close()
+
+    async def prove_work(self, action: ProveWork) -> Outcome:
+        """See Prober."""
+        return await controller_outcome(self._client, action.owner, self._work_within)
 
     async def silent_guests(self, pod: SuitePod) -> tuple[SilentGuest, ...]:
         """See Prober."""

@@ -43,6 +43,7 @@ from virt_operator.suite.actions import (
     IssueAuthority,
     IssueLeaf,
     Prove,
+    ProveWork,
     RemoveFinalizer,
     Replace,
     SurveyGuests,
@@ -122,7 +123,7 @@ class Executor:
             case DeletePod(name, uid, why):
                 self._log.info("deleting", object=f"Pod {name}", reason=why)
                 await self._delete(PODS, self._namespace, name, uid)
-            case Prove() | SurveyGuests():
+            case Prove() | ProveWork() | SurveyGuests():
                 await self._probe(action)
             case UnmarkNode(name):
                 self._log.info("unmarking the node", node=name)
@@ -162,7 +163,7 @@ class Executor:
             case _:
                 assert_never(action)
 
-    async def _probe(self, action: Prove | SurveyGuests) -> None:
+    async def _probe(self, action: Prove | ProveWork | SurveyGuests) -> None:
         began, pod = datetime.now(UTC), action.pod
         match action:
             case Prove(uid=uid):
@@ -170,6 +171,12 @@ class Executor:
                 outcome = "passed" if fault is None else f"{fault.probe}: {fault.message}"
                 self._log.info("probing", object=f"Pod {pod.name}", node=pod.node, outcome=outcome)
                 self._inventory.probed(uid, began, fault)
+            case ProveWork(uid=uid):
+                done = await self._prober.prove_work(action)
+                passed = f"skipped: {done.skipped}" if done.skipped else "passed"
+                outcome = passed if done.fault is None else f"{done.fault.probe}: {done.fault.message}"
+                self._log.info("probing the work", object=f"Pod {pod.name}", node=pod.node, outcome=outcome)
+                self._inventory.worked(uid, began, done)
             case SurveyGuests(uid=uid):
                 silent = await self._prober.silent_guests(pod)
                 names = [guest.object for guest in silent]

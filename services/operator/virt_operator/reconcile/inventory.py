@@ -22,6 +22,7 @@ from virt_operator.certificates.authority import AuthorityWatch
 from virt_operator.certificates.node_signing import NodeSigning
 from virt_operator.certificates.secret import AUTHORITY_SECRET
 from virt_operator.certificates.trust import TrustReports
+from virt_operator.reconcile.leader import ControllerLeader
 from virt_operator.reconcile.repaired import Repaired
 from virt_operator.strategy.job import APP as STRATEGY_APP
 from virt_operator.strategy.ref import DEFINED, KINDS, MANAGED_BY_OPERATOR, Body, Ref
@@ -30,6 +31,7 @@ from virt_operator.suite.observed import (
     Fault,
     NodeObject,
     Observed,
+    Outcome,
     OwnedObject,
     PodObject,
     Probed,
@@ -59,6 +61,7 @@ class Inventory:
         self._changed = changed
         self._compared: dict[Ref, Comparison] = {}
         self._probed: dict[str, Probed] = {}
+        self._worked: dict[str, Probed] = {}
         self._surveys: dict[str, Survey] = {}
         self.repairs = Repaired(lambda: datetime.now(UTC))
         self._suites = Reflector(client, KUBEVIRTS, SuiteObject, self._suite_changed)
@@ -79,6 +82,7 @@ class Inventory:
             namespace=namespace,
             fields=f"metadata.name={_OPERATOR}",
         )
+        self._leader = ControllerLeader(client, namespace, changed)
         self._held: Held | None = None
         self._defined = {kind: asyncio.Event() for kind in DEFINED}
         self._owned = {kind: self._reflector(client, kind) for kind in KINDS}
@@ -86,7 +90,7 @@ class Inventory:
     def watches(self) -> list[tuple[str, Coroutine[Any, Any, None]]]:
         """Each watch with a name for its task."""
         named = [("KubeVirt", self._suites.run()), ("Pod", self._pods.run()), ("operator", self._operators.run())]
-        named.append(("Node", self._nodes.run()))
+        named += [("Node", self._nodes.run()), ("virt-controller's Lease", self._leader.run())]
         named += [(kind, reflector.run()) for kind, reflector in self._owned.items()]
         beside = [("trust reports", self._trust.run()), ("certificates of nodes", self._signing.run())]
         return [*beside, *((f"watch of {name}", run) for name, run in named)]
@@ -143,6 +147,8 @@ class Inventory:
             compared=self._compared,
             repairs=self.repairs.by_ref,
             probes=self._probed,
+            works=self._worked,
+            controller_leader=self._leader.name,
             surveys=self._surveys,
         )
 
@@ -178,10 +184,17 @@ class Inventory:
 
     def probed(self, uid: str, began: datetime, fault: Fault | None) -> None:
         """Store the result of an attempt to prove a pod, for the pods that are there."""
-        before = self._probed.get(uid)
-        self._probed = self._of_present_pods(self._probed)
-        self._probed[uid] = Probed(before.first if before is not None else began, datetime.now(UTC), fault)
+        self._probed = self._with(self._probed, uid, began, Outcome(fault))
         self._changed()
+
+    def worked(self, uid: str, began: datetime, outcome: Outcome) -> None:
+        """Store the result of an attempt to prove the work of a pod, for the pods that are there."""
+        self._worked = self._with(self._worked, uid, began, outcome)
+        self._changed()
+
+    def _with(self, known: Mapping[str, Probed], uid: str, began: datetime, outcome: Outcome) -> dict[str, Probed]:
+        first = known[uid].first if uid in known else began
+        return {**self._of_present_pods(known), uid: Probed(first, datetime.now(UTC), outcome.fault, outcome.skipped)}
 
     def surveyed(self, uid: str, silent: tuple[SilentGuest, ...]) -> None:
         """Store what an old handler has answered before it is replaced."""

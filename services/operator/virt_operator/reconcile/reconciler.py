@@ -25,6 +25,7 @@ from virt_core.rpc.tls import Certificates
 from virt_operator.certificates.authority import AuthorityWatch
 from virt_operator.change.permission_review import review_permissions
 from virt_operator.change.plan import plan
+from virt_operator.proof.guest import delete_left
 from virt_operator.proof.prove import PodProber
 from virt_operator.reconcile.availability import inherited, next_outage, outages, since
 from virt_operator.reconcile.events import event_of
@@ -79,6 +80,7 @@ class Reconciler:
             for name, coroutine in (*self._inventory.watches(), ("first lists", self._inventory.synced())):
                 group.create_task(coroutine, name=name)
             group.create_task(reviews, name="permissions")
+            group.create_task(delete_left(self._client, self._settings.namespace), name="guests left by probes")
             for name, reachability in (("the webhook", self._webhook), ("virt-api's webhooks", self._admission)):
                 group.create_task(reachability.run(lambda: self._queue.add(_SUITE)), name=f"reachability of {name}")
             group.create_task(self._queue.run(self._reconcile, workers=1, first=[_SUITE]), name="passes")

@@ -6,7 +6,7 @@ marks on nodes must be removed.
 
 from __future__ import annotations
 
-from virt_core.conventions.labels import SCHEDULABLE
+from virt_core.conventions.labels import SCHEDULABLE, UPGRADE_PROBE
 from virt_core.kube.client import KubeClient
 from virt_core.kube.errors import NotFound
 from virt_core.kube.resource import (
@@ -28,7 +28,7 @@ async def any_workload(client: KubeClient) -> str | None:
     """
     for kind in _KINDS:
         try:
-            found = await client.list(kind, limit=1)
+            found = await client.list(kind, labels=f"!{UPGRADE_PROBE}", limit=1)
         except NotFound:  # the kind is not installed
             continue
         for workload in found:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import assert_never
 
-from virt_core.objects.meta import ObjectMeta
+from virt_core.objects.meta import ObjectMeta, ObjectReference
 
 from virt_operator.certificates.plan import Leaf
 from virt_operator.certificates.rollover import Authority
@@ -84,7 +84,7 @@ class Delete:
 
 @dataclass(frozen=True, slots=True)
 class DeletePod:
-    """Delete an old pod of an OnDelete DaemonSet: those of a wave, or a single one."""
+    """Delete an old pod: of an OnDelete DaemonSet those of a wave or a single one, of virt-controller the leader."""
 
     name: str
     uid: str
@@ -106,6 +106,16 @@ class Prove:
 
     excused: frozenset[str] = frozenset()
     """UIDs of guests whose launchers did not answer the handler of before either."""
+
+
+@dataclass(frozen=True, slots=True)
+class ProveWork:
+    """Have a pod of virt-controller that leads reconcile a guest of the suite's own, which is deleted again."""
+
+    pod: SuitePod
+    uid: str
+    owner: ObjectReference
+    """The KubeVirt object, with which the guest goes if nobody else deletes it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,6 +188,7 @@ Action = (
     | Delete
     | DeletePod
     | Prove
+    | ProveWork
     | SurveyGuests
     | UnmarkNode
     | IssueAuthority
@@ -197,7 +208,7 @@ def target_of(action: Action) -> str:
             what = "virt-operator's own objects"
         case DeletePod(name=name):
             what = f"Pod {name}"
-        case Prove(pod=pod) | SurveyGuests(pod=pod):
+        case Prove(pod=pod) | ProveWork(pod=pod) | SurveyGuests(pod=pod):
             what = f"Pod {pod.name}"
         case UnmarkNode(name=name):
             what = f"Node {name}"

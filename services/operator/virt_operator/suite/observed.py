@@ -168,6 +168,15 @@ class Fault:
 
 
 @dataclass(frozen=True, slots=True)
+class Outcome:
+    """Of a probe that needs more than the pod: it has passed without a fault, or was not carried out."""
+
+    fault: Fault | None = None
+    skipped: str = ""
+    """Why it was not carried out, though nothing speaks against the pod."""
+
+
+@dataclass(frozen=True, slots=True)
 class Probed:
     """What the probes of a pod have shown so far."""
 
@@ -179,6 +188,9 @@ class Probed:
 
     fault: Fault | None
     """Of the last attempt; None if the pod has passed all probes. Then there is no further attempt."""
+
+    skipped: str = ""
+    """See Outcome."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,6 +252,12 @@ class Observed:
 
     probes: Mapping[str, Probed] = field(default_factory=dict)
     """By the pod's UID."""
+
+    works: Mapping[str, Probed] = field(default_factory=dict)
+    """Whether pods do the work of their component, by the pod's UID."""
+
+    controller_leader: str = ""
+    """The pod that holds virt-controller's Lease; "" if nobody does, or it is unknown."""
 
     surveys: Mapping[str, Survey] = field(default_factory=dict)
     """By the UID of the old handler's pod."""

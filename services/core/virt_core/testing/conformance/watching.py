@@ -12,12 +12,14 @@ from virt_core.testing.conformance.calls import DEADLINE, Check, cached, config_
 
 
 async def lists_select_by_label_and_name(client: KubeClient, namespace: str) -> None:
-    """Equality and presence of labels, metadata.name as field; another namespace's objects are not in a list."""
+    """Equality, presence, absence of labels, metadata.name as field; another namespace's objects are in no list."""
     for name, colour in (("green1", "green"), ("green2", "green"), ("red1", "red")):
         await client.create(CONFIG_MAPS, namespace, config_map(name, colour=colour))
     await cached(client, namespace, "red1")
     assert await _names(client, namespace, labels="colour=green") == ["green1", "green2"]
     assert await _names(client, namespace, labels="colour") == ["green1", "green2", "red1"]
+    assert await _names(client, namespace, labels="!colour,colour") == []
+    assert await _names(client, namespace, labels="!shape,colour=red") == ["red1"]
     assert await _names(client, namespace, fields="metadata.name=red1") == ["red1"]
     assert await _names(client, namespace, labels="colour=green", fields="metadata.name=red1") == []
     assert await _names(client, f"{namespace}-other", labels="colour=green") == []

@@ -1,0 +1,134 @@
+"""A guest of the suite's own, with which a new pod is proven. Called by work.py.
+
+It is a VirtualMachineInstance in the suite's namespace, labelled and owned by the KubeVirt object. It is deleted as
+soon as it has shown what it is for; what an operator that died has left is deleted by its successor.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from typing import Any
+
+import msgspec
+from virt_core.conventions.labels import UPGRADE_PROBE
+from virt_core.kube.client import KubeClient
+from virt_core.kube.errors import KubeError, NotFound
+from virt_core.kube.reflector import Reflector
+from virt_core.kube.resource import VIRTUAL_MACHINE_INSTANCES
+from virt_core.objects.meta import Condition, ObjectMeta, ObjectReference
+
+from virt_operator.strategy.ref import Body
+
+_SYNCED_WITHIN = 10.0  # seconds
+
+
+class Refused(Exception):
+    """The API server does not create the guest. The message is its own."""
+
+
+class GuestStatus(msgspec.Struct, frozen=True, rename="camel"):
+    """What the components have written."""
+
+    phase: str = ""
+    conditions: list[Condition] = []
+
+
+class Guest(msgspec.Struct, frozen=True, rename="camel"):
+    """The VirtualMachineInstance."""
+
+    metadata: ObjectMeta
+    status: GuestStatus = GuestStatus()
+
+
+class Life:
+    """The guest as the API server shows it; None before it is there and when it is gone."""
+
+    def __init__(self, reflector: Reflector[Guest], changed: asyncio.Event) -> None:
+        self._reflector = reflector
+        self._changed = changed
+
+    @property
+    def guest(self) -> Guest | None:
+        """The guest now."""
+        return next(iter(self._reflector), None)
+
+    async def reaches(self, state: Callable[[Guest | None], bool], seconds: float) -> bool:
+        """Whether the guest reaches that state in time."""
+        try:
+            async with asyncio.timeout(seconds):
+                while not state(self.guest):
+                    self._changed.clear()
+                    await self._changed.wait()
+        except TimeoutError:
+            return False
+        return True
+
+
+def body_of(owner: ObjectReference, spec: Mapping[str, Any]) -> Body:
+    """A guest of 64 MiB without disks, network and display."""
+    none = ("autoattachPodInterface", "autoattachGraphicsDevice", "autoattachMemBalloon", "autoattachSerialConsole")
+    domain = {"devices": dict.fromkeys(none, False), "resources": {"requests": {"memory": "64Mi"}}}
+    owned = {"apiVersion": owner.api_version, "kind": owner.kind, "name": owner.name, "uid": owner.uid}
+    meta = {"name": f"kubevirt-upgrade-probe-{uuid.uuid4().hex[:8]}", "labels": {UPGRADE_PROBE: ""}}
+    return {
+        "apiVersion": VIRTUAL_MACHINE_INSTANCES.api_version,
+        "kind": VIRTUAL_MACHINE_INSTANCES.kind,
+        "metadata": {**meta, "namespace": owner.namespace, "ownerReferences": [owned]},
+        "spec": {"terminationGracePeriodSeconds": 0, "domain": domain, **spec},
+    }
+
+
+@asynccontextmanager
+async def created(client: KubeClient, body: Body) -> AsyncIterator[Life]:
+    """A guest that is deleted when the context ends.
+
+    Raises:
+        Refused: there is no guest.
+        KubeError: its deletion has failed.
+        TimeoutError: the API server does not list.
+    """
+    namespace, name = body["metadata"]["namespace"], body["metadata"]["name"]
+    changed = asyncio.Event()
+    reflector = Reflector(
+        client,
+        VIRTUAL_MACHINE_INSTANCES,
+        Guest,
+        lambda _: changed.set(),
+        namespace=namespace,
+        fields=f"metadata.name={name}",
+    )
+    watching = asyncio.create_task(reflector.run(), name=f"watch of {name}")
+    try:
+        async with asyncio.timeout(_SYNCED_WITHIN):
+            await reflector.synced.wait()
+        try:
+            reflector.wrote(await client.create(VIRTUAL_MACHINE_INSTANCES, namespace, body))
+        except KubeError as error:
+            raise Refused(error.message) from error
+        try:
+            yield Life(reflector, changed)
+        finally:
+            await delete(client, namespace, name)
+    finally:
+        watching.cancel()
+        await asyncio.gather(watching, return_exceptions=True)
+
+
+async def delete(client: KubeClient, namespace: str, name: str) -> None:
+    """Delete the guest, if it is there."""
+    try:
+        await client.delete(VIRTUAL_MACHINE_INSTANCES, namespace, name)
+    except NotFound:
+        pass
+
+
+async def delete_left(client: KubeClient, namespace: str) -> None:
+    """Delete the guests that another process has left behind. What fails is left for the next leader."""
+    try:
+        for body in await client.list(VIRTUAL_MACHINE_INSTANCES, namespace, labels=UPGRADE_PROBE):
+            await delete(client, namespace, body["metadata"]["name"])
+    except KubeError:
+        return  # without a definition there are none

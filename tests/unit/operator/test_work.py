@@ -1,0 +1,120 @@
+"""A virt-controller that leads is proven with a guest of the suite's own, on a fake API server."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from virt_core.conventions.labels import UPGRADE_PROBE
+from virt_core.kube.client import KubeClient
+from virt_core.kube.reflector import Reflector
+from virt_core.kube.resource import VIRTUAL_MACHINE_INSTANCES
+from virt_core.objects.kubevirt import Configuration
+from virt_core.objects.meta import ObjectReference
+from virt_core.testing.api_server import FakeApiServer
+from virt_core.testing.place import Place
+from virt_core.testing.refused import Refused
+from virt_core.vmi.admission import admit_create
+from virt_operator.proof.guest import Guest, body_of, delete_left
+from virt_operator.proof.work import controller_outcome
+from virt_operator.suite.observed import Outcome
+
+OWNER = ObjectReference("kubevirt.io/v1", "KubeVirt", "kubevirt", "kubevirt", "uid-1")
+PLACE = Place.parse(VIRTUAL_MACHINE_INSTANCES.path("kubevirt"))
+FINALIZER = "kubevirt.io/foregroundDeleteVirtualMachine"
+LIMIT = 5.0
+SHORT = 0.2
+
+
+@pytest.fixture
+async def client(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, server: FakeApiServer) -> AsyncIterator[KubeClient]:
+    monkeypatch.setenv("KUBECONFIG", str(server.write_kubeconfig(tmp_path / "kubeconfig")))
+    async with KubeClient.connect("test") as connected:
+        yield connected
+
+
+@pytest.fixture
+async def server() -> AsyncIterator[FakeApiServer]:
+    async with FakeApiServer.running() as running:
+        yield running
+
+
+def guests(server: FakeApiServer) -> list[Any]:
+    return server.store.select(PLACE, lambda _: True)
+
+
+@asynccontextmanager
+async def controller(server: FakeApiServer, client: KubeClient, *, ends: bool = True) -> AsyncIterator[None]:
+    """Gives each guest a phase and a finalizer, which it removes when the guest is deleted."""
+
+    def reconcile(key: tuple[str, str]) -> None:
+        path, guest = VIRTUAL_MACHINE_INSTANCES.path(*key), watch.get(key)
+        if guest is None:
+            return
+        if guest.metadata.deletion_timestamp is not None:
+            if ends and guest.metadata.finalizers:
+                server.patch(path, {"metadata": {"finalizers": None}})
+        elif not guest.status.phase:
+            server.patch(path, {"metadata": {"finalizers": [FINALIZER]}, "status": {"phase": "Scheduling"}})
+
+    watch: Reflector[Guest] = Reflector(client, VIRTUAL_MACHINE_INSTANCES, Guest, reconcile)
+    task = asyncio.create_task(watch.run())
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+async def test_a_controller_that_reconciles_passes_and_nothing_is_left(
+    server: FakeApiServer, client: KubeClient
+) -> None:
+    async with controller(server, client):
+        assert await controller_outcome(client, OWNER, LIMIT) == Outcome()
+    assert guests(server) == []
+
+
+async def test_a_controller_that_does_nothing_is_named_and_nothing_is_left(
+    server: FakeApiServer, client: KubeClient
+) -> None:
+    fault = (await controller_outcome(client, OWNER, SHORT)).fault
+    assert fault is not None and fault.probe == "reconciles" and "has no phase after 0 s" in fault.message
+    assert guests(server) == []
+
+
+async def test_a_controller_that_does_not_end_the_guest_fails(server: FakeApiServer, client: KubeClient) -> None:
+    async with controller(server, client, ends=False):
+        fault = (await controller_outcome(client, OWNER, 1.0)).fault
+    assert fault is not None and "is still there 1 s after its deletion" in fault.message
+
+
+async def test_a_guest_that_is_refused_is_no_fault_and_the_reason_is_kept(
+    server: FakeApiServer, client: KubeClient
+) -> None:
+    def admit(_place: Place, _body: Any) -> None:
+        raise Refused(403, "Forbidden", "a policy of somebody else")
+
+    server.admit = admit
+    outcome = await controller_outcome(client, OWNER, LIMIT)
+    assert outcome.fault is None and "a policy of somebody else" in outcome.skipped
+
+
+async def test_what_another_process_has_left_is_deleted_and_nothing_else(
+    server: FakeApiServer, client: KubeClient
+) -> None:
+    await client.create(VIRTUAL_MACHINE_INSTANCES, "kubevirt", body_of(OWNER, {}))
+    other = {"metadata": {"name": "vm1", "namespace": "kubevirt"}, "spec": {}}
+    await client.create(VIRTUAL_MACHINE_INSTANCES, "kubevirt", other)
+    await delete_left(client, "kubevirt")
+    assert [guest["metadata"]["name"] for guest in guests(server)] == ["vm1"]
+
+
+def test_the_guest_is_one_that_virt_api_admits_and_it_is_labelled_and_owned() -> None:
+    body = body_of(OWNER, {"schedulerName": "kubevirt-upgrade-probe"})
+    assert admit_create(body, Configuration(), is_own_account=False) == ()
+    meta = body["metadata"]
+    assert UPGRADE_PROBE in meta["labels"] and meta["ownerReferences"][0]["uid"] == "uid-1"
