@@ -117,8 +117,15 @@ def _images(pod: Any) -> list[str]:
     return [container["image"] for container in pod["spec"]["containers"]]
 
 
-@pytest.mark.parametrize(("fault", "says"), [("blind", "does not see"), ("slow", "no answer within 3 s")])
-def test_a_handler_that_is_ready_and_does_not_work_goes_back_from_the_canary(fault: str, says: str) -> None:
+@pytest.mark.parametrize(
+    ("fault", "probe", "says"),
+    [
+        ("blind", "machines", "does not see"),
+        ("slow", "machines", "no answer within 3 s"),
+        ("barren", "guest", "after it was scheduled"),
+    ],
+)
+def test_a_handler_that_is_ready_and_does_not_work_goes_back_from_the_canary(fault: str, probe: str, says: str) -> None:
     build = faulty(fault)
     pull(build)
     first, second = sorted(set(nodes()))
@@ -133,7 +140,7 @@ def test_a_handler_that_is_ready_and_does_not_work_goes_back_from_the_canary(fau
                 lambda: upgrade().get("operation") == "Stopped", "the old handler to be back", LONGEST_WAY_BACK
             )
             print(f"{fault}: back {took:.1f} s after the begin of the wave: {condition('Degraded')['message']}")
-            check_stopped(build.tag, first, says)
+            check_stopped(build.tag, first, probe, says)
             time.sleep(RETRIES_WITHIN)
             seen = ticks()
         undisturbed(seen, guests, pids)
@@ -142,15 +149,16 @@ def test_a_handler_that_is_ready_and_does_not_work_goes_back_from_the_canary(fau
     assert after[second]["metadata"]["uid"] == before[second]["metadata"]["uid"], "the other node was not touched"
     assert _images(after[first]) == _images(before[first])
     assert upgrade()["operation"] == "Stopped" and len(stopped_events(since)) == 1
+    assert get("-n", NAMESPACE, "vmi", "-l", "kubevirt.io/upgrade-probe")["items"] == []
     assert suite()["status"]["observedKubeVirtVersion"] == TODAY.tag
 
 
-def check_stopped(tag: str, node: str, says: str) -> None:
+def check_stopped(tag: str, node: str, probe: str, says: str) -> None:
     """The KubeVirt object says what has stopped where, and why."""
     found, degraded = upgrade()["stopped"], condition("Degraded")
-    assert (found["version"], found["object"], found["probe"]) == (tag, f"node {node}", "machines")
+    assert (found["version"], found["object"], found["probe"]) == (tag, f"node {node}", probe)
     assert (degraded["status"], degraded["reason"]) == ("True", "UpgradeStopped")
-    assert says in degraded["message"] and f"node {node} failed the probe machines" in degraded["message"]
+    assert says in degraded["message"] and f"node {node} failed the probe {probe}" in degraded["message"]
     assert condition("Available")["status"] == "True"
 
 

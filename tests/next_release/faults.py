@@ -21,6 +21,15 @@ FAULTS: dict[str, tuple[Edit, ...]] = {
             "        await asyncio.sleep(20)\n",
         ),
     ),
+    # It prepares a guest and never starts it.
+    "barren": (
+        Edit(
+            "services/handler/virt_handler/machines/plan.py",
+            "    return (*prepared, *disk_preparation(wanted), StartMachine(wanted))\n",
+            "    return (*prepared, *disk_preparation(wanted))\n",
+            instead=True,
+        ),
+    ),
     # A virt-controller that takes the Lease and reconciles nothing.
     "idle": (
         Edit(

@@ -29,6 +29,9 @@ class ProbedHandlers:
     idle: bool = False
     """Whether new virt-controllers lead and do nothing."""
 
+    guests: dict[str, Outcome] = field(default_factory=dict)
+    """What became of the guest with which a handler was proven, by node; by default it ran and ended."""
+
     worked: list[ProveWork] = field(default_factory=list)
     works: dict[str, Probed] = field(default_factory=dict)
     surveyed: list[str] = field(default_factory=list)
@@ -47,7 +50,9 @@ class ProbedHandlers:
 
     async def prove_work(self, action: ProveWork) -> Outcome:
         self.worked.append(action)
-        return Outcome(Fault("reconciles", "has no phase") if self.idle else None)
+        if action.pod.component == "virt-controller":
+            return Outcome(Fault("reconciles", "has no phase") if self.idle else None)
+        return self.guests.get(action.pod.node, Outcome())
 
     async def silent_guests(self, pod: SuitePod) -> tuple[SilentGuest, ...]:
         self.surveyed.append(pod.node)
@@ -57,6 +62,11 @@ class ProbedHandlers:
     def handlers(self) -> list[Prove]:
         """Those of virt-handler that were asked."""
         return [action for action in self.asked if action.pod.component == "virt-handler"]
+
+    @property
+    def guests_on(self) -> list[str]:
+        """The nodes of the guests with which handlers were proven, in order."""
+        return [action.pod.node for action in self.worked if action.pod.component == "virt-handler"]
 
     def probed(self, uid: str, now: datetime, fault: Fault | None) -> None:
         before = self.by_uid.get(uid)

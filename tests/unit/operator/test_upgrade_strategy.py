@@ -24,6 +24,7 @@ def strategy(**fields: Any) -> dict[str, Any]:
         ({"canary": 0, "waveSize": 3}, Pace(canary=0, nodes=3)),
         ({"waveSize": "100%", "pauseBetweenWaves": "1m30s"}, Pace(percent=100, pause=timedelta(seconds=90))),
         ({"canary": None, "waveSize": None, "pauseBetweenWaves": "0", "paused": True}, Pace(paused=True)),
+        ({"probeGuest": False}, Pace(probe_guest=False)),
     ],
 )
 def test_absent_fields_have_their_defaults(fields: dict[str, Any], pace: Pace) -> None:
@@ -44,6 +45,7 @@ def test_absent_fields_have_their_defaults(fields: dict[str, Any], pace: Pace) -
         ({"pauseBetweenWaves": "-1s"}, r"pauseBetweenWaves: '-1s' is not a duration of 0s or more"),
         ({"pauseBetweenWaves": 30}, r"pauseBetweenWaves: 30 is not a duration"),
         ({"paused": "yes"}, r"spec\.upgradeStrategy\.paused: 'yes' is not true or false"),
+        ({"probeGuest": 1}, r"spec\.upgradeStrategy\.probeGuest: 1 is not true or false"),
         ({"finalize": "Manual"}, r"finalize: 'Manual' is not supported by this release, use canary, waveSize, "),
         ({"soak": "1h"}, r"spec\.upgradeStrategy\.soak: '1h' is not supported"),
     ],
@@ -73,5 +75,6 @@ def test_a_wave_has_at_least_one_node(pace: Pace, nodes: int, sizes: tuple[int, 
 def test_the_definition_knows_each_field_and_prunes_none() -> None:
     (version,) = [version for version in kubevirts()["spec"]["versions"] if version["storage"]]
     spec = version["schema"]["openAPIV3Schema"]["properties"]["spec"]["properties"]
-    assert set(spec["upgradeStrategy"]["properties"]) == {"canary", "waveSize", "pauseBetweenWaves", "paused"}
+    known = {"canary", "waveSize", "pauseBetweenWaves", "paused", "probeGuest"}
+    assert set(spec["upgradeStrategy"]["properties"]) == known
     assert spec["upgradeStrategy"]["x-kubernetes-preserve-unknown-fields"] is True

@@ -1,14 +1,16 @@
-"""A virt-controller that leads is proven with a guest of the suite's own, on a fake API server."""
+"""virt-controller and virt-handler are proven with guests of the suite's own, on a fake API server."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import pytest
+from virt_core.conventions.devices import TUN
 from virt_core.conventions.labels import UPGRADE_PROBE
 from virt_core.kube.client import KubeClient
 from virt_core.kube.reflector import Reflector
@@ -20,7 +22,7 @@ from virt_core.testing.place import Place
 from virt_core.testing.refused import Refused
 from virt_core.vmi.admission import admit_create
 from virt_operator.proof.guest import Guest, body_of, delete_left
-from virt_operator.proof.work import controller_outcome
+from virt_operator.proof.work import controller_outcome, handler_outcome, on_node
 from virt_operator.suite.observed import Outcome
 
 OWNER = ObjectReference("kubevirt.io/v1", "KubeVirt", "kubevirt", "kubevirt", "uid-1")
@@ -28,6 +30,7 @@ PLACE = Place.parse(VIRTUAL_MACHINE_INSTANCES.path("kubevirt"))
 FINALIZER = "kubevirt.io/foregroundDeleteVirtualMachine"
 LIMIT = 5.0
 SHORT = 0.2
+SCHEDULING: Mapping[str, Any] = MappingProxyType({"phase": "Scheduling"})
 
 
 @pytest.fixture
@@ -48,8 +51,10 @@ def guests(server: FakeApiServer) -> list[Any]:
 
 
 @asynccontextmanager
-async def controller(server: FakeApiServer, client: KubeClient, *, ends: bool = True) -> AsyncIterator[None]:
-    """Gives each guest a phase and a finalizer, which it removes when the guest is deleted."""
+async def controller(
+    server: FakeApiServer, client: KubeClient, status: Mapping[str, Any] = SCHEDULING, *, ends: bool = True
+) -> AsyncIterator[None]:
+    """Gives each guest a status and a finalizer, which it removes when the guest is deleted."""
 
     def reconcile(key: tuple[str, str]) -> None:
         path, guest = VIRTUAL_MACHINE_INSTANCES.path(*key), watch.get(key)
@@ -59,7 +64,7 @@ async def controller(server: FakeApiServer, client: KubeClient, *, ends: bool = 
             if ends and guest.metadata.finalizers:
                 server.patch(path, {"metadata": {"finalizers": None}})
         elif not guest.status.phase:
-            server.patch(path, {"metadata": {"finalizers": [FINALIZER]}, "status": {"phase": "Scheduling"}})
+            server.patch(path, {"metadata": {"finalizers": [FINALIZER]}, "status": dict(status)})
 
     watch: Reflector[Guest] = Reflector(client, VIRTUAL_MACHINE_INSTANCES, Guest, reconcile)
     task = asyncio.create_task(watch.run())
@@ -92,6 +97,39 @@ async def test_a_controller_that_does_not_end_the_guest_fails(server: FakeApiSer
     assert fault is not None and "is still there 1 s after its deletion" in fault.message
 
 
+async def test_a_handler_that_runs_the_guest_and_ends_it_passes(server: FakeApiServer, client: KubeClient) -> None:
+    async with controller(server, client, {"phase": "Running", "nodeName": "node1"}):
+        assert await handler_outcome(client, OWNER, "node1", LIMIT) == Outcome()
+    assert guests(server) == []
+
+
+def because(kind: str, message: str) -> dict[str, Any]:
+    return {"conditions": [{"type": kind, "status": "False", "message": message}]}
+
+
+@pytest.mark.parametrize(
+    ("status", "fault"),
+    [
+        ({"phase": "Scheduled", "nodeName": "node1"}, "does not run 0 s after it was scheduled"),
+        ({"phase": "Failed", "nodeName": "node1"}, "is Failed"),
+        ({"phase": "Scheduling", **because("PodScheduled", f"Insufficient {TUN}")}, "finds no device of the node"),
+        ({"phase": "Scheduling", **because("PodScheduled", "Insufficient memory")}, None),
+        ({"phase": "Scheduling", "nodeName": "node1", **because("Synchronized", "image x cannot be pulled")}, None),
+        ({}, None),
+    ],
+)
+async def test_a_guest_that_does_not_run_counts_only_if_it_waits_for_the_handler(
+    server: FakeApiServer, client: KubeClient, status: dict[str, Any], fault: str | None
+) -> None:
+    async with controller(server, client, status):
+        outcome = await handler_outcome(client, OWNER, "node1", SHORT, scheduled_within=SHORT)
+    if fault is None:
+        assert outcome.fault is None and "has not started within 0 s" in outcome.skipped
+    else:
+        assert outcome.fault is not None and outcome.fault.probe == "guest" and fault in outcome.fault.message
+    assert [guest for guest in guests(server) if "deletionTimestamp" not in guest["metadata"]] == []
+
+
 async def test_a_guest_that_is_refused_is_no_fault_and_the_reason_is_kept(
     server: FakeApiServer, client: KubeClient
 ) -> None:
@@ -114,7 +152,9 @@ async def test_what_another_process_has_left_is_deleted_and_nothing_else(
 
 
 def test_the_guest_is_one_that_virt_api_admits_and_it_is_labelled_and_owned() -> None:
-    body = body_of(OWNER, {"schedulerName": "kubevirt-upgrade-probe"})
-    assert admit_create(body, Configuration(), is_own_account=False) == ()
+    affinity, tolerations = on_node("node1"), [{"operator": "Exists"}]
+    for spec in ({"schedulerName": "kubevirt-upgrade-probe"}, {"affinity": affinity, "tolerations": tolerations}):
+        body = body_of(OWNER, spec)
+        assert admit_create(body, Configuration(), is_own_account=False) == ()
     meta = body["metadata"]
     assert UPGRADE_PROBE in meta["labels"] and meta["ownerReferences"][0]["uid"] == "uid-1"

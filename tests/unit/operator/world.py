@@ -87,6 +87,7 @@ class World:
     failing: int = 0
     """Of so many next writes of the operator the API server answers 500."""
 
+    cordoned: set[str] = field(default_factory=set)
     offset: timedelta = timedelta(0)
     probes: ProbedHandlers = field(default_factory=ProbedHandlers)
     comparisons: dict[Ref, Comparison] = field(default_factory=dict)
@@ -202,7 +203,8 @@ class World:
 
     def _node(self, name: str) -> NodeObject:
         ready = {"type": "Ready", "status": "Unknown" if name in self.dead else "True"}
-        return _decoded({"metadata": {"name": name}, "status": {"conditions": [ready]}}, NodeObject)
+        spec = {"unschedulable": name in self.cordoned}
+        return _decoded({"metadata": {"name": name}, "spec": spec, "status": {"conditions": [ready]}}, NodeObject)
 
     # What the operator does.
 

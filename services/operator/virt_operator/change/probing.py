@@ -66,7 +66,8 @@ def work_of(situation: Situation, pod: PodObject) -> Proof:
 def _next_attempt(now: datetime, action: Prove | ProveWork, known: Probed | None) -> Proof:
     name = action.pod.name
     if known is None:
-        return Proof(f"pod {name} is being probed", action)
+        with_guest = " with a guest" if isinstance(action, ProveWork) else ""
+        return Proof(f"pod {name} is being probed{with_guest}", action)
     if known.fault is None:
         return Proof()
     if known.last - known.first >= PATIENCE:

@@ -9,7 +9,7 @@ not count: their handlers are replaced when they are back.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from datetime import timedelta
 
 import msgspec
@@ -17,7 +17,7 @@ from virt_core.conventions.component_pod import TEMPLATE_HASH
 from virt_core.objects.kubevirt import Wave
 from virt_core.objects.meta import rfc3339, seconds_since
 
-from virt_operator.change import baseline, rollout
+from virt_operator.change import baseline, guests, rollout
 from virt_operator.change.objects import ObjectState
 from virt_operator.change.probing import Proof, late, proof_of
 from virt_operator.change.situation import Progress, Situation
@@ -34,7 +34,7 @@ def waves(situation: Situation, state: ObjectState) -> Progress:
     pods = rollout.reachable(state.ref.name, situation.observed)
     wave = _stored(situation, template_hash)
     nodes = [node for node in wave.nodes if _is_reachable(node, situation.observed)] if wave is not None else []
-    warned = Progress(later=baseline.warnings(wave))
+    warned = Progress(later=(*baseline.warnings(wave), *guests.skipped(situation, wave, pods)))
     if wave is not None and not wave.proven and nodes:
         return warned.and_then(_current(situation, state, wave, nodes, pods))
     return warned.and_then(_next(situation, state, wave, pods))
@@ -52,7 +52,7 @@ def _is_reachable(node: str, observed: Observed) -> bool:
 
 
 def _current(
-    situation: Situation, state: ObjectState, wave: Wave, nodes: Iterable[str], pods: list[PodObject]
+    situation: Situation, state: ObjectState, wave: Wave, nodes: Collection[str], pods: list[PodObject]
 ) -> Progress:
     """Replace the pods of the wave and prove the new ones."""
     replaced, proofs = [], {}
@@ -60,6 +60,8 @@ def _current(
         here = [pod for pod in pods if pod.node == node]
         replaced += _old(here, wave.template)
         proofs[node] = _proof(situation, state, wave, here)
+    if not any(proof.wait or proof.fault for proof in proofs.values()):
+        proofs = guests.proofs(situation, wave, nodes, pods)
     failed = next(((node, proof.fault) for node, proof in proofs.items() if proof.fault is not None), None)
     if failed is not None:
         node, fault = failed

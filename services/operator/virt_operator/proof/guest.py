@@ -33,6 +33,7 @@ class GuestStatus(msgspec.Struct, frozen=True, rename="camel"):
     """What the components have written."""
 
     phase: str = ""
+    node_name: str = ""
     conditions: list[Condition] = []
 
 

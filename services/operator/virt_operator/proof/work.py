@@ -2,20 +2,31 @@
 
 virt-controller: it gives the guest a phase and makes its pod, and takes both away when the guest is deleted. No
 scheduler takes the pod, so it costs no node anything, and no autoscaler a node.
+
+virt-handler: the guest runs on its node and ends. What is not the handler's is no fault: a node without room, an image
+that is still pulled, a refusal by somebody else's policy. The devices of the suite on the node are the handler's.
 """
 
 from __future__ import annotations
 
+from typing import Any
+
+from virt_core.conventions.devices import KVM, TUN
 from virt_core.kube.client import KubeClient
 from virt_core.objects.meta import ObjectReference
 
-from virt_operator.proof.guest import Refused, body_of, created, delete
+from virt_operator.proof.guest import Guest, Refused, body_of, created, delete
 from virt_operator.suite.observed import Fault, Outcome
 
 RECONCILES = "reconciles"
 """Name of virt-controller's probe."""
 
+GUEST = "guest"
+"""Name of virt-handler's probe."""
+
 _NO_SCHEDULER = "kubevirt-upgrade-probe"
+_SCHEDULED_WITHIN = 6.0  # seconds; devices of a handler that has just started are announced within two
+_ENDED = ("Failed", "Succeeded")
 
 
 async def controller_outcome(client: KubeClient, owner: ObjectReference, limit: float) -> Outcome:
@@ -36,3 +47,61 @@ async def controller_outcome(client: KubeClient, owner: ObjectReference, limit: 
     except Refused as error:
         return Outcome(skipped=f"the API server refuses the guest with which it would be probed: {error}")
     return Outcome()
+
+
+async def handler_outcome(
+    client: KubeClient, owner: ObjectReference, node: str, limit: float, *, scheduled_within: float = _SCHEDULED_WITHIN
+) -> Outcome:
+    """Whether a guest runs on the node and ends; the handler has `limit` seconds for each.
+
+    Raises:
+        KubeError, TimeoutError: a request has failed.
+    """
+    body = body_of(owner, {"affinity": on_node(node), "tolerations": [{"operator": "Exists"}]})
+    name = f"VirtualMachineInstance {owner.namespace}/{body['metadata']['name']}"
+    try:
+        async with created(client, body) as life:
+            if not await life.reaches(
+                lambda guest: guest is not None and guest.status.node_name != "", scheduled_within
+            ):
+                return _not_started(name, life.guest, scheduled_within)
+            await life.reaches(lambda guest: guest is None or guest.status.phase in ("Running", *_ENDED), limit)
+            guest = life.guest
+            if guest is None or guest.status.phase != "Running":
+                return _not_started(name, guest, limit)
+            await delete(client, owner.namespace, body["metadata"]["name"])
+            if not await life.reaches(lambda guest: guest is None, limit):
+                return Outcome(Fault(GUEST, f"{name} is still there {limit:.0f} s after its deletion"))
+    except Refused as error:
+        return Outcome(skipped=f"the API server refuses the guest: {error}")
+    return Outcome()
+
+
+def on_node(node: str) -> dict[str, Any]:
+    """The affinity of a guest that runs on this node or nowhere."""
+    term = {"matchFields": [{"key": "metadata.name", "operator": "In", "values": [node]}]}
+    return {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": [term]}}}
+
+
+def _has_node(guest: Guest | None) -> bool:
+    return guest is not None and guest.status.node_name != ""
+
+
+def _not_started(name: str, guest: Guest | None, seconds: float) -> Outcome:
+    """Whose fault it is. A pod that is ready waits for nobody but the handler."""
+    if guest is None:
+        return Outcome(skipped=f"somebody has deleted {name}")
+    status = guest.status
+    why = "; ".join(
+        condition.message
+        for condition in status.conditions
+        if condition.type in ("PodScheduled", "Synchronized") and condition.status == "False" and condition.message
+    )
+    details = f": {why}" if why else ""
+    if status.phase in _ENDED:
+        return Outcome(Fault(GUEST, f"{name} is {status.phase}{details}"))
+    if status.phase == "Scheduled":
+        return Outcome(Fault(GUEST, f"{name} does not run {seconds:.0f} s after it was scheduled{details}"))
+    if KVM in why or TUN in why:
+        return Outcome(Fault(GUEST, f"the pod of {name} finds no device of the node{details}"))
+    return Outcome(skipped=f"the pod of the guest has not started within {seconds:.0f} s{details}")

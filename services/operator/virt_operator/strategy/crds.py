@@ -182,6 +182,10 @@ def _upgrade_strategy() -> Schema:
         "waveSize": size,
         "pauseBetweenWaves": {"type": "string", "description": "For example 30s or 1h0m0s. Default: 0s."},
         "paused": {"type": "boolean", "description": "No further wave or component begins."},
+        "probeGuest": {
+            "type": "boolean",
+            "description": "A guest starts and ends on each node of a wave, to prove its new handler. Default: true.",
+        },
     }
     return {
         **kept_whole(),

@@ -110,7 +110,8 @@ class Prove:
 
 @dataclass(frozen=True, slots=True)
 class ProveWork:
-    """Have a pod of virt-controller that leads reconcile a guest of the suite's own, which is deleted again."""
+    """Have a pod of virt-controller that leads reconcile a guest of the suite's own, or a virt-handler run one. It is
+    deleted again."""
 
     pod: SuitePod
     uid: str

@@ -15,7 +15,7 @@ from virt_core.objects.duration import parse_duration
 
 FIELD = "upgradeStrategy"
 PAUSED = f"spec.{FIELD}.paused"
-_FIELDS = ("canary", "waveSize", "pauseBetweenWaves", "paused")
+_FIELDS = ("canary", "waveSize", "pauseBetweenWaves", "paused", "probeGuest")
 _WHOLE = 100  # percent
 
 
@@ -39,6 +39,9 @@ class Pace:
 
     paused: bool = False
     """Whether nothing further begins."""
+
+    probe_guest: bool = True
+    """Whether a guest starts and ends on each node of a wave, to prove its new handler."""
 
     def size(self, number: int, nodes: int) -> int:
         """How many nodes the wave of that number has, of so many in the cluster. The first is number 1."""
@@ -69,7 +72,14 @@ def pace_of(spec: Mapping[str, Any]) -> Pace:
                 f"spec.{FIELD}.{name}: {strategy[name]!r} is not supported by this release, use {', '.join(_FIELDS)}"
             )
     nodes, percent = _wave_size(strategy.get("waveSize"))
-    return Pace(_canary(strategy.get("canary")), nodes, percent, _pause(strategy), _paused(strategy.get("paused")))
+    return Pace(
+        _canary(strategy.get("canary")),
+        nodes,
+        percent,
+        _pause(strategy),
+        _switch(PAUSED, strategy.get("paused"), DEFAULT.paused),
+        _switch(f"spec.{FIELD}.probeGuest", strategy.get("probeGuest"), DEFAULT.probe_guest),
+    )
 
 
 def _canary(value: Any) -> int:
@@ -107,10 +117,12 @@ def _pause(strategy: Mapping[str, Any]) -> timedelta:
     return parsed
 
 
-def _paused(value: Any) -> bool:
-    if value is not None and not isinstance(value, bool):
-        raise RefusedUpgradeStrategy(f"{PAUSED}: {value!r} is not true or false")
-    return bool(value)
+def _switch(path: str, value: Any, default: bool) -> bool:
+    if value is None:
+        return default
+    if not isinstance(value, bool):
+        raise RefusedUpgradeStrategy(f"{path}: {value!r} is not true or false")
+    return value
 
 
 def _is_number(value: Any) -> TypeGuard[int]:
