@@ -32,6 +32,9 @@ class Kubelets:
 
     server: FakeApiServer
     pods_made: int = 0
+    began: datetime = _BEGAN
+    """Before the first pod was made: each pod is a second younger than the one before."""
+
     leader: str = ""
     """The pod that holds virt-controller's Lease."""
 
@@ -101,7 +104,7 @@ class Kubelets:
         """A pod of the workload's template that has this mark."""
         self.pods_made += 1
         name = f"{component}-{self.pods_made}"
-        made = rfc3339(_BEGAN + timedelta(seconds=self.pods_made))
+        made = rfc3339(self.began + timedelta(seconds=self.pods_made))
         meta = {"name": name, "labels": {labels.APP: component}, "creationTimestamp": made}
         containers = [{"image": f"{component}:{tag}"}]
         body: Body = {

@@ -10,7 +10,7 @@ from dataclasses import replace
 
 from virt_core.conventions import components
 
-from virt_operator.change import renewals, rollout
+from virt_operator.change import latecomers, renewals, rollout
 from virt_operator.change.objects import Gate, ObjectState, brought
 from virt_operator.change.orphans import orphans
 from virt_operator.change.replicas import proven
@@ -155,8 +155,9 @@ def _replaced(situation: Situation, states: Iterable[ObjectState]) -> Progress:
             continue
         if situation.is_proven:
             found = found.and_then(waves(situation, state))
-        elif state.unready is not None:
-            found = found.and_then(Progress(tuple(_next_pods(situation, state))))
+        else:
+            deletions = _next_pods(situation, state) if state.unready is not None else []
+            found = found.and_then(Progress(tuple(deletions))).and_then(latecomers.proofs(situation, state))
         template_hash = rollout.template_hash_of(state.body)
         left = rollout.left_for_later(state.ref.name, situation.observed, template_hash)
         found = found.and_then(Progress(later=tuple(WaitFor(str(state.ref), why) for why in left)))

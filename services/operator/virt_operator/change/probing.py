@@ -1,4 +1,5 @@
-"""When a new pod is probed, and when it has failed. Pure; called by waves.py, replicas.py and leading.py.
+"""When a new pod is probed, and when it has failed. Pure; called by waves.py, replicas.py, leading.py and
+latecomers.py.
 
 A pod is probed once it is ready, once. Only a failed attempt is repeated, for a limited time: right after its start a
 pod may not have connected to everything yet.
@@ -41,8 +42,11 @@ class Proof:
     """When to look again."""
 
 
-def proof_of(situation: Situation, pod: PodObject, since: str, excused: frozenset[str] = frozenset()) -> Proof:
-    """The proof of a new pod that was awaited `since`, in RFC 3339; the launchers of `excused` guests do not count."""
+def proof_of(
+    situation: Situation, pod: PodObject, since: str, excused: frozenset[str] = frozenset(), *, lenient: bool = False
+) -> Proof:
+    """The proof of a new pod that was awaited `since`, in RFC 3339; the launchers of `excused` guests do not count.
+    With `lenient`, or on a way back, its release may lack probes."""
     if not pod.ready:
         trouble = rollout.trouble([pod])
         return late(situation, since, f"pod {pod.metadata.name} is not ready{trouble}")
@@ -50,7 +54,8 @@ def proof_of(situation: Situation, pod: PodObject, since: str, excused: frozense
     if found is None:
         return Proof(f"pod {pod.metadata.name} has ended")
     release, level = situation.strategy.release, situation.strategy.feature_level
-    action = Prove(found, pod.metadata.uid, release, level, lenient=situation.backward, excused=excused)
+    lenient = lenient or situation.backward
+    action = Prove(found, pod.metadata.uid, release, level, lenient=lenient, excused=excused)
     return _next_attempt(situation.observed.now, action, situation.observed.probes.get(pod.metadata.uid))
 
 
