@@ -10,7 +10,7 @@ from types import MappingProxyType
 from typing import Any
 
 import pytest
-from virt_core.conventions.devices import TUN
+from virt_core.conventions.devices import KVM, TUN
 from virt_core.conventions.labels import UPGRADE_PROBE
 from virt_core.kube.client import KubeClient
 from virt_core.kube.reflector import Reflector
@@ -113,6 +113,7 @@ def because(kind: str, message: str) -> dict[str, Any]:
         ({"phase": "Scheduled", "nodeName": "node1"}, "does not run 0 s after it was scheduled"),
         ({"phase": "Failed", "nodeName": "node1"}, "is Failed"),
         ({"phase": "Scheduling", **because("PodScheduled", f"Insufficient {TUN}")}, "finds no device of the node"),
+        ({"phase": "Scheduling", **because("PodScheduled", f"Insufficient {KVM}")}, None),
         ({"phase": "Scheduling", **because("PodScheduled", "Insufficient memory")}, None),
         ({"phase": "Scheduling", "nodeName": "node1", **because("Synchronized", "image x cannot be pulled")}, None),
         ({}, None),

@@ -28,7 +28,9 @@ def reconciles(situation: Situation, state: ObjectState, new: list[PodObject]) -
     answered = [pod for pod in new if has_answered(observed, pod)]
     if not answered or any(has_reconciled(observed, pod) for pod in new):
         skipped = [observed.works[pod.metadata.uid].skipped for pod in new if has_reconciled(observed, pod)]
-        return Progress(later=tuple(WaitFor(ref, f"does it reconcile? {why}") for why in skipped if why))
+        return Progress(
+            later=tuple(WaitFor(ref, f"whether it reconciles is not proven: {why}") for why in skipped if why)
+        )
     leader = next((pod for pod in answered if pod.metadata.name == observed.controller_leader), None)
     proof = work_of(situation, leader) if leader is not None else _leads(observed, answered)
     if proof.fault is not None:

@@ -4,7 +4,7 @@ virt-controller: it gives the guest a phase and makes its pod, and takes both aw
 scheduler takes the pod, so it costs no node anything, and no autoscaler a node.
 
 virt-handler: the guest runs on its node and ends. What is not the handler's is no fault: a node without room, an image
-that is still pulled, a refusal by somebody else's policy. The devices of the suite on the node are the handler's.
+that is still pulled, a refusal by somebody else's policy, a node without KVM. The device for tun is the handler's.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ GUEST = "guest"
 """Name of virt-handler's probe."""
 
 _NO_SCHEDULER = "kubevirt-upgrade-probe"
-_SCHEDULED_WITHIN = 6.0  # seconds; devices of a handler that has just started are announced within two
+_SCHEDULED_WITHIN = 6.0  # seconds; longer if the kubelet has not reported the new handler's devices yet
 _ENDED = ("Failed", "Succeeded")
 
 
@@ -61,9 +61,10 @@ async def handler_outcome(
     name = f"VirtualMachineInstance {owner.namespace}/{body['metadata']['name']}"
     try:
         async with created(client, body) as life:
-            if not await life.reaches(
-                lambda guest: guest is not None and guest.status.node_name != "", scheduled_within
-            ):
+            scheduled = await life.reaches(_has_node, scheduled_within)
+            if not scheduled and _lacks_device(life.guest):
+                scheduled = await life.reaches(_has_node, limit)
+            if not scheduled:
                 return _not_started(name, life.guest, scheduled_within)
             await life.reaches(lambda guest: guest is None or guest.status.phase in ("Running", *_ENDED), limit)
             guest = life.guest
@@ -87,21 +88,30 @@ def _has_node(guest: Guest | None) -> bool:
     return guest is not None and guest.status.node_name != ""
 
 
+def _lacks_device(guest: Guest | None) -> bool:
+    why = _reasons(guest) if guest is not None else ""
+    return KVM in why or TUN in why
+
+
+def _reasons(guest: Guest) -> str:
+    """Why its pod does not start, as far as virt-controller knows."""
+    return "; ".join(
+        condition.message
+        for condition in guest.status.conditions
+        if condition.type in ("PodScheduled", "Synchronized") and condition.status == "False" and condition.message
+    )
+
+
 def _not_started(name: str, guest: Guest | None, seconds: float) -> Outcome:
     """Whose fault it is. A pod that is ready waits for nobody but the handler."""
     if guest is None:
         return Outcome(skipped=f"somebody has deleted {name}")
-    status = guest.status
-    why = "; ".join(
-        condition.message
-        for condition in status.conditions
-        if condition.type in ("PodScheduled", "Synchronized") and condition.status == "False" and condition.message
-    )
+    status, why = guest.status, _reasons(guest)
     details = f": {why}" if why else ""
     if status.phase in _ENDED:
         return Outcome(Fault(GUEST, f"{name} is {status.phase}{details}"))
     if status.phase == "Scheduled":
         return Outcome(Fault(GUEST, f"{name} does not run {seconds:.0f} s after it was scheduled{details}"))
-    if KVM in why or TUN in why:
+    if TUN in why:
         return Outcome(Fault(GUEST, f"the pod of {name} finds no device of the node{details}"))
     return Outcome(skipped=f"the pod of the guest has not started within {seconds:.0f} s{details}")
