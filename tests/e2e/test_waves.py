@@ -7,6 +7,8 @@ The next releases with a fault (tests/next_release/faults.py) are built by the t
 from __future__ import annotations
 
 import json
+import os
+import signal
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,6 +19,7 @@ import pytest
 from tests.e2e.builds import NEXT, TODAY, by_manifest, condition, faulty, pull, reached, suite
 from tests.e2e.cluster import NAMESPACE, get, kubectl, nodes, until
 from tests.e2e.guests import manifest, observed, running, undisturbed
+from tests.e2e.killing import victims
 from tests.e2e.watching import History, watching
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("back_to_today")]
@@ -111,6 +114,24 @@ def test_a_paused_update_waits_after_its_wave_until_it_is_continued() -> None:
         time.sleep(20)
         assert upgrade()["wave"]["number"] == 1
     reached(NEXT)
+
+
+def test_a_launcher_that_hangs_before_its_wave_is_named_and_does_not_stop_the_update() -> None:
+    pull(NEXT)
+    first = min(nodes())
+    with running(manifest("hangs", node=first), manifest("works", node=first)) as guests, watching() as history:
+        (victim,) = victims("launcher", guests[:1])
+        os.kill(victim.pid, signal.SIGSTOP)
+        try:
+            by_manifest(NEXT)
+            reached(NEXT)
+        finally:
+            os.kill(victim.pid, signal.SIGCONT)
+    seen = [change.body.get("status", {}) for change in history.changes if change.kind == "KubeVirt"]
+    waves = [wave for status in seen if (wave := status.get("upgrade", {}).get("wave"))]
+    assert {guest["object"] for wave in waves for guest in wave["silent"]} == {"default/hangs"}
+    messages = [condition["message"] for status in seen for condition in status.get("conditions", ())]
+    assert any("VirtualMachineInstance default/hangs: its launcher did not answer before" in text for text in messages)
 
 
 def _images(pod: Any) -> list[str]:
