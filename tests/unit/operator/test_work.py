@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 from virt_core.conventions.devices import KVM, TUN
-from virt_core.conventions.labels import UPGRADE_PROBE
+from virt_core.conventions.labels import CREATED_BY, UPGRADE_PROBE
 from virt_core.kube.client import KubeClient
 from virt_core.kube.reflector import Reflector
-from virt_core.kube.resource import VIRTUAL_MACHINE_INSTANCES
+from virt_core.kube.resource import PODS, VIRTUAL_MACHINE_INSTANCES
 from virt_core.objects.kubevirt import Configuration
 from virt_core.objects.meta import ObjectReference
 from virt_core.testing.api_server import FakeApiServer
@@ -54,7 +54,7 @@ def guests(server: FakeApiServer) -> list[Any]:
 async def controller(
     server: FakeApiServer, client: KubeClient, status: Mapping[str, Any] = SCHEDULING, *, ends: bool = True
 ) -> AsyncIterator[None]:
-    """Gives each guest a status and a finalizer, which it removes when the guest is deleted."""
+    """Makes a pod for each guest, gives it a status and a finalizer, and removes that when the guest is deleted."""
 
     def reconcile(key: tuple[str, str]) -> None:
         path, guest = VIRTUAL_MACHINE_INSTANCES.path(*key), watch.get(key)
@@ -63,7 +63,9 @@ async def controller(
         if guest.metadata.deletion_timestamp is not None:
             if ends and guest.metadata.finalizers:
                 server.patch(path, {"metadata": {"finalizers": None}})
-        elif not guest.status.phase:
+        elif FINALIZER not in guest.metadata.finalizers:
+            meta = {"name": f"pod-of-{key[1]}", "labels": {CREATED_BY: guest.metadata.uid}}
+            server.put(PODS.path(key[0]), {"metadata": meta})
             server.patch(path, {"metadata": {"finalizers": [FINALIZER]}, "status": dict(status)})
 
     watch: Reflector[Guest] = Reflector(client, VIRTUAL_MACHINE_INSTANCES, Guest, reconcile)
@@ -86,15 +88,22 @@ async def test_a_controller_that_reconciles_passes_and_nothing_is_left(
 async def test_a_controller_that_does_nothing_is_named_and_nothing_is_left(
     server: FakeApiServer, client: KubeClient
 ) -> None:
+    def admit(_place: Place, body: Any) -> None:
+        body["status"] = {"phase": "Pending", "conditions": [{"type": "Ready", "status": "False"}]}  # by virt-api
+
+    server.admit = admit
     fault = (await controller_outcome(client, OWNER, SHORT)).fault
-    assert fault is not None and fault.probe == "reconciles" and "has no phase after 0 s" in fault.message
+    assert fault is not None and fault.probe == "reconciles" and "has no launcher pod after 0 s" in fault.message
     assert guests(server) == []
 
 
-async def test_a_controller_that_does_not_end_the_guest_fails(server: FakeApiServer, client: KubeClient) -> None:
-    async with controller(server, client, ends=False):
-        fault = (await controller_outcome(client, OWNER, 1.0)).fault
-    assert fault is not None and "is still there 1 s after its deletion" in fault.message
+async def test_a_controller_whose_pod_is_refused_has_reconciled(server: FakeApiServer, client: KubeClient) -> None:
+    def admit(place: Place, body: Any) -> None:
+        if place == PLACE:
+            body["status"] = because("Synchronized", "exceeded quota")
+
+    server.admit = admit
+    assert await controller_outcome(client, OWNER, LIMIT) == Outcome()
 
 
 async def test_a_handler_that_runs_the_guest_and_ends_it_passes(server: FakeApiServer, client: KubeClient) -> None:
@@ -129,6 +138,12 @@ async def test_a_guest_that_does_not_run_counts_only_if_it_waits_for_the_handler
     else:
         assert outcome.fault is not None and outcome.fault.probe == "guest" and fault in outcome.fault.message
     assert [guest for guest in guests(server) if "deletionTimestamp" not in guest["metadata"]] == []
+
+
+async def test_a_handler_that_does_not_end_the_guest_fails(server: FakeApiServer, client: KubeClient) -> None:
+    async with controller(server, client, {"phase": "Running", "nodeName": "node1"}, ends=False):
+        fault = (await handler_outcome(client, OWNER, "node1", 1.0)).fault
+    assert fault is not None and "is still there 1 s after its deletion" in fault.message
 
 
 async def test_a_guest_that_is_refused_is_no_fault_and_the_reason_is_kept(

@@ -10,18 +10,19 @@ import asyncio
 import uuid
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
-from virt_core.conventions.labels import UPGRADE_PROBE
+from virt_core.conventions.labels import CREATED_BY, UPGRADE_PROBE
 from virt_core.kube.client import KubeClient
 from virt_core.kube.errors import KubeError, NotFound
-from virt_core.kube.reflector import Reflector
-from virt_core.kube.resource import VIRTUAL_MACHINE_INSTANCES
-from virt_core.objects.meta import Condition, ObjectMeta, ObjectReference
+from virt_core.kube.reflector import HasMetadata, Reflector
+from virt_core.kube.resource import PODS, VIRTUAL_MACHINE_INSTANCES, Resource
+from virt_core.objects.meta import Condition, ObjectMeta, ObjectReference, PartialObject
 
 from virt_operator.strategy.ref import Body
 
+T = TypeVar("T", bound=HasMetadata)
 _SYNCED_WITHIN = 10.0  # seconds
 
 
@@ -45,22 +46,28 @@ class Guest(msgspec.Struct, frozen=True, rename="camel"):
 
 
 class Life:
-    """The guest as the API server shows it; None before it is there and when it is gone."""
+    """The guest and its launcher pod as the API server shows them."""
 
-    def __init__(self, reflector: Reflector[Guest], changed: asyncio.Event) -> None:
-        self._reflector = reflector
+    def __init__(self, guests: Reflector[Guest], pods: Reflector[PartialObject], changed: asyncio.Event) -> None:
+        self._guests = guests
+        self._pods = pods
         self._changed = changed
 
     @property
     def guest(self) -> Guest | None:
-        """The guest now."""
-        return next(iter(self._reflector), None)
+        """The guest now; None when it is gone."""
+        return next(iter(self._guests), None)
 
-    async def reaches(self, state: Callable[[Guest | None], bool], seconds: float) -> bool:
-        """Whether the guest reaches that state in time."""
+    @property
+    def has_pod(self) -> bool:
+        """Whether virt-controller has made its pod."""
+        return any(True for _ in self._pods)
+
+    async def reaches(self, state: Callable[[Life], bool], seconds: float) -> bool:
+        """Whether it reaches that state in time."""
         try:
             async with asyncio.timeout(seconds):
-                while not state(self.guest):
+                while not state(self):
                     self._changed.clear()
                     await self._changed.wait()
         except TimeoutError:
@@ -93,29 +100,33 @@ async def created(client: KubeClient, body: Body) -> AsyncIterator[Life]:
     """
     namespace, name = body["metadata"]["namespace"], body["metadata"]["name"]
     changed = asyncio.Event()
-    reflector = Reflector(
-        client,
-        VIRTUAL_MACHINE_INSTANCES,
-        Guest,
-        lambda _: changed.set(),
-        namespace=namespace,
-        fields=f"metadata.name={name}",
-    )
-    watching = asyncio.create_task(reflector.run(), name=f"watch of {name}")
+
+    def followed(resource: Resource, kind: type[T], labels: str = "", fields: str = "") -> Reflector[T]:
+        reflector = Reflector(
+            client, resource, kind, lambda _: changed.set(), namespace=namespace, labels=labels, fields=fields
+        )
+        watches.append(asyncio.create_task(reflector.run(), name=f"watch of {resource.plural} of {name}"))
+        return reflector
+
+    watches: list[asyncio.Task[None]] = []
     try:
+        guests = followed(VIRTUAL_MACHINE_INSTANCES, Guest, fields=f"metadata.name={name}")
         async with asyncio.timeout(_SYNCED_WITHIN):
-            await reflector.synced.wait()
+            await guests.synced.wait()
         try:
-            reflector.wrote(await client.create(VIRTUAL_MACHINE_INSTANCES, namespace, body))
+            answer = await client.create(VIRTUAL_MACHINE_INSTANCES, namespace, body)
         except KubeError as error:
             raise Refused(error.message) from error
+        guests.wrote(answer)
         try:
-            yield Life(reflector, changed)
+            selected = f"{CREATED_BY}={answer['metadata']['uid']}"
+            yield Life(guests, followed(PODS, PartialObject, labels=selected), changed)
         finally:
             await delete(client, namespace, name)
     finally:
-        watching.cancel()
-        await asyncio.gather(watching, return_exceptions=True)
+        for watch in watches:
+            watch.cancel()
+        await asyncio.gather(*watches, return_exceptions=True)
 
 
 async def delete(client: KubeClient, namespace: str, name: str) -> None:

@@ -1,7 +1,7 @@
 """Whether a new pod does the work of its component, shown with a guest of the suite's own. Called by prove.py.
 
-virt-controller: it gives the guest a phase and makes its pod, and takes both away when the guest is deleted. No
-scheduler takes the pod, so it costs no node anything, and no autoscaler a node.
+virt-controller: it makes the guest's pod. No scheduler takes it, so it costs no node anything, and no autoscaler a
+node. Kubernetes removes it with the guest.
 
 virt-handler: the guest runs on its node and ends. What is not the handler's is no fault: a node without room, an image
 that is still pulled, a refusal by somebody else's policy, a node without KVM. The device for tun is the handler's.
@@ -15,7 +15,7 @@ from virt_core.conventions.devices import KVM, TUN
 from virt_core.kube.client import KubeClient
 from virt_core.objects.meta import ObjectReference
 
-from virt_operator.proof.guest import Guest, Refused, body_of, created, delete
+from virt_operator.proof.guest import Guest, Life, Refused, body_of, created, delete
 from virt_operator.suite.observed import Fault, Outcome
 
 RECONCILES = "reconciles"
@@ -30,7 +30,7 @@ _ENDED = ("Failed", "Succeeded")
 
 
 async def controller_outcome(client: KubeClient, owner: ObjectReference, limit: float) -> Outcome:
-    """Whether the virt-controller that leads reconciles; it has `limit` seconds for the begin and for the end.
+    """Whether the virt-controller that leads reconciles; it has `limit` seconds.
 
     Raises:
         KubeError, TimeoutError: a request has failed.
@@ -39,14 +39,17 @@ async def controller_outcome(client: KubeClient, owner: ObjectReference, limit: 
     name = f"VirtualMachineInstance {owner.namespace}/{body['metadata']['name']}"
     try:
         async with created(client, body) as life:
-            if not await life.reaches(lambda guest: guest is not None and guest.status.phase != "", limit):
-                return Outcome(Fault(RECONCILES, f"{name} has no phase after {limit:.0f} s"))
-            await delete(client, owner.namespace, body["metadata"]["name"])
-            if not await life.reaches(lambda guest: guest is None, limit):
-                return Outcome(Fault(RECONCILES, f"{name} is still there {limit:.0f} s after its deletion"))
+            if not await life.reaches(_is_reconciled, limit):
+                return Outcome(Fault(RECONCILES, f"{name} has no launcher pod after {limit:.0f} s"))
     except Refused as error:
         return Outcome(skipped=f"the API server refuses the guest with which it would be probed: {error}")
     return Outcome()
+
+
+def _is_reconciled(life: Life) -> bool:
+    """By its pod, or by the reason why that is refused. The phase Pending is virt-api's."""
+    conditions = life.guest.status.conditions if life.guest is not None else []
+    return life.has_pod or any(condition.type == "Synchronized" for condition in conditions)
 
 
 async def handler_outcome(
@@ -66,12 +69,12 @@ async def handler_outcome(
                 scheduled = await life.reaches(_has_node, limit)
             if not scheduled:
                 return _not_started(name, life.guest, scheduled_within)
-            await life.reaches(lambda guest: guest is None or guest.status.phase in ("Running", *_ENDED), limit)
+            await life.reaches(_has_started, limit)
             guest = life.guest
             if guest is None or guest.status.phase != "Running":
                 return _not_started(name, guest, limit)
             await delete(client, owner.namespace, body["metadata"]["name"])
-            if not await life.reaches(lambda guest: guest is None, limit):
+            if not await life.reaches(lambda life: life.guest is None, limit):
                 return Outcome(Fault(GUEST, f"{name} is still there {limit:.0f} s after its deletion"))
     except Refused as error:
         return Outcome(skipped=f"the API server refuses the guest: {error}")
@@ -84,8 +87,12 @@ def on_node(node: str) -> dict[str, Any]:
     return {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": [term]}}}
 
 
-def _has_node(guest: Guest | None) -> bool:
-    return guest is not None and guest.status.node_name != ""
+def _has_node(life: Life) -> bool:
+    return life.guest is not None and life.guest.status.node_name != ""
+
+
+def _has_started(life: Life) -> bool:
+    return life.guest is None or life.guest.status.phase in ("Running", *_ENDED)
 
 
 def _lacks_device(guest: Guest | None) -> bool:
