@@ -21,7 +21,7 @@ from virt_core.rpc.peer import Peer
 from virt_core.rpc.port import listening as serving
 from virt_core.rpc.tls import Certificates
 from virt_core.vmi.instance import VirtualMachineInstance
-from virt_handler.machines.link import MachineLink
+from virt_handler.machines.link import Disconnected, MachineLink
 from virt_handler.machines.pod import ConnectLauncher
 from virt_handler.service.probes import ProbeService, contract
 
@@ -89,6 +89,22 @@ async def test_a_launcher_that_hangs_costs_its_deadline_and_is_named(make_vmi: M
         (machine,) = await machines(service({VMI_UID: Link()}, make_vmi(), deadline=0.2))  # type: ignore[dict-item]
         await peer.close()
     assert not machine.launcher_answered and machine.message
+
+
+async def test_all_launchers_of_a_full_node_are_asked_at_once(make_vmi: MakeVmi) -> None:
+    together = asyncio.Barrier(100)
+
+    class Link:
+        @asynccontextmanager
+        async def launcher(self) -> AsyncIterator[SimpleNamespace]:
+            await together.wait()
+            raise Disconnected("it hangs")
+            yield
+
+    vmis = [make_vmi(name=f"vm{number}", uid=f"uid-{number}") for number in range(100)]
+    links: dict[str, Any] = {vmi.metadata.uid: Link() for vmi in vmis}
+    async with asyncio.timeout(PATIENCE):
+        assert {machine.message for machine in await machines(service(links, *vmis))} == {"it hangs"}
 
 
 def call(folder: Path, port: int) -> tuple[Peer, Callable[..., Any]]:

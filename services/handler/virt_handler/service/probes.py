@@ -25,7 +25,7 @@ from virt_handler.machines.observe import pods_on_node
 from virt_handler.own_vmis import VmiCache
 
 _DEADLINE = 2.0  # seconds for a launcher's answer, which takes milliseconds
-_AT_ONCE = 20  # launchers
+_AT_ONCE = 110  # launchers, as many as a node has pods by default: those that hang must not delay the others
 
 LinkIn = Callable[[VirtualMachineInstance, str], MachineLink | None]
 """The link to a VMI's launcher in the pod with that UID."""
