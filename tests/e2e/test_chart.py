@@ -6,19 +6,18 @@ The suite that the other tests use is removed before, and installed again from i
 from __future__ import annotations
 
 import os
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from localcluster import clients
-from localcluster.settings import PROJECT_ROOT, Cluster
+from localcluster.settings import PROJECT_ROOT
 from virt_operator.packaging.chart import write_chart
 from virt_operator.packaging.manifest import write_manifests
 from virt_operator.strategy.settings import InstallSettings
 
 from tests.e2e.cluster import NAMESPACE, get, kubectl, until, wait
 from tests.e2e.guests import manifest, observed, running
+from tests.e2e.helm import helm
 
 pytestmark = pytest.mark.slow
 BLOCK = "BlockUninstallIfWorkloadsExist"
@@ -27,13 +26,6 @@ CLUSTER_SCOPED = (
     "validatingwebhookconfigurations,mutatingwebhookconfigurations,"
     "validatingadmissionpolicies,validatingadmissionpolicybindings"
 )
-
-
-def helm(*arguments: str | Path, check: bool = True) -> str:
-    command = [clients.ensure(clients.HELM, Cluster.load()), "--namespace", NAMESPACE, *arguments]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
-    assert (done.returncode == 0) is check, f"{arguments}: {done.stdout}{done.stderr}"
-    return done.stdout + done.stderr
 
 
 def short_names() -> list[str]:

@@ -22,8 +22,8 @@ from tests.e2e.claims import shared_claim
 from tests.e2e.cluster import NAMESPACE, ROOT, kubectl, nodes, until
 from tests.e2e.guest_shell import Shell
 from tests.e2e.guests import MAX_GAP, Guest, disk_manifest, image, manifest, observed, running, undisturbed
+from tests.e2e.helm import helm
 from tests.e2e.migrations import asked
-from tests.e2e.test_chart import helm
 from tests.e2e.travelling import Change, launcher_of, left_alone, set_workload_updates
 from tests.e2e.watching import watching
 

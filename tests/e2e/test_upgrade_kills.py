@@ -32,13 +32,14 @@ from tests.e2e.builds import (
     suite,
 )
 from tests.e2e.cluster import NAMESPACE, get, until, wait
-from tests.e2e.guests import MAX_GAP, Guest, manifest, observed, running, undisturbed
+from tests.e2e.guests import Guest, manifest, observed, running, undisturbed
 from tests.e2e.killing import COMPONENTS, victims
 from tests.e2e.travelling import Change, left_alone
 
 pytestmark = pytest.mark.usefixtures("back_to_today")
 
 LONGEST = 600.0  # seconds for one change
+BUSY_GAP = 5.0  # seconds between two ticks on a machine on which a whole node, or the API server, starts again
 STEPS = ("InstallStrategy", "Definitions", *COMPONENTS[:3], "Operator", "")
 """ "": as soon as the change is requested. A step that is over before anybody sees it counts as the next one."""
 
@@ -179,9 +180,9 @@ def deaths(number: int) -> None:
 
 
 def _undisturbed(ticks: Callable[[], object], guests: list[Guest], pids: dict[str, int], death: Death) -> None:
-    threading.Event().wait(2 * MAX_GAP)  # a gap must have had the time to show
+    threading.Event().wait(BUSY_GAP)  # a gap must have had the time to show
     try:
-        undisturbed(ticks(), guests, pids)  # type: ignore[arg-type]
+        undisturbed(ticks(), guests, pids, BUSY_GAP)  # type: ignore[arg-type]
     except AssertionError as error:
         raise AssertionError(f"after {death}: {error}") from error
 
