@@ -233,9 +233,7 @@ def _read(observer: str, guests: tuple[Guest, ...]) -> dict[str, Ticks]:
     return result
 
 
-def undisturbed(
-    seen: dict[str, Ticks], guests: list[Guest], pids: dict[str, int], max_gap: float = MAX_GAP
-) -> None:
+def undisturbed(seen: dict[str, Ticks], guests: list[Guest], pids: dict[str, int], max_gap: float = MAX_GAP) -> None:
     """Every guest ran all the time, in the same QEMU."""
     for guest in guests:
         tick = seen[guest.name]
