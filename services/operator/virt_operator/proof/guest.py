@@ -76,8 +76,8 @@ class Life:
 
 
 def body_of(owner: ObjectReference, spec: Mapping[str, Any]) -> Body:
-    """A guest of 64 MiB without disks, network and display."""
-    none = ("autoattachPodInterface", "autoattachGraphicsDevice", "autoattachMemBalloon", "autoattachSerialConsole")
+    """A guest of 64 MiB on the pod network, without disks and display."""
+    none = ("autoattachGraphicsDevice", "autoattachMemBalloon", "autoattachSerialConsole")
     domain = {"devices": dict.fromkeys(none, False), "resources": {"requests": {"memory": "64Mi"}}}
     owned = {"apiVersion": owner.api_version, "kind": owner.kind, "name": owner.name, "uid": owner.uid}
     meta = {"name": f"kubevirt-upgrade-probe-{uuid.uuid4().hex[:8]}", "labels": {UPGRADE_PROBE: ""}}
