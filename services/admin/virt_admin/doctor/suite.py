@@ -61,7 +61,7 @@ def _conditions(suite: Observed) -> Iterator[Finding]:
 
 
 def _change(suite: Observed) -> Iterator[Finding]:
-    change = suite.kubevirt.status.upgrade
+    change = suite.kubevirt.status.change
     if change is None:
         return
     if (stopped := change.stopped) is not None:

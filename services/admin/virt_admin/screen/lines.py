@@ -26,7 +26,7 @@ def _lines(summary: Summary) -> Iterator[str]:
     yield f"KubeVirt {summary.namespace}/{summary.name}: {summary.phase or 'no phase yet'}, {release}{target}"
     yield from (f"warning: {warning}" for warning in summary.warnings)
     yield from map(condition_line, summary.conditions)
-    if (change := summary.upgrade) is not None:
+    if (change := summary.upgrade) is not None and change.operation:
         versions = f" from {change.from_version}" if change.from_version else ""
         yield f"{change.operation}{versions} to {change.to_version}, since {change.started_at}"
         yield f"step {change.step or 'none yet'}, since {change.since}"

@@ -61,7 +61,7 @@ def _conditions(conditions: Iterable[Condition], now: datetime) -> Table:
 
 def _change(summary: Summary, now: datetime) -> list[Table | Text]:
     change = summary.upgrade
-    if change is None:
+    if change is None or not change.operation:
         return []
     head = f"{change.operation} to {change.to_version} for {age(change.started_at, now)}: step {change.step}"
     waits = [(wait.object, age(wait.since, now), wait.reason) for wait in change.waiting_for]

@@ -103,7 +103,7 @@ def summarize(observed: Observed) -> Summary:
     status, meta = kubevirt.status, kubevirt.metadata
     listed = [_component(observed, name) for name in (components.OPERATOR, *components.INSTALLED)]
     warnings = _warnings(observed)
-    clean = status.upgrade is None and not warnings and all(part.ready >= part.wanted for part in listed)
+    clean = status.change is None and not warnings and all(part.ready >= part.wanted for part in listed)
     return Summary(
         time=rfc3339(observed.now),
         namespace=meta.namespace,

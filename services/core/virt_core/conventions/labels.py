@@ -31,6 +31,9 @@ DOMAIN = "kubevirt.io/domain"
 RETRY_UPGRADE = "kubevirt.io/retry-upgrade"
 """Annotation of the KubeVirt object: another value tries an upgrade again that has stopped."""
 
+FINALIZE_UPGRADE = "kubevirt.io/finalize-upgrade"
+"""Annotation of the KubeVirt object: the release, or its tag, whose upgrade is to be finalized now."""
+
 OPERATOR = "operator.kubevirt.io"
 """On CRDs and all objects of the operator's manifest. They cannot be deleted while a KubeVirt object exists."""
 

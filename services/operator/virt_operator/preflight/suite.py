@@ -49,7 +49,7 @@ def judge_suite(cluster: Cluster, question: Question, what: str, nodes: int) -> 
     subject = Subject("KubeVirt", cluster.suite.metadata.namespace, cluster.suite.metadata.name)
     if question.refusal:
         yield blocking(subject, "SpecRefused", f"the target cannot be requested: {question.refusal}")
-    upgrade = cluster.suite.status.upgrade
+    upgrade = cluster.suite.status.change
     if cluster.suite.metadata.deletion_timestamp is not None:
         yield blocking(subject, "BeingRemoved", "is being deleted")
     elif upgrade is not None:
