@@ -11,13 +11,14 @@ from typing import Any
 
 import msgspec
 from virt_core.conventions.component_pod import TEMPLATE_HASH
-from virt_core.objects.kubevirt import KubeVirtStatus
+from virt_core.objects.kubevirt import KubeVirtStatus, Upgrade, WayBack
 from virt_core.objects.meta import ObjectMeta
 from virt_operator.certificates.issue import KeyPair, new_authority, new_leaf
 from virt_operator.certificates.plan import Leaf, leaf_of
 from virt_operator.certificates.rollover import read_authority, trust_data
 from virt_operator.certificates.rotation import DEFAULT
 from virt_operator.certificates.secret import AUTHORITY_SECRET, data_of
+from virt_operator.change.versions import is_older
 from virt_operator.settings import Settings
 from virt_operator.strategy import desired
 from virt_operator.strategy.desired import managed_labels
@@ -43,6 +44,15 @@ HELD = {
     )
     for namespace in ("kubevirt", "kube-system")
 }
+BACK = WayBack(
+    version=INSTALL.tag,
+    registry=INSTALL.registry,
+    release=OPERATOR.release,
+    level=1,
+    deployment_id=INSTALL.deployment_id,
+    since="2026-01-31T10:00:00Z",
+    hardware_at="2026-01-31T10:00:00Z",
+)
 API = Ref("Deployment", "kubevirt", "virt-api")
 CONTROLLER = Ref("Deployment", "kubevirt", "virt-controller")
 HANDLER = Ref("DaemonSet", "kubevirt", "virt-handler")
@@ -182,10 +192,19 @@ def own_deployment(settings: InstallSettings = INSTALL) -> OwnedObject:
 
 
 def expecting(observed: Observed, spec: dict[str, Any], release: str = OPERATOR.release) -> Observed:
-    """`observed` with another spec, its strategy printed by `release`, the operator being of that image already."""
+    """`observed` with another spec, its strategy printed by `release`, the operator being of that image already.
+    Towards a newer release the way back is recorded."""
     wanted = install_settings(spec, OPERATOR)
     suite = msgspec.structs.replace(observed.suite, spec=spec) if observed.suite is not None else None
+    if suite is not None and release != OPERATOR.release and not is_older(release, OPERATOR.release):
+        suite = recorded(suite)
     return replace(observed, suite=suite, owned={**observed.owned, **strategies(wanted, release=release)})
+
+
+def recorded(suite: SuiteObject) -> SuiteObject:
+    """`suite` with a way back to the release that is installed."""
+    status = msgspec.structs.replace(suite.status, upgrade=Upgrade(way_back=BACK, level=BACK.level))
+    return msgspec.structs.replace(suite, status=status)
 
 
 def settled_definitions(observed: Observed, tag: str) -> Observed:

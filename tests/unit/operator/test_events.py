@@ -29,6 +29,7 @@ from tests.unit.operator.suites import (
     installed,
     live,
     ready_status,
+    recorded,
     suite,
 )
 
@@ -62,7 +63,7 @@ def test_update_is_reported_with_both_versions() -> None:
     updating = status(steady(imageTag="v1.3.0"))
     assert event_of(READY, updating) == SuiteEvent("UpdateInProgress", "begun: v1.2.3 to v1.3.0")
     newer = installed(msgspec.structs.replace(INSTALL, tag="v1.3.0"))
-    newer = replace(newer, suite=suite({"imageTag": "v1.3.0"}, updating), operator=None)
+    newer = replace(newer, suite=recorded(suite({"imageTag": "v1.3.0"}, updating)), operator=None)
     assert event_of(updating, status(newer)) == SuiteEvent("AllComponentsReady", "done: v1.2.3 to v1.3.0")
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import random
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar, cast
@@ -75,6 +76,9 @@ class World:
     nodes: tuple[str, ...] = NODES
     kinds: tuple[str, ...] = ()
     """The only kinds of objects of each release, for the speed of a test; () stands for all."""
+
+    levels: Mapping[str, int] = field(default_factory=dict)
+    """Feature levels of releases."""
 
     dead: set[str] = field(default_factory=set)
     unready: set[str] = field(default_factory=set)
@@ -232,7 +236,7 @@ class World:
         for body in self._select(Place.parse(KINDS["Job"].path("kubevirt"))):
             if body.get("status"):
                 continue
-            made = config_map_of(body, self.kinds)
+            made = config_map_of(body, self.kinds, self.levels)
             self._remove_if_there(Ref("ConfigMap", "kubevirt", made["metadata"]["name"]))
             self.server.put(KINDS["ConfigMap"].path("kubevirt"), made)
             self._status(Ref("Job", "kubevirt", body["metadata"]["name"]), {"conditions": [_condition("Complete")]})

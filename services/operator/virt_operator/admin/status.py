@@ -33,7 +33,7 @@ def suite_message(kubevirt: Json) -> admin_pb2.Suite:
         conditions=[_condition(condition) for condition in _objects(status, "conditions")],
     )
     upgrade = _object(status, "upgrade")
-    if _text(upgrade, "operation"):
+    if upgrade and upgrade.get("operation") != "":
         suite.upgrade.CopyFrom(_operation(upgrade))
     return suite
 

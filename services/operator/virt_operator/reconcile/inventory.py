@@ -190,15 +190,16 @@ class Inventory:
 
     def _suite_changed(self, key: Key) -> None:
         """Ignore our own status writes: reconciling after them would defeat the back-off after a failure. But a plan
-        depends on the wave that has begun, and on the change that has stopped."""
+        depends on the wave that has begun, on the change that has stopped and on the way back."""
         suite = self._suites.get(key)
         if suite is None:
             self._seen.pop(key, None)
             self._changed()
             return
         meta, upgrade = suite.metadata, suite.status.upgrade
-        kept = (upgrade.wave, upgrade.stopped) if upgrade is not None else (None, None)
-        asked = (meta.generation, meta.annotations.get(labels.RETRY_UPGRADE), meta.deletion_timestamp, meta.finalizers)
+        kept = (upgrade.wave, upgrade.stopped, upgrade.way_back) if upgrade is not None else (None, None, None)
+        wishes = [meta.annotations.get(name) for name in (labels.RETRY_UPGRADE, labels.FINALIZE_UPGRADE)]
+        asked = (meta.generation, wishes, meta.deletion_timestamp, meta.finalizers)
         seen = (meta.uid, *asked, suite.status.phase, kept)
         if seen != self._seen.get(key):
             self._seen[key] = seen

@@ -182,10 +182,12 @@ def _upgrade_strategy() -> Schema:
         "waveSize": size,
         "pauseBetweenWaves": {"type": "string", "description": "For example 30s or 1h0m0s. Default: 0s."},
         "paused": {"type": "boolean", "description": "No further wave or component begins."},
+        "finalize": {"type": "string", "description": "Auto or Manual: by the annotation only. Default: Auto."},
+        "soak": {"type": "string", "description": "Without trouble before Auto finalizes. Default: 1h."},
     }
     return {
         **kept_whole(),
-        "description": "How virt-handler is replaced on the nodes in an upgrade. Not a field of KubeVirt's API.",
+        "description": "How an upgrade goes over the nodes, and when it is final. Not a field of KubeVirt's API.",
         "properties": properties,
     }
 
