@@ -8,74 +8,17 @@ from pathlib import Path
 
 import pytest
 from virt_core.conventions.labels import FINALIZE_UPGRADE
-from virt_core.kube.client import KubeClient
-from virt_core.objects.kubevirt import KubeVirtStatus, WayBack
-from virt_core.testing.api_server import FakeApiServer
-from virt_operator.reconcile.events import events_of
 from virt_operator.strategy.install_strategy import name_of
 from virt_operator.strategy.ref import Ref
 
+from .updates import LEVELS, NEW, NEWEST, OLD, back, condition, installed, passes, status, updated
 from .world import World
-
-OLD, NEW, NEWEST = "v1.2.3", "v1.3.0", "v1.3.1"
-LEVELS = {"v1.2.0": 1, OLD: 1, NEW: 2, NEWEST: 3}
-MOST_PASSES = 120
 
 
 @pytest.fixture
-async def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[World]:
-    """OLD is installed on two nodes."""
-    async with FakeApiServer.running() as server:
-        monkeypatch.setenv("KUBECONFIG", str(server.write_kubeconfig(tmp_path / "kubeconfig")))
-        async with KubeClient.connect("test") as client:
-            made = World(server, client, kinds=("Deployment", "DaemonSet"), levels=LEVELS)
-            made.create()
-            await passes(made)
-            assert status(made).observed_kube_virt_version == OLD
-            yield made
-
-
-def status(world: World) -> KubeVirtStatus:
-    assert world.suite is not None
-    return world.suite.status
-
-
-def back(world: World) -> WayBack:
-    found = status(world).way_back
-    assert found is not None
-    return found
-
-
-def condition(world: World, kind: str = "Finalized") -> tuple[str, str, str]:
-    found = [condition for condition in status(world).conditions if condition.type == kind]
-    return (found[0].status, found[0].reason, found[0].message) if found else ("", "", "")
-
-
-async def passes(world: World, *, dying: bool = False, most: int = MOST_PASSES) -> list[str]:
-    """Passes until nothing happens any more, but what is due much later; the events. `dying`: the operator restarts
-    after each pass, and every other one dies in the middle of it."""
-    quiet, events = 0, []
-    for number in range(most):
-        before, previous = world.server.store.version, status(world)
-        if dying:
-            await world.run_pass(number % 2)
-            world.act()
-        decided = await world.run_pass()
-        events += [event.reason for event in events_of(previous, status(world))]
-        world.act()
-        if world.server.store.version != before or decided.actions:
-            quiet = 0
-        elif not world.next_moment(decided):
-            quiet += 1
-        if quiet == 2:
-            break
-    return events
-
-
-async def updated(world: World, tag: str = NEW) -> None:
-    world.ask(imageTag=tag)
-    await passes(world)
-    assert status(world).observed_kube_virt_version == tag
+async def world(tmp_path: Path) -> AsyncIterator[World]:
+    async with installed(tmp_path) as made:
+        yield made
 
 
 async def test_what_is_installed_first_is_final(world: World) -> None:
@@ -103,20 +46,20 @@ async def test_the_way_back_is_recorded_before_any_component_is_touched(world: W
 
 
 async def test_it_stays_when_the_update_is_complete_and_the_old_strategy_with_it(world: World) -> None:
-    installed = status(world).observed_deployment_id
+    before = status(world).observed_deployment_id
     await updated(world)
     found = back(world)
-    assert found.proven_at and found.deployment_id == installed
+    assert found.proven_at and found.deployment_id == before
     assert status(world).change is None and status(world).level == 1 and not status(world).may_use(2)
     state, reason, message = condition(world)
     assert (state, reason) == ("False", "Soaking")
     assert f"a roll back to {OLD} is open: {NEW} is finalized at " in message
     assert f"kubectl -n kubevirt annotate kv kubevirt --overwrite {FINALIZE_UPGRADE}={NEW}" in message
-    assert Ref("ConfigMap", "kubevirt", name_of(installed)) in world.owned
+    assert Ref("ConfigMap", "kubevirt", name_of(before)) in world.owned
 
 
 async def test_after_the_soak_it_is_finalized_and_the_level_rises(world: World) -> None:
-    installed = status(world).observed_deployment_id
+    before = status(world).observed_deployment_id
     await updated(world)
     world.offset += timedelta(minutes=40)
     assert await passes(world) == [] and condition(world)[1] == "Soaking"
@@ -124,7 +67,7 @@ async def test_after_the_soak_it_is_finalized_and_the_level_rises(world: World) 
     assert await passes(world) == ["Finalized"]
     assert status(world).way_back is None and status(world).level == 2 and status(world).may_use(2)
     assert condition(world)[:2] == ("True", "Finalized")
-    assert Ref("ConfigMap", "kubevirt", name_of(installed)) not in world.owned
+    assert Ref("ConfigMap", "kubevirt", name_of(before)) not in world.owned
     assert await passes(world, dying=True) == [] and status(world).level == 2
 
 

@@ -7,7 +7,6 @@ late; a write that fails or a process that dies between two actions leaves whate
 
 from __future__ import annotations
 
-import json
 import random
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -31,15 +30,16 @@ from virt_operator.certificates.rotation import DEFAULT
 from virt_operator.certificates.secret import AUTHORITY_SECRET
 from virt_operator.change.plan import plan
 from virt_operator.reconcile.availability import outages, since
-from virt_operator.reconcile.execute import Executor
 from virt_operator.reconcile.inventory import Inventory
 from virt_operator.reconcile.repaired import Repaired
 from virt_operator.reconcile.status import status_of
 from virt_operator.settings import Settings
+from virt_operator.strategy.hardware_job import APP as HARDWARE_APP
 from virt_operator.strategy.operator_objects import operator_objects
 from virt_operator.strategy.ref import KINDS, MANAGED_BY_OPERATOR, Body, Ref
 from virt_operator.strategy.settings import InstallSettings
 from virt_operator.suite.actions import Action
+from virt_operator.suite.hypervisor import Hypervisor
 from virt_operator.suite.lost_status import recovered
 from virt_operator.suite.observed import (
     Comparison,
@@ -52,9 +52,10 @@ from virt_operator.suite.observed import (
 )
 from virt_operator.suite.plan import Plan
 
+from .launchers import Launchers, ReadingExecutor
 from .probed_handlers import ProbedHandlers
 from .releases import config_map_of, release_of
-from .strangers import edit
+from .strangers import drift
 from .suites import HELD, INSTALL, OPERATOR
 
 _T = TypeVar("_T")
@@ -89,6 +90,7 @@ class World:
 
     offset: timedelta = timedelta(0)
     probes: ProbedHandlers = field(default_factory=ProbedHandlers)
+    launchers: Launchers = field(default_factory=Launchers)
     comparisons: dict[Ref, Comparison] = field(default_factory=dict)
     repairs: Repaired = field(init=False)
     outages_since: dict[str, datetime] = field(default_factory=dict)
@@ -106,7 +108,8 @@ class World:
         self._put_operator(INSTALL)
         self.server.fault = self._fault
         # The executor knows this one as its inventory.
-        self.executor = Executor(self.client, cast(Inventory, self), self.authority, self.probes, "kubevirt")
+        self.executor = ReadingExecutor(self.client, cast(Inventory, self), self.authority, self.probes, "kubevirt")
+        self.executor.launchers, self.executor.pods = self.launchers, self.server
 
     def _fault(self, method: str, place: Place) -> None:
         if method == "DELETE" and place.name == FOREIGN:
@@ -125,6 +128,9 @@ class World:
 
     def probed(self, uid: str, began: datetime, fault: Fault | None) -> None:
         self.probes.probed(uid, self.now, fault)
+
+    def printed(self, uid: str, records: Mapping[str, Hypervisor | str]) -> None:
+        self.launchers.by_uid[uid] = records
 
     # What the operator sees.
 
@@ -157,10 +163,15 @@ class World:
 
     @property
     def handlers(self) -> tuple[PodObject, ...]:
+        return tuple(pod for pod in self.pods if pod.metadata.labels.get(labels.APP) == "virt-handler")
+
+    @property
+    def pods(self) -> tuple[PodObject, ...]:
+        """Of handlers and Jobs."""
         return tuple(_decoded(body, PodObject) for body in self._select(HANDLERS))
 
     def observe(self) -> Observed:
-        owned, pods, suite = self.owned, self.handlers, self.suite
+        owned, pods, suite = self.owned, self.pods, self.suite
         self.comparisons = {ref: comparison for ref, comparison in self.comparisons.items() if ref in owned}
         for ref in set(self.repairs.by_ref) - owned.keys():
             self.repairs.gone(ref)
@@ -180,6 +191,7 @@ class World:
             compared=self.comparisons,
             repairs=self.repairs.by_ref,
             probes=self.probes.by_uid,
+            records=self.launchers.by_uid,
         )
         self.outages_since = since(self.outages_since, outages(observed), observed.now)
         return replace(observed, outages_since=self.outages_since)
@@ -215,6 +227,7 @@ class World:
         if (registry, tag) != (self.operator.registry, self.operator.tag):
             self.operator = replace(self.operator, registry=registry, tag=tag, release=release_of(tag))
             self.comparisons, self.probes.by_uid, self.repairs = {}, {}, Repaired(lambda: self.now)
+            self.launchers.by_uid = {}
 
     # Everybody else.
 
@@ -233,8 +246,10 @@ class World:
         self._daemon_set()
 
     def _print_strategies(self) -> None:
-        for body in self._select(Place.parse(KINDS["Job"].path("kubevirt"))):
-            if body.get("status"):
+        jobs = self._select(Place.parse(KINDS["Job"].path("kubevirt")))
+        self.launchers.run(self.server, jobs, self._select(HANDLERS))
+        for body in jobs:
+            if body.get("status") or body["metadata"]["labels"].get(labels.APP) == HARDWARE_APP:
                 continue
             made = config_map_of(body, self.kinds, self.levels)
             self._remove_if_there(Ref("ConfigMap", "kubevirt", made["metadata"]["name"]))
@@ -321,25 +336,7 @@ class World:
     def drift(self, seeds: list[int]) -> None:
         """Strangers delete objects of the suite, or change, remove or add something at any depth of them."""
         for seed in seeds:
-            self._drift(random.Random(seed))
-
-    def _drift(self, chance: random.Random) -> None:
-        spared = ("ConfigMap", "Job", "ServiceAccount")
-        refs = sorted(ref for ref in self.owned if ref.kind not in spared and ref.name != FOREIGN)
-        if not refs:
-            return
-        ref = chance.choice(refs)
-        place = _of(ref)
-        if chance.random() < 0.3 and ref.kind != "CustomResourceDefinition":
-            self._remove_if_there(ref)
-            return
-        body = json.loads(json.dumps(self.server.store.get(place)))
-        parts = [key for key in body if key not in ("metadata", "status", "kind", "apiVersion", "type")]
-        if parts:
-            edit(chance, body, chance.choice(parts), definition=ref.kind == "CustomResourceDefinition")
-            operations = [{"op": "add", "path": f"/{key}", "value": body[key]} for key in parts if key in body]
-            operations += [{"op": "remove", "path": f"/{key}"} for key in parts if key not in body]
-            self.server.store.json_patch(place, operations)
+            drift(self, random.Random(seed), FOREIGN)
 
     def dies_or_returns(self, node: str) -> None:
         """A node."""

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from virt_core.conventions import components
 from virt_core.conventions.labels import KUBEVIRT_FINALIZER
 
-from virt_operator.change import finalize, object_steps, renewals, succession, way_back
+from virt_operator.change import finalize, hardware, object_steps, renewals, succession, way_back
 from virt_operator.change.situation import Progress, Situation
 from virt_operator.strategy.ref import WORKLOADS
 from virt_operator.suite.actions import AddFinalizer, WaitFor
@@ -50,7 +50,9 @@ def _finalizer(situation: Situation, _: Progress) -> Progress:
 
 
 def _install_strategy(situation: Situation, _: Progress) -> Progress:
-    return Progress(situation.search.actions, situation.search.waits)
+    found = situation.search
+    actions = hardware.begun(situation) if found.strategy is None else ()
+    return Progress((*found.actions, *actions), found.waits)
 
 
 def _permissions(situation: Situation, _: Progress) -> Progress:
@@ -136,7 +138,9 @@ _DEREGISTRATION = Step("Deregistration", object_steps.deregistration)
 _AFTER = (_INSTANCETYPES, Step("Rollover", _rollover), Step("Cleanup", object_steps.cleanup))
 _LAST = (Step("Operator", _operator_last), Step("Finalize", finalize.finalize))
 
-OBJECTS_FORWARD = (CERTIFICATES, _DEFINITIONS, _HANDLER, _CONTROLLER, _API, _REGISTRATION, *_AFTER)
+_HARDWARE = Step(hardware.STEP, hardware.hardware)
+
+OBJECTS_FORWARD = (CERTIFICATES, _DEFINITIONS, _HANDLER, _HARDWARE, _CONTROLLER, _API, _REGISTRATION, *_AFTER)
 OBJECTS_BACKWARD = (CERTIFICATES, _DEFINITIONS, _DEREGISTRATION, _API, _CONTROLLER, _HANDLER, _REGISTRATION, *_AFTER)
 
 FORWARD: tuple[Step, ...] = (*_BEFORE, *OBJECTS_FORWARD, *_LAST)

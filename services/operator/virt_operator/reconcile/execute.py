@@ -18,7 +18,7 @@ from virt_core.conventions import components
 from virt_core.conventions.certificate_files import BUNDLE
 from virt_core.conventions.labels import HEARTBEAT, KUBEVIRT_FINALIZER, SCHEDULABLE
 from virt_core.kube.client import KubeClient
-from virt_core.kube.errors import AlreadyExists, Invalid, NotFound
+from virt_core.kube.errors import AlreadyExists, Invalid, KubeError, NotFound
 from virt_core.kube.resource import KUBEVIRTS, NODES, PODS, SECRETS, Resource
 from virt_core.objects.patch import finalizers_patch
 
@@ -26,10 +26,12 @@ from virt_operator.certificates.authority import AuthorityWatch
 from virt_operator.certificates.issue import new_authority, new_leaf
 from virt_operator.certificates.rollover import Authority, authority_data, with_successor
 from virt_operator.certificates.secret import AUTHORITY_SECRET, data_of
+from virt_operator.images.log import printed_by
 from virt_operator.proof.prove import Prober
 from virt_operator.reconcile.failure import Failure, most_telling
 from virt_operator.reconcile.inventory import Inventory
 from virt_operator.strategy.desired import managed_labels
+from virt_operator.strategy.hardware_job import AFTER, BEFORE
 from virt_operator.strategy.pods import TRUST_SECRET
 from virt_operator.strategy.ref import DEFINED, Body, Ref, ref_of
 from virt_operator.suite.actions import (
@@ -43,6 +45,7 @@ from virt_operator.suite.actions import (
     IssueAuthority,
     IssueLeaf,
     Prove,
+    ReadRecords,
     RemoveFinalizer,
     Replace,
     UnmarkNode,
@@ -52,6 +55,7 @@ from virt_operator.suite.actions import (
     target_of,
 )
 from virt_operator.suite.drift import part_difference, replacement
+from virt_operator.suite.hypervisor import BadRecord, Hypervisor, parse_record
 from virt_operator.suite.observed import Comparison, OwnedObject
 
 FIELD_MANAGER = components.OPERATOR
@@ -121,8 +125,8 @@ class Executor:
             case DeletePod(name, uid, why):
                 self._log.info("deleting", object=f"Pod {name}", reason=why)
                 await self._delete(PODS, self._namespace, name, uid)
-            case Prove(pod=pod, uid=uid):
-                await self._prove(action, uid, pod.name)
+            case Prove() | ReadRecords():
+                await self._learn(action)
             case UnmarkNode(name):
                 self._log.info("unmarking the node", node=name)
                 await self._unmark(name)
@@ -161,12 +165,36 @@ class Executor:
             case _:
                 assert_never(action)
 
-    async def _prove(self, action: Prove, uid: str, pod: str) -> None:
-        began = datetime.now(UTC)
+    async def _learn(self, action: Prove | ReadRecords) -> None:
+        """Changes nothing in the cluster."""
+        if isinstance(action, ReadRecords):
+            await self._read_records(action)
+            return
+        began, pod = datetime.now(UTC), action.pod
         fault = await self._prober.prove(action)
         outcome = "passed" if fault is None else f"{fault.probe}: {fault.message}"
-        self._log.info("probing", object=f"Pod {pod}", node=action.pod.node, outcome=outcome)
-        self._inventory.probed(uid, began, fault)
+        self._log.info("probing", object=f"Pod {pod.name}", node=pod.node, outcome=outcome)
+        self._inventory.probed(action.uid, began, fault)
+
+    async def _read_records(self, action: ReadRecords) -> None:
+        """What cannot be read now is read by a later pass: nothing else waits for it, and not for long."""
+        try:
+            records = {container: await self._record(action.pod, container) for container in (BEFORE, AFTER)}
+        except KubeError as error:
+            self._log.warning("not reading what a launcher knows", object=f"Pod {action.pod}", reason=str(error))
+            return
+        self._inventory.printed(action.uid, records)
+
+    async def _record(self, pod: str, container: str) -> Hypervisor | str:
+        """What a launcher's image has printed, or why that is no record."""
+        try:
+            return parse_record(await self.printed_by(pod, container))
+        except BadRecord as error:
+            return str(error)
+
+    async def printed_by(self, pod: str, container: str) -> bytes:
+        """The log of a container, as far as it is kept."""
+        return await printed_by(self._client, self._namespace, pod, container)
 
     async def _compare(self, ref: Ref, body: Body, live: OwnedObject) -> str | None:
         """The difference between the live object and the result of a dry run of the repair."""

@@ -7,7 +7,7 @@ once, before the watch reports them, so that an installation takes few passes wi
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -23,8 +23,10 @@ from virt_operator.certificates.node_signing import NodeSigning
 from virt_operator.certificates.secret import AUTHORITY_SECRET
 from virt_operator.certificates.trust import TrustReports
 from virt_operator.reconcile.repaired import Repaired
+from virt_operator.strategy.hardware_job import APP as HARDWARE_APP
 from virt_operator.strategy.job import APP as STRATEGY_APP
 from virt_operator.strategy.ref import DEFINED, KINDS, MANAGED_BY_OPERATOR, Body, Ref
+from virt_operator.suite.hypervisor import Hypervisor
 from virt_operator.suite.observed import (
     Comparison,
     Fault,
@@ -38,6 +40,7 @@ from virt_operator.suite.observed import (
 from virt_operator.suite.permissions import Held
 
 _OPERATOR = components.OPERATOR
+_JOBS = (STRATEGY_APP, HARDWARE_APP)
 
 
 class Inventory:
@@ -57,10 +60,11 @@ class Inventory:
         self._changed = changed
         self._compared: dict[Ref, Comparison] = {}
         self._probed: dict[str, Probed] = {}
+        self._records: dict[str, Mapping[str, Hypervisor | str]] = {}
         self.repairs = Repaired(lambda: datetime.now(UTC))
         self._suites = Reflector(client, KUBEVIRTS, SuiteObject, self._suite_changed)
         self._seen: dict[Key, object] = {}
-        parts = f"{labels.APP} in ({','.join((*components.INSTALLED, STRATEGY_APP, _OPERATOR))})"
+        parts = f"{labels.APP} in ({','.join((*components.INSTALLED, *_JOBS, _OPERATOR))})"
         self._pods = Reflector(client, PODS, PodObject, self._pod_changed, namespace=namespace, labels=parts)
         self._trust = TrustReports(
             authority, certificates, namespace, lambda: self._pods_of(*components.INSTALLED), changed
@@ -127,7 +131,7 @@ class Inventory:
             suite=suite,
             others=others,
             owned=owned,
-            pods=self._pods_of(*components.INSTALLED, STRATEGY_APP),
+            pods=self._pods_of(*components.INSTALLED, *_JOBS),
             nodes={node.metadata.name: node for node in self._nodes},
             authority=self._authority.able,
             authority_version=self._authority.version,
@@ -140,6 +144,7 @@ class Inventory:
             compared=self._compared,
             repairs=self.repairs.by_ref,
             probes=self._probed,
+            records=self._records,
         )
 
     def _pods_of(self, *parts: str) -> tuple[PodObject, ...]:
@@ -178,6 +183,12 @@ class Inventory:
         before = self._probed.get(uid)
         self._probed = {pod: known for pod, known in self._probed.items() if pod in there}
         self._probed[uid] = Probed(before.first if before is not None else began, datetime.now(UTC), fault)
+        self._changed()
+
+    def printed(self, uid: str, records: Mapping[str, Hypervisor | str]) -> None:
+        """Store what a pod has printed of launchers, for the pods that are there."""
+        there = {pod.metadata.uid for pod in self._pods}
+        self._records = {pod: known for pod, known in self._records.items() if pod in there} | {uid: records}
         self._changed()
 
     def wrote_suite(self, answer: Body) -> None:

@@ -106,6 +106,15 @@ class Prove:
 
 
 @dataclass(frozen=True, slots=True)
+class ReadRecords:
+    """Read what both launchers' images have printed in a pod (strategy/hardware_job.py). The result is observed by the
+    next pass. Changes nothing."""
+
+    pod: str
+    uid: str
+
+
+@dataclass(frozen=True, slots=True)
 class UnmarkNode:
     """Remove the handler's label and annotation from a Node. Only if no handler runs that would write them again."""
 
@@ -167,6 +176,7 @@ Action = (
     | Delete
     | DeletePod
     | Prove
+    | ReadRecords
     | UnmarkNode
     | IssueAuthority
     | UpdateAuthority
@@ -185,6 +195,8 @@ def target_of(action: Action) -> str:
             what = "virt-operator's own objects"
         case DeletePod(name=name):
             what = f"Pod {name}"
+        case ReadRecords(pod=name):
+            what = f"log of Pod {name}"
         case Prove(pod=pod):
             what = f"Pod {pod.name}"
         case UnmarkNode(name=name):

@@ -13,6 +13,7 @@ from virt_core.objects.meta import ObjectMeta, ObjectReference, condition_of
 
 from virt_operator.certificates.rollover import Authority
 from virt_operator.strategy.ref import Body, Ref
+from virt_operator.suite.hypervisor import Hypervisor
 from virt_operator.suite.permissions import Held
 
 _ABSENT = msgspec.Raw()
@@ -231,6 +232,9 @@ class Observed:
 
     probes: Mapping[str, Probed] = field(default_factory=dict)
     """By the pod's UID."""
+
+    records: Mapping[str, Mapping[str, Hypervisor | str]] = field(default_factory=dict)
+    """What launchers know of hardware, by the UID of the pod that has printed it, and its container; or why not."""
 
     webhook_trouble: str | None = None
     """Why the API server cannot call the operator's webhook for KubeVirt objects."""
