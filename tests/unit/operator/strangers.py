@@ -8,9 +8,13 @@ from collections.abc import Mapping
 from typing import Any, Protocol
 from urllib.parse import unquote
 
+from virt_core.conventions import labels
 from virt_core.testing.api_server import FakeApiServer
 from virt_core.testing.place import Place
-from virt_operator.strategy.ref import Ref
+from virt_operator.strategy.ref import KINDS, MANAGED_BY_OPERATOR, Ref
+
+FOREIGN = "kubevirt-of-a-newer-release"
+"""Name of an object that the operator may not delete."""
 
 
 class Cluster(Protocol):
@@ -49,10 +53,10 @@ def edit(chance: random.Random, body: Any, key: Any, *, definition: bool) -> Non
             body[key] = not value
 
 
-def drift(world: Cluster, chance: random.Random, spared_name: str) -> None:
+def drift(world: Cluster, chance: random.Random) -> None:
     """Delete an object of the suite, or change it at any depth."""
     spared = ("ConfigMap", "Job", "ServiceAccount")
-    refs = sorted(ref for ref in world.owned if ref.kind not in spared and ref.name != spared_name)
+    refs = sorted(ref for ref in world.owned if ref.kind not in spared and ref.name != FOREIGN)
     if not refs:
         return
     ref = chance.choice(refs)
@@ -67,3 +71,11 @@ def drift(world: Cluster, chance: random.Random, spared_name: str) -> None:
         operations = [{"op": "add", "path": f"/{key}", "value": body[key]} for key in parts if key in body]
         operations += [{"op": "remove", "path": f"/{key}"} for key in parts if key not in body]
         world.server.store.json_patch(place, operations)
+
+
+def leave_foreign(server: FakeApiServer) -> None:
+    """An object of a newer release that this operator may not delete."""
+    meta = {"name": FOREIGN, "labels": {labels.MANAGED_BY: MANAGED_BY_OPERATOR}}
+    resource = KINDS["ValidatingAdmissionPolicy"]
+    if not server.store.select(Place.parse(resource.path()), lambda body: body["metadata"]["name"] == FOREIGN):
+        server.put(resource.path(), {"metadata": meta, "spec": {}})

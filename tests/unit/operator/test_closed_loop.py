@@ -33,7 +33,8 @@ from virt_operator.suite.spec import install_settings
 
 from .administrator import follow
 from .releases import printed
-from .world import FOREIGN, NODES, World
+from .strangers import FOREIGN, leave_foreign
+from .world import NODES, World
 
 pytestmark = pytest.mark.exhaustive
 
@@ -54,7 +55,7 @@ ACTS: dict[str, Callable[[World, Any], None]] = {
     "delete": lambda world, _: world.delete(),
     "restore": lambda world, _: world.restore(),
     "broken authority": lambda world, _: world.break_authority(),
-    "foreign": lambda world, _: world.leave_foreign(),
+    "foreign": lambda world, _: leave_foreign(world.server),
     "tag": lambda world, tag: world.ask(imageTag=tag),
     "manifest": lambda world, tag: world.apply_manifest(tag),
     "replicas": lambda world, count: world.ask(infra={"replicas": count} if count else None),

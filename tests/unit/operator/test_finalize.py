@@ -112,6 +112,20 @@ async def test_manually_only_the_annotation_of_what_is_installed_finalizes(world
     assert status(world).level == 2
 
 
+async def test_a_paused_upgrade_is_not_finalized_by_itself(world: World) -> None:
+    world.ask(upgradeStrategy={"soak": "1m"})
+    world.ask(imageTag=NEW)
+    while not status(world).way_back or not back(world).proven_at:
+        await world.run_pass()
+        world.act()
+    world.ask(upgradeStrategy={"paused": True})
+    world.offset += timedelta(hours=2)
+    assert await passes(world) == []
+    assert condition(world)[1] == "WaitingForAdministrator" and "spec.upgradeStrategy.paused" in condition(world)[2]
+    world.ask(upgradeStrategy={"paused": False})
+    assert await passes(world) == ["Finalized"]
+
+
 async def test_the_annotation_names_the_release_or_its_tag_and_need_not_wait(world: World) -> None:
     world.annotate(FINALIZE_UPGRADE, NEW)
     world.ask(imageTag="prod-41")  # of that release

@@ -48,6 +48,7 @@ from virt_operator.suite.observed import (
     Observed,
     OwnedObject,
     PodObject,
+    Review,
     SuiteObject,
 )
 from virt_operator.suite.plan import Plan
@@ -55,16 +56,14 @@ from virt_operator.suite.plan import Plan
 from .launchers import Launchers, ReadingExecutor
 from .probed_handlers import ProbedHandlers
 from .releases import config_map_of, release_of
-from .strangers import drift
+from .strangers import FOREIGN, drift
 from .suites import HELD, INSTALL, OPERATOR
 
 _T = TypeVar("_T")
 NODES = ("node1", "node2")
 SUITE = Place.parse(KUBEVIRTS.path("kubevirt", "kubevirt"))
 HANDLERS = Place.parse(PODS.path("kubevirt"))
-_SOON = timedelta(minutes=10)
-FOREIGN = "kubevirt-of-a-newer-release"
-"""Name of an object that this operator may not delete."""
+_SOON = timedelta(minutes=9)
 
 
 @dataclass
@@ -91,6 +90,7 @@ class World:
     offset: timedelta = timedelta(0)
     probes: ProbedHandlers = field(default_factory=ProbedHandlers)
     launchers: Launchers = field(default_factory=Launchers)
+    review: Review | None = None
     comparisons: dict[Ref, Comparison] = field(default_factory=dict)
     repairs: Repaired = field(init=False)
     outages_since: dict[str, datetime] = field(default_factory=dict)
@@ -131,6 +131,9 @@ class World:
 
     def printed(self, uid: str, records: Mapping[str, Hypervisor | str]) -> None:
         self.launchers.by_uid[uid] = records
+
+    def reviewed(self, review: Review) -> None:
+        self.review = replace(review, at=self.now)
 
     # What the operator sees.
 
@@ -192,6 +195,7 @@ class World:
             repairs=self.repairs.by_ref,
             probes=self.probes.by_uid,
             records=self.launchers.by_uid,
+            review=self.review,
         )
         self.outages_since = since(self.outages_since, outages(observed), observed.now)
         return replace(observed, outages_since=self.outages_since)
@@ -227,7 +231,7 @@ class World:
         if (registry, tag) != (self.operator.registry, self.operator.tag):
             self.operator = replace(self.operator, registry=registry, tag=tag, release=release_of(tag))
             self.comparisons, self.probes.by_uid, self.repairs = {}, {}, Repaired(lambda: self.now)
-            self.launchers.by_uid = {}
+            self.launchers.by_uid, self.review = {}, None
 
     # Everybody else.
 
@@ -326,17 +330,10 @@ class World:
         broken = {"data": {"tls.crt": "bm90IGEgY2VydGlmaWNhdGU="}}
         self.authority.wrote(self.server.patch(SECRETS.path("kubevirt", AUTHORITY_SECRET), broken))
 
-    def leave_foreign(self) -> None:
-        """An object of a newer release that this operator may not delete."""
-        meta = {"name": FOREIGN, "labels": {labels.MANAGED_BY: MANAGED_BY_OPERATOR}}
-        resource = KINDS["ValidatingAdmissionPolicy"]
-        if not self._select(Place.parse(resource.path(None, FOREIGN))):
-            self.server.put(resource.path(), {"metadata": meta, "spec": {}})
-
     def drift(self, seeds: list[int]) -> None:
         """Strangers delete objects of the suite, or change, remove or add something at any depth of them."""
         for seed in seeds:
-            drift(self, random.Random(seed), FOREIGN)
+            drift(self, random.Random(seed))
 
     def dies_or_returns(self, node: str) -> None:
         """A node."""

@@ -215,14 +215,16 @@ class WayBack(msgspec.Struct, frozen=True, rename="camel"):
     """Why the following fields are empty; "" if they are not."""
 
     machine_types: dict[str, str] = {}
-    """The newest machine type that QEMU of both releases knows, by alias."""
+    """By alias, the newest machine type that QEMU of both releases knows."""
 
     known_machine_types: list[str] = []
-    """Those that both know, without aliases."""
+    """Those that the release to go back to knows, without aliases."""
 
     cpu_models: list[str] = []
+    """Those that both know."""
+
     cpu_features: list[str] | None = None
-    """None: a release does not say."""
+    """Those that both know; None: a release does not say."""
 
     ledger: list[LedgerEntry] = []
     """What a roll back would not bring back: when the update was complete, and about every ten minutes since."""

@@ -20,7 +20,7 @@ from virt_core.objects.kubevirt import WayBack
 from virt_core.objects.meta import condition_of, moment_of, rfc3339
 
 from virt_operator.change import rollout, succession
-from virt_operator.change.situation import Progress, Situation
+from virt_operator.change.situation import PAUSED_BY, Progress, Situation
 from virt_operator.change.way_back import has_ended, is_asked_for
 from virt_operator.strategy.ref import WORKLOADS
 from virt_operator.suite.observed import PodObject
@@ -46,9 +46,10 @@ def finalize(situation: Situation, earlier: Progress) -> Progress:
 
 def _decided(situation: Situation, back: WayBack) -> Progress:
     until = None if is_asked_for(situation) else _until(situation, back)
-    if until is not None and (situation.finalizing.manual or situation.observed.now < until):
+    manual = situation.finalizing.manual or situation.pace.paused
+    if until is not None and (manual or situation.observed.now < until):
         waiting = _waiting(situation, back, until)
-        deadline = None if situation.finalizing.manual else until
+        deadline = None if manual else until
         return Progress(way_back=_refusing(back, []), finalization=waiting, deadline=deadline)
     living = [f"{_described(pod)} is of the release before, or of an older template" for pod in _of_before(situation)]
     if living:
@@ -96,10 +97,9 @@ def _until(situation: Situation, back: WayBack) -> datetime:
 def _waiting(situation: Situation, back: WayBack, until: datetime) -> Finalization:
     meta, version = situation.suite.metadata, situation.suite.status.observed_kube_virt_version
     command = f"kubectl -n {meta.namespace} annotate kv {meta.name} --overwrite {FINALIZE_UPGRADE}={version}"
-    if situation.finalizing.manual:
-        return _held(
-            back, "WaitingForAdministrator", f"spec.upgradeStrategy.finalize is Manual; to finalize: {command}"
-        )
+    if situation.finalizing.manual or situation.pace.paused:
+        why = "spec.upgradeStrategy.finalize is Manual" if situation.finalizing.manual else PAUSED_BY
+        return _held(back, "WaitingForAdministrator", f"{why}; to finalize: {command}")
     return _held(back, "Soaking", f"{version} is finalized at {rfc3339(until)}; to finalize now: {command}")
 
 

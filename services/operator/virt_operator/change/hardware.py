@@ -136,7 +136,7 @@ def _with(back: WayBack, records: Mapping[str, Hypervisor | str], now: datetime)
         hardware_at=at,
         hardware_unknown="" if types else "no machine type is known to both",
         machine_types=dict.fromkeys(sorted({*before.aliases, *after.aliases}), newest(types)) if types else {},
-        known_machine_types=sorted(types),
+        known_machine_types=sorted(before.machine_types - before.aliases),
         cpu_models=sorted(before.cpu_models & after.cpu_models),
         cpu_features=None if features is None else sorted(features & (after.cpu_features or frozenset())),
     )

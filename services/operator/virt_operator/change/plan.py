@@ -15,6 +15,7 @@ from virt_core.conventions.webhooks import OPERATOR_VALIDATOR
 
 from virt_operator.change import renewals, stopping, strategies, way_back
 from virt_operator.change.finalize import in_progress
+from virt_operator.change.ledger import reviewed
 from virt_operator.change.objects import next_repair
 from virt_operator.change.situation import PAUSED_BY, Progress, Situation, lacking
 from virt_operator.change.steps import BACKWARD, CERTIFICATES, FORWARD, OBJECTS_BACKWARD, walk
@@ -91,8 +92,11 @@ def _towards(situation: Situation, requested: InstallSettings, patches: Sequence
     else:
         repairs, due = _repairs(situation, patches)
         actions = (*repairs.actions, *actions)
+    deadlines = (due, next_repair(observed), walked.progress.deadline)
     found, back = situation.search.strategy, walked.progress.way_back or situation.way_back
     back = None if walked.progress.way_back_ends else back
+    review = reviewed(situation, back) if back is not None else Progress()
+    actions, back = (*actions, *review.actions), review.way_back or back
     if observed.webhook_trouble is not None:
         why = f"the API server cannot reach it: {observed.webhook_trouble}"
         waits = (*waits, WaitFor(f"ValidatingWebhookConfiguration {OPERATOR_VALIDATOR}", why))
@@ -103,7 +107,7 @@ def _towards(situation: Situation, requested: InstallSettings, patches: Sequence
         requested,
         release=found.release if found is not None else "",
         created=walked.stopped_at is None and not any(state.difference for state in situation.objects),
-        next_deadline=min(filter(None, (due, next_repair(observed), walked.progress.deadline)), default=None),
+        next_deadline=min(filter(None, (*deadlines, review.deadline)), default=None),
         operation=situation.operation,
         wave=walked.progress.wave,
         stopped=situation.stopped or walked.progress.stopped,

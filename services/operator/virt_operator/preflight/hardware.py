@@ -19,7 +19,9 @@ _NAMED = 4  # names in a message
 def unknown_hardware(subject: Subject, domain: Domain, machine_type: str, hypervisor: Hypervisor) -> Iterator[Finding]:
     """What the guest has and the target's hypervisor has not. `machine_type` is what runs, or what is requested."""
     known = newest(hypervisor.machine_types) or "another one"
-    there = f"QEMU {hypervisor.qemu} and libvirt {hypervisor.libvirt} of the target"
+    there = f"QEMU {hypervisor.qemu} and libvirt {hypervisor.libvirt} of {hypervisor.whose}".replace("  ", " ")
+    running = subject.kind == "VirtualMachineInstance"
+    below = "spec.domain" if running else "spec.template.spec.domain"
     if machine_type and machine_type not in hypervisor.machine_types:
         yield blocking(
             subject,
@@ -27,6 +29,7 @@ def unknown_hardware(subject: Subject, domain: Domain, machine_type: str, hyperv
             f"machine type {machine_type} is not known to {there}: the guest can neither move there nor start again; "
             f"set spec.template.spec.domain.machine.type to q35 or {known} and "
             "restart the VM",
+            "status.machine.type" if running else f"{below}.machine.type",
         )
     model = domain.cpu.model
     if model not in _HOST_MODELS and model not in hypervisor.cpu_models:
@@ -35,6 +38,7 @@ def unknown_hardware(subject: Subject, domain: Domain, machine_type: str, hyperv
             "CpuModelGone",
             f"CPU model {model} is not known to {there}: set spec.template.spec.domain.cpu.model to host-model or "
             "another model and restart the VM",
+            f"{below}.cpu.model",
         )
     if hypervisor.cpu_features is None:
         return
@@ -46,4 +50,5 @@ def unknown_hardware(subject: Subject, domain: Domain, machine_type: str, hyperv
             "CpuFeatureGone",
             f"CPU features {named} are not known to {there}: remove them from spec.template.spec.domain.cpu.features "
             "and restart the VM",
+            f"{below}.cpu.features",
         )

@@ -20,6 +20,7 @@ from virt_core.conventions.labels import HEARTBEAT, KUBEVIRT_FINALIZER, SCHEDULA
 from virt_core.kube.client import KubeClient
 from virt_core.kube.errors import AlreadyExists, Invalid, KubeError, NotFound
 from virt_core.kube.resource import KUBEVIRTS, NODES, PODS, SECRETS, Resource
+from virt_core.objects.kubevirt import LedgerEntry
 from virt_core.objects.patch import finalizers_patch
 
 from virt_operator.certificates.authority import AuthorityWatch
@@ -27,6 +28,8 @@ from virt_operator.certificates.issue import new_authority, new_leaf
 from virt_operator.certificates.rollover import Authority, authority_data, with_successor
 from virt_operator.certificates.secret import AUTHORITY_SECRET, data_of
 from virt_operator.images.log import printed_by
+from virt_operator.preflight.ledger import ledger
+from virt_operator.preflight.read import read_reviewed
 from virt_operator.proof.prove import Prober
 from virt_operator.reconcile.failure import Failure, most_telling
 from virt_operator.reconcile.inventory import Inventory
@@ -48,6 +51,7 @@ from virt_operator.suite.actions import (
     ReadRecords,
     RemoveFinalizer,
     Replace,
+    ReviewWayBack,
     UnmarkNode,
     UpdateAuthority,
     WriteBundle,
@@ -56,7 +60,7 @@ from virt_operator.suite.actions import (
 )
 from virt_operator.suite.drift import part_difference, replacement
 from virt_operator.suite.hypervisor import BadRecord, Hypervisor, parse_record
-from virt_operator.suite.observed import Comparison, OwnedObject
+from virt_operator.suite.observed import Comparison, OwnedObject, Review
 
 FIELD_MANAGER = components.OPERATOR
 # Roles before their bindings, permissions and Secrets before the pods that need them.
@@ -125,7 +129,7 @@ class Executor:
             case DeletePod(name, uid, why):
                 self._log.info("deleting", object=f"Pod {name}", reason=why)
                 await self._delete(PODS, self._namespace, name, uid)
-            case Prove() | ReadRecords():
+            case Prove() | ReadRecords() | ReviewWayBack():
                 await self._learn(action)
             case UnmarkNode(name):
                 self._log.info("unmarking the node", node=name)
@@ -165,10 +169,13 @@ class Executor:
             case _:
                 assert_never(action)
 
-    async def _learn(self, action: Prove | ReadRecords) -> None:
+    async def _learn(self, action: Prove | ReadRecords | ReviewWayBack) -> None:
         """Changes nothing in the cluster."""
         if isinstance(action, ReadRecords):
             await self._read_records(action)
+            return
+        if isinstance(action, ReviewWayBack):
+            await self._review(action)
             return
         began, pod = datetime.now(UTC), action.pod
         fault = await self._prober.prove(action)
@@ -184,6 +191,17 @@ class Executor:
             self._log.warning("not reading what a launcher knows", object=f"Pod {action.pod}", reason=str(error))
             return
         self._inventory.printed(action.uid, records)
+
+    async def _review(self, action: ReviewWayBack) -> None:
+        """A review that fails is repeated when the next one is due: nothing waits for it."""
+        try:
+            cluster = await read_reviewed(self._client, action)
+            found = await asyncio.to_thread(ledger, cluster, action.way_back, action.before)
+        except KubeError as error:
+            found = [LedgerEntry("the cluster", "", f"not examined: {error}")]
+        self._log.info("reviewing the way back", to=action.way_back.version, entries=len(found))
+        made = Review(action.moment, action.way_back.deployment_id, datetime.now(UTC), tuple(found))
+        self._inventory.reviewed(made)
 
     async def _record(self, pod: str, container: str) -> Hypervisor | str:
         """What a launcher's image has printed, or why that is no record."""

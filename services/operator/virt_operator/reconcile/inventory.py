@@ -35,6 +35,7 @@ from virt_operator.suite.observed import (
     OwnedObject,
     PodObject,
     Probed,
+    Review,
     SuiteObject,
 )
 from virt_operator.suite.permissions import Held
@@ -60,6 +61,7 @@ class Inventory:
         self._changed = changed
         self._compared: dict[Ref, Comparison] = {}
         self._probed: dict[str, Probed] = {}
+        self._review: Review | None = None
         self._records: dict[str, Mapping[str, Hypervisor | str]] = {}
         self.repairs = Repaired(lambda: datetime.now(UTC))
         self._suites = Reflector(client, KUBEVIRTS, SuiteObject, self._suite_changed)
@@ -145,6 +147,7 @@ class Inventory:
             repairs=self.repairs.by_ref,
             probes=self._probed,
             records=self._records,
+            review=self._review,
         )
 
     def _pods_of(self, *parts: str) -> tuple[PodObject, ...]:
@@ -189,6 +192,11 @@ class Inventory:
         """Store what a pod has printed of launchers, for the pods that are there."""
         there = {pod.metadata.uid for pod in self._pods}
         self._records = {pod: known for pod, known in self._records.items() if pod in there} | {uid: records}
+        self._changed()
+
+    def reviewed(self, review: Review) -> None:
+        """Store what a roll back would not bring back."""
+        self._review = review
         self._changed()
 
     def wrote_suite(self, answer: Body) -> None:

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 
 import msgspec
-from virt_core.objects.kubevirt import KubeVirtStatus
+from virt_core.objects.kubevirt import KubeVirtStatus, LedgerEntry
 from virt_core.objects.meta import ObjectMeta, ObjectReference, condition_of
 
 from virt_operator.certificates.rollover import Authority
@@ -182,6 +182,20 @@ class Probed:
     """Of the last attempt; None if the pod has passed all probes. Then there is no further attempt."""
 
 
+@dataclass(frozen=True, slots=True)
+class Review:
+    """What was found when it was looked for what a roll back would not bring back."""
+
+    moment: str
+    """Which one of the moments at which it is looked for."""
+
+    deployment_id: str
+    """To which release."""
+
+    at: datetime
+    entries: tuple[LedgerEntry, ...]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Observed:
     """One moment, as the watches report it."""
@@ -235,6 +249,9 @@ class Observed:
 
     records: Mapping[str, Mapping[str, Hypervisor | str]] = field(default_factory=dict)
     """What launchers know of hardware, by the UID of the pod that has printed it, and its container; or why not."""
+
+    review: Review | None = None
+    """The last one."""
 
     webhook_trouble: str | None = None
     """Why the API server cannot call the operator's webhook for KubeVirt objects."""
