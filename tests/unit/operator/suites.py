@@ -18,10 +18,12 @@ from virt_operator.certificates.plan import Leaf, leaf_of
 from virt_operator.certificates.rollover import read_authority, trust_data
 from virt_operator.certificates.rotation import DEFAULT
 from virt_operator.certificates.secret import AUTHORITY_SECRET, data_of
+from virt_operator.change.stopping import coming_back
 from virt_operator.change.versions import is_older
 from virt_operator.settings import Settings
 from virt_operator.strategy import desired
 from virt_operator.strategy.desired import managed_labels
+from virt_operator.strategy.hardware_job import PAIR, hardware_job
 from virt_operator.strategy.install_strategy import strategy_of, to_config_map
 from virt_operator.strategy.operator_objects import operator_objects
 from virt_operator.strategy.operator_rbac import operator_rbac
@@ -197,13 +199,16 @@ def expecting(observed: Observed, spec: dict[str, Any], release: str = OPERATOR.
     wanted = install_settings(spec, OPERATOR)
     suite = msgspec.structs.replace(observed.suite, spec=spec) if observed.suite is not None else None
     if suite is not None and release != OPERATOR.release and not is_older(release, OPERATOR.release):
-        suite = recorded(suite)
+        suite = recorded(suite, wanted)
     return replace(observed, suite=suite, owned={**observed.owned, **strategies(wanted, release=release)})
 
 
-def recorded(suite: SuiteObject) -> SuiteObject:
-    """`suite` with a way back to the release that is installed."""
-    status = msgspec.structs.replace(suite.status, upgrade=Upgrade(way_back=BACK, level=BACK.level))
+def recorded(suite: SuiteObject, target: InstallSettings = INSTALL) -> SuiteObject:
+    """`suite` with a way back to the release that is installed, and what it and the target know of hardware."""
+    before = coming_back(suite, target).image("virt-launcher")
+    pair = hardware_job(before, target)["metadata"]["labels"][PAIR]
+    back = msgspec.structs.replace(BACK, hardware_of=pair)
+    status = msgspec.structs.replace(suite.status, upgrade=Upgrade(way_back=back, level=BACK.level))
     return msgspec.structs.replace(suite, status=status)
 
 

@@ -129,6 +129,25 @@ async def test_a_release_after_the_next_is_compared_with_the_one_to_go_back_to(w
     assert found.known_machine_types == list(OLD_TYPES) and found.cpu_features is None
 
 
+async def test_a_target_that_changes_during_the_update_is_asked_as_well(world: World) -> None:
+    world.ask(imageTag=NEW)
+    while not status(world).way_back or not back(world).hardware_at:
+        await world.run_pass()
+        world.act()
+    assert status(world).observed_kube_virt_version == OLD
+    await updated(world, NEWEST)
+    assert back(world).machine_types == {"q35": "pc-q35-7.1"}
+
+
+async def test_other_settings_while_the_way_is_open_ask_nobody_and_keep_it(world: World) -> None:
+    await updated(world)
+    before, read = back(world), world.launchers.read
+    world.launchers.missing = {OLD}
+    world.ask(infra={"replicas": 3})
+    await passes(world)
+    assert back(world) == before and world.launchers.read == read
+
+
 async def test_releases_without_a_common_machine_type_have_no_alias(world: World) -> None:
     world.launchers.printing[NEW] = record(("pc-q35-11.0",))
     await updated(world)

@@ -211,6 +211,9 @@ class WayBack(msgspec.Struct, frozen=True, rename="camel"):
     hardware_at: str = ""
     """When it became clear what both releases know of hardware, or that it stays unknown; "" before. RFC 3339."""
 
+    hardware_of: str = ""
+    """Which launchers have been asked: kubevirt.io/launchers of the pod that they have printed it in."""
+
     hardware_unknown: str = ""
     """Why the following fields are empty; "" if they are not."""
 

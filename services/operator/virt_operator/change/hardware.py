@@ -2,8 +2,8 @@
 
 A Job prints it (strategy/hardware_job.py). It begins together with the Job that prints the strategy, and is waited for
 only when virt-handler is new and virt-controller is not: a guest gets the new launcher from the new virt-controller
-only. If it cannot be known within two minutes, the update goes on and the way back says so: then aliases are what the
-new QEMU makes of them, and such a guest cannot go back while it runs.
+only. If it is not known after two minutes in which nothing else is waited for, the update goes on and the way back says
+so: then aliases are what the new QEMU makes of them, and such a guest cannot go back while it runs.
 """
 
 from __future__ import annotations
@@ -42,22 +42,28 @@ def begun(situation: Situation) -> tuple[Action, ...]:
     return _started(situation, _job(situation))
 
 
-def hardware(situation: Situation, _: Progress) -> Progress:
+def hardware(situation: Situation, earlier: Progress) -> Progress:
     """Learn and record it."""
-    back = situation.way_back
-    if back is None or back.hardware_at or situation.operation != "Update" or situation.stopped is not None:
+    back, installed = situation.way_back, situation.suite.status.observed_release
+    if back is None or situation.operation != "Update" or situation.stopped is not None:
         return Progress()
+    if situation.strategy.release == installed:
+        return Progress()  # other settings of a release that has been asked
     body = _job(situation)
+    back = msgspec.structs.replace(back, hardware_of=body["metadata"]["labels"][PAIR])
+    if situation.way_back == back and back.hardware_at:
+        return Progress()
     live, pod = situation.observed.owned.get(ref_of(body)), _pod(situation, body)
     records = situation.observed.records.get(pod.metadata.uid) if pod is not None else None
     if records is not None:
         return _recorded(_with(back, records, situation.observed.now))
-    until, why = _deadline(situation, back, live), _why(pod)
-    if situation.observed.now >= until or (pod is not None and _has_failed(pod)):
+    until, why = _until(situation, earlier), _why(pod)
+    if (until is not None and situation.observed.now >= until) or (pod is not None and _has_failed(pod)):
         unknown = {"hardware_unknown": why[:_LONGEST], "machine_types": {}, "known_machine_types": [], "cpu_models": []}
         at = rfc3339(situation.observed.now)
         return _recorded(msgspec.structs.replace(back, hardware_at=at, cpu_features=None, **unknown))
-    wait = WaitFor(str(ref_of(body)), f"{why}; goes on without it at {rfc3339(until)}")
+    limit = f"; goes on without it at {rfc3339(until)}" if until is not None else ""
+    wait = WaitFor(str(ref_of(body)), why + limit)
     return Progress(_next(situation, body, live, pod), (wait,), deadline=until)
 
 
@@ -97,14 +103,13 @@ def _pod(situation: Situation, body: Body) -> PodObject | None:
     return max(pods, key=lambda pod: pod.metadata.creation_timestamp, default=None)
 
 
-def _deadline(situation: Situation, back: WayBack, live: OwnedObject | None) -> datetime:
-    """Two minutes after the Job, and after the update began; or when only this has been waited for, for so long."""
-    now, upgrade = situation.observed.now, situation.suite.status.change
-    created = moment_of(live.metadata.creation_timestamp) if live is not None else None
-    ends = [max(created or now, moment_of(back.since) or now)]
-    if upgrade is not None and upgrade.step == STEP and (since := moment_of(upgrade.since)) is not None:
-        ends.append(since)
-    return min(ends) + WITHIN
+def _until(situation: Situation, earlier: Progress) -> datetime | None:
+    """When the update goes on without it; None while it waits for something else as well."""
+    if earlier.waits:
+        return None
+    upgrade = situation.suite.status.change
+    since = moment_of(upgrade.since) if upgrade is not None and upgrade.step == STEP else None
+    return (since or situation.observed.now) + WITHIN
 
 
 def _why(pod: PodObject | None) -> str:

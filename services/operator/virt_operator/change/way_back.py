@@ -21,11 +21,10 @@ def opened(situation: Situation) -> WayBack | None:
     if situation.operation != "Update" or situation.stopped is not None:
         return None
     back, status = situation.way_back, situation.suite.status
-    if back is not None:
-        again = msgspec.structs.replace(back, proven_at="", hardware_at="", hardware_unknown="", ledger=[], refusals=[])
-        return again if back.proven_at else None
     if status.observed_release in ("", situation.strategy.release):
         return None  # other images or settings of the same release
+    if back is not None:
+        return msgspec.structs.replace(back, proven_at="", ledger=[], refusals=[]) if back.proven_at else None
     return WayBack(
         version=status.observed_kube_virt_version,
         registry=status.observed_kube_virt_registry,
