@@ -56,6 +56,13 @@ def test_an_upgrade_shows_step_wait_and_since_when() -> None:
     assert "node node2: ready, virt-handler new v1 not ready, 1 guests, 0 on old launchers" in shown
 
 
+def test_a_way_back_that_is_open_is_no_change_in_progress() -> None:
+    way_back = {"version": "v1", "registry": "", "release": "v1", "level": 1}
+    summary = summarize(observed(kubevirt(upgrade={"operation": "", "step": "", "since": "", "wayBack": way_back})))
+    assert summary.exit_code == 0 and lines(summary) == lines(summarize(observed()))
+    assert summary.upgrade is not None and summary.upgrade.way_back is not None
+
+
 def test_guests_are_counted_by_launcher() -> None:
     old = {"labels": {"kubevirt.io/outdatedLauncherImage": ""}}
     blocked = condition("WorkloadUpdateBlocked", "True", "OptedOut")
