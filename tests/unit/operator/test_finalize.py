@@ -189,6 +189,19 @@ async def test_an_update_that_is_cancelled_goes_back_and_leaves_no_way_back(worl
     assert status(world).way_back is None and status(world).level == 1
 
 
+async def test_a_way_back_between_releases_whose_age_cannot_be_compared_ends_as_well(world: World) -> None:
+    await updated(world, "nightly")
+    assert back(world).version == OLD and condition(world)[1] == "Soaking"
+    read = world.launchers.read
+    world.ask(imageTag=OLD)
+    while status(world).observed_kube_virt_version != OLD:
+        decided = await world.run_pass()
+        assert decided.operation == "Update"
+        world.act()
+    await passes(world)
+    assert status(world).way_back is None and world.launchers.read == read
+
+
 async def test_an_update_that_has_stopped_leaves_no_way_back(world: World) -> None:
     world.probes.broken = {NEW}
     world.ask(imageTag=NEW)

@@ -47,8 +47,8 @@ def hardware(situation: Situation, earlier: Progress) -> Progress:
     back, installed = situation.way_back, situation.suite.status.observed_release
     if back is None or situation.operation != "Update" or situation.stopped is not None:
         return Progress()
-    if situation.strategy.release == installed:
-        return Progress()  # other settings of a release that has been asked
+    if situation.strategy.release in (installed, back.release):
+        return Progress()  # other settings of a release that has been asked, or back to it
     body = _job(situation)
     back = msgspec.structs.replace(back, hardware_of=body["metadata"]["labels"][PAIR])
     if situation.way_back == back and back.hardware_at:

@@ -23,6 +23,8 @@ def opened(situation: Situation) -> WayBack | None:
     back, status = situation.way_back, situation.suite.status
     if status.observed_release in ("", situation.strategy.release):
         return None  # other images or settings of the same release
+    if back is not None and back.release == situation.strategy.release:
+        return None  # back to it, by a name or a build whose age cannot be compared
     if back is not None:
         return msgspec.structs.replace(back, proven_at="", ledger=[], refusals=[]) if back.proven_at else None
     return WayBack(
