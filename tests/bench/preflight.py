@@ -20,11 +20,12 @@ from virt_core.objects.kubevirt import KubeVirtStatus
 from virt_core.objects.meta import Condition, ObjectMeta
 from virt_operator.certificates.rotation import DEFAULT
 from virt_operator.preflight.kinds import Guest, Machine, Node, Pod
-from virt_operator.preflight.observed import Certificate, Cluster, Hypervisor, Question, Target
+from virt_operator.preflight.observed import Certificate, Cluster, Question, Target
 from virt_operator.preflight.plan import plan
 from virt_operator.settings import Settings
 from virt_operator.strategy.install_strategy import strategy_of
 from virt_operator.strategy.settings import InstallSettings
+from virt_operator.suite.hypervisor import Hypervisor
 from virt_operator.suite.observed import PodObject, SuiteObject
 
 NODES, GUESTS = 1000, 10_000

@@ -7,6 +7,7 @@ every way that users have (test_every_way_between_releases.py).
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -14,8 +15,19 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.builds import RECORDED, TODAY, by_image_tag, by_manifest, pull, reached, runs, set_image_tag
-from tests.e2e.cluster import nodes, until
+from tests.e2e.builds import (
+    RECORDED,
+    TODAY,
+    by_image_tag,
+    by_manifest,
+    condition,
+    pull,
+    reached,
+    runs,
+    set_image_tag,
+    suite,
+)
+from tests.e2e.cluster import NAMESPACE, kubectl, nodes, until
 from tests.e2e.guests import MAX_GAP, Guest, manifest, observed, running, undisturbed
 from tests.e2e.migrations import asked, migratable
 from tests.e2e.travelling import UP, launcher_of, left_alone, set_workload_updates, travel
@@ -52,15 +64,25 @@ def has_launcher_of(guest: Guest, tag: str) -> bool:
     return launcher_of(guest).endswith(f":{tag}")
 
 
-def moved(guest: Guest, tag: str) -> None:
-    """Outdated launchers are replaced: this guest gets one of that build."""
-    assert not has_launcher_of(guest, tag)
+def moved(tag: str, *guests: Guest) -> None:
+    """Outdated launchers are replaced: these guests get one of that build."""
+    assert not any(has_launcher_of(guest, tag) for guest in guests)
     began = time.monotonic()
     set_workload_updates(["LiveMigrate"])
-    until(lambda: has_launcher_of(guest, tag), f"{guest.name} to have a launcher of {tag}", REPLACED_WITHIN)
+    until(lambda: all(has_launcher_of(guest, tag) for guest in guests), f"launchers of {tag}", REPLACED_WITHIN)
     set_workload_updates([])
-    print(f"{guest.name} has a launcher of {tag} after {time.monotonic() - began:.1f} s")
-    assert guest.phase == "Running"
+    print(f"{len(guests)} guests have launchers of {tag} after {time.monotonic() - began:.1f} s")
+    assert {guest.phase for guest in guests} == {"Running"}
+
+
+def check_way_back() -> None:
+    """The recorded release is the one to go back to, and nothing stands in the way."""
+    back = suite()["status"]["upgrade"]["wayBack"]
+    print(json.dumps(back)[:2000])
+    assert (back["version"], back["release"]) == (RECORDED.tag, RECORDED.version)
+    assert back["machineTypes"] == {"q35": "pc-q35-7.2"}, "the newest that QEMU of both releases knows"
+    until(lambda: condition("Finalized").get("reason") == "Soaking", "the soak to begin", 30)
+    assert suite()["status"]["upgrade"]["wayBack"].get("ledger", []) == []
 
 
 def test_guests_tick_from_the_recorded_release_to_this_tree_and_back() -> None:
@@ -68,18 +90,38 @@ def test_guests_tick_from_the_recorded_release_to_this_tree_and_back() -> None:
     with ExitStack() as stack:
         stay = [left_alone(manifest("old-bios", node=first)), left_alone(uefi("old-uefi", second))]
         *old, moves = stack.enter_context(running(*stay, migratable("moves")))
-        ticks, answers = [stack.enter_context(observed(*old))], stack.enter_context(asked(moves.name))
+        ticks, answers = [stack.enter_context(observed(*old))], [stack.enter_context(asked(moves.name))]
         pids = {guest.name: guest.qemu_pid() for guest in old}
         travel(by_manifest, TODAY, UP)
-        moved(moves, TODAY.tag)
+        check_way_back()
         stay = [left_alone(manifest("new-bios", node=first)), left_alone(uefi("new-uefi", second))]
-        new = stack.enter_context(running(*stay))
+        *new, young = stack.enter_context(running(*stay, migratable("young")))
+        assert young.vmi["status"]["machine"]["type"] == "pc-q35-7.2", "it can go back"
+        moved(TODAY.tag, moves)
         ticks.append(stack.enter_context(observed(*new, name="observer-new")))
+        answers.append(stack.enter_context(asked(young.name)))
         pids |= {guest.name: guest.qemu_pid() for guest in new}
         travel(by_image_tag, RECORDED, UP[::-1])
-        moved(moves, RECORDED.tag)
+        moved(RECORDED.tag, moves, young)
         time.sleep(2 * MAX_GAP)  # a gap must have had the time to show
-        print(f"moves: {answers().count} answers, longest silence {answers().longest_silence:.2f} s")
-        assert len(answers().boots) == 1
+        for guest, read in zip((moves, young), answers, strict=True):
+            print(f"{guest.name}: {read().count} answers, longest silence {read().longest_silence:.2f} s")
+            assert len(read().boots) == 1
         seen = {name: tick for read in ticks for name, tick in read().items()}
         undisturbed(seen, [*old, *new], pids)
+
+
+def test_an_upgrade_that_is_finalized_has_no_way_back() -> None:
+    by_manifest(TODAY)
+    reached(TODAY)
+    assert condition("Finalized")["status"] == "False"
+    kubectl("-n", NAMESPACE, "annotate", "kv", "kubevirt", f"kubevirt.io/finalize-upgrade={TODAY.tag}")
+    until(lambda: condition("Finalized")["status"] == "True", "the upgrade to be finalized", 30)
+    assert "wayBack" not in suite()["status"]["upgrade"]
+    set_image_tag(RECORDED.tag)
+    try:
+        until(lambda: condition("Synchronized").get("reason") == "FeatureLevelTooLow", "the refusal", 60)
+        print(condition("Synchronized")["message"])
+        assert runs(TODAY)
+    finally:
+        set_image_tag(None)

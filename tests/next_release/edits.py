@@ -87,7 +87,7 @@ EDITS = (
     ),
     Edit(
         "services/handler/virt_handler/machines/translate/machine.py",
-        "        machine_type=accepted.machine_type,\n",
+        "        cpu_model=cpu_model(accepted),\n",
         "        note=domain.note,\n",
     ),
     Edit(

@@ -50,6 +50,7 @@ def others(component: str) -> list[Any]:
             1,
             ["wait: Update to v2, step virt-api: 0 of 2 pods", f"Deployment kubevirt/virt-api, since {ago(seconds=9)}"],
         ),
+        ({"suite": kubevirt(upgrade={"operation": "", "step": "", "since": "", "level": 2})}, 0, []),
         ({"suite": kubevirt(upgrade=STEP)}, 1, ["wait: Update to v2, step virt-api is in progress"]),
         (
             {"suite": kubevirt(upgrade={**STEP, "operation": "Stopped", "stopped": STOPPED})},

@@ -7,17 +7,19 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+import virt_operator.images
 import virt_operator.preflight
 
 ROOT = Path(__file__).parents[3]
 PREFLIGHT = Path(virt_operator.preflight.__file__).parent
+IMAGES = Path(virt_operator.images.__file__).parent
 MAKERS = ("blocking", "warning", "info", "ImageTrouble")
 OF_THE_WHOLE = {"WillInstall", "WillUpdate", "WillRollback"}
 
 
 def reasons() -> Iterator[str]:
     """The second argument of each call that makes a finding."""
-    for path in PREFLIGHT.glob("*.py"):
+    for path in (*PREFLIGHT.glob("*.py"), *IMAGES.glob("*.py")):
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in MAKERS:
                 reason = node.args[1]

@@ -68,4 +68,4 @@ def test_the_steps_of_the_architecture_are_those_of_the_code() -> None:
     forward, backward = (list(dict.fromkeys(step.name for step in steps)) for steps in (FORWARD, BACKWARD))
     assert [name for name in written if name in forward] == forward
     reverse = {"virt-handler": "virt-api", "virt-api": "virt-handler"}
-    assert [reverse.get(name, name) for name in written] == backward
+    assert [reverse.get(name, name) for name in written if name in backward] == backward

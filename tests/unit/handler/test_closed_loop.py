@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any, cast
 
 import msgspec
@@ -110,6 +111,7 @@ class World:
         return iter([self.seen] if self.seen is not None else [])
 
     current = Configuration()
+    machine_types = MappingProxyType[str, str]({})
 
 
 RUNNING, PAUSED, ENDED = pb.MACHINE_PHASE_RUNNING, pb.MACHINE_PHASE_PAUSED, pb.MACHINE_PHASE_ENDED

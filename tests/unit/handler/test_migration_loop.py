@@ -10,6 +10,7 @@ import asyncio
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any, cast
 
 import msgspec
@@ -104,6 +105,7 @@ class Handler:
         return iter([self.seen] if self.seen is not None else [])
 
     current = Configuration()
+    machine_types = MappingProxyType[str, str]({})
 
 
 @dataclass

@@ -8,6 +8,8 @@ import pytest
 from kubevirt.launcher.v1 import machine_pb2
 from virt_core.objects.kubevirt import Configuration, DeveloperConfiguration
 from virt_core.validation.refusal import UnsupportedSpec
+from virt_core.vmi.accepted import accept
+from virt_handler.machines.translate.machine import machine
 from virt_handler.network.plan import PodNetwork, Route
 
 from tests.unit.handler.demo import VMI_UID, MakeVmi, translated
@@ -131,6 +133,13 @@ def test_machine_type_and_cpu_model_are_the_clusters_where_the_spec_has_none(mak
     own = make_vmi(domain={"machine": {"type": "q35"}, "cpu": {"model": "Nehalem"}})
     result = translated(own, configured, POD)
     assert (result.machine_type, result.cpu_model.name) == ("q35", "Nehalem")
+
+
+@pytest.mark.parametrize(("asked", "runs"), [("", "pc-q35-7.2"), ("q35", "pc-q35-7.2"), ("pc-q35-10.0", "pc-q35-10.0")])
+def test_while_a_way_back_is_open_an_alias_is_what_both_releases_know(make_vmi: MakeVmi, asked: str, runs: str) -> None:
+    vmi = make_vmi(domain={"machine": {"type": asked}})
+    result = machine(vmi, accept(vmi.raw_spec, EMULATED), POD, {"q35": "pc-q35-7.2"})
+    assert result.machine_type == runs
 
 
 BRIDGED = {"devices": {"interfaces": [{"name": "default", "bridge": {}}]}}

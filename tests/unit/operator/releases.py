@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 
 import msgspec
 from virt_operator.strategy.install_strategy import InstallStrategy, strategy_of, to_config_map
@@ -30,11 +30,13 @@ def _lean(body: Body) -> Body:
     return {**body, "spec": {**body["spec"], "versions": versions}}
 
 
-def config_map_of(job: Body, kinds: Collection[str]) -> Body:
-    """What the Job writes: the objects of these kinds only, of all if there are none."""
+def config_map_of(job: Body, kinds: Collection[str], levels: Mapping[str, int]) -> Body:
+    """What the Job writes: the objects of these kinds only, of all if there are none. `levels` are the feature levels
+    of releases that have another one than this tree."""
     env = job["spec"]["template"]["spec"]["containers"][0]["env"]
     values = {variable["name"]: variable.get("value", "") for variable in env}
     settings = InstallSettings.from_json(values[INSTALL_SETTINGS])
     strategy = printed(settings, values[DEPLOYMENT_ID])
     objects = [body for body in strategy.objects if not kinds or body["kind"] in kinds]
-    return to_config_map(msgspec.structs.replace(strategy, objects=objects), settings)
+    level = levels.get(strategy.release, strategy.feature_level)
+    return to_config_map(msgspec.structs.replace(strategy, objects=objects, feature_level=level), settings)

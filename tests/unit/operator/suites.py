@@ -11,16 +11,19 @@ from typing import Any
 
 import msgspec
 from virt_core.conventions.component_pod import TEMPLATE_HASH
-from virt_core.objects.kubevirt import KubeVirtStatus
+from virt_core.objects.kubevirt import KubeVirtStatus, Upgrade, WayBack
 from virt_core.objects.meta import ObjectMeta
 from virt_operator.certificates.issue import KeyPair, new_authority, new_leaf
 from virt_operator.certificates.plan import Leaf, leaf_of
 from virt_operator.certificates.rollover import read_authority, trust_data
 from virt_operator.certificates.rotation import DEFAULT
 from virt_operator.certificates.secret import AUTHORITY_SECRET, data_of
+from virt_operator.change.stopping import coming_back
+from virt_operator.change.versions import is_older
 from virt_operator.settings import Settings
 from virt_operator.strategy import desired
 from virt_operator.strategy.desired import managed_labels
+from virt_operator.strategy.hardware_job import PAIR, hardware_job
 from virt_operator.strategy.install_strategy import strategy_of, to_config_map
 from virt_operator.strategy.operator_objects import operator_objects
 from virt_operator.strategy.operator_rbac import operator_rbac
@@ -43,6 +46,15 @@ HELD = {
     )
     for namespace in ("kubevirt", "kube-system")
 }
+BACK = WayBack(
+    version=INSTALL.tag,
+    registry=INSTALL.registry,
+    release=OPERATOR.release,
+    level=1,
+    deployment_id=INSTALL.deployment_id,
+    since="2026-01-31T10:00:00Z",
+    hardware_at="2026-01-31T10:00:00Z",
+)
 API = Ref("Deployment", "kubevirt", "virt-api")
 CONTROLLER = Ref("Deployment", "kubevirt", "virt-controller")
 HANDLER = Ref("DaemonSet", "kubevirt", "virt-handler")
@@ -182,10 +194,22 @@ def own_deployment(settings: InstallSettings = INSTALL) -> OwnedObject:
 
 
 def expecting(observed: Observed, spec: dict[str, Any], release: str = OPERATOR.release) -> Observed:
-    """`observed` with another spec, its strategy printed by `release`, the operator being of that image already."""
+    """`observed` with another spec, its strategy printed by `release`, the operator being of that image already.
+    Towards a newer release the way back is recorded."""
     wanted = install_settings(spec, OPERATOR)
     suite = msgspec.structs.replace(observed.suite, spec=spec) if observed.suite is not None else None
+    if suite is not None and release != OPERATOR.release and not is_older(release, OPERATOR.release):
+        suite = recorded(suite, wanted)
     return replace(observed, suite=suite, owned={**observed.owned, **strategies(wanted, release=release)})
+
+
+def recorded(suite: SuiteObject, target: InstallSettings = INSTALL) -> SuiteObject:
+    """`suite` with a way back to the release that is installed, and what it and the target know of hardware."""
+    before = coming_back(suite, target).image("virt-launcher")
+    pair = hardware_job(before, target)["metadata"]["labels"][PAIR]
+    back = msgspec.structs.replace(BACK, hardware_of=pair)
+    status = msgspec.structs.replace(suite.status, upgrade=Upgrade(way_back=back, level=BACK.level))
+    return msgspec.structs.replace(suite, status=status)
 
 
 def settled_definitions(observed: Observed, tag: str) -> Observed:

@@ -19,7 +19,7 @@ import pytest
 from hypothesis import Phase, event, given, settings
 from hypothesis import strategies as st
 from virt_core.conventions.component_pod import TEMPLATE_HASH
-from virt_core.conventions.labels import KUBEVIRT_FINALIZER
+from virt_core.conventions.labels import FINALIZE_UPGRADE, KUBEVIRT_FINALIZER
 from virt_core.kube.client import KubeClient
 from virt_core.testing.api_server import FakeApiServer
 from virt_operator.customization.customize import customized
@@ -33,7 +33,8 @@ from virt_operator.suite.spec import install_settings
 
 from .administrator import follow
 from .releases import printed
-from .world import FOREIGN, NODES, World
+from .strangers import FOREIGN, leave_foreign
+from .world import NODES, World
 
 pytestmark = pytest.mark.exhaustive
 
@@ -54,7 +55,7 @@ ACTS: dict[str, Callable[[World, Any], None]] = {
     "delete": lambda world, _: world.delete(),
     "restore": lambda world, _: world.restore(),
     "broken authority": lambda world, _: world.break_authority(),
-    "foreign": lambda world, _: world.leave_foreign(),
+    "foreign": lambda world, _: leave_foreign(world.server),
     "tag": lambda world, tag: world.ask(imageTag=tag),
     "manifest": lambda world, tag: world.apply_manifest(tag),
     "replicas": lambda world, count: world.ask(infra={"replicas": count} if count else None),
@@ -68,6 +69,7 @@ ACTS: dict[str, Callable[[World, Any], None]] = {
     "failing": lambda world, count: world.fail(count),
     "broken": lambda world, release: world.probes.break_or_mend(release),
     "pace": lambda world, pace: world.ask(upgradeStrategy=pace),
+    "finalize": lambda world, release: world.annotate(FINALIZE_UPGRADE, release),
 }
 """What somebody does."""
 
@@ -77,7 +79,7 @@ def acts(kind: str, *values: Any) -> list[tuple[str, Any]]:
     return [(kind, value) for value in values or (None,)]
 
 
-PACES = (None, {"paused": True}, {"canary": 0, "waveSize": "100%"}, {"pauseBetweenWaves": "3m"})
+PACES = (None, {"paused": True}, {"canary": 0, "waveSize": "100%"}, {"pauseBetweenWaves": "3m"}, {"soak": "0s"})
 
 STEPS = st.one_of(
     st.tuples(st.just("drift"), st.lists(st.integers(0, 100_000), min_size=1, max_size=6)),
@@ -88,6 +90,7 @@ STEPS = st.one_of(
     st.sampled_from([*acts("node", *NODES), *acts("unready", "virt-api", "virt-controller", "virt-handler")]),
     st.sampled_from([*acts("failing", 1, 2, 5), *acts("broken authority"), *acts("restore")]),
     st.sampled_from([*acts("broken", "v1.3.0", "v1.2.0", "v1.2.3"), *acts("pace", *PACES)]),
+    st.sampled_from(acts("finalize", "v1.2.3", "v1.3.0", "v1.2.0")),
     st.sampled_from([*acts("delete"), *acts("create"), *acts("create"), *acts("foreign"), *acts("foreign")]),
 )
 PASSES = st.lists(st.sampled_from((None, None, 0, 1, 5, 20)), max_size=4)
@@ -177,7 +180,7 @@ def check_status(world: World, deployment_id: str) -> None:
     assert (conditions["Available"], conditions["Progressing"], conditions["Degraded"]) == ("True", "False", "False")
     assert "Synchronized" not in conditions
     assert (suite.status.phase, suite.status.observed_deployment_id) == ("Deployed", deployment_id)
-    assert suite.status.upgrade is None
+    assert suite.status.change is None
 
 
 def check_objects(world: World, bodies: list[Body], deployment_id: str) -> None:
@@ -193,4 +196,6 @@ def check_objects(world: World, bodies: list[Body], deployment_id: str) -> None:
         )
     desired = {ref_of(body) for body in bodies}
     others = {ref for ref in owned if ref not in desired and ref.kind not in ("Secret", "CustomResourceDefinition")}
-    assert {ref.name for ref in others} <= {name_of(deployment_id), FOREIGN}
+    back = world.suite.status.way_back if world.suite is not None else None
+    kept = {name_of(back.deployment_id)} if back is not None else set()
+    assert {ref.name for ref in others} <= {name_of(deployment_id), FOREIGN, *kept}

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from virt_core.conventions.labels import RETRY_UPGRADE
+from virt_core.conventions.labels import FINALIZE_UPGRADE, RETRY_UPGRADE
 from virt_core.kube.client import KubeClient
 from virt_core.kube.resource import CONFIG_MAPS, KUBEVIRTS, NODES
 from virt_core.rpc.tls import Certificates
@@ -15,6 +16,7 @@ from virt_core.testing.api_server import FakeApiServer
 from virt_operator.certificates.authority import AuthorityWatch
 from virt_operator.reconcile.inventory import Inventory
 from virt_operator.strategy.ref import Ref
+from virt_operator.suite.observed import Review
 
 from tests.support.patience import PATIENCE
 
@@ -115,7 +117,21 @@ async def test_a_heartbeat_on_a_node_is_no_reason_for_a_pass_and_the_end_of_its_
         running.cancel()
 
 
-async def test_a_wave_in_the_status_is_a_reason_for_a_pass_and_other_writes_of_the_status_are_not(
+async def test_what_a_pod_has_printed_and_a_review_are_observed_and_are_reasons_for_a_pass(
+    client: KubeClient, tmp_path: Path
+) -> None:
+    passes: list[None] = []
+    inventory, watch = watching("Pod", client, tmp_path, lambda: passes.append(None))
+    watch.close()
+    inventory.printed("gone", {"before": "no record"})
+    inventory.printed("uid", {"before": "no record"})
+    assert inventory.observe().records == {"uid": {"before": "no record"}}, "of pods that are gone nothing is kept"
+    review = Review("complete", "id", datetime.now(UTC), ())
+    inventory.reviewed(review)
+    assert inventory.observe().review == review and len(passes) == 3
+
+
+async def test_a_wave_or_a_way_back_in_the_status_is_a_reason_for_a_pass_and_other_writes_are_not(
     client: KubeClient, server: FakeApiServer, tmp_path: Path
 ) -> None:
     passes: list[None] = []
@@ -138,6 +154,12 @@ async def test_a_wave_in_the_status_is_a_reason_for_a_pass_and_other_writes_of_t
         suite = inventory.observe().suite  # at once, without the watch
         assert suite is not None and suite.status.upgrade is not None and suite.status.upgrade.wave is not None
         await write({"metadata": {"annotations": {RETRY_UPGRADE: "1"}}})
-        assert len(passes) == began + 2
+        await write({"metadata": {"annotations": {FINALIZE_UPGRADE: "v1.3.0"}}})
+        assert len(passes) == began + 3
+        way_back = {"version": "v1.2.3", "registry": "", "release": "v1.2.3", "level": 1}
+        await write({"status": {"upgrade": {"wayBack": way_back, "level": 1}}}, "status")
+        assert len(passes) == began + 4
+        await write({"status": {"upgrade": {"level": 2}}}, "status")
+        assert len(passes) == began + 4
     finally:
         running.cancel()

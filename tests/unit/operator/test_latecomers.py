@@ -46,7 +46,7 @@ async def test_one_that_fails_is_named_and_nothing_goes_back_or_loops(world: Wor
     state, reason, message = condition(world, "Available")
     assert (state, reason) == ("True", "AllComponentsReady")
     assert "the handler on node a failed the probe machines: pod virt-handler-" in message
-    assert versions(world) == {NEW} and status(world).upgrade is None
+    assert versions(world) == {NEW} and status(world).change is None
     asked = len(world.probes.asked)
     assert 2 <= asked <= 20 and {action.pod.node for action in world.probes.asked} == {"a"}
     await passes(world)

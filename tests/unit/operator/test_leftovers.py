@@ -35,7 +35,7 @@ def test_what_the_operator_may_not_delete_is_left_behind_and_named_and_the_chang
     observed, policy = with_policy_of_newer(installed())
     assert plan(observed, OPERATOR).actions == ()
     found = status(observed)
-    assert found.phase == "Deployed" and found.upgrade is None
+    assert found.phase == "Deployed" and found.change is None
     available = next(condition for condition in found.conditions if condition.type == "Available")
     assert (available.status, available.reason) == ("True", "AllComponentsReady")
     assert f"{policy}: left behind" in available.message

@@ -320,5 +320,5 @@ def test_the_installed_release_is_kept_in_repair_while_the_next_one_cannot_begin
         without(observed, Ref("Service", "kubevirt", "virt-api")), suite=suite({"imageTag": "v9"}, deployed())
     )
     actions = plan(observed, OPERATOR).actions
-    assert kinds(actions) == ["IssueLeaf", "IssueLeaf", "Apply", "Apply"]
-    assert [action.ref.kind for action in actions if isinstance(action, Apply)] == ["Service", "Job"]
+    assert kinds(actions) == ["IssueLeaf", "IssueLeaf", "Apply", "Apply", "Apply"]
+    assert [action.ref.kind for action in actions if isinstance(action, Apply)] == ["Service", "Job", "Job"]

@@ -10,9 +10,10 @@ import msgspec
 import pytest
 from virt_core.objects.kubevirt import Stopped, Upgrade
 from virt_core.objects.meta import Condition, ObjectMeta
+from virt_operator.images.outcome import ImageTrouble
 from virt_operator.preflight.finding import Severity, Step, Subject
 from virt_operator.preflight.kinds import StoredObject
-from virt_operator.preflight.observed import Certificate, ImageTrouble, Question, Target
+from virt_operator.preflight.observed import Certificate, Question, Target
 from virt_operator.preflight.plan import plan
 from virt_operator.strategy.install_strategy import strategy_of
 

@@ -8,8 +8,8 @@ from typing import Any
 import msgspec
 import pytest
 from virt_operator.preflight.finding import Severity, Subject
-from virt_operator.preflight.hardware import BadRecord, parse_record
 from virt_operator.preflight.kinds import Guest
+from virt_operator.suite.hypervisor import BadRecord, parse_record
 
 from tests.samples.hypervisors import RECORD
 

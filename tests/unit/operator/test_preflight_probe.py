@@ -17,9 +17,10 @@ from virt_core.testing.api_server import FakeApiServer
 from virt_core.testing.place import Place
 from virt_core.testing.refused import Refused
 from virt_operator.admin.plan_messages import result_messages
+from virt_operator.images.outcome import outcome
 from virt_operator.preflight.check import Request, check
 from virt_operator.preflight.finding import Severity
-from virt_operator.preflight.jobs import CONTAINERS, PLAN, jobs, outcome
+from virt_operator.preflight.jobs import CONTAINERS, PLAN, jobs
 from virt_operator.preflight.plan import Answer
 from virt_operator.preflight.probe import probe
 from virt_operator.strategy.install_strategy import is_planned, strategy_of, to_config_map

@@ -60,13 +60,14 @@ def new_pod(component: str, *, ready: bool = True, settings: InstallSettings = N
 
 def updating(*pods: PodObject, **more: Any) -> Observed:
     """virt-handler is of the newer release, virt-controller's Deployment too."""
-    observed = expecting(settled_definitions(installed(), "v1.3.0"), {"imageTag": "v1.3.0"}, release="v1.3.0")
-    for body in desired_objects(NEWER):
-        if body["kind"] in WORKLOADS and body["metadata"]["name"] in ("virt-handler", "virt-controller"):
-            observed = changed(observed, ref_of(body), live(body, ready_status(body)))
+    observed = settled_definitions(installed(), "v1.3.0")
     assert observed.suite is not None
     status = msgspec.structs.replace(observed.suite.status, observed_deployment_config=INSTALL.to_json())
     observed = replace(observed, suite=msgspec.structs.replace(observed.suite, status=status))
+    observed = expecting(observed, {"imageTag": "v1.3.0"}, release="v1.3.0")
+    for body in desired_objects(NEWER):
+        if body["kind"] in WORKLOADS and body["metadata"]["name"] in ("virt-handler", "virt-controller"):
+            observed = changed(observed, ref_of(body), live(body, ready_status(body)))
     handler = pod("virt-handler", handler_hash(NEWER))
     observed = replace(observed, operator=own_deployment(NEWER), pods=(handler, *pods), **more)
     return replace(observed, owned={**observed.owned, **strategies(NEWER, release="v1.3.0"), **strategies(INSTALL)})

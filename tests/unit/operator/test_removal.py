@@ -12,7 +12,19 @@ from virt_operator.suite.actions import Delete, RemoveFinalizer, UnmarkNode
 from virt_operator.suite.observed import Observed, SuiteObject
 from virt_operator.suite.plan import Plan
 
-from tests.unit.operator.suites import FINALIZER, HELD, NOW, OPERATOR, deployed, installed, kinds, live, suite, without
+from tests.unit.operator.suites import (
+    FINALIZER,
+    HELD,
+    NOW,
+    OPERATOR,
+    changed,
+    deployed,
+    installed,
+    kinds,
+    live,
+    suite,
+    without,
+)
 
 DELETING = suite(status=deployed(), deletion_timestamp="2026-01-31T10:00:00Z")
 
@@ -26,7 +38,8 @@ def drop(observed: Observed, kinds_gone: set[str]) -> Observed:
 
 
 def test_stages_follow_each_other() -> None:
-    observed, stages = replace(installed(), suite=DELETING), []
+    job = {"kind": "Job", "metadata": {"name": "of-an-update", "namespace": "kubevirt"}}
+    observed, stages = changed(replace(installed(), suite=DELETING), ref_of(job), live(job, {})), []
     while observed.owned:
         decided = plan_removal(observed, DELETING, OPERATOR)
         if not deleted(decided):  # only the pods are left to wait for
@@ -35,7 +48,7 @@ def test_stages_follow_each_other() -> None:
             continue
         stages.append(deleted(decided))
         observed = drop(observed, deleted(decided))
-    assert stages[:3] == [{"CustomResourceDefinition"}, set(REGISTRATIONS), {"Deployment", "DaemonSet"}]
+    assert stages[:3] == [{"CustomResourceDefinition"}, set(REGISTRATIONS), {"Deployment", "DaemonSet", "Job"}]
     assert {"Secret", "ServiceAccount", "ClusterRole"} <= stages[3]
     assert stages[4] == {"ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding"}
     assert len(stages) == 5

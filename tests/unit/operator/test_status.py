@@ -59,7 +59,7 @@ def test_ready_only_when_all_is_there_and_runs() -> None:
     fresh = replace(installed(), suite=suite())
     found = status(fresh)
     assert (found.phase, three(found)) == ("Deployed", "T/F/F AllComponentsReady")
-    assert others(found) == {"Created": "True AllResourcesCreated"}
+    assert others(found) == {"Created": "True AllResourcesCreated", "Finalized": "True Finalized"}
     assert found.observed_deployment_id == found.target_deployment_id == INSTALL.deployment_id
     assert (found.observed_kube_virt_version, found.observed_generation) == ("v1.2.3", 1)
 
@@ -78,7 +78,7 @@ def test_a_steady_suite_writes_nothing() -> None:
 def test_updating_stays_available_and_deployed() -> None:
     found = status(replace(installed(), suite=suite({"imageTag": "v1.3.0"}, status(installed()))))
     assert (found.phase, three(found)) == ("Deployed", "T/T/T UpdateInProgress")
-    assert others(found) == {}
+    assert others(found) == {"Finalized": "True Finalized"}
     assert (found.observed_kube_virt_version, found.target_kube_virt_version) == ("v1.2.3", "v1.3.0")
 
 

@@ -8,9 +8,11 @@ from typing import Any
 import pytest
 from virt_operator.strategy.crds import kubevirts
 from virt_operator.suite.spec import RefusedSpec, install_settings
-from virt_operator.suite.upgrade_strategy import Pace, pace_of
+from virt_operator.suite.upgrade_strategy import Finalizing, Pace, finalizing_of, pace_of
 
 from tests.unit.operator.suites import OPERATOR
+
+FIELDS = ("canary", "waveSize", "pauseBetweenWaves", "paused", "probeGuest", "finalize", "soak")
 
 
 def strategy(**fields: Any) -> dict[str, Any]:
@@ -46,8 +48,12 @@ def test_absent_fields_have_their_defaults(fields: dict[str, Any], pace: Pace) -
         ({"pauseBetweenWaves": 30}, r"pauseBetweenWaves: 30 is not a duration"),
         ({"paused": "yes"}, r"spec\.upgradeStrategy\.paused: 'yes' is not true or false"),
         ({"probeGuest": 1}, r"spec\.upgradeStrategy\.probeGuest: 1 is not true or false"),
-        ({"finalize": "Manual"}, r"finalize: 'Manual' is not supported by this release, use canary, waveSize, "),
-        ({"soak": "1h"}, r"spec\.upgradeStrategy\.soak: '1h' is not supported"),
+        ({"later": 1}, r"spec\.upgradeStrategy\.later: 1 is not supported by this release, use canary, waveSize, "),
+        ({"finalize": "auto"}, r"spec\.upgradeStrategy\.finalize: 'auto' is not one of Auto, Manual"),
+        ({"finalize": True}, r"spec\.upgradeStrategy\.finalize: True is not one of Auto, Manual"),
+        ({"finalize": ["Auto"]}, r"spec\.upgradeStrategy\.finalize: \['Auto'\] is not one of"),
+        ({"soak": "-1h"}, r"spec\.upgradeStrategy\.soak: '-1h' is not a duration of 0s or more, such as 30s"),
+        ({"soak": 60}, r"spec\.upgradeStrategy\.soak: 60 is not a duration"),
     ],
 )
 def test_a_refusal_names_field_value_and_what_is_allowed(fields: dict[str, Any], message: str) -> None:
@@ -56,6 +62,22 @@ def test_a_refusal_names_field_value_and_what_is_allowed(fields: dict[str, Any],
     assert refused.value.reason == "InvalidField"
     with pytest.raises(RefusedSpec, match="is not allowed, use an object with canary"):
         install_settings({"upgradeStrategy": 5}, OPERATOR)
+
+
+@pytest.mark.parametrize(
+    ("fields", "expected"),
+    [
+        ({}, Finalizing(manual=False, soak=timedelta(hours=1))),
+        ({"finalize": "Manual"}, Finalizing(manual=True)),
+        ({"finalize": "Auto", "soak": "0s"}, Finalizing(soak=timedelta(0))),
+        ({"finalize": None, "soak": "1h30m"}, Finalizing(soak=timedelta(minutes=90))),
+    ],
+)
+def test_an_upgrade_is_finalized_on_its_own_after_an_hour_or_as_asked_for(
+    fields: dict[str, Any], expected: Finalizing
+) -> None:
+    install_settings(strategy(**fields), OPERATOR)
+    assert finalizing_of(strategy(**fields)) == expected
 
 
 @pytest.mark.parametrize(
@@ -75,6 +97,5 @@ def test_a_wave_has_at_least_one_node(pace: Pace, nodes: int, sizes: tuple[int, 
 def test_the_definition_knows_each_field_and_prunes_none() -> None:
     (version,) = [version for version in kubevirts()["spec"]["versions"] if version["storage"]]
     spec = version["schema"]["openAPIV3Schema"]["properties"]["spec"]["properties"]
-    known = {"canary", "waveSize", "pauseBetweenWaves", "paused", "probeGuest"}
-    assert set(spec["upgradeStrategy"]["properties"]) == known
+    assert set(spec["upgradeStrategy"]["properties"]) == set(FIELDS)
     assert spec["upgradeStrategy"]["x-kubernetes-preserve-unknown-fields"] is True

@@ -50,7 +50,7 @@ async def test_the_canary_comes_first_and_each_wave_is_proven_before_the_next(
     world.ask(imageTag=NEW)
     journal = await passes(world, restart=restart)
     assert journal.waves == list(enumerate(waves, 1))
-    assert status(world).observed_kube_virt_version == NEW and status(world).upgrade is None
+    assert status(world).observed_kube_virt_version == NEW and status(world).change is None
     asked = [action.pod.node for action in world.probes.handlers]
     assert asked == sorted(asked) and set(asked) == set(NODES)
     assert {(action.release, action.lenient) for action in world.probes.handlers} == {(NEW, False)}
@@ -128,10 +128,10 @@ async def test_what_has_stopped_is_tried_again_when_somebody_asks_for_it(world: 
     else:
         world.ask(imageTag=OLD)
         await passes(world)
-        assert status(world).upgrade is None and world.operator.tag == OLD
+        assert status(world).change is None and world.operator.tag == OLD
         world.ask(imageTag=NEW)
     await passes(world)
-    assert status(world).observed_kube_virt_version == target and status(world).upgrade is None
+    assert status(world).observed_kube_virt_version == target and status(world).change is None
     assert condition(world, "Degraded")[0] == "False"
 
 

@@ -7,8 +7,8 @@ late; a write that fails or a process that dies between two actions leaves whate
 
 from __future__ import annotations
 
-import json
 import random
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar, cast
@@ -29,16 +29,17 @@ from virt_operator.certificates.rotation import DEFAULT
 from virt_operator.certificates.secret import AUTHORITY_SECRET
 from virt_operator.change.plan import plan
 from virt_operator.reconcile.availability import outages, since
-from virt_operator.reconcile.execute import Executor
 from virt_operator.reconcile.failure import blocked_by
 from virt_operator.reconcile.inventory import Inventory
 from virt_operator.reconcile.repaired import Repaired
 from virt_operator.reconcile.status import status_of
 from virt_operator.settings import Settings
+from virt_operator.strategy.hardware_job import APP as HARDWARE_APP
 from virt_operator.strategy.operator_objects import operator_objects
 from virt_operator.strategy.ref import KINDS, MANAGED_BY_OPERATOR, Body, Ref
 from virt_operator.strategy.settings import InstallSettings
 from virt_operator.suite.actions import Action
+from virt_operator.suite.hypervisor import Hypervisor
 from virt_operator.suite.lost_status import recovered
 from virt_operator.suite.observed import (
     Comparison,
@@ -48,6 +49,7 @@ from virt_operator.suite.observed import (
     Outcome,
     OwnedObject,
     PodObject,
+    Review,
     SuiteObject,
     Survey,
 )
@@ -55,18 +57,17 @@ from virt_operator.suite.plan import Plan
 
 from .kubelets import DAEMON_SET, Kubelets
 from .kubelets import DEPLOYMENTS as DEPLOYMENT_REFS
+from .launchers import Launchers, ReadingExecutor
 from .probed_handlers import ProbedHandlers
 from .releases import config_map_of, release_of
-from .strangers import edit
+from .strangers import FOREIGN, drift
 from .suites import HELD, INSTALL, OPERATOR
 
 _T = TypeVar("_T")
 NODES = ("node1", "node2")
 SUITE = Place.parse(KUBEVIRTS.path("kubevirt", "kubevirt"))
 SUITE_PODS = Place.parse(PODS.path("kubevirt"))
-_SOON = timedelta(minutes=10)
-FOREIGN = "kubevirt-of-a-newer-release"
-"""Name of an object that this operator may not delete."""
+_SOON = timedelta(minutes=9)
 
 
 @dataclass
@@ -80,6 +81,9 @@ class World:
     kinds: tuple[str, ...] = ()
     """The only kinds of objects of each release, for the speed of a test; () stands for all."""
 
+    levels: Mapping[str, int] = field(default_factory=dict)
+    """Feature levels of releases."""
+
     dead: set[str] = field(default_factory=set)
     unready: set[str] = field(default_factory=set)
     """Names of components whose pods do not become ready."""
@@ -90,6 +94,8 @@ class World:
     cordoned: set[str] = field(default_factory=set)
     offset: timedelta = timedelta(0)
     probes: ProbedHandlers = field(default_factory=ProbedHandlers)
+    launchers: Launchers = field(default_factory=Launchers)
+    review: Review | None = None
     comparisons: dict[Ref, Comparison] = field(default_factory=dict)
     repairs: Repaired = field(init=False)
     outages_since: dict[str, datetime] = field(default_factory=dict)
@@ -107,7 +113,8 @@ class World:
         self.server.fault = self._fault
         self.kubelets = Kubelets(self.server)
         # The executor knows this one as its inventory.
-        self.executor = Executor(self.client, cast(Inventory, self), self.authority, self.probes, "kubevirt")
+        self.executor = ReadingExecutor(self.client, cast(Inventory, self), self.authority, self.probes, "kubevirt")
+        self.executor.launchers, self.executor.pods = self.launchers, self.server
 
     def _fault(self, method: str, place: Place) -> None:
         if method == "DELETE" and place.name == FOREIGN:
@@ -132,6 +139,12 @@ class World:
 
     def surveyed(self, uid: str, silent: tuple[SilentGuest, ...]) -> None:
         self.probes.surveys[uid] = Survey(self.now, silent)
+
+    def printed(self, uid: str, records: Mapping[str, Hypervisor | str]) -> None:
+        self.launchers.by_uid[uid] = records
+
+    def reviewed(self, review: Review) -> None:
+        self.review = replace(review, at=self.now)
 
     # What the operator sees.
 
@@ -167,7 +180,7 @@ class World:
         return tuple(_decoded(body, PodObject) for body in self._select(SUITE_PODS))
 
     def pods_of(self, component: str) -> tuple[PodObject, ...]:
-        return tuple(pod for pod in self.pods if pod.metadata.labels[labels.APP] == component)
+        return tuple(pod for pod in self.pods if pod.metadata.labels.get(labels.APP) == component)
 
     @property
     def handlers(self) -> tuple[PodObject, ...]:
@@ -197,6 +210,8 @@ class World:
             surveys=self.probes.surveys,
             works=self.probes.works,
             controller_leader=self.kubelets.leader,
+            records=self.launchers.by_uid,
+            review=self.review,
         )
         self.outages_since = since(self.outages_since, outages(observed), observed.now)
         return replace(observed, outages_since=self.outages_since)
@@ -235,6 +250,7 @@ class World:
             self.operator = replace(self.operator, registry=registry, tag=tag, release=release_of(tag))
             self.comparisons, self.repairs = {}, Repaired(lambda: self.now)
             self.probes.forget()
+            self.launchers.by_uid, self.review = {}, None
 
     # Everybody else.
 
@@ -257,10 +273,12 @@ class World:
         self.kubelets.elect(self.pods_of("virt-controller"))
 
     def _print_strategies(self) -> None:
-        for body in self._select(Place.parse(KINDS["Job"].path("kubevirt"))):
-            if body.get("status"):
+        jobs = self._select(Place.parse(KINDS["Job"].path("kubevirt")))
+        self.launchers.run(self.server, jobs, self._select(SUITE_PODS))
+        for body in jobs:
+            if body.get("status") or body["metadata"]["labels"].get(labels.APP) == HARDWARE_APP:
                 continue
-            made = config_map_of(body, self.kinds)
+            made = config_map_of(body, self.kinds, self.levels)
             self._remove_if_there(Ref("ConfigMap", "kubevirt", made["metadata"]["name"]))
             self.server.put(KINDS["ConfigMap"].path("kubevirt"), made)
             self._status(Ref("Job", "kubevirt", body["metadata"]["name"]), {"conditions": [_condition("Complete")]})
@@ -307,35 +325,10 @@ class World:
         broken = {"data": {"tls.crt": "bm90IGEgY2VydGlmaWNhdGU="}}
         self.authority.wrote(self.server.patch(SECRETS.path("kubevirt", AUTHORITY_SECRET), broken))
 
-    def leave_foreign(self) -> None:
-        """An object of a newer release that this operator may not delete."""
-        meta = {"name": FOREIGN, "labels": {labels.MANAGED_BY: MANAGED_BY_OPERATOR}}
-        resource = KINDS["ValidatingAdmissionPolicy"]
-        if not self._select(Place.parse(resource.path(None, FOREIGN))):
-            self.server.put(resource.path(), {"metadata": meta, "spec": {}})
-
     def drift(self, seeds: list[int]) -> None:
         """Strangers delete objects of the suite, or change, remove or add something at any depth of them."""
         for seed in seeds:
-            self._drift(random.Random(seed))
-
-    def _drift(self, chance: random.Random) -> None:
-        spared = ("ConfigMap", "Job", "ServiceAccount")
-        refs = sorted(ref for ref in self.owned if ref.kind not in spared and ref.name != FOREIGN)
-        if not refs:
-            return
-        ref = chance.choice(refs)
-        place = _of(ref)
-        if chance.random() < 0.3 and ref.kind != "CustomResourceDefinition":
-            self._remove_if_there(ref)
-            return
-        body = json.loads(json.dumps(self.server.store.get(place)))
-        parts = [key for key in body if key not in ("metadata", "status", "kind", "apiVersion", "type")]
-        if parts:
-            edit(chance, body, chance.choice(parts), definition=ref.kind == "CustomResourceDefinition")
-            operations = [{"op": "add", "path": f"/{key}", "value": body[key]} for key in parts if key in body]
-            operations += [{"op": "remove", "path": f"/{key}"} for key in parts if key not in body]
-            self.server.store.json_patch(place, operations)
+            drift(self, random.Random(seed))
 
     def dies_or_returns(self, node: str) -> None:
         """A node."""

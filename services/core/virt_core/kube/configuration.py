@@ -7,7 +7,7 @@ that starts with `useEmulation: false` on a cluster that emulates never runs. Ca
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from virt_core import logs
 from virt_core.kube.client import KubeClient
@@ -55,6 +55,13 @@ class ConfigurationCache:
     def kubevirt(self) -> KubeVirt | None:
         """The KubeVirt object that `current` comes from, or its last version that decoded."""
         return self._counts
+
+    @property
+    def machine_types(self) -> Mapping[str, str]:
+        """By alias, the machine type for guests that start while a roll back is open (WayBack.machine_types)."""
+        counts = self._counts
+        way_back = counts.status.way_back if counts is not None else None
+        return way_back.machine_types if way_back is not None else {}
 
     @property
     def resource_version(self) -> str:

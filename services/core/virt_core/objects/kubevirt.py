@@ -14,6 +14,9 @@ from virt_core.objects.migration_configuration import MigrationConfiguration
 LIVE_UPDATE, STAGE = "LiveUpdate", "Stage"
 """Values of vmRolloutStrategy."""
 
+FIRST_LEVEL = 1
+"""The feature level of release 0.1.0, whose operator writes no level."""
+
 
 class LogVerbosity(msgspec.Struct, frozen=True, rename="camel"):
     """What components log, by KubeVirt's numbers; 0 is their default, as it is for virtctl."""
@@ -191,28 +194,69 @@ class Stopped(msgspec.Struct, frozen=True, rename="camel"):
     """The nodes of the wave."""
 
 
-class WayBack(msgspec.Struct, frozen=True, rename="camel"):
-    """What was installed before the last change, until that is finalized."""
+class LedgerEntry(msgspec.Struct, frozen=True):
+    """Something that a roll back would not bring back, or not as it is."""
 
-    version: str = ""
-    registry: str = ""
-    release: str = ""
-    level: int = 0
+    object: str
+    """Kind and name, for example "VirtualMachine default/vm1"."""
+
+    field: str
+    why: str
+
+
+class WayBack(msgspec.Struct, frozen=True, rename="camel"):
+    """The release to which a roll back is open, until the upgrade is finalized."""
+
+    version: str
+    """The tag of its images."""
+
+    registry: str
+    release: str
+    level: int
+    """Its feature level."""
+
+    deployment_id: str = msgspec.field(default="", name="deploymentID")
     since: str = ""
-    """When the last change began, RFC 3339."""
+    """When the update began, RFC 3339."""
 
     proven_at: str = ""
-    """When the last change was complete and proven, RFC 3339; "" before."""
+    """When it was complete, RFC 3339; "" before."""
+
+    hardware_at: str = ""
+    """When it became clear what both releases know of hardware, or that it stays unknown; "" before. RFC 3339."""
+
+    hardware_of: str = ""
+    """Which launchers have been asked: kubevirt.io/launchers of the pod that they have printed it in."""
+
+    hardware_unknown: str = ""
+    """Why the following fields are empty; "" if they are not."""
+
+    machine_types: dict[str, str] = {}
+    """By alias, the newest machine type that QEMU of both releases knows."""
+
+    known_machine_types: list[str] = []
+    """Those that the release to go back to knows, without aliases."""
+
+    cpu_models: list[str] = []
+    """Those that both know."""
+
+    cpu_features: list[str] | None = None
+    """Those that both know; None: a release does not say."""
+
+    ledger: list[LedgerEntry] = []
+    """What a roll back would not bring back: when the update was complete, and about every ten minutes since."""
 
     refusals: list[str] = []
-    """What keeps the last change from being finalized."""
+    """Why the upgrade cannot be finalized yet, although it has been asked for or is due."""
 
 
 class Upgrade(msgspec.Struct, frozen=True, rename="camel"):
-    """The operation in progress, or the one that has stopped; and the way back. Not a field of KubeVirt's API."""
+    """The operation in progress or the one that has stopped, and what outlasts it. Not a field of KubeVirt's API.
+
+    Releases from 0.1.0 on decode this: `operation`, `step` and `since` are always written, as strings."""
 
     operation: str = ""
-    """ "Install", "Update", "Rollback", "Removal" or "Stopped"; "" without a change."""
+    """ "Install", "Update", "Rollback", "Removal" or "Stopped"; "" without one."""
 
     step: str = ""
     since: str = ""
@@ -227,10 +271,12 @@ class Upgrade(msgspec.Struct, frozen=True, rename="camel"):
 
     wave: Wave | None = None
     stopped: Stopped | None = None
-    level: int = 0
-    """The cluster's feature level; 0 if it is not known."""
-
     way_back: WayBack | None = None
+    """None: finalized, or the first release of this cluster."""
+
+    level: int = 0
+    """The cluster's feature level: the lowest of all components, and until an upgrade is finalized that of the release
+    before. 0: unknown."""
 
 
 class Generation(msgspec.Struct, frozen=True, rename="camel"):
@@ -265,6 +311,29 @@ class KubeVirtStatus(msgspec.Struct, frozen=True, rename="camel"):
 
     generations: list[Generation] = []
     upgrade: Upgrade | None = None
+
+    @property
+    def change(self) -> Upgrade | None:
+        """The operation in progress, or the one that has stopped; None without one."""
+        return self.upgrade if self.upgrade is not None and self.upgrade.operation else None
+
+    @property
+    def way_back(self) -> WayBack | None:
+        """The release to which a roll back is open; None if there is none."""
+        return self.upgrade.way_back if self.upgrade is not None else None
+
+    @property
+    def level(self) -> int:
+        """The cluster's feature level; 0: unknown."""
+        return self.upgrade.level if self.upgrade is not None else 0
+
+    def may_use(self, level: int) -> bool:
+        """Whether the cluster may show behaviour of that feature level: every component is of such a release, and no
+        roll back to a lower one is open. Launchers are asked, each for itself, what they can do.
+
+        Asked with the KubeVirt object that a component watches anyway, before each use, because a later look may find
+        the level higher, never lower. Where the level is unknown, only the first one may be used."""
+        return level <= max(self.level, FIRST_LEVEL)
 
 
 class KubeVirt(msgspec.Struct, frozen=True, rename="camel"):

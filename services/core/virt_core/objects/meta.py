@@ -94,11 +94,17 @@ def rfc3339(moment: datetime) -> str:
 
 def seconds_since(moment: str | None, now: datetime) -> float:
     """How long ago `moment` (RFC 3339, as anybody may have stored it) was; 0 if it is not a time or in the future."""
+    then = moment_of(moment)
+    return max(0.0, (now - then).total_seconds()) if then is not None else 0.0
+
+
+def moment_of(text: str | None) -> datetime | None:
+    """RFC 3339, as anybody may have stored it; None if it is not a time."""
     try:
-        then = datetime.fromisoformat(moment or "")
+        then = datetime.fromisoformat(text or "")
     except ValueError:
-        return 0.0
-    return max(0.0, (now - (then if then.tzinfo else then.replace(tzinfo=UTC))).total_seconds())
+        return None
+    return then if then.tzinfo else then.replace(tzinfo=UTC)
 
 
 def seconds_until(moment: str | None, now: datetime) -> float:

@@ -33,6 +33,8 @@ class Observed:
     spec: AcceptedSpec | RefusedSpec
     configured: bool = True
     """Whether the cluster's configuration is known. No machine starts without it."""
+    machine_types: Mapping[str, str] = field(default_factory=dict)
+    """What aliases of machine types stand for, where the launcher's QEMU shall not decide."""
     guest: GuestState | None = None
     """None: unknown, because the launcher has not reported yet. Never a reason to act."""
     network: PodNetwork | None = None

@@ -83,7 +83,7 @@ def _start(observed: Observed, pod: PodNetwork, now: datetime) -> tuple[Action, 
     if isinstance(spec, RefusedSpec):
         return _refused(observed, LauncherRefusal(UNSUPPORTED_SPEC, str(spec)), now)
     try:
-        wanted = machine(vmi, spec, pod)
+        wanted = machine(vmi, spec, pod, observed.machine_types)
     except UnsupportedSpec as error:
         return _refused(observed, LauncherRefusal(UNSUPPORTED_SPEC, str(error)), now)
     network = planned_network(spec, pod)

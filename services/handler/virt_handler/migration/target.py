@@ -105,7 +105,7 @@ def _prepare(side: ObservedSide, network: PodNetwork, now: datetime) -> tuple[Ac
     if isinstance(spec, RefusedSpec):
         return status.failed(vmi, state, f"the target does not support the machine: {spec}", now)
     try:
-        wanted = machine(vmi, spec, network)
+        wanted = machine(vmi, spec, network, side.machine.machine_types)
         source = IPv4Address(state.source_address)
         own = IPv4Address(next(iter(network.addresses), ""))
     except (UnsupportedSpec, AddressValueError) as error:

@@ -2,7 +2,7 @@
 
 `session/capability-cache` writes the record, machine/execute.py reads it before a start. A guest can only move to a
 launcher whose QEMU knows its machine type and its CPU model. virt-operator reads the record of another release before
-an upgrade (preflight/hardware.py).
+an upgrade (suite/hypervisor.py).
 """
 
 from __future__ import annotations

@@ -87,14 +87,16 @@ def deregistration(situation: Situation, _: Progress) -> Progress:
 
 def cleanup(situation: Situation, earlier: Progress) -> Progress:
     """Objects of an earlier release that this one does not have, once all of this one is ready. The strategy of what
-    was installed before goes only when the status no longer names it. Definitions stay: with a definition the API
-    server deletes every object of its kind, which a way back to an older release must not cost. What this operator may
-    not delete is left behind and named: a newer release brought it, and adopts it when it comes back."""
+    was installed before goes only when the status no longer names it, also as the way back. Definitions stay: with a
+    definition the API server deletes every object of its kind, which a way back to an older release must not cost. What
+    this operator may not delete is left behind and named: a newer release brought it, and adopts it when it comes
+    back."""
     if earlier.waits:
         return Progress()
     desired, namespace = {state.ref for state in situation.objects}, situation.suite.metadata.namespace
     desired |= renewals.secrets((state.body for state in situation.objects), namespace)
-    strategies = (situation.strategy.deployment_id, situation.suite.status.observed_deployment_id)
+    strategies = [situation.strategy.deployment_id, situation.suite.status.observed_deployment_id]
+    strategies += [situation.way_back.deployment_id] if situation.way_back is not None else []
     names = {name_of(strategy) for strategy in strategies if strategy}
     superfluous = [
         ref

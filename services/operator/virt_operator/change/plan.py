@@ -13,7 +13,9 @@ from datetime import datetime
 from msgspec import structs
 from virt_core.conventions.webhooks import OPERATOR_VALIDATOR
 
-from virt_operator.change import renewals, stopping, strategies
+from virt_operator.change import renewals, stopping, strategies, way_back
+from virt_operator.change.finalize import in_progress
+from virt_operator.change.ledger import reviewed
 from virt_operator.change.objects import next_repair
 from virt_operator.change.situation import PAUSED_BY, Progress, Situation, lacking
 from virt_operator.change.steps import BACKWARD, CERTIFICATES, FORWARD, OBJECTS_BACKWARD, walk
@@ -30,7 +32,7 @@ from virt_operator.suite.actions import Delete, WaitFor
 from virt_operator.suite.observed import Observed, SuiteObject
 from virt_operator.suite.plan import Plan
 from virt_operator.suite.spec import RefusedSpec, deploys_common_instancetypes, install_settings
-from virt_operator.suite.upgrade_strategy import pace_of
+from virt_operator.suite.upgrade_strategy import finalizing_of, pace_of
 
 
 def plan(observed: Observed, operator: Settings) -> Plan:
@@ -69,7 +71,9 @@ def _situation(
     if search.strategy is not None:
         objects = customized(_wanted(search.strategy, suite), patches)
         search = replace(search, strategy=structs.replace(search.strategy, objects=objects))
-    return Situation(observed, suite, operator, search, settings, pace_of(suite.spec), stopped)
+    return Situation(
+        observed, suite, operator, search, settings, pace_of(suite.spec), finalizing_of(suite.spec), stopped
+    )
 
 
 def _wanted(strategy: InstallStrategy, suite: SuiteObject) -> list[Body]:
@@ -88,7 +92,11 @@ def _towards(situation: Situation, requested: InstallSettings, patches: Sequence
     else:
         repairs, due = _repairs(situation, patches)
         actions = (*repairs.actions, *actions)
-    found = situation.search.strategy
+    deadlines = (due, next_repair(observed), walked.progress.deadline)
+    found, back = situation.search.strategy, walked.progress.way_back or situation.way_back
+    back = None if walked.progress.way_back_ends else back
+    review = reviewed(situation, back) if back is not None else Progress()
+    actions, back = (*actions, *review.actions), review.way_back or back
     if observed.webhook_trouble is not None:
         why = f"the API server cannot reach it: {observed.webhook_trouble}"
         waits = (*waits, WaitFor(f"ValidatingWebhookConfiguration {OPERATOR_VALIDATOR}", why))
@@ -99,11 +107,15 @@ def _towards(situation: Situation, requested: InstallSettings, patches: Sequence
         requested,
         release=found.release if found is not None else "",
         created=walked.stopped_at is None and not any(state.difference for state in situation.objects),
-        next_deadline=min(filter(None, (due, next_repair(observed), walked.progress.deadline)), default=None),
+        next_deadline=min(filter(None, (*deadlines, review.deadline)), default=None),
         operation=situation.operation,
         wave=walked.progress.wave,
         stopped=situation.stopped or walked.progress.stopped,
         paused=situation.held if any(PAUSED_BY in wait.why for wait in waits) else "",
+        way_back=back,
+        level=way_back.level(situation, back),
+        finalization=walked.progress.finalization or (in_progress(back) if back is not None else None),
+        barred=way_back.refusal(situation) if found is not None else "",
         missing=situation.lacking if found is not None else "",
     )
 

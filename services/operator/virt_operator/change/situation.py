@@ -11,13 +11,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
 
-from virt_core.objects.kubevirt import Stopped, Wave
+from virt_core.objects.kubevirt import Stopped, Wave, WayBack
 from virt_core.objects.meta import rfc3339
 
 from virt_operator.certificates.plan import Due
 from virt_operator.change import hold, renewals
 from virt_operator.change.objects import ObjectState, states_of
-from virt_operator.change.strategies import Search
+from virt_operator.change.strategies import Search, observed_strategy
 from virt_operator.change.versions import is_older
 from virt_operator.settings import Settings
 from virt_operator.strategy.desired import STRATEGY_IDENTIFIER, STRATEGY_RELEASE
@@ -26,8 +26,9 @@ from virt_operator.strategy.ref import WORKLOADS, Body
 from virt_operator.strategy.settings import InstallSettings
 from virt_operator.suite import permissions
 from virt_operator.suite.actions import Action, WaitFor
-from virt_operator.suite.observed import Observed, OwnedObject, SuiteObject
-from virt_operator.suite.upgrade_strategy import DEFAULT, PAUSED, Pace
+from virt_operator.suite.observed import Observed, OwnedObject, PodObject, SuiteObject
+from virt_operator.suite.plan import Finalization
+from virt_operator.suite.upgrade_strategy import DEFAULT, ON_ITS_OWN, PAUSED, Finalizing, Pace
 
 CHANGES = ("Update", "Rollback")
 PAUSED_BY = f"paused by {PAUSED}"
@@ -52,6 +53,13 @@ class Progress:
     deadline: datetime | None = None
     """When a further pass is due."""
 
+    way_back: WayBack | None = None
+    """The way back, if it changes."""
+
+    way_back_ends: bool = False
+    finalization: Finalization | None = None
+    """Why the way back does not end."""
+
     def and_then(self, later: Progress) -> Progress:
         """Both, this one first."""
         return Progress(
@@ -61,6 +69,9 @@ class Progress:
             later.wave or self.wave,
             self.stopped or later.stopped,
             min(filter(None, (self.deadline, later.deadline)), default=None),
+            later.way_back or self.way_back,
+            self.way_back_ends or later.way_back_ends,
+            later.finalization or self.finalization,
         )
 
 
@@ -76,6 +87,7 @@ class Situation:
     """The requested settings; None while the installed strategy is being repaired."""
 
     pace: Pace = DEFAULT
+    finalizing: Finalizing = ON_ITS_OWN
     stopped: Stopped | None = None
     """Why the requested change has stopped. Then the strategy is the installed one, which comes back."""
 
@@ -150,6 +162,23 @@ class Situation:
         upgrade = self.suite.status.upgrade
         since = upgrade.paused_since if upgrade is not None else ""
         return f"{PAUSED_BY} since {since or rfc3339(self.observed.now)}"
+
+    @property
+    def way_back(self) -> WayBack | None:
+        """The way back that is recorded."""
+        return self.suite.status.way_back
+
+    @cached_property
+    def level(self) -> int:
+        """The cluster's feature level before this pass; 0: unknown."""
+        if self.suite.status.level:
+            return self.suite.status.level
+        installed = observed_strategy(self.observed)  # by a release that records no level
+        return installed.feature_level if installed is not None else 0
+
+    def exists(self, pod: PodObject) -> bool:
+        """Whether the pod's node exists, or it has none yet."""
+        return not pod.node or pod.node in self.observed.nodes
 
     @cached_property
     def lacking(self) -> str:

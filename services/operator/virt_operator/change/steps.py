@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from virt_core.conventions import components
 from virt_core.conventions.labels import KUBEVIRT_FINALIZER
 
-from virt_operator.change import object_steps, renewals, succession
+from virt_operator.change import finalize, hardware, object_steps, renewals, succession, way_back
 from virt_operator.change.situation import Progress, Situation
 from virt_operator.strategy.ref import WORKLOADS
 from virt_operator.suite.actions import AddFinalizer, WaitFor
@@ -50,13 +50,29 @@ def _finalizer(situation: Situation, _: Progress) -> Progress:
 
 
 def _install_strategy(situation: Situation, _: Progress) -> Progress:
-    return Progress(situation.search.actions, situation.search.waits)
+    found = situation.search
+    actions = hardware.begun(situation) if found.strategy is None else ()
+    return Progress((*found.actions, *actions), found.waits)
 
 
 def _permissions(situation: Situation, _: Progress) -> Progress:
     if not situation.lacking or not situation.operation:
         return Progress()
     return Progress(waits=(WaitFor("permissions of virt-operator", situation.lacking),))
+
+
+def _level(situation: Situation, _: Progress) -> Progress:
+    refusal = way_back.refusal(situation)
+    return Progress(waits=(WaitFor("KubeVirt object", refusal),)) if refusal else Progress()
+
+
+def _way_back(situation: Situation, _: Progress) -> Progress:
+    """Record the way back. Components are touched when the status names it."""
+    opened = way_back.opened(situation)
+    if opened is None:
+        return Progress()
+    why = f"the way back to {opened.version} is being recorded"
+    return Progress(waits=(WaitFor("KubeVirt object", why),), way_back=opened)
 
 
 def _pause(situation: Situation, _: Progress) -> Progress:
@@ -106,7 +122,9 @@ _BEFORE = (
     Step("Finalizer", _finalizer, first=True),
     Step("InstallStrategy", _install_strategy, first=True),
     Step("Permissions", _permissions, first=True),
+    Step("Level", _level, first=True),
     Step("Pause", _pause, first=True),
+    Step("WayBack", _way_back, first=True),
     Step("Operator", _operator_first, first=True),
 )
 CERTIFICATES = Step("Certificates", _certificates, first=True)
@@ -118,15 +136,17 @@ _REGISTRATION = Step("Registration", object_steps.registration)
 _INSTANCETYPES = Step("CommonInstancetypes", object_steps.defined)
 _DEREGISTRATION = Step("Deregistration", object_steps.deregistration)
 _AFTER = (_INSTANCETYPES, Step("Rollover", _rollover), Step("Cleanup", object_steps.cleanup))
-_OPERATOR_LAST = Step("Operator", _operator_last)
+_LAST = (Step("Operator", _operator_last), Step("Finalize", finalize.finalize))
 
-OBJECTS_FORWARD = (CERTIFICATES, _DEFINITIONS, _HANDLER, _CONTROLLER, _API, _REGISTRATION, *_AFTER)
+_HARDWARE = Step(hardware.STEP, hardware.hardware)
+
+OBJECTS_FORWARD = (CERTIFICATES, _DEFINITIONS, _HANDLER, _HARDWARE, _CONTROLLER, _API, _REGISTRATION, *_AFTER)
 OBJECTS_BACKWARD = (CERTIFICATES, _DEFINITIONS, _DEREGISTRATION, _API, _CONTROLLER, _HANDLER, _REGISTRATION, *_AFTER)
 
-FORWARD: tuple[Step, ...] = (*_BEFORE, *OBJECTS_FORWARD, _OPERATOR_LAST)
+FORWARD: tuple[Step, ...] = (*_BEFORE, *OBJECTS_FORWARD, *_LAST)
 """An update: a new virt-api or virt-controller never calls an old virt-handler with unknown features."""
 
-BACKWARD: tuple[Step, ...] = (*_BEFORE, *OBJECTS_BACKWARD, _OPERATOR_LAST)
+BACKWARD: tuple[Step, ...] = (*_BEFORE, *OBJECTS_BACKWARD, *_LAST)
 """A rollback. Also used, without an order among the components, for installation and repair."""
 
 

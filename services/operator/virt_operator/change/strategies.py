@@ -55,17 +55,21 @@ def search(observed: Observed, settings: InstallSettings) -> Search:
 def observed_strategy(observed: Observed) -> InstallStrategy | None:
     """The strategy that was installed last, if its ConfigMap still exists."""
     assert observed.suite is not None
-    installed = observed.suite.status.observed_deployment_id
+    return strategy_of(observed, observed.suite.status.observed_deployment_id)
+
+
+def strategy_of(observed: Observed, deployment_id: str) -> InstallStrategy | None:
+    """The strategy of that ID, if its ConfigMap exists."""
     for ref, live in observed.owned.items():
-        if ref.kind == "ConfigMap" and live.metadata.annotations.get(STRATEGY_IDENTIFIER) == installed:
+        if ref.kind == "ConfigMap" and live.metadata.annotations.get(STRATEGY_IDENTIFIER) == deployment_id:
             try:
-                return _read(live.data.get(install_strategy.KEY, ""), installed)
+                return _read(live.data.get(install_strategy.KEY, ""), deployment_id)
             except BadStrategy:
                 return None
     return None
 
 
-@lru_cache(maxsize=2)  # the installed and the requested strategy: some hundred kilobytes each
+@lru_cache(maxsize=3)  # the installed and the requested strategy, and that of the way back: some hundred kilobytes each
 def _read(text: str, deployment_id: str) -> InstallStrategy:
     return install_strategy.from_config_map(text, deployment_id)
 

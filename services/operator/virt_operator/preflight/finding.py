@@ -46,10 +46,13 @@ class Finding:
     irreversible: str = ""
     """What a way back does not undo; "" if it undoes everything."""
 
+    field: str = ""
+    """Of the object, if it is about one."""
 
-def blocking(subject: Subject, reason: str, message: str) -> Finding:
+
+def blocking(subject: Subject, reason: str, message: str, field: str = "") -> Finding:
     """Something that has to be mended first."""
-    return Finding(Severity.BLOCKING, subject, reason, message)
+    return Finding(Severity.BLOCKING, subject, reason, message, field=field)
 
 
 def warning(subject: Subject, reason: str, message: str) -> Finding:

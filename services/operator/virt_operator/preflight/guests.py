@@ -66,6 +66,24 @@ def judge_guests(cluster: Cluster, target: Target, image: str) -> Iterator[Findi
             yield from _stopped(machine, plans)
 
 
+def judge_hardware(cluster: Cluster, target: Target) -> Iterator[Finding]:
+    """What guests that run, and VMs that do not, have of hardware that the target does not know."""
+    if target.hypervisor is None:
+        return
+    present = [guest for guest in cluster.guests if guest.status.phase not in _FINAL]
+    for guest in present:
+        domain = guest.spec.domain
+        machine_type = guest.status.machine.type or domain.machine.type
+        yield from unknown_hardware(
+            Subject("VirtualMachineInstance", *guest.key), domain, machine_type, target.hypervisor
+        )
+    running = {guest.key for guest in present}
+    for machine in cluster.machines:
+        key, domain = (machine.metadata.namespace, machine.metadata.name), machine.spec.template.spec.domain
+        if key not in running:
+            yield from unknown_hardware(Subject("VirtualMachine", *key), domain, domain.machine.type, target.hypervisor)
+
+
 def _methods(cluster: Cluster) -> Sequence[str]:
     spec = cluster.suite.spec if cluster.suite is not None else {}
     return (spec.get("workloadUpdateStrategy") or {}).get("workloadUpdateMethods") or ()

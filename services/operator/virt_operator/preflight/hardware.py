@@ -8,62 +8,28 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-import msgspec
-
 from virt_operator.preflight.finding import Finding, Subject, blocking
 from virt_operator.preflight.kinds import Domain
-from virt_operator.preflight.observed import Hypervisor
+from virt_operator.suite.hypervisor import Hypervisor, newest
 
 _HOST_MODELS = ("", "host-model", "host-passthrough")
-_FAMILY = "pc-q35-"  # of the machine types that virt-launcher starts
 _NAMED = 4  # names in a message
-
-
-class BadRecord(ValueError):
-    """The text is not a launcher's record."""
-
-
-class _Type(msgspec.Struct, frozen=True):
-    name: str
-    aliases: list[str] = []
-    deprecated: bool = False
-
-
-class _Record(msgspec.Struct, frozen=True, rename="camel"):
-    qemu: str
-    libvirt: str
-    machine_types: list[_Type]
-    cpu_models: list[str]
-    cpu_features: list[str] | None = None
-
-
-def parse_record(text: bytes) -> Hypervisor:
-    """The record that a launcher's image printed.
-
-    Raises:
-        BadRecord: it is something else.
-    """
-    try:
-        record = msgspec.json.decode(text, type=_Record)
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-        raise BadRecord(f"not a launcher's record: {error}") from error
-    types = [found for found in record.machine_types if found.name.startswith(_FAMILY)]
-    names = {name for found in types for name in (found.name, *found.aliases)}
-    features = None if record.cpu_features is None else frozenset(record.cpu_features)
-    return Hypervisor(record.qemu, record.libvirt, frozenset(names), frozenset(record.cpu_models), features)
 
 
 def unknown_hardware(subject: Subject, domain: Domain, machine_type: str, hypervisor: Hypervisor) -> Iterator[Finding]:
     """What the guest has and the target's hypervisor has not. `machine_type` is what runs, or what is requested."""
-    there = f"QEMU {hypervisor.qemu} and libvirt {hypervisor.libvirt} of the target"
+    known = newest(hypervisor.machine_types) or "another one"
+    there = f"QEMU {hypervisor.qemu} and libvirt {hypervisor.libvirt} of {hypervisor.whose}".replace("  ", " ")
+    running = subject.kind == "VirtualMachineInstance"
+    below = "spec.domain" if running else "spec.template.spec.domain"
     if machine_type and machine_type not in hypervisor.machine_types:
-        newest = sorted((name for name in hypervisor.machine_types if name.startswith(_FAMILY)), key=_release)
         yield blocking(
             subject,
             "MachineTypeGone",
             f"machine type {machine_type} is not known to {there}: the guest can neither move there nor start again; "
-            f"set spec.template.spec.domain.machine.type to q35 or {newest[-1] if newest else 'another one'} and "
+            f"set spec.template.spec.domain.machine.type to q35 or {known} and "
             "restart the VM",
+            "status.machine.type" if running else f"{below}.machine.type",
         )
     model = domain.cpu.model
     if model not in _HOST_MODELS and model not in hypervisor.cpu_models:
@@ -72,6 +38,7 @@ def unknown_hardware(subject: Subject, domain: Domain, machine_type: str, hyperv
             "CpuModelGone",
             f"CPU model {model} is not known to {there}: set spec.template.spec.domain.cpu.model to host-model or "
             "another model and restart the VM",
+            f"{below}.cpu.model",
         )
     if hypervisor.cpu_features is None:
         return
@@ -83,8 +50,5 @@ def unknown_hardware(subject: Subject, domain: Domain, machine_type: str, hyperv
             "CpuFeatureGone",
             f"CPU features {named} are not known to {there}: remove them from spec.template.spec.domain.cpu.features "
             "and restart the VM",
+            f"{below}.cpu.features",
         )
-
-
-def _release(name: str) -> tuple[int, ...]:
-    return tuple(int(part) for part in name.removeprefix(_FAMILY).split(".") if part.isdecimal())

@@ -1,4 +1,4 @@
-"""The Jobs that run the target's images, and what their pods tell. Pure; used by probe.py.
+"""The Jobs that run the target's images. Pure; used by probe.py.
 
     NAME-strategy  the target's operator image prints the strategy, like for an upgrade
     NAME-images    the other images: the launcher's prints its record, the rest begin Python and end
@@ -9,21 +9,15 @@ without priority, and delete themselves if nobody else does.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from typing import Any
-
 from virt_core.conventions import components, labels
 from virt_core.conventions.launcher_pod import HYPERVISOR_RECORD
 
-from virt_operator.preflight.observed import ImageTrouble
 from virt_operator.strategy import pods
 from virt_operator.strategy.install_strategy import PLANNED
 from virt_operator.strategy.job import DEPLOYMENT_ID, strategy_job
 from virt_operator.strategy.pods import value_env
 from virt_operator.strategy.ref import Body
 from virt_operator.strategy.settings import InstallSettings
-from virt_operator.suite.observed import PodObject
 
 APP = "virt-operator-plan"
 PLAN = "kubevirt.io/upgrade-plan"
@@ -37,18 +31,6 @@ CONTAINERS = (components.OPERATOR, components.LAUNCHER, *_OTHERS)
 """Of both Jobs' pods. Each is called like its image."""
 
 _KEPT, _LONGEST = 120, 180  # seconds
-_PULLING = ("ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull", "ImageInspectError")
-_STARTING = ("CreateContainerConfigError", "CreateContainerError", "RunContainerError", "StartError")
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """What the pods of a plan tell so far, by container."""
-
-    ended: frozenset[str]
-    troubles: Mapping[str, ImageTrouble]
-    waiting: Mapping[str, str]
-    """Why a container has not ended, for people."""
 
 
 def deployment_id(token: str) -> str:
@@ -74,51 +56,6 @@ def jobs(settings: InstallSettings, token: str) -> tuple[Body, Body]:
         _job(settings, STRATEGY, token, {**printing, "containers": [container]}),
         _job(settings, IMAGES, token, others),
     )
-
-
-def outcome(found: Iterable[PodObject]) -> Outcome:
-    """What the pods tell."""
-    ended: set[str] = set()
-    troubles: dict[str, ImageTrouble] = {}
-    waiting: dict[str, str] = {}
-    for pod in found:
-        images = {container["name"]: container.get("image", "") for container in pod.spec.get("containers") or ()}
-        waiting |= dict.fromkeys(images, _unscheduled(pod))
-        for status in pod.status.get("containerStatuses") or ():
-            name = status["name"]
-            trouble, why = _container_state(images.get(name, ""), status.get("state") or {})
-            if trouble is not None:
-                troubles[name] = trouble
-            elif why:
-                waiting[name] = why
-            else:
-                ended.add(name)
-    return Outcome(frozenset(ended), troubles, {name: why for name, why in waiting.items() if name not in ended})
-
-
-def _container_state(image: str, state: Mapping[str, Any]) -> tuple[ImageTrouble | None, str]:
-    """Its trouble, or else what it waits for; neither: it has ended in order."""
-    waiting, ended = state.get("waiting") or {}, state.get("terminated")
-    reason, message = waiting.get("reason", ""), waiting.get("message", "")
-    said = f"{reason}: {message}" if message else reason
-    if reason in _PULLING:
-        return ImageTrouble(image, "ImageMissing", f"the kubelet cannot get the image: {said}"), ""
-    if reason in _STARTING:
-        return ImageTrouble(image, "ImageNotRunning", f"the image cannot be run: {said}"), ""
-    if ended is None:
-        return None, said or "it runs"
-    if ended.get("exitCode") == 0:
-        return None, ""
-    last = ended.get("message") or ended.get("reason") or ""
-    message = f"the image ended with exit code {ended.get('exitCode')}: {last.strip()[-500:]}"
-    return ImageTrouble(image, "ImageNotRunning", message), ""
-
-
-def _unscheduled(pod: PodObject) -> str:
-    for condition in pod.status.get("conditions") or ():
-        if condition.get("type") == "PodScheduled" and condition.get("status") == "False":
-            return f"its pod has no node: {condition.get('message', '')}"
-    return "its pod has not started"
 
 
 def _container(settings: InstallSettings, component: str, *command: str) -> Body:

@@ -6,12 +6,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from virt_operator.images.outcome import ImageTrouble
 from virt_operator.preflight.kinds import Guest, Machine, Node, Pod, StoredObject
 from virt_operator.preflight.webhooks import Policy, PolicyBinding, Webhooks
 from virt_operator.settings import Settings
 from virt_operator.strategy.install_strategy import InstallStrategy
 from virt_operator.strategy.ref import Body
 from virt_operator.strategy.settings import InstallSettings
+from virt_operator.suite.hypervisor import Hypervisor
 from virt_operator.suite.observed import PodObject, SuiteObject
 from virt_operator.suite.permissions import Held
 
@@ -23,32 +25,6 @@ class Certificate:
     secret: str
     starts: datetime
     ends: datetime
-
-
-@dataclass(frozen=True, slots=True)
-class Hypervisor:
-    """What the target's QEMU and libvirt know, as its launcher's image records it."""
-
-    qemu: str
-    libvirt: str
-    machine_types: frozenset[str]
-    """With the aliases."""
-
-    cpu_models: frozenset[str]
-    cpu_features: frozenset[str] | None
-    """None: a release whose record has no features."""
-
-
-@dataclass(frozen=True, slots=True)
-class ImageTrouble:
-    """An image of the target that does not run."""
-
-    image: str
-    reason: str
-    """The reason of the finding."""
-
-    message: str
-    """What the kubelet says, or the container's last words."""
 
 
 @dataclass(frozen=True, slots=True)

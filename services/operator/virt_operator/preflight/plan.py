@@ -17,7 +17,7 @@ from virt_operator.preflight.guests import judge_guests
 from virt_operator.preflight.nodes import judge_nodes
 from virt_operator.preflight.objects import judge_objects, judge_permissions
 from virt_operator.preflight.observed import Cluster, Question, Target
-from virt_operator.preflight.stored import judge_stored
+from virt_operator.preflight.stored import judge_own, judge_stored
 
 _MOVED = ("WillMigrate", "WillRestart")
 
@@ -52,6 +52,7 @@ def plan(cluster: Cluster, question: Question, target: Target) -> Plan:
     found = list(_changes(cluster, question, target)) if what != suite.NONE else []
     nodes = sum(finding.reason == "HandlerReplaced" for finding in found)
     found += judge_certificates(cluster)
+    found += suite.judge_level(cluster, target, what)
     found += suite.judge_suite(cluster, question, what, nodes)
     # Sorting is stable: within a severity and kind, findings of one object stay together.
     found.sort(key=lambda finding: (-finding.severity, finding.subject))
@@ -63,6 +64,7 @@ def _changes(cluster: Cluster, question: Question, target: Target) -> Iterator[F
     yield from suite.judge_images(target)
     yield from judge_permissions(cluster, target)
     yield from judge_admission(cluster, target)
+    yield from judge_own(cluster, target)
     yield from judge_stored(cluster, target)
     yield from judge_objects(cluster, target)
     yield from judge_nodes(cluster)

@@ -19,10 +19,10 @@ from virt_core.kube.reflector import Reflector
 from virt_core.kube.resource import CONFIG_MAPS, JOBS, PODS
 from virt_core.objects.meta import seconds_since
 
+from virt_operator.images.log import printed_by
+from virt_operator.images.outcome import ImageTrouble, Outcome, outcome
 from virt_operator.preflight import jobs
-from virt_operator.preflight.hardware import BadRecord, parse_record
-from virt_operator.preflight.jobs import Outcome
-from virt_operator.preflight.observed import Hypervisor, ImageTrouble, Target
+from virt_operator.preflight.observed import Target
 from virt_operator.strategy.desired import STRATEGY_LABEL
 from virt_operator.strategy.install_strategy import (
     KEY,
@@ -33,11 +33,11 @@ from virt_operator.strategy.install_strategy import (
     name_of,
 )
 from virt_operator.strategy.settings import InstallSettings
+from virt_operator.suite.hypervisor import BadRecord, Hypervisor, parse_record
 from virt_operator.suite.observed import OwnedObject, PodObject
 
 _DEADLINE = 120.0  # seconds in which the images are pulled and run
 _ABANDONED = 600.0  # seconds
-_LOG = 1024 * 1024  # bytes of a launcher's record at most
 _log = logs.bound("virt_operator.preflight.probe")
 
 
@@ -79,7 +79,7 @@ class _Probe:
         watches = [asyncio.create_task(watch.run(), name="watch of a plan") for watch in (self._pods, self._printed)]
         try:
             async with asyncio.timeout(deadline):
-                while not self._is_done(jobs.outcome(self._pods)):
+                while not self._is_done(outcome(self._pods)):
                     self._stirred.clear()
                     await self._stirred.wait()
         except TimeoutError:
@@ -88,7 +88,7 @@ class _Probe:
             for watch in watches:
                 watch.cancel()
             await asyncio.gather(*watches, return_exceptions=True)
-        return await self._read(jobs.outcome(self._pods), deadline)
+        return await self._read(outcome(self._pods), deadline)
 
     def _is_done(self, found: Outcome) -> bool:
         self._first = {**found.troubles, **self._first}
@@ -130,10 +130,7 @@ class _Probe:
         return None
 
     async def _printed_by(self, pod: str) -> bytes:
-        path = PODS.path(self._settings.namespace, pod, "log")
-        query = {"container": components.LAUNCHER, "limitBytes": str(_LOG)}
-        async with self._client.stream(path, query, deadline=15.0) as body:
-            return await body.read()
+        return await printed_by(self._client, self._settings.namespace, pod, components.LAUNCHER)
 
     def _stir(self, _: object) -> None:
         self._stirred.set()

@@ -26,11 +26,13 @@ from virt_operator.change.permission_review import held_in
 from virt_operator.preflight.kinds import Guest, Machine, Node, Pod, StoredObject
 from virt_operator.preflight.listing import Listing, listed
 from virt_operator.preflight.observed import Certificate, Cluster
+from virt_operator.preflight.stored import reduced
 from virt_operator.preflight.webhooks import Policy, PolicyBinding, Webhooks
 from virt_operator.settings import Settings
 from virt_operator.strategy.desired import STRATEGY_IDENTIFIER, STRATEGY_LABEL
 from virt_operator.strategy.install_strategy import KEY, BadStrategy, InstallStrategy, from_config_map
 from virt_operator.strategy.ref import KINDS, MANAGED_BY_OPERATOR, Body
+from virt_operator.suite.actions import ReviewWayBack
 from virt_operator.suite.observed import OwnedObject, PodObject, SuiteObject
 
 _ENDPOINT_SLICES = Resource("discovery.k8s.io", "v1", "endpointslices", "EndpointSlice")
@@ -124,6 +126,36 @@ async def read_cluster(client: KubeClient, operator: Settings) -> Cluster:
             VirtualMachineInstance=guests.result(), VirtualMachine=machines.result(), Node=nodes.result()
         ),
     )
+
+
+async def read_reviewed(client: KubeClient, review: ReviewWayBack) -> Cluster:
+    """What the ledger of a way back judges.
+
+    Raises:
+        KubeError: the API server refuses or does not answer.
+    """
+    definitions, names = await asyncio.to_thread(_reviewed, review)
+    return Cluster(
+        now=datetime.now(UTC),
+        operator=review.operator,
+        suite=review.suite,
+        installed=review.installed,
+        guests=(await listed(client, resource.VIRTUAL_MACHINE_INSTANCES, Guest)).items,
+        machines=(await listed(client, resource.VIRTUAL_MACHINES, Machine)).items,
+        definitions=definitions,
+        stored=await read_stored(client, names),
+    )
+
+
+def _reviewed(review: ReviewWayBack) -> tuple[dict[str, Body], list[str]]:
+    """The live definitions, and the names of those that have more than the release to go back to knows."""
+    definitions = {name: _defined(name, live) for name, live in review.definitions.items()}
+    return definitions, reduced(definitions, review.before) if review.before is not None else []
+
+
+def _defined(name: str, live: OwnedObject) -> Body:
+    spec = msgspec.json.decode(live.parts["spec"]) if "spec" in live.parts else {}
+    return {"metadata": {"name": name}, "spec": spec, "status": live.status}
 
 
 async def read_stored(client: KubeClient, definitions: Iterable[str]) -> Mapping[str, Sequence[StoredObject]]:

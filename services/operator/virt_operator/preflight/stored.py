@@ -46,6 +46,20 @@ def judge_stored(cluster: Cluster, target: Target) -> Iterator[Finding]:
             yield from _objects(cluster.stored[name], live["spec"]["names"]["kind"], below)
 
 
+def judge_own(cluster: Cluster, target: Target) -> Iterator[Finding]:
+    """The KubeVirt object's spec. Its definition comes with the operator's manifest, not with a strategy's objects."""
+    suite, before, wanted = cluster.suite, _own(cluster.installed), _own(target.strategy)
+    if suite is None or before is None or wanted is None:
+        return
+    stored = StoredObject(suite.metadata, msgspec.Raw(msgspec.json.encode(suite.spec)))
+    yield from _objects((stored,), "KubeVirt", _gone(_paths(before), _paths(wanted)))
+
+
+def _own(strategy: InstallStrategy | None) -> Body | None:
+    bodies = strategy.operator if strategy is not None else []
+    return next((body for body in bodies if body["kind"] == _DEFINITION), None)
+
+
 def reduced(definitions: Mapping[str, Body], strategy: InstallStrategy) -> list[str]:
     """The definitions that have fields of spec which the strategy's do not have."""
     wanted = _definitions(strategy)
@@ -92,6 +106,7 @@ def _objects(stored: Iterable[StoredObject], kind: str, below: Iterable[Path]) -
             Subject(kind, meta.namespace, meta.name),
             "StoredFieldGone",
             f"has {', '.join(used[:_NAMED])}{more}, which the target does not know and would ignore: remove it first",
+            ", ".join(used[:_NAMED]),
         )
 
 

@@ -49,7 +49,7 @@ def judge_suite(cluster: Cluster, question: Question, what: str, nodes: int) -> 
     subject = Subject("KubeVirt", cluster.suite.metadata.namespace, cluster.suite.metadata.name)
     if question.refusal:
         yield blocking(subject, "SpecRefused", f"the target cannot be requested: {question.refusal}")
-    upgrade = cluster.suite.status.upgrade
+    upgrade = cluster.suite.status.change
     if cluster.suite.metadata.deletion_timestamp is not None:
         yield blocking(subject, "BeingRemoved", "is being deleted")
     elif upgrade is not None and upgrade.operation == "Stopped" and upgrade.stopped is not None:
@@ -73,6 +73,20 @@ def judge_suite(cluster: Cluster, question: Question, what: str, nodes: int) -> 
         for name in names:
             namespace, _, own = name.rpartition("/")
             yield warning(Subject(kind, namespace, own), "NotExamined", "cannot be read by this release")
+
+
+def judge_level(cluster: Cluster, target: Target, what: str) -> Iterator[Finding]:
+    """Whether the target has the feature level at which the cluster is final."""
+    if target.strategy is None or cluster.suite is None or what not in (UPDATE, ROLLBACK):
+        return
+    meta, status = cluster.suite.metadata, cluster.suite.status
+    lowest = status.way_back.level if status.way_back is not None else status.level
+    if target.strategy.feature_level < lowest:
+        message = (
+            f"the target has feature level {target.strategy.feature_level}, and the cluster has been finalized at "
+            f"level {lowest}: virt-operator will refuse it, because objects and guests may depend on that level"
+        )
+        yield blocking(Subject("KubeVirt", meta.namespace, meta.name), "FeatureLevelTooLow", message)
 
 
 def judge_images(target: Target) -> Iterator[Finding]:

@@ -12,7 +12,7 @@ from virt_core.objects.kubevirt import KubeVirtStatus
 from virt_core.objects.meta import Condition, condition_of
 
 _NONE = Condition("", "")
-_PAUSED = "UpgradePaused"
+_PAUSED, _FINALIZED = "UpgradePaused", "Finalized"
 _WARNINGS = ("ComponentsNotReady", "DeploymentFailed", "UpgradeStopped")
 
 
@@ -25,6 +25,11 @@ class SuiteEvent:
 
     message: str
     warning: bool = False
+
+
+def events_of(old: KubeVirtStatus, new: KubeVirtStatus) -> list[SuiteEvent]:
+    """The events for the change to `new`: of the operation, and of the end of a way back."""
+    return [event for event in (event_of(old, new), _finalized(old, new)) if event is not None]
 
 
 def event_of(old: KubeVirtStatus, new: KubeVirtStatus) -> SuiteEvent | None:
@@ -46,6 +51,17 @@ def _availability(before: Condition, now: Condition) -> SuiteEvent | None:
     if (before.status, now.status) == ("False", "True"):
         return SuiteEvent(now.reason, "available again")
     return None
+
+
+def _finalized(old: KubeVirtStatus, new: KubeVirtStatus) -> SuiteEvent | None:
+    """The end of a way back without going it."""
+    back = old.way_back
+    if back is None or new.way_back is not None or _condition(new, _FINALIZED).status != "True":
+        return None
+    if new.observed_release == back.release:
+        return None
+    message = f"{new.observed_kube_virt_version} is final: feature level {new.level}, no roll back to {back.version}"
+    return SuiteEvent(_FINALIZED, message)
 
 
 def _doing(old: KubeVirtStatus, new: KubeVirtStatus, now: Condition) -> str:

@@ -18,18 +18,23 @@ from virt_core.conventions import components
 from virt_core.conventions.certificate_files import BUNDLE
 from virt_core.conventions.labels import HEARTBEAT, KUBEVIRT_FINALIZER, SCHEDULABLE
 from virt_core.kube.client import KubeClient
-from virt_core.kube.errors import AlreadyExists, Invalid, NotFound
+from virt_core.kube.errors import AlreadyExists, Invalid, KubeError, NotFound
 from virt_core.kube.resource import KUBEVIRTS, NODES, PODS, SECRETS, Resource
+from virt_core.objects.kubevirt import LedgerEntry
 from virt_core.objects.patch import finalizers_patch
 
 from virt_operator.certificates.authority import AuthorityWatch
 from virt_operator.certificates.issue import new_authority, new_leaf
 from virt_operator.certificates.rollover import Authority, authority_data, with_successor
 from virt_operator.certificates.secret import AUTHORITY_SECRET, data_of
+from virt_operator.images.log import printed_by
+from virt_operator.preflight.ledger import ledger
+from virt_operator.preflight.read import read_reviewed
 from virt_operator.proof.prove import Prober
 from virt_operator.reconcile.failure import Failure, most_telling
 from virt_operator.reconcile.inventory import Inventory
 from virt_operator.strategy.desired import managed_labels
+from virt_operator.strategy.hardware_job import AFTER, BEFORE
 from virt_operator.strategy.pods import TRUST_SECRET
 from virt_operator.strategy.ref import DEFINED, Body, Ref, ref_of
 from virt_operator.suite.actions import (
@@ -44,8 +49,10 @@ from virt_operator.suite.actions import (
     IssueLeaf,
     Prove,
     ProveWork,
+    ReadRecords,
     RemoveFinalizer,
     Replace,
+    ReviewWayBack,
     SurveyGuests,
     UnmarkNode,
     UpdateAuthority,
@@ -54,7 +61,8 @@ from virt_operator.suite.actions import (
     target_of,
 )
 from virt_operator.suite.drift import part_difference, replacement
-from virt_operator.suite.observed import Comparison, OwnedObject
+from virt_operator.suite.hypervisor import BadRecord, Hypervisor, parse_record
+from virt_operator.suite.observed import Comparison, OwnedObject, Review
 
 FIELD_MANAGER = components.OPERATOR
 # Roles before their bindings, permissions and Secrets before the pods that need them.
@@ -123,8 +131,8 @@ class Executor:
             case DeletePod(name, uid, why):
                 self._log.info("deleting", object=f"Pod {name}", reason=why)
                 await self._delete(PODS, self._namespace, name, uid)
-            case Prove() | ProveWork() | SurveyGuests():
-                await self._probe(action)
+            case Prove() | ProveWork() | SurveyGuests() | ReadRecords() | ReviewWayBack():
+                await self._learn(action)
             case UnmarkNode(name):
                 self._log.info("unmarking the node", node=name)
                 await self._unmark(name)
@@ -163,6 +171,16 @@ class Executor:
             case _:
                 assert_never(action)
 
+    async def _learn(self, action: Prove | ProveWork | SurveyGuests | ReadRecords | ReviewWayBack) -> None:
+        """Changes nothing that stays in the cluster."""
+        match action:
+            case ReadRecords():
+                await self._read_records(action)
+            case ReviewWayBack():
+                await self._review(action)
+            case _:
+                await self._probe(action)
+
     async def _probe(self, action: Prove | ProveWork | SurveyGuests) -> None:
         began, pod = datetime.now(UTC), action.pod
         match action:
@@ -184,6 +202,37 @@ class Executor:
                 self._inventory.surveyed(uid, silent)
             case _:
                 assert_never(action)
+
+    async def _read_records(self, action: ReadRecords) -> None:
+        """What cannot be read now is read by a later pass: nothing else waits for it, and not for long."""
+        try:
+            records = {container: await self._record(action.pod, container) for container in (BEFORE, AFTER)}
+        except KubeError as error:
+            self._log.warning("not reading what a launcher knows", object=f"Pod {action.pod}", reason=str(error))
+            return
+        self._inventory.printed(action.uid, records)
+
+    async def _review(self, action: ReviewWayBack) -> None:
+        """A review that fails is repeated when the next one is due: nothing waits for it."""
+        try:
+            cluster = await read_reviewed(self._client, action)
+            found = await asyncio.to_thread(ledger, cluster, action.way_back, action.before)
+        except KubeError as error:
+            found = [LedgerEntry("the cluster", "", f"not examined: {error}")]
+        self._log.info("reviewing the way back", to=action.way_back.version, entries=len(found))
+        made = Review(action.moment, action.way_back.deployment_id, datetime.now(UTC), tuple(found))
+        self._inventory.reviewed(made)
+
+    async def _record(self, pod: str, container: str) -> Hypervisor | str:
+        """What a launcher's image has printed, or why that is no record."""
+        try:
+            return parse_record(await self.printed_by(pod, container))
+        except BadRecord as error:
+            return str(error)
+
+    async def printed_by(self, pod: str, container: str) -> bytes:
+        """The log of a container, as far as it is kept."""
+        return await printed_by(self._client, self._namespace, pod, container)
 
     async def _compare(self, ref: Ref, body: Body, live: OwnedObject) -> str | None:
         """The difference between the live object and the result of a dry run of the repair."""

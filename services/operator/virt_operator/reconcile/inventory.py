@@ -24,8 +24,10 @@ from virt_operator.certificates.secret import AUTHORITY_SECRET
 from virt_operator.certificates.trust import TrustReports
 from virt_operator.reconcile.leader import ControllerLeader
 from virt_operator.reconcile.repaired import Repaired
+from virt_operator.strategy.hardware_job import APP as HARDWARE_APP
 from virt_operator.strategy.job import APP as STRATEGY_APP
 from virt_operator.strategy.ref import DEFINED, KINDS, MANAGED_BY_OPERATOR, Body, Ref
+from virt_operator.suite.hypervisor import Hypervisor
 from virt_operator.suite.observed import (
     Comparison,
     Fault,
@@ -35,12 +37,14 @@ from virt_operator.suite.observed import (
     OwnedObject,
     PodObject,
     Probed,
+    Review,
     SuiteObject,
     Survey,
 )
 from virt_operator.suite.permissions import Held
 
 _OPERATOR = components.OPERATOR
+_JOBS = (STRATEGY_APP, HARDWARE_APP)
 V = TypeVar("V")
 
 
@@ -63,10 +67,12 @@ class Inventory:
         self._probed: dict[str, Probed] = {}
         self._worked: dict[str, Probed] = {}
         self._surveys: dict[str, Survey] = {}
+        self._review: Review | None = None
+        self._records: dict[str, Mapping[str, Hypervisor | str]] = {}
         self.repairs = Repaired(lambda: datetime.now(UTC))
         self._suites = Reflector(client, KUBEVIRTS, SuiteObject, self._suite_changed)
         self._seen: dict[Key, object] = {}
-        parts = f"{labels.APP} in ({','.join((*components.INSTALLED, STRATEGY_APP, _OPERATOR))})"
+        parts = f"{labels.APP} in ({','.join((*components.INSTALLED, *_JOBS, _OPERATOR))})"
         self._pods = Reflector(client, PODS, PodObject, self._pod_changed, namespace=namespace, labels=parts)
         self._trust = TrustReports(
             authority, certificates, namespace, lambda: self._pods_of(*components.INSTALLED), changed
@@ -134,7 +140,7 @@ class Inventory:
             suite=suite,
             others=others,
             owned=owned,
-            pods=self._pods_of(*components.INSTALLED, STRATEGY_APP),
+            pods=self._pods_of(*components.INSTALLED, *_JOBS),
             nodes={node.metadata.name: node for node in self._nodes},
             authority=self._authority.able,
             authority_version=self._authority.version,
@@ -150,6 +156,8 @@ class Inventory:
             works=self._worked,
             controller_leader=self._leader.name,
             surveys=self._surveys,
+            records=self._records,
+            review=self._review,
         )
 
     def _pods_of(self, *parts: str) -> tuple[PodObject, ...]:
@@ -205,6 +213,17 @@ class Inventory:
         there = {pod.metadata.uid for pod in self._pods}
         return {uid: value for uid, value in known.items() if uid in there}
 
+    def printed(self, uid: str, records: Mapping[str, Hypervisor | str]) -> None:
+        """Store what a pod has printed of launchers, for the pods that are there."""
+        there = {pod.metadata.uid for pod in self._pods}
+        self._records = {pod: known for pod, known in self._records.items() if pod in there} | {uid: records}
+        self._changed()
+
+    def reviewed(self, review: Review) -> None:
+        """Store what a roll back would not bring back."""
+        self._review = review
+        self._changed()
+
     def wrote_suite(self, answer: Body) -> None:
         """Store the API server's response to a write of a KubeVirt object's status."""
         self._suites.rewrote(answer)
@@ -215,15 +234,16 @@ class Inventory:
 
     def _suite_changed(self, key: Key) -> None:
         """Ignore our own status writes: reconciling after them would defeat the back-off after a failure. But a plan
-        depends on the wave that has begun, and on the change that has stopped."""
+        depends on the wave that has begun, on the change that has stopped and on the way back."""
         suite = self._suites.get(key)
         if suite is None:
             self._seen.pop(key, None)
             self._changed()
             return
         meta, upgrade = suite.metadata, suite.status.upgrade
-        kept = (upgrade.wave, upgrade.stopped) if upgrade is not None else (None, None)
-        asked = (meta.generation, meta.annotations.get(labels.RETRY_UPGRADE), meta.deletion_timestamp, meta.finalizers)
+        kept = (upgrade.wave, upgrade.stopped, upgrade.way_back) if upgrade is not None else (None, None, None)
+        wishes = [meta.annotations.get(name) for name in (labels.RETRY_UPGRADE, labels.FINALIZE_UPGRADE)]
+        asked = (meta.generation, wishes, meta.deletion_timestamp, meta.finalizers)
         seen = (meta.uid, *asked, suite.status.phase, kept)
         if seen != self._seen.get(key):
             self._seen[key] = seen

@@ -1,4 +1,5 @@
-"""Computes status.upgrade: operation, step, waits, their start times, the wave, and why a change has stopped. Pure.
+"""Computes status.upgrade: operation, step, waits, their start times, the wave, why a change has stopped, and what
+outlasts it: the way back and the feature level. Pure.
 
 Called by status.py. Start times are taken from the stored status as long as operation, step or wait are the same, so
 that a new leader continues them.
@@ -18,11 +19,11 @@ _LONGEST = 512  # characters of a reason
 
 
 def progress(status: KubeVirtStatus, plan: Plan, now: datetime) -> Upgrade | None:
-    """The progress of `plan`; None without an operation and without one that has stopped."""
+    """The progress of `plan`, with what outlasts it; None if there is nothing to say."""
     old, stopped = status.upgrade, plan.stopped
     operation = plan.operation or ("Stopped" if stopped is not None else "")
     if not operation:
-        return None
+        return outlasting(plan)
     versions = _versions(status, plan)
     # An update may turn out to be a rollback when the strategy is printed: it is still the same operation.
     begun = old if old is not None and old.to_version == versions[1] and _is_same(old.operation, operation) else None
@@ -42,7 +43,14 @@ def progress(status: KubeVirtStatus, plan: Plan, now: datetime) -> Upgrade | Non
         paused_since=((begun.paused_since if begun is not None else "") or moment) if plan.paused else "",
         wave=plan.wave or (begun.wave if begun is not None and stopped is None else None),
         stopped=stopped,
+        way_back=plan.way_back,
+        level=plan.level,
     )
+
+
+def outlasting(plan: Plan) -> Upgrade | None:
+    """What outlasts an operation."""
+    return Upgrade(way_back=plan.way_back, level=plan.level) if plan.way_back is not None or plan.level else None
 
 
 def _versions(status: KubeVirtStatus, plan: Plan) -> tuple[str, str]:

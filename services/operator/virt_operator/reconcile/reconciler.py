@@ -28,7 +28,7 @@ from virt_operator.change.plan import plan
 from virt_operator.proof.guest import delete_left
 from virt_operator.proof.prove import PodProber
 from virt_operator.reconcile.availability import inherited, next_outage, outages, since
-from virt_operator.reconcile.events import event_of
+from virt_operator.reconcile.events import events_of
 from virt_operator.reconcile.execute import Executor
 from virt_operator.reconcile.failure import Failure, blocked_by, is_reported
 from virt_operator.reconcile.inventory import Inventory
@@ -183,9 +183,9 @@ class Reconciler:
         except NotFound:
             return  # deleted; the watch reports it
         self._inventory.wrote_suite(answer)
-        event = event_of(self._written.get(meta.uid, suite.status), status)
+        events = events_of(self._written.get(meta.uid, suite.status), status)
         self._written[meta.uid] = status
-        if event is not None:
+        for event in events:
             await self._events.record(
                 suite.reference, event.reason, event.message, action="Reconcile", warning=event.warning
             )

@@ -14,7 +14,7 @@ from virt_core.objects.kubevirt import Generation, KubeVirtStatus, Stopped
 from virt_core.objects.meta import Condition, with_conditions
 
 from virt_operator.reconcile.availability import lasting
-from virt_operator.reconcile.progress import progress
+from virt_operator.reconcile.progress import outlasting, progress
 from virt_operator.removal.plan import DELETED, nothing_left
 from virt_operator.settings import Settings
 from virt_operator.strategy.settings import InstallSettings
@@ -25,7 +25,8 @@ from virt_operator.suite.plan import Plan
 from virt_operator.suite.spec import RefusedSpec
 
 _MOST = 1024  # characters of a message
-MISSING_PERMISSIONS = "MissingPermissions"
+MISSING_PERMISSIONS, LEVEL_TOO_LOW = "MissingPermissions", "FeatureLevelTooLow"
+FINALIZED = "Finalized"
 PAUSED, STOPPED = "UpgradePaused", "UpgradeStopped"
 FEATURE_GATES = "FeatureGatesSupported"
 _CREATED = Condition("Created", "True", "AllResourcesCreated", "all objects are as desired")
@@ -66,6 +67,8 @@ def status_of(
         new = _ready(new, suite, settings, observed, plan)
     else:
         new = _in_progress(new, settings, observed, plan)
+    new = _finalization(new, observed, plan)
+    new = _lacking(old, new, observed, plan.barred, LEVEL_TOO_LOW) if plan.barred else new
     new = _lacking(old, new, observed, plan.missing) if plan.missing else new
     return _with_gates(new, suite, observed)
 
@@ -91,11 +94,26 @@ def second_object_status(other: SuiteObject, observed: Observed, operator: Setti
     return _with(other.status, observed, [condition])
 
 
-def _lacking(old: KubeVirtStatus, new: KubeVirtStatus, observed: Observed, missing: str) -> KubeVirtStatus:
-    """`new` with the missing permissions; the condition's time is kept from `old`."""
+def _finalization(new: KubeVirtStatus, observed: Observed, plan: Plan) -> KubeVirtStatus:
+    """`new` with the condition Finalized. At the end of a way back it goes: the older operator may not know it."""
+    if not new.observed_deployment_id or (
+        plan.operation == "Rollback" and {w.step for w in plan.waits} == {"Operator"}
+    ):
+        return _with(new, observed, (), drop={FINALIZED})
+    if plan.finalization is not None:
+        condition = Condition(FINALIZED, "False", plan.finalization.reason, plan.finalization.message[:_MOST])
+    else:
+        condition = Condition(FINALIZED, "True", FINALIZED, f"feature level {plan.level}; no roll back to a lower one")
+    return _with(new, observed, [condition])
+
+
+def _lacking(
+    old: KubeVirtStatus, new: KubeVirtStatus, observed: Observed, missing: str, reason: str = MISSING_PERMISSIONS
+) -> KubeVirtStatus:
+    """`new` with what is missing for the change; the condition's time is kept from `old`."""
     others = [condition for condition in new.conditions if condition.type != "Synchronized"]
     kept = [condition for condition in old.conditions if condition.type == "Synchronized"]
-    condition = Condition("Synchronized", "False", MISSING_PERMISSIONS, missing[:_MOST])
+    condition = Condition("Synchronized", "False", reason, missing[:_MOST])
     return _with(msgspec.structs.replace(new, conditions=[*others, *kept]), observed, [condition])
 
 
@@ -109,7 +127,8 @@ def _removing(
         conditions.append(Condition("Synchronized", "False", "DeletionFailed", failure[:_MOST]))
     phase = DELETED if nothing_left(observed, operator) and failure is None else "Deleting"
     dropped = {"Created"} | (set() if failure is not None else {"Synchronized"})
-    upgrade = progress(old, replace(plan, operation="Removal", stopped=None, settings=None), observed.now)
+    kept = replace(plan, operation="Removal", stopped=None, settings=None, way_back=old.way_back, level=old.level)
+    upgrade = progress(old, kept, observed.now)
     new = _with(old, observed, conditions, drop=dropped)
     return msgspec.structs.replace(new, phase=phase, upgrade=upgrade)
 
@@ -153,7 +172,7 @@ def _ready(
         observed_deployment_config=settings.to_json(),
         observed_generation=suite.metadata.generation,
         generations=_generations(observed),
-        upgrade=None,
+        upgrade=outlasting(plan),
     )
 
 

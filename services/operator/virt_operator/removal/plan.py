@@ -2,10 +2,10 @@
 
 The definition of VirtualMachineInstance goes first: from then on nobody can make new ones, the API server deletes those
 that are there, and the definition is gone when the last of them is, while controller and handlers still run to end
-them. Then APIServices and webhooks, before what serves them; then the workloads; the rest, and what handlers wrote on
-their nodes, when their pods are gone; then the policy that keeps the operator itself from being deleted; last the
-permission to delete what only another release's manifest names. The first stage is where workloads forbid the removal,
-if the uninstallStrategy says so: after it there are none.
+them. Then APIServices and webhooks, before what serves them; then the workloads and Jobs; the rest, and what handlers
+wrote on their nodes, when their pods are gone; then the policy that keeps the operator itself from being deleted; last
+the permission to delete what only another release's manifest names. The first stage is where workloads forbid the
+removal, if the uninstallStrategy says so: after it there are none.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _DEFINITIONS = ("CustomResourceDefinition",)
 _STAGES = (
     ("Machines", _DEFINITIONS, "its objects are being deleted"),
     ("Registration", REGISTRATIONS, "being deleted"),
-    ("Components", ("Deployment", "DaemonSet"), "being deleted"),
+    ("Components", ("Deployment", "DaemonSet", "Job"), "being deleted"),
 )
 _POLICIES = ("ValidatingAdmissionPolicyBinding", "ValidatingAdmissionPolicy")
 _LEFT = "left behind: virt-operator may not delete it; delete it with kubectl"

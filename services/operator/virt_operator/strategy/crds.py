@@ -186,10 +186,12 @@ def _upgrade_strategy() -> Schema:
             "type": "boolean",
             "description": "A guest starts and ends on each node of a wave, to prove its new handler. Default: true.",
         },
+        "finalize": {"type": "string", "description": "Auto or Manual: by the annotation only. Default: Auto."},
+        "soak": {"type": "string", "description": "Without trouble before Auto finalizes. Default: 1h."},
     }
     return {
         **kept_whole(),
-        "description": "How virt-handler is replaced on the nodes in an upgrade. Not a field of KubeVirt's API.",
+        "description": "How an upgrade goes over the nodes, and when it is final. Not a field of KubeVirt's API.",
         "properties": properties,
     }
 

@@ -7,14 +7,17 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import assert_never
 
+from virt_core.objects.kubevirt import WayBack
 from virt_core.objects.meta import ObjectMeta, ObjectReference
 
 from virt_operator.certificates.plan import Leaf
 from virt_operator.certificates.rollover import Authority
 from virt_operator.peers.answer import SuitePod
+from virt_operator.settings import Settings
+from virt_operator.strategy.install_strategy import InstallStrategy
 from virt_operator.strategy.pods import TRUST_SECRET
 from virt_operator.strategy.ref import Body, Ref
-from virt_operator.suite.observed import OwnedObject
+from virt_operator.suite.observed import OwnedObject, SuiteObject
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +131,32 @@ class SurveyGuests:
 
 
 @dataclass(frozen=True, slots=True)
+class ReadRecords:
+    """Read what both launchers' images have printed in a pod (strategy/hardware_job.py). The result is observed by the
+    next pass. Changes nothing."""
+
+    pod: str
+    uid: str
+
+
+@dataclass(frozen=True, slots=True)
+class ReviewWayBack:
+    """List what a roll back would not bring back (preflight/ledger.py). The result is observed by the next pass.
+    Changes nothing."""
+
+    moment: str
+    suite: SuiteObject
+    operator: Settings
+    way_back: WayBack
+    before: InstallStrategy | None
+    """The strategy of the release to go back to."""
+
+    installed: InstallStrategy
+    definitions: Mapping[str, OwnedObject]
+    """The live ones by name."""
+
+
+@dataclass(frozen=True, slots=True)
 class UnmarkNode:
     """Remove the handler's label and annotation from a Node. Only if no handler runs that would write them again."""
 
@@ -191,6 +220,8 @@ Action = (
     | Prove
     | ProveWork
     | SurveyGuests
+    | ReadRecords
+    | ReviewWayBack
     | UnmarkNode
     | IssueAuthority
     | UpdateAuthority
@@ -207,7 +238,9 @@ def target_of(action: Action) -> str:
             what = str(ref)
         case ApplyOwn():
             what = "virt-operator's own objects"
-        case DeletePod(name=name):
+        case ReviewWayBack():
+            what = "review of the way back"
+        case DeletePod(name=name) | ReadRecords(pod=name):
             what = f"Pod {name}"
         case Prove(pod=pod) | ProveWork(pod=pod) | SurveyGuests(pod=pod):
             what = f"Pod {pod.name}"

@@ -8,11 +8,12 @@ from datetime import datetime
 from typing import Any
 
 import msgspec
-from virt_core.objects.kubevirt import KubeVirtStatus, SilentGuest
+from virt_core.objects.kubevirt import KubeVirtStatus, LedgerEntry, SilentGuest
 from virt_core.objects.meta import ObjectMeta, ObjectReference, condition_of
 
 from virt_operator.certificates.rollover import Authority
 from virt_operator.strategy.ref import Body, Ref
+from virt_operator.suite.hypervisor import Hypervisor
 from virt_operator.suite.permissions import Held
 
 _ABSENT = msgspec.Raw()
@@ -202,6 +203,20 @@ class Survey:
     """Guests whose launchers do not answer it."""
 
 
+@dataclass(frozen=True, slots=True)
+class Review:
+    """What was found when it was looked for what a roll back would not bring back."""
+
+    moment: str
+    """Which one of the moments at which it is looked for."""
+
+    deployment_id: str
+    """To which release."""
+
+    at: datetime
+    entries: tuple[LedgerEntry, ...]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Observed:
     """One moment, as the watches report it."""
@@ -261,6 +276,11 @@ class Observed:
 
     surveys: Mapping[str, Survey] = field(default_factory=dict)
     """By the UID of the old handler's pod."""
+    records: Mapping[str, Mapping[str, Hypervisor | str]] = field(default_factory=dict)
+    """What launchers know of hardware, by the UID of the pod that has printed it, and its container; or why not."""
+
+    review: Review | None = None
+    """The last one."""
 
     webhook_trouble: str | None = None
     """Why the API server cannot call the operator's webhook for KubeVirt objects."""

@@ -8,11 +8,21 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from virt_core.objects.kubevirt import Stopped, Wave
+from virt_core.objects.kubevirt import Stopped, Wave, WayBack
 
 from virt_operator.strategy.settings import InstallSettings
 from virt_operator.suite.actions import Action, WaitFor
 from virt_operator.suite.spec import RefusedSpec
+
+
+@dataclass(frozen=True, slots=True)
+class Finalization:
+    """Why an upgrade is not finalized yet."""
+
+    reason: str
+    """Of the condition Finalized."""
+
+    message: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +60,18 @@ class Plan:
 
     paused: str = ""
     """Why nothing further begins, if an administrator has paused the change; "" otherwise."""
+
+    way_back: WayBack | None = None
+    """The release to which a roll back is open."""
+
+    level: int = 0
+    """The cluster's feature level; 0: unknown."""
+
+    finalization: Finalization | None = None
+    """Why the way back is open; None if there is none."""
+
+    barred: str = ""
+    """Why the requested change may not begin, although its strategy is known; "" if it may."""
 
     missing: str = ""
     """Permissions that the operator lacks for the installed release. It still does what it can."""

@@ -23,7 +23,7 @@ from virt_core.vmi.eviction import STRATEGIES
 from virt_operator.certificates.rotation import RefusedRotation, rotation_of
 from virt_operator.settings import Settings
 from virt_operator.strategy.settings import InstallSettings, Placement
-from virt_operator.suite.upgrade_strategy import RefusedUpgradeStrategy, pace_of
+from virt_operator.suite.upgrade_strategy import RefusedUpgradeStrategy, finalizing_of, pace_of
 
 REMOVE_WORKLOADS = "RemoveWorkloads"
 _BLOCK_UNINSTALL = "BlockUninstallIfWorkloadsExist"
@@ -115,6 +115,7 @@ def install_settings(spec: Mapping[str, Any], operator: Settings) -> InstallSett
     try:
         rotation_of(spec)
         pace_of(spec)
+        finalizing_of(spec)
     except (RefusedRotation, RefusedUpgradeStrategy) as refused:
         raise RefusedSpec("InvalidField", str(refused)) from refused
     tag, registry = spec.get("imageTag") or operator.tag, spec.get("imageRegistry") or operator.registry

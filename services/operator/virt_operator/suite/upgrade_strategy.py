@@ -1,4 +1,4 @@
-"""The pace of an upgrade: spec.upgradeStrategy, decoded strictly. Pure.
+"""The pace of an upgrade and when it is finalized: spec.upgradeStrategy, decoded strictly. Pure.
 
 Ours, KubeVirt has no such field. Called by suite/spec.py, so that the webhook and the reconciler refuse the same
 values, and by change/plan.py.
@@ -15,7 +15,10 @@ from virt_core.objects.duration import parse_duration
 
 FIELD = "upgradeStrategy"
 PAUSED = f"spec.{FIELD}.paused"
-_FIELDS = ("canary", "waveSize", "pauseBetweenWaves", "paused", "probeGuest")
+AUTO, MANUAL = "Auto", "Manual"
+"""Values of spec.upgradeStrategy.finalize."""
+
+_FIELDS = ("canary", "waveSize", "pauseBetweenWaves", "paused", "probeGuest", "finalize", "soak")
 _WHOLE = 100  # percent
 
 
@@ -53,15 +56,53 @@ class Pace:
 DEFAULT = Pace()
 
 
+@dataclass(frozen=True, slots=True)
+class Finalizing:
+    """When an upgrade is finalized. An administrator may do it at any time by an annotation."""
+
+    manual: bool = False
+    """Whether only the annotation does it."""
+
+    soak: timedelta = timedelta(hours=1)
+    """How long the complete upgrade must have been without trouble."""
+
+
+ON_ITS_OWN = Finalizing()
+
+
+def finalizing_of(spec: Mapping[str, Any]) -> Finalizing:
+    """When to finalize by a KubeVirt object's spec, with defaults for absent fields.
+
+    Raises:
+        RefusedUpgradeStrategy: a field is unknown, or a value malformed.
+    """
+    strategy = _strategy(spec)
+    wanted = strategy.get("finalize")
+    if wanted not in (None, AUTO, MANUAL):
+        raise RefusedUpgradeStrategy(f"spec.{FIELD}.finalize: {wanted!r} is not one of {AUTO}, {MANUAL}")
+    soak = _duration(strategy, "soak")
+    return Finalizing(wanted == MANUAL, ON_ITS_OWN.soak if soak is None else soak)
+
+
 def pace_of(spec: Mapping[str, Any]) -> Pace:
     """The pace in a KubeVirt object's spec, with defaults for absent fields.
 
     Raises:
         RefusedUpgradeStrategy: a field is unknown, or a value malformed or out of bounds.
     """
+    strategy = _strategy(spec)
+    nodes, percent = _wave_size(strategy.get("waveSize"))
+    pause = _duration(strategy, "pauseBetweenWaves") or timedelta(0)
+    paused = _switch(PAUSED, strategy.get("paused"), DEFAULT.paused)
+    probe_guest = _switch(f"spec.{FIELD}.probeGuest", strategy.get("probeGuest"), DEFAULT.probe_guest)
+    return Pace(_canary(strategy.get("canary")), nodes, percent, pause, paused, probe_guest)
+
+
+def _strategy(spec: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The strategy, whose fields are all known; empty if there is none."""
     strategy = spec.get(FIELD)
     if strategy is None:
-        return DEFAULT
+        return {}
     if not isinstance(strategy, Mapping):
         raise RefusedUpgradeStrategy(
             f"spec.{FIELD}: {strategy!r} is not allowed, use an object with {', '.join(_FIELDS)}"
@@ -71,15 +112,7 @@ def pace_of(spec: Mapping[str, Any]) -> Pace:
             raise RefusedUpgradeStrategy(
                 f"spec.{FIELD}.{name}: {strategy[name]!r} is not supported by this release, use {', '.join(_FIELDS)}"
             )
-    nodes, percent = _wave_size(strategy.get("waveSize"))
-    return Pace(
-        _canary(strategy.get("canary")),
-        nodes,
-        percent,
-        _pause(strategy),
-        _switch(PAUSED, strategy.get("paused"), DEFAULT.paused),
-        _switch(f"spec.{FIELD}.probeGuest", strategy.get("probeGuest"), DEFAULT.probe_guest),
-    )
+    return strategy
 
 
 def _canary(value: Any) -> int:
@@ -105,14 +138,14 @@ def _wave_size(value: Any) -> tuple[int, int]:
     )
 
 
-def _pause(strategy: Mapping[str, Any]) -> timedelta:
-    value = strategy.get("pauseBetweenWaves")
+def _duration(strategy: Mapping[str, Any], field: str) -> timedelta | None:
+    value = strategy.get(field)
     if value is None:
-        return timedelta(0)
+        return None
     parsed = parse_duration(value) if isinstance(value, str) else None
     if parsed is None:
         raise RefusedUpgradeStrategy(
-            f"spec.{FIELD}.pauseBetweenWaves: {value!r} is not a duration of 0s or more, such as 30s or 1h0m0s"
+            f"spec.{FIELD}.{field}: {value!r} is not a duration of 0s or more, such as 30s or 1h0m0s"
         )
     return parsed
 

@@ -9,6 +9,7 @@ Values that the spec does not set are derived from the VMI's UID, so that every 
 from __future__ import annotations
 
 import uuid
+from collections.abc import Mapping
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 
 from google.protobuf import duration_pb2
@@ -28,8 +29,11 @@ from virt_handler.network.plan import TAP, PodNetwork, Route, made_mac, masquera
 from virt_handler.network.rules import BRIDGE
 
 
-def machine(vmi: VirtualMachineInstance, accepted: AcceptedSpec, pod: PodNetwork) -> machine_pb2.Machine:
-    """The machine to start.
+def machine(
+    vmi: VirtualMachineInstance, accepted: AcceptedSpec, pod: PodNetwork, machine_types: Mapping[str, str] | None = None
+) -> machine_pb2.Machine:
+    """The machine to start. `machine_types` says by alias what stands for it, so that a guest which starts on the QEMU
+    of a new release can go back to that of the old one; other names, and all without it, are the launcher's to resolve.
 
     Raises:
         UnsupportedSpec: the status has no information about a claim.
@@ -41,7 +45,7 @@ def machine(vmi: VirtualMachineInstance, accepted: AcceptedSpec, pod: PodNetwork
         name=meta.name,
         namespace=meta.namespace,
         accelerator=machine_pb2.ACCELERATOR_EMULATION if accepted.emulated else machine_pb2.ACCELERATOR_KVM,
-        machine_type=accepted.machine_type,
+        machine_type=(machine_types or {}).get(accepted.machine_type, accepted.machine_type),
         cpu=machine_pb2.CpuTopology(sockets=topology.sockets, cores=topology.cores, threads=topology.threads),
         cpu_model=cpu_model(accepted),
         memory_bytes=accepted.memory_bytes,
