@@ -30,7 +30,7 @@ from tests.e2e.builds import (
 from tests.e2e.cluster import NAMESPACE, ROOT, get, kubectl, nodes, until
 from tests.e2e.guests import MAX_GAP, Guest, manifest, observed, running, undisturbed
 from tests.e2e.migrations import migratable
-from tests.e2e.travelling import UP, Change, launcher_of, left_alone, set_workload_updates, travel
+from tests.e2e.travelling import UP, Change, component_pods, launcher_of, left_alone, set_workload_updates, travel
 from tests.e2e.watching import template_variables
 from tests.next_release.edits import FIELD_NUMBER, NEWEST, next_version
 
@@ -140,12 +140,6 @@ def check_workload_update(guest: Guest) -> None:
         assert len(ticks()[guest.name].boots) == 1 and guest.phase == "Running"
     outdated = "kubevirt.io/outdatedLauncherImage"
     until(lambda: outdated not in guest.vmi["metadata"]["labels"], "the launcher not to be outdated any more")
-
-
-def component_pods() -> set[str]:
-    """UIDs of the components' pods. Those of Jobs come and go: each strategy's printing is one."""
-    pods = get("pods", "-n", NAMESPACE, "-l", "kubevirt.io,!batch.kubernetes.io/job-name")["items"]
-    return {pod["metadata"]["uid"] for pod in pods}
 
 
 @pytest.mark.slow

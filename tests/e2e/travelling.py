@@ -72,3 +72,9 @@ def set_workload_updates(methods: list[str]) -> None:
     """Whether outdated launchers are replaced, and how."""
     strategy = {"spec": {"workloadUpdateStrategy": {"workloadUpdateMethods": methods} if methods else None}}
     kubectl("-n", NAMESPACE, "patch", "kubevirt", "kubevirt", "--type=merge", "-p", json.dumps(strategy))
+
+
+def component_pods() -> set[str]:
+    """UIDs of the components' pods. Those of Jobs come and go: each strategy's printing is one."""
+    pods = get("pods", "-n", NAMESPACE, "-l", "kubevirt.io,!batch.kubernetes.io/job-name")["items"]
+    return {pod["metadata"]["uid"] for pod in pods if "deletionTimestamp" not in pod["metadata"]}

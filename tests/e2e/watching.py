@@ -29,7 +29,7 @@ class Change:
     moment: float
     kind: str
     type: str
-    """ADDED, MODIFIED or DELETED."""
+    """PRESENT when it began, ADDED, MODIFIED or DELETED."""
     body: Any
 
     @property
@@ -66,8 +66,9 @@ class History:
         return [change for change in list(self.changes) if change.kind == "Pod" and change.component == component]
 
     def first(self, component: str, tag: str) -> float:
-        """When the first pod of that build was made."""
-        return min(pod.moment for pod in self.pods(component) if pod.tag == tag)
+        """When the first pod of that build was made. One of a change before may still be ending."""
+        there = {pod.name for pod in self.pods(component) if pod.type == "PRESENT"}
+        return min(pod.moment for pod in self.pods(component) if pod.tag == tag and pod.name not in there)
 
     def last_ready(self, component: str, tag: str) -> float:
         """When the last pod of that build became ready for the first time."""
@@ -144,7 +145,7 @@ class _Watch:
 
     def __init__(self, kind: str, path: str, history: History, over: threading.Event) -> None:
         self._kind, self._path, self._history, self._over = kind, path, history, over
-        self._process = self._opened()
+        self._process = self._opened("PRESENT")
         self._thread = threading.Thread(target=self._follow, name=f"watch of {kind}")
         self._thread.start()
 
@@ -154,11 +155,11 @@ class _Watch:
             self._process.kill()
             self._thread.join(1)
 
-    def _opened(self) -> subprocess.Popen[str]:
+    def _opened(self, known_as: str) -> subprocess.Popen[str]:
         known = json.loads(kubectl("get", "--raw", self._path))
         version = known["metadata"]["resourceVersion"]
         for body in known["items"]:
-            self._history.changes.append(Change(time.monotonic(), self._kind, "ADDED", body))
+            self._history.changes.append(Change(time.monotonic(), self._kind, known_as, body))
         argv = ["kubectl", "get", "--raw", f"{self._path}?watch=1&resourceVersion={version}&timeoutSeconds=3000"]
         return subprocess.Popen(argv, stdout=subprocess.PIPE, text=True)
 
@@ -174,7 +175,7 @@ class _Watch:
             self._process.wait()
             if self._over.is_set():
                 return
-            self._process = self._opened()
+            self._process = self._opened("ADDED")
 
 
 def template_variables(deployment: str) -> dict[str, str]:

@@ -175,6 +175,11 @@ def test_a_rolling_restart_with_a_ready_replica_stays_available() -> None:
     assert three(status(rolling, seconds=60)) == "T/F/T ComponentsNotReady"
 
 
+def test_replicas_that_a_hold_keeps_from_being_available_serve() -> None:
+    held = with_status(installed(), API, availableReplicas=0, readyReplicas=2)
+    assert outages(held) == ()
+
+
 def test_an_outage_is_counted_from_when_it_began_until_it_ends() -> None:
     begun = since({}, outages(away(installed())), NOW)
     later = NOW + timedelta(seconds=30)

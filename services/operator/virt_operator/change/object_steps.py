@@ -137,7 +137,7 @@ def _held(situation: Situation, earlier: Progress) -> str | None:
 def _virt_api_away(situation: Situation) -> str | None:
     api = next((state for state in situation.objects if _is_virt_api(state.ref)), None)
     live = next((live for ref, live in situation.observed.owned.items() if _is_virt_api(ref)), None)
-    if live is not None and live.status.get("availableReplicas", 0) > 0:
+    if live is not None and rollout.serving(live):
         return None
     return f"virt-api comes first: {(api.unfinished if api is not None else None) or 'no replica is available'}"
 

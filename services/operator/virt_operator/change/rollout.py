@@ -33,6 +33,12 @@ def not_ready(ref: Ref, live: OwnedObject, observed: Observed, template_hash: st
     return None
 
 
+def serving(live: OwnedObject) -> int:
+    """Replicas of a Deployment that serve. While it is held (hold.py) they do not count as available for minutes, nor do
+    old ones that are young."""
+    return max(live.status.get("availableReplicas", 0), live.status.get("readyReplicas", 0))
+
+
 def _deployment_not_ready(live: OwnedObject, pods: list[PodObject]) -> str | None:
     status = live.status
     wanted, ready = _replicas(live), status.get("availableReplicas", 0)

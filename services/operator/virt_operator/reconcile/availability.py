@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 
 from virt_core.conventions import components
 
-from virt_operator.change.rollout import pods_of, trouble
+from virt_operator.change.rollout import pods_of, serving, trouble
 from virt_operator.strategy.ref import Ref
 from virt_operator.suite.observed import NodeObject, Observed, PodObject
 
@@ -87,7 +87,7 @@ def _counts_at(observed: Observed, outage: Outage) -> datetime:
 
 def _without_replica(observed: Observed, ref: Ref) -> Outage | None:
     live = observed.owned.get(ref)
-    if live is not None and live.status.get("availableReplicas", 0) > 0:
+    if live is not None and serving(live):
         return None
     return Outage(str(ref), "no replica is available")
 
