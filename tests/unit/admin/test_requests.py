@@ -14,7 +14,7 @@ from click.testing import CliRunner
 from kubevirt.admin.v1 import admin_pb2
 from virt_admin.access import Access, Certificate, connected
 from virt_admin.cli import virtadm
-from virt_admin.outcome import CannotTell, NotPossible, WrongArgument
+from virt_admin.outcome import CannotTell, NotPossible, OperatorSilent, WrongArgument
 from virt_admin.peers.contracts import show_contracts
 from virt_admin.requests.commands import request, upgrade
 from virt_admin.requests.goal import end_of
@@ -76,6 +76,17 @@ async def upgraded(found: Access, output: str = "text", plans: bool = True) -> i
 
 async def requested(found: Access, method: str, direct: bool = False) -> int:
     return await request(found, Wish(method), "json", waits=False, direct=direct)
+
+
+async def test_an_operator_that_makes_no_plan_is_named_with_what_to_do(
+    certified: Access, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def read_plan(*_: object) -> None:
+        raise OperatorSilent("this virt-operator is older and cannot do it: Plan")
+
+    monkeypatch.setattr("virt_admin.requests.commands.read_plan", read_plan)
+    with pytest.raises(CannotTell, match=r"no plan: this virt-operator is older .* use --skip-plan --direct"):
+        await upgraded(certified)
 
 
 async def test_an_upgrade_is_planned_first_and_then_requested(

@@ -7,7 +7,7 @@ from kubevirt.admin.v1 import admin_pb2
 
 from virt_admin.access import Access
 from virt_admin.follow import follow_until
-from virt_admin.outcome import ATTENTION, BROKEN, CLEAN, CannotTell
+from virt_admin.outcome import ATTENTION, BROKEN, CLEAN, CannotTell, OperatorSilent
 from virt_admin.peers.replica import no_certificate
 from virt_admin.preflight.ask import read_plan
 from virt_admin.preflight.report import BLOCKING, WARNING, Plan
@@ -24,7 +24,10 @@ async def upgrade(access: Access, wish: Wish, output: str, *, plans: bool, waits
     if plans:
         if access.certificate is None:
             raise CannotTell(f"{no_certificate('the plan')}. To begin without a plan, use --skip-plan")
-        plan = await read_plan(access, admin_pb2.PlanRequest(tag=wish.tag, registry=wish.registry))
+        try:
+            plan = await read_plan(access, admin_pb2.PlanRequest(tag=wish.tag, registry=wish.registry))
+        except OperatorSilent as error:
+            raise CannotTell(f"no plan: {error}. To begin without one, use --skip-plan --direct") from error
         _show_plan(plan, output)
         if plan.blocking:
             click.echo("nothing was changed: mend what stands in the way, or use --skip-plan", err=True)
