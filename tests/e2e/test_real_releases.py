@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from tests.e2e.builds import (
+    NEXT,
     RECORDED,
     TODAY,
     by_image_tag,
@@ -115,6 +116,26 @@ def test_guests_tick_from_the_recorded_release_to_this_tree_and_back() -> None:
             assert len(read().boots) == 1
         seen = {name: tick for read in ticks for name, tick in read().items()}
         undisturbed(seen, [*old, *new], pids)
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("recorded_release")
+def test_guests_tick_while_a_release_is_skipped_there_and_back() -> None:
+    """This tree's release is never installed: from the one before it to the one after it."""
+    pull(NEXT)
+    first, second = nodes()
+    with ExitStack() as stack:
+        stay = [left_alone(manifest("skipped1", node=first)), left_alone(uefi("skipped2", second))]
+        *old, moves = stack.enter_context(running(*stay, migratable("moves")))
+        ticks, answers = stack.enter_context(observed(*old)), stack.enter_context(asked(moves.name))
+        pids = {guest.name: guest.qemu_pid() for guest in old}
+        travel(by_manifest, NEXT, UP)
+        moved(NEXT.tag, moves)
+        travel(by_image_tag, RECORDED, UP[::-1])
+        moved(RECORDED.tag, moves)
+        time.sleep(2 * MAX_GAP)
+        assert len(answers().boots) == 1
+        undisturbed(ticks(), old, pids)
 
 
 def test_an_upgrade_that_is_finalized_has_no_way_back() -> None:
