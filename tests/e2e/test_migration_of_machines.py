@@ -50,6 +50,7 @@ def test_virtctl_moves_a_machine_and_takes_the_request_back(guest: Guest) -> Non
     with policy(NAME, **SLOW):
         virtctl("migrate", NAME)
         has(NAME, "Migrating", 30)
+        until(lambda: "startTimestamp" in state(guest), "the copy to begin", 30)  # before it nothing has to be aborted
     virtctl("migrate-cancel", NAME)
     until(lambda: requests() == [], "the request to go", 20)
     has(NAME, "Running", 20)
