@@ -12,8 +12,8 @@ from datetime import UTC, datetime
 import pytest
 
 from tests.e2e.admin import administrator
-from tests.e2e.builds import NEXT, TODAY, Build, renamed
-from tests.e2e.cluster import NAMESPACE, apply, get, kubectl, nodes, wait
+from tests.e2e.builds import NEXT, TODAY, Build, reached, renamed, suite
+from tests.e2e.cluster import NAMESPACE, apply, get, kubectl, nodes, until, wait
 from tests.e2e.guests import manifest, running
 from tests.e2e.planning import left_behind, plan, severe, strange_writes
 from tests.e2e.virtual_machines import existing, vm_manifest
@@ -50,10 +50,22 @@ def set_methods(methods: list[str] | None) -> None:
     kubectl("-n", NAMESPACE, "patch", "kv", "kubevirt", "--type=merge", "-p", patch)
 
 
+def settled() -> None:
+    """virt-operator has nothing more to write: what the tests before have broken is whole, the spec is processed."""
+    reached(TODAY)
+
+    def processed() -> bool:
+        body = suite()
+        return bool(body["status"]["observedGeneration"] == body["metadata"]["generation"])
+
+    until(processed, "the spec to be processed", 60)
+
+
 def test_a_clean_cluster_has_nothing_in_the_way_and_nothing_is_written_but_probes(target: Build) -> None:
     with moving_guests(), running(manifest("planned-1"), manifest("planned-2")):
         for name in ("planned-1", "planned-2"):
             wait("vmi", name, "condition=LiveMigratable")
+        settled()
         moment, began = datetime.now(UTC), time.monotonic()
         status, found = plan(target.tag)
         seconds, ended = time.monotonic() - began, datetime.now(UTC)
