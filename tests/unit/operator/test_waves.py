@@ -249,3 +249,14 @@ async def test_a_pass_whose_process_dies_after_each_action_changes_nothing_of_th
     await passes(world, journal=journal)
     assert journal.waves == [(number, (node,)) for number, node in enumerate(NODES, 1)]
     assert status(world).observed_kube_virt_version == NEW
+
+
+async def test_a_wave_whose_pods_nobody_has_deleted_for_minutes_begins_again(world: World) -> None:
+    world.ask(imageTag=NEW)
+    journal = Journal()
+    while not journal.waves:
+        await passes(world, journal=journal, most=1)
+    assert len(journal.templates["a"]) == 1, "the leader dies before the first deletion"
+    world.offset += timedelta(minutes=6)
+    await passes(world, journal=journal, restart=True)
+    assert status(world).observed_kube_virt_version == NEW and status(world).change is None

@@ -82,6 +82,11 @@ def _next_attempt(now: datetime, action: Prove | ProveWork, known: Probed | None
     return Proof(wait, deadline=due) if now < due else Proof(wait, action)
 
 
+def is_late(situation: Situation, since: str) -> bool:
+    """Whether a pod that was awaited `since` should be ready."""
+    return seconds_since(since, situation.observed.now) >= READY_WITHIN.total_seconds()
+
+
 def late(situation: Situation, since: str, why: str) -> Proof:
     """A pod that is not there or not ready: it fails if that lasts."""
     left = READY_WITHIN - timedelta(seconds=seconds_since(since, situation.observed.now))

@@ -19,7 +19,7 @@ from virt_core.objects.meta import rfc3339, seconds_since
 
 from virt_operator.change import baseline, guests, rollout
 from virt_operator.change.objects import ObjectState
-from virt_operator.change.probing import Proof, late, proof_of
+from virt_operator.change.probing import Proof, is_late, late, proof_of
 from virt_operator.change.situation import Progress, Situation
 from virt_operator.change.stopping import stopped_by
 from virt_operator.suite.actions import DeletePod, WaitFor
@@ -60,6 +60,8 @@ def _current(
         here = [pod for pod in pods if pod.node == node]
         replaced += _old(here, wave.template)
         proofs[node] = _proof(situation, state, wave, here)
+    if replaced and is_late(situation, wave.since):
+        return _begun_again(situation, state, wave)
     if not any(proof.wait or proof.fault for proof in proofs.values()):
         proofs = guests.proofs(situation, wave, nodes, pods)
     failed = next(((node, proof.fault) for node, proof in proofs.items() if proof.fault is not None), None)
@@ -138,6 +140,13 @@ def _begun(situation: Situation, state: ObjectState, wave: Wave | None, candidat
     if not nodes:
         return Progress(tuple(unscheduled), (WaitFor(str(state.ref), "replacing pods without a node"),))
     return Progress(tuple(unscheduled), (WaitFor(str(state.ref), why),), wave=begun)
+
+
+def _begun_again(situation: Situation, state: ObjectState, wave: Wave) -> Progress:
+    """No operator was there to delete its old pods, or it could not: that is no fault of the new ones."""
+    again = msgspec.structs.replace(wave, since=rfc3339(situation.observed.now))
+    why = f"{_name(wave)} begins again: pods of it have not been deleted"
+    return Progress(waits=(WaitFor(str(state.ref), why),), wave=again)
 
 
 def _old(pods: Iterable[PodObject], template_hash: str) -> list[PodObject]:
