@@ -115,6 +115,19 @@ async def test_what_cannot_be_known_is_said_and_stops_no_update(world: World, wa
     assert words[way] in found.hardware_unknown and f"virt-launcher:{OLD}" in found.hardware_unknown
 
 
+@pytest.mark.parametrize("way", ["missing", "broken", "no record"])
+async def test_what_was_known_of_another_release_counts_no_longer_when_nothing_is_known(world: World, way: str) -> None:
+    await updated(world)
+    assert back(world).machine_types
+    if way == "no record":
+        world.launchers.printing[NEWEST] = b"sh: cat: not found"
+    else:
+        setattr(world.launchers, way, {NEWEST})
+    await updated(world, NEWEST)
+    found = back(world)
+    assert found.hardware_unknown and (found.machine_types, found.known_machine_types) == ({}, [])
+
+
 async def test_an_output_that_is_no_record_is_said(world: World) -> None:
     world.launchers.printing[NEW] = b"sh: cat: not found"
     await updated(world)

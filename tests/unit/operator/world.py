@@ -32,7 +32,7 @@ from virt_operator.reconcile.availability import outages, since
 from virt_operator.reconcile.failure import blocked_by
 from virt_operator.reconcile.inventory import Inventory
 from virt_operator.reconcile.repaired import Repaired
-from virt_operator.reconcile.status import status_of
+from virt_operator.reconcile.status import patch_of, status_of
 from virt_operator.settings import Settings
 from virt_operator.strategy.hardware_job import APP as HARDWARE_APP
 from virt_operator.strategy.operator_objects import operator_objects
@@ -238,7 +238,7 @@ class World:
 
     def _write_status(self, seen: SuiteObject, status: KubeVirtStatus) -> None:
         if self.suite is not None and self.suite.metadata.uid == seen.metadata.uid and status != self.suite.status:
-            self.server.patch(KUBEVIRTS.path("kubevirt", "kubevirt"), {"status": msgspec.to_builtins(status)})
+            self.server.patch(KUBEVIRTS.path("kubevirt", "kubevirt"), {"status": patch_of(seen.status, status)})
 
     def _successor(self) -> None:
         """Another process leads when the operator's own Deployment has another image."""

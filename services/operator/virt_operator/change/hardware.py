@@ -59,9 +59,7 @@ def hardware(situation: Situation, earlier: Progress) -> Progress:
         return _recorded(_with(back, records, situation.observed.now))
     until, why = _until(situation, earlier), _why(pod)
     if (until is not None and situation.observed.now >= until) or (pod is not None and _has_failed(pod)):
-        unknown = {"hardware_unknown": why[:_LONGEST], "machine_types": {}, "known_machine_types": [], "cpu_models": []}
-        at = rfc3339(situation.observed.now)
-        return _recorded(msgspec.structs.replace(back, hardware_at=at, cpu_features=None, **unknown))
+        return _recorded(_unknown(back, why, situation.observed.now))
     limit = f"; goes on without it at {rfc3339(until)}" if until is not None else ""
     wait = WaitFor(str(ref_of(body)), why + limit)
     return Progress(_next(situation, body, live, pod), (wait,), deadline=until)
@@ -128,17 +126,30 @@ def _has_failed(pod: PodObject) -> bool:
     return pod.status.get("phase") in _FINAL and bool(outcome([pod]).troubles)
 
 
+def _unknown(back: WayBack, why: str, now: datetime) -> WayBack:
+    """The way back without what earlier launchers have printed."""
+    return msgspec.structs.replace(
+        back,
+        hardware_at=rfc3339(now),
+        hardware_unknown=why[:_LONGEST],
+        machine_types={},
+        known_machine_types=[],
+        cpu_models=[],
+        cpu_features=None,
+    )
+
+
 def _with(back: WayBack, records: Mapping[str, Hypervisor | str], now: datetime) -> WayBack:
     """The way back with what both records have."""
-    at, before, after = rfc3339(now), records.get(BEFORE, "no output"), records.get(AFTER, "no output")
+    before, after = records.get(BEFORE, "no output"), records.get(AFTER, "no output")
     if isinstance(before, str) or isinstance(after, str):
         texts = [f"container {name}: {text}" for name, text in sorted(records.items()) if isinstance(text, str)]
-        return msgspec.structs.replace(back, hardware_at=at, hardware_unknown="; ".join(texts)[:_LONGEST])
+        return _unknown(back, "; ".join(texts), now)
     types = before.machine_types & after.machine_types - {*before.aliases, *after.aliases}
     features = None if before.cpu_features is None or after.cpu_features is None else before.cpu_features
     return msgspec.structs.replace(
         back,
-        hardware_at=at,
+        hardware_at=rfc3339(now),
         hardware_unknown="" if types else "no machine type is known to both",
         machine_types=dict.fromkeys(sorted({*before.aliases, *after.aliases}), newest(types)) if types else {},
         known_machine_types=sorted(before.machine_types - before.aliases),

@@ -10,7 +10,6 @@ from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
-import msgspec
 from virt_core import logs
 from virt_core.conventions import apiserver_authentication as authentication
 from virt_core.conventions import components
@@ -33,7 +32,7 @@ from virt_operator.reconcile.execute import Executor
 from virt_operator.reconcile.failure import Failure, blocked_by, is_reported
 from virt_operator.reconcile.inventory import Inventory
 from virt_operator.reconcile.refused_pods import AGAIN, with_refused_pods
-from virt_operator.reconcile.status import second_object_status, status_of
+from virt_operator.reconcile.status import patch_of, second_object_status, status_of
 from virt_operator.removal.plan import asks_for_nodes, asks_for_workloads
 from virt_operator.removal.workloads import any_workload, marked_nodes
 from virt_operator.settings import Settings
@@ -177,7 +176,7 @@ class Reconciler:
                 for condition in status.conditions
             },
         )
-        body = {"metadata": {"uid": meta.uid}, "status": msgspec.to_builtins(status)}
+        body = {"metadata": {"uid": meta.uid}, "status": patch_of(suite.status, status)}
         try:
             answer = await self._client.merge_patch(KUBEVIRTS, meta.namespace, meta.name, body, "status")
         except NotFound:

@@ -5,8 +5,9 @@ Meanings and reasons are KubeVirt's: `kubectl wait kv kubevirt --for condition=A
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from typing import Any
 
 import msgspec
 from virt_core.conventions.labels import RETRY_UPGRADE
@@ -71,6 +72,19 @@ def status_of(
     new = _lacking(old, new, observed, plan.barred, LEVEL_TOO_LOW) if plan.barred else new
     new = _lacking(old, new, observed, plan.missing) if plan.missing else new
     return _with_gates(new, suite, observed)
+
+
+def patch_of(old: KubeVirtStatus, new: KubeVirtStatus) -> dict[str, Any]:
+    """The merge patch from `old` to `new`. It names what leaves a map, which a merge patch keeps otherwise."""
+    return _patch(msgspec.to_builtins(old), msgspec.to_builtins(new))
+
+
+def _patch(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
+    patch: dict[str, Any] = dict.fromkeys(old.keys() - new.keys())
+    for key, value in new.items():
+        before = old.get(key)
+        patch[key] = _patch(before, value) if isinstance(before, dict) and isinstance(value, dict) else value
+    return patch
 
 
 def _with_gates(new: KubeVirtStatus, suite: SuiteObject, observed: Observed) -> KubeVirtStatus:
