@@ -36,7 +36,8 @@ def not_ready(ref: Ref, live: OwnedObject, observed: Observed, template_hash: st
 def serving(live: OwnedObject) -> int:
     """Replicas of a Deployment that serve. While it is held (hold.py), new ones do not count as available for minutes,
     nor do old ones that are young."""
-    return max(live.status.get("availableReplicas", 0), live.status.get("readyReplicas", 0))
+    count: int = max(live.status.get("availableReplicas", 0), live.status.get("readyReplicas", 0))
+    return count
 
 
 def _deployment_not_ready(live: OwnedObject, pods: list[PodObject]) -> str | None:
