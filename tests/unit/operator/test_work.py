@@ -13,6 +13,7 @@ import pytest
 from virt_core.conventions.devices import KVM, TUN
 from virt_core.conventions.labels import CREATED_BY, UPGRADE_PROBE
 from virt_core.kube.client import KubeClient
+from virt_core.kube.errors import Unavailable
 from virt_core.kube.reflector import Reflector
 from virt_core.kube.resource import PODS, VIRTUAL_MACHINE_INSTANCES
 from virt_core.objects.kubevirt import Configuration
@@ -155,6 +156,34 @@ async def test_a_guest_that_is_refused_is_no_fault_and_the_reason_is_kept(
     server.admit = admit
     outcome = await controller_outcome(client, OWNER, LIMIT)
     assert outcome.fault is None and "a policy of somebody else" in outcome.skipped
+
+
+async def test_a_failure_of_the_api_server_that_passes_is_no_refusal(server: FakeApiServer, client: KubeClient) -> None:
+    failures = iter([Refused(500, "InternalError", "etcdserver: request timed out")])
+
+    def fault(method: str, place: Place) -> None:
+        if method == "POST" and place.plural == PLACE.plural and (failure := next(failures, None)) is not None:
+            raise failure
+
+    server.fault = fault
+    async with controller(server, client):
+        assert await controller_outcome(client, OWNER, LIMIT) == Outcome()
+
+
+async def test_a_webhook_that_is_down_is_a_refusal_and_an_api_server_that_is_down_is_not(
+    server: FakeApiServer, client: KubeClient
+) -> None:
+    down = {"POST"}
+
+    def fault(method: str, place: Place) -> None:
+        if method in down and place.plural == PLACE.plural:
+            raise Refused(500, "InternalError", "failed calling webhook")
+
+    server.fault = fault
+    assert "failed calling webhook" in (await controller_outcome(client, OWNER, LIMIT)).skipped
+    down.add("DELETE")
+    with pytest.raises(Unavailable):
+        await controller_outcome(client, OWNER, LIMIT)
 
 
 async def test_what_another_process_has_left_is_deleted_and_nothing_else(

@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 import msgspec
 from virt_core.conventions.labels import CREATED_BY, UPGRADE_PROBE
 from virt_core.kube.client import KubeClient
-from virt_core.kube.errors import KubeError, NotFound
+from virt_core.kube.errors import AlreadyExists, KubeError, NotFound, Unavailable
 from virt_core.kube.reflector import HasMetadata, Reflector
 from virt_core.kube.resource import PODS, VIRTUAL_MACHINE_INSTANCES, Resource
 from virt_core.objects.meta import Condition, ObjectMeta, ObjectReference, PartialObject
@@ -24,6 +24,7 @@ from virt_operator.strategy.ref import Body
 
 T = TypeVar("T", bound=HasMetadata)
 _SYNCED_WITHIN = 10.0  # seconds
+_ATTEMPTS, _AGAIN = 3, 0.5  # to create the guest, and seconds between them
 
 
 class Refused(Exception):
@@ -95,7 +96,7 @@ async def created(client: KubeClient, body: Body) -> AsyncIterator[Life]:
 
     Raises:
         Refused: there is no guest.
-        KubeError: its deletion has failed.
+        KubeError: the API server does not answer, or the guest's deletion has failed.
         TimeoutError: the API server does not list.
     """
     namespace, name = body["metadata"]["namespace"], body["metadata"]["name"]
@@ -113,10 +114,7 @@ async def created(client: KubeClient, body: Body) -> AsyncIterator[Life]:
         guests = followed(VIRTUAL_MACHINE_INSTANCES, Guest, fields=f"metadata.name={name}")
         async with asyncio.timeout(_SYNCED_WITHIN):
             await guests.synced.wait()
-        try:
-            answer = await client.create(VIRTUAL_MACHINE_INSTANCES, namespace, body)
-        except KubeError as error:
-            raise Refused(error.message) from error
+        answer = await _create(client, namespace, body)
         guests.wrote(answer)
         try:
             selected = f"{CREATED_BY}={answer['metadata']['uid']}"
@@ -127,6 +125,23 @@ async def created(client: KubeClient, body: Body) -> AsyncIterator[Life]:
         for watch in watches:
             watch.cancel()
         await asyncio.gather(*watches, return_exceptions=True)
+
+
+async def _create(client: KubeClient, namespace: str, body: Body) -> Body:
+    """The guest. A failure that passes is no refusal, and may have made it."""
+    name, failure = body["metadata"]["name"], ""
+    for attempt in range(_ATTEMPTS):
+        await asyncio.sleep(_AGAIN if attempt else 0.0)
+        try:
+            return await client.create(VIRTUAL_MACHINE_INSTANCES, namespace, body)
+        except AlreadyExists:
+            return await client.get(VIRTUAL_MACHINE_INSTANCES, namespace, name)
+        except Unavailable as error:
+            failure = error.message
+        except KubeError as error:
+            raise Refused(error.message) from error
+    await delete(client, namespace, name)  # fails if the API server is away
+    raise Refused(failure)
 
 
 async def delete(client: KubeClient, namespace: str, name: str) -> None:
