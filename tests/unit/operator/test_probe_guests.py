@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
+from virt_core.objects.meta import ObjectReference
+from virt_operator.peers.answer import SuitePod
+from virt_operator.reconcile.execute import Executor
+from virt_operator.suite.actions import ProveWork
 from virt_operator.suite.observed import Fault, Outcome
 
 from .upgrades import NEW, NODES, OLD, Journal, condition, five_nodes, passes, status, upgrade_of, versions
@@ -58,3 +66,27 @@ async def test_without_probe_guests_there_are_none(world: World) -> None:
     world.ask(upgradeStrategy={"probeGuest": False}, imageTag=NEW)
     await passes(world)
     assert world.probes.guests_on == [] and status(world).observed_kube_virt_version == NEW
+
+
+@dataclass
+class SlowGuests:
+    """Guests that take a moment, and an inventory that notes when attempts began and ended."""
+
+    times: dict[str, tuple[datetime, datetime]] = field(default_factory=dict)
+
+    async def prove_work(self, action: ProveWork) -> Outcome:
+        for _ in range(3):
+            await asyncio.sleep(0)
+        return Outcome()
+
+    def worked(self, uid: str, began: datetime, outcome: Outcome) -> None:
+        self.times[uid] = (began, datetime.now(UTC))
+
+
+async def test_to_wait_for_other_guests_of_a_large_wave_is_no_attempt() -> None:
+    guests = SlowGuests()
+    executor = Executor(cast(Any, None), cast(Any, guests), cast(Any, None), cast(Any, guests), "kubevirt")
+    owner = ObjectReference("kubevirt.io/v1", "KubeVirt", "kubevirt", "kubevirt", "uid-1")
+    pods = [SuitePod("virt-handler", f"pod-{number}", "node", "") for number in range(60)]
+    assert await executor.run([ProveWork(pod, pod.name, owner) for pod in pods]) is None
+    assert guests.times["pod-59"][0] > guests.times["pod-0"][1]

@@ -8,7 +8,6 @@ and one ProbeMachines; a second list only if something is missing. judge.py deci
 
 from __future__ import annotations
 
-import asyncio
 from typing import Any, Protocol
 
 from kubevirt.handler.v1 import probe_pb2, probe_pb2_grpc
@@ -41,7 +40,6 @@ from virt_operator.suite.observed import Fault, Outcome
 
 SLOWEST = 3.0  # seconds for each answer; a handler that works takes milliseconds
 _GUEST_WITHIN = 15.0  # seconds for its start and for its end; under emulation it takes two
-_GUESTS = 50  # at a time
 WORK_WITHIN = 5.0  # seconds for each step of a guest; a controller that works takes a tenth of one
 
 
@@ -92,7 +90,6 @@ class PodProber:
         self._api_port = api_port
         self._slowest = slowest
         self._work_within = work_within
-        self._turns = asyncio.Semaphore(_GUESTS)
 
     async def prove(self, action: Prove) -> Fault | None:
         """See Prober."""
@@ -120,8 +117,7 @@ class PodProber:
         """See Prober."""
         if action.pod.component == components.CONTROLLER:
             return await controller_outcome(self._client, action.owner, self._work_within)
-        async with self._turns:
-            return await handler_outcome(self._client, action.owner, action.pod.node, _GUEST_WITHIN)
+        return await handler_outcome(self._client, action.owner, action.pod.node, _GUEST_WITHIN)
 
     async def silent_guests(self, pod: SuitePod) -> tuple[SilentGuest, ...]:
         """See Prober."""
