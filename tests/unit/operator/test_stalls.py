@@ -18,14 +18,14 @@ from virt_admin.suite.observed import Observed as Seen
 from virt_admin.suite.summary import summarize
 from virt_core.conventions.component_pod import TEMPLATE_HASH
 from virt_core.kube.client import KubeClient
-from virt_core.kube.resource import EVENTS, KUBEVIRTS, PODS
+from virt_core.kube.resource import EVENTS, KUBEVIRTS, PODS, Resource
 from virt_core.objects.event import Event
 from virt_core.objects.kubevirt import KubeVirt, Upgrade
 from virt_core.objects.meta import rfc3339
 from virt_core.testing.api_server import FakeApiServer
 from virt_core.testing.place import Place
 from virt_core.testing.refused import Refused
-from virt_operator.reconcile.refused_pods import with_refused_pods
+from virt_operator.reconcile.refused_pods import AGAIN, RefusedPods
 from virt_operator.strategy.ref import Body, Ref
 from virt_operator.suite.observed import Observed
 from virt_operator.suite.permissions import Held
@@ -296,14 +296,31 @@ async def test_why_a_daemon_sets_pods_are_not_created_is_read_from_its_events(wo
     uid, moment = observed.owned[HANDLER].metadata.uid, rfc3339(observed.now)
     body = event("FailedCreate", f"Error creating: {QUOTA}", moment) | {"regarding": {"uid": uid}}
     world.server.put(EVENTS.path("kubevirt"), {"metadata": {"name": "e"}, **body})
-    found = await with_refused_pods(world.client, observed)
+    found = await RefusedPods(world.client).added_to(observed)
     assert found.owned[HANDLER].condition("ReplicaFailure") == {
         "type": "ReplicaFailure",
         "status": "True",
         "message": QUOTA,
     }
     await world.server.down()
-    assert await with_refused_pods(world.client, observed) == observed
+    assert await RefusedPods(world.client).added_to(observed) == observed
+
+
+async def test_the_events_are_read_once_in_many_passes(world: Stalled, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[Resource] = []
+
+    async def listed(resource: Resource, *_: Any, **__: Any) -> list[Any]:
+        asked.append(resource)
+        return []
+
+    await world.begin()
+    observed, refused = world.observe(), RefusedPods(world.client)
+    monkeypatch.setattr(world.client, "list", listed)
+    for _ in range(3):
+        await refused.added_to(observed)
+    assert asked == [EVENTS] * len(short_of_pods(observed))
+    await refused.added_to(replace(observed, now=observed.now + timedelta(seconds=AGAIN)))
+    assert asked == [EVENTS] * 2 * len(short_of_pods(observed))
 
 
 def test_the_newest_event_of_the_last_minutes_counts(world: Stalled) -> None:

@@ -31,7 +31,7 @@ from virt_operator.reconcile.events import events_of
 from virt_operator.reconcile.execute import Executor
 from virt_operator.reconcile.failure import Failure, blocked_by, is_reported
 from virt_operator.reconcile.inventory import Inventory
-from virt_operator.reconcile.refused_pods import AGAIN, with_refused_pods
+from virt_operator.reconcile.refused_pods import AGAIN, RefusedPods
 from virt_operator.reconcile.status import patch_of, second_object_status, status_of
 from virt_operator.removal.plan import asks_for_nodes, asks_for_workloads
 from virt_operator.removal.workloads import any_workload, marked_nodes
@@ -60,6 +60,7 @@ class Reconciler:
         )
         prober = PodProber(client, certificates, settings.namespace)
         self._executor = Executor(client, self._inventory, authority, prober, settings.namespace)
+        self._refused_pods = RefusedPods(client)
         self._webhook = WebhookReachability.of_operator(client, self._inventory.active_suite)
         self._admission = WebhookReachability.of_virt_api(client, self._inventory.admits_in)
         self._outages_since: Mapping[str, datetime] | None = None  # until the first pass
@@ -137,7 +138,7 @@ class Reconciler:
         are missing."""
         suite = observed.suite
         if suite is not None and not observed.unknown:
-            observed = await with_refused_pods(self._client, observed)
+            observed = await self._refused_pods.added_to(observed)
         if suite is not None and asks_for_workloads(observed, suite):
             return replace(observed, workload=await any_workload(self._client))
         if suite is not None and asks_for_nodes(observed, suite):
