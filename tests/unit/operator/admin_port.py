@@ -28,14 +28,17 @@ IDENTITY = Identity.for_process(info_pb2.COMPONENT_OPERATOR, ("kubevirt.info.v1"
 
 
 @asynccontextmanager
-async def calling(client: KubeClient, folder: Path, component: str = "virt-api") -> AsyncIterator[tuple[Peer, Any]]:
-    """A caller with the certificate of `component`, and a stub."""
+async def calling(
+    client: KubeClient, folder: Path, component: str = "virt-api", upgrader: str = "virt-api"
+) -> AsyncIterator[tuple[Peer, Any]]:
+    """A caller with the certificate of `component`, and a stub. `upgrader` may plan with images of any registry."""
     authority = Authority("suite")
     own = Certificates(
         authority.write_leaf(folder / "own", "kubevirt.io:system:virt-operator", "virt-operator.kubevirt.svc")
     )
     caller = Certificates(authority.write_leaf(folder / "caller", f"kubevirt.io:system:{component}", "caller"))
-    add = partial(admin_pb2_grpc.add_AdminServiceServicer_to_server, AdminServicer(client, OPERATOR, IDENTITY, own))
+    servicer = AdminServicer(client, OPERATOR, IDENTITY, own, allow(upgrader))
+    add = partial(admin_pb2_grpc.add_AdminServiceServicer_to_server, servicer)
     rules = {method: allow("virt-api") for method, verb in VERBS.items() if verb != "get"}
     contract = Contract(SERVICE, add, allow("virt-controller"), rules)
     async with listening(0, IDENTITY, own, contract, peers=allow("virt-operator")) as port:

@@ -9,8 +9,12 @@ import grpc
 import pytest
 from kubevirt.admin.v1 import admin_pb2
 from virt_core.kube.client import KubeClient
+from virt_core.kube.resource import JOBS, KUBEVIRTS
 from virt_core.rpc.errors import Denied, InvalidField
 from virt_core.rpc.peer import Peer
+from virt_core.testing.api_server import FakeApiServer
+from virt_core.testing.place import Place
+from virt_operator.admin.registries import registries
 
 from .admin_port import calling
 
@@ -35,6 +39,21 @@ async def test_who_may_only_read_may_not_plan(client: KubeClient, tmp_path: Path
         with pytest.raises(Denied):
             await planned(peer, stub, tag="v9", offline=True)
         await stub.GetStatus(admin_pb2.GetStatusRequest(), timeout=10)
+
+
+async def test_who_may_plan_but_not_upgrade_chooses_no_other_registry(
+    client: KubeClient, server: FakeApiServer, tmp_path: Path
+) -> None:
+    spec, back = {"imageRegistry": "registry.example/suite"}, {"version": "v1", "registry": "old.example"}
+    body = {"metadata": {"name": "kubevirt"}, "spec": spec, "status": {"upgrade": {"wayBack": back}}}
+    server.put(KUBEVIRTS.path("kubevirt"), body)
+    async with calling(client, tmp_path, "virt-api", upgrader="virt-operator") as (peer, stub):
+        with pytest.raises(Denied):
+            await planned(peer, stub, tag="v9", registry="evil.example")
+        assert await planned(peer, stub, tag="v9", registry="evil.example", offline=True)
+    kubevirt = server.store.get(Place.parse(KUBEVIRTS.path("kubevirt", "kubevirt")))
+    assert registries(kubevirt, "own.example") == {"own.example", "registry.example/suite", "old.example"}
+    assert server.store.select(Place.parse(JOBS.path("kubevirt")), lambda _: True) == []
 
 
 async def test_a_plan_without_a_tag_is_refused_with_the_field(client: KubeClient, tmp_path: Path) -> None:

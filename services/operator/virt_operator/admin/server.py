@@ -30,7 +30,7 @@ async def serve(client: KubeClient, settings: Settings, certified: asyncio.Event
     certificates = Certificates(settings.certificates)
     identity = Identity.for_process(info_pb2.COMPONENT_OPERATOR, ("kubevirt.info.v1", "kubevirt.admin.v1"))
     allowed = Authorization(client, settings.namespace, certificates)
-    servicer = AdminServicer(client, settings, identity, certificates)
+    servicer = AdminServicer(client, settings, identity, certificates, allowed.may(VERBS["Upgrade"]))
     add = partial(admin_pb2_grpc.add_AdminServiceServicer_to_server, servicer)
     authority = ClientAuthority(client)
     async with asyncio.TaskGroup() as group:

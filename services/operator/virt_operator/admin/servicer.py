@@ -22,12 +22,14 @@ from virt_core.objects.meta import rfc3339
 from virt_core.objects.upgrade_request import Change, finalize, pause, resume, rollback, upgrade
 from virt_core.rpc.errors import InvalidField, Unavailable
 from virt_core.rpc.identity import Identity
+from virt_core.rpc.server import Rule
 from virt_core.rpc.tls import Certificates
 
 from virt_operator.admin.authorization import caller_in
 from virt_operator.admin.contracts import contracts_message
 from virt_operator.admin.following import Following
 from virt_operator.admin.plan_messages import progress_message, result_messages
+from virt_operator.admin.registries import registries
 from virt_operator.admin.requests import Requests, active
 from virt_operator.admin.status import holder_of, peer_message, suite_message
 from virt_operator.peers.answer import COMPONENTS, suite_pods
@@ -46,13 +48,17 @@ _COMPONENTS = f"{APP} in ({','.join(COMPONENTS)})"
 class AdminServicer(admin_pb2_grpc.AdminServiceServicer):
     """The servicer."""
 
-    def __init__(self, client: KubeClient, settings: Settings, identity: Identity, certificates: Certificates) -> None:
+    def __init__(
+        self, client: KubeClient, settings: Settings, identity: Identity, certificates: Certificates, upgraders: Rule
+    ) -> None:
+        """`upgraders` are those who may upgrade."""
         self._client = client
         self._settings = settings
         self._identity = identity
         self._certificates = certificates
         self._planning = asyncio.Lock()  # a plan holds all of a large cluster's objects
         self._requests = Requests(client, settings)
+        self._upgraders = upgraders
 
     async def GetStatus(  # noqa: N802 - the contract's name
         self, request: admin_pb2.GetStatusRequest, context: Any
@@ -130,6 +136,8 @@ class AdminServicer(admin_pb2_grpc.AdminServiceServicer):
         if not request.tag:
             raise InvalidField("tag", "", "the tag of the target's images")
         asked = Request(request.tag, request.registry.rstrip("/"), request.offline)
+        if asked.registry and not asked.offline:
+            await self._allow_registry(asked.registry, context)
         try:
             if self._planning.locked():
                 yield progress_message("waiting for another plan of this replica")
@@ -142,6 +150,12 @@ class AdminServicer(admin_pb2_grpc.AdminServiceServicer):
                         yield message
         except KubeError as error:
             raise Unavailable(f"the API server does not answer: {error}") from error
+
+    async def _allow_registry(self, registry: str, context: Any) -> None:
+        """Raises Denied if the suite runs no images of that registry and the caller may not upgrade it."""
+        kubevirt = await active(self._client, self._settings.namespace)
+        if registry not in registries(kubevirt, self._settings.registry):
+            await self._upgraders(context)
 
     async def _answers(self) -> tuple[PeerAnswer, ...]:
         """GetInfo of every pod of the suite."""
