@@ -12,12 +12,14 @@ import msgspec
 import pytest
 from virt_core.kube.client import KubeClient
 from virt_core.kube.reflector import Reflector
-from virt_core.kube.resource import CONFIG_MAPS, KUBEVIRTS
+from virt_core.kube.resource import CONFIG_MAPS, KUBEVIRTS, VIRTUAL_MACHINE_INSTANCES
 from virt_core.objects.kubevirt import KubeVirtStatus
+from virt_core.objects.meta import ObjectReference
 from virt_core.testing.api_server import FakeApiServer
 from virt_core.testing.place import Place
 from virt_core.testing.refused import Refused
 from virt_operator.certificates.authority import AuthorityWatch
+from virt_operator.proof.guest import body_of
 from virt_operator.reconcile import failure
 from virt_operator.reconcile.reconciler import Reconciler
 from virt_operator.strategy.install_strategy import InstallStrategy, strategy_of, to_config_map
@@ -140,3 +142,21 @@ async def test_a_changed_spec_is_tried_at_once_and_soon_again_however_long_the_o
         async with asyncio.timeout(25):
             for _ in range(8):
                 await refusals.get()
+
+
+async def test_guests_that_a_change_could_not_delete_are_deleted_at_its_end(
+    client: KubeClient, server: FakeApiServer, tmp_path: Path
+) -> None:
+    deleted = asyncio.Event()
+
+    def see(method: str, place: Place) -> None:
+        if (method, place.plural) == ("DELETE", VIRTUAL_MACHINE_INSTANCES.plural):
+            deleted.set()
+
+    server.fault = see
+    async with installing(client, server, tmp_path, msgspec.structs.replace(PRINTED, objects=[])) as suite:
+        await suite.until(lambda status: status.change is not None)
+        body = body_of(ObjectReference("kubevirt.io/v1", "KubeVirt", "kubevirt", "kubevirt", "uid-1"), {})
+        server.put(VIRTUAL_MACHINE_INSTANCES.path("kubevirt"), body)
+        server.patch(KUBEVIRTS.path("kubevirt", "kubevirt"), {"spec": {"imageTag": "refused, so it ends"}})
+        await asyncio.wait_for(deleted.wait(), PATIENCE)

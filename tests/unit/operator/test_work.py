@@ -22,6 +22,7 @@ from virt_core.testing.api_server import FakeApiServer
 from virt_core.testing.place import Place
 from virt_core.testing.refused import Refused
 from virt_core.vmi.admission import admit_create
+from virt_operator.proof import guest
 from virt_operator.proof.guest import Guest, body_of, delete_left
 from virt_operator.proof.work import controller_outcome, handler_outcome, on_node
 from virt_operator.suite.observed import Outcome
@@ -183,6 +184,15 @@ async def test_a_webhook_that_is_down_is_a_refusal_and_an_api_server_that_is_dow
     assert "failed calling webhook" in (await controller_outcome(client, OWNER, LIMIT)).skipped
     down.add("DELETE")
     with pytest.raises(Unavailable):
+        await controller_outcome(client, OWNER, LIMIT)
+
+
+async def test_an_api_server_that_does_not_list_is_no_defect(
+    server: FakeApiServer, client: KubeClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(guest, "_SYNCED_WITHIN", SHORT)
+    await server.down()
+    with pytest.raises(Unavailable, match="has not listed"):
         await controller_outcome(client, OWNER, LIMIT)
 
 

@@ -1,7 +1,8 @@
 """A guest of the suite's own, with which a new pod is proven. Called by work.py.
 
 It is a VirtualMachineInstance in the suite's namespace, labelled and owned by the KubeVirt object. It is deleted as
-soon as it has shown what it is for; what an operator that died has left is deleted by its successor.
+soon as it has shown what it is for; what could not be deleted then is deleted at the end of the change, or by the next
+leader.
 """
 
 from __future__ import annotations
@@ -97,7 +98,6 @@ async def created(client: KubeClient, body: Body) -> AsyncIterator[Life]:
     Raises:
         Refused: there is no guest.
         KubeError: the API server does not answer, or the guest's deletion has failed.
-        TimeoutError: the API server does not list.
     """
     namespace, name = body["metadata"]["namespace"], body["metadata"]["name"]
     changed = asyncio.Event()
@@ -112,8 +112,7 @@ async def created(client: KubeClient, body: Body) -> AsyncIterator[Life]:
     watches: list[asyncio.Task[None]] = []
     try:
         guests = followed(VIRTUAL_MACHINE_INSTANCES, Guest, fields=f"metadata.name={name}")
-        async with asyncio.timeout(_SYNCED_WITHIN):
-            await guests.synced.wait()
+        await _synced(guests)
         answer = await _create(client, namespace, body)
         guests.wrote(answer)
         try:
@@ -125,6 +124,14 @@ async def created(client: KubeClient, body: Body) -> AsyncIterator[Life]:
         for watch in watches:
             watch.cancel()
         await asyncio.gather(*watches, return_exceptions=True)
+
+
+async def _synced(guests: Reflector[Guest]) -> None:
+    try:
+        async with asyncio.timeout(_SYNCED_WITHIN):
+            await guests.synced.wait()
+    except TimeoutError as error:
+        raise Unavailable(0, f"the API server has not listed VirtualMachineInstances: {guests.trouble}") from error
 
 
 async def _create(client: KubeClient, namespace: str, body: Body) -> Body:
@@ -153,7 +160,7 @@ async def delete(client: KubeClient, namespace: str, name: str) -> None:
 
 
 async def delete_left(client: KubeClient, namespace: str) -> None:
-    """Delete the guests that another process has left behind. What fails is left for the next leader."""
+    """Delete the guests that are left, while none is used. What fails is left for the next leader."""
     try:
         for body in await client.list(VIRTUAL_MACHINE_INSTANCES, namespace, labels=UPGRADE_PROBE):
             await delete(client, namespace, body["metadata"]["name"])

@@ -58,7 +58,7 @@ class Prober(Protocol):
         """Whether the pod does the work of its component.
 
         Raises:
-            KubeError, TimeoutError: a request has failed.
+            KubeError: a request has failed.
         """
 
     async def silent_guests(self, pod: SuitePod) -> tuple[SilentGuest, ...]:

@@ -33,7 +33,7 @@ async def controller_outcome(client: KubeClient, owner: ObjectReference, limit: 
     """Whether the virt-controller that leads reconciles; it has `limit` seconds.
 
     Raises:
-        KubeError, TimeoutError: a request has failed.
+        KubeError: a request has failed.
     """
     body = body_of(owner, {"schedulerName": _NO_SCHEDULER})
     name = f"VirtualMachineInstance {owner.namespace}/{body['metadata']['name']}"
@@ -58,7 +58,7 @@ async def handler_outcome(
     """Whether a guest runs on the node and ends; the handler has `limit` seconds for each.
 
     Raises:
-        KubeError, TimeoutError: a request has failed.
+        KubeError: a request has failed.
     """
     body = body_of(owner, {"affinity": on_node(node), "tolerations": [{"operator": "Exists"}]})
     name = f"VirtualMachineInstance {owner.namespace}/{body['metadata']['name']}"

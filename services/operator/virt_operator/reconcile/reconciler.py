@@ -68,6 +68,7 @@ class Reconciler:
         # The last written status by UID: a pass that does not see it yet must not repeat its event.
         self._written: dict[str, KubeVirtStatus] = {}
         self._failing_since: float | None = None  # the loop's time
+        self._changing = False  # whether the last pass was part of a change
         self._requested: object = None  # which version of which KubeVirt object the last pass was about
         self._log = logs.bound("virt_operator.reconciler")
 
@@ -110,6 +111,9 @@ class Reconciler:
             self._log.warning("not reporting a failure", failure=str(failure), reason=str(error))
         if failure is not None:
             raise failure.error
+        if self._changing and not decided.operation:
+            await delete_left(self._client, self._settings.namespace)  # what a pass of it could not delete
+        self._changing = bool(decided.operation)
         return _delay(decided, observed)
 
     def _forgive_failures_of_another_request(self, suite: SuiteObject | None) -> None:
