@@ -109,6 +109,14 @@ def test_a_virt_controller_must_lead_and_reconcile_before_the_next_component() -
     assert "virt-controller-0 holds it" in stopped.message
 
 
+def test_while_the_operator_or_the_api_server_was_away_nobody_could_take_the_lease() -> None:
+    passed = {f"uid-{POD}": Probed(NOW, NOW, None)}
+    observed = updating(new_pod("virt-controller"), probes=passed, controller_leader="virt-controller-0")
+    back = replace(observed, now=NOW + 2 * PATIENCE, able_since=NOW + 2 * PATIENCE)
+    assert plan(back, DRIVING).stopped is None
+    assert plan(replace(back, now=NOW + 3 * PATIENCE), DRIVING).stopped is not None
+
+
 def test_a_virt_controller_that_cannot_be_probed_counts_and_the_reason_is_named() -> None:
     passed = {f"uid-{POD}": Probed(NOW, NOW, None)}
     skipped = {f"uid-{POD}": Probed(NOW, NOW, None, "the API server refuses the guest")}

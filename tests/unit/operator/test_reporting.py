@@ -19,11 +19,14 @@ from virt_core.testing.api_server import FakeApiServer
 from virt_core.testing.place import Place
 from virt_core.testing.refused import Refused
 from virt_operator.certificates.authority import AuthorityWatch
+from virt_operator.change.plan import plan
 from virt_operator.proof.guest import body_of
-from virt_operator.reconcile import failure
+from virt_operator.reconcile import failure, reconciler
 from virt_operator.reconcile.reconciler import Reconciler
+from virt_operator.settings import Settings
 from virt_operator.strategy.install_strategy import InstallStrategy, strategy_of, to_config_map
-from virt_operator.suite.observed import SuiteObject
+from virt_operator.suite.observed import Observed, SuiteObject
+from virt_operator.suite.plan import Plan
 
 from tests.support.patience import PATIENCE
 from tests.unit.operator.suites import HELD, INSTALL, OPERATOR
@@ -66,10 +69,10 @@ async def installing(
     server.put(CONFIG_MAPS.path("kubevirt"), to_config_map(strategy, INSTALL))
     server.put(KUBEVIRTS.path("kubevirt"), {"metadata": {"name": "kubevirt"}, "spec": {}})
     authority = AuthorityWatch(client, "kubevirt")
-    reconciler = Reconciler(client, authority, replace(OPERATOR, certificates=folder))
-    suite = Suite(client, reconciler)
+    made = Reconciler(client, authority, replace(OPERATOR, certificates=folder))
+    suite = Suite(client, made)
     async with asyncio.TaskGroup() as group:
-        tasks = [group.create_task(run()) for run in (suite.watch.run, authority.run, reconciler.run)]
+        tasks = [group.create_task(run()) for run in (suite.watch.run, authority.run, made.run)]
         yield suite
         for task in tasks:
             task.cancel()
@@ -160,3 +163,33 @@ async def test_guests_that_a_change_could_not_delete_are_deleted_at_its_end(
         server.put(VIRTUAL_MACHINE_INSTANCES.path("kubevirt"), body)
         server.patch(KUBEVIRTS.path("kubevirt", "kubevirt"), {"spec": {"imageTag": "refused, so it ends"}})
         await asyncio.wait_for(deleted.wait(), PATIENCE)
+
+
+async def test_how_long_a_pod_takes_counts_from_when_the_status_could_be_written_again(
+    client: KubeClient, server: FakeApiServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen, again = list[Observed](), asyncio.Event()
+
+    def planned(observed: Observed, operator: Settings) -> Plan:
+        seen.append(observed)
+        again.set()
+        return plan(observed, operator)
+
+    def refuse(method: str, place: Place) -> None:
+        if place.plural == KUBEVIRTS.plural and method != "GET":
+            raise Refused(503, "ServiceUnavailable", "etcdserver: leader changed")
+
+    monkeypatch.setattr(reconciler, "plan", planned)
+    async with installing(client, server, tmp_path, msgspec.structs.replace(PRINTED, objects=[])) as suite:
+        await suite.until(lambda status: status.change is not None)
+        assert {observed.able_since for observed in seen} == {seen[0].now}
+        server.fault, passes = refuse, len(seen)
+        server.patch(KUBEVIRTS.path("kubevirt", "kubevirt"), {"spec": {"imageTag": "v9.9.9"}})
+        async with asyncio.timeout(PATIENCE):
+            while len(seen) < passes + 3:
+                await again.wait()
+                again.clear()
+        server.fault = lambda _method, _place: None
+        await suite.until(lambda status: status.target_kube_virt_version == "v9.9.9")
+    able = seen[-1].able_since
+    assert able is not None and able > seen[passes].now

@@ -47,7 +47,8 @@ def reconciles(situation: Situation, state: ObjectState, new: list[PodObject]) -
 def _leads(observed: Observed, answered: list[PodObject]) -> Proof:
     """Waits for the Lease, for a limited time after the first of these pods has passed its probes."""
     names = ", ".join(pod.metadata.name for pod in answered)
-    until = min(observed.probes[pod.metadata.uid].last for pod in answered) + PATIENCE
+    since = min(observed.probes[pod.metadata.uid].last for pod in answered)
+    until = max(since, observed.able_since or since) + PATIENCE
     holder = observed.controller_leader or "nobody"
     if observed.now >= until:
         seconds = int(PATIENCE.total_seconds())

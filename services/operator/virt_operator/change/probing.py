@@ -16,7 +16,7 @@ from virt_operator.change import rollout
 from virt_operator.change.situation import Situation
 from virt_operator.peers.answer import suite_pods
 from virt_operator.suite.actions import Prove, ProveWork
-from virt_operator.suite.observed import Fault, PodObject, Probed
+from virt_operator.suite.observed import Fault, Observed, PodObject, Probed
 
 PATIENCE = timedelta(seconds=30)
 """From the first attempt to the last one."""
@@ -84,13 +84,19 @@ def _next_attempt(now: datetime, action: Prove | ProveWork, known: Probed | None
 
 def is_late(situation: Situation, since: str) -> bool:
     """Whether a pod that was awaited `since` should be ready."""
-    return seconds_since(since, situation.observed.now) >= READY_WITHIN.total_seconds()
+    return _waited(situation.observed, since) >= READY_WITHIN
 
 
 def late(situation: Situation, since: str, why: str) -> Proof:
     """A pod that is not there or not ready: it fails if that lasts."""
-    left = READY_WITHIN - timedelta(seconds=seconds_since(since, situation.observed.now))
+    left = READY_WITHIN - _waited(situation.observed, since)
     if left <= timedelta(0):
         minutes = int(READY_WITHIN.total_seconds() // 60)
         return Proof(fault=Fault("Ready", f"after {minutes} minutes {why}"))
     return Proof(why, deadline=situation.observed.now + left)
+
+
+def _waited(observed: Observed, since: str) -> timedelta:
+    """How long it could be seen that a pod does not become ready."""
+    waited = timedelta(seconds=seconds_since(since, observed.now))
+    return min(waited, observed.now - observed.able_since) if observed.able_since is not None else waited

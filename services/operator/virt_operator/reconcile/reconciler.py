@@ -68,6 +68,9 @@ class Reconciler:
         # The last written status by UID: a pass that does not see it yet must not repeat its event.
         self._written: dict[str, KubeVirtStatus] = {}
         self._failing_since: float | None = None  # the loop's time
+        self._able_since: datetime | None = (
+            None  # since when each pass could write the status; None: the last could not
+        )
         self._changing = False  # whether the last pass was part of a change
         self._requested: object = None  # which version of which KubeVirt object the last pass was about
         self._log = logs.bound("virt_operator.reconciler")
@@ -106,6 +109,7 @@ class Reconciler:
         try:
             await self._report(observed, decided, reported)
         except KubeError as error:
+            self._able_since = None
             if failure is None:
                 raise
             self._log.warning("not reporting a failure", failure=str(failure), reason=str(error))
@@ -130,9 +134,11 @@ class Reconciler:
         observed = replace(
             observed,
             suite=recovered(suite, observed.owned) if suite is not None else None,
+            able_since=self._able_since or observed.now,
             webhook_trouble=self._webhook.trouble,
             admission_trouble=self._admission.trouble,
         )
+        self._able_since = observed.able_since
         before = self._outages_since if self._outages_since is not None else inherited(observed)
         self._outages_since = since(before, outages(observed), observed.now)
         return replace(observed, outages_since=self._outages_since)

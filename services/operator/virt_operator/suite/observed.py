@@ -224,6 +224,9 @@ class Observed:
     now: datetime
     """UTC."""
 
+    able_since: datetime | None = None
+    """Since when this operator leads and could write the status each time; None: for long."""
+
     suite: SuiteObject | None = None
     """The KubeVirt object that counts."""
 
