@@ -174,11 +174,14 @@ async def test_while_the_update_is_in_progress_nothing_is_listed(world: World) -
         assert not any(isinstance(action, ReviewWayBack) for action in decided.actions) or back(world).proven_at
 
 
-async def test_a_cluster_that_cannot_be_read_is_said_and_asked_again_later(
-    world: World, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    "error", [Forbidden(403, "virtualmachineinstances is forbidden"), KeyError("versions")], ids=["refusal", "defect"]
+)
+async def test_a_cluster_that_cannot_be_examined_is_said_and_asked_again_later(
+    world: World, monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
     async def refused(*_: object) -> None:
-        raise Forbidden(403, "virtualmachineinstances is forbidden")
+        raise error
 
     await updated(world)
     world.offset += timedelta(minutes=10)

@@ -223,6 +223,10 @@ class Executor:
             found = await asyncio.to_thread(ledger, cluster, action.way_back, action.before)
         except KubeError as error:
             found = [LedgerEntry("the cluster", "", f"not examined: {error}")]
+        except Exception as error:
+            self._log.error("a defect in reviewing the way back", exc_info=True)
+            why = f"not examined: defect of virt-operator, see its log: {type(error).__name__}"
+            found = [LedgerEntry("the cluster", "", why)]
         self._log.info("reviewing the way back", to=action.way_back.version, entries=len(found))
         made = Review(action.moment, action.way_back.deployment_id, datetime.now(UTC), tuple(found))
         self._inventory.reviewed(made)
