@@ -157,7 +157,7 @@ class Machines:
             self._node,
             self._specs.of(vmi, configuration or Configuration()),
             configured=configuration is not None,
-            machine_types=self._configuration.machine_types,
+            machine_types=self._configuration.machine_types(link.launcher_release),
             guest=link.guest,
             network=link.network,
             launcher_migrates=link.launcher_migrates,

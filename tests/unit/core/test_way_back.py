@@ -67,13 +67,14 @@ async def test_components_read_the_machine_types_that_both_releases_know(
     server.put(KUBEVIRTS.path("kubevirt"), {"metadata": {"name": "kubevirt"}, "spec": {}, "status": status})
     cache, changed = ConfigurationCache(client, "kubevirt"), asyncio.Event()
     cache.subscribe(changed.set)
-    assert cache.machine_types == {}
+    assert cache.machine_types("") == {}
     async with asyncio.TaskGroup() as group, asyncio.timeout(PATIENCE):
         running = group.create_task(cache.run(), name="configuration")
         await cache.synced.wait()
-        assert cache.machine_types == {"q35": "pc-q35-7.2"}
+        assert cache.machine_types("v1.3.0") == cache.machine_types("v1.2.0-x") == {"q35": "pc-q35-7.2"}
+        assert cache.machine_types("v1.1.0") == {}, "a pinned launcher of before may not know it"
         changed.clear()
         server.patch(KUBEVIRTS.path("kubevirt", "kubevirt"), {"status": {"upgrade": {"wayBack": None}}})
         await changed.wait()
-        assert cache.machine_types == {}
+        assert cache.machine_types("") == {}
         running.cancel()

@@ -7,9 +7,8 @@ fail, refuse, restart and are written to by others. Once they leave off, nothing
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from types import MappingProxyType
 from typing import Any, cast
 
 import msgspec
@@ -111,7 +110,9 @@ class World:
         return iter([self.seen] if self.seen is not None else [])
 
     current = Configuration()
-    machine_types = MappingProxyType[str, str]({})
+
+    def machine_types(self, launcher: str) -> Mapping[str, str]:
+        return {}
 
 
 RUNNING, PAUSED, ENDED = pb.MACHINE_PHASE_RUNNING, pb.MACHINE_PHASE_PAUSED, pb.MACHINE_PHASE_ENDED

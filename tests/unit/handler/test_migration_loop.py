@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from types import MappingProxyType
 from typing import Any, cast
 
 import msgspec
@@ -105,7 +104,9 @@ class Handler:
         return iter([self.seen] if self.seen is not None else [])
 
     current = Configuration()
-    machine_types = MappingProxyType[str, str]({})
+
+    def machine_types(self, launcher: str) -> Mapping[str, str]:
+        return {}
 
 
 @dataclass

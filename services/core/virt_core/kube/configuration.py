@@ -10,6 +10,7 @@ import asyncio
 from collections.abc import Callable, Mapping
 
 from virt_core import logs
+from virt_core.conventions.releases import minors_behind
 from virt_core.kube.client import KubeClient
 from virt_core.kube.reflector import Reflector
 from virt_core.kube.resource import KUBEVIRTS
@@ -56,12 +57,15 @@ class ConfigurationCache:
         """The KubeVirt object that `current` comes from, or its last version that decoded."""
         return self._counts
 
-    @property
-    def machine_types(self) -> Mapping[str, str]:
-        """By alias, the machine type for guests that start while a roll back is open (WayBack.machine_types)."""
+    def machine_types(self, launcher: str) -> Mapping[str, str]:
+        """By alias, the machine type for guests that start while a roll back is open (WayBack.machine_types), in a
+        launcher of the release `launcher`. One that is older than the release to go back to may not know these types,
+        and what it makes of aliases is known there."""
         counts = self._counts
         way_back = counts.status.way_back if counts is not None else None
-        return way_back.machine_types if way_back is not None else {}
+        if way_back is None or (minors_behind(launcher, way_back.release) or 0) > 0:
+            return {}
+        return way_back.machine_types
 
     @property
     def resource_version(self) -> str:

@@ -50,6 +50,8 @@ class MachineLink:
         """The last state that the launcher reported; None while unknown."""
         self.network: PodNetwork | None = None
         """The pod's network; None while unknown."""
+        self.launcher_release = ""
+        """Of the connected launcher."""
         self.launcher_migrates = False
         """Whether the connected launcher can be a side of a migration."""
         self.refusal: LauncherRefusal | None = None
@@ -143,6 +145,7 @@ class MachineLink:
             info = launcher.peer.info
             self._log.info("following the launcher", release=printable(info.release, TEXT_LENGTH) if info else "")
             self.network = await launcher.pod.read_network()
+            self.launcher_release = info.release if info is not None else ""
             self.launcher_migrates = info is not None and MIGRATION_FEATURE in info.features
             self.refusal = None  # a new launcher process may support the machine
             self._launcher = launcher
