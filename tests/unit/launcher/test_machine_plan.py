@@ -51,6 +51,7 @@ def test_no_machine_nothing_to_do() -> None:
         ("after define", NEW, SHUTOFF[ShutoffReason.UNKNOWN], CreateStanding()),
         ("QEMU, before its guest ran", NEW, SHUTOFF[ShutoffReason.CRASHED], CreateStanding()),
         ("libvirtd, half-way through create", NEW, SHUTOFF[ShutoffReason.FAILED], CreateStanding()),
+        ("libvirtd, and its successor ends that QEMU", NEW, replace(RUNNING, ending=True), None),
         ("after create", NEW, STANDING, RecordRunning()),
         ("after the record", RAN, STANDING, StartCpus()),
         ("after the start", RAN, RUNNING, None),

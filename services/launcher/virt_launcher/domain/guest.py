@@ -50,7 +50,7 @@ def observe(connection: Any) -> Observation:
         return Observation(DomainPhase.PANICKED)
     if state == libvirt.VIR_DOMAIN_PAUSED:
         return _stopped(reason)
-    return Observation(DomainPhase.RUNNING)
+    return Observation(DomainPhase.RUNNING, ending=state == libvirt.VIR_DOMAIN_SHUTDOWN)
 
 
 def _stopped(reason: int) -> Observation:

@@ -66,3 +66,6 @@ class Observation:
     committed_by: str = ""
     """The UID of the migration whose source has handed over this domain; observed at the target only, while its CPUs do
     not run."""
+
+    ending: bool = False
+    """Whether its QEMU is about to end, because the guest powers off or libvirtd ends a start that was interrupted."""

@@ -85,7 +85,9 @@ def plan(record: Record, seen: Observation, stop: Stop | None, now: float) -> Ac
     return _after_start(seen, stop) or (_toward_end(seen, stop, now) if stop is not None else _as_wanted(record, seen))
 
 
-def _toward_running(seen: Observation) -> Action:
+def _toward_running(seen: Observation) -> Action | None:
+    if seen.ending:
+        return None  # it has never run: a libvirtd died while it started QEMU, and its successor ends that QEMU
     return RecordRunning() if seen.phase in _ACTIVE else CreateStanding()
 
 
