@@ -95,7 +95,7 @@ def test_a_slow_copy_keeps_both_pods_from_eviction_and_is_canceled_at_once(guest
     assert left["failureReason"] == "Live migration aborted "
     assert left["startTimestamp"] <= left["endTimestamp"]
     until(lambda: len(launchers(NAME)) == 1, "the target pod to end", 15)
-    assert guest.vmi["status"]["nodeName"] == node and guest.phase == "Running"
+    assert guest.vmi["status"]["nodeName"] == node and guest.phase == "Running", (guest.vmi["status"], guest.events)
 
 
 def test_a_copy_over_the_limit_ends_in_kubevirts_words(guest: Guest) -> None:
@@ -105,6 +105,7 @@ def test_a_copy_over_the_limit_ends_in_kubevirts_words(guest: Guest) -> None:
     assert "Live migration is not completed after" in status["migrationState"]["failureReason"]
     assert "seconds and has been aborted" in status["migrationState"]["failureReason"]
     until(lambda: len(launchers(NAME)) == 1, "the target pod to end", 15)
+    assert guest.phase == "Running", (guest.vmi["status"], guest.events)
 
 
 def test_a_workload_that_may_be_disrupted_is_suspended_over_the_limit_and_moves(guest: Guest) -> None:
