@@ -8,9 +8,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.e2e.builds import TODAY, by_manifest, reached, set_image_tag
+from tests.e2e.builds import RECORDED, TODAY, by_manifest, pull, reached, runs, set_image_tag
 from tests.e2e.cluster import NAMESPACE, nodes, wait
 from tests.e2e.guests import Guest, manifest, running
+from tests.e2e.travelling import set_workload_updates
 
 LONGEST = (
     "test_machine_lifecycle",
@@ -71,3 +72,23 @@ def back_to_today() -> Iterator[None]:
     set_image_tag(None)
     by_manifest(TODAY)
     reached(TODAY)
+
+
+@pytest.fixture(scope="module")
+def images_of_both_releases() -> None:
+    """All nodes have the images of the recorded release and of this tree."""
+    if not (RECORDED.folder / "tag").exists():
+        pytest.skip(f"{RECORDED.name} is not built: git has no commit of it here, or run make recorded-images")
+    for build in (RECORDED, TODAY):
+        pull(build)
+
+
+@pytest.fixture
+def recorded_release() -> Iterator[None]:
+    """The recorded release is installed, and no launcher is replaced."""
+    set_image_tag(None)
+    if not runs(RECORDED):
+        by_manifest(RECORDED)
+        reached(RECORDED)
+    yield
+    set_workload_updates([])

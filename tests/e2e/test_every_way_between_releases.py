@@ -25,10 +25,7 @@ from tests.e2e.builds import (
     by_image_tag,
     by_manifest,
     grant_permissions,
-    pull,
     reached,
-    runs,
-    set_image_tag,
 )
 from tests.e2e.burden import burden
 from tests.e2e.claims import shared_claim
@@ -40,24 +37,14 @@ from tests.e2e.migrations import asked
 from tests.e2e.travelling import Change, launcher_of, left_alone, set_workload_updates
 from tests.e2e.watching import watching
 
-pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("back_to_today")]
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.usefixtures("images_of_both_releases", "back_to_today", "recorded_release"),
+]
 
 MOVED_WITHIN = 120.0  # seconds for all guests of one change
 KINDS = ("bios", "uefi", "disk", "claim")
 """Those that move; a guest on a bridge stays where it is."""
-
-
-@pytest.fixture(autouse=True)
-def recorded_release() -> Iterator[None]:
-    """The recorded release is installed; all nodes have the images of both."""
-    for build in (RECORDED, TODAY):
-        pull(build)
-    set_image_tag(None)
-    if not runs(RECORDED):
-        by_manifest(RECORDED)
-        reached(RECORDED)
-    yield
-    set_workload_updates([])
 
 
 def guest_of(kind: str, name: str, node: str = "") -> dict[str, Any]:

@@ -16,11 +16,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from localcluster import control_plane, kube_binary, node, processes, waiting
-from localcluster.settings import Cluster
+from localcluster import control_plane
 
 from tests.e2e import claims
 from tests.e2e.cluster import NAMESPACE, Process, apply, get, in_node, kubectl, nodes, process, until, wait
+from tests.e2e.deaths import dead_api_server, dead_node2
 from tests.e2e.guest_shell import Shell, disk
 from tests.e2e.guests import Guest, disk_manifest, manifest, observed, running, undisturbed
 from tests.e2e.virtual_machines import another_guest_runs, existing, has, vm_manifest
@@ -62,31 +62,6 @@ def two_guests(*, tolerant: bool = False) -> Iterator[tuple[list[Guest], dict[st
         body["spec"]["tolerations"] = [{"operator": "Exists", "effect": "NoExecute"}]
     with running(*bodies) as guests:
         yield guests, {guest.name: guest.qemu_pid() for guest in guests}
-
-
-@contextmanager
-def dead_node2() -> Iterator[None]:
-    """Killed with all that runs on it; started again afterwards."""
-    cluster = Cluster.load()
-    node.kill(cluster, cluster.node(2))
-    try:
-        yield
-    finally:
-        node.start(cluster, cluster.node(2), kube_binary.ensure(cluster))
-
-
-@contextmanager
-def dead_api_server() -> Iterator[None]:
-    """Killed; started again afterwards, and up."""
-    cluster = Cluster.load()
-    server = processes.alive(cluster, "kube-apiserver")
-    assert server is not None
-    processes.kill([server])
-    try:
-        yield
-    finally:
-        control_plane.start_if_dead(cluster, kube_binary.ensure(cluster), "kube-apiserver")
-        waiting.until("the API server", lambda: control_plane.is_up(cluster), 90, cluster.log("kube-apiserver"))
 
 
 def test_a_dead_node_is_reported_and_only_its_guests_end_when_their_pods_are_gone() -> None:

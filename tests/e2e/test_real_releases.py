@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator
 from contextlib import ExitStack
 from typing import Any
 
@@ -24,7 +23,6 @@ from tests.e2e.builds import (
     condition,
     pull,
     reached,
-    runs,
     set_image_tag,
     suite,
 )
@@ -33,29 +31,9 @@ from tests.e2e.guests import MAX_GAP, Guest, manifest, observed, running, undist
 from tests.e2e.migrations import asked, migratable
 from tests.e2e.travelling import UP, component_pods, launcher_of, left_alone, set_workload_updates, travel
 
-pytestmark = [pytest.mark.upgrade, pytest.mark.usefixtures("back_to_today")]
+pytestmark = [pytest.mark.upgrade, pytest.mark.usefixtures("images_of_both_releases", "back_to_today")]
 
 REPLACED_WITHIN = 60.0  # seconds for one guest's launcher
-
-
-@pytest.fixture(scope="module", autouse=True)
-def images_on_nodes() -> None:
-    """Images of both builds on all nodes."""
-    if not (RECORDED.folder / "tag").exists():
-        pytest.skip(f"{RECORDED.name} is not built: git has no commit of it here, or run make recorded-images")
-    for build in (RECORDED, TODAY):
-        pull(build)
-
-
-@pytest.fixture
-def recorded_release() -> Iterator[None]:
-    """The recorded release is installed, and no launcher is replaced."""
-    set_image_tag(None)
-    if not runs(RECORDED):
-        by_manifest(RECORDED)
-        reached(RECORDED)
-    yield
-    set_workload_updates([])
 
 
 def uefi(name: str, node: str) -> dict[str, Any]:

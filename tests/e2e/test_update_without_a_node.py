@@ -7,11 +7,10 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytest
-from localcluster import kube_binary, node
-from localcluster.settings import Cluster
 
 from tests.e2e.builds import NEXT, by_image_tag, condition, reached
 from tests.e2e.cluster import NAMESPACE, condition_of, get, until
+from tests.e2e.deaths import dead_node2
 from tests.e2e.guests import manifest, running
 
 pytestmark = [pytest.mark.chaos, pytest.mark.usefixtures("back_to_today")]
@@ -19,15 +18,11 @@ DEAD = "node2"
 
 
 @contextmanager
-def dead_node2() -> Iterator[None]:
-    """Killed with all that runs on it, and known to be; started again afterwards."""
-    cluster = Cluster.load()
-    node.kill(cluster, cluster.node(2))
-    try:
+def unreachable_node2() -> Iterator[None]:
+    """Dead, and known to be."""
+    with dead_node2():
         until(lambda: condition_of(get("node", DEAD), "Ready")["status"] != "True", "the node to be NotReady", 60)
         yield
-    finally:
-        node.start(cluster, cluster.node(2), kube_binary.ensure(cluster))
 
 
 def handlers() -> dict[str, dict[str, Any]]:
@@ -42,7 +37,7 @@ def is_of_next(pod: dict[str, Any]) -> bool:
 
 
 def test_an_update_ends_without_a_dead_node_whose_handler_is_replaced_when_it_is_back() -> None:
-    with dead_node2():
+    with unreachable_node2():
         by_image_tag(NEXT)
         print(f"updated in {reached(NEXT, 240):.1f} s while {DEAD} was dead: {condition('Available')['message']}")
         found = handlers()

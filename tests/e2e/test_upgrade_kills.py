@@ -11,13 +11,10 @@ import os
 import random
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import pytest
-from localcluster import control_plane, kube_binary, node, processes, waiting
-from localcluster.settings import Cluster
 
 from tests.e2e.builds import (
     RECORDED,
@@ -32,6 +29,7 @@ from tests.e2e.builds import (
     suite,
 )
 from tests.e2e.cluster import NAMESPACE, get, until, wait
+from tests.e2e.deaths import dead_api_server, dead_node2
 from tests.e2e.guests import Guest, manifest, observed, running, undisturbed
 from tests.e2e.killing import COMPONENTS, victims
 from tests.e2e.travelling import Change, left_alone
@@ -61,39 +59,14 @@ class Death:
         return cls(chance.choice(VICTIMS), chance.choice(STEPS), chance.uniform(0, _LONGEST_DELAY))
 
 
-@contextmanager
-def without_api_server() -> Iterator[None]:
-    """Killed; started again afterwards."""
-    cluster = Cluster.load()
-    server = processes.alive(cluster, "kube-apiserver")
-    assert server is not None
-    processes.kill([server])
-    try:
-        yield
-    finally:
-        control_plane.start_if_dead(cluster, kube_binary.ensure(cluster), "kube-apiserver")
-        waiting.until("the API server", lambda: control_plane.is_up(cluster), 90, cluster.log("kube-apiserver"))
-
-
-@contextmanager
-def without_node2() -> Iterator[None]:
-    """Killed with all that runs on it; started again afterwards."""
-    cluster = Cluster.load()
-    node.kill(cluster, cluster.node(2))
-    try:
-        yield
-    finally:
-        node.start(cluster, cluster.node(2), kube_binary.ensure(cluster))
-
-
 def strike(death: Death) -> None:
     """It happens; returns when the cause is over."""
     over = threading.Event()
     if death.victim == "API server":
-        with without_api_server():
+        with dead_api_server():
             over.wait(_AWAY)
     elif death.victim == "node2":
-        with without_node2():
+        with dead_node2():
             over.wait(_AWAY)
     else:
         names = COMPONENTS if death.victim == "all of the suite" else (death.victim,)

@@ -60,4 +60,4 @@ def test_every_rpc_of_this_trees_contracts_is_called(found: Matrix) -> None:
 
 
 def test_the_document_is_what_was_found(found: Matrix) -> None:
-    assert page(found) == DOCUMENT.read_text(), "python -m tests.support.skew.matrix writes it anew"
+    assert page(found) == DOCUMENT.read_text(), "python -m tests.support.skew.matrix writes it again"

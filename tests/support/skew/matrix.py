@@ -1,5 +1,5 @@
 """Every release's clients at every release's servers. Called by the test; `python -m tests.support.skew.matrix` writes
-docs/skew.md anew."""
+docs/skew.md again."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ _HEAD = """# Which releases talk to each other
 
 Made by a test (`tests/integration/skew`), which compares it: processes of each release's own code, each contract, each
 direction; `make test-all` does the same with the releases' images. Launchers have a double of the hypervisor.
-`python -m tests.support.skew.matrix` writes this page anew. "next" is a generated next release with one field more
+`python -m tests.support.skew.matrix` writes this page again. "next" is a generated next release with one field more
 (`Machine.note`, feature `machine-note`).
 
 Each RPC is called with every field that the caller's release knows, with the newest value of each enum, and with the

@@ -33,6 +33,7 @@ from virt_operator.suite.spec import install_settings
 
 from .administrator import follow
 from .releases import printed
+from .rest import Rest
 from .strangers import FOREIGN, leave_foreign
 from .world import NODES, World
 
@@ -135,17 +136,13 @@ async def happen(world: World, installed: bool, history: list[tuple[tuple[str, A
 
 async def settle(world: World) -> Plan:
     """Passes until nothing is left to do. It comes to rest, or it is a defect."""
-    quiet = 0
+    rest = Rest()
     for _ in range(MOST_PASSES):
         before = world.server.store.version
         decided = await world.run_pass()
         follow(world, decided)
         world.act()
-        if world.server.store.version != before or decided.actions:
-            quiet = 0
-        elif not world.next_moment(decided):
-            quiet += 1
-        if quiet == 2:
+        if rest.is_reached(world, before, decided):
             return decided
     raise AssertionError(f"not at rest after {MOST_PASSES} passes: {decided.actions} {decided.waits}")
 

@@ -8,10 +8,12 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from virt_core.kube.client import KubeClient
-from virt_core.objects.kubevirt import KubeVirtStatus, WayBack
+from virt_core.objects.kubevirt import WayBack
 from virt_core.testing.api_server import FakeApiServer
 from virt_operator.reconcile.events import events_of
 
+from .rest import Rest
+from .upgrades import status
 from .world import World
 
 OLD, NEW, NEWEST = "v1.2.3", "v1.3.0", "v1.3.1"
@@ -39,11 +41,6 @@ async def installed(folder: Path) -> AsyncIterator[World]:
                 os.environ["KUBECONFIG"] = before
 
 
-def status(world: World) -> KubeVirtStatus:
-    assert world.suite is not None
-    return world.suite.status
-
-
 def back(world: World) -> WayBack:
     found = status(world).way_back
     assert found is not None
@@ -58,7 +55,7 @@ def condition(world: World, kind: str = "Finalized") -> tuple[str, str, str]:
 async def passes(world: World, *, dying: bool = False, most: int = MOST_PASSES) -> list[str]:
     """Passes until nothing happens any more, but what is due much later; the events. `dying`: the operator restarts
     after each pass, and every other one dies in the middle of it."""
-    quiet, events = 0, []
+    rest, events = Rest(), []
     for number in range(most):
         before, previous = world.server.store.version, status(world)
         if dying:
@@ -67,11 +64,7 @@ async def passes(world: World, *, dying: bool = False, most: int = MOST_PASSES) 
         decided = await world.run_pass()
         events += [event.reason for event in events_of(previous, status(world))]
         world.act()
-        if world.server.store.version != before or decided.actions:
-            quiet = 0
-        elif not world.next_moment(decided):
-            quiet += 1
-        if quiet == 2:
+        if rest.is_reached(world, before, decided):
             break
     return events
 

@@ -18,6 +18,7 @@ from virt_operator.strategy.ref import Ref
 from virt_operator.suite.actions import Prove, ProveWork, SurveyGuests
 from virt_operator.suite.plan import Plan
 
+from .rest import Rest
 from .world import World
 
 NODES = ("a", "b", "c", "d", "e")
@@ -86,7 +87,7 @@ async def passes(
 ) -> Journal:
     """Passes until nothing happens any more; what is due within minutes happens. The operator may restart after each
     but those that probe: what these found is lost then, and is found again. A survey counts as a probe here."""
-    journal, quiet = journal or Journal(), 0
+    journal, rest = journal or Journal(), Rest()
     for _ in range(most):
         before = world.server.store.version
         previous = status(world)
@@ -97,11 +98,7 @@ async def passes(
         journal.see(world, decided)
         if restart and not any(isinstance(action, Prove | ProveWork | SurveyGuests) for action in decided.actions):
             world.probes.forget()
-        if world.server.store.version != before or decided.actions:
-            quiet = 0
-        elif not world.next_moment(decided):
-            quiet += 1
-        if quiet == 2:
+        if rest.is_reached(world, before, decided):
             break
     return journal
 

@@ -1,4 +1,4 @@
-"""How the kubelet pulls images, and digests as one text. Pure.
+"""How the kubelet pulls images, what tags and registries look like, and digests as one text. Pure.
 
 The KubeVirt object, a VMI and the operator's command line say the former in one word.
 """
@@ -10,6 +10,12 @@ from collections.abc import Iterable, Mapping
 
 ALWAYS, IF_NOT_PRESENT, NEVER = "Always", "IfNotPresent", "Never"
 PULL_POLICIES = (ALWAYS, IF_NOT_PRESENT, NEVER)
+
+TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}")
+"""The tag of an image, as in the OCI distribution specification."""
+
+REGISTRY = re.compile(r"[A-Za-z0-9.-]+(:[0-9]{1,5})?(/[a-z0-9._-]+)*")
+"""host[:port][/path] of a registry."""
 
 DIGESTS_FORM = "name=sha256:… with 64 hexadecimal digits"
 _DIGEST = re.compile(r"([a-z0-9-]+)=(sha256:[0-9a-f]{64})")

@@ -6,14 +6,11 @@ the same words. The object may be of another release, so it is read tolerantly.
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 
+from virt_core.conventions.images import REGISTRY, TAG
 from virt_core.conventions.labels import FINALIZE_UPGRADE, RETRY_UPGRADE
 from virt_core.objects.upgrade_state import Json, Release, State, state_of
-
-_TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}")
-_REGISTRY = re.compile(r"[A-Za-z0-9.-]+(:[0-9]{1,5})?(/[a-z0-9._-]+)*")
 
 
 class Impossible(Exception):
@@ -49,9 +46,9 @@ def upgrade(kubevirt: Json, tag: str, registry: str, moment: str) -> Change:
         BadArgument: tag or registry is malformed.
         Impossible: it is installed, or a change is in progress.
     """
-    if not _TAG.fullmatch(tag):
+    if not TAG.fullmatch(tag):
         raise BadArgument("tag", tag, "the tag of the target's images")
-    if registry and not _REGISTRY.fullmatch(registry):
+    if registry and not REGISTRY.fullmatch(registry):
         raise BadArgument("registry", registry, "host[:port][/path] of the target's images")
     state = _state(kubevirt)
     wanted = (tag, registry or state.registry or state.target[1])

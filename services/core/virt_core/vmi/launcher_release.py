@@ -8,16 +8,15 @@ because a later release may not run the launcher any more.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 
+from virt_core.conventions.images import TAG
 from virt_core.conventions.labels import LAUNCHER_RELEASE
 from virt_core.conventions.releases import launcher_releases, version_of
 from virt_core.release import RELEASE
 from virt_core.validation.refusal import Refusal, Refusals, display
 
 FIELD = f"metadata.annotations.{LAUNCHER_RELEASE}"
-_TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}")  # the OCI distribution specification's
 
 
 def launcher_tag(annotations: Mapping[str, str], namespace_default: str) -> str:
@@ -35,7 +34,7 @@ def tag_of_machine(template: Mapping[str, object], machine: Mapping[str, str]) -
 def why_no_launcher(tag: str, release: str = RELEASE) -> str:
     """Why `release` starts no guest with that launcher; "": it does."""
     allowed = launcher_releases(release)
-    if _TAG.fullmatch(tag) and version_of(tag) in allowed:
+    if TAG.fullmatch(tag) and version_of(tag) in allowed:
         return ""
     words = " or ".join(allowed)
     return (

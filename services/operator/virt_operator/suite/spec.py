@@ -81,8 +81,6 @@ SUPPORTED = {
 _CHOSEN_BY_BEING_THERE = "configuration.virtualMachineOptions."  # empty objects select an option here
 _REPLICAS, _MOST_REPLICAS = 2, 255  # the field is a byte
 _NAME = re.compile(r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?")
-_TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}")
-_REGISTRY = re.compile(r"[A-Za-z0-9.-]+(:[0-9]{1,5})?(/[a-z0-9._-]+)*")
 
 
 class RefusedSpec(ValueError):
@@ -119,9 +117,9 @@ def install_settings(spec: Mapping[str, Any], operator: Settings) -> InstallSett
     except (RefusedRotation, RefusedUpgradeStrategy) as refused:
         raise RefusedSpec("InvalidField", str(refused)) from refused
     tag, registry = spec.get("imageTag") or operator.tag, spec.get("imageRegistry") or operator.registry
-    if not _TAG.fullmatch(tag):
+    if not images.TAG.fullmatch(tag):
         raise RefusedSpec("InvalidField", f"spec.imageTag: {tag!r} is not a tag (letters, digits, '.', '_', '-')")
-    if registry and not _REGISTRY.fullmatch(registry):
+    if registry and not images.REGISTRY.fullmatch(registry):
         raise RefusedSpec("InvalidField", f"spec.imageRegistry: {registry!r} is not of the form host[:port][/path]")
     return InstallSettings(
         namespace=operator.namespace,
