@@ -10,8 +10,9 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import grpc
 import pytest
-from kubevirt.info.v1 import info_pb2
+from kubevirt.info.v1 import info_pb2, info_pb2_grpc
 from kubevirt.launcher.v1 import launcher_pb2, launcher_pb2_grpc
 from virt_core.rpc.errors import Unavailable
 from virt_core.rpc.identity import Identity
@@ -61,6 +62,39 @@ async def test_a_replaced_peer_is_negotiated_with_again(tmp_path: Path) -> None:
             after = await peer.negotiate()
             assert after.instance_id != before.instance_id
             assert list(after.features) == []
+
+
+class Dying(info_pb2_grpc.InfoServiceServicer):
+    """Several processes, one after the other, that end while they are asked, and one that stays."""
+
+    def __init__(self, deaths: int) -> None:
+        self.deaths = deaths
+
+    async def GetInfo(self, request: Any, context: Any) -> info_pb2.GetInfoResponse:  # noqa: N802
+        self.deaths -= 1
+        if self.deaths >= 0:
+            await context.abort(grpc.StatusCode.UNAVAILABLE, "Stream removed (Socket closed)")
+        return info_pb2.GetInfoResponse(component=info_pb2.COMPONENT_LAUNCHER)
+
+
+@pytest.mark.parametrize("deaths", [1, 3])
+async def test_processes_that_end_while_they_are_asked_are_asked_again(tmp_path: Path, deaths: int) -> None:
+    target = f"unix:{tmp_path}/sock"
+    server = grpc.aio.server()
+    info_pb2_grpc.add_InfoServiceServicer_to_server(Dying(deaths), server)  # type: ignore[no-untyped-call]
+    async with serving_on(server, target), peer_at(target) as peer:
+        assert (await peer.negotiate()).component == info_pb2.COMPONENT_LAUNCHER
+
+
+async def test_a_process_that_only_breaks_connections_is_asked_no_longer_than_was_said(tmp_path: Path) -> None:
+    target = f"unix:{tmp_path}/sock"
+    server, dying = grpc.aio.server(), Dying(1_000_000)
+    info_pb2_grpc.add_InfoServiceServicer_to_server(dying, server)  # type: ignore[no-untyped-call]
+    async with serving_on(server, target), peer_at(target) as peer:
+        async with asyncio.timeout(PATIENCE):
+            with pytest.raises(Unavailable, match="Stream removed"):
+                await peer.negotiate(0.5)
+        assert 1_000_000 - dying.deaths <= 11, "asked without a pause"
 
 
 async def test_a_silent_stream_is_closed(tmp_path: Path) -> None:

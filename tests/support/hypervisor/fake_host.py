@@ -140,6 +140,7 @@ class FakeHypervisor:
         self.changed: Callable[[], None] = lambda: None
         self.guest_hears_power_button = False
         self.description = ""
+        self._ending = False
         self._executed = False
         self._hosts: list[FakeHost] = []
 
@@ -204,6 +205,15 @@ class FakeHypervisor:
         """libvirtd finds that QEMU died in its absence, after it accepted connections. It sends no event of this."""
         self.phase, self.reason, self.agent = DomainPhase.SHUTOFF, ShutoffReason.CRASHED, None
 
+    def interrupt_start(self) -> None:
+        """libvirtd dies while it starts QEMU, and its successor is about to end that QEMU."""
+        self.phase, self._ending = DomainPhase.RUNNING, True
+        self.start_libvirtd()
+
+    def end_interrupted_start(self) -> None:
+        """libvirtd has ended that QEMU. It sends no event of this."""
+        self.phase, self.reason, self._ending = DomainPhase.SHUTOFF, ShutoffReason.UNKNOWN, False
+
     def notify(self) -> None:
         """An event reaches the launcher, or its connection changes."""
         for host in self._hosts:
@@ -216,7 +226,7 @@ class FakeHypervisor:
             return Observation(self.phase, self.reason)
         if self.phase is DomainPhase.STALLED:
             return Observation(self.phase, stall=self.stall)
-        return Observation(self.phase)
+        return Observation(self.phase, ending=self._ending)
 
     def observe_incoming(self) -> Observation:
         seen = self.observe()

@@ -336,6 +336,21 @@ async def test_the_launcher_exits_when_the_end_that_happened_is_acknowledged(pod
     assert pod.finished.is_set()
 
 
+async def test_a_start_that_libvirtds_successor_ends_without_an_event_is_made_again(pod: LauncherPod) -> None:
+    pod.hypervisor.hanging.add("create_standing")
+    pod.keeper.accept(machine())
+    await asyncio.sleep(1)
+    pod.hypervisor.hanging.clear()
+    await pod.kill()
+    pod.hypervisor.interrupt_start()
+    pod.start()
+    await asyncio.sleep(2)
+    assert pod.state.phase == STARTING
+    pod.hypervisor.end_interrupted_start()
+    await pod.phase(RUNNING)
+    assert (pod.hypervisor.phase, pod.hypervisor.lives) == (DomainPhase.RUNNING, 1)
+
+
 async def test_a_launcher_without_an_event_asks_the_hypervisor_nothing(pod: LauncherPod) -> None:
     await pod.start_machine()
     await asyncio.sleep(1)

@@ -21,6 +21,8 @@ from virt_core.rpc.errors import RpcError, Unavailable
 from virt_core.rpc.must_understand import is_must_understand, require_supported
 from virt_core.rpc.server import KEEPALIVE_OPTIONS
 
+# Seconds between two attempts to ask a process that breaks its connections.
+_PAUSE = 0.05
 _CHANNEL_OPTIONS = (
     *KEEPALIVE_OPTIONS,
     ("grpc.initial_reconnect_backoff_ms", 50),
@@ -72,17 +74,23 @@ class Peer:
         return self.info
 
     async def _ask(self, timeout: float, *, patient: bool) -> info_pb2.GetInfoResponse:
-        """GetInfo. The connection may belong to a process that has just been replaced. Then it breaks, and the call,
-        which has no side effects, is repeated once to the new process."""
-        question = info_pb2.GetInfoRequest()
-        answer: info_pb2.GetInfoResponse
-        try:
-            answer = await self._stub.GetInfo(question, timeout=timeout, wait_for_ready=patient)
-        except grpc.aio.AioRpcError as error:
-            if not patient or error.code() is not grpc.StatusCode.UNAVAILABLE:
-                raise
-            answer = await self._stub.GetInfo(question, timeout=timeout, wait_for_ready=True)
-        return answer
+        """GetInfo. The connection may belong to a process that ends just now, and so may the next: a call that breaks,
+        which has no side effects, is repeated until `timeout` is over."""
+        clock = asyncio.get_running_loop().time
+        deadline = clock() + timeout
+        while True:
+            question, left = info_pb2.GetInfoRequest(), deadline - clock()
+            try:
+                answer: info_pb2.GetInfoResponse = await self._stub.GetInfo(
+                    question, timeout=left, wait_for_ready=patient
+                )
+            except grpc.aio.AioRpcError as error:
+                broken = error.code() is grpc.StatusCode.UNAVAILABLE
+                if not patient or not broken or clock() + _PAUSE >= deadline:
+                    raise
+            else:
+                return answer
+            await asyncio.sleep(_PAUSE)
 
     async def call(
         self, method: Callable[..., Awaitable[Response]], request: Message, *, timeout: float, **options: Any

@@ -45,6 +45,8 @@ _DISK_ERRORS_TIMEOUT = 2.0
 _RETRY = 1.0
 # libvirt sends no event of a hand-over without a start of the CPUs.
 _LOOK_FOR_ARRIVAL = 1.0
+# libvirt sends no event when it has ended the QEMU of an interrupted start.
+_LOOK_FOR_END = 0.5
 # Seconds after a connection to libvirtd at which the guest is observed again: a libvirtd that finds after its start
 # that QEMU is gone accepts connections before that, and reports no event (libvirt's qemuProcessReconnect).
 _LOOKS_AFTER_CONNECTING = (0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0)
@@ -180,6 +182,8 @@ class Keeper:
             again_in = min(self._next_stop_step(), self._next_look())
             if self.record.awaited and self.record.ended is None:
                 again_in = min(again_in, _LOOK_FOR_ARRIVAL)
+            if seen.ending and self.record.running is None:
+                again_in = min(again_in, _LOOK_FOR_END)
             self._silent_since = None
         except HypervisorUnavailable as error:
             seen = None
