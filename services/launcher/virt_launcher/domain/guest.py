@@ -31,12 +31,13 @@ def observe(connection: Any) -> Observation:
     Raises:
         HypervisorUnavailable: the state is transient and means nothing.
     """
+    domain = find_domain(connection)
+    return Observation(DomainPhase.ABSENT) if domain is None else _observation(*domain.state())
+
+
+def _observation(state: int, reason: int) -> Observation:
     import libvirt
 
-    domain = find_domain(connection)
-    if domain is None:
-        return Observation(DomainPhase.ABSENT)
-    state, reason = domain.state()
     if state == libvirt.VIR_DOMAIN_SHUTOFF:
         reasons = {
             libvirt.VIR_DOMAIN_SHUTOFF_SHUTDOWN: ShutoffReason.SHUTDOWN,
@@ -72,9 +73,10 @@ def observe_incoming(connection: Any) -> Observation:
     domain = find_domain(connection)
     if domain is None:
         return Observation(DomainPhase.ABSENT)
-    if _is_on_its_way(domain):
+    state, reason = domain.state()  # once: a QEMU that libvirt ends goes through states of guests that have run
+    if _is_on_its_way(domain, state, reason):
         return Observation(DomainPhase.MIGRATING)
-    seen = observe(connection)
+    seen = _observation(state, reason)
     if seen.phase not in (DomainPhase.STANDING, DomainPhase.SHUTOFF):
         return seen
     return replace(seen, committed_by=_description(domain))
@@ -95,12 +97,11 @@ def _description(domain: Any) -> str:
         return ""
 
 
-def _is_on_its_way(domain: Any) -> bool:
+def _is_on_its_way(domain: Any, state: int, reason: int) -> bool:
     """Whether the guest is not there completely: its domain is persistent when it is. libvirt ends QEMU when the source
     is lost; no guest has run then, though QEMU reports a shutdown."""
     import libvirt
 
-    state, reason = domain.state()
     if state == libvirt.VIR_DOMAIN_PAUSED:
         return bool(reason == libvirt.VIR_DOMAIN_PAUSED_STARTING_UP)
     if state == libvirt.VIR_DOMAIN_SHUTOFF:
