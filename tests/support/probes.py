@@ -4,15 +4,22 @@ virt-handler's start."""
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import random
 import socket
+
+# Below the ports that Linux and Kubernetes give to whoever asks (ip_local_port_range, NodePorts): one of those may be
+# taken by a connection of another test before the process listens.
+_PORTS = range(15_000, 29_000)
 
 
 def free_port() -> int:
     """A port of the loopback address that nobody listens on."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        number: int = free.getsockname()[1]
-    return number
+    while True:
+        number = random.choice(_PORTS)
+        with contextlib.suppress(OSError), socket.socket() as free:
+            free.bind(("127.0.0.1", number))
+            return number
 
 
 async def ask(

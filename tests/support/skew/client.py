@@ -26,7 +26,7 @@ from virt_core.rpc.errors import RpcError, Unavailable, UnsupportedByPeer
 from virt_core.rpc.peer import Peer
 
 UID = "5f0c1e9e-6a50-4a34-8c6b-0d6f2b1c0a11"
-_PATIENCE = 60.0
+_PATIENCE = 180.0
 _DEEPEST = 12
 
 
@@ -119,11 +119,15 @@ class Caller:
         if folder is not None:
             parts = ((folder / name).read_bytes() for name in ("ca.crt", "tls.key", "tls.crt"))
             credentials = grpc.ssl_channel_credentials(*parts)
-        self._peer = Peer(server["target"], name="server", credentials=credentials, options=options)
+        self._target = server["target"]
+        self._peer = Peer(self._target, name="server", credentials=credentials, options=options)
 
     async def wait(self) -> None:
         """Until the server answers."""
-        await self._peer.negotiate(_PATIENCE)
+        try:
+            await self._peer.negotiate(_PATIENCE)
+        except RpcError as error:
+            raise RpcError(f"{self._target}: {error}") from error
 
     async def close(self) -> None:
         """Close the connection."""

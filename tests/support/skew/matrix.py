@@ -43,11 +43,17 @@ async def matrix(several: Sequence[Release], folder: Path) -> Matrix:
 
         async def one(caller: Release, suite: Suite) -> dict[str, dict[str, list[str]]]:
             async with some:
-                return await call(caller, await suite.servers())
+                try:
+                    return await call(caller, await suite.servers())
+                except AssertionError as error:
+                    raise AssertionError(f"{error} at {suite.release.name}: {suite.ended()}") from None
 
-        pairs = list(product(several, suites))
-        found = await asyncio.gather(*(one(caller, suite) for caller, suite in pairs))
-    return {(caller.name, suite.release.name): rpcs for (caller, suite), rpcs in zip(pairs, found, strict=True)}
+        async with asyncio.TaskGroup() as group:
+            found = {
+                (caller.name, suite.release.name): group.create_task(one(caller, suite), name=caller.name)
+                for caller, suite in product(several, suites)
+            }
+    return {pair: task.result() for pair, task in found.items()}
 
 
 async def started(release: Release, folder: Path, stack: AsyncExitStack) -> Suite:

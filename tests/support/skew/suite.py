@@ -64,6 +64,13 @@ class Suite:
     stack: AsyncExitStack
     ports: dict[str, int] = field(default_factory=dict)
     launchers: int = 0
+    processes: list[tuple[str, asyncio.subprocess.Process]] = field(default_factory=list)
+    """Each with its log."""
+
+    def ended(self) -> dict[str, str]:
+        """The end of the log of each process that has failed."""
+        failed = [Path(log) for log, process in self.processes if process.returncode]
+        return {str(log): log.read_text()[-2000:] for log in failed}
 
     async def start(self) -> None:
         """All but launchers, which are one for each machine."""
@@ -138,6 +145,7 @@ class Suite:
         log = self.stack.enter_context((self.folder / f"{component}.log").open("ab"))
         process = await asyncio.create_subprocess_exec(*command, env=environment, stdout=log, stderr=log)
         self.stack.push_async_callback(_end, process)
+        self.processes.append((log.name, process))
 
 
 async def _end(process: asyncio.subprocess.Process) -> None:
@@ -152,7 +160,10 @@ async def call(release: Release, servers: list[dict[str, Any]]) -> dict[str, dic
     process = await asyncio.create_subprocess_exec(
         *command, env=environment, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE
     )
-    output, _ = await process.communicate(json.dumps(servers).encode())
+    try:
+        output, _ = await process.communicate(json.dumps(servers).encode())
+    finally:
+        await _end(process)
     assert process.returncode == 0, f"client of {release.name}"
     found: dict[str, dict[str, list[str]]] = {}
     for (_, component, _), outcomes in zip(CALLS, json.loads(output), strict=True):
