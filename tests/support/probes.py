@@ -10,13 +10,13 @@ import socket
 
 # Below the ports that Linux and Kubernetes give to whoever asks (ip_local_port_range, NodePorts): one of those may be
 # taken by a connection of another test before the process listens.
-_PORTS = range(15_000, 29_000)
+_PORTS = random.sample(range(15_000, 29_000), 14_000)
 
 
 def free_port() -> int:
-    """A port of the loopback address that nobody listens on."""
+    """A port of the loopback address that nobody listens on. No process gets the same one twice."""
     while True:
-        number = random.choice(_PORTS)
+        number = _PORTS.pop()
         with contextlib.suppress(OSError), socket.socket() as free:
             free.bind(("127.0.0.1", number))
             return number
