@@ -93,7 +93,7 @@ async def test_a_guest_with_every_volume_moves_there_and_back_with_all_of_them()
             assert status["phase"] == "Succeeded", status
             async with Shell.of(guest) as shell:
                 assert await shell.boot_id() == boot
-                assert abs(await _clock(shell) - clock) < 2.5
+                assert abs(await _clock(shell) - clock) < 5
                 if number:
                     await shell.run("echo 3 >/proc/sys/vm/drop_caches")
                     await _is_all_there(shell)
