@@ -86,20 +86,30 @@ def default_of_namespace(tag: str) -> Iterator[None]:
         kubectl("annotate", "namespace", "default", f"{PIN}-")
 
 
+def runs_in(guest: Guest, launcher: str) -> None:
+    """The object says so after the migration has ended."""
+    until(lambda: launcher_of(guest) == launcher, f"{guest.name} to run in {launcher}")
+
+
+def becomes_outdated(guest: Guest, pin: str) -> None:
+    """The VirtualMachine's annotation changes, and its guest's launcher is not the one any more that it asks for."""
+    until(lambda: OUTDATED not in guest.vmi["metadata"].get("labels", {}), "the launcher to be up to date")
+    kubectl("annotate", "vm", guest.name, pin, "--overwrite")
+    until(lambda: OUTDATED in guest.vmi["metadata"].get("labels", {}), "the launcher to be outdated")
+
+
 def test_a_pinned_guest_starts_and_moves_on_the_older_launcher_until_the_pin_goes(old: Build) -> None:
     with existing(pinned("pinned", old.tag)):
         has("pinned", "Running", 90)
         guest, uid = Guest("pinned"), Guest("pinned").vmi["metadata"]["uid"]
-        assert launcher_of(guest) == old_launcher(old)
+        runs_in(guest, old_launcher(old))
         assert qemu(guest) == recorded_qemu()
         moves(guest, "pinned-1")
-        assert launcher_of(guest) == old_launcher(old)
+        runs_in(guest, old_launcher(old))
         assert qemu(guest) == recorded_qemu()
-        assert OUTDATED not in guest.vmi["metadata"].get("labels", {})
-        kubectl("annotate", "vm", "pinned", f"{PIN}-")
-        until(lambda: OUTDATED in guest.vmi["metadata"].get("labels", {}), "the launcher to be outdated")
+        becomes_outdated(guest, f"{PIN}-")
         moves(guest, "pinned-2")
-        assert launcher_of(guest) == image("virt-launcher")
+        runs_in(guest, image("virt-launcher"))
         until(lambda: OUTDATED not in guest.vmi["metadata"].get("labels", {}), "the launcher to be up to date")
         assert guest.vmi["metadata"]["uid"] == uid
 
@@ -109,14 +119,12 @@ def test_a_guest_moves_from_this_releases_launcher_to_the_one_that_it_is_pinned_
     with existing(pinned("pinned-late", old.tag)):
         has("pinned-late", "Running", 90)
         guest = Guest("pinned-late")
-        kubectl("annotate", "vm", "pinned-late", f"{PIN}=", "--overwrite")
-        until(lambda: OUTDATED in guest.vmi["metadata"].get("labels", {}), "the launcher to be outdated")
+        becomes_outdated(guest, f"{PIN}=")
         moves(guest, "pinned-late-1")
-        assert launcher_of(guest) == image("virt-launcher")
-        kubectl("annotate", "vm", "pinned-late", f"{PIN}={old.tag}", "--overwrite")
-        until(lambda: OUTDATED in guest.vmi["metadata"].get("labels", {}), "the launcher to be outdated")
+        runs_in(guest, image("virt-launcher"))
+        becomes_outdated(guest, f"{PIN}={old.tag}")
         moves(guest, "pinned-late-2")
-        assert launcher_of(guest) == old_launcher(old)
+        runs_in(guest, old_launcher(old))
 
 
 def test_a_namespaces_default_reaches_its_new_guests_unless_they_say_otherwise(old: Build) -> None:
