@@ -1,8 +1,8 @@
 """The controllers of workloads and the kubelets of a fake cluster: they make and remove pods. Used by world.py.
 
 A Deployment has one pod more while it is replaced, as the suite's own have; a new pod does not count for its first
-minReadySeconds, which do not pass here. A pod of virt-controller takes the Lease when nobody holds it, the oldest
-first.
+minReadySeconds, which do not pass here. A pod of virt-controller takes the Lease when nobody holds it: the oldest
+that was there when it was released, otherwise the oldest that has started since, a few seconds later.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ DAEMON_SET = Ref("DaemonSet", "kubevirt", components.HANDLER)
 DEPLOYMENTS = tuple(Ref("Deployment", "kubevirt", name) for name in (components.API, components.CONTROLLER))
 _BEGAN = datetime(2026, 1, 31, 9, tzinfo=UTC)
 _MOST = 20
+_START = timedelta(seconds=3)  # of a container
 
 
 @dataclass
@@ -38,8 +39,21 @@ class Kubelets:
     leader: str = ""
     """The pod that holds virt-controller's Lease."""
 
+    leads_since: datetime | None = None
+    vacancy: timedelta = timedelta(0)
+    """How long nobody held it before."""
+
+    standbys: set[str] = field(default_factory=set)
+    """The candidates when it was last looked who leads."""
+
+    swift: bool = False
+    """Whether a new pod starts before an old one has released the Lease, and pods of an older release win it."""
+
     tags: dict[tuple[Ref, str], str] = field(default_factory=dict)
     """Of the image, by Deployment and hash of the template."""
+
+    before: dict[Ref, str] = field(default_factory=dict)
+    """The last other template of which a Deployment has pods: while it is held, it makes them again."""
 
     unled: set[str] = field(default_factory=set)
     """Tags of releases whose virt-controllers never take the Lease."""
@@ -78,8 +92,10 @@ class Kubelets:
         self.tags.setdefault((ref, mark), tag_of(live))
         wanted, held = spec.get("replicas", 1), bool(spec.get("minReadySeconds"))
         wanted = wanted if isinstance(wanted, int) else 1
+        others = [found for found in there.values() if found != mark]
+        self.before[ref] = others[0] if others else self.before.get(ref, mark)
         for _ in range(_MOST):
-            step = _next(there, mark, wanted, held, broken)
+            step = _next(there, mark, wanted, self.before[ref] if held else mark, broken)
             if step is None:
                 break
             if step in there:
@@ -93,12 +109,20 @@ class Kubelets:
         counts = {"replicas": len(there), "updatedReplicas": len(new), "availableReplicas": available}
         return {"observedGeneration": live.metadata.generation, **counts}
 
-    def elect(self, candidates: Iterable[PodObject]) -> None:
+    def elect(self, candidates: Iterable[PodObject], now: datetime) -> None:
         """A pod of virt-controller takes the Lease, if its holder has gone."""
-        able = [pod.metadata for pod in candidates if not self.unled & set(_tags(pod)) and pod.ready]
-        if self.leader not in [meta.name for meta in able]:
-            oldest = min(able, key=lambda meta: meta.creation_timestamp, default=None)
-            self.leader = oldest.name if oldest is not None else ""
+        pods = [pod for pod in candidates if not self.unled & set(_tags(pod)) and pod.ready]
+        able = {pod.metadata.name: (min(_tags(pod)), pod.metadata.creation_timestamp) for pod in pods}
+        if self.leader not in able:
+            at_once = able.keys() & self.standbys
+            if self.swift:
+                found = min(able, key=lambda name: able[name], default="")
+            else:
+                found = min(at_once or able, key=lambda name: able[name][1], default="")
+            if found != self.leader:
+                self.vacancy = timedelta(0) if at_once or self.swift else _START
+                self.leader, self.leads_since = found, now + self.vacancy
+        self.standbys = set(able)
 
     def _make(self, component: str, mark: str, tag: str, node: str) -> str:
         """A pod of the workload's template that has this mark."""
@@ -123,16 +147,20 @@ class Kubelets:
             self.server.patch(PODS.path("kubevirt", name), status)
 
 
-def _next(there: dict[str, str], mark: str, wanted: int, held: bool, broken: bool) -> str | None:
-    """The name of a pod to remove, or the mark of the template of one to make; None: it has come to rest."""
+def _next(there: dict[str, str], mark: str, wanted: int, before: str, broken: bool) -> str | None:
+    """The name of a pod to remove, or the mark of the template of one to make; None: it has come to rest. While the
+    Deployment is held, `before` is the mark of its template before."""
     old = [name for name, found in there.items() if found != mark]
     new = [name for name, found in there.items() if found == mark]
+    held = before != mark
+    if held and new and len(there) < wanted + 1 and len(new) < wanted:
+        return before  # what was taken from the old ones comes back
     if not old:
         if len(new) == wanted:
             return None
         return mark if len(new) < wanted else new[-1]
     if len(there) < wanted + 1 and len(new) < wanted:
-        return there[old[0]] if held and new else mark  # what was taken from the old ones comes back
+        return mark
     available = 0 if broken else len(old) + (0 if held else len(new))
     return old[0] if available > wanted or len(new) == wanted else None
 

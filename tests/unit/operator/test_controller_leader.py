@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -27,11 +28,15 @@ async def test_another_leader_is_reported_and_a_renewal_is_not(tmp_path: Path, m
             following = asyncio.create_task(leader.run())
             try:
                 assert await reported.get() == "pod-a"
+                assert (leader.since is not None, leader.vacancy) == (True, timedelta(0)), "nobody saw who led before"
                 server.patch(path, lease("virt-controller", "pod-a", "2026-01-31T10:00:05.000000Z"))
                 server.patch(path, lease("virt-controller", "", "2026-01-31T10:00:05.000000Z"))
                 assert await reported.get() == "", "nobody, after a graceful end"
+                released = leader.since
                 server.patch(path, lease("virt-controller", "pod-b"))
                 assert await reported.get() == "pod-b"
+                assert released is not None and leader.since is not None
+                assert leader.vacancy == leader.since - released > timedelta(0)
                 server.remove(path)
                 assert await reported.get() == ""
             finally:

@@ -112,6 +112,33 @@ async def test_a_pod_that_is_ready_and_does_not_work_is_the_only_one_and_goes_ba
     assert len(world.probes.asked) + len(world.probes.worked) == tried, "nothing loops"
 
 
+async def test_an_old_pod_that_is_made_again_and_quicker_is_no_fault_of_the_new_one(world: World) -> None:
+    world.kubelets.swift, first = True, {pod.metadata.name for pod in world.pods_of("virt-controller")}
+    world.ask(imageTag=NEW)
+    while not (world.kubelets.leader and world.kubelets.leader not in first):
+        await passes(world, most=1)
+    began = world.now
+    assert world.kubelets.leader in [pod.metadata.name for pod in of_release(world, "virt-controller", OLD)]
+    while world.now - began < timedelta(seconds=60):
+        await passes(world, most=1)
+    assert upgrade_of(world).stopped is None
+    assert "it was quicker" in condition(world, "Progressing")[2]
+    world.kubelets.swift = False
+    await passes(world)
+    assert status(world).observed_kube_virt_version == NEW
+
+
+async def test_old_pods_that_are_always_quicker_stop_the_update_and_the_reason_says_so(world: World) -> None:
+    world.kubelets.swift, made, began = True, world.kubelets.pods_made, world.now
+    world.ask(imageTag=NEW)
+    await passes(world)
+    stopped = upgrade_of(world).stopped
+    assert stopped is not None and stopped.probe == "leadership"
+    assert "within 120 s, in which it was never free for long" in stopped.message
+    assert world.now - began < timedelta(minutes=4)
+    assert world.kubelets.pods_made - made <= 2 * 5 + 1 + 2 * 9, "a chance every 15 seconds"
+
+
 @pytest.mark.parametrize(
     ("customized", "held", "free"),
     [({}, 300, None), ({"minReadySeconds": 10}, 300, 10), ({"progressDeadlineSeconds": 100}, 99, None)],

@@ -19,6 +19,7 @@ from virt_core.objects.kubevirt import Configuration
 from virt_core.rpc.tls import Certificates
 from virt_core.vmi.admission import admit_create
 from virt_operator.certificates.issue import KeyPair, new_authority, new_leaf
+from virt_operator.change.leading import LONGEST
 from virt_operator.change.plan import plan
 from virt_operator.change.probing import PATIENCE
 from virt_operator.peers.answer import SuitePod
@@ -26,7 +27,7 @@ from virt_operator.proof.reviewing import admission_fault
 from virt_operator.reconcile.status import status_of
 from virt_operator.strategy.ref import WORKLOADS, Ref, ref_of
 from virt_operator.strategy.settings import InstallSettings
-from virt_operator.suite.actions import Apply, Prove, ProveWork, Replace
+from virt_operator.suite.actions import Apply, DeletePod, Prove, ProveWork, Replace
 from virt_operator.suite.observed import Fault, Observed, PodObject, Probed
 
 from tests.unit.operator.suites import (
@@ -96,6 +97,12 @@ def test_when_it_has_passed_the_next_component_follows_and_it_is_not_asked_again
     assert not any(isinstance(action, Prove | ProveWork) for action in plan(observed, DRIVING).actions)
 
 
+def free_for(seconds: int) -> dict[str, Any]:
+    """The Lease was free for so long, right after the new pod had answered."""
+    vacancy = timedelta(seconds=seconds)
+    return {"controller_leads_since": NOW + vacancy, "controller_vacancy": vacancy}
+
+
 def test_a_virt_controller_must_lead_and_reconcile_before_the_next_component() -> None:
     passed = {f"uid-{POD}": Probed(NOW, NOW, None)}
     standby = updating(new_pod("virt-controller"), probes=passed, controller_leader="virt-controller-0")
@@ -104,17 +111,64 @@ def test_a_virt_controller_must_lead_and_reconcile_before_the_next_component() -
     (probe,) = [action for action in plan(leading, DRIVING).actions if isinstance(action, ProveWork)]
     assert (probe.pod.name, probe.owner.name, written(leading)) == (POD, "kubevirt", [])
     late = replace(standby, now=NOW + PATIENCE)
-    stopped = plan(late, DRIVING).stopped
+    assert plan(late, DRIVING).stopped is None, "whoever holds it may be gone, and the Lease not be free yet"
+    stopped = plan(replace(late, **free_for(3)), DRIVING).stopped
     assert stopped is not None and (stopped.object, stopped.probe) == (f"pod {POD}", "leadership")
     assert "virt-controller-0 holds it" in stopped.message
 
 
 def test_while_the_operator_or_the_api_server_was_away_nobody_could_take_the_lease() -> None:
     passed = {f"uid-{POD}": Probed(NOW, NOW, None)}
-    observed = updating(new_pod("virt-controller"), probes=passed, controller_leader="virt-controller-0")
+    holder = {"controller_leader": "virt-controller-0", **free_for(3)}
+    observed = updating(new_pod("virt-controller"), probes=passed, **holder)
     back = replace(observed, now=NOW + 2 * PATIENCE, able_since=NOW + 2 * PATIENCE)
     assert plan(back, DRIVING).stopped is None
     assert plan(replace(back, now=NOW + 3 * PATIENCE), DRIVING).stopped is not None
+
+
+def old_pod(name: str, made: str) -> PodObject:
+    found = new_pod("virt-controller", settings=INSTALL)
+    meta = msgspec.structs.replace(found.metadata, name=name, uid=f"uid-{name}", creation_timestamp=made)
+    return msgspec.structs.replace(found, metadata=meta)
+
+
+def led_by(holder: str, seconds: int, vacancy: float) -> Observed:
+    """Two pods of the release before, one made after the new one; `holder` leads so long after the first answer."""
+    new = new_pod("virt-controller")
+    meta = msgspec.structs.replace(new.metadata, creation_timestamp="2026-01-31T09:59:50Z")
+    pods = (msgspec.structs.replace(new, metadata=meta), old_pod("old", "2026-01-30T10:00:00Z"))
+    passed = {f"uid-{POD}": Probed(NOW, NOW, None)}
+    observed = updating(*pods, old_pod("again", "2026-01-31T10:00:01Z"), probes=passed)
+    since = NOW + timedelta(seconds=seconds)
+    history = {"controller_leads_since": since, "controller_vacancy": timedelta(seconds=vacancy)}
+    return replace(observed, now=since, controller_leader=holder, **history)
+
+
+def deleted(observed: Observed) -> set[str]:
+    return {action.name for action in plan(observed, DRIVING).actions if isinstance(action, DeletePod)}
+
+
+def test_all_old_pods_are_deleted_together_so_that_only_a_new_one_can_take_the_lease() -> None:
+    assert deleted(led_by("old", 0, 0)) == {"old", "again"}
+    assert deleted(led_by("again", 5, 0)) == set(), "it has just been quicker"
+    assert deleted(replace(led_by("again", 5, 0), now=NOW + timedelta(seconds=20))) == {"old", "again"}
+
+
+def test_a_virt_controller_has_failed_only_if_the_lease_was_free_for_it() -> None:
+    late = NOW + PATIENCE
+    assert plan(replace(led_by("again", 5, 0), now=late), DRIVING).stopped is None
+    assert plan(replace(led_by("again", 5, 8), now=late), DRIVING).stopped is None, "before it has answered"
+    assert plan(replace(led_by("again", 5, 3), now=late), DRIVING).stopped is not None
+    assert plan(replace(led_by("again", 5, 0), now=NOW + LONGEST), DRIVING).stopped is not None
+    assert plan(replace(led_by("", 20, 0), now=late), DRIVING).stopped is None, "it has not been free for long"
+    assert plan(replace(led_by("", 20, 0), now=late + timedelta(seconds=20)), DRIVING).stopped is not None
+
+
+def test_an_old_leader_that_ends_slowly_costs_no_further_pods() -> None:
+    observed = led_by("old", 0, 0)
+    ending = msgspec.structs.replace(observed.pods[2].metadata, deletion_timestamp="2026-01-31T10:00:00Z")
+    pods = (*observed.pods[:2], msgspec.structs.replace(observed.pods[2], metadata=ending), observed.pods[3])
+    assert deleted(replace(observed, pods=pods)) == set()
 
 
 def test_a_virt_controller_that_cannot_be_probed_counts_and_the_reason_is_named() -> None:

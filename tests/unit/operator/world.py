@@ -210,6 +210,8 @@ class World:
             surveys=self.probes.surveys,
             works=self.probes.works,
             controller_leader=self.kubelets.leader,
+            controller_leads_since=self.kubelets.leads_since,
+            controller_vacancy=self.kubelets.vacancy,
             records=self.launchers.by_uid,
             review=self.review,
         )
@@ -270,7 +272,7 @@ class World:
             status = self.kubelets.deployment(ref, live, self.pods_of(ref.name), ref.name in self.unready)
             if live is not None:
                 self._status(ref, status)
-        self.kubelets.elect(self.pods_of("virt-controller"))
+        self.kubelets.elect(self.pods_of("virt-controller"), self.now)
 
     def _print_strategies(self) -> None:
         jobs = self._select(Place.parse(KINDS["Job"].path("kubevirt")))

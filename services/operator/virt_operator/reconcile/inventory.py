@@ -155,6 +155,8 @@ class Inventory:
             probes=self._probed,
             works=self._worked,
             controller_leader=self._leader.name,
+            controller_leads_since=self._leader.since,
+            controller_vacancy=self._leader.vacancy,
             surveys=self._surveys,
             records=self._records,
             review=self._review,

@@ -1,11 +1,12 @@
-"""Who holds virt-controller's Lease. Called by inventory.py.
+"""Who holds virt-controller's Lease, since when, and how long nobody held it before. Called by inventory.py.
 
-A leader renews its Lease every few seconds, which says nothing new.
+A leader renews its Lease every few seconds, which says nothing new. What was before this process looked is unknown.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 
 import msgspec
 from virt_core.conventions import components
@@ -32,6 +33,12 @@ class ControllerLeader:
         self.name = ""
         """Name of its pod; "" if nobody leads, or it is unknown."""
 
+        self.since: datetime | None = None
+        """When it was seen first that it leads, or that nobody does."""
+
+        self.vacancy = timedelta(0)
+        """How long nobody was seen to lead before."""
+
         fields = f"metadata.name={components.CONTROLLER}"
         self._leases = Reflector(client, LEASES, _Lease, self._changed, namespace=namespace, fields=fields)
 
@@ -42,6 +49,8 @@ class ControllerLeader:
     def _changed(self, key: Key) -> None:
         lease = self._leases.get(key)
         name = lease.spec.holder_identity if lease is not None else ""
-        if name != self.name:
-            self.name = name
+        if name != self.name or self.since is None:
+            now = datetime.now(UTC)
+            self.vacancy = now - self.since if self.since is not None and not self.name else timedelta(0)
+            self.name, self.since = name, now
             self._notify()

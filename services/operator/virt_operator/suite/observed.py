@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import msgspec
@@ -276,6 +276,12 @@ class Observed:
 
     controller_leader: str = ""
     """The pod that holds virt-controller's Lease; "" if nobody does, or it is unknown."""
+
+    controller_leads_since: datetime | None = None
+    """When this operator saw first that it does, or that nobody does; None: it has not looked yet."""
+
+    controller_vacancy: timedelta = timedelta(0)
+    """How long nobody held the Lease before, as far as this operator saw it."""
 
     surveys: Mapping[str, Survey] = field(default_factory=dict)
     """By the UID of the old handler's pod."""
