@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, cast
 
 import pytest
+from virt_core.objects.kubevirt import SilentGuest
 from virt_core.objects.meta import ObjectReference
 from virt_operator.peers.answer import SuitePod
 from virt_operator.reconcile.execute import Executor
-from virt_operator.suite.actions import ProveWork
+from virt_operator.suite.actions import PROBES_AT_ONCE, Action, Prove, ProveWork, SurveyGuests
 from virt_operator.suite.observed import Fault, Outcome
 
 from .upgrades import NEW, NODES, OLD, Journal, condition, five_nodes, passes, status, upgrade_of, versions
@@ -69,24 +70,56 @@ async def test_without_probe_guests_there_are_none(world: World) -> None:
 
 
 @dataclass
-class SlowGuests:
-    """Guests that take a moment, and an inventory that notes when attempts began and ended."""
+class SlowProber:
+    """Probes that take a moment, and an inventory that notes when attempts began and ended."""
 
     times: dict[str, tuple[datetime, datetime]] = field(default_factory=dict)
+    running: int = 0
+    most: int = 0
 
-    async def prove_work(self, action: ProveWork) -> Outcome:
+    async def _moment(self) -> None:
+        self.running += 1
+        self.most = max(self.most, self.running)
         for _ in range(3):
             await asyncio.sleep(0)
+        self.running -= 1
+
+    async def prove(self, action: Prove) -> None:
+        await self._moment()
+
+    async def prove_work(self, action: ProveWork) -> Outcome:
+        await self._moment()
         return Outcome()
+
+    async def silent_guests(self, pod: SuitePod) -> tuple[SilentGuest, ...]:
+        await self._moment()
+        return ()
+
+    def probed(self, uid: str, began: datetime, fault: Fault | None) -> None:
+        self.times[uid] = (began, datetime.now(UTC))
 
     def worked(self, uid: str, began: datetime, outcome: Outcome) -> None:
         self.times[uid] = (began, datetime.now(UTC))
 
+    def surveyed(self, uid: str, silent: tuple[SilentGuest, ...]) -> None:
+        self.times[uid] = (datetime.now(UTC), datetime.now(UTC))
 
-async def test_to_wait_for_other_guests_of_a_large_wave_is_no_attempt() -> None:
-    guests = SlowGuests()
-    executor = Executor(cast(Any, None), cast(Any, guests), cast(Any, None), cast(Any, guests), "kubevirt")
-    owner = ObjectReference("kubevirt.io/v1", "KubeVirt", "kubevirt", "kubevirt", "uid-1")
-    pods = [SuitePod("virt-handler", f"pod-{number}", "node", "") for number in range(60)]
-    assert await executor.run([ProveWork(pod, pod.name, owner) for pod in pods]) is None
-    assert guests.times["pod-59"][0] > guests.times["pod-0"][1]
+
+OWNER = ObjectReference("kubevirt.io/v1", "KubeVirt", "kubevirt", "kubevirt", "uid-1")
+PROBES: tuple[Callable[[SuitePod], Action], ...] = (
+    lambda pod: Prove(pod, pod.name, "v1.3.0", 1),
+    lambda pod: ProveWork(pod, pod.name, OWNER),
+    lambda pod: SurveyGuests(pod, pod.name),
+)
+
+
+@pytest.mark.parametrize("probe", PROBES, ids=["prove", "work", "survey"])
+async def test_of_a_wave_of_a_thousand_nodes_fifty_are_asked_at_a_time_and_waiting_is_no_attempt(
+    probe: Callable[[SuitePod], Action],
+) -> None:
+    prober = SlowProber()
+    executor = Executor(cast(Any, None), cast(Any, prober), cast(Any, None), cast(Any, prober), "kubevirt")
+    pods = [SuitePod("virt-handler", f"pod-{number}", "node", "") for number in range(1000)]
+    assert await executor.run(map(probe, pods)) is None
+    assert (len(prober.times), prober.most) == (1000, PROBES_AT_ONCE)
+    assert prober.times["pod-999"][0] > prober.times["pod-0"][1]

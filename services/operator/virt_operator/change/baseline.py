@@ -17,20 +17,21 @@ from virt_operator.peers.answer import suite_pods
 from virt_operator.suite.actions import SurveyGuests, WaitFor
 from virt_operator.suite.observed import PodObject
 
-_FRESH = timedelta(minutes=1)
+_FRESH = timedelta(minutes=1)  # the last answer of a wave
+_OLDEST = timedelta(minutes=10)  # the first one: so long it may take to ask all of a big wave
 _MOST = 100  # guests in the status; what is beyond counts against the new handler
 _NAMED = 3
 
 
 def unknown(situation: Situation, pods: Iterable[PodObject]) -> tuple[SurveyGuests, ...]:
-    """The questions that are left to ask before these pods are replaced. A pod that is not ready is not asked."""
-    now = situation.observed.now
-    left = []
-    for pod in pods:
-        known = situation.observed.surveys.get(pod.metadata.uid)
-        if pod.ready and not (known is not None and now - known.at < _FRESH):
-            left += [SurveyGuests(found, pod.metadata.uid) for found in suite_pods([pod])]
-    return tuple(left)
+    """The questions that are left to ask before these pods are replaced. A pod that is not ready is not asked. Not all
+    are asked at once, so the answers count together, until the last of them is old."""
+    now, asked = situation.observed.now, [pod for pod in pods if pod.ready]
+    ages = {uid: now - survey.at for uid, survey in situation.observed.surveys.items()}
+    known = {pod.metadata.uid: ages[pod.metadata.uid] for pod in asked if pod.metadata.uid in ages}
+    limit = _OLDEST if min(known.values(), default=_FRESH) < _FRESH else _FRESH
+    left = [pod for pod in asked if known.get(pod.metadata.uid, limit) >= limit]
+    return tuple(SurveyGuests(found, pod.metadata.uid) for pod in left for found in suite_pods([pod]))
 
 
 def silent(situation: Situation, pods: Iterable[PodObject], wave: Wave | None) -> list[SilentGuest]:

@@ -38,6 +38,7 @@ from virt_operator.strategy.hardware_job import AFTER, BEFORE
 from virt_operator.strategy.pods import TRUST_SECRET
 from virt_operator.strategy.ref import DEFINED, Body, Ref, ref_of
 from virt_operator.suite.actions import (
+    PROBES_AT_ONCE,
     Action,
     AddFinalizer,
     Apply,
@@ -65,7 +66,6 @@ from virt_operator.suite.hypervisor import BadRecord, Hypervisor, parse_record
 from virt_operator.suite.observed import Comparison, OwnedObject, Review
 
 FIELD_MANAGER = components.OPERATOR
-_GUESTS = 50  # of probes at a time
 # Roles before their bindings, permissions and Secrets before the pods that need them.
 _STAGES = {
     "ClusterRoleBinding": 1,
@@ -92,7 +92,7 @@ class Executor:
         self._authority = authority
         self._inventory = inventory
         self._namespace = namespace
-        self._turns = asyncio.Semaphore(_GUESTS)
+        self._turns = asyncio.Semaphore(PROBES_AT_ONCE)
         self._log = logs.bound("virt_operator.execute")
 
     async def run(self, actions: Iterable[Action]) -> Failure | None:
@@ -181,9 +181,11 @@ class Executor:
             case ReviewWayBack():
                 await self._review(action)
             case _:
-                await self._probe(action)
+                async with self._turns:
+                    await self._probe(action)
 
     async def _probe(self, action: Prove | ProveWork | SurveyGuests) -> None:
+        """To have waited for a turn is no part of the attempt."""
         began, pod = datetime.now(UTC), action.pod
         match action:
             case Prove(uid=uid):
@@ -192,9 +194,7 @@ class Executor:
                 self._log.info("probing", object=f"Pod {pod.name}", node=pod.node, outcome=outcome)
                 self._inventory.probed(uid, began, fault)
             case ProveWork(uid=uid):
-                async with self._turns:
-                    began = datetime.now(UTC)  # to wait for a turn is no attempt
-                    done = await self._prober.prove_work(action)
+                done = await self._prober.prove_work(action)
                 passed = f"skipped: {done.skipped}" if done.skipped else "passed"
                 outcome = passed if done.fault is None else f"{done.fault.probe}: {done.fault.message}"
                 self._log.info("probing the work", object=f"Pod {pod.name}", node=pod.node, outcome=outcome)

@@ -19,6 +19,9 @@ from virt_operator.strategy.pods import TRUST_SECRET
 from virt_operator.strategy.ref import Body, Ref
 from virt_operator.suite.observed import OwnedObject, SuiteObject
 
+PROBES_AT_ONCE = 50
+"""How many of Prove, ProveWork and SurveyGuests are carried out at a time, however many nodes a wave has."""
+
 
 @dataclass(frozen=True, slots=True)
 class AddFinalizer:
