@@ -15,7 +15,7 @@ from virt_core.conventions.labels import CREATED_BY, UPGRADE_PROBE
 from virt_core.kube.client import KubeClient
 from virt_core.kube.errors import Unavailable
 from virt_core.kube.reflector import Reflector
-from virt_core.kube.resource import PODS, VIRTUAL_MACHINE_INSTANCES
+from virt_core.kube.resource import PODS, VIRTUAL_MACHINE_INSTANCES, VIRTUAL_MACHINES
 from virt_core.objects.kubevirt import Configuration
 from virt_core.objects.meta import ObjectReference
 from virt_core.testing.api_server import FakeApiServer
@@ -25,6 +25,7 @@ from virt_core.vmi.admission import admit_create
 from virt_operator.proof import guest
 from virt_operator.proof.guest import Guest, body_of, delete_left
 from virt_operator.proof.work import controller_outcome, handler_outcome, on_node
+from virt_operator.removal.workloads import any_workload
 from virt_operator.suite.observed import Outcome
 
 OWNER = ObjectReference("kubevirt.io/v1", "KubeVirt", "kubevirt", "kubevirt", "uid-1")
@@ -204,6 +205,48 @@ async def test_what_another_process_has_left_is_deleted_and_nothing_else(
     await client.create(VIRTUAL_MACHINE_INSTANCES, "kubevirt", other)
     await delete_left(client, "kubevirt")
     assert [guest["metadata"]["name"] for guest in guests(server)] == ["vm1"]
+
+
+def strangers() -> list[dict[str, Any]]:
+    """Users' guests with the label: elsewhere, with another name, of another owner, and owned by the suite only by
+    name."""
+    own = body_of(OWNER, {})
+    meta = own["metadata"]
+    owner = {"apiVersion": "apps/v1", "kind": "KubeVirt", "name": "kubevirt", "uid": "uid-1"}
+    other = {"name": f"{meta['name']}x"}
+    changes = (
+        {"namespace": "default"},
+        {"name": "vm1"},
+        {"ownerReferences": []},
+        {"ownerReferences": [owner], **other},
+    )
+    return [
+        {**own, "metadata": {**meta, "name": f"{meta['name']}{number}", **change}}
+        for number, change in enumerate(changes)
+    ]
+
+
+async def test_a_users_guest_with_the_label_is_not_deleted_and_keeps_the_suite_from_being_removed(
+    server: FakeApiServer, client: KubeClient
+) -> None:
+    for number in range(3):
+        await client.create(VIRTUAL_MACHINE_INSTANCES, "kubevirt", body_of(OWNER, {}))
+        assert await any_workload(client, "kubevirt") is None, f"{number} guests of the suite's own"
+    for body in strangers():
+        meta = body["metadata"]
+        await client.create(VIRTUAL_MACHINE_INSTANCES, meta["namespace"], body)
+        await delete_left(client, "kubevirt")
+        assert await any_workload(client, "kubevirt") == f"VirtualMachineInstance {meta['namespace']}/{meta['name']}"
+        await client.delete(VIRTUAL_MACHINE_INSTANCES, meta["namespace"], meta["name"])
+    assert await any_workload(client, "kubevirt") is None
+
+
+async def test_a_virtual_machine_with_the_label_keeps_the_suite_from_being_removed(
+    server: FakeApiServer, client: KubeClient
+) -> None:
+    meta = {"name": "vm1", "namespace": "kubevirt", "labels": {UPGRADE_PROBE: ""}}
+    await client.create(VIRTUAL_MACHINES, "kubevirt", {"metadata": meta})
+    assert await any_workload(client, "kubevirt") == "VirtualMachine kubevirt/vm1"
 
 
 def test_the_guest_is_one_that_virt_api_admits_and_it_is_labelled_and_owned() -> None:

@@ -18,13 +18,14 @@ from virt_core.conventions.labels import CREATED_BY, UPGRADE_PROBE
 from virt_core.kube.client import KubeClient
 from virt_core.kube.errors import AlreadyExists, KubeError, NotFound, Unavailable
 from virt_core.kube.reflector import HasMetadata, Reflector
-from virt_core.kube.resource import PODS, VIRTUAL_MACHINE_INSTANCES, Resource
+from virt_core.kube.resource import KUBEVIRTS, PODS, VIRTUAL_MACHINE_INSTANCES, Resource
 from virt_core.objects.meta import Condition, ObjectMeta, ObjectReference, PartialObject
 
 from virt_operator.strategy.ref import Body
 
 T = TypeVar("T", bound=HasMetadata)
 _SYNCED_WITHIN = 10.0  # seconds
+_PREFIX = "kubevirt-upgrade-probe-"
 _ATTEMPTS, _AGAIN = 3, 0.5  # to create the guest, and seconds between them
 
 
@@ -82,13 +83,26 @@ def body_of(owner: ObjectReference, spec: Mapping[str, Any]) -> Body:
     none = ("autoattachGraphicsDevice", "autoattachMemBalloon", "autoattachSerialConsole")
     domain = {"devices": dict.fromkeys(none, False), "resources": {"requests": {"memory": "64Mi"}}}
     owned = {"apiVersion": owner.api_version, "kind": owner.kind, "name": owner.name, "uid": owner.uid}
-    meta = {"name": f"kubevirt-upgrade-probe-{uuid.uuid4().hex[:8]}", "labels": {UPGRADE_PROBE: ""}}
+    meta = {"name": f"{_PREFIX}{uuid.uuid4().hex[:8]}", "labels": {UPGRADE_PROBE: ""}}
     return {
         "apiVersion": VIRTUAL_MACHINE_INSTANCES.api_version,
         "kind": VIRTUAL_MACHINE_INSTANCES.kind,
         "metadata": {**meta, "namespace": owner.namespace, "ownerReferences": [owned]},
         "spec": {"terminationGracePeriodSeconds": 0, "domain": domain, **spec},
     }
+
+
+def is_own(guest: Body, namespace: str) -> bool:
+    """Whether the operator of the suite in `namespace` has made this VirtualMachineInstance. The label alone does not
+    say so: users may set it."""
+    meta = guest["metadata"]
+    if UPGRADE_PROBE not in meta.get("labels", {}) or meta.get("namespace") != namespace:
+        return False
+    owned = any(
+        (owner.get("apiVersion"), owner.get("kind")) == (KUBEVIRTS.api_version, KUBEVIRTS.kind)
+        for owner in meta.get("ownerReferences", ())
+    )
+    return owned and bool(meta["name"].startswith(_PREFIX))
 
 
 @asynccontextmanager
@@ -163,6 +177,7 @@ async def delete_left(client: KubeClient, namespace: str) -> None:
     """Delete the guests that are left, while none is used. What fails is left for the next leader."""
     try:
         for body in await client.list(VIRTUAL_MACHINE_INSTANCES, namespace, labels=UPGRADE_PROBE):
-            await delete(client, namespace, body["metadata"]["name"])
+            if is_own(body, namespace):
+                await delete(client, namespace, body["metadata"]["name"])
     except KubeError:
         return  # without a definition there are none

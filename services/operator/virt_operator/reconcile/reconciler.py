@@ -150,7 +150,7 @@ class Reconciler:
         if suite is not None and not observed.unknown:
             observed = await self._refused_pods.added_to(observed)
         if suite is not None and asks_for_workloads(observed, suite):
-            return replace(observed, workload=await any_workload(self._client))
+            return replace(observed, workload=await any_workload(self._client, self._settings.namespace))
         if suite is not None and asks_for_nodes(observed, suite):
             return replace(observed, marked_nodes=await marked_nodes(self._client))
         return observed

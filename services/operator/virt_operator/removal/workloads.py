@@ -6,6 +6,8 @@ marks on nodes must be removed.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from virt_core.conventions.labels import SCHEDULABLE, UPGRADE_PROBE
 from virt_core.kube.client import KubeClient
 from virt_core.kube.errors import NotFound
@@ -14,26 +16,40 @@ from virt_core.kube.resource import (
     VIRTUAL_MACHINE_INSTANCE_REPLICA_SETS,
     VIRTUAL_MACHINE_INSTANCES,
     VIRTUAL_MACHINES,
+    Resource,
 )
+
+from virt_operator.proof.guest import is_own
+from virt_operator.strategy.ref import Body
 
 # Whatever this release serves.
 _KINDS = (VIRTUAL_MACHINES, VIRTUAL_MACHINE_INSTANCE_REPLICA_SETS, VIRTUAL_MACHINE_INSTANCES)
 
 
-async def any_workload(client: KubeClient) -> str | None:
-    """A workload as text, for example "VirtualMachineInstance default/vm1"; None if there is none.
+async def any_workload(client: KubeClient, namespace: str) -> str | None:
+    """A workload as text, for example "VirtualMachineInstance default/vm1"; None if there is none but guests that the
+    operator of the suite in `namespace` has made.
 
     Raises:
         KubeError: the request failed.
     """
     for kind in _KINDS:
         try:
-            found = await client.list(kind, labels=f"!{UPGRADE_PROBE}", limit=1)
+            workload = await _first(client, kind, namespace)
         except NotFound:  # the kind is not installed
             continue
-        for workload in found:
+        if workload is not None:
             return f"{kind.kind} {workload['metadata']['namespace']}/{workload['metadata']['name']}"
     return None
+
+
+async def _first(client: KubeClient, kind: Resource, namespace: str) -> Body | None:
+    if kind != VIRTUAL_MACHINE_INSTANCES:
+        return next(iter(await client.list(kind, limit=1)), None)
+    found: Iterable[Body] = await client.list(kind, labels=f"!{UPGRADE_PROBE}", limit=1)
+    # Anybody can set the label: it only tells which ones are worth a look.
+    found = found or await client.list(kind, labels=UPGRADE_PROBE)
+    return next((guest for guest in found if not is_own(guest, namespace)), None)
 
 
 async def marked_nodes(client: KubeClient) -> tuple[str, ...]:

@@ -93,7 +93,7 @@ class WebhookServer:
                 if refusal is not None:
                     return refusal
             if rules.asks_for_workloads(request):
-                return rules.kept_by(await any_workload(self._client))
+                return rules.kept_by(await any_workload(self._client, self._settings.namespace))
         except KubeError as error:
             message = f"virt-operator cannot find out now whether this is allowed, repeat it later: {error}"
             return Denial("ServiceUnavailable", 503, message)
