@@ -122,7 +122,8 @@ def test_an_upgrade_that_is_finalized_has_no_way_back() -> None:
             by_manifest(build)
             reached(build)
     assert condition("Finalized")["status"] == "False"
-    kubectl("-n", NAMESPACE, "annotate", "kv", "kubevirt", "--overwrite", f"kubevirt.io/finalize-upgrade={TODAY.tag}")
+    value = f"{TODAY.tag}@{suite()['status']['upgrade']['wayBack']['since']}"  # this upgrade, not one of an earlier run
+    kubectl("-n", NAMESPACE, "annotate", "kv", "kubevirt", "--overwrite", f"kubevirt.io/finalize-upgrade={value}")
     until(lambda: condition("Finalized")["status"] == "True", "the upgrade to be finalized", 30)
     assert "wayBack" not in suite()["status"]["upgrade"]
     before = component_pods()

@@ -36,7 +36,8 @@ def kubevirt(
     return {"metadata": {}, "spec": spec or {}, "status": status}
 
 
-SOAKING = kubevirt(wayBack={"version": "v1", "registry": R})
+SINCE = "2026-01-31T10:00:00Z"
+SOAKING = kubevirt(wayBack={"version": "v1", "registry": R, "since": SINCE})
 UPDATING = kubevirt(target="v3", operation="Update", step="virt-handler")
 GOING_BACK = kubevirt(target="v1", operation="Rollback", step="virt-api", wayBack={"version": "v1", "registry": R})
 FAILED = kubevirt(target="v3", operation="Stopped", stopped=STOPPED)
@@ -71,7 +72,8 @@ def annotation(name: str, value: str) -> dict[str, Any]:
         (rollback, UPDATING, image("v2"), "v2"),
         (rollback, FAILED, image("v2"), "v2"),
         (rollback, kubevirt(spec={"imageTag": "v3"}), image("v2"), "v2"),
-        (finalize, SOAKING, annotation("finalize-upgrade", "v2"), "v2"),
+        (finalize, SOAKING, annotation("finalize-upgrade", f"v2@{SINCE}"), "v2"),
+        (finalize, kubevirt(wayBack={"version": "v1"}), annotation("finalize-upgrade", "v2"), "v2"),
         (pause, kubevirt(), {"spec": {"upgradeStrategy": {"paused": True}}}, ""),
         (
             resume,

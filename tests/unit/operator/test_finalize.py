@@ -134,6 +134,52 @@ async def test_the_annotation_names_the_release_or_its_tag_and_need_not_wait(wor
     assert status(world).way_back is None
 
 
+OLDEST = "v1.2.0"  # of the same feature level as OLD, so that it is possible to go there again
+
+
+async def again(world: World) -> list[str]:
+    """The events of an update to OLD after a roll back to a release before it."""
+    await updated(world, OLDEST)
+    world.ask(imageTag=OLD)
+    return await passes(world)
+
+
+async def test_an_annotation_that_stays_finalizes_one_upgrade_and_not_the_next_one_to_the_same_tag(
+    world: World,
+) -> None:
+    await updated(world, OLDEST)
+    world.annotate(FINALIZE_UPGRADE, OLD)
+    world.ask(imageTag=OLD)
+    assert "Finalized" in await passes(world)
+    assert "Finalized" not in await again(world)
+    assert condition(world)[1] == "Soaking"
+    world.annotate(FINALIZE_UPGRADE, "")
+    await passes(world)
+    world.annotate(FINALIZE_UPGRADE, OLD)
+    assert await passes(world) == ["Finalized"], "it has been set again"
+
+
+async def test_an_annotation_of_what_is_final_already_is_not_meant_for_a_later_upgrade(world: World) -> None:
+    world.annotate(FINALIZE_UPGRADE, OLD)
+    await passes(world)
+    assert "Finalized" not in await again(world)
+    assert condition(world)[1] == "Soaking"
+
+
+async def test_the_command_in_the_condition_finalizes_that_upgrade_also_if_the_tag_was_finalized_before(
+    world: World,
+) -> None:
+    world.annotate(FINALIZE_UPGRADE, OLD)
+    await passes(world)
+    await again(world)
+    value = condition(world)[2].rpartition(f"{FINALIZE_UPGRADE}=")[2]
+    assert value == f"{OLD}@{back(world).since}"
+    world.annotate(FINALIZE_UPGRADE, value.replace("@2", "@1"))
+    assert await passes(world) == [], "it was for another upgrade"
+    world.annotate(FINALIZE_UPGRADE, value)
+    assert await passes(world) == ["Finalized"]
+
+
 async def test_it_waits_while_a_pod_of_the_old_release_may_return_with_its_node(world: World) -> None:
     world.dead = {"node2"}
     world.annotate(FINALIZE_UPGRADE, NEW)

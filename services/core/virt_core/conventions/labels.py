@@ -32,7 +32,8 @@ RETRY_UPGRADE = "kubevirt.io/retry-upgrade"
 """Annotation of the KubeVirt object: another value tries an upgrade again that has stopped."""
 
 FINALIZE_UPGRADE = "kubevirt.io/finalize-upgrade"
-"""Annotation of the KubeVirt object: the release, or its tag, whose upgrade is to be finalized now."""
+"""Annotation of the KubeVirt object: the release, or its tag, whose upgrade is to be finalized now, once; with "@" and
+the begin of its way back, that upgrade and no other."""
 
 UPGRADE_PROBE = "kubevirt.io/upgrade-probe"
 """On VirtualMachineInstances of the suite's own, with which an upgrade proves new pods. They live for seconds."""

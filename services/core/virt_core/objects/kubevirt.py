@@ -278,6 +278,15 @@ class Upgrade(msgspec.Struct, frozen=True, rename="camel"):
     """The cluster's feature level: the lowest of all components, and until an upgrade is finalized that of the release
     before. 0: unknown."""
 
+    finalized_by: str = ""
+    """Value of the annotation kubevirt.io/finalize-upgrade that has done what it is for; "" if that has another."""
+
+
+def finalizing(version: str, since: str) -> str:
+    """The value of the annotation kubevirt.io/finalize-upgrade for one upgrade to `version`: the one whose way back is
+    open `since`."""
+    return f"{version}@{since}" if since else version
+
 
 class Generation(msgspec.Struct, frozen=True, rename="camel"):
     """The generation of an object of the suite when it last matched the desired state."""

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from virt_core.conventions.images import REGISTRY, TAG
 from virt_core.conventions.labels import FINALIZE_UPGRADE, RETRY_UPGRADE
+from virt_core.objects.kubevirt import finalizing
 from virt_core.objects.upgrade_state import Json, Release, State, state_of
 
 
@@ -105,7 +106,7 @@ def finalize(kubevirt: Json) -> Change:
         raise Impossible(f"the change to {state.target[0]} has stopped: roll back to stay at {tag}, or try it again")
     if not state.way_back[0]:
         raise Impossible(f"{tag} is finalized already, or is the first release that was installed")
-    patch = {"metadata": {"annotations": {FINALIZE_UPGRADE: tag}}}
+    patch = {"metadata": {"annotations": {FINALIZE_UPGRADE: finalizing(tag, state.way_back_since)}}}
     return Change(patch, f"{tag} will be final: there is no way back to {state.way_back[0]} then", tag)
 
 

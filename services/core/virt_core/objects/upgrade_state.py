@@ -23,6 +23,7 @@ class State:
     """What is requested."""
 
     way_back: Release
+    way_back_since: str
     operation: str
     """ "" while nothing is in progress and nothing has stopped."""
 
@@ -71,6 +72,7 @@ def state_of(kubevirt: Json) -> State:
         installed=installed,
         target=target,
         way_back=(tag, text_of(back, "registry") or installed[1]) if tag else ("", ""),
+        way_back_since=text_of(back, "since"),
         operation=operation,
         step=text_of(upgrade, "step"),
         stopped=stopped,

@@ -16,7 +16,7 @@ from datetime import datetime
 import msgspec
 from virt_core.conventions import components
 from virt_core.conventions.labels import FINALIZE_UPGRADE
-from virt_core.objects.kubevirt import WayBack
+from virt_core.objects.kubevirt import WayBack, finalizing
 from virt_core.objects.meta import condition_of, moment_of, rfc3339
 
 from virt_operator.change import rollout, succession
@@ -96,7 +96,8 @@ def _until(situation: Situation, back: WayBack) -> datetime:
 
 def _waiting(situation: Situation, back: WayBack, until: datetime) -> Finalization:
     meta, version = situation.suite.metadata, situation.suite.status.observed_kube_virt_version
-    command = f"kubectl -n {meta.namespace} annotate kv {meta.name} --overwrite {FINALIZE_UPGRADE}={version}"
+    value = finalizing(version, back.since)
+    command = f"kubectl -n {meta.namespace} annotate kv {meta.name} --overwrite {FINALIZE_UPGRADE}={value}"
     if situation.finalizing.manual or situation.pace.paused:
         why = "spec.upgradeStrategy.finalize is Manual" if situation.finalizing.manual else PAUSED_BY
         return _held(back, "WaitingForAdministrator", f"{why}; to finalize: {command}")

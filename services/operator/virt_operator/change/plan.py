@@ -114,6 +114,7 @@ def _towards(situation: Situation, requested: InstallSettings, patches: Sequence
         paused=situation.held if any(PAUSED_BY in wait.why for wait in waits) else "",
         way_back=back,
         level=way_back.level(situation, back),
+        finalized_by=way_back.spent(situation, back),
         finalization=walked.progress.finalization or (in_progress(back) if back is not None else None),
         barred=way_back.refusal(situation) if found is not None else "",
         missing=situation.lacking if found is not None else "",

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import msgspec
 from virt_core.conventions.labels import FINALIZE_UPGRADE
-from virt_core.objects.kubevirt import FIRST_LEVEL, WayBack
+from virt_core.objects.kubevirt import FIRST_LEVEL, WayBack, finalizing
 from virt_core.objects.meta import rfc3339
 
 from virt_operator.change.situation import CHANGES, Situation
@@ -76,7 +76,28 @@ def level(situation: Situation, back: WayBack | None) -> int:
 
 
 def is_asked_for(situation: Situation) -> bool:
-    """Whether the annotation asks to finalize what is installed."""
-    value = situation.suite.metadata.annotations.get(FINALIZE_UPGRADE, "")
+    """Whether the annotation asks to finalize what is installed: this upgrade, or any one if it has not done so yet."""
+    value, status, back = _asked(situation), situation.suite.status, situation.way_back
+    if back is not None and value in [finalizing(name, back.since) for name in _installed(situation)]:
+        return True
+    done = status.upgrade.finalized_by if status.upgrade is not None else ""
+    return value != done and value in _installed(situation)
+
+
+def spent(situation: Situation, back: WayBack | None) -> str:
+    """The annotation's value, if what it asks for has been done: the next upgrade to the same tag has its own time. It
+    is kept, because the annotation may be in a repository and stay. `back` is the way back after this pass."""
+    value, upgrade = _asked(situation), situation.suite.status.upgrade
+    if back is None and not situation.operation and value in _installed(situation):
+        return value
+    before = upgrade.finalized_by if upgrade is not None else ""
+    return before if before == value else ""
+
+
+def _asked(situation: Situation) -> str:
+    return situation.suite.metadata.annotations.get(FINALIZE_UPGRADE, "")
+
+
+def _installed(situation: Situation) -> list[str]:
     status = situation.suite.status
-    return value != "" and value in (status.observed_kube_virt_version, status.observed_release)
+    return [name for name in (status.observed_kube_virt_version, status.observed_release) if name]

@@ -45,12 +45,15 @@ def progress(status: KubeVirtStatus, plan: Plan, now: datetime) -> Upgrade | Non
         stopped=stopped,
         way_back=plan.way_back,
         level=plan.level,
+        finalized_by=plan.finalized_by,
     )
 
 
 def outlasting(plan: Plan) -> Upgrade | None:
     """What outlasts an operation."""
-    return Upgrade(way_back=plan.way_back, level=plan.level) if plan.way_back is not None or plan.level else None
+    if plan.way_back is None and not plan.level:
+        return None
+    return Upgrade(way_back=plan.way_back, level=plan.level, finalized_by=plan.finalized_by)
 
 
 def _versions(status: KubeVirtStatus, plan: Plan) -> tuple[str, str]:

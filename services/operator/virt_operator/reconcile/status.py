@@ -141,7 +141,9 @@ def _removing(
         conditions.append(Condition("Synchronized", "False", "DeletionFailed", failure[:_MOST]))
     phase = DELETED if nothing_left(observed, operator) and failure is None else "Deleting"
     dropped = {"Created"} | (set() if failure is not None else {"Synchronized"})
+    spent = old.upgrade.finalized_by if old.upgrade is not None else ""
     kept = replace(plan, operation="Removal", stopped=None, settings=None, way_back=old.way_back, level=old.level)
+    kept = replace(kept, finalized_by=spent)
     upgrade = progress(old, kept, observed.now)
     new = _with(old, observed, conditions, drop=dropped)
     return msgspec.structs.replace(new, phase=phase, upgrade=upgrade)

@@ -67,6 +67,9 @@ class Plan:
     level: int = 0
     """The cluster's feature level; 0: unknown."""
 
+    finalized_by: str = ""
+    """The annotation's value, if what it asks for has been done."""
+
     finalization: Finalization | None = None
     """Why the way back is open; None if there is none."""
 
