@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from virt_core.conventions.labels import FINALIZE_UPGRADE
+from virt_core.kube.resource import CONFIG_MAPS
 from virt_operator.strategy.install_strategy import name_of
 from virt_operator.strategy.ref import Ref
 
@@ -166,7 +167,7 @@ async def test_an_annotation_of_what_is_final_already_is_not_meant_for_a_later_u
     assert condition(world)[1] == "Soaking"
 
 
-async def test_the_command_in_the_condition_finalizes_that_upgrade_also_if_the_tag_was_finalized_before(
+async def test_the_command_in_the_condition_finalizes_that_upgrade_also_if_its_tag_was_final_before(
     world: World,
 ) -> None:
     world.annotate(FINALIZE_UPGRADE, OLD)
@@ -178,6 +179,17 @@ async def test_the_command_in_the_condition_finalizes_that_upgrade_also_if_the_t
     assert await passes(world) == [], "it was for another upgrade"
     world.annotate(FINALIZE_UPGRADE, value)
     assert await passes(world) == ["Finalized"]
+
+
+async def test_a_restore_that_loses_the_status_finalizes_nothing_and_the_way_leads_back_as_before(world: World) -> None:
+    await updated(world)
+    path = CONFIG_MAPS.path("kubevirt", name_of(back(world).deployment_id))
+    world.server.patch(path, {"metadata": {"creationTimestamp": "2026-01-30T10:00:00Z"}})
+    world.restore()
+    assert "Finalized" not in await passes(world)
+    assert (back(world).release, status(world).level, condition(world)[1]) == (OLD, 1, "Soaking")
+    await updated(world, OLD)
+    assert status(world).way_back is None and status(world).level == 1
 
 
 async def test_it_waits_while_a_pod_of_the_old_release_may_return_with_its_node(world: World) -> None:

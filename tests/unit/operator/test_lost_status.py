@@ -8,8 +8,11 @@ import msgspec
 import pytest
 from virt_core.objects.kubevirt import KubeVirtStatus
 from virt_operator.change.plan import plan
+from virt_operator.change.restored import LOST, restored
 from virt_operator.reconcile.status import status_of
 from virt_operator.strategy.ref import WORKLOADS, Ref, ref_of
+from virt_operator.strategy.settings import InstallSettings
+from virt_operator.suite.actions import Delete
 from virt_operator.suite.lost_status import recovered
 from virt_operator.suite.observed import Observed
 
@@ -24,6 +27,7 @@ from tests.unit.operator.suites import (
     installed,
     live,
     ready_status,
+    strategies,
     suite,
     without,
 )
@@ -34,7 +38,7 @@ NEWER = msgspec.structs.replace(INSTALL, tag="v1.3.0")
 def wiped(observed: Observed) -> Observed:
     assert observed.suite is not None
     gone = msgspec.structs.replace(observed.suite, status=KubeVirtStatus())
-    return replace(observed, suite=recovered(gone, observed.owned))
+    return replace(observed, suite=restored(gone, observed.owned))
 
 
 def status(observed: Observed) -> KubeVirtStatus:
@@ -91,3 +95,61 @@ def test_an_update_that_a_restore_met_halfway_goes_on_in_order() -> None:
 def test_a_status_that_is_there_stays_as_it_is() -> None:
     deploying = suite(status=KubeVirtStatus(phase="Deploying"))
     assert recovered(deploying, installed().owned) == deploying
+
+
+OLDER = msgspec.structs.replace(INSTALL, tag="v1.2.2")
+FIRST, THEN = "2026-01-30T10:00:00Z", "2026-01-31T09:00:00Z"
+
+
+def printed(observed: Observed, *moments: tuple[InstallSettings, str]) -> Observed:
+    """`observed` with strategies that were printed at these moments."""
+    found = {
+        ref: msgspec.structs.replace(live, metadata=msgspec.structs.replace(live.metadata, creation_timestamp=moment))
+        for settings, moment in moments
+        for ref, live in strategies(settings).items()
+    }
+    return replace(observed, owned={**observed.owned, **found})
+
+
+def test_the_way_back_is_open_again_and_its_time_begins_again() -> None:
+    observed = wiped(printed(installed(), (OLDER, FIRST), (INSTALL, THEN)))
+    decided, found = plan(observed, OPERATOR), status(observed)
+    back = decided.way_back
+    assert back is not None and found.level == back.level
+    assert (back.version, back.registry, back.release) == ("v1.2.2", INSTALL.registry, "v1.2.2")
+    assert (back.deployment_id, back.since, back.hardware_unknown) == (OLDER.deployment_id, THEN, LOST)
+    assert decided.finalization is not None and decided.finalization.reason == "Soaking"
+    assert not any(isinstance(action, Delete) for action in decided.actions), "its strategy stays"
+
+
+@pytest.mark.parametrize(
+    "moments",
+    [
+        ((OLDER, THEN), (INSTALL, FIRST)),
+        ((OLDER, THEN), (INSTALL, THEN)),
+        ((NEWER, FIRST), (INSTALL, THEN)),
+        ((INSTALL, THEN),),
+    ],
+    ids=["requested later", "restored together", "newer", "none"],
+)
+def test_a_strategy_that_was_not_installed_before_opens_no_way(
+    moments: tuple[tuple[InstallSettings, str], ...],
+) -> None:
+    decided = plan(wiped(printed(installed(), *moments)), OPERATOR)
+    assert decided.way_back is None and decided.finalization is None
+
+
+def test_an_update_that_a_restore_met_halfway_keeps_its_way_back() -> None:
+    halfway = installed()
+    for body in desired_objects(NEWER):
+        if body["kind"] in WORKLOADS and body["metadata"]["name"] != "virt-api":
+            halfway = changed(halfway, ref_of(body), live(body, ready_status(body)))
+    back = plan(wiped(printed(halfway, (INSTALL, FIRST), (NEWER, THEN))), OPERATOR).way_back
+    assert back is not None and back.release == "v1.2.3"
+
+
+def test_the_oldest_release_is_the_one_to_go_back_to() -> None:
+    oldest = msgspec.structs.replace(INSTALL, tag="v1.2.1")
+    moments = ((oldest, "2026-01-29T10:00:00Z"), (OLDER, FIRST), (INSTALL, THEN))
+    back = plan(wiped(printed(installed(), *moments)), OPERATOR).way_back
+    assert back is not None and back.release == "v1.2.1"

@@ -28,6 +28,7 @@ from virt_operator.certificates.rollover import Authority, authority_data
 from virt_operator.certificates.rotation import DEFAULT
 from virt_operator.certificates.secret import AUTHORITY_SECRET
 from virt_operator.change.plan import plan
+from virt_operator.change.restored import restored
 from virt_operator.reconcile.availability import outages, since
 from virt_operator.reconcile.failure import blocked_by
 from virt_operator.reconcile.inventory import Inventory
@@ -40,7 +41,6 @@ from virt_operator.strategy.ref import KINDS, MANAGED_BY_OPERATOR, Body, Ref
 from virt_operator.strategy.settings import InstallSettings
 from virt_operator.suite.actions import Action
 from virt_operator.suite.hypervisor import Hypervisor
-from virt_operator.suite.lost_status import recovered
 from virt_operator.suite.observed import (
     Comparison,
     Fault,
@@ -194,7 +194,7 @@ class World:
         able = self.authority.able
         observed = Observed(
             now=self.now,
-            suite=recovered(suite, owned) if suite is not None else None,
+            suite=restored(suite, owned) if suite is not None else None,
             owned=owned,
             pods=pods,
             nodes={name: self._node(name) for name in self.nodes},

@@ -62,11 +62,16 @@ def strategy_of(observed: Observed, deployment_id: str) -> InstallStrategy | Non
     """The strategy of that ID, if its ConfigMap exists."""
     for ref, live in observed.owned.items():
         if ref.kind == "ConfigMap" and live.metadata.annotations.get(STRATEGY_IDENTIFIER) == deployment_id:
-            try:
-                return _read(live.data.get(install_strategy.KEY, ""), deployment_id)
-            except BadStrategy:
-                return None
+            return read(live, deployment_id)
     return None
+
+
+def read(config_map: OwnedObject, deployment_id: str) -> InstallStrategy | None:
+    """The strategy of that ID in its ConfigMap; None if that is damaged."""
+    try:
+        return _read(config_map.data.get(install_strategy.KEY, ""), deployment_id)
+    except BadStrategy:
+        return None
 
 
 @lru_cache(maxsize=3)  # the installed and the requested strategy, and that of the way back: some hundred kilobytes each

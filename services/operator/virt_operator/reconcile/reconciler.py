@@ -24,6 +24,7 @@ from virt_core.rpc.tls import Certificates
 from virt_operator.certificates.authority import AuthorityWatch
 from virt_operator.change.permission_review import review_permissions
 from virt_operator.change.plan import plan
+from virt_operator.change.restored import restored
 from virt_operator.proof.guest import delete_left
 from virt_operator.proof.prove import PodProber
 from virt_operator.reconcile.availability import inherited, next_outage, outages, since
@@ -36,7 +37,6 @@ from virt_operator.reconcile.status import patch_of, second_object_status, statu
 from virt_operator.removal.plan import asks_for_nodes, asks_for_workloads
 from virt_operator.removal.workloads import any_workload, marked_nodes
 from virt_operator.settings import Settings
-from virt_operator.suite.lost_status import recovered
 from virt_operator.suite.observed import Observed, SuiteObject
 from virt_operator.suite.plan import Plan
 from virt_operator.suite.refused_pods import short_of_pods
@@ -133,7 +133,7 @@ class Reconciler:
         suite = observed.suite
         observed = replace(
             observed,
-            suite=recovered(suite, observed.owned) if suite is not None else None,
+            suite=restored(suite, observed.owned) if suite is not None else None,
             able_since=self._able_since or observed.now,
             webhook_trouble=self._webhook.trouble,
             admission_trouble=self._admission.trouble,
