@@ -29,6 +29,7 @@ from virt_core.replica_set.replica_set import VirtualMachineInstanceReplicaSet
 from virt_core.vm.virtual_machine import VirtualMachine
 from virt_core.vmi.instance import VirtualMachineInstance
 
+from virt_controller.index import Index
 from virt_controller.instancetypes import Instancetypes
 from virt_controller.migrations import Migrations
 from virt_controller.node.observe import Node
@@ -51,9 +52,20 @@ class Caches:
         self.migrations = Reflector(
             client, VIRTUAL_MACHINE_INSTANCE_MIGRATIONS, VirtualMachineInstanceMigration, optional=True
         )
+        self.vmis_on_nodes = Index(self.vmis, _nodes_of)
+        self.waiting_vmis = Index(self.vmis, lambda vmi: () if vmi.status.active_pods else (vmi.metadata.namespace,))
+        """Those without a pod, by namespace."""
+
+        self.replica_sets_in = Index(self.replica_sets, lambda replica_set: (replica_set.metadata.namespace,))
+        self.unfinished_migrations = Index(
+            self.migrations, lambda job: () if job.status.phase.final else (job.metadata.namespace,)
+        )
         self.migrations_of_vmis = Migrations(self.migrations)
         self.policies = Reflector(client, MIGRATION_POLICIES, MigrationPolicy, optional=True)
         self.nodes = Reflector(client, NODES, Node)
+        self.handled_nodes = Index(self.nodes, lambda node: ("",) if labels.SCHEDULABLE in node.metadata.labels else ())
+        """Those that have had a handler, ready or not, in a single group."""
+
         self.namespaces = Reflector(client, NAMESPACES, PartialObject)
         self.pods = LauncherPods(client, self.vmis)
         self.instancetypes = Instancetypes(client)
@@ -176,6 +188,12 @@ class LauncherPods:
         vmi = self._vmis.get(key)
         if vmi is None or not vmi.status.active_pods.keys() & self._removed.get(key, {}).keys():
             self._removed.pop(key, None)
+
+
+def _nodes_of(vmi: VirtualMachineInstance) -> set[str]:
+    """The nodes that a VirtualMachineInstance is on, arrives at or has to leave."""
+    status = vmi.status
+    return {*status.active_pods.values(), status.node_name, status.evacuation_node_name} - {""}
 
 
 def _created_by(pod: LauncherPod) -> str:

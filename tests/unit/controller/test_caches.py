@@ -146,3 +146,29 @@ async def test_a_restart_during_the_suite_s_removal_does_not_wait_for_kinds_that
     async with watching(client) as watched:
         async with asyncio.timeout(PATIENCE):
             await watched.caches.wait()
+
+
+async def test_machines_are_found_on_their_nodes_and_by_namespace_while_they_have_no_pod(
+    server: FakeApiServer, client: KubeClient
+) -> None:
+    guest(server)
+    async with watching(client) as watched:
+        caches, changed = watched.caches, asyncio.Queue[Key]()
+        caches.vmis.subscribe(changed.put_nowait)
+
+        async def places(status: dict[str, Any] | None) -> list[list[str]]:
+            if status is None:
+                server.remove(VIRTUAL_MACHINE_INSTANCES.path("ns", "guest"))
+            elif status:
+                server.patch(VIRTUAL_MACHINE_INSTANCES.path("ns", "guest"), {"status": status})
+            async with asyncio.timeout(PATIENCE):
+                await changed.get() if status != {} else None
+            found = (caches.waiting_vmis.of("ns"), caches.vmis_on_nodes.of("a"), caches.vmis_on_nodes.of("b"))
+            return [[vmi.metadata.name for vmi in vmis] for vmis in found]
+
+        assert await places({}) == [["guest"], [], []]
+        assert await places({"activePods": {"x": "a"}, "nodeName": "a"}) == [[], ["guest"], []]
+        assert await places({"activePods": {"y": "b"}}) == [[], ["guest"], ["guest"]], "it migrates"
+        assert await places({"activePods": {"x": None}, "nodeName": "b"}) == [[], [], ["guest"]]
+        assert [vmi.metadata.name for vmi in caches.waiting_vmis] == []
+        assert await places(None) == [[], [], []]

@@ -38,6 +38,7 @@ class EvacuationReconciler:
         self._controller = Controller("evacuation", caches, workers=_WORKERS)
         self._executor = Executor(client, events, caches.vmis.wrote, caches.migrations.wrote)
         self._failures: Refusals[Failure] = Refusals()
+        self._followed = self._drain_taint
         caches.migrations_of_vmis.subscribe(self._changed)
         caches.vmis.subscribe(self._changed)
         caches.pods.subscribe(self._changed)
@@ -99,13 +100,17 @@ class EvacuationReconciler:
             self._controller.enqueue(key)
 
     def _node_changed(self, key: Key) -> None:
-        for vmi in self._caches.vmis:
+        for vmi in self._caches.vmis_on_nodes.of(key[1]):
             if key[1] in (vmi.status.node_name, vmi.status.evacuation_node_name):
                 self._changed(vmi.key)
 
     def _configuration_changed(self) -> None:
-        for vmi in self._caches.vmis:
-            self._changed(vmi.key)
+        """Another taint means that a node is drained: any guest may have to leave. The rest of the object, the
+        operator's status for example, does not matter."""
+        before, self._followed = self._followed, self._drain_taint
+        if before != self._followed:
+            for vmi in self._caches.vmis:
+                self._changed(vmi.key)
 
 
 def _version(vmi: VirtualMachineInstance) -> tuple[str, str]:

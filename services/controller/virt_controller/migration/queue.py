@@ -41,8 +41,8 @@ class Queue:
     def candidates(self, now: datetime) -> Candidates:
         """Every unfinished migration."""
         if self._found is None or self._clock() - self._found_at > _FRESH:
-            jobs = (job for job in self._caches.migrations if not job.status.phase.final)
-            self._found, self._found_at = Candidates(self._candidate(job, now) for job in jobs), self._clock()
+            jobs = (self._candidate(job, now) for job in self._caches.unfinished_migrations)
+            self._found, self._found_at = Candidates(jobs), self._clock()
         return self._found
 
     def target_of(self, job: VirtualMachineInstanceMigration, vmi: VirtualMachineInstance) -> LauncherPod | None:

@@ -12,7 +12,6 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 import msgspec
-from virt_core.conventions import labels
 from virt_core.kube.client import KubeClient, Object
 from virt_core.kube.errors import Conflict, KubeError
 from virt_core.kube.events import EventRecorder
@@ -200,8 +199,7 @@ class MigrationReconciler:
 
     def _only_node(self, source: LauncherPod | None) -> bool:
         """Whether the guest's node is the only one that has had a handler, ready or not."""
-        names = [node.metadata.name for node in self._caches.nodes if labels.SCHEDULABLE in node.metadata.labels]
-        return source is not None and names == [source.spec.node_name]
+        return source is not None and self._caches.handled_nodes.sole("") == ("", source.spec.node_name)
 
     async def _policy(self, vmi: VirtualMachineInstance) -> MigrationPolicy | None:
         policies = tuple(self._caches.policies)
@@ -233,6 +231,6 @@ class MigrationReconciler:
             self._controller.enqueue(job.key)
 
     def _enqueue_waiting(self) -> None:
-        for job in self._caches.migrations:
+        for job in self._caches.unfinished_migrations:
             if job.status.phase.waiting or job.status.phase is MigrationPhase.SCHEDULING:
                 self._controller.enqueue(job.key)

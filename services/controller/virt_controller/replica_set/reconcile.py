@@ -90,8 +90,8 @@ class ReplicaSetReconciler:
 
     def _orphan_changed(self, vmi: VirtualMachineInstance) -> None:
         """Reconcile the replica sets that may adopt it."""
-        for replica_set in self._caches.replica_sets:
-            if replica_set.metadata.namespace == vmi.metadata.namespace and _selects(replica_set, vmi):
+        for replica_set in self._caches.replica_sets_in.of(vmi.metadata.namespace):
+            if _selects(replica_set, vmi):
                 self._controller.enqueue(replica_set.key)
 
 

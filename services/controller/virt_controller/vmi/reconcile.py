@@ -153,18 +153,16 @@ class VmiReconciler:
         return await read_claims(self._client, vmi.metadata.namespace, spec)
 
     def _node_changed(self, name: str) -> None:
-        for vmi in self._caches.vmis:
+        for vmi in self._caches.vmis_on_nodes.of(name):
             if name in vmi.status.active_pods.values():
                 self._controller.enqueue(vmi.key)
 
     def _namespace_changed(self, key: Key) -> None:
         """Reconcile its VMIs without a pod, whose launcher it may name."""
-        for vmi in self._caches.vmis:
-            if vmi.metadata.namespace == key[1] and not vmi.status.active_pods:
-                self._controller.enqueue(vmi.key)
+        for vmi in self._caches.waiting_vmis.of(key[1]):
+            self._controller.enqueue(vmi.key)
 
     def _configuration_changed(self) -> None:
         """Reconcile VMIs without a pod, which may get one now. Running VMIs keep their configuration."""
-        for vmi in self._caches.vmis:
-            if not vmi.status.active_pods:
-                self._controller.enqueue(vmi.key)
+        for vmi in self._caches.waiting_vmis:
+            self._controller.enqueue(vmi.key)

@@ -81,7 +81,7 @@ class WorkloadUpdater:
     def _observe(self, kubevirt: KubeVirt) -> Observed:
         settings, status = kubevirt.spec.configuration.migrations.resolved(), kubevirt.status
         same = status.observed_deployment_id == status.target_deployment_id
-        running = sum(map(takes_place_first, self._caches.migrations))
+        running = sum(map(takes_place_first, self._caches.unfinished_migrations))
         return Observed(
             strategy_of(kubevirt),
             status.phase == _DEPLOYED and same,
