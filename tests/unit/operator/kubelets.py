@@ -7,7 +7,7 @@ that was there when it was released, otherwise the oldest that has started since
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -17,6 +17,7 @@ from virt_core.conventions.component_pod import TEMPLATE_HASH
 from virt_core.kube.resource import PODS
 from virt_core.objects.meta import rfc3339
 from virt_core.testing.api_server import FakeApiServer
+from virt_core.testing.place import Place
 from virt_operator.strategy.ref import Body, Ref
 from virt_operator.suite.observed import OwnedObject, PodObject
 
@@ -32,6 +33,7 @@ class Kubelets:
     """Everybody who makes, starts and removes pods."""
 
     server: FakeApiServer
+    clock: Callable[[], datetime] = lambda: datetime.now(UTC)
     pods_made: int = 0
     began: datetime = _BEGAN
     """Before the first pod was made: each pod is a second younger than the one before."""
@@ -51,6 +53,9 @@ class Kubelets:
 
     tags: dict[tuple[Ref, str], str] = field(default_factory=dict)
     """Of the image, by Deployment and hash of the template."""
+
+    unpulled: set[tuple[str, str]] = field(default_factory=set)
+    """Component and tag of images that are not there: pods of them do not become ready."""
 
     before: dict[Ref, str] = field(default_factory=dict)
     """The last other template of which a Deployment has pods: while it is held, it makes them again."""
@@ -90,7 +95,8 @@ class Kubelets:
             return {}
         spec, mark = live.content()["spec"], template_mark(live)
         self.tags.setdefault((ref, mark), tag_of(live))
-        wanted, held = spec.get("replicas", 1), bool(spec.get("minReadySeconds"))
+        stuck = (ref.name, tag_of(live)) in self.unpulled
+        wanted, held = spec.get("replicas", 1), bool(spec.get("minReadySeconds")) or stuck
         wanted = wanted if isinstance(wanted, int) else 1
         others = [found for found in there.values() if found != mark]
         self.before[ref] = others[0] if others else self.before.get(ref, mark)
@@ -103,13 +109,14 @@ class Kubelets:
                 del there[step]
             else:
                 there[self._make(ref.name, step, self.tags[ref, step], "")] = step
-        self._ready(there, not broken)
+        self._ready((name for name, found in there.items() if found != mark or not stuck), not broken)
+        self._ready((name for name, found in there.items() if found == mark and stuck), False)
         new = [name for name, found in there.items() if found == mark]
         available = 0 if broken else len(there) - (len(new) if held and len(new) < len(there) else 0)
         counts = {"replicas": len(there), "updatedReplicas": len(new), "availableReplicas": available}
         return {"observedGeneration": live.metadata.generation, **counts}
 
-    def elect(self, candidates: Iterable[PodObject], now: datetime) -> None:
+    def elect(self, candidates: Iterable[PodObject]) -> None:
         """A pod of virt-controller takes the Lease, if its holder has gone."""
         pods = [pod for pod in candidates if not self.unled & set(_tags(pod)) and pod.ready]
         able = {pod.metadata.name: (min(_tags(pod)), pod.metadata.creation_timestamp) for pod in pods}
@@ -121,7 +128,7 @@ class Kubelets:
                 found = min(at_once or able, key=lambda name: able[name][1], default="")
             if found != self.leader:
                 self.vacancy = timedelta(0) if at_once or self.swift else _START
-                self.leader, self.leads_since = found, now + self.vacancy
+                self.leader, self.leads_since = found, self.clock() + self.vacancy
         self.standbys = set(able)
 
     def _make(self, component: str, mark: str, tag: str, node: str) -> str:
@@ -142,9 +149,12 @@ class Kubelets:
         self.server.remove(PODS.path("kubevirt", name))
 
     def _ready(self, names: Iterable[str], ready: bool) -> None:
-        status = {"status": {"conditions": [{"type": "Ready", "status": str(ready)}]}}
         for name in names:
-            self.server.patch(PODS.path("kubevirt", name), status)
+            path, status = PODS.path("kubevirt", name), str(ready)
+            found = self.server.store.get(Place.parse(path)).get("status", {}).get("conditions") or [{}]
+            if found[0].get("status") != status:
+                condition = {"type": "Ready", "status": status, "lastTransitionTime": rfc3339(self.clock())}
+                self.server.patch(path, {"status": {"conditions": [condition]}})
 
 
 def _next(there: dict[str, str], mark: str, wanted: int, before: str, broken: bool) -> str | None:

@@ -139,6 +139,32 @@ async def test_old_pods_that_are_always_quicker_stop_the_update_and_the_reason_s
     assert world.kubelets.pods_made - made <= 2 * 5 + 1 + 2 * 9, "a chance every 15 seconds"
 
 
+@pytest.mark.parametrize("component", COMPONENTS)
+async def test_a_new_pod_that_does_not_become_ready_within_five_minutes_goes_back(world: World, component: str) -> None:
+    world.kubelets.unpulled, began = {(component, NEW)}, world.now
+    world.ask(imageTag=NEW)
+    await passes(world)
+    stopped = upgrade_of(world).stopped
+    assert stopped is not None and (stopped.component, stopped.probe) == (component, "Ready")
+    assert stopped.message.startswith(f"after 5 minutes {stopped.object} is not ready")
+    assert timedelta(minutes=5) <= world.now - began < timedelta(minutes=7)
+    assert versions(world) == {OLD} and upgrade_of(world).operation == "Stopped"
+    assert len(of_release(world, component, OLD)) == len(world.pods_of(component)) == 2
+    assert condition(world, "Degraded")[1] == "UpgradeStopped"
+
+
+async def test_a_slow_pull_of_an_image_is_waited_for(world: World) -> None:
+    world.kubelets.unpulled, began = {("virt-api", NEW)}, world.now
+    world.ask(imageTag=NEW)
+    while not of_release(world, "virt-api", NEW):
+        await passes(world, most=1)
+    world.offset += timedelta(minutes=4)
+    await passes(world, most=1)
+    world.kubelets.unpulled = set()
+    await passes(world)
+    assert status(world).observed_kube_virt_version == NEW and world.now - began > timedelta(minutes=4)
+
+
 @pytest.mark.parametrize(
     ("customized", "held", "free"),
     [({}, 300, None), ({"minReadySeconds": 10}, 300, 10), ({"progressDeadlineSeconds": 100}, 99, None)],

@@ -16,6 +16,7 @@ from aiohttp import web
 from virt_core.conventions.component_pod import TEMPLATE_HASH
 from virt_core.conventions.webhooks import VALIDATE_CREATE
 from virt_core.objects.kubevirt import Configuration
+from virt_core.objects.meta import rfc3339
 from virt_core.rpc.tls import Certificates
 from virt_core.vmi.admission import admit_create
 from virt_operator.certificates.issue import KeyPair, new_authority, new_leaf
@@ -177,6 +178,51 @@ def test_a_virt_controller_that_cannot_be_probed_counts_and_the_reason_is_named(
     observed = updating(new_pod("virt-controller"), probes=passed, works=skipped)
     assert written(observed) == ["virt-api"]
     assert any("refuses the guest" in wait.why for wait in plan(observed, DRIVING).later)
+
+
+def starting(minutes: int, *, made: str = "", **more: Any) -> Observed:
+    """A new pod of virt-api does not become ready since so long, in an update that began an hour ago."""
+    new = new_pod("virt-controller", ready=False)
+    since = rfc3339(NOW - timedelta(minutes=minutes))
+    ready = {"type": "Ready", "status": "False", **({} if made else {"lastTransitionTime": since})}
+    waiting = {"state": {"waiting": {"reason": "ImagePullBackOff", "message": "not found"}}, "image": "r/x:v1.3.0"}
+    meta = msgspec.structs.replace(new.metadata, creation_timestamp=made or "2026-01-31T09:00:00Z")
+    status = {"conditions": [ready], "containerStatuses": [waiting], **more}
+    observed = updating(msgspec.structs.replace(new, metadata=meta, status=status))
+    assert observed.suite is not None and observed.suite.status.upgrade is not None
+    upgrade = msgspec.structs.replace(
+        observed.suite.status.upgrade, operation="Update", step="virt-controller", started_at="2026-01-31T09:00:00Z"
+    )
+    status_of_suite = msgspec.structs.replace(observed.suite.status, upgrade=upgrade)
+    return replace(observed, suite=msgspec.structs.replace(observed.suite, status=status_of_suite))
+
+
+def test_a_new_pod_that_is_not_ready_for_five_minutes_stops_the_update_with_the_reason() -> None:
+    assert plan(starting(4), DRIVING).stopped is None
+    assert plan(starting(4), DRIVING).next_deadline == NOW + timedelta(minutes=1)
+    stopped = plan(starting(5), DRIVING).stopped
+    assert stopped is not None and (stopped.object, stopped.probe) == (f"pod {POD}", "Ready")
+    assert "after 5 minutes" in stopped.message and "ImagePullBackOff of image r/x:v1.3.0: not found" in stopped.message
+
+
+def test_a_pod_that_no_node_takes_counts_from_its_creation() -> None:
+    unschedulable = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "0/3 nodes"}
+    more = {"conditions": [unschedulable], "containerStatuses": []}
+    assert plan(starting(0, made="2026-01-31T09:56:00Z", **more), DRIVING).stopped is None
+    stopped = plan(starting(0, made="2026-01-31T09:54:00Z", **more), DRIVING).stopped
+    assert stopped is not None and "Unschedulable: 0/3 nodes" in stopped.message
+
+
+def test_nothing_that_is_no_fault_of_a_new_pod_stops_the_update() -> None:
+    for innocent in (
+        replace(starting(9), able_since=NOW),
+        starting(9, phase="Failed"),  # evicted: Kubernetes has made another
+        replace(starting(9), pods=(new_pod("virt-controller", settings=INSTALL),)),
+    ):
+        assert plan(innocent, DRIVING).stopped is None
+    away = starting(9)
+    pods = tuple(msgspec.structs.replace(found, spec={"nodeName": "gone"}) for found in away.pods)
+    assert plan(replace(away, pods=pods), DRIVING).stopped is None
 
 
 def test_old_pods_are_not_probed() -> None:

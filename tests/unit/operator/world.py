@@ -111,7 +111,7 @@ class World:
         self.authority.wrote(self.server.put(SECRETS.path("kubevirt"), body))
         self._put_operator(INSTALL)
         self.server.fault = self._fault
-        self.kubelets = Kubelets(self.server)
+        self.kubelets = Kubelets(self.server, lambda: self.now)
         # The executor knows this one as its inventory.
         self.executor = ReadingExecutor(self.client, cast(Inventory, self), self.authority, self.probes, "kubevirt")
         self.executor.launchers, self.executor.pods = self.launchers, self.server
@@ -272,7 +272,7 @@ class World:
             status = self.kubelets.deployment(ref, live, self.pods_of(ref.name), ref.name in self.unready)
             if live is not None:
                 self._status(ref, status)
-        self.kubelets.elect(self.pods_of("virt-controller"), self.now)
+        self.kubelets.elect(self.pods_of("virt-controller"))
 
     def _print_strategies(self) -> None:
         jobs = self._select(Place.parse(KINDS["Job"].path("kubevirt")))

@@ -88,6 +88,14 @@ class PodObject(msgspec.Struct, frozen=True, rename="camel"):
         conditions = self.status.get("conditions") or ()
         return any(condition.get("type") == "Ready" and condition.get("status") == "True" for condition in conditions)
 
+    @property
+    def unready_since(self) -> str:
+        """When it was made, or was ready last, RFC 3339."""
+        conditions = self.status.get("conditions") or ()
+        moments = [str(found.get("lastTransitionTime") or "") for found in conditions if found.get("type") == "Ready"]
+        # Timestamps of the API server have the same format, so they can be compared as texts.
+        return max((self.metadata.creation_timestamp, *moments))
+
 
 class NodeCondition(msgspec.Struct, frozen=True):
     """A condition of a node."""
