@@ -59,7 +59,7 @@ images: $(REGISTRY_UP) ## build every image and push it to the registry; RELEASE
 	$(BIN)/python -m localcluster images $(if $(RELEASE),--release $(RELEASE))
 release: venv ## dist/: archives with SBOMs, manifests and chart by digest, virtadm's wheels, SHA256SUMS; images at REGISTRY
 	$(BIN)/python -m localcluster release
-record: images ## the entry of releases.toml for the commit that is checked out
+record: images ## the entry of releases.toml for the commit that is checked out, and the line of the product's list
 	@$(BIN)/python -m localcluster record
 builds: images ## all of them
 	@$(MAKE) --no-print-directory recorded-images next-images

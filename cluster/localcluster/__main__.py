@@ -107,6 +107,7 @@ def run_builds(cluster: Cluster, options: argparse.Namespace) -> None:
         contracts.check(recorded.releases())
     elif options.command == "record":
         print(record.entry(cluster, os.environ.get("REGISTRY") or cluster.registry))
+        print(f"\nand in {record.KNOWN_FILE}:\n{record.known_with_this()}", file=sys.stderr)
     else:
         with locked(cluster, "images"):
             if options.command == "release":

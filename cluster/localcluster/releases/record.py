@@ -1,4 +1,5 @@
-"""`record`: prints the entry of `releases.toml` for the commit that is checked out. Called by `make record`.
+"""`record`: prints the entry of `releases.toml` for the commit that is checked out, and the line of the product's list.
+Called by `make record`.
 
 The packages are those of the launcher's image that was built from this tree, so `make images` comes before.
 """
@@ -7,12 +8,16 @@ from __future__ import annotations
 
 import re
 import subprocess
+from collections.abc import Iterable
 
 from localcluster import base_image, debian_packages, source_tag, store
 from localcluster.progress import PartFailed
+from localcluster.releases import recorded
 from localcluster.settings import PROJECT_ROOT, Cluster
 
 LEVEL_FILE = "services/core/virt_core/release.py"
+KNOWN_FILE = "services/core/virt_core/conventions/releases.py"
+"""The releases that the product knows. Images contain no releases.toml."""
 
 
 def entry(cluster: Cluster, registry: str) -> str:
@@ -40,6 +45,17 @@ def entry(cluster: Cluster, registry: str) -> str:
         *(f'{name} = "{version}"' for name, version in pinned.items()),
     ]
     return "\n".join(lines)
+
+
+def known(versions: Iterable[str]) -> str:
+    """The line of KNOWN_FILE with these releases recorded."""
+    listed = [f'"{version}"' for version in dict.fromkeys(versions)]
+    return f"RECORDED = ({', '.join(listed)}{',' if len(listed) == 1 else ''})"
+
+
+def known_with_this() -> str:
+    """The line of KNOWN_FILE with the commit that is checked out recorded, too."""
+    return known([*(release.version for release in recorded.releases()), source_tag.version(PROJECT_ROOT)])
 
 
 def _level() -> int:

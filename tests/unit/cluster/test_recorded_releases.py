@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 from localcluster import debian_packages
 from localcluster.progress import PartFailed
-from localcluster.releases import recorded, tree
+from localcluster.releases import record, recorded, tree
 from localcluster.releases.recorded import Launcher, Release
-from localcluster.settings import BadSetting
+from localcluster.settings import PROJECT_ROOT, BadSetting
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 ENTRY = f"""[[release]]
@@ -29,10 +29,19 @@ ovmf = "2022.11-6"
 """
 
 
+OURS = [release.version for release in recorded.releases()]
+
+
 def written(folder: Path, text: str) -> Path:
     file = folder / "releases.toml"
     file.write_text(text)
     return file
+
+
+def test_the_line_of_the_product_s_list_is_printed_with_the_entry() -> None:
+    assert record.known(["0.1.0", "0.2.0"]) == 'RECORDED = ("0.1.0", "0.2.0")'
+    assert record.known_with_this() == record.known([*OURS, (PROJECT_ROOT / "VERSION").read_text().strip()])
+    assert record.known(OURS) in (PROJECT_ROOT / record.KNOWN_FILE).read_text().splitlines()
 
 
 def test_a_record_is_read(tmp_path: Path) -> None:
