@@ -8,16 +8,16 @@ from __future__ import annotations
 
 import json
 import subprocess
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
-from localcluster import clients
-from localcluster.settings import Cluster
 
 from tests.e2e.cluster import get, kubectl, until
 from tests.e2e.guests import Guest
+from tests.e2e.helm import helm
 from tests.e2e.virtual_machines import (
     another_guest_runs,
     existing,
@@ -145,6 +145,7 @@ def test_one_that_always_runs_differs_only_while_somebody_stopped_it() -> None:
         no_difference((), body)
 
 
+helm_of_users = partial(helm, namespace="default")
 CHART = """apiVersion: v2
 name: machines
 version: 1.0.0
@@ -161,27 +162,20 @@ def test_helm_upgrades_a_machine_only_when_its_values_change(tmp_path: Path) -> 
     release = "machines"
     with removed_afterwards("charted-machine") as name:
         try:
-            helm("install", release, tmp_path)
+            helm_of_users("install", release, tmp_path)
             request(name, "start")
             has(name, "Running")
-            helm("upgrade", release, tmp_path)
+            helm_of_users("upgrade", release, tmp_path)
             assert generation(name) == 1
-            rendered = yaml.safe_load(helm("get", "manifest", release))
+            rendered = yaml.safe_load(helm_of_users("get", "manifest", release))
             assert difference(BY_SERVER, rendered) == ""
-            helm("upgrade", release, tmp_path, "--set", "memory=160Mi")
+            helm_of_users("upgrade", release, tmp_path, "--set", "memory=160Mi")
             assert generation(name) == 2
-            helm("rollback", release, "2")
+            helm_of_users("rollback", release, "2")
             assert (generation(name), get("vm", name)["spec"]["template"]["spec"]["domain"]["memory"]["guest"]) == (
                 3,
                 "128Mi",
             )
         finally:
-            helm("uninstall", release, "--wait")
+            helm_of_users("uninstall", release, "--wait")
         assert kubectl("get", "vm", name, "--ignore-not-found") == ""
-
-
-def helm(*arguments: str | Path) -> str:
-    command = [clients.ensure(clients.HELM, Cluster.load()), "--namespace", "default", *arguments]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
-    assert done.returncode == 0, f"{arguments}: {done.stdout}{done.stderr}"
-    return done.stdout
