@@ -6,14 +6,13 @@ An error ends the command. An object that does not decode is left out, and named
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from typing import TypeVar
 
 import msgspec
 from virt_core.kube.client import KubeClient
 from virt_core.kube.errors import Forbidden, KubeError, NotFound
-from virt_core.kube.messages import identity_of, read_list
+from virt_core.kube.messages import decoded, read_list
 from virt_core.kube.resource import KUBEVIRTS, Resource
 from virt_core.objects.kubevirt import KubeVirt
 
@@ -49,7 +48,8 @@ async def _read(client: KubeClient, source: Source, namespace: str) -> tuple[lis
     within = namespace if source.in_namespace else None
     query = {"labelSelector": source.labels}
     raws = await _raws(client, source.resource, within, query, optional=source.optional)
-    return _decoded(raws, source.kind, lambda key, why: unreadable(source, key, why))
+    found, others = decoded(raws, source.kind)
+    return list(found), [unreadable(source, key or ("", "?"), why) for key, why in others]
 
 
 async def listed(
@@ -69,7 +69,7 @@ async def listed(
     """
     query = {"labelSelector": labels, "fieldSelector": fields}
     raws = await _raws(client, resource, namespace, query, optional=optional)
-    return _decoded(raws, kind, lambda _, why: why)[0]
+    return decoded(raws, kind)[0]
 
 
 async def _raws(
@@ -86,26 +86,6 @@ async def _raws(
     except KubeError as error:
         raise refused(f"list {resource.plural}", error) from error
     return read_list(text).items
-
-
-def _decoded(
-    raws: Iterable[msgspec.Raw], kind: type[T], name: Callable[[tuple[str, str], str], str]
-) -> tuple[list[T], list[str]]:
-    """The objects that decode, and `name(key, why)` of the others."""
-    decoder, found, unread = msgspec.json.Decoder(kind), [], []
-    for raw in raws:
-        try:
-            found.append(decoder.decode(raw))
-        except (msgspec.ValidationError, RecursionError) as error:
-            unread.append(name(_key(raw), str(error) or type(error).__name__))
-    return found, unread
-
-
-def _key(raw: msgspec.Raw) -> tuple[str, str]:
-    try:
-        return identity_of(raw).key
-    except (msgspec.ValidationError, RecursionError):
-        return "", "?"
 
 
 def refused(doing: str, error: KubeError) -> CannotTell:

@@ -18,7 +18,7 @@ import msgspec
 from virt_core import logs
 from virt_core.kube.client import KubeClient, Object
 from virt_core.kube.errors import Gone, KubeError, NotFound, Unavailable
-from virt_core.kube.messages import Bookmark, Status, WatchEvent, identity_of, read_list
+from virt_core.kube.messages import Bookmark, Status, WatchEvent, identity_of, key_of, read_list
 from virt_core.kube.resource import Resource
 from virt_core.objects.meta import ObjectMeta
 
@@ -270,17 +270,9 @@ class Reflector(Generic[T]):
         try:
             value = self._decoder.decode(raw)
         except (msgspec.ValidationError, RecursionError) as error:
-            key = _key(raw)
+            key = key_of(raw)
             self._log.error("ignoring a version of an object that does not decode", key=key, reason=str(error))
             if key is not None:
                 self._undecodable[key] = str(error) or type(error).__name__
             return None
         return (value.metadata.namespace, value.metadata.name), value
-
-
-def _key(raw: msgspec.Raw) -> Key | None:
-    """The key of an object, if its metadata decodes."""
-    try:
-        return identity_of(raw).key
-    except (msgspec.ValidationError, RecursionError):
-        return None

@@ -5,24 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
-import msgspec
 from virt_core.kube.client import KubeClient
 from virt_core.kube.errors import NotFound
-from virt_core.kube.messages import identity_of
+from virt_core.kube.messages import decoded, read_list
 from virt_core.kube.resource import Resource
 
 _PAGE = 500  # objects
 _DEADLINE = 30.0  # seconds for a page
 T = TypeVar("T")
-
-
-class _Meta(msgspec.Struct, rename={"following": "continue"}):
-    following: str = ""
-
-
-class _Page(msgspec.Struct):
-    metadata: _Meta
-    items: list[msgspec.Raw]
 
 
 @dataclass(slots=True)
@@ -47,7 +37,7 @@ async def listed(
     Raises:
         KubeError: the API server refuses or does not answer.
     """
-    decoder, found = msgspec.json.Decoder(kind), Listing[T]()
+    found = Listing[T]()
     query = {"labelSelector": labels, "fieldSelector": fields, "limit": str(_PAGE)}
     query = {key: value for key, value in query.items() if value}
     following = ""
@@ -55,22 +45,12 @@ async def listed(
         more = {"continue": following} if following else {}
         try:
             async with client.stream(resource.path(namespace), {**query, **more}, _DEADLINE) as body:
-                page = msgspec.json.decode(await body.read(), type=_Page)
+                page = read_list(await body.read())
         except NotFound:
             return found
-        for raw in page.items:
-            try:
-                found.items.append(decoder.decode(raw))
-            except (msgspec.ValidationError, RecursionError):
-                found.undecodable.append(_name(raw))
+        items, others = decoded(page.items, kind)
+        found.items += items
+        found.undecodable += ["/".join(filter(None, key)) if key is not None else "unknown" for key, _ in others]
         following = page.metadata.following
         if not following:
             return found
-
-
-def _name(raw: msgspec.Raw) -> str:
-    try:
-        identity = identity_of(raw)
-    except (msgspec.ValidationError, RecursionError):
-        return "unknown"
-    return f"{identity.namespace}/{identity.name}" if identity.namespace else identity.name
