@@ -92,7 +92,7 @@ async def test_a_process_that_only_breaks_connections_is_asked_no_longer_than_wa
     info_pb2_grpc.add_InfoServiceServicer_to_server(dying, server)  # type: ignore[no-untyped-call]
     async with serving_on(server, target), peer_at(target) as peer:
         async with asyncio.timeout(PATIENCE):
-            with pytest.raises(Unavailable, match="Stream removed"):
+            with pytest.raises(Unavailable):
                 await peer.negotiate(0.5)
         assert 1_000_000 - dying.deaths <= 11, "asked without a pause"
 
