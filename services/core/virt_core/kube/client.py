@@ -175,6 +175,10 @@ class KubeClient:
         """GET of any path whose response is JSON."""
         return await self._request("GET", path)
 
+    async def put(self, path: str, body: Object) -> Object:
+        """PUT of any path, for example a subresource that is a command; {} if the response is empty."""
+        return await self._request("PUT", path, body=body)
+
     @asynccontextmanager
     async def stream(self, path: str, query: Mapping[str, str], deadline: float) -> AsyncIterator[aiohttp.StreamReader]:
         """The body of a watch, open for `deadline` seconds at most."""
@@ -236,7 +240,7 @@ class KubeClient:
                     payload = await response.read()
         if response.status >= 300:
             raise _error(response.status, payload)
-        decoded: Object = _decode(payload)
+        decoded: Object = _decode(payload) if payload else {}
         return decoded
 
     @contextmanager

@@ -7,7 +7,8 @@ from typing import Any
 from virt_core.testing.history import Matches, Object
 from virt_core.testing.refused import Refused
 
-_SELECTABLE = {"metadata.name", "metadata.namespace", "spec.nodeName", "spec.signerName", "regarding.uid", "type"}
+_SELECTABLE = {"metadata.name", "metadata.namespace", "spec.nodeName", "spec.signerName"}
+_SELECTABLE |= {"regarding.kind", "regarding.uid", "type"}  # of events
 
 
 def selection(labels: str, fields: str) -> Matches:
