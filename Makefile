@@ -31,8 +31,10 @@ $(VENV)/.synced: requirements.lock $(PROJECTS) | $(UV)
 	$(UV) pip install --quiet --python $(BIN)/python --no-deps $(MEMBERS:%=-e ./%)
 	@touch $@
 
-.PHONY: venv lock
+.PHONY: venv lock page
 venv: $(VENV)/.synced ## the development environment in .venv
+page: ## the page of `virtadm ui`, bundled with npm once for each state of its sources, outside of the repository
+	$(PYTHON) services/admin/page/bundle.py
 lock: | $(UV) ## choose the newest versions that pyproject files allow
 	$(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-emit-package virt-core --no-emit-package kubevirt-protos \
 	  --upgrade --all-extras --group dev $(PROJECTS) -o requirements.lock

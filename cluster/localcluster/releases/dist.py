@@ -11,6 +11,7 @@ import os
 import shutil
 import subprocess
 import sys
+import zipfile
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -22,6 +23,9 @@ from localcluster.settings import PROJECT_ROOT, Cluster
 
 WHEELS = ("protos", "services/core", "services/admin")
 """virtadm, and the members of the workspace that it needs."""
+
+PAGE = "virt_admin/ui/bundle/index.html"
+"""Of `virtadm ui`, in virtadm's wheel."""
 
 UV = PROJECT_ROOT / ".venv-uv" / "bin" / "uv"
 
@@ -75,6 +79,8 @@ def _wheels(folder: Path, version: str) -> None:
     for member in WHEELS:
         _run("wheels", [UV, "build", "--quiet", "--wheel", "--out-dir", folder, PROJECT_ROOT / member])
     for wheel in folder.glob("*.whl"):
+        if wheel.name.startswith("virt_admin-") and PAGE not in zipfile.ZipFile(wheel).namelist():
+            raise PartFailed("wheels", f"{wheel.name} has no page: `make page` says why")
         if wheel.name.split("-")[1] != version:
             raise PartFailed("wheels", f"{wheel.name}: its pyproject.toml has another version than VERSION, {version}")
     (folder / ".gitignore").unlink(missing_ok=True)  # uv puts it there

@@ -62,6 +62,12 @@ Say why a VM does not start, move or stop; without a name, why the suite is not 
 
 Each finding is a problem that does not mend itself, a wait, or a note: what it is, which object, since when, and
 what to do. Status 2: there is a problem; 1: something is waited for."""
+_UI = """\
+Serve a page on localhost: VMs with their actions, events, serial console and display, the upgrade and its plan.
+
+Everything is read and done with this kubeconfig; --namespace shows the VMs of one namespace. The page asks once for the
+code that is printed; if this terminal has a screen, the browser opens and has it already. Interrupted by SIGINT or
+SIGTERM it ends with status 0."""
 
 
 @click.group(
@@ -69,7 +75,7 @@ what to do. Status 2: there is a problem; 1: something is waited for."""
 )
 @click.option("--kubeconfig", metavar="FILES", help="Kubeconfig, or several, as in KUBECONFIG.  [default: as kubectl]")
 @click.option("--context", "context_name", help="Context of the kubeconfig.  [default: its current one]")
-@click.option("-n", "--namespace", help="Where `doctor NAME` looks.  [default: the context's]")
+@click.option("-n", "--namespace", help="Where `doctor NAME` looks, and whose VMs `ui` shows.")
 @click.option("-v", "--verbose", is_flag=True, help="Log requests and failures to standard error.")
 @click.pass_context
 def virtadm(
@@ -152,3 +158,15 @@ def doctor(flags: Flags, vm: str | None, output: str) -> int:
     from virt_admin.doctor.examine import examine
 
     return run(flags, lambda access: examine(access, vm, output))
+
+
+@virtadm.command(help=_UI, short_help="Serve a page on localhost: VMs, consoles, upgrade.")
+@click.option("--port", type=click.IntRange(0, 65535), default=0, help="Port on 127.0.0.1.  [default: any]")
+@click.option("--browser/--no-browser", default=True, show_default=True, help="Open the browser.")
+@click.pass_obj
+def ui(flags: Flags, port: int, browser: bool) -> int:
+    """Serve the page."""
+    quiet_grpc()
+    from virt_admin.ui.serve import serve
+
+    return run(flags, lambda access: serve(access, flags.namespace, port=port, browser=browser))

@@ -142,3 +142,6 @@ def test_virtadm_runs_from_its_wheels_alone(tmp_path: Path) -> None:
     subprocess.run([uv, "pip", "install", "--quiet", "--python", python, *wheels], check=True)
     done = subprocess.run([tmp_path / "venv/bin/virtadm", "--help"], capture_output=True, text=True, check=False)
     assert done.returncode == 0 and "doctor" in done.stdout, done.stderr
+    script = "from virt_admin.ui.page import read_page; print(*read_page())"
+    files = subprocess.run([python, "-c", script], check=True, capture_output=True, text=True).stdout.split()
+    assert {"/index.html", "/assets/main.js", "/assets/style.css", "/licenses.txt"} <= set(files)

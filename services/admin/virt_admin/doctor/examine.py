@@ -1,4 +1,4 @@
-"""`virtadm doctor`: reads, lets the rules decide, shows what they found. Called by cli.py."""
+"""`virtadm doctor`: reads, lets the rules decide, shows what they found. Called by cli.py and ui/calls.py."""
 
 from __future__ import annotations
 
@@ -20,23 +20,30 @@ _INSTALL = "apply kubevirt-operator.yaml and kubevirt-cr.yaml of a release"
 
 
 async def examine(access: Access, machine: str | None, output: str) -> int:
-    """Print why `machine` ("NAMESPACE/NAME" or "NAME"), or without one the suite, does not work; returns the process's
-    status."""
-    suite = await read_suite(access.client)
-    if suite is None:
-        findings: tuple[Finding, ...] = (Finding(PROBLEM, NOTHING, "KubeVirt", advice=_INSTALL),)
-    elif machine is None:
-        findings = diagnose_suite(suite)
-    else:
-        namespace, _, name = machine.rpartition("/")
-        if not name or "/" in namespace:
-            raise CannotTell(f"{machine} names no VM, use NAMESPACE/NAME or NAME")
-        findings = diagnose(await read_case(access.client, suite, namespace or access.namespace, name))
+    """Print why `machine` does not work; returns the process's status."""
+    findings = await findings_of(access, machine)
     if output == "json":
         click.echo(to_json(findings))
     else:
         click.echo("\n".join(map(clean_line, text(findings))) or "nothing is wrong, and nothing is waited for")
     return exit_code(findings)
+
+
+async def findings_of(access: Access, machine: str | None) -> tuple[Finding, ...]:
+    """Why `machine` ("NAMESPACE/NAME" or "NAME"), or without one the suite, does not work.
+
+    Raises:
+        CannotTell: there is no such VM, or something cannot be read.
+    """
+    suite = await read_suite(access.client)
+    if suite is None:
+        return (Finding(PROBLEM, NOTHING, "KubeVirt", advice=_INSTALL),)
+    if machine is None:
+        return diagnose_suite(suite)
+    namespace, _, name = machine.rpartition("/")
+    if not name or "/" in namespace:
+        raise CannotTell(f"{machine} names no VM, use NAMESPACE/NAME or NAME")
+    return diagnose(await read_case(access.client, suite, namespace or access.namespace, name))
 
 
 def text(findings: tuple[Finding, ...]) -> Iterator[str]:

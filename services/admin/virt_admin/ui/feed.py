@@ -1,0 +1,80 @@
+"""The page's stream of changes, a WebSocket. Called by app.py; reads board.py.
+
+The first messages have everything, later ones what has changed; null is what is gone. Changes that come together are
+sent together.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+from typing import Any
+
+from aiohttp import web
+
+from virt_admin.ui.board import MACHINES, SUITE, Board, Changed, encoded
+from virt_admin.ui.sockets import drain, opened
+
+_SETTLE = 0.1  # seconds in which changes are collected
+_TICK = 1.0  # seconds between two looks at what is not followed: no watch reports that
+
+
+class Feed:
+    """What one page has not been sent yet."""
+
+    def __init__(self, board: Board) -> None:
+        self._board = board
+        self._changed: set[Changed] = set()
+        self._stirred = asyncio.Event()
+        self._sent: tuple[bool, list[str]] | None = None
+
+    def note(self, changed: Changed) -> None:
+        """To be sent."""
+        self._changed.add(changed)
+        self._stirred.set()
+
+    async def next(self) -> dict[str, Any]:
+        """The next message, when there is one."""
+        while True:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_TICK):
+                    await self._stirred.wait()
+                    await asyncio.sleep(_SETTLE)
+            if message := self._message():
+                return message
+
+    def _message(self) -> dict[str, Any]:
+        changed, self._changed = self._changed, set()
+        self._stirred.clear()
+        message: dict[str, Any] = {}
+        for what, key in changed:
+            if what == SUITE:
+                message[SUITE] = self._board.suite()
+            else:
+                value = self._board.machine(key) if what == MACHINES else self._board.event(key)
+                message.setdefault(what, {})["/".join(key)] = value
+        state = (self._board.complete, self._board.troubles())
+        if state != self._sent:
+            self._sent = state
+            message |= {"complete": state[0], "troubles": state[1]}
+        return message
+
+
+async def feed(request: web.Request, board: Board) -> web.WebSocketResponse:
+    """Send changes until the page is closed."""
+    socket = await opened(request)
+    changes = Feed(board)
+    board.subscribe(changes.note)
+    sending = asyncio.create_task(_send(socket, changes), name="feed of a page")
+    try:
+        await drain(socket)
+    finally:
+        board.unsubscribe(changes.note)
+        sending.cancel()
+        await asyncio.gather(sending, return_exceptions=True)
+    return socket
+
+
+async def _send(socket: web.WebSocketResponse, changes: Feed) -> None:
+    while True:
+        await socket.send_str(encoded(await changes.next()))
