@@ -105,6 +105,8 @@ async def test_a_port_in_use_is_named(page: Server) -> None:
 async def test_a_stranger_sees_only_the_form_for_the_code(page: Server, stranger: Browser) -> None:
     async with stranger.session.get("/") as response:
         assert (await response.text()).startswith("enter ") and response.status == 200
+    async with stranger.session.get("/enter") as response:
+        assert (await response.text()).startswith("enter ")
     for path in ("/api/feed", "/api/vms/default/a/findings", "/api/vms/default/a/console"):
         assert (await stranger.get(path))[0] == 401
     for path in ("/api/vms/default/a/start", "/api/plan", "/api/suite/upgrade"):

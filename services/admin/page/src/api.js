@@ -12,6 +12,7 @@ async function call(path, options = {}) {
     throw new Failure('virtadm does not answer: it has ended, or this browser is offline')
   }
   if (response.ok) return response
+  if (response.status === 401) location.replace('/enter') // this session has ended
   const answer = await response.json().catch(() => ({}))
   throw new Failure(answer.error ?? `virtadm answers with status ${response.status}`)
 }

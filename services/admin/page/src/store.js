@@ -1,6 +1,6 @@
 // What the server has told of the cluster, and who wants to know of changes.
 
-import { socket } from './api.js'
+import { get, socket } from './api.js'
 
 export const state = { machines: new Map(), events: new Map(), suite: undefined, complete: false, troubles: [], lost: '' }
 
@@ -26,6 +26,7 @@ export function follow() {
     accept(JSON.parse(message.data))
   }
   feed.onclose = (event) => {
+    if (fresh) get('/api/feed').catch(() => {}) // goes to the form for the code if this session has ended
     state.lost = event.reason || 'virtadm does not answer; what is shown is what was seen last'
     tell(['connection'])
     setTimeout(follow, delay)

@@ -52,6 +52,7 @@ class Server:
         app.add_routes(
             [
                 web.get("/", self._index),
+                web.get("/enter", self._enter),
                 web.post(guard.SESSION, self._exchange),
                 web.get("/assets/{name}", self._asset),
                 web.get("/licenses.txt", self._asset),
@@ -86,6 +87,10 @@ class Server:
         """The page; for who has no cookie the form for the code."""
         known = self._knows(request, self.session.key)
         return self._document("/index.html" if known else "/enter.html")
+
+    async def _enter(self, request: web.Request) -> web.Response:
+        """The form for the code, also for a browser whose key is lost."""
+        return self._document("/enter.html")
 
     async def _exchange(self, request: web.Request) -> web.Response:
         """The code for cookie and key. The document stores the key for its origin, and goes on to the page."""

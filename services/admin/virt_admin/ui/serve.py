@@ -8,6 +8,7 @@ import os
 import signal
 import socket
 import sys
+import threading
 import webbrowser
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -47,7 +48,8 @@ async def serve(access: Access, namespace: str | None, *, port: int, browser: bo
         click.echo(f"http://{_ADDRESS}:{server.port}/\nthe code, good once: {server.session.code}")
         with TemporaryDirectory(prefix="virtadm-ui-") as folder:
             if browser and _has_screen():
-                await asyncio.to_thread(webbrowser.open, opener(Path(folder), server).as_uri())
+                url = opener(Path(folder), server).as_uri()
+                threading.Thread(target=webbrowser.open, args=(url,), daemon=True).start()  # some return when closed
             await aio.until(stopping, ("watches of the page", board.run()))
     return CLEAN
 
