@@ -135,7 +135,10 @@ class Page:
 
     async def press(self, key: str, *, control: bool = False) -> None:
         """A key."""
-        code, number, text = _KEYS.get(key) or (f"Key{key.upper()}", ord(key.upper()), key)
+        if key in _KEYS:
+            code, number, text = _KEYS[key]
+        else:  # xterm.js takes the numbers of some signs for those of arrows
+            code, number, text = (f"Key{key.upper()}", ord(key.upper()), key) if key.isalnum() else ("", 0, key)
         event = {"key": key, "code": code, "windowsVirtualKeyCode": number, "modifiers": _CONTROL if control else 0}
         shown = {"text": text} if text and not control else {}
         await self.call("Input.dispatchKeyEvent", type="keyDown" if shown else "rawKeyDown", **event, **shown)

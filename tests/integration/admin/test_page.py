@@ -17,6 +17,7 @@ from virt_core.kube.resource import KUBEVIRTS
 from tests.support import browser
 from tests.support.browser import Page
 from tests.support.guest_streams import LEFT, RIGHT, GuestServer
+from tests.support.page_process import page_process
 from tests.support.page_server import page_server, put_event, put_guest, put_vm
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(not browser.chromium(), reason="needs Debian's package chromium")]
@@ -199,6 +200,19 @@ async def test_no_view_has_a_serious_fault_for_users_with_disabilities(page: Pag
         wide = await page.run("document.documentElement.scrollWidth")
         assert wide <= width, f"{view} is {wide} wide"
         await picture(page, f"{view[2:].replace('/', '-')}-{width}-{'dark' if dark else 'light'}")
+
+
+async def test_the_command_listens_on_localhost_alone_and_ends_when_interrupted(
+    api: GuestServer, tmp_path: Path
+) -> None:
+    config = api.write_kubeconfig(tmp_path / "config")
+    async with page_process(str(config)) as process, browser.opened(tmp_path / "profile") as tab:
+        assert process.listens_on() == {"0100007F"}
+        await tab.goto(process.url)
+        await tab.click("#code")
+        await tab.type(f"{process.code}\n")
+        await tab.sees("3 of 3 VMs")
+        assert process.listens_on() == {"0100007F"}
 
 
 async def test_a_wrong_code_opens_nothing(server: Server, tmp_path: Path) -> None:
