@@ -37,12 +37,19 @@ class GuestServer(FakeApiServer):
         """Why every subresource is refused."""
         self.protocols: list[str] = []
         """That clients of streams offered."""
+        self.on_metrics: Callable[[], str] = lambda: ""
+        """The metrics of every virt-handler."""
+        self.proxied: list[str] = []
+        """Paths of requests that the API server passes on to pods."""
         self.farewell = (1000, b"")
         """Code and reason with which a console ends, when its user types "exit"."""
         self.on_command: Callable[[str], None] = lambda _path: None
         """Called with the path of each command."""
 
     async def _answer(self, request: web.Request) -> web.StreamResponse:
+        if request.path.endswith("/proxy/metrics"):
+            self.proxied.append(request.path)
+            return web.Response(text=self.on_metrics())
         if not request.path.startswith(GROUP):
             return await super()._answer(request)
         path = request.path.removeprefix(GROUP)

@@ -51,6 +51,15 @@ def put_event(api: GuestServer, name: str, about: str, note: str, kind: str = "V
     api.put(resource.EVENTS.path("default"), {**body, "note": note, "regarding": regarding, "eventTime": CREATED})
 
 
+def put_suite(api: GuestServer, **status: Any) -> None:
+    """A KubeVirt object, and the virt-handler of node1."""
+    api.put(resource.KUBEVIRTS.path("kubevirt"), {"metadata": {"name": "kubevirt"}, "status": status})
+    meta = {"name": "virt-handler-1", "labels": {"kubevirt.io": "virt-handler"}}
+    conditions = [{"type": "Ready", "status": "True"}]
+    body = {"metadata": meta, "spec": {"nodeName": "node1"}, "status": {"conditions": conditions}}
+    api.put(resource.PODS.path("kubevirt"), body)
+
+
 @asynccontextmanager
 async def page_server(api: GuestServer, folder: Path, files: Mapping[str, File]) -> AsyncIterator[Server]:
     """The server, with its watches."""

@@ -8,17 +8,17 @@ from __future__ import annotations
 import os
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from virt_admin.ui.app import Server
 from virt_admin.ui.page import read_page
-from virt_core.kube.resource import KUBEVIRTS
 
 from tests.support import browser
 from tests.support.browser import Page
 from tests.support.guest_streams import LEFT, RIGHT, GuestServer
 from tests.support.page_process import page_process
-from tests.support.page_server import page_server, put_event, put_guest, put_vm
+from tests.support.page_server import page_server, put_event, put_guest, put_suite, put_vm
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(not browser.chromium(), reason="needs Debian's package chromium")]
 
@@ -46,16 +46,17 @@ async def api() -> AsyncIterator[GuestServer]:
         put_vm(server, "db", runs=False)
         put_vm(server, "batch", runs=False, printableStatus="ErrorUnschedulable")
         put_event(server, "e1", "web", "no room for the guest")
-        put_suite(server)
+        put_suite(server, **upgrade())
         yield server
 
 
-def put_suite(server: GuestServer) -> None:
-    upgrade = {"operation": "Update", "step": "virt-handler", "fromVersion": "v1", "toVersion": "v2"}
+def upgrade() -> dict[str, Any]:
+    """A status of the KubeVirt object."""
+    found = {"operation": "Update", "step": "virt-handler", "fromVersion": "v1", "toVersion": "v2"}
     waits = [{"object": "DaemonSet kubevirt/virt-handler", "reason": "replacing pods", "since": "2026-01-31T10:00:00Z"}]
-    upgrade |= {"since": "2026-01-31T10:00:00Z", "startedAt": "2026-01-31T09:59:00Z", "waitingFor": waits}
-    status = {"phase": "Deploying", "observedKubeVirtVersion": "v1", "targetKubeVirtVersion": "v2", "upgrade": upgrade}
-    server.put(KUBEVIRTS.path("kubevirt"), {"metadata": {"name": "kubevirt"}, "status": status})
+    times = {"since": "2026-01-31T10:00:00Z", "startedAt": "2026-01-31T09:59:00Z", "waitingFor": waits}
+    versions = {"observedKubeVirtVersion": "v1", "targetKubeVirtVersion": "v2"}
+    return {"phase": "Deploying", **versions, "upgrade": {**found, **times}}
 
 
 @pytest.fixture
@@ -83,7 +84,7 @@ async def page(server: Server, tmp_path: Path) -> AsyncIterator[Page]:
 
 async def picture(page: Page, name: str) -> None:
     if SCREENSHOTS:
-        await page.screenshot(Path(SCREENSHOTS) / f"{name}.png")
+        await page.screenshot(Path(SCREENSHOTS) / f"ui-{name}.png")
 
 
 async def test_a_vm_is_started_from_the_list_and_its_state_follows(page: Page, api: GuestServer) -> None:
@@ -158,7 +159,7 @@ async def test_the_upgrade_is_shown_as_it_runs(page: Page, api: GuestServer) -> 
     await page.click('nav a[href="#/suite"]')
     await page.sees("Update from v1 to v2")
     await page.sees("virt-handler: now", ".steps [aria-current=step]")
-    await picture(page, "suite")
+    await picture(page, "upgrade")
     status = {"status": {"upgrade": {"step": "virt-controller"}}}
     api.patch("/apis/kubevirt.io/v1/namespaces/kubevirt/kubevirts/kubevirt", status)
     await page.sees("virt-controller: now", ".steps [aria-current=step]")
@@ -185,6 +186,22 @@ async def test_details_have_findings_and_events(page: Page) -> None:
     await page.sees("10.244.1.7")
     await page.sees("Examine again")
     await picture(page, "vm")
+
+
+async def test_statistics_are_graphs_with_their_numbers_in_words(page: Page, api: GuestServer) -> None:
+    cores = iter(range(100, 10_000, 10))
+    api.on_metrics = lambda: (
+        f'kubevirt_vmi_cpu_usage_seconds_total{{namespace="default",name="web"}} {next(cores)}\n'
+        'kubevirt_vmi_memory_resident_bytes{namespace="default",name="web"} 1.5e+08\n'
+    )
+    await page.click('[id="vm:default/web"]')
+    await page.sees("used 143.1 MiB", ".graphs")
+    await page.until("document.querySelector('polyline').getAttribute('points').includes(' ')")
+    label = await page.run("document.querySelector('svg').getAttribute('aria-label')")
+    assert label.startswith("CPU: used ") and label.endswith(" cores in five minutes")
+    assert "Network" not in await page.run("document.querySelector('.graphs').innerText")
+    assert not await page.serious()
+    await picture(page, "statistics")
 
 
 @pytest.mark.parametrize("dark", [False, True])

@@ -18,7 +18,7 @@ from virt_admin.ui.serve import listening, opener
 from virt_admin.ui.session import cookie_name
 
 from tests.support.guest_streams import BANNER, PROTOCOL, GuestServer
-from tests.support.page_server import FILES, page_server, put_event, put_vm
+from tests.support.page_server import FILES, page_server, put_event, put_suite, put_vm
 from tests.support.patience import PATIENCE
 
 Opened = aiohttp.ClientWebSocketResponse
@@ -252,6 +252,20 @@ async def test_a_refused_console_says_why(browser: Browser, api: GuestServer) ->
 async def test_a_display_is_relayed(browser: Browser) -> None:
     async with browser.open("/api/vms/default/a/vnc") as display:
         assert await display.receive_bytes() == b"RFB 003.008\n"
+
+
+async def test_statistics_come_from_the_virt_handler_of_the_guests_node(browser: Browser, api: GuestServer) -> None:
+    assert await browser.get("/api/vms/default/a/statistics") == (200, None)  # it does not run
+    put_vm(api, "a", runs=True)
+    put_suite(api)
+    api.on_metrics = lambda: 'kubevirt_vmi_memory_used_bytes{namespace="default",name="a"} 5'
+    async with browser.open("/api/feed") as feed:
+        await changes(feed, "machines", "default/a")
+        found = None
+        while found is None:  # until the suite is known, too
+            _, found = await browser.get("/api/vms/default/a/statistics")
+    assert (found["memoryBytes"], found["memoryMeaning"], found["cpuSeconds"]) == (5, "as the guest sees it", None)
+    assert api.proxied[-1] == "/api/v1/namespaces/kubevirt/pods/https:virt-handler-1:8443/proxy/metrics"
 
 
 async def test_findings_are_those_of_doctor(browser: Browser, api: GuestServer) -> None:

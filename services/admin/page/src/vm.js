@@ -4,6 +4,7 @@ import { buttons, kindOf, links } from './actions.js'
 import { get } from './api.js'
 import { badge, h, render, since } from './dom.js'
 import { eventTable } from './events.js'
+import { measure } from './statistics.js'
 import { attempt } from './notices.js'
 import { listen, state } from './store.js'
 
@@ -11,8 +12,9 @@ export function vm(main, namespace, name) {
   const key = `${namespace}/${name}`
   const facts = h('section', { 'aria-label': 'State' })
   const findings = h('section', { 'aria-label': 'Findings' })
+  const statistics = h('section', { 'aria-label': 'Statistics' })
   const events = h('section', { 'aria-label': 'Events' })
-  render(main, h('h1', {}, key), facts, findings, events)
+  render(main, h('h1', {}, key), facts, statistics, findings, events)
 
   function update(kinds) {
     if (kinds.has('machines') || kinds.has('complete')) render(facts, factsOf(state.machines.get(key)))
@@ -32,7 +34,8 @@ export function vm(main, namespace, name) {
 
   update(new Set(['machines', 'events']))
   examine()
-  return listen(update)
+  const leave = [listen(update), measure(statistics, key)]
+  return () => leave.forEach((end) => end())
 }
 
 function factsOf(row) {

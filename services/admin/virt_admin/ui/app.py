@@ -58,6 +58,7 @@ class Server:
                 web.get("/licenses.txt", self._asset),
                 web.get("/api/feed", self._feed),
                 web.get(f"{vm}/findings", self._findings),
+                web.get(f"{vm}/statistics", self._statistics),
                 web.get(f"{vm}/{{stream:{'|'.join(STREAMS)}}}", self._stream),
                 web.post(f"{vm}/{{action:{'|'.join(ACTIONS)}}}", self._act),
                 web.post("/api/plan", self._plan),
@@ -120,6 +121,9 @@ class Server:
 
     async def _findings(self, request: web.Request) -> web.StreamResponse:
         return await calls.diagnose(self.access, *_vm(request))
+
+    async def _statistics(self, request: web.Request) -> web.StreamResponse:
+        return await calls.measure(self.access.client, self.board, *_vm(request))
 
     async def _stream(self, request: web.Request) -> web.StreamResponse:
         return await relay(request, self.access.client, *_vm(request), request.match_info["stream"])

@@ -14,10 +14,10 @@ from virt_core.kube.client import KubeClient
 from virt_core.kube.reflector import Key, Reflector
 from virt_core.kube.resource import EVENTS, VIRTUAL_MACHINE_INSTANCES, VIRTUAL_MACHINES
 from virt_core.vm.virtual_machine import VirtualMachine
-from virt_core.vmi.instance import VirtualMachineInstance
+from virt_core.vmi.instance import VirtualMachineInstance, VmiPhase
 
 from virt_admin.suite.following import Follower
-from virt_admin.suite.summary import Summary, summarize
+from virt_admin.suite.summary import Summary, handler_of, summarize
 from virt_admin.ui.events import KINDS, Event, EventRow, event_row
 from virt_admin.ui.machines import Row, row
 
@@ -60,6 +60,14 @@ class Board:
     def machine(self, key: Key) -> Row | None:
         """The VM of that namespace and name."""
         return row(self._vms.get(key), self._vmis.get(key))
+
+    def handler_of(self, key: Key) -> Key | None:
+        """Namespace and name of the virt-handler where the guest of that namespace and name runs."""
+        vmi, suite = self._vmis.get(key), self._follower.current
+        if vmi is None or vmi.status.phase is not VmiPhase.RUNNING or suite is None:
+            return None
+        pod = handler_of(suite, vmi.status.node_name)
+        return (pod.metadata.namespace, pod.metadata.name) if pod is not None else None
 
     def event(self, key: Key) -> EventRow | None:
         """The event of that namespace and name."""

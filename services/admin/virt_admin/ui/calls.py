@@ -8,13 +8,17 @@ import msgspec
 from aiohttp import web
 from virt_core.kube.client import KubeClient
 from virt_core.kube.errors import KubeError
+from virt_core.kube.resource import PODS
 
 from virt_admin.access import Access
 from virt_admin.doctor.examine import findings_of
 from virt_admin.outcome import CannotTell, NotPossible, WrongArgument
 from virt_admin.ui.actions import ACTIONS
-from virt_admin.ui.board import encoded
+from virt_admin.ui.board import Board, encoded
+from virt_admin.ui.statistics import statistics
 
+_METRICS_PORT = 8443  # KubeVirt's
+_PATIENCE = 10.0  # seconds
 REQUESTS = ("upgrade", "pause", "resume", "rollback", "finalize")
 
 
@@ -38,6 +42,18 @@ async def act(client: KubeClient, namespace: str, name: str, action: str) -> web
 async def diagnose(access: Access, namespace: str, name: str) -> web.Response:
     """Why it does not start, move or stop, as `virtadm doctor` says it."""
     return answer(await findings_of(access, f"{namespace}/{name}"))
+
+
+async def measure(client: KubeClient, board: Board, namespace: str, name: str) -> web.Response:
+    """The guest's statistics; null if it does not run, or its virt-handler is not known yet. The API server reads them
+    from there, by the user's right to do that."""
+    handler = board.handler_of((namespace, name))
+    if handler is None:
+        return answer(None)
+    path = PODS.path(handler[0], f"https:{handler[1]}:{_METRICS_PORT}", "proxy/metrics")
+    async with client.stream(path, {}, _PATIENCE) as body:
+        text = (await body.read()).decode(errors="replace")
+    return answer(statistics(text, namespace, name))
 
 
 async def plan(request: web.Request, access: Access, target: Target) -> web.StreamResponse:

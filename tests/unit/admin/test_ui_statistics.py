@@ -1,0 +1,40 @@
+"""A guest's statistics in the metrics of its virt-handler, and the page's arithmetic with them."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+from virt_admin.ui.statistics import statistics
+
+PAGE = Path(__file__).parents[3] / "services" / "admin" / "page"
+TEXT = """\
+# HELP kubevirt_vmi_cpu_usage_seconds_total Total CPU time.
+# TYPE kubevirt_vmi_cpu_usage_seconds_total counter
+kubevirt_vmi_cpu_usage_seconds_total{node="n",namespace="default",name="a"} 12.5
+kubevirt_vmi_cpu_usage_seconds_total{node="n",namespace="other",name="a"} 99
+kubevirt_vmi_cpu_usage_seconds_total{node="n",namespace="default",name="aa"} 98
+kubevirt_vmi_memory_resident_bytes{node="n",namespace="default",name="a"} 1.5e+08
+kubevirt_vmi_network_receive_bytes_total{node="n",namespace="default",name="a",interface="x\\"}y"} 10
+kubevirt_vmi_network_receive_bytes_total{node="n",namespace="default",name="a",interface="vnet1"} 5
+"""
+
+
+def test_a_guests_statistics_are_its_own_and_of_all_its_interfaces() -> None:
+    found = statistics(TEXT, "default", "a")
+    assert (found.cpu_seconds, found.memory_bytes, found.received_bytes, found.sent_bytes) == (12.5, 1.5e8, 15.0, None)
+    assert found.memory_meaning == "resident on the node"
+
+
+def test_what_is_not_shown_is_not_known() -> None:
+    assert statistics(TEXT, "default", "b").cpu_seconds is None
+    assert statistics('kubevirt_vmi_x{name="a" broken', "default", "a").memory_meaning == ""
+
+
+@pytest.mark.skipif(not shutil.which("node"), reason="needs Node")
+def test_the_page_computes_rates_and_amounts() -> None:
+    tests = sorted(map(str, (PAGE / "test").glob("*.test.js")))
+    done = subprocess.run(["node", "--test", *tests], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout
