@@ -215,6 +215,21 @@ async def test_the_feed_has_vms_events_and_suite_and_then_what_changes(browser: 
         assert (await changes(feed, "events", "default/e"))["default/e"]["note"] == "no memory"
 
 
+async def test_the_feed_has_the_suite_again_only_when_it_has_changed(browser: Browser, api: GuestServer) -> None:
+    put_suite(api, phase="Deployed")
+    async with browser.open("/api/feed") as feed:
+        suites: list[Any] = []
+        while not suites or suites[-1] is None or not suites[-1]["components"][-1]["ready"]:
+            suites += [message["suite"] for message in [await feed.receive_json()] if "suite" in message]
+        api.patch("/api/v1/namespaces/kubevirt/pods/virt-handler-1", {"metadata": {"annotations": {"a": "b"}}})
+        put_vm(api, "a", runs=True)
+        seen: dict[str, Any] = {}
+        while "default/a" not in seen:
+            message = await feed.receive_json()
+            assert "suite" not in message or message["suite"]["guests"]["running"] == 1
+            seen |= message.get("machines", {})
+
+
 async def test_the_feed_says_what_it_cannot_follow(browser: Browser, api: GuestServer) -> None:
     async with browser.open("/api/feed") as feed:
         await api.down()

@@ -11,7 +11,10 @@ export function serialConsole(main, namespace, name) {
   const key = `${namespace}/${name}`
   const screen = h('div', { class: 'screen terminal' })
   allowStyles()
-  const terminal = new Terminal({ screenReaderMode: true, scrollback: 10000, fontSize: 14, cursorBlink: false })
+  const terminal = new Terminal({
+    screenReaderMode: true, scrollback: 10000, fontSize: 14,
+    linkHandler: { activate() {} }, // what a guest writes opens no page
+  })
   const fit = new FitAddon()
   let connection
   const shown = frame(main, key, 'Serial console', screen, connect)

@@ -44,6 +44,11 @@ export function since(time) {
   return time ? h('time', { datetime: time, title: time }, age(time)) : ''
 }
 
+// Time goes on where nothing else changes.
+export function refreshAges() {
+  for (const element of document.querySelectorAll('time')) element.textContent = age(element.dateTime)
+}
+
 // A state as a word with a colour; the colour says nothing that the word does not.
 export function badge(text, kind) {
   return h('span', { class: `badge ${kind}` }, text)

@@ -1,7 +1,7 @@
 // The views, by the part of the address after #; what is shown around them; keys.
 
 import { events } from './events.js'
-import { h, render } from './dom.js'
+import { h, refreshAges, render } from './dom.js'
 import { attempt } from './notices.js'
 import { follow, listen, state } from './store.js'
 import { suite } from './suite.js'
@@ -54,5 +54,6 @@ addEventListener('keydown', (event) => {
 })
 applyTheme(document.getElementById('theme'))
 listen((kinds) => (kinds.has('troubles') || kinds.has('connection')) && around())
+setInterval(refreshAges, 10000)
 follow()
 route()

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from typing import Any
 
 import msgspec
@@ -25,6 +26,7 @@ MACHINES, EVENT, SUITE = "machines", "events", "suite"
 Changed = tuple[str, Key]
 """MACHINES, EVENT or SUITE, and which."""
 
+_SILENCE = 10.0  # seconds after which the suite is looked at again: a leader that is silent changes nothing
 _SUITE: Changed = (SUITE, ("", ""))
 
 
@@ -106,7 +108,9 @@ class Board:
 
     async def _follow_suite(self) -> None:
         while True:
-            await self._follower.changed.wait()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_SILENCE):
+                    await self._follower.changed.wait()
             self._follower.changed.clear()
             self._notify(_SUITE)
 

@@ -10,8 +10,10 @@ import asyncio
 from contextlib import suppress
 from typing import Any
 
+import msgspec
 from aiohttp import web
 
+from virt_admin.suite.summary import Summary
 from virt_admin.ui.board import MACHINES, SUITE, Board, Changed, encoded
 from virt_admin.ui.sockets import drain, opened
 
@@ -26,6 +28,7 @@ class Feed:
         self._board = board
         self._changed: set[Changed] = set()
         self._stirred = asyncio.Event()
+        self._shown: tuple[Summary | None] | None = None
         self._sent: tuple[bool, list[str]] | None = None
 
     def note(self, changed: Changed) -> None:
@@ -49,7 +52,7 @@ class Feed:
         message: dict[str, Any] = {}
         for what, key in changed:
             if what == SUITE:
-                message[SUITE] = self._board.suite()
+                message |= self._suite()
             else:
                 value = self._board.machine(key) if what == MACHINES else self._board.event(key)
                 message.setdefault(what, {})["/".join(key)] = value
@@ -58,6 +61,15 @@ class Feed:
             self._sent = state
             message |= {"complete": state[0], "troubles": state[1]}
         return message
+
+    def _suite(self) -> dict[str, Any]:
+        """The suite, if the page has not been sent the same: its leases are renewed all the time."""
+        suite = self._board.suite()
+        timeless = msgspec.structs.replace(suite, time="") if suite is not None else None
+        if self._shown == (timeless,):
+            return {}
+        self._shown = (timeless,)
+        return {SUITE: suite}
 
 
 async def feed(request: web.Request, board: Board) -> web.WebSocketResponse:
