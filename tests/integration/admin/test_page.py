@@ -5,6 +5,7 @@ Slow only because it needs Debian's chromium and, once, npm. SCREENSHOTS names a
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -104,11 +105,13 @@ async def test_a_stop_is_asked_about_and_a_refusal_is_shown(page: Page, api: Gue
     api.refusal = "the VM is busy"
     await page.click('[id="stop:default/web"]')
     await page.sees("Stop default/web?", "dialog")
+    assert not await page.serious()
     await page.press("Escape")
     await page.until("!document.querySelector('dialog').open")
     await page.click('[id="stop:default/web"]')
     await page.click("dialog [value=yes]")
     await page.sees("the VM is busy", "#alerts")
+    assert not await page.serious()
     page.errors.clear()  # the browser logs the status
 
 
@@ -171,6 +174,43 @@ async def test_a_plan_that_cannot_be_made_is_an_error_that_is_shown(page: Page) 
     await page.type("v3")
     await page.press("Enter")
     await page.sees("needs a kubeconfig with a client certificate", "#result .error")
+    assert not await page.serious()
+
+
+def answering(*plans: dict[str, Any]) -> str:
+    """A script after which the page's calls are answered by these plans, and `asked` has what was posted."""
+    lines = "\n".join(map(json.dumps, [{"progress": "reading the cluster"}, *({"plan": plan} for plan in plans)]))
+    done = json.dumps(json.dumps({"message": "requested"}))
+    return (
+        "window.asked = []; window.fetch = async (path, options) => { asked.push([path, options.body]);"
+        f"return new Response(path === '/api/plan' ? {json.dumps(lines)} + '\\n' : {done}) }}; 0"
+    )
+
+
+def planned(severity: str, blocking: int) -> dict[str, Any]:
+    finding = {"severity": severity, "kind": "Node", "namespace": "", "name": "node1", "reason": "NodeNotReady"}
+    finding |= {"message": "it is down", "steps": [], "irreversible": ""}
+    versions = {"operation": "Update", "fromRelease": "0.1.0", "toRelease": "0.2.0", "tag": "v2", "seconds": 75.0}
+    return {**versions, "blocking": blocking, "warnings": 0, "probed": True, "findings": [finding]}
+
+
+async def test_an_upgrade_is_offered_only_after_a_plan_in_which_nothing_stands_in_the_way(page: Page) -> None:
+    await page.click('nav a[href="#/suite"]')
+    await page.run(answering(planned("blocking", 1)))
+    await page.click("#tag")
+    await page.type("v2\n")
+    await page.sees("1 in the way", "#summary")
+    await page.sees("Node node1", "#result")
+    assert not await page.run("document.querySelector('#upgrade')") and not await page.serious()
+    await page.run(answering(planned("info", 0)))
+    await page.click("#plan")
+    await page.sees("Update 0.1.0 → 0.2.0: about 75 s; 0 in the way", "#summary")
+    await page.click("#upgrade")
+    await page.sees("Change the suite to v2?", "dialog")
+    await page.click("dialog [value=yes]")
+    await page.sees("requested", "#message")
+    path, body = (await page.run("asked"))[-1]
+    assert (path, json.loads(body)) == ("/api/suite/upgrade", {"tag": "v2", "registry": ""})
 
 
 async def test_an_api_server_that_is_away_is_shown(page: Page, api: GuestServer) -> None:
