@@ -35,6 +35,8 @@ class GuestServer(FakeApiServer):
         """Paths below the group, and bodies, of the subresources that were called."""
         self.refusal = ""
         """Why every subresource is refused."""
+        self.code = 409
+        """The status of a refusal."""
         self.protocols: list[str] = []
         """That clients of streams offered."""
         self.on_metrics: Callable[[], str] = lambda: ""
@@ -54,7 +56,7 @@ class GuestServer(FakeApiServer):
             return await super()._answer(request)
         path = request.path.removeprefix(GROUP)
         if self.refusal:
-            return web.json_response({"message": self.refusal, "reason": "Conflict"}, status=409)
+            return web.json_response({"message": self.refusal, "reason": "Conflict"}, status=self.code)
         if request.method == "PUT":
             self.commands.append((path, json.loads(await request.read())))
             self.on_command(path)

@@ -12,6 +12,7 @@ import aiohttp
 import pytest
 from virt_admin.outcome import CannotTell
 from virt_admin.ui.app import Server
+from virt_admin.ui.board import Board
 from virt_admin.ui.guard import KEY_HEADER
 from virt_admin.ui.page import read_page
 from virt_admin.ui.serve import listening, opener
@@ -175,6 +176,13 @@ async def test_a_refused_action_says_what_the_api_server_says(browser: Browser, 
     assert await browser.post("/api/vms/default/a/start") == (409, {"error": "VM is already running"})
 
 
+async def test_credentials_that_the_api_server_refuses_do_not_end_the_session(
+    browser: Browser, api: GuestServer
+) -> None:
+    api.refusal, api.code = "Unauthorized", 401
+    assert await browser.post("/api/vms/default/a/start") == (502, {"error": "Unauthorized"})
+
+
 @pytest.mark.parametrize(
     "path",
     [
@@ -228,6 +236,14 @@ async def test_the_feed_has_the_suite_again_only_when_it_has_changed(browser: Br
             message = await feed.receive_json()
             assert "suite" not in message or message["suite"]["guests"]["running"] == 1
             seen |= message.get("machines", {})
+
+
+async def test_a_defect_ends_the_feed_so_that_the_page_opens_another(
+    browser: Browser, page: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Board, "troubles", lambda _: object())
+    async with browser.open("/api/feed") as feed:
+        assert (await feed.receive()).type is aiohttp.WSMsgType.CLOSE
 
 
 async def test_the_feed_says_what_it_cannot_follow(browser: Browser, api: GuestServer) -> None:

@@ -28,8 +28,6 @@ class Target(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     tag: str = ""
     registry: str = ""
     offline: bool = False
-    direct: bool = False
-    """To change the KubeVirt object with the user's own rights."""
 
 
 async def act(client: KubeClient, namespace: str, name: str, action: str) -> web.Response:
@@ -83,7 +81,7 @@ async def carry_out(access: Access, name: str, target: Target) -> web.Response:
     from virt_admin.requests.wish import Wish
 
     wish = Wish(name.capitalize(), target.tag, target.registry)
-    return answer(await requests.carry_out(access, wish, direct=target.direct))
+    return answer(await requests.carry_out(access, wish, direct=False))
 
 
 def answer(value: Any) -> web.Response:
@@ -103,8 +101,8 @@ def _status(error: CannotTell | KubeError) -> int:
             return 409
         case WrongArgument():
             return 400
-        case KubeError() if error.status >= 400:
-            return error.status
+        case KubeError() if error.status >= 400 and error.status != 401:
+            return error.status  # 401 is for a page without a session, not for the kubeconfig's credentials
     return 502
 
 

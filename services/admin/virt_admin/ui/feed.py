@@ -12,11 +12,13 @@ from typing import Any
 
 import msgspec
 from aiohttp import web
+from virt_core import logs
 
 from virt_admin.suite.summary import Summary
 from virt_admin.ui.board import MACHINES, SUITE, Board, Changed, encoded
 from virt_admin.ui.sockets import drain, opened
 
+_log = logs.bound("virt_admin.ui.feed")
 _SETTLE = 0.1  # seconds in which changes are collected
 _TICK = 1.0  # seconds between two looks at what is not followed: no watch reports that
 
@@ -73,17 +75,20 @@ class Feed:
 
 
 async def feed(request: web.Request, board: Board) -> web.WebSocketResponse:
-    """Send changes until the page is closed."""
+    """Send changes until the page is closed. A defect ends the stream, and the page opens another."""
     socket = await opened(request)
     changes = Feed(board)
     board.subscribe(changes.note)
-    sending = asyncio.create_task(_send(socket, changes), name="feed of a page")
+    tasks = {asyncio.create_task(_send(socket, changes)), asyncio.create_task(drain(socket))}
     try:
-        await drain(socket)
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
     finally:
         board.unsubscribe(changes.note)
-        sending.cancel()
-        await asyncio.gather(sending, return_exceptions=True)
+        for task in tasks:
+            task.cancel()
+        for ended in await asyncio.gather(*tasks, return_exceptions=True):
+            if isinstance(ended, Exception) and not isinstance(ended, ConnectionError):
+                _log.error("ending a page's stream after a defect", exc_info=ended)
     return socket
 
 
