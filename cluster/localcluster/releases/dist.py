@@ -79,11 +79,16 @@ def _wheels(folder: Path, version: str) -> None:
     for member in WHEELS:
         _run("wheels", [UV, "build", "--quiet", "--wheel", "--out-dir", folder, PROJECT_ROOT / member])
     for wheel in folder.glob("*.whl"):
-        if wheel.name.startswith("virt_admin-") and PAGE not in zipfile.ZipFile(wheel).namelist():
+        if wheel.name.startswith("virt_admin-") and not _has_page(wheel):
             raise PartFailed("wheels", f"{wheel.name} has no page: `make page` says why")
         if wheel.name.split("-")[1] != version:
             raise PartFailed("wheels", f"{wheel.name}: its pyproject.toml has another version than VERSION, {version}")
     (folder / ".gitignore").unlink(missing_ok=True)  # uv puts it there
+
+
+def _has_page(wheel: Path) -> bool:
+    with zipfile.ZipFile(wheel) as archive:
+        return PAGE in archive.namelist()
 
 
 def _run(part: str, argv: Sequence[str | Path]) -> None:
