@@ -104,10 +104,10 @@ class Page:
             raise RuntimeError(f"{expression}: {done['exceptionDetails']}")
         return done["result"].get("value")
 
-    async def until(self, expression: str) -> Any:
+    async def until(self, expression: str, seconds: float = PATIENCE) -> Any:
         """The value of the expression as soon as it is true, also if the document is replaced meanwhile."""
         try:
-            async with asyncio.timeout(PATIENCE):
+            async with asyncio.timeout(seconds):
                 while True:
                     try:
                         return await self.run(_WAIT % expression)
