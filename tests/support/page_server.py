@@ -61,10 +61,12 @@ def put_suite(api: GuestServer, **status: Any) -> None:
 
 
 @asynccontextmanager
-async def page_server(api: GuestServer, folder: Path, files: Mapping[str, File]) -> AsyncIterator[Server]:
+async def page_server(
+    api: GuestServer, folder: Path, files: Mapping[str, File], namespace: str | None = None
+) -> AsyncIterator[Server]:
     """The server, with its watches."""
     async with connected(str(api.write_kubeconfig(folder / "config")), None, None) as access:
-        board = Board(access.client, None, "kubevirt")
+        board = Board(access.client, namespace, "kubevirt")
         watches = asyncio.create_task(board.run())
         try:
             async with listening(access, board, files) as server:

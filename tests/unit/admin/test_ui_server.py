@@ -12,7 +12,7 @@ import aiohttp
 import pytest
 from virt_admin.outcome import CannotTell
 from virt_admin.ui.app import Server
-from virt_admin.ui.board import Board
+from virt_admin.ui.board import Board, Changed
 from virt_admin.ui.guard import KEY_HEADER
 from virt_admin.ui.page import read_page
 from virt_admin.ui.serve import listening, opener
@@ -221,6 +221,17 @@ async def test_the_feed_has_vms_events_and_suite_and_then_what_changes(browser: 
             found = await changes(feed, "machines", "default/b")
     async with browser.open("/api/feed") as feed:
         assert (await changes(feed, "events", "default/e"))["default/e"]["note"] == "no memory"
+
+
+async def test_of_one_namespace_only_its_vms_are_read(api: GuestServer, tmp_path: Path) -> None:
+    put_vm(api, "a", runs=True, namespace="team-a")
+    put_vm(api, "b", runs=True)
+    async with asyncio.timeout(PATIENCE), page_server(api, tmp_path, FILES, "team-a") as page:
+        seen: asyncio.Queue[Changed] = asyncio.Queue()
+        page.board.subscribe(seen.put_nowait)
+        while page.board.machine(("team-a", "a")) is None:
+            await seen.get()
+        assert page.board.machine(("default", "b")) is None
 
 
 async def test_the_feed_has_the_suite_again_only_when_it_has_changed(browser: Browser, api: GuestServer) -> None:
