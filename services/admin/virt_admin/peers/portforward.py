@@ -52,6 +52,7 @@ async def forwarded(client: KubeClient, namespace: str, pod: str, port: int) -> 
             task = asyncio.create_task(_connect(forward, reader, writer), name=f"port-forward to {pod}")
             forward.tasks.add(task)
             task.add_done_callback(forward.tasks.discard)
+            task.add_done_callback(lambda _: writer.close())  # one that is cancelled before it begins, too
 
         server = await asyncio.start_unix_server(accept, path)
         try:
@@ -77,8 +78,6 @@ async def _connect(forward: Forward, reader: asyncio.StreamReader, writer: async
         forward.problem = str(error)
     except OSError as error:
         forward.problem = f"the connection broke: {error}"
-    finally:
-        writer.close()
 
 
 async def _send(reader: asyncio.StreamReader, socket: WebSocket) -> None:
