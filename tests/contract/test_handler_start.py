@@ -27,7 +27,7 @@ from virt_operator.certificates.node_signing import NodeSigning
 from virt_operator.certificates.rollover import Authority
 
 from tests.support.patience import PATIENCE
-from tests.support.probes import ask, free_port
+from tests.support.probes import INSECURE, METRICS, ask, free_port
 
 NAMESPACE, NAME, UID, NODE = "kubevirt", "virt-handler-x", "uid-x", "node1"
 REQUESTER = {
@@ -48,7 +48,7 @@ def settings(tmp_path: Path) -> Settings:
     folders = [tmp_path / name for name in ("pods", "device-plugins", "own", "trust")]
     for folder in folders:
         folder.mkdir()
-    return Settings(NAMESPACE, NAME, NODE, *folders, rpc_port=0, health_port=free_port())
+    return Settings(NAMESPACE, NAME, NODE, *folders, rpc_port=0, health_port=free_port(), metrics_port=free_port())
 
 
 def test_the_probes_port_opens_before_the_large_imports() -> None:
@@ -79,8 +79,8 @@ async def test_a_new_handler_creates_one_key_and_answers_its_first_probe_when_it
             handler = group.create_task(start.run(settings, stopping), name="handler")
             assert (await ask(settings.health_port)).startswith(b"HTTP/1.1 200 ")
             assert len(await client.list(CERTIFICATE_SIGNING_REQUESTS)) == 1
-            answer = await ask(settings.health_port, b"GET /metrics HTTP/1.1\r\n\r\n")
-            assert answer.startswith(b"HTTP/1.1 200 ") and answer.endswith(b"\r\n\r\n"), "nothing is copied"
+            answer = await ask(settings.metrics_port, METRICS, tls=INSECURE)
+            assert answer.startswith(b"HTTP/1.1 200 ") and b"\nprocess_resident_memory_bytes " in answer
             stopping.set()
             await handler
             operator.cancel()

@@ -28,8 +28,8 @@ def metrics(node: str, vmi: str) -> dict[str, float]:
     """What virt-handler of the node shows of the guest, by metric."""
     pods = get("-n", NAMESPACE, "pods", "-l", "kubevirt.io=virt-handler")["items"]
     (name,) = [pod["metadata"]["name"] for pod in pods if pod["spec"]["nodeName"] == node]
-    text = kubectl("get", "--raw", f"/api/v1/namespaces/{NAMESPACE}/pods/{name}:8080/proxy/metrics")
-    labels = f'{{namespace="default",name="{vmi}",node="{node}"}}'
+    text = kubectl("get", "--raw", f"/api/v1/namespaces/{NAMESPACE}/pods/https:{name}:8443/proxy/metrics")
+    labels = f'{{name="{vmi}",namespace="default",node="{node}"}}'
     lines = [line.partition(labels) for line in text.splitlines()]
     return {metric.removeprefix("kubevirt_vmi_migration_"): float(value) for metric, found, value in lines if found}
 

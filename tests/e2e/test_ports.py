@@ -30,12 +30,12 @@ from tests.e2e.certificates import Authority, component
 from tests.e2e.cluster import NAMESPACE, get, processes
 from tests.e2e.guests import manifest, running
 
-HEALTH, RPC, WEBHOOK, API = 8080, 8186, 8444, 8443
+HEALTH, RPC, WEBHOOK, API, METRICS = 8080, 8186, 8444, 8443, 8443
 PORTS = {
-    "virt-operator": {HEALTH, RPC, WEBHOOK},
+    "virt-operator": {HEALTH, RPC, WEBHOOK, METRICS},
     "virt-api": {RPC, API},
-    "virt-controller": {HEALTH, RPC},
-    "virt-handler": {HEALTH, RPC},
+    "virt-controller": {HEALTH, RPC, METRICS},
+    "virt-handler": {HEALTH, RPC, METRICS},
     "virt-launcher": set(),
 }
 COMPONENTS = [name for name, ports in PORTS.items() if RPC in ports]
@@ -43,6 +43,7 @@ VMI_WEBHOOKS = (MUTATE, VALIDATE_CREATE, VALIDATE_UPDATE)
 API_PORT, WEBHOOK_PORT = ("virt-api", API), ("virt-operator", WEBHOOK)
 CONTRACTS: tuple[Any, ...] = (admin_pb2, handler_pb2, info_pb2, probe_pb2, health_pb2, reflection_pb2)
 HEALTH_SERVICE = "grpc.health.v1.Health"
+OUTDATED = "kubevirt_vmi_number_of_outdated"
 LISTENING = "0A"  # include/net/tcp_states.h
 CONSOLE = "/apis/subresources.kubevirt.io/v1/namespaces/default/virtualmachineinstances/none/console"
 FRONT_PROXY = "front-proxy-client"
@@ -217,10 +218,12 @@ def test_the_aggregated_api_believes_the_front_proxy_alone(
     assert https(API_PORT, CONSOLE, front_proxy.leaf(FRONT_PROXY), tmp_path, headers=nobody) == 403
 
 
-def test_the_aggregated_api_shows_discovery_to_everyone_and_nothing_else(cluster: Cluster, tmp_path: Path) -> None:
-    for path in ("/healthz", "/apis", "/openapi/v2"):
+def test_the_aggregated_api_shows_discovery_and_metrics_to_everyone_and_nothing_else(
+    cluster: Cluster, tmp_path: Path
+) -> None:
+    for path in ("/healthz", "/apis", "/openapi/v2", "/metrics"):
         assert https(API_PORT, path, None, tmp_path) == 200
-    for path in ("/metrics", "/debug/pprof", "/apis/subresources.kubevirt.io/v1/namespaces"):
+    for path in ("/debug/pprof", "/apis/subresources.kubevirt.io/v1/namespaces"):
         assert https(API_PORT, path, None, tmp_path, headers=CLUSTER_ADMIN) == 401
 
 
@@ -249,8 +252,6 @@ def test_the_plain_port_serves_readiness_and_nothing_else(name: str, cluster: Cl
         ("POST", "/debug/pprof"),
         ("GET", "/../../etc/passwd"),
     ):
-        if path == "/metrics" and name in ("virt-controller", "virt-handler"):
-            continue  # below
         expected = 200 if path == "/healthz" else 404
         connection = http.client.HTTPConnection(address(name), HEALTH, timeout=20)
         connection.request(method, path, body=json.dumps({}) if method == "POST" else None)
@@ -260,29 +261,34 @@ def test_the_plain_port_serves_readiness_and_nothing_else(name: str, cluster: Cl
         connection.close()
 
 
-def test_the_leaders_metrics_name_only_guests_that_have_migrated() -> None:
-    """Anybody in the cluster may read them, as KubeVirt's."""
-    bodies = []
-    for pod in get("pods", "-n", NAMESPACE, "-l", "kubevirt.io=virt-controller")["items"]:
-        connection = http.client.HTTPConnection(pod["status"]["podIP"], HEALTH, timeout=20)
+def metrics_of(pod: dict[str, Any]) -> list[str]:
+    """The names of a pod's metrics. Anybody in the cluster may read them, as KubeVirt's."""
+    context = ssl.create_default_context(cadata=admin.authority().decode())
+    context.check_hostname = False
+    connection = http.client.HTTPSConnection(pod["status"]["podIP"], METRICS, timeout=20, context=context)
+    with contextlib.closing(connection):
         connection.request("GET", "/metrics")
-        response = connection.getresponse()
-        assert response.status == 200
-        bodies.append(response.read().decode())
-        connection.close()
-    (leaders,) = [body for body in bodies if body]  # a standby knows nothing
-    lines = [line for line in leaders.splitlines() if not line.startswith("#")]
-    assert lines[0].split()[0] == "kubevirt_vmi_number_of_outdated"
-    assert all(line.startswith("kubevirt_vmi_migration") for line in lines[1:])
+        with connection.getresponse() as response:
+            assert response.status == 200
+            lines = response.read().decode().splitlines()
+    return sorted({line.split("{")[0].split(" ")[0] for line in lines if not line.startswith("#")})
 
 
-def test_a_handlers_metrics_are_of_copies_alone() -> None:
-    """Anybody in the cluster may read them, as KubeVirt's: numbers, and the names of guests that migrate."""
-    for pod in pods("virt-handler"):
-        connection = http.client.HTTPConnection(pod["status"]["podIP"], HEALTH, timeout=20)
-        connection.request("GET", "/metrics")
-        response = connection.getresponse()
-        assert response.status == 200
-        lines = response.read().decode().splitlines()
-        assert all(line.startswith(("#", "kubevirt_vmi_migration_")) for line in lines)
-        connection.close()
+@pytest.mark.parametrize("name", COMPONENTS)
+def test_every_component_serves_metrics_by_https_with_the_suites_certificate(name: str) -> None:
+    for pod in pods(name):
+        names = metrics_of(pod)
+        assert "process_resident_memory_bytes" in names
+        assert all(metric.startswith(("kubevirt_", "process_")) for metric in names)
+
+
+def test_the_service_of_metrics_has_every_ready_pod_of_the_suite() -> None:
+    found = get("endpoints", "-n", NAMESPACE, "kubevirt-prometheus-metrics")["subsets"]
+    addresses = {address["ip"] for subset in found for address in subset["addresses"]}
+    assert addresses == {pod["status"]["podIP"] for name in COMPONENTS for pod in pods(name)}
+    assert {(port["name"], port["port"]) for subset in found for port in subset["ports"]} == {("metrics", METRICS)}
+
+
+def test_the_leader_alone_counts_guests() -> None:
+    counted = [metric for pod in pods("virt-controller") for metric in metrics_of(pod) if metric == OUTDATED]
+    assert counted == [OUTDATED]

@@ -12,6 +12,7 @@ Then it closes every stream with a message, and then the server.
 from __future__ import annotations
 
 import asyncio
+from typing import TYPE_CHECKING
 
 from aiohttp import web
 from kubevirt.info.v1 import info_pb2
@@ -19,6 +20,7 @@ from virt_core import aio, logs
 from virt_core.conventions import accounts, components
 from virt_core.kube.client import KubeClient
 from virt_core.kube.configuration import ConfigurationCache
+from virt_core.metrics.measured import Measured
 from virt_core.rpc import port
 from virt_core.rpc.authorize import allow
 from virt_core.rpc.identity import Identity
@@ -35,6 +37,9 @@ from virt_api.subresources.handler_pods import HandlerPods
 from virt_api.subresources.served import Served
 from virt_api.subresources.splice import CLOSING
 from virt_api.subresources.streams import Streams
+
+if TYPE_CHECKING:
+    from prometheus_client.metrics_core import Metric
 
 _log = logs.bound("virt_api.app")
 _KEEPALIVE = 75.0  # seconds that an idle connection stays open
@@ -83,12 +88,17 @@ async def _serve(
 ) -> None:
     streams = Streams(client, handlers)
     watches = (front_proxy, handlers, configuration)
+
+    async def measure() -> list[Metric]:
+        return []
+
     application = make_application(
         release=settings.release,
         client=client,
         front_proxy=front_proxy,
         served=Served(client, handlers, streams, configuration),
         health=Health(client, lambda: configuration.resource_version),
+        measured=Measured(measure),
         webhooks={
             **webhooks(client, configuration, accounts.machine_writers(settings.namespace)),
             **Evictions(client).webhooks,

@@ -1,6 +1,6 @@
 """Routes of the HTTPS server; converts every error to a Status object. Called by app.py.
 
-Open to everyone: discovery, OpenAPI, version, health and the webhooks. For all other paths authentication,
+Open to everyone: discovery, OpenAPI, version, health, metrics and the webhooks. For all other paths authentication,
 authorization and the check for support follow in this order, so that callers learn only what they are allowed to.
 """
 
@@ -11,9 +11,10 @@ from collections.abc import Awaitable, Callable, Mapping
 import msgspec
 from aiohttp import web
 from virt_core import logs
-from virt_core.conventions.component_pod import HEALTH_PATH
+from virt_core.conventions.component_pod import HEALTH_PATH, METRICS_PATH
 from virt_core.conventions.subresources import EXPAND_MANIFEST, GROUP, GUESTFS, HEALTHZ, VERSIONS
 from virt_core.kube.client import KubeClient
+from virt_core.metrics.measured import CONTENT_TYPE, Measured
 from virt_core.objects.admission_review import LARGEST_REVIEW
 
 from virt_api import errors
@@ -40,6 +41,7 @@ def make_application(
     front_proxy: FrontProxyWatch,
     served: Served,
     health: Health,
+    measured: Measured,
     webhooks: Mapping[str, Handler],
     ready: Callable[[], bool],
 ) -> web.Application:
@@ -71,6 +73,9 @@ def make_application(
     async def probe(_: web.Request) -> web.StreamResponse:
         return web.Response(text="ok") if ready() else web.Response(status=503, text="not ready")
 
+    async def metrics(_: web.Request) -> web.StreamResponse:
+        return web.Response(body=await measured.body(), headers={"Content-Type": CONTENT_TYPE})
+
     async def healthz(_: web.Request) -> web.StreamResponse:
         status, document = await health.check()
         return _json(document, status)
@@ -78,6 +83,7 @@ def make_application(
     for path, document in static_documents(release).items():
         application.router.add_get(path, document.serve)
     application.router.add_get(HEALTH_PATH, probe)
+    application.router.add_get(METRICS_PATH, metrics)
     for path, review in webhooks.items():
         application.router.add_post(path, review)
     for version in VERSIONS:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from kubevirt.info.v1 import info_pb2
 from virt_core import aio, http
@@ -12,12 +12,12 @@ from virt_core.conventions import components
 from virt_core.kube.client import KubeClient
 from virt_core.kube.events import EventRecorder
 from virt_core.kube.lease import Lease
+from virt_core.metrics import server as metrics_server
 from virt_core.rpc import port
 from virt_core.rpc.authorize import allow
 from virt_core.rpc.identity import Identity
 from virt_core.rpc.tls import Certificates
 
-from virt_controller import metrics
 from virt_controller.caches import Caches
 from virt_controller.evacuation.reconcile import EvacuationReconciler
 from virt_controller.migration.plan import Planner as MigrationPlanner
@@ -30,6 +30,9 @@ from virt_controller.vm.reconcile import VmReconciler
 from virt_controller.vmi.plan import Planner
 from virt_controller.vmi.reconcile import VmiReconciler
 from virt_controller.workload_update.reconcile import WorkloadUpdater
+
+if TYPE_CHECKING:
+    from prometheus_client.metrics_core import Metric
 
 
 class Worker(Protocol):
@@ -66,8 +69,10 @@ async def run(settings: Settings, stopping: asyncio.Event) -> None:
             "outdated launchers": updater,
         }
 
-        def measured() -> str:
-            return metrics.text(updater.outdated, caches.migrations, caches.vmis)
+        async def measure() -> list[Metric]:
+            from virt_controller import metrics  # with its library, when somebody asks
+
+            return metrics.families(updater.outdated, caches.migrations, caches.vmis)
 
         identity = Identity.for_process(info_pb2.COMPONENT_CONTROLLER, ("kubevirt.info.v1",))
         certificates = Certificates(settings.certificates)
@@ -76,7 +81,8 @@ async def run(settings: Settings, stopping: asyncio.Event) -> None:
             ("caches", caches.run()),
             ("leader", lease.lead(lambda: _work(reconcilers))),
             ("rpc server", port.serve(settings.rpc_port, identity, certificates, peers=allow(components.OPERATOR))),
-            ("http", http.serve(settings.health_port, caches.wait, measured)),
+            ("http", http.serve(settings.health_port, caches.wait)),
+            ("metrics", metrics_server.serve(settings.metrics_port, certificates, measure)),
         )
 
 

@@ -39,6 +39,9 @@ class Settings:
     health_port: int = component_pod.HEALTH_PORT
     """Port of the readiness probe."""
 
+    metrics_port: int = component_pod.METRICS_PORT
+    """Port of the HTTPS server for Prometheus."""
+
     @classmethod
     def from_environment(cls, variables: Mapping[str, str] = os.environ) -> Settings:
         """Raises BadSetting naming the variable."""
@@ -54,4 +57,5 @@ class Settings:
             certificates=read.path(environment.CERTIFICATES, component_pod.CERTIFICATES),
             rpc_port=read.port(environment.RPC_LISTENS_ON, component_pod.RPC_PORT),
             health_port=read.port(environment.HEALTH_LISTENS_ON, component_pod.HEALTH_PORT),
+            metrics_port=read.port(environment.METRICS_LISTENS_ON, component_pod.METRICS_PORT),
         )

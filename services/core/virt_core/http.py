@@ -1,5 +1,5 @@
-"""The HTTP port of controller, handler and operator: HEALTH_PATH for the kubelet's probes, 200 when ready, 503 before;
-METRICS_PATH for Prometheus, where the process has metrics.
+"""Small HTTP servers of controller, handler and operator: the plain port for the kubelet's probes, HEALTH_PATH with 200
+when ready and 503 before; and what metrics/server.py serves by HTTPS.
 
 The kubelet probes a starting container once a second, so a process that becomes ready right after a probe would count
 as unready for another second. Therefore a probe that comes early is answered when the process is ready.
@@ -10,70 +10,75 @@ A few lines on asyncio, because a web framework for one answer would cost contro
 from __future__ import annotations
 
 import asyncio
-import math
-from collections.abc import Awaitable, Callable
+import ssl
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import TypeAlias
 
-from virt_core.conventions.component_pod import HEALTH_PATH, METRICS_PATH
+from virt_core.conventions.component_pod import HEALTH_PATH
 
 _LIMIT = 5.0  # seconds for a request to arrive and for its answer
-_FRESH, _REST = 5.0, 20  # seconds between two measurements, and how many times as long as one takes
 _HOLD = 1.5  # seconds that an answer waits for readiness; the probes' timeout is two (virt_operator/strategy/pods.py)
 
 
-class Metrics:
-    """The text of `measure`, which is called now and then: the port asks nobody who he is, and while the metrics of a
-    big cluster are written, nothing else is done. `clock` is in seconds."""
+@dataclass(frozen=True, slots=True)
+class Page:
+    """An answer."""
 
-    def __init__(self, measure: Callable[[], str], clock: Callable[[], float]) -> None:
-        self._measure = measure
-        self._clock = clock
-        self._body = b""
-        self._fresh_until = -math.inf
+    status: str
+    """Code and reason, for example "200 OK"."""
 
-    def body(self) -> bytes:
-        """The answer's."""
-        began = self._clock()
-        if began >= self._fresh_until:
-            self._body = self._measure().encode()
-            ended = self._clock()
-            self._fresh_until = ended + max(_FRESH, _REST * (ended - began))
-        return self._body
+    body: bytes = b""
+    content_type: str = ""
 
 
-async def serve(
-    port: int, until_ready: Callable[[], Awaitable[object]], metrics: Callable[[], str] | None = None
-) -> None:
-    """Answer on all addresses until cancelled; any other path is not found. `until_ready()` returns when the process is
-    ready, `metrics()` Prometheus' text format."""
-    measured = Metrics(metrics, asyncio.get_running_loop().time) if metrics is not None else None
+Pages: TypeAlias = Mapping[str, Callable[[], Awaitable[Page]]]
+"""Pages by path."""
+
+
+async def serve(port: int, until_ready: Callable[[], Awaitable[object]]) -> None:
+    """Answer the kubelet's probes on all addresses until cancelled. `until_ready()` returns when the process is
+    ready."""
+
+    async def health() -> Page:
+        return Page(await _status(until_ready))
+
+    await serve_pages(port, {HEALTH_PATH: health})
+
+
+async def serve_pages(port: int, pages: Pages, tls: ssl.SSLContext | None = None, seconds: float | None = None) -> None:
+    """Answer with `pages` on all addresses until cancelled, within `seconds`; any other path is not found."""
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
-            async with asyncio.timeout(_LIMIT):
+            async with asyncio.timeout(seconds or _LIMIT):
                 head = await reader.readuntil(b"\r\n\r\n")
-                writer.write(await _answer(head, until_ready, measured))
+                writer.write(_response(await _page(head, pages)))
                 await writer.drain()
         except (TimeoutError, OSError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
             pass  # the client disconnected or does not speak HTTP: there is nobody to answer
         finally:
             writer.close()
 
-    server = await asyncio.start_server(answer, port=port, limit=16 * 1024)
+    limit = _LIMIT if tls is not None else None
+    server = await asyncio.start_server(
+        answer, port=port, limit=16 * 1024, ssl=tls, ssl_handshake_timeout=limit, ssl_shutdown_timeout=limit
+    )
     async with server:
         await server.serve_forever()
 
 
-async def _answer(head: bytes, until_ready: Callable[[], Awaitable[object]], metrics: Metrics | None) -> bytes:
+async def _page(head: bytes, pages: Pages) -> Page:
     target = head.split(b"\r\n", 1)[0].split(b" ")[1:2]
     path = target[0].partition(b"?")[0].decode(errors="replace") if target else ""
-    if path == METRICS_PATH and metrics is not None:
-        return _response("200 OK", metrics.body(), "Content-Type: text/plain; version=0.0.4\r\n")
-    return _response(await _status(until_ready) if path == HEALTH_PATH else "404 Not Found")
+    page = pages.get(path)
+    return await page() if page is not None else Page("404 Not Found")
 
 
-def _response(status: str, body: bytes = b"", more: str = "") -> bytes:
-    head = f"HTTP/1.1 {status}\r\n{more}Content-Length: {len(body)}\r\nConnection: close\r\n\r\n"
-    return head.encode() + body
+def _response(page: Page) -> bytes:
+    kind = f"Content-Type: {page.content_type}\r\n" if page.content_type else ""
+    head = f"HTTP/1.1 {page.status}\r\n{kind}Content-Length: {len(page.body)}\r\nConnection: close\r\n\r\n"
+    return head.encode() + page.body
 
 
 async def _status(until_ready: Callable[[], Awaitable[object]]) -> str:

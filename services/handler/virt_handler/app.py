@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import AsyncExitStack
+from typing import TYPE_CHECKING
 
 from kubevirt.info.v1 import info_pb2
 from virt_core import aio
@@ -14,6 +15,7 @@ from virt_core.kube.configuration import ConfigurationCache
 from virt_core.kube.events import EventRecorder
 from virt_core.kube.queue import WorkQueue
 from virt_core.kube.reflector import Key
+from virt_core.metrics import server as metrics_server
 from virt_core.rpc import port
 from virt_core.rpc.authorize import allow
 from virt_core.rpc.identity import Identity
@@ -38,6 +40,9 @@ from virt_handler.service.probes import contract as probe_contract
 from virt_handler.service.servicer import HandlerService, contract
 from virt_handler.settings import Settings
 from virt_handler.start import Started
+
+if TYPE_CHECKING:
+    from prometheus_client.metrics_core import Metric
 
 
 async def run(settings: Settings, stopping: asyncio.Event, started: Started) -> None:
@@ -70,7 +75,6 @@ async def run(settings: Settings, stopping: asyncio.Event, started: Started) -> 
             executor=executor,
             migrations=MigrationExecutor(client, vmis.rewrote),
         )
-        started.metrics = machines.metrics
         contracts = ("kubevirt.info.v1", "kubevirt.handler.v1")
         identity = Identity.for_process(info_pb2.COMPONENT_HANDLER, contracts, frozenset({MACHINE_PROBE}))
         serving, tun_offered = asyncio.Event(), asyncio.Event()
@@ -96,6 +100,15 @@ async def run(settings: Settings, stopping: asyncio.Event, started: Started) -> 
                 probe_contract(probe_service),
                 peers=allow(components.OPERATOR, components.API),
                 serving=serving,
+            )
+
+        async def measure() -> list[Metric]:
+            return machines.metrics()
+
+        async def metrics() -> None:
+            await own.ready.wait()
+            await metrics_server.serve(
+                settings.metrics_port, Certificates(settings.certificates, settings.trust), measure
             )
 
         async def offer_kvm() -> None:
@@ -124,6 +137,7 @@ async def run(settings: Settings, stopping: asyncio.Event, started: Started) -> 
             ("machines", machines.run()),
             ("certificate", certify()),
             ("rpc server", rpc()),
+            ("metrics", metrics()),
             ("device plugin for tun", registration.serve(settings.device_plugins, folder_events, TUN, tun_offered)),
             ("device plugin for kvm", offer_kvm()),
             ("heartbeat", heartbeat.run(client, settings.node, started.ready, tun_offered)),

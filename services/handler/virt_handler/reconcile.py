@@ -13,6 +13,7 @@ import asyncio
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
+from typing import TYPE_CHECKING
 
 from virt_core.kube.configuration import ConfigurationCache
 from virt_core.kube.queue import Retry, WorkQueue
@@ -41,6 +42,9 @@ from virt_handler.migration.observe import ObservedSide
 from virt_handler.migration.watch import MigrationWatch
 from virt_handler.network.execute import NetworkFailed
 from virt_handler.own_vmis import VmiCache
+
+if TYPE_CHECKING:
+    from prometheus_client.metrics_core import Metric
 
 _REFUSING = {Side.SOURCE: "the source", Side.TARGET: "the target"}
 _WORKERS = 16  # they mostly wait for starting launchers and the API server
@@ -88,9 +92,9 @@ class Machines:
         self._watches: dict[tuple[str, str, str], _Watched] = {}
         self._copies = Copies(node)
 
-    def metrics(self) -> str:
-        """In Prometheus' text format."""
-        return self._copies.text()
+    def metrics(self) -> list[Metric]:
+        """For Prometheus."""
+        return self._copies.families()
 
     async def run(self) -> None:
         """Work until cancelled, starting when both caches are complete."""

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import importlib
-from collections.abc import Callable
 from dataclasses import dataclass
 
 from virt_core import http
@@ -32,20 +31,13 @@ class Started:
     request: asyncio.Task[None]
     """The first request for the node's certificate; it never fails."""
 
-    metrics: Callable[[], str] = str
-    """What the HTTP port answers to Prometheus; app.py sets it."""
-
 
 async def run(settings: Settings, stopping: asyncio.Event) -> None:
     """app.run, after its imports."""
     ready = asyncio.Event()
-
-    def metrics() -> str:
-        return started.metrics()
-
     started = Started(
         ready,
-        asyncio.create_task(http.serve(settings.health_port, ready.wait, metrics), name="http"),
+        asyncio.create_task(http.serve(settings.health_port, ready.wait), name="http"),
         asyncio.create_task(first_request.prepare(settings), name="first certificate request"),
     )
     app = await asyncio.to_thread(importlib.import_module, _APP)  # in a thread: the tasks above go on

@@ -7,11 +7,14 @@ SIGTERM the Lease is released at once, but the webhook serves for a short time (
 from __future__ import annotations
 
 import asyncio
+from typing import TYPE_CHECKING
 
 from virt_core import aio, http
 from virt_core.conventions import components
 from virt_core.kube.client import KubeClient
 from virt_core.kube.lease import Lease
+from virt_core.metrics import server as metrics_server
+from virt_core.rpc.tls import Certificates
 
 from virt_operator.admin import server as admin
 from virt_operator.certificates.authority import AuthorityWatch
@@ -21,6 +24,9 @@ from virt_operator.settings import Settings
 from virt_operator.strategy.operator_rbac import LEASE
 from virt_operator.webhook.registration import WebhookRegistration
 from virt_operator.webhook.server import WebhookServer
+
+if TYPE_CHECKING:
+    from prometheus_client.metrics_core import Metric
 
 
 async def run(settings: Settings, stopping: asyncio.Event) -> None:
@@ -47,12 +53,20 @@ async def run(settings: Settings, stopping: asyncio.Event) -> None:
             )
             await drained.wait()
 
+        async def measure() -> list[Metric]:
+            return []
+
+        async def metrics() -> None:
+            await own.ready.wait()
+            await metrics_server.serve(settings.metrics_port, Certificates(settings.certificates), measure)
+
         await aio.until(
             drained,
             ("http", http.serve(settings.health_port, webhook.serving.wait)),
             ("certificate authority", authority.run()),
             ("own certificate", own.run()),
             ("webhook", serve()),
+            ("metrics", metrics()),
             ("leader", lead()),
             ("rpc server", admin.serve(client, settings, own.ready)),
         )

@@ -43,6 +43,9 @@ class Settings:
     health_port: int = component_pod.HEALTH_PORT
     """Port of the readiness probe."""
 
+    metrics_port: int = component_pod.METRICS_PORT
+    """Port of the HTTPS server for Prometheus."""
+
     https_port: int = component_pod.OPERATOR_WEBHOOK_PORT
     """Port of the HTTPS server with the webhook for KubeVirt objects."""
 
@@ -64,6 +67,7 @@ class Settings:
             certificates=read.path(environment.CERTIFICATES, component_pod.CERTIFICATES),
             rpc_port=read.port(environment.RPC_LISTENS_ON, component_pod.RPC_PORT),
             health_port=read.port(environment.HEALTH_LISTENS_ON, component_pod.HEALTH_PORT),
+            metrics_port=read.port(environment.METRICS_LISTENS_ON, component_pod.METRICS_PORT),
             https_port=read.port(environment.HTTPS_LISTENS_ON, component_pod.OPERATOR_WEBHOOK_PORT),
             drain=read.seconds(environment.DRAIN_SECONDS, 5.0),
         )

@@ -14,9 +14,10 @@ from virt_handler.settings import Settings
 
 
 def settings(text: str) -> Settings:
-    """Every text with a "/" is a path."""
+    """Every text with a "/" is a path. A release knows fewer settings than a later one."""
     values: dict[str, Any] = json.loads(text)
-    return Settings(**{key: Path(value) if "/" in str(value) else value for key, value in values.items()})
+    known = {key: value for key, value in values.items() if key in Settings.__slots__}
+    return Settings(**{key: Path(value) if "/" in str(value) else value for key, value in known.items()})
 
 
 if __name__ == "__main__":

@@ -89,6 +89,7 @@ class Suite:
             "certificates": str(self.certificates("virt-handler", dns_names(NODE, NAMESPACE))),
             "rpc_port": self.ports["virt-handler"],
             "health_port": free_port(),
+            "metrics_port": free_port(),
         }
         await self._run("virt-handler", [str(HERE / "handler.py"), json.dumps(settings)], {})
 
@@ -133,6 +134,7 @@ class Suite:
             "VIRT_CERTIFICATES": str(self.certificates(component)),
             "VIRT_RPC_LISTENS_ON": str(self.ports[component]),
             "VIRT_HEALTH_LISTENS_ON": str(free_port()),
+            "VIRT_METRICS_LISTENS_ON": str(free_port()),
             "VIRT_HTTPS_LISTENS_ON": str(free_port()),
             "VIRT_OPERATOR_IMAGE": "registry.test/virt-operator:0.1.0",
             "VIRT_LAUNCHER_IMAGE": "registry.test/virt-launcher:0.1.0",

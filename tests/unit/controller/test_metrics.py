@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from prometheus_client.metrics_core import Metric
 from virt_controller import metrics
 from virt_core.migration.migration import VirtualMachineInstanceMigration
 from virt_core.vmi.instance import VirtualMachineInstance
@@ -26,28 +27,31 @@ def guest(**state: Any) -> VirtualMachineInstance:
     return msgspec.json.decode(msgspec.json.encode(body), type=VirtualMachineInstance)
 
 
-def samples(text: str) -> dict[str, str]:
-    lines = [line for line in text.splitlines() if not line.startswith("#")]
-    return {
-        name.removeprefix("kubevirt_vmi_migration"): value for name, value in (line.rsplit(" ", 1) for line in lines)
-    }
+def samples(families: list[Metric]) -> dict[str, float]:
+    """By name without a prefix, and labels in KubeVirt's order."""
+    found = {}
+    for sample in (sample for family in families for sample in family.samples):
+        labels = ",".join(f'{name}="{value}"' for name, value in sample.labels.items())
+        name = sample.name.removeprefix("kubevirt_vmi_migration")
+        found[f"{name}{{{labels}}}" if labels else name] = sample.value
+    return found
 
 
 def test_migrations_are_counted_by_phase() -> None:
     phases = ("", "Pending", "Scheduling", "Scheduled", "PreparingTarget", "TargetReady", "Running", "Succeeded")
-    found = samples(metrics.text(0, [job(f"m{number}", phase) for number, phase in enumerate(phases)]))
+    found = samples(metrics.families(0, [job(f"m{number}", phase) for number, phase in enumerate(phases)]))
     assert {name: value for name, value in found.items() if name.startswith("s_in_")} == {
-        "s_in_unset_phase": "1",
-        "s_in_pending_phase": "1",
-        "s_in_scheduling_phase": "1",
-        "s_in_running_phase": "4",
+        "s_in_unset_phase": 1,
+        "s_in_pending_phase": 1,
+        "s_in_scheduling_phase": 1,
+        "s_in_running_phase": 4,
     }
 
 
 def test_each_migration_that_has_ended_is_named() -> None:
-    found = samples(metrics.text(0, [job("good", "Succeeded"), job("bad", "Failed", vmi='"a\\\n')]))
-    assert found['_succeeded{vmi="web",vmim="good",namespace="shop"}'] == "1"
-    assert found['_failed{vmi="\\"a\\\\\\n",vmim="bad",namespace="shop"}'] == "1"
+    found = samples(metrics.families(0, [job("good", "Succeeded"), job("bad", "Failed", vmi='"a\\\n')]))
+    assert found['_succeeded{vmi="web",vmim="good",namespace="shop"}'] == 1
+    assert found['_failed{vmi=""a\\\n",vmim="bad",namespace="shop"}'] == 1
     assert len([name for name in found if name.startswith("_")]) == 2
 
 
@@ -57,21 +61,20 @@ def test_each_migration_that_has_ended_is_named() -> None:
 )
 def test_start_and_end_of_a_guests_last_migration_are_shown(fields: dict[str, Any], outcome: str) -> None:
     state = {"startTimestamp": START, "endTimestamp": END, **fields}
-    found = samples(metrics.text(0, [job("move")], [guest(**state)]))
-    assert found[f"_start_time_seconds{{{MOVED}}}"] == "1767225600"
-    assert found[f'_end_time_seconds{{{MOVED},status="{outcome}"}}'] == "1767225603"
+    found = samples(metrics.families(0, [job("move")], [guest(**state)]))
+    assert found[f"_start_time_seconds{{{MOVED}}}"] == 1767225600
+    assert found[f'_end_time_seconds{{{MOVED},status="{outcome}"}}'] == 1767225603
 
 
 def test_a_migration_that_is_gone_or_has_not_begun_is_shown_as_far_as_it_is_known() -> None:
-    found = samples(metrics.text(0, [], [guest(startTimestamp=START, endTimestamp="soon")]))
+    found = samples(metrics.families(0, [], [guest(startTimestamp=START, endTimestamp="soon")]))
     times = [name for name in found if "time_seconds" in name]
     assert times == [f"_start_time_seconds{{{MOVED.replace('move', '<none>')}}}"]
-    assert not [name for name in samples(metrics.text(0, [], [guest()])) if "time_seconds" in name]
+    assert not [name for name in samples(metrics.families(0, [], [guest()])) if "time_seconds" in name]
 
 
 def test_every_metric_has_a_type_and_a_replica_that_does_not_lead_none() -> None:
-    text = metrics.text(3, [job("a", "Failed")], [guest(startTimestamp=START)])
-    assert metrics.text(None, [job("a", "Failed")]) == ""
-    names = {line.split("{")[0].split()[0] for line in text.splitlines() if not line.startswith("#")}
-    typed = {line.split()[2] for line in text.splitlines() if line.startswith("# TYPE") and line.endswith(" gauge")}
-    assert names == typed and "kubevirt_vmi_number_of_outdated" in names
+    families = metrics.families(3, [job("a", "Failed")], [guest(startTimestamp=START)])
+    assert metrics.families(None, [job("a", "Failed")]) == []
+    assert {family.type for family in families} == {"gauge"}
+    assert "kubevirt_vmi_number_of_outdated" in {family.name for family in families}

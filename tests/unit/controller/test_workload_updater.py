@@ -99,9 +99,9 @@ async def test_outdated_launchers_are_labelled_counted_and_replaced(server: Fake
     put_guest(server, "a")
     put_guest(server, "b", "new")
     async with updater(client) as made:
-        assert metrics.text(made.outdated) == ""
+        assert metrics.families(made.outdated) == []
         assert await made.look() == 5.0
-        assert "gauge\nkubevirt_vmi_number_of_outdated 1\n" in metrics.text(made.outdated)
+        assert metrics.families(made.outdated)[0].samples[0][:3] == ("kubevirt_vmi_number_of_outdated", {}, 1)
     (migration,) = migrations(server)
     assert migration["spec"]["vmiName"] == "a"
     assert stored(server, VIRTUAL_MACHINE_INSTANCES.path("ns", "a"))["metadata"]["labels"] == {LABEL: ""}

@@ -62,35 +62,3 @@ async def test_the_probe_is_answered_on_both_families(port: int, address: str) -
         serving = group.create_task(http.serve(port, ready.wait), name="http")
         assert (await ask(port, address=address)).startswith(b"HTTP/1.1 200 ")
         serving.cancel()
-
-
-async def test_metrics_are_answered_whether_the_process_is_ready_or_not(port: int) -> None:
-    async with asyncio.timeout(PATIENCE), asyncio.TaskGroup() as group:
-        serving = group.create_task(http.serve(port, asyncio.Event().wait, lambda: "up 1\n"), name="http")
-        answer = await ask(port, b"GET /metrics HTTP/1.1\r\n\r\n")
-        serving.cancel()
-    head, _, body = answer.partition(b"\r\n\r\n")
-    assert head.startswith(b"HTTP/1.1 200 ") and b"Content-Type: text/plain; version=0.0.4" in head
-    assert b"Content-Length: 5" in head and body == b"up 1\n"
-
-
-async def test_metrics_are_measured_once_for_all_who_ask_at_the_same_time(port: int) -> None:
-    """Everybody may ask, and the answer of a big cluster takes half a second, in which nothing else is done."""
-    measured: list[int] = []
-
-    def measure() -> str:
-        measured.append(len(measured))
-        return f"measured {len(measured)}\n"
-
-    async with asyncio.timeout(PATIENCE), asyncio.TaskGroup() as group:
-        serving = group.create_task(http.serve(port, asyncio.Event().wait, measure), name="http")
-        answers = [await ask(port, b"GET /metrics HTTP/1.1\r\n\r\n") for _ in range(3)]
-        serving.cancel()
-    assert len(measured) == 1 and all(answer.endswith(b"\r\n\r\nmeasured 1\n") for answer in answers)
-
-
-def test_measuring_takes_a_small_part_of_the_time() -> None:
-    clock = iter([0.0, 1.0, 19.0, 21.1, 21.2, 26.0, 26.3, 26.4])
-    texts = iter(("slow", "fast", "last"))
-    metrics = http.Metrics(lambda: next(texts), lambda: next(clock))
-    assert [metrics.body() for _ in range(5)] == [b"slow", b"slow", b"fast", b"fast", b"last"]

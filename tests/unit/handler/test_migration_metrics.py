@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 from kubevirt.launcher.v1 import migration_pb2 as pb
+from virt_core.metrics import exposition
 from virt_handler.migration.metrics import Copies
 from virt_handler.migration.report import MigrationReport
 
 WEB = ("shop", "web")
-LABELS = '{namespace="shop",name="web",node="node1"}'
 COUNTS: dict[str, int] = {
     "total_bytes": 700,
     "remaining_bytes": 100,
@@ -42,27 +42,34 @@ def copies(clock: Clock) -> Copies:
     return Copies("node1", clock)
 
 
-def shown(copies: Copies) -> dict[str, str]:
-    lines = [line for line in copies.text().splitlines() if not line.startswith("#")]
-    return dict(line.rsplit(" ", 1) for line in lines)
+def shown(copies: Copies) -> dict[str, float]:
+    """By name without a prefix, and the guest's name."""
+    samples = [sample for family in copies.families() for sample in family.samples]
+    return {
+        f"{sample.name.removeprefix('kubevirt_vmi_migration_')} {sample.labels['name']}": sample.value
+        for sample in samples
+    }
 
 
 def test_a_copy_is_shown_in_kubevirts_metrics(copies: Copies) -> None:
     copies.see(WEB, report())
     expected = {
-        "data_bytes_total": "700",
-        "data_total_bytes": "700",
-        "data_remaining_bytes": "100",
-        "data_processed_bytes": "600",
-        "dirty_memory_rate_bytes": "5",
-        "memory_transfer_rate_bytes": "50",
-        "disk_transfer_rate_bytes": "50",
+        "data_bytes_total": 700,
+        "data_total_bytes": 700,
+        "data_remaining_bytes": 100,
+        "data_processed_bytes": 600,
+        "dirty_memory_rate_bytes": 5,
+        "memory_transfer_rate_bytes": 50,
+        "disk_transfer_rate_bytes": 50,
     }
-    assert shown(copies) == {f"kubevirt_vmi_migration_{name}{LABELS}": value for name, value in expected.items()}
-    text = copies.text().splitlines()
-    assert "# TYPE kubevirt_vmi_migration_data_bytes_total counter" in text
-    assert "# TYPE kubevirt_vmi_migration_data_remaining_bytes gauge" in text
-    assert len([line for line in text if line.startswith("# HELP")]) == len(expected)
+    assert shown(copies) == {f"{name} web": value for name, value in expected.items()}
+    text = exposition.text(copies.families()).decode().splitlines()
+    assert 'kubevirt_vmi_migration_data_bytes_total{name="web",namespace="shop",node="node1"} 700.0' in text
+    types = {
+        line.split()[2].removeprefix("kubevirt_vmi_migration_"): line.split()[3] for line in text if "TYPE" in line
+    }
+    counters = {name for name, kind in types.items() if kind == "counter"}
+    assert types.keys() == expected.keys() and counters == {"data_bytes_total", "data_total_bytes"}
 
 
 @pytest.mark.parametrize("phase", ["COMMITTED", "ABORTED"])
@@ -74,7 +81,7 @@ def test_a_copy_that_has_ended_is_shown_until_prometheus_has_looked(copies: Copi
     clock.now += 60
     assert len(shown(copies)) == 7
     clock.now += 60
-    assert copies.text() == ""
+    assert shown(copies) == {}
 
 
 def test_a_copy_whose_source_is_gone_has_ended(copies: Copies, clock: Clock) -> None:
@@ -83,7 +90,7 @@ def test_a_copy_whose_source_is_gone_has_ended(copies: Copies, clock: Clock) -> 
     copies.end(WEB)
     copies.end(("shop", "other"))
     clock.now += 120
-    assert copies.text() == ""
+    assert shown(copies) == {}
 
 
 def test_guests_are_side_by_side_and_each_has_one_copy(copies: Copies) -> None:
@@ -91,9 +98,9 @@ def test_guests_are_side_by_side_and_each_has_one_copy(copies: Copies) -> None:
     copies.see(("shop", "db"), report())
     copies.see(WEB, report(total_bytes=9))
     found = {name: value for name, value in shown(copies).items() if "data_bytes_total" in name}
-    assert list(found.values()) == ["700", "9"]
+    assert list(found.values()) == [700, 9]
 
 
 def test_a_migration_that_has_not_begun_is_not_shown(copies: Copies) -> None:
     copies.see(WEB, report("PREPARED", total_bytes=0))
-    assert copies.text() == ""
+    assert shown(copies) == {}

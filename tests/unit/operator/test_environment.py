@@ -64,7 +64,9 @@ def test_a_component_listens_on_the_ports_of_its_template_and_reads_its_mounts(c
     container = container_of(component)
     settings = READERS[component](Recorder(container))
     values = {name: getattr(settings, name) for name in settings.__slots__}
-    listens = {port for name, port in values.items() if name in ("rpc_port", "health_port", "https_port")}
+    listens = {
+        port for name, port in values.items() if name in ("rpc_port", "health_port", "metrics_port", "https_port")
+    }
     assert {port["containerPort"] for port in container["ports"]} == listens
     folders = {str(value) for value in values.values() if isinstance(value, Path)}
     assert {mount["mountPath"] for mount in container["volumeMounts"]} == folders

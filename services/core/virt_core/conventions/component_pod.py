@@ -10,10 +10,13 @@ RPC_PORT = 8186
 """gRPC by mTLS, in every component."""
 
 HEALTH_PORT = 8080
-"""Plain HTTP for the kubelet's probes and for metrics; virt-api answers them on its HTTPS port."""
+"""Plain HTTP for the kubelet's probes; virt-api answers them on its HTTPS port."""
 
 API_PORT = 8443
 """virt-api's HTTPS: aggregated API and webhooks."""
+
+METRICS_PORT = 8443
+"""HTTPS for Prometheus, KubeVirt's; virt-api answers on its HTTPS port, which has this number."""
 
 OPERATOR_WEBHOOK_PORT = 8444
 """virt-operator's HTTPS: the webhook for KubeVirt objects."""
@@ -25,7 +28,13 @@ HEALTH_PATH = "/healthz"
 """200 when ready, 503 before, on whichever port answers probes."""
 
 METRICS_PATH = "/metrics"
-"""Prometheus' text format, on the same port."""
+"""Prometheus' text format, on METRICS_PORT."""
+
+METRICS_PORT_NAME = "metrics"
+"""Of the port in pods and in the Service METRICS_SERVICE, KubeVirt's."""
+
+METRICS_SERVICE = "kubevirt-prometheus-metrics"
+"""The Service of all components' metrics, KubeVirt's."""
 
 TEMPLATE_HASH = "kubevirt.io/template-hash"
 """Annotation of a workload's template, and so of its pods: the hash of the template. An OnDelete DaemonSet does not

@@ -7,6 +7,9 @@ import hashlib
 APP = "kubevirt.io"
 """Which part of the suite an object is: "virt-launcher", "virt-handler", … on pods and Deployments."""
 
+PROMETHEUS = "prometheus.kubevirt.io"
+"""On pods with metrics, on their Service and on monitoring objects: "true", as in KubeVirt."""
+
 CREATED_BY = "kubevirt.io/created-by"
 """On launcher pods: the UID of their VirtualMachineInstance."""
 

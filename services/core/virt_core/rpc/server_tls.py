@@ -1,5 +1,5 @@
 """TLS of an HTTPS server, with certificates checked at each handshake. Called by virt-api's and virt-operator's
-servers.
+servers, and by that of metrics.
 
 The server's leaf and the client CAs change while the process runs. A handshake that finds a change creates a new
 context, because a live context can add CAs but cannot remove one. So a removed CA is no longer trusted from the next
@@ -21,8 +21,9 @@ _log = logs.bound("virt_core.rpc.server_tls")
 class ServerTls:
     """`context` is for the listening socket; each handshake switches to a context for the current files and CAs."""
 
-    def __init__(self, certificates: Certificates, authorities: Callable[[], str]) -> None:
-        """`authorities` returns the PEM bundle of the client CAs; "" for none.
+    def __init__(self, certificates: Certificates, authorities: Callable[[], str] | None) -> None:
+        """`authorities` returns the PEM bundle of the client CAs; "" for none. Without it no client is asked for a
+        certificate.
 
         Raises:
             OSError, ssl.SSLError: a file is missing, or key and certificate do not match.
@@ -35,7 +36,7 @@ class ServerTls:
         self.context.sni_callback = self._choose
 
     def _wanted(self) -> tuple[str, str]:
-        return self._certificates.fingerprint(), self._authorities()
+        return self._certificates.fingerprint(), self._authorities() if self._authorities is not None else ""
 
     def _choose(self, connection: ssl.SSLObject, server_name: str | None, context: ssl.SSLContext) -> None:
         """Called by OpenSSL for every client hello, also for one without a server name."""
@@ -55,6 +56,9 @@ class ServerTls:
         context.set_alpn_protocols(["http/1.1"])
         folder = self._certificates.folder
         context.load_cert_chain(folder / LEAF, folder / KEY)
+        if self._authorities is None:
+            context.verify_mode = ssl.CERT_NONE
+            return context
         # A client may come without a certificate (kubelet's probe); one that does not verify fails the handshake.
         context.verify_mode = ssl.CERT_OPTIONAL
         if authorities := self._authorities():

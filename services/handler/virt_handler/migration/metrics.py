@@ -1,8 +1,7 @@
-"""virt-handler's metrics of the copies that it watches, in Prometheus' text format and with KubeVirt's names. Filled by
-reconcile.py, read through app.py.
+"""virt-handler's metrics of the copies that it watches, with KubeVirt's names. Filled by reconcile.py, read through
+app.py when somebody asks.
 
-Numbers are the launcher's, which the guest's side controls: report.py bounds them, and they are only shown. Names of
-objects and nodes need no escaping.
+Numbers are the launcher's, which the guest's side controls: report.py bounds them, and they are only shown.
 """
 
 from __future__ import annotations
@@ -10,10 +9,14 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from virt_core.kube.reflector import Key
 
 from virt_handler.migration.report import Copied, MigrationReport, Progress
+
+if TYPE_CHECKING:
+    from prometheus_client.metrics_core import Metric
 
 # Seconds for which the last numbers of a copy are shown after its end: Prometheus looks less often than a copy lasts.
 _SHOWN = 90.0
@@ -58,17 +61,18 @@ class Copies:
         if known is not None and known.ended is None:
             self._copies[vmi] = replace(known, ended=self._clock())
 
-    def text(self) -> str:
+    def families(self) -> list[Metric]:
         """All metrics."""
         now = self._clock()
         shown = {vmi: copy for vmi, copy in self._copies.items() if copy.ended is None or now - copy.ended < _SHOWN}
         self._copies = shown
-        return "".join(self._metric(*metric) for metric in _METRICS) if shown else ""
+        return [self._family(*metric) for metric in _METRICS]
 
-    def _metric(self, name: str, kind: str, description: str, field: str) -> str:
-        name = f"kubevirt_vmi_migration_{name}"
-        lines = [f"# HELP {name} {description}", f"# TYPE {name} {kind}"]
-        for (namespace, vmi), copy in sorted(self._copies.items()):
-            labels = f'namespace="{namespace}",name="{vmi}",node="{self._node}"'
-            lines.append(f"{name}{{{labels}}} {getattr(copy.copied, field)}")
-        return "\n".join(lines) + "\n"
+    def _family(self, name: str, kind: str, about: str, field: str) -> Metric:
+        from virt_core.metrics.families import counter, gauge
+
+        values = [
+            ({"namespace": namespace, "name": name, "node": self._node}, getattr(copy.copied, field))
+            for (namespace, name), copy in sorted(self._copies.items())
+        ]
+        return (counter if kind == "counter" else gauge)(f"kubevirt_vmi_migration_{name}", about, values)

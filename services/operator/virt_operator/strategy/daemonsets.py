@@ -35,7 +35,7 @@ def virt_handler(settings: InstallSettings) -> Body:
             pods.name_env(),
             field_env(environment.NODE_NAME, "spec.nodeName"),
         ],
-        "ports": [pods.rpc_port(), pods.health_port()],
+        "ports": [pods.rpc_port(), pods.health_port(), pods.metrics_port()],
         # The request of a small guest: with less, ten busy guests delayed a restarted handler by 30 s.
         "resources": {"requests": {"cpu": "100m", "memory": "80Mi"}},
         "securityContext": {"privileged": True, "runAsUser": 0},

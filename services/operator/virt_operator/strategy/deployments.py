@@ -47,7 +47,7 @@ def virt_controller(settings: InstallSettings) -> Body:
             value_env(environment.IMAGE_PULL_POLICY, settings.pull_policy),
             value_env(environment.IMAGE_PULL_SECRETS, ",".join(settings.pull_secrets)),
         ],
-        ports=[pods.health_port(), pods.rpc_port()],
+        ports=[pods.health_port(), pods.metrics_port(), pods.rpc_port()],
         volumeMounts=[pods.certificates_mount()],
         **pods.probes(),
     )

@@ -58,6 +58,7 @@ def desired_objects(settings: InstallSettings, release: str = RELEASE) -> tuple[
         *rbac.component_rbac(settings.namespace),
         *user_roles.user_roles(),
         services.virt_api_service(settings.namespace),
+        services.metrics_service(settings.namespace),
         *deployments.disruption_budgets(settings),
         deployments.virt_api(settings),
         deployments.virt_controller(settings),

@@ -97,6 +97,7 @@ def _deployment(settings: InstallSettings) -> Body:
         ],
         ports=[
             pods.health_port(),
+            pods.metrics_port(),
             pods.open_port("webhook", component_pod.OPERATOR_WEBHOOK_PORT),
             pods.rpc_port(),
         ],

@@ -30,6 +30,11 @@ def health_port() -> Body:
     return open_port("health", component_pod.HEALTH_PORT)
 
 
+def metrics_port() -> Body:
+    """The HTTPS port for Prometheus of operator, controller and handler."""
+    return open_port(component_pod.METRICS_PORT_NAME, component_pod.METRICS_PORT)
+
+
 def open_port(name: str, port: int) -> Body:
     """A port of a container."""
     return {"name": name, "containerPort": port, "protocol": "TCP"}
@@ -113,7 +118,7 @@ def template(app: str, spec: Body, annotations: Mapping[str, str] | None = None)
     content = hashlib.sha256(json.dumps(spec, sort_keys=True).encode()).hexdigest()[:16]
     return {
         "metadata": {
-            "labels": {labels.APP: app},
+            "labels": {labels.APP: app, labels.PROMETHEUS: "true"},
             "annotations": {component_pod.TEMPLATE_HASH: content, **(annotations or {})},
         },
         # No environment variables for Services: the suite does not use them.

@@ -1,4 +1,4 @@
-"""The Service of virt-api and its APIServices. Pure; called by desired.py."""
+"""The Service of virt-api and its APIServices, and that of metrics. Pure; called by desired.py."""
 
 from __future__ import annotations
 
@@ -21,6 +21,33 @@ def virt_api_service(namespace: str) -> Body:
                     "name": "https",
                     "port": component_pod.HTTPS_SERVICE_PORT,
                     "targetPort": component_pod.API_PORT,
+                    "protocol": "TCP",
+                }
+            ],
+        },
+    }
+
+
+def metrics_service(namespace: str) -> Body:
+    """The Service of all components' metrics. Without an address, as KubeVirt's: Prometheus asks each pod."""
+    marks = {labels.PROMETHEUS: "true"}
+    return {
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": {
+            "name": component_pod.METRICS_SERVICE,
+            "namespace": namespace,
+            "labels": {labels.APP: "", **marks},
+        },
+        "spec": {
+            "type": "ClusterIP",
+            "clusterIP": "None",
+            "selector": marks,
+            "ports": [
+                {
+                    "name": component_pod.METRICS_PORT_NAME,
+                    "port": component_pod.HTTPS_SERVICE_PORT,
+                    "targetPort": component_pod.METRICS_PORT,  # by number: virt-api's port has another name
                     "protocol": "TCP",
                 }
             ],
