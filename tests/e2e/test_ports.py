@@ -278,7 +278,7 @@ def metrics_of(pod: dict[str, Any]) -> list[str]:
 def test_every_component_serves_metrics_by_https_with_the_suites_certificate(name: str) -> None:
     for pod in pods(name):
         names = metrics_of(pod)
-        assert "process_resident_memory_bytes" in names
+        assert {"process_resident_memory_bytes", f"kubevirt_{name.replace('-', '_')}_ready_status"} <= set(names)
         assert all(metric.startswith(("kubevirt_", "process_")) for metric in names)
 
 

@@ -89,8 +89,13 @@ async def _serve(
     streams = Streams(client, handlers)
     watches = (front_proxy, handlers, configuration)
 
+    def is_ready() -> bool:
+        return all(watch.synced.is_set() for watch in watches) and not stopping.is_set()
+
     async def measure() -> list[Metric]:
-        return []
+        from virt_core.metrics.component import component  # with its library, when somebody asks
+
+        return component(components.API, ready=is_ready())
 
     application = make_application(
         release=settings.release,
@@ -103,7 +108,7 @@ async def _serve(
             **webhooks(client, configuration, accounts.machine_writers(settings.namespace)),
             **Evictions(client).webhooks,
         },
-        ready=lambda: all(watch.synced.is_set() for watch in watches) and not stopping.is_set(),
+        ready=is_ready,
     )
     tls = ServerTls(certificates, lambda: front_proxy.rules.authorities)
     runner = web.AppRunner(application, access_log=None, keepalive_timeout=_KEEPALIVE, shutdown_timeout=CLOSING + 1)

@@ -70,9 +70,12 @@ async def run(settings: Settings, stopping: asyncio.Event) -> None:
         }
 
         async def measure() -> list[Metric]:
-            from virt_controller import metrics  # with its library, when somebody asks
+            from virt_controller.metrics import measure  # with its library, when somebody asks
 
-            return metrics.families(updater.outdated, caches.migrations, caches.vmis)
+            shown = measure.of_process(caches, leading=lease.leading)
+            if lease.leading and caches.complete:
+                shown += await measure.of_cluster(caches, updater.outdated, vmis.transitions, migrations.transitions)
+            return shown
 
         identity = Identity.for_process(info_pb2.COMPONENT_CONTROLLER, ("kubevirt.info.v1",))
         certificates = Certificates(settings.certificates)

@@ -76,6 +76,11 @@ class Caches:
         for synced in self._synced:
             await synced.wait()
 
+    @property
+    def complete(self) -> bool:
+        """Whether every cache is complete."""
+        return all(synced.is_set() for synced in self._synced)
+
     async def run(self) -> None:
         """Keep the caches until cancelled. A standby does so as well, to take over without delay."""
         async with asyncio.TaskGroup() as group:

@@ -103,7 +103,9 @@ async def run(settings: Settings, stopping: asyncio.Event, started: Started) -> 
             )
 
         async def measure() -> list[Metric]:
-            return machines.metrics()
+            from virt_core.metrics.component import component  # with its library, when somebody asks
+
+            return [*component(components.HANDLER, ready=started.ready.is_set()), *machines.metrics()]
 
         async def metrics() -> None:
             await own.ready.wait()

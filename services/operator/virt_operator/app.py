@@ -54,7 +54,9 @@ async def run(settings: Settings, stopping: asyncio.Event) -> None:
             await drained.wait()
 
         async def measure() -> list[Metric]:
-            return []
+            from virt_core.metrics.component import component  # with its library, when somebody asks
+
+            return component(components.OPERATOR, ready=webhook.serving.is_set(), leading=lease.leading)
 
         async def metrics() -> None:
             await own.ready.wait()

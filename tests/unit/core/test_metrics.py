@@ -70,7 +70,7 @@ async def test_measuring_takes_a_small_part_of_the_time() -> None:
 
 async def test_those_who_ask_while_it_is_measured_get_the_same_answer() -> None:
     begun, done = asyncio.Event(), asyncio.Event()
-    measured_at = []
+    measured_at: list[int] = []
 
     async def measure() -> list[Metric]:
         measured_at.append(len(measured_at))

@@ -29,6 +29,7 @@ from virt_controller.controller import Controller, Refusals
 from virt_controller.execution import Refused
 from virt_controller.failure import Failure
 from virt_controller.launcher_default import launcher_default
+from virt_controller.metrics.transitions import MIGRATION_BOUNDS, Transitions
 from virt_controller.migration.copies import Copies, Copy
 from virt_controller.migration.execute import Executor
 from virt_controller.migration.observe import Observed, other_pods
@@ -68,6 +69,7 @@ class MigrationReconciler:
         # Who takes a place counts the others, and writes before the next one counts.
         self._places = asyncio.Lock()
         self._counted = False
+        self.transitions = Transitions(MIGRATION_BOUNDS, datetime.now(UTC))
         caches.migrations_of_vmis.subscribe(self._enqueue_of)
         caches.migrations.subscribe(self._changed)
         caches.vmis.subscribe(self._enqueue_of)
@@ -76,6 +78,7 @@ class MigrationReconciler:
 
     async def work(self) -> None:
         """Reconcile until cancelled, starting when every cache is complete."""
+        self.transitions = Transitions(MIGRATION_BOUNDS, datetime.now(UTC))
         await self._controller.work(self.reconcile, lambda: [job.key for job in self._caches.migrations])
 
     async def reconcile(self, key: Key) -> float | None:
@@ -84,7 +87,9 @@ class MigrationReconciler:
         if job is None:
             self._refusals.forget(key)
             self._copies.forget(key)
+            self.transitions.forget(key)
             return None
+        self.transitions.see(job.metadata, job.status.phases_entered)
         if not self._counts_others(job):
             return await self._pass(job)
         async with self._places:

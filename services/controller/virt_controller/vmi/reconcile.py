@@ -25,6 +25,7 @@ from virt_controller.claims import read_claims
 from virt_controller.controller import Controller, Refusals
 from virt_controller.execution import Refused
 from virt_controller.launcher_default import launcher_default
+from virt_controller.metrics.transitions import BOUNDS, Transitions
 from virt_controller.node.reconcile import Nodes
 from virt_controller.pod.observed import Claim, LauncherPod
 from virt_controller.sightings import Sightings
@@ -61,6 +62,7 @@ class VmiReconciler:
         self._migrations_over = migrations_over if migrations_over is not None else Sightings(self._clock)
         self._namespaces = Namespaces(client, self._clock)
         self._refusals: Refusals[PodRefusal] = Refusals()  # of VMIs without a pod; by UID, as the spec cannot change
+        self.transitions = Transitions(BOUNDS, datetime.now(UTC))
         caches.vmis.subscribe(self._controller.enqueue)
         caches.pods.subscribe(self._controller.enqueue)
         caches.configuration.subscribe(self._configuration_changed)
@@ -69,6 +71,7 @@ class VmiReconciler:
 
     async def work(self) -> None:
         """Reconcile until cancelled, starting when every cache is complete."""
+        self.transitions = Transitions(BOUNDS, datetime.now(UTC))
         await self._controller.work(self.reconcile, lambda: [vmi.key for vmi in self._caches.vmis])
 
     async def reconcile(self, key: Key) -> float | None:
@@ -77,7 +80,9 @@ class VmiReconciler:
         if vmi is None:
             self._refusals.forget(key)
             self._migrations_over.look(key, None)
+            self.transitions.forget(key)
             return None
+        self.transitions.see(vmi.metadata, vmi.status.entered)
         observed = await self._observe(vmi, datetime.now(UTC))
         try:
             return await self._carry_out(observed)

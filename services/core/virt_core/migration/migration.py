@@ -89,6 +89,11 @@ class MigrationStatus(msgspec.Struct, frozen=True, rename="camel"):
         stalled = condition_of(self.conditions, STALLED)
         return stalled is None or stalled.status != "True"
 
+    @property
+    def phases_entered(self) -> list[tuple[str, str]]:
+        """Each phase with the time, RFC 3339, at which it was entered; in that order."""
+        return [(moment.phase, moment.phase_transition_timestamp) for moment in self.phase_transition_timestamps]
+
     def entered(self, phase: MigrationPhase) -> str:
         """When the phase was entered first, RFC 3339; empty: it was not."""
         found = (moment for moment in self.phase_transition_timestamps if moment.phase == phase.value)

@@ -70,6 +70,14 @@ class VmiStatus(msgspec.Struct, frozen=True, rename="camel"):
     """The node that the guest is to leave."""
 
     @property
+    def entered(self) -> list[tuple[str, str]]:
+        """Each phase with the time, RFC 3339, at which it was entered last; in that order."""
+        return [
+            (moment.get("phase", ""), moment.get("phaseTransitionTimestamp", ""))
+            for moment in self.phase_transition_timestamps
+        ]
+
+    @property
     def migrates(self) -> bool:
         """Whether the handlers move the guest."""
         return self.migration_state is not None and self.migration_state.active

@@ -1,4 +1,4 @@
-"""virt-controller's metrics, with KubeVirt's names and labels. Pure; called by app.py when somebody asks."""
+"""Metrics of migrations, with KubeVirt's names and labels. Pure; called by measure.py."""
 
 from __future__ import annotations
 
@@ -7,16 +7,20 @@ from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 
 from prometheus_client.metrics_core import Metric
-from virt_core.metrics.families import gauge
+from virt_core.metrics.families import gauge, histogram
 from virt_core.migration.migration import MigrationPhase, VirtualMachineInstanceMigration
 from virt_core.objects.meta import seconds_until
 from virt_core.vmi.instance import VirtualMachineInstance
 from virt_core.vmi.migration_state import MigrationState
 
+from virt_controller.metrics.transitions import Transitions
+
 _OUTDATED = (
     "Indication for the total number of VirtualMachineInstance workloads that are not running within the most"
     " up-to-date version of the virt-launcher environment."
 )
+_FROM_CREATION = "kubevirt_vmi_migration_phase_transition_time_from_creation_seconds"
+_TRANSITIONS = "Histogram of VM migration phase transitions duration from creation time in seconds."
 _RUNNING = (
     MigrationPhase.SCHEDULED,
     MigrationPhase.PREPARING_TARGET,
@@ -34,22 +38,26 @@ _NONE = "<none>"  # KubeVirt's
 
 
 def families(
-    outdated: int | None,
-    migrations: Iterable[VirtualMachineInstanceMigration] = (),
-    vmis: Iterable[VirtualMachineInstance] = (),
+    migrations: Iterable[VirtualMachineInstanceMigration], vmis: Iterable[VirtualMachineInstance]
 ) -> list[Metric]:
-    """All metrics. `outdated` is None in a replica that does not lead: only the leader counts, so that the sum over all
-    replicas is right."""
-    if outdated is None:
-        return []
+    """Of all migrations, and of the last one of each guest."""
     jobs = list(migrations)
     return [
-        gauge("kubevirt_vmi_number_of_outdated", _OUTDATED, [({}, outdated)]),
         *_in_phases(jobs),
         _ended("succeeded", MigrationPhase.SUCCEEDED, jobs),
         _ended("failed", MigrationPhase.FAILED, jobs),
         *_times(jobs, vmis),
     ]
+
+
+def transition_families(seen: Transitions) -> list[Metric]:
+    """How long migrations took from their creation to each phase."""
+    return [histogram(_FROM_CREATION, _TRANSITIONS, seen.from_creation)]
+
+
+def outdated_family(number: int) -> Metric:
+    """How many guests have an outdated launcher."""
+    return gauge("kubevirt_vmi_number_of_outdated", _OUTDATED, [({}, number)])
 
 
 def _in_phases(jobs: Iterable[VirtualMachineInstanceMigration]) -> Iterator[Metric]:
