@@ -12,21 +12,24 @@ Then it closes every stream with a message, and then the server.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from aiohttp import web
 from kubevirt.info.v1 import info_pb2
 from virt_core import aio, logs
 from virt_core.conventions import accounts, components
+from virt_core.kube import queue
 from virt_core.kube.client import KubeClient
 from virt_core.kube.configuration import ConfigurationCache
-from virt_core.metrics.measured import Measured
+from virt_core.metrics.measured import Measure, Measured
 from virt_core.rpc import port
 from virt_core.rpc.authorize import allow
 from virt_core.rpc.identity import Identity
 from virt_core.rpc.server_tls import ServerTls
 from virt_core.rpc.tls import Certificates
 
+from virt_api.admission.created import CreatedMachines
 from virt_api.admission.webhooks import webhooks
 from virt_api.aggregation.authentication import FrontProxyWatch
 from virt_api.aggregation.health import Health
@@ -86,16 +89,11 @@ async def _serve(
     stopping: asyncio.Event,
     drained: asyncio.Event,
 ) -> None:
-    streams = Streams(client, handlers)
+    streams, created = Streams(client, handlers), CreatedMachines()
     watches = (front_proxy, handlers, configuration)
 
     def is_ready() -> bool:
         return all(watch.synced.is_set() for watch in watches) and not stopping.is_set()
-
-    async def measure() -> list[Metric]:
-        from virt_core.metrics.component import component  # with its library, when somebody asks
-
-        return component(components.API, ready=is_ready())
 
     application = make_application(
         release=settings.release,
@@ -103,9 +101,9 @@ async def _serve(
         front_proxy=front_proxy,
         served=Served(client, handlers, streams, configuration),
         health=Health(client, lambda: configuration.resource_version),
-        measured=Measured(measure),
+        measured=Measured(_measuring(client, certificates, streams, created, is_ready)),
         webhooks={
-            **webhooks(client, configuration, accounts.machine_writers(settings.namespace)),
+            **webhooks(client, configuration, accounts.machine_writers(settings.namespace), created.count),
             **Evictions(client).webhooks,
         },
         ready=is_ready,
@@ -123,3 +121,26 @@ async def _serve(
     finally:
         await runner.cleanup()
     drained.set()
+
+
+def _measuring(
+    client: KubeClient,
+    certificates: Certificates,
+    streams: Streams,
+    created: CreatedMachines,
+    is_ready: Callable[[], bool],
+) -> Measure:
+    async def measure() -> list[Metric]:
+        from virt_core.metrics.component import component  # with its library, when somebody asks
+        from virt_core.metrics.plumbing import plumbing
+
+        from virt_api import metrics
+
+        counts, now = queue.counts(), asyncio.get_running_loop().time()
+        return [
+            *component(components.API, ready=is_ready()),
+            *plumbing(certificates, client.requests, counts, now),
+            *metrics.families(streams.connections.open, streams.connections.last, created.by_namespace),
+        ]
+
+    return measure

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 from kubevirt.info.v1 import info_pb2
 from virt_core import aio, http
 from virt_core.conventions import components
+from virt_core.kube import queue
 from virt_core.kube.client import KubeClient
 from virt_core.kube.events import EventRecorder
 from virt_core.kube.lease import Lease
@@ -70,9 +71,12 @@ async def run(settings: Settings, stopping: asyncio.Event) -> None:
         }
 
         async def measure() -> list[Metric]:
+            from virt_core.metrics.plumbing import plumbing
+
             from virt_controller.metrics import measure  # with its library, when somebody asks
 
             shown = measure.of_process(caches, leading=lease.leading)
+            shown += plumbing(certificates, client.requests, queue.counts(), asyncio.get_running_loop().time())
             if lease.leading and caches.complete:
                 shown += await measure.of_cluster(caches, updater.outdated, vmis.transitions, migrations.transitions)
             return shown

@@ -10,6 +10,7 @@ from kubevirt.info.v1 import info_pb2
 from virt_core import aio
 from virt_core.conventions import components
 from virt_core.conventions.handler_probe import MACHINE_PROBE
+from virt_core.kube import queue as queues
 from virt_core.kube.client import KubeClient
 from virt_core.kube.configuration import ConfigurationCache
 from virt_core.kube.events import EventRecorder
@@ -87,6 +88,7 @@ async def run(settings: Settings, stopping: asyncio.Event, started: Started) -> 
             trust=settings.trust,
         )
 
+        certificates = Certificates(settings.certificates, settings.trust)
         service = HandlerService(settings.node, vmis, Consoles(folders), Commands(machines.link_of))
         probe_service = ProbeService(settings.node, vmis, machines.link_in)
 
@@ -95,7 +97,7 @@ async def run(settings: Settings, stopping: asyncio.Event, started: Started) -> 
             await port.serve(
                 settings.rpc_port,
                 identity,
-                Certificates(settings.certificates, settings.trust),
+                certificates,
                 contract(service),
                 probe_contract(probe_service),
                 peers=allow(components.OPERATOR, components.API),
@@ -104,14 +106,18 @@ async def run(settings: Settings, stopping: asyncio.Event, started: Started) -> 
 
         async def measure() -> list[Metric]:
             from virt_core.metrics.component import component  # with its library, when somebody asks
+            from virt_core.metrics.plumbing import plumbing
 
-            return [*component(components.HANDLER, ready=started.ready.is_set()), *machines.metrics()]
+            counts, now = queues.counts(), asyncio.get_running_loop().time()
+            return [
+                *component(components.HANDLER, ready=started.ready.is_set()),
+                *plumbing(certificates, client.requests, counts, now),
+                *machines.metrics(),
+            ]
 
         async def metrics() -> None:
             await own.ready.wait()
-            await metrics_server.serve(
-                settings.metrics_port, Certificates(settings.certificates, settings.trust), measure
-            )
+            await metrics_server.serve(settings.metrics_port, certificates, measure)
 
         async def offer_kvm() -> None:
             if await kvm.runs_guests():

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from virt_core import aio, http
 from virt_core.conventions import components
+from virt_core.kube import queue
 from virt_core.kube.client import KubeClient
 from virt_core.kube.lease import Lease
 from virt_core.metrics import server as metrics_server
@@ -40,6 +41,7 @@ async def run(settings: Settings, stopping: asyncio.Event) -> None:
         webhook = WebhookServer(client, settings)
         registration = WebhookRegistration(client, settings, lambda: lease.leading)
         drained = asyncio.Event()
+        certificates = Certificates(settings.certificates)
 
         async def serve() -> None:
             await webhook.run(own.ready, stopping)
@@ -55,12 +57,17 @@ async def run(settings: Settings, stopping: asyncio.Event) -> None:
 
         async def measure() -> list[Metric]:
             from virt_core.metrics.component import component  # with its library, when somebody asks
+            from virt_core.metrics.plumbing import plumbing
 
-            return component(components.OPERATOR, ready=webhook.serving.is_set(), leading=lease.leading)
+            from virt_operator import metrics
 
-        async def metrics() -> None:
+            shown = component(components.OPERATOR, ready=webhook.serving.is_set(), leading=lease.leading)
+            shown += plumbing(certificates, client.requests, queue.counts(), asyncio.get_running_loop().time())
+            return shown + (metrics.families(reconciler.upgrade) if lease.leading else [])
+
+        async def serve_metrics() -> None:
             await own.ready.wait()
-            await metrics_server.serve(settings.metrics_port, Certificates(settings.certificates), measure)
+            await metrics_server.serve(settings.metrics_port, certificates, measure)
 
         await aio.until(
             drained,
@@ -68,7 +75,7 @@ async def run(settings: Settings, stopping: asyncio.Event) -> None:
             ("certificate authority", authority.run()),
             ("own certificate", own.run()),
             ("webhook", serve()),
-            ("metrics", metrics()),
+            ("metrics", serve_metrics()),
             ("leader", lead()),
             ("rpc server", admin.serve(client, settings, own.ready)),
         )

@@ -201,3 +201,21 @@ async def test_an_older_topology_is_stored_with_a_warning(client: KubeClient) ->
     body = preference(cpu={"preferredCPUTopology": "preferCores"})
     _, response = await review(client, VALIDATE_PREFERENCE, body)
     assert response["allowed"] and "please use cores" in response["warnings"][0]
+
+
+async def test_creations_that_are_admitted_are_counted(client: KubeClient) -> None:
+    counted: list[str] = []
+    application = Application(middlewares=[refusals_as_status])
+    application.router.add_post(VM_VALIDATE, webhooks(client, CONFIGURATION, (), counted.append)[VM_VALIDATE])
+    good = {"domain": {"devices": {}, "memory": {"guest": "64Mi"}}}
+    requests = [
+        {"operation": "CREATE", "object": vm(good)},
+        {"operation": "CREATE", "object": vm(good), "dryRun": True},
+        {"operation": "UPDATE", "object": vm(good), "oldObject": vm(good)},
+        {"operation": "CREATE", "object": vm({"nonsense": {}})},
+    ]
+    async with TestClient(TestServer(application)) as caller:
+        for request in requests:
+            body = {"apiVersion": "admission.k8s.io/v1", "request": {"uid": "u", "namespace": "ns", **request}}
+            assert (await caller.post(VM_VALIDATE, json=body)).status == 200
+    assert counted == ["ns"]

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 import pytest
 from virt_controller.caches import Caches
 from virt_controller.metrics import measure
-from virt_controller.metrics.transitions import BOUNDS, Transitions
+from virt_controller.transitions import BOUNDS, Transitions
 from virt_core.kube.client import KubeClient
 from virt_core.kube.resource import KUBEVIRTS, PODS, VIRTUAL_MACHINE_INSTANCES, VIRTUAL_MACHINES
 from virt_core.testing.api_server import FakeApiServer

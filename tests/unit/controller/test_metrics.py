@@ -9,7 +9,7 @@ import msgspec
 import pytest
 from prometheus_client.metrics_core import Metric
 from virt_controller.metrics.migrations import families, outdated_family, transition_families
-from virt_controller.metrics.transitions import MIGRATION_BOUNDS, Transitions
+from virt_controller.transitions import MIGRATION_BOUNDS, Transitions
 from virt_core.migration.migration import VirtualMachineInstanceMigration
 from virt_core.vmi.instance import VirtualMachineInstance
 

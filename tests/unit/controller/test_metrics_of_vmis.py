@@ -7,8 +7,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from virt_controller.metrics.transitions import BOUNDS, Transitions
 from virt_controller.metrics.vmis import Guest, families, transition_families
+from virt_controller.transitions import BOUNDS, Transitions
 from virt_core.objects.meta import ObjectMeta
 from virt_core.vmi.instance import VirtualMachineInstance
 

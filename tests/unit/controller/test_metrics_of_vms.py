@@ -96,7 +96,7 @@ def test_requests_and_limits_are_those_of_the_template() -> None:
     assert limits == [("memory", "bytes", 4 << 30), ("cpu", "cores", 2)]
 
 
-def test_a_template_without_cpus_has_kubevirts_default_and_one_with_an_instance_type_is_left_out() -> None:
+def test_a_template_without_cpus_has_kubevirts_default_and_one_with_an_instance_type_none() -> None:
     plain = shown(vm(domain={}))["resource_requests"]
     assert [(labels["unit"], labels["source"], value) for labels, value in plain] == [
         ("cores", "default", 1),

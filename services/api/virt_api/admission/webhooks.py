@@ -22,6 +22,7 @@ from typing import Any
 import msgspec
 from aiohttp import web
 from virt_core import logs
+from virt_core.conventions.webhooks import VM_VALIDATE
 from virt_core.kube.client import KubeClient
 from virt_core.kube.configuration import ConfigurationCache
 from virt_core.kube.errors import KubeError, NotFound
@@ -29,7 +30,7 @@ from virt_core.objects.admission_review import BadReview
 from virt_core.objects.kubevirt import Configuration
 
 from virt_api.admission import instancetypes, migration, replica_set, vm, vmi
-from virt_api.admission.review import Circumstances, read
+from virt_api.admission.review import Circumstances, Request, read
 from virt_api.admission.stored import Found, Needed, Selection
 from virt_api.errors import BadRequest, ServiceUnavailable
 
@@ -53,8 +54,14 @@ _MOST_REVIEWS = 32  # in progress; memory must hold as many of the largest (obje
 _MOST_WAITING = 1024  # their bodies are not read yet: a connection and a task for each
 
 
-def webhooks(client: KubeClient, configuration: ConfigurationCache, own: Collection[str]) -> Mapping[str, Handler]:
-    """Handlers by path, based on the decisions of the module of each kind. `own` are the suite's users."""
+def webhooks(
+    client: KubeClient,
+    configuration: ConfigurationCache,
+    own: Collection[str],
+    created: Callable[[str], None] = lambda _: None,
+) -> Mapping[str, Handler]:
+    """Handlers by path, based on the decisions of the module of each kind. `own` are the suite's users. `created` is
+    called, in a thread, with the namespace of each VirtualMachine that may be created."""
     threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="admission")
     turns, waiting = asyncio.Semaphore(_MOST_REVIEWS), 0
 
@@ -67,8 +74,9 @@ def webhooks(client: KubeClient, configuration: ConfigurationCache, own: Collect
         body = _DECISIONS[path](request, Circumstances(current, own, datetime.now(UTC), found))
         response = body["response"]
         if not response["allowed"]:
-            user, why = request.user_info.username, response["status"]["message"]
-            _log.info("denying", operation=request.operation, user=user, reason=why[:1000])
+            _log_denial(request, response["status"]["message"])
+        elif path == VM_VALIDATE and request.operation == "CREATE" and not request.dry_run:
+            created(request.namespace)
         return msgspec.json.encode(body)
 
     async def turn() -> None:
@@ -114,6 +122,10 @@ def webhooks(client: KubeClient, configuration: ConfigurationCache, own: Collect
         return response
 
     return dict.fromkeys(_DECISIONS, review)
+
+
+def _log_denial(request: Request, why: str) -> None:
+    _log.info("denying", operation=request.operation, user=request.user_info.username, reason=why[:1000])
 
 
 async def _read(client: KubeClient, references: Collection[Needed]) -> dict[Needed, Body | None]:

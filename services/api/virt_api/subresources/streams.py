@@ -20,6 +20,7 @@ from virt_core.rpc import errors as rpc_errors
 
 from virt_api import errors
 from virt_api.subresources.call import Call
+from virt_api.subresources.connections import Connections
 from virt_api.subresources.console_stream import ConsoleStream
 from virt_api.subresources.guest import Guest, read_guest
 from virt_api.subresources.handler_errors import from_rpc
@@ -46,6 +47,7 @@ class Streams:
         self._client = client
         self._handlers = handlers
         self._stopping = asyncio.Event()
+        self.connections = Connections()
 
     async def serve(self, request: web.Request, call: Call) -> web.WebSocketResponse:
         """Connect `request` to the stream of `call`, until either side ends.
@@ -62,7 +64,8 @@ class Streams:
         log = _log.bind(namespace=meta.namespace, name=meta.name, uid=meta.uid, node=guest.status.node_name)
         async with self._opened(request, call, guest, port) as stream:
             log.info(f"opening {call.subresource}", peer=stream.name)
-            socket, end = await splice(request, stream, self._stopping)
+            with self.connections.counted(call.subresource, (meta.namespace, meta.name)):
+                socket, end = await splice(request, stream, self._stopping)
             log.info(f"closing {call.subresource}", code=end.code, reason=end.reason)
         return socket
 

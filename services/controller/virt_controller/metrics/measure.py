@@ -21,8 +21,8 @@ from virt_core.vmi.instance import VirtualMachineInstance
 
 from virt_controller.caches import Caches
 from virt_controller.metrics import migrations, vmis, vms
-from virt_controller.metrics.transitions import Transitions
 from virt_controller.pod.observed import LauncherPod
+from virt_controller.transitions import Transitions
 from virt_controller.vmi.observe import current_pod
 
 _EMULATION = "Indicates whether the Software Emulation is enabled in the configuration."

@@ -13,7 +13,7 @@ from virt_core.objects.meta import seconds_until
 from virt_core.vmi.instance import VirtualMachineInstance
 from virt_core.vmi.migration_state import MigrationState
 
-from virt_controller.metrics.transitions import Transitions
+from virt_controller.transitions import Transitions
 
 _OUTDATED = (
     "Indication for the total number of VirtualMachineInstance workloads that are not running within the most"

@@ -15,7 +15,7 @@ from virt_core.metrics.families import Values, gauge, histogram
 from virt_core.vmi.eviction import LIVE_MIGRATE, eviction_strategy, is_migratable
 from virt_core.vmi.instance import VirtualMachineInstance
 
-from virt_controller.metrics.transitions import Transitions
+from virt_controller.transitions import Transitions
 
 _ADDRESSES = (
     "The addresses of a VirtualMachineInstance. This metric provides the address of an available network interface"

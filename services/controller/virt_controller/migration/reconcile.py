@@ -29,13 +29,13 @@ from virt_controller.controller import Controller, Refusals
 from virt_controller.execution import Refused
 from virt_controller.failure import Failure
 from virt_controller.launcher_default import launcher_default
-from virt_controller.metrics.transitions import MIGRATION_BOUNDS, Transitions
 from virt_controller.migration.copies import Copies, Copy
 from virt_controller.migration.execute import Executor
 from virt_controller.migration.observe import Observed, other_pods
 from virt_controller.migration.plan import Planner
 from virt_controller.migration.queue import Queue
 from virt_controller.pod.observed import LauncherPod
+from virt_controller.transitions import MIGRATION_BOUNDS, Transitions
 from virt_controller.vmi.namespaces import Namespaces
 from virt_controller.vmi.observe import current_pod
 

@@ -25,10 +25,10 @@ from virt_controller.claims import read_claims
 from virt_controller.controller import Controller, Refusals
 from virt_controller.execution import Refused
 from virt_controller.launcher_default import launcher_default
-from virt_controller.metrics.transitions import BOUNDS, Transitions
 from virt_controller.node.reconcile import Nodes
 from virt_controller.pod.observed import Claim, LauncherPod
 from virt_controller.sightings import Sightings
+from virt_controller.transitions import BOUNDS, Transitions
 from virt_controller.vmi.execute import Executor
 from virt_controller.vmi.namespaces import Namespaces
 from virt_controller.vmi.observe import Observed, PodRefusal, current_pod

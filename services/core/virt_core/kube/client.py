@@ -23,6 +23,7 @@ from virt_core import logs
 from virt_core.kube import lean
 from virt_core.kube.errors import KubeError, Unavailable, from_status
 from virt_core.kube.resource import Resource
+from virt_core.metrics.requests import FAILED, Requests
 
 Object = dict[str, Any]
 WebSocket: TypeAlias = "aiohttp.ClientWebSocketResponse"
@@ -49,6 +50,9 @@ class KubeClient:
         self._api = api
         self._may_write: Callable[[], bool] = lambda: True
         self._host: str = api.configuration.host
+        self.requests = Requests(self._host)
+        """How many there were, for Prometheus."""
+
         self._user_agent = user_agent
         rest = api.rest_client
         # What a kubeconfig says of the way to the API server: proxy-url and tls-server-name.
@@ -187,6 +191,7 @@ class KubeClient:
             async with self._session.get(
                 self._url(path), params=dict(query), headers=await self._headers(), timeout=timeout, **self._way
             ) as response:
+                self.requests.count("GET", path, response.status, verb="watch")
                 if response.status != 200:
                     raise _error(response.status, await response.read())
                 self._streams.add(response)
@@ -232,16 +237,27 @@ class KubeClient:
         if method != "GET" and not self._may_write():
             raise Unavailable(0, f"{method} {path} is not sent: another replica may lead")
         _log.debug("calling the API server", method=method, path=path)
-        with self._connected(f"{method} {path}"):
+        with self._connected(f"{method} {path}"), self._counted(method, path) as answered:
             async with asyncio.timeout(_DEADLINE):
                 async with self._session.request(
                     method, self._url(path), params=query, data=data, headers=headers, **self._way
                 ) as response:
                     payload = await response.read()
+                    answered["code"] = response.status
         if response.status >= 300:
             raise _error(response.status, payload)
         decoded: Object = _decode(payload) if payload else {}
         return decoded
+
+    @contextmanager
+    def _counted(self, method: str, path: str) -> Iterator[dict[str, int]]:
+        """Count a request, whose answer's code is put into the result."""
+        loop, answered = asyncio.get_running_loop(), dict[str, int]()
+        began = loop.time()
+        try:
+            yield answered
+        finally:
+            self.requests.count(method, path, answered.get("code", FAILED), loop.time() - began)
 
     @contextmanager
     def _connected(self, doing: str) -> Iterator[None]:

@@ -13,9 +13,16 @@ from typing import Generic, TypeVar
 
 from virt_core import logs
 from virt_core.kube.errors import Conflict, KubeError
+from virt_core.metrics.queues import QueueCounts
 
 K = TypeVar("K", bound=Hashable)
+_working: dict[int, QueueCounts] = {}  # of the queues that run in this process
 _BACKOFF_FIRST, _BACKOFF_LAST = 0.05, 30.0
+
+
+def counts() -> list[QueueCounts]:
+    """Of all queues that run in this process. They are created deep in the services' parts."""
+    return list(_working.values())
 
 
 class Retry(Exception):
@@ -41,6 +48,7 @@ class WorkQueue(Generic[K]):
         self._again: set[K] = set()
         self._timers: dict[K, asyncio.TimerHandle] = {}
         self._failures: dict[K, int] = {}
+        self.counts = QueueCounts(name)
         self._log = logs.bound("virt_core.kube.queue", queue=name)
 
     def add(self, key: K) -> None:
@@ -57,6 +65,7 @@ class WorkQueue(Generic[K]):
             self._again.add(key)
         elif key not in self._waiting:
             self._waiting.add(key)
+            self.counts.add(key, asyncio.get_running_loop().time())
             self._ready.put_nowait(key)
 
     def add_after(self, key: K, delay: float) -> None:
@@ -80,6 +89,7 @@ class WorkQueue(Generic[K]):
     ) -> None:
         """Work until cancelled. `first` are the keys in the caches at the start; later keys come by `add`."""
         self._working = True
+        _working[id(self)] = self.counts
         for key in first:
             self.add(key)
         try:
@@ -88,6 +98,7 @@ class WorkQueue(Generic[K]):
                     group.create_task(self._work(reconcile), name=f"{self._name} worker {number}")
         finally:
             self._working = False
+            del _working[id(self)]
             self._forget()
 
     def _forget(self) -> None:
@@ -96,13 +107,17 @@ class WorkQueue(Generic[K]):
         for keys in (self._timers, self._waiting, self._running, self._again, self._failures):
             keys.clear()
         self._ready = asyncio.Queue()
+        self.counts.forget()
 
     async def _work(self, reconcile: Callable[[K], Awaitable[float | None]]) -> None:
+        loop = asyncio.get_running_loop()
         while True:
             key = await self._ready.get()
             self._waiting.discard(key)
             self._running.add(key)
+            self.counts.begin(key, loop.time())
             delay = await self._reconcile_once(reconcile, key)
+            self.counts.end(key, loop.time())
             self._running.discard(key)
             if key in self._again:
                 self._again.discard(key)
@@ -129,5 +144,6 @@ class WorkQueue(Generic[K]):
         return delay
 
     def _backoff(self, key: K, longest: float = _BACKOFF_LAST) -> float:
+        self.counts.retry()
         failures = self._failures[key] = self._failures.get(key, 0) + 1
         return float(min(_BACKOFF_FIRST * 2 ** min(failures - 1, 10), longest))

@@ -8,14 +8,15 @@ import platform
 
 from prometheus_client.metrics_core import Metric
 
+from virt_core.conventions import components
 from virt_core.metrics.families import gauge
 from virt_core.release import RELEASE
 
 _READY = {
-    "virt-api": "Indication for a virt-api server that is ready to serve requests.",
-    "virt-controller": "Indication for a virt-controller that is ready to take the lead.",
-    "virt-handler": "Indication for a virt-handler that is ready to serve requests.",
-    "virt-operator": "Indication for a virt-operator that is ready to take the lead.",
+    components.API: "Indication for a virt-api server that is ready to serve requests.",
+    components.CONTROLLER: "Indication for a virt-controller that is ready to take the lead.",
+    components.HANDLER: "Indication for a virt-handler that is ready to serve requests.",
+    components.OPERATOR: "Indication for a virt-operator that is ready to take the lead.",
 }
 
 

@@ -5,7 +5,7 @@ and clients observe each request. Pure.
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate
 
@@ -38,6 +38,15 @@ class Histogram:
         value = max(value, 0.0)
         counts.buckets[bisect_left(self.bounds, value)] += 1
         counts.total += value
+
+    @classmethod
+    def merged(cls, name: str, histograms: Mapping[str, Histogram]) -> Histogram:
+        """One of several without labels, with the label `name`."""
+        counts: dict[Labels, _Counts] = {
+            (value,): kept for value, each in histograms.items() for kept in each._counts.values()
+        }
+        bounds = next((each.bounds for each in histograms.values()), ())
+        return cls((name,), bounds, counts)
 
     def __iter__(self) -> Iterator[tuple[Labels, Sequence[int], float]]:
         """Labels, how many observations were at most each bound and in all, and their sum."""

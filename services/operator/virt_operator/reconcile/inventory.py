@@ -15,7 +15,7 @@ from virt_core.conventions import components, labels
 from virt_core.kube.client import KubeClient
 from virt_core.kube.reflector import Key, Reflector
 from virt_core.kube.resource import DEPLOYMENTS, KUBEVIRTS, NODES, PODS
-from virt_core.objects.kubevirt import SilentGuest, by_precedence
+from virt_core.objects.kubevirt import SilentGuest, Upgrade, by_precedence
 from virt_core.rpc.tls import Certificates
 
 from virt_operator.certificates.authority import AuthorityWatch
@@ -175,6 +175,11 @@ class Inventory:
         if suite is None or suite.metadata.deletion_timestamp is not None:
             return None
         return suite.metadata.namespace, suite.metadata.name
+
+    def upgrade(self) -> Upgrade | None:
+        """status.upgrade of the active KubeVirt object."""
+        suite, _ = by_precedence(self._suites, self._namespace)
+        return suite.status.upgrade if suite is not None else None
 
     def admits_in(self) -> str | None:
         """The suite's namespace if virt-api's webhooks are registered and the CRD exists; otherwise None."""

@@ -18,7 +18,7 @@ from virt_core.kube.errors import KubeError, NotFound
 from virt_core.kube.events import EventRecorder
 from virt_core.kube.queue import WorkQueue
 from virt_core.kube.resource import KUBEVIRTS
-from virt_core.objects.kubevirt import KubeVirtStatus
+from virt_core.objects.kubevirt import KubeVirtStatus, Upgrade
 from virt_core.rpc.tls import Certificates
 
 from virt_operator.certificates.authority import AuthorityWatch
@@ -74,6 +74,11 @@ class Reconciler:
         self._changing = False  # whether the last pass was part of a change
         self._requested: object = None  # which version of which KubeVirt object the last pass was about
         self._log = logs.bound("virt_operator.reconciler")
+
+    @property
+    def upgrade(self) -> Upgrade | None:
+        """status.upgrade of the KubeVirt object, as far as this replica has seen it."""
+        return self._inventory.upgrade()
 
     async def run(self) -> None:
         """Reconcile until cancelled."""

@@ -1,5 +1,5 @@
 """How long objects take from phase to phase, counted at each pass over one of them. Filled by the reconcilers of
-VirtualMachineInstances and migrations.
+VirtualMachineInstances and migrations, shown by `metrics/`.
 
 Phases that were entered before this replica led are its predecessor's. An object's phases are counted from its list of
 transitions, so none is lost when several changes arrive as one.
