@@ -13,7 +13,15 @@ from google.protobuf import descriptor_pb2, descriptor_pool, duration_pb2, messa
 from google.protobuf.message import Message
 from kubevirt.contract.v1 import options_pb2
 from kubevirt.info.v1 import info_pb2
-from kubevirt.launcher.v1 import command_pb2, guest_pb2, launcher_pb2, launcher_pb2_grpc, machine_pb2, state_pb2
+from kubevirt.launcher.v1 import (
+    command_pb2,
+    guest_pb2,
+    launcher_pb2,
+    launcher_pb2_grpc,
+    machine_pb2,
+    state_pb2,
+    statistics_pb2,
+)
 from virt_core.rpc.error_status import from_rpc_error
 from virt_core.rpc.errors import InvalidField, Refused, UnsupportedByPeer
 from virt_core.rpc.identity import Identity
@@ -30,7 +38,8 @@ def newer_start_request() -> Any:
     """StartMachineRequest of a later release: Machine gains `tpm`, SerialConsole, one level down, `speed`, and DiskBus
     the value NVME."""
     pool = descriptor_pool.DescriptorPool()
-    for module in (descriptor_pb2, options_pb2, duration_pb2, timestamp_pb2, guest_pb2, state_pb2, command_pb2):
+    known = (descriptor_pb2, options_pb2, duration_pb2, timestamp_pb2)
+    for module in (*known, guest_pb2, state_pb2, command_pb2, statistics_pb2):
         pool.AddSerializedFile(module.DESCRIPTOR.serialized_pb)
     file = descriptor_pb2.FileDescriptorProto.FromString(machine_pb2.DESCRIPTOR.serialized_pb)
     if options_pb2.DESCRIPTOR.name not in file.dependency:

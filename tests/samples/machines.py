@@ -88,6 +88,7 @@ ELEMENTS = frozenset(
         "smbios",
         "smm",
         "source",
+        "stats",
         "sysinfo",
         "system",
         "target",

@@ -112,7 +112,7 @@ async def run(settings: Settings, stopping: asyncio.Event, started: Started) -> 
             return [
                 *component(components.HANDLER, ready=started.ready.is_set()),
                 *plumbing(certificates, client.requests, counts, now),
-                *machines.metrics(),
+                *await machines.metrics(),
             ]
 
         async def metrics() -> None:

@@ -28,6 +28,7 @@ from virt_handler.machines.actions import StartMachine
 from virt_handler.machines.execute import Executor, UnusableDisk
 from virt_handler.machines.hostile_text import MESSAGE_LENGTH, condition_reason, printable
 from virt_handler.machines.link import Disconnected, MachineLink
+from virt_handler.machines.measure import measure
 from virt_handler.machines.observe import LauncherRefusal, Observed, counting_pod, pods_on_node
 from virt_handler.machines.plan import plan, wait_for_volume
 from virt_handler.machines.pod import ConnectLauncher
@@ -92,9 +93,13 @@ class Machines:
         self._watches: dict[tuple[str, str, str], _Watched] = {}
         self._copies = Copies(node)
 
-    def metrics(self) -> list[Metric]:
-        """For Prometheus."""
-        return self._copies.families()
+    async def metrics(self) -> list[Metric]:
+        """Of copies and of the guests on this node, for Prometheus."""
+        from virt_handler.machines import metrics  # with its library, when somebody asks
+
+        guests = [(vmi, link) for vmi in self._vmis if (link := self.link_of(vmi)) is not None]
+        measured = [(each.vmi, each.statistics) for each in await measure(guests)]
+        return [*self._copies.families(), *metrics.families(measured)]
 
     async def run(self) -> None:
         """Work until cancelled, starting when both caches are complete."""

@@ -23,6 +23,7 @@ from virt_launcher.screenshot import Screenshots
 from virt_launcher.servicer import LauncherServicer
 from virt_launcher.settings import Settings
 from virt_launcher.shutdown import catch_signals, stop_guest
+from virt_launcher.statistics import Statistics
 
 if TYPE_CHECKING:  # loaded when there is a migration only
     from virt_launcher.migration.engine import Engine
@@ -30,7 +31,7 @@ if TYPE_CHECKING:  # loaded when there is a migration only
 _log = logs.bound("virt_launcher.app")
 
 CONTRACTS = ("kubevirt.info.v1", "kubevirt.launcher.v1")
-FEATURES = frozenset({"access-credentials", "migration"})
+FEATURES = frozenset({"access-credentials", "migration", "statistics"})
 """Of the contract's fields and services that came after its first release."""
 
 # Grace period in seconds for calls in flight: watches send the last state to the handler.
@@ -47,7 +48,13 @@ async def run(settings: Settings, host: Host) -> None:
     agent = AgentKeeper(settings, keeper, host)
     screenshots = Screenshots(settings, host)
     servicer = LauncherServicer(
-        settings, identity.instance_id, keeper, agent=agent, screenshots=screenshots, finished=finished
+        settings,
+        identity.instance_id,
+        keeper,
+        agent=agent,
+        screenshots=screenshots,
+        statistics=Statistics(host),
+        finished=finished,
     )
     launcher_pb2_grpc.add_LauncherServiceServicer_to_server(servicer, server)
     migration = MigrationOnDemand(partial(_engine, settings, identity.instance_id, keeper, host, finished))

@@ -23,6 +23,7 @@ from virt_launcher.machine.provided import missing
 from virt_launcher.machine.validation.machine import validate
 from virt_launcher.screenshot import Screenshots
 from virt_launcher.settings import Settings
+from virt_launcher.statistics import Statistics
 
 _log = logs.bound("virt_launcher.servicer")
 
@@ -67,6 +68,7 @@ class LauncherServicer(launcher_pb2_grpc.LauncherServiceServicer):
         *,
         agent: AgentKeeper,
         screenshots: Screenshots,
+        statistics: Statistics,
         finished: asyncio.Event,
     ) -> None:
         self._settings = settings
@@ -74,6 +76,7 @@ class LauncherServicer(launcher_pb2_grpc.LauncherServiceServicer):
         self._keeper = keeper
         self._agent = agent
         self._screenshots = screenshots
+        self._statistics = statistics
         self._finished = finished
 
     async def StartMachine(  # noqa: N802 - the contract's name
@@ -168,6 +171,15 @@ class LauncherServicer(launcher_pb2_grpc.LauncherServiceServicer):
             raise Refused("the machine has no display", reason="NO_DISPLAY")
         async with as_contract_says():
             return launcher_pb2.TakeScreenshotResponse(png=await self._screenshots.take())
+
+    async def GetStatistics(  # noqa: N802 - the contract's name
+        self, request: launcher_pb2.GetStatisticsRequest, context: Any
+    ) -> launcher_pb2.GetStatisticsResponse:
+        machine = self._require_guest(request.machine_uid)
+        async with as_contract_says():
+            statistics = await self._statistics.take(machine)
+        statistics.filesystems.extend(self._agent.filesystems())
+        return launcher_pb2.GetStatisticsResponse(statistics=statistics)
 
     def _require_guest(self, uid: str) -> machine_pb2.Machine:
         """The machine, if its guest was started and has not ended."""

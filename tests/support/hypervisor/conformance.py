@@ -7,6 +7,7 @@ tests and against a session libvirtd in the launcher's image with the integratio
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable
 from typing import Any, Protocol
 
@@ -108,6 +109,16 @@ async def a_domain_without_a_description_was_not_handed_over(pod: Pod) -> None:
     await _do(pod, guest.start_cpus)
     assert await _do(pod, guest.observe_incoming) == RUNNING
     assert await _do(pod, guest.handed_over_by) == ""
+
+
+async def statistics_are_counted_by_libvirts_names(pod: Pod) -> None:
+    await _refused(pod, guest.read_statistics, contextlib.nullcontext())
+    await _do(pod, guest.create_standing, pod.xml())
+    await _do(pod, guest.start_cpus)
+    found = await _do(pod, guest.read_statistics, contextlib.nullcontext())
+    names = {"cpu.time", "balloon.current", "balloon.maximum", "balloon.rss", "vcpu.0.state", "vcpu.0.time"}
+    assert names <= found.keys() and all(isinstance(found[name], int) for name in names), found
+    assert (found["vcpu.maximum"], found["net.count"], found["block.count"]) == (1, 0, 0)
 
 
 async def a_definition_that_is_no_domain_leaves_nothing(pod: Pod) -> None:
@@ -240,6 +251,7 @@ CHECKS: tuple[Check, ...] = (
     a_new_domain_waits_for_its_cpus_and_is_not_created_twice,
     a_domain_without_a_description_was_not_handed_over,
     a_definition_that_is_no_domain_leaves_nothing,
+    statistics_are_counted_by_libvirts_names,
     cpus_start_once_and_stop_as_often_as_is_asked,
     a_reset_and_the_power_button_leave_a_domain_without_a_guest_as_it_is,
     a_destroyed_domain_is_remembered_as_destroyed_and_can_be_created_again,

@@ -18,6 +18,7 @@ from virt_launcher.domain.observation import DiskError, DomainPhase, Observation
 from virt_launcher.errors import AgentUnavailable, HypervisorRefused, HypervisorUnavailable
 
 from tests.support.hypervisor.fake_agent import FakeAgent
+from tests.support.hypervisor.fake_statistics import FakeStatistics
 
 MACHINE_TYPES = {"q35": "pc-q35-7.2", "pc": "pc-i440fx-7.2"}
 DISK_BYTES = 1 << 20
@@ -44,7 +45,7 @@ def _image(domain: ET.Element) -> str:
     return "" if source is None else source.get("file", "")
 
 
-class FakeHypervisor:
+class FakeHypervisor(FakeStatistics):
     """libvirtd, QEMU and the guest.
 
     Attributes:
@@ -61,6 +62,7 @@ class FakeHypervisor:
     """
 
     def __init__(self) -> None:
+        super().__init__()
         self.phase = DomainPhase.ABSENT
         self.reason = ShutoffReason.UNKNOWN
         self.stall = StallReason.OTHER

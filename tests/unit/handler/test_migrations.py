@@ -69,14 +69,14 @@ async def test_a_guest_moves_to_another_pod_of_its_node(
     pair = Pair(tmp_path)
     put_vmi(server, nodeName=NODE)
     async with moving(server, client, pair) as machines:
-        while not any(family.samples for family in machines.metrics()):  # noqa: ASYNC110 - they come from the other side
+        while not any(family.samples for family in await machines.metrics()):  # noqa: ASYNC110 - they come from the other side
             await asyncio.sleep(0.01)
         assert "StartMigration" in pair.source.calls
         pair.source.copied()
         status = await until(server, lambda status: bool(status["migrationState"].get("completed")))
         while not pair.source.acknowledged:  # noqa: ASYNC110 - it is called by the other side
             await asyncio.sleep(0.01)
-    (sample,) = machines.metrics()[0].samples
+    (sample,) = (await machines.metrics())[0].samples
     assert sample.name == "kubevirt_vmi_migration_data_bytes_total" and sample.value == 1 << 20
     assert sample.labels == {"namespace": "default", "name": "demo", "node": NODE}
     assert status["interfaces"][0]["ipAddress"] == "10.244.1.8"

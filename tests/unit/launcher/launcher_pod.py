@@ -11,7 +11,7 @@ from collections.abc import Coroutine
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
-from kubevirt.launcher.v1 import command_pb2, launcher_pb2, machine_pb2, state_pb2
+from kubevirt.launcher.v1 import command_pb2, launcher_pb2, machine_pb2, state_pb2, statistics_pb2
 from virt_core.rpc.errors import Unavailable
 from virt_launcher.agent.keeper import AgentKeeper
 from virt_launcher.domain.host import Host
@@ -21,6 +21,7 @@ from virt_launcher.screenshot import Screenshots
 from virt_launcher.servicer import LauncherServicer
 from virt_launcher.settings import Settings
 from virt_launcher.shutdown import stop_guest
+from virt_launcher.statistics import Statistics
 
 from tests.support.hypervisor.fake_host import FakeHost, FakeHypervisor
 
@@ -85,6 +86,7 @@ class LauncherPod:
             self.keeper,
             agent=self.agent,
             screenshots=Screenshots(self.settings, host),
+            statistics=Statistics(host),
             finished=self.finished,
         )
         if self.terminated:
@@ -160,6 +162,11 @@ class LauncherPod:
         """CommandMachine."""
         request = launcher_pb2.CommandMachineRequest(machine_uid=UID, command=command_pb2.Command(**command))
         return (await self._call(self.servicer.CommandMachine(request, _Context()))).state
+
+    async def measure(self) -> statistics_pb2.MachineStatistics:
+        """GetStatistics."""
+        request = launcher_pb2.GetStatisticsRequest(machine_uid=UID)
+        return (await self._call(self.servicer.GetStatistics(request, _Context()))).statistics
 
     async def acknowledge(self, end: state_pb2.MachineEnd.ValueType) -> None:
         """AcknowledgeEnd."""

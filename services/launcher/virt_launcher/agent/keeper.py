@@ -57,6 +57,7 @@ class AgentKeeper:
         self._wall_clock = wall_clock
         self._wake = asyncio.Event()
         self._reported: guest_pb2.GuestAgent | None = None
+        self._filesystems: list[guest_pb2.GuestFilesystem] | None = None  # until somebody measures the guest
         self._ask_again_at = 0.0
         self._one_at_a_time = asyncio.Lock()
         self._credentials = CredentialsSync(self._ask, keeper.tell_credentials)
@@ -87,6 +88,14 @@ class AgentKeeper:
             response.users.extend(replies.users(await self._ask_if_known("guest-get-users")))
             response.filesystems.extend(replies.filesystems(await self._ask_if_known("guest-get-fsinfo")))
             return response
+
+    def filesystems(self) -> list[guest_pb2.GuestFilesystem]:
+        """The mounted file systems as they were reported last. They are asked for with each poll from the first call
+        on, so that whoever measures the guest does not wait for it."""
+        if self._filesystems is None:
+            self._filesystems, self._ask_again_at = [], 0.0
+            self._wake.set()
+        return self._filesystems
 
     async def freeze(self, thaw_after: float) -> None:
         """Freeze the guest's file systems. They are thawed automatically after `thaw_after` seconds, 0: 5 minutes. A
@@ -155,6 +164,8 @@ class AgentKeeper:
             if not connected:
                 self._ask_again_at = 0.0
                 self._report(None)
+                if self._filesystems is not None:
+                    self._filesystems = []
                 self._credentials.agent_gone()
                 return None
             thaw_in = await self._thaw_if_due()
@@ -175,6 +186,8 @@ class AgentKeeper:
         """Query the agent again. Returns whether its state is known."""
         try:
             self._report(await self._portrait(await self._ask("guest-info")))
+            if self._filesystems is not None and (found := await self._ask_if_known("guest-get-fsinfo")) is not None:
+                self._filesystems = replies.filesystems(found)
         except (AgentUnavailable, AgentRefused) as error:
             _log.info("hearing nothing from the guest's agent", reason=str(error))
         return self._reported is not None

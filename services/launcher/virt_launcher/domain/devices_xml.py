@@ -38,7 +38,8 @@ def devices(parent: ET.Element, machine: machine_pb2.Machine, files: DomainFiles
         ET.SubElement(parent, "watchdog", model=model, action=action)
     if machine.balloon:
         # Pages that the guest does not use are returned to the node.
-        ET.SubElement(parent, "memballoon", model=virtio_model(machine), freePageReporting="on")
+        balloon = ET.SubElement(parent, "memballoon", model=virtio_model(machine), freePageReporting="on")
+        ET.SubElement(balloon, "stats", period="10")  # seconds after which the guest reports its memory, KubeVirt's
     else:
         ET.SubElement(parent, "memballoon", model="none")
     if machine.rng:

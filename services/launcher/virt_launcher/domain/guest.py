@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from typing import Any
 
@@ -134,6 +135,24 @@ def disk_errors(connection: Any) -> tuple[DiskError, ...]:
 
     errors: dict[str, int] = require_domain(connection).diskErrors()
     return tuple(DiskError(target, error == libvirt.VIR_DOMAIN_DISK_ERROR_NO_SPACE) for target, error in errors.items())
+
+
+def read_statistics(connection: Any, in_call: AbstractContextManager[None]) -> dict[str, Any]:
+    """What libvirt counts of the domain, without waiting for QEMU where it is busy; by libvirt's names. `in_call`
+    is entered for the time of the call, also when nobody waits for the result any more."""
+    import libvirt
+
+    kinds = (
+        libvirt.VIR_DOMAIN_STATS_CPU_TOTAL,
+        libvirt.VIR_DOMAIN_STATS_BALLOON,
+        libvirt.VIR_DOMAIN_STATS_VCPU,
+        libvirt.VIR_DOMAIN_STATS_INTERFACE,
+        libvirt.VIR_DOMAIN_STATS_BLOCK,
+    )
+    with in_call:
+        domain, no_wait = require_domain(connection), libvirt.VIR_CONNECT_GET_ALL_DOMAINS_STATS_NOWAIT
+        ((_, found),) = connection.domainListGetStats([domain], sum(kinds), no_wait)
+        return dict(found)
 
 
 def machine_type(connection: Any) -> str:

@@ -28,9 +28,10 @@ from kubevirt.launcher.v1 import command_pb2 as kubevirt_dot_launcher_dot_v1_dot
 from kubevirt.launcher.v1 import guest_pb2 as kubevirt_dot_launcher_dot_v1_dot_guest__pb2
 from kubevirt.launcher.v1 import machine_pb2 as kubevirt_dot_launcher_dot_v1_dot_machine__pb2
 from kubevirt.launcher.v1 import state_pb2 as kubevirt_dot_launcher_dot_v1_dot_state__pb2
+from kubevirt.launcher.v1 import statistics_pb2 as kubevirt_dot_launcher_dot_v1_dot_statistics__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#kubevirt/launcher/v1/launcher.proto\x12\x14kubevirt.launcher.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\"kubevirt/contract/v1/options.proto\x1a\"kubevirt/launcher/v1/command.proto\x1a kubevirt/launcher/v1/guest.proto\x1a\"kubevirt/launcher/v1/machine.proto\x1a kubevirt/launcher/v1/state.proto\"K\n\x13StartMachineRequest\x12.\n\x07machine\x18\x01 \x01(\x0b\x32\x1d.kubevirt.launcher.v1.Machine:\x04\xc0\xe1\x18\x01\"I\n\x14StartMachineResponse\x12\x31\n\x05state\x18\x01 \x01(\x0b\x32\".kubevirt.launcher.v1.MachineState\"`\n\x12StopMachineRequest\x12\x13\n\x0bmachine_uid\x18\x01 \x01(\t\x12/\n\x0cgrace_period\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration:\x04\xc0\xe1\x18\x01\"H\n\x13StopMachineResponse\x12\x31\n\x05state\x18\x01 \x01(\x0b\x32\".kubevirt.launcher.v1.MachineState\"a\n\x15\x41\x63knowledgeEndRequest\x12\x13\n\x0bmachine_uid\x18\x01 \x01(\t\x12-\n\x03\x65nd\x18\x02 \x01(\x0e\x32 .kubevirt.launcher.v1.MachineEnd:\x04\xc0\xe1\x18\x01\"\x18\n\x16\x41\x63knowledgeEndResponse\"\x15\n\x13WatchMachineRequest\"p\n\x14WatchMachineResponse\x12\x13\n\x0binstance_id\x18\x01 \x01(\t\x12\x10\n\x08revision\x18\x02 \x01(\x04\x12\x31\n\x05state\x18\x03 \x01(\x0b\x32\".kubevirt.launcher.v1.MachineState\"b\n\x15\x43ommandMachineRequest\x12\x13\n\x0bmachine_uid\x18\x01 \x01(\t\x12.\n\x07\x63ommand\x18\x02 \x01(\x0b\x32\x1d.kubevirt.launcher.v1.Command:\x04\xc0\xe1\x18\x01\"K\n\x16\x43ommandMachineResponse\x12\x31\n\x05state\x18\x01 \x01(\x0b\x32\".kubevirt.launcher.v1.MachineState\"-\n\x16GetGuestDetailsRequest\x12\x13\n\x0bmachine_uid\x18\x01 \x01(\t\"\x83\x02\n\x17GetGuestDetailsResponse\x12/\n\x05\x61gent\x18\x01 \x01(\x0b\x32 .kubevirt.launcher.v1.GuestAgent\x12\x10\n\x08timezone\x18\x02 \x01(\t\x12.\n\x05users\x18\x03 \x03(\x0b\x32\x1f.kubevirt.launcher.v1.GuestUser\x12:\n\x0b\x66ilesystems\x18\x04 \x03(\x0b\x32%.kubevirt.launcher.v1.GuestFilesystem\x12\x39\n\x08\x63ommands\x18\x05 \x03(\x0b\x32\'.kubevirt.launcher.v1.GuestAgentCommand\",\n\x15TakeScreenshotRequest\x12\x13\n\x0bmachine_uid\x18\x01 \x01(\t\"%\n\x16TakeScreenshotResponse\x12\x0b\n\x03png\x18\x01 \x01(\x0c\x32\xfc\x05\n\x0fLauncherService\x12\x65\n\x0cStartMachine\x12).kubevirt.launcher.v1.StartMachineRequest\x1a*.kubevirt.launcher.v1.StartMachineResponse\x12\x62\n\x0bStopMachine\x12(.kubevirt.launcher.v1.StopMachineRequest\x1a).kubevirt.launcher.v1.StopMachineResponse\x12k\n\x0e\x41\x63knowledgeEnd\x12+.kubevirt.launcher.v1.AcknowledgeEndRequest\x1a,.kubevirt.launcher.v1.AcknowledgeEndResponse\x12g\n\x0cWatchMachine\x12).kubevirt.launcher.v1.WatchMachineRequest\x1a*.kubevirt.launcher.v1.WatchMachineResponse0\x01\x12k\n\x0e\x43ommandMachine\x12+.kubevirt.launcher.v1.CommandMachineRequest\x1a,.kubevirt.launcher.v1.CommandMachineResponse\x12n\n\x0fGetGuestDetails\x12,.kubevirt.launcher.v1.GetGuestDetailsRequest\x1a-.kubevirt.launcher.v1.GetGuestDetailsResponse\x12k\n\x0eTakeScreenshot\x12+.kubevirt.launcher.v1.TakeScreenshotRequest\x1a,.kubevirt.launcher.v1.TakeScreenshotResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#kubevirt/launcher/v1/launcher.proto\x12\x14kubevirt.launcher.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\"kubevirt/contract/v1/options.proto\x1a\"kubevirt/launcher/v1/command.proto\x1a kubevirt/launcher/v1/guest.proto\x1a\"kubevirt/launcher/v1/machine.proto\x1a kubevirt/launcher/v1/state.proto\x1a%kubevirt/launcher/v1/statistics.proto\"K\n\x13StartMachineRequest\x12.\n\x07machine\x18\x01 \x01(\x0b\x32\x1d.kubevirt.launcher.v1.Machine:\x04\xc0\xe1\x18\x01\"I\n\x14StartMachineResponse\x12\x31\n\x05state\x18\x01 \x01(\x0b\x32\".kubevirt.launcher.v1.MachineState\"`\n\x12StopMachineRequest\x12\x13\n\x0bmachine_uid\x18\x01 \x01(\t\x12/\n\x0cgrace_period\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration:\x04\xc0\xe1\x18\x01\"H\n\x13StopMachineResponse\x12\x31\n\x05state\x18\x01 \x01(\x0b\x32\".kubevirt.launcher.v1.MachineState\"a\n\x15\x41\x63knowledgeEndRequest\x12\x13\n\x0bmachine_uid\x18\x01 \x01(\t\x12-\n\x03\x65nd\x18\x02 \x01(\x0e\x32 .kubevirt.launcher.v1.MachineEnd:\x04\xc0\xe1\x18\x01\"\x18\n\x16\x41\x63knowledgeEndResponse\"\x15\n\x13WatchMachineRequest\"p\n\x14WatchMachineResponse\x12\x13\n\x0binstance_id\x18\x01 \x01(\t\x12\x10\n\x08revision\x18\x02 \x01(\x04\x12\x31\n\x05state\x18\x03 \x01(\x0b\x32\".kubevirt.launcher.v1.MachineState\"b\n\x15\x43ommandMachineRequest\x12\x13\n\x0bmachine_uid\x18\x01 \x01(\t\x12.\n\x07\x63ommand\x18\x02 \x01(\x0b\x32\x1d.kubevirt.launcher.v1.Command:\x04\xc0\xe1\x18\x01\"K\n\x16\x43ommandMachineResponse\x12\x31\n\x05state\x18\x01 \x01(\x0b\x32\".kubevirt.launcher.v1.MachineState\"-\n\x16GetGuestDetailsRequest\x12\x13\n\x0bmachine_uid\x18\x01 \x01(\t\"\x83\x02\n\x17GetGuestDetailsResponse\x12/\n\x05\x61gent\x18\x01 \x01(\x0b\x32 .kubevirt.launcher.v1.GuestAgent\x12\x10\n\x08timezone\x18\x02 \x01(\t\x12.\n\x05users\x18\x03 \x03(\x0b\x32\x1f.kubevirt.launcher.v1.GuestUser\x12:\n\x0b\x66ilesystems\x18\x04 \x03(\x0b\x32%.kubevirt.launcher.v1.GuestFilesystem\x12\x39\n\x08\x63ommands\x18\x05 \x03(\x0b\x32\'.kubevirt.launcher.v1.GuestAgentCommand\",\n\x15TakeScreenshotRequest\x12\x13\n\x0bmachine_uid\x18\x01 \x01(\t\"%\n\x16TakeScreenshotResponse\x12\x0b\n\x03png\x18\x01 \x01(\x0c\"+\n\x14GetStatisticsRequest\x12\x13\n\x0bmachine_uid\x18\x01 \x01(\t\"T\n\x15GetStatisticsResponse\x12;\n\nstatistics\x18\x01 \x01(\x0b\x32\'.kubevirt.launcher.v1.MachineStatistics2\xe6\x06\n\x0fLauncherService\x12\x65\n\x0cStartMachine\x12).kubevirt.launcher.v1.StartMachineRequest\x1a*.kubevirt.launcher.v1.StartMachineResponse\x12\x62\n\x0bStopMachine\x12(.kubevirt.launcher.v1.StopMachineRequest\x1a).kubevirt.launcher.v1.StopMachineResponse\x12k\n\x0e\x41\x63knowledgeEnd\x12+.kubevirt.launcher.v1.AcknowledgeEndRequest\x1a,.kubevirt.launcher.v1.AcknowledgeEndResponse\x12g\n\x0cWatchMachine\x12).kubevirt.launcher.v1.WatchMachineRequest\x1a*.kubevirt.launcher.v1.WatchMachineResponse0\x01\x12k\n\x0e\x43ommandMachine\x12+.kubevirt.launcher.v1.CommandMachineRequest\x1a,.kubevirt.launcher.v1.CommandMachineResponse\x12n\n\x0fGetGuestDetails\x12,.kubevirt.launcher.v1.GetGuestDetailsRequest\x1a-.kubevirt.launcher.v1.GetGuestDetailsResponse\x12k\n\x0eTakeScreenshot\x12+.kubevirt.launcher.v1.TakeScreenshotRequest\x1a,.kubevirt.launcher.v1.TakeScreenshotResponse\x12h\n\rGetStatistics\x12*.kubevirt.launcher.v1.GetStatisticsRequest\x1a+.kubevirt.launcher.v1.GetStatisticsResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -45,34 +46,38 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_ACKNOWLEDGEENDREQUEST']._serialized_options = b'\300\341\030\001'
   _globals['_COMMANDMACHINEREQUEST']._loaded_options = None
   _globals['_COMMANDMACHINEREQUEST']._serialized_options = b'\300\341\030\001'
-  _globals['_STARTMACHINEREQUEST']._serialized_start=269
-  _globals['_STARTMACHINEREQUEST']._serialized_end=344
-  _globals['_STARTMACHINERESPONSE']._serialized_start=346
-  _globals['_STARTMACHINERESPONSE']._serialized_end=419
-  _globals['_STOPMACHINEREQUEST']._serialized_start=421
-  _globals['_STOPMACHINEREQUEST']._serialized_end=517
-  _globals['_STOPMACHINERESPONSE']._serialized_start=519
-  _globals['_STOPMACHINERESPONSE']._serialized_end=591
-  _globals['_ACKNOWLEDGEENDREQUEST']._serialized_start=593
-  _globals['_ACKNOWLEDGEENDREQUEST']._serialized_end=690
-  _globals['_ACKNOWLEDGEENDRESPONSE']._serialized_start=692
-  _globals['_ACKNOWLEDGEENDRESPONSE']._serialized_end=716
-  _globals['_WATCHMACHINEREQUEST']._serialized_start=718
-  _globals['_WATCHMACHINEREQUEST']._serialized_end=739
-  _globals['_WATCHMACHINERESPONSE']._serialized_start=741
-  _globals['_WATCHMACHINERESPONSE']._serialized_end=853
-  _globals['_COMMANDMACHINEREQUEST']._serialized_start=855
-  _globals['_COMMANDMACHINEREQUEST']._serialized_end=953
-  _globals['_COMMANDMACHINERESPONSE']._serialized_start=955
-  _globals['_COMMANDMACHINERESPONSE']._serialized_end=1030
-  _globals['_GETGUESTDETAILSREQUEST']._serialized_start=1032
-  _globals['_GETGUESTDETAILSREQUEST']._serialized_end=1077
-  _globals['_GETGUESTDETAILSRESPONSE']._serialized_start=1080
-  _globals['_GETGUESTDETAILSRESPONSE']._serialized_end=1339
-  _globals['_TAKESCREENSHOTREQUEST']._serialized_start=1341
-  _globals['_TAKESCREENSHOTREQUEST']._serialized_end=1385
-  _globals['_TAKESCREENSHOTRESPONSE']._serialized_start=1387
-  _globals['_TAKESCREENSHOTRESPONSE']._serialized_end=1424
-  _globals['_LAUNCHERSERVICE']._serialized_start=1427
-  _globals['_LAUNCHERSERVICE']._serialized_end=2191
+  _globals['_STARTMACHINEREQUEST']._serialized_start=308
+  _globals['_STARTMACHINEREQUEST']._serialized_end=383
+  _globals['_STARTMACHINERESPONSE']._serialized_start=385
+  _globals['_STARTMACHINERESPONSE']._serialized_end=458
+  _globals['_STOPMACHINEREQUEST']._serialized_start=460
+  _globals['_STOPMACHINEREQUEST']._serialized_end=556
+  _globals['_STOPMACHINERESPONSE']._serialized_start=558
+  _globals['_STOPMACHINERESPONSE']._serialized_end=630
+  _globals['_ACKNOWLEDGEENDREQUEST']._serialized_start=632
+  _globals['_ACKNOWLEDGEENDREQUEST']._serialized_end=729
+  _globals['_ACKNOWLEDGEENDRESPONSE']._serialized_start=731
+  _globals['_ACKNOWLEDGEENDRESPONSE']._serialized_end=755
+  _globals['_WATCHMACHINEREQUEST']._serialized_start=757
+  _globals['_WATCHMACHINEREQUEST']._serialized_end=778
+  _globals['_WATCHMACHINERESPONSE']._serialized_start=780
+  _globals['_WATCHMACHINERESPONSE']._serialized_end=892
+  _globals['_COMMANDMACHINEREQUEST']._serialized_start=894
+  _globals['_COMMANDMACHINEREQUEST']._serialized_end=992
+  _globals['_COMMANDMACHINERESPONSE']._serialized_start=994
+  _globals['_COMMANDMACHINERESPONSE']._serialized_end=1069
+  _globals['_GETGUESTDETAILSREQUEST']._serialized_start=1071
+  _globals['_GETGUESTDETAILSREQUEST']._serialized_end=1116
+  _globals['_GETGUESTDETAILSRESPONSE']._serialized_start=1119
+  _globals['_GETGUESTDETAILSRESPONSE']._serialized_end=1378
+  _globals['_TAKESCREENSHOTREQUEST']._serialized_start=1380
+  _globals['_TAKESCREENSHOTREQUEST']._serialized_end=1424
+  _globals['_TAKESCREENSHOTRESPONSE']._serialized_start=1426
+  _globals['_TAKESCREENSHOTRESPONSE']._serialized_end=1463
+  _globals['_GETSTATISTICSREQUEST']._serialized_start=1465
+  _globals['_GETSTATISTICSREQUEST']._serialized_end=1508
+  _globals['_GETSTATISTICSRESPONSE']._serialized_start=1510
+  _globals['_GETSTATISTICSRESPONSE']._serialized_end=1594
+  _globals['_LAUNCHERSERVICE']._serialized_start=1597
+  _globals['_LAUNCHERSERVICE']._serialized_end=2467
 # @@protoc_insertion_point(module_scope)

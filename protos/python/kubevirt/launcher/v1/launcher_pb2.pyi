@@ -12,6 +12,7 @@ from kubevirt.launcher.v1 import command_pb2 as _command_pb2
 from kubevirt.launcher.v1 import guest_pb2 as _guest_pb2
 from kubevirt.launcher.v1 import machine_pb2 as _machine_pb2
 from kubevirt.launcher.v1 import state_pb2 as _state_pb2
+from kubevirt.launcher.v1 import statistics_pb2 as _statistics_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -378,3 +379,49 @@ class TakeScreenshotResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___TakeScreenshotResponse: _TypeAlias = TakeScreenshotResponse  # noqa: Y015
+
+@_typing.final
+class GetStatisticsRequest(_message.Message):
+    """GetStatisticsRequest names the machine."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MACHINE_UID_FIELD_NUMBER: _builtins.int
+    machine_uid: _builtins.str
+    """The UID of the machine. A launcher that runs another machine refuses the call."""
+    def __init__(
+        self,
+        *,
+        machine_uid: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["machine_uid", b"machine_uid"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetStatisticsRequest: _TypeAlias = GetStatisticsRequest  # noqa: Y015
+
+@_typing.final
+class GetStatisticsResponse(_message.Message):
+    """GetStatisticsResponse carries the statistics."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    STATISTICS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def statistics(self) -> _statistics_pb2.MachineStatistics:
+        """The statistics now."""
+
+    def __init__(
+        self,
+        *,
+        statistics: _statistics_pb2.MachineStatistics | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["statistics", b"statistics"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["statistics", b"statistics"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetStatisticsResponse: _TypeAlias = GetStatisticsResponse  # noqa: Y015

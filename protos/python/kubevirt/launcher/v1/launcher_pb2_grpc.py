@@ -71,6 +71,11 @@ class LauncherServiceStub:
                 request_serializer=kubevirt_dot_launcher_dot_v1_dot_launcher__pb2.TakeScreenshotRequest.SerializeToString,
                 response_deserializer=kubevirt_dot_launcher_dot_v1_dot_launcher__pb2.TakeScreenshotResponse.FromString,
                 _registered_method=True)
+        self.GetStatistics = channel.unary_unary(
+                '/kubevirt.launcher.v1.LauncherService/GetStatistics',
+                request_serializer=kubevirt_dot_launcher_dot_v1_dot_launcher__pb2.GetStatisticsRequest.SerializeToString,
+                response_deserializer=kubevirt_dot_launcher_dot_v1_dot_launcher__pb2.GetStatisticsResponse.FromString,
+                _registered_method=True)
 
 
 class LauncherServiceServicer:
@@ -138,6 +143,14 @@ class LauncherServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetStatistics(self, request, context):
+        """GetStatistics says what the guest uses. It changes nothing and never waits for the guest; it fails with UNAVAILABLE
+        while the hypervisor does not answer. Every launcher that lists the feature "statistics" serves it.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_LauncherServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -175,6 +188,11 @@ def add_LauncherServiceServicer_to_server(servicer, server):
                     servicer.TakeScreenshot,
                     request_deserializer=kubevirt_dot_launcher_dot_v1_dot_launcher__pb2.TakeScreenshotRequest.FromString,
                     response_serializer=kubevirt_dot_launcher_dot_v1_dot_launcher__pb2.TakeScreenshotResponse.SerializeToString,
+            ),
+            'GetStatistics': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetStatistics,
+                    request_deserializer=kubevirt_dot_launcher_dot_v1_dot_launcher__pb2.GetStatisticsRequest.FromString,
+                    response_serializer=kubevirt_dot_launcher_dot_v1_dot_launcher__pb2.GetStatisticsResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -368,6 +386,33 @@ class LauncherService:
             '/kubevirt.launcher.v1.LauncherService/TakeScreenshot',
             kubevirt_dot_launcher_dot_v1_dot_launcher__pb2.TakeScreenshotRequest.SerializeToString,
             kubevirt_dot_launcher_dot_v1_dot_launcher__pb2.TakeScreenshotResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetStatistics(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/kubevirt.launcher.v1.LauncherService/GetStatistics',
+            kubevirt_dot_launcher_dot_v1_dot_launcher__pb2.GetStatisticsRequest.SerializeToString,
+            kubevirt_dot_launcher_dot_v1_dot_launcher__pb2.GetStatisticsResponse.FromString,
             options,
             channel_credentials,
             insecure,

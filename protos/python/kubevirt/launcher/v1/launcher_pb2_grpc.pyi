@@ -67,6 +67,10 @@ class LauncherServiceStub:
     """TakeScreenshot takes a picture of the guest's first display. Without a display it fails with FAILED_PRECONDITION,
     reason NO_DISPLAY.
     """
+    GetStatistics: _grpc.UnaryUnaryMultiCallable[_launcher_pb2.GetStatisticsRequest, _launcher_pb2.GetStatisticsResponse]
+    """GetStatistics says what the guest uses. It changes nothing and never waits for the guest; it fails with UNAVAILABLE
+    while the hypervisor does not answer. Every launcher that lists the feature "statistics" serves it.
+    """
 
 @_typing.type_check_only
 class LauncherServiceAsyncStub(LauncherServiceStub):
@@ -106,6 +110,10 @@ class LauncherServiceAsyncStub(LauncherServiceStub):
     TakeScreenshot: _aio.UnaryUnaryMultiCallable[_launcher_pb2.TakeScreenshotRequest, _launcher_pb2.TakeScreenshotResponse]  # type: ignore[assignment]
     """TakeScreenshot takes a picture of the guest's first display. Without a display it fails with FAILED_PRECONDITION,
     reason NO_DISPLAY.
+    """
+    GetStatistics: _aio.UnaryUnaryMultiCallable[_launcher_pb2.GetStatisticsRequest, _launcher_pb2.GetStatisticsResponse]  # type: ignore[assignment]
+    """GetStatistics says what the guest uses. It changes nothing and never waits for the guest; it fails with UNAVAILABLE
+    while the hypervisor does not answer. Every launcher that lists the feature "statistics" serves it.
     """
 
 class LauncherServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -185,6 +193,16 @@ class LauncherServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_launcher_pb2.TakeScreenshotResponse, _abc.Awaitable[_launcher_pb2.TakeScreenshotResponse]]:
         """TakeScreenshot takes a picture of the guest's first display. Without a display it fails with FAILED_PRECONDITION,
         reason NO_DISPLAY.
+        """
+
+    @_abc_1.abstractmethod
+    def GetStatistics(
+        self,
+        request: _launcher_pb2.GetStatisticsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_launcher_pb2.GetStatisticsResponse, _abc.Awaitable[_launcher_pb2.GetStatisticsResponse]]:
+        """GetStatistics says what the guest uses. It changes nothing and never waits for the guest; it fails with UNAVAILABLE
+        while the hypervisor does not answer. Every launcher that lists the feature "statistics" serves it.
         """
 
 def add_LauncherServiceServicer_to_server(servicer: LauncherServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
