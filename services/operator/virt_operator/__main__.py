@@ -1,6 +1,6 @@
-"""``python -m virt_operator``: without arguments it runs the operator. `manifests` and `chart` write what a user
-applies, `print-install-strategy` runs in the Job that prints a release's objects, and the chart's two Jobs run the
-others."""
+"""``python -m virt_operator``: without arguments it runs the operator. `manifests`, `monitoring` and `chart` write
+what a user applies, `print-install-strategy` runs in the Job that prints a release's objects, and the chart's two Jobs
+run the others."""
 
 from __future__ import annotations
 
@@ -13,8 +13,9 @@ from pathlib import Path
 from virt_core.conventions import components, environment, images
 from virt_core.settings import Environment
 
+from virt_operator.monitoring.objects import RUNBOOKS
 from virt_operator.packaging.chart import write_chart
-from virt_operator.packaging.manifest import write_manifests
+from virt_operator.packaging.manifest import write_manifests, write_monitoring
 from virt_operator.strategy.settings import InstallSettings
 
 
@@ -30,6 +31,13 @@ def _arguments() -> argparse.Namespace:
     manifests.add_argument("--use-emulation", action="store_true", help="guests run without hardware virtualization")
     manifests.add_argument("--out", type=Path, default=Path("build/manifests"), help="folder (default %(default)s)")
     _digests(manifests)
+    monitoring = commands.add_parser("monitoring", help="write kubevirt-monitoring.yaml, for the Prometheus operator")
+    monitoring.add_argument("--namespace", default="kubevirt", help="the suite's (default %(default)s)")
+    monitoring.add_argument("--monitor-namespace", required=True, help="the namespace of Prometheus")
+    monitoring.add_argument("--monitor-account", required=True, help="its service account")
+    about = "URL of the alerts' pages, with %%s for the name (default: KubeVirt's)"
+    monitoring.add_argument("--runbooks", default=RUNBOOKS, help=about)
+    monitoring.add_argument("--out", type=Path, default=Path("build/manifests"), help="folder (default %(default)s)")
     chart = commands.add_parser("chart", help="write the Helm chart")
     chart.add_argument("--registry", required=True, help="default of the chart's value `registry`")
     chart.add_argument("--tag", required=True, help="default of the chart's value `tag`")
@@ -68,6 +76,10 @@ def main() -> None:
             settings, arguments.out, use_emulation=arguments.use_emulation, version=arguments.version
         )
         print(*written, sep="\n")
+        return
+    if arguments.command == "monitoring":
+        prometheus = arguments.monitor_namespace, arguments.monitor_account
+        print(write_monitoring(arguments.out, arguments.namespace, *prometheus, arguments.runbooks))
         return
     if arguments.command == "chart":
         defaults = {"registry": arguments.registry.rstrip("/"), "tag": arguments.tag, "version": arguments.version}

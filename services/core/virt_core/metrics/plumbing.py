@@ -13,10 +13,11 @@ from virt_core.metrics.families import Values, counter, gauge, histogram
 from virt_core.metrics.histogram import Histogram
 from virt_core.metrics.queues import QueueCounts
 from virt_core.metrics.requests import Requests
-from virt_core.metrics.validity import ends
+from virt_core.metrics.validity import periods
 from virt_core.rpc.tls import Certificates, read_files
 
 _EXPIRY = "When the certificate that the component serves with and the newest authority that it trusts expire."
+_START = "When the same certificates were issued."
 _LATENCY = "Request latency in seconds. Broken down by verb and URL."
 _TOTAL = "Number of HTTP requests, partitioned by status code, method, and host."
 _QUEUE, _ALL = "kubevirt_workqueue", "Total number of"
@@ -32,7 +33,7 @@ _log = logs.bound("virt_core.metrics.plumbing")
 
 def plumbing(certificates: Certificates, requests: Requests, queues: Iterable[QueueCounts], now: float) -> list[Metric]:
     """Everything; `now` is the event loop's time."""
-    return [*_of_requests(requests), *_of_queues(list(queues), now), _of_certificates(certificates)]
+    return [*_of_requests(requests), *_of_queues(list(queues), now), *_of_certificates(certificates)]
 
 
 def _of_requests(requests: Requests) -> list[Metric]:
@@ -64,12 +65,17 @@ def _of_queues(queues: list[QueueCounts], now: float) -> list[Metric]:
     ]
 
 
-def _of_certificates(certificates: Certificates) -> Metric:
-    values = []
+def _of_certificates(certificates: Certificates) -> list[Metric]:
+    starts, ends = [], []
     try:
         leaf = read_files(certificates.folder, (LEAF,))[LEAF]
         for what, pem in (("leaf", leaf), ("authority", certificates.bundle())):
-            values.append(({"certificate": what}, max(ends(pem)).timestamp()))
+            start, end = max(periods(pem), key=lambda period: period[1])
+            starts.append(({"certificate": what}, start.timestamp()))
+            ends.append(({"certificate": what}, end.timestamp()))
     except (OSError, ValueError) as error:  # the files are being replaced
         _log.warning("not showing when certificates expire", reason=str(error))
-    return gauge("kubevirt_certificate_expiry_timestamp_seconds", _EXPIRY, values)
+    return [
+        gauge("kubevirt_certificate_start_timestamp_seconds", _START, starts),
+        gauge("kubevirt_certificate_expiry_timestamp_seconds", _EXPIRY, ends),
+    ]

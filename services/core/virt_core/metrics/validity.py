@@ -1,4 +1,4 @@
-"""Until when certificates are valid, read from PEM. Pure; called by plumbing.py.
+"""From when to when certificates are valid, read from PEM. Pure; called by plumbing.py.
 
 The library for certificates would cost virt-api and virt-controller, which need it for nothing else, 6 MB each. So the
 few fields before the validity are skipped here (RFC 5280, 4.1). The files are the suite's own.
@@ -13,31 +13,35 @@ from datetime import UTC, datetime
 
 _PEM = re.compile(rb"-----BEGIN CERTIFICATE-----(.+?)-----END CERTIFICATE-----", re.DOTALL)
 _VERSION, _UTC_TIME = 0xA0, 0x17  # tags
+Period = tuple[datetime, datetime]
 
 
-def ends(pem: bytes) -> list[datetime]:
-    """When each certificate of the file expires.
+def periods(pem: bytes) -> list[Period]:
+    """From when to when each certificate of the file is valid.
 
     Raises:
         ValueError: the file holds something else.
     """
     try:
-        return [_end(base64.b64decode(match[1])) for match in _PEM.finditer(pem)]
+        return [_period(base64.b64decode(match[1])) for match in _PEM.finditer(pem)]
     except (IndexError, StopIteration) as error:
         raise ValueError("not a certificate") from error
 
 
-def _end(der: bytes) -> datetime:
+def _period(der: bytes) -> Period:
     certificate = next(_elements(der))[1]
     fields = _elements(next(_elements(certificate))[1])
     if next(fields)[0] == _VERSION:
         next(fields)  # the serial number, which is the first field without a version
     _signature, _issuer, (_, validity) = (next(fields) for _ in range(3))
-    _, (tag, text) = _elements(validity)
-    moment = text.decode()
+    start, end = (_moment(tag, text.decode()) for tag, text in _elements(validity))
+    return start, end
+
+
+def _moment(tag: int, text: str) -> datetime:
     if tag == _UTC_TIME:
-        moment = ("19" if moment[:2] >= "50" else "20") + moment
-    return datetime.strptime(moment, "%Y%m%d%H%M%SZ").replace(tzinfo=UTC)
+        text = ("19" if text[:2] >= "50" else "20") + text
+    return datetime.strptime(text, "%Y%m%d%H%M%SZ").replace(tzinfo=UTC)
 
 
 def _elements(der: bytes) -> Iterator[tuple[int, bytes]]:

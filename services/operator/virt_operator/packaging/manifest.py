@@ -1,4 +1,5 @@
-"""Writes kubevirt-operator.yaml and kubevirt-cr.yaml, the two files that a user applies. Called by __main__.py.
+"""Writes kubevirt-operator.yaml and kubevirt-cr.yaml, the two files that a user applies, and kubevirt-monitoring.yaml
+for a cluster with the Prometheus operator. Called by __main__.py.
 
 The same arguments give the same bytes.
 """
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import yaml
 
+from virt_operator.monitoring.objects import monitoring_objects
 from virt_operator.strategy.operator_objects import kubevirt_object, operator_objects
 from virt_operator.strategy.ref import Body
 from virt_operator.strategy.settings import InstallSettings
@@ -36,6 +38,14 @@ def write_manifests(settings: InstallSettings, folder: Path, *, use_emulation: b
     operator.write_text(_yaml(objects))
     suite.write_text(_yaml([kubevirt_object(settings, use_emulation)]))
     return [operator, suite]
+
+
+def write_monitoring(folder: Path, namespace: str, monitor_namespace: str, account: str, runbooks: str) -> Path:
+    """Write kubevirt-monitoring.yaml into `folder` and return its path."""
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / "kubevirt-monitoring.yaml"
+    path.write_text(_yaml(monitoring_objects(namespace, monitor_namespace, account, runbooks)))
+    return path
 
 
 def _yaml(objects: Iterable[Body]) -> str:
