@@ -63,6 +63,9 @@ class Suite:
     kubeconfig: Path
     stack: AsyncExitStack
     ports: dict[str, int] = field(default_factory=dict)
+    metrics: dict[str, int] = field(default_factory=dict)
+    """Ports of metrics by component; a release may have none there."""
+
     launchers: int = 0
     processes: list[tuple[str, asyncio.subprocess.Process]] = field(default_factory=list)
     """Each with its log."""
@@ -80,7 +83,7 @@ class Suite:
         for folder in folders.values():
             Path(folder).mkdir()
         write_files(Path(folders["trust"]), {"ca.crt": self.authority.bundle, "issuing.json": b""})
-        self.ports["virt-handler"] = free_port()
+        self.ports["virt-handler"], self.metrics["virt-handler"] = free_port(), free_port()
         settings = {
             "namespace": NAMESPACE,
             "pod_name": "virt-handler-x",
@@ -89,7 +92,7 @@ class Suite:
             "certificates": str(self.certificates("virt-handler", dns_names(NODE, NAMESPACE))),
             "rpc_port": self.ports["virt-handler"],
             "health_port": free_port(),
-            "metrics_port": free_port(),
+            "metrics_port": self.metrics["virt-handler"],
         }
         await self._run("virt-handler", [str(HERE / "handler.py"), json.dumps(settings)], {})
 
@@ -127,15 +130,16 @@ class Suite:
         return found
 
     async def _start(self, component: str, argv: list[str]) -> None:
-        self.ports[component] = free_port()
+        self.ports[component], metrics, https = free_port(), free_port(), free_port()
+        self.metrics[component] = https if component == "virt-api" else metrics
         environment = {
             "POD_NAMESPACE": NAMESPACE,
             "POD_NAME": f"{component}-x",
             "VIRT_CERTIFICATES": str(self.certificates(component)),
             "VIRT_RPC_LISTENS_ON": str(self.ports[component]),
             "VIRT_HEALTH_LISTENS_ON": str(free_port()),
-            "VIRT_METRICS_LISTENS_ON": str(free_port()),
-            "VIRT_HTTPS_LISTENS_ON": str(free_port()),
+            "VIRT_METRICS_LISTENS_ON": str(metrics),
+            "VIRT_HTTPS_LISTENS_ON": str(https),
             "VIRT_OPERATOR_IMAGE": "registry.test/virt-operator:0.1.0",
             "VIRT_LAUNCHER_IMAGE": "registry.test/virt-launcher:0.1.0",
         }
