@@ -86,6 +86,13 @@ def test_devices_are_those_of_the_spec() -> None:
     assert "storage_iops_write_total" not in found
 
 
+def test_a_guest_whose_spec_names_no_interface_has_the_default_one() -> None:
+    body = {"metadata": {"name": "bare", "namespace": "shop"}, "spec": {"domain": {}}, "status": {}}
+    interface = pb.InterfaceStatistics(name="default", received=TRAFFIC)
+    made = families([(VirtualMachineInstance.of(body), pb.MachineStatistics(interfaces=[interface]))])
+    assert next(family.name for family in made if family.samples) == "kubevirt_vmi_network_receive_bytes"
+
+
 def test_file_systems_are_few_and_their_names_are_short_and_harmless() -> None:
     names = [("vda1", "/"), ("vda1", "/"), ("x\n\u202e" + "y" * 500, "/mnt")]
     filesystems = [
@@ -102,7 +109,9 @@ def test_file_systems_are_few_and_their_names_are_short_and_harmless() -> None:
 def test_a_hostile_launcher_cannot_make_up_series_without_end() -> None:
     vcpus = [pb.VcpuStatistics(id=number, nanoseconds=1) for number in range(5000)]
     filesystems = [guest_pb2.GuestFilesystem(name=f"fs{number}", total_bytes=1) for number in range(5000)]
-    found = shown(pb.MachineStatistics(vcpus=vcpus, filesystems=filesystems))
+    disks = [*([pb.DiskStatistics(name="made-up")] * 5000), pb.DiskStatistics(name="root", reads=READS)]
+    found = shown(pb.MachineStatistics(vcpus=vcpus, filesystems=filesystems, disks=disks))
+    assert "storage_iops_read_total" not in found, "nobody reads so many"
     assert len(found["vcpu_seconds_total"]) == 1024 and len(found["filesystem_capacity_bytes"]) == 32
 
 

@@ -16,10 +16,11 @@ from kubevirt.launcher.v1 import statistics_pb2
 from prometheus_client.metrics_core import Metric
 from virt_core.metrics.families import Values, counter, gauge
 from virt_core.vmi.instance import VirtualMachineInstance
+from virt_core.vmi.spec.effective import DEFAULT_INTERFACE
 
 from virt_handler.machines.hostile_text import TEXT_LENGTH, printable
 
-_MOST_VCPUS, _MOST_FILESYSTEMS = 1024, 32
+_MOST_VCPUS, _MOST_DEVICES, _MOST_FILESYSTEMS = 1024, 512, 32
 _NANO = 1e9  # in a second
 Guest = tuple[VirtualMachineInstance, statistics_pb2.MachineStatistics]
 # Each a part of the name, a description and the field.
@@ -164,7 +165,7 @@ def _of_devices(
 ) -> Values:
     for vmi, devices, names in found:
         shown = set[str]()
-        for device in devices:
+        for device in islice(devices, _MOST_DEVICES):
             if device.name in names and device.name not in shown:
                 shown.add(device.name)
                 yield from _value(vmi, {label: device.name}, getattr(device, part), field, unit)
@@ -219,4 +220,4 @@ def _names(vmi: VirtualMachineInstance) -> tuple[frozenset[str], frozenset[str]]
         spec = _Spec()
     devices = spec.domain.devices
     disks = frozenset(named.name for named in (*devices.disks, *spec.volumes))
-    return disks, frozenset(named.name for named in devices.interfaces)
+    return disks, frozenset(named.name for named in devices.interfaces) or frozenset({DEFAULT_INTERFACE})
