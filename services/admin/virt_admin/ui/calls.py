@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 from aiohttp import web
+from virt_core.conventions.component_pod import METRICS_PORT
 from virt_core.kube.client import KubeClient
 from virt_core.kube.errors import KubeError
 from virt_core.kube.resource import PODS
@@ -17,7 +18,6 @@ from virt_admin.ui.actions import ACTIONS
 from virt_admin.ui.board import Board, encoded
 from virt_admin.ui.statistics import statistics
 
-_METRICS_PORT = 8443  # KubeVirt's
 _PATIENCE = 10.0  # seconds
 REQUESTS = ("upgrade", "pause", "resume", "rollback", "finalize")
 
@@ -48,7 +48,7 @@ async def measure(client: KubeClient, board: Board, namespace: str, name: str) -
     handler = board.handler_of((namespace, name))
     if handler is None:
         return answer(None)
-    path = PODS.path(handler[0], f"https:{handler[1]}:{_METRICS_PORT}", "proxy/metrics")
+    path = PODS.path(handler[0], f"https:{handler[1]}:{METRICS_PORT}", "proxy/metrics")
     async with client.stream(path, {}, _PATIENCE) as body:
         text = (await body.read()).decode(errors="replace")
     return answer(statistics(text, namespace, name))
