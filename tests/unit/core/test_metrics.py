@@ -56,16 +56,61 @@ def test_no_service_loads_the_library_before_somebody_asks(service: str) -> None
     subprocess.run([sys.executable, "-c", script], check=True, timeout=PATIENCE)
 
 
-async def test_measuring_takes_a_small_part_of_the_time() -> None:
-    clock = iter([0.0, 1.0, 19.0, 21.1, 21.2, 26.0, 26.3, 26.4])
-    values = iter((1, 2, 3))
+async def answers(clock: list[float], used: list[float], times: int) -> list[int]:
+    """Which measurement each of those who ask one after another gets."""
+    values = iter(range(1, times + 1))
 
     async def measure() -> list[Metric]:
         return [gauge("virt_measured", "Which measurement it is.", [({}, next(values))])]
 
-    measured = Measured(measure, lambda: next(clock))
-    bodies = [await measured.body() for _ in range(5)]
-    assert [body.split(b"\nvirt_measured ")[1][:1] for body in bodies] == [b"1", b"1", b"2", b"2", b"3"]
+    measured = Measured(measure, iter(clock).__next__, iter(used).__next__)
+    bodies = [await measured.body() for _ in range(times)]
+    return [int(body.split(b"\nvirt_measured ")[1][:1]) for body in bodies]
+
+
+async def test_measuring_takes_a_small_part_of_the_processors_time() -> None:
+    clock, used = [0.0, 4.0, 23.9, 24.1, 24.2, 29.0, 29.3, 29.4], [0.0, 1.0, 1.0, 1.1, 1.1, 1.2]
+    assert await answers(clock, used, 5) == [1, 1, 2, 2, 3]
+
+
+async def test_to_wait_for_a_launcher_that_hangs_makes_no_answer_old() -> None:
+    assert await answers([0.0, 3.0, 7.9, 8.1, 11.1], [0.0] * 4, 3) == [1, 1, 2]
+
+
+async def test_a_measurement_goes_on_when_who_asked_has_given_up() -> None:
+    begun, done = asyncio.Event(), asyncio.Event()
+    measured_at: list[int] = []
+
+    async def measure() -> list[Metric]:
+        measured_at.append(len(measured_at))
+        begun.set()
+        await done.wait()
+        return []
+
+    measured = Measured(measure)
+    async with asyncio.timeout(PATIENCE):
+        impatient = asyncio.create_task(measured.body())
+        await begun.wait()
+        impatient.cancel()
+        await asyncio.wait([impatient])
+        patient = asyncio.create_task(measured.body())
+        done.set()
+        assert b"process_cpu_seconds_total" in await patient
+    assert impatient.cancelled() and len(measured_at) == 1
+
+
+async def test_a_measurement_that_fails_is_made_anew() -> None:
+    outcomes = iter([ValueError("a defect"), None])
+
+    async def measure() -> list[Metric]:
+        if (error := next(outcomes)) is not None:
+            raise error
+        return []
+
+    measured = Measured(measure)
+    with pytest.raises(ValueError, match="a defect"):
+        await measured.body()
+    assert b"process_cpu_seconds_total" in await measured.body()
 
 
 async def test_those_who_ask_while_it_is_measured_get_the_same_answer() -> None:
