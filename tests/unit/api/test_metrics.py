@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections import Counter
 
+import pytest
 from virt_api import metrics
+from virt_api.admission import created as module
 from virt_api.admission.created import CreatedMachines
 from virt_api.subresources import connections
 from virt_api.subresources.connections import Connections
@@ -49,3 +51,11 @@ def test_created_machines_are_a_counter_by_namespace() -> None:
         ("kubevirt_vm_created_by_pod_total", "lab", 1),
         ("kubevirt_vm_created_by_pod_total", "shop", 2),
     ]
+
+
+def test_whoever_reaches_the_webhook_cannot_make_up_namespaces_without_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_MOST", 3)
+    created = CreatedMachines()
+    for namespace in ("", "x" * 64, "A", 'a"} 1', "a\n", *(f"ns{number}" for number in range(9)), "ns0"):
+        created.count(namespace)
+    assert created.by_namespace == {"ns0": 2, "ns1": 1, "ns2": 1}

@@ -1,9 +1,16 @@
-"""How many VirtualMachines were admitted for creation, for Prometheus. Counted by webhooks.py in its threads."""
+"""How many VirtualMachines were admitted for creation, for Prometheus. Counted by webhooks.py in its threads.
+
+Whoever reaches the webhooks may send a review of any namespace: what is no name is not counted, and there is an end.
+"""
 
 from __future__ import annotations
 
+import re
 import threading
 from collections import Counter
+
+_NAMESPACE = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
+_MOST = 10_000  # namespaces, as many as Kubernetes is tested with
 
 
 class CreatedMachines:
@@ -15,8 +22,11 @@ class CreatedMachines:
 
     def count(self, namespace: str) -> None:
         """One may be created in the namespace."""
+        if _NAMESPACE.fullmatch(namespace) is None:
+            return
         with self._lock:
-            self._counts[namespace] += 1
+            if namespace in self._counts or len(self._counts) < _MOST:
+                self._counts[namespace] += 1
 
     @property
     def by_namespace(self) -> dict[str, int]:
