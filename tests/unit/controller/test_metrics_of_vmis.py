@@ -85,6 +85,7 @@ def test_addresses_of_interfaces_are_shown() -> None:
     interfaces = [
         {"name": "default", "interfaceName": "eth0", "ipAddress": "10.0.0.7"},
         {"interfaceName": "lo"},
+        {"interfaceName": "lo", "mac": "02:00:00:00:00:01"},
         {},
         "nonsense",
     ]

@@ -115,6 +115,16 @@ def test_a_hostile_launcher_cannot_make_up_series_without_end() -> None:
     assert len(found["vcpu_seconds_total"]) == 1024 and len(found["filesystem_capacity_bytes"]) == 32
 
 
+def test_each_vcpu_is_shown_once_whatever_its_launcher_says() -> None:
+    """Prometheus refuses two samples of one series."""
+    running, offline = (
+        pb.VcpuStatistics(id=0, state=state, nanoseconds=1_000_000_000)
+        for state in (pb.VCPU_STATE_RUNNING, pb.VCPU_STATE_OFFLINE)
+    )
+    found = shown(pb.MachineStatistics(vcpus=[running, running, offline]))
+    assert found["vcpu_seconds_total"] == [({"id": "0", "state": "RUNNING"}, 1.0)]
+
+
 class Link:
     """A connection to a launcher."""
 

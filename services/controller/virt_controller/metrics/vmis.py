@@ -98,11 +98,14 @@ def _evictable(vmi: VirtualMachineInstance) -> bool:
 
 
 def _addresses(vmi: VirtualMachineInstance) -> Values:
-    place, found = _place(vmi), vmi.raw_status.get("interfaces")
+    """Each once: a guest may name several interfaces alike."""
+    place, found, shown = _place(vmi), vmi.raw_status.get("interfaces"), set[tuple[str, ...]]()
     for interface in _objects(found):
         address = _text(interface, "ipAddress")
         names = {"vnic_name": _text(interface, "name"), "interface_name": _text(interface, "interfaceName")}
-        if address or any(names.values()):
+        key = (address, *names.values())
+        if any(key) and key not in shown:
+            shown.add(key)
             kind = "ExternalInterface" if address else "SystemInterface"
             yield {**place, **names, "address": address, "type": kind}, 1
 

@@ -126,8 +126,10 @@ def _of_cpus(guests: Sequence[Guest]) -> Iterator[Metric]:
 
 
 def _vcpus(found: statistics_pb2.MachineStatistics) -> Iterator[tuple[dict[str, str], Message]]:
+    shown = set[int]()
     for vcpu in islice(found.vcpus, _MOST_VCPUS):
-        if vcpu.id < _MOST_VCPUS:
+        if vcpu.id < _MOST_VCPUS and vcpu.id not in shown:
+            shown.add(vcpu.id)
             yield {"id": str(vcpu.id), "state": _STATES.get(vcpu.state, "")}, vcpu
 
 
