@@ -93,6 +93,13 @@ def test_a_copy_whose_source_is_gone_has_ended(copies: Copies, clock: Clock) -> 
     assert shown(copies) == {}
 
 
+def test_old_copies_are_forgotten_also_where_nobody_asks(copies: Copies, clock: Clock) -> None:
+    for number in range(100):
+        copies.see(("shop", f"vm{number}"), report("COMMITTED"))
+        clock.now += 30
+    assert len(copies._copies) <= 4
+
+
 def test_guests_are_side_by_side_and_each_has_one_copy(copies: Copies) -> None:
     copies.see(WEB, report("ABORTED"))
     copies.see(("shop", "db"), report())

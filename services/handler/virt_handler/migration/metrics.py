@@ -53,6 +53,7 @@ class Copies:
         if report is None or report.copied.total == 0:
             return
         ended = None if report.progress is Progress.COPYING else self._clock()
+        self._forget_old()  # also where nobody asks
         self._copies[vmi] = _Copy(report.copied, ended)
 
     def end(self, vmi: Key) -> None:
@@ -63,10 +64,13 @@ class Copies:
 
     def families(self) -> list[Metric]:
         """All metrics."""
+        self._forget_old()
+        return [self._family(*metric) for metric in _METRICS]
+
+    def _forget_old(self) -> None:
         now = self._clock()
         shown = {vmi: copy for vmi, copy in self._copies.items() if copy.ended is None or now - copy.ended < _SHOWN}
         self._copies = shown
-        return [self._family(*metric) for metric in _METRICS]
 
     def _family(self, name: str, kind: str, about: str, field: str) -> Metric:
         from virt_core.metrics.families import counter, gauge
