@@ -26,7 +26,7 @@ def test_the_end_is_what_the_library_reads(days: int) -> None:
     assert periods(leaf.certificate + leaf.bundle) == expected
 
 
-@pytest.mark.parametrize("text", [b"", b"AAAA", b"MAMCAQE="])
+@pytest.mark.parametrize("text", [b"", b"AAAA", b"MAMCAQE=", b"MAUwAwIBAQ=="])
 def test_what_is_no_certificate_is_refused(text: bytes) -> None:
     with pytest.raises(ValueError):
         periods(b"-----BEGIN CERTIFICATE-----\n" + text + b"\n-----END CERTIFICATE-----\n")

@@ -33,7 +33,7 @@ def _period(der: bytes) -> Period:
     fields = _elements(next(_elements(certificate))[1])
     if next(fields)[0] == _VERSION:
         next(fields)  # the serial number, which is the first field without a version
-    _signature, _issuer, (_, validity) = (next(fields) for _ in range(3))
+    _signature, _issuer, (_, validity) = [next(fields) for _ in range(3)]  # a generator would hide the end
     start, end = (_moment(tag, text.decode()) for tag, text in _elements(validity))
     return start, end
 
