@@ -59,8 +59,10 @@ async def test_a_client_counts_answers_refusals_and_watches(server: FakeApiServe
         await client.only_while(lambda: True).get(PODS, "shop", "none")
     async with client.stream(PODS.path("shop"), {"watch": "true", "resourceVersion": "0"}, 5):
         pass
+    async with client.stream(PODS.path("shop"), {"limit": "500"}, 5):
+        pass
     found = {(code, verb): count for (code, _, _, _, verb), count in client.requests.total.items()}
-    assert found == {("200", "list"): 1, ("200", "get"): 1, ("404", "get"): 1, ("200", "watch"): 1}
+    assert found == {("200", "list"): 2, ("200", "get"): 1, ("404", "get"): 1, ("200", "watch"): 1}
     taken = {labels: counts[-1] for labels, counts, _ in client.requests.took}
     assert taken == {
         ("GET", "/api/v1/namespaces/{namespace}/pods"): 1,

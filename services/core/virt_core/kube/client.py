@@ -185,13 +185,13 @@ class KubeClient:
 
     @asynccontextmanager
     async def stream(self, path: str, query: Mapping[str, str], deadline: float) -> AsyncIterator[aiohttp.StreamReader]:
-        """The body of a watch, open for `deadline` seconds at most."""
+        """The body of a watch, of a big list or of a log, open for `deadline` seconds at most."""
         timeout = aiohttp.ClientTimeout(total=deadline, connect=_DEADLINE)
         with self._connected(f"watching {path}"):
             async with self._session.get(
                 self._url(path), params=dict(query), headers=await self._headers(), timeout=timeout, **self._way
             ) as response:
-                self.requests.count("GET", path, response.status, verb="watch")
+                self.requests.count("GET", path, response.status, verb="watch" if "watch" in query else "")
                 if response.status != 200:
                     raise _error(response.status, await response.read())
                 self._streams.add(response)
