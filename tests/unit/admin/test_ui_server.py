@@ -300,7 +300,9 @@ async def test_statistics_come_from_the_virt_handler_of_the_guests_node(browser:
     assert await browser.get("/api/vms/default/a/statistics") == (200, None)  # it does not run
     put_vm(api, "a", runs=True)
     put_suite(api)
-    api.on_metrics = lambda: 'kubevirt_vmi_memory_used_bytes{namespace="default",name="a"} 5'
+    names = 'namespace="default",name="a"'
+    memory = f"kubevirt_vmi_memory_available_bytes{{{names}}} 9\nkubevirt_vmi_memory_usable_bytes{{{names}}} 4"
+    api.on_metrics = lambda: memory
     async with browser.open("/api/feed") as feed:
         await changes(feed, "machines", "default/a")
         found = None

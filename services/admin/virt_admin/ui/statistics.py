@@ -6,7 +6,7 @@ Names and labels are KubeVirt's. Counters stay counters: the page makes rates of
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import msgspec
 
@@ -14,9 +14,10 @@ _PREFIX = "kubevirt_vmi_"
 _LINE = re.compile(r"(?P<name>\w+)\{(?P<labels>.*)\} (?P<value>\S+)")
 _LABEL = re.compile(r'(\w+)="((?:[^"\\]|\\.)*)"')
 _CPU = "cpu_usage_seconds_total"
-_MEMORY = {"memory_used_bytes": "as the guest sees it", "memory_resident_bytes": "resident on the node"}
-"""Which one is shown, the first that there is, and what it means."""
+_AVAILABLE, _USABLE = "memory_available_bytes", "memory_usable_bytes"
+"""Absent without a balloon or its driver."""
 
+_RESIDENT = "memory_resident_bytes"
 _RECEIVED, _SENT = "network_receive_bytes_total", "network_transmit_bytes_total"
 
 
@@ -37,14 +38,21 @@ def statistics(text: str, namespace: str, name: str) -> Statistics:
     found: dict[str, float] = {}
     for metric, value in _values(text, namespace, name):
         found[metric] = found.get(metric, 0.0) + value
-    memory = next((metric for metric in _MEMORY if metric in found), "")
+    memory, meaning = _memory(found)
     return Statistics(
         cpu_seconds=found.get(_CPU),
-        memory_bytes=found.get(memory),
-        memory_meaning=_MEMORY.get(memory, ""),
+        memory_bytes=memory,
+        memory_meaning=meaning,
         received_bytes=found.get(_RECEIVED),
         sent_bytes=found.get(_SENT),
     )
+
+
+def _memory(found: Mapping[str, float]) -> tuple[float | None, str]:
+    """How much is used, and what that means."""
+    if _AVAILABLE in found and _USABLE in found:
+        return max(found[_AVAILABLE] - found[_USABLE], 0.0), "as the guest sees it"
+    return (found[_RESIDENT], "resident on the node") if _RESIDENT in found else (None, "")
 
 
 def _values(text: str, namespace: str, name: str) -> Iterator[tuple[str, float]]:
