@@ -81,5 +81,6 @@ def test_cookie_and_key_are_both_needed() -> None:
     assert session.knows(session.cookie, session.key)
     assert not session.knows(session.cookie, "") and not session.knows("", session.key)
     assert not session.knows(other.cookie, session.key) and not session.knows(session.cookie, other.key)
+    assert not session.knows(session.cookie, "\udcff") and not session.knows("\udcff", session.key)
     assert len({session.code, session.cookie, session.key, other.code, other.cookie, other.key}) == 6
     assert cookie_name(1) != cookie_name(2)

@@ -127,6 +127,17 @@ async def test_the_code_becomes_a_cookie_that_no_script_reads(page: Server, stra
     assert (await stranger.enter(page.session.code))[0] == 403  # good once
 
 
+@pytest.mark.parametrize(
+    ("kind", "body"),
+    [("x-www-form-urlencoded", b"code=\xff"), ("x-www-form-urlencoded; charset=none", b"code=A"), ("json", b"A")],
+)
+async def test_what_is_no_form_is_no_code(page: Server, stranger: Browser, kind: str, body: bytes) -> None:
+    headers = {"Origin": stranger.origin, "Content-Type": f"application/{kind}"}
+    async with stranger.session.post("/session", data=body, headers=headers) as response:
+        assert response.status == 403 and (await response.text()).startswith("refused ")
+    assert (await stranger.enter(page.session.code))[0] == 200
+
+
 async def test_every_response_has_the_policy_and_each_document_a_nonce(browser: Browser) -> None:
     nonces = set()
     for _ in range(2):

@@ -95,7 +95,10 @@ class Server:
 
     async def _exchange(self, request: web.Request) -> web.Response:
         """The code for cookie and key. The document stores the key for its origin, and goes on to the page."""
-        code = (await request.post()).get("code", "")
+        try:
+            code = (await request.post()).get("code", "")
+        except (ValueError, LookupError):  # it does not decode, or names no encoding
+            code = ""
         if not isinstance(code, str) or not self.session.exchange(code):
             response = self._document("/refused.html")
             response.set_status(403)
