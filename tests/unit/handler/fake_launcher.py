@@ -18,6 +18,7 @@ from virt_core.rpc.identity import Identity
 from virt_core.rpc.peer import Peer
 from virt_core.rpc.server import create_server
 from virt_handler.launchers.claim_images import UnusableImage
+from virt_handler.launchers.connection import stub_of
 from virt_handler.machines.pod import ConnectedLauncher
 from virt_handler.network.execute import NetworkFailed
 from virt_handler.network.plan import NetworkPlan, PodNetwork
@@ -133,7 +134,7 @@ async def connected(launcher: FakeLauncher, socket: Path, name: str) -> AsyncIte
     try:
         await peer.negotiate()
         stubs = (
-            launcher_pb2_grpc.LauncherServiceStub(peer.channel),
+            stub_of(peer.channel),
             migration_pb2_grpc.MigrationServiceStub(peer.channel),
         )
         yield ConnectedLauncher(peer, *stubs, launcher.pod)

@@ -5,17 +5,23 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import pytest
 from kubevirt.launcher.v1 import guest_pb2, launcher_pb2
 from kubevirt.launcher.v1 import statistics_pb2 as pb
 from prometheus_client.metrics_core import Metric
-from virt_core.rpc.errors import Unavailable
+from virt_core.rpc.errors import RpcError, Unavailable
 from virt_core.vmi.instance import VirtualMachineInstance
 from virt_handler.machines.link import Disconnected
 from virt_handler.machines.measure import measure
 from virt_handler.machines.metrics import families
+
+from tests.support.patience import PATIENCE
+
+from .fake_launcher import FakeLauncher, connected, listening
 
 WEB = {"node": "node1", "namespace": "shop", "name": "web"}
 TRAFFIC = pb.TrafficStatistics(bytes=100, packets=10, errors=1, dropped=2)
@@ -148,6 +154,30 @@ class Link:
             raise self._answer
         assert 0 < timeout < 5, "Prometheus waits for ten seconds"
         return launcher_pb2.GetStatisticsResponse(statistics=self._answer)
+
+
+class Talkative(FakeLauncher):
+    """Answers with as many empty entries as it is told to."""
+
+    entries = 3
+
+    async def GetStatistics(self, request: Any, context: Any) -> launcher_pb2.GetStatisticsResponse:  # noqa: N802
+        vcpus = [pb.VcpuStatistics()] * self.entries
+        return launcher_pb2.GetStatisticsResponse(statistics=pb.MachineStatistics(vcpus=vcpus))
+
+
+async def test_statistics_that_would_fill_the_memory_are_not_decoded(tmp_path: Path) -> None:
+    launcher, request = Talkative(), launcher_pb2.GetStatisticsRequest()
+    async with (
+        asyncio.timeout(PATIENCE),
+        listening(launcher, tmp_path / "socket"),
+        connected(launcher, tmp_path / "socket", "launcher") as link,
+    ):
+        answer = await link.peer.call(link.stub.GetStatistics, request, timeout=PATIENCE)
+        assert len(answer.statistics.vcpus) == 3
+        launcher.entries = 1 << 20
+        with pytest.raises(RpcError, match="does not decode"):
+            await link.peer.call(link.stub.GetStatistics, request, timeout=PATIENCE)
 
 
 async def test_a_launcher_that_fails_or_is_older_costs_its_own_numbers_alone() -> None:
