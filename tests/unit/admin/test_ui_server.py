@@ -6,11 +6,12 @@ import asyncio
 import socket
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import aiohttp
 import pytest
 from virt_admin.outcome import CannotTell
+from virt_admin.ui import relay
 from virt_admin.ui.app import Server
 from virt_admin.ui.board import Board, Changed
 from virt_admin.ui.guard import KEY_HEADER
@@ -350,3 +351,33 @@ def test_an_installation_without_the_page_says_so(tmp_path: Path) -> None:
     files = read_page(tmp_path)
     assert files.keys() == {"/index.html", "/assets/main.js"}
     assert files["/index.html"].with_nonce("n") == b"n" and files["/assets/main.js"].with_nonce("n") == b"@nonce@"
+
+
+@pytest.mark.parametrize(
+    ("last", "code", "reason"),
+    [
+        (None, 1011, "the connection broke: Cannot write to closing transport"),
+        (aiohttp.WSMessage(aiohttp.WSMsgType.CLOSE, 1001, "the guest has moved"), 1001, "the guest has moved"),
+    ],
+)
+async def test_a_connection_that_breaks_while_somebody_types_has_not_just_ended(
+    monkeypatch: pytest.MonkeyPatch, last: Any, code: int, reason: str
+) -> None:
+    monkeypatch.setattr(relay, "_LAST_WORD", 0.01 if last is None else PATIENCE)
+    broken, never = asyncio.Event(), asyncio.Event()
+
+    class Typing:
+        async def receive(self) -> aiohttp.WSMessage:
+            return aiohttp.WSMessage(aiohttp.WSMsgType.BINARY, b"x", "")
+
+    class Broken:
+        async def send_bytes(self, data: bytes) -> None:
+            broken.set()
+            raise ConnectionResetError("Cannot write to closing transport")
+
+        async def receive(self) -> Any:
+            await (never if last is None else broken).wait()
+            return last
+
+    end = await relay._join(cast(Any, Typing()), cast(Any, Broken()))
+    assert (end.code, end.reason) == (code, reason)

@@ -18,6 +18,7 @@ from virt_admin.ui.sockets import close, opened
 
 _PROTOCOL = "plain.kubevirt.io"
 _ENDED = (WSMsgType.CLOSE, WSMsgType.CLOSING, WSMsgType.CLOSED, WSMsgType.ERROR)
+_LAST_WORD = 1.0  # seconds
 REFUSED = 4000
 """The API server refuses the stream, or does not answer."""
 
@@ -45,17 +46,23 @@ async def _join(page: web.WebSocketResponse, guest: WebSocket) -> _End:
     down = asyncio.create_task(_down(guest, page), name="from the guest")
     try:
         await asyncio.wait({up, down}, return_when=asyncio.FIRST_COMPLETED)
-        return down.result() if down.done() else _End()
+        if not down.done() and up.result() != _End():
+            await asyncio.wait({down}, timeout=_LAST_WORD)  # it may be about to say why
+        return (down if down.done() else up).result()
     finally:
         up.cancel()
         down.cancel()
         await asyncio.gather(up, down, return_exceptions=True)
 
 
-async def _up(page: web.WebSocketResponse, guest: WebSocket) -> None:
-    while (message := await page.receive()).type not in _ENDED:
-        data = message.data if message.type is WSMsgType.BINARY else str(message.data).encode()
-        await guest.send_bytes(data)
+async def _up(page: web.WebSocketResponse, guest: WebSocket) -> _End:
+    try:
+        while (message := await page.receive()).type not in _ENDED:
+            data = message.data if message.type is WSMsgType.BINARY else str(message.data).encode()
+            await guest.send_bytes(data)
+    except OSError as error:
+        return _broken(error)
+    return _End()
 
 
 async def _down(guest: WebSocket, page: web.WebSocketResponse) -> _End:
@@ -64,11 +71,15 @@ async def _down(guest: WebSocket, page: web.WebSocketResponse) -> _End:
             data = message.data if message.type is WSMsgType.BINARY else str(message.data).encode()
             await page.send_bytes(data)
     except OSError as error:
-        return _End(WSCloseCode.INTERNAL_ERROR, f"the connection broke: {error}")
+        return _broken(error)
     if message.type is WSMsgType.CLOSE:
         code = int(message.data or WSCloseCode.OK)
         return _End(code if code in _SENDABLE else WSCloseCode.OK, message.extra or "")
     return _End(WSCloseCode.INTERNAL_ERROR, "the connection to the API server broke")
+
+
+def _broken(error: OSError) -> _End:
+    return _End(WSCloseCode.INTERNAL_ERROR, f"the connection broke: {error}")
 
 
 _SENDABLE = (1000, 1001, 1002, 1003, 1007, 1008, 1009, 1010, 1011)
