@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import nullcontext
+from typing import Any
 
 import pytest
 from kubevirt.launcher.v1 import machine_pb2, statistics_pb2
 from virt_core.rpc.errors import Refused, Unavailable
+from virt_launcher.domain.guest import read_statistics
 from virt_launcher.domain.statistics import machine_statistics
 from virt_launcher.statistics import InCall
 
@@ -34,6 +37,20 @@ MACHINE = machine_pb2.Machine(
     disks=[machine_pb2.Disk(name="root")],
     interfaces=[machine_pb2.NetworkInterface(name="default", tap_device="tap0")],
 )
+
+
+class VanishingDomain:
+    """libvirt's connection; its domain is gone when its numbers are asked for."""
+
+    def listAllDomains(self, flags: int) -> list[object]:  # noqa: N802 - libvirt's name
+        return [object()]
+
+    def domainListGetStats(self, *_: Any) -> list[Any]:  # noqa: N802 - libvirt's name
+        return []
+
+
+def test_a_domain_that_is_gone_meanwhile_has_no_numbers() -> None:
+    assert read_statistics(VanishingDomain(), nullcontext()) == {}
 
 
 def test_numbers_have_the_names_of_the_virtual_machine_instance_and_its_units() -> None:

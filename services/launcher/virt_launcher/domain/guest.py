@@ -151,8 +151,8 @@ def read_statistics(connection: Any, in_call: AbstractContextManager[None]) -> d
     )
     with in_call:
         domain, no_wait = require_domain(connection), libvirt.VIR_CONNECT_GET_ALL_DOMAINS_STATS_NOWAIT
-        ((_, found),) = connection.domainListGetStats([domain], sum(kinds), no_wait)
-        return dict(found)
+        counted = connection.domainListGetStats([domain], sum(kinds), no_wait)
+    return dict(counted[0][1]) if counted else {}  # a domain that is gone meanwhile is left out
 
 
 def machine_type(connection: Any) -> str:
