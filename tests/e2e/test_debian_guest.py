@@ -86,7 +86,7 @@ def debian(name: str, reference: str, cloud_init: dict[str, Any]) -> dict[str, A
     domain["devices"]["rng"] = {}
     domain["firmware"]["kernelBoot"] = {
         "container": {"image": reference, "kernelPath": "/boot/vmlinuz", "initrdPath": "/boot/initrd"},
-        "kernelArgs": "root=/dev/vda rw console=ttyS0 net.ifnames=0 quiet",
+        "kernelArgs": "root=/dev/vda rw console=ttyS0 net.ifnames=0 quiet no_timer_check",
     }
     return body
 

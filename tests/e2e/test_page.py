@@ -65,7 +65,7 @@ async def picture(page: Page, name: str) -> None:
 async def test_a_vm_is_started_used_and_stopped_in_the_page(page: Page) -> None:
     body = vm_manifest(NAME, "Manual")
     kernel = body["spec"]["template"]["spec"]["domain"]["firmware"]["kernelBoot"]
-    kernel["kernelArgs"] = "console=tty0 console=ttyS0 ticks=off"
+    kernel["kernelArgs"] = "console=tty0 console=ttyS0 no_timer_check ticks=off"
     with existing(body):
         has(NAME, "Stopped")
         await page.sees(NAME, "tbody")

@@ -8,7 +8,7 @@ work=$(mktemp -d)
 disk=$work/disk.raw
 start=2048 # sectors before the one partition
 sectors=$(((24 << 20) / 512))
-arguments="console=ttyS0 quiet"
+arguments="console=ttyS0 quiet no_timer_check"
 
 truncate -s $(((start + sectors) * 512)) "$disk"
 # Type ef is what UEFI looks for, the flag what the boot record does.

@@ -113,7 +113,7 @@ def _firmware() -> Iterator[Change]:
     yield _apart(f"{_CONTAINER}.initrdPath", "/boot/other")
     yield Change(f"{_CONTAINER}.imagePullPolicy", "Always")
     yield _apart(f"{_CONTAINER}.imagePullSecret", "pull")
-    yield Change("domain.firmware.kernelBoot.kernelArgs", "console=ttyS0 quiet ticks=off changed=1")
+    yield Change("domain.firmware.kernelBoot.kernelArgs", "console=ttyS0 quiet no_timer_check ticks=off changed=1")
 
 
 def _pod() -> Iterator[Change]:

@@ -131,7 +131,7 @@ class Pod:
             kernel_boot=machine_pb2.KernelBoot(
                 kernel_path=f"{KERNEL_BOOT}/kernel",
                 initrd_path=f"{KERNEL_BOOT}/initrd",
-                command_line="console=ttyS0 quiet",
+                command_line="console=ttyS0 quiet no_timer_check",
             ),
             serial_console=machine_pb2.SerialConsole(
                 socket_path=f"{PRIVATE}/virt-serial0", log_path=f"{PRIVATE}/virt-serial0-log"
