@@ -120,6 +120,6 @@ def test_an_autoscaler_follows_a_metric_up_and_down(metrics: None) -> None:
                 kubectl("get", "--raw", f"{METRICS}/namespaces/default/set/{waiting}")
                 has(name, replicas, seconds=90)
                 reported = f"{replicas} current replicas in the autoscaler"
-                until(lambda r=replicas: get("hpa", name)["status"].get("currentReplicas") == r, reported)
+                until(lambda r=replicas: get("hpa", name).get("status", {}).get("currentReplicas") == r, reported)
         finally:
             kubectl("delete", "hpa", name, "--ignore-not-found")

@@ -107,7 +107,7 @@ def dry(name: str, verb: str) -> None:
 
 def stable(vm: dict[str, Any]) -> tuple[Any, ...]:
     """What requests write of it."""
-    return vm["spec"], vm["status"].get("stateChangeRequests"), vm["metadata"].get("deletionTimestamp")
+    return vm["spec"], vm.get("status", {}).get("stateChangeRequests"), vm["metadata"].get("deletionTimestamp")
 
 
 def test_a_subresource_takes_yaml_and_names_what_it_does_not_understand() -> None:

@@ -48,7 +48,7 @@ def home(tmp_path: Path) -> Iterator[dict[str, str]]:
 
 def printable() -> str:
     """The VirtualMachine's status, as `kubectl get` prints it."""
-    return str(get("vm", NAME)["status"].get("printableStatus"))
+    return str(get("vm", NAME).get("status", {}).get("printableStatus"))
 
 
 def fail_a_migration() -> None:

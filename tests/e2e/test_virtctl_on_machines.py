@@ -120,9 +120,10 @@ def bring(name: str, state: str) -> None:
 
     def settled() -> bool:
         body = get("vm", name)
-        reported = body["status"].get("printableStatus")
+        status = body.get("status", {})  # a new one has none yet
+        reported = status.get("printableStatus")
         is_halted = body["spec"]["runStrategy"] == "Halted"  # the machine's own is Always
-        under_way = body["status"].get("stateChangeRequests") or is_halted != (reported == "Stopped")
+        under_way = status.get("stateChangeRequests") or is_halted != (reported == "Stopped")
         return not under_way and reported in ("Stopped", "Running", "Paused")
 
     until(settled, "no change to be under way", PATIENCE_S)
