@@ -58,6 +58,11 @@ UNUSED = (
         "* signers.certificates.k8s.io kubevirt.io/virt-handler",
         "checked by API server's admission for approving and signing, without an audited request",
     ),
+    Reason(
+        "kubevirt-operator",
+        "create customresourcedefinitions.*",
+        "only when a suite is installed, or a release has a kind that the one before had not",
+    ),
     Reason("kubevirt-operator", "list nodes", "only when the suite is removed"),
     Reason("kubevirt-operator", "delete *", "only when the suite is removed, or what a release no longer has"),
 )
