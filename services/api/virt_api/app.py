@@ -19,7 +19,6 @@ from aiohttp import web
 from kubevirt.info.v1 import info_pb2
 from virt_core import aio, logs
 from virt_core.conventions import accounts, components
-from virt_core.kube import queue
 from virt_core.kube.client import KubeClient
 from virt_core.kube.configuration import ConfigurationCache
 from virt_core.metrics.measured import Measure, Measured
@@ -136,10 +135,9 @@ def _measuring(
 
         from virt_api import metrics
 
-        counts, now = queue.counts(), asyncio.get_running_loop().time()
         return [
             *component(components.API, ready=is_ready()),
-            *plumbing(certificates, client.requests, counts, now),
+            *plumbing(certificates, client.requests),
             *metrics.families(streams.connections.open, streams.connections.last, created.by_namespace),
         ]
 

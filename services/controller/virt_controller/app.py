@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Protocol
 from kubevirt.info.v1 import info_pb2
 from virt_core import aio, http
 from virt_core.conventions import components
-from virt_core.kube import queue
 from virt_core.kube.client import KubeClient
 from virt_core.kube.events import EventRecorder
 from virt_core.kube.lease import Lease
@@ -76,7 +75,7 @@ async def run(settings: Settings, stopping: asyncio.Event) -> None:
             from virt_controller.metrics import measure  # with its library, when somebody asks
 
             shown = measure.of_process(caches, leading=lease.leading)
-            shown += plumbing(certificates, client.requests, queue.counts(), asyncio.get_running_loop().time())
+            shown += plumbing(certificates, client.requests)
             if lease.leading and caches.complete:
                 shown += await measure.of_cluster(caches, updater.outdated, vmis.transitions, migrations.transitions)
             return shown

@@ -10,7 +10,6 @@ from kubevirt.info.v1 import info_pb2
 from virt_core import aio
 from virt_core.conventions import components
 from virt_core.conventions.handler_probe import MACHINE_PROBE
-from virt_core.kube import queue as queues
 from virt_core.kube.client import KubeClient
 from virt_core.kube.configuration import ConfigurationCache
 from virt_core.kube.events import EventRecorder
@@ -108,10 +107,9 @@ async def run(settings: Settings, stopping: asyncio.Event, started: Started) -> 
             from virt_core.metrics.component import component  # with its library, when somebody asks
             from virt_core.metrics.plumbing import plumbing
 
-            counts, now = queues.counts(), asyncio.get_running_loop().time()
             return [
                 *component(components.HANDLER, ready=started.ready.is_set()),
-                *plumbing(certificates, client.requests, counts, now),
+                *plumbing(certificates, client.requests),
                 *await machines.metrics(),
             ]
 

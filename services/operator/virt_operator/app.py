@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 
 from virt_core import aio, http
 from virt_core.conventions import components
-from virt_core.kube import queue
 from virt_core.kube.client import KubeClient
 from virt_core.kube.lease import Lease
 from virt_core.metrics import server as metrics_server
@@ -62,7 +61,7 @@ async def run(settings: Settings, stopping: asyncio.Event) -> None:
             from virt_operator import metrics
 
             shown = component(components.OPERATOR, ready=webhook.serving.is_set(), leading=lease.leading)
-            shown += plumbing(certificates, client.requests, queue.counts(), asyncio.get_running_loop().time())
+            shown += plumbing(certificates, client.requests)
             return shown + (metrics.families(reconciler.upgrade) if lease.leading else [])
 
         async def serve_metrics() -> None:

@@ -77,26 +77,31 @@ async def test_to_wait_for_a_launcher_that_hangs_makes_no_answer_old() -> None:
     assert await answers([0.0, 3.0, 7.9, 8.1, 11.1], [0.0] * 4, 3) == [1, 1, 2]
 
 
-async def test_a_measurement_goes_on_when_who_asked_has_given_up() -> None:
-    begun, done = asyncio.Event(), asyncio.Event()
-    measured_at: list[int] = []
+class SlowMeasurement:
+    """Takes until it is told to end; `times` is how often it was begun."""
 
-    async def measure() -> list[Metric]:
-        measured_at.append(len(measured_at))
-        begun.set()
-        await done.wait()
+    def __init__(self) -> None:
+        self.begun, self.done, self.times = asyncio.Event(), asyncio.Event(), 0
+
+    async def measure(self) -> list[Metric]:
+        self.times += 1
+        self.begun.set()
+        await self.done.wait()
         return []
 
-    measured = Measured(measure)
+
+async def test_a_measurement_goes_on_when_who_asked_has_given_up() -> None:
+    slow = SlowMeasurement()
+    measured = Measured(slow.measure)
     async with asyncio.timeout(PATIENCE):
         impatient = asyncio.create_task(measured.body())
-        await begun.wait()
+        await slow.begun.wait()
         impatient.cancel()
         await asyncio.wait([impatient])
         patient = asyncio.create_task(measured.body())
-        done.set()
+        slow.done.set()
         assert b"process_cpu_seconds_total" in await patient
-    assert impatient.cancelled() and len(measured_at) == 1
+    assert impatient.cancelled() and slow.times == 1
 
 
 async def test_a_measurement_that_fails_is_made_anew() -> None:
@@ -114,21 +119,13 @@ async def test_a_measurement_that_fails_is_made_anew() -> None:
 
 
 async def test_those_who_ask_while_it_is_measured_get_the_same_answer() -> None:
-    begun, done = asyncio.Event(), asyncio.Event()
-    measured_at: list[int] = []
-
-    async def measure() -> list[Metric]:
-        measured_at.append(len(measured_at))
-        begun.set()
-        await done.wait()
-        return []
-
-    measured = Measured(measure)
+    slow = SlowMeasurement()
+    measured = Measured(slow.measure)
     async with asyncio.timeout(PATIENCE), asyncio.TaskGroup() as group:
         answers = [group.create_task(measured.body()) for _ in range(3)]
-        await begun.wait()
-        done.set()
-    assert len(measured_at) == 1 and len({answer.result() for answer in answers}) == 1
+        await slow.begun.wait()
+        slow.done.set()
+    assert slow.times == 1 and len({answer.result() for answer in answers}) == 1
 
 
 @pytest.fixture

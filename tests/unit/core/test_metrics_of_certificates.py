@@ -33,13 +33,13 @@ def test_what_is_no_certificate_is_refused(text: bytes) -> None:
 
 
 def shown(certificates: Certificates, what: str) -> dict[str, float]:
-    families = plumbing(certificates, Requests("https://host"), (), 0.0)
+    families = plumbing(certificates, Requests("https://host"))
     (family,) = [family for family in families if family.name == f"kubevirt_certificate_{what}_timestamp_seconds"]
     assert family.type == "gauge"
     return {sample.labels["certificate"]: sample.value for sample in family.samples}
 
 
-def test_a_component_shows_its_leaf_and_the_newest_authority(tmp_path: Path) -> None:
+async def test_a_component_shows_its_leaf_and_the_newest_authority(tmp_path: Path) -> None:
     old, new = new_authority(NOW), new_authority(NOW + timedelta(days=1))
     leaf = new_leaf(new, "kubevirt.io:system:virt-api", ("localhost",), NOW, timedelta(hours=1))
     write_files(
@@ -56,5 +56,5 @@ def _moments(loaded: list[x509.Certificate]) -> tuple[list[datetime], list[datet
     return [each.not_valid_before_utc for each in loaded], [each.not_valid_after_utc for each in loaded]
 
 
-def test_without_files_nothing_is_shown(tmp_path: Path) -> None:
+async def test_without_files_nothing_is_shown(tmp_path: Path) -> None:
     assert shown(Certificates(tmp_path), "expiry") == shown(Certificates(tmp_path), "start") == {}

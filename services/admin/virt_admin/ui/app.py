@@ -6,7 +6,6 @@ which hold nothing of a cluster. There is no way to the API server but these rou
 
 from __future__ import annotations
 
-import re
 import secrets
 import weakref
 from collections.abc import Mapping
@@ -16,6 +15,7 @@ import msgspec
 from aiohttp import web
 from aiohttp.typedefs import Handler
 from virt_core.kube.errors import KubeError
+from virt_core.validation.refusal import DNS_LABEL, DNS_NAME
 
 from virt_admin.access import Access
 from virt_admin.outcome import CannotTell
@@ -28,7 +28,6 @@ from virt_admin.ui.relay import relay
 from virt_admin.ui.session import Session, cookie_name
 from virt_admin.ui.sockets import OPEN, close_all
 
-_NAME = re.compile(r"[a-z0-9]([-.a-z0-9]{0,251}[a-z0-9])?")
 _LARGEST = 64 * 1024  # bytes of a request
 
 
@@ -159,7 +158,7 @@ async def _secure(_: web.Request, response: web.StreamResponse) -> None:
 def _vm(request: web.Request) -> tuple[str, str]:
     """Namespace and name of the path. They become parts of another path, so nothing else may pass."""
     namespace, name = request.match_info["namespace"], request.match_info["name"]
-    if not (_NAME.fullmatch(namespace) and _NAME.fullmatch(name)):
+    if not (DNS_LABEL.accepts(namespace) and DNS_NAME.accepts(name)):
         raise web.HTTPBadRequest(reason="namespace and name are names as in RFC 1123")
     return namespace, name
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass
 
-from aiohttp import WSCloseCode, WSMsgType, web
+from aiohttp import WSCloseCode, WSMessage, WSMsgType, web
 from virt_core.kube.client import KubeClient, WebSocket
 from virt_core.kube.errors import KubeError
 
@@ -58,8 +58,7 @@ async def _join(page: web.WebSocketResponse, guest: WebSocket) -> _End:
 async def _up(page: web.WebSocketResponse, guest: WebSocket) -> _End:
     try:
         while (message := await page.receive()).type not in _ENDED:
-            data = message.data if message.type is WSMsgType.BINARY else str(message.data).encode()
-            await guest.send_bytes(data)
+            await guest.send_bytes(_content(message))
     except OSError as error:
         return _broken(error)
     return _End()
@@ -68,14 +67,17 @@ async def _up(page: web.WebSocketResponse, guest: WebSocket) -> _End:
 async def _down(guest: WebSocket, page: web.WebSocketResponse) -> _End:
     try:
         while (message := await guest.receive()).type not in _ENDED:
-            data = message.data if message.type is WSMsgType.BINARY else str(message.data).encode()
-            await page.send_bytes(data)
+            await page.send_bytes(_content(message))
     except OSError as error:
         return _broken(error)
     if message.type is WSMsgType.CLOSE:
         code = int(message.data or WSCloseCode.OK)
         return _End(code if code in _SENDABLE else WSCloseCode.OK, message.extra or "")
     return _End(WSCloseCode.INTERNAL_ERROR, "the connection to the API server broke")
+
+
+def _content(message: WSMessage) -> bytes:
+    return message.data if message.type is WSMsgType.BINARY else str(message.data).encode()
 
 
 def _broken(error: OSError) -> _End:

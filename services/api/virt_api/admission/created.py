@@ -5,11 +5,11 @@ Whoever reaches the webhooks may send a review of any namespace: what is no name
 
 from __future__ import annotations
 
-import re
 import threading
 from collections import Counter
 
-_NAMESPACE = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
+from virt_core.validation.refusal import DNS_LABEL
+
 _MOST = 10_000  # namespaces, as many as Kubernetes is tested with
 
 
@@ -22,7 +22,7 @@ class CreatedMachines:
 
     def count(self, namespace: str) -> None:
         """One may be created in the namespace."""
-        if _NAMESPACE.fullmatch(namespace) is None:
+        if not DNS_LABEL.accepts(namespace):
             return
         with self._lock:
             if namespace in self._counts or len(self._counts) < _MOST:

@@ -13,16 +13,10 @@ from typing import Generic, TypeVar
 
 from virt_core import logs
 from virt_core.kube.errors import Conflict, KubeError
-from virt_core.metrics.queues import QueueCounts
+from virt_core.metrics.queues import QueueCounts, counted
 
 K = TypeVar("K", bound=Hashable)
-_working: dict[int, QueueCounts] = {}  # of the queues that run in this process
 _BACKOFF_FIRST, _BACKOFF_LAST = 0.05, 30.0
-
-
-def counts() -> list[QueueCounts]:
-    """Of all queues that run in this process. They are created deep in the services' parts."""
-    return list(_working.values())
 
 
 class Retry(Exception):
@@ -89,16 +83,15 @@ class WorkQueue(Generic[K]):
     ) -> None:
         """Work until cancelled. `first` are the keys in the caches at the start; later keys come by `add`."""
         self._working = True
-        _working[id(self)] = self.counts
         for key in first:
             self.add(key)
         try:
-            async with asyncio.TaskGroup() as group:
-                for number in range(workers):
-                    group.create_task(self._work(reconcile), name=f"{self._name} worker {number}")
+            with counted(self.counts):
+                async with asyncio.TaskGroup() as group:
+                    for number in range(workers):
+                        group.create_task(self._work(reconcile), name=f"{self._name} worker {number}")
         finally:
             self._working = False
-            del _working[id(self)]
             self._forget()
 
     def _forget(self) -> None:

@@ -3,7 +3,8 @@ services' app.py when somebody asks."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import asyncio
+from collections.abc import Callable
 
 from prometheus_client.metrics_core import Metric
 
@@ -11,7 +12,7 @@ from virt_core import logs
 from virt_core.conventions.certificate_files import LEAF
 from virt_core.metrics.families import Values, counter, gauge, histogram
 from virt_core.metrics.histogram import Histogram
-from virt_core.metrics.queues import QueueCounts
+from virt_core.metrics.queues import QueueCounts, running
 from virt_core.metrics.requests import Requests
 from virt_core.metrics.validity import periods
 from virt_core.rpc.tls import Certificates, read_files
@@ -31,9 +32,10 @@ _UNFINISHED = (
 _log = logs.bound("virt_core.metrics.plumbing")
 
 
-def plumbing(certificates: Certificates, requests: Requests, queues: Iterable[QueueCounts], now: float) -> list[Metric]:
-    """Everything; `now` is the event loop's time."""
-    return [*_of_requests(requests), *_of_queues(list(queues), now), *_of_certificates(certificates)]
+def plumbing(certificates: Certificates, requests: Requests) -> list[Metric]:
+    """Everything, with the queues that run in this process. Call it in the event loop, whose time they have."""
+    now = asyncio.get_running_loop().time()
+    return [*_of_requests(requests), *_of_queues(running(), now), *_of_certificates(certificates)]
 
 
 def _of_requests(requests: Requests) -> list[Metric]:

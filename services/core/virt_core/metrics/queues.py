@@ -1,8 +1,10 @@
-"""Counts of a queue of keys. Kept by kube/queue.py; times are the event loop's. Pure."""
+"""Counts of a queue of keys, and which queues run in this process. Kept by kube/queue.py, shown by plumbing.py; times
+are the event loop's."""
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterator
+from contextlib import contextmanager
 
 from virt_core.metrics.histogram import Histogram
 
@@ -56,3 +58,21 @@ class QueueCounts:
     def unfinished(self, now: float) -> list[float]:
         """Since how many seconds each worker has had its key."""
         return [now - began for began in self._working.values()]
+
+
+_running: dict[int, QueueCounts] = {}
+
+
+@contextmanager
+def counted(counts: QueueCounts) -> Iterator[None]:
+    """The queue runs: running() has its counts."""
+    _running[id(counts)] = counts
+    try:
+        yield
+    finally:
+        del _running[id(counts)]
+
+
+def running() -> list[QueueCounts]:
+    """Counts of all queues that run in this process. They are created deep in the services' parts."""
+    return list(_running.values())

@@ -179,11 +179,7 @@ class Keeper:
             seen = await self._settle()
             while self._requests:
                 seen = await self._serve(self._requests.popleft(), seen)
-            again_in = min(self._next_stop_step(), self._next_look())
-            if self.record.awaited and self.record.ended is None:
-                again_in = min(again_in, _LOOK_FOR_ARRIVAL)
-            if seen.ending and self.record.running is None:
-                again_in = min(again_in, _LOOK_FOR_END)
+            again_in = min(self._next_stop_step(), self._next_look(seen))
             self._silent_since = None
         except HypervisorUnavailable as error:
             seen = None
@@ -280,12 +276,17 @@ class Keeper:
             return _RETRY  # a call timed out; without a connection, its return wakes this task
         return left if left > 0 else math.inf
 
-    def _next_look(self) -> float:
+    def _next_look(self, seen: Observation) -> float:
+        """Seconds until the guest is observed again without an event."""
         if self._connections != self._host.connections:
             self._connections = self._host.connections
             self._connected_at = _clock() if self.record.running is not None else -math.inf
         if self.record.ended is not None:
             return math.inf
+        if self.record.awaited:
+            return _LOOK_FOR_ARRIVAL
+        if seen.ending and self.record.running is None:
+            return _LOOK_FOR_END
         age = _clock() - self._connected_at
         return next((look - age for look in _LOOKS_AFTER_CONNECTING if look > age), math.inf)
 
