@@ -7,7 +7,6 @@ The log has one line for each finished request, two for a watch (begun, ended): 
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
@@ -17,7 +16,7 @@ from typing import Any
 import pytest
 from localcluster.settings import Cluster
 
-from tests.e2e.cluster import NAMESPACE, get
+from tests.e2e.cluster import NAMESPACE, get, on_this_machine
 
 STOLEN_TOKEN = "stolen-token"
 """User-Agent of a test that uses a component's token for what the component never does."""
@@ -50,10 +49,9 @@ class Request:
 
 def log_file() -> Path:
     """The audit log of the cluster in use; skips the test where another cluster than this machine's is."""
-    cluster = Cluster.load()
-    if Path(os.environ["KUBECONFIG"]).resolve() != cluster.kubeconfig.resolve():
+    if not on_this_machine():
         pytest.skip("the audit log of this cluster is not on this machine")
-    return cluster.audit_log
+    return Cluster.load().audit_log
 
 
 def requests(since: datetime, until: datetime | None = None) -> Iterator[Request]:

@@ -144,9 +144,14 @@ class Process:
         os.kill(self.pid, signal.SIGKILL)
 
 
+def on_this_machine() -> bool:
+    """Whether the cluster in use is this machine's."""
+    return Path(os.environ["KUBECONFIG"]).resolve() == Cluster.load().kubeconfig.resolve()
+
+
 def processes(pod_uid: str) -> list[Process]:
     """All processes in the pod's cgroup, its pause process left out, the oldest first."""
-    if Path(os.environ["KUBECONFIG"]).resolve() != Cluster.load().kubeconfig.resolve():
+    if not on_this_machine():
         pytest.skip("the processes of this cluster's nodes are not on this machine")
     found: list[tuple[int, Process]] = []
     for entry in Path("/proc").iterdir():

@@ -17,7 +17,7 @@ from localcluster.settings import Cluster
 from virt_core.conventions.node_certificate import SIGNER_NAME, dns_names
 from virt_handler.certificates.request import new_request
 
-from tests.e2e.cluster import NAMESPACE, ROOT, get, kubectl, until
+from tests.e2e.cluster import NAMESPACE, ROOT, get, kubectl, on_this_machine, until
 
 SECONDS = float(os.environ.get("CERTIFICATES_SECONDS", "0"))  # 900 for the soak; else until all is new, once
 RATE = 10
@@ -26,7 +26,7 @@ FAST = {"selfSigned": {"ca": {"duration": "10m"}, "server": {"duration": "5m"}}}
 
 @pytest.fixture
 def reachable(suite: None) -> None:
-    if Path(os.environ["KUBECONFIG"]).resolve() != Cluster.load().kubeconfig.resolve():
+    if not on_this_machine():
         pytest.skip("the pods of this cluster cannot be reached from this machine")
 
 

@@ -4,16 +4,14 @@ belong to the machine, and a kubelet counts them when it starts.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from localcluster.settings import Cluster
 
 from tests.e2e.claims import in_node, node_name
-from tests.e2e.cluster import get, until, wait
+from tests.e2e.cluster import get, on_this_machine, until, wait
 from tests.e2e.guests import created, manifest, observed
 
 COUNT = Path("/proc/sys/vm/nr_hugepages")
@@ -58,7 +56,7 @@ def taken_back() -> Iterator[Callable[[int], None]]:
 
 @pytest.mark.slow
 def test_a_guest_waits_for_huge_pages_and_runs_in_them() -> None:
-    if Path(os.environ["KUBECONFIG"]).resolve() != Cluster.load().kubeconfig.resolve():
+    if not on_this_machine():
         pytest.skip("the nodes of this cluster are not this machine's")
     body = manifest("huge", node=node_name(), memory=f"{GUEST}Mi")
     body["spec"]["domain"]["memory"]["hugepages"] = {"pageSize": "2Mi"}

@@ -8,7 +8,6 @@ from __future__ import annotations
 import contextlib
 import http.client
 import json
-import os
 import ssl
 from collections.abc import Iterator
 from pathlib import Path
@@ -27,7 +26,7 @@ from virt_core.conventions.webhooks import MUTATE, VALIDATE_CREATE, VALIDATE_UPD
 from tests.e2e import admin
 from tests.e2e.admin import Identity, administrator
 from tests.e2e.certificates import Authority, component
-from tests.e2e.cluster import NAMESPACE, get, processes
+from tests.e2e.cluster import NAMESPACE, get, on_this_machine, processes
 from tests.e2e.guests import manifest, running
 
 HEALTH, RPC, WEBHOOK, API, METRICS = 8080, 8186, 8444, 8443, 8443
@@ -55,7 +54,7 @@ pytestmark = [pytest.mark.parallel, pytest.mark.filterwarnings("error")]
 def cluster(suite: None) -> Cluster:
     """The pods' addresses are reached from this machine."""
     local = Cluster.load()
-    if Path(os.environ["KUBECONFIG"]).resolve() != local.kubeconfig.resolve():
+    if not on_this_machine():
         pytest.skip("the pods of this cluster are not on this machine")
     return local
 

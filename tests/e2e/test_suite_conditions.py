@@ -8,13 +8,11 @@ import signal
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 import pytest
-from localcluster.settings import Cluster
 
 from tests.e2e.builds import condition
-from tests.e2e.cluster import NAMESPACE, apply, condition_of, get, kubectl, processes, until
+from tests.e2e.cluster import NAMESPACE, apply, condition_of, get, kubectl, on_this_machine, processes, until
 from tests.e2e.watching import watching
 
 WEBHOOK = "nobody-answers.tests.example"
@@ -116,7 +114,7 @@ def test_a_component_that_does_not_answer_makes_the_suite_unavailable_until_it_d
 @contextmanager
 def cut_from_the_api_server() -> Iterator[None]:
     """The API server, which runs on the host, reaches no virt-api. The kubelets do, so its pods stay ready."""
-    if Path(os.environ["KUBECONFIG"]).resolve() != Cluster.load().kubeconfig.resolve():
+    if not on_this_machine():
         pytest.skip("the API server of this cluster is not on this machine")
     pods = get("-n", NAMESPACE, "pods", "-l", "kubevirt.io=virt-api")["items"]
     addresses = ", ".join(pod["status"]["podIP"] for pod in pods)
