@@ -98,7 +98,7 @@ demo: venv ## from nothing to a VirtualMachine that serves a page and survives e
 
 # --- tests ---
 SLOWEST := --durations=15
-.PHONY: check generate format supported test test-optimized test-next test-unit test-contract test-units test-integration test-e2e test-e2e-upgrade test-e2e-parallel test-e2e-serial test-all chaos bench
+.PHONY: check generate format supported recording test test-optimized test-next test-unit test-contract test-units test-integration test-e2e test-e2e-upgrade test-e2e-parallel test-e2e-serial test-all chaos bench
 check: venv ## ruff, mypy, import-linter, buf, contracts of recorded releases
 	ruff check . && ruff format --check .
 	mypy $(TYPED)
@@ -111,6 +111,8 @@ generate: venv ## Python of the contracts
 	$(BIN)/python protos/generate.py
 supported: venv ## the tables of what is supported, in README.md and docs/supported.md
 	$(BIN)/python -m virt_operator.packaging.supported .
+recording: venv ## the upgrade that docs/virtadm.md shows, as virtadm shows it now
+	RECORDING=1 pytest tests/unit/operator/test_recording.py
 test-unit: venv ## seconds
 	pytest tests/unit -n 2
 test-contract: venv ## what peers must agree on

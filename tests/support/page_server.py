@@ -19,8 +19,10 @@ from tests.support.guest_streams import GuestServer
 
 Body = dict[str, Any]
 CREATED = "2026-01-31T10:00:00Z"
-DOCUMENTS = ("index", "enter", "entered", "refused")
-FILES = {f"/{name}.html": File(f"{name} @nonce@ @key@".encode(), "text/html; charset=utf-8") for name in DOCUMENTS}
+DOCUMENTS = ("index", "enter", "entered")
+FILES = {
+    f"/{name}.html": File(f"{name} @nonce@ @hidden@ @key@".encode(), "text/html; charset=utf-8") for name in DOCUMENTS
+}
 """A page without content."""
 
 

@@ -76,7 +76,9 @@ def in_json(write: Callable[[str], object] = click.echo) -> Show:
     return show
 
 
-def in_lines(write: Callable[[str], object] = click.echo) -> Show:
+def in_lines(
+    write: Callable[[str], object] = click.echo, now: Callable[[], datetime] = lambda: datetime.now(UTC)
+) -> Show:
     """Shows what is new as lines."""
     before: set[str] = set()
 
@@ -85,7 +87,7 @@ def in_lines(write: Callable[[str], object] = click.echo) -> Show:
         current = lines(summary) if summary is not None else [NOTHING]
         for line in current:
             if line not in before:
-                write(f"{_now()} {line}")
+                write(f"{rfc3339(now())} {line}")
         before = set(current)
 
     return show

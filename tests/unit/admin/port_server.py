@@ -94,8 +94,21 @@ class Operator(admin_pb2_grpc.AdminServiceServicer):
             versions=self.shared,
         )
         silent = admin_pb2.Peer(component="virt-api", pod="virt-api-0", problem="no answer")
+        launchers = admin_pb2.Launchers(
+            release="0.1.0",
+            feature_level=1,
+            contracts=["kubevirt.launcher.v1"],
+            count=2,
+            example_namespace="default",
+            example_name="ada",
+        )
         return admin_pb2.ListContractsResponse(
-            contracts=[admin_pb2.Contract(name="kubevirt.handler", offers=[offer])], pairings=[pairing], peers=[silent]
+            contracts=[admin_pb2.Contract(name="kubevirt.handler", offers=[offer])],
+            pairings=[pairing],
+            peers=[silent],
+            launchers=[launchers],
+            other_launchers=1,
+            uncounted_nodes=["node7"],
         )
 
     async def _requested(self, what: str, context: Any) -> None:

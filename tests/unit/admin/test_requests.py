@@ -16,6 +16,7 @@ from virt_admin.access import Access, Certificate, connected
 from virt_admin.cli import virtadm
 from virt_admin.outcome import CannotTell, NotPossible, OperatorSilent, WrongArgument
 from virt_admin.peers.contracts import show_contracts
+from virt_admin.peers.matrix import Contract, Matrix, Pairing, Side, exit_code
 from virt_admin.requests.commands import request, upgrade
 from virt_admin.requests.goal import end_of
 from virt_admin.requests.wish import Wish
@@ -252,10 +253,24 @@ async def test_the_matrix_of_contracts_is_shown(
     shown = capsys.readouterr().out.splitlines()
     assert shown[1] == "handler\tvirt-handler\tvirt-handler-1\tnode1\t0.2.0\t2\tv1\t"
     assert shown[3] == "handler\tvirt-api 0.1.0 (level 1, 2)\tvirt-handler 0.2.0 (level 2, 1)\tv1\t"
-    assert shown[4] == "virt-api virt-api-0 does not answer: no answer"
+    assert shown[5] == "0.1.0\t1\t2\tlauncher.v1\t\tdefault/ada"
+    assert shown[6:] == [
+        "virt-api virt-api-0 does not answer: no answer",
+        "1 more launchers are of no known build",
+        "no virt-handler counts the launchers of node node7",
+    ]
     api.operator.shared = []
     assert await show_contracts(certified, "json") == 2
-    assert json.loads(capsys.readouterr().out)["pairings"][0]["versions"] == []
+    matrix = json.loads(capsys.readouterr().out)
+    assert matrix["pairings"][0]["versions"] == [] and matrix["launchers"][0]["example"] == "default/ada"
+
+
+def test_a_launcher_with_which_nobody_can_talk_does_not_make_the_suite_look_broken() -> None:
+    def matrix(component: str) -> Matrix:
+        caller, server = Side("virt-handler", "0.2.0", 2, 1), Side(component, "x", 0, 1)
+        return Matrix([Contract("kubevirt.info", [])], [Pairing("kubevirt.x", caller, server, [], [])], [])
+
+    assert (exit_code(matrix("virt-handler")), exit_code(matrix("virt-launcher"))) == (2, 1)
 
 
 @pytest.mark.parametrize("command", ["upgrade", "pause", "resume", "rollback", "finalize", "contracts"])

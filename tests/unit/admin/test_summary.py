@@ -59,6 +59,11 @@ def test_an_upgrade_shows_step_wait_and_since_when() -> None:
     assert "node node2: ready, virt-handler new v1 not ready, 1 guests, 0 on old launchers" in shown
 
 
+def test_while_a_change_is_in_progress_its_spec_is_not_called_unprocessed() -> None:
+    assert summarize(observed(kubevirt(observedGeneration=0))).warnings
+    assert not summarize(observed(kubevirt(observedGeneration=0, upgrade=UPGRADE))).warnings
+
+
 def shown_of(**status: Any) -> list[str]:
     return lines(summarize(observed(kubevirt(**status))))
 

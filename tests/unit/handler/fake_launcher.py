@@ -18,7 +18,7 @@ from virt_core.rpc.identity import Identity
 from virt_core.rpc.peer import Peer
 from virt_core.rpc.server import create_server
 from virt_handler.launchers.claim_images import UnusableImage
-from virt_handler.launchers.connection import stub_of
+from virt_handler.launchers.connection import stubs_of
 from virt_handler.machines.pod import ConnectedLauncher
 from virt_handler.network.execute import NetworkFailed
 from virt_handler.network.plan import NetworkPlan, PodNetwork
@@ -133,11 +133,7 @@ async def connected(launcher: FakeLauncher, socket: Path, name: str) -> AsyncIte
     peer = Peer(f"unix:{socket}", name=name)
     try:
         await peer.negotiate()
-        stubs = (
-            stub_of(peer.channel),
-            migration_pb2_grpc.MigrationServiceStub(peer.channel),
-        )
-        yield ConnectedLauncher(peer, *stubs, launcher.pod)
+        yield ConnectedLauncher(peer, *stubs_of(peer.channel), launcher.pod)
     finally:
         await peer.close()
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -13,15 +12,11 @@ import pytest
 from kubevirt.launcher.v1 import guest_pb2, launcher_pb2
 from kubevirt.launcher.v1 import statistics_pb2 as pb
 from prometheus_client.metrics_core import Metric
-from virt_core.rpc.errors import RpcError, Unavailable
+from virt_core.rpc.errors import Unavailable
 from virt_core.vmi.instance import VirtualMachineInstance
 from virt_handler.machines.link import Disconnected
 from virt_handler.machines.measure import measure
 from virt_handler.machines.metrics import families
-
-from tests.support.patience import PATIENCE
-
-from .fake_launcher import FakeLauncher, connected, listening
 
 WEB = {"node": "node1", "namespace": "shop", "name": "web"}
 TRAFFIC = pb.TrafficStatistics(bytes=100, packets=10, errors=1, dropped=2)
@@ -30,7 +25,7 @@ READS = pb.OperationStatistics(requests=3, bytes=4096, nanoseconds=2_000_000_000
 
 def vmi(name: str = "web") -> VirtualMachineInstance:
     devices = {"disks": [{"name": "root"}], "interfaces": [{"name": "default"}]}
-    spec = {"domain": {"devices": devices}, "volumes": [{"name": "root"}, {"name": "data"}]}
+    spec = {"domain": {"cpu": {"cores": 4}, "devices": devices}, "volumes": [{"name": "root"}, {"name": "data"}]}
     meta = {"name": name, "namespace": "shop", "uid": f"uid-{name}"}
     return VirtualMachineInstance.of({"metadata": meta, "spec": spec, "status": {"nodeName": "node1"}})
 
@@ -118,7 +113,25 @@ def test_a_hostile_launcher_cannot_make_up_series_without_end() -> None:
     disks = [*([pb.DiskStatistics(name="made-up")] * 5000), pb.DiskStatistics(name="root", reads=READS)]
     found = shown(pb.MachineStatistics(vcpus=vcpus, filesystems=filesystems, disks=disks))
     assert "storage_iops_read_total" not in found, "nobody reads so many"
-    assert len(found["vcpu_seconds_total"]) == 1024 and len(found["filesystem_capacity_bytes"]) == 32
+    assert len(found["vcpu_seconds_total"]) == 4 and len(found["filesystem_capacity_bytes"]) == 32
+
+
+@pytest.mark.parametrize(
+    ("domain", "count"),
+    [
+        ({}, 1),
+        ({"cpu": {"sockets": 2, "cores": 2, "threads": 2, "model": "host-model", "unknown": 1}}, 8),
+        ({"resources": {"requests": {"cpu": "2500m"}}}, 3),
+        ({"cpu": {"sockets": 1 << 40}}, 1024),
+        ({"cpu": "many"}, 1),
+    ],
+)
+def test_vcpus_are_as_many_as_the_spec_has(domain: dict[str, Any], count: int) -> None:
+    body = {"metadata": {"name": "web", "namespace": "shop"}, "spec": {"domain": domain}, "status": {}}
+    vcpus = [pb.VcpuStatistics(id=number, nanoseconds=1) for number in range(5000)]
+    made = families([(VirtualMachineInstance.of(body), pb.MachineStatistics(vcpus=vcpus))])
+    (family,) = (family for family in made if family.samples)
+    assert [sample.labels["id"] for sample in family.samples] == [str(number) for number in range(count)]
 
 
 def test_each_vcpu_is_shown_once_whatever_its_launcher_says() -> None:
@@ -154,30 +167,6 @@ class Link:
             raise self._answer
         assert 0 < timeout < 5, "Prometheus waits for ten seconds"
         return launcher_pb2.GetStatisticsResponse(statistics=self._answer)
-
-
-class Talkative(FakeLauncher):
-    """Answers with as many empty entries as it is told to."""
-
-    entries = 3
-
-    async def GetStatistics(self, request: Any, context: Any) -> launcher_pb2.GetStatisticsResponse:  # noqa: N802
-        vcpus = [pb.VcpuStatistics()] * self.entries
-        return launcher_pb2.GetStatisticsResponse(statistics=pb.MachineStatistics(vcpus=vcpus))
-
-
-async def test_statistics_that_would_fill_the_memory_are_not_decoded(tmp_path: Path) -> None:
-    launcher, request = Talkative(), launcher_pb2.GetStatisticsRequest()
-    async with (
-        asyncio.timeout(PATIENCE),
-        listening(launcher, tmp_path / "socket"),
-        connected(launcher, tmp_path / "socket", "launcher") as link,
-    ):
-        answer = await link.peer.call(link.stub.GetStatistics, request, timeout=PATIENCE)
-        assert len(answer.statistics.vcpus) == 3
-        launcher.entries = 1 << 20
-        with pytest.raises(RpcError, match="does not decode"):
-            await link.peer.call(link.stub.GetStatistics, request, timeout=PATIENCE)
 
 
 async def test_a_launcher_that_fails_or_is_older_costs_its_own_numbers_alone() -> None:

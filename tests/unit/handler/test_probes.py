@@ -11,7 +11,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from kubevirt.handler.v1 import probe_pb2, probe_pb2_grpc
+from kubevirt.handler.v1 import handler_pb2, probe_pb2, probe_pb2_grpc
 from kubevirt.info.v1 import info_pb2
 from virt_core.conventions import components
 from virt_core.rpc.authorize import allow
@@ -23,6 +23,7 @@ from virt_core.rpc.tls import Certificates
 from virt_core.vmi.instance import VirtualMachineInstance
 from virt_handler.machines.link import Disconnected, MachineLink
 from virt_handler.machines.pod import ConnectLauncher
+from virt_handler.service.launcher_builds import launchers_message
 from virt_handler.service.probes import ProbeService, contract
 
 from tests.support.authorities import Authority
@@ -105,6 +106,37 @@ async def test_all_launchers_of_a_full_node_are_asked_at_once(make_vmi: MakeVmi)
     links: dict[str, Any] = {vmi.metadata.uid: Link() for vmi in vmis}
     async with asyncio.timeout(PATIENCE):
         assert {machine.message for machine in await machines(service(links, *vmis))} == {"it hangs"}
+
+
+async def test_launchers_are_counted_by_what_they_have_answered_and_none_is_asked(
+    make_vmi: MakeVmi, tmp_path: Path
+) -> None:
+    others = [make_vmi(name=f"vm{number}", uid=f"uid-{number}") for number in range(3)]
+    old = info_pb2.GetInfoResponse(release="0.1.0", feature_level=1, contracts=["kubevirt.launcher.v1"])
+    links: dict[str, Any] = {f"uid-{number}": SimpleNamespace(launcher_info=old) for number in range(2)}
+    async with listening(FakeLauncher(), tmp_path / "sock"), linked(tmp_path / "sock") as link:
+        asked = service({VMI_UID: link, **links}, make_vmi(), *others)
+        answer = await asked.ListLaunchers(probe_pb2.ListLaunchersRequest(), None)
+    assert [(build.release, build.count, build.example.name) for build in answer.builds] == [
+        ("0.1.0", 2, "vm0"),
+        (Identity.for_process(info_pb2.COMPONENT_LAUNCHER, ()).release, 1, "demo"),
+    ]
+    assert list(answer.builds[0].contracts) == ["kubevirt.launcher.v1"] and "kubevirt.launcher.v1" in (
+        answer.builds[1].contracts
+    )
+    assert (answer.unconnected, answer.further) == (1, 0)
+
+
+def test_what_hostile_launchers_answer_is_bounded() -> None:
+    guest = handler_pb2.VirtualMachineInstanceRef(namespace="default", name="demo", uid="u")
+    liars = [
+        info_pb2.GetInfoResponse(release=f"{number}\x1b[2J" + "x" * 999, features=["f\n" * 999] * 999)
+        for number in range(70)
+    ]
+    answer = launchers_message((guest, liar) for liar in liars)
+    assert len(answer.builds) == 50 and answer.further == 20
+    assert all(len(build.features) == 64 and build.release.isprintable() for build in answer.builds)
+    assert answer.ByteSize() < 1 << 20
 
 
 def call(folder: Path, port: int) -> tuple[Peer, Callable[..., Any]]:

@@ -79,7 +79,7 @@ class Kubelets:
         if live is None:
             return {}
         names = {pod.metadata.name: pod.node for pod in left}
-        for node in set(nodes) - set(names.values()) - set(dead):
+        for node in sorted(set(nodes) - set(names.values()) - set(dead)):
             names[self._make(components.HANDLER, template_mark(live), tag_of(live), node)] = node
         self._ready((name for name, node in names.items() if node not in dead), not broken)
         ready = 0 if broken else sum(node not in dead for node in names.values())
@@ -137,7 +137,7 @@ class Kubelets:
         name = f"{component}-{self.pods_made}"
         made = rfc3339(self.began + timedelta(seconds=self.pods_made))
         meta = {"name": name, "labels": {labels.APP: component}, "creationTimestamp": made}
-        containers = [{"image": f"{component}:{tag}"}]
+        containers = [{"name": component, "image": f"{component}:{tag}"}]
         body: Body = {
             "metadata": {**meta, "annotations": {TEMPLATE_HASH: mark}},
             "spec": {"nodeName": node, "containers": containers},

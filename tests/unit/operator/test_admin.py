@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ from virt_operator.admin.contracts import contracts_message
 from virt_operator.admin.server import VERBS
 from virt_operator.admin.status import holder_of, peer_message, suite_message
 from virt_operator.certificates.issue import new_authority, new_leaf
-from virt_operator.peers.answer import Answer, Info, SuitePod
+from virt_operator.peers.answer import Answer, Info, LauncherBuild, NodeLaunchers, SuitePod
 
 NOW = datetime.now(UTC)
 SUITE = new_authority(NOW)
@@ -258,6 +259,33 @@ def test_two_sides_share_the_versions_that_both_know_and_the_features_that_all_h
         ("kubevirt.info", "0.2.0", 2): (["v1"], ["f"]),
     }
     assert [peer.pod for peer in found.peers if peer.problem] == ["d"]
+
+
+def test_launchers_are_counted_by_build_over_all_nodes_and_paired_with_their_handlers() -> None:
+    handlers = [
+        answer("virt-handler", "a", "0.2.0", features=("f",)),
+        replace(answer("virt-handler", "b", "0.1.0"), pod=SuitePod("virt-handler", "b", "node2", "10.0.0.2")),
+        Answer(SuitePod("virt-handler", "c", "node3", ""), None, "the pod has no address yet"),
+    ]
+    new, liar = (
+        Info("0.2.0", "", 2, frozenset(contracts), frozenset({"g"}), "") for contracts in (["kubevirt.launcher.v1"], [])
+    )
+    nodes = [
+        NodeLaunchers(handlers[0].pod, (LauncherBuild(new, 2, ("shop", "web")), LauncherBuild(liar, 1, ("x", "y"))), 1),
+        NodeLaunchers(handlers[1].pod, (LauncherBuild(new, 3, ("default", "ada")),), 0),
+    ]
+    found = contracts_message(handlers, nodes)
+    (first, second) = found.launchers
+    assert (first.release, first.feature_level, first.count) == ("0.2.0", 2, 5)
+    assert (first.example_namespace, first.example_name, list(first.features)) == ("default", "ada", ["g"])
+    assert (second.count, list(second.contracts)) == (1, [])
+    assert (found.other_launchers, list(found.uncounted_nodes)) == (1, ["node3"])
+    shared = [
+        (pairing.caller.release, pairing.server.processes, list(pairing.versions))
+        for pairing in found.pairings
+        if pairing.contract == "kubevirt.launcher"
+    ]
+    assert sorted(shared) == [("0.1.0", 3, ["v1"]), ("0.2.0", 1, []), ("0.2.0", 2, ["v1"])]
 
 
 def test_a_pod_is_listed_with_its_answer_or_with_the_problem() -> None:

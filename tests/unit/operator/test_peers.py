@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import socket
+from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
+from typing import Any
 
+from kubevirt.handler.v1 import handler_pb2, probe_pb2, probe_pb2_grpc
 from kubevirt.info.v1 import info_pb2
 from virt_core.rpc.authorize import allow
 from virt_core.rpc.identity import Identity
-from virt_core.rpc.port import listening
+from virt_core.rpc.port import Contract, listening
 from virt_core.rpc.tls import Certificates
 from virt_operator.certificates.issue import KeyPair, new_authority, new_leaf
-from virt_operator.peers.answer import SuitePod, suite_pods
-from virt_operator.peers.ask import ask_all
+from virt_operator.peers.answer import Info, LauncherBuild, NodeLaunchers, SuitePod, suite_pods
+from virt_operator.peers.ask import ask_all, ask_launchers
 
 from tests.unit.operator.pods import pod
 
@@ -68,3 +72,33 @@ async def test_each_pod_gives_an_answer_or_a_reason(tmp_path: Path) -> None:
     assert last.info is None and last.problem
     (gone,) = await ask_all(pods[:1], own, "kubevirt", port=port)
     assert "refused" in gone.problem
+
+
+class Counting(probe_pb2_grpc.ProbeServiceServicer):
+    """The virt-handler of a node with one launcher, and one more of which it knows nothing."""
+
+    async def ListLaunchers(  # noqa: N802
+        self, request: probe_pb2.ListLaunchersRequest, context: Any
+    ) -> probe_pb2.ListLaunchersResponse:
+        guest = handler_pb2.VirtualMachineInstanceRef(namespace="shop", name="web")
+        build = probe_pb2.LauncherBuild(release="0.1.0", feature_level=1, count=1, example=guest)
+        return probe_pb2.ListLaunchersResponse(builds=[build], unconnected=1)
+
+
+async def test_a_handler_says_which_launchers_it_has_and_one_of_a_release_before_says_nothing(tmp_path: Path) -> None:
+    authority = new_authority(datetime.now(UTC))
+    own = certificates(authority, tmp_path / "operator", "virt-operator")
+    handler = certificates(authority, tmp_path / "handler", "virt-handler")
+    identity = Identity.for_process(info_pb2.COMPONENT_HANDLER, ("kubevirt.info.v1",))
+    name = probe_pb2.DESCRIPTOR.services_by_name["ProbeService"].full_name
+    served = partial(probe_pb2_grpc.add_ProbeServiceServicer_to_server, Counting())
+    rule = allow("virt-operator")
+    pod = SuitePod("virt-handler", "virt-handler-a", "node1", "127.0.0.1")
+    async with listening(0, identity, handler, Contract(name, served, rule), peers=rule) as port:
+        answers = await ask_all([pod, replace(pod, component="virt-api")], own, "kubevirt", port=port)
+        (found,) = await ask_launchers(answers, own, "kubevirt", port=port)
+    build = LauncherBuild(Info("0.1.0", "", 1, frozenset(), frozenset(), ""), 1, ("shop", "web"))
+    assert found == NodeLaunchers(pod, (build,), 1)
+    async with listening(0, identity, handler, peers=rule) as port:
+        answers = await ask_all([pod], own, "kubevirt", port=port)
+        assert answers[0].info is not None and await ask_launchers(answers, own, "kubevirt", port=port) == ()

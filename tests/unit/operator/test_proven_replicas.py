@@ -205,6 +205,48 @@ def test_a_new_pod_that_is_not_ready_for_five_minutes_stops_the_update_with_the_
     assert "after 5 minutes" in stopped.message and "ImagePullBackOff of image r/x:v1.3.0: not found" in stopped.message
 
 
+def paused(observed: Observed) -> Observed:
+    assert observed.suite is not None
+    spec = {**observed.suite.spec, "upgradeStrategy": {"paused": True}}
+    return replace(observed, suite=msgspec.structs.replace(observed.suite, spec=spec))
+
+
+def whys(observed: Observed, component: str = "virt-controller") -> str:
+    return "; ".join(wait.why for wait in plan(observed, DRIVING).waits if wait.what.endswith(component))
+
+
+PROVEN = {f"uid-{POD}": Probed(NOW, NOW, None)}
+SINCE = rfc3339(NOW - timedelta(minutes=9))
+
+
+def test_while_paused_no_pod_that_is_not_ready_sends_the_update_back() -> None:
+    for observed in (starting(9), replace(starting(9), probes=PROVEN), replace(starting(9), pods=())):
+        assert plan(paused(observed), DRIVING).stopped is None
+    assert f"pod {POD} is not ready since {SINCE}" in whys(paused(starting(9)))
+    assert "nothing goes back while paused by spec.upgradeStrategy.paused" in whys(paused(starting(9)))
+
+
+def test_a_proven_pod_that_is_not_ready_later_is_named_and_nothing_goes_back() -> None:
+    observed = replace(starting(9), probes=PROVEN)
+    assert plan(observed, DRIVING).stopped is None and written(observed) == []
+    assert f"pod {POD} was proven and is not ready since {SINCE}" in whys(observed)
+
+
+def test_a_proven_pod_that_is_not_ready_sends_the_update_back_while_its_component_is_replaced() -> None:
+    observed = replace(starting(9), probes=PROVEN)
+    old = replace(observed, pods=(*observed.pods, new_pod("virt-controller", settings=INSTALL)))
+    stopped = plan(old, DRIVING).stopped
+    assert stopped is not None and (stopped.object, stopped.probe) == (f"pod {POD}", "Ready")
+
+
+def test_once_the_next_component_has_begun_a_new_leader_knows_that_the_one_before_was_proven() -> None:
+    observed = starting(9)
+    body = next(body for body in desired_objects(NEWER) if ref_of(body) == Ref("Deployment", "kubevirt", "virt-api"))
+    observed = changed(observed, ref_of(body), live(body, ready_status(body)))
+    assert plan(observed, DRIVING).stopped is None
+    assert f"pod {POD} was proven and is not ready since {SINCE}" in whys(observed)
+
+
 def test_a_pod_that_no_node_takes_counts_from_its_creation() -> None:
     unschedulable = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "0/3 nodes"}
     more = {"conditions": [unschedulable], "containerStatuses": []}

@@ -7,8 +7,11 @@ from __future__ import annotations
 
 import msgspec
 from kubevirt.admin.v1 import admin_pb2
+from virt_core.conventions import components
 
 from virt_admin.outcome import ATTENTION, BROKEN, CLEAN
+from virt_admin.peers.launchers import Launchers, launchers_of
+from virt_admin.screen.text import listed
 
 
 class Offer(msgspec.Struct, frozen=True, rename="camel"):
@@ -69,6 +72,12 @@ class Matrix(msgspec.Struct, frozen=True, rename="camel"):
     contracts: list[Contract]
     pairings: list[Pairing]
     silent: list[Silent]
+    launchers: list[Launchers] = []
+    other_launchers: int = 0
+    """Of builds that are not known."""
+
+    uncounted_nodes: list[str] = []
+    """Whose virt-handler does not answer, or does not count launchers."""
 
 
 def matrix_of(answer: admin_pb2.ListContractsResponse) -> Matrix:
@@ -84,14 +93,20 @@ def matrix_of(answer: admin_pb2.ListContractsResponse) -> Matrix:
             for peer in answer.peers
             if peer.problem and not peer.terminating
         ],
+        list(map(launchers_of, answer.launchers)),
+        answer.other_launchers,
+        [*answer.uncounted_nodes],
     )
 
 
 def exit_code(matrix: Matrix) -> int:
-    """2 if two sides share no version, 1 if a process does not answer, else 0."""
-    if any(not pairing.versions for pairing in matrix.pairings):
+    """2 if two sides share no version, 1 if a process does not answer or a launcher shares no version, else 0.
+
+    Launchers are not trusted: no guest shall be able to make the suite look broken."""
+    apart = [pairing.server.component for pairing in matrix.pairings if not pairing.versions]
+    if any(component != components.LAUNCHER for component in apart):
         return BROKEN
-    return ATTENTION if matrix.silent or not matrix.contracts else CLEAN
+    return ATTENTION if apart or matrix.silent or not matrix.contracts else CLEAN
 
 
 def rows(matrix: Matrix) -> list[tuple[str, ...]]:
@@ -116,6 +131,14 @@ def pairing_row(pairing: Pairing) -> tuple[str, ...]:
     """The cells of the table of pairings."""
     versions = ", ".join(pairing.versions) or "none: they cannot talk"
     return _short(pairing.contract), str(pairing.caller), str(pairing.server), versions, ", ".join(pairing.features)
+
+
+def uncounted(matrix: Matrix) -> list[str]:
+    """What the table of launchers lacks, as sentences."""
+    found = [f"{matrix.other_launchers} more launchers are of no known build"] if matrix.other_launchers else []
+    if matrix.uncounted_nodes:
+        found.append(f"no virt-handler counts the launchers of node {listed(matrix.uncounted_nodes)}")
+    return found
 
 
 def _short(name: str) -> str:

@@ -13,7 +13,7 @@ from virt_core.conventions.conditions import WORKLOAD_UPDATE_BLOCKED
 from virt_core.conventions.devices import KVM
 from virt_core.conventions.labels import SCHEDULABLE
 from virt_core.conventions.migration import OUTDATED_LAUNCHER
-from virt_core.objects.kubevirt import Upgrade
+from virt_core.objects.kubevirt import KubeVirt, Upgrade
 from virt_core.objects.meta import Condition, condition_of, rfc3339
 from virt_core.vmi.instance import VmiPhase
 
@@ -145,13 +145,18 @@ def _warnings(observed: Observed) -> list[str]:
     if (silence := observed.silence(components.OPERATOR)) is not None:
         since = observed.renewed(components.OPERATOR)
         found.append(f"{silence}: conditions and step are what it wrote last, before {since or 'an unknown time'}")
-    elif observed.kubevirt.metadata.generation > observed.kubevirt.status.observed_generation:
+    elif not is_going_on(observed.kubevirt.status.upgrade) and _is_newer_than_seen(observed.kubevirt):
         found.append("virt-operator has not processed the newest spec of the KubeVirt object yet")
     unread = observed.unreadable
     found += [f"virtadm cannot read {what}; it is shown as it was before, or left out" for what in unread[:_NAMED]]
     if len(unread) > _NAMED:
         found.append(f"virtadm cannot read {len(unread) - _NAMED} more objects")
     return found
+
+
+def _is_newer_than_seen(kubevirt: KubeVirt) -> bool:
+    """Whether the spec has changed since it was as desired; so it has during the whole change that it requests."""
+    return kubevirt.metadata.generation > kubevirt.status.observed_generation
 
 
 def _component(observed: Observed, name: str) -> Component:

@@ -86,11 +86,16 @@ class Server:
     async def _index(self, request: web.Request) -> web.Response:
         """The page; for who has no cookie the form for the code."""
         known = self._knows(request, self.session.key)
-        return self._document("/index.html" if known else "/enter.html")
+        return self._document("/index.html") if known else self._form()
 
     async def _enter(self, request: web.Request) -> web.Response:
         """The form for the code, also for a browser whose key is lost."""
-        return self._document("/enter.html")
+        return self._form()
+
+    def _form(self, *, refused: bool = False) -> web.Response:
+        response = self._document("/enter.html", hidden="" if refused else "hidden")
+        response.set_status(403 if refused else 200)
+        return response
 
     async def _exchange(self, request: web.Request) -> web.Response:
         """The code for cookie and key. The document stores the key for its origin, and goes on to the page."""
@@ -99,17 +104,18 @@ class Server:
         except (ValueError, LookupError):  # it does not decode, or names no encoding
             code = ""
         if not isinstance(code, str) or not self.session.exchange(code):
-            response = self._document("/refused.html")
-            response.set_status(403)
-            return response
+            return self._form(refused=True)
         response = self._document("/entered.html", key=self.session.key)
         name = cookie_name(self.port)
         response.set_cookie(name, self.session.cookie, httponly=True, samesite="Strict", path="/")
         return response
 
-    def _document(self, path: str, key: str = "") -> web.Response:
+    def _document(self, path: str, **values: str) -> web.Response:
+        """The document with `@name@` replaced by each value."""
         nonce = secrets.token_urlsafe(16)
-        body = self.files[path].with_nonce(nonce).replace(b"@key@", key.encode())
+        body = self.files[path].with_nonce(nonce)
+        for name, value in values.items():
+            body = body.replace(f"@{name}@".encode(), value.encode())
         return web.Response(body=body, headers={"Content-Type": "text/html; charset=utf-8", **guard.headers(nonce)})
 
     async def _asset(self, request: web.Request) -> web.Response:

@@ -10,6 +10,9 @@ The table maps a type's name to its fields, each a line such as "[]v1.Disk! list
 
 Types of Kubernetes itself (core.*, meta.*) are not in the table: their content is kept whole and unchecked here, so
 nothing is pruned before admission has seen it.
+
+field_descriptions.json has a sentence for each field that is supported, by type and field, for `kubectl explain`;
+"" stands for the type.
 """
 
 from __future__ import annotations
@@ -18,6 +21,7 @@ import json
 from collections.abc import Callable, Iterable, Mapping
 from functools import cache
 from importlib import resources
+from types import MappingProxyType
 from typing import Any
 
 Schema = dict[str, Any]
@@ -54,13 +58,24 @@ field_table = cache(read_field_table)
 """The same, read once: for whoever needs it again."""
 
 
+@cache
+def field_descriptions() -> Table:
+    """What the fields mean, by type and field."""
+    text = resources.files("virt_core.objects").joinpath("field_descriptions.json").read_text()
+    descriptions: Table = json.loads(text)
+    return descriptions
+
+
 def kept_whole() -> Schema:
     """A schema of any object, nothing of it pruned."""
     return {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
 
 
-def type_schema(name: str, table: Table, above: tuple[str, ...] = ()) -> Schema:
-    """The schema of the type `name`; `above` are the types that it is nested in.
+def type_schema(
+    name: str, table: Table, above: tuple[str, ...] = (), descriptions: Table = MappingProxyType({})
+) -> Schema:
+    """The schema of the type `name`; `above` are the types that it is nested in. `descriptions` are those of fields, by
+    type and field.
 
     Raises:
         BadFieldTable: naming the field that cannot be read.
@@ -71,7 +86,11 @@ def type_schema(name: str, table: Table, above: tuple[str, ...] = ()) -> Schema:
         raise BadFieldTable(f"type {name} is not in the table, nested in {' > '.join(above)}")
     if name in above:
         return kept_whole()  # a schema cannot refer to itself
-    return _object_schema(name, table, lambda kind: type_schema(kind, table, (*above, name)))
+    schema = _object_schema(name, table, lambda kind: type_schema(kind, table, (*above, name), descriptions))
+    for field, text in descriptions.get(name, {}).items():
+        described = schema["properties"][field] if field else schema
+        described["description"] = text
+    return schema
 
 
 def type_definitions(names: Iterable[str], table: Table, prefix: str) -> dict[str, Schema]:

@@ -16,11 +16,13 @@ import grpc
 from google.protobuf.message import Message
 from kubevirt.info.v1 import info_pb2, info_pb2_grpc
 
+from virt_core.rpc.bounded import BoundedChannel
 from virt_core.rpc.error_status import from_rpc_error
 from virt_core.rpc.errors import RpcError, Unavailable
 from virt_core.rpc.must_understand import is_must_understand, require_supported
 from virt_core.rpc.server import KEEPALIVE_OPTIONS
 
+_LARGEST_INFO = 64 * 1024  # bytes; an answer to GetInfo has one, and it is kept as long as the channel
 # Seconds between two attempts to ask a process that breaks its connections.
 _PAUSE = 0.05
 _CHANNEL_OPTIONS = (
@@ -58,7 +60,8 @@ class Peer:
             self.channel = grpc.aio.insecure_channel(target, options=arguments)
         else:
             self.channel = grpc.aio.secure_channel(target, credentials, options=arguments)
-        self._stub: Any = info_pb2_grpc.InfoServiceStub(self.channel)
+        bounded: Any = BoundedChannel(self.channel, _LARGEST_INFO)
+        self._stub: Any = info_pb2_grpc.InfoServiceStub(bounded)
 
     async def negotiate(self, timeout: float = 5.0, *, patient: bool = True) -> info_pb2.GetInfoResponse:
         """Call GetInfo on the live process. Unless `patient`, a refused connection is not retried.

@@ -12,9 +12,10 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from kubevirt.launcher.v1 import launcher_pb2, launcher_pb2_grpc, migration_pb2_grpc
+from kubevirt.launcher.v1 import launcher_pb2_grpc, migration_pb2_grpc
 from virt_core.conventions.launcher_pod import LAUNCHER_SOCKET, SOCKETS_VOLUME
 from virt_core.conventions.screenshot import LARGEST_MESSAGE
+from virt_core.rpc.bounded import BoundedChannel
 from virt_core.rpc.peer import Peer
 
 from virt_handler.launchers.peer_process import open_namespaces
@@ -26,7 +27,9 @@ _OPTIONS = (
     ("grpc.use_local_subchannel_pool", 1),
     ("grpc.max_receive_message_length", LARGEST_MESSAGE),
 )
-_LARGEST_STATISTICS = 1 << 20  # bytes; those of 1024 vCPUs, 128 file systems and all disks are fewer
+_LARGEST_RESPONSE = 1 << 20
+"""Bytes. Fewer are the statistics of 1024 vCPUs, 128 file systems and all disks, and the state of a guest with 32
+interfaces of 16 addresses. A guest whose agent gives 128 file systems long names has more, and loses its details."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,9 +59,7 @@ async def connect(folders: PodFolders, pod_uid: str, name: str) -> AsyncIterator
             peer = Peer(f"unix:/proc/self/fd/{socket_fd}", name=name, options=_OPTIONS)
             try:
                 await peer.negotiate()
-                machine = stub_of(peer.channel)
-                migration = migration_pb2_grpc.MigrationServiceStub(peer.channel)
-                yield Launcher(peer, machine, migration, namespace, root)
+                yield Launcher(peer, *stubs_of(peer.channel), namespace, root)
             finally:
                 await peer.close()
         finally:
@@ -68,20 +69,7 @@ async def connect(folders: PodFolders, pod_uid: str, name: str) -> AsyncIterator
         os.close(socket_fd)
 
 
-def stub_of(channel: Any) -> Any:
-    """LauncherService, with a limit of its own for statistics, which are asked of all launchers at once."""
-    stub: Any = launcher_pb2_grpc.LauncherServiceStub(channel)
-    stub.GetStatistics = channel.unary_unary(
-        "/kubevirt.launcher.v1.LauncherService/GetStatistics",
-        request_serializer=launcher_pb2.GetStatisticsRequest.SerializeToString,
-        response_deserializer=_statistics,
-    )
-    return stub
-
-
-def _statistics(content: bytes) -> launcher_pb2.GetStatisticsResponse:
-    """The channel's limit is that of pictures, and as many empty entries take half a gigabyte of memory. An error here
-    is a message that does not decode."""
-    if len(content) > _LARGEST_STATISTICS:
-        raise ValueError(f"{len(content)} bytes of statistics")
-    return launcher_pb2.GetStatisticsResponse.FromString(content)
+def stubs_of(channel: Any) -> tuple[Any, Any]:
+    """LauncherService and MigrationService, with a limit for each response but pictures."""
+    bounded: Any = BoundedChannel(channel, _LARGEST_RESPONSE, {"TakeScreenshot": LARGEST_MESSAGE})
+    return launcher_pb2_grpc.LauncherServiceStub(bounded), migration_pb2_grpc.MigrationServiceStub(bounded)

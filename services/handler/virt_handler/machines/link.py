@@ -11,6 +11,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing, asynccontextmanager
 
+from kubevirt.info.v1 import info_pb2
 from kubevirt.launcher.v1 import launcher_pb2, state_pb2
 from virt_core import logs
 from virt_core.rpc.errors import RpcError
@@ -101,6 +102,11 @@ class MachineLink:
         self.network = None
         if self.guest is not None and self.guest.phase != state_pb2.MACHINE_PHASE_ENDED:
             self.guest = None
+
+    @property
+    def launcher_info(self) -> info_pb2.GetInfoResponse | None:
+        """What the connected launcher has answered to GetInfo last; None if none is connected."""
+        return self._launcher.peer.info if self._launcher is not None else None
 
     @asynccontextmanager
     async def launcher(self) -> AsyncIterator[ConnectedLauncher]:

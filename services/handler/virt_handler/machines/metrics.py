@@ -1,26 +1,25 @@
 """Metrics of what guests use, with KubeVirt's names and labels. Pure; called by reconcile.py when somebody asks.
 
-The launcher is the guest's side. So that it cannot make up series without end, disks and interfaces are those of the
-spec, and file systems, whose names are the guest's, are few and short.
+The launcher is the guest's side. So that it cannot make up series without end, vCPUs, disks and interfaces are those of
+the spec (reportable.py), and file systems, whose names are the guest's, are few and short.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from itertools import islice
+from itertools import chain, islice
 from typing import Any
 
-import msgspec
 from google.protobuf.message import Message
 from kubevirt.launcher.v1 import statistics_pb2
 from prometheus_client.metrics_core import Metric
 from virt_core.metrics.families import Values, counter, gauge
 from virt_core.vmi.instance import VirtualMachineInstance
-from virt_core.vmi.spec.effective import DEFAULT_INTERFACE
 
 from virt_handler.machines.hostile_text import TEXT_LENGTH, printable
+from virt_handler.machines.reportable import MOST_VCPUS, reportable
 
-_MOST_VCPUS, _MOST_DEVICES, _MOST_FILESYSTEMS = 1024, 512, 32
+_MOST_DEVICES, _MOST_FILESYSTEMS = 512, 32
 _NANO = 1e9  # in a second
 Guest = tuple[VirtualMachineInstance, statistics_pb2.MachineStatistics]
 # Each a part of the name, a description and the field.
@@ -85,34 +84,14 @@ _VCPU = (
 )
 
 
-class _Named(msgspec.Struct, frozen=True):
-    name: str = ""
-
-
-class _Devices(msgspec.Struct, frozen=True):
-    disks: list[_Named] = []
-    interfaces: list[_Named] = []
-
-
-class _Domain(msgspec.Struct, frozen=True):
-    devices: _Devices = _Devices()
-
-
-class _Spec(msgspec.Struct, frozen=True):
-    domain: _Domain = _Domain()
-    volumes: list[_Named] = []
-
-
-_decoder = msgspec.json.Decoder(_Spec)
-
-
 def families(guests: Sequence[Guest]) -> Iterator[Metric]:
     """Of all guests that were measured."""
+    known = [(vmi, found, reportable(vmi)) for vmi, found in guests]
     yield from _of_cpus(guests)
+    yield from _of_vcpus([(vmi, found.vcpus, spec.vcpus) for vmi, found, spec in known])
     yield from _of_memory(guests)
-    devices = [(vmi, found, _names(vmi)) for vmi, found in guests]
-    yield from _of_interfaces([(vmi, found.interfaces, interfaces) for vmi, found, (_, interfaces) in devices])
-    yield from _of_disks([(vmi, found.disks, disks) for vmi, found, (disks, _) in devices])
+    yield from _of_interfaces([(vmi, found.interfaces, spec.interfaces) for vmi, found, spec in known])
+    yield from _of_disks([(vmi, found.disks, spec.disks) for vmi, found, spec in known])
     yield from _of_filesystems(guests)
 
 
@@ -121,16 +100,21 @@ def _of_cpus(guests: Sequence[Guest]) -> Iterator[Metric]:
         yield counter(
             f"kubevirt_vmi_cpu_{name}_seconds_total", about, _each(guests, lambda found: [({}, found)], field, _NANO)
         )
+
+
+def _of_vcpus(found: Sequence[tuple[VirtualMachineInstance, Any, int]]) -> Iterator[Metric]:
     for name, about, field in _VCPU:
-        yield counter(f"kubevirt_vmi_vcpu_{name}_total", about, _each(guests, _vcpus, field, _NANO))
+        values = chain.from_iterable(_values_of_vcpus(vmi, vcpus, count, field) for vmi, vcpus, count in found)
+        yield counter(f"kubevirt_vmi_vcpu_{name}_total", about, values)
 
 
-def _vcpus(found: statistics_pb2.MachineStatistics) -> Iterator[tuple[dict[str, str], Message]]:
+def _values_of_vcpus(vmi: VirtualMachineInstance, vcpus: Any, count: int, field: str) -> Values:
     shown = set[int]()
-    for vcpu in islice(found.vcpus, _MOST_VCPUS):
-        if vcpu.id < _MOST_VCPUS and vcpu.id not in shown:
+    for vcpu in islice(vcpus, MOST_VCPUS):
+        if vcpu.id < count and vcpu.id not in shown:
             shown.add(vcpu.id)
-            yield {"id": str(vcpu.id), "state": _STATES.get(vcpu.state, "")}, vcpu
+            labels = {"id": str(vcpu.id), "state": _STATES.get(vcpu.state, "")}
+            yield from _value(vmi, labels, vcpu, field, _NANO)
 
 
 _STATES = {
@@ -212,14 +196,3 @@ def _value(vmi: VirtualMachineInstance, labels: dict[str, str], message: Any, fi
 
 def _place(vmi: VirtualMachineInstance) -> dict[str, str]:
     return {"node": vmi.status.node_name, "namespace": vmi.metadata.namespace, "name": vmi.metadata.name}
-
-
-def _names(vmi: VirtualMachineInstance) -> tuple[frozenset[str], frozenset[str]]:
-    """Of the spec's disks and interfaces. A volume without a disk has one of its name."""
-    try:
-        spec = _decoder.decode(vmi.raw_spec)
-    except (msgspec.DecodeError, RecursionError):
-        spec = _Spec()
-    devices = spec.domain.devices
-    disks = frozenset(named.name for named in (*devices.disks, *spec.volumes))
-    return disks, frozenset(named.name for named in devices.interfaces) or frozenset({DEFAULT_INTERFACE})

@@ -1,4 +1,4 @@
-"""ProbeService, with which virt-operator proves a handler after a replacement. Served by app.py.
+"""ProbeService, with which virt-operator proves a handler after a replacement and counts launchers. Served by app.py.
 
 Answers from what this handler sees and from the launchers themselves. Nothing is changed, and nothing is waited for: a
 launcher that is not connected yet is reported as such, and virt-operator asks again.
@@ -23,6 +23,7 @@ from virt_handler.machines.hostile_text import MESSAGE_LENGTH, printable
 from virt_handler.machines.link import Disconnected, MachineLink
 from virt_handler.machines.observe import pods_on_node
 from virt_handler.own_vmis import VmiCache
+from virt_handler.service.launcher_builds import launchers_message
 
 _DEADLINE = 2.0  # seconds for a launcher's answer, which takes milliseconds
 _AT_ONCE = 110  # launchers, as many as a node has pods by default: those that hang must not delay the others
@@ -45,11 +46,7 @@ class ProbeService(probe_pb2_grpc.ProbeServiceServicer):
     ) -> probe_pb2.ProbeMachinesResponse:
         """See probe.proto."""
         wanted, turns = frozenset(request.uids), asyncio.Semaphore(_AT_ONCE)
-        chosen = (vmi for vmi in self._vmis if not wanted or vmi.metadata.uid in wanted)
-        pods = sorted(
-            ((vmi, pod_uid) for vmi in chosen for pod_uid in pods_on_node(vmi, self._node)),
-            key=lambda pair: (pair[0].metadata.uid, pair[1]),
-        )
+        pods = [(vmi, pod_uid) for vmi, pod_uid in self._pods() if not wanted or vmi.metadata.uid in wanted]
 
         async def probe(vmi: VirtualMachineInstance, pod_uid: str) -> probe_pb2.ProbedMachine:
             async with turns:
@@ -58,10 +55,21 @@ class ProbeService(probe_pb2_grpc.ProbeServiceServicer):
         machines = await asyncio.gather(*(probe(vmi, pod_uid) for vmi, pod_uid in pods))
         return probe_pb2.ProbeMachinesResponse(machines=machines)
 
+    async def ListLaunchers(  # noqa: N802 - the contract's name
+        self, request: probe_pb2.ListLaunchersRequest, context: Any
+    ) -> probe_pb2.ListLaunchersResponse:
+        """See probe.proto."""
+        links = ((vmi, self._link_in(vmi, pod_uid)) for vmi, pod_uid in self._pods())
+        return launchers_message((_ref(vmi), link.launcher_info if link is not None else None) for vmi, link in links)
+
+    def _pods(self) -> list[tuple[VirtualMachineInstance, str]]:
+        """Each launcher pod of this node, with the UID of the pod."""
+        pods = ((vmi, pod_uid) for vmi in self._vmis for pod_uid in pods_on_node(vmi, self._node))
+        return sorted(pods, key=lambda pair: (pair[0].metadata.uid, pair[1]))
+
     async def _probe(self, vmi: VirtualMachineInstance, pod_uid: str) -> probe_pb2.ProbedMachine:
-        meta, clock = vmi.metadata, asyncio.get_running_loop()
-        machine = handler_pb2.VirtualMachineInstanceRef(namespace=meta.namespace, name=meta.name, uid=meta.uid)
-        probed = probe_pb2.ProbedMachine(machine=machine, pod_uid=pod_uid)
+        clock = asyncio.get_running_loop()
+        probed = probe_pb2.ProbedMachine(machine=_ref(vmi), pod_uid=pod_uid)
         link = self._link_in(vmi, pod_uid)
         try:
             if link is None:
@@ -75,6 +83,11 @@ class ProbeService(probe_pb2_grpc.ProbeServiceServicer):
         else:
             probed.launcher_answered = True
         return probed
+
+
+def _ref(vmi: VirtualMachineInstance) -> handler_pb2.VirtualMachineInstanceRef:
+    meta = vmi.metadata
+    return handler_pb2.VirtualMachineInstanceRef(namespace=meta.namespace, name=meta.name, uid=meta.uid)
 
 
 def contract(service: ProbeService) -> Contract:

@@ -34,7 +34,7 @@ from virt_operator.admin.requests import Requests, active
 from virt_operator.admin.status import holder_of, peer_message, suite_message
 from virt_operator.peers.answer import COMPONENTS, suite_pods
 from virt_operator.peers.answer import Answer as PeerAnswer
-from virt_operator.peers.ask import ask_all
+from virt_operator.peers.ask import ask_all, ask_launchers
 from virt_operator.preflight.check import Request, check
 from virt_operator.preflight.plan import Answer
 from virt_operator.settings import Settings
@@ -84,7 +84,8 @@ class AdminServicer(admin_pb2_grpc.AdminServiceServicer):
         self, request: admin_pb2.ListContractsRequest, context: Any
     ) -> admin_pb2.ListContractsResponse:
         """See admin.proto."""
-        return contracts_message(await self._answers())
+        answers = await self._answers()
+        return contracts_message(answers, await ask_launchers(answers, self._certificates, self._settings.namespace))
 
     async def Watch(  # noqa: N802 - the contract's name
         self, request: admin_pb2.WatchRequest, context: Any

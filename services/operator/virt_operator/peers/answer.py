@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from kubevirt.handler.v1 import probe_pb2
 from kubevirt.info.v1 import info_pb2
 from virt_core.conventions import components, labels
 from virt_core.conventions.node_certificate import PER_NODE, node_name
@@ -75,6 +76,30 @@ class Answer:
     problem: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class LauncherBuild:
+    """The launchers of a node that have answered a virt-handler's GetInfo alike."""
+
+    info: Info
+    """Without an instance and a bundle."""
+
+    count: int
+    example: tuple[str, str]
+    """Namespace and name of the VirtualMachineInstance of one of them."""
+
+
+@dataclass(frozen=True, slots=True)
+class NodeLaunchers:
+    """The launchers of a virt-handler's node."""
+
+    pod: SuitePod
+    """Of the virt-handler."""
+
+    builds: tuple[LauncherBuild, ...]
+    others: int
+    """Of how many nothing is known."""
+
+
 def suite_pods(pods: Iterable[Pod]) -> tuple[SuitePod, ...]:
     """The pods that should answer, in a stable order, without completed ones."""
     found = (
@@ -113,3 +138,16 @@ def answer_of(pod: SuitePod, info: info_pb2.GetInfoResponse) -> Answer:
             trust_bundle_sha256=info.trust_bundle_sha256,
         ),
     )
+
+
+def launchers_of(pod: SuitePod, found: probe_pb2.ListLaunchersResponse) -> NodeLaunchers:
+    """What a virt-handler says of the launchers of its node."""
+    builds = (
+        LauncherBuild(
+            Info(build.release, "", build.feature_level, frozenset(build.contracts), frozenset(build.features), ""),
+            build.count,
+            (build.example.namespace, build.example.name),
+        )
+        for build in found.builds
+    )
+    return NodeLaunchers(pod, tuple(builds), found.further + found.unconnected)

@@ -1,4 +1,4 @@
-"""Calls GetInfo on every pod of the suite in parallel.
+"""Calls GetInfo on every pod of the suite in parallel, and asks virt-handlers about the launchers of their nodes.
 
     answers = await ask_all(suite_pods(pods), certificates, namespace)
 
@@ -10,16 +10,20 @@ answer describes the process at the time of the call.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Callable, Coroutine, Iterable
+from typing import Any, TypeVar
 
 import grpc
+from kubevirt.handler.v1 import probe_pb2, probe_pb2_grpc
+from virt_core.conventions import components
 from virt_core.conventions.component_pod import RPC_PORT
 from virt_core.rpc.errors import RpcError
 from virt_core.rpc.peer import Peer
 from virt_core.rpc.tls import Certificates
 
-from virt_operator.peers.answer import Answer, SuitePod, answer_of
+from virt_operator.peers.answer import Answer, NodeLaunchers, SuitePod, answer_of, launchers_of
 
+T = TypeVar("T")
 _DEADLINE = 5.0  # seconds per pod; a pod on a dead node does not answer at all
 _AT_ONCE = 50  # parallel handshakes
 
@@ -39,25 +43,76 @@ async def ask_all(
     Raises:
         OSError: there are no `certificates` yet.
     """
-    credentials = certificates.channel_credentials()
+
+    async def ask(pod: SuitePod, peer: Peer) -> Answer:
+        try:
+            return answer_of(pod, await peer.negotiate(deadline, patient=False))
+        except RpcError as error:
+            return Answer(pod, None, error.message)
+
+    chosen, credentials = list(pods), certificates.channel_credentials()
+    able = [pod for pod in chosen if pod.address]
+    answers = await _each(able, credentials, namespace, ask, at_once=at_once, port=port)
+    found = dict(zip(able, answers, strict=True))
+    return tuple(found.get(pod) or Answer(pod, None, "the pod has no address yet") for pod in chosen)
+
+
+async def ask_launchers(
+    answers: Iterable[Answer],
+    certificates: Certificates,
+    namespace: str,
+    *,
+    deadline: float = _DEADLINE,
+    at_once: int = _AT_ONCE,
+    port: int = RPC_PORT,
+) -> tuple[NodeLaunchers, ...]:
+    """What each virt-handler that has answered knows of its node's launchers; it asks none of them. One that does not
+    say it, for example of a release before, is left out.
+
+    Raises:
+        OSError: there are no `certificates` any more.
+    """
+
+    async def ask(pod: SuitePod, peer: Peer) -> NodeLaunchers | None:
+        stub: Any = probe_pb2_grpc.ProbeServiceStub(peer.channel)
+        try:
+            found = await peer.call(stub.ListLaunchers, probe_pb2.ListLaunchersRequest(), timeout=deadline)
+        except RpcError:
+            return None
+        return launchers_of(pod, found)
+
+    able = [
+        answer.pod
+        for answer in answers
+        if answer.info is not None and answer.pod.component == components.HANDLER and not answer.pod.terminating
+    ]
+    found = await _each(able, certificates.channel_credentials(), namespace, ask, at_once=at_once, port=port)
+    return tuple(launchers for launchers in found if launchers is not None)
+
+
+async def _each(
+    pods: Iterable[SuitePod],
+    credentials: grpc.ChannelCredentials,
+    namespace: str,
+    ask: Callable[[SuitePod, Peer], Coroutine[Any, Any, T]],
+    *,
+    at_once: int,
+    port: int,
+) -> list[T]:
+    """`ask` with a channel to each of the pods; `at_once` of them in parallel."""
     turns = asyncio.Semaphore(at_once)
 
-    async def ask(pod: SuitePod) -> Answer:
-        if not pod.address:
-            return Answer(pod, None, "the pod has no address yet")
+    async def turn(pod: SuitePod) -> T:
         async with turns:
             peer = peer_of(pod, credentials, namespace, port)
             try:
-                info = await peer.negotiate(deadline, patient=False)
-            except RpcError as error:
-                return Answer(pod, None, error.message)
+                return await ask(pod, peer)
             finally:
                 await peer.close()
-        return answer_of(pod, info)
 
     async with asyncio.TaskGroup() as group:
-        tasks = [group.create_task(ask(pod), name=f"question to {pod.name}") for pod in pods]
-    return tuple(task.result() for task in tasks)
+        tasks = [group.create_task(turn(pod), name=f"question to {pod.name}") for pod in pods]
+    return [task.result() for task in tasks]
 
 
 def peer_of(pod: SuitePod, credentials: grpc.ChannelCredentials, namespace: str, port: int = RPC_PORT) -> Peer:

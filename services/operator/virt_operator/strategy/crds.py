@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from virt_core.conventions import conditions, labels
-from virt_core.objects.field_table import Schema, as_map_list, field_table, kept_whole, type_schema
+from virt_core.objects.field_table import Schema, as_map_list, field_descriptions, field_table, kept_whole, type_schema
 
 from virt_operator.strategy.ref import Body
 
@@ -42,7 +42,7 @@ def virtual_machines() -> Body:
     schema = _object_schema("v1.VirtualMachine")
     as_map_list(schema, "status", "conditions", key="type")
     status = schema["properties"]["status"]["properties"]
-    status["printableStatus"] = {"type": "string", "default": "Stopped"}
+    status["printableStatus"]["default"] = "Stopped"
     text: Schema = {"type": "string"}
     # Ours: what the next start needs to know of the last one.
     status["startRevision"] = {"type": "object", "properties": {"name": text, "digest": text}}
@@ -197,7 +197,7 @@ def _upgrade_strategy() -> Schema:
 
 
 def _object_schema(name: str) -> Schema:
-    schema = type_schema(name, field_table())
+    schema = type_schema(name, field_table(), descriptions=field_descriptions())
     schema["properties"]["metadata"] = {"type": "object"}  # the API server knows its own
     return schema
 

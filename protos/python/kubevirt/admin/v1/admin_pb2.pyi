@@ -959,6 +959,11 @@ class ListContractsResponse(_message.Message):
     CONTRACTS_FIELD_NUMBER: _builtins.int
     PAIRINGS_FIELD_NUMBER: _builtins.int
     PEERS_FIELD_NUMBER: _builtins.int
+    LAUNCHERS_FIELD_NUMBER: _builtins.int
+    OTHER_LAUNCHERS_FIELD_NUMBER: _builtins.int
+    UNCOUNTED_NODES_FIELD_NUMBER: _builtins.int
+    other_launchers: _builtins.int
+    """How many launchers are of no known build: their virt-handler is not connected to them, or counts no further builds."""
     @_builtins.property
     def contracts(self) -> _containers.RepeatedCompositeFieldContainer[Global___Contract]:
         """Sorted by name."""
@@ -971,20 +976,81 @@ class ListContractsResponse(_message.Message):
     def peers(self) -> _containers.RepeatedCompositeFieldContainer[Global___Peer]:
         """All pods, also those that do not answer. Sorted by component, then by pod."""
 
+    @_builtins.property
+    def launchers(self) -> _containers.RepeatedCompositeFieldContainer[Global___Launchers]:
+        """The launchers of guests by build, the most frequent first."""
+
+    @_builtins.property
+    def uncounted_nodes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Nodes whose launchers are not counted: their virt-handler does not answer, or is of a release that does not count."""
+
     def __init__(
         self,
         *,
         contracts: _abc.Iterable[Global___Contract] | None = ...,
         pairings: _abc.Iterable[Global___Pairing] | None = ...,
         peers: _abc.Iterable[Global___Peer] | None = ...,
+        launchers: _abc.Iterable[Global___Launchers] | None = ...,
+        other_launchers: _builtins.int = ...,
+        uncounted_nodes: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["contracts", b"contracts", "pairings", b"pairings", "peers", b"peers"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["contracts", b"contracts", "launchers", b"launchers", "other_launchers", b"other_launchers", "pairings", b"pairings", "peers", b"peers", "uncounted_nodes", b"uncounted_nodes"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ListContractsResponse: _TypeAlias = ListContractsResponse  # noqa: Y015
+
+@_typing.final
+class Launchers(_message.Message):
+    """Launchers is all launchers of a build."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RELEASE_FIELD_NUMBER: _builtins.int
+    FEATURE_LEVEL_FIELD_NUMBER: _builtins.int
+    CONTRACTS_FIELD_NUMBER: _builtins.int
+    FEATURES_FIELD_NUMBER: _builtins.int
+    COUNT_FIELD_NUMBER: _builtins.int
+    EXAMPLE_NAMESPACE_FIELD_NUMBER: _builtins.int
+    EXAMPLE_NAME_FIELD_NUMBER: _builtins.int
+    release: _builtins.str
+    """The release that they were built as."""
+    feature_level: _builtins.int
+    """Their feature level."""
+    count: _builtins.int
+    """How many there are."""
+    example_namespace: _builtins.str
+    """Namespace of the guest of one of them."""
+    example_name: _builtins.str
+    """Its name."""
+    @_builtins.property
+    def contracts(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """The proto packages that they serve."""
+
+    @_builtins.property
+    def features(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Their features."""
+
+    def __init__(
+        self,
+        *,
+        release: _builtins.str = ...,
+        feature_level: _builtins.int = ...,
+        contracts: _abc.Iterable[_builtins.str] | None = ...,
+        features: _abc.Iterable[_builtins.str] | None = ...,
+        count: _builtins.int = ...,
+        example_namespace: _builtins.str = ...,
+        example_name: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["contracts", b"contracts", "count", b"count", "example_name", b"example_name", "example_namespace", b"example_namespace", "feature_level", b"feature_level", "features", b"features", "release", b"release"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Launchers: _TypeAlias = Launchers  # noqa: Y015
 
 @_typing.final
 class Contract(_message.Message):

@@ -131,8 +131,8 @@ class AdminServiceServicer:
 
     def ListContracts(self, request, context):
         """ListContracts calls the same pods as ListPeers. It returns which process serves which versions of which contract,
-        and which versions each two sides share that call each other. Launchers are not among them: only the virt-handler
-        of their node reaches them.
+        and which versions each two sides share that call each other. Launchers, which only the virt-handler of their node
+        reaches, are counted by build: each virt-handler says what it knows of its own, and no launcher is called.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -57,8 +57,8 @@ class AdminServiceStub:
     """
     ListContracts: _grpc.UnaryUnaryMultiCallable[_admin_pb2.ListContractsRequest, _admin_pb2.ListContractsResponse]
     """ListContracts calls the same pods as ListPeers. It returns which process serves which versions of which contract,
-    and which versions each two sides share that call each other. Launchers are not among them: only the virt-handler
-    of their node reaches them.
+    and which versions each two sides share that call each other. Launchers, which only the virt-handler of their node
+    reaches, are counted by build: each virt-handler says what it knows of its own, and no launcher is called.
     """
     Watch: _grpc.UnaryStreamMultiCallable[_admin_pb2.WatchRequest, _admin_pb2.WatchResponse]
     """Watch sends the whole state at once and after each change, and a heartbeat every 10 seconds without one. A slow
@@ -103,8 +103,8 @@ class AdminServiceAsyncStub(AdminServiceStub):
     """
     ListContracts: _aio.UnaryUnaryMultiCallable[_admin_pb2.ListContractsRequest, _admin_pb2.ListContractsResponse]  # type: ignore[assignment]
     """ListContracts calls the same pods as ListPeers. It returns which process serves which versions of which contract,
-    and which versions each two sides share that call each other. Launchers are not among them: only the virt-handler
-    of their node reaches them.
+    and which versions each two sides share that call each other. Launchers, which only the virt-handler of their node
+    reaches, are counted by build: each virt-handler says what it knows of its own, and no launcher is called.
     """
     Watch: _aio.UnaryStreamMultiCallable[_admin_pb2.WatchRequest, _admin_pb2.WatchResponse]  # type: ignore[assignment]
     """Watch sends the whole state at once and after each change, and a heartbeat every 10 seconds without one. A slow
@@ -170,8 +170,8 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_admin_pb2.ListContractsResponse, _abc.Awaitable[_admin_pb2.ListContractsResponse]]:
         """ListContracts calls the same pods as ListPeers. It returns which process serves which versions of which contract,
-        and which versions each two sides share that call each other. Launchers are not among them: only the virt-handler
-        of their node reaches them.
+        and which versions each two sides share that call each other. Launchers, which only the virt-handler of their node
+        reaches, are counted by build: each virt-handler says what it knows of its own, and no launcher is called.
         """
 
     @_abc_1.abstractmethod

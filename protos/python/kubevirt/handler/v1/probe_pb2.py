@@ -26,7 +26,7 @@ from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb
 from kubevirt.handler.v1 import handler_pb2 as kubevirt_dot_handler_dot_v1_dot_handler__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1fkubevirt/handler/v1/probe.proto\x12\x13kubevirt.handler.v1\x1a\x1egoogle/protobuf/duration.proto\x1a!kubevirt/handler/v1/handler.proto\"$\n\x14ProbeMachinesRequest\x12\x0c\n\x04uids\x18\x01 \x03(\t\"M\n\x15ProbeMachinesResponse\x12\x34\n\x08machines\x18\x01 \x03(\x0b\x32\".kubevirt.handler.v1.ProbedMachine\"\xbc\x01\n\rProbedMachine\x12?\n\x07machine\x18\x01 \x01(\x0b\x32..kubevirt.handler.v1.VirtualMachineInstanceRef\x12\x0f\n\x07pod_uid\x18\x02 \x01(\t\x12\x19\n\x11launcher_answered\x18\x03 \x01(\x08\x12-\n\nround_trip\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x0f\n\x07message\x18\x05 \x01(\t2v\n\x0cProbeService\x12\x66\n\rProbeMachines\x12).kubevirt.handler.v1.ProbeMachinesRequest\x1a*.kubevirt.handler.v1.ProbeMachinesResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1fkubevirt/handler/v1/probe.proto\x12\x13kubevirt.handler.v1\x1a\x1egoogle/protobuf/duration.proto\x1a!kubevirt/handler/v1/handler.proto\"$\n\x14ProbeMachinesRequest\x12\x0c\n\x04uids\x18\x01 \x03(\t\"M\n\x15ProbeMachinesResponse\x12\x34\n\x08machines\x18\x01 \x03(\x0b\x32\".kubevirt.handler.v1.ProbedMachine\"\xbc\x01\n\rProbedMachine\x12?\n\x07machine\x18\x01 \x01(\x0b\x32..kubevirt.handler.v1.VirtualMachineInstanceRef\x12\x0f\n\x07pod_uid\x18\x02 \x01(\t\x12\x19\n\x11launcher_answered\x18\x03 \x01(\x08\x12-\n\nround_trip\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x0f\n\x07message\x18\x05 \x01(\t\"\x16\n\x14ListLaunchersRequest\"q\n\x15ListLaunchersResponse\x12\x32\n\x06\x62uilds\x18\x01 \x03(\x0b\x32\".kubevirt.handler.v1.LauncherBuild\x12\x0f\n\x07\x66urther\x18\x02 \x01(\r\x12\x13\n\x0bunconnected\x18\x03 \x01(\r\"\xac\x01\n\rLauncherBuild\x12\x0f\n\x07release\x18\x01 \x01(\t\x12\x15\n\rfeature_level\x18\x02 \x01(\r\x12\x11\n\tcontracts\x18\x03 \x03(\t\x12\x10\n\x08\x66\x65\x61tures\x18\x04 \x03(\t\x12\r\n\x05\x63ount\x18\x05 \x01(\r\x12?\n\x07\x65xample\x18\x06 \x01(\x0b\x32..kubevirt.handler.v1.VirtualMachineInstanceRef2\xde\x01\n\x0cProbeService\x12\x66\n\rProbeMachines\x12).kubevirt.handler.v1.ProbeMachinesRequest\x1a*.kubevirt.handler.v1.ProbeMachinesResponse\x12\x66\n\rListLaunchers\x12).kubevirt.handler.v1.ListLaunchersRequest\x1a*.kubevirt.handler.v1.ListLaunchersResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -39,6 +39,12 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_PROBEMACHINESRESPONSE']._serialized_end=238
   _globals['_PROBEDMACHINE']._serialized_start=241
   _globals['_PROBEDMACHINE']._serialized_end=429
-  _globals['_PROBESERVICE']._serialized_start=431
-  _globals['_PROBESERVICE']._serialized_end=549
+  _globals['_LISTLAUNCHERSREQUEST']._serialized_start=431
+  _globals['_LISTLAUNCHERSREQUEST']._serialized_end=453
+  _globals['_LISTLAUNCHERSRESPONSE']._serialized_start=455
+  _globals['_LISTLAUNCHERSRESPONSE']._serialized_end=568
+  _globals['_LAUNCHERBUILD']._serialized_start=571
+  _globals['_LAUNCHERBUILD']._serialized_end=743
+  _globals['_PROBESERVICE']._serialized_start=746
+  _globals['_PROBESERVICE']._serialized_end=968
 # @@protoc_insertion_point(module_scope)

@@ -40,6 +40,11 @@ class ProbeServiceStub:
                 request_serializer=kubevirt_dot_handler_dot_v1_dot_probe__pb2.ProbeMachinesRequest.SerializeToString,
                 response_deserializer=kubevirt_dot_handler_dot_v1_dot_probe__pb2.ProbeMachinesResponse.FromString,
                 _registered_method=True)
+        self.ListLaunchers = channel.unary_unary(
+                '/kubevirt.handler.v1.ProbeService/ListLaunchers',
+                request_serializer=kubevirt_dot_handler_dot_v1_dot_probe__pb2.ListLaunchersRequest.SerializeToString,
+                response_deserializer=kubevirt_dot_handler_dot_v1_dot_probe__pb2.ListLaunchersResponse.FromString,
+                _registered_method=True)
 
 
 class ProbeServiceServicer:
@@ -55,6 +60,14 @@ class ProbeServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListLaunchers(self, request, context):
+        """ListLaunchers counts the launchers of the node by build, as they have answered GetInfo when the handler connected to
+        them. No launcher is asked.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_ProbeServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -62,6 +75,11 @@ def add_ProbeServiceServicer_to_server(servicer, server):
                     servicer.ProbeMachines,
                     request_deserializer=kubevirt_dot_handler_dot_v1_dot_probe__pb2.ProbeMachinesRequest.FromString,
                     response_serializer=kubevirt_dot_handler_dot_v1_dot_probe__pb2.ProbeMachinesResponse.SerializeToString,
+            ),
+            'ListLaunchers': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListLaunchers,
+                    request_deserializer=kubevirt_dot_handler_dot_v1_dot_probe__pb2.ListLaunchersRequest.FromString,
+                    response_serializer=kubevirt_dot_handler_dot_v1_dot_probe__pb2.ListLaunchersResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -92,6 +110,33 @@ class ProbeService:
             '/kubevirt.handler.v1.ProbeService/ProbeMachines',
             kubevirt_dot_handler_dot_v1_dot_probe__pb2.ProbeMachinesRequest.SerializeToString,
             kubevirt_dot_handler_dot_v1_dot_probe__pb2.ProbeMachinesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListLaunchers(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/kubevirt.handler.v1.ProbeService/ListLaunchers',
+            kubevirt_dot_handler_dot_v1_dot_probe__pb2.ListLaunchersRequest.SerializeToString,
+            kubevirt_dot_handler_dot_v1_dot_probe__pb2.ListLaunchersResponse.FromString,
             options,
             channel_credentials,
             insecure,
