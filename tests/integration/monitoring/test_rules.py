@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import yaml
 from localcluster.settings import PROJECT_ROOT
-from virt_operator.monitoring.objects import prometheus_rule
+from virt_operator.strategy.monitoring import prometheus_rule
 
 FOLDER = PROJECT_ROOT / "build" / "promtool"
 SUITE = 'namespace="kubevirt"'

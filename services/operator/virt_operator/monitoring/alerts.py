@@ -1,4 +1,4 @@
-"""Alerts about the suite, under KubeVirt's names, and three of our own. Pure; called by objects.py.
+"""Alerts about the suite, under KubeVirt's names, and three of our own. Pure; called by strategy/monitoring.py.
 
 An alert is here only if its series exist in this release. Each has a page in docs/runbooks/.
 """

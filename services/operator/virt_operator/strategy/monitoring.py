@@ -1,4 +1,4 @@
-"""The objects for a Prometheus of the Prometheus operator, under KubeVirt's names. Pure; called by packaging/.
+"""The objects for a Prometheus of the Prometheus operator, under KubeVirt's names. Pure; called by desired.py and packaging/.
 
 The ServiceMonitor is in the Prometheus' namespace, the rules and the permission to find the pods in the suite's.
 """
