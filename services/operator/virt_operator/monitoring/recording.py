@@ -1,4 +1,5 @@
-"""Series that alerts and dashboards for KubeVirt ask for, under KubeVirt's names. Pure; called by strategy/monitoring.py.
+"""Series that alerts and dashboards for KubeVirt ask for, under KubeVirt's names. Pure; called by
+strategy/monitoring.py.
 
 KubeVirt has renamed some; both names are recorded. kube_* comes from kube-state-metrics.
 """
