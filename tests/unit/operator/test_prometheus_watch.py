@@ -9,15 +9,18 @@ from typing import Any
 
 import pytest
 from virt_core.kube.client import KubeClient
+from virt_core.kube.reflector import Reflector
 from virt_core.kube.resource import CUSTOM_RESOURCE_DEFINITIONS, KUBEVIRTS, SERVICE_ACCOUNTS
 from virt_core.rpc.tls import Certificates
 from virt_core.testing.api_server import FakeApiServer
 from virt_operator.certificates.authority import AuthorityWatch
 from virt_operator.reconcile.inventory import Inventory
+from virt_operator.reconcile.prometheus import PrometheusWatch
 from virt_operator.strategy.desired import managed_labels
 from virt_operator.strategy.monitoring import NAME
 from virt_operator.strategy.ref import FOREIGN, KINDS, Ref
 from virt_operator.suite.actions import Delete
+from virt_operator.suite.observed import OwnedObject
 from virt_operator.suite.prometheus import Prometheus
 
 from tests.support.patience import PATIENCE
@@ -135,6 +138,23 @@ async def test_the_account_that_the_kubevirt_object_names_is_followed_in_all_nam
     await watched.until(lambda: watched.known.namespaces == frozenset())
     watched.undefine("ServiceMonitor")
     await watched.until(lambda: watched.known == Prometheus())
+
+
+async def test_where_one_account_is_says_nothing_of_another(client: KubeClient, server: FakeApiServer) -> None:
+    changed = asyncio.Event()
+    watch = PrometheusWatch(client, changed.set)
+    objects = {kind: Reflector(client, KINDS[kind], OwnedObject) for kind in FOREIGN}
+    watch.follow("prometheus-k8s")
+    server.put(CUSTOM_RESOURCE_DEFINITIONS.path(), definition("ServiceMonitor"))
+    running = [asyncio.create_task(work) for _, work in watch.watches(objects)]
+    async with asyncio.timeout(PATIENCE):
+        while watch.known(objects).namespaces is None:
+            changed.clear()
+            await changed.wait()
+    watch.follow("prom")
+    assert watch.known(objects).namespaces is None
+    for task in running:
+        task.cancel()
 
 
 async def test_a_refused_write_is_a_reason_for_a_pass_and_is_forgotten_when_one_succeeds(watched: Watched) -> None:

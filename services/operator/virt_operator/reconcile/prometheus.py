@@ -63,6 +63,7 @@ class PrometheusWatch:
 
         self._account: str | None = None
         self._accounts: Reflector[_Account] | None = None
+        self._followed: str | None = None  # the name of these
         self._stirred = asyncio.Event()
         self._refused: dict[Ref, Refused] = {}
 
@@ -92,7 +93,7 @@ class PrometheusWatch:
     def known(self, objects: Mapping[str, Reflector[OwnedObject]]) -> Prometheus:
         """The current observation."""
         served = frozenset(kind for kind, defined in self.defined.items() if defined.is_set())
-        accounts = self._accounts if served else None
+        accounts = self._accounts if self._followed == self._sought else None
         listed = accounts is not None and accounts.synced.is_set()
         return Prometheus(
             served,
@@ -128,7 +129,7 @@ class PrometheusWatch:
 
     async def _follow_accounts(self) -> None:
         while True:
-            name = self._sought
+            name = self._followed = self._sought
             if name is None:
                 self._accounts = None
                 await self._stirred.wait()
