@@ -14,6 +14,7 @@ from virt_operator.strategy.monitoring import prometheus_rule
 
 FOLDER = PROJECT_ROOT / "build" / "promtool"
 SUITE = 'namespace="kubevirt"'
+OLD_API = 'group="kubevirt.io", version="v1alpha3", resource="kubevirts"'
 # By alert: series at one value a minute, the minute at which to look, and labels of the alert or None if there is none.
 CASES: dict[str, tuple[dict[str, str], int, dict[str, str] | None]] = {
     "VirtAPIDown": ({f'up{{{SUITE}, pod="virt-api-1"}}': "0x30"}, 15, {}),
@@ -70,6 +71,15 @@ CASES: dict[str, tuple[dict[str, str], int, dict[str, str] | None]] = {
         15,
         None,
     ),
+    "KubeVirtDeprecatedAPIRequested": (
+        {
+            f'apiserver_request_total{{{OLD_API}, verb="GET"}}': "0+1x30",
+            f'apiserver_request_total{{{OLD_API}, verb="WATCH"}}': "0+9x30",
+            f"apiserver_requested_deprecated_apis{{{OLD_API}}}": "1x30",
+        },
+        20,
+        {"group": "kubevirt.io", "version": "v1alpha3", "resource": "kubevirts"},
+    ),
     "KubeVirtUpgradeStopped": ({f"kubevirt_operator_upgrade_stopped{{{SUITE}}}": "0 1x30"}, 5, {}),
     "KubeVirtCertificateExpiresSoon": (
         {
@@ -84,7 +94,6 @@ CASES: dict[str, tuple[dict[str, str], int, dict[str, str] | None]] = {
 
 GUEST = 'namespace="shop", name="web"'
 LAUNCHER = 'namespace="shop", pod="virt-launcher-web", container="compute"'
-OLD_API = 'group="kubevirt.io", version="v1alpha3", resource="kubevirts"'
 # By record: series as above, and the labels and the value that it has after an hour.
 RECORDS: dict[str, tuple[dict[str, str], str, float]] = {
     "vmi:kubevirt_vmi_vcpu:count": (
