@@ -16,10 +16,11 @@ from virt_operator.suite.prometheus import Prometheus, attempted, wanted
 from virt_operator.suite.prometheus import Refused as RefusedWrite
 
 
-def definition(kind: str, *, version: str = "v1", established: str = "True") -> Object:
-    """A definition as the API server shows it."""
+def definition(kind: str, *, version: str = "v1", established: str = "True", deleted: str = "") -> Object:
+    """A definition as the API server shows it; `deleted` is when it was."""
+    going = {"deletionTimestamp": deleted, "finalizers": ["customresourcecleanup.apiextensions.k8s.io"]}
     return {
-        "metadata": {"name": FOREIGN[kind]},
+        "metadata": {"name": FOREIGN[kind], **(going if deleted else {})},
         "spec": {"versions": [{"name": version, "served": True}]},
         "status": {"conditions": [{"type": "Established", "status": established}]},
     }

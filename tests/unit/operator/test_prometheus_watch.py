@@ -115,7 +115,9 @@ async def test_the_end_of_an_empty_first_list_is_a_reason_for_a_pass(watched: Wa
     await watched.until(lambda: watched.known.namespaces == frozenset())
 
 
-@pytest.mark.parametrize("how", [{"version": "v1alpha1"}, {"established": "False"}], ids=str)
+@pytest.mark.parametrize(
+    "how", [{"version": "v1alpha1"}, {"established": "False"}, {"deleted": "2026-01-31T10:00:00Z"}], ids=str
+)
 async def test_a_definition_that_does_not_serve_the_version_counts_as_none(
     watched: Watched, how: dict[str, str]
 ) -> None:

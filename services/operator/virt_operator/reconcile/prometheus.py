@@ -41,9 +41,11 @@ class _Definition(msgspec.Struct, frozen=True):
     status: _Status = _Status()
 
     def serves(self, version: str) -> bool:
-        """Whether the API server serves the kind in this version."""
+        """Whether the API server serves the kind in this version. While it deletes the kind, it takes no new object."""
         established = condition_of(self.status.conditions, "Established")
         served = any(found.name == version and found.served for found in self.spec.versions)
+        if self.metadata.deletion_timestamp is not None:
+            return False
         return served and established is not None and established.status == "True"
 
 
