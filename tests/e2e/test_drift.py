@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from virt_operator.strategy.ref import DEFINED, KINDS, MANAGED_BY_OPERATOR
+from virt_operator.strategy.ref import DEFINED, FOREIGN, KINDS, MANAGED_BY_OPERATOR
 
 from tests.e2e.cluster import NAMESPACE, get, kubectl, until, wait
 from tests.e2e.guests import manifest, running
@@ -47,7 +47,8 @@ EDITED_ALWAYS = (
     "ServiceAccount",
 )  # of a ServiceAccount a label, which is no field of its content
 KEPT_BY_POLICY = ("CustomResourceDefinition",)  # its deletion would delete every machine
-LASTING = tuple(kind for kind in KINDS if kind != "Job")  # which is there while it prints a strategy, no longer
+# A Job is there while it prints a strategy, no longer; what others define is in test_monitoring.py.
+LASTING = tuple(kind for kind in KINDS if kind != "Job" and kind not in FOREIGN)
 _RESTARTED = "kubectl.kubernetes.io/restartedAt"
 _MADE_BY_OTHERS = ("clusterIP", "clusterIPs", "caBundle")  # in a spec, and new when the object is
 

@@ -18,7 +18,7 @@ import pytest
 from virt_core.kube.client import KubeClient
 from virt_core.kube.errors import Conflict, Forbidden, Invalid, KubeError
 from virt_core.objects.patch import pointer
-from virt_operator.strategy.ref import DEFINED, KINDS, MANAGED_BY_OPERATOR, Ref
+from virt_operator.strategy.ref import DEFINED, FOREIGN, KINDS, MANAGED_BY_OPERATOR, Ref
 from virt_operator.suite.observed import PARTS
 
 from tests.e2e.audit import requests
@@ -29,7 +29,8 @@ REPAIRED_WITHIN = 20.0  # seconds, for all objects of one round together
 QUIET = 20.0  # seconds in which nothing more is written
 SELECTOR = f"app.kubernetes.io/managed-by={MANAGED_BY_OPERATOR}"
 # Certificates and printed strategies are not written from the strategy; what a release added to a definition stays.
-OTHERWISE = ("Secret", "ConfigMap", "Job")
+# Kinds of the Prometheus operator are not there.
+OTHERWISE = ("Secret", "ConfigMap", "Job", *FOREIGN)
 GROWS = "CustomResourceDefinition"
 FREE = ("clusterIP", "clusterIPs")  # allocated again when the Service is recreated
 Json = dict[str, Any]

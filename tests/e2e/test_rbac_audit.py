@@ -64,6 +64,13 @@ UNUSED = (
         "only when a suite is installed, or a release has a kind that the one before had not",
     ),
     Reason("kubevirt-operator", "list nodes", "only when the suite is removed"),
+    Reason("kubevirt-operator", "* servicemonitors.*", "only where the Prometheus operator's kinds are"),
+    Reason("kubevirt-operator", "* prometheusrules.*", "the same"),
+    Reason("kubevirt-operator", "list serviceaccounts", "the same: the account of Prometheus, in any namespace"),
+    Reason("kubevirt-operator", "watch serviceaccounts", "the same"),
+    Reason("kubevirt-operator", "get services in *", "granted to Prometheus, where there is one"),
+    Reason("kubevirt-operator", "* endpoints in *", "the same"),
+    Reason("kubevirt-operator", "get pods in *", "the same"),
     Reason("kubevirt-operator", "delete *", "only when the suite is removed, or what a release no longer has"),
 )
 REPAIRED_WITHIN = timedelta(seconds=15)  # test_drift.py, which takes roles away and finds them put back

@@ -30,7 +30,7 @@ def test_a_second_object_is_refused_in_both_versions() -> None:
 @pytest.mark.parametrize(
     ("spec", "words"),
     [
-        ({"monitorAccount": "x"}, ["spec.monitorAccount"]),
+        ({"productName": "x"}, ["spec.productName"]),
         ({"imagePullPolicy": "Sometimes"}, ["spec.imagePullPolicy", "'Sometimes'", "IfNotPresent"]),
         (
             {"certificateRotateStrategy": {"selfSigned": {"server": {"duration": "soon"}}}},

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from virt_core.metrics.histogram import Histogram
+from virt_core.metrics.passes import Passes
 from virt_core.objects.meta import ObjectMeta, moment_of
 
 Key = tuple[str, str]
@@ -32,6 +33,9 @@ class Transitions:
     def __init__(self, bounds: tuple[float, ...], since: datetime) -> None:
         self._since = since - timedelta(seconds=1)  # timestamps are whole seconds
         self._counted: dict[Key, tuple[str, str, int]] = {}  # UID, newest timestamp and number of its transitions
+        self.passes = Passes()
+        """How often each object was looked at."""
+
         self.from_last = Histogram(("phase", "last_phase"), bounds)
         self.from_creation = Histogram(("phase",), bounds)
         self.from_deletion = Histogram(("phase",), bounds)
@@ -39,6 +43,7 @@ class Transitions:
     def see(self, meta: ObjectMeta, entered: Sequence[Entered]) -> None:
         """An object, with its phases in the order in which they were entered."""
         key = meta.namespace, meta.name
+        self.passes.count(key)
         newest = (meta.uid, entered[-1][1] if entered else "", len(entered))
         before = self._counted.get(key)
         if before == newest:
@@ -54,6 +59,7 @@ class Transitions:
     def forget(self, key: Key) -> None:
         """The object is gone."""
         self._counted.pop(key, None)
+        self.passes.forget(key)
 
     def _count(self, meta: ObjectMeta, phase: str, moment: datetime, last: Entered) -> None:
         if (created := moment_of(meta.creation_timestamp)) is not None:

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 from virt_core.kube.configuration import ConfigurationCache
 from virt_core.kube.queue import Retry, WorkQueue
 from virt_core.kube.reflector import Key
+from virt_core.metrics.passes import Passes
 from virt_core.objects.kubevirt import Configuration
 from virt_core.rpc.errors import InvalidField, Refused, RpcError
 from virt_core.vmi.accepted import AcceptedSpecs
@@ -92,6 +93,7 @@ class Machines:
         # By the UIDs of VMI, source pod and migration.
         self._watches: dict[tuple[str, str, str], _Watched] = {}
         self._copies = Copies(node)
+        self._passes = Passes()
 
     async def metrics(self) -> list[Metric]:
         """Of copies and of the guests on this node, for Prometheus."""
@@ -99,7 +101,7 @@ class Machines:
 
         guests = [(vmi, link) for vmi in self._vmis if (link := self.link_of(vmi)) is not None]
         measured = [(each.vmi, each.statistics) for each in await measure(guests)]
-        return [*self._copies.families(), *metrics.families(measured)]
+        return [*self._copies.families(), *metrics.families(measured), metrics.synced(self._passes)]
 
     async def run(self) -> None:
         """Work until cancelled, starting when both caches are complete."""
@@ -122,10 +124,13 @@ class Machines:
     async def _reconcile(self, group: asyncio.TaskGroup, key: Key) -> None:
         vmi = self._vmis.get(key)
         self._follow(group, key, vmi)
-        if vmi is None:
+        pods = pods_on_node(vmi, self._node) if vmi is not None else ()
+        if vmi is None or not pods:
+            self._passes.forget(key)
             return
+        self._passes.count(key)
         retries: list[Retry] = []
-        for pod_uid in pods_on_node(vmi, self._node):
+        for pod_uid in pods:
             current = self._vmis.get(key)
             linked = self._links.get((vmi.metadata.uid, pod_uid))
             if current is None or linked is None:

@@ -13,9 +13,9 @@ from pathlib import Path
 from virt_core.conventions import components, environment, images
 from virt_core.settings import Environment
 
-from virt_operator.monitoring.objects import RUNBOOKS
 from virt_operator.packaging.chart import write_chart
 from virt_operator.packaging.manifest import write_manifests, write_monitoring
+from virt_operator.strategy.monitoring import RUNBOOKS
 from virt_operator.strategy.settings import InstallSettings
 
 

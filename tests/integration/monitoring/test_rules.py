@@ -10,10 +10,11 @@ from typing import Any
 import pytest
 import yaml
 from localcluster.settings import PROJECT_ROOT
-from virt_operator.monitoring.objects import prometheus_rule
+from virt_operator.strategy.monitoring import prometheus_rule
 
 FOLDER = PROJECT_ROOT / "build" / "promtool"
 SUITE = 'namespace="kubevirt"'
+OLD_API = 'group="kubevirt.io", version="v1alpha3", resource="kubevirts"'
 # By alert: series at one value a minute, the minute at which to look, and labels of the alert or None if there is none.
 CASES: dict[str, tuple[dict[str, str], int, dict[str, str] | None]] = {
     "VirtAPIDown": ({f'up{{{SUITE}, pod="virt-api-1"}}': "0x30"}, 15, {}),
@@ -70,6 +71,15 @@ CASES: dict[str, tuple[dict[str, str], int, dict[str, str] | None]] = {
         15,
         None,
     ),
+    "KubeVirtDeprecatedAPIRequested": (
+        {
+            f'apiserver_request_total{{{OLD_API}, verb="GET"}}': "0+1x30",
+            f'apiserver_request_total{{{OLD_API}, verb="WATCH"}}': "0+9x30",
+            f"apiserver_requested_deprecated_apis{{{OLD_API}}}": "1x30",
+        },
+        20,
+        {"group": "kubevirt.io", "version": "v1alpha3", "resource": "kubevirts"},
+    ),
     "KubeVirtUpgradeStopped": ({f"kubevirt_operator_upgrade_stopped{{{SUITE}}}": "0 1x30"}, 5, {}),
     "KubeVirtCertificateExpiresSoon": (
         {
@@ -78,6 +88,69 @@ CASES: dict[str, tuple[dict[str, str], int, dict[str, str] | None]] = {
         },
         59,
         None,  # for less than five minutes
+    ),
+}
+
+
+GUEST = 'namespace="shop", name="web"'
+LAUNCHER = 'namespace="shop", pod="virt-launcher-web", container="compute"'
+# By record: series as above, and the labels and the value that it has after an hour.
+RECORDS: dict[str, tuple[dict[str, str], str, float]] = {
+    "vmi:kubevirt_vmi_vcpu:count": (
+        {
+            f'kubevirt_vmi_vcpu_seconds_total{{{GUEST}, id="0", state="RUNNING"}}': "1x60",
+            f'kubevirt_vmi_vcpu_seconds_total{{{GUEST}, id="0", state="BLOCKED"}}': "1x60",
+            f'kubevirt_vmi_vcpu_seconds_total{{{GUEST}, id="1", state="RUNNING"}}': "1x60",
+        },
+        GUEST,
+        2,
+    ),
+    "vmi:kubevirt_vmi_memory_available_bytes:sum": (
+        {f"kubevirt_vmi_memory_available_bytes{{{GUEST}}}": "8x60"},
+        GUEST,
+        8,
+    ),
+    "vmi:kubevirt_vmi_memory_headroom_ratio:sum": (
+        {
+            f"kubevirt_vmi_memory_available_bytes{{{GUEST}}}": "8x60",
+            f"kubevirt_vmi_memory_usable_bytes{{{GUEST}}}": "2x60",
+        },
+        GUEST,
+        0.25,
+    ),
+    "vmi:kubevirt_vmi_pgmajfaults:rate30m": (
+        {f"kubevirt_vmi_memory_pgmajfault_total{{{GUEST}}}": "0+60x60"},
+        GUEST,
+        1,
+    ),
+    "vmi:kubevirt_vmi_swap_traffic_bytes:rate5m": (
+        {
+            f"kubevirt_vmi_memory_swap_in_traffic_bytes{{{GUEST}}}": "0+60x60",
+            f"kubevirt_vmi_memory_swap_out_traffic_bytes{{{GUEST}}}": "0+120x60",
+        },
+        GUEST,
+        3,
+    ),
+    "pod_container:kubevirt_vm_memory_request_margin_based_on_rss_bytes:sum": (
+        {
+            f'kube_pod_container_resource_requests{{{LAUNCHER}, resource="memory", node="node1"}}': "100x60",
+            f'container_memory_rss{{{LAUNCHER}, node="node1"}}': "130x60",
+        },
+        LAUNCHER,
+        -30,
+    ),
+    "cluster:kubevirt_api_request_deprecated_total:sum": (
+        {f'apiserver_request_total{{{OLD_API}, verb="GET", code="200", instance="{name}"}}': "5x60" for name in "ab"}
+        | {'apiserver_request_total{group="kubevirt.io", version="v1", resource="kubevirts", verb="GET"}': "7x60"}
+        | {f'apiserver_requested_deprecated_apis{{{OLD_API}, instance="{name}"}}': "1x60" for name in "ab"},
+        f'{OLD_API}, verb="GET"',
+        10,
+    ),
+    "cluster:kubevirt_virt_handler_ready:sum": (
+        {f'kube_pod_status_ready{{{SUITE}, pod="virt-handler-{pod}", condition="true"}}': "1x60" for pod in "ab"}
+        | {f'kubevirt_virt_handler_ready_status{{{SUITE}, pod="virt-handler-{pod}"}}': "1x60" for pod in "ab"},
+        "",
+        2,
     ),
 }
 
@@ -127,6 +200,21 @@ def test_an_alert_is_raised_when_its_page_says_so(promtool: Path, rules: Path, t
         "interval": "1m",
         "input_series": [{"series": each, "values": values} for each, values in series.items()],
         "alert_rule_test": [{"eval_time": f"{minute}m", "alertname": name, "exp_alerts": expected}],
+    }
+    path = tmp_path / "test.yaml"
+    path.write_text(yaml.safe_dump({"rule_files": [str(rules)], "evaluation_interval": "1m", "tests": [test]}))
+    run(promtool, "test", "rules", path)
+
+
+@pytest.mark.parametrize("name", RECORDS)
+def test_a_record_is_what_its_name_says(promtool: Path, rules: Path, tmp_path: Path, name: str) -> None:
+    series, labels, value = RECORDS[name]
+    test = {
+        "interval": "1m",
+        "input_series": [{"series": each, "values": values} for each, values in series.items()],
+        "promql_expr_test": [
+            {"expr": name, "eval_time": "60m", "exp_samples": [{"labels": f"{name}{{{labels}}}", "value": value}]}
+        ],
     }
     path = tmp_path / "test.yaml"
     path.write_text(yaml.safe_dump({"rule_files": [str(rules)], "evaluation_interval": "1m", "tests": [test]}))

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from virt_controller.metrics.vmis import Guest, families, transition_families
+from virt_controller.metrics.vmis import Guest, families, pass_family, transition_families
 from virt_controller.transitions import BOUNDS, Transitions
 from virt_core.objects.meta import ObjectMeta
 from virt_core.vmi.instance import VirtualMachineInstance
@@ -103,6 +103,18 @@ def test_addresses_of_interfaces_are_shown() -> None:
         ({**WEB, "interface_name": "lo", "type": "SystemInterface"}, 1),
     ]
     assert shown(Guest(vmi(interfaces="nonsense")))["status_addresses"] == []
+
+
+def test_each_pass_over_a_guest_is_counted_until_it_is_gone() -> None:
+    seen, meta = Transitions(BOUNDS, datetime.now(UTC)), ObjectMeta("web", "shop")
+    for number in (1, 2):
+        seen.see(meta, ())
+        family = pass_family(seen)
+        (sample,) = family.samples
+        assert (sample.name, family.type, sample.value) == ("kubevirt_vmi_sync_total", "counter", number)
+        assert sample.labels == {"namespace": "shop", "name": "web"}
+    seen.forget(("shop", "web"))
+    assert pass_family(seen).samples == []
 
 
 # --- from phase to phase ---

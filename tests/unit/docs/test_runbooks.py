@@ -29,3 +29,8 @@ def test_a_page_says_meaning_impact_diagnosis_and_mitigation(name: str) -> None:
 def test_links_of_a_page_lead_somewhere(name: str) -> None:
     for link in re.findall(r"\]\(([^)#]+)", PAGES[name]):
         assert (FOLDER / link).is_file(), link
+
+
+@pytest.mark.parametrize("name", sorted(PAGES))
+def test_what_is_to_be_typed_is_set_off_from_the_text(name: str) -> None:
+    assert re.findall(r"^(?:kubectl|virtadm|sum by|kubevirt_).*", PAGES[name], flags=re.MULTILINE) == []

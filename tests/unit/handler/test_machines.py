@@ -34,6 +34,28 @@ async def test_a_vmi_is_started_and_its_end_is_recorded_before_the_launcher_is_r
             await asyncio.sleep(0.01)
 
 
+async def test_each_pass_over_a_guest_is_counted_until_it_is_gone(server: FakeApiServer, client: KubeClient) -> None:
+    launcher, connections = FakeLauncher(), DirectConnections()
+    connections.add(POD_UID, launcher)
+    put_vmi(server)
+    async with handler(client, connections.connect) as machines:
+
+        async def synced() -> dict[str, float]:
+            family = (await machines.metrics())[-1]
+            assert (family.name, family.type) == ("kubevirt_vmi_sync", "counter")
+            assert all(sample.labels["namespace"] == "default" for sample in family.samples)
+            return {sample.labels["name"]: sample.value for sample in family.samples}
+
+        await until(server, lambda status: status["phase"] == "Running")
+        before = (await synced())["demo"]
+        write_status(server, conditions=[{"type": "PodScheduled", "status": "True"}])
+        while (await synced())["demo"] <= before:  # noqa: ASYNC110 - the watch is the other side
+            await asyncio.sleep(0.01)
+        server.remove(DEMO)
+        while await synced():  # noqa: ASYNC110 - as above
+            await asyncio.sleep(0.01)
+
+
 async def test_a_refusal_that_meets_another_writer_reaches_the_user(server: FakeApiServer, client: KubeClient) -> None:
     launcher, connections = FakeLauncher(), DirectConnections()
     launcher.error = Refused("Machine.tpm is not known", reason="UNSUPPORTED_BY_PEER")

@@ -81,6 +81,8 @@ def test_devices_are_those_of_the_spec() -> None:
     assert found["network_receive_bytes_total"] == [({"interface": "default"}, 100)]
     assert found["network_receive_packets_dropped_total"] == [({"interface": "default"}, 2)]
     assert found["network_transmit_bytes_total"] == [({"interface": "default"}, 9)]
+    both = [({"interface": "default", "type": "rx"}, 100), ({"interface": "default", "type": "tx"}, 9)]
+    assert found["network_traffic_bytes_total"] == both
     assert "network_transmit_packets_total" not in found
     assert found["storage_iops_read_total"] == [({"drive": "root"}, 3), ({"drive": "data"}, 3)]
     assert found["storage_read_times_seconds_total"][0] == ({"drive": "root"}, 2.0)

@@ -30,13 +30,18 @@ def _lean(body: Body) -> Body:
     return {**body, "spec": {**body["spec"], "versions": versions}}
 
 
-def config_map_of(job: Body, kinds: Collection[str], levels: Mapping[str, int]) -> Body:
+def config_map_of(
+    job: Body, kinds: Collection[str], levels: Mapping[str, int], unmonitored: Collection[str] = ()
+) -> Body:
     """What the Job writes: the objects of these kinds only, of all if there are none. `levels` are the feature levels
-    of releases that have another one than this tree."""
+    of releases that have another one than this tree; those `unmonitored` have no objects for Prometheus."""
     env = job["spec"]["template"]["spec"]["containers"][0]["env"]
     values = {variable["name"]: variable.get("value", "") for variable in env}
     settings = InstallSettings.from_json(values[INSTALL_SETTINGS])
     strategy = printed(settings, values[DEPLOYMENT_ID])
     objects = [body for body in strategy.objects if not kinds or body["kind"] in kinds]
     level = levels.get(strategy.release, strategy.feature_level)
-    return to_config_map(msgspec.structs.replace(strategy, objects=objects, feature_level=level), settings)
+    strategy = msgspec.structs.replace(strategy, objects=objects, feature_level=level)
+    if strategy.release in unmonitored:
+        strategy = msgspec.structs.replace(strategy, monitoring=[])
+    return to_config_map(strategy, settings)

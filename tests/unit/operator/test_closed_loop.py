@@ -25,7 +25,9 @@ from virt_core.testing.api_server import FakeApiServer
 from virt_operator.customization.customize import customized
 from virt_operator.customization.patches import patches_of
 from virt_operator.strategy.install_strategy import name_of
+from virt_operator.strategy.monitoring import MONITOR, is_monitoring
 from virt_operator.strategy.ref import DEFINED, Body, ref_of
+from virt_operator.strategy.ref import FOREIGN as FOREIGN_KINDS
 from virt_operator.strategy.trust import trusting
 from virt_operator.suite.drift import desired_parts
 from virt_operator.suite.plan import Plan
@@ -70,6 +72,8 @@ ACTS: dict[str, Callable[[World, Any], None]] = {
     "failing": lambda world, count: world.fail(count),
     "broken": lambda world, release: world.probes.break_or_mend(release),
     "pace": lambda world, pace: world.ask(upgradeStrategy=pace),
+    "prometheus": lambda world, kinds: world.prometheus.has(*kinds),
+    "monitor": lambda world, namespace: world.ask(monitorNamespace=namespace),
     "finalize": lambda world, release: world.annotate(FINALIZE_UPGRADE, release),
 }
 """What somebody does."""
@@ -91,6 +95,9 @@ STEPS = st.one_of(
     st.sampled_from([*acts("node", *NODES), *acts("unready", "virt-api", "virt-controller", "virt-handler")]),
     st.sampled_from([*acts("failing", 1, 2, 5), *acts("broken authority"), *acts("restore")]),
     st.sampled_from([*acts("broken", "v1.3.0", "v1.2.0", "v1.2.3"), *acts("pace", *PACES)]),
+    st.sampled_from(
+        [*acts("prometheus", (), ("ServiceMonitor",), tuple(FOREIGN_KINDS)), *acts("monitor", None, "mine")]
+    ),
     st.sampled_from(acts("finalize", "v1.2.3", "v1.3.0", "v1.2.0")),
     st.sampled_from([*acts("delete"), *acts("create"), *acts("create"), *acts("foreign"), *acts("foreign")]),
 )
@@ -120,6 +127,8 @@ async def live(installed: bool, history: list[tuple[tuple[str, Any], list[int | 
 
 async def happen(world: World, installed: bool, history: list[tuple[tuple[str, Any], list[int | None]]]) -> None:
     world.create()
+    world.prometheus.account()
+    world.prometheus.account("mine")
     if installed:
         judge(world, await settle(world))
     for what, passes in history:
@@ -191,7 +200,10 @@ def check_objects(world: World, bodies: list[Body], deployment_id: str) -> None:
         assert body["kind"] == "CustomResourceDefinition" or parts == desired_parts(trusting(body, bundle)), ref_of(
             body
         )
-    desired = {ref_of(body) for body in bodies}
+    served = world.prometheus.observed(world.suite).served
+    kinds = {*served, "Role", "RoleBinding"} if MONITOR in served else served
+    assert {ref.kind for ref in owned if is_monitoring(ref)} == kinds
+    desired = {ref_of(body) for body in bodies} | {ref for ref in owned if is_monitoring(ref)}
     others = {ref for ref in owned if ref not in desired and ref.kind not in ("Secret", "CustomResourceDefinition")}
     back = world.suite.status.way_back if world.suite is not None else None
     kept = {name_of(back.deployment_id)} if back is not None else set()

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import yaml
 from virt_operator.monitoring.alerts import alerts
-from virt_operator.monitoring.objects import RUNBOOKS, monitoring_objects, prometheus_rule, service_monitor
 from virt_operator.monitoring.recording import records
 from virt_operator.packaging.manifest import write_monitoring
+from virt_operator.strategy.monitoring import RUNBOOKS, monitoring_objects, prometheus_rule, service_monitor
 from virt_operator.strategy.services import metrics_service
 
 SERIES = re.compile(r"\b((?:[a-z]+:)?kubevirt_\w+(?::\w+)?)\b")

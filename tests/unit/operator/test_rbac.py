@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import msgspec
-from virt_operator.strategy.desired import desired_objects
+from virt_operator.strategy.desired import desired_monitoring, desired_objects
+from virt_operator.strategy.monitoring import Place, placed
 from virt_operator.strategy.operator_rbac import operator_rbac
-from virt_operator.strategy.ref import KINDS, Body
+from virt_operator.strategy.ref import KINDS, Body, Ref, ref_of
 from virt_operator.strategy.rules import covers, rule, union
+from virt_operator.suite.permissions import may_delete
 
-from tests.unit.operator.suites import INSTALL
+from tests.unit.operator.suites import HELD, INSTALL
 
 OWN = operator_rbac(INSTALL)
 
@@ -37,6 +39,33 @@ def test_operator_may_write_and_remove_everything_that_it_installs() -> None:
             rule(resource.group, resource.plural, "patch", "delete", names=[meta["name"]]),
         ]
         assert covers(held(meta.get("namespace")), needed) == [], meta["name"]
+
+
+def test_operator_may_bring_the_objects_for_prometheus_and_grants_what_it_holds() -> None:
+    for body in placed(desired_monitoring(INSTALL), Place("observability", "prometheus", "monitors")):
+        resource, meta = KINDS[body["kind"]], body["metadata"]
+        needed = [
+            rule(resource.group, resource.plural, "list", "watch", "create"),
+            rule(resource.group, resource.plural, "patch", "delete", names=[meta["name"]]),
+        ]
+        assert covers(held(meta["namespace"]), [*needed, *body.get("rules", ())]) == [], meta["name"]
+        assert may_delete(HELD, ref_of(body), "kubevirt")
+    assert covers(held(None), [rule("", "serviceaccounts", "list", "watch")]) == []
+
+
+def test_only_the_suites_own_service_monitor_may_be_changed_in_other_namespaces() -> None:
+    for verb in ("patch", "delete"):
+        assert covers(held("monitors"), [rule("monitoring.coreos.com", "servicemonitors", verb)])
+    assert covers(held("monitors"), [rule("monitoring.coreos.com", "prometheusrules", "list")])
+    assert covers(held("monitors"), [rule("", "serviceaccounts", "get")])
+
+
+def test_what_is_held_in_one_namespace_says_nothing_of_another() -> None:
+    own = rule("policy", "poddisruptionbudgets", "delete")
+    held_here = {"kubevirt": (own,), "kube-system": ()}
+    assert may_delete(held_here, Ref("PodDisruptionBudget", "kubevirt", "a"), "kubevirt")
+    assert not may_delete(held_here, Ref("PodDisruptionBudget", "elsewhere", "a"), "kubevirt")
+    assert not may_delete({}, Ref("PodDisruptionBudget", "elsewhere", "a"), "kubevirt")
 
 
 def test_operator_may_write_events() -> None:

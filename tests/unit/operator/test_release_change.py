@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import gzip
+import json
+from base64 import b64encode
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -80,6 +83,13 @@ def test_settings_survive_the_way_to_the_job_and_unknown_ones_are_refused_by_nam
     assert "replicas" not in INSTALL.to_json()
     with pytest.raises(msgspec.ValidationError, match="fromTheFuture"):
         InstallSettings.from_json('{"namespace":"a","registry":"b","tag":"c","fromTheFuture":1}')
+
+
+def test_a_strategy_of_another_release_may_lack_the_newest_part_or_have_one_more() -> None:
+    strategy = strategy_of(INSTALL, INSTALL.deployment_id)
+    older = {key: value for key, value in json.loads(msgspec.json.encode(strategy)).items() if key != "monitoring"}
+    packed = b64encode(gzip.compress(json.dumps({**older, "ofANewerRelease": []}).encode())).decode()
+    assert from_config_map(packed, INSTALL.deployment_id) == msgspec.structs.replace(strategy, monitoring=[])
 
 
 def test_a_strategy_comes_back_from_its_config_map_and_a_damaged_one_does_not() -> None:

@@ -11,6 +11,7 @@ from virt_operator.strategy.trust import REGISTRATIONS
 from virt_operator.suite.actions import Delete, RemoveFinalizer, UnmarkNode
 from virt_operator.suite.observed import Observed, SuiteObject
 from virt_operator.suite.plan import Plan
+from virt_operator.suite.prometheus import Prometheus
 
 from tests.unit.operator.suites import (
     FINALIZER,
@@ -52,6 +53,16 @@ def test_stages_follow_each_other() -> None:
     assert {"Secret", "ServiceAccount", "ClusterRole"} <= stages[3]
     assert stages[4] == {"ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding"}
     assert len(stages) == 5
+
+
+def test_the_finalizer_stays_until_the_objects_of_each_served_kind_are_known() -> None:
+    gone = suite(status=msgspec.structs.replace(deployed(), phase="Deleted"), deletion_timestamp="2026-01-31T10:00:00Z")
+    observed = replace(installed(), suite=gone, owned={}, pods=())
+    unlisted = replace(observed, prometheus=Prometheus(frozenset({"ServiceMonitor"}), {"ServiceMonitor": ""}))
+    decided = plan_removal(unlisted, gone, OPERATOR)
+    assert (decided.actions, decided.next_deadline is not None) == ((), True)
+    for known in (Prometheus(), Prometheus(frozenset({"ServiceMonitor"}), {"ServiceMonitor": "403: forbidden"})):
+        assert kinds(plan_removal(replace(observed, prometheus=known), gone, OPERATOR).actions) == ["RemoveFinalizer"]
 
 
 def test_controller_stays_until_the_last_vm_is_gone() -> None:

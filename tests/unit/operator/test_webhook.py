@@ -124,7 +124,7 @@ def customizing(kind: str, name: str, patch: str) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("spec", "words"),
     [
-        ({"infra": {"nodePlacement": {"nodeName": "a"}}, "monitorAccount": "x"}, ["spec.monitorAccount"]),
+        ({"infra": {"nodePlacement": {"nodeName": "a"}}, "productName": "x"}, ["spec.productName"]),
         ({"uninstallStrategy": "Never"}, ["spec.uninstallStrategy", "'Never'", "RemoveWorkloads", "BlockUninstallIf"]),
         ({"imagePullPolicy": "Sometimes"}, ["spec.imagePullPolicy", "'Sometimes'", "IfNotPresent"]),
         ({"imageTag": "a b"}, ["spec.imageTag", "'a b'"]),
@@ -147,9 +147,9 @@ async def test_patches_of_another_release_are_judged_when_its_objects_are_known(
 
 
 async def test_what_is_stored_can_be_labelled_repaired_and_let_go(webhook: Webhook) -> None:
-    stored = kubevirt({"monitorAccount": "x"})
-    labelled = kubevirt({"monitorAccount": "x"}, labels={"a": "b"})
-    deleting = kubevirt({"monitorAccount": "y"}, deletionTimestamp="2026-01-31T10:00:00Z")
+    stored = kubevirt({"productName": "x"})
+    labelled = kubevirt({"productName": "x"}, labels={"a": "b"})
+    deleting = kubevirt({"productName": "y"}, deletionTimestamp="2026-01-31T10:00:00Z")
     assert await webhook.ask("UPDATE", labelled, stored) is None
     assert await webhook.ask("UPDATE", kubevirt(), stored) is None
     assert await webhook.ask("UPDATE", deleting, stored) is None

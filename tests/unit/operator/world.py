@@ -59,6 +59,7 @@ from .kubelets import DAEMON_SET, Kubelets
 from .kubelets import DEPLOYMENTS as DEPLOYMENT_REFS
 from .launchers import Launchers, ReadingExecutor
 from .probed_handlers import ProbedHandlers
+from .prometheus import PrometheusOperator
 from .releases import config_map_of, release_of
 from .strangers import FOREIGN, drift
 from .suites import HELD, INSTALL, OPERATOR
@@ -111,6 +112,7 @@ class World:
         self.authority.wrote(self.server.put(SECRETS.path("kubevirt"), body))
         self._put_operator(INSTALL)
         self.server.fault = self._fault
+        self.prometheus = PrometheusOperator(self.server, lambda: self.now)
         self.kubelets = Kubelets(self.server, lambda: self.now)
         # The executor knows this one as its inventory.
         self.executor = ReadingExecutor(self.client, cast(Inventory, self), self.authority, self.probes, "kubevirt")
@@ -119,6 +121,7 @@ class World:
     def _fault(self, method: str, place: Place) -> None:
         if method == "DELETE" and place.name == FOREIGN:
             raise Refused(403, "Forbidden", f"{place.plural} {place.name!r} is forbidden")
+        self.prometheus.judge(method, place)
         if method != "GET" and self.failing:
             self.failing -= 1
             raise Refused(500, "InternalError", "etcdserver: request timed out")
@@ -139,6 +142,9 @@ class World:
 
     def surveyed(self, uid: str, silent: tuple[SilentGuest, ...]) -> None:
         self.probes.surveys[uid] = Survey(self.now, silent)
+
+    def attempted(self, ref: Ref, action: object, why: str | None) -> None:
+        self.prometheus.attempted(ref, action, why)
 
     def printed(self, uid: str, records: Mapping[str, Hypervisor | str]) -> None:
         self.launchers.by_uid[uid] = records
@@ -214,6 +220,7 @@ class World:
             controller_vacancy=self.kubelets.vacancy,
             records=self.launchers.by_uid,
             review=self.review,
+            prometheus=self.prometheus.observed(suite),
         )
         self.outages_since = since(self.outages_since, outages(observed), observed.now)
         return replace(observed, outages_since=self.outages_since)
@@ -280,7 +287,7 @@ class World:
         for body in jobs:
             if body.get("status") or body["metadata"]["labels"].get(labels.APP) == HARDWARE_APP:
                 continue
-            made = config_map_of(body, self.kinds, self.levels)
+            made = config_map_of(body, self.kinds, self.levels, self.prometheus.unmonitored)
             self._remove_if_there(Ref("ConfigMap", "kubevirt", made["metadata"]["name"]))
             self.server.put(KINDS["ConfigMap"].path("kubevirt"), made)
             self._status(Ref("Job", "kubevirt", body["metadata"]["name"]), {"conditions": [_condition("Complete")]})

@@ -20,7 +20,7 @@ from virt_core.vm.virtual_machine import VirtualMachine
 from virt_core.vmi.instance import VirtualMachineInstance
 
 from virt_controller.caches import Caches
-from virt_controller.metrics import migrations, vmis, vms
+from virt_controller.metrics import devices, migrations, vmis, vms
 from virt_controller.pod.observed import LauncherPod
 from virt_controller.transitions import Transitions
 from virt_controller.vmi.observe import current_pod
@@ -45,7 +45,11 @@ async def of_cluster(
     caches: Caches, outdated: int | None, of_vmis: Transitions, of_migrations: Transitions
 ) -> list[Metric]:
     """What the leader shows when its caches are complete."""
-    counted = [*vmis.transition_families(of_vmis), *migrations.transition_families(of_migrations)]
+    counted = [
+        vmis.pass_family(of_vmis),
+        *vmis.transition_families(of_vmis),
+        *migrations.transition_families(of_migrations),
+    ]
     if outdated is not None:
         counted.append(migrations.outdated_family(outdated))
     noted = _Noted(
@@ -64,6 +68,7 @@ def _families(noted: _Noted) -> Iterator[Metric]:
     yield from vmis.families(_guest(vmi, pods, of.get(vmi.key)) for vmi, pods in noted.vmis)
     yield from migrations.families(noted.migrations, [vmi for vmi, _ in noted.vmis])
     if noted.configuration is not None:
+        yield from devices.families(noted.vms, [vmi for vmi, _ in noted.vmis], noted.configuration)
         emulated = noted.configuration.developer_configuration.use_emulation
         yield gauge("kubevirt_configuration_emulation_enabled", _EMULATION, [({}, emulated)])
 

@@ -11,7 +11,8 @@ from typing import Any
 
 from prometheus_client.metrics_core import Metric
 from virt_core.conventions.migration import OUTDATED_LAUNCHER
-from virt_core.metrics.families import Values, gauge, histogram
+from virt_core.metrics.families import Values, counter, gauge, histogram
+from virt_core.metrics.passes import SYNC_ABOUT, SYNC_TOTAL
 from virt_core.vmi.eviction import LIVE_MIGRATE, eviction_strategy, is_migratable
 from virt_core.vmi.instance import VirtualMachineInstance
 
@@ -60,6 +61,11 @@ def transition_families(seen: Transitions) -> list[Metric]:
         histogram(f"{_PHASES}_from_creation_seconds", f"{about} from creation time in seconds.", seen.from_creation),
         histogram(f"{_PHASES}_from_deletion_seconds", f"{about} from deletion time in seconds.", seen.from_deletion),
     ]
+
+
+def pass_family(seen: Transitions) -> Metric:
+    """How often each VirtualMachineInstance was reconciled."""
+    return counter(SYNC_TOTAL, SYNC_ABOUT, seen.passes)
 
 
 def system(annotations: Mapping[str, Any]) -> dict[str, str]:

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from virt_core.conventions import components
 
 _BEFORE = ("Finalizer", "InstallStrategy", "Permissions", "Level", "Pause", "WayBack")
-_AFTER = ("Registration", "CommonInstancetypes", "Rollover", "Cleanup")
+_AFTER = ("Registration", "CommonInstancetypes", "Rollover", "Cleanup", "Monitoring")
 _OPERATOR, _FINALIZE = "Operator", "Finalize"
 
 _UP = (components.HANDLER, "Hardware", components.CONTROLLER, components.API)

@@ -14,6 +14,7 @@ from google.protobuf.message import Message
 from kubevirt.launcher.v1 import statistics_pb2
 from prometheus_client.metrics_core import Metric
 from virt_core.metrics.families import Values, counter, gauge
+from virt_core.metrics.passes import SYNC_ABOUT, SYNC_TOTAL, Passes
 from virt_core.vmi.instance import VirtualMachineInstance
 
 from virt_handler.machines.hostile_text import TEXT_LENGTH, printable
@@ -59,6 +60,7 @@ _TRAFFIC = (
     ("errors", "Total network {} error packets.", "errors"),
     ("packets_dropped", "The total number of {} packets dropped on vNIC interfaces.", "dropped"),
 )
+_DEPRECATED_TRAFFIC = "[Deprecated] Total number of bytes sent and received."
 _STORAGE = (
     ("iops_read_total", "Total number of I/O read operations.", "reads", "requests", 1.0),
     ("iops_write_total", "Total number of I/O write operations.", "writes", "requests", 1.0),
@@ -93,6 +95,11 @@ def families(guests: Sequence[Guest]) -> Iterator[Metric]:
     yield from _of_interfaces([(vmi, found.interfaces, spec.interfaces) for vmi, found, spec in known])
     yield from _of_disks([(vmi, found.disks, spec.disks) for vmi, found, spec in known])
     yield from _of_filesystems(guests)
+
+
+def synced(passes: Passes) -> Metric:
+    """How often the guests of this node were reconciled."""
+    return counter(SYNC_TOTAL, SYNC_ABOUT, passes)
 
 
 def _of_cpus(guests: Sequence[Guest]) -> Iterator[Metric]:
@@ -135,6 +142,12 @@ def _of_interfaces(found: Sequence[tuple[VirtualMachineInstance, Any, frozenset[
         for name, about, field in _TRAFFIC:
             values = _of_devices(found, "interface", way, field)
             yield counter(f"kubevirt_vmi_network_{direction}_{name}_total", about.format(way), values)
+    both = [
+        ({**labels, "type": kind}, value)
+        for kind, way in (("rx", "received"), ("tx", "transmitted"))
+        for labels, value in _of_devices(found, "interface", way, "bytes")
+    ]
+    yield counter("kubevirt_vmi_network_traffic_bytes_total", _DEPRECATED_TRAFFIC, both)
 
 
 def _of_disks(found: Sequence[tuple[VirtualMachineInstance, Any, frozenset[str]]]) -> Iterator[Metric]:

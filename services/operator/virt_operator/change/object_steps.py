@@ -17,6 +17,7 @@ from virt_operator.change.replicas import proven
 from virt_operator.change.situation import Progress, Situation
 from virt_operator.change.waves import waves
 from virt_operator.strategy.install_strategy import is_planned, name_of
+from virt_operator.strategy.monitoring import is_monitoring
 from virt_operator.strategy.ref import DEFINED, WORKLOADS, Ref
 from virt_operator.strategy.trust import REGISTRATIONS
 from virt_operator.suite import permissions
@@ -103,6 +104,7 @@ def cleanup(situation: Situation, earlier: Progress) -> Progress:
         for ref in situation.observed.owned
         if ref not in desired
         and ref.kind != "CustomResourceDefinition"
+        and not is_monitoring(ref)
         and not (ref.kind in ("ConfigMap", "Job") and (ref.name in names or is_planned(ref.name)))
     ]
     held, own = situation.observed.held, situation.operator.namespace

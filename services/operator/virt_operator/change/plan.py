@@ -132,4 +132,5 @@ def _repairs(situation: Situation, patches: Sequence[Patch] | None) -> tuple[Pro
     whole = installed is not None and not repairing.ordered
     progress = walk(OBJECTS_BACKWARD if whole else (CERTIFICATES,), repairing).progress
     actions = tuple(action for action in progress.actions if not isinstance(action, Delete))
-    return replace(progress, actions=actions), repairing.due.next_deadline
+    due = min(filter(None, (progress.deadline, repairing.due.next_deadline)), default=None)
+    return replace(progress, actions=actions), due

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from virt_core.conventions import components
 from virt_core.conventions.labels import KUBEVIRT_FINALIZER
 
-from virt_operator.change import finalize, hardware, object_steps, renewals, succession, way_back
+from virt_operator.change import finalize, hardware, monitoring, object_steps, renewals, succession, way_back
 from virt_operator.change.situation import Progress, Situation
 from virt_operator.strategy.ref import WORKLOADS
 from virt_operator.suite.actions import AddFinalizer, WaitFor
@@ -135,7 +135,12 @@ _HANDLER, _CONTROLLER, _API = (
 _REGISTRATION = Step("Registration", object_steps.registration)
 _INSTANCETYPES = Step("CommonInstancetypes", object_steps.defined)
 _DEREGISTRATION = Step("Deregistration", object_steps.deregistration)
-_AFTER = (_INSTANCETYPES, Step("Rollover", _rollover), Step("Cleanup", object_steps.cleanup))
+_AFTER = (
+    _INSTANCETYPES,
+    Step("Rollover", _rollover),
+    Step("Cleanup", object_steps.cleanup),
+    Step("Monitoring", monitoring.monitoring),
+)
 _LAST = (Step("Operator", _operator_last), Step("Finalize", finalize.finalize))
 
 _HARDWARE = Step(hardware.STEP, hardware.hardware)

@@ -1,4 +1,4 @@
-"""Alerts about the suite, under KubeVirt's names, and three of our own. Pure; called by objects.py.
+"""Alerts about the suite, under KubeVirt's names, and three of our own. Pure; called by strategy/monitoring.py.
 
 An alert is here only if its series exist in this release. Each has a page in docs/runbooks/.
 """
@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from virt_core.conventions import components
 
 from virt_operator.monitoring.guest_alerts import of_guests
-from virt_operator.monitoring.rule import CRITICAL, WARNING, Alert
+from virt_operator.monitoring.rule import CRITICAL, INFO, NONE, WARNING, Alert
 
 _MANY_NODES = "(kubevirt_allocatable_nodes > 1)"
 _UPGRADE = "kubevirt_operator_upgrade"
@@ -23,6 +23,7 @@ def alerts(namespace: str) -> Iterator[Alert]:
     yield from _of_operator(namespace)
     yield from _of_handler(namespace)
     yield from _of_nodes()
+    yield from _of_requests()
     yield from of_guests()
     yield from _of_upgrades(namespace)
 
@@ -65,6 +66,16 @@ def _of_handler(namespace: str) -> Iterator[Alert]:
     yield Alert("VirtHandlerDaemonSetRolloutFailing", missing, summary, WARNING, WARNING, "15m")
     yield _none("VirtHandlerDown", "kubevirt_virt_handler_up", "running virt-handler")
     yield _rest_errors("VirtHandlerRESTErrorsBurst", namespace, components.HANDLER)
+
+
+def _of_requests() -> Iterator[Alert]:
+    requests = "increase(kubevirt_api_request_deprecated_total{verb!~'LIST|WATCH'}[10m])"
+    summary = "A version of KubeVirt's API that will go has been requested."
+    which = (
+        "{{ $labels.resource }}.{{ $labels.group }}/{{ $labels.version }} has been requested in the last 10 minutes."
+    )
+    asked = f"sum by (resource, group, version) ({requests}) > 0"
+    yield Alert("KubeVirtDeprecatedAPIRequested", asked, summary, INFO, NONE, description=which)
 
 
 def _none(name: str, series: str, what: str) -> Alert:

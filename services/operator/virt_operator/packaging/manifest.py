@@ -11,7 +11,7 @@ from pathlib import Path
 
 import yaml
 
-from virt_operator.monitoring.objects import monitoring_objects
+from virt_operator.strategy.monitoring import monitoring_objects
 from virt_operator.strategy.operator_objects import kubevirt_object, operator_objects
 from virt_operator.strategy.ref import Body
 from virt_operator.strategy.settings import InstallSettings

@@ -18,7 +18,7 @@ from virt_core.conventions import components
 from virt_core.conventions.certificate_files import BUNDLE
 from virt_core.conventions.labels import HEARTBEAT, KUBEVIRT_FINALIZER, SCHEDULABLE
 from virt_core.kube.client import KubeClient
-from virt_core.kube.errors import AlreadyExists, Invalid, KubeError, NotFound
+from virt_core.kube.errors import AlreadyExists, Conflict, Invalid, KubeError, NotFound
 from virt_core.kube.resource import KUBEVIRTS, NODES, PODS, SECRETS, Resource
 from virt_core.objects.kubevirt import LedgerEntry
 from virt_core.objects.patch import finalizers_patch
@@ -43,6 +43,7 @@ from virt_operator.suite.actions import (
     AddFinalizer,
     Apply,
     ApplyOwn,
+    Beside,
     Compare,
     Delete,
     DeletePod,
@@ -79,6 +80,7 @@ _STAGES = {
     "ValidatingWebhookConfiguration": 3,
     **dict.fromkeys(DEFINED, 4),
 }
+_BESIDE = 5
 
 
 class Executor:
@@ -127,12 +129,10 @@ class Executor:
                     ref = ref_of(body)
                     self._log.info("applying", object=str(ref), reason=why)
                     await self._client.apply(ref.resource, ref.namespace or None, body, manager=FIELD_MANAGER)
-            case Delete(ref, uid, why):
-                self._log.info("deleting", object=str(ref), reason=why)
-                await self._delete(ref.resource, ref.namespace or None, ref.name, uid)
-            case DeletePod(name, uid, why):
-                self._log.info("deleting", object=f"Pod {name}", reason=why)
-                await self._delete(PODS, self._namespace, name, uid)
+            case Delete() | DeletePod():
+                await self._remove(action)
+            case Beside(inner):
+                await self._do_beside(inner)
             case Prove() | ProveWork() | SurveyGuests() | ReadRecords() | ReviewWayBack():
                 await self._learn(action)
             case UnmarkNode(name):
@@ -144,6 +144,25 @@ class Executor:
                 await self._set_finalizers(action)
             case _:
                 assert_never(action)
+
+    async def _remove(self, action: Delete | DeletePod) -> None:
+        self._log.info("deleting", object=target_of(action), reason=action.why)
+        if isinstance(action, DeletePod):
+            await self._delete(PODS, self._namespace, action.name, action.uid)
+        else:
+            ref = action.ref
+            await self._delete(ref.resource, ref.namespace or None, ref.name, action.uid)
+
+    async def _do_beside(self, action: Apply | Compare | Replace | Delete) -> None:
+        why = None
+        try:
+            await self._do(action)
+        except Conflict:
+            return  # the watch shows what is there now
+        except KubeError as error:
+            self._log.warning("leaving an object as it is", object=str(action.ref), reason=str(error))
+            why = str(error)
+        self._inventory.attempted(action.ref, action, why)
 
     async def _write_certificates(
         self, action: IssueAuthority | UpdateAuthority | IssueLeaf | WriteTrust | WriteBundle
@@ -321,6 +340,8 @@ class Executor:
 
 
 def _stage(action: Action) -> int:
+    if isinstance(action, Beside):
+        return _BESIDE + _stage(action.action)
     return _STAGES.get(action.ref.kind, 0) if isinstance(action, Apply | Replace) else 0
 
 

@@ -23,10 +23,12 @@ from virt_operator.certificates.node_signing import NodeSigning
 from virt_operator.certificates.secret import AUTHORITY_SECRET
 from virt_operator.certificates.trust import TrustReports
 from virt_operator.reconcile.leader import ControllerLeader
+from virt_operator.reconcile.prometheus import PrometheusWatch
 from virt_operator.reconcile.repaired import Repaired
 from virt_operator.strategy.hardware_job import APP as HARDWARE_APP
 from virt_operator.strategy.job import APP as STRATEGY_APP
-from virt_operator.strategy.ref import DEFINED, KINDS, MANAGED_BY_OPERATOR, Body, Ref
+from virt_operator.strategy.monitoring import MONITOR
+from virt_operator.strategy.ref import DEFINED, FOREIGN, KINDS, MANAGED_BY_OPERATOR, Body, Ref
 from virt_operator.suite.hypervisor import Hypervisor
 from virt_operator.suite.observed import (
     Comparison,
@@ -42,6 +44,7 @@ from virt_operator.suite.observed import (
     Survey,
 )
 from virt_operator.suite.permissions import Held
+from virt_operator.suite.prometheus import wanted
 
 _OPERATOR = components.OPERATOR
 _JOBS = (STRATEGY_APP, HARDWARE_APP)
@@ -90,7 +93,8 @@ class Inventory:
         )
         self._leader = ControllerLeader(client, namespace, changed)
         self._held: Held | None = None
-        self._defined = {kind: asyncio.Event() for kind in DEFINED}
+        self._prometheus = PrometheusWatch(client, changed)
+        self._defined = {**{kind: asyncio.Event() for kind in DEFINED}, **self._prometheus.defined}
         self._owned = {kind: self._reflector(client, kind) for kind in KINDS}
 
     def watches(self) -> list[tuple[str, Coroutine[Any, Any, None]]]:
@@ -98,6 +102,7 @@ class Inventory:
         named = [("KubeVirt", self._suites.run()), ("Pod", self._pods.run()), ("operator", self._operators.run())]
         named += [("Node", self._nodes.run()), ("virt-controller's Lease", self._leader.run())]
         named += [(kind, reflector.run()) for kind, reflector in self._owned.items()]
+        named += self._prometheus.watches(self._owned)
         beside = [("trust reports", self._trust.run()), ("certificates of nodes", self._signing.run())]
         return [*beside, *((f"watch of {name}", run) for name, run in named)]
 
@@ -109,13 +114,15 @@ class Inventory:
 
     def _first_lists(self) -> dict[str, asyncio.Event]:
         """The event that is set after the first list, by resource."""
-        served = {kind for kind in self._owned if kind not in self._defined or self._defined[kind].is_set()}
+        own = self._owned.keys() - FOREIGN.keys()
+        served = {kind for kind in own if kind not in self._defined or self._defined[kind].is_set()}
         watches = {KINDS[kind].plural: self._owned[kind].synced for kind in self._owned if kind in served}
         return {
             "kubevirts": self._suites.synced,
             "pods": self._pods.synced,
             "nodes": self._nodes.synced,
             "operator": self._operators.synced,
+            **self._prometheus.synced,
             **watches,
         }
 
@@ -160,6 +167,7 @@ class Inventory:
             surveys=self._surveys,
             records=self._records,
             review=self._review,
+            prometheus=self._prometheus.known(self._owned),
         )
 
     def _pods_of(self, *parts: str) -> tuple[PodObject, ...]:
@@ -231,6 +239,10 @@ class Inventory:
         self._review = review
         self._changed()
 
+    def attempted(self, ref: Ref, action: object, why: str | None) -> None:
+        """Store that an action of which nothing depends has been tried, and why it was refused, if it was."""
+        self._prometheus.attempted(ref, action, why)
+
     def wrote_suite(self, answer: Body) -> None:
         """Store the API server's response to a write of a KubeVirt object's status."""
         self._suites.rewrote(answer)
@@ -242,6 +254,7 @@ class Inventory:
     def _suite_changed(self, key: Key) -> None:
         """Ignore our own status writes: reconciling after them would defeat the back-off after a failure. But a plan
         depends on the wave that has begun, on the change that has stopped and on the way back."""
+        self._prometheus.follow(self._prometheus_account())
         suite = self._suites.get(key)
         if suite is None:
             self._seen.pop(key, None)
@@ -256,6 +269,12 @@ class Inventory:
             self._seen[key] = seen
             self._changed()
 
+    def _prometheus_account(self) -> str | None:
+        """The service account's name; None if there is no KubeVirt object, or it is refused."""
+        suite, _ = by_precedence(self._suites, self._namespace)
+        wishes = wanted(suite.spec) if suite is not None else None
+        return wishes.account if wishes is not None else None
+
     def _node_changed(self, key: Key) -> None:
         """Ignore heartbeats, which handlers write to each node every minute."""
         node = self._nodes.get(key)
@@ -268,8 +287,10 @@ class Inventory:
 
     def _reflector(self, client: KubeClient, kind: str) -> Reflector[OwnedObject]:
         resource = KINDS[kind]
-        # Bindings are in two namespaces: ours, and kube-system, where virt-api reads the front proxy's CA.
-        namespace = self._namespace if resource.namespaced and kind != "RoleBinding" else None
+        # Bindings are in two namespaces: ours, and kube-system, where virt-api reads the front proxy's CA. A
+        # ServiceMonitor is where Prometheus looks for it.
+        everywhere = not resource.namespaced or kind in ("RoleBinding", MONITOR)
+        namespace = self._namespace if not everywhere else None
 
         def changed(key: Key) -> None:
             if self._owned[kind].get(key) is None:

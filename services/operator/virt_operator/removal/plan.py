@@ -19,7 +19,7 @@ from virt_core.conventions.labels import KUBEVIRT_FINALIZER
 from virt_operator.settings import Settings
 from virt_operator.strategy.operator_rbac import operator_rbac
 from virt_operator.strategy.rbac import REMOVAL
-from virt_operator.strategy.ref import KINDS, Ref
+from virt_operator.strategy.ref import FOREIGN, KINDS, Ref
 from virt_operator.strategy.settings import InstallSettings
 from virt_operator.strategy.trust import REGISTRATIONS
 from virt_operator.suite import permissions
@@ -57,6 +57,9 @@ def _removal(observed: Observed, suite: SuiteObject) -> Plan:
         return Plan(waits=(WaitFor(observed.workload, why),), next_deadline=observed.now + _ASK_AGAIN)
     if not _nothing_left(observed):
         return _next_stage(observed)
+    if unknown := [kind for kind, trouble in observed.prometheus.unlisted.items() if not trouble]:
+        waits = tuple(WaitFor(FOREIGN[kind], "its objects are being listed") for kind in unknown)
+        return Plan(waits=waits, next_deadline=observed.now + _ASK_AGAIN)
     if suite.status.phase != DELETED:
         return Plan()  # status.py writes the phase Deleted first; that change triggers the next pass
     return Plan((RemoveFinalizer(meta),))

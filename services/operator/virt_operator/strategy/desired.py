@@ -17,6 +17,7 @@ from virt_operator.strategy import (
     daemonsets,
     deployments,
     handler_policies,
+    monitoring,
     rbac,
     services,
     user_roles,
@@ -40,12 +41,6 @@ STRATEGY_IDENTIFIER = "kubevirt.io/install-strategy-identifier"
 
 def desired_objects(settings: InstallSettings, release: str = RELEASE) -> tuple[Body, ...]:
     """All objects in the order of installation, without CA bundles, which depend on the cluster."""
-    annotations = {
-        STRATEGY_VERSION: settings.tag,
-        STRATEGY_RELEASE: release,
-        STRATEGY_REGISTRY: settings.registry,
-        STRATEGY_IDENTIFIER: settings.deployment_id,
-    }
     objects = [
         crds.virtual_machine_instances(),
         crds.virtual_machines(),
@@ -69,7 +64,22 @@ def desired_objects(settings: InstallSettings, release: str = RELEASE) -> tuple[
         *common_preferences(),
     ]
     objects += rbac.removal(objects, settings.namespace)
-    return tuple(_marked(body, annotations) for body in objects)
+    return tuple(_marked(body, _annotations(settings, release)) for body in objects)
+
+
+def desired_monitoring(settings: InstallSettings, release: str = RELEASE) -> tuple[Body, ...]:
+    """The objects for a Prometheus where KubeVirt looks for one by default."""
+    place = (settings.namespace, monitoring.DEFAULT_NAMESPACES[-1], monitoring.DEFAULT_ACCOUNT)
+    return tuple(_marked(body, _annotations(settings, release)) for body in monitoring.monitoring_objects(*place))
+
+
+def _annotations(settings: InstallSettings, release: str) -> dict[str, str]:
+    return {
+        STRATEGY_VERSION: settings.tag,
+        STRATEGY_RELEASE: release,
+        STRATEGY_REGISTRY: settings.registry,
+        STRATEGY_IDENTIFIER: settings.deployment_id,
+    }
 
 
 def managed_labels() -> dict[str, str]:

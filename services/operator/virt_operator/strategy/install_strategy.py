@@ -18,6 +18,7 @@ from virt_operator.strategy.desired import (
     STRATEGY_REGISTRY,
     STRATEGY_RELEASE,
     STRATEGY_VERSION,
+    desired_monitoring,
     desired_objects,
     strategy_labels,
 )
@@ -56,11 +57,15 @@ class InstallStrategy(msgspec.Struct, frozen=True, rename="camel"):
     operator: list[Body]
     """The operator's own objects, which a user applies: the permissions that the release needs, and its Deployment."""
 
+    monitoring: list[Body] = []
+    """Objects for a Prometheus, written where there is one (change/monitoring.py). An older operator ignores them."""
+
 
 def strategy_of(settings: InstallSettings, deployment_id: str, release: str = RELEASE) -> InstallStrategy:
     """This release's strategy."""
     objects, operator = list(desired_objects(settings, release)), operator_objects(settings)
-    return InstallStrategy(SCHEMA, release, FEATURE_LEVEL, deployment_id, objects, operator)
+    monitoring = list(desired_monitoring(settings, release))
+    return InstallStrategy(SCHEMA, release, FEATURE_LEVEL, deployment_id, objects, operator, monitoring)
 
 
 def name_of(deployment_id: str) -> str:

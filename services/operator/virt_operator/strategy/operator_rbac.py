@@ -14,7 +14,7 @@ from virt_core.conventions import apiserver_authentication as authentication
 from virt_core.conventions.node_certificate import SIGNER_NAME
 from virt_core.conventions.webhooks import OPERATOR_VALIDATOR
 
-from virt_operator.strategy import desired, rbac
+from virt_operator.strategy import desired, monitoring, rbac
 from virt_operator.strategy.ref import KINDS, Body, ref_of
 from virt_operator.strategy.rules import rule, union
 from virt_operator.strategy.settings import InstallSettings
@@ -35,7 +35,8 @@ def operator_rbac(settings: InstallSettings) -> list[Body]:
     namespace = settings.namespace
     subject = rbac.service_account_subject(ACCOUNT, namespace)
     cluster = union([*_granted(objects, "ClusterRole"), *_cluster_needs(objects)])
-    local = union([*_granted(objects, "Role"), *_local_needs(objects, namespace)])
+    granted = _granted((*objects, *desired.desired_monitoring(settings)), "Role")
+    local = union([*granted, *_local_needs(objects, namespace)])
     kube_system = union(_local_needs(objects, authentication.NAMESPACE))
     return [
         {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": ACCOUNT, "namespace": namespace}},
@@ -97,8 +98,20 @@ def _cluster_needs(objects: Iterable[Body]) -> list[Body]:
                 rule(resource.group, resource.plural, "list", "watch", "create"),
                 rule(resource.group, resource.plural, "patch", "delete", names=names[kind]),
             ]
+    rules += _monitoring_needs()
     # Bindings are in two namespaces and are watched by one request.
     return [*rules, rule("rbac.authorization.k8s.io", "rolebindings", "list", "watch")]
+
+
+def _monitoring_needs() -> list[Body]:
+    """Where Prometheus is, is said by a KubeVirt object: its service account is looked for in all namespaces, and the
+    ServiceMonitor may be in any."""
+    resource = KINDS[monitoring.MONITOR]
+    return [
+        rule("", "serviceaccounts", "list", "watch"),
+        rule(resource.group, resource.plural, "list", "watch", "create"),
+        rule(resource.group, resource.plural, "patch", "delete", names=[monitoring.NAME]),
+    ]
 
 
 def _local_needs(objects: Iterable[Body], namespace: str) -> list[Body]:
@@ -106,7 +119,7 @@ def _local_needs(objects: Iterable[Body], namespace: str) -> list[Body]:
     kinds = {ref_of(body).kind for body in objects if ref_of(body).namespace == namespace}
     if own:
         # All are watched, and those of other releases or settings are deleted.
-        kinds = {kind for kind, resource in KINDS.items() if resource.namespaced}
+        kinds = {kind for kind, resource in KINDS.items() if resource.namespaced and kind != monitoring.MONITOR}
     rules = [
         rule(KINDS[kind].group, KINDS[kind].plural, *_seen(kind), "delete", *_WRITES.get(kind, ("create", "patch")))
         for kind in sorted(kinds)

@@ -23,6 +23,8 @@ _POLICY_BINDINGS = Resource(
     "ValidatingAdmissionPolicyBinding",
     namespaced=False,
 )
+_SERVICE_MONITORS = Resource("monitoring.coreos.com", "v1", "servicemonitors", "ServiceMonitor")
+_PROMETHEUS_RULES = Resource("monitoring.coreos.com", "v1", "prometheusrules", "PrometheusRule")
 
 # Every kind that the operator installs, watches and removes, in the order of installation.
 KINDS: Mapping[str, Resource] = {
@@ -48,6 +50,8 @@ KINDS: Mapping[str, Resource] = {
         resource.VALIDATING_WEBHOOK_CONFIGURATIONS,
         resource.VIRTUAL_MACHINE_CLUSTER_INSTANCETYPES,
         resource.VIRTUAL_MACHINE_CLUSTER_PREFERENCES,
+        _SERVICE_MONITORS,
+        _PROMETHEUS_RULES,
     )
 }
 
@@ -57,6 +61,12 @@ DEFINED: Mapping[str, str] = {
 }
 """Kinds that the suite itself defines, with the name of the CustomResourceDefinition. The API server serves them only
 while it exists, and stores their objects as they are written, without defaults."""
+
+FOREIGN: Mapping[str, str] = {
+    kind: f"{KINDS[kind].plural}.{KINDS[kind].group}" for kind in ("ServiceMonitor", "PrometheusRule")
+}
+"""Kinds that somebody else defines or does not, with the name of the CustomResourceDefinition. Nothing of the
+suite waits for their objects."""
 
 MANAGED_BY_OPERATOR = components.OPERATOR
 """Value of the label app.kubernetes.io/managed-by on all objects that the operator installs and may remove."""

@@ -89,6 +89,19 @@ class Delete:
 
 
 @dataclass(frozen=True, slots=True)
+class Beside:
+    """An action of which nothing depends. If the API server refuses it, the next pass observes that, and nothing else
+    fails. Only after all others."""
+
+    action: Apply | Compare | Replace | Delete
+
+    @property
+    def ref(self) -> Ref:
+        """Its object."""
+        return self.action.ref
+
+
+@dataclass(frozen=True, slots=True)
 class DeletePod:
     """Delete an old pod: of an OnDelete DaemonSet those of a wave or a single one, of virt-controller the leader."""
 
@@ -219,6 +232,7 @@ Action = (
     | Replace
     | ApplyOwn
     | Delete
+    | Beside
     | DeletePod
     | Prove
     | ProveWork
@@ -237,7 +251,7 @@ Action = (
 def target_of(action: Action) -> str:
     """What an action is done to, as a message names it."""
     match action:
-        case Apply(ref=ref) | Replace(ref=ref) | Compare(ref=ref) | Delete(ref=ref):
+        case Apply(ref=ref) | Replace(ref=ref) | Compare(ref=ref) | Delete(ref=ref) | Beside(ref=ref):
             what = str(ref)
         case ApplyOwn():
             what = "virt-operator's own objects"

@@ -15,6 +15,7 @@ from virt_operator.certificates.rollover import Authority
 from virt_operator.strategy.ref import Body, Ref
 from virt_operator.suite.hypervisor import Hypervisor
 from virt_operator.suite.permissions import Held
+from virt_operator.suite.prometheus import Prometheus
 
 _ABSENT = msgspec.Raw()
 PARTS = ("spec", "rules", "roleRef", "subjects", "webhooks", "aggregationRule")
@@ -298,6 +299,9 @@ class Observed:
 
     review: Review | None = None
     """The last one."""
+
+    prometheus: Prometheus = field(default_factory=Prometheus)
+    """Whether the cluster has a Prometheus of the Prometheus operator."""
 
     webhook_trouble: str | None = None
     """Why the API server cannot call the operator's webhook for KubeVirt objects."""

@@ -36,7 +36,10 @@ def missing(held: Held, operator_objects: Iterable[Body], account_namespace: str
 def may_delete(held: Held, ref: Ref, account_namespace: str) -> bool:
     """Whether the operator holds the permission to delete this object."""
     needed = rule(ref.resource.group, ref.resource.plural, "delete", names=[ref.name])
-    return not covers(held.get(ref.namespace or account_namespace, ()), [needed])
+    namespace = ref.namespace or account_namespace
+    # Of any other namespace nothing is known but what is held everywhere.
+    rules = [held[namespace]] if namespace in held else list(held.values())
+    return bool(rules) and not any(covers(own, [needed]) for own in rules)
 
 
 def message(lacking: list[str], release: str) -> str:

@@ -23,6 +23,7 @@ from virt_core.vmi.eviction import STRATEGIES
 from virt_operator.certificates.rotation import RefusedRotation, rotation_of
 from virt_operator.settings import Settings
 from virt_operator.strategy.settings import InstallSettings, Placement
+from virt_operator.suite.prometheus import FIELDS, refusal_of
 from virt_operator.suite.upgrade_strategy import RefusedUpgradeStrategy, finalizing_of, pace_of
 
 REMOVE_WORKLOADS = "RemoveWorkloads"
@@ -48,6 +49,7 @@ _UPDATE_FIELDS = ("batchEvictionInterval", "batchEvictionSize", "workloadUpdateM
 _UPDATE_METHODS = ("LiveMigrate", "Evict")
 SUPPORTED = {
     "customizeComponents",  # customization/patches.py
+    *FIELDS,  # prometheus.py
     "imageTag",
     "imageRegistry",
     "imagePullPolicy",
@@ -110,6 +112,8 @@ def install_settings(spec: Mapping[str, Any], operator: Settings) -> InstallSett
     _check_verbosity(spec)
     _check_migrations(spec)
     _check_workload_updates(spec)
+    if (refusal := refusal_of(spec)) is not None:
+        raise RefusedSpec("InvalidField", refusal)
     try:
         rotation_of(spec)
         pace_of(spec)
