@@ -14,6 +14,7 @@ from tests.e2e.killing import COMPONENTS, victims
 
 SUITE, API_SERVER, NODE = "all of the suite", "API server", "node2"
 VICTIMS = (*COMPONENTS, SUITE, API_SERVER, NODE)
+_REPLICAS = 2  # of each component
 _AWAY = 10.0  # seconds without API server or node
 
 
@@ -55,6 +56,21 @@ def strike(victim: str) -> None:
         for name in COMPONENTS if victim == SUITE else (victim,):
             for process in victims(name, []):
                 process.kill()
+
+
+def lose(victim: str) -> None:
+    """One of VICTIMS dies; returns when another is there. Only then is it certain that the kubelet knows."""
+    names = COMPONENTS if victim == SUITE else (victim,) if victim in COMPONENTS else ()
+    old = {name: {process.pid for process in victims(name, [])} for name in names}
+    strike(victim)
+    for name, pids in old.items():
+        until(lambda: _is_back(name, pids), f"another {name}", 300, every=1)  # noqa: B023
+
+
+def _is_back(name: str, old: set[int]) -> bool:
+    """Also if replicas have come or gone meanwhile."""
+    now = {process.pid for process in victims(name, [])}
+    return not now & old and len(now) >= _REPLICAS
 
 
 def tolerant(condition: Callable[[], bool]) -> Callable[[], bool]:
