@@ -92,10 +92,11 @@ class Guest:
 
     @property
     def pod(self) -> Any:
-        """Its launcher pod."""
+        """Its launcher pod; one that it has left by a migration may have ended beside it."""
         pods = get("pods", "-l", f"kubevirt.io/created-by={self.vmi['metadata']['uid']}")["items"]
-        assert len(pods) == 1, [pod["metadata"]["name"] for pod in pods]
-        return pods[0]
+        living = [pod for pod in pods if pod["status"].get("phase") not in ("Succeeded", "Failed")] or pods
+        assert len(living) == 1, [pod["metadata"]["name"] for pod in pods]
+        return living[0]
 
     @property
     def address(self) -> str:

@@ -1,23 +1,52 @@
-"""What a migration that is over has left behind, in the API and in the guest's pod. For test_migration_kills.py."""
+"""What a migration that is over has left behind, in the API and in the guest's pod. For tests with faults."""
 
 from __future__ import annotations
 
 import subprocess
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 from virt_core.conventions.labels import CREATED_BY
 from virt_core.conventions.migration import FINALIZER, TARGET_NODE_NAME
 
-from tests.e2e.cluster import process, processes
+from tests.e2e.cluster import get, process, processes
 from tests.e2e.migration_faults import LAUNCHER, QEMU
-from tests.e2e.move_watch import FINAL, Body, MoveWatch
+from tests.e2e.move_watch import FINAL, Body
 
 _PKI = "var/run/kubevirt-private/.pki/libvirt"
 _LIBVIRT_PORT = 16514
 _LISTENS = "0A"  # proc(5), net/tcp: the state
 
 
-def left_behind(watch: MoveWatch, guest: str) -> list[str]:
+class Seen(Protocol):
+    """Objects of a namespace by name, of a watch or listed once."""
+
+    @property
+    def vmis(self) -> Mapping[str, Body]: ...
+    @property
+    def pods(self) -> Mapping[str, Body]: ...
+    @property
+    def migrations(self) -> Mapping[str, Body]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """What the default namespace has at one moment."""
+
+    vmis: dict[str, Body]
+    pods: dict[str, Body]
+    migrations: dict[str, Body]
+
+    @classmethod
+    def now(cls) -> Listed:
+        """Listed one kind after the other."""
+        kinds = ("vmi", "pods", "vmim")
+        return cls(*({body["metadata"]["name"]: body for body in get(kind)["items"]} for kind in kinds))
+
+
+def left_behind(watch: Seen, guest: str) -> list[str]:
     """What a guest's migrations have left; empty if it is as if it had been started where it runs."""
     vmi = watch.vmis[guest]
     meta, status = vmi["metadata"], vmi["status"]
@@ -40,7 +69,7 @@ def left_behind(watch: MoveWatch, guest: str) -> list[str]:
         is_mine = migration["spec"]["vmiName"] == guest
         if (
             is_mine
-            and migration["status"].get("phase") in FINAL
+            and migration.get("status", {}).get("phase") in FINAL
             and FINALIZER in migration["metadata"].get("finalizers", ())
         ):
             found.append(f"finalizer of {migration['metadata']['name']}")

@@ -13,7 +13,6 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any
 
 import pytest
 from virt_operator.packaging.chart import write_chart
@@ -31,8 +30,9 @@ from tests.e2e.burden import burden
 from tests.e2e.claims import shared_claim
 from tests.e2e.cluster import NAMESPACE, ROOT, kubectl, nodes, until
 from tests.e2e.guest_shell import Shell
-from tests.e2e.guests import MAX_GAP, Guest, disk_manifest, image, manifest, observed, running, undisturbed
+from tests.e2e.guests import MAX_GAP, Guest, image, observed, running, undisturbed
 from tests.e2e.helm import helm
+from tests.e2e.kinds import KINDS, guest_of
 from tests.e2e.migrations import asked
 from tests.e2e.travelling import Change, launcher_of, left_alone, set_workload_updates
 from tests.e2e.watching import watching
@@ -43,26 +43,6 @@ pytestmark = [
 ]
 
 MOVED_WITHIN = 120.0  # seconds for all guests of one change
-KINDS = ("bios", "uefi", "disk", "claim")
-"""Those that move; a guest on a bridge stays where it is."""
-
-
-def guest_of(kind: str, name: str, node: str = "") -> dict[str, Any]:
-    """A guest of that kind; its Service finds it by a label."""
-    match kind:
-        case "uefi":
-            body = manifest(name, node=node, memory="192Mi")
-            body["spec"]["domain"]["firmware"]["bootloader"] = {"efi": {"secureBoot": False}}
-        case "disk":
-            body = disk_manifest(name, {"root": {"containerDisk": {"image": image("guest-disk")}}}, node=node)
-        case "claim":
-            body = disk_manifest(name, {"claim": {"persistentVolumeClaim": {"claimName": name}}}, node=node)
-        case _:
-            body = manifest(name, node=node)
-    if kind == "bridge":
-        body["spec"]["domain"]["devices"]["interfaces"] = [{"name": "default", "bridge": {}}]
-    body["metadata"]["labels"] = {"moves": name}
-    return body
 
 
 @contextmanager

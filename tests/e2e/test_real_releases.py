@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 import time
 from contextlib import ExitStack
-from typing import Any
 
 import pytest
 
@@ -23,24 +22,18 @@ from tests.e2e.builds import (
     condition,
     pull,
     reached,
-    set_image_tag,
     suite,
 )
-from tests.e2e.cluster import NAMESPACE, kubectl, nodes, until
+from tests.e2e.cluster import nodes, until
 from tests.e2e.guests import MAX_GAP, Guest, manifest, observed, running, undisturbed
+from tests.e2e.kinds import guest_of
 from tests.e2e.migrations import asked, migratable
-from tests.e2e.travelling import UP, component_pods, launcher_of, left_alone, set_workload_updates, travel
+from tests.e2e.travelling import UP, launcher_of, left_alone, set_workload_updates, travel
+from tests.e2e.upgrade_requests import finalize, refused
 
 pytestmark = [pytest.mark.upgrade, pytest.mark.usefixtures("images_of_both_releases", "back_to_today")]
 
 REPLACED_WITHIN = 60.0  # seconds for one guest's launcher
-
-
-def uefi(name: str, node: str) -> dict[str, Any]:
-    """A guest with UEFI."""
-    body = manifest(name, node=node, memory="192Mi")
-    body["spec"]["domain"]["firmware"]["bootloader"] = {"efi": {"secureBoot": False}}
-    return body
 
 
 def has_launcher_of(guest: Guest, tag: str) -> bool:
@@ -73,13 +66,13 @@ def check_way_back() -> None:
 def test_guests_tick_from_the_recorded_release_to_this_tree_and_back() -> None:
     first, second = nodes()
     with ExitStack() as stack:
-        stay = [left_alone(manifest("old-bios", node=first)), left_alone(uefi("old-uefi", second))]
+        stay = [left_alone(manifest("old-bios", node=first)), left_alone(guest_of("uefi", "old-uefi", second))]
         *old, moves = stack.enter_context(running(*stay, migratable("moves")))
         ticks, answers = [stack.enter_context(observed(*old))], [stack.enter_context(asked(moves.name))]
         pids = {guest.name: guest.qemu_pid() for guest in old}
         travel(by_manifest, TODAY, UP)
         check_way_back()
-        stay = [left_alone(manifest("new-bios", node=first)), left_alone(uefi("new-uefi", second))]
+        stay = [left_alone(manifest("new-bios", node=first)), left_alone(guest_of("uefi", "new-uefi", second))]
         *new, young = stack.enter_context(running(*stay, migratable("young")))
         assert young.vmi["status"]["machine"]["type"] == "pc-q35-7.2", "it can go back"
         moved(TODAY.tag, moves)
@@ -103,7 +96,7 @@ def test_guests_tick_while_a_release_is_skipped_there_and_back() -> None:
     pull(NEXT)
     first, second = nodes()
     with ExitStack() as stack:
-        stay = [left_alone(manifest("skipped1", node=first)), left_alone(uefi("skipped2", second))]
+        stay = [left_alone(manifest("skipped1", node=first)), left_alone(guest_of("uefi", "skipped2", second))]
         *old, moves = stack.enter_context(running(*stay, migratable("moves")))
         ticks, answers = stack.enter_context(observed(*old)), stack.enter_context(asked(moves.name))
         pids = {guest.name: guest.qemu_pid() for guest in old}
@@ -122,15 +115,5 @@ def test_an_upgrade_that_is_finalized_has_no_way_back() -> None:
             by_manifest(build)
             reached(build)
     assert condition("Finalized")["status"] == "False"
-    value = f"{TODAY.tag}@{suite()['status']['upgrade']['wayBack']['since']}"  # this upgrade, not one of an earlier run
-    kubectl("-n", NAMESPACE, "annotate", "kv", "kubevirt", "--overwrite", f"kubevirt.io/finalize-upgrade={value}")
-    until(lambda: condition("Finalized")["status"] == "True", "the upgrade to be finalized", 30)
-    assert "wayBack" not in suite()["status"]["upgrade"]
-    before = component_pods()
-    set_image_tag(RECORDED.tag)
-    try:
-        until(lambda: condition("Synchronized").get("reason") == "FeatureLevelTooLow", "the refusal", 60)
-        print(condition("Synchronized")["message"])
-        assert component_pods() == before
-    finally:
-        set_image_tag(None)
+    finalize()
+    refused(RECORDED)

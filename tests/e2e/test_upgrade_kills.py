@@ -28,10 +28,10 @@ from tests.e2e.builds import (
     set_image_tag,
     suite,
 )
-from tests.e2e.cluster import NAMESPACE, get, until, wait
-from tests.e2e.deaths import dead_api_server, dead_node2
+from tests.e2e.cluster import until
+from tests.e2e.deaths import VICTIMS, strike, tolerant, whole
 from tests.e2e.guests import Guest, manifest, observed, running, undisturbed
-from tests.e2e.killing import COMPONENTS, victims
+from tests.e2e.killing import COMPONENTS
 from tests.e2e.travelling import Change, left_alone
 
 pytestmark = pytest.mark.usefixtures("back_to_today")
@@ -41,8 +41,6 @@ BUSY_GAP = 5.0  # seconds between two ticks on a machine on which a whole node, 
 STEPS = ("InstallStrategy", "Definitions", *COMPONENTS[:3], "Operator", "")
 """ "": as soon as the change is requested. A step that is over before anybody sees it counts as the next one."""
 
-VICTIMS = (*COMPONENTS, "all of the suite", "API server", "node2")
-_AWAY = 10.0  # seconds without API server or node
 _LONGEST_DELAY = 3.0  # seconds from the step's report to the death
 
 
@@ -57,22 +55,6 @@ class Death:
     @classmethod
     def drawn(cls, chance: random.Random) -> Death:
         return cls(chance.choice(VICTIMS), chance.choice(STEPS), chance.uniform(0, _LONGEST_DELAY))
-
-
-def strike(death: Death) -> None:
-    """It happens; returns when the cause is over."""
-    over = threading.Event()
-    if death.victim == "API server":
-        with dead_api_server():
-            over.wait(_AWAY)
-    elif death.victim == "node2":
-        with dead_node2():
-            over.wait(_AWAY)
-    else:
-        names = COMPONENTS if death.victim == "all of the suite" else (death.victim,)
-        for name in names:
-            for process in victims(name, []):
-                process.kill()
 
 
 def step_now() -> str:
@@ -91,41 +73,14 @@ def run(change: Change, build: Build, death: Death) -> float:
         until(lambda: step_now() in later or runs(build), f"the step {death.step}", LONGEST, every=0.1)
     threading.Event().wait(death.delay)
     struck_at = "" if runs(build) else step_now()
-    strike(death)
-    until(_tolerant(lambda: runs(build)), f"the suite to be {build.name} after {death}", LONGEST, every=0.5)
+    strike(death.victim)
+    until(tolerant(lambda: runs(build)), f"the suite to be {build.name} after {death}", LONGEST, every=0.5)
     seconds = time.monotonic() - began
     print(
         f"{build.name} by {change.__name__}: {death.victim} died at {struck_at or 'its edge'}: {seconds:.0f} s",
         flush=True,
     )
     return seconds
-
-
-def _tolerant(condition: Callable[[], bool]) -> Callable[[], bool]:
-    """The same, and not met while the API server does not answer."""
-
-    def met() -> bool:
-        try:
-            return condition()
-        except (AssertionError, OSError):
-            return False
-
-    return met
-
-
-def whole() -> None:
-    """Every replica is there again, on every node."""
-    wait("node", "node2", "condition=Ready", seconds=120)
-    wait("kv", "kubevirt", "condition=Available", namespace=NAMESPACE, seconds=300)
-    for workload in ("deployment/virt-api", "deployment/virt-controller", "deployment/virt-operator"):
-        until(_tolerant(lambda: _is_complete(workload)), f"every replica of {workload}", 300, every=1)  # noqa: B023
-    handlers = "daemonset/virt-handler"
-    until(_tolerant(lambda: get("-n", NAMESPACE, handlers)["status"].get("numberReady") == 2), handlers, 300, every=1)
-
-
-def _is_complete(workload: str) -> bool:
-    body = get("-n", NAMESPACE, workload)
-    return bool(body["status"].get("readyReplicas") == body["spec"]["replicas"])
 
 
 def deaths(number: int) -> None:

@@ -10,8 +10,6 @@ import json
 import os
 import signal
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -20,28 +18,13 @@ from tests.e2e.builds import NEXT, TODAY, by_manifest, condition, faulty, pull, 
 from tests.e2e.cluster import NAMESPACE, get, kubectl, nodes, until
 from tests.e2e.guests import manifest, observed, running, undisturbed
 from tests.e2e.killing import victims
+from tests.e2e.upgrade_requests import set_strategy, upgrade_strategy
 from tests.e2e.watching import History, watching
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("back_to_today")]
 
 LONGEST_WAY_BACK = 120.0  # seconds, from the begin of the wave
 RETRIES_WITHIN = 30.0  # seconds in which a second try would show
-
-
-@contextmanager
-def upgrade_strategy(**fields: Any) -> Iterator[None]:
-    """spec.upgradeStrategy, absent afterwards."""
-    set_strategy(fields)
-    try:
-        yield
-    finally:
-        set_strategy(None)
-
-
-def set_strategy(fields: dict[str, Any] | None) -> None:
-    """Merge the fields into spec.upgradeStrategy; None removes it."""
-    patch = json.dumps({"spec": {"upgradeStrategy": fields}})
-    kubectl("-n", NAMESPACE, "patch", "kv", "kubevirt", "--type=merge", "-p", patch)
 
 
 def handlers() -> dict[str, Any]:

@@ -11,15 +11,21 @@ from tests.e2e.cluster import apply, get, kubectl, remove, until, wait
 from tests.e2e.guests import manifest
 
 
-def vm_manifest(name: str, strategy: str = "Always", **template: Any) -> dict[str, Any]:
+def vm_manifest(name: str, strategy: str = "Always") -> dict[str, Any]:
     """The demo guest as a VirtualMachine."""
-    guest = manifest(name)
+    return vm_of(manifest(name), strategy)
+
+
+def vm_of(guest: dict[str, Any], strategy: str = "Always") -> dict[str, Any]:
+    """The VirtualMachine of a guest that is killed when it is stopped."""
+    name = guest["metadata"]["name"]
     guest["spec"]["terminationGracePeriodSeconds"] = 0
+    labels = {"app": name, **guest["metadata"].get("labels", {})}
     return {
         "apiVersion": "kubevirt.io/v1",
         "kind": "VirtualMachine",
         "metadata": {"name": name},
-        "spec": {"runStrategy": strategy, "template": {"metadata": {"labels": {"app": name}}, "spec": guest["spec"]}},
+        "spec": {"runStrategy": strategy, "template": {"metadata": {"labels": labels}, "spec": guest["spec"]}},
     }
 
 
