@@ -103,7 +103,7 @@ def _follow(vmi: VirtualMachineInstance, pod: LauncherPod, observed: Observed) -
     """The pod was handed over: report problems that the handler cannot report."""
     now = observed.now
     readiness = status.with_readiness(vmi, pod, observed.trouble, now)
-    if readiness is not vmi.raw_status:
+    if readiness != vmi.raw_status:
         return patch_status(vmi, readiness, _readiness_events(readiness))
     if vmi.status.phase == VmiPhase.RUNNING:
         return ()
