@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
+from uuid import uuid4
 
 import msgspec
 from virt_core.conventions.conditions import READY
@@ -16,6 +16,8 @@ from virt_core.kube.client import KubeClient
 from virt_core.kube.errors import NotFound
 from virt_core.kube.resource import VIRTUAL_MACHINE_INSTANCES, VIRTUAL_MACHINES, Resource
 from virt_core.objects.kubevirt import Configuration
+from virt_core.testing.patches import json_patch
+from virt_core.vm.defaults import create_patch
 from virt_core.vmi.defaults import defaulted
 
 from tests.bench.machines import guestless
@@ -23,6 +25,7 @@ from tests.bench.scale.crowd import each
 from tests.e2e.vm_fleet import guestless_vm
 
 NAMESPACE = "scale"
+A_SECOND = 20
 _SECONDS = 3600.0
 
 
@@ -96,8 +99,8 @@ class Fleet:
         await self._create(VIRTUAL_MACHINE_INSTANCES, [_vmi(name) for name in names])
 
     async def create_vms(self, names: list[str]) -> None:
-        """VirtualMachines that run from their creation."""
-        await self._create(VIRTUAL_MACHINES, [guestless_vm(name, "Always") for name in names])
+        """VirtualMachines that run from their creation, as KubeVirt's limiter lets them: A_SECOND."""
+        await self._create(VIRTUAL_MACHINES, [_vm(name) for name in names], seconds=1 / A_SECOND)
 
     async def delete(self, resource: Resource, names: list[str]) -> None:
         """Request their deletion."""
@@ -122,11 +125,17 @@ class Fleet:
             raise RuntimeError(f"after {seconds:.0f} s still waiting for {what}: {dict(self.phases)}") from None
         return time.monotonic() - began
 
-    async def _create(self, resource: Resource, bodies: list[dict[str, Any]]) -> None:
-        async def create(body: dict[str, Any]) -> None:
+    async def _create(self, resource: Resource, bodies: list[dict[str, Any]], *, seconds: float = 0.0) -> None:
+        """Create them, one every so many seconds, or as many as the API server takes."""
+        began = time.monotonic()
+
+        async def create(numbered: tuple[int, dict[str, Any]]) -> None:
+            number, body = numbered
+            if (early := began + number * seconds - time.monotonic()) > 0:
+                await asyncio.sleep(early)
             await self._client.create(resource, NAMESPACE, body)
 
-        await each(create, bodies)
+        await each(create, enumerate(bodies))
 
     async def _follow(self) -> None:
         path, buffer = VIRTUAL_MACHINE_INSTANCES.path(NAMESPACE), bytearray()
@@ -151,7 +160,13 @@ class Fleet:
         self.phases[status.phase] += 1
 
 
+def _vm(name: str) -> dict[str, Any]:
+    """As virt-api's webhook stores it."""
+    body = guestless_vm(name, "Always")
+    return json_patch(body, create_patch(body, Configuration(), lambda: str(uuid4())))
+
+
 def _vmi(name: str) -> dict[str, Any]:
     """As virt-api's webhook stores it."""
     body = guestless(name)
-    return json.loads(json.dumps(defaulted({**body, "metadata": {"name": name}}, Configuration())))  # type: ignore[no-any-return]
+    return defaulted({**body, "metadata": {"name": name}}, Configuration())
