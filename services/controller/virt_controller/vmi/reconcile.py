@@ -35,7 +35,7 @@ from virt_controller.vmi.observe import Observed, PodRefusal, current_pod
 from virt_controller.vmi.plan import Planner, needs_events
 
 _EVENTS = 50  # warnings of a pod that are read; the kubelet counts repetitions in a single event
-_WORKERS = 10  # VMIs that are reconciled in parallel; a VMI has one worker at a time
+_WORKERS = 20  # VMIs that are reconciled in parallel; a VMI has one worker at a time
 
 
 class VmiReconciler:
