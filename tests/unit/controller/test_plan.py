@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -159,15 +158,6 @@ def test_a_pod_that_no_scheduler_looks_at_is_reported_once_with_the_schedulers_n
 def test_a_running_guest_is_the_handlers_business() -> None:
     ready = {"conditions": [{"type": "Ready", "status": "True"}], "containerStatuses": [COMPUTE]}
     assert plan(vmi(scheduled("Running")), pod("node1", ready)) == ()
-
-
-def test_scheduled_is_written_only_of_a_guest_that_does_not_run_soon_after_its_pod_is_ready() -> None:
-    ready = pod("node1", {"conditions": [{"type": "Ready", "status": "True"}], "containerStatuses": [COMPUTE]})
-    seen = observed(vmi(scheduled()), (ready,), EMULATION, NOW)
-    assert PLANNER.plan(seen) == (LookAgain(2.0),)
-    assert PLANNER.plan(replace(seen, ready_for=1.5)) == (LookAgain(0.5),)
-    (patch,) = PLANNER.plan(replace(seen, ready_for=2.0))
-    assert apply(vmi(scheduled()), patch)["status"]["phase"] == "Scheduled"
 
 
 def test_a_pod_missing_from_the_cache_fails_the_vmi_only_after_the_api_server_confirms_it() -> None:

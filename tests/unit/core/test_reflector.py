@@ -125,29 +125,6 @@ async def test_an_answer_about_an_object_that_has_left_the_selection_does_not_br
         assert not watched.names()
 
 
-async def test_a_list_longer_than_a_page_is_read_to_its_end(server: FakeApiServer, client: KubeClient) -> None:
-    names = {f"a{number:04}" for number in range(1001)}
-    for name in names:
-        server.put(PATH, config_map(name))
-    async with watching(client) as watched:
-        assert watched.names() == names
-        assert server.count("LIST") == 3
-        await label(client, "a0700", "new")
-        assert {await watched.next() for _ in range(1002)} == names
-        assert watched.labels("a0700") == {"l": "new"}
-
-
-async def test_a_list_whose_pages_the_server_has_forgotten_begins_again(
-    server: FakeApiServer, client: KubeClient
-) -> None:
-    for number in range(501):
-        server.put(PATH, config_map(f"a{number:04}"))
-    server.forget_pages(1)
-    async with watching(client, backoff=0.01) as watched:
-        assert len(watched.names()) == 501
-        assert server.count("LIST") == 4
-
-
 async def test_the_list_is_reported_and_then_each_change(server: FakeApiServer, client: KubeClient) -> None:
     server.put(PATH, config_map("old"))
     server.put(CONFIG_MAPS.path("elsewhere"), config_map("other"))
