@@ -44,6 +44,7 @@ class Controller:
                 environment.RPC_LISTENS_ON: str(_RPC_PORT),
                 environment.HEALTH_LISTENS_ON: str(_HEALTH_PORT),
                 environment.METRICS_LISTENS_ON: str(_METRICS_PORT),
+                "PYTHONDONTWRITEBYTECODE": "",  # an image has its modules compiled
             },
         )
         while not await asyncio.to_thread(_is_synced):

@@ -138,6 +138,12 @@ class Fleet:
         await each(create, enumerate(bodies))
 
     async def _follow(self) -> None:
+        while True:  # the API server closes the watch of a client that is too slow; the next one begins with all
+            self._states.clear()
+            self.phases.clear()
+            await self._follow_once()
+
+    async def _follow_once(self) -> None:
         path, buffer = VIRTUAL_MACHINE_INSTANCES.path(NAMESPACE), bytearray()
         async with self._client.stream(path, {"watch": "1"}, deadline=_SECONDS) as body:
             while chunk := await body.readany():
