@@ -30,6 +30,9 @@ from tests.bench.scale.latency import Buckets, quantile, since
 PER_NODE, FAILING_IN = 80, 20
 """Machines on a node, and of how many nodes one fails."""
 
+DELETED = 1000
+"""Machines that are deleted, at most."""
+
 _LONG, _QUIET = 1800.0, 5.0
 _AFTER_RESTART = 20.0
 _METRICS_KEPT = 6.0  # virt-controller gives the same answer for 5 s
@@ -97,7 +100,7 @@ async def vmis(count: int) -> Measured:
         found["memory_mb"]["all run"] = here.controller.memory
         found["restart"] = await _restarted(here)
         found["memory_mb"]["restarted"] = here.controller.memory
-        found["deleted"] = await _deleted(here, VIRTUAL_MACHINE_INSTANCES, names[: count // 2])
+        found["deleted"] = await _deleted(here, VIRTUAL_MACHINE_INSTANCES, names[: min(count // 2, DELETED)])
         found["node failures"] = await _nodes_fail(here)
     return found
 
@@ -112,7 +115,7 @@ async def vms(count: int) -> Measured:
         found["memory_mb"]["all run"] = here.controller.memory
         found["restart"] = await _restarted(here)
         found["memory_mb"]["restarted"] = here.controller.memory
-        found["deleted"] = await _deleted(here, VIRTUAL_MACHINES, names)
+        found["deleted"] = await _deleted(here, VIRTUAL_MACHINES, names[:DELETED])
     return found
 
 
