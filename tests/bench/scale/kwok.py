@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 
@@ -10,6 +12,7 @@ from localcluster import clients
 from localcluster.settings import Cluster
 from virt_core.conventions import labels
 from virt_core.kube.client import KubeClient
+from virt_core.kube.errors import NotFound
 from virt_core.kube.resource import NODES
 from virt_core.objects.meta import rfc3339
 
@@ -20,6 +23,7 @@ MANAGED = "kwok"
 """Label of nodes whose kubelet lives. Without it kwok forgets the node, and nobody renews its Lease."""
 
 _READY_AFTER, _ENDS_AFTER = 1000, 700  # milliseconds, a kubelet's: until it reports Ready, until a guest has shut down
+_HEARTBEAT_SECONDS = 60.0
 _RUNNING = """
 conditions:
 {{ range (list "Initialized" "Ready" "ContainersReady" "PodReadyToStartContainers") }}
@@ -91,13 +95,16 @@ async def create_nodes(client: KubeClient, count: int) -> None:
 
 
 async def heartbeats(client: KubeClient, count: int) -> None:
-    """The minute's heartbeat of each virt-handler."""
+    """Each minute's heartbeat of every virt-handler, until cancelled. Nodes that are gone have none."""
 
     async def beat(number: int) -> None:
         body = {"metadata": {"annotations": {labels.HEARTBEAT: rfc3339(datetime.now(UTC))}}}
-        await client.merge_patch(NODES, None, node_name(number), body)
+        with suppress(NotFound):
+            await client.merge_patch(NODES, None, node_name(number), body)
 
-    await each(beat, range(count))
+    while True:
+        await asyncio.sleep(_HEARTBEAT_SECONDS)
+        await each(beat, range(count))
 
 
 async def abandon(client: KubeClient, names: list[str]) -> None:

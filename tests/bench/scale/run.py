@@ -4,6 +4,7 @@ Called by the command; each run has a control plane of its own."""
 from __future__ import annotations
 
 import asyncio
+import json
 import math
 import os
 import sys
@@ -85,9 +86,12 @@ async def site(machines: int) -> AsyncIterator[Site]:
             )
             controller = Controller(plane)
             await controller.start()
+            beating = asyncio.create_task(kwok.heartbeats(client, nodes), name="heartbeats")
             async with Fleet.followed(client) as fleet:
                 await asyncio.sleep(_QUIET)
                 yield Site(plane, client, controller, fleet, Audit(plane.audit_log), nodes)
+            beating.cancel()
+            await asyncio.wait([beating])
 
 
 async def vmis(count: int) -> Measured:
@@ -96,11 +100,12 @@ async def vmis(count: int) -> Measured:
     async with site(count) as here:
         found: Measured = {"machines": count, "nodes": here.nodes, "memory_mb": {"none": here.controller.memory}}
         await here.audit.counted()
-        found |= await _created(here, names, here.fleet.create_vmis(names))
+        found |= _say("created", await _created(here, names, here.fleet.create_vmis(names)))
         found["memory_mb"]["all run"] = here.controller.memory
-        found["restart"] = await _restarted(here)
+        found["restart"] = _say("restart", await _restarted(here))
         found["memory_mb"]["restarted"] = here.controller.memory
-        found["deleted"] = await _deleted(here, VIRTUAL_MACHINE_INSTANCES, names[: min(count // 2, DELETED)])
+        gone = names[: min(count // 2, DELETED)]
+        found["deleted"] = _say("deleted", await _deleted(here, VIRTUAL_MACHINE_INSTANCES, gone))
         found["node failures"] = await _nodes_fail(here)
     return found
 
@@ -111,11 +116,11 @@ async def vms(count: int) -> Measured:
     async with site(count) as here:
         found: Measured = {"machines": count, "nodes": here.nodes, "memory_mb": {"none": here.controller.memory}}
         await here.audit.counted()
-        found |= await _created(here, names, here.fleet.create_vms(names))
+        found |= _say("created", await _created(here, names, here.fleet.create_vms(names)))
         found["memory_mb"]["all run"] = here.controller.memory
-        found["restart"] = await _restarted(here)
+        found["restart"] = _say("restart", await _restarted(here))
         found["memory_mb"]["restarted"] = here.controller.memory
-        found["deleted"] = await _deleted(here, VIRTUAL_MACHINES, names[:DELETED])
+        found["deleted"] = _say("deleted", await _deleted(here, VIRTUAL_MACHINES, names[:DELETED]))
     return found
 
 
@@ -142,6 +147,12 @@ async def _created(here: Site, names: list[str], creation: Any) -> Measured:
         "queue_p99_seconds": {name: round(quantile(found, 0.99), 4) for name, found in waited.items()},
         "requests": await here.requests(len(names)),
     }
+
+
+def _say(what: str, found: Measured) -> Measured:
+    """Print what is known already: a run takes minutes."""
+    print(f"  {what}: {json.dumps(found)}", flush=True)
+    return found
 
 
 async def _report(fleet: Fleet, count: int) -> None:
