@@ -1,9 +1,9 @@
-"""The clients that tests run, helm and virtctl. Built from the Go modules that cluster/<name>/go.mod pins, and cached
-by its contents. Used by tests and by `python -m localcluster client`.
+"""The clients that tests run, helm and virtctl, and a bench's kwok. Built from the Go modules that
+cluster/<name>/go.mod pins, and cached by its contents. Used by tests and by `python -m localcluster client`.
 
 Helm's module pins Kubernetes' packages and their dependencies at the versions of cluster/kube, so that both share Go's
 build cache: after a build of Kubernetes it takes half a minute instead of two. virtctl is KubeVirt's own; it takes two
-and a half minutes.
+and a half minutes. kwok, which plays the kubelets of fake nodes, is of another Kubernetes and takes as long.
 """
 
 from __future__ import annotations
@@ -59,9 +59,14 @@ def _virtctl_versions(own: str) -> dict[str, str]:
     return {"kubevirt.io/client-go/version.gitVersion": own}
 
 
+def _kwok_versions(own: str) -> dict[str, str]:
+    return {"sigs.k8s.io/kwok/pkg/consts.Version": own}
+
+
 HELM = Client("helm", "helm.sh/helm/v3", "cmd/helm", _helm_versions)
 VIRTCTL = Client("virtctl", "kubevirt.io/kubevirt", "cmd/virtctl", _virtctl_versions)
-CLIENTS = {client.name: client for client in (HELM, VIRTCTL)}
+KWOK = Client("kwok", "sigs.k8s.io/kwok", "cmd/kwok", _kwok_versions)
+CLIENTS = {client.name: client for client in (HELM, VIRTCTL, KWOK)}
 
 
 def ensure(client: Client, cluster: Cluster) -> Path:

@@ -1,7 +1,9 @@
 """`make bench`: how long the suite takes to be installed, how long a VMI takes from created to Running, stage by stage,
 and from deleted to gone, what each process weighs, and what machines and an idle suite ask of the API server; the same
 of VirtualMachines, one after the other and a thousand at once, and how long their webhooks take; and live migrations;
-and the plan of an upgrade over a large cluster, which needs none. `python -m tests.bench idle` is one of them.
+and the plan of an upgrade over a large cluster, which needs none. `python -m tests.bench scale` is not among those of
+`make bench`: thousands of machines on fake nodes, with a control plane of its own. `python -m tests.bench idle` is one
+of them.
 
 Prints tables, writes build/bench.json. Nothing here passes or fails.
 """
@@ -20,6 +22,7 @@ from tests.bench.machines import burst, idle_machine, starts
 from tests.bench.memory import weights
 from tests.bench.migrations import migrations
 from tests.bench.preflight import preflight
+from tests.bench.scale.command import scale
 from tests.bench.virtual_machines import vm_lives, vms
 from tests.bench.webhooks import webhooks
 
@@ -37,16 +40,22 @@ PARTS = (
     "idle",
     "idle-machine",
 )
+ALONE = ("scale",)
+"""Parts that run only if they are named."""
 
 
 def main() -> None:
     """Measure, print, write."""
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
-    parser.add_argument("parts", nargs="*", metavar="PART", help=f"of {', '.join(PARTS)}; default all")
+    parser.add_argument(
+        "parts", nargs="*", metavar="PART", help=f"of {', '.join(PARTS + ALONE)}; default all but scale"
+    )
     parser.add_argument("--idle-seconds", type=float, default=600.0)
+    parser.add_argument("--machines", type=int, nargs="*", default=[1000, 8000], help="VMIs of scale, one run each")
+    parser.add_argument("--vms", type=int, default=4000, help="VMs of scale; 0: none")
     arguments = parser.parse_args()
-    if unknown := set(arguments.parts) - set(PARTS):
-        parser.error(f"PART: {sorted(unknown)} is not among {', '.join(PARTS)}")
+    if unknown := set(arguments.parts) - {*PARTS, *ALONE}:
+        parser.error(f"PART: {sorted(unknown)} is not among {', '.join(PARTS + ALONE)}")
     measure: dict[str, Callable[[], Any]] = {
         "installation": installation,
         "starts": starts,
@@ -59,6 +68,7 @@ def main() -> None:
         "preflight": preflight,
         "idle": lambda: idle(arguments.idle_seconds),
         "idle-machine": lambda: idle_machine(arguments.idle_seconds),
+        "scale": lambda: scale(arguments.machines, arguments.vms),
     }
     names = {
         "installation": "installation_seconds",
@@ -72,6 +82,7 @@ def main() -> None:
         "preflight": "upgrade_plan",
         "idle": "idle",
         "idle-machine": "idle_machine",
+        "scale": "scale",
     }
     OUT.parent.mkdir(exist_ok=True)
     measured = json.loads(OUT.read_text()) if OUT.exists() else {}

@@ -122,7 +122,7 @@ def vmi(spec: Spec) -> VirtualMachineInstance:
         {"name": name, "target": "", "persistentVolumeClaimInfo": claim("Block" if name in luns else "Filesystem")}
         for name in (volume["name"] for volume in spec.get("volumes", []))
     ]
-    return VirtualMachineInstance(META, Raw(json.dumps(spec).encode()), {"volumeStatus": volumes})
+    return VirtualMachineInstance(META, Raw(json.dumps(spec).encode())).with_status({"volumeStatus": volumes})
 
 
 def translated(spec: Spec, *, emulation: bool) -> machine_pb2.Machine:

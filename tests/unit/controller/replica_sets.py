@@ -61,7 +61,7 @@ def vmi(
 
 
 def with_status(found: VirtualMachineInstance, **status: Any) -> VirtualMachineInstance:
-    return msgspec.structs.replace(found, raw_status={**found.raw_status, **status})
+    return found.with_status({**found.raw_status, **status})
 
 
 def observed(

@@ -86,7 +86,7 @@ def test_how_long_migrations_took_from_their_creation_is_counted_once_for_each_p
     moments = [{"phase": "Pending", "phaseTransitionTimestamp": START}]
     moments.append({"phase": "Succeeded", "phaseTransitionTimestamp": END})
     made = job("move", "Succeeded")
-    made.raw_status["phaseTransitionTimestamps"] = moments
+    made = made.with_status({**made.raw_status, "phaseTransitionTimestamps": moments})
     meta = msgspec.structs.replace(made.metadata, creation_timestamp=START)
     for _ in range(2):
         seen.see(meta, made.status.phases_entered)

@@ -158,8 +158,6 @@ def test_a_pod_that_no_scheduler_looks_at_is_reported_once_with_the_schedulers_n
 def test_a_running_guest_is_the_handlers_business() -> None:
     ready = {"conditions": [{"type": "Ready", "status": "True"}], "containerStatuses": [COMPUTE]}
     assert plan(vmi(scheduled("Running")), pod("node1", ready)) == ()
-    (patch,) = plan(vmi(scheduled()), pod("node1", ready))
-    assert apply(vmi(scheduled()), patch)["status"]["phase"] == "Scheduled"
 
 
 def test_a_pod_missing_from_the_cache_fails_the_vmi_only_after_the_api_server_confirms_it() -> None:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
-from virt_controller.actions import RecordEvent
+from virt_controller.actions import LookAgain, RecordEvent
 from virt_controller.node.health import NODE_DELETED, NODE_OUT_OF_SERVICE, Trouble
 from virt_controller.pod.observed import LauncherPod
 from virt_controller.pod.template import pod_name
@@ -162,3 +163,12 @@ def test_a_deletion_that_waits_for_a_node_in_trouble_is_explained() -> None:
     assert isinstance(event, RecordEvent)
     again = vmi(updated["status"], deletionTimestamp="2026-01-01T00:00:00Z")
     assert PLANNER.plan(observed(again, (terminating,), EMULATION, NOW, troubles=at_node1(LOST))) == ()
+
+
+def test_scheduled_is_written_only_of_a_guest_that_does_not_run_soon_after_its_pod_is_ready() -> None:
+    ready = pod("node1", {"conditions": [{"type": "Ready", "status": "True"}], "containerStatuses": [COMPUTE]})
+    seen = observed(vmi(scheduled()), (ready,), EMULATION, NOW)
+    assert PLANNER.plan(seen) == (LookAgain(2.0),)
+    assert PLANNER.plan(replace(seen, ready_for=1.5)) == (LookAgain(0.5),)
+    (patch,) = PLANNER.plan(replace(seen, ready_for=2.0))
+    assert apply(vmi(scheduled()), patch)["status"]["phase"] == "Scheduled"

@@ -13,7 +13,9 @@ from virt_controller.caches import Caches
 from virt_controller.node.reconcile import Nodes
 from virt_controller.pod.containers import LauncherSettings
 from virt_controller.pod.template import VOLUME_STATUS, pod_name
+from virt_controller.vmi.actions import DeletePod
 from virt_controller.vmi.creation import RetryDelays
+from virt_controller.vmi.execute import Executor
 from virt_controller.vmi.plan import Planner
 from virt_controller.vmi.reconcile import VmiReconciler
 from virt_core.kube.client import KubeClient
@@ -350,3 +352,15 @@ async def test_the_events_of_a_vmi_s_life_are_one_request_each(server: FakeApiSe
         await server.received("POST", 2)
     (event,) = await client.list(EVENTS, "ns")
     assert (event["reason"], event["type"]) == ("SuccessfulCreate", "Normal")
+
+
+async def test_a_pod_that_was_just_deleted_is_known_to_go_before_its_watch_reports_it(
+    server: FakeApiServer, client: KubeClient
+) -> None:
+    vmi = guest(server, SPEC)
+    uid = launcher(server, vmi, "Running", finalizers=["kept"])
+    written: list[Object] = []
+    executor = Executor(client, EventRecorder(client, "test", "test-0"), lambda _: None, written.append)
+    await executor.execute(vmi, (DeletePod(pod_name(vmi), uid),))
+    (pod,) = written
+    assert pod["metadata"]["uid"] == uid and pod["metadata"]["deletionTimestamp"]

@@ -6,7 +6,6 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from msgspec import structs
 from virt_controller.actions import LookAgain
 from virt_controller.failure import Failure
 from virt_controller.vm.actions import CreateInstance
@@ -158,7 +157,7 @@ async def test_attempts_become_rarer_although_each_refusal_has_other_words(
         "reason": "FailedCreate",
         "lastTransitionTime": "2026-01-01T00:00:00Z",
     }
-    vm = structs.replace(vm, raw_status={"conditions": [since]})
+    vm = vm.with_status({"conditions": [since]})
     tried = datetime(2026, 1, 1, 1, tzinfo=UTC)
     failure = Failure("FailedCreate", "exceeded quota: used 7", tried)
     observed = Observed(vm, vm.spec, vm.status, None, tried, 0.0, failure=failure)

@@ -90,3 +90,13 @@ def test_a_reflector_can_hold_any_spec_and_foreign_status() -> None:
     body = {"metadata": {"name": "g"}, "spec": {"new": 1}, "status": {"phase": "Running", "foreign": [1]}}
     vmi = msgspec.json.decode(json.dumps(body), type=VirtualMachineInstance)
     assert vmi.status.phase is VmiPhase.RUNNING and vmi.raw_status["foreign"] == [1]
+
+
+def test_a_status_can_be_replaced_and_is_an_object_or_does_not_decode() -> None:
+    vmi = VirtualMachineInstance.of({"metadata": {"name": "g"}})
+    assert vmi.raw_status == {}
+    running = vmi.with_status({"phase": "Running"})
+    assert (running.status.phase, running.key, vmi.raw_status) == (VmiPhase.RUNNING, vmi.key, {})
+    for status in ([], "Running", None):
+        with pytest.raises(msgspec.ValidationError, match="status is not an object"):
+            VirtualMachineInstance.of({"metadata": {"name": "g"}, "status": status})

@@ -43,7 +43,7 @@ def side(
     devices = {"interfaces": [{"name": "default", **(interface or {"masquerade": {}})}]}
     spec = {"domain": {"devices": devices, "memory": {"guest": "128Mi"}}, "networks": [{"name": "default", "pod": {}}]}
     vmi = make_vmi(status={"phase": "Running", "nodeName": "node1", "migrationState": state}, spec=spec)
-    vmi.raw_status["activePods"] = pods
+    vmi = vmi.with_status({**vmi.raw_status, "activePods": pods})
     guest = GuestState(VMI_UID, state_pb2.MACHINE_PHASE_MIGRATED)
     observed = Observed(vmi, "node1", accepted(vmi), guest=guest, network=PodNetwork(1500, (SOURCE,)))
     assert vmi.status.migration_state is not None

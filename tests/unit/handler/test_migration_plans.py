@@ -82,7 +82,7 @@ def side(
     pods = {A: "node1", B: "node2"}
     stored = {"phase": "Running", "nodeName": "node1", "migrationState": state, **status}
     vmi = make_vmi(status=stored, spec=spec)
-    vmi.raw_status["activePods"] = status.get("activePods", pods)
+    vmi = vmi.with_status({**vmi.raw_status, "activePods": status.get("activePods", pods)})
     network = PodNetwork(1500, (ADDRESSES[node],)) if guest is not None else None
     observed = Observed(vmi, node, accepted(vmi), guest=guest, network=network)
     assert vmi.status.migration_state is not None
@@ -369,7 +369,7 @@ def test_of_two_pods_on_a_node_the_side_decides_which_counts(
     make_vmi: MakeVmi, state: dict[str, Any], node_name: str, counting: str | None
 ) -> None:
     vmi = make_vmi(status={"migrationState": state, "nodeName": node_name})
-    vmi.raw_status["activePods"] = {A: "node1", B: "node1"}
+    vmi = vmi.with_status({**vmi.raw_status, "activePods": {A: "node1", B: "node1"}})
     assert counting_pod(vmi, "node1") == counting
 
 

@@ -125,7 +125,7 @@ def starts(body: Body) -> None:
     machine = VirtualMachine.of({**body, "metadata": meta})
     requests = {"stateChangeRequests": [{"action": "Start"}]}
     for status in ({}, requests):
-        machine = msgspec.structs.replace(machine, raw_status=status)
+        machine = machine.with_status(status)
         observed = Observed(machine, machine.spec, machine.status, None, NOW, 0.5)
         for action in plan(observed):
             if isinstance(action, CreateInstance):

@@ -38,7 +38,7 @@ from virt_controller.vm.restart_required import changes_of
 from virt_controller.vm.revisions import KeptObjects
 from virt_controller.vm.start import revision_of
 
-_WORKERS = 5  # VirtualMachines that are reconciled in parallel
+_WORKERS = 20  # VirtualMachines that are reconciled in parallel
 # UID and generation of the VirtualMachine, UID and revision of its instance, then revisions of its objects
 _Compared = tuple[str | int, ...]
 

@@ -72,7 +72,7 @@ def created(manifest: Manifest) -> VirtualMachineInstance:
     """The VirtualMachineInstance right after its creation, as admission stores it, for the parts of a VirtualMachine's
     status that rest on it."""
     status = {"conditions": msgspec.to_builtins([NOT_RUNNING_YET])}
-    return VirtualMachineInstance(msgspec.convert(manifest["metadata"], ObjectMeta), raw_status=status)
+    return VirtualMachineInstance(msgspec.convert(manifest["metadata"], ObjectMeta)).with_status(status)
 
 
 def instance(

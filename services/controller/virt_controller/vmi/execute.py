@@ -48,9 +48,11 @@ class Executor:
                     if action.without_guest:
                         await self._require_same_migration(vmi)
                     log.info("deleting launcher pod", pod=action.name)
-                    await self._execution.delete(
+                    answer = await self._execution.delete(
                         PODS, vmi.metadata.namespace, action.name, uid=action.uid, grace=action.grace
                     )
+                    if answer is not None and answer.get("metadata", {}).get("deletionTimestamp"):
+                        self._wrote_pod(answer)  # or the next pass would delete it once more
                 case PatchVmi():
                     await self._patch(vmi, action, log)
                 case PatchPod():

@@ -61,6 +61,9 @@ class Observed:
     migration_over: float = 0.0
     """Seconds since this process has seen that the last migration is over."""
 
+    ready_for: float = 0.0
+    """Seconds since this process has seen the pod ready although the guest does not run yet."""
+
     unconfigured: str = ""
     """Why the configuration is unknown."""
 

@@ -39,6 +39,8 @@ from virt_controller.vmi.outcome import fail, patch_status, warnings
 # A scheduled pod starts its first container within two seconds. After this time its events are read for the cause.
 _SLOW_START_SECONDS, _SLOW_START_SECONDS_LAST = 15.0, 60.0
 _RETRY = RetryDelays()
+# A guest usually runs within a second after its pod has become ready: Scheduled would be a write for nothing.
+_STARTS_WITHIN = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,13 +105,15 @@ def _follow(vmi: VirtualMachineInstance, pod: LauncherPod, observed: Observed) -
     """The pod was handed over: report problems that the handler cannot report."""
     now = observed.now
     readiness = status.with_readiness(vmi, pod, observed.trouble, now)
-    if readiness is not vmi.raw_status:
+    if readiness != vmi.raw_status:
         return patch_status(vmi, readiness, _readiness_events(readiness))
     if vmi.status.phase == VmiPhase.RUNNING:
         return ()
     problem = start_problem(pod, observed.pod_events)
     after = status.with_problem(vmi, problem, now)
     if problem is None and pod.ready and vmi.status.phase == VmiPhase.SCHEDULING:
+        if (patience := _STARTS_WITHIN - observed.ready_for) > 0:
+            return (*patch_status(vmi, after, ()), LookAgain(patience))
         after = in_phase(after, VmiPhase.SCHEDULED, now)
     # A pod that cannot start its first container does not change, so plan again after a while.
     again = () if pod.begun else (LookAgain(max(_SLOW_START_SECONDS, min(_age(pod, now), _SLOW_START_SECONDS_LAST))),)

@@ -18,7 +18,7 @@ from virt_core.kube.reflector import Key
 from virt_core.kube.resource import EVENTS
 from virt_core.objects.event import Event
 from virt_core.vmi.accepted import AcceptedSpec, AcceptedSpecs, RefusedSpec
-from virt_core.vmi.instance import VirtualMachineInstance
+from virt_core.vmi.instance import VirtualMachineInstance, VmiPhase
 
 from virt_controller.caches import Caches
 from virt_controller.claims import read_claims
@@ -35,7 +35,7 @@ from virt_controller.vmi.observe import Observed, PodRefusal, current_pod
 from virt_controller.vmi.plan import Planner, needs_events
 
 _EVENTS = 50  # warnings of a pod that are read; the kubelet counts repetitions in a single event
-_WORKERS = 10  # VMIs that are reconciled in parallel; a VMI has one worker at a time
+_WORKERS = 20  # VMIs that are reconciled in parallel; a VMI has one worker at a time
 
 
 class VmiReconciler:
@@ -60,6 +60,7 @@ class VmiReconciler:
         self._executor = Executor(client, events, caches.vmis.wrote, caches.pods.rewrote)
         self._clock = asyncio.get_running_loop().time
         self._migrations_over = migrations_over if migrations_over is not None else Sightings(self._clock)
+        self._ready: Sightings[Key] = Sightings(self._clock)  # of pods whose guests do not run yet
         self._namespaces = Namespaces(client, self._clock)
         self._refusals: Refusals[PodRefusal] = Refusals()  # of VMIs without a pod; by UID, as the spec cannot change
         self.transitions = Transitions(BOUNDS, datetime.now(UTC))
@@ -80,6 +81,7 @@ class VmiReconciler:
         if vmi is None:
             self._refusals.forget(key)
             self._migrations_over.look(key, None)
+            self._ready.look(key, None)
             self.transitions.forget(key)
             return None
         self.transitions.see(vmi.metadata, vmi.status.entered)
@@ -127,6 +129,8 @@ class VmiReconciler:
             unconfigured=caches.configuration.unknown,
         )
         pod = current_pod(vmi, pods)
+        waits = pod is not None and pod.ready and vmi.status.phase == VmiPhase.SCHEDULING
+        self._ready.look(vmi.key, pod.metadata.uid if pod is not None and waits else None)
         if pod is None:
             if active:
                 return observed
@@ -142,7 +146,8 @@ class VmiReconciler:
         events = await self._pod_events(pod) if needs_events(vmi, pod, now) else ()
         found = {node: self._nodes.trouble(node) for node in {pod.spec.node_name, *active.values()} if node}
         troubles = {node: trouble for node, trouble in found.items() if trouble is not None}
-        return replace(observed, troubles=troubles, pod_events=events)
+        ready_for = self._ready.seconds(vmi.key)
+        return replace(observed, troubles=troubles, pod_events=events, ready_for=ready_for)
 
     async def _pod_events(self, pod: LauncherPod) -> tuple[Event, ...]:
         """Warnings about a pod. Read on demand, because watching all events of a cluster is expensive."""

@@ -22,7 +22,7 @@ from virt_controller.actions import LookAgain
 from virt_controller.migration.request import request
 from virt_controller.workload_update.actions import Action, CreateMigration, DeleteMigration, Evict, PatchVmi
 from virt_controller.workload_update.observe import EVICT, LIVE_MIGRATE, Observed, Workload
-from virt_controller.workload_update.status import vmi_patch
+from virt_controller.workload_update.status import is_reported, vmi_patch
 from virt_controller.workload_update.window import is_open
 
 _PREFIX = "kubevirt-workload-update-"  # as in KubeVirt
@@ -99,6 +99,8 @@ def _reports(observed: Observed, why: Mapping[tuple[str, str], tuple[str, str]])
         if not workload.runs:
             continue
         found = why.get(workload.vmi.key)
+        if found is None and not observed.outdated(workload) and not is_reported(workload.vmi):
+            continue
         blocked = Condition(WORKLOAD_UPDATE_BLOCKED, "True", *found) if found is not None else None
         if operations := vmi_patch(observed, workload, blocked):
             yield PatchVmi(workload.vmi, tuple(operations))

@@ -33,6 +33,7 @@ _KEY = "workloads"
 _THROTTLE = 5.0  # seconds after a change, KubeVirt's
 _BATCH_SIZE, _BATCH_INTERVAL = 10, timedelta(minutes=1)  # KubeVirt's defaults
 _DEPLOYED = "Deployed"
+_AT_ONCE = 200  # guests that are looked at before others have their turn: a few milliseconds
 
 
 class WorkloadUpdater:
@@ -67,7 +68,7 @@ class WorkloadUpdater:
         kubevirt = self._caches.configuration.kubevirt
         if kubevirt is None:
             return None
-        observed = self._observe(kubevirt)
+        observed = await self._observe(kubevirt)
         actions = plan(observed)
         if any(isinstance(action, Evict) for action in actions):
             self._last_batch = self._clock()
@@ -78,14 +79,19 @@ class WorkloadUpdater:
             self._reported = found
         return again
 
-    def _observe(self, kubevirt: KubeVirt) -> Observed:
+    async def _observe(self, kubevirt: KubeVirt) -> Observed:
         settings, status = kubevirt.spec.configuration.migrations.resolved(), kubevirt.status
         same = status.observed_deployment_id == status.target_deployment_id
+        workloads = []
+        for number, vmi in enumerate(self._caches.vmis, 1):
+            workloads.append(self._workload(vmi))
+            if number % _AT_ONCE == 0:
+                await asyncio.sleep(0)
         running = sum(map(takes_place_first, self._caches.unfinished_migrations))
         return Observed(
             strategy_of(kubevirt),
             status.phase == _DEPLOYED and same,
-            tuple(self._workload(vmi) for vmi in self._caches.vmis),
+            tuple(workloads),
             running,
             settings.parallel_migrations_per_cluster or 0,
             timedelta(seconds=self._clock() - self._last_batch),

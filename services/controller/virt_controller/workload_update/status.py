@@ -12,8 +12,15 @@ from virt_core.conventions.conditions import WORKLOAD_UPDATE_BLOCKED
 from virt_core.conventions.migration import OUTDATED_LAUNCHER
 from virt_core.objects.meta import Condition, condition_of, with_conditions
 from virt_core.objects.patch import Operation, guarded_patch
+from virt_core.vmi.instance import VirtualMachineInstance
 
 from virt_controller.workload_update.observe import Observed, Workload
+
+
+def is_reported(vmi: VirtualMachineInstance) -> bool:
+    """Whether label or condition say something of its launcher, which may be over."""
+    blocked = condition_of(vmi.status.conditions, WORKLOAD_UPDATE_BLOCKED) is not None
+    return blocked or OUTDATED_LAUNCHER in vmi.metadata.labels
 
 
 def vmi_patch(observed: Observed, workload: Workload, blocked: Condition | None) -> list[Operation]:

@@ -23,6 +23,7 @@ from virt_core.kube.resource import Resource
 from virt_core.objects.meta import ObjectMeta
 
 _WATCH_SECONDS = 290
+_PAGE = 500  # objects of a list that are asked for at a time
 _BACKOFF_LAST = 5.0
 _STEADY = 10.0  # a watch that lasted this long is reopened at once
 
@@ -170,22 +171,31 @@ class Reflector(Generic[T]):
             backoff = min(backoff * 2, _BACKOFF_LAST)
 
     async def _relist(self) -> None:
-        # Without resourceVersion=0: after a 410 the server's cache may still be older than what was seen.
-        async with self._client.stream(self._path, self._query, deadline=60.0) as body:
-            listed = read_list(await body.read())
+        failed = dict[Key, str]()
+        current, version = await self._listed(failed)
         before, undecodable = self._objects, self._undecodable
-        self._undecodable = {}
-        current = dict(filter(None, map(self._decode, listed.items)))
-        current |= {key: before[key] for key in self._undecodable.keys() & before.keys()}
-        self._objects = current
-        self._version = listed.metadata.resource_version
+        current |= {key: before[key] for key in failed.keys() & before.keys()}
+        self._objects, self._undecodable, self._version = current, failed, version
         self.synced.set()
         for key in before.keys() | current.keys():
             old, new = before.get(key), current.get(key)
             if old is None or new is None or old.metadata.resource_version != new.metadata.resource_version:
                 self._changed(key)
-        for key in undecodable.keys() ^ self._undecodable.keys():
+        for key in undecodable.keys() ^ failed.keys():
             self._changed(key)
+
+    async def _listed(self, undecodable: dict[Key, str]) -> tuple[dict[Key, T], str]:
+        """All objects that decode, and the version of the list. In pages, since a page is in memory as a whole, with
+        managedFields and all: several times the size of what is kept of it."""
+        # Without resourceVersion=0: after a 410 the server's cache may still be older than what was seen.
+        query, found = {**self._query, "limit": str(_PAGE)}, dict[Key, T]()
+        while True:
+            async with self._client.stream(self._path, query, deadline=60.0) as body:
+                page = read_list(await body.read())
+            found.update(filter(None, (self._decode(raw, undecodable) for raw in page.items)))
+            if not page.metadata.following:
+                return found, page.metadata.resource_version
+            query["continue"] = page.metadata.following
 
     def _forget(self) -> None:
         gone, self._objects, self._undecodable, self._version = self._objects, {}, {}, ""
@@ -266,13 +276,14 @@ class Reflector(Generic[T]):
         old, new = cached.metadata.resource_version, value.metadata.resource_version
         return not (old.isdecimal() and new.isdecimal()) or int(new) > int(old)
 
-    def _decode(self, raw: msgspec.Raw) -> tuple[Key, T] | None:
+    def _decode(self, raw: msgspec.Raw, undecodable: dict[Key, str] | None = None) -> tuple[Key, T] | None:
         try:
             value = self._decoder.decode(raw)
         except (msgspec.ValidationError, RecursionError) as error:
             key = key_of(raw)
             self._log.error("ignoring a version of an object that does not decode", key=key, reason=str(error))
             if key is not None:
-                self._undecodable[key] = str(error) or type(error).__name__
+                into = self._undecodable if undecodable is None else undecodable
+                into[key] = str(error) or type(error).__name__
             return None
         return (value.metadata.namespace, value.metadata.name), value

@@ -118,7 +118,7 @@ class VirtualMachineInstanceMigration(RawObject, frozen=True, rename="camel", di
     def status(self) -> MigrationStatus:
         """The fields of the status that decisions use. A status that does not decode has the phase UNKNOWN."""
         try:
-            return msgspec.convert(self.raw_status, MigrationStatus)
+            return msgspec.json.decode(self.stored_status, type=MigrationStatus)
         except msgspec.ValidationError:
             return MigrationStatus(phase=MigrationPhase.UNKNOWN)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import secrets
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -43,6 +44,8 @@ class FakeApiServer:
         self._runner: web.AppRunner | None = None
         self._stirred = asyncio.Event()  # replaced at each change, so that every waiting watch wakes up
         self._received = asyncio.Event()
+        self._pages: dict[str, tuple[str, list[Object]]] = {}  # further ones of lists, with the lists' versions
+        self._forgotten = 0  # how many of the next further pages are refused
         self._connections = 0  # counts cuts: a watch of an earlier number ends
         self._silent = False
         self._gone_as_event = True
@@ -109,9 +112,15 @@ class FakeApiServer:
         self.stir()
 
     def compact(self, as_event: bool = True) -> None:
-        """Forget the history: watches from versions seen until now get 410, as an ERROR event or as HTTP status."""
+        """Forget the history: watches from versions seen until now get 410, as an ERROR event or as HTTP status, and
+        so do further pages of lists."""
         self._gone_as_event = as_event
+        self._pages.clear()
         self.store.compact()
+
+    def forget_pages(self, count: int) -> None:
+        """Answer the next `count` requests for further pages of lists with 410."""
+        self._forgotten = count
 
     async def received(self, method: str, count: int) -> None:
         """Wait until `count` requests of that method ("WATCH" whatever its version) have come since the start."""
@@ -198,8 +207,19 @@ class FakeApiServer:
             self._note(f"WATCH {version}", request.path)
             return await self._watch(request, place, int(version), matches)
         self._note("LIST", request.path)
-        metadata = {"resourceVersion": str(self.store.version)}
-        return web.json_response({"kind": "List", "metadata": metadata, "items": self.store.select(place, matches)})
+        if following := request.query.get("continue", ""):
+            self._forgotten -= 1
+            if following not in self._pages or self._forgotten >= 0:
+                raise Refused(410, "Expired", "The provided continue parameter is too old")
+            version, items = self._pages[following]
+        else:
+            version, items = str(self.store.version), self.store.select(place, matches)
+        metadata, limit = {"resourceVersion": version}, int(request.query.get("limit", "0"))
+        if limit and len(items) > limit:
+            metadata["continue"] = secrets.token_hex(8)
+            self._pages[metadata["continue"]] = version, items[limit:]
+            items = items[:limit]
+        return web.json_response({"kind": "List", "metadata": metadata, "items": items})
 
     async def _watch(self, request: web.Request, place: Place, since: int, matches: Matches) -> web.StreamResponse:
         gone = Refused(410, "Expired", f"too old resource version: {since} ({self.store.oldest})")

@@ -93,7 +93,7 @@ class VirtualMachineInstance(RawObject, frozen=True, rename="camel", dict=True):
     def status(self) -> VmiStatus:
         """The fields of the status that decisions use. A status that does not decode has the phase UNKNOWN."""
         try:
-            return msgspec.convert(self.raw_status, VmiStatus)
+            return msgspec.json.decode(self.stored_status, type=VmiStatus)
         except msgspec.ValidationError:
             return VmiStatus(phase=VmiPhase.UNKNOWN)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from virt_core.kube.client import KubeClient
+from virt_core.kube.messages import ObjectList, read_list
 from virt_core.kube.reflector import Key, Reflector
 from virt_core.kube.resource import CONFIG_MAPS
 from virt_core.objects.meta import PartialObject
@@ -23,6 +24,17 @@ async def lists_select_by_label_and_name(client: KubeClient, namespace: str) -> 
     assert await _names(client, namespace, fields="metadata.name=red1") == ["red1"]
     assert await _names(client, namespace, labels="colour=green", fields="metadata.name=red1") == []
     assert await _names(client, f"{namespace}-other", labels="colour=green") == []
+
+
+async def lists_come_in_pages_of_one_version(client: KubeClient, namespace: str) -> None:
+    """A page has as many objects as asked for. What is created meanwhile is on no further page."""
+    for number in range(3):
+        await client.create(CONFIG_MAPS, namespace, config_map(f"page{number}", paged="yes"))
+    first = await _page(client, namespace, "")
+    await client.create(CONFIG_MAPS, namespace, config_map("page9", paged="yes"))
+    second = await _page(client, namespace, first.metadata.following)
+    assert (len(first.items), len(second.items), second.metadata.following) == (2, 1, "")
+    assert first.metadata.resource_version == second.metadata.resource_version
 
 
 async def a_reflector_sees_each_change(client: KubeClient, namespace: str) -> None:
@@ -65,4 +77,15 @@ async def _names(client: KubeClient, namespace: str, *, labels: str = "", fields
     return sorted(item["metadata"]["name"] for item in found)
 
 
-CHECKS: tuple[Check, ...] = (lists_select_by_label_and_name, a_reflector_sees_each_change)
+async def _page(client: KubeClient, namespace: str, following: str) -> ObjectList:
+    query = {"labelSelector": "paged=yes", "limit": "2", "continue": following}
+    path, used = CONFIG_MAPS.path(namespace), {key: value for key, value in query.items() if value}
+    async with client.stream(path, used, DEADLINE) as body:
+        return read_list(await body.read())
+
+
+CHECKS: tuple[Check, ...] = (
+    lists_select_by_label_and_name,
+    lists_come_in_pages_of_one_version,
+    a_reflector_sees_each_change,
+)

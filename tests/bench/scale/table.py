@@ -1,0 +1,62 @@
+"""The measured numbers beside the targets and KubeVirt's published ones, as Markdown. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+Measured = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A line of the table."""
+
+    what: str
+    measured: float
+    target: str = ""
+    met: bool = True
+    kubevirt: str = ""
+
+
+def rows(found: Measured) -> Iterator[Row]:
+    """Of what was measured; `found` is that of `python -m tests.bench scale`."""
+    runs: dict[str, Measured] = found.get("vmis", {})
+    for count, run in runs.items():
+        yield from _of_vmis(count, run)
+    for count, run in found.get("vms", {}).items():
+        yield from _of_vms(count, run)
+
+
+def _of_vmis(count: str, run: Measured) -> Iterator[Row]:
+    rate, memory, restart = run["per second"], run["memory_mb"], run["restart"]["seconds to synced"]
+    life = run["requests"]["virt-controller"] + run["deleted"]["requests"]["virt-controller"]
+    processors = run["processor_ms_per_machine"]
+    own, all_ = processors["virt-controller"], round(sum(processors.values()), 1)
+    yield Row(f"{count} VMIs: brought to Running a second", rate, "≥ 150", rate >= 150, "20 (its limiter)")
+    yield Row(f"{count} VMIs: virt-controller's processor time for one, ms", own)
+    yield Row(f"{count} VMIs: everybody's processor time for one, ms", all_)
+    for when, label in (("all run", "all run"), ("restarted", "all run, after its restart")):
+        found = memory[when]["rss"]
+        yield Row(f"{count} VMIs: virt-controller's RSS, {label}, MB", found, "≤ 200", found <= 200, "1,986")
+    yield Row(f"{count} VMIs: its requests for one, created and deleted", round(life, 2), "≤ 6", life <= 6, "11.0")
+    yield Row(f"{count} VMIs: its restart, seconds until synced", restart, "≤ 5", restart <= 5)
+
+
+def _of_vms(count: str, run: Measured) -> Iterator[Row]:
+    start, end = run["requests"]["virt-controller"], run["deleted"]["requests"]["virt-controller"]
+    wait = max(run["queue_p99_seconds"].values(), default=0.0)
+    yield Row(f"{count} VMs: brought to Running a second", run["per second"])
+    yield Row(f"{count} VMs: its requests for one until it runs", start, "≤ 12", start <= 12, "27.9")
+    yield Row(f"{count} VMs: its requests for the deletion of one", end)
+    yield Row(f"{count} VMs: P99 of the wait in its queues, seconds", wait, "≤ 0.2", wait <= 0.2, "7.0")
+
+
+def markdown(found: Measured) -> str:
+    """The table."""
+    lines = ["| what | measured | target | met | KubeVirt |", "|---|---|---|---|---|"]
+    for row in rows(found):
+        met = "" if not row.target else "yes" if row.met else "**no**"
+        lines.append(f"| {row.what} | {row.measured:,.4g} | {row.target} | {met} | {row.kubevirt} |")
+    return "\n".join(lines) + "\n"
