@@ -117,7 +117,7 @@ EDITS = (
     ),
     Edit(
         "services/operator/virt_operator/strategy/desired.py",
-        "    return tuple(_marked(body, annotations) for body in objects)\n",
+        "    return tuple(_marked(body, _annotations(settings, release)) for body in objects)\n",
         _OBJECTS,
     ),
 )
