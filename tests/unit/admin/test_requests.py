@@ -256,7 +256,7 @@ async def test_the_matrix_of_contracts_is_shown(
     assert shown[5] == "0.1.0\t1\t2\tlauncher.v1\t\tdefault/ada"
     assert shown[6:] == [
         "virt-api virt-api-0 does not answer: no answer",
-        "1 more launchers are of no known build",
+        "1 more launchers are of further builds, or of none that is known",
         "no virt-handler counts the launchers of node node7",
     ]
     api.operator.shared = []

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 from virt_core.kube.client import KubeClient
+from virt_core.kube.errors import Unavailable
 from virt_core.kube.resource import NODES
 
 SERVER = "http://api.example.com:6443"
@@ -64,6 +65,19 @@ async def test_requests_go_through_the_proxy_of_the_environment_and_not_to_hosts
         monkeypatch.setenv("no_proxy", "127.0.0.1")
         async with connected(url, tmp_path, monkeypatch) as client:
             assert await client.list(NODES) == []
+
+
+@pytest.mark.parametrize("excluded", ["::1", "[::1]", "[::1]:1"])
+async def test_an_ipv6_address_is_excluded_from_the_proxy_as_others_write_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, excluded: str
+) -> None:
+    async with proxy() as (url, requests):
+        monkeypatch.setenv("http_proxy", url)
+        monkeypatch.setenv("no_proxy", f"other.example.com,{excluded}")
+        async with connected("http://[::1]:1", tmp_path, monkeypatch) as client:
+            with pytest.raises(Unavailable):
+                await client.list(NODES)
+        assert requests == []
 
 
 async def test_passwords_of_the_home_folder_are_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

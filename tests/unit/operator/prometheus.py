@@ -36,6 +36,9 @@ class PrometheusOperator:
         self.refusing: set[str] = set()
         """Names of objects whose every write is refused, by a webhook for example."""
 
+        self.unlisted: dict[str, str] = {}
+        """Kinds that are served and not listed yet, with the reason."""
+
         self.unmonitored: frozenset[str] = frozenset()
         """Releases without objects for Prometheus."""
 
@@ -87,4 +90,4 @@ class PrometheusOperator:
             Place.parse(SERVICE_ACCOUNTS.path()), lambda body: bool(body["metadata"]["name"] == wishes.account)
         )
         namespaces = frozenset(body["metadata"]["namespace"] for body in accounts)
-        return Prometheus(served, namespaces=namespaces, refused=self._refused)
+        return Prometheus(served, self.unlisted, namespaces, refused=self._refused)

@@ -16,6 +16,7 @@ from cryptography.x509.oid import NameOID
 from kubevirt.admin.v1 import admin_pb2
 from virt_core.kube import errors as kube
 from virt_core.rpc.errors import Denied, Unavailable
+from virt_core.rpc.server import KEEPALIVE_OPTIONS
 from virt_core.rpc.tls import Certificates
 from virt_operator.admin.authorization import Authorization, caller_of
 from virt_operator.admin.contracts import contracts_message
@@ -286,6 +287,25 @@ def test_launchers_are_counted_by_build_over_all_nodes_and_paired_with_their_han
         if pairing.contract == "kubevirt.launcher"
     ]
     assert sorted(shared) == [("0.1.0", 3, ["v1"]), ("0.2.0", 1, []), ("0.2.0", 2, ["v1"])]
+
+
+def test_hostile_launchers_make_no_answer_that_is_too_large_and_hide_no_usual_build() -> None:
+    names = [f"{number}".ljust(128, "\U0001f600") for number in range(64)]  # as many as a virt-handler repeats
+    usual = LauncherBuild(
+        Info("0.2.0", "", 2, frozenset({"kubevirt.launcher.v1"}), frozenset(), ""), 2, ("shop", "web")
+    )
+    handlers, nodes = [answer("virt-handler", name, "0.2.0") for name in "abc"], []
+    for handler in handlers:
+        hostile = (
+            Info(f"{handler.pod.name}{number}", "", 1, frozenset(names[:32]), frozenset(names), "")
+            for number in range(50)
+        )
+        builds = (*(LauncherBuild(info, 1, ("x", "y")) for info in hostile), usual)
+        nodes.append(NodeLaunchers(handler.pod, builds, 1))
+    found = contracts_message(handlers, nodes)
+    assert found.ByteSize() < dict(KEEPALIVE_OPTIONS)["grpc.max_receive_message_length"]
+    assert (found.launchers[0].release, found.launchers[0].count) == ("0.2.0", 6)
+    assert sum(launchers.count for launchers in found.launchers) + found.other_launchers == 3 * 53
 
 
 def test_a_pod_is_listed_with_its_answer_or_with_the_problem() -> None:

@@ -130,6 +130,17 @@ async def test_what_is_changed_or_deleted_is_put_back(watched: World, ref: Ref) 
     assert watched.owned[ref].parts == before
 
 
+@pytest.mark.parametrize("trouble", ["", "403: not for you"])
+async def test_nothing_is_removed_or_written_while_a_kind_is_not_listed_yet(watched: World, trouble: str) -> None:
+    watched.prometheus.unlisted = {"ServiceMonitor": trouble}
+    watched.server.remove(MONITOR.resource.path(MONITOR.namespace, MONITOR.name))
+    await passes(watched)
+    assert there(watched) == ROLES | {RULE}
+    watched.prometheus.unlisted = {}
+    await passes(watched)
+    assert there(watched) == WHOLE
+
+
 async def test_a_refused_write_disturbs_nothing_and_is_repeated_seldom(world: World) -> None:
     world.prometheus.define(*FOREIGN)
     world.prometheus.account()

@@ -74,7 +74,7 @@ class Matrix(msgspec.Struct, frozen=True, rename="camel"):
     silent: list[Silent]
     launchers: list[Launchers] = []
     other_launchers: int = 0
-    """Of builds that are not known."""
+    """Of further builds, or of none that is known."""
 
     uncounted_nodes: list[str] = []
     """Whose virt-handler does not answer, or does not count launchers."""
@@ -135,7 +135,9 @@ def pairing_row(pairing: Pairing) -> tuple[str, ...]:
 
 def uncounted(matrix: Matrix) -> list[str]:
     """What the table of launchers lacks, as sentences."""
-    found = [f"{matrix.other_launchers} more launchers are of no known build"] if matrix.other_launchers else []
+    found = []
+    if matrix.other_launchers:
+        found.append(f"{matrix.other_launchers} more launchers are of further builds, or of none that is known")
     if matrix.uncounted_nodes:
         found.append(f"no virt-handler counts the launchers of node {listed(matrix.uncounted_nodes)}")
     return found

@@ -294,7 +294,9 @@ class KubeClient:
 def _environments_proxy(host: str) -> str | None:
     """The proxy that the environment names for the API server: HTTPS_PROXY and NO_PROXY."""
     url = urlsplit(host)
-    return None if proxy_bypass(url.netloc) else getproxies().get(url.scheme)
+    # With its port, and alone: an IPv6 address has brackets in a URL, and none in NO_PROXY.
+    excluded = proxy_bypass(url.netloc) or proxy_bypass(url.hostname or "")
+    return None if excluded else getproxies().get(url.scheme)
 
 
 def _error(status: int, payload: bytes) -> KubeError:

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping
 from kubevirt.admin.v1 import admin_pb2
 from virt_core.conventions import components
 
-from virt_operator.admin.launchers import launchers_message
+from virt_operator.admin.launchers import launchers_message, most_frequent
 from virt_operator.admin.status import peer_message
 from virt_operator.peers.answer import Answer, Info, NodeLaunchers, SuitePod
 
@@ -38,7 +38,7 @@ def contracts_message(
     answers: Iterable[Answer], launchers: Iterable[NodeLaunchers] = ()
 ) -> admin_pb2.ListContractsResponse:
     """The matrix of the processes that answer, all pods, and the launchers that virt-handlers count."""
-    found, counted = list(answers), list(launchers)
+    found, counted = list(answers), most_frequent(launchers)
     known = [(answer.pod, answer.info) for answer in found if answer.info is not None]
     handlers = {answer.pod.node for answer in found if answer.pod.component == components.HANDLER}
     pairings = [*_pairings(known), *_launcher_pairings(known, counted)]

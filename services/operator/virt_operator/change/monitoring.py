@@ -15,7 +15,7 @@ from virt_core.objects.meta import rfc3339
 from virt_operator.change.objects import ObjectState, brought, states_of
 from virt_operator.change.situation import CHANGES, Progress, Situation
 from virt_operator.strategy.monitoring import MONITOR, Place, is_monitoring, placed
-from virt_operator.strategy.ref import FOREIGN, Body, Ref
+from virt_operator.strategy.ref import FOREIGN, Body, Ref, ref_of
 from virt_operator.suite.actions import Apply, Beside, Compare, Delete, Replace, WaitFor
 from virt_operator.suite.prometheus import FIELDS, Prometheus, Wanted, wanted
 
@@ -33,29 +33,26 @@ def monitoring(situation: Situation, earlier: Progress) -> Progress:
     place = wishes.place(known.namespaces or frozenset())
     bodies = _bodies(situation, known, place)
     late = situation.operation in CHANGES and bool(earlier.waits)
-    states = states_of(situation.observed, bodies, b"", changing=False)
+    usable = [body for body in bodies if _kind_of(body["kind"]) not in known.unlisted]
+    states = states_of(situation.observed, usable, b"", changing=False)
     found = Progress(later=tuple(_lacking(situation, wishes, known, place)))
     for state in states:
         begun = state.live is not None and situation.has_begun(state.live)
         if begun or not late:
             found = found.and_then(_brought(situation, state))
-    return found if late else found.and_then(_removed(situation, {state.ref for state in states}))
+    return found if late else found.and_then(_removed(situation, set(map(ref_of, bodies))))
 
 
 def _bodies(situation: Situation, known: Prometheus, place: Place | None) -> list[Body]:
-    """What is wanted now. The role is for those who scrape."""
+    """What is wanted now, also of kinds that are not listed yet. The role is for those who scrape."""
     if place is None:
         return []
-    return [body for body in placed(situation.strategy.monitoring, place) if _kind_of(body["kind"]) in _usable(known)]
+    return [body for body in placed(situation.strategy.monitoring, place) if _kind_of(body["kind"]) in known.served]
 
 
 def _kind_of(kind: str) -> str:
     """The kind without which an object is of no use."""
     return kind if kind in FOREIGN else MONITOR
-
-
-def _usable(known: Prometheus) -> set[str]:
-    return {kind for kind in known.served if kind not in known.unlisted}
 
 
 def _brought(situation: Situation, state: ObjectState) -> Progress:

@@ -963,7 +963,7 @@ class ListContractsResponse(_message.Message):
     OTHER_LAUNCHERS_FIELD_NUMBER: _builtins.int
     UNCOUNTED_NODES_FIELD_NUMBER: _builtins.int
     other_launchers: _builtins.int
-    """How many launchers are of no known build: their virt-handler is not connected to them, or counts no further builds."""
+    """How many launchers are of further builds, or of none that is known: their virt-handler is not connected to them."""
     @_builtins.property
     def contracts(self) -> _containers.RepeatedCompositeFieldContainer[Global___Contract]:
         """Sorted by name."""
@@ -978,7 +978,7 @@ class ListContractsResponse(_message.Message):
 
     @_builtins.property
     def launchers(self) -> _containers.RepeatedCompositeFieldContainer[Global___Launchers]:
-        """The launchers of guests by build, the most frequent first."""
+        """The launchers of guests by build, the most frequent first, 20 at most."""
 
     @_builtins.property
     def uncounted_nodes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
