@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import grpc
-import msgspec
 import pytest
 from kubevirt.handler.v1 import handler_pb2 as pb
 from kubevirt.handler.v1 import handler_pb2_grpc
@@ -104,7 +103,7 @@ async def node(tmp_path: Path) -> AsyncIterator[Node]:
         "metadata": {"name": "demo", "namespace": "default", "uid": UID},
         "status": {"phase": "Running", "activePods": {"pod": "node1"}},
     }
-    vmi = msgspec.convert(stored, VirtualMachineInstance)
+    vmi = VirtualMachineInstance.of(stored)
     launcher = LauncherDouble()  # type: ignore[abstract, unused-ignore]  # the rest answers UNIMPLEMENTED
     below, above = f"unix:{tmp_path}/launcher", f"unix:{tmp_path}/handler"
     peer = Peer(below, name="launcher of default/demo", options=[("grpc.max_receive_message_length", 32 << 20)])

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import grpc
-import msgspec
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -144,7 +143,7 @@ async def place(tmp_path: Path) -> AsyncIterator[Place]:
         "metadata": {"name": "demo", "namespace": "default", "uid": VMI_UID},
         "status": {"phase": "Running", "activePods": {POD_UID: "node1"}},
     }
-    vmi = msgspec.convert(stored, VirtualMachineInstance)
+    vmi = VirtualMachineInstance.of(stored)
     folder = tmp_path / "pods" / POD_UID / "volumes" / "kubernetes.io~empty-dir" / "private"
     folder.mkdir(parents=True)
     authority, serial = Authority(), Serial()
