@@ -34,18 +34,38 @@ def in_node(*argv: str) -> str:
 
 
 @contextmanager
-def shared_claim(name: str, size: str = "64Mi") -> Iterator[None]:
-    """A claim whose folder every node has: the cluster's state folder is the same on all of them."""
+def shared_folder(name: str) -> Iterator[tuple[str, list[str]]]:
+    """A folder that every node has, and the nodes: the cluster's state folder is the same on all of them."""
     cluster_now = Cluster.load()
     folder = cluster_now.state / f"e2e-{name}"
     folder.mkdir(exist_ok=True)
     os.chown(folder, int(LAUNCHER), int(LAUNCHER))
     try:
-        names = [known.name for known in cluster_now.nodes]
-        with claim(name, str(folder), "Filesystem", size, access="ReadWriteMany", names=names):
-            yield
+        yield str(folder), [known.name for known in cluster_now.nodes]
     finally:
         shutil.rmtree(folder)
+
+
+@contextmanager
+def shared_claim(name: str, size: str = "64Mi") -> Iterator[None]:
+    """A claim whose folder every node has."""
+    with (
+        shared_folder(name) as (folder, names),
+        claim(name, folder, "Filesystem", size, access="ReadWriteMany", names=names),
+    ):
+        yield
+
+
+@contextmanager
+def shared_volume(name: str, size: str) -> Iterator[None]:
+    """A volume whose folder every node has, for a claim of that name that the test creates."""
+    with shared_folder(name) as (folder, names):
+        try:
+            _provide(name, {**_common("Filesystem", "ReadWriteMany"), "local": {"path": folder}}, size, names)
+            yield
+        finally:
+            kubectl("delete", "pvc", name, "--ignore-not-found", "--timeout=60s")
+            kubectl("delete", "pv", f"e2e-{name}", "--ignore-not-found", "--timeout=60s")
 
 
 @contextmanager
@@ -61,20 +81,7 @@ def claim(
 ) -> Iterator[None]:
     """A volume of the node, or of the named ones, folder or device, and a claim that is bound to it. The kubelet gives
     a folder of source "local" to the pod's fsGroup, one of "hostPath" it leaves as it is."""
-    where = {"key": "kubernetes.io/hostname", "operator": "In", "values": names or [node_name()]}
-    common = {"storageClassName": "", "volumeMode": mode, "accessModes": [access]}
-    volume: dict[str, Any] = {
-        "apiVersion": "v1",
-        "kind": "PersistentVolume",
-        "metadata": {"name": f"e2e-{name}"},
-        "spec": {
-            **common,
-            source: {"path": path},
-            "capacity": {"storage": size},
-            "claimRef": {"namespace": "default", "name": name},
-            "nodeAffinity": {"required": {"nodeSelectorTerms": [{"matchExpressions": [where]}]}},
-        },
-    }
+    common = _common(mode, access)
     body = {
         "apiVersion": "v1",
         "kind": "PersistentVolumeClaim",
@@ -82,15 +89,37 @@ def claim(
         "spec": {**common, "volumeName": f"e2e-{name}", "resources": {"requests": {"storage": size}}},
     }
     try:
-        # A claim that is seen before its volume is looked at again only after a while.
-        apply(volume)
-        wait("pv", f"e2e-{name}", "jsonpath={.status.phase}=Available", seconds=30)
+        _provide(name, {**common, source: {"path": path}}, size, names or [node_name()])
         apply(body)
         wait("pvc", name, "jsonpath={.status.phase}=Bound", seconds=30)
         yield
     finally:
         kubectl("delete", "pvc", name, "--ignore-not-found", "--timeout=60s")
         kubectl("delete", "pv", f"e2e-{name}", "--ignore-not-found", "--timeout=60s")
+
+
+def _common(mode: str, access: str) -> dict[str, Any]:
+    """What a volume and its claim have to agree on."""
+    return {"storageClassName": "", "volumeMode": mode, "accessModes": [access]}
+
+
+def _provide(name: str, spec: dict[str, Any], size: str, names: list[str]) -> None:
+    """Create the volume for the claim of that name. A claim that is seen before its volume is looked at again only
+    after a while."""
+    where = {"key": "kubernetes.io/hostname", "operator": "In", "values": names}
+    volume = {
+        "apiVersion": "v1",
+        "kind": "PersistentVolume",
+        "metadata": {"name": f"e2e-{name}"},
+        "spec": {
+            **spec,
+            "capacity": {"storage": size},
+            "claimRef": {"namespace": "default", "name": name},
+            "nodeAffinity": {"required": {"nodeSelectorTerms": [{"matchExpressions": [where]}]}},
+        },
+    }
+    apply(volume)
+    wait("pv", f"e2e-{name}", "jsonpath={.status.phase}=Available", seconds=30)
 
 
 @contextmanager
