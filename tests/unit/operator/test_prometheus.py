@@ -160,16 +160,15 @@ async def test_a_refused_write_disturbs_nothing_and_is_repeated_seldom(world: Wo
     assert there(world) == WHOLE and said(world) == "all components are ready"
 
 
-async def test_a_write_that_comes_too_late_is_repeated_at_once(world: World) -> None:
+async def test_a_conflict_that_stays_holds_up_no_update_and_is_named(world: World) -> None:
     world.prometheus.define(*FOREIGN)
     world.prometheus.account()
-    world.prometheus.refusing, world.prometheus.answer = {ROLE}, (409, "Conflict", "the object has been modified")
-    for _ in range(3):
-        await world.run_pass()
-    assert world.prometheus.tries == 6 and there(world) == {MONITOR, RULE}
+    world.prometheus.refusing, world.prometheus.answer = {ROLE}, (409, "Conflict", "somebody's webhook says so")
+    await updated(world)
+    assert there(world) == {MONITOR, RULE} and "409: somebody's webhook says so; next attempt at" in said(world)
     world.prometheus.refusing = set()
-    await world.run_pass()
-    assert there(world) == WHOLE
+    await passes(world)
+    assert there(world) == WHOLE and said(world) == "all components are ready"
 
 
 async def test_a_refused_deletion_does_not_hold_up_what_is_asked_for(watched: World) -> None:

@@ -109,6 +109,18 @@ async def test_a_kind_that_is_defined_later_is_listed_at_once_and_forgotten_when
     await watched.until(lambda: REF in watched.inventory.observe().owned)
 
 
+async def test_monitors_of_other_names_are_not_the_suites_whatever_label_somebody_gives_them(watched: Watched) -> None:
+    for namespace, name in (("elsewhere", "mine"), ("elsewhere", NAME)):
+        watched.server.put(MONITORS.path(namespace), monitor(namespace=namespace, name=name))
+    watched.define("ServiceMonitor")
+    await watched.until(lambda: REF in watched.inventory.observe().owned)
+    watched.server.put(MONITORS.path("other"), monitor(namespace="other", name="mine"))
+    watched.server.put(MONITORS.path("other"), monitor(namespace="other"))
+    await watched.until(lambda: REF._replace(namespace="other") in watched.inventory.observe().owned)
+    found = {ref for ref in watched.inventory.observe().owned if ref.kind == "ServiceMonitor"}
+    assert found == {REF, REF._replace(namespace="other")}
+
+
 async def test_the_end_of_an_empty_first_list_is_a_reason_for_a_pass(watched: Watched) -> None:
     watched.define("PrometheusRule")
     await watched.until(lambda: watched.known.served == {"PrometheusRule"} and not watched.known.unlisted)

@@ -239,6 +239,12 @@ def test_a_proven_pod_that_is_not_ready_sends_the_update_back_while_its_componen
     assert stopped is not None and (stopped.object, stopped.probe) == (f"pod {POD}", "Ready")
 
 
+def test_an_old_pod_that_was_evicted_leaves_an_object_and_is_replaced_all_the_same() -> None:
+    observed, old = replace(starting(9), probes=PROVEN), new_pod("virt-controller", settings=INSTALL)
+    evicted = msgspec.structs.replace(old, status={"phase": "Failed", "reason": "Evicted"})
+    assert plan(replace(observed, pods=(*observed.pods, evicted)), DRIVING).stopped is None
+
+
 def test_once_the_next_component_has_begun_a_new_leader_knows_that_the_one_before_was_proven() -> None:
     observed = starting(9)
     body = next(body for body in desired_objects(NEWER) if ref_of(body) == Ref("Deployment", "kubevirt", "virt-api"))

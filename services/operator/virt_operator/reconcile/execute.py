@@ -18,7 +18,7 @@ from virt_core.conventions import components
 from virt_core.conventions.certificate_files import BUNDLE
 from virt_core.conventions.labels import HEARTBEAT, KUBEVIRT_FINALIZER, SCHEDULABLE
 from virt_core.kube.client import KubeClient
-from virt_core.kube.errors import AlreadyExists, Conflict, Invalid, KubeError, NotFound
+from virt_core.kube.errors import AlreadyExists, Invalid, KubeError, NotFound
 from virt_core.kube.resource import KUBEVIRTS, NODES, PODS, SECRETS, Resource
 from virt_core.objects.kubevirt import LedgerEntry
 from virt_core.objects.patch import finalizers_patch
@@ -157,9 +157,7 @@ class Executor:
         why = None
         try:
             await self._do(action)
-        except Conflict:
-            return  # the watch shows what is there now
-        except KubeError as error:
+        except KubeError as error:  # after a Conflict the watch shows another object, and so the action is another one
             self._log.warning("leaving an object as it is", object=str(action.ref), reason=str(error))
             why = str(error)
         self._inventory.attempted(action.ref, action, why)

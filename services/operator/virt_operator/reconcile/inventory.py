@@ -27,7 +27,7 @@ from virt_operator.reconcile.prometheus import PrometheusWatch
 from virt_operator.reconcile.repaired import Repaired
 from virt_operator.strategy.hardware_job import APP as HARDWARE_APP
 from virt_operator.strategy.job import APP as STRATEGY_APP
-from virt_operator.strategy.monitoring import MONITOR
+from virt_operator.strategy.monitoring import MONITOR, NAME
 from virt_operator.strategy.ref import DEFINED, FOREIGN, KINDS, MANAGED_BY_OPERATOR, Body, Ref
 from virt_operator.suite.hypervisor import Hypervisor
 from virt_operator.suite.observed import (
@@ -300,8 +300,17 @@ class Inventory:
                 self._define()
             self._changed()
 
-        selector, defined = f"{labels.MANAGED_BY}={MANAGED_BY_OPERATOR}", self._defined.get(kind)
-        return Reflector(client, resource, OwnedObject, changed, namespace=namespace, labels=selector, defined=defined)
+        return Reflector(
+            client,
+            resource,
+            OwnedObject,
+            changed,
+            namespace=namespace,
+            labels=f"{labels.MANAGED_BY}={MANAGED_BY_OPERATOR}",
+            # In all namespaces anybody may write our label, so what cannot be the suite's is not read.
+            fields=f"metadata.name={NAME}" if kind == MONITOR else "",
+            defined=self._defined.get(kind),
+        )
 
     def _define(self) -> None:
         """Let the watches of the suite's own kinds begin and end with their definitions."""
