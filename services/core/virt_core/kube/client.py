@@ -31,6 +31,7 @@ Object = dict[str, Any]
 WebSocket: TypeAlias = "aiohttp.ClientWebSocketResponse"
 _TOKEN = Path("/var/run/secrets/kubernetes.io/serviceaccount/token")
 _DEADLINE = 15.0  # seconds for one request; the API server's own limit is 60
+_READ_AHEAD = 2**21  # bytes of a response that are read before they are asked for; of a list, what the library reads
 # An API server stores objects nested up to 10000 levels. Admission refuses such VMIs; one that is stored nevertheless
 # must not end every process that watches.
 sys.setrecursionlimit(max(sys.getrecursionlimit(), 12_000))
@@ -63,7 +64,9 @@ class KubeClient:
         self._streams: set[aiohttp.ClientResponse] = set()
         # The library's session reads ~/.netrc before each request, in a thread: a sixth of a request's time. This one
         # shares its connections, and is closed with them.
-        self._session = aiohttp.ClientSession(connector=rest.pool_manager.connector, connector_owner=False)
+        self._session = aiohttp.ClientSession(
+            connector=rest.pool_manager.connector, connector_owner=False, read_bufsize=_READ_AHEAD
+        )
 
     @classmethod
     @asynccontextmanager
