@@ -95,15 +95,10 @@ async def site(machines: int) -> AsyncIterator[Site]:
 
 
 async def vmis(count: int) -> Measured:
-    """VirtualMachineInstances from created to deleted."""
+    """VirtualMachineInstances from created to deleted, and the failure of nodes."""
     names = [f"vmi{number:05}" for number in range(count)]
     async with site(count) as here:
-        found: Measured = {"machines": count, "nodes": here.nodes, "memory_mb": {"none": here.controller.memory}}
-        await here.audit.counted()
-        found |= _say("created", await _created(here, names, here.fleet.create_vmis(names)))
-        found["memory_mb"]["all run"] = here.controller.memory
-        found["restart"] = _say("restart", await _restarted(here))
-        found["memory_mb"]["restarted"] = here.controller.memory
+        found = await _life(here, names, here.fleet.create_vmis(names))
         gone = names[: min(count // 2, DELETED)]
         found["deleted"] = _say("deleted", await _deleted(here, VIRTUAL_MACHINE_INSTANCES, gone))
         found["node failures"] = await _nodes_fail(here)
@@ -114,13 +109,19 @@ async def vms(count: int) -> Measured:
     """VirtualMachines that run from their creation until they are deleted."""
     names = [f"vm{number:05}" for number in range(count)]
     async with site(count) as here:
-        found: Measured = {"machines": count, "nodes": here.nodes, "memory_mb": {"none": here.controller.memory}}
-        await here.audit.counted()
-        found |= _say("created", await _created(here, names, here.fleet.create_vms(names)))
-        found["memory_mb"]["all run"] = here.controller.memory
-        found["restart"] = _say("restart", await _restarted(here))
-        found["memory_mb"]["restarted"] = here.controller.memory
+        found = await _life(here, names, here.fleet.create_vms(names))
         found["deleted"] = _say("deleted", await _deleted(here, VIRTUAL_MACHINES, names[:DELETED]))
+    return found
+
+
+async def _life(here: Site, names: list[str], creation: Any) -> Measured:
+    """Create them, and restart virt-controller when all run."""
+    found: Measured = {"machines": len(names), "nodes": here.nodes, "memory_mb": {"none": here.controller.memory}}
+    await here.audit.counted()
+    found |= _say("created", await _created(here, names, creation))
+    found["memory_mb"]["all run"] = here.controller.memory
+    found["restart"] = _say("restart", await _restarted(here))
+    found["memory_mb"]["restarted"] = here.controller.memory
     return found
 
 

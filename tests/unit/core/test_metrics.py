@@ -78,7 +78,7 @@ async def test_to_wait_for_a_launcher_that_hangs_makes_no_answer_old() -> None:
 
 
 class SlowMeasurement:
-    """Takes until it is told to end; `times` is how often it was begun."""
+    """Takes until the test ends it; `times` is how often it was begun."""
 
     def __init__(self) -> None:
         self.begun, self.done, self.times = asyncio.Event(), asyncio.Event(), 0

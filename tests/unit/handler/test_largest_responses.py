@@ -24,7 +24,7 @@ MANY = 1 << 20  # empty entries: two bytes each, 2 MiB
 
 
 class Talkative(FakeLauncher, migration_pb2_grpc.MigrationServiceServicer):
-    """Answers with as many empty entries as it is told to."""
+    """Answers with as many empty entries as the test wants."""
 
     entries = 3
 

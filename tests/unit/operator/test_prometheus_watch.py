@@ -45,7 +45,7 @@ class Watched:
         return self.inventory.observe().prometheus
 
     async def until(self, reached: Callable[[], bool]) -> None:
-        """Each look is after the operator has been told that something has changed."""
+        """Each look is after the operator has seen a change."""
         async with asyncio.timeout(PATIENCE):
             while not reached():
                 self._changed.clear()

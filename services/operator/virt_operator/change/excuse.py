@@ -26,8 +26,6 @@ _AFTER_BACKWARD = {
 }
 """The components that begin when all of the first are proven."""
 
-_ENDED = ("Succeeded", "Failed")  # an evicted pod stays as an object
-
 
 def excuse(situation: Situation, state: ObjectState, pod: PodObject | None) -> str:
     """What is said of the pod, or of a component without pods, instead of a way back; "" if there is no excuse."""
@@ -43,7 +41,7 @@ def _is_replaced(situation: Situation, state: ObjectState) -> bool:
     """Whether no pod of the release before is left, and none is held back for the first new one."""
     pods = rollout.pods_of(state.ref.name, situation.observed.pods)
     old = rollout.outdated(pods, rollout.template_hash_of(state.body))
-    left = [pod for pod in old if pod.metadata.deletion_timestamp is None and pod.status.get("phase") not in _ENDED]
+    left = [pod for pod in old if pod.metadata.deletion_timestamp is None and not pod.ended]
     return not hold.is_held(state.live, state.body) and not left
 
 

@@ -26,7 +26,6 @@ from virt_operator.strategy.ref import WORKLOADS
 from virt_operator.suite.observed import PodObject
 from virt_operator.suite.plan import Finalization
 
-_ENDED = ("Succeeded", "Failed")  # an evicted pod stays as an object
 _NAMED = 5  # pods in a message
 
 
@@ -124,7 +123,7 @@ def _of_before(situation: Situation) -> Iterator[PodObject]:
 
 
 def _living(pods: tuple[PodObject, ...], component: str) -> list[PodObject]:
-    return [pod for pod in rollout.pods_of(component, pods) if pod.status.get("phase") not in _ENDED]
+    return [pod for pod in rollout.pods_of(component, pods) if not pod.ended]
 
 
 def _described(pod: PodObject) -> str:

@@ -29,7 +29,6 @@ from virt_operator.suite.actions import (
 )
 from virt_operator.suite.observed import Observed
 
-_ENDED = ("Succeeded", "Failed")
 _WORKLOADS = ("Deployment", "DaemonSet")
 
 
@@ -125,7 +124,7 @@ def _behind(observed: Observed, authority: Authority) -> frozenset[str]:
         f"Pod {pod.metadata.name}"
         for pod in observed.pods
         if pod.metadata.labels.get(labels.APP) in components.INSTALLED
-        and pod.status.get("phase") not in _ENDED
+        and not pod.ended
         and observed.trusting.get(pod.metadata.name) != wanted
     }
     bundle = b64encode(authority.bundle).decode()

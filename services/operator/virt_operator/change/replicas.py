@@ -21,8 +21,6 @@ from virt_operator.change.stopping import stopped_by
 from virt_operator.suite.actions import WaitFor
 from virt_operator.suite.observed import PodObject
 
-_ENDED = ("Succeeded", "Failed")  # an evicted pod stays as an object, and another is made
-
 
 def proven(situation: Situation, state: ObjectState) -> Progress:
     """What is next of a Deployment whose template is as desired."""
@@ -70,7 +68,7 @@ def _starting(situation: Situation, state: ObjectState) -> list[tuple[PodObject 
     there = [
         pod
         for pod in rollout.pods_of(name, observed.pods)
-        if pod.metadata.annotations.get(TEMPLATE_HASH) == template_hash and pod.status.get("phase") not in _ENDED
+        if pod.metadata.annotations.get(TEMPLATE_HASH) == template_hash and not pod.ended
     ]
     if not there:
         since = change.since if change is not None and change.step == name else ""

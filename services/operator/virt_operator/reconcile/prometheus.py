@@ -66,7 +66,7 @@ class PrometheusWatch:
         self._account: str | None = None
         self._accounts: Reflector[_Account] | None = None
         self._followed: str | None = None  # the name of these
-        self._stirred = asyncio.Event()
+        self._woken = asyncio.Event()
         self._refused: dict[Ref, Refused] = {}
 
     @property
@@ -84,7 +84,7 @@ class PrometheusWatch:
         """Look for service accounts of this name; None: for none."""
         if account != self._account:
             self._account = account
-            self._stir()
+            self._wake()
 
     def attempted(self, ref: Ref, action: object, why: str | None) -> None:
         """Store that an action has been tried, and why it was refused, if it was."""
@@ -117,7 +117,7 @@ class PrometheusWatch:
                 self.defined[kind].set()
             else:
                 self.defined[kind].clear()
-        self._stir()
+        self._wake()
         self._changed()
 
     async def _first_list(self, kind: str, objects: Reflector[OwnedObject]) -> None:
@@ -127,23 +127,28 @@ class PrometheusWatch:
             await objects.synced.wait()
             self._changed()
             while self.defined[kind].is_set():
-                await self._stirred.wait()
+                await self._woken.wait()
 
     async def _follow_accounts(self) -> None:
         while True:
             name = self._followed = self._sought
             if name is None:
                 self._accounts = None
-                await self._stirred.wait()
+                await self._woken.wait()
                 continue
             fields = f"metadata.name={name}"
             self._accounts = Reflector(
                 self._client, SERVICE_ACCOUNTS, _Account, lambda _: self._changed(), fields=fields
             )
             async with asyncio.TaskGroup() as group:
-                tasks = [group.create_task(self._accounts.run()), group.create_task(self._tell(self._accounts))]
+                tasks = [
+                    group.create_task(self._accounts.run(), name=f"service accounts {name}"),
+                    group.create_task(
+                        self._first_accounts(self._accounts), name=f"first list of service accounts {name}"
+                    ),
+                ]
                 while self._sought == name:
-                    await self._stirred.wait()
+                    await self._woken.wait()
                 for task in tasks:
                     task.cancel()
 
@@ -151,11 +156,11 @@ class PrometheusWatch:
     def _sought(self) -> str | None:
         return self._account if any(defined.is_set() for defined in self.defined.values()) else None
 
-    async def _tell(self, accounts: Reflector[_Account]) -> None:
+    async def _first_accounts(self, accounts: Reflector[_Account]) -> None:
         await accounts.synced.wait()
         self._changed()
 
-    def _stir(self) -> None:
-        """Wake everybody up who waits now."""
-        stirred, self._stirred = self._stirred, asyncio.Event()
-        stirred.set()
+    def _wake(self) -> None:
+        """Let all tasks that wait now look again."""
+        woken, self._woken = self._woken, asyncio.Event()
+        woken.set()

@@ -90,6 +90,11 @@ class PodObject(msgspec.Struct, frozen=True, rename="camel"):
         return any(condition.get("type") == "Ready" and condition.get("status") == "True" for condition in conditions)
 
     @property
+    def ended(self) -> bool:
+        """Whether all its containers have ended. One that was evicted stays as an object, and another is made."""
+        return self.status.get("phase") in ("Succeeded", "Failed")
+
+    @property
     def unready_since(self) -> str:
         """When it was made, or was ready last, RFC 3339."""
         conditions = self.status.get("conditions") or ()
