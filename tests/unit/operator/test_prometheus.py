@@ -197,6 +197,19 @@ async def test_an_update_writes_the_objects_of_the_new_release_when_its_componen
     assert releases() == {NEW}
 
 
+async def test_the_objects_stay_until_all_components_are_of_the_release_that_has_none(watched: World) -> None:
+    watched.prometheus.unmonitored = frozenset({"v1.2.0"})
+    watched.ask(imageTag="v1.2.0")
+    while status(watched).observed_kube_virt_version == OLD:
+        before = there(watched)
+        decided = await watched.run_pass()
+        assert there(watched) == before or not decided.waits
+        watched.act()
+        if not decided.actions:
+            watched.next_moment(decided)
+    assert there(watched) == set()
+
+
 async def test_an_older_release_without_the_objects_takes_them_away_and_the_next_update_brings_them(
     watched: World,
 ) -> None:
