@@ -48,6 +48,15 @@ FAULTS: dict[str, tuple[Edit, ...]] = {
             instead=True,
         ),
     ),
+    # A virt-controller that works and never becomes ready.
+    "unready": (
+        Edit(
+            "services/controller/virt_controller/app.py",
+            '("http", http.serve(settings.health_port, caches.wait)),',
+            '("http", http.serve(settings.health_port, asyncio.Event().wait)),',
+            instead=True,
+        ),
+    ),
     # A virt-api that denies each review.
     "deaf": (
         Edit(
