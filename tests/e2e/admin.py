@@ -58,7 +58,7 @@ def new_user(name: str) -> Identity:
     )
     kubectl("certificate", "approve", name)
     try:
-        until(lambda: "certificate" in get("csr", name)["status"], f"certificate of {name}", 30)
+        until(lambda: "certificate" in get("csr", name)["status"], f"certificate of {name}")
         signed = base64.b64decode(get("csr", name)["status"]["certificate"])
     finally:
         kubectl("delete", "csr", name)

@@ -39,7 +39,7 @@ def _ask(tally: Tally, over: threading.Event) -> None:
     body = json.dumps(manifest("asked"))
     command = ["kubectl", "create", "--dry-run=server", "-f", "-"]
     while not over.wait(_PERIOD):
-        done = subprocess.run(command, input=body, capture_output=True, text=True, timeout=60, check=False)
+        done = subprocess.run(command, input=body, capture_output=True, text=True, timeout=240, check=False)
         tally.tries += 1
         if done.returncode:
             tally.refusals.append(done.stderr.strip())

@@ -16,8 +16,9 @@ import yaml
 from localcluster.registry import MANIFEST_TYPES
 from localcluster.releases import recorded, tree
 
-from tests.e2e.cluster import NAMESPACE, ROOT, apply, condition_of, get, kubectl, nodes, until, wait
+from tests.e2e.cluster import NAMESPACE, ROOT, apply, condition_of, get, kubectl, nodes, remove, until, wait
 from tests.next_release.tree import folder_of
+from tests.support.patience import PATIENCE
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,8 +77,8 @@ def pull(build: Build) -> None:
         apply({"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec})
     for node in set(nodes()):
         pod = f"pull-{build.name}-{node}"
-        wait("pod", pod, "jsonpath={.status.phase}=Succeeded", seconds=120)
-        kubectl("delete", "pod", pod, "--wait=false")
+        wait("pod", pod, "jsonpath={.status.phase}=Succeeded", seconds=2 * PATIENCE)
+        remove("pod", pod)
 
 
 def images(build: Build) -> dict[str, str]:
@@ -151,7 +152,7 @@ def runs(build: Build) -> bool:
     return installed and settled == ("True", "False", "False") and image.endswith(f":{build.tag}")
 
 
-def reached(build: Build, seconds: float = 180) -> float:
+def reached(build: Build, seconds: float = 2 * PATIENCE) -> float:
     """Wait until the suite is of `build`; returns the seconds that it took."""
     began = time.monotonic()
     try:

@@ -64,8 +64,8 @@ def shared_volume(name: str, size: str) -> Iterator[None]:
             _provide(name, {**_common("Filesystem", "ReadWriteMany"), "local": {"path": folder}}, size, names)
             yield
         finally:
-            kubectl("delete", "pvc", name, "--ignore-not-found", "--timeout=60s")
-            kubectl("delete", "pv", f"e2e-{name}", "--ignore-not-found", "--timeout=60s")
+            kubectl("delete", "pvc", name, "--ignore-not-found", "--timeout=180s")
+            kubectl("delete", "pv", f"e2e-{name}", "--ignore-not-found", "--timeout=180s")
 
 
 @contextmanager
@@ -91,11 +91,11 @@ def claim(
     try:
         _provide(name, {**common, source: {"path": path}}, size, names or [node_name()])
         apply(body)
-        wait("pvc", name, "jsonpath={.status.phase}=Bound", seconds=30)
+        wait("pvc", name, "jsonpath={.status.phase}=Bound")
         yield
     finally:
-        kubectl("delete", "pvc", name, "--ignore-not-found", "--timeout=60s")
-        kubectl("delete", "pv", f"e2e-{name}", "--ignore-not-found", "--timeout=60s")
+        kubectl("delete", "pvc", name, "--ignore-not-found", "--timeout=180s")
+        kubectl("delete", "pv", f"e2e-{name}", "--ignore-not-found", "--timeout=180s")
 
 
 def _common(mode: str, access: str) -> dict[str, Any]:
@@ -119,7 +119,7 @@ def _provide(name: str, spec: dict[str, Any], size: str, names: list[str]) -> No
         },
     }
     apply(volume)
-    wait("pv", f"e2e-{name}", "jsonpath={.status.phase}=Available", seconds=30)
+    wait("pv", f"e2e-{name}", "jsonpath={.status.phase}=Available")
 
 
 @contextmanager

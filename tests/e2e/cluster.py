@@ -19,13 +19,14 @@ from localcluster import node
 from localcluster.settings import Cluster
 
 from tests.e2e.kubectl_requests import Client
+from tests.support.patience import PATIENCE
 from tests.support.process_age import started
 
 NAMESPACE = "kubevirt"
 ROOT = Path(__file__).parents[2]
 
 
-def kubectl(*arguments: str, stdin: str | None = None, check: bool = True, deadline: float = 120) -> str:
+def kubectl(*arguments: str, stdin: str | None = None, check: bool = True, deadline: float = 240) -> str:
     """Run kubectl; returns its standard output. Fails with its standard error as message."""
     done = subprocess.run(
         ["kubectl", *arguments], input=stdin, capture_output=True, text=True, timeout=deadline, check=False
@@ -59,7 +60,7 @@ def apply(*manifests: dict[str, Any]) -> None:
         kubectl("apply", "-f", "-", stdin=json.dumps({"apiVersion": "v1", "kind": "List", "items": rest}))
 
 
-def remove(kind: str, *names: str, namespace: str = "default", seconds: float = 90) -> None:
+def remove(kind: str, *names: str, namespace: str = "default", seconds: float = PATIENCE) -> None:
     """``kubectl delete --ignore-not-found --wait``."""
     client = _client()
     refused = [name for name in names if client is None or not client.delete(kind, name, namespace)]
@@ -75,7 +76,7 @@ def _listed(kind: str, name: str, namespace: str) -> list[dict[str, Any]]:
     return found
 
 
-def until(condition: Callable[[], bool], what: str, seconds: float = 60, every: float = 0.2) -> float:
+def until(condition: Callable[[], bool], what: str, seconds: float = PATIENCE, every: float = 0.2) -> float:
     """Poll from outside, like a user; returns the seconds that it took."""
     started = time.monotonic()
     while not condition():
@@ -91,7 +92,7 @@ def nodes() -> list[str]:
     return [names[0], names[1 % len(names)]]
 
 
-def wait(kind: str, name: str, condition: str, *, namespace: str = "default", seconds: int = 120) -> None:
+def wait(kind: str, name: str, condition: str, *, namespace: str = "default", seconds: float = PATIENCE) -> None:
     """``kubectl wait``; on a timeout fails with the output of ``kubectl describe``."""
     try:
         until(lambda: _meets(_listed(kind, name, namespace), condition), f"{condition} of {kind} {name}", seconds)

@@ -51,7 +51,7 @@ def _turn(item: pytest.Item) -> tuple[float, int]:
 def suite() -> Iterator[None]:
     """The suite is Available."""
     assert os.environ.get("KUBECONFIG"), "run end-to-end tests by `make test-e2e`"
-    wait("kv", "kubevirt", "condition=Available", namespace=NAMESPACE, seconds=120)
+    wait("kv", "kubevirt", "condition=Available", namespace=NAMESPACE)
     yield
     gc.collect()  # what aiohttp left; after the last test its warning would be pytest's failure
 

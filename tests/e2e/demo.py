@@ -18,6 +18,7 @@ from localcluster.console import Console
 from tests.e2e.cluster import NAMESPACE, ROOT, get, kubectl, until, wait
 from tests.e2e.guests import Guest, observed
 from tests.e2e.killing import COMPONENTS, are_replaced, victims
+from tests.support.patience import PATIENCE
 
 NAME = "demo"
 MANIFEST = Path(__file__).with_name("demo-vm.yaml")
@@ -25,7 +26,7 @@ PAGE = f"/api/v1/namespaces/default/services/{NAME}:80/proxy/"
 RESTART = f"/apis/subresources.kubevirt.io/v1/namespaces/default/virtualmachines/{NAME}/restart"
 PROMPT = b"login: ready # "
 CURSOR = b"\x1b[6n"  # busybox asks the terminal where its cursor is
-RESTART_SECONDS = 120
+RESTART_SECONDS = 2 * PATIENCE
 
 
 def main() -> None:
@@ -84,7 +85,7 @@ async def login() -> None:
     """Show the serial console until the guest is at its prompt."""
     async with Console.open(Path(os.environ["KUBECONFIG"]), "default", NAME) as console:
         await console.send(b"\n")
-        await console.read_until(PROMPT, 120)
+        await console.read_until(PROMPT, PATIENCE)
         shown = bytes(console.seen).replace(CURSOR, b"").decode(errors="replace")
         sys.stdout.write(shown.replace("\r\n", "\n") + "\n")
 
@@ -123,9 +124,9 @@ def kill(guest: Guest) -> list[str]:
             for victim in (killed := victims(name, [guest])):
                 victim.kill()
             pids = {victim.pid for victim in killed}
-            back = until(lambda name=name, pids=pids: are_replaced(name, [guest], pids), f"{name} to be back", 180)  # type: ignore[misc]
+            back = until(lambda name=name, pids=pids: are_replaced(name, [guest], pids), f"{name} to be back", 400)  # type: ignore[misc]
             print(f"{name:16} killed, back after {back:4.1f} s", flush=True)
-        wait("kv", "kubevirt", "condition=Available", namespace=NAMESPACE, seconds=180)
+        wait("kv", "kubevirt", "condition=Available", namespace=NAMESPACE, seconds=2 * PATIENCE)
         seen = ticks()[NAME]
         lines.append(
             f"{seen.count} ticks, one each 0.2 s, of {len(seen.boots)} boot; longest gap {seen.longest_gap:.2f} s"

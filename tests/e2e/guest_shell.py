@@ -11,6 +11,7 @@ from pathlib import Path
 from localcluster.console import Console
 
 from tests.e2e.guests import Guest
+from tests.support.patience import PATIENCE
 
 _PROMPT = b"ready # "
 _ANNOUNCED = re.compile(r"guest-demo: [^\n]*\n?")  # what the guest says of itself, in the middle of anything
@@ -24,14 +25,14 @@ class Shell:
 
     @classmethod
     @contextlib.asynccontextmanager
-    async def of(cls, guest: Guest, boot_s: float = 60) -> AsyncIterator[Shell]:
+    async def of(cls, guest: Guest, boot_s: float = PATIENCE) -> AsyncIterator[Shell]:
         """The shell of a guest that boots within `boot_s` seconds."""
         async with Console.open(Path(os.environ["KUBECONFIG"]), "default", guest.name) as console:
             await console.send(b"\n")  # the prompt may have been written before anybody read it
             await console.read_until(_PROMPT, boot_s)
             yield cls(console)
 
-    async def run(self, command: str, seconds: float = 30) -> str:
+    async def run(self, command: str, seconds: float = PATIENCE) -> str:
         """What `command` printed; fails if it failed."""
         # The echo of what is typed must not look like the marks.
         await self._console.send(f"echo be''gun; {command}; echo en''ded=$?\n".encode())
@@ -56,7 +57,7 @@ class Shell:
         """Everything that has been on the console since it was opened."""
         return bytes(self._console.seen)
 
-    async def expect(self, text: bytes, seconds: float = 30) -> None:
+    async def expect(self, text: bytes, seconds: float = PATIENCE) -> None:
         """Wait for what the guest writes of itself."""
         await self._console.read_until(text, seconds)
 
@@ -64,7 +65,7 @@ class Shell:
         """Begin something whose end nobody waits for."""
         await self._console.send(command.encode() + b"\n")
 
-    async def booted_again(self, seconds: float = 60) -> None:
+    async def booted_again(self, seconds: float = PATIENCE) -> None:
         """Wait for the prompt of the next boot."""
         await self._console.read_until(b"guest-demo: booted", seconds)
         await self._console.send(b"\n")

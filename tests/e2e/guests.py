@@ -16,6 +16,7 @@ from typing import Any
 import yaml
 
 from tests.e2e.cluster import ROOT, apply, condition_of, get, kubectl, on_this_machine, process, remove, until, wait
+from tests.support.patience import PATIENCE
 from tests.support.processor_waits import ProcessorWaits, sampled
 
 OBSERVER = Path(__file__).with_name("observer.py")
@@ -129,7 +130,7 @@ class Guest:
     def picture(self) -> bytes:
         """Of its display."""
         argv = ["kubectl", "get", "--raw", self.path("vnc/screenshot")]
-        done = subprocess.run(argv, capture_output=True, timeout=60, check=False)
+        done = subprocess.run(argv, capture_output=True, timeout=240, check=False)
         assert done.returncode == 0, done.stderr.decode()
         return done.stdout
 
@@ -156,7 +157,7 @@ def await_events(uid: str, expected: Callable[[list[str]], bool]) -> list[str]:
         return expected(found)
 
     try:
-        until(complete, "the object's events", 10)
+        until(complete, "the object's events")
     except AssertionError as error:
         raise AssertionError(f"{error}: {found}") from None
     return found
@@ -174,11 +175,11 @@ def created(*manifests: dict[str, Any]) -> Iterator[list[Guest]]:
 
 
 @contextmanager
-def running(*manifests: dict[str, Any], seconds: float = 90) -> Iterator[list[Guest]]:
+def running(*manifests: dict[str, Any], seconds: float = PATIENCE) -> Iterator[list[Guest]]:
     """Create, wait until Running for `seconds` each, delete afterwards and wait until gone."""
     with created(*manifests) as guests:
         for guest in guests:
-            wait("vmi", guest.name, "jsonpath={.status.phase}=Running", seconds=int(seconds))
+            wait("vmi", guest.name, "jsonpath={.status.phase}=Running", seconds=seconds)
         yield guests
 
 
@@ -224,14 +225,14 @@ def observed(*guests: Guest, name: str = "") -> Iterator[Callable[[], dict[str, 
     }
     apply(body)
     try:
-        wait("pod", name, "condition=Ready", seconds=60)
+        wait("pod", name, "condition=Ready")
         pids = _pids(name, guests) if on_this_machine() else {}
         with sampled(pids.values()) as waits:
             seen = partial(_read, name, guests, pids, waits)
             until(lambda: all(ticks.count > 0 for ticks in seen().values()), "the first tick of each guest")
             yield seen
     finally:
-        remove("pod", name, seconds=60)
+        remove("pod", name)
 
 
 def _pids(observer: str, guests: tuple[Guest, ...]) -> dict[str, int]:

@@ -13,6 +13,7 @@ from typing import Any
 
 from tests.e2e.cluster import apply, get, kubectl, until, wait
 from tests.e2e.guests import Guest, image, manifest
+from tests.support.patience import PATIENCE
 
 OBSERVER = Path(__file__).with_name("service_observer.py")
 
@@ -80,13 +81,13 @@ def evict(pod: str, **options: Any) -> str:
     return ""
 
 
-def migrate(name: str, vmi: str, seconds: float = 60, *, every: float = 0.2) -> dict[str, Any]:
+def migrate(name: str, vmi: str, seconds: float = PATIENCE, *, every: float = 0.2) -> dict[str, Any]:
     """Migrate, wait for the end; returns the migration's status."""
     apply(migration(name, vmi))
     return ended(name, seconds, every=every)
 
 
-def ended(name: str, seconds: float = 60, *, every: float = 0.2) -> dict[str, Any]:
+def ended(name: str, seconds: float = PATIENCE, *, every: float = 0.2) -> dict[str, Any]:
     """Wait for the end of a migration, with a look every so many seconds; returns its status."""
     until(lambda: phase(name) in ("Succeeded", "Failed"), f"migration {name} to end", seconds, every)
     status: dict[str, Any] = get("vmim", name)["status"]
@@ -122,11 +123,13 @@ def asked(vmi: str) -> Iterator[Callable[[], Answers]]:
     pod_meta = {"name": observer, "namespace": "default"}
     apply(service, {"apiVersion": "v1", "kind": "Pod", "metadata": pod_meta, "spec": pod_spec})
     try:
-        wait("pod", observer, "condition=Ready", seconds=60)
-        until(lambda: _read(observer).count > 0, "the first answer of the guest", 120)  # it boots
+        wait("pod", observer, "condition=Ready")
+        until(lambda: _read(observer).count > 0, "the first answer of the guest")  # it boots
         yield lambda: _read(observer)
     finally:
-        kubectl("delete", f"pod/{observer}", f"service/{service_name}", "--ignore-not-found", "--wait", "--timeout=60s")
+        kubectl(
+            "delete", f"pod/{observer}", f"service/{service_name}", "--ignore-not-found", "--wait", "--timeout=180s"
+        )
 
 
 def _read(observer: str) -> Answers:

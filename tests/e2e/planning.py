@@ -22,7 +22,7 @@ def plan(tag: str, *options: str) -> tuple[int, Any]:
     """The status, and what `-o json` prints."""
     command = [sys.executable, "-m", "virt_admin", "plan", "--to", tag, "-o", "json", *options]
     environment = {**os.environ, "PATH": "/nonexistent"}
-    done = subprocess.run(command, capture_output=True, text=True, timeout=180, check=False, env=environment)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False, env=environment)
     assert done.stdout, done.stderr
     return done.returncode, json.loads(done.stdout)
 

@@ -9,6 +9,7 @@ import time
 from typing import Any
 
 from tests.e2e.cluster import NAMESPACE, ROOT, get, kubectl, wait
+from tests.support.patience import PATIENCE
 
 OPERATOR = str(ROOT / "build" / "manifests" / "kubevirt-operator.yaml")
 SUITE = str(ROOT / "build" / "manifests" / "kubevirt-cr.yaml")
@@ -26,13 +27,13 @@ def install() -> float:
     began = time.monotonic()
     kubectl("apply", "-f", OPERATOR)
     kubectl("apply", "-f", SUITE)
-    wait("kv", "kubevirt", "condition=Available", namespace=NAMESPACE, seconds=180)
+    wait("kv", "kubevirt", "condition=Available", namespace=NAMESPACE, seconds=2 * PATIENCE)
     return time.monotonic() - began
 
 
 def refusal(*arguments: str) -> str:
     """What kubectl says on standard error when it must fail."""
-    done = subprocess.run(["kubectl", *arguments], capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(["kubectl", *arguments], capture_output=True, text=True, timeout=240, check=False)
     assert done.returncode != 0, f"kubectl {' '.join(arguments)} was allowed: {done.stdout}"
     return done.stderr
 
@@ -68,6 +69,6 @@ def last_resort() -> None:
     text = (ROOT / "docs" / "install.md").read_text()
     found = re.search(r"```sh\n(# last resort\n.*?)```", text, re.S)
     assert found is not None, "docs/install.md has no such command"
-    done = subprocess.run(["sh", "-c", found[1]], capture_output=True, text=True, timeout=240, check=False)
+    done = subprocess.run(["sh", "-c", found[1]], capture_output=True, text=True, timeout=400, check=False)
     assert done.returncode == 0, done.stderr
     print(done.stdout, done.stderr)

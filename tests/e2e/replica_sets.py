@@ -8,6 +8,7 @@ from typing import Any
 
 from tests.e2e.cluster import apply, get, kubectl, until
 from tests.e2e.guests import manifest
+from tests.support.patience import PATIENCE
 
 
 def replica_set(name: str, replicas: int, *, runs: bool = False) -> dict[str, Any]:
@@ -36,8 +37,8 @@ def existing(body: dict[str, Any]) -> Iterator[str]:
     try:
         yield name
     finally:
-        kubectl("delete", "vmirs", name, "--ignore-not-found", "--wait", "--timeout=60s")
-        kubectl("delete", "vmi", "-l", f"app={name}", "--ignore-not-found", "--wait", "--timeout=120s")
+        kubectl("delete", "vmirs", name, "--ignore-not-found", "--wait", "--timeout=180s")
+        kubectl("delete", "vmi", "-l", f"app={name}", "--ignore-not-found", "--wait", "--timeout=180s")
 
 
 def instances(name: str) -> dict[str, Any]:
@@ -52,7 +53,7 @@ def status(name: str) -> dict[str, Any]:
     return found
 
 
-def has(name: str, replicas: int, ready: int | None = None, seconds: float = 60) -> None:
+def has(name: str, replicas: int, ready: int | None = None, seconds: float = PATIENCE) -> None:
     """Wait until the set reports so many replicas, so many of them ready, and as many exist."""
 
     def is_so() -> bool:

@@ -22,11 +22,11 @@ async def main() -> None:
     info = await peer.negotiate()
     answer["launcher"] = {"release": info.release, "level": info.feature_level, "features": list(info.features)}
     try:
-        await peer.call(stub.StartMachine, request, timeout=5)
+        await peer.call(stub.StartMachine, request, timeout=60)
     except RpcError as error:
         answer["sender"] = {"reason": error.reason, "field": error.field}
     try:
-        await stub.StartMachine(request, timeout=5)
+        await stub.StartMachine(request, timeout=60)
     except Exception as error:
         refused = from_rpc_error(error)
         answer["receiver"] = {"code": error.code().name, "reason": refused.reason, "field": refused.field}

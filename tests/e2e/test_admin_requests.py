@@ -24,7 +24,7 @@ USER, ACCOUNT = "admin-requests-test", "virtadm-with-a-token"
 CHANGES = ("Upgrade", "Pause", "Resume", "Rollback", "Finalize")
 
 
-def virtadm(*arguments: str, kubeconfig: Path | None = None, seconds: float = 60) -> tuple[int, str, str]:
+def virtadm(*arguments: str, kubeconfig: Path | None = None, seconds: float = 240) -> tuple[int, str, str]:
     """Status, standard output and standard error. It finds no kubectl."""
     environment = {**os.environ, "PATH": "/nonexistent", **({"KUBECONFIG": str(kubeconfig)} if kubeconfig else {})}
     command = [sys.executable, "-m", "virt_admin", *arguments]
@@ -54,7 +54,7 @@ def notes(reason: str) -> list[str]:
 
 def call(opened: grpc.Channel, name: str, **fields: Any) -> Any:
     stub, request = admin_pb2_grpc.AdminServiceStub(opened), getattr(admin_pb2, f"{name}Request")(**fields)
-    return getattr(stub, name)(request, timeout=30)
+    return getattr(stub, name)(request, timeout=120)
 
 
 @pytest.fixture(scope="module")
@@ -67,7 +67,7 @@ def test_a_pause_is_requested_with_the_users_name_and_seen_by_a_watch(address: s
     caller = administrator()
     name = json.loads(kubectl("auth", "whoami", "-o", "json"))["status"]["userInfo"]["username"]
     with not_paused_afterwards(), channel(address, caller, authority()) as opened:
-        stream = admin_pb2_grpc.AdminServiceStub(opened).Watch(admin_pb2.WatchRequest(), timeout=120)
+        stream = admin_pb2_grpc.AdminServiceStub(opened).Watch(admin_pb2.WatchRequest(), timeout=240)
         first = next(stream).state.suite
         assert (first.name, first.paused, first.observed.version) == ("kubevirt", False, TODAY.tag)
         status, shown, error = virtadm("pause", "-o", "json")
@@ -82,7 +82,7 @@ def test_a_pause_is_requested_with_the_users_name_and_seen_by_a_watch(address: s
 
 def test_a_watch_without_changes_has_heartbeats(address: str) -> None:
     with channel(address, administrator(), authority()) as opened:
-        stream = admin_pb2_grpc.AdminServiceStub(opened).Watch(admin_pb2.WatchRequest(), timeout=60)
+        stream = admin_pb2_grpc.AdminServiceStub(opened).Watch(admin_pb2.WatchRequest(), timeout=240)
         kinds = [next(stream).WhichOneof("message") for _ in range(3)]
         stream.cancel()
     assert kinds[0] == "state" and "heartbeat" in kinds
@@ -100,7 +100,7 @@ def test_what_is_impossible_or_blocked_changes_nothing(suite: None, command: tup
     administrator()
     before = get("-n", NAMESPACE, "kv", "kubevirt")["spec"]
     arguments = [TODAY.tag if argument == "TODAY" else argument for argument in command]
-    status, shown, error = virtadm(*arguments, seconds=180)
+    status, shown, error = virtadm(*arguments, seconds=300)
     assert status == 2 and sentence in error, (shown, error)
     assert get("-n", NAMESPACE, "kv", "kubevirt")["spec"] == before
 
@@ -116,7 +116,7 @@ def test_each_request_has_a_verb_of_its_own(address: str) -> None:
         try:
             kubectl("-n", NAMESPACE, "create", "role", USER, "--verb=pause", "--resource=kubevirts.kubevirt.io/admin")
             kubectl("-n", NAMESPACE, "create", "rolebinding", USER, f"--role={USER}", f"--user={USER}")
-            until(lambda: _paused_by(opened), "the role to be known", 30)
+            until(lambda: _paused_by(opened), "the role to be known")
             assert paused() is True
             with pytest.raises(grpc.RpcError) as refused:
                 call(opened, "Resume")
@@ -161,7 +161,7 @@ def token(suite: None, tmp_path: Path) -> Iterator[Path]:
 
 def test_who_has_a_token_changes_the_object_with_their_own_rights(token: Path) -> None:
     with not_paused_afterwards():
-        until(lambda: virtadm("pause", kubeconfig=token)[0] == 0, "the role to be known", 30)
+        until(lambda: virtadm("pause", kubeconfig=token)[0] == 0, "the role to be known")
         assert paused() is True
         status, _, error = virtadm("resume", kubeconfig=token)
         assert status == 0 and "with your own rights" in error and paused() is False

@@ -119,7 +119,7 @@ def test_a_handler_gets_no_certificate_of_another_node(suite: None, tmp_path: Pa
     }
     try:
         kubectl("--kubeconfig", str(as_handler), "create", "-f", "-", stdin=json.dumps(csr))
-        until(lambda: "conditions" in get("csr", "of-another-node").get("status", {}), "an answer", 20)
+        until(lambda: "conditions" in get("csr", "of-another-node").get("status", {}), "an answer")
         (condition,) = get("csr", "of-another-node")["status"]["conditions"]
     finally:
         kubectl("delete", "csr", "of-another-node", "--ignore-not-found")

@@ -69,7 +69,7 @@ async def test_a_claim_whose_folder_is_root_s_gets_an_image_and_one_of_a_foreign
             )
             assert guest.phase in ("Scheduling", "Scheduled")
             in_node("chown", "107", f"{folder}/disk.img")
-            until(lambda: guest.phase == "Running", "the guest to start once it may", 60)
+            until(lambda: guest.phase == "Running", "the guest to start once it may")
             async with Shell.of(guest) as shell:
                 assert await shell.run(READ.format(device=disk("data"))) == "kept"
 

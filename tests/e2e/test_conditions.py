@@ -10,6 +10,7 @@ import pytest
 
 from tests.e2e.cluster import apply, kubectl, until, wait
 from tests.e2e.guests import Guest, created, manifest, running
+from tests.support.patience import PATIENCE
 
 pytestmark = pytest.mark.parallel
 
@@ -17,12 +18,12 @@ PRIVATE = "/run/kubevirt-private"  # an emptyDir; /var/run is a link that leads 
 SECRET = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "late"}, "stringData": {"a": "b"}}
 
 
-def message_of(guest: Guest, kind: str, reason: str, within: float = 60) -> str:
+def message_of(guest: Guest, kind: str, reason: str, within: float = PATIENCE) -> str:
     """The condition's message once it has that reason."""
     took = until(lambda: guest.condition(kind).get("reason") == reason, f"{kind} to be {reason}", within)
     found = guest.condition(kind)
     assert found["status"] == "False"
-    until(lambda: reason in kubectl("describe", "vmi", guest.name).partition("Events:")[2], "an event to say so", 10)
+    until(lambda: reason in kubectl("describe", "vmi", guest.name).partition("Events:")[2], "an event to say so")
     print(f"{reason} after {took:.1f} s: {found['message']}")
     return str(found["message"])
 
@@ -44,7 +45,7 @@ def test_a_secret_that_is_not_there_is_named_and_the_guest_starts_when_it_is() -
             assert '"late" not found' in message_of(guest, "Synchronized", "FailedMount")
             apply(SECRET)
             # The kubelet tries again after two minutes at the latest.
-            wait("vmi", guest.name, "jsonpath={.status.phase}=Running", seconds=150)
+            wait("vmi", guest.name, "jsonpath={.status.phase}=Running", seconds=150 + PATIENCE)
             assert guest.condition("Synchronized").get("status", "True") == "True"
     finally:
         kubectl("delete", "secret", "late", "--ignore-not-found")
@@ -69,7 +70,7 @@ def test_a_guest_whose_pod_is_evicted_fails_with_the_reason(how: str) -> None:
             eviction = {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": name}}
             path = f"/api/v1/namespaces/default/pods/{name}/eviction"
             kubectl("create", "--raw", path, "-f", "-", stdin=json.dumps(eviction))
-        took = until(lambda: guest.phase == "Failed", "the guest to be Failed", 60)
+        took = until(lambda: guest.phase == "Failed", "the guest to be Failed")
         status, ready = guest.vmi["status"], guest.condition("Ready")
         print(f"{how}: Failed after {took:.1f} s: {status['reason']}: {ready['message']}")
         assert name in ready["message"]

@@ -10,6 +10,7 @@ from localcluster.console import Console
 
 from tests.e2e.cluster import get, kubectl, nodes
 from tests.e2e.guests import Guest
+from tests.support.patience import PATIENCE
 
 pytestmark = pytest.mark.parallel
 
@@ -35,18 +36,18 @@ def test_discovery_names_the_console(version: str) -> None:
 async def test_console_carries_bytes_both_ways(guests: list[Guest], number: int) -> None:
     async with Console.open(KUBECONFIG, "default", guests[number].name) as console:
         await console.send(b"\n")
-        await console.read_until(b"ready", 30)
+        await console.read_until(b"ready", PATIENCE)
         await console.send(b"echo $((6*7))-answer\n")
-        await console.read_until(b"42-answer", 15)
+        await console.read_until(b"42-answer", PATIENCE)
 
 
 async def test_a_guest_reaches_beyond_its_pod(guests: list[Guest]) -> None:
     service = get("service", "kubernetes")["spec"]["clusterIP"]
     async with Console.open(KUBECONFIG, "default", guests[0].name) as console:
         await console.send(f"nc -w 5 {service} 443 </dev/null && echo out''side-reached\n".encode())
-        await console.read_until(b"outside-reached", 15)
+        await console.read_until(b"outside-reached", PATIENCE)
         await console.send(b"nslookup kubernetes.default.svc.cluster.local && echo name''-known\n")
-        await console.read_until(b"name-known", 15)
+        await console.read_until(b"name-known", PATIENCE)
 
 
 def test_a_console_that_cannot_be_opened_reports_why() -> None:

@@ -21,12 +21,12 @@ def log(guest: Guest) -> str:
 
 async def test_it_goes_on_where_it_was_killed() -> None:
     with running(logged(manifest("logged"))) as (guest,):
-        until(lambda: "guest-demo: booted" in log(guest), "the boot to be logged", 30)
+        until(lambda: "guest-demo: booted" in log(guest), "the boot to be logged")
         pid, copier = guest.qemu_pid(), process(guest.pod["metadata"]["uid"], r"^\S*console-log ")
         assert copier is not None
         copier.kill()
         async with Shell.of(guest) as shell:
             await shell.run("echo after the de''ath")
-        until(lambda: "after the death" in log(guest), "the log to go on", 60)
+        until(lambda: "after the death" in log(guest), "the log to go on")
         assert log(guest).count("guest-demo: booted") == 1
         assert (guest.phase, guest.qemu_pid()) == ("Running", pid)

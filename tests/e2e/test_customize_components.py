@@ -15,8 +15,9 @@ import pytest
 from tests.e2e.builds import condition, suite
 from tests.e2e.cluster import NAMESPACE, condition_of, get, kubectl, processes, until
 from tests.e2e.removal import refusal
+from tests.support.patience import PATIENCE
 
-WITHIN = 90.0  # seconds
+WITHIN = 2 * PATIENCE
 IDENTIFIER = "kubevirt.io/customizer-identifier"
 DNS = {"spec": {"template": {"spec": {"dnsConfig": {"options": [{"name": "ndots", "value": "2"}]}}}}}
 CPU = {"spec": {"template": {"spec": {"containers": [{"name": "virt-api", "resources": {"requests": {"cpu": "7m"}}}]}}}}
@@ -137,7 +138,7 @@ def test_a_stored_patch_that_does_not_apply_is_named_and_the_suite_stays_as_it_i
     began = time.monotonic()
     with unguarded():
         kubectl(*request({"patches": [BAD]}))
-    until(lambda: condition("Synchronized").get("status") == "False", "the refusal to be reported", 30)
+    until(lambda: condition("Synchronized").get("status") == "False", "the refusal to be reported")
     message = condition("Synchronized")["message"]
     print(f"reported after {time.monotonic() - began:.1f} s: {message}")
     assert "spec.customizeComponents.patches[0]" in message and "virt-api" in message

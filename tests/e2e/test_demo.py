@@ -21,7 +21,7 @@ def guest() -> Iterator[Guest]:
         demo.start()
         yield Guest(demo.NAME)
     finally:
-        kubectl("delete", "vm,service", demo.NAME, "--ignore-not-found", "--wait", "--timeout=90s")
+        kubectl("delete", "vm,service", demo.NAME, "--ignore-not-found", "--wait", "--timeout=180s")
 
 
 def test_the_demos_user_data_serves_a_page_before_and_after_a_restart(guest: Guest) -> None:

@@ -53,7 +53,7 @@ async def test_uefi_boots_the_same_image_from_sata() -> None:
     body["spec"]["domain"]["firmware"]["bootloader"] = {"efi": {"secureBoot": False}}
     body["spec"]["domain"]["memory"]["guest"] = "192Mi"
     with running(body) as (guest,):
-        async with Shell.of(guest, boot_s=90) as shell:
+        async with Shell.of(guest) as shell:
             await shell.silence()
             assert "firmware=uefi" in await shell.run("cat /proc/cmdline")
             assert "runtime-map" in await shell.run("ls /sys/firmware/efi")
@@ -70,13 +70,13 @@ async def test_sata_disks_and_cdroms_and_the_watchdog_of_a_guest_that_knows_them
     container |= {"kernelPath": "/boot/generic/vmlinuz", "initrdPath": "/boot/generic/initrd"}
     spec["devices"]["watchdog"] = {"name": "dog", "i6300esb": {"action": "poweroff"}}
     with running(body) as (guest,):
-        async with Shell.of(guest, boot_s=90) as shell:
+        async with Shell.of(guest) as shell:
             assert await shell.run("cat /sys/block/sda/size") == str((5 << 20) // 512)
             await shell.run("mount -t iso9660 -o ro /dev/sr0 /tmp")
             assert await shell.run("cat /tmp/colour") == "blue"
             # Fed once, and then never again.
             await shell.type("watchdog -F -T 2 -t 1000 /dev/watchdog")
-        until(lambda: guest.phase in ("Failed", "Succeeded"), "the watchdog to end the guest", 60)
+        until(lambda: guest.phase in ("Failed", "Succeeded"), "the watchdog to end the guest")
 
 
 def test_each_unusable_image_is_refused_with_what_is_wrong() -> None:
@@ -91,7 +91,7 @@ def test_each_unusable_image_is_refused_with_what_is_wrong() -> None:
     with created(*bodies.values(), nothing) as guests:
         started = time.monotonic()
         for guest in guests:
-            until(lambda guest=guest: "disk root" in _message(guest), f"what is wrong with {guest.name}", 90, 0.5)  # type: ignore[misc]
+            until(lambda guest=guest: "disk root" in _message(guest), f"what is wrong with {guest.name}", every=0.5)  # type: ignore[misc]
         print(f"{len(guests)} refused within {time.monotonic() - started:.0f} s")
         messages = {guest.name: _message(guest) for guest in guests}
         for name, reason in expected.items():
@@ -104,7 +104,7 @@ def test_a_secret_without_its_key_is_named_in_the_user_s_words(objects: None) ->
     volumes = {"seed": {"cloudInitNoCloud": {"secretRef": {"name": "disk-empty"}}}}
     try:
         with created(disk_manifest("keyless", volumes)) as (guest,):
-            until(lambda: "Secret disk-empty has no key userdata or userData" in _message(guest), "the key", 90)
+            until(lambda: "Secret disk-empty has no key userdata or userData" in _message(guest), "the key")
             print(_message(guest))
             assert "/var/run" not in _message(guest)
     finally:

@@ -25,7 +25,7 @@ from tests.e2e.audit import requests
 from tests.e2e.cluster import NAMESPACE, get, until, wait
 from tests.e2e.guests import manifest, running
 
-REPAIRED_WITHIN = 20.0  # seconds, for all objects of one round together
+REPAIRED_WITHIN = 60.0  # seconds, for all objects of one round together, on a busy machine
 QUIET = 20.0  # seconds in which nothing more is written
 SELECTOR = f"app.kubernetes.io/managed-by={MANAGED_BY_OPERATOR}"
 # Certificates and printed strategies are not written from the strategy; what a release added to a definition stays.
@@ -168,14 +168,14 @@ async def test_any_edit_of_any_object_is_undone(rounds: int) -> None:
                 made += these
                 left = await repaired(client, before)
                 assert not left, [str(edit) for edit in these if edit.ref in left]
-        wait("kv", "kubevirt", "condition=Available", namespace=NAMESPACE, seconds=120)
+        wait("kv", "kubevirt", "condition=Available", namespace=NAMESPACE)
         assert guest.phase == "Running"
     print(f"{len(made)} edits undone:", *made, sep="\n  ")
     assert {edit.ref for edit in made} >= {ref for ref in before if ref.kind not in ("ServiceAccount",)}
 
 
 def test_a_suite_that_is_as_desired_is_not_written() -> None:
-    wait("kv", "kubevirt", "condition=Progressing=false", namespace=NAMESPACE, seconds=120)
+    wait("kv", "kubevirt", "condition=Progressing=false", namespace=NAMESPACE)
     began = datetime.now(UTC)
     until(lambda: renewed_after(began + timedelta(seconds=QUIET)), "the leader to renew its lease", 2 * QUIET)
     writes = [

@@ -103,7 +103,7 @@ async def test_a_guest_boots_from_its_disk_and_has_a_volume_of_every_kind(object
         _put(base, "of-the-base")
         _mark(device, "of-the-device")
         with running(body) as (guest,):
-            async with Shell.of(guest, boot_s=90) as shell:
+            async with Shell.of(guest) as shell:
                 await shell.silence()
                 assert "firmware=bios" in await shell.run("cat /proc/cmdline")
                 await _reads_every_document(shell)

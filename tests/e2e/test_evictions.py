@@ -30,14 +30,14 @@ def test_an_external_eviction_is_marked_reported_and_cancelled() -> None:
         assert triggered in evict(pod, deleteOptions={"dryRun": ["All"]}) and marked(guest) == ""
         assert triggered in evict(pod) and marked(guest) == node
         assert f"Evacuation in progress: {triggered}" in evict(pod)
-        until(lambda: guest.condition("EvictionRequested").get("status") == "True", "EvictionRequested", 10)
+        until(lambda: guest.condition("EvictionRequested").get("status") == "True", "EvictionRequested")
         key = "descheduler.alpha.kubernetes.io/eviction-in-progress"
-        until(lambda: guest.pod["metadata"]["annotations"].get(key) == "true", "the pod's annotation", 10)
+        until(lambda: guest.pod["metadata"]["annotations"].get(key) == "true", "the pod's annotation")
         path = "/apis/subresources.kubevirt.io/v1/namespaces/default/virtualmachineinstances/elsewhere/evacuate/cancel"
         kubectl("replace", "--raw", path, "-f", "-", stdin="{}")
         assert marked(guest) == ""
-        until(lambda: not guest.condition("EvictionRequested"), "EvictionRequested to go", 10)
-        until(lambda: key not in guest.pod["metadata"]["annotations"], "the pod's annotation to go", 10)
+        until(lambda: not guest.condition("EvictionRequested"), "EvictionRequested to go")
+        until(lambda: key not in guest.pod["metadata"]["annotations"], "the pod's annotation to go")
         assert guest.phase == "Running"
 
 
@@ -46,7 +46,7 @@ def test_a_guest_that_cannot_migrate_is_not_evicted_and_the_answer_says_why() ->
     body["spec"]["domain"]["devices"]["interfaces"] = [{"name": "default", "bridge": {}}]
     body["spec"]["networks"] = [{"name": "default", "pod": {}}]
     with running(body) as (guest,):
-        until(lambda: guest.condition("LiveMigratable").get("status") == "False", "LiveMigratable", 10)
+        until(lambda: guest.condition("LiveMigratable").get("status") == "False", "LiveMigratable")
         found = guest.condition("LiveMigratable")
         refusal = evict(guest.pod["metadata"]["name"])
         print(refusal)
@@ -54,7 +54,7 @@ def test_a_guest_that_cannot_migrate_is_not_evicted_and_the_answer_says_why() ->
         assert found["reason"] in refusal and found["message"] in refusal
         assert marked(guest) == "" and guest.phase == "Running"
         kubectl("delete", "vmi", "rooted", "--wait=false")
-        until(lambda: not evict_of(guest), "the pod to be free to go once its guest has been deleted", 30)
+        until(lambda: not evict_of(guest), "the pod to be free to go once its guest has been deleted")
 
 
 def evict_of(guest: Guest) -> str:
@@ -70,4 +70,4 @@ def test_a_guest_that_does_not_insist_is_evicted(strategy: str) -> None:
     body["spec"]["networks"] = [{"name": "default", "pod": {}}]
     with running(body) as (guest,):
         assert evict(guest.pod["metadata"]["name"]) == ""
-        until(lambda: guest.phase == "Failed", "the guest to be Failed", 60)
+        until(lambda: guest.phase == "Failed", "the guest to be Failed")

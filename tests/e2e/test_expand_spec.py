@@ -185,12 +185,12 @@ def test_revisions_that_an_older_release_made_are_replaced() -> None:
         refs = {f"{role}Ref": {"controllerRevisionRef": {"name": made}} for role, made in older.items()}
         kubectl("patch", "vm", name, "--subresource=status", "--type=merge", "-p", json.dumps({"status": refs}))
         for role, made in older.items():
-            until(lambda r=role, m=made: revision_of(name, r) != m, f"another revision of its {role}", 30)
+            until(lambda r=role, m=made: revision_of(name, r) != m, f"another revision of its {role}")
             replaced = get("controllerrevision", revision_of(name, role))
             assert replaced["metadata"]["labels"]["instancetype.kubevirt.io/object-version"] == "v1beta1"
             assert replaced["data"]["apiVersion"] == API
             gone = ("get", "controllerrevision", made, "--ignore-not-found")
-            until(lambda g=gone: kubectl(*g) == "", "the older one to go", 30)
+            until(lambda g=gone: kubectl(*g) == "", "the older one to go")
 
 
 def revision_of(name: str, role: str) -> str:

@@ -45,7 +45,7 @@ def difference(way: Way, body: dict[str, Any]) -> str:
         input=json.dumps(body),
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=240,
         check=False,
     )
     assert done.returncode in (0, 1), done.stderr
@@ -75,7 +75,7 @@ def no_difference(way: Way, body: dict[str, Any]) -> None:
     """Soon: kubectl reads twice, and shows a status that was written in between as a difference."""
     shown: list[str] = []
     try:
-        until(lambda: shown.append(difference(way, body)) or shown[-1] == "", "no difference", 20, every=1)
+        until(lambda: shown.append(difference(way, body)) or shown[-1] == "", "no difference", every=1)
     except AssertionError as error:
         raise AssertionError(f"{error}:\n{shown[-1]}") from None
 

@@ -28,7 +28,7 @@ def test_an_image_that_cannot_be_pulled_is_named() -> None:
     body = manifest("unpulled")
     body["spec"]["domain"]["firmware"]["kernelBoot"]["container"]["image"] = f"{os.environ['REGISTRY']}/absent:1"
     with created(body) as (guest,):
-        until(lambda: "absent:1" in conditions_of(guest), "the image to be named", 60)
+        until(lambda: "absent:1" in conditions_of(guest), "the image to be named")
         print(conditions_of(guest))
         assert "ImagePull" in conditions_of(guest)
         assert guest.phase in ("Pending", "Scheduling")
@@ -66,7 +66,7 @@ def test_fields_of_the_spec_for_the_pod_are_in_the_pod() -> None:
     body["spec"]["domain"]["resources"] = {"requests": {"cpu": "50m"}, "limits": {"cpu": "2"}}
     body["metadata"]["labels"] = {"app": "placed"}
     with created(body) as (guest,):
-        until(lambda: bool(get("pods", "-l", "app=placed")["items"]), "its pod", 30)
+        until(lambda: bool(get("pods", "-l", "app=placed")["items"]), "its pod")
         (pod,) = get("pods", "-l", "app=placed")["items"]
         spec: dict[str, Any] = pod["spec"]
         assert term in _terms(spec["affinity"])
@@ -78,7 +78,7 @@ def test_fields_of_the_spec_for_the_pod_are_in_the_pod() -> None:
         compute = next(container for container in spec["containers"] if container["name"] == "compute")
         assert compute["resources"]["requests"]["cpu"] == "50m"
         assert compute["resources"]["limits"]["cpu"] == "2"
-        wait("vmi", guest.name, "jsonpath={.status.phase}=Running", seconds=90)
+        wait("vmi", guest.name, "jsonpath={.status.phase}=Running")
 
 
 def _terms(affinity: dict[str, Any]) -> list[dict[str, Any]]:
@@ -90,7 +90,7 @@ def _terms(affinity: dict[str, Any]) -> list[dict[str, Any]]:
 def test_a_guest_that_outgrows_its_pods_memory_fails_alone() -> None:
     with running(manifest("starved"), manifest("fed")) as (starved, fed):
         limit_memory(starved.qemu_pid(), 4 << 20)  # it still boots, and touches more memory
-        until(lambda: starved.phase == "Failed", "the guest to be Failed", 60)
+        until(lambda: starved.phase == "Failed", "the guest to be Failed")
         print(starved.vmi["status"].get("reason"), conditions_of(starved))
         assert starved.vmi["status"]["reason"] in ("HypervisorCrashed", "OOMKilled")
         assert fed.phase == "Running"
@@ -118,8 +118,8 @@ def test_readiness_is_the_probes_and_a_guest_that_fails_its_liveness_probe_is_fa
     # Nothing in this guest speaks HTTP.
     dead["spec"]["livenessProbe"] = {"httpGet": {"port": 80}, "initialDelaySeconds": 1, **probe}
     with running(ready) as (probed,), created(dead) as (unlively,):  # which may have failed before it is seen to run
-        until(lambda: probed.condition("Ready").get("status") == "True", "the probe to succeed", 60)
-        until(lambda: unlively.phase == "Failed", "the guest that does not answer to be Failed", 90)
+        until(lambda: probed.condition("Ready").get("status") == "True", "the probe to succeed")
+        until(lambda: unlively.phase == "Failed", "the guest that does not answer to be Failed")
         print(unlively.vmi["status"].get("reason"), conditions_of(unlively))
         assert "Liveness probe failed" in conditions_of(unlively)
         assert probed.phase == "Running"

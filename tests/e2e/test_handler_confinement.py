@@ -246,5 +246,5 @@ def test_the_api_server_has_no_doubts_about_the_policies(suite: None, name: str)
         policy = get("validatingadmissionpolicy", name)
         return bool(policy.get("status", {}).get("observedGeneration") == policy["metadata"]["generation"])
 
-    until(checked, "the policy's type check", 60)
+    until(checked, "the policy's type check")
     assert get("validatingadmissionpolicy", name)["status"].get("typeChecking", {}) == {}

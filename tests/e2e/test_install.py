@@ -38,12 +38,10 @@ def test_crds_are_structural_and_know_all_of_kubevirts_fields(tmp_path: Path) ->
 
 def test_what_somebody_deletes_or_scales_is_put_back() -> None:
     kubectl("-n", NAMESPACE, "delete", "service", "virt-api")
-    until(
-        lambda: "virt-api" in kubectl("-n", NAMESPACE, "get", "services", "-o", "name"), "the Service to come back", 20
-    )
+    until(lambda: "virt-api" in kubectl("-n", NAMESPACE, "get", "services", "-o", "name"), "the Service to come back")
     kubectl("-n", NAMESPACE, "scale", "deployment", "virt-controller", "--replicas=0")
-    until(lambda: get("-n", NAMESPACE, "deployment", "virt-controller")["spec"]["replicas"] == 2, "two replicas", 20)
-    wait("kv", "kubevirt", "condition=Available", namespace=NAMESPACE, seconds=60)
+    until(lambda: get("-n", NAMESPACE, "deployment", "virt-controller")["spec"]["replicas"] == 2, "two replicas")
+    wait("kv", "kubevirt", "condition=Available", namespace=NAMESPACE)
 
 
 @pytest.mark.parallel

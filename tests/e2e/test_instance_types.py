@@ -145,7 +145,7 @@ def test_the_bundle_is_repaired_left_out_and_brought_back() -> None:
     finally:
         configure(None)
     print(f"back after {until(lambda: bundle() == {'vmcf': 29, 'vmcp': 40}, 'the bundle to be back'):.1f} s")
-    wait("kv", "kubevirt", "condition=Available", namespace=NAMESPACE, seconds=60)
+    wait("kv", "kubevirt", "condition=Available", namespace=NAMESPACE)
 
 
 def bundle() -> dict[str, int]:

@@ -26,16 +26,16 @@ def kill_each(names: list[str], rounds: int) -> None:
         pids = {guest.name: guest.qemu_pid() for guest in guests}
         for name in names:
             for _ in range(rounds):
-                until(lambda name=name: len(victims(name, guests)) >= 1, f"{name} to run", 120)  # type: ignore[misc]
+                until(lambda name=name: len(victims(name, guests)) >= 1, f"{name} to run", 400)  # type: ignore[misc]
                 killed = victims(name, guests)
                 for victim in killed:
                     victim.kill()
                 old = {victim.pid for victim in killed}
-                back = until(lambda name=name, old=old: are_replaced(name, guests, old), f"{name} to come back", 180)  # type: ignore[misc]
+                back = until(lambda name=name, old=old: are_replaced(name, guests, old), f"{name} to come back", 400)  # type: ignore[misc]
                 table.append((name, len(killed), back))
         for deployment in ("virt-operator", "virt-api", "virt-controller"):
             kubectl("-n", NAMESPACE, "rollout", "status", f"deployment/{deployment}", "--timeout=180s", deadline=200)
-        wait("kv", "kubevirt", "condition=Available", namespace=NAMESPACE, seconds=180)
+        wait("kv", "kubevirt", "condition=Available", namespace=NAMESPACE, seconds=400)
         time.sleep(2 * MAX_GAP)  # a gap must have had the time to show
         seen = ticks()
         for guest in guests:

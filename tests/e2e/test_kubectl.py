@@ -32,7 +32,7 @@ def test_every_field_is_explained(path: str, words: str) -> None:
 
 def test_machines_are_listed_with_kubevirts_columns() -> None:
     with existing(vm_manifest("listed")) as name:
-        wait("vm", name, "condition=Ready", seconds=90)
+        wait("vm", name, "condition=Ready")
         assert columns("vm", name) == {"NAME": name, "STATUS": "Running", "READY": "True"}
         assert columns("virtualmachines.v1alpha3.kubevirt.io", name) == columns("vm", name)
         vmi = columns("vmi", name)
@@ -52,14 +52,14 @@ def columns(kind: str, name: str) -> dict[str, str]:
 
 def test_kubectl_waits_for_conditions_and_fields_of_a_machine() -> None:
     with existing(vm_manifest("waited-for", "Halted")) as name:
-        wait("vm", name, "condition=Ready=False", seconds=30)
-        wait("vm", name, "jsonpath={.status.printableStatus}=Stopped", seconds=30)
+        wait("vm", name, "condition=Ready=False")
+        wait("vm", name, "jsonpath={.status.printableStatus}=Stopped")
         request(name, "start")
-        wait("vm", name, "jsonpath={.status.ready}=true", seconds=90)
-        wait("vm", name, "condition=Ready", seconds=30)
-        wait("vmi", name, "condition=Ready", seconds=30)
+        wait("vm", name, "jsonpath={.status.ready}=true")
+        wait("vm", name, "condition=Ready")
+        wait("vmi", name, "condition=Ready")
         kubectl("delete", "vm", name, "--wait=false")
-        kubectl("wait", "vm", name, "--for=delete", "--timeout=90s")
+        kubectl("wait", "vm", name, "--for=delete", "--timeout=180s")
 
 
 @pytest.mark.parametrize("version", ["v1", "v1alpha3"])
@@ -72,7 +72,7 @@ def test_one_is_created_and_deleted_by_either_version(version: str) -> None:
         for read in ("v1", "v1alpha3"):
             found = get(f"virtualmachines.{read}.kubevirt.io", name)
             assert (found["apiVersion"], found["spec"]["runStrategy"]) == (f"kubevirt.io/{read}", "Halted")
-        kubectl("delete", f"virtualmachines.{version}.kubevirt.io", name, "--wait", "--timeout=60s")
+        kubectl("delete", f"virtualmachines.{version}.kubevirt.io", name, "--wait", "--timeout=180s")
         assert kubectl("get", "vm", name, "--ignore-not-found") == ""
 
 

@@ -110,9 +110,9 @@ def test_up_after_a_crash_of_everything_brings_objects_and_suite_back(cluster: C
     done = command("up")
     assert done.returncode == 0, done.stderr
     assert json.loads(api_client.get(cluster, "/api/v1/namespaces/default"))["metadata"]["uid"] == uid
-    wait("kv", "kubevirt", "condition=Available", namespace=NAMESPACE, seconds=120)
-    until(lambda: _handlers_ready() == len(cluster.node_names), "a handler on each node", 120)
-    until(_virt_api_answers, "virt-api, without whose admission no machine is made", 120)
+    wait("kv", "kubevirt", "condition=Available", namespace=NAMESPACE)
+    until(lambda: _handlers_ready() == len(cluster.node_names), "a handler on each node")
+    until(_virt_api_answers, "virt-api, without whose admission no machine is made")
     with running(manifest("afterwards")) as (guest,):
         assert guest.phase == "Running"
 

@@ -12,6 +12,7 @@ from localcluster.console import Console
 from tests.e2e.cluster import get, kubectl, until, wait
 from tests.e2e.guest_shell import Shell
 from tests.e2e.guests import created, disk_manifest, logged, manifest, running
+from tests.support.patience import PATIENCE
 
 pytestmark = pytest.mark.parallel
 
@@ -35,7 +36,7 @@ async def test_a_guest_is_paused_resumed_and_reset() -> None:
             until(lambda: guest.paused, "the guest to be paused")
             await shell.type("echo aw''ake")
             async with Console.open(KUBECONFIG, "default", guest.name, "vnc") as display:
-                assert await display.read_until(b"\n", 15) == b"RFB 003.008\n"
+                assert await display.read_until(b"\n", PATIENCE) == b"RFB 003.008\n"
             assert b"awake" not in shell.seen, "a paused guest answered"
             guest.command("unpause")
             await shell.expect(b"awake")
@@ -53,7 +54,7 @@ async def test_a_guest_is_paused_resumed_and_reset() -> None:
         assert len({first, second, third}) == 3
         assert (guest.phase, guest.qemu_pid()) == ("Running", pid)
         # The log's reader comes a moment after the guest.
-        until(lambda: console_log(pod).count("guest-demo: booted") >= 4, "the console's log to tell of four boots", 15)
+        until(lambda: console_log(pod).count("guest-demo: booted") >= 4, "the console's log to tell of four boots")
         assert console_log(pod).count("guest-demo: booted") == 4
         assert "guest-demo: power button" in console_log(pod)
 
@@ -75,10 +76,10 @@ async def test_a_deleted_guest_gets_a_shutdown_request_and_is_destroyed_if_it_ig
             started = time.monotonic()
             kubectl("delete", "vmi", first.name, second.name, "--wait=false")
             await shell.expect(b"guest-demo: power button")
-            wait("vmi", first.name, "delete", seconds=30)
+            wait("vmi", first.name, "delete")
             took = time.monotonic() - started
             assert took < 30, "a guest that shuts down is not waited for any longer"
-        wait("vmi", second.name, "delete", seconds=60)
+        wait("vmi", second.name, "delete")
         assert time.monotonic() - started >= grace
         print(f"shut down and gone after {took:.1f} s, destroyed and gone after {time.monotonic() - started:.1f} s")
 
@@ -87,7 +88,7 @@ async def test_a_panic_is_reported_as_a_panic() -> None:
     with running(manifest("panics")) as (guest,):
         async with Shell.of(guest) as shell:
             await shell.type("echo c >/proc/sysrq-trigger")
-        wait("vmi", guest.name, "jsonpath={.status.phase}=Failed", seconds=30)
+        wait("vmi", guest.name, "jsonpath={.status.phase}=Failed")
         assert guest.vmi["status"]["reason"] == "GuestPanicked"
 
 

@@ -47,7 +47,7 @@ def used(node: str, name: str) -> float:
 
 def test_the_handler_shows_what_a_guest_uses(guest: Guest) -> None:
     node = guest.vmi["status"]["nodeName"]
-    until(lambda: used(node, "cpu_usage_seconds_total") > 0, "the guest's CPU time", 30)
+    until(lambda: used(node, "cpu_usage_seconds_total") > 0, "the guest's CPU time")
     assert used(node, "memory_domain_bytes") == 128 << 20
     assert 0 < used(node, "memory_resident_bytes") < 2 << 30
     assert used(node, "vcpu_seconds_total") > 0
@@ -55,7 +55,7 @@ def test_the_handler_shows_what_a_guest_uses(guest: Guest) -> None:
 
 def test_what_a_guest_receives_is_not_what_it_transmits(guest: Guest) -> None:
     node = guest.vmi["status"]["nodeName"]
-    until(lambda: used(node, "network_receive_bytes_total") >= 0, "the guest's network", 30)
+    until(lambda: used(node, "network_receive_bytes_total") >= 0, "the guest's network")
     before = {way: used(node, f"network_{way}_bytes_total") for way in ("receive", "transmit")}
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
         sender.setblocking(False)
@@ -67,7 +67,7 @@ def test_what_a_guest_receives_is_not_what_it_transmits(guest: Guest) -> None:
                     sender.sendto(bytes(1000), (guest.address, 9))
             return used(node, "network_receive_bytes_total") - before["receive"] > 1_000_000
 
-        until(received, "what was sent", 60)
+        until(received, "what was sent")
     assert used(node, "network_transmit_bytes_total") - before["transmit"] < 1_000_000
 
 
@@ -80,4 +80,4 @@ def test_the_leader_describes_the_guest(guest: Guest) -> None:
             info.get("name") == NAME and info.get("phase") == "running" and info.get("vmi_pod") == pod for info in infos
         )
 
-    until(described, "kubevirt_vmi_info", 30)
+    until(described, "kubevirt_vmi_info")

@@ -115,7 +115,7 @@ def test_a_quota_with_room_for_the_source_alone_is_named_until_it_grows() -> Non
         def rejected() -> dict[str, Any]:
             return condition_of(get("vmim", "thrifty"), "migrationRejectedByResourceQuota")
 
-        until(lambda: rejected().get("status") == "True", "the quota to be named", 30)
+        until(lambda: rejected().get("status") == "True", "the quota to be named")
         assert f"exceeded quota: {PRIORITY}" in rejected()["message"]
         spec["hard"] = {"pods": "2"}
         apply(_named("ResourceQuota", PRIORITY, spec=spec))

@@ -14,6 +14,7 @@ from tests.e2e.cluster import get, kubectl, until
 from tests.e2e.guests import Guest
 from tests.e2e.migrations import ended, migrate, policy, state
 from tests.e2e.virtual_machines import another_guest_runs, existing, has, vm_manifest
+from tests.support.patience import PATIENCE
 
 pytestmark = pytest.mark.parallel
 
@@ -34,7 +35,7 @@ def guest(suite: None) -> Iterator[Guest]:
 
 def virtctl(*arguments: str) -> str:
     program: Path = clients.ensure(clients.VIRTCTL, Cluster.load())
-    done = subprocess.run([program, *arguments], capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run([program, *arguments], capture_output=True, text=True, timeout=PATIENCE, check=False)
     assert done.returncode == 0, done.stderr
     return done.stdout
 
@@ -49,18 +50,18 @@ def test_virtctl_moves_a_machine_and_takes_the_request_back(guest: Guest) -> Non
     node, uid = guest.vmi["status"]["nodeName"], guest.vmi["metadata"]["uid"]
     with policy(NAME, **SLOW):
         virtctl("migrate", NAME)
-        has(NAME, "Migrating", 30)
-        until(lambda: "startTimestamp" in state(guest), "the copy to begin", 30)  # before it nothing has to be aborted
+        has(NAME, "Migrating")
+        until(lambda: "startTimestamp" in state(guest), "the copy to begin")  # before it nothing has to be aborted
     virtctl("migrate-cancel", NAME)
-    until(lambda: requests() == [], "the request to go", 20)
-    has(NAME, "Running", 20)
+    until(lambda: requests() == [], "the request to go")
+    has(NAME, "Running")
     assert state(guest)["abortStatus"] == "Succeeded" and guest.vmi["status"]["nodeName"] == node
     virtctl("migrate", NAME)
     (name,) = requests()
     assert name.startswith("kubevirt-migrate-vm-")
     assert ended(name)["phase"] == "Succeeded"
     assert guest.vmi["status"]["nodeName"] != node and guest.vmi["metadata"]["uid"] == uid
-    has(NAME, "Running", 10)
+    has(NAME, "Running")
 
 
 @pytest.mark.slow  # half a minute, and unit tests show what the controllers do
@@ -69,8 +70,8 @@ def test_a_machine_whose_guest_is_deleted_while_it_moves_has_another_that_can_mo
     with policy(NAME, **SLOW):
         kubectl("delete", "vmim", "-l", f"kubevirt.io/vmi-name={NAME}", "--ignore-not-found")
         virtctl("migrate", NAME)
-        has(NAME, "Migrating", 30)
+        has(NAME, "Migrating")
         kubectl("delete", "vmi", NAME, "--wait=false")
         another_guest_runs(NAME, than=uid)
-    until(lambda: guest.condition("LiveMigratable").get("status") == "True", "LiveMigratable", 10)
+    until(lambda: guest.condition("LiveMigratable").get("status") == "True", "LiveMigratable")
     assert migrate("wanderer-again", NAME)["phase"] == "Succeeded"

@@ -32,7 +32,7 @@ def test_a_migration_that_is_deleted_leaves_the_guest_where_it_is() -> None:
     with running(migratable("stayer")) as (guest,), observed(guest) as ticks:
         node = guest.vmi["status"]["nodeName"]
         apply(migration("stayer", "stayer"))
-        kubectl("delete", "vmim", "stayer", "--wait", "--timeout=60s")
+        kubectl("delete", "vmim", "stayer", "--wait", "--timeout=180s")
         assert guest.vmi["status"]["nodeName"] == node
         until(lambda: len(guest.vmi["status"]["activePods"]) == 1, "the target to leave activePods")
         assert len(ticks()["stayer"].boots) == 1 and guest.phase == "Running"

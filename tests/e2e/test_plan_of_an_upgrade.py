@@ -58,7 +58,7 @@ def settled() -> None:
         body = suite()
         return bool(body["status"]["observedGeneration"] == body["metadata"]["generation"])
 
-    until(processed, "the spec to be processed", 60)
+    until(processed, "the spec to be processed")
 
 
 def test_a_clean_cluster_has_nothing_in_the_way_and_nothing_is_written_but_probes(target: Build) -> None:

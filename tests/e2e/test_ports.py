@@ -109,7 +109,7 @@ def rpc(name: str, caller: Identity | None) -> Any:
 
 def answer(channel: Any, method: str) -> grpc.StatusCode:
     """What a call of any method with an empty message ends with, or OK with its first answer."""
-    call = channel.stream_stream(method)(iter([b""]), timeout=20)
+    call = channel.stream_stream(method)(iter([b""]), timeout=120)
     try:
         next(call)
         return grpc.StatusCode.OK
@@ -126,7 +126,7 @@ def methods(name: str) -> list[str]:
     with rpc(name, caller) as channel:
         request = reflection_pb2.ServerReflectionRequest(list_services="")
         stub: Any = reflection_pb2_grpc.ServerReflectionStub(channel)
-        answer = next(stub.ServerReflectionInfo(iter([request]), timeout=20))
+        answer = next(stub.ServerReflectionInfo(iter([request]), timeout=120))
     services = [service.name for service in answer.list_services_response.service]
     known = {name: service for module in CONTRACTS for name, service in module.DESCRIPTOR.services_by_name.items()}
     found = [known[service.rpartition(".")[2]] for service in services]
@@ -142,7 +142,7 @@ def test_a_grpc_port_has_no_connection_for_strangers(name: str, authority: Autho
         with rpc(name, stranger) as channel:
             assert answer(channel, "/kubevirt.info.v1.InfoService/GetInfo") is grpc.StatusCode.UNAVAILABLE, what
     with rpc(name, authority.leaf(component("virt-operator"))) as channel:
-        info = info_pb2_grpc.InfoServiceStub(channel).GetInfo(info_pb2.GetInfoRequest(), timeout=20)
+        info = info_pb2_grpc.InfoServiceStub(channel).GetInfo(info_pb2.GetInfoRequest(), timeout=120)
     assert info.component != info_pb2.COMPONENT_UNSPECIFIED
 
 
@@ -181,7 +181,7 @@ def https(
     if caller is not None:
         (folder / "caller.pem").write_bytes(caller.certificate + caller.key)
         context.load_cert_chain(folder / "caller.pem")
-    connection = http.client.HTTPConnection(address(name), port, timeout=20)
+    connection = http.client.HTTPConnection(address(name), port, timeout=120)
     with contextlib.closing(connection):
         try:
             connection.connect()
@@ -252,7 +252,7 @@ def test_the_plain_port_serves_readiness_and_nothing_else(name: str, cluster: Cl
         ("GET", "/../../etc/passwd"),
     ):
         expected = 200 if path == "/healthz" else 404
-        connection = http.client.HTTPConnection(address(name), HEALTH, timeout=20)
+        connection = http.client.HTTPConnection(address(name), HEALTH, timeout=120)
         connection.request(method, path, body=json.dumps({}) if method == "POST" else None)
         response = connection.getresponse()
         assert (response.status, response.read()) == (expected, b"")
@@ -264,7 +264,7 @@ def metrics_of(pod: dict[str, Any]) -> list[str]:
     """The names of a pod's metrics. Anybody in the cluster may read them, as KubeVirt's."""
     context = ssl.create_default_context(cadata=admin.authority().decode())
     context.check_hostname = False
-    connection = http.client.HTTPSConnection(pod["status"]["podIP"], METRICS, timeout=20, context=context)
+    connection = http.client.HTTPSConnection(pod["status"]["podIP"], METRICS, timeout=120, context=context)
     with contextlib.closing(connection):
         connection.request("GET", "/metrics")
         with connection.getresponse() as response:

@@ -12,12 +12,12 @@ from tests.e2e.cluster import ROOT, apply, get, kubectl, until
 from tests.e2e.guests import image
 from tests.e2e.migrations import migration, phase
 from tests.support import documentation
+from tests.support.patience import PATIENCE
 
 pytestmark = pytest.mark.parallel
 
 NAME = "readme-vm"
 INTERACTIVE = ("virtctl console", "virtctl ssh")  # test_virtctl.py types on them
-PATIENCE_SECONDS = 90.0
 
 
 def commands() -> list[str]:
@@ -33,7 +33,7 @@ def home(tmp_path: Path) -> Iterator[dict[str, str]]:
     try:
         yield documented.home(tmp_path)
     finally:
-        kubectl("delete", "vm,service", NAME, "--ignore-not-found", "--wait", "--timeout=90s")
+        kubectl("delete", "vm,service", NAME, "--ignore-not-found", "--wait", "--timeout=180s")
 
 
 def printable() -> str:
@@ -45,7 +45,7 @@ def fail_a_migration() -> None:
     """An earlier one, which the README's command must not wait for."""
     soon = {"kubevirt.io/migrationUnschedulablePodTimeoutSeconds": "1"}
     apply(migration(f"{NAME}-earlier", NAME, soon, addedNodeSelector={"example.com/node": "nowhere"}))
-    until(lambda: phase(f"{NAME}-earlier") == "Failed", "an earlier migration to fail", PATIENCE_SECONDS)
+    until(lambda: phase(f"{NAME}-earlier") == "Failed", "an earlier migration to fail", PATIENCE)
 
 
 def test_the_commands_of_the_first_vm_do_what_they_promise(home: dict[str, str]) -> None:
@@ -60,5 +60,5 @@ def test_the_commands_of_the_first_vm_do_what_they_promise(home: dict[str, str])
         documented.run(command, home, Path(home["HOME"]))
         status = expected.get(command.split()[1])
         if status:
-            until(lambda status=status: printable() == status, f"{status} after {command}", PATIENCE_SECONDS)  # type: ignore[misc]
+            until(lambda status=status: printable() == status, f"{status} after {command}", PATIENCE)  # type: ignore[misc]
     assert get("service", NAME)["spec"]["selector"]

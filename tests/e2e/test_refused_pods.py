@@ -25,7 +25,7 @@ def quota(namespace: str, pods: int) -> None:
     """So many pods fit. The API server enforces what the quota's controller has read."""
     meta = {"name": "few", "namespace": namespace}
     apply({"apiVersion": "v1", "kind": "ResourceQuota", "metadata": meta, "spec": {"hard": {"pods": str(pods)}}})
-    wait("resourcequota", "few", f"jsonpath={{.status.hard.pods}}={pods}", namespace=namespace, seconds=30)
+    wait("resourcequota", "few", f"jsonpath={{.status.hard.pods}}={pods}", namespace=namespace)
 
 
 @pytest.fixture
@@ -37,7 +37,7 @@ def namespace() -> Iterator[str]:
     try:
         yield name
     finally:
-        kubectl("-n", name, "delete", "vmi", "--all", "--wait", "--timeout=60s")
+        kubectl("-n", name, "delete", "vmi", "--all", "--wait", "--timeout=180s")
         kubectl("delete", "namespace", name, "--wait")
 
 
@@ -79,7 +79,7 @@ def test_a_pod_over_quota_is_reported_in_the_api_server_s_words_and_starts_when_
     rules = {"list resourcequotas": 1, "list limitranges": 1, "get namespaces": 1}
     assert counted == {"create pods": ATTEMPTS, "create events": 1, "patch virtualmachineinstances": 1, **rules}
     quota(namespace, 1)
-    until(lambda: condition(namespace, "Ready").get("status") == "True", "the guest to answer", 60)
+    until(lambda: condition(namespace, "Ready").get("status") == "True", "the guest to answer")
     assert get("-n", namespace, "vmi", NAME)["status"]["phase"] == "Running"
     assert condition(namespace, "Synchronized").get("status", "True") == "True"
     reasons = [event["reason"] for event in get("-n", namespace, "events")["items"] if event["type"] == "Warning"]
@@ -90,11 +90,11 @@ def test_limits_are_set_where_the_namespace_s_quota_asks_for_limits(namespace: s
     hard = {"requests.memory": "2Gi", "limits.memory": "2Gi", "limits.cpu": "4"}
     meta = {"name": "limits", "namespace": namespace}
     apply({"apiVersion": "v1", "kind": "ResourceQuota", "metadata": meta, "spec": {"hard": hard}})
-    wait("resourcequota", "limits", "jsonpath={.status.hard.limits\\.cpu}=4", namespace=namespace, seconds=30)
+    wait("resourcequota", "limits", "jsonpath={.status.hard.limits\\.cpu}=4", namespace=namespace)
     body = manifest(NAME)
     body["metadata"]["namespace"] = namespace
     apply(body)
-    wait("vmi", NAME, "jsonpath={.status.phase}=Running", namespace=namespace, seconds=90)
+    wait("vmi", NAME, "jsonpath={.status.phase}=Running", namespace=namespace)
     (pod,) = get("-n", namespace, "pods", "-l", "kubevirt.io=virt-launcher")["items"]
     resources = pod["spec"]["containers"][0]["resources"]
     print(f"limits {resources['limits']} for requests {resources['requests']}")

@@ -14,6 +14,7 @@ import pytest
 from tests.e2e.cluster import NAMESPACE, apply, get, kubectl, until, wait
 from tests.e2e.guests import manifest, running
 from tests.e2e.removal import OPERATOR, SUITE, install, last_resort, left, operators_own, refusal
+from tests.support.patience import PATIENCE
 
 pytestmark = pytest.mark.last(2)  # a new suite has another history in the audit log
 
@@ -45,7 +46,7 @@ def test_the_operator_is_not_pulled_away_from_under_a_kubevirt_object(arguments:
     assert FIRST in message and f"{NAMESPACE}/kubevirt" in message
     assert message.count(FIRST) >= (len(before) if "-f" in arguments else 1)
     assert operators_own() == before and _crds() == crds
-    wait("kv", "kubevirt", "condition=Available", namespace=NAMESPACE, seconds=30)
+    wait("kv", "kubevirt", "condition=Available", namespace=NAMESPACE)
 
 
 def _crds() -> dict[str, str]:
@@ -61,16 +62,16 @@ def _both_files(*files: str) -> None:
     assert FIRST in refusal(*command)
 
     def repeated() -> bool:
-        done = subprocess.run(["kubectl", *command], capture_output=True, text=True, timeout=120, check=False)
+        done = subprocess.run(["kubectl", *command], capture_output=True, text=True, timeout=240, check=False)
         assert done.returncode == 0 or FIRST in done.stderr, done.stderr
         return done.returncode == 0
 
-    until(repeated, "both files to be deleted", 90, every=1)
+    until(repeated, "both files to be deleted", 2 * PATIENCE, every=1)
     _nothing_is_left(began)
 
 
 def _nothing_is_left(began: float) -> None:
-    until(lambda: not left(), "nothing to be left", 30) if left() else None
+    until(lambda: not left(), "nothing to be left") if left() else None
     assert left() == []
     print(f"removed in {time.monotonic() - began:.1f} s, nothing left")
 
@@ -87,12 +88,12 @@ def test_both_files_in_one_command_the_other_way_round(reinstalled: None) -> Non
 @pytest.mark.slow
 def test_the_object_then_the_operator_with_guests_running(reinstalled: None) -> None:
     apply(manifest("removed"))
-    wait("vmi", "removed", "jsonpath={.status.phase}=Running", seconds=90)
+    wait("vmi", "removed", "jsonpath={.status.phase}=Running")
     began = time.monotonic()
-    kubectl("-n", NAMESPACE, "delete", "kv", "kubevirt", "--timeout=120s", deadline=150)
+    kubectl("-n", NAMESPACE, "delete", "kv", "kubevirt", "--timeout=180s")
     assert not get("pods", "-n", "default", "-l", "kubevirt.io=virt-launcher")["items"]
     assert "virt-operator-validator" in kubectl("get", "validatingwebhookconfigurations", "-o", "name")
-    kubectl("delete", "-f", OPERATOR, "--timeout=120s", deadline=150)
+    kubectl("delete", "-f", OPERATOR, "--timeout=180s")
     _nothing_is_left(began)
 
 
@@ -106,39 +107,39 @@ def test_workloads_block_the_removal_if_the_strategy_requires_it(reinstalled: No
         _delete_while_the_webhook_is_away()
         message = "jsonpath={.status.conditions[?(@.type=='Available')].message}"
         describe = lambda: kubectl("-n", NAMESPACE, "get", "kv", "kubevirt", "-o", message)  # noqa: E731
-        until(lambda: "VirtualMachineInstance default/kept" in describe(), "the condition to name the guest", 60)
+        until(lambda: "VirtualMachineInstance default/kept" in describe(), "the condition to name the guest")
         print(describe())
         assert guest.phase == "Running" and _crds()
     began = time.monotonic()
-    wait("kv", "kubevirt", "delete", namespace=NAMESPACE, seconds=90)
-    kubectl("delete", "-f", OPERATOR, "--timeout=120s", deadline=150)
+    wait("kv", "kubevirt", "delete", namespace=NAMESPACE)
+    kubectl("delete", "-f", OPERATOR, "--timeout=180s")
     _nothing_is_left(began)
 
 
 def _delete_while_the_webhook_is_away() -> None:
     _stop_operator()
     kubectl("delete", "validatingwebhookconfiguration", "virt-operator-validator")
-    until(_deleted, "the API server to forget the webhook", 20, every=0.5)
+    until(_deleted, "the API server to forget the webhook", every=0.5)
     kubectl("-n", NAMESPACE, "scale", "deployment", "virt-operator", "--replicas=2")
 
 
 def _deleted() -> bool:
     arguments = ("-n", NAMESPACE, "delete", "kv", "kubevirt", "--wait=false", "--ignore-not-found")
-    return subprocess.run(["kubectl", *arguments], capture_output=True, timeout=60, check=False).returncode == 0
+    return subprocess.run(["kubectl", *arguments], capture_output=True, timeout=240, check=False).returncode == 0
 
 
 def _stop_operator() -> None:
     kubectl("-n", NAMESPACE, "scale", "deployment", "virt-operator", "--replicas=0")
-    kubectl("-n", NAMESPACE, "wait", "pod", "-l", "kubevirt.io=virt-operator", "--for=delete", "--timeout=60s")
+    kubectl("-n", NAMESPACE, "wait", "pod", "-l", "kubevirt.io=virt-operator", "--for=delete", "--timeout=180s")
 
 
 @pytest.mark.slow
 def test_the_last_resort_after_the_operator_was_taken_by_force(reinstalled: None) -> None:
     apply(manifest("stranded"))
-    wait("vmi", "stranded", "jsonpath={.status.phase}=Running", seconds=90)
+    wait("vmi", "stranded", "jsonpath={.status.phase}=Running")
     _stop_operator()
     kubectl("delete", "validatingadmissionpolicybinding", "kubevirt-operator-stays")
-    until(_taken, "the API server to forget the policy", 20, every=0.5)
+    until(_taken, "the API server to forget the policy", every=0.5)
     assert left()
     began = time.monotonic()
     last_resort()
@@ -148,4 +149,4 @@ def test_the_last_resort_after_the_operator_was_taken_by_force(reinstalled: None
 
 def _taken() -> bool:
     arguments = ("delete", "-f", OPERATOR, "--ignore-not-found", "--wait=false")
-    return subprocess.run(["kubectl", *arguments], capture_output=True, timeout=60, check=False).returncode == 0
+    return subprocess.run(["kubectl", *arguments], capture_output=True, timeout=240, check=False).returncode == 0

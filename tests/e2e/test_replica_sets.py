@@ -47,7 +47,7 @@ def test_it_is_scaled_up_and_down(scale: Callable[[str, int], None]) -> None:
         try:
             for replicas in (5, 1):
                 scale(name, replicas)
-                has(name, replicas, seconds=90)
+                has(name, replicas)
         finally:
             kubectl("delete", "hpa", name, "--ignore-not-found")
         assert status(name)["labelSelector"] == f"app={name}"
@@ -55,18 +55,18 @@ def test_it_is_scaled_up_and_down(scale: Callable[[str, int], None]) -> None:
 
 def test_its_guests_run_are_listed_and_go_with_it() -> None:
     with existing(replica_set("whole-set", 2, runs=True)) as name:
-        has(name, 2, ready=2, seconds=120)
+        has(name, 2, ready=2)
         header, row = kubectl("get", "vmirs", name).splitlines()
         assert header.split() == ["NAME", "DESIRED", "CURRENT", "READY", "AGE"]
         assert row.split()[:4] == [name, "2", "2", "2"]
         await_events(uid_of(name), lambda reasons: reasons == ["SuccessfulCreate"] * 2)
-        kubectl("delete", "vmirs", name, "--wait", "--timeout=60s")
+        kubectl("delete", "vmirs", name, "--wait", "--timeout=180s")
         until(lambda: not get("vmi", "-l", f"app={name}")["items"], "its guests to go")
 
 
 def test_a_guest_that_has_ended_or_is_deleted_is_replaced() -> None:
     with existing(replica_set("replaced", 1, runs=True)) as name:
-        has(name, 1, ready=1, seconds=120)
+        has(name, 1, ready=1)
         (first,) = instances(name).values()
         qemu = process(Guest(first["metadata"]["name"]).pod["metadata"]["uid"], r"^\S*qemu-system")
         assert qemu is not None
@@ -94,11 +94,11 @@ def test_the_replacement_of_an_evicted_guest_does_not_wait_for_its_slow_shutdown
     body["spec"]["template"]["spec"]["terminationGracePeriodSeconds"] = 40
     body["spec"]["template"]["spec"]["domain"]["features"] = {"acpi": {"enabled": False}}
     with existing(body) as name:
-        has(name, 1, ready=1, seconds=120)
+        has(name, 1, ready=1)
         (first,) = instances(name).values()
         pod = Guest(first["metadata"]["name"]).pod["metadata"]["name"]
         kubectl("delete", "pod", pod, "--wait=false")
-        another(name, first, seconds=30)
+        another(name, first)
         assert get("vmi", first["metadata"]["name"])["metadata"]["uid"] == first["metadata"]["uid"]
 
 
@@ -106,13 +106,13 @@ def test_a_paused_one_is_not_scaled_until_it_is_resumed() -> None:
     body = replica_set("paused-set", 1)
     body["spec"]["paused"] = True
     with existing(body) as name:
-        wait("vmirs", name, "condition=ReplicaPaused", seconds=30)
+        wait("vmirs", name, "condition=ReplicaPaused")
         by_patch(name, 3)
         assert [condition["reason"] for condition in status(name)["conditions"]] == ["Paused"]
         assert instances(name) == {}
         kubectl("patch", "vmirs", name, "--type=merge", "-p", '{"spec":{"paused":false}}')
-        has(name, 3, seconds=10)
-        until(lambda: not condition_of(get("vmirs", name), "ReplicaPaused"), "the condition to go", seconds=10)
+        has(name, 3)
+        until(lambda: not condition_of(get("vmirs", name), "ReplicaPaused"), "the condition to go")
         expected = {"SuccessfulPaused", "SuccessfulResumed", "SuccessfulCreate"}
         await_events(uid_of(name), lambda reasons: set(reasons) == expected)
 
@@ -122,7 +122,7 @@ def test_orphaned_guests_stay_and_the_next_set_adopts_them() -> None:
     with existing(body) as name:
         has(name, 2)
         before = instances(name)
-        kubectl("delete", "vmirs", name, "--cascade=orphan", "--wait", "--timeout=60s")
+        kubectl("delete", "vmirs", name, "--cascade=orphan", "--wait", "--timeout=180s")
         until(lambda: not owners(name), "the garbage collector to orphan them")
         assert instances(name).keys() == before.keys()
         apply(body)
@@ -149,7 +149,7 @@ def test_a_guest_that_loses_its_label_is_released_and_replaced() -> None:
             until(lambda: "ownerReferences" not in get("vmi", released)["metadata"], "its release")
             has(name, 1)
         finally:
-            kubectl("delete", "vmi", released, "--wait", "--timeout=60s")
+            kubectl("delete", "vmi", released, "--wait", "--timeout=180s")
 
 
 def test_a_second_apply_changes_nothing() -> None:

@@ -1,4 +1,4 @@
-"""`kubectl describe kv` while something blocks the suite: object and reason appear within 30 s. Each stall is undone,
+"""`kubectl describe kv` while something blocks the suite: object and reason appear soon. Each stall is undone,
 and the suite must be Available again.
 """
 
@@ -12,12 +12,13 @@ import pytest
 
 from tests.e2e.cluster import NAMESPACE, apply, get, kubectl, process, until
 from tests.e2e.removal import OPERATOR
+from tests.support.patience import PATIENCE
 
-SOON = 30.0
+SOON = 90.0  # seconds, on a busy machine
 
 
 def expect_message(*words: str) -> None:
-    """The description of the KubeVirt object's conditions has all the words within 30 s."""
+    """The description of the KubeVirt object's conditions has all the words soon."""
 
     def is_reported() -> bool:
         return all(word in describe() for word in words)
@@ -58,7 +59,7 @@ def stalled(begin: Callable[[], object], undo: Callable[[], object]) -> Iterator
         status = {condition["type"]: condition["status"] for condition in _conditions()}
         return (status["Available"], status["Progressing"], status["Degraded"]) == ("True", "False", "False")
 
-    until(well, "the suite to be well again", 120)
+    until(well, "the suite to be well again", 2 * PATIENCE)
 
 
 def pods(component: str) -> list[str]:
@@ -136,7 +137,7 @@ def test_a_quota_that_keeps_a_handler_from_being_created_is_named() -> None:
 
     def begin() -> None:
         apply(quota | {"spec": {"hard": {"pods": "1"}}})
-        until(lambda: bool(get("-n", NAMESPACE, "resourcequota", "no-pods")["status"].get("used")), "the quota", 30)
+        until(lambda: bool(get("-n", NAMESPACE, "resourcequota", "no-pods")["status"].get("used")), "the quota")
         kubectl("-n", NAMESPACE, "delete", "pod", pods("virt-handler")[0], "--wait=false")
 
     with stalled(begin, lambda: kubectl("-n", NAMESPACE, "delete", "resourcequota", "no-pods")):

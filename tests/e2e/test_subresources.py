@@ -14,6 +14,7 @@ from virt_core.conventions.subresources import SUPPORTED
 
 from tests.e2e.cluster import kubectl, until
 from tests.e2e.guests import Guest
+from tests.support.patience import PATIENCE
 
 pytestmark = pytest.mark.parallel
 
@@ -36,9 +37,9 @@ async def test_a_guests_port_is_forwarded(guests: list[Guest], version: str) -> 
     for guest in guests:
         async with Console.open(KUBECONFIG, "default", guest.name) as console:
             await console.send(b"\n")
-            await console.read_until(b"ready", 30)
+            await console.read_until(b"ready", PATIENCE)
         async with Console.open(KUBECONFIG, "default", guest.name, name, version=version) as stream:
-            line = await stream.read_until(b"\n", 15)
+            line = await stream.read_until(b"\n", PATIENCE)
             assert re.search(rb"tick .*boot=", line), line
 
 
@@ -69,12 +70,12 @@ def test_a_guest_is_paused_and_goes_on(guests: list[Guest]) -> None:
     for version, guest in zip(("v1", "v1alpha3"), guests, strict=True):
         guest.command("pause", '{"dryRun": ["All"]}', version)
         guest.command("pause", version=version)
-        until(lambda guest=guest: guest.paused, "the condition Paused", 15)  # type: ignore[misc]
+        until(lambda guest=guest: guest.paused, "the condition Paused")  # type: ignore[misc]
         for subresource, words in (("pause", "VMI is already paused"), ("softreboot", "VMI is paused")):
             with pytest.raises(AssertionError, match=words):
                 guest.command(subresource, version=version)
         guest.command("unpause", version=version)
-        until(lambda guest=guest: not guest.paused, "the condition Paused to go", 15)  # type: ignore[misc]
+        until(lambda guest=guest: not guest.paused, "the condition Paused to go")  # type: ignore[misc]
         assert guest.phase == "Running"
 
 
@@ -83,14 +84,14 @@ def test_a_guest_that_is_reset_reboots(guests: list[Guest]) -> None:
     before, pid = _boot(guest), guest.qemu_pid()
     assert before
     guest.command("reset")
-    until(lambda: _boot(guest) not in ("", before), "another boot", 60, every=1)
+    until(lambda: _boot(guest) not in ("", before), "another boot", every=1)
     assert (guest.phase, guest.qemu_pid()) == ("Running", pid)
 
 
 async def test_a_display_speaks_rfb_and_is_kept_from_others_on_demand(guests: list[Guest]) -> None:
     name = guests[0].name
     async with Console.open(KUBECONFIG, "default", name, "vnc") as display:
-        assert await display.read_until(b"\n", 15) == b"RFB 003.008\n"
+        assert await display.read_until(b"\n", PATIENCE) == b"RFB 003.008\n"
         with pytest.raises(ConsoleRefused) as refused:
             async with Console.open(KUBECONFIG, "default", name, "vnc?preserveSession=true"):
                 pass
@@ -98,7 +99,7 @@ async def test_a_display_speaks_rfb_and_is_kept_from_others_on_demand(guests: li
         await display.send(b"RFB 003.008\n")
         assert await display.read() == b"\x01\x01"  # one security type: none
         async with Console.open(KUBECONFIG, "default", name, "vnc") as newer:
-            assert await newer.read_until(b"\n", 15) == b"RFB 003.008\n"
+            assert await newer.read_until(b"\n", PATIENCE) == b"RFB 003.008\n"
             with pytest.raises(ConsoleEnded) as ended:
                 await display.read()
             assert ended.value.code == 1008
@@ -116,7 +117,7 @@ def _boot(guest: Guest) -> str:
     async def ask() -> str:
         try:
             async with Console.open(KUBECONFIG, "default", guest.name, f"portforward/{TICK_PORT}") as stream:
-                line = await stream.read_until(b"\n", 10)
+                line = await stream.read_until(b"\n", 30)
         except (ConsoleRefused, ConsoleEnded, TimeoutError):
             return ""
         return line.partition(b"boot=")[2].split()[0].decode()

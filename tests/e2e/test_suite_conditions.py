@@ -14,6 +14,7 @@ import pytest
 from tests.e2e.builds import condition
 from tests.e2e.cluster import NAMESPACE, apply, condition_of, get, kubectl, on_this_machine, processes, until
 from tests.e2e.watching import watching
+from tests.support.patience import PATIENCE
 
 WEBHOOK = "nobody-answers.tests.example"
 CUT = "kubevirt-test-cut"
@@ -24,7 +25,11 @@ COMPONENTS = ("virt-api", "virt-controller", "virt-handler")
 def whole_again() -> Iterator[None]:
     """The suite is Available and not Degraded afterwards."""
     yield
-    until(lambda: (condition("Available")["status"], condition("Degraded")["status"]) == ("True", "False"), "it", 120)
+    until(
+        lambda: (condition("Available")["status"], condition("Degraded")["status"]) == ("True", "False"),
+        "it",
+        2 * PATIENCE,
+    )
 
 
 @contextmanager
@@ -68,18 +73,18 @@ def test_a_webhook_of_somebody_else_that_refuses_the_operators_writes_is_named()
     try:
         with unanswered_webhook():
             ask_for_replicas(3)
-            took = until(lambda: condition("Synchronized").get("status") == "False", "the failure to be reported", 30)
+            took = until(lambda: condition("Synchronized").get("status") == "False", "the failure to be reported")
             synchronized, available = condition("Synchronized"), condition("Available")
             print(f"reported after {took:.1f} s: {synchronized['message']}")
             assert f'failed calling webhook "{WEBHOOK}"' in synchronized["message"]
             assert synchronized["message"].startswith("Deployment kubevirt/virt-")
             assert available["status"] == "True", "what is installed serves on"
-        took = until(lambda: replicas() == 3, "the change to be made", 60)
+        took = until(lambda: replicas() == 3, "the change to be made")
         print(f"made {took:.1f} s after the webhook was gone")
-        until(lambda: not condition("Synchronized"), "no word of it to be left", 90)
+        until(lambda: not condition("Synchronized"), "no word of it to be left")
     finally:
         ask_for_replicas(None)
-        until(lambda: replicas() == 2, "two replicas again", 60)
+        until(lambda: replicas() == 2, "two replicas again")
 
 
 @contextmanager
@@ -104,10 +109,10 @@ def stopped(component: str) -> Iterator[None]:
 )
 def test_a_component_that_does_not_answer_makes_the_suite_unavailable_until_it_does(component: str, words: str) -> None:
     with stopped(component):
-        took = until(lambda: condition("Available")["status"] == "False", "the suite to be unavailable", 60, every=0.5)
+        took = until(lambda: condition("Available")["status"] == "False", "the suite to be unavailable", every=0.5)
         print(f"{component}: unavailable after {took:.1f} s: {condition('Available')['message'][:400]}")
         assert words in condition("Available")["message"]
-    took = until(lambda: condition("Available")["status"] == "True", "the suite to be available", 60, every=0.5)
+    took = until(lambda: condition("Available")["status"] == "True", "the suite to be available", every=0.5)
     print(f"{component}: available {took:.1f} s after it went on")
 
 
@@ -135,13 +140,13 @@ table ip {CUT} {{
 
 def test_a_virt_api_that_only_the_api_server_cannot_reach_makes_the_suite_unavailable() -> None:
     with cut_from_the_api_server():
-        took = until(lambda: condition("Available")["status"] == "False", "the suite to be unavailable", 60, every=0.5)
+        took = until(lambda: condition("Available")["status"] == "False", "the suite to be unavailable", every=0.5)
         print(f"unavailable after {took:.1f} s: {condition('Available')['message'][:400]}")
-        until(lambda: "failed calling webhook" in condition("Available")["message"], "the webhooks to be named", 60)
+        until(lambda: "failed calling webhook" in condition("Available")["message"], "the webhooks to be named")
         print(condition("Available")["message"][:600])
         pods = get("-n", NAMESPACE, "pods", "-l", "kubevirt.io=virt-api")["items"]
         assert all(condition_of(pod, "Ready")["status"] == "True" for pod in pods), "nothing else is wrong"
-    took = until(lambda: condition("Available")["status"] == "True", "the suite to be available", 60, every=0.5)
+    took = until(lambda: condition("Available")["status"] == "True", "the suite to be available", every=0.5)
     print(f"available {took:.1f} s after the API server reached it again")
 
 
@@ -157,5 +162,5 @@ def test_replacing_one_pod_of_each_component_leaves_the_suite_available() -> Non
             pod = get("-n", NAMESPACE, "pods", "-l", f"kubevirt.io={component}")["items"][0]
             deleted.add(pod["metadata"]["uid"])
             kubectl("-n", NAMESPACE, "delete", "pod", pod["metadata"]["name"], "--wait=false")
-        until(all_ready, "every pod to be ready again", 90)
+        until(all_ready, "every pod to be ready again")
     assert history.unavailable() == []

@@ -36,7 +36,7 @@ from tests.next_release.edits import FIELD_NUMBER, NEWEST, next_version
 
 pytestmark = pytest.mark.usefixtures("back_to_today")
 
-REPORTED_WITHIN = 30.0  # seconds until a condition names what is wrong
+REPORTED_WITHIN = 90.0  # seconds until a condition names what is wrong, on a busy machine
 NEWEST_KINDS = {
     "validatingadmissionpolicy",
     "validatingadmissionpolicybinding",
@@ -133,7 +133,7 @@ def check_workload_update(guest: Guest) -> None:
         began = time.monotonic()
         set_workload_updates(["LiveMigrate"])
         try:
-            until(lambda: launcher_of(guest).endswith(TODAY.tag), "the guest to have a launcher of this release", 60)
+            until(lambda: launcher_of(guest).endswith(TODAY.tag), "the guest to have a launcher of this release")
         finally:
             set_workload_updates([])
         print(f"a guest has a launcher of this release after {time.monotonic() - began:.1f} s")

@@ -30,7 +30,7 @@ def accounts(suite: None) -> Iterator[None]:
         apply(*(account(name) for name in (*BOUND, "nobody")), *(binding(name) for name in BOUND))
         yield
     finally:
-        kubectl("delete", "namespace", NAMESPACE, "--wait", "--timeout=60s")
+        kubectl("delete", "namespace", NAMESPACE, "--wait", "--timeout=180s")
 
 
 def account(name: str) -> dict[str, object]:

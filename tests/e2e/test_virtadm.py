@@ -30,7 +30,7 @@ def virtadm(*arguments: str, kubeconfig: Path | None = None) -> tuple[int, str, 
     """Status, standard output and standard error. It finds no kubectl."""
     environment = {**os.environ, "PATH": "/nonexistent", **({"KUBECONFIG": str(kubeconfig)} if kubeconfig else {})}
     command = [sys.executable, "-m", "virt_admin", *arguments]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False, env=environment)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=240, check=False, env=environment)
     return done.returncode, done.stdout, done.stderr
 
 

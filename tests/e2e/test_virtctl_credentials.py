@@ -28,7 +28,7 @@ def virtctl(suite: None) -> Path:
 
 
 def succeeds(virtctl: Path, *arguments: str) -> str:
-    done = subprocess.run([virtctl, *arguments], capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run([virtctl, *arguments], capture_output=True, text=True, timeout=240, check=False)
     print(f"$ virtctl {' '.join(arguments)}\n{done.stdout}{done.stderr}")
     assert done.returncode == 0, done.stderr
     return done.stdout + done.stderr

@@ -19,13 +19,13 @@ from localcluster.settings import Cluster
 from tests.e2e.cluster import ROOT, apply, get, kubectl, until
 from tests.e2e.guests import Guest
 from tests.e2e.virtual_machines import existing, has, request, status, vm_manifest
+from tests.support.patience import PATIENCE
 
 pytestmark = pytest.mark.parallel
 
 NAME = "virtctl-vm"
 REPLICAS = "virtctl-replicas"
 CLAIM = "virtctl-claim"
-PATIENCE_S = 60.0
 TICK = rb"tick .*boot="  # of the guest's service on port 7777, tests/guest-image
 
 
@@ -126,7 +126,7 @@ def bring(name: str, state: str) -> None:
         under_way = status.get("stateChangeRequests") or is_halted != (reported == "Stopped")
         return not under_way and reported in ("Stopped", "Running", "Paused")
 
-    until(settled, "no change to be under way", PATIENCE_S)
+    until(settled, "no change to be under way", PATIENCE)
     now = status(name)["printableStatus"]
     if now != state:
         if state == "Stopped":
@@ -136,9 +136,9 @@ def bring(name: str, state: str) -> None:
         else:
             Guest(name).command("pause" if state == "Paused" else "unpause")
         has(name, state)
-        until(settled, "no change to be under way", PATIENCE_S)
+        until(settled, "no change to be under way", PATIENCE)
     if state == "Stopped":  # a finished VMI may still be there, and virtctl calls its machine running
-        until(lambda: kubectl("get", "vmi", name, "--ignore-not-found") == "", "the VMI to be gone", PATIENCE_S)
+        until(lambda: kubectl("get", "vmi", name, "--ignore-not-found") == "", "the VMI to be gone", PATIENCE)
 
 
 @pytest.mark.parametrize(
@@ -166,7 +166,7 @@ def test_a_command_on_a_machine_has_the_outcome_on_the_page(
         capture_output=True,
         text=True,
         stdin=subprocess.DEVNULL,
-        timeout=90,
+        timeout=PATIENCE,
         check=False,
     )
     shown = done.stdout + done.stderr
@@ -194,7 +194,7 @@ def started(virtctl: Path, folder: Path, arguments: list[str]) -> Iterator[Calla
 
 def prints(virtctl: Path, folder: Path, arguments: list[str], pattern: bytes) -> None:
     with started(virtctl, folder, arguments) as printed:
-        until(lambda: re.search(pattern, printed()) is not None, "the command's output", PATIENCE_S)
+        until(lambda: re.search(pattern, printed()) is not None, "the command's output", PATIENCE)
 
 
 def forwards(virtctl: Path, folder: Path, line: Line) -> None:
@@ -202,18 +202,18 @@ def forwards(virtctl: Path, folder: Path, line: Line) -> None:
     port = int(re.findall(r"\d{5}", line.command)[0])
     with started(virtctl, folder, line.arguments) as printed:
         if line.words:
-            until(lambda: str(port).encode() in printed(), "virtctl to listen", PATIENCE_S)
+            until(lambda: str(port).encode() in printed(), "virtctl to listen", PATIENCE)
             with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
                 sender.sendto(b"x", ("127.0.0.1", port))
-            until(lambda: line.words.encode() in printed(), "the refusal", PATIENCE_S)
+            until(lambda: line.words.encode() in printed(), "the refusal", PATIENCE)
         else:
-            until(lambda: re.search(TICK, first_bytes(port)) is not None, "a tick", PATIENCE_S)
+            until(lambda: re.search(TICK, first_bytes(port)) is not None, "a tick", PATIENCE)
 
 
 def first_bytes(port: int) -> bytes:
     """What is sent first on a port of this machine, b"" while nobody listens."""
     try:
-        with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
+        with socket.create_connection(("127.0.0.1", port), timeout=30) as connection:
             return connection.recv(4096)
     except OSError:
         return b""
@@ -224,7 +224,7 @@ def test_what_create_prints_is_accepted_or_refused_by_name(
     virtctl: Path, folder: Path, suite: None, line: Line
 ) -> None:
     printed = subprocess.run(
-        [virtctl, *line.arguments], cwd=folder, capture_output=True, text=True, timeout=60, check=False
+        [virtctl, *line.arguments], cwd=folder, capture_output=True, text=True, timeout=PATIENCE, check=False
     )
     assert printed.returncode == 0, printed.stderr
     applied = subprocess.run(
@@ -232,7 +232,7 @@ def test_what_create_prints_is_accepted_or_refused_by_name(
         input=printed.stdout,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=PATIENCE,
         check=False,
     )
     shown = f"{applied.stdout}{applied.stderr}\n{printed.stdout}"

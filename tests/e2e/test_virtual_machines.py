@@ -21,7 +21,7 @@ def test_one_is_started_restarted_stopped_and_deleted() -> None:
         assert get("vm", name)["spec"]["template"]["spec"]["domain"]["firmware"]["uuid"]
         request(name, "start")
         has(name, "Running")
-        wait("vm", name, "condition=Ready", seconds=60)
+        wait("vm", name, "condition=Ready")
         first = Guest(name)
         uid, pid = first.vmi["metadata"]["uid"], first.qemu_pid()
         found = status(name)
@@ -80,7 +80,7 @@ def test_a_forced_stop_does_not_wait_for_the_guest() -> None:
         has(name, "Running")
         assert Guest(name).pod["spec"]["terminationGracePeriodSeconds"] > 600
         request(name, "stop", gracePeriod=0)
-        until(lambda: kubectl("get", "vmi", name, "--ignore-not-found") == "", "its guest to go", seconds=40)
+        until(lambda: kubectl("get", "vmi", name, "--ignore-not-found") == "", "its guest to go")
         has(name, "Stopped")
 
 
@@ -89,10 +89,10 @@ def test_an_orphaned_guest_keeps_running() -> None:
     with existing(body) as name:
         has(name, "Running")
         pid = Guest(name).qemu_pid()
-        kubectl("delete", "vm", name, "--cascade=orphan", "--wait", "--timeout=60s")
+        kubectl("delete", "vm", name, "--cascade=orphan", "--wait", "--timeout=180s")
         assert "ownerReferences" not in Guest(name).vmi["metadata"]
         assert Guest(name).qemu_pid() == pid
-        kubectl("delete", "vmi", name, "--wait", "--timeout=60s")
+        kubectl("delete", "vmi", name, "--wait", "--timeout=180s")
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ from tests.e2e.claims import claim, folder_of_node, node_name
 from tests.e2e.cluster import apply, get, kubectl, until
 from tests.e2e.guests import Guest
 from tests.e2e.virtual_machines import existing, has, vm_manifest
+from tests.support.patience import PATIENCE
 
 pytestmark = pytest.mark.parallel
 NEVER = {
@@ -55,18 +56,18 @@ def test_one_without_its_claim_waits_without_a_pod_and_starts_when_the_claim_app
         assert not get("pods", "-l", f"kubevirt.io/created-by={vmi['metadata']['uid']}")["items"]
         assert pvc in Guest(name).condition("Synchronized")["message"]
         with claim(pvc, folder, "Filesystem", "64Mi"):
-            has(name, "Running", seconds=120)
+            has(name, "Running")
             assert Guest(name).vmi["metadata"]["uid"] == vmi["metadata"]["uid"]
             assert not Guest(name).condition("Synchronized")
-            kubectl("delete", "vm", name, "--wait", "--timeout=90s")
+            kubectl("delete", "vm", name, "--wait", "--timeout=180s")
 
 
 def test_one_whose_image_cannot_be_pulled_says_so_in_turns() -> None:
     body = with_volume("no-image", {"containerDisk": {"image": "172.30.0.1:5000/no-such-image:none"}})
     with existing(body) as name:
         for _ in range(2):
-            has(name, "ErrImagePull", seconds=150)
-            has(name, "ImagePullBackOff", seconds=150)
+            has(name, "ErrImagePull", seconds=2 * PATIENCE)
+            has(name, "ImagePullBackOff", seconds=2 * PATIENCE)
 
 
 def test_one_whose_claim_has_no_volume_yet_waits_for_it() -> None:

@@ -11,6 +11,7 @@ from localcluster.settings import Cluster
 
 from tests.e2e.cluster import apply, get, kubectl, process, processes, until, wait
 from tests.e2e.guests import Guest, await_events, created, manifest, observed, running
+from tests.support.patience import PATIENCE
 
 pytestmark = pytest.mark.parallel
 
@@ -37,7 +38,7 @@ def test_a_deleted_vmi_shows_how_its_guest_ended_before_it_is_gone(grace: int, p
         argv = ["kubectl", "get", "--raw", path]
         with subprocess.Popen(argv, stdout=subprocess.PIPE, text=True) as watch:
             try:
-                kubectl("delete", "vmi", guest.name, "--wait", "--timeout=90s")
+                kubectl("delete", "vmi", guest.name, "--wait", "--timeout=180s")
                 assert watch.stdout is not None
                 phases = []
                 for line in watch.stdout:
@@ -68,9 +69,9 @@ def test_a_guest_that_powers_off_succeeds_and_one_that_is_killed_fails() -> None
         found = process(victim.pod["metadata"]["uid"], r"^\S*qemu-system")
         assert found is not None
         found.kill()
-        wait("vmi", victim.name, "jsonpath={.status.phase}=Failed", seconds=30)
+        wait("vmi", victim.name, "jsonpath={.status.phase}=Failed")
         _type(leaver, "poweroff\n")
-        wait("vmi", leaver.name, "jsonpath={.status.phase}=Succeeded", seconds=30)
+        wait("vmi", leaver.name, "jsonpath={.status.phase}=Succeeded")
         for guest in (leaver, victim):
             until(lambda guest=guest: guest.pod["status"]["phase"] in ("Succeeded", "Failed"), "its pod to complete")  # type: ignore[misc]
 
@@ -84,7 +85,7 @@ def _type(guest: Guest, text: str) -> None:
     async def typed() -> None:
         async with Console.open(Path(os.environ["KUBECONFIG"]), "default", guest.name) as console:
             await console.send(b"\n")
-            await console.read_until(b"ready", 30)
+            await console.read_until(b"ready", PATIENCE)
             await console.send(text.encode())
 
     asyncio.run(typed())
@@ -116,7 +117,7 @@ def test_a_kernel_that_is_not_in_its_image_is_named_and_the_launcher_goes() -> N
     body = manifest("kernelless")
     body["spec"]["domain"]["firmware"]["kernelBoot"]["container"]["kernelPath"] = "/boot/nothing"
     with created(body) as (guest,):
-        wait("vmi", guest.name, "jsonpath={.status.phase}=Failed", seconds=60)
+        wait("vmi", guest.name, "jsonpath={.status.phase}=Failed")
         conditions = kubectl("get", "vmi", guest.name, "-o", "jsonpath={.status.conditions}")
         assert "kernel-boot: Error (exit code 1) /boot/nothing: No such file" in conditions, conditions
-        until(lambda: f"virt-launcher-{guest.name}" not in kubectl("get", "pods", "-o", "name"), "its pod to go", 30)
+        until(lambda: f"virt-launcher-{guest.name}" not in kubectl("get", "pods", "-o", "name"), "its pod to go")

@@ -20,7 +20,7 @@ def test_a_second_object_is_refused_in_both_versions() -> None:
             input=json.dumps(body),
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=240,
             check=False,
         )
         assert done.returncode != 0 and f"KubeVirt object {NAMESPACE}/kubevirt is there" in done.stderr
@@ -51,12 +51,12 @@ def test_what_somebody_does_to_webhook_and_policy_is_put_right() -> None:
     failing = "jsonpath={.webhooks[0].failurePolicy}"
     patch = json.dumps([{"op": "replace", "path": "/webhooks/0/failurePolicy", "value": "Ignore"}])
     kubectl("patch", "validatingwebhookconfiguration", "virt-operator-validator", "--type=json", "-p", patch)
-    until(lambda: policy() == "Fail", "the webhook to be mandatory again", 20)
+    until(lambda: policy() == "Fail", "the webhook to be mandatory again")
     kubectl("delete", "validatingwebhookconfiguration", "virt-operator-validator")
-    until(lambda: policy() == "Fail", "the webhook to be registered again", 20)
+    until(lambda: policy() == "Fail", "the webhook to be registered again")
     for kind in ("validatingadmissionpolicybinding", "validatingadmissionpolicy"):
         kubectl("delete", kind, "kubevirt-operator-stays")
-        until(lambda kind=kind: "stays" in kubectl("get", kind, "-o", "name"), f"the {kind} to come back", 20)  # type: ignore[misc]
+        until(lambda kind=kind: "stays" in kubectl("get", kind, "-o", "name"), f"the {kind} to come back")  # type: ignore[misc]
 
 
 def test_a_change_is_not_refused_while_the_operator_is_rolled() -> None:
@@ -70,14 +70,14 @@ def test_a_change_is_not_refused_while_the_operator_is_rolled() -> None:
         tries += 1
         patch = json.dumps({"metadata": {"annotations": {"tests/tries": str(tries)}}})
         arguments = ("kubectl", "-n", NAMESPACE, "patch", "kv", "kubevirt", "--type=merge", "-p", patch)
-        done = subprocess.run(arguments, capture_output=True, text=True, timeout=60, check=False)
+        done = subprocess.run(arguments, capture_output=True, text=True, timeout=240, check=False)
         refused.extend([done.stderr] if done.returncode else [])
         status = get("-n", NAMESPACE, "deployment", "virt-operator")
         new, all_of = status["status"].get("updatedReplicas", 0), status["status"].get("replicas", 0)
         return bool(status["status"]["observedGeneration"] == status["metadata"]["generation"] and new == all_of == 2)
 
-    took = until(rolled, "the operator to be rolled", 90, every=0.05)
+    took = until(rolled, "the operator to be rolled", every=0.05)
     kubectl("-n", NAMESPACE, "annotate", "kv", "kubevirt", "tests/tries-")
-    kubectl("-n", NAMESPACE, "rollout", "status", "deployment/virt-operator", "--timeout=90s")
+    kubectl("-n", NAMESPACE, "rollout", "status", "deployment/virt-operator", "--timeout=180s")
     print(f"{tries} changes in {took:.1f} s while the operator was rolled, {len(refused)} refused")
     assert refused == []

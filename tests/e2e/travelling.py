@@ -13,8 +13,8 @@ from tests.e2e.cluster import NAMESPACE, get, kubectl, nodes
 from tests.e2e.guests import Guest
 from tests.e2e.watching import History, watching
 
-LONGEST_CHANGE = 120.0  # seconds; likewise
-LONGEST_AWAY = 15.0  # seconds without a ready virt-handler on a node; the benchmark says how long it usually is
+LONGEST_CHANGE = 300.0  # seconds, on a busy machine; the benchmark says how long a change usually takes
+LONGEST_AWAY = 60.0  # seconds without a ready virt-handler on a node, after which the suite is not Available
 UP = COMPONENTS
 """In the order of an update; a rollback's is the reverse."""
 

@@ -11,7 +11,7 @@ from tests.e2e.builds import Build, condition, set_image_tag, suite
 from tests.e2e.cluster import NAMESPACE, kubectl, until
 from tests.e2e.travelling import component_pods
 
-_REFUSED_WITHIN = 60.0  # seconds
+_REFUSED_WITHIN = 120.0  # seconds
 
 
 @contextmanager
@@ -35,7 +35,7 @@ def finalize() -> None:
     status = suite()["status"]
     value = f"{status['observedKubeVirtVersion']}@{status['upgrade']['wayBack']['since']}"
     kubectl("-n", NAMESPACE, "annotate", "kv", "kubevirt", "--overwrite", f"kubevirt.io/finalize-upgrade={value}")
-    until(lambda: condition("Finalized")["status"] == "True", "the upgrade to be finalized", 30)
+    until(lambda: condition("Finalized")["status"] == "True", "the upgrade to be finalized")
     assert "wayBack" not in suite()["status"]["upgrade"]
 
 
@@ -49,4 +49,4 @@ def refused(build: Build) -> None:
         assert component_pods() == before
     finally:
         set_image_tag(None)
-    until(lambda: condition("Synchronized").get("reason") != "FeatureLevelTooLow", "the end of the refusal", 60)
+    until(lambda: condition("Synchronized").get("reason") != "FeatureLevelTooLow", "the end of the refusal")

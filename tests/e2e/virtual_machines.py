@@ -9,6 +9,7 @@ from typing import Any
 
 from tests.e2e.cluster import apply, get, kubectl, remove, until, wait
 from tests.e2e.guests import manifest
+from tests.support.patience import PATIENCE
 
 
 def vm_manifest(name: str, strategy: str = "Always") -> dict[str, Any]:
@@ -57,7 +58,7 @@ def status(name: str) -> dict[str, Any]:
     return found
 
 
-def has(name: str, word: str, seconds: int = 60) -> None:
+def has(name: str, word: str, seconds: float = PATIENCE) -> None:
     """Wait for a printableStatus."""
     wait("vm", name, f"jsonpath={{.status.printableStatus}}={word}", seconds=seconds)
 
@@ -70,4 +71,4 @@ def another_guest_runs(name: str, than: str) -> None:
         uid, _, phase = kubectl(*shown).strip().partition(" ")
         return uid not in ("", than) and phase == "Running"
 
-    until(is_another, "another guest that runs", seconds=90)
+    until(is_another, "another guest that runs", 2 * PATIENCE)

@@ -27,6 +27,8 @@ from virt_core.kube.resource import (
     Resource,
 )
 
+from tests.support.patience import PATIENCE
+
 Body = dict[str, Any]
 FINAL = ("Succeeded", "Failed")
 _VERBS = "/apis/subresources.kubevirt.io/v1/namespaces/{namespace}/virtualmachines/{name}/{verb}"
@@ -118,7 +120,7 @@ class Fleet:
         if response.status >= 300:
             raise Refused(response.status, text)
 
-    async def until(self, holds: Callable[[], bool], what: str, seconds: float = 120.0) -> None:
+    async def until(self, holds: Callable[[], bool], what: str, seconds: float = PATIENCE) -> None:
         """Return as soon as `holds`."""
         try:
             async with asyncio.timeout(seconds), self._changed:
@@ -126,7 +128,7 @@ class Fleet:
         except TimeoutError:
             raise AssertionError(f"after {seconds:.0f} s still waiting for {what}") from None
 
-    async def until_reported(self, names: list[str], word: str, seconds: float = 120.0) -> None:
+    async def until_reported(self, names: list[str], word: str, seconds: float = PATIENCE) -> None:
         """Return when all have that printableStatus."""
         await self.until(lambda: all(self.printable(name) == word for name in names), f"{word} of {names[:5]}", seconds)
 

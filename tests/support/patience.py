@@ -3,4 +3,4 @@ that is busy with something else, and for emulated guests."""
 
 from __future__ import annotations
 
-PATIENCE = 120.0  # seconds
+PATIENCE = 180.0  # seconds
