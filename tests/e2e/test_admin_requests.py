@@ -75,7 +75,8 @@ def test_a_pause_is_requested_with_the_users_name_and_seen_by_a_watch(address: s
         assert paused() is True
         assert next(answer for answer in stream if answer.WhichOneof("message") == "state").state.suite.paused
         stream.cancel()
-        assert notes("PauseRequested")[-1] == f"paused: the next change will not begin (by user {name})"
+        note = f"paused: the next change will not begin (by user {name})"
+        until(lambda: notes("PauseRequested")[-1:] == [note], "the event")
         assert virtadm("pause")[1] == "it is paused already\n"
         assert virtadm("resume")[0] == 0 and paused() is False
 
@@ -83,9 +84,10 @@ def test_a_pause_is_requested_with_the_users_name_and_seen_by_a_watch(address: s
 def test_a_watch_without_changes_has_heartbeats(address: str) -> None:
     with channel(address, administrator(), authority()) as opened:
         stream = admin_pb2_grpc.AdminServiceStub(opened).Watch(admin_pb2.WatchRequest(), timeout=240)
-        kinds = [next(stream).WhichOneof("message") for _ in range(3)]
+        assert next(stream).WhichOneof("message") == "state"
+        # What the test before has changed may still be reported.
+        assert any(answer.WhichOneof("message") == "heartbeat" for answer in stream)
         stream.cancel()
-    assert kinds[0] == "state" and "heartbeat" in kinds
 
 
 @pytest.mark.parametrize(

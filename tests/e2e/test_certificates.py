@@ -68,7 +68,9 @@ def called_through(change: Callable[[], None], *arguments: str, deadline: float 
     counted: dict[str, Any] = json.loads(output)
     assert counted["failures"] == 0, output
     for name, port in counted["ports"].items():
-        assert port["calls"] >= 0.8 * RATE * counted["seconds"], name
+        # All of them as often: how often in a second depends on the machine.
+        assert port["calls"] >= 0.8 * max(other["calls"] for other in counted["ports"].values()), name
+        assert port["calls"] > counted["seconds"], name
         if port["leavesSeen"]:  # what goes through the API server shows its leaf to that alone
             assert port["authoritiesSeen"] >= 2, name
     after = restarts()  # pods of a suite that was replaced just before may be gone
@@ -77,8 +79,8 @@ def called_through(change: Callable[[], None], *arguments: str, deadline: float 
 
 
 def test_a_new_authority_takes_over_without_a_restart_and_without_a_failed_call(fast: None) -> None:
-    arguments = ("--seconds", str(SECONDS)) if SECONDS else ("--seconds", "240", "--until-changed")
-    called_through(lambda: None, *arguments, deadline=SECONDS + 300)
+    arguments = ("--seconds", str(SECONDS)) if SECONDS else ("--seconds", "420", "--until-changed")
+    called_through(lambda: None, *arguments, deadline=SECONDS + 600)
 
 
 @pytest.mark.slow

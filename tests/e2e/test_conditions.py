@@ -46,7 +46,7 @@ def test_a_secret_that_is_not_there_is_named_and_the_guest_starts_when_it_is() -
             apply(SECRET)
             # The kubelet tries again after two minutes at the latest.
             wait("vmi", guest.name, "jsonpath={.status.phase}=Running", seconds=150 + PATIENCE)
-            assert guest.condition("Synchronized").get("status", "True") == "True"
+            until(lambda: guest.condition("Synchronized").get("status", "True") == "True", "nothing to be missing")
     finally:
         kubectl("delete", "secret", "late", "--ignore-not-found")
 

@@ -76,7 +76,7 @@ async def test_sata_disks_and_cdroms_and_the_watchdog_of_a_guest_that_knows_them
             assert await shell.run("cat /tmp/colour") == "blue"
             # Fed once, and then never again.
             await shell.type("watchdog -F -T 2 -t 1000 /dev/watchdog")
-        until(lambda: guest.phase in ("Failed", "Succeeded"), "the watchdog to end the guest")
+            until(lambda: guest.phase in ("Failed", "Succeeded"), "the watchdog to end the guest")
 
 
 def test_each_unusable_image_is_refused_with_what_is_wrong() -> None:

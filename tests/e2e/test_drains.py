@@ -26,19 +26,23 @@ def migrations_of(guest: Guest) -> list[dict[str, Any]]:
     return found
 
 
+def phases_of(guest: Guest) -> list[str]:
+    return [migration.get("status", {}).get("phase", "") for migration in migrations_of(guest)]
+
+
 def test_a_drain_moves_every_guest_once_and_ends() -> None:
     with drainable() as node:
         bodies = [movable(f"moves{number}", affinity=on(node)) for number in range(2)]
         with running(*bodies) as guests:
             assert {guest.vmi["status"]["nodeName"] for guest in guests} == {node}
             drain(node)
-            for guest in guests:
+            for guest in guests:  # the node is free as soon as the guest's pod there has ended
+                until(lambda g=guest: phases_of(g) == ["Succeeded"], "the end of its migration")  # type: ignore[misc]
+                until(lambda g=guest: "evacuationNodeName" not in g.vmi["status"], "the mark to go")  # type: ignore[misc]
                 status = guest.vmi["status"]
                 assert guest.phase == "Running" and status["nodeName"] != node
-                assert "evacuationNodeName" not in status
                 (migration,) = migrations_of(guest)
                 assert migration["metadata"]["name"].startswith("kubevirt-evacuation-")
-                assert migration["status"]["phase"] == "Succeeded"
                 assert status["migrationState"]["sourceNode"] == node
                 until(lambda g=guest: not g.condition("EvictionRequested"), "EvictionRequested to go")  # type: ignore[misc]
             remove_migrations(*guests)
@@ -70,7 +74,7 @@ def test_a_guest_that_cannot_leave_is_named_in_the_answer_a_condition_and_an_eve
         until(lambda: guest.condition("LiveMigratable").get("status") == "False", "LiveMigratable")
         why = guest.condition("LiveMigratable")["message"]
         with pytest.raises(AssertionError, match="is not live-migratable"):
-            drain(guest.vmi["status"]["nodeName"], 3)
+            drain(guest.vmi["status"]["nodeName"], 15)  # which must be long enough for one answer
         until(lambda: why in guest.condition("EvacuationBlocked").get("message", ""), "EvacuationBlocked")
         await_events(guest.vmi["metadata"]["uid"], lambda reasons: "FailedCreate" in reasons)
         assert guest.phase == "Running"

@@ -17,7 +17,7 @@ from virt_core.kube.resource import NODES, VIRTUAL_MACHINE_INSTANCES, Resource
 from virt_operator.strategy.handler_policies import MACHINE_POLICY, NODE_POLICY
 
 from tests.e2e.audit import STOLEN_TOKEN
-from tests.e2e.cluster import NAMESPACE, apply, get, kubectl, nodes, until
+from tests.e2e.cluster import NAMESPACE, apply, get, kubectl, nodes, until, wait
 from tests.e2e.guests import Guest, manifest, running
 
 pytestmark = pytest.mark.parallel
@@ -162,6 +162,7 @@ def moving(handler: Handler) -> Iterator[dict[str, str]]:
             body = manifest(name)
             body["spec"]["nodeSelector"] = {"example.com/no-such-node": ""}
             apply(body)
+            wait("vmi", name, "jsonpath={.status.phase}=Scheduling")  # virt-controller has no more to write
             migration = {"migrationUid": "m1", "sourceNode": source, "targetNode": target}
             status = {
                 "phase": "Succeeded",

@@ -12,6 +12,7 @@ from tests.e2e.cluster import NAMESPACE, get, kubectl, until, wait
 
 @pytest.mark.parallel
 def test_the_suite_is_deployed_and_its_conditions_show_it() -> None:
+    wait("kv", "kubevirt", "condition=Progressing=false", namespace=NAMESPACE)
     status = get("-n", NAMESPACE, "kv", "kubevirt")["status"]
     assert status["phase"] == "Deployed"
     conditions = {condition["type"]: condition["status"] for condition in status["conditions"]}

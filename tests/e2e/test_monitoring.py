@@ -85,7 +85,8 @@ def all_there(kinds: Any = tuple(PLACES)) -> bool:
 
 
 def test_the_objects_for_prometheus_come_are_repaired_and_go(prometheus: None) -> None:
-    assert condition("Available")["message"] == READY and not found("Role")
+    until(lambda: condition("Available")["message"] == READY, "the suite to be whole")
+    assert not found("Role")
     define("ServiceMonitor")
     until(lambda: all_there(set(PLACES) - {"PrometheusRule"}), "all but the PrometheusRule", WITHIN)
     absent = FOREIGN["PrometheusRule"]
@@ -93,12 +94,13 @@ def test_the_objects_for_prometheus_come_are_repaired_and_go(prometheus: None) -
     define("PrometheusRule")
     until(all_there, "the PrometheusRule", WITHIN)
     account = f"system:serviceaccount:{MONITORING}:{ACCOUNT}"
-    assert kubectl("auth", "can-i", "list", "pods", "-n", NAMESPACE, "--as", account).strip() == "yes"
+    may_list = ("auth", "can-i", "list", "pods", "-n", NAMESPACE, "--as", account)
+    until(lambda: kubectl(*may_list, check=False).strip() == "yes", "the API server to know the role", WITHIN)
     what_is_changed_comes_back()
     ask(monitorNamespace="nowhere")
     until(lambda: all_there(()), "them to go", WITHIN)
     missing = f"no service account {ACCOUNT} in namespace nowhere"
-    assert missing in kubectl("describe", "kv", "kubevirt", "-n", NAMESPACE)
+    until(lambda: missing in kubectl("describe", "kv", "kubevirt", "-n", NAMESPACE), "the account to be named", WITHIN)
     assert condition("Available")["status"] == "True"
     ask(monitorNamespace=None)
     until(all_there, "them to come back", WITHIN)

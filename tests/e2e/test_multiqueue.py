@@ -25,7 +25,7 @@ async def test_each_cpu_has_a_queue_of_the_disk_and_of_the_card_and_both_carry()
             assert await shell.run(f"device={disk('scratch')}; cd /sys/block/${{device#/dev/}}/mq; echo *") == "0 1"
             for cpu in ("0", "1"):
                 # What a CPU sends goes by its own queue.
-                await shell.run(f"taskset -c {cpu} nc -w 5 {service} 443 </dev/null")
+                await shell.run(f"until taskset -c {cpu} nc -w 5 {service} 443 </dev/null; do sleep 1; done")
                 await shell.run(
                     f"echo by-{cpu} | taskset -c {cpu} dd of={disk('scratch')} seek={cpu} conv=fsync 2>/dev/null"
                 )

@@ -7,7 +7,7 @@ import json
 import pytest
 from virt_core.conventions.subresources import SUPPORTED, VERSIONS
 
-from tests.e2e.cluster import get, kubectl, until
+from tests.e2e.cluster import kubectl, until, wait
 
 pytestmark = pytest.mark.parallel
 
@@ -35,8 +35,7 @@ def test_the_api_servers_document_has_the_subresources_and_their_types(suite: No
     reference = answer["get"]["responses"]["200"]["schema"]["$ref"]
     assert reference.rpartition("/")[2] == "v1.VirtualMachineInstanceGuestAgentInfo"
     for service in VERSIONS:
-        (available,) = get("apiservice", f"{service}.subresources.kubevirt.io")["status"]["conditions"]
-        assert available["status"] == "True"
+        wait("apiservice", f"{service}.subresources.kubevirt.io", "condition=Available")
 
 
 @pytest.mark.parametrize("version", VERSIONS)

@@ -18,7 +18,7 @@ from tests.e2e.guests import manifest, running
 from tests.e2e.planning import left_behind, plan, severe, strange_writes
 from tests.e2e.virtual_machines import existing, vm_manifest
 
-LONGEST = 60.0  # seconds
+LONGEST = 180.0  # seconds, on a busy machine
 TAG = "planned"
 
 
@@ -76,7 +76,7 @@ def test_a_clean_cluster_has_nothing_in_the_way_and_nothing_is_written_but_probe
     assert {("WillMigrate", "planned-1"), ("WillMigrate", "planned-2")} <= reasons
     assert {("HandlerReplaced", node) for node in nodes()} <= reasons
     assert seconds <= LONGEST
-    assert left_behind() == []
+    until(lambda: left_behind() == [], "nothing to be left")
     assert strange_writes(moment, ended) == []
 
 
@@ -94,7 +94,7 @@ def test_an_image_that_is_missing_is_named_with_what_the_kubelet_says() -> None:
         "virt-launcher:no-such-tag",
     }
     assert all("not found" in finding["message"] for finding in missing), missing
-    assert left_behind() == []
+    until(lambda: left_behind() == [], "nothing to be left")
 
 
 def test_a_permission_that_the_next_release_needs_is_named() -> None:

@@ -26,7 +26,7 @@ from virt_core.conventions.webhooks import MUTATE, VALIDATE_CREATE, VALIDATE_UPD
 from tests.e2e import admin
 from tests.e2e.admin import Identity, administrator
 from tests.e2e.certificates import Authority, component
-from tests.e2e.cluster import NAMESPACE, get, on_this_machine, processes
+from tests.e2e.cluster import NAMESPACE, get, on_this_machine, processes, until
 from tests.e2e.guests import manifest, running
 
 HEALTH, RPC, WEBHOOK, API, METRICS = 8080, 8186, 8444, 8443, 8443
@@ -189,7 +189,7 @@ def https(
             connection.request(method, path, **more)
             with connection.getresponse() as response:
                 return response.status
-        except (ssl.SSLError, http.client.RemoteDisconnected, ConnectionResetError) as error:
+        except (ssl.SSLError, ConnectionResetError, BrokenPipeError) as error:
             # The server's end of it: by TLS 1.3 the client is through before the server has looked at its certificate.
             assert not isinstance(error, ssl.SSLCertVerificationError), error
             return None
@@ -282,12 +282,20 @@ def test_every_component_serves_metrics_by_https_with_the_suites_certificate(nam
 
 
 def test_the_service_of_metrics_has_every_ready_pod_of_the_suite() -> None:
-    found = get("endpoints", "-n", NAMESPACE, "kubevirt-prometheus-metrics")["subsets"]
-    addresses = {address["ip"] for subset in found for address in subset["addresses"]}
-    assert addresses == {pod["status"]["podIP"] for name in COMPONENTS for pod in pods(name)}
-    assert {(port["name"], port["port"]) for subset in found for port in subset["ports"]} == {("metrics", METRICS)}
+    def subsets() -> list[Any]:
+        found: list[Any] = get("endpoints", "-n", NAMESPACE, "kubevirt-prometheus-metrics").get("subsets", [])
+        return found
+
+    def has_all() -> bool:
+        addresses = {address["ip"] for subset in subsets() for address in subset.get("addresses", ())}
+        return addresses == {pod["status"]["podIP"] for name in COMPONENTS for pod in pods(name)}
+
+    until(has_all, "every pod, which is not ready where a busy machine keeps its probe waiting")
+    assert {(port["name"], port["port"]) for subset in subsets() for port in subset["ports"]} == {("metrics", METRICS)}
 
 
 def test_the_leader_alone_counts_guests() -> None:
-    counted = [metric for pod in pods("virt-controller") for metric in metrics_of(pod) if metric == OUTDATED]
-    assert counted == [OUTDATED]
+    def counted() -> list[str]:
+        return [metric for pod in pods("virt-controller") for metric in metrics_of(pod) if metric == OUTDATED]
+
+    until(lambda: counted() == [OUTDATED], "one that counts, also after another leads")

@@ -30,10 +30,12 @@ def test_a_machine_is_created_watched_patched_and_deleted(api: Any) -> None:
         objects.create_namespaced_custom_object(**MACHINES, body=vm_manifest(name, "Halted"))
         has(name, "Stopped")
         objects.patch_namespaced_custom_object(**MACHINES, name=name, body={"spec": {"runStrategy": "Always"}})
-        selected = {**MACHINES, "field_selector": f"metadata.name={name}", "timeout_seconds": 90}
+        selected = {**MACHINES, "field_selector": f"metadata.name={name}", "timeout_seconds": 300}
         seen = watch.Watch().stream(objects.list_namespaced_custom_object, **selected)
         running = (event["object"].get("status", {}).get("printableStatus") == "Running" for event in seen)
         assert any(running)
+        # It may be gone before the watch begins.
+        selected["resource_version"] = objects.list_namespaced_custom_object(**MACHINES)["metadata"]["resourceVersion"]
         objects.delete_namespaced_custom_object(**MACHINES, name=name, propagation_policy="Foreground")
         gone = (
             event["type"] == "DELETED"

@@ -11,6 +11,7 @@ import pytest
 from tests.e2e.cluster import apply, condition_of, get, kubectl, process, until, wait
 from tests.e2e.guests import Guest, await_events
 from tests.e2e.replica_sets import existing, has, instances, replica_set, status
+from tests.support.patience import PATIENCE
 
 pytestmark = pytest.mark.parallel
 
@@ -76,7 +77,7 @@ def test_a_guest_that_has_ended_or_is_deleted_is_replaced() -> None:
         another(name, second)
 
 
-def another(name: str, than: dict[str, Any], seconds: float = 90) -> dict[str, Any]:
+def another(name: str, than: dict[str, Any], seconds: float = 2 * PATIENCE) -> dict[str, Any]:
     """Wait until the only guest of the set is ready and is not this one. The set's status may still count that one."""
 
     def is_another() -> bool:
@@ -91,15 +92,20 @@ def another(name: str, than: dict[str, Any], seconds: float = 90) -> dict[str, A
 
 def test_the_replacement_of_an_evicted_guest_does_not_wait_for_its_slow_shutdown() -> None:
     body = replica_set("evicted", 1, runs=True)
-    body["spec"]["template"]["spec"]["terminationGracePeriodSeconds"] = 40
+    body["spec"]["template"]["spec"]["terminationGracePeriodSeconds"] = 600
     body["spec"]["template"]["spec"]["domain"]["features"] = {"acpi": {"enabled": False}}
     with existing(body) as name:
         has(name, 1, ready=1)
         (first,) = instances(name).values()
-        pod = Guest(first["metadata"]["name"]).pod["metadata"]["name"]
-        kubectl("delete", "pod", pod, "--wait=false")
-        another(name, first)
+        pod = Guest(first["metadata"]["name"]).pod["metadata"]
+        kubectl("delete", "pod", pod["name"], "--wait=false")
+        second = another(name, first)
         assert get("vmi", first["metadata"]["name"])["metadata"]["uid"] == first["metadata"]["uid"]
+        by_scale(name, 0)
+        for uid in (pod["uid"], Guest(second["metadata"]["name"]).pod["metadata"]["uid"]):
+            qemu = process(uid, r"^\S*qemu-system")
+            assert qemu is not None, "both would go on for ten minutes"
+            qemu.kill()
 
 
 def test_a_paused_one_is_not_scaled_until_it_is_resumed() -> None:
@@ -162,7 +168,15 @@ def test_a_second_apply_changes_nothing() -> None:
         apply(body)
         has(name, 2)
         assert get("vmirs", name)["metadata"]["generation"] == before + 1
-        assert kubectl("diff", "-f", "-", stdin=json.dumps(body)) == ""
+        until(lambda: is_as_applied(body), "no difference")
+
+
+def is_as_applied(body: dict[str, Any]) -> bool:
+    """Whether `kubectl diff` shows nothing. It reads twice, and shows a status that was written in between."""
+    try:
+        return kubectl("diff", "-f", "-", stdin=json.dumps(body)) == ""
+    except AssertionError:
+        return False
 
 
 def refusal(body: dict[str, Any]) -> Any:

@@ -4,23 +4,33 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 
-from tests.e2e.cluster import kubectl, until
+from tests.e2e.cluster import get, kubectl, until
 from tests.e2e.guests import observed, running
 from tests.e2e.migrations import migratable, migrate
 
-_LABEL = "kubevirt.io/schedulable"  # each handler repeats it every minute
+_LABEL, _HEARTBEAT = "kubevirt.io/schedulable", "kubevirt.io/heartbeat"  # each handler repeats them every minute
+_YOUNG = 20.0  # seconds
 
 
 @contextmanager
 def only(node: str) -> Iterator[None]:
     """The other nodes seem never to have had a handler."""
     others = [found for found in kubectl("get", "nodes", "-o", "name").split() if found != f"node/{node}"]
+    # Its handler would have the label back before the migration has found its place.
+    until(lambda: all(_age(other) < _YOUNG for other in others), "the other handlers' next heartbeat")
     kubectl("label", *others, f"{_LABEL}-")
     try:
         yield
     finally:
         kubectl("label", *others, f"{_LABEL}=true")
+
+
+def _age(node: str) -> float:
+    """Of its handler's last heartbeat, in seconds."""
+    beat = get("node", node.removeprefix("node/"))["metadata"]["annotations"][_HEARTBEAT]
+    return (datetime.now(UTC) - datetime.fromisoformat(beat)).total_seconds()
 
 
 def test_a_guest_moves_to_another_launcher_of_the_only_node() -> None:

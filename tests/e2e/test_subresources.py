@@ -13,6 +13,7 @@ from localcluster.console import Console, ConsoleEnded, ConsoleRefused
 from virt_core.conventions.subresources import SUPPORTED
 
 from tests.e2e.cluster import kubectl, until
+from tests.e2e.guest_shell import Shell
 from tests.e2e.guests import Guest
 from tests.support.patience import PATIENCE
 
@@ -35,9 +36,8 @@ def test_discovery_lists_all_that_is_served(version: str) -> None:
 async def test_a_guests_port_is_forwarded(guests: list[Guest], version: str) -> None:
     name = f"portforward/{TICK_PORT}/tcp" if version == "v1" else f"portforward/{TICK_PORT}"
     for guest in guests:
-        async with Console.open(KUBECONFIG, "default", guest.name) as console:
-            await console.send(b"\n")
-            await console.read_until(b"ready", PATIENCE)
+        async with Shell.of(guest) as shell:  # its card may get an address after the shell has begun
+            await shell.run("until ip -4 addr show eth0 | grep -q inet; do sleep 1; done")
         async with Console.open(KUBECONFIG, "default", guest.name, name, version=version) as stream:
             line = await stream.read_until(b"\n", PATIENCE)
             assert re.search(rb"tick .*boot=", line), line
@@ -81,6 +81,7 @@ def test_a_guest_is_paused_and_goes_on(guests: list[Guest]) -> None:
 
 def test_a_guest_that_is_reset_reboots(guests: list[Guest]) -> None:
     guest = guests[0]
+    until(lambda: _boot(guest) != "", "the guest to tick", every=1)
     before, pid = _boot(guest), guest.qemu_pid()
     assert before
     guest.command("reset")

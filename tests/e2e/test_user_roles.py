@@ -8,7 +8,7 @@ from itertools import product
 
 import pytest
 
-from tests.e2e.cluster import apply, get, kubectl
+from tests.e2e.cluster import apply, get, kubectl, until
 from tests.samples.user_roles import GRANTED_TO_NOBODY, SUBRESOURCES, kubevirts
 
 pytestmark = pytest.mark.parallel
@@ -28,9 +28,17 @@ def accounts(suite: None) -> Iterator[None]:
     kubectl("create", "namespace", NAMESPACE)
     try:
         apply(*(account(name) for name in (*BOUND, "nobody")), *(binding(name) for name in BOUND))
+        until(lambda: all(map(is_known, BOUND)), "the API server to know the bindings")
         yield
     finally:
         kubectl("delete", "namespace", NAMESPACE, "--wait", "--timeout=180s")
+
+
+def is_known(name: str) -> bool:
+    """Whether the API server goes by the account's role. It reads bindings a moment after they are stored."""
+    if name == "migrate":
+        return may(name, "update", "virtualmachines", "migrate") == "yes"
+    return may(name, "get", "virtualmachines", "expand-spec") == "yes"
 
 
 def account(name: str) -> dict[str, object]:

@@ -16,8 +16,9 @@ from typing import Any
 import pytest
 
 from tests.e2e.admin import administrator
-from tests.e2e.cluster import NAMESPACE, apply, get, kubectl, wait
+from tests.e2e.cluster import NAMESPACE, apply, get, kubectl, until, wait
 from tests.e2e.guests import created, manifest, running
+from tests.support.patience import PATIENCE
 
 pytestmark = pytest.mark.parallel
 
@@ -43,7 +44,9 @@ def in_json(*arguments: str) -> tuple[int, Any]:
 
 def test_peers_are_the_pods_of_the_suite(suite: None) -> None:
     administrator()  # without a client certificate it refuses
-    status, peers = in_json("peers")
+    answers: list[tuple[int, Any]] = []
+    until(lambda: answers.append(in_json("peers")) or answers[-1][0] == 0, "every peer to answer on a busy machine")
+    status, peers = answers[-1]
     pods = get("-n", NAMESPACE, "pods", "-l", f"kubevirt.io in ({','.join(COMPONENTS)})")["items"]
     expected = {pod["metadata"]["name"] for pod in pods if "deletionTimestamp" not in pod["metadata"]}
     assert {peer["pod"] for peer in peers if not peer["terminating"]} == expected
@@ -53,17 +56,26 @@ def test_peers_are_the_pods_of_the_suite(suite: None) -> None:
 
 def test_a_guest_is_in_status_and_watch_and_doctor_finds_nothing_wrong_with_it(suite: None) -> None:
     with running(manifest(NAME)) as (only,):
+        wait("vmi", NAME, "condition=Ready")  # the kubelet reports that later than the guest runs
+        until(shows_the_conditions, "the conditions of the KubeVirt object")
         status, summary = in_json("status")
-        assert status == 0 and summary["conditions"] == get("-n", NAMESPACE, "kv", "kubevirt")["status"]["conditions"]
+        assert status == 0
         here = {node["name"]: node for node in summary["nodes"]}[only.vmi["status"]["nodeName"]]
         assert here["guests"] >= 1 and here["handlerReady"] and here["handler"] == "new"
         assert summary["guests"]["running"] >= 1
-        assert virtadm("doctor", f"default/{NAME}")[0] == 0
+        found: list[tuple[int, str, str]] = []
+        until(lambda: found.append(virtadm("doctor", f"default/{NAME}")) or found[-1][0] == 0, "nothing to be wrong")
         with watching() as lines:
             begin = [*takewhile(lambda line: " guests: " not in line, lines)]
             assert any("virt-handler: 2 of 2 ready, 2 of the newest template" in line for line in begin), begin
             kubectl("delete", "vmi", NAME, "--wait=false")
             assert next(line for line in lines if " guests: " in line)
+
+
+def shows_the_conditions() -> bool:
+    """Whether they are what the API server has; they may change between both looks."""
+    shown: list[Any] = in_json("status")[1]["conditions"]
+    return bool(shown == get("-n", NAMESPACE, "kv", "kubevirt")["status"]["conditions"])
 
 
 @contextmanager
@@ -76,7 +88,7 @@ def watching() -> Iterator[Iterator[str]]:
             yield watch.stdout
             watch.send_signal(signal.SIGINT)
             watch.stdout.read()
-            assert watch.wait(30) == 0
+            assert watch.wait(PATIENCE) == 0
         finally:
             watch.kill()
 
@@ -94,8 +106,18 @@ def test_doctor_names_why_no_node_takes_a_guest_and_what_a_claim_lacks(suite: No
 
 
 def test_doctor_finds_nothing_wrong_with_the_suite(suite: None) -> None:
-    status, findings = in_json("doctor")
-    assert (status, [finding["kind"] for finding in findings if finding["kind"] != "note"]) == (0, [])
+    seen: list[Any] = []
+
+    def is_well() -> bool:
+        """A pod of a busy machine may be slow to answer its probe."""
+        status, findings = in_json("doctor")
+        seen.append([finding for finding in findings if finding["kind"] != "note"])
+        return (status, seen[-1]) == (0, [])
+
+    try:
+        until(is_well, "nothing to be wrong")
+    except AssertionError as error:
+        raise AssertionError(f"{error}: {seen[-1]}") from None
 
 
 @pytest.fixture

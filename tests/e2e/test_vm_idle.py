@@ -14,9 +14,10 @@ import pytest
 from tests.e2e.audit import requests
 from tests.e2e.controller_restart import restarted_controllers
 from tests.e2e.vm_fleet import Fleet, guestless_vm
+from tests.support.patience import PATIENCE
 
 _HALTED, _STARTED = 46, 4
-_IDLE_SECONDS = 60.0
+_QUIET_SECONDS, _IDLE_SECONDS = 10.0, 60.0
 _FIRST_SECONDS = 10.0  # of a new leader, in which it looks at every VirtualMachine
 
 
@@ -31,13 +32,30 @@ async def fifty(namespace: str) -> AsyncIterator[Fleet]:
         await fleet.create(*(guestless_vm(name, strategy) for name, strategy in started.items()))
         await fleet.until_reported(halted, "Stopped")
         await fleet.until_reported(list(started), "Running")
-        versions = {name: vm["metadata"]["resourceVersion"] for name, vm in fleet.vms.items()}
-        await asyncio.sleep(5.0)  # the last events about their starts
-        began = datetime.now(UTC)
+        await _come_to_rest(fleet)
+        began, versions = datetime.now(UTC), _versions(fleet)
         yield fleet
-        found = [str(request) for request in requests(began) if request.namespace == fleet.namespace]
-        assert found == []
-        assert {name: vm["metadata"]["resourceVersion"] for name, vm in fleet.vms.items()} == versions
+        assert _requests(fleet, began) == []
+        assert _versions(fleet) == versions
+
+
+async def _come_to_rest(fleet: Fleet) -> None:
+    """Until the last events about their starts are written, and the kubelet has reported that they are ready."""
+    async with asyncio.timeout(PATIENCE):
+        while True:
+            began, versions = datetime.now(UTC), _versions(fleet)
+            await asyncio.sleep(_QUIET_SECONDS)
+            if _versions(fleet) == versions and not _requests(fleet, began):
+                return
+
+
+def _versions(fleet: Fleet) -> dict[str, str]:
+    return {name: vm["metadata"]["resourceVersion"] for name, vm in fleet.vms.items()}
+
+
+def _requests(fleet: Fleet, since: datetime) -> list[str]:
+    """Of the suite, about anything in the fleet's namespace."""
+    return [str(request) for request in requests(since) if request.namespace == fleet.namespace]
 
 
 @pytest.mark.parallel

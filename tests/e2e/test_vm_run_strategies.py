@@ -12,6 +12,7 @@ from virt_core.kube.resource import EVENTS
 
 from tests.e2e.vm_fleet import Fleet
 from tests.e2e.vm_lives import ENDED, NONE, RUNNING, Life, first
+from tests.support.patience import PATIENCE
 
 pytestmark = pytest.mark.parallel
 WALKS = {
@@ -54,6 +55,6 @@ async def test_one_that_runs_once_keeps_the_guest_that_crashed_with_a_warning() 
         life.check()
         assert (life.state.guest, fleet.phase(life.name)) == (ENDED, "Failed")
         uid = fleet.vmis[life.name]["metadata"]["uid"]
-        async with asyncio.timeout(10):  # an event is written after the status that it belongs to
+        async with asyncio.timeout(PATIENCE):  # an event is written after the status that it belongs to
             while ("Stopped", "Warning") not in await _events_about(fleet, uid):
                 continue

@@ -54,11 +54,11 @@ def test_one_without_its_claim_waits_without_a_pod_and_starts_when_the_claim_app
         vmi = Guest(name).vmi
         assert vmi["status"]["phase"] == "Pending"
         assert not get("pods", "-l", f"kubevirt.io/created-by={vmi['metadata']['uid']}")["items"]
-        assert pvc in Guest(name).condition("Synchronized")["message"]
+        until(lambda: pvc in Guest(name).condition("Synchronized").get("message", ""), "the claim to be named")
         with claim(pvc, folder, "Filesystem", "64Mi"):
             has(name, "Running")
             assert Guest(name).vmi["metadata"]["uid"] == vmi["metadata"]["uid"]
-            assert not Guest(name).condition("Synchronized")
+            until(lambda: not Guest(name).condition("Synchronized"), "the condition to go")
             kubectl("delete", "vm", name, "--wait", "--timeout=180s")
 
 

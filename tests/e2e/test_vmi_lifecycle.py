@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 import subprocess
-from pathlib import Path
 
 import pytest
 from localcluster.settings import Cluster
 
 from tests.e2e.cluster import apply, get, kubectl, process, processes, until, wait
+from tests.e2e.guest_shell import Shell
 from tests.e2e.guests import Guest, await_events, created, manifest, observed, running
-from tests.support.patience import PATIENCE
 
 pytestmark = pytest.mark.parallel
 
@@ -30,12 +29,15 @@ def test_nothing_is_left_of_a_deleted_vmi() -> None:
 def test_a_deleted_vmi_shows_how_its_guest_ended_before_it_is_gone(grace: int, phase: str, event: str) -> None:
     body = manifest(f"last-words-{grace}")
     body["spec"]["terminationGracePeriodSeconds"] = grace
-    selected = f"watch=1&fieldSelector=metadata.name={body['metadata']['name']}"
-    path = f"/apis/kubevirt.io/v1/namespaces/default/virtualmachineinstances?{selected}"
     with running(body) as (guest,):
         uid = guest.vmi["metadata"]["uid"]
         _until_it_has_booted(guest)
-        argv = ["kubectl", "get", "--raw", path]
+        # From now on, also if kubectl is slow to begin.
+        selected = (
+            f"fieldSelector=metadata.name={guest.name}&resourceVersion={guest.vmi['metadata']['resourceVersion']}"
+        )
+        path = "/apis/kubevirt.io/v1/namespaces/default/virtualmachineinstances?watch=1&timeoutSeconds=300"
+        argv = ["kubectl", "get", "--raw", f"{path}&{selected}"]
         with subprocess.Popen(argv, stdout=subprocess.PIPE, text=True) as watch:
             try:
                 kubectl("delete", "vmi", guest.name, "--wait", "--timeout=180s")
@@ -64,31 +66,17 @@ def _until_it_has_booted(guest: Guest) -> None:
         pass
 
 
-def test_a_guest_that_powers_off_succeeds_and_one_that_is_killed_fails() -> None:
+async def test_a_guest_that_powers_off_succeeds_and_one_that_is_killed_fails() -> None:
     with running(manifest("leaver"), manifest("victim")) as (leaver, victim):
         found = process(victim.pod["metadata"]["uid"], r"^\S*qemu-system")
         assert found is not None
         found.kill()
         wait("vmi", victim.name, "jsonpath={.status.phase}=Failed")
-        _type(leaver, "poweroff\n")
-        wait("vmi", leaver.name, "jsonpath={.status.phase}=Succeeded")
+        async with Shell.of(leaver) as shell:
+            await shell.type("poweroff")
+            wait("vmi", leaver.name, "jsonpath={.status.phase}=Succeeded")
         for guest in (leaver, victim):
             until(lambda guest=guest: guest.pod["status"]["phase"] in ("Succeeded", "Failed"), "its pod to complete")  # type: ignore[misc]
-
-
-def _type(guest: Guest, text: str) -> None:
-    import asyncio
-    import os
-
-    from localcluster.console import Console
-
-    async def typed() -> None:
-        async with Console.open(Path(os.environ["KUBECONFIG"]), "default", guest.name) as console:
-            await console.send(b"\n")
-            await console.read_until(b"ready", PATIENCE)
-            await console.send(text.encode())
-
-    asyncio.run(typed())
 
 
 def test_an_unsupported_field_is_refused_by_name_also_without_validation() -> None:
