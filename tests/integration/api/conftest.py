@@ -17,6 +17,7 @@ from tests.integration.api.handler import Handler
 from tests.integration.api.process import VirtApi
 from tests.samples.virt_api import front_proxy_rules, guest, handler_pod
 from tests.support.authorities import Authority
+from tests.support.patience import PATIENCE
 
 
 @pytest.fixture
@@ -39,13 +40,13 @@ async def virt_api(tmp_path: Path, server: FakeApiServer) -> AsyncIterator[VirtA
         "VIRT_RPC_LISTENS_ON": "0",
         "VIRT_HANDLER_LISTENS_ON": str(handler_port),
         "VIRT_CERTIFICATES": str(suite.write_leaf(tmp_path / "api", "kubevirt.io:system:virt-api")),
-        "VIRT_DRAIN_SECONDS": "0.5",
+        "VIRT_DRAIN_SECONDS": "5",  # a request that is sent meanwhile may wait for a processor
     }
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "virt_api", env=environment, stderr=asyncio.subprocess.PIPE
     )
     try:
-        async with aiohttp.ClientSession() as session, asyncio.timeout(30):
+        async with aiohttp.ClientSession() as session, asyncio.timeout(PATIENCE):
             running = VirtApi("", process, server, served, suite, proxy, tmp_path, session)
             await running.logged("trusting the front proxy")
             if not (serving := [line for line in running.lines if line["msg"] == "serving"]):

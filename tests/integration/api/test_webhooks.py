@@ -10,6 +10,8 @@ from typing import Any
 from virt_core.conventions.webhooks import MUTATE, VALIDATE_CREATE, VALIDATE_UPDATE
 from virt_core.kube.resource import KUBEVIRTS
 
+from tests.support.patience import PATIENCE
+
 SPEC = {"domain": {"memory": {"guest": "64Mi"}, "devices": {}}}
 VMI = {"metadata": {"name": "vm", "namespace": "default"}, "spec": SPEC}
 
@@ -41,7 +43,7 @@ async def test_the_rules_follow_the_clusters_configuration(virt_api: Any) -> Non
     assert document["response"]["allowed"]
     narrow = {"spec": {"configuration": {"emulatedMachines": ["pc-q35-9*"]}}}
     virt_api.kube.patch(KUBEVIRTS.path("kubevirt", "kubevirt"), narrow)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE):
         while document["response"]["allowed"]:  # the watch brings it within milliseconds
             _, document, _ = await ask(virt_api, VALIDATE_CREATE, object=vmi)
     assert "pc-q35-9*" in document["response"]["status"]["message"]

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 _SERVER = """
 import socket, sys
 s = socket.create_server(("0.0.0.0", int(sys.argv[1])))
-s.settimeout(20)
+s.settimeout(120)
 print("listening", flush=True)
 c, peer = s.accept()
 print(peer[0], flush=True)
@@ -19,7 +19,7 @@ for line in c.makefile():
 _CLIENT = """
 import socket, sys
 try:
-    s = socket.create_connection((sys.argv[2], int(sys.argv[3])), timeout=10, source_address=(sys.argv[1], 0))
+    s = socket.create_connection((sys.argv[2], int(sys.argv[3])), timeout=60, source_address=(sys.argv[1], 0))
     answers = s.makefile()
     for line in sys.stdin:
         s.sendall(line.encode())

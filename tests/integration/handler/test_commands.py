@@ -79,7 +79,7 @@ class Node:
     async def ask(self, method: str, uid: str = UID, **fields: Any) -> Any:
         target = pb.VirtualMachineInstanceRef(namespace="default", name="demo", uid=uid)
         request = getattr(pb, f"{method}Request")(target=target, **fields)
-        return await getattr(self._stub, method)(request, timeout=30)
+        return await getattr(self._stub, method)(request, timeout=60)
 
     async def refusal(self, method: str, **options: Any) -> RpcError:
         with pytest.raises(grpc.aio.AioRpcError) as refused:
@@ -146,10 +146,10 @@ async def test_what_the_launcher_refuses_is_refused_in_its_words_and_not_tried_a
 @pytest.mark.parametrize("method", ["CommandMachine", "GetGuestDetails", "TakeScreenshot"])
 async def test_without_a_launcher_the_caller_gets_an_error_at_once(node: Node, method: str) -> None:
     node.link.connected = False
-    away = await asyncio.wait_for(node.refusal(method), 5)
+    away = await asyncio.wait_for(node.refusal(method), 30)
     assert isinstance(away, Unavailable) and away.reason == "NO_LAUNCHER"
     node.links.clear()
-    none = await asyncio.wait_for(node.refusal(method), 5)
+    none = await asyncio.wait_for(node.refusal(method), 30)
     assert isinstance(none, Unavailable) and none.reason == "NO_LAUNCHER"
 
 

@@ -34,6 +34,8 @@ from virt_handler.service.consoles import Consoles
 from virt_handler.service.servicer import HandlerService, contract
 from virt_handler.service.session import CHUNK
 
+from tests.support.patience import PATIENCE
+
 VMI_UID = "5f0c1e9e-6a50-4a34-8c6b-0d6f2b1c0a11"
 POD_UID = "0b8f3c52-1f7e-4f0a-9d43-7a1f5f2f9c00"
 NAME = "virt-handler.kubevirt.svc"
@@ -115,7 +117,7 @@ class Place:
     async def call(self, component: str) -> AsyncIterator[Any]:
         """A stream on which nothing is written yet."""
         async with self._connect(component) as channel:
-            yield handler_pb2_grpc.HandlerServiceStub(channel).OpenConsole(timeout=30)
+            yield handler_pb2_grpc.HandlerServiceStub(channel).OpenConsole(timeout=PATIENCE)
 
     @asynccontextmanager
     async def open(self, uid: str = VMI_UID, **request: Any) -> AsyncIterator[Any]:
@@ -253,7 +255,7 @@ async def test_a_caller_that_goes_releases_the_port(place: Place) -> None:
         assert (await call.read()).WhichOneof("message") == "opened"
         reader, _ = await place.serial.accepted.get()
         call.cancel()
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE):
             assert await reader.read() == b""
 
 

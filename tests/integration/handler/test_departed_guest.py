@@ -37,7 +37,7 @@ while True:
 _ASKS = """
 import socket, sys
 s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-s.settimeout(10)
+s.settimeout(60)
 for line in sys.stdin:
     s.sendto(line.encode(), ("10.99.0.2", 53))
     print(s.recv(100).decode(), flush=True)

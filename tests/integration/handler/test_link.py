@@ -17,6 +17,8 @@ from virt_core.rpc.server import create_server
 from virt_handler.launchers.connection import Launcher
 from virt_handler.machines.link import MachineLink
 
+from tests.support.patience import PATIENCE
+
 AT_ONCE = 20
 
 
@@ -52,7 +54,7 @@ async def test_a_launcher_that_never_stops_changing_its_mind_is_listened_to_now_
     launcher = Launcher(peer, machine, migration_pb2_grpc.MigrationServiceStub(peer.channel), -1, -1)
     watching = asyncio.create_task(link._watch(launcher))
     try:
-        await asyncio.wait_for(some.wait(), 10)
+        await asyncio.wait_for(some.wait(), PATIENCE)
         with pytest.raises(TimeoutError):
             await asyncio.wait_for(many.wait(), 2)
     finally:

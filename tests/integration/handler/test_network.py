@@ -85,7 +85,7 @@ async def test_what_arrives_at_the_pod_reaches_the_guest_and_the_guest_reaches_o
         assert _ping(pod.outside, "10.99.0.2", source="10.99.0.1")
         ip("-n", guest, "address", "add", "10.0.2.77/24", "dev", "eth0")
         assert _ping(guest, "10.99.0.1", source="10.0.2.2")
-        assert not _ping(guest, "10.99.0.1", source="10.0.2.77")  # not the guest's own address
+        assert not _ping(guest, "10.99.0.1", source="10.0.2.77", patience=1)  # not the guest's own address
     finally:
         ip("netns", "delete", guest)
 
@@ -162,10 +162,10 @@ def _in(namespace: str, *command: str) -> list[str]:
 
 _PING = """
 import socket, sys
-address, source = sys.argv[1:]
+address, source, patience = sys.argv[1:]
 with socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP) as s:
     s.bind((source, 0))
-    s.settimeout(1)
+    s.settimeout(float(patience))
     header = bytes([8, 0, 0, 0, 0x4B, 0x56, 0, 1])  # echo request, checksum 0, id, sequence
     total = sum(int.from_bytes(header[i:i + 2]) for i in (0, 2, 4, 6))
     s.sendto(header[:2] + (~total & 0xFFFF).to_bytes(2) + header[4:], (address, 0))
@@ -176,15 +176,15 @@ with socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP) as s:
 """
 
 
-def _ping(namespace: str, address: str, *, source: str) -> bool:
-    command = _in(namespace, "python3", "-c", _PING, address, source)
+def _ping(namespace: str, address: str, *, source: str, patience: float = 60) -> bool:
+    command = _in(namespace, "python3", "-c", _PING, address, source, str(patience))
     return subprocess.run(command, check=False, capture_output=True).returncode == 0
 
 
 _SERVER = """
 import socket
 s = socket.create_server(("0.0.0.0", 7777))
-s.settimeout(20)
+s.settimeout(120)
 print("listening", flush=True)
 c, peer = s.accept()
 c.sendall(peer[0].encode())
@@ -192,7 +192,7 @@ c.close()
 """
 _CLIENT = """
 import socket, sys
-s = socket.create_connection((sys.argv[1], 7777), timeout=10)
+s = socket.create_connection((sys.argv[1], 7777), timeout=60)
 print(s.makefile().read())
 """
 
@@ -205,5 +205,5 @@ def _exchange(*, server: str, client: str, address: str) -> str:
         answer = subprocess.run(
             _in(client, "python3", "-c", _CLIENT, address), check=True, capture_output=True, text=True
         )
-        listening.wait(20)
+        listening.wait(120)
     return answer.stdout.strip()

@@ -14,7 +14,7 @@ from kubevirt.launcher.v1 import migration_pb2 as pb
 from tests.integration.launcher.launcher_pair import Side
 from tests.support.patience import PATIENCE
 
-CALL = 60.0
+CALL = PATIENCE
 
 
 class Handlers:

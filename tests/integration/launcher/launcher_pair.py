@@ -13,6 +13,7 @@ from tests.integration.launcher.container_disks import PodWithDisks
 from tests.integration.launcher.domain_events import DomainEvents
 from tests.integration.launcher.images import Images
 from tests.integration.launcher.pod import PRIVATE
+from tests.support.patience import PATIENCE
 
 MIGRATION = "6d1c3f0a-0000-4000-8000-000000000001"
 _PYTHON = ("/opt/kubevirt/bin/python3", "-I", "-B", "-c")
@@ -54,7 +55,7 @@ class Side(PodWithDisks):
         placed = self.place_boot_files()
         assert placed.returncode == 0, placed.stderr
         await self.start()
-        await self.peer.negotiate(timeout=60)
+        await self.peer.negotiate(timeout=PATIENCE)
 
     def python(self, program: str, *argv: str) -> str:
         """The output of a program that runs in the launcher's container with the launcher's code."""

@@ -74,7 +74,7 @@ class Pod:
         placed = self.place_boot_files()
         assert placed.returncode == 0, placed.stderr
         await self.start()
-        await self.peer.negotiate(timeout=30)
+        await self.peer.negotiate(timeout=PATIENCE)
 
     def make_network(self) -> None:
         """What the handler does."""
@@ -169,19 +169,19 @@ class Pod:
         """StopMachine as the handler calls it."""
         request = launcher_pb2.StopMachineRequest(machine_uid=self.uid)
         request.grace_period.FromSeconds(grace)
-        response: launcher_pb2.StopMachineResponse = await self.peer.call(self.stub.StopMachine, request, timeout=10)
+        response: launcher_pb2.StopMachineResponse = await self.peer.call(self.stub.StopMachine, request, timeout=60)
         return response.state
 
     async def acknowledge_end(self, end: state_pb2.MachineEnd.ValueType, uid: str = "") -> None:
         """AcknowledgeEnd as the handler calls it."""
         request = launcher_pb2.AcknowledgeEndRequest(machine_uid=uid or self.uid, end=end)
-        await self.peer.call(self.stub.AcknowledgeEnd, request, timeout=10)
+        await self.peer.call(self.stub.AcknowledgeEnd, request, timeout=60)
 
     async def command(self, **command: Any) -> state_pb2.MachineState:
         """CommandMachine as the handler calls it."""
         request = launcher_pb2.CommandMachineRequest(machine_uid=self.uid, command=command_pb2.Command(**command))
         response: launcher_pb2.CommandMachineResponse = await self.peer.call(
-            self.stub.CommandMachine, request, timeout=30
+            self.stub.CommandMachine, request, timeout=PATIENCE
         )
         return response.state
 
@@ -288,7 +288,7 @@ class Pod:
             # A thread has a network namespace of its own; a socket stays in the one where it was made.
             with Path(f"/run/netns/{self.name}").open() as namespace:
                 assert ctypes.CDLL(None, use_errno=True).setns(namespace.fileno(), CLONE_NEWNET) == 0
-            made.append(socket.create_connection((GUEST_ADDRESS, port), timeout=10))
+            made.append(socket.create_connection((GUEST_ADDRESS, port), timeout=60))
 
         thread = threading.Thread(target=inside)
         thread.start()

@@ -20,6 +20,7 @@ from virt_handler.network.plan import network_plan
 
 from tests.integration.launcher.commands import discard, run
 from tests.integration.launcher.pod import BRIDGE, TAP
+from tests.support.patience import PATIENCE
 
 if TYPE_CHECKING:
     from tests.integration.launcher.pod import Pod
@@ -78,7 +79,7 @@ async def test_a_bridged_guest_keeps_the_pods_address_and_its_callers_when_a_han
             before = wanted.SerializeToString(deterministic=True)
             await as_a_new_handler_does()
             assert wanted.SerializeToString(deterministic=True) == before
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(PATIENCE):
                 assert b"boot=" in await reader.readline()
         finally:
             writer.close()
@@ -88,7 +89,7 @@ async def test_a_bridged_guest_keeps_the_pods_address_and_its_callers_when_a_han
 
 async def _caller(namespace: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
     def connect() -> socket.socket:
-        return socket.create_connection(("10.99.0.2", TICK_PORT), timeout=10)
+        return socket.create_connection(("10.99.0.2", TICK_PORT), timeout=60)
 
     place = os.open(f"/run/netns/{namespace}", os.O_RDONLY | os.O_CLOEXEC)
     try:

@@ -21,26 +21,28 @@ from kubevirt.launcher.v1 import state_pb2
 from tests.integration.launcher.commands import run
 from tests.integration.launcher.images import Images
 from tests.integration.launcher.pod import Pod
+from tests.support.patience import PATIENCE
 
 KEPT = "/usr/lib/kubevirt/capabilities"
 CACHED = "cache/libvirt/qemu/cache/capabilities"
 MARK = "<!-- asked when the image was built -->"
-IN_OPEN = 0x20  # sys/inotify.h
+IN_OPEN, IN_CLOSE_NOWRITE = 0x20, 0x10  # sys/inotify.h
 _EVENT = struct.Struct("iIII")
 
 
 class Opened:
-    """Counts how often a file is opened from now on. Events are read at once: equal ones that wait become one."""
+    """Counts how often a file is opened from now on. Of equal events that wait one is left, and this process may be
+    late to read them: so the file's closing is an event, too."""
 
     def __init__(self, path: str) -> None:
         self.count = 0
         libc = ctypes.CDLL(None, use_errno=True)
         self._watch = libc.inotify_init1(os.O_NONBLOCK)
-        assert libc.inotify_add_watch(self._watch, path.encode(), IN_OPEN) > 0
+        assert libc.inotify_add_watch(self._watch, path.encode(), IN_OPEN | IN_CLOSE_NOWRITE) > 0
         asyncio.get_running_loop().add_reader(self._watch, self._read)
 
     def _read(self) -> None:
-        self.count += len(os.read(self._watch, 1 << 16)) // _EVENT.size
+        self.count += sum(bool(mask & IN_OPEN) for _, mask, _, _ in _EVENT.iter_unpack(os.read(self._watch, 1 << 16)))
 
     def close(self) -> None:
         asyncio.get_running_loop().remove_reader(self._watch)
@@ -77,7 +79,7 @@ async def start_guest(pod: Pod, kept: Path | None = None, cpu_model: str = "") -
     try:
         began = time.monotonic()
         await pod.start({KEPT: (kept, "ro")} if kept else {})
-        await pod.peer.negotiate(timeout=30)
+        await pod.peer.negotiate(timeout=PATIENCE)
         machine = pod.machine()
         machine.ClearField("kernel_boot")
         machine.cpu_model.name = cpu_model

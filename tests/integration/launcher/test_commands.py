@@ -12,13 +12,14 @@ from kubevirt.launcher.v1 import command_pb2, launcher_pb2, state_pb2
 from virt_core.rpc.errors import InvalidField, Refused
 
 from tests.integration.launcher.pod import PRIVATE
+from tests.support.patience import PATIENCE
 
 if TYPE_CHECKING:
     from tests.integration.launcher.pod import Pod
 
 TICK = re.compile(rb"tick (\d+) uptime=([\d.]+) boot=(\S+)")
-# Ticks come each 0.2 s.
-SILENCE = 2.0
+# Ticks come each 0.2 s; the last one may be on its way on a busy machine.
+SILENCE = 4.0
 PAUSED = (state_pb2.MACHINE_PHASE_PAUSED, state_pb2.PAUSE_REASON_BY_USER)
 
 
@@ -35,7 +36,7 @@ class Ticks:
 
     async def next(self) -> bytes:
         """Read the next tick; the boot that it is of."""
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(PATIENCE):
             found = TICK.match(await self._reader.readline())
         assert found
         self.number = int(found[1])
@@ -43,7 +44,7 @@ class Ticks:
 
     async def until_silence(self) -> int:
         """Read until none comes; the number of the last. Fails if they do not stop."""
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(PATIENCE):
             while True:
                 try:
                     async with asyncio.timeout(SILENCE):
@@ -133,7 +134,7 @@ async def test_commands_are_refused_by_reason(pod: Pod) -> None:
     assert await reason(unfreeze=command_pb2.Unfreeze()) == "NO_GUEST_AGENT"
     with pytest.raises(Refused) as refused:
         await pod.peer.call(
-            pod.stub.GetGuestDetails, launcher_pb2.GetGuestDetailsRequest(machine_uid=pod.uid), timeout=30
+            pod.stub.GetGuestDetails, launcher_pb2.GetGuestDetailsRequest(machine_uid=pod.uid), timeout=PATIENCE
         )
     assert refused.value.reason == "NO_GUEST_AGENT"
     with pytest.raises(Refused) as refused:
@@ -158,7 +159,9 @@ async def test_paused_guest_can_be_stopped(pod: Pod) -> None:
 async def screenshot(pod: Pod) -> bytes:
     """TakeScreenshot as the handler calls it."""
     request = launcher_pb2.TakeScreenshotRequest(machine_uid=pod.uid)
-    response: launcher_pb2.TakeScreenshotResponse = await pod.peer.call(pod.stub.TakeScreenshot, request, timeout=30)
+    response: launcher_pb2.TakeScreenshotResponse = await pod.peer.call(
+        pod.stub.TakeScreenshot, request, timeout=PATIENCE
+    )
     return response.png
 
 

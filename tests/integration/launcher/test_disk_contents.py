@@ -11,6 +11,7 @@ from virt_core.rpc.errors import InvalidField
 
 from tests.integration.launcher.container_disks import VOLUMES, PodWithDisks, give_to_the_pod
 from tests.integration.launcher.images import Images
+from tests.support.patience import PATIENCE
 
 DISK, CDROM = machine_pb2.DISK_DEVICE_DISK, machine_pb2.DISK_DEVICE_CDROM
 VIRTIO, SCSI = machine_pb2.DISK_BUS_VIRTIO, machine_pb2.DISK_BUS_SCSI
@@ -31,7 +32,7 @@ async def pod(images: Images) -> AsyncIterator[PodWithDisks]:
             block.write_bytes(b"block".ljust(MIB, b"\0"))
             made.add_block_device(device, block)
         await made.start()
-        await made.peer.negotiate(timeout=30)
+        await made.peer.negotiate(timeout=PATIENCE)
         yield made
     finally:
         await made.remove()

@@ -16,6 +16,7 @@ from tests.integration.launcher.boot_sector import bootable, was_written
 from tests.integration.launcher.container_disks import VOLUMES, PodWithDisks, give_to_the_pod, qemu_img
 from tests.integration.launcher.images import Images
 from tests.integration.launcher.waiting import changes_until
+from tests.support.patience import PATIENCE
 
 GIB = 1 << 30
 
@@ -28,7 +29,7 @@ async def pod(images: Images) -> AsyncIterator[PodWithDisks]:
         made.make_network()
         made.share_processes()
         await made.start()
-        await made.peer.negotiate(timeout=30)
+        await made.peer.negotiate(timeout=PATIENCE)
         yield made
     finally:
         await made.remove()

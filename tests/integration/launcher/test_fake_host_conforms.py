@@ -18,6 +18,7 @@ from virt_launcher.domain.xml import domain_xml
 from tests.integration.launcher.images import Images
 from tests.integration.launcher.pod import PRIVATE, Pod
 from tests.support.hypervisor.conformance import CHECKS, Check
+from tests.support.patience import PATIENCE
 
 # libvirtd without a launcher: the test is the launcher.
 ENTRYPOINT = ["/usr/lib/kubevirt/supervisor", "launcher", "/bin/sleep", "infinity"]
@@ -90,7 +91,7 @@ async def real(images: Images) -> AsyncIterator[RealPod]:
 async def _connected(host: Host) -> None:
     changed = asyncio.Event()
     host.subscribe(changed.set)
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(PATIENCE):
         while not host.connected:
             changed.clear()
             await changed.wait()

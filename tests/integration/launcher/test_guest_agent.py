@@ -21,7 +21,7 @@ PROBE, FREEZER = "/usr/lib/kubevirt/virt-probe", "/usr/bin/virt-freezer"
 async def details(pod: Pod) -> launcher_pb2.GetGuestDetailsResponse:
     """GetGuestDetails as the handler calls it."""
     request = launcher_pb2.GetGuestDetailsRequest(machine_uid=pod.uid)
-    response: launcher_pb2.GetGuestDetailsResponse = await pod.peer.call(pod.stub.GetGuestDetails, request, timeout=60)
+    response: launcher_pb2.GetGuestDetailsResponse = await pod.peer.call(pod.stub.GetGuestDetails, request, timeout=120)
     return response
 
 
@@ -97,7 +97,7 @@ async def test_a_backup_tool_freezes_and_thaws_by_virt_freezer(pod: Pod) -> None
     await pod.wait_for_state(lambda state: state.agent.filesystems_frozen)
     thawed = pod.run_inside(FREEZER, "--unfreeze", *named)
     assert (thawed.returncode, thawed.stderr) == (0, "virt-freezer: thawed\n"), pod.log
-    assert pod.run_inside(FREEZER, "--freeze", "--unfreezeTimeoutSeconds", "3").returncode == 0
+    assert pod.run_inside(FREEZER, "--freeze", "--unfreezeTimeoutSeconds", "12").returncode == 0
     await pod.wait_for_state(lambda state: state.agent.filesystems_frozen)
     await pod.wait_for_state(lambda state: state.HasField("agent") and not state.agent.filesystems_frozen)
     other = pod.run_inside(FREEZER, "--freeze", "--name", "other")
@@ -121,11 +121,11 @@ async def test_probe_detects_a_healthy_guest(pod: Pod) -> None:
     absent = pod.run_inside(PROBE, "guest-agent-ping")
     assert (absent.returncode, absent.stderr.count("\n")) == (1, 1), absent
     await start_with_agent(pod)
-    ping = pod.run_inside(PROBE, "guest-agent-ping", "--timeout", "5")
+    ping = pod.run_inside(PROBE, "guest-agent-ping", "--timeout", "60")
     assert ping.returncode == 0, ping.stderr
-    good = pod.run_inside(PROBE, "exec", "--timeout", "10", "--", "test", "-e", "/etc/os-release")
+    good = pod.run_inside(PROBE, "exec", "--timeout", "60", "--", "test", "-e", "/etc/os-release")
     assert good.returncode == 0, good.stderr
-    bad = pod.run_inside(PROBE, "exec", "--timeout", "10", "--", "ls", "/nothing")
+    bad = pod.run_inside(PROBE, "exec", "--timeout", "60", "--", "ls", "/nothing")
     assert (bad.returncode, "status 1: ls: /nothing: No such file" in bad.stderr) == (1, True), bad.stderr
     slow = pod.run_inside(PROBE, "exec", "--timeout", "2", "--", "sleep", "100")
     assert (slow.returncode, slow.stderr) == (1, "virt-probe: the command did not end within 2 s\n")

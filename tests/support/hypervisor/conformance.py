@@ -20,7 +20,7 @@ from virt_launcher.errors import AgentUnavailable, HypervisorRefused, Hypervisor
 
 from tests.support.patience import PATIENCE
 
-_CALL = 30.0
+_CALL = PATIENCE
 
 STANDING, RUNNING = Observation(DomainPhase.STANDING), Observation(DomainPhase.RUNNING)
 

@@ -15,7 +15,7 @@ from virt_core.objects.meta import PartialObject
 
 Object = dict[str, Any]
 Check = Callable[[KubeClient, str], Awaitable[None]]
-DEADLINE = 10.0  # seconds for a change to be seen by watch
+DEADLINE = 120.0  # seconds for a change to be seen by watch, also on a busy machine
 
 
 def config_map(name: str, **labels: str) -> Object:
