@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from tests.e2e.cluster import NAMESPACE, condition_of, get, kubectl
+from tests.e2e.cluster import NAMESPACE, condition_of, get, kubectl, until
 
 _PATHS = {
     "Pod": f"/api/v1/namespaces/{NAMESPACE}/pods",
@@ -134,10 +134,28 @@ def watching() -> Iterator[History]:
     watches = [_Watch(kind, path, history, over) for kind, path in _PATHS.items()]
     try:
         yield history
+        _catch_up(history)
     finally:
         over.set()
         for watch in watches:
             watch.end()
+
+
+def _catch_up(history: History) -> None:
+    """Wait until what has happened until now has arrived; on a busy machine a watch is behind."""
+    known = [
+        body["metadata"] for path in _PATHS.values() for body in json.loads(kubectl("get", "--raw", path))["items"]
+    ]
+    wanted = {meta["uid"]: int(meta["resourceVersion"]) for meta in known}
+
+    def has_arrived() -> bool:
+        seen: dict[str, int] = {}
+        for change in list(history.changes):
+            meta = change.body["metadata"]
+            seen[meta["uid"]] = max(seen.get(meta["uid"], 0), int(meta["resourceVersion"]))
+        return all(seen.get(uid, 0) >= version for uid, version in wanted.items())
+
+    until(has_arrived, "the watches to be up to date")
 
 
 class _Watch:
