@@ -30,6 +30,8 @@ from virt_core.rpc.peer import Peer
 from virt_core.rpc.server import create_server
 from virt_launcher.app import FEATURES
 
+from tests.support.patience import PATIENCE
+
 FIELD = descriptor_pb2.FieldDescriptorProto
 NVME = 90
 
@@ -109,7 +111,7 @@ async def test_sender_refuses_before_sending(older: tuple[OlderLauncher, str], f
     peer, request = Peer(target, name="launcher of ns/guest"), newer_start_request()()
     fill(request)
     with pytest.raises(UnsupportedByPeer, match="launcher of ns/guest") as refusal:
-        await peer.call(start(peer.channel), request, timeout=5)
+        await peer.call(start(peer.channel), request, timeout=PATIENCE)
     assert refusal.value.field == path
     assert launcher.started == 0
     await peer.close()
@@ -132,7 +134,7 @@ async def test_receiver_refuses_what_got_through(older: tuple[OlderLauncher, str
     fill(request)
     async with grpc.aio.insecure_channel(target) as channel:
         with pytest.raises(grpc.aio.AioRpcError) as refusal:
-            await start(channel)(request, timeout=5)
+            await start(channel)(request, timeout=PATIENCE)
     assert refusal.value.code() is grpc.StatusCode.FAILED_PRECONDITION
     error = from_rpc_error(refusal.value)
     assert isinstance(error, UnsupportedByPeer)
@@ -161,7 +163,7 @@ async def test_credentials_are_not_sent_to_a_launcher_without_the_feature(
     stub: Any = launcher_pb2_grpc.LauncherServiceStub(peer.channel)
     request = launcher_pb2.StartMachineRequest(machine=machine)
     with pytest.raises(UnsupportedByPeer, match="access-credentials") as refusal:
-        await peer.call(stub.StartMachine, request, timeout=5)
+        await peer.call(stub.StartMachine, request, timeout=PATIENCE)
     assert (refusal.value.field, launcher.started) == (path, 0)
     require_supported(request, FEATURES, "launcher")
     await peer.close()
@@ -171,7 +173,7 @@ async def test_a_newer_message_without_its_new_fields_is_understood(older: tuple
     launcher, target = older
     peer, request = Peer(target, name="launcher"), newer_start_request()()
     request.machine.uid = "u"
-    await peer.call(start(peer.channel), request, timeout=5)
+    await peer.call(start(peer.channel), request, timeout=PATIENCE)
     assert launcher.started == 1
     await peer.close()
 
@@ -180,7 +182,7 @@ async def test_a_method_that_the_peer_lacks_is_unsupported(older: tuple[OlderLau
     peer = Peer(older[1], name="launcher")
     stub: Any = launcher_pb2_grpc.LauncherServiceStub(peer.channel)
     with pytest.raises(UnsupportedByPeer):
-        await peer.call(stub.StopMachine, launcher_pb2.StopMachineRequest(), timeout=5)
+        await peer.call(stub.StopMachine, launcher_pb2.StopMachineRequest(), timeout=PATIENCE)
     await peer.close()
 
 
@@ -190,7 +192,7 @@ async def test_typed_refusals_arrive_as_they_were_raised(older: tuple[OlderLaunc
 
     async def start_named(name: str) -> None:
         request = launcher_pb2.StartMachineRequest(machine=machine_pb2.Machine(name=name))
-        await peer.call(stub.StartMachine, request, timeout=5)
+        await peer.call(stub.StartMachine, request, timeout=PATIENCE)
 
     with pytest.raises(InvalidField, match="use another") as invalid:
         await start_named("bad")

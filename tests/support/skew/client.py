@@ -25,6 +25,8 @@ from virt_core.rpc.error_status import from_rpc_error
 from virt_core.rpc.errors import RpcError, Unavailable, UnsupportedByPeer
 from virt_core.rpc.peer import Peer
 
+from tests.support.patience import PATIENCE
+
 UID = "5f0c1e9e-6a50-4a34-8c6b-0d6f2b1c0a11"
 _PATIENCE = 180.0
 _DEEPEST = 12
@@ -167,12 +169,12 @@ class Caller:
             request_serializer=lambda message: message.SerializeToString(),
             response_deserializer=response_type.FromString,
         )
-        call = made_call(_once(request) if method.client_streaming else request, timeout=20)
+        call = made_call(_once(request) if method.client_streaming else request, timeout=PATIENCE)
         if not method.server_streaming:
             await call
             return
         try:
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(PATIENCE):
                 await call.read()
         finally:
             call.cancel()

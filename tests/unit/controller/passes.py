@@ -17,6 +17,8 @@ from virt_core.kube.errors import Conflict
 from virt_core.kube.reflector import Key
 from virt_core.testing.api_server import FakeApiServer
 
+from tests.support.patience import PATIENCE
+
 
 class Reconciler(Protocol):
     """What a pass is made of."""
@@ -74,7 +76,7 @@ class Passes:
         reconciler = self._make(client, caches)
         running = asyncio.create_task(caches.run(), name="caches")
         try:
-            async with asyncio.timeout(30):
+            async with asyncio.timeout(PATIENCE):
                 await caches.wait()
         finally:
             running.cancel()

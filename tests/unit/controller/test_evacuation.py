@@ -17,6 +17,7 @@ from virt_core.testing.history import Object
 from virt_core.testing.place import Place
 from virt_core.testing.refused import Refused
 
+from tests.support.patience import PATIENCE
 from tests.unit.controller.evacuation_world import KEY, EvacuationWorld, reconciler
 
 DRAIN = {"key": "kubevirt.io/drain", "effect": "NoSchedule"}
@@ -30,7 +31,7 @@ async def stale(client: KubeClient) -> AsyncIterator[Caches]:
     made = reconciler(client, caches)
     caches.__dict__["reconciler"] = made
     running = asyncio.create_task(caches.run(), name="caches")
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(PATIENCE):
         await caches.wait()
     running.cancel()
     yield caches

@@ -26,6 +26,8 @@ from virt_core.kube.resource import KUBEVIRTS, NODES, PODS, VIRTUAL_MACHINE_INST
 from virt_core.testing.api_server import FakeApiServer
 from virt_core.vmi.instance import VirtualMachineInstance
 
+from tests.support.patience import PATIENCE
+
 
 class Standby:
     """A controller that does not lead."""
@@ -112,7 +114,10 @@ async def standing_by(kubeconfig: Path) -> AsyncIterator[tuple[KubeClient, Stand
 
 
 async def test_a_standby_keeps_nothing_of_what_is_gone(server: FakeApiServer, tmp_path: Path) -> None:
-    async with asyncio.timeout(60), standing_by(server.write_kubeconfig(tmp_path / "kubeconfig")) as (client, standby):
+    async with (
+        asyncio.timeout(PATIENCE),
+        standing_by(server.write_kubeconfig(tmp_path / "kubeconfig")) as (client, standby),
+    ):
         await come_and_go(client, standby, 0)
         before = standby.kept()
         for number in range(1, 20):

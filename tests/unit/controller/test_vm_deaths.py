@@ -19,6 +19,7 @@ from virt_core.testing.api_server import FakeApiServer
 from virt_core.testing.place import Place
 from virt_core.testing.refused import Refused
 
+from tests.support.patience import PATIENCE
 from tests.unit.controller.vm_world import KEY, VmWorld
 
 pytestmark = pytest.mark.exhaustive
@@ -239,7 +240,7 @@ async def test_a_stop_is_not_forgotten_by_a_leader_that_does_not_know_the_guest_
     world, caches = VmWorld(server, "Manual"), Caches(client, "kubevirt")
     await world.settle(client)
     running = asyncio.create_task(caches.run(), name="caches")
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(PATIENCE):
         await caches.wait()
     running.cancel()  # its watches are broken from now on, but the one of VirtualMachines comes back
     world.request("start")

@@ -26,6 +26,8 @@ from virt_core.testing.api_server import FakeApiServer
 from virt_core.testing.place import Place
 from virt_core.testing.refused import Refused
 
+from tests.support.patience import PATIENCE
+
 LABEL = "kubevirt.io/outdatedLauncherImage"
 LAUNCHER = LauncherSettings("new", "IfNotPresent")
 KUBEVIRT = KUBEVIRTS.path("kubevirt", "kubevirt")
@@ -74,7 +76,7 @@ async def updater(client: KubeClient, *, idle: timedelta = timedelta(hours=1)) -
     made = WorkloadUpdater(client, caches, EventRecorder(client, "test", "test"), LAUNCHER)
     made._last_batch = made._clock() - idle.total_seconds()
     running = asyncio.create_task(caches.run(), name="caches")
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(PATIENCE):
         await caches.wait()
     running.cancel()
     yield made

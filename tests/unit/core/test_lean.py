@@ -6,6 +6,8 @@ import json
 import subprocess
 import sys
 
+from tests.support.patience import PATIENCE
+
 SCRIPT = """
 import json, sys
 from virt_core.kube import client, lean
@@ -16,7 +18,7 @@ print(json.dumps([name for name in sys.modules if name.startswith("kubernetes_as
 
 
 def test_no_generated_module_of_the_kubernetes_client_is_loaded() -> None:
-    done = subprocess.run([sys.executable, "-c", SCRIPT], capture_output=True, text=True, timeout=30, check=True)
+    done = subprocess.run([sys.executable, "-c", SCRIPT], capture_output=True, text=True, timeout=PATIENCE, check=True)
     loaded = json.loads(done.stdout)
     generated = ("kubernetes_asyncio.client.models.", "kubernetes_asyncio.client.api.")
     assert [name for name in loaded if name.startswith(generated)] == []

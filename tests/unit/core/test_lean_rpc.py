@@ -5,6 +5,8 @@ from __future__ import annotations
 import subprocess
 import sys
 
+from tests.support.patience import PATIENCE
+
 SCRIPT = """
 import sys
 from virt_core.rpc import lean
@@ -29,5 +31,5 @@ assert unknown.SerializeToString() != machine.SerializeToString()
 
 
 def test_a_launcher_does_without_messages_in_python() -> None:
-    done = subprocess.run([sys.executable, "-c", SCRIPT], capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run([sys.executable, "-c", SCRIPT], capture_output=True, text=True, timeout=PATIENCE, check=False)
     assert done.returncode == 0, done.stderr

@@ -79,11 +79,12 @@ async def test_a_killed_leader_s_lease_is_taken_when_it_expires_and_not_before(
 
 
 async def test_a_lease_that_is_renewed_is_not_taken(server: FakeApiServer, client: KubeClient) -> None:
-    async with asyncio.timeout(30), asyncio.TaskGroup() as group:
-        leader = Replica(client, group, "leader", duration=2.0, renewal=0.05)
+    # This process may wait for a processor for seconds.
+    async with asyncio.timeout(PATIENCE), asyncio.TaskGroup() as group:
+        leader = Replica(client, group, "leader", duration=6.0, renewal=0.05)
         await leader.working.wait()
-        standby = Replica(client, group, "standby", duration=2.0, renewal=0.05)
-        await server.received("PATCH", 45)  # renewals for longer than that
+        standby = Replica(client, group, "standby", duration=6.0, renewal=0.05)
+        await server.received("PATCH", 130)  # renewals for longer than that
         assert leader.lease.leading and not standby.lease.leading
         await standby.stop()
         await leader.stop()
@@ -141,13 +142,13 @@ async def test_work_is_cancelled_when_the_api_server_is_away_too_long(
 async def test_a_leader_that_another_may_have_followed_reads_but_writes_nothing(client: KubeClient) -> None:
     loop, late = asyncio.get_running_loop(), asyncio.Event()
     async with asyncio.timeout(PATIENCE), asyncio.TaskGroup() as group:
-        replica = Replica(client, group, "frozen", renewal=60.0, surrender=1.0)
+        replica = Replica(client, group, "frozen", renewal=PATIENCE, surrender=4.0)
         leaders = client.only_while(lambda: replica.lease.certain)
         with pytest.raises(Unavailable):
             await leaders.create(CONFIG_MAPS, "ns", {"metadata": {"name": "early"}})
         await replica.working.wait()
         await leaders.create(CONFIG_MAPS, "ns", {"metadata": {"name": "a"}})
-        loop.call_later(1.0, late.set)
+        loop.call_later(4.0, late.set)
         await late.wait()
         with pytest.raises(Unavailable):
             await leaders.delete(CONFIG_MAPS, "ns", "a")

@@ -82,7 +82,7 @@ async def ask(port: int, credentials: grpc.ChannelCredentials) -> info_pb2.GetIn
     options = (("grpc.use_local_subchannel_pool", 1),)
     async with grpc.aio.secure_channel(f"localhost:{port}", credentials, options=options) as channel:
         response: info_pb2.GetInfoResponse = await info_pb2_grpc.InfoServiceStub(channel).GetInfo(
-            info_pb2.GetInfoRequest(), timeout=5
+            info_pb2.GetInfoRequest(), timeout=PATIENCE
         )
         return response
 

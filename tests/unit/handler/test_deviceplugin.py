@@ -76,10 +76,10 @@ async def test_devices_are_announced_listed_and_allocated_and_again_to_the_next_
         assert (request.version, request.resource_name) == ("v1beta1", f"devices.kubevirt.io/{kind.name}")
         async with grpc.aio.insecure_channel(f"unix:{kubelet.folder / request.endpoint}") as channel:
             stub: Any = deviceplugin_pb2_grpc.DevicePluginStub(channel)  # type: ignore[no-untyped-call, unused-ignore]
-            options = await stub.GetDevicePluginOptions(pb.Empty(), timeout=10)
+            options = await stub.GetDevicePluginOptions(pb.Empty(), timeout=PATIENCE)
             assert options == pb.DevicePluginOptions()
             assert not offered.is_set()
-            listed = stub.ListAndWatch(pb.Empty(), timeout=10)
+            listed = stub.ListAndWatch(pb.Empty(), timeout=PATIENCE)
             devices = (await listed.read()).devices
             async with asyncio.timeout(PATIENCE):
                 await offered.wait()
@@ -89,7 +89,7 @@ async def test_devices_are_announced_listed_and_allocated_and_again_to_the_next_
             made = node.stat()
             assert (stat.filemode(made.st_mode), made.st_rdev) == ("crw-rw-rw-", number)
             containers = [pb.ContainerAllocateRequest(devices_ids=[f"{kind.name}0"])] * 2
-            answer = await stub.Allocate(pb.AllocateRequest(container_requests=containers), timeout=10)
+            answer = await stub.Allocate(pb.AllocateRequest(container_requests=containers), timeout=PATIENCE)
             expected = pb.DeviceSpec(container_path=path, host_path=str(node), permissions="rw")
             assert [list(response.devices) for response in answer.container_responses] == [[expected], [expected]]
             await kubelet.stop()

@@ -120,15 +120,15 @@ async def follow(flood: Flood, seconds: float) -> None:
             await link.run()
 
 
-async def test_a_launcher_that_repeats_its_state_without_a_pause_is_read_now_and_then() -> None:
+def test_a_launcher_that_repeats_its_state_without_a_pause_is_read_now_and_then() -> None:
     flood = Flood()
-    await follow(flood, 0.5)
+    virtual_time.run(follow(flood, 0.5))
     assert 1 < flood.read < 30
 
 
-async def test_a_launchers_texts_are_bounded_in_the_handlers_log(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_launchers_texts_are_bounded_in_the_handlers_log(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
-    await follow(Flood(), 0.1)
+    virtual_time.run(follow(Flood(), 0.1))
     texts = [str(value) for record in caplog.records for value in getattr(record, "virt_fields", {}).values()]
     assert texts and all(len(text) <= 500 and text.isprintable() for text in texts)
 

@@ -9,10 +9,12 @@ import pytest
 from virt_handler.certificates import apart
 from virt_handler.certificates.question import Wanted
 
+from tests.support.patience import PATIENCE
+
 
 def test_the_handler_starts_without_cryptography_and_pyroute2() -> None:
     script = "import sys, virt_handler.app; assert not {'cryptography', 'pyroute2'} & set(sys.modules)"
-    subprocess.run([sys.executable, "-c", script], check=True, timeout=120)
+    subprocess.run([sys.executable, "-c", script], check=True, timeout=PATIENCE)
 
 
 async def test_a_process_without_an_answer_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -42,6 +42,7 @@ async def test_a_failed_probe_reports_why(tmp_path: Path, device: Path) -> None:
 
 async def test_a_probe_that_hangs_is_killed(tmp_path: Path, device: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(kvm, "_SECONDS", 0.05)
+    monkeypatch.setattr(kvm, "_DYING_SECONDS", PATIENCE)
     async with asyncio.timeout(PATIENCE):
         found = await kvm._trouble(program(tmp_path, "trap '' TERM; exec tail -f /dev/null"), device)
     assert found.startswith("no guest ran to its mark") and "cannot be killed" not in found

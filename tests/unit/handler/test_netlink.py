@@ -5,6 +5,8 @@ from __future__ import annotations
 import subprocess
 import sys
 
+from tests.support.patience import PATIENCE
+
 _SCRIPT = """
 import sys
 from virt_handler.network import netlink
@@ -22,4 +24,4 @@ assert not loaded, loaded
 
 
 def test_routes_and_links_without_the_rest_of_pyroute2() -> None:
-    subprocess.run([sys.executable, "-W", "error", "-c", _SCRIPT], check=True, timeout=30)
+    subprocess.run([sys.executable, "-W", "error", "-c", _SCRIPT], check=True, timeout=PATIENCE)

@@ -8,6 +8,8 @@ import libvirt
 import pytest
 from virt_launcher.domain.host import Host
 
+from tests.support.patience import PATIENCE
+
 CLOSED = libvirt.VIR_CONNECT_CLOSE_REASON_EOF
 
 
@@ -33,5 +35,5 @@ def test_a_connection_that_cannot_be_used_is_closed_before_the_next_attempt(monk
 
     monkeypatch.setattr(libvirt.virConnect, "close", closed)
     host = Host("test:///default")  # the test driver has no keepalive, and refuses it after all else was set up
-    assert [left.get(timeout=10) for _ in range(2)] == [0, 0]
+    assert [left.get(timeout=PATIENCE) for _ in range(2)] == [0, 0]
     assert not host.connected

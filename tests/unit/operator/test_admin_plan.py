@@ -16,6 +16,8 @@ from virt_core.testing.api_server import FakeApiServer
 from virt_core.testing.place import Place
 from virt_operator.admin.registries import registries
 
+from tests.support.patience import PATIENCE
+
 from .admin_port import calling
 
 
@@ -38,7 +40,7 @@ async def test_who_may_only_read_may_not_plan(client: KubeClient, tmp_path: Path
     async with calling(client, tmp_path, "virt-controller") as (peer, stub):
         with pytest.raises(Denied):
             await planned(peer, stub, tag="v9", offline=True)
-        await stub.GetStatus(admin_pb2.GetStatusRequest(), timeout=10)
+        await stub.GetStatus(admin_pb2.GetStatusRequest(), timeout=PATIENCE)
 
 
 async def test_who_may_plan_but_not_upgrade_chooses_no_other_registry(
@@ -62,4 +64,4 @@ async def test_a_plan_without_a_tag_is_refused_with_the_field(client: KubeClient
             await planned(peer, stub)
         assert refused.value.field == "tag"
         with pytest.raises(grpc.aio.AioRpcError):
-            await stub.GetStatus(admin_pb2.GetStatusRequest(), timeout=10)
+            await stub.GetStatus(admin_pb2.GetStatusRequest(), timeout=PATIENCE)

@@ -144,7 +144,7 @@ async def test_an_image_that_does_not_end_in_time_is_named_with_what_it_waits_fo
     server: FakeApiServer, client: KubeClient
 ) -> None:
     Kubelet(server, virt_api={"waiting": {"reason": "ContainerCreating"}})
-    target = await probe(client, TARGET, deadline=0.5)
+    target = await probe(client, TARGET, deadline=5.0)
     (trouble,) = target.troubles
     assert (trouble.image, trouble.reason) == (TARGET.image("virt-api"), "ImageNotRunning")
     assert "ContainerCreating" in trouble.message and target.strategy is not None

@@ -23,6 +23,8 @@ from virt_core.vmi.defaults import defaults_patch
 from virt_operator.proof.work import controller_outcome
 from virt_operator.suite.observed import Outcome
 
+from tests.support.patience import PATIENCE
+
 OWNER = ObjectReference("kubevirt.io/v1", "KubeVirt", "kubevirt", "kubevirt", "uid-1")
 LAUNCHER = LauncherSettings("registry.example/virt-launcher:1", "IfNotPresent")
 
@@ -54,7 +56,7 @@ async def test_it_passes_while_it_works_only(works: bool, tmp_path: Path, monkey
             tasks = [asyncio.create_task(task) for task in work]
             try:
                 await caches.wait()
-                outcome = await controller_outcome(client, OWNER, 5.0 if works else 0.5)
+                outcome = await controller_outcome(client, OWNER, PATIENCE if works else 0.5)
             finally:
                 for task in tasks:
                     task.cancel()
