@@ -37,7 +37,7 @@ from virt_operator.peers.answer import SuitePod, suite_pods
 from virt_operator.suite.observed import PodObject
 
 NAMESPACE = "kubevirt"
-_DEADLINE = 10.0
+_DEADLINE = 60.0
 _LOOK = 2.0
 _HTTPS = {"virt-api": 8443, "virt-operator": 8444}
 T = TypeVar("T")
