@@ -7,6 +7,7 @@ import time
 from typing import Any
 
 import pytest
+from virt_core.conventions.migration import CORDONED_NODE
 
 from tests.e2e.cluster import NAMESPACE, get, kubectl, until
 from tests.e2e.draining import drain, drainable, on, remove_migrations
@@ -92,6 +93,7 @@ def test_an_uncordoned_node_keeps_a_guest_that_nobody_could_take() -> None:
             kubectl("create", "--raw", path, "-f", "-", stdin=json.dumps(eviction), check=False)
             until(lambda: bool(migrations_of(guest)), "a migration")
             (migration,) = migrations_of(guest)
+            until(lambda: CORDONED_NODE in guest.vmi["metadata"].get("annotations", {}), "the cordon to be seen")
             kubectl("uncordon", node)
             kubectl("delete", "vmim", migration["metadata"]["name"])
             until(lambda: "evacuationNodeName" not in guest.vmi["status"], "the mark to go")
