@@ -131,6 +131,7 @@ async def test_migrations_that_wait_are_counted_once_for_all_of_them(
         return candidate(queue, job, now)
 
     monkeypatch.setattr(Queue, "_candidate", counting)
+    monkeypatch.setattr("virt_controller.migration.queue._FRESH", PATIENCE)  # a busy machine takes seconds for it
     world = MigrationWorld(server, ONE)
     for number in range(20):
         world.add_vmi(f"vmi{number}", f"pod{number}")

@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from virt_controller.vm import plan
 from virt_core.kube.client import KubeClient, Object
 from virt_core.kube.resource import CONTROLLER_REVISIONS, EVENTS, VIRTUAL_MACHINE_INSTANCES, VIRTUAL_MACHINES
 from virt_core.objects.meta import rfc3339
@@ -13,6 +14,7 @@ from virt_core.testing.api_server import FakeApiServer
 from virt_core.testing.place import Place
 from virt_core.testing.refused import Refused
 
+from tests.support.patience import PATIENCE
 from tests.unit.controller.vm_world import KEY, VmWorld, admit_as_virt_api_does
 
 VM = VIRTUAL_MACHINES.path(*KEY)
@@ -152,10 +154,12 @@ async def stop(world: VmWorld, client: KubeClient) -> None:
     world.request("stop")
     await world.settle(client)
     ended = [{**READY, "status": "False", "reason": "GuestShutdown"}]
-    report_end(world, "Succeeded", timedelta(seconds=1), conditions=ended)
-    await world.settle(client)
-    world.finish_deletion()
-    await world.settle(client)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(plan, "_GOING_SECONDS", PATIENCE)  # this process may wait for a processor meanwhile
+        report_end(world, "Succeeded", timedelta(seconds=1), conditions=ended)
+        await world.settle(client)
+        world.finish_deletion()
+        await world.settle(client)
 
 
 STOPS = [("DELETE", VMI), ("PATCH", STATUS), ("PATCH", VMI), ("PATCH", STATUS)]
