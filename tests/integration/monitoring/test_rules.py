@@ -2,97 +2,19 @@
 
 from __future__ import annotations
 
-import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
-from localcluster.settings import PROJECT_ROOT
 from virt_operator.strategy.monitoring import prometheus_rule
 
-FOLDER = PROJECT_ROOT / "build" / "promtool"
-SUITE = 'namespace="kubevirt"'
-OLD_API = 'group="kubevirt.io", version="v1alpha3", resource="kubevirts"'
-# By alert: series at one value a minute, the minute at which to look, and labels of the alert or None if there is none.
-CASES: dict[str, tuple[dict[str, str], int, dict[str, str] | None]] = {
-    "VirtAPIDown": ({f'up{{{SUITE}, pod="virt-api-1"}}': "0x30"}, 15, {}),
-    "VirtControllerDown": ({f'up{{{SUITE}, pod="virt-controller-1"}}': "1x30"}, 15, None),
-    "LowVirtControllersCount": (
-        {
-            'kube_node_status_allocatable{node="a"}': "1x30",
-            'kube_node_status_allocatable{node="b"}': "1x30",
-            f'kube_pod_status_ready{{{SUITE}, pod="virt-controller-1", condition="true"}}': "1x30",
-            f'kubevirt_virt_controller_ready_status{{{SUITE}, pod="virt-controller-1"}}': "1x30",
-        },
-        15,
-        {},
-    ),
-    "VirtControllerRESTErrorsBurst": (
-        {
-            f'kubevirt_rest_client_requests_total{{{SUITE}, pod="virt-controller-1", code="200"}}': "0+1x30",
-            f'kubevirt_rest_client_requests_total{{{SUITE}, pod="virt-controller-1", code="500"}}': "0+9x30",
-        },
-        15,
-        {},
-    ),
-    "OrphanedVirtualMachineInstances": (
-        {
-            'kube_pod_info{namespace="shop", pod="virt-launcher-a", node="node1"}': "1x30",
-            'kube_pod_info{namespace="shop", pod="virt-launcher-b", node="node2"}': "1x30",
-            f'kube_pod_info{{{SUITE}, pod="virt-handler-b", node="node2"}}': "1x30",
-            f'kube_pod_status_ready{{{SUITE}, pod="virt-handler-b", condition="true"}}': "1x30",
-        },
-        15,
-        {"node": "node1"},
-    ),
-    "VMCannotBeEvicted": (
-        {
-            'kubevirt_vmi_non_evictable{namespace="shop", name="web", node="node1"}': "1x30",
-            'kubevirt_vmi_info{namespace="shop", name="web", node="node1", phase="running"}': "1x30",
-        },
-        5,
-        {"namespace": "shop", "name": "web", "node": "node1"},
-    ),
-    "VirtualMachineStuckOnNode": (
-        {
-            'kubevirt_vm_info{namespace="shop", name="web", status="stopping"}': "1x30",
-            'kubevirt_vmi_info{namespace="shop", name="web", node="node1", phase="running"}': "1x30",
-        },
-        10,
-        {"namespace": "shop", "name": "web", "node": "node1", "status": "stopping"},
-    ),
-    "VirtualMachineStuckInUnhealthyState": (
-        {
-            'kubevirt_vm_info{namespace="shop", name="web", status="starting"}': "1x30",
-            'kubevirt_vmi_info{namespace="shop", name="web", phase="scheduling"}': "1x30",
-        },
-        15,
-        None,
-    ),
-    "KubeVirtDeprecatedAPIRequested": (
-        {
-            f'apiserver_request_total{{{OLD_API}, verb="GET"}}': "0+1x30",
-            f'apiserver_request_total{{{OLD_API}, verb="WATCH"}}': "0+9x30",
-            f"apiserver_requested_deprecated_apis{{{OLD_API}}}": "1x30",
-        },
-        20,
-        {"group": "kubevirt.io", "version": "v1alpha3", "resource": "kubevirts"},
-    ),
-    "KubeVirtUpgradeStopped": ({f"kubevirt_operator_upgrade_stopped{{{SUITE}}}": "0 1x30"}, 5, {}),
-    "KubeVirtCertificateExpiresSoon": (
-        {
-            f'kubevirt_certificate_start_timestamp_seconds{{{SUITE}, pod="a", certificate="leaf"}}': "0x100",
-            f'kubevirt_certificate_expiry_timestamp_seconds{{{SUITE}, pod="a", certificate="leaf"}}': "3600x100",
-        },
-        59,
-        None,  # for less than five minutes
-    ),
-}
+from tests.integration.monitoring.alert_cases import FIRES, GUEST, OLD_API, SILENT, SUITE, Case
+from tests.support.prometheus_package import program
 
+ALERTS = prometheus_rule("kubevirt")["spec"]["groups"][1]["rules"]
 
-GUEST = 'namespace="shop", name="web"'
 LAUNCHER = 'namespace="shop", pod="virt-launcher-web", container="compute"'
 # By record: series as above, and the labels and the value that it has after an hour.
 RECORDS: dict[str, tuple[dict[str, str], str, float]] = {
@@ -157,19 +79,7 @@ RECORDS: dict[str, tuple[dict[str, str], str, float]] = {
 
 @pytest.fixture(scope="module")
 def promtool() -> Path:
-    """That of this machine, or one that is unpacked from the package without installing it."""
-    if found := shutil.which("promtool"):
-        return Path(found)
-    tool = FOLDER / "usr" / "bin" / "promtool"
-    if not tool.exists():
-        FOLDER.mkdir(parents=True, exist_ok=True)
-        try:
-            subprocess.run(["apt-get", "download", "-qq", "prometheus"], cwd=FOLDER, check=True, timeout=120)
-            (package,) = FOLDER.glob("prometheus_*.deb")
-            subprocess.run(["dpkg", "-x", package, FOLDER], check=True, timeout=60)
-        except (OSError, ValueError, subprocess.SubprocessError) as error:
-            pytest.skip(f"no promtool: {error}")
-    return tool
+    return program("promtool")
 
 
 @pytest.fixture(scope="module")
@@ -188,22 +98,35 @@ def test_prometheus_takes_the_rules(promtool: Path, rules: Path) -> None:
     run(promtool, "check", "rules", rules)
 
 
-@pytest.mark.parametrize("name", CASES)
+def test_each_alert_has_a_case() -> None:
+    assert set(FIRES) == {rule["alert"] for rule in ALERTS}
+
+
+@pytest.mark.parametrize("name", FIRES)
 def test_an_alert_is_raised_when_its_page_says_so(promtool: Path, rules: Path, tmp_path: Path, name: str) -> None:
-    series, minute, labels = CASES[name]
-    (alert,) = [rule for rule in prometheus_rule("kubevirt")["spec"]["groups"][1]["rules"] if rule["alert"] == name]
-    expected: list[dict[str, Any]] = []
-    if labels is not None:
-        notes = {key: _filled(text, labels) for key, text in alert["annotations"].items()}
-        expected.append({"exp_labels": {**alert["labels"], **labels}, "exp_annotations": notes})
+    case = FIRES[name]
+    (alert,) = [rule for rule in ALERTS if rule["alert"] == name]
+    notes = {key: _filled(text, case.labels) for key, text in alert["annotations"].items()}
+    expected = {"exp_labels": {**alert["labels"], **case.labels}, "exp_annotations": notes}
+    run(promtool, "test", "rules", written(tmp_path, rules, name, case, [expected]))
+
+
+@pytest.mark.parametrize("what", SILENT)
+def test_an_alert_is_not_raised_without_its_cause(promtool: Path, rules: Path, tmp_path: Path, what: str) -> None:
+    name, case = SILENT[what]
+    run(promtool, "test", "rules", written(tmp_path, rules, name, case, []))
+
+
+def written(folder: Path, rules: Path, name: str, case: Case, expected: list[dict[str, Any]]) -> Path:
+    """A test for promtool: what is raised of an alert."""
     test = {
         "interval": "1m",
-        "input_series": [{"series": each, "values": values} for each, values in series.items()],
-        "alert_rule_test": [{"eval_time": f"{minute}m", "alertname": name, "exp_alerts": expected}],
+        "input_series": [{"series": each, "values": values} for each, values in case.series.items()],
+        "alert_rule_test": [{"eval_time": f"{case.minute}m", "alertname": name, "exp_alerts": expected}],
     }
-    path = tmp_path / "test.yaml"
+    path = folder / "test.yaml"
     path.write_text(yaml.safe_dump({"rule_files": [str(rules)], "evaluation_interval": "1m", "tests": [test]}))
-    run(promtool, "test", "rules", path)
+    return path
 
 
 @pytest.mark.parametrize("name", RECORDS)
