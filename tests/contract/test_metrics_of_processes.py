@@ -11,27 +11,13 @@ from pathlib import Path
 
 from localcluster.settings import PROJECT_ROOT
 
+from tests.support.documented_metrics import documented
 from tests.support.patience import PATIENCE
 from tests.support.probes import METRICS, ask
 from tests.support.skew.matrix import THIS, started
 from tests.support.skew.suite import Release
 
-PAGE = (PROJECT_ROOT / "docs" / "monitoring.md").read_text()
 ALL = ("virt-operator", "virt-api", "virt-controller", "virt-handler")
-ROW = re.compile(r"^\| ([^|]+) \| ([^|]*`kubevirt_[^|]+) \| [^|]* \| (\w+) \|$", re.MULTILINE)
-
-
-def documented() -> dict[str, str]:
-    """The type of each metric. A name has alternatives in braces."""
-    found = {}
-    for _, names, kind in ROW.findall(PAGE):
-        for pattern in re.findall(r"`(kubevirt_[^`]+)`", names):
-            made = [""]
-            for part in re.split(r"(\{[^}]*\})", pattern):
-                choices = part[1:-1].split(",") if part.startswith("{") else [part]
-                made = [before + choice for before in made for choice in choices]
-            found.update(dict.fromkeys(made, kind))
-    return found
 
 
 async def shown(port: int, authority: bytes) -> dict[str, str]:
@@ -48,7 +34,8 @@ async def shown(port: int, authority: bytes) -> dict[str, str]:
 
 
 async def test_each_component_serves_what_is_documented() -> None:
-    known, found = documented(), dict[str, dict[str, str]]()
+    known = {name: metric.kind for name, metric in documented().items()}
+    found = dict[str, dict[str, str]]()
     with tempfile.TemporaryDirectory(dir="/tmp") as folder:  # short: unix sockets
         async with asyncio.timeout(2 * PATIENCE), AsyncExitStack() as stack:
             suite = await started(Release(THIS, PROJECT_ROOT), Path(folder) / "suite", stack)
