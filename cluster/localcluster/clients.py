@@ -1,9 +1,10 @@
-"""The clients that tests run, helm and virtctl, and a bench's kwok. Built from the Go modules that
+"""The programs that tests run, helm, virtctl and kube-state-metrics, and a bench's kwok. Built from the Go modules that
 cluster/<name>/go.mod pins, and cached by its contents. Used by tests and by `python -m localcluster client`.
 
-Helm's module pins Kubernetes' packages and their dependencies at the versions of cluster/kube, so that both share Go's
-build cache: after a build of Kubernetes it takes half a minute instead of two. virtctl is KubeVirt's own; it takes two
-and a half minutes. kwok, which plays the kubelets of fake nodes, is of another Kubernetes and takes as long.
+Helm's module and that of kube-state-metrics pin Kubernetes' packages and their dependencies at the versions of
+cluster/kube, so that they share Go's build cache: after a build of Kubernetes they take half a minute instead of two.
+virtctl is KubeVirt's own; it takes two and a half minutes. kwok, which plays the kubelets of fake nodes, is of another
+Kubernetes and takes as long.
 """
 
 from __future__ import annotations
@@ -25,6 +26,8 @@ class Client:
     name: str
     module: str
     package: str
+    """Below the module; "": the module's own."""
+
     versions: Callable[[str], dict[str, str]]
 
     @property
@@ -63,10 +66,15 @@ def _kwok_versions(own: str) -> dict[str, str]:
     return {"sigs.k8s.io/kwok/pkg/consts.Version": own}
 
 
+def _state_metrics_versions(own: str) -> dict[str, str]:
+    return {"github.com/prometheus/common/version.Version": own}
+
+
 HELM = Client("helm", "helm.sh/helm/v3", "cmd/helm", _helm_versions)
 VIRTCTL = Client("virtctl", "kubevirt.io/kubevirt", "cmd/virtctl", _virtctl_versions)
 KWOK = Client("kwok", "sigs.k8s.io/kwok", "cmd/kwok", _kwok_versions)
-CLIENTS = {client.name: client for client in (HELM, VIRTCTL, KWOK)}
+STATE_METRICS = Client("statemetrics", "k8s.io/kube-state-metrics/v2", "", _state_metrics_versions)
+CLIENTS = {client.name: client for client in (HELM, VIRTCTL, KWOK, STATE_METRICS)}
 
 
 def ensure(client: Client, cluster: Cluster) -> Path:
@@ -76,7 +84,8 @@ def ensure(client: Client, cluster: Cluster) -> Path:
         cluster.cache.mkdir(parents=True, exist_ok=True)
         with step(f"building {client.name}"):
             go = go_toolchain.find(cluster)
-            go_build.build(go, client.sources, f"{client.module}/{client.package}", client.flags(), binary)
+            package = f"{client.module}/{client.package}".removesuffix("/")
+            go_build.build(go, client.sources, package, client.flags(), binary)
     return binary
 
 
