@@ -1,7 +1,4 @@
-"""The objects for a Prometheus of the Prometheus operator come with its kinds and its account, and go with them.
-
-Neither the Prometheus operator nor Prometheus runs: the kinds are defined without a schema.
-"""
+"""The objects for a Prometheus of the Prometheus operator come with its kinds and its account, and go with them."""
 
 from __future__ import annotations
 
@@ -10,78 +7,29 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from virt_operator.strategy.monitoring import NAME, ROLE
-from virt_operator.strategy.ref import FOREIGN, KINDS
+from virt_operator.strategy.ref import FOREIGN
 
+from tests.e2e import prometheus_kinds
 from tests.e2e.builds import condition
-from tests.e2e.cluster import NAMESPACE, apply, get, kubectl, until
-
-MONITORING, ACCOUNT = "monitoring", "prometheus-k8s"
-WITHIN = 60.0  # seconds, on a busy machine
-READY = "all components are ready"
-PLACES = {
-    "ServiceMonitor": (MONITORING, NAME),
-    "PrometheusRule": (NAMESPACE, NAME),
-    "Role": (NAMESPACE, ROLE),
-    "RoleBinding": (NAMESPACE, ROLE),
-}
-
-
-def definition(kind: str) -> dict[str, Any]:
-    resource = KINDS[kind]
-    names = {"kind": kind, "listKind": f"{kind}List", "plural": resource.plural, "singular": kind.lower()}
-    schema = {"openAPIV3Schema": {"type": "object", "x-kubernetes-preserve-unknown-fields": True}}
-    version = {"name": resource.version, "served": True, "storage": True, "schema": schema}
-    return {
-        "apiVersion": "apiextensions.k8s.io/v1",
-        "kind": "CustomResourceDefinition",
-        "metadata": {"name": FOREIGN[kind]},
-        "spec": {"group": resource.group, "scope": "Namespaced", "names": names, "versions": [version]},
-    }
-
-
-def define(*kinds: str) -> None:
-    apply(*map(definition, kinds))
-    for kind in kinds:
-        kubectl("wait", "crd", FOREIGN[kind], "--for=condition=Established", "--timeout=180s")
-
-
-def undefine(*kinds: str) -> None:
-    kubectl("delete", "crd", *(FOREIGN[kind] for kind in kinds), "--ignore-not-found")
+from tests.e2e.cluster import NAMESPACE, get, kubectl, until
+from tests.e2e.prometheus_kinds import (
+    ACCOUNT,
+    MONITORING,
+    PLACES,
+    READY,
+    WITHIN,
+    all_there,
+    ask,
+    define,
+    found,
+    undefine,
+)
 
 
 @pytest.fixture
 def prometheus() -> Iterator[None]:
-    """Its namespace and its account; afterwards the suite is as before."""
-    meta = {"name": ACCOUNT, "namespace": MONITORING}
-    kubectl("create", "namespace", MONITORING)
-    try:
-        apply({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": meta})
+    with prometheus_kinds.account():
         yield
-    finally:
-        ask(monitorNamespace=None)
-        undefine(*FOREIGN)
-        kubectl("delete", "namespace", MONITORING)
-        until(lambda: not found("Role") and condition("Available")["message"] == READY, "the suite as before", WITHIN)
-
-
-def ask(**fields: Any) -> None:
-    kubectl("patch", "kv", "kubevirt", "-n", NAMESPACE, "--type=merge", "-p", json.dumps({"spec": fields}))
-
-
-def found(kind: str) -> Any:
-    """The object; None if it is absent or its kind is."""
-    namespace, name = PLACES[kind]
-    resource = KINDS[kind]
-    plural = f"{resource.plural}.{resource.group}"
-    text = kubectl("get", plural, name, "-n", namespace, "--ignore-not-found", "-o", "json", check=False)
-    return json.loads(text) if text else None
-
-
-def all_there(kinds: Any = tuple(PLACES)) -> bool:
-    return all(found(kind) for kind in PLACES if kind in kinds) and not any(
-        found(kind) for kind in PLACES if kind not in kinds
-    )
 
 
 def test_the_objects_for_prometheus_come_are_repaired_and_go(prometheus: None) -> None:

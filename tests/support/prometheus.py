@@ -81,7 +81,6 @@ def running(folder: Path, configuration: dict[str, Any], rules: dict[str, Any]) 
     file.write_text(yaml.safe_dump({**configuration, "rule_files": [str(rule_file)]}))
     address = f"127.0.0.1:{free_port()}"
     options = [f"--config.file={file}", f"--storage.tsdb.path={folder / 'data'}", f"--web.listen-address={address}"]
-    log = folder / "prometheus.log"
     with subprocess.Popen([program("prometheus"), *options], stderr=subprocess.PIPE, text=True) as process:
         log = _Log(process, folder / "prometheus.log")
         try:

@@ -53,8 +53,8 @@ def jobs(monitor: Body, discovery: str) -> list[Body]:
 def _relabelled(selected: dict[str, str], port: str) -> list[Body]:
     rules: list[Body] = []
     for label, value in selected.items():
-        source = [f"__meta_kubernetes_service_{kind}_{_name(label)}" for kind in ("label", "labelpresent")]
-        rules.append({"action": "keep", "source_labels": source, "regex": f"({re.escape(value)});true"})
+        marks = [f"__meta_kubernetes_service_{kind}_{_name(label)}" for kind in ("label", "labelpresent")]
+        rules.append({"action": "keep", "source_labels": marks, "regex": f"({re.escape(value)});true"})
     rules += [
         {"action": "keep", "source_labels": ["__meta_kubernetes_endpoint_port_name"], "regex": port},
         {"action": "drop", "source_labels": ["__meta_kubernetes_pod_phase"], "regex": "(Failed|Succeeded)"},
@@ -65,10 +65,13 @@ def _relabelled(selected: dict[str, str], port: str) -> list[Body]:
 
 
 def of_component(job: Body, component: str, name: str) -> Body:
-    """The same job under another name, for the pods of one component alone."""
+    """The same job under another name, for the pods of one component alone. Of what it scrapes nothing is kept, and its
+    targets are of no namespace, so that rules do not count them."""
     keep = {"action": "keep", "source_labels": ["__meta_kubernetes_pod_label_kubevirt_io"], "regex": component}
-    named = {"target_label": "job", "replacement": name}
-    return {**job, "job_name": name, "relabel_configs": [*job["relabel_configs"], keep, named]}
+    named = [{"target_label": "job", "replacement": name}, {"target_label": "namespace", "replacement": ""}]
+    dropped = [{"action": "drop", "source_labels": ["__name__"], "regex": ".*"}]
+    relabelled = [*job["relabel_configs"], keep, *named]
+    return {**job, "job_name": name, "relabel_configs": relabelled, "metric_relabel_configs": dropped}
 
 
 def discovered(services: list[Body], endpoints: list[Body], pods: list[Body]) -> list[Body]:
@@ -78,7 +81,9 @@ def discovered(services: list[Body], endpoints: list[Body], pods: list[Body]) ->
     found = []
     for one in endpoints:
         service = by_name.get(one["metadata"]["name"])
-        for subset in one.get("subsets") or () if service else ():
+        if service is None:
+            continue
+        for subset in one.get("subsets") or ():
             for address in (*subset.get("addresses", ()), *subset.get("notReadyAddresses", ())):
                 pod = pod_of.get(address.get("targetRef", {}).get("name", ""))
                 found += [_target(service, address, port, pod) for port in subset["ports"]]
