@@ -51,6 +51,7 @@ SERIES: dict[str, dict[str, str]] = {
         "container_network_receive_bytes_total": "namespace instance pod node",
         "container_network_transmit_bytes_total": "namespace instance pod node",
         "etcd_request_duration_seconds_bucket": "instance le",
+        "grpc_client_handled_total": "instance grpc_type grpc_code",
         "storage_operation_duration_seconds_count": "metrics_path instance operation_name volume_plugin",
         "rest_client_requests_total": "instance method",
         **_OF_API_SERVER,
@@ -102,7 +103,6 @@ NOT_THERE = {
     'go_goroutines{job=~".*kubevirt.*"}': "the suite is written in Python",
     "storage_operation_errors_total": "Kubernetes 1.34 does not have it",
     "etcd_db_total_size_in_bytes": "the same",
-    "grpc_client_handled_total": "the same",
     "kubevirt_hco_memory_overcommit_percentage": "the HyperConverged operator's",
 }
 """What they also ask for, or ask the suite's pods for, and why there is none."""
@@ -115,7 +115,7 @@ NOTHING = {
     "API Client - Write Requests Duration": "see NOT_THERE",
     "API Client - Rate Limiter Duration": "see NOT_THERE",
     "Storage Operation Error Rate": "see NOT_THERE",
-    "Etcd RPC Rate": "see NOT_THERE",
+    "Etcd RPC Rate": "no request to etcd has failed",
     "Etcd DB Size": "see NOT_THERE",
     "Allocatable Nodes": "see NOT_THERE",
     "Goroutines": "see NOT_THERE",
