@@ -18,11 +18,11 @@ from virt_core.conventions.node_certificate import SIGNER_NAME, dns_names
 from virt_handler.certificates.request import new_request
 
 from tests.e2e.cluster import NAMESPACE, ROOT, get, kubectl, on_this_machine, until
+from tests.e2e.rotation import fast_rotation
 
 SECONDS = float(os.environ.get("CERTIFICATES_SECONDS", "0"))  # 900 for the soak; else until all is new, once
 # Calls a second at each of the ports, each with a handshake: a slower machine has to keep up with them.
 RATE = 10 if SECONDS else 4
-FAST = {"selfSigned": {"ca": {"duration": "10m"}, "server": {"duration": "5m"}}}
 
 
 @pytest.fixture
@@ -33,14 +33,8 @@ def reachable(suite: None) -> None:
 
 @pytest.fixture
 def fast(reachable: None) -> Iterator[None]:
-    """Leaves of five minutes and authorities of ten, so a rollover begins at once and then every five minutes."""
-    patch("kv", "kubevirt", {"spec": {"certificateRotateStrategy": FAST}})
-    yield
-    patch("kv", "kubevirt", {"spec": {"certificateRotateStrategy": None}})
-
-
-def patch(kind: str, name: str, body: object) -> None:
-    kubectl("-n", NAMESPACE, "patch", kind, name, "--type", "merge", "-p", json.dumps(body))
+    with fast_rotation():
+        yield
 
 
 def restarts() -> dict[str, int]:
@@ -93,7 +87,8 @@ def test_an_authority_that_somebody_spoils_or_deletes_goes_on_until_its_successo
         if how == "deleted":
             kubectl("-n", NAMESPACE, "delete", "secret", "kubevirt-ca")
         else:
-            patch("secret", "kubevirt-ca", {"data": {"tls.crt": "", "tls.key": ""}})
+            spoilt = json.dumps({"data": {"tls.crt": "", "tls.key": ""}})
+            kubectl("-n", NAMESPACE, "patch", "secret", "kubevirt-ca", "--type", "merge", "-p", spoilt)
 
     called_through(change, "--seconds", "240", "--until-changed")
 
