@@ -147,7 +147,7 @@ test: ## what must pass before a change lands; ends with a table of its stages
 test-all: test test-units test-next release ## and what takes longer
 	pytest tests/integration -m slow
 	pytest tests/e2e -m 'slow and not chaos' -s
-chaos: builds install ## kill everything, eight times each; changes of release with deaths, and in random sequences
+chaos: builds install ## kill everything, eight times each; changes of release with deaths, and in random sequences; a soak of two hours
 	pytest tests/e2e -m chaos -s
 bench: install ## seconds to install, start and end latency, memory, requests (35 min): build/bench.json
 	$(BIN)/python -m tests.bench

@@ -1,4 +1,5 @@
-"""Who changes the suite's release at random, and what he is promised. Used by test_random_sequences.py.
+"""Who changes the suite's release at random, and what he is promised. Used by test_random_sequences.py
+and soak.py.
 
 What he may request follows from what he has requested before (tests/support/releases_in_turn.py).
 """

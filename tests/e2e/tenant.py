@@ -1,7 +1,7 @@
 """One VirtualMachine of a user at random: what he does with it, and what he is promised whatever becomes of the suite.
 
-Used by test_random_sequences.py. A pod asks the guest through its Service all the time: its boot ids tell whether it is
-still the guest that was started, wherever it runs.
+Used by test_random_sequences.py and soak.py. A pod asks the guest through its Service all the time: its boot ids tell
+whether it is still the guest that was started, wherever it runs.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from tests.e2e.killing import are_replaced, victims
 from tests.e2e.kinds import guest_of
 from tests.e2e.left_behind import Listed, left_behind
 from tests.e2e.migrations import Answers, asked, launchers, migrate
-from tests.e2e.virtual_machines import has, removed_afterwards, request, vm_of
+from tests.e2e.virtual_machines import another_guest_runs, has, removed_afterwards, request, vm_of
 
 STOPPED, RUNNING, PAUSED = "stopped", "running", "paused"
 MEMORY = ("208Mi", "224Mi")
@@ -79,6 +79,13 @@ class Tenant:
         request(self.name, "start")
         self._spec["runStrategy"] = "Always"
         has(self.name, "Running", _STARTED_WITHIN)
+        self._started()
+
+    def restart(self) -> None:
+        """The same at once."""
+        before = Guest(self.name).vmi["metadata"]["uid"]
+        request(self.name, "restart")
+        another_guest_runs(self.name, than=before)
         self._started()
 
     def pause(self) -> None:
