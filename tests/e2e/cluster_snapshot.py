@@ -1,14 +1,15 @@
 """What the cluster and its nodes have now: objects, mounts, processes, rules, links, namespaces, files, cgroups.
 
 Compared with an earlier moment by tests/support/snapshots.py, which says what a replaced pod has otherwise. Used by
-test_soak.py. The nodes are those of the local cluster: processes of this machine.
+test_soak.py. The nodes are those of the local cluster: processes of this machine. What they have is counted over all
+of them, because a Deployment's pod comes back on any.
 """
 
 from __future__ import annotations
 
 import os
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from localcluster import cgroups
@@ -33,16 +34,17 @@ _OWN = ("ps", "nsenter")
 def snapshot() -> Snapshot:
     """Everything, now. Raises AssertionError when a node or the API server does not answer."""
     cluster = Cluster.load()
-    texts: dict[str, Iterator[str]] = {
+    texts: dict[str, Iterable[str]] = {
         "objects": _objects(),
         "marks of nodes": _marks(),
         "links of the machine": _links("/proc/1"),
-        "nft rules of the machine": iter(_output_here("nft", "list", "ruleset")),
-        "loop devices of the machine": iter(_output_here("losetup", "--noheadings", "--output", "NAME,BACK-FILE")),
+        "nft rules of the machine": _output_here("nft", "list", "ruleset"),
+        "loop devices of the machine": _output_here("losetup", "--noheadings", "--output", "NAME,BACK-FILE"),
     }
     folders = (_RUN, *_host_paths())
     for node in cluster.nodes:
-        texts |= {f"{kind} of {node.name}": found for kind, found in _of_node(cluster, node, folders).items()}
+        for kind, found in _of_node(cluster, node, folders).items():
+            texts[kind] = [*texts.get(kind, ()), *found]
     return Snapshot.of(texts)
 
 
@@ -68,16 +70,16 @@ def _host_paths() -> list[str]:
     return [path for path in paths if not path.startswith(_OF_THE_MACHINE)]
 
 
-def _of_node(cluster: Cluster, node: Node, folders: tuple[str, ...]) -> dict[str, Iterator[str]]:
+def _of_node(cluster: Cluster, node: Node, folders: tuple[str, ...]) -> dict[str, Iterable[str]]:
     pid = int(cluster.pid_file(node.name).read_text().split()[0])
     return {
         "mounts": _mounts(f"/proc/{pid}"),
         "processes": _processes(node),
-        "nft rules": iter(in_node(node.number, "nft", "list", "ruleset").splitlines()),
+        "nft rules": in_node(node.number, "nft", "list", "ruleset").splitlines(),
         "links": _links(f"/proc/{pid}"),
-        "network namespaces": iter(in_node(node.number, "ls", "/run/netns").splitlines()),
+        "network namespaces": in_node(node.number, "ls", "/run/netns").splitlines(),
         "files": _files(node, folders),
-        "containers": iter(in_node(node.number, "ctr", "-n", "k8s.io", "containers", "ls", "-q").splitlines()),
+        "containers": in_node(node.number, "ctr", "-n", "k8s.io", "containers", "ls", "-q").splitlines(),
         "cgroups": _cgroups(node),
     }
 

@@ -29,7 +29,8 @@ _ALIKE: tuple[tuple[re.Pattern[str], str], ...] = tuple(
         (rf"-(?=[a-z]*\d|{_SUFFIX}{{10}}\b){_SUFFIX}{{8,10}}\b", "-*"),  # its ReplicaSet, a ControllerRevision
         (rf"-{_SUFFIX}{{5}}\b", "-*"),  # a DaemonSet's pod, an EndpointSlice
         (r"\.\.\d{4}(_\d\d){5}\.\d+", "..MOMENT"),  # an atomic writer's folder
-        (r"\b\d{10,}\b", "NUMBER"),
+        (r"/[0-9a-f]{8}$", "/LAST_WORDS"),  # the kubelet's file for a container's message
+        (r"\b\d{6,}\b", "NUMBER"),
     )
 )
 

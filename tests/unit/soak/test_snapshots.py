@@ -26,6 +26,8 @@ ID = "0123456789abcdef" * 4
         ("DNAT to 10.244.1.17:8443", "DNAT to ADDRESS"),
         ("veth1a2b3c4d", "veth"),
         (f"/run/netns/cni-{UID}", "/run/netns/cni-UID"),
+        ("containers/virt-api/e8383d06", "containers/virt-api/LAST_WORDS"),
+        ("io/413328396", "io/NUMBER"),
         ("volumes/certs/..2026_12_01_02_41_07.1234567890/tls.crt", "volumes/certs/..MOMENT/tls.crt"),
     ],
 )
