@@ -7,7 +7,6 @@ Everything of virt-controller works as in its process; scheduler, kubelet and ha
 from __future__ import annotations
 
 import asyncio
-import gc
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
@@ -39,9 +38,11 @@ from virt_core.kube.resource import (
 from virt_core.testing.api_server import FakeApiServer
 from virt_core.testing.place import Place
 
+from tests.support.held import entries
 from tests.support.patience import PATIENCE
 
 LAUNCHER = LauncherSettings("registry.test/virt-launcher:1", "IfNotPresent")
+MODULES = ("virt_controller", "virt_core.kube.queue", "virt_core.kube.reflector", "virt_core.metrics")
 READY = {"type": "Ready", "status": "True"}
 RUNNING = {
     "phase": "Running",
@@ -98,25 +99,7 @@ class Leader:
 
     def kept(self) -> Counter[str]:
         """How many entries each mapping, set and list of the replica's parts has, by class and attribute."""
-        gc.collect()
-        seen: set[int] = set()
-        found: Counter[str] = Counter()
-        for part in (self.caches, *self.parts.values()):
-            _count(part, type(part).__name__, found, seen)
-        return found
-
-
-def _count(thing: object, where: str, found: Counter[str], seen: set[int]) -> None:
-    if id(thing) in seen:
-        return
-    seen.add(id(thing))
-    if isinstance(thing, (dict, set, frozenset, list, tuple)):
-        found[where] += len(thing)
-        for value in thing.values() if isinstance(thing, dict) else thing:
-            _count(value, where, found, seen)
-    elif type(thing).__module__.startswith(("virt_controller", "virt_core.kube.q", "virt_core.kube.r", "virt_core.metr")):
-        for name in (*getattr(thing, "__dict__", {}), *getattr(type(thing), "__slots__", ())):
-            _count(getattr(thing, name, None), f"{type(thing).__name__}.{name}", found, seen)
+        return entries((self.caches, *self.parts.values()), MODULES)
 
 
 async def live(client: KubeClient, leader: Leader, name: str) -> None:
