@@ -16,9 +16,9 @@ def life(minutes: int, growth: float = 0.0) -> list[Sample]:
 def test_a_process_that_grows_is_named_with_its_growth_and_the_limit() -> None:
     lives = by_kind([("virt-api: virt_api", life(20, 1.0)), ("virt-handler: virt_handler", life(20))])
     report = Report("Soak", lives)
-    assert report.growing == ["virt-api: virt_api: anonymous MiB +60.0 (at most 6) an hour"]
+    assert report.growing == ["virt-api: virt_api: anonymous MiB +60.0 (at most 9) an hour"]
     assert (
-        "| virt-api: virt_api | 1 | 1 | 20 | 50.0 → 50.0 | 40.0 → 60.0 | +60.0 (at most 6) | 30 → 30" in report.text()
+        "| virt-api: virt_api | 1 | 1 | 20 | 50.0 → 50.0 | 40.0 → 60.0 | +60.0 (at most 9) | 30 → 30" in report.text()
     )
 
 
