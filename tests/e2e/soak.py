@@ -25,8 +25,8 @@ from tests.e2e.travelling import Change
 
 KINDS = ("bios", "uefi", "disk")
 GUESTS = 2  # at once, beside the steady one: the machine has two processors
-_LONGEST_HEADSTART = 15.0  # seconds of a change before somebody dies
-_DEATHS = 0.6  # of the changes
+_LONGEST_HEADSTART = 15.0  # seconds of a change before somebody dies or does something
+_DEATHS = 0.6  # of the changes; users do something during the others
 _MOST_FAILURES = 5
 
 Act = tuple[str, Callable[[], object]]
@@ -76,12 +76,13 @@ class Soak:
 
     def _change(self, build: Build, way: Change, *, disturbed: bool) -> None:
         self._administer((f"change to {build.name} {way.__name__}", partial(self.admin.change, build, way)))
-        if disturbed and self.chance.random() < _DEATHS and not self._is_over:
-            victim = self.chance.choice([*COMPONENTS, SUITE, API_SERVER])
-            threading.Event().wait(self.chance.uniform(0, _LONGEST_HEADSTART))
-            self._administer((f"kill {victim}", partial(lose, victim)))
         if disturbed and not self._is_over:
-            self._act()
+            threading.Event().wait(self.chance.uniform(0, _LONGEST_HEADSTART))
+            if self.chance.random() < _DEATHS:
+                victim = self.chance.choice([*COMPONENTS, SUITE, API_SERVER])
+                self._administer((f"kill {victim}", partial(lose, victim)))
+            else:
+                self._act()
         if not self._is_over:
             self._administer((f"arrive at {build.name}", self._arrive))
 
