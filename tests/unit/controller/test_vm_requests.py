@@ -198,6 +198,14 @@ async def test_a_machine_that_has_not_changed_is_started_again_without_another_r
         assert world.revision(first[0])["data"]["spec"] == world.vm["spec"]
 
 
+async def test_a_deletion_reads_no_revision(server: FakeApiServer, client: KubeClient) -> None:
+    world = await running(server, client)
+    server.requests.clear()
+    world.delete()
+    await world.settle(client)
+    assert wrote(server) == [("PATCH", STATUS), ("DELETE", VMI)]
+
+
 @pytest.mark.parametrize("ago", [timedelta(seconds=10), timedelta(hours=-1)])
 async def test_a_stopped_guest_that_stays_is_reported(
     server: FakeApiServer, client: KubeClient, ago: timedelta

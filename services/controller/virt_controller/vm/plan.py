@@ -103,14 +103,17 @@ def _seconds_to_retry(observed: Observed) -> float:
 
 def needs_revision(observed: Observed) -> bool:
     """Whether to read what the guest was started with: only if the VirtualMachine has changed since, or if another one
-    of its name started it, whose generations say nothing about this one's. Not for a guest that is about to go."""
-    vmi = observed.own
+    of its name started it, whose generations say nothing about this one's. Not for a guest that is about to go; the
+    deletion of a VirtualMachine counts as a change of its generation, too."""
+    vmi, vm = observed.own, observed.vm
     if vmi is None or vmi.status.phase.final or not revision_of(vmi):
         return False
-    if vmi.metadata.deletion_timestamp is not None or observed.strategy is RunStrategy.HALTED:
+    if any(subject.metadata.deletion_timestamp is not None for subject in (vm, vmi)):
         return False
-    started_by_another = not revision_of(vmi).startswith(revision_prefix(observed.vm))
-    return started_by_another or started_generation(vmi) != observed.vm.metadata.generation
+    if observed.strategy is RunStrategy.HALTED:
+        return False
+    started_by_another = not revision_of(vmi).startswith(revision_prefix(vm))
+    return started_by_another or started_generation(vmi) != vm.metadata.generation
 
 
 def release(vmi: VirtualMachineInstance) -> PatchInstance:
