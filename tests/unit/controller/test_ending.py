@@ -12,7 +12,7 @@ from virt_controller.node.health import Trouble
 from virt_controller.pod.observed import LauncherPod, PodSpec
 from virt_controller.pod.template import pod_name
 from virt_controller.vmi.actions import Action, CreatePod, DeletePod, GonePod, PatchVmi
-from virt_core.conventions.labels import VMI_FINALIZER
+from virt_core.conventions.labels import VM_FINALIZER, VMI_FINALIZER
 from virt_core.vmi.instance import VirtualMachineInstance
 
 from tests.unit.controller.planning import (
@@ -51,6 +51,14 @@ def test_a_deleted_vmi_loses_its_pod_first_and_its_finalizer_last() -> None:
     (patch,) = planned(vmi(scheduled("Succeeded"), **DELETED))
     assert isinstance(patch, PatchVmi) and patch.only_if_pod_is_gone == GONE
     assert apply(vmi(scheduled("Succeeded"), **DELETED), patch)["metadata"]["finalizers"] == ["other"]
+
+
+@pytest.mark.parametrize(("vm_goes", "left"), [(False, ["other", VM_FINALIZER]), (True, ["other"])])
+def test_a_vmi_whose_virtual_machine_is_deleted_too_is_released_by_one_patch(vm_goes: bool, left: list[str]) -> None:
+    deleted = {**DELETED, "finalizers": ["other", VM_FINALIZER, VMI_FINALIZER]}
+    subject = vmi(scheduled("Succeeded"), **deleted)
+    (patch,) = planned(subject, vm_goes=vm_goes)
+    assert apply(subject, patch)["metadata"]["finalizers"] == left
 
 
 def test_a_grace_period_that_was_shortened_shortens_the_pod_s() -> None:

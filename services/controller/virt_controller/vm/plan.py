@@ -294,7 +294,8 @@ def _delete(observed: Observed) -> tuple[Action, ...]:
     actions = list(_report(observed, Wanted(())))
     if vmi.metadata.deletion_timestamp is None:
         actions += _stop(observed, vmi)
-    if has_ended(vmi) and labels.VM_FINALIZER in vmi.metadata.finalizers:
+    held = {labels.VM_FINALIZER, labels.VMI_FINALIZER}.intersection(vmi.metadata.finalizers)
+    if has_ended(vmi) and held == {labels.VM_FINALIZER}:  # one that had a pod is released with its own finalizer
         actions.append(release(vmi))
     return tuple(actions)
 

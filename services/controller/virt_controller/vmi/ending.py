@@ -45,7 +45,8 @@ def delete(observed: Observed) -> tuple[Action, ...]:
         return vanish(observed)
     if labels.VMI_FINALIZER not in vmi.metadata.finalizers:
         return ()
-    kept = [finalizer for finalizer in vmi.metadata.finalizers if finalizer != labels.VMI_FINALIZER]
+    done = {labels.VMI_FINALIZER, *([labels.VM_FINALIZER] if observed.vm_goes else [])}
+    kept = [finalizer for finalizer in vmi.metadata.finalizers if finalizer not in done]
     operations = finalizers_patch(vmi.metadata, kept)
     return (PatchVmi(tuple(operations), only_if_pod_is_gone=None if _all_removed(observed) else _gone_pod(vmi)),)
 

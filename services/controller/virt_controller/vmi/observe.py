@@ -67,6 +67,9 @@ class Observed:
     unconfigured: str = ""
     """Why the configuration is unknown."""
 
+    vm_goes: bool = False
+    """Whether its VirtualMachine is deleted too, so that nobody records its end there."""
+
     spec: AcceptedSpec | RefusedSpec | None = None
     """None: not checked, because there is a pod, or the configuration is unknown."""
 

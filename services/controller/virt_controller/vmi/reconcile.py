@@ -127,6 +127,7 @@ class VmiReconciler:
             removed=caches.pods.removed(vmi),
             migration_over=self._migrations_over.seconds(vmi.key),
             unconfigured=caches.configuration.unknown,
+            vm_goes=self._vm_goes(vmi),
         )
         pod = current_pod(vmi, pods)
         waits = pod is not None and pod.ready and vmi.status.phase == VmiPhase.SCHEDULING
@@ -148,6 +149,11 @@ class VmiReconciler:
         troubles = {node: trouble for node, trouble in found.items() if trouble is not None}
         ready_for = self._ready.seconds(vmi.key)
         return replace(observed, troubles=troubles, pod_events=events, ready_for=ready_for)
+
+    def _vm_goes(self, vmi: VirtualMachineInstance) -> bool:
+        vm = self._caches.vms.get(vmi.key)
+        is_its_own = vm is not None and vm.metadata.uid == vmi.metadata.controller_uid
+        return vm is not None and is_its_own and vm.metadata.deletion_timestamp is not None
 
     async def _pod_events(self, pod: LauncherPod) -> tuple[Event, ...]:
         """Warnings about a pod. Read on demand, because watching all events of a cluster is expensive."""
